@@ -1,0 +1,3 @@
+module kleinbild
+
+go 1.26.8
