@@ -1,0 +1,134 @@
+package cpu
+
+import (
+	"math"
+
+	"kleinbild/inference/backend"
+)
+
+// RMSNorm normalises each row by its root mean square.
+func (b *Backend) RMSNorm(dst, x backend.Matrix, w backend.Weight, eps float32) {
+	mustMatch("RMSNorm", dst, x)
+	gain := w.(*weight).floats()
+	mustHave(len(gain) == x.Cols, "RMSNorm of %d columns by %d weights", x.Cols, len(gain))
+	b.mapRows(dst, x, func(_ int, out, in []float32) { rmsNorm(out, in, gain, eps) })
+}
+
+// rmsNorm computes out = in / sqrt(mean(in²) + eps) ⊙ gain; out may be in.
+func rmsNorm(out, in, gain []float32, eps float32) {
+	r := float32(1 / math.Sqrt(sumSquares(in)/float64(len(in))+float64(eps)))
+	for i, v := range in {
+		out[i] = v * r * gain[i]
+	}
+}
+
+// LayerNorm normalises each row and modulates it.
+func (b *Backend) LayerNorm(dst, x, scale, shift backend.Matrix, eps float32) {
+	mustMatch("LayerNorm", dst, x)
+	scales, shifts := vector(scale), vector(shift)
+	b.mapRows(dst, x, func(_ int, out, in []float32) {
+		mean, variance := moments(in)
+		r := float32(1 / math.Sqrt(variance+float64(eps)))
+		m := float32(mean)
+		for i, v := range in {
+			out[i] = (v-m)*r*(1+scales[i]) + shifts[i]
+		}
+	})
+}
+
+// QKNormRoPE normalises and rotates each head of x in place.
+func (b *Backend) QKNormRoPE(x backend.Matrix, w backend.Weight, rope backend.RoPE, eps float32) {
+	gain := w.(*weight).floats()
+	d := len(gain)
+	mustHave(x.Cols%d == 0 && rope.Cos.Rows == x.Rows && rope.Cos.Cols == d/2,
+		"QKNormRoPE of [%d %d] with heads of %d by angles [%d %d]", x.Rows, x.Cols, d, rope.Cos.Rows, rope.Cos.Cols)
+	// Pair i of a head is (i, i+half) or (2i, 2i+1).
+	stride, partner := 2, 1
+	if rope.Halves {
+		stride, partner = 1, d/2
+	}
+	b.mapRows(x, x, func(i int, out, in []float32) {
+		cos, sin := rowF32(rope.Cos, i), rowF32(rope.Sin, i)
+		for head := 0; head < len(in); head += d {
+			h := out[head : head+d]
+			rmsNorm(h, in[head:head+d], gain, eps)
+			for p, c := range cos {
+				a, z := h[p*stride], h[p*stride+partner]
+				h[p*stride] = a*c - z*sin[p]
+				h[p*stride+partner] = z*c + a*sin[p]
+			}
+		}
+	})
+}
+
+// GroupNorm normalises groups of columns over all rows. Sums are float64: a group of a 1024×1024 picture has
+// four million values.
+func (b *Backend) GroupNorm(dst, x backend.Matrix, gamma, beta backend.Weight, p backend.GroupNormParams) {
+	mustMatch("GroupNorm", dst, x)
+	gains, shifts := gamma.(*weight).floats(), beta.(*weight).floats()
+	width := x.Cols / p.Groups
+	mustHave(width*p.Groups == x.Cols && len(gains) == x.Cols, "GroupNorm of %d columns in %d groups by %d weights", x.Cols, p.Groups, len(gains))
+
+	// Pieces are fixed, and their sums are added in order, so that the result does not depend on the threads.
+	const pieceRows = 1024
+	pieces := (x.Rows + pieceRows - 1) / pieceRows
+	sums := make([]float64, pieces*2*p.Groups)
+	b.parallel(pieces, 1, func(from, to int) {
+		scratch := make([]float32, x.Cols)
+		for piece := from; piece < to; piece++ {
+			acc := sums[piece*2*p.Groups:][:2*p.Groups]
+			for i := piece * pieceRows; i < min((piece+1)*pieceRows, x.Rows); i++ {
+				row := load(x, i, scratch)
+				for g := range p.Groups {
+					var s, ss float64
+					for _, v := range row[g*width : (g+1)*width] {
+						s += float64(v)
+						ss += float64(v) * float64(v)
+					}
+					acc[2*g] += s
+					acc[2*g+1] += ss
+				}
+			}
+		}
+	})
+
+	// y = x·scale + shift, per column.
+	scale, shift := make([]float32, x.Cols), make([]float32, x.Cols)
+	n := float64(x.Rows) * float64(width)
+	for g := range p.Groups {
+		var s, ss float64
+		for piece := range pieces {
+			s += sums[piece*2*p.Groups+2*g]
+			ss += sums[piece*2*p.Groups+2*g+1]
+		}
+		mean := s / n
+		r := 1 / math.Sqrt(max(ss/n-mean*mean, 0)+float64(p.Eps))
+		for c := g * width; c < (g+1)*width; c++ {
+			scale[c] = float32(r * float64(gains[c]))
+			shift[c] = float32(float64(shifts[c]) - mean*r*float64(gains[c]))
+		}
+	}
+	b.mapRows(dst, x, func(_ int, out, in []float32) {
+		for c, v := range in {
+			out[c] = v*scale[c] + shift[c]
+		}
+		if p.SiLU {
+			silu(out, out)
+		}
+	})
+}
+
+// moments returns the mean and the (biased) variance of row.
+func moments(row []float32) (mean, variance float64) {
+	var s float64
+	for _, v := range row {
+		s += float64(v)
+	}
+	mean = s / float64(len(row))
+	var ss float64
+	for _, v := range row {
+		d := float64(v) - mean
+		ss += d * d
+	}
+	return mean, ss / float64(len(row))
+}

@@ -1,0 +1,61 @@
+package cpu
+
+import (
+	"fmt"
+	"sync"
+
+	"kleinbild/inference/backend"
+	"kleinbild/inference/tensor"
+)
+
+// weight is a checkpoint's tensor where it lies; small vectors are widened once, on first use.
+type weight struct {
+	tensor.Tensor
+	once sync.Once
+	wide []float32
+}
+
+// Weight checks that t can be computed with.
+func (b *Backend) Weight(t tensor.Tensor) (backend.Weight, error) {
+	if !t.DType.Float() {
+		return nil, fmt.Errorf("cpu: %s: dtype %v, want F32, F16, BF16 or F8_E4M3", t.Name, t.DType)
+	}
+	return &weight{Tensor: t}, nil
+}
+
+// Shape is the tensor's shape.
+func (w *weight) Shape() []int { return w.Tensor.Shape }
+
+// Slice views rows of the first dimension.
+func (w *weight) Slice(from, to int) backend.Weight {
+	return &weight{Tensor: w.Tensor.Slice(from, to)}
+}
+
+// floats returns a vector's values.
+func (w *weight) floats() []float32 {
+	w.once.Do(func() { w.wide = w.Float32s() })
+	return w.wide
+}
+
+// vectorOf returns the values of w, or nil for none.
+func vectorOf(w backend.Weight) []float32 {
+	if w == nil {
+		return nil
+	}
+	return w.(*weight).floats()
+}
+
+// Embedding gathers rows of table.
+func (b *Backend) Embedding(dst backend.Matrix, table backend.Weight, ids []int32) {
+	t := table.(*weight).Tensor
+	mustHave(dst.Rows == len(ids) && dst.Cols == t.Shape[1], "Embedding of %d ids from %v into [%d %d]", len(ids), t.Shape, dst.Rows, dst.Cols)
+	b.parallel(dst.Rows, rowGrain(dst.Cols), func(from, to int) {
+		scratch := make([]float32, dst.Cols)
+		for i := from; i < to; i++ {
+			res := target(dst, i, scratch)
+			id := int(ids[i])
+			tensor.Widen(res, t.DType, t.Slice(id, id+1).Data)
+			store(dst, i, res)
+		}
+	})
+}

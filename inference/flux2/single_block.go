@@ -1,0 +1,53 @@
+package flux2
+
+import (
+	"fmt"
+
+	"kleinbild/inference/backend"
+)
+
+// singleStreamBlock is Flux2SingleTransformerBlock: attention and MLP side by side on the joint sequence.
+type singleStreamBlock struct {
+	q, kv        backend.Weight // rows of attn.to_qkv_mlp_proj
+	gate, up     backend.Weight
+	normQ, normK backend.Weight
+	out          backend.Weight // [hidden, hidden + mlp]
+}
+
+func singleBlockName(i int) string { return fmt.Sprintf("single_transformer_blocks.%d.", i) }
+
+func loadSingleStreamBlock(l *backend.Loader, cfg Config, i int) singleStreamBlock {
+	at := singleBlockName(i) + "attn."
+	d, mlp := cfg.Hidden(), cfg.MLPHidden()
+	fused := l.Get(at+"to_qkv_mlp_proj.weight", 3*d+2*mlp, d)
+	block := singleStreamBlock{
+		normQ: l.Get(at+"norm_q.weight", cfg.HeadDim),
+		normK: l.Get(at+"norm_k.weight", cfg.HeadDim),
+		out:   l.Get(at+"to_out.weight", d, d+mlp),
+	}
+	if fused != nil {
+		block.q, block.kv = fused.Slice(0, d), fused.Slice(d, 3*d)
+		block.gate, block.up = fused.Slice(3*d, 3*d+mlp), fused.Slice(3*d+mlp, 3*d+2*mlp)
+	}
+	return block
+}
+
+// forward updates rows [from, to) of r.hidden, all rows being keys and values. mod is (shift, scale, gate).
+func (block singleStreamBlock) forward(r *Run, mod []backend.Matrix, from, to int) {
+	b, eps, d := r.t.b, r.t.cfg.eps(), r.hidden.Cols
+	q := r.qkv.ColRange(0, d).RowRange(from, to)
+	kv := r.qkv.ColRange(d, 3*d)
+	k, v := kv.ColRange(0, d), kv.ColRange(d, 2*d)
+	hidden, normed := r.hidden.RowRange(from, to), r.normed.RowRange(from, to)
+	inner := r.inner.RowRange(from, to)
+	ropeQ := backend.RoPE{Cos: r.rope.Cos.RowRange(from, to), Sin: r.rope.Sin.RowRange(from, to)}
+
+	b.LayerNorm(r.normed, r.hidden, mod[1], mod[0], eps)
+	b.Linear(q, normed, block.q, backend.Epilogue{})
+	b.Linear(kv, r.normed, block.kv, backend.Epilogue{})
+	b.QKNormRoPE(q, block.normQ, ropeQ, eps)
+	b.QKNormRoPE(k, block.normK, r.rope, eps)
+	b.Attention(inner.ColRange(0, d), q, k, v, r.t.cfg.attention(r.hidden.Rows))
+	b.SwiGLU(inner.ColRange(d, inner.Cols), normed, block.gate, block.up)
+	b.Linear(hidden, inner, block.out, backend.Epilogue{Add: true, Gate: mod[2]})
+}

@@ -1,0 +1,167 @@
+// Package flux2 is the FLUX.2 [klein] transformer: noisy latents, a prompt's embeds and reference latents go
+// in, the velocity of the flow comes out. It knows nothing of text, pixels or schedules.
+//
+// The arithmetic follows Flux2Transformer2DModel of Diffusers; weight names are its names.
+package flux2
+
+import (
+	"fmt"
+	"math"
+
+	"kleinbild/inference/backend"
+	"kleinbild/inference/tensor"
+)
+
+// Transformer is the model on a backend.
+type Transformer struct {
+	b   backend.Backend
+	cfg Config
+
+	latentIn, contextIn          backend.Weight // x_embedder, context_embedder
+	timeIn, timeOut              backend.Weight
+	modImage, modText, modSingle backend.Weight
+	doubleBlocks                 []doubleStreamBlock
+	singleBlocks                 []singleStreamBlock
+	modOut, velocityOut          backend.Weight // norm_out.linear, proj_out
+}
+
+// New loads all weights from src and checks their shapes against cfg.
+func New(b backend.Backend, cfg Config, src tensor.Source) (*Transformer, error) {
+	l := backend.NewLoader(b, src)
+	d := cfg.Hidden()
+	t := &Transformer{
+		b: b, cfg: cfg,
+		latentIn:    l.Get("x_embedder.weight", d, cfg.InChannels),
+		contextIn:   l.Get("context_embedder.weight", d, cfg.ContextDim),
+		timeIn:      l.Get("time_guidance_embed.timestep_embedder.linear_1.weight", d, cfg.TimeChannels),
+		timeOut:     l.Get("time_guidance_embed.timestep_embedder.linear_2.weight", d, d),
+		modImage:    l.Get("double_stream_modulation_img.linear.weight", 6*d, d),
+		modText:     l.Get("double_stream_modulation_txt.linear.weight", 6*d, d),
+		modSingle:   l.Get("single_stream_modulation.linear.weight", 3*d, d),
+		modOut:      l.Get("norm_out.linear.weight", 2*d, d),
+		velocityOut: l.Get("proj_out.weight", cfg.OutChannels, d),
+	}
+	for i := range cfg.DoubleBlocks {
+		t.doubleBlocks = append(t.doubleBlocks, loadDoubleStreamBlock(l, cfg, i))
+	}
+	for i := range cfg.SingleBlocks {
+		t.singleBlocks = append(t.singleBlocks, loadSingleStreamBlock(l, cfg, i))
+	}
+	if err := l.Err(); err != nil {
+		return nil, fmt.Errorf("flux2: %w", err)
+	}
+	return t, nil
+}
+
+// Config returns the sizes.
+func (t *Transformer) Config() Config { return t.cfg }
+
+// Run holds what stays the same over the steps of one picture: the projected prompt and references, the
+// rotations, and the working memory.
+type Run struct {
+	t     *Transformer
+	s     *backend.Scope
+	text  int
+	image int
+
+	context backend.Matrix // projected prompt [text, hidden]
+	refs    backend.Matrix // projected references [reference tokens, hidden]
+	rope    backend.RoPE
+
+	// The joint sequence [text | image | references] and one row of working memory for each of its tokens.
+	hidden, normed backend.Matrix
+	qkv            backend.Matrix // [·, 3·hidden]
+	inner          backend.Matrix // [·, hidden + mlp]: attention and MLP side by side
+}
+
+// NewRun prepares a picture of the given size. prompt is [text tokens, context width]; refLatents is
+// [reference tokens, channels], all references in order, refs being their sizes; both may be freed once Sync
+// has returned.
+func (t *Transformer) NewRun(prompt backend.Matrix, image Grid, refLatents backend.Matrix, refs []Grid) *Run {
+	b, d := t.b, t.cfg.Hidden()
+	s := backend.NewScope(b)
+	at := positions(prompt.Rows, image, refs)
+	r := &Run{t: t, s: s, text: prompt.Rows, image: image.Tokens()}
+	r.context = s.Alloc(r.text, d)
+	b.Linear(r.context, prompt, t.contextIn, backend.Epilogue{})
+	if tokens := len(at) - r.text - r.image; tokens > 0 {
+		r.refs = s.Alloc(tokens, d)
+		b.Linear(r.refs, refLatents, t.latentIn, backend.Epilogue{})
+	}
+	r.rope = t.cfg.rope(s, at)
+	r.hidden, r.normed = s.Alloc(len(at), d), s.Alloc(len(at), d)
+	r.qkv, r.inner = s.Alloc(len(at), 3*d), s.Alloc(len(at), d+t.cfg.MLPHidden())
+	return r
+}
+
+// Free gives the working memory back.
+func (r *Run) Free() { r.s.Free() }
+
+// Velocity computes the velocity of latents [image tokens, channels] at noise level sigma into dst of the same
+// shape. progress is called after each block.
+func (r *Run) Velocity(dst, latents backend.Matrix, sigma float32, progress func(block, total int)) {
+	t, b := r.t, r.t.b
+	s := backend.NewScope(b)
+	defer s.Free()
+	temb := t.timeEmbedding(s, sigma)
+	d := t.cfg.Hidden()
+	modulation := func(w backend.Weight) []backend.Matrix {
+		n := w.Shape()[0]
+		m := s.Alloc(1, n)
+		b.Linear(m, temb, w, backend.Epilogue{})
+		return m.Chunks(n / d)
+	}
+	modImage, modText := modulation(t.modImage), modulation(t.modText)
+	modSingle, modOut := modulation(t.modSingle), modulation(t.modOut)
+
+	b.Copy(r.hidden.RowRange(0, r.text), r.context)
+	imageEnd := r.text + r.image
+	image := s.Alloc(r.image, t.cfg.InChannels)
+	b.Copy(image, latents)
+	b.Linear(r.hidden.RowRange(r.text, imageEnd), image, t.latentIn, backend.Epilogue{})
+	if imageEnd < r.hidden.Rows {
+		b.Copy(r.hidden.RowRange(imageEnd, r.hidden.Rows), r.refs)
+	}
+
+	total := len(t.doubleBlocks) + len(t.singleBlocks)
+	for i, block := range t.doubleBlocks {
+		block.forward(r, modImage, modText)
+		progress(i+1, total)
+	}
+	for i, block := range t.singleBlocks {
+		from, to := 0, r.hidden.Rows
+		if i == len(t.singleBlocks)-1 {
+			// Nothing after the last block reads the text or the references.
+			from, to = r.text, imageEnd
+		}
+		block.forward(r, modSingle, from, to)
+		progress(len(t.doubleBlocks)+i+1, total)
+	}
+
+	out := r.normed.RowRange(r.text, imageEnd)
+	b.LayerNorm(out, r.hidden.RowRange(r.text, imageEnd), modOut[0], modOut[1], t.cfg.eps())
+	b.Linear(dst, out, t.velocityOut, backend.Epilogue{})
+}
+
+// timeEmbedding returns silu(temb) [1, hidden], which all modulations start from.
+func (t *Transformer) timeEmbedding(s *backend.Scope, sigma float32) backend.Matrix {
+	b, half := t.b, t.cfg.TimeChannels/2
+	// The reference divides the scheduler's timestep by 1000 and multiplies it again, in float32.
+	timestep := sigma * 1000 / 1000 * 1000
+	sinusoid := make([]float32, 2*half)
+	for i := range half {
+		freq := float32(math.Exp(float64(float32(-math.Log(10000)) * float32(i) / float32(half))))
+		sn, cs := math.Sincos(float64(timestep * freq))
+		sinusoid[i], sinusoid[half+i] = float32(cs), float32(sn)
+	}
+	in := s.Alloc(1, 2*half)
+	b.Upload(in, sinusoid)
+	mid, temb := s.Alloc(1, t.cfg.Hidden()), s.Alloc(1, t.cfg.Hidden())
+	b.Linear(mid, in, t.timeIn, backend.Epilogue{})
+	b.SiLU(mid, mid)
+	b.Linear(temb, mid, t.timeOut, backend.Epilogue{})
+	b.SiLU(temb, temb)
+	return temb
+}
+
+func (c Config) eps() float32 { return float32(c.Eps) }

@@ -1,0 +1,137 @@
+// Package qwen3 turns token ids into prompt embeds: it runs the Qwen3 language model as far as its 27th layer
+// and keeps three of the hidden states. It knows nothing of text, padding ids or pictures.
+//
+// The arithmetic follows Qwen3Model of Hugging Face transformers.
+package qwen3
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"kleinbild/inference/backend"
+	"kleinbild/inference/tensor"
+)
+
+// Encoder is the text encoder on a backend.
+type Encoder struct {
+	b      backend.Backend
+	cfg    Config
+	embed  backend.Weight
+	layers []decoderLayer
+	// norm is the final norm; only the state after the very last layer passes it.
+	norm backend.Weight
+}
+
+type decoderLayer struct {
+	inputNorm, postNorm backend.Weight
+	q, k, v, o          backend.Weight
+	qNorm, kNorm        backend.Weight
+	gate, up, down      backend.Weight
+}
+
+func layer(i int) string { return fmt.Sprintf("model.layers.%d.", i) }
+
+// New loads the layers that are needed from src and checks their shapes against cfg.
+func New(b backend.Backend, cfg Config, src tensor.Source) (*Encoder, error) {
+	l := backend.NewLoader(b, src)
+	hidden, qDim, kvDim := cfg.HiddenSize, cfg.Heads*cfg.HeadDim, cfg.KVHeads*cfg.HeadDim
+	e := &Encoder{b: b, cfg: cfg, embed: l.Get("model.embed_tokens.weight", cfg.VocabSize, hidden)}
+	for i := range HiddenStates[len(HiddenStates)-1] {
+		at := layer(i)
+		e.layers = append(e.layers, decoderLayer{
+			inputNorm: l.Get(at+"input_layernorm.weight", hidden),
+			postNorm:  l.Get(at+"post_attention_layernorm.weight", hidden),
+			q:         l.Get(at+"self_attn.q_proj.weight", qDim, hidden),
+			k:         l.Get(at+"self_attn.k_proj.weight", kvDim, hidden),
+			v:         l.Get(at+"self_attn.v_proj.weight", kvDim, hidden),
+			o:         l.Get(at+"self_attn.o_proj.weight", hidden, qDim),
+			qNorm:     l.Get(at+"self_attn.q_norm.weight", cfg.HeadDim),
+			kNorm:     l.Get(at+"self_attn.k_norm.weight", cfg.HeadDim),
+			gate:      l.Get(at+"mlp.gate_proj.weight", cfg.IntermediateSize, hidden),
+			up:        l.Get(at+"mlp.up_proj.weight", cfg.IntermediateSize, hidden),
+			down:      l.Get(at+"mlp.down_proj.weight", hidden, cfg.IntermediateSize),
+		})
+	}
+	if cfg.Layers == len(e.layers) {
+		e.norm = l.Get("model.norm.weight", hidden)
+	}
+	if err := l.Err(); err != nil {
+		return nil, fmt.Errorf("qwen3: %w", err)
+	}
+	return e, nil
+}
+
+// Config returns the sizes.
+func (e *Encoder) Config() Config { return e.cfg }
+
+// Encode runs the model over ids, of which the first valid ones are text and the rest padding, and stores the
+// prompt embeds in dst [len(ids), 3·hidden]. Rows of padding are computed like the rest, as the transformer
+// is given them too; as keys they are masked. progress is called after each layer.
+func (e *Encoder) Encode(ctx context.Context, dst backend.Matrix, ids []int32, valid int, progress func(layer, total int)) error {
+	for i, id := range ids {
+		if id < 0 || int(id) >= e.cfg.VocabSize {
+			return fmt.Errorf("qwen3: token %d is %d, want 0 to %d: the tokenizer belongs to another model", i, id, e.cfg.VocabSize-1)
+		}
+	}
+	b, cfg, n := e.b, e.cfg, len(ids)
+	s := backend.NewScope(b)
+	defer s.Free()
+	rope := e.rope(s, n)
+	x, normed := s.Alloc(n, cfg.HiddenSize), s.Alloc(n, cfg.HiddenSize)
+	qDim, kvDim := cfg.Heads*cfg.HeadDim, cfg.KVHeads*cfg.HeadDim
+	q, k, v := s.Alloc(n, qDim), s.Alloc(n, kvDim), s.Alloc(n, kvDim)
+	attended, inner := s.Alloc(n, qDim), s.Alloc(n, cfg.IntermediateSize)
+	eps := float32(cfg.RMSNormEps)
+	add := backend.Epilogue{Add: true}
+
+	b.Embedding(x, e.embed, ids)
+	for i, l := range e.layers {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		b.RMSNorm(normed, x, l.inputNorm, eps)
+		b.Linear(q, normed, l.q, backend.Epilogue{})
+		b.Linear(k, normed, l.k, backend.Epilogue{})
+		b.Linear(v, normed, l.v, backend.Epilogue{})
+		b.QKNormRoPE(q, l.qNorm, rope, eps)
+		b.QKNormRoPE(k, l.kNorm, rope, eps)
+		b.Attention(attended, q, k, v, backend.AttentionParams{
+			Heads: cfg.Heads, KVHeads: cfg.KVHeads, Causal: true, Keys: valid,
+			Scale: float32(1 / math.Sqrt(float64(cfg.HeadDim))),
+		})
+		b.Linear(x, attended, l.o, add)
+		b.RMSNorm(normed, x, l.postNorm, eps)
+		b.SwiGLU(inner, normed, l.gate, l.up)
+		b.Linear(x, inner, l.down, add)
+
+		for part, state := range HiddenStates {
+			if state != i+1 {
+				continue
+			}
+			out := dst.ColRange(part*cfg.HiddenSize, (part+1)*cfg.HiddenSize)
+			if state == cfg.Layers {
+				b.RMSNorm(out, x, e.norm, eps)
+			} else {
+				b.Copy(out, x)
+			}
+		}
+		progress(i+1, len(e.layers))
+	}
+	return b.Sync()
+}
+
+// rope returns the rotation of positions 0 … n−1. Inverse frequencies and angles are float32 as in the
+// reference: at position 511 their rounding shows.
+func (e *Encoder) rope(s *backend.Scope, n int) backend.RoPE {
+	half := e.cfg.HeadDim / 2
+	cos, sin := make([]float32, n*half), make([]float32, n*half)
+	for i := range half {
+		freq := float32(1 / float32(math.Pow(e.cfg.RopeTheta, float64(2*i)/float64(e.cfg.HeadDim))))
+		for pos := range n {
+			angle := float64(float32(pos) * freq)
+			cos[pos*half+i], sin[pos*half+i] = float32(math.Cos(angle)), float32(math.Sin(angle))
+		}
+	}
+	return backend.RoPE{Cos: s.Upload(n, half, cos), Sin: s.Upload(n, half, sin), Halves: true}
+}

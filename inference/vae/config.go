@@ -1,0 +1,132 @@
+package vae
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"kleinbild/inference/tensor"
+)
+
+// Config is what the autoencoder reads of its config.json.
+type Config struct {
+	LatentChannels int   `json:"latent_channels"`
+	EncoderWidths  []int `json:"block_out_channels"`
+	DecoderWidths  []int `json:"decoder_block_out_channels"`
+	LayersPerBlock int   `json:"layers_per_block"`
+	Groups         int   `json:"norm_num_groups"`
+	SampleSize     int   `json:"sample_size"`
+	MidAttention   bool  `json:"mid_block_add_attention"`
+	QuantConv      bool  `json:"use_quant_conv"`
+	PostQuantConv  bool  `json:"use_post_quant_conv"`
+	// BatchNormEps is added to the variance of the latents' statistics.
+	BatchNormEps float64 `json:"batch_norm_eps"`
+}
+
+func defaults() Config {
+	return Config{
+		LatentChannels: 32, EncoderWidths: []int{128, 256, 512, 512}, LayersPerBlock: 2, Groups: 32,
+		SampleSize: 1024, MidAttention: true, QuantConv: true, PostQuantConv: true, BatchNormEps: 1e-4,
+	}
+}
+
+// levels is the number of resolutions: three halvings make latents of an eighth of the picture's size, which
+// the patches of the transformer halve once more.
+const levels = 4
+
+// PixelsPerToken is the side of the square that one token of the transformer stands for.
+const PixelsPerToken = 16
+
+// TokenChannels is the width of a token: 2×2 latents.
+func (c Config) TokenChannels() int { return 4 * c.LatentChannels }
+
+// ParseConfig reads a config.json. Options that change the arithmetic and are not implemented are refused.
+func ParseConfig(data []byte) (Config, error) {
+	file := struct {
+		Config
+		ActFn       string   `json:"act_fn"`
+		InChannels  int      `json:"in_channels"`
+		OutChannels int      `json:"out_channels"`
+		PatchSize   []int    `json:"patch_size"`
+		DownTypes   []string `json:"down_block_types"`
+		UpTypes     []string `json:"up_block_types"`
+	}{Config: defaults(), ActFn: "silu", InChannels: 3, OutChannels: 3, PatchSize: []int{2, 2}}
+	if err := json.Unmarshal(data, &file); err != nil {
+		return Config{}, fmt.Errorf("vae: config: %w", err)
+	}
+	other := func(types []string, want string) bool {
+		return slices.ContainsFunc(types, func(t string) bool { return t != want })
+	}
+	switch {
+	case file.ActFn != "silu":
+		return Config{}, fmt.Errorf("vae: config: act_fn is %q, want silu", file.ActFn)
+	case file.InChannels != 3 || file.OutChannels != 3:
+		return Config{}, fmt.Errorf("vae: config: in_channels and out_channels are %d and %d, want 3 and 3", file.InChannels, file.OutChannels)
+	case !slices.Equal(file.PatchSize, []int{2, 2}):
+		return Config{}, fmt.Errorf("vae: config: patch_size is %v, want [2 2]", file.PatchSize)
+	case other(file.DownTypes, "DownEncoderBlock2D"):
+		return Config{}, fmt.Errorf("vae: config: down_block_types are %v, want DownEncoderBlock2D", file.DownTypes)
+	case other(file.UpTypes, "UpDecoderBlock2D"):
+		return Config{}, fmt.Errorf("vae: config: up_block_types are %v, want UpDecoderBlock2D", file.UpTypes)
+	}
+	c := file.Config
+	if c.DecoderWidths == nil {
+		c.DecoderWidths = c.EncoderWidths
+	}
+	return c, c.check()
+}
+
+// InferConfig reads the sizes off the tensors of a file that comes without a config. The number of groups is
+// the one of every published FLUX.2 autoencoder.
+func InferConfig(src tensor.Source) (Config, error) {
+	c := defaults()
+	shape := func(name string, dim int) int {
+		t, err := src.Tensor(name)
+		if err != nil || dim >= len(t.Shape) {
+			return 0
+		}
+		return t.Shape[dim]
+	}
+	c.EncoderWidths, c.DecoderWidths = nil, nil
+	for i := range levels {
+		c.EncoderWidths = append(c.EncoderWidths, shape(fmt.Sprintf("encoder.down_blocks.%d.resnets.0.conv1.weight", i), 0))
+		c.DecoderWidths = append(c.DecoderWidths, shape(fmt.Sprintf("decoder.up_blocks.%d.resnets.0.conv1.weight", levels-1-i), 0))
+	}
+	c.LayersPerBlock = 0
+	for shape(fmt.Sprintf("encoder.down_blocks.0.resnets.%d.conv1.weight", c.LayersPerBlock), 0) > 0 {
+		c.LayersPerBlock++
+	}
+	c.LatentChannels = shape("decoder.conv_in.weight", 1)
+	c.MidAttention = shape("encoder.mid_block.attentions.0.to_q.weight", 0) > 0
+	c.QuantConv = shape("quant_conv.weight", 0) > 0
+	c.PostQuantConv = shape("post_quant_conv.weight", 0) > 0
+	return c, c.check()
+}
+
+func (c Config) check() error {
+	for _, row := range []struct {
+		key       string
+		have      int
+		low, high int
+	}{
+		{"latent_channels", c.LatentChannels, 1, 4096},
+		{"the length of block_out_channels", len(c.EncoderWidths), levels, levels},
+		{"the length of decoder_block_out_channels", len(c.DecoderWidths), levels, levels},
+		{"layers_per_block", c.LayersPerBlock, 1, 64},
+		{"norm_num_groups", c.Groups, 1, 4096},
+		{"sample_size", c.SampleSize, 64, 1 << 16},
+	} {
+		if row.have < row.low || row.have > row.high {
+			return fmt.Errorf("vae: config: %s is %d, want %d to %d", row.key, row.have, row.low, row.high)
+		}
+	}
+	for _, w := range slices.Concat(c.EncoderWidths, c.DecoderWidths) {
+		if w < 1 || w > 1<<14 || w%c.Groups != 0 {
+			return fmt.Errorf("vae: config: a level has %d channels, want a multiple of norm_num_groups %d up to %d", w, c.Groups, 1<<14)
+		}
+	}
+	if !(c.BatchNormEps > 0 && c.BatchNormEps < 1) {
+		return fmt.Errorf("vae: config: batch_norm_eps is %v, want a small positive number", c.BatchNormEps)
+	}
+	return nil
+}
