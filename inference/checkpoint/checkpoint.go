@@ -1,0 +1,173 @@
+// Package checkpoint finds a FLUX.2 [klein] model on disk and opens it: what enters is a folder or a list of files, what
+// leaves is, for each of transformer, VAE and text encoder, its weights under their Diffusers names (memory-mapped, nothing
+// is read ahead) and the bytes of its config.
+//
+// Two layouts are read: the Diffusers folder (model_index.json and a folder for each component), and single files under the
+// original names, recognised by their tensors and renamed as Diffusers' scripts/convert_flux2_to_diffusers.py does. Weights
+// in float8_e4m3fn carry the scale that the file stores beside them.
+//
+// It refuses incomplete downloads, tensors it does not know, other quantisations (NVFP4, GGUF, int8, …), and fp8 weights
+// without a usable scale. It does not know the shapes that a config asks for: the stages check those.
+package checkpoint
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"kleinbild/inference/checkpoint/safetensors"
+	"kleinbild/inference/tensor"
+)
+
+// Layout is how a checkpoint lies on disk.
+type Layout string
+
+const (
+	Diffusers   Layout = "diffusers"
+	SingleFiles Layout = "single files"
+)
+
+// Component is one of the three networks.
+type Component struct {
+	// Source gives the weights by their Diffusers names, without the component's name in front.
+	Source tensor.Source
+	// ConfigJSON is the text of config.json, known to be a JSON object; nil for single files, whose sizes follow from shapes.
+	ConfigJSON []byte
+	// Files are the weight files, as paths.
+	Files     []string
+	SizeBytes int64
+
+	set *safetensors.Set
+}
+
+// ModelIndex is what model_index.json says beyond naming the components.
+type ModelIndex struct {
+	// IsDistilled is nil when the key is absent, as it always is for single files; the reference then takes false.
+	IsDistilled *bool
+	// MaxSequenceLength is the optional max_sequence_length, 0 when absent.
+	MaxSequenceLength int
+}
+
+// VariantHint is a guess that must be said aloud: single files do not tell a distilled model from a base model.
+type VariantHint struct {
+	Base bool
+	// Sentence says what was guessed from what.
+	Sentence string
+}
+
+// Checkpoint is an opened model. Its tensors are valid until Close.
+type Checkpoint struct {
+	// Name is for people: the folder's name, or the transformer file's without its ending.
+	Name   string
+	Layout Layout
+
+	Transformer, VAE, TextEncoder Component
+
+	// Tokenizer is a folder or a tokenizer.json; "" when the checkpoint has none and the embedded one serves.
+	Tokenizer string
+	// SchedulerConfig is the text of scheduler_config.json, nil for single files.
+	SchedulerConfig []byte
+	Index           ModelIndex
+	// Hint is nil where model_index.json says what the model is.
+	Hint *VariantHint
+	// Digest identifies the checkpoint: see digest.
+	Digest    string
+	SizeBytes int64
+}
+
+// Open opens the checkpoint that spec names: a folder, or single files separated by commas in any order (transformer, VAE,
+// text encoder, and optionally a tokenizer.json or the folder that holds one). The error is one line that names the file.
+func Open(spec string) (*Checkpoint, error) {
+	if strings.TrimSpace(spec) == "" {
+		return nil, errors.New("checkpoint: no model given")
+	}
+	c, err := open(spec)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range c.components() {
+		for _, f := range p.set.Files() {
+			p.Files = append(p.Files, f.Path())
+			p.SizeBytes += f.SizeBytes()
+		}
+		c.SizeBytes += p.SizeBytes
+	}
+	if c.Digest, err = digest(c); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+func open(spec string) (*Checkpoint, error) {
+	info, err := os.Stat(spec)
+	if err == nil && info.IsDir() {
+		return openFolder(spec)
+	}
+	if err == nil { // a name may hold a comma
+		return openFiles(spec, []string{spec})
+	}
+	var items []string
+	for item := range strings.SplitSeq(spec, ",") {
+		if item = strings.TrimSpace(item); item != "" {
+			items = append(items, item)
+		}
+	}
+	return openFiles(spec, items)
+}
+
+func openFolder(dir string) (*Checkpoint, error) {
+	if exists(filepath.Join(dir, "model_index.json")) {
+		return openDiffusers(dir)
+	}
+	for _, name := range []string{"transformer", "vae", "text_encoder"} {
+		if exists(filepath.Join(dir, name)) {
+			return nil, fmt.Errorf("checkpoint: %s: is missing: the download is not complete", filepath.Join(dir, "model_index.json"))
+		}
+	}
+	files, err := weightFiles(dir)
+	if err != nil {
+		return nil, err
+	}
+	if len(files) == 0 {
+		return nil, fmt.Errorf("checkpoint: %s: holds neither model_index.json (a Diffusers folder) nor .safetensors files", dir)
+	}
+	return openFiles(dir, files)
+}
+
+// weightFiles lists the paths of the .safetensors files that lie in dir, sorted.
+func weightFiles(dir string) ([]string, error) {
+	list, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("checkpoint: %w", err)
+	}
+	var files []string
+	for _, e := range list {
+		if strings.HasSuffix(e.Name(), ".safetensors") {
+			files = append(files, filepath.Join(dir, e.Name()))
+		}
+	}
+	return files, nil
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+func (c *Checkpoint) components() []*Component {
+	return []*Component{&c.Transformer, &c.VAE, &c.TextEncoder}
+}
+
+// Close unmaps all files; the tensors taken from the checkpoint become invalid.
+func (c *Checkpoint) Close() error {
+	var errs []error
+	for _, p := range c.components() {
+		if p.set != nil {
+			errs = append(errs, p.set.Close())
+		}
+	}
+	return errors.Join(errs...)
+}

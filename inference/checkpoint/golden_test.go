@@ -1,0 +1,71 @@
+package checkpoint
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"kleinbild/inference/tensor"
+)
+
+// golden returns the folder of reference checkpoints, or skips the test where it is absent.
+func golden(t *testing.T) string {
+	dir := os.Getenv("KLEINBILD_GOLDEN")
+	if dir == "" {
+		dir = filepath.Join("..", "..", "..", "shared", "golden")
+	}
+	if !exists(dir) {
+		t.Skipf("%s is absent", dir)
+	}
+	return filepath.Join(dir, "models")
+}
+
+func mustOpen(t *testing.T, spec string) *Checkpoint {
+	t.Helper()
+	c, err := Open(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+func mustTensor(t *testing.T, src tensor.Source, name string) tensor.Tensor {
+	t.Helper()
+	x, err := src.Tensor(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return x
+}
+
+// The single files hold the weights of the Diffusers folder under other names: each must come out with the same shape
+// and the same values.
+func TestGoldenSingleFilesEqualFolder(t *testing.T) {
+	dir := golden(t)
+	single := func(name string) string { return filepath.Join(dir, "single", name) }
+	want := mustOpen(t, filepath.Join(dir, "distilled"))
+	got := mustOpen(t, single("qwen_3_4b.safetensors")+","+single("flux2-vae.safetensors")+", "+single("flux-2-klein-4b.safetensors"))
+	compareSources(t, got.Transformer.Source, want.Transformer.Source)
+	compareSources(t, got.VAE.Source, want.VAE.Source)
+	compareSources(t, got.TextEncoder.Source, want.TextEncoder.Source)
+}
+
+func compareSources(t *testing.T, got, want tensor.Source) {
+	t.Helper()
+	if !slices.Equal(got.Names(), want.Names()) {
+		t.Fatalf("names differ: %d, want %d", len(got.Names()), len(want.Names()))
+	}
+	for _, name := range want.Names() {
+		g, w := mustTensor(t, got, name), mustTensor(t, want, name)
+		if !slices.Equal(g.Shape, w.Shape) {
+			t.Errorf("%s: shape %v, want %v", name, g.Shape, w.Shape)
+		} else if g.DType == w.DType && !bytes.Equal(g.Data, w.Data) {
+			t.Errorf("%s: bytes differ", name)
+		} else if !slices.Equal(g.Float32s(), w.Float32s()) {
+			t.Errorf("%s: values differ", name)
+		}
+	}
+}

@@ -1,0 +1,244 @@
+package checkpoint
+
+import (
+	"strconv"
+	"strings"
+
+	"kleinbild/inference/checkpoint/safetensors"
+)
+
+// The tables follow scripts/convert_flux2_to_diffusers.py of Diffusers.
+
+var transformerNames = map[string]string{
+	"img_in":                           "x_embedder",
+	"txt_in":                           "context_embedder",
+	"time_in.in_layer":                 "time_guidance_embed.timestep_embedder.linear_1",
+	"time_in.out_layer":                "time_guidance_embed.timestep_embedder.linear_2",
+	"guidance_in.in_layer":             "time_guidance_embed.guidance_embedder.linear_1",
+	"guidance_in.out_layer":            "time_guidance_embed.guidance_embedder.linear_2",
+	"double_stream_modulation_img.lin": "double_stream_modulation_img.linear",
+	"double_stream_modulation_txt.lin": "double_stream_modulation_txt.linear",
+	"single_stream_modulation.lin":     "single_stream_modulation.linear",
+	"final_layer.linear":               "proj_out",
+	"final_layer.adaLN_modulation.1":   "norm_out.linear",
+}
+
+// Names inside a block; several targets share the rows of a fused projection equally.
+var doubleBlockNames = map[string][]string{
+	"img_attn.qkv":             {"attn.to_q", "attn.to_k", "attn.to_v"},
+	"img_attn.norm.query_norm": {"attn.norm_q"},
+	"img_attn.norm.key_norm":   {"attn.norm_k"},
+	"img_attn.proj":            {"attn.to_out.0"},
+	"img_mlp.0":                {"ff.linear_in"},
+	"img_mlp.2":                {"ff.linear_out"},
+	"txt_attn.qkv":             {"attn.add_q_proj", "attn.add_k_proj", "attn.add_v_proj"},
+	"txt_attn.norm.query_norm": {"attn.norm_added_q"},
+	"txt_attn.norm.key_norm":   {"attn.norm_added_k"},
+	"txt_attn.proj":            {"attn.to_add_out"},
+	"txt_mlp.0":                {"ff_context.linear_in"},
+	"txt_mlp.2":                {"ff_context.linear_out"},
+}
+
+var singleBlockNames = map[string][]string{
+	"linear1":         {"attn.to_qkv_mlp_proj"},
+	"linear2":         {"attn.to_out"},
+	"norm.query_norm": {"attn.norm_q"},
+	"norm.key_norm":   {"attn.norm_k"},
+}
+
+// originalTransformerNames renames what Black Forest Labs' own files call double_blocks and single_blocks.
+func originalTransformerNames(prefix string, _ *safetensors.Set) naming {
+	return func(name string) ([]target, bool) {
+		name, ok := strings.CutPrefix(name, prefix)
+		if !ok {
+			return nil, false
+		}
+		layer, parameter := cutLast(name)
+		switch parameter {
+		case "scale":
+			parameter = "weight" // RMSNorm's
+		case "weight", "bias":
+		default:
+			return nil, false
+		}
+		block, index, inner, isBlock := cutBlock(layer)
+		var parts []string
+		switch {
+		case isBlock && block == "double_blocks":
+			block, parts = "transformer_blocks", doubleBlockNames[inner]
+		case isBlock && block == "single_blocks":
+			block, parts = "single_transformer_blocks", singleBlockNames[inner]
+		default:
+			to, ok := transformerNames[layer]
+			if !ok {
+				return nil, false
+			}
+			targets := whole(to + "." + parameter)
+			if layer == "final_layer.adaLN_modulation.1" {
+				targets[0].form = swapHalves
+			}
+			return targets, true
+		}
+		var targets []target
+		for i, part := range parts {
+			to := block + "." + strconv.Itoa(index) + "." + part + "." + parameter
+			targets = append(targets, target{to, i, len(parts), asIs})
+		}
+		return targets, targets != nil
+	}
+}
+
+// cutLast splits "a.b.weight" into "a.b" and "weight".
+func cutLast(name string) (layer, parameter string) {
+	i := strings.LastIndexByte(name, '.')
+	return name[:max(i, 0)], name[i+1:]
+}
+
+// cutBlock splits "double_blocks.3.img_attn.qkv" into "double_blocks", 3 and "img_attn.qkv".
+func cutBlock(name string) (block string, index int, inner string, ok bool) {
+	block, rest, _ := strings.Cut(name, ".")
+	number, inner, ok := strings.Cut(rest, ".")
+	index, err := strconv.Atoi(number)
+	return block, index, inner, ok && err == nil && strconv.Itoa(index) == number && index >= 0
+}
+
+var vaeNames = map[string]string{
+	"conv_in":  "conv_in",
+	"conv_out": "conv_out",
+	"norm_out": "conv_norm_out",
+}
+
+var vaeAttentionNames = map[string]string{
+	"norm":     "group_norm",
+	"q":        "to_q",
+	"k":        "to_k",
+	"v":        "to_v",
+	"proj_out": "to_out.0",
+}
+
+var vaeResnetNames = map[string]string{
+	"norm1":        "norm1",
+	"conv1":        "conv1",
+	"norm2":        "norm2",
+	"conv2":        "conv2",
+	"nin_shortcut": "conv_shortcut",
+}
+
+// originalVAENames renames the autoencoder's latent-diffusion names. The decoder's levels count the other way round.
+func originalVAENames(prefix string, set *safetensors.Set) naming {
+	upLevels := 0
+	for _, name := range set.Names() {
+		name, _ := strings.CutPrefix(name, prefix+"decoder.")
+		if block, level, _, ok := cutBlock(name); ok && block == "up" {
+			upLevels = max(upLevels, level+1)
+		}
+	}
+	return func(name string) ([]target, bool) {
+		name, ok := strings.CutPrefix(name, prefix)
+		if !ok {
+			return nil, false
+		}
+		switch name {
+		case "bn.running_mean", "bn.running_var":
+			return whole(name), true
+		}
+		layer, parameter := cutLast(name)
+		if parameter != "weight" && parameter != "bias" {
+			return nil, false
+		}
+		switch layer {
+		case "encoder.quant_conv", "quant_conv":
+			return whole("quant_conv." + parameter), true
+		case "decoder.post_quant_conv", "post_quant_conv":
+			return whole("post_quant_conv." + parameter), true
+		}
+		half, layer, _ := strings.Cut(layer, ".")
+		if half != "encoder" && half != "decoder" {
+			return nil, false
+		}
+		to, form := vaeLayer(half, layer, upLevels)
+		if to == "" {
+			return nil, false
+		}
+		if parameter == "bias" {
+			form = asIs
+		}
+		return []target{{half + "." + to + "." + parameter, 0, 1, form}}, true
+	}
+}
+
+// vaeLayer gives the name of a layer of the encoder or decoder, "" for an unknown one.
+func vaeLayer(half, layer string, upLevels int) (string, form) {
+	if to, ok := vaeNames[layer]; ok {
+		return to, asIs
+	}
+	if inner, ok := strings.CutPrefix(layer, "mid.attn_1."); ok {
+		to, ok := vaeAttentionNames[inner]
+		switch {
+		case !ok:
+			return "", asIs
+		case inner == "norm":
+			return "mid_block.attentions.0." + to, asIs
+		}
+		return "mid_block.attentions.0." + to, linear
+	}
+	for _, block := range []string{"1", "2"} {
+		if inner, ok := strings.CutPrefix(layer, "mid.block_"+block+"."); ok {
+			return join("mid_block.resnets."+map[string]string{"1": "0", "2": "1"}[block], vaeResnetNames[inner]), asIs
+		}
+	}
+	block, level, inner, ok := cutBlock(layer)
+	var sampler string
+	switch {
+	case ok && half == "encoder" && block == "down":
+		block, sampler = "down_blocks."+strconv.Itoa(level), "downsample"
+	case ok && half == "decoder" && block == "up":
+		block, sampler = "up_blocks."+strconv.Itoa(upLevels-1-level), "upsample"
+	default:
+		return "", asIs
+	}
+	if inner == sampler+".conv" {
+		return block + "." + sampler + "rs.0.conv", asIs
+	}
+	kind, index, inner, ok := cutBlock(inner)
+	if !ok || kind != "block" {
+		return "", asIs
+	}
+	return join(block+".resnets."+strconv.Itoa(index), vaeResnetNames[inner]), asIs
+}
+
+// join is a.b, or "" when b is unknown.
+func join(a, b string) string {
+	if b == "" {
+		return ""
+	}
+	return a + "." + b
+}
+
+var qwen3Layers = map[string]bool{
+	"self_attn.q_proj": true, "self_attn.k_proj": true, "self_attn.v_proj": true, "self_attn.o_proj": true,
+	"self_attn.q_norm": true, "self_attn.k_norm": true,
+	"mlp.gate_proj": true, "mlp.up_proj": true, "mlp.down_proj": true,
+	"input_layernorm": true, "post_attention_layernorm": true,
+}
+
+// textEncoderNames puts "model." in place of whatever stands before embed_tokens.weight.
+func textEncoderNames(prefix string, _ *safetensors.Set) naming {
+	return func(name string) ([]target, bool) {
+		if name == "lm_head.weight" || strings.HasSuffix(name, ".lm_head.weight") {
+			return nil, true // of no use to an encoder
+		}
+		name, ok := strings.CutPrefix(name, prefix)
+		if !ok {
+			return nil, false
+		}
+		layer, parameter := cutLast(name)
+		block, _, inner, isBlock := cutBlock(layer)
+		known := parameter == "weight" &&
+			(layer == "embed_tokens" || layer == "norm" || isBlock && block == "layers" && qwen3Layers[inner])
+		if !known {
+			return nil, false
+		}
+		return whole("model." + name), true
+	}
+}

@@ -1,0 +1,173 @@
+package safetensors
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"kleinbild/inference/tensor"
+)
+
+// maxIndexBytes bounds an index; the one of the largest model in this family has some 50 kB.
+const maxIndexBytes = 16 << 20
+
+// Set is a model's weights in one or more files, behind one list of names. It satisfies tensor.Source.
+type Set struct {
+	files []*File
+	where map[string]*File
+}
+
+// OpenSet opens a single .safetensors file, or all shards named by a .safetensors.index.json.
+func OpenSet(path string) (*Set, error) {
+	if strings.HasSuffix(path, ".json") {
+		return openIndex(path)
+	}
+	f, err := Open(path)
+	if err != nil {
+		return nil, err
+	}
+	s := &Set{files: []*File{f}, where: map[string]*File{}}
+	for name := range f.header.entries {
+		s.where[name] = f
+	}
+	return s, nil
+}
+
+func openIndex(path string) (*Set, error) {
+	text, err := readLimited(path, maxIndexBytes)
+	if err != nil {
+		return nil, err
+	}
+	weightMap, err := parseIndex(text)
+	if err != nil {
+		return nil, fmt.Errorf("safetensors: %s: %w", path, err)
+	}
+	shards := slices.Compact(slices.Sorted(maps.Values(weightMap)))
+	s := &Set{where: map[string]*File{}}
+	byName := map[string]*File{}
+	for _, shard := range shards {
+		f, err := Open(filepath.Join(filepath.Dir(path), shard))
+		if err != nil {
+			err = fmt.Errorf("%w (one of %d shards in %s)", err, len(shards), filepath.Base(path))
+			s.Close()
+			return nil, err
+		}
+		s.files = append(s.files, f)
+		byName[shard] = f
+	}
+	var missing []string
+	for _, name := range slices.Sorted(maps.Keys(weightMap)) {
+		f := byName[weightMap[name]]
+		if _, ok := f.header.entries[name]; !ok {
+			missing = append(missing, fmt.Sprintf("%s (in %s)", name, weightMap[name]))
+		}
+		s.where[name] = f
+	}
+	if missing != nil {
+		err := fmt.Errorf("safetensors: %s: names %d tensors that its shards lack: %s", path, len(missing), first(missing, 3))
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// parseIndex returns the weight_map of an index: tensor name to shard file. A shard is a plain file name beside the index.
+func parseIndex(text []byte) (map[string]string, error) {
+	if err := json.Unmarshal(text, new(json.RawMessage)); err != nil {
+		return nil, err
+	}
+	var weightMap map[string]string
+	dec := json.NewDecoder(bytes.NewReader(text))
+	err := object(dec, func(key string) (err error) {
+		if key != "weight_map" {
+			return dec.Decode(new(json.RawMessage))
+		}
+		weightMap, err = parseStrings(dec)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(weightMap) == 0 {
+		return nil, errors.New("weight_map is missing or empty")
+	}
+	for name, shard := range weightMap {
+		// Both separators and the drive colon on every system: the file may come from anywhere.
+		if strings.ContainsAny(shard, "/\\:\x00") || !filepath.IsLocal(shard) || !strings.HasSuffix(shard, ".safetensors") {
+			return nil, fmt.Errorf("weight_map: %q: shard %q, want the plain name of a .safetensors file", name, shard)
+		}
+	}
+	return weightMap, nil
+}
+
+func readLimited(path string, limit int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("safetensors: %w", err)
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err != nil {
+		return nil, fmt.Errorf("safetensors: %s: %w", path, err)
+	}
+	if int64(len(text)) > limit {
+		return nil, fmt.Errorf("safetensors: %s: more than %d bytes", path, limit)
+	}
+	return text, nil
+}
+
+// first joins up to n of list, and says how many more there are.
+func first(list []string, n int) string {
+	if len(list) <= n {
+		return strings.Join(list, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(list[:n], ", "), len(list)-n)
+}
+
+// Files lists the mapped files, sorted by name.
+func (s *Set) Files() []*File { return s.files }
+
+// Names lists the tensors, sorted.
+func (s *Set) Names() []string { return slices.Sorted(maps.Keys(s.where)) }
+
+// Stat describes a tensor without touching its data: Data is nil.
+func (s *Set) Stat(name string) (tensor.Tensor, error) {
+	f, ok := s.where[name]
+	if !ok {
+		return tensor.Tensor{}, s.missing(name)
+	}
+	return f.Stat(name)
+}
+
+// Tensor returns the tensor called name, as File.Tensor does.
+func (s *Set) Tensor(name string) (tensor.Tensor, error) {
+	f, ok := s.where[name]
+	if !ok {
+		return tensor.Tensor{}, s.missing(name)
+	}
+	return f.Tensor(name)
+}
+
+func (s *Set) missing(name string) error {
+	where := s.files[0].path
+	if len(s.files) > 1 {
+		where = fmt.Sprintf("%s and %d more", where, len(s.files)-1)
+	}
+	return fmt.Errorf("safetensors: %s: %s: %w", where, name, tensor.ErrMissing)
+}
+
+// Close unmaps all files.
+func (s *Set) Close() error {
+	var errs []error
+	for _, f := range s.files {
+		errs = append(errs, f.Close())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,166 @@
+package safetensors
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"io"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"kleinbild/inference/tensor"
+)
+
+// chunkBytes is how much of a tensor is made and written at a time, by each of GOMAXPROCS workers.
+const chunkBytes = 1 << 20
+
+// Entry is a tensor to write, whose values are made when their turn comes.
+type Entry struct {
+	Name  string
+	DType tensor.DType
+	Shape []int
+	// Fill puts into dst the little-endian values from the element with row-major index first on; len(dst) is a multiple of
+	// the dtype's size. It is called from several goroutines, for each part of the tensor once.
+	Fill func(dst []byte, first int) error
+}
+
+// SizeBytes is the size of the tensor's data.
+func (e Entry) SizeBytes() int64 { return int64(tensor.Elements(e.Shape)) * int64(e.DType.SizeBytes()) }
+
+// Write puts a whole file into w: the header, padded to 8 bytes, then the tensors, larger formats first and else by name,
+// which is the reference writer's order and keeps every tensor aligned. It holds a few chunks in memory, never a tensor.
+// progress, if any, is told how many bytes were written since its last call, one call at a time.
+func Write(ctx context.Context, w io.WriterAt, metadata map[string]string, entries []Entry, progress func(written int64)) error {
+	entries = slices.SortedFunc(slices.Values(entries), func(a, b Entry) int {
+		return cmp.Or(cmp.Compare(b.DType.SizeBytes(), a.DType.SizeBytes()), cmp.Compare(a.Name, b.Name))
+	})
+	head, err := encodeHeader(metadata, entries)
+	if err != nil {
+		return err
+	}
+	if _, err := w.WriteAt(head, 0); err != nil {
+		return fmt.Errorf("safetensors: write header: %w", err)
+	}
+
+	type chunk struct {
+		entry    Entry
+		from, to int64 // bytes of the tensor
+		at       int64 // of the file
+	}
+	var chunks []chunk
+	at := int64(len(head))
+	for _, e := range entries {
+		for from := int64(0); from < e.SizeBytes(); from += chunkBytes {
+			chunks = append(chunks, chunk{e, from, min(from+chunkBytes, e.SizeBytes()), at + from})
+		}
+		at += e.SizeBytes()
+	}
+
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var next atomic.Int64
+	var reporting sync.Mutex
+	work := func() error {
+		buffer := make([]byte, chunkBytes)
+		for ctx.Err() == nil {
+			i := next.Add(1) - 1
+			if i >= int64(len(chunks)) {
+				return nil
+			}
+			c := chunks[i]
+			dst := buffer[:c.to-c.from]
+			if err := c.entry.Fill(dst, int(c.from)/c.entry.DType.SizeBytes()); err != nil {
+				return fmt.Errorf("safetensors: write %s: %w", c.entry.Name, err)
+			}
+			if _, err := w.WriteAt(dst, c.at); err != nil {
+				return fmt.Errorf("safetensors: write %s: %w", c.entry.Name, err)
+			}
+			if progress != nil {
+				reporting.Lock()
+				progress(int64(len(dst)))
+				reporting.Unlock()
+			}
+		}
+		return nil
+	}
+	var workers sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), len(chunks)) {
+		workers.Go(func() {
+			if err := work(); err != nil {
+				cancel(err)
+			}
+		})
+	}
+	workers.Wait()
+	return context.Cause(ctx)
+}
+
+// encodeHeader returns the length and the JSON text, padded with spaces so that the data begins at a multiple of 8.
+// Keys are in the order of the data, as the reference writes them.
+func encodeHeader(metadata map[string]string, entries []Entry) ([]byte, error) {
+	var b bytes.Buffer
+	b.Write(make([]byte, 8))
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	// Encode ends with a newline that has no place here.
+	value := func(v any) error {
+		err := enc.Encode(v)
+		b.Truncate(b.Len() - 1)
+		return err
+	}
+	separator := byte('{')
+	key := func(name string) error {
+		b.WriteByte(separator)
+		separator = ','
+		err := value(name)
+		b.WriteByte(':')
+		return err
+	}
+	seen := map[string]bool{metadataKey: true}
+	if metadata != nil {
+		if err := cmp.Or(key(metadataKey), value(metadata)); err != nil {
+			return nil, fmt.Errorf("safetensors: write metadata: %w", err)
+		}
+	}
+	at := int64(0)
+	for _, e := range entries {
+		size, err := sizeBytes(e.DType, e.Shape)
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("safetensors: write %s: %w", e.Name, err)
+		case seen[e.Name]:
+			return nil, fmt.Errorf("safetensors: write %s: the name is there twice", e.Name)
+		}
+		seen[e.Name] = true
+		shape := e.Shape
+		if shape == nil {
+			shape = []int{}
+		}
+		err = cmp.Or(key(e.Name), value(struct {
+			DType   string   `json:"dtype"`
+			Shape   []int    `json:"shape"`
+			Offsets [2]int64 `json:"data_offsets"`
+		}{e.DType.String(), shape, [2]int64{at, at + size}}))
+		if err != nil {
+			return nil, fmt.Errorf("safetensors: write %s: %w", e.Name, err)
+		}
+		at += size
+	}
+	if separator == '{' {
+		b.WriteByte('{')
+	}
+	b.WriteByte('}')
+	for b.Len()%8 != 0 {
+		b.WriteByte(' ')
+	}
+	if b.Len()-8 > maxHeaderBytes {
+		return nil, fmt.Errorf("safetensors: write: header of %d bytes, want at most %d", b.Len()-8, maxHeaderBytes)
+	}
+	binary.LittleEndian.PutUint64(b.Bytes(), uint64(b.Len()-8))
+	return b.Bytes(), nil
+}

@@ -1,0 +1,245 @@
+package checkpoint
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+
+	"kleinbild/inference/checkpoint/safetensors"
+	"kleinbild/inference/tensor"
+)
+
+// weights is a component's tensor.Source: Diffusers names, each led to (a part of) a tensor of the files.
+type weights struct {
+	set  *safetensors.Set
+	path string
+	refs map[string]ref
+}
+
+// ref says where a weight comes from and what is done to it on the way.
+type ref struct {
+	name string // in the files
+	// part of parts: the rows are cut into so many equal parts; 1 of 1 takes all.
+	part, parts int
+	form        form
+	scale       float32
+}
+
+type form int
+
+const (
+	asIs form = iota
+	// swapHalves exchanges the first and the second half of the rows: original files have the final layer's (shift, scale),
+	// Diffusers has (scale, shift).
+	swapHalves
+	// linear drops the trailing 1s of a 1×1 convolution's shape.
+	linear
+)
+
+// naming tells which weights a tensor of a file gives: none and true for one that is known and not needed, none and
+// false for an unknown one.
+type naming func(name string) (targets []target, known bool)
+
+type target struct {
+	name        string
+	part, parts int
+	form        form
+}
+
+// whole is the usual case: the tensor under another name.
+func whole(name string) []target { return []target{{name, 0, 1, asIs}} }
+
+// diffusersNames is the naming of files that have their final names.
+func diffusersNames(name string) ([]target, bool) { return whole(name), true }
+
+// newWeights renames the tensors of set and checks what can be checked without a config: that every tensor is known,
+// that formats are those we compute with, that shapes can be cut, that fp8 has scales. path is for messages.
+func newWeights(set *safetensors.Set, path string, k kind, names naming) (*weights, error) {
+	if format := foreignFormat(set); format != "" {
+		return nil, fmt.Errorf("checkpoint: %s: %s weights are not supported; get %s", path, format, k.usualFile())
+	}
+	scales, err := readScales(set)
+	if err != nil {
+		return nil, err
+	}
+	w := &weights{set: set, path: path, refs: map[string]ref{}}
+	var unknown []string
+	for _, name := range set.Names() {
+		if isQuantisationDetail(name) || isBuffer(name) {
+			continue
+		}
+		targets, known := names(name)
+		if !known {
+			unknown = append(unknown, name)
+			continue
+		}
+		if len(targets) == 0 {
+			continue
+		}
+		stat, err := set.Stat(name)
+		if err != nil {
+			return nil, err
+		}
+		scale, err := scaleOf(stat, name, scales)
+		if err != nil {
+			return nil, err
+		}
+		for _, t := range targets {
+			if err := checkForm(stat, t); err != nil {
+				return nil, err
+			}
+			if other, taken := w.refs[t.name]; taken {
+				return nil, fmt.Errorf("%s: stands for %s, as %s does", stat.Name, t.name, other.name)
+			}
+			w.refs[t.name] = ref{name, t.part, t.parts, t.form, scale}
+		}
+	}
+	if unknown != nil {
+		return nil, fmt.Errorf("checkpoint: %s: %d tensors do not belong to a FLUX.2 [klein] %s: %s", path, len(unknown), k, first(unknown, 3))
+	}
+	return w, nil
+}
+
+func checkForm(stat tensor.Tensor, t target) error {
+	parts := t.parts
+	if t.form == swapHalves {
+		parts = 2
+	}
+	if parts > 1 && (len(stat.Shape) == 0 || stat.Shape[0]%parts != 0) {
+		return fmt.Errorf("%s: shape %v, want rows in %d equal parts", stat.Name, stat.Shape, parts)
+	}
+	if t.form == linear && (len(stat.Shape) < 2 || tensor.Elements(stat.Shape[2:]) != 1) {
+		return fmt.Errorf("%s: shape %v, want a linear layer or a 1×1 convolution", stat.Name, stat.Shape)
+	}
+	return nil
+}
+
+// Names lists the weights, sorted.
+func (w *weights) Names() []string { return slices.Sorted(maps.Keys(w.refs)) }
+
+// Tensor returns the weight called name, mapped from the file; only the small swapped one is a copy.
+func (w *weights) Tensor(name string) (tensor.Tensor, error) {
+	r, ok := w.refs[name]
+	if !ok {
+		return tensor.Tensor{}, fmt.Errorf("checkpoint: %s: %s: %w", w.path, name, tensor.ErrMissing)
+	}
+	t, err := w.set.Tensor(r.name)
+	if err != nil {
+		return t, err
+	}
+	t.Scale = r.scale
+	switch {
+	case r.parts > 1:
+		rows := t.Shape[0] / r.parts
+		t = t.Slice(r.part*rows, (r.part+1)*rows)
+		t.Name += fmt.Sprintf("[%d:%d]", r.part*rows, (r.part+1)*rows)
+	case r.form == swapHalves:
+		half := len(t.Data) / 2
+		t.Data = slices.Concat(t.Data[half:], t.Data[:half])
+	case r.form == linear:
+		t.Shape = t.Shape[:2]
+	}
+	return t, nil
+}
+
+// Suffixes under which quantised files keep what belongs to the weight before the last dot. The second spelling of each is
+// ComfyUI's older one.
+const (
+	weightScale    = ".weight_scale"
+	weightScaleOld = ".scale_weight"
+	inputScale     = ".input_scale" // for fp8 activations, which we do not use
+	inputScaleOld  = ".scale_input"
+	comfyQuant     = ".comfy_quant"
+	scaledFP8      = "scaled_fp8"
+)
+
+func isQuantisationDetail(name string) bool {
+	for _, suffix := range []string{weightScale, weightScaleOld, inputScale, inputScaleOld, comfyQuant} {
+		if strings.HasSuffix(name, suffix) {
+			return true
+		}
+	}
+	return name == scaledFP8 || strings.HasSuffix(name, "."+scaledFP8)
+}
+
+// isBuffer says whether a tensor is no weight but something that a training program keeps beside them.
+func isBuffer(name string) bool {
+	return strings.HasSuffix(name, ".num_batches_tracked") || strings.HasSuffix(name, ".rotary_emb.inv_freq")
+}
+
+// foreignFormat names the quantisation of set if it is one we cannot compute with.
+func foreignFormat(set *safetensors.Set) string {
+	for _, name := range set.Names() {
+		for _, mark := range []struct{ part, format string }{
+			{".weight_scale_2", "NVFP4"},
+			{".weight_global_scale", "NVFP4"},
+			{".weight_packed", "packed 4-bit"},
+			{".weight.absmax", "bitsandbytes"},
+			{".weight.quant_map", "bitsandbytes"},
+			{".qweight", "GPTQ, AWQ or SVDQuant"},
+		} {
+			if strings.HasSuffix(name, mark.part) {
+				return mark.format
+			}
+		}
+		if stat, err := set.Stat(name); err == nil && strings.HasSuffix(name, ".weight") {
+			switch stat.DType {
+			case tensor.I8:
+				return "int8 (I8)"
+			case tensor.U8:
+				return "packed 4-bit or MX (U8)"
+			case tensor.F8E5M2:
+				return "float8_e5m2"
+			}
+		}
+	}
+	return ""
+}
+
+// readScales reads the scale of every quantised weight, by the weight's name.
+func readScales(set *safetensors.Set) (map[string]float32, error) {
+	scales := map[string]float32{}
+	for _, name := range set.Names() {
+		layer, ok := strings.CutSuffix(name, weightScale)
+		if !ok {
+			if layer, ok = strings.CutSuffix(name, weightScaleOld); !ok {
+				continue
+			}
+		}
+		t, err := set.Tensor(name)
+		if err != nil {
+			return nil, err
+		}
+		if len(t.Shape) > 1 || tensor.Elements(t.Shape) != 1 {
+			return nil, fmt.Errorf("%s: shape %v, want one scale for the whole tensor: scales per channel or block are not supported", t.Name, t.Shape)
+		}
+		if t.DType == tensor.F8E4M3 || !t.DType.Float() {
+			return nil, fmt.Errorf("%s: dtype %v, want F32, F16 or BF16", t.Name, t.DType)
+		}
+		scale := t.Float32s()[0]
+		if !(scale > 0) || math.IsInf(float64(scale), 0) {
+			return nil, fmt.Errorf("%s: %v, want a positive number", t.Name, scale)
+		}
+		if _, twice := scales[layer+".weight"]; twice {
+			return nil, fmt.Errorf("%s: is a second scale of %s.weight", t.Name, layer)
+		}
+		scales[layer+".weight"] = scale
+	}
+	return scales, nil
+}
+
+// scaleOf returns the scale that belongs to a tensor, 1 for formats that need none.
+func scaleOf(stat tensor.Tensor, name string, scales map[string]float32) (float32, error) {
+	scale, has := scales[name]
+	switch {
+	case stat.DType == tensor.F8E4M3 && !has:
+		return 0, fmt.Errorf("%s: dtype F8_E4M3 without its weight_scale", stat.Name)
+	case stat.DType != tensor.F8E4M3 && has:
+		return 0, fmt.Errorf("%s: dtype %v with a weight_scale, want F8_E4M3", stat.Name, stat.DType)
+	case !has:
+		return 1, nil
+	}
+	return scale, nil
+}
