@@ -1,0 +1,172 @@
+package backendtest
+
+import (
+	"fmt"
+	"math"
+
+	"kleinbild/inference/backend"
+	"kleinbild/inference/tensor"
+)
+
+func testLinear(h *harness) {
+	for _, s := range []struct{ m, n, k int }{
+		{1, 1, 1}, {1, 257, 129}, {5, 7, 3}, {6, 16, 32}, {7, 17, 33}, {13, 48, 80}, {31, 129, 127}, {33, 96, 768}, {100, 63, 2053},
+	} {
+		for _, dtype := range []tensor.DType{tensor.BF16, tensor.F32, tensor.F16, tensor.F8E4M3} {
+			name := fmt.Sprintf("[%d %d] by %v [%d %d]", s.m, s.k, dtype, s.n, s.k)
+			x := h.table(s.m, s.k)
+			w, values := h.weight(dtype, s.n, s.k)
+			y := product(x, values, s.n)
+
+			dst := h.view(s.m, s.n)
+			h.b.Linear(dst.Matrix, h.upload(x).Matrix, w, backend.Epilogue{})
+			h.check(name, dst, y)
+
+			bias, biases := h.weight(tensor.F32, s.n)
+			old, gate := h.table(s.m, s.n), h.table(1, s.n)[0]
+			dst = h.upload(old)
+			h.b.Linear(dst.Matrix, h.upload(x).Matrix, w, backend.Epilogue{Bias: bias, Add: true, Gate: h.vector(gate)})
+			h.check(name+", bias and gated residual", dst, each(s.m, s.n, func(i, j int) float64 {
+				return old[i][j] + gate[j]*(y[i][j]+biases[j])
+			}))
+
+			dst = h.upload(old)
+			h.b.Linear(dst.Matrix, h.upload(x).Matrix, w, backend.Epilogue{Add: true})
+			h.check(name+", residual", dst, each(s.m, s.n, func(i, j int) float64 { return old[i][j] + y[i][j] }))
+		}
+	}
+	// Rows of a weight are a weight.
+	x := h.table(9, 24)
+	w, values := h.weight(tensor.BF16, 40, 24)
+	dst := h.view(9, 11)
+	h.b.Linear(dst.Matrix, h.upload(x).Matrix, w.Slice(16, 27), backend.Epilogue{})
+	h.check("sliced weight", dst, product(x, values[16*24:27*24], 11))
+}
+
+func testSwiGLU(h *harness) {
+	for _, s := range []struct{ m, n, k int }{{1, 3, 5}, {7, 33, 17}, {300, 48, 64}, {31, 160, 96}} {
+		x := h.table(s.m, s.k)
+		gate, gates := h.weight(tensor.BF16, s.n, s.k)
+		up, ups := h.weight(tensor.BF16, s.n, s.k)
+		g, u := product(x, gates, s.n), product(x, ups, s.n)
+		dst := h.view(s.m, s.n)
+		h.b.SwiGLU(dst.Matrix, h.upload(x).Matrix, gate, up)
+		// The gate may be rounded before it meets the other half.
+		h.checkWithin(fmt.Sprintf("[%d %d] → %d", s.m, s.k, s.n), dst,
+			each(s.m, s.n, func(i, j int) float64 { return silu(g[i][j]) * u[i][j] }), 2*h.tolerance())
+	}
+}
+
+func testEmbedding(h *harness) {
+	for _, dtype := range []tensor.DType{tensor.BF16, tensor.F32} {
+		w, values := h.weight(dtype, 11, 33)
+		ids := []int32{0, 10, 3, 3}
+		dst := h.view(len(ids), 33)
+		h.b.Embedding(dst.Matrix, w, ids)
+		h.check(dtype.String(), dst, each(len(ids), 33, func(i, j int) float64 { return values[int(ids[i])*33+j] }))
+	}
+}
+
+func testAttention(h *harness) {
+	for _, s := range []struct {
+		queries, keys, valid, heads, kvHeads, d int
+		causal                                  bool
+	}{
+		{1, 1, 1, 1, 1, 16, false},
+		{5, 5, 5, 2, 1, 128, true},
+		{33, 33, 20, 4, 2, 128, true},
+		{70, 70, 1, 2, 2, 32, true},
+		{31, 97, 97, 3, 3, 128, false},
+		{24, 536, 536, 2, 2, 128, false},
+		{130, 130, 130, 1, 1, 512, false},
+		{65, 65, 65, 1, 1, 64, false},
+		{7, 300, 259, 2, 1, 48, false},
+	} {
+		q, k, v := h.table(s.queries, s.heads*s.d), h.table(s.keys, s.kvHeads*s.d), h.table(s.keys, s.kvHeads*s.d)
+		scale := 1 / math.Sqrt(float64(s.d))
+		want := each(s.queries, s.heads*s.d, func(int, int) float64 { return 0 })
+		for head := range s.heads {
+			kv := head * s.kvHeads / s.heads * s.d
+			for i := range s.queries {
+				seen := s.valid
+				if s.causal {
+					seen = min(seen, i+1)
+				}
+				e, sum := make([]float64, seen), 0.0
+				for j := range seen {
+					dot := 0.0
+					for c := range s.d {
+						dot += q[i][head*s.d+c] * k[j][kv+c]
+					}
+					e[j] = math.Exp(dot * scale)
+					sum += e[j]
+				}
+				for j := range seen {
+					for c := range s.d {
+						want[i][head*s.d+c] += e[j] / sum * v[j][kv+c]
+					}
+				}
+			}
+		}
+		dst := h.view(s.queries, s.heads*s.d)
+		h.b.Attention(dst.Matrix, h.upload(q).Matrix, h.upload(k).Matrix, h.upload(v).Matrix, backend.AttentionParams{
+			Heads: s.heads, KVHeads: s.kvHeads, Scale: float32(scale), Causal: s.causal, Keys: s.valid,
+		})
+		// Probabilities may be rounded to the activation format before they meet the values.
+		h.checkWithin(fmt.Sprintf("%+v", s), dst, want, 2*h.tolerance())
+	}
+}
+
+func testConv2D(h *harness) {
+	for _, s := range []struct {
+		height, width, in, out, kernel int
+		up, down, add                  bool
+	}{
+		{1, 1, 3, 5, 3, false, false, false},
+		{4, 6, 3, 17, 3, false, false, false},
+		{7, 5, 33, 31, 3, false, false, true},
+		{6, 8, 16, 24, 1, false, false, true},
+		{5, 3, 8, 9, 3, true, false, false},
+		{8, 6, 12, 20, 3, false, true, false},
+		{16, 24, 64, 64, 3, false, false, false},
+		{9, 11, 128, 3, 3, false, false, false},
+	} {
+		x := h.table(s.height*s.width, s.in)
+		w, values := h.weight(tensor.BF16, s.out, s.in, s.kernel, s.kernel)
+		bias, biases := h.weight(tensor.F32, s.out)
+		p := backend.ConvParams{Height: s.height, Width: s.width, Upsample: s.up, Downsample: s.down, Bias: bias, Add: s.add}
+		oh, ow := p.OutputSize()
+		old := h.table(oh*ow, s.out)
+		at := func(y, x0, c int) float64 {
+			height, width, shrink := s.height, s.width, 1
+			if s.up {
+				height, width, shrink = 2*height, 2*width, 2
+			}
+			if y < 0 || x0 < 0 || y >= height || x0 >= width {
+				return 0
+			}
+			return x[y/shrink*s.width+x0/shrink][c]
+		}
+		want := each(oh*ow, s.out, func(i, o int) float64 {
+			sum := biases[o]
+			if s.add {
+				sum += old[i][o]
+			}
+			for ky := range s.kernel {
+				for kx := range s.kernel {
+					y, x0 := i/ow+ky-s.kernel/2, i%ow+kx-s.kernel/2
+					if s.down {
+						y, x0 = 2*(i/ow)+ky, 2*(i%ow)+kx
+					}
+					for c := range s.in {
+						sum += at(y, x0, c) * values[((o*s.in+c)*s.kernel+ky)*s.kernel+kx]
+					}
+				}
+			}
+			return sum
+		})
+		dst := h.upload(old)
+		h.b.Conv2D(dst.Matrix, h.upload(x).Matrix, w, p)
+		h.check(fmt.Sprintf("%+v", s), dst, want)
+	}
+}

@@ -1,0 +1,172 @@
+package backendtest
+
+import (
+	"fmt"
+	"math"
+
+	"kleinbild/inference/backend"
+	"kleinbild/inference/tensor"
+)
+
+// sizes are ragged on purpose.
+var sizes = []struct{ rows, cols int }{{1, 1}, {1, 31}, {33, 7}, {5, 128}, {127, 33}, {3, 4097}}
+
+func testCopy(h *harness) {
+	for _, s := range sizes {
+		values := h.table(s.rows, s.cols)
+		dst := h.view(s.rows, s.cols)
+		h.b.Copy(dst.Matrix, h.upload(values).Matrix)
+		h.check(fmt.Sprint(s), dst, values)
+
+		// There and back through the other formats: values of the activation format survive float32.
+		wide := h.b.Alloc(s.rows, s.cols, tensor.F32)
+		h.b.Copy(wide, dst.Matrix)
+		dst = h.view(s.rows, s.cols)
+		h.b.Copy(dst.Matrix, wide)
+		h.checkWithin(fmt.Sprint(s, " through float32"), dst, values, 0)
+		h.b.Free(wide)
+	}
+}
+
+func testElementwise(h *harness) {
+	for _, s := range sizes {
+		a, b := h.table(s.rows, s.cols), h.table(s.rows, s.cols)
+		scale, shift := h.table(1, s.cols)[0], h.table(1, s.cols)[0]
+		x, y := h.upload(a), h.upload(b)
+		run := func(name string, want func(i, j int) float64, op func(dst backend.Matrix)) {
+			dst := h.view(s.rows, s.cols)
+			op(dst.Matrix)
+			h.check(fmt.Sprint(name, " ", s), dst, each(s.rows, s.cols, want))
+		}
+		run("SiLU", func(i, j int) float64 { return silu(a[i][j]) }, func(dst backend.Matrix) { h.b.SiLU(dst, x.Matrix) })
+		run("AddScaled", func(i, j int) float64 { return a[i][j] - 0.25*b[i][j] }, func(dst backend.Matrix) {
+			h.b.AddScaled(dst, x.Matrix, y.Matrix, -0.25)
+		})
+		run("Lerp", func(i, j int) float64 { return a[i][j] + 4*(b[i][j]-a[i][j]) }, func(dst backend.Matrix) {
+			h.b.Lerp(dst, x.Matrix, y.Matrix, 4)
+		})
+		run("Affine", func(i, j int) float64 { return a[i][j]*scale[j] + shift[j] }, func(dst backend.Matrix) {
+			h.b.Affine(dst, x.Matrix, h.vector(scale), h.vector(shift))
+		})
+		inPlace := h.upload(a)
+		h.b.AddScaled(inPlace.Matrix, inPlace.Matrix, y.Matrix, 2)
+		h.check(fmt.Sprint("AddScaled in place ", s), inPlace, each(s.rows, s.cols, func(i, j int) float64 { return a[i][j] + 2*b[i][j] }))
+	}
+}
+
+// moments returns mean and variance.
+func moments(row []float64) (mean, variance float64) {
+	for _, v := range row {
+		mean += v
+	}
+	mean /= float64(len(row))
+	for _, v := range row {
+		variance += (v - mean) * (v - mean)
+	}
+	return mean, variance / float64(len(row))
+}
+
+func testNorms(h *harness) {
+	const eps = 1e-6
+	for _, s := range sizes[1:] {
+		a := h.table(s.rows, s.cols)
+		for i := range a {
+			for j := range a[i] {
+				a[i][j] = h.round(float32(a[i][j] + 3)) // a mean that must go
+			}
+		}
+		gain, gains := h.weight(tensor.BF16, s.cols)
+		scale, shift := h.table(1, s.cols)[0], h.table(1, s.cols)[0]
+		dst := h.view(s.rows, s.cols)
+		h.b.RMSNorm(dst.Matrix, h.upload(a).Matrix, gain, eps)
+		h.check(fmt.Sprint("RMSNorm ", s), dst, each(s.rows, s.cols, func(i, j int) float64 {
+			mean, variance := moments(a[i])
+			return a[i][j] / math.Sqrt(variance+mean*mean+eps) * gains[j]
+		}))
+		dst = h.upload(a)
+		h.b.LayerNorm(dst.Matrix, dst.Matrix, h.vector(scale), h.vector(shift), eps)
+		h.check(fmt.Sprint("LayerNorm ", s), dst, each(s.rows, s.cols, func(i, j int) float64 {
+			mean, variance := moments(a[i])
+			return (a[i][j]-mean)/math.Sqrt(variance+eps)*(1+scale[j]) + shift[j]
+		}))
+	}
+}
+
+func testQKNormRoPE(h *harness) {
+	const eps = 1e-6
+	for _, s := range []struct{ rows, heads, d int }{{1, 1, 2}, {7, 3, 16}, {33, 2, 128}} {
+		for _, halves := range []bool{false, true} {
+			x := h.table(s.rows, s.heads*s.d)
+			gain, gains := h.weight(tensor.BF16, s.d)
+			angles := h.table(s.rows, s.d/2)
+			rope := backend.RoPE{Cos: h.b.Alloc(s.rows, s.d/2, tensor.F32), Sin: h.b.Alloc(s.rows, s.d/2, tensor.F32), Halves: halves}
+			h.b.Upload(rope.Cos, flatten(each(s.rows, s.d/2, func(i, j int) float64 { return math.Cos(angles[i][j]) })))
+			h.b.Upload(rope.Sin, flatten(each(s.rows, s.d/2, func(i, j int) float64 { return math.Sin(angles[i][j]) })))
+			want := each(s.rows, s.heads*s.d, func(i, j int) float64 {
+				head := x[i][j/s.d*s.d:][:s.d]
+				mean, variance := moments(head)
+				norm := func(c int) float64 { return head[c] / math.Sqrt(variance+mean*mean+eps) * gains[c] }
+				c := j % s.d
+				pair, first, second := c/2, c&^1, c|1
+				if halves {
+					pair = c % (s.d / 2)
+					first, second = pair, pair+s.d/2
+				}
+				sn, cs := math.Sincos(angles[i][pair])
+				if c == first {
+					return norm(first)*cs - norm(second)*sn
+				}
+				return norm(second)*cs + norm(first)*sn
+			})
+			dst := h.upload(x)
+			h.b.QKNormRoPE(dst.Matrix, gain, rope, eps)
+			h.check(fmt.Sprintf("%+v halves %v", s, halves), dst, want)
+		}
+	}
+}
+
+func testGroupNorm(h *harness) {
+	for _, s := range []struct{ rows, groups, width int }{{1, 1, 5}, {35, 4, 3}, {96, 32, 2}, {2100, 4, 16}} {
+		for _, withSiLU := range []bool{false, true} {
+			cols := s.groups * s.width
+			x := h.table(s.rows, cols)
+			gamma, gammas := h.weight(tensor.BF16, cols)
+			beta, betas := h.weight(tensor.F32, cols)
+			mean, scale := make([]float64, s.groups), make([]float64, s.groups)
+			for g := range s.groups {
+				var all []float64
+				for _, row := range x {
+					all = append(all, row[g*s.width:(g+1)*s.width]...)
+				}
+				m, variance := moments(all)
+				mean[g], scale[g] = m, 1/math.Sqrt(variance+1e-6)
+			}
+			dst := h.upload(x)
+			h.b.GroupNorm(dst.Matrix, dst.Matrix, gamma, beta, backend.GroupNormParams{Groups: s.groups, Eps: 1e-6, SiLU: withSiLU})
+			h.check(fmt.Sprintf("%+v SiLU %v", s, withSiLU), dst, each(s.rows, cols, func(i, j int) float64 {
+				g := j / s.width
+				y := (x[i][j]-mean[g])*scale[g]*gammas[j] + betas[j]
+				if withSiLU {
+					return silu(y)
+				}
+				return y
+			}))
+		}
+	}
+}
+
+func testPatchify(h *harness) {
+	for _, s := range []struct{ height, width, channels int }{{2, 2, 1}, {4, 6, 3}, {8, 12, 32}} {
+		x := h.table(s.height*s.width, s.channels)
+		want := each(s.height*s.width/4, 4*s.channels, func(i, j int) float64 {
+			y, x0 := 2*(i/(s.width/2))+j%4/2, 2*(i%(s.width/2))+j%2
+			return x[y*s.width+x0][j/4]
+		})
+		dst := h.view(s.height*s.width/4, 4*s.channels)
+		h.b.Patchify(dst.Matrix, h.upload(x).Matrix, s.height, s.width)
+		h.checkWithin(fmt.Sprintf("Patchify %+v", s), dst, want, 0)
+		back := h.view(s.height*s.width, s.channels)
+		h.b.Unpatchify(back.Matrix, dst.Matrix, s.height, s.width)
+		h.checkWithin(fmt.Sprintf("Unpatchify %+v", s), back, x, 0)
+	}
+}
