@@ -1,0 +1,158 @@
+package checkpoint
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/adrg/xdg"
+
+	"kleinbild/inference/checkpoint/synthetic"
+)
+
+// home makes an empty home for the test, and the environment that goes with it.
+func home(t *testing.T) (dir string, env map[string]string) {
+	dir = t.TempDir()
+	t.Setenv("HOME", dir)
+	t.Setenv("USERPROFILE", dir)
+	t.Setenv("LOCALAPPDATA", filepath.Join(dir, "data"))
+	t.Setenv("XDG_DATA_HOME", filepath.Join(dir, "data"))
+	xdg.Reload()
+	t.Cleanup(xdg.Reload)
+	return dir, map[string]string{}
+}
+
+func find(explicit string, env map[string]string, setting string) (string, []Place, error) {
+	return Find(explicit, func(key string) string { return env[key] }, setting)
+}
+
+// model is a complete checkpoint at dir/parts.
+func model(t *testing.T, parts ...string) string {
+	t.Helper()
+	dir := filepath.Join(parts...)
+	if err := synthetic.WriteTiny(dir, synthetic.TinyBase()); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func TestFindOrder(t *testing.T) {
+	dir, env := home(t)
+	const commit = "0123456789abcdef"
+	hubModel := func(hub ...string) string {
+		repository := filepath.Join(append(hub, "models--black-forest-labs--FLUX.2-klein-4B")...)
+		mustWrite(t, filepath.Join(repository, "refs", "main"), commit)
+		return model(t, repository, "snapshots", commit)
+	}
+	expect := func(name, explicit, setting, want string) {
+		t.Helper()
+		if got, _, err := find(explicit, env, setting); err != nil || got != want {
+			t.Errorf("%s: %q, %v; want %q", name, got, err, want)
+		}
+	}
+	// From the last place to the first: each goes before those already there.
+	inHome := hubModel(dir, ".cache", "huggingface", "hub")
+	expect("cache in the home folder", "", "", inHome)
+	if name := folderName(inHome); name != "FLUX.2-klein-4B" {
+		t.Errorf("folderName gives %q", name)
+	}
+	env["HF_HOME"] = filepath.Join(dir, "hf")
+	inHFHome := hubModel(dir, "hf", "hub")
+	expect("$HF_HOME", "", "", inHFHome)
+	env["HF_HUB_CACHE"] = filepath.Join(dir, "hub")
+	expect("$HF_HUB_CACHE", "", "", hubModel(dir, "hub"))
+	other := model(t, dir, "data", "kleinbild", "models", "another")
+	expect("data folder", "", "", other)
+	expect("data folder, the default name first", "", "", model(t, dir, "data", "kleinbild", "models", defaultName))
+	expect("setting", "", other, other)
+	env[ModelVariable] = inHome
+	expect("environment", "", other, inHome)
+	expect("explicit", inHFHome, other, inHFHome)
+}
+
+func TestFindNamesWhatDoesNotExist(t *testing.T) {
+	dir, env := home(t)
+	model(t, dir, "data", "kleinbild", "models", defaultName) // never fallen back to
+	gone := filepath.Join(dir, "gone")
+	there := filepath.Join(dir, "there.safetensors")
+	mustWrite(t, there, "")
+	for _, row := range []struct {
+		name, explicit, variable, setting, want string
+	}{
+		{"explicit", gone, "", "", "--model: " + gone + ": does not exist"},
+		{"explicit list", there + "," + gone, "", "", "--model: " + gone + ": does not exist"},
+		{"environment", "", gone, dir, "$KLEINBILD_MODEL: " + gone + ": does not exist"},
+		{"setting", "", "", gone, "model in the settings: " + gone + ": does not exist"},
+	} {
+		env[ModelVariable] = row.variable
+		if _, _, err := find(row.explicit, env, row.setting); err == nil || err.Error() != row.want {
+			t.Errorf("%s: %v, want %s", row.name, err, row.want)
+		}
+	}
+}
+
+func TestFindSkipsIncomplete(t *testing.T) {
+	dir, env := home(t)
+	models := filepath.Join(dir, "data", "kleinbild", "models")
+	broken := model(t, models, "broken")
+	shard := filepath.Join(broken, "text_encoder", "model-00002-of-00002.safetensors")
+	if err := os.Truncate(shard, 100_000); err != nil {
+		t.Fatal(err)
+	}
+	hub := filepath.Join(dir, ".cache", "huggingface", "hub")
+	noRefs := filepath.Join(hub, "models--black-forest-labs--FLUX.2-klein-4B")
+	mustWrite(t, filepath.Join(noRefs, "blobs", "x.incomplete"), "")
+	half := filepath.Join(hub, "models--black-forest-labs--FLUX.2-klein-base-4B")
+	mustWrite(t, filepath.Join(half, "refs", "main"), "abc\n")
+	mustWrite(t, filepath.Join(half, "snapshots", "abc", "vae", "config.json"), "{}")
+
+	_, tried, err := find("", env, "")
+	var notFound *NotFoundError
+	if !errors.As(err, &notFound) {
+		t.Fatalf("%v, want a NotFoundError", err)
+	}
+	want := []Place{
+		{broken, shard + ": 100000 bytes, want "},
+		{noRefs, "refs/main is missing"},
+		{filepath.Join(half, "snapshots", "abc"), "model_index.json: is missing"},
+	}
+	if len(tried) != len(want) {
+		t.Fatalf("tried %v, want %v", tried, want)
+	}
+	for i, w := range want {
+		if tried[i].Where != w.Where || !strings.Contains(tried[i].Reason, w.Reason) {
+			t.Errorf("tried %v, want %v", tried[i], w)
+		}
+		if !strings.Contains(err.Error(), w.Where) {
+			t.Errorf("the message lacks %s", w.Where)
+		}
+	}
+	command := "hf download black-forest-labs/FLUX.2-klein-4B --local-dir " + filepath.Join(models, defaultName)
+	if notFound.Command != command || !strings.HasSuffix(err.Error(), command) || strings.Contains(err.Error(), "\n") {
+		t.Errorf("%q\ndoes not end in one line with\n%q", err, command)
+	}
+	good := model(t, models, "good")
+	if got, tried, err := find("", env, ""); got != good || len(tried) != 1 || err != nil {
+		t.Errorf("%q %v %v, want %q after one place", got, tried, err, good)
+	}
+}
+
+func TestFindNothing(t *testing.T) {
+	dir, env := home(t)
+	_, tried, err := find("", env, "")
+	if err == nil || len(tried) != 2 || tried[0].Reason != "is not there" || tried[1].Where != filepath.Join(dir, ".cache", "huggingface", "hub") {
+		t.Errorf("%v %v", tried, err)
+	}
+}
+
+func mustWrite(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
