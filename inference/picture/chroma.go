@@ -1,0 +1,117 @@
+package picture
+
+import (
+	"bufio"
+	"errors"
+	"image"
+	"io"
+
+	"golang.org/x/image/webp"
+)
+
+// decodeWebP corrects what package webp leaves to its caller: lossy pictures are in BT.601's studio range (luma 16 to
+// 235, chroma 16 to 240), whereas image.YCbCr means the full range of JPEG.
+func decodeWebP(r io.Reader) (image.Image, error) {
+	file := bufio.NewReader(r)
+	const animated = 1 << 1 // in the flags of an extended file
+	if head, err := file.Peek(21); err == nil && string(head[12:16]) == "VP8X" && head[20]&animated != 0 {
+		return nil, errors.New("found an animation, want a still picture")
+	}
+	img, err := webp.Decode(file)
+	if err != nil {
+		return nil, err
+	}
+	var planes *image.YCbCr
+	switch lossy := img.(type) {
+	case *image.YCbCr:
+		planes = lossy
+	case *image.NYCbCrA:
+		planes = &lossy.YCbCr
+	default:
+		return img, nil
+	}
+	for i, y := range planes.Y {
+		planes.Y[i] = fullLuma[y]
+	}
+	for i := range planes.Cb {
+		planes.Cb[i], planes.Cr[i] = fullChroma[planes.Cb[i]], fullChroma[planes.Cr[i]]
+	}
+	return img, nil
+}
+
+var fullLuma, fullChroma = func() (luma, chroma [256]uint8) {
+	for v := range 256 {
+		luma[v] = uint8(min(max((float64(v)-16)*255/219, 0), 255) + 0.5)
+		chroma[v] = uint8(min(max((float64(v)-128)*255/224+128, 0), 255) + 0.5)
+	}
+	return luma, chroma
+}()
+
+// smoothChroma gives a picture with halved colour planes (4:2:0, 4:2:2, 4:4:0) full ones by linear interpolation between
+// the centres of their samples, as libjpeg and libwebp do, and so the reference. Package image repeats the samples,
+// which is off by dozens of levels at the edges of saturated colours. Other pictures are returned as they are.
+func smoothChroma(img image.Image) image.Image {
+	switch img := img.(type) {
+	case *image.YCbCr:
+		return smoothPlanes(img)
+	case *image.NYCbCrA:
+		return &image.NYCbCrA{YCbCr: *smoothPlanes(&img.YCbCr), A: img.A, AStride: img.AStride}
+	}
+	return img
+}
+
+func smoothPlanes(img *image.YCbCr) *image.YCbCr {
+	var halfWidth, halfHeight bool
+	switch img.SubsampleRatio {
+	case image.YCbCrSubsampleRatio420:
+		halfWidth, halfHeight = true, true
+	case image.YCbCrSubsampleRatio422:
+		halfWidth = true
+	case image.YCbCrSubsampleRatio440:
+		halfHeight = true
+	default:
+		return img
+	}
+	width, height := img.Rect.Dx(), img.Rect.Dy()
+	planeWidth, planeHeight := width, height
+	if halfWidth {
+		planeWidth = (width + 1) / 2
+	}
+	if halfHeight {
+		planeHeight = (height + 1) / 2
+	}
+	column := make([]int, planeWidth) // one row, interpolated in height, times 4
+	smooth := func(plane []uint8) []uint8 {
+		full := make([]uint8, 0, width*height)
+		for y := range height {
+			near, far := neighbours(y, planeHeight, halfHeight)
+			for x := range column {
+				column[x] = 3*int(plane[near*img.CStride+x]) + int(plane[far*img.CStride+x])
+			}
+			for x := range width {
+				near, far := neighbours(x, planeWidth, halfWidth)
+				full = append(full, uint8((3*column[near]+column[far]+8)/16))
+			}
+		}
+		return full
+	}
+	return &image.YCbCr{
+		Y: img.Y, YStride: img.YStride,
+		Cb: smooth(img.Cb), Cr: smooth(img.Cr), CStride: width,
+		SubsampleRatio: image.YCbCrSubsampleRatio444,
+		Rect:           img.Rect,
+	}
+}
+
+// neighbours returns the two samples of a plane of n that lie around pixel i. In a halved plane the centre of the
+// nearer one is a quarter of a sample away, that of the other three quarters: weights 3 and 1.
+func neighbours(i, n int, halved bool) (near, far int) {
+	if !halved {
+		return i, i
+	}
+	near = i / 2
+	if i%2 == 0 {
+		return near, max(near-1, 0)
+	}
+	return near, min(near+1, n-1)
+}

@@ -1,0 +1,213 @@
+package picture
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"image"
+	"image/png"
+	"io"
+	"strconv"
+	"strings"
+)
+
+// Metadata is what makes a picture again. It lies in three text chunks (iTXt, UTF-8, not compressed) between IHDR and
+// the pixels:
+//
+//   - "kleinbild": this struct as JSON; the only one that is read back;
+//   - "parameters": the same for people, in the lines that other tools show;
+//   - "Software": Kleinbild and its version.
+//
+// There is no time in it, so that a repeated run gives the same file. Text that is not valid UTF-8 is stored with
+// U+FFFD in place of each bad byte.
+type Metadata struct {
+	Prompt            string          `json:"prompt"`
+	NegativePrompt    string          `json:"negative_prompt,omitempty"`
+	Seed              uint64          `json:"seed"`
+	Steps             int             `json:"steps"`
+	Guidance          float64         `json:"guidance"`
+	Width             int             `json:"width"`
+	Height            int             `json:"height"`
+	Model             string          `json:"model"`
+	ModelDigest       string          `json:"model_digest"`
+	Variant           string          `json:"variant"`
+	Precision         string          `json:"precision"`
+	Device            string          `json:"device"`
+	MaxSequenceLength int             `json:"max_sequence_length"`
+	References        []ReferenceFile `json:"references,omitempty"`
+	Version           string          `json:"version"` // of Kleinbild
+}
+
+// ReferenceFile names a reference picture.
+type ReferenceFile struct {
+	Path   string `json:"path"`
+	SHA256 string `json:"sha256"` // of the file's bytes, hexadecimal
+}
+
+// ErrNoMetadata is wrapped by the error of ReadMetadata for a sound PNG file that Kleinbild did not write.
+var ErrNoMetadata = errors.New("no Kleinbild metadata")
+
+const (
+	keyword          = "kleinbild"
+	metadataFormat   = 1
+	maxMetadataBytes = 4 << 20
+)
+
+// record is the JSON: its format number goes up when a reader of the old one would misread it.
+type record struct {
+	Format int `json:"format"`
+	Metadata
+}
+
+// Check refuses metadata that a PNG file cannot carry, in practice a prompt of megabytes: to be called before
+// computing, since WritePNG refuses it as well.
+func (m Metadata) Check() error {
+	if _, err := m.chunks(); err != nil {
+		return fmt.Errorf("picture: %w", err)
+	}
+	return nil
+}
+
+// chunks returns the three text chunks.
+func (m Metadata) chunks() ([]byte, error) {
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(record{metadataFormat, m}); err != nil {
+		return nil, fmt.Errorf("metadata: %w", err)
+	}
+	if text.Len() > maxMetadataBytes {
+		return nil, fmt.Errorf("metadata of %d bytes, want at most %d", text.Len(), maxMetadataBytes)
+	}
+	var chunks []byte
+	for _, entry := range []struct{ keyword, text string }{
+		{keyword, strings.TrimSuffix(text.String(), "\n")},
+		{"parameters", m.parameters()},
+		{"Software", strings.TrimSpace("Kleinbild " + m.Version)},
+	} {
+		// A NUL would end the text for readers that use C strings.
+		clean := strings.ReplaceAll(strings.ToValidUTF8(entry.text, "\uFFFD"), "\x00", "\uFFFD")
+		// After the keyword: not compressed, method 0, no language tag, no translated keyword.
+		chunks = appendChunk(chunks, "iTXt", []byte(entry.keyword+"\x00\x00\x00\x00\x00"+clean))
+	}
+	return chunks, nil
+}
+
+// parameters spells the settings in the lines that picture viewers for generated pictures expect.
+func (m Metadata) parameters() string {
+	var s strings.Builder
+	s.WriteString(m.Prompt)
+	if m.NegativePrompt != "" {
+		s.WriteString("\nNegative prompt: " + m.NegativePrompt)
+	}
+	digest := m.ModelDigest
+	if len(digest) > 10 {
+		digest = digest[:10]
+	}
+	fmt.Fprintf(&s, "\nSteps: %d, Sampler: Euler, CFG scale: %s, Seed: %d, Size: %dx%d, Model hash: %s, Model: %s, Version: Kleinbild %s",
+		m.Steps, strconv.FormatFloat(m.Guidance, 'g', -1, 64), m.Seed, m.Width, m.Height, digest, m.Model, m.Version)
+	return s.String()
+}
+
+// EncodePNG writes img as a PNG file with meta in its text chunks. The same arguments give the same bytes.
+func EncodePNG(w io.Writer, img image.Image, meta Metadata) error {
+	if err := encode(w, img, meta); err != nil {
+		return fmt.Errorf("picture: %w", err)
+	}
+	return nil
+}
+
+func encode(w io.Writer, img image.Image, meta Metadata) error {
+	chunks, err := meta.chunks()
+	if err != nil {
+		return err
+	}
+	var file bytes.Buffer
+	encoder := png.Encoder{CompressionLevel: png.BestSpeed}
+	if err := encoder.Encode(&file, img); err != nil {
+		return err
+	}
+	const header = len(pngSignature) + 4 + 4 + 13 + 4 // signature and IHDR
+	for _, part := range [][]byte{file.Bytes()[:header], chunks, file.Bytes()[header:]} {
+		if _, err := w.Write(part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ReadMetadata returns what EncodePNG wrote into the PNG file that r holds. It reads no further than that, decodes no
+// pixels, and holds at most a few megabytes whatever the file says. The values are those of the file: whoever computes
+// with them checks them as if a user had typed them.
+func ReadMetadata(r io.Reader) (Metadata, error) {
+	meta, err := readMetadata(r)
+	if err != nil {
+		return Metadata{}, fmt.Errorf("picture: %w", err)
+	}
+	return meta, nil
+}
+
+// ReadMetadataFile is ReadMetadata of the file at path, which its errors name.
+func ReadMetadataFile(path string) (Metadata, error) {
+	file, err := openRegular(path)
+	if err != nil {
+		return Metadata{}, err
+	}
+	defer file.Close()
+	meta, err := readMetadata(file)
+	if err != nil {
+		return Metadata{}, fmt.Errorf("picture: %s: %w", path, err)
+	}
+	return meta, nil
+}
+
+func readMetadata(r io.Reader) (Metadata, error) {
+	chunks, err := newChunkReader(bufio.NewReader(r))
+	if err != nil {
+		return Metadata{}, err
+	}
+	const prefix = keyword + "\x00"
+	for {
+		if err := chunks.next(); err == io.EOF {
+			return Metadata{}, ErrNoMetadata
+		} else if err != nil {
+			return Metadata{}, err
+		}
+		if chunks.kind != "iTXt" {
+			continue
+		}
+		found, err := chunks.read(len(prefix))
+		if err != nil {
+			return Metadata{}, err
+		}
+		if string(found) == prefix {
+			text, err := chunks.data(maxMetadataBytes + 64) // 64: the fields before the text
+			if err != nil {
+				return Metadata{}, err
+			}
+			return parseMetadata(text)
+		}
+	}
+}
+
+// parseMetadata reads an iTXt chunk's data behind the keyword.
+func parseMetadata(data []byte) (Metadata, error) {
+	if len(data) < 2 || data[0] != 0 {
+		return Metadata{}, fmt.Errorf("PNG: metadata is compressed, want plain text")
+	}
+	_, rest, language := bytes.Cut(data[2:], []byte{0})
+	_, text, translated := bytes.Cut(rest, []byte{0})
+	if !language || !translated {
+		return Metadata{}, fmt.Errorf("PNG: metadata has no text")
+	}
+	var r record
+	if err := json.Unmarshal(text, &r); err != nil {
+		return Metadata{}, fmt.Errorf("PNG: metadata: %w", err)
+	}
+	if r.Format != metadataFormat {
+		return Metadata{}, fmt.Errorf("PNG: metadata of format %d, want %d", r.Format, metadataFormat)
+	}
+	return r.Metadata, nil
+}

@@ -1,0 +1,195 @@
+package picture
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"image"
+	"image/draw"
+	"io"
+	"math"
+	"os"
+
+	"github.com/nfnt/resize"
+)
+
+// The limits of a reference file; the first two bound time and memory, the rest are the model's
+// (Flux2ImageProcessor.check_image_input).
+const (
+	MaxFileBytes = 512 << 20   // the file
+	MaxPixels    = 100_000_000 // width × height in its header
+	MinSide      = 64          // pixels
+	MaxRatio     = 8           // longer side to shorter side
+	MaxArea      = 1024 * 1024 // pixels; larger pictures are scaled down to it
+)
+
+// Reference is a picture as the model sees it.
+type Reference struct {
+	Image    *image.RGBA // opaque, origin (0, 0), no padding between rows
+	Size     Size        // of Image; sides are multiples of 16
+	Original Size        // of the file's picture, upright
+	Format   string      // "PNG", "JPEG", …
+
+	FileSHA256   string // of the file's bytes, hexadecimal: names the file in metadata
+	PixelsSHA256 string // of Size and Image, hexadecimal: the key of caches
+}
+
+// Open prepares the picture in the file at path. Errors name the path, what was found and what was expected.
+func Open(path string) (*Reference, error) {
+	file, err := openRegular(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("picture: %w", err)
+	}
+	ref, err := read(file, info.Size())
+	if err != nil {
+		return nil, fmt.Errorf("picture: %s: %w", path, err)
+	}
+	return ref, nil
+}
+
+// Decode prepares the picture that r holds, as Open does.
+func Decode(r io.Reader) (*Reference, error) {
+	ref, err := read(r, 0)
+	if err != nil {
+		return nil, fmt.Errorf("picture: %w", err)
+	}
+	return ref, nil
+}
+
+// openRegular opens a file of the user's, never a folder, device or pipe: opening a pipe waits for its writer.
+func openRegular(path string) (*os.File, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("picture: %w", err)
+	}
+	if !info.Mode().IsRegular() {
+		kind := "device or pipe"
+		if info.IsDir() {
+			kind = "folder"
+		}
+		return nil, fmt.Errorf("picture: %s: found a %s, want a picture file", path, kind)
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("picture: %w", err)
+	}
+	return file, nil
+}
+
+// read takes the file into memory (sizeBytes is a hint) and prepares it: digest and decoder must see the same bytes.
+func read(r io.Reader, sizeBytes int64) (*Reference, error) {
+	var file bytes.Buffer
+	if sizeBytes <= MaxFileBytes {
+		file.Grow(int(sizeBytes) + bytes.MinRead)
+		if _, err := file.ReadFrom(io.LimitReader(r, MaxFileBytes+1)); err != nil {
+			return nil, err
+		}
+	}
+	if max(sizeBytes, int64(file.Len())) > MaxFileBytes {
+		return nil, fmt.Errorf("found more than %d MiB, want at most that", MaxFileBytes>>20)
+	}
+	return prepare(file.Bytes(), MaxPixels)
+}
+
+// prepare follows Flux2KleinPipeline's processing of images, after the orientation is honoured and transparency is
+// composited on white.
+func prepare(file []byte, maxPixels int) (*Reference, error) {
+	f, err := recognise(file)
+	if err != nil {
+		return nil, err
+	}
+	decoded, canvas, err := decodeChecked(f, file, func(header Size) error { return checkReference(header, maxPixels) })
+	if err != nil {
+		return nil, err
+	}
+	orientation := upright
+	if f.exif != nil {
+		orientation = exifOrientation(f.exif(file))
+	}
+	// Scaling treats both directions alike, so the picture may be turned after it, when it is small; the crop may not.
+	img := crop(orientation.apply(scale(onWhite(smoothChroma(decoded), canvas))))
+
+	ref := &Reference{
+		Image:    img,
+		Size:     Size{img.Rect.Dx(), img.Rect.Dy()},
+		Original: orientation.turn(canvas),
+		Format:   f.name,
+	}
+	sum := sha256.Sum256(file)
+	ref.FileSHA256 = hex.EncodeToString(sum[:])
+	digest := sha256.New()
+	// The size belongs to the digest: the same pixels in other rows are another picture.
+	digest.Write(binary.LittleEndian.AppendUint64(nil, uint64(ref.Size.Width)))
+	digest.Write(img.Pix)
+	ref.PixelsSHA256 = hex.EncodeToString(digest.Sum(nil))
+	return ref, nil
+}
+
+// checkReference applies the limits to the size in a header; all of them hold for a turned picture as well.
+func checkReference(size Size, maxPixels int) error {
+	short, long := min(size.Width, size.Height), max(size.Width, size.Height)
+	switch {
+	case short > 0 && long > maxPixels/short:
+		return fmt.Errorf("found %v pixels, want at most %d megapixels", size, maxPixels/1_000_000)
+	case short < MinSide:
+		return fmt.Errorf("found %v pixels, want at least %d a side", size, MinSide)
+	case long > MaxRatio*short:
+		return fmt.Errorf("found %v pixels, %.1f:1, want at most %d:1", size, float64(long)/float64(short), MaxRatio)
+	}
+	return nil
+}
+
+// onWhite returns the canvas in 8 bits (of 16 the top byte): img composited on white.
+func onWhite(img image.Image, canvas Size) *image.RGBA {
+	dst := image.NewRGBA(image.Rect(0, 0, canvas.Width, canvas.Height))
+	for i := range dst.Pix {
+		dst.Pix[i] = 255
+	}
+	draw.Draw(dst, img.Bounds(), img, img.Bounds().Min, draw.Over)
+	return dst
+}
+
+// scale brings a picture above MaxArea down to it; sides are truncated as in Flux2ImageProcessor._resize_to_target_area.
+// Each channel is resampled in 16 bits: in 8 the resampler truncates twice, which darkens the picture by a level.
+func scale(img *image.RGBA) *image.RGBA {
+	width, height := img.Rect.Dx(), img.Rect.Dy()
+	if width*height <= MaxArea {
+		return img
+	}
+	factor := math.Sqrt(MaxArea / float64(width*height))
+	w, h := int(float64(width)*factor), int(float64(height)*factor)
+	dst := image.NewRGBA(image.Rect(0, 0, w, h))
+	channel := image.NewGray16(img.Rect)
+	for c := range 3 {
+		for i := range width * height {
+			v := img.Pix[4*i+c]
+			channel.Pix[2*i], channel.Pix[2*i+1] = v, v // v·257
+		}
+		scaled := resize.Resize(uint(w), uint(h), channel, resize.Lanczos3).(*image.Gray16)
+		for i := range w * h {
+			v := int(scaled.Pix[2*i])<<8 | int(scaled.Pix[2*i+1])
+			dst.Pix[4*i+c] = uint8((v + 128) / 257)
+			dst.Pix[4*i+3] = 255
+		}
+	}
+	return dst
+}
+
+// crop cuts the centre whose sides are multiples of 16; of an odd margin the smaller half is on the left and on top.
+func crop(img *image.RGBA) *image.RGBA {
+	width, height := img.Rect.Dx(), img.Rect.Dy()
+	w, h := width/sideMultiple*sideMultiple, height/sideMultiple*sideMultiple
+	if w == width && h == height {
+		return img
+	}
+	dst := image.NewRGBA(image.Rect(0, 0, w, h))
+	draw.Draw(dst, dst.Rect, img, image.Pt((width-w)/2, (height-h)/2), draw.Src)
+	return dst
+}

@@ -1,0 +1,127 @@
+package picture
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// The limits of an output's sides, in pixels. A latent covers 16 × 16 pixels, so sides are multiples of it.
+const (
+	sideMultiple  = 16
+	minOutputSide = 64
+	maxOutputSide = 2048
+	nativeSide    = 1024 // the area that the models are trained for is the square of this
+)
+
+// Size is a picture's width and height in pixels.
+type Size struct{ Width, Height int }
+
+// String gives the spelling that ParseSize reads.
+func (s Size) String() string { return fmt.Sprintf("%dx%d", s.Width, s.Height) }
+
+// Check refuses a size that cannot be an output: sides are multiples of 16 from 64 to 2048 pixels.
+func (s Size) Check() error {
+	for _, side := range []struct {
+		name   string
+		pixels int
+	}{{"width", s.Width}, {"height", s.Height}} {
+		if side.pixels < minOutputSide || side.pixels > maxOutputSide || side.pixels%sideMultiple != 0 {
+			return fmt.Errorf("picture: size %v: %s %d, want a multiple of %d from %d to %d",
+				s, side.name, side.pixels, sideMultiple, minOutputSide, maxOutputSide)
+		}
+	}
+	return nil
+}
+
+// ParseSize reads an output size spelled WIDTHxHEIGHT, such as 1344x768.
+func ParseSize(text string) (Size, error) {
+	width, height, found := strings.Cut(strings.ToLower(text), "x")
+	w, errW := strconv.ParseUint(width, 10, 16)
+	h, errH := strconv.ParseUint(height, 10, 16)
+	if !found || errW != nil || errH != nil {
+		return Size{}, fmt.Errorf("picture: size %q: want WIDTHxHEIGHT in pixels, such as 1344x768", text)
+	}
+	size := Size{int(w), int(h)}
+	return size, size.Check()
+}
+
+// AspectRatio is the name of an output shape.
+type AspectRatio string
+
+// The shapes. Match takes the size of the first reference, as prepared.
+const (
+	Square    AspectRatio = "square"
+	Landscape AspectRatio = "landscape"
+	Portrait  AspectRatio = "portrait"
+	Photo     AspectRatio = "photo"
+	PhotoV    AspectRatio = "photo_v"
+	Standard  AspectRatio = "standard"
+	StandardV AspectRatio = "standard_v"
+	Wide      AspectRatio = "wide"
+	Match     AspectRatio = "match"
+
+	DefaultAspectRatio = Landscape
+)
+
+var aspectRatios = []struct {
+	name AspectRatio
+	size Size
+}{
+	{Square, Size{1024, 1024}},
+	{Landscape, Size{1344, 768}},
+	{Portrait, Size{768, 1344}},
+	{Photo, Size{1248, 832}},
+	{PhotoV, Size{832, 1248}},
+	{Standard, Size{1184, 896}},
+	{StandardV, Size{896, 1184}},
+	{Wide, Size{1568, 672}},
+}
+
+// AspectRatios lists the names in the order in which to show them; Match is last.
+func AspectRatios() []AspectRatio {
+	names := make([]AspectRatio, 0, len(aspectRatios)+1)
+	for _, row := range aspectRatios {
+		names = append(names, row.name)
+	}
+	return append(names, Match)
+}
+
+// ParseAspectRatio returns the shape called name; the error lists the valid names.
+func ParseAspectRatio(name string) (AspectRatio, error) {
+	var names []string
+	for _, a := range AspectRatios() {
+		if string(a) == name {
+			return a, nil
+		}
+		names = append(names, string(a))
+	}
+	return "", fmt.Errorf("picture: aspect ratio %q: want one of %s", name, strings.Join(names, ", "))
+}
+
+// SizeFor returns the size of the shape for a model whose native picture is native × native pixels (the VAE's
+// sample_size). At 1024 and above, and where it is unknown (0), that is the table's size; below, the table's sides
+// are scaled and floored to multiples of 16, so that the area never exceeds the native one, with 64 as the least
+// side. references holds the prepared sizes of the references, for Match.
+func (a AspectRatio) SizeFor(native int, references ...Size) (Size, error) {
+	if a == Match {
+		if len(references) == 0 {
+			return Size{}, fmt.Errorf("picture: aspect ratio match: no reference picture, want at least one")
+		}
+		return references[0], nil
+	}
+	for _, row := range aspectRatios {
+		if row.name != a {
+			continue
+		}
+		if native <= 0 || native >= nativeSide {
+			return row.size, nil
+		}
+		scale := func(side int) int {
+			return max(side*native/nativeSide/sideMultiple*sideMultiple, minOutputSide)
+		}
+		return Size{scale(row.size.Width), scale(row.size.Height)}, nil
+	}
+	_, err := ParseAspectRatio(string(a))
+	return Size{}, err
+}

@@ -1,0 +1,118 @@
+package picture
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestAspectRatioSizes(t *testing.T) {
+	for _, row := range []struct {
+		ratio  AspectRatio
+		native int
+		want   Size
+	}{
+		{Square, 1024, Size{1024, 1024}},
+		{Landscape, 1024, Size{1344, 768}},
+		{Portrait, 1024, Size{768, 1344}},
+		{Photo, 1024, Size{1248, 832}},
+		{PhotoV, 1024, Size{832, 1248}},
+		{Standard, 1024, Size{1184, 896}},
+		{StandardV, 1024, Size{896, 1184}},
+		{Wide, 1024, Size{1568, 672}},
+		{Landscape, 0, Size{1344, 768}},
+		{Landscape, 2048, Size{1344, 768}},
+		{Landscape, 512, Size{672, 384}},
+		{Wide, 512, Size{784, 336}},
+		{Square, 128, Size{128, 128}},
+		{Landscape, 128, Size{160, 96}},
+		{Portrait, 128, Size{96, 160}},
+		{Photo, 128, Size{144, 96}},
+		{Standard, 128, Size{144, 112}},
+		{Wide, 128, Size{192, 80}},
+		{Wide, 64, Size{96, 64}},
+		{Square, 1, Size{64, 64}},
+	} {
+		if got, err := row.ratio.SizeFor(row.native); err != nil || got != row.want {
+			t.Errorf("%s for %d: %v, %v, want %v", row.ratio, row.native, got, err, row.want)
+		}
+	}
+	for _, ratio := range AspectRatios()[:8] {
+		for native := minOutputSide; native <= nativeSide; native++ {
+			size, err := ratio.SizeFor(native)
+			if err == nil {
+				err = size.Check()
+			}
+			if err != nil {
+				t.Fatalf("%s for %d: %v", ratio, native, err)
+			}
+		}
+	}
+}
+
+func TestAspectRatioMatch(t *testing.T) {
+	if got, err := Match.SizeFor(1024, Size{320, 240}, Size{64, 64}); err != nil || got != (Size{320, 240}) {
+		t.Errorf("match: %v, %v, want the first reference's 320x240", got, err)
+	}
+	if got, err := Match.SizeFor(1024); err == nil {
+		t.Errorf("match with no reference: %v, want an error", got)
+	}
+}
+
+func TestParseAspectRatio(t *testing.T) {
+	for _, ratio := range AspectRatios() {
+		if got, err := ParseAspectRatio(string(ratio)); err != nil || got != ratio {
+			t.Errorf("%s: %v, %v", ratio, got, err)
+		}
+	}
+	for _, name := range []string{"", "Square", "16:9", "landscape "} {
+		_, err := ParseAspectRatio(name)
+		if err == nil {
+			t.Errorf("%q is accepted, want an error", name)
+			continue
+		}
+		for _, ratio := range AspectRatios() {
+			if !strings.Contains(err.Error(), string(ratio)) {
+				t.Errorf("%q: the error %q does not list %s", name, err, ratio)
+			}
+		}
+		if _, err := AspectRatio(name).SizeFor(1024); err == nil {
+			t.Errorf("%q has a size, want an error", name)
+		}
+	}
+}
+
+func TestParseSize(t *testing.T) {
+	for _, row := range []struct {
+		text string
+		want Size
+		ok   bool
+	}{
+		{"1344x768", Size{1344, 768}, true},
+		{"64x2048", Size{64, 2048}, true},
+		{"2048X64", Size{2048, 64}, true},
+		{"48x64", Size{}, false},
+		{"64x2064", Size{}, false},
+		{"65x64", Size{}, false},
+		{"64x72", Size{}, false},
+		{"0x0", Size{}, false},
+		{"-64x64", Size{}, false},
+		{"+64x64", Size{}, false},
+		{"64", Size{}, false},
+		{"64x", Size{}, false},
+		{"x64", Size{}, false},
+		{"64x64x64", Size{}, false},
+		{"64 x 64", Size{}, false},
+		{"65600x64", Size{}, false}, // 65536 + 64
+		{"", Size{}, false},
+	} {
+		got, err := ParseSize(row.text)
+		if (err == nil) != row.ok || row.ok && got != row.want {
+			t.Errorf("%q: %v, %v, want %v, accepted %v", row.text, got, err, row.want, row.ok)
+		}
+		if row.ok && err == nil {
+			if again, err := ParseSize(got.String()); err != nil || again != got {
+				t.Errorf("%q: spelled %q, read back as %v, %v", row.text, got, again, err)
+			}
+		}
+	}
+}

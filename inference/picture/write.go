@@ -1,0 +1,166 @@
+package picture
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"image"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// OnExist says what to do where the output's name is taken.
+type OnExist int
+
+const (
+	Refuse  OnExist = iota // an error that wraps fs.ErrExist
+	Replace                // the file of that name goes, in one step
+	Number                 // fox.png becomes fox-2.png, fox-3.png, …: the first free name
+)
+
+// maxNumber bounds the search of Number.
+const maxNumber = 100_000
+
+// CheckWritable finds out whether WritePNG will be able to write path, before anything is computed: the folder exists
+// and takes new files, path is no folder, its name does not promise another format, and what exists there may be
+// replaced. It leaves nothing behind. Only a disk that fills up meanwhile is found later.
+func CheckWritable(path string, exists OnExist) error {
+	if err := checkTarget(path, exists); err != nil {
+		return err
+	}
+	probe, err := createTemporary(path)
+	if err != nil {
+		return err
+	}
+	probe.Close()
+	if err := os.Remove(probe.Name()); err != nil {
+		return fmt.Errorf("picture: output %s: %w", path, err)
+	}
+	return nil
+}
+
+func checkTarget(path string, exists OnExist) error {
+	if path == "" || os.IsPathSeparator(path[len(path)-1]) {
+		return fmt.Errorf("picture: output %q: want the name of a file", path)
+	}
+	otherFormats := []string{".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".heic", ".jxl"}
+	if extension := filepath.Ext(path); slices.Contains(otherFormats, strings.ToLower(extension)) {
+		return fmt.Errorf("picture: output %s: extension %s, want .png, the one format that is written", path, extension)
+	}
+	folder := filepath.Dir(path)
+	if info, err := os.Stat(folder); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("picture: output %s: folder %s does not exist, want an existing folder: %w", path, folder, fs.ErrNotExist)
+	} else if err != nil {
+		return fmt.Errorf("picture: output %s: %w", path, err)
+	} else if !info.IsDir() {
+		return fmt.Errorf("picture: output %s: %s is a file, want a folder", path, folder)
+	}
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil { // for example a name that is too long
+		return fmt.Errorf("picture: output: %w", err)
+	}
+	info, err := os.Stat(path)
+	switch {
+	case err == nil && info.IsDir():
+		return fmt.Errorf("picture: output %s: found a folder, want the name of a file", path)
+	case exists == Refuse:
+		return fmt.Errorf("picture: output %s: %w", path, fs.ErrExist)
+	case exists == Replace && err == nil && !info.Mode().IsRegular():
+		return fmt.Errorf("picture: output %s: found a device or pipe, want a file", path)
+	}
+	return nil
+}
+
+// WritePNG writes img with its metadata to path and returns the path written, which differs only under Number. The
+// file appears whole or not at all: it is written under a temporary name in the same folder, flushed to the disk and
+// then given its name in one step. A program that is killed leaves at most that temporary file, which no later call
+// takes for anything.
+func WritePNG(path string, img image.Image, meta Metadata, exists OnExist) (string, error) {
+	if err := checkTarget(path, exists); err != nil {
+		return "", err
+	}
+	file, err := createTemporary(path)
+	if err != nil {
+		return "", err
+	}
+	defer os.Remove(file.Name())
+	err = encode(file, img, meta)
+	if err == nil {
+		err = file.Sync()
+	}
+	if closed := file.Close(); err == nil {
+		err = closed
+	}
+	if err != nil {
+		return "", fmt.Errorf("picture: output %s: %w", path, err)
+	}
+	if exists == Replace {
+		if err := os.Rename(file.Name(), path); err != nil {
+			return "", fmt.Errorf("picture: output: %w", err)
+		}
+		return path, nil
+	}
+	for n := 1; n <= maxNumber; n++ {
+		name := numbered(path, n)
+		err := claim(file.Name(), name)
+		if err == nil {
+			return name, nil
+		}
+		if exists == Refuse || !errors.Is(err, fs.ErrExist) {
+			return "", fmt.Errorf("picture: output: %w", err)
+		}
+	}
+	return "", fmt.Errorf("picture: output %s: the names up to %s are taken", path, numbered(path, maxNumber))
+}
+
+// createTemporary makes an empty file beside path, with the permissions that a new file of the user gets.
+func createTemporary(path string) (*os.File, error) {
+	name := filepath.Join(filepath.Dir(path), ".kleinbild-"+rand.Text()+".tmp")
+	file, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)
+	if err != nil {
+		var cause *fs.PathError
+		if errors.As(err, &cause) {
+			err = cause.Err // the name it failed on is not one that the user knows
+		}
+		return nil, fmt.Errorf("picture: output %s: cannot write in folder %s: %w", path, filepath.Dir(path), err)
+	}
+	return file, nil
+}
+
+// claim gives the file temporary the name path if that is free; of two programs at it, one gets the name. A second
+// link does that in one step; where a file system has none (FAT), an empty file takes the name for a moment.
+func claim(temporary, path string) error {
+	err := os.Link(temporary, path)
+	if err == nil || errors.Is(err, fs.ErrExist) {
+		return err // the caller removes the temporary name
+	}
+	return claimWithoutLinks(temporary, path)
+}
+
+func claimWithoutLinks(temporary, path string) error {
+	placeholder, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if err != nil {
+		return err
+	}
+	err = placeholder.Close()
+	if err == nil {
+		err = os.Rename(temporary, path)
+	}
+	if err != nil {
+		os.Remove(path)
+	}
+	return err
+}
+
+// numbered returns fox-2.png for fox.png and 2; the first name is the plain one.
+func numbered(path string, n int) string {
+	if n == 1 {
+		return path
+	}
+	extension := filepath.Ext(path)
+	return fmt.Sprintf("%s-%d%s", strings.TrimSuffix(path, extension), n, extension)
+}
