@@ -1,0 +1,269 @@
+package tokenizer
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// config is what tokenizer_config.json says that changes ids; the zero value is that of a missing file.
+type config struct {
+	Class              string                `json:"tokenizer_class"`
+	PadToken           tokenName             `json:"pad_token"`
+	PaddingSide        string                `json:"padding_side"`
+	SplitSpecialTokens bool                  `json:"split_special_tokens"`
+	AddedTokens        map[string]addedToken `json:"added_tokens_decoder"` // by decimal id
+}
+
+// tokenName is written as a string or as an object with the string as its content.
+type tokenName string
+
+func (n *tokenName) UnmarshalJSON(data []byte) error {
+	var object struct{ Content string }
+	if data[0] == '{' {
+		err := json.Unmarshal(data, &object)
+		*n = tokenName(object.Content)
+		return err
+	}
+	return json.Unmarshal(data, (*string)(n))
+}
+
+func readConfig(fsys fs.FS, dir string) (conf config, err error) {
+	name := filepath.Join(dir, "tokenizer_config.json")
+	data, err := readFile(fsys, "tokenizer_config.json", name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return conf, nil
+	}
+	if err != nil {
+		return conf, err
+	}
+	if err := json.Unmarshal(data, &conf); err != nil {
+		return conf, fmt.Errorf("tokenizer: %s: %w", name, err)
+	}
+	switch {
+	case conf.Class != "" && conf.Class != "Qwen2Tokenizer" && conf.Class != "Qwen2TokenizerFast":
+		return conf, fmt.Errorf("tokenizer: %s: tokenizer_class %q, want Qwen2Tokenizer", name, conf.Class)
+	case conf.PaddingSide != "" && conf.PaddingSide != "right":
+		return conf, fmt.Errorf("tokenizer: %s: padding_side %q, want right", name, conf.PaddingSide)
+	case conf.SplitSpecialTokens:
+		return conf, fmt.Errorf("tokenizer: %s: split_special_tokens is set, want special tokens kept whole", name)
+	}
+	for key, token := range conf.AddedTokens {
+		id, err := strconv.ParseInt(key, 10, 32)
+		if err != nil {
+			return conf, fmt.Errorf("tokenizer: %s: added_tokens_decoder: id %q, want a number up to %d", name, key, maxID)
+		}
+		token.ID = int32(id)
+		conf.AddedTokens[key] = token
+	}
+	return conf, nil
+}
+
+// override returns added with the tokens of tokenizer_config.json: as in transformers, its flags count where both files describe
+// a token. Contradicting ids are left for newTokenizer to find.
+func (c config) override(added []addedToken) []addedToken {
+	for _, token := range c.AddedTokens {
+		i := slices.IndexFunc(added, func(a addedToken) bool { return a.ID == token.ID && a.Content == token.Content })
+		if i >= 0 {
+			added[i] = token
+		} else {
+			added = append(added, token)
+		}
+	}
+	return added
+}
+
+// parse reads tokenizer.json as the tokenizers library writes it.
+func parse(name string, data []byte, conf config) (*Tokenizer, error) {
+	var file struct {
+		AddedTokens   []addedToken  `json:"added_tokens"`
+		Normalizer    *component    `json:"normalizer"`
+		PreTokenizer  *preTokenizer `json:"pre_tokenizer"`
+		PostProcessor *component    `json:"post_processor"`
+		Model         *bpeModel     `json:"model"`
+	}
+	if err := json.Unmarshal(data, &file); err != nil {
+		return nil, fmt.Errorf("tokenizer: %s: %w", name, err)
+	}
+	if file.Model == nil {
+		return nil, fmt.Errorf("tokenizer: %s: no model in it", name)
+	}
+	if file.Normalizer.kind() != "NFC" {
+		return nil, fmt.Errorf("tokenizer: %s: normalizer %s, want NFC", name, file.Normalizer.kind())
+	}
+	if kind := file.PostProcessor.kind(); kind != "ByteLevel" && kind != "none" {
+		return nil, fmt.Errorf("tokenizer: %s: post_processor %s, want ByteLevel", name, kind)
+	}
+	if err := cmp.Or(file.PreTokenizer.check(), file.Model.check()); err != nil {
+		return nil, fmt.Errorf("tokenizer: %s: %w", name, err)
+	}
+	vocab, err := parseVocab(file.Model.Vocab)
+	if err != nil {
+		return nil, fmt.Errorf("tokenizer: %s: model.vocab: %w", name, err)
+	}
+	merges, err := parseMerges(file.Model.Merges)
+	if err != nil {
+		return nil, fmt.Errorf("tokenizer: %s: model.merges: %w", name, err)
+	}
+	t := &Tokenizer{name: name}
+	if err := t.build(vocab, merges, conf.override(file.AddedTokens), conf); err != nil {
+		return nil, fmt.Errorf("tokenizer: %s: %w", name, err)
+	}
+	if file.Model.handlesUnknown() && slices.Contains(t.bytes[:], absent) {
+		return nil, fmt.Errorf("tokenizer: %s: model: unk_token or byte_fallback with a vocabulary that lacks bytes, want all 256", name)
+	}
+	return t, nil
+}
+
+// component is any part of tokenizer.json that is known by its type alone.
+type component struct {
+	Type string `json:"type"`
+}
+
+func (c *component) kind() string {
+	if c == nil {
+		return "none"
+	}
+	return c.Type
+}
+
+// preTokenizer is a part of the pre_tokenizer of tokenizer.json.
+type preTokenizer struct {
+	Type     string                 `json:"type"`
+	Parts    []preTokenizer         `json:"pretokenizers"` // of a Sequence
+	Pattern  struct{ Regex string } // of a Split, as the next two
+	Behavior string
+	Invert   bool
+	// of a ByteLevel; the library takes a missing use_regex for true
+	AddPrefixSpace bool  `json:"add_prefix_space"`
+	UseRegex       *bool `json:"use_regex"`
+}
+
+// check accepts Qwen2's two parts: the pattern that wordLen implements, then bytes as they are.
+func (p *preTokenizer) check() error {
+	if p == nil {
+		return errors.New("pre_tokenizer none, want Sequence")
+	}
+	if p.Type != "Sequence" || len(p.Parts) != 2 || p.Parts[0].Type != "Split" || p.Parts[1].Type != "ByteLevel" {
+		found := p.Type
+		for _, part := range p.Parts {
+			found += " " + part.Type
+		}
+		return fmt.Errorf("pre_tokenizer %.200q, want Sequence Split ByteLevel", found)
+	}
+	split, byteLevel := p.Parts[0], p.Parts[1]
+	switch {
+	case split.Pattern.Regex != qwen2Pattern:
+		return fmt.Errorf("pre_tokenizer Split pattern %.200q, want that of Qwen2: %q", split.Pattern.Regex, qwen2Pattern)
+	case split.Behavior != "Isolated" || split.Invert:
+		return fmt.Errorf("pre_tokenizer Split behavior %.200q, invert %t, want Isolated, false", split.Behavior, split.Invert)
+	case byteLevel.AddPrefixSpace:
+		return errors.New("pre_tokenizer ByteLevel add_prefix_space true, want false")
+	case byteLevel.UseRegex == nil || *byteLevel.UseRegex:
+		return errors.New("pre_tokenizer ByteLevel use_regex true, want false")
+	}
+	return nil
+}
+
+// bpeModel is the model of tokenizer.json.
+type bpeModel struct {
+	Type         string          `json:"type"`
+	Dropout      float64         `json:"dropout"`
+	UnkToken     string          `json:"unk_token"`
+	Prefix       string          `json:"continuing_subword_prefix"`
+	Suffix       string          `json:"end_of_word_suffix"`
+	ByteFallback bool            `json:"byte_fallback"`
+	IgnoreMerges bool            `json:"ignore_merges"`
+	Vocab        json.RawMessage `json:"vocab"`
+	Merges       json.RawMessage `json:"merges"`
+}
+
+func (m *bpeModel) check() error {
+	switch {
+	case m.Type != "BPE":
+		return fmt.Errorf("model type %.200q, want BPE", m.Type)
+	case m.Dropout != 0:
+		return fmt.Errorf("model dropout %g, want none", m.Dropout)
+	case m.Prefix != "":
+		return fmt.Errorf("model continuing_subword_prefix %.200q, want none", m.Prefix)
+	case m.Suffix != "":
+		return fmt.Errorf("model end_of_word_suffix %.200q, want none", m.Suffix)
+	case m.IgnoreMerges:
+		return errors.New("model ignore_merges true, want false")
+	}
+	return nil
+}
+
+// handlesUnknown reports whether the model treats bytes that the vocabulary lacks in a way of its own, instead of dropping them.
+func (m *bpeModel) handlesUnknown() bool { return m.UnkToken != "" || m.ByteFallback }
+
+// parsePair reads vocab.json and merges.txt, for which transformers sets up the same stages as tokenizer.json lists. Special
+// tokens come from tokenizer_config.json and added_tokens.json.
+func parsePair(fsys fs.FS, dir string, vocabData, mergesData []byte, conf config) (*Tokenizer, error) {
+	t := &Tokenizer{name: dir}
+	vocab, err := parseVocabFile(filepath.Join(dir, "vocab.json"), vocabData)
+	if err != nil {
+		return nil, err
+	}
+	var merges [][2]string
+	number := 0
+	for line := range strings.Lines(string(mergesData)) {
+		number++
+		if line = strings.TrimRight(line, "\r\n"); line == "" || strings.HasPrefix(line, "#version") {
+			continue
+		}
+		pair, err := splitMerge(line)
+		if err != nil {
+			return nil, fmt.Errorf("tokenizer: %s: line %d: %w", filepath.Join(dir, "merges.txt"), number, err)
+		}
+		merges = append(merges, pair)
+	}
+	added, err := readAdded(fsys, dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.build(vocab, merges, conf.override(added), conf); err != nil {
+		return nil, fmt.Errorf("tokenizer: %s: vocab.json, merges.txt: %w", dir, err)
+	}
+	return t, nil
+}
+
+// readAdded reads added_tokens.json, {"token": id, …}, if it is there.
+func readAdded(fsys fs.FS, dir string) ([]addedToken, error) {
+	name := filepath.Join(dir, "added_tokens.json")
+	data, err := readFile(fsys, "added_tokens.json", name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	entries, err := parseVocabFile(name, data)
+	if err != nil {
+		return nil, err
+	}
+	var added []addedToken
+	for _, e := range entries {
+		added = append(added, addedToken{ID: e.id, Content: e.token})
+	}
+	return added, nil
+}
+
+// parseVocabFile reads a file that holds a vocabulary and nothing else.
+func parseVocabFile(name string, data []byte) ([]entry, error) {
+	var valid json.RawMessage
+	if err := json.Unmarshal(data, &valid); err != nil {
+		return nil, fmt.Errorf("tokenizer: %s: %w", name, err)
+	}
+	vocab, err := parseVocab(valid)
+	if err != nil {
+		return nil, fmt.Errorf("tokenizer: %s: %w", name, err)
+	}
+	return vocab, nil
+}
