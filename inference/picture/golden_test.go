@@ -82,7 +82,7 @@ func TestPreparedAsReferencePrepares(t *testing.T) {
 		}
 		for _, row := range list.Accepted {
 			t.Run(filepath.Join(folder, row.File), func(t *testing.T) {
-				ref, err := Open(filepath.Join(folder, row.File))
+				ref, err := Open(t.Context(), filepath.Join(folder, row.File))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -97,7 +97,7 @@ func TestPreparedAsReferencePrepares(t *testing.T) {
 			})
 		}
 		for _, row := range list.Refused {
-			if _, err := Open(filepath.Join(folder, row.File)); err == nil {
+			if _, err := Open(t.Context(), filepath.Join(folder, row.File)); err == nil {
 				t.Errorf("%s was accepted, want it refused: %s", row.File, row.Why)
 			} else {
 				t.Log(err)

@@ -168,7 +168,7 @@ func TestOrientationIsFound(t *testing.T) {
 		"PNG, after pixels": insertChunk(plain.Bytes(), "eXIf", block, true),
 		"TIFF":              tiffFile(cornered(), 6),
 	} {
-		ref, err := Decode(bytes.NewReader(file))
+		ref, err := Decode(t.Context(), bytes.NewReader(file))
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -187,13 +187,13 @@ func TestOrientationIsFound(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want, err := Decode(bytes.NewReader(lossless))
+	want, err := Decode(t.Context(), bytes.NewReader(lossless))
 	if err != nil {
 		t.Fatal(err)
 	}
 	const hasExif = 1 << 3
 	stored := want.Original
-	got, err := Decode(bytes.NewReader(riffFile("VP8X", vp8x(hasExif, stored.Width, stored.Height),
+	got, err := Decode(t.Context(), bytes.NewReader(riffFile("VP8X", vp8x(hasExif, stored.Width, stored.Height),
 		"VP8L", string(lossless[20:]), "EXIF", string(block))))
 	if err != nil {
 		t.Fatal(err)

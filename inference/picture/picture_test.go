@@ -74,7 +74,7 @@ func TestCasesOfReference(t *testing.T) {
 			}
 			for _, file := range files {
 				references++
-				ref, err := Open(file)
+				ref, err := Open(t.Context(), file)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -2,6 +2,7 @@ package picture
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -36,8 +37,9 @@ type Reference struct {
 	PixelsSHA256 string // of Size and Image, hexadecimal: the key of caches
 }
 
-// Open prepares the picture in the file at path. Errors name the path, what was found and what was expected.
-func Open(path string) (*Reference, error) {
+// Open prepares the picture in the file at path. Errors name the path, what was found and what was expected; after a
+// cancel it returns the context's error at once.
+func Open(ctx context.Context, path string) (*Reference, error) {
 	file, err := openRegular(path)
 	if err != nil {
 		return nil, err
@@ -47,7 +49,7 @@ func Open(path string) (*Reference, error) {
 	if err != nil {
 		return nil, fmt.Errorf("picture: %w", err)
 	}
-	ref, err := read(file, info.Size())
+	ref, err := read(ctx, file, info.Size())
 	if err != nil {
 		return nil, fmt.Errorf("picture: %s: %w", path, err)
 	}
@@ -55,8 +57,8 @@ func Open(path string) (*Reference, error) {
 }
 
 // Decode prepares the picture that r holds, as Open does.
-func Decode(r io.Reader) (*Reference, error) {
-	ref, err := read(r, 0)
+func Decode(ctx context.Context, r io.Reader) (*Reference, error) {
+	ref, err := read(ctx, r, 0)
 	if err != nil {
 		return nil, fmt.Errorf("picture: %w", err)
 	}
@@ -84,18 +86,47 @@ func openRegular(path string) (*os.File, error) {
 }
 
 // read takes the file into memory (sizeBytes is a hint) and prepares it: digest and decoder must see the same bytes.
-func read(r io.Reader, sizeBytes int64) (*Reference, error) {
+func read(ctx context.Context, r io.Reader, sizeBytes int64) (*Reference, error) {
 	var file bytes.Buffer
 	if sizeBytes <= MaxFileBytes {
 		file.Grow(int(sizeBytes) + bytes.MinRead)
-		if _, err := file.ReadFrom(io.LimitReader(r, MaxFileBytes+1)); err != nil {
+		if _, err := file.ReadFrom(io.LimitReader(cancellable{ctx, r}, MaxFileBytes+1)); err != nil {
 			return nil, err
 		}
 	}
 	if max(sizeBytes, int64(file.Len())) > MaxFileBytes {
 		return nil, fmt.Errorf("found more than %d MiB, want at most that", MaxFileBytes>>20)
 	}
-	return prepare(file.Bytes(), MaxPixels)
+	type result struct {
+		ref *Reference
+		err error
+	}
+	done := make(chan result, 1)
+	// Neither the decoders nor the resampler can be stopped, and 100 megapixels take them seconds: after a cancel they
+	// are left to finish on their own.
+	go func() {
+		ref, err := prepare(file.Bytes(), MaxPixels)
+		done <- result{ref, err}
+	}()
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case r := <-done:
+		return r.ref, r.err
+	}
+}
+
+// cancellable is a reader that ends with its context.
+type cancellable struct {
+	ctx context.Context
+	io.Reader
+}
+
+func (c cancellable) Read(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return c.Reader.Read(p)
 }
 
 // prepare follows Flux2KleinPipeline's processing of images, after the orientation is honoured and transparency is

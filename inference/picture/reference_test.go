@@ -2,6 +2,7 @@ package picture
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -17,6 +18,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 )
 
 func encodePNG(t testing.TB, img image.Image) []byte {
@@ -46,7 +48,7 @@ func TestGeometry(t *testing.T) {
 		{"a row above the area", 1024, 1025, Size{1008, 1024}, true}, // 1023 × 1024 after scaling
 		{"8:1 scaled", 4096, 512, Size{2896, 352}, true},
 	} {
-		ref, err := Decode(bytes.NewReader(encodePNG(t, image.NewGray(image.Rect(0, 0, row.width, row.height)))))
+		ref, err := Decode(t.Context(), bytes.NewReader(encodePNG(t, image.NewGray(image.Rect(0, 0, row.width, row.height)))))
 		if (err == nil) != row.ok {
 			t.Errorf("%s: %v, want accepted %v", row.name, err, row.ok)
 			continue
@@ -68,7 +70,7 @@ func TestCropKeepsTheCentre(t *testing.T) {
 	for i := range img.Pix {
 		img.Pix[i] = uint8(i % img.Stride)
 	}
-	ref, err := Decode(bytes.NewReader(encodePNG(t, img)))
+	ref, err := Decode(t.Context(), bytes.NewReader(encodePNG(t, img)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +121,7 @@ func TestTransparencyIsWhite(t *testing.T) {
 	for i, pixel := range []color.NRGBA{{200, 100, 0, 255}, {200, 100, 0, 0}, {200, 100, 0, 51}} {
 		img.SetNRGBA(i, 0, pixel)
 	}
-	ref, err := Decode(bytes.NewReader(encodePNG(t, img)))
+	ref, err := Decode(t.Context(), bytes.NewReader(encodePNG(t, img)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +147,7 @@ func TestPartialGIFFrame(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ref, err := Decode(&file)
+	ref, err := Decode(t.Context(), &file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +166,7 @@ func TestPartialGIFFrame(t *testing.T) {
 
 func TestDigests(t *testing.T) {
 	open := func(path string) *Reference {
-		ref, err := Open(path)
+		ref, err := Open(t.Context(), path)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -186,8 +188,8 @@ func TestDigests(t *testing.T) {
 	}
 	tall := encodePNG(t, image.NewGray(image.Rect(0, 0, 64, 128)))
 	wide := encodePNG(t, image.NewGray(image.Rect(0, 0, 128, 64)))
-	a, errA := Decode(bytes.NewReader(tall))
-	b, errB := Decode(bytes.NewReader(wide))
+	a, errA := Decode(t.Context(), bytes.NewReader(tall))
+	b, errB := Decode(t.Context(), bytes.NewReader(wide))
 	if errA != nil || errB != nil || a.PixelsSHA256 == b.PixelsSHA256 {
 		t.Error("the same bytes in two shapes have one digest, want two")
 	}
@@ -246,7 +248,7 @@ func TestBombsCostNothing(t *testing.T) {
 	for name, file := range bombs() {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		_, err := Decode(bytes.NewReader(file))
+		_, err := Decode(t.Context(), bytes.NewReader(file))
 		runtime.ReadMemStats(&after)
 		if err == nil {
 			t.Errorf("%s is accepted", name)
@@ -290,7 +292,7 @@ func TestTruncatedFiles(t *testing.T) {
 			cuts = append(cuts, cut)
 		}
 		for _, cut := range cuts {
-			if ref, err := Decode(bytes.NewReader(file[:cut])); err == nil {
+			if ref, err := Decode(t.Context(), bytes.NewReader(file[:cut])); err == nil {
 				t.Errorf("%s cut at %d of %d bytes gives a picture of %v", name, cut, len(file), ref.Size)
 			} else {
 				oneLine(t, name, err)
@@ -325,7 +327,7 @@ func TestNoPictures(t *testing.T) {
 		if err := os.WriteFile(path, []byte(row.content), 0o666); err != nil {
 			t.Fatal(err)
 		}
-		_, err := Open(path)
+		_, err := Open(t.Context(), path)
 		if err == nil {
 			t.Errorf("%s is accepted", row.name)
 			continue
@@ -340,14 +342,14 @@ func TestNoPictures(t *testing.T) {
 func TestOpenRefuses(t *testing.T) {
 	folder := t.TempDir()
 	missing := filepath.Join(folder, "missing.png")
-	if _, err := Open(missing); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), missing) {
+	if _, err := Open(t.Context(), missing); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), missing) {
 		t.Errorf("missing file: %v, want an error that names it", err)
 	}
-	if _, err := Open(folder); err == nil || !strings.Contains(err.Error(), "folder") {
+	if _, err := Open(t.Context(), folder); err == nil || !strings.Contains(err.Error(), "folder") {
 		t.Errorf("folder: %v, want an error that says so", err)
 	}
 	if runtime.GOOS != "windows" {
-		if _, err := Open("/dev/zero"); err == nil || !strings.Contains(err.Error(), "device") {
+		if _, err := Open(t.Context(), "/dev/zero"); err == nil || !strings.Contains(err.Error(), "device") {
 			t.Errorf("/dev/zero: %v, want an error that says it is a device", err)
 		}
 	}
@@ -365,7 +367,7 @@ func TestLargeFileIsNotRead(t *testing.T) {
 	}
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	_, err = Open(path)
+	_, err = Open(t.Context(), path)
 	runtime.ReadMemStats(&after)
 	if err == nil || after.TotalAlloc-before.TotalAlloc > 1<<20 {
 		t.Errorf("%v after %d bytes of memory, want it refused by its size", err, after.TotalAlloc-before.TotalAlloc)
@@ -393,6 +395,35 @@ func TestDecoderPanicIsAnError(t *testing.T) {
 	}
 	if _, _, err := decodeChecked(lying, nil, accept); err == nil {
 		t.Error("a picture larger than its header is accepted")
+	}
+}
+
+func TestCancel(t *testing.T) {
+	file := encodePNG(t, image.NewGray(image.Rect(0, 0, 4000, 4000)))
+	// What was left to finish would disturb the tests that measure memory.
+	before := runtime.NumGoroutine()
+	defer func() {
+		for range 6000 {
+			if runtime.NumGoroutine() <= before {
+				return
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		t.Error("the abandoned work has not ended after a minute")
+	}()
+	ctx, cancel := context.WithCancel(t.Context())
+	started := time.Now()
+	time.AfterFunc(10*time.Millisecond, cancel)
+	ref, err := Decode(ctx, bytes.NewReader(file))
+	if !errors.Is(err, context.Canceled) {
+		t.Fatalf("%v, %v, want the context's error", ref, err)
+	}
+	if took := time.Since(started); took > time.Second {
+		t.Errorf("returns after %v, want at once", took)
+	}
+	// Before anything is read: a reader that would fail is not asked.
+	if _, err := Decode(ctx, neverRead{t}); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v, want the context's error", err)
 	}
 }
 
