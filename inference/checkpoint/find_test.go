@@ -32,7 +32,7 @@ func find(explicit string, env map[string]string, setting string) (string, []Pla
 func model(t *testing.T, parts ...string) string {
 	t.Helper()
 	dir := filepath.Join(parts...)
-	if err := synthetic.WriteTiny(dir, synthetic.TinyBase()); err != nil {
+	if err := synthetic.WriteTiny(dir, small()); err != nil {
 		t.Fatal(err)
 	}
 	return dir

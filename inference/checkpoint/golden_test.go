@@ -69,3 +69,19 @@ func compareSources(t *testing.T, got, want tensor.Source) {
 		}
 	}
 }
+
+// The other reference checkpoints open too: sharded transformer, narrow decoder, text encoder in one file.
+func TestGoldenFoldersOpen(t *testing.T) {
+	dir := golden(t)
+	for name, distilled := range map[string]bool{"distilled": true, "base": false, "demo": true} {
+		c := mustOpen(t, filepath.Join(dir, name))
+		if d := c.Index.IsDistilled; c.Name != name || d == nil || *d != distilled {
+			t.Errorf("%s: name %q, distilled %v", name, c.Name, d)
+		}
+		for _, p := range c.components() {
+			for _, tensorName := range p.Source.Names() {
+				mustTensor(t, p.Source, tensorName)
+			}
+		}
+	}
+}

@@ -169,30 +169,37 @@ func isBuffer(name string) bool {
 	return strings.HasSuffix(name, ".num_batches_tracked") || strings.HasSuffix(name, ".rotary_emb.inv_freq")
 }
 
+// foreignMarks are tensors that only other quantisations keep beside a weight.
+var foreignMarks = []struct{ suffix, format string }{
+	{".weight_scale_2", "NVFP4"},
+	{".weight_global_scale", "NVFP4"},
+	{".weight_packed", "packed 4-bit"},
+	{".weight.absmax", "bitsandbytes"},
+	{".weight.quant_map", "bitsandbytes"},
+	{".qweight", "GPTQ, AWQ or SVDQuant"},
+}
+
+// foreignDTypes are formats of weights that we recognise and do not compute with.
+var foreignDTypes = map[tensor.DType]string{
+	tensor.I8:     "int8 (I8)",
+	tensor.U8:     "packed 4-bit or MX (U8)",
+	tensor.F8E5M2: "float8_e5m2",
+}
+
 // foreignFormat names the quantisation of set if it is one we cannot compute with.
 func foreignFormat(set *safetensors.Set) string {
-	for _, name := range set.Names() {
-		for _, mark := range []struct{ part, format string }{
-			{".weight_scale_2", "NVFP4"},
-			{".weight_global_scale", "NVFP4"},
-			{".weight_packed", "packed 4-bit"},
-			{".weight.absmax", "bitsandbytes"},
-			{".weight.quant_map", "bitsandbytes"},
-			{".qweight", "GPTQ, AWQ or SVDQuant"},
-		} {
-			if strings.HasSuffix(name, mark.part) {
+	names := set.Names()
+	for _, name := range names {
+		for _, mark := range foreignMarks {
+			if strings.HasSuffix(name, mark.suffix) {
 				return mark.format
 			}
 		}
-		if stat, err := set.Stat(name); err == nil && strings.HasSuffix(name, ".weight") {
-			switch stat.DType {
-			case tensor.I8:
-				return "int8 (I8)"
-			case tensor.U8:
-				return "packed 4-bit or MX (U8)"
-			case tensor.F8E5M2:
-				return "float8_e5m2"
-			}
+	}
+	// The marks say more than the formats, so that these come second.
+	for _, name := range names {
+		if stat, err := set.Stat(name); err == nil && strings.HasSuffix(name, ".weight") && foreignDTypes[stat.DType] != "" {
+			return foreignDTypes[stat.DType]
 		}
 	}
 	return ""
