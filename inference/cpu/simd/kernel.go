@@ -45,8 +45,8 @@ func (k *Kernel) Mul(words int, a, b, c []float32, ldc int, add bool) {
 	k.mul(words, &a[0], &b[0], &c[0], 4*ldc, n)
 }
 
-// Pack makes a panel of `width` rows (MR or NR), dst[w·width+r] = word w of row r, of 32-bit words: float32, or pairs of
-// bfloat16. Row r begins at src + offs[r] bytes, at any alignment; words is a multiple of 4.
+// Pack makes a panel of `width` rows (MR, NR or a multiple of 8), dst[w·width+r] = word w of row r, of 32-bit words:
+// float32, or pairs of bfloat16. Row r begins at src + offs[r] bytes, at any alignment; words is a multiple of 4.
 func (k *Kernel) Pack(dst []float32, width int, src unsafe.Pointer, offs []int, words int) {
 	if words == 0 {
 		return
