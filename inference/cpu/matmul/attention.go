@@ -1,0 +1,232 @@
+package matmul
+
+import (
+	"fmt"
+	"math"
+	"sync/atomic"
+	"unsafe"
+
+	"kleinbild/inference/cpu/simd"
+)
+
+// Heads describes an attention over columns of row-major matrices: query head h takes columns [h·Dim, (h+1)·Dim) of Q and O;
+// it reads the key and value head h·KV/Query, laid out likewise in K and V.
+type Heads struct {
+	Query, KV int // KV divides Query
+	Dim       int // a multiple of 16, at most 1024
+	Scale     float32
+	// Causal lets query i see keys 0 … i only.
+	Causal bool
+	// Keys is the number of leading rows of K and V that are seen; 0 means all.
+	Keys int
+}
+
+const (
+	// attentionBytes bounds the packed keys and values of a block, so that they stay in the second-level cache.
+	attentionBytes = 256 << 10
+	// attentionRows bounds the queries of a task, whose sums it keeps at hand.
+	attentionRows = 1536
+)
+
+// Attention computes o = softmax(q·kᵀ·Scale)·v for every head, softmax over the keys a query may see: flash-style, block of
+// keys after block of keys with a running maximum and sum in float32, so that no score matrix exists. q and o are
+// [S, Query·Dim], k and v [T, KV·Dim]; o must not overlap the others. A query that sees no key (there is none) panics.
+//
+// Everything is computed transposed: a block's scores are [keys][queries], which puts a query in a vector lane. Softmax
+// then crosses no lanes, and the scores are already the packed panel that the product with v wants.
+func Attention(stop *atomic.Bool, o, q, k, v Matrix, h Heads) {
+	keys := h.Keys
+	if keys == 0 {
+		keys = k.Rows
+	}
+	for _, c := range []struct {
+		name string
+		m    Matrix
+		rows int
+		cols int
+	}{{"q", q, q.Rows, h.Query * h.Dim}, {"o", o, q.Rows, h.Query * h.Dim}, {"k", k, k.Rows, h.KV * h.Dim}, {"v", v, k.Rows, h.KV * h.Dim}} {
+		if c.m.Rows != c.rows || c.m.Cols != c.cols {
+			panic(fmt.Sprintf("matmul: attention: %s is [%d, %d], want [%d, %d]", c.name, c.m.Rows, c.m.Cols, c.rows, c.cols))
+		}
+		c.m.check("attention: " + c.name)
+	}
+	if h.KV < 1 || h.Query%h.KV != 0 || h.Dim < 16 || h.Dim%16 != 0 || h.Dim > 1024 || keys < 1 || keys > k.Rows || !(h.Scale > 0) {
+		panic(fmt.Sprintf("matmul: attention: %+v over %d keys: want KV to divide Query, Dim a multiple of 16 up to 1024, a positive Scale, and a key", h, k.Rows))
+	}
+	if q.Rows == 0 {
+		return
+	}
+	kernel := simd.Float32()
+	// Long chunks pack keys and values rarely, many chunks keep all cores busy.
+	chunk := min(attentionRows*h.KV/h.Query, ceilDiv(q.Rows, ceilDiv(4*maxWorkers(), h.KV)))
+	chunk = roundUp(max(chunk, min(4*kernel.NR, q.Rows)), kernel.NR)
+	chunks := ceilDiv(q.Rows, chunk)
+	forEach(stop, chunks*h.KV, func(i int, ws *workspace) {
+		ws.kernel, ws.round = &kernel, false
+		// The last chunks see the most keys when Causal: begin with those.
+		from := (chunks - 1 - i/h.KV) * chunk
+		a := attention{Heads: h, stop: stop, ws: ws, kernel: &kernel, from: from, rows: min(chunk, q.Rows-from), keys: keys}
+		a.run(o, q, k, v, i%h.KV)
+	})
+}
+
+// attention is one task: the queries [from, from+rows) of all heads that share one key and value head.
+type attention struct {
+	Heads
+	stop             *atomic.Bool
+	ws               *workspace
+	kernel           *simd.Kernel
+	from, rows, keys int
+	block            int // keys packed at a time
+}
+
+func (a *attention) run(o, q, k, v Matrix, kv int) {
+	ws, nr, mr, dim := a.ws, a.kernel.NR, a.kernel.MR, a.Dim
+	group := a.Query / a.KV
+	panels := ceilDiv(a.rows, nr) // of one head
+	dimRows := roundUp(dim, mr)   // of a transposed output, with what the last tile writes too much
+	block := max(attentionBytes/8/dim/mr, 1) * mr
+	a.block = block
+	kSize, vSize := block*dim, block*dimRows
+	buf := grow(&ws.b, kSize+vSize+block*nr)
+	kPanels, vPanels, scores := buf[:kSize], buf[kSize:kSize+vSize], buf[kSize+vSize:]
+	queries := grow(&ws.a, group*panels*nr*dim)
+	state := grow(&ws.acc, group*panels*nr*(dimRows+2))
+	for g := range group {
+		src := q.sub(a.from, a.rows, (kv*group+g)*dim, dim).operand()
+		for p := range panels {
+			src.pack(&ws.packer, queries[(g*panels+p)*nr*dim:], nr, p*nr, 0, dim)
+		}
+	}
+	seen := a.keys
+	if a.Causal {
+		seen = min(seen, a.from+a.rows)
+	}
+	kHead := k.sub(0, seen, kv*dim, dim).operand()
+	vHead := v.sub(0, seen, kv*dim, dim)
+	for key := 0; key < seen; key += block {
+		n := min(block, seen-key)
+		for i := 0; i < n; i += mr {
+			kHead.pack(&ws.packer, kPanels[i*dim:], mr, key+i, 0, dim)
+		}
+		a.packValues(vPanels, vHead, key, n)
+		for at := range group * panels {
+			if stopped(a.stop) {
+				return
+			}
+			s := state[at*nr*(dimRows+2) : (at+1)*nr*(dimRows+2)]
+			a.panel(s, queries[at*nr*dim:(at+1)*nr*dim], kPanels, vPanels, scores, key, n, a.from+at%panels*nr)
+		}
+	}
+	for at := range group * panels {
+		s := state[at*nr*(dimRows+2) : (at+1)*nr*(dimRows+2)]
+		first := at % panels * nr
+		a.store(s, o.sub(a.from+first, min(nr, a.rows-first), (kv*group+at/panels)*dim, dim))
+	}
+}
+
+// panel takes a block of n keys from key on into the state of the nr queries from query on: maxima, sums, and the
+// transposed output [dim][nr].
+func (a *attention) panel(state, queries, kPanels, vPanels, scores []float32, key, n, query int) {
+	kn, nr, mr, dim := a.kernel, a.kernel.NR, a.kernel.MR, a.Dim
+	if a.Causal {
+		if n = min(n, query+nr-key); n <= 0 {
+			return
+		}
+	}
+	top, sum, out := state[:nr], state[nr:2*nr], state[2*nr:]
+	for i := 0; i < n; i += mr {
+		kn.Mul(dim, kPanels[i*dim:], queries, scores[i*nr:], nr, false)
+	}
+	if a.Causal {
+		for i := max(0, query-key+1); i < n; i++ {
+			for j := 0; j < min(nr, key+i-query); j++ {
+				scores[i*nr+j] = float32(math.Inf(-1))
+			}
+		}
+	}
+	if key == 0 {
+		for j := range top {
+			top[j] = float32(math.Inf(-1))
+		}
+		clear(sum)
+		kn.PanelMax(scores, n, top)
+	} else {
+		a.raise(state, scores, n)
+	}
+	kn.PanelExp(scores, n, top, sum, a.Scale)
+	for i := 0; i < dim; i += mr {
+		kn.Mul(n, vPanels[i*a.block:], scores, out[i*nr:], nr, key > 0)
+	}
+}
+
+// raise lifts the maxima to those of the block and scales what was summed under the old ones.
+func (a *attention) raise(state, scores []float32, n int) {
+	nr := a.kernel.NR
+	top, sum, out := state[:nr], state[nr:2*nr], state[2*nr:]
+	var old, factor [32]float32
+	copy(old[:], top)
+	a.kernel.PanelMax(scores, n, top)
+	changed := false
+	for j := range nr {
+		factor[j] = (old[j] - top[j]) * a.Scale
+		changed = changed || factor[j] != 0
+	}
+	if !changed {
+		return
+	}
+	simd.Exp(factor[:nr], factor[:nr])
+	a.kernel.PanelScale(sum, 1, factor[:])
+	a.kernel.PanelScale(out, a.Dim, factor[:])
+}
+
+// packValues makes the panels of vᵀ: mr columns of n rows of v from key on, row after row, at dst[column·block].
+func (a *attention) packValues(dst []float32, v Matrix, key, n int) {
+	mr := a.kernel.MR
+	wide := grow(&a.ws.row, roundUp(a.Dim, mr))
+	clear(wide[a.Dim:])
+	src := v.operand()
+	for i := range n {
+		src.widen(wide[:a.Dim], key+i, 0)
+		for c := 0; c < len(wide); c += mr {
+			to, from := dst[c*a.block+i*mr:], wide[c:]
+			switch mr {
+			case 6:
+				*(*[6]float32)(to) = [6]float32(from)
+			case 12:
+				*(*[12]float32)(to) = [12]float32(from)
+			default:
+				copy(to[:mr], from)
+			}
+		}
+	}
+}
+
+// store divides the output of a panel by its sums, turns it and writes it to o, at most nr rows.
+func (a *attention) store(state []float32, o Matrix) {
+	nr, dim := a.kernel.NR, a.Dim
+	sum, out := state[nr:2*nr], state[2*nr:]
+	for j, s := range sum {
+		sum[j] = 1 / s
+	}
+	a.kernel.PanelScale(out, dim, sum)
+	const width = 16
+	turned := grow(&a.ws.f32, nr*dim)
+	for r := range width {
+		a.ws.offs[r] = 4 * r * nr
+	}
+	for d := 0; d < dim; d += width {
+		a.kernel.Pack(turned[d*nr:], width, unsafe.Pointer(&out[d*nr]), a.ws.offs[:], nr)
+	}
+	row := grow(&a.ws.row, dim)
+	for j := range o.Rows {
+		for d := 0; d < dim; d += width {
+			copy(row[d:d+width], turned[d*nr+j*width:])
+		}
+		if o.BF16 != nil {
+			simd.RoundBF16(o.BF16[j*o.Stride:j*o.Stride+dim], row)
+		} else {
+			copy(o.F32[j*o.Stride:j*o.Stride+dim], row)
+		}
+	}
+}

@@ -1,0 +1,169 @@
+package matmul
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"kleinbild/inference/cpu/simd"
+	"kleinbild/inference/tensor"
+)
+
+// attend is the formula in float64.
+func attend(q, k, v Matrix, h Heads) [][]float64 {
+	keys := h.Keys
+	if keys == 0 {
+		keys = k.Rows
+	}
+	out := make([][]float64, q.Rows)
+	for i := range out {
+		out[i] = make([]float64, h.Query*h.Dim)
+		for head := range h.Query {
+			kv := head * h.KV / h.Query
+			n := keys
+			if h.Causal {
+				n = min(n, i+1)
+			}
+			scores, top, sum := make([]float64, n), math.Inf(-1), 0.0
+			for j := range scores {
+				for d := range h.Dim {
+					scores[j] += q.get(i, head*h.Dim+d) * k.get(j, kv*h.Dim+d)
+				}
+				scores[j] *= float64(h.Scale)
+				top = max(top, scores[j])
+			}
+			for j, s := range scores {
+				scores[j] = math.Exp(s - top)
+				sum += scores[j]
+			}
+			for j, p := range scores {
+				for d := range h.Dim {
+					out[i][head*h.Dim+d] += p / sum * v.get(j, kv*h.Dim+d)
+				}
+			}
+		}
+	}
+	return out
+}
+
+func TestAttention(t *testing.T) {
+	eachLevel(t, func(t *testing.T) {
+		for _, c := range []struct {
+			name  string
+			s, k  int
+			heads Heads
+			bf16  bool
+		}{
+			{"one", 1, 1, Heads{Query: 1, KV: 1, Dim: 16, Scale: 1}, false},
+			{"ragged", 17, 33, Heads{Query: 2, KV: 2, Dim: 48, Scale: 0.3}, false},
+			{"bfloat16", 31, 127, Heads{Query: 3, KV: 3, Dim: 128, Scale: 0.09}, true},
+			{"grouped", 33, 33, Heads{Query: 4, KV: 2, Dim: 128, Scale: 0.2, Causal: true}, false},
+			{"padded", 65, 65, Heads{Query: 4, KV: 1, Dim: 16, Scale: 1, Causal: true, Keys: 40}, true},
+			{"blocks", 70, 600, Heads{Query: 1, KV: 1, Dim: 128, Scale: 0.5}, false},
+			{"causal blocks", 600, 600, Heads{Query: 1, KV: 1, Dim: 128, Scale: 0.5, Causal: true}, false},
+			{"wide", 40, 200, Heads{Query: 1, KV: 1, Dim: 512, Scale: 0.044}, true},
+			{"sharp", 20, 300, Heads{Query: 1, KV: 1, Dim: 16, Scale: 40}, false},
+		} {
+			if testing.Short() && c.s*c.k > 50000 {
+				continue
+			}
+			t.Run(c.name, func(t *testing.T) {
+				r := rand.New(rand.NewPCG(1, uint64(c.s)))
+				h := c.heads
+				q, o := randomMatrix(r, c.s, h.Query*h.Dim, c.bf16), randomMatrix(r, c.s, h.Query*h.Dim, c.bf16)
+				k, v := randomMatrix(r, c.k, h.KV*h.Dim, c.bf16), randomMatrix(r, c.k, h.KV*h.Dim, c.bf16)
+				before := clone(o)
+				Attention(nil, o, q, k, v, h)
+				want := attend(q, k, v, h)
+				// A score is a sum of Dim products below 1; its error times the scale is a relative error of the weight,
+				// twice that of a quotient; then a mean of values below 1.
+				tolerance := float64(h.Dim+8)*0x1p-24*float64(h.Scale)*2 + 16*0x1p-24
+				for i := range want {
+					for j, w := range want[i] {
+						within(t, fmt.Sprintf("[%d,%d]", i, j), o.get(i, j), w, tolerance, c.bf16)
+					}
+					for j := len(want[i]); j < o.Stride; j++ {
+						if o.get(i, j) != before.get(i, j) {
+							t.Fatalf("wrote past row %d", i)
+						}
+					}
+				}
+			})
+		}
+	})
+}
+
+func TestAttentionDeterministic(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	h := Heads{Query: 2, KV: 1, Dim: 32, Scale: 0.3}
+	q, k, v := randomMatrix(r, 500, 64, false), randomMatrix(r, 500, 32, false), randomMatrix(r, 500, 32, false)
+	var want []float32
+	for _, procs := range []int{1, 2, 7} {
+		old := runtime.GOMAXPROCS(procs)
+		o := Matrix{Rows: 500, Cols: 64, Stride: 64, F32: make([]float32, 500*64)}
+		Attention(nil, o, q, k, v, h)
+		runtime.GOMAXPROCS(old)
+		if want == nil {
+			want = o.F32
+		}
+		if !slices.Equal(o.F32, want) {
+			t.Errorf("%d goroutines give other bits than one", procs)
+		}
+	}
+}
+
+func TestAttentionStop(t *testing.T) {
+	const s, cols = 2048, 8 * 128
+	m := func() Matrix { return Matrix{Rows: s, Cols: cols, Stride: cols, F32: make([]float32, s*cols)} }
+	o, q, k, v := m(), m(), m(), m()
+	var stop atomic.Bool
+	var at time.Time
+	time.AfterFunc(50*time.Millisecond, func() { at = time.Now(); stop.Store(true) })
+	for !stop.Load() {
+		Attention(&stop, o, q, k, v, Heads{Query: 8, KV: 8, Dim: 128, Scale: 0.1})
+	}
+	if late := time.Since(at); late > 200*time.Millisecond {
+		t.Errorf("returned %v after the flag", late)
+	}
+}
+
+// The rate counts 4·S²·Dim operations a head; compare with BenchmarkLinear.
+func BenchmarkAttention(b *testing.B) {
+	for _, s := range []int{768, 1536, 4608} {
+		b.Run(fmt.Sprintf("%v/%dx24x128", simd.Current(), s), func(b *testing.B) {
+			m := func() Matrix {
+				m := randomMatrix(rand.New(rand.NewPCG(1, 2)), s, 24*128, true)
+				return m
+			}
+			o, q, k, v := m(), m(), m(), m()
+			n := 0
+			for b.Loop() {
+				Attention(nil, o, q, k, v, Heads{Query: 24, KV: 24, Dim: 128, Scale: 0.088})
+				n++
+			}
+			b.ReportMetric(float64(n)*4*float64(s)*float64(s)*24*128/b.Elapsed().Seconds()*1e-9, "GFLOP/s")
+		})
+	}
+}
+
+func BenchmarkLinear(b *testing.B) {
+	for _, shape := range [][3]int{{1, 18432, 3072}, {512, 3072, 3072}, {1536, 3072, 3072}} {
+		b.Run(fmt.Sprintf("%v/%dx%dx%d", simd.Current(), shape[0], shape[1], shape[2]), func(b *testing.B) {
+			r := rand.New(rand.NewPCG(1, 2))
+			a, w := randomMatrix(r, shape[0], shape[2], false), randomWeight(r, tensor.BF16, 1, shape[1], shape[2])
+			dst := randomMatrix(r, shape[0], shape[1], false)
+			n := 0
+			for b.Loop() {
+				Linear(nil, dst, a, w, Float32, Epilogue{})
+				n++
+			}
+			b.ReportMetric(float64(2*n*shape[0]*shape[1]*shape[2])/b.Elapsed().Seconds()*1e-9, "GFLOP/s")
+			b.ReportMetric(float64(n*len(w.Data))/b.Elapsed().Seconds()*1e-9, "GB/s")
+		})
+	}
+}

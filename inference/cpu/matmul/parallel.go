@@ -1,0 +1,57 @@
+package matmul
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+)
+
+// For calls f(i) for every i < n, on as many goroutines as GOMAXPROCS, each taking the next i when it is free. No
+// further i is begun once stop (which may be nil) is true. It returns when all calls have.
+func For(stop *atomic.Bool, n int, f func(i int)) {
+	forEach(stop, n, func(i int, _ *workspace) { f(i) })
+}
+
+// forEach is For with a workspace for each goroutine.
+func forEach(stop *atomic.Bool, n int, f func(i int, ws *workspace)) {
+	var next atomic.Int64
+	work := func() {
+		ws := workspaces.Get().(*workspace)
+		defer workspaces.Put(ws)
+		for !stopped(stop) {
+			i := int(next.Add(1)) - 1
+			if i >= n {
+				return
+			}
+			f(i, ws)
+		}
+	}
+	var wg sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), n) - 1 {
+		wg.Go(work)
+	}
+	work()
+	wg.Wait()
+}
+
+func stopped(stop *atomic.Bool) bool { return stop != nil && stop.Load() }
+
+// workspace is the memory of one goroutine at work, kept from call to call.
+type workspace struct {
+	packer
+	a, b, acc, row []float32
+}
+
+var workspaces = sync.Pool{New: func() any { return new(workspace) }}
+
+// shared holds the buffers that goroutines read together.
+var shared = sync.Pool{New: func() any { return new([]float32) }}
+
+// grow returns s with length n; what it held is lost.
+func grow[T any](s *[]T, n int) []T {
+	if cap(*s) < n {
+		*s = make([]T, n)
+	}
+	*s = (*s)[:n]
+	return *s
+}

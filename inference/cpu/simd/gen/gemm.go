@@ -1,0 +1,187 @@
+package main
+
+import (
+	"fmt"
+
+	. "github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/ir"
+	"github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// tile describes a micro-kernel: mr rows by nv vectors of results in registers. Every step of k loads nv vectors
+// of the B panel and broadcasts mr values of the A panel.
+type tile struct {
+	name   string
+	doc    string
+	mr, nv int
+	unroll int
+	vec    []reg.Register
+	bytes  int // of one vector
+	// madd adds a·b to acc, all vector registers.
+	madd func(acc, a, b reg.Register)
+	zero func(r reg.Register)
+}
+
+func gemm() {
+	tile{
+		name: "gemm6x16", mr: 6, nv: 2, unroll: 4, vec: ymm, bytes: 32,
+		doc:  "AVX2 and FMA: 12 of 16 registers accumulate.",
+		madd: func(acc, a, b reg.Register) { VFMADD231PS(a, b, acc) },
+		zero: func(r reg.Register) { VXORPS(r, r, r) },
+	}.generate()
+	tile{
+		name: "gemm12x32", mr: 12, nv: 2, unroll: 4, vec: zmm, bytes: 64,
+		doc:  "AVX-512: 24 of 32 registers accumulate.",
+		madd: func(acc, a, b reg.Register) { VFMADD231PS(a, b, acc) },
+		zero: func(r reg.Register) { VPXORD(r, r, r) },
+	}.generate()
+	tile{
+		name: "gemmBF16x12x32", mr: 12, nv: 2, unroll: 2, vec: zmm, bytes: 64,
+		doc: "AVX512-BF16: a word of a or b is a pair of bfloat16, a step of k two products. VDPBF16PS takes denormals for zero,\n" +
+			"flushes denormal results and rounds each pair's sum in its own way, whatever MXCSR says.",
+		madd: vdpbf16ps,
+		zero: func(r reg.Register) { VPXORD(r, r, r) },
+	}.generate()
+	chain("peakAVX2", ymm[:12], ymm[12:14], func(acc, a, b reg.Register) { VFMADD231PS(a, b, acc) },
+		func(r reg.Register) { VXORPS(r, r, r) })
+	chain("peakAVX512", zmm[:24], zmm[24:26], func(acc, a, b reg.Register) { VFMADD231PS(a, b, acc) },
+		func(r reg.Register) { VPXORD(r, r, r) })
+	chain("peakBF16", zmm[:24], zmm[24:26], vdpbf16ps, func(r reg.Register) { VPXORD(r, r, r) })
+}
+
+var ymm = []reg.Register{
+	reg.Y0, reg.Y1, reg.Y2, reg.Y3, reg.Y4, reg.Y5, reg.Y6, reg.Y7,
+	reg.Y8, reg.Y9, reg.Y10, reg.Y11, reg.Y12, reg.Y13, reg.Y14, reg.Y15,
+}
+
+var zmm = []reg.Register{
+	reg.Z0, reg.Z1, reg.Z2, reg.Z3, reg.Z4, reg.Z5, reg.Z6, reg.Z7,
+	reg.Z8, reg.Z9, reg.Z10, reg.Z11, reg.Z12, reg.Z13, reg.Z14, reg.Z15,
+	reg.Z16, reg.Z17, reg.Z18, reg.Z19, reg.Z20, reg.Z21, reg.Z22, reg.Z23,
+	reg.Z24, reg.Z25, reg.Z26, reg.Z27, reg.Z28, reg.Z29, reg.Z30, reg.Z31,
+}
+
+// generate writes func name(k int, a, b, c *float32, ldc, add int): C tile (+)= A panel · B panel.
+func (t tile) generate() {
+	TEXT(t.name, NOSPLIT, "func(k int, a, b, c *float32, ldc, add int)")
+	doc(fmt.Sprintf("%s multiplies a panel of %d rows, a[k·%d+i], by one of %d columns, b[k·%d+j], over k steps\n"+
+		"into c[i·ldc+j], ldc in bytes, adding to what is there when add is not 0.\n%s",
+		t.name, t.mr, t.mr, t.nv*t.bytes/4, t.nv*t.bytes/4, t.doc))
+	Pragma("noescape")
+	k := Load(Param("k"), reg.RCX)
+	Load(Param("a"), reg.RSI)
+	Load(Param("b"), reg.RDX)
+	Load(Param("c"), reg.RDI)
+	Load(Param("ldc"), reg.R8)
+	acc := func(i, j int) reg.Register { return t.vec[i*t.nv+j] }
+	bs := t.vec[t.mr*t.nv : t.mr*t.nv+t.nv]
+	as := t.vec[t.mr*t.nv+t.nv:]
+	Comment("The tile's rows are wanted when the loop ends")
+	MOVQ(reg.RDI, reg.R9)
+	for range t.mr {
+		for line := 0; line < t.nv*t.bytes; line += 64 {
+			PREFETCHT0(operand.Mem{Base: reg.R9, Disp: line})
+		}
+		ADDQ(reg.R8, reg.R9)
+	}
+	for i := range t.mr {
+		for j := range t.nv {
+			t.zero(acc(i, j))
+		}
+	}
+	step := func(u int) {
+		for j := range t.nv {
+			VMOVUPS(operand.Mem{Base: reg.RDX, Disp: (u*t.nv + j) * t.bytes}, bs[j])
+		}
+		for i := range t.mr {
+			a := as[i%len(as)]
+			VBROADCASTSS(operand.Mem{Base: reg.RSI, Disp: (u*t.mr + i) * 4}, a)
+			for j := range t.nv {
+				t.madd(acc(i, j), a, bs[j])
+			}
+		}
+	}
+	advance := func(steps int) {
+		ADDQ(operand.I32(steps*t.mr*4), reg.RSI)
+		ADDQ(operand.I32(steps*t.nv*t.bytes), reg.RDX)
+	}
+	SUBQ(operand.I32(t.unroll), k)
+	JLT(operand.LabelRef("tail"))
+	Label("loop")
+	for u := range t.unroll {
+		step(u)
+	}
+	advance(t.unroll)
+	SUBQ(operand.I32(t.unroll), k)
+	JGE(operand.LabelRef("loop"))
+	Label("tail")
+	ADDQ(operand.I32(t.unroll), k)
+	JZ(operand.LabelRef("done"))
+	Label("single")
+	step(0)
+	advance(1)
+	DECQ(k)
+	JNZ(operand.LabelRef("single"))
+	Label("done")
+	CMPQ(mustParam("add"), operand.I8(0))
+	JEQ(operand.LabelRef("store"))
+	MOVQ(reg.RDI, reg.R9)
+	for i := range t.mr {
+		for j := range t.nv {
+			VADDPS(operand.Mem{Base: reg.R9, Disp: j * t.bytes}, acc(i, j), acc(i, j))
+		}
+		ADDQ(reg.R8, reg.R9)
+	}
+	Label("store")
+	for i := range t.mr {
+		for j := range t.nv {
+			VMOVUPS(acc(i, j), operand.Mem{Base: reg.RDI, Disp: j * t.bytes})
+		}
+		ADDQ(reg.R8, reg.RDI)
+	}
+	VZEROUPPER()
+	RET()
+}
+
+func mustParam(name string) operand.Mem {
+	b, err := Param(name).Resolve()
+	if err != nil {
+		panic(err)
+	}
+	return b.Addr
+}
+
+// chain writes func name(n int): n rounds of independent multiply-adds, the ceiling that a micro-kernel is
+// measured against.
+func chain(name string, acc, ab []reg.Register, madd func(acc, a, b reg.Register), zero func(reg.Register)) {
+	TEXT(name, NOSPLIT, "func(n int)")
+	doc(fmt.Sprintf("%s issues n rounds of %d independent multiply-adds.", name, len(acc)))
+	n := Load(Param("n"), reg.RCX)
+	for _, r := range append(append([]reg.Register{}, acc...), ab...) {
+		zero(r)
+	}
+	Label("loop")
+	for _, r := range acc {
+		madd(r, ab[0], ab[1])
+	}
+	DECQ(n)
+	JNZ(operand.LabelRef("loop"))
+	VZEROUPPER()
+	RET()
+}
+
+// vdpbf16ps emits VDPBF16PS acc, a, b on zmm registers, which the Go assembler does not know:
+// EVEX.512.F3.0F38.W0 52 /r (Intel SDM, volume 2). The R, X, B and V' bits are stored inverted.
+func vdpbf16ps(acc, a, b reg.Register) {
+	dst, src1, src2 := number(acc), number(a), number(b)
+	inv := func(v, bit uint8) uint8 { return ^(v >> bit) & 1 }
+	p0 := inv(dst, 3)<<7 | inv(src2, 4)<<6 | inv(src2, 3)<<5 | inv(dst, 4)<<4 | 0b010 // map 0F38
+	p1 := (^src1&15)<<3 | 1<<2 | 0b10                                                 // W0, prefix F3
+	p2 := uint8(0b10<<5) | inv(src1, 4)<<3                                            // 512 bits, no mask
+	for _, v := range []uint8{0x62, p0, p1, p2, 0x52, 0xc0 | dst&7<<3 | src2&7} {
+		Instruction(&ir.Instruction{Opcode: "BYTE", Operands: []operand.Op{operand.U8(v)}})
+	}
+}
+
+func number(r reg.Register) uint8 { return uint8(r.(reg.Physical).PhysicalIndex()) }

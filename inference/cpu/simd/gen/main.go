@@ -1,0 +1,33 @@
+// Command gen writes the assembly of package simd. Each part is one file:
+//
+//	go run ./gen -part gemm -out gemm_amd64.s -stubs gemm_amd64.go -pkg simd
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+
+	. "github.com/mmcloughlin/avo/build"
+)
+
+func main() {
+	part := flag.String("part", "", "gemm, pack or vector")
+	flag.Parse()
+	switch *part {
+	case "gemm":
+		gemm()
+	case "pack":
+		pack()
+	case "vector":
+		vector()
+	default:
+		fmt.Fprintf(os.Stderr, "gen: -part %q: want gemm, pack or vector\n", *part)
+		os.Exit(2)
+	}
+	Generate()
+}
+
+// doc sets the stub's comment, a line for each line of text.
+func doc(text string) { Doc(strings.Split(text, "\n")...) }

@@ -1,0 +1,60 @@
+package simd
+
+import "golang.org/x/sys/cpu"
+
+// setFor returns the kernels of level l, or nil where the processor lacks it.
+func setFor(l Level) *set {
+	x := &cpu.X86
+	has := map[Level]bool{
+		AVX2:       x.HasAVX2 && x.HasFMA,
+		AVX512:     x.HasAVX2 && x.HasFMA && x.HasAVX512F && x.HasAVX512BW && x.HasAVX512DQ && x.HasAVX512VL,
+		AVX512BF16: x.HasAVX512BF16,
+	}
+	has[AVX512BF16] = has[AVX512BF16] && has[AVX512]
+	if !has[l] {
+		return nil
+	}
+	s := &set{
+		level:     l,
+		f32:       Kernel{MR: 6, NR: 16, KC: 384, mul: gemm6x16, pack: packAVX2, packBF16: packBF16AVX2},
+		peak:      peakAVX2,
+		peakFlops: 12 * 8 * 2,
+		vector:    vectorAVX2,
+	}
+	if l >= AVX512 {
+		s.f32 = Kernel{MR: 12, NR: 32, KC: 384, mul: gemm12x32, pack: packAVX2, packBF16: packBF16AVX2}
+		s.vector = vectorAVX512
+		s.peak, s.peakFlops = peakAVX512, 24*16*2
+	}
+	if l >= AVX512BF16 {
+		s.bf16 = Kernel{MR: 12, NR: 32, KC: 384, Pairs: true, mul: gemmBF16x12x32, pack: packAVX2}
+		s.peakBF16 = peakBF16
+	}
+	return s
+}
+
+// packAVX2 packs panels of a width that is a multiple of 8 or 6, in groups of 4 words.
+func packAVX2(dst []float32, width int, src *byte, offs []int, words int) {
+	if width%8 == 0 {
+		for r := 0; r < width; r += 8 {
+			pack8(&dst[r], 4*width, src, &offs[r], words/4)
+		}
+		return
+	}
+	for r := 0; r < width; r += 6 {
+		pack6(&dst[r], 4*width, src, &offs[r], words/4)
+	}
+}
+
+// packBF16AVX2 is packAVX2 for pairs of bfloat16 widened to float32.
+func packBF16AVX2(dst []float32, width int, src *byte, offs []int, words int) {
+	if width%8 == 0 {
+		for r := 0; r < width; r += 8 {
+			pack8BF16(&dst[r], 4*width, src, &offs[r], words/4)
+		}
+		return
+	}
+	for r := 0; r < width; r += 6 {
+		pack6BF16(&dst[r], 4*width, src, &offs[r], words/4)
+	}
+}

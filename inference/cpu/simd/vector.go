@@ -1,0 +1,203 @@
+package simd
+
+import (
+	"math"
+
+	"kleinbild/inference/tensor"
+)
+
+// vector holds the row operations of a level; each takes its length from dst, or from a where there is none.
+type vector struct {
+	exp, silu          func(dst, a []float32)
+	siluMul, add       func(dst, a, b []float32)
+	mulAdd             func(dst, a, b, c []float32)
+	scale              func(dst, a []float32, s float32)
+	normalize          func(dst, a []float32, mean, r float32)
+	widenBF16          func(dst []float32, a []uint16)
+	widenF16           func(dst []float32, a []uint16)
+	widenF8            func(dst []float32, a []uint8)
+	roundBF16          func(dst []uint16, a []float32)
+	sum                func(a []float32) float64
+	sumSquares         func(a []float32, shift float64) float64
+	max                func(a []float32) float32
+	dot                func(a, b []float32) float32
+	dotBF16            func(a []float32, b []uint16) float32
+	panelMax, panelMul func(p []float32, rows int, m []float32)
+	panelExp           func(p []float32, rows int, m, sum []float32, scale float32)
+}
+
+// The operations below let dst be one of their inputs, but not overlap one otherwise. Inputs are at least as long as dst.
+
+// Exp stores e^a, within 2 ulp over the whole range: denormal results are kept, overflow is +Inf, NaN stays NaN.
+func Exp(dst, a []float32) { current.exp(dst, a[:len(dst)]) }
+
+// SiLU stores a / (1 + e^-a), within 4 ulp down to a = -87; below, where e^-a overflows float32, it goes to -0 as
+// the usual float32 formula does (an absolute error under 1.5e-36), and it is NaN at -Inf.
+func SiLU(dst, a []float32) { current.silu(dst, a[:len(dst)]) }
+
+// SiLUMul stores SiLU(a)·b, the gate of a SwiGLU; SiLU as above, rounded, then multiplied.
+func SiLUMul(dst, a, b []float32) { current.siluMul(dst, a[:len(dst)], b[:len(dst)]) }
+
+// Add stores a + b.
+func Add(dst, a, b []float32) { current.add(dst, a[:len(dst)], b[:len(dst)]) }
+
+// MulAdd stores a·b + c, rounded once.
+func MulAdd(dst, a, b, c []float32) { current.mulAdd(dst, a[:len(dst)], b[:len(dst)], c[:len(dst)]) }
+
+// Scale stores s·a.
+func Scale(dst, a []float32, s float32) { current.scale(dst, a[:len(dst)], s) }
+
+// Normalize stores (a − mean)·r, rounded after each operation.
+func Normalize(dst, a []float32, mean, r float32) { current.normalize(dst, a[:len(dst)], mean, r) }
+
+// WidenBF16 converts bfloat16 to float32, exactly.
+func WidenBF16(dst []float32, a []uint16) { current.widenBF16(dst, a[:len(dst)]) }
+
+// WidenF16 converts IEEE halves to float32, exactly; a signalling NaN becomes quiet.
+func WidenF16(dst []float32, a []uint16) { current.widenF16(dst, a[:len(dst)]) }
+
+// WidenF8E4M3 converts float8_e4m3fn to float32, exactly.
+func WidenF8E4M3(dst []float32, a []uint8) { current.widenF8(dst, a[:len(dst)]) }
+
+// RoundBF16 converts float32 to the nearest bfloat16, ties to even; overflow is infinite, a NaN stays a quiet NaN.
+func RoundBF16(dst []uint16, a []float32) { current.roundBF16(dst, a[:len(dst)]) }
+
+// Sum adds up a in float64: the error is under len(a)·2^-53 of Σ|a|. It is 0 for an empty slice.
+func Sum(a []float32) float64 { return current.sum(a) }
+
+// SumSquares adds up (a − shift)² in float64, with an error as of Sum: shift 0 gives the mean square of an RMSNorm,
+// shift the mean gives a variance that loses nothing to cancellation.
+func SumSquares(a []float32, shift float64) float64 { return current.sumSquares(a, shift) }
+
+// Max returns the largest element, NaN if there is one, −Inf for an empty slice.
+func Max(a []float32) float32 {
+	if len(a) == 0 {
+		return float32(math.Inf(-1))
+	}
+	return current.max(a)
+}
+
+// Dot adds up a·b over len(a) elements in float32, in 32 interleaved sums: the error is under (len(a)/32+6)·2^-24 of Σ|a·b|
+// (plain Go: float64 sums, rounded once).
+func Dot(a, b []float32) float32 { return current.dot(a, b[:len(a)]) }
+
+// DotBF16 is Dot with bfloat16 b, widened.
+func DotBF16(a []float32, b []uint16) float32 { return current.dotBF16(a, b[:len(a)]) }
+
+// PanelMax raises each m[j] to the largest p[i·NR+j] of rows i.
+func (k *Kernel) PanelMax(p []float32, rows int, m []float32) {
+	if rows > 0 {
+		current.panelMax(p[:rows*k.NR], rows, m[:k.NR])
+	}
+}
+
+// PanelScale multiplies column j of p by s[j].
+func (k *Kernel) PanelScale(p []float32, rows int, s []float32) {
+	if rows > 0 {
+		current.panelMul(p[:rows*k.NR], rows, s[:k.NR])
+	}
+}
+
+// PanelExp replaces p[i·NR+j] by exp((p − m[j])·scale) and adds column j to sum[j].
+func (k *Kernel) PanelExp(p []float32, rows int, m, sum []float32, scale float32) {
+	if rows > 0 {
+		current.panelExp(p[:rows*k.NR], rows, m[:k.NR], sum[:k.NR], scale)
+	}
+}
+
+func exp32(x float32) float32 { return float32(math.Exp(float64(x))) }
+
+func silu32(x float32) float32 { return x / (1 + exp32(-x)) }
+
+func map1[D, A any](f func(A) D) func([]D, []A) {
+	return func(dst []D, a []A) {
+		for i := range dst {
+			dst[i] = f(a[i])
+		}
+	}
+}
+
+func map2(f func(a, b float32) float32) func(dst, a, b []float32) {
+	return func(dst, a, b []float32) {
+		for i := range dst {
+			dst[i] = f(a[i], b[i])
+		}
+	}
+}
+
+var vectorGeneric = vector{
+	exp:     map1(exp32),
+	silu:    map1(silu32),
+	siluMul: map2(func(a, b float32) float32 { return silu32(a) * b }),
+	add:     map2(func(a, b float32) float32 { return a + b }),
+	mulAdd: func(dst, a, b, c []float32) {
+		for i := range dst {
+			dst[i] = float32(float64(a[i])*float64(b[i]) + float64(c[i]))
+		}
+	},
+	scale: func(dst, a []float32, s float32) {
+		for i := range dst {
+			dst[i] = a[i] * s
+		}
+	},
+	normalize: func(dst, a []float32, mean, r float32) {
+		for i := range dst {
+			dst[i] = (a[i] - mean) * r
+		}
+	},
+	widenBF16: map1(tensor.BF16ToF32),
+	widenF16:  map1(tensor.F16ToF32),
+	widenF8:   map1(tensor.F8E4M3ToF32),
+	roundBF16: map1(tensor.F32ToBF16),
+	sum: func(a []float32) (s float64) {
+		for _, v := range a {
+			s += float64(v)
+		}
+		return s
+	},
+	sumSquares: func(a []float32, shift float64) (s float64) {
+		for _, v := range a {
+			d := float64(v) - shift
+			s += d * d
+		}
+		return s
+	},
+	max: func(a []float32) float32 {
+		m := a[0]
+		for _, v := range a {
+			m = max(m, v)
+		}
+		return m
+	},
+	dot: func(a, b []float32) float32 {
+		s := 0.0
+		for i, v := range a {
+			s += float64(v) * float64(b[i])
+		}
+		return float32(s)
+	},
+	dotBF16: func(a []float32, b []uint16) float32 {
+		s := 0.0
+		for i, v := range a {
+			s += float64(v) * float64(tensor.BF16ToF32(b[i]))
+		}
+		return float32(s)
+	},
+	panelMax: func(p []float32, rows int, m []float32) {
+		for i, v := range p {
+			m[i%len(m)] = max(m[i%len(m)], v)
+		}
+	},
+	panelMul: func(p []float32, rows int, s []float32) {
+		for i := range p {
+			p[i] *= s[i%len(s)]
+		}
+	},
+	panelExp: func(p []float32, rows int, m, sum []float32, scale float32) {
+		for i, v := range p {
+			j := i % len(m)
+			p[i] = exp32((v - m[j]) * scale)
+			sum[j] += p[i]
+		}
+	},
+}

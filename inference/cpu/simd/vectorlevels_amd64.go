@@ -1,0 +1,124 @@
+package simd
+
+// The assembly takes whole groups of 8 (32 for the dot products); a remainder goes through a padded copy, so
+// that every element meets the same arithmetic wherever it stands.
+
+func tail1[D, A any](f func(dst *D, a *A, n int)) func([]D, []A) {
+	return func(dst []D, a []A) {
+		n := len(dst) &^ 7
+		if n > 0 {
+			f(&dst[0], &a[0], n)
+		}
+		if n < len(dst) {
+			var x [8]A
+			var y [8]D
+			copy(x[:], a[n:])
+			f(&y[0], &x[0], 8)
+			copy(dst[n:], y[:])
+		}
+	}
+}
+
+func tail2(f func(dst, a, b *float32, n int)) func(dst, a, b []float32) {
+	return func(dst, a, b []float32) {
+		n := len(dst) &^ 7
+		if n > 0 {
+			f(&dst[0], &a[0], &b[0], n)
+		}
+		if n < len(dst) {
+			var x, y [8]float32
+			copy(x[:], a[n:])
+			copy(y[:], b[n:])
+			f(&x[0], &x[0], &y[0], 8)
+			copy(dst[n:], x[:])
+		}
+	}
+}
+
+func tail3(dst, a, b, c []float32) {
+	n := len(dst) &^ 7
+	if n > 0 {
+		mulAddAVX2(&dst[0], &a[0], &b[0], &c[0], n)
+	}
+	if n < len(dst) {
+		var x, y, z [8]float32
+		copy(x[:], a[n:])
+		copy(y[:], b[n:])
+		copy(z[:], c[n:])
+		mulAddAVX2(&x[0], &x[0], &y[0], &z[0], 8)
+		copy(dst[n:], x[:])
+	}
+}
+
+var vectorAVX2 = vector{
+	exp:     tail1(expAVX2),
+	silu:    tail1(siluAVX2),
+	siluMul: tail2(siluMulAVX2),
+	add:     tail2(addAVX2),
+	mulAdd:  tail3,
+	scale: func(dst, a []float32, s float32) {
+		tail1(func(dst, a *float32, n int) { scaleAVX2(dst, a, n, s) })(dst, a)
+	},
+	normalize: func(dst, a []float32, mean, r float32) {
+		tail1(func(dst, a *float32, n int) { normalizeAVX2(dst, a, n, mean, r) })(dst, a)
+	},
+	widenBF16: tail1(widenBF16AVX2),
+	widenF16:  tail1(widenF16AVX2),
+	widenF8:   tail1(widenF8AVX2),
+	roundBF16: tail1(roundBF16AVX2),
+	sum: func(a []float32) (s float64) {
+		n := len(a) &^ 7
+		if n > 0 {
+			s = sumAVX2(&a[0], n)
+		}
+		return s + vectorGeneric.sum(a[n:])
+	},
+	sumSquares: func(a []float32, shift float64) (s float64) {
+		n := len(a) &^ 7
+		if n > 0 {
+			s = sumSquaresAVX2(&a[0], n, shift)
+		}
+		return s + vectorGeneric.sumSquares(a[n:], shift)
+	},
+	max: func(a []float32) float32 {
+		n := len(a) &^ 7
+		if n == 0 {
+			return vectorGeneric.max(a)
+		}
+		m := maxAVX2(&a[0], n)
+		for _, v := range a[n:] {
+			m = max(m, v)
+		}
+		return m
+	},
+	dot: func(a, b []float32) (s float32) {
+		n := len(a) &^ 31
+		if n > 0 {
+			s = dotAVX2(&a[0], &b[0], n)
+		}
+		return s + vectorGeneric.dot(a[n:], b[n:])
+	},
+	dotBF16: func(a []float32, b []uint16) (s float32) {
+		n := len(a) &^ 31
+		if n > 0 {
+			s = dotBF16AVX2(&a[0], &b[0], n)
+		}
+		return s + vectorGeneric.dotBF16(a[n:], b[n:])
+	},
+	panelMax: func(p []float32, rows int, m []float32) { panelMaxAVX2(&p[0], rows, &m[0]) },
+	panelMul: func(p []float32, rows int, s []float32) { panelScaleAVX2(&p[0], rows, &s[0]) },
+	panelExp: func(p []float32, rows int, m, sum []float32, scale float32) {
+		panelExpAVX2(&p[0], rows, &m[0], &sum[0], scale)
+	},
+}
+
+// vectorAVX512 differs in the panels, whose rows are two vectors.
+var vectorAVX512 = func() vector {
+	v := vectorAVX2
+	v.panelMax = func(p []float32, rows int, m []float32) { panelMaxAVX512(&p[0], rows, &m[0]) }
+	v.panelMul = func(p []float32, rows int, s []float32) { panelScaleAVX512(&p[0], rows, &s[0]) }
+	v.panelExp = func(p []float32, rows int, m, sum []float32, scale float32) {
+		panelExpAVX512(&p[0], rows, &m[0], &sum[0], scale)
+	}
+	return v
+}()
