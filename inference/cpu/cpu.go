@@ -6,10 +6,11 @@ import (
 	"context"
 	"fmt"
 	"runtime"
-	"sync"
 	"sync/atomic"
 
 	"kleinbild/inference/backend"
+	"kleinbild/inference/cpu/matmul"
+	"kleinbild/inference/cpu/simd"
 	"kleinbild/inference/tensor"
 )
 
@@ -17,7 +18,6 @@ import (
 // between tiles.
 type Backend struct {
 	activation tensor.DType
-	threads    int
 
 	stop   *atomic.Bool
 	detach func() bool
@@ -31,14 +31,14 @@ var _ backend.Backend = (*Backend)(nil)
 // New returns a backend that uses all cores. activation is F32, or BF16 to keep activations as the reference's
 // bfloat16 run does.
 func New(activation tensor.DType) *Backend {
-	b := &Backend{activation: activation, threads: runtime.GOMAXPROCS(0)}
+	b := &Backend{activation: activation}
 	b.Begin(context.Background())
 	return b
 }
 
 // Name describes the instruction set and the threads used.
 func (b *Backend) Name() string {
-	return fmt.Sprintf("CPU (%s, %d threads)", instructionSet(b.activation), b.threads)
+	return "CPU (" + Describe() + ")"
 }
 
 // Activation is the format of activations.
@@ -71,23 +71,16 @@ func (b *Backend) Close() error {
 
 // parallel calls body for pieces of [0, n) of at most grain items, on all cores, until done or stopped.
 func (b *Backend) parallel(n, grain int, body func(from, to int)) {
-	grain = max(grain, 1)
-	pieces := (n + grain - 1) / grain
-	workers := min(b.threads, pieces)
-	var next atomic.Int64
-	work := func() {
-		for !b.stop.Load() {
-			i := int(next.Add(1)) - 1
-			if i >= pieces {
-				return
-			}
-			body(i*grain, min((i+1)*grain, n))
-		}
-	}
-	var wg sync.WaitGroup
-	for range workers - 1 {
-		wg.Go(work)
-	}
-	work()
-	wg.Wait()
+	matmul.For(b.stop, (n+grain-1)/grain, func(i int) { body(i*grain, min((i+1)*grain, n)) })
+}
+
+// NativeBF16 says whether the processor multiplies bfloat16, which makes BF16 the faster choice.
+func NativeBF16() bool {
+	_, ok := simd.BF16()
+	return ok
+}
+
+// Describe names the processor's threads and the instruction set that the products use.
+func Describe() string {
+	return fmt.Sprintf("%d threads, %v", runtime.GOMAXPROCS(0), simd.Current())
 }

@@ -2,12 +2,13 @@ package cpu
 
 import (
 	"kleinbild/inference/backend"
+	"kleinbild/inference/cpu/simd"
 )
 
 // SiLU computes dst = x·sigmoid(x).
 func (b *Backend) SiLU(dst, x backend.Matrix) {
 	mustMatch("SiLU", dst, x)
-	b.mapRows(dst, x, func(_ int, out, in []float32) { silu(out, in) })
+	b.mapRows(dst, x, func(_ int, out, in []float32) { simd.SiLU(out, in) })
 }
 
 // AddScaled computes dst = a + s·b.
@@ -32,7 +33,7 @@ func (b *Backend) combine(op string, dst, x, y backend.Matrix, row func(out, p, 
 	mustMatch(op, dst, x)
 	mustMatch(op, dst, y)
 	b.parallel(dst.Rows, rowGrain(dst.Cols), func(from, to int) {
-		p, q, out := make([]float32, x.Cols), make([]float32, x.Cols), make([]float32, x.Cols)
+		p, q, out := scratch(x), scratch(y), scratch(dst)
 		for i := from; i < to; i++ {
 			res := target(dst, i, out)
 			row(res, load(x, i, p), load(y, i, q))
@@ -45,11 +46,7 @@ func (b *Backend) combine(op string, dst, x, y backend.Matrix, row func(out, p, 
 func (b *Backend) Affine(dst, x, scale, shift backend.Matrix) {
 	mustMatch("Affine", dst, x)
 	scales, shifts := vector(scale), vector(shift)
-	b.mapRows(dst, x, func(_ int, out, in []float32) {
-		for i, v := range in {
-			out[i] = v*scales[i] + shifts[i]
-		}
-	})
+	b.mapRows(dst, x, func(_ int, out, in []float32) { simd.MulAdd(out, in, scales, shifts) })
 }
 
 // Patchify turns 2×2 pixels into one.

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"kleinbild/inference/backend"
+	"kleinbild/inference/cpu/simd"
 	"kleinbild/inference/tensor"
 )
 
@@ -92,7 +93,7 @@ func load(m backend.Matrix, i int, scratch []float32) []float32 {
 		return rowF32(m, i)
 	}
 	scratch = scratch[:m.Cols]
-	widenBF16(scratch, rowBF16(m, i))
+	simd.WidenBF16(scratch, rowBF16(m, i))
 	return scratch
 }
 
@@ -107,7 +108,7 @@ func target(m backend.Matrix, i int, scratch []float32) []float32 {
 // store completes target.
 func store(m backend.Matrix, i int, row []float32) {
 	if m.DType == tensor.BF16 {
-		roundBF16(rowBF16(m, i), row)
+		simd.RoundBF16(rowBF16(m, i), row)
 	}
 }
 
@@ -120,7 +121,7 @@ func (b *Backend) Upload(dst backend.Matrix, src []float32) {
 			if dst.DType == tensor.F32 {
 				copy(rowF32(dst, i), row)
 			} else {
-				roundBF16(rowBF16(dst, i), row)
+				simd.RoundBF16(rowBF16(dst, i), row)
 			}
 		}
 	})
@@ -146,13 +147,21 @@ func (b *Backend) Copy(dst, src backend.Matrix) {
 // mapRows computes each row of dst from the same row of src; the two may be the same matrix.
 func (b *Backend) mapRows(dst, src backend.Matrix, row func(i int, out, in []float32)) {
 	b.parallel(dst.Rows, rowGrain(src.Cols), func(from, to int) {
-		in, out := make([]float32, src.Cols), make([]float32, dst.Cols)
+		in, out := scratch(src), scratch(dst)
 		for i := from; i < to; i++ {
 			res := target(dst, i, out)
 			row(i, res, load(src, i, in))
 			store(dst, i, res)
 		}
 	})
+}
+
+// scratch is memory for load and target, which need it for bfloat16 only.
+func scratch(m backend.Matrix) []float32 {
+	if m.DType == tensor.F32 {
+		return nil
+	}
+	return make([]float32, m.Cols)
 }
 
 // rowGrain is a number of rows worth a goroutine's turn.

@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"kleinbild/inference/backend"
+	"kleinbild/inference/cpu/simd"
 )
 
 // RMSNorm normalises each row by its root mean square.
@@ -16,7 +17,7 @@ func (b *Backend) RMSNorm(dst, x backend.Matrix, w backend.Weight, eps float32) 
 
 // rmsNorm computes out = in / sqrt(mean(in²) + eps) ⊙ gain; out may be in.
 func rmsNorm(out, in, gain []float32, eps float32) {
-	r := float32(1 / math.Sqrt(sumSquares(in)/float64(len(in))+float64(eps)))
+	r := float32(1 / math.Sqrt(simd.SumSquares(in, 0)/float64(len(in))+float64(eps)))
 	for i, v := range in {
 		out[i] = v * r * gain[i]
 	}
@@ -25,14 +26,15 @@ func rmsNorm(out, in, gain []float32, eps float32) {
 // LayerNorm normalises each row and modulates it.
 func (b *Backend) LayerNorm(dst, x, scale, shift backend.Matrix, eps float32) {
 	mustMatch("LayerNorm", dst, x)
-	scales, shifts := vector(scale), vector(shift)
+	gains, shifts := append([]float32(nil), vector(scale)...), vector(shift)
+	for i := range gains {
+		gains[i]++
+	}
 	b.mapRows(dst, x, func(_ int, out, in []float32) {
-		mean, variance := moments(in)
-		r := float32(1 / math.Sqrt(variance+float64(eps)))
-		m := float32(mean)
-		for i, v := range in {
-			out[i] = (v-m)*r*(1+scales[i]) + shifts[i]
-		}
+		mean := simd.Sum(in) / float64(len(in))
+		variance := simd.SumSquares(in, mean) / float64(len(in))
+		simd.Normalize(out, in, float32(mean), float32(1/math.Sqrt(variance+float64(eps))))
+		simd.MulAdd(out, out, gains, shifts)
 	})
 }
 
@@ -74,21 +76,9 @@ func (b *Backend) GroupNorm(dst, x backend.Matrix, gamma, beta backend.Weight, p
 	pieces := (x.Rows + pieceRows - 1) / pieceRows
 	sums := make([]float64, pieces*2*p.Groups)
 	b.parallel(pieces, 1, func(from, to int) {
-		scratch := make([]float32, x.Cols)
 		for piece := from; piece < to; piece++ {
-			acc := sums[piece*2*p.Groups:][:2*p.Groups]
-			for i := piece * pieceRows; i < min((piece+1)*pieceRows, x.Rows); i++ {
-				row := load(x, i, scratch)
-				for g := range p.Groups {
-					var s, ss float64
-					for _, v := range row[g*width : (g+1)*width] {
-						s += float64(v)
-						ss += float64(v) * float64(v)
-					}
-					acc[2*g] += s
-					acc[2*g+1] += ss
-				}
-			}
+			rows := x.RowRange(piece*pieceRows, min((piece+1)*pieceRows, x.Rows))
+			groupSums(sums[piece*2*p.Groups:][:2*p.Groups], rows, width)
 		}
 	})
 
@@ -109,26 +99,29 @@ func (b *Backend) GroupNorm(dst, x backend.Matrix, gamma, beta backend.Weight, p
 		}
 	}
 	b.mapRows(dst, x, func(_ int, out, in []float32) {
-		for c, v := range in {
-			out[c] = v*scale[c] + shift[c]
-		}
+		simd.MulAdd(out, in, scale, shift)
 		if p.SiLU {
-			silu(out, out)
+			simd.SiLU(out, out)
 		}
 	})
 }
 
-// moments returns the mean and the (biased) variance of row.
-func moments(row []float32) (mean, variance float64) {
-	var s float64
-	for _, v := range row {
-		s += float64(v)
+// groupSums adds each group's sum and sum of squares over the rows of x to acc. Columns are summed side by side in
+// float32 for a few rows at a time, then in float64.
+func groupSums(acc []float64, x backend.Matrix, width int) {
+	const shortRows = 16
+	wide, sum, squares := scratch(x), make([]float32, x.Cols), make([]float32, x.Cols)
+	for i := range x.Rows {
+		row := load(x, i, wide)
+		simd.Add(sum, sum, row)
+		simd.MulAdd(squares, row, row, squares)
+		if i%shortRows == shortRows-1 || i == x.Rows-1 {
+			for c := range sum {
+				acc[2*(c/width)] += float64(sum[c])
+				acc[2*(c/width)+1] += float64(squares[c])
+			}
+			clear(sum)
+			clear(squares)
+		}
 	}
-	mean = s / float64(len(row))
-	var ss float64
-	for _, v := range row {
-		d := float64(v) - mean
-		ss += d * d
-	}
-	return mean, ss / float64(len(row))
 }

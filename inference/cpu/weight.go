@@ -50,9 +50,9 @@ func (b *Backend) Embedding(dst backend.Matrix, table backend.Weight, ids []int3
 	t := table.(*weight).Tensor
 	mustHave(dst.Rows == len(ids) && dst.Cols == t.Shape[1], "Embedding of %d ids from %v into [%d %d]", len(ids), t.Shape, dst.Rows, dst.Cols)
 	b.parallel(dst.Rows, rowGrain(dst.Cols), func(from, to int) {
-		scratch := make([]float32, dst.Cols)
+		wide := scratch(dst)
 		for i := from; i < to; i++ {
-			res := target(dst, i, scratch)
+			res := target(dst, i, wide)
 			id := int(ids[i])
 			tensor.Widen(res, t.DType, t.Slice(id, id+1).Data)
 			store(dst, i, res)

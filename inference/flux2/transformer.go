@@ -64,8 +64,8 @@ type Run struct {
 	text  int
 	image int
 
-	context backend.Matrix // projected prompt [text, hidden]
-	refs    backend.Matrix // projected references [reference tokens, hidden]
+	prompts []backend.Matrix // projected prompts [text, hidden]
+	refs    backend.Matrix   // projected references [reference tokens, hidden]
 	rope    backend.RoPE
 
 	// The joint sequence [text | image | references] and one row of working memory for each of its tokens.
@@ -74,19 +74,24 @@ type Run struct {
 	inner          backend.Matrix // [·, hidden + mlp]: attention and MLP side by side
 }
 
-// NewRun prepares a picture of the given size. prompt is [text tokens, context width]; refLatents is
-// [reference tokens, channels], all references in order, refs being their sizes; both may be freed once Sync
-// has returned.
-func (t *Transformer) NewRun(prompt backend.Matrix, image Grid, refLatents backend.Matrix, refs []Grid) *Run {
+// NewRun prepares a picture of the given size for one or more prompts of equal length, each [text tokens, context
+// width]. refLatents is [reference tokens, channels], all references in order, refs being their sizes. Prompts and
+// references may be freed once Sync has returned.
+func (t *Transformer) NewRun(prompts []backend.Matrix, image Grid, refLatents backend.Matrix, refs []Grid) *Run {
 	b, d := t.b, t.cfg.Hidden()
 	s := backend.NewScope(b)
-	at := positions(prompt.Rows, image, refs)
-	r := &Run{t: t, s: s, text: prompt.Rows, image: image.Tokens()}
-	r.context = s.Alloc(r.text, d)
-	b.Linear(r.context, prompt, t.contextIn, backend.Epilogue{})
-	if tokens := len(at) - r.text - r.image; tokens > 0 {
-		r.refs = s.Alloc(tokens, d)
-		b.Linear(r.refs, refLatents, t.latentIn, backend.Epilogue{})
+	r := &Run{t: t, s: s, text: prompts[0].Rows, image: image.Tokens()}
+	at := positions(r.text, image, refs)
+	for _, p := range prompts {
+		projected := s.Alloc(r.text, d)
+		b.Linear(projected, p, t.contextIn, backend.Epilogue{})
+		r.prompts = append(r.prompts, projected)
+	}
+	if refLatents.Rows > 0 {
+		in := s.Alloc(refLatents.Rows, refLatents.Cols)
+		b.Copy(in, refLatents)
+		r.refs = s.Alloc(refLatents.Rows, d)
+		b.Linear(r.refs, in, t.latentIn, backend.Epilogue{})
 	}
 	r.rope = t.cfg.rope(s, at)
 	r.hidden, r.normed = s.Alloc(len(at), d), s.Alloc(len(at), d)
@@ -97,9 +102,9 @@ func (t *Transformer) NewRun(prompt backend.Matrix, image Grid, refLatents backe
 // Free gives the working memory back.
 func (r *Run) Free() { r.s.Free() }
 
-// Velocity computes the velocity of latents [image tokens, channels] at noise level sigma into dst of the same
-// shape. progress is called after each block.
-func (r *Run) Velocity(dst, latents backend.Matrix, sigma float32, progress func(block, total int)) {
+// Velocity computes the velocity of latents [image tokens, channels] at noise level sigma, under the prompt of the
+// given index, into dst of the same shape. progress is called after each block.
+func (r *Run) Velocity(dst, latents backend.Matrix, prompt int, sigma float32, progress func(block, total int)) {
 	t, b := r.t, r.t.b
 	s := backend.NewScope(b)
 	defer s.Free()
@@ -114,7 +119,7 @@ func (r *Run) Velocity(dst, latents backend.Matrix, sigma float32, progress func
 	modImage, modText := modulation(t.modImage), modulation(t.modText)
 	modSingle, modOut := modulation(t.modSingle), modulation(t.modOut)
 
-	b.Copy(r.hidden.RowRange(0, r.text), r.context)
+	b.Copy(r.hidden.RowRange(0, r.text), r.prompts[prompt])
 	imageEnd := r.text + r.image
 	image := s.Alloc(r.image, t.cfg.InChannels)
 	b.Copy(image, latents)

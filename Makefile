@@ -1,0 +1,43 @@
+# Kleinbild's commands. A bare `make` prints this help.
+
+GO      ?= go
+VERSION ?= 0.1.0-dev
+FUZZ_SECONDS ?= 5
+BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X kleinbild/cli.Version=$(VERSION)"
+
+.PHONY: help build run test lint fuzz bench generate windows
+
+help: ## print this help
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build ./kleinbild
+	$(BUILD) -o kleinbild .
+
+run: build ## build it and show what it can do here
+	./kleinbild doctor; ./kleinbild --help
+
+windows: ## cross-build kleinbild.exe
+	GOOS=windows GOARCH=amd64 $(BUILD) -o kleinbild.exe .
+
+test: lint ## run all tests: no GPU, no weights, no network
+	CGO_ENABLED=0 $(GO) test ./...
+	$(MAKE) --no-print-directory fuzz windows build
+
+lint: ## formatting, go vet on every system that ships
+	@test -z "$$(gofmt -l .)" || { echo "not gofmt-ed:"; gofmt -l .; exit 1; }
+	CGO_ENABLED=0 $(GO) vet ./...
+	CGO_ENABLED=0 GOOS=windows $(GO) vet ./...
+	CGO_ENABLED=0 GOARCH=arm64 $(GO) vet ./...
+
+fuzz: ## run every fuzz target for FUZZ_SECONDS
+	@grep -rl --include='*_test.go' '^func Fuzz' . | while read -r file; do \
+	  for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9]*\).*/\1/p' "$$file"); do \
+	    CGO_ENABLED=0 $(GO) test "$$(dirname "$$file")" -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZ_SECONDS)s || exit 1; \
+	  done; \
+	done
+
+generate: ## regenerate assembly from its generators
+	$(GO) generate ./...
+
+bench: ## matrix products against OpenBLAS, at the model's shapes
+	./tools/bench/run

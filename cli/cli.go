@@ -1,0 +1,99 @@
+// Package cli is the command line: it reads arguments, drives the inference engine and prints. Paths of results
+// go to standard output, everything else to standard error.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// Exit codes.
+const (
+	exitOK        = 0
+	exitFailure   = 1
+	exitUsage     = 2
+	exitInterrupt = 130
+)
+
+// Streams are where a command reads and writes.
+type Streams struct {
+	In       io.Reader
+	Out, Err io.Writer
+}
+
+type commands struct {
+	Generate generateCommand `cmd:"" help:"Make a picture from a prompt and up to four reference pictures."`
+	Info     infoCommand     `cmd:"" help:"Show how a picture was made."`
+	Tokens   tokensCommand   `cmd:"" help:"Show the tokens of a prompt, and what of it would be cut off."`
+	Doctor   doctorCommand   `cmd:"" help:"Check this machine: processor, memory, graphics card, models."`
+	Bench    benchCommand    `cmd:"" help:"Tools for measuring."`
+	Version  versionCommand  `cmd:"" help:"Print the version."`
+}
+
+// usageError is a mistake in the arguments, as against a failure of the work.
+type usageError struct{ error }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// exit is how kong leaves after printing help.
+type exit int
+
+// Main runs the command that args name and returns the exit code.
+func Main(args []string, streams Streams) (code int) {
+	defer func() {
+		if r := recover(); r != nil {
+			e, ok := r.(exit)
+			if !ok {
+				panic(r)
+			}
+			code = int(e)
+		}
+	}()
+	var c commands
+	parser, err := kong.New(&c,
+		kong.Name("kleinbild"),
+		kong.Description("FLUX.2 [klein] on your own machine: text to image, editing, up to four reference pictures."),
+		kong.Writers(streams.Out, streams.Err),
+		kong.Exit(func(code int) { panic(exit(code)) }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+	)
+	if err != nil {
+		panic(err) // a mistake in the tags above
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	k, err := parser.Parse(args)
+	if err != nil {
+		fmt.Fprintf(streams.Err, "kleinbild: %v (see kleinbild --help)\n", err)
+		return exitUsage
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	k.BindTo(ctx, (*context.Context)(nil))
+	err = k.Run(streams)
+	var usage usageError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.Is(err, context.Canceled):
+		fmt.Fprintln(streams.Err, "kleinbild: cancelled")
+		return exitInterrupt
+	}
+	fmt.Fprintf(streams.Err, "kleinbild: %s\n", oneLine(err))
+	if errors.As(err, &usage) {
+		return exitUsage
+	}
+	return exitFailure
+}
+
+// oneLine keeps errors that joined several causes on one line.
+func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }

@@ -1,0 +1,349 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"kleinbild/inference"
+	"kleinbild/inference/picture"
+)
+
+// modelFlags choose a model and where it computes.
+type modelFlags struct {
+	Model             string `short:"m" placeholder:"PATH" help:"A Diffusers folder, or single files separated by commas. Default: $$KLEINBILD_MODEL, then the usual places."`
+	Variant           string `placeholder:"NAME" help:"distilled or base, where the files do not tell."`
+	Device            string `default:"auto" placeholder:"NAME" help:"auto, cpu or cuda."`
+	Precision         string `placeholder:"NAME" help:"auto, float32 (exact) or bf16 (as models usually run). Default: auto."`
+	MaxSequenceLength int    `placeholder:"N" help:"Text tokens, at most the model's 512."`
+}
+
+func (f modelFlags) options() (inference.Options, error) {
+	variant, err := inference.ParseVariant(f.Variant)
+	if err != nil {
+		return inference.Options{}, usageError{err}
+	}
+	if f.MaxSequenceLength < 0 {
+		return inference.Options{}, usagef("--max-sequence-length %d, want 1 to 512", f.MaxSequenceLength)
+	}
+	return inference.Options{
+		Model: f.Model, Variant: variant, MaxSequenceLength: f.MaxSequenceLength,
+		Device: inference.Device(f.Device), Precision: inference.Precision(f.Precision),
+	}, nil
+}
+
+type generateCommand struct {
+	Prompt   *string  `short:"p" placeholder:"TEXT" help:"What to draw; - reads it from standard input."`
+	Image    []string `short:"i" placeholder:"FILE" sep:"none" help:"A reference picture; up to four, in order."`
+	Aspect   string   `short:"a" placeholder:"NAME" help:"square, landscape (default), portrait, photo, photo_v, standard, standard_v, wide, or match for the size of image 1."`
+	Size     string   `placeholder:"WxH" help:"Exact size: multiples of 16, 64 to 2048 a side."`
+	Seed     *uint64  `short:"s" placeholder:"N" help:"The same seed gives the same picture. Default: random."`
+	Count    int      `short:"n" default:"1" placeholder:"N" help:"How many pictures, with seeds counting up."`
+	Steps    int      `placeholder:"N" help:"Default: 4 for distilled models, 50 for base models."`
+	Guidance *float64 `placeholder:"X" help:"Base models only. Default: 4; 1 is none."`
+	Like     string   `placeholder:"FILE" help:"Repeat a picture made by Kleinbild; other flags change what they name."`
+	Output   string   `short:"o" placeholder:"FILE" help:"Where to write the PNG. Default: kleinbild-SEED.png, numbered where that exists."`
+	JSON     bool     `name:"json" help:"Print a JSON object for each picture instead of its path."`
+	Noise    string   `placeholder:"FILE" help:"Start from the tensor called noise of a safetensors file (for tests)."`
+	modelFlags
+}
+
+// job is what generate was asked to do, settled before anything heavy starts.
+type job struct {
+	options inference.Options
+	request inference.Request
+	aspect  picture.AspectRatio // where the request has no size yet
+	like    *picture.Metadata
+	seeds   []uint64
+	output  string
+}
+
+func (c *generateCommand) Run(ctx context.Context, s Streams) error {
+	j, err := c.settle(ctx, s)
+	if err != nil {
+		return err
+	}
+	for _, seed := range j.seeds {
+		path, exists := j.outputFor(seed)
+		if err := picture.CheckWritable(path, exists); err != nil {
+			return err
+		}
+	}
+	start := time.Now()
+	engine, err := inference.Open(j.options)
+	if err != nil {
+		return err
+	}
+	defer engine.Close()
+	info := engine.Info()
+	for _, notice := range info.Notices {
+		fmt.Fprintln(s.Err, "note:", notice)
+	}
+	j.compare(s.Err, info)
+	if err := j.settleSize(info.NativeSize); err != nil {
+		return usageError{err}
+	}
+	fmt.Fprintf(s.Err, "%s (%s, %s) on %s, %s; %v, %s, opened in %.2f s\n", info.Model, info.Family, info.Variant, info.Device,
+		info.Precision, j.request.Size, inference.WorkflowOf(len(j.request.References)), time.Since(start).Seconds())
+	for i, seed := range j.seeds {
+		j.request.Seed = seed
+		if err := c.one(ctx, s, engine, j, i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// one makes and writes one picture.
+func (c *generateCommand) one(ctx context.Context, s Streams, engine *inference.Engine, j *job, i int) error {
+	start := time.Now()
+	display := newProgress(s.Err, fmt.Sprintf("picture %d/%d, seed %d", i+1, len(j.seeds), j.request.Seed))
+	result, err := engine.Generate(ctx, j.request, display.update)
+	display.finish()
+	if err != nil {
+		return err
+	}
+	if i == 0 && result.Truncated != "" {
+		fmt.Fprintf(s.Err, "note: the prompt is too long for the model; cut off: %q\n", result.Truncated)
+	}
+	meta := result.Metadata
+	meta.Version = Version
+	path, exists := j.outputFor(j.request.Seed)
+	if path, err = picture.WritePNG(path, result.Image, meta, exists); err != nil {
+		return err
+	}
+	var stages []string
+	for _, t := range result.Timings {
+		stages = append(stages, fmt.Sprintf("%s %.2f s", t.Stage, t.Duration.Seconds()))
+	}
+	fmt.Fprintf(s.Err, "seed %d: %.2f s (%s)\n", meta.Seed, time.Since(start).Seconds(), strings.Join(stages, ", "))
+	if c.JSON {
+		return json.NewEncoder(s.Out).Encode(newReport(path, result, time.Since(start)))
+	}
+	_, err = fmt.Fprintln(s.Out, path)
+	return err
+}
+
+// report is the JSON that generate prints.
+type report struct {
+	Path     string             `json:"path"`
+	Workflow inference.Workflow `json:"workflow"`
+	Seconds  float64            `json:"seconds"`
+	Stages   map[string]float64 `json:"stages"`
+	picture.Metadata
+}
+
+func newReport(path string, r *inference.Result, took time.Duration) report {
+	rep := report{Path: path, Workflow: r.Workflow, Seconds: took.Seconds(), Stages: map[string]float64{}, Metadata: r.Metadata}
+	rep.Metadata.Version = Version
+	for _, t := range r.Timings {
+		rep.Stages[string(t.Stage)] = t.Duration.Seconds()
+	}
+	return rep
+}
+
+// settle reads the arguments and opens the references.
+func (c *generateCommand) settle(ctx context.Context, s Streams) (*job, error) {
+	j := &job{output: c.Output}
+	if c.Like != "" {
+		meta, err := picture.ReadMetadataFile(c.Like)
+		if err != nil {
+			return nil, err
+		}
+		j.repeat(meta)
+		if c.Precision == "" {
+			c.Precision = meta.Precision
+		}
+		if c.Variant == "" {
+			c.Variant = meta.Variant
+		}
+		if c.MaxSequenceLength == 0 {
+			c.MaxSequenceLength = meta.MaxSequenceLength
+		}
+	}
+	var err error
+	if j.options, err = c.modelFlags.options(); err != nil {
+		return nil, err
+	}
+	if err := c.settlePrompt(j, s.In); err != nil {
+		return nil, err
+	}
+	if err := c.settleNumbers(j); err != nil {
+		return nil, err
+	}
+	if err := c.settleReferences(ctx, j); err != nil {
+		return nil, err
+	}
+	if c.Noise != "" {
+		if j.request.Noise, err = inference.ReadNoise(c.Noise); err != nil {
+			return nil, err
+		}
+	}
+	return j, nil
+}
+
+// repeat takes over the settings of an earlier picture.
+func (j *job) repeat(meta picture.Metadata) {
+	j.like = &meta
+	j.request.Prompt, j.request.Steps, j.request.Guidance = meta.Prompt, meta.Steps, meta.Guidance
+	j.request.Size = picture.Size{Width: meta.Width, Height: meta.Height}
+}
+
+func (c *generateCommand) settlePrompt(j *job, in io.Reader) error {
+	switch {
+	case c.Prompt == nil && j.like == nil:
+		return usagef("no prompt: give -p TEXT (it may be empty), or --like FILE")
+	case c.Prompt == nil:
+	case *c.Prompt == "-":
+		const most = 1 << 20
+		text, err := io.ReadAll(io.LimitReader(bufio.NewReader(in), most+1))
+		if err != nil {
+			return fmt.Errorf("prompt: standard input: %w", err)
+		}
+		if len(text) > most {
+			return fmt.Errorf("prompt: standard input: more than %d bytes", most)
+		}
+		j.request.Prompt = strings.TrimRight(string(text), "\r\n")
+	default:
+		j.request.Prompt = *c.Prompt
+	}
+	return nil
+}
+
+func (c *generateCommand) settleNumbers(j *job) error {
+	switch {
+	case c.Count < 1 || c.Count > 1000:
+		return usagef("--count %d, want 1 to 1000", c.Count)
+	case c.Steps < 0 || c.Steps > inference.MaxSteps:
+		return usagef("--steps %d, want 1 to %d", c.Steps, inference.MaxSteps)
+	case c.Guidance != nil && !(*c.Guidance >= 0 && *c.Guidance <= 100):
+		return usagef("--guidance %v, want 0 to 100", *c.Guidance)
+	case c.Aspect != "" && c.Size != "":
+		return usagef("--aspect and --size exclude each other")
+	}
+	if c.Steps > 0 {
+		j.request.Steps = c.Steps
+	}
+	if c.Guidance != nil {
+		// To the engine 0 means the default; 1 is as little guidance as 0.
+		j.request.Guidance = max(*c.Guidance, 1)
+	}
+	var err error
+	switch {
+	case c.Size != "":
+		if j.request.Size, err = picture.ParseSize(c.Size); err != nil {
+			return usageError{err}
+		}
+	case c.Aspect != "":
+		j.request.Size = picture.Size{}
+		if j.aspect, err = picture.ParseAspectRatio(c.Aspect); err != nil {
+			return usageError{err}
+		}
+	case j.like == nil:
+		j.aspect = picture.DefaultAspectRatio
+	}
+	first := rand.Uint64() >> 32 // what torch's generator keeps of a seed
+	if j.like != nil {
+		first = j.like.Seed
+	}
+	if c.Seed != nil {
+		first = *c.Seed
+	}
+	for i := range uint64(c.Count) {
+		j.seeds = append(j.seeds, first+i)
+	}
+	return nil
+}
+
+func (c *generateCommand) settleReferences(ctx context.Context, j *job) error {
+	paths := c.Image
+	if len(paths) == 0 && j.like != nil {
+		for _, r := range j.like.References {
+			paths = append(paths, r.Path)
+		}
+	}
+	if len(paths) > inference.MaxReferences {
+		return usagef("%d reference pictures, want at most %d", len(paths), inference.MaxReferences)
+	}
+	for _, path := range paths {
+		ref, err := inference.OpenReference(ctx, path)
+		if err != nil {
+			return err
+		}
+		// The picture made may lie elsewhere than where it was made from.
+		if ref.Path, err = filepath.Abs(path); err != nil {
+			return err
+		}
+		j.request.References = append(j.request.References, ref)
+	}
+	if len(c.Image) == 0 && j.like != nil {
+		for i, r := range j.like.References {
+			if have := j.request.References[i].FileSHA256; have != r.SHA256 {
+				return fmt.Errorf("%s: reference %s has changed since (SHA-256 %.12s…, want %.12s…); give it again with -i", c.Like, r.Path, have, r.SHA256)
+			}
+		}
+	}
+	if j.aspect == picture.Match && len(j.request.References) == 0 {
+		return usagef("--aspect match needs a reference picture (-i)")
+	}
+	for _, r := range j.request.References {
+		if j.output != "" && sameFile(r.Path, j.output) {
+			return usagef("output %s is also a reference picture; it is not overwritten", j.output)
+		}
+	}
+	return nil
+}
+
+func sameFile(a, b string) bool {
+	x, errX := os.Stat(a)
+	y, errY := os.Stat(b)
+	return errX == nil && errY == nil && os.SameFile(x, y)
+}
+
+// settleSize turns an aspect ratio into pixels; a model trained on smaller pictures has smaller ones.
+func (j *job) settleSize(native int) (err error) {
+	if j.aspect == "" {
+		return nil
+	}
+	var refs []picture.Size
+	for _, r := range j.request.References {
+		refs = append(refs, r.Reference.Size)
+	}
+	j.request.Size, err = j.aspect.SizeFor(native, refs...)
+	return err
+}
+
+// outputFor names the file of a seed: what the user named is replaced, a name of ours never is.
+func (j *job) outputFor(seed uint64) (string, picture.OnExist) {
+	if j.output == "" {
+		return fmt.Sprintf("kleinbild-%d.png", seed), picture.Number
+	}
+	if len(j.seeds) == 1 {
+		return j.output, picture.Replace
+	}
+	ext := filepath.Ext(j.output)
+	return fmt.Sprintf("%s-%d%s", strings.TrimSuffix(j.output, ext), seed, ext), picture.Replace
+}
+
+// compare says why a repetition may differ from its model.
+func (j *job) compare(w io.Writer, info inference.Info) {
+	if j.like == nil {
+		return
+	}
+	for _, row := range []struct{ what, then, now string }{
+		{"model", j.like.Model + " " + j.like.ModelDigest, info.Model + " " + info.Digest},
+		{"device", j.like.Device, info.Device},
+		{"version", j.like.Version, Version},
+	} {
+		if row.then != row.now {
+			fmt.Fprintf(w, "note: made with %s %s, now %s: the picture may differ\n", row.what, row.then, row.now)
+		}
+	}
+}

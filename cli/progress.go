@@ -1,0 +1,62 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+
+	"kleinbild/inference"
+)
+
+// progress shows a run: a bar on a terminal, a line for each stage and step elsewhere.
+type progress struct {
+	w     io.Writer
+	title string
+	bar   *progressbar.ProgressBar
+	last  inference.Progress
+}
+
+// barUnits is the resolution of the bar.
+const barUnits = 1000
+
+func newProgress(w io.Writer, title string) *progress {
+	p := &progress{w: w, title: title}
+	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		p.bar = progressbar.NewOptions(barUnits,
+			progressbar.OptionSetWriter(w),
+			progressbar.OptionSetDescription(title),
+			progressbar.OptionSetPredictTime(false),
+			progressbar.OptionSetWidth(30),
+			progressbar.OptionThrottle(100*time.Millisecond),
+			progressbar.OptionClearOnFinish(),
+		)
+	}
+	return p
+}
+
+func (p *progress) update(now inference.Progress) {
+	if p.bar != nil {
+		p.bar.Describe(fmt.Sprintf("%s: %s %d/%d, %s left", p.title, now.Stage, now.Step, now.Total, now.Remaining.Round(time.Second)))
+		_ = p.bar.Set(int(now.Fraction * barUnits))
+		return
+	}
+	// Layers and levels would be too many lines.
+	step := now.Stage == inference.StageSteps && now.Step != p.last.Step && now.Step > 0
+	if now.Stage != p.last.Stage {
+		fmt.Fprintf(p.w, "%s: %s\n", p.title, now.Stage)
+	}
+	if step {
+		fmt.Fprintf(p.w, "%s: step %d/%d, %.1f s, %s left\n", p.title, now.Step, now.Total, now.Elapsed.Seconds(), now.Remaining.Round(time.Second))
+	}
+	p.last = now
+}
+
+func (p *progress) finish() {
+	if p.bar != nil {
+		_ = p.bar.Finish()
+	}
+}

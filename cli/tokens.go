@@ -1,0 +1,113 @@
+package cli
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+
+	"kleinbild/inference"
+)
+
+type tokensCommand struct {
+	Prompt            *string `short:"p" placeholder:"TEXT" help:"The prompt; - reads it from standard input."`
+	Model             string  `short:"m" placeholder:"PATH" help:"A model, or a folder with just a tokenizer."`
+	MaxSequenceLength int     `placeholder:"N" help:"Text tokens, at most the model's 512."`
+	JSON              bool    `name:"json" help:"Read JSON lines {\"prompt\": …} and write {\"ids\": […], \"count\": n, \"truncated\": bool} for each."`
+	Raw               bool    `help:"Leave the chat template and the padding away."`
+}
+
+// tokenLine is one answer of --json.
+type tokenLine struct {
+	IDs       []int32 `json:"ids"`
+	Count     int     `json:"count"`
+	Truncated bool    `json:"truncated"`
+}
+
+// maxLineBytes bounds a line of standard input.
+const maxLineBytes = 64 << 20
+
+func (c tokensCommand) Run(s Streams) error {
+	if c.Prompt == nil && !c.JSON {
+		return usagef("no prompt: give -p TEXT, or --json to read prompts from standard input")
+	}
+	if c.MaxSequenceLength < 0 {
+		return usagef("--max-sequence-length %d, want 1 to 512", c.MaxSequenceLength)
+	}
+	t, maxLength, err := inference.OpenTokenizer(inference.Options{Model: c.Model, MaxSequenceLength: c.MaxSequenceLength})
+	if err != nil {
+		return err
+	}
+	encode := func(prompt string) (tokenLine, string, error) {
+		if c.Raw {
+			ids := t.Encode(prompt)
+			return tokenLine{IDs: ids, Count: len(ids)}, "", nil
+		}
+		e, err := t.Prompt(prompt, maxLength)
+		return tokenLine{e.IDs, e.Count, e.Truncated()}, e.Cut, err
+	}
+	if c.JSON && c.Prompt == nil {
+		return tokenLines(s, encode)
+	}
+	prompt := *c.Prompt
+	if prompt == "-" {
+		text, err := io.ReadAll(io.LimitReader(s.In, maxLineBytes))
+		if err != nil {
+			return fmt.Errorf("prompt: standard input: %w", err)
+		}
+		prompt = strings.TrimRight(string(text), "\r\n")
+	}
+	line, cut, err := encode(prompt)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return writeTokenLine(s.Out, line)
+	}
+	fmt.Fprintln(s.Out, strings.Trim(fmt.Sprint(line.IDs[:line.Count]), "[]"))
+	if !c.Raw {
+		fmt.Fprintf(s.Out, "%d of %d tokens\n", line.Count, maxLength)
+	}
+	if line.Truncated {
+		fmt.Fprintf(s.Out, "cut off: %q\n", cut)
+	}
+	return nil
+}
+
+// tokenLines answers each line of standard input with one line.
+func tokenLines(s Streams, encode func(string) (tokenLine, string, error)) error {
+	out := bufio.NewWriter(s.Out)
+	defer out.Flush()
+	in := bufio.NewScanner(s.In)
+	in.Buffer(nil, maxLineBytes)
+	for n := 1; in.Scan(); n++ {
+		if strings.TrimSpace(in.Text()) == "" {
+			continue
+		}
+		var request struct {
+			Prompt *string `json:"prompt"`
+		}
+		if err := json.Unmarshal(in.Bytes(), &request); err != nil {
+			return fmt.Errorf("tokens: line %d: %w, want {\"prompt\": …}", n, err)
+		}
+		if request.Prompt == nil {
+			return fmt.Errorf("tokens: line %d: no prompt, want {\"prompt\": …}", n)
+		}
+		line, _, err := encode(*request.Prompt)
+		if err != nil {
+			return err
+		}
+		if err := writeTokenLine(out, line); err != nil {
+			return err
+		}
+	}
+	return in.Err()
+}
+
+func writeTokenLine(w io.Writer, line tokenLine) error {
+	if line.IDs == nil {
+		line.IDs = []int32{}
+	}
+	return json.NewEncoder(w).Encode(line)
+}

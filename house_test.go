@@ -1,0 +1,128 @@
+package main
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// module is the prefix of the project's own imports.
+const module = "kleinbild/"
+
+// arrows lists, for each room, which other rooms it may import; a room covers the folders below it that have no
+// row of their own. ARCHITECTURE.md draws the same picture.
+var arrows = map[string][]string{
+	".":   {"cli"},
+	"cli": {"inference", "inference/picture", "inference/checkpoint/synthetic", "assets/tokenizer"},
+	"inference": {
+		"inference/backend", "inference/checkpoint", "inference/checkpoint/safetensors", "inference/cpu", "inference/flux2",
+		"inference/picture", "inference/qwen3", "inference/scheduler", "inference/tensor", "inference/tokenizer", "inference/vae",
+	},
+	"inference/tensor":                 {},
+	"inference/backend":                {"inference/tensor"},
+	"inference/backend/backendtest":    {"inference/backend", "inference/tensor"},
+	"inference/checkpoint":             {"inference/checkpoint/safetensors", "inference/tensor"},
+	"inference/checkpoint/safetensors": {"inference/tensor"},
+	"inference/checkpoint/synthetic":   {"inference/checkpoint/safetensors", "inference/tensor", "assets/tokenizer"},
+	"inference/tokenizer":              {"assets/tokenizer"},
+	"inference/picture":                {},
+	"inference/scheduler":              {},
+	"inference/qwen3":                  {"inference/backend", "inference/tensor"},
+	"inference/flux2":                  {"inference/backend", "inference/tensor"},
+	"inference/vae":                    {"inference/backend", "inference/tensor"},
+	"inference/cpu":                    {"inference/backend", "inference/cpu/matmul", "inference/cpu/simd", "inference/tensor"},
+	"inference/cpu/matmul":             {"inference/cpu/simd", "inference/tensor"},
+	"inference/cpu/simd":               {"inference/tensor"},
+	"assets/tokenizer":                 {},
+}
+
+// reserved says which room alone may import a package from outside.
+var reserved = map[string]string{
+	"fyne.io/fyne/v2":              "app",
+	"github.com/alecthomas/kong":   "cli",
+	"github.com/mmcloughlin/avo":   "inference/cpu/simd",
+	"github.com/nfnt/resize":       "inference/picture",
+	"github.com/ebitengine/purego": "kernels/cu",
+}
+
+// roomOf returns the row of arrows that a folder belongs to.
+func roomOf(dir string) (string, bool) {
+	for {
+		if _, ok := arrows[dir]; ok {
+			return dir, true
+		}
+		parent := filepath.ToSlash(filepath.Dir(dir))
+		if parent == "." || parent == dir {
+			return "", false
+		}
+		dir = parent
+	}
+}
+
+// TestImportArrows reads the imports of every file that is not a test.
+func TestImportArrows(t *testing.T) {
+	files := 0
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && (d.Name() == "testdata" || d.Name() == "tools" || path != "." && strings.HasPrefix(d.Name(), ".")):
+			return filepath.SkipDir
+		case !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go"):
+			return nil
+		}
+		files++
+		dir := filepath.ToSlash(filepath.Dir(path))
+		room, ok := roomOf(dir)
+		if !ok {
+			t.Errorf("%s: %s has no row in arrows", path, dir)
+			return nil
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		for _, spec := range file.Imports {
+			name, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				return err
+			}
+			checkImport(t, path, dir, room, name)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if files < 20 {
+		t.Errorf("read %d files, want the whole project", files)
+	}
+}
+
+func checkImport(t *testing.T, path, dir, room, name string) {
+	if name == "C" && room != "app" {
+		t.Errorf("%s: cgo, want it in app only", path)
+	}
+	for outside, owner := range reserved {
+		if (name == outside || strings.HasPrefix(name, outside+"/")) && room != owner && !strings.HasPrefix(room, owner+"/") {
+			t.Errorf("%s imports %s, which only %s may", path, name, owner)
+		}
+	}
+	target, own := strings.CutPrefix(name, module)
+	if !own {
+		return
+	}
+	to, ok := roomOf(target)
+	if !ok {
+		t.Errorf("%s imports %s, which has no row in arrows", path, name)
+		return
+	}
+	if to != room && !slices.Contains(arrows[room], to) && !slices.Contains(arrows[room], target) {
+		t.Errorf("%s: %s imports %s, want only %v", path, room, to, arrows[room])
+	}
+}

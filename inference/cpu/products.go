@@ -1,0 +1,75 @@
+package cpu
+
+import (
+	"kleinbild/inference/backend"
+	"kleinbild/inference/cpu/matmul"
+	"kleinbild/inference/cpu/simd"
+	"kleinbild/inference/tensor"
+)
+
+// operand is m as the products take it.
+func operand(m backend.Matrix) matmul.Matrix {
+	buf := m.Buffer.(*buffer)
+	o := matmul.Matrix{Rows: m.Rows, Cols: m.Cols, Stride: m.Stride}
+	if m.DType == tensor.BF16 {
+		o.BF16 = buf.bf16[m.Offset:]
+	} else {
+		o.F32 = buf.f32[m.Offset:]
+	}
+	return o
+}
+
+// precision is what the activation format multiplies.
+func (b *Backend) precision() matmul.Precision {
+	if b.activation == tensor.BF16 {
+		return matmul.BFloat16
+	}
+	return matmul.Float32
+}
+
+// Linear computes y = x·wᵀ and stores it as ep says.
+func (b *Backend) Linear(dst, x backend.Matrix, w backend.Weight, ep backend.Epilogue) {
+	e := matmul.Epilogue{Bias: vectorOf(ep.Bias), Residual: ep.Add}
+	if ep.Gate.Buffer != nil {
+		e.Gate = vector(ep.Gate)
+	}
+	matmul.Linear(b.stop, operand(dst), operand(x), w.(*weight).Tensor, b.precision(), e)
+}
+
+// SwiGLU computes silu(x·gateᵀ) ⊙ (x·upᵀ): the second product is multiplied onto the first as it leaves.
+func (b *Backend) SwiGLU(dst, x backend.Matrix, gate, up backend.Weight) {
+	out := operand(dst)
+	matmul.Linear(b.stop, out, operand(x), gate.(*weight).Tensor, b.precision(), matmul.Epilogue{})
+	store := func(row, col int, y []float32) {
+		at := row*out.Stride + col
+		if out.BF16 == nil {
+			g := out.F32[at : at+len(y)]
+			simd.SiLUMul(g, g, y)
+			return
+		}
+		var wide [256]float32
+		for len(y) > 0 {
+			n := min(len(y), len(wide))
+			g := out.BF16[at : at+n]
+			simd.WidenBF16(wide[:n], g)
+			simd.SiLUMul(wide[:n], wide[:n], y[:n])
+			simd.RoundBF16(g, wide[:n])
+			y, at = y[n:], at+n
+		}
+	}
+	matmul.Linear(b.stop, out, operand(x), up.(*weight).Tensor, b.precision(), matmul.Epilogue{Store: store})
+}
+
+// Attention computes softmax(scale·q·kᵀ + mask)·v head by head.
+func (b *Backend) Attention(dst, q, k, v backend.Matrix, p backend.AttentionParams) {
+	matmul.Attention(b.stop, operand(dst), operand(q), operand(k), operand(v), matmul.Heads{
+		Query: p.Heads, KV: p.KVHeads, Dim: q.Cols / p.Heads, Scale: p.Scale, Causal: p.Causal, Keys: p.Keys,
+	})
+}
+
+// Conv2D convolves the picture x.
+func (b *Backend) Conv2D(dst, x backend.Matrix, w backend.Weight, p backend.ConvParams) {
+	pic := matmul.Picture{Height: p.Height, Width: p.Width, Upsample: p.Upsample, Down: p.Downsample}
+	matmul.Conv2D(b.stop, operand(dst), operand(x), pic, w.(*weight).Tensor, b.precision(),
+		matmul.Epilogue{Bias: vectorOf(p.Bias), Residual: p.Add})
+}

@@ -1,0 +1,58 @@
+package inference
+
+import (
+	"errors"
+	"fmt"
+
+	"kleinbild/inference/backend"
+	"kleinbild/inference/cpu"
+	"kleinbild/inference/tensor"
+)
+
+// Device says where to compute.
+type Device string
+
+const (
+	DeviceAuto Device = "auto"
+	DeviceCPU  Device = "cpu"
+	DeviceCUDA Device = "cuda"
+)
+
+// Precision is the format of activations.
+type Precision string
+
+const (
+	// PrecisionAuto takes BF16 where the device multiplies it natively, Float32 elsewhere.
+	PrecisionAuto Precision = "auto"
+	// Float32 is exact to the reference's float32 run.
+	Float32 Precision = "float32"
+	// BF16 rounds activations as the reference's usual bfloat16 run does.
+	BF16 Precision = "bf16"
+)
+
+// ErrNoCUDA is returned for DeviceCUDA: this version computes on the CPU only.
+var ErrNoCUDA = errors.New("device cuda: this version of Kleinbild computes on the CPU only; use --device cpu or auto")
+
+// openBackend is the one place that chooses a backend.
+func openBackend(device Device, precision Precision) (backend.Backend, Precision, error) {
+	switch device {
+	case DeviceCPU, DeviceAuto, "":
+	case DeviceCUDA:
+		return nil, "", ErrNoCUDA
+	default:
+		return nil, "", fmt.Errorf("device %q, want auto, cpu or cuda", device)
+	}
+	if precision == PrecisionAuto || precision == "" {
+		precision = Float32
+		if cpu.NativeBF16() {
+			precision = BF16
+		}
+	}
+	switch precision {
+	case Float32:
+		return cpu.New(tensor.F32), precision, nil
+	case BF16:
+		return cpu.New(tensor.BF16), precision, nil
+	}
+	return nil, "", fmt.Errorf("precision %q, want auto, float32 or bf16", precision)
+}

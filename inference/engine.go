@@ -1,0 +1,234 @@
+// Package inference makes pictures: Open finds and maps a checkpoint, Generate turns a prompt and up to four
+// reference pictures into one. It joins the stages (tokenizer, text encoder, transformer, VAE) over a backend;
+// windows, command lines and servers are built on it and see no stage.
+package inference
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"kleinbild/inference/backend"
+	"kleinbild/inference/checkpoint"
+	"kleinbild/inference/flux2"
+	"kleinbild/inference/qwen3"
+	"kleinbild/inference/scheduler"
+	"kleinbild/inference/tensor"
+	"kleinbild/inference/tokenizer"
+	"kleinbild/inference/vae"
+)
+
+// Options say what to open and where to compute.
+type Options struct {
+	// Model is a Diffusers directory, or single files as a comma list; "" searches the usual places.
+	Model string
+	// Setting is the model that the user's settings name, tried after the environment.
+	Setting   string
+	Device    Device
+	Precision Precision
+	// Variant overrides what the checkpoint says or hints.
+	Variant Variant
+	// MaxSequenceLength lowers the number of text tokens; 0 leaves the model's, at most 512.
+	MaxSequenceLength int
+}
+
+// maxSequenceLength is the number of text tokens of the reference pipeline.
+const maxSequenceLength = 512
+
+// Info describes an open engine.
+type Info struct {
+	Model     string
+	Digest    string
+	Location  string
+	Layout    string
+	Family    string // "FLUX.2 [klein] 4B", or the number of parameters where the sizes are of no published model
+	Variant   Variant
+	Device    string // what computes, for people
+	Precision Precision
+	SizeBytes int64
+	// Steps and Guidance are the variant's defaults.
+	Steps    int
+	Guidance float64
+	// NativeSize is the side of the square pictures that the model was trained on.
+	NativeSize        int
+	MaxSequenceLength int
+	// Notices are sentences that the user should read, such as a guess that was made.
+	Notices []string
+}
+
+// Engine is an opened model. It serves one Generate at a time.
+type Engine struct {
+	info Info
+	ckpt *checkpoint.Checkpoint
+	b    backend.Backend
+
+	tokens      *tokenizer.Tokenizer
+	encoder     *qwen3.Encoder
+	transformer *flux2.Transformer
+	vae         *vae.VAE
+
+	busy       sync.Mutex
+	prompts    cache // prompt embeds by token ids
+	references cache // reference latents by the digest of their pixels
+}
+
+// ErrBusy is returned by Generate while another run of the same engine is under way.
+var ErrBusy = errors.New("inference: the engine is busy with another picture")
+
+// ErrClosed is returned by Generate after Close.
+var ErrClosed = errors.New("inference: the engine is closed")
+
+// Open maps a checkpoint and checks all of it: configs, the shape of every weight, the tokenizer. Nothing is
+// computed and no weight is read yet, so it takes well under a second whatever the model's size.
+func Open(opts Options) (*Engine, error) {
+	spec, _, err := checkpoint.Find(opts.Model, os.Getenv, opts.Setting)
+	if err != nil {
+		return nil, err
+	}
+	ckpt, err := checkpoint.Open(spec)
+	if err != nil {
+		return nil, err
+	}
+	e, err := newEngine(ckpt, opts)
+	if err != nil {
+		return nil, errors.Join(err, ckpt.Close())
+	}
+	e.info.Location = spec
+	return e, nil
+}
+
+func newEngine(ckpt *checkpoint.Checkpoint, opts Options) (*Engine, error) {
+	b, precision, err := openBackend(opts.Device, opts.Precision)
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{ckpt: ckpt, b: b, prompts: newCache(b, promptCacheEntries), references: newCache(b, referenceCacheEntries)}
+	if err := e.loadStages(); err != nil {
+		return nil, errors.Join(err, b.Close())
+	}
+	variant, notices := variantOf(ckpt, opts.Variant)
+	e.info = Info{
+		Model: ckpt.Name, Digest: ckpt.Digest, Layout: string(ckpt.Layout), SizeBytes: ckpt.SizeBytes,
+		Family: familyOf(e.transformer.Config()), Variant: variant, Device: b.Name(), Precision: precision,
+		NativeSize: e.vae.Config().SampleSize, MaxSequenceLength: maxSequenceLength,
+		Notices: notices,
+	}
+	e.info.Steps, e.info.Guidance = variant.defaults()
+	for _, limit := range []int{ckpt.Index.MaxSequenceLength, opts.MaxSequenceLength} {
+		if limit != 0 {
+			e.info.MaxSequenceLength = min(e.info.MaxSequenceLength, limit)
+		}
+	}
+	// Also finds out whether the template fits the vocabulary and the length.
+	if _, err := e.tokens.Prompt("", e.info.MaxSequenceLength); err != nil {
+		return nil, errors.Join(err, b.Close())
+	}
+	return e, nil
+}
+
+// loadStages builds the networks and checks that they fit each other.
+func (e *Engine) loadStages() error {
+	c := e.ckpt
+	if c.SchedulerConfig != nil {
+		if err := scheduler.CheckConfig(c.SchedulerConfig); err != nil {
+			return fmt.Errorf("%s: %w", c.Name, err)
+		}
+	}
+	textConfig, err := configOf(c.TextEncoder, qwen3.ParseConfig, qwen3.InferConfig)
+	if err != nil {
+		return err
+	}
+	fluxConfig, err := configOf(c.Transformer, flux2.ParseConfig, flux2.InferConfig)
+	if err != nil {
+		return err
+	}
+	vaeConfig, err := configOf(c.VAE, vae.ParseConfig, vae.InferConfig)
+	if err != nil {
+		return err
+	}
+	if have, want := textConfig.EmbedDim(), fluxConfig.ContextDim; have != want {
+		return fmt.Errorf("%s: the text encoder gives embeds of %d, the transformer wants %d: they belong to different models", c.Name, have, want)
+	}
+	if have, want := vaeConfig.TokenChannels(), fluxConfig.InChannels; have != want {
+		return fmt.Errorf("%s: the VAE gives tokens of %d channels, the transformer wants %d: they belong to different models", c.Name, have, want)
+	}
+
+	if c.Tokenizer == "" {
+		e.tokens, err = tokenizer.Embedded()
+	} else {
+		e.tokens, err = tokenizer.Open(c.Tokenizer)
+	}
+	if err != nil {
+		return err
+	}
+	if have, want := e.tokens.VocabSize(), textConfig.VocabSize; have > want {
+		which := c.Tokenizer
+		if which == "" {
+			which = "the built-in Qwen3 tokenizer, as none lies with the model"
+		}
+		return fmt.Errorf("tokenizer: %s: %d ids, want at most the %d rows of %s's embedding: it belongs to another model", which, have, want, filepath.Base(c.TextEncoder.Files[0]))
+	}
+
+	if e.encoder, err = qwen3.New(e.b, textConfig, c.TextEncoder.Source); err != nil {
+		return err
+	}
+	if e.transformer, err = flux2.New(e.b, fluxConfig, c.Transformer.Source); err != nil {
+		return err
+	}
+	e.vae, err = vae.New(e.b, vaeConfig, c.VAE.Source)
+	return err
+}
+
+// configOf reads a component's config, or infers it from the tensors of a single file.
+func configOf[C any](c checkpoint.Component, parse func([]byte) (C, error), infer func(tensor.Source) (C, error)) (cfg C, err error) {
+	if c.ConfigJSON != nil {
+		cfg, err = parse(c.ConfigJSON)
+	} else {
+		cfg, err = infer(c.Source)
+	}
+	if err != nil {
+		return cfg, fmt.Errorf("%s: %w", filepath.Dir(c.Files[0]), err)
+	}
+	return cfg, nil
+}
+
+// Info describes the engine.
+func (e *Engine) Info() Info { return e.info }
+
+// Close waits for a run under way and frees everything.
+func (e *Engine) Close() error {
+	e.busy.Lock()
+	defer e.busy.Unlock()
+	if e.ckpt == nil {
+		return nil
+	}
+	err := errors.Join(e.b.Close(), e.ckpt.Close())
+	e.ckpt = nil
+	return err
+}
+
+// OpenTokenizer opens the tokenizer of a model alone: spec is a model as Options.Model takes it, or a folder or
+// tokenizer.json. maxLength is the model's number of text tokens.
+func OpenTokenizer(opts Options) (t *tokenizer.Tokenizer, maxLength int, err error) {
+	maxLength = maxSequenceLength
+	if opts.MaxSequenceLength != 0 {
+		maxLength = min(maxLength, opts.MaxSequenceLength)
+	}
+	if opts.Model != "" && !strings.Contains(opts.Model, ",") {
+		if t, err = tokenizer.Open(opts.Model); err == nil {
+			return t, maxLength, nil
+		} else if !errors.Is(err, os.ErrNotExist) {
+			return nil, 0, err
+		}
+	}
+	opts.Device, opts.Precision = DeviceCPU, Float32
+	e, err := Open(opts)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer e.Close()
+	return e.tokens, e.info.MaxSequenceLength, nil
+}

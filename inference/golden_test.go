@@ -1,0 +1,423 @@
+package inference
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"image"
+	"image/png"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"kleinbild/inference/backend"
+	"kleinbild/inference/checkpoint/safetensors"
+	"kleinbild/inference/checkpoint/synthetic"
+	"kleinbild/inference/flux2"
+	"kleinbild/inference/picture"
+	"kleinbild/inference/tensor"
+)
+
+// The goldens are outputs of the reference implementation, stage by stage, for tiny checkpoints. A few cases lie in
+// testdata; all are run where KLEINBILD_GOLDEN (default ../shared/golden beside the repository) has them.
+
+// float32Tolerance is the relative RMS error allowed to a float32 stage: summation in another order moves results
+// by 1e-6 to 1e-5, the smallest real mistake by 2e-2.
+const float32Tolerance = 1e-4
+
+// bf16Factor bounds a bfloat16 stage by the distance of the reference's own bfloat16 run.
+const bf16Factor = 1.25
+
+type goldenCase struct {
+	Name, Dir     string
+	Model         string
+	Prompt        string
+	Seed          uint64
+	Steps         int
+	Guidance      float64
+	Refs          []string
+	Width, Height int
+}
+
+func sharedGolden() string {
+	if dir := os.Getenv("KLEINBILD_GOLDEN"); dir != "" {
+		return dir
+	}
+	return filepath.Join("..", "..", "shared", "golden")
+}
+
+// goldenCases lists testdata's cases, and the shared ones that are not among them.
+func goldenCases(t *testing.T) []goldenCase {
+	t.Helper()
+	var all []goldenCase
+	seen := map[string]bool{}
+	for _, root := range []string{filepath.Join("testdata", "golden"), sharedGolden()} {
+		entries, err := os.ReadDir(filepath.Join(root, "cases"))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			if seen[e.Name()] {
+				continue
+			}
+			seen[e.Name()] = true
+			c := goldenCase{Name: e.Name(), Dir: filepath.Join(root, "cases", e.Name())}
+			text, err := os.ReadFile(filepath.Join(c.Dir, "case.json"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := json.Unmarshal(text, &c); err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, c)
+		}
+	}
+	if len(all) == 0 {
+		t.Fatal("no golden cases")
+	}
+	return all
+}
+
+// tinyModels writes the tiny checkpoints once for all tests of the package.
+var tinyModels = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "kleinbild-tiny-")
+	if err != nil {
+		return "", err
+	}
+	return dir, errors.Join(
+		synthetic.WriteTiny(filepath.Join(dir, "distilled"), synthetic.TinyDistilled()),
+		synthetic.WriteTiny(filepath.Join(dir, "base"), synthetic.TinyBase()),
+		synthetic.WriteSingleFiles(context.Background(), filepath.Join(dir, "single"), synthetic.TinyDistilled()),
+	)
+})
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if dir, err := tinyModels(); err == nil {
+		os.RemoveAll(dir)
+	}
+	os.Exit(code)
+}
+
+func tinyModel(t testing.TB, name string) string {
+	t.Helper()
+	dir, err := tinyModels()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if file, single := strings.CutPrefix(name, "single/"); single {
+		at := func(name string) string { return filepath.Join(dir, "single", name) }
+		return strings.Join([]string{at(file), at("flux2-vae.safetensors"), at("qwen_3_4b.safetensors"),
+			filepath.Join(dir, "distilled", "tokenizer", "tokenizer.json")}, ",")
+	}
+	return filepath.Join(dir, name)
+}
+
+// model returns what to open for the case.
+func (c goldenCase) model(t *testing.T) string {
+	if c.Model != "demo" {
+		return tinyModel(t, c.Model)
+	}
+	return filepath.Join(sharedGolden(), "models", c.Model)
+}
+
+func openEngine(t testing.TB, model string, precision Precision) *Engine {
+	t.Helper()
+	e, err := Open(Options{Model: model, Device: DeviceCPU, Precision: precision})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return e
+}
+
+func (c goldenCase) request(t *testing.T) Request {
+	req := Request{
+		Prompt: c.Prompt, Seed: c.Seed, Steps: c.Steps, Guidance: c.Guidance,
+		Size: picture.Size{Width: c.Width, Height: c.Height},
+	}
+	for _, name := range c.Refs {
+		ref, err := OpenReference(t.Context(), filepath.Join(c.Dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.References = append(req.References, ref)
+	}
+	return req
+}
+
+// relativeRMS is ‖have−want‖ / ‖want‖; NaN anywhere makes it NaN.
+func relativeRMS(have, want []float32) float64 {
+	var diff, norm float64
+	for i, w := range want {
+		d := float64(have[i]) - float64(w)
+		diff += d * d
+		norm += float64(w) * float64(w)
+	}
+	return math.Sqrt(diff / norm)
+}
+
+// stages are the reference's outputs for one case.
+type stages struct {
+	t    *testing.T
+	file *safetensors.File
+	// tolerance of a stage by the first part of its name.
+	tolerance func(stage string) float64
+}
+
+func (s stages) get(name string) []float32 {
+	s.t.Helper()
+	x, err := s.file.Tensor(name)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return x.Float32s()
+}
+
+func (s stages) compare(name string, have []float32) {
+	s.t.Helper()
+	want := s.get(name)
+	if len(have) != len(want) {
+		s.t.Errorf("%s: %d values, want %d", name, len(have), len(want))
+		return
+	}
+	got, limit := relativeRMS(have, want), s.tolerance(name)
+	if !(got <= limit) {
+		worst := 0
+		for i := range want {
+			if d := math.Abs(float64(have[i] - want[i])); !(d <= math.Abs(float64(have[worst]-want[worst]))) {
+				worst = i
+			}
+		}
+		s.t.Errorf("%s: relative RMS %.3g, want at most %.3g; worst at %d: %v, want %v", name, got, limit, worst, have[worst], want[worst])
+		return
+	}
+	s.t.Logf("%s: relative RMS %.3g of %.3g", name, got, limit)
+}
+
+// unpack turns [tokens, channels] into [channels, tokens].
+func unpack(x []float32, tokens, channels int) []float32 { return pack(x, tokens, channels) }
+
+func download(e *Engine, m backend.Matrix) []float32 {
+	host := make([]float32, m.Rows*m.Cols)
+	e.b.Download(host, m)
+	return host
+}
+
+// TestGoldenStages feeds each stage the reference's own input.
+func TestGoldenStages(t *testing.T) {
+	var report struct {
+		Cases map[string]struct{ BF16 map[string]float64 }
+	}
+	text, err := os.ReadFile(filepath.Join("testdata", "golden", "report.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(text, &report); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range goldenCases(t) {
+		for _, precision := range []Precision{Float32, BF16} {
+			t.Run(c.Name+"/"+string(precision), func(t *testing.T) {
+				file, err := safetensors.Open(filepath.Join(c.Dir, "stages.safetensors"))
+				if errors.Is(err, fs.ErrNotExist) {
+					t.Skip("only the picture of this case is kept here")
+				} else if err != nil {
+					t.Fatal(err)
+				}
+				defer file.Close()
+				s := stages{t, file, func(string) float64 { return float32Tolerance }}
+				if precision == BF16 {
+					floor, ok := report.Cases[c.Name]
+					if !ok {
+						t.Skip("the reference's bfloat16 run is not known")
+					}
+					s.tolerance = func(stage string) float64 {
+						switch {
+						case strings.HasPrefix(stage, "velocity"):
+							stage = "velocity.0"
+						case strings.HasSuffix(stage, "latents"):
+							// The report has no figure for the encoder, whose depth is that of the decoder.
+							stage = "decoded"
+						case stage == "negative_prompt_embeds":
+							stage = "prompt_embeds"
+						}
+						return bf16Factor * floor.BF16[stage]
+					}
+				}
+				e := openEngine(t, c.model(t), precision)
+				checkStages(t, e, c, s)
+			})
+		}
+	}
+}
+
+func checkStages(t *testing.T, e *Engine, c goldenCase, s stages) {
+	ctx, b := context.Background(), e.b
+	req, err := e.complete(c.request(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Begin(ctx)
+	scope := backend.NewScope(b)
+	defer scope.Free()
+	none := func(int, int) {}
+	// activation uploads a golden tensor in the backend's format.
+	activation := func(rows, cols int, x []float32) backend.Matrix {
+		m := scope.Alloc(rows, cols)
+		b.Upload(m, x)
+		return m
+	}
+
+	enc, err := e.tokens.Prompt(c.Prompt, e.info.MaxSequenceLength)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range int32s(t, s.file, "input_ids") {
+		if enc.IDs[i] != want {
+			t.Fatalf("token %d is %d, want %d", i, enc.IDs[i], want)
+		}
+	}
+
+	prompts := []string{"prompt_embeds"}
+	if e.guided(req) {
+		prompts = append(prompts, "negative_prompt_embeds")
+	}
+	var embeds []backend.Matrix
+	for i, name := range prompts {
+		if i > 0 {
+			if enc, err = e.tokens.Prompt("", e.info.MaxSequenceLength); err != nil {
+				t.Fatal(err)
+			}
+		}
+		dst := scope.Alloc(len(enc.IDs), e.encoder.Config().EmbedDim())
+		if err := e.encoder.Encode(ctx, dst, enc.IDs, enc.Count, none); err != nil {
+			t.Fatal(err)
+		}
+		s.compare(name, download(e, dst))
+		embeds = append(embeds, activation(dst.Rows, dst.Cols, s.get(name)))
+	}
+
+	channels := e.transformer.Config().InChannels
+	var refLatents []float32
+	var refs []flux2.Grid
+	for i, ref := range req.References {
+		g := e.grid(ref.Size)
+		name := fmt.Sprintf("ref%d", i+1)
+		pixels := pack(s.get(name+".pixels"), 3, ref.Size.Width*ref.Size.Height)
+		if worst := relativeRMS(ref.Rows(), pixels); worst > 1e-6 {
+			t.Errorf("%s.pixels: relative RMS %.3g: a picture that needs no scaling, want it exact", name, worst)
+		}
+		dst := scope.AllocAs(g.Tokens(), channels, tensor.F32)
+		if err := e.vae.Encode(ctx, dst, pixels, ref.Size.Height, ref.Size.Width); err != nil {
+			t.Fatal(err)
+		}
+		s.compare(name+".latents", download(e, dst))
+		refLatents = append(refLatents, s.get(name+".latents")...)
+		refs = append(refs, g)
+	}
+	var joined backend.Matrix
+	if len(refs) > 0 {
+		joined = scope.Upload(len(refLatents)/channels, channels, refLatents)
+	}
+
+	grid := e.grid(req.Size)
+	n := grid.Tokens()
+	run := e.transformer.NewRun(embeds, grid, joined, refs)
+	defer run.Free()
+	sigmas := s.get("sigmas")
+	latents := pack(s.get("noise"), channels, n)
+	velocity, unguided := scope.AllocAs(n, channels, tensor.F32), scope.AllocAs(n, channels, tensor.F32)
+	for i := range req.Steps {
+		in := scope.Upload(n, channels, latents)
+		run.Velocity(velocity, in, 0, sigmas[i], none)
+		if len(embeds) > 1 {
+			run.Velocity(unguided, in, 1, sigmas[i], none)
+			b.Lerp(velocity, unguided, velocity, float32(req.Guidance))
+		}
+		s.compare(fmt.Sprintf("velocity.%d", i), download(e, velocity))
+		latents = s.get(fmt.Sprintf("latents.%d", i))
+	}
+
+	pixels, err := e.vae.Decode(ctx, scope.Upload(n, channels, latents), req.Size.Height, req.Size.Width, none)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.compare("decoded", unpack(pixels, len(pixels)/3, 3))
+}
+
+func int32s(t *testing.T, f *safetensors.File, name string) []int32 {
+	t.Helper()
+	x, err := f.Tensor(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if x.DType != tensor.I32 {
+		t.Fatalf("%s: dtype %v, want I32", name, x.DType)
+	}
+	out := make([]int32, len(x.Data)/4)
+	for i := range out {
+		d := x.Data[4*i:]
+		out[i] = int32(d[0]) | int32(d[1])<<8 | int32(d[2])<<16 | int32(d[3])<<24
+	}
+	return out
+}
+
+// TestGoldenPictures runs each case end to end, from its prompt, seed and reference files to the picture.
+func TestGoldenPictures(t *testing.T) {
+	for _, c := range goldenCases(t) {
+		t.Run(c.Name, func(t *testing.T) {
+			e := openEngine(t, c.model(t), Float32)
+			result, err := e.Generate(context.Background(), c.request(t), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			comparePicture(t, result.Image, filepath.Join(c.Dir, "out.png"))
+		})
+	}
+}
+
+// comparePicture allows one level: the float32 results before rounding differ by about 1e-6.
+func comparePicture(t *testing.T, have *image.RGBA, path string) {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	want, err := png.Decode(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if have.Rect != want.Bounds() {
+		t.Fatalf("size %v, want %v", have.Rect, want.Bounds())
+	}
+	off := 0
+	for y := range have.Rect.Dy() {
+		for x := range have.Rect.Dx() {
+			hr, hg, hb, _ := have.At(x, y).RGBA()
+			wr, wg, wb, _ := want.At(x, y).RGBA()
+			for _, pair := range [][2]uint32{{hr, wr}, {hg, wg}, {hb, wb}} {
+				d := int(pair[0]>>8) - int(pair[1]>>8)
+				if d < -1 || d > 1 {
+					t.Fatalf("pixel (%d, %d): %d, want %d ± 1", x, y, pair[0]>>8, pair[1]>>8)
+				}
+				if d != 0 {
+					off++
+				}
+			}
+		}
+	}
+	t.Logf("%d of %d values one level off", off, have.Rect.Dx()*have.Rect.Dy()*3)
+}

@@ -1,0 +1,257 @@
+package inference
+
+import (
+	"context"
+	"fmt"
+	"image"
+	"slices"
+	"time"
+
+	"kleinbild/inference/backend"
+	"kleinbild/inference/flux2"
+	"kleinbild/inference/picture"
+	"kleinbild/inference/scheduler"
+	"kleinbild/inference/tensor"
+	"kleinbild/inference/vae"
+)
+
+// Generate makes the picture that req asks for, after Flux2KleinPipeline of Diffusers: prompt → embeds, references →
+// latents, noise → steps → latents → pixels. progress may be nil. A cancelled ctx ends the run within a second, with
+// its error; a second caller gets ErrBusy.
+func (e *Engine) Generate(ctx context.Context, req Request, progress func(Progress)) (*Result, error) {
+	if !e.busy.TryLock() {
+		return nil, ErrBusy
+	}
+	defer e.busy.Unlock()
+	if e.ckpt == nil {
+		return nil, ErrClosed
+	}
+	req, err := e.complete(req)
+	if err != nil {
+		return nil, err
+	}
+	if progress == nil {
+		progress = func(Progress) {}
+	}
+	r := &run{e: e, ctx: ctx, req: req, s: backend.NewScope(e.b), track: tracker{report: progress, start: time.Now()}}
+	defer r.s.Free()
+	e.b.Begin(ctx)
+	img, err := r.picture()
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		return nil, err
+	}
+	return &Result{
+		Image: img, Workflow: WorkflowOf(len(req.References)), Metadata: e.metadata(req),
+		Truncated: r.truncated, Timings: r.track.timings,
+	}, nil
+}
+
+// run is one picture on its way.
+type run struct {
+	e         *Engine
+	ctx       context.Context
+	req       Request
+	s         *backend.Scope
+	track     tracker
+	truncated string
+}
+
+// picture is the whole data flow.
+func (r *run) picture() (*image.RGBA, error) {
+	prompts := []string{r.req.Prompt}
+	if r.e.guided(r.req) {
+		prompts = append(prompts, "")
+	}
+	r.plan(len(prompts))
+	embeds, err := r.encodePrompts(prompts)
+	if err != nil {
+		return nil, err
+	}
+	refLatents, refs, err := r.encodeReferences()
+	if err != nil {
+		return nil, err
+	}
+	latents, err := r.denoise(embeds, refLatents, refs)
+	if err != nil {
+		return nil, err
+	}
+	return r.decode(latents)
+}
+
+// grid is the size of a picture in tokens.
+func (e *Engine) grid(s picture.Size) flux2.Grid {
+	return flux2.Grid{Height: s.Height / vae.PixelsPerToken, Width: s.Width / vae.PixelsPerToken}
+}
+
+// plan adds up the work of the run.
+func (r *run) plan(prompts int) {
+	e := r.e
+	tokens := e.info.MaxSequenceLength + e.grid(r.req.Size).Tokens()
+	total := float64(prompts)*promptWork(e.encoder.Config(), e.info.MaxSequenceLength) +
+		decodeWork(e.vae.Config(), r.req.Size.Width*r.req.Size.Height)
+	for _, ref := range r.req.References {
+		tokens += e.grid(ref.Size).Tokens()
+		total += encodeWork(e.vae.Config(), ref.Size.Width*ref.Size.Height)
+	}
+	total += float64(r.req.Steps*prompts) * stepWork(e.transformer.Config(), tokens)
+	r.track.total = total
+}
+
+// encodePrompts returns the embeds [text tokens, context width] of each prompt.
+func (r *run) encodePrompts(prompts []string) ([]backend.Matrix, error) {
+	e := r.e
+	length := e.info.MaxSequenceLength
+	r.track.begin(StagePrompt, float64(len(prompts))*promptWork(e.encoder.Config(), length))
+	defer r.track.end()
+	var all []backend.Matrix
+	for i, prompt := range prompts {
+		enc, err := e.tokens.Prompt(prompt, length)
+		if err != nil {
+			return nil, err
+		}
+		if i == 0 {
+			r.truncated = enc.Cut
+		}
+		progress := func(layer, total int) { r.track.counter(i*total+layer, len(prompts)*total) }
+		embeds, err := e.cached(&e.prompts, fmt.Sprint(enc.IDs), func() (backend.Matrix, error) {
+			dst := e.b.Alloc(length, e.encoder.Config().EmbedDim(), e.b.Activation())
+			return dst, e.encoder.Encode(r.ctx, dst, enc.IDs, enc.Count, progress)
+		})
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, embeds)
+	}
+	return all, nil
+}
+
+// cached returns the matrix of key, computing it at most once while it stays in the cache.
+func (e *Engine) cached(c *cache, key string, compute func() (backend.Matrix, error)) (backend.Matrix, error) {
+	if m, ok := c.get(key); ok {
+		return m, nil
+	}
+	m, err := compute()
+	if err != nil {
+		e.b.Free(m)
+		return m, err
+	}
+	c.put(key, m)
+	return m, nil
+}
+
+// encodeReferences returns the latents of all references [reference tokens, channels] and their sizes.
+func (r *run) encodeReferences() (joined backend.Matrix, grids []flux2.Grid, err error) {
+	e := r.e
+	if len(r.req.References) == 0 {
+		return backend.Matrix{}, nil, nil
+	}
+	work, tokens := 0.0, 0
+	for _, ref := range r.req.References {
+		grids = append(grids, e.grid(ref.Size))
+		tokens += e.grid(ref.Size).Tokens()
+		work += encodeWork(e.vae.Config(), ref.Size.Width*ref.Size.Height)
+	}
+	r.track.begin(StageReferences, work)
+	defer r.track.end()
+	channels := e.transformer.Config().InChannels
+	joined = r.s.AllocAs(tokens, channels, tensor.F32)
+	from := 0
+	for i, ref := range r.req.References {
+		latents, err := e.cached(&e.references, ref.PixelsSHA256, func() (backend.Matrix, error) {
+			dst := e.b.Alloc(grids[i].Tokens(), channels, tensor.F32)
+			return dst, e.vae.Encode(r.ctx, dst, ref.Rows(), ref.Size.Height, ref.Size.Width)
+		})
+		if err != nil {
+			return joined, nil, err
+		}
+		e.b.Copy(joined.RowRange(from, from+latents.Rows), latents)
+		from += latents.Rows
+		r.track.counter(i+1, len(r.req.References))
+	}
+	return joined, grids, nil
+}
+
+// denoise integrates the flow from noise to latents [image tokens, channels], by Euler steps in float32.
+func (r *run) denoise(embeds []backend.Matrix, refLatents backend.Matrix, refs []flux2.Grid) (backend.Matrix, error) {
+	e, b, steps := r.e, r.e.b, r.req.Steps
+	grid, channels := e.grid(r.req.Size), e.transformer.Config().InChannels
+	n := grid.Tokens()
+	r.track.begin(StageSteps, r.track.total-r.track.done-decodeWork(e.vae.Config(), r.req.Size.Width*r.req.Size.Height))
+	defer r.track.end()
+
+	noise := r.req.Noise
+	if noise == nil {
+		noise = scheduler.Noise(r.req.Seed, n*channels)
+	}
+	latents := r.s.Upload(n, channels, pack(noise, channels, n))
+	velocity := r.s.AllocAs(n, channels, tensor.F32)
+	unguided := velocity
+	if len(embeds) > 1 {
+		unguided = r.s.AllocAs(n, channels, tensor.F32)
+	}
+	fr := e.transformer.NewRun(embeds, grid, refLatents, refs)
+	defer fr.Free()
+
+	sigmas := scheduler.Sigmas(n, steps)
+	passes := steps * len(embeds)
+	for i := range steps {
+		for p := range embeds {
+			if err := r.ctx.Err(); err != nil {
+				return latents, err
+			}
+			// The empty prompt comes second, and is where guidance starts from.
+			dst := velocity
+			if p > 0 {
+				dst = unguided
+			}
+			fr.Velocity(dst, latents, p, sigmas[i], func(block, total int) {
+				r.track.update(i, steps, (float64(i*len(embeds)+p)+float64(block)/float64(total))/float64(passes), nil)
+			})
+		}
+		if len(embeds) > 1 {
+			b.Lerp(velocity, unguided, velocity, float32(r.req.Guidance))
+		}
+		b.AddScaled(latents, latents, velocity, sigmas[i+1]-sigmas[i])
+		if err := b.Sync(); err != nil {
+			return latents, err
+		}
+		var preview *image.RGBA
+		if r.req.Preview && i < steps-1 {
+			var err error
+			if preview, err = r.preview(latents, velocity, sigmas[i+1]); err != nil {
+				return latents, err
+			}
+		}
+		r.track.update(i+1, steps, float64(i+1)/float64(steps), preview)
+	}
+	return latents, nil
+}
+
+// pack turns [channels, tokens] into [tokens, channels].
+func pack(x []float32, channels, tokens int) []float32 {
+	out := make([]float32, len(x))
+	for c := range channels {
+		for t := range tokens {
+			out[t*channels+c] = x[c*tokens+t]
+		}
+	}
+	return out
+}
+
+// decode turns latents into the finished picture.
+func (r *run) decode(latents backend.Matrix) (*image.RGBA, error) {
+	size := r.req.Size
+	r.track.begin(StageDecode, decodeWork(r.e.vae.Config(), size.Width*size.Height))
+	defer r.track.end()
+	pixels, err := r.e.vae.Decode(r.ctx, latents, size.Height, size.Width, r.track.counter)
+	if err != nil {
+		return nil, err
+	}
+	if slices.ContainsFunc(pixels, func(v float32) bool { return v != v }) {
+		return nil, fmt.Errorf("inference: the picture has values that are no numbers: the weights of %s are damaged, or too large for %s", r.e.info.Model, r.e.info.Precision)
+	}
+	return picture.FromFloats(pixels, size.Width, size.Height)
+}

@@ -1,0 +1,67 @@
+package inference
+
+import (
+	"fmt"
+
+	"kleinbild/inference/checkpoint"
+	"kleinbild/inference/flux2"
+)
+
+// Variant tells a step-distilled model from a base model.
+type Variant string
+
+const (
+	Distilled Variant = "distilled"
+	Base      Variant = "base"
+)
+
+// ParseVariant accepts "", which means: as the checkpoint says.
+func ParseVariant(name string) (Variant, error) {
+	switch v := Variant(name); v {
+	case "", Distilled, Base:
+		return v, nil
+	}
+	return "", fmt.Errorf("variant %q, want distilled or base", name)
+}
+
+// defaults are the settings that the publisher gives for the variant.
+func (v Variant) defaults() (steps int, guidance float64) {
+	if v == Base {
+		return 50, 4
+	}
+	return 4, 1
+}
+
+// variantOf decides between what the user says, what model_index.json says, and what a file's name hints. A guess
+// comes with the sentence that says so.
+func variantOf(c *checkpoint.Checkpoint, override Variant) (Variant, []string) {
+	switch {
+	case override != "":
+		return override, nil
+	case c.Hint != nil && c.Hint.Base:
+		return Base, []string{c.Hint.Sentence}
+	case c.Hint != nil:
+		return Distilled, []string{c.Hint.Sentence}
+	case c.Index.IsDistilled != nil && *c.Index.IsDistilled:
+		return Distilled, nil
+	}
+	return Base, nil
+}
+
+// families are the published sizes.
+var families = []struct {
+	name                             string
+	heads, double, single, contextIn int
+}{
+	{"FLUX.2 [klein] 4B", 24, 5, 20, 7680},
+	{"FLUX.2 [klein] 9B", 32, 8, 24, 12288},
+}
+
+func familyOf(c flux2.Config) string {
+	for _, f := range families {
+		if c.Heads == f.heads && c.DoubleBlocks == f.double && c.SingleBlocks == f.single && c.ContextDim == f.contextIn {
+			return f.name
+		}
+	}
+	return fmt.Sprintf("FLUX.2 [klein] of its own size: %d heads, %d + %d blocks", c.Heads, c.DoubleBlocks, c.SingleBlocks)
+}
