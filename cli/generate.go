@@ -33,8 +33,12 @@ func (f modelFlags) options() (inference.Options, error) {
 	if f.MaxSequenceLength < 0 {
 		return inference.Options{}, usagef("--max-sequence-length %d, want 1 to 512", f.MaxSequenceLength)
 	}
+	user, err := readSettings()
+	if err != nil {
+		return inference.Options{}, err
+	}
 	return inference.Options{
-		Model: f.Model, Variant: variant, MaxSequenceLength: f.MaxSequenceLength,
+		Model: f.Model, Setting: user.Model, Variant: variant, MaxSequenceLength: f.MaxSequenceLength,
 		Device: inference.Device(f.Device), Precision: inference.Precision(f.Precision),
 	}, nil
 }

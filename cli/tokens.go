@@ -35,7 +35,11 @@ func (c tokensCommand) Run(s Streams) error {
 	if c.MaxSequenceLength < 0 {
 		return usagef("--max-sequence-length %d, want 1 to 512", c.MaxSequenceLength)
 	}
-	t, maxLength, err := inference.OpenTokenizer(inference.Options{Model: c.Model, MaxSequenceLength: c.MaxSequenceLength})
+	user, err := readSettings()
+	if err != nil {
+		return err
+	}
+	t, maxLength, err := inference.OpenTokenizer(inference.Options{Model: c.Model, Setting: user.Model, MaxSequenceLength: c.MaxSequenceLength})
 	if err != nil {
 		return err
 	}
