@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"kleinbild/inference/cpu/simd"
-	"kleinbild/inference/tensor"
 )
 
 // attend is the formula in float64.
@@ -139,41 +138,5 @@ func TestAttentionStop(t *testing.T) {
 	}
 	if late := time.Since(at); late > 200*time.Millisecond {
 		t.Errorf("returned %v after the flag", late)
-	}
-}
-
-// The rate counts 4·S²·Dim operations a head; compare with BenchmarkLinear.
-func BenchmarkAttention(b *testing.B) {
-	for _, s := range []int{768, 1536, 4608} {
-		b.Run(fmt.Sprintf("%v/%dx24x128", simd.Current(), s), func(b *testing.B) {
-			m := func() Matrix {
-				m := randomMatrix(rand.New(rand.NewPCG(1, 2)), s, 24*128, true)
-				return m
-			}
-			o, q, k, v := m(), m(), m(), m()
-			n := 0
-			for b.Loop() {
-				Attention(nil, o, q, k, v, Heads{Query: 24, KV: 24, Dim: 128, Scale: 0.088}, Float32)
-				n++
-			}
-			b.ReportMetric(float64(n)*4*float64(s)*float64(s)*24*128/b.Elapsed().Seconds()*1e-9, "GFLOP/s")
-		})
-	}
-}
-
-func BenchmarkLinear(b *testing.B) {
-	for _, shape := range [][3]int{{1, 18432, 3072}, {512, 3072, 3072}, {1536, 3072, 3072}} {
-		b.Run(fmt.Sprintf("%v/%dx%dx%d", simd.Current(), shape[0], shape[1], shape[2]), func(b *testing.B) {
-			r := rand.New(rand.NewPCG(1, 2))
-			a, w := randomMatrix(r, shape[0], shape[2], false), randomWeight(r, tensor.BF16, 1, shape[1], shape[2])
-			dst := randomMatrix(r, shape[0], shape[1], false)
-			n := 0
-			for b.Loop() {
-				Linear(nil, dst, a, w, Float32, Epilogue{})
-				n++
-			}
-			b.ReportMetric(float64(2*n*shape[0]*shape[1]*shape[2])/b.Elapsed().Seconds()*1e-9, "GFLOP/s")
-			b.ReportMetric(float64(n*len(w.Data))/b.Elapsed().Seconds()*1e-9, "GB/s")
-		})
 	}
 }

@@ -74,11 +74,11 @@ func (p *product) strips(packed []float32, from, panels int, b operand) {
 	chunks = ceilDiv(panels, chunk)
 	forEach(p.stop, strips*chunks, func(i int, ws *workspace) {
 		p.use(ws)
-		col := i / chunks * cols
+		col := i % strips * cols // chunk after chunk, so that A stays in the last-level cache
 		width := min(cols, p.n-col)
 		bPanels := ceilDiv(width, nr)
 		ld := bPanels * nr
-		first := i % chunks * chunk
+		first := i / strips * chunk
 		last := min(first+chunk, panels)
 		acc := grow(&ws.acc, (last-first)*mr*ld)
 		strip := grow(&ws.b, bPanels*nr*panelWords(kn, depth(kn)))
