@@ -41,5 +41,6 @@ fuzz: ## run every fuzz target for FUZZ_SECONDS
 generate: ## regenerate assembly from its generators
 	$(GO) generate ./...
 
-bench: ## matrix products against OpenBLAS, at the model's shapes
-	./tools/bench/run
+bench: ## matrix products against OpenBLAS (if installed) and the register peak, at the model's shapes
+	$(GO) run ./tools/bench/gemm
+	$(GO) test -run '^$$' -bench . ./inference/cpu/...

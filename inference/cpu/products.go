@@ -73,7 +73,7 @@ func (b *Backend) Attention(dst, q, k, v backend.Matrix, p backend.AttentionPara
 	}
 	matmul.Attention(b.stop, operand(dst), operand(q), operand(k), operand(v), matmul.Heads{
 		Query: p.Heads, KV: p.KVHeads, Dim: q.Cols / p.Heads, Scale: p.Scale, Causal: p.Causal, Keys: p.Keys,
-	})
+	}, b.precision())
 }
 
 // Conv2D convolves the picture x.
