@@ -31,12 +31,12 @@ type Options struct {
 	Precision Precision
 	// Variant overrides what the checkpoint says or hints.
 	Variant Variant
-	// MaxSequenceLength lowers the number of text tokens; 0 leaves the model's, at most 512.
+	// MaxSequenceLength lowers the number of text tokens; 0 leaves the model's.
 	MaxSequenceLength int
 }
 
-// maxSequenceLength is the number of text tokens of the reference pipeline.
-const maxSequenceLength = 512
+// MaxSequenceLength is the number of text tokens that the models were trained with; the reference takes no more.
+const MaxSequenceLength = 512
 
 // Info describes an open engine.
 type Info struct {
@@ -113,7 +113,7 @@ func newEngine(ckpt *checkpoint.Checkpoint, opts Options) (*Engine, error) {
 	e.info = Info{
 		Model: ckpt.Name, Digest: ckpt.Digest, Layout: string(ckpt.Layout), SizeBytes: ckpt.SizeBytes,
 		Family: familyOf(e.transformer.Config()), Variant: variant, Device: b.Name(), Precision: precision,
-		NativeSize: e.vae.Config().SampleSize, MaxSequenceLength: maxSequenceLength,
+		NativeSize: e.vae.Config().SampleSize, MaxSequenceLength: MaxSequenceLength,
 		Notices: notices,
 	}
 	e.info.Steps, e.info.Guidance = variant.defaults()
@@ -206,14 +206,16 @@ func (e *Engine) Close() error {
 		return nil
 	}
 	err := errors.Join(e.b.Close(), e.ckpt.Close())
-	e.ckpt = nil
+	// What the caller may keep is a husk: no caches, no widened weights, no views of unmapped files.
+	e.ckpt, e.tokens, e.encoder, e.transformer, e.vae = nil, nil, nil, nil, nil
+	e.prompts, e.references = cache{}, cache{}
 	return err
 }
 
 // OpenTokenizer opens the tokenizer of a model alone: spec is a model as Options.Model takes it, or a folder or
 // tokenizer.json. maxLength is the model's number of text tokens.
 func OpenTokenizer(opts Options) (t *tokenizer.Tokenizer, maxLength int, err error) {
-	maxLength = maxSequenceLength
+	maxLength = MaxSequenceLength
 	if opts.MaxSequenceLength != 0 {
 		maxLength = min(maxLength, opts.MaxSequenceLength)
 	}
@@ -229,6 +231,6 @@ func OpenTokenizer(opts Options) (t *tokenizer.Tokenizer, maxLength int, err err
 	if err != nil {
 		return nil, 0, err
 	}
-	defer e.Close()
-	return e.tokens, e.info.MaxSequenceLength, nil
+	t, maxLength = e.tokens, e.info.MaxSequenceLength
+	return t, maxLength, e.Close()
 }
