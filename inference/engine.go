@@ -134,7 +134,7 @@ func (e *Engine) loadStages() error {
 	c := e.ckpt
 	if c.SchedulerConfig != nil {
 		if err := scheduler.CheckConfig(c.SchedulerConfig); err != nil {
-			return fmt.Errorf("%s: %w", c.Name, err)
+			return fmt.Errorf("%s: %w", filepath.Join(filepath.Dir(folderOf(c.Transformer)), "scheduler", "scheduler_config.json"), err)
 		}
 	}
 	textConfig, err := configOf(c.TextEncoder, qwen3.ParseConfig, qwen3.InferConfig)
@@ -150,10 +150,12 @@ func (e *Engine) loadStages() error {
 		return err
 	}
 	if have, want := textConfig.EmbedDim(), fluxConfig.ContextDim; have != want {
-		return fmt.Errorf("%s: the text encoder gives embeds of %d, the transformer wants %d: they belong to different models", c.Name, have, want)
+		return fmt.Errorf("%s: the text encoder gives embeds of %d, the transformer in %s wants %d: they belong to different models",
+			c.TextEncoder.Files[0], have, c.Transformer.Files[0], want)
 	}
 	if have, want := vaeConfig.TokenChannels(), fluxConfig.InChannels; have != want {
-		return fmt.Errorf("%s: the VAE gives tokens of %d channels, the transformer wants %d: they belong to different models", c.Name, have, want)
+		return fmt.Errorf("%s: the VAE gives tokens of %d channels, the transformer in %s wants %d: they belong to different models",
+			c.VAE.Files[0], have, c.Transformer.Files[0], want)
 	}
 
 	if c.Tokenizer == "" {
@@ -184,16 +186,20 @@ func (e *Engine) loadStages() error {
 
 // configOf reads a component's config, or infers it from the tensors of a single file.
 func configOf[C any](c checkpoint.Component, parse func([]byte) (C, error), infer func(tensor.Source) (C, error)) (cfg C, err error) {
+	file := c.Files[0]
 	if c.ConfigJSON != nil {
+		file = filepath.Join(folderOf(c), "config.json")
 		cfg, err = parse(c.ConfigJSON)
 	} else {
 		cfg, err = infer(c.Source)
 	}
 	if err != nil {
-		return cfg, fmt.Errorf("%s: %w", filepath.Dir(c.Files[0]), err)
+		return cfg, fmt.Errorf("%s: %w", file, err)
 	}
 	return cfg, nil
 }
+
+func folderOf(c checkpoint.Component) string { return filepath.Dir(c.Files[0]) }
 
 // Info describes the engine.
 func (e *Engine) Info() Info { return e.info }
