@@ -9,8 +9,10 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"syscall"
+	"unicode"
 
 	"github.com/alecthomas/kong"
 )
@@ -73,11 +75,14 @@ func Main(args []string, streams Streams) (code int) {
 	}
 	k, err := parser.Parse(args)
 	if err != nil {
-		fmt.Fprintf(streams.Err, "kleinbild: %v (see kleinbild --help)\n", err)
+		fmt.Fprintf(streams.Err, "kleinbild: %s (see kleinbild --help)\n", oneLine(withRange(err)))
 		return exitUsage
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	// The first Ctrl-C asks politely; from then on the system's own handling is back and a second one ends the process.
+	context.AfterFunc(ctx, stop)
+	streams.In = newInterruptible(ctx, streams.In)
 	k.BindTo(ctx, (*context.Context)(nil))
 	err = k.Run(streams)
 	var usage usageError
@@ -95,5 +100,32 @@ func Main(args []string, streams Streams) (code int) {
 	return exitFailure
 }
 
+// withRange adds to the parser's complaint about a number what would have been taken.
+func withRange(err error) error {
+	for flag, want := range map[string]string{
+		"--seed": "0 to 18446744073709551615", "--count": countRange, "--steps": stepsRange, "--guidance": guidanceRange,
+		"--max-sequence-length": lengthRange,
+	} {
+		if strings.HasPrefix(err.Error(), flag+":") {
+			return fmt.Errorf("%w; want %s", err, want)
+		}
+	}
+	return err
+}
+
 // oneLine keeps errors that joined several causes on one line.
-func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
+func oneLine(err error) string { return printable(strings.ReplaceAll(err.Error(), "\n", "; ")) }
+
+// printable shows control characters as Go escapes: file names and what files say must not drive the terminal.
+func printable(text string) string {
+	var b strings.Builder
+	for _, r := range text {
+		if unicode.IsControl(r) {
+			quoted := strconv.QuoteRune(r)
+			b.WriteString(quoted[1 : len(quoted)-1])
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}

@@ -61,7 +61,7 @@ func (c doctorCommand) Run(s Streams) error {
 func printRows(w io.Writer, rows [][2]string) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, r := range rows {
-		fmt.Fprintf(t, "%s\t%s\n", r[0], r[1])
+		fmt.Fprintf(t, "%s\t%s\n", r[0], printable(r[1]))
 	}
 	return t.Flush()
 }

@@ -22,7 +22,31 @@ type modelFlags struct {
 	Variant           string `placeholder:"NAME" help:"distilled or base, where the files do not tell."`
 	Device            string `default:"auto" placeholder:"NAME" help:"auto, cpu or cuda."`
 	Precision         string `placeholder:"NAME" help:"auto, float32 (exact) or bf16 (as models usually run). Default: auto."`
-	MaxSequenceLength int    `placeholder:"N" help:"Text tokens, at most the model's 512."`
+	MaxSequenceLength *int   `placeholder:"N" help:"Text tokens, at most the model's 512."`
+}
+
+// What the numbers may be.
+const (
+	maxCount    = 1000
+	maxGuidance = 100
+)
+
+var (
+	countRange    = fmt.Sprintf("1 to %d", maxCount)
+	stepsRange    = fmt.Sprintf("1 to %d", inference.MaxSteps)
+	guidanceRange = fmt.Sprintf("0 to %d", maxGuidance)
+	lengthRange   = fmt.Sprintf("1 to %d", inference.MaxSequenceLength)
+)
+
+// sequenceLength is the value of --max-sequence-length, 0 where it is not given.
+func sequenceLength(flag *int) (int, error) {
+	switch {
+	case flag == nil:
+		return 0, nil
+	case *flag < 1 || *flag > inference.MaxSequenceLength:
+		return 0, usagef("--max-sequence-length %d, want %s", *flag, lengthRange)
+	}
+	return *flag, nil
 }
 
 func (f modelFlags) options() (inference.Options, error) {
@@ -30,16 +54,24 @@ func (f modelFlags) options() (inference.Options, error) {
 	if err != nil {
 		return inference.Options{}, usageError{err}
 	}
-	if f.MaxSequenceLength < 0 {
-		return inference.Options{}, usagef("--max-sequence-length %d, want 1 to 512", f.MaxSequenceLength)
+	device, err := inference.ParseDevice(f.Device)
+	if err != nil {
+		return inference.Options{}, usageError{err}
+	}
+	precision, err := inference.ParsePrecision(f.Precision)
+	if err != nil {
+		return inference.Options{}, usageError{err}
+	}
+	length, err := sequenceLength(f.MaxSequenceLength)
+	if err != nil {
+		return inference.Options{}, err
 	}
 	user, err := readSettings()
 	if err != nil {
 		return inference.Options{}, err
 	}
 	return inference.Options{
-		Model: f.Model, Setting: user.Model, Variant: variant, MaxSequenceLength: f.MaxSequenceLength,
-		Device: inference.Device(f.Device), Precision: inference.Precision(f.Precision),
+		Model: f.Model, Setting: user.Model, Variant: variant, MaxSequenceLength: length, Device: device, Precision: precision,
 	}, nil
 }
 
@@ -50,7 +82,7 @@ type generateCommand struct {
 	Size     string   `placeholder:"WxH" help:"Exact size: multiples of 16, 64 to 2048 a side."`
 	Seed     *uint64  `short:"s" placeholder:"N" help:"The same seed gives the same picture. Default: random."`
 	Count    int      `short:"n" default:"1" placeholder:"N" help:"How many pictures, with seeds counting up."`
-	Steps    int      `placeholder:"N" help:"Default: 4 for distilled models, 50 for base models."`
+	Steps    *int     `placeholder:"N" help:"Default: 4 for distilled models, 50 for base models."`
 	Guidance *float64 `placeholder:"X" help:"Base models only. Default: 4; 1 is none."`
 	Like     string   `placeholder:"FILE" help:"Repeat a picture made by Kleinbild; other flags change what they name."`
 	Output   string   `short:"o" placeholder:"FILE" help:"Where to write the PNG. Default: kleinbild-SEED.png, numbered where that exists."`
@@ -91,6 +123,9 @@ func (c *generateCommand) Run(ctx context.Context, s Streams) error {
 		fmt.Fprintln(s.Err, "note:", notice)
 	}
 	j.compare(s.Err, info)
+	if c.Guidance != nil && *c.Guidance > 1 && info.Variant == inference.Distilled {
+		fmt.Fprintln(s.Err, "note: a distilled model knows no guidance: --guidance changes nothing")
+	}
 	if err := j.settleSize(info.NativeSize); err != nil {
 		return usageError{err}
 	}
@@ -105,6 +140,9 @@ func (c *generateCommand) Run(ctx context.Context, s Streams) error {
 	return nil
 }
 
+// maxCutShown bounds what is quoted of a prompt's end; the tokens command shows all of it.
+const maxCutShown = 80
+
 // one makes and writes one picture.
 func (c *generateCommand) one(ctx context.Context, s Streams, engine *inference.Engine, j *job, i int) error {
 	start := time.Now()
@@ -115,7 +153,7 @@ func (c *generateCommand) one(ctx context.Context, s Streams, engine *inference.
 		return err
 	}
 	if i == 0 && result.Truncated != "" {
-		fmt.Fprintf(s.Err, "note: the prompt is too long for the model; cut off: %q\n", result.Truncated)
+		fmt.Fprintf(s.Err, "note: the prompt is too long for the model; %d bytes are cut off, from %.*q\n", len(result.Truncated), maxCutShown, result.Truncated)
 	}
 	meta := result.Metadata
 	meta.Version = Version
@@ -168,8 +206,8 @@ func (c *generateCommand) settle(ctx context.Context, s Streams) (*job, error) {
 		if c.Variant == "" {
 			c.Variant = meta.Variant
 		}
-		if c.MaxSequenceLength == 0 {
-			c.MaxSequenceLength = meta.MaxSequenceLength
+		if c.MaxSequenceLength == nil {
+			c.MaxSequenceLength = &meta.MaxSequenceLength
 		}
 	}
 	var err error
@@ -223,17 +261,17 @@ func (c *generateCommand) settlePrompt(j *job, in io.Reader) error {
 
 func (c *generateCommand) settleNumbers(j *job) error {
 	switch {
-	case c.Count < 1 || c.Count > 1000:
-		return usagef("--count %d, want 1 to 1000", c.Count)
-	case c.Steps < 0 || c.Steps > inference.MaxSteps:
-		return usagef("--steps %d, want 1 to %d", c.Steps, inference.MaxSteps)
-	case c.Guidance != nil && !(*c.Guidance >= 0 && *c.Guidance <= 100):
-		return usagef("--guidance %v, want 0 to 100", *c.Guidance)
+	case c.Count < 1 || c.Count > maxCount:
+		return usagef("--count %d, want %s", c.Count, countRange)
+	case c.Steps != nil && (*c.Steps < 1 || *c.Steps > inference.MaxSteps):
+		return usagef("--steps %d, want %s", *c.Steps, stepsRange)
+	case c.Guidance != nil && !(*c.Guidance >= 0 && *c.Guidance <= maxGuidance):
+		return usagef("--guidance %v, want %s", *c.Guidance, guidanceRange)
 	case c.Aspect != "" && c.Size != "":
 		return usagef("--aspect and --size exclude each other")
 	}
-	if c.Steps > 0 {
-		j.request.Steps = c.Steps
+	if c.Steps != nil {
+		j.request.Steps = *c.Steps
 	}
 	if c.Guidance != nil {
 		// To the engine 0 means the default; 1 is as little guidance as 0.
@@ -297,9 +335,12 @@ func (c *generateCommand) settleReferences(ctx context.Context, j *job) error {
 	if j.aspect == picture.Match && len(j.request.References) == 0 {
 		return usagef("--aspect match needs a reference picture (-i)")
 	}
-	for _, r := range j.request.References {
-		if j.output != "" && sameFile(r.Path, j.output) {
-			return usagef("output %s is also a reference picture; it is not overwritten", j.output)
+	for _, seed := range j.seeds {
+		output, exists := j.outputFor(seed)
+		for _, r := range j.request.References {
+			if exists == picture.Replace && sameFile(r.Path, output) {
+				return usagef("output %s is also a reference picture; it is not overwritten", output)
+			}
 		}
 	}
 	return nil
@@ -347,7 +388,7 @@ func (j *job) compare(w io.Writer, info inference.Info) {
 		{"version", j.like.Version, Version},
 	} {
 		if row.then != row.now {
-			fmt.Fprintf(w, "note: made with %s %s, now %s: the picture may differ\n", row.what, row.then, row.now)
+			fmt.Fprintln(w, printable(fmt.Sprintf("note: made with %s %s, now %s: the picture may differ", row.what, row.then, row.now)))
 		}
 	}
 }

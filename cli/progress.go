@@ -40,7 +40,11 @@ func newProgress(w io.Writer, title string) *progress {
 
 func (p *progress) update(now inference.Progress) {
 	if p.bar != nil {
-		p.bar.Describe(fmt.Sprintf("%s: %s %d/%d, %s left", p.title, now.Stage, now.Step, now.Total, now.Remaining.Round(time.Second)))
+		text := fmt.Sprintf("%s: %s", p.title, now.Stage)
+		if now.Total > 0 {
+			text += fmt.Sprintf(" %d/%d, %s left", now.Step, now.Total, now.Remaining.Round(time.Second))
+		}
+		p.bar.Describe(text)
 		_ = p.bar.Set(int(now.Fraction * barUnits))
 		return
 	}

@@ -13,7 +13,7 @@ import (
 type tokensCommand struct {
 	Prompt            *string `short:"p" placeholder:"TEXT" help:"The prompt; - reads it from standard input."`
 	Model             string  `short:"m" placeholder:"PATH" help:"A model, or a folder with just a tokenizer."`
-	MaxSequenceLength int     `placeholder:"N" help:"Text tokens, at most the model's 512."`
+	MaxSequenceLength *int    `placeholder:"N" help:"Text tokens, at most the model's 512."`
 	JSON              bool    `name:"json" help:"Read JSON lines {\"prompt\": …} and write {\"ids\": […], \"count\": n, \"truncated\": bool} for each."`
 	Raw               bool    `help:"Leave the chat template and the padding away."`
 }
@@ -32,14 +32,15 @@ func (c tokensCommand) Run(s Streams) error {
 	if c.Prompt == nil && !c.JSON {
 		return usagef("no prompt: give -p TEXT, or --json to read prompts from standard input")
 	}
-	if c.MaxSequenceLength < 0 {
-		return usagef("--max-sequence-length %d, want 1 to 512", c.MaxSequenceLength)
+	length, err := sequenceLength(c.MaxSequenceLength)
+	if err != nil {
+		return err
 	}
 	user, err := readSettings()
 	if err != nil {
 		return err
 	}
-	t, maxLength, err := inference.OpenTokenizer(inference.Options{Model: c.Model, Setting: user.Model, MaxSequenceLength: c.MaxSequenceLength})
+	t, maxLength, err := inference.OpenTokenizer(inference.Options{Model: c.Model, Setting: user.Model, MaxSequenceLength: length})
 	if err != nil {
 		return err
 	}

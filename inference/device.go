@@ -30,29 +30,51 @@ const (
 	BF16 Precision = "bf16"
 )
 
+// ParseDevice accepts "", which means DeviceAuto.
+func ParseDevice(name string) (Device, error) {
+	switch d := Device(name); d {
+	case "":
+		return DeviceAuto, nil
+	case DeviceAuto, DeviceCPU, DeviceCUDA:
+		return d, nil
+	}
+	return "", fmt.Errorf("device %q, want auto, cpu or cuda", name)
+}
+
+// ParsePrecision accepts "", which means PrecisionAuto.
+func ParsePrecision(name string) (Precision, error) {
+	switch p := Precision(name); p {
+	case "":
+		return PrecisionAuto, nil
+	case PrecisionAuto, Float32, BF16:
+		return p, nil
+	}
+	return "", fmt.Errorf("precision %q, want auto, float32 or bf16", name)
+}
+
 // ErrNoCUDA is returned for DeviceCUDA: this version computes on the CPU only.
 var ErrNoCUDA = errors.New("device cuda: this version of Kleinbild computes on the CPU only; use --device cpu or auto")
 
 // openBackend is the one place that chooses a backend.
 func openBackend(device Device, precision Precision) (backend.Backend, Precision, error) {
-	switch device {
-	case DeviceCPU, DeviceAuto, "":
-	case DeviceCUDA:
-		return nil, "", ErrNoCUDA
-	default:
-		return nil, "", fmt.Errorf("device %q, want auto, cpu or cuda", device)
+	device, err := ParseDevice(string(device))
+	if err != nil {
+		return nil, "", err
 	}
-	if precision == PrecisionAuto || precision == "" {
+	if device == DeviceCUDA {
+		return nil, "", ErrNoCUDA
+	}
+	if precision, err = ParsePrecision(string(precision)); err != nil {
+		return nil, "", err
+	}
+	if precision == PrecisionAuto {
 		precision = Float32
 		if cpu.NativeBF16() {
 			precision = BF16
 		}
 	}
-	switch precision {
-	case Float32:
-		return cpu.New(tensor.F32), precision, nil
-	case BF16:
+	if precision == BF16 {
 		return cpu.New(tensor.BF16), precision, nil
 	}
-	return nil, "", fmt.Errorf("precision %q, want auto, float32 or bf16", precision)
+	return cpu.New(tensor.F32), precision, nil
 }

@@ -31,12 +31,12 @@ type Options struct {
 	Precision Precision
 	// Variant overrides what the checkpoint says or hints.
 	Variant Variant
-	// MaxSequenceLength lowers the number of text tokens; 0 leaves the model's, at most 512.
+	// MaxSequenceLength lowers the number of text tokens; 0 leaves the model's.
 	MaxSequenceLength int
 }
 
-// maxSequenceLength is the number of text tokens of the reference pipeline.
-const maxSequenceLength = 512
+// MaxSequenceLength is the number of text tokens that the models were trained with; the reference takes no more.
+const MaxSequenceLength = 512
 
 // Info describes an open engine.
 type Info struct {
@@ -132,7 +132,7 @@ func (e *Engine) loadStages() error {
 	c := e.ckpt
 	if c.SchedulerConfig != nil {
 		if err := scheduler.CheckConfig(c.SchedulerConfig); err != nil {
-			return fmt.Errorf("%s: %w", c.Name, err)
+			return fmt.Errorf("%s: %w", filepath.Join(filepath.Dir(folderOf(c.Transformer)), "scheduler", "scheduler_config.json"), err)
 		}
 	}
 	textConfig, err := configOf(c.TextEncoder, qwen3.ParseConfig, qwen3.InferConfig)
@@ -148,10 +148,12 @@ func (e *Engine) loadStages() error {
 		return err
 	}
 	if have, want := textConfig.EmbedDim(), fluxConfig.ContextDim; have != want {
-		return fmt.Errorf("%s: the text encoder gives embeds of %d, the transformer wants %d: they belong to different models", c.Name, have, want)
+		return fmt.Errorf("%s: the text encoder gives embeds of %d, the transformer in %s wants %d: they belong to different models",
+			c.TextEncoder.Files[0], have, c.Transformer.Files[0], want)
 	}
 	if have, want := vaeConfig.TokenChannels(), fluxConfig.InChannels; have != want {
-		return fmt.Errorf("%s: the VAE gives tokens of %d channels, the transformer wants %d: they belong to different models", c.Name, have, want)
+		return fmt.Errorf("%s: the VAE gives tokens of %d channels, the transformer in %s wants %d: they belong to different models",
+			c.VAE.Files[0], have, c.Transformer.Files[0], want)
 	}
 
 	if e.tokens, err = openTokenizer(c); err != nil {
@@ -177,16 +179,20 @@ func (e *Engine) loadStages() error {
 
 // configOf reads a component's config, or infers it from the tensors of a single file.
 func configOf[C any](c checkpoint.Component, parse func([]byte) (C, error), infer func(tensor.Source) (C, error)) (cfg C, err error) {
+	file := c.Files[0]
 	if c.ConfigJSON != nil {
+		file = filepath.Join(folderOf(c), "config.json")
 		cfg, err = parse(c.ConfigJSON)
 	} else {
 		cfg, err = infer(c.Source)
 	}
 	if err != nil {
-		return cfg, fmt.Errorf("%s: %w", filepath.Dir(c.Files[0]), err)
+		return cfg, fmt.Errorf("%s: %w", file, err)
 	}
 	return cfg, nil
 }
+
+func folderOf(c checkpoint.Component) string { return filepath.Dir(c.Files[0]) }
 
 // Info describes the engine.
 func (e *Engine) Info() Info { return e.info }
@@ -199,7 +205,9 @@ func (e *Engine) Close() error {
 		return nil
 	}
 	err := errors.Join(e.b.Close(), e.ckpt.Close())
-	e.ckpt = nil
+	// What the caller may keep is a husk: no caches, no widened weights, no views of unmapped files.
+	e.ckpt, e.tokens, e.encoder, e.transformer, e.vae = nil, nil, nil, nil, nil
+	e.prompts, e.references = cache{}, cache{}
 	return err
 }
 
@@ -236,7 +244,7 @@ func openTokenizer(c *checkpoint.Checkpoint) (*tokenizer.Tokenizer, error) {
 
 // textTokens is the reference's number of text tokens, lowered by those limits that are not 0.
 func textTokens(limits ...int) int {
-	n := maxSequenceLength
+	n := MaxSequenceLength
 	for _, limit := range limits {
 		if limit != 0 {
 			n = min(n, limit)

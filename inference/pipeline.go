@@ -119,7 +119,8 @@ func (r *run) encodePrompts(prompts []string) ([]backend.Matrix, error) {
 			r.truncated = enc.Cut
 		}
 		progress := func(layer, total int) { r.track.counter(i*total+layer, len(prompts)*total) }
-		embeds, err := e.cached(&e.prompts, fmt.Sprint(enc.IDs), func() (backend.Matrix, error) {
+		// The same ids may be text or padding: a long prompt can end in the padding token.
+		embeds, err := e.cached(&e.prompts, fmt.Sprint(enc.Count, enc.IDs), func() (backend.Matrix, error) {
 			dst := e.b.Alloc(length, e.encoder.Config().EmbedDim(), e.b.Activation())
 			return dst, e.encoder.Encode(r.ctx, dst, enc.IDs, enc.Count, progress)
 		})

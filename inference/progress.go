@@ -19,11 +19,11 @@ const (
 	StageDecode     Stage = "decode"
 )
 
-// Progress tells how far a run is. It comes after every layer, from the goroutine that computes: what handles it
+// Progress tells how far a run is. It comes when a stage begins and after every layer, from the goroutine that computes: what handles it
 // must not block.
 type Progress struct {
 	Stage Stage
-	// Step counts finished parts of the stage: layers, references, steps, levels.
+	// Step counts finished parts of the stage: layers, references, steps, levels. Total is 0 where a stage has just begun.
 	Step, Total int
 	// Fraction of the whole run's arithmetic that is done, 0 … 1.
 	Fraction float64
@@ -50,6 +50,7 @@ type tracker struct {
 // begin starts a stage of the given work.
 func (t *tracker) begin(stage Stage, work float64) {
 	t.stage, t.stageStart, t.stageWork = stage, time.Now(), work
+	t.update(0, 0, 0, nil)
 }
 
 // update reports step of total of the stage, of whose work fraction is done.

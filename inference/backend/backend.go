@@ -102,6 +102,13 @@ type Epilogue struct {
 	Gate Matrix
 }
 
+// A head's width is a multiple of HeadMultiple and at most MaxHead: what kernels cut it into, and what fits their
+// fastest memory. Stages check their configs against it.
+const (
+	HeadMultiple = 16
+	MaxHead      = 1024
+)
+
 // AttentionParams describes one attention.
 type AttentionParams struct {
 	Heads, KVHeads int

@@ -91,10 +91,14 @@ func first(list []string, n int) string {
 
 // readConfig returns the text of a JSON object.
 func readConfig(path string) ([]byte, error) {
-	f, err := os.Open(path)
+	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("checkpoint: %s: is missing", path)
 	}
+	if err == nil && !info.Mode().IsRegular() { // opening a pipe would wait for its writer
+		return nil, fmt.Errorf("checkpoint: %s: is no regular file, want a JSON object", path)
+	}
+	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("checkpoint: %w", err)
 	}

@@ -350,7 +350,7 @@ func TestOpenFilesRefuses(t *testing.T) {
 		{"two transformers", spec(single, vaeFile, bf16File, fp8File, textFile), fp8File, "is a second transformer beside " + filepath.Join(single, bf16File)},
 		{"two transformers in a folder", single, bf16File, "is a second transformer beside " + filepath.Join(single, fp8File)},
 		{"two tokenizers", spec(folder, "tokenizer", "tokenizer/tokenizer.json"), filepath.Join(folder, "tokenizer", "tokenizer.json"), "is a second tokenizer"},
-		{"missing file", spec(single, bf16File, "gone.safetensors"), gone, "open"},
+		{"missing file", spec(single, bf16File, "gone.safetensors"), gone, "safetensors: "},
 		{"missing tokenizer", spec(single, bf16File, "gone.json"), "gone.json", "is missing"},
 		{"folder in a list", spec(single, bf16File) + "," + folder, folder, "is a folder"},
 		{"GGUF", gguf, gguf, "is a GGUF file, which is not supported; get flux-2-klein-4b.safetensors (bf16)"},

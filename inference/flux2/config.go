@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"kleinbild/inference/backend"
 	"kleinbild/inference/tensor"
 )
 
@@ -111,7 +112,7 @@ func (c Config) check() error {
 		{"num_layers", c.DoubleBlocks, 0, maxBlocks},
 		{"num_single_layers", c.SingleBlocks, 1, maxBlocks},
 		{"num_attention_heads", c.Heads, 1, maxWidth / 128},
-		{"attention_head_dim", c.HeadDim, 2, 1024},
+		{"attention_head_dim", c.HeadDim, backend.HeadMultiple, backend.MaxHead},
 		{"joint_attention_dim", c.ContextDim, 1, maxWidth},
 		{"timestep_guidance_channels", c.TimeChannels, 2, maxWidth},
 		{"axes_dims_rope's length", len(c.AxesDims), axes, axes},
@@ -122,18 +123,20 @@ func (c Config) check() error {
 	}
 	sum := 0
 	for _, d := range c.AxesDims {
-		if d < 0 || d%2 != 0 {
-			return fmt.Errorf("flux2: config: axes_dims_rope is %v, want even numbers", c.AxesDims)
+		if d < 0 || d%2 != 0 || d > c.HeadDim {
+			return fmt.Errorf("flux2: config: axes_dims_rope is %v, want even numbers up to attention_head_dim %d", c.AxesDims, c.HeadDim)
 		}
 		sum += d
 	}
 	switch {
 	case sum != c.HeadDim:
 		return fmt.Errorf("flux2: config: axes_dims_rope %v add up to %d, want attention_head_dim %d", c.AxesDims, sum, c.HeadDim)
+	case c.HeadDim%backend.HeadMultiple != 0:
+		return fmt.Errorf("flux2: config: attention_head_dim is %d, want a multiple of %d", c.HeadDim, backend.HeadMultiple)
 	case c.TimeChannels%2 != 0:
 		return fmt.Errorf("flux2: config: timestep_guidance_channels is %d, want an even number", c.TimeChannels)
-	case !(c.MLPRatio > 0 && c.MLPRatio <= 64):
-		return fmt.Errorf("flux2: config: mlp_ratio is %v, want more than 0 and at most 64", c.MLPRatio)
+	case !(c.MLPRatio <= 64 && c.MLPHidden() > 0):
+		return fmt.Errorf("flux2: config: mlp_ratio is %v, want a width of at least 1 and a ratio of at most 64", c.MLPRatio)
 	case !(c.RopeTheta > 1 && c.RopeTheta < 1e12):
 		return fmt.Errorf("flux2: config: rope_theta is %v, want more than 1", c.RopeTheta)
 	case !(c.Eps > 0 && c.Eps < 1):

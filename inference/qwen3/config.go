@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"kleinbild/inference/backend"
 	"kleinbild/inference/tensor"
 )
 
@@ -121,7 +122,7 @@ func (c Config) check() error {
 		{"num_hidden_layers", c.Layers, last, maxLayers},
 		{"num_attention_heads", c.Heads, 1, maxWidth},
 		{"num_key_value_heads", c.KVHeads, 1, c.Heads},
-		{"head_dim", c.HeadDim, 2, 1024},
+		{"head_dim", c.HeadDim, backend.HeadMultiple, backend.MaxHead},
 		{"vocab_size", c.VocabSize, 1, maxVocab},
 	} {
 		if row.have < row.low || row.have > row.high {
@@ -131,8 +132,8 @@ func (c Config) check() error {
 	switch {
 	case c.Heads%c.KVHeads != 0:
 		return fmt.Errorf("qwen3: config: num_attention_heads %d is no multiple of num_key_value_heads %d", c.Heads, c.KVHeads)
-	case c.HeadDim%2 != 0:
-		return fmt.Errorf("qwen3: config: head_dim is %d, want an even number", c.HeadDim)
+	case c.HeadDim%backend.HeadMultiple != 0:
+		return fmt.Errorf("qwen3: config: head_dim is %d, want a multiple of %d", c.HeadDim, backend.HeadMultiple)
 	case !(c.RMSNormEps > 0 && c.RMSNormEps < 1):
 		return fmt.Errorf("qwen3: config: rms_norm_eps is %v, want a small positive number", c.RMSNormEps)
 	case !(c.RopeTheta > 1 && c.RopeTheta < 1e12):

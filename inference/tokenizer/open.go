@@ -82,18 +82,24 @@ func openFS(fsys fs.FS, dir string) (*Tokenizer, error) {
 
 // readFile reads a file of at most maxFileBytes; name is how errors call it.
 func readFile(fsys fs.FS, file, name string) ([]byte, error) {
-	f, err := fsys.Open(file)
-	if err != nil {
+	withName := func(err error) error {
 		if path, ok := errors.AsType[*fs.PathError](err); ok {
 			err = path.Err // its path is relative to fsys
 		}
-		return nil, fmt.Errorf("tokenizer: %s: %w", name, err)
+		return fmt.Errorf("tokenizer: %s: %w", name, err)
+	}
+	info, err := fs.Stat(fsys, file)
+	if err != nil {
+		return nil, withName(err)
+	}
+	if !info.Mode().IsRegular() { // opening a pipe would wait for its writer
+		return nil, fmt.Errorf("tokenizer: %s: is no regular file", name)
+	}
+	f, err := fsys.Open(file)
+	if err != nil {
+		return nil, withName(err)
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, fmt.Errorf("tokenizer: %s: %w", name, err)
-	}
 	if info.Size() > maxFileBytes {
 		return nil, fmt.Errorf("tokenizer: %s: %d bytes, want at most %d: no tokenizer is that large", name, info.Size(), maxFileBytes)
 	}

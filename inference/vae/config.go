@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"kleinbild/inference/backend"
 	"kleinbild/inference/tensor"
 )
 
@@ -123,6 +124,11 @@ func (c Config) check() error {
 	for _, w := range slices.Concat(c.EncoderWidths, c.DecoderWidths) {
 		if w < 1 || w > 1<<14 || w%c.Groups != 0 {
 			return fmt.Errorf("vae: config: a level has %d channels, want a multiple of norm_num_groups %d up to %d", w, c.Groups, 1<<14)
+		}
+	}
+	for _, deepest := range []int{c.EncoderWidths[levels-1], c.DecoderWidths[levels-1]} {
+		if c.MidAttention && (deepest%backend.HeadMultiple != 0 || deepest > backend.MaxHead) {
+			return fmt.Errorf("vae: config: the deepest level, which has attention, has %d channels, want a multiple of %d up to %d", deepest, backend.HeadMultiple, backend.MaxHead)
 		}
 	}
 	if !(c.BatchNormEps > 0 && c.BatchNormEps < 1) {

@@ -51,18 +51,15 @@ func (e *NotSafetensorsError) Error() string {
 // Open maps the file at path and checks its header against its size. The file must not be changed or cut short while it
 // is open: reading a mapped page that has lost its file kills the process.
 func Open(path string) (*File, error) {
-	f, err := os.Open(path)
+	f, err := openRegular(path)
 	if err != nil {
-		return nil, openError(path, err)
+		return nil, err
 	}
 	// The mapping outlives the descriptor, on Linux and on Windows.
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
 		return nil, fmt.Errorf("safetensors: %w", err)
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("safetensors: %s: is no regular file", path)
 	}
 	text, err := readHeader(f, path, info.Size())
 	if err != nil {
@@ -89,6 +86,29 @@ func Open(path string) (*File, error) {
 		return nil, fmt.Errorf("safetensors: %s: map %d bytes: %w", path, info.Size(), err)
 	}
 	return &File{path: path, header: h, text: text, mapped: mapped, data: mapped[8+len(text):]}, nil
+}
+
+// openRegular looks before it opens: opening a pipe waits until somebody writes to it.
+func openRegular(path string) (*os.File, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, openError(path, err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("safetensors: %s: found a %s, want a file", path, kindOf(info.Mode()))
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, openError(path, err)
+	}
+	return f, nil
+}
+
+func kindOf(mode os.FileMode) string {
+	if mode.IsDir() {
+		return "folder"
+	}
+	return "device or pipe"
 }
 
 // openError looks for what a broken download leaves behind, so that the message can say what happened.

@@ -1,0 +1,120 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestLikeRepeats(t *testing.T) {
+	t.Chdir(t.TempDir())
+	writePicture(t, "one.png", 80, 64)
+	writePicture(t, "two.png", 64, 96)
+	for _, row := range []struct {
+		name string
+		args []string
+	}{
+		{"text alone", []string{"-p", "a fox, \"quoted\" ≤ <b>", "-s", "18446744073709551615"}},
+		{"fewer tokens", []string{"-p", "a fox", "--max-sequence-length", "40"}},
+		{"bf16", []string{"-p", "a fox", "--precision", "bf16"}},
+		{"a base model's guidance", []string{"-p", "a fox", "-m", model(t, "base"), "--guidance", "2.5"}},
+		{"said to be a base model", []string{"-p", "a fox", "--variant", "base"}},
+		{"references", []string{"-p", "a fox", "-i", "one.png", "-i", "two.png"}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			args := append([]string{"generate", "--size", "64x80", "--steps", "2", "-o", "made.png", "-m", model(t, "distilled")}, row.args...)
+			mustMake(t, args...)
+			want := readFile(t, "made.png")
+			again := []string{"generate", "--like", "made.png", "-o", "again.png", "-m", model(t, "distilled")}
+			if strings.Contains(row.name, "base model's") {
+				again[len(again)-1] = model(t, "base")
+			}
+			got := mustMake(t, again...)
+			if !bytes.Equal(want, readFile(t, "again.png")) {
+				t.Errorf("another file than the one repeated; %s", got.err)
+			}
+			if strings.Contains(got.err, "may differ") {
+				t.Errorf("a warning: %s", got.err)
+			}
+		})
+	}
+}
+
+func TestLikeChanges(t *testing.T) {
+	t.Chdir(t.TempDir())
+	writePicture(t, "one.png", 80, 64)
+	mustMake(t, small(t, "-p", "a fox", "-s", "3", "-i", "one.png", "-o", "made.png")...)
+	like := func(args ...string) outcome {
+		return call("", append([]string{"generate", "--like", "made.png", "-o", "x.png", "-m", model(t, "distilled")}, args...)...)
+	}
+
+	// Other flags change what they name and nothing else.
+	if got := like("-s", "4", "-a", "match"); got.code != exitOK {
+		t.Fatal(got.err)
+	}
+	var meta struct {
+		Prompt        string
+		Seed          uint64
+		Width, Height int
+		References    []struct{ Path, SHA256 string }
+	}
+	if err := json.Unmarshal([]byte(mustMake(t, "info", "--json", "x.png").out), &meta); err != nil {
+		t.Fatal(err)
+	}
+	if meta.Prompt != "a fox" || meta.Seed != 4 || meta.Width != 80 || meta.Height != 64 || len(meta.References) != 1 || !filepath.IsAbs(meta.References[0].Path) {
+		t.Errorf("%+v", meta)
+	}
+
+	// References come from where they were, unless they are given again.
+	if err := os.Rename("one.png", "moved.png"); err != nil {
+		t.Fatal(err)
+	}
+	if got := like(); got.code != exitFailure || !strings.Contains(errorLine(t, got), "one.png") {
+		t.Errorf("reference gone: %d %s", got.code, got.err)
+	}
+	if got := like("-i", "moved.png"); got.code != exitOK {
+		t.Errorf("reference given again: %s", got.err)
+	}
+	writePicture(t, "one.png", 80, 80)
+	before := readFile(t, "x.png")
+	got := like()
+	if line := errorLine(t, got); got.code != exitFailure || !strings.Contains(line, "one.png") || !strings.Contains(line, "has changed") || !strings.Contains(line, "-i") {
+		t.Errorf("reference changed: %d %s", got.code, line)
+	}
+	if !bytes.Equal(before, readFile(t, "x.png")) {
+		t.Error("the refused run replaced its output")
+	}
+
+	// Another model makes another picture, and is named.
+	if got := call("", "generate", "--like", "made.png", "-i", "moved.png", "-o", "x.png", "-m", model(t, "base")); got.code != exitOK || !strings.Contains(got.err, "made with model distilled") {
+		t.Errorf("another model: %d %s", got.code, got.err)
+	}
+}
+
+func TestInfo(t *testing.T) {
+	t.Chdir(t.TempDir())
+	writePicture(t, "ref.png", 64, 64)
+	mustMake(t, small(t, "-p", "one\ttab\nand \x1b[31mred", "-s", "3", "-i", "ref.png", "-o", "made.png")...)
+	got := mustMake(t, "info", "made.png")
+	for _, want := range []string{"seed", "3\n", "64x64", "distilled", "float32", "image 1", "ref.png", "SHA-256", Version} {
+		if !strings.Contains(got.out, want) {
+			t.Errorf("info lacks %q:\n%s", want, got.out)
+		}
+	}
+	// A file may come from anywhere: what it says must not drive the terminal.
+	if strings.Contains(got.out, "\x1b") || strings.Count(got.out, "\n") != 12 {
+		t.Errorf("control characters reach the terminal: %q", got.out)
+	}
+	var meta map[string]any
+	if err := json.Unmarshal([]byte(mustMake(t, "info", "--json", "made.png").out), &meta); err != nil || meta["prompt"] != "one\ttab\nand \x1b[31mred" {
+		t.Errorf("%v %v", meta, err)
+	}
+	for _, path := range []string{"ref.png", "gone.png", "."} {
+		if got := call("", "info", path); got.code != exitFailure || !strings.Contains(errorLine(t, got), path) {
+			t.Errorf("info %s: %d %s", path, got.code, got.err)
+		}
+	}
+}

@@ -1,0 +1,116 @@
+//go:build unix
+
+package inference
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"runtime"
+	"syscall"
+	"testing"
+	"time"
+
+	"kleinbild/inference/checkpoint/synthetic"
+	"kleinbild/inference/picture"
+)
+
+// processorTime is what this process has used so far, on all cores.
+func processorTime(t *testing.T) time.Duration {
+	t.Helper()
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+}
+
+// TestCancelEndsEveryStage cancels a tenth of a second into work that takes seconds. It measures processor time, a
+// second on each core, because test machines are shared.
+func TestCancelEndsEveryStage(t *testing.T) {
+	spec := synthetic.TinyDistilled()
+	spec.VAE = synthetic.NewVAE([]int{64, 128, 256, 256}, nil)
+	dir := filepath.Join(t.TempDir(), "wide")
+	if err := synthetic.WriteTiny(dir, spec); err != nil {
+		t.Fatal(err)
+	}
+	e, err := Open(Options{Model: dir, Precision: Float32})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	ref := reference(t, 0, 1024, 1024)
+	large := picture.Size{Width: 2048, Height: 1024}
+	for _, row := range []struct {
+		name string
+		req  Request
+		// at says when to start the tenth of a second; calls counts the stage's calls of progress.
+		at func(p Progress, calls int) bool
+	}{
+		{"prompt", Request{Size: large}, func(p Progress, calls int) bool { return p.Stage == StagePrompt }},
+		{"references", Request{Size: large, References: []Reference{ref}}, func(p Progress, calls int) bool { return p.Stage == StageReferences }},
+		{"steps", Request{Size: large}, func(p Progress, calls int) bool { return p.Stage == StageSteps }},
+		// After the stage's beginning, two double and two single blocks.
+		{"preview", Request{Size: picture.Size{Width: 192, Height: 192}, Preview: true}, func(p Progress, calls int) bool { return p.Stage == StageSteps && calls == 5 }},
+		{"decode", Request{Size: picture.Size{Width: 512, Height: 512}, Steps: 1}, func(p Progress, calls int) bool { return p.Stage == StageDecode }},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			calls := map[Stage]int{}
+			var used time.Duration
+			started := false
+			cancelled := make(chan struct{})
+			_, err := e.Generate(ctx, row.req, func(p Progress) {
+				calls[p.Stage]++
+				if !started && row.at(p, calls[p.Stage]) {
+					started = true
+					delay := 100 * time.Millisecond
+					if row.name == "prompt" || row.name == "preview" {
+						delay = 5 * time.Millisecond // the whole takes little more
+					}
+					time.AfterFunc(delay, func() {
+						used = processorTime(t)
+						cancel()
+						close(cancelled)
+					})
+				}
+			})
+			if !errors.Is(err, context.Canceled) {
+				t.Fatalf("%v, want the context's error", err)
+			}
+			<-cancelled
+			took := processorTime(t) - used
+			if took > time.Duration(runtime.GOMAXPROCS(0))*time.Second {
+				t.Errorf("%v of processor time after the cancel", took)
+			}
+			t.Logf("%v of processor time after the cancel", took)
+		})
+	}
+
+	// What was broken off has left nothing wrong behind.
+	req := quick("a fox")
+	want := generate(t, e, req)
+	fresh, err := Open(Options{Model: dir, Precision: Float32})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer fresh.Close()
+	if !samePicture(want, generate(t, fresh, req)) {
+		t.Error("a cancelled run changes the next picture")
+	}
+}
+
+func TestCancelledBefore(t *testing.T) {
+	e := openShort(t, "distilled")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cause := errors.New("the user closed the window")
+	cancel(cause)
+	if _, err := e.Generate(ctx, quick("a fox"), nil); !errors.Is(err, cause) {
+		t.Errorf("%v, want the cause", err)
+	}
+	if len(e.prompts.entries) != 0 {
+		t.Error("something unfinished is kept")
+	}
+	generate(t, e, quick("a fox"))
+}

@@ -1,0 +1,351 @@
+package inference
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+	"image/png"
+	"math"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"kleinbild/inference/picture"
+)
+
+// quick is a request that takes a tenth of a second.
+func quick(prompt string) Request {
+	return Request{Prompt: prompt, Size: picture.Size{Width: 64, Height: 64}, Seed: 1, Steps: 1}
+}
+
+// openShort opens a tiny model with few text tokens, which makes it ten times as fast.
+func openShort(t testing.TB, name string) *Engine {
+	t.Helper()
+	e, err := Open(Options{Model: tinyModel(t, name), Precision: Float32, MaxSequenceLength: 32})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { e.Close() })
+	return e
+}
+
+func generate(t testing.TB, e *Engine, req Request) *Result {
+	t.Helper()
+	result, err := e.Generate(t.Context(), req, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return result
+}
+
+// reference is a picture of width × height pixels that i makes one of its own.
+func reference(t testing.TB, i, width, height int) Reference {
+	t.Helper()
+	img := image.NewRGBA(image.Rect(0, 0, width, height))
+	for y := range height {
+		for x := range width {
+			img.Set(x, y, color.RGBA{uint8(x + 11*i), uint8(y * (i + 1)), uint8(x ^ y), 255})
+		}
+	}
+	var file bytes.Buffer
+	if err := png.Encode(&file, img); err != nil {
+		t.Fatal(err)
+	}
+	ref, err := picture.Decode(t.Context(), &file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Reference{Reference: ref}
+}
+
+func samePicture(a, b *Result) bool { return bytes.Equal(a.Image.Pix, b.Image.Pix) }
+
+func TestOneCallerAtATime(t *testing.T) {
+	e := openShort(t, "distilled")
+	entered, leave, done := make(chan struct{}), make(chan struct{}), make(chan error)
+	go func() {
+		first := true
+		_, err := e.Generate(context.Background(), quick("a"), func(Progress) {
+			if first {
+				first = false
+				close(entered)
+				<-leave
+			}
+		})
+		done <- err
+	}()
+	<-entered
+	if _, err := e.Generate(t.Context(), quick("b"), nil); !errors.Is(err, ErrBusy) {
+		t.Errorf("second caller: %v, want ErrBusy", err)
+	}
+	closed := make(chan error)
+	go func() { closed <- e.Close() }()
+	select {
+	case <-closed:
+		t.Error("Close did not wait for the run")
+	default:
+	}
+	close(leave)
+	if err := <-done; err != nil {
+		t.Errorf("first caller: %v", err)
+	}
+	if err := <-closed; err != nil {
+		t.Error(err)
+	}
+	if err := e.Close(); err != nil {
+		t.Errorf("second Close: %v", err)
+	}
+	if _, err := e.Generate(t.Context(), quick("c"), nil); !errors.Is(err, ErrClosed) {
+		t.Errorf("after Close: %v, want ErrClosed", err)
+	}
+}
+
+// stagesOf counts the calls of progress for each stage; 1 means that the stage had nothing to compute.
+func stagesOf(t *testing.T, e *Engine, req Request) (map[Stage]int, *Result) {
+	t.Helper()
+	calls := map[Stage]int{}
+	result, err := e.Generate(t.Context(), req, func(p Progress) { calls[p.Stage]++ })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return calls, result
+}
+
+func TestPromptCache(t *testing.T) {
+	e := openShort(t, "base")
+	req := quick("a fox")
+	first, want := stagesOf(t, e, req)
+	if n := first[StagePrompt]; n < 2*27 {
+		t.Fatalf("%d calls of progress for two prompts of 27 layers", n)
+	}
+	again, same := stagesOf(t, e, req)
+	if again[StagePrompt] != 1 || !samePicture(want, same) {
+		t.Errorf("a second run calls progress %d times, same picture %v; want it to skip the encoder", again[StagePrompt], samePicture(want, same))
+	}
+	// The empty prompt, which guidance starts from, is kept as well.
+	if other, _ := stagesOf(t, e, quick("a dog")); other[StagePrompt] > 1+27 {
+		t.Errorf("another prompt: %d calls, want one encoding", other[StagePrompt])
+	}
+	for i := range 2 * promptCacheEntries {
+		generate(t, e, quick(fmt.Sprint("prompt ", i)))
+		if n := len(e.prompts.entries); n > promptCacheEntries {
+			t.Fatalf("%d entries, want at most %d", n, promptCacheEntries)
+		}
+	}
+	later, same := stagesOf(t, e, req)
+	if later[StagePrompt] < 27 || !samePicture(want, same) {
+		t.Errorf("after eviction: %d calls, same picture %v; want it computed again to the same end", later[StagePrompt], samePicture(want, same))
+	}
+}
+
+// TestPromptCacheTellsPaddingFromText: a prompt cut off in the middle of its own padding tokens has the ids of a short
+// one, but nothing of it is masked.
+func TestPromptCacheTellsPaddingFromText(t *testing.T) {
+	const tail = "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
+	long := quick("fox" + tail + strings.Repeat("<|endoftext|>", 64))
+	e := openShort(t, "distilled")
+	a, err := e.tokens.Prompt("fox", 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := e.tokens.Prompt(long.Prompt, 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(a.IDs, b.IDs) || a.Count == b.Count {
+		t.Fatalf("the prompts are no example: %v (%d) and %v (%d)", a.IDs, a.Count, b.IDs, b.Count)
+	}
+	want := generate(t, e, long)
+	fresh := openShort(t, "distilled")
+	generate(t, fresh, quick("fox"))
+	if !samePicture(want, generate(t, fresh, long)) {
+		t.Error("the picture depends on what was made before")
+	}
+}
+
+func TestReferenceCache(t *testing.T) {
+	e := openShort(t, "distilled")
+	req := quick("a fox")
+	req.References = []Reference{reference(t, 0, 64, 64), reference(t, 1, 80, 64)}
+	want := generate(t, e, req)
+	if n := len(e.references.entries); n != 2 {
+		t.Fatalf("%d entries, want 2", n)
+	}
+	if !samePicture(want, generate(t, e, req)) || len(e.references.entries) != 2 {
+		t.Error("a second run gives another picture, or encodes again")
+	}
+	swapped := req
+	swapped.References = []Reference{req.References[1], req.References[0]}
+	if samePicture(want, generate(t, e, swapped)) || len(e.references.entries) != 2 {
+		t.Error("the order of references changes nothing, or they are encoded again")
+	}
+	for i := range referenceCacheEntries + 2 {
+		one := quick("a fox")
+		one.References = []Reference{reference(t, 2+i, 64, 64)}
+		generate(t, e, one)
+		if n := len(e.references.entries); n > referenceCacheEntries {
+			t.Fatalf("%d entries, want at most %d", n, referenceCacheEntries)
+		}
+	}
+	if !samePicture(want, generate(t, e, req)) {
+		t.Error("another picture after eviction")
+	}
+}
+
+func TestPreviews(t *testing.T) {
+	e := openShort(t, "distilled")
+	for _, row := range []struct{ width, height, wantWidth, wantHeight int }{
+		{64, 64, 32, 32},
+		{160, 96, 80, 48},
+		{400, 64, 144, 32}, // 25 tokens in squares of 3
+	} {
+		req := quick("a fox")
+		req.Size, req.Steps = picture.Size{Width: row.width, Height: row.height}, 3
+		want := generate(t, e, req)
+		req.Preview = true
+		at := map[int]*image.RGBA{}
+		got, err := e.Generate(t.Context(), req, func(p Progress) {
+			if p.Preview != nil {
+				if p.Stage != StageSteps || at[p.Step] != nil {
+					t.Errorf("a preview in %s %d", p.Stage, p.Step)
+				}
+				at[p.Step] = p.Preview
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(at) != 2 || at[1] == nil || at[2] == nil || at[1].Rect != image.Rect(0, 0, row.wantWidth, row.wantHeight) {
+			t.Errorf("%v: previews %v, want %dx%d after steps 1 and 2", req.Size, at, row.wantWidth, row.wantHeight)
+		}
+		if !samePicture(want, got) {
+			t.Errorf("%v: previews change the picture", req.Size)
+		}
+	}
+}
+
+func TestProgressGrows(t *testing.T) {
+	e := openShort(t, "base")
+	req := quick("a fox")
+	req.Steps, req.References = 2, []Reference{reference(t, 0, 64, 64)}
+	var order []Stage
+	var last Progress
+	result, err := e.Generate(t.Context(), req, func(p Progress) {
+		if p.Fraction < last.Fraction || p.Fraction > 1 || p.Elapsed < last.Elapsed || p.Remaining < 0 || p.Step > p.Total {
+			t.Errorf("%+v after %+v", p, last)
+		}
+		if len(order) == 0 || order[len(order)-1] != p.Stage {
+			order = append(order, p.Stage)
+		}
+		last = p
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []Stage{StagePrompt, StageReferences, StageSteps, StageDecode}
+	if !slices.Equal(order, want) || last.Fraction < 0.999 {
+		t.Errorf("stages %v, last %+v", order, last)
+	}
+	var timed []Stage
+	for _, x := range result.Timings {
+		timed = append(timed, x.Stage)
+	}
+	if !slices.Equal(timed, want) || result.Workflow != ImageToImage {
+		t.Errorf("timings of %v, workflow %s", timed, result.Workflow)
+	}
+}
+
+func TestDeterministic(t *testing.T) {
+	for _, precision := range []Precision{Float32, BF16} {
+		t.Run(string(precision), func(t *testing.T) {
+			req := quick("a fox")
+			req.Steps, req.Size = 2, picture.Size{Width: 144, Height: 112} // groups of pixels beyond one piece
+			req.References = []Reference{reference(t, 0, 96, 80)}
+			var pictures []*Result
+			for _, threads := range []int{1, 2, 2} {
+				func() {
+					defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(threads))
+					e := openEngine(t, tinyModel(t, "distilled"), precision)
+					pictures = append(pictures, generate(t, e, req))
+				}()
+			}
+			if !samePicture(pictures[0], pictures[1]) || !samePicture(pictures[1], pictures[2]) {
+				t.Error("the picture depends on the threads or the run")
+			}
+		})
+	}
+}
+
+func TestGuidance(t *testing.T) {
+	with := func(e *Engine, guidance float64) *Result {
+		req := quick("a fox")
+		req.Guidance = guidance
+		return generate(t, e, req)
+	}
+	base := openShort(t, "base")
+	if !samePicture(with(base, 0), with(base, 4)) {
+		t.Error("base: the default is not guidance 4")
+	}
+	if samePicture(with(base, 1), with(base, 4)) || !samePicture(with(base, 1), with(base, 0.5)) {
+		t.Error("base: guidance 1 is not the same as none, or the same as 4")
+	}
+	distilled := openShort(t, "distilled")
+	if !samePicture(with(distilled, 1), with(distilled, 7)) {
+		t.Error("distilled: guidance changes the picture")
+	}
+}
+
+func TestRequestsRefused(t *testing.T) {
+	e := openShort(t, "distilled")
+	ref := reference(t, 0, 64, 64)
+	noise := func(n int, value float32) []float32 {
+		x := make([]float32, n)
+		x[0] = value
+		return x
+	}
+	const values = 128 * 4 * 4
+	for _, row := range []struct {
+		name   string
+		change func(*Request)
+		want   string
+	}{
+		{"steps", func(r *Request) { r.Steps = -1 }, "-1 steps, want 1 to 1000"},
+		{"too many steps", func(r *Request) { r.Steps = 1001 }, "1001 steps, want 1 to 1000"},
+		{"guidance", func(r *Request) { r.Guidance = -1 }, "guidance -1, want 0 to 100"},
+		{"guidance NaN", func(r *Request) { r.Guidance = math.NaN() }, "guidance NaN"},
+		{"no size", func(r *Request) { r.Size = picture.Size{} }, "size 0x0"},
+		{"size", func(r *Request) { r.Size.Width = 72 }, "width 72, want a multiple of 16"},
+		{"five references", func(r *Request) { r.References = slices.Repeat([]Reference{ref}, 5) }, "5 reference pictures, want at most 4"},
+		{"noise of another size", func(r *Request) { r.Noise = noise(7, 0) }, "noise of 7 values, want 2048 for 64x64"},
+		{"noise infinite", func(r *Request) { r.Noise = noise(values, float32(math.Inf(1))) }, "noise is not finite"},
+		{"noise NaN", func(r *Request) { r.Noise = noise(values, float32(math.NaN())) }, "noise is not finite"},
+		{"endless prompt", func(r *Request) { r.Prompt = strings.Repeat("x", 8<<20) }, "metadata of"},
+	} {
+		req := quick("a fox")
+		row.change(&req)
+		_, err := e.Generate(t.Context(), req, func(Progress) { t.Errorf("%s: computed", row.name) })
+		if err == nil || !strings.Contains(err.Error(), row.want) {
+			t.Errorf("%s: %v, want %q", row.name, err, row.want)
+		}
+	}
+}
+
+// TestMatchedSizeMayBeWide: a reference of 8:1 has a side that nobody could ask for.
+func TestMatchedSizeMayBeWide(t *testing.T) {
+	e := openShort(t, "distilled")
+	req := quick("a fox")
+	req.References = []Reference{reference(t, 0, 512, 64)}
+	req.Size = req.References[0].Size
+	if got := generate(t, e, req); got.Image.Rect != image.Rect(0, 0, 512, 64) {
+		t.Errorf("%v", got.Image.Rect)
+	}
+	req.References[0].Size.Width = 2880 // as of a picture of 2880×360, whose pixels do not matter here
+	req.Size = req.References[0].Size
+	if _, err := e.complete(req); err != nil {
+		t.Error(err)
+	}
+}
