@@ -66,13 +66,7 @@ func ParseConfig(data []byte) (Config, error) {
 // InferConfig reads the sizes off the tensors of a file that comes without a config.
 func InferConfig(src tensor.Source) (Config, error) {
 	c := defaults()
-	shape := func(name string, dim int) int {
-		t, err := src.Tensor(name)
-		if err != nil || dim >= len(t.Shape) {
-			return 0
-		}
-		return t.Shape[dim]
-	}
+	shape := func(name string, dim int) int { return tensor.Dim(src, name, dim) }
 	hidden := shape("x_embedder.weight", 0)
 	c.InChannels = shape("x_embedder.weight", 1)
 	c.OutChannels = shape("proj_out.weight", 0)

@@ -89,13 +89,7 @@ func ParseConfig(data []byte) (Config, error) {
 // (eps, theta) is the same for every Qwen3.
 func InferConfig(src tensor.Source) (Config, error) {
 	c := Config{RMSNormEps: 1e-6, RopeTheta: 1_000_000}
-	shape := func(name string, dim int) int {
-		t, err := src.Tensor(name)
-		if err != nil || dim >= len(t.Shape) {
-			return 0
-		}
-		return t.Shape[dim]
-	}
+	shape := func(name string, dim int) int { return tensor.Dim(src, name, dim) }
 	c.VocabSize = shape("model.embed_tokens.weight", 0)
 	c.HiddenSize = shape("model.embed_tokens.weight", 1)
 	c.IntermediateSize = shape("model.layers.0.mlp.gate_proj.weight", 0)

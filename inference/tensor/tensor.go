@@ -58,6 +58,16 @@ type Source interface {
 	Names() []string
 }
 
+// Dim returns a dimension of the weight called name, 0 where there is no such weight or dimension: for reading a model's
+// sizes off its tensors.
+func Dim(src Source, name string, dim int) int {
+	t, err := src.Tensor(name)
+	if err != nil || dim >= len(t.Shape) {
+		return 0
+	}
+	return t.Shape[dim]
+}
+
 // Loader reads the weights that a model is built from and checks each against the shape its config asks for.
 // The first error sticks and is returned by Err, so that a constructor reads top to bottom.
 type Loader struct {

@@ -81,13 +81,7 @@ func ParseConfig(data []byte) (Config, error) {
 // the one of every published FLUX.2 autoencoder.
 func InferConfig(src tensor.Source) (Config, error) {
 	c := defaults()
-	shape := func(name string, dim int) int {
-		t, err := src.Tensor(name)
-		if err != nil || dim >= len(t.Shape) {
-			return 0
-		}
-		return t.Shape[dim]
-	}
+	shape := func(name string, dim int) int { return tensor.Dim(src, name, dim) }
 	c.EncoderWidths, c.DecoderWidths = nil, nil
 	for i := range levels {
 		c.EncoderWidths = append(c.EncoderWidths, shape(fmt.Sprintf("encoder.down_blocks.%d.resnets.0.conv1.weight", i), 0))
