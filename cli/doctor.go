@@ -57,7 +57,7 @@ func printRows(w io.Writer, rows [][2]string) error {
 }
 
 // comfortableBytes holds the 4B model's mapped files beside its working memory.
-const comfortableBytes = 24 << 30
+const comfortableBytes = 22 << 30
 
 func memory() string {
 	m, err := mem.VirtualMemory()
