@@ -3,6 +3,8 @@
 GO      ?= go
 VERSION ?= 0.1.0-dev
 FUZZ_SECONDS ?= 5
+PROMPT  ?= a red fox in the snow
+OUT     ?= fox.png
 BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X kleinbild/cli.Version=$(VERSION)"
 
 .PHONY: help build run test lint fuzz bench generate windows
@@ -13,8 +15,8 @@ help: ## print this help
 build: ## build ./kleinbild
 	$(BUILD) -o kleinbild .
 
-run: build ## build it and show what it can do here
-	./kleinbild doctor; ./kleinbild --help
+run: build ## build it and make fox.png: make run PROMPT="a red fox in the snow" OUT=fox.png
+	./kleinbild generate -p "$(PROMPT)" -o "$(OUT)"
 
 windows: ## cross-build kleinbild.exe
 	GOOS=windows GOARCH=amd64 $(BUILD) -o kleinbild.exe .
@@ -32,12 +34,13 @@ lint: ## formatting, go vet on every system that ships
 fuzz: ## run every fuzz target for FUZZ_SECONDS
 	@grep -rl --include='*_test.go' '^func Fuzz' . | while read -r file; do \
 	  for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9]*\).*/\1/p' "$$file"); do \
-	    CGO_ENABLED=0 $(GO) test "$$(dirname "$$file")" -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZ_SECONDS)s || exit 1; \
+	    CGO_ENABLED=0 $(GO) test "$$(dirname "$$file")" -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZ_SECONDS)s -fuzzminimizetime 10x || exit 1; \
 	  done; \
 	done
 
 generate: ## regenerate assembly from its generators
 	$(GO) generate ./...
 
-bench: ## matrix products against OpenBLAS, at the model's shapes
-	./tools/bench/run
+bench: ## matrix products against OpenBLAS (if installed) and the register peak, at the model's shapes
+	$(GO) run ./tools/bench/gemm
+	$(GO) test -run '^$$' -bench . ./inference/cpu/...

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -32,7 +33,16 @@ func (c doctorCommand) Run(s Streams) error {
 	}
 	engine, err := inference.Open(opts)
 	if err != nil {
-		return fmt.Errorf("no usable model: %w", err)
+		var missing *inference.NoModelError
+		if !errors.As(err, &missing) {
+			return fmt.Errorf("no usable model: %w", err)
+		}
+		rows = nil
+		for _, p := range missing.Tried {
+			rows = append(rows, [2]string{"no model in", p.Where + " (" + p.Reason + ")"})
+		}
+		rows = append(rows, [2]string{"to get one", missing.Command})
+		return errors.Join(printRows(s.Out, rows), errors.New("no model found"))
 	}
 	defer engine.Close()
 	info := engine.Info()
@@ -56,8 +66,8 @@ func printRows(w io.Writer, rows [][2]string) error {
 	return t.Flush()
 }
 
-// comfortableBytes holds the 4B model's mapped files beside its working memory.
-const comfortableBytes = 22 << 30
+// comfortableBytes holds those 14 GB of the 4B model's files that are read, beside its working memory.
+const comfortableBytes = 18 << 30
 
 func memory() string {
 	m, err := mem.VirtualMemory()
@@ -66,7 +76,7 @@ func memory() string {
 	}
 	text := fmt.Sprintf("%.1f GB, %.1f GB free", float64(m.Total)/1e9, float64(m.Available)/1e9)
 	if m.Total < comfortableBytes {
-		text += "; the 4B model reads its 16 GB of files again in every step when they do not fit: slow, but it works"
+		text += "; too little to keep the 4B model's 14 GB in, which is then read from disk in every step: slow, but it works"
 	}
 	return text
 }

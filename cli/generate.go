@@ -66,8 +66,12 @@ func (f modelFlags) options() (inference.Options, error) {
 	if err != nil {
 		return inference.Options{}, err
 	}
+	user, err := readSettings()
+	if err != nil {
+		return inference.Options{}, err
+	}
 	return inference.Options{
-		Model: f.Model, Variant: variant, MaxSequenceLength: length, Device: device, Precision: precision,
+		Model: f.Model, Setting: user.Model, Variant: variant, MaxSequenceLength: length, Device: device, Precision: precision,
 	}, nil
 }
 

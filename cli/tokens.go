@@ -36,7 +36,11 @@ func (c tokensCommand) Run(s Streams) error {
 	if err != nil {
 		return err
 	}
-	t, maxLength, err := inference.OpenTokenizer(inference.Options{Model: c.Model, MaxSequenceLength: length})
+	user, err := readSettings()
+	if err != nil {
+		return err
+	}
+	t, maxLength, err := inference.OpenTokenizer(inference.Options{Model: c.Model, Setting: user.Model, MaxSequenceLength: length})
 	if err != nil {
 		return err
 	}

@@ -6,9 +6,9 @@ package inference
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 
 	"kleinbild/inference/backend"
@@ -81,6 +81,9 @@ var ErrBusy = errors.New("inference: the engine is busy with another picture")
 // ErrClosed is returned by Generate after Close.
 var ErrClosed = errors.New("inference: the engine is closed")
 
+// NoModelError is Open's error where no model is found in any of the usual places.
+type NoModelError = checkpoint.NotFoundError
+
 // Open maps a checkpoint and checks all of it: configs, the shape of every weight, the tokenizer. Nothing is
 // computed and no weight is read yet, so it takes well under a second whatever the model's size.
 func Open(opts Options) (*Engine, error) {
@@ -113,15 +116,10 @@ func newEngine(ckpt *checkpoint.Checkpoint, opts Options) (*Engine, error) {
 	e.info = Info{
 		Model: ckpt.Name, Digest: ckpt.Digest, Layout: string(ckpt.Layout), SizeBytes: ckpt.SizeBytes,
 		Family: familyOf(e.transformer.Config()), Variant: variant, Device: b.Name(), Precision: precision,
-		NativeSize: e.vae.Config().SampleSize, MaxSequenceLength: MaxSequenceLength,
-		Notices: notices,
+		NativeSize: e.vae.Config().SampleSize, Notices: notices,
+		MaxSequenceLength: textTokens(ckpt.Index.MaxSequenceLength, opts.MaxSequenceLength),
 	}
 	e.info.Steps, e.info.Guidance = variant.defaults()
-	for _, limit := range []int{ckpt.Index.MaxSequenceLength, opts.MaxSequenceLength} {
-		if limit != 0 {
-			e.info.MaxSequenceLength = min(e.info.MaxSequenceLength, limit)
-		}
-	}
 	// Also finds out whether the template fits the vocabulary and the length.
 	if _, err := e.tokens.Prompt("", e.info.MaxSequenceLength); err != nil {
 		return nil, errors.Join(err, b.Close())
@@ -158,12 +156,7 @@ func (e *Engine) loadStages() error {
 			c.VAE.Files[0], have, c.Transformer.Files[0], want)
 	}
 
-	if c.Tokenizer == "" {
-		e.tokens, err = tokenizer.Embedded()
-	} else {
-		e.tokens, err = tokenizer.Open(c.Tokenizer)
-	}
-	if err != nil {
+	if e.tokens, err = openTokenizer(c); err != nil {
 		return err
 	}
 	if have, want := e.tokens.VocabSize(), textConfig.VocabSize; have > want {
@@ -218,25 +211,44 @@ func (e *Engine) Close() error {
 	return err
 }
 
-// OpenTokenizer opens the tokenizer of a model alone: spec is a model as Options.Model takes it, or a folder or
-// tokenizer.json. maxLength is the model's number of text tokens.
+// OpenTokenizer opens the tokenizer of a model without the rest of it: opts.Model may also be a tokenizer.json, or a
+// folder that holds one. maxLength is the model's number of text tokens.
 func OpenTokenizer(opts Options) (t *tokenizer.Tokenizer, maxLength int, err error) {
-	maxLength = MaxSequenceLength
-	if opts.MaxSequenceLength != 0 {
-		maxLength = min(maxLength, opts.MaxSequenceLength)
-	}
-	if opts.Model != "" && !strings.Contains(opts.Model, ",") {
-		if t, err = tokenizer.Open(opts.Model); err == nil {
-			return t, maxLength, nil
-		} else if !errors.Is(err, os.ErrNotExist) {
-			return nil, 0, err
+	for _, path := range []string{opts.Model, filepath.Join(opts.Model, "tokenizer")} {
+		if _, err := os.Stat(filepath.Join(opts.Model, "model_index.json")); opts.Model == "" || err == nil {
+			break // a whole model, which may lower the number of tokens
+		}
+		if t, err = tokenizer.Open(path); !errors.Is(err, fs.ErrNotExist) {
+			return t, textTokens(opts.MaxSequenceLength), err
 		}
 	}
-	opts.Device, opts.Precision = DeviceCPU, Float32
-	e, err := Open(opts)
+	spec, _, err := checkpoint.Find(opts.Model, os.Getenv, opts.Setting)
 	if err != nil {
 		return nil, 0, err
 	}
-	t, maxLength = e.tokens, e.info.MaxSequenceLength
-	return t, maxLength, e.Close()
+	ckpt, err := checkpoint.Open(spec)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer ckpt.Close()
+	t, err = openTokenizer(ckpt)
+	return t, textTokens(ckpt.Index.MaxSequenceLength, opts.MaxSequenceLength), err
+}
+
+func openTokenizer(c *checkpoint.Checkpoint) (*tokenizer.Tokenizer, error) {
+	if c.Tokenizer == "" {
+		return tokenizer.Embedded()
+	}
+	return tokenizer.Open(c.Tokenizer)
+}
+
+// textTokens is the reference's number of text tokens, lowered by those limits that are not 0.
+func textTokens(limits ...int) int {
+	n := MaxSequenceLength
+	for _, limit := range limits {
+		if limit != 0 {
+			n = min(n, limit)
+		}
+	}
+	return n
 }

@@ -70,6 +70,8 @@ func (r *run) picture() (*image.RGBA, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Each network's weights leave memory before the next comes in.
+	r.e.ckpt.TextEncoder.Release()
 	refLatents, refs, err := r.encodeReferences()
 	if err != nil {
 		return nil, err
@@ -78,6 +80,7 @@ func (r *run) picture() (*image.RGBA, error) {
 	if err != nil {
 		return nil, err
 	}
+	r.e.ckpt.Transformer.Release()
 	return r.decode(latents)
 }
 

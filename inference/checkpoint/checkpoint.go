@@ -42,6 +42,9 @@ type Component struct {
 	set *safetensors.Set
 }
 
+// Release gives back the memory of the weights read so far; they stay valid, see safetensors.File.Release.
+func (c Component) Release() { c.set.Release() }
+
 // ModelIndex is what model_index.json says beyond naming the components.
 type ModelIndex struct {
 	// IsDistilled is nil when the key is absent, as it always is for single files; the reference then takes false.

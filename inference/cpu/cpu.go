@@ -22,6 +22,7 @@ type Backend struct {
 	stop   *atomic.Bool
 	detach func() bool
 	ctx    context.Context
+	err    error
 
 	pool pool
 }
@@ -50,16 +51,24 @@ func (b *Backend) Begin(ctx context.Context) {
 		b.detach()
 	}
 	stop := new(atomic.Bool)
-	b.ctx, b.stop = ctx, stop
+	b.ctx, b.stop, b.err = ctx, stop, nil
 	b.detach = context.AfterFunc(ctx, func() { stop.Store(true) })
 }
 
-// Sync returns the context's error if it stopped an operation since Begin.
+// Sync returns the first failure since Begin, or the context's error if that stopped an operation.
 func (b *Backend) Sync() error {
-	if b.stop.Load() {
+	if b.err == nil && b.stop.Load() {
 		return context.Cause(b.ctx)
 	}
-	return nil
+	return b.err
+}
+
+// fail makes err stick and stops all operations.
+func (b *Backend) fail(err error) {
+	if b.err == nil {
+		b.err = err
+	}
+	b.stop.Store(true)
 }
 
 // Close gives all memory back.

@@ -16,3 +16,23 @@ func TestConformance(t *testing.T) {
 		})
 	}
 }
+
+// TestOutOfMemory asks for more than any machine maps: the failure sticks, operations on what was not allocated do
+// nothing, and a new run works again.
+func TestOutOfMemory(t *testing.T) {
+	b := cpu.New(tensor.F32)
+	defer b.Close()
+	huge := b.Alloc(1<<31, 1<<14, tensor.F32)
+	small := b.Alloc(4, 4, tensor.F32)
+	b.Affine(huge, huge, small.RowRange(0, 1), small.RowRange(1, 2))
+	b.Copy(huge.RowRange(7, 8).ColRange(0, 4), small.RowRange(0, 1))
+	if b.Sync() == nil {
+		t.Fatal("Sync: no error after an allocation of 128 TB")
+	}
+	b.Free(huge)
+	b.Begin(t.Context())
+	b.Upload(small, make([]float32, 16))
+	if err := b.Sync(); err != nil {
+		t.Fatalf("Sync after a new Begin: %v", err)
+	}
+}

@@ -44,6 +44,9 @@ func (b *Backend) combine(op string, dst, x, y backend.Matrix, row func(out, p, 
 
 // Affine computes dst = x ⊙ scale + shift.
 func (b *Backend) Affine(dst, x, scale, shift backend.Matrix) {
+	if b.stop.Load() {
+		return
+	}
 	mustMatch("Affine", dst, x)
 	scales, shifts := vector(scale), vector(shift)
 	b.mapRows(dst, x, func(_ int, out, in []float32) { simd.MulAdd(out, in, scales, shifts) })

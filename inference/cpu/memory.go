@@ -4,60 +4,113 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"unsafe"
+
+	"github.com/edsrzf/mmap-go"
 
 	"kleinbild/inference/backend"
 	"kleinbild/inference/cpu/simd"
 	"kleinbild/inference/tensor"
 )
 
-// buffer is the memory of one matrix: one of the two slices is set.
+// buffer is the memory of one matrix: one of the two slices is set. Large buffers are mappings of their own, so that
+// what is freed goes back to the system at once: a decoder's activations are gigabytes, and the collector would let
+// as much again pile up.
 type buffer struct {
-	f32  []float32
-	bf16 []uint16
+	f32    []float32
+	bf16   []uint16
+	mapped mmap.MMap
+}
+
+// mappedBytes is the size from which a buffer is a mapping.
+const mappedBytes = 1 << 20
+
+func newBuffer(n int, dtype tensor.DType) (*buffer, error) {
+	size := n * dtype.SizeBytes()
+	if size < mappedBytes {
+		if dtype == tensor.BF16 {
+			return &buffer{bf16: make([]uint16, n)}, nil
+		}
+		return &buffer{f32: make([]float32, n)}, nil
+	}
+	m, err := mmap.MapRegion(nil, size, mmap.RDWR, mmap.ANON, 0)
+	if err != nil {
+		return nil, fmt.Errorf("cpu: %d MB of memory: %w", size>>20, err)
+	}
+	adviseHuge(m)
+	if dtype == tensor.BF16 {
+		return &buffer{bf16: unsafe.Slice((*uint16)(unsafe.Pointer(&m[0])), n), mapped: m}, nil
+	}
+	return &buffer{f32: unsafe.Slice((*float32)(unsafe.Pointer(&m[0])), n), mapped: m}, nil
+}
+
+func (b *buffer) free() {
+	if b.mapped != nil {
+		// Fails only for memory that is no mapping.
+		_ = b.mapped.Unmap()
+	}
+	*b = buffer{}
 }
 
 // SizeBytes is the memory held.
 func (b *buffer) SizeBytes() int64 { return int64(len(b.f32))*4 + int64(len(b.bf16))*2 }
 
-// pool keeps freed buffers for the next allocation of a similar size, so that a run of equal layers allocates
-// once.
+// pool keeps freed buffers for the next allocation of a similar size, so that a run of equal layers allocates once.
 type pool struct {
-	mu   sync.Mutex
-	free []*buffer
+	mu        sync.Mutex
+	free      []*buffer // oldest first
+	sizeBytes int64
 }
 
-// poolBuffers bounds what is kept; a layer of the transformer holds fewer matrices at once.
-const poolBuffers = 16
+// poolBytes bounds what is kept.
+const poolBytes = 1 << 30
 
+// take returns the smallest free buffer that holds n values and no more than twice as many, or nil.
 func (p *pool) take(n int, dtype tensor.DType) *buffer {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	need := int64(n) * int64(dtype.SizeBytes())
+	best := -1
 	for i, buf := range p.free {
-		have := max(len(buf.f32), len(buf.bf16))
-		if (dtype == tensor.BF16) == (buf.bf16 != nil) && have >= n && have <= n+n/4 {
-			p.free = slices.Delete(p.free, i, i+1)
-			return buf
+		if size := buf.SizeBytes(); (dtype == tensor.BF16) == (buf.bf16 != nil) && size >= need && size <= 2*need &&
+			(best < 0 || size < p.free[best].SizeBytes()) {
+			best = i
 		}
 	}
-	if dtype == tensor.BF16 {
-		return &buffer{bf16: make([]uint16, n)}
+	if best < 0 {
+		return nil
 	}
-	return &buffer{f32: make([]float32, n)}
+	buf := p.free[best]
+	p.free = slices.Delete(p.free, best, best+1)
+	p.sizeBytes -= buf.SizeBytes()
+	return buf
 }
 
 func (p *pool) give(buf *buffer) {
+	if buf.SizeBytes() == 0 {
+		return // an allocation that failed
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.free) == poolBuffers {
-		p.free = slices.Delete(p.free, 0, 1)
-	}
 	p.free = append(p.free, buf)
+	p.sizeBytes += buf.SizeBytes()
+	p.shrink(poolBytes)
 }
 
+// drop frees what is kept.
 func (p *pool) drop() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.free = nil
+	p.shrink(0)
+}
+
+// shrink frees the oldest buffers until at most limit bytes are kept.
+func (p *pool) shrink(limit int64) {
+	for p.sizeBytes > limit {
+		p.sizeBytes -= p.free[0].SizeBytes()
+		p.free[0].free()
+		p.free = slices.Delete(p.free, 0, 1)
+	}
 }
 
 // Alloc returns a matrix of undefined contents.
@@ -65,7 +118,16 @@ func (b *Backend) Alloc(rows, cols int, dtype tensor.DType) backend.Matrix {
 	if dtype != tensor.F32 && dtype != tensor.BF16 {
 		panic(fmt.Sprintf("cpu: Alloc of %v, want F32 or BF16", dtype))
 	}
-	return backend.Matrix{Rows: rows, Cols: cols, Stride: cols, DType: dtype, Buffer: b.pool.take(rows*cols, dtype)}
+	buf := b.pool.take(rows*cols, dtype)
+	if buf == nil {
+		var err error
+		if buf, err = newBuffer(rows*cols, dtype); err != nil {
+			// The matrix is never read or written: a failed backend does nothing.
+			b.fail(err)
+			buf = &buffer{}
+		}
+	}
+	return backend.Matrix{Rows: rows, Cols: cols, Stride: cols, DType: dtype, Buffer: buf}
 }
 
 // Free gives matrices back for reuse.

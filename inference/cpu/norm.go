@@ -25,6 +25,9 @@ func rmsNorm(out, in, gain []float32, eps float32) {
 
 // LayerNorm normalises each row and modulates it.
 func (b *Backend) LayerNorm(dst, x, scale, shift backend.Matrix, eps float32) {
+	if b.stop.Load() {
+		return
+	}
 	mustMatch("LayerNorm", dst, x)
 	gains, shifts := append([]float32(nil), vector(scale)...), vector(shift)
 	for i := range gains {

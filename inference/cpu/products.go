@@ -29,6 +29,9 @@ func (b *Backend) precision() matmul.Precision {
 
 // Linear computes y = x·wᵀ and stores it as ep says.
 func (b *Backend) Linear(dst, x backend.Matrix, w backend.Weight, ep backend.Epilogue) {
+	if b.stop.Load() {
+		return
+	}
 	e := matmul.Epilogue{Bias: vectorOf(ep.Bias), Residual: ep.Add}
 	if ep.Gate.Buffer != nil {
 		e.Gate = vector(ep.Gate)
@@ -38,6 +41,9 @@ func (b *Backend) Linear(dst, x backend.Matrix, w backend.Weight, ep backend.Epi
 
 // SwiGLU computes silu(x·gateᵀ) ⊙ (x·upᵀ): the second product is multiplied onto the first as it leaves.
 func (b *Backend) SwiGLU(dst, x backend.Matrix, gate, up backend.Weight) {
+	if b.stop.Load() {
+		return
+	}
 	out := operand(dst)
 	matmul.Linear(b.stop, out, operand(x), gate.(*weight).Tensor, b.precision(), matmul.Epilogue{})
 	store := func(row, col int, y []float32) {
@@ -62,13 +68,19 @@ func (b *Backend) SwiGLU(dst, x backend.Matrix, gate, up backend.Weight) {
 
 // Attention computes softmax(scale·q·kᵀ + mask)·v head by head.
 func (b *Backend) Attention(dst, q, k, v backend.Matrix, p backend.AttentionParams) {
+	if b.stop.Load() {
+		return
+	}
 	matmul.Attention(b.stop, operand(dst), operand(q), operand(k), operand(v), matmul.Heads{
 		Query: p.Heads, KV: p.KVHeads, Dim: q.Cols / p.Heads, Scale: p.Scale, Causal: p.Causal, Keys: p.Keys,
-	})
+	}, b.precision())
 }
 
 // Conv2D convolves the picture x.
 func (b *Backend) Conv2D(dst, x backend.Matrix, w backend.Weight, p backend.ConvParams) {
+	if b.stop.Load() {
+		return
+	}
 	pic := matmul.Picture{Height: p.Height, Width: p.Width, Upsample: p.Upsample, Down: p.Downsample}
 	matmul.Conv2D(b.stop, operand(dst), operand(x), pic, w.(*weight).Tensor, b.precision(),
 		matmul.Epilogue{Bias: vectorOf(p.Bias), Residual: p.Add})

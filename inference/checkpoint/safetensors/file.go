@@ -223,6 +223,10 @@ func aligned(data []byte, size int) []byte {
 	return c
 }
 
+// Release gives the memory of the pages read so far back to the system, which keeps what it can as its cache of the
+// file: tensors stay valid, and reading them again costs little. Systems without such a call do nothing.
+func (f *File) Release() { release(f.mapped) }
+
 // Close unmaps the file: every Data that it gave becomes invalid. Closing twice is harmless.
 func (f *File) Close() error {
 	if f.mapped == nil {

@@ -162,6 +162,13 @@ func (s *Set) missing(name string) error {
 	return fmt.Errorf("safetensors: %s: %s: %w", where, name, tensor.ErrMissing)
 }
 
+// Release gives back the memory of all files' pages, as File.Release does.
+func (s *Set) Release() {
+	for _, f := range s.files {
+		f.Release()
+	}
+}
+
 // Close unmaps all files.
 func (s *Set) Close() error {
 	var errs []error

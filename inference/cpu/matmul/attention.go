@@ -7,6 +7,7 @@ import (
 	"unsafe"
 
 	"kleinbild/inference/cpu/simd"
+	"kleinbild/inference/tensor"
 )
 
 // Heads describes an attention over columns of row-major matrices: query head h takes columns [h·Dim, (h+1)·Dim) of Q and O;
@@ -30,11 +31,12 @@ const (
 
 // Attention computes o = softmax(q·kᵀ·Scale)·v for every head, softmax over the keys a query may see: flash-style, block of
 // keys after block of keys with a running maximum and sum in float32, so that no score matrix exists. q and o are
-// [S, Query·Dim], k and v [T, KV·Dim]; o must not overlap the others. A query that sees no key (there is none) panics.
+// [S, Query·Dim], k and v [T, KV·Dim]; o must not overlap the others.
 //
 // Everything is computed transposed: a block's scores are [keys][queries], which puts a query in a vector lane. Softmax
-// then crosses no lanes, and the scores are already the packed panel that the product with v wants.
-func Attention(stop *atomic.Bool, o, q, k, v Matrix, h Heads) {
+// then crosses no lanes, and the scores are already the packed panel that the product with v wants. With BFloat16, and
+// a processor that multiplies it, the weights of the softmax are rounded to it too, after they were summed.
+func Attention(stop *atomic.Bool, o, q, k, v Matrix, h Heads, precision Precision) {
 	keys := h.Keys
 	if keys == 0 {
 		keys = k.Rows
@@ -56,13 +58,13 @@ func Attention(stop *atomic.Bool, o, q, k, v Matrix, h Heads) {
 	if q.Rows == 0 {
 		return
 	}
-	kernel := simd.Float32()
+	kernel, round := pick(precision)
 	// Long chunks pack keys and values rarely, many chunks keep all cores busy.
 	chunk := min(attentionRows*h.KV/h.Query, ceilDiv(q.Rows, ceilDiv(4*maxWorkers(), h.KV)))
 	chunk = roundUp(max(chunk, min(4*kernel.NR, q.Rows)), kernel.NR)
 	chunks := ceilDiv(q.Rows, chunk)
 	forEach(stop, chunks*h.KV, func(i int, ws *workspace) {
-		ws.kernel, ws.round = &kernel, false
+		ws.kernel, ws.round = kernel, round
 		// The last chunks see the most keys when Causal: begin with those.
 		from := (chunks - 1 - i/h.KV) * chunk
 		a := attention{Heads: h, stop: stop, ws: ws, kernel: &kernel, from: from, rows: min(chunk, q.Rows-from), keys: keys}
@@ -77,7 +79,7 @@ type attention struct {
 	ws               *workspace
 	kernel           *simd.Kernel
 	from, rows, keys int
-	block            int // keys packed at a time
+	block            int // words of keys packed at a time
 }
 
 func (a *attention) run(o, q, k, v Matrix, kv int) {
@@ -85,17 +87,18 @@ func (a *attention) run(o, q, k, v Matrix, kv int) {
 	group := a.Query / a.KV
 	panels := ceilDiv(a.rows, nr) // of one head
 	dimRows := roundUp(dim, mr)   // of a transposed output, with what the last tile writes too much
-	block := max(attentionBytes/8/dim/mr, 1) * mr
-	a.block = block
-	kSize, vSize := block*dim, block*dimRows
-	buf := grow(&ws.b, kSize+vSize+block*nr)
+	steps := words(a.kernel, dim)
+	block := max(attentionBytes/8/steps/mr, 1) * mr
+	a.block = words(a.kernel, block)
+	kSize, vSize := block*steps, a.block*dimRows
+	buf := grow(&ws.b, kSize+vSize+2*block*nr)
 	kPanels, vPanels, scores := buf[:kSize], buf[kSize:kSize+vSize], buf[kSize+vSize:]
-	queries := grow(&ws.a, group*panels*nr*dim)
+	queries := grow(&ws.a, group*panels*nr*steps)
 	state := grow(&ws.acc, group*panels*nr*(dimRows+2))
 	for g := range group {
 		src := q.sub(a.from, a.rows, (kv*group+g)*dim, dim).operand()
 		for p := range panels {
-			src.pack(&ws.packer, queries[(g*panels+p)*nr*dim:], nr, p*nr, 0, dim)
+			src.pack(&ws.packer, queries[(g*panels+p)*nr*steps:], nr, p*nr, 0, dim)
 		}
 	}
 	seen := a.keys
@@ -107,7 +110,7 @@ func (a *attention) run(o, q, k, v Matrix, kv int) {
 	for key := 0; key < seen; key += block {
 		n := min(block, seen-key)
 		for i := 0; i < n; i += mr {
-			kHead.pack(&ws.packer, kPanels[i*dim:], mr, key+i, 0, dim)
+			kHead.pack(&ws.packer, kPanels[i*steps:], mr, key+i, 0, dim)
 		}
 		a.packValues(vPanels, vHead, key, n)
 		for at := range group * panels {
@@ -115,7 +118,7 @@ func (a *attention) run(o, q, k, v Matrix, kv int) {
 				return
 			}
 			s := state[at*nr*(dimRows+2) : (at+1)*nr*(dimRows+2)]
-			a.panel(s, queries[at*nr*dim:(at+1)*nr*dim], kPanels, vPanels, scores, key, n, a.from+at%panels*nr)
+			a.panel(s, queries[at*nr*steps:(at+1)*nr*steps], kPanels, vPanels, scores, key, n, a.from+at%panels*nr)
 		}
 	}
 	for at := range group * panels {
@@ -135,8 +138,8 @@ func (a *attention) panel(state, queries, kPanels, vPanels, scores []float32, ke
 		}
 	}
 	top, sum, out := state[:nr], state[nr:2*nr], state[2*nr:]
-	for i := 0; i < n; i += mr {
-		kn.Mul(dim, kPanels[i*dim:], queries, scores[i*nr:], nr, false)
+	for i, steps := 0, words(kn, dim); i < n; i += mr {
+		kn.Mul(steps, kPanels[i*steps:], queries, scores[i*nr:], nr, false)
 	}
 	if a.Causal {
 		for i := max(0, query-key+1); i < n; i++ {
@@ -155,8 +158,16 @@ func (a *attention) panel(state, queries, kPanels, vPanels, scores []float32, ke
 		a.raise(state, scores, n)
 	}
 	kn.PanelExp(scores, n, top, sum, a.Scale)
+	weights, steps := scores, words(kn, n)
+	if kn.Pairs {
+		if n%2 == 1 {
+			clear(scores[n*nr : (n+1)*nr])
+		}
+		weights = scores[len(scores)/2:]
+		kn.PanelPairs(weights, scores, steps)
+	}
 	for i := 0; i < dim; i += mr {
-		kn.Mul(n, vPanels[i*a.block:], scores, out[i*nr:], nr, key > 0)
+		kn.Mul(steps, vPanels[i*a.block:], weights, out[i*nr:], nr, key > 0)
 	}
 }
 
@@ -180,16 +191,28 @@ func (a *attention) raise(state, scores []float32, n int) {
 	a.kernel.PanelScale(out, a.Dim, factor[:])
 }
 
-// packValues makes the panels of vᵀ: mr columns of n rows of v from key on, row after row, at dst[column·block].
+// packValues makes the panels of vᵀ: mr columns of n rows of v from key on, row (or pair of rows) after row, at dst[column·block].
 func (a *attention) packValues(dst []float32, v Matrix, key, n int) {
-	mr := a.kernel.MR
-	wide := grow(&a.ws.row, roundUp(a.Dim, mr))
-	clear(wide[a.Dim:])
+	mr, ws := a.kernel.MR, a.ws
+	row := grow(&ws.row, roundUp(a.Dim, mr))
+	clear(row[a.Dim:])
 	src := v.operand()
-	for i := range n {
-		src.widen(wide[:a.Dim], key+i, 0)
-		for c := 0; c < len(wide); c += mr {
-			to, from := dst[c*a.block+i*mr:], wide[c:]
+	for i := range words(a.kernel, n) {
+		if a.kernel.Pairs {
+			pair := grow(&ws.bf16, 2*a.Dim)
+			clear(pair[a.Dim:])
+			for j := 0; j < 2 && 2*i+j < n; j++ {
+				src.roundRow(ws, pair[j*a.Dim:(j+1)*a.Dim], key+2*i+j)
+			}
+			simd.PairBF16(row[:a.Dim], pair, pair[a.Dim:])
+		} else {
+			src.widen(row[:a.Dim], key+i, 0)
+			if ws.round {
+				round(row[:a.Dim])
+			}
+		}
+		for c := 0; c < len(row); c += mr {
+			to, from := dst[c*a.block+i*mr:], row[c:]
 			switch mr {
 			case 6:
 				*(*[6]float32)(to) = [6]float32(from)
@@ -200,6 +223,17 @@ func (a *attention) packValues(dst []float32, v Matrix, key, n int) {
 			}
 		}
 	}
+}
+
+// roundRow stores the beginning of a row as bfloat16.
+func (d *dense) roundRow(ws *workspace, dst []uint16, row int) {
+	if d.dtype == tensor.BF16 {
+		copy(dst, unsafe.Slice((*uint16)(d.at(row, 0)), len(dst)))
+		return
+	}
+	wide := grow(&ws.wide, len(dst))
+	d.widen(wide, row, 0)
+	simd.RoundBF16(dst, wide)
 }
 
 // store divides the output of a panel by its sums, turns it and writes it to o, at most nr rows.

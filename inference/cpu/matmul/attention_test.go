@@ -11,16 +11,16 @@ import (
 	"time"
 
 	"kleinbild/inference/cpu/simd"
-	"kleinbild/inference/tensor"
 )
 
 // attend is the formula in float64.
-func attend(q, k, v Matrix, h Heads) [][]float64 {
+func attend(qm, km, vm Matrix, h Heads, precision Precision) [][]float64 {
+	q, k, v := factors(qm, precision), factors(km, precision), factors(vm, precision)
 	keys := h.Keys
 	if keys == 0 {
-		keys = k.Rows
+		keys = len(k)
 	}
-	out := make([][]float64, q.Rows)
+	out := make([][]float64, len(q))
 	for i := range out {
 		out[i] = make([]float64, h.Query*h.Dim)
 		for head := range h.Query {
@@ -32,7 +32,7 @@ func attend(q, k, v Matrix, h Heads) [][]float64 {
 			scores, top, sum := make([]float64, n), math.Inf(-1), 0.0
 			for j := range scores {
 				for d := range h.Dim {
-					scores[j] += q.get(i, head*h.Dim+d) * k.get(j, kv*h.Dim+d)
+					scores[j] += q[i][head*h.Dim+d] * k[j][kv*h.Dim+d]
 				}
 				scores[j] *= float64(h.Scale)
 				top = max(top, scores[j])
@@ -43,7 +43,7 @@ func attend(q, k, v Matrix, h Heads) [][]float64 {
 			}
 			for j, p := range scores {
 				for d := range h.Dim {
-					out[i][head*h.Dim+d] += p / sum * v.get(j, kv*h.Dim+d)
+					out[i][head*h.Dim+d] += p / sum * v[j][kv*h.Dim+d]
 				}
 			}
 		}
@@ -72,28 +72,37 @@ func TestAttention(t *testing.T) {
 			if testing.Short() && c.s*c.k > 50000 {
 				continue
 			}
-			t.Run(c.name, func(t *testing.T) {
-				r := rand.New(rand.NewPCG(1, uint64(c.s)))
-				h := c.heads
-				q, o := randomMatrix(r, c.s, h.Query*h.Dim, c.bf16), randomMatrix(r, c.s, h.Query*h.Dim, c.bf16)
-				k, v := randomMatrix(r, c.k, h.KV*h.Dim, c.bf16), randomMatrix(r, c.k, h.KV*h.Dim, c.bf16)
-				before := clone(o)
-				Attention(nil, o, q, k, v, h)
-				want := attend(q, k, v, h)
-				// A score is a sum of Dim products below 1; its error times the scale is a relative error of the weight,
-				// twice that of a quotient; then a mean of values below 1.
-				tolerance := float64(h.Dim+8)*0x1p-24*float64(h.Scale)*2 + 16*0x1p-24
-				for i := range want {
-					for j, w := range want[i] {
-						within(t, fmt.Sprintf("[%d,%d]", i, j), o.get(i, j), w, tolerance, c.bf16)
+			for _, precision := range []Precision{Float32, BFloat16} {
+				name := c.name
+				if precision == BFloat16 {
+					name += " rounded"
+				}
+				t.Run(name, func(t *testing.T) {
+					r := rand.New(rand.NewPCG(1, uint64(c.s)))
+					h := c.heads
+					q, o := randomMatrix(r, c.s, h.Query*h.Dim, c.bf16), randomMatrix(r, c.s, h.Query*h.Dim, c.bf16)
+					k, v := randomMatrix(r, c.k, h.KV*h.Dim, c.bf16), randomMatrix(r, c.k, h.KV*h.Dim, c.bf16)
+					before := clone(o)
+					Attention(nil, o, q, k, v, h, precision)
+					want := attend(q, k, v, h, precision)
+					// A score is a sum of Dim products below 1; its error times the scale is a relative error of the weight,
+					// twice that of a quotient; then a mean of values below 1.
+					tolerance := float64(h.Dim+8)*0x1p-24*float64(h.Scale)*2 + 16*0x1p-24
+					if _, ok := simd.BF16(); ok && precision == BFloat16 {
+						tolerance = 2*tolerance + 0x1p-9 // half an ulp of every weight
 					}
-					for j := len(want[i]); j < o.Stride; j++ {
-						if o.get(i, j) != before.get(i, j) {
-							t.Fatalf("wrote past row %d", i)
+					for i := range want {
+						for j, w := range want[i] {
+							within(t, fmt.Sprintf("[%d,%d]", i, j), o.get(i, j), w, tolerance, c.bf16)
+						}
+						for j := len(want[i]); j < o.Stride; j++ {
+							if o.get(i, j) != before.get(i, j) {
+								t.Fatalf("wrote past row %d", i)
+							}
 						}
 					}
-				}
-			})
+				})
+			}
 		}
 	})
 }
@@ -106,7 +115,7 @@ func TestAttentionDeterministic(t *testing.T) {
 	for _, procs := range []int{1, 2, 7} {
 		old := runtime.GOMAXPROCS(procs)
 		o := Matrix{Rows: 500, Cols: 64, Stride: 64, F32: make([]float32, 500*64)}
-		Attention(nil, o, q, k, v, h)
+		Attention(nil, o, q, k, v, h, Float32)
 		runtime.GOMAXPROCS(old)
 		if want == nil {
 			want = o.F32
@@ -125,45 +134,9 @@ func TestAttentionStop(t *testing.T) {
 	var at time.Time
 	time.AfterFunc(50*time.Millisecond, func() { at = time.Now(); stop.Store(true) })
 	for !stop.Load() {
-		Attention(&stop, o, q, k, v, Heads{Query: 8, KV: 8, Dim: 128, Scale: 0.1})
+		Attention(&stop, o, q, k, v, Heads{Query: 8, KV: 8, Dim: 128, Scale: 0.1}, Float32)
 	}
 	if late := time.Since(at); late > 200*time.Millisecond {
 		t.Errorf("returned %v after the flag", late)
-	}
-}
-
-// The rate counts 4·S²·Dim operations a head; compare with BenchmarkLinear.
-func BenchmarkAttention(b *testing.B) {
-	for _, s := range []int{768, 1536, 4608} {
-		b.Run(fmt.Sprintf("%v/%dx24x128", simd.Current(), s), func(b *testing.B) {
-			m := func() Matrix {
-				m := randomMatrix(rand.New(rand.NewPCG(1, 2)), s, 24*128, true)
-				return m
-			}
-			o, q, k, v := m(), m(), m(), m()
-			n := 0
-			for b.Loop() {
-				Attention(nil, o, q, k, v, Heads{Query: 24, KV: 24, Dim: 128, Scale: 0.088})
-				n++
-			}
-			b.ReportMetric(float64(n)*4*float64(s)*float64(s)*24*128/b.Elapsed().Seconds()*1e-9, "GFLOP/s")
-		})
-	}
-}
-
-func BenchmarkLinear(b *testing.B) {
-	for _, shape := range [][3]int{{1, 18432, 3072}, {512, 3072, 3072}, {1536, 3072, 3072}} {
-		b.Run(fmt.Sprintf("%v/%dx%dx%d", simd.Current(), shape[0], shape[1], shape[2]), func(b *testing.B) {
-			r := rand.New(rand.NewPCG(1, 2))
-			a, w := randomMatrix(r, shape[0], shape[2], false), randomWeight(r, tensor.BF16, 1, shape[1], shape[2])
-			dst := randomMatrix(r, shape[0], shape[1], false)
-			n := 0
-			for b.Loop() {
-				Linear(nil, dst, a, w, Float32, Epilogue{})
-				n++
-			}
-			b.ReportMetric(float64(2*n*shape[0]*shape[1]*shape[2])/b.Elapsed().Seconds()*1e-9, "GFLOP/s")
-			b.ReportMetric(float64(n*len(w.Data))/b.Elapsed().Seconds()*1e-9, "GB/s")
-		})
 	}
 }

@@ -53,6 +53,7 @@ func Conv2D(stop *atomic.Bool, dst, src Matrix, pic Picture, w tensor.Tensor, pr
 	if ep.Store == nil {
 		dst.check("conv2d: destination")
 	}
+	ep.check(w.Name, n)
 	if m == 0 || n == 0 {
 		return
 	}
@@ -171,7 +172,7 @@ func (g *gather) pack(p *packer, dst []float32, width, row, k0, n int) {
 			inside = inside && pixels[r] >= 0
 			p.offs[r] = pixels[r] * g.dense.stride
 		}
-		to, src := dst[words(p.kernel, k-k0)*width:], g.at(0, c)
+		to, src := dst[words(&p.kernel, k-k0)*width:], g.at(0, c)
 		switch {
 		case !inside || !direct:
 			p.packCopy(to, width, width, part, func(r int, dst []float32) { g.widenPixel(dst, pixels[r], c) })

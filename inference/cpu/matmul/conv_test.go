@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"testing"
 
-	"kleinbild/inference/cpu/simd"
 	"kleinbild/inference/tensor"
 )
 
@@ -122,22 +121,4 @@ func TestConv2DNaN(t *testing.T) {
 			}
 		}
 	})
-}
-
-func BenchmarkConv2D(b *testing.B) {
-	for _, s := range []struct{ side, in, out int }{{64, 512, 512}, {256, 512, 512}, {512, 256, 256}, {1024, 128, 128}, {1024, 128, 3}} {
-		b.Run(fmt.Sprintf("%v/%d²x%dx%d", simd.Current(), s.side, s.in, s.out), func(b *testing.B) {
-			r := rand.New(rand.NewPCG(1, 2))
-			pixels := s.side * s.side
-			src := Matrix{Rows: pixels, Cols: s.in, Stride: s.in, BF16: make([]uint16, pixels*s.in)}
-			dst := Matrix{Rows: pixels, Cols: s.out, Stride: s.out, BF16: make([]uint16, pixels*s.out)}
-			w := randomWeight(r, tensor.BF16, 1, s.out, s.in, 3, 3)
-			n := 0
-			for b.Loop() {
-				Conv2D(nil, dst, src, Picture{Height: s.side, Width: s.side}, w, Float32, Epilogue{})
-				n++
-			}
-			b.ReportMetric(float64(n)*18*float64(pixels)*float64(s.in)*float64(s.out)/b.Elapsed().Seconds()*1e-9, "GFLOP/s")
-		})
-	}
 }

@@ -98,6 +98,7 @@ func Linear(stop *atomic.Bool, dst, a Matrix, w tensor.Tensor, precision Precisi
 	if ep.Store == nil {
 		dst.check("linear: destination")
 	}
+	ep.check(w.Name, n)
 	weights := &dense{dtype: w.DType, base: unsafe.Pointer(unsafe.SliceData(w.Data)), rows: n, stride: a.Cols * w.DType.SizeBytes(), scale: w.Scale}
 	p := newProduct(stop, a.Rows, n, a.Cols, precision)
 	p.dst, p.ep = dst, ep
@@ -110,14 +111,18 @@ func Linear(stop *atomic.Bool, dst, a Matrix, w tensor.Tensor, precision Precisi
 	}
 }
 
-// newProduct picks the kernel.
 func newProduct(stop *atomic.Bool, m, n, k int, precision Precision) *product {
-	p := &product{stop: stop, m: m, n: n, k: k, kernel: simd.Float32()}
+	p := &product{stop: stop, m: m, n: n, k: k}
+	p.kernel, p.round = pick(precision)
+	return p
+}
+
+// pick returns the kernel for a precision, and whether factors must be rounded to bfloat16 for it.
+func pick(precision Precision) (kernel simd.Kernel, round bool) {
 	if precision == BFloat16 {
-		p.round = true
 		if kernel, ok := simd.BF16(); ok {
-			p.kernel = kernel
+			return kernel, true
 		}
 	}
-	return p
+	return simd.Float32(), precision == BFloat16
 }

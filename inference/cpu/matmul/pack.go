@@ -15,7 +15,7 @@ type operand interface {
 
 // packer turns operands into panels for one kernel.
 type packer struct {
-	kernel *simd.Kernel
+	kernel simd.Kernel
 	round  bool // to bfloat16
 	offs   [32]int
 	f32    []float32

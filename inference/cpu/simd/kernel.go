@@ -17,6 +17,7 @@ type Kernel struct {
 
 	mul            func(k int, a, b, c *float32, ldc, add int)
 	pack, packBF16 func(dst []float32, width int, src *byte, offs []int, words int)
+	panelPairs     func(dst, p *float32, pairs int)
 }
 
 // Float32 is the kernel of float32 products with float32 accumulation, k in rising order.

@@ -27,7 +27,7 @@ func setFor(l Level) *set {
 		s.peak, s.peakFlops = peakAVX512, 24*16*2
 	}
 	if l >= AVX512BF16 {
-		s.bf16 = Kernel{MR: 12, NR: 32, KC: 384, Pairs: true, mul: gemmBF16x12x32, pack: packAVX2}
+		s.bf16 = Kernel{MR: 12, NR: 32, KC: 384, Pairs: true, mul: gemmBF16x12x32, pack: packAVX2, panelPairs: panelPairsAVX512}
 		s.peakBF16 = peakBF16
 	}
 	return s

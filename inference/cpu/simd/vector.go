@@ -17,6 +17,7 @@ type vector struct {
 	widenF16           func(dst []float32, a []uint16)
 	widenF8            func(dst []float32, a []uint8)
 	roundBF16          func(dst []uint16, a []float32)
+	pairBF16           func(dst []float32, a, b []uint16)
 	sum                func(a []float32) float64
 	sumSquares         func(a []float32, shift float64) float64
 	max                func(a []float32) float32
@@ -62,6 +63,9 @@ func WidenF8E4M3(dst []float32, a []uint8) { current.widenF8(dst, a[:len(dst)]) 
 // RoundBF16 converts float32 to the nearest bfloat16, ties to even; overflow is infinite, a NaN stays a quiet NaN.
 func RoundBF16(dst []uint16, a []float32) { current.roundBF16(dst, a[:len(dst)]) }
 
+// PairBF16 stores words of two bfloat16 for a kernel with Pairs, a in the lower half.
+func PairBF16(dst []float32, a, b []uint16) { current.pairBF16(dst, a[:len(dst)], b[:len(dst)]) }
+
 // Sum adds up a in float64: the error is under len(a)·2^-53 of Σ|a|. It is 0 for an empty slice.
 func Sum(a []float32) float64 { return current.sum(a) }
 
@@ -102,6 +106,15 @@ func (k *Kernel) PanelScale(p []float32, rows int, s []float32) {
 func (k *Kernel) PanelExp(p []float32, rows int, m, sum []float32, scale float32) {
 	if rows > 0 {
 		current.panelExp(p[:rows*k.NR], rows, m[:k.NR], sum[:k.NR], scale)
+	}
+}
+
+// PanelPairs rounds rows 2i and 2i+1 of p, finite numbers, to bfloat16 and stores them as row i of dst: a B panel of a kernel with
+// Pairs, the only kind that has this.
+func (k *Kernel) PanelPairs(dst, p []float32, pairs int) {
+	if pairs > 0 {
+		_, _ = dst[pairs*k.NR-1], p[2*pairs*k.NR-1]
+		k.panelPairs(&dst[0], &p[0], pairs)
 	}
 }
 
@@ -149,6 +162,11 @@ var vectorGeneric = vector{
 	widenF16:  map1(tensor.F16ToF32),
 	widenF8:   map1(tensor.F8E4M3ToF32),
 	roundBF16: map1(tensor.F32ToBF16),
+	pairBF16: func(dst []float32, a, b []uint16) {
+		for i := range dst {
+			dst[i] = math.Float32frombits(uint32(a[i]) | uint32(b[i])<<16)
+		}
+	},
 	sum: func(a []float32) (s float64) {
 		for _, v := range a {
 			s += float64(v)

@@ -57,6 +57,11 @@ func widenF8AVX2(dst *float32, a *uint8, n int)
 //go:noescape
 func roundBF16AVX2(dst *uint16, a *float32, n int)
 
+// pairBF16AVX2 stores words of bfloat16 a (lower half) and b for n elements, a multiple of 8.
+//
+//go:noescape
+func pairBF16AVX2(dst *float32, a *uint16, b *uint16, n int)
+
 // sumAVX2 adds up a in float64; n is a multiple of 8.
 //
 //go:noescape
@@ -111,3 +116,9 @@ func panelExpAVX512(p *float32, rows int, m *float32, sum *float32, scale float3
 //
 //go:noescape
 func panelScaleAVX512(p *float32, rows int, s *float32)
+
+// panelPairsAVX512 rounds rows 2i and 2i+1 of p to bfloat16 and stores them as row i of words, the even row in the
+// lower half; rows of 32, pairs is not 0.
+//
+//go:noescape
+func panelPairsAVX512(dst *float32, p *float32, pairs int)

@@ -661,6 +661,32 @@ DATA c00007fff<>+56(SB)/4, $0x00007fff
 DATA c00007fff<>+60(SB)/4, $0x00007fff
 GLOBL c00007fff<>(SB), RODATA|NOPTR, $64
 
+// func pairBF16AVX2(dst *float32, a *uint16, b *uint16, n int)
+// Requires: AVX, AVX2
+TEXT ·pairBF16AVX2(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), AX
+	MOVQ a+8(FP), CX
+	MOVQ b+16(FP), DX
+	MOVQ n+24(FP), BX
+	SHRQ $0x03, BX
+	JZ   done
+
+loop:
+	VPMOVZXWD (CX), Y0
+	VPMOVZXWD (DX), Y1
+	VPSLLD    $0x10, Y1, Y1
+	VPOR      Y1, Y0, Y0
+	VMOVUPS   Y0, (AX)
+	ADDQ      $+16, CX
+	ADDQ      $+16, DX
+	ADDQ      $+32, AX
+	DECQ      BX
+	JNZ       loop
+
+done:
+	VZEROUPPER
+	RET
+
 // func sumAVX2(a *float32, n int) float64
 // Requires: AVX, SSE2
 TEXT ·sumAVX2(SB), NOSPLIT, $0-24
@@ -1082,6 +1108,53 @@ loop:
 	VMOVUPS Z2, 64(AX)
 	ADDQ    $+128, AX
 	DECQ    CX
+	JNZ     loop
+	VZEROUPPER
+	RET
+
+// func panelPairsAVX512(dst *float32, p *float32, pairs int)
+// Requires: AVX, AVX512F
+TEXT ·panelPairsAVX512(SB), NOSPLIT, $0-24
+	MOVQ    dst+0(FP), AX
+	MOVQ    p+8(FP), CX
+	MOVQ    pairs+16(FP), DX
+	VMOVUPS c00000001<>+0(SB), Z0
+	VMOVUPS c00007fff<>+0(SB), Z1
+
+loop:
+	VMOVUPS (CX), Z2
+	VPSRLD  $0x10, Z2, Z3
+	VPANDD  Z0, Z3, Z3
+	VPADDD  Z1, Z2, Z2
+	VPADDD  Z3, Z2, Z2
+	VMOVUPS 128(CX), Z3
+	VPSRLD  $0x10, Z3, Z4
+	VPANDD  Z0, Z4, Z4
+	VPADDD  Z1, Z3, Z3
+	VPADDD  Z4, Z3, Z3
+	VPSRLD  $0x10, Z2, Z2
+	VPSRLD  $0x10, Z3, Z3
+	VPSLLD  $0x10, Z3, Z3
+	VPORD   Z3, Z2, Z2
+	VMOVUPS Z2, (AX)
+	VMOVUPS 64(CX), Z2
+	VPSRLD  $0x10, Z2, Z3
+	VPANDD  Z0, Z3, Z3
+	VPADDD  Z1, Z2, Z2
+	VPADDD  Z3, Z2, Z2
+	VMOVUPS 192(CX), Z3
+	VPSRLD  $0x10, Z3, Z4
+	VPANDD  Z0, Z4, Z4
+	VPADDD  Z1, Z3, Z3
+	VPADDD  Z4, Z3, Z3
+	VPSRLD  $0x10, Z2, Z2
+	VPSRLD  $0x10, Z3, Z3
+	VPSLLD  $0x10, Z3, Z3
+	VPORD   Z3, Z2, Z2
+	VMOVUPS Z2, 64(AX)
+	ADDQ    $+256, CX
+	ADDQ    $+128, AX
+	DECQ    DX
 	JNZ     loop
 	VZEROUPPER
 	RET

@@ -175,6 +175,16 @@ func TestConversions(t *testing.T) {
 			}
 		}
 		for _, n := range lengths {
+			pairs := make([]float32, n+1)
+			PairBF16(pairs[:n], words[n:], words[3:])
+			for i, v := range pairs[:n] {
+				if want := uint32(n+i) | uint32(i+3)<<16; math.Float32bits(v) != want {
+					t.Fatalf("n %d: pair %d is %08x, want %08x", n, i, math.Float32bits(v), want)
+				}
+			}
+			if pairs[n] != 0 {
+				t.Fatalf("n %d: pairs past the end", n)
+			}
 			from := a[len(a)-n:]
 			to := make([]uint16, n+1)
 			RoundBF16(to[:n], from)
@@ -289,6 +299,36 @@ func TestPanels(t *testing.T) {
 			}
 			if e[rows*nr] != p[rows*nr] || scaled[rows*nr] != p[rows*nr] {
 				t.Fatalf("rows %d: wrote past the panel", rows)
+			}
+		}
+	})
+}
+
+func TestPanelPairs(t *testing.T) {
+	eachLevel(t, func(t *testing.T) {
+		kernel, ok := BF16()
+		if !ok {
+			t.Skip("no bfloat16 products at this level")
+		}
+		r := rand.New(rand.NewPCG(7, 8))
+		for _, pairs := range []int{0, 1, 3, 64} {
+			p := random(r, 2*pairs*kernel.NR)
+			for i := range p {
+				if i%3 == 0 { // a tie
+					p[i] = math.Float32frombits(math.Float32bits(p[i])&^0x7fff | 0x8000)
+				}
+			}
+			dst := make([]float32, pairs*kernel.NR+1)
+			kernel.PanelPairs(dst, p, pairs)
+			for i := range pairs * kernel.NR {
+				row, j := i/kernel.NR, i%kernel.NR
+				want := uint32(tensor.F32ToBF16(p[2*row*kernel.NR+j])) | uint32(tensor.F32ToBF16(p[(2*row+1)*kernel.NR+j]))<<16
+				if got := math.Float32bits(dst[i]); got != want {
+					t.Fatalf("pair %d of column %d is %08x, want %08x", row, j, got, want)
+				}
+			}
+			if dst[pairs*kernel.NR] != 0 {
+				t.Fatal("wrote past the panel")
 			}
 		}
 	})

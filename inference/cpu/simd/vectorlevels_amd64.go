@@ -19,18 +19,19 @@ func tail1[D, A any](f func(dst *D, a *A, n int)) func([]D, []A) {
 	}
 }
 
-func tail2(f func(dst, a, b *float32, n int)) func(dst, a, b []float32) {
-	return func(dst, a, b []float32) {
+func tail2[A any](f func(dst *float32, a, b *A, n int)) func(dst []float32, a, b []A) {
+	return func(dst []float32, a, b []A) {
 		n := len(dst) &^ 7
 		if n > 0 {
 			f(&dst[0], &a[0], &b[0], n)
 		}
 		if n < len(dst) {
-			var x, y [8]float32
+			var x, y [8]A
+			var z [8]float32
 			copy(x[:], a[n:])
 			copy(y[:], b[n:])
-			f(&x[0], &x[0], &y[0], 8)
-			copy(dst[n:], x[:])
+			f(&z[0], &x[0], &y[0], 8)
+			copy(dst[n:], z[:])
 		}
 	}
 }
@@ -66,6 +67,7 @@ var vectorAVX2 = vector{
 	widenF16:  tail1(widenF16AVX2),
 	widenF8:   tail1(widenF8AVX2),
 	roundBF16: tail1(roundBF16AVX2),
+	pairBF16:  tail2(pairBF16AVX2),
 	sum: func(a []float32) (s float64) {
 		n := len(a) &^ 7
 		if n > 0 {

@@ -44,6 +44,11 @@ func vector() {
 		{name: "widenF16AVX2", doc: "IEEE half a widened", in: f16, body: func(v []reg.VecVirtual) reg.VecVirtual { return v[0] }},
 		{name: "widenF8AVX2", doc: "float8_e4m3fn a widened", in: f8, body: widenF8},
 		{name: "roundBF16AVX2", doc: "a rounded to bfloat16, ties to even,", in: f32, out: bf16, body: roundBF16},
+		{name: "pairBF16AVX2", doc: "words of bfloat16 a (lower half) and b", in: bf16, inputs: 2, body: func(v []reg.VecVirtual) reg.VecVirtual {
+			VPSLLD(operand.U8(16), v[1], v[1])
+			VPOR(v[1], v[0], v[0])
+			return v[0]
+		}},
 	} {
 		r.generate()
 	}
@@ -57,6 +62,7 @@ func vector() {
 		l.panelExp()
 		l.panelScale()
 	}
+	panelPairs()
 }
 
 // elem is the storage of a row.
@@ -455,6 +461,44 @@ func (l *lanes) panelExp() {
 	for i := range sum {
 		VMOVUPS(sum[i], operand.Mem{Base: at, Disp: 4 * l.n * i})
 	}
+	VZEROUPPER()
+	RET()
+}
+
+// panelPairs rounds as roundBF16 does but for NaN: the sums of the same panel hold those already.
+func panelPairs() {
+	TEXT("panelPairsAVX512", NOSPLIT, "func(dst, p *float32, pairs int)")
+	doc("panelPairsAVX512 rounds rows 2i and 2i+1 of p to bfloat16 and stores them as row i of words, the even row in the\n" +
+		"lower half; rows of 32, pairs is not 0.")
+	Pragma("noescape")
+	dst := Load(Param("dst"), GP64())
+	p := Load(Param("p"), GP64())
+	n := Load(Param("pairs"), GP64())
+	one, half := ZMM(), ZMM()
+	VMOVUPS(constant(1), one)
+	VMOVUPS(constant(0x7fff), half)
+	Label("loop")
+	for i := range 2 {
+		var v [2]reg.VecVirtual
+		for r := range v {
+			v[r] = ZMM()
+			odd := ZMM()
+			VMOVUPS(operand.Mem{Base: p, Disp: 128*r + 64*i}, v[r])
+			VPSRLD(operand.U8(16), v[r], odd)
+			VPANDD(one, odd, odd)
+			VPADDD(half, v[r], v[r])
+			VPADDD(odd, v[r], v[r])
+		}
+		VPSRLD(operand.U8(16), v[0], v[0])
+		VPSRLD(operand.U8(16), v[1], v[1])
+		VPSLLD(operand.U8(16), v[1], v[1])
+		VPORD(v[1], v[0], v[0])
+		VMOVUPS(v[0], operand.Mem{Base: dst, Disp: 64 * i})
+	}
+	ADDQ(operand.I32(256), p)
+	ADDQ(operand.I32(128), dst)
+	DECQ(n)
+	JNZ(operand.LabelRef("loop"))
 	VZEROUPPER()
 	RET()
 }
