@@ -206,7 +206,7 @@ func (c *generateCommand) settle(ctx context.Context, s Streams) (*job, error) {
 		if c.Variant == "" {
 			c.Variant = meta.Variant
 		}
-		if c.MaxSequenceLength == nil {
+		if c.MaxSequenceLength == nil && meta.MaxSequenceLength != 0 {
 			c.MaxSequenceLength = &meta.MaxSequenceLength
 		}
 	}
@@ -227,6 +227,7 @@ func (c *generateCommand) settle(ctx context.Context, s Streams) (*job, error) {
 		if j.request.Noise, err = inference.ReadNoise(c.Noise); err != nil {
 			return nil, err
 		}
+		fmt.Fprintln(s.Err, "note: the noise comes from a file: the seed is not used, and --like cannot repeat the picture")
 	}
 	return j, nil
 }

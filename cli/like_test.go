@@ -3,10 +3,13 @@ package cli
 import (
 	"bytes"
 	"encoding/json"
+	"image"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"kleinbild/inference/picture"
 )
 
 func TestLikeRepeats(t *testing.T) {
@@ -91,6 +94,46 @@ func TestLikeChanges(t *testing.T) {
 	// Another model makes another picture, and is named.
 	if got := call("", "generate", "--like", "made.png", "-i", "moved.png", "-o", "x.png", "-m", model(t, "base")); got.code != exitOK || !strings.Contains(got.err, "made with model distilled") {
 		t.Errorf("another model: %d %s", got.code, got.err)
+	}
+}
+
+// TestLikeOfStrangeFiles: what a file says is checked as if a user had typed it.
+func TestLikeOfStrangeFiles(t *testing.T) {
+	t.Chdir(t.TempDir())
+	sound := picture.Metadata{
+		Prompt: "x", Steps: 1, Guidance: 1, Width: 64, Height: 64, Model: "distilled", Variant: "distilled", Precision: "float32", MaxSequenceLength: 32,
+	}
+	for _, row := range []struct {
+		name   string
+		change func(*picture.Metadata)
+		want   string // "" where it can be repeated
+	}{
+		{"sound", func(*picture.Metadata) {}, ""},
+		{"no text tokens", func(m *picture.Metadata) { m.MaxSequenceLength = 0 }, ""},
+		{"text tokens", func(m *picture.Metadata) { m.MaxSequenceLength = -1 }, "want 1 to 512"},
+		{"steps", func(m *picture.Metadata) { m.Steps = 1 << 40 }, "want 1 to 1000"},
+		{"guidance", func(m *picture.Metadata) { m.Guidance = 1e300 }, "want 0 to 100"},
+		{"size", func(m *picture.Metadata) { m.Width = -64 }, "size -64x64"},
+		{"large size", func(m *picture.Metadata) { m.Width, m.Height = 1<<20, 1<<20 }, "want a multiple of 16 from 64 to 2048"},
+		{"variant", func(m *picture.Metadata) { m.Variant = "turbo" }, "want distilled or base"},
+		{"precision", func(m *picture.Metadata) { m.Precision = "int4" }, "want auto, float32 or bf16"},
+		{"control characters", func(m *picture.Metadata) { m.Device = "\x1b]0;title\a\n" }, ""},
+		{"five references", func(m *picture.Metadata) { m.References = make([]picture.ReferenceFile, 5) }, "5 reference pictures"},
+		{"a reference without a path", func(m *picture.Metadata) { m.References = make([]picture.ReferenceFile, 1) }, "picture: "},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			meta := sound
+			row.change(&meta)
+			var file bytes.Buffer
+			if err := picture.EncodePNG(&file, image.NewRGBA(image.Rect(0, 0, 64, 64)), meta); err != nil {
+				t.Fatal(err)
+			}
+			writeFile(t, "like.png", file.String())
+			got := call("", "generate", "--like", "like.png", "-m", model(t, "distilled"), "-o", "x.png")
+			if (got.code == exitOK) != (row.want == "") || !strings.Contains(got.err, row.want) || strings.ContainsAny(got.err, "\x1b\a") {
+				t.Errorf("exit code %d: %q, want %q", got.code, got.err, row.want)
+			}
+		})
 	}
 }
 
