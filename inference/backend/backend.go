@@ -19,7 +19,7 @@ import (
 // unless the operation says so. Arithmetic is float32 whatever the storage; results are rounded once, when
 // they are stored.
 type Backend interface {
-	// Name says what computes, for people: "CPU (AVX2, 2 threads)".
+	// Name says what computes, for people and for the metadata of pictures: "CPU (AVX2)".
 	Name() string
 	// Activation is the format in which stages keep activations: F32, or BF16 for the reference's usual run.
 	Activation() tensor.DType

@@ -32,14 +32,14 @@ var _ backend.Backend = (*Backend)(nil)
 // New returns a backend that uses all cores. activation is F32, or BF16 to keep activations as the reference's
 // bfloat16 run does.
 func New(activation tensor.DType) *Backend {
-	b := &Backend{activation: activation}
+	b := &Backend{activation: activation, pool: pool{used: map[*buffer]bool{}}}
 	b.Begin(context.Background())
 	return b
 }
 
-// Name describes the instruction set and the threads used.
+// Name tells the instruction set, on which the last bits of results depend; they do not depend on the threads.
 func (b *Backend) Name() string {
-	return "CPU (" + Describe() + ")"
+	return fmt.Sprintf("CPU (%v)", simd.Current())
 }
 
 // Activation is the format of activations.

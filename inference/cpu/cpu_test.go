@@ -1,6 +1,10 @@
 package cpu_test
 
 import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
 	"testing"
 
 	"kleinbild/inference/backend"
@@ -35,4 +39,35 @@ func TestOutOfMemory(t *testing.T) {
 	if err := b.Sync(); err != nil {
 		t.Fatalf("Sync after a new Begin: %v", err)
 	}
+}
+
+// TestCloseFreesAll leaves matrices in use, as caches do.
+func TestCloseFreesAll(t *testing.T) {
+	before := mappings(t)
+	b := cpu.New(tensor.F32)
+	for range 20 {
+		b.Alloc(1<<10, 1<<10, tensor.F32)
+	}
+	b.Free(b.Alloc(1<<10, 1<<10, tensor.BF16))
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if after := mappings(t); after > before+4<<20 {
+		t.Errorf("%d bytes mapped before, %d after Close", before, after)
+	}
+}
+
+// mappings is the size of the process's address space in bytes.
+func mappings(t *testing.T) (n int) {
+	t.Helper()
+	text, err := os.ReadFile("/proc/self/statm")
+	if errors.Is(err, fs.ErrNotExist) {
+		t.Skip("the system has no /proc")
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fmt.Sscan(string(text), &n); err != nil {
+		t.Fatal(err)
+	}
+	return n * os.Getpagesize()
 }

@@ -55,18 +55,20 @@ func (b *buffer) free() {
 // SizeBytes is the memory held.
 func (b *buffer) SizeBytes() int64 { return int64(len(b.f32))*4 + int64(len(b.bf16))*2 }
 
-// pool keeps freed buffers for the next allocation of a similar size, so that a run of equal layers allocates once.
+// pool keeps freed buffers for the next allocation of a similar size, so that a run of equal layers allocates once. It
+// knows the buffers in use as well: mappings are not garbage-collected.
 type pool struct {
 	mu        sync.Mutex
+	used      map[*buffer]bool
 	free      []*buffer // oldest first
-	sizeBytes int64
+	sizeBytes int64     // of free
 }
 
 // poolBytes bounds what is kept.
 const poolBytes = 1 << 30
 
-// take returns the smallest free buffer that holds n values and no more than twice as many, or nil.
-func (p *pool) take(n int, dtype tensor.DType) *buffer {
+// take returns a buffer for n values: the smallest free one that holds no more than twice as many, or a new one.
+func (p *pool) take(n int, dtype tensor.DType) (*buffer, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	need := int64(n) * int64(dtype.SizeBytes())
@@ -77,36 +79,48 @@ func (p *pool) take(n int, dtype tensor.DType) *buffer {
 			best = i
 		}
 	}
-	if best < 0 {
-		return nil
+	var buf *buffer
+	if best >= 0 {
+		buf = p.free[best]
+		p.free = slices.Delete(p.free, best, best+1)
+		p.sizeBytes -= buf.SizeBytes()
+	} else {
+		var err error
+		if buf, err = newBuffer(n, dtype); err != nil {
+			return nil, err
+		}
 	}
-	buf := p.free[best]
-	p.free = slices.Delete(p.free, best, best+1)
-	p.sizeBytes -= buf.SizeBytes()
-	return buf
+	p.used[buf] = true
+	return buf, nil
 }
 
+// give takes a buffer back; one that is not in use is an allocation that failed.
 func (p *pool) give(buf *buffer) {
-	if buf.SizeBytes() == 0 {
-		return // an allocation that failed
-	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if !p.used[buf] {
+		return
+	}
+	delete(p.used, buf)
 	p.free = append(p.free, buf)
 	p.sizeBytes += buf.SizeBytes()
 	p.shrink(poolBytes)
 }
 
-// drop frees what is kept.
+// drop frees everything, what is in use included.
 func (p *pool) drop() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.shrink(0)
+	for buf := range p.used {
+		buf.free()
+	}
+	clear(p.used)
 }
 
 // shrink frees the oldest buffers until at most limit bytes are kept.
 func (p *pool) shrink(limit int64) {
-	for p.sizeBytes > limit {
+	for len(p.free) > 0 && p.sizeBytes > limit {
 		p.sizeBytes -= p.free[0].SizeBytes()
 		p.free[0].free()
 		p.free = slices.Delete(p.free, 0, 1)
@@ -118,14 +132,11 @@ func (b *Backend) Alloc(rows, cols int, dtype tensor.DType) backend.Matrix {
 	if dtype != tensor.F32 && dtype != tensor.BF16 {
 		panic(fmt.Sprintf("cpu: Alloc of %v, want F32 or BF16", dtype))
 	}
-	buf := b.pool.take(rows*cols, dtype)
-	if buf == nil {
-		var err error
-		if buf, err = newBuffer(rows*cols, dtype); err != nil {
-			// The matrix is never read or written: a failed backend does nothing.
-			b.fail(err)
-			buf = &buffer{}
-		}
+	buf, err := b.pool.take(rows*cols, dtype)
+	if err != nil {
+		// The matrix is never read or written: a failed backend does nothing.
+		b.fail(err)
+		buf = &buffer{}
 	}
 	return backend.Matrix{Rows: rows, Cols: cols, Stride: cols, DType: dtype, Buffer: buf}
 }
