@@ -51,9 +51,12 @@ func (e *DeviceTooOldError) Error() string {
 // OutOfMemoryError says how much device memory was asked for and how much there was, in bytes.
 type OutOfMemoryError struct{ AskedBytes, FreeBytes, TotalBytes int64 }
 
-// Error gives all three in MiB.
+// Error gives all three in MiB; what the driver allocates for itself is not told, and AskedBytes is 0 then.
 func (e *OutOfMemoryError) Error() string {
 	const mib = 1 << 20
+	if e.AskedBytes == 0 {
+		return fmt.Sprintf("%v: %d of %d MiB are free", ErrOutOfMemory, e.FreeBytes/mib, e.TotalBytes/mib)
+	}
 	return fmt.Sprintf("%v: asked for %d MiB, %d of %d MiB are free",
 		ErrOutOfMemory, (e.AskedBytes+mib-1)/mib, e.FreeBytes/mib, e.TotalBytes/mib)
 }
@@ -92,3 +95,26 @@ func (e *JITError) Error() string {
 
 // Unwrap returns the cause.
 func (e *JITError) Unwrap() error { return e.Err }
+
+// DriverError is a call that the driver refused, in its own words.
+type DriverError struct {
+	// Call is the entry point, Code its CUresult.
+	Call string
+	Code int
+	Text string
+}
+
+// Error gives all three.
+func (e *DriverError) Error() string { return fmt.Sprintf("%s: %s (error %d)", e.Call, e.Text, e.Code) }
+
+// TargetError says that a module was compiled for another GPU: targets that end in "a" run on theirs alone.
+type TargetError struct {
+	Module, Target, Name string
+	// The GPU's compute capability.
+	Major, Minor int
+}
+
+// Error names the module, its target and the GPU.
+func (e *TargetError) Error() string {
+	return fmt.Sprintf("load %s: compiled for %s alone, %s is sm_%d%d", e.Module, e.Target, e.Name, e.Major, e.Minor)
+}

@@ -37,3 +37,14 @@ func firstLine(log string) string {
 	}
 	return ""
 }
+
+// ptxNeeds returns the CUDA version of the first driver that accepts a PTX version; 0, which every driver
+// satisfies, where the table does not have it and the driver is to judge.
+func ptxNeeds(major, minor int) int {
+	for _, r := range releases {
+		if r.ptxMajor == major && r.ptxMinor == minor {
+			return r.cuda
+		}
+	}
+	return 0
+}
