@@ -199,8 +199,8 @@ func TestReferenceCache(t *testing.T) {
 func TestPreviews(t *testing.T) {
 	e := openShort(t, "distilled")
 	for _, row := range []struct{ width, height, wantWidth, wantHeight int }{
-		{64, 64, 32, 32},
-		{160, 96, 80, 48},
+		{64, 64, 64, 64},
+		{240, 96, 128, 48}, // 15 tokens in squares of 2
 		{400, 64, 144, 32}, // 25 tokens in squares of 3
 	} {
 		req := quick("a fox")

@@ -9,7 +9,8 @@ import (
 	"kleinbild/inference/vae"
 )
 
-// previewTokens bounds a preview's sides: 12 tokens are 192 pixels, which decode in a small part of a step.
+// previewTokens bounds a preview's sides: 12 tokens are 192 pixels, which decode in a small part of a step of any model
+// that takes time. Smaller pictures are shown as they are.
 const previewTokens = 12
 
 // preview decodes the latents that the last velocity points to, averaged over squares of tokens so that the decoder
@@ -25,7 +26,7 @@ func (r *run) preview(latents, velocity backend.Matrix, sigma float32) (*image.R
 	if err := b.Sync(); err != nil {
 		return nil, err
 	}
-	square := max(2, (max(grid.Height, grid.Width)+previewTokens-1)/previewTokens)
+	square := (max(grid.Height, grid.Width) + previewTokens - 1) / previewTokens
 	pooled, small := pool(host, grid, latents.Cols, square)
 	height, width := small.Height*vae.PixelsPerToken, small.Width*vae.PixelsPerToken
 	pixels, err := r.e.vae.Decode(r.ctx, s.Upload(small.Tokens(), latents.Cols, pooled), height, width, func(int, int) {})
