@@ -6,8 +6,6 @@ import (
 	"sync"
 	"unsafe"
 
-	"github.com/edsrzf/mmap-go"
-
 	"kleinbild/inference/backend"
 	"kleinbild/inference/cpu/simd"
 	"kleinbild/inference/tensor"
@@ -19,7 +17,7 @@ import (
 type buffer struct {
 	f32    []float32
 	bf16   []uint16
-	mapped mmap.MMap
+	mapped []byte
 }
 
 // mappedBytes is the size from which a buffer is a mapping.
@@ -33,11 +31,10 @@ func newBuffer(n int, dtype tensor.DType) (*buffer, error) {
 		}
 		return &buffer{f32: make([]float32, n)}, nil
 	}
-	m, err := mmap.MapRegion(nil, size, mmap.RDWR, mmap.ANON, 0)
+	m, err := mapMemory(size)
 	if err != nil {
 		return nil, fmt.Errorf("cpu: %d MB of memory: %w", size>>20, err)
 	}
-	adviseHuge(m)
 	if dtype == tensor.BF16 {
 		return &buffer{bf16: unsafe.Slice((*uint16)(unsafe.Pointer(&m[0])), n), mapped: m}, nil
 	}
@@ -46,8 +43,7 @@ func newBuffer(n int, dtype tensor.DType) (*buffer, error) {
 
 func (b *buffer) free() {
 	if b.mapped != nil {
-		// Fails only for memory that is no mapping.
-		_ = b.mapped.Unmap()
+		unmapMemory(b.mapped)
 	}
 	*b = buffer{}
 }
