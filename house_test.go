@@ -39,6 +39,9 @@ var arrows = map[string][]string{
 	"inference/cpu/matmul":             {"inference/cpu/simd", "inference/tensor"},
 	"inference/cpu/simd":               {"inference/tensor"},
 	"assets/tokenizer":                 {},
+	"kernels/cu":                       {},
+	"kernels/ptxsim":                   {"kernels/cu", "kernels/ptxsim/ptx"},
+	"kernels/ptxsim/ptx":               {},
 }
 
 // reserved says which room alone may import a package from outside.
