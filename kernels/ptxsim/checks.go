@@ -156,7 +156,7 @@ func (w *warp) touchWord(in *instr, lane int, word uint64, bytes uint8, kind acc
 	switch kind {
 	case load, strongLoad, atomicAccess:
 		if s.init&bytes != bytes && w.checks.Uninitialised {
-			w.fault(in, 1<<lane, "read of shared memory at %#x, which was never written", word*4+uint64(bits.TrailingZeros8(bytes&^s.init)))
+			w.fault(in, 1<<lane, "read of shared memory at %#x, which has not been written", word*4+uint64(bits.TrailingZeros8(bytes&^s.init)))
 		}
 		if races && kind != atomicAccess {
 			w.readers[int(word)*w.readerCount+w.id] = w.clock[w.id]
@@ -218,7 +218,7 @@ func (w *warp) asyncRead(in *instr, agent int, clock uint32, at uint64, n int) {
 	for word := at >> 2; word < (at+uint64(n)+3)>>2; word++ {
 		s := &w.shadow[word]
 		if s.init != 15 && w.checks.Uninitialised {
-			w.fault(in, w.active, "asynchronous read of shared memory at %#x, which was never written", word*4)
+			w.fault(in, w.active, "asynchronous read of shared memory at %#x, which has not been written", word*4)
 		}
 		if w.skipRaces {
 			continue

@@ -230,7 +230,7 @@ func (w *warp) view(in *instr, lane int, sp space, at uint64, n int, kind access
 			if kind == store || kind == strongStore {
 				init[i] = true
 			} else if !init[i] && w.checks.Uninitialised {
-				w.fault(in, 1<<lane, "read of local memory at %#x, which was never written", at-uint64(lane)*size+uint64(i))
+				w.fault(in, 1<<lane, "read of local memory at %#x, which has not been written", at-uint64(lane)*size+uint64(i))
 			}
 		}
 		return w.local[at : at+uint64(n)]
@@ -257,7 +257,7 @@ func (w *warp) global(in *instr, lane int, at uint64, n int, kind access) []byte
 		if a.init != nil {
 			want := (uint64(1)<<n - 1) << (o & 63)
 			if loadBits(&a.init[o>>6])&want != want {
-				w.fault(in, 1<<lane, "read of global memory at %#x (byte %d of an allocation of %d), which was never written", at, o, len(a.data))
+				w.fault(in, 1<<lane, "read of global memory at %#x (byte %d of an allocation of %d), which has not been written", at, o, len(a.data))
 			}
 		}
 	}

@@ -240,7 +240,11 @@ func targetNumber(target string) int {
 }
 
 func endOfFunction(f *ptx.Function) instr {
-	return instr{guard: -1, source: &ptx.Instruction{Opcode: "end", Text: "the end of " + f.Name, Line: f.Line, Guard: -1},
+	end := &ptx.Instruction{Opcode: "end", Text: "the end of " + f.Name, Line: f.Line, Guard: -1}
+	if n := len(f.Instructions); n > 0 {
+		end.Source, end.Line = f.Instructions[n-1].Source, f.Instructions[n-1].Line
+	}
+	return instr{guard: -1, source: end,
 		run: func(w *warp, in *instr, active uint32) {
 			w.fault(in, active, "%s runs past its end: ret or exit is missing", f.Name)
 		}}

@@ -8,3 +8,4 @@ build() {
 }
 build rows sm_80 ptx70
 build gemm sm_80 ptx70
+build hopper sm_90a ptx80
