@@ -22,7 +22,7 @@ type Fault struct {
 	Block       [3]int
 	Thread      [3]int // the first lane concerned
 	Message     string
-	Source      string // "gemm.cu:42", empty where the PTX has no .loc
+	Source      string // "gemm.cu:42", or "device.h:7 in gemm.cu:42" of what was inlined; empty where the PTX has no .loc
 	PTXLine     int
 	Instruction string
 }
@@ -50,7 +50,11 @@ func (p *program) sourceOf(in *ptx.Instruction) string {
 	if !ok || in.Source.Line == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%s:%d", path.Base(name), in.Source.Line)
+	place := fmt.Sprintf("%s:%d", path.Base(name), in.Source.Line)
+	if in.Source.Caller != "" {
+		place += " in " + path.Base(in.Source.Caller)
+	}
+	return place
 }
 
 // fault ends the launch. It unwinds to the worker that runs the block.

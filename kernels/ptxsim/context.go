@@ -299,7 +299,7 @@ func (m *module) Function(name string) (cu.Function, error) {
 	if p == nil || m.unloaded {
 		return nil, fmt.Errorf("function %s: %w", name, cu.ErrNotFound)
 	}
-	return &function{module: m, program: p, maxDynamic: max(0, 48<<10-p.staticShared)}, nil
+	return &function{module: m, program: p, maxDynamic: maxStaticShared - p.staticShared}, nil
 }
 
 func (m *module) Unload() error {

@@ -20,7 +20,12 @@ var controlOps = map[string]func(d *decoder){
 		d.operands(0, 0)
 		d.in.run = func(w *warp, in *instr, active uint32) { w.fault(in, active, "trap") }
 	},
-	"brkpt":     func(d *decoder) { d.in.run = nop },
+	"brkpt": func(d *decoder) { d.in.run = nop },
+	"griddepcontrol": func(d *decoder) { // grids run one after the other: there is nothing to overlap
+		d.needHopper()
+		d.want("launch_dependents", "wait")
+		d.in.run = nop
+	},
 	"nanosleep": func(d *decoder) { d.drop("u32"); d.read(0, 32); d.in.run = yield },
 }
 

@@ -138,7 +138,10 @@ func float32Exec(name string, sources int, mode floatMode) exec {
 		case "div":
 			r = u32(f32(a) / f32(b))
 		default:
-			r = formatF32.encode(floatValue(name, float64(f32(a)), float64(f32(b)), float64(f32(c))), mode.round, false)
+			v := floatValue(name, float64(f32(a)), float64(f32(b)), float64(f32(c)))
+			if r = u32(float32(v)); mode.round != toNearest || v != v {
+				r = formatF32.encode(v, mode.round, false)
+			}
 		}
 		if mode.ftz {
 			r = flush32(r)

@@ -88,7 +88,7 @@ var cacheHints = []string{"ca", "cg", "cs", "lu", "cv", "wb", "wt", "nc", "L1::e
 
 // order takes the memory order and the scope out of the modifiers.
 func (d *decoder) order(weak, strong access) access {
-	order := d.oneOf("weak", "volatile", "relaxed", "acquire", "release", "mmio")
+	order := d.oneOf("weak", "volatile", "relaxed", "acquire", "release", "acq_rel", "mmio")
 	scope := d.oneOf("cta", "cluster", "gpu", "sys")
 	if scope != "" && (order == "" || order == "weak" || order == "volatile") {
 		d.fail("scope .%s without a memory order", scope)

@@ -47,7 +47,6 @@ type program struct {
 	constant64 map[uint64]int32
 	special    map[string]int32 // rows of r32
 
-	registers int // of the kernel's own declaration, for Attributes
 	params    map[*ptx.Variable]int
 	paramSize int
 	shared    map[*ptx.Variable]int
@@ -70,11 +69,14 @@ type placed struct {
 	ret   int32   // row of r32 that holds the return address
 }
 
+// maxStaticShared is what every device allows; more has to be dynamic.
+const maxStaticShared = 48 << 10
+
 func roundUp(n, to int) int { return (n + to - 1) / to * to }
 
 // compile turns a kernel into a program. Its errors name the line of the PTX text.
 func compile(m *ptx.Module, entry *ptx.Function, globals map[*ptx.Variable]uint64) (*program, error) {
-	p := &program{name: entry.Name, module: m, entry: entry, registers: len(entry.Registers), globals: globals,
+	p := &program{name: entry.Name, module: m, entry: entry, globals: globals,
 		constant32: map[uint32]int32{}, constant64: map[uint64]int32{}, special: map[string]int32{},
 		params: map[*ptx.Variable]int{}, shared: map[*ptx.Variable]int{}, local: map[*ptx.Variable]int{},
 		functions: map[*ptx.Function]*placed{}, hopper: targetNumber(m.Target) >= 90}
@@ -88,6 +90,9 @@ func compile(m *ptx.Module, entry *ptx.Function, globals map[*ptx.Variable]uint6
 		return nil, err
 	}
 	p.layoutShared(order)
+	if p.staticShared > maxStaticShared {
+		return nil, fmt.Errorf("%s: %d bytes of static shared memory, want at most %d", entry.Name, p.staticShared, maxStaticShared)
+	}
 	at := 0
 	for _, f := range order {
 		pl := &placed{first: at, rows: make([]int32, len(f.Registers)), ret: p.newRow32()}

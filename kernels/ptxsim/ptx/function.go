@@ -305,11 +305,35 @@ func (b *body) parseLoc() error {
 	if err != nil {
 		return err
 	}
+	end := b.tokens[b.at-1].end
 	if n > 0 {
-		b.loc = Position{file, n}
+		text, _, _ := strings.Cut(b.src[end:], "\n")
+		b.loc = Position{file, n, inlinedAt(text)}
 	}
 	b.skipLine(line)
 	return nil
+}
+
+// inlinedAt finds the outermost of the calls in "// h.h:1:2 @[ a.cu:3:4 @[ b.cu:5:6 ] ]": file and line.
+func inlinedAt(comment string) string {
+	_, call, ok := cutLast(comment, "@[ ")
+	if !ok {
+		return ""
+	}
+	place, _, _ := strings.Cut(call, " ")
+	place, _, ok = cutLast(place, ":")
+	if !ok {
+		return ""
+	}
+	return place
+}
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	i := strings.LastIndex(s, sep)
+	if i < 0 {
+		return s, "", false
+	}
+	return s[:i], s[i+len(sep):], true
 }
 
 func (b *body) parseLabel() error {

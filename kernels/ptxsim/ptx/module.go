@@ -67,7 +67,12 @@ type Register struct {
 }
 
 // A Position is a place in the source that the PTX was compiled from; Line 0 where the text has none.
-type Position struct{ File, Line int }
+type Position struct {
+	File, Line int
+	// Caller is where the outermost call stands that the line was inlined into, "gemm.cu:42", if any. PTX before 7.2
+	// has no directive for it: it is what clang's comment behind .loc says.
+	Caller string
+}
 
 // An Instruction is one operation.
 type Instruction struct {

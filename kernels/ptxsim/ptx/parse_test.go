@@ -21,7 +21,7 @@ func TestParse(t *testing.T) {
 	.reg .pred %p<3>;
 	.reg .b32 %r<5>;
 	.shared .align 16 .b8 tile[64];
-	.loc 1 7 3
+	.loc 1 7 3 // k.cu:7:3 @[ dir/other.cu:8:9 @[ dir/k.cu:70:1 ] ]
 again: // a label
 	@!%p1 ld.shared.v2.b32 {%r1, %r2}, [tile + 8];
 	{
@@ -51,7 +51,7 @@ again: // a label
 		t.Errorf("%d instructions, %d registers", len(in), len(k.Registers))
 	case in[0].Guard != 1 || !in[0].GuardNot || in[0].Operands[1].Offset != 8 || in[0].Operands[1].List[0].Variable.Name != "tile":
 		t.Errorf("%+v", in[0])
-	case in[0].Source != Position{1, 7} || in[3].Source != Position{1, 7} || in[0].Line != 16:
+	case in[0].Source != Position{1, 7, "dir/k.cu:70"} || in[3].Source != in[0].Source || in[0].Line != 16:
 		t.Errorf("position %+v, %+v, line %d", in[0].Source, in[3].Source, in[0].Line)
 	case in[1].Operands[0].Register != 9 || in[2].Operands[0].Target != 1:
 		t.Errorf("inner scope: %+v, %+v", in[1], in[2])
