@@ -38,8 +38,8 @@ var arrows = map[string][]string{
 	"inference/cpu":                    {"inference/backend", "inference/cpu/matmul", "inference/cpu/simd", "inference/tensor"},
 	"inference/cpu/matmul":             {"inference/cpu/simd", "inference/tensor"},
 	"inference/cpu/simd":               {"inference/tensor"},
-	"assets/tokenizer":                 {},
 	"kernels/cu":                       {},
+	"assets/tokenizer":                 {},
 	"kernels/ptxsim":                   {"kernels/cu", "kernels/ptxsim/ptx"},
 	"kernels/ptxsim/ptx":               {},
 }

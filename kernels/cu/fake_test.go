@@ -72,7 +72,7 @@ func useFake(t testing.TB, variant string) *fakeDriver {
 	f := &fakeDriver{t, library}
 	f.call("fake_reset")
 	t.Cleanup(func() {
-		for _, what := range []string{"violations", "leaks", "retained"} {
+		for _, what := range []string{"violations", "leaks", "retained", "holders"} {
 			if n := f.count(what); n != 0 {
 				t.Errorf("%s: %d, want 0; the driver's log:\n%s", what, n, strings.Join(f.log(), "\n"))
 			}

@@ -205,6 +205,9 @@ func (f *function) Launch(grid, block Dim3, sharedBytes int, s Stream, params []
 		f.handle, uintptr(grid.X), uintptr(grid.Y), uintptr(grid.Z), uintptr(block.X), uintptr(block.Y), uintptr(block.Z),
 		uintptr(sharedBytes), on, 0, uintptr(unsafe.Pointer(&l.extra)),
 	}
+	if len(params) == 0 {
+		l.args[10] = 0
+	}
 	r, _, _ := purego.SyscallN(c.entry[cuLaunchKernel], l.args[:]...)
 	runtime.KeepAlive(c)
 	if r := result(r); r != success {

@@ -43,10 +43,11 @@ type DeviceInfo struct {
 type Context interface {
 	// Device describes the device.
 	Device() DeviceInfo
-	// Do runs f on the thread that owns the context. Calls made by f itself (not by goroutines it starts) run
-	// at once, where each call from elsewhere is handed to that thread and waited for: an issuer of many
-	// launches wraps them in one Do. f must not wait for goroutines that call the context. Do returns f's
-	// error.
+	// Do runs f on the thread that owns the context and returns f's error; a panic of f is the caller's. Calls
+	// made by f itself (not by goroutines it starts) run at once, where each call from elsewhere is handed to
+	// that thread, which takes some microseconds and a few small allocations: an issuer of many launches wraps
+	// them in one Do. f must not wait for goroutines that call the context. Waiting and LoadModule hold up the
+	// thread when f does them, and nobody when called from elsewhere.
 	Do(f func() error) error
 	// MemGetInfo returns the bytes of device memory that are free, for all processes, and in all.
 	MemGetInfo() (free, total int64, err error)
@@ -121,8 +122,8 @@ type FunctionAttributes struct {
 
 // Stream is a queue of work, executed in order.
 type Stream interface {
-	// MemcpyHtoDAsync queues a copy of src to the device. src stays untouched until the stream is past it, and
-	// is memory of MemAllocHost where the copy shall not hold up the caller.
+	// MemcpyHtoDAsync queues a copy of src to the device. src stays reachable and untouched until the stream is
+	// past it, and is memory of MemAllocHost where the copy shall not hold up the caller.
 	MemcpyHtoDAsync(dst DevicePtr, src []byte) error
 	// MemcpyDtoHAsync queues a copy from the device into dst, complete when the stream is past it.
 	MemcpyDtoHAsync(dst []byte, src DevicePtr) error

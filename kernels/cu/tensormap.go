@@ -146,9 +146,9 @@ const maxTensorRank = 5
 // tensorMapRequest is what cuTensorMapEncodeTiled reads and writes, in one object so that all of it stays where it
 // is; the map is the 128 bytes at the first address of storage that TensorMapAlign divides.
 type tensorMapRequest struct {
-	storage        [TensorMapBytes + TensorMapAlign]byte
 	dims, strides  [maxTensorRank]uint64
 	box, elementBy [maxTensorRank]uint32
+	storage        [TensorMapBytes + TensorMapAlign]byte
 }
 
 // TensorMapEncodeTiled implements Context.

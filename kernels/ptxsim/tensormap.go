@@ -2,8 +2,6 @@ package ptxsim
 
 import (
 	"encoding/binary"
-	"errors"
-	"fmt"
 
 	"kleinbild/kernels/cu"
 )
@@ -23,15 +21,15 @@ type tensorMap struct {
 
 const tensorMapMagic = 0x70616d7478747031
 
-// TensorMapEncodeTiled checks what cuTensorMapEncodeTiled checks.
+// TensorMapEncodeTiled makes a descriptor of this device's own, of what t.Check allows.
 func (c *Context) TensorMapEncodeTiled(t cu.TensorMapTiled) (cu.TensorMap, error) {
 	var m cu.TensorMap
 	if err := c.enter("encode tensor map"); err != nil {
 		return m, err
 	}
 	defer c.mu.Unlock()
-	if err := checkTensorMap(t); err != nil {
-		return m, fmt.Errorf("encode tensor map: %w", err)
+	if err := t.Check(); err != nil {
+		return m, err
 	}
 	b := binary.LittleEndian.AppendUint64(m[:0], tensorMapMagic)
 	b = binary.LittleEndian.AppendUint64(b, uint64(t.Address))
@@ -52,44 +50,6 @@ func (c *Context) TensorMapEncodeTiled(t cu.TensorMapTiled) (cu.TensorMap, error
 		b = append(b, byte(box-1), byte(step))
 	}
 	return m, nil
-}
-
-func checkTensorMap(t cu.TensorMapTiled) error {
-	rank, size := len(t.Dims), t.Type.Bytes()
-	switch {
-	case size == 0:
-		return fmt.Errorf("data type %d", t.Type)
-	case rank < 1 || rank > 5 || len(t.Box) != rank || len(t.Strides) != rank-1 || t.ElementStrides != nil && len(t.ElementStrides) != rank:
-		return fmt.Errorf("%d dimensions, %d strides, %d box sizes: want 1 to 5 dimensions, one stride fewer, as many box sizes", rank, len(t.Strides), len(t.Box))
-	case t.Address&15 != 0:
-		return fmt.Errorf("address %#x, want a multiple of 16", uint64(t.Address))
-	case t.Swizzle < cu.SwizzleNone || t.Swizzle > cu.Swizzle128B:
-		return fmt.Errorf("swizzle %d", t.Swizzle)
-	case t.Fill == cu.FillNaN && (t.Type == cu.TensorMapUint8 || t.Type == cu.TensorMapInt32):
-		return errors.New("NaN as the fill of integers")
-	}
-	for i := range rank {
-		if t.Dims[i] < 1 || t.Dims[i] > 1<<32 {
-			return fmt.Errorf("dimension %d of %d elements", i, t.Dims[i])
-		}
-		if t.Box[i] < 1 || t.Box[i] > 256 {
-			return fmt.Errorf("box of %d elements in dimension %d, want 1 to 256", t.Box[i], i)
-		}
-		if t.ElementStrides != nil && (t.ElementStrides[i] < 1 || t.ElementStrides[i] > 8) {
-			return fmt.Errorf("element stride %d, want 1 to 8", t.ElementStrides[i])
-		}
-		if i > 0 && (t.Strides[i-1]&15 != 0 || t.Strides[i-1] <= 0 || t.Strides[i-1] >= 1<<40) {
-			return fmt.Errorf("stride of %d bytes in dimension %d, want a multiple of 16 below 2^40", t.Strides[i-1], i)
-		}
-	}
-	inner := t.Box[0] * size
-	if inner&15 != 0 {
-		return fmt.Errorf("box of %d bytes in the innermost dimension, want a multiple of 16", inner)
-	}
-	if width := 16 << t.Swizzle; t.Swizzle != cu.SwizzleNone && inner > width {
-		return fmt.Errorf("box of %d bytes in the innermost dimension, the swizzle takes %d", inner, width)
-	}
-	return nil
 }
 
 // decodeTensorMap reads a descriptor back; false for bytes that are none.

@@ -14,7 +14,7 @@
 //   FAKECUDA_LAUNCH=701        what cuLaunchKernel answers
 //   FAKECUDA_FAULT=700         a launch succeeds but its kernel faults: every later call answers this
 //   FAKECUDA_BUSY=3            as many cuEventQuery answer "not ready"
-//   FAKECUDA_SLOW_MS=50        how long cuStreamSynchronize and cuModuleLoadDataEx take
+//   FAKECUDA_UNTIL_ALLOCS=10   cuStreamSynchronize and cuModuleLoadDataEx wait for the n-th cuMemAlloc, 20 s at most
 // Built with -DOLD it lacks what drivers before CUDA 11.4 lack.
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -33,7 +33,7 @@ typedef int R;
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static char text[1 << 20];
 static size_t used;
-static int violations, leaks, retained, owner, allocs, lost, queries;
+static int violations, leaks, retained, owner, allocs, lost, queries, holders;
 static __thread void *current;
 
 static long setting(const char *name, long otherwise) {
@@ -125,6 +125,7 @@ API int fake_count(const char *what) {
   if (!strcmp(what, "violations")) return violations;
   if (!strcmp(what, "leaks")) return leaks;
   if (!strcmp(what, "retained")) return retained;
+  if (!strcmp(what, "holders")) return holders; // threads on which the context is current
   pthread_mutex_lock(&mutex);
   for (struct object *o = objects; o; o = o->next) n += !strcmp(o->kind, what);
   pthread_mutex_unlock(&mutex);
@@ -133,7 +134,7 @@ API int fake_count(const char *what) {
 API const char *fake_log(void) { return text; }
 API void fake_reset(void) {
   used = 0, text[0] = 0;
-  violations = leaks = retained = owner = allocs = lost = queries = 0;
+  violations = leaks = retained = owner = allocs = lost = queries = holders = 0;
   while (objects) { struct object *o = objects; objects = o->next; free(o); }
 }
 
@@ -188,8 +189,16 @@ API R cuDevicePrimaryCtxReset_v2(int d) {
   while (objects) { struct object *o = objects; objects = o->next; free(o); }
   return d == 40 ? 0 : 101;
 }
-API R cuCtxSetCurrent(void *c) { current = c; return 0; }
-static void slow(void) { usleep(1000 * setting("FAKECUDA_SLOW_MS", 0)); }
+API R cuCtxSetCurrent(void *c) {
+  __atomic_add_fetch(&holders, (c != NULL) - (current != NULL), __ATOMIC_SEQ_CST);
+  current = c;
+  return 0;
+}
+static void slow(void) {
+  long n = setting("FAKECUDA_UNTIL_ALLOCS", 0);
+  for (int i = 0; __atomic_load_n(&allocs, __ATOMIC_SEQ_CST) < n; i++, usleep(1000))
+    if (i == 20000) { violation(__func__, "nothing was allocated while this call waited"); return; }
+}
 API R cuCtxSynchronize(void) { CURRENT; return 0; }
 
 API R cuMemGetInfo_v2(size_t *free, size_t *total) {
@@ -202,7 +211,7 @@ API R cuMemAlloc_v2(uint64_t *p, size_t n) {
   OWNER;
   size_t free, total;
   cuMemGetInfo_v2(&free, &total);
-  if (++allocs == setting("FAKECUDA_OOM_AT", -1) || n > free) return 2;
+  if (__atomic_add_fetch(&allocs, 1, __ATOMIC_SEQ_CST) == setting("FAKECUDA_OOM_AT", -1) || n > free) return 2;
   void *q = aligned_alloc(256, (n + 255) / 256 * 256);
   memset(q, 0xa5, n);
   *p = (uint64_t)q;
@@ -361,7 +370,7 @@ API R cuLaunchKernel(struct function *f, unsigned gx, unsigned gy, unsigned gz, 
     if (*extra == (void *)1) buffer = extra[1];
     if (*extra == (void *)2) bytes = *(size_t *)extra[1];
   }
-  if (!buffer || bytes != f->param_bytes || !gx || !gy || !gz || (size_t)bx * by * bz > 1024) return 1;
+  if (!buffer != !f->param_bytes || bytes != f->param_bytes || !gx || !gy || !gz || (size_t)bx * by * bz > 1024) return 1;
   if (shared > (f->dynamic > 49152 ? f->dynamic : 49152)) return 1;
   struct op o = {0};
   int n = snprintf(o.line, sizeof o.line, "launch %s grid=%u,%u,%u block=%u,%u,%u shared=%u params=", f->name, gx, gy, gz, bx, by, bz, shared);
