@@ -38,6 +38,7 @@ var arrows = map[string][]string{
 	"inference/cpu":                    {"inference/backend", "inference/cpu/matmul", "inference/cpu/simd", "inference/tensor"},
 	"inference/cpu/matmul":             {"inference/cpu/simd", "inference/tensor"},
 	"inference/cpu/simd":               {"inference/tensor"},
+	"kernels/cu":                       {},
 	"assets/tokenizer":                 {},
 }
 

@@ -1,0 +1,264 @@
+package cu
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"unsafe"
+)
+
+// driverContext is a device's primary context. One thread owns it: that thread retains, uses and releases it. Only
+// what takes long and changes nothing, waiting and compiling, happens on the caller's own thread, where the
+// context is current for that long: an upload goes on while a module is compiled or a step is waited for.
+type driverContext struct {
+	*driver
+	info   DeviceInfo
+	device int32
+	// owner is the owning thread's identity; 0 once the context is closed.
+	owner atomic.Uint32
+	jobs  chan *job
+	// gone is closed when the owning thread has ended.
+	gone chan struct{}
+	// handle is the driver's.
+	handle uintptr
+	// last is the kernel launched last, for the error that it may cause.
+	last atomic.Pointer[function]
+	lost atomic.Bool
+	// aside is held for reading by calls on other threads than the owner, for writing by Close.
+	aside sync.RWMutex
+
+	mutex sync.Mutex
+	// live is what the context has made and not destroyed.
+	live map[resource]struct{}
+
+	launch launchBlock
+}
+
+// resource is a handle with the call that destroys it.
+type resource struct {
+	destroy symbol
+	handle  uintptr
+}
+
+// destroyOrder is how Close frees what is left: users before what they use.
+var destroyOrder = []symbol{cuGraphExecDestroy, cuGraphDestroy, cuEventDestroy, cuStreamDestroy, cuModuleUnload, cuMemFreeHost, cuMemFree}
+
+// job is a function on its way to the owner's thread.
+type job struct {
+	f        func() error
+	err      error
+	panicked any
+	done     chan struct{}
+}
+
+// MakeContext starts using the GPU. Besides NumDevices's errors there are *DeviceTooOldError below compute
+// capability 8.0 and *OutOfMemoryError where other processes hold all memory.
+func (dev Device) MakeContext() (Context, error) {
+	d, err := installed()
+	if err != nil {
+		return nil, err
+	}
+	handle, info, err := d.describe(dev)
+	if err != nil {
+		return nil, err
+	}
+	if info.Major < OldestMajor || info.Major == OldestMajor && info.Minor < OldestMinor {
+		return nil, &DeviceTooOldError{info.Name, info.Major, info.Minor, OldestMajor, OldestMinor}
+	}
+	c := &driverContext{driver: d, info: info, device: handle, jobs: make(chan *job), gone: make(chan struct{}), live: map[resource]struct{}{}}
+	started := make(chan error)
+	go c.own(started)
+	if err := <-started; err != nil {
+		return nil, fmt.Errorf("make a context on %s: %w", info.Name, err)
+	}
+	return c, nil
+}
+
+// CU_CTX_SCHED_BLOCKING_SYNC: waiting threads sleep, so that readers and tokenizer have the processors.
+const blockingSync = 4
+
+// own is the life of the owner's thread. It returns locked, which ends the thread and what the driver left on it.
+func (c *driverContext) own(started chan<- error) {
+	runtime.LockOSThread()
+	defer close(c.gone)
+	// The flag is a wish: it is refused where the program around this one already uses the context.
+	c.call(cuDevicePrimaryCtxSetFlags, uintptr(c.device), blockingSync)
+	r := c.call(cuDevicePrimaryCtxRetain, uintptr(unsafe.Pointer(&c.handle)), uintptr(c.device))
+	switch {
+	case r == resultOutOfMemory:
+		started <- &OutOfMemoryError{TotalBytes: c.info.TotalBytes}
+		return
+	case r != success:
+		started <- c.error(cuDevicePrimaryCtxRetain, r)
+		return
+	}
+	if r := c.call(cuCtxSetCurrent, c.handle); r != success {
+		c.call(cuDevicePrimaryCtxRelease, uintptr(c.device))
+		started <- c.error(cuCtxSetCurrent, r)
+		return
+	}
+	c.owner.Store(threadID())
+	started <- nil
+	// A job that leaves by runtime.Goexit takes the thread along; nothing may then wait for it.
+	defer c.owner.Store(0)
+	for c.owner.Load() != 0 {
+		(<-c.jobs).run()
+	}
+}
+
+func (j *job) run() {
+	defer close(j.done)
+	defer func() { j.panicked = recover() }()
+	j.err = errExited
+	j.err = j.f()
+}
+
+// errExited is what Do returns for a function that has left by runtime.Goexit.
+var errExited = fmt.Errorf("GPU context: %w: its thread was ended", ErrClosed)
+
+func errClosedContext() error { return fmt.Errorf("GPU context: %w", ErrClosed) }
+
+// here says whether the caller runs on the owner's thread.
+func (c *driverContext) here() bool { return threadID() == c.owner.Load() }
+
+// Do implements Context.
+func (c *driverContext) Do(f func() error) error {
+	if c.here() {
+		return f()
+	}
+	if c.owner.Load() == 0 {
+		return errClosedContext()
+	}
+	j := &job{f: f, done: make(chan struct{})}
+	select {
+	case c.jobs <- j:
+	case <-c.gone:
+		return errClosedContext()
+	}
+	<-j.done
+	if j.panicked != nil {
+		panic(j.panicked)
+	}
+	return j.err
+}
+
+// wait runs a call that takes long without holding up the owner.
+func (c *driverContext) wait(f func() error) error {
+	if c.here() {
+		return f()
+	}
+	c.aside.RLock()
+	defer c.aside.RUnlock()
+	if c.owner.Load() == 0 {
+		return errClosedContext()
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := c.check(cuCtxSetCurrent, c.call(cuCtxSetCurrent, c.handle)); err != nil {
+		return err
+	}
+	defer c.call(cuCtxSetCurrent, 0)
+	return f()
+}
+
+// check turns a result into an error; sticky ones are remembered.
+func (c *driverContext) check(s symbol, r result) error {
+	switch {
+	case r == success:
+		return nil
+	case r == resultOutOfMemory:
+		return c.outOfMemory(0)
+	case !r.sticky():
+		return c.error(s, r)
+	}
+	c.lost.Store(true)
+	if f := c.last.Load(); f != nil {
+		return fmt.Errorf("%w: %w; the last kernel launched was %s", ErrContextLost, c.error(s, r), f.name)
+	}
+	return fmt.Errorf("%w: %w", ErrContextLost, c.error(s, r))
+}
+
+func (c *driverContext) outOfMemory(asked int64) error {
+	e := &OutOfMemoryError{AskedBytes: asked, TotalBytes: c.info.TotalBytes}
+	c.call(cuMemGetInfo, uintptr(unsafe.Pointer(&e.FreeBytes)), uintptr(unsafe.Pointer(&e.TotalBytes)))
+	return e
+}
+
+// made remembers a resource until its destruction.
+func (c *driverContext) made(destroy symbol, handle uintptr) {
+	c.mutex.Lock()
+	c.live[resource{destroy, handle}] = struct{}{}
+	c.mutex.Unlock()
+}
+
+// destroy frees a resource; one that is not live has been freed before.
+func (c *driverContext) destroy(destroy symbol, handle uintptr) error {
+	return c.Do(func() error {
+		r := resource{destroy, handle}
+		c.mutex.Lock()
+		_, ok := c.live[r]
+		delete(c.live, r)
+		c.mutex.Unlock()
+		if !ok {
+			return fmt.Errorf("%s: %w", symbols[destroy].name, ErrClosed)
+		}
+		return c.check(destroy, c.call(destroy, handle))
+	})
+}
+
+// destroyOnce also forgets the handle: the driver does not tell a dead one from one that it has given anew.
+func (c *driverContext) destroyOnce(destroy symbol, handle *uintptr) error {
+	return c.Do(func() error {
+		h := *handle
+		*handle = 0
+		return c.destroy(destroy, h)
+	})
+}
+
+// Device implements Context.
+func (c *driverContext) Device() DeviceInfo { return c.info }
+
+// Synchronize implements Context.
+func (c *driverContext) Synchronize() error {
+	return c.wait(func() error { return c.check(cuCtxSynchronize, c.call(cuCtxSynchronize)) })
+}
+
+// Close implements Context.
+func (c *driverContext) Close() error {
+	err := c.Do(c.close)
+	if errors.Is(err, ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+func (c *driverContext) close() error {
+	if c.owner.Load() == 0 {
+		return nil
+	}
+	err := c.check(cuCtxSynchronize, c.call(cuCtxSynchronize))
+	c.aside.Lock()
+	defer c.aside.Unlock()
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	for _, s := range destroyOrder {
+		for r := range c.live {
+			if r.destroy == s {
+				err = cmp.Or(err, c.check(s, c.call(s, r.handle)))
+			}
+		}
+	}
+	clear(c.live)
+	c.owner.Store(0)
+	c.call(cuCtxSetCurrent, 0)
+	released := c.check(cuDevicePrimaryCtxRelease, c.call(cuDevicePrimaryCtxRelease, uintptr(c.device)))
+	if c.lost.Load() {
+		// The fault has been reported by what met it. Without a reset the next context would inherit it.
+		c.call(cuDevicePrimaryCtxReset, uintptr(c.device))
+		return nil
+	}
+	return cmp.Or(err, released)
+}

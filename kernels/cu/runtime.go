@@ -1,0 +1,177 @@
+package cu
+
+import "time"
+
+// DevicePtr is an address in a device's memory. The zero value points nowhere.
+type DevicePtr uint64
+
+// Dim3 is the extent of a grid in blocks or of a block in threads. Unused dimensions are 1, never 0.
+type Dim3 struct{ X, Y, Z int }
+
+// DeviceInfo describes a device.
+type DeviceInfo struct {
+	// Name is the maker's: "NVIDIA H200".
+	Name string
+	// Major and Minor are the compute capability: 9 and 0 for sm_90.
+	Major, Minor int
+	// DriverVersion is the newest CUDA version that the driver knows: 12080 for 12.8.
+	DriverVersion int
+	// UUID tells cards of one model apart ("GPU-…"); PCIBusID is where it sits ("0000:01:00.0").
+	UUID, PCIBusID string
+	// TotalBytes is the device's memory.
+	TotalBytes int64
+	// SMs counts streaming multiprocessors.
+	SMs int
+	// SharedBytesPerBlock is the most shared memory of one block, static and dynamic together, after
+	// SetMaxDynamicShared; SharedBytesPerSM is what the resident blocks of one multiprocessor share.
+	SharedBytesPerBlock, SharedBytesPerSM int
+	WarpSize                              int
+	L2Bytes                               int
+	// ClockKHz and MemoryClockKHz are peak clocks, MemoryBusBits the memory's width; 0 where unknown.
+	ClockKHz, MemoryClockKHz, MemoryBusBits int
+}
+
+// Context is a device in use. Two packages implement it: this one over NVIDIA's driver, and kernels/ptxsim in
+// software.
+//
+// Methods of a context, and of everything made by it, may be called from any goroutine. What a stream is given
+// runs in the order of the calls, so goroutines that share a stream order their calls themselves.
+//
+// Work is asynchronous: an error that a kernel causes may come back from any later call. Errors are those of this
+// package; one that wraps ErrContextLost means that nothing made by this context can be used again: Close it and
+// make another.
+type Context interface {
+	// Device describes the device.
+	Device() DeviceInfo
+	// Do runs f on the thread that owns the context and returns f's error; a panic of f is the caller's. Calls
+	// made by f itself (not by goroutines it starts) run at once, where each call from elsewhere is handed to
+	// that thread, which takes some microseconds and a few small allocations: an issuer of many launches wraps
+	// them in one Do. f must not wait for goroutines that call the context. Waiting and LoadModule hold up the
+	// thread when f does them, and nobody when called from elsewhere.
+	Do(f func() error) error
+	// MemGetInfo returns the bytes of device memory that are free, for all processes, and in all.
+	MemGetInfo() (free, total int64, err error)
+
+	// MemAlloc returns device memory of undefined contents, aligned to 256 bytes at least. bytes is positive.
+	// An *OutOfMemoryError says what there was.
+	MemAlloc(bytes int64) (DevicePtr, error)
+	// MemFree gives memory of MemAlloc back, after waiting for all work that may use it.
+	MemFree(p DevicePtr) error
+	// MemAllocHost returns page-locked host memory, which copies to and from it need to be asynchronous. It is
+	// not Go memory: it may not be touched after MemFreeHost or Close.
+	MemAllocHost(bytes int) ([]byte, error)
+	// MemFreeHost gives memory of MemAllocHost back; b is what MemAllocHost returned.
+	MemFreeHost(b []byte) error
+
+	// LoadModule compiles PTX text for this device. A *JITError carries the compiler's log.
+	LoadModule(ptx []byte, options ModuleOptions) (Module, error)
+	// TensorMapEncodeTiled makes the descriptor that TMA instructions take, as a kernel parameter.
+	TensorMapEncodeTiled(t TensorMapTiled) (TensorMap, error)
+
+	// MakeStream returns a queue that does not wait for other streams unless told to.
+	MakeStream() (Stream, error)
+	// MakeEvent returns a mark for streams; only one with timing can be asked for Elapsed.
+	MakeEvent(timing bool) (Event, error)
+
+	// Synchronize waits for all work of the context.
+	Synchronize() error
+	// Close waits for all work, then frees everything that the context made. Closing twice does nothing.
+	Close() error
+}
+
+// ModuleOptions says how a module is compiled.
+type ModuleOptions struct {
+	// Name stands for the module in errors: "gemm.sm_80.ptx".
+	Name string
+	// LineInfo keeps source lines for profilers and checkers.
+	LineInfo bool
+}
+
+// Module is compiled PTX on the device.
+type Module interface {
+	// Function returns the kernel of this name; ErrNotFound where there is none.
+	Function(name string) (Function, error)
+	// Unload frees the module; its functions are dead from then on.
+	Unload() error
+}
+
+// Function is a kernel.
+type Function interface {
+	// Name is the kernel's name in the PTX.
+	Name() string
+	// Attributes says what the kernel needs.
+	Attributes() (FunctionAttributes, error)
+	// SetMaxDynamicShared allows launches with this many bytes of dynamic shared memory; without it 48 KiB are
+	// allowed, less the static ones.
+	SetMaxDynamicShared(bytes int) error
+	// Launch queues the kernel. sharedBytes is the dynamic shared memory. params holds the parameters as the
+	// PTX declares them, packed each at its natural alignment, and is copied before Launch returns: Args packs
+	// them. A *LaunchError says what was refused.
+	Launch(grid, block Dim3, sharedBytes int, stream Stream, params []byte) error
+}
+
+// FunctionAttributes is what the compiler made of a kernel.
+type FunctionAttributes struct {
+	// Registers and LocalBytes are for each thread; local memory beyond 0 is spilling or a stack.
+	Registers, LocalBytes int
+	// SharedBytes is the static shared memory of a block.
+	SharedBytes int
+	// MaxThreads is the largest block that can be launched.
+	MaxThreads int
+}
+
+// Stream is a queue of work, executed in order.
+type Stream interface {
+	// MemcpyHtoDAsync queues a copy of src to the device. src stays reachable and untouched until the stream is
+	// past it, and is memory of MemAllocHost where the copy shall not hold up the caller.
+	MemcpyHtoDAsync(dst DevicePtr, src []byte) error
+	// MemcpyDtoHAsync queues a copy from the device into dst, complete when the stream is past it.
+	MemcpyDtoHAsync(dst []byte, src DevicePtr) error
+	// MemcpyDtoDAsync queues a copy within the device; the ranges do not overlap.
+	MemcpyDtoDAsync(dst, src DevicePtr, bytes int64) error
+	// MemsetD8Async queues filling bytes bytes with value.
+	MemsetD8Async(dst DevicePtr, value byte, bytes int64) error
+
+	// Wait makes the stream's later work wait for what e marked last.
+	Wait(e Event) error
+	// Synchronize waits until the queue is empty.
+	Synchronize() error
+
+	// BeginCapture starts recording: work queued until EndCapture is not executed but becomes a graph.
+	BeginCapture() error
+	// EndCapture stops recording. After an error the stream records no more.
+	EndCapture() (Graph, error)
+
+	// Destroy frees the stream once its work is done.
+	Destroy() error
+}
+
+// Event is a mark in a stream.
+type Event interface {
+	// Record queues the mark; an earlier mark of this event is forgotten.
+	Record(s Stream) error
+	// Query says whether the stream has passed the mark; true for an event never recorded.
+	Query() (bool, error)
+	// Synchronize waits for that.
+	Synchronize() error
+	// Elapsed returns the device's time from start to this event; both have timing and are passed.
+	Elapsed(start Event) (time.Duration, error)
+	// Destroy frees the event.
+	Destroy() error
+}
+
+// Graph is recorded work.
+type Graph interface {
+	// Instantiate prepares the graph for launches; it can be done more than once.
+	Instantiate() (GraphExec, error)
+	// Destroy frees the recording; what Instantiate returned stays.
+	Destroy() error
+}
+
+// GraphExec is recorded work that is ready to run.
+type GraphExec interface {
+	// Launch queues the whole graph, with the parameters it was recorded with.
+	Launch(s Stream) error
+	// Destroy frees it.
+	Destroy() error
+}
