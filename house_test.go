@@ -40,6 +40,9 @@ var arrows = map[string][]string{
 	"inference/cpu/simd":               {"inference/tensor"},
 	"kernels/cu":                       {},
 	"assets/tokenizer":                 {},
+	"kernels/cu":                       {},
+	"kernels/ptxsim":                   {"kernels/cu", "kernels/ptxsim/ptx"},
+	"kernels/ptxsim/ptx":               {},
 }
 
 // reserved says which room alone may import a package from outside.

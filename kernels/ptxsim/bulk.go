@@ -1,0 +1,299 @@
+package ptxsim
+
+import (
+	"math/bits"
+	"slices"
+
+	"kleinbild/kernels/cu"
+	"kleinbild/kernels/ptxsim/ptx"
+)
+
+// bulkGroups are the bulk copies out of shared memory that a warp has started.
+type bulkGroups struct {
+	clock uint32 // of the warp's agent: one more for each copy
+
+	groups []uint32 // the clock at each commit that has not been waited for
+}
+
+// decodeBulk is cp.async.bulk: bytes and tensors, in and out, and the groups of copies out.
+func (d *decoder) decodeBulk() {
+	d.needHopper()
+	d.asyncAgents = true
+	switch {
+	case d.has("commit_group"):
+		d.operands(0, 0)
+		d.in.run = func(w *warp, in *instr, active uint32) {
+			w.bulk.groups = append(w.bulk.groups, w.bulk.clock)
+
+		}
+		return
+	case d.has("wait_group"):
+		d.has("read") // reading is all there is to wait for: writes are made at once
+		d.operands(1, 1)
+		keep := int(d.constant(0))
+		d.in.run = func(w *warp, in *instr, active uint32) {
+			if n := len(w.bulk.groups) - keep; n > 0 {
+				agent := len(w.warps) + w.id
+				w.clock[agent] = max(w.clock[agent], w.bulk.groups[n-1])
+				w.bulk.groups = slices.Delete(w.bulk.groups, 0, n)
+			}
+		}
+		return
+	case d.has("prefetch"):
+		d.mods = nil
+		d.in.run = nop
+		return
+	}
+	rank := 0
+	if d.has("tensor") {
+		rank = map[string]int{"1d": 1, "2d": 2, "3d": 3, "4d": 4, "5d": 5}[d.want("1d", "2d", "3d", "4d", "5d")]
+		d.drop("tile")
+	}
+	if len(d.mods) < 2 {
+		d.fail("cp.async.bulk without its spaces")
+		return
+	}
+	to, from := d.mods[0], d.mods[1]
+	d.mods = d.mods[2:]
+	switch {
+	case spaceByName[to] == spaceShared && from == "global":
+		d.want("mbarrier::complete_tx::bytes")
+		d.bulkLoad(rank)
+	case to == "global" && spaceByName[from] == spaceShared:
+		d.want("bulk_group")
+		d.bulkStore(rank)
+	default:
+		d.fail("cp.async.bulk from %s to %s", from, to)
+	}
+}
+
+// place is an address operand apart from the instruction's main one.
+type place struct {
+	row    int32
+	wide   bool
+	offset int64
+}
+
+func (d *decoder) place(i int) place {
+	d.locate(i)
+	return place{d.in.a, d.in.wide, d.in.imm}
+}
+
+func (p place) at(w *warp, lane int) uint64 {
+	if p.wide {
+		return w.r64[p.row][lane] + uint64(p.offset)
+	}
+	return uint64(w.r32[p.row][lane]) + uint64(p.offset)
+}
+
+// sharedAt is at for shared memory, by its own address or a generic one.
+func (p place) sharedAt(w *warp, lane int) uint64 {
+	at := p.at(w, lane)
+	if sp, within := resolveGeneric(at); sp == spaceShared {
+		return within
+	}
+	return at
+}
+
+// coordinates of [map, {x, y, …}].
+func (d *decoder) coordinates(i, rank int) []int32 {
+	o := d.operand(i)
+	if o.Kind != ptx.AddressOperand || len(o.List) != 2 {
+		d.fail("want [map, {coordinates}]")
+		return make([]int32, rank)
+	}
+	list := vector(&o.List[1])
+	if len(list) != rank {
+		d.fail("%d coordinates, want %d", len(list), rank)
+		return make([]int32, rank)
+	}
+	rows := make([]int32, rank)
+	for j := range list {
+		rows[j] = d.readFrom(&list[j], 32)
+	}
+	return rows
+}
+
+func (d *decoder) bulkLoad(rank int) {
+	if rank > 0 {
+		if !d.operands(3, 3) {
+			return
+		}
+		to, tensor, barrier := d.place(0), d.place(1), d.place(2)
+		coordinates := d.coordinates(1, rank)
+		d.in.run = func(w *warp, in *instr, active uint32) {
+			for m := active; m != 0; m &= m - 1 {
+				l := bits.TrailingZeros32(m) & 31
+				t := w.tensorMapAt(in, l, tensor.at(w, l), rank)
+				w.loadTensor(in, l, to.sharedAt(w, l), &t, w.coordinateValues(coordinates, l), barrier.sharedAt(w, l))
+			}
+		}
+		return
+	}
+	if !d.operands(4, 4) {
+		return
+	}
+	to, from, barrier := d.place(0), d.place(1), d.place(3)
+	size := d.read(2, 32)
+	d.in.run = func(w *warp, in *instr, active uint32) {
+		for m := active; m != 0; m &= m - 1 {
+			l := bits.TrailingZeros32(m) & 31
+			n, dst, src := int(w.r32[size][l]), to.sharedAt(w, l), from.at(w, l)
+			w.checkBulk(in, l, dst, n, 16)
+			if n&15 != 0 || src&15 != 0 {
+				w.fault(in, 1<<l, "bulk copy of %d bytes from %#x: both want multiples of 16", n, src)
+			}
+			b := w.beginBulk(in, l, barrier.sharedAt(w, l))
+			for i := 0; i < n; i += 16 {
+				copy(w.shared[dst+uint64(i):], w.global(in, l, src+uint64(i), 16, load))
+			}
+			w.endBulk(in, b, dst, n)
+		}
+	}
+}
+
+func (w *warp) coordinateValues(rows []int32, lane int) []int32 {
+	v := make([]int32, len(rows))
+	for i, row := range rows {
+		v[i] = int32(w.r32[row][lane])
+	}
+	return v
+}
+
+// tensorMapAt reads a descriptor from a parameter or from global memory.
+func (w *warp) tensorMapAt(in *instr, lane int, at uint64, rank int) tensorMap {
+	sp, within := resolveGeneric(at)
+	var b []byte
+	switch {
+	case at&63 != 0:
+		w.fault(in, 1<<lane, "tensor map at %#x, want a multiple of 64", at)
+	case sp == spaceParam && within+cu.TensorMapBytes <= uint64(len(w.params)):
+		b = w.params[within:]
+	case sp == spaceGlobal:
+		if a, o, err := w.memory.span(at, cu.TensorMapBytes); err == nil {
+			b = a.data[o:]
+		}
+	}
+	t, ok := decodeTensorMap(b)
+	if !ok {
+		w.fault(in, 1<<lane, "no tensor map of this device lies at %#x", at)
+	}
+	if len(t.dims) != rank {
+		w.fault(in, 1<<lane, "tensor map of %d dimensions in a copy of %d", len(t.dims), rank)
+	}
+	return t
+}
+
+// checkBulk checks a range of shared memory that a bulk copy takes or gives.
+func (w *warp) checkBulk(in *instr, lane int, at uint64, n int, align uint64) {
+	if at > uint64(len(w.shared)) || uint64(n) > uint64(len(w.shared))-at {
+		w.fault(in, 1<<lane, "shared access out of bounds: bulk copy of %d bytes at %#x of %#x", n, at, len(w.shared))
+	}
+	if at&(align-1) != 0 {
+		w.fault(in, 1<<lane, "misaligned shared access: bulk copy at %#x, want a multiple of %d", at, align)
+	}
+}
+
+// beginBulk gives a copy its time.
+func (w *warp) beginBulk(in *instr, lane int, at uint64) *mbarrier {
+	b := w.mbarrierAt(in, lane, w.mbarrierPlace(in, lane, spaceShared, at))
+	b.copies++
+	return b
+}
+
+// endBulk records what a copy wrote and reports its bytes. The data is there at once; whoever reads it without having
+// waited for the mbarrier is caught by the clock.
+func (w *warp) endBulk(in *instr, b *mbarrier, at uint64, n int) {
+	if w.shadow != nil {
+		w.asyncWrite(in, b.agent, b.copies, at, n)
+	}
+	b.arrived[b.agent] = b.copies
+	b.bytes -= int64(n)
+	w.completePhase(b)
+}
+
+// tileAlign is the alignment of a tile in shared memory: that of the swizzle's pattern, else 128.
+func tileAlign(s cu.TensorMapSwizzle) uint64 {
+	switch s {
+	case cu.Swizzle128B:
+		return 1024
+	case cu.Swizzle64B:
+		return 512
+	case cu.Swizzle32B:
+		return 256
+	}
+	return 128
+}
+
+func (w *warp) loadTensor(in *instr, lane int, to uint64, t *tensorMap, coordinates []int32, barrier uint64) {
+	n := t.bytes()
+	w.checkBulk(in, lane, to, n, tileAlign(t.swizzle))
+	b := w.beginBulk(in, lane, barrier)
+	t.each(coordinates, func(offset int, address uint64, inside bool) {
+		dst := w.shared[swizzled(to+uint64(offset), t.swizzle):][:t.element]
+		switch {
+		case inside:
+			copy(dst, w.global(in, lane, address, t.element, load))
+		case t.fillNaN:
+			for i := range dst {
+				dst[i] = byte(t.nan >> (8 * i))
+			}
+		default:
+			clear(dst)
+		}
+	})
+	w.endBulk(in, b, to, n)
+}
+
+func (d *decoder) bulkStore(rank int) {
+	if rank > 0 {
+		if !d.operands(2, 2) {
+			return
+		}
+		tensor, from := d.place(0), d.place(1)
+		coordinates := d.coordinates(0, rank)
+		d.in.run = func(w *warp, in *instr, active uint32) {
+			for m := active; m != 0; m &= m - 1 {
+				l := bits.TrailingZeros32(m) & 31
+				t := w.tensorMapAt(in, l, tensor.at(w, l), rank)
+				src := from.sharedAt(w, l)
+				w.checkBulk(in, l, src, t.bytes(), tileAlign(t.swizzle))
+				w.readBulk(in, src, t.bytes())
+				t.each(w.coordinateValues(coordinates, l), func(offset int, address uint64, inside bool) {
+					if inside {
+						copy(w.global(in, l, address, t.element, store), w.shared[swizzled(src+uint64(offset), t.swizzle):][:t.element])
+					}
+				})
+			}
+		}
+		return
+	}
+	if !d.operands(3, 3) {
+		return
+	}
+	to, from := d.place(0), d.place(1)
+	size := d.read(2, 32)
+	d.in.run = func(w *warp, in *instr, active uint32) {
+		for m := active; m != 0; m &= m - 1 {
+			l := bits.TrailingZeros32(m) & 31
+			n, dst, src := int(w.r32[size][l]), to.at(w, l), from.sharedAt(w, l)
+			w.checkBulk(in, l, src, n, 16)
+			if n&15 != 0 || dst&15 != 0 {
+				w.fault(in, 1<<l, "bulk copy of %d bytes to %#x: both want multiples of 16", n, dst)
+			}
+			w.readBulk(in, src, n)
+			for i := 0; i < n; i += 16 {
+				copy(w.global(in, l, dst+uint64(i), 16, store), w.shared[src+uint64(i):])
+			}
+		}
+	}
+}
+
+// readBulk records that a copy out of shared memory reads until its group has been waited for.
+func (w *warp) readBulk(in *instr, at uint64, n int) {
+	w.bulk.clock++
+
+	if w.shadow != nil {
+		w.asyncRead(in, len(w.warps)+w.id, w.bulk.clock, at, n)
+	}
+}

@@ -1,0 +1,313 @@
+package ptxsim
+
+import (
+	"encoding/binary"
+	"strings"
+)
+
+// matrixOps are the warp-wide matrix operations.
+//
+// The sums of mma are modelled as: every product exact, all products of one instruction and the accumulator added in
+// float64 in order of k, then rounded to float32 once, to nearest. The device's own order and truncation are not
+// documented; both stay within the rounding of a float32 sum.
+var matrixOps = map[string]func(d *decoder){
+	"ldmatrix": decodeLdmatrix,
+	"mma":      decodeMma,
+	"stmatrix": decodeStmatrix,
+	"movmatrix": func(d *decoder) {
+		d.want("sync")
+		d.want("aligned")
+		d.want("m8n8")
+		if !d.has("trans") || d.typ() != "b16" || !d.operands(2, 2) {
+			d.fail("movmatrix wants .trans.b16")
+			return
+		}
+		d.in.d, d.in.a, d.in.lanes = d.write(0, 32), d.read(1, 32), fullWarp
+		d.in.run = func(w *warp, in *instr, active uint32) {
+			w.r32[in.d] = transpose(&w.r32[in.a])
+			w.def32[in.d] = allLanes
+		}
+	},
+}
+
+// transpose turns an 8×8 matrix of 16-bit elements, two neighbours of a row in each lane.
+func transpose(a *[32]uint32) (t [32]uint32) {
+	for l := range t {
+		row, col := l>>2, l&3*2 // of the result
+		for half := range 2 {
+			from := (col+half)*4 + row>>1
+			t[l] |= a[from] >> (row & 1 * 16) & 0xffff << (half * 16)
+		}
+	}
+	return t
+}
+
+func (d *decoder) matrixShape() (count int, trans bool) {
+	d.want("sync")
+	d.want("aligned")
+	d.want("m8n8")
+	count = map[string]int{"x1": 1, "x2": 2, "x4": 4}[d.want("x1", "x2", "x4")]
+	trans = d.has("trans")
+	d.want("shared", "shared::cta")
+	if t := d.typ(); t != "b16" {
+		d.fail("type .%s, want .b16", t)
+	}
+	d.in.lanes = fullWarp
+	return count, trans
+}
+
+// decodeLdmatrix loads 8×8 matrices whose rows the lanes address: lanes 8j … 8j+7 those of matrix j.
+func decodeLdmatrix(d *decoder) {
+	count, trans := d.matrixShape()
+	if !d.operands(2, 2) {
+		return
+	}
+	d.in.list = d.writeVector(0, count, 32)
+	d.locate(1)
+	d.in.run = func(w *warp, in *instr, active uint32) {
+		for j, row := range in.list {
+			t := &w.scratch32
+			for i := range 8 {
+				l := j*8 + i
+				s := w.view(in, l, spaceShared, w.address(in, l), 16, load)
+				for q := range 4 {
+					t[i*4+q] = binary.LittleEndian.Uint32(s[q*4:])
+				}
+			}
+			if trans {
+				w.r32[row] = transpose(t)
+			} else {
+				w.r32[row] = *t
+			}
+			w.def32[row] = allLanes
+		}
+	}
+}
+
+func decodeStmatrix(d *decoder) {
+	d.needHopper()
+	count, trans := d.matrixShape()
+	if !d.operands(2, 2) {
+		return
+	}
+	d.locate(0)
+	d.in.list = d.readVector(1, count, 32)
+	d.in.run = func(w *warp, in *instr, active uint32) {
+		for j, row := range in.list {
+			t := w.r32[row]
+			if trans {
+				t = transpose(&t)
+			}
+			for i := range 8 {
+				l := j*8 + i
+				s := w.view(in, l, spaceShared, w.address(in, l), 16, store)
+				for q := range 4 {
+					binary.LittleEndian.PutUint32(s[q*4:], t[i*4+q])
+				}
+			}
+		}
+	}
+}
+
+// fragments holds the operands of an mma as plain matrices; a and b by k within a row or column.
+type fragments struct {
+	a [16][32]float64
+	b [8][32]float64
+}
+
+// decodeMma knows the shapes m16n8k16 and m16n8k8 of f16 and bf16, m16n8k4 and m16n8k8 of tf32, m16n8k32 of e4m3 and
+// e5m2 with float32 accumulators, and m16n8k16 and m16n8k32 of 8-bit integers.
+func decodeMma(d *decoder) {
+	d.want("sync")
+	d.want("aligned")
+	shape := d.want("m16n8k4", "m16n8k8", "m16n8k16", "m16n8k32")
+	d.want("row")
+	d.want("col")
+	saturate := d.has("satfinite")
+	types := strings.Join(d.mods, ".")
+	d.mods = nil
+	if !d.operands(4, 4) {
+		return
+	}
+	k := map[string]int{"m16n8k4": 4, "m16n8k8": 8, "m16n8k16": 16, "m16n8k32": 32}[shape]
+	d.in.lanes = fullWarp
+	element := 0 // bits
+	switch {
+	case types == "f32.bf16.bf16.f32" || types == "f32.f16.f16.f32":
+		element = 16
+	case types == "f32.tf32.tf32.f32":
+		element = 32
+	case strings.HasPrefix(types, "f32.e") && strings.HasSuffix(types, ".f32") && targetNumber(d.module.Target) >= 89:
+		element = 8
+	case strings.HasPrefix(types, "s32.") && strings.HasSuffix(types, ".s32"):
+		element = 8
+	}
+	perRegister := 0
+	if element > 0 {
+		perRegister = 32 / element
+	}
+	if element == 0 || k != 4*perRegister && k != 8*perRegister || saturate && types[0] != 's' {
+		d.fail("mma of shape %s and types %s is not supported", shape, types)
+		return
+	}
+	registers := k / (4 * perRegister) // of b; a has twice as many
+	out := d.writeVector(0, 4, 32)
+	a, b, c := d.readVector(1, 2*registers, 32), d.readVector(2, registers, 32), d.readVector(3, 4, 32)
+	names := strings.Split(types, ".")
+	if names[0] == "s32" {
+		if names[1] != "s8" && names[1] != "u8" || names[2] != "s8" && names[2] != "u8" {
+			d.fail("mma of types %s is not supported", types)
+			return
+		}
+		sa, sb := names[1] == "s8", names[2] == "s8"
+		d.in.run = func(w *warp, in *instr, active uint32) { w.mmaInteger(out, a, b, c, k, sa, sb, saturate) }
+		return
+	}
+	if types == "f32.bf16.bf16.f32" && k == 16 {
+		d.in.run = func(w *warp, in *instr, active uint32) { w.mmaBF16(out, a, b, c) }
+		return
+	}
+	ca, cb := elementDecoder(names[1]), elementDecoder(names[2])
+	if ca == nil || cb == nil {
+		d.fail("mma of types %s is not supported", types)
+		return
+	}
+	d.in.run = func(w *warp, in *instr, active uint32) { w.mmaFloat(out, a, b, c, k, perRegister, ca, cb) }
+}
+
+// elementDecoder returns the value of an element's bits.
+func elementDecoder(t string) func(uint32) float64 {
+	switch t {
+	case "bf16":
+		return func(v uint32) float64 { return float64(f32(v << 16)) }
+	case "f16", "e4m3", "e5m2":
+		f, _ := formatOf(t)
+		return f.decode
+	case "tf32": // the lower 13 bits are not looked at
+		return func(v uint32) float64 { return float64(f32(v &^ 0x1fff)) }
+	}
+	return nil
+}
+
+// mmaBF16 is m16n8k16 of bfloat16, the operation that everything else waits for.
+func (w *warp) mmaBF16(out, a, b, c []int32) {
+	m := &w.matrices
+	for h, row := range a {
+		r := &w.r32[row]
+		for l, v := range r {
+			i, k := l>>2+h&1*8, l&3*2+h>>1*8
+			m.a[i][k], m.a[i][k+1] = float64(f32(v<<16)), float64(f32(v&0xffff0000))
+		}
+	}
+	for h, row := range b {
+		r := &w.r32[row]
+		for l, v := range r {
+			k := l&3*2 + h*8
+			m.b[l>>2][k], m.b[l>>2][k+1] = float64(f32(v<<16)), float64(f32(v&0xffff0000))
+		}
+	}
+	var sums [16][8]float64
+	for h, row := range c {
+		r := &w.r32[row]
+		for l, v := range r {
+			sums[l>>2+h>>1*8][l&3*2+h&1] = float64(f32(v))
+		}
+	}
+	for i := range sums {
+		x, s := (*[16]float64)(m.a[i][:]), &sums[i]
+		for j := 0; j < 8; j += 4 {
+			y0, y1 := (*[16]float64)(m.b[j][:]), (*[16]float64)(m.b[j+1][:])
+			y2, y3 := (*[16]float64)(m.b[j+2][:]), (*[16]float64)(m.b[j+3][:])
+			s0, s1, s2, s3 := s[j], s[j+1], s[j+2], s[j+3]
+			for k, v := range x {
+				s0 += float64(v * y0[k])
+				s1 += float64(v * y1[k])
+				s2 += float64(v * y2[k])
+				s3 += float64(v * y3[k])
+			}
+			s[j], s[j+1], s[j+2], s[j+3] = s0, s1, s2, s3
+		}
+	}
+	w.storeAccumulators(out, &sums)
+}
+
+func (w *warp) storeAccumulators(out []int32, sums *[16][8]float64) {
+	for h, row := range out {
+		r := &w.r32[row]
+		for l := range r {
+			r[l] = u32(float32(sums[l>>2+h>>1*8][l&3*2+h&1]))
+		}
+		w.def32[row] = allLanes
+	}
+}
+
+// mmaFloat is any mma with float32 accumulators. A register holds `per` neighbours in k; rows and columns alternate
+// over the registers as the manual's figures show.
+func (w *warp) mmaFloat(out, a, b, c []int32, depth, per int, valueA, valueB func(uint32) float64) {
+	m := &w.matrices
+	element := 32 / per
+	mask := uint32(allLanes) >> (32 - element)
+	for h, row := range a {
+		for l, v := range w.r32[row] {
+			for e := range per {
+				m.a[l>>2+h&1*8][l&3*per+h>>1*4*per+e] = valueA(v >> (e * element) & mask)
+			}
+		}
+	}
+	for h, row := range b {
+		for l, v := range w.r32[row] {
+			for e := range per {
+				m.b[l>>2][l&3*per+h*4*per+e] = valueB(v >> (e * element) & mask)
+			}
+		}
+	}
+	var sums [16][8]float64
+	for h, row := range c {
+		for l, v := range w.r32[row] {
+			sums[l>>2+h>>1*8][l&3*2+h&1] = float64(f32(v))
+		}
+	}
+	for i := range sums {
+		for j := range sums[i] {
+			for k := range depth {
+				sums[i][j] += float64(m.a[i][k] * m.b[j][k])
+			}
+		}
+	}
+	w.storeAccumulators(out, &sums)
+}
+
+// mmaInteger wraps around, or with .satfinite clamps the sum.
+func (w *warp) mmaInteger(out, a, b, c []int32, depth int, signedA, signedB, saturate bool) {
+	var x [16][32]int64
+	var y [8][32]int64
+	for h, row := range a {
+		for l, v := range w.r32[row] {
+			for e := range 4 {
+				x[l>>2+h&1*8][l&3*4+h>>1*16+e] = int64(int32(extend(v>>(8*e)&0xff, signedA, 8)))
+			}
+		}
+	}
+	for h, row := range b {
+		for l, v := range w.r32[row] {
+			for e := range 4 {
+				y[l>>2][l&3*4+h*16+e] = int64(int32(extend(v>>(8*e)&0xff, signedB, 8)))
+			}
+		}
+	}
+	for h, row := range out {
+		r, from := &w.r32[row], w.r32[c[h]]
+		for l := range r {
+			i, j := l>>2+h>>1*8, l&3*2+h&1
+			sum := int64(int32(from[l]))
+			for k := range depth {
+				sum += x[i][k] * y[j][k]
+			}
+			if saturate {
+				sum = min(max(sum, -1<<31), 1<<31-1)
+			}
+			r[l] = uint32(sum)
+		}
+		w.def32[row] = allLanes
+	}
+}

@@ -1,0 +1,11 @@
+#!/bin/sh
+# Rebuilds the PTX of this folder: the output is committed, so only who changes a source needs clang-22.
+set -e
+cd "$(dirname "$0")"
+build() {
+  clang-22 -x cuda --cuda-device-only -nocudainc -nocudalib --cuda-gpu-arch="$2" --cuda-feature=+"$3" -O3 -gline-tables-only \
+    -fdebug-compilation-dir=. -S -o "$1.ptx" "$1.cu"
+}
+build rows sm_80 ptx70
+build gemm sm_80 ptx70
+build hopper sm_90a ptx80

@@ -1,0 +1,344 @@
+package ptxsim
+
+import (
+	"strings"
+
+	"kleinbild/kernels/cu"
+	"kleinbild/kernels/ptxsim/ptx"
+)
+
+// wgmmaOps are the asynchronous matrix operations of four warps, and what goes with them. Each warp computes its own 16
+// of the 64 rows when the operation is issued; until wgmma.wait_group the registers belong to the operation, and the
+// shared memory that it reads counts as being read.
+var wgmmaOps = map[string]func(d *decoder){"wgmma": decodeWgmma, "setmaxnreg": decodeSetmaxnreg}
+
+// wgmmaState is what a warp has in flight. Groups are numbered from 1; group is the one not committed yet.
+type wgmmaState struct {
+	group  uint32
+	owner  []uint32 // by row of r32: the group whose accumulator it is, 0 for none
+	source []uint32 // likewise for sources
+	dirty  []bool   // written since the last wgmma.fence
+	busy   int      // rows with an owner or a source
+}
+
+// wideFragments are the operands of one warp's share.
+type wideFragments struct {
+	a    [16][32]float64
+	b    [256][32]float64
+	sums [16][256]float64
+}
+
+func (d *decoder) needWgmma() {
+	if d.module.Target != "sm_90a" {
+		d.fail("%s needs target sm_90a, the module is for %s", d.text.Opcode, d.module.Target)
+	}
+}
+
+func decodeSetmaxnreg(d *decoder) {
+	d.needWgmma()
+	d.want("inc", "dec")
+	d.want("sync")
+	d.want("aligned")
+	d.drop("u32")
+	if n := d.constant(0); n < 24 || n > 256 || n%8 != 0 {
+		d.fail("%d registers, want a multiple of 8 from 24 to 256", n)
+	}
+	d.in.lanes = fullWarp
+	d.in.run = nop
+}
+
+func decodeWgmma(d *decoder) {
+	d.needWgmma()
+	d.asyncAgents, d.wgmma = true, true
+	kind := d.want("fence", "commit_group", "wait_group", "mma_async")
+	d.want("sync")
+	d.want("aligned")
+	d.in.lanes = fullWarp
+	switch kind {
+	case "fence":
+		d.operands(0, 0)
+		d.in.run = func(w *warp, in *instr, active uint32) { clear(w.wgmma.dirty) }
+	case "commit_group":
+		d.operands(0, 0)
+		d.in.run = func(w *warp, in *instr, active uint32) { w.wgmma.group++ }
+	case "wait_group":
+		d.operands(1, 1)
+		keep := d.constant(0)
+		d.in.run = func(w *warp, in *instr, active uint32) { w.waitWgmma(keep) }
+	case "mma_async":
+		d.decodeMmaAsync()
+	}
+}
+
+// waitWgmma gives back the registers and the shared memory of all groups but the newest committed ones.
+func (w *warp) waitWgmma(keep int64) {
+	s := &w.wgmma
+	last := int64(s.group) - 1 - keep
+	if last <= 0 {
+		return
+	}
+	s.busy = 0
+	for _, list := range [][]uint32{s.owner, s.source} {
+		for i, g := range list {
+			if int64(g) <= last {
+				list[i] = 0
+			} else {
+				s.busy++
+			}
+		}
+	}
+	agent := 2*len(w.warps) + w.id
+	w.clock[agent] = max(w.clock[agent], uint32(last))
+}
+
+// checkAccumulators keeps other instructions off the registers in flight, and notes what they write.
+func (w *warp) checkAccumulators(in *instr, active uint32) {
+	s := &w.wgmma
+	if s.busy > 0 {
+		for _, r := range in.read32 {
+			if s.owner[r] != 0 {
+				w.fault(in, active, "register of a wgmma in flight read before wgmma.wait_group")
+			}
+		}
+		for _, r := range in.write32 {
+			if s.owner[r] != 0 || s.source[r] != 0 {
+				w.fault(in, active, "register of a wgmma in flight written before wgmma.wait_group")
+			}
+		}
+	}
+	for _, r := range in.write32 {
+		s.dirty[r] = true
+	}
+}
+
+// matrixOperand is a descriptor of a matrix in shared memory: 64·k or n·k elements.
+type matrixOperand struct {
+	base, leading, stride uint64 // bytes
+	swizzle               cu.TensorMapSwizzle
+	transposed            bool // not k but m or n is contiguous
+}
+
+func decodeDescriptor(v uint64, transposed bool) matrixOperand {
+	return matrixOperand{base: v & 0x3fff << 4, leading: v >> 16 & 0x3fff << 4, stride: v >> 32 & 0x3fff << 4,
+		swizzle: [4]cu.TensorMapSwizzle{cu.SwizzleNone, cu.Swizzle128B, cu.Swizzle64B, cu.Swizzle32B}[v>>62], transposed: transposed}
+}
+
+// chunk returns the address of the 16 bytes that hold elements k … of row r (or, transposed, rows r … of column k); size
+// is an element's. The canonical layouts of the manual's "Shared Memory Matrix Layout": atoms of 8 rows of the swizzle's
+// width, 16 bytes without one.
+func (m *matrixOperand) chunk(r, k, size int) uint64 {
+	per := 16 / size // elements in a chunk
+	width := uint64(16 << m.swizzle)
+	var at uint64
+	switch {
+	case !m.transposed && m.swizzle == cu.SwizzleNone:
+		at = uint64(r/8)*m.stride + uint64(r%8)*16 + uint64(k/per)*m.leading
+	case !m.transposed:
+		at = uint64(r/8)*m.stride + uint64(r%8)*width + uint64(k*size)
+	case m.swizzle == cu.SwizzleNone:
+		at = uint64(r/per)*m.stride + uint64(k%8)*16 + uint64(k/8)*m.leading
+	default:
+		wide := int(width) / size
+		at = uint64(r/wide)*m.leading + uint64(r%wide*size) + uint64(k%8)*width + uint64(k/8)*m.stride
+	}
+	return swizzled(m.base+at, m.swizzle)
+}
+
+func (d *decoder) decodeMmaAsync() {
+	shape := ""
+	for _, m := range d.mods {
+		if strings.HasPrefix(m, "m64n") {
+			shape = m
+		}
+	}
+	d.has(shape)
+	types := strings.Join(d.mods, ".")
+	d.mods = nil
+	n, k := 0, 0
+	if head, tail, ok := strings.Cut(strings.TrimPrefix(shape, "m64n"), "k"); ok {
+		n, k = digits(head), digits(tail)
+	}
+	names := strings.Split(types, ".")
+	size := 0
+	switch {
+	case len(names) != 3 || names[0] != "f32":
+	case (names[1] == "bf16" || names[1] == "f16") && names[1] == names[2] && k == 16:
+		size = 2
+	case types == "f32.tf32.tf32" && k == 8:
+		size = 4
+	case strings.HasPrefix(names[1], "e") && strings.HasPrefix(names[2], "e") && k == 32:
+		size = 1
+	}
+	if size == 0 || n%8 != 0 || n < 8 || n > 256 {
+		d.fail("wgmma of shape %s and types %s is not supported", shape, types)
+		return
+	}
+	least := 6
+	if size == 2 {
+		least = 7
+	}
+	if !d.operands(least, 8) {
+		return
+	}
+	out := d.writeVector(0, n/2, 32)
+	d.in.write32 = nil // in flight they may be given to the next wgmma
+	var a []int32
+	descriptorA := int32(0)
+	if d.operand(1).Kind == ptx.VectorOperand {
+		a = d.readVector(1, 4, 32)
+	} else {
+		descriptorA = d.read(1, 64)
+	}
+	descriptorB := d.read(2, 64)
+	keep := int32(-1) // the predicate that says whether d is added to
+	constantKeep := true
+	if o := d.operand(3); o.Kind == ptx.ImmediateOperand {
+		constantKeep = o.Value != 0
+	} else {
+		keep = d.read(3, 1)
+	}
+	signA, signB := float64(d.constant(4)), float64(d.constant(5))
+	transA, transB := false, false
+	rest := len(d.text.Operands) - 6
+	switch {
+	case size != 2 && rest == 0:
+	case size == 2 && a == nil && rest == 2:
+		transA, transB = d.constant(6) != 0, d.constant(7) != 0
+	case size == 2 && a != nil && rest == 1:
+		transB = d.constant(6) != 0
+	default:
+		d.fail("%d operands", len(d.text.Operands))
+	}
+	if signA*signA != 1 || signB*signB != 1 {
+		d.fail("scales %g and %g, want 1 or -1", signA, signB)
+	}
+	valueA, valueB := elementDecoder(names[1]), elementDecoder(names[2])
+	if valueA == nil || valueB == nil {
+		d.fail("wgmma of types %s is not supported", types)
+	}
+	d.in.run = func(w *warp, in *instr, active uint32) {
+		if w.wide == nil {
+			w.wide = new(wideFragments)
+		}
+		if len(w.warps) < w.id/4*4+4 {
+			w.fault(in, active, "wgmma wants groups of four warps, the block has %d", len(w.warps))
+		}
+		for _, row := range out {
+			if w.wgmma.dirty[row] {
+				w.fault(in, active, "accumulator written with no wgmma.fence since")
+			}
+		}
+		f := w.wide
+		if a != nil {
+			w.fragmentA(in, a, k, size, valueA)
+		} else {
+			m := decodeDescriptor(w.r64[descriptorA][0], transA)
+			w.readMatrix(in, &m, w.id%4*16, f.a[:], k, size, valueA)
+		}
+		m := decodeDescriptor(w.r64[descriptorB][0], transB)
+		w.readMatrix(in, &m, 0, f.b[:n], k, size, valueB)
+		add := constantKeep
+		if keep >= 0 {
+			add = (w.p[keep]&1 != 0) != in.not
+		}
+		w.multiplyWide(in, out, n, k, signA*signB, add)
+	}
+}
+
+func digits(s string) int {
+	n := 0
+	for _, c := range s {
+		if c < '0' || c > '9' || n > 1000 {
+			return 0
+		}
+		n = n*10 + int(c-'0')
+	}
+	return n
+}
+
+// fragmentA spreads the sources in registers: the layout of mma's a.
+func (w *warp) fragmentA(in *instr, rows []int32, k, size int, value func(uint32) float64) {
+	per := 4 / size
+	mask := uint32(allLanes) >> (32 - 8*size)
+	for h, row := range rows {
+		if w.wgmma.dirty[row] {
+			w.fault(in, allLanes, "source register written with no wgmma.fence since")
+		}
+		if w.wgmma.source[row] == 0 {
+			w.wgmma.busy++
+		}
+		w.wgmma.source[row] = w.wgmma.group
+		for l, v := range w.r32[row] {
+			for e := range per {
+				w.wide.a[l>>2+h&1*8][l&3*per+h>>1*4*per+e] = value(v >> (e * 8 * size) & mask)
+			}
+		}
+	}
+}
+
+// readMatrix reads rows first … of a matrix in shared memory.
+func (w *warp) readMatrix(in *instr, m *matrixOperand, first int, to [][32]float64, k, size int, value func(uint32) float64) {
+	per := 16 / size
+	agent := 2*len(w.warps) + w.id
+	read := func(r, c int, element func(e int, v float64)) {
+		at := m.chunk(r, c, size)
+		w.checkBulk(in, 0, at, 16, 16)
+		if w.shadow != nil {
+			w.asyncRead(in, agent, w.wgmma.group, at, 16)
+		}
+		for e := range per {
+			var v uint32
+			for i := range size {
+				v |= uint32(w.shared[at+uint64(e*size+i)]) << (8 * i)
+			}
+			element(e, value(v))
+		}
+	}
+	if m.transposed {
+		for c := range k {
+			for r := 0; r < len(to); r += per {
+				read(first+r, c, func(e int, v float64) { to[r+e][c] = v })
+			}
+		}
+		return
+	}
+	for r := range to {
+		for c := 0; c < k; c += per {
+			read(first+r, c, func(e int, v float64) { to[r][c+e] = v })
+		}
+	}
+}
+
+// multiplyWide adds in the order and with the single rounding of mma.
+func (w *warp) multiplyWide(in *instr, out []int32, n, k int, sign float64, add bool) {
+	f := w.wide
+	for i := range f.a {
+		for j := range f.b[:n] {
+			sum := 0.0
+			if add {
+				row := out[j/8*4+i/8*2+j%2]
+				sum = float64(f32(w.r32[row][i%8*4+j%8/2]))
+			}
+			x, y := f.a[i][:k], f.b[j][:k]
+			for c, v := range x {
+				sum += float64(sign * v * y[c])
+			}
+			f.sums[i][j] = sum
+		}
+	}
+	s := &w.wgmma
+	for h, row := range out {
+		if add && w.checks.Uninitialised && w.def32[row] != allLanes {
+			w.fault(in, ^w.def32[row], "accumulator without a value")
+		}
+		r := &w.r32[row]
+		for l := range r {
+			r[l] = u32(float32(f.sums[l>>2+h>>1&1*8][h>>2*8+l&3*2+h&1]))
+		}
+		w.def32[row] = allLanes
+		if s.owner[row] == 0 {
+			s.busy++
+		}
+		s.owner[row] = s.group
+	}
+}
