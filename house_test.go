@@ -38,9 +38,9 @@ var arrows = map[string][]string{
 	"inference/cpu":                    {"inference/backend", "inference/cpu/matmul", "inference/cpu/simd", "inference/tensor"},
 	"inference/cpu/matmul":             {"inference/cpu/simd", "inference/tensor"},
 	"inference/cpu/simd":               {"inference/tensor"},
+	"kernels":                          {"kernels/cu"},
 	"kernels/cu":                       {},
 	"assets/tokenizer":                 {},
-	"kernels/cu":                       {},
 	"kernels/ptxsim":                   {"kernels/cu", "kernels/ptxsim/ptx"},
 	"kernels/ptxsim/ptx":               {},
 }
