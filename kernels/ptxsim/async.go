@@ -141,8 +141,14 @@ func (w *warp) waitCopies(active uint32, keep int64, all bool) {
 			continue
 		}
 		w.finishCopy(&c)
-		if w.shadow != nil {
-			w.touch(c.in, c.lane, uint64(c.to), c.bytes, store)
+		if w.shadow == nil {
+			continue
+		}
+		// Nobody has touched the words since the copy was issued and checked: that was a fault.
+		words := w.shadow[c.to>>2 : (c.to+c.bytes)>>2]
+		for i := range words {
+			s := &words[i]
+			s.init, s.written, s.writer, s.lane, s.clock, s.syncs, s.strong = 15, 15, uint8(w.id+1), uint8(c.lane), w.clock[w.id], w.syncs, false
 		}
 	}
 	w.copies = rest

@@ -191,52 +191,61 @@ func elementDecoder(t string) func(uint32) float64 {
 
 // mmaBF16 is m16n8k16 of bfloat16, the operation that everything else waits for.
 func (w *warp) mmaBF16(out, a, b, c []int32) {
-	m := &w.matrices
-	for h, row := range a {
-		r := &w.r32[row]
+	var x [16][16]float64 // rows of a
+	var y [16][8]float64  // rows of b: eight sums at a time keep the processor's adders busy
+	for h := range 4 {
+		r := &w.r32[a[h]]
+		rows, k := x[h&1*8:h&1*8+8], h>>1*8
 		for l, v := range r {
-			i, k := l>>2+h&1*8, l&3*2+h>>1*8
-			m.a[i][k], m.a[i][k+1] = float64(f32(v<<16)), float64(f32(v&0xffff0000))
+			p := (*[2]float64)(rows[l>>2][k+l&3*2:])
+			p[0], p[1] = float64(f32(v<<16)), float64(f32(v&0xffff0000))
 		}
 	}
-	for h, row := range b {
-		r := &w.r32[row]
+	for h := range 2 {
+		r := &w.r32[b[h]]
 		for l, v := range r {
-			k := l&3*2 + h*8
-			m.b[l>>2][k], m.b[l>>2][k+1] = float64(f32(v<<16)), float64(f32(v&0xffff0000))
+			k := h*8 + l&3*2
+			y[k][l>>2], y[k+1][l>>2] = float64(f32(v<<16)), float64(f32(v&0xffff0000))
 		}
 	}
 	var sums [16][8]float64
-	for h, row := range c {
-		r := &w.r32[row]
-		for l, v := range r {
-			sums[l>>2+h>>1*8][l&3*2+h&1] = float64(f32(v))
-		}
-	}
+	w.loadAccumulators(c, &sums)
 	for i := range sums {
-		x, s := (*[16]float64)(m.a[i][:]), &sums[i]
-		for j := 0; j < 8; j += 4 {
-			y0, y1 := (*[16]float64)(m.b[j][:]), (*[16]float64)(m.b[j+1][:])
-			y2, y3 := (*[16]float64)(m.b[j+2][:]), (*[16]float64)(m.b[j+3][:])
-			s0, s1, s2, s3 := s[j], s[j+1], s[j+2], s[j+3]
-			for k, v := range x {
-				s0 += float64(v * y0[k])
-				s1 += float64(v * y1[k])
-				s2 += float64(v * y2[k])
-				s3 += float64(v * y3[k])
-			}
-			s[j], s[j+1], s[j+2], s[j+3] = s0, s1, s2, s3
+		s := &sums[i]
+		s0, s1, s2, s3, s4, s5, s6, s7 := s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7]
+		for k, v := range &x[i] {
+			q := &y[k]
+			s0 += float64(v * q[0])
+			s1 += float64(v * q[1])
+			s2 += float64(v * q[2])
+			s3 += float64(v * q[3])
+			s4 += float64(v * q[4])
+			s5 += float64(v * q[5])
+			s6 += float64(v * q[6])
+			s7 += float64(v * q[7])
 		}
+		s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7] = s0, s1, s2, s3, s4, s5, s6, s7
 	}
 	w.storeAccumulators(out, &sums)
 }
 
+func (w *warp) loadAccumulators(c []int32, sums *[16][8]float64) {
+	c0, c1, c2, c3 := &w.r32[c[0]], &w.r32[c[1]], &w.r32[c[2]], &w.r32[c[3]]
+	for l := range 32 {
+		i, j := l>>2, l&3*2
+		sums[i][j], sums[i][j+1] = float64(f32(c0[l])), float64(f32(c1[l]))
+		sums[i+8][j], sums[i+8][j+1] = float64(f32(c2[l])), float64(f32(c3[l]))
+	}
+}
+
 func (w *warp) storeAccumulators(out []int32, sums *[16][8]float64) {
-	for h, row := range out {
-		r := &w.r32[row]
-		for l := range r {
-			r[l] = u32(float32(sums[l>>2+h>>1*8][l&3*2+h&1]))
-		}
+	d0, d1, d2, d3 := &w.r32[out[0]], &w.r32[out[1]], &w.r32[out[2]], &w.r32[out[3]]
+	for l := range 32 {
+		i, j := l>>2, l&3*2
+		d0[l], d1[l] = u32(float32(sums[i][j])), u32(float32(sums[i][j+1]))
+		d2[l], d3[l] = u32(float32(sums[i+8][j])), u32(float32(sums[i+8][j+1]))
+	}
+	for _, row := range out {
 		w.def32[row] = allLanes
 	}
 }
@@ -262,11 +271,7 @@ func (w *warp) mmaFloat(out, a, b, c []int32, depth, per int, valueA, valueB fun
 		}
 	}
 	var sums [16][8]float64
-	for h, row := range c {
-		for l, v := range w.r32[row] {
-			sums[l>>2+h>>1*8][l&3*2+h&1] = float64(f32(v))
-		}
-	}
+	w.loadAccumulators(c, &sums)
 	for i := range sums {
 		for j := range sums[i] {
 			for k := range depth {

@@ -1,0 +1,439 @@
+package ptxsim
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"kleinbild/kernels/cu"
+)
+
+// fragmentModule loads sixteen registers %r0 … %r15 of each lane, runs a piece of code, and stores them again.
+func fragmentModule(code, declare, target string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, ".version 8.4\n.target %s\n.address_size 64\n.visible .entry test(.param .u64 in, .param .u64 out)\n{\n", target)
+	b.WriteString(".reg .pred %p<8>;\n.reg .b32 %r<40>;\n.reg .b64 %d<8>;\n" + declare)
+	b.WriteString("ld.param.u64 %d0, [in];\nld.param.u64 %d1, [out];\nmov.u32 %r20, %tid.x;\nmad.wide.u32 %d0, %r20, 64, %d0;\nmad.wide.u32 %d1, %r20, 64, %d1;\n")
+	for i := range 4 {
+		fmt.Fprintf(&b, "ld.global.v4.b32 {%%r%d, %%r%d, %%r%d, %%r%d}, [%%d0+%d];\n", 4*i, 4*i+1, 4*i+2, 4*i+3, 16*i)
+	}
+	b.WriteString(code)
+	for i := range 4 {
+		fmt.Fprintf(&b, "\nst.global.v4.b32 [%%d1+%d], {%%r%d, %%r%d, %%r%d, %%r%d};", 16*i, 4*i, 4*i+1, 4*i+2, 4*i+3)
+	}
+	b.WriteString("\nret;\n}\n")
+	return b.String()
+}
+
+// registers are sixteen of each lane.
+type registers [][16]uint32
+
+// runFragment runs a fragment module for as many lanes as there are registers.
+func runFragment(t *testing.T, d Device, text string, in registers) (registers, error) {
+	t.Helper()
+	r := newRig(t, d)
+	m, err := r.LoadModule([]byte(text), cu.ModuleOptions{Name: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := len(in) * 64
+	p, q := r.alloc(n, bytesOf(in)), r.alloc(n, nil)
+	if err := r.function(m, "test").Launch(dim(1), dim(len(in)), 0, r.stream, new(cu.Args).Ptr(p).Ptr(q).Bytes()); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.stream.Synchronize(); err != nil {
+		return nil, err
+	}
+	out := make(registers, len(in))
+	for i, b := range r.read(q, n/4*4)[:n] {
+		out[i/64][i%64/4] |= uint32(b) << (i % 4 * 8)
+	}
+	return out, nil
+}
+
+// TestMMA multiplies random matrices, spread over the lanes as the figures of the manual's chapter on mma show: g is a
+// lane's group (of four), t its number in it, i the element.
+func TestMMA(t *testing.T) {
+	for _, row := range []struct {
+		name    string // shape.types
+		k, bits int
+		element string
+		aRow    func(i int) int // plus g
+		aCol    func(t, i int) int
+		bRow    func(t, i int) int
+	}{
+		{"m16n8k16.row.col.f32.bf16.bf16.f32", 16, 16, "bf16", func(i int) int { return i / 2 % 2 * 8 }, func(t, i int) int { return t*2 + i&1 + i/4*8 }, func(t, i int) int { return t*2 + i&1 + i/2*8 }},
+		{"m16n8k8.row.col.f32.bf16.bf16.f32", 8, 16, "bf16", func(i int) int { return i / 2 * 8 }, func(t, i int) int { return t*2 + i&1 }, func(t, i int) int { return t*2 + i }},
+		{"m16n8k16.row.col.f32.f16.f16.f32", 16, 16, "f16", func(i int) int { return i / 2 % 2 * 8 }, func(t, i int) int { return t*2 + i&1 + i/4*8 }, func(t, i int) int { return t*2 + i&1 + i/2*8 }},
+		{"m16n8k8.row.col.f32.tf32.tf32.f32", 8, 32, "tf32", func(i int) int { return i % 2 * 8 }, func(t, i int) int { return t + i/2*4 }, func(t, i int) int { return t + i*4 }},
+		{"m16n8k4.row.col.f32.tf32.tf32.f32", 4, 32, "tf32", func(i int) int { return i * 8 }, func(t, i int) int { return t }, func(t, i int) int { return t }},
+		{"m16n8k32.row.col.f32.e4m3.e4m3.f32", 32, 8, "e4m3", func(i int) int { return i / 4 % 2 * 8 }, func(t, i int) int { return t*4 + i&3 + i/8*16 }, func(t, i int) int { return t*4 + i&3 + i/4*16 }},
+		{"m16n8k32.row.col.f32.e5m2.e5m2.f32", 32, 8, "e5m2", func(i int) int { return i / 4 % 2 * 8 }, func(t, i int) int { return t*4 + i&3 + i/8*16 }, func(t, i int) int { return t*4 + i&3 + i/4*16 }},
+		{"m16n8k32.row.col.s32.s8.s8.s32", 32, 8, "s8", func(i int) int { return i / 4 % 2 * 8 }, func(t, i int) int { return t*4 + i&3 + i/8*16 }, func(t, i int) int { return t*4 + i&3 + i/4*16 }},
+		{"m16n8k32.row.col.satfinite.s32.u8.s8.s32", 32, 8, "u8", func(i int) int { return i / 4 % 2 * 8 }, func(t, i int) int { return t*4 + i&3 + i/8*16 }, func(t, i int) int { return t*4 + i&3 + i/4*16 }},
+		{"m16n8k16.row.col.s32.s8.s8.s32", 16, 8, "s8", func(i int) int { return i / 4 * 8 }, func(t, i int) int { return t*4 + i&3 }, func(t, i int) int { return t*4 + i }},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			random := rand.New(rand.NewPCG(7, 7))
+			element := func(signed bool) (uint32, float64) {
+				switch row.element {
+				case "s8", "u8":
+					v := uint32(random.Uint32() & 0xff)
+					if signed {
+						return v, float64(int8(v))
+					}
+					return v, float64(v)
+				case "tf32":
+					v := math.Float32bits(random.Float32()*2-1) &^ 0x1fff
+					return v, float64(math.Float32frombits(v))
+				}
+				f, _ := formatOf(row.element)
+				v := f.encode(random.Float64()*2-1, toNearest, false)
+				return v, f.decode(v)
+			}
+			perRegister := 32 / row.bits
+			var a [16][32]float64
+			var b [32][8]float64
+			in := make(registers, 32)
+			aRegisters, bRegisters := row.k*16/32/perRegister, row.k*8/32/perRegister
+			for l := range in {
+				g, tid := l/4, l%4
+				for i := range aRegisters * perRegister {
+					bits, v := element(row.element != "u8")
+					in[l][i/perRegister] |= bits << (i % perRegister * row.bits)
+					a[g+row.aRow(i)][row.aCol(tid, i)] = v
+				}
+				for i := range bRegisters * perRegister {
+					bits, v := element(true)
+					in[l][4+i/perRegister] |= bits << (i % perRegister * row.bits)
+					b[row.bRow(tid, i)][g] = v
+				}
+				for i := range 4 {
+					in[l][8+i] = uint32(i * 1000)
+					if !strings.Contains(row.name, "s32") {
+						in[l][8+i] = math.Float32bits(float32(i))
+					}
+				}
+			}
+			list := func(from, n int) string {
+				var s []string
+				for i := range n {
+					s = append(s, fmt.Sprintf("%%r%d", from+i))
+				}
+				return "{" + strings.Join(s, ", ") + "}"
+			}
+			code := fmt.Sprintf("mma.sync.aligned.%s %s, %s, %s, %s;", row.name, list(12, 4), list(0, aRegisters), list(4, bRegisters), list(8, 4))
+			out, err := runFragment(t, Device{Major: 8, Minor: 9}, fragmentModule(code, "", "sm_89"), in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for l := range out {
+				for i := range 4 {
+					m, n := l/4+i/2*8, l%4*2+i%2
+					want := float64(i)
+					integer := strings.Contains(row.name, "s32")
+					if integer {
+						want = float64(i * 1000)
+					}
+					for k := range row.k {
+						want += a[m][k] * b[k][n]
+					}
+					got := float64(math.Float32frombits(out[l][12+i]))
+					if integer {
+						got = float64(int32(out[l][12+i]))
+					}
+					if got != want && (integer || math.Abs(got-want) > math.Abs(want)*0x1p-23) { // one rounding to float32
+						t.Fatalf("element %d, %d: %g, want %g", m, n, got, want)
+					}
+				}
+			}
+		})
+	}
+}
+
+// TestLdmatrix loads four matrices whose elements are their own coordinates, plain and transposed.
+func TestLdmatrix(t *testing.T) {
+	const tile = ".shared .align 128 .b8 tile[1024];\n"
+	in := make(registers, 32)
+	for l := range in { // lane l holds row l: 8 elements of 100·row + column
+		for q := range 4 {
+			in[l][q] = uint32(100*l+2*q) | uint32(100*l+2*q+1)<<16
+		}
+	}
+	for _, trans := range []bool{false, true} {
+		mod := ""
+		if trans {
+			mod = ".trans"
+		}
+		code := `mov.u32 %r21, tile;
+mad.lo.u32 %r21, %r20, 16, %r21;
+st.shared.v4.b32 [%r21], {%r0, %r1, %r2, %r3};
+bar.warp.sync -1;
+ldmatrix.sync.aligned.m8n8.x4` + mod + `.shared.b16 {%r4, %r5, %r6, %r7}, [%r21];`
+		out, err := runFragment(t, Device{}, fragmentModule(code, tile, "sm_80"), in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for l := range out {
+			for j := range 4 {
+				row, col := l/4, l%4*2
+				first, second := 100*(8*j+row)+col, 100*(8*j+row)+col+1
+				if trans {
+					first, second = 100*(8*j+col)+row, 100*(8*j+col+1)+row
+				}
+				if want := uint32(first) | uint32(second)<<16; out[l][4+j] != want {
+					t.Fatalf("trans %v, lane %d, matrix %d: %#x, want %#x", trans, l, j, out[l][4+j], want)
+				}
+			}
+		}
+	}
+}
+
+// TestWarpOperations checks one result register, %r5, against a function of the lane.
+func TestWarpOperations(t *testing.T) {
+	in := make(registers, 32)
+	for l := range in {
+		in[l][0] = uint32(l*l) % 7
+		in[l][1] = uint32(l)
+	}
+	sum := func(lanes uint32) (s uint32) {
+		for l := range 32 {
+			if lanes>>l&1 != 0 {
+				s += in[l][0]
+			}
+		}
+		return s
+	}
+	for _, row := range []struct {
+		code string
+		want func(l int) uint32
+	}{
+		{"shfl.sync.up.b32 %r5|%p1, %r1, 3, 0, -1;", func(l int) uint32 { return map[bool]uint32{true: uint32(l - 3), false: uint32(l)}[l >= 3] }},
+		{"shfl.sync.down.b32 %r5, %r1, 5, 31, -1;", func(l int) uint32 { return map[bool]uint32{true: uint32(l + 5), false: uint32(l)}[l+5 < 32] }},
+		{"shfl.sync.bfly.b32 %r5, %r1, 21, 31, -1;", func(l int) uint32 { return uint32(l ^ 21) }},
+		{"shfl.sync.idx.b32 %r5, %r1, 2, 0x181f, -1;", func(l int) uint32 { return uint32(l&24 | 2) }}, // segments of eight
+		{"shfl.sync.idx.b32 %r5|%p1, %r1, 7, 0x1c03, -1; selp.b32 %r5, 1, 0, %p1;", func(l int) uint32 { return 1 }},
+		{"shfl.sync.down.b32 %r5|%p1, %r1, 2, 0x1c03, -1; selp.b32 %r5, 1, 0, %p1;", func(l int) uint32 { return map[bool]uint32{true: 1}[l&3 < 2] }},
+		{"setp.eq.u32 %p1, %r0, 1; vote.sync.ballot.b32 %r5, %p1, -1;", func(int) uint32 {
+			var m uint32
+			for l := range 32 {
+				m |= one(in[l][0] == 1) << l
+			}
+			return m
+		}},
+		{"setp.lt.u32 %p1, %r1, 32; vote.sync.all.pred %p2, %p1, -1; selp.b32 %r5, 1, 0, %p2;", func(int) uint32 { return 1 }},
+		{"setp.lt.u32 %p1, %r1, 31; vote.sync.all.pred %p2, %p1, -1; selp.b32 %r5, 1, 0, %p2;", func(int) uint32 { return 0 }},
+		{"setp.lt.u32 %p1, %r1, 1; vote.sync.any.pred %p2, %p1, -1; selp.b32 %r5, 1, 0, %p2;", func(int) uint32 { return 1 }},
+		{"setp.lt.u32 %p1, %r1, 1; vote.sync.uni.pred %p2, !%p1, -1; selp.b32 %r5, 1, 0, %p2;", func(int) uint32 { return 0 }},
+		{"match.any.sync.b32 %r5, %r0, -1;", func(l int) uint32 {
+			var m uint32
+			for k := range 32 {
+				m |= one(in[k][0] == in[l][0]) << k
+			}
+			return m
+		}},
+		{"match.all.sync.b32 %r5|%p1, %r0, -1;", func(int) uint32 { return 0 }},
+		{"redux.sync.add.u32 %r5, %r0, -1;", func(int) uint32 { return sum(allLanes) }},
+		{"redux.sync.max.s32 %r5, %r0, -1;", func(int) uint32 { return 4 }},
+		{"redux.sync.or.b32 %r5, %r1, -1;", func(int) uint32 { return 31 }},
+		// Half of the warp at a time: each with its own mask, which the other half must not disturb.
+		{"setp.lt.u32 %p1, %r1, 10; mov.b32 %r6, 0x3ff; @!%p1 mov.b32 %r6, 0xfffffc00; redux.sync.add.u32 %r5, %r0, %r6;",
+			func(l int) uint32 { return map[bool]uint32{true: sum(0x3ff), false: sum(0xfffffc00)}[l < 10] }},
+		{"setp.lt.u32 %p1, %r1, 10; @%p1 bra low; redux.sync.add.u32 %r5, %r0, 0xfffffc00; bra done; low: redux.sync.add.u32 %r5, %r0, 0x3ff; done:",
+			func(l int) uint32 { return map[bool]uint32{true: sum(0x3ff), false: sum(0xfffffc00)}[l < 10] }},
+		// A loop of a different length in each lane, a collective behind it.
+		{"mov.b32 %r5, 0; again: add.u32 %r5, %r5, 1; setp.le.u32 %p1, %r5, %r1; @%p1 bra again; redux.sync.add.u32 %r5, %r5, -1;", func(int) uint32 { return 32 * 33 / 2 }},
+		{"mov.b32 %r5, 0; setp.lt.u32 %p1, %r1, 8; bar.red.popc.u32 %r5, 0, %p1;", func(int) uint32 { return 8 }},
+		{"mov.u32 %r6, words; mov.b32 %r7, 0; st.shared.b32 [%r6], %r7; bar.warp.sync -1; atom.shared.add.u32 %r7, [%r6], %r1; bar.sync 0; ld.shared.b32 %r5, [%r6];",
+			func(int) uint32 { return 31 * 32 / 2 }},
+		{"mov.u32 %r6, words; mov.b32 %r7, 0; st.shared.b32 [%r6], %r7; bar.warp.sync -1; red.shared.max.u32 [%r6], %r1; atom.shared.cas.b32 %r7, [%r6], 31, 99; bar.sync 0; ld.shared.b32 %r5, [%r6];",
+			func(int) uint32 { return 99 }},
+		{"mov.u32 %r6, words; mov.b32 %r7, 0; st.shared.b32 [%r6], %r7; bar.warp.sync -1; red.shared.add.noftz.bf16x2 [%r6], 0x3f804000; bar.sync 0; ld.shared.b32 %r5, [%r6];",
+			func(int) uint32 { return 0x42004280 }},
+		{"elect.sync %r6|%p1, -1; selp.b32 %r5, 1, 0, %p1;", func(l int) uint32 { return one(l == 0) }},
+	} {
+		t.Run(row.code, func(t *testing.T) {
+			text := fragmentModule(strings.ReplaceAll(row.code, "; ", ";\n"), ".shared .align 4 .b32 words[4];\n", "sm_90")
+			out, err := runFragment(t, Device{Major: 9}, text, in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for l := range out {
+				if want := row.want(l); out[l][5] != want {
+					t.Fatalf("lane %d: %#x, want %#x", l, out[l][5], want)
+				}
+			}
+		})
+	}
+}
+
+// TestCopies checks what cp.async leaves where the source is shorter than the destination.
+func TestCopies(t *testing.T) {
+	in := make(registers, 32)
+	for l := range in {
+		for i := range 16 {
+			in[l][i] = uint32(l*16+i) + 1<<24 + 1<<16 + 1<<8
+		}
+	}
+	for _, row := range []struct {
+		name, copy string
+		want       func(l, i int) uint32
+	}{
+		{"whole", "cp.async.cg.shared.global [%r21], [%d0], 16;", func(l, i int) uint32 { return in[l][i] }},
+		{"part", "cp.async.ca.shared.global [%r21], [%d0], 16, 6;", func(l, i int) uint32 { return []uint32{in[l][0], in[l][1] & 0xffff, 0, 0}[i] }},
+		{"nothing", "cp.async.cg.shared.global.L2::128B [%r21], [%d0], 16, 0;", func(l, i int) uint32 { return 0 }},
+		{"ignored", "setp.lt.u32 %p1, %r20, 16; cp.async.cg.shared.global [%r21], [%d0], 16, %p1;", func(l, i int) uint32 { return in[l][i] * one(l >= 16) }},
+		{"8 and 4", "cp.async.ca.shared.global [%r21], [%d0], 8; cp.async.ca.shared.global [%r21+8], [%d0+8], 4; cp.async.ca.shared.global [%r21+12], [%d0+4], 4;",
+			func(l, i int) uint32 { return in[l][[]int{0, 1, 2, 1}[i]] }},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			code := "mov.u32 %r21, tile;\nmad.lo.u32 %r21, %r20, 16, %r21;\n" + row.copy + "\ncp.async.commit_group;\ncp.async.wait_group 0;\nld.shared.v4.b32 {%r4, %r5, %r6, %r7}, [%r21];"
+			out, err := runFragment(t, Device{}, fragmentModule(code, ".shared .align 16 .b8 tile[512];\n", "sm_80"), in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for l := range out {
+				for i := range 4 {
+					if want := row.want(l, i); out[l][4+i] != want {
+						t.Fatalf("lane %d, word %d: %#x, want %#x", l, i, out[l][4+i], want)
+					}
+				}
+			}
+		})
+	}
+}
+
+// TestWgmma multiplies with every swizzle, both orders of the second matrix, and the first matrix in registers or in
+// shared memory. The tiles are written by the threads, chunk by chunk, as the manual's layouts say.
+func TestWgmma(t *testing.T) {
+	const n, k = 16, 16
+	random := rand.New(rand.NewPCG(9, 9))
+	var a [64][k]float32
+	var b [k][n]float32
+	draw := func() float32 { return f32(bf16(random.Float32()*2-1) << 16) }
+	for k := range b {
+		for i := range a {
+			a[i][k] = draw()
+		}
+		for j := range b[k] {
+			b[k][j] = draw()
+		}
+	}
+	for mode, swizzle := range []cu.TensorMapSwizzle{cu.SwizzleNone, cu.Swizzle128B, cu.Swizzle64B, cu.Swizzle32B} {
+		for _, transposed := range []bool{false, true} {
+			for _, inRegisters := range []bool{false, true} {
+				t.Run(fmt.Sprintf("swizzle %d, transposed %v, registers %v", 16<<swizzle, transposed, inRegisters), func(t *testing.T) {
+					// Atoms of eight rows of one swizzle's width; those along the other direction follow at once.
+					width := 16 << swizzle
+					atom := 8 * width
+					image := make([]byte, 16384)
+					put := func(base, at int, v float32) {
+						at += base
+						at ^= map[cu.TensorMapSwizzle]int{cu.Swizzle32B: at >> 3 & 0x10, cu.Swizzle64B: at >> 3 & 0x30, cu.Swizzle128B: at >> 3 & 0x70}[swizzle]
+						binary.LittleEndian.PutUint16(image[at:], uint16(bf16(v)))
+					}
+					// place is an element of a matrix whose rows are contiguous in c, of so many groups of eight rows.
+					place := func(r, c, groups int) int {
+						across := c * 2 / width
+						return across*groups*atom + r/8*atom + r%8*width + c*2%width
+					}
+					for i := range a {
+						for c := range k {
+							put(0, place(i, c, 8), a[i][c])
+						}
+					}
+					for c := range k {
+						for j := range n {
+							if transposed {
+								put(8192, place(c, j, 2), b[c][j])
+							} else {
+								put(8192, place(j, c, 2), b[c][j])
+							}
+						}
+					}
+					descriptor := func(base, leading, stride int) uint64 {
+						return uint64(base>>4) | uint64(leading>>4)<<16 | uint64(stride>>4)<<32 | uint64(mode)<<62
+					}
+					da := descriptor(0, 8*atom, atom)
+					db := descriptor(8192, 2*atom, atom)
+					if transposed && swizzle == cu.SwizzleNone {
+						// Without a swizzle the two distances of the transposed layout change their roles.
+						db = descriptor(8192, atom, 2*atom)
+					}
+					source := "%d4"
+					tail := fmt.Sprintf("1, 1, 0, %d", one(transposed))
+					if inRegisters {
+						source, tail = "{%r0, %r1, %r2, %r3}", fmt.Sprintf("1, 1, %d", one(transposed))
+					}
+					code := fmt.Sprintf(`mov.u32 %%r21, tile;
+ld.param.u64 %%d2, [in];
+add.s64 %%d2, %%d2, 8192;
+mad.wide.u32 %%d2, %%r20, 128, %%d2;
+mad.lo.u32 %%r22, %%r20, 128, %%r21;
+mov.b32 %%r23, 0;
+again: ld.global.v4.b32 {%%r24, %%r25, %%r26, %%r27}, [%%d2];
+st.shared.v4.b32 [%%r22], {%%r24, %%r25, %%r26, %%r27};
+add.s64 %%d2, %%d2, 16;
+add.u32 %%r22, %%r22, 16;
+add.u32 %%r23, %%r23, 1;
+setp.lt.u32 %%p1, %%r23, 8;
+@%%p1 bra again;
+fence.proxy.async;
+bar.sync 0;
+shr.u32 %%r21, %%r21, 4;
+cvt.u64.u32 %%d3, %%r21;
+add.s64 %%d4, %%d3, %d;
+add.s64 %%d5, %%d3, %d;
+setp.ne.u32 %%p2, %%r20, %%r20;
+wgmma.fence.sync.aligned;
+wgmma.mma_async.sync.aligned.m64n16k16.f32.bf16.bf16 {%%r8, %%r9, %%r10, %%r11, %%r12, %%r13, %%r14, %%r15}, %s, %%d5, %%p2, %s;
+wgmma.commit_group.sync.aligned;
+wgmma.wait_group.sync.aligned 0;`, int64(da), int64(db), source, tail)
+					in := make(registers, 128+256) // the image behind the registers
+					for l := range 128 {
+						for h := range 4 {
+							i, c := l/32*16+l%32/4+h%2*8, l%4*2+h/2*8
+							in[l][h] = bf16(a[i][c]) | bf16(a[i][c+1])<<16
+						}
+					}
+					for i := 0; i < len(image); i += 4 {
+						in[128+i/64][i%64/4] = binary.LittleEndian.Uint32(image[i:])
+					}
+					out := runWide(t, fragmentModule(code, ".shared .align 1024 .b8 tile[16384];\n", "sm_90a"), in, 128)
+					for l := range out {
+						for e := range 8 {
+							i, j := l/32*16+l%32/4+e/2%2*8, e/4*8+l%4*2+e%2
+							want := 0.0
+							for c := range k {
+								want += float64(a[i][c]) * float64(b[c][j])
+							}
+							if got := float64(f32(out[l][8+e])); !(math.Abs(got-want) <= math.Abs(want)*0x1p-23) {
+								t.Fatalf("element %d, %d: %g, want %g", i, j, got, want)
+							}
+						}
+					}
+				})
+			}
+		}
+	}
+}
+
+// runWide is runFragment with more input than there are lanes.
+func runWide(t *testing.T, text string, in registers, lanes int) registers {
+	t.Helper()
+	r := newRig(t, Device{Major: 9})
+	m, err := r.LoadModule([]byte(text), cu.ModuleOptions{Name: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, q := r.alloc(len(in)*64, bytesOf(in)), r.alloc(lanes*64, nil)
+	r.launch(r.function(m, "test"), dim(1), dim(lanes), 0, new(cu.Args).Ptr(p).Ptr(q))
+	out := make(registers, lanes)
+	for i, b := range r.read(q, lanes*64) {
+		out[i/64][i%64/4] |= uint32(b) << (i % 4 * 8)
+	}
+	return out
+}
