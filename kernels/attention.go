@@ -105,7 +105,7 @@ func (q *Queue) Attention(dst, query, key, value Matrix, s AttentionShape, varia
 	}
 	q.args.Reset().Ptr(query.Data).Ptr(key.Data).Ptr(value.Data)
 	q.matrix(dst).Int32(int32(query.Stride)).Int32(int32(key.Stride)).Int32(int32(value.Stride)).Int32(int32(query.Rows)).Int32(int32(s.Keys)).
-		Int32(int32(s.Heads)).Int32(int32(s.KVHeads)).Int32(int32(d)).Int32(flag(s.Causal)).Float32(s.Scale)
+		Int32(int32(s.Heads)).Int32(int32(s.KVHeads)).Int32(int32(d)).Int32(truth(s.Causal)).Float32(s.Scale)
 	return q.launch(Attention, k.kernel(), ceilDiv(query.Rows, k.queries), s.Heads)
 }
 

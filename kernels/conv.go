@@ -6,6 +6,7 @@ import "fmt"
 var convTiles = []tile{
 	{name: "conv_256x128", m: 256, n: 128, k: 32, threads: 256, stages: 3, blocks: 1},
 	{name: "conv_128x128", m: 128, n: 128, k: 32, threads: 128, stages: 3, blocks: 2},
+	{name: "conv_128x128_deep", m: 128, n: 128, k: 32, threads: 128, stages: 4, blocks: 2},
 	{name: "conv_128x32", m: 128, n: 32, k: 32, threads: 128, stages: 4, blocks: 2, takes: loose},
 	{name: "conv_any", m: 64, n: 64, k: 32, threads: 128, stages: 2, blocks: 3, takes: unaligned},
 }
@@ -65,7 +66,7 @@ func (q *Queue) Conv(dst, x, w, bias Matrix, s ConvShape, add bool, variant Vari
 	q.args.Reset().Ptr(x.Data).Int32(int32(x.Stride)).Ptr(w.Data).Int32(int32(w.Stride))
 	q.matrix(dst)
 	q.matrix(bias)
-	q.size(dst).Int32(flag(add)).Int32(int32(s.Height)).Int32(int32(s.Width)).Int32(int32(x.Cols)).Int32(int32(width)).
-		Int32(int32(s.Kernel)).Int32(flag(s.Upsample)).Int32(flag(s.Downsample))
+	q.size(dst).Int32(truth(add)).Int32(int32(s.Height)).Int32(int32(s.Width)).Int32(int32(x.Cols)).Int32(int32(width)).
+		Int32(int32(s.Kernel)).Int32(truth(s.Upsample)).Int32(truth(s.Downsample))
 	return q.launch(Conv, t.kernel(), t.grid(dst.Rows, dst.Cols), 1)
 }

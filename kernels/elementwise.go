@@ -75,7 +75,7 @@ func (q *Queue) Affine(dst, x, scale, shift Matrix, silu bool) error {
 	q.matrix(x)
 	q.matrix(scale)
 	q.matrix(shift)
-	q.size(dst).Int32(flag(silu))
+	q.size(dst).Int32(truth(silu))
 	return q.launch(Elementwise, pick(aligned(dst, x, scale, shift), "affine", "affine_any"), chunkGrid(dst), 1)
 }
 
@@ -153,7 +153,7 @@ func (q *Queue) Taps(dst, x Matrix, taps int) error {
 	return q.launch(Elementwise, kernel{name: "taps", threads: 256}, ceilDiv(x.Rows*x.Cols, 256), 1)
 }
 
-func flag(b bool) int32 {
+func truth(b bool) int32 {
 	if b {
 		return 1
 	}

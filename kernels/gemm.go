@@ -6,14 +6,18 @@ import "fmt"
 var (
 	gemmTiles = []tile{
 		{name: "gemm_128x256", m: 128, n: 256, k: 32, threads: 256, stages: 3, blocks: 1},
+		{name: "gemm_128x256_deep", m: 128, n: 256, k: 32, threads: 256, stages: 4, blocks: 1},
 		{name: "gemm_128x128", m: 128, n: 128, k: 32, threads: 128, stages: 3, blocks: 2},
+		{name: "gemm_128x128_deep", m: 128, n: 128, k: 32, threads: 128, stages: 4, blocks: 2},
 		{name: "gemm_64x64", m: 64, n: 64, k: 64, threads: 128, stages: 3, blocks: 3},
 		{name: "gemm_loose", m: 64, n: 64, k: 64, threads: 128, stages: 3, blocks: 3, takes: loose},
 		{name: "gemm_any", m: 64, n: 64, k: 32, threads: 128, stages: 2, blocks: 3, takes: unaligned},
 	}
 	swigluTiles = []tile{
 		{name: "swiglu_128x256", m: 128, n: 128, k: 32, threads: 256, stages: 3, blocks: 1, paired: true},
+		{name: "swiglu_128x256_deep", m: 128, n: 128, k: 32, threads: 256, stages: 4, blocks: 1, paired: true},
 		{name: "swiglu_128x128", m: 128, n: 64, k: 32, threads: 128, stages: 3, blocks: 2, paired: true},
+		{name: "swiglu_128x128_deep", m: 128, n: 64, k: 32, threads: 128, stages: 4, blocks: 2, paired: true},
 		{name: "swiglu_64x128", m: 64, n: 64, k: 64, threads: 128, stages: 3, blocks: 2, paired: true},
 		{name: "swiglu_any", m: 64, n: 64, k: 32, threads: 128, stages: 2, blocks: 2, paired: true, takes: unaligned},
 	}
@@ -85,7 +89,7 @@ func (q *Queue) GEMM(dst, a, b Matrix, e Epilogue, variant Variant) error {
 	q.matrix(dst)
 	q.matrix(e.Bias)
 	q.matrix(e.Gate)
-	q.size(dst).Int32(flag(e.Add)).Int32(int32(a.Cols))
+	q.size(dst).Int32(truth(e.Add)).Int32(int32(a.Cols))
 	return q.launch(GEMM, t.kernel(), t.grid(dst.Rows, dst.Cols), 1)
 }
 

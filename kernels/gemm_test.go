@@ -9,7 +9,7 @@ import (
 // TestGEMM runs every variant on ragged edges with every epilogue. All give the same bits where they store BF16.
 func TestGEMM(t *testing.T) {
 	h := newHarness(t)
-	for _, s := range []struct{ m, n, k int }{{1, 48, 80}, {70, 80, 48}, {130, 264, 32}, {5, 16, 224}, {33, 8, 8}} {
+	for _, s := range []struct{ m, n, k int }{{1, 48, 80}, {70, 80, 48}, {130, 264, 32}, {5, 16, 224}, {33, 8, 8}, {1100, 136, 16}} {
 		a, b := h.random(s.m, s.k), h.random(s.n, s.k)
 		bias, gate, old := h.random(1, s.n), h.random(1, s.n), h.random(s.m, s.n)
 		y := product(a, b)
@@ -18,8 +18,8 @@ func TestGEMM(t *testing.T) {
 			name            string
 			bias, add, gate bool
 		}{{"plain", false, false, false}, {"bias", true, false, false}, {"residual", false, true, false}, {"bias and gated residual", true, true, true}} {
-			if s.k == 224 && e.add {
-				continue
+			if (s.k == 224 || s.m == 1100) && e.add {
+				continue // several slices, several bands of tiles: once is enough
 			}
 			epilogue := Epilogue{Add: e.add}
 			if e.bias {

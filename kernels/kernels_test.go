@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"flag"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -18,8 +19,8 @@ import (
 	"kleinbild/kernels/ptxsim"
 )
 
-// harness runs the shipped PTX on the software device, which reports whatever reads what nobody wrote, leaves its
-// memory, or races; results are compared with float64 loops.
+// harness runs the shipped PTX on a device. The software device, which tests use unless told otherwise, reports whatever
+// reads what nobody wrote, leaves its memory, or races. Results are compared with float64 loops.
 type harness struct {
 	*testing.T
 	ctx    cu.Context
@@ -28,17 +29,72 @@ type harness struct {
 	rng *rand.Rand
 }
 
+// deviceName chooses what runs the kernels: go test ./kernels -device cuda takes the first GPU.
+var deviceName = flag.String("device", "sim", "sim or cuda")
+
 // device is shared by all tests: families are compiled once.
-var device = sync.OnceValue(func() *Set { return New(ptxsim.Open(ptxsim.Device{})) })
+var device = sync.OnceValues(func() (*Set, error) {
+	switch *deviceName {
+	case "sim":
+		return New(recorder{ptxsim.Open(ptxsim.Device{})}), nil
+	case "cuda":
+		ctx, err := cu.Device(0).MakeContext()
+		return New(recorder{ctx}), err
+	}
+	return nil, fmt.Errorf("device %q, want sim or cuda", *deviceName)
+})
+
+// recorder notes which kernels are launched.
+type recorder struct{ cu.Context }
+
+type recordedModule struct{ cu.Module }
+
+type recordedFunction struct{ cu.Function }
+
+var launched = map[string]bool{}
+
+func (r recorder) LoadModule(text []byte, o cu.ModuleOptions) (cu.Module, error) {
+	m, err := r.Context.LoadModule(text, o)
+	return recordedModule{m}, err
+}
+
+func (m recordedModule) Function(name string) (cu.Function, error) {
+	f, err := m.Module.Function(name)
+	return recordedFunction{f}, err
+}
+
+func (f recordedFunction) Launch(grid, block cu.Dim3, shared int, s cu.Stream, params []byte) error {
+	launched[f.Name()] = true
+	return f.Function.Launch(grid, block, shared, s, params)
+}
+
+// TestMain fails where all tests together leave a kernel out.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if code == 0 && flag.Lookup("test.run").Value.String() == "" && flag.Lookup("test.bench").Value.String() == "" {
+		for _, f := range Families() {
+			for _, k := range kernelsOf(f) {
+				if !launched[k.name] {
+					fmt.Printf("no test launches %s\n", k.name)
+					code = 1
+				}
+			}
+		}
+	}
+	os.Exit(code)
+}
 
 func newHarness(t *testing.T) *harness {
 	t.Helper()
-	h := &harness{T: t, ctx: device().ctx, rng: rand.New(rand.NewPCG(1, 2))}
-	var err error
+	set, err := device()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &harness{T: t, ctx: set.ctx, rng: rand.New(rand.NewPCG(1, 2))}
 	if h.stream, err = h.ctx.MakeStream(); err != nil {
 		t.Fatal(err)
 	}
-	h.Queue = device().On(h.stream)
+	h.Queue = set.On(h.stream)
 	t.Cleanup(func() {
 		if !t.Failed() {
 			h.must(h.stream.Destroy())
@@ -105,6 +161,10 @@ var (
 func (h *harness) upload(values table, l layout) Matrix {
 	h.Helper()
 	m := h.alloc(len(values), len(values[0]), l)
+	if l.pad == 0 {
+		h.must(h.stream.MemcpyHtoDAsync(m.Data, encode(slices.Concat(values...), l.dtype)))
+		return m
+	}
 	size := l.dtype.SizeBytes()
 	for i, row := range values {
 		h.must(h.stream.MemcpyHtoDAsync(m.Data+cu.DevicePtr(i*m.Stride*size), encode(row, l.dtype)))

@@ -67,7 +67,7 @@ func (q *Queue) QKNormRoPE(x, w Matrix, rope RoPE, eps float32) error {
 	}
 	q.args.Reset().Ptr(x.Data).Int32(int32(x.Stride))
 	q.matrix(w).Ptr(rope.Cos.Data).Ptr(rope.Sin.Data).Int32(int32(rope.Cos.Stride)).Int32(int32(rope.Sin.Stride)).
-		Int32(int32(x.Rows)).Int32(int32(x.Cols / d)).Int32(int32(d)).Int32(flag(rope.Halves)).Float32(eps)
+		Int32(int32(x.Rows)).Int32(int32(x.Cols / d)).Int32(int32(d)).Int32(truth(rope.Halves)).Float32(eps)
 	// Neighbours are read as one word where rows allow it.
 	words := !rope.Halves && x.Data%4 == 0 && (x.Rows == 1 || x.Stride%2 == 0)
 	return q.launch(Norm, pick(words, operation, "qk_norm_rope_any"), ceilDiv(x.Rows*(x.Cols/d), 8), 1)

@@ -103,6 +103,7 @@ func TestGroupNorm(t *testing.T) {
 	}{
 		{1, 1, 5, false, ragged}, {35, 4, 3, true, ragged}, {300, 32, 4, true, whole}, {257, 2, 24, false, whole},
 		{96, 32, 2, false, ragged}, {5, 3, 160, true, whole}, {513, 4, 2, true, whole},
+		{33000, 2, 4, false, layout{}}, // more chunks than threads merge them
 	} {
 		cols := s.groups * s.width
 		a := h.around(40, s.rows, cols) // squares of what is this far from 0 would lose the variance in float32

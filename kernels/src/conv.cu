@@ -6,7 +6,7 @@
 //   downsample   stride 2; the padding is one row below and one column on the right only
 //
 // x and w are bfloat16, w being [out, taps·channels]. A block computes a tile of pixels × output channels, as the kernel's
-// name says; slices of the product are a tap's 32 channels at a time. Rows of x and w start at multiples of 16 bytes and
+// name says, _deep with four slices instead of three; a slice is 32 channels of a tap. Rows of x and w start at multiples of 16 bytes and
 // channels are a multiple of 8, and so for dst unless the kernel is conv_128x32, which stores one value at a time;
 // conv_any also loads so.
 //
@@ -14,7 +14,7 @@
 #include "tile.h"
 
 using Large = Tile<256, 128, 32, 64, 64, 3>;
-using Medium = Tile<128, 128, 32, 64, 64, 3>;
+template <int STAGES> using Medium = Tile<128, 128, 32, 64, 64, STAGES>;
 using Narrow = Tile<128, 32, 32, 32, 32, 4>;
 using Any = Tile<64, 64, 32, 32, 32, 2>;
 
@@ -112,6 +112,7 @@ DEV void conv_body(const bf16 *x, int x_stride, const bf16 *w, int w_stride, con
   }
 
 CONV(conv_256x128, Large, true, true, 1)
-CONV(conv_128x128, Medium, true, true, 2)
+CONV(conv_128x128, Medium<3>, true, true, 2)
+CONV(conv_128x128_deep, Medium<4>, true, true, 2)
 CONV(conv_128x32, Narrow, true, false, 2)
 CONV(conv_any, Any, false, false, 2)

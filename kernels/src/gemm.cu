@@ -4,15 +4,15 @@
 //   swiglu   C[M, N] = silu(A·G^T) ⊙ (A·U^T) with G and U [N, K]; a tile takes half its columns from each
 //
 // A, B, G and U are bfloat16, C bfloat16 or float32. A block computes one tile; a kernel's name says its size as rows ×
-// columns, with swiglu's columns before they are halved. Rows of A and B start at multiples of 16 bytes and K is a
-// multiple of 8, and so do rows of C, with N a multiple of 8. gemm_loose stores C one value at a time, wherever it lies
-// and in float32 too; the _any kernels also load so. M is free.
+// columns, with swiglu's columns before they are halved; _deep ones hold four slices instead of three. Rows of A, B and C
+// start at multiples of 16 bytes, and K and N are multiples of 8. gemm_loose stores C one value at a time, wherever it
+// lies and in float32 too; the _any kernels also load so. M is free.
 //
 // Rate: bound by mma.sync where M and N fill the card; with few rows by the bytes of B over the bandwidth.
 #include "tile.h"
 
-using Large = Tile<128, 256, 32, 64, 64, 3>;
-using Medium = Tile<128, 128, 32, 64, 64, 3>;
+template <int STAGES> using Large = Tile<128, 256, 32, 64, 64, STAGES>;
+template <int STAGES> using Medium = Tile<128, 128, 32, 64, 64, STAGES>;
 using Small = Tile<64, 64, 64, 32, 32, 3>;
 using SmallPair = Tile<64, 128, 64, 32, 64, 3>;
 using Any = Tile<64, 64, 32, 32, 32, 2>;
@@ -89,12 +89,16 @@ DEV void swiglu_body(const bf16 *a, int a_stride, const bf16 *gate, const bf16 *
     swiglu_body<T, ALIGNED, WHOLE>(a, a_stride, gate, up, b_stride, Output{dst, {}, {}, rows, cols, 0}, depth);                     \
   }
 
-GEMM(gemm_128x256, Large, true, true, 1)
-GEMM(gemm_128x128, Medium, true, true, 2)
+GEMM(gemm_128x256, Large<3>, true, true, 1)
+GEMM(gemm_128x256_deep, Large<4>, true, true, 1)
+GEMM(gemm_128x128, Medium<3>, true, true, 2)
+GEMM(gemm_128x128_deep, Medium<4>, true, true, 2)
 GEMM(gemm_64x64, Small, true, true, 3)
 GEMM(gemm_loose, Small, true, false, 2)
 GEMM(gemm_any, Any, false, false, 2)
-SWIGLU(swiglu_128x256, Large, true, true, 1)
-SWIGLU(swiglu_128x128, Medium, true, true, 2)
+SWIGLU(swiglu_128x256, Large<3>, true, true, 1)
+SWIGLU(swiglu_128x256_deep, Large<4>, true, true, 1)
+SWIGLU(swiglu_128x128, Medium<3>, true, true, 2)
+SWIGLU(swiglu_128x128_deep, Medium<4>, true, true, 2)
 SWIGLU(swiglu_64x128, SmallPair, true, true, 1)
 SWIGLU(swiglu_any, AnyPair, false, false, 1)
