@@ -3,14 +3,15 @@
 GO      ?= go
 VERSION ?= 0.1.0-dev
 FUZZ_SECONDS ?= 5
+CUDA_TOOLS ?= ../cuda-tools
 PROMPT  ?= a red fox in the snow
 OUT     ?= fox.png
 BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X kleinbild/cli.Version=$(VERSION)"
 
-.PHONY: help build run test lint fuzz bench generate windows
+.PHONY: help build run test lint fuzz bench generate windows kernels kernels-check
 
 help: ## print this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build ./kleinbild
 	$(BUILD) -o kleinbild .
@@ -37,6 +38,12 @@ fuzz: ## run every fuzz target for FUZZ_SECONDS
 	    CGO_ENABLED=0 $(GO) test "$$(dirname "$$file")" -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZ_SECONDS)s -fuzzminimizetime 10x || exit 1; \
 	  done; \
 	done
+
+kernels: ## recompile kernels/src to PTX, byte for byte (needs clang-22)
+	kernels/src/build.sh
+
+kernels-check: ## registers, spills and inner loops of the PTX, to kernels/SPEED.md (needs CUDA_TOOLS: tools/kernels/check.py says how)
+	python3 tools/kernels/check.py "$(CUDA_TOOLS)"
 
 generate: ## regenerate assembly from its generators
 	$(GO) generate ./...

@@ -38,6 +38,7 @@ var arrows = map[string][]string{
 	"inference/cpu":                    {"inference/backend", "inference/cpu/matmul", "inference/cpu/simd", "inference/tensor"},
 	"inference/cpu/matmul":             {"inference/cpu/simd", "inference/tensor"},
 	"inference/cpu/simd":               {"inference/tensor"},
+	"kernels":                          {"kernels/cu"},
 	"kernels/cu":                       {},
 	"assets/tokenizer":                 {},
 	"kernels/ptxsim":                   {"kernels/cu", "kernels/ptxsim/ptx"},

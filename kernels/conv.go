@@ -1,0 +1,72 @@
+package kernels
+
+import "fmt"
+
+// The tiles of src/conv.cu.
+var convTiles = []tile{
+	{name: "conv_256x128", m: 256, n: 128, k: 32, threads: 256, stages: 3, blocks: 1},
+	{name: "conv_128x128", m: 128, n: 128, k: 32, threads: 128, stages: 3, blocks: 2},
+	{name: "conv_128x128_deep", m: 128, n: 128, k: 32, threads: 128, stages: 4, blocks: 2},
+	{name: "conv_128x32", m: 128, n: 32, k: 32, threads: 128, stages: 4, blocks: 2, takes: loose},
+	{name: "conv_any", m: 64, n: 64, k: 32, threads: 128, stages: 2, blocks: 3, takes: unaligned},
+}
+
+// ConvVariants names the kernels that Conv chooses from, by Variant.
+func ConvVariants() []string { return variants(convTiles) }
+
+// ConvShape describes a convolution of stride 1 and zero padding Kernel/2, unless changed.
+type ConvShape struct {
+	// Height and Width are of the input as stored.
+	Height, Width int
+	// Kernel is 1 or 3.
+	Kernel int
+	// Upsample doubles the input by nearest neighbour before convolving.
+	Upsample bool
+	// Downsample uses stride 2 after padding one row below and one column on the right only.
+	Downsample bool
+}
+
+// OutputSize returns the height and width of the result.
+func (s ConvShape) OutputSize() (height, width int) {
+	switch {
+	case s.Upsample:
+		return 2 * s.Height, 2 * s.Width
+	case s.Downsample:
+		return s.Height / 2, s.Width / 2
+	}
+	return s.Height, s.Width
+}
+
+// Conv convolves the picture x [height·width, in] by w [out, kernel·kernel·in], a filter's values by row, column and
+// channel as Taps orders them, adds bias [1, out] unless it is the zero Matrix, and stores the result in dst
+// [outHeight·outWidth, out], or adds it to dst where add. All but bias are BF16.
+func (q *Queue) Conv(dst, x, w, bias Matrix, s ConvShape, add bool, variant Variant) error {
+	const operation = "conv"
+	if err := check(operation, dst, x, w); err != nil {
+		return err
+	}
+	if err := isBF16(operation, dst, x, w); err != nil {
+		return err
+	}
+	if s.Kernel != 1 && s.Kernel != 3 || s.Upsample && s.Downsample || s.Downsample && s.Kernel != 3 {
+		return fmt.Errorf("%s: a kernel of %d, upsample %v, downsample %v: want 1 or 3, not both, and 3 with downsample", operation, s.Kernel, s.Upsample, s.Downsample)
+	}
+	height, width := s.OutputSize()
+	if x.Rows != s.Height*s.Width || x.Cols == 0 || w.Cols != s.Kernel*s.Kernel*x.Cols || dst.Rows != height*width || dst.Cols != w.Rows {
+		return fmt.Errorf("%s: %v as %d×%d pixels by %v into %v, want [pixels in], [out %d·in] and [%d out]",
+			operation, x, s.Height, s.Width, w, dst, s.Kernel*s.Kernel, height*width)
+	}
+	if err := (Epilogue{Bias: bias}).check(operation, dst.Cols); err != nil {
+		return err
+	}
+	t, err := choose(operation, convTiles, variant, alignmentOf(dst, x.Cols, x, w), dst.Rows, dst.Cols, q.set.ctx.Device().SMs)
+	if err != nil {
+		return err
+	}
+	q.args.Reset().Ptr(x.Data).Int32(int32(x.Stride)).Ptr(w.Data).Int32(int32(w.Stride))
+	q.matrix(dst)
+	q.matrix(bias)
+	q.size(dst).Int32(truth(add)).Int32(int32(s.Height)).Int32(int32(s.Width)).Int32(int32(x.Cols)).Int32(int32(width)).
+		Int32(int32(s.Kernel)).Int32(truth(s.Upsample)).Int32(truth(s.Downsample))
+	return q.launch(Conv, t.kernel(), t.grid(dst.Rows, dst.Cols), 1)
+}

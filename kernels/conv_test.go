@@ -1,0 +1,84 @@
+package kernels
+
+import (
+	"bytes"
+	"fmt"
+	"testing"
+)
+
+func TestConv(t *testing.T) {
+	h := newHarness(t)
+	for _, s := range []struct {
+		height, width, in, out, kernel int
+		up, down, add                  bool
+		l                              layout
+	}{
+		{1, 1, 8, 8, 3, false, false, false, whole},
+		{7, 5, 48, 136, 3, false, false, true, whole},
+		{17, 16, 16, 24, 3, false, false, false, whole},
+		{6, 8, 80, 32, 1, false, false, true, whole},
+		{5, 3, 16, 16, 3, true, false, false, whole},
+		{8, 6, 32, 40, 3, false, true, false, whole},
+		{7, 9, 16, 8, 3, false, true, true, whole},
+		{9, 11, 64, 3, 3, false, false, false, whole}, // the last of a decoder: channels in, colours out
+		{6, 7, 3, 16, 3, false, false, false, ragged}, // the first of an encoder
+		{4, 6, 3, 17, 3, true, false, true, ragged},
+		{5, 4, 33, 7, 1, false, false, true, ragged},
+	} {
+		x := h.random(s.height*s.width, s.in)
+		w := h.random(s.out, s.in*s.kernel*s.kernel)
+		bias := h.random(1, s.out)
+		shape := ConvShape{Height: s.height, Width: s.width, Kernel: s.kernel, Upsample: s.up, Downsample: s.down}
+		oh, ow := shape.OutputSize()
+		old := h.random(oh*ow, s.out)
+		at := func(y, x0, c int) float64 {
+			height, width, shrink := s.height, s.width, 1
+			if s.up {
+				height, width, shrink = 2*height, 2*width, 2
+			}
+			if y < 0 || x0 < 0 || y >= height || x0 >= width {
+				return 0
+			}
+			return x[y/shrink*s.width+x0/shrink][c]
+		}
+		want := each(oh*ow, s.out, func(i, o int) float64 {
+			sum := bias[0][o]
+			if s.add {
+				sum += old[i][o]
+			}
+			for ky := range s.kernel {
+				for kx := range s.kernel {
+					y, x0 := i/ow+ky-s.kernel/2, i%ow+kx-s.kernel/2
+					if s.down {
+						y, x0 = 2*(i/ow)+ky, 2*(i%ow)+kx
+					}
+					for c := range s.in {
+						sum += at(y, x0, c) * w[o][(c*s.kernel+ky)*s.kernel+kx]
+					}
+				}
+			}
+			return sum
+		})
+		filters := h.alloc(s.out, s.in*s.kernel*s.kernel, layout{})
+		h.must(h.Taps(filters, h.upload(w, layout{}), s.kernel*s.kernel))
+		mx := h.upload(x, s.l)
+		var first []byte
+		for variant, name := range ConvVariants() {
+			l := s.l
+			if s.out%8 != 0 {
+				l = ragged
+			}
+			dst := h.target(oh*ow, s.out, l)
+			if s.add {
+				h.must(h.Copy(dst, h.upload(old, l)))
+			}
+			h.must(h.Conv(dst, mx, filters, h.row(bias[0], DType(variant%2)), shape, s.add, Variant(variant)))
+			h.check(fmt.Sprintf("%s %+v", name, s), dst, want, true)
+			if have := h.bytes(dst); first == nil {
+				first = have
+			} else if !bytes.Equal(first, have) {
+				t.Errorf("%s %+v: not the bits of %s", name, s, ConvVariants()[0])
+			}
+		}
+	}
+}

@@ -1,0 +1,139 @@
+package kernels
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"testing"
+)
+
+// shapes are ragged on purpose; the layouts decide whether the fast or the general kernel runs.
+var shapes = []struct {
+	rows, cols int
+	dst, x     layout
+}{
+	{1, 8, whole, whole}, {37, 48, whole, whole}, {5, 528, wide, whole}, {3, 16, whole, wide}, {9, 24, wide, wide},
+	{1, 1, ragged, ragged}, {33, 7, ragged, ragged}, {3, 31, layout{F32, 3, 1}, ragged}, {2, 129, ragged, layout{F32, 3, 1}}, {4, 16, whole, ragged},
+}
+
+func TestElementwise(t *testing.T) {
+	h := newHarness(t)
+	for _, s := range shapes {
+		a, b := h.random(s.rows, s.cols), h.random(s.rows, s.cols)
+		scale, shift := h.random(1, s.cols), h.random(1, s.cols)
+		x, y := h.upload(a, s.x), h.upload(b, whole)
+		run := func(name string, want func(i, j int) float64, op func(dst Matrix) error) {
+			t.Helper()
+			dst := h.target(s.rows, s.cols, s.dst)
+			h.must(op(dst))
+			h.check(fmt.Sprint(name, " ", s), dst, each(s.rows, s.cols, want), true)
+		}
+		run("copy", func(i, j int) float64 { return a[i][j] }, func(dst Matrix) error { return h.Copy(dst, x) })
+		run("silu", func(i, j int) float64 { return silu(a[i][j]) }, func(dst Matrix) error { return h.SiLU(dst, x) })
+		run("add scaled", func(i, j int) float64 { return a[i][j] - 0.25*b[i][j] }, func(dst Matrix) error { return h.AddScaled(dst, x, y, -0.25) })
+		run("lerp", func(i, j int) float64 { return a[i][j] + 4*(b[i][j]-a[i][j]) }, func(dst Matrix) error { return h.Lerp(dst, x, y, 4) })
+		affine := func(i, j int) float64 { return a[i][j]*scale[0][j] + shift[0][j] }
+		run("affine", affine, func(dst Matrix) error { return h.Affine(dst, x, h.upload(scale, wide), h.upload(shift, s.x), false) })
+		run("affine, silu", func(i, j int) float64 { return silu(affine(i, j)) }, func(dst Matrix) error {
+			return h.Affine(dst, x, h.upload(scale, s.x), h.upload(shift, wide), true)
+		})
+		h.must(h.AddScaled(x, x, y, 2))
+		h.check(fmt.Sprint("add scaled in place ", s), x, each(s.rows, s.cols, func(i, j int) float64 { return a[i][j] + 2*b[i][j] }), false)
+	}
+}
+
+func TestCopyIsExact(t *testing.T) {
+	h := newHarness(t)
+	// Ties go to even, NaN and infinities stay.
+	bits := []uint32{0x3f808000, 0x3f818000, 0x3f808001, 0xff800000, 0x7f7fffff, 0x80000001, 0x7fc00000, 0x00000000}
+	want := []uint16{0x3f80, 0x3f82, 0x3f81, 0xff80, 0x7f80, 0x8000, 0x7fff, 0x0000}
+	values := make([]float64, len(bits))
+	for i, b := range bits {
+		values[i] = float64(math.Float32frombits(b))
+	}
+	dst := h.target(1, len(bits), whole)
+	h.must(h.Copy(dst, h.row(values, F32)))
+	for i, b := 0, h.bytes(dst); i < len(bits); i++ {
+		have := binary.LittleEndian.Uint16(b[2*i:])
+		if nan := want[i] == 0x7fff; nan != (have&0x7fff > 0x7f80) || !nan && have != want[i] {
+			t.Errorf("%#x became %#x, want %#x", bits[i], have, want[i])
+		}
+	}
+}
+
+func TestEmbedding(t *testing.T) {
+	h := newHarness(t)
+	ids := []int32{0, 10, 3, 3, 9}
+	var b []byte
+	for _, id := range ids {
+		b = binary.LittleEndian.AppendUint32(b, uint32(id))
+	}
+	p := h.memory(len(b))
+	h.must(h.stream.MemcpyHtoDAsync(p, b))
+	for _, s := range []struct {
+		cols       int
+		dst, table layout
+	}{{48, whole, whole}, {33, ragged, ragged}, {80, whole, wide}, {16, wide, ragged}} {
+		values := h.random(11, s.cols)
+		dst := h.target(len(ids), s.cols, s.dst)
+		h.must(h.Embedding(dst, h.upload(values, s.table), p))
+		h.checkWithin(fmt.Sprint(s), dst, each(len(ids), s.cols, func(i, j int) float64 { return values[ids[i]][j] }), true, 0)
+	}
+}
+
+func TestPatchify(t *testing.T) {
+	h := newHarness(t)
+	for _, s := range []struct {
+		height, width, channels int
+		l                       layout
+	}{{2, 2, 1, ragged}, {4, 6, 3, ragged}, {8, 12, 32, whole}, {6, 4, 16, wide}} {
+		x := h.random(s.height*s.width, s.channels)
+		want := each(s.height*s.width/4, 4*s.channels, func(i, j int) float64 {
+			y, x0 := 2*(i/(s.width/2))+j%4/2, 2*(i%(s.width/2))+j%2
+			return x[y*s.width+x0][j/4]
+		})
+		dst := h.target(s.height*s.width/4, 4*s.channels, s.l)
+		h.must(h.Patchify(dst, h.upload(x, s.l), s.height, s.width))
+		h.checkWithin(fmt.Sprint("patchify ", s), dst, want, true, 0)
+		back := h.target(s.height*s.width, s.channels, s.l)
+		h.must(h.Unpatchify(back, dst, s.height, s.width))
+		h.checkWithin(fmt.Sprint("unpatchify ", s), back, x, true, 0)
+	}
+}
+
+func TestRGB8(t *testing.T) {
+	h := newHarness(t)
+	const pixels = 131
+	for _, l := range []layout{{dtype: F32}, {dtype: BF16}, {F32, 5, 1}} {
+		x := each(pixels, 3, func(i, j int) float64 { return widen(round(2.5 * math.Sin(float64(3*i+j)))) })
+		x[0] = []float64{math.Inf(1), math.Inf(-1), math.NaN()}
+		p := h.memory(3 * pixels)
+		h.must(h.RGB8(p, h.upload(x, l)))
+		have := make([]byte, 3*pixels)
+		h.must(h.stream.MemcpyDtoHAsync(have, p))
+		h.must(h.stream.Synchronize())
+		for i := range have {
+			v := x[i/3][i%3]
+			want := byte(math.RoundToEven(255 * min(max(v/2+0.5, 0), 1)))
+			if math.IsNaN(v) {
+				want = 0
+			}
+			if have[i] != want {
+				t.Errorf("%v: %v became %d, want %d", l, v, have[i], want)
+			}
+		}
+	}
+}
+
+func TestTaps(t *testing.T) {
+	h := newHarness(t)
+	for _, s := range []struct {
+		out, in, taps int
+		l             layout
+	}{{5, 3, 9, ragged}, {32, 16, 9, layout{dtype: F32}}, {7, 48, 1, whole}} {
+		x := h.random(s.out, s.in*s.taps)
+		dst := h.target(s.out, s.in*s.taps, layout{})
+		h.must(h.Taps(dst, h.upload(x, s.l), s.taps))
+		h.checkWithin(fmt.Sprint(s), dst, each(s.out, s.in*s.taps, func(i, j int) float64 { return x[i][j%s.in*s.taps+j/s.in] }), true, 0)
+	}
+}

@@ -1,0 +1,119 @@
+package kernels
+
+import "fmt"
+
+// The tiles of src/gemm.cu.
+var (
+	gemmTiles = []tile{
+		{name: "gemm_128x256", m: 128, n: 256, k: 32, threads: 256, stages: 3, blocks: 1},
+		{name: "gemm_128x256_deep", m: 128, n: 256, k: 32, threads: 256, stages: 4, blocks: 1},
+		{name: "gemm_128x128", m: 128, n: 128, k: 32, threads: 128, stages: 3, blocks: 2},
+		{name: "gemm_128x128_deep", m: 128, n: 128, k: 32, threads: 128, stages: 4, blocks: 2},
+		{name: "gemm_64x64", m: 64, n: 64, k: 64, threads: 128, stages: 3, blocks: 3},
+		{name: "gemm_loose", m: 64, n: 64, k: 64, threads: 128, stages: 3, blocks: 3, takes: loose},
+		{name: "gemm_any", m: 64, n: 64, k: 32, threads: 128, stages: 2, blocks: 3, takes: unaligned},
+	}
+	swigluTiles = []tile{
+		{name: "swiglu_128x256", m: 128, n: 128, k: 32, threads: 256, stages: 3, blocks: 1, paired: true},
+		{name: "swiglu_128x256_deep", m: 128, n: 128, k: 32, threads: 256, stages: 4, blocks: 1, paired: true},
+		{name: "swiglu_128x128", m: 128, n: 64, k: 32, threads: 128, stages: 3, blocks: 2, paired: true},
+		{name: "swiglu_128x128_deep", m: 128, n: 64, k: 32, threads: 128, stages: 4, blocks: 2, paired: true},
+		{name: "swiglu_64x128", m: 64, n: 64, k: 64, threads: 128, stages: 3, blocks: 2, paired: true},
+		{name: "swiglu_any", m: 64, n: 64, k: 32, threads: 128, stages: 2, blocks: 2, paired: true, takes: unaligned},
+	}
+)
+
+// GEMMVariants and SwiGLUVariants name the kernels that GEMM and SwiGLU choose from, by Variant.
+func GEMMVariants() []string   { return variants(gemmTiles) }
+func SwiGLUVariants() []string { return variants(swigluTiles) }
+
+// Epilogue says what becomes of a product y = a·bᵀ.
+type Epilogue struct {
+	// Bias [1, n] is added to each row of y unless it is the zero Matrix.
+	Bias Matrix
+	// Add accumulates: dst += y, or dst += gate ⊙ y with the row Gate [1, n] where that is given.
+	Add  bool
+	Gate Matrix
+}
+
+// check refuses rows that do not fit n columns.
+func (e Epilogue) check(operation string, n int) error {
+	if e.Bias.Data != 0 {
+		if err := isRow(operation, "bias", e.Bias, n); err != nil {
+			return err
+		}
+	}
+	if e.Gate.Data == 0 {
+		return nil
+	}
+	if !e.Add {
+		return fmt.Errorf("%s: a gate without a residual: want Add", operation)
+	}
+	return isRow(operation, "gate", e.Gate, n)
+}
+
+// alignmentOf says which kernels can take operands a and b whose slices are depth wide, and dst.
+func alignmentOf(dst Matrix, depth int, operands ...Matrix) alignment {
+	for _, m := range operands {
+		if depth%8 != 0 || !m.rowsAligned() {
+			return unaligned
+		}
+	}
+	if dst.DType != BF16 || !aligned(dst) {
+		return loose
+	}
+	return strict
+}
+
+// GEMM computes y = a·bᵀ for a [m, k] and b [n, k], both BF16, and stores it in dst [m, n] as e says. A variant whose
+// demands on alignment are not met is replaced.
+func (q *Queue) GEMM(dst, a, b Matrix, e Epilogue, variant Variant) error {
+	const operation = "gemm"
+	if err := check(operation, dst, a, b); err != nil {
+		return err
+	}
+	if err := isBF16(operation, a, b); err != nil {
+		return err
+	}
+	if a.Cols != b.Cols || a.Cols == 0 || dst.Rows != a.Rows || dst.Cols != b.Rows {
+		return fmt.Errorf("%s: %v by %v into %v, want [m k], [n k] and [m n]", operation, a, b, dst)
+	}
+	if err := e.check(operation, dst.Cols); err != nil {
+		return err
+	}
+	t, err := choose(operation, gemmTiles, variant, alignmentOf(dst, a.Cols, a, b), dst.Rows, dst.Cols, q.set.ctx.Device().SMs)
+	if err != nil {
+		return err
+	}
+	q.args.Reset().Ptr(a.Data).Int32(int32(a.Stride)).Ptr(b.Data).Int32(int32(b.Stride))
+	q.matrix(dst)
+	q.matrix(e.Bias)
+	q.matrix(e.Gate)
+	q.size(dst).Int32(truth(e.Add)).Int32(int32(a.Cols))
+	return q.launch(GEMM, t.kernel(), t.grid(dst.Rows, dst.Cols), 1)
+}
+
+// SwiGLU computes dst = silu(a·gateᵀ) ⊙ (a·upᵀ) for a [m, k], gate and up [n, k] and dst [m, n], all BF16. gate and up
+// have the same stride.
+func (q *Queue) SwiGLU(dst, a, gate, up Matrix, variant Variant) error {
+	const operation = "swiglu"
+	if err := check(operation, dst, a, gate, up); err != nil {
+		return err
+	}
+	if err := isBF16(operation, dst, a, gate, up); err != nil {
+		return err
+	}
+	if a.Cols != gate.Cols || a.Cols == 0 || up.Rows != gate.Rows || up.Cols != gate.Cols || up.Stride != gate.Stride ||
+		dst.Rows != a.Rows || dst.Cols != gate.Rows {
+		return fmt.Errorf("%s: %v by %v and %v into %v, want [m k], twice [n k] of one stride, and [m n]", operation, a, gate, up, dst)
+	}
+	have := alignmentOf(dst, a.Cols, a, gate, up)
+	t, err := choose(operation, swigluTiles, variant, have, dst.Rows, dst.Cols, q.set.ctx.Device().SMs)
+	if err != nil {
+		return err
+	}
+	q.args.Reset().Ptr(a.Data).Int32(int32(a.Stride)).Ptr(gate.Data).Ptr(up.Data).Int32(int32(gate.Stride))
+	q.matrix(dst)
+	q.size(dst).Int32(int32(a.Cols))
+	return q.launch(GEMM, t.kernel(), t.grid(dst.Rows, dst.Cols), 1)
+}

@@ -1,0 +1,106 @@
+package kernels
+
+import (
+	"bytes"
+	"fmt"
+	"testing"
+)
+
+// TestGEMM runs every variant on ragged edges with every epilogue. All give the same bits where they store BF16.
+func TestGEMM(t *testing.T) {
+	h := newHarness(t)
+	for _, s := range []struct{ m, n, k int }{{1, 48, 80}, {70, 80, 48}, {130, 264, 32}, {5, 16, 224}, {33, 8, 8}, {1100, 136, 16}} {
+		a, b := h.random(s.m, s.k), h.random(s.n, s.k)
+		bias, gate, old := h.random(1, s.n), h.random(1, s.n), h.random(s.m, s.n)
+		y := product(a, b)
+		x, w := h.upload(a, whole), h.upload(b, whole)
+		for _, e := range []struct {
+			name            string
+			bias, add, gate bool
+		}{{"plain", false, false, false}, {"bias", true, false, false}, {"residual", false, true, false}, {"bias and gated residual", true, true, true}} {
+			if (s.k == 224 || s.m == 1100) && e.add {
+				continue // several slices, several bands of tiles: once is enough
+			}
+			epilogue := Epilogue{Add: e.add}
+			if e.bias {
+				epilogue.Bias = h.row(bias[0], F32)
+			}
+			if e.gate {
+				epilogue.Gate = h.row(gate[0], BF16)
+			}
+			want := each(s.m, s.n, func(i, j int) float64 {
+				v := y[i][j]
+				if e.bias {
+					v += bias[0][j]
+				}
+				if e.gate {
+					v *= gate[0][j]
+				}
+				if e.add {
+					v += old[i][j]
+				}
+				return v
+			})
+			var first []byte
+			for v, name := range GEMMVariants() {
+				dst := h.target(s.m, s.n, whole)
+				if e.add {
+					h.must(h.Copy(dst, h.upload(old, whole)))
+				}
+				h.must(h.GEMM(dst, x, w, epilogue, Variant(v)))
+				label := fmt.Sprintf("%s %+v, %s", name, s, e.name)
+				h.check(label, dst, want, true)
+				if have := h.bytes(dst); first == nil {
+					first = have
+				} else if !bytes.Equal(first, have) {
+					t.Errorf("%s: not the bits of %s", label, GEMMVariants()[0])
+				}
+			}
+			dst := h.target(s.m, s.n, wide)
+			if e.add {
+				h.must(h.Copy(dst, h.upload(old, wide)))
+			}
+			h.must(h.GEMM(dst, x, w, epilogue, Auto))
+			h.check(fmt.Sprintf("to F32 %+v, %s", s, e.name), dst, want, true)
+		}
+	}
+}
+
+// TestGEMMAnywhere takes operands that the fast kernels refuse.
+func TestGEMMAnywhere(t *testing.T) {
+	h := newHarness(t)
+	for _, s := range []struct{ m, n, k int }{{1, 1, 1}, {5, 7, 3}, {67, 65, 33}, {31, 129, 127}} {
+		a, b, old := h.random(s.m, s.k), h.random(s.n, s.k), h.random(s.m, s.n)
+		gate := h.random(1, s.n)
+		y := product(a, b)
+		for _, l := range []layout{ragged, {F32, 3, 1}} {
+			dst := h.target(s.m, s.n, l)
+			h.must(h.Copy(dst, h.upload(old, l)))
+			h.must(h.GEMM(dst, h.upload(a, ragged), h.upload(b, ragged), Epilogue{Add: true, Gate: h.row(gate[0], F32)}, 0))
+			h.check(fmt.Sprint(s, l), dst, each(s.m, s.n, func(i, j int) float64 { return old[i][j] + gate[0][j]*y[i][j] }), true)
+		}
+	}
+}
+
+func TestSwiGLU(t *testing.T) {
+	h := newHarness(t)
+	for _, s := range []struct {
+		m, n, k int
+		l       layout
+	}{{1, 16, 48, whole}, {130, 144, 80, whole}, {31, 48, 32, whole}, {7, 33, 17, ragged}} {
+		a, gate, up := h.random(s.m, s.k), h.random(s.n, s.k), h.random(s.n, s.k)
+		g, u := product(a, gate), product(a, up)
+		want := each(s.m, s.n, func(i, j int) float64 { return silu(g[i][j]) * u[i][j] })
+		var first []byte
+		for v, name := range SwiGLUVariants() {
+			dst := h.target(s.m, s.n, s.l)
+			h.must(h.SwiGLU(dst, h.upload(a, s.l), h.upload(gate, s.l), h.upload(up, s.l), Variant(v)))
+			h.check(fmt.Sprintf("%s %+v", name, s), dst, want, true)
+			if have := h.bytes(dst); first == nil {
+				first = have
+			} else if !bytes.Equal(first, have) {
+				t.Errorf("%s %+v: not the bits of %s", name, s, SwiGLUVariants()[0])
+			}
+		}
+	}
+}

@@ -1,0 +1,130 @@
+package kernels
+
+import (
+	"strings"
+	"testing"
+
+	"kleinbild/kernels/cu"
+)
+
+// absent is a device whose kernels do nothing.
+type absent struct{ cu.Context }
+
+func (absent) Device() cu.DeviceInfo                                           { return cu.DeviceInfo{SMs: 4} }
+func (a absent) LoadModule([]byte, cu.ModuleOptions) (cu.Module, error)        { return absentModule{}, nil }
+func (absentFunction) SetMaxDynamicShared(int) error                           { return nil }
+func (absentModule) Function(string) (cu.Function, error)                      { return absentFunction{}, nil }
+func (absentFunction) Launch(_, _ cu.Dim3, _ int, _ cu.Stream, _ []byte) error { return nil }
+
+type (
+	absentModule   struct{ cu.Module }
+	absentFunction struct{ cu.Function }
+)
+
+// matrix is an imagined one.
+func imagine(rows, cols int, dtype DType) Matrix {
+	return Matrix{Data: 1 << 20, Rows: rows, Cols: cols, Stride: cols, DType: dtype}
+}
+
+// TestRefusals asks for what does not fit.
+func TestRefusals(t *testing.T) {
+	q := New(absent{}).On(nil)
+	m := func(rows, cols int) Matrix { return imagine(rows, cols, BF16) }
+	moved := func(m Matrix, by cu.DevicePtr) Matrix { m.Data += by; return m }
+	spaced := func(m Matrix, stride int) Matrix { m.Stride = stride; return m }
+	rope := RoPE{Cos: imagine(4, 8, F32), Sin: imagine(4, 8, F32)}
+	for _, c := range []struct {
+		name string
+		err  error
+		want string
+	}{
+		{"shapes", q.Copy(m(4, 8), m(4, 9)), "copy: operand BF16 [4 9], want the shape of BF16 [4 8]"},
+		{"nothing", q.SiLU(m(4, 8), Matrix{Rows: 4, Cols: 8, Stride: 8}), "silu: BF16 [4 8] with rows 8 values apart at 0x0: want"},
+		{"overlapping rows", q.Copy(m(4, 8), spaced(m(4, 8), 7)), "want rows that do not overlap"},
+		{"odd address", q.AddScaled(m(4, 8), m(4, 8), moved(m(4, 8), 1), 1), "want an address that is a multiple of 2"},
+		{"too large", q.Lerp(m(1<<16, 1<<15), m(1<<16, 1<<15), m(1<<16, 1<<15), 1), "want fewer than 2147483648 values"},
+		{"affine row", q.Affine(m(4, 8), m(4, 8), m(1, 7), m(1, 8), false), "affine: scale BF16 [1 7], want [1 8]"},
+		{"embedding", q.Embedding(m(4, 8), m(100, 9), 16), "rows of one width"},
+		{"patchify", q.Patchify(m(1, 12), m(6, 3), 3, 2), "want even sides"},
+		{"rgb8", q.RGB8(16, m(4, 4)), "want three columns"},
+		{"taps", q.Taps(m(4, 28), m(4, 28), 9), "want a multiple of 9 columns"},
+		{"rms norm", q.RMSNorm(m(4, 8), m(4, 8), m(2, 8), 0), "rms_norm: weight BF16 [2 8], want [1 8]"},
+		{"layer norm", q.LayerNorm(m(4, 8), m(4, 8), m(1, 8), m(1, 4), 0), "layer_norm: shift BF16 [1 4], want [1 8]"},
+		{"rope angles", q.QKNormRoPE(m(4, 32), m(1, 16), RoPE{Cos: rope.Cos, Sin: m(4, 8)}, 0), "angles BF16 [4 8], want F32 [4 8]"},
+		{"rope heads", q.QKNormRoPE(m(4, 30), m(1, 16), rope, 0), "want an even width that divides the columns"},
+		{"groups", q.GroupNorm(m(4, 8), m(4, 8), m(1, 8), m(1, 8), 3, 0, false, 16), "want a divisor of the columns"},
+		{"group columns", q.GroupNorm(m(4, 4096), m(4, 4096), m(1, 4096), m(1, 4096), 32, 0, false, 16), "2048 columns at most"},
+		{"group norm's memory", q.GroupNorm(m(4, 8), m(4, 8), m(1, 8), m(1, 8), 2, 0, false, 8), "want a multiple of 16"},
+		{"gemm", q.GEMM(m(4, 8), m(4, 16), m(8, 24), Epilogue{}, Auto), "gemm: BF16 [4 16] by BF16 [8 24] into BF16 [4 8], want [m k], [n k] and [m n]"},
+		{"gemm of F32", q.GEMM(m(4, 8), imagine(4, 16, F32), m(8, 16), Epilogue{}, Auto), "gemm: F32 [4 16], want BF16"},
+		{"bias", q.GEMM(m(4, 8), m(4, 16), m(8, 16), Epilogue{Bias: m(1, 4)}, Auto), "gemm: bias BF16 [1 4], want [1 8]"},
+		{"gate alone", q.GEMM(m(4, 8), m(4, 16), m(8, 16), Epilogue{Gate: m(1, 8)}, Auto), "want Add"},
+		{"variant", q.GEMM(m(4, 8), m(4, 16), m(8, 16), Epilogue{}, 99), "gemm: variant 99, want 0 to"},
+		{"swiglu", q.SwiGLU(m(4, 8), m(4, 16), m(8, 16), spaced(m(8, 16), 24), Auto), "want [m k], twice [n k] of one stride"},
+		{"heads", q.Attention(m(4, 96), m(4, 96), m(4, 64), m(4, 64), AttentionShape{Heads: 3, KVHeads: 2, Keys: 4}, Auto), "want divisors of each other"},
+		{"wide heads", q.Attention(m(4, 520), m(4, 520), m(4, 520), m(4, 520), AttentionShape{Heads: 1, KVHeads: 1, Keys: 4}, Auto), "512 columns at most"},
+		{"no keys", q.Attention(m(4, 64), m(4, 64), m(4, 64), m(4, 64), AttentionShape{Heads: 1, KVHeads: 1}, Auto), "attention: 0 keys of BF16 [4 64], want 1 to 4"},
+		{"attention's variant", q.Attention(m(4, 64), m(4, 64), m(4, 64), m(4, 64), AttentionShape{Heads: 1, KVHeads: 1, Keys: 1}, 1), "variant 1, want 0 to 0"},
+		{"kernel", q.Conv(m(4, 8), m(4, 8), m(8, 200), Matrix{}, ConvShape{Height: 2, Width: 2, Kernel: 5}, false, Auto), "want 1 or 3"},
+		{"picture", q.Conv(m(4, 8), m(4, 8), m(8, 72), Matrix{}, ConvShape{Height: 2, Width: 2, Kernel: 3, Upsample: true}, false, Auto), "[16 out]"},
+	} {
+		if c.err == nil || !strings.Contains(c.err.Error(), c.want) {
+			t.Errorf("%s: %v, want … %s …", c.name, c.err, c.want)
+		}
+	}
+}
+
+// TestLaunchesDoNotAllocate also finds that nothing is refused by mistake.
+func TestLaunchesDoNotAllocate(t *testing.T) {
+	q := New(absent{}).On(nil)
+	m := func(rows, cols int) Matrix { return imagine(rows, cols, BF16) }
+	rope := RoPE{Cos: imagine(4, 8, F32), Sin: imagine(4, 8, F32)}
+	for name, launch := range map[string]func() error{
+		"copy":      func() error { return q.Copy(m(4, 8), m(4, 8)) },
+		"affine":    func() error { return q.Affine(m(4, 8), m(4, 8), m(1, 8), m(1, 8), true) },
+		"embedding": func() error { return q.Embedding(m(4, 8), m(100, 8), 16) },
+		"norm":      func() error { return q.LayerNorm(m(4, 8), m(4, 8), m(1, 8), m(1, 8), 1e-6) },
+		"rope":      func() error { return q.QKNormRoPE(m(4, 32), m(1, 16), rope, 1e-6) },
+		"group":     func() error { return q.GroupNorm(m(4, 8), m(4, 8), m(1, 8), m(1, 8), 2, 1e-6, true, 16) },
+		"gemm": func() error {
+			return q.GEMM(m(4, 8), m(4, 16), m(8, 16), Epilogue{Bias: m(1, 8), Add: true, Gate: m(1, 8)}, Auto)
+		},
+		"swiglu": func() error { return q.SwiGLU(m(4, 8), m(4, 16), m(8, 16), m(8, 16), Auto) },
+		"attention": func() error {
+			return q.Attention(m(4, 64), m(4, 64), m(4, 64), m(4, 64), AttentionShape{Heads: 1, KVHeads: 1, Keys: 4}, Auto)
+		},
+		"conv": func() error {
+			return q.Conv(m(4, 8), m(4, 8), m(8, 72), m(1, 8), ConvShape{Height: 2, Width: 2, Kernel: 3}, true, Auto)
+		},
+		"no rows": func() error { return q.GEMM(m(0, 8), m(0, 16), m(8, 16), Epilogue{}, Auto) },
+	} {
+		if err := launch(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if n := testing.AllocsPerRun(100, func() { launch() }); n > 0 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
+	}
+}
+
+// TestChoice looks at what Auto takes where the answer is clear.
+func TestChoice(t *testing.T) {
+	for _, c := range []struct {
+		table      []tile
+		have       alignment
+		rows, cols int
+		want       string
+	}{
+		{gemmTiles, strict, 4608, 9216, "gemm_128x256"},
+		{gemmTiles, strict, 1, 18432, "gemm_64x64"},
+		{gemmTiles, loose, 4096, 128, "gemm_loose"},
+		{gemmTiles, unaligned, 4096, 4096, "gemm_any"},
+		{swigluTiles, strict, 4608, 9216, "swiglu_128x256"},
+		{convTiles, strict, 1 << 20, 128, "conv_256x128"},
+		{convTiles, loose, 1 << 20, 3, "conv_128x32"},
+	} {
+		if got, err := choose("test", c.table, Auto, c.have, c.rows, c.cols, 132); err != nil || got.name != c.want {
+			t.Errorf("%d × %d: %s, %v, want %s", c.rows, c.cols, got.name, err, c.want)
+		}
+	}
+}

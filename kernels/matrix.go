@@ -1,0 +1,123 @@
+package kernels
+
+import (
+	"fmt"
+
+	"kleinbild/kernels/cu"
+)
+
+// DType is how values are stored.
+type DType int
+
+// The formats of matrices. Arithmetic is float32 in both.
+const (
+	BF16 DType = iota
+	F32
+)
+
+// SizeBytes is the size of one value.
+func (d DType) SizeBytes() int {
+	if d == F32 {
+		return 4
+	}
+	return 2
+}
+
+// String names the format.
+func (d DType) String() string {
+	if d == F32 {
+		return "F32"
+	}
+	return "BF16"
+}
+
+// Matrix is rows × cols values in device memory: value (i, j) is number i·Stride + j from Data. The zero value stands for
+// an absent one.
+type Matrix struct {
+	Data       cu.DevicePtr
+	Rows, Cols int
+	Stride     int
+	DType      DType
+}
+
+// String gives shape and format for errors.
+func (m Matrix) String() string { return fmt.Sprintf("%v [%d %d]", m.DType, m.Rows, m.Cols) }
+
+// rowsAligned says whether every row begins at a multiple of 16 bytes.
+func (m Matrix) rowsAligned() bool {
+	size := m.DType.SizeBytes()
+	return uint64(m.Data)%16 == 0 && (m.Rows == 1 || m.Stride*size%16 == 0)
+}
+
+// aligned says whether the kernels that take eight columns at a time can have the matrices.
+func aligned(ms ...Matrix) bool {
+	for _, m := range ms {
+		if m.Cols%8 != 0 || !m.rowsAligned() {
+			return false
+		}
+	}
+	return true
+}
+
+// matrix packs m as Mat of src/cu.h.
+func (q *Queue) matrix(m Matrix) *cu.Args {
+	return q.args.Ptr(m.Data).Int32(int32(m.Stride)).Int32(int32(m.DType))
+}
+
+// maxElements bounds rows × stride and the number of threads of a launch, which kernels count in 32 bits.
+const maxElements = 1 << 31
+
+// check refuses matrices that are no matrices; an operation's own rules come after it.
+func check(operation string, ms ...Matrix) error {
+	for _, m := range ms {
+		if m.Rows < 0 || m.Cols < 0 || m.Rows > 0 && m.Cols > 0 && (m.Data == 0 || m.Stride < m.Cols && m.Rows > 1) {
+			return fmt.Errorf("%s: %v with rows %d values apart at %#x: want rows that do not overlap, in device memory", operation, m, m.Stride, m.Data)
+		}
+		if m.Rows*m.Cols >= maxElements || m.Stride >= maxElements {
+			return fmt.Errorf("%s: %v with rows %d values apart: want fewer than %d values", operation, m, m.Stride, maxElements)
+		}
+		if uint64(m.Data)%uint64(m.DType.SizeBytes()) != 0 {
+			return fmt.Errorf("%s: %v at %#x: want an address that is a multiple of %d", operation, m, m.Data, m.DType.SizeBytes())
+		}
+	}
+	return nil
+}
+
+// sameShape refuses operands whose shape is not dst's.
+func sameShape(operation string, dst Matrix, ms ...Matrix) error {
+	if err := check(operation, dst); err != nil {
+		return err
+	}
+	for _, m := range ms {
+		if err := check(operation, m); err != nil {
+			return err
+		}
+		if m.Rows != dst.Rows || m.Cols != dst.Cols {
+			return fmt.Errorf("%s: operand %v, want the shape of %v", operation, m, dst)
+		}
+	}
+	return nil
+}
+
+// isRow refuses a vector that is not one row of n values.
+func isRow(operation, name string, m Matrix, n int) error {
+	if err := check(operation, m); err != nil {
+		return err
+	}
+	if m.Rows != 1 || m.Cols != n || m.Data == 0 {
+		return fmt.Errorf("%s: %s %v, want [1 %d]", operation, name, m, n)
+	}
+	return nil
+}
+
+// isBF16 refuses other formats.
+func isBF16(operation string, ms ...Matrix) error {
+	for _, m := range ms {
+		if m.DType != BF16 {
+			return fmt.Errorf("%s: %v, want BF16", operation, m)
+		}
+	}
+	return nil
+}
+
+func ceilDiv(a, b int) int { return (a + b - 1) / b }

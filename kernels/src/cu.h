@@ -1,0 +1,173 @@
+// cu.h is all that the kernels include: number formats, indices, and the instructions that C++ has no words for.
+// clang compiles it for the device without CUDA's own headers.
+//
+// bfloat16 is stored and never computed with: loads widen to float, stores round to nearest even.
+#pragma once
+
+using u8 = unsigned char;
+using u16 = unsigned short;
+using u32 = unsigned int;
+using u64 = unsigned long long;
+using i64 = long long;
+using bf16 = u16;
+
+struct alignas(16) u32x4 {
+  u32 v[4];
+};
+struct alignas(16) f32x4 {
+  float v[4];
+};
+
+#define DEV static inline __attribute__((device, always_inline))
+// What an OP does counts as done by the line that calls it.
+#define OP DEV __attribute__((nodebug))
+#define MEMBER inline __attribute__((device, always_inline))
+#define KERNEL extern "C" __attribute__((global))
+// THREADS states the block's size and how many blocks a multiprocessor shall hold at once.
+#define THREADS(threads, blocks) __attribute__((launch_bounds(threads, blocks)))
+#define SHARED __attribute__((shared))
+#define DYNAMIC_SHARED(name) extern SHARED __attribute__((aligned(128))) u8 name[]
+#define GLOBAL __attribute__((address_space(1)))
+#define UNROLL _Pragma("unroll")
+#define PRAGMA(text) _Pragma(#text)
+#define UNROLL_IF(wanted) PRAGMA(unroll((wanted) ? 64 : 1))
+
+#define TID ((int)__nvvm_read_ptx_sreg_tid_x())
+#define LANE (TID & 31)
+#define WARP (TID >> 5)
+#define BLOCK_X ((int)__nvvm_read_ptx_sreg_ctaid_x())
+#define BLOCK_Y ((int)__nvvm_read_ptx_sreg_ctaid_y())
+#define BLOCKS_X ((int)__nvvm_read_ptx_sreg_nctaid_x())
+
+// Mat is a matrix in global memory as the launchers pass it: element (i, j) is at index i·stride + j, float32
+// where f32 is set, else bfloat16.
+struct Mat {
+  u8 *data;
+  int stride;
+  int f32;
+};
+
+OP void barrier() { __syncthreads(); }
+
+template <typename T> OP T min(T a, T b) { return a < b ? a : b; }
+template <typename T> OP T max(T a, T b) { return a > b ? a : b; }
+
+// Global memory, through the instructions that know it is global.
+template <typename T> OP T ldg(const void *p) { return *(GLOBAL const T *)p; }
+template <typename T> OP void stg(void *p, T v) { *(GLOBAL T *)p = v; }
+
+OP float f32_of_bits(u32 b) { return __builtin_bit_cast(float, b); }
+OP u32 bits_of_f32(float f) { return __builtin_bit_cast(u32, f); }
+OP float widen(bf16 h) { return f32_of_bits((u32)h << 16); }
+OP float widen_low(u32 pair) { return f32_of_bits(pair << 16); }
+OP float widen_high(u32 pair) { return f32_of_bits(pair & 0xffff0000u); }
+OP bf16 round_bf16(float f) {
+  u16 r;
+  asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(r) : "f"(f));
+  return r;
+}
+OP u32 round_pair(float low, float high) {
+  u32 r;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(high), "f"(low));
+  return r;
+}
+
+// Approximations with a relative error of 2^-22 or so, far below bfloat16's 2^-9.
+OP float exp2_approx(float x) { return __nvvm_ex2_approx_ftz_f(x); }
+OP float rsqrt_approx(float x) { return __nvvm_rsqrt_approx_ftz_f(x); }
+OP float reciprocal(float x) { return __nvvm_rcp_approx_ftz_f(x); }
+#define LOG2E 1.4426950408889634f
+OP float silu(float x) { return x * reciprocal(1.0f + exp2_approx(-LOG2E * x)); }
+
+OP u32 shuffle_xor(u32 v, int mask) { return (u32)__nvvm_shfl_sync_bfly_i32(0xffffffffu, (int)v, mask, 31); }
+OP float shuffle_xor(float v, int mask) { return f32_of_bits(shuffle_xor(bits_of_f32(v), mask)); }
+// warp_sum adds over the warp; every lane gets the same bits, as each step adds the same two numbers in both lanes.
+OP float warp_sum(float v) {
+  UNROLL
+  for (int m = 16; m; m >>= 1) v += shuffle_xor(v, m);
+  return v;
+}
+
+// Eight columns of a row. Aligned ones are whole and lie at 16 bytes; others are taken one at a time, and columns
+// from cols on count as 0.
+template <bool ALIGNED> OP void load8(float (&v)[8], Mat m, i64 row, int col, int cols) {
+  const i64 at = row * m.stride + col;
+  if (ALIGNED && m.f32) {
+    UNROLL
+    for (int i = 0; i < 2; i++) {
+      const f32x4 p = ldg<f32x4>(m.data + at * 4 + i * 16);
+      UNROLL
+      for (int j = 0; j < 4; j++) v[i * 4 + j] = p.v[j];
+    }
+  } else if (ALIGNED) {
+    const u32x4 p = ldg<u32x4>(m.data + at * 2);
+    UNROLL
+    for (int i = 0; i < 4; i++) v[2 * i] = widen_low(p.v[i]), v[2 * i + 1] = widen_high(p.v[i]);
+  } else {
+    UNROLL
+    for (int i = 0; i < 8; i++) {
+      v[i] = 0;
+      if (col + i < cols) v[i] = m.f32 ? ldg<float>(m.data + (at + i) * 4) : widen(ldg<bf16>(m.data + (at + i) * 2));
+    }
+  }
+}
+template <bool ALIGNED> OP void store8(const float (&v)[8], Mat m, i64 row, int col, int cols) {
+  const i64 at = row * m.stride + col;
+  if (ALIGNED && m.f32) {
+    stg(m.data + at * 4, f32x4{v[0], v[1], v[2], v[3]});
+    stg(m.data + at * 4 + 16, f32x4{v[4], v[5], v[6], v[7]});
+  } else if (ALIGNED) {
+    stg(m.data + at * 2, u32x4{round_pair(v[0], v[1]), round_pair(v[2], v[3]), round_pair(v[4], v[5]), round_pair(v[6], v[7])});
+  } else {
+    UNROLL
+    for (int i = 0; i < 8; i++) {
+      if (col + i >= cols) continue;
+      if (m.f32)
+        stg(m.data + (at + i) * 4, v[i]);
+      else
+        stg(m.data + (at + i) * 2, round_bf16(v[i]));
+    }
+  }
+}
+OP float load1(Mat m, i64 row, int col) {
+  const i64 at = row * m.stride + col;
+  return m.f32 ? ldg<float>(m.data + at * 4) : widen(ldg<bf16>(m.data + at * 2));
+}
+OP void store1(float v, Mat m, i64 row, int col) {
+  const i64 at = row * m.stride + col;
+  if (m.f32)
+    stg(m.data + at * 4, v);
+  else
+    stg(m.data + at * 2, round_bf16(v));
+}
+
+// Shared memory by its 32-bit address.
+OP u32 shared_address(const void *p) { return (u32)(u64)(__attribute__((address_space(3))) const void *)p; }
+
+// Asynchronous copies of 16 bytes from global to shared memory. The bytes from `bytes` on, 0 or 16, are zeros.
+OP void copy_async(u32 dst, const void *src, int bytes) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(dst), "l"((GLOBAL const void *)src), "r"(bytes) : "memory");
+}
+OP void copy_async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+// copy_async_wait waits for all but the N groups committed last; a barrier must follow.
+template <int N> OP void copy_async_wait() { asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory"); }
+
+// Four 8×8 matrices of bfloat16; lane l gives the address of row l%8 of matrix l/8.
+OP void load_matrices(u32 (&r)[4], u32 address) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(address)
+               : "memory");
+}
+OP void load_matrices_transposed(u32 (&r)[4], u32 address) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(address)
+               : "memory");
+}
+// d[16, 8] += a[16, 16]·b[16, 8]. Lane l holds of d rows l/4 and l/4 + 8, columns 2·(l%4) and the next.
+OP void multiply_add(float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) {
+  asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+               : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}

@@ -1,0 +1,104 @@
+// Matrix products.
+//
+//   gemm     C[M, N] = A[M, K]·B[N, K]^T, then what Output in tile.h says: bias, residual, gated residual
+//   swiglu   C[M, N] = silu(A·G^T) ⊙ (A·U^T) with G and U [N, K]; a tile takes half its columns from each
+//
+// A, B, G and U are bfloat16, C bfloat16 or float32. A block computes one tile; a kernel's name says its size as rows ×
+// columns, with swiglu's columns before they are halved; _deep ones hold four slices instead of three. Rows of A, B and C
+// start at multiples of 16 bytes, and K and N are multiples of 8. gemm_loose stores C one value at a time, wherever it
+// lies and in float32 too; the _any kernels also load so. M is free.
+//
+// Rate: bound by mma.sync where M and N fill the card; with few rows by the bytes of B over the bandwidth.
+#include "tile.h"
+
+template <int STAGES> using Large = Tile<128, 256, 32, 64, 64, STAGES>;
+template <int STAGES> using Medium = Tile<128, 128, 32, 64, 64, STAGES>;
+using Small = Tile<64, 64, 64, 32, 32, 3>;
+using SmallPair = Tile<64, 128, 64, 32, 64, 3>;
+using Any = Tile<64, 64, 32, 32, 32, 2>;
+using AnyPair = Tile<64, 128, 32, 32, 64, 2>;
+
+template <class T, bool ALIGNED, bool WHOLE> DEV void gemm_body(const bf16 *a, int a_stride, const bf16 *b, int b_stride, const Output &out, int depth) {
+  DYNAMIC_SHARED(shared);
+  int tile_m, tile_n;
+  block_of(tile_m, tile_n, (out.rows + T::BM - 1) / T::BM, (out.cols + T::BN - 1) / T::BN);
+  Rows<T, T::BM, ALIGNED> rows_a;
+  Rows<T, T::BN, ALIGNED> rows_b;
+  rows_a.begin(a, a_stride, tile_m * T::BM, out.rows, depth);
+  rows_b.begin(b, b_stride, tile_n * T::BN, out.cols, depth);
+  float acc[T::MI][T::NJ][4];
+  multiply<T>(acc, shared_address(shared), rows_a, rows_b, (depth + T::BK - 1) / T::BK);
+  const int row = tile_m * T::BM + WARP / T::WARPS_N * T::WM, col = tile_n * T::BN + WARP % T::WARPS_N * T::WN;
+  UNROLL
+  for (int j = 0; j < T::NJ; j += 4)
+    store<T::MI, WHOLE>(out, row, col + j * 8, [&](int i, int jj, int k) { return acc[i][j + jj][k]; });
+}
+
+// PairedRows copies COUNT rows, of each WN the first half from gate and the second from up, so that a warp has both of a
+// column.
+template <class T, bool ALIGNED> struct PairedRows {
+  static constexpr int N = T::BN / T::ROWS;
+  const bf16 *at[N];
+  int left;
+  u32 offset;
+
+  MEMBER void begin(const bf16 *gate, const bf16 *up, int stride, int first, int rows, int cols) {
+    const int row = TID / T::PIECES, piece = TID % T::PIECES;
+    UNROLL
+    for (int i = 0; i < N; i++) {
+      const int r = row + i * T::ROWS, from = first + r / T::WN * (T::WN / 2) + r % (T::WN / 2);
+      at[i] = (r % T::WN < T::WN / 2 ? gate : up) + (i64)min(from, rows - 1) * stride + piece * 8;
+    }
+    left = cols - piece * 8;
+    offset = permuted<T::BK>(row, piece);
+  }
+  MEMBER void load(u32 buffer) {
+    UNROLL
+    for (int i = 0; i < N; i++) {
+      fetch<ALIGNED>(buffer + offset + i * T::ROWS * T::BK * 2, at[i], left);
+      at[i] += T::BK;
+    }
+    left -= T::BK;
+  }
+};
+
+template <class T, bool ALIGNED, bool WHOLE>
+DEV void swiglu_body(const bf16 *a, int a_stride, const bf16 *gate, const bf16 *up, int b_stride, const Output &out, int depth) {
+  static_assert(T::WN == 64);
+  DYNAMIC_SHARED(shared);
+  int tile_m, tile_n;
+  block_of(tile_m, tile_n, (out.rows + T::BM - 1) / T::BM, (out.cols + T::BN / 2 - 1) / (T::BN / 2));
+  Rows<T, T::BM, ALIGNED> rows_a;
+  PairedRows<T, ALIGNED> rows_b;
+  rows_a.begin(a, a_stride, tile_m * T::BM, out.rows, depth);
+  rows_b.begin(gate, up, b_stride, tile_n * T::BN / 2, out.cols, depth);
+  float acc[T::MI][T::NJ][4];
+  multiply<T>(acc, shared_address(shared), rows_a, rows_b, (depth + T::BK - 1) / T::BK);
+  store<T::MI, WHOLE>(out, tile_m * T::BM + WARP / T::WARPS_N * T::WM, tile_n * (T::BN / 2) + WARP % T::WARPS_N * (T::WN / 2),
+               [&](int i, int j, int k) { return silu(acc[i][j][k]) * acc[i][j + 4][k]; });
+}
+
+#define GEMM(name, T, ALIGNED, WHOLE, BLOCKS)                                                                                                \
+  KERNEL THREADS(T::SIZE, BLOCKS) void name(const bf16 *a, int a_stride, const bf16 *b, int b_stride, Mat dst, Mat bias, Mat gate,    \
+                                            int rows, int cols, int add, int depth) {                                    \
+    gemm_body<T, ALIGNED, WHOLE>(a, a_stride, b, b_stride, Output{dst, bias, gate, rows, cols, add}, depth);                        \
+  }
+#define SWIGLU(name, T, ALIGNED, WHOLE, BLOCKS)                                                                                              \
+  KERNEL THREADS(T::SIZE, BLOCKS) void name(const bf16 *a, int a_stride, const bf16 *gate, const bf16 *up, int b_stride, Mat dst,     \
+                                            int rows, int cols, int depth) {                                             \
+    swiglu_body<T, ALIGNED, WHOLE>(a, a_stride, gate, up, b_stride, Output{dst, {}, {}, rows, cols, 0}, depth);                     \
+  }
+
+GEMM(gemm_128x256, Large<3>, true, true, 1)
+GEMM(gemm_128x256_deep, Large<4>, true, true, 1)
+GEMM(gemm_128x128, Medium<3>, true, true, 2)
+GEMM(gemm_128x128_deep, Medium<4>, true, true, 2)
+GEMM(gemm_64x64, Small, true, true, 3)
+GEMM(gemm_loose, Small, true, false, 2)
+GEMM(gemm_any, Any, false, false, 2)
+SWIGLU(swiglu_128x256, Large<3>, true, true, 1)
+SWIGLU(swiglu_128x256_deep, Large<4>, true, true, 1)
+SWIGLU(swiglu_128x128, Medium<3>, true, true, 2)
+SWIGLU(swiglu_128x128_deep, Medium<4>, true, true, 2)
+SWIGLU(swiglu_64x128, SmallPair, true, true, 1)
+SWIGLU(swiglu_any, AnyPair, false, false, 1)

@@ -1,0 +1,100 @@
+// Group normalisation of a picture x [rows, cols] with rows in raster order: groups of width columns are normalised
+// over all rows, y = (x − mean) / sqrt(var + eps) ⊙ gamma + beta. What is stored is a row of scales and one of shifts,
+// so that y = x ⊙ scale + shift; `affine` in elementwise.cu applies them, with SiLU.
+//
+//   group_norm_sums    a block takes CHUNK rows. Of each group in them it stores the count, a value k that occurs in
+//                      the group, Σ(x − k) and Σ(x − k)²: differences from k are of the size of the deviation, which
+//                      plain squares lose where the mean is large. Threads take eight columns, in every so-many-th row.
+//   group_norm_finish  a block a group merges the chunks in float64 and in a fixed order: a thread's chunks first,
+//                      then the threads' as a tree. Results do not depend on the order in which blocks ran.
+//
+// cols ≤ 2048. Aligned rows (see elementwise.cu) or, in group_norm_sums_any, all.
+//
+// Bound by memory: group_norm_sums reads x once; the rest is small.
+#include "cu.h"
+
+enum { CHUNK = 256 };
+
+// One group of one chunk.
+struct alignas(16) Part {
+  float count, k, sum, squares;
+};
+
+template <bool ALIGNED> DEV void sums_body(Part *parts, Mat x, int rows, int cols, int groups) {
+  // Per thread and column, Σ(x − k) and Σ(x − k)²: [row lane][column], at most 256·8 of each.
+  SHARED static float sums[2048], squares[2048];
+  const int width = cols / groups, strips = (cols + 7) / 8, lanes = 256 / strips;
+  const int row_lane = TID / strips, col = TID % strips * 8;
+  const i64 first = (i64)BLOCK_X * CHUNK;
+  const int count = (int)min((i64)CHUNK, (i64)rows - first);
+  if (row_lane < lanes) {
+    float k[8], s[8] = {}, ss[8] = {};
+    UNROLL
+    for (int i = 0; i < 8; i++) k[i] = ALIGNED || col + i < cols ? load1(x, first, (col + i) / width * width) : 0;
+    for (int r = row_lane; r < count; r += lanes) {
+      float v[8];
+      load8<ALIGNED>(v, x, first + r, col, cols);
+      UNROLL
+      for (int i = 0; i < 8; i++) {
+        const float d = v[i] - k[i];
+        s[i] += d;
+        ss[i] += d * d;
+      }
+    }
+    UNROLL
+    for (int i = 0; i < 8; i++) {
+      sums[row_lane * strips * 8 + col + i] = s[i];
+      squares[row_lane * strips * 8 + col + i] = ss[i];
+    }
+  }
+  barrier();
+  for (int g = TID; g < groups; g += 256) {
+    float s = 0, ss = 0;
+    for (int l = 0; l < lanes; l++)
+      for (int c = g * width; c < (g + 1) * width; c++) {
+        s += sums[l * strips * 8 + c];
+        ss += squares[l * strips * 8 + c];
+      }
+    stg(parts + (i64)BLOCK_X * groups + g, Part{(float)(count * width), load1(x, first, g * width), s, ss});
+  }
+}
+
+KERNEL THREADS(256, 1) void group_norm_sums(Part *parts, Mat x, int rows, int cols, int groups) { sums_body<true>(parts, x, rows, cols, groups); }
+KERNEL THREADS(256, 1) void group_norm_sums_any(Part *parts, Mat x, int rows, int cols, int groups) { sums_body<false>(parts, x, rows, cols, groups); }
+
+// Moments is the count, the mean and Σ(x − mean)² of some values.
+struct Moments {
+  double n, mean, m2;
+};
+
+// merge follows Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances".
+DEV Moments merge(Moments a, Moments b) {
+  if (b.n == 0) return a;
+  if (a.n == 0) return b;
+  const double n = a.n + b.n, d = b.mean - a.mean;
+  return {n, a.mean + d * (b.n / n), a.m2 + b.m2 + d * d * (a.n * b.n / n)};
+}
+
+KERNEL THREADS(128, 1) void group_norm_finish(float *scale, float *shift, const Part *parts, Mat gamma, Mat beta, int chunks, int cols, int groups, float eps) {
+  SHARED static Moments tree[128];
+  const int g = BLOCK_X, width = cols / groups;
+  Moments m = {0, 0, 0};
+  for (int c = TID; c < chunks; c += 128) {
+    const Part p = ldg<Part>(parts + (i64)c * groups + g);
+    const double n = p.count, s = p.sum;
+    m = merge(m, {n, p.k + s / n, p.squares - s * (s / n)});
+  }
+  tree[TID] = m;
+  for (int half = 64; half; half /= 2) {
+    barrier();
+    if (TID < half) tree[TID] = merge(tree[TID], tree[TID + half]);
+  }
+  barrier();
+  const double mean = tree[0].mean, variance = max(tree[0].m2 / tree[0].n, 0.0);
+  const double r = 1.0 / __nvvm_sqrt_rn_d(variance + (double)eps);
+  for (int c = g * width + TID; c < (g + 1) * width; c += 128) {
+    const double gain = (double)load1(gamma, 0, c) * r;
+    stg(scale + c, (float)gain);
+    stg(shift + c, (float)((double)load1(beta, 0, c) - mean * gain));
+  }
+}

@@ -1,0 +1,198 @@
+// tile.h is what the matrix product and the convolution share: a block computes a tile of C[M, N] = A[M, K]·B[N, K]^T.
+//
+// Slices of A and B, BK columns wide, travel through a ring of STAGES buffers in shared memory. There a row's pieces of
+// 16 bytes are permuted by the row's number, so that neither the copies nor ldmatrix meet bank conflicts. Warps multiply
+// with mma.sync, each its own WM×WN part of the tile, with float32 sums.
+//
+// Whatever the tile, an element is summed over ascending k in steps of 16 by the same instruction: all shapes give the
+// same bits.
+#pragma once
+#include "cu.h"
+
+template <int BM_, int BN_, int BK_, int WM_, int WN_, int STAGES_> struct Tile {
+  static constexpr int BM = BM_, BN = BN_, BK = BK_, WM = WM_, WN = WN_, STAGES = STAGES_;
+  static constexpr int WARPS_N = BN / WN, SIZE = BM / WM * WARPS_N * 32; // SIZE counts threads
+  static constexpr int MI = WM / 16, NJ = WN / 8;                        // mma tiles of a warp
+  static constexpr int PIECES = BK / 8, ROWS = SIZE / PIECES;            // rows that all threads copy at once
+  static constexpr int STAGE_BYTES = (BM + BN) * BK * 2;
+  static_assert(WN % 32 == 0 && WM % 16 == 0 && (BK == 32 || BK == 64) && BM % ROWS == 0 && BN % ROWS == 0 && STAGES >= 2);
+};
+
+// permuted returns where a piece of a row lies in a buffer whose rows have BK columns.
+template <int BK> DEV u32 permuted(int row, int piece) {
+  return row * (BK * 2) + ((piece ^ (BK == 64 ? row & 7 : row >> 1 & 3)) << 4);
+}
+
+// fetch8 takes up to count values from p to 16 bytes of shared memory, one at a time.
+DEV void fetch8(u32 dst, const bf16 *p, int count) {
+  u32 w[4];
+  UNROLL
+  for (int i = 0; i < 4; i++) {
+    const u32 low = 2 * i < count ? ldg<bf16>(p + 2 * i) : 0, high = 2 * i + 1 < count ? ldg<bf16>(p + 2 * i + 1) : 0;
+    w[i] = low | high << 16;
+  }
+  asm volatile("st.shared.v4.b32 [%0], {%1, %2, %3, %4};" ::"r"(dst), "r"(w[0]), "r"(w[1]), "r"(w[2]), "r"(w[3]) : "memory");
+}
+
+// fetch takes 16 bytes, of which the first count values are wanted: all eight or none where ALIGNED.
+template <bool ALIGNED> DEV void fetch(u32 dst, const bf16 *p, int count) {
+  if (ALIGNED)
+    copy_async(dst, p, count > 0 ? 16 : 0);
+  else
+    fetch8(dst, p, count);
+}
+
+// Rows copies COUNT rows of a matrix, slice by slice. Rows past the end repeat the last: what they give is not stored.
+template <class T, int COUNT, bool ALIGNED> struct Rows {
+  static constexpr int N = COUNT / T::ROWS;
+  const bf16 *at[N];
+  int left; // columns from this thread's piece to the end
+  u32 offset;
+
+  MEMBER void begin(const bf16 *m, int stride, int first, int rows, int cols) {
+    const int row = TID / T::PIECES, piece = TID % T::PIECES;
+    UNROLL
+    for (int i = 0; i < N; i++) at[i] = m + (i64)min(first + row + i * T::ROWS, rows - 1) * stride + piece * 8;
+    left = cols - piece * 8;
+    offset = permuted<T::BK>(row, piece);
+  }
+  MEMBER void load(u32 buffer) {
+    UNROLL
+    for (int i = 0; i < N; i++) {
+      fetch<ALIGNED>(buffer + offset + i * T::ROWS * T::BK * 2, at[i], left);
+      at[i] += T::BK;
+    }
+    left -= T::BK;
+  }
+};
+
+// multiply sums steps slices into acc. a and b are asked for one slice after the other.
+template <class T, class A, class B> DEV void multiply(float (&acc)[T::MI][T::NJ][4], u32 shared, A &a, B &b, int steps) {
+  constexpr u32 B_AT = T::BM * T::BK * 2, ROW = T::BK * 2;
+  const int lane = LANE, warp_m = WARP / T::WARPS_N * T::WM, warp_n = WARP % T::WARPS_N * T::WN;
+  // ldmatrix: of A, lanes name rows 0 … 15 of the left half, then of the right; of B, rows 0 … 7 left and right, then 8 … 15.
+  const u32 a_at = permuted<T::BK>(warp_m + (lane & 15), lane >> 4);
+  const u32 b_at = B_AT + permuted<T::BK>(warp_n + (lane & 7) + (lane >> 4 << 3), lane >> 3 & 1);
+  UNROLL
+  for (int i = 0; i < T::MI; i++) UNROLL for (int j = 0; j < T::NJ; j++) UNROLL for (int k = 0; k < 4; k++) acc[i][j][k] = 0;
+
+  UNROLL
+  for (int s = 0; s < T::STAGES - 1; s++) {
+    if (s < steps) {
+      a.load(shared + s * T::STAGE_BYTES);
+      b.load(shared + s * T::STAGE_BYTES + B_AT);
+    }
+    copy_async_commit();
+  }
+  u32 read = shared, write = shared + (T::STAGES - 1) * T::STAGE_BYTES;
+  const u32 end = shared + T::STAGES * T::STAGE_BYTES;
+  for (int step = 0; step < steps; step++) {
+    copy_async_wait<T::STAGES - 2>();
+    barrier(); // the slice has arrived for all, and all have left the buffer that is filled next
+    if (step + T::STAGES - 1 < steps) {
+      a.load(write);
+      b.load(write + B_AT);
+    }
+    copy_async_commit();
+    UNROLL
+    for (int k = 0; k < T::BK / 16; k++) {
+      u32 af[T::MI][4], bf[T::NJ / 2][4];
+      // k·32 bytes to the right: the permutation makes it an exclusive or.
+      const u32 a_k = (read + a_at) ^ (k << 5), b_k = (read + b_at) ^ (k << 5);
+      UNROLL
+      for (int i = 0; i < T::MI; i++) load_matrices(af[i], a_k + i * 16 * ROW);
+      UNROLL
+      for (int j = 0; j < T::NJ / 2; j++) load_matrices(bf[j], b_k + j * 16 * ROW);
+      UNROLL
+      for (int i = 0; i < T::MI; i++)
+        UNROLL
+        for (int j = 0; j < T::NJ; j++) multiply_add(acc[i][j], af[i], bf[j / 2][j % 2 * 2], bf[j / 2][j % 2 * 2 + 1]);
+    }
+    read = read + T::STAGE_BYTES == end ? shared : read + T::STAGE_BYTES;
+    write = write + T::STAGE_BYTES == end ? shared : write + T::STAGE_BYTES;
+  }
+}
+
+// transpose4 exchanges word j of lane q with word q of lane j, among each four lanes. An mma tile's row lies in four
+// lanes, two columns in each; transposed, a lane has the eight columns of one tile: 16 bytes.
+DEV void transpose4(u32 (&w)[4]) {
+  const bool odd = LANE & 1, upper = LANE & 2;
+  UNROLL
+  for (int j = 0; j < 4; j += 2) {
+    const u32 got = shuffle_xor(odd ? w[j] : w[j + 1], 1);
+    (odd ? w[j] : w[j + 1]) = got;
+  }
+  UNROLL
+  for (int j = 0; j < 2; j++) {
+    const u32 got = shuffle_xor(upper ? w[j] : w[j + 2], 2);
+    (upper ? w[j] : w[j + 2]) = got;
+  }
+}
+
+// Output says what becomes of a product y: dst = y + bias, or dst += gate ⊙ (y + bias) where add. The rows bias and gate
+// are absent where their data is null.
+struct Output {
+  Mat dst, bias, gate;
+  int rows, cols, add;
+};
+
+// store writes MI·16 rows and 32 columns from (row, col) on; y(i, j, k) is element k of mma tile (i, j). With WHOLE, dst
+// is bfloat16, and its rows of cols columns, a multiple of 8, are aligned to 16 bytes; else values are stored one by one.
+template <int MI, bool WHOLE, class Y> DEV void store(const Output &out, int row, int col, Y y) {
+  const int lane = LANE, q = lane & 3;
+  float bias[4][2], gate[4][2];
+  UNROLL
+  for (int j = 0; j < 4; j++)
+    UNROLL
+    for (int c = 0; c < 2; c++) {
+      const int at = col + j * 8 + q * 2 + c;
+      bias[j][c] = out.bias.data && at < out.cols ? load1(out.bias, 0, at) : 0;
+      gate[j][c] = out.gate.data && at < out.cols ? load1(out.gate, 0, at) : 1;
+    }
+  UNROLL
+  for (int i = 0; i < MI; i++)
+    UNROLL
+    for (int half = 0; half < 2; half++) {
+      const int r = row + i * 16 + half * 8 + (lane >> 2);
+      if (WHOLE) {
+        const bool inside = r < out.rows && col + q * 8 < out.cols;
+        u8 *const at = out.dst.data + ((i64)r * out.dst.stride + col + q * 8) * 2;
+        u32x4 w = {};
+        if (out.add) {
+          if (inside) w = ldg<u32x4>(at);
+          transpose4(w.v);
+        }
+        UNROLL
+        for (int j = 0; j < 4; j++) {
+          float low = y(i, j, half * 2) + bias[j][0], high = y(i, j, half * 2 + 1) + bias[j][1];
+          if (out.add) {
+            low = low * gate[j][0] + widen_low(w.v[j]);
+            high = high * gate[j][1] + widen_high(w.v[j]);
+          }
+          w.v[j] = round_pair(low, high);
+        }
+        transpose4(w.v);
+        if (inside) stg(at, w);
+      } else if (r < out.rows) {
+        UNROLL
+        for (int j = 0; j < 4; j++)
+          UNROLL
+          for (int c = 0; c < 2; c++) {
+            const int at = col + j * 8 + q * 2 + c;
+            if (at >= out.cols) continue;
+            const float v = y(i, j, half * 2 + c) + bias[j][c];
+            store1(out.add ? v * gate[j][c] + load1(out.dst, r, at) : v, out.dst, r, at);
+          }
+      }
+    }
+}
+
+// block_of spreads a grid of tiles over blocks so that those that run together share rows of A and of B: bands of
+// BAND tile rows, column by column.
+DEV void block_of(int &tile_m, int &tile_n, int tiles_m, int tiles_n) {
+  constexpr int BAND = 8;
+  const int per_band = BAND * tiles_n, band = BLOCK_X / per_band, within = BLOCK_X % per_band;
+  const int height = min(BAND, tiles_m - band * BAND);
+  tile_m = band * BAND + within % height;
+  tile_n = within / height;
+}

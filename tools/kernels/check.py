@@ -1,0 +1,133 @@
+"""Check what NVIDIA's assembler makes of the committed PTX, and write the tables of kernels/SPEED.md.
+
+Needs ptxas and nvdisasm of CUDA 13, which PyPI has without a toolkit:
+    python3 -m venv ../cuda-tools && ../cuda-tools/bin/pip install nvidia-cuda-nvcc nvidia-cuda-nvdisasm
+Fails where a kernel spills, has a stack frame, or draws a remark that an instruction was dropped or emulated (C75xx).
+"""
+
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SPEED = ROOT / "kernels" / "SPEED.md"
+ARCHES = ["sm_80", "sm_86", "sm_89", "sm_90", "sm_120"]
+# Loops are counted on these: the first tensor cores that the kernels run on, and later ones whose code differs.
+LOOPS = ["sm_80", "sm_90", "sm_120"]
+
+
+def find(tools, name):
+    found = next(pathlib.Path(tools).rglob(f"bin/{name}"), None)
+    if found is None:
+        sys.exit(f"check.py: {tools}: no {name}: see the top of check.py")
+    return str(found)
+
+
+def assemble(ptxas, arch, ptx, out):
+    """Return {kernel: (registers, shared bytes)} and what is wrong."""
+    run = subprocess.run([ptxas, "-v", f"-arch={arch}", "-o", out, ptx], capture_output=True, text=True)
+    text = run.stdout + run.stderr
+    if run.returncode:
+        return {}, [f"{ptx.name} for {arch}: {text.strip()}"]
+    found, wrong, kernel = {}, [], None
+    for line in text.splitlines():
+        if m := re.search(r"Compiling entry function '(\w+)'", line):
+            kernel = m[1]
+        elif m := re.search(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", line):
+            if m[0] != "0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads":
+                wrong.append(f"{kernel} for {arch}: {m[0]}")
+        elif m := re.search(r"Used (\d+) registers", line):
+            static = re.search(r"(\d+) bytes smem", line)
+            found[kernel] = int(m[1]), int(static[1]) if static else 0
+        elif "C75" in line or "warning" in line:
+            wrong.append(f"{kernel} for {arch}: {line.strip()}")
+    return found, wrong
+
+
+def loops(nvdisasm, cubin):
+    """Return {kernel: {mnemonic: count}} of the instructions between a label and the branch back to it, of the loop
+    with most HMMA; the innermost where loops nest."""
+    text = subprocess.run([nvdisasm, "-c", cubin], capture_output=True, text=True, check=True).stdout
+    result = {}
+    for part in re.split(r"^\.text\.", text, flags=re.M)[1:]:
+        kernel = part.split(":", 1)[0]
+        labels, code, best = {}, [], None
+        for line in part.splitlines():
+            if m := re.match(r"(\.L_x_\d+):", line):
+                labels[m[1]] = len(code)
+            elif m := re.match(r"\s+/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9_.]*)(.*)", line):
+                code.append(m[1])
+                target = re.search(r"`\((\.L_x_\d+)\)", m[2])
+                if m[1].startswith("BRA") and target and target[1] in labels:
+                    body = code[labels[target[1]] :]
+                    hmma = sum(x.startswith("HMMA") for x in body)
+                    if hmma and (best is None or hmma > best[0]):
+                        best = hmma, body
+        if best:
+            count = {"all": len(best[1])}
+            for x in best[1]:
+                name = x.split(".")[0]
+                count[name] = count.get(name, 0) + 1
+            result[kernel] = count
+    return result
+
+
+def table(head, rows):
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    return "\n".join(lines + ["| " + " | ".join(str(c) for c in r) + " |" for r in rows])
+
+
+def section(text, name, body):
+    """Replace what stands between the markers of a section."""
+    begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    if begin not in text or end not in text:
+        sys.exit(f"check.py: {SPEED.name}: no markers {begin}")
+    return text[: text.index(begin) + len(begin)] + "\n\n" + body + "\n\n" + text[text.index(end) :]
+
+
+def main(tools):
+    ptxas, nvdisasm = find(tools, "ptxas"), find(tools, "nvdisasm")
+    files = sorted((ROOT / "kernels" / "ptx").glob("*.sm_80.ptx"))
+    registers, mixes, wrong = {}, {}, []
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as pool:
+        jobs = [(a, f, pathlib.Path(folder) / f"{f.stem}.{a}.cubin") for f in files for a in ARCHES]
+        for (arch, file, cubin), (found, bad) in zip(jobs, pool.map(lambda j: assemble(ptxas, *j), jobs)):
+            wrong += bad
+            for kernel, figures in found.items():
+                registers.setdefault((file.name.split(".")[0], kernel), {})[arch] = figures
+            if arch in LOOPS and not bad:
+                for kernel, count in loops(nvdisasm, cubin).items():
+                    mixes.setdefault((file.name.split(".")[0], kernel), {})[arch] = count
+
+    rows = []
+    for (family, kernel), by_arch in sorted(registers.items()):
+        rows.append([family, kernel] + [by_arch.get(a, ("?", 0))[0] for a in ARCHES] + [by_arch.get("sm_80", (0, 0))[1] or ""])
+    text = SPEED.read_text()
+    text = section(text, "registers", table(["family", "kernel"] + ARCHES + ["static shared bytes"], rows))
+
+    rows = []
+    for (_, kernel), by_arch in sorted(mixes.items()):
+        for arch, c in by_arch.items():
+            hmma, ldsm = c["HMMA"], c.get("LDSM", 0)
+            # Clocks of one of a multiprocessor's four quarters. An m16n8k16 takes eight on sm_80, ldmatrix.x4 four of
+            # the shared memory that the quarters share, an instruction one of the issuer.
+            clocks = {"mma": 8 * hmma, "shared memory": 16 * ldsm, "issue": c["all"]}
+            limit = max(clocks, key=clocks.get)
+            prediction = f"{limit}: {100 * clocks['mma'] // clocks[limit]} %" if arch == "sm_80" else ""
+            rows.append([kernel, arch, hmma, ldsm, c.get("LDGSTS", 0), c.get("MUFU", 0), c.get("BAR", 0), c["all"], f"{hmma / c['all']:.2f}", prediction])
+    head = ["kernel", "for", "HMMA", "LDSM", "LDGSTS", "MUFU", "BAR", "all", "HMMA/all", "bound by, and mma's share (prediction)"]
+    text = section(text, "loops", table(head, rows))
+    SPEED.write_text(text)
+    for line in wrong:
+        print(line)
+    print(f"{len(registers)} kernels for {', '.join(ARCHES)}: {len(wrong)} complaints; tables written to kernels/SPEED.md")
+    return 1 if wrong or not registers else 0
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: check.py FOLDER-WITH-PTXAS-AND-NVDISASM")
+    sys.exit(main(sys.argv[1]))
