@@ -1,0 +1,171 @@
+package tensor
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestDTypeNames(t *testing.T) {
+	for d := F64; d <= Bool; d++ {
+		got, err := ParseDType(d.String())
+		if err != nil || got != d {
+			t.Errorf("ParseDType(%q): %v, %v, want %v", d.String(), got, err, d)
+		}
+		if d.SizeBytes() < 1 || d.SizeBytes() > 8 {
+			t.Errorf("%v: %d bytes", d, d.SizeBytes())
+		}
+	}
+	for _, name := range []string{"", "invalid", "f32", "F4"} {
+		if d, err := ParseDType(name); err == nil {
+			t.Errorf("ParseDType(%q): %v, want an error", name, d)
+		}
+	}
+}
+
+// TestBF16 rounds every float32 near every bfloat16 against the definition: the nearer neighbour, the even one of two.
+func TestBF16(t *testing.T) {
+	for b := range 1 << 16 {
+		f := BF16ToF32(uint16(b))
+		if math.Float32bits(f) != uint32(b)<<16 {
+			t.Fatalf("BF16ToF32(%#04x): %v", b, f)
+		}
+		if f != f {
+			if got := F32ToBF16(f); BF16ToF32(got) == BF16ToF32(got) {
+				t.Fatalf("F32ToBF16 of NaN %#04x: %#04x, want a NaN", b, got)
+			}
+			continue
+		}
+		for _, row := range []struct {
+			low  uint32
+			want int
+		}{{0, b}, {1, b}, {0x7fff, b}, {0x8000, b + b&1}, {0x8001, b + 1}, {0xffff, b + 1}} {
+			if b&0x7fff == 0x7f80 && row.low != 0 {
+				continue // beyond infinity are NaNs
+			}
+			x := math.Float32frombits(uint32(b)<<16 | row.low)
+			if got := F32ToBF16(x); int(got) != row.want {
+				t.Fatalf("F32ToBF16(%v, bits %#08x): %#04x, want %#04x", x, math.Float32bits(x), got, row.want)
+			}
+		}
+	}
+}
+
+// TestSmallFormats compares with the formats' definition: (-1)^s · 2^(e−bias) · (1 + fraction), denormals below.
+func TestSmallFormats(t *testing.T) {
+	value := func(bits, expBits, fracBits, bias int) float64 {
+		exp, frac := bits>>fracBits&(1<<expBits-1), bits&(1<<fracBits-1)
+		v := math.Ldexp(1+math.Ldexp(float64(frac), -fracBits), exp-bias)
+		if exp == 0 {
+			v = math.Ldexp(float64(frac), 1-bias-fracBits)
+		}
+		if bits>>(expBits+fracBits) == 1 {
+			v = math.Copysign(v, -1)
+		}
+		return v
+	}
+	same := func(have float32, want float64) bool {
+		return float64(have) == want && math.Signbit(float64(have)) == math.Signbit(want)
+	}
+	for b := range 1 << 16 {
+		have, want := F16ToF32(uint16(b)), value(b, 5, 10, 15)
+		switch exp, frac := b>>10&31, b&1023; {
+		case exp == 31 && frac == 0:
+			want = math.Inf(1 - b>>15*2)
+		case exp == 31:
+			if have == have {
+				t.Fatalf("F16ToF32(%#04x): %v, want NaN", b, have)
+			}
+			continue
+		}
+		if !same(have, want) {
+			t.Fatalf("F16ToF32(%#04x): %v, want %v", b, have, want)
+		}
+	}
+	for b := range 1 << 8 {
+		have := F8E4M3ToF32(byte(b))
+		if b&0x7f == 0x7f {
+			if have == have {
+				t.Fatalf("F8E4M3ToF32(%#02x): %v, want NaN", b, have)
+			}
+			continue
+		}
+		if want := value(b, 4, 3, 7); !same(have, want) {
+			t.Fatalf("F8E4M3ToF32(%#02x): %v, want %v", b, have, want)
+		}
+	}
+}
+
+// memory is a Source of its own tensors.
+type memory map[string]Tensor
+
+func (m memory) Names() []string { return nil }
+
+func (m memory) Tensor(name string) (Tensor, error) {
+	t, ok := m[name]
+	if !ok {
+		return t, fmt.Errorf("memory: %s: %w", name, ErrMissing)
+	}
+	return t, nil
+}
+
+func bf16Tensor(name string, scale float32, shape ...int) Tensor {
+	t := Tensor{Name: name, DType: BF16, Shape: shape, Scale: scale}
+	for i := range Elements(shape) {
+		t.Data = binary.LittleEndian.AppendUint16(t.Data, F32ToBF16(float32(i)))
+	}
+	return t
+}
+
+func TestSlice(t *testing.T) {
+	w := bf16Tensor("w", 0.5, 4, 3, 2)
+	s := w.Slice(1, 3)
+	if want := []int{2, 3, 2}; !slices.Equal(s.Shape, want) {
+		t.Errorf("shape %v, want %v", s.Shape, want)
+	}
+	want := []float32{3, 3.5, 4, 4.5, 5, 5.5, 6, 6.5, 7, 7.5, 8, 8.5} // values 6 … 17, halved
+	if have := s.Float32s(); !slices.Equal(have, want) {
+		t.Errorf("values %v, want %v", have, want)
+	}
+	if !slices.Equal(w.Shape, []int{4, 3, 2}) {
+		t.Errorf("the whole's shape became %v", w.Shape)
+	}
+}
+
+func TestLoader(t *testing.T) {
+	ints := Tensor{Name: "ints", DType: I64, Shape: []int{1}, Data: make([]byte, 8), Scale: 1}
+	src := memory{"w": bf16Tensor("file: w", 1, 2, 3), "ints": ints}
+	l := NewLoader(src)
+	if got := l.Get("w", 2, 3); l.Err() != nil || got.Name != "file: w" {
+		t.Fatalf("Get of a sound tensor: %v, %v", got.Name, l.Err())
+	}
+	for _, row := range []struct {
+		name  string
+		shape []int
+		want  string
+	}{
+		{"absent", []int{1}, "missing"},
+		{"w", []int{3, 2}, "file: w: shape [2 3], want [3 2]"},
+		{"ints", []int{1}, "dtype I64, want F32"},
+	} {
+		l := NewLoader(src)
+		l.Get(row.name, row.shape...)
+		first := l.Err()
+		if first == nil || !strings.Contains(first.Error(), row.want) {
+			t.Errorf("Get(%s, %v): %v, want %q", row.name, row.shape, first, row.want)
+		}
+		if l.Get("w", 2, 3); !errors.Is(l.Err(), first) {
+			t.Errorf("Get(%s): the first error did not stick", row.name)
+		}
+	}
+	if d := Dim(src, "w", 1); d != 3 {
+		t.Errorf("Dim of w: %d, want 3", d)
+	}
+	if d := Dim(src, "w", 2) + Dim(src, "absent", 0); d != 0 {
+		t.Errorf("Dim of what is not there: %d, want 0", d)
+	}
+}
