@@ -139,7 +139,7 @@ func (h *harness) weight(dtype tensor.DType, shape ...int) (backend.Weight, []fl
 }
 
 // tolerance is the relative RMS error allowed: float32 arithmetic in any order of summation, or one rounding to
-// bfloat16 (2^-9 at most, 2^-9/√3 on average) and what a product loses before it.
+// bfloat16 (2^-8 at most, about 1.7e-3 in the mean square) and what a product loses before it.
 func (h *harness) tolerance() float64 {
 	if h.b.Activation() == tensor.BF16 {
 		return 3e-3
