@@ -17,8 +17,9 @@ const module = "kleinbild/"
 // arrows lists, for each room, which other rooms it may import; a room covers the folders below it that have no
 // row of their own. ARCHITECTURE.md draws the same picture.
 var arrows = map[string][]string{
-	".":   {"cli"},
-	"cli": {"inference", "inference/picture", "inference/checkpoint/synthetic", "assets/tokenizer"},
+	".":      {"cli"},
+	"cli":    {"inference", "inference/picture", "inference/checkpoint/synthetic", "server", "assets/tokenizer"},
+	"server": {"inference", "inference/picture"},
 	"inference": {
 		"inference/backend", "inference/checkpoint", "inference/checkpoint/safetensors", "inference/cpu", "inference/flux2",
 		"inference/picture", "inference/qwen3", "inference/scheduler", "inference/tensor", "inference/tokenizer", "inference/vae",
