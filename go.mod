@@ -28,16 +28,19 @@ require (
 	github.com/yusufpapurcu/wmi v1.2.4 // indirect
 )
 
-require github.com/mmcloughlin/avo v0.5.0
+require (
+	github.com/getkin/kin-openapi v0.153.0
+	github.com/google/uuid v1.6.0
+	github.com/mmcloughlin/avo v0.5.0
+	golang.org/x/sync v0.24.0
+)
 
 require (
-	github.com/alecthomas/mango-kong v0.1.0 // indirect
-	github.com/getkin/kin-openapi v0.153.0 // indirect
-	github.com/gofrs/flock v0.13.2 // indirect
-	github.com/google/uuid v1.6.0 // indirect
-	github.com/muesli/mango v0.1.1-0.20220205060214-77e2058169ab // indirect
-	github.com/muesli/roff v0.1.0 // indirect
+	github.com/go-openapi/jsonpointer v0.22.5 // indirect
+	github.com/go-openapi/swag/jsonname v0.25.5 // indirect
+	github.com/gorilla/mux v1.8.0 // indirect
+	github.com/santhosh-tekuri/jsonschema/v6 v6.0.3 // indirect
+	go.yaml.in/yaml/v4 v4.0.0 // indirect
 	golang.org/x/mod v0.41.0 // indirect
-	golang.org/x/sync v0.24.0 // indirect
 	golang.org/x/tools v0.51.0 // indirect
 )

@@ -40,18 +40,19 @@ func (s *Server) withBody(w *reply, r *http.Request, read func(*http.Request) er
 	if err := s.bodies.Acquire(ctx, size); err != nil {
 		return nil, &apiError{status: http.StatusServiceUnavailable, detail: "too many uploads at once", retryAfter: 10 * time.Second}
 	}
-	patient := &patientReader{control: w.control, body: r.Body, end: time.Now().Add(bodyTimeout)}
+	patient := &patientReader{control: w.control, body: r.Body, stall: s.limits.stall, end: time.Now().Add(s.limits.body)}
 	r.Body = http.MaxBytesReader(w.ResponseWriter, patient, s.opts.MaxBodyBytes)
 	err = read(r)
 	if err == nil {
 		// A client's farewell is noticed only once its body has been read to the end.
 		_, err = io.Copy(io.Discard, r.Body)
 	}
-	_ = w.control.SetReadDeadline(time.Time{})
 	if err != nil {
+		// The deadline stays: net/http reads on a little before it replies.
 		s.bodies.Release(size)
 		return nil, err
 	}
+	_ = w.control.SetReadDeadline(time.Time{})
 	return func() { s.bodies.Release(size) }, nil
 }
 
@@ -59,11 +60,12 @@ func (s *Server) withBody(w *reply, r *http.Request, read func(*http.Request) er
 type patientReader struct {
 	control *http.ResponseController
 	body    io.ReadCloser
+	stall   time.Duration
 	end     time.Time
 }
 
 func (p *patientReader) Read(b []byte) (int, error) {
-	deadline := time.Now().Add(stallTimeout)
+	deadline := time.Now().Add(p.stall)
 	if deadline.After(p.end) {
 		deadline = p.end
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"mime"
 	"net/http"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -97,16 +98,13 @@ func (s *Server) streamGenerate(w *reply, r *http.Request, j *job) error {
 	return w.event("picture", newPictureEvent(m))
 }
 
-// keepAlive is how long a stream may be silent: proxies close silent connections.
-const keepAlive = 15 * time.Second
-
 // makeWatched is make with events on the way, which this goroutine alone writes. A client that reads slowly misses
 // progress: the engine never waits for it.
 func (s *Server) makeWatched(w *reply, r *http.Request, j *job, queued func(int) error, progress func(inference.Progress) error) (*made, error) {
 	type outcome struct {
 		m        *made
 		err      error
-		panicked any
+		panicked string
 	}
 	place := make(chan int, 1)
 	latest := make(chan inference.Progress, 1)
@@ -114,7 +112,9 @@ func (s *Server) makeWatched(w *reply, r *http.Request, j *job, queued func(int)
 	go func() {
 		var o outcome
 		defer func() {
-			o.panicked = recover()
+			if p := recover(); p != nil {
+				o.panicked = fmt.Sprintf("%v\n%s", p, debug.Stack())
+			}
 			done <- o
 		}()
 		o.m, o.err = s.make(w, r, j, watcher{
@@ -122,7 +122,7 @@ func (s *Server) makeWatched(w *reply, r *http.Request, j *job, queued func(int)
 			progress: func(p inference.Progress) { replace(latest, p) },
 		})
 	}()
-	silence := time.NewTicker(keepAlive)
+	silence := time.NewTicker(s.limits.silent)
 	defer silence.Stop()
 	var lost error // of the connection; the request's context ends the run
 	for {
@@ -135,7 +135,7 @@ func (s *Server) makeWatched(w *reply, r *http.Request, j *job, queued func(int)
 		case <-silence.C:
 			err = w.comment()
 		case o := <-done:
-			if o.panicked != nil {
+			if o.panicked != "" {
 				panic(o.panicked)
 			}
 			if o.err == nil {

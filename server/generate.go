@@ -150,11 +150,9 @@ func (j *job) settleSize(native int) (err error) {
 
 // watcher is told how a picture gets on; its functions may be nil.
 type watcher struct {
-	queued   func(before int) error // while waiting, at once and then every queuedEvery
+	queued   func(before int) error // while waiting, at once and then every now and then
 	progress func(inference.Progress)
 }
-
-const queuedEvery = 2 * time.Second
 
 // make waits for a turn and makes one picture. The run stops when the client goes away.
 func (s *Server) make(w *reply, r *http.Request, j *job, watch watcher) (*made, error) {
@@ -184,7 +182,7 @@ func (s *Server) make(w *reply, r *http.Request, j *job, watch watcher) (*made, 
 // run has the turn while the engine computes, and leaves whatever happens.
 func (s *Server) run(ctx context.Context, place *ticket, j *job, watch watcher) (*inference.Result, *made, error) {
 	defer place.leave()
-	if err := await(ctx, place, watch.queued); err != nil {
+	if err := await(ctx, place, s.limits.queued, watch.queued); err != nil {
 		return nil, nil, err
 	}
 	model, err := s.openModel()
@@ -200,11 +198,11 @@ func (s *Server) run(ctx context.Context, place *ticket, j *job, watch watcher) 
 }
 
 // await waits for the turn, telling queued how many go before.
-func await(ctx context.Context, place *ticket, queued func(int) error) error {
+func await(ctx context.Context, place *ticket, every time.Duration, queued func(int) error) error {
 	if queued == nil {
 		return place.wait(ctx)
 	}
-	tick := time.NewTicker(queuedEvery)
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
 		if before := place.position(); before > 0 {

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -50,12 +49,13 @@ func asAPIError(r *http.Request, err error) *apiError {
 		return own
 	case errors.As(err, &tooLarge):
 		return errorf(http.StatusRequestEntityTooLarge, "body: more than %d bytes, want at most that", tooLarge.Limit)
+	case errors.As(err, &network) && network.Timeout():
+		// Before the context, which net/http cancels for it.
+		return errorf(http.StatusRequestTimeout, "body: it did not come in time")
 	case errors.Is(context.Cause(r.Context()), errShutdown):
 		return errClosed()
 	case r.Context().Err() != nil:
 		return errorf(statusClientClosed, "the client closed the connection")
-	case errors.As(err, &network) && network.Timeout():
-		return errorf(http.StatusRequestTimeout, "body: nothing came for %v", stallTimeout)
 	case errors.Is(err, inference.ErrBusy), errors.Is(err, inference.ErrClosed):
 		return &apiError{status: http.StatusServiceUnavailable, detail: err.Error(), retryAfter: time.Second}
 	}
@@ -89,42 +89,32 @@ func bodyOf(r *http.Request, e *apiError) errorBody {
 	return body
 }
 
-// fail tells the client of an error, in the way in which the reply has begun.
-func (s *Server) fail(w *reply, r *http.Request, err error) {
+// fail tells the client of an error, in the way in which the reply has begun. It returns false where that is not
+// possible: half a picture must not look like a whole one, and a client that has left must not be sent an empty 200.
+func (s *Server) fail(w *reply, r *http.Request, err error) bool {
 	e := asAPIError(r, err)
 	w.failure = e
 	switch {
 	case e.status == statusClientClosed:
 		w.status = e.status
-		// Nobody listens; net/http must not send an empty 200 either.
-		panic(http.ErrAbortHandler)
+		return false
 	case w.events:
 		_ = w.event("error", struct {
 			Status int `json:"status"`
 			errorBody
 		}{e.status, bodyOf(r, e)})
 	case w.status != 0:
-		panic(http.ErrAbortHandler) // half a picture must not look like a whole one
+		return false
 	default:
 		if e.retryAfter > 0 {
 			w.Header().Set("Retry-After", strconv.Itoa(int(max(e.retryAfter.Seconds(), 1))))
 		}
 		_ = w.json(e.status, bodyOf(r, e))
 	}
+	return true
 }
 
-// finish logs a request and turns a panic into a 500.
-func (s *Server) finish(w *reply, r *http.Request) {
-	problem := recover()
-	if problem != nil && problem != http.ErrAbortHandler {
-		s.log.Error("panic", "route", w.route, "panic", fmt.Sprint(problem), "stack", string(debug.Stack()))
-		w.failure = errorf(http.StatusInternalServerError, "internal error; the server's log has more")
-		if w.status == 0 {
-			_ = w.json(w.failure.status, bodyOf(r, w.failure))
-		} else {
-			problem = http.ErrAbortHandler
-		}
-	}
+func (s *Server) logRequest(w *reply, r *http.Request) {
 	level := slog.LevelInfo
 	attrs := []slog.Attr{
 		slog.String("method", printable(r.Method)), slog.String("route", w.route), slog.Int("status", w.status),
@@ -138,15 +128,13 @@ func (s *Server) finish(w *reply, r *http.Request) {
 		}
 	}
 	s.log.LogAttrs(context.Background(), level, "request", append(attrs, w.attrs...)...)
-	if problem == http.ErrAbortHandler {
-		panic(problem)
-	}
 }
 
 // reply is a response on its way: it remembers what was sent, and no write of it may stand still.
 type reply struct {
 	http.ResponseWriter
 	control *http.ResponseController
+	stall   time.Duration
 	start   time.Time
 	status  int  // 0: nothing sent yet
 	events  bool // server-sent events have begun
@@ -155,12 +143,12 @@ type reply struct {
 	attrs   []slog.Attr // for the log
 }
 
-func newReply(w http.ResponseWriter) *reply {
+func newReply(w http.ResponseWriter, stall time.Duration) *reply {
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
-	return &reply{ResponseWriter: w, control: http.NewResponseController(w), start: time.Now()}
+	return &reply{ResponseWriter: w, control: http.NewResponseController(w), stall: stall, start: time.Now()}
 }
 
 // Unwrap lets http.ResponseController reach the connection.
@@ -172,7 +160,7 @@ func (w *reply) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-// writeChunk is what has to arrive within stallTimeout.
+// writeChunk is what has to arrive before the client counts as gone.
 const writeChunk = 64 << 10
 
 func (w *reply) Write(p []byte) (n int, err error) {
@@ -186,7 +174,7 @@ func (w *reply) Write(p []byte) (n int, err error) {
 }
 
 // extend moves the deadline; a writer without one (in tests) needs none.
-func (w *reply) extend() { _ = w.control.SetWriteDeadline(time.Now().Add(stallTimeout)) }
+func (w *reply) extend() { _ = w.control.SetWriteDeadline(time.Now().Add(w.stall)) }
 
 func (w *reply) json(status int, v any) error {
 	var body bytes.Buffer

@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -71,12 +72,22 @@ const (
 	DefaultGrace        = 30 * time.Second
 )
 
-// Limits of a connection. A body or a reply may take long, but never stand still: deadlines move with its bytes.
+// limits bound a connection. A body or a reply may take long, but never stand still: deadlines move with its bytes.
+type limits struct {
+	header time.Duration // all headers of a request
+	idle   time.Duration // between two requests
+	stall  time.Duration // between two reads of a body, or two writes of a reply
+	body   time.Duration // a whole body
+	queued time.Duration // between two events of a waiting request
+	silent time.Duration // between two bytes of a stream: proxies close silent connections
+}
+
+var usualLimits = limits{
+	header: 10 * time.Second, idle: 2 * time.Minute, stall: 20 * time.Second, body: 10 * time.Minute,
+	queued: 2 * time.Second, silent: 15 * time.Second,
+}
+
 const (
-	headerTimeout  = 10 * time.Second
-	idleTimeout    = 2 * time.Minute
-	stallTimeout   = 20 * time.Second // between two reads of a body, or two writes of a reply
-	bodyTimeout    = 10 * time.Minute // a whole body
 	maxHeaderBytes = 32 << 10
 	// bodiesBytes bounds all bodies that are in memory at once; others wait for their turn up to bodyWait.
 	bodiesBytes = 256 << 20
@@ -88,6 +99,7 @@ const (
 // Server answers requests; New makes one.
 type Server struct {
 	opts    Options
+	limits  limits
 	log     *slog.Logger
 	queue   *queue
 	bodies  *semaphore.Weighted // bytes of request bodies
@@ -127,7 +139,7 @@ func New(opts Options) (*Server, error) {
 		return nil, err
 	}
 	return &Server{
-		opts: opts, log: opts.Log, queue: newQueue(opts.QueueLimit), bodies: semaphore.NewWeighted(bodiesBytes),
+		opts: opts, limits: usualLimits, log: opts.Log, queue: newQueue(opts.QueueLimit), bodies: semaphore.NewWeighted(bodiesBytes),
 		decodes: semaphore.NewWeighted(1), remote: newRemote(), started: time.Now(), doc: doc,
 	}, nil
 }
@@ -142,8 +154,8 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	defer cancel(errShutdown)
 	web := &http.Server{
 		Handler:           s.Handler(),
-		ReadHeaderTimeout: headerTimeout,
-		IdleTimeout:       idleTimeout,
+		ReadHeaderTimeout: s.limits.header,
+		IdleTimeout:       s.limits.idle,
 		MaxHeaderBytes:    maxHeaderBytes,
 		BaseContext:       func(net.Listener) context.Context { return base },
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
@@ -191,12 +203,25 @@ func (s *Server) routes() map[string]map[string]handler {
 func (s *Server) Handler() http.Handler {
 	routes := s.routes()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		out := newReply(w)
-		defer s.finish(out, r)
-		if err := s.dispatch(out, r, routes); err != nil {
-			s.fail(out, r, err)
+		out := newReply(w, s.limits.stall)
+		err := s.guarded(out, r, routes)
+		whole := err == nil || s.fail(out, r, err)
+		s.logRequest(out, r)
+		if !whole {
+			panic(http.ErrAbortHandler) // net/http then closes the connection
 		}
 	})
+}
+
+// guarded turns a panic into an error: one request must not end the program.
+func (s *Server) guarded(w *reply, r *http.Request, routes map[string]map[string]handler) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.log.Error("panic", "route", w.route, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			err = errorf(http.StatusInternalServerError, "internal error; the server's log has more")
+		}
+	}()
+	return s.dispatch(w, r, routes)
 }
 
 func (s *Server) dispatch(w *reply, r *http.Request, routes map[string]map[string]handler) error {
@@ -241,8 +266,12 @@ func (s *Server) openModel() (Model, error) {
 		return s.model, nil
 	}
 	if s.openErr == nil || time.Since(s.lastOpen) > retryOpen {
-		s.model, s.openErr = s.opts.Open()
+		var m Model
+		m, s.openErr = s.opts.Open()
 		s.lastOpen = time.Now()
+		if s.openErr == nil {
+			s.model = m
+		}
 	}
 	if s.openErr != nil {
 		return Model{}, &apiError{status: http.StatusServiceUnavailable, detail: "no model: " + s.openErr.Error(), retryAfter: time.Minute}
