@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -23,6 +24,7 @@ import (
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
 	"github.com/getkin/kin-openapi/routers/gorillamux"
 
 	"kleinbild/inference"
@@ -34,8 +36,9 @@ const testToken = "secret-of-the-tests"
 // fakeEngine makes grey pictures of the right size and remembers what it was asked. With a gate it computes until the
 // gate lets it go.
 type fakeEngine struct {
-	gate chan struct{} // nil: at once
-	fail func(inference.Request) error
+	gate   chan struct{} // nil: at once
+	native int           // of the picture's sides; 1024 where 0
+	fail   func(inference.Request) error
 
 	mu       sync.Mutex
 	requests []inference.Request
@@ -44,7 +47,7 @@ type fakeEngine struct {
 }
 
 func (e *fakeEngine) Info() inference.Info {
-	return inference.Info{Model: "fake", Variant: inference.Distilled, NativeSize: 1024, Steps: 4, Guidance: 1}
+	return inference.Info{Model: "fake", Variant: inference.Distilled, NativeSize: cmp.Or(e.native, 1024), Steps: 4, Guidance: 1}
 }
 
 func (e *fakeEngine) Generate(ctx context.Context, req inference.Request, progress func(inference.Progress)) (*inference.Result, error) {
@@ -173,6 +176,14 @@ var apiDocument = sync.OnceValues(func() (*openapi3.T, error) {
 	return doc, doc.Validate(context.Background())
 })
 
+var apiRouter = sync.OnceValues(func() (routers.Router, error) {
+	doc, err := apiDocument()
+	if err != nil {
+		return nil, err
+	}
+	return gorillamux.NewRouter(doc)
+})
+
 // checked holds every reply against the API's document.
 type checked struct {
 	t    testing.TB
@@ -209,7 +220,7 @@ func validate(r *http.Request, response *http.Response, body []byte) error {
 		}
 		return doc.Components.Schemas["Error"].Value.VisitJSON(value, openapi3.EnableJSONSchema2020())
 	}
-	router, err := gorillamux.NewRouter(doc)
+	router, err := apiRouter()
 	if err != nil {
 		return err
 	}
