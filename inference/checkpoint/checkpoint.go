@@ -3,7 +3,8 @@
 // is read ahead) and the bytes of its config.
 //
 // Two layouts are read: the Diffusers folder (model_index.json and a folder for each component), and single files under the
-// original names, recognised by their tensors and renamed as Diffusers' scripts/convert_flux2_to_diffusers.py does. Weights
+// original names, recognised by their tensors and renamed as Diffusers' scripts/convert_flux2_to_diffusers.py does; also as
+// they lie in a ComfyUI's models. Weights
 // in float8_e4m3fn carry the scale that the file stores beside them.
 //
 // It refuses incomplete downloads, tensors it does not know, other quantisations (NVFP4, GGUF, int8, …), and fp8 weights
@@ -80,7 +81,7 @@ type Checkpoint struct {
 	SizeBytes int64
 }
 
-// Open opens the checkpoint that spec names: a folder, or single files separated by commas in any order (transformer, VAE,
+// Open opens the checkpoint that spec names: a folder (Diffusers', ComfyUI's, or one of single files), or single files separated by commas in any order (transformer, VAE,
 // text encoder, and optionally a tokenizer.json or the folder that holds one). The error is one line that names the file.
 func Open(spec string) (*Checkpoint, error) {
 	if strings.TrimSpace(spec) == "" {
@@ -124,6 +125,9 @@ func open(spec string) (*Checkpoint, error) {
 func openFolder(dir string) (*Checkpoint, error) {
 	if exists(filepath.Join(dir, "model_index.json")) {
 		return openDiffusers(dir)
+	}
+	if models, ok := comfyModels(dir); ok {
+		return openComfyUI(models)
 	}
 	for _, name := range []string{"transformer", "vae", "text_encoder"} {
 		if exists(filepath.Join(dir, name)) {
