@@ -30,6 +30,7 @@ require (
 
 require (
 	github.com/getkin/kin-openapi v0.153.0
+	github.com/gofrs/flock v0.13.2
 	github.com/google/uuid v1.6.0
 	github.com/mmcloughlin/avo v0.5.0
 	golang.org/x/sync v0.24.0

@@ -18,8 +18,9 @@ const module = "kleinbild/"
 // row of their own. ARCHITECTURE.md draws the same picture.
 var arrows = map[string][]string{
 	".":      {"cli"},
-	"cli":    {"inference", "inference/picture", "inference/checkpoint/synthetic", "server", "assets/tokenizer"},
+	"cli":    {"inference", "inference/picture", "inference/checkpoint/synthetic", "server", "models", "assets/tokenizer"},
 	"server": {"inference", "inference/picture"},
+	"models": {"inference/checkpoint"},
 	"inference": {
 		"inference/backend", "inference/checkpoint", "inference/checkpoint/safetensors", "inference/cpu", "inference/flux2",
 		"inference/picture", "inference/qwen3", "inference/scheduler", "inference/tensor", "inference/tokenizer", "inference/vae",

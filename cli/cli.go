@@ -34,6 +34,7 @@ type Streams struct {
 type commands struct {
 	Generate generateCommand `cmd:"" help:"Make a picture from a prompt and up to four reference pictures."`
 	Serve    serveCommand    `cmd:"" help:"Answer HTTP requests in the shape of the hosted Klein API and of OpenAI's."`
+	Models   modelsCommand   `cmd:"" help:"Download models and look after them."`
 	Info     infoCommand     `cmd:"" help:"Show how a picture was made."`
 	Tokens   tokensCommand   `cmd:"" help:"Show the tokens of a prompt, and what of it would be cut off."`
 	Doctor   doctorCommand   `cmd:"" help:"Check this machine: processor, memory, graphics card, models."`

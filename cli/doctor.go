@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/shirou/gopsutil/v4/mem"
@@ -59,9 +60,21 @@ func (c doctorCommand) Run(s Streams) error {
 }
 
 func printRows(w io.Writer, rows [][2]string) error {
+	var table [][]string
+	for _, r := range rows {
+		table = append(table, r[:])
+	}
+	return printTable(w, table)
+}
+
+// printTable aligns columns.
+func printTable(w io.Writer, rows [][]string) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, r := range rows {
-		fmt.Fprintf(t, "%s\t%s\n", r[0], printable(r[1]))
+		for i, cell := range r {
+			r[i] = printable(cell)
+		}
+		fmt.Fprintln(t, strings.Join(r, "\t"))
 	}
 	return t.Flush()
 }

@@ -87,7 +87,7 @@ type NoModelError = checkpoint.NotFoundError
 // Open maps a checkpoint and checks all of it: configs, the shape of every weight, the tokenizer. Nothing is
 // computed and no weight is read yet, so it takes well under a second whatever the model's size.
 func Open(opts Options) (*Engine, error) {
-	spec, _, err := checkpoint.Find(opts.Model, os.Getenv, opts.Setting)
+	spec, err := FindModel(opts)
 	if err != nil {
 		return nil, err
 	}
@@ -101,6 +101,12 @@ func Open(opts Options) (*Engine, error) {
 	}
 	e.info.Location = spec
 	return e, nil
+}
+
+// FindModel returns the model that Open would take, as Open's Options.Model takes it.
+func FindModel(opts Options) (string, error) {
+	spec, _, err := checkpoint.Find(opts.Model, os.Getenv, opts.Setting)
+	return spec, err
 }
 
 func newEngine(ckpt *checkpoint.Checkpoint, opts Options) (*Engine, error) {
@@ -222,7 +228,7 @@ func OpenTokenizer(opts Options) (t *tokenizer.Tokenizer, maxLength int, err err
 			return t, textTokens(opts.MaxSequenceLength), err
 		}
 	}
-	spec, _, err := checkpoint.Find(opts.Model, os.Getenv, opts.Setting)
+	spec, err := FindModel(opts)
 	if err != nil {
 		return nil, 0, err
 	}
