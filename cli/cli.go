@@ -40,6 +40,9 @@ type commands struct {
 	Doctor   doctorCommand   `cmd:"" help:"Check this machine: processor, memory, graphics card, models."`
 	Bench    benchCommand    `cmd:"" help:"Tools for measuring."`
 	Version  versionCommand  `cmd:"" help:"Print the version."`
+
+	Completion completionCommand `cmd:"" help:"Print a script that lets a shell complete commands and flags."`
+	Manual     manualCommand     `cmd:"" hidden:"" help:"Print the manual page."`
 }
 
 // usageError is a mistake in the arguments, as against a failure of the work.
@@ -86,6 +89,7 @@ func Main(args []string, streams Streams) (code int) {
 	context.AfterFunc(ctx, stop)
 	streams.In = newInterruptible(ctx, streams.In)
 	k.BindTo(ctx, (*context.Context)(nil))
+	k.Bind(parser.Model)
 	err = k.Run(streams)
 	var usage usageError
 	switch {

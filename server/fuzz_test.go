@@ -18,24 +18,29 @@ var offline = sync.OnceValue(func() *Server {
 	return s
 })
 
-// sound says whether a reply is one that a client may meet: a picture, or an error of the client's with its JSON.
-func sound(t *testing.T, r *http.Request, w *httptest.ResponseRecorder) {
+// sound says whether a reply is one that a client may meet: a picture, or an error of the client's with its JSON. The
+// whole document is not asked here: it takes a hundred times as long.
+func sound(t *testing.T, w *httptest.ResponseRecorder) {
 	t.Helper()
-	response := w.Result()
-	if err := validate(r, response, w.Body.Bytes()); err != nil && response.Header.Get("Content-Type") != "text/event-stream" {
-		t.Errorf("%d: %v\n%.300q", response.StatusCode, err, w.Body)
-	}
-	if response.StatusCode >= 500 {
-		t.Errorf("status %d: %s", response.StatusCode, w.Body)
+	var e errorBody
+	switch strict := json.NewDecoder(w.Body); {
+	case w.Code == http.StatusOK:
+	case w.Code < 400 || w.Code >= 500:
+		t.Errorf("status %d: %s", w.Code, w.Body)
+	default:
+		strict.DisallowUnknownFields()
+		if err := strict.Decode(&e); err != nil || e.Detail == "" {
+			t.Errorf("status %d: %v, detail %q", w.Code, err, e.Detail)
+		}
 	}
 }
 
-func post(s *Server, path, contentType string, body []byte) (*http.Request, *httptest.ResponseRecorder) {
+func post(s *Server, path, contentType string, body []byte) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(http.MethodPost, "http://127.0.0.1"+path, bytes.NewReader(body))
 	r.Header.Set("Content-Type", contentType)
 	w := httptest.NewRecorder()
 	s.Handler().ServeHTTP(w, r)
-	return r, w
+	return w
 }
 
 func FuzzFields(f *testing.F) {
@@ -45,12 +50,10 @@ func FuzzFields(f *testing.F) {
 	f.Fuzz(func(t *testing.T, prompt, model, aspect, seed, steps, guidance, size, uris string) {
 		contentType, body := formOf(t, text(fieldPrompt, prompt), text(fieldModel, model), text(fieldAspectRatio, aspect), text(fieldSeed, seed),
 			text(fieldSteps, steps), text(fieldGuidance, guidance), text(fieldSize, size), text(fieldImageURIs, uris))
-		r, w := post(offline(), "/v1/generate", contentType, body)
-		sound(t, r, w)
+		sound(t, post(offline(), "/v1/generate", contentType, body))
 		ask, err := json.Marshal(map[string]any{"prompt": prompt, "model": model, "size": size, "seed": json.RawMessage(number(seed))})
 		if err == nil {
-			r, w = post(offline(), "/v1/images/generations", "application/json", ask)
-			sound(t, r, w)
+			sound(t, post(offline(), "/v1/images/generations", "application/json", ask))
 		}
 	})
 }
@@ -74,8 +77,7 @@ func FuzzMultipart(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		for _, path := range []string{"/v1/generate", "/v1/images/edits"} {
-			r, w := post(offline(), path, boundary, body)
-			sound(t, r, w)
+			sound(t, post(offline(), path, boundary, body))
 		}
 	})
 }
