@@ -9,7 +9,10 @@ PROMPT  ?= a red fox in the snow
 OUT     ?= fox.png
 BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X kleinbild/cli.Version=$(VERSION)"
 
-.PHONY: help build run test lint fuzz bench generate windows kernels kernels-check
+# The packages have the window as soon as the sources have.
+PACKAGE := $(GO) run ./tools/package -out dist $(if $(wildcard app),-window)
+
+.PHONY: help build run test lint fuzz bench generate windows kernels kernels-check package package-check
 
 help: ## print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +51,12 @@ kernels-check: ## registers, spills and inner loops of the PTX, to kernels/SPEED
 
 generate: ## regenerate assembly from its generators
 	$(GO) generate ./...
+
+package: ## dist/: .tar.xz and .deb for Linux, .zip for Windows, SHA256SUMS (needs xz and dpkg-deb)
+	$(PACKAGE)
+
+package-check: ## what package made: same bytes again, installs and runs in an empty root (as root)
+	$(PACKAGE) -check
 
 bench: ## matrix products against OpenBLAS (if installed) and the register peak, at the model's shapes
 	$(GO) run ./tools/bench/gemm

@@ -25,6 +25,9 @@ func (c doctorCommand) Run(s Streams) error {
 		{"memory", memory()},
 		{"graphics", graphics()},
 	}
+	if runtime.GOOS == "linux" {
+		rows = append(rows, [2]string{"window", windowState(rootFS(), os.Getenv)})
+	}
 	if err := printRows(s.Out, rows); err != nil {
 		return err
 	}
