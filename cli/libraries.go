@@ -45,7 +45,6 @@ func windowState(root fs.FS, env func(string) string) string {
 	}
 	switch {
 	case len(missing) > 0:
-		packages = slices.Compact(packages)
 		return "lacks " + strings.Join(missing, ", ") + "; to get them: " + manager + " " + strings.Join(packages, " ")
 	case env("DISPLAY") == "" && env("WAYLAND_DISPLAY") == "":
 		return "its libraries are there, but there is no screen: neither DISPLAY nor WAYLAND_DISPLAY is set"
