@@ -23,15 +23,26 @@ import (
 type metadata struct {
 	Name, ID, Version, Icon string
 	Build                   int
+	Linux                   desktopEntry
 	Time                    time.Time
 }
 
+// desktopEntry is what a Linux desktop's menu shows.
+type desktopEntry struct {
+	GenericName, Comment string
+	Categories, Keywords []string
+}
+
 func readMetadata() (metadata, error) {
-	var file struct{ Details metadata }
+	var file struct {
+		Details     metadata
+		LinuxAndBSD desktopEntry
+	}
 	if _, err := toml.DecodeFile("FyneApp.toml", &file); err != nil {
 		return metadata{}, err
 	}
 	m := file.Details
+	m.Linux = file.LinuxAndBSD
 	if m.Name == "" || m.ID == "" || m.Icon == "" || !regexp.MustCompile(`^\d+\.\d+\.\d+$`).MatchString(m.Version) {
 		return m, fmt.Errorf("FyneApp.toml: %+v, want Name, ID, Icon and a Version of three numbers", m)
 	}
@@ -54,21 +65,28 @@ func readMetadata() (metadata, error) {
 // build compiles the program for a system.
 func build(m metadata, output, system string, window bool) error {
 	flags := "-s -w -buildid= -X kleinbild/cli.Version=" + m.Version
-	env := append(os.Environ(), "GOOS="+system, "GOARCH=amd64", "CGO_ENABLED=0")
-	if window {
-		env = append(env, "CGO_ENABLED=1")
-		if system == "windows" {
-			flags += " -H windowsgui"
-			env = append(env, "CC=x86_64-w64-mingw32-gcc")
-		}
+	if window && system == "windows" {
+		flags += " -H windowsgui"
 	}
 	command := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", flags, "-o", output, ".")
-	command.Env = env
+	command.Env = buildEnv(system, window)
 	command.Stderr = os.Stderr
 	if err := command.Run(); err != nil {
 		return fmt.Errorf("go build for %s: %w", system, err)
 	}
 	return nil
+}
+
+// buildEnv is the environment of the go command for a system.
+func buildEnv(system string, window bool) []string {
+	env := append(os.Environ(), "GOOS="+system, "GOARCH=amd64")
+	switch {
+	case !window:
+		return append(env, "CGO_ENABLED=0")
+	case system == "windows":
+		return append(env, "CGO_ENABLED=1", "CC=x86_64-w64-mingw32-gcc")
+	}
+	return append(env, "CGO_ENABLED=1")
 }
 
 func readIcon(m metadata) (image.Image, error) {

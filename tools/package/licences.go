@@ -17,9 +17,9 @@ import (
 
 // thirdParty is a file with the licences of all modules that are compiled into the program, and of Go: most of them ask
 // for that. It is an error where a module has none.
-func thirdParty(system string) (entry, error) {
+func thirdParty(system string, window bool) (entry, error) {
 	list := exec.Command("go", "list", "-deps", "-json=Module,Standard", ".")
-	list.Env = append(os.Environ(), "GOOS="+system, "GOARCH=amd64")
+	list.Env = buildEnv(system, window)
 	list.Stderr = os.Stderr
 	out, err := list.Output()
 	if err != nil {

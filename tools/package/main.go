@@ -60,7 +60,7 @@ func pack(out string, window bool) error {
 		return err
 	}
 
-	tree, err := linuxTree(m, linux)
+	tree, err := linuxTree(m, linux, window)
 	if err != nil {
 		return err
 	}
@@ -72,7 +72,7 @@ func pack(out string, window bool) error {
 	if err := writeDeb(filepath.Join(out, files[1]), m, tree, linux); err != nil {
 		return err
 	}
-	if err := writeZip(filepath.Join(out, files[2]), base, windows, m.Time); err != nil {
+	if err := writeZip(filepath.Join(out, files[2]), base, windows, window, m.Time); err != nil {
 		return err
 	}
 	return writeSums(out, files)

@@ -36,29 +36,28 @@ var iconSizes = []int{16, 24, 32, 48, 64, 128, 256, 512}
 const desktop = `[Desktop Entry]
 Type=Application
 Name=%[1]s
-GenericName=Picture Generator
-GenericName[de]=Bildgenerator
-Comment=Make and edit pictures with FLUX.2 [klein] on your own machine
-Comment[de]=Bilder mit FLUX.2 [klein] auf dem eigenen Rechner machen und bearbeiten
+GenericName=%[3]s
+Comment=%[4]s
 Exec=kleinbild %%F
 Icon=%[2]s
 Terminal=false
-Categories=Graphics;
-Keywords=picture;image;generate;edit;flux;klein;
+Categories=%[5]s;
+Keywords=%[6]s;
 MimeType=image/png;image/jpeg;image/webp;image/bmp;image/tiff;image/gif;
 StartupWMClass=%[1]s
 `
 
 // linuxTree is what lies below the prefix (/usr, or ~/.local), sorted by path. It asks the program itself for its manual
 // and its completions.
-func linuxTree(m metadata, program string) (tree []entry, err error) {
+func linuxTree(m metadata, program string, window bool) (tree []entry, err error) {
 	add := func(path string, mode fs.FileMode, data []byte) { tree = append(tree, entry{path, mode, data}) }
 	binary, err := os.ReadFile(program)
 	if err != nil {
 		return nil, err
 	}
 	add("bin/kleinbild", 0o755, binary)
-	add("share/applications/"+m.ID+".desktop", 0o644, fmt.Appendf(nil, desktop, m.Name, m.ID))
+	add("share/applications/"+m.ID+".desktop", 0o644, fmt.Appendf(nil, desktop, m.Name, m.ID,
+		m.Linux.GenericName, m.Linux.Comment, strings.Join(m.Linux.Categories, ";"), strings.Join(m.Linux.Keywords, ";")))
 	icon, err := readIcon(m)
 	if err != nil {
 		return nil, err
@@ -85,7 +84,7 @@ func linuxTree(m metadata, program string) (tree []entry, err error) {
 		}
 		add(text.path, 0o644, data)
 	}
-	licences, err := thirdParty("linux")
+	licences, err := thirdParty("linux", window)
 	if err != nil {
 		return nil, err
 	}
@@ -184,7 +183,7 @@ func writeOutput(output string, command *exec.Cmd) error {
 }
 
 // writeZip writes the program for Windows and the documents.
-func writeZip(output, root, program string, at time.Time) error {
+func writeZip(output, root, program string, window bool, at time.Time) error {
 	tree, err := documents()
 	if err != nil {
 		return err
@@ -193,7 +192,7 @@ func writeZip(output, root, program string, at time.Time) error {
 	if err != nil {
 		return err
 	}
-	licences, err := thirdParty("windows")
+	licences, err := thirdParty("windows", window)
 	if err != nil {
 		return err
 	}
