@@ -29,7 +29,7 @@ type entry struct {
 	data []byte
 }
 
-// iconSizes are those that desktops ask for.
+// iconSizes are those that desktops ask for; larger ones than the icon has are left away.
 var iconSizes = []int{16, 24, 32, 48, 64, 128, 256, 512}
 
 // desktop is the menu's entry. Its types let pictures be dropped on the icon and opened with the program.
@@ -63,6 +63,9 @@ func linuxTree(m metadata, program string, window bool) (tree []entry, err error
 		return nil, err
 	}
 	for _, size := range iconSizes {
+		if size > icon.Bounds().Dx() {
+			break
+		}
 		data, err := scaled(icon, size)
 		if err != nil {
 			return nil, err
