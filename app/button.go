@@ -82,6 +82,8 @@ func (b *button) TypedKey(e *fyne.KeyEvent) {
 	switch e.Name {
 	case fyne.KeyReturn, fyne.KeyEnter, fyne.KeySpace:
 		b.activate()
+	default:
+		forward(b, e)
 	}
 }
 

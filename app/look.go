@@ -2,6 +2,7 @@ package app
 
 import (
 	"image/color"
+	"math"
 
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/canvas"
@@ -241,3 +242,7 @@ func noSize() fyne.Size { return fyne.Size{} }
 func fixed(width, height float32) func() fyne.Size {
 	return func() fyne.Size { return fyne.NewSize(width, height) }
 }
+
+func sqrt(x float32) float32 { return float32(math.Sqrt(float64(x))) }
+
+func pow(x, y float32) float32 { return float32(math.Pow(float64(x), float64(y))) }

@@ -13,3 +13,8 @@ var Theme string
 //
 //go:embed icon.png
 var Icon []byte
+
+// Dice is the icon of a new seed, an SVG file.
+//
+//go:embed dice.svg
+var Dice []byte
