@@ -50,8 +50,8 @@ func (q *queuePanel) take() (j job, ok bool) {
 	if len(q.jobs) == 0 || q.paused {
 		return j, false
 	}
-	j, q.jobs = q.jobs[0], slices.Delete(q.jobs, 0, 1)
-	q.refresh()
+	j = q.jobs[0]
+	q.remove(0)
 	return j, true
 }
 
