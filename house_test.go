@@ -17,8 +17,12 @@ const module = "kleinbild/"
 // arrows lists, for each room, which other rooms it may import; a room covers the folders below it that have no
 // row of their own. ARCHITECTURE.md draws the same picture.
 var arrows = map[string][]string{
-	".":   {"cli"},
-	"cli": {"inference", "inference/picture", "inference/checkpoint/synthetic", "assets/tokenizer"},
+	".":           {"cli", "app", "inference"},
+	"app":         {"app/history", "app/dialog", "app/shell", "inference", "inference/picture", "assets/look"},
+	"app/history": {"inference/picture"},
+	"app/dialog":  {},
+	"app/shell":   {},
+	"cli":         {"inference", "inference/picture", "inference/checkpoint/synthetic", "assets/tokenizer"},
 	"inference": {
 		"inference/backend", "inference/checkpoint", "inference/checkpoint/safetensors", "inference/cpu", "inference/flux2",
 		"inference/picture", "inference/qwen3", "inference/scheduler", "inference/tensor", "inference/tokenizer", "inference/vae",
@@ -41,6 +45,7 @@ var arrows = map[string][]string{
 	"kernels":                          {"kernels/cu"},
 	"kernels/cu":                       {},
 	"assets/tokenizer":                 {},
+	"assets/look":                      {},
 	"kernels/ptxsim":                   {"kernels/cu", "kernels/ptxsim/ptx"},
 	"kernels/ptxsim/ptx":               {},
 }
@@ -48,6 +53,7 @@ var arrows = map[string][]string{
 // reserved says which room alone may import a package from outside.
 var reserved = map[string]string{
 	"fyne.io/fyne/v2":              "app",
+	"go.etcd.io/bbolt":             "app/history",
 	"github.com/alecthomas/kong":   "cli",
 	"github.com/mmcloughlin/avo":   "inference/cpu/simd",
 	"github.com/nfnt/resize":       "inference/picture",

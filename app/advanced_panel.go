@@ -99,7 +99,7 @@ func (p *advancedPanel) toggle() {
 	p.s.frame.right.Refresh()
 }
 
-const advancedRowHeight float32 = 40
+const advancedRowHeight float32 = 42
 
 func (p *advancedPanel) height() float32 {
 	height := float32(44)
@@ -162,14 +162,14 @@ func (p *advancedPanel) place(size fyne.Size) {
 		if !p.open || r.hidden {
 			continue
 		}
-		at(r.name, margin, y, nameWidth, 32)
+		at(r.name, margin, y, nameWidth, fieldHeight)
 		x, w := margin+nameWidth, width-nameWidth
 		if r.change != nil {
 			c := r.change.MinSize().Width
-			at(r.change, margin+width-c+6, y+4, c, 24)
+			at(r.change, margin+width-c+6, y+6, c, 24)
 			w -= c
 		}
-		at(r.control, x, y, w, 32)
+		at(r.control, x, y, w, fieldHeight)
 		y += advancedRowHeight
 	}
 }

@@ -21,6 +21,8 @@ type button struct {
 	chosen   bool // is what applies now
 	disabled bool
 	small    bool // caption size
+	// overPicture is a dark disc, to be seen on any picture.
+	overPicture bool
 
 	focused, hovered bool
 }
@@ -132,6 +134,11 @@ func (r *buttonRenderer) Layout(size fyne.Size) {
 	r.ground.Resize(size)
 	r.veil.Resize(size)
 	side := min(size.Height-8, 18)
+	if r.button.overPicture {
+		r.ground.radius, r.veil.radius = size.Height/2, size.Height/2
+		r.ground.Refresh()
+		r.veil.Refresh()
+	}
 	at(r.icon, (size.Width-side)/2, (size.Height-side)/2, side, side)
 	if r.button.sub == "" {
 		at(r.text, 2, 0, size.Width-4, size.Height)
@@ -158,6 +165,10 @@ func (r *buttonRenderer) Refresh() {
 		fill, ink = colorNone, colorAccent
 	case b.quiet:
 		fill, ink = colorNone, colorDim
+	}
+	if b.overPicture {
+		fill, ink = colorScrim, colorOnScrim
+		r.ground.radius, r.veil.radius = b.Size().Height/2, b.Size().Height/2
 	}
 	if b.disabled {
 		ink = colorDim

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"image"
-	"image/color"
 	"io/fs"
 
 	"fyne.io/fyne/v2"
@@ -14,8 +13,6 @@ import (
 	"kleinbild/inference"
 	"kleinbild/inference/picture"
 )
-
-var white = color.White
 
 // canvasPanel is the middle of the window: the picture on a neutral ground, its tools, and in their place what to do
 // first.
@@ -69,7 +66,14 @@ const toolsHeight float32 = 44
 
 func (p *canvasPanel) place(size fyne.Size) {
 	p.ground.Resize(size)
-	at(p.view, 0, 0, size.Width, size.Height-toolsHeight)
+	noticeWidth := min(size.Width-2*margin, 680)
+	top := float32(0)
+	if p.s.notice.visible() {
+		height := p.s.notice.height(noticeWidth)
+		at(p.s.notice.content, (size.Width-noticeWidth)/2, margin, noticeWidth, height)
+		top = margin + height
+	}
+	at(p.view, 0, top, size.Width, size.Height-toolsHeight-top)
 	p.s.start.content.Resize(size)
 	var width float32
 	for _, b := range p.tools {
@@ -91,14 +95,11 @@ func (p *canvasPanel) place(size fyne.Size) {
 	title := p.emptyTitle.MinSize().Height
 	p.emptyHint.Resize(fyne.NewSize(textWidth, 0))
 	hint := p.emptyHint.MinSize().Height
-	top := middle - (title+hint+44)/2
+	top = middle - (title+hint+44)/2
 	at(p.emptyTitle, left, top, textWidth, title)
 	at(p.emptyHint, left, top+title-8, textWidth, hint)
 	w := p.emptyStart.MinSize().Width + 24
 	at(p.emptyStart, (size.Width-w)/2, top+title+hint+4, w, 36)
-
-	noticeWidth := min(size.Width-2*margin, 680)
-	at(p.s.notice.content, (size.Width-noticeWidth)/2, margin, noticeWidth, p.s.notice.height(noticeWidth))
 }
 
 func (p *canvasPanel) layout() { p.content.Refresh() }

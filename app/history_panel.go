@@ -93,11 +93,11 @@ func (p *historyPanel) place(size fyne.Size) {
 		return
 	}
 	middle := top + (size.Height-top)/2
-	at(p.search, margin, middle-24, searchWidth, 32)
-	at(p.count, margin+4, middle+10, searchWidth, 16)
-	x := searchWidth + 2*margin
+	at(p.search, margin, middle-28, searchWidth, fieldHeight)
+	at(p.count, margin+4, middle+12, searchWidth, 16)
+	x := searchWidth + 2*margin - thumbEdge
 	at(p.scroll, x, top, size.Width-x, size.Height-top)
-	at(p.empty, x, top, size.Width-x-margin, size.Height-top)
+	at(p.empty, x+thumbEdge, middle-28, size.Width-x-margin, fieldHeight)
 }
 
 func (p *historyPanel) focusSearch() {
@@ -219,7 +219,7 @@ func (p *historyPanel) index(id uint64) int {
 func (p *historyPanel) mark(id uint64) {
 	p.marked = id
 	if i := p.index(id); i >= 0 {
-		x := float32(i) * thumbPitch
+		x := float32(i)*thumbPitch + thumbEdge
 		if left, width := p.scroll.Offset.X, p.scroll.Size().Width; x < left || x+thumbPitch > left+width {
 			p.scroll.ScrollToOffset(fyne.NewPos(max(x-width/2+thumbPitch/2, 0), 0))
 		}

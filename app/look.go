@@ -23,6 +23,8 @@ const (
 	colorAccent                       = theme.ColorNamePrimary
 	colorOnAccent                     = theme.ColorNameForegroundOnPrimary
 	colorError                        = theme.ColorNameError
+	colorScrim    fyne.ThemeColorName = "scrim"   // a ground over pictures
+	colorOnScrim  fyne.ThemeColorName = "onScrim" // on it
 	colorNone     fyne.ThemeColorName = ""
 )
 

@@ -24,7 +24,7 @@ type action struct {
 }
 
 func newNoticeBar(s *session) *noticeBar {
-	n := &noticeBar{s: s, ground: newBox(colorRaised, radius), text: widget.NewLabel("")}
+	n := &noticeBar{s: s, ground: newBox(colorPanel, radius), text: widget.NewLabel("")}
 	n.ground.stroke = colorLine
 	n.text.Wrapping = fyne.TextWrapWord
 	n.text.Selectable = true

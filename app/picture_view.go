@@ -2,6 +2,7 @@ package app
 
 import (
 	"image"
+	"image/color"
 
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/canvas"
@@ -29,9 +30,9 @@ type pictureView struct {
 	after, left *canvas.Image
 	clip        *container.Clip
 	leftHolder  *fyne.Container
-	divider     *box
+	divider     *canvas.Rectangle
 	handle      *canvas.Circle
-	grip        *label
+	grip        *canvas.Text
 
 	moving   int // what a drag does
 	focused  bool
@@ -44,6 +45,9 @@ type pictureView struct {
 	copy       func()
 }
 
+// gripInk is dark in every theme: the divider is white over any picture.
+var gripInk = color.NRGBA{0x23, 0x23, 0x23, 0xff}
+
 // What a drag does.
 const (
 	dragNothing = iota
@@ -55,7 +59,7 @@ const (
 const minScale, maxScale = 1.0 / 32, 16
 
 func newPictureView() *pictureView {
-	v := &pictureView{fit: true, split: 0.5, divider: newBox(colorLine, 0), grip: newLabel("‹ ›", colorText, sizeCaption)}
+	v := &pictureView{fit: true, split: 0.5, divider: canvas.NewRectangle(color.White), grip: canvas.NewText("‹ ›", gripInk)}
 	v.after, v.left = canvas.NewImageFromImage(nil), canvas.NewImageFromImage(nil)
 	for _, img := range []*canvas.Image{v.after, v.left} {
 		img.ScaleMode = canvas.ImageScaleFastest
@@ -63,8 +67,8 @@ func newPictureView() *pictureView {
 	}
 	v.leftHolder = container.NewWithoutLayout(v.left)
 	v.clip = container.NewClip(v.leftHolder)
-	v.handle = canvas.NewCircle(white)
-	v.grip.align = fyne.TextAlignCenter
+	v.handle = canvas.NewCircle(color.White)
+	v.grip.Alignment, v.grip.TextSize = fyne.TextAlignCenter, 12
 	v.ExtendBaseWidget(v)
 	return v
 }

@@ -69,6 +69,9 @@ type field struct {
 	s *session
 }
 
+// fieldHeight is what an entry of one line needs.
+const fieldHeight float32 = 36
+
 func newField(s *session) *field {
 	f := &field{s: s}
 	f.ExtendBaseWidget(f)

@@ -67,6 +67,11 @@ func (p *promptPanel) place(size fyne.Size) {
 	at(p.entry, margin, margin, size.Width-3*margin-beside, height)
 	at(p.generate, size.Width-margin-beside, margin, beside, height)
 
+	p.earlier.text = "earlier prompts ▾"
+	if size.Width < 640 {
+		p.earlier.text = "earlier ▾"
+	}
+	p.earlier.Refresh()
 	y := size.Height - 30
 	right := size.Width - margin
 	place := func(b *button) {
@@ -85,12 +90,12 @@ func (p *promptPanel) place(size fyne.Size) {
 	}
 	x := margin
 	for _, l := range []*label{p.workflow, p.tokens, p.estimate} {
-		if l.text == "" || x >= right-24 {
+		w := l.natural().Width
+		if l.text == "" || x+w > right-4 {
 			l.Resize(fyne.NewSize(0, 24))
 			l.Move(fyne.NewPos(x, size.Height)) // no room: out of sight
 			continue
 		}
-		w := min(l.natural().Width, right-x-4)
 		at(l, x, y, w, 24)
 		x += w + 14
 	}

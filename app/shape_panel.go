@@ -81,12 +81,14 @@ func newShapePanel(s *session) *shapePanel {
 // tileHeight is lower where the window is.
 func (p *shapePanel) tileHeight() float32 {
 	if p.s.frame != nil && p.s.frame.low() {
-		return 72
+		return 74
 	}
-	return 88
+	return 92
 }
 
-func (p *shapePanel) height() float32 { return 36 + 3*(p.tileHeight()+6) + 6 + 2*(26+38) }
+func (p *shapePanel) height() float32 {
+	return 36 + 3*(p.tileHeight()+6) + 6 + 2*26 + fieldHeight + gap + 38
+}
 
 func (p *shapePanel) place(size fyne.Size) {
 	width := size.Width - 2*margin
@@ -101,10 +103,10 @@ func (p *shapePanel) place(size fyne.Size) {
 	at(p.seedTitle, margin, y, width, 20)
 	y += 26
 	lock := p.lock.MinSize().Width + 4
-	at(p.seedEntry, margin, y, width-lock-32-2*between, 32)
-	at(p.dice, size.Width-margin-lock-between-32, y, 32, 32)
-	at(p.lock, size.Width-margin-lock, y, lock, 32)
-	y += 38
+	at(p.seedEntry, margin, y, width-lock-fieldHeight-2*between, fieldHeight)
+	at(p.dice, size.Width-margin-lock-between-fieldHeight, y, fieldHeight, fieldHeight)
+	at(p.lock, size.Width-margin-lock, y, lock, fieldHeight)
+	y += fieldHeight + gap
 	at(p.number, margin, y, width, 20)
 	y += 26
 	const apart = 2

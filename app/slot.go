@@ -49,6 +49,14 @@ func (c *slot) caption() string {
 	return sizeCaptionOf(c.ref.Reference)
 }
 
+// shortCaption is for narrow slots: what the model will see.
+func (c *slot) shortCaption() string {
+	if c.ref == nil || c.ref.Original == c.ref.Size {
+		return c.caption()
+	}
+	return "→ " + times(c.ref.Size)
+}
+
 // sizeCaptionOf says what the model will see where that differs from the file.
 func sizeCaptionOf(r *picture.Reference) string {
 	if r.Original == r.Size {
@@ -144,7 +152,9 @@ func (c *slot) CreateRenderer() fyne.WidgetRenderer {
 	r.number.align, r.invite.align, r.browse.align = fyne.TextAlignCenter, fyne.TextAlignCenter, fyne.TextAlignCenter
 	r.picture.FillMode = canvas.ImageFillContain
 	r.picture.ScaleMode = canvas.ImageScaleFastest
+	r.picture.CornerRadius = radius
 	r.clear = newIconButton(theme.CancelIcon(), func() { c.panel.clear(c.number) })
+	r.clear.overPicture = true
 	r.Refresh()
 	return r
 }
@@ -178,12 +188,20 @@ func (r *slotRenderer) Layout(size fyne.Size) {
 	r.dashes.Resize(size)
 	at(r.badge, 8, 8, badgeSide, badgeSide)
 	at(r.number, 8, 8, badgeSide, badgeSide)
-	at(r.clear, size.Width-32, 6, 26, 26)
-	at(r.picture, 4, 4, size.Width-8, size.Height-captionHeight-6)
+	at(r.clear, size.Width-30, 8, badgeSide, badgeSide)
+	at(r.picture, 0, 0, size.Width, size.Height-captionHeight)
 	at(r.caption, 10, size.Height-captionHeight, size.Width-20, captionHeight)
+	r.setCaption()
 	middle := size.Height / 2
 	at(r.invite, 4, middle-18, size.Width-8, 18)
 	at(r.browse, 4, middle+2, size.Width-8, 16)
+}
+
+func (r *slotRenderer) setCaption() {
+	r.caption.set(r.slot.caption(), colorDim)
+	if r.caption.natural().Width > r.slot.Size().Width-20 {
+		r.caption.set(r.slot.shortCaption(), colorDim)
+	}
 }
 
 func (r *slotRenderer) Refresh() {
@@ -233,7 +251,7 @@ func (r *slotRenderer) Refresh() {
 		r.picture.Image = img
 		r.picture.Refresh()
 	}
-	r.caption.set(c.caption(), colorDim)
+	r.setCaption()
 	show(r.caption, !c.empty())
 	r.caption.Refresh()
 	r.number.Refresh()
@@ -284,11 +302,20 @@ func (r *dashesRenderer) Layout(size fyne.Size) {
 		line.Position1, line.Position2 = fyne.NewPos(x1, y1), fyne.NewPos(x2, y2)
 		r.lines = append(r.lines, line)
 	}
-	for x := radius; x+length < size.Width-radius; x += every {
+	// begins returns where the dashes of a side begin, so that both ends look alike.
+	begins := func(side float32) (first float32, n int) {
+		n = max(int((side-2*radius+every-length)/every), 0)
+		return (side - float32(n)*every + every - length) / 2, n
+	}
+	first, n := begins(size.Width)
+	for i := range n {
+		x := first + float32(i)*every
 		dash(x, 0.5, x+length, 0.5)
 		dash(x, size.Height-0.5, x+length, size.Height-0.5)
 	}
-	for y := radius; y+length < size.Height-radius; y += every {
+	first, n = begins(size.Height)
+	for i := range n {
+		y := first + float32(i)*every
 		dash(0.5, y, 0.5, y+length)
 		dash(size.Width-0.5, y, size.Width-0.5, y+length)
 	}

@@ -29,6 +29,7 @@ const (
 	thumbWidth  float32 = 112
 	thumbHeight float32 = 68
 	thumbPitch          = thumbWidth + 8
+	thumbEdge   float32 = 4 // left of the first, for its frame
 	knownThumbs         = 400
 	readers             = 2
 )
@@ -40,7 +41,7 @@ func newThumbRow(p *historyPanel) *thumbRow {
 }
 
 func (r *thumbRow) MinSize() fyne.Size {
-	return fyne.NewSize(float32(len(r.panel.found))*thumbPitch+margin, thumbHeight)
+	return fyne.NewSize(thumbEdge+float32(len(r.panel.found))*thumbPitch, thumbHeight)
 }
 
 // changed is called when there are other entries.
@@ -77,7 +78,7 @@ func (r *thumbRow) place() {
 		if i >= n {
 			continue
 		}
-		at(c, float32(first+i)*thumbPitch, y, thumbWidth, thumbHeight)
+		at(c, thumbEdge+float32(first+i)*thumbPitch, y, thumbWidth, thumbHeight)
 		c.show(found[first+i])
 	}
 }

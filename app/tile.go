@@ -1,6 +1,8 @@
 package app
 
 import (
+	"fmt"
+
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/canvas"
 	"fyne.io/fyne/v2/driver/desktop"
@@ -57,7 +59,7 @@ func (t *tile) CreateRenderer() fyne.WidgetRenderer {
 		tile: t, ground: newBox(colorRaised, radius), veil: newBox(colorNone, radius), shape: canvas.NewRectangle(nil),
 		name: newLabel(t.name, colorText, sizeCaption), pixels: newLabel("", colorDim, sizeCaption),
 	}
-	r.shape.CornerRadius, r.shape.StrokeWidth = 2, 1.5
+	r.shape.CornerRadius, r.shape.StrokeWidth = 2, 1
 	r.name.align, r.pixels.align = fyne.TextAlignCenter, fyne.TextAlignCenter
 	r.Refresh()
 	return r
@@ -81,8 +83,8 @@ func (r *tileRenderer) Objects() []fyne.CanvasObject {
 func (r *tileRenderer) Layout(size fyne.Size) {
 	r.ground.Resize(size)
 	r.veil.Resize(size)
-	texts := float32(34)
-	room := size.Height - texts - 6
+	texts := float32(38)
+	room := size.Height - texts - 8
 	w, h := shapeSide*0.7, shapeSide*0.7
 	if s := r.tile.size; r.tile.enabled() {
 		// The same area for all: the proportions are what differs.
@@ -97,9 +99,22 @@ func (r *tileRenderer) Layout(size fyne.Size) {
 		w, h = w*room/h, room
 	}
 	w, h = float32(int(w)), float32(int(h))
-	at(r.shape, float32(int((size.Width-w)/2)), float32(int(6+(room-h)/2)), w, h)
+	at(r.shape, float32(int((size.Width-w)/2)), float32(int(8+(room-h)/2)), w, h)
 	at(r.name, 2, size.Height-texts, size.Width-4, 16)
-	at(r.pixels, 2, size.Height-texts+15, size.Width-4, 15)
+	at(r.pixels, 2, size.Height-texts+16, size.Width-4, 15)
+	r.showPixels()
+}
+
+// showPixels says the size as wide as there is room.
+func (r *tileRenderer) showPixels() {
+	t := r.tile
+	r.pixels.text = times(t.size)
+	if !t.enabled() {
+		r.pixels.text = "no image 1"
+	} else if r.pixels.natural().Width > r.pixels.Size().Width {
+		r.pixels.text = fmt.Sprintf("%d×%d", t.size.Width, t.size.Height)
+	}
+	r.pixels.Refresh()
 }
 
 func (r *tileRenderer) Refresh() {
@@ -128,13 +143,7 @@ func (r *tileRenderer) Refresh() {
 	}
 	r.shape.Refresh()
 	r.name.set(t.name, ink)
-	pixels := times(t.size)
-	if !t.enabled() {
-		pixels = "no image 1"
-	}
-	r.pixels.set(pixels, colorDim)
 	r.name.Refresh()
-	r.pixels.Refresh()
 	r.Layout(t.Size())
 	canvas.Refresh(t)
 }

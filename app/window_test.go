@@ -27,6 +27,7 @@ type fakeEngine struct {
 	info inference.Info
 	step time.Duration // that a step takes
 	fail error
+	hold chan struct{} // stops after the first step until it is closed
 
 	mu       sync.Mutex
 	requests []inference.Request
@@ -75,6 +76,13 @@ func (e *fakeEngine) Generate(ctx context.Context, req inference.Request, progre
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		case <-time.After(e.step):
+		}
+		if i == 1 && e.hold != nil {
+			select {
+			case <-ctx.Done():
+				return nil, context.Cause(ctx)
+			case <-e.hold:
+			}
 		}
 		progress(inference.Progress{
 			Stage: inference.StageSteps, Step: i + 1, Total: steps, Fraction: float64(i+1) / float64(steps),
@@ -135,6 +143,38 @@ type benchOption func(*bench, *Config)
 
 func withEngine(e *fakeEngine) benchOption { return func(b *bench, _ *Config) { b.engine = e } }
 
+// withoutModel is a machine without a model of its own, but with others' and a catalogue.
+func withoutModel(_ *bench, cfg *Config) {
+	cfg.Open = func(inference.Options) (Engine, error) { return nil, &inference.NoModelError{} }
+	cfg.FindModels = func() []Model {
+		return []Model{{Name: "flux-2-klein-4b", Spec: "/home/ada/ComfyUI/models/diffusion_models/flux-2-klein-4b.safetensors", SizeBytes: 15_800_000_000}}
+	}
+	cfg.Catalogue = &fakeCatalogue{}
+}
+
+// fakeCatalogue has two models; Get waits for the test.
+type fakeCatalogue struct {
+	got  chan string
+	fail error
+}
+
+func (c *fakeCatalogue) Downloads() []Download {
+	return []Download{
+		{"FLUX.2 [klein] 4B", 15_800_000_000, "Apache-2.0", "The usual choice: four steps, 12 GB of graphics memory"},
+		{"FLUX.2 [klein] 9B", 34_000_000_000, "non-commercial", "Finer, slower, for larger graphics cards"},
+	}
+}
+
+func (c *fakeCatalogue) Get(ctx context.Context, name string, progress func(done, total int64)) (string, error) {
+	progress(3_100_000_000, 15_800_000_000)
+	select {
+	case spec := <-c.got:
+		return spec, c.fail
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+}
+
 func newBench(t *testing.T, size fyne.Size, options ...benchOption) *bench {
 	t.Helper()
 	a := test.NewTempApp(t)
@@ -162,6 +202,7 @@ func (b *bench) open(a fyne.App, cfg Config, size fyne.Size) *session {
 	b.t.Cleanup(func() { s.close() })
 	w.Resize(size)
 	b.until("the model and the history are open", func() bool { return !s.opening && (s.store != nil || s.notice.visible()) })
+	b.settle()
 	return s
 }
 
@@ -187,7 +228,7 @@ func (b *bench) settle() {
 		select {
 		case f := <-b.posted:
 			b.timed(f)
-		case <-time.After(250 * time.Millisecond):
+		case <-time.After(60 * time.Millisecond):
 			return
 		}
 	}
@@ -232,25 +273,57 @@ func (b *bench) make(prompt string) {
 // capture draws the window.
 func (b *bench) capture() image.Image { return b.win.Canvas().Capture() }
 
+// scenes are states of the window worth looking at.
+var scenes = []struct {
+	name    string
+	options []benchOption
+	set     func(b *bench)
+}{
+	{"empty", nil, func(b *bench) {}},
+	{"first-start", []benchOption{withoutModel}, func(b *bench) {}},
+	{"edit", nil, func(b *bench) {
+		b.twoReferences()
+		for i := range 6 {
+			b.shape.setSeed(fmt.Sprint(i))
+			b.make("Put the red house of image 2 on the hill of image 1, morning light, keep the sky as it is")
+		}
+		b.view.toggleCompare()
+	}},
+	{"running", nil, func(b *bench) {
+		b.twoReferences()
+		b.shape.choose(picture.Portrait)
+		b.engine.hold = make(chan struct{})
+		b.prompt.setText("A lighthouse in the fog")
+		b.generate()
+		b.prompt.setText("A second one, of many words, that goes on and on until the line is full and its end cannot be seen")
+		b.shape.setCount(4)
+		b.generate()
+		b.prompt.setText("A third")
+		b.generate()
+		b.until("a preview", func() bool { return b.view.previewing })
+		b.notice.say("Kleinbild made this picture: “A lighthouse”", action{"Restore its settings", nil}, action{"Use as reference", nil})
+		b.advanced.toggle()
+	}},
+}
+
+func (b *bench) twoReferences() {
+	b.slots.add(0, []string{b.file("garden.png", 1200, 800, 3), b.file("big.png", 1512, 2016, 1)})
+	b.until("two references", func() bool { return len(b.slots.references()) == 2 })
+}
+
 func TestLook(t *testing.T) {
 	dir := os.Getenv("SHOTS")
 	if dir == "" {
 		t.Skip("SHOTS names no folder")
 	}
 	for _, size := range []fyne.Size{{Width: 1440, Height: 900}, {Width: 900, Height: 600}} {
-		for _, th := range []string{themeDark, themeLight} {
-			b := newBench(t, size)
-			b.app.Settings().SetTheme(newTheme(th))
-			b.shot(dir, "empty", th)
-			b.slots.add(0, []string{b.file("garden.png", 1200, 800, 3), b.file("big.png", 1512, 2016, 1)})
-			b.settle()
-			for i := range 9 {
-				b.shape.setSeed(fmt.Sprint(i))
-				b.make("Put the red house of image 2 on the hill of image 1, morning light, keep the sky as it is")
+		for _, scene := range scenes {
+			b := newBench(t, size, scene.options...)
+			scene.set(b)
+			for _, th := range []string{themeDark, themeLight} {
+				b.app.Settings().SetTheme(newTheme(th))
+				b.shot(dir, scene.name, th)
 			}
-			b.view.toggleCompare()
-			b.settle()
-			b.shot(dir, "full", th)
 		}
 	}
 }

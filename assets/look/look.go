@@ -4,7 +4,7 @@ package look
 import _ "embed"
 
 // Theme is a theme for Fyne's theme.FromJSON. Beside Fyne's own names it has "canvas", the ground that pictures are
-// judged on.
+// judged on, and "scrim" with "onScrim" for what lies over pictures.
 //
 //go:embed theme.json
 var Theme string

@@ -1,0 +1,42 @@
+//go:build cgo
+
+package main
+
+import (
+	"path/filepath"
+
+	"github.com/adrg/xdg"
+
+	"kleinbild/app"
+	"kleinbild/cli"
+	"kleinbild/inference"
+)
+
+// openWindow opens the window over the engine; ok says that this build has one.
+func openWindow() (ok bool) {
+	app.Run(app.Config{
+		Version:      cli.Version,
+		Open:         openEngine,
+		FindModels:   findModels,
+		HistoryFile:  filepath.Join(xdg.DataHome, "kleinbild", "history.db"),
+		ThumbnailDir: filepath.Join(xdg.CacheHome, "kleinbild", "thumbnails"),
+		PicturesDir:  filepath.Join(xdg.UserDirs.Pictures, "Kleinbild"),
+	})
+	return true
+}
+
+// openEngine keeps a failed Open's nil from becoming an engine that is not nil.
+func openEngine(opts inference.Options) (app.Engine, error) {
+	engine, err := inference.Open(opts)
+	if err != nil {
+		return nil, err
+	}
+	return engine, nil
+}
+
+func findModels() (models []app.Model) {
+	for _, m := range inference.FindModels() {
+		models = append(models, app.Model{Name: m.Name, Spec: m.Spec, SizeBytes: m.SizeBytes})
+	}
+	return models
+}
