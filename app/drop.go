@@ -2,10 +2,9 @@ package app
 
 import (
 	"fmt"
-	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
+	"regexp"
 
 	"fyne.io/fyne/v2"
 
@@ -55,16 +54,16 @@ func (s *session) receive(number int, paths []string) {
 	})
 }
 
+// webAddress is an address as it comes when it was taken for a path.
+var webAddress = regexp.MustCompile(`(^|/)https?:/`)
+
 // sift keeps the files and says in one sentence what is wrong with the rest.
 func sift(paths []string) (files []string, complaint string) {
 	for _, path := range paths {
-		if u, err := url.Parse(path); err == nil && (u.Scheme == "http" || u.Scheme == "https") ||
-			strings.HasPrefix(path, "http:/") || strings.HasPrefix(path, "https:/") {
-			complaint = "That is an address on the web: save the picture as a file first, then drop the file."
-			continue
-		}
 		info, err := os.Stat(path)
 		switch {
+		case err != nil && webAddress.MatchString(filepath.ToSlash(path)):
+			complaint = "That is an address on the web: save the picture as a file first, then drop the file."
 		case err != nil:
 			complaint = fmt.Sprintf("%s is not there.", filepath.Base(path))
 		case info.IsDir():

@@ -247,7 +247,7 @@ func doneText(count int, prompt string) string {
 	if prompt == "" {
 		return what + "."
 	}
-	return what + ": " + shorten(prompt, 60)
+	return what + ": " + shorten(prompt, 60) + "."
 }
 
 // status is the second line of the Cancel button: stage, step and time left.

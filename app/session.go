@@ -26,6 +26,8 @@ type session struct {
 
 	// post runs a function on Fyne's goroutine: the only way back from another one.
 	post func(func())
+	// spawn runs a function on a goroutine of its own.
+	spawn func(func())
 	// closing ends when the window closes.
 	closing context.Context
 	close   context.CancelFunc
@@ -67,10 +69,12 @@ type shown struct {
 }
 
 // New fills w with the window's content. The caller shows it and runs the app.
-func New(a fyne.App, w fyne.Window, cfg Config) { newSession(a, w, cfg, fyne.Do) }
+func New(a fyne.App, w fyne.Window, cfg Config) {
+	newSession(a, w, cfg, fyne.Do, func(f func()) { go f() })
+}
 
-func newSession(a fyne.App, w fyne.Window, cfg Config, post func(func())) *session {
-	s := &session{app: a, win: w, cfg: cfg, post: post, set: settings{a.Preferences()}, thumbnails: history.NewThumbnails(cfg.ThumbnailDir)}
+func newSession(a fyne.App, w fyne.Window, cfg Config, post, spawn func(func())) *session {
+	s := &session{app: a, win: w, cfg: cfg, post: post, spawn: spawn, set: settings{a.Preferences()}, thumbnails: history.NewThumbnails(cfg.ThumbnailDir)}
 	s.closing, s.close = context.WithCancel(context.Background())
 	a.Settings().SetTheme(newTheme(s.set.theme()))
 	s.notice = newNoticeBar(s)
@@ -103,11 +107,11 @@ func newSession(a fyne.App, w fyne.Window, cfg Config, post func(func())) *sessi
 // background runs work away from Fyne's goroutine, and what it returns on it. work touches no widget and no field
 // of the session: what it needs, it was given.
 func (s *session) background(work func() (done func())) {
-	go func() {
+	s.spawn(func() {
 		if done := work(); done != nil && s.closing.Err() == nil {
 			s.post(done)
 		}
-	}()
+	})
 }
 
 // leave closes the window; a picture under way is given up.
