@@ -133,7 +133,7 @@ func (v *pictureView) place() {
 		v.offset.Y = hold(v.offset.Y, h, v.Size().Height)
 	}
 	mode := canvas.ImageScaleFastest
-	if v.pixels() >= 3 {
+	if !v.fit && v.pixels() >= 3 {
 		mode = canvas.ImageScalePixels // so near, the pixels themselves are looked at
 	}
 	v.after.ScaleMode, v.left.ScaleMode = mode, mode

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"image"
+	"path/filepath"
+	"strings"
 
 	"fyne.io/fyne/v2"
 
@@ -154,20 +156,20 @@ func (p *slotsPanel) read(number int, name string, open func(context.Context) (i
 				return // cleared or replaced meanwhile
 			}
 			cancel()
-			p.finished(c, ref, thumb, err)
+			p.finished(c, name, ref, thumb, err)
 		}
 	})
 }
 
 // finished takes what was read. The slot may have moved up since: it is found by what it reads.
-func (p *slotsPanel) finished(c *slot, ref inference.Reference, thumb *image.RGBA, err error) {
+func (p *slotsPanel) finished(c *slot, name string, ref inference.Reference, thumb *image.RGBA, err error) {
 	c.reading = ""
 	p.loads[c.number-1] = nil
 	if err != nil {
 		p.compact()
 		p.changed()
 		p.s.waiting = false
-		p.s.notice.fail(err)
+		p.s.notice.say(sentence(strings.ReplaceAll(explain(err), name, filepath.Base(name))))
 		return
 	}
 	c.ref, c.thumb = &ref, thumb
