@@ -3,6 +3,8 @@
 package main
 
 import (
+	"fmt"
+	"os"
 	"path/filepath"
 
 	"github.com/adrg/xdg"
@@ -14,13 +16,19 @@ import (
 
 // openWindow opens the window over the engine; ok says that this build has one.
 func openWindow() (ok bool) {
+	setting, err := cli.ModelSetting()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "kleinbild:", err) // the window opens all the same and offers models
+	}
 	app.Run(app.Config{
-		Version:      cli.Version,
-		Open:         openEngine,
-		FindModels:   findModels,
-		HistoryFile:  filepath.Join(xdg.DataHome, "kleinbild", "history.db"),
-		ThumbnailDir: filepath.Join(xdg.CacheHome, "kleinbild", "thumbnails"),
-		PicturesDir:  filepath.Join(xdg.UserDirs.Pictures, "Kleinbild"),
+		ModelSetting:  setting,
+		RememberModel: cli.SetModelSetting,
+		Version:       cli.Version,
+		Open:          openEngine,
+		FindModels:    findModels,
+		HistoryFile:   filepath.Join(xdg.DataHome, "kleinbild", "history.db"),
+		ThumbnailDir:  filepath.Join(xdg.CacheHome, "kleinbild", "thumbnails"),
+		PicturesDir:   filepath.Join(xdg.UserDirs.Pictures, "Kleinbild"),
 	})
 	return true
 }

@@ -35,10 +35,19 @@ type Download struct {
 	Name      string
 	SizeBytes int64
 	Licence   string
-	About     string // one sentence
+	About     string // a few words
+	// Agree is what the user has to agree to before the download, in one sentence; "" for nothing.
+	Agree string
 }
 
-// Catalogue fetches models. Get resumes what an earlier call left, and returns what Options.Model takes.
+// Planner is an Engine that knows beforehand what a picture takes.
+type Planner interface {
+	// PlanBytes returns the most memory that a request takes on the device, and what the device has. It may take a moment.
+	PlanBytes(req inference.Request) (need, total int64, err error)
+}
+
+// Catalogue fetches models. Get resumes what an earlier call left, and returns what Options.Model takes; it is called
+// once the user has agreed to what the model asks for.
 type Catalogue interface {
 	Downloads() []Download
 	Get(ctx context.Context, name string, progress func(done, total int64)) (spec string, err error)
@@ -53,6 +62,10 @@ type Config struct {
 	FindModels func() []Model
 	// Catalogue may be nil: then nothing can be downloaded here.
 	Catalogue Catalogue
+	// ModelSetting is the model that the command line's settings name, "" for none; RememberModel changes it, so that
+	// window and command line agree. It may be nil.
+	ModelSetting  string
+	RememberModel func(spec string) error
 	// Paths of the history's file and the thumbnails' folder, and of the pictures until the user names another.
 	HistoryFile, ThumbnailDir, PicturesDir string
 	// GraphicsDriver is one sentence where the graphics driver is missing or too old, "" where all is well.

@@ -161,8 +161,8 @@ type fakeCatalogue struct {
 
 func (c *fakeCatalogue) Downloads() []Download {
 	return []Download{
-		{"FLUX.2 [klein] 4B", 15_800_000_000, "Apache-2.0", "The usual choice: four steps, 12 GB of graphics memory"},
-		{"FLUX.2 [klein] 9B", 34_000_000_000, "non-commercial", "Finer, slower, for larger graphics cards"},
+		{"FLUX.2 [klein] 4B", 15_800_000_000, "Apache-2.0", "The usual choice: four steps, 12 GB of graphics memory", ""},
+		{"FLUX.2 [klein] 9B", 34_000_000_000, "non-commercial", "Finer, slower, for larger graphics cards", "The 9B model may not be used commercially."},
 	}
 }
 

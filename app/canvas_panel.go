@@ -117,7 +117,11 @@ func (p *canvasPanel) refresh() {
 	show(p.view, picture)
 	empty := p.view.full == nil && !start
 	p.emptyTitle.SetText("Describe a picture below, or drop one here to change it.")
-	p.emptyHint.SetText("Ctrl + Enter makes it. Up to four pictures on the left can be called “image 1” to “image 4” in the prompt.")
+	hint := "Ctrl + Enter makes it. Up to four pictures on the left can be called “image 1” to “image 4” in the prompt."
+	if small := s.smallModel(); small > 0 {
+		hint = fmt.Sprintf("This is a small model to try things with: its pictures are %d pixels wide. Advanced · Model · change… finds a full one.", small)
+	}
+	p.emptyHint.SetText(hint)
 	show(p.emptyTitle, empty)
 	show(p.emptyHint, empty)
 	show(p.emptyStart, empty && s.prompt.entry.Text == "" && s.slots.count() == 0)
@@ -137,6 +141,17 @@ func (p *canvasPanel) refreshTools() {
 	show(p.save, finished)
 	p.compare.setChosen(p.comparing)
 	p.layout()
+}
+
+// smallModel is the side of the pictures of a model that is for trying things only, 0 for a full one.
+func (s *session) smallModel() int {
+	const full = 512
+	if s.engine != nil {
+		if n := s.engine.Info().NativeSize; n > 0 && n < full {
+			return n
+		}
+	}
+	return 0
 }
 
 // example puts a first prompt into the box.

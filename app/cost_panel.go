@@ -17,6 +17,7 @@ type costPanel struct {
 	filled  *box
 	memory  *label
 	share   float32
+	asked   int // counts refreshes
 	content *fyne.Container
 }
 
@@ -46,40 +47,54 @@ func (p *costPanel) place(size fyne.Size) {
 
 func (p *costPanel) refresh() {
 	engine := p.s.engine
-	p.share = 0
-	memory := ""
+	p.asked++
 	switch {
 	case engine != nil:
 		info := engine.Info()
 		p.model.set(modelName(info)+" · "+info.Device, colorDim)
-		if planner, ok := engine.(planner); ok {
-			if req, err := p.s.request(); err == nil {
-				need, total, err := planner.PlanBytes(req)
-				if err == nil && total > 0 {
-					memory = fmt.Sprintf("needs %s of %s GB", gigabytes(need), gigabytes(total))
-					p.share = min(float32(need)/float32(total), 1)
-				}
-			}
+		if planner, ok := engine.(Planner); ok {
+			p.plan(planner)
+			return
 		}
 	case p.s.opening:
 		p.model.set("Opening the model…", colorDim)
 	default:
 		p.model.set("No model", colorDim)
 	}
+	p.show("", 0)
+}
+
+// plan asks for the next picture's memory; only the answer to the last question is shown.
+func (p *costPanel) plan(planner Planner) {
+	req, err := p.s.request()
+	if err != nil {
+		return
+	}
+	asked := p.asked
+	p.s.background(func() func() {
+		need, total, err := planner.PlanBytes(req)
+		return func() {
+			switch {
+			case asked != p.asked:
+			case err != nil || total <= 0:
+				p.show("", 0)
+			default:
+				p.show(fmt.Sprintf("needs %s of %s GB", gigabytes(need), gigabytes(total)), min(float32(need)/float32(total), 1))
+			}
+		}
+	})
+}
+
+func (p *costPanel) show(memory string, share float32) {
+	p.share = share
 	p.memory.set(memory, colorDim)
 	for _, o := range []fyne.CanvasObject{p.bar, p.filled, p.memory} {
 		show(o, memory != "")
 	}
 	p.content.Refresh()
 	if p.s.frame != nil {
-		p.s.frame.right.Refresh()
+		p.s.frame.content.Refresh() // the panel is higher with the memory in it
 	}
-}
-
-// planner is an engine that knows beforehand what a picture takes.
-type planner interface {
-	// PlanBytes returns the most memory that a request takes on the device, and what the device has.
-	PlanBytes(req inference.Request) (need, total int64, err error)
 }
 
 func gigabytes(n int64) string { return fmt.Sprintf("%.1f", float64(n)/1e9) }

@@ -43,7 +43,9 @@ func (n *noticeBar) say(text string, actions ...action) {
 	for _, a := range actions {
 		b := newButton(a.text, func() {
 			n.hide()
-			a.do()
+			if a.do != nil {
+				a.do()
+			}
 		})
 		n.actions = append(n.actions, b)
 		n.content.Objects = append(n.content.Objects, b)

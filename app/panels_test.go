@@ -436,9 +436,10 @@ func TestFirstStart(t *testing.T) {
 	catalogue := &fakeCatalogue{got: make(chan string)}
 	engine := newFakeEngine()
 	var opened []inference.Options
-	have := false
+	have, remembered := false, ""
 	b := newBench(t, usual, withoutModel, func(_ *bench, cfg *Config) {
 		cfg.Catalogue = catalogue
+		cfg.RememberModel = func(spec string) error { remembered = spec; return nil }
 		cfg.Open = func(o inference.Options) (Engine, error) {
 			opened = append(opened, o)
 			if !have {
@@ -453,15 +454,42 @@ func TestFirstStart(t *testing.T) {
 	}
 	b.generate()
 	b.wantSaid("no model")
-	b.start.download(catalogue.Downloads()[0])
+	b.start.ask(catalogue.Downloads()[1])
+	b.wantSaid("commercially")
+	if b.start.loading != "" {
+		t.Error("a download began before the licence was agreed to")
+	}
+	test.Tap(b.notice.actions[1])
+	b.start.ask(catalogue.Downloads()[0])
 	b.until("progress", func() bool { return b.start.bar.fraction > 0 })
 	have = true
 	catalogue.got <- "/models/4b"
 	b.until("the model is open", func() bool { return b.session.engine != nil })
-	if b.start.content.Visible() || b.set.model() != "/models/4b" || opened[len(opened)-1].Setting != "/models/4b" {
-		t.Errorf("visible %v, setting %q, opened %+v", b.start.content.Visible(), b.set.model(), opened)
+	if b.start.content.Visible() || remembered != "/models/4b" || opened[len(opened)-1].Setting != "/models/4b" {
+		t.Errorf("visible %v, setting %q, opened %+v", b.start.content.Visible(), remembered, opened)
 	}
 	b.settle()
+}
+
+// plannedEngine is an engine with a graphics card.
+type plannedEngine struct{ *fakeEngine }
+
+func (plannedEngine) PlanBytes(req inference.Request) (need, total int64, err error) {
+	return int64(5+2*len(req.References)) * 1e9, 12e9, nil
+}
+
+func TestPlannedMemory(t *testing.T) {
+	b := newBench(t, usual, func(_ *bench, cfg *Config) {
+		cfg.Open = func(inference.Options) (Engine, error) { return plannedEngine{newFakeEngine()}, nil }
+	})
+	if got := b.cost.memory.text; got != "needs 5.0 of 12.0 GB" || !b.cost.bar.Visible() {
+		t.Errorf("%q", got)
+	}
+	b.slots.add(0, []string{b.file("one.png", 64, 64, 1)})
+	b.settle()
+	if got := b.cost.memory.text; got != "needs 7.0 of 12.0 GB" {
+		t.Errorf("with a reference: %q", got)
+	}
 }
 
 func TestAdvanced(t *testing.T) {

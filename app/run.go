@@ -71,6 +71,7 @@ func (s *session) generate() {
 	}
 	s.queue.add(j)
 	s.shape.nextSeed()
+	s.set.setPrompt(j.request.Prompt)
 	s.next()
 }
 

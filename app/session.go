@@ -130,7 +130,7 @@ func (s *session) openModel(opts inference.Options) {
 	if s.opening {
 		return
 	}
-	opts.Setting = s.set.model()
+	opts.Setting = s.cfg.ModelSetting
 	opts.Device = inference.Device(s.set.device())
 	old := s.engine
 	s.engine, s.opening, s.openError = nil, true, nil

@@ -22,8 +22,6 @@ const (
 
 func (p settings) theme() string      { return p.StringWithFallback("theme", themeSystem) }
 func (p settings) setTheme(v string)  { p.SetString("theme", v) }
-func (p settings) model() string      { return p.String("model") }
-func (p settings) setModel(v string)  { p.SetString("model", v) }
 func (p settings) prompt() string     { return p.String("prompt") }
 func (p settings) setPrompt(v string) { p.SetString("prompt", v) }
 

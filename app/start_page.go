@@ -98,7 +98,7 @@ func (p *startPage) refresh() {
 	if s.cfg.Catalogue != nil {
 		rows = append(rows, spaced(newHeading("Download")))
 		for _, d := range s.cfg.Catalogue.Downloads() {
-			b := newButton("Download", func() { p.download(d) })
+			b := newButton("Download", func() { p.ask(d) })
 			switch {
 			case p.loading == d.Name:
 				b = newButton("Stop", p.cancel)
@@ -118,6 +118,11 @@ func (p *startPage) refresh() {
 	}
 	rows = append(rows, spaced(newHeading("A folder of yours")))
 	rows = append(rows, p.row("A Diffusers folder", "with transformer, text_encoder and vae in it", "", newButton("Choose…", p.chooseFolder)))
+	if s.engine == nil && s.set.device() != string(inference.DeviceAuto) {
+		rows = append(rows, p.row("Compute on what is there", "instead of what was chosen under Advanced", "", newButton("Try", func() {
+			s.advanced.device.SetSelected(deviceChoices[0][0]) // which opens the model
+		})))
+	}
 	if s.engine != nil {
 		rows = append(rows, arranged(fixed(0, 44), func(size fyne.Size) {
 			at(p.column.Objects[len(p.column.Objects)-1].(*fyne.Container).Objects[0], 0, 12, 90, 32)
@@ -174,14 +179,32 @@ func (p *startPage) row(name, about, size string, b *button) fyne.CanvasObject {
 
 // use opens a model and remembers it.
 func (p *startPage) use(spec string) {
-	p.s.set.setModel(spec)
+	s := p.s
+	s.cfg.ModelSetting = spec
+	if remember := s.cfg.RememberModel; remember != nil {
+		s.background(func() func() {
+			if err := remember(spec); err != nil {
+				return func() { s.notice.say("The choice of the model could not be kept: " + explain(err)) }
+			}
+			return nil
+		})
+	}
 	p.asked = false
-	p.s.openModel(inference.Options{})
-	p.s.view.refresh()
+	s.openModel(inference.Options{})
+	s.view.refresh()
 }
 
 func (p *startPage) chooseFolder() {
 	p.s.pickFolder("Choose a model's folder", "", p.use)
+}
+
+// ask begins a download once the user has agreed to the licence where it asks for that.
+func (p *startPage) ask(d Download) {
+	if d.Agree == "" {
+		p.download(d)
+		return
+	}
+	p.s.notice.say(d.Agree, action{"I agree: download", func() { p.download(d) }}, action{"No", nil})
 }
 
 // download fetches a model; what was fetched stays where it is stopped, and the next time goes on from there.
