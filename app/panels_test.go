@@ -478,10 +478,12 @@ func (plannedEngine) PlanBytes(req inference.Request) (need, total int64, err er
 	return int64(5+2*len(req.References)) * 1e9, 12e9, nil
 }
 
+func withPlan(b *bench, cfg *Config) {
+	cfg.Open = func(inference.Options) (Engine, error) { return plannedEngine{b.engine}, nil }
+}
+
 func TestPlannedMemory(t *testing.T) {
-	b := newBench(t, usual, func(_ *bench, cfg *Config) {
-		cfg.Open = func(inference.Options) (Engine, error) { return plannedEngine{newFakeEngine()}, nil }
-	})
+	b := newBench(t, usual, withPlan)
 	if got := b.cost.memory.text; got != "needs 5.0 of 12.0 GB" || !b.cost.bar.Visible() {
 		t.Errorf("%q", got)
 	}

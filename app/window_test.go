@@ -28,7 +28,7 @@ type scene struct {
 var scenes = []scene{
 	{"empty", nil, func(b *bench) {}},
 	{"first-start", []benchOption{withoutModel}, func(b *bench) {}},
-	{"edit", nil, func(b *bench) {
+	{"edit", []benchOption{withPlan}, func(b *bench) {
 		b.twoReferences()
 		for i := range 3 {
 			b.shape.setSeed(fmt.Sprint(i))
