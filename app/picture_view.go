@@ -290,7 +290,7 @@ func (v *pictureView) DoubleTapped(e *fyne.PointEvent) {
 	v.oneToOne(e.Position)
 }
 
-func (v *pictureView) Tapped(*fyne.PointEvent) {}
+func (v *pictureView) Tapped(*fyne.PointEvent) { takeFocus(v) }
 
 func (v *pictureView) TappedSecondary(e *fyne.PointEvent) {
 	if v.full != nil && v.menu != nil {

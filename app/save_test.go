@@ -167,23 +167,20 @@ func TestThousandsOfEntries(t *testing.T) {
 		list[i] = history.Entry{ID: uint64(len(list) - i), Path: path, Picture: picture.Metadata{Prompt: "a prompt"}}
 	}
 	b.strip.all = list
-	b.longest = 0
-	b.timed(b.strip.filter)
-	b.settle()
-	for i := range 200 {
-		b.timed(func() {
-			b.strip.scroll.Offset.X = float32(i) * 2900
-			b.strip.scroll.Refresh()
-			b.strip.row.Refresh()
-		})
-	}
-	b.settle()
+	b.noStall(func() {
+		b.timed(b.strip.filter)
+		b.settle()
+		for i := range 200 {
+			b.timed(func() {
+				b.strip.scroll.Offset.X = float32(i) * 2900
+				b.strip.scroll.Refresh()
+				b.strip.row.Refresh()
+			})
+		}
+		b.settle()
+	})
 	if n := len(b.strip.row.cells); n > 20 {
 		t.Errorf("%d thumbnails for one row", n)
-	}
-	t.Logf("longest stall %v", b.longest)
-	if b.longest > 50*time.Millisecond {
-		t.Errorf("the window was away for %v", b.longest)
 	}
 }
 

@@ -70,7 +70,9 @@ func times(s picture.Size) string { return fmt.Sprintf("%d × %d", s.Width, s.He
 func (c *slot) Tapped(*fyne.PointEvent) {
 	if c.empty() {
 		c.panel.browse()
+		return
 	}
+	takeFocus(c)
 }
 
 func (c *slot) TappedSecondary(e *fyne.PointEvent) {

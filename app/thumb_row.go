@@ -152,7 +152,11 @@ func (t *thumb) show(e history.Entry) {
 	}
 }
 
-func (t *thumb) Tapped(*fyne.PointEvent) { t.row.panel.s.openEntry(t.entry) }
+func (t *thumb) Tapped(*fyne.PointEvent) {
+	takeFocus(t)
+	t.row.panel.s.openEntry(t.entry)
+}
+
 func (t *thumb) TappedSecondary(e *fyne.PointEvent) {
 	s := t.row.panel.s
 	widget.ShowPopUpMenuAtPosition(s.pictureMenu(t.entry.Picture, t.entry.Path, t.entry.ID, false), s.win.Canvas(), e.AbsolutePosition)
@@ -243,7 +247,7 @@ func (r *thumbRenderer) Refresh() {
 	if t.marked {
 		edge = colorAccent
 	}
-	if t.focused {
+	if t.focused && !t.marked {
 		edge = colorText
 	}
 	if t.hovered {

@@ -26,6 +26,7 @@ if [ "${1:-}" = test ]; then
   program xdotool xdotool
   program import imagemagick
   program dbus-run-session dbus
+  program xclip xclip
   /usr/bin/python3 -c 'import Xlib' 2>/dev/null || missing="$missing python3-xlib"
 fi
 if [ -n "$missing" ]; then

@@ -120,9 +120,9 @@ def xdo(*args):
 
 
 # Places in the window at 1280 × 800.
-SLOT1, SLOT2, CANVAS, PROMPT = (100, 110), (100, 270), (620, 290), (500, 640)
+SLOT1, SLOT3, CANVAS, PROMPT = (100, 110), (100, 440), (620, 290), (500, 640)
 SAVE = (1034, 679)  # of Fyne's dialog: there is no portal here
-IN_SLOT1, IN_SLOT2, IN_THUMB1, IN_NOTICE_EDGE = (60, 90), (100, 240), (250, 764), (460, 12)
+IN_SLOT1, IN_SLOT2, IN_SLOT3, IN_THUMB1, IN_NOTICE_EDGE = (60, 90), (100, 240), (60, 400), (250, 764), (460, 12)
 PANEL, GROUND = (0x23, 0x24, 0x27), (0x15, 0x16, 0x17)
 
 
@@ -152,6 +152,14 @@ def main(binary, model, out):
     w.drop(*CANVAS, blue)
     w.until("the second picture in slot 2", lambda: w.at(*IN_SLOT2)[2] > 80 > w.at(*IN_SLOT2)[0])
     w.shot("03-two-references")
+
+    # A picture on the clipboard goes into the next slot.
+    subprocess.run(["xclip", "-selection", "clipboard", "-target", "image/png", "-in", str(red)], check=True)
+    w.key("ctrl+v")
+    w.until("the pasted picture in slot 3", lambda: w.at(*IN_SLOT3)[0] > 80 > w.at(*IN_SLOT3)[1])
+    w.click(*SLOT3)
+    w.key("Delete")
+    w.until("slot 3 to be empty", lambda: near(w.at(*IN_SLOT3), PANEL))
 
     w.drop(*CANVAS, notes)
     w.until("a sentence about the text file", lambda: not near(w.at(*IN_NOTICE_EDGE), GROUND))
