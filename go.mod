@@ -32,6 +32,7 @@ require (
 	fyne.io/fyne/v2 v2.7.1
 	github.com/HugoSmits86/nativewebp v0.9.3
 	github.com/godbus/dbus/v5 v5.1.0
+	github.com/jezek/xgb v1.1.1
 	github.com/mmcloughlin/avo v0.5.0
 	go.etcd.io/bbolt v1.5.0
 )

@@ -54,6 +54,7 @@ var arrows = map[string][]string{
 var reserved = map[string]string{
 	"fyne.io/fyne/v2":              "app",
 	"go.etcd.io/bbolt":             "app/history",
+	"github.com/jezek/xgb":         "app/shell",
 	"github.com/alecthomas/kong":   "cli",
 	"github.com/mmcloughlin/avo":   "inference/cpu/simd",
 	"github.com/nfnt/resize":       "inference/picture",

@@ -3,9 +3,12 @@
 package shell
 
 import (
+	"bufio"
+	"bytes"
 	"errors"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -47,31 +50,58 @@ func TestBin(t *testing.T) {
 	}
 }
 
-// TestClipboardPrograms uses stand-ins for xclip: one that holds a picture, one that holds none, none at all.
-func TestClipboardPrograms(t *testing.T) {
-	dir := t.TempDir()
-	t.Setenv("PATH", dir)
-	t.Setenv("WAYLAND_DISPLAY", "")
-	if _, err := PastePNG(); !errors.Is(err, errNoTool) {
-		t.Errorf("without a program: %v", err)
+// startX runs an X11 server of the test's own.
+func startX(t *testing.T) {
+	t.Helper()
+	server := exec.Command("Xvfb", "-displayfd", "1", "-screen", "0", "64x64x24", "-noreset", "-nolisten", "tcp")
+	out, err := server.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
 	}
-	if err := CopyPNG([]byte("x")); !errors.Is(err, errNoTool) {
-		t.Errorf("without a program: %v", err)
+	if err := server.Start(); err != nil {
+		t.Skipf("no Xvfb here: %v", err)
 	}
-	tool := func(name, script string) {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+script), 0o700); err != nil {
-			t.Fatal(err)
-		}
+	t.Cleanup(func() {
+		server.Process.Kill()
+		server.Wait()
+	})
+	number, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Skipf("Xvfb does not start: %v", err)
 	}
-	tool("xclip", "exit 1\n")
+	t.Setenv("DISPLAY", ":"+strings.TrimSpace(number))
+}
+
+// TestClipboard copies with one connection and pastes with another: in one piece and in portions.
+func TestClipboard(t *testing.T) {
+	startX(t)
 	if _, err := PastePNG(); !errors.Is(err, ErrNoPicture) {
 		t.Errorf("an empty clipboard: %v", err)
 	}
-	tool("xclip", `if [ "$5" = -out ]; then while read -r line; do printf '%s\n' "$line"; done <`+dir+`/kept; else while read -r line; do printf '%s\n' "$line"; done >`+dir+"/kept; fi\n")
-	if err := CopyPNG([]byte("\x89PNG and more\n")); err != nil {
-		t.Fatal(err)
+	for _, size := range []int{1, portionBytes, portionBytes + 1, 5*portionBytes + 77} {
+		file := make([]byte, size)
+		for i := range file {
+			file[i] = byte(i * i >> 3)
+		}
+		if err := CopyPNG(file); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // it can be pasted again
+			if got, err := PastePNG(); err != nil || !bytes.Equal(got, file) {
+				t.Errorf("%d bytes: pasted %d, %v", size, len(got), err)
+			}
+		}
 	}
-	if file, err := PastePNG(); err != nil || string(file) != "\x89PNG and more\n" {
-		t.Errorf("%q, %v", file, err)
+}
+
+func TestNoClipboard(t *testing.T) {
+	for _, display := range []string{"", ":98765"} {
+		t.Setenv("DISPLAY", display)
+		if _, err := PastePNG(); !errors.Is(err, ErrNoClipboard) {
+			t.Errorf("DISPLAY %q: %v", display, err)
+		}
+		if err := CopyPNG([]byte("x")); !errors.Is(err, ErrNoClipboard) {
+			t.Errorf("DISPLAY %q: %v", display, err)
+		}
 	}
 }

@@ -186,6 +186,12 @@ def main(binary, model, out):
     if info.returncode != 0 or "a red house on a hill" not in info.stdout or "rot ä +#%20.png" not in info.stdout:
         sys.exit(f"the saved picture does not say how it was made: {info.stdout}{info.stderr}")
 
+    w.click(*CANVAS)
+    w.key("ctrl+c")
+    copied = subprocess.run(["xclip", "-selection", "clipboard", "-target", "image/png", "-out"], capture_output=True, timeout=20).stdout
+    if copied[:4] != b"\x89PNG" or b"a red house on a hill" not in copied:
+        sys.exit(f"the clipboard holds {copied[:40]!r} after Ctrl+C on the picture")
+
     w.key("ctrl+b")
     w.shot("09-before-after")
     w.key("ctrl+b")
