@@ -203,6 +203,14 @@ func folderOf(c checkpoint.Component) string { return filepath.Dir(c.Files[0]) }
 // Info describes the engine.
 func (e *Engine) Info() Info { return e.info }
 
+// CountTokens returns how many tokens a prompt takes with the template around it, and how many the model reads: what
+// is beyond is cut off. It may be called while a picture is being made.
+func (e *Engine) CountTokens(prompt string) (count, limit int, err error) {
+	limit = e.info.MaxSequenceLength
+	enc, err := e.tokens.Prompt(prompt, limit)
+	return enc.Total, limit, err
+}
+
 // Close waits for a run under way and frees everything.
 func (e *Engine) Close() error {
 	e.busy.Lock()
@@ -211,8 +219,9 @@ func (e *Engine) Close() error {
 		return nil
 	}
 	err := errors.Join(e.b.Close(), e.ckpt.Close())
-	// What the caller may keep is a husk: no caches, no widened weights, no views of unmapped files.
-	e.ckpt, e.tokens, e.encoder, e.transformer, e.vae = nil, nil, nil, nil, nil
+	// What the caller may keep is a husk: no caches, no widened weights, no views of unmapped files. The tokenizer
+	// stays, since CountTokens reads it without waiting for a run.
+	e.ckpt, e.encoder, e.transformer, e.vae = nil, nil, nil, nil
 	e.prompts, e.references = cache{}, cache{}
 	return err
 }

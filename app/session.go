@@ -1,0 +1,219 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"io/fs"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"fyne.io/fyne/v2"
+
+	"kleinbild/app/history"
+	"kleinbild/inference"
+	"kleinbild/inference/picture"
+)
+
+// session is one window: its panels and what they share. All of it belongs to Fyne's goroutine.
+type session struct {
+	app fyne.App
+	win fyne.Window
+	cfg Config
+	set settings
+
+	// post runs a function on Fyne's goroutine: the only way back from another one.
+	post func(func())
+	// spawn runs a function on a goroutine of its own.
+	spawn func(func())
+	// closing ends when the window closes.
+	closing context.Context
+	close   context.CancelFunc
+
+	engine    Engine // nil until a model is open
+	opening   bool
+	openError error
+
+	store      *history.Store // nil until it is open
+	thumbnails *history.Thumbnails
+
+	slots    *slotsPanel
+	prompt   *promptPanel
+	shape    *shapePanel
+	advanced *advancedPanel
+	cost     *costPanel
+	view     *canvasPanel
+	notice   *noticeBar
+	queue    *queuePanel
+	strip    *historyPanel
+	start    *startPage
+	drag     *dragLayer
+	frame    *frame
+
+	run       *run   // the job being made, nil between jobs
+	shown     *shown // what the canvas shows, nil when it is empty
+	waiting   bool   // Generate was pressed while pictures were being read
+	focusLost bool   // another window is in front
+	picking   bool   // a native dialog is open
+}
+
+// shown is a picture on the canvas.
+type shown struct {
+	image  *image.RGBA
+	meta   picture.Metadata
+	path   string      // "" while it lies nowhere but in memory
+	id     uint64      // in the history, 0 where it is not there
+	before *image.RGBA // reference 1, nil where there is none or it is gone
+}
+
+// New fills w with the window's content. The caller shows it and runs the app.
+func New(a fyne.App, w fyne.Window, cfg Config) {
+	newSession(a, w, cfg, fyne.Do, func(f func()) { go f() })
+}
+
+func newSession(a fyne.App, w fyne.Window, cfg Config, post, spawn func(func())) *session {
+	s := &session{app: a, win: w, cfg: cfg, post: post, spawn: spawn, set: settings{a.Preferences()}, thumbnails: history.NewThumbnails(cfg.ThumbnailDir)}
+	s.closing, s.close = context.WithCancel(context.Background())
+	a.Settings().SetTheme(newTheme(s.set.theme()))
+	s.notice = newNoticeBar(s)
+	s.slots = newSlotsPanel(s)
+	s.prompt = newPromptPanel(s)
+	s.shape = newShapePanel(s)
+	s.advanced = newAdvancedPanel(s)
+	s.cost = newCostPanel(s)
+	s.queue = newQueuePanel(s)
+	s.start = newStartPage(s)
+	s.view = newCanvasPanel(s)
+	s.strip = newHistoryPanel(s)
+	s.drag = newDragLayer(s)
+	s.frame = newFrame(s)
+	w.SetTitle("Kleinbild")
+	w.SetPadded(false)
+	w.SetContent(s.frame.content)
+	w.Resize(s.set.windowSize())
+	w.SetOnDropped(s.drop)
+	w.SetCloseIntercept(s.leave)
+	a.Lifecycle().SetOnExitedForeground(func() { s.focusLost = true })
+	a.Lifecycle().SetOnEnteredForeground(func() { s.focusLost = false })
+	s.addShortcuts()
+	w.Canvas().Focus(s.prompt.entry)
+	s.openHistory()
+	s.openModel(inference.Options{})
+	return s
+}
+
+// background runs work away from Fyne's goroutine, and what it returns on it. work touches no widget and no field
+// of the session: what it needs, it was given.
+func (s *session) background(work func() (done func())) {
+	s.spawn(func() {
+		if done := work(); done != nil && s.closing.Err() == nil {
+			s.post(done)
+		}
+	})
+}
+
+// leave closes the window; a picture under way is given up.
+func (s *session) leave() {
+	s.set.setWindowSize(s.win.Canvas().Size())
+	s.set.setPrompt(s.prompt.entry.Text)
+	s.close()
+	if s.run != nil {
+		s.run.cancel()
+	}
+	s.win.Close()
+}
+
+// openModel opens the model that opts and the settings name. A run under way goes on with the old one until it ends.
+func (s *session) openModel(opts inference.Options) {
+	if s.opening {
+		return
+	}
+	opts.Setting = s.cfg.ModelSetting
+	opts.Device = inference.Device(s.set.device())
+	old := s.engine
+	s.engine, s.opening, s.openError = nil, true, nil
+	s.engineChanged()
+	open := s.cfg.Open
+	s.background(func() func() {
+		if old != nil {
+			if err := old.Close(); err != nil {
+				return func() { s.opened(nil, err) }
+			}
+		}
+		e, err := open(opts)
+		return func() { s.opened(e, err) }
+	})
+}
+
+func (s *session) opened(e Engine, err error) {
+	s.opening, s.engine, s.openError = false, e, err
+	s.engineChanged()
+	if err == nil {
+		for _, sentence := range e.Info().Notices {
+			s.notice.say(sentence)
+		}
+		if sentence := s.tightMemory(e.Info()); sentence != "" {
+			s.notice.say(sentence)
+		}
+		s.next()
+	}
+}
+
+// engineChanged brings everything up to date that depends on the model.
+func (s *session) engineChanged() {
+	s.shape.refresh()
+	s.advanced.refresh()
+	s.prompt.refresh()
+	s.prompt.countTokens()
+	s.view.refresh()
+	s.requestChanged()
+}
+
+// requestChanged brings up to date what tells about the next picture.
+func (s *session) requestChanged() {
+	s.shape.refresh()
+	s.prompt.refresh()
+	s.cost.refresh()
+}
+
+// explain says an error in one sentence for the user.
+func explain(err error) string {
+	var missing *inference.NoModelError
+	switch {
+	case err == nil:
+		return ""
+	case errors.As(err, &missing):
+		return "No model was found on this machine."
+	case errors.Is(err, syscall.ENOSPC):
+		return "The disk is full: free some space, then try again."
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
+		var path *fs.PathError
+		if errors.As(err, &path) {
+			return fmt.Sprintf("The system does not allow writing to %s.", filepath.Dir(path.Path))
+		}
+		return "The system does not allow writing there."
+	}
+	text := err.Error()
+	for _, room := range []string{"picture: ", "inference: ", "checkpoint: ", "history: ", "thumbnail: "} {
+		text = strings.ReplaceAll(text, room, "")
+	}
+	return sentence(strings.ReplaceAll(text, "\n", "; "))
+}
+
+// sentence gives a text its capital and full stop.
+func sentence(text string) string {
+	if text == "" {
+		return ""
+	}
+	r := []rune(text)
+	// A path keeps its case.
+	if !strings.ContainsAny(strings.Fields(text + " ")[0], `/\.`) {
+		r[0] = []rune(strings.ToUpper(string(r[0])))[0]
+	}
+	if last := r[len(r)-1]; last != '.' && last != '!' && last != '?' {
+		r = append(r, '.')
+	}
+	return string(r)
+}
