@@ -20,7 +20,7 @@ var arrows = map[string][]string{
 	".":   {"cli"},
 	"cli": {"inference", "inference/picture", "inference/checkpoint/synthetic", "assets/tokenizer"},
 	"inference": {
-		"inference/backend", "inference/checkpoint", "inference/checkpoint/safetensors", "inference/cpu", "inference/flux2",
+		"inference/backend", "inference/checkpoint", "inference/checkpoint/safetensors", "inference/cpu", "inference/cuda", "inference/flux2",
 		"inference/picture", "inference/qwen3", "inference/scheduler", "inference/tensor", "inference/tokenizer", "inference/vae",
 	},
 	"inference/tensor":                 {},
@@ -36,6 +36,7 @@ var arrows = map[string][]string{
 	"inference/flux2":                  {"inference/backend", "inference/tensor"},
 	"inference/vae":                    {"inference/backend", "inference/tensor"},
 	"inference/cpu":                    {"inference/backend", "inference/cpu/matmul", "inference/cpu/simd", "inference/tensor"},
+	"inference/cuda":                   {"inference/backend", "inference/tensor", "kernels", "kernels/cu", "kernels/ptxsim"},
 	"inference/cpu/matmul":             {"inference/cpu/simd", "inference/tensor"},
 	"inference/cpu/simd":               {"inference/tensor"},
 	"kernels":                          {"kernels/cu"},

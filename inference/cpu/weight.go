@@ -15,6 +15,9 @@ type weight struct {
 	wide []float32
 }
 
+// Network does nothing: weights stay where they lie.
+func (b *Backend) Network(string) {}
+
 // Weight checks that t can be computed with.
 func (b *Backend) Weight(t tensor.Tensor) (backend.Weight, error) {
 	if !t.DType.Float() {

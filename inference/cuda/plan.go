@@ -1,0 +1,82 @@
+package cuda
+
+import (
+	"kleinbild/inference/backend"
+)
+
+// Rehearsal returns a backend that computes nothing and needs no device: stages built and run on it find out what memory
+// this one will need.
+func (b *Backend) Rehearsal() backend.Rehearsal {
+	r := &Backend{info: b.info, rehearsal: true, options: b.options}
+	r.arena.reset(endless)
+	return r
+}
+
+// Memory is what the run since Begin has asked for, and the weights of all networks.
+func (b *Backend) Memory() backend.Memory {
+	m := backend.Memory{Activations: b.arena.peak, Kept: b.kept}
+	for _, n := range b.networks {
+		if len(n.weights) > 0 {
+			m.Networks = append(m.Networks, backend.NetworkMemory{Name: n.name, Bytes: n.bytes})
+		}
+	}
+	return m
+}
+
+// Room returns the device's memory that a run can have: what is free, what its weights and activations hold already, and
+// not what was kept of earlier runs.
+func (b *Backend) Room() (room, total int64, err error) {
+	if !b.usable() {
+		return 0, 0, b.err
+	}
+	room, total, err = b.dev.ctx.MemGetInfo()
+	room += b.dev.size
+	for _, n := range b.networks {
+		if n.at != 0 {
+			room += n.bytes
+		}
+	}
+	return room, total, err
+}
+
+// Reserve makes the arena as large as m says. Matrices of Alloc are dead afterwards.
+func (b *Backend) Reserve(m backend.Memory) error {
+	if !b.usable() {
+		return b.err
+	}
+	b.clock++
+	b.room = m.Kept
+	room, total, err := b.Room()
+	if err == nil && m.Least() > room {
+		return &backend.MemoryError{Need: m.Least(), Room: room, Total: total}
+	}
+	if err == nil && m.Activations != b.dev.size {
+		err = b.resize(m.Activations)
+	}
+	if err != nil {
+		b.fail("memory", err)
+		return b.err
+	}
+	b.arena.reset(b.dev.size)
+	return nil
+}
+
+// resize exchanges the arena's memory.
+func (b *Backend) resize(bytes int64) error {
+	b.arena.reset(0)
+	if b.dev.size > 0 {
+		at := b.dev.base
+		b.dev.base, b.dev.size = 0, 0
+		if err := b.dev.ctx.MemFree(at); err != nil {
+			return err
+		}
+	}
+	if bytes == 0 {
+		return nil
+	}
+	base, err := b.allocate(bytes, "activations")
+	if err == nil {
+		b.dev.base, b.dev.size = base, bytes
+	}
+	return err
+}
