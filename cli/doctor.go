@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"runtime"
 	"text/tabwriter"
 
@@ -81,22 +79,11 @@ func memory() string {
 	return text
 }
 
-// graphics looks for an NVIDIA driver without loading it.
+// graphics describes what --device cuda would use.
 func graphics() string {
-	found := ""
-	switch runtime.GOOS {
-	case "windows":
-		path := filepath.Join(os.Getenv("SystemRoot"), "System32", "nvcuda.dll")
-		if _, err := os.Stat(path); err == nil {
-			found = "NVIDIA driver (" + path + ")"
-		}
-	case "linux":
-		if text, err := os.ReadFile("/sys/module/nvidia/version"); err == nil {
-			found = "NVIDIA driver " + string(text[:max(len(text)-1, 0)])
-		}
+	card, err := inference.Graphics()
+	if err != nil {
+		return err.Error() + "; pictures are computed on the processor"
 	}
-	if found == "" {
-		return "no NVIDIA driver found; this version computes on the processor"
-	}
-	return found + "; this version does not use it yet and computes on the processor"
+	return card
 }

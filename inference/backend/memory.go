@@ -37,6 +37,37 @@ func (m Memory) Least() int64 {
 	return largest + m.Activations + m.Kept
 }
 
+// Peak is what the run takes in all where it can have so much room: networks come in their order, bring along those
+// after them that fit, and make the largest leave that they need the room of.
+func (m Memory) Peak(room int64) int64 {
+	room -= m.Activations + m.Kept
+	here := make([]bool, len(m.Networks))
+	sum, peak := int64(0), int64(0)
+	for range 2 { // what the first run leaves is there for the second
+		for i, n := range m.Networks {
+			if here[i] {
+				continue
+			}
+			for sum+n.Bytes > room && sum > 0 {
+				largest := -1
+				for j, other := range m.Networks {
+					if here[j] && (largest < 0 || other.Bytes > m.Networks[largest].Bytes) {
+						largest = j
+					}
+				}
+				here[largest], sum = false, sum-m.Networks[largest].Bytes
+			}
+			for j := i; j < len(m.Networks) && (j == i || sum+m.Networks[j].Bytes <= room); j++ {
+				if !here[j] {
+					here[j], sum = true, sum+m.Networks[j].Bytes
+				}
+			}
+			peak = max(peak, sum)
+		}
+	}
+	return peak + m.Activations + m.Kept
+}
+
 // Planned is a backend on a device whose memory a run must fit.
 type Planned interface {
 	Backend

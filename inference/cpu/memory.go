@@ -138,7 +138,9 @@ func (b *Backend) Alloc(rows, cols int, dtype tensor.DType) backend.Matrix {
 }
 
 // Keep is Alloc: matrices of the processor outlive runs anyway.
-func (b *Backend) Keep(rows, cols int, dtype tensor.DType) backend.Matrix { return b.Alloc(rows, cols, dtype) }
+func (b *Backend) Keep(rows, cols int, dtype tensor.DType) backend.Matrix {
+	return b.Alloc(rows, cols, dtype)
+}
 
 // Free gives matrices back for reuse.
 func (b *Backend) Free(ms ...backend.Matrix) {

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"kleinbild/inference/backend"
 	"kleinbild/inference/tensor"
@@ -21,8 +22,9 @@ import (
 type Backend struct {
 	options Options
 	info    cu.DeviceInfo
-	// dev is nil for a rehearsal, and where the device could not be started again.
+	// dev is nil for a rehearsal, and where the device could not be started again. opened guards it for Room.
 	dev       *device
+	opened    sync.Mutex
 	rehearsal bool
 
 	arena arena
@@ -41,8 +43,8 @@ type Backend struct {
 	load     *load
 	// clock counts operations; a network's is that of its last use.
 	clock int64
-	// room is kept free of networks that nobody has asked for yet.
-	room int64
+	// planned is what Reserve was told last.
+	planned backend.Memory
 }
 
 var _ backend.Planned = (*Backend)(nil)
@@ -168,7 +170,7 @@ func (b *Backend) Close() error {
 	}
 	b.stopLoading()
 	err := b.dev.close()
-	b.dev = nil
+	b.use(nil)
 	b.err = errors.New("cuda: the backend is closed")
 	return err
 }

@@ -3,6 +3,7 @@ package cuda
 import (
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"kleinbild/kernels"
 	"kleinbild/kernels/cu"
@@ -20,6 +21,8 @@ type device struct {
 	// base and size are the arena's memory.
 	base cu.DevicePtr
 	size int64
+	// held is the bytes of the arena and of the networks that are here.
+	held atomic.Int64
 	// undefine makes memory count as never written again: the software device catches who reads another's leftovers.
 	undefine func(cu.DevicePtr, int64) error
 	lost     bool
@@ -35,7 +38,7 @@ func (b *Backend) start() error {
 	if b.dev != nil {
 		// What it was lost by has been reported.
 		_ = b.dev.close()
-		b.dev = nil
+		b.use(nil)
 	}
 	for _, n := range b.networks {
 		n.leave()
@@ -68,8 +71,14 @@ func (b *Backend) start() error {
 			}
 		}
 	}()
-	b.dev = d
+	b.use(d)
 	return nil
+}
+
+func (b *Backend) use(d *device) {
+	b.opened.Lock()
+	b.dev = d
+	b.opened.Unlock()
 }
 
 func (d *device) close() error {
@@ -180,12 +189,12 @@ func bestGPU() (best cu.Device, info cu.DeviceInfo, err error) {
 // OpenSoftware makes a context on the software device, which checks all that kernels do.
 func OpenSoftware() (cu.Context, error) { return ptxsim.Open(ptxsim.Device{}), nil }
 
-// Describe names the GPU that OpenGPU would take, its memory and its driver, or says why there is none.
-func Describe() string {
+// Describe names the GPU that OpenGPU would take, its memory and what its driver knows, or says why there is none.
+func Describe() (string, error) {
 	_, info, err := bestGPU()
 	if err != nil {
-		return err.Error()
+		return "", err
 	}
 	return fmt.Sprintf("%s (sm_%d%d), %.1f GB, driver for CUDA %d.%d", info.Name, info.Major, info.Minor,
-		float64(info.TotalBytes)/1e9, info.DriverVersion/1000, info.DriverVersion%1000/10)
+		float64(info.TotalBytes)/1e9, info.DriverVersion/1000, info.DriverVersion%1000/10), nil
 }

@@ -1,6 +1,8 @@
 package cuda
 
 import (
+	"fmt"
+
 	"kleinbild/inference/backend"
 )
 
@@ -23,20 +25,16 @@ func (b *Backend) Memory() backend.Memory {
 	return m
 }
 
-// Room returns the device's memory that a run can have: what is free, what its weights and activations hold already, and
-// not what was kept of earlier runs.
+// Room returns the device's memory that a run can have: what is free and what weights and activations hold already, but
+// not what was kept of earlier runs. It may be called during a run.
 func (b *Backend) Room() (room, total int64, err error) {
-	if !b.usable() {
-		return 0, 0, b.err
+	b.opened.Lock()
+	defer b.opened.Unlock()
+	if b.dev == nil {
+		return 0, b.info.TotalBytes, fmt.Errorf("cuda: %s is not in use", b.info.Name)
 	}
 	room, total, err = b.dev.ctx.MemGetInfo()
-	room += b.dev.size
-	for _, n := range b.networks {
-		if n.at != 0 {
-			room += n.bytes
-		}
-	}
-	return room, total, err
+	return room + b.dev.held.Load(), total, err
 }
 
 // Reserve makes the arena as large as m says. Matrices of Alloc are dead afterwards.
@@ -45,7 +43,7 @@ func (b *Backend) Reserve(m backend.Memory) error {
 		return b.err
 	}
 	b.clock++
-	b.room = m.Kept
+	b.planned = m
 	room, total, err := b.Room()
 	if err == nil && m.Least() > room {
 		return &backend.MemoryError{Need: m.Least(), Room: room, Total: total}
@@ -66,6 +64,7 @@ func (b *Backend) resize(bytes int64) error {
 	b.arena.reset(0)
 	if b.dev.size > 0 {
 		at := b.dev.base
+		b.dev.held.Add(-b.dev.size)
 		b.dev.base, b.dev.size = 0, 0
 		if err := b.dev.ctx.MemFree(at); err != nil {
 			return err
@@ -77,6 +76,7 @@ func (b *Backend) resize(bytes int64) error {
 	base, err := b.allocate(bytes, "activations")
 	if err == nil {
 		b.dev.base, b.dev.size = base, bytes
+		b.dev.held.Add(bytes)
 	}
 	return err
 }

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"kleinbild/inference/backend"
 	"kleinbild/kernels/cu"
 )
 
@@ -55,19 +56,21 @@ func (b *Backend) fetch(n *network) error {
 		return err
 	}
 	n.at = at
+	b.dev.held.Add(n.bytes)
 	l := &load{dev: b.dev, networks: []*network{n}, done: make(chan struct{})}
 	for _, next := range b.networks[slices.Index(b.networks, n)+1:] {
 		if next.at != 0 || len(next.weights) == 0 {
 			continue
 		}
 		free, _, err := b.dev.ctx.MemGetInfo()
-		if err != nil || free < next.bytes+b.room {
+		if err != nil || free < next.bytes+b.planned.Kept {
 			break
 		}
 		if next.at, err = b.dev.ctx.MemAlloc(next.bytes); err != nil {
 			next.at = 0
 			break
 		}
+		b.dev.held.Add(next.bytes)
 		l.networks = append(l.networks, next)
 	}
 	size := int64(b.options.ChunkBytes)
@@ -210,24 +213,27 @@ func (b *Backend) allocate(bytes int64, what string) (cu.DevicePtr, error) {
 			return 0, evictErr
 		}
 		if !evicted {
-			return 0, fmt.Errorf("%s: %w", what, err)
+			room, total, roomErr := b.Room()
+			return 0, errors.Join(fmt.Errorf("%s: %w: %w", what, &backend.MemoryError{Need: b.planned.Least(), Room: room, Total: total}, err), roomErr)
 		}
 	}
 }
 
-// evict takes the network off the device that has been used least recently, unless the current operation needs it.
+// evict takes the largest network off the device that the current operation does not need: the small ones would make
+// little room and be wanted soon.
 func (b *Backend) evict() (bool, error) {
-	var oldest *network
+	var largest *network
 	for _, n := range b.networks {
-		if n.at != 0 && n.used < b.clock && (oldest == nil || n.used < oldest.used) {
-			oldest = n
+		if n.at != 0 && n.used < b.clock && (largest == nil || n.bytes > largest.bytes) {
+			largest = n
 		}
 	}
-	if oldest == nil {
+	if largest == nil {
 		return false, nil
 	}
 	b.waitForLoad()
-	at := oldest.at
-	oldest.leave()
+	at := largest.at
+	largest.leave()
+	b.dev.held.Add(-largest.bytes)
 	return true, b.dev.ctx.MemFree(at)
 }
