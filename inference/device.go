@@ -1,6 +1,7 @@
 package inference
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
@@ -60,11 +61,13 @@ func ParsePrecision(name string) (Precision, error) {
 var ErrNoCUDA = errors.New("device cuda")
 
 // openBackend is the one place that chooses a backend. Notices say why a graphics card is left alone.
-func openBackend(device Device, precision Precision) (b backend.Backend, p Precision, notices []string, err error) {
-	if device, err = ParseDevice(string(device)); err != nil {
+func openBackend(opts Options) (b backend.Backend, p Precision, notices []string, err error) {
+	device, err := ParseDevice(string(opts.Device))
+	if err != nil {
 		return nil, "", nil, err
 	}
-	if precision, err = ParsePrecision(string(precision)); err != nil {
+	precision, err := ParsePrecision(string(opts.Precision))
+	if err != nil {
 		return nil, "", nil, err
 	}
 	switch device {
@@ -73,8 +76,8 @@ func openBackend(device Device, precision Precision) (b backend.Backend, p Preci
 			return nil, "", nil, fmt.Errorf("device %s computes in bf16, not in float32; use --device cpu", device)
 		}
 		if device == DeviceSim {
-			b, err = openCUDA(cuda.Options{Open: cuda.OpenSoftware, ChunkBytes: simChunkBytes})
-		} else if b, err = openCUDA(gpu); err != nil {
+			b, err = openCUDA(cmp.Or(opts.sim, &sim))
+		} else if b, err = openCUDA(&gpu); err != nil {
 			err = fmt.Errorf("%w: %w; use --device cpu or auto", ErrNoCUDA, err)
 		}
 		return b, BF16, nil, err
@@ -85,7 +88,7 @@ func openBackend(device Device, precision Precision) (b backend.Backend, p Preci
 			}
 			break
 		}
-		if b, err = openCUDA(gpu); err == nil {
+		if b, err = openCUDA(&gpu); err == nil {
 			return b, BF16, nil, nil
 		}
 		notices = []string{fmt.Sprintf("computing on the processor: %v", err)}
@@ -102,15 +105,15 @@ func openBackend(device Device, precision Precision) (b backend.Backend, p Preci
 	return cpu.New(tensor.F32), precision, notices, nil
 }
 
-// gpu is how the graphics card is used.
-var gpu = cuda.Options{Open: cuda.OpenGPU, Eager: true}
-
-// simChunkBytes lets the tiny checkpoints of tests come in several parts.
-const simChunkBytes = 1 << 20
+// How the graphics card and its software twin are used. The twin's chunks let tiny checkpoints come in several.
+var (
+	gpu = cuda.Options{Open: cuda.OpenGPU, Eager: true}
+	sim = cuda.Options{Open: cuda.OpenSoftware, ChunkBytes: 64 << 10}
+)
 
 // openCUDA returns no backend, not a nil one, beside an error.
-func openCUDA(o cuda.Options) (backend.Backend, error) {
-	b, err := cuda.New(o)
+func openCUDA(o *cuda.Options) (backend.Backend, error) {
+	b, err := cuda.New(*o)
 	if err != nil {
 		return nil, err
 	}

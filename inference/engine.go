@@ -13,6 +13,7 @@ import (
 
 	"kleinbild/inference/backend"
 	"kleinbild/inference/checkpoint"
+	"kleinbild/inference/cuda"
 	"kleinbild/inference/flux2"
 	"kleinbild/inference/qwen3"
 	"kleinbild/inference/scheduler"
@@ -33,6 +34,9 @@ type Options struct {
 	Variant Variant
 	// MaxSequenceLength lowers the number of text tokens; 0 leaves the model's.
 	MaxSequenceLength int
+
+	// sim is the software device that tests want.
+	sim *cuda.Options
 }
 
 // MaxSequenceLength is the number of text tokens that the models were trained with; the reference takes no more.
@@ -108,7 +112,7 @@ func Open(opts Options) (*Engine, error) {
 }
 
 func newEngine(ckpt *checkpoint.Checkpoint, opts Options) (*Engine, error) {
-	b, precision, fallBack, err := openBackend(opts.Device, opts.Precision)
+	b, precision, fallBack, err := openBackend(opts)
 	if err != nil {
 		return nil, err
 	}

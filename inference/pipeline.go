@@ -14,6 +14,7 @@ import (
 	"kleinbild/inference/picture"
 	"kleinbild/inference/scheduler"
 	"kleinbild/inference/tensor"
+	"kleinbild/inference/tokenizer"
 	"kleinbild/inference/vae"
 )
 
@@ -74,10 +75,7 @@ type run struct {
 
 // picture is the whole data flow.
 func (r *run) picture() (*image.RGBA, error) {
-	prompts := []string{r.req.Prompt}
-	if r.e.guided(r.req) {
-		prompts = append(prompts, "")
-	}
+	prompts := r.e.prompted(r.req)
 	r.plan(len(prompts))
 	embeds, err := r.encodePrompts(prompts)
 	if err != nil {
@@ -123,6 +121,17 @@ func (r *run) plan(prompts int) {
 	r.track.total = total
 }
 
+// prompted lists the prompts that a run encodes; the empty one is where guidance starts from.
+func (e *Engine) prompted(req Request) []string {
+	if e.guided(req) {
+		return []string{req.Prompt, ""}
+	}
+	return []string{req.Prompt}
+}
+
+// promptKey tells prompts apart. The same ids may be text or padding: a long prompt can end in the padding token.
+func promptKey(enc tokenizer.Encoding) string { return fmt.Sprint(enc.Count, enc.IDs) }
+
 // encodePrompts returns the embeds [text tokens, context width] of each prompt.
 func (r *run) encodePrompts(prompts []string) ([]backend.Matrix, error) {
 	e := r.e
@@ -139,8 +148,7 @@ func (r *run) encodePrompts(prompts []string) ([]backend.Matrix, error) {
 			r.truncated = enc.Cut
 		}
 		progress := func(layer, total int) { r.track.counter(i*total+layer, len(prompts)*total) }
-		// The same ids may be text or padding: a long prompt can end in the padding token.
-		embeds, err := r.prompts.cached(fmt.Sprint(enc.Count, enc.IDs), func() (backend.Matrix, error) {
+		embeds, err := r.prompts.cached(promptKey(enc), func() (backend.Matrix, error) {
 			dst := r.b.Keep(length, r.encoder.Config().EmbedDim(), r.b.Activation())
 			return dst, r.encoder.Encode(r.ctx, dst, enc.IDs, enc.Count, progress)
 		})

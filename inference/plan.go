@@ -113,13 +113,35 @@ func (e *Engine) reserve(req Request) error {
 	if err != nil {
 		return err
 	}
-	err = device.Reserve(m)
+	rest := m
+	rest.Kept -= e.keptOf(req)
+	err = device.Reserve(rest)
 	var full *backend.MemoryError
 	if errors.As(err, &full) && len(e.prompts.entries)+len(e.references.entries) > 0 {
 		e.caches.drop()
 		err = device.Reserve(m)
 	}
 	return err
+}
+
+// keptOf returns the bytes that the caches hold of req's results.
+func (e *Engine) keptOf(req Request) (bytes int64) {
+	seen := map[string]bool{}
+	add := func(c *cache, key string) {
+		if m, ok := c.get(key); ok && !seen[key] {
+			seen[key] = true
+			bytes += m.Buffer.SizeBytes()
+		}
+	}
+	for _, prompt := range e.prompted(req) {
+		if enc, err := e.tokens.Prompt(prompt, e.info.MaxSequenceLength); err == nil {
+			add(&e.prompts, promptKey(enc))
+		}
+	}
+	for _, ref := range req.References {
+		add(&e.references, ref.PixelsSHA256)
+	}
+	return bytes
 }
 
 // explain adds what would fit to an error that says that req does not.

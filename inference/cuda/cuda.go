@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"kleinbild/inference/backend"
 	"kleinbild/inference/tensor"
@@ -43,8 +44,9 @@ type Backend struct {
 	load     *load
 	// clock counts operations; a network's is that of its last use.
 	clock int64
-	// planned is what Reserve was told last.
+	// planned is what Reserve was told last, keeping the bytes of Keep that are alive.
 	planned backend.Memory
+	keeping atomic.Int64
 }
 
 var _ backend.Planned = (*Backend)(nil)

@@ -45,6 +45,7 @@ func (b *Backend) start() error {
 	}
 	b.replays = nil
 	b.arena.reset(0)
+	b.keeping.Store(0)
 
 	ctx, err := b.options.Open()
 	if err != nil {

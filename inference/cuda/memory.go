@@ -17,7 +17,7 @@ type buffer struct {
 	at  cu.DevicePtr
 	// offset is the piece's in the arena, −1 for an allocation.
 	offset, bytes int64
-	freed         bool
+	kept, freed   bool
 }
 
 // SizeBytes is the memory held.
@@ -81,7 +81,12 @@ func (b *Backend) Keep(rows, cols int, dtype tensor.DType) backend.Matrix {
 	case b.stopped():
 		return matrixOf(&buffer{offset: -1, bytes: bytes}, rows, cols, dtype)
 	}
-	return matrixOf(b.own(bytes, "a result to keep"), rows, cols, dtype)
+	buf := b.own(bytes, "a result to keep")
+	if buf.dev != nil {
+		buf.kept = true
+		b.keeping.Add(bytes)
+	}
+	return matrixOf(buf, rows, cols, dtype)
 }
 
 // Free gives matrices back. Work that has been queued still finds them; the memory's next user comes after it.
@@ -97,6 +102,9 @@ func (b *Backend) free(buf *buffer) {
 		return // of a device that is gone
 	}
 	buf.freed = true
+	if buf.kept {
+		b.keeping.Add(-buf.bytes)
+	}
 	switch {
 	case buf.offset >= 0:
 		b.arena.give(buf.offset, buf.bytes)

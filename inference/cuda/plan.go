@@ -25,9 +25,15 @@ func (b *Backend) Memory() backend.Memory {
 	return m
 }
 
-// Room returns the device's memory that a run can have: what is free and what weights and activations hold already, but
-// not what was kept of earlier runs. It may be called during a run.
+// Room returns the device's memory that a run can have: what is free and what this backend holds, all of which can leave.
+// It may be called during a run.
 func (b *Backend) Room() (room, total int64, err error) {
+	room, total, err = b.available()
+	return room + b.keeping.Load(), total, err
+}
+
+// available is Room without what was kept of earlier runs.
+func (b *Backend) available() (room, total int64, err error) {
 	b.opened.Lock()
 	defer b.opened.Unlock()
 	if b.dev == nil {
@@ -44,7 +50,7 @@ func (b *Backend) Reserve(m backend.Memory) error {
 	}
 	b.clock++
 	b.planned = m
-	room, total, err := b.Room()
+	room, total, err := b.available()
 	if err == nil && m.Least() > room {
 		return &backend.MemoryError{Need: m.Least(), Room: room, Total: total}
 	}

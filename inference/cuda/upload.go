@@ -213,7 +213,7 @@ func (b *Backend) allocate(bytes int64, what string) (cu.DevicePtr, error) {
 			return 0, evictErr
 		}
 		if !evicted {
-			room, total, roomErr := b.Room()
+			room, total, roomErr := b.available()
 			return 0, errors.Join(fmt.Errorf("%s: %w: %w", what, &backend.MemoryError{Need: b.planned.Least(), Room: room, Total: total}, err), roomErr)
 		}
 	}
