@@ -169,11 +169,11 @@ var goldenEngines = []goldenEngine{{DeviceCPU, Float32}, {DeviceCPU, BF16}, {Dev
 func (g goldenEngine) name() string { return fmt.Sprintf("%s-%s", g.device, g.precision) }
 
 // goldenDevices names the devices beside the processor on which all cases run: a comma list of sim and cuda. The software
-// device takes minutes for a case, so that only simCase runs there otherwise.
+// device takes half a minute for a case, so that only one runs there otherwise.
 var goldenDevices = strings.Split(os.Getenv("KLEINBILD_GOLDEN_DEVICES"), ",")
 
-// simCase has references and all operations.
-const simCase = "multi-2"
+// The cases that always run on the software device: the stages of one with references, the picture of the plainest.
+const simStages, simPicture = "multi-2", "t2i"
 
 // steps says which velocities of so many are checked: all of them differ in their numbers only, and the software device
 // is slow.
@@ -181,9 +181,9 @@ func (g goldenEngine) steps(step, steps int) bool {
 	return g.device != DeviceSim || step == 0 || step == steps-1
 }
 
-func (g goldenEngine) skip(t *testing.T, c goldenCase) {
+func (g goldenEngine) skip(t *testing.T, c goldenCase, always string) {
 	t.Helper()
-	if g.device == DeviceCPU || slices.Contains(goldenDevices, string(g.device)) || g.device == DeviceSim && c.Name == simCase {
+	if g.device == DeviceCPU || slices.Contains(goldenDevices, string(g.device)) || g.device == DeviceSim && c.Name == always {
 		return
 	}
 	t.Skipf("KLEINBILD_GOLDEN_DEVICES does not name %s", g.device)
@@ -253,7 +253,7 @@ func TestGoldenStages(t *testing.T) {
 	for _, c := range goldenCases(t) {
 		for _, engine := range goldenEngines {
 			t.Run(c.Name+"/"+engine.name(), func(t *testing.T) {
-				engine.skip(t, c)
+				engine.skip(t, c, simStages)
 				file, err := safetensors.Open(filepath.Join(c.Dir, "stages.safetensors"))
 				if errors.Is(err, fs.ErrNotExist) {
 					t.Skip("only the picture of this case is kept here")
@@ -439,7 +439,7 @@ func TestGoldenPictures(t *testing.T) {
 	for _, c := range goldenCases(t) {
 		for _, engine := range goldenEngines {
 			t.Run(c.Name+"/"+engine.name(), func(t *testing.T) {
-				engine.skip(t, c)
+				engine.skip(t, c, simPicture)
 				floor, known := floors[c.Name]
 				if engine.precision == BF16 && !known {
 					t.Skip("the reference's bfloat16 run is not known")

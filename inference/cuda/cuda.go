@@ -148,12 +148,18 @@ func (b *Backend) fail(operation string, err error) {
 // blame is fail for an error that the device told late.
 func (b *Backend) blame(err error) { b.fail(b.last+", or an operation before it", err) }
 
-// issue queues an operation that reads weights, nil ones among them. f runs on the thread that owns the device.
-func (b *Backend) issue(operation string, f func(q *kernels.Queue) error, weights ...backend.Weight) {
+// issue queues an operation of a family of kernels that reads weights, nil ones among them. f runs on the thread that owns
+// the device.
+func (b *Backend) issue(operation string, family kernels.Family, f func(q *kernels.Queue) error, weights ...backend.Weight) {
 	if b.rehearsal || b.stopped() {
 		return
 	}
 	b.clock++
+	// On that thread f must not wait for another goroutine's compilation, which needs the thread.
+	if err := b.dev.compiled(family); err != nil {
+		b.fail(operation, err)
+		return
+	}
 	for _, w := range weights {
 		if w != nil && !b.need(operation, w.(*weight)) {
 			return

@@ -26,7 +26,8 @@ type device struct {
 	// undefine makes memory count as never written again: the software device catches who reads another's leftovers.
 	undefine func(cu.DevicePtr, int64) error
 	lost     bool
-	compiled chan struct{}
+	// eager is closed when nothing is compiled in the background any more.
+	eager chan struct{}
 }
 
 // stagingBytes is the size of a buffer for activations: what a megapixel reference needs is a handful of them.
@@ -51,7 +52,7 @@ func (b *Backend) start() error {
 	if err != nil {
 		return err
 	}
-	d := &device{ctx: ctx, set: kernels.New(ctx), compiled: make(chan struct{})}
+	d := &device{ctx: ctx, set: kernels.New(ctx), eager: make(chan struct{})}
 	if d.compute, err = ctx.MakeStream(); err == nil {
 		d.staging, err = newStaging(ctx, d.compute, stagingBytes)
 	}
@@ -65,7 +66,7 @@ func (b *Backend) start() error {
 	}
 	d.queue = d.set.On(d.compute)
 	go func() {
-		defer close(d.compiled)
+		defer close(d.eager)
 		for _, f := range kernels.Families() {
 			if !b.options.Eager || d.set.Load(f) != nil {
 				return // the operation that needs the family meets the error
@@ -82,8 +83,16 @@ func (b *Backend) use(d *device) {
 	b.opened.Unlock()
 }
 
+// compiled waits until the family is there, and what its launchers use besides.
+func (d *device) compiled(f kernels.Family) error {
+	if err := d.set.Load(kernels.Elementwise); err != nil {
+		return err
+	}
+	return d.set.Load(f)
+}
+
 func (d *device) close() error {
-	<-d.compiled
+	<-d.eager
 	return d.ctx.Close()
 }
 
