@@ -34,6 +34,8 @@ type Backend struct {
 
 	ctx context.Context
 	err error
+	// pending are operations that the device's thread has not been handed yet: a hand-over costs more than a launch.
+	pending []operation
 	// last is the operation queued last: an error of the device is its own or an earlier one's.
 	last string
 	// recording forbids what a replay could not repeat.
@@ -84,6 +86,7 @@ func (b *Backend) Activation() tensor.DType { return tensor.BF16 }
 
 // Begin ties the operations that follow to ctx. After a fault it starts the device anew; where that fails, Sync says so.
 func (b *Backend) Begin(ctx context.Context) {
+	b.flush()
 	b.ctx, b.err, b.last = ctx, nil, ""
 	if b.rehearsal {
 		b.arena.reset(endless)
@@ -104,6 +107,7 @@ func (b *Backend) Sync() error {
 	if b.rehearsal {
 		return nil
 	}
+	b.flush()
 	if b.usable() {
 		if err := b.dev.compute.Synchronize(); err != nil {
 			b.blame(err)
@@ -150,25 +154,55 @@ func (b *Backend) blame(err error) { b.fail(b.last+", or an operation before it"
 
 // issue queues an operation of a family of kernels that reads weights, nil ones among them. f runs on the thread that owns
 // the device.
-func (b *Backend) issue(operation string, family kernels.Family, f func(q *kernels.Queue) error, weights ...backend.Weight) {
+func (b *Backend) issue(name string, family kernels.Family, f func(q *kernels.Queue) error, weights ...backend.Weight) {
 	if b.rehearsal || b.stopped() {
 		return
 	}
 	b.clock++
 	// On that thread f must not wait for another goroutine's compilation, which needs the thread.
 	if err := b.dev.compiled(family); err != nil {
-		b.fail(operation, err)
+		b.fail(name, err)
 		return
 	}
 	for _, w := range weights {
-		if w != nil && !b.need(operation, w.(*weight)) {
+		if w != nil && !b.need(name, w.(*weight)) {
 			return
 		}
 	}
-	b.last = operation
-	if err := b.dev.ctx.Do(func() error { return f(b.dev.queue) }); err != nil {
-		b.fail(operation, err)
+	if b.pending = append(b.pending, operation{name, f}); len(b.pending) == handOver {
+		b.flush()
 	}
+}
+
+// operation is one that waits to be queued.
+type operation struct {
+	name string
+	f    func(q *kernels.Queue) error
+}
+
+// handOver is the number of operations that the device's thread is given at a time.
+const handOver = 16
+
+// flush queues what is pending. It comes before everything that the device is told otherwise.
+func (b *Backend) flush() {
+	pending := b.pending
+	b.pending = b.pending[:0]
+	if len(pending) == 0 || !b.usable() || b.stopped() {
+		return
+	}
+	err := b.dev.ctx.Do(func() error {
+		for _, o := range pending {
+			b.last = o.name
+			if err := o.f(b.dev.queue); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		b.fail(b.last, err)
+	}
+	clear(pending) // closures hold matrices
 }
 
 // Close waits for the device and gives everything back.
@@ -176,6 +210,7 @@ func (b *Backend) Close() error {
 	if b.rehearsal || b.dev == nil {
 		return nil
 	}
+	b.flush()
 	b.stopLoading()
 	err := b.dev.close()
 	b.use(nil)

@@ -52,6 +52,7 @@ func (b *Backend) take(bytes int64) *buffer {
 	}
 	buf.dev, buf.offset, buf.at = b.dev, from, b.dev.base+cu.DevicePtr(from)
 	if b.dev.undefine != nil {
+		b.flush()
 		if err := b.dev.undefine(buf.at, aligned(bytes)); err != nil {
 			b.blame(err)
 		}
@@ -109,6 +110,7 @@ func (b *Backend) free(buf *buffer) {
 	case buf.offset >= 0:
 		b.arena.give(buf.offset, buf.bytes)
 	case buf.dev != nil:
+		b.flush()
 		if err := b.dev.ctx.MemFree(buf.at); err != nil {
 			b.blame(err)
 		}
@@ -162,8 +164,9 @@ func (b *Backend) send(operation string, at cu.DevicePtr, n, size int, fill func
 	if b.rehearsal || b.stopped() {
 		return
 	}
+	b.flush()
 	b.last = operation
-	for from := 0; from < n; {
+	for from := 0; from < n && b.err == nil; {
 		buf, err := b.dev.staging.take()
 		if err != nil {
 			b.blame(err)
@@ -205,8 +208,9 @@ func (b *Backend) Download(dst []float32, src backend.Matrix) {
 	if b.rehearsal || b.stopped() {
 		return
 	}
+	b.flush()
 	at, size := view(src).Data, src.DType.SizeBytes()
-	for from := 0; from < len(dst); {
+	for from := 0; from < len(dst) && b.err == nil; {
 		buf, err := b.dev.staging.take()
 		count := min(len(dst)-from, len(buf)/size)
 		if err == nil {

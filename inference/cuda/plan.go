@@ -67,6 +67,7 @@ func (b *Backend) Reserve(m backend.Memory) error {
 
 // resize exchanges the arena's memory.
 func (b *Backend) resize(bytes int64) error {
+	b.flush()
 	b.arena.reset(0)
 	if b.dev.size > 0 {
 		at := b.dev.base

@@ -29,6 +29,7 @@ func (b *Backend) Replay(key any, f func()) {
 		}
 		r.last = "a replay that ends with " + b.last
 	}
+	b.flush()
 	b.last = r.last
 	if err := b.dev.ctx.Do(func() error { return r.graph.Launch(b.dev.compute) }); err != nil {
 		b.fail("replay", err)
@@ -44,22 +45,27 @@ func (b *Backend) guarded(f func()) {
 
 // record returns what f queues, ready to run; nil after a failure.
 func (b *Backend) record(f func()) cu.GraphExec {
+	if b.flush(); b.err != nil {
+		return nil
+	}
 	if err := b.dev.compute.BeginCapture(); err != nil {
 		b.fail("begin capture", err)
 		return nil
 	}
 	b.guarded(f)
+	b.flush()
 	if b.dev.lost {
 		return nil
 	}
 	graph, err := b.dev.compute.EndCapture()
 	if err != nil {
 		b.fail("end capture", err)
-	}
-	if b.err != nil {
 		return nil
 	}
 	defer graph.Destroy()
+	if b.err != nil {
+		return nil // what was recorded is not all of f
+	}
 	exec, err := graph.Instantiate()
 	if err != nil {
 		b.fail("instantiate a graph", err)

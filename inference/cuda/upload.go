@@ -231,6 +231,7 @@ func (b *Backend) evict() (bool, error) {
 	if largest == nil {
 		return false, nil
 	}
+	b.flush()
 	b.waitForLoad()
 	at := largest.at
 	largest.leave()
