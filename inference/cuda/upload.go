@@ -162,7 +162,7 @@ type part struct {
 const partBytes = 1 << 20
 
 // maxReaders is enough to keep a disk busy, and more than a bus can take from memory.
-const maxReaders = 8
+const maxReaders = 16
 
 // fill writes the network's bytes from an offset on into buf, by several readers: the first to touch a page of the
 // file's mapping waits for the disk.
