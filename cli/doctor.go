@@ -10,6 +10,7 @@ import (
 	"github.com/shirou/gopsutil/v4/mem"
 
 	"kleinbild/inference"
+	"kleinbild/inference/picture"
 )
 
 type doctorCommand struct{ modelFlags }
@@ -49,6 +50,12 @@ func (c doctorCommand) Run(s Streams) error {
 		{"files", fmt.Sprintf("%s (%s, %.2f GB)", info.Location, info.Layout, float64(info.SizeBytes)/1e9)},
 		{"computes on", fmt.Sprintf("%s, %s", info.Device, info.Precision)},
 	}
+	if need, err := graphicsMemory(engine); !errors.Is(err, inference.ErrNoPlan) {
+		if err != nil {
+			return err
+		}
+		rows = append(rows, [2]string{"needs", need})
+	}
 	for _, n := range info.Notices {
 		rows = append(rows, [2]string{"note", n})
 	}
@@ -77,6 +84,23 @@ func memory() string {
 		text += "; too little to keep the 4B model's 14 GB in, which is then read from disk in every step: slow, but it works"
 	}
 	return text
+}
+
+// graphicsMemory says what a picture of the default size needs.
+func graphicsMemory(e *inference.Engine) (string, error) {
+	size, err := picture.Landscape.SizeFor(e.Info().NativeSize)
+	if err != nil {
+		return "", err
+	}
+	p, err := e.Plan(inference.Request{Size: size})
+	if err != nil {
+		return "", err
+	}
+	gb := func(bytes int64) float64 { return float64(bytes) / 1e9 }
+	if !p.Fits() {
+		return fmt.Sprintf("%.1f GB of graphics memory for %v, of which %.1f can be had: too little", gb(p.LeastBytes), size, gb(p.RoomBytes)), nil
+	}
+	return fmt.Sprintf("%.1f of %.1f GB of graphics memory for %v", gb(p.PeakBytes), gb(p.RoomBytes), size), nil
 }
 
 // graphics describes what --device cuda would use.

@@ -44,6 +44,8 @@ type Backend interface {
 	Network(name string)
 	// Weight makes a checkpoint's tensor usable by this backend. t.Data must stay valid until Close.
 	Weight(t tensor.Tensor) (Weight, error)
+	// Table is Weight for a matrix that Embedding alone reads, a few rows at a time: it may stay where it lies.
+	Table(t tensor.Tensor) (Weight, error)
 
 	// Replay runs f, which calls the same operations on the same matrices whenever it is given under the same key
 	// between two Begins, so that a backend may record it once and play it later. f neither allocates, frees,
@@ -61,7 +63,7 @@ type Backend interface {
 	Linear(dst, x Matrix, w Weight, ep Epilogue)
 	// SwiGLU computes dst = silu(x·gateᵀ) ⊙ (x·upᵀ) for x [m, k], gate and up [n, k], dst [m, n].
 	SwiGLU(dst, x Matrix, gate, up Weight)
-	// Embedding gathers rows: dst[i] = table[ids[i]].
+	// Embedding gathers rows of a weight of Table: dst[i] = table[ids[i]].
 	Embedding(dst Matrix, table Weight, ids []int32)
 
 	// SiLU computes dst = x·sigmoid(x); dst may be x.

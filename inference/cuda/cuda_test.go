@@ -59,14 +59,24 @@ func openSims(t *testing.T, devices ...ptxsim.Device) (*Backend, func() *ptxsim.
 	return b, func() *ptxsim.Context { return now }
 }
 
+// TestConformance runs on the software device, and on a GPU where there is one.
 func TestConformance(t *testing.T) {
-	backendtest.Run(t, func(t *testing.T) backend.Backend {
-		b, err := New(Options{Open: map[string]func() (cu.Context, error){"sim": OpenSoftware, "cuda": OpenGPU}[*deviceName], ChunkBytes: chunkBytes})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return b
-	})
+	for name, open := range map[string]func() (cu.Context, error){"sim": OpenSoftware, "cuda": OpenGPU} {
+		t.Run(name, func(t *testing.T) {
+			if name == "cuda" && *deviceName != name {
+				if _, err := Describe(); err != nil {
+					t.Skip(err)
+				}
+			}
+			backendtest.Run(t, func(t *testing.T) backend.Backend {
+				b, err := New(Options{Open: open, ChunkBytes: chunkBytes})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return b
+			})
+		})
+	}
 }
 
 // TestArena gives and takes at random: pieces never overlap, what is given back is found again, and an endless arena

@@ -1,8 +1,6 @@
 package cuda
 
 import (
-	"encoding/binary"
-
 	"kleinbild/inference/backend"
 	"kleinbild/kernels"
 	"kleinbild/kernels/cu"
@@ -25,22 +23,6 @@ func (b *Backend) SwiGLU(dst, x backend.Matrix, gate, up backend.Weight) {
 	b.issue("swiglu", kernels.GEMM, func(q *kernels.Queue) error {
 		return q.SwiGLU(view(dst), view(x), matrix(gate), matrix(up), kernels.Auto)
 	}, gate, up)
-}
-
-// Embedding gathers rows of table.
-func (b *Backend) Embedding(dst backend.Matrix, table backend.Weight, ids []int32) {
-	rows := table.Shape()[0]
-	for i, id := range ids {
-		mustHave(id >= 0 && int(id) < rows, "Embedding: id %d is %d of %d rows", i, id, rows)
-	}
-	b.scratch(int64(4*len(ids)), func(at cu.DevicePtr) {
-		b.send("embedding", at, len(ids), 4, func(to []byte, from, n int) {
-			for i, id := range ids[from : from+n] {
-				binary.LittleEndian.PutUint32(to[4*i:], uint32(id))
-			}
-		})
-		b.issue("embedding", kernels.Elementwise, func(q *kernels.Queue) error { return q.Embedding(view(dst), matrix(table), at) }, table)
-	})
 }
 
 // SiLU computes dst = x·sigmoid(x).

@@ -40,7 +40,7 @@ run_tests() {
   [ "$DEVICE" = cuda ] && step device nvidia-smi
   arguments=(-test.run GPU) && step driver tested kernels/cu cu.test
   arguments=(-device "$DEVICE") && step kernels tested kernels kernels.test
-  arguments=(-device "$DEVICE" -test.run 'Conformance|Replay|Shapes|UploadInParts') && step backend tested inference/cuda cuda.test
+  arguments=(-device "$DEVICE" -test.run "Conformance/$DEVICE|Replay|Shapes|UploadInParts") && step backend tested inference/cuda cuda.test
   if [ "$DEVICE" = cuda ]; then
     if command -v compute-sanitizer >/dev/null; then
       # Everything of the kernels' tests is small. Under racecheck and initcheck a kernel takes a hundred times as long.
@@ -48,18 +48,15 @@ run_tests() {
         arguments=(-device cuda -test.run 'GEMM|SwiGLU|Attention|Conv|Norm|Copy|Patchify')
         step "sanitizer-$tool" tested kernels kernels.test compute-sanitizer --tool "$tool" --error-exitcode 9 --print-limit 20
       done
-      arguments=(-device cuda -test.run 'Conformance/(Linear|SwiGLU|Attention|Norms)|Replay')
+      arguments=(-device cuda -test.run 'Conformance/cuda/(Linear|SwiGLU|Attention|Norms)|Replay')
       step sanitizer-backend tested inference/cuda cuda.test compute-sanitizer --tool memcheck --leak-check full --error-exitcode 9
     else
       echo "== compute-sanitizer is not there: skipped"
     fi
   fi
-  if [ "$DEVICE" = cuda ]; then
-    export KLEINBILD_GOLDEN_DEVICES=cuda
-    arguments=(-test.run Golden) && step goldens tested inference inference.test
-  else
-    arguments=(-test.run 'GoldenPictures/t2i$/sim') && step goldens tested inference inference.test
-  fi
+  local goldens=Golden
+  [ "$DEVICE" = sim ] && goldens='GoldenPictures/t2i$/sim'
+  arguments=(-test.run "$goldens") && step goldens tested inference inference.test
 }
 
 run_bench() {
