@@ -9,6 +9,7 @@ import (
 	"kleinbild/inference/cpu"
 	"kleinbild/inference/cuda"
 	"kleinbild/inference/tensor"
+	"kleinbild/kernels/cu"
 )
 
 // Device says where to compute.
@@ -90,6 +91,9 @@ func openBackend(opts Options) (b backend.Backend, p Precision, notices []string
 		}
 		if b, err = openCUDA(&gpu); err == nil {
 			return b, BF16, nil, nil
+		}
+		if errors.Is(err, cu.ErrNoDriver) {
+			err = cu.ErrNoDriver // where the library was looked for is for doctor to say
 		}
 		notices = []string{fmt.Sprintf("computing on the processor: %v", err)}
 	}
