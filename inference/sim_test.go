@@ -187,7 +187,15 @@ func TestFaultAndCancel(t *testing.T) {
 		t.Fatalf("%v, want the fault and its operation", err)
 	}
 	broken := d.opened
-	want := generate(t, e, req)
+	// Planning goes on beside a run.
+	var plans []Plan
+	want, err := e.Generate(t.Context(), req, func(Progress) { plans = append(plans, plan(t, e, req)) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p := plans[len(plans)-1]; p.PeakBytes != plan(t, e, req).PeakBytes || p.RoomBytes != p.TotalBytes {
+		t.Errorf("planned during a run: %+v", p)
+	}
 	if d.opened == broken {
 		t.Fatal("no new context after a fault")
 	}

@@ -59,6 +59,8 @@ type Options struct {
 	Open func() (cu.Context, error)
 	// ChunkBytes is the size of the two page-locked buffers through which weights pass; 32 MiB where 0.
 	ChunkBytes int
+	// MarginBytes of the device's memory are left to its driver, for kernels and graphs.
+	MarginBytes int64
 	// Eager compiles all kernels in the background as soon as the device is there, beside the upload of weights.
 	Eager bool
 }

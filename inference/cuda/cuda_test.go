@@ -234,6 +234,42 @@ func TestNetworksTakeTurns(t *testing.T) {
 	}
 }
 
+// TestNetworksFollow: the use of one network brings those after it that fit, a margin left, while it is worked with.
+func TestNetworksFollow(t *testing.T) {
+	for _, row := range []struct {
+		margin int64
+		want   int
+	}{{0, 3}, {1<<15 + 1, 2}, {1 << 20, 1}} {
+		device := ptxsim.Open(ptxsim.Device{TotalBytes: 3<<15 + 4096})
+		b, err := New(Options{Open: func() (cu.Context, error) { return device, nil }, ChunkBytes: chunkBytes, MarginBytes: row.margin})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var ws []backend.Weight
+		for i := range 3 {
+			b.Network(fmt.Sprint("network ", i))
+			ws = append(ws, bf16Weight(t, b, fmt.Sprint("w", i), float32(i+1), 16, 1<<10))
+		}
+		b.Begin(t.Context())
+		x, y := upload(b, 1, 1<<10, 1.0/(1<<10)), b.Alloc(1, 16, tensor.BF16)
+		b.Linear(y, x, ws[0], backend.Epilogue{})
+		wantValues(t, b, y, 1)
+		b.waitForLoad()
+		here := 0
+		for _, n := range b.networks {
+			if n.at != 0 {
+				here++
+			}
+		}
+		if here != row.want {
+			t.Errorf("margin %d: %d networks on the device, want %d", row.margin, here, row.want)
+		}
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // TestFault: the error names the operation and the kernel; what was kept is gone; another device serves the next run, and
 // where there is none, that is said.
 func TestFault(t *testing.T) {

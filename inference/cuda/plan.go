@@ -25,7 +25,8 @@ func (b *Backend) Memory() backend.Memory {
 	return m
 }
 
-// Room returns the device's memory that a run can have: what is free and what this backend holds, all of which can leave.
+// Room returns the device's memory that a run can have: what is free and what this backend holds, all of which can leave,
+// but for the driver's margin.
 // It may be called during a run.
 func (b *Backend) Room() (room, total int64, err error) {
 	room, total, err = b.available()
@@ -40,7 +41,7 @@ func (b *Backend) available() (room, total int64, err error) {
 		return 0, b.info.TotalBytes, fmt.Errorf("cuda: %s is not in use", b.info.Name)
 	}
 	room, total, err = b.dev.ctx.MemGetInfo()
-	return room + b.dev.held.Load(), total, err
+	return max(room+b.dev.held.Load()-b.options.MarginBytes, 0), total, err
 }
 
 // Reserve makes the arena as large as m says. Matrices of Alloc are dead afterwards.

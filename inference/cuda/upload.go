@@ -63,7 +63,7 @@ func (b *Backend) fetch(n *network) error {
 			continue
 		}
 		free, _, err := b.dev.ctx.MemGetInfo()
-		if err != nil || free < next.bytes+b.planned.Kept {
+		if err != nil || free < next.bytes+b.planned.Kept+b.options.MarginBytes {
 			break
 		}
 		if next.at, err = b.dev.ctx.MemAlloc(next.bytes); err != nil {
