@@ -14,7 +14,7 @@ SHOTS   ?= dist/window
 
 PACKAGE := $(GO) run ./tools/package -out dist -window
 
-.PHONY: help build cli run test lint fuzz bench generate windows windows-window test-window kernels kernels-check package package-check
+.PHONY: help build cli run test test-sim lint fuzz bench generate windows windows-window test-window kernels kernels-check gpu-kit test-gpu bench-gpu package package-check
 
 help: ## print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,29 @@ fuzz: ## run every fuzz target FUZZ_RUNS times
 	    CGO_ENABLED=0 $(GO) test "$$(dirname "$$file")" -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZ_RUNS)x -fuzzminimizetime 10x || exit 1; \
 	  done; \
 	done
+
+test-sim: ## all golden cases on the software device: half an hour of one processor
+	KLEINBILD_GOLDEN_SIM=1 CGO_ENABLED=0 $(GO) test ./inference -run Golden -timeout 0
+
+GPU_KIT := dist/gpu
+gpu-kit: ## everything that tests and measures on a GPU machine without Go, in dist/gpu: carry it there and run ./run.sh
+	rm -rf $(GPU_KIT)
+	mkdir -p $(GPU_KIT)/kernels/cu $(GPU_KIT)/inference/cuda
+	CGO_ENABLED=0 $(GO) test -c -o $(GPU_KIT)/kernels/kernels.test ./kernels
+	CGO_ENABLED=0 $(GO) test -c -o $(GPU_KIT)/kernels/cu/cu.test ./kernels/cu
+	CGO_ENABLED=0 $(GO) test -c -o $(GPU_KIT)/inference/cuda/cuda.test ./inference/cuda
+	CGO_ENABLED=0 $(GO) test -c -o $(GPU_KIT)/inference/inference.test ./inference
+	cp -r kernels/src kernels/ptx $(GPU_KIT)/kernels
+	cp -r inference/testdata $(GPU_KIT)/inference
+	$(BUILD) -o $(GPU_KIT)/kleinbild .
+	CGO_ENABLED=0 $(GO) build -trimpath -o $(GPU_KIT)/bench ./tools/gpu/bench
+	cp tools/gpu/run.sh tools/gpu/bench.py $(GPU_KIT)
+
+test-gpu: gpu-kit ## test on this machine's GPU: conformance, compute-sanitizer, goldens
+	$(GPU_KIT)/run.sh test
+
+bench-gpu: gpu-kit ## measure on this machine's GPU, beside PyTorch and Diffusers where they are: a table in dist/gpu/results
+	$(GPU_KIT)/run.sh bench
 
 kernels: ## recompile kernels/src to PTX, byte for byte (needs clang-22)
 	kernels/src/build.sh

@@ -26,8 +26,9 @@ var arrows = map[string][]string{
 	"server":      {"inference", "inference/picture"},
 	"models":      {"inference/checkpoint"},
 	"inference": {
-		"inference/backend", "inference/checkpoint", "inference/checkpoint/safetensors", "inference/cpu", "inference/flux2",
+		"inference/backend", "inference/checkpoint", "inference/checkpoint/safetensors", "inference/cpu", "inference/cuda", "inference/flux2",
 		"inference/picture", "inference/qwen3", "inference/scheduler", "inference/tensor", "inference/tokenizer", "inference/vae",
+		"kernels", "kernels/cu", "kernels/ptxsim",
 	},
 	"inference/tensor":                 {},
 	"inference/backend":                {"inference/tensor"},
@@ -42,6 +43,7 @@ var arrows = map[string][]string{
 	"inference/flux2":                  {"inference/backend", "inference/tensor"},
 	"inference/vae":                    {"inference/backend", "inference/tensor"},
 	"inference/cpu":                    {"inference/backend", "inference/cpu/matmul", "inference/cpu/simd", "inference/tensor"},
+	"inference/cuda":                   {"inference/backend", "inference/tensor", "kernels", "kernels/cu", "kernels/ptxsim"},
 	"inference/cpu/matmul":             {"inference/cpu/simd", "inference/tensor"},
 	"inference/cpu/simd":               {"inference/tensor"},
 	"kernels":                          {"kernels/cu"},

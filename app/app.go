@@ -40,10 +40,10 @@ type Download struct {
 	Agree string
 }
 
-// Planner is an Engine that knows beforehand what a picture takes.
+// Planner is an Engine that knows beforehand what a picture takes of a graphics card's memory.
 type Planner interface {
-	// PlanBytes returns the most memory that a request takes on the device, and what the device has. It may take a moment.
-	PlanBytes(req inference.Request) (need, total int64, err error)
+	// Plan may take a moment. It fails with inference.ErrNoPlan where there is no card to plan for.
+	Plan(req inference.Request) (inference.Plan, error)
 }
 
 // Catalogue fetches models. Get resumes what an earlier call left, and returns what Options.Model takes; it is called

@@ -72,14 +72,17 @@ func (p *costPanel) plan(planner Planner) {
 	}
 	asked := p.asked
 	p.s.background(func() func() {
-		need, total, err := planner.PlanBytes(req)
+		plan, err := planner.Plan(req)
 		return func() {
 			switch {
 			case asked != p.asked:
-			case err != nil || total <= 0:
+			case err != nil:
 				p.show("", 0)
+			case !plan.Fits():
+				p.show(fmt.Sprintf("needs %s GB, %s GB free", gigabytes(plan.LeastBytes), gigabytes(plan.RoomBytes)), 1)
 			default:
-				p.show(fmt.Sprintf("needs %s of %s GB", gigabytes(need), gigabytes(total)), min(float32(need)/float32(total), 1))
+				p.show(fmt.Sprintf("needs %s of %s GB", gigabytes(plan.PeakBytes), gigabytes(plan.TotalBytes)),
+					min(float32(plan.PeakBytes)/float32(plan.TotalBytes), 1))
 			}
 		}
 	})

@@ -474,8 +474,9 @@ func TestFirstStart(t *testing.T) {
 // plannedEngine is an engine with a graphics card.
 type plannedEngine struct{ *fakeEngine }
 
-func (plannedEngine) PlanBytes(req inference.Request) (need, total int64, err error) {
-	return int64(5+2*len(req.References)) * 1e9, 12e9, nil
+func (plannedEngine) Plan(req inference.Request) (inference.Plan, error) {
+	need := int64(5+2*len(req.References)) * 1e9
+	return inference.Plan{PeakBytes: need, LeastBytes: need, RoomBytes: 10e9, TotalBytes: 12e9}, nil
 }
 
 func withPlan(b *bench, cfg *Config) {
@@ -491,6 +492,11 @@ func TestPlannedMemory(t *testing.T) {
 	b.settle()
 	if got := b.cost.memory.text; got != "needs 7.0 of 12.0 GB" {
 		t.Errorf("with a reference: %q", got)
+	}
+	b.slots.add(0, []string{b.file("two.png", 64, 64, 2), b.file("three.png", 64, 64, 3)})
+	b.settle()
+	if got := b.cost.memory.text; got != "needs 11.0 GB, 10.0 GB free" {
+		t.Errorf("more than there is: %q", got)
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"text/tabwriter"
@@ -13,6 +12,7 @@ import (
 	"github.com/shirou/gopsutil/v4/mem"
 
 	"kleinbild/inference"
+	"kleinbild/inference/picture"
 )
 
 type doctorCommand struct{ modelFlags }
@@ -54,6 +54,12 @@ func (c doctorCommand) Run(s Streams) error {
 		{"model", fmt.Sprintf("%s (%s, %s)", info.Model, info.Family, info.Variant)},
 		{"files", fmt.Sprintf("%s (%s, %.2f GB)", info.Location, info.Layout, float64(info.SizeBytes)/1e9)},
 		{"computes on", fmt.Sprintf("%s, %s", info.Device, info.Precision)},
+	}
+	if need, err := graphicsMemory(engine); !errors.Is(err, inference.ErrNoPlan) {
+		if err != nil {
+			return err
+		}
+		rows = append(rows, [2]string{"needs", need})
 	}
 	for _, n := range info.Notices {
 		rows = append(rows, [2]string{"note", n})
@@ -97,22 +103,28 @@ func memory() string {
 	return text
 }
 
-// graphics looks for an NVIDIA driver without loading it.
+// graphicsMemory says what a picture of the default size needs.
+func graphicsMemory(e *inference.Engine) (string, error) {
+	size, err := picture.Landscape.SizeFor(e.Info().NativeSize)
+	if err != nil {
+		return "", err
+	}
+	p, err := e.Plan(inference.Request{Size: size})
+	if err != nil {
+		return "", err
+	}
+	gb := func(bytes int64) float64 { return float64(bytes) / 1e9 }
+	if !p.Fits() {
+		return fmt.Sprintf("%.1f GB of graphics memory for %v, of which %.1f can be had: too little", gb(p.LeastBytes), size, gb(p.RoomBytes)), nil
+	}
+	return fmt.Sprintf("%.1f of %.1f GB of graphics memory for %v", gb(p.PeakBytes), gb(p.RoomBytes), size), nil
+}
+
+// graphics describes what --device cuda would use.
 func graphics() string {
-	found := ""
-	switch runtime.GOOS {
-	case "windows":
-		path := filepath.Join(os.Getenv("SystemRoot"), "System32", "nvcuda.dll")
-		if _, err := os.Stat(path); err == nil {
-			found = "NVIDIA driver (" + path + ")"
-		}
-	case "linux":
-		if text, err := os.ReadFile("/sys/module/nvidia/version"); err == nil {
-			found = "NVIDIA driver " + string(text[:max(len(text)-1, 0)])
-		}
+	card, err := inference.Graphics()
+	if err != nil {
+		return err.Error() + "; pictures are computed on the processor"
 	}
-	if found == "" {
-		return "no NVIDIA driver found; this version computes on the processor"
-	}
-	return found + "; this version does not use it yet and computes on the processor"
+	return card
 }

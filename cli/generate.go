@@ -20,7 +20,7 @@ import (
 type modelFlags struct {
 	Model             string `short:"m" placeholder:"PATH" help:"A Diffusers folder, or single files separated by commas. Default: $$KLEINBILD_MODEL, then the usual places."`
 	Variant           string `placeholder:"NAME" help:"distilled or base, where the files do not tell."`
-	Device            string `default:"auto" placeholder:"NAME" help:"auto, cpu or cuda."`
+	Device            string `default:"auto" placeholder:"NAME" help:"auto, cpu or cuda; sim is cuda in software, for tests."`
 	Precision         string `placeholder:"NAME" help:"auto, float32 (exact) or bf16 (as models usually run). Default: auto."`
 	MaxSequenceLength *int   `placeholder:"N" help:"Text tokens, at most the model's 512."`
 }

@@ -13,6 +13,7 @@ import (
 
 	"kleinbild/inference/backend"
 	"kleinbild/inference/checkpoint"
+	"kleinbild/inference/cuda"
 	"kleinbild/inference/flux2"
 	"kleinbild/inference/qwen3"
 	"kleinbild/inference/scheduler"
@@ -33,6 +34,9 @@ type Options struct {
 	Variant Variant
 	// MaxSequenceLength lowers the number of text tokens; 0 leaves the model's.
 	MaxSequenceLength int
+
+	// sim is the software device that tests want.
+	sim *cuda.Options
 }
 
 // MaxSequenceLength is the number of text tokens that the models were trained with; the reference takes no more.
@@ -61,18 +65,22 @@ type Info struct {
 
 // Engine is an opened model. It serves one Generate at a time.
 type Engine struct {
-	info Info
-	ckpt *checkpoint.Checkpoint
-	b    backend.Backend
+	info   Info
+	ckpt   *checkpoint.Checkpoint
+	tokens *tokenizer.Tokenizer
+	networks
 
-	tokens      *tokenizer.Tokenizer
+	busy sync.Mutex
+	caches
+	planner planner
+}
+
+// networks are the stages that hold weights, on one backend.
+type networks struct {
+	b           backend.Backend
 	encoder     *qwen3.Encoder
 	transformer *flux2.Transformer
 	vae         *vae.VAE
-
-	busy       sync.Mutex
-	prompts    cache // prompt embeds by token ids
-	references cache // reference latents by the digest of their pixels
 }
 
 // ErrBusy is returned by Generate while another run of the same engine is under way.
@@ -110,15 +118,16 @@ func FindModel(opts Options) (string, error) {
 }
 
 func newEngine(ckpt *checkpoint.Checkpoint, opts Options) (*Engine, error) {
-	b, precision, err := openBackend(opts.Device, opts.Precision)
+	b, precision, fallBack, err := openBackend(opts)
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{ckpt: ckpt, b: b, prompts: newCache(b, promptCacheEntries), references: newCache(b, referenceCacheEntries)}
-	if err := e.loadStages(); err != nil {
+	e := &Engine{ckpt: ckpt, caches: newCaches(b)}
+	if err := e.loadStages(b); err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
 	variant, notices := variantOf(ckpt, opts.Variant)
+	notices = append(notices, fallBack...)
 	e.info = Info{
 		Model: ckpt.Name, Digest: ckpt.Digest, Layout: string(ckpt.Layout), SizeBytes: ckpt.SizeBytes,
 		Family: familyOf(e.transformer.Config()), Variant: variant, Device: b.Name(), Precision: precision,
@@ -133,8 +142,8 @@ func newEngine(ckpt *checkpoint.Checkpoint, opts Options) (*Engine, error) {
 	return e, nil
 }
 
-// loadStages builds the networks and checks that they fit each other.
-func (e *Engine) loadStages() error {
+// loadStages builds the networks on b, and once more to plan with, and checks that they fit each other.
+func (e *Engine) loadStages(b backend.Backend) error {
 	c := e.ckpt
 	if c.SchedulerConfig != nil {
 		if err := scheduler.CheckConfig(c.SchedulerConfig); err != nil {
@@ -173,13 +182,28 @@ func (e *Engine) loadStages() error {
 		return fmt.Errorf("tokenizer: %s: %d ids, want at most the %d rows of %s's embedding: it belongs to another model", which, have, want, filepath.Base(c.TextEncoder.Files[0]))
 	}
 
-	if e.encoder, err = qwen3.New(e.b, textConfig, c.TextEncoder.Source); err != nil {
+	build := func(b backend.Backend) (n networks, err error) {
+		// References are encoded before the transformer has its turn.
+		n.b = b
+		b.Network("text encoder")
+		if n.encoder, err = qwen3.New(b, textConfig, c.TextEncoder.Source); err != nil {
+			return n, err
+		}
+		b.Network("VAE")
+		if n.vae, err = vae.New(b, vaeConfig, c.VAE.Source); err != nil {
+			return n, err
+		}
+		b.Network("transformer")
+		n.transformer, err = flux2.New(b, fluxConfig, c.Transformer.Source)
+		return n, err
+	}
+	if e.networks, err = build(b); err != nil {
 		return err
 	}
-	if e.transformer, err = flux2.New(e.b, fluxConfig, c.Transformer.Source); err != nil {
-		return err
+	if device, ok := b.(backend.Planned); ok {
+		e.planner.device, e.planner.rehearsal = device, device.Rehearsal()
+		e.planner.networks, err = build(e.planner.rehearsal)
 	}
-	e.vae, err = vae.New(e.b, vaeConfig, c.VAE.Source)
 	return err
 }
 
@@ -218,11 +242,11 @@ func (e *Engine) Close() error {
 	if e.ckpt == nil {
 		return nil
 	}
+	e.planner.close()
 	err := errors.Join(e.b.Close(), e.ckpt.Close())
 	// What the caller may keep is a husk: no caches, no widened weights, no views of unmapped files. The tokenizer
 	// stays, since CountTokens reads it without waiting for a run.
-	e.ckpt, e.encoder, e.transformer, e.vae = nil, nil, nil, nil
-	e.prompts, e.references = cache{}, cache{}
+	e.ckpt, e.networks, e.caches = nil, networks{}, caches{}
 	return err
 }
 

@@ -269,7 +269,7 @@ func TestDeterministic(t *testing.T) {
 			for _, threads := range []int{1, 2, 2} {
 				func() {
 					defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(threads))
-					e := openEngine(t, tinyModel(t, "distilled"), precision)
+					e := openEngine(t, tinyModel(t, "distilled"), DeviceCPU, precision)
 					pictures = append(pictures, generate(t, e, req))
 				}()
 			}

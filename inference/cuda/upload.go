@@ -1,0 +1,240 @@
+package cuda
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"kleinbild/inference/backend"
+	"kleinbild/kernels/cu"
+)
+
+// need brings w's network to the device unless it is there, and waits for the part that holds w.
+func (b *Backend) need(operation string, w *weight) bool {
+	n := w.network
+	n.used = b.clock
+	if n.at == 0 {
+		if err := b.fetch(n); err != nil {
+			b.fail(operation, fmt.Errorf("%s: %w", w.Name, err))
+			return false
+		}
+	}
+	c := n.chunks[(w.offset+w.bytes()-1)/int64(b.options.ChunkBytes)]
+	select {
+	case <-c.ready:
+	default:
+		select {
+		case <-c.ready:
+		case <-b.ctx.Done():
+			return !b.stopped()
+		}
+	}
+	if c.err != nil {
+		b.fail(operation, fmt.Errorf("%s: %w", w.Name, c.err))
+		b.waitForLoad()
+		n.leave() // the next run tries again
+	}
+	return c.err == nil
+}
+
+// load is an upload of networks, one after another.
+type load struct {
+	dev      *device
+	networks []*network
+	stop     atomic.Bool
+	done     chan struct{}
+}
+
+// fetch starts the upload of n, and of those networks after it that fit beside all else: a run asks for them next.
+func (b *Backend) fetch(n *network) error {
+	b.waitForLoad()
+	at, err := b.allocate(n.bytes, n.name)
+	if err != nil {
+		return err
+	}
+	n.at = at
+	b.dev.held.Add(n.bytes)
+	l := &load{dev: b.dev, networks: []*network{n}, done: make(chan struct{})}
+	for _, next := range b.networks[slices.Index(b.networks, n)+1:] {
+		if next.at != 0 || len(next.weights) == 0 {
+			continue
+		}
+		free, _, err := b.dev.ctx.MemGetInfo()
+		if err != nil || free < next.bytes+b.planned.Kept+b.options.MarginBytes {
+			break
+		}
+		if next.at, err = b.dev.ctx.MemAlloc(next.bytes); err != nil {
+			next.at = 0
+			break
+		}
+		b.dev.held.Add(next.bytes)
+		l.networks = append(l.networks, next)
+	}
+	size := int64(b.options.ChunkBytes)
+	for _, n := range l.networks {
+		n.sealed, n.chunks = true, nil
+		for from := int64(0); from < n.bytes; from += size {
+			n.chunks = append(n.chunks, &chunk{from: from, to: min(from+size, n.bytes), ready: make(chan struct{})})
+		}
+	}
+	b.load = l
+	go l.run(b.options.ChunkBytes)
+	return nil
+}
+
+func (b *Backend) waitForLoad() {
+	if b.load != nil {
+		<-b.load.done
+	}
+}
+
+// stopLoading ends an upload; what has not arrived fails.
+func (b *Backend) stopLoading() {
+	if b.load != nil {
+		b.load.stop.Store(true)
+		<-b.load.done
+		b.load = nil
+	}
+}
+
+var errStopped = errors.New("the upload was stopped")
+
+// run fills one buffer while the other is copied. A chunk is ready when its buffer's turn comes again, or at the end.
+func (l *load) run(chunkBytes int) {
+	defer close(l.done)
+	err := l.upload(chunkBytes)
+	for _, n := range l.networks {
+		for _, c := range n.chunks {
+			if !c.arrived {
+				c.err = err
+				close(c.ready)
+			}
+		}
+	}
+}
+
+func (l *load) upload(chunkBytes int) (err error) {
+	stream, err := l.dev.ctx.MakeStream()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stream.Destroy()) }()
+	s, err := newStaging(l.dev.ctx, stream, chunkBytes)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.free()) }()
+	var sent []*chunk
+	for _, n := range l.networks {
+		for _, c := range n.chunks {
+			if l.stop.Load() {
+				return errStopped
+			}
+			buf, err := s.take()
+			if err != nil {
+				return err
+			}
+			if len(sent) == len(s.buffers) {
+				sent[0].arrive()
+				sent = sent[1:]
+			}
+			n.fill(buf[:c.to-c.from], c.from)
+			if err := s.send(n.at+cu.DevicePtr(c.from), int(c.to-c.from)); err != nil {
+				return err
+			}
+			sent = append(sent, c)
+		}
+	}
+	return nil
+}
+
+// part is a piece of one weight on its way into a buffer.
+type part struct {
+	w    *stored
+	to   []byte
+	from int // the first value
+}
+
+// partBytes is a reader's turn.
+const partBytes = 1 << 20
+
+// maxReaders is enough to keep a disk busy, and more than a bus can take from memory.
+const maxReaders = 16
+
+// fill writes the network's bytes from an offset on into buf, by several readers: the first to touch a page of the
+// file's mapping waits for the disk.
+func (n *network) fill(buf []byte, from int64) {
+	to := from + int64(len(buf))
+	var parts []part
+	first, _ := slices.BinarySearchFunc(n.weights, from, func(w *stored, at int64) int {
+		if w.offset+aligned(w.bytes()) <= at {
+			return -1
+		}
+		return 1
+	})
+	for _, w := range n.weights[first:] {
+		if w.offset >= to {
+			break
+		}
+		start, end := max(w.offset, from), min(w.offset+w.bytes(), to)
+		for at := start; at < end; at += partBytes {
+			parts = append(parts, part{w, buf[at-from : min(at+partBytes, end)-from], int(at-w.offset) / w.dtype.SizeBytes()})
+		}
+	}
+	var next atomic.Int64
+	var readers sync.WaitGroup
+	for range min(len(parts), runtime.GOMAXPROCS(0), maxReaders) {
+		readers.Go(func() {
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= len(parts) {
+					return
+				}
+				p := parts[i]
+				p.w.convert(p.to, p.from, len(p.to)/p.w.dtype.SizeBytes())
+			}
+		})
+	}
+	readers.Wait()
+}
+
+// allocate finds device memory, at the cost of networks that the current operation does not need.
+func (b *Backend) allocate(bytes int64, what string) (cu.DevicePtr, error) {
+	for {
+		at, err := b.dev.ctx.MemAlloc(bytes)
+		if !errors.Is(err, cu.ErrOutOfMemory) {
+			return at, err
+		}
+		evicted, evictErr := b.evict()
+		if evictErr != nil {
+			return 0, evictErr
+		}
+		if !evicted {
+			room, total, roomErr := b.available()
+			return 0, errors.Join(fmt.Errorf("%s: %w: %w", what, &backend.MemoryError{Need: b.planned.Least(), Room: room, Total: total}, err), roomErr)
+		}
+	}
+}
+
+// evict takes the largest network off the device that the current operation does not need: the small ones would make
+// little room and be wanted soon.
+func (b *Backend) evict() (bool, error) {
+	var largest *network
+	for _, n := range b.networks {
+		if n.at != 0 && n.used < b.clock && (largest == nil || n.bytes > largest.bytes) {
+			largest = n
+		}
+	}
+	if largest == nil {
+		return false, nil
+	}
+	b.flush()
+	b.waitForLoad()
+	at := largest.at
+	largest.leave()
+	b.dev.held.Add(-largest.bytes)
+	return true, b.dev.ctx.MemFree(at)
+}
