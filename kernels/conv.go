@@ -59,7 +59,11 @@ func (q *Queue) Conv(dst, x, w, bias Matrix, s ConvShape, add bool, variant Vari
 	if err := (Epilogue{Bias: bias}).check(operation, dst.Cols); err != nil {
 		return err
 	}
-	t, err := choose(operation, convTiles, variant, alignmentOf(dst, x.Cols, x, w), dst.Rows, dst.Cols, q.set.ctx.Device().SMs)
+	if dst.Rows == 0 || dst.Cols == 0 {
+		return nil
+	}
+	shape := Shape{Operation: operation, Rows: dst.Rows, Cols: dst.Cols, Depth: x.Cols, Conv: s}
+	t, err := q.choose(Conv, convTiles, variant, alignmentOf(dst, x.Cols, x, w), shape)
 	if err != nil {
 		return err
 	}
@@ -68,5 +72,5 @@ func (q *Queue) Conv(dst, x, w, bias Matrix, s ConvShape, add bool, variant Vari
 	q.matrix(bias)
 	q.size(dst).Int32(truth(add)).Int32(int32(s.Height)).Int32(int32(s.Width)).Int32(int32(x.Cols)).Int32(int32(width)).
 		Int32(int32(s.Kernel)).Int32(truth(s.Upsample)).Int32(truth(s.Downsample))
-	return q.launch(Conv, t.kernel(), t.grid(dst.Rows, dst.Cols), 1)
+	return q.launch(Conv, t.kernel(), t.grid(dst.Rows, dst.Cols, q.set.ctx.Device().SMs), 1)
 }

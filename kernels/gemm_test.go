@@ -7,8 +7,9 @@ import (
 )
 
 // TestGEMM runs every variant on ragged edges with every epilogue. All give the same bits where they store BF16.
-func TestGEMM(t *testing.T) {
-	h := newHarness(t)
+func TestGEMM(t *testing.T) { onEachDevice(t, testGEMM) }
+
+func testGEMM(h *harness) {
 	for _, s := range []struct{ m, n, k int }{{1, 48, 80}, {70, 80, 48}, {130, 264, 32}, {5, 16, 224}, {33, 8, 8}, {1100, 136, 16}} {
 		a, b := h.random(s.m, s.k), h.random(s.n, s.k)
 		bias, gate, old := h.random(1, s.n), h.random(1, s.n), h.random(s.m, s.n)
@@ -43,6 +44,9 @@ func TestGEMM(t *testing.T) {
 			})
 			var first []byte
 			for v, name := range GEMMVariants() {
+				if !h.tries(GEMM, gemmTiles, v, strict) {
+					continue
+				}
 				dst := h.target(s.m, s.n, whole)
 				if e.add {
 					h.must(h.Copy(dst, h.upload(old, whole)))
@@ -53,7 +57,7 @@ func TestGEMM(t *testing.T) {
 				if have := h.bytes(dst); first == nil {
 					first = have
 				} else if !bytes.Equal(first, have) {
-					t.Errorf("%s: not the bits of %s", label, GEMMVariants()[0])
+					h.Errorf("%s: not the bits of the first", label)
 				}
 			}
 			dst := h.target(s.m, s.n, wide)
@@ -82,8 +86,9 @@ func TestGEMMAnywhere(t *testing.T) {
 	}
 }
 
-func TestSwiGLU(t *testing.T) {
-	h := newHarness(t)
+func TestSwiGLU(t *testing.T) { onEachDevice(t, testSwiGLU) }
+
+func testSwiGLU(h *harness) {
 	for _, s := range []struct {
 		m, n, k int
 		l       layout
@@ -93,13 +98,16 @@ func TestSwiGLU(t *testing.T) {
 		want := each(s.m, s.n, func(i, j int) float64 { return silu(g[i][j]) * u[i][j] })
 		var first []byte
 		for v, name := range SwiGLUVariants() {
+			if !h.tries(GEMM, swigluTiles, v, s.l.alignment()) {
+				continue
+			}
 			dst := h.target(s.m, s.n, s.l)
 			h.must(h.SwiGLU(dst, h.upload(a, s.l), h.upload(gate, s.l), h.upload(up, s.l), Variant(v)))
 			h.check(fmt.Sprintf("%s %+v", name, s), dst, want, true)
 			if have := h.bytes(dst); first == nil {
 				first = have
 			} else if !bytes.Equal(first, have) {
-				t.Errorf("%s %+v: not the bits of %s", name, s, SwiGLUVariants()[0])
+				h.Errorf("%s %+v: not the bits of the first", name, s)
 			}
 		}
 	}

@@ -90,7 +90,7 @@ template <class T, bool ALIGNED, bool WHOLE>
 DEV void conv_body(const bf16 *x, int x_stride, const bf16 *w, int w_stride, const Output &out, const Shape &s) {
   DYNAMIC_SHARED(shared);
   int tile_m, tile_n;
-  block_of(tile_m, tile_n, (out.rows + T::BM - 1) / T::BM, (out.cols + T::BN - 1) / T::BN);
+  tile_at(BLOCK_X, tile_m, tile_n, (out.rows + T::BM - 1) / T::BM, (out.cols + T::BN - 1) / T::BN);
   Pixels<T, ALIGNED> pixels;
   Filters<T, ALIGNED> filters;
   pixels.begin(x, x_stride, s, tile_m * T::BM);

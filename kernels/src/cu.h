@@ -22,6 +22,8 @@ struct alignas(16) f32x4 {
 // What an OP does counts as done by the line that calls it.
 #define OP DEV __attribute__((nodebug))
 #define MEMBER inline __attribute__((device, always_inline))
+// INLINE is for lambdas whose captured registers must not get addresses.
+#define INLINE __attribute__((always_inline))
 #define KERNEL extern "C" __attribute__((global))
 // THREADS states the block's size and how many blocks a multiprocessor shall hold at once.
 #define THREADS(threads, blocks) __attribute__((launch_bounds(threads, blocks)))

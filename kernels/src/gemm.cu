@@ -21,7 +21,7 @@ using AnyPair = Tile<64, 128, 32, 32, 64, 2>;
 template <class T, bool ALIGNED, bool WHOLE> DEV void gemm_body(const bf16 *a, int a_stride, const bf16 *b, int b_stride, const Output &out, int depth) {
   DYNAMIC_SHARED(shared);
   int tile_m, tile_n;
-  block_of(tile_m, tile_n, (out.rows + T::BM - 1) / T::BM, (out.cols + T::BN - 1) / T::BN);
+  tile_at(BLOCK_X, tile_m, tile_n, (out.rows + T::BM - 1) / T::BM, (out.cols + T::BN - 1) / T::BN);
   Rows<T, T::BM, ALIGNED> rows_a;
   Rows<T, T::BN, ALIGNED> rows_b;
   rows_a.begin(a, a_stride, tile_m * T::BM, out.rows, depth);
@@ -67,7 +67,7 @@ DEV void swiglu_body(const bf16 *a, int a_stride, const bf16 *gate, const bf16 *
   static_assert(T::WN == 64);
   DYNAMIC_SHARED(shared);
   int tile_m, tile_n;
-  block_of(tile_m, tile_n, (out.rows + T::BM - 1) / T::BM, (out.cols + T::BN / 2 - 1) / (T::BN / 2));
+  tile_at(BLOCK_X, tile_m, tile_n, (out.rows + T::BM - 1) / T::BM, (out.cols + T::BN / 2 - 1) / (T::BN / 2));
   Rows<T, T::BM, ALIGNED> rows_a;
   PairedRows<T, ALIGNED> rows_b;
   rows_a.begin(a, a_stride, tile_m * T::BM, out.rows, depth);

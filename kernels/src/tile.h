@@ -187,11 +187,11 @@ template <int MI, bool WHOLE, class Y> DEV void store(const Output &out, int row
     }
 }
 
-// block_of spreads a grid of tiles over blocks so that those that run together share rows of A and of B: bands of
-// BAND tile rows, column by column.
-DEV void block_of(int &tile_m, int &tile_n, int tiles_m, int tiles_n) {
+// tile_at orders a grid of tiles so that those that run together share rows of A and of B: bands of BAND tile rows,
+// column by column.
+DEV void tile_at(int index, int &tile_m, int &tile_n, int tiles_m, int tiles_n) {
   constexpr int BAND = 8;
-  const int per_band = BAND * tiles_n, band = BLOCK_X / per_band, within = BLOCK_X % per_band;
+  const int per_band = BAND * tiles_n, band = index / per_band, within = index % per_band;
   const int height = min(BAND, tiles_m - band * BAND);
   tile_m = band * BAND + within % height;
   tile_n = within / height;
