@@ -31,6 +31,8 @@ func testAttention(h *harness) {
 		{66, 66, 66, 2, 1, 256, true, whole},
 		{3, 65, 65, 1, 1, 224, false, ragged},
 		{3, 65, 65, 1, 1, 270, false, ragged},
+		{70, 400, 397, 2, 1, 128, false, whole}, // rings of keys and values go round
+		{139, 270, 270, 1, 1, 120, true, whole},
 	} {
 		q, k, v := h.random(s.queries, s.heads*s.d), h.random(s.rows, s.kvHeads*s.d), h.random(s.rows, s.kvHeads*s.d)
 		scale := 1 / math.Sqrt(float64(s.d))
