@@ -22,6 +22,7 @@ var arrows = map[string][]string{
 	"inference": {
 		"inference/backend", "inference/checkpoint", "inference/checkpoint/safetensors", "inference/cpu", "inference/flux2",
 		"inference/picture", "inference/qwen3", "inference/scheduler", "inference/tensor", "inference/tokenizer", "inference/vae",
+		"kernels", "kernels/cu", "kernels/ptxsim",
 	},
 	"inference/tensor":                 {},
 	"inference/backend":                {"inference/tensor"},

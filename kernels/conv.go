@@ -26,6 +26,14 @@ type ConvShape struct {
 	Downsample bool
 }
 
+// check refuses what no kernel computes.
+func (s ConvShape) check() error {
+	if s.Kernel != 1 && s.Kernel != 3 || s.Upsample && s.Downsample || s.Downsample && s.Kernel != 3 {
+		return fmt.Errorf("conv: a kernel of %d, upsample %v, downsample %v: want 1 or 3, not both, and 3 with downsample", s.Kernel, s.Upsample, s.Downsample)
+	}
+	return nil
+}
+
 // OutputSize returns the height and width of the result.
 func (s ConvShape) OutputSize() (height, width int) {
 	switch {
@@ -48,8 +56,8 @@ func (q *Queue) Conv(dst, x, w, bias Matrix, s ConvShape, add bool, variant Vari
 	if err := isBF16(operation, dst, x, w); err != nil {
 		return err
 	}
-	if s.Kernel != 1 && s.Kernel != 3 || s.Upsample && s.Downsample || s.Downsample && s.Kernel != 3 {
-		return fmt.Errorf("%s: a kernel of %d, upsample %v, downsample %v: want 1 or 3, not both, and 3 with downsample", operation, s.Kernel, s.Upsample, s.Downsample)
+	if err := s.check(); err != nil {
+		return err
 	}
 	height, width := s.OutputSize()
 	if x.Rows != s.Height*s.Width || x.Cols == 0 || w.Cols != s.Kernel*s.Kernel*x.Cols || dst.Rows != height*width || dst.Cols != w.Rows {

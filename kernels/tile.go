@@ -4,7 +4,7 @@ import "fmt"
 
 // Variant chooses among the kernels of a family that give the same bits for a target, at different speeds. They are
 // numbered from 0; Auto leaves the choice to the launcher: what Tune has measured for the shape, else a rule that counts
-// waves of blocks.
+// the tiles of a multiprocessor.
 type Variant int
 
 // Auto is the launcher's choice.
@@ -101,10 +101,22 @@ func (q *Queue) choose(f Family, table []tile, variant Variant, have alignment, 
 	if err != nil {
 		return tile{}, err
 	}
-	if variant == Auto {
+	if variant == Auto && have == strict && rivals(table, best) {
 		variant = q.set.tuned(s)
 	}
 	return choose(s.Operation, table, variant, have, best, s.Rows, s.Cols, q.set.ctx.Device().SMs)
+}
+
+// rivals says whether there is a choice among the aligned tiles that best leaves.
+func rivals(table []tile, best target) bool {
+	best = targetOf(table, strict, best)
+	count := 0
+	for _, t := range table {
+		if t.takes == strict && t.target == best {
+			count++
+		}
+	}
+	return count > 1
 }
 
 // choose returns the tile that variant names if it is made for the target and takes the operands' alignment, or the one
@@ -123,9 +135,8 @@ func choose(operation string, table []tile, variant Variant, have alignment, bes
 		if !t.fits(have, best) {
 			continue
 		}
-		// The time of a wave is the work of a multiprocessor in it; small tiles load more for each product.
-		waves := ceilDiv(t.tiles(rows, cols), max(sms, 1)*t.blocks)
-		cost := float64(waves*t.blocks*t.m*t.n) * (1 + 24*(1/float64(t.m)+1/float64(t.n)))
+		// The time is that of the multiprocessor with most tiles; small ones load more for each product.
+		cost := float64(ceilDiv(t.tiles(rows, cols), max(sms, 1))*t.m*t.n) * (1 + 24*(1/float64(t.m)+1/float64(t.n)))
 		if t.takes == unaligned {
 			cost *= 16
 		}
