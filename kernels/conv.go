@@ -64,14 +64,15 @@ func (q *Queue) Conv(dst, x, w, bias Matrix, s ConvShape, add bool, variant Vari
 		return fmt.Errorf("%s: %v as %d×%d pixels by %v into %v, want [pixels in], [out %d·in] and [%d out]",
 			operation, x, s.Height, s.Width, w, dst, s.Kernel*s.Kernel, height*width)
 	}
-	if err := (Epilogue{Bias: bias}).check(operation, dst.Cols); err != nil {
+	e := Epilogue{Bias: bias}
+	if err := e.check(operation, dst.Cols); err != nil {
 		return err
 	}
 	if dst.Rows == 0 || dst.Cols == 0 {
 		return nil
 	}
 	shape := Shape{Operation: operation, Rows: dst.Rows, Cols: dst.Cols, Depth: x.Cols, Conv: s}
-	t, err := q.choose(Conv, convTiles, variant, alignmentOf(dst, x.Cols, x, w), shape)
+	t, err := q.choose(Conv, convTiles, variant, e.alignment(alignmentOf(dst, x.Cols, x, w)), shape)
 	if err != nil {
 		return err
 	}

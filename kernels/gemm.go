@@ -14,6 +14,7 @@ var (
 		{name: "gemm_any", m: 64, n: 64, k: 32, threads: 128, stages: 2, blocks: 3, takes: unaligned},
 		{name: "gemm_wgmma_128x256", target: sm90a, m: 128, n: 256, k: 64, threads: 384, stages: 4, blocks: 1},
 		{name: "gemm_wgmma_128x128", target: sm90a, m: 128, n: 128, k: 64, threads: 384, stages: 6, blocks: 1},
+		{name: "gemm_wgmma_128x128_twin", target: sm90a, m: 128, n: 128, k: 64, threads: 256, stages: 3, blocks: 2},
 		{name: "gemm_wgmma_64x128", target: sm90a, m: 64, n: 128, k: 64, threads: 256, stages: 4, blocks: 2},
 	}
 	swigluTiles = []tile{
@@ -25,6 +26,7 @@ var (
 		{name: "swiglu_any", m: 64, n: 64, k: 32, threads: 128, stages: 2, blocks: 2, paired: true, takes: unaligned},
 		{name: "swiglu_wgmma_128x256", target: sm90a, m: 128, n: 128, k: 64, threads: 384, stages: 4, blocks: 1, paired: true},
 		{name: "swiglu_wgmma_128x128", target: sm90a, m: 128, n: 64, k: 64, threads: 384, stages: 6, blocks: 1, paired: true},
+		{name: "swiglu_wgmma_128x128_twin", target: sm90a, m: 128, n: 64, k: 64, threads: 256, stages: 3, blocks: 2, paired: true},
 		{name: "swiglu_wgmma_64x128", target: sm90a, m: 64, n: 64, k: 64, threads: 256, stages: 4, blocks: 2, paired: true},
 	}
 )
@@ -56,6 +58,14 @@ func (e Epilogue) check(operation string, n int) error {
 		return fmt.Errorf("%s: a gate without a residual: want Add", operation)
 	}
 	return isRow(operation, "gate", e.Gate, n)
+}
+
+// alignment is what is left of that of the operands: fast kernels read bias and gate in pairs of columns.
+func (e Epilogue) alignment(have alignment) alignment {
+	if uint64(e.Bias.Data|e.Gate.Data)%8 != 0 {
+		return max(have, loose)
+	}
+	return have
 }
 
 // alignmentOf says which kernels can take operands a and b whose slices are depth wide, and dst.
@@ -91,7 +101,7 @@ func (q *Queue) GEMM(dst, a, b Matrix, e Epilogue, variant Variant) error {
 		return nil
 	}
 	shape := Shape{Operation: operation, Rows: dst.Rows, Cols: dst.Cols, Depth: a.Cols}
-	t, err := q.choose(GEMM, gemmTiles, variant, alignmentOf(dst, a.Cols, a, b), shape)
+	t, err := q.choose(GEMM, gemmTiles, variant, e.alignment(alignmentOf(dst, a.Cols, a, b)), shape)
 	if err != nil {
 		return err
 	}

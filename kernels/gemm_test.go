@@ -86,6 +86,22 @@ func TestGEMMAnywhere(t *testing.T) {
 	}
 }
 
+// TestGEMMRowsAnywhere has aligned operands, but a bias or a gate that begins between two pairs of columns.
+func TestGEMMRowsAnywhere(t *testing.T) { onEachDevice(t, testGEMMRowsAnywhere) }
+
+func testGEMMRowsAnywhere(h *harness) {
+	a, b, old, bias, gate := h.random(5, 16), h.random(24, 16), h.random(5, 24), h.random(1, 24), h.random(1, 24)
+	y := product(a, b)
+	want := each(5, 24, func(i, j int) float64 { return old[i][j] + gate[0][j]*(y[i][j]+bias[0][j]) })
+	for _, l := range []struct{ bias, gate layout }{{layout{F32, 0, 1}, layout{BF16, 0, 0}}, {layout{F32, 0, 0}, layout{BF16, 0, 1}}} {
+		dst := h.target(5, 24, whole)
+		h.must(h.Copy(dst, h.upload(old, whole)))
+		e := Epilogue{Bias: h.upload(bias, l.bias), Gate: h.upload(gate, l.gate), Add: true}
+		h.must(h.GEMM(dst, h.upload(a, whole), h.upload(b, whole), e, Auto))
+		h.check(fmt.Sprintf("%+v", l), dst, want, true)
+	}
+}
+
 func TestSwiGLU(t *testing.T) { onEachDevice(t, testSwiGLU) }
 
 func testSwiGLU(h *harness) {

@@ -1,6 +1,6 @@
 // Attention on sm_90a: what attention.cu says, for heads of 65 to 128 columns, aligned.
 //
-// A block keeps QUERIES queries of one head, 64 for each consumer. Keys come in portions of KEYS, through a ring of two
+// A block keeps QUERIES queries of one head, 64 for each consumer. Keys come in portions of KEYS, through a ring of
 // buffers for keys and one for values; columns behind the head's and keys behind the last arrive as zeros. The next
 // scores are multiplied while the last probabilities meet their values, and the exponentials of one consumer run beside the
 // products of the other.
@@ -100,9 +100,9 @@ template <int CONSUMERS, int STAGES> DEV void attention_body(const TensorMap &q,
   }
   barrier();
 
-  if (WARP < 4) {
+  if (WARP >= CONSUMERS * 4) {
     registers_down<SPARE>();
-    if (TID == 0) {
+    if (TID == CONSUMERS * WARPGROUP) {
       mbarrier_expect(queries_full, ROWS * D * 2);
       copy_box(queries, q, queries_full, 0, head, first_row);
       copy_box(queries + ROWS * PANEL_ROW, q, queries_full, PANEL, head, first_row);
@@ -122,7 +122,7 @@ template <int CONSUMERS, int STAGES> DEV void attention_body(const TensorMap &q,
     return;
   }
   registers_up<OWN>();
-  const int own = (WARP / 4 - 1) * 64, row = first_row + (WARP - 4) * 16 + (LANE >> 2);
+  const int own = WARP / 4 * 64, row = first_row + WARP * 16 + (LANE >> 2);
   float s[KEYS / 8][4], o[D / 8][4];
   u32 weights[KEYS / 16][4];
   Ring<STAGES> key_ring, value_ring;
@@ -158,7 +158,7 @@ template <int CONSUMERS, int STAGES> DEV void attention_body(const TensorMap &q,
     value_ring.next();
   };
   auto take = [&](int first) INLINE {
-    if (first + KEYS > p.keys || (p.causal && first + KEYS > first_row + (WARP - 4) * 16)) mask(s, row, first + LANE % 4 * 2, p.keys, p.causal);
+    if (first + KEYS > p.keys || (p.causal && first + KEYS > first_row + WARP * 16)) mask(s, row, first + LANE % 4 * 2, p.keys, p.causal);
     softmax.take(s, p.scale);
   };
 
@@ -190,9 +190,7 @@ template <int CONSUMERS, int STAGES> DEV void attention_body(const TensorMap &q,
   for (int h = 0; h < 2; h++) softmax.sum[h] = 1.0f / quad_sum(softmax.sum[h]);
   Output out = {p.dst, {}, {}, p.rows, p.d, 0};
   out.dst.data += (i64)head * p.d * 2;
-  UNROLL
-  for (int j = 0; j < D / 8; j += 4)
-    store<1, true>(out, first_row + (WARP - 4) * 16, j * 8, [&](int, int jj, int c) { return o[j + jj][c] * softmax.sum[c / 2]; });
+  store<1, D / 32, true>(out, first_row + WARP * 16, 0, [&](int, int j, int c) INLINE { return o[j][c] * softmax.sum[c / 2]; });
 }
 
 #define ATTENTION(name, consumers, stages, blocks)                                                                                      \

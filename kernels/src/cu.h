@@ -17,6 +17,9 @@ struct alignas(16) u32x4 {
 struct alignas(16) f32x4 {
   float v[4];
 };
+struct alignas(8) f32x2 {
+  float v[2];
+};
 
 #define DEV static inline __attribute__((device, always_inline))
 // What an OP does counts as done by the line that calls it.

@@ -1,7 +1,7 @@
 // hopper.h has the words that sm_90a adds: tensors copied by the memory's own engine (TMA), barriers in shared memory that
 // count arrivals and bytes, and matrix products of four warps (wgmma) whose operands lie in shared memory.
 //
-// A block is one producer, whose first thread keeps the copies going, and consumers of four warps each that multiply. They
+// A block is consumers of four warps each that multiply, and a producer behind them whose first thread keeps the copies going. They
 // meet at two barriers for each buffer of a ring: full, and empty again.
 //
 // wgmma is asynchronous in its registers too. What the compiler does not know, hold() tells it: accumulators are complete
