@@ -98,7 +98,7 @@ func (q *Queue) Attention(dst, query, key, value Matrix, s AttentionShape, varia
 	if have == loose {
 		have = unaligned
 	}
-	t, err := q.choose(Attention, attentionTiles(d), variant, have, shape)
+	t, err := q.choose(attentionTiles(d), variant, have, shape)
 	if err != nil {
 		return err
 	}
@@ -118,11 +118,11 @@ func (q *Queue) Attention(dst, query, key, value Matrix, s AttentionShape, varia
 }
 
 func (q *Queue) attentionTensors(t tile, query, key, value Matrix, s AttentionShape) error {
-	if err := q.headTensor(query, query.Rows, s.Heads, t.m); err != nil {
+	if err := q.tensor(headTensor(query, query.Rows, s.Heads, t.m)); err != nil {
 		return err
 	}
-	if err := q.headTensor(key, s.Keys, s.KVHeads, wgmmaKeys); err != nil {
+	if err := q.tensor(headTensor(key, s.Keys, s.KVHeads, wgmmaKeys)); err != nil {
 		return err
 	}
-	return q.headTensor(value, s.Keys, s.KVHeads, wgmmaKeys)
+	return q.tensor(headTensor(value, s.Keys, s.KVHeads, wgmmaKeys))
 }

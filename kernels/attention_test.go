@@ -63,7 +63,7 @@ func testAttention(h *harness) {
 		mq, mk, mv := h.upload(q, s.l), h.upload(k, s.l), h.upload(v, s.l)
 		var first []byte
 		for variant, name := range AttentionVariants(s.d) {
-			if !h.tries(Attention, attentionTiles(s.d), variant, s.l.alignment()) {
+			if !h.tries(attentionTiles(s.d), variant, s.l.alignment(), Shape{Operation: "attention"}) {
 				continue
 			}
 			dst := h.target(s.queries, s.heads*s.d, s.l)

@@ -101,7 +101,7 @@ func (q *Queue) GEMM(dst, a, b Matrix, e Epilogue, variant Variant) error {
 		return nil
 	}
 	shape := Shape{Operation: operation, Rows: dst.Rows, Cols: dst.Cols, Depth: a.Cols}
-	t, err := q.choose(GEMM, gemmTiles, variant, e.alignment(alignmentOf(dst, a.Cols, a, b)), shape)
+	t, err := q.choose(gemmTiles, variant, e.alignment(alignmentOf(dst, a.Cols, a, b)), shape)
 	if err != nil {
 		return err
 	}
@@ -119,11 +119,11 @@ func (q *Queue) GEMM(dst, a, b Matrix, e Epilogue, variant Variant) error {
 // operands packs A and the matrices that B is made of, as the tile's kernel takes them.
 func (q *Queue) operands(t tile, a Matrix, b ...Matrix) error {
 	if t.target == sm90a {
-		if err := q.tensor(a, t.m); err != nil {
+		if err := q.tensor(matrixTensor(a, t.m)); err != nil {
 			return err
 		}
 		for _, m := range b {
-			if err := q.tensor(m, t.n); err != nil {
+			if err := q.tensor(matrixTensor(m, t.n)); err != nil {
 				return err
 			}
 		}
@@ -155,7 +155,7 @@ func (q *Queue) SwiGLU(dst, a, gate, up Matrix, variant Variant) error {
 		return nil
 	}
 	shape := Shape{Operation: operation, Rows: dst.Rows, Cols: dst.Cols, Depth: a.Cols}
-	t, err := q.choose(GEMM, swigluTiles, variant, alignmentOf(dst, a.Cols, a, gate, up), shape)
+	t, err := q.choose(swigluTiles, variant, alignmentOf(dst, a.Cols, a, gate, up), shape)
 	if err != nil {
 		return err
 	}

@@ -44,7 +44,7 @@ func testGEMM(h *harness) {
 			})
 			var first []byte
 			for v, name := range GEMMVariants() {
-				if !h.tries(GEMM, gemmTiles, v, strict) {
+				if !h.tries(gemmTiles, v, strict, Shape{Operation: "gemm"}) {
 					continue
 				}
 				dst := h.target(s.m, s.n, whole)
@@ -114,7 +114,7 @@ func testSwiGLU(h *harness) {
 		want := each(s.m, s.n, func(i, j int) float64 { return silu(g[i][j]) * u[i][j] })
 		var first []byte
 		for v, name := range SwiGLUVariants() {
-			if !h.tries(GEMM, swigluTiles, v, s.l.alignment()) {
+			if !h.tries(swigluTiles, v, s.l.alignment(), Shape{Operation: "swiglu"}) {
 				continue
 			}
 			dst := h.target(s.m, s.n, s.l)

@@ -57,11 +57,11 @@ func onEachDevice(t *testing.T, test func(h *harness)) {
 
 // tries says whether a test shall launch a tile: one that the device takes for these operands. What it does not take is
 // replaced by another, which has its own turn.
-func (h *harness) tries(f Family, table []tile, v int, have alignment) bool {
+func (h *harness) tries(table []tile, v int, have alignment, s Shape) bool {
 	h.Helper()
-	best, err := h.set.bestTarget(f)
+	target, err := h.set.targetFor(table, have, s)
 	h.must(err)
-	return table[v].fits(have, targetOf(table, have, best))
+	return table[v].fits(have, target)
 }
 
 // recorder notes which kernels are launched.

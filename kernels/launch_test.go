@@ -127,9 +127,10 @@ func TestChoice(t *testing.T) {
 		{attentions[128], strict, sm80, 4608, 3072, "attention_128x128"},
 		{attentions[128], strict, sm90a, 4608, 3072, "attention_wgmma_128"},
 		{attentions[128], unaligned, sm90a, 4608, 3072, "attention_128_any"},
+		{convTiles, strict, sm90a, 1 << 20, 128, "conv_wgmma_256x128"},
 		{convTiles, loose, sm90a, 1 << 20, 3, "conv_128x32"},
 	} {
-		if got, err := choose("test", c.table, Auto, c.have, c.best, c.rows, c.cols, 132); err != nil || got.name != c.want {
+		if got, err := choose(c.table, Auto, c.have, targetOf(c.table, c.have, Shape{}, c.best), Shape{Rows: c.rows, Cols: c.cols}, 132); err != nil || got.name != c.want {
 			t.Errorf("%d × %d: %s, %v, want %s", c.rows, c.cols, got.name, err, c.want)
 		}
 	}

@@ -42,7 +42,7 @@ func TestTargets(t *testing.T) {
 		{"A100", 8, 0, nil, GEMM, "sm_80", []string{"gemm.sm_80.ptx"}},
 		{"H200", 9, 0, nil, GEMM, "sm_90a", []string{"gemm.sm_90a.ptx", "gemm.sm_80.ptx"}},
 		{"H200", 9, 0, nil, Attention, "sm_90a", []string{"attention.sm_90a.ptx", "attention.sm_80.ptx"}},
-		{"H200, a family without its own", 9, 0, nil, Conv, "sm_80", []string{"conv.sm_80.ptx"}},
+		{"H200, a family without its own", 9, 0, nil, Norm, "sm_80", []string{"norm.sm_80.ptx"}},
 		{"B200", 10, 0, nil, GEMM, "sm_80", []string{"gemm.sm_80.ptx"}},
 		{"RTX 5090", 12, 0, nil, Attention, "sm_80", []string{"attention.sm_80.ptx"}},
 		{"PTX not accepted", 9, 0, &cu.JITError{Module: "m", Err: errors.New("no")}, GEMM, "sm_80", []string{"gemm.sm_90a.ptx", "gemm.sm_80.ptx"}},

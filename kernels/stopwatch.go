@@ -62,12 +62,11 @@ const (
 // launcher's own choice and no times beside an error.
 func (w *stopwatch) measure(ctx context.Context, s Shape, share time.Duration) (m Measurement, err error) {
 	table := tableOf(s)
-	best, err := w.set.bestTarget(familyOf(s))
+	target, err := w.set.targetFor(table, strict, s)
 	if err != nil {
 		return m, err
 	}
-	best = targetOf(table, strict, best)
-	static, err := choose(s.Operation, table, Auto, strict, best, s.Rows, s.Cols, w.set.ctx.Device().SMs)
+	static, err := choose(table, Auto, strict, target, s, w.set.ctx.Device().SMs)
 	m = Measurement{Shape: s, MeasuredRows: s.Rows, Chosen: static.name}
 	if err != nil {
 		return m, err
@@ -77,7 +76,7 @@ func (w *stopwatch) measure(ctx context.Context, s Shape, share time.Duration) (
 		switch {
 		case t.name == static.name:
 			candidates = append([]Variant{Variant(v)}, candidates...)
-		case t.fits(strict, best) && t.takes == strict:
+		case t.fits(strict, target) && t.takes == strict:
 			candidates = append(candidates, Variant(v))
 		}
 	}

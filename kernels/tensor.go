@@ -2,12 +2,14 @@ package kernels
 
 import "kleinbild/kernels/cu"
 
-// tensorKey is what the descriptor of an operand depends on: rows of heads of cols columns, moved in boxes of box rows by
-// panelColumns columns of one head. No heads at all is a plain matrix, of two dimensions.
+// tensorKey is what an operand's descriptor depends on: its extents, the innermost first, the distances in values between
+// neighbours in the others, and the extents of the boxes that are moved, of panelColumns columns each. A matrix has two
+// dimensions, and zeros for the third.
 type tensorKey struct {
-	data              cu.DevicePtr
-	rows, heads, cols int
-	stride, box       int
+	data    cu.DevicePtr
+	dims    [3]int
+	strides [2]int
+	box     [2]int
 }
 
 const (
@@ -17,17 +19,33 @@ const (
 	maxTensors = 4096
 )
 
-// tensor packs the descriptor of m, made once and remembered. What lies outside m reads as zeros.
-func (q *Queue) tensor(m Matrix, box int) error {
-	return q.pack(tensorKey{data: m.Data, rows: m.Rows, cols: m.Cols, stride: m.Stride, box: box})
+// matrixTensor is m in boxes of rows. What lies outside reads as zeros.
+func matrixTensor(m Matrix, rows int) tensorKey {
+	return tensorKey{data: m.Data, dims: [3]int{m.Cols, m.Rows}, strides: [2]int{m.rowStride()}, box: [2]int{rows}}
 }
 
-// headTensor is tensor for heads side by side, each with zeros around it, of which the first rows rows count.
-func (q *Queue) headTensor(m Matrix, rows, heads, box int) error {
-	return q.pack(tensorKey{data: m.Data, rows: rows, heads: heads, cols: m.Cols / heads, stride: m.Stride, box: box})
+// headTensor is the first rows of m, heads side by side and each with zeros around it, in boxes of box rows of one head.
+func headTensor(m Matrix, rows, heads, box int) tensorKey {
+	cols := m.Cols / heads
+	return tensorKey{data: m.Data, dims: [3]int{cols, heads, rows}, strides: [2]int{cols, m.rowStride()}, box: [2]int{1, box}}
 }
 
-func (q *Queue) pack(key tensorKey) error {
+// pictureTensor is m's rows as the pixels of a picture, in boxes of width × height.
+func pictureTensor(m Matrix, pictureHeight, pictureWidth, height, width int) tensorKey {
+	stride := m.rowStride()
+	return tensorKey{data: m.Data, dims: [3]int{m.Cols, pictureWidth, pictureHeight}, strides: [2]int{stride, stride * pictureWidth}, box: [2]int{width, height}}
+}
+
+// rowStride is the distance between rows; that of a single row may be anything, and is made what descriptors take.
+func (m Matrix) rowStride() int {
+	if m.Rows == 1 {
+		return roundUp(m.Cols, 8)
+	}
+	return m.Stride
+}
+
+// tensor packs a descriptor, made once and remembered.
+func (q *Queue) tensor(key tensorKey) error {
 	encoded, ok := q.maps[key]
 	if !ok {
 		var err error
@@ -44,15 +62,16 @@ func (q *Queue) pack(key tensorKey) error {
 }
 
 func (q *Queue) encode(k tensorKey) (*cu.TensorMap, error) {
-	rowBytes := int64(roundUp(max(k.stride, k.cols*max(k.heads, 1))*BF16.SizeBytes(), 16)) // one row may have any stride
 	t := cu.TensorMapTiled{
 		Type: cu.TensorMapBFloat16, Address: k.data, Swizzle: cu.Swizzle128B, L2Promotion: cu.L2Promotion128B,
-		Dims: []int64{int64(k.cols), int64(k.rows)}, Strides: []int64{rowBytes}, Box: []int{panelColumns, k.box},
+		Dims: []int64{int64(k.dims[0])}, Box: []int{panelColumns},
 	}
-	if k.heads > 0 {
-		t.Dims = []int64{int64(k.cols), int64(k.heads), int64(k.rows)}
-		t.Strides = []int64{int64(k.cols * BF16.SizeBytes()), rowBytes}
-		t.Box = []int{panelColumns, 1, k.box}
+	for i, n := range k.dims[1:] {
+		if n > 0 {
+			t.Dims = append(t.Dims, int64(n))
+			t.Strides = append(t.Strides, int64(k.strides[i])*int64(BF16.SizeBytes()))
+			t.Box = append(t.Box, k.box[i])
+		}
 	}
 	m, err := q.set.ctx.TensorMapEncodeTiled(t)
 	return &m, err

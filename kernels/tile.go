@@ -82,61 +82,68 @@ func tileKernels(tables ...[]tile) []kernel {
 	return all
 }
 
-// fits says whether a tile of target t can take operands of an alignment, and is made for best.
-func (t tile) fits(have alignment, best target) bool { return t.takes >= have && t.target == best }
+// fits says whether a tile takes operands of an alignment and is made for a target.
+func (t tile) fits(have alignment, target target) bool { return t.takes >= have && t.target == target }
+
+// targetFor is the best target whose tiles take a shape's operands.
+func (s *Set) targetFor(table []tile, have alignment, shape Shape) (target, error) {
+	best, err := s.bestTarget(familyOf(shape))
+	if err != nil {
+		return best, err
+	}
+	return targetOf(table, have, shape, best), nil
+}
 
 // targetOf is best, or sm80 where nothing in the table takes the operands there.
-func targetOf(table []tile, have alignment, best target) target {
+func targetOf(table []tile, have alignment, shape Shape, best target) target {
 	for _, t := range table {
-		if t.fits(have, best) {
+		if t.fits(have, best) && !shape.Conv.Downsample {
 			return best
 		}
 	}
 	return sm80
 }
 
-// choose returns the tile of a family's table for a shape; Auto is what has been measured, if anything.
-func (q *Queue) choose(f Family, table []tile, variant Variant, have alignment, s Shape) (tile, error) {
-	best, err := q.set.bestTarget(f)
-	if err != nil {
-		return tile{}, err
-	}
-	if variant == Auto && have == strict && rivals(table, best) {
-		variant = q.set.tuned(s)
-	}
-	return choose(s.Operation, table, variant, have, best, s.Rows, s.Cols, q.set.ctx.Device().SMs)
-}
-
-// rivals says whether there is a choice among the aligned tiles that best leaves.
-func rivals(table []tile, best target) bool {
-	best = targetOf(table, strict, best)
+// rivals says whether there is a choice among a target's aligned tiles.
+func rivals(table []tile, target target) bool {
 	count := 0
 	for _, t := range table {
-		if t.takes == strict && t.target == best {
+		if t.takes == strict && t.target == target {
 			count++
 		}
 	}
 	return count > 1
 }
 
+// choose returns a tile for a shape; Auto is what has been measured, if anything.
+func (q *Queue) choose(table []tile, variant Variant, have alignment, s Shape) (tile, error) {
+	target, err := q.set.targetFor(table, have, s)
+	if err != nil {
+		return tile{}, err
+	}
+	if variant == Auto && have == strict && rivals(table, target) {
+		variant = q.set.tuned(s)
+	}
+	return choose(table, variant, have, target, s, q.set.ctx.Device().SMs)
+}
+
 // choose returns the tile that variant names if it is made for the target and takes the operands' alignment, or the one
 // that should be fastest.
-func choose(operation string, table []tile, variant Variant, have alignment, best target, rows, cols, sms int) (tile, error) {
+func choose(table []tile, variant Variant, have alignment, target target, s Shape, sms int) (tile, error) {
 	if variant != Auto && (variant < 0 || int(variant) >= len(table)) {
-		return tile{}, fmt.Errorf("%s: variant %d, want 0 to %d", operation, variant, len(table)-1)
+		return tile{}, fmt.Errorf("%s: variant %d, want 0 to %d", s.Operation, variant, len(table)-1)
 	}
-	best = targetOf(table, have, best)
-	if variant != Auto && table[variant].fits(have, best) {
+	if variant != Auto && table[variant].fits(have, target) {
 		return table[variant], nil
 	}
 	var chosen tile
 	least := 0.0
 	for _, t := range table {
-		if !t.fits(have, best) {
+		if !t.fits(have, target) {
 			continue
 		}
 		// The time is that of the multiprocessor with most tiles; small ones load more for each product.
-		cost := float64(ceilDiv(t.tiles(rows, cols), max(sms, 1))*t.m*t.n) * (1 + 24*(1/float64(t.m)+1/float64(t.n)))
+		cost := float64(ceilDiv(t.tiles(s.Rows, s.Cols), max(sms, 1))*t.m*t.n) * (1 + 24*(1/float64(t.m)+1/float64(t.n)))
 		if t.takes == unaligned {
 			cost *= 16
 		}

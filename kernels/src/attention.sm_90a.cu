@@ -190,7 +190,7 @@ template <int CONSUMERS, int STAGES> DEV void attention_body(const TensorMap &q,
   for (int h = 0; h < 2; h++) softmax.sum[h] = 1.0f / quad_sum(softmax.sum[h]);
   Output out = {p.dst, {}, {}, p.rows, p.d, 0};
   out.dst.data += (i64)head * p.d * 2;
-  store<1, D / 32, true>(out, first_row + WARP * 16, 0, [&](int, int j, int c) INLINE { return o[j][c] * softmax.sum[c / 2]; });
+  store<1, D / 32, true>(out, InOrder{out.rows}, first_row + WARP * 16, 0, [&](int, int j, int c) INLINE { return o[j][c] * softmax.sum[c / 2]; });
 }
 
 #define ATTENTION(name, consumers, stages, blocks)                                                                                      \

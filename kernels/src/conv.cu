@@ -100,7 +100,7 @@ DEV void conv_body(const bf16 *x, int x_stride, const bf16 *w, int w_stride, con
   const int row = tile_m * T::BM + WARP / T::WARPS_N * T::WM, col = tile_n * T::BN + WARP % T::WARPS_N * T::WN;
   UNROLL
   for (int j = 0; j < T::NJ; j += 4)
-    store<T::MI, 1, WHOLE>(out, row, col + j * 8, [&](int i, int jj, int k) { return acc[i][j + jj][k]; });
+    store<T::MI, 1, WHOLE>(out, InOrder{out.rows}, row, col + j * 8, [&](int i, int jj, int k) { return acc[i][j + jj][k]; });
 }
 
 #define CONV(name, T, ALIGNED, WHOLE, BLOCKS)                                                                                            \

@@ -31,7 +31,7 @@ template <class T, bool ALIGNED, bool WHOLE> DEV void gemm_body(const bf16 *a, i
   const int row = tile_m * T::BM + WARP / T::WARPS_N * T::WM, col = tile_n * T::BN + WARP % T::WARPS_N * T::WN;
   UNROLL
   for (int j = 0; j < T::NJ; j += 4)
-    store<T::MI, 1, WHOLE>(out, row, col + j * 8, [&](int i, int jj, int k) { return acc[i][j + jj][k]; });
+    store<T::MI, 1, WHOLE>(out, InOrder{out.rows}, row, col + j * 8, [&](int i, int jj, int k) { return acc[i][j + jj][k]; });
 }
 
 // PairedRows copies COUNT rows, of each WN the first half from gate and the second from up, so that a warp has both of a
@@ -74,7 +74,7 @@ DEV void swiglu_body(const bf16 *a, int a_stride, const bf16 *gate, const bf16 *
   rows_b.begin(gate, up, b_stride, tile_n * T::BN / 2, out.cols, depth);
   float acc[T::MI][T::NJ][4];
   multiply<T>(acc, shared_address(shared), rows_a, rows_b, (depth + T::BK - 1) / T::BK);
-  store<T::MI, 1, WHOLE>(out, tile_m * T::BM + WARP / T::WARPS_N * T::WM, tile_n * (T::BN / 2) + WARP % T::WARPS_N * (T::WN / 2),
+  store<T::MI, 1, WHOLE>(out, InOrder{out.rows}, tile_m * T::BM + WARP / T::WARPS_N * T::WM, tile_n * (T::BN / 2) + WARP % T::WARPS_N * (T::WN / 2),
                [&](int i, int j, int k) { return silu(acc[i][j][k]) * acc[i][j + 4][k]; });
 }
 

@@ -158,7 +158,7 @@ template <int N> DEV void row_pairs(float (&v)[N][2], Mat m, int col, int last, 
 }
 
 // store_whole is store for aligned results. What it reads is all asked for before any of it is used.
-template <int MI, int GROUPS, bool ADD, class Y> DEV void store_whole(const Output &out, int row, int col, Y y) {
+template <int MI, int GROUPS, bool ADD, class R, class Y> DEV void store_whole(const Output &out, R rows, int row, int col, Y y) {
   const int lane = LANE, q = lane & 3, last = out.cols - 8 + q * 2;
   float bias[GROUPS * 4][2], gate[GROUPS * 4][2];
   u32x4 old[GROUPS][MI][2];
@@ -171,9 +171,9 @@ template <int MI, int GROUPS, bool ADD, class Y> DEV void store_whole(const Outp
       for (int i = 0; i < MI; i++)
         UNROLL
         for (int half = 0; half < 2; half++) {
-          const int r = row + i * 16 + half * 8 + (lane >> 2), c = col + g * 32 + q * 8;
+          const int r = rows.at(row + i * 16 + half * 8 + (lane >> 2)), c = col + g * 32 + q * 8;
           old[g][i][half] = {};
-          if (r < out.rows && c < out.cols) old[g][i][half] = ldg<u32x4>(out.dst.data + ((i64)r * out.dst.stride + c) * 2);
+          if (r >= 0 && c < out.cols) old[g][i][half] = ldg<u32x4>(out.dst.data + ((i64)r * out.dst.stride + c) * 2);
         }
   }
   UNROLL
@@ -182,7 +182,7 @@ template <int MI, int GROUPS, bool ADD, class Y> DEV void store_whole(const Outp
     for (int i = 0; i < MI; i++)
       UNROLL
       for (int half = 0; half < 2; half++) {
-        const int r = row + i * 16 + half * 8 + (lane >> 2), c = col + g * 32 + q * 8;
+        const int r = rows.at(row + i * 16 + half * 8 + (lane >> 2)), c = col + g * 32 + q * 8;
         u32x4 w;
         if (ADD) {
           w = old[g][i][half];
@@ -198,19 +198,27 @@ template <int MI, int GROUPS, bool ADD, class Y> DEV void store_whole(const Outp
           w.v[j] = round_pair(low, high);
         }
         transpose4(w.v);
-        if (r < out.rows && c < out.cols) stg(out.dst.data + ((i64)r * out.dst.stride + c) * 2, w);
+        if (r >= 0 && c < out.cols) stg(out.dst.data + ((i64)r * out.dst.stride + c) * 2, w);
       }
 }
 
-// store writes MI·16 rows and GROUPS·32 columns from (row, col) on; y(i, j, k) is element k of mma tile (i, j). With WHOLE,
+// InOrder is where tiles' rows lie in most results; -1 is nowhere.
+struct InOrder {
+  int rows;
+
+  MEMBER int at(int row) const { return row < rows ? row : -1; }
+};
+
+// store writes MI·16 rows and GROUPS·32 columns from (row, col) on; y(i, j, k) is element k of mma tile (i, j), and rows
+// says where the result has a tile's row. With WHOLE,
 // dst is bfloat16, its rows of cols columns, a multiple of 8, are aligned to 16 bytes, and bias and gate to 8; else values
 // are stored one by one.
-template <int MI, int GROUPS, bool WHOLE, class Y> DEV void store(const Output &out, int row, int col, Y y) {
+template <int MI, int GROUPS, bool WHOLE, class R, class Y> DEV void store(const Output &out, R rows, int row, int col, Y y) {
   if constexpr (WHOLE) {
     if (out.add)
-      store_whole<MI, GROUPS, true>(out, row, col, y);
+      store_whole<MI, GROUPS, true>(out, rows, row, col, y);
     else
-      store_whole<MI, GROUPS, false>(out, row, col, y);
+      store_whole<MI, GROUPS, false>(out, rows, row, col, y);
   } else {
     const int lane = LANE, q = lane & 3;
     UNROLL
@@ -224,8 +232,8 @@ template <int MI, int GROUPS, bool WHOLE, class Y> DEV void store(const Output &
         for (int i = 0; i < MI; i++)
           UNROLL
           for (int half = 0; half < 2; half++) {
-            const int r = row + i * 16 + half * 8 + (lane >> 2);
-            if (r >= out.rows) continue;
+            const int r = rows.at(row + i * 16 + half * 8 + (lane >> 2));
+            if (r < 0) continue;
             const float v = y(i, j, half * 2 + c) + bias;
             store1(out.add ? v * gate + load1(out.dst, r, at) : v, out.dst, r, at);
           }
