@@ -15,6 +15,7 @@ var attentions = map[int][]tile{
 		inRegisters("attention_128_any", 128, 64, 1, unaligned),
 		byWarpgroups("attention_wgmma_64", 64, 1, 2),
 		byWarpgroups("attention_wgmma_128", 128, 2, 1),
+		byWarpgroups("attention_wgmma_128_turns", 128, 2, 1),
 	},
 	256: {inSharedMemory("attention_256", 256, strict), inSharedMemory("attention_256_any", 256, unaligned)},
 	512: {inSharedMemory("attention_512", 512, strict), inSharedMemory("attention_512_any", 512, unaligned)},

@@ -5,6 +5,8 @@
 // scores are multiplied while the last probabilities meet their values, and the exponentials of one consumer run beside the
 // products of the other.
 //
+// With _turns, one consumer's products wait until the other's have been issued, so that the two do not fall into step.
+//
 // Keys are taken in the same order and the same portions by all kernels here: all give the same bits.
 //
 // Rate: bound by wgmma, 4·rows·keys·128 FLOP a head, and by the exponentials, one a score.
@@ -78,7 +80,7 @@ DEV void pack(u32 (&p)[KEYS / 16][4], const float (&s)[KEYS / 8][4]) {
     for (int c = 0; c < 4; c++) p[x][c] = round_pair(s[2 * x + c / 2][c % 2 * 2], s[2 * x + c / 2][c % 2 * 2 + 1]);
 }
 
-template <int CONSUMERS, int STAGES> DEV void attention_body(const TensorMap &q, const TensorMap &k, const TensorMap &v, const Attention &p) {
+template <int CONSUMERS, int STAGES, bool TURNS> DEV void attention_body(const TensorMap &q, const TensorMap &k, const TensorMap &v, const Attention &p) {
   extern SHARED __attribute__((aligned(1024))) u8 panels[];
   constexpr int ROWS = 64 * CONSUMERS, BUFFER = KEYS * D * 2, SPARE = CONSUMERS == 1 ? 40 : 24, OWN = CONSUMERS == 1 ? 208 : 240;
   // Queries, keys and values lie as two panels each.
@@ -162,15 +164,30 @@ template <int CONSUMERS, int STAGES> DEV void attention_body(const TensorMap &q,
     softmax.take(s, p.scale);
   };
 
+  // A turn is the other's to give; the second consumer begins with giving one. Barrier 0 is everybody's.
+  constexpr int BOTH = 2 * WARPGROUP;
+  const int turn = 1 + WARP / 4, others_turn = 2 - WARP / 4;
+  auto take_turn = [&]() INLINE {
+    if (TURNS) barrier_sync<BOTH>(turn);
+  };
+  auto give_turn = [&](int i) INLINE {
+    if (TURNS && (turn == 1 || i < portions - 1)) barrier_arrive<BOTH>(others_turn);
+  };
+  if (TURNS && turn == 2) barrier_arrive<BOTH>(others_turn);
+
   mbarrier_wait(queries_full, 0);
+  take_turn();
   multiply_keys();
+  give_turn(0);
   products_wait<0>();
   leave_keys();
   take(0);
   pack(weights, s);
   for (int i = 1; i < portions; i++) {
+    take_turn();
     multiply_keys();
     multiply_values(i > 1);
+    give_turn(i);
     products_wait<1>();
     leave_keys();
     take(i * KEYS);
@@ -193,11 +210,12 @@ template <int CONSUMERS, int STAGES> DEV void attention_body(const TensorMap &q,
   store<1, D / 32, true>(out, InOrder{out.rows}, first_row + WARP * 16, 0, [&](int, int j, int c) INLINE { return o[j][c] * softmax.sum[c / 2]; });
 }
 
-#define ATTENTION(name, consumers, stages, blocks)                                                                                      \
+#define ATTENTION(name, consumers, stages, blocks, turns)                                                                                      \
   KERNEL THREADS((consumers + 1) * WARPGROUP, blocks) void name(TENSOR q, TENSOR k, TENSOR v, Mat dst, int rows, int keys, int heads,   \
                                                                 int kv_heads, int d, int causal, float scale) {                         \
-    attention_body<consumers, stages>(q, k, v, Attention{dst, rows, keys, heads, kv_heads, d, causal, scale * LOG2E});                  \
+    attention_body<consumers, stages, turns>(q, k, v, Attention{dst, rows, keys, heads, kv_heads, d, causal, scale * LOG2E});                  \
   }
 
-ATTENTION(attention_wgmma_128, 2, 2, 1)
-ATTENTION(attention_wgmma_64, 1, 1, 2)
+ATTENTION(attention_wgmma_128, 2, 2, 1, false)
+ATTENTION(attention_wgmma_128_turns, 2, 2, 1, true)
+ATTENTION(attention_wgmma_64, 1, 1, 2, false)

@@ -23,6 +23,10 @@ enum { WARPGROUP = 128 };
 template <int N> OP void registers_down() { asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(N)); }
 template <int N> OP void registers_up() { asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(N)); }
 
+// The sixteen barriers that have no memory: SIZE threads make one complete, those that sync wait for it.
+template <int SIZE> OP void barrier_sync(int id) { asm volatile("bar.sync %0, %1;" ::"r"(id), "n"(SIZE) : "memory"); }
+template <int SIZE> OP void barrier_arrive(int id) { asm volatile("bar.arrive %0, %1;" ::"r"(id), "n"(SIZE) : "memory"); }
+
 OP void mbarrier_init(u32 at, u32 arrivals) { asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(at), "r"(arrivals) : "memory"); }
 // mbarriers_ready makes initialised barriers known to the copies; a barrier must follow.
 OP void mbarriers_ready() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
