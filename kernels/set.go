@@ -36,7 +36,8 @@ func (t target) runsOn(d cu.DeviceInfo) bool {
 // Set is the kernels of one device. It may be used from several goroutines.
 type Set struct {
 	ctx     cu.Context
-	modules [families][targets]module
+	modules *[families][targets]module
+	forced  *target // instead of the best, for trials
 	best    [families]struct {
 		once   sync.Once
 		target target
@@ -53,7 +54,7 @@ type module struct {
 }
 
 // New returns the kernels for ctx; nothing is compiled yet.
-func New(ctx cu.Context) *Set { return &Set{ctx: ctx} }
+func New(ctx cu.Context) *Set { return &Set{ctx: ctx, modules: new([families][targets]module)} }
 
 // Load compiles a family, for its best target and for sm_80, which takes the driver up to seconds; the first launches do
 // it where nobody has before. After an error the family stays unusable.
@@ -75,8 +76,11 @@ func (s *Set) Target(f Family) (string, error) {
 }
 
 // bestTarget tries the targets that are for the device, best first. One that the driver does not accept, being too old for
-// it or finding fault with it, is passed over.
+// it or finding fault with it, or whose kernels fail their trial, is passed over.
 func (s *Set) bestTarget(f Family) (target, error) {
+	if s.forced != nil {
+		return *s.forced, nil
+	}
 	b := &s.best[f]
 	b.once.Do(func() {
 		for t := targets - 1; t >= sm80; t-- {
@@ -84,7 +88,10 @@ func (s *Set) bestTarget(f Family) (target, error) {
 				continue
 			}
 			b.target = t
-			if _, b.err = s.functions(f, t); b.err == nil || t == sm80 || !refused(b.err) {
+			if _, b.err = s.functions(f, t); b.err == nil && t != sm80 {
+				b.err = s.try(f, t)
+			}
+			if b.err == nil || t == sm80 || !refused(b.err) {
 				return
 			}
 		}
@@ -92,11 +99,11 @@ func (s *Set) bestTarget(f Family) (target, error) {
 	return b.target, b.err
 }
 
-// refused tells PTX that a driver does not take from faults of the device.
+// refused tells PTX that a driver does not take, or takes wrongly, from faults of the device.
 func refused(err error) bool {
 	var jit *cu.JITError
 	var driver *cu.DriverTooOldError
-	return errors.As(err, &jit) || errors.As(err, &driver)
+	return errors.As(err, &jit) || errors.As(err, &driver) || errors.Is(err, errTrial)
 }
 
 // functions are the kernels of a family for a target, by name.

@@ -7,59 +7,90 @@ import (
 	"testing"
 
 	"kleinbild/kernels/cu"
+	"kleinbild/kernels/ptxsim"
 )
 
-// picky is a device of some compute capability that answers what it is told to modules for sm_90a.
+// picky is a software device that answers what it is told to modules for sm_90a, or leaves one of their kernels out.
 type picky struct {
-	absent
-	major, minor int
-	err          error
-	loaded       *[]string
+	cu.Context
+	err    error
+	broken string
+	loaded *[]string
 }
 
-func (p picky) Device() cu.DeviceInfo {
-	return cu.DeviceInfo{Name: "picky", Major: p.major, Minor: p.minor, SMs: 4}
+type pickyModule struct {
+	cu.Module
+	broken string
 }
 
-func (p picky) LoadModule(_ []byte, o cu.ModuleOptions) (cu.Module, error) {
+// brokenFunction does nothing.
+type brokenFunction struct{ cu.Function }
+
+func (p picky) LoadModule(text []byte, o cu.ModuleOptions) (cu.Module, error) {
 	*p.loaded = append(*p.loaded, o.Name)
 	if strings.Contains(o.Name, "sm_90a") && p.err != nil {
 		return nil, p.err
 	}
-	return absentModule{}, nil
+	m, err := p.Context.LoadModule(text, o)
+	return pickyModule{m, p.broken}, err
 }
 
-// TestTargets tries what each GPU is offered, and what happens where the driver does not take it.
+func (m pickyModule) Function(name string) (cu.Function, error) {
+	f, err := m.Module.Function(name)
+	if name == m.broken {
+		f = brokenFunction{f}
+	}
+	return f, err
+}
+
+func (brokenFunction) Launch(_, _ cu.Dim3, _ int, _ cu.Stream, _ []byte) error { return nil }
+
+// TestTargets tries what each GPU is offered, and what happens where the driver does not take it or it computes nonsense.
 func TestTargets(t *testing.T) {
 	for _, c := range []struct {
 		name         string
 		major, minor int
 		err          error
+		broken       string
 		family       Family
 		want         string
-		loaded       []string
 	}{
-		{"A100", 8, 0, nil, GEMM, "sm_80", []string{"gemm.sm_80.ptx"}},
-		{"H200", 9, 0, nil, GEMM, "sm_90a", []string{"gemm.sm_90a.ptx", "gemm.sm_80.ptx"}},
-		{"H200", 9, 0, nil, Attention, "sm_90a", []string{"attention.sm_90a.ptx", "attention.sm_80.ptx"}},
-		{"H200, a family without its own", 9, 0, nil, Norm, "sm_80", []string{"norm.sm_80.ptx"}},
-		{"B200", 10, 0, nil, GEMM, "sm_80", []string{"gemm.sm_80.ptx"}},
-		{"RTX 5090", 12, 0, nil, Attention, "sm_80", []string{"attention.sm_80.ptx"}},
-		{"PTX not accepted", 9, 0, &cu.JITError{Module: "m", Err: errors.New("no")}, GEMM, "sm_80", []string{"gemm.sm_90a.ptx", "gemm.sm_80.ptx"}},
-		{"an old driver", 9, 0, &cu.DriverTooOldError{}, GEMM, "sm_80", []string{"gemm.sm_90a.ptx", "gemm.sm_80.ptx"}},
+		{"A100", 8, 0, nil, "", Attention, "sm_80"},
+		{"H200", 9, 0, nil, "", GEMM, "sm_90a"},
+		{"H200", 9, 0, nil, "", Attention, "sm_90a"},
+		{"H200", 9, 0, nil, "", Conv, "sm_90a"},
+		{"H200, a family without its own", 9, 0, nil, "", Norm, "sm_80"},
+		{"B200", 10, 0, nil, "", Attention, "sm_80"},
+		{"RTX 5090", 12, 0, nil, "", Attention, "sm_80"},
+		{"PTX not accepted", 9, 0, &cu.JITError{Module: "m", Err: errors.New("no")}, "", Attention, "sm_80"},
+		{"an old driver", 9, 0, &cu.DriverTooOldError{}, "", Attention, "sm_80"},
+		{"a product that does nothing", 9, 0, nil, "swiglu_wgmma_64x128", GEMM, "sm_80"},
+		{"an attention that does nothing", 9, 0, nil, "attention_wgmma_128_turns", Attention, "sm_80"},
+		{"a convolution that does nothing", 9, 0, nil, "conv_wgmma_256x128", Conv, "sm_80"},
 	} {
 		var loaded []string
-		set := New(picky{major: c.major, minor: c.minor, err: c.err, loaded: &loaded})
+		ctx := ptxsim.Open(ptxsim.Device{Major: c.major, Minor: c.minor})
+		set := New(picky{ctx, c.err, c.broken, &loaded})
 		if err := set.Load(c.family); err != nil {
 			t.Errorf("%s: %v", c.name, err)
 		}
-		if got, err := set.Target(c.family); got != c.want || err != nil || !slices.Equal(loaded, c.loaded) {
-			t.Errorf("%s: %s, %v, loaded %v, want %s and %v", c.name, got, err, loaded, c.want, c.loaded)
+		files := []string{c.family.String() + ".sm_80.ptx"}
+		if c.major == 9 && c.family != Norm {
+			files = append([]string{c.family.String() + ".sm_90a.ptx"}, files...)
+		}
+		if got, err := set.Target(c.family); got != c.want || err != nil || !slices.Equal(loaded, files) {
+			t.Errorf("%s: %s, %v, loaded %v, want %s and %v", c.name, got, err, loaded, c.want, files)
+		}
+		if free, total, err := ctx.MemGetInfo(); err != nil || free != total {
+			t.Errorf("%s: %d of %d bytes are free, %v", c.name, free, total, err)
+		}
+		if err := ctx.Close(); err != nil {
+			t.Errorf("%s: %v", c.name, err)
 		}
 	}
 
 	var loaded []string
-	set := New(picky{major: 9, err: &cu.OutOfMemoryError{}, loaded: &loaded})
+	set := New(picky{Context: ptxsim.Open(ptxsim.Device{Major: 9}), err: &cu.OutOfMemoryError{}, loaded: &loaded})
 	for range 2 {
 		if err := set.Load(GEMM); !errors.Is(err, cu.ErrOutOfMemory) {
 			t.Errorf("out of memory while compiling: %v", err)
