@@ -166,6 +166,9 @@ func digests(path string) (files []remoteFile, err error) {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("models: %w", err)
 	}
+	if !isDir(path) { // single files, as a list
+		return nil, fmt.Errorf("models: %s: %w", path, ErrNoDigests)
+	}
 	// In the cache a snapshot's files are links to ../../blobs/DIGEST.
 	err = filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {
 		if err != nil || d.Type()&fs.ModeSymlink == 0 {

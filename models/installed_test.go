@@ -61,8 +61,10 @@ func TestVerifyFindsDamage(t *testing.T) {
 	if _, err := Verify(context.Background(), dir, nil); err == nil || !strings.Contains(err.Error(), "want a plain relative path") {
 		t.Errorf("a manifest that leads out: %v", err)
 	}
-	if _, err := Verify(context.Background(), t.TempDir(), nil); !errors.Is(err, ErrNoDigests) {
-		t.Errorf("no manifest: %v", err)
+	for _, path := range []string{t.TempDir(), "a.safetensors,b.safetensors"} {
+		if _, err := Verify(context.Background(), path, nil); !errors.Is(err, ErrNoDigests) {
+			t.Errorf("no manifest: %v", err)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"image/png"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -206,4 +207,42 @@ func TestPromptsAreNotLogged(t *testing.T) {
 			t.Errorf("the log is %s", log)
 		}
 	}
+}
+
+// TestBodiesGiveTheirMemoryBack: bodies of known and unknown length, sound and broken, finished and cut off.
+func TestBodiesGiveTheirMemoryBack(t *testing.T) {
+	s := start(t, &fakeEngine{}, func(o *Options, _ *limits) { o.MaxBodyBytes = 1 << 20 })
+	contentType, body := formOf(t, prompt(), text("size", "64x64"), file("images", "a.png", pngOf(t, 64, 64, 1)))
+	for _, row := range []struct {
+		name   string
+		body   io.Reader
+		header string
+		status int
+	}{
+		{"known length", bytes.NewReader(body), "", 200},
+		{"chunked", struct{ io.Reader }{bytes.NewReader(body)}, "", 200},
+		{"asked first", bytes.NewReader(body), "100-continue", 200},
+		{"chunked and too long", struct{ io.Reader }{io.MultiReader(bytes.NewReader(body[:len(body)-10]), bytes.NewReader(make([]byte, 2<<20)))}, "", 413},
+		{"asked first and too long", bytes.NewReader(make([]byte, 2<<20)), "100-continue", 413},
+		{"cut", bytes.NewReader(body[:len(body)/2]), "", 400},
+	} {
+		r, err := http.NewRequest(http.MethodPost, s.url("/v1/generate"), row.body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", contentType)
+		if row.header != "" {
+			r.Header.Set("Expect", row.header)
+		}
+		if g, err := s.send(r); err != nil || g.status != row.status {
+			t.Errorf("%s: %d %s %v, want %d", row.name, g.status, g.body, err, row.status)
+		}
+	}
+	eventually(t, "all memory is free", func() bool {
+		free := s.bodies.TryAcquire(bodiesBytes)
+		if free {
+			s.bodies.Release(bodiesBytes)
+		}
+		return free
+	})
 }

@@ -16,8 +16,8 @@ import (
 // ComfyUIVariable is the environment variable that names a ComfyUI folder in an unusual place.
 const ComfyUIVariable = "COMFYUI_PATH"
 
-// comfyFolders are where ComfyUI keeps each kind of file, below models, under its new and its old name.
-var comfyFolders = map[kind][]string{
+// comfyKinds are the folders in which ComfyUI keeps each kind of file, below models, under its new and its old name.
+var comfyKinds = map[kind][]string{
 	transformer: {"diffusion_models", "unet"},
 	textEncoder: {"text_encoders", "clip"},
 	vae:         {"vae"},
@@ -34,7 +34,7 @@ var comfyNames = map[kind][]string{
 // comfyModels returns the folder models of a ComfyUI installation, dir being that folder or the one it lies in.
 func comfyModels(dir string) (string, bool) {
 	for _, models := range []string{filepath.Join(dir, "models"), dir} {
-		for _, name := range comfyFolders[transformer] {
+		for _, name := range comfyKinds[transformer] {
 			if exists(filepath.Join(models, name)) {
 				return models, true
 			}
@@ -43,9 +43,18 @@ func comfyModels(dir string) (string, bool) {
 	return "", false
 }
 
-// openComfyUI opens the first transformer in a ComfyUI's models that has a fitting text encoder and VAE beside it.
-// Distilled models come before base models.
+// openComfyUI opens the first model in a ComfyUI's models.
 func openComfyUI(models string) (*Checkpoint, error) {
+	specs, err := comfySpecs(models)
+	if len(specs) == 0 {
+		return nil, err
+	}
+	return open(specs[0])
+}
+
+// comfySpecs lists the transformers in a ComfyUI's models, each with the first text encoder and VAE that fit it, as specs
+// for Open: distilled models before base models. The error says why there is none.
+func comfySpecs(models string) (specs []string, err error) {
 	found := map[kind][]string{}
 	for _, k := range []kind{transformer, vae, textEncoder} {
 		files, err := comfyFiles(models, k)
@@ -53,27 +62,37 @@ func openComfyUI(models string) (*Checkpoint, error) {
 			return nil, err
 		}
 		if len(files) == 0 {
-			return nil, fmt.Errorf("checkpoint: %s: no %s in %s; %s is the usual one", models, k, strings.Join(comfyFolders[k], " or "), k.usualFile())
+			return nil, fmt.Errorf("checkpoint: %s: no %s in %s; %s is the usual one", models, k, strings.Join(comfyKinds[k], " or "), k.usualFile())
 		}
 		found[k] = files
 	}
 	slices.SortStableFunc(found[transformer], func(a, b string) int { return isBase(a) - isBase(b) })
-	var last error
 	for _, t := range found[transformer] {
-		for _, e := range found[textEncoder] {
-			for _, v := range found[vae] {
-				c, err := openFiles(strings.Join([]string{t, e, v}, ","), []string{t, e, v})
-				if err == nil {
-					if err = fits(c); err == nil {
-						return c, nil
-					}
-					err = errors.Join(err, c.Close())
+		spec, reason := comfySpec(t, found[textEncoder], found[vae])
+		if reason != nil {
+			err = reason
+			continue
+		}
+		specs = append(specs, spec)
+	}
+	return specs, err
+}
+
+func comfySpec(transformer string, encoders, vaes []string) (spec string, err error) {
+	for _, e := range encoders {
+		for _, v := range vaes {
+			files := []string{transformer, e, v}
+			spec := strings.Join(files, ",")
+			c, reason := openFiles(spec, files)
+			if reason == nil {
+				if reason = errors.Join(fits(c), c.Close()); reason == nil {
+					return spec, nil
 				}
-				last = err
 			}
+			err = reason
 		}
 	}
-	return nil, last
+	return "", err
 }
 
 // fits says whether the text encoder's states are as wide as the transformer expects them: 4B and 9B lie side by side.
@@ -101,7 +120,7 @@ func isBase(path string) int {
 
 // comfyFiles lists the files of a kind below models, in the order of their paths.
 func comfyFiles(models string, k kind) (files []string, err error) {
-	for _, folder := range comfyFolders[k] {
+	for _, folder := range comfyKinds[k] {
 		err := filepath.WalkDir(filepath.Join(models, folder), func(path string, d fs.DirEntry, err error) error {
 			name := strings.ToLower(filepath.Base(path))
 			switch {
@@ -121,28 +140,31 @@ func comfyFiles(models string, k kind) (files []string, err error) {
 	return files, nil
 }
 
-// comfyUIs lists where people have ComfyUI.
+// comfyUIs lists where people have ComfyUI, and where its installers put it.
 func comfyUIs(env func(string) string) []string {
-	list := []string{filepath.Join(xdg.Home, "ComfyUI"), filepath.Join(xdg.UserDirs.Documents, "ComfyUI")}
+	list := []string{
+		filepath.Join(xdg.Home, "ComfyUI"), filepath.Join(xdg.Home, "comfy", "ComfyUI"), filepath.Join(xdg.UserDirs.Documents, "ComfyUI"),
+	}
 	if runtime.GOOS == "windows" {
 		for _, drive := range []string{os.Getenv("SystemDrive") + `\`, xdg.Home} {
-			list = append(list, filepath.Join(drive, "ComfyUI_windows_portable", "ComfyUI"))
+			list = append(list, filepath.Join(drive, "ComfyUI"), filepath.Join(drive, "ComfyUI_windows_portable", "ComfyUI"))
 		}
 	}
 	if dir := env(ComfyUIVariable); dir != "" {
 		list = append([]string{dir}, list...)
 	}
-	return slices.Compact(list)
+	return list
 }
 
-// findInComfyUI returns dir if it holds a usable model; that it is not there is nothing to mention.
-func findInComfyUI(dir string, tried *[]Place) string {
-	if _, ok := comfyModels(dir); !ok {
-		return ""
+// usableInComfyUI gives the models in dir; that there is no ComfyUI is nothing to mention.
+func usableInComfyUI(dir string, tried *[]Place) []string {
+	models, ok := comfyModels(dir)
+	if !ok {
+		return nil
 	}
-	if err := opens(dir); err != nil {
+	specs, err := comfySpecs(models)
+	if err != nil {
 		*tried = append(*tried, Place{dir, err.Error()})
-		return ""
 	}
-	return dir
+	return specs
 }

@@ -80,9 +80,14 @@ func Find(explicit string, env func(string) string, setting string) (spec string
 	return "", tried, &NotFoundError{tried, downloadCommand}
 }
 
-// All lists the models in the usual places that open, in the order in which Find takes them.
-func All(env func(string) string) []string {
-	return slices.Collect(usable(env, &[]Place{}))
+// All lists the models in the usual places that open, in the order in which Find takes them, each once.
+func All(env func(string) string) (specs []string) {
+	for spec := range usable(env, &[]Place{}) {
+		if !slices.Contains(specs, spec) {
+			specs = append(specs, spec)
+		}
+	}
+	return specs
 }
 
 // usable gives the models in the usual places as it finds them, and notes in tried what does not serve.
@@ -101,8 +106,10 @@ func usable(env func(string) string, tried *[]Place) iter.Seq[string] {
 			}
 		}
 		for _, comfyUI := range comfyUIs(env) {
-			if dir := findInComfyUI(comfyUI, tried); dir != "" && !yield(dir) {
-				return
+			for _, spec := range usableInComfyUI(comfyUI, tried) {
+				if !yield(spec) {
+					return
+				}
 			}
 		}
 	}

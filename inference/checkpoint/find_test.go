@@ -56,9 +56,9 @@ func TestFindOrder(t *testing.T) {
 	}
 	// From the last place to the first: each goes before those already there.
 	comfyUI := comfyModel(t, filepath.Join(dir, "ComfyUI"))
-	expect("ComfyUI", "", "", comfyUI)
+	expect("ComfyUI", "", "", comfySpecOf(comfyUI))
 	env[ComfyUIVariable] = comfyModel(t, filepath.Join(dir, "elsewhere"))
-	expect("$COMFYUI_PATH", "", "", env[ComfyUIVariable])
+	expect("$COMFYUI_PATH", "", "", comfySpecOf(env[ComfyUIVariable]))
 	inHome := hubModel(dir, ".cache", "huggingface", "hub")
 	expect("cache in the home folder", "", "", inHome)
 	if name := folderName(inHome); name != "FLUX.2-klein-4B" {
@@ -80,7 +80,7 @@ func TestFindOrder(t *testing.T) {
 	all := All(get)
 	want := []string{
 		filepath.Join(dir, "data", "kleinbild", "models", DefaultName), other, filepath.Join(dir, "hub", hubSnapshot), inHFHome, inHome,
-		env[ComfyUIVariable], comfyUI,
+		comfySpecOf(env[ComfyUIVariable]), comfySpecOf(comfyUI),
 	}
 	if !slices.Equal(all, want) {
 		t.Errorf("All gives %q, want %q", all, want)
@@ -89,6 +89,15 @@ func TestFindOrder(t *testing.T) {
 
 // hubSnapshot is where the cache keeps the commit that the tests use.
 var hubSnapshot = filepath.Join("models--black-forest-labs--FLUX.2-klein-4B", "snapshots", "0123456789abcdef")
+
+// comfySpecOf names the files of comfyModel's model.
+func comfySpecOf(dir string) string {
+	models := filepath.Join(dir, "models")
+	return strings.Join([]string{
+		filepath.Join(models, "diffusion_models", "flux2", "flux-2-klein-4b.safetensors"),
+		filepath.Join(models, "text_encoders", "qwen_3_4b.safetensors"), filepath.Join(models, "vae", "flux2-vae.safetensors"),
+	}, ",")
+}
 
 // comfyModel is a ComfyUI folder with a model and files of others.
 func comfyModel(t *testing.T, dir string) string {
@@ -127,6 +136,17 @@ func TestComfyUI(t *testing.T) {
 			t.Error(err)
 		}
 	}
+	// A base model is offered after the distilled one.
+	base := filepath.Join(dir, "models", "unet", "a-klein-base.safetensors")
+	data, err := os.ReadFile(filepath.Join(dir, "models", "diffusion_models", "flux2", "flux-2-klein-4b.safetensors"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustWrite(t, base, string(data))
+	specs, err := comfySpecs(filepath.Join(dir, "models"))
+	if err != nil || len(specs) != 2 || specs[0] != comfySpecOf(dir) || !strings.HasPrefix(specs[1], base+",") {
+		t.Errorf("%q %v", specs, err)
+	}
 	// An encoder that is as wide as another model needs it does not serve.
 	wide := small()
 	wide.TextEncoder.HiddenSize *= 2
@@ -135,8 +155,7 @@ func TestComfyUI(t *testing.T) {
 		t.Fatal(err)
 	}
 	encoder := filepath.Join(dir, "models", "text_encoders", "qwen_3_4b.safetensors")
-	data, err := os.ReadFile(filepath.Join(other, "qwen_3_4b.safetensors"))
-	if err != nil {
+	if data, err = os.ReadFile(filepath.Join(other, "qwen_3_4b.safetensors")); err != nil {
 		t.Fatal(err)
 	}
 	mustWrite(t, encoder, string(data))
