@@ -16,11 +16,10 @@ import (
 // historyPanel is one row of earlier pictures, newest first, with a search by prompt. In a low window it folds to a
 // button.
 type historyPanel struct {
-	s       *session
-	all     []history.Entry // newest first
-	found   []history.Entry // those that match the search
-	marked  uint64          // the entry on the canvas
-	version string          // of the store, when it was last read
+	s      *session
+	all    []history.Entry // newest first
+	found  []history.Entry // those that match the search
+	marked uint64          // the entry on the canvas
 
 	search  *field
 	count   *label

@@ -43,7 +43,6 @@ type pictureView struct {
 	changed    func() // the scale changed
 	menu       func(fyne.Position)
 	step       func(int) // to the next older or newer picture
-	copy       func()
 }
 
 // gripInk is dark in every theme: the divider is white over any picture.

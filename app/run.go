@@ -34,7 +34,6 @@ type run struct {
 	cancel context.CancelFunc
 
 	done     int // finished pictures
-	stage    inference.Stage
 	progress inference.Progress
 
 	latest  atomic.Pointer[inference.Progress]
