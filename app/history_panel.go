@@ -40,7 +40,7 @@ func newHistoryPanel(s *session) *historyPanel {
 	p.search.SetPlaceHolder("Search prompts")
 	p.search.Icon = theme.SearchIcon()
 	p.search.OnChanged = func(string) { p.filter() }
-	p.fold = newLink("History ▴", p.toggle)
+	p.fold = newLink("Show history", p.toggle)
 	p.row = newThumbRow(p)
 	p.scroll = container.NewHScroll(p.row)
 	p.scroll.OnScrolled = func(fyne.Position) { p.row.Refresh() }
@@ -81,9 +81,9 @@ func (p *historyPanel) place(size fyne.Size) {
 	show(p.empty, !folded && len(p.found) == 0)
 	top := float32(0)
 	if low {
-		p.fold.setText("History ▴", "")
+		p.fold.setText("Show history", "")
 		if !folded {
-			p.fold.setText("History ▾", "")
+			p.fold.setText("Hide history", "")
 		}
 		at(p.fold, margin-6, 4, p.fold.MinSize().Width, 24)
 		top = 24
