@@ -206,7 +206,12 @@ func newBench(t *testing.T, size fyne.Size, options ...benchOption) *bench {
 func (b *bench) open(a fyne.App, cfg Config, size fyne.Size) *session {
 	w := a.NewWindow("")
 	s := newSession(a, w, cfg, func(f func()) { b.posted <- f }, b.spawn)
-	b.t.Cleanup(func() { s.close() })
+	b.t.Cleanup(func() {
+		s.close()
+		for b.working.Load() > 0 { // they write into folders that go with the test
+			time.Sleep(time.Millisecond)
+		}
+	})
 	w.Resize(size)
 	b.until("the model and the history are open", func() bool { return !s.opening && (s.store != nil || s.notice.visible()) })
 	b.settle()
