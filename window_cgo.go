@@ -47,7 +47,9 @@ func openEngine(opts inference.Options) (app.Engine, error) {
 
 func findModels() (found []app.Model) {
 	for _, m := range models.List("", os.Getenv) {
-		found = append(found, app.Model{Name: m.Name, Spec: m.Path, SizeBytes: m.Size})
+		if m.Size > 0 { // it opens
+			found = append(found, app.Model{Name: m.Name, Spec: m.Path, SizeBytes: m.Size})
+		}
 	}
 	return found
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"fyne.io/fyne/v2"
+	fynetheme "fyne.io/fyne/v2/theme"
 	"fyne.io/fyne/v2/widget"
 
 	"kleinbild/inference"
@@ -18,7 +19,7 @@ type advancedPanel struct {
 	s        *session
 	open     bool
 	fold     *button
-	arrow    *label
+	arrow    *widget.Icon
 	rows     []*advancedRow
 	steps    *field
 	guidance *field
@@ -45,10 +46,9 @@ var (
 )
 
 func newAdvancedPanel(s *session) *advancedPanel {
-	p := &advancedPanel{s: s, line: newBox(colorLine, 0), arrow: newLabel("▸", colorDim, sizeText)}
+	p := &advancedPanel{s: s, line: newBox(colorLine, 0), arrow: widget.NewIcon(nil)}
 	p.fold = newButton("", p.toggle)
 	p.fold.quiet = true
-	p.arrow.align = fyne.TextAlignTrailing
 	p.steps, p.guidance = newField(s), newField(s)
 	p.steps.OnChanged = func(string) { s.requestChanged() }
 	p.guidance.OnChanged = func(string) { s.requestChanged() }
@@ -114,10 +114,11 @@ func (p *advancedPanel) height() float32 {
 }
 
 func (p *advancedPanel) refresh() {
-	p.arrow.set("▸", colorDim)
+	arrow := fynetheme.MenuExpandIcon()
 	if p.open {
-		p.arrow.set("▾", colorDim)
+		arrow = fynetheme.MenuDropDownIcon()
 	}
+	p.arrow.SetResource(themed(arrow, colorDim))
 	var info inference.Info
 	if p.s.engine != nil {
 		info = p.s.engine.Info()
@@ -154,7 +155,7 @@ func (p *advancedPanel) refresh() {
 func (p *advancedPanel) place(size fyne.Size) {
 	width := size.Width - 2*margin
 	at(p.line, margin, 4, width, 1)
-	at(p.arrow, margin, 12, width-4, 28)
+	at(p.arrow, margin+width-18, 17, 18, 18)
 	at(p.fold, margin-6, 12, width+12, 28)
 	y := float32(44)
 	const nameWidth = 76

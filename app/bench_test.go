@@ -141,6 +141,11 @@ type bench struct {
 
 type benchOption func(*bench, *Config)
 
+// withTheme opens the window in a theme.
+func withTheme(theme string) benchOption {
+	return func(*bench, *Config) { fyne.CurrentApp().Preferences().SetString("theme", theme) }
+}
+
 func withEngine(e *fakeEngine) benchOption { return func(b *bench, _ *Config) { b.engine = e } }
 
 // withoutModel is a machine without a model of its own, but with others' and a catalogue.
@@ -189,7 +194,9 @@ func newBench(t *testing.T, size fyne.Size, options ...benchOption) *bench {
 	if cfg.Open == nil {
 		cfg.Open = func(inference.Options) (Engine, error) { return b.engine, nil }
 	}
-	a.Preferences().SetString("theme", themeDark)
+	if a.Preferences().String("theme") == "" {
+		a.Preferences().SetString("theme", themeDark)
+	}
 	a.Preferences().SetString("seed", "1836311903")
 	b.session = b.open(a, cfg, size)
 	return b
@@ -199,7 +206,12 @@ func newBench(t *testing.T, size fyne.Size, options ...benchOption) *bench {
 func (b *bench) open(a fyne.App, cfg Config, size fyne.Size) *session {
 	w := a.NewWindow("")
 	s := newSession(a, w, cfg, func(f func()) { b.posted <- f }, b.spawn)
-	b.t.Cleanup(func() { s.close() })
+	b.t.Cleanup(func() {
+		s.close()
+		for b.working.Load() > 0 { // they write into folders that go with the test
+			time.Sleep(time.Millisecond)
+		}
+	})
 	w.Resize(size)
 	b.until("the model and the history are open", func() bool { return !s.opening && (s.store != nil || s.notice.visible()) })
 	b.settle()

@@ -256,6 +256,9 @@ func (s *session) openEntry(e history.Entry) {
 			case err != nil:
 				s.notice.fail(err)
 			case s.strip.marked == e.ID:
+				if s.run != nil {
+					s.run.aside = true
+				}
 				s.view.show(&shown{image: img, meta: e.Picture, path: e.Path, id: e.ID, before: before})
 			}
 		}

@@ -16,11 +16,10 @@ import (
 // historyPanel is one row of earlier pictures, newest first, with a search by prompt. In a low window it folds to a
 // button.
 type historyPanel struct {
-	s       *session
-	all     []history.Entry // newest first
-	found   []history.Entry // those that match the search
-	marked  uint64          // the entry on the canvas
-	version string          // of the store, when it was last read
+	s      *session
+	all    []history.Entry // newest first
+	found  []history.Entry // those that match the search
+	marked uint64          // the entry on the canvas
 
 	search  *field
 	count   *label
@@ -41,7 +40,7 @@ func newHistoryPanel(s *session) *historyPanel {
 	p.search.SetPlaceHolder("Search prompts")
 	p.search.Icon = theme.SearchIcon()
 	p.search.OnChanged = func(string) { p.filter() }
-	p.fold = newLink("History ▴", p.toggle)
+	p.fold = newLink("Show history", p.toggle)
 	p.row = newThumbRow(p)
 	p.scroll = container.NewHScroll(p.row)
 	p.scroll.OnScrolled = func(fyne.Position) { p.row.Refresh() }
@@ -82,9 +81,9 @@ func (p *historyPanel) place(size fyne.Size) {
 	show(p.empty, !folded && len(p.found) == 0)
 	top := float32(0)
 	if low {
-		p.fold.setText("History ▴", "")
+		p.fold.setText("Show history", "")
 		if !folded {
-			p.fold.setText("History ▾", "")
+			p.fold.setText("Hide history", "")
 		}
 		at(p.fold, margin-6, 4, p.fold.MinSize().Width, 24)
 		top = 24

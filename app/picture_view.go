@@ -34,15 +34,15 @@ type pictureView struct {
 	handle      *canvas.Circle
 	grip        *canvas.Text
 
-	moving   int // what a drag does
-	focused  bool
-	shrunken int // counts what was asked of sharpen, to know the last
+	moving     int // what a drag does
+	focused    bool
+	asked      int  // counts what was asked of sharpen, to know the last
+	sharpening bool // a copy is being made
 
 	background func(func() func())
 	changed    func() // the scale changed
 	menu       func(fyne.Position)
 	step       func(int) // to the next older or newer picture
-	copy       func()
 }
 
 // gripInk is dark in every theme: the divider is white over any picture.
@@ -80,7 +80,7 @@ func (v *pictureView) set(img *image.RGBA, size picture.Size, before *image.RGBA
 		v.fit = true
 	}
 	v.full, v.size, v.before = rgba(img), size, rgba(before)
-	v.shrunken++
+	v.asked++ // a copy on its way is of the picture before
 	if v.full == nil {
 		v.after.Image, v.left.Image = nil, nil
 	} else {
@@ -171,12 +171,16 @@ func cover(r image.Rectangle, w, h float32) (x, y, width, height float32) {
 }
 
 // sharpen replaces what is drawn by a copy shrunk to the screen's pixels: graphics cards skip pixels when they shrink.
+// One copy is made at a time: of all the scales that a turn of the wheel passes, the last one counts.
 func (v *pictureView) sharpen() {
 	if v.full == nil || v.background == nil {
 		return
 	}
-	v.shrunken++
-	asked, full := v.shrunken, v.full
+	v.asked++
+	if v.sharpening {
+		return
+	}
+	asked, full := v.asked, v.full
 	width := int(float32(v.size.Width)*v.pixels() + 0.5)
 	height := int(float32(v.size.Height)*v.pixels() + 0.5)
 	if width >= full.Rect.Dx() || width < 1 || height < 1 {
@@ -186,14 +190,18 @@ func (v *pictureView) sharpen() {
 		}
 		return
 	}
+	v.sharpening = true
 	v.background(func() func() {
 		small := image.NewRGBA(image.Rect(0, 0, width, height))
 		draw.CatmullRom.Scale(small, small.Rect, full, full.Rect, draw.Src, nil)
 		return func() {
-			if v.shrunken == asked {
-				v.after.Image = small
-				v.after.Refresh()
+			v.sharpening = false
+			if v.asked != asked {
+				v.sharpen()
+				return
 			}
+			v.after.Image = small
+			v.after.Refresh()
 		}
 	})
 }

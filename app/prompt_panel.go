@@ -43,7 +43,7 @@ func newPromptPanel(s *session) *promptPanel {
 	p.tokens = newLabel("", colorDim, sizeCaption)
 	p.estimate = newLabel("", colorDim, sizeCaption)
 	p.enqueue = newLink("add to queue", s.generate)
-	p.earlier = newLink("earlier prompts ▾", p.showEarlier)
+	p.earlier = newLink("earlier prompts", p.showEarlier)
 	objects := []fyne.CanvasObject{p.ground, p.progress, p.entry, p.generate, p.workflow, p.tokens, p.estimate, p.enqueue}
 	for i := range p.images {
 		number := i + 1
@@ -67,9 +67,9 @@ func (p *promptPanel) place(size fyne.Size) {
 	at(p.entry, margin, margin, size.Width-3*margin-beside, height)
 	at(p.generate, size.Width-margin-beside, margin, beside, height)
 
-	p.earlier.text = "earlier prompts ▾"
+	p.earlier.text = "earlier prompts"
 	if size.Width < 640 {
-		p.earlier.text = "earlier ▾"
+		p.earlier.text = "earlier"
 	}
 	p.earlier.Refresh()
 	y := size.Height - 30

@@ -33,8 +33,8 @@ type run struct {
 	job    job
 	cancel context.CancelFunc
 
-	done     int // finished pictures
-	stage    inference.Stage
+	done     int  // finished pictures
+	aside    bool // the user looks at another picture meanwhile: no previews
 	progress inference.Progress
 
 	latest  atomic.Pointer[inference.Progress]
@@ -153,15 +153,16 @@ func (r *run) make(ctx context.Context, w jobWork) error {
 			return saveError{err}
 		}
 		entry.Path = p.path
-		if w.store != nil {
-			if entry, err = w.store.Add(entry); err != nil {
-				r.s.post(func() { r.show(p, nil) })
-				return fmt.Errorf("the picture is saved as %s, but not in the history: %w", p.path, err)
-			}
+		kept := &entry
+		if w.store == nil {
+			kept = nil
+		} else if entry, err = w.store.Add(entry); err != nil {
+			r.s.post(func() { r.show(p, nil) })
+			return fmt.Errorf("the picture is saved as %s, but not in the history: %w", p.path, err)
 		}
 		p.id = entry.ID
 		r.s.post(func() {
-			r.show(p, &entry)
+			r.show(p, kept)
 			if result.Truncated != "" {
 				r.s.notice.say("The prompt is longer than the model reads: its end was cut off, from “" + shorten(result.Truncated, 60) + "”.")
 			}
@@ -193,7 +194,7 @@ func (r *run) update() {
 		return
 	}
 	r.progress = *r.latest.Load()
-	if preview := r.preview.Swap(nil); preview != nil {
+	if preview := r.preview.Swap(nil); preview != nil && !r.aside {
 		r.s.view.showPreview(preview, r.job.request.Size)
 	}
 	r.s.prompt.refreshButton()
@@ -202,6 +203,7 @@ func (r *run) update() {
 // show puts a finished picture on the canvas; entry is nil where it is not in the history.
 func (r *run) show(p *shown, entry *history.Entry) {
 	r.done++
+	r.aside = false
 	r.progress = inference.Progress{}
 	if entry != nil {
 		r.s.strip.added(*entry)

@@ -54,7 +54,7 @@ func (c *slot) shortCaption() string {
 	if c.ref == nil || c.ref.Original == c.ref.Size {
 		return c.caption()
 	}
-	return "→ " + times(c.ref.Size)
+	return "› " + times(c.ref.Size)
 }
 
 // sizeCaptionOf says what the model will see where that differs from the file.
@@ -62,7 +62,7 @@ func sizeCaptionOf(r *picture.Reference) string {
 	if r.Original == r.Size {
 		return times(r.Size)
 	}
-	return times(r.Original) + " → " + times(r.Size)
+	return times(r.Original) + " › " + times(r.Size)
 }
 
 func times(s picture.Size) string { return fmt.Sprintf("%d × %d", s.Width, s.Height) }

@@ -83,9 +83,8 @@ func TestWindowPictures(t *testing.T) {
 		name := fmt.Sprintf("%s-%s-%.0fx%.0f@%.0f.png", p.scene, p.theme, p.size.Width, p.size.Height, p.scale)
 		t.Run(name, func(t *testing.T) {
 			i := slices.IndexFunc(scenes, func(s scene) bool { return s.name == p.scene })
-			b := newBench(t, p.size, scenes[i].options...)
+			b := newBench(t, p.size, append([]benchOption{withTheme(p.theme)}, scenes[i].options...)...)
 			b.win.Canvas().(test.WindowlessCanvas).SetScale(p.scale)
-			b.app.Settings().SetTheme(newTheme(p.theme))
 			scenes[i].set(b)
 			b.settle()
 			b.compare(name)

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	bbolterrors "go.etcd.io/bbolt/errors"
 
 	"kleinbild/inference/picture"
 )
@@ -76,7 +77,7 @@ func Open(path string) (s *Store, aside string, err error) {
 // damaged tells a file that is no store from one that cannot be reached.
 func damaged(err error) bool {
 	var path *fs.PathError
-	return err != nil && !errors.Is(err, bbolt.ErrTimeout) && !errors.As(err, &path)
+	return err != nil && !errors.Is(err, bbolterrors.ErrTimeout) && !errors.As(err, &path)
 }
 
 func (s *Store) prepare() error {

@@ -1,0 +1,96 @@
+package app
+
+import (
+	"testing"
+
+	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/test"
+
+	"kleinbild/inference"
+	"kleinbild/inference/picture"
+)
+
+func TestFirstStart(t *testing.T) {
+	catalogue := &fakeCatalogue{got: make(chan string)}
+	engine := newFakeEngine()
+	var opened []inference.Options
+	have, remembered := false, ""
+	b := newBench(t, usual, withoutModel, func(_ *bench, cfg *Config) {
+		cfg.Catalogue = catalogue
+		cfg.RememberModel = func(spec string) error { remembered = spec; return nil }
+		cfg.Open = func(o inference.Options) (Engine, error) {
+			opened = append(opened, o)
+			if !have {
+				return nil, &inference.NoModelError{}
+			}
+			return engine, nil
+		}
+	})
+	b.settle()
+	if !b.start.content.Visible() || len(b.start.found) != 1 {
+		t.Fatalf("visible %v, found %v", b.start.content.Visible(), b.start.found)
+	}
+	b.generate()
+	b.wantSaid("no model")
+	b.start.ask(catalogue.Downloads()[1])
+	b.wantSaid("commercially")
+	if b.start.loading != "" {
+		t.Error("a download began before the licence was agreed to")
+	}
+	test.Tap(b.notice.actions[1])
+	b.start.ask(catalogue.Downloads()[0])
+	b.until("progress", func() bool { return b.start.bar.fraction > 0 })
+	have = true
+	catalogue.got <- "/models/4b"
+	b.until("the model is open", func() bool { return b.session.engine != nil })
+	if b.start.content.Visible() || remembered != "/models/4b" || opened[len(opened)-1].Setting != "/models/4b" {
+		t.Errorf("visible %v, setting %q, opened %+v", b.start.content.Visible(), remembered, opened)
+	}
+	b.settle()
+}
+
+// plannedEngine is an engine with a graphics card.
+type plannedEngine struct{ *fakeEngine }
+
+func (plannedEngine) Plan(req inference.Request) (inference.Plan, error) {
+	need := int64(5+2*len(req.References)) * 1e9
+	return inference.Plan{PeakBytes: need, LeastBytes: need, RoomBytes: 10e9, TotalBytes: 12e9}, nil
+}
+
+func withPlan(b *bench, cfg *Config) {
+	cfg.Open = func(inference.Options) (Engine, error) { return plannedEngine{b.engine}, nil }
+}
+
+func TestPlannedMemory(t *testing.T) {
+	b := newBench(t, usual, withPlan)
+	if got := b.cost.memory.text; got != "needs 5.0 of 12.0 GB" || !b.cost.bar.Visible() {
+		t.Errorf("%q", got)
+	}
+	b.slots.add(0, []string{b.file("one.png", 64, 64, 1)})
+	b.settle()
+	if got := b.cost.memory.text; got != "needs 7.0 of 12.0 GB" {
+		t.Errorf("with a reference: %q", got)
+	}
+	b.slots.add(0, []string{b.file("two.png", 64, 64, 2), b.file("three.png", 64, 64, 3)})
+	b.settle()
+	if got := b.cost.memory.text; got != "needs 11.0 GB, 10.0 GB free" {
+		t.Errorf("more than there is: %q", got)
+	}
+}
+
+// TestSettingsPersist opens a second window on the same preferences.
+func TestSettingsPersist(t *testing.T) {
+	b := newBench(t, usual)
+	b.shape.choose(picture.Wide)
+	b.shape.setCount(5)
+	b.shape.setSeed("77")
+	b.shape.setLocked(true)
+	b.prompt.setText("kept")
+	b.win.Resize(fyne.NewSize(1000, 700))
+	b.leave()
+	again := b.open(b.app, b.cfg, fyne.NewSize(1000, 700))
+	size := again.set.windowSize()
+	if again.shape.aspect != picture.Wide || again.shape.count != 5 || again.shape.seedEntry.Text != "77" || again.prompt.entry.Text != "kept" || size != fyne.NewSize(1000, 700) {
+		t.Errorf("%v %d %s %q %v", again.shape.aspect, again.shape.count, again.shape.seedEntry.Text, again.prompt.entry.Text, size)
+	}
+}
