@@ -14,7 +14,6 @@ kit=$PWD
 DEVICE=${DEVICE:-cuda}
 RESULTS=${RESULTS:-$kit/results}
 SANITIZER_SECONDS=${SANITIZER_SECONDS:-90}
-mkdir -p "$RESULTS"
 failed=0
 
 # step NAME COMMAND… runs a command, keeps what it says, and counts failures; the other steps go on.
@@ -42,6 +41,7 @@ tested() {
 }
 
 run_tests() {
+  mkdir -p "$RESULTS"
   [ "$DEVICE" = cuda ] && step device nvidia-smi
   arguments=(-test.run GPU) && step driver tested kernels/cu cu.test
   arguments=(-device "$DEVICE") && step kernels tested kernels kernels.test
@@ -65,6 +65,7 @@ run_tests() {
 }
 
 run_bench() {
+  mkdir -p "$RESULTS"
   local checkpoint=${CHECKPOINT:-} scratch=
   if [ -z "$checkpoint" ]; then
     scratch=$(mktemp -d "${SCRATCH:-${TMPDIR:-/tmp}}/kleinbild-XXXXXX")
@@ -83,7 +84,7 @@ case ${1:-} in
 test) run_tests ;;
 bench) run_bench ;;
 *)
-  sed -n '2,12s/^# \{0,1\}//p' "$0"
+  sed -n '2,12s/^# \{0,1\}//p' "$kit/run.sh"
   exit 2
   ;;
 esac
