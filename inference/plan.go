@@ -157,7 +157,7 @@ func (e *Engine) keptOf(req Request) (bytes int64) {
 func (e *Engine) explain(err error, req Request) error {
 	var full *backend.MemoryError
 	if errors.As(err, &full) {
-		full.Fits = e.fits(req, full.Room)
+		return fmt.Errorf("%w; %s", err, e.fits(req, full.Room))
 	}
 	return err
 }
