@@ -198,13 +198,11 @@ func (r *run) noise() <-chan []float32 {
 	channels := r.transformer.Config().InChannels
 	n := r.e.grid(r.req.Size).Tokens()
 	made := make(chan []float32, 1)
-	go func() {
-		noise := r.req.Noise
-		if noise == nil {
-			noise = scheduler.Noise(r.req.Seed, n*channels)
-		}
-		made <- pack(noise, channels, n)
-	}()
+	if r.req.Noise != nil {
+		made <- pack(r.req.Noise, channels, n) // the caller's, who has it back when Generate returns
+		return made
+	}
+	go func() { made <- pack(scheduler.Noise(r.req.Seed, n*channels), channels, n) }()
 	return made
 }
 
