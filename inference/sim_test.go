@@ -190,9 +190,16 @@ func TestFaultAndCancel(t *testing.T) {
 		t.Fatalf("%v, want the fault and its operation", err)
 	}
 	broken := d.opened
-	// Planning goes on beside a run.
+	// Planning goes on beside a run. Within a step nothing is allocated, not even for a moment.
 	var plans []Plan
-	want, err := e.Generate(t.Context(), req, func(Progress) { plans = append(plans, plan(t, e, req)) })
+	want, err := e.Generate(t.Context(), req, func(p Progress) {
+		plans = append(plans, plan(t, e, req))
+		if p.Stage == StageSteps {
+			if peak, used := d.opened.PeakBytes(), d.used(t); p.Step > 0 && peak != used {
+				t.Errorf("step %d: up to %d bytes taken, %d after it", p.Step, peak, used)
+			}
+		}
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

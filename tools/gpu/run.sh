@@ -80,6 +80,10 @@ run_bench() {
   echo "== the table is in $RESULTS/results.md"
 }
 
+if [ "$DEVICE" = cuda ] && [ -n "${1:-}" ] && ! nvidia-smi >/dev/null 2>&1; then
+  echo "run.sh: no NVIDIA GPU here: carry $kit to a machine that has one, and run $0 there" >&2
+  exit 1
+fi
 case ${1:-} in
 test) run_tests ;;
 bench) run_bench ;;
