@@ -110,14 +110,7 @@ func graphicsMemory(e *inference.Engine) (string, error) {
 		return "", err
 	}
 	p, err := e.Plan(inference.Request{Size: size})
-	if err != nil {
-		return "", err
-	}
-	gb := func(bytes int64) float64 { return float64(bytes) / 1e9 }
-	if !p.Fits() {
-		return fmt.Sprintf("%.1f GB of graphics memory for %v, of which %.1f can be had: too little", gb(p.LeastBytes), size, gb(p.RoomBytes)), nil
-	}
-	return fmt.Sprintf("%.1f of %.1f GB of graphics memory for %v", gb(p.PeakBytes), gb(p.RoomBytes), size), nil
+	return fmt.Sprintf("%v of graphics memory for %v", p, size), err
 }
 
 // graphics describes what --device cuda would use.

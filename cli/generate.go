@@ -129,8 +129,12 @@ func (c *generateCommand) Run(ctx context.Context, s Streams) error {
 	if err := j.settleSize(info.NativeSize); err != nil {
 		return usageError{err}
 	}
-	fmt.Fprintf(s.Err, "%s (%s, %s) on %s, %s; %v, %s, opened in %.2f s\n", info.Model, info.Family, info.Variant, info.Device,
-		info.Precision, j.request.Size, inference.WorkflowOf(len(j.request.References)), time.Since(start).Seconds())
+	opened, memory := time.Since(start), ""
+	if p, err := engine.Plan(j.request); err == nil {
+		memory = fmt.Sprintf(", %v of graphics memory", p)
+	}
+	fmt.Fprintf(s.Err, "%s (%s, %s) on %s, %s%s; %v, %s, opened in %.2f s\n", info.Model, info.Family, info.Variant, info.Device,
+		info.Precision, memory, j.request.Size, inference.WorkflowOf(len(j.request.References)), opened.Seconds())
 	for i, seed := range j.seeds {
 		j.request.Seed = seed
 		if err := c.one(ctx, s, engine, j, i); err != nil {

@@ -9,7 +9,6 @@ import (
 	"image/color"
 	"image/png"
 	"math"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"

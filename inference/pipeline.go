@@ -77,6 +77,7 @@ type run struct {
 func (r *run) picture() (*image.RGBA, error) {
 	prompts := r.e.prompted(r.req)
 	r.track.total = r.e.work(r.req)
+	noise := r.noise()
 	embeds, err := r.encodePrompts(prompts)
 	if err != nil {
 		return nil, err
@@ -87,7 +88,7 @@ func (r *run) picture() (*image.RGBA, error) {
 	if err != nil {
 		return nil, err
 	}
-	latents, err := r.denoise(embeds, refLatents, refs)
+	latents, err := r.denoise(<-noise, embeds, refLatents, refs)
 	if err != nil {
 		return nil, err
 	}
@@ -203,19 +204,28 @@ func (r *run) encodeReferences() (joined backend.Matrix, grids []flux2.Grid, err
 	return joined, grids, nil
 }
 
+// noise delivers what the picture starts from [image tokens, channels], which is made while a graphics card encodes.
+func (r *run) noise() <-chan []float32 {
+	channels := r.transformer.Config().InChannels
+	n := r.e.grid(r.req.Size).Tokens()
+	made := make(chan []float32, 1)
+	if r.req.Noise != nil {
+		made <- pack(r.req.Noise, channels, n) // the caller's, who has it back when Generate returns
+		return made
+	}
+	go func() { made <- pack(scheduler.Noise(r.req.Seed, n*channels), channels, n) }()
+	return made
+}
+
 // denoise integrates the flow from noise to latents [image tokens, channels], by Euler steps in float32.
-func (r *run) denoise(embeds []backend.Matrix, refLatents backend.Matrix, refs []flux2.Grid) (backend.Matrix, error) {
+func (r *run) denoise(noise []float32, embeds []backend.Matrix, refLatents backend.Matrix, refs []flux2.Grid) (backend.Matrix, error) {
 	e, b, steps := r.e, r.b, r.req.Steps
 	grid, channels := e.grid(r.req.Size), e.transformer.Config().InChannels
 	n := grid.Tokens()
 	r.track.begin(StageSteps, r.track.total-r.track.done-decodeWork(e.vae.Config(), r.req.Size.Width*r.req.Size.Height))
 	defer r.track.end()
 
-	noise := r.req.Noise
-	if noise == nil {
-		noise = scheduler.Noise(r.req.Seed, n*channels)
-	}
-	latents := r.s.Upload(n, channels, pack(noise, channels, n))
+	latents := r.s.Upload(n, channels, noise)
 	velocity := r.s.AllocAs(n, channels, tensor.F32)
 	unguided := velocity
 	if len(embeds) > 1 {

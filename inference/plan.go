@@ -26,6 +26,15 @@ type Plan struct {
 // Fits says whether the request can be computed now.
 func (p Plan) Fits() bool { return p.LeastBytes <= p.RoomBytes }
 
+// String is for people: "9.5 of 11.8 GB".
+func (p Plan) String() string {
+	gb := func(bytes int64) float64 { return float64(bytes) / 1e9 }
+	if !p.Fits() {
+		return fmt.Sprintf("%.1f GB at least, of which %.1f can be had", gb(p.LeastBytes), gb(p.RoomBytes))
+	}
+	return fmt.Sprintf("%.1f of %.1f GB", gb(p.PeakBytes), gb(p.RoomBytes))
+}
+
 // ErrNoPlan is returned by Plan where the engine computes in the machine's own memory, which pages come to and leave.
 var ErrNoPlan = errors.New("inference: memory is planned on graphics cards only")
 
@@ -148,7 +157,7 @@ func (e *Engine) keptOf(req Request) (bytes int64) {
 func (e *Engine) explain(err error, req Request) error {
 	var full *backend.MemoryError
 	if errors.As(err, &full) {
-		full.Fits = e.fits(req, full.Room)
+		return fmt.Errorf("%w; %s", err, e.fits(req, full.Room))
 	}
 	return err
 }

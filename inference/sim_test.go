@@ -73,8 +73,10 @@ func plan(t *testing.T, e *Engine, req Request) Plan {
 func checkPeak(t *testing.T, name string, d *simDevices, p Plan) {
 	t.Helper()
 	peak := d.opened.PeakBytes()
-	if off := math.Abs(float64(peak-p.PeakBytes)) / float64(p.PeakBytes); off > 0.03 {
-		t.Errorf("%s: took %d bytes, planned %d: off by %.1f %%, want at most 3", name, peak, p.PeakBytes, 100*off)
+	off := math.Abs(float64(peak-p.PeakBytes)) / float64(p.PeakBytes)
+	t.Logf("%s: took %d bytes, planned %d: off by %.3f %%", name, peak, p.PeakBytes, 100*off)
+	if off > 0.03 {
+		t.Errorf("%s: want at most 3 %%", name)
 	}
 }
 
@@ -142,7 +144,8 @@ func TestOutOfDeviceMemory(t *testing.T) {
 		t.Errorf("the failure left %d bytes", now-before)
 	}
 	fitting := large
-	if fitting.Size, err = picture.ParseSize(strings.Fields(short.Fits)[0]); err != nil {
+	words := strings.Fields(err.Error())
+	if fitting.Size, err = picture.ParseSize(words[len(words)-3]); err != nil {
 		t.Fatal(err)
 	}
 	if p := plan(t, e, fitting); !p.Fits() {
@@ -159,8 +162,8 @@ func TestOutOfDeviceMemory(t *testing.T) {
 			}
 		}
 	})
-	if short = nil; !errors.As(err, &short) || !strings.Contains(err.Error(), "text encoder") || short.Room >= short.Need {
-		t.Fatalf("%v, want that the text encoder does not fit", err)
+	if short = nil; !errors.As(err, &short) || !strings.Contains(err.Error(), "text encoder") || !strings.Contains(err.Error(), "would fit") || short.Room >= short.Need {
+		t.Fatalf("%v, want that the text encoder does not fit, and what would", err)
 	}
 	if _, err := e.Generate(t.Context(), small, nil); !errors.As(err, &short) {
 		t.Errorf("%v while another process holds the memory", err)
@@ -187,9 +190,16 @@ func TestFaultAndCancel(t *testing.T) {
 		t.Fatalf("%v, want the fault and its operation", err)
 	}
 	broken := d.opened
-	// Planning goes on beside a run.
+	// Planning goes on beside a run. Within a step nothing is allocated, not even for a moment.
 	var plans []Plan
-	want, err := e.Generate(t.Context(), req, func(Progress) { plans = append(plans, plan(t, e, req)) })
+	want, err := e.Generate(t.Context(), req, func(p Progress) {
+		plans = append(plans, plan(t, e, req))
+		if p.Stage == StageSteps {
+			if peak, used := d.opened.PeakBytes(), d.used(t); p.Step > 0 && peak != used {
+				t.Errorf("step %d: up to %d bytes taken, %d after it", p.Step, peak, used)
+			}
+		}
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

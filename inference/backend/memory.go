@@ -89,17 +89,11 @@ type Rehearsal interface {
 // MemoryError says that a run does not fit the device, in bytes.
 type MemoryError struct {
 	Need, Room, Total int64
-	// Fits is what would fit, as a sentence; "" where that is not known.
-	Fits string
 }
 
 // Error gives all figures in GB.
 func (e *MemoryError) Error() string {
-	text := fmt.Sprintf("not enough graphics memory: this picture needs %.2f GB, %.2f of %.2f GB can be had", gb(e.Need), gb(e.Room), gb(e.Total))
-	if e.Fits != "" {
-		text += "; " + e.Fits
-	}
-	return text
+	return fmt.Sprintf("not enough graphics memory: this picture needs %.2f GB, %.2f of %.2f GB can be had", gb(e.Need), gb(e.Room), gb(e.Total))
 }
 
 func gb(bytes int64) float64 { return float64(bytes) / 1e9 }

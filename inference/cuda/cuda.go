@@ -29,7 +29,7 @@ type Backend struct {
 	rehearsal bool
 
 	arena arena
-	// kept and limit are for a rehearsal: the bytes of Keep, and the arena's highest end.
+	// kept is the bytes of Keep in a rehearsal.
 	kept int64
 
 	ctx context.Context
@@ -89,7 +89,7 @@ func (b *Backend) Activation() tensor.DType { return tensor.BF16 }
 // Begin ties the operations that follow to ctx. After a fault it starts the device anew; where that fails, Sync says so.
 func (b *Backend) Begin(ctx context.Context) {
 	b.flush()
-	b.ctx, b.err, b.last = ctx, nil, ""
+	b.ctx, b.err, b.last = ctx, nil, "begin"
 	if b.rehearsal {
 		b.arena.reset(endless)
 		b.kept = 0
@@ -216,7 +216,7 @@ func (b *Backend) Close() error {
 	b.stopLoading()
 	err := b.dev.close()
 	b.use(nil)
-	b.err = errors.New("cuda: the backend is closed")
+	b.options.Open = func() (cu.Context, error) { return nil, cu.ErrClosed }
 	return err
 }
 

@@ -270,6 +270,58 @@ func TestNetworksFollow(t *testing.T) {
 	}
 }
 
+// pinless is a software device that has no page-locked memory for a while.
+type pinless struct {
+	*ptxsim.Context
+	refuse bool
+}
+
+func (p *pinless) MemAllocHost(bytes int) ([]byte, error) {
+	if p.refuse {
+		return nil, errors.New("no page-locked memory")
+	}
+	return p.Context.MemAllocHost(bytes)
+}
+
+// TestUploadFails: the operation that needs the weights fails, nothing stays on the device, and the next run tries again.
+func TestUploadFails(t *testing.T) {
+	device := &pinless{Context: ptxsim.Open(ptxsim.Device{})}
+	b := openOn(t, func() (cu.Context, error) { return device, nil })
+	b.Network("first")
+	w := bf16Weight(t, b, "w", 0.5, 64, 64)
+	b.Network("second")
+	other := bf16Weight(t, b, "other", 0.25, 64, 64)
+	b.Begin(t.Context())
+	x, y := upload(b, 8, 64, 1), b.Alloc(8, 64, tensor.BF16)
+	device.refuse = true
+	before, _, _ := device.MemGetInfo()
+	for name, failing := range map[string]backend.Weight{"linear: w: ": w, "linear: other: ": other} {
+		b.Linear(y, x, failing, backend.Epilogue{})
+		if err := b.Sync(); err == nil || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), "no page-locked memory") {
+			t.Errorf("%v, want %q and the reason", err, name)
+		}
+		b.Begin(t.Context())
+	}
+	// One of the two was brought along by the other.
+	b.Linear(y, x, w, backend.Epilogue{})
+	b.Begin(t.Context())
+	b.Linear(y, x, other, backend.Epilogue{})
+	b.Begin(t.Context())
+	if after, _, _ := device.MemGetInfo(); after != before {
+		t.Errorf("%d bytes free before failures, %d after", before, after)
+	}
+	device.refuse = false
+	b.Linear(y, x, w, backend.Epilogue{})
+	wantValues(t, b, y, 32)
+	if err := b.Close(); err != nil {
+		t.Error(err)
+	}
+	b.Begin(t.Context())
+	if err := b.Sync(); !errors.Is(err, cu.ErrClosed) {
+		t.Errorf("after Close: %v, want ErrClosed", err)
+	}
+}
+
 // TestFault: the error names the operation and the kernel; what was kept is gone; another device serves the next run, and
 // where there is none, that is said.
 func TestFault(t *testing.T) {

@@ -1,6 +1,7 @@
 package cuda
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"runtime"
@@ -34,10 +35,24 @@ func (b *Backend) need(operation string, w *weight) bool {
 	}
 	if c.err != nil {
 		b.fail(operation, fmt.Errorf("%s: %w", w.Name, c.err))
-		b.waitForLoad()
-		n.leave() // the next run tries again
+		b.drop(n) // the next run tries again
 	}
 	return c.err == nil
+}
+
+// drop takes a network off the device.
+func (b *Backend) drop(n *network) {
+	b.flush()
+	b.waitForLoad()
+	at := n.at
+	n.leave()
+	b.dev.held.Add(-n.bytes)
+	if !b.usable() {
+		return
+	}
+	if err := b.dev.ctx.MemFree(at); err != nil {
+		b.blame(err)
+	}
 }
 
 // load is an upload of networks, one after another.
@@ -50,7 +65,13 @@ type load struct {
 
 // fetch starts the upload of n, and of those networks after it that fit beside all else: a run asks for them next.
 func (b *Backend) fetch(n *network) error {
-	b.waitForLoad()
+	if b.load != nil {
+		select {
+		case <-b.load.done:
+		case <-b.ctx.Done():
+			return context.Cause(b.ctx)
+		}
+	}
 	at, err := b.allocate(n.bytes, n.name)
 	if err != nil {
 		return err
@@ -208,11 +229,7 @@ func (b *Backend) allocate(bytes int64, what string) (cu.DevicePtr, error) {
 		if !errors.Is(err, cu.ErrOutOfMemory) {
 			return at, err
 		}
-		evicted, evictErr := b.evict()
-		if evictErr != nil {
-			return 0, evictErr
-		}
-		if !evicted {
+		if !b.evict() {
 			room, total, roomErr := b.available()
 			return 0, errors.Join(fmt.Errorf("%s: %w: %w", what, &backend.MemoryError{Need: b.planned.Least(), Room: room, Total: total}, err), roomErr)
 		}
@@ -221,7 +238,7 @@ func (b *Backend) allocate(bytes int64, what string) (cu.DevicePtr, error) {
 
 // evict takes the largest network off the device that the current operation does not need: the small ones would make
 // little room and be wanted soon.
-func (b *Backend) evict() (bool, error) {
+func (b *Backend) evict() bool {
 	var largest *network
 	for _, n := range b.networks {
 		if n.at != 0 && n.used < b.clock && (largest == nil || n.bytes > largest.bytes) {
@@ -229,12 +246,8 @@ func (b *Backend) evict() (bool, error) {
 		}
 	}
 	if largest == nil {
-		return false, nil
+		return false
 	}
-	b.flush()
-	b.waitForLoad()
-	at := largest.at
-	largest.leave()
-	b.dev.held.Add(-largest.bytes)
-	return true, b.dev.ctx.MemFree(at)
+	b.drop(largest)
+	return b.err == nil
 }

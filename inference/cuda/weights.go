@@ -147,9 +147,21 @@ func (s *stored) convert(to []byte, from, n int) {
 // gather reads a convolution's values in the order [out, taps, in]; the file has [out, in, taps].
 func (s *stored) gather(v []float32, from int) {
 	in, size := s.Shape[1], s.DType.SizeBytes()
-	for i := range v {
-		at := from + i
-		channel, tap, out := at%in, at/in%s.taps, at/in/s.taps
-		tensor.Widen(v[i:i+1], s.DType, s.Data[((out*in+channel)*s.taps+tap)*size:])
+	out, tap, channel := from/in/s.taps, from/in%s.taps, from%in
+	for len(v) > 0 {
+		run := v[:min(len(v), in-channel)]
+		at := ((out*in+channel)*s.taps + tap) * size
+		for i := range run {
+			if s.DType == tensor.BF16 {
+				run[i] = tensor.BF16ToF32(uint16(s.Data[at]) | uint16(s.Data[at+1])<<8)
+			} else {
+				tensor.Widen(run[i:i+1], s.DType, s.Data[at:])
+			}
+			at += s.taps * size
+		}
+		v, channel = v[len(run):], 0
+		if tap++; tap == s.taps {
+			out, tap = out+1, 0
+		}
 	}
 }
