@@ -122,7 +122,8 @@ func TestChoice(t *testing.T) {
 		{gemmTiles, unaligned, sm90a, 4096, 4096, "gemm_any"},
 		{swigluTiles, strict, sm80, 4608, 9216, "swiglu_128x256"},
 		{convTiles, strict, sm80, 1 << 20, 128, "conv_256x128"},
-		{gemmTiles, strict, sm90a, 4608, 9216, "gemm_wgmma_128x256"},
+		{gemmTiles, strict, sm90a, 4096, 4096, "gemm_wgmma_128x256"},
+		{gemmTiles, strict, sm90a, 4608, 3072, "gemm_wgmma_192x192"}, // three rounds, where 128×256 needs four
 		{gemmTiles, strict, sm90a, 1, 18432, "gemm_wgmma_64x128"},
 		{attentions[128], strict, sm80, 4608, 3072, "attention_128x128"},
 		{attentions[128], strict, sm90a, 4608, 3072, "attention_wgmma_128"},
