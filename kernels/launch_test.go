@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"kleinbild/kernels/cu"
+	"kleinbild/kernels/ptxsim"
 )
 
 // absent is a device whose kernels do nothing.
@@ -104,6 +105,37 @@ func TestLaunchesDoNotAllocate(t *testing.T) {
 		if n := testing.AllocsPerRun(100, func() { launch() }); n > 0 {
 			t.Errorf("%s: %v allocations", name, n)
 		}
+	}
+}
+
+// TestDescriptorsAreRemembered: launches for sm_90a make each descriptor once, then allocate nothing, and do not grow
+// without end.
+func TestDescriptorsAreRemembered(t *testing.T) {
+	q := New(nameOfLast{ptxsim.Open(ptxsim.Device{Major: 9})}).only(sm90a).On(nil)
+	m := func(rows, cols int) Matrix { return imagine(rows, cols, BF16) }
+	conv := ConvShape{Height: 2, Width: 2, Kernel: 3}
+	for want, launch := range map[string]func() error{
+		"gemm":   func() error { return q.GEMM(m(4, 8), m(4, 16), m(8, 16), Epilogue{}, Auto) },
+		"swiglu": func() error { return q.SwiGLU(m(4, 8), m(4, 16), m(8, 16), m(8, 16), Auto) },
+		"conv":   func() error { return q.Conv(m(4, 8), m(4, 8), m(8, 72), m(1, 8), conv, true, Auto) },
+		"attention": func() error {
+			return q.Attention(m(4, 128), m(4, 128), m(4, 128), m(4, 128), AttentionShape{Heads: 1, KVHeads: 1, Keys: 4}, Auto)
+		},
+	} {
+		if err := launch(); err != nil || !strings.HasPrefix(lastLaunched, want+"_wgmma") {
+			t.Errorf("%s: launched %s, %v", want, lastLaunched, err)
+		}
+		if n := testing.AllocsPerRun(100, func() { launch() }); n > 0 {
+			t.Errorf("%s: %v allocations", want, n)
+		}
+	}
+	for rows := range maxTensors + 10 {
+		if err := q.GEMM(m(rows+1, 8), m(rows+1, 16), m(8, 16), Epilogue{}, 7); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(q.maps); n == 0 || n > maxTensors {
+		t.Errorf("%d descriptors, want %d at most", n, maxTensors)
 	}
 }
 
