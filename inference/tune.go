@@ -84,8 +84,8 @@ var (
 	}
 )
 
-// shapes lists what a text-to-image run launches, each once: the products and attentions of the text encoder and the
-// transformer, then the decoder's convolutions.
+// shapes lists what a text-to-image run launches with a choice of kernels, each once: the products and attentions of the
+// text encoder and the transformer, then the decoder's convolutions. The last single block's have fewer rows.
 func (m modelSizes) shapes(width, height int) []kernels.Shape {
 	var all []kernels.Shape
 	seen := map[kernels.Shape]bool{}
@@ -130,7 +130,6 @@ func (m modelSizes) shapes(width, height int) []kernels.Shape {
 	add(kernels.Shape{Operation: "attention", Rows: joint, Cols: d, Depth: joint, Heads: t.Heads, KVHeads: t.Heads})
 	swiglu(joint, mlp, d)
 	linear(joint, d, d+mlp)
-	linear(image, t.InChannels, d)
 
 	h, w := height/8, width/8
 	conv := func(out, in, kernel int, up bool) {
@@ -140,7 +139,9 @@ func (m modelSizes) shapes(width, height int) []kernels.Shape {
 		h, w = oh, ow
 	}
 	deepest := m.vae[len(m.vae)-1]
-	conv(deepest, t.InChannels/4, 3, false)
+	latents := t.InChannels / 4
+	conv(latents, latents, 1, false)
+	conv(deepest, latents, 3, false)
 	linear(h*w, deepest, deepest)
 	in := deepest
 	for level := len(m.vae) - 1; level >= 0; level-- {

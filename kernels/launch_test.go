@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"kleinbild/kernels/cu"
+	"kleinbild/kernels/ptxsim"
 )
 
 // absent is a device whose kernels do nothing.
@@ -107,6 +108,37 @@ func TestLaunchesDoNotAllocate(t *testing.T) {
 	}
 }
 
+// TestDescriptorsAreRemembered: launches for sm_90a make each descriptor once, then allocate nothing, and do not grow
+// without end.
+func TestDescriptorsAreRemembered(t *testing.T) {
+	q := New(nameOfLast{ptxsim.Open(ptxsim.Device{Major: 9})}).only(sm90a).On(nil)
+	m := func(rows, cols int) Matrix { return imagine(rows, cols, BF16) }
+	conv := ConvShape{Height: 2, Width: 2, Kernel: 3}
+	for want, launch := range map[string]func() error{
+		"gemm":   func() error { return q.GEMM(m(4, 8), m(4, 16), m(8, 16), Epilogue{}, Auto) },
+		"swiglu": func() error { return q.SwiGLU(m(4, 8), m(4, 16), m(8, 16), m(8, 16), Auto) },
+		"conv":   func() error { return q.Conv(m(4, 8), m(4, 8), m(8, 72), m(1, 8), conv, true, Auto) },
+		"attention": func() error {
+			return q.Attention(m(4, 128), m(4, 128), m(4, 128), m(4, 128), AttentionShape{Heads: 1, KVHeads: 1, Keys: 4}, Auto)
+		},
+	} {
+		if err := launch(); err != nil || !strings.HasPrefix(lastLaunched, want+"_wgmma") {
+			t.Errorf("%s: launched %s, %v", want, lastLaunched, err)
+		}
+		if n := testing.AllocsPerRun(100, func() { launch() }); n > 0 {
+			t.Errorf("%s: %v allocations", want, n)
+		}
+	}
+	for rows := range maxTensors + 10 {
+		if err := q.GEMM(m(rows+1, 8), m(rows+1, 16), m(8, 16), Epilogue{}, 7); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(q.maps); n == 0 || n > maxTensors {
+		t.Errorf("%d descriptors, want %d at most", n, maxTensors)
+	}
+}
+
 // TestChoice looks at what Auto takes where the answer is clear.
 func TestChoice(t *testing.T) {
 	for _, c := range []struct {
@@ -122,7 +154,8 @@ func TestChoice(t *testing.T) {
 		{gemmTiles, unaligned, sm90a, 4096, 4096, "gemm_any"},
 		{swigluTiles, strict, sm80, 4608, 9216, "swiglu_128x256"},
 		{convTiles, strict, sm80, 1 << 20, 128, "conv_256x128"},
-		{gemmTiles, strict, sm90a, 4608, 9216, "gemm_wgmma_128x256"},
+		{gemmTiles, strict, sm90a, 4096, 4096, "gemm_wgmma_128x256"},
+		{gemmTiles, strict, sm90a, 4608, 3072, "gemm_wgmma_192x192"}, // three rounds, where 128×256 needs four
 		{gemmTiles, strict, sm90a, 1, 18432, "gemm_wgmma_64x128"},
 		{attentions[128], strict, sm80, 4608, 3072, "attention_128x128"},
 		{attentions[128], strict, sm90a, 4608, 3072, "attention_wgmma_128"},

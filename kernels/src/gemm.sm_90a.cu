@@ -48,15 +48,18 @@ template <class G> DEV void swiglu_body(const TensorMap &a, const TensorMap &gat
   }
 
 using Large = Grid<2, 1, 256, 4, 1>;
+using Square = Grid<3, 1, 192, 4, 1>;
 using Medium = Grid<2, 1, 128, 6, 1>;
 using Twin = Grid<1, 2, 128, 3, 2>;
 using Small = Grid<1, 1, 128, 4, 2>;
 
 GEMM(gemm_wgmma_128x256, Large)
+GEMM(gemm_wgmma_192x192, Square)
 GEMM(gemm_wgmma_128x128, Medium)
 GEMM(gemm_wgmma_128x128_twin, Twin)
 GEMM(gemm_wgmma_64x128, Small)
 SWIGLU(swiglu_wgmma_128x256, Large)
+SWIGLU(swiglu_wgmma_192x192, Square)
 SWIGLU(swiglu_wgmma_128x128, Medium)
 SWIGLU(swiglu_wgmma_128x128_twin, Twin)
 SWIGLU(swiglu_wgmma_64x128, Small)

@@ -14,10 +14,10 @@ template <int CONSUMERS_, int MI_, int BN_, int STAGES_, int BLOCKS_> struct Gri
   static constexpr int SIZE = (CONSUMERS + 1) * WARPGROUP;
   static constexpr int A_BYTES = BM * PANEL_ROW, STAGE_BYTES = A_BYTES + BN * PANEL_ROW;
   // What a thread has at first, what the producer keeps, and what that leaves for the others.
-  static constexpr int REGISTERS = 65536 / (SIZE * BLOCKS) / 8 * 8, SPARE = 40;
+  static constexpr int REGISTERS = 65536 / (SIZE * BLOCKS) / 8 * 8, SPARE = CONSUMERS == 3 ? 24 : 40;
   static constexpr int MOST = (REGISTERS * (CONSUMERS + 1) - SPARE) / CONSUMERS / 8 * 8, OWN = MOST < 240 ? MOST : 240;
   // Groups of 32 columns whose reads are under way together when a tile is stored, as registers allow.
-  static constexpr int GROUPS = MI * BN == 256 ? 2 : 4;
+  static constexpr int GROUPS = CONSUMERS == 3 ? 1 : MI * BN == 256 ? 2 : 4;
 };
 
 // Barriers of a ring: full ones, then empty ones, behind the buffers.

@@ -98,6 +98,11 @@ OP void multiply_panels(float (&d)[16][4], u64 a, u64 b, int add) {
                : SUMS_8(0), SUMS_8(8)
                : "l"(a), "l"(b), "r"(add));
 }
+OP void multiply_panels(float (&d)[24][4], u64 a, u64 b, int add) {
+  asm volatile(PRODUCT("m64n192", FIRST_60 TEN("6") TEN("7") TEN("8") "%90, %91, %92, %93, %94, %95", "%96, %97, add, 1, 1, 0, 0", "%98")
+               : SUMS_8(0), SUMS_8(8), SUMS_8(16)
+               : "l"(a), "l"(b), "r"(add));
+}
 OP void multiply_panels(float (&d)[32][4], u64 a, u64 b, int add) {
   asm volatile(PRODUCT("m64n256", FIRST_120 "%120, %121, %122, %123, %124, %125, %126, %127", "%128, %129, add, 1, 1, 0, 0", "%130")
                : SUMS_8(0), SUMS_8(8), SUMS_8(16), SUMS_8(24)

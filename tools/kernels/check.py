@@ -82,7 +82,7 @@ def loops(nvdisasm, cubin):
 
 
 def warpgroup_row(kernel, c):
-    """One warpgroup's turn of a loop, in clocks of a multiprocessor that has it alone. wgmma m64nNk16 takes N/2: 4,096 products
+    """One warpgroup's turn of a loop, in clocks of a multiprocessor that has it alone. wgmma m64nNk16 takes N/2: 2,048 products
     a clock, as the peak of 989 TFLOP/s says. It reads N and, where A is not in registers, 64 rows of 32 bytes, of which
     shared memory gives 128 a clock. A quarter's MUFU takes a warp's instruction in eight clocks, its issuer in one."""
     wgmma = shared = 0
