@@ -13,6 +13,7 @@ package checkpoint
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -70,6 +71,8 @@ type Checkpoint struct {
 
 	// Tokenizer is a folder or a tokenizer.json; "" when the checkpoint has none and the embedded one serves.
 	Tokenizer string
+	// TokenizerFiles is the folder's contents where it is part of the program, nil elsewhere.
+	TokenizerFiles fs.FS
 	// SchedulerConfig is the text of scheduler_config.json, nil for single files.
 	SchedulerConfig []byte
 	Index           ModelIndex
@@ -80,7 +83,7 @@ type Checkpoint struct {
 	SizeBytes int64
 }
 
-// Open opens the checkpoint that spec names: a folder, or single files separated by commas in any order (transformer, VAE,
+// Open opens the checkpoint that spec names: Demo for the model that is part of the program, a folder, or single files separated by commas in any order (transformer, VAE,
 // text encoder, and optionally a tokenizer.json or the folder that holds one). The error is one line that names the file.
 func Open(spec string) (*Checkpoint, error) {
 	if strings.TrimSpace(spec) == "" {
@@ -105,6 +108,9 @@ func Open(spec string) (*Checkpoint, error) {
 }
 
 func open(spec string) (*Checkpoint, error) {
+	if spec == Demo {
+		return openDemo()
+	}
 	info, err := os.Stat(spec)
 	if err == nil && info.IsDir() {
 		return openFolder(spec)
@@ -123,7 +129,7 @@ func open(spec string) (*Checkpoint, error) {
 
 func openFolder(dir string) (*Checkpoint, error) {
 	if exists(filepath.Join(dir, "model_index.json")) {
-		return openDiffusers(dir)
+		return openDiffusers(folder{files: os.DirFS(dir), dir: dir})
 	}
 	for _, name := range []string{"transformer", "vae", "text_encoder"} {
 		if exists(filepath.Join(dir, name)) {

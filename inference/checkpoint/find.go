@@ -39,12 +39,16 @@ type NotFoundError struct {
 }
 
 func (e *NotFoundError) Error() string {
+	return fmt.Sprintf("checkpoint: %s; get one with: %s", e.Search(), e.Command)
+}
+
+// Search says where a model was looked for.
+func (e *NotFoundError) Search() string {
 	var places []string
 	for _, p := range e.Tried {
 		places = append(places, fmt.Sprintf("%s (%s)", p.Where, p.Reason))
 	}
-	return fmt.Sprintf("checkpoint: no model found: not by --model, not by $%s, not in the settings, not in %s; get one with: %s",
-		ModelVariable, strings.Join(places, ", not in "), e.Command)
+	return fmt.Sprintf("no model found: not by --model, not by $%s, not in the settings, not in %s", ModelVariable, strings.Join(places, ", not in "))
 }
 
 // ModelsDir is where the app keeps models, each in a folder of its own: kleinbild/models in the user's data folder
@@ -66,7 +70,7 @@ func Find(explicit string, env func(string) string, setting string) (spec string
 		if named.spec == "" {
 			continue
 		}
-		if missing := missingFile(named.spec); missing != "" {
+		if missing := missingFile(named.spec); named.spec != Demo && missing != "" {
 			return "", nil, fmt.Errorf("%s: %s: does not exist", named.by, missing)
 		}
 		return named.spec, nil, nil
@@ -79,7 +83,7 @@ func Find(explicit string, env func(string) string, setting string) (spec string
 			return dir, tried, nil
 		}
 	}
-	return "", tried, &NotFoundError{tried, downloadCommand(filepath.Join(ModelsDir(), defaultName))}
+	return "", tried, &NotFoundError{tried, DownloadCommand()}
 }
 
 // missingFile returns the first file of spec that is not there.
@@ -191,8 +195,9 @@ func findInHub(hub string, tried *[]Place) string {
 	return ""
 }
 
-// downloadCommand is what a user types to get the default model, for the shell of this system.
-func downloadCommand(dir string) string {
+// DownloadCommand is what a user types to get the default model to where it is found, for the shell of this system.
+func DownloadCommand() string {
+	dir := filepath.Join(ModelsDir(), defaultName)
 	if strings.ContainsAny(dir, " '\"$&()[]{};*?!`<>|#~^%") {
 		if runtime.GOOS == "windows" {
 			dir = `"` + dir + `"`
