@@ -37,24 +37,20 @@ func (c doctorCommand) Run(s Streams) error {
 	}
 	engine, err := inference.Open(opts)
 	if err != nil {
-		var missing *inference.NoModelError
-		if !errors.As(err, &missing) {
-			return fmt.Errorf("no usable model: %w", err)
-		}
-		rows = nil
-		for _, p := range missing.Tried {
-			rows = append(rows, [2]string{"no model in", p.Where + " (" + p.Reason + ")"})
-		}
-		rows = append(rows, [2]string{"to get one", missing.Command})
-		return errors.Join(printRows(s.Out, rows), errors.New("no model found"))
+		return fmt.Errorf("no usable model: %w", err)
 	}
 	defer engine.Close()
 	info := engine.Info()
-	rows = [][2]string{
-		{"model", fmt.Sprintf("%s (%s, %s)", info.Model, info.Family, info.Variant)},
-		{"files", fmt.Sprintf("%s (%s, %.2f GB)", info.Location, info.Layout, float64(info.SizeBytes)/1e9)},
-		{"computes on", fmt.Sprintf("%s, %s", info.Device, info.Precision)},
+	rows = nil
+	if info.Missing != nil {
+		for _, p := range info.Missing.Tried {
+			rows = append(rows, [2]string{"no model in", p.Where + " (" + p.Reason + ")"})
+		}
 	}
+	rows = append(rows,
+		[2]string{"model", fmt.Sprintf("%s (%s, %s)", info.Model, info.Family, info.Variant)},
+		[2]string{"files", fmt.Sprintf("%s (%s, %.2f GB)", info.Location, info.Layout, float64(info.SizeBytes)/1e9)},
+		[2]string{"computes on", fmt.Sprintf("%s, %s", info.Device, info.Precision)})
 	if need, err := graphicsMemory(engine); !errors.Is(err, inference.ErrNoPlan) {
 		if err != nil {
 			return err

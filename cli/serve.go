@@ -88,14 +88,10 @@ func (c serveCommand) Run(ctx context.Context, s Streams) error {
 	return handler.Serve(ctx, listener)
 }
 
-// report opens the model and says what it is. Without one the server starts all the same.
+// report opens the model and says what it is.
 func (c serveCommand) report(s Streams, o *opener) error {
 	m, err := o.open()
-	var missing *inference.NoModelError
-	if errors.As(err, &missing) {
-		fmt.Fprintf(s.Err, "note: no model yet, requests get 503; get one with: %s\n", missing.Command)
-		return nil
-	} else if err != nil {
+	if err != nil {
 		return err
 	}
 	info := m.Engine.Info()
@@ -113,16 +109,22 @@ func (c serveCommand) logger(s Streams) *slog.Logger {
 	return slog.New(slog.NewTextHandler(s.Err, nil))
 }
 
-// opener opens the engine once and closes it at the end.
+// opener opens the engine once and closes it at the end. Where the demo model serves for want of another, it takes the
+// first real one that appears; requests that have begun finish with the demo model.
 type opener struct {
-	options inference.Options
-	mu      sync.Mutex
-	engine  *inference.Engine
+	options      inference.Options
+	mu           sync.Mutex
+	engine, demo *inference.Engine
 }
 
 func (o *opener) open() (server.Model, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.engine != nil && o.engine.Info().Missing != nil {
+		if _, err := inference.FindModel(o.options); err == nil {
+			o.engine, o.demo = nil, o.engine
+		}
+	}
 	if o.engine == nil {
 		engine, err := inference.Open(o.options)
 		if err != nil {
@@ -130,14 +132,16 @@ func (o *opener) open() (server.Model, error) {
 		}
 		o.engine = engine
 	}
-	return server.Model{Engine: o.engine}, nil
+	return server.Model{Engine: o.engine, Demo: o.engine.Info().Demo}, nil
 }
 
 func (o *opener) close() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.engine != nil {
-		_ = o.engine.Close() // the process ends; there is nothing left to lose
+	for _, engine := range []*inference.Engine{o.engine, o.demo} {
+		if engine != nil {
+			_ = engine.Close() // the process ends; there is nothing left to lose
+		}
 	}
 }
 

@@ -133,25 +133,32 @@ func TestServe(t *testing.T) {
 	own.end(t)
 }
 
-// TestServeWithoutModel: the server starts, says what is missing, and takes the model once it is there.
+// TestServeWithoutModel: the server starts with the demo model, says so, and takes a real one once it is there.
 func TestServeWithoutModel(t *testing.T) {
 	home := t.TempDir()
 	s := serve(t, home, "--no-auth")
-	if status, body := s.fetch(t, "GET", "/healthz", "", nil); status != 503 || !strings.Contains(string(body), "no model") {
-		t.Errorf("%d %s", status, body)
+	demoServes := func() bool {
+		status, body := s.fetch(t, "GET", "/v1/models", "", nil)
+		if status != 200 || !strings.Contains(string(body), "flux2-klein-4b") {
+			t.Errorf("%d %s", status, body)
+		}
+		return strings.Contains(string(body), "kleinbild-demo")
+	}
+	if !demoServes() {
+		t.Error("without a model: the demo model is not among those that answer")
 	}
 	dir := filepath.Join(home, ".local", "share", "kleinbild", "models", "flux2-klein-4b")
 	if err := os.CopyFS(dir, os.DirFS(model(t, "distilled"))); err != nil {
 		t.Fatal(err)
 	}
-	status := 0
-	for end := time.Now().Add(20 * time.Second); status != 200 && time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
-		status, _ = s.fetch(t, "GET", "/healthz", "", nil)
+	end := time.Now().Add(20 * time.Second)
+	for demoServes() {
+		if time.Now().After(end) {
+			t.Fatal("with a model: the demo model still serves")
+		}
+		time.Sleep(100 * time.Millisecond)
 	}
-	if status != 200 {
-		t.Errorf("health with a model: %d", status)
-	}
-	if _, said := s.end(t); !strings.Contains(said, "no model yet") {
+	if _, said := s.end(t); !strings.Contains(said, "demo model: simple drawings only; get the real one with: kleinbild models get") {
 		t.Errorf("%s", said)
 	}
 }

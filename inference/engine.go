@@ -15,6 +15,7 @@ import (
 	"kleinbild/inference/checkpoint"
 	"kleinbild/inference/cuda"
 	"kleinbild/inference/flux2"
+	"kleinbild/inference/picture"
 	"kleinbild/inference/qwen3"
 	"kleinbild/inference/scheduler"
 	"kleinbild/inference/tensor"
@@ -59,6 +60,10 @@ type Info struct {
 	// NativeSize is the side of the square pictures that the model was trained on.
 	NativeSize        int
 	MaxSequenceLength int
+	// Demo says that this is the toy model that is part of the program; Missing tells of the search where it serves because no
+	// other was found.
+	Demo    bool
+	Missing *NoModelError
 	// Notices are sentences that the user should read, such as a guess that was made.
 	Notices []string
 }
@@ -89,13 +94,15 @@ var ErrBusy = errors.New("inference: the engine is busy with another picture")
 // ErrClosed is returned by Generate after Close.
 var ErrClosed = errors.New("inference: the engine is closed")
 
-// NoModelError is Open's error where no model is found in any of the usual places.
+// NoModelError tells of a search that found no model in any of the usual places.
 type NoModelError = checkpoint.NotFoundError
 
 // Open maps a checkpoint and checks all of it: configs, the shape of every weight, the tokenizer. Nothing is
 // computed and no weight is read yet, so it takes well under a second whatever the model's size.
+//
+// Where no model is found in any of the usual places, that is the demo model, and Info.Missing says where was looked.
 func Open(opts Options) (*Engine, error) {
-	spec, err := FindModel(opts)
+	spec, missing, err := find(opts)
 	if err != nil {
 		return nil, err
 	}
@@ -107,14 +114,28 @@ func Open(opts Options) (*Engine, error) {
 	if err != nil {
 		return nil, errors.Join(err, ckpt.Close())
 	}
-	e.info.Location = spec
+	e.info.Location, e.info.Missing = spec, missing
+	if spec == checkpoint.Demo {
+		e.info.Demo, e.info.Location = true, "part of the program"
+		e.info.Notices = append(e.info.Notices, "demo model: simple drawings only; get the real one with: "+checkpoint.DownloadCommand)
+	}
 	return e, nil
 }
 
-// FindModel returns the model that Open would take, as Open's Options.Model takes it.
+// FindModel returns the model that Open would take, as Open's Options.Model takes it. Where there is none the error is a
+// *NoModelError, though Open then takes the demo model.
 func FindModel(opts Options) (string, error) {
 	spec, _, err := checkpoint.Find(opts.Model, os.Getenv, opts.Setting)
 	return spec, err
+}
+
+// find is FindModel and the demo model where there is no other; missing then tells of the search.
+func find(opts Options) (spec string, missing *NoModelError, err error) {
+	spec, err = FindModel(opts)
+	if errors.As(err, &missing) {
+		return checkpoint.Demo, missing, nil
+	}
+	return spec, nil, err
 }
 
 func newEngine(ckpt *checkpoint.Checkpoint, opts Options) (*Engine, error) {
@@ -135,6 +156,9 @@ func newEngine(ckpt *checkpoint.Checkpoint, opts Options) (*Engine, error) {
 		MaxSequenceLength: textTokens(ckpt.Index.MaxSequenceLength, opts.MaxSequenceLength),
 	}
 	e.info.Steps, e.info.Guidance = variant.defaults()
+	if native := e.info.NativeSize; 0 < native && native < picture.NativeSide {
+		e.info.Notices = append(e.info.Notices, fmt.Sprintf("the model was trained on pictures of %d×%d: sizes named by an aspect ratio are scaled to that area", native, native))
+	}
 	// Also finds out whether the template fits the vocabulary and the length.
 	if _, err := e.tokens.Prompt("", e.info.MaxSequenceLength); err != nil {
 		return nil, errors.Join(err, b.Close())
@@ -261,7 +285,7 @@ func OpenTokenizer(opts Options) (t *tokenizer.Tokenizer, maxLength int, err err
 			return t, textTokens(opts.MaxSequenceLength), err
 		}
 	}
-	spec, err := FindModel(opts)
+	spec, _, err := find(opts)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -275,7 +299,10 @@ func OpenTokenizer(opts Options) (t *tokenizer.Tokenizer, maxLength int, err err
 }
 
 func openTokenizer(c *checkpoint.Checkpoint) (*tokenizer.Tokenizer, error) {
-	if c.Tokenizer == "" {
+	switch {
+	case c.TokenizerFiles != nil:
+		return tokenizer.OpenFS(c.TokenizerFiles)
+	case c.Tokenizer == "":
 		return tokenizer.Embedded()
 	}
 	return tokenizer.Open(c.Tokenizer)

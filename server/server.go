@@ -46,7 +46,7 @@ const (
 // Options say what to serve and to whom. Zero values of numbers mean the defaults below.
 type Options struct {
 	// Open returns the model. Where it fails, requests for pictures get its error with 503, and it is called again for
-	// later ones: a model downloaded meanwhile is taken without a restart.
+	// later ones, as it is where the model is the demo model: one downloaded meanwhile is taken without a restart.
 	Open    func() (Model, error)
 	ModelID string // the name that any model answers to; DefaultModelID where empty
 	Version string // of the program, for the pictures' metadata and the API's document
@@ -258,22 +258,20 @@ func (s *Server) dispatch(w *reply, r *http.Request, routes map[string]map[strin
 	return handle(w, r)
 }
 
-// openModel returns the model, which it opens where that has not succeeded yet.
+// openModel returns the model. It is opened where that has not succeeded yet, and asked for again while it is the demo
+// model, which serves for want of another.
 func (s *Server) openModel() (Model, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.model.Engine != nil {
-		return s.model, nil
-	}
-	if s.openErr == nil || time.Since(s.lastOpen) > retryOpen {
+	settled := s.model.Engine != nil && !s.model.Demo
+	if first := s.lastOpen.IsZero(); !settled && (first || time.Since(s.lastOpen) > retryOpen) {
 		var m Model
-		m, s.openErr = s.opts.Open()
-		s.lastOpen = time.Now()
-		if s.openErr == nil {
+		if m, s.openErr = s.opts.Open(); s.openErr == nil {
 			s.model = m
 		}
+		s.lastOpen = time.Now()
 	}
-	if s.openErr != nil {
+	if s.model.Engine == nil {
 		return Model{}, &apiError{status: http.StatusServiceUnavailable, detail: "no model: " + s.openErr.Error(), retryAfter: time.Minute}
 	}
 	return s.model, nil

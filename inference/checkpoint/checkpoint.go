@@ -14,6 +14,7 @@ package checkpoint
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -71,6 +72,8 @@ type Checkpoint struct {
 
 	// Tokenizer is a folder or a tokenizer.json; "" when the checkpoint has none and the embedded one serves.
 	Tokenizer string
+	// TokenizerFiles is the folder's contents where it is part of the program, nil elsewhere.
+	TokenizerFiles fs.FS
 	// SchedulerConfig is the text of scheduler_config.json, nil for single files.
 	SchedulerConfig []byte
 	Index           ModelIndex
@@ -81,7 +84,8 @@ type Checkpoint struct {
 	SizeBytes int64
 }
 
-// Open opens the checkpoint that spec names: a folder (Diffusers', ComfyUI's, or one of single files), or single files separated by commas in any order (transformer, VAE,
+// Open opens the checkpoint that spec names: Demo for the model that is part of the program, a folder (Diffusers',
+// ComfyUI's, or one of single files), or single files separated by commas in any order (transformer, VAE,
 // text encoder, and optionally a tokenizer.json or the folder that holds one). The error is one line that names the file.
 func Open(spec string) (*Checkpoint, error) {
 	if strings.TrimSpace(spec) == "" {
@@ -106,6 +110,9 @@ func Open(spec string) (*Checkpoint, error) {
 }
 
 func open(spec string) (*Checkpoint, error) {
+	if spec == Demo {
+		return openDemo()
+	}
 	info, err := os.Stat(spec)
 	if err == nil && info.IsDir() {
 		return openFolder(spec)
@@ -124,7 +131,7 @@ func open(spec string) (*Checkpoint, error) {
 
 func openFolder(dir string) (*Checkpoint, error) {
 	if exists(filepath.Join(dir, "model_index.json")) {
-		return openDiffusers(dir)
+		return openDiffusers(folder{files: os.DirFS(dir), dir: dir})
 	}
 	if models, ok := comfyModels(dir); ok {
 		return openComfyUI(models)

@@ -42,12 +42,16 @@ type NotFoundError struct {
 }
 
 func (e *NotFoundError) Error() string {
+	return fmt.Sprintf("checkpoint: %s; get one with: %s", e.Search(), e.Command)
+}
+
+// Search says where a model was looked for.
+func (e *NotFoundError) Search() string {
 	var places []string
 	for _, p := range e.Tried {
 		places = append(places, fmt.Sprintf("%s (%s)", p.Where, p.Reason))
 	}
-	return fmt.Sprintf("checkpoint: no model found: not by --model, not by $%s, not in the settings, not in %s; get one with: %s",
-		ModelVariable, strings.Join(places, ", not in "), e.Command)
+	return fmt.Sprintf("no model found: not by --model, not by $%s, not in the settings, not in %s", ModelVariable, strings.Join(places, ", not in "))
 }
 
 // ModelsDir is where the app keeps models, each in a folder of its own: kleinbild/models in the user's data folder
@@ -69,7 +73,7 @@ func Find(explicit string, env func(string) string, setting string) (spec string
 		if named.spec == "" {
 			continue
 		}
-		if missing := missingFile(named.spec); missing != "" {
+		if missing := missingFile(named.spec); named.spec != Demo && missing != "" {
 			return "", nil, fmt.Errorf("%s: %s: does not exist", named.by, missing)
 		}
 		return named.spec, nil, nil
@@ -77,7 +81,7 @@ func Find(explicit string, env func(string) string, setting string) (spec string
 	for dir := range usable(env, &tried) {
 		return dir, tried, nil
 	}
-	return "", tried, &NotFoundError{tried, downloadCommand}
+	return "", tried, &NotFoundError{tried, DownloadCommand}
 }
 
 // All lists the models in the usual places that open, in the order in which Find takes them, each once.
@@ -226,5 +230,5 @@ func usableInHub(hub string, tried *[]Place) iter.Seq[string] {
 	}
 }
 
-// downloadCommand is what a user types to get the default model to where it is found.
-const downloadCommand = "kleinbild models get " + DefaultName
+// DownloadCommand is what a user types to get the default model to where it is found.
+const DownloadCommand = "kleinbild models get " + DefaultName
