@@ -150,11 +150,18 @@ func withEngine(e *fakeEngine) benchOption { return func(b *bench, _ *Config) { 
 
 // withoutModel is a machine without a model of its own, but with others' and a catalogue.
 func withoutModel(_ *bench, cfg *Config) {
-	cfg.Open = func(inference.Options) (Engine, error) { return nil, &inference.NoModelError{} }
+	cfg.Open = func(inference.Options) (Engine, error) { return demoEngine(), nil }
 	cfg.FindModels = func() []Model {
 		return []Model{{Name: "flux-2-klein-4b", Spec: "/home/ada/ComfyUI/models/diffusion_models/flux-2-klein-4b.safetensors", SizeBytes: 15_800_000_000}}
 	}
 	cfg.Catalogue = &fakeCatalogue{}
+}
+
+// demoEngine is what opens where there is no model.
+func demoEngine() *fakeEngine {
+	e := newFakeEngine()
+	e.info.Model, e.info.Demo, e.info.Missing = "kleinbild-demo", true, &inference.NoModelError{}
+	return e
 }
 
 // fakeCatalogue has two models; Get waits for the test.

@@ -69,6 +69,7 @@ func (s *session) generate() {
 		s.notice.fail(err)
 		return
 	}
+	s.start.leave()
 	s.queue.add(j)
 	s.shape.nextSeed()
 	s.set.setPrompt(j.request.Prompt)

@@ -149,6 +149,9 @@ func (s *session) openModel(opts inference.Options) {
 
 func (s *session) opened(e Engine, err error) {
 	s.opening, s.engine, s.openError = false, e, err
+	if s.onlyDemo() && !s.set.demoTried() {
+		s.start.asked = true
+	}
 	s.engineChanged()
 	if err == nil {
 		for _, sentence := range e.Info().Notices {
@@ -160,6 +163,9 @@ func (s *session) opened(e Engine, err error) {
 		s.next()
 	}
 }
+
+// onlyDemo says that the demo model serves because there is no other.
+func (s *session) onlyDemo() bool { return s.engine != nil && s.engine.Info().Missing != nil }
 
 // engineChanged brings everything up to date that depends on the model.
 func (s *session) engineChanged() {
@@ -180,12 +186,9 @@ func (s *session) requestChanged() {
 
 // explain says an error in one sentence for the user.
 func explain(err error) string {
-	var missing *inference.NoModelError
 	switch {
 	case err == nil:
 		return ""
-	case errors.As(err, &missing):
-		return "No model was found on this machine."
 	case errors.Is(err, syscall.ENOSPC):
 		return "The disk is full: free some space, then try again."
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):

@@ -34,6 +34,10 @@ func (p settings) device() string {
 }
 func (p settings) setDevice(v string) { p.SetString("device", v) }
 
+// demoTried says that the user has chosen to go on with the demo model.
+func (p settings) demoTried() bool { return p.Bool("demoTried") }
+func (p settings) setDemoTried()   { p.SetBool("demoTried", true) }
+
 // picturesDir is the folder that the user chose, "" before that.
 func (p settings) picturesDir() string     { return p.String("pictures") }
 func (p settings) setPicturesDir(v string) { p.SetString("pictures", v) }

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"fyne.io/fyne/v2"
@@ -74,20 +73,24 @@ func (p *startPage) refresh() {
 	s := p.s
 	var rows []fyne.CanvasObject
 	title, text := "Choose a model", ""
-	var missing *inference.NoModelError
+	demo := s.onlyDemo()
 	switch {
-	case s.engine != nil:
-		text = "Pictures are made with " + modelName(s.engine.Info()) + " now."
-	case errors.As(s.openError, &missing):
+	case demo:
 		title = "One thing is missing: a model"
 		text = "Kleinbild makes pictures with FLUX.2 [klein], which runs on this machine and nowhere else. It is a download of several gigabytes, or a folder that you have already."
+	case s.engine != nil:
+		text = "Pictures are made with " + modelName(s.engine.Info()) + " now."
 	case s.openError != nil:
 		title = "The model could not be opened"
 		text = explain(s.openError)
 	}
 	rows = append(rows, heading(title), p.paragraph(text))
-	if s.cfg.GraphicsDriver != "" && !errors.As(s.openError, &missing) {
+	if s.cfg.GraphicsDriver != "" && !demo {
 		rows = append(rows, p.paragraph(s.cfg.GraphicsDriver))
+	}
+	if demo {
+		rows = append(rows, spaced(newHeading("Nothing to download")))
+		rows = append(rows, p.row("Demo model", "simple drawings only; it shows how everything works", "part of Kleinbild", newButton("Try", p.leave)))
 	}
 	if len(p.found) > 0 {
 		rows = append(rows, spaced(newHeading("On this machine")))
@@ -105,7 +108,7 @@ func (p *startPage) refresh() {
 			case p.loading != "":
 				b.disabled = true
 			default:
-				b.accent = len(p.found) == 0 && len(rows) < 5
+				b.accent = len(p.found) == 0 && d.Name == s.cfg.Catalogue.Downloads()[0].Name
 			}
 			rows = append(rows, p.row(d.Name, d.About, gigabytes(d.SizeBytes)+" GB · "+d.Licence, b))
 			if p.loading == d.Name {
@@ -123,16 +126,23 @@ func (p *startPage) refresh() {
 			s.advanced.device.SetSelected(deviceChoices[0][0]) // which opens the model
 		})))
 	}
-	if s.engine != nil {
+	if s.engine != nil && !demo {
 		rows = append(rows, arranged(fixed(0, 44), func(size fyne.Size) {
 			at(p.column.Objects[len(p.column.Objects)-1].(*fyne.Container).Objects[0], 0, 12, 90, 32)
-		}, newButton("Back", func() {
-			s.start.asked = false
-			s.view.refresh()
-		})))
+		}, newButton("Back", p.leave)))
 	}
 	p.column.Objects = rows
 	p.content.Refresh()
+}
+
+// leave goes back to pictures. With the demo model that is a choice for the next starts too; a real model still goes
+// before it once there is one.
+func (p *startPage) leave() {
+	if p.s.onlyDemo() {
+		p.s.set.setDemoTried()
+	}
+	p.asked = false
+	p.s.view.refresh()
 }
 
 func heading(text string) fyne.CanvasObject {

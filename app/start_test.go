@@ -21,7 +21,7 @@ func TestFirstStart(t *testing.T) {
 		cfg.Open = func(o inference.Options) (Engine, error) {
 			opened = append(opened, o)
 			if !have {
-				return nil, &inference.NoModelError{}
+				return demoEngine(), nil
 			}
 			return engine, nil
 		}
@@ -30,8 +30,6 @@ func TestFirstStart(t *testing.T) {
 	if !b.start.content.Visible() || len(b.start.found) != 1 {
 		t.Fatalf("visible %v, found %v", b.start.content.Visible(), b.start.found)
 	}
-	b.generate()
-	b.wantSaid("no model")
 	b.start.ask(catalogue.Downloads()[1])
 	b.wantSaid("commercially")
 	if b.start.loading != "" {
@@ -42,11 +40,29 @@ func TestFirstStart(t *testing.T) {
 	b.until("progress", func() bool { return b.start.bar.fraction > 0 })
 	have = true
 	catalogue.got <- "/models/4b"
-	b.until("the model is open", func() bool { return b.session.engine != nil })
+	b.until("the model is open", func() bool { return b.session.engine == engine })
 	if b.start.content.Visible() || remembered != "/models/4b" || opened[len(opened)-1].Setting != "/models/4b" {
 		t.Errorf("visible %v, setting %q, opened %+v", b.start.content.Visible(), remembered, opened)
 	}
 	b.settle()
+}
+
+// TestDemoModel: without a model the page offers the demo model, once; making a picture takes it as well.
+func TestDemoModel(t *testing.T) {
+	b := newBench(t, usual, withoutModel)
+	b.settle()
+	if !b.start.content.Visible() {
+		t.Fatal("no page of models")
+	}
+	b.make("a red house")
+	if b.start.content.Visible() || !b.view.view.Visible() {
+		t.Error("the page of models covers the picture")
+	}
+	b.session.openModel(inference.Options{})
+	b.settle()
+	if b.start.content.Visible() {
+		t.Error("the page came again though the demo model was chosen")
+	}
 }
 
 // plannedEngine is an engine with a graphics card.
