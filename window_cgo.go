@@ -22,7 +22,7 @@ func openWindow() (ok bool) {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "kleinbild:", err) // the window opens all the same and offers models
 	}
-	app.Run(app.Config{
+	err = app.Run(app.Config{
 		ModelSetting:  setting,
 		RememberModel: cli.SetModelSetting,
 		Version:       cli.Version,
@@ -33,6 +33,10 @@ func openWindow() (ok bool) {
 		ThumbnailDir:  filepath.Join(xdg.CacheHome, "kleinbild", "thumbnails"),
 		PicturesDir:   filepath.Join(xdg.UserDirs.Pictures, "Kleinbild"),
 	})
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "kleinbild: %v (kleinbild --help lists the command line, which needs none)\n", err)
+		os.Exit(1)
+	}
 	return true
 }
 

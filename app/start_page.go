@@ -119,6 +119,9 @@ func (p *startPage) refresh() {
 			}
 		}
 	}
+	if s.cfg.Catalogue == nil && missing != nil && missing.Command != "" {
+		rows = append(rows, spaced(newHeading("Download")), p.paragraph("This command fetches the usual one, and it is found there:\n"+missing.Command))
+	}
 	rows = append(rows, spaced(newHeading("A folder of yours")))
 	rows = append(rows, p.row("A Diffusers folder", "with transformer, text_encoder and vae in it", "", newButton("Choose…", p.chooseFolder)))
 	if s.engine == nil && s.set.device() != string(inference.DeviceAuto) {
@@ -158,6 +161,7 @@ func (p *startPage) width() float32 {
 func (p *startPage) paragraph(text string) fyne.CanvasObject {
 	l := widget.NewLabel(text)
 	l.Wrapping = fyne.TextWrapWord
+	l.Selectable = true
 	// A label has a margin of its own; without it the text lines up with the headings.
 	const inset = 8
 	return arranged(func() fyne.Size {
