@@ -160,7 +160,7 @@ func withoutModel(_ *bench, cfg *Config) {
 // demoEngine is what opens where there is no model.
 func demoEngine() *fakeEngine {
 	e := newFakeEngine()
-	e.info.Model, e.info.Demo, e.info.Missing = "kleinbild-demo", true, &inference.NoModelError{}
+	e.info.Model, e.info.Family, e.info.Demo, e.info.Missing = "kleinbild-demo", "FLUX.2 [klein] of its own size", true, &inference.NoModelError{}
 	return e
 }
 

@@ -119,9 +119,6 @@ func (p *startPage) refresh() {
 			}
 		}
 	}
-	if s.cfg.Catalogue == nil && missing != nil && missing.Command != "" {
-		rows = append(rows, spaced(newHeading("Download")), p.paragraph("This command fetches the usual one, and it is found there:\n"+missing.Command))
-	}
 	rows = append(rows, spaced(newHeading("A folder of yours")))
 	rows = append(rows, p.row("A Diffusers folder", "with transformer, text_encoder and vae in it", "", newButton("Choose…", p.chooseFolder)))
 	if s.engine == nil && s.set.device() != string(inference.DeviceAuto) {
