@@ -9,9 +9,8 @@ LDFLAGS := -s -w -X kleinbild/cli.Version=$(VERSION)
 BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -ldflags "$(LDFLAGS)"
 # Fyne's window needs a C compiler. Other flags would compile all of its C anew.
 WINDOW  := CGO_ENABLED=1 $(GO) build -trimpath -ldflags "$(LDFLAGS)"
-MODEL   ?= $(wildcard ../shared/golden/models/demo)
+MODEL   ?= demo
 SHOTS   ?= dist/window
-
 PACKAGE := $(GO) run ./tools/package -out dist -window
 
 .PHONY: help build cli run test test-sim lint fuzz bench generate windows windows-window test-window kernels kernels-check gpu-kit test-gpu bench-gpu package package-check
