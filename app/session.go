@@ -154,11 +154,14 @@ func (s *session) opened(e Engine, err error) {
 	}
 	s.engineChanged()
 	if err == nil {
-		for _, sentence := range e.Info().Notices {
-			s.notice.say(sentence)
+		for _, text := range e.Info().Notices {
+			s.notice.say(sentence(text))
 		}
-		if sentence := s.tightMemory(e.Info()); sentence != "" {
-			s.notice.say(sentence)
+		if e.Info().Demo {
+			s.notice.say("Demo model: simple drawings only.", action{"Get the real one…", s.chooseModel})
+		}
+		if text := s.tightMemory(e.Info()); text != "" {
+			s.notice.say(text)
 		}
 		s.next()
 	}

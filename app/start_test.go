@@ -54,6 +54,7 @@ func TestDemoModel(t *testing.T) {
 	if !b.start.content.Visible() {
 		t.Fatal("no page of models")
 	}
+	b.wantSaid("Demo model: simple drawings only")
 	b.make("a red house")
 	if b.start.content.Visible() || !b.view.view.Visible() {
 		t.Error("the page of models covers the picture")
