@@ -47,12 +47,23 @@ var (
 	hopper = sync.OnceValues(func() (*Set, error) { return New(recorder{ptxsim.Open(ptxsim.Device{Major: 9})}), nil })
 )
 
-// onEachDevice runs a test on the devices whose kernels differ: on both software devices, or on the GPU.
+// onEachDevice runs a test on the devices whose kernels differ: on both software devices, or on the GPU, and there with the
+// kernels for sm_80 too.
 func onEachDevice(t *testing.T, test func(h *harness)) {
 	t.Run(*deviceName, func(t *testing.T) { test(newHarness(t)) })
 	if *deviceName == "sim" {
 		t.Run("sim sm_90a", func(t *testing.T) { test(harnessOn(t, hopper)) })
+		return
 	}
+	t.Run(*deviceName+" sm_80", func(t *testing.T) {
+		test(harnessOn(t, func() (*Set, error) {
+			set, err := device()
+			if err != nil {
+				return nil, err
+			}
+			return set.only(sm80), nil
+		}))
+	})
 }
 
 // tries says whether a test shall launch a tile: one that the device takes for these operands. What it does not take is

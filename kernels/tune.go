@@ -91,20 +91,25 @@ type choice struct {
 // maxWanted bounds the shapes that a set remembers to have met.
 const maxWanted = 256
 
-// tuned returns the variant measured for the shape of s's class that is nearest in rows, twice or half as many at most;
-// Auto, and a note that s is wanted, where there is none.
-func (s *Set) tuned(shape Shape) Variant {
+// known returns the variant measured for the shape of the same class that is nearest in rows, twice or half as many at
+// most, or Auto.
+func (s *Set) known(shape Shape) Variant {
+	best, ratio := Auto, 2.0
 	if known := s.tuning.known.Load(); known != nil {
-		best, ratio := Auto, 2.0
 		for _, c := range (*known)[shape.class()] {
 			r := float64(max(c.rows, shape.Rows)) / float64(min(c.rows, shape.Rows))
 			if r <= ratio {
 				best, ratio = c.variant, r
 			}
 		}
-		if best != Auto {
-			return best
-		}
+	}
+	return best
+}
+
+// tuned is known, with a note that the shape is wanted where nothing is.
+func (s *Set) tuned(shape Shape) Variant {
+	if best := s.known(shape); best != Auto {
+		return best
 	}
 	t := &s.tuning
 	t.mu.Lock()
@@ -117,6 +122,28 @@ func (s *Set) tuned(shape Shape) Variant {
 	}
 	return Auto
 }
+
+// Missing lists, once each, those of shapes among whose kernels there is a choice on this device, and for which nothing is
+// known. Where something may be missing it compiles the family.
+func (s *Set) Missing(shapes []Shape) ([]Shape, error) {
+	var missing []Shape
+	for _, shape := range shapes {
+		if shape.check() != nil || s.known(shape) != Auto || slices.Contains(missing, shape) {
+			continue
+		}
+		target, err := s.targetFor(tableOf(shape), strict, shape)
+		if err != nil {
+			return nil, err
+		}
+		if rivals(tableOf(shape), target) {
+			missing = append(missing, shape)
+		}
+	}
+	return missing, nil
+}
+
+// Recall makes launches follow what Tune has kept in dir, if that is of this device, driver and build.
+func (s *Set) Recall(dir string) { s.adopt(s.recall(dir)) }
 
 // Wanted lists the shapes that launches with Auto have met and for which nothing is measured.
 func (s *Set) Wanted() []Shape {
@@ -211,7 +238,7 @@ func (s *Set) Tune(ctx context.Context, shapes []Shape, o TuneOptions) ([]Measur
 		o.Rounds = defaultRounds
 	}
 	if o.Dir != "" {
-		s.adopt(s.recall(o.Dir))
+		s.Recall(o.Dir)
 	}
 	var missing []Shape
 	for _, shape := range shapes {

@@ -196,18 +196,27 @@ func TestChoicesAreFollowed(t *testing.T) {
 		}
 		return lastLaunched
 	}
+	shape := Shape{Operation: "gemm", Rows: 1000, Cols: 48, Depth: 32}
+	far, odd, alone := shape, shape, Shape{Operation: "attention", Rows: 9, Cols: 512, Depth: 9, Heads: 1, KVHeads: 1}
+	far.Rows, odd.Cols = 3, 7
+	all := []Shape{shape, far, odd, alone, shape}
+	if missing, err := set.Missing(all); err != nil || !slices.Equal(missing, []Shape{shape, far}) {
+		t.Errorf("missing %v, %v, want %v", missing, err, []Shape{shape, far})
+	}
 	static := launch(1000)
 	other := "gemm_128x128_deep"
 	if static == other {
 		t.Fatalf("the static choice is %s", other)
 	}
-	shape := Shape{Operation: "gemm", Rows: 1000, Cols: 48, Depth: 32}
 	if wanted := set.Wanted(); !slices.Equal(wanted, []Shape{shape}) {
 		t.Errorf("wanted %v, want %v", wanted, shape)
 	}
 	near := shape
 	near.Rows = 2100
 	set.adopt([]Measurement{{Shape: shape, Chosen: other}, {Shape: near, Chosen: "gemm_128x256_deep"}})
+	if missing, err := set.Missing(all); err != nil || !slices.Equal(missing, []Shape{far}) {
+		t.Errorf("missing %v, %v, want %v", missing, err, far)
+	}
 	for rows, want := range map[int]string{1000: other, 500: other, 1400: other, 1600: "gemm_128x256_deep", 4200: "gemm_128x256_deep"} {
 		if got := launch(rows); got != want {
 			t.Errorf("%d rows: %s, want %s", rows, got, want)

@@ -1,9 +1,9 @@
 // Attention on sm_90a: what attention.cu says, for heads of 65 to 128 columns, aligned.
 //
-// A block keeps QUERIES queries of one head, 64 for each consumer. Keys come in portions of KEYS, through a ring of
-// buffers for keys and one for values; columns behind the head's and keys behind the last arrive as zeros. The next
-// scores are multiplied while the last probabilities meet their values, and the exponentials of one consumer run beside the
-// products of the other.
+// A block keeps as many queries of one head as the kernel's name says, 64 for each consumer. Keys and values come in portions
+// of KEYS, each through a ring of its own; columns behind the head's and keys behind the last arrive as zeros. The next scores
+// are multiplied while the last probabilities meet their values, and the exponentials of one consumer run beside the products
+// of the other.
 //
 // With _turns, one consumer's products wait until the other's have been issued, so that the two do not fall into step.
 //
