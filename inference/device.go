@@ -109,10 +109,10 @@ func openBackend(opts Options) (b backend.Backend, p Precision, notices []string
 	return cpu.New(tensor.F32), precision, notices, nil
 }
 
-// How the graphics card and its software twin are used. The margin is a guess at what drivers take for the compiled kernels and
-// some graphs, to be corrected by measurement. The twin's chunks let tiny checkpoints come in several.
+// How the graphics card and its software twin are used. The margin is for compiled kernels and graphs, and for other
+// programs' windows: a guess, to be corrected by measurement. The twin's chunks let tiny checkpoints come in several.
 var (
-	gpu = cuda.Options{Open: cuda.OpenGPU, Eager: true, MarginBytes: 128 << 20}
+	gpu = cuda.Options{Open: cuda.OpenGPU, Eager: true, MarginBytes: 256 << 20}
 	sim = cuda.Options{Open: cuda.OpenSoftware, ChunkBytes: 64 << 10}
 )
 

@@ -14,10 +14,10 @@ import (
 
 // Plan is the memory of the graphics card that a request takes, in bytes.
 type Plan struct {
-	// WeightsBytes is of all networks, ActivationsBytes of the working memory, KeptBytes of what is kept for later runs.
+	// WeightsBytes is of all weights, ActivationsBytes of the working memory, KeptBytes of what is kept for later runs.
 	WeightsBytes, ActivationsBytes, KeptBytes int64
-	// PeakBytes is the most that is taken at a time: networks that do not fit together take turns. LeastBytes is what it
-	// cannot do without.
+	// PeakBytes is the most that is taken at a time: weights that do not fit together come and go, which takes time.
+	// LeastBytes is what it cannot do without.
 	PeakBytes, LeastBytes int64
 	// RoomBytes is what the request can have now, TotalBytes all of the card's memory.
 	RoomBytes, TotalBytes int64

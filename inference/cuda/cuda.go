@@ -42,10 +42,10 @@ type Backend struct {
 	recording bool
 	replays   map[any]*replay
 
-	networks []*network
-	load     *load
-	// clock counts operations; a network's is that of its last use.
-	clock int64
+	parts []*part
+	load  *load
+	// clock counts operations; a part's is that of its last use. drops counts parts that have left.
+	clock, drops int64
 	// planned is what Reserve was told last, keeping the bytes of Keep that are alive.
 	planned backend.Memory
 	keeping atomic.Int64
@@ -59,6 +59,8 @@ type Options struct {
 	Open func() (cu.Context, error)
 	// ChunkBytes is the size of the two page-locked buffers through which weights pass; 32 MiB where 0.
 	ChunkBytes int
+	// PartBytes is the size of a network's parts, which come and go on their own where not all fit; 256 MiB where 0.
+	PartBytes int64
 	// MarginBytes of the device's memory are left to its driver, for kernels and graphs.
 	MarginBytes int64
 	// Eager compiles all kernels in the background as soon as the device is there, beside the upload of weights.
@@ -69,6 +71,9 @@ type Options struct {
 func New(o Options) (*Backend, error) {
 	if o.ChunkBytes == 0 {
 		o.ChunkBytes = 32 << 20
+	}
+	if o.PartBytes == 0 {
+		o.PartBytes = 256 << 20
 	}
 	b := &Backend{options: o, ctx: context.Background()}
 	if err := b.start(); err != nil {

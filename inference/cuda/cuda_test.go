@@ -229,8 +229,58 @@ func TestNetworksTakeTurns(t *testing.T) {
 		t.Errorf("two networks at a time: %v", err)
 	}
 	b.Begin(t.Context())
-	if err := b.Reserve(backend.Memory{Networks: b.Memory().Networks, Activations: 1 << 17}); !errors.As(err, &short) || short.Need != 1<<16+1<<17 || short.Need <= short.Room {
+	if err := b.Reserve(backend.Memory{Parts: b.Memory().Parts, Activations: 1 << 17}); !errors.As(err, &short) || short.Need != 1<<16+1<<17 || short.Need <= short.Room {
 		t.Errorf("more than there is: %v", err)
+	}
+}
+
+// TestPartsComeAndGo: of a network in five parts on a device with room for three, two steps in a row find what stayed, and
+// nothing is recorded that would not be there at its replay. With more room, recording begins.
+func TestPartsComeAndGo(t *testing.T) {
+	for _, row := range []struct {
+		room, calls int
+	}{{3, 6}, {5, 2}} {
+		b, err := New(Options{
+			Open: func() (cu.Context, error) {
+				return ptxsim.Open(ptxsim.Device{TotalBytes: 1<<16 + int64(row.room)<<15}), nil
+			},
+			ChunkBytes: chunkBytes, PartBytes: 1 << 15,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Network("transformer")
+		var ws []backend.Weight
+		for i := range 5 {
+			ws = append(ws, bf16Weight(t, b, fmt.Sprint("w", i), float32(i+1), 16, 1<<10))
+		}
+		if n := len(b.Memory().Parts); n != 5 {
+			t.Fatalf("%d parts, want 5", n)
+		}
+		b.Begin(t.Context())
+		if err := b.Reserve(backend.Memory{Parts: b.Memory().Parts, Activations: 1 << 16}); err != nil {
+			t.Fatal(err)
+		}
+		x, y := upload(b, 1, 1<<10, 1.0/(1<<10)), upload(b, 1, 16, 0)
+		calls := 0
+		for range 6 {
+			b.Replay("step", func() {
+				calls++
+				for _, w := range ws {
+					b.Linear(y, x, w, backend.Epilogue{Add: true})
+				}
+			})
+		}
+		wantValues(t, b, y, 6*(1+2+3+4+5))
+		if calls != row.calls {
+			t.Errorf("room for %d parts: the step was issued %d times, want %d", row.room, calls, row.calls)
+		}
+		if row.room == 3 && b.drops > 2+6*3 {
+			t.Errorf("%d parts left in six steps, want 3 in a step at most", b.drops)
+		}
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
@@ -256,7 +306,7 @@ func TestNetworksFollow(t *testing.T) {
 		wantValues(t, b, y, 1)
 		b.waitForLoad()
 		here := 0
-		for _, n := range b.networks {
+		for _, n := range b.parts {
 			if n.at != 0 {
 				here++
 			}

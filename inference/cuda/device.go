@@ -18,10 +18,12 @@ type device struct {
 	// compute takes the operations, and the copies that they need.
 	compute cu.Stream
 	staging *staging
+	// weights is what weights pass through, made by the first upload.
+	weights *staging
 	// base and size are the arena's memory.
 	base cu.DevicePtr
 	size int64
-	// held is the bytes of the arena and of the networks that are here.
+	// held is the bytes of the arena and of the weights that are here.
 	held atomic.Int64
 	// undefine makes memory count as never written again: the software device catches who reads another's leftovers.
 	undefine func(cu.DevicePtr, int64) error
@@ -41,8 +43,8 @@ func (b *Backend) start() error {
 		_ = b.dev.close()
 		b.use(nil)
 	}
-	for _, n := range b.networks {
-		n.leave()
+	for _, p := range b.parts {
+		p.leave()
 	}
 	b.replays = nil
 	b.arena.reset(0)
@@ -81,6 +83,21 @@ func (b *Backend) use(d *device) {
 	b.opened.Lock()
 	b.dev = d
 	b.opened.Unlock()
+}
+
+// weightStaging is for the upload under way, of which there is one.
+func (d *device) weightStaging(bytes int) (*staging, error) {
+	if d.weights != nil {
+		return d.weights, nil
+	}
+	stream, err := d.ctx.MakeStream()
+	if err != nil {
+		return nil, err
+	}
+	if d.weights, err = newStaging(d.ctx, stream, bytes); err != nil {
+		return nil, errors.Join(err, stream.Destroy())
+	}
+	return d.weights, nil
 }
 
 // compiled waits until the family is there, and what its launchers use besides.
@@ -149,11 +166,16 @@ func (s *staging) receive(from cu.DevicePtr, n int) error {
 	return s.passed[s.turn].Synchronize()
 }
 
-// free waits for the copies.
+// wait returns once all copies are done.
+func (s *staging) wait() error {
+	return errors.Join(s.passed[0].Synchronize(), s.passed[1].Synchronize())
+}
+
+// free gives back what there is of it.
 func (s *staging) free() (err error) {
 	for i, b := range s.buffers {
 		if s.passed[i] != nil {
-			err = errors.Join(err, s.passed[i].Synchronize(), s.passed[i].Destroy())
+			err = errors.Join(err, s.passed[i].Destroy())
 		}
 		if b != nil {
 			err = errors.Join(err, s.ctx.MemFreeHost(b))

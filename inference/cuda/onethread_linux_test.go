@@ -107,7 +107,7 @@ func TestOneThread(t *testing.T) {
 		conv := bf16Weight(t, b, "conv", 0.25, 8, 64, 3, 3)
 		gamma := bf16Weight(t, b, "gamma", 1, 64)
 		b.Begin(context.Background())
-		if err := b.Reserve(backend.Memory{Networks: b.Memory().Networks, Activations: 1 << 20, Kept: 1 << 16}); err != nil {
+		if err := b.Reserve(backend.Memory{Parts: b.Memory().Parts, Activations: 1 << 20, Kept: 1 << 16}); err != nil {
 			t.Error(err)
 		}
 		x, y, kept := upload(b, 16, 64, 1), b.Alloc(16, 64, tensor.BF16), b.Keep(16, 64, tensor.BF16)

@@ -14,12 +14,12 @@ func (b *Backend) Rehearsal() backend.Rehearsal {
 	return r
 }
 
-// Memory is what the run since Begin has asked for, and the weights of all networks.
+// Memory is what the run since Begin has asked for, and all weights.
 func (b *Backend) Memory() backend.Memory {
 	m := backend.Memory{Activations: b.arena.peak, Kept: b.kept}
-	for _, n := range b.networks {
-		if len(n.weights) > 0 {
-			m.Networks = append(m.Networks, backend.NetworkMemory{Name: n.name, Bytes: n.bytes})
+	for _, p := range b.parts {
+		if len(p.weights) > 0 {
+			m.Parts = append(m.Parts, backend.PartMemory{Network: p.network, Bytes: p.bytes})
 		}
 	}
 	return m

@@ -6,20 +6,23 @@ import "kleinbild/kernels/cu"
 type replay struct {
 	graph cu.GraphExec
 	last  string
+	// drops is the backend's count before f was called last: as long as it stays, all that f needs is where it was.
+	drops int64
 }
 
 // Replay runs f as it is the first time, records it the second, and plays the recording from then on: by the second
-// time its weights are on the device and its kernels compiled.
+// time its weights are on the device and its kernels compiled. Where weights come and go, it runs f every time.
 func (b *Backend) Replay(key any, f func()) {
 	if b.rehearsal || b.stopped() {
 		return
 	}
-	r, known := b.replays[key]
-	if !known {
+	r := b.replays[key]
+	if r == nil || r.drops != b.drops {
 		if b.replays == nil {
 			b.replays = map[any]*replay{}
 		}
-		b.replays[key] = &replay{}
+		r.destroy(b)
+		b.replays[key] = &replay{drops: b.drops}
 		b.guarded(f)
 		return
 	}
@@ -77,11 +80,18 @@ func (b *Backend) record(f func()) cu.GraphExec {
 // forget destroys all recordings.
 func (b *Backend) forget() {
 	for _, r := range b.replays {
-		if r.graph != nil {
-			if err := r.graph.Destroy(); err != nil {
-				b.fail("destroy a graph", err)
-			}
-		}
+		r.destroy(b)
 	}
 	b.replays = nil
+}
+
+// destroy gives a recording back; there may be none.
+func (r *replay) destroy(b *Backend) {
+	if r == nil || r.graph == nil {
+		return
+	}
+	if err := r.graph.Destroy(); err != nil {
+		b.fail("destroy a graph", err)
+	}
+	r.graph = nil
 }

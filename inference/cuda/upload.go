@@ -13,9 +13,9 @@ import (
 	"kleinbild/kernels/cu"
 )
 
-// need brings w's network to the device unless it is there, and waits for the part that holds w.
+// need brings w's part of its network to the device unless it is there, and waits for the chunks up to w.
 func (b *Backend) need(operation string, w *weight) bool {
-	n := w.network
+	n := w.part
 	n.used = b.clock
 	if n.at == 0 {
 		if err := b.fetch(n); err != nil {
@@ -40,13 +40,14 @@ func (b *Backend) need(operation string, w *weight) bool {
 	return c.err == nil
 }
 
-// drop takes a network off the device.
-func (b *Backend) drop(n *network) {
+// drop takes a part off the device.
+func (b *Backend) drop(n *part) {
 	b.flush()
 	b.waitForLoad()
 	at := n.at
 	n.leave()
 	b.dev.held.Add(-n.bytes)
+	b.drops++
 	if !b.usable() {
 		return
 	}
@@ -55,16 +56,16 @@ func (b *Backend) drop(n *network) {
 	}
 }
 
-// load is an upload of networks, one after another.
+// load is an upload of parts, one after another.
 type load struct {
-	dev      *device
-	networks []*network
-	stop     atomic.Bool
-	done     chan struct{}
+	dev   *device
+	parts []*part
+	stop  atomic.Bool
+	done  chan struct{}
 }
 
-// fetch starts the upload of n, and of those networks after it that fit beside all else: a run asks for them next.
-func (b *Backend) fetch(n *network) error {
+// fetch starts the upload of n, and of those parts after it that fit beside all else: a run asks for them next.
+func (b *Backend) fetch(n *part) error {
 	if b.load != nil {
 		select {
 		case <-b.load.done:
@@ -72,14 +73,14 @@ func (b *Backend) fetch(n *network) error {
 			return context.Cause(b.ctx)
 		}
 	}
-	at, err := b.allocate(n.bytes, n.name)
+	at, err := b.allocate(n.bytes, n.network)
 	if err != nil {
 		return err
 	}
 	n.at = at
 	b.dev.held.Add(n.bytes)
-	l := &load{dev: b.dev, networks: []*network{n}, done: make(chan struct{})}
-	for _, next := range b.networks[slices.Index(b.networks, n)+1:] {
+	l := &load{dev: b.dev, parts: []*part{n}, done: make(chan struct{})}
+	for _, next := range b.parts[slices.Index(b.parts, n)+1:] {
 		if next.at != 0 || len(next.weights) == 0 {
 			continue
 		}
@@ -92,10 +93,10 @@ func (b *Backend) fetch(n *network) error {
 			break
 		}
 		b.dev.held.Add(next.bytes)
-		l.networks = append(l.networks, next)
+		l.parts = append(l.parts, next)
 	}
 	size := int64(b.options.ChunkBytes)
-	for _, n := range l.networks {
+	for _, n := range l.parts {
 		n.sealed, n.chunks = true, nil
 		for from := int64(0); from < n.bytes; from += size {
 			n.chunks = append(n.chunks, &chunk{from: from, to: min(from+size, n.bytes), ready: make(chan struct{})})
@@ -127,7 +128,7 @@ var errStopped = errors.New("the upload was stopped")
 func (l *load) run(chunkBytes int) {
 	defer close(l.done)
 	err := l.upload(chunkBytes)
-	for _, n := range l.networks {
+	for _, n := range l.parts {
 		for _, c := range n.chunks {
 			if !c.arrived {
 				c.err = err
@@ -138,18 +139,13 @@ func (l *load) run(chunkBytes int) {
 }
 
 func (l *load) upload(chunkBytes int) (err error) {
-	stream, err := l.dev.ctx.MakeStream()
+	s, err := l.dev.weightStaging(chunkBytes)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, stream.Destroy()) }()
-	s, err := newStaging(l.dev.ctx, stream, chunkBytes)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, s.free()) }()
+	defer func() { err = errors.Join(err, s.wait()) }()
 	var sent []*chunk
-	for _, n := range l.networks {
+	for _, n := range l.parts {
 		for _, c := range n.chunks {
 			if l.stop.Load() {
 				return errStopped
@@ -172,24 +168,24 @@ func (l *load) upload(chunkBytes int) (err error) {
 	return nil
 }
 
-// part is a piece of one weight on its way into a buffer.
-type part struct {
+// piece is some values of one weight on their way into a buffer.
+type piece struct {
 	w    *stored
 	to   []byte
 	from int // the first value
 }
 
-// partBytes is a reader's turn.
-const partBytes = 1 << 20
+// pieceBytes is a reader's turn.
+const pieceBytes = 1 << 20
 
 // maxReaders is enough to keep a disk busy, and more than a bus can take from memory.
 const maxReaders = 16
 
-// fill writes the network's bytes from an offset on into buf, by several readers: the first to touch a page of the
+// fill writes the part's bytes from an offset on into buf, by several readers: the first to touch a page of the
 // file's mapping waits for the disk.
-func (n *network) fill(buf []byte, from int64) {
+func (n *part) fill(buf []byte, from int64) {
 	to := from + int64(len(buf))
-	var parts []part
+	var pieces []piece
 	first, _ := slices.BinarySearchFunc(n.weights, from, func(w *stored, at int64) int {
 		if w.offset+aligned(w.bytes()) <= at {
 			return -1
@@ -201,20 +197,20 @@ func (n *network) fill(buf []byte, from int64) {
 			break
 		}
 		start, end := max(w.offset, from), min(w.offset+w.bytes(), to)
-		for at := start; at < end; at += partBytes {
-			parts = append(parts, part{w, buf[at-from : min(at+partBytes, end)-from], int(at-w.offset) / w.dtype.SizeBytes()})
+		for at := start; at < end; at += pieceBytes {
+			pieces = append(pieces, piece{w, buf[at-from : min(at+pieceBytes, end)-from], int(at-w.offset) / w.dtype.SizeBytes()})
 		}
 	}
 	var next atomic.Int64
 	var readers sync.WaitGroup
-	for range min(len(parts), runtime.GOMAXPROCS(0), maxReaders) {
+	for range min(len(pieces), runtime.GOMAXPROCS(0), maxReaders) {
 		readers.Go(func() {
 			for {
 				i := int(next.Add(1)) - 1
-				if i >= len(parts) {
+				if i >= len(pieces) {
 					return
 				}
-				p := parts[i]
+				p := pieces[i]
 				p.w.convert(p.to, p.from, len(p.to)/p.w.dtype.SizeBytes())
 			}
 		})
@@ -222,32 +218,32 @@ func (n *network) fill(buf []byte, from int64) {
 	readers.Wait()
 }
 
-// allocate finds device memory, at the cost of networks that the current operation does not need.
+// allocate finds device memory, at the cost of weights that the current operation does not need.
 func (b *Backend) allocate(bytes int64, what string) (cu.DevicePtr, error) {
 	for {
 		at, err := b.dev.ctx.MemAlloc(bytes)
 		if !errors.Is(err, cu.ErrOutOfMemory) {
 			return at, err
 		}
-		if !b.evict() {
+		if !b.evict(what) {
 			room, total, roomErr := b.available()
 			return 0, errors.Join(fmt.Errorf("%s: %w: %w", what, &backend.MemoryError{Need: b.planned.Least(), Room: room, Total: total}, err), roomErr)
 		}
 	}
 }
 
-// evict takes the largest network off the device that the current operation does not need: the small ones would make
-// little room and be wanted soon.
-func (b *Backend) evict() bool {
-	var largest *network
-	for _, n := range b.networks {
-		if n.at != 0 && n.used < b.clock && (largest == nil || n.bytes > largest.bytes) {
-			largest = n
+// evict takes a part off the device that the current operation, which works with a network, does not need.
+func (b *Backend) evict(network string) bool {
+	var candidates []backend.PartUse
+	for i, p := range b.parts {
+		if p.at != 0 && p.used < b.clock {
+			candidates = append(candidates, backend.PartUse{Part: i, Other: p.network != network, Bytes: p.bytes, Used: p.used})
 		}
 	}
-	if largest == nil {
+	victim := backend.Victim(candidates)
+	if victim < 0 {
 		return false
 	}
-	b.drop(largest)
+	b.drop(b.parts[victim])
 	return b.err == nil
 }

@@ -11,12 +11,12 @@ import (
 	"kleinbild/kernels/cu"
 )
 
-// network is the weights that are used together. They come to the device together, in one allocation.
-type network struct {
-	name    string
+// part is a piece of a network: weights that come to the device together, in one allocation, and leave it together.
+type part struct {
+	network string
 	weights []*stored
 	bytes   int64
-	// sealed is set when the network has been on the device: weights that come later start another one.
+	// sealed is set when the part has been on the device: weights that come later start another one.
 	sealed bool
 	// at is where the weights are or will be; 0 while they are away.
 	at cu.DevicePtr
@@ -25,7 +25,7 @@ type network struct {
 	used   int64
 }
 
-// chunk is the bytes [from, to) of a network. ready is closed once they are on the device, or err says why they are not.
+// chunk is the bytes [from, to) of a part. ready is closed once they are on the device, or err says why they are not.
 type chunk struct {
 	from, to int64
 	ready    chan struct{}
@@ -39,15 +39,15 @@ func (c *chunk) arrive() {
 }
 
 // leave forgets where the weights were.
-func (n *network) leave() { n.at, n.chunks = 0, nil }
+func (p *part) leave() { p.at, p.chunks = 0, nil }
 
 // stored is a checkpoint's tensor as it lies on the device: a matrix of bfloat16 with a row for each index of the first
 // dimension, a convolution's rows in the order that kernels.Conv takes, or a vector, which stays as exact as the file.
 type stored struct {
 	tensor.Tensor
-	network *network
-	offset  int64
-	dtype   kernels.DType
+	part   *part
+	offset int64
+	dtype  kernels.DType
 	// taps is the number of a convolution's positions, 1 for all else.
 	taps int
 }
@@ -61,7 +61,7 @@ type weight struct {
 }
 
 // Network begins another network.
-func (b *Backend) Network(name string) { b.networks = append(b.networks, &network{name: name}) }
+func (b *Backend) Network(name string) { b.parts = append(b.parts, &part{network: name}) }
 
 // Weight notes where t shall lie; it is read when an operation needs it.
 func (b *Backend) Weight(t tensor.Tensor) (backend.Weight, error) {
@@ -71,23 +71,24 @@ func (b *Backend) Weight(t tensor.Tensor) (backend.Weight, error) {
 	case len(t.Shape) == 0 || tensor.Elements(t.Shape) == 0:
 		return nil, fmt.Errorf("cuda: %s: shape %v, want one value at least", t.Name, t.Shape)
 	}
-	if len(b.networks) == 0 {
-		b.Network("weights")
-	}
-	n := b.networks[len(b.networks)-1]
-	if n.sealed {
-		b.Network(n.name)
-		n = b.networks[len(b.networks)-1]
-	}
-	s := &stored{Tensor: t, network: n, offset: n.bytes, taps: 1}
+	s := &stored{Tensor: t, taps: 1}
 	if len(t.Shape) == 1 && t.DType != tensor.BF16 {
 		s.dtype = kernels.F32
 	}
 	if len(t.Shape) == 4 {
 		s.taps = t.Shape[2] * t.Shape[3]
 	}
-	n.weights = append(n.weights, s)
-	n.bytes += aligned(s.bytes())
+	if len(b.parts) == 0 {
+		b.Network("weights")
+	}
+	p := b.parts[len(b.parts)-1]
+	if p.sealed || len(p.weights) > 0 && p.bytes+s.bytes() > b.options.PartBytes {
+		b.Network(p.network)
+		p = b.parts[len(b.parts)-1]
+	}
+	s.part, s.offset = p, p.bytes
+	p.weights = append(p.weights, s)
+	p.bytes += aligned(s.bytes())
 	return &weight{s, 0, t.Shape[0]}, nil
 }
 
@@ -104,7 +105,7 @@ func (w *weight) Slice(from, to int) backend.Weight {
 func matrix(bw backend.Weight) kernels.Matrix {
 	w := bw.(*weight)
 	cols := tensor.Elements(w.stored.Shape[1:])
-	at := w.network.at + cu.DevicePtr(w.offset+int64(w.from)*int64(cols)*int64(w.dtype.SizeBytes()))
+	at := w.part.at + cu.DevicePtr(w.offset+int64(w.from)*int64(cols)*int64(w.dtype.SizeBytes()))
 	return kernels.Matrix{Data: at, Rows: w.to - w.from, Cols: cols, Stride: cols, DType: w.dtype}
 }
 

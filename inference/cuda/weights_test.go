@@ -14,7 +14,7 @@ func TestConvert(t *testing.T) {
 	const out, in, k = 3, 5, 3
 	for _, shape := range [][]int{{out, in, k, k}, {out, in, 1, 1}, {out * k, in * k}, {out * in * k * k}} {
 		for _, dtype := range []tensor.DType{tensor.F32, tensor.BF16, tensor.F16, tensor.F8E4M3} {
-			b := &Backend{rehearsal: true}
+			b := &Backend{rehearsal: true, options: Options{PartBytes: 1 << 20}}
 			n := tensor.Elements(shape)
 			x := tensor.Tensor{Name: "x", DType: dtype, Shape: shape, Scale: 1, Data: make([]byte, n*dtype.SizeBytes())}
 			for i := range n {
