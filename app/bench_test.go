@@ -139,6 +139,9 @@ type bench struct {
 	dir     string
 }
 
+// firstSeed is the seed on show at the start.
+const firstSeed = "1836311903"
+
 type benchOption func(*bench, *Config)
 
 // withTheme opens the window in a theme.
@@ -204,8 +207,8 @@ func newBench(t *testing.T, size fyne.Size, options ...benchOption) *bench {
 	if a.Preferences().String("theme") == "" {
 		a.Preferences().SetString("theme", themeDark)
 	}
-	a.Preferences().SetString("seed", "1836311903")
 	b.session = b.open(a, cfg, size)
+	b.shape.setSeed(firstSeed)
 	return b
 }
 

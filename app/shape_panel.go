@@ -70,7 +70,7 @@ func newShapePanel(s *session) *shapePanel {
 	p.content = arranged(func() fyne.Size { return fyne.NewSize(0, p.height()) }, p.place, objects...)
 	if seed := s.set.lockedSeed(); seed != "" {
 		p.setSeed(seed)
-		p.locked = true
+		p.setLocked(true)
 	} else {
 		p.roll()
 	}

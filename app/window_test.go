@@ -34,6 +34,7 @@ var scenes = []scene{
 			b.shape.setSeed(fmt.Sprint(i))
 			b.make("Put the red house of image 2 on the hill of image 1, morning light, keep the sky as it is")
 		}
+		b.shape.setSeed(firstSeed)
 		b.view.toggleCompare()
 	}},
 	{"running", nil, func(b *bench) {
@@ -49,6 +50,7 @@ var scenes = []scene{
 		b.generate()
 		b.until("a preview", func() bool { return b.view.previewing })
 		b.notice.say("Kleinbild made this picture: “A lighthouse”", action{"Restore its settings", nil}, action{"Use as reference", nil})
+		b.shape.setSeed(firstSeed)
 		b.advanced.toggle()
 	}},
 }
