@@ -106,9 +106,11 @@ func checkReproducible(out, again string, window bool) error {
 }
 
 func expectVersion(c *exec.Cmd, m metadata) error {
-	out, err := c.CombinedOutput()
+	var said bytes.Buffer
+	c.Stderr = &said
+	out, err := c.Output()
 	if err != nil || string(out) != "kleinbild "+m.Version+"\n" {
-		return fmt.Errorf("%v: %q, %v; want version %s", c.Args, out, err, m.Version)
+		return fmt.Errorf("%v: %q, %q, %v; want version %s", c.Args, out, &said, err, m.Version)
 	}
 	return nil
 }
