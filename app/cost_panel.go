@@ -61,7 +61,7 @@ func (p *costPanel) refresh() {
 	default:
 		p.model.set("No model", colorDim)
 	}
-	p.show("", 0)
+	p.show("", colorDim, 0)
 }
 
 // plan asks for the next picture's memory; only the answer to the last question is shown.
@@ -77,17 +77,19 @@ func (p *costPanel) plan(planner Planner) {
 			switch {
 			case asked != p.asked:
 			case err != nil || total <= 0:
-				p.show("", 0)
+				p.show("", colorDim, 0)
+			case need > total:
+				p.show(fmt.Sprintf("needs %s of %s GB: take a smaller size", gigabytes(need), gigabytes(total)), colorError, 1)
 			default:
-				p.show(fmt.Sprintf("needs %s of %s GB", gigabytes(need), gigabytes(total)), min(float32(need)/float32(total), 1))
+				p.show(fmt.Sprintf("needs %s of %s GB", gigabytes(need), gigabytes(total)), colorDim, float32(need)/float32(total))
 			}
 		}
 	})
 }
 
-func (p *costPanel) show(memory string, share float32) {
+func (p *costPanel) show(memory string, color fyne.ThemeColorName, share float32) {
 	p.share = share
-	p.memory.set(memory, colorDim)
+	p.memory.set(memory, color)
 	for _, o := range []fyne.CanvasObject{p.bar, p.filled, p.memory} {
 		show(o, memory != "")
 	}

@@ -86,9 +86,6 @@ func (p *startPage) refresh() {
 		text = explain(s.openError)
 	}
 	rows = append(rows, heading(title), p.paragraph(text))
-	if s.cfg.GraphicsDriver != "" && !errors.As(s.openError, &missing) {
-		rows = append(rows, p.paragraph(s.cfg.GraphicsDriver))
-	}
 	if len(p.found) > 0 {
 		rows = append(rows, spaced(newHeading("On this machine")))
 		for _, m := range p.found {

@@ -70,6 +70,12 @@ func TestPlannedMemory(t *testing.T) {
 	if got := b.cost.memory.text; got != "needs 7.0 of 12.0 GB" {
 		t.Errorf("with a reference: %q", got)
 	}
+	again := b.slots.references()[0].Path
+	b.slots.add(0, []string{again, again, again})
+	b.settle()
+	if got := b.cost.memory; got.text != "needs 13.0 of 12.0 GB: take a smaller size" || got.color != colorError {
+		t.Errorf("more than there is: %q in %s", got.text, got.color)
+	}
 }
 
 // TestSettingsPersist opens a second window on the same preferences.
