@@ -78,6 +78,14 @@ func TestPlannedMemory(t *testing.T) {
 	}
 }
 
+// TestNotices shows all that an engine has to say, at once.
+func TestNotices(t *testing.T) {
+	e := newFakeEngine()
+	e.info.Notices = []string{"a guess was made", "The files are old."}
+	b := newBench(t, usual, withEngine(e))
+	b.wantSaid("A guess was made. The files are old.")
+}
+
 // TestSettingsPersist opens a second window on the same preferences.
 func TestSettingsPersist(t *testing.T) {
 	b := newBench(t, usual)
