@@ -36,7 +36,7 @@ windows-window: ## cross-build kleinbild-window.exe with mingw-w64, and run its 
 	tools/window/wine.sh kleinbild-window.exe
 
 test: lint ## run all tests: no GPU, no weights, no network
-	CGO_ENABLED=0 $(GO) test ./...
+	CGO_ENABLED=0 $(GO) test -timeout 30m ./...
 	$(MAKE) --no-print-directory fuzz windows cli
 
 test-window: build ## use the real window on a virtual screen; a screenshot of each step goes to SHOTS

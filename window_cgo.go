@@ -16,11 +16,16 @@ import (
 	"kleinbild/models"
 )
 
-// openWindow opens the window over the engine; ok says that this build has one.
-func openWindow() (ok bool) {
+// openWindow opens the window over the engine, with files dropped on it; ok says that this build has one.
+func openWindow(files []string) (ok bool) {
 	setting, err := cli.ModelSetting()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "kleinbild:", err) // the window opens all the same and offers models
+	}
+	for i, file := range files {
+		if path, err := filepath.Abs(file); err == nil {
+			files[i] = path // what is kept of a reference outlives the working directory
+		}
 	}
 	err = app.Run(app.Config{
 		ModelSetting:  setting,
@@ -29,6 +34,7 @@ func openWindow() (ok bool) {
 		Open:          openEngine,
 		FindModels:    findModels,
 		Catalogue:     catalogue{},
+		Dropped:       files,
 		HistoryFile:   filepath.Join(xdg.DataHome, "kleinbild", "history.db"),
 		ThumbnailDir:  filepath.Join(xdg.CacheHome, "kleinbild", "thumbnails"),
 		PicturesDir:   filepath.Join(xdg.UserDirs.Pictures, "Kleinbild"),

@@ -68,6 +68,6 @@ type Config struct {
 	RememberModel func(spec string) error
 	// Paths of the history's file and the thumbnails' folder, and of the pictures until the user names another.
 	HistoryFile, ThumbnailDir, PicturesDir string
-	// GraphicsDriver is one sentence where the graphics driver is missing or too old, "" where all is well.
-	GraphicsDriver string
+	// Dropped are files that the program was started with: they come as if dropped on the canvas.
+	Dropped []string
 }

@@ -61,7 +61,7 @@ func (p *costPanel) refresh() {
 	default:
 		p.model.set("No model", colorDim)
 	}
-	p.show("", 0)
+	p.show("", colorDim, 0)
 }
 
 // plan asks for the next picture's memory; only the answer to the last question is shown.
@@ -77,20 +77,20 @@ func (p *costPanel) plan(planner Planner) {
 			switch {
 			case asked != p.asked:
 			case err != nil:
-				p.show("", 0)
+				p.show("", colorDim, 0)
 			case !plan.Fits():
-				p.show(fmt.Sprintf("needs %s GB, %s GB free", gigabytes(plan.LeastBytes), gigabytes(plan.RoomBytes)), 1)
+				p.show(fmt.Sprintf("needs %s GB, %s GB free: take a smaller size", gigabytes(plan.LeastBytes), gigabytes(plan.RoomBytes)), colorError, 1)
 			default:
-				p.show(fmt.Sprintf("needs %s of %s GB", gigabytes(plan.PeakBytes), gigabytes(plan.TotalBytes)),
+				p.show(fmt.Sprintf("needs %s of %s GB", gigabytes(plan.PeakBytes), gigabytes(plan.TotalBytes)), colorDim,
 					min(float32(plan.PeakBytes)/float32(plan.TotalBytes), 1))
 			}
 		}
 	})
 }
 
-func (p *costPanel) show(memory string, share float32) {
+func (p *costPanel) show(memory string, color fyne.ThemeColorName, share float32) {
 	p.share = share
-	p.memory.set(memory, colorDim)
+	p.memory.set(memory, color)
 	for _, o := range []fyne.CanvasObject{p.bar, p.filled, p.memory} {
 		show(o, memory != "")
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/url"
 	"path/filepath"
+	"runtime"
 	"strings"
 
 	"kleinbild/app/shell"
@@ -23,6 +24,9 @@ func (s *session) paste(text func()) {
 		}
 		if content != "" {
 			return text
+		}
+		if paths, err := shell.PasteFiles(); err == nil && len(paths) > 0 {
+			return func() { s.receive(0, paths) }
 		}
 		file, err := shell.PastePNG()
 		return func() {
@@ -62,7 +66,11 @@ func pathsIn(text string) (paths []string) {
 			if err != nil {
 				return nil
 			}
-			paths = append(paths, filepath.FromSlash(u.Path))
+			path := u.Path
+			if runtime.GOOS == "windows" {
+				path = strings.TrimPrefix(path, "/") // /C:/…
+			}
+			paths = append(paths, filepath.FromSlash(path))
 		case filepath.IsAbs(line):
 			paths = append(paths, line)
 		default:

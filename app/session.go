@@ -7,6 +7,8 @@ import (
 	"image"
 	"io/fs"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -95,12 +97,16 @@ func newSession(a fyne.App, w fyne.Window, cfg Config, post, spawn func(func()))
 	w.Resize(s.set.windowSize())
 	w.SetOnDropped(s.drop)
 	w.SetCloseIntercept(s.leave)
+	a.Lifecycle().SetOnStopped(s.remember) // also where the system ends the program
 	a.Lifecycle().SetOnExitedForeground(func() { s.focusLost = true })
 	a.Lifecycle().SetOnEnteredForeground(func() { s.focusLost = false })
 	s.addShortcuts()
 	w.Canvas().Focus(s.prompt.entry)
 	s.openHistory()
 	s.openModel(inference.Options{})
+	if len(cfg.Dropped) > 0 {
+		s.receive(0, cfg.Dropped)
+	}
 	return s
 }
 
@@ -116,13 +122,18 @@ func (s *session) background(work func() (done func())) {
 
 // leave closes the window; a picture under way is given up.
 func (s *session) leave() {
-	s.set.setWindowSize(s.win.Canvas().Size())
-	s.set.setPrompt(s.prompt.entry.Text)
+	s.remember()
 	s.close()
 	if s.run != nil {
 		s.run.cancel()
 	}
 	s.win.Close()
+}
+
+// remember stores what is not stored at once.
+func (s *session) remember() {
+	s.set.setWindowSize(s.win.Canvas().Size())
+	s.set.setPrompt(s.prompt.entry.Text)
 }
 
 // openModel opens the model that opts and the settings name. A run under way goes on with the old one until it ends.
@@ -154,13 +165,15 @@ func (s *session) opened(e Engine, err error) {
 	}
 	s.engineChanged()
 	if err == nil {
-		for _, text := range e.Info().Notices {
-			s.notice.say(sentence(text))
+		var sentences []string
+		for _, notice := range slices.Concat(e.Info().Notices, []string{s.tightMemory(e.Info())}) {
+			sentences = append(sentences, sentence(notice))
 		}
 		if e.Info().Demo {
-			s.notice.say("Demo model: simple drawings only.", action{"Get the real one…", s.chooseModel})
-		}
-		if text := s.tightMemory(e.Info()); text != "" {
+			if !s.start.asked {
+				s.sayDemo()
+			}
+		} else if text := strings.TrimSpace(strings.Join(sentences, " ")); text != "" {
 			s.notice.say(text)
 		}
 		s.next()
@@ -169,6 +182,11 @@ func (s *session) opened(e Engine, err error) {
 
 // onlyDemo says that the demo model serves because there is no other.
 func (s *session) onlyDemo() bool { return s.engine != nil && s.engine.Info().Missing != nil }
+
+// sayDemo names the demo model for what it is.
+func (s *session) sayDemo() {
+	s.notice.say("Demo model: simple drawings only.", action{"Get the real one…", s.chooseModel})
+}
 
 // engineChanged brings everything up to date that depends on the model.
 func (s *session) engineChanged() {
@@ -192,7 +210,7 @@ func explain(err error) string {
 	switch {
 	case err == nil:
 		return ""
-	case errors.Is(err, syscall.ENOSPC):
+	case diskFull(err):
 		return "The disk is full: free some space, then try again."
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
 		var path *fs.PathError
@@ -206,6 +224,12 @@ func explain(err error) string {
 		text = strings.ReplaceAll(text, room, "")
 	}
 	return sentence(strings.ReplaceAll(text, "\n", "; "))
+}
+
+// diskFull knows Windows' own number as well: Go's ENOSPC there is an invention that no system call returns.
+func diskFull(err error) bool {
+	const errorDiskFull = syscall.Errno(112)
+	return errors.Is(err, syscall.ENOSPC) || runtime.GOOS == "windows" && errors.Is(err, errorDiskFull)
 }
 
 // sentence gives a text its capital and full stop.

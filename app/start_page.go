@@ -85,9 +85,6 @@ func (p *startPage) refresh() {
 		text = explain(s.openError)
 	}
 	rows = append(rows, heading(title), p.paragraph(text))
-	if s.cfg.GraphicsDriver != "" && !demo {
-		rows = append(rows, p.paragraph(s.cfg.GraphicsDriver))
-	}
 	if demo {
 		rows = append(rows, spaced(newHeading("Nothing to download")))
 		rows = append(rows, p.row("Demo model", "simple drawings only; it shows how everything works", "part of Kleinbild", newButton("Try", p.leave)))
@@ -140,6 +137,9 @@ func (p *startPage) refresh() {
 func (p *startPage) leave() {
 	if p.s.onlyDemo() {
 		p.s.set.setDemoTried()
+		if p.asked {
+			p.s.sayDemo()
+		}
 	}
 	p.asked = false
 	p.s.view.refresh()

@@ -54,7 +54,9 @@ func TestDemoModel(t *testing.T) {
 	if !b.start.content.Visible() {
 		t.Fatal("no page of models")
 	}
+	b.start.leave()
 	b.wantSaid("Demo model: simple drawings only")
+	b.chooseModel()
 	b.make("a red house")
 	if b.start.content.Visible() || !b.view.view.Visible() {
 		t.Error("the page of models covers the picture")
@@ -88,11 +90,20 @@ func TestPlannedMemory(t *testing.T) {
 	if got := b.cost.memory.text; got != "needs 7.0 of 12.0 GB" {
 		t.Errorf("with a reference: %q", got)
 	}
-	b.slots.add(0, []string{b.file("two.png", 64, 64, 2), b.file("three.png", 64, 64, 3)})
+	again := b.slots.references()[0].Path
+	b.slots.add(0, []string{again, again, again})
 	b.settle()
-	if got := b.cost.memory.text; got != "needs 11.0 GB, 10.0 GB free" {
-		t.Errorf("more than there is: %q", got)
+	if got := b.cost.memory; got.text != "needs 13.0 GB, 10.0 GB free: take a smaller size" || got.color != colorError {
+		t.Errorf("more than there is: %q in %s", got.text, got.color)
 	}
+}
+
+// TestNotices shows all that an engine has to say, at once.
+func TestNotices(t *testing.T) {
+	e := newFakeEngine()
+	e.info.Notices = []string{"a guess was made", "The files are old."}
+	b := newBench(t, usual, withEngine(e))
+	b.wantSaid("A guess was made. The files are old.")
 }
 
 // TestSettingsPersist opens a second window on the same preferences.
@@ -110,4 +121,13 @@ func TestSettingsPersist(t *testing.T) {
 	if again.shape.aspect != picture.Wide || again.shape.count != 5 || again.shape.seedEntry.Text != "77" || !again.shape.locked || !again.shape.lock.chosen || again.prompt.entry.Text != "kept" || size != fyne.NewSize(1000, 700) {
 		t.Errorf("%v %d %s %q %v", again.shape.aspect, again.shape.count, again.shape.seedEntry.Text, again.prompt.entry.Text, size)
 	}
+}
+
+// TestStartedWithFiles: a desktop hands over the pictures that it opens with the program.
+func TestStartedWithFiles(t *testing.T) {
+	b := newBench(t, usual, func(b *bench, cfg *Config) {
+		cfg.Dropped = []string{b.file("one.png", 64, 64, 1), b.file("two.png", 64, 64, 2)}
+	})
+	b.settle()
+	b.wantNames("one.png", "two.png")
 }

@@ -120,6 +120,9 @@ func (c *client) take() (*xproto.GetPropertyReply, error) {
 	return reply, nil
 }
 
+// PasteFiles returns nothing here: file managers put the names of copied files on the clipboard as text.
+func PasteFiles() ([]string, error) { return nil, nil }
+
 // PastePNG returns the clipboard's picture as a PNG file.
 func PastePNG() ([]byte, error) {
 	c, err := newClient()

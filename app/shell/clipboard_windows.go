@@ -27,10 +27,12 @@ var (
 	globalUnlock             = kernel32.NewProc("GlobalUnlock")
 	globalSize               = kernel32.NewProc("GlobalSize")
 	rtlMoveMemory            = kernel32.NewProc("RtlMoveMemory")
+	dragQueryFileW           = shell32.NewProc("DragQueryFileW")
 )
 
 const (
 	cfDIB        = 8
+	cfHDrop      = 15
 	gmemMoveable = 2
 )
 
@@ -74,6 +76,26 @@ func read(format uintptr) []byte {
 	return data
 }
 
+// PasteFiles returns the files that were copied in a file manager.
+func PasteFiles() (paths []string, err error) {
+	err = withClipboard(func() error {
+		drop, _, _ := getClipboardData.Call(cfHDrop)
+		if drop == 0 {
+			return nil
+		}
+		const all = 0xffffffff
+		count, _, _ := dragQueryFileW.Call(drop, all, 0, 0)
+		for i := range count {
+			length, _, _ := dragQueryFileW.Call(drop, i, 0, 0)
+			name := make([]uint16, length+1)
+			dragQueryFileW.Call(drop, i, uintptr(unsafe.Pointer(&name[0])), length+1)
+			paths = append(paths, windows.UTF16ToString(name))
+		}
+		return nil
+	})
+	return paths, err
+}
+
 // PastePNG returns the clipboard's picture as a PNG file.
 func PastePNG() (file []byte, err error) {
 	var dib []byte
@@ -102,7 +124,7 @@ func pngOfDIB(dib []byte) ([]byte, error) {
 	le := func(at int) uint32 {
 		return uint32(dib[at]) | uint32(dib[at+1])<<8 | uint32(dib[at+2])<<16 | uint32(dib[at+3])<<24
 	}
-	header, bits, compression, colours := le(0), le(14)>>16, le(16), le(32)
+	header, bits, compression, colours := le(0), le(14)&0xffff, le(16), le(32)
 	offset := 14 + header
 	const bitfields = 3
 	if compression == bitfields && header == 40 {

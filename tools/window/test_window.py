@@ -233,7 +233,12 @@ def main(binary, model, out):
     second.until("the history in a second window", lambda: not near(second.at(*IN_THUMB1), PANEL))
     second.end(signal.SIGTERM)
     xdo("windowfocus", w.id)
+    w.click(*PROMPT)
+    w.type("kept for next time")
     w.end(signal.SIGTERM)
+    settings = next((home / ".config" / "fyne").glob("*/preferences.json")).read_text()
+    if "kept for next time" not in settings:
+        sys.exit(f"the prompt is lost when the system ends the program: {settings}")
     print(f"the window works; screenshots in {out}")
 
 
