@@ -24,7 +24,7 @@ windows: ## cross-build kleinbild.exe
 	GOOS=windows GOARCH=amd64 $(BUILD) -o kleinbild.exe .
 
 test: lint ## run all tests: no GPU, no weights, no network
-	CGO_ENABLED=0 $(GO) test ./...
+	CGO_ENABLED=0 $(GO) test -timeout 20m ./...
 	$(MAKE) --no-print-directory fuzz windows build
 
 lint: ## formatting, go vet on every system that ships
