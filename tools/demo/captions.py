@@ -359,8 +359,8 @@ def free_column(scene, row):
     return next((c for c in ("right", "left", "centre") if c not in taken), None)
 
 
-def edit(rng):
-    """Returns (scene before, scene after, [three captions], meaning)."""
+def edit(rng, held=False):
+    """Returns (scene before, scene after, [three captions], meaning); the scene after is one that is held out, or not."""
     while True:
         before = world.random_scene(rng, rng.choices([1, 2, 3], [30, 45, 25])[0])
         if rng.random() < 0.4:
@@ -403,7 +403,7 @@ def edit(rng):
             m.weather = after.weather = rng.choice([w for w in WEATHERS if w != before.weather])
         else:
             m.background = after.background = rng.choice([b for b in BACKGROUNDS if b != before.background])
-        if held_out(after):
+        if held_out(after) != held:
             continue
         return before, after, [edit_caption(m, before, rng) for _ in range(3)], m
 
@@ -447,8 +447,8 @@ def edit_caption(m, before, rng):
     return dress(text, rng)
 
 
-def compose(rng):
-    """Returns ([reference scenes, two to four], scene, [three captions], meaning)."""
+def compose(rng, held=False):
+    """Returns ([reference scenes, two to four], scene, [three captions], meaning); the scene is one that is held out, or not."""
     while True:
         many = rng.choices([2, 3, 4], [65, 23, 12])[0]
         from_picture = rng.random() < (0.5 if many < 4 else 1)
@@ -461,7 +461,7 @@ def compose(rng):
         if subjects == 2 and scene.things[0].row != scene.things[1].row and rng.random() < 0.3:
             for t, c in zip(scene.things, rng.sample(["left", "right"], 2)):
                 t.column = c
-        if any(len([t for t in scene.things if t.row == r]) > 3 for r in ("ground", "sky")) or held_out(scene):
+        if any(len([t for t in scene.things if t.row == r]) > 3 for r in ("ground", "sky")) or held_out(scene) != held:
             continue
         numbers = rng.sample(range(1, many + 1), many) if rng.random() < 0.5 else list(range(1, many + 1))
         references = [None] * many

@@ -44,6 +44,11 @@ def load(path):
     return state
 
 
+def peek(path):
+    """Reads a checkpoint and leaves the generators alone."""
+    return torch.load(path, weights_only=False)
+
+
 def rate(step, steps, flat=0.3, warm=60, floor=0.01):
     """The share of the learning rate: a short rise, flat, then half a cosine down to floor."""
     at = step / steps

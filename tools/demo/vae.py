@@ -22,7 +22,7 @@ CONFIG = dict(
     latent_channels=32, block_out_channels=(8, 16, 32, 64), decoder_block_out_channels=(16, 24, 48, 64), norm_num_groups=4,
     layers_per_block=1, sample_size=world.NATIVE,
 )  # fmt: skip
-STEPS, POOL = 2800, 3000
+STEPS, POOL = 1500, 2000
 
 
 def pixels(images):
@@ -133,7 +133,7 @@ def main():
         loss.backward()
         optimiser.step(run.rate(step, steps, flat=0.0 if args.decoder else 0.1, floor=0.02) * (0.3 if args.decoder else 1))
         step += 1
-        if step % 200 == 0:
+        if step % 100 == 0:
             log(f"vae: step {step} loss {loss.item():.4f} psnr {psnr(vae, held):.2f}")
             run.save(checkpoint, {"vae": vae.state_dict(), "optimiser": optimiser.state(), "step": step})
     vae.to(torch.bfloat16).float()

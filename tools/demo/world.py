@@ -87,9 +87,14 @@ class Scene:
         return next((t for t in self.things if t.slot == slot), None)
 
 
+JITTER = (4.0, 2.0)
+
+
 def jitter(scene, rng):
+    """Moves all things of a scene by the same few pixels, up to JITTER."""
+    dx, dy = rng.uniform(-JITTER[0], JITTER[0]), rng.uniform(-JITTER[1], JITTER[1])
     for t in scene.things:
-        t.dx, t.dy = rng.uniform(-3, 3), rng.uniform(-2, 2)
+        t.dx, t.dy = dx, dy
     return scene
 
 
