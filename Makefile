@@ -4,11 +4,12 @@ GO      ?= go
 VERSION ?= 0.1.0-dev
 FUZZ_SECONDS ?= 5
 CUDA_TOOLS ?= ../cuda-tools
+DEMO_STATE ?= ../demo-train
 PROMPT  ?= a red fox in the snow
 OUT     ?= fox.png
 BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X kleinbild/cli.Version=$(VERSION)"
 
-.PHONY: help build run test lint fuzz bench generate windows kernels kernels-check
+.PHONY: help build run test lint fuzz bench generate windows kernels kernels-check demo-model demo-check
 
 help: ## print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +45,12 @@ kernels: ## recompile kernels/src to PTX, byte for byte (needs clang-22)
 
 kernels-check: ## registers, spills and inner loops of the PTX, to kernels/SPEED.md (needs CUDA_TOOLS: tools/kernels/check.py says how)
 	python3 tools/kernels/check.py "$(CUDA_TOOLS)"
+
+demo-model: ## train the demo model from nothing, on the CPU: DEMO_STATE keeps what a later run goes on from (tools/demo/README.md)
+	python3 tools/demo/train.py "$(DEMO_STATE)" assets/demo
+
+demo-check: build ## measure assets/demo on held-out prompts, through the binary (needs DEMO_STATE's classifier)
+	python3 tools/demo/evaluate.py "$(DEMO_STATE)" assets/demo ./kleinbild "$(DEMO_STATE)/report"
 
 generate: ## regenerate assembly from its generators
 	$(GO) generate ./...

@@ -1,6 +1,7 @@
 """Shards of training data for the transformer: latents of drawings, and rows of the text encoder for what people say about them.
 
-    python dataset.py STATE FIRST COUNT      makes STATE/shards/FIRST.pt … of COUNT shards; the seed is the shard's number
+    python dataset.py STATE pictures FIRST COUNT     draws and encodes COUNT shards from number FIRST on, which is also the seed
+    python dataset.py STATE rows FIRST COUNT         adds the text rows: STATE/shards/FIRST.pt …
 
 A shard holds SCENES described pictures, EDITS pairs and COMPOSED sets of references with their results; a picture of a pair is described
 as well. Of the 512 text rows the transformer sees ROWS_KEPT in training: see flow.py.
@@ -62,13 +63,13 @@ def embed(encoder, prompts, texts, rng):
     return rows, places, torch.tensor([len(i) for i in ids])
 
 
-def shard(number, autoencoder, encoder, prompts):
+def pictures(number, autoencoder):
     rng = random.Random(1000 + number)
-    pictures, items, texts = [], [], []  # (scene, size index); (mode, target, references, first caption); captions
+    drawn, items, texts = [], [], []  # (scene, size index); (mode, target, references, first caption); captions
 
     def add(scene, size):
-        pictures.append((scene, size))
-        return len(pictures) - 1
+        drawn.append((scene, size))
+        return len(drawn) - 1
 
     def item(target, references, said):
         items.append([len(references), target] + references + [-1] * (4 - len(references)) + [len(texts)])
@@ -96,39 +97,45 @@ def shard(number, autoencoder, encoder, prompts):
         size = some_size()
         item(add(scene, size), [add(r, size if rng.random() < 0.5 else some_size()) for r in references], said)
 
-    tokens = torch.zeros(len(pictures), MOST, 128, dtype=torch.bfloat16)
+    tokens = torch.zeros(len(drawn), MOST, 128, dtype=torch.bfloat16)
     for size in range(8):
-        own = [i for i, p in enumerate(pictures) if p[1] == size]
+        own = [i for i, p in enumerate(drawn) if p[1] == size]
         for at in range(0, len(own), 8):
-            z = vae.encode(autoencoder, vae.pixels([world.draw(pictures[i][0], SIZES[size]) for i in own[at : at + 8]]))
+            z = vae.encode(autoencoder, vae.pixels([world.draw(drawn[i][0], SIZES[size]) for i in own[at : at + 8]]))
             tokens[own[at : at + 8], : z.shape[1]] = z.to(torch.bfloat16)
-    rows, places, lengths = embed(encoder, prompts, texts, rng)
     first = lambda scene: (scene.things[0].dx, scene.things[0].dy) if scene.things else (0.0, 0.0)
     return {
-        "tokens": tokens, "size": torch.tensor([p[1] for p in pictures]), "covered": torch.stack([covered(s, SIZES[k]) for s, k in pictures]),
-        "jitter": torch.tensor([first(s) for s, _ in pictures]), "items": torch.tensor(items), "rows": rows, "places": places, "lengths": lengths,
+        "tokens": tokens, "size": torch.tensor([p[1] for p in drawn]), "covered": torch.stack([covered(s, SIZES[k]) for s, k in drawn]),
+        "jitter": torch.tensor([first(s) for s, _ in drawn]), "items": torch.tensor(items), "texts": texts,
     }  # fmt: skip
 
 
 def main():
     args = argparse.ArgumentParser()
-    args.add_argument("state")
+    args.add_argument("state", type=pathlib.Path)
+    args.add_argument("what", choices=["pictures", "rows"])
     args.add_argument("first", type=int)
     args.add_argument("count", type=int)
     args = args.parse_args()
-    state = pathlib.Path(args.state)
-    run.threads(state)
-    log = run.Log(state / "dataset.log")
-    (state / "shards").mkdir(exist_ok=True)
-    autoencoder = AutoencoderKLFlux2.from_pretrained(state / "vae").eval()
-    encoder, prompts = text.load(state)
+    run.threads(args.state)
+    log = run.Log(args.state / "dataset.log")
+    folder = args.state / "shards"
+    (folder / "pictures").mkdir(parents=True, exist_ok=True)
+    if args.what == "pictures":
+        autoencoder = AutoencoderKLFlux2.from_pretrained(args.state / "vae").eval()
+    else:
+        encoder, prompts = text.load(args.state)
     for number in range(args.first, args.first + args.count):
-        path = state / "shards" / f"{number:03}.pt"
-        if not path.exists():
-            s = shard(number, autoencoder, encoder, prompts)
-            torch.save(s, str(path) + ".part")
-            pathlib.Path(str(path) + ".part").rename(path)
+        drawn, path = folder / "pictures" / f"{number:03}.pt", folder / f"{number:03}.pt"
+        if args.what == "pictures" and not drawn.exists():
+            s = pictures(number, autoencoder)
+            run.write(drawn, s)
             log(f"dataset: shard {number}: {len(s['items'])} items, {len(s['tokens'])} pictures, deviation {s['tokens'][:, :126].float().std():.3f}")
+        elif args.what == "rows" and not path.exists():
+            s = torch.load(drawn, weights_only=True)
+            s["rows"], s["places"], s["lengths"] = embed(encoder, prompts, s.pop("texts"), random.Random(2000 + number))
+            run.write(path, s)
+            log(f"dataset: shard {number}: {len(s['rows'])} captions")
 
 
 if __name__ == "__main__":

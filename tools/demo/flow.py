@@ -175,8 +175,7 @@ class Data:
             s = torch.load(file, weights_only=True)
             s["items"] = s["items"].tolist()
             for row in s["items"]:
-                if row[0] != 1 or row[1] >= 0:
-                    self.kinds[row[0]].append((len(self.shards), row))
+                self.kinds[row[0]].append((len(self.shards), row))
             self.shards.append(s)
             self.files.append(file.name)
 

@@ -24,13 +24,15 @@ def seed(value):
     torch.manual_seed(value)
 
 
-def save(path, state):
-    """Writes a checkpoint with the generators' states beside it and renames it into place."""
-    path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    state = state | {"rng": (random.getstate(), numpy.random.get_state(), torch.get_rng_state())}
-    torch.save(state, str(path) + ".part")
+def write(path, values):
+    """torch.save into place: a kill leaves the old file or the new one."""
+    torch.save(values, str(path) + ".part")
     os.replace(str(path) + ".part", path)
+
+
+def save(path, state):
+    """Writes a checkpoint, the generators' states with it."""
+    write(path, state | {"rng": (random.getstate(), numpy.random.get_state(), torch.get_rng_state())})
 
 
 def load(path):
