@@ -386,6 +386,7 @@ def edit(rng, held=False):
             if rng.random() < 0.6:
                 m.column = new.column = rng.choice([c for c in COLUMNS if c not in [o.column for o in after.things if o.row == new.row]])
             m.colour, m.size = new.colour, new.size
+            new.dx, new.dy = t.dx, t.dy
             after.things.append(new)
         elif op == "replace":
             m.target = t.kind

@@ -19,7 +19,6 @@ import random
 import time
 
 import torch
-import torch.distributed as dist
 import torch.nn as nn
 import torch.nn.functional as F
 
@@ -29,19 +28,20 @@ import run
 import text
 import world
 
-HEADS, WIDTH, DOUBLE, SINGLE = 4, 64, 1, 3
+HEADS, WIDTH, DOUBLE, SINGLE = 4, 64, 1, 2
 HIDDEN = HEADS * WIDTH
 CONFIG = dict(
     in_channels=128, joint_attention_dim=text.EMBED, guidance_embeds=False, timestep_guidance_channels=256, mlp_ratio=3.0, num_layers=DOUBLE,
     num_single_layers=SINGLE, num_attention_heads=HEADS, attention_head_dim=WIDTH, axes_dims_rope=(WIDTH // 4,) * 4, rope_theta=2000,
 )  # fmt: skip
+AVERAGED = 10  # steps between the processes' averages
 JITTER_CHANNELS = (0, 1)
 # Tokens kept: of a picture of a description, of an edit (the same ones before and after), of a composition and each of its references.
-KEPT, KEPT_EDIT, KEPT_COMPOSED, KEPT_REFERENCE = 56, 60, 56, 32
+KEPT, KEPT_EDIT, KEPT_COMPOSED, KEPT_REFERENCE = 44, 44, 44, 28
 FINE = 126
 # Samples a process and step of: descriptions, edits, compositions of 2, of 3, of 4.
-SHARES = (30, 12, 4, 1, 1)
-FINE_SHARES = (16, 5, 2, 1, 0)
+SHARES = (36, 9, 2, 1, 0)
+FINE_SHARES = (14, 4, 1, 0, 0)
 
 
 def _halves(n):
@@ -248,18 +248,16 @@ class Data:
         return stack(target), stack(noise), reference, stack(rows), stack(positions), stack(biases), torch.tensor(levels)
 
 
-def loss_of(model, flow, batch):
+def loss_of(flow, batch):
     target, noise, reference, e, positions, bias, sigma = batch
     s = sigma[:, None, None]
     x = torch.cat([(1 - s) * target + s * noise, reference], 1)
-    v = model(x, e, sigma, *flow.rope(positions), bias)[:, : target.shape[1]]
+    v = flow(x, e, sigma, *flow.rope(positions), bias)[:, : target.shape[1]]
     return (v - (noise - target)).pow(2).mean()
 
 
 def train(rank, args):
     state = pathlib.Path(args.state)
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{state}/rendezvous", rank=rank, world_size=args.ranks)
     run.seed(3)
     flow = Flow()
     if args.init:
@@ -270,7 +268,7 @@ def train(rank, args):
     fused = lambda n: [HIDDEN] * 3 + [3 * HIDDEN] * 2 if "to_qkv_mlp" in n else [3 * HIDDEN] * 2 if "linear_in" in n else None
     matrices = [(p, fused(n)) for n, p in flow.p.items() if p.ndim == 2 and "blocks" in n]
     chosen = {id(p) for p, _ in matrices}
-    optimiser = muon.Optimiser(matrices, [p for p in params if id(p) not in chosen], args.muon, args.adam, ranks=args.ranks, rank=rank)
+    optimiser = muon.Optimiser(matrices, [p for p in params if id(p) not in chosen], args.muon, args.adam)
     ema = [p.detach().clone() for p in params]
     step, log = 0, run.Log(state / "flow.log") if rank == 0 else (lambda text: None)
     run.seed(30 + rank + (args.seed << 8))
@@ -282,7 +280,6 @@ def train(rank, args):
         step = saved["step"]
     data = Data(state / "shards", 1000 * (step + 1) + rank)
     log(f"flow: {sum(p.numel() for p in params)} parameters, {len(data.shards)} shards, {[len(v) for v in data.kinds.values()]} items, step {step} of {args.steps}")
-    model = torch.compile(flow, dynamic=True) if args.compile else flow
     sums, seen, start = torch.zeros(5), torch.zeros(5), time.time()
     while step < args.steps:
         fine = step >= args.steps - args.fine
@@ -290,16 +287,13 @@ def train(rank, args):
         shares = FINE_SHARES if fine else SHARES
         for references, many in enumerate(shares):
             if many and data.kinds[references]:
-                loss = loss_of(model, flow, data.batch(references, many, fine))
+                loss = loss_of(flow, data.batch(references, many, fine))
                 (loss * many / sum(shares)).backward()
                 sums[references] += loss.item()
                 seen[references] += 1
-        flat = torch.cat([p.grad.flatten() for p in params])
-        dist.all_reduce(flat)
-        flat /= args.ranks
-        for p, g in zip(params, flat.split([p.numel() for p in params])):
-            p.grad.copy_(g.view_as(p))
         optimiser.step(run.rate(step, args.steps, flat=args.flat))
+        if (step + 1) % AVERAGED == 0:
+            run.average(params)
         with torch.no_grad():
             torch._foreach_lerp_(ema, [p.detach() for p in params], 1 - min(args.ema, (1 + step) / (10 + step)))
         step += 1
@@ -311,7 +305,6 @@ def train(rank, args):
         if step % 100 == 0 or step == args.steps:
             own = {"step": step}
             run.save(state / f"flow-{rank}.pt", own | ({"flow": flow.state_dict(), "optimiser": optimiser.state(), "ema": ema} if rank == 0 else {}))
-    dist.destroy_process_group()
 
 
 def main():
@@ -327,10 +320,8 @@ def main():
     args.add_argument("--seed", type=int, default=0)
     args.add_argument("--init", help="start from the weights of this model")
     args.add_argument("--grow", action="store_true", help="take up shards that appear while training (not reproducible)")
-    args.add_argument("--compile", type=int, default=0)
     args = args.parse_args()
-    (pathlib.Path(args.state) / "rendezvous").unlink(missing_ok=True)
-    torch.multiprocessing.spawn(train, (args,), args.ranks)
+    run.ranks(train, args, "flow")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ On these small networks Muon reaches in minutes what AdamW reaches in an hour.
 """
 
 import torch
-import torch.distributed
 
 
 def orthogonal(g):
@@ -18,14 +17,11 @@ def orthogonal(g):
 
 
 class Optimiser:
-    """matrices: [(parameter, row counts of the matrices fused in it or None)]; others: parameters for AdamW.
+    """matrices: [(parameter, row counts of the matrices fused in it or None)]; others: parameters for AdamW."""
 
-    Of several processes with the same gradients each orthogonalises its share of the matrices and hands the steps round.
-    """
-
-    def __init__(self, matrices, others, muon=0.02, adam=2e-3, momentum=0.95, decay=0.01, ranks=1, rank=0):
+    def __init__(self, matrices, others, muon=0.02, adam=2e-3, momentum=0.95, decay=0.01):
         self.matrices, self.muon, self.adam, self.momentum, self.decay = matrices, muon, adam, momentum, decay
-        self.others, self.ranks, self.rank = others, ranks, rank
+        self.others = others
         self.buffers = [torch.zeros_like(p) for p, _ in matrices]
         self.adamw = torch.optim.AdamW(others, lr=adam, betas=(0.9, 0.98), weight_decay=0.0)
 
@@ -40,21 +36,12 @@ class Optimiser:
         for group in self.adamw.param_groups:
             group["lr"] = self.adam * rate
         self.adamw.step()
-        steps = []
-        for i, ((p, rows), buffer) in enumerate(zip(self.matrices, self.buffers)):
+        for (p, rows), buffer in zip(self.matrices, self.buffers):
             buffer.lerp_(p.grad, 1 - self.momentum)
-            if i % self.ranks != self.rank:
-                steps.append(torch.zeros_like(p))
-                continue
             g = p.grad.lerp(buffer, self.momentum).flatten(1)
             parts = g.split(rows) if rows else [g]
-            steps.append(torch.cat([orthogonal(x) * max(1, x.shape[0] / x.shape[1]) ** 0.5 for x in parts]).view_as(p))
-        if self.ranks > 1:
-            flat = torch.cat([s.flatten() for s in steps])
-            torch.distributed.all_reduce(flat)
-            steps = [f.view_as(s) for f, s in zip(flat.split([s.numel() for s in steps]), steps)]
-        for (p, _), step in zip(self.matrices, steps):
-            p.mul_(1 - self.muon * rate * self.decay).add_(step, alpha=-self.muon * rate)
+            update = torch.cat([orthogonal(x) * max(1, x.shape[0] / x.shape[1]) ** 0.5 for x in parts])
+            p.mul_(1 - self.muon * rate * self.decay).add_(update.view_as(p), alpha=-self.muon * rate)
 
     def state(self):
         return {"buffers": self.buffers, "adamw": self.adamw.state_dict()}

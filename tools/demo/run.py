@@ -8,6 +8,8 @@ import time
 
 import numpy
 import torch
+import torch.distributed
+import torch.multiprocessing
 
 
 def threads(state):
@@ -56,6 +58,33 @@ def rate(step, steps, flat=0.3, warm=60, floor=0.01):
     at = step / steps
     down = 1 if at < flat else floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(1, (at - flat) / (1 - flat))))
     return min(1, (step + 1) / warm) * down
+
+
+def ranks(train, args, name):
+    """Runs train(rank, args) in args.ranks processes of one thread that can average their parameters."""
+    state = pathlib.Path(args.state)
+    meeting = state / f"{name}.meeting"
+    meeting.unlink(missing_ok=True)
+    torch.multiprocessing.spawn(_ranked, (train, args, str(meeting.resolve())), args.ranks)
+    meeting.unlink(missing_ok=True)
+
+
+def _ranked(rank, train, args, meeting):
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=args.ranks)
+    train(rank, args)
+    torch.distributed.destroy_process_group()
+
+
+@torch.no_grad()
+def average(params):
+    """Makes the parameters of every process the mean of all. Averaging them every few steps lets the processes run apart in between:
+    on a machine that others use too, waiting for each other in every step cost half the time."""
+    flat = torch.cat([p.flatten() for p in params])
+    torch.distributed.all_reduce(flat)
+    flat /= torch.distributed.get_world_size()
+    for p, mean in zip(params, flat.split([p.numel() for p in params])):
+        p.copy_(mean.view_as(p))
 
 
 class Log:

@@ -28,7 +28,7 @@ LAYERS, LIVE = 28, [0, 1, 2, 3, 4, 9, 18]
 HIDDEN, HEADS, WIDTH, MLP = 96, 4, 32, 192
 STATES = (9, 18, 27)
 EMBED = len(STATES) * HIDDEN
-BATCH, STEPS = 64, 2000
+BATCH, STEPS, AVERAGED = 64, 2200, 10
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"] + [f"<|{n}|>" for n in (
     "object_ref_start", "object_ref_end", "box_start", "box_end", "quad_start", "quad_end", "vision_start", "vision_end", "vision_pad", "image_pad", "video_pad",
 )]  # fmt: skip
@@ -200,15 +200,10 @@ def asked(h, lengths, rng):
     return torch.cat([real, h[:, -PADDING:]], 1)
 
 
-def main():
-    args = argparse.ArgumentParser()
-    args.add_argument("state")
-    state = pathlib.Path(args.parse_args().state)
-    run.threads(state)
+def train(rank, args):
+    state = pathlib.Path(args.state)
     run.seed(2)
-    log = run.Log(state / "text.log")
-    if not (state / "tokenizer" / "tokenizer.json").exists():
-        build_tokenizer(state / "tokenizer")
+    log = run.Log(state / "text.log") if rank == 0 else (lambda text: None)
     prompts = Prompts(state / "tokenizer")
     encoder = Encoder(prompts.vocabulary)
     sizes = [n for _, n in captions.HEADS]
@@ -217,13 +212,15 @@ def main():
     rows = lambda p: [HEADS * WIDTH] * 3 if p.shape[0] == 3 * HEADS * WIDTH else [MLP] * 2 if p.shape[0] == 2 * MLP else None
     others = [p for n, p in encoder.named_parameters() if p.ndim != 2 or "embed" in n] + list(head.parameters())
     optimiser = muon.Optimiser([(p, rows(p)) for p in matrices], others, 0.02, 3e-3)
-    step, rng = 0, random.Random(500)
-    if saved := run.load(state / "text.pt"):
+    params = matrices + others
+    step, rng = 0, random.Random(500 + rank)
+    if (state / "text.pt").exists():
+        saved = run.peek(state / "text.pt")
         encoder.load_state_dict(saved["encoder"])
         head.load_state_dict(saved["head"])
         optimiser.restore(saved["optimiser"])
         step = saved["step"]
-        rng.setstate(saved["captions"])
+        rng = random.Random(500 + rank + 100 * step)
 
     def examples(many, rng):
         pairs = [captions.training_example(rng) for _ in range(many)]
@@ -249,8 +246,6 @@ def main():
     log(f"text: {sum(p.numel() for p in encoder.parameters())} live parameters, vocabulary {prompts.vocabulary}, step {step} of {STEPS}")
     queue = []
     while step < STEPS:
-        if step % 10 == 0:
-            run.threads(state)
         if not queue:
             pairs = examples(BATCH * 8, rng)
             queue = [pairs[i : i + BATCH] for i in range(0, len(pairs), BATCH)]
@@ -265,13 +260,24 @@ def main():
         loss.backward()
         optimiser.step(run.rate(step, STEPS, flat=0.4, floor=0.02))
         step += 1
-        if step % 100 == 0:
+        if step % AVERAGED == 0:
+            run.average(params)
+        if rank == 0 and step % 100 == 0:
             log(f"text: step {step} loss {loss.item():.4f} {measure() if step % 200 == 0 else ''}")
-        if step % 400 == 0:
-            run.save(state / "text.pt", {"encoder": encoder.state_dict(), "head": head.state_dict(), "optimiser": optimiser.state(), "step": step, "captions": rng.getstate()})
-    log(f"text: done {measure()}")
-    run.save(state / "text.pt", {"encoder": encoder.state_dict(), "head": head.state_dict(), "optimiser": optimiser.state(), "step": step, "captions": rng.getstate()})
-    encoder.export(state / "text_encoder")
+            run.write(state / "text.pt", {"encoder": encoder.state_dict(), "head": head.state_dict(), "optimiser": optimiser.state(), "step": step})
+    if rank == 0:
+        log(f"text: done {measure()}")
+        encoder.export(state / "text_encoder")
+
+
+def main():
+    args = argparse.ArgumentParser()
+    args.add_argument("state")
+    args.add_argument("--ranks", type=int, default=1)
+    args = args.parse_args()
+    if not (pathlib.Path(args.state) / "tokenizer" / "tokenizer.json").exists():
+        build_tokenizer(pathlib.Path(args.state) / "tokenizer")
+    run.ranks(train, args, "text")
 
 
 if __name__ == "__main__":
