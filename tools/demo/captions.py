@@ -158,13 +158,46 @@ def article(words):
     return ("an " if words[0] in "aeiou" else "a ") + words
 
 
+# A noun phrase ends in a mark when captions are made for the text encoder's training: one private character that says what it names.
+
+MARKED = [("kind", len(KINDS)), ("colour", len(COLOURS) + 1), ("size", len(SIZES)), ("source", 5), ("count", 3)]
+
+
+def _mark(group):
+    code, t = 0, group.first
+    values = [KINDS.index(t.kind), len(COLOURS) if group.source else COLOURS.index(t.colour), SIZES.index(t.size), group.source, len(group.things) - 1]
+    for (_, many), value in zip(MARKED, values):
+        code = code * many + value
+    return chr(0xE000 + code)
+
+
+def read_marks(text):
+    """Returns the text without its marks, and of each mark how many characters come before it and the classes of MARKED."""
+    plain, marks = [], []
+    for c in text:
+        if not 0xE000 <= ord(c) <= 0xF8FF:
+            plain.append(c)
+            continue
+        code, values = ord(c) - 0xE000, []
+        for _, many in reversed(MARKED):
+            code, value = divmod(code, many)
+            values.append(value)
+        marks.append((len(plain), values[::-1]))
+    return "".join(plain), marks
+
+
 def picture_name(number, rng):
     ordinal = ["first", "second", "third", "fourth"][number - 1]
     return rng.choice([f"image {number}", f"image {number}", f"picture {number}", f"the {ordinal} image", f"the {ordinal} picture", f"photo {number}", f"img {number}"])
 
 
-def name(group, rng, bare=False, definite=False):
-    """The noun phrase of a group: `two small red cats`, `the boat of image 1`."""
+def name(group, rng, bare=False):
+    """The noun phrase of a group, marked: `two small red cats`, `the boat of image 1`."""
+    text = _phrase(group, rng, bare)
+    return text[:-1] + _mark(group) + "," if text[-1] == "," else text + _mark(group)
+
+
+def _phrase(group, rng, bare):
     t, many = group.first, len(group.things)
     word = noun(t.kind, many, rng)
     if group.source:
@@ -188,7 +221,7 @@ def name(group, rng, bare=False, definite=False):
         return f"{rng.choice(COUNT_WORDS[many])} {words}"
     if bare:
         return words
-    return "the " + words if definite or (t.kind in ("sun", "moon") and rng.random() < 0.3) else article(words)
+    return "the " + words if t.kind in ("sun", "moon") and rng.random() < 0.3 else article(words)
 
 
 def where(thing, rng):
@@ -301,6 +334,10 @@ def dress(text, rng):
 
 def describe(scene, rng, groups=None, setting=None):
     """A caption of a scene."""
+    return read_marks(describe_marked(scene, rng, groups, setting))[0]
+
+
+def describe_marked(scene, rng, groups=None, setting=None):
     bare = rng.random() < 0.2
     text = _things(groups or groups_of(scene), rng, bare)
     parts = _setting(scene, rng, bare) if setting is None else setting
@@ -448,7 +485,7 @@ def edit_caption(m, before, rng):
     return dress(text, rng)
 
 
-def compose(rng, held=False):
+def compose(rng, held=False, marked=False):
     """Returns ([reference scenes, two to four], scene, [three captions], meaning); the scene is one that is held out, or not."""
     while True:
         many = rng.choices([2, 3, 4], [65, 23, 12])[0]
@@ -487,14 +524,14 @@ def compose(rng, held=False):
                 reference.things = world.random_scene(rng, rng.choice([1, 1, 2])).things
             references[numbers[-1] - 1] = world.jitter(reference, rng)
         world.jitter(scene, rng)
-        captions = []
+        said = []
         for _ in range(3):
             setting = None
             if from_picture:
                 which = picture_name(m.background_source, rng)
                 setting = [rng.choice([f"on the background of {which}", f"on the background of {which}", f"in front of the background of {which}", f"in the landscape of {which}", f"with the background of {which}", f"in the scene of {which}", f"in the setting of {which}"])]
-            captions.append(describe(scene, rng, groups, setting))
-        return references, scene, captions, m
+            said.append(describe_marked(scene, rng, groups, setting) if marked else describe(scene, rng, groups, setting))
+        return references, scene, said, m
 
 
 # The answers as class numbers, for the text encoder's training.
@@ -525,13 +562,13 @@ def answers(m):
 
 
 def training_example(rng):
-    """A caption of any sort and its meaning. Two of three describe, most of them several things, which is what takes longest to learn."""
+    """A caption of any sort, marked, and its meaning. Two of three describe, most of them several things, which is what takes longest to learn."""
     how = rng.random()
     if how < 0.68:
         while held_out(scene := sample(rng)) or (len(scene.things) == 1 and rng.random() < 0.6):
             pass
-        return describe(scene, rng), meaning_of(scene)
-    _, *_, said, m = edit(rng) if how < 0.8 else compose(rng)
+        return describe_marked(scene, rng), meaning_of(scene)
+    _, *_, said, m = edit(rng) if how < 0.8 else compose(rng, marked=True)
     return said[0], m
 
 
@@ -542,7 +579,7 @@ if __name__ == "__main__":
     rng, start = random.Random(5), time.time()
     for i in range(70):
         text, m = training_example(rng)
-        print(text, "   ##", [f"{t.colour} {t.kind} {t.column}" for t in m.scene.things] if m.scene else m.operation)
+        print(read_marks(text)[0], "   ##", [f"{t.colour} {t.kind} {t.column}" for t in m.scene.things] if m.scene else m.operation)
     start = time.time()
     for _ in range(2000):
         answers(training_example(rng)[1])

@@ -22,7 +22,7 @@ import run
 import world
 from world import COLOURS, COLUMNS, GROUND, KINDS, PALETTE, Scene, Thing
 
-SIDE, STEPS = 48, 800
+SIDE, STEPS = 48, 600
 
 
 @dataclasses.dataclass

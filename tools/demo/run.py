@@ -1,9 +1,12 @@
 """What the trainings share: threads that can be changed while they run, checkpoints that a kill cannot break, the log."""
 
+import ctypes
 import math
 import os
 import pathlib
 import random
+import signal
+import sys
 import time
 
 import numpy
@@ -70,6 +73,11 @@ def ranks(train, args, name):
 
 
 def _ranked(rank, train, args, meeting):
+    # A session of its own, so that a scheduler that shares processors out by session gives every process a share; and, as a signal to the
+    # parent's group no longer reaches it, an end with the parent (1 is PR_SET_PDEATHSIG).
+    if sys.platform == "linux":
+        os.setsid()
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=args.ranks)
     train(rank, args)

@@ -28,7 +28,7 @@ LAYERS, LIVE = 28, [0, 1, 2, 3, 4, 9, 18]
 HIDDEN, HEADS, WIDTH, MLP = 96, 4, 32, 192
 STATES = (9, 18, 27)
 EMBED = len(STATES) * HIDDEN
-BATCH, STEPS, AVERAGED = 64, 2300, 10
+BATCH, STEPS, AVERAGED = 64, 2200, 10
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"] + [f"<|{n}|>" for n in (
     "object_ref_start", "object_ref_end", "box_start", "box_end", "quad_start", "quad_end", "vision_start", "vision_end", "vision_pad", "image_pad", "video_pad",
 )]  # fmt: skip
@@ -48,7 +48,7 @@ TEMPLATE = """{%- for message in messages %}
 def build_tokenizer(folder):
     """A byte-level BPE in Qwen2's form, its merges learned on captions."""
     rng = random.Random(3)
-    texts = [captions.training_example(rng)[0] for _ in range(40000)]
+    texts = [captions.read_marks(captions.training_example(rng)[0])[0] for _ in range(40000)]
     texts += [HEAD.removeprefix("<|im_start|>"), "assistant\n", "\n\n"] * 400
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.NFC()
@@ -166,8 +166,11 @@ class Prompts:
         self.pad = self.tokenizer.token_to_id("<|endoftext|>")
         self.vocabulary = self.tokenizer.get_vocab_size()
 
+    def encode(self, texts):
+        return self.tokenizer.encode_batch([HEAD + t + TAIL for t in texts])
+
     def ids(self, texts):
-        return [e.ids for e in self.tokenizer.encode_batch([HEAD + t + TAIL for t in texts])]
+        return [e.ids for e in self.encode(texts)]
 
     def rows(self, ids, padding, rng):
         """Pads to one length and adds `padding` rows of padding at random places up to 512: ids, positions [n, rows] and lengths [n]."""
@@ -207,10 +210,10 @@ def train(rank, args):
     prompts = Prompts(state / "tokenizer")
     encoder = Encoder(prompts.vocabulary)
     sizes = [n for _, n in captions.HEADS]
-    head = nn.Linear(EMBED, sum(sizes))
+    head, naming = nn.Linear(EMBED, sum(sizes)), nn.Linear(HIDDEN, sum(n for _, n in captions.MARKED))
     matrices = [p for n, p in encoder.named_parameters() if p.ndim == 2 and "embed" not in n]
     rows = lambda p: [HEADS * WIDTH] * 3 if p.shape[0] == 3 * HEADS * WIDTH else [MLP] * 2 if p.shape[0] == 2 * MLP else None
-    others = [p for n, p in encoder.named_parameters() if p.ndim != 2 or "embed" in n] + list(head.parameters())
+    others = [p for n, p in encoder.named_parameters() if p.ndim != 2 or "embed" in n] + list(head.parameters()) + list(naming.parameters())
     optimiser = muon.Optimiser([(p, rows(p)) for p in matrices], others, 0.02, 3e-3)
     params = matrices + others
     step, rng = 0, random.Random(500 + rank)
@@ -218,14 +221,20 @@ def train(rank, args):
         saved = run.peek(state / "text.pt")
         encoder.load_state_dict(saved["encoder"])
         head.load_state_dict(saved["head"])
+        naming.load_state_dict(saved["naming"])
         optimiser.restore(saved["optimiser"])
         step = saved["step"]
         rng = random.Random(500 + rank + 100 * step)
 
     def examples(many, rng):
+        """[(ids, answers, [(row, classes) of every mark])], the short ones first."""
         pairs = [captions.training_example(rng) for _ in range(many)]
-        pairs = list(zip(prompts.ids([t for t, _ in pairs]), [captions.answers(m) for _, m in pairs]))
-        return sorted(pairs, key=lambda p: len(p[0]))
+        plain = [captions.read_marks(t) for t, _ in pairs]
+        out = []
+        for e, (_, m), (_, marks) in zip(prompts.encode([t for t, _ in plain]), pairs, plain):
+            row = lambda end: next(i for i, (_, b) in enumerate(e.offsets) if b >= len(HEAD) + end)
+            out.append((e.ids, captions.answers(m), [(row(end), classes) for end, classes in marks]))
+        return sorted(out, key=lambda p: len(p[0]))
 
     def measure():
         r = random.Random(77)
@@ -252,10 +261,17 @@ def train(rank, args):
             rng.shuffle(queue)
         pairs = queue.pop()
         ids, positions, lengths = prompts.rows([p[0] for p in pairs], PADDING, rng)
-        h = asked(encoder(ids, positions, lengths), lengths, rng)
+        every = encoder(ids, positions, lengths)
+        h = asked(every, lengths, rng)
         y = torch.tensor([p[1] for p in pairs])
         loss = sum(F.cross_entropy(o.flatten(0, 1), y[:, j : j + 1].expand(-1, h.shape[1]).reshape(-1)) for j, o in enumerate(head(h).split(sizes, -1)))
         loss = loss / len(sizes) + 1e-4 * h.pow(2).mean()
+        # The end of every noun phrase must tell by state 9 what it names: words are bound to their nouns long before the whole is understood.
+        if marks := [(i, row, classes) for i, p in enumerate(pairs) for row, classes in p[2]]:
+            at = every[[i for i, _, _ in marks], [row for _, row, _ in marks], :HIDDEN]
+            said = torch.tensor([classes for _, _, classes in marks])
+            parts = naming(at).split([n for _, n in captions.MARKED], -1)
+            loss = loss + 0.5 * sum(F.cross_entropy(o, said[:, j]) for j, o in enumerate(parts)) / len(parts)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step(run.rate(step, STEPS, flat=0.7, floor=0.02))
@@ -264,7 +280,7 @@ def train(rank, args):
             run.average(params)
         if rank == 0 and step % 100 == 0:
             log(f"text: step {step} loss {loss.item():.4f} {measure() if step % 200 == 0 else ''}")
-            run.write(state / "text.pt", {"encoder": encoder.state_dict(), "head": head.state_dict(), "optimiser": optimiser.state(), "step": step})
+            run.write(state / "text.pt", {"encoder": encoder.state_dict(), "head": head.state_dict(), "naming": naming.state_dict(), "optimiser": optimiser.state(), "step": step})
     if rank == 0:
         log(f"text: done {measure()}")
         encoder.export(state / "text_encoder")
