@@ -28,7 +28,7 @@ LAYERS, LIVE = 28, [0, 1, 2, 3, 4, 9, 18]
 HIDDEN, HEADS, WIDTH, MLP = 96, 4, 32, 192
 STATES = (9, 18, 27)
 EMBED = len(STATES) * HIDDEN
-BATCH, STEPS, AVERAGED = 64, 2200, 10
+BATCH, STEPS, AVERAGED = 64, 2500, 10
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"] + [f"<|{n}|>" for n in (
     "object_ref_start", "object_ref_end", "box_start", "box_end", "quad_start", "quad_end", "vision_start", "vision_end", "vision_pad", "image_pad", "video_pad",
 )]  # fmt: skip
@@ -274,7 +274,7 @@ def train(rank, args):
             loss = loss + 0.5 * sum(F.cross_entropy(o, said[:, j]) for j, o in enumerate(parts)) / len(parts)
         optimiser.zero_grad()
         loss.backward()
-        optimiser.step(run.rate(step, STEPS, flat=0.7, floor=0.02))
+        optimiser.step(run.rate(step, STEPS, flat=0.6, floor=0.02))
         step += 1
         if step % AVERAGED == 0:
             run.average(params)

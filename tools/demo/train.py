@@ -1,6 +1,6 @@
 """Makes the demo model from nothing: every stage in order, each resumed where it stood.
 
-    python train.py STATE OUT [--ranks 2] [--shards 14] [--steps 2000] [--init FOLDER]
+    python train.py STATE OUT [--ranks 2] [--shards 14] [--steps 3000] [--init FOLDER]
 
 The autoencoder and the text encoder train at the same time; then the drawings are encoded once, and the transformer trains on the
 latents. OUT becomes the Diffusers folder. With --init the autoencoder and the text encoder are those of a finished model, and the
@@ -22,7 +22,7 @@ def main():
     args.add_argument("out")
     args.add_argument("--ranks", type=int, default=os.cpu_count())
     args.add_argument("--shards", type=int, default=14)
-    args.add_argument("--steps", type=int, default=2000)
+    args.add_argument("--steps", type=int, default=3000, help="of the transformer")
     args.add_argument("--init")
     args = args.parse_args()
     args.state.mkdir(parents=True, exist_ok=True)
@@ -42,11 +42,15 @@ def main():
     if args.init:
         together(("export.py", "--from", args.init))
     else:
-        stages = [("vae.py",), ("text.py",)]
-        together(*[s for s, made in zip(stages, ("vae", "text_encoder")) if not (args.state / made).exists()])
+        made = lambda part: (args.state / part / "config.json").exists()
+        waiting = [] if made("vae") else [("vae.py",)]
+        if not made("text_encoder"):
+            waiting.append(("text.py", "--ranks", max(1, args.ranks - len(waiting))))
+        together(*waiting)
     spread("pictures")
     spread("rows")
-    together(("flow.py", "--ranks", args.ranks, "--steps", args.steps, *(("--init", args.init) if args.init else ())))
+    # The last fifth sees whole pictures.
+    together(("flow.py", "--ranks", args.ranks, "--steps", args.steps, "--fine", args.steps // 5, *(("--init", args.init) if args.init else ())))
     if not (args.state / "classifier.pt").exists():
         together(("check.py",))
     together(("export.py", args.out))
