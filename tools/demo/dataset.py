@@ -53,13 +53,13 @@ def embed(encoder, prompts, texts, rng):
         some = order[at : at + 64]
         tokens, positions, lengths = prompts.rows([ids[i] for i in some], PAD_ROWS, rng)
         with torch.no_grad():
-            h = encoder(tokens, positions, lengths)
+            h = encoder(tokens, positions, lengths).cpu()
         keep = torch.tensor([
             sorted(rng.sample(range(n - TAIL_LENGTH), WORD_ROWS)) + sorted(rng.sample(range(n - TAIL_LENGTH, n), TAIL_ROWS)) + list(range(tokens.shape[1] - PAD_ROWS, tokens.shape[1]))
             for n in lengths.tolist()
         ])  # fmt: skip
         rows[some] = h.gather(1, keep[..., None].expand(-1, -1, h.shape[-1])).to(torch.bfloat16)
-        places[some] = positions.gather(1, keep)
+        places[some] = positions.cpu().gather(1, keep)
     return rows, places, torch.tensor([len(i) for i in ids])
 
 
@@ -122,7 +122,7 @@ def main():
     folder = args.state / "shards"
     (folder / "pictures").mkdir(parents=True, exist_ok=True)
     if args.what == "pictures":
-        autoencoder = AutoencoderKLFlux2.from_pretrained(args.state / "vae").eval()
+        autoencoder = AutoencoderKLFlux2.from_pretrained(args.state / "vae").eval().to(run.DEVICE)
     else:
         encoder, prompts = text.load(args.state)
     for number in range(args.first, args.first + args.count):

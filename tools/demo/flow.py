@@ -13,7 +13,6 @@ The loss is on the velocity. What makes it affordable on a CPU:
 
 import argparse
 import math
-import os
 import pathlib
 import random
 import time
@@ -105,7 +104,7 @@ class Flow(nn.Module):
     def forward(self, x, e, sigma, cos, sin, bias):
         """x [n, tokens, 128]: the noisy picture and its references; e [n, rows, EMBED]; bias [n, rows + tokens]. Returns the velocity of all tokens."""
         g, n, rows = self.g, e.shape[0], e.shape[1]
-        w = torch.exp(-math.log(10000) * torch.arange(128) / 128)
+        w = torch.exp(-math.log(10000) * torch.arange(128, device=x.device) / 128)
         t = (sigma * 1000)[:, None] * w
         t = F.silu(F.linear(F.silu(F.linear(torch.cat([t.cos(), t.sin()], 1), g("time_guidance_embed.timestep_embedder.linear_1.weight"))), g("time_guidance_embed.timestep_embedder.linear_2.weight")))
         parts = lambda name, k: F.linear(t, g(name))[:, None].chunk(k, -1)
@@ -258,7 +257,7 @@ class Data:
 
 
 def loss_of(flow, batch):
-    target, noise, reference, e, positions, bias, sigma = batch
+    target, noise, reference, e, positions, bias, sigma = (b.to(run.DEVICE) for b in batch)
     s = sigma[:, None, None]
     x = torch.cat([(1 - s) * target + s * noise, reference], 1)
     v = flow(x, e, sigma, *flow.rope(positions), bias)[:, : target.shape[1]]
@@ -273,6 +272,7 @@ def train(rank, args):
         from safetensors.torch import load_file
 
         flow.take(load_file(pathlib.Path(args.init) / "transformer" / "diffusion_pytorch_model.safetensors"))
+    flow.to(run.DEVICE)
     params = list(flow.p.values())
     fused = lambda n: [HIDDEN] * 3 + [3 * HIDDEN] * 2 if "to_qkv_mlp" in n else [3 * HIDDEN] * 2 if "linear_in" in n else None
     matrices = [(p, fused(n)) for n, p in flow.p.items() if p.ndim == 2 and "blocks" in n]
@@ -285,7 +285,7 @@ def train(rank, args):
         common = run.peek(state / "flow-0.pt")
         flow.load_state_dict(common["flow"])
         optimiser.restore(common["optimiser"])
-        ema = common["ema"]
+        ema = [e.to(run.DEVICE) for e in common["ema"]]
         step = saved["step"]
     data = Data(state / "shards", 1000 * (step + 1) + rank)
     log(f"flow: {sum(p.numel() for p in params)} parameters, {len(data.shards)} shards, {[len(v) for v in data.kinds.values()]} items, step {step} of {args.steps}")
@@ -318,7 +318,7 @@ def train(rank, args):
 def main():
     args = argparse.ArgumentParser()
     args.add_argument("state")
-    args.add_argument("--ranks", type=int, default=os.cpu_count())
+    args.add_argument("--ranks", type=int, default=run.RANKS)
     args.add_argument("--steps", type=int, default=3000)
     args.add_argument("--fine", type=int, default=600)
     args.add_argument("--muon", type=float, default=0.02)

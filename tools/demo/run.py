@@ -15,6 +15,11 @@ import torch.distributed
 import torch.multiprocessing
 
 
+# One GPU and one process, or a process a core.
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+RANKS = 1 if DEVICE.type == "cuda" else os.cpu_count()
+
+
 def threads(state):
     """Sets the threads of this process: what the file STATE/threads says, else KLEINBILD_THREADS, else every core."""
     file = pathlib.Path(state) / "threads"
@@ -44,7 +49,7 @@ def load(path):
     """Reads a checkpoint of save and takes up its generators' states; None if there is none."""
     if not pathlib.Path(path).exists():
         return None
-    state = torch.load(path, weights_only=False)
+    state = peek(path)
     random.setstate(state["rng"][0])
     numpy.random.set_state(state["rng"][1])
     torch.set_rng_state(state["rng"][2])
@@ -53,7 +58,7 @@ def load(path):
 
 def peek(path):
     """Reads a checkpoint and leaves the generators alone."""
-    return torch.load(path, weights_only=False)
+    return torch.load(path, weights_only=False, map_location="cpu")
 
 
 def rate(step, steps, flat=0.3, warm=60, floor=0.01):
@@ -88,6 +93,8 @@ def _ranked(rank, train, args, meeting):
 def average(params):
     """Makes the parameters of every process the mean of all. Averaging them every few steps lets the processes run apart in between:
     on a machine that others use too, waiting for each other in every step cost half the time."""
+    if torch.distributed.get_world_size() == 1:
+        return
     flat = torch.cat([p.flatten() for p in params])
     torch.distributed.all_reduce(flat)
     flat /= torch.distributed.get_world_size()

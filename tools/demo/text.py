@@ -93,9 +93,9 @@ class Encoder(nn.Module):
     def forward(self, ids, positions, lengths):
         """ids, positions [n, rows], real rows first; lengths [n]. Returns [n, rows, EMBED]."""
         n, rows = ids.shape
-        index = torch.arange(rows)
+        index = torch.arange(rows, device=ids.device)
         mask = (index[None, :] <= index[:, None])[None] & (index[None, None] < lengths[:, None, None])
-        angles = positions[..., None].float() * (1e6 ** (-torch.arange(0, WIDTH, 2).float() / WIDTH))
+        angles = positions[..., None].float() * (1e6 ** (-torch.arange(0, WIDTH, 2, device=ids.device).float() / WIDTH))
         cos, sin = angles.cos().repeat(1, 1, 2)[:, None], angles.sin().repeat(1, 1, 2)[:, None]
         norm = lambda x, w: x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-6) * w
         turn = lambda x: x * cos + torch.cat([-x[..., WIDTH // 2 :], x[..., : WIDTH // 2]], -1) * sin
@@ -180,7 +180,7 @@ class Prompts:
         for i, row in enumerate(ids):
             out[i, : len(row)] = torch.tensor(row)
             positions[i, longest:] = torch.tensor([rng.randrange(len(row), ROWS) for _ in range(padding)])
-        return out, positions, torch.tensor([len(row) for row in ids])
+        return out.to(run.DEVICE), positions.to(run.DEVICE), torch.tensor([len(row) for row in ids], device=run.DEVICE)
 
 
 def load(folder):
@@ -190,7 +190,7 @@ def load(folder):
     prompts = Prompts(pathlib.Path(folder) / "tokenizer")
     encoder = Encoder(prompts.vocabulary)
     encoder.take(load_file(pathlib.Path(folder) / "text_encoder" / "model.safetensors"))
-    return encoder.eval().requires_grad_(False), prompts
+    return encoder.eval().requires_grad_(False).to(run.DEVICE), prompts
 
 
 PADDING, ASKED_REAL = 2, 3
@@ -208,9 +208,10 @@ def train(rank, args):
     run.seed(2)
     log = run.Log(state / "text.log") if rank == 0 else (lambda text: None)
     prompts = Prompts(state / "tokenizer")
-    encoder = Encoder(prompts.vocabulary)
+    encoder = Encoder(prompts.vocabulary).to(run.DEVICE)
     sizes = [n for _, n in captions.HEADS]
     head, naming = nn.Linear(EMBED, sum(sizes)), nn.Linear(HIDDEN, sum(n for _, n in captions.MARKED))
+    head.to(run.DEVICE), naming.to(run.DEVICE)
     matrices = [p for n, p in encoder.named_parameters() if p.ndim == 2 and "embed" not in n]
     rows = lambda p: [HEADS * WIDTH] * 3 if p.shape[0] == 3 * HEADS * WIDTH else [MLP] * 2 if p.shape[0] == 2 * MLP else None
     others = [p for n, p in encoder.named_parameters() if p.ndim != 2 or "embed" in n] + list(head.parameters()) + list(naming.parameters())
@@ -243,10 +244,10 @@ def train(rank, args):
         with torch.no_grad():
             for i in range(0, len(pairs), 96):
                 ids, positions, lengths = prompts.rows([p[0] for p in pairs[i : i + 96]], PADDING, r)
-                h, y = encoder(ids, positions, lengths), torch.tensor([p[1] for p in pairs[i : i + 96]])
-                for k, x in enumerate((h[torch.arange(len(ids)), lengths - 1], h[:, -1])):
+                h, y = encoder(ids, positions, lengths), torch.tensor([p[1] for p in pairs[i : i + 96]], device=run.DEVICE)
+                for k, x in enumerate((h[torch.arange(len(ids), device=run.DEVICE), lengths - 1], h[:, -1])):
                     ok = torch.stack([o.argmax(-1) == y[:, j] for j, o in enumerate(head(x).split(sizes, -1))], 1)
-                    right[k] += torch.cat([ok, ok.all(1, keepdim=True)], 1).float().sum(0)
+                    right[k] += torch.cat([ok, ok.all(1, keepdim=True)], 1).float().sum(0).cpu()
                 n += len(ids)
         right /= n
         worst = right[1, :-1].argsort()[:4].tolist()
@@ -263,13 +264,13 @@ def train(rank, args):
         ids, positions, lengths = prompts.rows([p[0] for p in pairs], PADDING, rng)
         every = encoder(ids, positions, lengths)
         h = asked(every, lengths, rng)
-        y = torch.tensor([p[1] for p in pairs])
+        y = torch.tensor([p[1] for p in pairs], device=run.DEVICE)
         loss = sum(F.cross_entropy(o.flatten(0, 1), y[:, j : j + 1].expand(-1, h.shape[1]).reshape(-1)) for j, o in enumerate(head(h).split(sizes, -1)))
         loss = loss / len(sizes) + 1e-4 * h.pow(2).mean()
         # The end of every noun phrase must tell by state 9 what it names: words are bound to their nouns long before the whole is understood.
         if marks := [(i, row, classes) for i, p in enumerate(pairs) for row, classes in p[2]]:
             at = every[[i for i, _, _ in marks], [row for _, row, _ in marks], :HIDDEN]
-            said = torch.tensor([classes for _, _, classes in marks])
+            said = torch.tensor([classes for _, _, classes in marks], device=run.DEVICE)
             parts = naming(at).split([n for _, n in captions.MARKED], -1)
             loss = loss + 0.5 * sum(F.cross_entropy(o, said[:, j]) for j, o in enumerate(parts)) / len(parts)
         optimiser.zero_grad()

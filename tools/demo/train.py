@@ -13,6 +13,8 @@ import pathlib
 import subprocess
 import sys
 
+import run
+
 HERE = pathlib.Path(__file__).parent
 
 
@@ -20,7 +22,7 @@ def main():
     args = argparse.ArgumentParser()
     args.add_argument("state", type=pathlib.Path)
     args.add_argument("out")
-    args.add_argument("--ranks", type=int, default=os.cpu_count())
+    args.add_argument("--ranks", type=int, default=run.RANKS)
     args.add_argument("--shards", type=int, default=14)
     args.add_argument("--steps", type=int, default=3000, help="of the transformer")
     args.add_argument("--init")

@@ -50,7 +50,7 @@ def statistics(vae):
 def encode(vae, x):
     """Pixels [n, 3, H, W] to tokens [n, H/16 · W/16, 128]."""
     mean, std = statistics(vae)
-    return ((patchify(vae.encode(x).latent_dist.mode()) - mean) / std).flatten(2).transpose(1, 2)
+    return ((patchify(vae.encode(x.to(vae.device)).latent_dist.mode()) - mean) / std).flatten(2).transpose(1, 2).cpu()
 
 
 @torch.no_grad()
@@ -95,9 +95,10 @@ def main():
     for i in range(POOL):
         size = sizes[0] if i % 3 == 0 else sizes[i % 8]
         pool.setdefault(size, []).append(torch.from_numpy(np.array(world.draw(world.random_scene(rng), size))).permute(2, 0, 1))
-    held = [pixels([world.draw(world.random_scene(rng), size) for _ in range(4)]) for size in sizes[:4]]
+    held = [pixels([world.draw(world.random_scene(rng), size) for _ in range(4)]).to(run.DEVICE) for size in sizes[:4]]
 
     vae = AutoencoderKLFlux2.from_pretrained(state / "vae") if args.decoder else AutoencoderKLFlux2(**CONFIG)
+    vae.to(run.DEVICE)
     with torch.no_grad():
         if not args.decoder:
             vae.quant_conv.bias[32:] = -6
@@ -118,7 +119,7 @@ def main():
     while step < steps:
         if step % 10 == 0:
             run.threads(state)
-        x = batch(pool, whole=args.decoder > 0 or step > 0.75 * steps)
+        x = batch(pool, whole=args.decoder > 0 or step > 0.75 * steps).to(run.DEVICE)
         if args.decoder:
             with torch.no_grad():
                 z = vae.encode(x).latent_dist.mode()
@@ -139,12 +140,12 @@ def main():
     vae.to(torch.bfloat16).float()
     if not args.decoder:
         with torch.no_grad():
-            z = [patchify(vae.encode(torch.stack(pool[size][i : i + 8]).float() / 127.5 - 1).latent_dist.mode()) for size in sizes for i in range(0, 80, 8)]
+            z = [patchify(vae.encode((torch.stack(pool[size][i : i + 8]).float() / 127.5 - 1).to(run.DEVICE)).latent_dist.mode()) for size in sizes for i in range(0, 80, 8)]
         values = torch.cat([t.transpose(0, 1).flatten(1) for t in z], 1)
         vae.bn.running_mean.copy_(values.mean(1))
         vae.bn.running_var.copy_(values.var(1))
         vae.to(torch.bfloat16).float()
-        log(f"vae: latents' deviations {[round(float(q), 3) for q in torch.quantile(values.std(1), torch.tensor([0, 0.1, 0.25, 0.5, 0.75, 0.9, 1]))]}")
+        log(f"vae: latents' deviations {[round(float(q), 3) for q in torch.quantile(values.std(1), torch.tensor([0, 0.1, 0.25, 0.5, 0.75, 0.9, 1], device=values.device))]}")
     vae.save_pretrained(state / "vae")
     log(f"vae: done, psnr {psnr(vae, held):.2f}")
 
