@@ -2,7 +2,8 @@
 
 GO      ?= go
 VERSION ?= 0.1.0-dev
-FUZZ_SECONDS ?= 5
+# Runs, not seconds: a target that is stopped by the clock now and then fails with "context deadline exceeded".
+FUZZ_RUNS ?= 20000
 CUDA_TOOLS ?= ../cuda-tools
 DEMO_STATE ?= ../demo-train
 PROMPT  ?= a red fox in the snow
@@ -33,10 +34,10 @@ lint: ## formatting, go vet on every system that ships
 	CGO_ENABLED=0 GOOS=windows $(GO) vet ./...
 	CGO_ENABLED=0 GOARCH=arm64 $(GO) vet ./...
 
-fuzz: ## run every fuzz target for FUZZ_SECONDS
+fuzz: ## run every fuzz target FUZZ_RUNS times
 	@grep -rl --include='*_test.go' '^func Fuzz' . | while read -r file; do \
 	  for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9]*\).*/\1/p' "$$file"); do \
-	    CGO_ENABLED=0 $(GO) test "$$(dirname "$$file")" -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZ_SECONDS)s -fuzzminimizetime 10x || exit 1; \
+	    CGO_ENABLED=0 $(GO) test "$$(dirname "$$file")" -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZ_RUNS)x -fuzzminimizetime 10x || exit 1; \
 	  done; \
 	done
 
