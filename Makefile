@@ -5,6 +5,7 @@ VERSION ?= 0.1.0-dev
 # Runs, not seconds: a target that is stopped by the clock now and then fails with "context deadline exceeded".
 FUZZ_RUNS ?= 20000
 CUDA_TOOLS ?= ../cuda-tools
+DEMO_STATE ?= ../demo-train
 LDFLAGS := -s -w -X kleinbild/cli.Version=$(VERSION)
 BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -ldflags "$(LDFLAGS)"
 # Fyne's window needs a C compiler. Other flags would compile all of its C anew.
@@ -13,7 +14,7 @@ MODEL   ?= demo
 SHOTS   ?= dist/window
 PACKAGE := $(GO) run ./tools/package -out dist -window
 
-.PHONY: help build cli run test test-sim lint fuzz bench generate windows windows-window test-window kernels kernels-check gpu-kit test-gpu bench-gpu package package-check
+.PHONY: help build cli run test test-sim lint fuzz bench generate windows windows-window test-window kernels kernels-check gpu-kit test-gpu bench-gpu package package-check demo-model demo-check
 
 help: ## print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -84,6 +85,12 @@ kernels: ## recompile kernels/src to PTX, byte for byte (needs clang-22)
 
 kernels-check: ## registers, spills and inner loops of the PTX, to kernels/SPEED.md (needs CUDA_TOOLS: tools/kernels/check.py says how)
 	python3 tools/kernels/check.py "$(CUDA_TOOLS)"
+
+demo-model: ## train the demo model from nothing, on the CPU: DEMO_STATE keeps what a later run goes on from (tools/demo/README.md)
+	python3 tools/demo/train.py "$(DEMO_STATE)" assets/demo
+
+demo-check: build ## measure assets/demo on held-out prompts, through the binary (needs DEMO_STATE's classifier)
+	python3 tools/demo/evaluate.py "$(DEMO_STATE)" assets/demo ./kleinbild "$(DEMO_STATE)/report"
 
 generate: ## regenerate assembly from its generators
 	$(GO) generate ./...

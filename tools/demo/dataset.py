@@ -1,0 +1,142 @@
+"""Shards of training data for the transformer: latents of drawings, and rows of the text encoder for what people say about them.
+
+    python dataset.py STATE pictures FIRST COUNT     draws and encodes COUNT shards from number FIRST on, which is also the seed
+    python dataset.py STATE rows FIRST COUNT         adds the text rows: STATE/shards/FIRST.pt …
+
+A shard holds SCENES described pictures, EDITS pairs and COMPOSED sets of references with their results; a picture of a pair is described
+as well. Of the 512 text rows the transformer sees ROWS_KEPT in training: see flow.py.
+"""
+
+import argparse
+import pathlib
+import random
+
+import torch
+from diffusers import AutoencoderKLFlux2
+
+import captions
+import run
+import text
+import vae
+import world
+
+SCENES, EDITS, COMPOSED = 400, 200, 120
+MOST = max(w // 16 * (h // 16) for w, h in world.ASPECTS.values())
+SIZES = list(world.ASPECTS.values())
+# The rows kept: of the prompt's words, of the template's tail (its 9 rows come after the prompt), of the padding.
+WORD_ROWS, TAIL_ROWS, PAD_ROWS = 3, 3, 3
+TAIL_LENGTH = 9
+ROWS_KEPT = WORD_ROWS + TAIL_ROWS + PAD_ROWS
+CAPTIONS = 3
+
+
+def covered(scene, size):
+    """Which tokens things stand on, as [MOST] in row-major order."""
+    columns, rows = size[0] // 16, size[1] // 16
+    mask = torch.zeros(rows, columns, dtype=torch.bool)
+    for t in scene.things:
+        x, y, r = world.place(t, scene, size)
+        below = 1.2 if t.kind == "balloon" else 1.05
+        left, top = max(0, int((x - 1.05 * r) // 16)), max(0, int((y - 1.05 * r) // 16))
+        mask[top : int((y + below * r) // 16) + 1, left : int((x + 1.05 * r) // 16) + 1] = True
+    out = torch.zeros(MOST, dtype=torch.bool)
+    out[: rows * columns] = mask.flatten()
+    return out
+
+
+def embed(encoder, prompts, texts, rng):
+    """Returns the kept rows of each text [n, ROWS_KEPT, EMBED], their positions [n, ROWS_KEPT] and the texts' lengths [n]."""
+    ids = prompts.ids(texts)
+    order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
+    rows, places = torch.zeros(len(ids), ROWS_KEPT, text.EMBED, dtype=torch.bfloat16), torch.zeros(len(ids), ROWS_KEPT, dtype=torch.long)
+    for at in range(0, len(order), 64):
+        some = order[at : at + 64]
+        tokens, positions, lengths = prompts.rows([ids[i] for i in some], PAD_ROWS, rng)
+        with torch.no_grad():
+            h = encoder(tokens, positions, lengths).cpu()
+        keep = torch.tensor([
+            sorted(rng.sample(range(n - TAIL_LENGTH), WORD_ROWS)) + sorted(rng.sample(range(n - TAIL_LENGTH, n), TAIL_ROWS)) + list(range(tokens.shape[1] - PAD_ROWS, tokens.shape[1]))
+            for n in lengths.tolist()
+        ])  # fmt: skip
+        rows[some] = h.gather(1, keep[..., None].expand(-1, -1, h.shape[-1])).to(torch.bfloat16)
+        places[some] = positions.cpu().gather(1, keep)
+    return rows, places, torch.tensor([len(i) for i in ids])
+
+
+def pictures(number, autoencoder):
+    rng = random.Random(1000 + number)
+    drawn, items, texts = [], [], []  # (scene, size index); (mode, target, references, first caption); captions
+
+    def add(scene, size):
+        drawn.append((scene, size))
+        return len(drawn) - 1
+
+    def item(target, references, said):
+        items.append([len(references), target] + references + [-1] * (4 - len(references)) + [len(texts)])
+        texts.extend(said)
+
+    def some_size():
+        return rng.choices(range(8), [5, 6, 2, 2, 2, 2, 2, 3])[0]
+
+    def described(scene, picture):
+        if not captions.held_out(scene):
+            item(picture, [], [captions.describe(scene, rng) for _ in range(CAPTIONS)])
+
+    for _ in range(SCENES):
+        scene = captions.sample(rng)
+        described(scene, add(scene, some_size())) if not captions.held_out(scene) else None
+    for _ in range(EDITS):
+        before, after, said, _ = captions.edit(rng)
+        size = some_size()
+        first, second = add(before, size), add(after, size)
+        item(second, [first], said)
+        described(before, first)
+        described(after, second)
+    for _ in range(COMPOSED):
+        references, scene, said, _ = captions.compose(rng)
+        size = some_size()
+        item(add(scene, size), [add(r, size if rng.random() < 0.5 else some_size()) for r in references], said)
+
+    tokens = torch.zeros(len(drawn), MOST, 128, dtype=torch.bfloat16)
+    for size in range(8):
+        own = [i for i, p in enumerate(drawn) if p[1] == size]
+        for at in range(0, len(own), 8):
+            z = vae.encode(autoencoder, vae.pixels([world.draw(drawn[i][0], SIZES[size]) for i in own[at : at + 8]]))
+            tokens[own[at : at + 8], : z.shape[1]] = z.to(torch.bfloat16)
+    first = lambda scene: (scene.things[0].dx, scene.things[0].dy) if scene.things else (0.0, 0.0)
+    return {
+        "tokens": tokens, "size": torch.tensor([p[1] for p in drawn]), "covered": torch.stack([covered(s, SIZES[k]) for s, k in drawn]),
+        "jitter": torch.tensor([first(s) for s, _ in drawn]), "items": torch.tensor(items), "texts": texts,
+    }  # fmt: skip
+
+
+def main():
+    args = argparse.ArgumentParser()
+    args.add_argument("state", type=pathlib.Path)
+    args.add_argument("what", choices=["pictures", "rows"])
+    args.add_argument("first", type=int)
+    args.add_argument("count", type=int)
+    args = args.parse_args()
+    run.threads(args.state)
+    log = run.Log(args.state / "dataset.log")
+    folder = args.state / "shards"
+    (folder / "pictures").mkdir(parents=True, exist_ok=True)
+    if args.what == "pictures":
+        autoencoder = AutoencoderKLFlux2.from_pretrained(args.state / "vae").eval().to(run.DEVICE)
+    else:
+        encoder, prompts = text.load(args.state)
+    for number in range(args.first, args.first + args.count):
+        drawn, path = folder / "pictures" / f"{number:03}.pt", folder / f"{number:03}.pt"
+        if args.what == "pictures" and not drawn.exists():
+            s = pictures(number, autoencoder)
+            run.write(drawn, s)
+            log(f"dataset: shard {number}: {len(s['items'])} items, {len(s['tokens'])} pictures, deviation {s['tokens'][:, :126].float().std():.3f}")
+        elif args.what == "rows" and not path.exists():
+            s = torch.load(drawn, weights_only=True)
+            s["rows"], s["places"], s["lengths"] = embed(encoder, prompts, s.pop("texts"), random.Random(2000 + number))
+            run.write(path, s)
+            log(f"dataset: shard {number}: {len(s['rows'])} captions")
+
+
+if __name__ == "__main__":
+    main()

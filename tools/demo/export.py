@@ -1,0 +1,55 @@
+"""Puts the parts together as a Diffusers folder in bf16, or takes one apart to go on training.
+
+    python export.py STATE OUT [--raw]       the folder from what STATE holds; the transformer's running mean unless --raw
+    python export.py STATE --from FOLDER     STATE's autoencoder, text encoder and tokenizer from a folder
+"""
+
+import argparse
+import pathlib
+import shutil
+
+import torch
+
+import flow
+import run
+
+
+def assemble(state, out, raw=False):
+    from diffusers import AutoencoderKLFlux2, FlowMatchEulerDiscreteScheduler, Flux2KleinPipeline, Flux2Transformer2DModel
+    from transformers import Qwen2TokenizerFast, Qwen3ForCausalLM
+
+    net = flow.Flow()
+    saved = run.peek(state / "flow-0.pt")
+    net.load_state_dict(saved["flow"])
+    transformer = Flux2Transformer2DModel(**flow.CONFIG)
+    transformer.load_state_dict(net.weights(None if raw else saved["ema"]))
+    scheduler = FlowMatchEulerDiscreteScheduler(
+        num_train_timesteps=1000, shift=3.0, use_dynamic_shifting=True, base_shift=0.5, max_shift=1.15, base_image_seq_len=256,
+        max_image_seq_len=4096, time_shift_type="exponential",
+    )  # fmt: skip
+    shutil.rmtree(out, ignore_errors=True)
+    Flux2KleinPipeline(
+        scheduler=scheduler, vae=AutoencoderKLFlux2.from_pretrained(state / "vae").to(torch.bfloat16),
+        text_encoder=Qwen3ForCausalLM.from_pretrained(state / "text_encoder", dtype=torch.bfloat16),
+        tokenizer=Qwen2TokenizerFast.from_pretrained(state / "tokenizer"), transformer=transformer.to(torch.bfloat16), is_distilled=True,
+    ).save_pretrained(out)  # fmt: skip
+    files = [f for f in out.rglob("*") if f.is_file()]
+    print(f"step {saved['step']}: {out}, {sum(f.stat().st_size for f in files) / 2**20:.2f} MiB")
+
+
+def main():
+    args = argparse.ArgumentParser()
+    args.add_argument("state", type=pathlib.Path)
+    args.add_argument("out", type=pathlib.Path, nargs="?")
+    args.add_argument("--raw", action="store_true")
+    args.add_argument("--from", dest="source", type=pathlib.Path)
+    args = args.parse_args()
+    if args.source:
+        for part in ("vae", "text_encoder", "tokenizer"):
+            shutil.copytree(args.source / part, args.state / part, dirs_exist_ok=True)
+    if args.out:
+        assemble(args.state, args.out, args.raw)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,301 @@
+"""The tokenizer and the text encoder: their training, and prompts as the transformer sees them.
+
+    python text.py STATE       trains both: STATE/tokenizer, STATE/text_encoder
+
+The encoder is a Qwen3 whose hidden states 9, 18 and 27 must tell, through one linear layer and from any row after the prompt, padding
+included, what captions.answers says. It is frozen afterwards. Only LIVE layers learn; the others are zero and let the state through:
+the reference reads state 27 of a 28-layer model, but so small a language needs no such depth.
+"""
+
+import argparse
+import json
+import math
+import pathlib
+import random
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+
+import captions
+import muon
+import run
+
+HEAD, TAIL = "<|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
+ROWS = 512
+LAYERS, LIVE = 28, [0, 1, 2, 3, 4, 9, 18]
+HIDDEN, HEADS, WIDTH, MLP = 96, 4, 32, 192
+STATES = (9, 18, 27)
+EMBED = len(STATES) * HIDDEN
+BATCH, STEPS, AVERAGED = 64, 2500, 10
+SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"] + [f"<|{n}|>" for n in (
+    "object_ref_start", "object_ref_end", "box_start", "box_end", "quad_start", "quad_end", "vision_start", "vision_end", "vision_pad", "image_pad", "video_pad",
+)]  # fmt: skip
+PLAIN = ["<tool_call>", "</tool_call>", "<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>", "<|fim_pad|>", "<|repo_name|>", "<|file_sep|>", "<tool_response>", "</tool_response>", "<think>", "</think>"]  # fmt: skip
+# What Qwen's chat template makes of one message of a user, with thinking off or (as Qwen does it) left open.
+TEMPLATE = """{%- for message in messages %}
+    {{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' }}
+{%- endfor %}
+{%- if add_generation_prompt %}
+    {{- '<|im_start|>assistant\\n' }}
+    {%- if enable_thinking is defined and enable_thinking is false %}
+        {{- '<think>\\n\\n</think>\\n\\n' }}
+    {%- endif %}
+{%- endif %}"""
+
+
+def build_tokenizer(folder):
+    """A byte-level BPE in Qwen2's form, its merges learned on captions."""
+    rng = random.Random(3)
+    texts = [captions.read_marks(captions.training_example(rng)[0])[0] for _ in range(40000)]
+    texts += [HEAD.removeprefix("<|im_start|>"), "assistant\n", "\n\n"] * 400
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = normalizers.NFC()
+    words = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
+        pre_tokenizers.Split(Regex(words), "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    ])  # fmt: skip
+    tokenizer.post_processor = processors.ByteLevel(add_prefix_space=False, trim_offsets=False, use_regex=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=1500, min_frequency=20, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False))
+    tokenizer.add_special_tokens([AddedToken(t, normalized=False, special=True) for t in SPECIAL])
+    tokenizer.add_tokens([AddedToken(t, normalized=False, special=False) for t in PLAIN])
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    (folder / "chat_template.jinja").write_text(TEMPLATE)
+    (folder / "tokenizer_config.json").write_text(json.dumps({
+        "add_prefix_space": False, "bos_token": None, "clean_up_tokenization_spaces": False, "eos_token": "<|im_end|>", "errors": "replace",
+        "extra_special_tokens": SPECIAL[1:], "model_max_length": 131072, "pad_token": "<|endoftext|>", "split_special_tokens": False,
+        "tokenizer_class": "Qwen2Tokenizer", "unk_token": None,
+    }, indent=2) + "\n")  # fmt: skip
+
+
+class Encoder(nn.Module):
+    """The live layers of the Qwen3, on rows whose positions are given: padding attends to the prompt alone, so a few rows of it tell all."""
+
+    def __init__(self, vocabulary):
+        super().__init__()
+        inner = HEADS * WIDTH
+        self.embed = nn.Embedding(vocabulary, HIDDEN)
+        matrix = lambda rows, columns, gain=1.0: nn.Parameter(torch.randn(rows, columns) * gain * columns**-0.5)
+        self.layers = nn.ModuleList()
+        for _ in LIVE:
+            layer = nn.Module()
+            layer.input_norm, layer.post_norm = nn.Parameter(torch.ones(HIDDEN)), nn.Parameter(torch.ones(HIDDEN))
+            layer.q_norm, layer.k_norm = nn.Parameter(torch.ones(WIDTH)), nn.Parameter(torch.ones(WIDTH))
+            layer.qkv = matrix(3 * inner, HIDDEN)
+            layer.o = matrix(HIDDEN, inner, len(LIVE) ** -0.5)
+            layer.gate_up = matrix(2 * MLP, HIDDEN)
+            layer.down = matrix(HIDDEN, MLP, len(LIVE) ** -0.5)
+            self.layers.append(layer)
+
+    def forward(self, ids, positions, lengths):
+        """ids, positions [n, rows], real rows first; lengths [n]. Returns [n, rows, EMBED]."""
+        n, rows = ids.shape
+        index = torch.arange(rows, device=ids.device)
+        mask = (index[None, :] <= index[:, None])[None] & (index[None, None] < lengths[:, None, None])
+        angles = positions[..., None].float() * (1e6 ** (-torch.arange(0, WIDTH, 2, device=ids.device).float() / WIDTH))
+        cos, sin = angles.cos().repeat(1, 1, 2)[:, None], angles.sin().repeat(1, 1, 2)[:, None]
+        norm = lambda x, w: x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-6) * w
+        turn = lambda x: x * cos + torch.cat([-x[..., WIDTH // 2 :], x[..., : WIDTH // 2]], -1) * sin
+        h, states = self.embed(ids), []
+        live = dict(zip(LIVE, self.layers))
+        for i in range(max(STATES)):
+            if i in live:
+                p = live[i]
+                q, k, v = F.linear(norm(h, p.input_norm), p.qkv).view(n, rows, 3, HEADS, WIDTH).permute(2, 0, 3, 1, 4)
+                a = F.scaled_dot_product_attention(turn(norm(q, p.q_norm)), turn(norm(k, p.k_norm)), v, attn_mask=mask[:, None])
+                h = h + F.linear(a.transpose(1, 2).flatten(2), p.o)
+                gate, up = F.linear(norm(h, p.post_norm), p.gate_up).chunk(2, -1)
+                h = h + F.linear(F.silu(gate) * up, p.down)
+            if i + 1 in STATES:
+                states.append(h)
+        return torch.cat(states, -1)
+
+    def export(self, folder):
+        """Writes the Qwen3 of 28 layers."""
+        from transformers import Qwen3Config, Qwen3ForCausalLM
+
+        inner = HEADS * WIDTH
+        model = Qwen3ForCausalLM(Qwen3Config(
+            vocab_size=self.embed.num_embeddings, hidden_size=HIDDEN, intermediate_size=MLP, num_hidden_layers=LAYERS, num_attention_heads=HEADS,
+            num_key_value_heads=HEADS, head_dim=WIDTH, max_position_embeddings=40960, rms_norm_eps=1e-6, rope_theta=1000000,
+            tie_word_embeddings=True, attention_bias=False, bos_token_id=None, eos_token_id=None,
+        ))  # fmt: skip
+        with torch.no_grad():
+            for p in model.parameters():
+                p.fill_(1.0 if p.ndim == 1 else 0.0)
+            model.model.embed_tokens.weight.copy_(self.embed.weight)
+            for i, p in zip(LIVE, self.layers):
+                to = model.model.layers[i]
+                to.input_layernorm.weight.copy_(p.input_norm)
+                to.post_attention_layernorm.weight.copy_(p.post_norm)
+                to.self_attn.q_norm.weight.copy_(p.q_norm)
+                to.self_attn.k_norm.weight.copy_(p.k_norm)
+                for name, part in zip("qkv", p.qkv.split(inner)):
+                    getattr(to.self_attn, f"{name}_proj").weight.copy_(part)
+                to.self_attn.o_proj.weight.copy_(p.o)
+                gate, up = p.gate_up.chunk(2)
+                to.mlp.gate_proj.weight.copy_(gate)
+                to.mlp.up_proj.weight.copy_(up)
+                to.mlp.down_proj.weight.copy_(p.down)
+        model.to(torch.bfloat16).save_pretrained(folder)
+
+    @torch.no_grad()
+    def take(self, weights):
+        """Reads the live layers from the tensors of an exported text encoder."""
+        self.embed.weight.copy_(weights["model.embed_tokens.weight"])
+        for i, p in zip(LIVE, self.layers):
+            get = lambda name: weights[f"model.layers.{i}.{name}.weight"].float()
+            p.input_norm.copy_(get("input_layernorm"))
+            p.post_norm.copy_(get("post_attention_layernorm"))
+            p.q_norm.copy_(get("self_attn.q_norm"))
+            p.k_norm.copy_(get("self_attn.k_norm"))
+            p.qkv.copy_(torch.cat([get(f"self_attn.{n}_proj") for n in "qkv"]))
+            p.o.copy_(get("self_attn.o_proj"))
+            p.gate_up.copy_(torch.cat([get("mlp.gate_proj"), get("mlp.up_proj")]))
+            p.down.copy_(get("mlp.down_proj"))
+
+
+class Prompts:
+    """Turns prompts into ids with the chat template around them."""
+
+    def __init__(self, folder):
+        self.tokenizer = Tokenizer.from_file(str(pathlib.Path(folder) / "tokenizer.json"))
+        self.pad = self.tokenizer.token_to_id("<|endoftext|>")
+        self.vocabulary = self.tokenizer.get_vocab_size()
+
+    def encode(self, texts):
+        return self.tokenizer.encode_batch([HEAD + t + TAIL for t in texts])
+
+    def ids(self, texts):
+        return [e.ids for e in self.encode(texts)]
+
+    def rows(self, ids, padding, rng):
+        """Pads to one length and adds `padding` rows of padding at random places up to 512: ids, positions [n, rows] and lengths [n]."""
+        longest = max(map(len, ids))
+        out = torch.full((len(ids), longest + padding), self.pad)
+        positions = torch.arange(longest + padding).repeat(len(ids), 1)
+        for i, row in enumerate(ids):
+            out[i, : len(row)] = torch.tensor(row)
+            positions[i, longest:] = torch.tensor([rng.randrange(len(row), ROWS) for _ in range(padding)])
+        return out.to(run.DEVICE), positions.to(run.DEVICE), torch.tensor([len(row) for row in ids], device=run.DEVICE)
+
+
+def load(folder):
+    """The frozen encoder of an exported model, and its tokenizer."""
+    from safetensors.torch import load_file
+
+    prompts = Prompts(pathlib.Path(folder) / "tokenizer")
+    encoder = Encoder(prompts.vocabulary)
+    encoder.take(load_file(pathlib.Path(folder) / "text_encoder" / "model.safetensors"))
+    return encoder.eval().requires_grad_(False).to(run.DEVICE), prompts
+
+
+PADDING, ASKED_REAL = 2, 3
+
+
+def asked(h, lengths, rng):
+    """The rows that must tell: three of the nine template rows after the prompt, and the padding."""
+    last = torch.stack([lengths - 1 - rng.randrange(8) for _ in range(ASKED_REAL)], 1)
+    real = h.gather(1, last[..., None].expand(-1, -1, h.shape[-1]))
+    return torch.cat([real, h[:, -PADDING:]], 1)
+
+
+def train(rank, args):
+    state = pathlib.Path(args.state)
+    run.seed(2)
+    log = run.Log(state / "text.log") if rank == 0 else (lambda text: None)
+    prompts = Prompts(state / "tokenizer")
+    encoder = Encoder(prompts.vocabulary).to(run.DEVICE)
+    sizes = [n for _, n in captions.HEADS]
+    head, naming = nn.Linear(EMBED, sum(sizes)), nn.Linear(HIDDEN, sum(n for _, n in captions.MARKED))
+    head.to(run.DEVICE), naming.to(run.DEVICE)
+    matrices = [p for n, p in encoder.named_parameters() if p.ndim == 2 and "embed" not in n]
+    rows = lambda p: [HEADS * WIDTH] * 3 if p.shape[0] == 3 * HEADS * WIDTH else [MLP] * 2 if p.shape[0] == 2 * MLP else None
+    others = [p for n, p in encoder.named_parameters() if p.ndim != 2 or "embed" in n] + list(head.parameters()) + list(naming.parameters())
+    optimiser = muon.Optimiser([(p, rows(p)) for p in matrices], others, 0.02, 3e-3)
+    params = matrices + others
+    step, rng = 0, random.Random(500 + rank)
+    if (state / "text.pt").exists():
+        saved = run.peek(state / "text.pt")
+        encoder.load_state_dict(saved["encoder"])
+        head.load_state_dict(saved["head"])
+        naming.load_state_dict(saved["naming"])
+        optimiser.restore(saved["optimiser"])
+        step = saved["step"]
+        rng = random.Random(500 + rank + 100 * step)
+
+    def examples(many, rng):
+        """[(ids, answers, [(row, classes) of every mark])], the short ones first."""
+        pairs = [captions.training_example(rng) for _ in range(many)]
+        plain = [captions.read_marks(t) for t, _ in pairs]
+        out = []
+        for e, (_, m), (_, marks) in zip(prompts.encode([t for t, _ in plain]), pairs, plain):
+            row = lambda end: next(i for i, (_, b) in enumerate(e.offsets) if b >= len(HEAD) + end)
+            out.append((e.ids, captions.answers(m), [(row(end), classes) for end, classes in marks]))
+        return sorted(out, key=lambda p: len(p[0]))
+
+    def measure():
+        r = random.Random(77)
+        right, n = torch.zeros(2, len(sizes) + 1), 0
+        pairs = examples(480, r)
+        with torch.no_grad():
+            for i in range(0, len(pairs), 96):
+                ids, positions, lengths = prompts.rows([p[0] for p in pairs[i : i + 96]], PADDING, r)
+                h, y = encoder(ids, positions, lengths), torch.tensor([p[1] for p in pairs[i : i + 96]], device=run.DEVICE)
+                for k, x in enumerate((h[torch.arange(len(ids), device=run.DEVICE), lengths - 1], h[:, -1])):
+                    ok = torch.stack([o.argmax(-1) == y[:, j] for j, o in enumerate(head(x).split(sizes, -1))], 1)
+                    right[k] += torch.cat([ok, ok.all(1, keepdim=True)], 1).float().sum(0).cpu()
+                n += len(ids)
+        right /= n
+        worst = right[1, :-1].argsort()[:4].tolist()
+        return f"answers {right[0, :-1].mean():.4f} {right[1, :-1].mean():.4f} all right {right[0, -1]:.3f} {right[1, -1]:.3f} worst " + " ".join(f"{captions.HEADS[j][0]}:{j}={right[1, j]:.3f}" for j in worst)
+
+    log(f"text: {sum(p.numel() for p in encoder.parameters())} live parameters, vocabulary {prompts.vocabulary}, step {step} of {STEPS}")
+    queue = []
+    while step < STEPS:
+        if not queue:
+            pairs = examples(BATCH * 8, rng)
+            queue = [pairs[i : i + BATCH] for i in range(0, len(pairs), BATCH)]
+            rng.shuffle(queue)
+        pairs = queue.pop()
+        ids, positions, lengths = prompts.rows([p[0] for p in pairs], PADDING, rng)
+        every = encoder(ids, positions, lengths)
+        h = asked(every, lengths, rng)
+        y = torch.tensor([p[1] for p in pairs], device=run.DEVICE)
+        loss = sum(F.cross_entropy(o.flatten(0, 1), y[:, j : j + 1].expand(-1, h.shape[1]).reshape(-1)) for j, o in enumerate(head(h).split(sizes, -1)))
+        loss = loss / len(sizes) + 1e-4 * h.pow(2).mean()
+        # The end of every noun phrase must tell by state 9 what it names: words are bound to their nouns long before the whole is understood.
+        if marks := [(i, row, classes) for i, p in enumerate(pairs) for row, classes in p[2]]:
+            at = every[[i for i, _, _ in marks], [row for _, row, _ in marks], :HIDDEN]
+            said = torch.tensor([classes for _, _, classes in marks], device=run.DEVICE)
+            parts = naming(at).split([n for _, n in captions.MARKED], -1)
+            loss = loss + 0.5 * sum(F.cross_entropy(o, said[:, j]) for j, o in enumerate(parts)) / len(parts)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step(run.rate(step, STEPS, flat=0.6, floor=0.02))
+        step += 1
+        if step % AVERAGED == 0:
+            run.average(params)
+        if rank == 0 and step % 100 == 0:
+            log(f"text: step {step} loss {loss.item():.4f} {measure() if step % 200 == 0 else ''}")
+            run.write(state / "text.pt", {"encoder": encoder.state_dict(), "head": head.state_dict(), "naming": naming.state_dict(), "optimiser": optimiser.state(), "step": step})
+    if rank == 0:
+        log(f"text: done {measure()}")
+        encoder.export(state / "text_encoder")
+
+
+def main():
+    args = argparse.ArgumentParser()
+    args.add_argument("state")
+    args.add_argument("--ranks", type=int, default=1)
+    args = args.parse_args()
+    if not (pathlib.Path(args.state) / "tokenizer" / "tokenizer.json").exists():
+        build_tokenizer(pathlib.Path(args.state) / "tokenizer")
+    run.ranks(train, args, "text")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""Makes the demo model from nothing: every stage in order, each resumed where it stood.
+
+    python train.py STATE OUT [--ranks 2] [--shards 14] [--steps 3000] [--init FOLDER]
+
+The autoencoder and the text encoder train at the same time; then the drawings are encoded once, and the transformer trains on the
+latents. OUT becomes the Diffusers folder. With --init the autoencoder and the text encoder are those of a finished model, and the
+transformer goes on from its weights.
+"""
+
+import argparse
+import os
+import pathlib
+import subprocess
+import sys
+
+import run
+
+HERE = pathlib.Path(__file__).parent
+
+
+def main():
+    args = argparse.ArgumentParser()
+    args.add_argument("state", type=pathlib.Path)
+    args.add_argument("out")
+    args.add_argument("--ranks", type=int, default=run.RANKS)
+    args.add_argument("--shards", type=int, default=14)
+    args.add_argument("--steps", type=int, default=3000, help="of the transformer")
+    args.add_argument("--init")
+    args = args.parse_args()
+    args.state.mkdir(parents=True, exist_ok=True)
+    # Waiting threads sleep: on a machine that does other work besides, spinning ones cost more than they gain.
+    environment = os.environ | {"OMP_WAIT_POLICY": "passive", "KLEINBILD_THREADS": os.environ.get("KLEINBILD_THREADS", "1")}
+
+    def together(*commands):
+        running = [subprocess.Popen([sys.executable, str(HERE / c[0]), str(args.state), *map(str, c[1:])], env=environment) for c in commands]
+        if any([r.wait() for r in running]):
+            sys.exit(f"train: {commands} failed")
+
+    def spread(what):
+        """Shards FIRST to FIRST + COUNT on every rank."""
+        cuts = [args.shards * r // args.ranks for r in range(args.ranks + 1)]
+        together(*[("dataset.py", what, a, b - a) for a, b in zip(cuts, cuts[1:])])
+
+    if args.init:
+        together(("export.py", "--from", args.init))
+    else:
+        made = lambda part: (args.state / part / "config.json").exists()
+        waiting = [] if made("vae") else [("vae.py",)]
+        if not made("text_encoder"):
+            waiting.append(("text.py", "--ranks", max(1, args.ranks - len(waiting))))
+        together(*waiting)
+    spread("pictures")
+    spread("rows")
+    # The last fifth sees whole pictures.
+    together(("flow.py", "--ranks", args.ranks, "--steps", args.steps, "--fine", args.steps // 5, *(("--init", args.init) if args.init else ())))
+    if not (args.state / "classifier.pt").exists():
+        together(("check.py",))
+    together(("export.py", args.out))
+
+
+if __name__ == "__main__":
+    main()
