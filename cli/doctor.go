@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"runtime"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/shirou/gopsutil/v4/mem"
@@ -23,6 +25,9 @@ func (c doctorCommand) Run(s Streams) error {
 		{"memory", memory()},
 		{"graphics", graphics()},
 	}
+	if runtime.GOOS == "linux" {
+		rows = append(rows, [2]string{"window", windowState(rootFS(), os.Getenv)})
+	}
 	if err := printRows(s.Out, rows); err != nil {
 		return err
 	}
@@ -32,24 +37,20 @@ func (c doctorCommand) Run(s Streams) error {
 	}
 	engine, err := inference.Open(opts)
 	if err != nil {
-		var missing *inference.NoModelError
-		if !errors.As(err, &missing) {
-			return fmt.Errorf("no usable model: %w", err)
-		}
-		rows = nil
-		for _, p := range missing.Tried {
-			rows = append(rows, [2]string{"no model in", p.Where + " (" + p.Reason + ")"})
-		}
-		rows = append(rows, [2]string{"to get one", missing.Command})
-		return errors.Join(printRows(s.Out, rows), errors.New("no model found"))
+		return fmt.Errorf("no usable model: %w", err)
 	}
 	defer engine.Close()
 	info := engine.Info()
-	rows = [][2]string{
-		{"model", fmt.Sprintf("%s (%s, %s)", info.Model, info.Family, info.Variant)},
-		{"files", fmt.Sprintf("%s (%s, %.2f GB)", info.Location, info.Layout, float64(info.SizeBytes)/1e9)},
-		{"computes on", fmt.Sprintf("%s, %s", info.Device, info.Precision)},
+	rows = nil
+	if info.Missing != nil {
+		for _, p := range info.Missing.Tried {
+			rows = append(rows, [2]string{"no model in", p.Where + " (" + p.Reason + ")"})
+		}
 	}
+	rows = append(rows,
+		[2]string{"model", fmt.Sprintf("%s (%s, %s)", info.Model, info.Family, info.Variant)},
+		[2]string{"files", fmt.Sprintf("%s (%s, %.2f GB)", info.Location, info.Layout, float64(info.SizeBytes)/1e9)},
+		[2]string{"computes on", fmt.Sprintf("%s, %s", info.Device, info.Precision)})
 	if need, err := graphicsMemory(engine); !errors.Is(err, inference.ErrNoPlan) {
 		if err != nil {
 			return err
@@ -64,9 +65,21 @@ func (c doctorCommand) Run(s Streams) error {
 }
 
 func printRows(w io.Writer, rows [][2]string) error {
+	var table [][]string
+	for _, r := range rows {
+		table = append(table, r[:])
+	}
+	return printTable(w, table)
+}
+
+// printTable aligns columns.
+func printTable(w io.Writer, rows [][]string) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, r := range rows {
-		fmt.Fprintf(t, "%s\t%s\n", r[0], printable(r[1]))
+		for i, cell := range r {
+			r[i] = printable(cell)
+		}
+		fmt.Fprintln(t, strings.Join(r, "\t"))
 	}
 	return t.Flush()
 }

@@ -18,7 +18,7 @@ import (
 
 // modelFlags choose a model and where it computes.
 type modelFlags struct {
-	Model             string `short:"m" placeholder:"PATH" help:"A Diffusers folder, or single files separated by commas. Default: $$KLEINBILD_MODEL, then the usual places."`
+	Model             string `short:"m" placeholder:"PATH" help:"A Diffusers folder, single files separated by commas, or demo for the built-in toy. Default: $$KLEINBILD_MODEL, then the usual places."`
 	Variant           string `placeholder:"NAME" help:"distilled or base, where the files do not tell."`
 	Device            string `default:"auto" placeholder:"NAME" help:"auto, cpu or cuda; sim is cuda in software, for tests."`
 	Precision         string `placeholder:"NAME" help:"auto, float32 (exact) or bf16 (as models usually run). Default: auto."`
@@ -119,6 +119,9 @@ func (c *generateCommand) Run(ctx context.Context, s Streams) error {
 	}
 	defer engine.Close()
 	info := engine.Info()
+	if info.Missing != nil {
+		fmt.Fprintln(s.Err, "note:", info.Missing.Search())
+	}
 	for _, notice := range info.Notices {
 		fmt.Fprintln(s.Err, "note:", notice)
 	}

@@ -112,7 +112,7 @@ func openBackend(opts Options) (b backend.Backend, p Precision, notices []string
 // How the graphics card and its software twin are used. The margin is for compiled kernels and graphs, and for other
 // programs' windows: a guess, to be corrected by measurement. The twin's chunks let tiny checkpoints come in several.
 var (
-	gpu = cuda.Options{Open: cuda.OpenGPU, Eager: true, MarginBytes: 256 << 20}
+	gpu = cuda.Options{Open: cuda.OpenGPU, Eager: true, Choices: kernelChoicesDir(), MarginBytes: 256 << 20}
 	sim = cuda.Options{Open: cuda.OpenSoftware, ChunkBytes: 64 << 10}
 )
 

@@ -76,7 +76,7 @@ type run struct {
 // picture is the whole data flow.
 func (r *run) picture() (*image.RGBA, error) {
 	prompts := r.e.prompted(r.req)
-	r.plan(len(prompts))
+	r.track.total = r.e.work(r.req)
 	noise := r.noise()
 	embeds, err := r.encodePrompts(prompts)
 	if err != nil {
@@ -108,18 +108,29 @@ func (e *Engine) grid(s picture.Size) flux2.Grid {
 	return flux2.Grid{Height: s.Height / vae.PixelsPerToken, Width: s.Width / vae.PixelsPerToken}
 }
 
-// plan adds up the work of the run.
-func (r *run) plan(prompts int) {
-	e := r.e
-	tokens := e.info.MaxSequenceLength + e.grid(r.req.Size).Tokens()
+// Work estimates the arithmetic of a request in multiply-adds, whatever the caches hold of it: runs of one engine take
+// time in proportion. A request that Generate would refuse has none.
+func (e *Engine) Work(req Request) float64 {
+	req, err := e.complete(req)
+	if err != nil {
+		return 0
+	}
+	return e.work(req)
+}
+
+func (e *Engine) work(req Request) float64 {
+	prompts := 1
+	if e.guided(req) {
+		prompts = 2
+	}
+	tokens := e.info.MaxSequenceLength + e.grid(req.Size).Tokens()
 	total := float64(prompts)*promptWork(e.encoder.Config(), e.info.MaxSequenceLength) +
-		decodeWork(e.vae.Config(), r.req.Size.Width*r.req.Size.Height)
-	for _, ref := range r.req.References {
+		decodeWork(e.vae.Config(), req.Size.Width*req.Size.Height)
+	for _, ref := range req.References {
 		tokens += e.grid(ref.Size).Tokens()
 		total += encodeWork(e.vae.Config(), ref.Size.Width*ref.Size.Height)
 	}
-	total += float64(r.req.Steps*prompts) * stepWork(e.transformer.Config(), tokens)
-	r.track.total = total
+	return total + float64(req.Steps*prompts)*stepWork(e.transformer.Config(), tokens)
 }
 
 // prompted lists the prompts that a run encodes; the empty one is where guidance starts from.

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"kleinbild/inference/backend"
 	"kleinbild/inference/tensor"
@@ -27,6 +28,8 @@ type Backend struct {
 	dev       *device
 	opened    sync.Mutex
 	rehearsal bool
+	// met is shared with rehearsals.
+	met *met
 
 	arena arena
 	// kept is the bytes of Keep in a rehearsal.
@@ -65,6 +68,10 @@ type Options struct {
 	MarginBytes int64
 	// Eager compiles all kernels in the background as soon as the device is there, beside the upload of weights.
 	Eager bool
+	// Choices is the folder where what was measured of competing kernels is kept; nothing is measured if "". TuneBudget is
+	// the time that measuring may take at a time, 5 s where 0.
+	Choices    string
+	TuneBudget time.Duration
 }
 
 // New starts the device. Errors are those of kernels/cu.
@@ -75,7 +82,7 @@ func New(o Options) (*Backend, error) {
 	if o.PartBytes == 0 {
 		o.PartBytes = 256 << 20
 	}
-	b := &Backend{options: o, ctx: context.Background()}
+	b := &Backend{options: o, met: new(met), ctx: context.Background()}
 	if err := b.start(); err != nil {
 		return nil, err
 	}

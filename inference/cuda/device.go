@@ -28,6 +28,8 @@ type device struct {
 	// undefine makes memory count as never written again: the software device catches who reads another's leftovers.
 	undefine func(cu.DevicePtr, int64) error
 	lost     bool
+	// recalled says that what other processes have measured has been taken over.
+	recalled bool
 	// eager is closed when nothing is compiled in the background any more.
 	eager chan struct{}
 }

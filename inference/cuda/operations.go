@@ -13,6 +13,7 @@ func (b *Backend) Copy(dst, src backend.Matrix) {
 
 // Linear computes y = x·wᵀ and stores it as ep says.
 func (b *Backend) Linear(dst, x backend.Matrix, w backend.Weight, ep backend.Epilogue) {
+	b.note(dst, kernels.Shape{Operation: "gemm", Depth: x.Cols})
 	b.issue("linear", kernels.GEMM, func(q *kernels.Queue) error {
 		return q.GEMM(view(dst), view(x), matrix(w), kernels.Epilogue{Bias: row(ep.Bias), Add: ep.Add, Gate: view(ep.Gate)}, kernels.Auto)
 	}, w, ep.Bias)
@@ -20,6 +21,7 @@ func (b *Backend) Linear(dst, x backend.Matrix, w backend.Weight, ep backend.Epi
 
 // SwiGLU computes dst = silu(x·gateᵀ) ⊙ (x·upᵀ).
 func (b *Backend) SwiGLU(dst, x backend.Matrix, gate, up backend.Weight) {
+	b.note(dst, kernels.Shape{Operation: "swiglu", Depth: x.Cols})
 	b.issue("swiglu", kernels.GEMM, func(q *kernels.Queue) error {
 		return q.SwiGLU(view(dst), view(x), matrix(gate), matrix(up), kernels.Auto)
 	}, gate, up)
@@ -64,6 +66,7 @@ func (b *Backend) QKNormRoPE(x backend.Matrix, w backend.Weight, rope backend.Ro
 
 // Attention computes softmax(scale·q·kᵀ + mask)·v head by head.
 func (b *Backend) Attention(dst, query, key, value backend.Matrix, p backend.AttentionParams) {
+	b.note(dst, kernels.Shape{Operation: "attention", Depth: p.Keys, Heads: p.Heads, KVHeads: p.KVHeads, Causal: p.Causal})
 	b.issue("attention", kernels.Attention, func(q *kernels.Queue) error {
 		return q.Attention(view(dst), view(query), view(key), view(value), kernels.AttentionShape{
 			Heads: p.Heads, KVHeads: p.KVHeads, Scale: p.Scale, Causal: p.Causal, Keys: p.Keys,
@@ -74,6 +77,7 @@ func (b *Backend) Attention(dst, query, key, value backend.Matrix, p backend.Att
 // Conv2D convolves the picture x.
 func (b *Backend) Conv2D(dst, x backend.Matrix, w backend.Weight, p backend.ConvParams) {
 	shape := kernels.ConvShape{Height: p.Height, Width: p.Width, Kernel: w.Shape()[2], Upsample: p.Upsample, Downsample: p.Downsample}
+	b.note(dst, kernels.Shape{Operation: "conv", Depth: x.Cols, Conv: shape})
 	b.issue("conv", kernels.Conv, func(q *kernels.Queue) error {
 		return q.Conv(view(dst), view(x), matrix(w), row(p.Bias), shape, p.Add, kernels.Auto)
 	}, w, p.Bias)

@@ -9,7 +9,7 @@ import (
 // Rehearsal returns a backend that computes nothing and needs no device: stages built and run on it find out what memory
 // this one will need.
 func (b *Backend) Rehearsal() backend.Rehearsal {
-	r := &Backend{info: b.info, rehearsal: true, options: b.options}
+	r := &Backend{info: b.info, rehearsal: true, options: b.options, met: b.met}
 	r.arena.reset(endless)
 	return r
 }
@@ -50,6 +50,7 @@ func (b *Backend) Reserve(m backend.Memory) error {
 		return b.err
 	}
 	b.clock++
+	b.tune()
 	b.planned = m
 	room, total, err := b.available()
 	if err == nil && m.Least() > room {
