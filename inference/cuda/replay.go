@@ -13,7 +13,11 @@ type replay struct {
 // Replay runs f as it is the first time, records it the second, and plays the recording from then on: by the second
 // time its weights are on the device and its kernels compiled. Where weights come and go, it runs f every time.
 func (b *Backend) Replay(key any, f func()) {
-	if b.rehearsal || b.stopped() {
+	if b.rehearsal {
+		b.guarded(f) // whose shapes are met
+		return
+	}
+	if b.stopped() {
 		return
 	}
 	r := b.replays[key]

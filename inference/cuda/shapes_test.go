@@ -8,16 +8,34 @@ import (
 
 	"kleinbild/inference/backend"
 	"kleinbild/inference/tensor"
+	"kleinbild/kernels"
+	"kleinbild/kernels/ptxsim"
 )
 
 // TestShapes computes operations at the shapes of FLUX.2 [klein] 4B and a picture of 1024×1024 on a GPU, at small ones on
-// the software device, and compares a sample of the results with float64 loops.
+// software devices with the kernels of each target, and compares a sample of the results with float64 loops.
 func TestShapes(t *testing.T) {
-	s := shapes{hidden: 96, mlp: 160, heads: 2, kvHeads: 1, width: 64, text: 40, joint: 150, side: 12, channels: 32}
 	if *deviceName == "cuda" {
-		s = shapes{hidden: 3072, mlp: 9216, heads: 24, kvHeads: 8, width: 128, text: 512, joint: 4608, side: 1024, channels: 128}
+		s := shapes{hidden: 3072, mlp: 9216, heads: 24, kvHeads: 8, width: 128, text: 512, joint: 4608, side: 1024, channels: 128}
+		s.test(t, openTest(t))
+		return
 	}
-	b := openTest(t)
+	s := shapes{hidden: 96, mlp: 160, heads: 2, kvHeads: 1, width: 128, text: 40, joint: 150, side: 12, channels: 32}
+	for _, row := range []struct {
+		target string
+		device ptxsim.Device
+	}{{"sm_80", ptxsim.Device{}}, {"sm_90a", ptxsim.Device{Major: 9}}} {
+		t.Run(row.target, func(t *testing.T) {
+			b, _ := openSims(t, row.device)
+			s.test(t, b)
+			if got, err := b.dev.set.Target(kernels.GEMM); got != row.target || err != nil {
+				t.Errorf("products for %s, %v", got, err)
+			}
+		})
+	}
+}
+
+func (s shapes) test(t *testing.T, b *Backend) {
 	b.Begin(t.Context())
 	rng := rand.New(rand.NewPCG(3, 4))
 	t.Run("linear", func(t *testing.T) { s.linear(t, b, rng) })

@@ -22,7 +22,7 @@ func TestTune(t *testing.T) {
 		r.Begin(t.Context())
 		for range 2 {
 			x, y, wide := r.Alloc(8, 16, tensor.BF16), r.Alloc(8, 16, tensor.BF16), r.Alloc(8, 16, tensor.F32)
-			r.Linear(y, x, w, backend.Epilogue{})
+			r.Replay("step", func() { r.Linear(y, x, w, backend.Epilogue{}) })
 			r.Linear(wide, x, w, backend.Epilogue{})
 			r.Free(x, y, wide)
 		}
