@@ -6,27 +6,43 @@ VERSION ?= 0.1.0-dev
 FUZZ_RUNS ?= 20000
 CUDA_TOOLS ?= ../cuda-tools
 DEMO_STATE ?= ../demo-train
-PROMPT  ?= a red fox in the snow
-OUT     ?= fox.png
-BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X kleinbild/cli.Version=$(VERSION)"
+LDFLAGS := -s -w -X kleinbild/cli.Version=$(VERSION)
+BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -ldflags "$(LDFLAGS)"
+# Fyne's window needs a C compiler. Other flags would compile all of its C anew.
+WINDOW  := CGO_ENABLED=1 $(GO) build -trimpath -ldflags "$(LDFLAGS)"
+MODEL   ?= demo
+SHOTS   ?= dist/window
+PACKAGE := $(GO) run ./tools/package -out dist -window
 
-.PHONY: help build run test lint fuzz bench generate windows kernels kernels-check demo-model demo-check
+.PHONY: help build cli run test test-sim lint fuzz bench generate windows windows-window test-window kernels kernels-check gpu-kit test-gpu bench-gpu package package-check demo-model demo-check
 
 help: ## print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-build: ## build ./kleinbild
+build: ## build ./kleinbild with its window (names the Debian packages that are missing)
+	@tools/window/needs.sh
+	$(WINDOW) -o kleinbild .
+
+cli: ## build ./kleinbild without a window: the command line, which needs Go and nothing else
 	$(BUILD) -o kleinbild .
 
-run: build ## build it and make fox.png: make run PROMPT="a red fox in the snow" OUT=fox.png
-	./kleinbild generate -p "$(PROMPT)" -o "$(OUT)"
+run: build ## build it and open the window
+	./kleinbild
 
-windows: ## cross-build kleinbild.exe
+windows: ## cross-build kleinbild.exe, the command line
 	GOOS=windows GOARCH=amd64 $(BUILD) -o kleinbild.exe .
 
+windows-window: ## cross-build kleinbild-window.exe with mingw-w64, and run its command line where Wine is installed
+	CGO_ENABLED=1 GOOS=windows GOARCH=amd64 CC=x86_64-w64-mingw32-gcc $(GO) build -trimpath -ldflags "$(LDFLAGS) -H windowsgui" -o kleinbild-window.exe .
+	tools/window/wine.sh kleinbild-window.exe
+
 test: lint ## run all tests: no GPU, no weights, no network
-	CGO_ENABLED=0 $(GO) test ./...
-	$(MAKE) --no-print-directory fuzz windows build
+	CGO_ENABLED=0 $(GO) test -timeout 30m ./...
+	$(MAKE) --no-print-directory fuzz windows cli
+
+test-window: build ## use the real window on a virtual screen; a screenshot of each step goes to SHOTS
+	@tools/window/needs.sh test
+	dbus-run-session -- xvfb-run -a -s "-screen 0 1440x900x24" /usr/bin/python3 tools/window/test_window.py ./kleinbild "$(MODEL)" "$(SHOTS)"
 
 lint: ## formatting, go vet on every system that ships
 	@test -z "$$(gofmt -l .)" || { echo "not gofmt-ed:"; gofmt -l .; exit 1; }
@@ -41,6 +57,29 @@ fuzz: ## run every fuzz target FUZZ_RUNS times
 	  done; \
 	done
 
+test-sim: ## all golden cases on the software device: half an hour of one processor
+	KLEINBILD_GOLDEN_SIM=1 CGO_ENABLED=0 $(GO) test ./inference -run Golden -timeout 0
+
+GPU_KIT := dist/gpu
+gpu-kit: ## everything that tests and measures on a GPU machine without Go, in dist/gpu: carry it there and run ./run.sh
+	rm -rf $(GPU_KIT)
+	mkdir -p $(GPU_KIT)/kernels/cu $(GPU_KIT)/inference/cuda
+	CGO_ENABLED=0 $(GO) test -c -o $(GPU_KIT)/kernels/kernels.test ./kernels
+	CGO_ENABLED=0 $(GO) test -c -o $(GPU_KIT)/kernels/cu/cu.test ./kernels/cu
+	CGO_ENABLED=0 $(GO) test -c -o $(GPU_KIT)/inference/cuda/cuda.test ./inference/cuda
+	CGO_ENABLED=0 $(GO) test -c -o $(GPU_KIT)/inference/inference.test ./inference
+	cp -r kernels/src kernels/ptx $(GPU_KIT)/kernels
+	cp -r inference/testdata $(GPU_KIT)/inference
+	$(BUILD) -o $(GPU_KIT)/kleinbild .
+	CGO_ENABLED=0 $(GO) build -trimpath -o $(GPU_KIT)/bench ./tools/gpu/bench
+	cp tools/gpu/run.sh tools/gpu/bench.py $(GPU_KIT)
+
+test-gpu: gpu-kit ## test on this machine's GPU: conformance, compute-sanitizer, goldens
+	$(GPU_KIT)/run.sh test
+
+bench-gpu: gpu-kit ## measure on this machine's GPU, beside PyTorch and Diffusers where they are: a table in dist/gpu/results
+	$(GPU_KIT)/run.sh bench
+
 kernels: ## recompile kernels/src to PTX, byte for byte (needs clang-22)
 	kernels/src/build.sh
 
@@ -50,11 +89,17 @@ kernels-check: ## registers, spills and inner loops of the PTX, to kernels/SPEED
 demo-model: ## train the demo model from nothing, on the CPU: DEMO_STATE keeps what a later run goes on from (tools/demo/README.md)
 	python3 tools/demo/train.py "$(DEMO_STATE)" assets/demo
 
-demo-check: build ## measure assets/demo on held-out prompts, through the binary (needs DEMO_STATE's classifier)
+demo-check: cli ## measure assets/demo on held-out prompts, through the binary (needs DEMO_STATE's classifier)
 	python3 tools/demo/evaluate.py "$(DEMO_STATE)" assets/demo ./kleinbild "$(DEMO_STATE)/report"
 
 generate: ## regenerate assembly from its generators
 	$(GO) generate ./...
+
+package: ## dist/: .tar.xz and .deb for Linux, .zip for Windows, SHA256SUMS (needs xz and dpkg-deb)
+	$(PACKAGE)
+
+package-check: ## what package made: same bytes again, installs and runs in an empty root (as root)
+	$(PACKAGE) -check
 
 bench: ## matrix products against OpenBLAS (if installed) and the register peak, at the model's shapes
 	$(GO) run ./tools/bench/gemm

@@ -17,16 +17,23 @@ const module = "kleinbild/"
 // arrows lists, for each room, which other rooms it may import; a room covers the folders below it that have no
 // row of their own. ARCHITECTURE.md draws the same picture.
 var arrows = map[string][]string{
-	".":   {"cli"},
-	"cli": {"inference", "inference/picture", "inference/checkpoint/synthetic", "assets/tokenizer"},
+	".":           {"cli", "app", "inference", "models"},
+	"app":         {"app/history", "app/dialog", "app/shell", "inference", "inference/picture", "assets/look"},
+	"app/history": {"inference/picture"},
+	"app/dialog":  {},
+	"app/shell":   {},
+	"cli":         {"inference", "inference/picture", "inference/checkpoint/synthetic", "server", "models", "assets/tokenizer"},
+	"server":      {"inference", "inference/picture"},
+	"models":      {"inference/checkpoint"},
 	"inference": {
-		"inference/backend", "inference/checkpoint", "inference/checkpoint/safetensors", "inference/cpu", "inference/flux2",
+		"inference/backend", "inference/checkpoint", "inference/checkpoint/safetensors", "inference/cpu", "inference/cuda", "inference/flux2",
 		"inference/picture", "inference/qwen3", "inference/scheduler", "inference/tensor", "inference/tokenizer", "inference/vae",
+		"kernels", "kernels/cu", "kernels/ptxsim",
 	},
 	"inference/tensor":                 {},
 	"inference/backend":                {"inference/tensor"},
 	"inference/backend/backendtest":    {"inference/backend", "inference/tensor"},
-	"inference/checkpoint":             {"inference/checkpoint/safetensors", "inference/tensor"},
+	"inference/checkpoint":             {"inference/checkpoint/safetensors", "inference/tensor", "assets/demo"},
 	"inference/checkpoint/safetensors": {"inference/tensor"},
 	"inference/checkpoint/synthetic":   {"inference/checkpoint/safetensors", "inference/tensor", "assets/tokenizer"},
 	"inference/tokenizer":              {"assets/tokenizer"},
@@ -36,11 +43,14 @@ var arrows = map[string][]string{
 	"inference/flux2":                  {"inference/backend", "inference/tensor"},
 	"inference/vae":                    {"inference/backend", "inference/tensor"},
 	"inference/cpu":                    {"inference/backend", "inference/cpu/matmul", "inference/cpu/simd", "inference/tensor"},
+	"inference/cuda":                   {"inference/backend", "inference/tensor", "kernels", "kernels/cu", "kernels/ptxsim"},
 	"inference/cpu/matmul":             {"inference/cpu/simd", "inference/tensor"},
 	"inference/cpu/simd":               {"inference/tensor"},
 	"kernels":                          {"kernels/cu"},
 	"kernels/cu":                       {},
+	"assets/demo":                      {},
 	"assets/tokenizer":                 {},
+	"assets/look":                      {},
 	"kernels/ptxsim":                   {"kernels/cu", "kernels/ptxsim/ptx"},
 	"kernels/ptxsim/ptx":               {},
 }
@@ -48,6 +58,8 @@ var arrows = map[string][]string{
 // reserved says which room alone may import a package from outside.
 var reserved = map[string]string{
 	"fyne.io/fyne/v2":              "app",
+	"go.etcd.io/bbolt":             "app/history",
+	"github.com/jezek/xgb":         "app/shell",
 	"github.com/alecthomas/kong":   "cli",
 	"github.com/mmcloughlin/avo":   "inference/cpu/simd",
 	"github.com/nfnt/resize":       "inference/picture",

@@ -3,10 +3,26 @@ package main
 
 import (
 	"os"
+	"path/filepath"
 
 	"kleinbild/cli"
 )
 
 func main() {
-	os.Exit(cli.Main(os.Args[1:], cli.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
+	args := os.Args[1:]
+	if areFiles(args) && openWindow(args) {
+		return
+	}
+	os.Exit(cli.Main(args, cli.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
+}
+
+// areFiles says that all arguments, of which there may be none, name files: a desktop starts the program so to open
+// pictures. What has no ending is a command.
+func areFiles(args []string) bool {
+	for _, arg := range args {
+		if info, err := os.Stat(arg); err != nil || !info.Mode().IsRegular() || filepath.Ext(arg) == "" {
+			return false
+		}
+	}
+	return true
 }

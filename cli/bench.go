@@ -16,6 +16,7 @@ import (
 
 type benchCommand struct {
 	Checkpoint benchCheckpoint `cmd:"" help:"Write a random checkpoint of the 4B model's size (16 GB), to measure with."`
+	Tune       benchTune       `cmd:"" help:"Measure which of a graphics card's kernels are fastest, and keep the choices."`
 }
 
 type benchCheckpoint struct {

@@ -33,11 +33,16 @@ type Streams struct {
 
 type commands struct {
 	Generate generateCommand `cmd:"" help:"Make a picture from a prompt and up to four reference pictures."`
+	Serve    serveCommand    `cmd:"" help:"Answer HTTP requests in the shape of the hosted Klein API and of OpenAI's."`
+	Models   modelsCommand   `cmd:"" help:"Download models and look after them."`
 	Info     infoCommand     `cmd:"" help:"Show how a picture was made."`
 	Tokens   tokensCommand   `cmd:"" help:"Show the tokens of a prompt, and what of it would be cut off."`
 	Doctor   doctorCommand   `cmd:"" help:"Check this machine: processor, memory, graphics card, models."`
 	Bench    benchCommand    `cmd:"" help:"Tools for measuring."`
 	Version  versionCommand  `cmd:"" help:"Print the version."`
+
+	Completion completionCommand `cmd:"" help:"Print a script that lets a shell complete commands and flags."`
+	Manual     manualCommand     `cmd:"" hidden:"" help:"Print the manual page."`
 }
 
 // usageError is a mistake in the arguments, as against a failure of the work.
@@ -84,6 +89,7 @@ func Main(args []string, streams Streams) (code int) {
 	context.AfterFunc(ctx, stop)
 	streams.In = newInterruptible(ctx, streams.In)
 	k.BindTo(ctx, (*context.Context)(nil))
+	k.Bind(parser.Model)
 	err = k.Run(streams)
 	var usage usageError
 	switch {

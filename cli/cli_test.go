@@ -354,6 +354,7 @@ func TestFailuresBeforeComputing(t *testing.T) {
 		{"model an empty folder", "-m folder", []string{"folder", "model_index.json"}},
 		{"model one file of three", "-m " + filepath.Join(model(t, "single"), "flux2-vae.safetensors"), []string{"no transformer among"}},
 		{"GPU", "--device cuda", []string{"--device cpu"}},
+		{"float32 on a GPU", "--device sim --precision float32", []string{"device sim computes in bf16", "--device cpu"}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			args := strings.Fields("generate -p x " + row.args)

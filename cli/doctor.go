@@ -5,13 +5,14 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"runtime"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/shirou/gopsutil/v4/mem"
 
 	"kleinbild/inference"
+	"kleinbild/inference/picture"
 )
 
 type doctorCommand struct{ modelFlags }
@@ -24,6 +25,9 @@ func (c doctorCommand) Run(s Streams) error {
 		{"memory", memory()},
 		{"graphics", graphics()},
 	}
+	if runtime.GOOS == "linux" {
+		rows = append(rows, [2]string{"window", windowState(rootFS(), os.Getenv)})
+	}
 	if err := printRows(s.Out, rows); err != nil {
 		return err
 	}
@@ -33,23 +37,25 @@ func (c doctorCommand) Run(s Streams) error {
 	}
 	engine, err := inference.Open(opts)
 	if err != nil {
-		var missing *inference.NoModelError
-		if !errors.As(err, &missing) {
-			return fmt.Errorf("no usable model: %w", err)
-		}
-		rows = nil
-		for _, p := range missing.Tried {
-			rows = append(rows, [2]string{"no model in", p.Where + " (" + p.Reason + ")"})
-		}
-		rows = append(rows, [2]string{"to get one", missing.Command})
-		return errors.Join(printRows(s.Out, rows), errors.New("no model found"))
+		return fmt.Errorf("no usable model: %w", err)
 	}
 	defer engine.Close()
 	info := engine.Info()
-	rows = [][2]string{
-		{"model", fmt.Sprintf("%s (%s, %s)", info.Model, info.Family, info.Variant)},
-		{"files", fmt.Sprintf("%s (%s, %.2f GB)", info.Location, info.Layout, float64(info.SizeBytes)/1e9)},
-		{"computes on", fmt.Sprintf("%s, %s", info.Device, info.Precision)},
+	rows = nil
+	if info.Missing != nil {
+		for _, p := range info.Missing.Tried {
+			rows = append(rows, [2]string{"no model in", p.Where + " (" + p.Reason + ")"})
+		}
+	}
+	rows = append(rows,
+		[2]string{"model", fmt.Sprintf("%s (%s, %s)", info.Model, info.Family, info.Variant)},
+		[2]string{"files", fmt.Sprintf("%s (%s, %.2f GB)", info.Location, info.Layout, float64(info.SizeBytes)/1e9)},
+		[2]string{"computes on", fmt.Sprintf("%s, %s", info.Device, info.Precision)})
+	if need, err := graphicsMemory(engine); !errors.Is(err, inference.ErrNoPlan) {
+		if err != nil {
+			return err
+		}
+		rows = append(rows, [2]string{"needs", need})
 	}
 	for _, n := range info.Notices {
 		rows = append(rows, [2]string{"note", n})
@@ -59,9 +65,21 @@ func (c doctorCommand) Run(s Streams) error {
 }
 
 func printRows(w io.Writer, rows [][2]string) error {
+	var table [][]string
+	for _, r := range rows {
+		table = append(table, r[:])
+	}
+	return printTable(w, table)
+}
+
+// printTable aligns columns.
+func printTable(w io.Writer, rows [][]string) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, r := range rows {
-		fmt.Fprintf(t, "%s\t%s\n", r[0], printable(r[1]))
+		for i, cell := range r {
+			r[i] = printable(cell)
+		}
+		fmt.Fprintln(t, strings.Join(r, "\t"))
 	}
 	return t.Flush()
 }
@@ -81,22 +99,21 @@ func memory() string {
 	return text
 }
 
-// graphics looks for an NVIDIA driver without loading it.
+// graphicsMemory says what a picture of the default size needs.
+func graphicsMemory(e *inference.Engine) (string, error) {
+	size, err := picture.Landscape.SizeFor(e.Info().NativeSize)
+	if err != nil {
+		return "", err
+	}
+	p, err := e.Plan(inference.Request{Size: size})
+	return fmt.Sprintf("%v of graphics memory for %v", p, size), err
+}
+
+// graphics describes what --device cuda would use.
 func graphics() string {
-	found := ""
-	switch runtime.GOOS {
-	case "windows":
-		path := filepath.Join(os.Getenv("SystemRoot"), "System32", "nvcuda.dll")
-		if _, err := os.Stat(path); err == nil {
-			found = "NVIDIA driver (" + path + ")"
-		}
-	case "linux":
-		if text, err := os.ReadFile("/sys/module/nvidia/version"); err == nil {
-			found = "NVIDIA driver " + string(text[:max(len(text)-1, 0)])
-		}
+	card, err := inference.Graphics()
+	if err != nil {
+		return err.Error() + "; pictures are computed on the processor"
 	}
-	if found == "" {
-		return "no NVIDIA driver found; this version computes on the processor"
-	}
-	return found + "; this version does not use it yet and computes on the processor"
+	return card
 }

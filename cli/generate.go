@@ -18,9 +18,9 @@ import (
 
 // modelFlags choose a model and where it computes.
 type modelFlags struct {
-	Model             string `short:"m" placeholder:"PATH" help:"A Diffusers folder, or single files separated by commas. Default: $$KLEINBILD_MODEL, then the usual places."`
+	Model             string `short:"m" placeholder:"PATH" help:"A Diffusers folder, single files separated by commas, or demo for the built-in toy. Default: $$KLEINBILD_MODEL, then the usual places."`
 	Variant           string `placeholder:"NAME" help:"distilled or base, where the files do not tell."`
-	Device            string `default:"auto" placeholder:"NAME" help:"auto, cpu or cuda."`
+	Device            string `default:"auto" placeholder:"NAME" help:"auto, cpu or cuda; sim is cuda in software, for tests."`
 	Precision         string `placeholder:"NAME" help:"auto, float32 (exact) or bf16 (as models usually run). Default: auto."`
 	MaxSequenceLength *int   `placeholder:"N" help:"Text tokens, at most the model's 512."`
 }
@@ -119,6 +119,9 @@ func (c *generateCommand) Run(ctx context.Context, s Streams) error {
 	}
 	defer engine.Close()
 	info := engine.Info()
+	if info.Missing != nil {
+		fmt.Fprintln(s.Err, "note:", info.Missing.Search())
+	}
 	for _, notice := range info.Notices {
 		fmt.Fprintln(s.Err, "note:", notice)
 	}
@@ -129,8 +132,12 @@ func (c *generateCommand) Run(ctx context.Context, s Streams) error {
 	if err := j.settleSize(info.NativeSize); err != nil {
 		return usageError{err}
 	}
-	fmt.Fprintf(s.Err, "%s (%s, %s) on %s, %s; %v, %s, opened in %.2f s\n", info.Model, info.Family, info.Variant, info.Device,
-		info.Precision, j.request.Size, inference.WorkflowOf(len(j.request.References)), time.Since(start).Seconds())
+	opened, memory := time.Since(start), ""
+	if p, err := engine.Plan(j.request); err == nil {
+		memory = fmt.Sprintf(", %v of graphics memory", p)
+	}
+	fmt.Fprintf(s.Err, "%s (%s, %s) on %s, %s%s; %v, %s, opened in %.2f s\n", info.Model, info.Family, info.Variant, info.Device,
+		info.Precision, memory, j.request.Size, inference.WorkflowOf(len(j.request.References)), opened.Seconds())
 	for i, seed := range j.seeds {
 		j.request.Seed = seed
 		if err := c.one(ctx, s, engine, j, i); err != nil {

@@ -20,6 +20,32 @@ type settings struct {
 // settingsFile is kleinbild/settings.json in the user's configuration folder.
 func settingsFile() string { return filepath.Join(xdg.ConfigHome, "kleinbild", "settings.json") }
 
+// ModelSetting is the model that the user's settings name, "" for none.
+func ModelSetting() (string, error) {
+	s, err := readSettings()
+	return s.Model, err
+}
+
+// SetModelSetting makes spec the model of the user's settings. The file is replaced in one step.
+func SetModelSetting(spec string) error {
+	text, err := json.MarshalIndent(settings{Model: spec}, "", "  ")
+	if err != nil {
+		return fmt.Errorf("settings: %w", err)
+	}
+	path := settingsFile()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return fmt.Errorf("settings: %w", err)
+	}
+	temporary := path + ".new"
+	if err := os.WriteFile(temporary, append(text, '\n'), 0o644); err != nil {
+		return fmt.Errorf("settings: %w", err)
+	}
+	if err := os.Rename(temporary, path); err != nil {
+		return fmt.Errorf("settings: %w", err)
+	}
+	return nil
+}
+
 // readSettings returns the zero value where there is no file.
 func readSettings() (settings, error) {
 	var s settings

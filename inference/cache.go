@@ -12,6 +12,22 @@ const (
 	referenceCacheEntries = 16
 )
 
+// caches are what runs leave to later ones.
+type caches struct {
+	prompts    cache // prompt embeds by token ids
+	references cache // reference latents by the digest of their pixels
+}
+
+func newCaches(b backend.Backend) caches {
+	return caches{prompts: newCache(b, promptCacheEntries), references: newCache(b, referenceCacheEntries)}
+}
+
+// drop frees everything.
+func (c *caches) drop() {
+	c.prompts.drop()
+	c.references.drop()
+}
+
 // cache keeps the most recently used matrices by key; what falls out is freed. Matrices of one run must not exceed
 // the limit, or the first would be freed while the last is computed.
 type cache struct {
@@ -26,6 +42,21 @@ type cacheEntry struct {
 }
 
 func newCache(b backend.Backend, limit int) cache { return cache{b: b, limit: limit} }
+
+// cached returns the matrix of key, computing it at most once while it stays in the cache. compute returns a matrix of
+// Keep, also beside an error.
+func (c *cache) cached(key string, compute func() (backend.Matrix, error)) (backend.Matrix, error) {
+	if m, ok := c.get(key); ok {
+		return m, nil
+	}
+	m, err := compute()
+	if err != nil {
+		c.b.Free(m)
+		return m, err
+	}
+	c.put(key, m)
+	return m, nil
+}
 
 // get returns the matrix of key and makes it the newest.
 func (c *cache) get(key string) (backend.Matrix, bool) {
@@ -45,4 +76,11 @@ func (c *cache) put(key string, value backend.Matrix) {
 		c.entries = slices.Delete(c.entries, 0, 1)
 	}
 	c.entries = append(c.entries, cacheEntry{key, value})
+}
+
+func (c *cache) drop() {
+	for _, e := range c.entries {
+		c.b.Free(e.value)
+	}
+	c.entries = nil
 }

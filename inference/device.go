@@ -1,12 +1,15 @@
 package inference
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
 	"kleinbild/inference/backend"
 	"kleinbild/inference/cpu"
+	"kleinbild/inference/cuda"
 	"kleinbild/inference/tensor"
+	"kleinbild/kernels/cu"
 )
 
 // Device says where to compute.
@@ -16,6 +19,9 @@ const (
 	DeviceAuto Device = "auto"
 	DeviceCPU  Device = "cpu"
 	DeviceCUDA Device = "cuda"
+	// DeviceSim runs the kernels of DeviceCUDA in software and checks all that they do, thousands of times slower: a
+	// device for tests.
+	DeviceSim Device = "sim"
 )
 
 // Precision is the format of activations.
@@ -35,10 +41,10 @@ func ParseDevice(name string) (Device, error) {
 	switch d := Device(name); d {
 	case "":
 		return DeviceAuto, nil
-	case DeviceAuto, DeviceCPU, DeviceCUDA:
+	case DeviceAuto, DeviceCPU, DeviceCUDA, DeviceSim:
 		return d, nil
 	}
-	return "", fmt.Errorf("device %q, want auto, cpu or cuda", name)
+	return "", fmt.Errorf("device %q, want auto, cpu or cuda (or sim, for tests)", name)
 }
 
 // ParsePrecision accepts "", which means PrecisionAuto.
@@ -52,20 +58,44 @@ func ParsePrecision(name string) (Precision, error) {
 	return "", fmt.Errorf("precision %q, want auto, float32 or bf16", name)
 }
 
-// ErrNoCUDA is returned for DeviceCUDA: this version computes on the CPU only.
-var ErrNoCUDA = errors.New("device cuda: this version of Kleinbild computes on the CPU only; use --device cpu or auto")
+// ErrNoCUDA is wrapped by Open's error where DeviceCUDA is asked for and there is no graphics card that can be used.
+var ErrNoCUDA = errors.New("device cuda")
 
-// openBackend is the one place that chooses a backend.
-func openBackend(device Device, precision Precision) (backend.Backend, Precision, error) {
-	device, err := ParseDevice(string(device))
+// openBackend is the one place that chooses a backend. Notices say why a graphics card is left alone.
+func openBackend(opts Options) (b backend.Backend, p Precision, notices []string, err error) {
+	device, err := ParseDevice(string(opts.Device))
 	if err != nil {
-		return nil, "", err
+		return nil, "", nil, err
 	}
-	if device == DeviceCUDA {
-		return nil, "", ErrNoCUDA
+	precision, err := ParsePrecision(string(opts.Precision))
+	if err != nil {
+		return nil, "", nil, err
 	}
-	if precision, err = ParsePrecision(string(precision)); err != nil {
-		return nil, "", err
+	switch device {
+	case DeviceSim, DeviceCUDA:
+		if precision == Float32 {
+			return nil, "", nil, fmt.Errorf("device %s computes in bf16, not in float32; use --device cpu", device)
+		}
+		if device == DeviceSim {
+			b, err = openCUDA(cmp.Or(opts.sim, &sim))
+		} else if b, err = openCUDA(&gpu); err != nil {
+			err = fmt.Errorf("%w: %w; use --device cpu or auto", ErrNoCUDA, err)
+		}
+		return b, BF16, nil, err
+	case DeviceAuto:
+		if precision == Float32 {
+			if _, err := cuda.Describe(); err == nil {
+				notices = []string{"float32 is computed on the processor: the graphics card computes in bf16"}
+			}
+			break
+		}
+		if b, err = openCUDA(&gpu); err == nil {
+			return b, BF16, nil, nil
+		}
+		if errors.Is(err, cu.ErrNoDriver) {
+			err = cu.ErrNoDriver // where the library was looked for is for doctor to say
+		}
+		notices = []string{fmt.Sprintf("computing on the processor: %v", err)}
 	}
 	if precision == PrecisionAuto {
 		precision = Float32
@@ -74,7 +104,26 @@ func openBackend(device Device, precision Precision) (backend.Backend, Precision
 		}
 	}
 	if precision == BF16 {
-		return cpu.New(tensor.BF16), precision, nil
+		return cpu.New(tensor.BF16), precision, notices, nil
 	}
-	return cpu.New(tensor.F32), precision, nil
+	return cpu.New(tensor.F32), precision, notices, nil
 }
+
+// How the graphics card and its software twin are used. The margin is for compiled kernels and graphs, and for other
+// programs' windows: a guess, to be corrected by measurement. The twin's chunks let tiny checkpoints come in several.
+var (
+	gpu = cuda.Options{Open: cuda.OpenGPU, Eager: true, Choices: kernelChoicesDir(), MarginBytes: 256 << 20}
+	sim = cuda.Options{Open: cuda.OpenSoftware, ChunkBytes: 64 << 10}
+)
+
+// openCUDA returns no backend, not a nil one, beside an error.
+func openCUDA(o *cuda.Options) (backend.Backend, error) {
+	b, err := cuda.New(*o)
+	if err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// Graphics describes the graphics card that DeviceCUDA would use, or says why there is none.
+func Graphics() (string, error) { return cuda.Describe() }

@@ -13,7 +13,9 @@ import (
 
 	"kleinbild/inference/backend"
 	"kleinbild/inference/checkpoint"
+	"kleinbild/inference/cuda"
 	"kleinbild/inference/flux2"
+	"kleinbild/inference/picture"
 	"kleinbild/inference/qwen3"
 	"kleinbild/inference/scheduler"
 	"kleinbild/inference/tensor"
@@ -33,6 +35,9 @@ type Options struct {
 	Variant Variant
 	// MaxSequenceLength lowers the number of text tokens; 0 leaves the model's.
 	MaxSequenceLength int
+
+	// sim is the software device that tests want.
+	sim *cuda.Options
 }
 
 // MaxSequenceLength is the number of text tokens that the models were trained with; the reference takes no more.
@@ -55,24 +60,32 @@ type Info struct {
 	// NativeSize is the side of the square pictures that the model was trained on.
 	NativeSize        int
 	MaxSequenceLength int
+	// Demo says that this is the toy model that is part of the program; Missing tells of the search where it serves because no
+	// other was found.
+	Demo    bool
+	Missing *NoModelError
 	// Notices are sentences that the user should read, such as a guess that was made.
 	Notices []string
 }
 
 // Engine is an opened model. It serves one Generate at a time.
 type Engine struct {
-	info Info
-	ckpt *checkpoint.Checkpoint
-	b    backend.Backend
+	info   Info
+	ckpt   *checkpoint.Checkpoint
+	tokens *tokenizer.Tokenizer
+	networks
 
-	tokens      *tokenizer.Tokenizer
+	busy sync.Mutex
+	caches
+	planner planner
+}
+
+// networks are the stages that hold weights, on one backend.
+type networks struct {
+	b           backend.Backend
 	encoder     *qwen3.Encoder
 	transformer *flux2.Transformer
 	vae         *vae.VAE
-
-	busy       sync.Mutex
-	prompts    cache // prompt embeds by token ids
-	references cache // reference latents by the digest of their pixels
 }
 
 // ErrBusy is returned by Generate while another run of the same engine is under way.
@@ -81,13 +94,15 @@ var ErrBusy = errors.New("inference: the engine is busy with another picture")
 // ErrClosed is returned by Generate after Close.
 var ErrClosed = errors.New("inference: the engine is closed")
 
-// NoModelError is Open's error where no model is found in any of the usual places.
+// NoModelError tells of a search that found no model in any of the usual places.
 type NoModelError = checkpoint.NotFoundError
 
 // Open maps a checkpoint and checks all of it: configs, the shape of every weight, the tokenizer. Nothing is
 // computed and no weight is read yet, so it takes well under a second whatever the model's size.
+//
+// Where no model is found in any of the usual places, that is the demo model, and Info.Missing says where was looked.
 func Open(opts Options) (*Engine, error) {
-	spec, _, err := checkpoint.Find(opts.Model, os.Getenv, opts.Setting)
+	spec, missing, err := find(opts)
 	if err != nil {
 		return nil, err
 	}
@@ -99,20 +114,41 @@ func Open(opts Options) (*Engine, error) {
 	if err != nil {
 		return nil, errors.Join(err, ckpt.Close())
 	}
-	e.info.Location = spec
+	e.info.Location, e.info.Missing = spec, missing
+	if spec == checkpoint.Demo {
+		e.info.Demo, e.info.Location = true, "part of the program"
+		e.info.Notices = append(e.info.Notices, "demo model: simple drawings only; get the real one with: "+checkpoint.DownloadCommand)
+	}
 	return e, nil
 }
 
+// FindModel returns the model that Open would take, as Open's Options.Model takes it. Where there is none the error is a
+// *NoModelError, though Open then takes the demo model.
+func FindModel(opts Options) (string, error) {
+	spec, _, err := checkpoint.Find(opts.Model, os.Getenv, opts.Setting)
+	return spec, err
+}
+
+// find is FindModel and the demo model where there is no other; missing then tells of the search.
+func find(opts Options) (spec string, missing *NoModelError, err error) {
+	spec, err = FindModel(opts)
+	if errors.As(err, &missing) {
+		return checkpoint.Demo, missing, nil
+	}
+	return spec, nil, err
+}
+
 func newEngine(ckpt *checkpoint.Checkpoint, opts Options) (*Engine, error) {
-	b, precision, err := openBackend(opts.Device, opts.Precision)
+	b, precision, fallBack, err := openBackend(opts)
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{ckpt: ckpt, b: b, prompts: newCache(b, promptCacheEntries), references: newCache(b, referenceCacheEntries)}
-	if err := e.loadStages(); err != nil {
+	e := &Engine{ckpt: ckpt, caches: newCaches(b)}
+	if err := e.loadStages(b); err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
 	variant, notices := variantOf(ckpt, opts.Variant)
+	notices = append(notices, fallBack...)
 	e.info = Info{
 		Model: ckpt.Name, Digest: ckpt.Digest, Layout: string(ckpt.Layout), SizeBytes: ckpt.SizeBytes,
 		Family: familyOf(e.transformer.Config()), Variant: variant, Device: b.Name(), Precision: precision,
@@ -120,6 +156,9 @@ func newEngine(ckpt *checkpoint.Checkpoint, opts Options) (*Engine, error) {
 		MaxSequenceLength: textTokens(ckpt.Index.MaxSequenceLength, opts.MaxSequenceLength),
 	}
 	e.info.Steps, e.info.Guidance = variant.defaults()
+	if native := e.info.NativeSize; 0 < native && native < picture.NativeSide {
+		e.info.Notices = append(e.info.Notices, fmt.Sprintf("the model was trained on pictures of %d×%d: sizes named by an aspect ratio are scaled to that area", native, native))
+	}
 	// Also finds out whether the template fits the vocabulary and the length.
 	if _, err := e.tokens.Prompt("", e.info.MaxSequenceLength); err != nil {
 		return nil, errors.Join(err, b.Close())
@@ -127,8 +166,8 @@ func newEngine(ckpt *checkpoint.Checkpoint, opts Options) (*Engine, error) {
 	return e, nil
 }
 
-// loadStages builds the networks and checks that they fit each other.
-func (e *Engine) loadStages() error {
+// loadStages builds the networks on b, and once more to plan with, and checks that they fit each other.
+func (e *Engine) loadStages(b backend.Backend) error {
 	c := e.ckpt
 	if c.SchedulerConfig != nil {
 		if err := scheduler.CheckConfig(c.SchedulerConfig); err != nil {
@@ -167,13 +206,28 @@ func (e *Engine) loadStages() error {
 		return fmt.Errorf("tokenizer: %s: %d ids, want at most the %d rows of %s's embedding: it belongs to another model", which, have, want, filepath.Base(c.TextEncoder.Files[0]))
 	}
 
-	if e.encoder, err = qwen3.New(e.b, textConfig, c.TextEncoder.Source); err != nil {
+	build := func(b backend.Backend) (n networks, err error) {
+		// References are encoded before the transformer has its turn.
+		n.b = b
+		b.Network("text encoder")
+		if n.encoder, err = qwen3.New(b, textConfig, c.TextEncoder.Source); err != nil {
+			return n, err
+		}
+		b.Network("VAE")
+		if n.vae, err = vae.New(b, vaeConfig, c.VAE.Source); err != nil {
+			return n, err
+		}
+		b.Network("transformer")
+		n.transformer, err = flux2.New(b, fluxConfig, c.Transformer.Source)
+		return n, err
+	}
+	if e.networks, err = build(b); err != nil {
 		return err
 	}
-	if e.transformer, err = flux2.New(e.b, fluxConfig, c.Transformer.Source); err != nil {
-		return err
+	if device, ok := b.(backend.Planned); ok {
+		e.planner.device, e.planner.rehearsal = device, device.Rehearsal()
+		e.planner.networks, err = build(e.planner.rehearsal)
 	}
-	e.vae, err = vae.New(e.b, vaeConfig, c.VAE.Source)
 	return err
 }
 
@@ -197,6 +251,14 @@ func folderOf(c checkpoint.Component) string { return filepath.Dir(c.Files[0]) }
 // Info describes the engine.
 func (e *Engine) Info() Info { return e.info }
 
+// CountTokens returns how many tokens a prompt takes with the template around it, and how many the model reads: what
+// is beyond is cut off. It may be called while a picture is being made.
+func (e *Engine) CountTokens(prompt string) (count, limit int, err error) {
+	limit = e.info.MaxSequenceLength
+	enc, err := e.tokens.Prompt(prompt, limit)
+	return enc.Total, limit, err
+}
+
 // Close waits for a run under way and frees everything.
 func (e *Engine) Close() error {
 	e.busy.Lock()
@@ -204,10 +266,11 @@ func (e *Engine) Close() error {
 	if e.ckpt == nil {
 		return nil
 	}
+	e.planner.close()
 	err := errors.Join(e.b.Close(), e.ckpt.Close())
-	// What the caller may keep is a husk: no caches, no widened weights, no views of unmapped files.
-	e.ckpt, e.tokens, e.encoder, e.transformer, e.vae = nil, nil, nil, nil, nil
-	e.prompts, e.references = cache{}, cache{}
+	// What the caller may keep is a husk: no caches, no widened weights, no views of unmapped files. The tokenizer
+	// stays, since CountTokens reads it without waiting for a run.
+	e.ckpt, e.networks, e.caches = nil, networks{}, caches{}
 	return err
 }
 
@@ -222,7 +285,7 @@ func OpenTokenizer(opts Options) (t *tokenizer.Tokenizer, maxLength int, err err
 			return t, textTokens(opts.MaxSequenceLength), err
 		}
 	}
-	spec, _, err := checkpoint.Find(opts.Model, os.Getenv, opts.Setting)
+	spec, _, err := find(opts)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -236,7 +299,10 @@ func OpenTokenizer(opts Options) (t *tokenizer.Tokenizer, maxLength int, err err
 }
 
 func openTokenizer(c *checkpoint.Checkpoint) (*tokenizer.Tokenizer, error) {
-	if c.Tokenizer == "" {
+	switch {
+	case c.TokenizerFiles != nil:
+		return tokenizer.OpenFS(c.TokenizerFiles)
+	case c.Tokenizer == "":
 		return tokenizer.Embedded()
 	}
 	return tokenizer.Open(c.Tokenizer)

@@ -269,7 +269,7 @@ func TestDeterministic(t *testing.T) {
 			for _, threads := range []int{1, 2, 2} {
 				func() {
 					defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(threads))
-					e := openEngine(t, tinyModel(t, "distilled"), precision)
+					e := openEngine(t, tinyModel(t, "distilled"), DeviceCPU, precision)
 					pictures = append(pictures, generate(t, e, req))
 				}()
 			}
@@ -346,6 +346,48 @@ func TestMatchedSizeMayBeWide(t *testing.T) {
 	req.References[0].Size.Width = 2880 // as of a picture of 2880×360, whose pixels do not matter here
 	req.Size = req.References[0].Size
 	if _, err := e.complete(req); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestTokensAndWork asks what a window asks while it is typed into.
+func TestTokensAndWork(t *testing.T) {
+	e := openShort(t, "distilled")
+	empty, limit, err := e.CountTokens("")
+	if err != nil || empty < 1 || limit != 32 {
+		t.Fatalf("%d of %d tokens, %v", empty, limit, err)
+	}
+	if fox, _, _ := e.CountTokens("a red fox"); fox <= empty {
+		t.Errorf("%d tokens with a prompt, %d without", fox, empty)
+	}
+	if long, _, _ := e.CountTokens(strings.Repeat("fox ", 100)); long < 100 {
+		t.Errorf("%d tokens of a hundred words: those that are cut off count as well", long)
+	}
+
+	one := e.Work(quick("a"))
+	more := quick("a")
+	more.Steps = 4
+	large := quick("a")
+	large.Size = picture.Size{Width: 128, Height: 128}
+	edit := quick("a")
+	edit.References = []Reference{reference(t, 1, 64, 64)}
+	for name, req := range map[string]Request{"four steps": more, "a larger picture": large, "a reference": edit} {
+		if got := e.Work(req); got <= one {
+			t.Errorf("%s takes %v, a picture without %v", name, got, one)
+		}
+	}
+	bad := quick("a")
+	bad.Size.Width = 65
+	if got := e.Work(bad); got != 0 {
+		t.Errorf("a request that is refused takes %v", got)
+	}
+	// While a picture is being made nobody waits.
+	_, err = e.Generate(t.Context(), quick("a"), func(Progress) {
+		if n, _, err := e.CountTokens("fox"); err != nil || n <= empty || e.Work(quick("a")) != one {
+			t.Error("no answer during a run")
+		}
+	})
+	if err != nil {
 		t.Error(err)
 	}
 }

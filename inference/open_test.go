@@ -80,7 +80,7 @@ func TestVariants(t *testing.T) {
 		{"file's name overruled", renamed("flux-2-klein-base-4b.safetensors"), Distilled, Distilled, ""},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			e, err := Open(Options{Model: row.model, Variant: row.override})
+			e, err := Open(Options{Model: row.model, Variant: row.override, Device: DeviceCPU})
 			if err != nil {
 				t.Fatal(err)
 			}

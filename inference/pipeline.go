@@ -2,16 +2,19 @@ package inference
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"image"
 	"slices"
 	"time"
 
 	"kleinbild/inference/backend"
+	"kleinbild/inference/checkpoint"
 	"kleinbild/inference/flux2"
 	"kleinbild/inference/picture"
 	"kleinbild/inference/scheduler"
 	"kleinbild/inference/tensor"
+	"kleinbild/inference/tokenizer"
 	"kleinbild/inference/vae"
 )
 
@@ -33,15 +36,22 @@ func (e *Engine) Generate(ctx context.Context, req Request, progress func(Progre
 	if progress == nil {
 		progress = func(Progress) {}
 	}
-	r := &run{e: e, ctx: ctx, req: req, s: backend.NewScope(e.b), track: tracker{report: progress, start: time.Now()}}
+	r := &run{e: e, networks: e.networks, caches: &e.caches, ctx: ctx, req: req, s: backend.NewScope(e.b),
+		track: tracker{report: progress, start: time.Now()}}
 	defer r.s.Free()
 	e.b.Begin(ctx)
-	img, err := r.picture()
+	var img *image.RGBA
+	if err = e.reserve(req); err == nil {
+		img, err = r.picture()
+	}
 	if err != nil {
+		if errors.Is(err, backend.ErrLost) {
+			e.caches = newCaches(e.b)
+		}
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		return nil, err
+		return nil, e.explain(err, req)
 	}
 	return &Result{
 		Image: img, Workflow: WorkflowOf(len(req.References)), Metadata: e.metadata(req),
@@ -51,37 +61,46 @@ func (e *Engine) Generate(ctx context.Context, req Request, progress func(Progre
 
 // run is one picture on its way.
 type run struct {
-	e         *Engine
+	e *Engine
+	networks
+	*caches
 	ctx       context.Context
 	req       Request
 	s         *backend.Scope
 	track     tracker
 	truncated string
+	// rehearsal marks a run that only finds out what memory it needs.
+	rehearsal bool
 }
 
 // picture is the whole data flow.
 func (r *run) picture() (*image.RGBA, error) {
-	prompts := []string{r.req.Prompt}
-	if r.e.guided(r.req) {
-		prompts = append(prompts, "")
-	}
-	r.plan(len(prompts))
+	prompts := r.e.prompted(r.req)
+	r.track.total = r.e.work(r.req)
+	noise := r.noise()
 	embeds, err := r.encodePrompts(prompts)
 	if err != nil {
 		return nil, err
 	}
 	// Each network's weights leave memory before the next comes in.
-	r.e.ckpt.TextEncoder.Release()
+	r.release(r.e.ckpt.TextEncoder)
 	refLatents, refs, err := r.encodeReferences()
 	if err != nil {
 		return nil, err
 	}
-	latents, err := r.denoise(embeds, refLatents, refs)
+	latents, err := r.denoise(<-noise, embeds, refLatents, refs)
 	if err != nil {
 		return nil, err
 	}
-	r.e.ckpt.Transformer.Release()
+	r.release(r.e.ckpt.Transformer)
 	return r.decode(latents)
+}
+
+// release lets the pages of a component's files leave memory.
+func (r *run) release(c checkpoint.Component) {
+	if !r.rehearsal {
+		c.Release()
+	}
 }
 
 // grid is the size of a picture in tokens.
@@ -89,19 +108,41 @@ func (e *Engine) grid(s picture.Size) flux2.Grid {
 	return flux2.Grid{Height: s.Height / vae.PixelsPerToken, Width: s.Width / vae.PixelsPerToken}
 }
 
-// plan adds up the work of the run.
-func (r *run) plan(prompts int) {
-	e := r.e
-	tokens := e.info.MaxSequenceLength + e.grid(r.req.Size).Tokens()
+// Work estimates the arithmetic of a request in multiply-adds, whatever the caches hold of it: runs of one engine take
+// time in proportion. A request that Generate would refuse has none.
+func (e *Engine) Work(req Request) float64 {
+	req, err := e.complete(req)
+	if err != nil {
+		return 0
+	}
+	return e.work(req)
+}
+
+func (e *Engine) work(req Request) float64 {
+	prompts := 1
+	if e.guided(req) {
+		prompts = 2
+	}
+	tokens := e.info.MaxSequenceLength + e.grid(req.Size).Tokens()
 	total := float64(prompts)*promptWork(e.encoder.Config(), e.info.MaxSequenceLength) +
-		decodeWork(e.vae.Config(), r.req.Size.Width*r.req.Size.Height)
-	for _, ref := range r.req.References {
+		decodeWork(e.vae.Config(), req.Size.Width*req.Size.Height)
+	for _, ref := range req.References {
 		tokens += e.grid(ref.Size).Tokens()
 		total += encodeWork(e.vae.Config(), ref.Size.Width*ref.Size.Height)
 	}
-	total += float64(r.req.Steps*prompts) * stepWork(e.transformer.Config(), tokens)
-	r.track.total = total
+	return total + float64(req.Steps*prompts)*stepWork(e.transformer.Config(), tokens)
 }
+
+// prompted lists the prompts that a run encodes; the empty one is where guidance starts from.
+func (e *Engine) prompted(req Request) []string {
+	if e.guided(req) {
+		return []string{req.Prompt, ""}
+	}
+	return []string{req.Prompt}
+}
+
+// promptKey tells prompts apart. The same ids may be text or padding: a long prompt can end in the padding token.
+func promptKey(enc tokenizer.Encoding) string { return fmt.Sprint(enc.Count, enc.IDs) }
 
 // encodePrompts returns the embeds [text tokens, context width] of each prompt.
 func (r *run) encodePrompts(prompts []string) ([]backend.Matrix, error) {
@@ -119,10 +160,9 @@ func (r *run) encodePrompts(prompts []string) ([]backend.Matrix, error) {
 			r.truncated = enc.Cut
 		}
 		progress := func(layer, total int) { r.track.counter(i*total+layer, len(prompts)*total) }
-		// The same ids may be text or padding: a long prompt can end in the padding token.
-		embeds, err := e.cached(&e.prompts, fmt.Sprint(enc.Count, enc.IDs), func() (backend.Matrix, error) {
-			dst := e.b.Alloc(length, e.encoder.Config().EmbedDim(), e.b.Activation())
-			return dst, e.encoder.Encode(r.ctx, dst, enc.IDs, enc.Count, progress)
+		embeds, err := r.prompts.cached(promptKey(enc), func() (backend.Matrix, error) {
+			dst := r.b.Keep(length, r.encoder.Config().EmbedDim(), r.b.Activation())
+			return dst, r.encoder.Encode(r.ctx, dst, enc.IDs, enc.Count, progress)
 		})
 		if err != nil {
 			return nil, err
@@ -130,20 +170,6 @@ func (r *run) encodePrompts(prompts []string) ([]backend.Matrix, error) {
 		all = append(all, embeds)
 	}
 	return all, nil
-}
-
-// cached returns the matrix of key, computing it at most once while it stays in the cache.
-func (e *Engine) cached(c *cache, key string, compute func() (backend.Matrix, error)) (backend.Matrix, error) {
-	if m, ok := c.get(key); ok {
-		return m, nil
-	}
-	m, err := compute()
-	if err != nil {
-		e.b.Free(m)
-		return m, err
-	}
-	c.put(key, m)
-	return m, nil
 }
 
 // encodeReferences returns the latents of all references [reference tokens, channels] and their sizes.
@@ -164,39 +190,48 @@ func (r *run) encodeReferences() (joined backend.Matrix, grids []flux2.Grid, err
 	joined = r.s.AllocAs(tokens, channels, tensor.F32)
 	from := 0
 	for i, ref := range r.req.References {
-		latents, err := e.cached(&e.references, ref.PixelsSHA256, func() (backend.Matrix, error) {
-			dst := e.b.Alloc(grids[i].Tokens(), channels, tensor.F32)
-			return dst, e.vae.Encode(r.ctx, dst, ref.Rows(), ref.Size.Height, ref.Size.Width)
+		latents, err := r.references.cached(ref.PixelsSHA256, func() (backend.Matrix, error) {
+			dst := r.b.Keep(grids[i].Tokens(), channels, tensor.F32)
+			return dst, r.vae.Encode(r.ctx, dst, ref.Rows(), ref.Size.Height, ref.Size.Width)
 		})
 		if err != nil {
 			return joined, nil, err
 		}
-		e.b.Copy(joined.RowRange(from, from+latents.Rows), latents)
+		r.b.Copy(joined.RowRange(from, from+latents.Rows), latents)
 		from += latents.Rows
 		r.track.counter(i+1, len(r.req.References))
 	}
 	return joined, grids, nil
 }
 
+// noise delivers what the picture starts from [image tokens, channels], which is made while a graphics card encodes.
+func (r *run) noise() <-chan []float32 {
+	channels := r.transformer.Config().InChannels
+	n := r.e.grid(r.req.Size).Tokens()
+	made := make(chan []float32, 1)
+	if r.req.Noise != nil {
+		made <- pack(r.req.Noise, channels, n) // the caller's, who has it back when Generate returns
+		return made
+	}
+	go func() { made <- pack(scheduler.Noise(r.req.Seed, n*channels), channels, n) }()
+	return made
+}
+
 // denoise integrates the flow from noise to latents [image tokens, channels], by Euler steps in float32.
-func (r *run) denoise(embeds []backend.Matrix, refLatents backend.Matrix, refs []flux2.Grid) (backend.Matrix, error) {
-	e, b, steps := r.e, r.e.b, r.req.Steps
+func (r *run) denoise(noise []float32, embeds []backend.Matrix, refLatents backend.Matrix, refs []flux2.Grid) (backend.Matrix, error) {
+	e, b, steps := r.e, r.b, r.req.Steps
 	grid, channels := e.grid(r.req.Size), e.transformer.Config().InChannels
 	n := grid.Tokens()
 	r.track.begin(StageSteps, r.track.total-r.track.done-decodeWork(e.vae.Config(), r.req.Size.Width*r.req.Size.Height))
 	defer r.track.end()
 
-	noise := r.req.Noise
-	if noise == nil {
-		noise = scheduler.Noise(r.req.Seed, n*channels)
-	}
-	latents := r.s.Upload(n, channels, pack(noise, channels, n))
+	latents := r.s.Upload(n, channels, noise)
 	velocity := r.s.AllocAs(n, channels, tensor.F32)
 	unguided := velocity
 	if len(embeds) > 1 {
 		unguided = r.s.AllocAs(n, channels, tensor.F32)
 	}
-	fr := e.transformer.NewRun(embeds, grid, refLatents, refs)
+	fr := r.transformer.NewRun(embeds, grid, refLatents, refs)
 	defer fr.Free()
 
 	sigmas := scheduler.Sigmas(n, steps)
@@ -250,7 +285,7 @@ func (r *run) decode(latents backend.Matrix) (*image.RGBA, error) {
 	size := r.req.Size
 	r.track.begin(StageDecode, decodeWork(r.e.vae.Config(), size.Width*size.Height))
 	defer r.track.end()
-	pixels, err := r.e.vae.Decode(r.ctx, latents, size.Height, size.Width, r.track.counter)
+	pixels, err := r.vae.Decode(r.ctx, latents, size.Height, size.Width, r.track.counter)
 	if err != nil {
 		return nil, err
 	}

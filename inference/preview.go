@@ -16,7 +16,7 @@ const previewTokens = 12
 // preview decodes the latents that the last velocity points to, averaged over squares of tokens so that the decoder
 // has little to do. It needs nothing but the VAE itself, so that it works for any checkpoint.
 func (r *run) preview(latents, velocity backend.Matrix, sigma float32) (*image.RGBA, error) {
-	b, grid := r.e.b, r.e.grid(r.req.Size)
+	b, grid := r.b, r.e.grid(r.req.Size)
 	s := backend.NewScope(b)
 	defer s.Free()
 	expected := s.AllocAs(latents.Rows, latents.Cols, latents.DType)
@@ -29,7 +29,7 @@ func (r *run) preview(latents, velocity backend.Matrix, sigma float32) (*image.R
 	square := (max(grid.Height, grid.Width) + previewTokens - 1) / previewTokens
 	pooled, small := pool(host, grid, latents.Cols, square)
 	height, width := small.Height*vae.PixelsPerToken, small.Width*vae.PixelsPerToken
-	pixels, err := r.e.vae.Decode(r.ctx, s.Upload(small.Tokens(), latents.Cols, pooled), height, width, func(int, int) {})
+	pixels, err := r.vae.Decode(r.ctx, s.Upload(small.Tokens(), latents.Cols, pooled), height, width, func(int, int) {})
 	if err != nil {
 		return nil, err
 	}

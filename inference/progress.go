@@ -20,7 +20,7 @@ const (
 )
 
 // Progress tells how far a run is. It comes when a stage begins and after every layer, from the goroutine that computes: what handles it
-// must not block.
+// must not block. A graphics card is handed layers before it computes them, a step's at most: within a step, progress runs ahead.
 type Progress struct {
 	Stage Stage
 	// Step counts finished parts of the stage: layers, references, steps, levels. Total is 0 where a stage has just begun.

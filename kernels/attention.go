@@ -2,71 +2,63 @@ package kernels
 
 import "fmt"
 
-// attentionKernel is one kernel of src/attention.cu: for heads up to width, a block takes queries queries of one.
-type attentionKernel struct {
-	name           string
-	width, queries int
-	threads        int
-	any            bool
+// attentions are the kernels of src/attention.cu and src/attention.sm_90a.cu, by the width of the heads that they are made
+// for. As tiles they are m queries of one head, n columns wide.
+var attentions = map[int][]tile{
+	64: {
+		inRegisters("attention_64x64", 64, 64, 2, strict),
+		inRegisters("attention_64_any", 64, 64, 1, unaligned),
+	},
+	128: {
+		inRegisters("attention_128x64", 128, 64, 2, strict),
+		inRegisters("attention_128x128", 128, 128, 1, strict),
+		inRegisters("attention_128_any", 128, 64, 1, unaligned),
+		byWarpgroups("attention_wgmma_64", 64, 1, 2),
+		byWarpgroups("attention_wgmma_128", 128, 2, 1),
+		byWarpgroups("attention_wgmma_128_turns", 128, 2, 1),
+	},
+	256: {inSharedMemory("attention_256", 256, strict), inSharedMemory("attention_256_any", 256, unaligned)},
+	512: {inSharedMemory("attention_512", 512, strict), inSharedMemory("attention_512_any", 512, unaligned)},
 }
 
-var attentions = []attentionKernel{
-	{name: "attention_64x64", width: 64, queries: 64, threads: 128},
-	{name: "attention_64_any", width: 64, queries: 64, threads: 128, any: true},
-	{name: "attention_128x64", width: 128, queries: 64, threads: 128},
-	{name: "attention_128x128", width: 128, queries: 128, threads: 256},
-	{name: "attention_128_any", width: 128, queries: 64, threads: 128, any: true},
-	{name: "attention_256", width: 256, queries: 64, threads: 256},
-	{name: "attention_256_any", width: 256, queries: 64, threads: 256, any: true},
-	{name: "attention_512", width: 512, queries: 64, threads: 256},
-	{name: "attention_512_any", width: 512, queries: 64, threads: 256, any: true},
+// attentionKeys is the number of keys in a portion, wgmmaKeys that of sm_90a, where heads are wgmmaWidth wide.
+const (
+	attentionKeys = 64
+	wgmmaKeys     = 128
+	wgmmaWidth    = 128
+)
+
+// inRegisters keeps queries, keys and values in shared memory, all else in registers.
+func inRegisters(name string, width, queries, blocks int, takes alignment) tile {
+	return tile{name: name, m: queries, n: width, threads: 2 * queries, blocks: blocks, takes: takes,
+		sharedBytes: (queries + 2*attentionKeys) * width * 2}
 }
 
-// attentionKeys is the number of keys in a portion.
-const attentionKeys = 64
-
-func (a attentionKernel) kernel() kernel {
-	k := kernel{name: a.name, threads: a.threads}
-	if a.width <= 128 {
-		k.sharedBytes = (a.queries + 2*attentionKeys) * a.width * 2
-	} else {
-		// Queries, three slices of 64 columns, probabilities, and four numbers a query.
-		k.sharedBytes = a.queries*a.width*2 + 3*attentionKeys*64*2 + a.queries*attentionKeys*2 + 4*4*a.queries
-	}
-	return k
+// inSharedMemory keeps queries there, three slices of 64 columns, probabilities, and four numbers a query.
+func inSharedMemory(name string, width int, takes alignment) tile {
+	const queries = 64
+	return tile{name: name, m: queries, n: width, threads: 256, blocks: 1, takes: takes,
+		sharedBytes: queries*width*2 + 3*attentionKeys*64*2 + queries*attentionKeys*2 + 4*4*queries}
 }
 
-func attentionKernels() []kernel {
-	all := make([]kernel, len(attentions))
-	for i, a := range attentions {
-		all[i] = a.kernel()
-	}
-	return all
+// byWarpgroups keeps queries there, stages buffers of keys and as many of values, and barriers: one for the queries, and
+// for each buffer two.
+func byWarpgroups(name string, queries, stages, blocks int) tile {
+	return tile{name: name, target: sm90a, m: queries, n: wgmmaWidth, threads: 2*queries + 128, blocks: blocks,
+		sharedBytes: queries*wgmmaWidth*2 + 2*stages*wgmmaKeys*wgmmaWidth*2 + (1+4*stages)*mbarrierBytes}
 }
 
-// AttentionVariants names the kernels that Attention chooses from for aligned heads of d columns, by Variant.
-func AttentionVariants(d int) []string {
-	var names []string
-	for _, a := range attentions {
-		if !a.any && a.fits(d) {
-			names = append(names, a.name)
+func attentionTiles(d int) []tile {
+	for _, width := range []int{64, 128, 256} {
+		if d <= width {
+			return attentions[width]
 		}
 	}
-	return names
+	return attentions[512]
 }
 
-// fits says whether a is made for heads of d columns, not for wider ones.
-func (a attentionKernel) fits(d int) bool {
-	switch {
-	case d <= 64:
-		return a.width == 64
-	case d <= 128:
-		return a.width == 128
-	case d <= 256:
-		return a.width == 256
-	}
-	return a.width == 512 && d <= 512
-}
+// AttentionVariants names the kernels that Attention chooses from for heads of d columns, by Variant, for all targets.
+func AttentionVariants(d int) []string { return variants(attentionTiles(d)) }
 
 // AttentionShape describes one attention.
 type AttentionShape struct {
@@ -99,31 +91,39 @@ func (q *Queue) Attention(dst, query, key, value Matrix, s AttentionShape, varia
 	if s.Keys < 1 || s.Keys > key.Rows {
 		return fmt.Errorf("%s: %d keys of %v, want 1 to %d", operation, s.Keys, key, key.Rows)
 	}
-	k, err := q.attentionFor(d, d%8 != 0 || !aligned(dst, query, key, value), query.Rows, s.Heads, variant)
+	if query.Rows == 0 {
+		return nil
+	}
+	shape := Shape{Operation: operation, Rows: query.Rows, Cols: query.Cols, Depth: s.Keys, Heads: s.Heads, KVHeads: s.KVHeads, Causal: s.Causal}
+	have := alignmentOf(dst, d, query, key, value)
+	if have == loose {
+		have = unaligned
+	}
+	t, err := q.choose(attentionTiles(d), variant, have, shape)
 	if err != nil {
 		return err
 	}
-	q.args.Reset().Ptr(query.Data).Ptr(key.Data).Ptr(value.Data)
-	q.matrix(dst).Int32(int32(query.Stride)).Int32(int32(key.Stride)).Int32(int32(value.Stride)).Int32(int32(query.Rows)).Int32(int32(s.Keys)).
-		Int32(int32(s.Heads)).Int32(int32(s.KVHeads)).Int32(int32(d)).Int32(truth(s.Causal)).Float32(s.Scale)
-	return q.launch(Attention, k.kernel(), ceilDiv(query.Rows, k.queries), s.Heads)
+	q.args.Reset()
+	if t.target == sm90a {
+		if err := q.attentionTensors(t, query, key, value, s); err != nil {
+			return err
+		}
+		q.matrix(dst)
+	} else {
+		q.args.Ptr(query.Data).Ptr(key.Data).Ptr(value.Data)
+		q.matrix(dst).Int32(int32(query.Stride)).Int32(int32(key.Stride)).Int32(int32(value.Stride))
+	}
+	q.args.Int32(int32(query.Rows)).Int32(int32(s.Keys)).Int32(int32(s.Heads)).Int32(int32(s.KVHeads)).Int32(int32(d)).
+		Int32(truth(s.Causal)).Float32(s.Scale)
+	return q.launch(Attention, t.kernel(), ceilDiv(query.Rows, t.m), s.Heads)
 }
 
-// attentionFor returns the kernel that variant names, or the one with most queries a block that still fills the card.
-func (q *Queue) attentionFor(d int, any bool, rows, heads int, variant Variant) (attentionKernel, error) {
-	var found attentionKernel
-	count := Variant(0)
-	for _, a := range attentions {
-		if !a.fits(d) || a.any != any {
-			continue
-		}
-		if count == 0 || variant == count || variant == Auto && ceilDiv(rows, a.queries)*heads >= 2*q.set.ctx.Device().SMs {
-			found = a
-		}
-		count++
+func (q *Queue) attentionTensors(t tile, query, key, value Matrix, s AttentionShape) error {
+	if err := q.tensor(headTensor(query, query.Rows, s.Heads, t.m)); err != nil {
+		return err
 	}
-	if !any && (variant < Auto || variant >= count) {
-		return found, fmt.Errorf("attention: variant %d, want 0 to %d", variant, count-1)
+	if err := q.tensor(headTensor(key, s.Keys, s.KVHeads, wgmmaKeys)); err != nil {
+		return err
 	}
-	return found, nil
+	return q.tensor(headTensor(value, s.Keys, s.KVHeads, wgmmaKeys))
 }

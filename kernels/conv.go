@@ -2,16 +2,22 @@ package kernels
 
 import "fmt"
 
-// The tiles of src/conv.cu.
+// The tiles of src/conv.cu and src/conv.sm_90a.cu.
 var convTiles = []tile{
 	{name: "conv_256x128", m: 256, n: 128, k: 32, threads: 256, stages: 3, blocks: 1},
 	{name: "conv_128x128", m: 128, n: 128, k: 32, threads: 128, stages: 3, blocks: 2},
 	{name: "conv_128x128_deep", m: 128, n: 128, k: 32, threads: 128, stages: 4, blocks: 2},
 	{name: "conv_128x32", m: 128, n: 32, k: 32, threads: 128, stages: 4, blocks: 2, takes: loose},
 	{name: "conv_any", m: 64, n: 64, k: 32, threads: 128, stages: 2, blocks: 3, takes: unaligned},
+	{name: "conv_wgmma_128x256", target: sm90a, m: 128, n: 256, k: 64, threads: 384, stages: 4, blocks: 1},
+	{name: "conv_wgmma_256x128", target: sm90a, m: 256, n: 128, k: 64, threads: 384, stages: 4, blocks: 1},
+	{name: "conv_wgmma_128x128_twin", target: sm90a, m: 128, n: 128, k: 64, threads: 256, stages: 3, blocks: 2},
 }
 
-// ConvVariants names the kernels that Conv chooses from, by Variant.
+// convPatch is the width of the patches that tiles of sm_90a are made of.
+const convPatch = 16
+
+// ConvVariants names the kernels that Conv chooses from, by Variant, for all targets.
 func ConvVariants() []string { return variants(convTiles) }
 
 // ConvShape describes a convolution of stride 1 and zero padding Kernel/2, unless changed.
@@ -24,6 +30,14 @@ type ConvShape struct {
 	Upsample bool
 	// Downsample uses stride 2 after padding one row below and one column on the right only.
 	Downsample bool
+}
+
+// check refuses what no kernel computes.
+func (s ConvShape) check() error {
+	if s.Kernel != 1 && s.Kernel != 3 || s.Upsample && s.Downsample || s.Downsample && s.Kernel != 3 {
+		return fmt.Errorf("conv: a kernel of %d, upsample %v, downsample %v: want 1 or 3, not both, and 3 with downsample", s.Kernel, s.Upsample, s.Downsample)
+	}
+	return nil
 }
 
 // OutputSize returns the height and width of the result.
@@ -48,25 +62,54 @@ func (q *Queue) Conv(dst, x, w, bias Matrix, s ConvShape, add bool, variant Vari
 	if err := isBF16(operation, dst, x, w); err != nil {
 		return err
 	}
-	if s.Kernel != 1 && s.Kernel != 3 || s.Upsample && s.Downsample || s.Downsample && s.Kernel != 3 {
-		return fmt.Errorf("%s: a kernel of %d, upsample %v, downsample %v: want 1 or 3, not both, and 3 with downsample", operation, s.Kernel, s.Upsample, s.Downsample)
+	if err := s.check(); err != nil {
+		return err
 	}
 	height, width := s.OutputSize()
 	if x.Rows != s.Height*s.Width || x.Cols == 0 || w.Cols != s.Kernel*s.Kernel*x.Cols || dst.Rows != height*width || dst.Cols != w.Rows {
 		return fmt.Errorf("%s: %v as %d×%d pixels by %v into %v, want [pixels in], [out %d·in] and [%d out]",
 			operation, x, s.Height, s.Width, w, dst, s.Kernel*s.Kernel, height*width)
 	}
-	if err := (Epilogue{Bias: bias}).check(operation, dst.Cols); err != nil {
+	e := Epilogue{Bias: bias}
+	if err := e.check(operation, dst.Cols); err != nil {
 		return err
 	}
-	t, err := choose(operation, convTiles, variant, alignmentOf(dst, x.Cols, x, w), dst.Rows, dst.Cols, q.set.ctx.Device().SMs)
+	if dst.Rows == 0 || dst.Cols == 0 {
+		return nil
+	}
+	shape := Shape{Operation: operation, Rows: dst.Rows, Cols: dst.Cols, Depth: x.Cols, Conv: s}
+	t, err := q.choose(convTiles, variant, e.alignment(alignmentOf(dst, x.Cols, x, w)), shape)
 	if err != nil {
 		return err
+	}
+	sms := q.set.ctx.Device().SMs
+	if t.target == sm90a {
+		return q.convPatches(t, dst, x, w, bias, s, add, sms)
 	}
 	q.args.Reset().Ptr(x.Data).Int32(int32(x.Stride)).Ptr(w.Data).Int32(int32(w.Stride))
 	q.matrix(dst)
 	q.matrix(bias)
 	q.size(dst).Int32(truth(add)).Int32(int32(s.Height)).Int32(int32(s.Width)).Int32(int32(x.Cols)).Int32(int32(width)).
 		Int32(int32(s.Kernel)).Int32(truth(s.Upsample)).Int32(truth(s.Downsample))
-	return q.launch(Conv, t.kernel(), t.grid(dst.Rows, dst.Cols), 1)
+	return q.launch(Conv, t.kernel(), t.grid(dst.Rows, dst.Cols, sms), 1)
+}
+
+// convPatches launches a tile of src/conv.sm_90a.cu.
+func (q *Queue) convPatches(t tile, dst, x, w, bias Matrix, s ConvShape, add bool, sms int) error {
+	height := t.m / convPatch
+	q.args.Reset()
+	if err := q.tensor(pictureTensor(x, s.Height, s.Width, height, convPatch)); err != nil {
+		return err
+	}
+	if err := q.tensor(headTensor(w, w.Rows, s.Kernel*s.Kernel, t.n)); err != nil {
+		return err
+	}
+	q.matrix(dst)
+	q.matrix(bias).Int32(int32(dst.Cols)).Int32(truth(add)).Int32(int32(s.Height)).Int32(int32(s.Width)).Int32(int32(x.Cols)).
+		Int32(int32(s.Kernel)).Int32(truth(s.Upsample))
+	patches := ceilDiv(s.Height, height) * ceilDiv(s.Width, convPatch)
+	if s.Upsample {
+		patches *= 4
+	}
+	return q.launch(Conv, t.kernel(), t.grid(patches*t.m, dst.Cols, sms), 1)
 }

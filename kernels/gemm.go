@@ -2,7 +2,7 @@ package kernels
 
 import "fmt"
 
-// The tiles of src/gemm.cu.
+// The tiles of src/gemm.cu and src/gemm.sm_90a.cu.
 var (
 	gemmTiles = []tile{
 		{name: "gemm_128x256", m: 128, n: 256, k: 32, threads: 256, stages: 3, blocks: 1},
@@ -12,6 +12,11 @@ var (
 		{name: "gemm_64x64", m: 64, n: 64, k: 64, threads: 128, stages: 3, blocks: 3},
 		{name: "gemm_loose", m: 64, n: 64, k: 64, threads: 128, stages: 3, blocks: 3, takes: loose},
 		{name: "gemm_any", m: 64, n: 64, k: 32, threads: 128, stages: 2, blocks: 3, takes: unaligned},
+		{name: "gemm_wgmma_128x256", target: sm90a, m: 128, n: 256, k: 64, threads: 384, stages: 4, blocks: 1},
+		{name: "gemm_wgmma_192x192", target: sm90a, m: 192, n: 192, k: 64, threads: 512, stages: 4, blocks: 1},
+		{name: "gemm_wgmma_128x128", target: sm90a, m: 128, n: 128, k: 64, threads: 384, stages: 6, blocks: 1},
+		{name: "gemm_wgmma_128x128_twin", target: sm90a, m: 128, n: 128, k: 64, threads: 256, stages: 3, blocks: 2},
+		{name: "gemm_wgmma_64x128", target: sm90a, m: 64, n: 128, k: 64, threads: 256, stages: 4, blocks: 2},
 	}
 	swigluTiles = []tile{
 		{name: "swiglu_128x256", m: 128, n: 128, k: 32, threads: 256, stages: 3, blocks: 1, paired: true},
@@ -20,10 +25,15 @@ var (
 		{name: "swiglu_128x128_deep", m: 128, n: 64, k: 32, threads: 128, stages: 4, blocks: 2, paired: true},
 		{name: "swiglu_64x128", m: 64, n: 64, k: 64, threads: 128, stages: 3, blocks: 2, paired: true},
 		{name: "swiglu_any", m: 64, n: 64, k: 32, threads: 128, stages: 2, blocks: 2, paired: true, takes: unaligned},
+		{name: "swiglu_wgmma_128x256", target: sm90a, m: 128, n: 128, k: 64, threads: 384, stages: 4, blocks: 1, paired: true},
+		{name: "swiglu_wgmma_192x192", target: sm90a, m: 192, n: 96, k: 64, threads: 512, stages: 4, blocks: 1, paired: true},
+		{name: "swiglu_wgmma_128x128", target: sm90a, m: 128, n: 64, k: 64, threads: 384, stages: 6, blocks: 1, paired: true},
+		{name: "swiglu_wgmma_128x128_twin", target: sm90a, m: 128, n: 64, k: 64, threads: 256, stages: 3, blocks: 2, paired: true},
+		{name: "swiglu_wgmma_64x128", target: sm90a, m: 64, n: 64, k: 64, threads: 256, stages: 4, blocks: 2, paired: true},
 	}
 )
 
-// GEMMVariants and SwiGLUVariants name the kernels that GEMM and SwiGLU choose from, by Variant.
+// GEMMVariants and SwiGLUVariants name the kernels that GEMM and SwiGLU choose from, by Variant, for all targets.
 func GEMMVariants() []string   { return variants(gemmTiles) }
 func SwiGLUVariants() []string { return variants(swigluTiles) }
 
@@ -50,6 +60,14 @@ func (e Epilogue) check(operation string, n int) error {
 		return fmt.Errorf("%s: a gate without a residual: want Add", operation)
 	}
 	return isRow(operation, "gate", e.Gate, n)
+}
+
+// alignment is what is left of that of the operands: fast kernels read bias and gate in pairs of columns.
+func (e Epilogue) alignment(have alignment) alignment {
+	if uint64(e.Bias.Data|e.Gate.Data)%8 != 0 {
+		return max(have, loose)
+	}
+	return have
 }
 
 // alignmentOf says which kernels can take operands a and b whose slices are depth wide, and dst.
@@ -81,16 +99,44 @@ func (q *Queue) GEMM(dst, a, b Matrix, e Epilogue, variant Variant) error {
 	if err := e.check(operation, dst.Cols); err != nil {
 		return err
 	}
-	t, err := choose(operation, gemmTiles, variant, alignmentOf(dst, a.Cols, a, b), dst.Rows, dst.Cols, q.set.ctx.Device().SMs)
+	if dst.Rows == 0 || dst.Cols == 0 {
+		return nil
+	}
+	shape := Shape{Operation: operation, Rows: dst.Rows, Cols: dst.Cols, Depth: a.Cols}
+	t, err := q.choose(gemmTiles, variant, e.alignment(alignmentOf(dst, a.Cols, a, b)), shape)
 	if err != nil {
 		return err
 	}
-	q.args.Reset().Ptr(a.Data).Int32(int32(a.Stride)).Ptr(b.Data).Int32(int32(b.Stride))
+	q.args.Reset()
+	if err := q.operands(t, a, b); err != nil {
+		return err
+	}
 	q.matrix(dst)
 	q.matrix(e.Bias)
 	q.matrix(e.Gate)
 	q.size(dst).Int32(truth(e.Add)).Int32(int32(a.Cols))
-	return q.launch(GEMM, t.kernel(), t.grid(dst.Rows, dst.Cols), 1)
+	return q.launch(GEMM, t.kernel(), t.grid(dst.Rows, dst.Cols, q.set.ctx.Device().SMs), 1)
+}
+
+// operands packs A and the matrices that B is made of, as the tile's kernel takes them.
+func (q *Queue) operands(t tile, a Matrix, b ...Matrix) error {
+	if t.target == sm90a {
+		if err := q.tensor(matrixTensor(a, t.m)); err != nil {
+			return err
+		}
+		for _, m := range b {
+			if err := q.tensor(matrixTensor(m, t.n)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	q.args.Ptr(a.Data).Int32(int32(a.Stride))
+	for _, m := range b {
+		q.args.Ptr(m.Data)
+	}
+	q.args.Int32(int32(b[0].Stride))
+	return nil
 }
 
 // SwiGLU computes dst = silu(a·gateᵀ) ⊙ (a·upᵀ) for a [m, k], gate and up [n, k] and dst [m, n], all BF16. gate and up
@@ -107,13 +153,19 @@ func (q *Queue) SwiGLU(dst, a, gate, up Matrix, variant Variant) error {
 		dst.Rows != a.Rows || dst.Cols != gate.Rows {
 		return fmt.Errorf("%s: %v by %v and %v into %v, want [m k], twice [n k] of one stride, and [m n]", operation, a, gate, up, dst)
 	}
-	have := alignmentOf(dst, a.Cols, a, gate, up)
-	t, err := choose(operation, swigluTiles, variant, have, dst.Rows, dst.Cols, q.set.ctx.Device().SMs)
+	if dst.Rows == 0 || dst.Cols == 0 {
+		return nil
+	}
+	shape := Shape{Operation: operation, Rows: dst.Rows, Cols: dst.Cols, Depth: a.Cols}
+	t, err := q.choose(swigluTiles, variant, alignmentOf(dst, a.Cols, a, gate, up), shape)
 	if err != nil {
 		return err
 	}
-	q.args.Reset().Ptr(a.Data).Int32(int32(a.Stride)).Ptr(gate.Data).Ptr(up.Data).Int32(int32(gate.Stride))
+	q.args.Reset()
+	if err := q.operands(t, a, gate, up); err != nil {
+		return err
+	}
 	q.matrix(dst)
 	q.size(dst).Int32(int32(a.Cols))
-	return q.launch(GEMM, t.kernel(), t.grid(dst.Rows, dst.Cols), 1)
+	return q.launch(GEMM, t.kernel(), t.grid(dst.Rows, dst.Cols, q.set.ctx.Device().SMs), 1)
 }

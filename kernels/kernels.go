@@ -1,20 +1,13 @@
-// Package kernels launches the project's own GPU kernels, shipped as PTX for sm_80 and everything after it. What enters
-// is matrices in device memory and a stream, what leaves is queued work; nothing is allocated or waited for here. It
-// refuses shapes that do not fit each other, and knows nothing of models, weights' names or which device runs it.
+// Package kernels launches the project's own GPU kernels, shipped as PTX for sm_80 and everything after it, and for some
+// families as PTX for one kind of GPU beside it. What enters is matrices in device memory and a stream, what leaves is
+// queued work; launches wait for nothing. It refuses shapes that do not fit each other, and knows nothing of models,
+// weights' names or which device runs it.
 //
-// One file holds one family of kernels: gemm.go launches src/gemm.cu, compiled to ptx/gemm.sm_80.ptx by `make kernels`.
+// One file holds one family of kernels: gemm.go launches src/gemm.cu and src/gemm.sm_90a.cu, compiled to
+// ptx/gemm.sm_80.ptx and ptx/gemm.sm_90a.ptx by `make kernels`.
 package kernels
 
-import (
-	"embed"
-	"fmt"
-	"sync"
-
-	"kleinbild/kernels/cu"
-)
-
-//go:embed ptx/*.ptx
-var ptx embed.FS
+import "kleinbild/kernels/cu"
 
 // Family is a file of kernels, compiled and loaded as one module.
 type Family int
@@ -44,66 +37,26 @@ func (f Family) String() string {
 	return [...]string{"elementwise", "norm", "group_norm", "gemm", "attention", "conv"}[f]
 }
 
-// Set is the kernels of one device. It may be used from several goroutines.
-type Set struct {
-	ctx     cu.Context
-	modules [families]module
-}
-
-// module is a family on the device.
-type module struct {
-	once      sync.Once
-	err       error
-	functions map[string]cu.Function
-}
-
-// New returns the kernels for ctx; nothing is compiled yet.
-func New(ctx cu.Context) *Set { return &Set{ctx: ctx} }
-
-// Load compiles a family, which takes the driver up to seconds; the first launch does it where nobody has before. After
-// an error the family stays unusable.
-func (s *Set) Load(f Family) error {
-	m := &s.modules[f]
-	m.once.Do(func() { m.functions, m.err = s.load(f) })
-	return m.err
-}
-
-func (s *Set) load(f Family) (map[string]cu.Function, error) {
-	name := f.String() + ".sm_80.ptx"
-	text, err := ptx.ReadFile("ptx/" + name)
-	if err != nil {
-		return nil, fmt.Errorf("kernels: %w", err)
-	}
-	loaded, err := s.ctx.LoadModule(text, cu.ModuleOptions{Name: name})
-	if err != nil {
-		return nil, fmt.Errorf("kernels: %w", err)
-	}
-	functions := map[string]cu.Function{}
-	for _, k := range kernelsOf(f) {
-		if functions[k.name], err = loaded.Function(k.name); err != nil {
-			return nil, fmt.Errorf("kernels: %w", err)
-		}
-		if k.sharedBytes > defaultSharedBytes {
-			if err := functions[k.name].SetMaxDynamicShared(k.sharedBytes); err != nil {
-				return nil, fmt.Errorf("kernels: %w", err)
-			}
-		}
-	}
-	return functions, nil
-}
-
-// defaultSharedBytes is the dynamic shared memory that a kernel may have without asking.
-const defaultSharedBytes = 48 << 10
-
 // kernel is what a launch needs to know besides its parameters.
 type kernel struct {
 	name        string
+	target      target
 	threads     int
 	sharedBytes int
 }
 
-// kernelsOf lists the kernels of a family.
-func kernelsOf(f Family) []kernel {
+// kernelsOf lists the kernels of a family that are made for a target.
+func kernelsOf(f Family, t target) []kernel {
+	var all []kernel
+	for _, k := range allKernels(f) {
+		if k.target == t {
+			all = append(all, k)
+		}
+	}
+	return all
+}
+
+func allKernels(f Family) []kernel {
 	switch f {
 	case Elementwise:
 		return rowKernels(256, "copy", "silu", "add_scaled", "lerp", "affine", "embedding", "patchify!", "unpatchify!", "rgb8!", "taps!")
@@ -114,7 +67,7 @@ func kernelsOf(f Family) []kernel {
 	case GEMM:
 		return tileKernels(gemmTiles, swigluTiles)
 	case Attention:
-		return attentionKernels()
+		return tileKernels(attentions[64], attentions[128], attentions[256], attentions[512])
 	}
 	return tileKernels(convTiles)
 }
@@ -137,20 +90,24 @@ type Queue struct {
 	set    *Set
 	stream cu.Stream
 	args   cu.Args
+	maps   map[tensorKey]*cu.TensorMap
 }
 
 // On returns a queue of launches on stream.
-func (s *Set) On(stream cu.Stream) *Queue { return &Queue{set: s, stream: stream} }
+func (s *Set) On(stream cu.Stream) *Queue {
+	return &Queue{set: s, stream: stream, maps: map[tensorKey]*cu.TensorMap{}}
+}
 
 // launch queues k with the parameters packed in q.args. An empty grid is no work.
 func (q *Queue) launch(f Family, k kernel, gridX, gridY int) error {
 	if gridX == 0 || gridY == 0 {
 		return nil
 	}
-	if err := q.set.Load(f); err != nil {
+	functions, err := q.set.functions(f, k.target)
+	if err != nil {
 		return err
 	}
-	return q.set.modules[f].functions[k.name].Launch(cu.Dim3{X: gridX, Y: gridY, Z: 1}, cu.Dim3{X: k.threads, Y: 1, Z: 1},
+	return functions[k.name].Launch(cu.Dim3{X: gridX, Y: gridY, Z: 1}, cu.Dim3{X: k.threads, Y: 1, Z: 1},
 		k.sharedBytes, q.stream, q.args.Bytes())
 }
 

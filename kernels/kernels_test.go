@@ -32,17 +32,48 @@ type harness struct {
 // deviceName chooses what runs the kernels: go test ./kernels -device cuda takes the first GPU.
 var deviceName = flag.String("device", "sim", "sim or cuda")
 
-// device is shared by all tests: families are compiled once.
-var device = sync.OnceValues(func() (*Set, error) {
-	switch *deviceName {
-	case "sim":
-		return New(recorder{ptxsim.Open(ptxsim.Device{})}), nil
-	case "cuda":
-		ctx, err := cu.Device(0).MakeContext()
-		return New(recorder{ctx}), err
+// Devices are shared by all tests: families are compiled once. hopper is what has kernels of its own, sm_90a.
+var (
+	device = sync.OnceValues(func() (*Set, error) {
+		switch *deviceName {
+		case "sim":
+			return New(recorder{ptxsim.Open(ptxsim.Device{})}), nil
+		case "cuda":
+			ctx, err := cu.Device(0).MakeContext()
+			return New(recorder{ctx}), err
+		}
+		return nil, fmt.Errorf("device %q, want sim or cuda", *deviceName)
+	})
+	hopper = sync.OnceValues(func() (*Set, error) { return New(recorder{ptxsim.Open(ptxsim.Device{Major: 9})}), nil })
+)
+
+// onEachDevice runs a test on the devices whose kernels differ: on both software devices, or on the GPU, and there with the
+// kernels for sm_80 too.
+func onEachDevice(t *testing.T, test func(h *harness)) {
+	t.Run(*deviceName, func(t *testing.T) { test(newHarness(t)) })
+	if *deviceName == "sim" {
+		t.Run("sim sm_90a", func(t *testing.T) { test(harnessOn(t, hopper)) })
+		return
 	}
-	return nil, fmt.Errorf("device %q, want sim or cuda", *deviceName)
-})
+	t.Run(*deviceName+" sm_80", func(t *testing.T) {
+		test(harnessOn(t, func() (*Set, error) {
+			set, err := device()
+			if err != nil {
+				return nil, err
+			}
+			return set.only(sm80), nil
+		}))
+	})
+}
+
+// tries says whether a test shall launch a tile: one that the device takes for these operands. What it does not take is
+// replaced by another, which has its own turn.
+func (h *harness) tries(table []tile, v int, have alignment, s Shape) bool {
+	h.Helper()
+	target, err := h.set.targetFor(table, have, s)
+	h.must(err)
+	return table[v].fits(have, target)
+}
 
 // recorder notes which kernels are launched.
 type recorder struct{ cu.Context }
@@ -73,8 +104,8 @@ func TestMain(m *testing.M) {
 	code := m.Run()
 	if code == 0 && flag.Lookup("test.run").Value.String() == "" && flag.Lookup("test.bench").Value.String() == "" {
 		for _, f := range Families() {
-			for _, k := range kernelsOf(f) {
-				if !launched[k.name] {
+			for _, k := range allKernels(f) {
+				if !launched[k.name] && *deviceName == "sim" {
 					fmt.Printf("no test launches %s\n", k.name)
 					code = 1
 				}
@@ -85,6 +116,11 @@ func TestMain(m *testing.M) {
 }
 
 func newHarness(t *testing.T) *harness {
+	t.Helper()
+	return harnessOn(t, device)
+}
+
+func harnessOn(t *testing.T, device func() (*Set, error)) *harness {
 	t.Helper()
 	set, err := device()
 	if err != nil {
@@ -156,6 +192,14 @@ var (
 	ragged = layout{BF16, 3, 1}
 	wide   = layout{F32, 4, 4}
 )
+
+// alignment is what such matrices offer, with widths that are multiples of 8.
+func (l layout) alignment() alignment {
+	if l.pad%8 != 0 || l.offset%8 != 0 {
+		return unaligned
+	}
+	return strict
+}
 
 // upload puts values where l says. What lies between and around rows stays undefined.
 func (h *harness) upload(values table, l layout) Matrix {
@@ -369,24 +413,37 @@ func TestManifest(t *testing.T) {
 
 // TestEveryKernelIsKnown compares the kernels that the PTX offers with those that launchers know.
 func TestEveryKernelIsKnown(t *testing.T) {
+	files, err := filepath.Glob("ptx/*.ptx")
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := map[string][]string{}
 	for _, f := range Families() {
-		text, err := ptx.ReadFile("ptx/" + f.String() + ".sm_80.ptx")
+		for _, k := range allKernels(f) {
+			name := fmt.Sprintf("ptx/%v.%v.ptx", f, k.target)
+			known[name] = append(known[name], k.name)
+		}
+	}
+	for _, name := range files {
+		text, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		var offered, known []string
+		var offered []string
 		for line := range strings.Lines(string(text)) {
 			if rest, ok := strings.CutPrefix(line, ".visible .entry "); ok {
 				offered = append(offered, strings.TrimRight(rest, "(\n"))
 			}
 		}
-		for _, k := range kernelsOf(f) {
-			known = append(known, k.name)
-		}
+		name = filepath.ToSlash(name)
 		slices.Sort(offered)
-		slices.Sort(known)
-		if !slices.Equal(offered, known) {
-			t.Errorf("%v offers %v, launchers know %v", f, offered, known)
+		slices.Sort(known[name])
+		if !slices.Equal(offered, known[name]) {
+			t.Errorf("%s offers %v, launchers know %v", name, offered, known[name])
 		}
+		delete(known, name)
+	}
+	for name := range known {
+		t.Errorf("launchers want %s, which is not there", name)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"kleinbild/kernels/cu"
+	"kleinbild/kernels/ptxsim"
 )
 
 // absent is a device whose kernels do nothing.
@@ -64,7 +65,7 @@ func TestRefusals(t *testing.T) {
 		{"heads", q.Attention(m(4, 96), m(4, 96), m(4, 64), m(4, 64), AttentionShape{Heads: 3, KVHeads: 2, Keys: 4}, Auto), "want divisors of each other"},
 		{"wide heads", q.Attention(m(4, 520), m(4, 520), m(4, 520), m(4, 520), AttentionShape{Heads: 1, KVHeads: 1, Keys: 4}, Auto), "512 columns at most"},
 		{"no keys", q.Attention(m(4, 64), m(4, 64), m(4, 64), m(4, 64), AttentionShape{Heads: 1, KVHeads: 1}, Auto), "attention: 0 keys of BF16 [4 64], want 1 to 4"},
-		{"attention's variant", q.Attention(m(4, 64), m(4, 64), m(4, 64), m(4, 64), AttentionShape{Heads: 1, KVHeads: 1, Keys: 1}, 1), "variant 1, want 0 to 0"},
+		{"attention's variant", q.Attention(m(4, 64), m(4, 64), m(4, 64), m(4, 64), AttentionShape{Heads: 1, KVHeads: 1, Keys: 1}, 2), "variant 2, want 0 to 1"},
 		{"kernel", q.Conv(m(4, 8), m(4, 8), m(8, 200), Matrix{}, ConvShape{Height: 2, Width: 2, Kernel: 5}, false, Auto), "want 1 or 3"},
 		{"picture", q.Conv(m(4, 8), m(4, 8), m(8, 72), Matrix{}, ConvShape{Height: 2, Width: 2, Kernel: 3, Upsample: true}, false, Auto), "[16 out]"},
 	} {
@@ -107,23 +108,62 @@ func TestLaunchesDoNotAllocate(t *testing.T) {
 	}
 }
 
+// TestDescriptorsAreRemembered: launches for sm_90a make each descriptor once, then allocate nothing, and do not grow
+// without end.
+func TestDescriptorsAreRemembered(t *testing.T) {
+	q := New(nameOfLast{ptxsim.Open(ptxsim.Device{Major: 9})}).only(sm90a).On(nil)
+	m := func(rows, cols int) Matrix { return imagine(rows, cols, BF16) }
+	conv := ConvShape{Height: 2, Width: 2, Kernel: 3}
+	for want, launch := range map[string]func() error{
+		"gemm":   func() error { return q.GEMM(m(4, 8), m(4, 16), m(8, 16), Epilogue{}, Auto) },
+		"swiglu": func() error { return q.SwiGLU(m(4, 8), m(4, 16), m(8, 16), m(8, 16), Auto) },
+		"conv":   func() error { return q.Conv(m(4, 8), m(4, 8), m(8, 72), m(1, 8), conv, true, Auto) },
+		"attention": func() error {
+			return q.Attention(m(4, 128), m(4, 128), m(4, 128), m(4, 128), AttentionShape{Heads: 1, KVHeads: 1, Keys: 4}, Auto)
+		},
+	} {
+		if err := launch(); err != nil || !strings.HasPrefix(lastLaunched, want+"_wgmma") {
+			t.Errorf("%s: launched %s, %v", want, lastLaunched, err)
+		}
+		if n := testing.AllocsPerRun(100, func() { launch() }); n > 0 {
+			t.Errorf("%s: %v allocations", want, n)
+		}
+	}
+	for rows := range maxTensors + 10 {
+		if err := q.GEMM(m(rows+1, 8), m(rows+1, 16), m(8, 16), Epilogue{}, 7); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(q.maps); n == 0 || n > maxTensors {
+		t.Errorf("%d descriptors, want %d at most", n, maxTensors)
+	}
+}
+
 // TestChoice looks at what Auto takes where the answer is clear.
 func TestChoice(t *testing.T) {
 	for _, c := range []struct {
 		table      []tile
 		have       alignment
+		best       target
 		rows, cols int
 		want       string
 	}{
-		{gemmTiles, strict, 4608, 9216, "gemm_128x256"},
-		{gemmTiles, strict, 1, 18432, "gemm_64x64"},
-		{gemmTiles, loose, 4096, 128, "gemm_loose"},
-		{gemmTiles, unaligned, 4096, 4096, "gemm_any"},
-		{swigluTiles, strict, 4608, 9216, "swiglu_128x256"},
-		{convTiles, strict, 1 << 20, 128, "conv_256x128"},
-		{convTiles, loose, 1 << 20, 3, "conv_128x32"},
+		{gemmTiles, strict, sm80, 4608, 9216, "gemm_128x256"},
+		{gemmTiles, strict, sm80, 1, 18432, "gemm_64x64"},
+		{gemmTiles, loose, sm90a, 4096, 128, "gemm_loose"},
+		{gemmTiles, unaligned, sm90a, 4096, 4096, "gemm_any"},
+		{swigluTiles, strict, sm80, 4608, 9216, "swiglu_128x256"},
+		{convTiles, strict, sm80, 1 << 20, 128, "conv_256x128"},
+		{gemmTiles, strict, sm90a, 4096, 4096, "gemm_wgmma_128x256"},
+		{gemmTiles, strict, sm90a, 4608, 3072, "gemm_wgmma_192x192"}, // three rounds, where 128×256 needs four
+		{gemmTiles, strict, sm90a, 1, 18432, "gemm_wgmma_64x128"},
+		{attentions[128], strict, sm80, 4608, 3072, "attention_128x128"},
+		{attentions[128], strict, sm90a, 4608, 3072, "attention_wgmma_128"},
+		{attentions[128], unaligned, sm90a, 4608, 3072, "attention_128_any"},
+		{convTiles, strict, sm90a, 1 << 20, 128, "conv_wgmma_256x128"},
+		{convTiles, loose, sm90a, 1 << 20, 3, "conv_128x32"},
 	} {
-		if got, err := choose("test", c.table, Auto, c.have, c.rows, c.cols, 132); err != nil || got.name != c.want {
+		if got, err := choose(c.table, Auto, c.have, targetOf(c.table, c.have, Shape{}, c.best), Shape{Rows: c.rows, Cols: c.cols}, 132); err != nil || got.name != c.want {
 			t.Errorf("%d × %d: %s, %v, want %s", c.rows, c.cols, got.name, err, c.want)
 		}
 	}

@@ -5,6 +5,7 @@ package backend
 
 import (
 	"context"
+	"errors"
 
 	"kleinbild/inference/tensor"
 )
@@ -31,12 +32,25 @@ type Backend interface {
 	// Close frees every weight and matrix.
 	Close() error
 
-	// Alloc returns a matrix of undefined contents; dtype is F32 or BF16.
+	// Alloc returns a matrix of undefined contents; dtype is F32 or BF16. It lives until Free, within one run: from a
+	// Begin to the next.
 	Alloc(rows, cols int, dtype tensor.DType) Matrix
-	// Free gives matrices of Alloc back; views of them are dead from then on.
+	// Keep is Alloc for a matrix that outlives the run, as caches need; after an error that wraps ErrLost it is dead.
+	Keep(rows, cols int, dtype tensor.DType) Matrix
+	// Free gives matrices of Alloc and Keep back; views of them are dead from then on.
 	Free(ms ...Matrix)
+	// Network names the network that the weights asked for from now on belong to. Those of one network are used
+	// together; networks are named in the order in which a run uses them.
+	Network(name string)
 	// Weight makes a checkpoint's tensor usable by this backend. t.Data must stay valid until Close.
 	Weight(t tensor.Tensor) (Weight, error)
+	// Table is Weight for a matrix that Embedding alone reads, a few rows at a time: it may stay where it lies.
+	Table(t tensor.Tensor) (Weight, error)
+
+	// Replay runs f, which calls the same operations on the same matrices whenever it is given under the same key
+	// between two Begins, so that a backend may record it once and play it later. f neither allocates, frees,
+	// uploads, downloads nor asks Sync.
+	Replay(key any, f func())
 
 	// Upload copies src, row-major [dst.Rows, dst.Cols], into dst.
 	Upload(dst Matrix, src []float32)
@@ -49,7 +63,7 @@ type Backend interface {
 	Linear(dst, x Matrix, w Weight, ep Epilogue)
 	// SwiGLU computes dst = silu(x·gateᵀ) ⊙ (x·upᵀ) for x [m, k], gate and up [n, k], dst [m, n].
 	SwiGLU(dst, x Matrix, gate, up Weight)
-	// Embedding gathers rows: dst[i] = table[ids[i]].
+	// Embedding gathers rows of a weight of Table: dst[i] = table[ids[i]].
 	Embedding(dst Matrix, table Weight, ids []int32)
 
 	// SiLU computes dst = x·sigmoid(x); dst may be x.
@@ -84,6 +98,10 @@ type Backend interface {
 	Patchify(dst, x Matrix, height, width int)
 	Unpatchify(dst, x Matrix, height, width int)
 }
+
+// ErrLost is wrapped by the error of a device that has failed: everything of Keep is lost with it, and the next Begin
+// starts the device anew.
+var ErrLost = errors.New("the device's memory is lost")
 
 // Weight is a checkpoint's tensor on a backend.
 type Weight interface {

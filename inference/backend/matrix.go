@@ -96,7 +96,12 @@ func NewLoader(b Backend, src tensor.Source) *Loader {
 }
 
 // Get loads the weight called name, which must have the given shape.
-func (l *Loader) Get(name string, shape ...int) Weight {
+func (l *Loader) Get(name string, shape ...int) Weight { return l.load(l.b.Weight, name, shape) }
+
+// Table loads the weight called name for Embedding.
+func (l *Loader) Table(name string, shape ...int) Weight { return l.load(l.b.Table, name, shape) }
+
+func (l *Loader) load(onto func(tensor.Tensor) (Weight, error), name string, shape []int) Weight {
 	t := l.host.Get(name, shape...)
 	if l.err == nil {
 		l.err = l.host.Err()
@@ -105,7 +110,7 @@ func (l *Loader) Get(name string, shape ...int) Weight {
 		return nil
 	}
 	var w Weight
-	w, l.err = l.b.Weight(t)
+	w, l.err = onto(t)
 	return w
 }
 

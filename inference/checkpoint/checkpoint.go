@@ -3,7 +3,8 @@
 // is read ahead) and the bytes of its config.
 //
 // Two layouts are read: the Diffusers folder (model_index.json and a folder for each component), and single files under the
-// original names, recognised by their tensors and renamed as Diffusers' scripts/convert_flux2_to_diffusers.py does. Weights
+// original names, recognised by their tensors and renamed as Diffusers' scripts/convert_flux2_to_diffusers.py does; also as
+// they lie in a ComfyUI's models. Weights
 // in float8_e4m3fn carry the scale that the file stores beside them.
 //
 // It refuses incomplete downloads, tensors it does not know, other quantisations (NVFP4, GGUF, int8, …), and fp8 weights
@@ -13,6 +14,7 @@ package checkpoint
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -70,6 +72,8 @@ type Checkpoint struct {
 
 	// Tokenizer is a folder or a tokenizer.json; "" when the checkpoint has none and the embedded one serves.
 	Tokenizer string
+	// TokenizerFiles is the folder's contents where it is part of the program, nil elsewhere.
+	TokenizerFiles fs.FS
 	// SchedulerConfig is the text of scheduler_config.json, nil for single files.
 	SchedulerConfig []byte
 	Index           ModelIndex
@@ -80,7 +84,8 @@ type Checkpoint struct {
 	SizeBytes int64
 }
 
-// Open opens the checkpoint that spec names: a folder, or single files separated by commas in any order (transformer, VAE,
+// Open opens the checkpoint that spec names: Demo for the model that is part of the program, a folder (Diffusers',
+// ComfyUI's, or one of single files), or single files separated by commas in any order (transformer, VAE,
 // text encoder, and optionally a tokenizer.json or the folder that holds one). The error is one line that names the file.
 func Open(spec string) (*Checkpoint, error) {
 	if strings.TrimSpace(spec) == "" {
@@ -105,6 +110,9 @@ func Open(spec string) (*Checkpoint, error) {
 }
 
 func open(spec string) (*Checkpoint, error) {
+	if spec == Demo {
+		return openDemo()
+	}
 	info, err := os.Stat(spec)
 	if err == nil && info.IsDir() {
 		return openFolder(spec)
@@ -123,7 +131,10 @@ func open(spec string) (*Checkpoint, error) {
 
 func openFolder(dir string) (*Checkpoint, error) {
 	if exists(filepath.Join(dir, "model_index.json")) {
-		return openDiffusers(dir)
+		return openDiffusers(folder{files: os.DirFS(dir), dir: dir})
+	}
+	if models, ok := comfyModels(dir); ok {
+		return openComfyUI(models)
 	}
 	for _, name := range []string{"transformer", "vae", "text_encoder"} {
 		if exists(filepath.Join(dir, name)) {

@@ -7,7 +7,8 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"os"
+
+	"kleinbild/inference/checkpoint/safetensors"
 )
 
 // Of each weight file, sampleCount blocks of sampleBytes, spread evenly, enter the digest: the distilled and the base model
@@ -41,7 +42,7 @@ func digest(c *Checkpoint) (string, error) {
 		for _, f := range p.set.Files() {
 			add(f.Header())
 			addInt(h, f.SizeBytes())
-			if err := addSamples(h, f.Path(), f.SizeBytes()); err != nil {
+			if err := addSamples(h, f); err != nil {
 				return "", fmt.Errorf("checkpoint: digest: %w", err)
 			}
 		}
@@ -50,15 +51,15 @@ func digest(c *Checkpoint) (string, error) {
 }
 
 // addSamples reads through the file rather than the mapping: one read of a block instead of read-ahead around a fault.
-func addSamples(h hash.Hash, path string, size int64) error {
-	f, err := os.Open(path)
+func addSamples(h hash.Hash, f *safetensors.File) error {
+	r, err := f.Reopen()
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer r.Close()
 	for i := range int64(sampleCount) {
-		at := max(size-sampleBytes, 0) * i / (sampleCount - 1)
-		if _, err := io.Copy(h, io.NewSectionReader(f, at, sampleBytes)); err != nil {
+		at := max(f.SizeBytes()-sampleBytes, 0) * i / (sampleCount - 1)
+		if _, err := io.Copy(h, io.NewSectionReader(r, at, sampleBytes)); err != nil {
 			return err
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -19,17 +18,46 @@ const maxConfigBytes = 1 << 20
 // pipelineClass is the only pipeline this program reproduces.
 const pipelineClass = "Flux2KleinPipeline"
 
+// folder holds the files of a Diffusers model.
+type folder struct {
+	files fs.FS
+	// dir is where it lies, or what messages call it where it is part of the program.
+	dir string
+	// weights are the contents of the safetensors files of a model that is part of the program, by name.
+	weights map[string][]byte
+}
+
+// path is what messages call a file of the folder.
+func (f folder) path(name string) string { return filepath.Join(f.dir, filepath.FromSlash(name)) }
+
+func (f folder) exists(name string) bool {
+	_, err := fs.Stat(f.files, name)
+	return err == nil || f.weights[name] != nil
+}
+
+// openSet opens a safetensors file, or the index of several.
+func (f folder) openSet(name string) (*safetensors.Set, error) {
+	if f.weights == nil {
+		return safetensors.OpenSet(f.path(name))
+	}
+	file, err := safetensors.FromBytes(f.path(name), f.weights[name])
+	if err != nil {
+		return nil, err
+	}
+	return safetensors.SetOf(file), nil
+}
+
 // openDiffusers opens the folder that Diffusers' save_pretrained writes.
-func openDiffusers(dir string) (_ *Checkpoint, err error) {
-	c := &Checkpoint{Name: folderName(dir), Layout: Diffusers}
-	if c.Index, err = readModelIndex(filepath.Join(dir, "model_index.json")); err != nil {
+func openDiffusers(f folder) (_ *Checkpoint, err error) {
+	c := &Checkpoint{Name: folderName(f.dir), Layout: Diffusers}
+	if c.Index, err = f.readModelIndex("model_index.json"); err != nil {
 		return nil, err
 	}
-	if c.SchedulerConfig, err = readConfig(filepath.Join(dir, "scheduler", "scheduler_config.json")); err != nil {
+	if c.SchedulerConfig, err = f.readConfig("scheduler/scheduler_config.json"); err != nil {
 		return nil, err
 	}
-	c.Tokenizer = filepath.Join(dir, "tokenizer")
-	if !holdsTokenizer(c.Tokenizer) {
+	c.Tokenizer = f.path("tokenizer")
+	if !f.exists("tokenizer/tokenizer.json") && !(f.exists("tokenizer/vocab.json") && f.exists("tokenizer/merges.txt")) {
 		return nil, fmt.Errorf("checkpoint: %s: holds neither tokenizer.json nor vocab.json with merges.txt", c.Tokenizer)
 	}
 	for _, part := range []struct {
@@ -42,7 +70,7 @@ func openDiffusers(dir string) (_ *Checkpoint, err error) {
 		{&c.VAE, "vae", "diffusion_pytorch_model", vae},
 		{&c.TextEncoder, "text_encoder", "model", textEncoder},
 	} {
-		if err := openComponent(part.component, filepath.Join(dir, part.folder), part.weightsName, part.kind); err != nil {
+		if err := f.openComponent(part.component, part.folder, part.weightsName, part.kind); err != nil {
 			c.Close()
 			return nil, err
 		}
@@ -50,27 +78,27 @@ func openDiffusers(dir string) (_ *Checkpoint, err error) {
 	return c, nil
 }
 
-func openComponent(p *Component, dir, weightsName string, k kind) (err error) {
-	if p.ConfigJSON, err = readConfig(filepath.Join(dir, "config.json")); err != nil {
+func (f folder) openComponent(p *Component, dir, weightsName string, k kind) (err error) {
+	if p.ConfigJSON, err = f.readConfig(dir + "/config.json"); err != nil {
 		return err
 	}
-	path := filepath.Join(dir, weightsName+".safetensors")
-	if index := path + ".index.json"; !exists(path) && exists(index) {
-		path = index
+	name := dir + "/" + weightsName + ".safetensors"
+	if index := name + ".index.json"; !f.exists(name) && f.exists(index) {
+		name = index
 	}
-	if !exists(path) {
-		return fmt.Errorf("checkpoint: %s: is missing, and so is its .index.json; the folder holds %s", path, listing(dir))
+	if !f.exists(name) {
+		return fmt.Errorf("checkpoint: %s: is missing, and so is its .index.json; the folder holds %s", f.path(name), f.listing(dir))
 	}
-	if p.set, err = safetensors.OpenSet(path); err != nil {
+	if p.set, err = f.openSet(name); err != nil {
 		return err
 	}
-	p.Source, err = newWeights(p.set, path, k, diffusersNames)
+	p.Source, err = newWeights(p.set, f.path(name), k, diffusersNames)
 	return err
 }
 
 // listing names what lies in dir, for a message about what does not.
-func listing(dir string) string {
-	list, err := os.ReadDir(dir)
+func (f folder) listing(dir string) string {
+	list, err := fs.ReadDir(f.files, dir)
 	var names []string
 	for _, e := range list {
 		names = append(names, e.Name())
@@ -90,20 +118,24 @@ func first(list []string, n int) string {
 }
 
 // readConfig returns the text of a JSON object.
-func readConfig(path string) ([]byte, error) {
-	info, err := os.Stat(path)
+func (f folder) readConfig(name string) ([]byte, error) {
+	path := f.path(name)
+	info, err := fs.Stat(f.files, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("checkpoint: %s: is missing", path)
 	}
 	if err == nil && !info.Mode().IsRegular() { // opening a pipe would wait for its writer
 		return nil, fmt.Errorf("checkpoint: %s: is no regular file, want a JSON object", path)
 	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("checkpoint: %w", err)
+	file, err := f.files.Open(name)
+	if inside, ok := errors.AsType[*fs.PathError](err); ok {
+		err = inside.Err // its path is relative to the folder
 	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxConfigBytes+1))
+	if err != nil {
+		return nil, fmt.Errorf("checkpoint: %s: %w", path, err)
+	}
+	defer file.Close()
+	text, err := io.ReadAll(io.LimitReader(file, maxConfigBytes+1))
 	if err != nil {
 		return nil, fmt.Errorf("checkpoint: %s: %w", path, err)
 	}
@@ -124,8 +156,9 @@ func readConfig(path string) ([]byte, error) {
 	return text, nil
 }
 
-func readModelIndex(path string) (ModelIndex, error) {
-	text, err := readConfig(path)
+func (f folder) readModelIndex(name string) (ModelIndex, error) {
+	path := f.path(name)
+	text, err := f.readConfig(name)
 	if err != nil {
 		return ModelIndex{}, err
 	}

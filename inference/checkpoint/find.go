@@ -4,9 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 
@@ -16,11 +16,14 @@ import (
 // ModelVariable is the environment variable that names a model.
 const ModelVariable = "KLEINBILD_MODEL"
 
-// defaultName is the folder under ModelsDir that is looked at first.
-const defaultName = "flux2-klein-4b"
+// DefaultName is the folder under ModelsDir that is looked at first.
+const DefaultName = "flux2-klein-4b"
 
 // repositories are the models on Hugging Face that are looked for in its cache, first come, first served.
-var repositories = []string{"black-forest-labs/FLUX.2-klein-4B", "black-forest-labs/FLUX.2-klein-base-4B"}
+var repositories = []string{
+	"black-forest-labs/FLUX.2-klein-4B", "black-forest-labs/FLUX.2-klein-base-4B",
+	"black-forest-labs/FLUX.2-klein-9B", "black-forest-labs/FLUX.2-klein-base-9B",
+}
 
 // Place is somewhere a model was looked for in vain.
 type Place struct {
@@ -39,12 +42,16 @@ type NotFoundError struct {
 }
 
 func (e *NotFoundError) Error() string {
+	return fmt.Sprintf("checkpoint: %s; get one with: %s", e.Search(), e.Command)
+}
+
+// Search says where a model was looked for.
+func (e *NotFoundError) Search() string {
 	var places []string
 	for _, p := range e.Tried {
 		places = append(places, fmt.Sprintf("%s (%s)", p.Where, p.Reason))
 	}
-	return fmt.Sprintf("checkpoint: no model found: not by --model, not by $%s, not in the settings, not in %s; get one with: %s",
-		ModelVariable, strings.Join(places, ", not in "), e.Command)
+	return fmt.Sprintf("no model found: not by --model, not by $%s, not in the settings, not in %s", ModelVariable, strings.Join(places, ", not in "))
 }
 
 // ModelsDir is where the app keeps models, each in a folder of its own: kleinbild/models in the user's data folder
@@ -52,8 +59,8 @@ func (e *NotFoundError) Error() string {
 func ModelsDir() string { return filepath.Join(xdg.DataHome, "kleinbild", "models") }
 
 // Find looks for a model: explicit (the command line's --model), $KLEINBILD_MODEL, the user's setting, the folders in
-// ModelsDir, the Hugging Face cache. The first three name a spec as Open takes it, and an empty one is passed over; one
-// that names something that is not there is an error, since another model would be a surprise. In the last two
+// ModelsDir, the Hugging Face cache, ComfyUI. The first three name a spec as Open takes it, and an empty one is passed
+// over; one that names something that is not there is an error, since another model would be a surprise. In the other
 // places anything that does not open is passed over, and tried says why.
 //
 // The error is a *NotFoundError when nothing was found.
@@ -66,20 +73,50 @@ func Find(explicit string, env func(string) string, setting string) (spec string
 		if named.spec == "" {
 			continue
 		}
-		if missing := missingFile(named.spec); missing != "" {
+		if missing := missingFile(named.spec); named.spec != Demo && missing != "" {
 			return "", nil, fmt.Errorf("%s: %s: does not exist", named.by, missing)
 		}
 		return named.spec, nil, nil
 	}
-	if dir := findInModelsDir(ModelsDir(), &tried); dir != "" {
+	for dir := range usable(env, &tried) {
 		return dir, tried, nil
 	}
-	for _, hub := range hubs(env) {
-		if dir := findInHub(hub, &tried); dir != "" {
-			return dir, tried, nil
+	return "", tried, &NotFoundError{tried, DownloadCommand}
+}
+
+// All lists the models in the usual places that open, in the order in which Find takes them, each once.
+func All(env func(string) string) (specs []string) {
+	for spec := range usable(env, &[]Place{}) {
+		if !slices.Contains(specs, spec) {
+			specs = append(specs, spec)
 		}
 	}
-	return "", tried, &NotFoundError{tried, downloadCommand(filepath.Join(ModelsDir(), defaultName))}
+	return specs
+}
+
+// usable gives the models in the usual places as it finds them, and notes in tried what does not serve.
+func usable(env func(string) string, tried *[]Place) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for dir := range usableInModelsDir(ModelsDir(), tried) {
+			if !yield(dir) {
+				return
+			}
+		}
+		for _, hub := range hubs(env) {
+			for dir := range usableInHub(hub, tried) {
+				if !yield(dir) {
+					return
+				}
+			}
+		}
+		for _, comfyUI := range comfyUIs(env) {
+			for _, spec := range usableInComfyUI(comfyUI, tried) {
+				if !yield(spec) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // missingFile returns the first file of spec that is not there.
@@ -104,41 +141,42 @@ func opens(dir string) error {
 	return c.Close()
 }
 
-// findInModelsDir returns the first model in dir that opens.
-func findInModelsDir(dir string, tried *[]Place) string {
-	list, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		*tried = append(*tried, Place{dir, "is not there"})
-		return ""
-	}
-	if err != nil {
-		*tried = append(*tried, Place{dir, err.Error()})
-		return ""
-	}
-	slices.SortStableFunc(list, func(a, b fs.DirEntry) int {
-		return isDefault(b) - isDefault(a)
-	})
-	found := false
-	for _, e := range list {
-		path := filepath.Join(dir, e.Name())
-		if info, err := os.Stat(path); err != nil || !info.IsDir() || strings.Contains(e.Name(), ".part") {
-			continue
+// usableInModelsDir gives the models in dir that open, the default one first.
+func usableInModelsDir(dir string, tried *[]Place) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		list, err := os.ReadDir(dir)
+		if errors.Is(err, fs.ErrNotExist) {
+			*tried = append(*tried, Place{dir, "is not there"})
+			return
 		}
-		if err := opens(path); err != nil {
-			*tried = append(*tried, Place{path, err.Error()})
+		if err != nil {
+			*tried = append(*tried, Place{dir, err.Error()})
+			return
+		}
+		slices.SortStableFunc(list, func(a, b fs.DirEntry) int {
+			return isDefault(b) - isDefault(a)
+		})
+		found := false
+		for _, e := range list {
+			path := filepath.Join(dir, e.Name())
+			if info, err := os.Stat(path); err != nil || !info.IsDir() || strings.Contains(e.Name(), ".part") {
+				continue
+			}
 			found = true
-			continue
+			if err := opens(path); err != nil {
+				*tried = append(*tried, Place{path, err.Error()})
+			} else if !yield(path) {
+				return
+			}
 		}
-		return path
+		if !found {
+			*tried = append(*tried, Place{dir, "holds no models"})
+		}
 	}
-	if !found {
-		*tried = append(*tried, Place{dir, "holds no models"})
-	}
-	return ""
 }
 
 func isDefault(e fs.DirEntry) int {
-	if e.Name() == defaultName {
+	if e.Name() == DefaultName {
 		return 1
 	}
 	return 0
@@ -160,45 +198,37 @@ func hubs(env func(string) string) []string {
 	return list
 }
 
-// findInHub returns the snapshot that refs/main names of the first repository that has a usable one.
-func findInHub(hub string, tried *[]Place) string {
-	found := false
-	for _, repository := range repositories {
-		dir := filepath.Join(hub, "models--"+strings.ReplaceAll(repository, "/", "--"))
-		if !exists(dir) {
-			continue
+// usableInHub gives the snapshots that refs/main names of the repositories that have a usable one.
+func usableInHub(hub string, tried *[]Place) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		found := false
+		for _, repository := range repositories {
+			dir := filepath.Join(hub, "models--"+strings.ReplaceAll(repository, "/", "--"))
+			if !exists(dir) {
+				continue
+			}
+			found = true
+			commit, err := os.ReadFile(filepath.Join(dir, "refs", "main"))
+			if err != nil {
+				*tried = append(*tried, Place{dir, "refs/main is missing: the download is not complete"})
+				continue
+			}
+			snapshot := filepath.Join(dir, "snapshots", filepath.Base(strings.TrimSpace(string(commit))))
+			if err := opens(snapshot); err != nil {
+				*tried = append(*tried, Place{snapshot, err.Error()})
+			} else if !yield(snapshot) {
+				return
+			}
 		}
-		found = true
-		commit, err := os.ReadFile(filepath.Join(dir, "refs", "main"))
-		if err != nil {
-			*tried = append(*tried, Place{dir, "refs/main is missing: the download is not complete"})
-			continue
+		if !found {
+			reason := "holds no FLUX.2 [klein]"
+			if !exists(hub) {
+				reason = "is not there"
+			}
+			*tried = append(*tried, Place{hub, reason})
 		}
-		snapshot := filepath.Join(dir, "snapshots", filepath.Base(strings.TrimSpace(string(commit))))
-		if err := opens(snapshot); err != nil {
-			*tried = append(*tried, Place{snapshot, err.Error()})
-			continue
-		}
-		return snapshot
 	}
-	if !found {
-		reason := "holds no FLUX.2 [klein] 4B"
-		if !exists(hub) {
-			reason = "is not there"
-		}
-		*tried = append(*tried, Place{hub, reason})
-	}
-	return ""
 }
 
-// downloadCommand is what a user types to get the default model, for the shell of this system.
-func downloadCommand(dir string) string {
-	if strings.ContainsAny(dir, " '\"$&()[]{};*?!`<>|#~^%") {
-		if runtime.GOOS == "windows" {
-			dir = `"` + dir + `"`
-		} else {
-			dir = "'" + strings.ReplaceAll(dir, "'", `'\''`) + "'"
-		}
-	}
-	return "hf download " + repositories[0] + " --local-dir " + dir
-}
+// DownloadCommand is what a user types to get the default model to where it is found.
+const DownloadCommand = "kleinbild models get " + DefaultName

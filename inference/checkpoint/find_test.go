@@ -1,9 +1,11 @@
 package checkpoint
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -40,7 +42,7 @@ func model(t *testing.T, parts ...string) string {
 
 func TestFindOrder(t *testing.T) {
 	dir, env := home(t)
-	const commit = "0123456789abcdef"
+	commit := filepath.Base(hubSnapshot)
 	hubModel := func(hub ...string) string {
 		repository := filepath.Join(append(hub, "models--black-forest-labs--FLUX.2-klein-4B")...)
 		mustWrite(t, filepath.Join(repository, "refs", "main"), commit)
@@ -53,6 +55,10 @@ func TestFindOrder(t *testing.T) {
 		}
 	}
 	// From the last place to the first: each goes before those already there.
+	comfyUI := comfyModel(t, filepath.Join(dir, "ComfyUI"))
+	expect("ComfyUI", "", "", comfySpecOf(comfyUI))
+	env[ComfyUIVariable] = comfyModel(t, filepath.Join(dir, "elsewhere"))
+	expect("$COMFYUI_PATH", "", "", comfySpecOf(env[ComfyUIVariable]))
 	inHome := hubModel(dir, ".cache", "huggingface", "hub")
 	expect("cache in the home folder", "", "", inHome)
 	if name := folderName(inHome); name != "FLUX.2-klein-4B" {
@@ -65,16 +71,108 @@ func TestFindOrder(t *testing.T) {
 	expect("$HF_HUB_CACHE", "", "", hubModel(dir, "hub"))
 	other := model(t, dir, "data", "kleinbild", "models", "another")
 	expect("data folder", "", "", other)
-	expect("data folder, the default name first", "", "", model(t, dir, "data", "kleinbild", "models", defaultName))
+	expect("data folder, the default name first", "", "", model(t, dir, "data", "kleinbild", "models", DefaultName))
 	expect("setting", "", other, other)
 	env[ModelVariable] = inHome
 	expect("environment", "", other, inHome)
 	expect("explicit", inHFHome, other, inHFHome)
+	get := func(key string) string { return env[key] }
+	all := All(get)
+	want := []string{
+		filepath.Join(dir, "data", "kleinbild", "models", DefaultName), other, filepath.Join(dir, "hub", hubSnapshot), inHFHome, inHome,
+		comfySpecOf(env[ComfyUIVariable]), comfySpecOf(comfyUI),
+	}
+	if !slices.Equal(all, want) {
+		t.Errorf("All gives %q, want %q", all, want)
+	}
+}
+
+// hubSnapshot is where the cache keeps the commit that the tests use.
+var hubSnapshot = filepath.Join("models--black-forest-labs--FLUX.2-klein-4B", "snapshots", "0123456789abcdef")
+
+// comfySpecOf names the files of comfyModel's model.
+func comfySpecOf(dir string) string {
+	models := filepath.Join(dir, "models")
+	return strings.Join([]string{
+		filepath.Join(models, "diffusion_models", "flux2", "flux-2-klein-4b.safetensors"),
+		filepath.Join(models, "text_encoders", "qwen_3_4b.safetensors"), filepath.Join(models, "vae", "flux2-vae.safetensors"),
+	}, ",")
+}
+
+// comfyModel is a ComfyUI folder with a model and files of others.
+func comfyModel(t *testing.T, dir string) string {
+	t.Helper()
+	single := filepath.Join(t.TempDir(), "single")
+	if err := synthetic.WriteSingleFiles(context.Background(), single, small()); err != nil {
+		t.Fatal(err)
+	}
+	for from, to := range map[string]string{
+		"flux-2-klein-4b.safetensors": "diffusion_models/flux2/flux-2-klein-4b.safetensors",
+		"qwen_3_4b.safetensors":       "text_encoders/qwen_3_4b.safetensors",
+		"flux2-vae.safetensors":       "vae/flux2-vae.safetensors",
+	} {
+		data, err := os.ReadFile(filepath.Join(single, from))
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustWrite(t, filepath.Join(dir, "models", filepath.FromSlash(to)), string(data))
+	}
+	mustWrite(t, filepath.Join(dir, "models", "diffusion_models", "another.safetensors"), "not looked at")
+	mustWrite(t, filepath.Join(dir, "models", "vae", "ae-flux2-broken.safetensors"), "no safetensors file")
+	return dir
+}
+
+func TestComfyUI(t *testing.T) {
+	dir := comfyModel(t, t.TempDir())
+	for _, spec := range []string{dir, filepath.Join(dir, "models")} {
+		c, err := Open(spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.Name != "flux-2-klein-4b" || c.Layout != SingleFiles || c.Hint == nil || c.Hint.Base {
+			t.Errorf("%s: %+v", spec, c)
+		}
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	// A base model is offered after the distilled one.
+	base := filepath.Join(dir, "models", "unet", "a-klein-base.safetensors")
+	data, err := os.ReadFile(filepath.Join(dir, "models", "diffusion_models", "flux2", "flux-2-klein-4b.safetensors"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustWrite(t, base, string(data))
+	specs, err := comfySpecs(filepath.Join(dir, "models"))
+	if err != nil || len(specs) != 2 || specs[0] != comfySpecOf(dir) || !strings.HasPrefix(specs[1], base+",") {
+		t.Errorf("%q %v", specs, err)
+	}
+	// An encoder that is as wide as another model needs it does not serve.
+	wide := small()
+	wide.TextEncoder.HiddenSize *= 2
+	other := filepath.Join(t.TempDir(), "wide")
+	if err := synthetic.WriteSingleFiles(context.Background(), other, wide); err != nil {
+		t.Fatal(err)
+	}
+	encoder := filepath.Join(dir, "models", "text_encoders", "qwen_3_4b.safetensors")
+	if data, err = os.ReadFile(filepath.Join(other, "qwen_3_4b.safetensors")); err != nil {
+		t.Fatal(err)
+	}
+	mustWrite(t, encoder, string(data))
+	if c, err := Open(dir); err == nil || !strings.Contains(err.Error(), "do not fit") {
+		t.Errorf("%v %v", c, err)
+	}
+	if err := os.Remove(encoder); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := Open(dir); err == nil || !strings.Contains(err.Error(), "no text encoder in text_encoders or clip; qwen_3_4b") {
+		t.Errorf("%v %v", c, err)
+	}
 }
 
 func TestFindNamesWhatDoesNotExist(t *testing.T) {
 	dir, env := home(t)
-	model(t, dir, "data", "kleinbild", "models", defaultName) // never fallen back to
+	model(t, dir, "data", "kleinbild", "models", DefaultName) // never fallen back to
 	gone := filepath.Join(dir, "gone")
 	there := filepath.Join(dir, "there.safetensors")
 	mustWrite(t, there, "")
@@ -129,7 +227,7 @@ func TestFindSkipsIncomplete(t *testing.T) {
 			t.Errorf("the message lacks %s", w.Where)
 		}
 	}
-	command := "hf download black-forest-labs/FLUX.2-klein-4B --local-dir " + filepath.Join(models, defaultName)
+	const command = "kleinbild models get flux2-klein-4b"
 	if notFound.Command != command || !strings.HasSuffix(err.Error(), command) || strings.Contains(err.Error(), "\n") {
 		t.Errorf("%q\ndoes not end in one line with\n%q", err, command)
 	}

@@ -223,9 +223,10 @@ func TestModelIndex(t *testing.T) {
 		{"null", `null`, ModelIndex{}, "want a JSON object"},
 		{"too long", `{"a":"` + strings.Repeat("x", maxConfigBytes) + `"}`, ModelIndex{}, "more than 1048576 bytes"},
 	} {
-		path := filepath.Join(t.TempDir(), "model_index.json")
+		dir := t.TempDir()
+		path := filepath.Join(dir, "model_index.json")
 		mustWrite(t, path, row.text)
-		got, err := readModelIndex(path)
+		got, err := folder{files: os.DirFS(dir), dir: dir}.readModelIndex("model_index.json")
 		if row.err == "" {
 			if err != nil || !reflect.DeepEqual(got, row.want) {
 				t.Errorf("%s: %+v %v, want %+v", row.name, got, err, row.want)

@@ -137,6 +137,11 @@ func (b *Backend) Alloc(rows, cols int, dtype tensor.DType) backend.Matrix {
 	return backend.Matrix{Rows: rows, Cols: cols, Stride: cols, DType: dtype, Buffer: buf}
 }
 
+// Keep is Alloc: matrices of the processor outlive runs anyway.
+func (b *Backend) Keep(rows, cols int, dtype tensor.DType) backend.Matrix {
+	return b.Alloc(rows, cols, dtype)
+}
+
 // Free gives matrices back for reuse.
 func (b *Backend) Free(ms ...backend.Matrix) {
 	for _, m := range ms {

@@ -15,6 +15,9 @@ type weight struct {
 	wide []float32
 }
 
+// Network does nothing: weights stay where they lie.
+func (b *Backend) Network(string) {}
+
 // Weight checks that t can be computed with.
 func (b *Backend) Weight(t tensor.Tensor) (backend.Weight, error) {
 	if !t.DType.Float() {
@@ -22,6 +25,9 @@ func (b *Backend) Weight(t tensor.Tensor) (backend.Weight, error) {
 	}
 	return &weight{Tensor: t}, nil
 }
+
+// Table is Weight.
+func (b *Backend) Table(t tensor.Tensor) (backend.Weight, error) { return b.Weight(t) }
 
 // Shape is the tensor's shape.
 func (w *weight) Shape() []int { return w.Tensor.Shape }
@@ -55,6 +61,11 @@ func (b *Backend) Embedding(dst backend.Matrix, table backend.Weight, ids []int3
 			res := target(dst, i, wide)
 			id := int(ids[i])
 			tensor.Widen(res, t.DType, t.Slice(id, id+1).Data)
+			if t.Scale != 1 {
+				for j := range res {
+					res[j] *= t.Scale
+				}
+			}
 			store(dst, i, res)
 		}
 	})

@@ -38,20 +38,30 @@ func positions(textLen int, image Grid, refs []Grid) []position {
 }
 
 // rope returns the rotation of the given positions: each axis turns its own pairs of neighbouring coordinates.
-// Angles are float64, as in Flux2PosEmbed.
+// Angles are float64, as in Flux2PosEmbed; many tokens share a coordinate, so that each is turned once.
 func (c Config) rope(s *backend.Scope, at []position) backend.RoPE {
 	half := c.HeadDim / 2
 	cos, sin := make([]float32, len(at)*half), make([]float32, len(at)*half)
 	first := 0
 	for axis, dim := range c.AxesDims {
-		for i := range dim / 2 {
+		last := 0
+		for _, pos := range at {
+			last = max(last, pos[axis])
+		}
+		pairs := dim / 2
+		cosines, sines := make([]float32, (last+1)*pairs), make([]float32, (last+1)*pairs)
+		for i := range pairs {
 			freq := 1 / math.Pow(c.RopeTheta, float64(2*i)/float64(dim))
-			for row, pos := range at {
-				sn, cs := math.Sincos(float64(pos[axis]) * freq)
-				cos[row*half+first+i], sin[row*half+first+i] = float32(cs), float32(sn)
+			for x := range last + 1 {
+				sn, cs := math.Sincos(float64(x) * freq)
+				cosines[x*pairs+i], sines[x*pairs+i] = float32(cs), float32(sn)
 			}
 		}
-		first += dim / 2
+		for row, pos := range at {
+			copy(cos[row*half+first:][:pairs], cosines[pos[axis]*pairs:])
+			copy(sin[row*half+first:][:pairs], sines[pos[axis]*pairs:])
+		}
+		first += pairs
 	}
 	return backend.RoPE{Cos: s.Upload(len(at), half, cos), Sin: s.Upload(len(at), half, sin)}
 }

@@ -72,6 +72,11 @@ type Run struct {
 	hidden, normed backend.Matrix
 	qkv            backend.Matrix // [·, 3·hidden]
 	inner          backend.Matrix // [·, hidden + mlp]: attention and MLP side by side
+
+	// What a step starts from: the latents, the noise level and what the modulations make of it, a row each.
+	latents                               backend.Matrix // [image, in channels]
+	sinusoid, mid, temb                   backend.Matrix
+	modImage, modText, modSingle, modLast backend.Matrix
 }
 
 // NewRun prepares a picture of the given size for one or more prompts of equal length, each [text tokens, context
@@ -96,34 +101,56 @@ func (t *Transformer) NewRun(prompts []backend.Matrix, image Grid, refLatents ba
 	r.rope = t.cfg.rope(s, at)
 	r.hidden, r.normed = s.Alloc(len(at), d), s.Alloc(len(at), d)
 	r.qkv, r.inner = s.Alloc(len(at), 3*d), s.Alloc(len(at), d+t.cfg.MLPHidden())
+	r.latents = s.Alloc(r.image, t.cfg.InChannels)
+	r.sinusoid, r.mid, r.temb = s.Alloc(1, t.cfg.TimeChannels), s.Alloc(1, d), s.Alloc(1, d)
+	modulation := func(w backend.Weight) backend.Matrix { return s.Alloc(1, w.Shape()[0]) }
+	r.modImage, r.modText = modulation(t.modImage), modulation(t.modText)
+	r.modSingle, r.modLast = modulation(t.modSingle), modulation(t.modOut)
 	return r
 }
 
 // Free gives the working memory back.
 func (r *Run) Free() { r.s.Free() }
 
+// replayTokens is the size of a picture, 512×512 pixels, up to which issuing a step may take as long as computing it.
+const replayTokens = 32 * 32
+
+// step names the operations of one velocity.
+type step struct {
+	r            *Run
+	prompt       int
+	dst, latents backend.Matrix
+}
+
 // Velocity computes the velocity of latents [image tokens, channels] at noise level sigma, under the prompt of the
-// given index, into dst of the same shape. progress is called after each block.
+// given index, into dst of the same shape. progress is called after each block that is issued; a small picture's steps
+// are issued once and replayed.
 func (r *Run) Velocity(dst, latents backend.Matrix, prompt int, sigma float32, progress func(block, total int)) {
-	t, b := r.t, r.t.b
-	s := backend.NewScope(b)
-	defer s.Free()
-	temb := t.timeEmbedding(s, sigma)
-	d := t.cfg.Hidden()
-	modulation := func(w backend.Weight) []backend.Matrix {
-		n := w.Shape()[0]
-		m := s.Alloc(1, n)
-		b.Linear(m, temb, w, backend.Epilogue{})
-		return m.Chunks(n / d)
+	r.t.b.Upload(r.sinusoid, sinusoid(r.t.cfg.TimeChannels, sigma))
+	compute := func() { r.velocity(dst, latents, prompt, progress) }
+	if r.image > replayTokens {
+		compute()
+		return
 	}
-	modImage, modText := modulation(t.modImage), modulation(t.modText)
-	modSingle, modOut := modulation(t.modSingle), modulation(t.modOut)
+	r.t.b.Replay(step{r, prompt, dst, latents}, compute)
+}
+
+// velocity is Velocity from the sinusoid on. It allocates nothing.
+func (r *Run) velocity(dst, latents backend.Matrix, prompt int, progress func(block, total int)) {
+	t, b := r.t, r.t.b
+	r.embedTime()
+	d := t.cfg.Hidden()
+	modulation := func(m backend.Matrix, w backend.Weight) []backend.Matrix {
+		b.Linear(m, r.temb, w, backend.Epilogue{})
+		return m.Chunks(m.Cols / d)
+	}
+	modImage, modText := modulation(r.modImage, t.modImage), modulation(r.modText, t.modText)
+	modSingle, modOut := modulation(r.modSingle, t.modSingle), modulation(r.modLast, t.modOut)
 
 	b.Copy(r.hidden.RowRange(0, r.text), r.prompts[prompt])
 	imageEnd := r.text + r.image
-	image := s.Alloc(r.image, t.cfg.InChannels)
-	b.Copy(image, latents)
-	b.Linear(r.hidden.RowRange(r.text, imageEnd), image, t.latentIn, backend.Epilogue{})
+	b.Copy(r.latents, latents)
+	b.Linear(r.hidden.RowRange(r.text, imageEnd), r.latents, t.latentIn, backend.Epilogue{})
 	if imageEnd < r.hidden.Rows {
 		b.Copy(r.hidden.RowRange(imageEnd, r.hidden.Rows), r.refs)
 	}
@@ -148,25 +175,27 @@ func (r *Run) Velocity(dst, latents backend.Matrix, prompt int, sigma float32, p
 	b.Linear(dst, out, t.velocityOut, backend.Epilogue{})
 }
 
-// timeEmbedding returns silu(temb) [1, hidden], which all modulations start from.
-func (t *Transformer) timeEmbedding(s *backend.Scope, sigma float32) backend.Matrix {
-	b, half := t.b, t.cfg.TimeChannels/2
+// sinusoid encodes a noise level: cosines, then sines.
+func sinusoid(channels int, sigma float32) []float32 {
+	half := channels / 2
 	// The reference divides the scheduler's timestep by 1000 and multiplies it again, in float32.
 	timestep := sigma * 1000 / 1000 * 1000
-	sinusoid := make([]float32, 2*half)
+	out := make([]float32, 2*half)
 	for i := range half {
 		freq := float32(math.Exp(float64(float32(-math.Log(10000)) * float32(i) / float32(half))))
 		sn, cs := math.Sincos(float64(timestep * freq))
-		sinusoid[i], sinusoid[half+i] = float32(cs), float32(sn)
+		out[i], out[half+i] = float32(cs), float32(sn)
 	}
-	in := s.Alloc(1, 2*half)
-	b.Upload(in, sinusoid)
-	mid, temb := s.Alloc(1, t.cfg.Hidden()), s.Alloc(1, t.cfg.Hidden())
-	b.Linear(mid, in, t.timeIn, backend.Epilogue{})
-	b.SiLU(mid, mid)
-	b.Linear(temb, mid, t.timeOut, backend.Epilogue{})
-	b.SiLU(temb, temb)
-	return temb
+	return out
+}
+
+// embedTime computes silu(temb), which all modulations start from.
+func (r *Run) embedTime() {
+	t, b := r.t, r.t.b
+	b.Linear(r.mid, r.sinusoid, t.timeIn, backend.Epilogue{})
+	b.SiLU(r.mid, r.mid)
+	b.Linear(r.temb, r.mid, t.timeOut, backend.Epilogue{})
+	b.SiLU(r.temb, r.temb)
 }
 
 func (c Config) eps() float32 { return float32(c.Eps) }

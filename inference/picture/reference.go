@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"image"
 	"image/draw"
@@ -163,16 +164,27 @@ func prepare(file []byte, maxPixels int) (*Reference, error) {
 	return ref, nil
 }
 
+// ErrSize is wrapped by the error for a picture that can be read but is too large, too small or too long a strip.
+var ErrSize = errors.New("picture: size out of range")
+
+// sizeError says what was found and what was expected.
+type sizeError string
+
+func (e sizeError) Error() string        { return string(e) }
+func (e sizeError) Is(target error) bool { return target == ErrSize }
+
+func sizeErrorf(format string, args ...any) error { return sizeError(fmt.Sprintf(format, args...)) }
+
 // checkReference applies the limits to the size in a header; all of them hold for a turned picture as well.
 func checkReference(size Size, maxPixels int) error {
 	short, long := min(size.Width, size.Height), max(size.Width, size.Height)
 	switch {
 	case short > 0 && long > maxPixels/short:
-		return fmt.Errorf("found %v pixels, want at most %d megapixels", size, maxPixels/1_000_000)
+		return sizeErrorf("found %v pixels, want at most %d megapixels", size, maxPixels/1_000_000)
 	case short < MinSide:
-		return fmt.Errorf("found %v pixels, want at least %d a side", size, MinSide)
+		return sizeErrorf("found %v pixels, want at least %d a side", size, MinSide)
 	case long > MaxRatio*short:
-		return fmt.Errorf("found %v pixels, %.1f:1, want at most %d:1", size, float64(long)/float64(short), MaxRatio)
+		return sizeErrorf("found %v pixels, %.1f:1, want at most %d:1", size, float64(long)/float64(short), MaxRatio)
 	}
 	return nil
 }

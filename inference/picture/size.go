@@ -11,8 +11,10 @@ const (
 	sideMultiple  = 16
 	minOutputSide = 64
 	maxOutputSide = 2048
-	nativeSide    = 1024 // the area that the models are trained for is the square of this
 )
+
+// NativeSide is the side of the square whose area the published models are trained for, in pixels.
+const NativeSide = 1024
 
 // Size is a picture's width and height in pixels.
 type Size struct{ Width, Height int }
@@ -114,11 +116,11 @@ func (a AspectRatio) SizeFor(native int, references ...Size) (Size, error) {
 		if row.name != a {
 			continue
 		}
-		if native <= 0 || native >= nativeSide {
+		if native <= 0 || native >= NativeSide {
 			return row.size, nil
 		}
 		scale := func(side int) int {
-			return max(side*native/nativeSide/sideMultiple*sideMultiple, minOutputSide)
+			return max(side*native/NativeSide/sideMultiple*sideMultiple, minOutputSide)
 		}
 		return Size{scale(row.size.Width), scale(row.size.Height)}, nil
 	}

@@ -37,7 +37,7 @@ func TestAspectRatioSizes(t *testing.T) {
 		}
 	}
 	for _, ratio := range AspectRatios()[:8] {
-		for native := minOutputSide; native <= nativeSide; native++ {
+		for native := minOutputSide; native <= NativeSide; native++ {
 			size, err := ratio.SizeFor(native)
 			if err == nil {
 				err = size.Check()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -43,12 +44,17 @@ func CheckWritable(path string, exists OnExist) error {
 }
 
 func checkTarget(path string, exists OnExist) error {
-	if path == "" || os.IsPathSeparator(path[len(path)-1]) {
-		return fmt.Errorf("picture: output %q: want the name of a file", path)
-	}
 	otherFormats := []string{".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".heic", ".jxl"}
 	if extension := filepath.Ext(path); slices.Contains(otherFormats, strings.ToLower(extension)) {
 		return fmt.Errorf("picture: output %s: extension %s, want .png, the one format that is written", path, extension)
+	}
+	return checkPlace(path, exists)
+}
+
+// checkPlace is checkTarget for a file of any format.
+func checkPlace(path string, exists OnExist) error {
+	if path == "" || os.IsPathSeparator(path[len(path)-1]) {
+		return fmt.Errorf("picture: output %q: want the name of a file", path)
 	}
 	folder := filepath.Dir(path)
 	if info, err := os.Stat(folder); errors.Is(err, fs.ErrNotExist) {
@@ -83,12 +89,17 @@ func WritePNG(path string, img image.Image, meta Metadata, exists OnExist) (stri
 	if err := checkTarget(path, exists); err != nil {
 		return "", err
 	}
+	return writeWhole(path, exists, func(w io.Writer) error { return encode(w, img, meta) })
+}
+
+// writeWhole is WritePNG for what encode writes.
+func writeWhole(path string, exists OnExist, encode func(io.Writer) error) (string, error) {
 	file, err := createTemporary(path)
 	if err != nil {
 		return "", err
 	}
 	defer os.Remove(file.Name())
-	err = encode(file, img, meta)
+	err = encode(file)
 	if err == nil {
 		err = file.Sync()
 	}

@@ -36,7 +36,7 @@ func layer(i int) string { return fmt.Sprintf("model.layers.%d.", i) }
 func New(b backend.Backend, cfg Config, src tensor.Source) (*Encoder, error) {
 	l := backend.NewLoader(b, src)
 	hidden, qDim, kvDim := cfg.HiddenSize, cfg.Heads*cfg.HeadDim, cfg.KVHeads*cfg.HeadDim
-	e := &Encoder{b: b, cfg: cfg, embed: l.Get("model.embed_tokens.weight", cfg.VocabSize, hidden)}
+	e := &Encoder{b: b, cfg: cfg, embed: l.Table("model.embed_tokens.weight", cfg.VocabSize, hidden)}
 	for i := range HiddenStates[len(HiddenStates)-1] {
 		at := layer(i)
 		e.layers = append(e.layers, decoderLayer{

@@ -25,15 +25,23 @@ func decodeFence(d *decoder) {
 			d.fail("only fence.proxy.async is supported")
 		}
 		d.drop("global", "shared::cta", "shared::cluster", "shared", "acquire", "release", "sync_restrict::shared::cta", "cluster", "cta")
-		d.in.run = func(w *warp, in *instr, active uint32) {
-			// Everything known so far is visible to the asynchronous proxy; what the warp does from now on is not.
-			join(w.fenced, w.clock)
-			w.clock[w.id]++
-		}
+		d.in.run = fenceProxy
 		return
 	}
-	d.drop("sc", "acq_rel", "acquire", "release", "mbarrier_init", "cta", "cluster", "gpu", "sys")
+	if d.has("mbarrier_init") {
+		d.needHopper()
+		d.drop("release", "cluster")
+		d.in.run = fenceProxy // of which initialised mbarriers are a part
+		return
+	}
+	d.drop("sc", "acq_rel", "acquire", "release", "cta", "cluster", "gpu", "sys")
 	d.in.run = nop
+}
+
+// fenceProxy makes everything known so far visible to the asynchronous proxy; what the warp does from now on is not.
+func fenceProxy(w *warp, in *instr, active uint32) {
+	join(w.fenced, w.clock)
+	w.clock[w.id]++
 }
 
 // A barrier is one of a block's sixteen.

@@ -197,6 +197,12 @@ func (w *warp) checkBulk(in *instr, lane int, at uint64, n int, align uint64) {
 // beginBulk gives a copy its time.
 func (w *warp) beginBulk(in *instr, lane int, at uint64) *mbarrier {
 	b := w.mbarrierAt(in, lane, w.mbarrierPlace(in, lane, spaceShared, at))
+	if w.shadow != nil && !w.skipRaces {
+		s := &w.shadow[b.address>>2]
+		if by := int(s.writer) - 1; by >= 0 && by < len(w.warps) && s.clock > w.fenced[by] {
+			w.fault(in, 1<<lane, "mbarrier at %#x was initialised by %s with no fence.proxy.async or fence.mbarrier_init since", b.address, w.agentName(by))
+		}
+	}
 	b.copies++
 	return b
 }

@@ -156,6 +156,15 @@ func (c *Context) MemFreeHost(b []byte) error {
 	return nil
 }
 
+// PeakBytes returns the most memory that was allocated at a time, and starts to count anew.
+func (c *Context) PeakBytes() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	peak := c.memory.peak
+	c.memory.peak = c.memory.used
+	return peak
+}
+
 // Steps returns how many instructions warps have run so far.
 func (c *Context) Steps() int64 {
 	c.mu.Lock()

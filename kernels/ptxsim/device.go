@@ -12,6 +12,7 @@ type memory struct {
 	allocations []*allocation // by address, freed ones included
 	next        uint64
 	used, total int64
+	peak        int64          // the highest used
 	locks       [64]sync.Mutex // of atomics, by address
 	unchecked   bool           // keeps no record of what was written
 }
@@ -35,6 +36,7 @@ func (m *memory) alloc(bytes int64) *allocation {
 	m.allocations = append(m.allocations, a)
 	m.next += uint64(roundUp(int(bytes), allocAlign) + redZone)
 	m.used += bytes
+	m.peak = max(m.peak, m.used)
 	return a
 }
 

@@ -162,7 +162,7 @@ template <int D, int ROWS, int MI, bool ALIGNED> DEV void attention_body(const A
   out.dst.data += (i64)head * p.d * 2;
   UNROLL
   for (int j = 0; j < D / 8; j += 4)
-    store<MI, ALIGNED>(out, first_row + warp_row, j * 8, [&](int i, int jj, int c) { return o[i][j + jj][c] * sum[i][c / 2]; });
+    store<MI, 1, ALIGNED>(out, InOrder{out.rows}, first_row + warp_row, j * 8, [&](int i, int jj, int c) { return o[i][j + jj][c] * sum[i][c / 2]; });
 }
 
 // Sixty-four queries a block; 2 × 4 warps: a warp has 32 queries, and of each a quarter of the keys and a quarter of each

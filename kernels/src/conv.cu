@@ -90,7 +90,7 @@ template <class T, bool ALIGNED, bool WHOLE>
 DEV void conv_body(const bf16 *x, int x_stride, const bf16 *w, int w_stride, const Output &out, const Shape &s) {
   DYNAMIC_SHARED(shared);
   int tile_m, tile_n;
-  block_of(tile_m, tile_n, (out.rows + T::BM - 1) / T::BM, (out.cols + T::BN - 1) / T::BN);
+  tile_at(BLOCK_X, tile_m, tile_n, (out.rows + T::BM - 1) / T::BM, (out.cols + T::BN - 1) / T::BN);
   Pixels<T, ALIGNED> pixels;
   Filters<T, ALIGNED> filters;
   pixels.begin(x, x_stride, s, tile_m * T::BM);
@@ -100,7 +100,7 @@ DEV void conv_body(const bf16 *x, int x_stride, const bf16 *w, int w_stride, con
   const int row = tile_m * T::BM + WARP / T::WARPS_N * T::WM, col = tile_n * T::BN + WARP % T::WARPS_N * T::WN;
   UNROLL
   for (int j = 0; j < T::NJ; j += 4)
-    store<T::MI, WHOLE>(out, row, col + j * 8, [&](int i, int jj, int k) { return acc[i][j + jj][k]; });
+    store<T::MI, 1, WHOLE>(out, InOrder{out.rows}, row, col + j * 8, [&](int i, int jj, int k) { return acc[i][j + jj][k]; });
 }
 
 #define CONV(name, T, ALIGNED, WHOLE, BLOCKS)                                                                                            \

@@ -17,11 +17,16 @@ struct alignas(16) u32x4 {
 struct alignas(16) f32x4 {
   float v[4];
 };
+struct alignas(8) f32x2 {
+  float v[2];
+};
 
 #define DEV static inline __attribute__((device, always_inline))
 // What an OP does counts as done by the line that calls it.
 #define OP DEV __attribute__((nodebug))
 #define MEMBER inline __attribute__((device, always_inline))
+// INLINE is for lambdas whose captured registers must not get addresses.
+#define INLINE __attribute__((always_inline))
 #define KERNEL extern "C" __attribute__((global))
 // THREADS states the block's size and how many blocks a multiprocessor shall hold at once.
 #define THREADS(threads, blocks) __attribute__((launch_bounds(threads, blocks)))

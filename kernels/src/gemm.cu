@@ -21,7 +21,7 @@ using AnyPair = Tile<64, 128, 32, 32, 64, 2>;
 template <class T, bool ALIGNED, bool WHOLE> DEV void gemm_body(const bf16 *a, int a_stride, const bf16 *b, int b_stride, const Output &out, int depth) {
   DYNAMIC_SHARED(shared);
   int tile_m, tile_n;
-  block_of(tile_m, tile_n, (out.rows + T::BM - 1) / T::BM, (out.cols + T::BN - 1) / T::BN);
+  tile_at(BLOCK_X, tile_m, tile_n, (out.rows + T::BM - 1) / T::BM, (out.cols + T::BN - 1) / T::BN);
   Rows<T, T::BM, ALIGNED> rows_a;
   Rows<T, T::BN, ALIGNED> rows_b;
   rows_a.begin(a, a_stride, tile_m * T::BM, out.rows, depth);
@@ -31,7 +31,7 @@ template <class T, bool ALIGNED, bool WHOLE> DEV void gemm_body(const bf16 *a, i
   const int row = tile_m * T::BM + WARP / T::WARPS_N * T::WM, col = tile_n * T::BN + WARP % T::WARPS_N * T::WN;
   UNROLL
   for (int j = 0; j < T::NJ; j += 4)
-    store<T::MI, WHOLE>(out, row, col + j * 8, [&](int i, int jj, int k) { return acc[i][j + jj][k]; });
+    store<T::MI, 1, WHOLE>(out, InOrder{out.rows}, row, col + j * 8, [&](int i, int jj, int k) { return acc[i][j + jj][k]; });
 }
 
 // PairedRows copies COUNT rows, of each WN the first half from gate and the second from up, so that a warp has both of a
@@ -67,14 +67,14 @@ DEV void swiglu_body(const bf16 *a, int a_stride, const bf16 *gate, const bf16 *
   static_assert(T::WN == 64);
   DYNAMIC_SHARED(shared);
   int tile_m, tile_n;
-  block_of(tile_m, tile_n, (out.rows + T::BM - 1) / T::BM, (out.cols + T::BN / 2 - 1) / (T::BN / 2));
+  tile_at(BLOCK_X, tile_m, tile_n, (out.rows + T::BM - 1) / T::BM, (out.cols + T::BN / 2 - 1) / (T::BN / 2));
   Rows<T, T::BM, ALIGNED> rows_a;
   PairedRows<T, ALIGNED> rows_b;
   rows_a.begin(a, a_stride, tile_m * T::BM, out.rows, depth);
   rows_b.begin(gate, up, b_stride, tile_n * T::BN / 2, out.cols, depth);
   float acc[T::MI][T::NJ][4];
   multiply<T>(acc, shared_address(shared), rows_a, rows_b, (depth + T::BK - 1) / T::BK);
-  store<T::MI, WHOLE>(out, tile_m * T::BM + WARP / T::WARPS_N * T::WM, tile_n * (T::BN / 2) + WARP % T::WARPS_N * (T::WN / 2),
+  store<T::MI, 1, WHOLE>(out, InOrder{out.rows}, tile_m * T::BM + WARP / T::WARPS_N * T::WM, tile_n * (T::BN / 2) + WARP % T::WARPS_N * (T::WN / 2),
                [&](int i, int j, int k) { return silu(acc[i][j][k]) * acc[i][j + 4][k]; });
 }
 

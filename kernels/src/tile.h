@@ -136,62 +136,116 @@ struct Output {
   int rows, cols, add;
 };
 
-// store writes MI·16 rows and 32 columns from (row, col) on; y(i, j, k) is element k of mma tile (i, j). With WHOLE, dst
-// is bfloat16, and its rows of cols columns, a multiple of 8, are aligned to 16 bytes; else values are stored one by one.
-template <int MI, bool WHOLE, class Y> DEV void store(const Output &out, int row, int col, Y y) {
-  const int lane = LANE, q = lane & 3;
-  float bias[4][2], gate[4][2];
-  UNROLL
-  for (int j = 0; j < 4; j++)
+// row_pairs reads what a lane needs of a row: of each mma tile its two columns, from col on; those behind last are last's.
+// An absent row is of one value.
+template <int N> DEV void row_pairs(float (&v)[N][2], Mat m, int col, int last, float absent) {
+  if (!m.data) {
     UNROLL
-    for (int c = 0; c < 2; c++) {
-      const int at = col + j * 8 + q * 2 + c;
-      bias[j][c] = out.bias.data && at < out.cols ? load1(out.bias, 0, at) : 0;
-      gate[j][c] = out.gate.data && at < out.cols ? load1(out.gate, 0, at) : 1;
-    }
-  UNROLL
-  for (int i = 0; i < MI; i++)
+    for (int j = 0; j < N; j++) v[j][0] = v[j][1] = absent;
+  } else if (m.f32) {
+    f32x2 p[N];
     UNROLL
-    for (int half = 0; half < 2; half++) {
-      const int r = row + i * 16 + half * 8 + (lane >> 2);
-      if (WHOLE) {
-        const bool inside = r < out.rows && col + q * 8 < out.cols;
-        u8 *const at = out.dst.data + ((i64)r * out.dst.stride + col + q * 8) * 2;
-        u32x4 w = {};
-        if (out.add) {
-          if (inside) w = ldg<u32x4>(at);
+    for (int j = 0; j < N; j++) p[j] = ldg<f32x2>(m.data + min(col + j * 8, last) * 4);
+    UNROLL
+    for (int j = 0; j < N; j++) v[j][0] = p[j].v[0], v[j][1] = p[j].v[1];
+  } else {
+    u32 p[N];
+    UNROLL
+    for (int j = 0; j < N; j++) p[j] = ldg<u32>(m.data + min(col + j * 8, last) * 2);
+    UNROLL
+    for (int j = 0; j < N; j++) v[j][0] = widen_low(p[j]), v[j][1] = widen_high(p[j]);
+  }
+}
+
+// store_whole is store for aligned results. What it reads is all asked for before any of it is used.
+template <int MI, int GROUPS, bool ADD, class R, class Y> DEV void store_whole(const Output &out, R rows, int row, int col, Y y) {
+  const int lane = LANE, q = lane & 3, last = out.cols - 8 + q * 2;
+  float bias[GROUPS * 4][2], gate[GROUPS * 4][2];
+  u32x4 old[GROUPS][MI][2];
+  row_pairs(bias, out.bias, col + q * 2, last, 0);
+  if (ADD) {
+    row_pairs(gate, out.gate, col + q * 2, last, 1);
+    UNROLL
+    for (int g = 0; g < GROUPS; g++)
+      UNROLL
+      for (int i = 0; i < MI; i++)
+        UNROLL
+        for (int half = 0; half < 2; half++) {
+          const int r = rows.at(row + i * 16 + half * 8 + (lane >> 2)), c = col + g * 32 + q * 8;
+          old[g][i][half] = {};
+          if (r >= 0 && c < out.cols) old[g][i][half] = ldg<u32x4>(out.dst.data + ((i64)r * out.dst.stride + c) * 2);
+        }
+  }
+  UNROLL
+  for (int g = 0; g < GROUPS; g++)
+    UNROLL
+    for (int i = 0; i < MI; i++)
+      UNROLL
+      for (int half = 0; half < 2; half++) {
+        const int r = rows.at(row + i * 16 + half * 8 + (lane >> 2)), c = col + g * 32 + q * 8;
+        u32x4 w;
+        if (ADD) {
+          w = old[g][i][half];
           transpose4(w.v);
         }
         UNROLL
         for (int j = 0; j < 4; j++) {
-          float low = y(i, j, half * 2) + bias[j][0], high = y(i, j, half * 2 + 1) + bias[j][1];
-          if (out.add) {
-            low = low * gate[j][0] + widen_low(w.v[j]);
-            high = high * gate[j][1] + widen_high(w.v[j]);
+          float low = y(i, g * 4 + j, half * 2) + bias[g * 4 + j][0], high = y(i, g * 4 + j, half * 2 + 1) + bias[g * 4 + j][1];
+          if (ADD) {
+            low = low * gate[g * 4 + j][0] + widen_low(w.v[j]);
+            high = high * gate[g * 4 + j][1] + widen_high(w.v[j]);
           }
           w.v[j] = round_pair(low, high);
         }
         transpose4(w.v);
-        if (inside) stg(at, w);
-      } else if (r < out.rows) {
-        UNROLL
-        for (int j = 0; j < 4; j++)
-          UNROLL
-          for (int c = 0; c < 2; c++) {
-            const int at = col + j * 8 + q * 2 + c;
-            if (at >= out.cols) continue;
-            const float v = y(i, j, half * 2 + c) + bias[j][c];
-            store1(out.add ? v * gate[j][c] + load1(out.dst, r, at) : v, out.dst, r, at);
-          }
+        if (r >= 0 && c < out.cols) stg(out.dst.data + ((i64)r * out.dst.stride + c) * 2, w);
       }
-    }
 }
 
-// block_of spreads a grid of tiles over blocks so that those that run together share rows of A and of B: bands of
-// BAND tile rows, column by column.
-DEV void block_of(int &tile_m, int &tile_n, int tiles_m, int tiles_n) {
+// InOrder is where tiles' rows lie in most results; -1 is nowhere.
+struct InOrder {
+  int rows;
+
+  MEMBER int at(int row) const { return row < rows ? row : -1; }
+};
+
+// store writes MI·16 rows and GROUPS·32 columns from (row, col) on; y(i, j, k) is element k of mma tile (i, j), and rows
+// says where the result has a tile's row. With WHOLE,
+// dst is bfloat16, its rows of cols columns, a multiple of 8, are aligned to 16 bytes, and bias and gate to 8; else values
+// are stored one by one.
+template <int MI, int GROUPS, bool WHOLE, class R, class Y> DEV void store(const Output &out, R rows, int row, int col, Y y) {
+  if constexpr (WHOLE) {
+    if (out.add)
+      store_whole<MI, GROUPS, true>(out, rows, row, col, y);
+    else
+      store_whole<MI, GROUPS, false>(out, rows, row, col, y);
+  } else {
+    const int lane = LANE, q = lane & 3;
+    UNROLL
+    for (int j = 0; j < GROUPS * 4; j++)
+      UNROLL
+      for (int c = 0; c < 2; c++) {
+        const int at = col + j * 8 + q * 2 + c;
+        if (at >= out.cols) continue;
+        const float bias = out.bias.data ? load1(out.bias, 0, at) : 0, gate = out.gate.data ? load1(out.gate, 0, at) : 1;
+        UNROLL
+        for (int i = 0; i < MI; i++)
+          UNROLL
+          for (int half = 0; half < 2; half++) {
+            const int r = rows.at(row + i * 16 + half * 8 + (lane >> 2));
+            if (r < 0) continue;
+            const float v = y(i, j, half * 2 + c) + bias;
+            store1(out.add ? v * gate + load1(out.dst, r, at) : v, out.dst, r, at);
+          }
+      }
+  }
+}
+
+// tile_at orders a grid of tiles so that those that run together share rows of A and of B: bands of BAND tile rows,
+// column by column.
+DEV void tile_at(int index, int &tile_m, int &tile_n, int tiles_m, int tiles_n) {
   constexpr int BAND = 8;
-  const int per_band = BAND * tiles_n, band = BLOCK_X / per_band, within = BLOCK_X % per_band;
+  const int per_band = BAND * tiles_n, band = index / per_band, within = index % per_band;
   const int height = min(BAND, tiles_m - band * BAND);
   tile_m = band * BAND + within % height;
   tile_n = within / height;

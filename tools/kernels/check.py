@@ -14,9 +14,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SPEED = ROOT / "kernels" / "SPEED.md"
-ARCHES = ["sm_80", "sm_86", "sm_89", "sm_90", "sm_120"]
+# What each target's PTX is assembled for.
+ARCHES = {"sm_80": ["sm_80", "sm_86", "sm_89", "sm_90", "sm_120"], "sm_90a": ["sm_90a"]}
+COLUMNS = sorted({a for arches in ARCHES.values() for a in arches}, key=lambda a: (int(re.sub(r"\D", "", a)), a))
 # Loops are counted on these: the first tensor cores that the kernels run on, and later ones whose code differs.
-LOOPS = ["sm_80", "sm_90", "sm_120"]
+LOOPS = ["sm_80", "sm_90", "sm_120", "sm_90a"]
 
 
 def find(tools, name):
@@ -49,7 +51,8 @@ def assemble(ptxas, arch, ptx, out):
 
 def loops(nvdisasm, cubin):
     """Return {kernel: {mnemonic: count}} of the instructions between a label and the branch back to it, of the loop
-    with most HMMA; the innermost where loops nest."""
+    with most HMMA, the innermost where loops nest; or of the loop with the largest share of HGMMA, whose modifiers are
+    counted as mnemonics of their own."""
     text = subprocess.run([nvdisasm, "-c", cubin], capture_output=True, text=True, check=True).stdout
     result = {}
     for part in re.split(r"^\.text\.", text, flags=re.M)[1:]:
@@ -58,21 +61,39 @@ def loops(nvdisasm, cubin):
         for line in part.splitlines():
             if m := re.match(r"(\.L_x_\d+):", line):
                 labels[m[1]] = len(code)
-            elif m := re.match(r"\s+/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9_.]*)(.*)", line):
+            elif m := re.match(r"\s+/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Za-z0-9_.]*)(.*)", line):
                 code.append(m[1])
                 target = re.search(r"`\((\.L_x_\d+)\)", m[2])
                 if m[1].startswith("BRA") and target and target[1] in labels:
                     body = code[labels[target[1]] :]
-                    hmma = sum(x.startswith("HMMA") for x in body)
-                    if hmma and (best is None or hmma > best[0]):
-                        best = hmma, body
+                    hmma, hgmma = (sum(x.startswith(name) for x in body) for name in ("HMMA", "HGMMA"))
+                    rank = hmma + hgmma / len(body)
+                    if rank and (best is None or rank > best[0]):
+                        best = rank, body
         if best:
             count = {"all": len(best[1])}
             for x in best[1]:
                 name = x.split(".")[0]
                 count[name] = count.get(name, 0) + 1
+                if name == "HGMMA":
+                    count[x] = count.get(x, 0) + 1
             result[kernel] = count
     return result
+
+
+def warpgroup_row(kernel, c):
+    """One warpgroup's turn of a loop, in clocks of a multiprocessor that has it alone. wgmma m64nNk16 takes N/2: 2,048 products
+    a clock, as the peak of 989 TFLOP/s says. It reads N and, where A is not in registers, 64 rows of 32 bytes, of which
+    shared memory gives 128 a clock. A quarter's MUFU takes a warp's instruction in eight clocks, its issuer in one."""
+    wgmma = shared = 0
+    for name, n in c.items():
+        if m := re.match(r"HGMMA\.64x(\d+)x16", name):
+            wgmma += n * int(m[1]) // 2
+            shared += n * (int(m[1]) + 64) * 32 // 128
+    mufu = c.get("MUFU", 0)
+    clocks = {"wgmma": wgmma, "shared memory": shared, "MUFU": 8 * mufu, "issue": c["all"]}
+    limit = max(clocks, key=clocks.get)
+    return [kernel, c["HGMMA"], c.get("SYNCS", 0), mufu, c["all"], *clocks.values(), f"{limit}: {100 * wgmma // clocks[limit]} %"]
 
 
 def table(head, rows):
@@ -90,10 +111,10 @@ def section(text, name, body):
 
 def main(tools):
     ptxas, nvdisasm = find(tools, "ptxas"), find(tools, "nvdisasm")
-    files = sorted((ROOT / "kernels" / "ptx").glob("*.sm_80.ptx"))
+    files = sorted((ROOT / "kernels" / "ptx").glob("*.ptx"))
     registers, mixes, wrong = {}, {}, []
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as pool:
-        jobs = [(a, f, pathlib.Path(folder) / f"{f.stem}.{a}.cubin") for f in files for a in ARCHES]
+        jobs = [(a, f, pathlib.Path(folder) / f"{f.stem}.{a}.cubin") for f in files for a in ARCHES[f.name.split(".")[1]]]
         for (arch, file, cubin), (found, bad) in zip(jobs, pool.map(lambda j: assemble(ptxas, *j), jobs)):
             wrong += bad
             for kernel, figures in found.items():
@@ -104,13 +125,17 @@ def main(tools):
 
     rows = []
     for (family, kernel), by_arch in sorted(registers.items()):
-        rows.append([family, kernel] + [by_arch.get(a, ("?", 0))[0] for a in ARCHES] + [by_arch.get("sm_80", (0, 0))[1] or ""])
+        shared = max(figures[1] for figures in by_arch.values())
+        rows.append([family, kernel] + [by_arch[a][0] if a in by_arch else "" for a in COLUMNS] + [shared or ""])
     text = SPEED.read_text()
-    text = section(text, "registers", table(["family", "kernel"] + ARCHES + ["static shared bytes"], rows))
+    text = section(text, "registers", table(["family", "kernel"] + COLUMNS + ["static shared bytes"], rows))
 
-    rows = []
+    rows, wide = [], []
     for (_, kernel), by_arch in sorted(mixes.items()):
         for arch, c in by_arch.items():
+            if "HGMMA" in c:
+                wide.append(warpgroup_row(kernel, c))
+                continue
             hmma, ldsm = c["HMMA"], c.get("LDSM", 0)
             # Clocks of one of a multiprocessor's four quarters. An m16n8k16 takes eight on sm_80, ldmatrix.x4 four of
             # the shared memory that the quarters share, an instruction one of the issuer.
@@ -120,10 +145,12 @@ def main(tools):
             rows.append([kernel, arch, hmma, ldsm, c.get("LDGSTS", 0), c.get("MUFU", 0), c.get("BAR", 0), c["all"], f"{hmma / c['all']:.2f}", prediction])
     head = ["kernel", "for", "HMMA", "LDSM", "LDGSTS", "MUFU", "BAR", "all", "HMMA/all", "bound by, and mma's share (prediction)"]
     text = section(text, "loops", table(head, rows))
+    head = ["kernel", "HGMMA", "SYNCS", "MUFU", "all", "clocks: wgmma", "shared memory", "MUFU", "issue", "bound by, and wgmma's share (prediction)"]
+    text = section(text, "warpgroup loops", table(head, wide))
     SPEED.write_text(text)
     for line in wrong:
         print(line)
-    print(f"{len(registers)} kernels for {', '.join(ARCHES)}: {len(wrong)} complaints; tables written to kernels/SPEED.md")
+    print(f"{len(registers)} kernels for {', '.join(COLUMNS)}: {len(wrong)} complaints; tables written to kernels/SPEED.md")
     return 1 if wrong or not registers else 0
 
 

@@ -106,6 +106,10 @@ func flatten(m table) []float32 {
 
 // weight makes a weight of the given format; the values returned are those it holds.
 func (h *harness) weight(dtype tensor.DType, shape ...int) (backend.Weight, []float64) {
+	return h.weightOf(h.b.Weight, dtype, shape...)
+}
+
+func (h *harness) weightOf(onto func(tensor.Tensor) (backend.Weight, error), dtype tensor.DType, shape ...int) (backend.Weight, []float64) {
 	n := tensor.Elements(shape)
 	t := tensor.Tensor{Name: "w", DType: dtype, Shape: shape, Scale: 1}
 	for range n {
@@ -131,7 +135,7 @@ func (h *harness) weight(dtype tensor.DType, shape ...int) (backend.Weight, []fl
 			values[i] = h.round(v)
 		}
 	}
-	w, err := h.b.Weight(t)
+	w, err := onto(t)
 	if err != nil {
 		h.Fatal(err)
 	}

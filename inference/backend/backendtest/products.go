@@ -58,8 +58,8 @@ func testSwiGLU(h *harness) {
 }
 
 func testEmbedding(h *harness) {
-	for _, dtype := range []tensor.DType{tensor.BF16, tensor.F32} {
-		w, values := h.weight(dtype, 11, 33)
+	for _, dtype := range []tensor.DType{tensor.BF16, tensor.F32, tensor.F16, tensor.F8E4M3} {
+		w, values := h.weightOf(h.b.Table, dtype, 11, 33)
 		ids := []int32{0, 10, 3, 3}
 		dst := h.view(len(ids), 33)
 		h.b.Embedding(dst.Matrix, w, ids)

@@ -27,13 +27,15 @@ import (
 	"kleinbild/inference/tensor"
 )
 
-// File is one mapped safetensors file. Its methods may be called from several goroutines, except Close.
+// File is one safetensors file, mapped or already in memory. Its methods may be called from several goroutines, except Close.
 type File struct {
 	path   string
 	header *header
 	text   []byte
-	mapped mmap.MMap
-	data   []byte // the part of mapped after the header
+	mapped mmap.MMap // the whole file, nil once closed
+	data   []byte    // the part of mapped after the header
+	// builtIn says that mapped is the caller's memory, not a mapping.
+	builtIn bool
 }
 
 // NotSafetensorsError says that a file is of another, known format.
@@ -61,22 +63,9 @@ func Open(path string) (*File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("safetensors: %w", err)
 	}
-	text, err := readHeader(f, path, info.Size())
+	h, text, err := check(f, path, info.Size())
 	if err != nil {
 		return nil, err
-	}
-	h, err := parseHeader(text)
-	if err != nil {
-		return nil, fmt.Errorf("safetensors: %s: %w", path, err)
-	}
-	found := info.Size() - 8 - int64(len(text))
-	switch {
-	case found < h.dataBytes:
-		return nil, fmt.Errorf("safetensors: %s: %d bytes, want %d: the file is incomplete, download it again",
-			path, info.Size(), 8+int64(len(text))+h.dataBytes)
-	case found > h.dataBytes:
-		return nil, fmt.Errorf("safetensors: %s: %d bytes, want %d: bytes after the last tensor",
-			path, info.Size(), 8+int64(len(text))+h.dataBytes)
 	}
 	if info.Size() > math.MaxInt {
 		return nil, fmt.Errorf("safetensors: %s: %d bytes, more than this system can map", path, info.Size())
@@ -86,6 +75,36 @@ func Open(path string) (*File, error) {
 		return nil, fmt.Errorf("safetensors: %s: map %d bytes: %w", path, info.Size(), err)
 	}
 	return &File{path: path, header: h, text: text, mapped: mapped, data: mapped[8+len(text):]}, nil
+}
+
+// FromBytes checks a whole file that is in memory, and reads it in place; path is what errors call it. The file must not be
+// changed while it is open.
+func FromBytes(path string, file []byte) (*File, error) {
+	h, text, err := check(bytes.NewReader(file), path, int64(len(file)))
+	if err != nil {
+		return nil, err
+	}
+	return &File{path: path, header: h, text: text, mapped: file, data: file[8+len(text):], builtIn: true}, nil
+}
+
+// check reads the header of a file of size bytes and compares the two.
+func check(f io.ReaderAt, path string, size int64) (*header, []byte, error) {
+	text, err := readHeader(f, path, size)
+	if err != nil {
+		return nil, nil, err
+	}
+	h, err := parseHeader(text)
+	if err != nil {
+		return nil, nil, fmt.Errorf("safetensors: %s: %w", path, err)
+	}
+	want := 8 + int64(len(text)) + h.dataBytes
+	switch {
+	case size < want:
+		return nil, nil, fmt.Errorf("safetensors: %s: %d bytes, want %d: the file is incomplete, download it again", path, size, want)
+	case size > want:
+		return nil, nil, fmt.Errorf("safetensors: %s: %d bytes, want %d: bytes after the last tensor", path, size, want)
+	}
+	return h, text, nil
 }
 
 // openRegular looks before it opens: opening a pipe waits until somebody writes to it.
@@ -171,7 +190,7 @@ func sniff(head []byte) *NotSafetensorsError {
 	return nil
 }
 
-// Path is the path that the file was opened by.
+// Path is the path that the file was opened by, or what FromBytes calls it.
 func (f *File) Path() string { return f.path }
 
 // SizeBytes is the size of the whole file.
@@ -223,9 +242,28 @@ func aligned(data []byte, size int) []byte {
 	return c
 }
 
+// Reopen gives the bytes of the file by reading instead of through the mapping: scattered small reads are then what they
+// say, where a fault on a mapped page reads ahead.
+func (f *File) Reopen() (interface {
+	io.ReaderAt
+	io.Closer
+}, error) {
+	if f.builtIn {
+		return struct {
+			io.ReaderAt
+			io.Closer
+		}{bytes.NewReader(f.mapped), io.NopCloser(nil)}, nil
+	}
+	return openRegular(f.path)
+}
+
 // Release gives the memory of the pages read so far back to the system, which keeps what it can as its cache of the
 // file: tensors stay valid, and reading them again costs little. Systems without such a call do nothing.
-func (f *File) Release() { release(f.mapped) }
+func (f *File) Release() {
+	if !f.builtIn {
+		release(f.mapped)
+	}
+}
 
 // Close unmaps the file: every Data that it gave becomes invalid. Closing twice is harmless.
 func (f *File) Close() error {
@@ -233,6 +271,10 @@ func (f *File) Close() error {
 		return nil
 	}
 	f.data = nil
+	if f.builtIn {
+		f.mapped = nil
+		return nil
+	}
 	if err := f.mapped.Unmap(); err != nil {
 		return fmt.Errorf("safetensors: %s: unmap: %w", f.path, err)
 	}

@@ -32,11 +32,16 @@ func OpenSet(path string) (*Set, error) {
 	if err != nil {
 		return nil, err
 	}
+	return SetOf(f), nil
+}
+
+// SetOf is the set of one file; closing it closes the file.
+func SetOf(f *File) *Set {
 	s := &Set{files: []*File{f}, where: map[string]*File{}}
 	for name := range f.header.entries {
 		s.where[name] = f
 	}
-	return s, nil
+	return s
 }
 
 func openIndex(path string) (*Set, error) {

@@ -1,0 +1,73 @@
+// Package app is the window: a canvas, a prompt, four numbered reference slots, sizes, and the history of what was
+// made. It drives an Engine and knows nothing of how pictures are computed.
+//
+// Everything here runs on Fyne's goroutine, except what session.background starts; that hands its outcome back through
+// session.post, the only crossing.
+package app
+
+import (
+	"context"
+
+	"kleinbild/inference"
+)
+
+// ID names the app to the system: its preferences, its desktop file.
+const ID = "io.github.kleinbild.Kleinbild"
+
+// Engine is what the window needs of inference.Engine. CountTokens and Work may be called while Generate runs.
+type Engine interface {
+	Info() inference.Info
+	Generate(ctx context.Context, req inference.Request, progress func(inference.Progress)) (*inference.Result, error)
+	CountTokens(prompt string) (count, limit int, err error)
+	Work(req inference.Request) float64
+	Close() error
+}
+
+// Model is a model that was found on this machine.
+type Model struct {
+	Name      string // for people
+	Spec      string // what Options.Model takes
+	SizeBytes int64
+}
+
+// Download is a model that can be fetched.
+type Download struct {
+	Name      string
+	SizeBytes int64
+	Licence   string
+	About     string // a few words
+	// Agree is what the user has to agree to before the download, in one sentence; "" for nothing.
+	Agree string
+}
+
+// Planner is an Engine that knows beforehand what a picture takes of a graphics card's memory.
+type Planner interface {
+	// Plan may take a moment. It fails with inference.ErrNoPlan where there is no card to plan for.
+	Plan(req inference.Request) (inference.Plan, error)
+}
+
+// Catalogue fetches models. Get resumes what an earlier call left, and returns what Options.Model takes; it is called
+// once the user has agreed to what the model asks for.
+type Catalogue interface {
+	Downloads() []Download
+	Get(ctx context.Context, name string, progress func(done, total int64)) (spec string, err error)
+}
+
+// Config is what the window gets from main.
+type Config struct {
+	Version string
+	// Open opens a model, as inference.Open.
+	Open func(inference.Options) (Engine, error)
+	// FindModels lists the models in the usual places.
+	FindModels func() []Model
+	// Catalogue may be nil: then nothing can be downloaded here.
+	Catalogue Catalogue
+	// ModelSetting is the model that the command line's settings name, "" for none; RememberModel changes it, so that
+	// window and command line agree. It may be nil.
+	ModelSetting  string
+	RememberModel func(spec string) error
+	// Paths of the history's file and the thumbnails' folder, and of the pictures until the user names another.
+	HistoryFile, ThumbnailDir, PicturesDir string
+	// Dropped are files that the program was started with: they come as if dropped on the canvas.
+	Dropped []string
+}

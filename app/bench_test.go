@@ -1,0 +1,304 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"image"
+	"image/color"
+	"image/png"
+	"math"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/test"
+
+	"kleinbild/inference"
+	"kleinbild/inference/picture"
+)
+
+// fakeEngine paints gradients with a disc, step by step.
+type fakeEngine struct {
+	info inference.Info
+	step time.Duration // that a step takes
+	fail error
+	hold chan struct{} // stops after the first step until it is closed
+
+	mu       sync.Mutex
+	requests []inference.Request
+	closed   bool
+}
+
+func newFakeEngine() *fakeEngine {
+	return &fakeEngine{info: inference.Info{
+		Model: "fake", Digest: "fake-digest", Family: "FLUX.2 [klein] 4B", Variant: inference.Distilled, Device: "a test",
+		Precision: inference.Float32, Steps: 4, Guidance: 1, NativeSize: 1024, MaxSequenceLength: 512,
+	}}
+}
+
+func (e *fakeEngine) Info() inference.Info { return e.info }
+
+func (e *fakeEngine) CountTokens(prompt string) (int, int, error) { return 9 + len(prompt)/4, 512, nil }
+
+func (e *fakeEngine) Work(req inference.Request) float64 {
+	return float64(req.Size.Width * req.Size.Height)
+}
+
+func (e *fakeEngine) Close() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.closed = true
+	return nil
+}
+
+func (e *fakeEngine) made() []inference.Request {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return append([]inference.Request(nil), e.requests...)
+}
+
+func (e *fakeEngine) Generate(ctx context.Context, req inference.Request, progress func(inference.Progress)) (*inference.Result, error) {
+	e.mu.Lock()
+	e.requests = append(e.requests, req)
+	e.mu.Unlock()
+	if e.fail != nil {
+		return nil, e.fail
+	}
+	steps := e.info.Steps
+	for i := range steps {
+		progress(inference.Progress{Stage: inference.StageSteps, Step: i, Total: steps, Fraction: float64(i) / float64(steps)})
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(e.step):
+		}
+		if i == 1 && e.hold != nil {
+			select {
+			case <-ctx.Done():
+				return nil, context.Cause(ctx)
+			case <-e.hold:
+			}
+		}
+		progress(inference.Progress{
+			Stage: inference.StageSteps, Step: i + 1, Total: steps, Fraction: float64(i+1) / float64(steps),
+			Remaining: time.Duration(steps-i-1) * e.step, Preview: landscape(max(req.Size.Width/8, 1), max(req.Size.Height/8, 1), req.Seed),
+		})
+	}
+	m := picture.Metadata{
+		Prompt: req.Prompt, Seed: req.Seed, Steps: steps, Guidance: 1, Width: req.Size.Width, Height: req.Size.Height,
+		Model: e.info.Model, ModelDigest: e.info.Digest, Device: e.info.Device, Precision: string(e.info.Precision),
+	}
+	for _, r := range req.References {
+		m.References = append(m.References, picture.ReferenceFile{Path: r.Path, SHA256: r.FileSHA256})
+	}
+	return &inference.Result{
+		Image: landscape(req.Size.Width, req.Size.Height, req.Seed), Workflow: inference.WorkflowOf(len(req.References)), Metadata: m,
+	}, nil
+}
+
+// landscape is a picture that a person can look at: sky, sun, hills; the seed chooses the hour.
+func landscape(w, h int, seed uint64) *image.RGBA {
+	skies := []color.RGBA{{157, 194, 214, 255}, {232, 184, 116, 255}, {44, 50, 84, 255}, {201, 219, 225, 255}, {94, 122, 154, 255}}
+	hills := []color.RGBA{{92, 128, 96, 255}, {123, 90, 70, 255}, {58, 70, 92, 255}, {138, 164, 154, 255}, {70, 96, 90, 255}}
+	sky, hill := skies[seed%5], hills[seed%5]
+	img := image.NewRGBA(image.Rect(0, 0, w, h))
+	sunX, sunY, r := float64(w)*(0.55+0.3*float64(seed%7)/7), float64(h)*0.28, float64(min(w, h))*0.11
+	for x := range w {
+		u := float64(x) / float64(w)
+		far := float64(h) * (0.68 - 0.09*math.Sin(u*5+1))
+		near := float64(h) * (0.84 - 0.06*math.Sin(u*4-1))
+		for y := range h {
+			c := sky
+			switch d := math.Hypot(float64(x)-sunX, float64(y)-sunY); {
+			case float64(y) > near:
+				c = color.RGBA{59, 77, 63, 255}
+			case float64(y) > far:
+				c = hill
+			case d < r:
+				c = color.RGBA{246, 231, 176, 255}
+			}
+			img.SetRGBA(x, y, c)
+		}
+	}
+	return img
+}
+
+// bench is a window under test. Its loop runs what other goroutines post on the test's own, one at a time, and notes
+// the longest.
+type bench struct {
+	*session
+	t       *testing.T
+	engine  *fakeEngine
+	posted  chan func()
+	longest time.Duration
+	working atomic.Int32 // goroutines that the window started
+	dir     string
+}
+
+// firstSeed is the seed on show at the start.
+const firstSeed = "1836311903"
+
+type benchOption func(*bench, *Config)
+
+// withTheme opens the window in a theme.
+func withTheme(theme string) benchOption {
+	return func(*bench, *Config) { fyne.CurrentApp().Preferences().SetString("theme", theme) }
+}
+
+func withEngine(e *fakeEngine) benchOption { return func(b *bench, _ *Config) { b.engine = e } }
+
+// withoutModel is a machine without a model of its own, but with others' and a catalogue.
+func withoutModel(_ *bench, cfg *Config) {
+	cfg.Open = func(inference.Options) (Engine, error) { return demoEngine(), nil }
+	cfg.FindModels = func() []Model {
+		return []Model{{Name: "flux-2-klein-4b", Spec: "/home/ada/ComfyUI/models/diffusion_models/flux-2-klein-4b.safetensors", SizeBytes: 15_800_000_000}}
+	}
+	cfg.Catalogue = &fakeCatalogue{}
+}
+
+// demoEngine is what opens where there is no model.
+func demoEngine() *fakeEngine {
+	e := newFakeEngine()
+	e.info.Model, e.info.Family, e.info.Demo, e.info.Missing = "kleinbild-demo", "FLUX.2 [klein] of its own size", true, &inference.NoModelError{}
+	return e
+}
+
+// fakeCatalogue has two models; Get waits for the test.
+type fakeCatalogue struct {
+	got  chan string
+	fail error
+}
+
+func (c *fakeCatalogue) Downloads() []Download {
+	return []Download{
+		{"FLUX.2 [klein] 4B", 15_800_000_000, "Apache-2.0", "The usual choice: four steps, 12 GB of graphics memory", ""},
+		{"FLUX.2 [klein] 9B", 34_000_000_000, "non-commercial", "Finer, slower, for larger graphics cards", "The 9B model may not be used commercially."},
+	}
+}
+
+func (c *fakeCatalogue) Get(ctx context.Context, name string, progress func(done, total int64)) (string, error) {
+	progress(3_100_000_000, 15_800_000_000)
+	select {
+	case spec := <-c.got:
+		return spec, c.fail
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+}
+
+func newBench(t *testing.T, size fyne.Size, options ...benchOption) *bench {
+	t.Helper()
+	a := test.NewTempApp(t)
+	b := &bench{t: t, engine: newFakeEngine(), posted: make(chan func(), 10000), dir: t.TempDir()}
+	cfg := Config{
+		Version:     "test",
+		HistoryFile: filepath.Join(b.dir, "history.db"), ThumbnailDir: filepath.Join(b.dir, "thumbnails"), PicturesDir: filepath.Join(b.dir, "Pictures"),
+	}
+	for _, o := range options {
+		o(b, &cfg)
+	}
+	if cfg.Open == nil {
+		cfg.Open = func(inference.Options) (Engine, error) { return b.engine, nil }
+	}
+	if a.Preferences().String("theme") == "" {
+		a.Preferences().SetString("theme", themeDark)
+	}
+	b.session = b.open(a, cfg, size)
+	b.shape.setSeed(firstSeed)
+	return b
+}
+
+// open makes a window and waits until it is ready.
+func (b *bench) open(a fyne.App, cfg Config, size fyne.Size) *session {
+	w := a.NewWindow("")
+	s := newSession(a, w, cfg, func(f func()) { b.posted <- f }, b.spawn)
+	b.t.Cleanup(func() {
+		s.close()
+		for b.working.Load() > 0 { // they write into folders that go with the test
+			time.Sleep(time.Millisecond)
+		}
+	})
+	w.Resize(size)
+	b.until("the model and the history are open", func() bool { return !s.opening && (s.store != nil || s.notice.visible()) })
+	b.settle()
+	return s
+}
+
+func (b *bench) spawn(f func()) {
+	b.working.Add(1)
+	go func() {
+		defer b.working.Add(-1)
+		f()
+	}()
+}
+
+// until runs what is posted until done.
+func (b *bench) until(what string, done func() bool) {
+	b.t.Helper()
+	deadline := time.After(time.Minute)
+	for !done() {
+		select {
+		case f := <-b.posted:
+			b.timed(f)
+		case <-time.After(5 * time.Millisecond): // done may wait for something that is not posted
+		case <-deadline:
+			b.t.Fatalf("waited for a minute in vain: %s; the window says %q", what, b.said())
+		}
+	}
+}
+
+// settle runs what is posted until no goroutine of the window's is at work. A picture that an engine holds is left.
+func (b *bench) settle() {
+	b.t.Helper()
+	if b.session != nil {
+		b.prompt.countTokens() // not to wait for a pause in typing
+	}
+	held := int32(0)
+	if b.engine.hold != nil && b.session.run != nil {
+		held = 1
+	}
+	b.until("the window rests", func() bool { return b.working.Load() <= held && len(b.posted) == 0 })
+}
+
+func (b *bench) timed(f func()) {
+	start := time.Now()
+	f()
+	b.longest = max(b.longest, time.Since(start))
+}
+
+func (b *bench) said() string {
+	if b.session == nil || !b.notice.visible() {
+		return ""
+	}
+	return b.notice.text.Text
+}
+
+// file writes a PNG picture and returns its path.
+func (b *bench) file(name string, w, h int, seed uint64) string {
+	b.t.Helper()
+	path := filepath.Join(b.dir, name)
+	f, err := os.Create(path)
+	if err == nil {
+		err = errors.Join(png.Encode(f, landscape(w, h, seed)), f.Close())
+	}
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return path
+}
+
+// make generates and waits for the end.
+func (b *bench) make(prompt string) {
+	b.t.Helper()
+	n := len(b.strip.all)
+	b.prompt.setText(prompt)
+	b.generate()
+	b.until("a picture of "+prompt, func() bool { return b.run == nil && len(b.strip.all) >= n+b.shape.count })
+}
+
+// capture draws the window.
+func (b *bench) capture() image.Image { return b.win.Canvas().Capture() }

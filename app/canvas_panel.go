@@ -1,0 +1,266 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"image"
+	"io/fs"
+
+	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/widget"
+
+	"kleinbild/app/history"
+	"kleinbild/inference"
+	"kleinbild/inference/picture"
+)
+
+// canvasPanel is the middle of the window: the picture on a neutral ground, its tools, and in their place what to do
+// first.
+type canvasPanel struct {
+	s          *session
+	ground     *box
+	view       *pictureView
+	percent    *button
+	fit        *button
+	compare    *button
+	copy       *button
+	save       *button
+	tools      []*button
+	emptyTitle *widget.Label
+	emptyHint  *widget.Label
+	emptyStart *button
+	comparing  bool
+	previewing bool
+	content    *fyne.Container
+}
+
+func newCanvasPanel(s *session) *canvasPanel {
+	p := &canvasPanel{s: s, ground: newBox(colorCanvas, 0), view: newPictureView()}
+	p.view.background = s.background
+	p.view.changed = p.refreshTools
+	p.view.menu = p.showMenu
+	p.view.step = func(by int) { s.strip.step(by) }
+	p.percent = newButton("", func() { p.view.oneToOne(p.view.middle()) })
+	p.fit = newButton("Fit", p.view.zoomToFit)
+	p.compare = newButton("Before | After", p.toggleCompare)
+	p.copy = newButton("Copy", s.copyPicture)
+	p.save = newButton("Save as…", s.saveCopy)
+	p.tools = []*button{p.percent, p.fit, p.compare, p.copy, p.save}
+	p.emptyTitle, p.emptyHint = widget.NewLabel(""), widget.NewLabel("")
+	p.emptyTitle.Alignment, p.emptyHint.Alignment = fyne.TextAlignCenter, fyne.TextAlignCenter
+	p.emptyTitle.Wrapping, p.emptyHint.Wrapping = fyne.TextWrapWord, fyne.TextWrapWord
+	p.emptyTitle.SizeName = "headingText"
+	p.emptyHint.Importance = widget.LowImportance
+	p.emptyStart = newButton("Try an example", p.example)
+	p.emptyStart.accent = true
+	objects := []fyne.CanvasObject{p.ground, p.view, p.emptyTitle, p.emptyHint, p.emptyStart}
+	for _, b := range p.tools {
+		objects = append(objects, b)
+	}
+	p.content = arranged(noSize, p.place, append(objects, s.start.content, s.notice.content)...)
+	p.refresh()
+	return p
+}
+
+const toolsHeight float32 = 44
+
+func (p *canvasPanel) place(size fyne.Size) {
+	p.ground.Resize(size)
+	noticeWidth := min(size.Width-2*margin, 680)
+	top := float32(0)
+	if p.s.notice.visible() {
+		height := p.s.notice.height(noticeWidth)
+		at(p.s.notice.content, (size.Width-noticeWidth)/2, margin, noticeWidth, height)
+		top = margin + height
+	}
+	at(p.view, 0, top, size.Width, size.Height-toolsHeight-top)
+	p.s.start.content.Resize(size)
+	var width float32
+	for _, b := range p.tools {
+		if b.Visible() {
+			width += b.MinSize().Width + gap
+		}
+	}
+	x, y := (size.Width-width+gap)/2, size.Height-toolsHeight+4
+	for _, b := range p.tools {
+		if b.Visible() {
+			w := b.MinSize().Width
+			at(b, x, y, w, 28)
+			x += w + gap
+		}
+	}
+	textWidth := min(size.Width-2*margin, 520)
+	left, middle := (size.Width-textWidth)/2, size.Height/2
+	p.emptyTitle.Resize(fyne.NewSize(textWidth, 0))
+	title := p.emptyTitle.MinSize().Height
+	p.emptyHint.Resize(fyne.NewSize(textWidth, 0))
+	hint := p.emptyHint.MinSize().Height
+	top = middle - (title+hint+44)/2
+	at(p.emptyTitle, left, top, textWidth, title)
+	at(p.emptyHint, left, top+title-8, textWidth, hint)
+	w := p.emptyStart.MinSize().Width + 24
+	at(p.emptyStart, (size.Width-w)/2, top+title+hint+4, w, 36)
+}
+
+func (p *canvasPanel) layout() { p.content.Refresh() }
+
+// refresh decides between the picture, the first-start page and the invitation.
+func (p *canvasPanel) refresh() {
+	s := p.s
+	// No model, or one that was asked to be changed: the page that offers models.
+	start := s.start.asked || s.engine == nil && !s.opening && s.openError != nil
+	if start && !s.start.content.Visible() {
+		s.start.look()
+	}
+	show(s.start.content, start)
+	picture := p.view.full != nil && !start
+	show(p.view, picture)
+	empty := p.view.full == nil && !start
+	p.emptyTitle.SetText("Describe a picture below, or drop one here to change it.")
+	hint := "Ctrl + Enter makes it. Up to four pictures on the left can be called “image 1” to “image 4” in the prompt."
+	if small := s.smallModel(); small > 0 {
+		hint = fmt.Sprintf("This is a small model to try things with: its pictures are %d pixels wide. A full one is chosen under Advanced.", small)
+	}
+	p.emptyHint.SetText(hint)
+	show(p.emptyTitle, empty)
+	show(p.emptyHint, empty)
+	show(p.emptyStart, empty && s.prompt.entry.Text == "" && s.slots.count() == 0)
+	p.refreshTools()
+}
+
+func (p *canvasPanel) refreshTools() {
+	start := p.s.start.content.Visible()
+	picture := p.view.full != nil && !start
+	finished := picture && p.s.shown != nil && !p.previewing
+	p.percent.setText(fmt.Sprintf("%.0f %%", p.view.pixels()*100), "")
+	p.fit.setChosen(false)
+	show(p.percent, picture)
+	show(p.fit, picture && !p.view.fit)
+	show(p.compare, finished && p.s.shown.before != nil)
+	show(p.copy, finished)
+	show(p.save, finished)
+	p.compare.setChosen(p.comparing)
+	p.layout()
+}
+
+// smallModel is the side of the pictures of a model that is for trying things only, 0 for a full one.
+func (s *session) smallModel() int {
+	const full = 512
+	if s.engine != nil {
+		if n := s.engine.Info().NativeSize; n > 0 && n < full {
+			return n
+		}
+	}
+	return 0
+}
+
+// example puts a first prompt into the box.
+func (p *canvasPanel) example() {
+	p.s.prompt.setText("A small red house on a green hill, morning light")
+	p.s.win.Canvas().Focus(p.s.prompt.entry)
+	p.s.requestChanged()
+	p.refresh()
+}
+
+// show puts a finished picture on the canvas.
+func (p *canvasPanel) show(pic *shown) {
+	p.s.shown = pic
+	p.previewing = false
+	p.s.start.asked = false
+	p.draw()
+	p.s.strip.mark(pic.id)
+}
+
+func (p *canvasPanel) draw() {
+	pic := p.s.shown
+	if pic == nil {
+		p.view.set(nil, picture.Size{}, nil)
+	} else {
+		before := pic.before
+		if !p.comparing {
+			before = nil
+		}
+		b := pic.image.Rect
+		p.view.set(pic.image, picture.Size{Width: b.Dx(), Height: b.Dy()}, before)
+	}
+	p.refresh()
+}
+
+// showPreview shows what a picture on its way will look like.
+func (p *canvasPanel) showPreview(img *image.RGBA, size picture.Size) {
+	p.previewing = true
+	p.view.set(img, size, nil)
+	p.refresh()
+}
+
+// dropPreview goes back to the last finished picture where a run ended without one.
+func (p *canvasPanel) dropPreview() {
+	if p.previewing {
+		p.previewing = false
+		p.draw()
+	}
+}
+
+func (p *canvasPanel) toggleCompare() {
+	if p.s.shown == nil || p.s.shown.before == nil {
+		return
+	}
+	p.comparing = !p.comparing
+	p.draw()
+}
+
+func (p *canvasPanel) showMenu(pos fyne.Position) {
+	s := p.s
+	if s.shown == nil || p.previewing {
+		return
+	}
+	widget.ShowPopUpMenuAtPosition(s.pictureMenu(s.shown.meta, s.shown.path, s.shown.id, true), s.win.Canvas(), pos)
+}
+
+// pictureMenu is what can be done with a picture that was made; onCanvas adds what needs it on show.
+func (s *session) pictureMenu(meta picture.Metadata, path string, id uint64, onCanvas bool) *fyne.Menu {
+	var items []*fyne.MenuItem
+	if onCanvas {
+		items = append(items, fyne.NewMenuItem("Save as…", s.saveCopy), fyne.NewMenuItem("Copy picture", s.copyPicture))
+	} else {
+		items = append(items, fyne.NewMenuItem("Show", func() { s.strip.open(id) }))
+	}
+	if path != "" {
+		items = append(items,
+			fyne.NewMenuItem("Use as reference", func() { s.slots.add(0, []string{path}) }),
+			fyne.NewMenuItem("Show in folder", func() { s.reveal(path) }))
+	}
+	items = append(items, fyne.NewMenuItem("Restore its settings", func() { s.restore(meta) }))
+	if id != 0 {
+		items = append(items, fyne.NewMenuItemSeparator(), fyne.NewMenuItem("Move to bin", func() { s.strip.bin(id) }))
+	}
+	return fyne.NewMenu("", items...)
+}
+
+// openEntry shows a picture of the history.
+func (s *session) openEntry(e history.Entry) {
+	s.strip.mark(e.ID)
+	s.background(func() func() {
+		img, err := history.Read(e.Path)
+		var before *image.RGBA
+		if refs := e.Picture.References; err == nil && len(refs) > 0 && refs[0].Path != "" {
+			// For comparison only: a reference that is gone or another picture now is simply not offered.
+			if ref, err := inference.OpenReference(s.closing, refs[0].Path); err == nil && ref.FileSHA256 == refs[0].SHA256 {
+				before = ref.Image
+			}
+		}
+		return func() {
+			switch {
+			case errors.Is(err, fs.ErrNotExist):
+				s.notice.say(fmt.Sprintf("%s is no longer there.", e.Path), action{"Remove from the history", func() { s.strip.forget(e.ID) }})
+			case err != nil:
+				s.notice.fail(err)
+			case s.strip.marked == e.ID:
+				if s.run != nil {
+					s.run.aside = true
+				}
+				s.view.show(&shown{image: img, meta: e.Picture, path: e.Path, id: e.ID, before: before})
+			}
+		}
+	})
+}

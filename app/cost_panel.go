@@ -1,0 +1,123 @@
+package app
+
+import (
+	"fmt"
+
+	"fyne.io/fyne/v2"
+	"github.com/shirou/gopsutil/v4/mem"
+
+	"kleinbild/inference"
+)
+
+// costPanel says which model computes where, and what the next picture will cost in memory where the engine plans it.
+type costPanel struct {
+	s       *session
+	model   *label
+	bar     *box
+	filled  *box
+	memory  *label
+	share   float32
+	asked   int // counts refreshes
+	content *fyne.Container
+}
+
+func newCostPanel(s *session) *costPanel {
+	p := &costPanel{
+		s: s, model: newLabel("", colorDim, sizeCaption), memory: newLabel("", colorDim, sizeCaption),
+		bar: newBox(colorLine, 2), filled: newBox(colorDim, 2),
+	}
+	p.content = arranged(noSize, p.place, p.model, p.bar, p.filled, p.memory)
+	return p
+}
+
+func (p *costPanel) height() float32 {
+	if p.memory.text == "" {
+		return 36
+	}
+	return 62
+}
+
+func (p *costPanel) place(size fyne.Size) {
+	width := size.Width - 2*margin
+	at(p.model, margin, 6, width, 18)
+	at(p.bar, margin, 28, width, 4)
+	at(p.filled, margin, 28, width*p.share, 4)
+	at(p.memory, margin, 36, width, 18)
+}
+
+func (p *costPanel) refresh() {
+	engine := p.s.engine
+	p.asked++
+	switch {
+	case engine != nil:
+		info := engine.Info()
+		p.model.set(modelName(info)+" · "+info.Device, colorDim)
+		if planner, ok := engine.(Planner); ok {
+			p.plan(planner)
+			return
+		}
+	case p.s.opening:
+		p.model.set("Opening the model…", colorDim)
+	default:
+		p.model.set("No model", colorDim)
+	}
+	p.show("", colorDim, 0)
+}
+
+// plan asks for the next picture's memory; only the answer to the last question is shown.
+func (p *costPanel) plan(planner Planner) {
+	req, err := p.s.request()
+	if err != nil {
+		return
+	}
+	asked := p.asked
+	p.s.background(func() func() {
+		plan, err := planner.Plan(req)
+		return func() {
+			switch {
+			case asked != p.asked:
+			case err != nil:
+				p.show("", colorDim, 0)
+			case !plan.Fits():
+				p.show(fmt.Sprintf("needs %s GB, %s GB free: take a smaller size", gigabytes(plan.LeastBytes), gigabytes(plan.RoomBytes)), colorError, 1)
+			default:
+				p.show(fmt.Sprintf("needs %s of %s GB", gigabytes(plan.PeakBytes), gigabytes(plan.TotalBytes)), colorDim,
+					min(float32(plan.PeakBytes)/float32(plan.TotalBytes), 1))
+			}
+		}
+	})
+}
+
+func (p *costPanel) show(memory string, color fyne.ThemeColorName, share float32) {
+	p.share = share
+	p.memory.set(memory, color)
+	for _, o := range []fyne.CanvasObject{p.bar, p.filled, p.memory} {
+		show(o, memory != "")
+	}
+	p.content.Refresh()
+	if p.s.frame != nil {
+		p.s.frame.content.Refresh() // the panel is higher with the memory in it
+	}
+}
+
+func gigabytes(n int64) string { return fmt.Sprintf("%.1f", float64(n)/1e9) }
+
+// modelName is short: the family where it is a published one, else the checkpoint's own name.
+func modelName(info inference.Info) string {
+	for _, published := range []string{"FLUX.2 [klein] 4B", "FLUX.2 [klein] 9B"} {
+		if info.Family == published {
+			return published
+		}
+	}
+	return info.Model
+}
+
+// tightMemory says in a sentence that the model does not fit into this machine's memory.
+func (s *session) tightMemory(info inference.Info) string {
+	memory, err := mem.VirtualMemory()
+	if err != nil || int64(memory.Total) > info.SizeBytes+2<<30 {
+		return ""
+	}
+	return fmt.Sprintf("The model is larger than this machine's memory (%s of %s GB): it is read from the disk in every step, which is slow. A smaller model or closing other programs helps.",
+		gigabytes(info.SizeBytes), gigabytes(int64(memory.Total)))
+}

@@ -1,0 +1,154 @@
+//go:build !windows
+
+package dialog
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"unicode"
+
+	"github.com/godbus/dbus/v5"
+)
+
+// The names of org.freedesktop.portal.FileChooser.
+const (
+	portalName    = "org.freedesktop.portal.Desktop"
+	portalPath    = "/org/freedesktop/portal/desktop"
+	fileChooser   = "org.freedesktop.portal.FileChooser"
+	requestPrefix = "/org/freedesktop/portal/desktop/request/"
+)
+
+// portalFilter is a kind of file as the portal takes it: (sa(us)), where 0 stands for a glob.
+type portalFilter struct {
+	Name  string
+	Globs []portalGlob
+}
+
+type portalGlob struct {
+	Kind    uint32
+	Pattern string
+}
+
+// globs spells the filters; the portal's globs know no case, so that both are in the pattern.
+func globs(filters []filter) (list []portalFilter) {
+	for _, f := range filters {
+		p := portalFilter{Name: f.name}
+		for _, extension := range f.extensions {
+			p.Globs = append(p.Globs, portalGlob{0, "*." + anyCase(extension)})
+		}
+		list = append(list, p)
+	}
+	return list
+}
+
+func anyCase(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		if unicode.IsLetter(r) {
+			fmt.Fprintf(&b, "[%c%c]", unicode.ToLower(r), unicode.ToUpper(r))
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+// bytesOf is a path as the portal takes it: with a zero at its end.
+func bytesOf(path string) dbus.Variant { return dbus.MakeVariant(append([]byte(path), 0)) }
+
+func (b *FileBuilder) options() map[string]dbus.Variant {
+	options := map[string]dbus.Variant{}
+	if len(b.filters) > 0 {
+		options["filters"] = dbus.MakeVariant(globs(b.filters))
+	}
+	if b.dir != "" {
+		options["current_folder"] = bytesOf(b.dir)
+	}
+	return options
+}
+
+func (b *FileBuilder) load(many bool) ([]string, error) {
+	options := b.options()
+	options["multiple"] = dbus.MakeVariant(many)
+	return ask("OpenFile", b.owner, b.title, options)
+}
+
+func (b *FileBuilder) save() ([]string, error) {
+	options := b.options()
+	options["current_name"] = dbus.MakeVariant(b.file)
+	return ask("SaveFile", b.owner, b.title, options)
+}
+
+func (b *DirectoryBuilder) browse() ([]string, error) {
+	options := map[string]dbus.Variant{"directory": dbus.MakeVariant(true)}
+	if b.dir != "" {
+		options["current_folder"] = bytesOf(b.dir)
+	}
+	return ask("OpenFile", b.owner, b.title, options)
+}
+
+// ask calls the portal and waits for the answer, which comes as a signal of the request's own object.
+func ask(method string, owner uintptr, title string, options map[string]dbus.Variant) ([]string, error) {
+	conn, err := dbus.ConnectSessionBus() // of its own: its signals are this dialog's
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	defer conn.Close()
+	signals := make(chan *dbus.Signal, 8)
+	conn.Signal(signals)
+	token := "kleinbild" + rand.Text()
+	sender := strings.ReplaceAll(strings.TrimPrefix(conn.Names()[0], ":"), ".", "_")
+	request := dbus.ObjectPath(requestPrefix + sender + "/" + token)
+	// Before the call, so that a fast answer is not missed.
+	if err := conn.AddMatchSignal(dbus.WithMatchObjectPath(request), dbus.WithMatchMember("Response")); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	options["handle_token"] = dbus.MakeVariant(token)
+	parent := ""
+	if owner != 0 {
+		parent = fmt.Sprintf("x11:%x", owner)
+	}
+	var handle dbus.ObjectPath
+	portal := conn.Object(portalName, portalPath)
+	if err := portal.Call(fileChooser+"."+method, 0, parent, title, options).Store(&handle); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	for s := range signals {
+		if s.Path == request || s.Path == handle {
+			return answer(s.Body)
+		}
+	}
+	return nil, fmt.Errorf("%w: the portal went away", ErrUnavailable)
+}
+
+// answer reads (u response, a{sv} results).
+func answer(body []any) ([]string, error) {
+	var response uint32
+	var results map[string]dbus.Variant
+	if err := dbus.Store(body, &response, &results); err != nil {
+		return nil, fmt.Errorf("dialog: the portal's answer: %w", err)
+	}
+	switch response {
+	case 0:
+	case 1:
+		return nil, ErrCancelled
+	default:
+		return nil, fmt.Errorf("dialog: the portal ended with %d", response)
+	}
+	uris, ok := results["uris"].Value().([]string)
+	if !ok {
+		return nil, errors.New("dialog: the portal's answer names no files")
+	}
+	var paths []string
+	for _, uri := range uris {
+		u, err := url.Parse(uri)
+		if err != nil || u.Scheme != "file" {
+			return nil, fmt.Errorf("dialog: %s: want a file on this machine", uri)
+		}
+		paths = append(paths, u.Path)
+	}
+	return paths, nil
+}

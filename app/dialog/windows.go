@@ -1,0 +1,172 @@
+//go:build windows
+
+package dialog
+
+import (
+	"fmt"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"unsafe"
+
+	"golang.org/x/sys/windows"
+)
+
+var (
+	comdlg32             = windows.NewLazySystemDLL("comdlg32.dll")
+	getOpenFileNameW     = comdlg32.NewProc("GetOpenFileNameW")
+	getSaveFileNameW     = comdlg32.NewProc("GetSaveFileNameW")
+	commDlgExtendedError = comdlg32.NewProc("CommDlgExtendedError")
+	shell32              = windows.NewLazySystemDLL("shell32.dll")
+	shBrowseForFolderW   = shell32.NewProc("SHBrowseForFolderW")
+	shGetPathFromIDListW = shell32.NewProc("SHGetPathFromIDListW")
+	ole32                = windows.NewLazySystemDLL("ole32.dll")
+	coTaskMemFree        = ole32.NewProc("CoTaskMemFree")
+)
+
+// openFileName is OPENFILENAMEW.
+type openFileName struct {
+	structSize             uint32
+	owner, instance        uintptr
+	filter, customFilter   *uint16
+	maxCustom, filterIndex uint32
+	file                   *uint16
+	maxFile                uint32
+	fileTitle              *uint16
+	maxFileTitle           uint32
+	initialDir, title      *uint16
+	flags                  uint32
+	fileOffset, extension  uint16
+	defaultExtension       *uint16
+	customData, hook       uintptr
+	template               *uint16
+	reserved               uintptr
+	reserved2, moreFlags   uint32
+}
+
+const (
+	ofnOverwritePrompt  = 0x2
+	ofnNoChangeDir      = 0x8
+	ofnAllowMultiSelect = 0x200
+	ofnPathMustExist    = 0x800
+	ofnFileMustExist    = 0x1000
+	ofnExplorer         = 0x80000
+)
+
+// nameRoom holds many names, in UTF-16 units.
+const nameRoom = 64 << 10
+
+func (b *FileBuilder) load(many bool) ([]string, error) {
+	flags := uint32(ofnFileMustExist)
+	if many {
+		flags |= ofnAllowMultiSelect
+	}
+	return b.show(getOpenFileNameW, flags)
+}
+
+func (b *FileBuilder) save() ([]string, error) { return b.show(getSaveFileNameW, ofnOverwritePrompt) }
+
+func (b *FileBuilder) show(dialog *windows.LazyProc, flags uint32) ([]string, error) {
+	if err := dialog.Find(); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	runtime.LockOSThread() // the dialog handles this thread's messages
+	defer runtime.UnlockOSThread()
+	names := make([]uint16, nameRoom)
+	if b.file != "" {
+		name, err := windows.UTF16FromString(b.file)
+		if err != nil {
+			return nil, fmt.Errorf("dialog: %w", err)
+		}
+		copy(names, name)
+	}
+	kinds := filterList(b.filters)
+	o := openFileName{owner: b.owner, filterIndex: 1, file: &names[0], maxFile: nameRoom,
+		flags: flags | ofnExplorer | ofnNoChangeDir | ofnPathMustExist}
+	o.structSize = uint32(unsafe.Sizeof(o))
+	if len(b.filters) > 0 {
+		o.filter = &kinds[0]
+		o.defaultExtension, _ = windows.UTF16PtrFromString(b.filters[0].extensions[0])
+	}
+	o.title, _ = windows.UTF16PtrFromString(b.title)
+	if b.dir != "" {
+		o.initialDir, _ = windows.UTF16PtrFromString(filepath.FromSlash(b.dir))
+	}
+	ok, _, _ := dialog.Call(uintptr(unsafe.Pointer(&o)))
+	if ok == 0 {
+		if code, _, _ := commDlgExtendedError.Call(); code != 0 {
+			return nil, fmt.Errorf("dialog: Windows error %#x", code)
+		}
+		return nil, ErrCancelled
+	}
+	return chosenNames(names), nil
+}
+
+// filterList spells filters as Windows takes them: names and patterns in turn, each ended by a zero, and one more.
+func filterList(filters []filter) (list []uint16) {
+	for _, f := range filters {
+		list = append(list, windows.StringToUTF16(f.name)...)
+		list = append(list, windows.StringToUTF16("*."+strings.Join(f.extensions, ";*."))...)
+	}
+	list = append(list, windows.StringToUTF16("All files")...)
+	list = append(list, windows.StringToUTF16("*.*")...)
+	return append(list, 0)
+}
+
+// chosenNames reads what the dialog wrote: one path, or a folder and the names in it.
+func chosenNames(buffer []uint16) (paths []string) {
+	for len(buffer) > 0 && buffer[0] != 0 {
+		end := 0
+		for buffer[end] != 0 {
+			end++
+		}
+		paths = append(paths, windows.UTF16ToString(buffer[:end]))
+		buffer = buffer[end+1:]
+	}
+	if len(paths) < 2 {
+		return paths
+	}
+	for i := range paths[1:] {
+		paths[i+1] = filepath.Join(paths[0], paths[i+1])
+	}
+	return paths[1:]
+}
+
+// browseInfo is BROWSEINFOW.
+type browseInfo struct {
+	owner, root     uintptr
+	displayName     *uint16
+	title           *uint16
+	flags           uint32
+	callback, param uintptr
+	image           int32
+}
+
+const (
+	bifReturnOnlyFSDirs = 0x1
+	bifNewDialogStyle   = 0x40
+)
+
+func (b *DirectoryBuilder) browse() ([]string, error) {
+	if err := shBrowseForFolderW.Find(); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := windows.CoInitializeEx(0, windows.COINIT_APARTMENTTHREADED); err == nil {
+		defer windows.CoUninitialize()
+	}
+	name := make([]uint16, windows.MAX_PATH)
+	info := browseInfo{owner: b.owner, displayName: &name[0], flags: bifReturnOnlyFSDirs | bifNewDialogStyle}
+	info.title, _ = windows.UTF16PtrFromString(b.title)
+	list, _, _ := shBrowseForFolderW.Call(uintptr(unsafe.Pointer(&info)))
+	if list == 0 {
+		return nil, ErrCancelled
+	}
+	defer coTaskMemFree.Call(list)
+	path := make([]uint16, windows.MAX_PATH)
+	if ok, _, _ := shGetPathFromIDListW.Call(list, uintptr(unsafe.Pointer(&path[0]))); ok == 0 {
+		return nil, fmt.Errorf("dialog: what was chosen is not a folder on a disk")
+	}
+	return []string{windows.UTF16ToString(path)}, nil
+}

@@ -1,0 +1,42 @@
+//go:build windows
+
+package dialog
+
+import (
+	"slices"
+	"testing"
+	"unicode/utf16"
+	"unsafe"
+)
+
+func TestFilterList(t *testing.T) {
+	got := string(utf16.Decode(filterList([]filter{{"Pictures", []string{"png", "jpg"}}})))
+	if want := "Pictures\x00*.png;*.jpg\x00All files\x00*.*\x00\x00"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+func TestChosenNames(t *testing.T) {
+	for _, row := range []struct {
+		buffer string
+		want   []string
+	}{
+		{"\x00\x00", nil},
+		{"C:\\a b\\ä+#%.png\x00\x00", []string{`C:\a b\ä+#%.png`}},
+		{"C:\\folder\x00one.png\x00two.png\x00\x00", []string{`C:\folder\one.png`, `C:\folder\two.png`}},
+	} {
+		if got := chosenNames(utf16.Encode([]rune(row.buffer))); !slices.Equal(got, row.want) {
+			t.Errorf("%q: %q, want %q", row.buffer, got, row.want)
+		}
+	}
+}
+
+// TestStructSizes compares with the sizes of the Windows headers for 64 bits.
+func TestStructSizes(t *testing.T) {
+	if n := unsafe.Sizeof(openFileName{}); n != 152 {
+		t.Errorf("OPENFILENAMEW has %d bytes, want 152", n)
+	}
+	if n := unsafe.Sizeof(browseInfo{}); n != 64 {
+		t.Errorf("BROWSEINFOW has %d bytes, want 64", n)
+	}
+}

@@ -1,0 +1,78 @@
+package app
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+
+	"fyne.io/fyne/v2"
+
+	"kleinbild/inference/picture"
+)
+
+// drop is what the window does with files from a file manager: onto a slot, they fill it and those after it; anywhere
+// else, the next free slots. A picture that Kleinbild made can have its settings back instead.
+func (s *session) drop(pos fyne.Position, uris []fyne.URI) {
+	var paths []string
+	for _, u := range uris {
+		paths = append(paths, u.Path())
+	}
+	number := 0
+	if c := s.slots.at(pos); c != nil {
+		number = c.number
+	}
+	s.receive(number, paths)
+}
+
+// receive looks at what came, away from Fyne's goroutine, and fills slots with it.
+func (s *session) receive(number int, paths []string) {
+	s.background(func() func() {
+		files, complaint := sift(paths)
+		var made *picture.Metadata
+		if len(files) == 1 {
+			if meta, err := picture.ReadMetadataFile(files[0]); err == nil {
+				made = &meta
+			}
+		}
+		return func() {
+			if complaint != "" {
+				s.notice.say(complaint)
+			}
+			switch {
+			case made == nil || number > 0:
+				s.slots.add(number, files)
+				if made != nil && !s.notice.visible() {
+					s.notice.say("Kleinbild made this picture.", action{"Restore its settings", func() { s.restore(*made) }})
+				}
+			default:
+				s.notice.say("Kleinbild made this picture: “"+shorten(made.Prompt, 60)+"”",
+					action{"Restore its settings", func() { s.restore(*made) }},
+					action{"Use as reference", func() { s.slots.add(0, files) }})
+			}
+		}
+	})
+}
+
+// webAddress is an address as it comes when it was taken for a path.
+var webAddress = regexp.MustCompile(`(^|/)https?:/`)
+
+// sift keeps the files and says in one sentence what is wrong with the rest.
+func sift(paths []string) (files []string, complaint string) {
+	for _, path := range paths {
+		info, err := os.Stat(path)
+		switch {
+		case err != nil && webAddress.MatchString(filepath.ToSlash(path)):
+			complaint = "That is an address on the web: save the picture as a file first, then drop the file."
+		case err != nil:
+			complaint = fmt.Sprintf("%s is not there.", filepath.Base(path))
+		case info.IsDir():
+			complaint = fmt.Sprintf("%s is a folder: drop the pictures in it.", filepath.Base(path))
+		case !info.Mode().IsRegular():
+			complaint = fmt.Sprintf("%s is not a file.", filepath.Base(path))
+		default:
+			files = append(files, path)
+		}
+	}
+	return files, complaint
+}

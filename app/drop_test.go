@@ -1,0 +1,208 @@
+package app
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/storage"
+	"fyne.io/fyne/v2/test"
+
+	"kleinbild/inference/picture"
+)
+
+func (b *bench) dropAt(o fyne.CanvasObject, paths ...string) {
+	var uris []fyne.URI
+	for _, p := range paths {
+		uris = append(uris, storage.NewFileURI(p))
+	}
+	b.drop(middle(o), uris)
+	b.settle()
+}
+
+// names lists what the slots hold, as file names.
+func (b *bench) names() (names []string) {
+	for _, r := range b.slots.references() {
+		names = append(names, filepath.Base(r.Path))
+	}
+	return names
+}
+
+func (b *bench) wantNames(want ...string) {
+	b.t.Helper()
+	if got := strings.Join(b.names(), " "); got != strings.Join(want, " ") {
+		b.t.Errorf("the slots hold %q, want %q; the window says %q", got, want, b.said())
+	}
+}
+
+func TestDrops(t *testing.T) {
+	b := newBench(t, usual)
+	one, two, three := b.file("one.png", 96, 64, 1), b.file("two.png", 64, 96, 2), b.file("ünï +#%20 3.png", 80, 80, 3)
+
+	b.dropAt(b.slots.slots[0], one)
+	b.wantNames("one.png")
+	if got := b.slots.slots[0].caption(); got != "96 × 64" {
+		t.Errorf("caption %q", got)
+	}
+	b.dropAt(b.view.view, two)
+	b.wantNames("one.png", "two.png")
+	b.dropAt(b.slots.slots[3], three) // an empty slot: numbers have no gaps
+	b.wantNames("one.png", "two.png", "ünï +#%20 3.png")
+	b.dropAt(b.slots.slots[0], three)
+	b.wantNames("ünï +#%20 3.png", "two.png", "ünï +#%20 3.png")
+	b.dropAt(b.view.view, one, two)
+	b.wantNames("ünï +#%20 3.png", "two.png", "ünï +#%20 3.png", "one.png")
+	b.wantSaid("1 of the 2 found no free slot")
+	b.dropAt(b.view.view, one)
+	b.wantSaid("All four slots are taken")
+	if got := b.prompt.workflow.text; got != "Multi-reference · 4 pictures" {
+		t.Errorf("workflow %q", got)
+	}
+
+	b.slots.clear(2)
+	b.settle()
+	b.wantNames("ünï +#%20 3.png", "ünï +#%20 3.png", "one.png")
+	b.slots.move(3, 1)
+	b.wantNames("one.png", "ünï +#%20 3.png", "ünï +#%20 3.png")
+}
+
+func TestBadDrops(t *testing.T) {
+	b := newBench(t, usual)
+	good := b.file("good.png", 64, 64, 1)
+	write := func(name, text string) string {
+		path := filepath.Join(b.dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	whole, err := os.ReadFile(good)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct{ name, path, says string }{
+		{"folder", b.dir, "is a folder"},
+		{"text", write("notes.txt", "buy milk"), "PNG, JPEG"},
+		{"empty", write("empty.png", ""), "empty file"},
+		{"cut off", write("cut.png", string(whole[:len(whole)/2])), "PNG"},
+		{"wide", b.file("wide.png", 900, 64, 1), "8:1"},
+		{"small", b.file("small.png", 32, 32, 1), "at least 64"},
+		{"vanished", filepath.Join(b.dir, "gone.png"), "is not there"},
+		{"web address", "https://example.org/a.png", "address on the web"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			b.t = t
+			b.dropAt(b.slots.slots[0], row.path)
+			b.wantNames()
+			b.wantSaid(row.says)
+			if !b.slots.slots[0].empty() {
+				t.Error("the slot is not empty")
+			}
+		})
+	}
+	b.t = t
+	b.dropAt(b.slots.slots[0], b.dir, good, filepath.Join(b.dir, "gone.png"))
+	b.wantNames("good.png")
+
+	// A picture that was read is held: its file may go.
+	if err := os.Remove(good); err != nil {
+		t.Fatal(err)
+	}
+	b.make("without its file")
+	if refs := b.engine.made()[0].References; len(refs) != 1 || refs[0].Image == nil {
+		t.Errorf("the engine got %d references", len(refs))
+	}
+}
+
+func TestReorderByDragging(t *testing.T) {
+	b := newBench(t, usual)
+	b.slots.add(0, []string{b.file("a.png", 64, 64, 1), b.file("b.png", 64, 64, 2), b.file("c.png", 64, 64, 3)})
+	b.settle()
+	from, to := b.slots.slots[0], b.slots.slots[2]
+	drag := func(d fyne.Draggable, pos fyne.Position) {
+		d.Dragged(&fyne.DragEvent{PointEvent: fyne.PointEvent{AbsolutePosition: pos}, Dragged: fyne.Delta{DX: 1, DY: 1}})
+	}
+	drag(from, middle(from))
+	drag(from, middle(to))
+	if !to.lit || !b.drag.ghost.Visible() {
+		t.Error("the slot under the drag is not lit")
+	}
+	from.DragEnd()
+	b.wantNames("c.png", "b.png", "a.png")
+	if b.drag.ghost.Visible() || to.lit {
+		t.Error("the drag left something behind")
+	}
+
+	b.make("for the history")
+	thumb := b.strip.row.cells[0]
+	b.slots.clear(1)
+	drag(thumb, middle(thumb))
+	drag(thumb, middle(b.slots.slots[3]))
+	thumb.DragEnd()
+	b.settle()
+	if n := len(b.names()); n != 3 || b.slots.references()[2].Path != b.strip.all[0].Path {
+		t.Errorf("slots %v after a thumbnail was dropped", b.names())
+	}
+}
+
+func TestPaste(t *testing.T) {
+	b := newBench(t, usual)
+	path := b.file("copied +.png", 64, 64, 1)
+	clipboard := b.app.Clipboard()
+	clipboard.SetContent("file://" + strings.ReplaceAll(path, " ", "%20"))
+	b.prompt.entry.TypedShortcut(&fyne.ShortcutPaste{Clipboard: clipboard})
+	b.settle()
+	b.wantNames("copied +.png")
+	clipboard.SetContent("a fox / a dog")
+	b.prompt.entry.TypedShortcut(&fyne.ShortcutPaste{Clipboard: clipboard})
+	b.settle()
+	if b.prompt.entry.Text != "a fox / a dog" {
+		t.Errorf("prompt %q", b.prompt.entry.Text)
+	}
+	clipboard.SetContent("/not/there.png")
+	b.prompt.entry.TypedShortcut(&fyne.ShortcutPaste{Clipboard: clipboard})
+	b.settle()
+	if !strings.HasSuffix(b.prompt.entry.Text, "/not/there.png") {
+		t.Errorf("prompt %q, want the text that only looks like a path", b.prompt.entry.Text)
+	}
+}
+
+func TestRestoreSettings(t *testing.T) {
+	b := newBench(t, usual)
+	ref := b.file("ref.png", 96, 64, 2)
+	b.slots.add(0, []string{ref})
+	b.settle()
+	b.shape.choose(picture.Match)
+	b.shape.setSeed("42")
+	b.make("with a reference")
+	made := b.strip.all[0].Path
+
+	b.slots.clearAll()
+	b.prompt.setText("something else")
+	b.shape.choose(picture.Square)
+	b.dropAt(b.view.view, made)
+	b.wantSaid("Kleinbild made this picture")
+	b.wantNames() // nothing happens by itself
+	test.Tap(b.notice.actions[0])
+	b.settle()
+	b.wantNames("ref.png")
+	size, _ := b.shape.size()
+	if b.prompt.entry.Text != "with a reference" || b.shape.seedEntry.Text != "42" || !b.shape.locked || size != (picture.Size{Width: 96, Height: 64}) {
+		t.Errorf("restored %q, seed %s locked %v, %v", b.prompt.entry.Text, b.shape.seedEntry.Text, b.shape.locked, size)
+	}
+
+	b.dropAt(b.view.view, made)
+	test.Tap(b.notice.actions[1])
+	b.settle()
+	if b.names()[1] != filepath.Base(made) {
+		t.Errorf("slots %v, want the picture as a reference", b.names())
+	}
+
+	b.file("ref.png", 96, 64, 3) // changed since
+	b.restore(b.strip.all[0].Picture)
+	b.settle()
+	b.wantNames()
+	b.wantSaid("has changed")
+}

@@ -1,0 +1,92 @@
+package app
+
+import (
+	"bytes"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"kleinbild/app/history"
+	"kleinbild/inference"
+	"kleinbild/inference/checkpoint/synthetic"
+	"kleinbild/inference/picture"
+)
+
+// TestRealEngine drives the engine itself, with a tiny checkpoint: the picture is the one that the engine makes of the
+// same request without a window.
+func TestRealEngine(t *testing.T) {
+	model := filepath.Join(t.TempDir(), "tiny")
+	if err := synthetic.WriteTiny(model, synthetic.TinyDistilled()); err != nil {
+		t.Fatal(err)
+	}
+	open := func(o inference.Options) (*inference.Engine, error) {
+		o.Model, o.MaxSequenceLength, o.Precision = model, 32, inference.Float32 // few tokens: ten times as fast
+		return inference.Open(o)
+	}
+	previews := 0
+	b := newBench(t, usual, func(_ *bench, cfg *Config) {
+		cfg.Open = func(o inference.Options) (Engine, error) {
+			if o.Device == inference.DeviceCUDA {
+				return nil, inference.ErrNoCUDA
+			}
+			return open(o)
+		}
+	})
+	b.slots.add(0, []string{b.file("one.png", 80, 64, 1)})
+	b.settle()
+	b.shape.choose(picture.Match)
+	b.advanced.steps.SetText("2")
+	b.prompt.setText("a red fox")
+	b.settle()
+	if !strings.HasSuffix(b.prompt.tokens.text, " of 32 tokens") {
+		t.Errorf("tokens %q", b.prompt.tokens.text)
+	}
+	b.generate()
+	b.until("a picture", func() bool {
+		if b.view.previewing {
+			previews++
+		}
+		return b.run == nil && len(b.strip.all) == 1
+	})
+	if previews == 0 {
+		t.Error("no preview was shown")
+	}
+	saved, err := history.Read(b.strip.all[0].Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := open(inference.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	ref, err := inference.OpenReference(t.Context(), filepath.Join(b.dir, "one.png"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := e.Generate(t.Context(), inference.Request{
+		Prompt: "a red fox", References: []inference.Reference{ref}, Size: picture.Size{Width: 80, Height: 64}, Seed: 1836311903, Steps: 2,
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(saved.Pix, want.Image.Pix) {
+		t.Error("the window's picture is another one than the engine's")
+	}
+
+	// Cancelled in the middle, the window is ready again at once.
+	b.advanced.steps.SetText("500")
+	b.generate()
+	b.until("the first step", func() bool { return b.run.progress.Step > 0 })
+	b.escape()
+	b.until("the end", func() bool { return b.run == nil })
+
+	// A device that is not there is a sentence and a way back, not a window that cannot be used.
+	b.advanced.device.SetSelected("Graphics card")
+	b.until("the page", func() bool { return !b.opening && b.start.content.Visible() })
+	if b.openError == nil || !strings.Contains(explain(b.openError), "CUDA") && !strings.Contains(explain(b.openError), "cuda") {
+		t.Errorf("says %q", explain(b.openError))
+	}
+	b.advanced.device.SetSelected("Automatic")
+	b.until("the model is open", func() bool { return b.session.engine != nil && !b.start.content.Visible() })
+}

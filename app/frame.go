@@ -1,0 +1,97 @@
+package app
+
+import (
+	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/container"
+)
+
+// frame lays the panels out: slots left, sizes right, the canvas in all that is left, the prompt below it and the
+// history at the bottom.
+type frame struct {
+	s       *session
+	size    fyne.Size
+	left    *box
+	rightBg *box
+	right   *container.Scroll // scrolls where Advanced is unfolded in a low window
+	lines   [4]*box
+	content *fyne.Container
+}
+
+func newFrame(s *session) *frame {
+	f := &frame{s: s, left: newBox(colorPanel, 0), rightBg: newBox(colorPanel, 0), size: s.set.windowSize()}
+	s.frame = f // the panels ask it how low the window is
+	stack := container.New(stacked{}, s.shape.content, s.advanced.content)
+	f.right = container.NewVScroll(stack)
+	objects := []fyne.CanvasObject{
+		f.left, s.slots.content, s.view.content, s.queue.content, s.prompt.content, f.rightBg, f.right, s.cost.content, s.strip.content,
+	}
+	for i := range f.lines {
+		f.lines[i] = newBox(colorLine, 0)
+		objects = append(objects, f.lines[i])
+	}
+	f.content = arranged(func() fyne.Size { return leastSize }, f.place, append(objects, s.drag.content)...)
+	return f
+}
+
+// low says whether the window is too low for the history to stay open.
+func (f *frame) low() bool { return f.size.Height < 720 }
+
+// between returns x, held within the limits.
+func between(least, x, most float32) float32 { return min(max(x, least), most) }
+
+func (f *frame) place(size fyne.Size) {
+	if size.IsZero() {
+		return
+	}
+	wasLow := f.low()
+	f.size = size
+	s := f.s
+	left := float32(int(between(156, size.Width*0.16, 340)))
+	right := float32(int(between(228, size.Width*0.186, 340)))
+	strip := s.strip.height()
+	prompt := float32(132)
+	if f.low() {
+		prompt = 112
+	}
+	upper := size.Height - strip
+	middle := size.Width - left - right
+	queue := s.queue.height()
+	at(f.left, 0, 0, left, upper)
+	at(s.slots.content, 0, 0, left, upper)
+	at(s.view.content, left, 0, middle, upper-prompt-queue)
+	at(s.queue.content, left, upper-prompt-queue, middle, queue)
+	at(s.prompt.content, left, upper-prompt, middle, prompt)
+	cost := s.cost.height()
+	at(f.rightBg, left+middle, 0, right, upper)
+	at(f.right, left+middle, 0, right, upper-cost)
+	at(s.cost.content, left+middle, upper-cost, right, cost)
+	at(s.strip.content, 0, upper, size.Width, strip)
+	at(f.lines[0], left-1, 0, 1, upper)
+	at(f.lines[1], left+middle, 0, 1, upper)
+	at(f.lines[2], 0, upper, size.Width, 1)
+	at(f.lines[3], left, upper-prompt-queue, middle, 1)
+	s.drag.content.Resize(size)
+	if wasLow != f.low() {
+		f.right.Content.Refresh()
+		s.strip.content.Refresh()
+	}
+}
+
+// stacked puts objects below each other at the full width and their least height.
+type stacked struct{}
+
+func (stacked) MinSize(objects []fyne.CanvasObject) (min fyne.Size) {
+	for _, o := range objects {
+		min.Height += o.MinSize().Height
+	}
+	return min
+}
+
+func (stacked) Layout(objects []fyne.CanvasObject, size fyne.Size) {
+	var y float32
+	for _, o := range objects {
+		height := o.MinSize().Height
+		at(o, 0, y, size.Width, height)
+		y += height
+	}
+}

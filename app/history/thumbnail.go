@@ -1,0 +1,120 @@
+package history
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"image"
+	"image/png"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/image/draw"
+)
+
+// The box that thumbnails fit into, in pixels: the strip's cells at twice the usual scale.
+const (
+	ThumbnailWidth  = 224
+	ThumbnailHeight = 136
+)
+
+// Thumbnails makes small versions of pictures and keeps them in a folder, by the picture's path, size and time.
+type Thumbnails struct{ dir string }
+
+// NewThumbnails uses dir, which need not exist. Where it cannot be written, thumbnails are made anew each time.
+func NewThumbnails(dir string) *Thumbnails { return &Thumbnails{dir} }
+
+// Get returns the thumbnail of the picture at path.
+func (t *Thumbnails) Get(path string) (*image.RGBA, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("thumbnail: %w", err)
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%d\x00%d", path, info.Size(), info.ModTime().UnixNano()))
+	cached := filepath.Join(t.dir, hex.EncodeToString(sum[:16])+".png")
+	if file, err := os.ReadFile(cached); err == nil {
+		if img, err := png.Decode(bytes.NewReader(file)); err == nil && fits(img.Bounds()) {
+			return toRGBA(img), nil
+		}
+	}
+	img, err := Read(path)
+	if err != nil {
+		return nil, err
+	}
+	small := Fit(img, ThumbnailWidth, ThumbnailHeight)
+	t.store(cached, small)
+	return small, nil
+}
+
+// maxSide bounds what Read decodes: what lies at a path now need not be what was written there.
+const maxSide = 8192
+
+// Read returns the PNG picture at path.
+func Read(path string) (*image.RGBA, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("history: %w", err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("history: %s: not a file", path)
+	}
+	file, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("history: %w", err)
+	}
+	config, err := png.DecodeConfig(bytes.NewReader(file))
+	if err == nil && max(config.Width, config.Height) > maxSide {
+		err = fmt.Errorf("%d × %d pixels, want at most %d a side", config.Width, config.Height, maxSide)
+	}
+	var img image.Image
+	if err == nil {
+		img, err = png.Decode(bytes.NewReader(file))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("history: %s: %w", path, err)
+	}
+	return toRGBA(img), nil
+}
+
+func fits(b image.Rectangle) bool {
+	return b.Dx() <= ThumbnailWidth && b.Dy() <= ThumbnailHeight
+}
+
+// store writes a cached thumbnail whole or not at all. It is a cache: failing costs time later, nothing else.
+func (t *Thumbnails) store(path string, img image.Image) {
+	var file bytes.Buffer
+	if png.Encode(&file, img) != nil || os.MkdirAll(t.dir, 0o755) != nil {
+		return
+	}
+	temporary, err := os.CreateTemp(t.dir, "new-*")
+	if err != nil {
+		return
+	}
+	_, err = temporary.Write(file.Bytes())
+	if temporary.Close() != nil || err != nil || os.Rename(temporary.Name(), path) != nil {
+		os.Remove(temporary.Name())
+	}
+}
+
+// Fit scales img down to fit into width × height, keeping its proportions; a smaller one is copied.
+func Fit(img image.Image, width, height int) *image.RGBA {
+	b := img.Bounds()
+	if b.Dx() <= width && b.Dy() <= height {
+		return toRGBA(img)
+	}
+	w, h := width, max(b.Dy()*width/b.Dx(), 1)
+	if h > height {
+		w, h = max(b.Dx()*height/b.Dy(), 1), height
+	}
+	dst := image.NewRGBA(image.Rect(0, 0, w, h))
+	draw.CatmullRom.Scale(dst, dst.Rect, img, b, draw.Src, nil)
+	return dst
+}
+
+// toRGBA copies img to the origin.
+func toRGBA(img image.Image) *image.RGBA {
+	dst := image.NewRGBA(image.Rect(0, 0, img.Bounds().Dx(), img.Bounds().Dy()))
+	draw.Draw(dst, dst.Rect, img, img.Bounds().Min, draw.Src)
+	return dst
+}

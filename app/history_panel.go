@@ -1,0 +1,288 @@
+package app
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/container"
+	"fyne.io/fyne/v2/theme"
+
+	"kleinbild/app/history"
+	"kleinbild/app/shell"
+)
+
+// historyPanel is one row of earlier pictures, newest first, with a search by prompt. In a low window it folds to a
+// button.
+type historyPanel struct {
+	s      *session
+	all    []history.Entry // newest first
+	found  []history.Entry // those that match the search
+	marked uint64          // the entry on the canvas
+
+	search  *field
+	count   *label
+	fold    *button
+	row     *thumbRow
+	scroll  *container.Scroll
+	empty   *label
+	ground  *box
+	content *fyne.Container
+}
+
+func newHistoryPanel(s *session) *historyPanel {
+	p := &historyPanel{
+		s: s, ground: newBox(colorPanel, 0), count: newLabel("", colorDim, sizeCaption),
+		empty: newLabel("What you make appears here.", colorDim, sizeText),
+	}
+	p.search = newField(s)
+	p.search.SetPlaceHolder("Search prompts")
+	p.search.Icon = theme.SearchIcon()
+	p.search.OnChanged = func(string) { p.filter() }
+	p.fold = newLink("Show history", p.toggle)
+	p.row = newThumbRow(p)
+	p.scroll = container.NewHScroll(p.row)
+	p.scroll.OnScrolled = func(fyne.Position) { p.row.Refresh() }
+	p.content = arranged(noSize, p.place, p.ground, p.fold, p.search, p.count, p.scroll, p.empty)
+	return p
+}
+
+const (
+	searchWidth       float32 = 176
+	stripHeight       float32 = 92
+	foldedStripHeight float32 = 32
+)
+
+func (p *historyPanel) folded() bool { return p.s.frame.low() && !p.s.set.historyOpen() }
+
+func (p *historyPanel) height() float32 {
+	switch {
+	case p.folded():
+		return foldedStripHeight
+	case p.s.frame.low():
+		return stripHeight + foldedStripHeight - 8
+	}
+	return stripHeight
+}
+
+func (p *historyPanel) toggle() {
+	p.s.set.setHistoryOpen(p.folded())
+	p.s.frame.content.Refresh()
+}
+
+func (p *historyPanel) place(size fyne.Size) {
+	p.ground.Resize(size)
+	low, folded := p.s.frame.low(), p.folded()
+	show(p.fold, low)
+	for _, o := range []fyne.CanvasObject{p.search, p.count, p.scroll} {
+		show(o, !folded)
+	}
+	show(p.empty, !folded && len(p.found) == 0)
+	top := float32(0)
+	if low {
+		p.fold.setText("Show history", "")
+		if !folded {
+			p.fold.setText("Hide history", "")
+		}
+		at(p.fold, margin-6, 4, p.fold.MinSize().Width, 24)
+		top = 24
+	}
+	if folded {
+		return
+	}
+	middle := top + (size.Height-top)/2
+	at(p.search, margin, middle-28, searchWidth, fieldHeight)
+	at(p.count, margin+4, middle+12, searchWidth, 16)
+	x := searchWidth + 2*margin - thumbEdge
+	at(p.scroll, x, top, size.Width-x, size.Height-top)
+	at(p.empty, x+thumbEdge, middle-28, size.Width-x-margin, fieldHeight)
+}
+
+func (p *historyPanel) focusSearch() {
+	if p.folded() {
+		p.toggle()
+	}
+	p.s.win.Canvas().Focus(p.search)
+}
+
+// openHistory opens the store, reads it, and from then on looks every two seconds whether another window changed it.
+func (s *session) openHistory() {
+	path := s.cfg.HistoryFile
+	s.background(func() func() {
+		store, aside, err := history.Open(path)
+		return func() {
+			if err != nil {
+				s.notice.say("The history cannot be kept: " + explain(err))
+				return
+			}
+			s.store = store
+			if aside != "" {
+				s.notice.say("The history was damaged and begins anew; the old one is " + aside + ". All pictures are still in their folder.")
+			}
+			s.strip.reload()
+			s.watchHistory()
+		}
+	})
+}
+
+const historyLook = 2 * time.Second
+
+func (s *session) watchHistory() {
+	store := s.store
+	go func() {
+		tick := time.NewTicker(historyLook)
+		defer tick.Stop()
+		for last := store.Version(); ; {
+			select {
+			case <-s.closing.Done():
+				return
+			case <-tick.C:
+			}
+			if now := store.Version(); now != last {
+				last = now
+				s.post(s.strip.reload)
+			}
+		}
+	}()
+}
+
+// reload reads the store.
+func (p *historyPanel) reload() {
+	store := p.s.store
+	p.s.background(func() func() {
+		list, err := store.List()
+		return func() {
+			if err != nil {
+				p.s.notice.say("The history cannot be read: " + explain(err))
+				return
+			}
+			p.all = list
+			p.filter()
+			p.s.prompt.refresh() // the estimate comes from here
+		}
+	})
+}
+
+// added puts a new entry in front.
+func (p *historyPanel) added(e history.Entry) {
+	if !slices.ContainsFunc(p.all, func(other history.Entry) bool { return other.ID == e.ID && e.ID != 0 }) {
+		p.all = slices.Insert(p.all, 0, e)
+	}
+	p.filter()
+}
+
+func (p *historyPanel) filter() {
+	p.found = nil
+	for _, e := range p.all {
+		if e.Matches(p.search.Text) {
+			p.found = append(p.found, e)
+		}
+	}
+	text := ""
+	switch {
+	case p.search.Text != "":
+		text = fmt.Sprintf("%d of %d", len(p.found), len(p.all))
+	case len(p.all) == 1:
+		text = "1 picture"
+	case len(p.all) > 1:
+		text = fmt.Sprintf("%d pictures", len(p.all))
+	}
+	p.count.set(text, colorDim)
+	p.empty.set("What you make appears here.", colorDim)
+	if len(p.all) > 0 {
+		p.empty.set("No prompt has these words.", colorDim)
+	}
+	show(p.empty, len(p.found) == 0 && (p.s.frame == nil || !p.folded()))
+	p.row.changed()
+	p.scroll.Refresh()
+}
+
+// prompts are the earlier prompts, newest first, each once.
+func (p *historyPanel) prompts() (list []string) {
+	seen := map[string]bool{"": true}
+	for _, e := range p.all {
+		if text := e.Picture.Prompt; !seen[text] {
+			seen[text] = true
+			list = append(list, text)
+		}
+	}
+	return list
+}
+
+func (p *historyPanel) index(id uint64) int {
+	return slices.IndexFunc(p.found, func(e history.Entry) bool { return e.ID == id })
+}
+
+// mark frames the entry that is on the canvas; 0 frames none.
+func (p *historyPanel) mark(id uint64) {
+	p.marked = id
+	if i := p.index(id); i >= 0 {
+		x := float32(i)*thumbPitch + thumbEdge
+		if left, width := p.scroll.Offset.X, p.scroll.Size().Width; x < left || x+thumbPitch > left+width {
+			p.scroll.ScrollToOffset(fyne.NewPos(max(x-width/2+thumbPitch/2, 0), 0))
+		}
+	}
+	p.row.Refresh()
+}
+
+// open shows an entry on the canvas.
+func (p *historyPanel) open(id uint64) {
+	if i := p.index(id); i >= 0 {
+		p.s.openEntry(p.found[i])
+	}
+}
+
+// step goes to the picture before (-1, newer) or after (1, older) the one on the canvas.
+func (p *historyPanel) step(by int) {
+	if i := p.index(p.marked) + by; i >= 0 && i < len(p.found) {
+		p.s.openEntry(p.found[i])
+	}
+}
+
+// bin moves a picture to the system's bin and forgets it.
+func (p *historyPanel) bin(id uint64) {
+	i := p.index(id)
+	if i < 0 {
+		return
+	}
+	path, store := p.found[i].Path, p.s.store
+	p.s.background(func() func() {
+		err := shell.Bin(path)
+		if err == nil {
+			err = store.Remove(id)
+		}
+		return func() {
+			if err != nil {
+				p.s.notice.say("The picture could not be moved to the bin. " + explain(err))
+				return
+			}
+			p.removed(id)
+			p.s.notice.say("Moved to the bin.")
+		}
+	})
+}
+
+// forget removes an entry whose picture is gone.
+func (p *historyPanel) forget(id uint64) {
+	store := p.s.store
+	p.s.background(func() func() {
+		err := store.Remove(id)
+		return func() {
+			if err != nil {
+				p.s.notice.fail(err)
+				return
+			}
+			p.removed(id)
+		}
+	})
+}
+
+func (p *historyPanel) removed(id uint64) {
+	p.all = slices.DeleteFunc(p.all, func(e history.Entry) bool { return e.ID == id })
+	p.filter()
+	if p.s.shown != nil && p.s.shown.id == id {
+		p.s.shown = nil
+		p.s.view.draw()
+	}
+}

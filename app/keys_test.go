@@ -1,0 +1,151 @@
+package app
+
+import (
+	"strings"
+	"testing"
+
+	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/driver/desktop"
+	"fyne.io/fyne/v2/test"
+
+	"kleinbild/inference/picture"
+)
+
+func ctrl(key fyne.KeyName) fyne.Shortcut {
+	return &desktop.CustomShortcut{KeyName: key, Modifier: fyne.KeyModifierShortcutDefault}
+}
+
+func TestTypingAndKeys(t *testing.T) {
+	b := newBench(t, usual)
+	if b.win.Canvas().Focused() != fyne.Focusable(b.prompt.entry) {
+		t.Fatal("the prompt has not the focus")
+	}
+	test.Type(b.prompt.entry, "ein Fuchs, 狐, лиса")
+	b.prompt.entry.TypedKey(&fyne.KeyEvent{Name: fyne.KeyReturn}) // a new line, also with Shift
+	test.Type(b.prompt.entry, "im Schnee")
+	b.settle()
+	if got := b.prompt.entry.Text; got != "ein Fuchs, 狐, лиса\nim Schnee" {
+		t.Errorf("prompt %q", got)
+	}
+	if !strings.Contains(b.prompt.tokens.text, " of 512 tokens") {
+		t.Errorf("tokens %q", b.prompt.tokens.text)
+	}
+	b.prompt.entry.TypedShortcut(&fyne.ShortcutUndo{})
+	if strings.Contains(b.prompt.entry.Text, "Schnee") {
+		t.Error("undo did nothing")
+	}
+	b.prompt.entry.TypedShortcut(ctrl(fyne.KeyReturn))
+	b.until("Ctrl+Enter makes a picture", func() bool { return len(b.strip.all) == 1 })
+	if made := b.engine.made(); len(made) != 1 || made[0].Seed != 1836311903 || made[0].Size != (picture.Size{Width: 1344, Height: 768}) {
+		t.Errorf("the engine got %+v", made)
+	}
+	if b.shown == nil || b.shown.path == "" {
+		t.Error("nothing is shown")
+	}
+
+	b.make("a second prompt")
+	b.prompt.setText("being typed")
+	b.prompt.entry.TypedShortcut(ctrl(fyne.KeyUp))
+	if got := b.prompt.entry.Text; got != "a second prompt" {
+		t.Errorf("recalled %q", got)
+	}
+	b.prompt.entry.TypedShortcut(ctrl(fyne.KeyUp))
+	b.prompt.entry.TypedShortcut(ctrl(fyne.KeyUp))
+	if got := b.prompt.entry.Text; !strings.HasPrefix(got, "ein Fuchs") {
+		t.Errorf("recalled %q", got)
+	}
+	b.prompt.entry.TypedShortcut(ctrl(fyne.KeyDown))
+	b.prompt.entry.TypedShortcut(ctrl(fyne.KeyDown))
+	if got := b.prompt.entry.Text; got != "being typed" {
+		t.Errorf("back at %q, want what was typed", got)
+	}
+}
+
+// TestEscape cancels whatever has the focus.
+func TestEscape(t *testing.T) {
+	b := newBench(t, usual)
+	b.engine.hold = make(chan struct{})
+	for _, focus := range []fyne.Focusable{b.prompt.entry, b.prompt.generate, b.slots.slots[0], b.shape.tiles[2], b.shape.seedEntry, b.view.view, nil} {
+		b.generate()
+		b.until("a preview", func() bool { return b.view.previewing })
+		b.win.Canvas().Unfocus()
+		key := &fyne.KeyEvent{Name: fyne.KeyEscape}
+		if focus != nil {
+			b.win.Canvas().Focus(focus)
+			focus.TypedKey(key)
+		} else {
+			b.win.Canvas().OnTypedKey()(key)
+		}
+		b.until("Escape cancels", func() bool { return b.run == nil })
+		if b.view.previewing || len(b.strip.all) > 0 {
+			t.Errorf("focus %T: previewing %v, %d in the history", focus, b.view.previewing, len(b.strip.all))
+		}
+	}
+	b.wantSaid("Cancelled")
+}
+
+func TestInsertImage(t *testing.T) {
+	b := newBench(t, usual)
+	b.twoReferences()
+	for _, row := range []struct {
+		text   string
+		column int
+		want   string
+	}{
+		{"", 0, "image 2 "},
+		{"the cat of", 10, "the cat of image 2 "},
+		{"the cat of , red", 11, "the cat of image 2, red"},
+		{"ab", 1, "a image 2 b"},
+	} {
+		b.prompt.entry.SetText(row.text)
+		b.prompt.entry.CursorRow, b.prompt.entry.CursorColumn = 0, row.column
+		test.Tap(b.prompt.images[1])
+		if got := b.prompt.entry.Text; got != row.want {
+			t.Errorf("%q at %d: %q, want %q", row.text, row.column, got, row.want)
+		}
+	}
+	if !b.prompt.images[1].Visible() || b.prompt.images[2].Visible() {
+		t.Error("want buttons for two images")
+	}
+}
+
+// TestEverythingByKeyboard goes through the window with Tab.
+func TestEverythingByKeyboard(t *testing.T) {
+	b := newBench(t, usual)
+	b.slots.add(0, []string{b.file("one.png", 64, 64, 1)})
+	b.settle()
+	b.engine.info.NativeSize = 128
+	b.make("to have a picture")
+	b.advanced.toggle()
+	reached := map[fyne.Focusable]bool{}
+	for range 100 {
+		b.win.Canvas().FocusNext()
+		reached[b.win.Canvas().Focused()] = true
+	}
+	want := []fyne.Focusable{
+		b.prompt.entry, b.prompt.generate, b.prompt.earlier, b.prompt.images[0], b.shape.seedEntry, b.shape.dice, b.shape.lock,
+		b.advanced.fold, b.advanced.steps, b.advanced.device, b.advanced.theme, b.strip.search, b.strip.row.cells[0],
+		b.view.view, b.view.percent, b.view.compare, b.view.copy, b.view.save,
+	}
+	for _, c := range b.slots.slots {
+		want = append(want, c)
+	}
+	for _, tile := range b.shape.tiles {
+		want = append(want, tile)
+	}
+	for _, c := range b.shape.counts {
+		want = append(want, c)
+	}
+	for _, w := range want {
+		if !reached[w] {
+			t.Errorf("%T %+v is not reached", w, w)
+		}
+	}
+	press := func(o fyne.Focusable, key fyne.KeyName) { o.TypedKey(&fyne.KeyEvent{Name: key}) }
+	press(b.shape.tiles[0], fyne.KeySpace)
+	press(b.shape.counts[2], fyne.KeyReturn)
+	press(b.slots.slots[0], fyne.KeyDelete)
+	if b.shape.aspect != picture.Square || b.shape.count != 3 || b.slots.count() != 0 {
+		t.Errorf("aspect %s, count %d, %d references", b.shape.aspect, b.shape.count, b.slots.count())
+	}
+}

@@ -1,0 +1,250 @@
+package app
+
+import (
+	"image/color"
+	"math"
+
+	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/canvas"
+	"fyne.io/fyne/v2/theme"
+	"fyne.io/fyne/v2/widget"
+
+	"kleinbild/assets/look"
+)
+
+// The roles of colours, under the names that Fyne's widgets ask for.
+const (
+	colorCanvas   fyne.ThemeColorName = "canvas"
+	colorPanel                        = theme.ColorNameBackground
+	colorRaised                       = theme.ColorNameInputBackground
+	colorLine                         = theme.ColorNameSeparator
+	colorText                         = theme.ColorNameForeground
+	colorDim                          = theme.ColorNamePlaceHolder
+	colorAccent                       = theme.ColorNamePrimary
+	colorOnAccent                     = theme.ColorNameForegroundOnPrimary
+	colorError                        = theme.ColorNameError
+	colorScrim    fyne.ThemeColorName = "scrim"   // a ground over pictures
+	colorOnScrim  fyne.ThemeColorName = "onScrim" // on it
+	colorNone     fyne.ThemeColorName = ""
+)
+
+// The two sizes of text.
+const (
+	sizeText    = theme.SizeNameText
+	sizeCaption = theme.SizeNameCaptionText
+)
+
+// Spacing goes in steps of four.
+const (
+	gap    float32 = 8
+	margin float32 = 12
+	radius float32 = 6
+)
+
+// houseTheme is the theme of assets/look; variant overrides the system's light or dark.
+type houseTheme struct {
+	fyne.Theme
+	variant *fyne.ThemeVariant
+}
+
+func newTheme(choice string) fyne.Theme {
+	base, err := theme.FromJSON(look.Theme)
+	if err != nil {
+		panic(err) // a mistake in the embedded file, which a test reads
+	}
+	t := houseTheme{Theme: base}
+	switch choice {
+	case themeLight:
+		v := theme.VariantLight
+		t.variant = &v
+	case themeDark:
+		v := theme.VariantDark
+		t.variant = &v
+	}
+	return t
+}
+
+func (t houseTheme) Color(name fyne.ThemeColorName, variant fyne.ThemeVariant) color.Color {
+	if name == colorNone {
+		return color.Transparent
+	}
+	if t.variant != nil {
+		variant = *t.variant
+	}
+	return t.Theme.Color(name, variant)
+}
+
+// box is a rectangle in colours of the theme.
+type box struct {
+	widget.BaseWidget
+	fill, stroke fyne.ThemeColorName
+	radius       float32
+	strokeWidth  float32
+}
+
+func newBox(fill fyne.ThemeColorName, radius float32) *box {
+	b := &box{fill: fill, radius: radius, strokeWidth: 1}
+	b.ExtendBaseWidget(b)
+	return b
+}
+
+// set changes the colours.
+func (b *box) set(fill, stroke fyne.ThemeColorName) {
+	if b.fill != fill || b.stroke != stroke {
+		b.fill, b.stroke = fill, stroke
+		b.Refresh()
+	}
+}
+
+func (b *box) CreateRenderer() fyne.WidgetRenderer {
+	r := &boxRenderer{box: b, rect: canvas.NewRectangle(color.Transparent)}
+	r.Refresh()
+	return r
+}
+
+type boxRenderer struct {
+	box  *box
+	rect *canvas.Rectangle
+}
+
+func (r *boxRenderer) Layout(size fyne.Size)        { r.rect.Resize(size) }
+func (r *boxRenderer) MinSize() fyne.Size           { return fyne.Size{} }
+func (r *boxRenderer) Objects() []fyne.CanvasObject { return []fyne.CanvasObject{r.rect} }
+func (r *boxRenderer) Destroy()                     {}
+func (r *boxRenderer) Refresh() {
+	r.rect.FillColor = theme.Color(r.box.fill)
+	r.rect.StrokeColor = theme.Color(r.box.stroke)
+	r.rect.CornerRadius = r.box.radius
+	r.rect.StrokeWidth = 0
+	if r.box.stroke != colorNone {
+		r.rect.StrokeWidth = r.box.strokeWidth
+	}
+	r.rect.Refresh()
+}
+
+// label is one line of text in a colour of the theme. What does not fit into its width ends in an ellipsis.
+type label struct {
+	widget.BaseWidget
+	text  string
+	color fyne.ThemeColorName
+	size  fyne.ThemeSizeName
+	style fyne.TextStyle
+	align fyne.TextAlign
+}
+
+func newLabel(text string, color fyne.ThemeColorName, size fyne.ThemeSizeName) *label {
+	l := &label{text: text, color: color, size: size}
+	l.ExtendBaseWidget(l)
+	return l
+}
+
+// newHeading names a group of controls.
+func newHeading(text string) *label {
+	l := newLabel(text, colorDim, sizeText)
+	l.style.Bold = true
+	return l
+}
+
+func (l *label) set(text string, color fyne.ThemeColorName) {
+	if l.text != text || l.color != color {
+		l.text, l.color = text, color
+		l.Refresh()
+	}
+}
+
+// natural is the size at which all of the text shows.
+func (l *label) natural() fyne.Size {
+	s := fyne.MeasureText(l.text, theme.Size(l.size), l.style)
+	return fyne.NewSize(ceil(s.Width), s.Height)
+}
+
+func (l *label) CreateRenderer() fyne.WidgetRenderer {
+	r := &labelRenderer{label: l, shown: canvas.NewText("", color.Transparent)}
+	r.Refresh()
+	return r
+}
+
+type labelRenderer struct {
+	label *label
+	shown *canvas.Text
+}
+
+func (r *labelRenderer) Layout(size fyne.Size) {
+	r.fit()
+	height := r.shown.MinSize().Height
+	r.shown.Move(fyne.NewPos(0, (size.Height-height)/2))
+	r.shown.Resize(fyne.NewSize(size.Width, height))
+}
+
+// fit shortens the text until it goes into the width.
+func (r *labelRenderer) fit() {
+	l, width := r.label, r.label.Size().Width
+	size := theme.Size(l.size)
+	fits := func(s string) bool { return fyne.MeasureText(s, size, l.style).Width <= width+0.5 }
+	text := []rune(l.text)
+	shown := l.text
+	if !fits(shown) {
+		low, high := 0, len(text) // text[:low] fits, text[:high] does not
+		for low+1 < high {
+			if middle := (low + high) / 2; fits(string(text[:middle]) + "…") {
+				low = middle
+			} else {
+				high = middle
+			}
+		}
+		shown = string(text[:low]) + "…"
+	}
+	r.shown.Text = shown
+}
+
+func (r *labelRenderer) MinSize() fyne.Size {
+	return fyne.NewSize(0, fyne.MeasureText("Ag", theme.Size(r.label.size), r.label.style).Height)
+}
+func (r *labelRenderer) Objects() []fyne.CanvasObject { return []fyne.CanvasObject{r.shown} }
+func (r *labelRenderer) Destroy()                     {}
+func (r *labelRenderer) Refresh() {
+	l := r.label
+	r.shown.Color = theme.Color(l.color)
+	r.shown.TextSize = theme.Size(l.size)
+	r.shown.TextStyle = l.style
+	r.shown.Alignment = l.align
+	r.Layout(l.Size())
+	r.shown.Refresh()
+}
+
+// arranged is a container whose objects lie where place puts them.
+func arranged(min func() fyne.Size, place func(size fyne.Size), objects ...fyne.CanvasObject) *fyne.Container {
+	return &fyne.Container{Layout: arrangement{min, place}, Objects: objects}
+}
+
+type arrangement struct {
+	min   func() fyne.Size
+	place func(size fyne.Size)
+}
+
+func (a arrangement) Layout(_ []fyne.CanvasObject, size fyne.Size) { a.place(size) }
+func (a arrangement) MinSize([]fyne.CanvasObject) fyne.Size        { return a.min() }
+
+// at gives an object its place.
+func at(o fyne.CanvasObject, x, y, width, height float32) {
+	o.Move(fyne.NewPos(x, y))
+	o.Resize(fyne.NewSize(max(width, 0), max(height, 0)))
+}
+
+func ceil(x float32) float32 {
+	if t := float32(int(x)); t < x {
+		return t + 1
+	}
+	return x
+}
+
+func noSize() fyne.Size { return fyne.Size{} }
+
+// fixed is the least size of something that is always as large as that.
+func fixed(width, height float32) func() fyne.Size {
+	return func() fyne.Size { return fyne.NewSize(width, height) }
+}
+
+func sqrt(x float32) float32 { return float32(math.Sqrt(float64(x))) }
+
+func pow(x, y float32) float32 { return float32(math.Pow(float64(x), float64(y))) }

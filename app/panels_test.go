@@ -1,0 +1,164 @@
+package app
+
+import (
+	"strings"
+	"testing"
+
+	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/test"
+
+	"kleinbild/inference"
+	"kleinbild/inference/picture"
+)
+
+var usual = fyne.NewSize(1280, 800)
+
+// middle is the middle of an object, as a place in the window.
+func middle(o fyne.CanvasObject) fyne.Position {
+	return fyne.CurrentApp().Driver().AbsolutePositionForObject(o).AddXY(o.Size().Width/2, o.Size().Height/2)
+}
+
+func (b *bench) wantSaid(part string) {
+	b.t.Helper()
+	if !strings.Contains(b.said(), part) {
+		b.t.Errorf("the window says %q, want a sentence with %q", b.said(), part)
+	}
+}
+
+func TestSizes(t *testing.T) {
+	b := newBench(t, usual)
+	size := func() picture.Size {
+		s, err := b.shape.size()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	match := b.shape.tiles[8]
+	test.Tap(match)
+	if b.shape.aspect == picture.Match {
+		t.Error("match was chosen without an image 1")
+	}
+	b.slots.add(0, []string{b.file("one.png", 336, 208, 1)})
+	b.settle()
+	test.Tap(match)
+	if got := size(); got != (picture.Size{Width: 336, Height: 208}) {
+		t.Errorf("match: %v", got)
+	}
+	b.slots.clear(1)
+	if got := size(); got != (picture.Size{Width: 1344, Height: 768}) {
+		t.Errorf("match without image 1: %v, want the choice before", got)
+	}
+	test.Tap(b.shape.tiles[2])
+	if got := size(); got != (picture.Size{Width: 768, Height: 1344}) {
+		t.Errorf("portrait: %v", got)
+	}
+	b.engine.info.NativeSize = 128
+	b.engineChanged()
+	if got := b.shape.tiles[0].size; got != (picture.Size{Width: 128, Height: 128}) {
+		t.Errorf("square of a small model: %v", got)
+	}
+}
+
+func TestAdvanced(t *testing.T) {
+	b := newBench(t, usual)
+	b.advanced.toggle()
+	b.advanced.steps.SetText("9")
+	b.make("nine steps")
+	if got := b.engine.made()[0].Steps; got != 9 {
+		t.Errorf("%d steps", got)
+	}
+	b.advanced.steps.SetText("many")
+	b.generate()
+	b.wantSaid("steps")
+	if !b.advanced.rows[1].hidden {
+		t.Error("a distilled model has guidance")
+	}
+	b.engine.info.Variant, b.engine.info.Guidance = inference.Base, 4
+	b.engineChanged()
+	b.advanced.steps.SetText("")
+	b.advanced.guidance.SetText("3,5")
+	b.make("guided")
+	if got := b.engine.made()[1].Guidance; got != 3.5 {
+		t.Errorf("guidance %v", got)
+	}
+	old := b.engine
+	b.advanced.device.SetSelected("Processor")
+	b.until("the model is open again", func() bool { return b.session.engine != nil })
+	if !old.closed || b.set.device() != "cpu" {
+		t.Errorf("closed %v, device %s", old.closed, b.set.device())
+	}
+}
+
+// TestFitsEverywhere looks for texts that lie over each other or leave the window, from the least size to 4K.
+func TestFitsEverywhere(t *testing.T) {
+	b := newBench(t, usual)
+	b.engine.hold = make(chan struct{})
+	b.twoReferences()
+	b.prompt.setText("something to make")
+	b.generate()
+	b.generate()
+	b.until("a preview", func() bool { return b.view.previewing })
+	b.advanced.toggle()
+	for _, size := range []fyne.Size{leastSize, {Width: 1024, Height: 640}, {Width: 1280, Height: 720}, {Width: 1920, Height: 1080}, {Width: 3840, Height: 2160}} {
+		b.win.Resize(size)
+		if m := b.win.Content().MinSize(); m.Width > size.Width || m.Height > size.Height {
+			t.Errorf("%v: wants at least %v", size, m)
+		}
+		type placed struct {
+			text           string
+			x1, y1, x2, y2 float32
+		}
+		var texts []placed
+		walk(b.win.Content(), fyne.Position{}, func(o fyne.CanvasObject, pos fyne.Position) {
+			l, ok := o.(*label)
+			if !ok || l.text == "" {
+				return
+			}
+			inRight := pos.X >= b.frame.right.Position().X
+			natural := l.natural()
+			width := min(natural.Width, l.Size().Width)
+			switch l.align {
+			case fyne.TextAlignCenter:
+				pos.X += (l.Size().Width - width) / 2
+			case fyne.TextAlignTrailing:
+				pos.X += l.Size().Width - width
+			}
+			p := placed{l.text, pos.X, pos.Y + (l.Size().Height-natural.Height)/2 + 3, pos.X + width, pos.Y + (l.Size().Height+natural.Height)/2 - 3}
+			if p.y1 >= size.Height || inRight && l != b.cost.model && p.y2 > size.Height-b.strip.height()-b.cost.height() {
+				return // out of sight, or where scrolling brings it
+			}
+			if p.x1 < 0 || p.x2 > size.Width+0.5 {
+				t.Errorf("%v: %q lies from %v to %v", size, p.text, p.x1, p.x2)
+			}
+			for _, q := range texts {
+				if p.x1 < q.x2 && q.x1 < p.x2 && p.y1 < q.y2 && q.y1 < p.y2 {
+					t.Errorf("%v: %q at %v,%v lies over %q at %v,%v", size, p.text, p.x1, p.y1, q.text, q.x1, q.y1)
+				}
+			}
+			texts = append(texts, p)
+		})
+		if len(texts) < 30 {
+			t.Errorf("%v: found %d texts", size, len(texts))
+		}
+	}
+}
+
+// walk visits what is visible, with its place in the window.
+func walk(o fyne.CanvasObject, parent fyne.Position, visit func(fyne.CanvasObject, fyne.Position)) {
+	if !o.Visible() {
+		return
+	}
+	pos := parent.Add(o.Position())
+	visit(o, pos)
+	var children []fyne.CanvasObject
+	switch o := o.(type) {
+	case *fyne.Container:
+		children = o.Objects
+	case fyne.Widget:
+		children = test.WidgetRenderer(o).Objects()
+	}
+	for _, c := range children {
+		walk(c, pos, visit)
+	}
+}

@@ -1,0 +1,128 @@
+package app
+
+import (
+	"errors"
+	"path/filepath"
+
+	"fyne.io/fyne/v2"
+	fynedialog "fyne.io/fyne/v2/dialog"
+	"fyne.io/fyne/v2/driver"
+	"fyne.io/fyne/v2/storage"
+
+	"kleinbild/app/dialog"
+)
+
+// pictureExtensions are the files that references come in.
+var pictureExtensions = []string{"png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff", "gif"}
+
+// pick runs a dialog of the system's. Where there is none, fallback shows Fyne's. One dialog is open at a time.
+func (s *session) pick(ask func(owner uintptr) ([]string, error), fallback func(), chosen func([]string)) {
+	if s.picking {
+		return
+	}
+	s.picking = true
+	owner := nativeHandle(s.win)
+	s.background(func() func() {
+		paths, err := ask(owner)
+		return func() {
+			s.picking = false
+			switch {
+			case err == nil:
+				chosen(paths)
+			case errors.Is(err, dialog.ErrUnavailable):
+				fallback()
+			case !errors.Is(err, dialog.ErrCancelled):
+				s.notice.fail(err)
+			}
+		}
+	})
+}
+
+// nativeHandle is the system's number of the window, so that a dialog lies in front of it; 0 is none.
+func nativeHandle(w fyne.Window) (handle uintptr) {
+	native, ok := w.(driver.NativeWindow)
+	if !ok {
+		return 0
+	}
+	native.RunNative(func(context any) {
+		switch c := context.(type) {
+		case driver.X11WindowContext:
+			handle = c.WindowHandle
+		case driver.WindowsWindowContext:
+			handle = c.HWND
+		}
+	})
+	return handle
+}
+
+// fallbackSize is the size of Fyne's own dialogs.
+func (s *session) fallbackSize() fyne.Size {
+	size := s.win.Canvas().Size()
+	return fyne.NewSize(min(size.Width-80, 860), min(size.Height-80, 600))
+}
+
+func (s *session) pickPictures(chosen func([]string)) {
+	s.pick(func(owner uintptr) ([]string, error) {
+		return dialog.File().Title("Choose pictures").Filter("Pictures", pictureExtensions...).Owner(owner).LoadMany()
+	}, func() {
+		d := fynedialog.NewFileOpen(func(f fyne.URIReadCloser, err error) {
+			if err != nil {
+				s.notice.fail(err)
+			} else if f != nil {
+				f.Close()
+				chosen([]string{f.URI().Path()})
+			}
+		}, s.win)
+		var extensions []string
+		for _, e := range pictureExtensions {
+			extensions = append(extensions, "."+e)
+		}
+		d.SetFilter(storage.NewExtensionFileFilter(extensions))
+		d.Resize(s.fallbackSize())
+		d.Show()
+	}, chosen)
+}
+
+func (s *session) pickFolder(title, start string, chosen func(string)) {
+	s.pick(func(owner uintptr) ([]string, error) {
+		path, err := dialog.Directory().Title(title).SetStartDir(start).Owner(owner).Browse()
+		return []string{path}, err
+	}, func() {
+		d := fynedialog.NewFolderOpen(func(dir fyne.ListableURI, err error) {
+			if err != nil {
+				s.notice.fail(err)
+			} else if dir != nil {
+				chosen(dir.Path())
+			}
+		}, s.win)
+		if dir, err := storage.ListerForURI(storage.NewFileURI(start)); err == nil {
+			d.SetLocation(dir)
+		}
+		d.Resize(s.fallbackSize())
+		d.Show()
+	}, func(paths []string) { chosen(paths[0]) })
+}
+
+func (s *session) pickSave(name string, chosen func(string)) {
+	start := s.picturesDir()
+	s.pick(func(owner uintptr) ([]string, error) {
+		path, err := dialog.File().Title("Save a copy").Filter("PNG, with its settings", "png").Filter("JPEG", "jpg", "jpeg").Filter("WebP", "webp").
+			SetStartDir(start).SetStartFile(name).Owner(owner).Save()
+		return []string{path}, err
+	}, func() {
+		d := fynedialog.NewFileSave(func(f fyne.URIWriteCloser, err error) {
+			if err != nil {
+				s.notice.fail(err)
+			} else if f != nil {
+				f.Close() // it is written as a whole, under this name
+				chosen(f.URI().Path())
+			}
+		}, s.win)
+		d.SetFileName(name)
+		if dir, err := storage.ListerForURI(storage.NewFileURI(filepath.Clean(start))); err == nil {
+			d.SetLocation(dir)
+		}
+		d.Resize(s.fallbackSize())
+		d.Show()
+	}, func(paths []string) { chosen(paths[0]) })
+}

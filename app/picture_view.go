@@ -1,0 +1,347 @@
+package app
+
+import (
+	"image"
+	"image/color"
+
+	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/canvas"
+	"fyne.io/fyne/v2/container"
+	"fyne.io/fyne/v2/driver/desktop"
+	"fyne.io/fyne/v2/widget"
+	"golang.org/x/image/draw"
+
+	"kleinbild/inference/picture"
+)
+
+// pictureView shows one picture: the wheel zooms at the pointer, dragging pans, a double click goes to 1:1 and back.
+// With a second picture it compares the two on either side of a divider.
+type pictureView struct {
+	widget.BaseWidget
+	size   picture.Size // of the picture; what is drawn may have fewer pixels (a preview) or be shrunk to the screen's
+	full   *image.RGBA
+	before *image.RGBA // nil without comparison
+
+	fit    bool
+	scale  float32 // points for a picture's pixel, where it does not fit
+	offset fyne.Position
+	split  float32 // the divider, 0 … 1 of the picture's width
+
+	after, left *canvas.Image
+	clip        *container.Clip
+	leftHolder  *fyne.Container
+	divider     *canvas.Rectangle
+	handle      *canvas.Circle
+	grip        *canvas.Text
+
+	moving     int // what a drag does
+	focused    bool
+	asked      int  // counts what was asked of sharpen, to know the last
+	sharpening bool // a copy is being made
+
+	background func(func() func())
+	changed    func() // the scale changed
+	menu       func(fyne.Position)
+	step       func(int) // to the next older or newer picture
+}
+
+// gripInk is dark in every theme: the divider is white over any picture.
+var gripInk = color.NRGBA{0x23, 0x23, 0x23, 0xff}
+
+// What a drag does.
+const (
+	dragNothing = iota
+	dragPan
+	dragDivider
+)
+
+// The scales that zooming ends at, in points for a pixel.
+const minScale, maxScale = 1.0 / 32, 16
+
+func newPictureView() *pictureView {
+	v := &pictureView{fit: true, split: 0.5, divider: canvas.NewRectangle(color.White), grip: canvas.NewText("‹ ›", gripInk)}
+	v.after, v.left = canvas.NewImageFromImage(nil), canvas.NewImageFromImage(nil)
+	for _, img := range []*canvas.Image{v.after, v.left} {
+		img.ScaleMode = canvas.ImageScaleFastest
+		img.FillMode = canvas.ImageFillStretch
+	}
+	v.leftHolder = container.NewWithoutLayout(v.left)
+	v.clip = container.NewClip(v.leftHolder)
+	v.handle = canvas.NewCircle(color.White)
+	v.grip.Alignment, v.grip.TextSize = fyne.TextAlignCenter, 12
+	v.ExtendBaseWidget(v)
+	return v
+}
+
+// set shows img, drawn as large as a picture of the given size; before is compared with it where it is not nil.
+// A picture of the same size keeps zoom and place.
+func (v *pictureView) set(img *image.RGBA, size picture.Size, before *image.RGBA) {
+	if size != v.size {
+		v.fit = true
+	}
+	v.full, v.size, v.before = rgba(img), size, rgba(before)
+	v.asked++ // a copy on its way is of the picture before
+	if v.full == nil {
+		v.after.Image, v.left.Image = nil, nil
+	} else {
+		v.after.Image = v.full
+		v.after.Refresh()
+	}
+	if v.before != nil {
+		v.left.Image = v.before
+		v.left.Refresh()
+	}
+	v.place()
+	v.sharpen()
+}
+
+// pixels is how many of the screen's pixels one of the picture's takes.
+func (v *pictureView) pixels() float32 { return v.currentScale() * v.screenScale() }
+
+func (v *pictureView) screenScale() float32 {
+	if c := fyne.CurrentApp().Driver().CanvasForObject(v); c != nil {
+		return c.Scale()
+	}
+	return 1
+}
+
+func (v *pictureView) currentScale() float32 {
+	if !v.fit || v.size.Width == 0 {
+		return v.scale
+	}
+	const border = 24
+	size := v.Size()
+	s := min((size.Width-2*border)/float32(v.size.Width), (size.Height-2*border)/float32(v.size.Height))
+	return max(s, minScale)
+}
+
+// place puts the picture where scale and offset say.
+func (v *pictureView) place() {
+	if v.full == nil {
+		for _, o := range []fyne.CanvasObject{v.after, v.clip, v.divider, v.handle, v.grip} {
+			o.Hide()
+		}
+		canvas.Refresh(v)
+		return
+	}
+	s := v.currentScale()
+	w, h := float32(v.size.Width)*s, float32(v.size.Height)*s
+	if v.fit {
+		v.offset = fyne.NewPos(float32(int((v.Size().Width-w)/2)), float32(int((v.Size().Height-h)/2)))
+	} else {
+		v.offset.X = hold(v.offset.X, w, v.Size().Width)
+		v.offset.Y = hold(v.offset.Y, h, v.Size().Height)
+	}
+	mode := canvas.ImageScaleFastest
+	if !v.fit && v.pixels() >= 3 {
+		mode = canvas.ImageScalePixels // so near, the pixels themselves are looked at
+	}
+	v.after.ScaleMode, v.left.ScaleMode = mode, mode
+	at(v.after, v.offset.X, v.offset.Y, w, h)
+	v.after.Show()
+	comparing := v.before != nil
+	for _, o := range []fyne.CanvasObject{v.clip, v.divider, v.handle, v.grip} {
+		show(o, comparing)
+	}
+	if comparing {
+		x := v.offset.X + w*v.split
+		at(v.clip, v.offset.X, v.offset.Y, x-v.offset.X, h)
+		bx, by, bw, bh := cover(v.before.Rect, w, h)
+		at(v.left, bx, by, bw, bh)
+		top, bottom := max(v.offset.Y, 0), min(v.offset.Y+h, v.Size().Height)
+		at(v.divider, x-1, top, 2, bottom-top)
+		middle := (top + bottom) / 2
+		at(v.handle, x-14, middle-14, 28, 28)
+		at(v.grip, x-14, middle-15, 28, 28)
+	}
+	canvas.Refresh(v)
+}
+
+// hold keeps a picture of the given length in sight: it may not leave more than half of the room empty.
+func hold(offset, length, room float32) float32 {
+	return min(max(offset, room/2-length), room/2)
+}
+
+// cover is where a picture lies that fills w × h in its own proportions, cut at the edges. The reference is compared as
+// the result would crop it, never squashed.
+func cover(r image.Rectangle, w, h float32) (x, y, width, height float32) {
+	s := max(w/float32(r.Dx()), h/float32(r.Dy()))
+	width, height = float32(r.Dx())*s, float32(r.Dy())*s
+	return (w - width) / 2, (h - height) / 2, width, height
+}
+
+// sharpen replaces what is drawn by a copy shrunk to the screen's pixels: graphics cards skip pixels when they shrink.
+// One copy is made at a time: of all the scales that a turn of the wheel passes, the last one counts.
+func (v *pictureView) sharpen() {
+	if v.full == nil || v.background == nil {
+		return
+	}
+	v.asked++
+	if v.sharpening {
+		return
+	}
+	asked, full := v.asked, v.full
+	width := int(float32(v.size.Width)*v.pixels() + 0.5)
+	height := int(float32(v.size.Height)*v.pixels() + 0.5)
+	if width >= full.Rect.Dx() || width < 1 || height < 1 {
+		if v.after.Image != full {
+			v.after.Image = full
+			v.after.Refresh()
+		}
+		return
+	}
+	v.sharpening = true
+	v.background(func() func() {
+		small := image.NewRGBA(image.Rect(0, 0, width, height))
+		draw.CatmullRom.Scale(small, small.Rect, full, full.Rect, draw.Src, nil)
+		return func() {
+			v.sharpening = false
+			if v.asked != asked {
+				v.sharpen()
+				return
+			}
+			v.after.Image = small
+			v.after.Refresh()
+		}
+	})
+}
+
+// zoom sets the scale and keeps the picture's point at pos where it is.
+func (v *pictureView) zoom(scale float32, pos fyne.Position) {
+	if v.full == nil {
+		return
+	}
+	old := v.currentScale()
+	v.fit = false
+	v.scale = min(max(scale, minScale), maxScale)
+	k := v.scale / old
+	v.offset = fyne.NewPos(pos.X-(pos.X-v.offset.X)*k, pos.Y-(pos.Y-v.offset.Y)*k)
+	v.rescaled()
+}
+
+func (v *pictureView) zoomToFit() {
+	v.fit = true
+	v.rescaled()
+}
+
+// oneToOne shows a pixel of the picture as one of the screen.
+func (v *pictureView) oneToOne(pos fyne.Position) { v.zoom(1/v.screenScale(), pos) }
+
+func (v *pictureView) rescaled() {
+	v.place()
+	v.sharpen()
+	if v.changed != nil {
+		v.changed()
+	}
+}
+
+func (v *pictureView) middle() fyne.Position {
+	return fyne.NewPos(v.Size().Width/2, v.Size().Height/2)
+}
+
+func (v *pictureView) Resize(size fyne.Size) {
+	if size == v.Size() {
+		return
+	}
+	v.BaseWidget.Resize(size)
+	v.place()
+	v.sharpen()
+	if v.changed != nil {
+		v.changed()
+	}
+}
+
+func (v *pictureView) Scrolled(e *fyne.ScrollEvent) {
+	// A notch is 10 units here; a tenth of the scale each feels even at every scale.
+	v.zoom(v.currentScale()*pow(1.012, e.Scrolled.DY), e.Position)
+}
+
+func (v *pictureView) Dragged(e *fyne.DragEvent) {
+	if v.full == nil {
+		return
+	}
+	if v.moving == dragNothing {
+		v.moving = dragPan
+		from := e.Position.X - e.Dragged.DX
+		line := v.offset.X + float32(v.size.Width)*v.currentScale()*v.split
+		if v.before != nil && from > line-18 && from < line+18 {
+			v.moving = dragDivider
+		}
+	}
+	if v.moving == dragDivider {
+		v.setSplit((e.Position.X - v.offset.X) / (float32(v.size.Width) * v.currentScale()))
+		return
+	}
+	if v.fit {
+		v.scale = v.currentScale()
+		v.fit = false
+	}
+	v.offset = v.offset.Add(e.Dragged)
+	v.place()
+	if v.changed != nil {
+		v.changed()
+	}
+}
+
+func (v *pictureView) DragEnd() { v.moving = dragNothing }
+
+func (v *pictureView) setSplit(split float32) {
+	v.split = min(max(split, 0), 1)
+	v.place()
+}
+
+func (v *pictureView) DoubleTapped(e *fyne.PointEvent) {
+	if v.pixels() > 0.999 && v.pixels() < 1.001 && !v.fit {
+		v.zoomToFit()
+		return
+	}
+	v.oneToOne(e.Position)
+}
+
+func (v *pictureView) Tapped(*fyne.PointEvent) { takeFocus(v) }
+
+func (v *pictureView) TappedSecondary(e *fyne.PointEvent) {
+	if v.full != nil && v.menu != nil {
+		v.menu(e.AbsolutePosition)
+	}
+}
+
+func (v *pictureView) Cursor() desktop.Cursor {
+	if v.full != nil && !v.fit {
+		return desktop.PointerCursor
+	}
+	return desktop.DefaultCursor
+}
+
+func (v *pictureView) FocusGained()   { v.focused = true }
+func (v *pictureView) FocusLost()     { v.focused = false }
+func (v *pictureView) TypedRune(rune) {}
+func (v *pictureView) TypedKey(e *fyne.KeyEvent) {
+	const nudge = 0.02
+	switch e.Name {
+	case fyne.KeyPlus, fyne.KeyEqual:
+		v.zoom(v.currentScale()*1.25, v.middle())
+	case fyne.KeyMinus:
+		v.zoom(v.currentScale()/1.25, v.middle())
+	case fyne.Key0:
+		v.zoomToFit()
+	case fyne.Key1:
+		v.oneToOne(v.middle())
+	case fyne.KeyComma:
+		v.setSplit(v.split - nudge)
+	case fyne.KeyPeriod:
+		v.setSplit(v.split + nudge)
+	case fyne.KeyLeft:
+		v.step(-1)
+	case fyne.KeyRight:
+		v.step(1)
+	default:
+		forward(v, e)
+	}
+}
+
+func (v *pictureView) MinSize() fyne.Size { return fyne.NewSize(64, 64) }
+
+func (v *pictureView) CreateRenderer() fyne.WidgetRenderer {
+	return widget.NewSimpleRenderer(container.NewClip(container.NewWithoutLayout(v.after, v.clip, v.divider, v.handle, v.grip)))
+}

@@ -1,0 +1,169 @@
+package app
+
+import (
+	"math"
+	"testing"
+
+	"fyne.io/fyne/v2"
+
+	"kleinbild/inference/picture"
+)
+
+// newView is a view with a picture of 1200 × 400 pixels.
+func newView(t *testing.T) *pictureView {
+	b := newBench(t, usual)
+	b.view.show(&shown{image: landscape(1200, 400, 1), before: landscape(500, 500, 2)})
+	b.settle()
+	return b.view.view
+}
+
+// pixelAt is the picture's point at a place in the view.
+func (v *pictureView) pixelAt(pos fyne.Position) (x, y float64) {
+	s := v.currentScale()
+	return float64((pos.X - v.offset.X) / s), float64((pos.Y - v.offset.Y) / s)
+}
+
+func scrolled(pos fyne.Position, dy float32) *fyne.ScrollEvent {
+	return &fyne.ScrollEvent{PointEvent: fyne.PointEvent{Position: pos}, Scrolled: fyne.Delta{DY: dy}}
+}
+
+func dragged(pos fyne.Position, dx, dy float32) *fyne.DragEvent {
+	return &fyne.DragEvent{PointEvent: fyne.PointEvent{Position: pos.AddXY(dx, dy)}, Dragged: fyne.Delta{DX: dx, DY: dy}}
+}
+
+func TestZoomAtThePointer(t *testing.T) {
+	v := newView(t)
+	if got := v.after.Size(); math.Abs(float64(got.Width-(v.Size().Width-48))) > 1 || math.Abs(float64(got.Width/got.Height-3)) > 0.01 {
+		t.Errorf("fits as %v", got)
+	}
+	pos := fyne.NewPos(400, 210)
+	x, y := v.pixelAt(pos)
+	for range 12 {
+		v.Scrolled(scrolled(pos, 10))
+	}
+	if x2, y2 := v.pixelAt(pos); math.Abs(x-x2) > 0.5 || math.Abs(y-y2) > 0.5 || v.fit {
+		t.Errorf("the point under the pointer went from %.1f,%.1f to %.1f,%.1f", x, y, x2, y2)
+	}
+	for range 500 {
+		v.Scrolled(scrolled(pos, 10))
+	}
+	if v.scale > maxScale {
+		t.Errorf("scale %v", v.scale)
+	}
+	for range 2000 {
+		v.Scrolled(scrolled(pos, -10))
+	}
+	if v.scale < minScale {
+		t.Errorf("scale %v", v.scale)
+	}
+	v.DoubleTapped(&fyne.PointEvent{Position: pos})
+	if v.pixels() != 1 {
+		t.Errorf("1:1 is %v", v.pixels())
+	}
+	v.DoubleTapped(&fyne.PointEvent{Position: pos})
+	if !v.fit {
+		t.Error("a second double click does not fit the picture")
+	}
+	v.TypedKey(&fyne.KeyEvent{Name: fyne.KeyPlus})
+	v.TypedKey(&fyne.KeyEvent{Name: fyne.KeyMinus})
+	v.TypedKey(&fyne.KeyEvent{Name: fyne.Key0})
+	if !v.fit {
+		t.Error("0 does not fit the picture")
+	}
+}
+
+func TestPan(t *testing.T) {
+	v := newView(t)
+	v.oneToOne(v.middle())
+	was := v.offset
+	v.Dragged(dragged(fyne.NewPos(100, 100), 30, -20))
+	v.DragEnd()
+	if v.offset != was.AddXY(30, -20) {
+		t.Errorf("%v, want %v", v.offset, was.AddXY(30, -20))
+	}
+	for range 100 {
+		v.Dragged(dragged(fyne.NewPos(100, 100), 500, 500))
+	}
+	v.DragEnd()
+	if v.offset.X > v.Size().Width/2 || v.offset.Y > v.Size().Height/2 {
+		t.Errorf("the picture was dragged out of sight: %v", v.offset)
+	}
+	// Another picture of the same size keeps the place, one of another size is fitted.
+	was = v.offset
+	v.set(landscape(1200, 400, 3), picture.Size{Width: 1200, Height: 400}, nil)
+	if v.offset != was || v.fit {
+		t.Error("the place was lost")
+	}
+	v.set(landscape(400, 400, 3), picture.Size{Width: 400, Height: 400}, nil)
+	if !v.fit {
+		t.Error("another size is not fitted")
+	}
+}
+
+func TestCompare(t *testing.T) {
+	b := newBench(t, usual)
+	b.view.show(&shown{image: landscape(1200, 400, 1), before: landscape(500, 500, 2)})
+	v := b.view.view
+	if v.clip.Visible() {
+		t.Error("compares though nobody asked")
+	}
+	b.shortcut(ctrl(fyne.KeyB))
+	if !v.clip.Visible() || v.clip.Size().Width != v.after.Size().Width/2 {
+		t.Errorf("clip %v of %v", v.clip.Size(), v.after.Size())
+	}
+	// The reference is not squashed: it covers the picture in its own proportions.
+	if s := v.left.Size(); math.Abs(float64(s.Width/s.Height-1)) > 0.01 || s.Width < v.after.Size().Width-1 {
+		t.Errorf("the reference is drawn as %v over %v", s, v.after.Size())
+	}
+	line := fyne.NewPos(v.offset.X+v.after.Size().Width/2, v.middle().Y)
+	v.Dragged(dragged(line, v.after.Size().Width/4, 0))
+	v.DragEnd()
+	if math.Abs(float64(v.split-0.75)) > 0.01 || !v.fit {
+		t.Errorf("the divider is at %v", v.split)
+	}
+	v.Dragged(dragged(fyne.NewPos(v.offset.X+10, v.middle().Y), -9, 0)) // away from the divider: pans
+	v.DragEnd()
+	if math.Abs(float64(v.split-0.75)) > 0.01 || v.fit {
+		t.Error("a drag beside the divider moved it")
+	}
+	v.TypedKey(&fyne.KeyEvent{Name: fyne.KeyComma})
+	if math.Abs(float64(v.split-0.73)) > 0.01 {
+		t.Errorf("the divider is at %v after a key", v.split)
+	}
+	b.view.show(&shown{image: landscape(300, 300, 1)})
+	if v.clip.Visible() || b.view.compare.Visible() {
+		t.Error("compares with nothing")
+	}
+}
+
+func TestPictureMenu(t *testing.T) {
+	b := newBench(t, usual)
+	b.engine.info.NativeSize = 128
+	b.make("for the menu")
+	e := b.strip.all[0]
+	do := func(name string) {
+		for _, item := range b.pictureMenu(e.Picture, e.Path, e.ID, true).Items {
+			if item.Label == name {
+				item.Action()
+				b.settle()
+				return
+			}
+		}
+		t.Errorf("the menu has no %q", name)
+	}
+	do("Use as reference")
+	if len(b.names()) != 1 {
+		t.Error("not used as a reference")
+	}
+	b.prompt.setText("")
+	do("Restore its settings")
+	if b.prompt.entry.Text != "for the menu" {
+		t.Error("settings not restored")
+	}
+	// No message bus: the window's own dialog opens.
+	t.Setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path="+b.dir+"/none")
+	do("Save as…")
+	if b.win.Canvas().Overlays().Top() == nil {
+		t.Error("no dialog")
+	}
+}

@@ -1,0 +1,301 @@
+package app
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/widget"
+
+	"kleinbild/inference"
+)
+
+// promptPanel is the prompt with Generate beside it, and one quiet line under it.
+type promptPanel struct {
+	s        *session
+	entry    *promptEntry
+	generate *button
+	progress *progressLine
+	workflow *label
+	tokens   *label
+	estimate *label
+	enqueue  *button
+	images   [inference.MaxReferences]*button
+	earlier  *button
+	content  *fyne.Container
+	ground   *box
+
+	counting *time.Timer // counts tokens once typing pauses
+	recalled int         // which earlier prompt is shown, counted back from the newest; 0 is what the user typed
+	typed    string      // what the user typed before recalling
+}
+
+func newPromptPanel(s *session) *promptPanel {
+	p := &promptPanel{s: s, ground: newBox(colorPanel, 0), progress: newProgressLine()}
+	p.entry = newPromptEntry(p)
+	p.entry.SetText(s.set.prompt())
+	p.entry.OnChanged = func(string) { p.changed() }
+	p.generate = newButton("Generate", s.generateOrCancel)
+	p.generate.accent = true
+	p.workflow = newLabel("", colorAccent, sizeCaption)
+	p.tokens = newLabel("", colorDim, sizeCaption)
+	p.estimate = newLabel("", colorDim, sizeCaption)
+	p.enqueue = newLink("add to queue", s.generate)
+	p.earlier = newLink("earlier prompts", p.showEarlier)
+	objects := []fyne.CanvasObject{p.ground, p.progress, p.entry, p.generate, p.workflow, p.tokens, p.estimate, p.enqueue}
+	for i := range p.images {
+		number := i + 1
+		p.images[i] = newLink(fmt.Sprintf("image %d", number), func() { p.insertImage(number) })
+		objects = append(objects, p.images[i])
+	}
+	p.content = arranged(noSize, p.place, append(objects, p.earlier)...)
+	return p
+}
+
+const generateWidth float32 = 148
+
+func (p *promptPanel) place(size fyne.Size) {
+	p.ground.Resize(size)
+	at(p.progress, 0, 0, size.Width, 3)
+	beside := generateWidth
+	if size.Width < 640 {
+		beside = 116
+	}
+	height := size.Height - margin - 34
+	at(p.entry, margin, margin, size.Width-3*margin-beside, height)
+	at(p.generate, size.Width-margin-beside, margin, beside, height)
+
+	p.earlier.text = "earlier prompts"
+	if size.Width < 640 {
+		p.earlier.text = "earlier"
+	}
+	p.earlier.Refresh()
+	y := size.Height - 30
+	right := size.Width - margin
+	place := func(b *button) {
+		w := b.MinSize().Width
+		right -= w
+		at(b, right, y, w, 24)
+	}
+	place(p.earlier)
+	for _, b := range slices.Backward(p.images[:]) {
+		if b.Visible() {
+			place(b)
+		}
+	}
+	if p.enqueue.Visible() {
+		place(p.enqueue)
+	}
+	x := margin
+	for _, l := range []*label{p.workflow, p.tokens, p.estimate} {
+		w := l.natural().Width
+		if l.text == "" || x+w > right-4 {
+			l.Resize(fyne.NewSize(0, 24))
+			l.Move(fyne.NewPos(x, size.Height)) // no room: out of sight
+			continue
+		}
+		at(l, x, y, w, 24)
+		x += w + 14
+	}
+}
+
+// workflowText names what the model will do.
+func workflowText(references int) string {
+	switch inference.WorkflowOf(references) {
+	case inference.TextToImage:
+		return "Text to image"
+	case inference.ImageToImage:
+		return "Image to image"
+	}
+	return fmt.Sprintf("Multi-reference · %d pictures", references)
+}
+
+// refresh brings the line and the button up to date.
+func (p *promptPanel) refresh() {
+	s := p.s
+	n := s.slots.count()
+	p.workflow.set(workflowText(n), colorAccent)
+	for i, b := range p.images {
+		show(b, i < n)
+	}
+	estimate := ""
+	if d := s.estimate(); d > 0 {
+		estimate = "about " + roughly(d)
+	}
+	p.estimate.set(estimate, colorDim)
+	p.refreshButton()
+	p.content.Refresh()
+}
+
+func (p *promptPanel) refreshButton() {
+	s := p.s
+	show(p.enqueue, s.run != nil)
+	switch {
+	case s.run != nil:
+		p.generate.setText("Cancel", s.run.status())
+		p.progress.set(s.run.fraction())
+	case s.opening:
+		p.generate.setText("Generate", "opening the model…")
+	case s.waiting:
+		p.generate.setText("Generate", "reading pictures…")
+	default:
+		p.generate.setText("Generate", "Ctrl + Enter")
+	}
+	if s.run == nil {
+		p.progress.set(0)
+	}
+	p.generate.setDisabled(s.run == nil && s.engine == nil)
+}
+
+// typingPause is how long typing rests before tokens are counted.
+const typingPause = 150 * time.Millisecond
+
+func (p *promptPanel) changed() {
+	if p.recalled > 0 && p.entry.Text != p.recallText() {
+		p.recalled = 0
+	}
+	if p.counting != nil {
+		p.counting.Stop()
+	}
+	post := p.s.post
+	p.counting = time.AfterFunc(typingPause, func() { post(p.countTokens) })
+}
+
+// countTokens asks the model how much of its text the prompt takes.
+func (p *promptPanel) countTokens() {
+	engine, text := p.s.engine, p.entry.Text
+	if engine == nil {
+		p.tokens.set("", colorDim)
+		return
+	}
+	p.s.background(func() func() {
+		count, limit, err := engine.CountTokens(text)
+		return func() {
+			if err != nil || p.entry.Text != text {
+				return
+			}
+			color := colorDim
+			line := fmt.Sprintf("%d of %d tokens", count, limit)
+			if count > limit {
+				color, line = colorError, fmt.Sprintf("%d of %d tokens: the end is cut off", count, limit)
+			}
+			p.tokens.set(line, color)
+			p.content.Refresh()
+		}
+	})
+}
+
+// insertImage puts "image 2" at the cursor, set off by spaces.
+func (p *promptPanel) insertImage(number int) {
+	e := p.entry
+	text := []rune(e.Text)
+	at := min(e.CursorTextOffset(), len(text))
+	word := fmt.Sprintf("image %d", number)
+	if at > 0 && !strings.ContainsRune(" \n\t(\"", text[at-1]) {
+		word = " " + word
+	}
+	if at == len(text) || !strings.ContainsRune(" \n\t.,;:!?)\"", text[at]) {
+		word += " "
+	}
+	p.s.win.Canvas().Focus(e)
+	for _, r := range word {
+		e.TypedRune(r) // as if typed: replaces a selection, and one undo takes it back
+	}
+}
+
+// recallText is the earlier prompt that is shown.
+func (p *promptPanel) recallText() string {
+	earlier := p.s.strip.prompts()
+	if p.recalled < 1 || p.recalled > len(earlier) {
+		return p.typed
+	}
+	return earlier[p.recalled-1]
+}
+
+// recall steps through earlier prompts: +1 to older ones, -1 back to what was typed.
+func (p *promptPanel) recall(step int) {
+	to := p.recalled + step
+	if to < 0 || to > len(p.s.strip.prompts()) {
+		return
+	}
+	if p.recalled == 0 {
+		p.typed = p.entry.Text
+	}
+	p.recalled = to
+	p.setText(p.recallText())
+}
+
+// setText replaces the prompt and leaves the cursor at its end.
+func (p *promptPanel) setText(text string) {
+	p.entry.SetText(text)
+	p.entry.toEnd()
+}
+
+const earlierShown = 12
+
+func (p *promptPanel) showEarlier() {
+	var items []*fyne.MenuItem
+	for i, text := range p.s.strip.prompts() {
+		if i == earlierShown {
+			break
+		}
+		items = append(items, fyne.NewMenuItem(shorten(text, 70), func() { p.setText(text) }))
+	}
+	if len(items) == 0 {
+		items = []*fyne.MenuItem{{Label: "No earlier prompts yet", Disabled: true}}
+	}
+	menu := widget.NewPopUpMenu(fyne.NewMenu("", items...), p.s.win.Canvas())
+	size := menu.MinSize()
+	menu.ShowAtRelativePosition(fyne.NewPos(p.earlier.Size().Width-size.Width, -size.Height-4), p.earlier)
+}
+
+// shorten cuts a text to one line of at most n runes.
+func shorten(text string, n int) string {
+	r := []rune(strings.Join(strings.Fields(text), " "))
+	if len(r) > n {
+		return string(r[:n-1]) + "…"
+	}
+	return string(r)
+}
+
+// roughly says a duration as people do.
+func roughly(d time.Duration) string {
+	switch s := d.Seconds(); {
+	case s < 1:
+		return "1 s"
+	case s < 90:
+		return fmt.Sprintf("%.0f s", s)
+	case s < 90*60:
+		return fmt.Sprintf("%.0f min", s/60)
+	default:
+		return fmt.Sprintf("%.1f h", s/3600)
+	}
+}
+
+// progressLine is a thin line that grows.
+type progressLine struct {
+	widget.BaseWidget
+	fraction float32
+	bar      *box
+}
+
+func newProgressLine() *progressLine {
+	p := &progressLine{bar: newBox(colorAccent, 0)}
+	p.ExtendBaseWidget(p)
+	return p
+}
+
+func (p *progressLine) set(fraction float32) {
+	if p.fraction != fraction {
+		p.fraction = fraction
+		p.Refresh()
+	}
+}
+
+func (p *progressLine) CreateRenderer() fyne.WidgetRenderer {
+	return widget.NewSimpleRenderer(arranged(noSize, func(size fyne.Size) {
+		at(p.bar, 0, 0, size.Width*p.fraction, size.Height)
+	}, p.bar))
+}

@@ -1,0 +1,306 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"fyne.io/fyne/v2"
+
+	"kleinbild/app/history"
+	"kleinbild/inference"
+	"kleinbild/inference/picture"
+)
+
+// maxCount is the most pictures of one job.
+const maxCount = 8
+
+// job is what Generate was asked for: one request for each seed.
+type job struct {
+	request inference.Request // all but the seed
+	aspect  picture.AspectRatio
+	seed    uint64
+	count   int
+}
+
+// run is a job on its way. Its fields belong to Fyne's goroutine, except latest and pending.
+type run struct {
+	s      *session
+	job    job
+	cancel context.CancelFunc
+
+	done     int  // finished pictures
+	aside    bool // the user looks at another picture meanwhile: no previews
+	progress inference.Progress
+
+	latest  atomic.Pointer[inference.Progress]
+	preview atomic.Pointer[image.RGBA]
+	pending atomic.Bool // an update is on its way to Fyne's goroutine
+}
+
+// generateOrCancel is the button.
+func (s *session) generateOrCancel() {
+	if s.run != nil {
+		s.run.cancel()
+		return
+	}
+	s.generate()
+}
+
+// generate starts what the window asks for, or queues it behind what is being made.
+func (s *session) generate() {
+	s.waiting = false
+	if s.engine == nil && !s.opening {
+		s.view.refresh()
+		s.notice.say("There is no model to make pictures with yet.")
+		return
+	}
+	if s.slots.reading() {
+		s.waiting = true
+		s.prompt.refresh()
+		return
+	}
+	j, err := s.newJob()
+	if err != nil {
+		s.notice.fail(err)
+		return
+	}
+	s.start.leave()
+	s.queue.add(j)
+	s.shape.nextSeed()
+	s.set.setPrompt(j.request.Prompt)
+	s.next()
+}
+
+// newJob collects what the window shows.
+func (s *session) newJob() (job, error) {
+	j := job{aspect: s.shape.aspect, count: s.shape.count}
+	var err error
+	if j.seed, err = s.shape.seed(); err != nil {
+		return j, err
+	}
+	j.request, err = s.request()
+	return j, err
+}
+
+// request is the next picture's, without a seed.
+func (s *session) request() (req inference.Request, err error) {
+	req = inference.Request{Prompt: s.prompt.entry.Text, References: s.slots.references(), Preview: true}
+	if req.Size, err = s.shape.size(); err != nil {
+		return req, err
+	}
+	req.Steps, req.Guidance, err = s.advanced.numbers()
+	return req, err
+}
+
+// next begins the first job of the queue where nothing is being made.
+func (s *session) next() {
+	if s.run != nil || s.engine == nil {
+		s.prompt.refresh()
+		return
+	}
+	j, ok := s.queue.take()
+	if !ok {
+		return
+	}
+	ctx, cancel := context.WithCancel(s.closing)
+	r := &run{s: s, job: j, cancel: cancel}
+	s.run = r
+	s.notice.hide()
+	s.prompt.refresh()
+	work := jobWork{engine: s.engine, dir: s.picturesDir(), version: s.cfg.Version, store: s.store, unit: s.engine.Work(j.request)}
+	s.background(func() func() {
+		err := r.make(ctx, work)
+		return func() { r.finished(err) }
+	})
+}
+
+// jobWork is what making a job needs, apart from the window.
+type jobWork struct {
+	engine  Engine
+	dir     string
+	version string
+	store   *history.Store
+	unit    float64
+}
+
+// make makes the pictures, away from Fyne's goroutine. A picture is shown as done once it and its entry are on the
+// disk.
+func (r *run) make(ctx context.Context, w jobWork) error {
+	if err := prepareDir(w.dir); err != nil {
+		return saveError{err}
+	}
+	for i := range r.job.count {
+		req := r.job.request
+		req.Seed = r.job.seed + uint64(i)
+		start := time.Now()
+		result, err := w.engine.Generate(ctx, req, r.report)
+		if err != nil {
+			return err
+		}
+		result.Metadata.Version = w.version
+		entry := history.Entry{Made: time.Now(), Took: time.Since(start), Work: w.unit, Picture: result.Metadata}
+		p := &shown{image: result.Image, meta: result.Metadata}
+		if len(req.References) > 0 {
+			p.before = req.References[0].Image
+		}
+		path := filepath.Join(w.dir, fileName(result.Metadata.Prompt, req.Seed))
+		if p.path, err = picture.WritePNG(path, result.Image, result.Metadata, picture.Number); err != nil {
+			r.s.post(func() { r.show(p, nil) })
+			return saveError{err}
+		}
+		entry.Path = p.path
+		kept := &entry
+		if w.store == nil {
+			kept = nil
+		} else if entry, err = w.store.Add(entry); err != nil {
+			r.s.post(func() { r.show(p, nil) })
+			return fmt.Errorf("the picture is saved as %s, but not in the history: %w", p.path, err)
+		}
+		p.id = entry.ID
+		r.s.post(func() {
+			r.show(p, kept)
+			if result.Truncated != "" {
+				r.s.notice.say("The prompt is longer than the model reads: its end was cut off, from “" + shorten(result.Truncated, 60) + "”.")
+			}
+		})
+	}
+	return nil
+}
+
+// saveError is a failure to write the picture, as against one to make it.
+type saveError struct{ error }
+
+func (e saveError) Unwrap() error { return e.error }
+
+// report takes progress from the goroutine that computes: it keeps the newest and never waits.
+func (r *run) report(p inference.Progress) {
+	if p.Preview != nil {
+		r.preview.Store(p.Preview)
+	}
+	r.latest.Store(&p)
+	if r.pending.CompareAndSwap(false, true) {
+		r.s.post(r.update)
+	}
+}
+
+// update shows the newest progress.
+func (r *run) update() {
+	r.pending.Store(false)
+	if r.s.run != r {
+		return
+	}
+	r.progress = *r.latest.Load()
+	if preview := r.preview.Swap(nil); preview != nil && !r.aside {
+		r.s.view.showPreview(preview, r.job.request.Size)
+	}
+	r.s.prompt.refreshButton()
+}
+
+// show puts a finished picture on the canvas; entry is nil where it is not in the history.
+func (r *run) show(p *shown, entry *history.Entry) {
+	r.done++
+	r.aside = false
+	r.progress = inference.Progress{}
+	if entry != nil {
+		r.s.strip.added(*entry)
+	}
+	r.s.view.show(p)
+}
+
+func (r *run) finished(err error) {
+	s := r.s
+	r.cancel()
+	s.run = nil
+	s.view.dropPreview()
+	var save saveError
+	switch {
+	case errors.Is(err, context.Canceled):
+		if r.done == 0 {
+			s.notice.say("Cancelled.")
+		}
+	case errors.As(err, &save):
+		s.queue.pause()
+		actions := []action{{"Choose another folder…", s.choosePicturesDir}}
+		text := explain(save)
+		if s.shown != nil && s.shown.path == "" {
+			text = "The picture could not be saved. " + text
+			actions = append(actions, action{"Save as…", s.saveCopy})
+		} else {
+			text = "Pictures cannot be saved in " + s.picturesDir() + ". " + text
+		}
+		s.notice.say(text, actions...)
+	case err != nil:
+		s.notice.fail(err)
+	case s.focusLost && s.queue.empty():
+		s.app.SendNotification(fyne.NewNotification("Kleinbild", doneText(r.job.count, r.job.request.Prompt)))
+	}
+	s.requestChanged()
+	s.next()
+}
+
+func doneText(count int, prompt string) string {
+	what := "Your picture is ready"
+	if count > 1 {
+		what = fmt.Sprintf("Your %d pictures are ready", count)
+	}
+	if prompt == "" {
+		return what + "."
+	}
+	return what + ": " + shorten(prompt, 60) + "."
+}
+
+// status is the second line of the Cancel button: stage, step and time left.
+func (r *run) status() string {
+	p := r.progress
+	text := "starting…"
+	switch p.Stage {
+	case inference.StagePrompt:
+		text = "reading the prompt"
+	case inference.StageReferences:
+		text = "reading pictures"
+	case inference.StageSteps:
+		text = fmt.Sprintf("step %d of %d", min(p.Step+1, max(p.Total, 1)), max(p.Total, 1))
+		if p.Total == 0 {
+			text = "step 1"
+		}
+	case inference.StageDecode:
+		text = "finishing"
+	}
+	if p.Remaining > 0 && p.Fraction > 0.02 {
+		text += " · " + roughly(p.Remaining)
+	}
+	if r.job.count > 1 {
+		text = fmt.Sprintf("%d/%d · %s", min(r.done+1, r.job.count), r.job.count, text)
+	}
+	return text
+}
+
+// fraction of the whole job that is done.
+func (r *run) fraction() float32 {
+	return (float32(r.done) + float32(r.progress.Fraction)) / float32(r.job.count)
+}
+
+// estimate says how long the next job will take, from the last run of the same model on the same device; 0 is not
+// known.
+func (s *session) estimate() time.Duration {
+	if s.engine == nil {
+		return 0
+	}
+	req, err := s.request()
+	if err != nil {
+		return 0
+	}
+	work, info := s.engine.Work(req), s.engine.Info()
+	for _, e := range s.strip.all {
+		p := e.Picture
+		if e.Work > 0 && p.ModelDigest == info.Digest && p.Device == info.Device && p.Precision == string(info.Precision) {
+			return time.Duration(float64(e.Took) * work / e.Work * float64(s.shape.count))
+		}
+	}
+	return 0
+}

@@ -1,0 +1,37 @@
+//go:build cgo
+
+package app
+
+import (
+	"fmt"
+
+	"fyne.io/fyne/v2"
+	fyneapp "fyne.io/fyne/v2/app"
+
+	"kleinbild/assets/look"
+)
+
+// Run opens the window and returns when it was closed. It is to be called on the program's first goroutine. The error
+// says that there is no screen to open it on.
+func Run(cfg Config) error {
+	a := fyneapp.NewWithID(ID)
+	a.SetIcon(fyne.NewStaticResource("icon.png", look.Icon))
+	w, err := openOn(a)
+	if err != nil {
+		return err
+	}
+	w.SetMaster()
+	New(a, w, cfg)
+	w.ShowAndRun()
+	return nil
+}
+
+// openOn makes the window. Fyne panics where the system shows none.
+func openOn(a fyne.App) (w fyne.Window, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("no screen to open the window on: %v", r)
+		}
+	}()
+	return a.NewWindow("Kleinbild"), nil
+}

@@ -1,0 +1,179 @@
+package app
+
+import (
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/test"
+
+	"kleinbild/inference/picture"
+)
+
+func TestSeedAndCount(t *testing.T) {
+	b := newBench(t, usual)
+	b.shape.setCount(3)
+	b.shape.setLocked(true)
+	b.shape.setSeed("7")
+	b.make("three")
+	var seeds []uint64
+	for _, r := range b.engine.made() {
+		seeds = append(seeds, r.Seed)
+	}
+	if len(seeds) != 3 || seeds[0] != 7 || seeds[1] != 8 || seeds[2] != 9 {
+		t.Errorf("seeds %v, want 7, 8, 9", seeds)
+	}
+	if b.shape.seedEntry.Text != "7" {
+		t.Errorf("a locked seed became %s", b.shape.seedEntry.Text)
+	}
+	test.Tap(b.shape.lock)
+	b.shape.setCount(1)
+	b.make("one more")
+	if b.shape.seedEntry.Text == "7" {
+		t.Error("a seed that is not locked stayed")
+	}
+	for _, bad := range []string{"", "-1", "1.5", "99999999999999999999", "fox"} {
+		b.shape.setSeed(bad)
+		b.generate()
+		b.wantSaid("seed")
+	}
+	if n := len(b.engine.made()); n != 4 {
+		t.Errorf("%d pictures, want 4: a bad seed makes none", n)
+	}
+}
+
+func TestQueue(t *testing.T) {
+	b := newBench(t, usual)
+	b.shape.choose(picture.Square)
+	b.engine.info.NativeSize = 128
+	b.engine.hold = make(chan struct{})
+	for _, p := range []string{"first", "second", "third", "fourth"} {
+		b.prompt.setText(p)
+		b.generate()
+	}
+	if len(b.queue.jobs) != 3 || !b.queue.content.Visible() {
+		t.Fatalf("%d jobs wait", len(b.queue.jobs))
+	}
+	b.queue.forward(2)
+	b.queue.remove(2)
+	b.queue.edit(0)
+	if b.prompt.entry.Text != "second" || len(b.queue.jobs) != 1 {
+		t.Fatalf("edit: prompt %q, %d wait", b.prompt.entry.Text, len(b.queue.jobs))
+	}
+	close(b.engine.hold)
+	b.until("the queue is done", func() bool { return b.run == nil && b.queue.empty() && len(b.strip.all) == 2 })
+	var prompts []string
+	for _, r := range b.engine.made() {
+		prompts = append(prompts, r.Prompt)
+	}
+	if strings.Join(prompts, " ") != "first fourth" {
+		t.Errorf("made %v", prompts)
+	}
+}
+
+// TestGenerateWhileReading waits for pictures that are still being read.
+func TestGenerateWhileReading(t *testing.T) {
+	b := newBench(t, usual)
+	b.slots.add(0, []string{b.file("big.png", 1100, 1100, 1)})
+	b.generate()
+	if len(b.engine.made()) != 0 || !b.waiting {
+		t.Fatal("did not wait")
+	}
+	b.until("a picture", func() bool { return len(b.strip.all) == 1 })
+	if n := len(b.engine.made()[0].References); n != 1 {
+		t.Errorf("%d references", n)
+	}
+}
+
+func TestNotification(t *testing.T) {
+	b := newBench(t, usual)
+	b.focusLost = true
+	test.AssertNotificationSent(t, fyne.NewNotification("Kleinbild", "Your picture is ready: a fox."), func() {
+		b.make("a fox")
+	})
+}
+
+// TestLookingBack opens an earlier picture while one is being made: previews leave it alone, the result comes to the
+// front.
+func TestLookingBack(t *testing.T) {
+	b := newBench(t, usual)
+	b.engine.info.NativeSize = 128
+	b.make("earlier")
+	b.engine.hold = make(chan struct{})
+	b.engine.step = 10 * time.Millisecond
+	b.prompt.setText("later")
+	b.generate()
+	b.until("a preview", func() bool { return b.view.previewing })
+	b.strip.open(b.strip.all[0].ID)
+	b.until("the earlier picture", func() bool { return !b.view.previewing })
+	close(b.engine.hold)
+	b.until("the later picture", func() bool {
+		if b.view.previewing {
+			t.Error("a preview took the earlier picture's place")
+		}
+		return b.run == nil
+	})
+	if b.shown.meta.Prompt != "later" {
+		t.Errorf("shows %q", b.shown.meta.Prompt)
+	}
+}
+
+// TestNoHistory makes pictures where no history can be kept.
+func TestNoHistory(t *testing.T) {
+	b := newBench(t, usual, func(b *bench, cfg *Config) {
+		cfg.HistoryFile = filepath.Join(b.file("file.png", 64, 64, 1), "history.db")
+		b.engine.info.NativeSize = 128
+	})
+	b.wantSaid("history cannot be kept")
+	b.generate()
+	b.until("a picture", func() bool { return b.run == nil && b.shown != nil })
+	if b.shown.path == "" || len(b.strip.all) != 0 {
+		t.Errorf("path %q, %d in the history", b.shown.path, len(b.strip.all))
+	}
+}
+
+// TestEngineFails says why in one sentence.
+func TestEngineFails(t *testing.T) {
+	b := newBench(t, usual)
+	b.engine.fail = errors.New("inference: the graphics card is gone")
+	b.generate()
+	b.until("the end", func() bool { return b.run == nil })
+	b.wantSaid("The graphics card is gone.")
+}
+
+// TestNoStall drives a slow engine and measures how long the window's goroutine is away.
+func TestNoStall(t *testing.T) {
+	e := newFakeEngine()
+	e.step = 40 * time.Millisecond
+	b := newBench(t, usual, withEngine(e))
+	b.shape.setCount(2)
+	b.noStall(func() {
+		b.slots.clearAll()
+		b.slots.add(0, []string{b.file("big.png", 2000, 1500, 1)})
+		b.settle()
+		b.make("slow")
+		b.settle()
+	})
+}
+
+// longestStall is what is asked for; on an idle machine the window needs a fifth of it.
+const longestStall = 50 * time.Millisecond
+
+// noStall does something that must not keep the window away. Another program can take the processor from it at any
+// moment, so the best of three counts.
+func (b *bench) noStall(do func()) {
+	b.t.Helper()
+	best := time.Hour
+	for range 3 {
+		b.longest = 0
+		do()
+		if best = min(best, b.longest); best <= longestStall {
+			b.t.Logf("longest stall %v", best)
+			return
+		}
+	}
+	b.t.Errorf("the window was away for %v, want at most %v", best, longestStall)
+}

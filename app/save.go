@@ -1,0 +1,153 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"image"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"kleinbild/app/shell"
+	"kleinbild/inference/picture"
+)
+
+// picturesDir is where results are saved.
+func (s *session) picturesDir() string {
+	if dir := s.set.picturesDir(); dir != "" {
+		return dir
+	}
+	return s.cfg.PicturesDir
+}
+
+// prepareDir makes the folder where it is not there and finds out whether it can be written, before anything is
+// computed for it.
+func prepareDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	return picture.CheckWritable(filepath.Join(dir, "picture.png"), picture.Number)
+}
+
+// nameRunes bounds how much of a prompt goes into a file's name.
+const nameRunes = 48
+
+// fileName names a picture after its prompt and seed, in letters that every file system takes.
+func fileName(prompt string, seed uint64) string {
+	var name []rune
+	for _, r := range prompt {
+		switch {
+		case len(name) >= nameRunes:
+		case unicode.IsLetter(r) || unicode.IsNumber(r):
+			name = append(name, unicode.ToLower(r))
+		case len(name) > 0 && name[len(name)-1] != '-':
+			name = append(name, '-')
+		}
+	}
+	words := strings.Trim(string(name), "-")
+	if words == "" {
+		words = "kleinbild"
+	}
+	return words + "-" + strconv.FormatUint(seed, 10) + ".png"
+}
+
+// choosePicturesDir asks for the folder of results.
+func (s *session) choosePicturesDir() {
+	s.pickFolder("Where to save pictures", s.picturesDir(), func(dir string) {
+		s.background(func() func() {
+			err := prepareDir(dir)
+			return func() {
+				if err != nil {
+					s.notice.fail(err)
+					return
+				}
+				s.set.setPicturesDir(dir)
+				s.advanced.refresh()
+				s.notice.say("Pictures are now saved in " + dir + ".")
+			}
+		})
+	})
+}
+
+// saveCopy asks where to and writes the picture on show there.
+func (s *session) saveCopy() {
+	p := s.shown
+	if p == nil {
+		s.notice.say("There is no picture to save yet.")
+		return
+	}
+	name := fileName(p.meta.Prompt, p.meta.Seed)
+	s.pickSave(name, func(path string) {
+		if filepath.Ext(path) == "" {
+			path += ".png"
+		}
+		s.background(func() func() {
+			err := picture.WriteCopy(path, p.image, p.meta)
+			return func() {
+				if err != nil {
+					s.notice.fail(err)
+					return
+				}
+				if p.path == "" {
+					p.path = path
+				}
+				s.notice.say("Saved as "+path+".", action{"Show in folder", func() { s.reveal(path) }})
+			}
+		})
+	})
+}
+
+// copyPicture puts the picture on show on the clipboard.
+func (s *session) copyPicture() {
+	if s.shown == nil {
+		return
+	}
+	img, meta := s.shown.image, s.shown.meta
+	s.background(func() func() {
+		var file strings.Builder
+		err := picture.EncodePNG(&file, img, meta)
+		if err == nil {
+			err = shell.CopyPNG([]byte(file.String()))
+		}
+		return func() {
+			if err != nil {
+				s.notice.fail(err)
+				return
+			}
+			s.notice.say("Copied.")
+		}
+	})
+}
+
+// reveal shows a file in the file manager.
+func (s *session) reveal(path string) {
+	s.background(func() func() {
+		_, err := os.Stat(path)
+		if err == nil {
+			err = shell.Reveal(path)
+		}
+		return func() {
+			switch {
+			case errors.Is(err, fs.ErrNotExist):
+				s.notice.say(fmt.Sprintf("%s is no longer there.", path))
+			case err != nil:
+				s.notice.fail(err)
+			}
+		}
+	})
+}
+
+// rgba returns img if it is what Fyne draws fast: at the origin.
+func rgba(img *image.RGBA) *image.RGBA {
+	if img == nil || img.Rect.Min == (image.Point{}) {
+		return img
+	}
+	dst := image.NewRGBA(image.Rect(0, 0, img.Rect.Dx(), img.Rect.Dy()))
+	for y := range dst.Rect.Dy() {
+		copy(dst.Pix[y*dst.Stride:], img.Pix[img.PixOffset(img.Rect.Min.X, img.Rect.Min.Y+y):][:4*dst.Rect.Dx()])
+	}
+	return dst
+}

@@ -1,0 +1,271 @@
+package app
+
+import (
+	"bufio"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"fyne.io/fyne/v2/test"
+
+	"kleinbild/app/history"
+	"kleinbild/inference/picture"
+)
+
+func TestFileName(t *testing.T) {
+	for _, row := range []struct{ prompt, want string }{
+		{"A red fox, in the snow!", "a-red-fox-in-the-snow-7.png"},
+		{"", "kleinbild-7.png"},
+		{"../../etc/passwd", "etc-passwd-7.png"},
+		{"CON", "con-7.png"},
+		{"лиса 狐\n\x00", "лиса-狐-7.png"},
+		{"!!!", "kleinbild-7.png"},
+		{strings.Repeat("word ", 100), "word-word-word-word-word-word-word-word-word-wor-7.png"},
+	} {
+		if got := fileName(row.prompt, 7); got != row.want {
+			t.Errorf("%q: %s, want %s", row.prompt, got, row.want)
+		}
+	}
+}
+
+func TestResultsAreSaved(t *testing.T) {
+	b := newBench(t, usual)
+	b.engine.info.NativeSize = 128
+	b.shape.setLocked(true)
+	b.make("a fox")
+	b.make("a fox")
+	var names []string
+	for _, e := range b.strip.all {
+		names = append(names, filepath.Base(e.Path))
+		meta, err := picture.ReadMetadataFile(e.Path)
+		if err != nil || meta.Prompt != "a fox" || meta.Version != "test" {
+			t.Errorf("%s: %+v, %v", e.Path, meta, err)
+		}
+	}
+	if want := []string{"a-fox-1836311903-2.png", "a-fox-1836311903.png"}; !slices.Equal(names, want) {
+		t.Errorf("saved %v, want %v", names, want)
+	}
+	if b.shown.path != b.strip.all[0].Path || b.strip.marked != b.strip.all[0].ID {
+		t.Errorf("shown %s, marked %d", b.shown.path, b.strip.marked)
+	}
+	if b.estimate() <= 0 {
+		t.Error("no estimate after two pictures")
+	}
+}
+
+// TestFolderThatCannotBeWritten says so before anything is computed.
+func TestFolderThatCannotBeWritten(t *testing.T) {
+	b := newBench(t, usual)
+	file := b.file("file.png", 64, 64, 1)
+	b.set.setPicturesDir(filepath.Join(file, "inside"))
+	b.generate()
+	b.generate()
+	b.until("the sentence", func() bool { return b.run == nil && b.notice.visible() })
+	b.wantSaid("Pictures cannot be saved")
+	if n := len(b.engine.made()); n != 0 {
+		t.Errorf("%d pictures were computed", n)
+	}
+	if len(b.queue.jobs) != 1 || !b.queue.paused {
+		t.Errorf("%d wait, paused %v: what waits is kept", len(b.queue.jobs), b.queue.paused)
+	}
+	b.set.setPicturesDir("")
+	test.Tap(b.queue.resume)
+	b.until("the queue goes on", func() bool { return len(b.strip.all) == 1 })
+}
+
+// TestFullDisk fills a small disk: the picture stays on the canvas and can be saved elsewhere.
+func TestFullDisk(t *testing.T) {
+	b := newBench(t, usual)
+	disk := filepath.Join(b.dir, "disk")
+	if err := os.Mkdir(disk, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk).CombinedOutput(); err != nil {
+		t.Skipf("no disk to fill without the right to mount one: %s", out)
+	}
+	defer exec.Command("umount", disk).Run()
+	b.set.setPicturesDir(disk)
+	if err := os.WriteFile(filepath.Join(disk, "filler"), make([]byte, 60<<10), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	b.generate()
+	b.until("the sentence", func() bool { return b.run == nil && b.notice.visible() })
+	b.wantSaid("The disk is full")
+	if b.shown == nil || b.shown.path != "" || len(b.strip.all) != 0 || len(b.notice.actions) != 2 {
+		t.Fatalf("shown %v, %d in the history, %d actions", b.shown, len(b.strip.all), len(b.notice.actions))
+	}
+	if files, _ := os.ReadDir(disk); len(files) != 1 {
+		t.Errorf("%d files on the disk, want the filler only", len(files))
+	}
+	elsewhere := filepath.Join(b.dir, "saved.png")
+	if err := picture.WriteCopy(elsewhere, b.shown.image, b.shown.meta); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestHistoryAcrossRestartsAndWindows(t *testing.T) {
+	b := newBench(t, usual)
+	b.engine.info.NativeSize = 128
+	b.make("made by the first window")
+	other := b.open(b.app, b.cfg, usual)
+	b.until("the second window reads the history", func() bool { return len(other.strip.all) == 1 })
+	b.make("made while both are open")
+	b.until("the second window sees it", func() bool { return len(other.strip.all) == 2 })
+
+	other.strip.search.SetText("BOTH open")
+	if len(other.strip.found) != 1 || other.strip.count.text != "1 of 2" {
+		t.Errorf("found %d, %q", len(other.strip.found), other.strip.count.text)
+	}
+	other.strip.search.SetText("")
+	other.strip.step(1) // from none to the newest
+	b.until("it is shown", func() bool { return other.shown != nil })
+	other.strip.step(1)
+	b.until("the older one is shown", func() bool { return other.shown.meta.Prompt == "made by the first window" })
+
+	gone := other.strip.all[0]
+	if err := os.Remove(gone.Path); err != nil {
+		t.Fatal(err)
+	}
+	other.strip.open(gone.ID)
+	b.until("a sentence", func() bool { return other.notice.visible() })
+	if said := other.notice.text.Text; !strings.Contains(said, "no longer there") {
+		t.Errorf("says %q", said)
+	}
+	test.Tap(other.notice.actions[0])
+	b.until("both windows forget it", func() bool { return len(other.strip.all) == 1 && len(b.strip.all) == 1 })
+}
+
+func TestMoveToBin(t *testing.T) {
+	b := newBench(t, usual)
+	b.engine.info.NativeSize = 128
+	b.make("to be thrown away")
+	e := b.strip.all[0]
+	// The bin of another user's home is no place for a test: the picture goes first, and the sentence says so.
+	if err := os.Remove(e.Path); err != nil {
+		t.Fatal(err)
+	}
+	b.strip.bin(e.ID)
+	b.until("a sentence", b.notice.visible)
+	b.wantSaid("could not be moved")
+	if len(b.strip.all) != 1 {
+		t.Error("the entry went though the bin failed")
+	}
+}
+
+// TestThousandsOfEntries scrolls through a long history.
+func TestThousandsOfEntries(t *testing.T) {
+	b := newBench(t, usual)
+	path := b.file("one.png", 160, 96, 1)
+	list := make([]history.Entry, 5000)
+	for i := range list {
+		list[i] = history.Entry{ID: uint64(len(list) - i), Path: path, Picture: picture.Metadata{Prompt: "a prompt"}}
+	}
+	b.strip.all = list
+	b.noStall(func() {
+		b.timed(b.strip.filter)
+		b.settle()
+		for i := range 200 {
+			b.timed(func() {
+				b.strip.scroll.Offset.X = float32(i) * 2900
+				b.strip.scroll.Refresh()
+				b.strip.row.Refresh()
+			})
+		}
+		b.settle()
+	})
+	if n := len(b.strip.row.cells); n > 20 {
+		t.Errorf("%d thumbnails for one row", n)
+	}
+}
+
+// childVariable makes TestKill's other half run: it names the folder to work in.
+const childVariable = "KLEINBILD_TEST_CHILD"
+
+// TestKill kills a window in the middle of its work, again and again: whatever it showed as done is on the disk and in
+// the history.
+func TestKill(t *testing.T) {
+	dir := t.TempDir()
+	total := 0
+	for round := range 4 {
+		child := exec.Command(os.Args[0], "-test.run=^TestKillChild$")
+		child.Env = append(os.Environ(), childVariable+"="+dir)
+		out, err := child.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := child.Start(); err != nil {
+			t.Fatal(err)
+		}
+		lines := bufio.NewScanner(out)
+		var done []string
+		for lines.Scan() {
+			if path, ok := strings.CutPrefix(lines.Text(), "done "); ok {
+				done = append(done, path)
+				if len(done) == 3 {
+					time.Sleep(time.Duration(round*7) * time.Millisecond) // somewhere in the next one
+					child.Process.Signal(syscall.SIGKILL)
+				}
+			}
+		}
+		child.Wait()
+		if len(done) < 3 {
+			t.Fatalf("the child made %d pictures", len(done))
+		}
+		total += len(done)
+		store, aside, err := history.Open(filepath.Join(dir, "history.db"))
+		if err != nil || aside != "" {
+			t.Fatalf("round %d: %v, aside %q", round, err, aside)
+		}
+		list, err := store.List()
+		if err != nil || len(list) < total {
+			t.Fatalf("round %d: %d entries, %v; %d were shown as done", round, len(list), err, total)
+		}
+		for _, path := range done {
+			if !slices.ContainsFunc(list, func(e history.Entry) bool { return e.Path == path }) {
+				t.Errorf("%s was shown as done and is not in the history", path)
+			}
+			if _, err := history.Read(path); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
+func TestKillChild(t *testing.T) {
+	dir := os.Getenv(childVariable)
+	if dir == "" {
+		t.Skip("the other half of TestKill")
+	}
+	b := newBench(t, usual, func(b *bench, cfg *Config) {
+		cfg.HistoryFile, cfg.PicturesDir = filepath.Join(dir, "history.db"), filepath.Join(dir, "Pictures")
+		b.engine.info.NativeSize = 128
+	})
+	for {
+		was := b.shown
+		b.generate()
+		b.until("a picture", func() bool { return b.shown != was && b.shown.path != "" && b.run == nil })
+		os.Stdout.WriteString("done " + b.shown.path + "\n")
+	}
+}
+
+func TestExplain(t *testing.T) {
+	for _, row := range []struct {
+		err  error
+		want string
+	}{
+		{&os.PathError{Op: "open", Path: "/a/b.png", Err: syscall.ENOSPC}, "The disk is full: free some space, then try again."},
+		{&os.PathError{Op: "open", Path: "/a/b.png", Err: syscall.EROFS}, "The system does not allow writing to /a."},
+		{errors.New("inference: the engine is busy"), "The engine is busy."},
+		{errors.New("picture: /a/b.png: found a folder"), "/a/b.png: found a folder."},
+	} {
+		if got := explain(row.err); got != row.want {
+			t.Errorf("%v: %q, want %q", row.err, got, row.want)
+		}
+	}
+}

@@ -1,0 +1,249 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"io/fs"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+
+	"fyne.io/fyne/v2"
+
+	"kleinbild/app/history"
+	"kleinbild/inference"
+	"kleinbild/inference/picture"
+)
+
+// session is one window: its panels and what they share. All of it belongs to Fyne's goroutine.
+type session struct {
+	app fyne.App
+	win fyne.Window
+	cfg Config
+	set settings
+
+	// post runs a function on Fyne's goroutine: the only way back from another one.
+	post func(func())
+	// spawn runs a function on a goroutine of its own.
+	spawn func(func())
+	// closing ends when the window closes.
+	closing context.Context
+	close   context.CancelFunc
+
+	engine    Engine // nil until a model is open
+	opening   bool
+	openError error
+
+	store      *history.Store // nil until it is open
+	thumbnails *history.Thumbnails
+
+	slots    *slotsPanel
+	prompt   *promptPanel
+	shape    *shapePanel
+	advanced *advancedPanel
+	cost     *costPanel
+	view     *canvasPanel
+	notice   *noticeBar
+	queue    *queuePanel
+	strip    *historyPanel
+	start    *startPage
+	drag     *dragLayer
+	frame    *frame
+
+	run       *run   // the job being made, nil between jobs
+	shown     *shown // what the canvas shows, nil when it is empty
+	waiting   bool   // Generate was pressed while pictures were being read
+	focusLost bool   // another window is in front
+	picking   bool   // a native dialog is open
+}
+
+// shown is a picture on the canvas.
+type shown struct {
+	image  *image.RGBA
+	meta   picture.Metadata
+	path   string      // "" while it lies nowhere but in memory
+	id     uint64      // in the history, 0 where it is not there
+	before *image.RGBA // reference 1, nil where there is none or it is gone
+}
+
+// New fills w with the window's content. The caller shows it and runs the app.
+func New(a fyne.App, w fyne.Window, cfg Config) {
+	newSession(a, w, cfg, fyne.Do, func(f func()) { go f() })
+}
+
+func newSession(a fyne.App, w fyne.Window, cfg Config, post, spawn func(func())) *session {
+	s := &session{app: a, win: w, cfg: cfg, post: post, spawn: spawn, set: settings{a.Preferences()}, thumbnails: history.NewThumbnails(cfg.ThumbnailDir)}
+	s.closing, s.close = context.WithCancel(context.Background())
+	a.Settings().SetTheme(newTheme(s.set.theme()))
+	s.notice = newNoticeBar(s)
+	s.slots = newSlotsPanel(s)
+	s.prompt = newPromptPanel(s)
+	s.shape = newShapePanel(s)
+	s.advanced = newAdvancedPanel(s)
+	s.cost = newCostPanel(s)
+	s.queue = newQueuePanel(s)
+	s.start = newStartPage(s)
+	s.view = newCanvasPanel(s)
+	s.strip = newHistoryPanel(s)
+	s.drag = newDragLayer(s)
+	s.frame = newFrame(s)
+	w.SetTitle("Kleinbild")
+	w.SetPadded(false)
+	w.SetContent(s.frame.content)
+	w.Resize(s.set.windowSize())
+	w.SetOnDropped(s.drop)
+	w.SetCloseIntercept(s.leave)
+	a.Lifecycle().SetOnStopped(s.remember) // also where the system ends the program
+	a.Lifecycle().SetOnExitedForeground(func() { s.focusLost = true })
+	a.Lifecycle().SetOnEnteredForeground(func() { s.focusLost = false })
+	s.addShortcuts()
+	w.Canvas().Focus(s.prompt.entry)
+	s.openHistory()
+	s.openModel(inference.Options{})
+	if len(cfg.Dropped) > 0 {
+		s.receive(0, cfg.Dropped)
+	}
+	return s
+}
+
+// background runs work away from Fyne's goroutine, and what it returns on it. work touches no widget and no field
+// of the session: what it needs, it was given.
+func (s *session) background(work func() (done func())) {
+	s.spawn(func() {
+		if done := work(); done != nil && s.closing.Err() == nil {
+			s.post(done)
+		}
+	})
+}
+
+// leave closes the window; a picture under way is given up.
+func (s *session) leave() {
+	s.remember()
+	s.close()
+	if s.run != nil {
+		s.run.cancel()
+	}
+	s.win.Close()
+}
+
+// remember stores what is not stored at once.
+func (s *session) remember() {
+	s.set.setWindowSize(s.win.Canvas().Size())
+	s.set.setPrompt(s.prompt.entry.Text)
+}
+
+// openModel opens the model that opts and the settings name. A run under way goes on with the old one until it ends.
+func (s *session) openModel(opts inference.Options) {
+	if s.opening {
+		return
+	}
+	opts.Setting = s.cfg.ModelSetting
+	opts.Device = inference.Device(s.set.device())
+	old := s.engine
+	s.engine, s.opening, s.openError = nil, true, nil
+	s.engineChanged()
+	open := s.cfg.Open
+	s.background(func() func() {
+		if old != nil {
+			if err := old.Close(); err != nil {
+				return func() { s.opened(nil, err) }
+			}
+		}
+		e, err := open(opts)
+		return func() { s.opened(e, err) }
+	})
+}
+
+func (s *session) opened(e Engine, err error) {
+	s.opening, s.engine, s.openError = false, e, err
+	if s.onlyDemo() && !s.set.demoTried() {
+		s.start.asked = true
+	}
+	s.engineChanged()
+	if err == nil {
+		var sentences []string
+		for _, notice := range slices.Concat(e.Info().Notices, []string{s.tightMemory(e.Info())}) {
+			sentences = append(sentences, sentence(notice))
+		}
+		if e.Info().Demo {
+			if !s.start.asked {
+				s.sayDemo()
+			}
+		} else if text := strings.TrimSpace(strings.Join(sentences, " ")); text != "" {
+			s.notice.say(text)
+		}
+		s.next()
+	}
+}
+
+// onlyDemo says that the demo model serves because there is no other.
+func (s *session) onlyDemo() bool { return s.engine != nil && s.engine.Info().Missing != nil }
+
+// sayDemo names the demo model for what it is.
+func (s *session) sayDemo() {
+	s.notice.say("Demo model: simple drawings only.", action{"Get the real one…", s.chooseModel})
+}
+
+// engineChanged brings everything up to date that depends on the model.
+func (s *session) engineChanged() {
+	s.shape.refresh()
+	s.advanced.refresh()
+	s.prompt.refresh()
+	s.prompt.countTokens()
+	s.view.refresh()
+	s.requestChanged()
+}
+
+// requestChanged brings up to date what tells about the next picture.
+func (s *session) requestChanged() {
+	s.shape.refresh()
+	s.prompt.refresh()
+	s.cost.refresh()
+}
+
+// explain says an error in one sentence for the user.
+func explain(err error) string {
+	switch {
+	case err == nil:
+		return ""
+	case diskFull(err):
+		return "The disk is full: free some space, then try again."
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
+		var path *fs.PathError
+		if errors.As(err, &path) {
+			return fmt.Sprintf("The system does not allow writing to %s.", filepath.Dir(path.Path))
+		}
+		return "The system does not allow writing there."
+	}
+	text := err.Error()
+	for _, room := range []string{"picture: ", "inference: ", "checkpoint: ", "history: ", "thumbnail: "} {
+		text = strings.ReplaceAll(text, room, "")
+	}
+	return sentence(strings.ReplaceAll(text, "\n", "; "))
+}
+
+// diskFull knows Windows' own number as well: Go's ENOSPC there is an invention that no system call returns.
+func diskFull(err error) bool {
+	const errorDiskFull = syscall.Errno(112)
+	return errors.Is(err, syscall.ENOSPC) || runtime.GOOS == "windows" && errors.Is(err, errorDiskFull)
+}
+
+// sentence gives a text its capital and full stop.
+func sentence(text string) string {
+	if text == "" {
+		return ""
+	}
+	r := []rune(text)
+	// A path keeps its case.
+	if !strings.ContainsAny(strings.Fields(text + " ")[0], `/\.`) {
+		r[0] = []rune(strings.ToUpper(string(r[0])))[0]
+	}
+	if last := r[len(r)-1]; last != '.' && last != '!' && last != '?' {
+		r = append(r, '.')
+	}
+	return string(r)
+}

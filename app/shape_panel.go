@@ -1,0 +1,226 @@
+package app
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+
+	"fyne.io/fyne/v2"
+
+	"kleinbild/assets/look"
+	"kleinbild/inference/picture"
+)
+
+// shapePanel chooses the size, the seed and the number of pictures.
+type shapePanel struct {
+	s      *session
+	aspect picture.AspectRatio // "" for a custom size
+	custom picture.Size        // restored from a picture, of no aspect in the table
+	count  int
+
+	title     *label
+	tiles     []*tile
+	seedTitle *label
+	seedEntry *field
+	dice      *button
+	lock      *button
+	locked    bool
+	setting   bool // the seed is being set by the window, not typed
+	number    *label
+	counts    []*button
+	content   *fyne.Container
+}
+
+// tileNames are the sizes' names for people, where they differ.
+var tileNames = map[picture.AspectRatio]string{
+	picture.PhotoV: "photo v", picture.StandardV: "standard v", picture.Match: "match 1",
+}
+
+func newShapePanel(s *session) *shapePanel {
+	p := &shapePanel{
+		s: s, aspect: s.set.aspect(), count: s.set.count(),
+		title: newHeading("Size"), seedTitle: newHeading("Seed"), number: newHeading("Pictures"),
+	}
+	objects := []fyne.CanvasObject{p.title}
+	for _, a := range picture.AspectRatios() {
+		name := tileNames[a]
+		if name == "" {
+			name = string(a)
+		}
+		t := newTile(p, a, name)
+		p.tiles = append(p.tiles, t)
+		objects = append(objects, t)
+	}
+	p.seedEntry = newField(s)
+	p.seedEntry.OnChanged = func(string) {
+		if !p.setting {
+			p.setLocked(true) // a number that was typed is meant
+		}
+	}
+	p.dice = newIconButton(fyne.NewStaticResource("dice.svg", look.Dice), p.roll)
+	p.lock = newButton("Lock", func() { p.setLocked(!p.locked) })
+	objects = append(objects, p.seedTitle, p.seedEntry, p.dice, p.lock, p.number)
+	for n := 1; n <= maxCount; n++ {
+		b := newButton(strconv.Itoa(n), func() { p.setCount(n) })
+		p.counts = append(p.counts, b)
+		objects = append(objects, b)
+	}
+	p.content = arranged(func() fyne.Size { return fyne.NewSize(0, p.height()) }, p.place, objects...)
+	if seed := s.set.lockedSeed(); seed != "" {
+		p.setSeed(seed)
+		p.setLocked(true)
+	} else {
+		p.roll()
+	}
+	p.setCount(p.count)
+	return p
+}
+
+// tileHeight is lower where the window is.
+func (p *shapePanel) tileHeight() float32 {
+	if p.s.frame != nil && p.s.frame.low() {
+		return 74
+	}
+	return 92
+}
+
+func (p *shapePanel) height() float32 {
+	return 36 + 3*(p.tileHeight()+6) + 6 + 2*26 + fieldHeight + gap + 38
+}
+
+func (p *shapePanel) place(size fyne.Size) {
+	width := size.Width - 2*margin
+	at(p.title, margin, 10, width, 20)
+	const columns, between = 3, 6
+	w := (width - (columns-1)*between) / columns
+	h := p.tileHeight()
+	for i, t := range p.tiles {
+		at(t, margin+float32(i%columns)*(w+between), 36+float32(i/columns)*(h+between), w, h)
+	}
+	y := 36 + 3*(h+between) + 6
+	at(p.seedTitle, margin, y, width, 20)
+	y += 26
+	lock := p.lock.MinSize().Width + 4
+	at(p.seedEntry, margin, y, width-lock-fieldHeight-2*between, fieldHeight)
+	at(p.dice, size.Width-margin-lock-between-fieldHeight, y, fieldHeight, fieldHeight)
+	at(p.lock, size.Width-margin-lock, y, lock, fieldHeight)
+	y += fieldHeight + gap
+	at(p.number, margin, y, width, 20)
+	y += 26
+	const apart = 2
+	w = (width - apart*float32(len(p.counts)-1)) / float32(len(p.counts))
+	for i, b := range p.counts {
+		at(b, margin+float32(i)*(w+apart), y, w, 30)
+	}
+}
+
+// native is the side of the pictures that the model was trained on, 0 where no model is open.
+func (p *shapePanel) native() int {
+	if p.s.engine == nil {
+		return 0
+	}
+	return p.s.engine.Info().NativeSize
+}
+
+// size is the next picture's.
+func (p *shapePanel) size() (picture.Size, error) {
+	if p.aspect == "" {
+		return p.custom, nil
+	}
+	return p.aspect.SizeFor(p.native(), p.s.slots.sizes()...)
+}
+
+func (p *shapePanel) choose(a picture.AspectRatio) {
+	p.aspect = a
+	if a != picture.Match {
+		p.s.set.setAspect(a)
+	}
+	p.s.requestChanged()
+}
+
+// setSize chooses a size in pixels: the tile that has it, or none.
+func (p *shapePanel) setSize(size picture.Size) {
+	p.aspect, p.custom = "", size
+	for _, t := range p.tiles {
+		if t.size == size {
+			p.aspect = t.aspect
+		}
+	}
+	p.s.requestChanged()
+}
+
+// refresh gives the tiles the sizes that apply now.
+func (p *shapePanel) refresh() {
+	sizes := p.s.slots.sizes()
+	if p.aspect == picture.Match && len(sizes) == 0 && !p.s.slots.reading() {
+		p.aspect = p.s.set.aspect()
+	}
+	for _, t := range p.tiles {
+		t.size, _ = t.aspect.SizeFor(p.native(), sizes...)
+		t.chosen = t.aspect == p.aspect
+		t.Refresh()
+	}
+	title := "Size"
+	if p.aspect == "" {
+		title = "Size · " + times(p.custom)
+	}
+	p.title.set(title, colorDim)
+}
+
+// seed reads the number in the entry.
+func (p *shapePanel) seed() (uint64, error) {
+	seed, err := strconv.ParseUint(strings.TrimSpace(p.seedEntry.Text), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("the seed is %q, want a whole number from 0 to %d", shorten(p.seedEntry.Text, 24), uint64(math.MaxUint64))
+	}
+	return seed, nil
+}
+
+func (p *shapePanel) setSeed(text string) {
+	p.setting = true
+	p.seedEntry.SetText(text)
+	p.setting = false
+}
+
+// roll takes a new seed, of the 32 bits that torch's generator keeps.
+func (p *shapePanel) roll() {
+	p.setSeed(strconv.FormatUint(rand.Uint64()>>32, 10))
+	if p.locked {
+		p.s.set.setLockedSeed(p.seedEntry.Text)
+	}
+}
+
+// nextSeed is called when a job took the seed.
+func (p *shapePanel) nextSeed() {
+	if !p.locked {
+		p.roll()
+	}
+}
+
+func (p *shapePanel) setLocked(locked bool) {
+	p.locked = locked
+	p.s.set.setLockedSeed("")
+	if locked {
+		p.s.set.setLockedSeed(p.seedEntry.Text)
+	}
+	p.lock.setChosen(locked)
+	if locked {
+		p.lock.setText("Locked", "")
+	} else {
+		p.lock.setText("Lock", "")
+	}
+	p.content.Refresh()
+}
+
+func (p *shapePanel) setCount(n int) {
+	p.count = n
+	p.s.set.setCount(n)
+	for i, b := range p.counts {
+		b.setChosen(i+1 == n)
+	}
+	if p.s.cost != nil {
+		p.s.requestChanged()
+	}
+}

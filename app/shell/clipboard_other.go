@@ -1,0 +1,248 @@
+//go:build !windows
+
+package shell
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"os"
+	"time"
+
+	"github.com/jezek/xgb"
+	"github.com/jezek/xgb/xproto"
+)
+
+// ErrNoClipboard is returned where there is no X11 server to ask; Wayland's desktops run one for programs like this one
+// and hand its clipboard on.
+var ErrNoClipboard = errors.New("there is no clipboard for pictures here: no X11 server answers")
+
+func init() { xgb.Logger = log.New(io.Discard, "", 0) } // every failure comes back as an error
+
+// The clipboard after the conventions for X11 clients (ICCCM, chapter 2). What is too large for a request goes in
+// portions, each asked for by deleting the one before.
+const (
+	portionBytes = 128 << 10
+	mostBytes    = 512 << 20
+	answerTime   = 5 * time.Second // for the other program, which may hang
+)
+
+// client is a connection with an unseen window, which the conventions need.
+type client struct {
+	conn   *xgb.Conn
+	window xproto.Window
+	events chan xgb.Event
+
+	clipboard, png, incremental, targets, property xproto.Atom
+}
+
+func newClient() (*client, error) {
+	if os.Getenv("DISPLAY") == "" {
+		return nil, ErrNoClipboard
+	}
+	conn, err := xgb.NewConn()
+	if err != nil {
+		return nil, fmt.Errorf("%w (%w)", ErrNoClipboard, err)
+	}
+	c := &client{conn: conn, events: make(chan xgb.Event, 16)}
+	if err := c.prepare(); err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("clipboard: %w", err)
+	}
+	go func() {
+		defer close(c.events)
+		for {
+			event, err := conn.WaitForEvent()
+			if event == nil && err == nil {
+				return // closed
+			}
+			if event != nil {
+				c.events <- event
+			}
+		}
+	}()
+	return c, nil
+}
+
+func (c *client) prepare() (err error) {
+	for name, atom := range map[string]*xproto.Atom{
+		"CLIPBOARD": &c.clipboard, "image/png": &c.png, "INCR": &c.incremental, "TARGETS": &c.targets, "KLEINBILD": &c.property,
+	} {
+		reply, err := xproto.InternAtom(c.conn, false, uint16(len(name)), name).Reply()
+		if err != nil {
+			return err
+		}
+		*atom = reply.Atom
+	}
+	if c.window, err = xproto.NewWindowId(c.conn); err != nil {
+		return err
+	}
+	screen := xproto.Setup(c.conn).DefaultScreen(c.conn)
+	return xproto.CreateWindowChecked(c.conn, 0, c.window, screen.Root, 0, 0, 1, 1, 0, xproto.WindowClassInputOnly, screen.RootVisual,
+		xproto.CwEventMask, []uint32{xproto.EventMaskPropertyChange}).Check()
+}
+
+// close ends the connection. What waits for the reading goroutine is taken, so that it can end.
+func (c *client) close() {
+	c.conn.Close()
+	go func() {
+		for range c.events {
+		}
+	}()
+}
+
+// next waits for an event that is wanted.
+func (c *client) next(wanted func(xgb.Event) bool) error {
+	timer := time.NewTimer(answerTime)
+	defer timer.Stop()
+	for {
+		select {
+		case e, ok := <-c.events:
+			if !ok {
+				return errors.New("clipboard: the X11 server went away")
+			}
+			if wanted(e) {
+				return nil
+			}
+		case <-timer.C:
+			return errors.New("clipboard: the program that holds the picture does not answer")
+		}
+	}
+}
+
+// take reads the property that an answer lies in and deletes it.
+func (c *client) take() (*xproto.GetPropertyReply, error) {
+	reply, err := xproto.GetProperty(c.conn, true, c.window, c.property, xproto.GetPropertyTypeAny, 0, mostBytes/4).Reply()
+	if err != nil {
+		return nil, fmt.Errorf("clipboard: %w", err)
+	}
+	return reply, nil
+}
+
+// PasteFiles returns nothing here: file managers put the names of copied files on the clipboard as text.
+func PasteFiles() ([]string, error) { return nil, nil }
+
+// PastePNG returns the clipboard's picture as a PNG file.
+func PastePNG() ([]byte, error) {
+	c, err := newClient()
+	if err != nil {
+		return nil, err
+	}
+	defer c.close()
+	xproto.ConvertSelection(c.conn, c.window, c.clipboard, c.png, c.property, xproto.TimeCurrentTime)
+	var answer xproto.SelectionNotifyEvent
+	err = c.next(func(e xgb.Event) (ok bool) {
+		answer, ok = e.(xproto.SelectionNotifyEvent)
+		return ok
+	})
+	if err != nil {
+		return nil, err
+	}
+	if answer.Property == xproto.AtomNone {
+		return nil, ErrNoPicture
+	}
+	reply, err := c.take()
+	if err != nil {
+		return nil, err
+	}
+	if reply.Type != c.incremental {
+		return reply.Value, nil
+	}
+	var file []byte
+	for {
+		err := c.next(func(e xgb.Event) bool {
+			p, ok := e.(xproto.PropertyNotifyEvent)
+			return ok && p.Atom == c.property && p.State == xproto.PropertyNewValue
+		})
+		if err != nil {
+			return nil, err
+		}
+		if reply, err = c.take(); err != nil {
+			return nil, err
+		}
+		if len(reply.Value) == 0 {
+			return file, nil
+		}
+		if file = append(file, reply.Value...); len(file) > mostBytes {
+			return nil, fmt.Errorf("clipboard: the picture is larger than %d MB", mostBytes>>20)
+		}
+	}
+}
+
+// CopyPNG puts a PNG file on the clipboard. It stays there until something else is copied or this program ends.
+func CopyPNG(file []byte) error {
+	c, err := newClient()
+	if err != nil {
+		return err
+	}
+	xproto.SetSelectionOwner(c.conn, c.window, c.clipboard, xproto.TimeCurrentTime)
+	owner, err := xproto.GetSelectionOwner(c.conn, c.clipboard).Reply()
+	if err != nil || owner.Owner != c.window {
+		c.close()
+		return errors.New("clipboard: another program holds it")
+	}
+	go c.serve(file)
+	return nil
+}
+
+// transfer is a picture on its way to another program's window, in portions.
+type transfer struct {
+	window   xproto.Window
+	property xproto.Atom
+}
+
+// serve answers those who paste, until another program owns the clipboard.
+func (c *client) serve(file []byte) {
+	defer c.close()
+	sent := map[transfer]int{}
+	for e := range c.events {
+		switch e := e.(type) {
+		case xproto.SelectionClearEvent:
+			return
+		case xproto.SelectionRequestEvent:
+			c.answer(e, file, sent)
+		case xproto.PropertyNotifyEvent:
+			t := transfer{e.Window, e.Atom}
+			at, ok := sent[t]
+			if !ok || e.State != xproto.PropertyDelete {
+				continue
+			}
+			portion := file[at:min(at+portionBytes, len(file))]
+			c.put(t, c.png, 8, portion) // an empty one ends it
+			if sent[t] = at + len(portion); len(portion) == 0 {
+				delete(sent, t)
+			}
+		}
+	}
+}
+
+func (c *client) put(t transfer, kind xproto.Atom, format byte, data []byte) {
+	xproto.ChangeProperty(c.conn, xproto.PropModeReplace, t.window, t.property, kind, format, uint32(len(data))/uint32(format/8), data)
+}
+
+func (c *client) answer(e xproto.SelectionRequestEvent, file []byte, sent map[transfer]int) {
+	t := transfer{e.Requestor, e.Property}
+	if t.property == xproto.AtomNone {
+		t.property = e.Target // as clients of old ask
+	}
+	switch {
+	case e.Target == c.targets:
+		atoms := make([]byte, 8)
+		xgb.Put32(atoms, uint32(c.targets))
+		xgb.Put32(atoms[4:], uint32(c.png))
+		c.put(t, xproto.AtomAtom, 32, atoms)
+	case e.Target != c.png:
+		t.property = xproto.AtomNone // refused
+	case len(file) <= portionBytes:
+		c.put(t, c.png, 8, file)
+	default:
+		xproto.ChangeWindowAttributes(c.conn, t.window, xproto.CwEventMask, []uint32{xproto.EventMaskPropertyChange})
+		size := make([]byte, 4)
+		xgb.Put32(size, uint32(len(file)))
+		sent[t] = 0
+		c.put(t, c.incremental, 32, size)
+	}
+	notify := xproto.SelectionNotifyEvent{Time: e.Time, Requestor: e.Requestor, Selection: e.Selection, Target: e.Target, Property: t.property}
+	xproto.SendEvent(c.conn, false, e.Requestor, 0, string(notify.Bytes()))
+}

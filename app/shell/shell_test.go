@@ -1,0 +1,107 @@
+//go:build !windows
+
+package shell
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/adrg/xdg"
+)
+
+func TestBin(t *testing.T) {
+	home := t.TempDir()
+	t.Setenv("XDG_DATA_HOME", home)
+	xdg.Reload()
+	t.Cleanup(xdg.Reload)
+	dir := t.TempDir()
+	path := filepath.Join(dir, "a fox %+#ä.png")
+	for n, want := range []string{"a fox %+#ä.png", "a fox %+#ä.2.png"} {
+		if err := os.WriteFile(path, []byte{byte(n)}, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := Bin(path); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("the file is still there: %v", err)
+		}
+		moved, err := os.ReadFile(filepath.Join(home, "Trash", "files", want))
+		if err != nil || moved[0] != byte(n) {
+			t.Errorf("%v, %v", moved, err)
+		}
+		note, err := os.ReadFile(filepath.Join(home, "Trash", "info", want+".trashinfo"))
+		if err != nil || !strings.HasPrefix(string(note), "[Trash Info]\nPath="+dir+"/a%20fox%20%25+%23%C3%A4.png\nDeletionDate=20") {
+			t.Errorf("%q, %v", note, err)
+		}
+	}
+	if err := Bin(filepath.Join(dir, "gone")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a file that is gone: %v", err)
+	}
+	if infos, _ := os.ReadDir(filepath.Join(home, "Trash", "info")); len(infos) != 2 {
+		t.Errorf("%d notes for 2 files", len(infos))
+	}
+}
+
+// startX runs an X11 server of the test's own.
+func startX(t *testing.T) {
+	t.Helper()
+	server := exec.Command("Xvfb", "-displayfd", "1", "-screen", "0", "64x64x24", "-noreset", "-nolisten", "tcp")
+	out, err := server.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Start(); err != nil {
+		t.Skipf("no Xvfb here: %v", err)
+	}
+	t.Cleanup(func() {
+		server.Process.Kill()
+		server.Wait()
+	})
+	number, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Skipf("Xvfb does not start: %v", err)
+	}
+	t.Setenv("DISPLAY", ":"+strings.TrimSpace(number))
+}
+
+// TestClipboard copies with one connection and pastes with another: in one piece and in portions.
+func TestClipboard(t *testing.T) {
+	startX(t)
+	if _, err := PastePNG(); !errors.Is(err, ErrNoPicture) {
+		t.Errorf("an empty clipboard: %v", err)
+	}
+	for _, size := range []int{1, portionBytes, portionBytes + 1, 5*portionBytes + 77} {
+		file := make([]byte, size)
+		for i := range file {
+			file[i] = byte(i * i >> 3)
+		}
+		if err := CopyPNG(file); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // it can be pasted again
+			if got, err := PastePNG(); err != nil || !bytes.Equal(got, file) {
+				t.Errorf("%d bytes: pasted %d, %v", size, len(got), err)
+			}
+		}
+	}
+}
+
+func TestNoClipboard(t *testing.T) {
+	for _, display := range []string{"", ":98765"} {
+		t.Setenv("DISPLAY", display)
+		if _, err := PastePNG(); !errors.Is(err, ErrNoClipboard) {
+			t.Errorf("DISPLAY %q: %v", display, err)
+		}
+		if err := CopyPNG([]byte("x")); !errors.Is(err, ErrNoClipboard) {
+			t.Errorf("DISPLAY %q: %v", display, err)
+		}
+	}
+}

@@ -1,0 +1,332 @@
+package app
+
+import (
+	"fmt"
+	"image"
+	"path/filepath"
+	"strconv"
+
+	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/canvas"
+	"fyne.io/fyne/v2/driver/desktop"
+	"fyne.io/fyne/v2/theme"
+	"fyne.io/fyne/v2/widget"
+
+	"kleinbild/inference"
+	"kleinbild/inference/picture"
+)
+
+// slot is one numbered reference: empty, being read, or holding a picture as the model will see it.
+type slot struct {
+	widget.BaseWidget
+	panel  *slotsPanel
+	number int
+
+	reading string               // the file being read
+	ref     *inference.Reference // the prepared picture
+	thumb   *image.RGBA          // of ref
+
+	hovered, focused bool
+	lit              bool // a drag of the window's own is over it
+	dragging         bool
+}
+
+func newSlot(p *slotsPanel, number int) *slot {
+	c := &slot{panel: p, number: number}
+	c.ExtendBaseWidget(c)
+	return c
+}
+
+func (c *slot) empty() bool { return c.ref == nil && c.reading == "" }
+
+func (c *slot) caption() string {
+	switch {
+	case c.reading != "":
+		return filepath.Base(c.reading)
+	case c.ref == nil:
+		return ""
+	}
+	return sizeCaptionOf(c.ref.Reference)
+}
+
+// shortCaption is for narrow slots: what the model will see.
+func (c *slot) shortCaption() string {
+	if c.ref == nil || c.ref.Original == c.ref.Size {
+		return c.caption()
+	}
+	return "› " + times(c.ref.Size)
+}
+
+// sizeCaptionOf says what the model will see where that differs from the file.
+func sizeCaptionOf(r *picture.Reference) string {
+	if r.Original == r.Size {
+		return times(r.Size)
+	}
+	return times(r.Original) + " › " + times(r.Size)
+}
+
+func times(s picture.Size) string { return fmt.Sprintf("%d × %d", s.Width, s.Height) }
+
+func (c *slot) Tapped(*fyne.PointEvent) {
+	if c.empty() {
+		c.panel.browse()
+		return
+	}
+	takeFocus(c)
+}
+
+func (c *slot) TappedSecondary(e *fyne.PointEvent) {
+	if c.ref == nil {
+		return
+	}
+	s := c.panel.s
+	items := []*fyne.MenuItem{
+		fyne.NewMenuItem(fmt.Sprintf("Insert “image %d” into the prompt", c.number), func() { s.prompt.insertImage(c.number) }),
+		fyne.NewMenuItem("Replace…", func() { c.panel.browseFor(c.number) }),
+	}
+	if c.ref.Path != "" {
+		path := c.ref.Path
+		items = append(items, fyne.NewMenuItem("Show in folder", func() { s.reveal(path) }))
+	}
+	items = append(items, fyne.NewMenuItem("Remove", func() { c.panel.clear(c.number) }))
+	widget.ShowPopUpMenuAtPosition(fyne.NewMenu("", items...), s.win.Canvas(), e.AbsolutePosition)
+}
+
+func (c *slot) DoubleTapped(*fyne.PointEvent) {
+	if c.ref != nil {
+		c.panel.browseFor(c.number)
+	}
+}
+
+// The pointer of a file drag from outside comes as mouse movement, too: the slot lights up under it.
+func (c *slot) MouseIn(*desktop.MouseEvent)    { c.hovered = true; c.Refresh() }
+func (c *slot) MouseMoved(*desktop.MouseEvent) {}
+func (c *slot) MouseOut()                      { c.hovered = false; c.Refresh() }
+func (c *slot) FocusGained()                   { c.focused = true; c.Refresh() }
+func (c *slot) FocusLost()                     { c.focused = false; c.Refresh() }
+func (c *slot) TypedRune(rune)                 {}
+func (c *slot) TypedKey(e *fyne.KeyEvent) {
+	switch e.Name {
+	case fyne.KeyReturn, fyne.KeyEnter, fyne.KeySpace:
+		if c.ref != nil {
+			c.panel.browseFor(c.number)
+		} else {
+			c.panel.browse()
+		}
+	case fyne.KeyDelete, fyne.KeyBackspace:
+		c.panel.clear(c.number)
+	case fyne.KeyUp:
+		c.panel.move(c.number, c.number-1)
+	case fyne.KeyDown:
+		c.panel.move(c.number, c.number+1)
+	default:
+		forward(c, e)
+	}
+}
+
+// Dragged moves the picture to another slot.
+func (c *slot) Dragged(e *fyne.DragEvent) {
+	if c.ref == nil {
+		return
+	}
+	c.dragging = true
+	c.panel.s.drag.follow(c.thumb, e.AbsolutePosition)
+}
+
+func (c *slot) DragEnd() {
+	if !c.dragging {
+		return
+	}
+	c.dragging = false
+	if target := c.panel.s.drag.end(); target != nil && target != c {
+		c.panel.move(c.number, target.number)
+	}
+}
+
+func (c *slot) CreateRenderer() fyne.WidgetRenderer {
+	r := &slotRenderer{
+		slot: c, ground: newBox(colorNone, radius), edge: newBox(colorNone, radius), dashes: newDashes(),
+		badge: canvas.NewCircle(nil), number: newLabel(strconv.Itoa(c.number), colorText, sizeCaption),
+		picture: canvas.NewImageFromImage(nil), caption: newLabel("", colorDim, sizeCaption),
+		invite: newLabel("Drop a picture", colorDim, sizeText), browse: newLabel("or click to browse", colorDim, sizeCaption),
+	}
+	r.number.style.Bold = true
+	r.number.align, r.invite.align, r.browse.align = fyne.TextAlignCenter, fyne.TextAlignCenter, fyne.TextAlignCenter
+	r.picture.FillMode = canvas.ImageFillContain
+	r.picture.ScaleMode = canvas.ImageScaleFastest
+	r.picture.CornerRadius = radius
+	r.clear = newIconButton(theme.CancelIcon(), func() { c.panel.clear(c.number) })
+	r.clear.overPicture = true
+	r.Refresh()
+	return r
+}
+
+type slotRenderer struct {
+	slot           *slot
+	ground, edge   *box
+	dashes         *dashes
+	badge          *canvas.Circle
+	number         *label
+	picture        *canvas.Image
+	caption        *label
+	invite, browse *label
+	clear          *button
+}
+
+const (
+	captionHeight float32 = 24
+	badgeSide     float32 = 22
+)
+
+func (r *slotRenderer) MinSize() fyne.Size { return fyne.NewSize(96, 80) }
+func (r *slotRenderer) Destroy()           {}
+func (r *slotRenderer) Objects() []fyne.CanvasObject {
+	return []fyne.CanvasObject{r.ground, r.picture, r.dashes, r.edge, r.badge, r.number, r.caption, r.invite, r.browse, r.clear}
+}
+
+func (r *slotRenderer) Layout(size fyne.Size) {
+	r.ground.Resize(size)
+	r.edge.Resize(size)
+	r.dashes.Resize(size)
+	at(r.badge, 8, 8, badgeSide, badgeSide)
+	at(r.number, 8, 8, badgeSide, badgeSide)
+	at(r.clear, size.Width-30, 8, badgeSide, badgeSide)
+	at(r.picture, 0, 0, size.Width, size.Height-captionHeight)
+	at(r.caption, 10, size.Height-captionHeight, size.Width-20, captionHeight)
+	r.setCaption()
+	middle := size.Height / 2
+	at(r.invite, 4, middle-18, size.Width-8, 18)
+	at(r.browse, 4, middle+2, size.Width-8, 16)
+}
+
+func (r *slotRenderer) setCaption() {
+	r.caption.set(r.slot.caption(), colorDim)
+	if r.caption.natural().Width > r.slot.Size().Width-20 {
+		r.caption.set(r.slot.shortCaption(), colorDim)
+	}
+}
+
+func (r *slotRenderer) Refresh() {
+	c := r.slot
+	next := c.panel.free() == c.number
+	filled, highlight := c.ref != nil, (c.lit || c.hovered && next) && c.ref == nil || c.lit
+	ground, edge := colorNone, colorNone
+	if filled || c.reading != "" {
+		ground = colorRaised
+	}
+	if highlight || c.focused {
+		edge = colorAccent
+	}
+	r.ground.set(ground, colorNone)
+	r.edge.strokeWidth = 1
+	if highlight {
+		r.edge.strokeWidth = 2
+	}
+	r.edge.stroke = edge
+	r.edge.Refresh()
+
+	r.dashes.color = colorLine
+	ink := colorDim
+	if next {
+		r.dashes.color, ink = colorAccent, colorAccent
+	}
+	show(r.dashes, c.empty() && edge == colorNone)
+	r.dashes.Refresh()
+	if filled {
+		r.badge.FillColor = theme.Color(colorAccent)
+		r.number.set(strconv.Itoa(c.number), colorOnAccent)
+	} else {
+		r.badge.FillColor = theme.Color(colorLine)
+		r.number.set(strconv.Itoa(c.number), colorText)
+	}
+	r.badge.Refresh()
+	r.invite.set("Drop a picture", ink)
+	r.browse.set("or click to browse", ink)
+	if c.reading != "" {
+		r.invite.set("Reading…", colorText)
+	}
+	show(r.invite, !filled)
+	show(r.browse, c.empty())
+	show(r.clear, filled || c.reading != "")
+	show(r.picture, filled)
+	if img := image.Image(c.thumb); c.thumb != nil && r.picture.Image != img {
+		r.picture.Image = img
+		r.picture.Refresh()
+	}
+	r.setCaption()
+	show(r.caption, !c.empty())
+	r.caption.Refresh()
+	r.number.Refresh()
+	r.invite.Refresh()
+	r.browse.Refresh()
+	r.clear.Refresh()
+	canvas.Refresh(c)
+}
+
+// show hides or shows an object.
+func show(o fyne.CanvasObject, visible bool) {
+	switch {
+	case visible && !o.Visible():
+		o.Show()
+	case !visible && o.Visible():
+		o.Hide()
+	}
+}
+
+// dashes is a dashed outline: a place for something.
+type dashes struct {
+	widget.BaseWidget
+	color fyne.ThemeColorName
+}
+
+func newDashes() *dashes {
+	d := &dashes{color: colorLine}
+	d.ExtendBaseWidget(d)
+	return d
+}
+
+func (d *dashes) CreateRenderer() fyne.WidgetRenderer { return &dashesRenderer{dashes: d} }
+
+type dashesRenderer struct {
+	dashes *dashes
+	lines  []fyne.CanvasObject
+}
+
+func (r *dashesRenderer) MinSize() fyne.Size           { return fyne.Size{} }
+func (r *dashesRenderer) Objects() []fyne.CanvasObject { return r.lines }
+func (r *dashesRenderer) Destroy()                     {}
+
+func (r *dashesRenderer) Layout(size fyne.Size) {
+	const length, every = 4, 7
+	r.lines = r.lines[:0]
+	dash := func(x1, y1, x2, y2 float32) {
+		line := canvas.NewLine(theme.Color(r.dashes.color))
+		line.Position1, line.Position2 = fyne.NewPos(x1, y1), fyne.NewPos(x2, y2)
+		r.lines = append(r.lines, line)
+	}
+	// begins returns where the dashes of a side begin, so that both ends look alike.
+	begins := func(side float32) (first float32, n int) {
+		n = max(int((side-2*radius+every-length)/every), 0)
+		return (side - float32(n)*every + every - length) / 2, n
+	}
+	first, n := begins(size.Width)
+	for i := range n {
+		x := first + float32(i)*every
+		dash(x, 0.5, x+length, 0.5)
+		dash(x, size.Height-0.5, x+length, size.Height-0.5)
+	}
+	first, n = begins(size.Height)
+	for i := range n {
+		y := first + float32(i)*every
+		dash(0.5, y, 0.5, y+length)
+		dash(size.Width-0.5, y, size.Width-0.5, y+length)
+	}
+}
+
+func (r *dashesRenderer) Refresh() {
+	for _, o := range r.lines {
+		line := o.(*canvas.Line)
+		line.StrokeColor = theme.Color(r.dashes.color)
+		line.Refresh()
+	}
+}

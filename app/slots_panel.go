@@ -1,0 +1,287 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"image"
+	"path/filepath"
+	"strings"
+
+	"fyne.io/fyne/v2"
+
+	"kleinbild/app/history"
+	"kleinbild/inference"
+	"kleinbild/inference/picture"
+)
+
+// slotsPanel holds the reference pictures. They are numbered without gaps, as the model counts them, so that
+// "image 2" in the prompt is slot 2.
+type slotsPanel struct {
+	s       *session
+	slots   [inference.MaxReferences]*slot
+	loads   [inference.MaxReferences]context.CancelFunc // reading under way
+	content *fyne.Container
+	title   *label
+}
+
+// thumbnail side of a slot, in pixels: a slot's width at twice the usual scale.
+const slotThumbSide = 520
+
+func newSlotsPanel(s *session) *slotsPanel {
+	p := &slotsPanel{s: s, title: newHeading("References")}
+	objects := []fyne.CanvasObject{p.title}
+	for i := range p.slots {
+		p.slots[i] = newSlot(p, i+1)
+		objects = append(objects, p.slots[i])
+	}
+	p.content = arranged(noSize, p.place, objects...)
+	return p
+}
+
+func (p *slotsPanel) place(size fyne.Size) {
+	at(p.title, margin, 10, size.Width-2*margin, 20)
+	const top = 36
+	n := float32(len(p.slots))
+	width := size.Width - 2*margin
+	height := min((size.Height-top-margin-(n-1)*gap)/n, width*0.72+captionHeight)
+	for i, c := range p.slots {
+		at(c, margin, top+float32(i)*(height+gap), width, height)
+	}
+}
+
+func (p *slotsPanel) refresh() {
+	for _, c := range p.slots {
+		c.Refresh()
+	}
+}
+
+// changed tells the rest of the window.
+func (p *slotsPanel) changed() {
+	p.refresh()
+	p.s.view.refresh()
+	p.s.requestChanged()
+}
+
+// free is the number of the next free slot, 0 where all are taken.
+func (p *slotsPanel) free() int {
+	for i, c := range p.slots {
+		if c.empty() {
+			return i + 1
+		}
+	}
+	return 0
+}
+
+// count is the number of slots that are taken.
+func (p *slotsPanel) count() int {
+	if free := p.free(); free > 0 {
+		return free - 1
+	}
+	return len(p.slots)
+}
+
+func (p *slotsPanel) reading() bool {
+	for _, c := range p.slots {
+		if c.reading != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// references are the prepared pictures in order.
+func (p *slotsPanel) references() (refs []inference.Reference) {
+	for _, c := range p.slots {
+		if c.ref != nil {
+			refs = append(refs, *c.ref)
+		}
+	}
+	return refs
+}
+
+// sizes are the references' sizes as the model sees them.
+func (p *slotsPanel) sizes() (sizes []picture.Size) {
+	for _, r := range p.references() {
+		sizes = append(sizes, r.Size)
+	}
+	return sizes
+}
+
+// add fills slots with files, from the given number where that is taken (it is replaced) and the next free ones
+// after it; 0 begins with the next free one. What finds no place is named in a sentence.
+func (p *slotsPanel) add(number int, paths []string) {
+	left := 0
+	for i, path := range paths {
+		to := p.free()
+		if i == 0 && number > 0 && !p.slots[number-1].empty() {
+			to = number
+		}
+		if to == 0 {
+			left = len(paths) - i
+			break
+		}
+		p.load(to, path)
+	}
+	switch {
+	case left == 1 && len(paths) == 1:
+		p.s.notice.say("All four slots are taken: drop the picture onto the one that it should replace, or remove one first.")
+	case left > 0:
+		p.s.notice.say(fmt.Sprintf("The model takes four pictures: %d of the %d found no free slot.", left, len(paths)))
+	}
+}
+
+// load reads a picture into a slot.
+func (p *slotsPanel) load(number int, path string) {
+	p.read(number, path, func(ctx context.Context) (inference.Reference, error) {
+		return inference.OpenReference(ctx, path)
+	})
+}
+
+// read fills a slot with what open returns; name is shown meanwhile.
+func (p *slotsPanel) read(number int, name string, open func(context.Context) (inference.Reference, error)) {
+	c := p.slots[number-1]
+	p.stop(number)
+	ctx, cancel := context.WithCancel(p.s.closing)
+	p.loads[number-1] = cancel
+	c.ref, c.thumb, c.reading = nil, nil, name
+	p.changed()
+	p.s.background(func() func() {
+		ref, err := open(ctx)
+		var thumb *image.RGBA
+		if err == nil {
+			thumb = history.Fit(ref.Image, slotThumbSide, slotThumbSide)
+		}
+		return func() {
+			if ctx.Err() != nil {
+				return // cleared or replaced meanwhile
+			}
+			cancel()
+			p.finished(c, name, ref, thumb, err)
+		}
+	})
+}
+
+// finished takes what was read. The slot may have moved up since: it is found by what it reads.
+func (p *slotsPanel) finished(c *slot, name string, ref inference.Reference, thumb *image.RGBA, err error) {
+	c.reading = ""
+	p.loads[c.number-1] = nil
+	if err != nil {
+		p.compact()
+		p.changed()
+		p.s.waiting = false
+		p.s.notice.say(sentence(strings.ReplaceAll(explain(err), name, filepath.Base(name))))
+		return
+	}
+	c.ref, c.thumb = &ref, thumb
+	p.changed()
+	if p.s.waiting && !p.reading() {
+		p.s.generate()
+	}
+}
+
+// put fills a slot with a picture that is already prepared.
+func (p *slotsPanel) put(number int, ref inference.Reference) {
+	p.stop(number)
+	c := p.slots[number-1]
+	c.ref, c.thumb = &ref, nil
+	p.s.background(func() func() {
+		thumb := history.Fit(ref.Image, slotThumbSide, slotThumbSide)
+		return func() {
+			if c.ref == &ref {
+				c.thumb = thumb
+				c.Refresh()
+			}
+		}
+	})
+	p.changed()
+}
+
+// stop gives up reading into a slot.
+func (p *slotsPanel) stop(number int) {
+	if cancel := p.loads[number-1]; cancel != nil {
+		cancel()
+		p.loads[number-1] = nil
+	}
+	p.slots[number-1].reading = ""
+}
+
+// clear empties a slot; those after it move up.
+func (p *slotsPanel) clear(number int) {
+	c := p.slots[number-1]
+	if c.empty() {
+		return
+	}
+	p.stop(number)
+	c.ref, c.thumb = nil, nil
+	p.compact()
+	p.changed()
+}
+
+func (p *slotsPanel) clearAll() {
+	for i, c := range p.slots {
+		p.stop(i + 1)
+		c.ref, c.thumb = nil, nil
+	}
+	p.changed()
+}
+
+// move puts the picture of one slot into another, and the other's into its place.
+func (p *slotsPanel) move(from, to int) {
+	to = min(to, p.count())
+	if from == to || to < 1 || p.slots[from-1].empty() {
+		return
+	}
+	p.swap(from-1, to-1)
+	p.changed()
+	if p.slots[from-1].focused {
+		p.s.win.Canvas().Focus(p.slots[to-1])
+	}
+}
+
+// compact closes gaps.
+func (p *slotsPanel) compact() {
+	to := 0
+	for i, c := range p.slots {
+		if !c.empty() {
+			if i != to {
+				p.swap(i, to)
+			}
+			to++
+		}
+	}
+}
+
+// swap exchanges two slots. The widgets travel with what they hold, so that a picture being read finds its slot.
+func (p *slotsPanel) swap(i, j int) {
+	p.slots[i], p.slots[j] = p.slots[j], p.slots[i]
+	p.loads[i], p.loads[j] = p.loads[j], p.loads[i]
+	p.slots[i].number, p.slots[j].number = i+1, j+1
+	for i, c := range p.slots {
+		p.content.Objects[i+1] = c // Tab goes from slot to slot in the order of the numbers
+	}
+	p.content.Refresh()
+}
+
+// browse asks for files for the next free slots.
+func (p *slotsPanel) browse() { p.browseFor(p.free()) }
+
+// browseFor asks for a file for a slot.
+func (p *slotsPanel) browseFor(number int) {
+	p.s.pickPictures(func(paths []string) { p.add(number, paths) })
+}
+
+// at returns the slot at a place in the window.
+func (p *slotsPanel) at(pos fyne.Position) *slot {
+	for _, c := range p.slots {
+		if within(c, pos) {
+			return c
+		}
+	}
+	return nil
+}
+
+// within says whether a place in the window lies on an object.
+func within(o fyne.CanvasObject, pos fyne.Position) bool {
+	origin, size := fyne.CurrentApp().Driver().AbsolutePositionForObject(o), o.Size()
+	return o.Visible() && pos.X >= origin.X && pos.Y >= origin.Y && pos.X < origin.X+size.Width && pos.Y < origin.Y+size.Height
+}

@@ -1,0 +1,133 @@
+package app
+
+import (
+	"testing"
+
+	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/test"
+
+	"kleinbild/inference"
+	"kleinbild/inference/picture"
+)
+
+func TestFirstStart(t *testing.T) {
+	catalogue := &fakeCatalogue{got: make(chan string)}
+	engine := newFakeEngine()
+	var opened []inference.Options
+	have, remembered := false, ""
+	b := newBench(t, usual, withoutModel, func(_ *bench, cfg *Config) {
+		cfg.Catalogue = catalogue
+		cfg.RememberModel = func(spec string) error { remembered = spec; return nil }
+		cfg.Open = func(o inference.Options) (Engine, error) {
+			opened = append(opened, o)
+			if !have {
+				return demoEngine(), nil
+			}
+			return engine, nil
+		}
+	})
+	b.settle()
+	if !b.start.content.Visible() || len(b.start.found) != 1 {
+		t.Fatalf("visible %v, found %v", b.start.content.Visible(), b.start.found)
+	}
+	b.start.ask(catalogue.Downloads()[1])
+	b.wantSaid("commercially")
+	if b.start.loading != "" {
+		t.Error("a download began before the licence was agreed to")
+	}
+	test.Tap(b.notice.actions[1])
+	b.start.ask(catalogue.Downloads()[0])
+	b.until("progress", func() bool { return b.start.bar.fraction > 0 })
+	have = true
+	catalogue.got <- "/models/4b"
+	b.until("the model is open", func() bool { return b.session.engine == engine })
+	if b.start.content.Visible() || remembered != "/models/4b" || opened[len(opened)-1].Setting != "/models/4b" {
+		t.Errorf("visible %v, setting %q, opened %+v", b.start.content.Visible(), remembered, opened)
+	}
+	b.settle()
+}
+
+// TestDemoModel: without a model the page offers the demo model, once; making a picture takes it as well.
+func TestDemoModel(t *testing.T) {
+	b := newBench(t, usual, withoutModel)
+	b.settle()
+	if !b.start.content.Visible() {
+		t.Fatal("no page of models")
+	}
+	b.start.leave()
+	b.wantSaid("Demo model: simple drawings only")
+	b.chooseModel()
+	b.make("a red house")
+	if b.start.content.Visible() || !b.view.view.Visible() {
+		t.Error("the page of models covers the picture")
+	}
+	b.session.openModel(inference.Options{})
+	b.settle()
+	if b.start.content.Visible() {
+		t.Error("the page came again though the demo model was chosen")
+	}
+}
+
+// plannedEngine is an engine with a graphics card.
+type plannedEngine struct{ *fakeEngine }
+
+func (plannedEngine) Plan(req inference.Request) (inference.Plan, error) {
+	need := int64(5+2*len(req.References)) * 1e9
+	return inference.Plan{PeakBytes: need, LeastBytes: need, RoomBytes: 10e9, TotalBytes: 12e9}, nil
+}
+
+func withPlan(b *bench, cfg *Config) {
+	cfg.Open = func(inference.Options) (Engine, error) { return plannedEngine{b.engine}, nil }
+}
+
+func TestPlannedMemory(t *testing.T) {
+	b := newBench(t, usual, withPlan)
+	if got := b.cost.memory.text; got != "needs 5.0 of 12.0 GB" || !b.cost.bar.Visible() {
+		t.Errorf("%q", got)
+	}
+	b.slots.add(0, []string{b.file("one.png", 64, 64, 1)})
+	b.settle()
+	if got := b.cost.memory.text; got != "needs 7.0 of 12.0 GB" {
+		t.Errorf("with a reference: %q", got)
+	}
+	again := b.slots.references()[0].Path
+	b.slots.add(0, []string{again, again, again})
+	b.settle()
+	if got := b.cost.memory; got.text != "needs 13.0 GB, 10.0 GB free: take a smaller size" || got.color != colorError {
+		t.Errorf("more than there is: %q in %s", got.text, got.color)
+	}
+}
+
+// TestNotices shows all that an engine has to say, at once.
+func TestNotices(t *testing.T) {
+	e := newFakeEngine()
+	e.info.Notices = []string{"a guess was made", "The files are old."}
+	b := newBench(t, usual, withEngine(e))
+	b.wantSaid("A guess was made. The files are old.")
+}
+
+// TestSettingsPersist opens a second window on the same preferences.
+func TestSettingsPersist(t *testing.T) {
+	b := newBench(t, usual)
+	b.shape.choose(picture.Wide)
+	b.shape.setCount(5)
+	b.shape.setSeed("77")
+	b.shape.setLocked(true)
+	b.prompt.setText("kept")
+	b.win.Resize(fyne.NewSize(1000, 700))
+	b.leave()
+	again := b.open(b.app, b.cfg, fyne.NewSize(1000, 700))
+	size := again.set.windowSize()
+	if again.shape.aspect != picture.Wide || again.shape.count != 5 || again.shape.seedEntry.Text != "77" || !again.shape.locked || !again.shape.lock.chosen || again.prompt.entry.Text != "kept" || size != fyne.NewSize(1000, 700) {
+		t.Errorf("%v %d %s %q %v", again.shape.aspect, again.shape.count, again.shape.seedEntry.Text, again.prompt.entry.Text, size)
+	}
+}
+
+// TestStartedWithFiles: a desktop hands over the pictures that it opens with the program.
+func TestStartedWithFiles(t *testing.T) {
+	b := newBench(t, usual, func(b *bench, cfg *Config) {
+		cfg.Dropped = []string{b.file("one.png", 64, 64, 1), b.file("two.png", 64, 64, 2)}
+	})
+	b.settle()
+	b.wantNames("one.png", "two.png")
+}

@@ -1,0 +1,149 @@
+package app
+
+import (
+	"fmt"
+
+	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/canvas"
+	"fyne.io/fyne/v2/driver/desktop"
+	"fyne.io/fyne/v2/theme"
+	"fyne.io/fyne/v2/widget"
+
+	"kleinbild/inference/picture"
+)
+
+// tile is one size to choose, drawn in its true proportions.
+type tile struct {
+	widget.BaseWidget
+	panel  *shapePanel
+	aspect picture.AspectRatio
+
+	name             string
+	size             picture.Size // zero where it cannot be chosen
+	chosen           bool
+	hovered, focused bool
+}
+
+func newTile(p *shapePanel, aspect picture.AspectRatio, name string) *tile {
+	t := &tile{panel: p, aspect: aspect, name: name}
+	t.ExtendBaseWidget(t)
+	return t
+}
+
+func (t *tile) enabled() bool { return t.size != picture.Size{} }
+
+func (t *tile) choose() {
+	if t.enabled() {
+		t.panel.choose(t.aspect)
+	}
+}
+
+func (t *tile) Tapped(*fyne.PointEvent)        { t.choose() }
+func (t *tile) MouseIn(*desktop.MouseEvent)    { t.hovered = true; t.Refresh() }
+func (t *tile) MouseMoved(*desktop.MouseEvent) {}
+func (t *tile) MouseOut()                      { t.hovered = false; t.Refresh() }
+func (t *tile) FocusGained()                   { t.focused = true; t.Refresh() }
+func (t *tile) FocusLost()                     { t.focused = false; t.Refresh() }
+func (t *tile) TypedRune(rune)                 {}
+func (t *tile) TypedKey(e *fyne.KeyEvent) {
+	switch e.Name {
+	case fyne.KeyReturn, fyne.KeyEnter, fyne.KeySpace:
+		t.choose()
+	default:
+		forward(t, e)
+	}
+}
+
+func (t *tile) CreateRenderer() fyne.WidgetRenderer {
+	r := &tileRenderer{
+		tile: t, ground: newBox(colorRaised, radius), veil: newBox(colorNone, radius), shape: canvas.NewRectangle(nil),
+		name: newLabel(t.name, colorText, sizeCaption), pixels: newLabel("", colorDim, sizeCaption),
+	}
+	r.shape.CornerRadius, r.shape.StrokeWidth = 2, 1
+	r.name.align, r.pixels.align = fyne.TextAlignCenter, fyne.TextAlignCenter
+	r.Refresh()
+	return r
+}
+
+type tileRenderer struct {
+	tile         *tile
+	ground, veil *box
+	shape        *canvas.Rectangle
+	name, pixels *label
+}
+
+const shapeSide float32 = 40 // of the longest side of the widest size
+
+func (r *tileRenderer) MinSize() fyne.Size { return fyne.NewSize(60, 64) }
+func (r *tileRenderer) Destroy()           {}
+func (r *tileRenderer) Objects() []fyne.CanvasObject {
+	return []fyne.CanvasObject{r.ground, r.veil, r.shape, r.name, r.pixels}
+}
+
+func (r *tileRenderer) Layout(size fyne.Size) {
+	r.ground.Resize(size)
+	r.veil.Resize(size)
+	texts := float32(38)
+	room := size.Height - texts - 8
+	w, h := shapeSide*0.7, shapeSide*0.7
+	if s := r.tile.size; r.tile.enabled() {
+		// The same area for all: the proportions are what differs.
+		area := min(shapeSide*0.75, room) * min(shapeSide*0.75, room)
+		ratio := float32(s.Width) / float32(s.Height)
+		w, h = sqrt(area*ratio), sqrt(area/ratio)
+	}
+	if most := min(size.Width-16, shapeSide*1.2); w > most {
+		w, h = most, h*most/w
+	}
+	if h > room {
+		w, h = w*room/h, room
+	}
+	w, h = float32(int(w)), float32(int(h))
+	at(r.shape, float32(int((size.Width-w)/2)), float32(int(8+(room-h)/2)), w, h)
+	at(r.name, 2, size.Height-texts, size.Width-4, 16)
+	at(r.pixels, 2, size.Height-texts+16, size.Width-4, 15)
+	r.showPixels()
+}
+
+// showPixels says the size as wide as there is room.
+func (r *tileRenderer) showPixels() {
+	t := r.tile
+	r.pixels.text = times(t.size)
+	if !t.enabled() {
+		r.pixels.text = "no image 1"
+	} else if r.pixels.natural().Width > r.pixels.Size().Width {
+		r.pixels.text = fmt.Sprintf("%d×%d", t.size.Width, t.size.Height)
+	}
+	r.pixels.Refresh()
+}
+
+func (r *tileRenderer) Refresh() {
+	t := r.tile
+	ink, edge := colorText, colorNone
+	shape := colorDim
+	if t.chosen {
+		edge, shape = colorAccent, colorAccent
+	}
+	if !t.enabled() {
+		ink, shape = colorDim, colorLine
+	}
+	if t.focused && !t.chosen {
+		edge = colorText
+	}
+	r.ground.set(colorRaised, edge)
+	veil := colorNone
+	if t.hovered && t.enabled() {
+		veil = theme.ColorNameHover
+	}
+	r.veil.set(veil, colorNone)
+	r.shape.StrokeColor = theme.Color(shape)
+	r.shape.FillColor = theme.Color(colorNone)
+	if t.chosen {
+		r.shape.FillColor = theme.Color(theme.ColorNameSelection)
+	}
+	r.shape.Refresh()
+	r.name.set(t.name, ink)
+	r.name.Refresh()
+	r.Layout(t.Size())
+	canvas.Refresh(t)
+}

@@ -1,0 +1,164 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+	"image/png"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/test"
+
+	"kleinbild/inference/picture"
+)
+
+// scene is a state of the window.
+type scene struct {
+	name    string
+	options []benchOption
+	set     func(b *bench)
+}
+
+// scenes are states of the window worth looking at.
+var scenes = []scene{
+	{"empty", nil, func(b *bench) {}},
+	{"first-start", []benchOption{withoutModel}, func(b *bench) {}},
+	{"edit", []benchOption{withPlan}, func(b *bench) {
+		b.twoReferences()
+		for i := range 3 {
+			b.shape.setSeed(fmt.Sprint(i))
+			b.make("Put the red house of image 2 on the hill of image 1, morning light, keep the sky as it is")
+		}
+		b.shape.setSeed(firstSeed)
+		b.view.toggleCompare()
+	}},
+	{"running", nil, func(b *bench) {
+		b.twoReferences()
+		b.shape.choose(picture.Portrait)
+		b.engine.hold = make(chan struct{})
+		b.prompt.setText("A lighthouse in the fog")
+		b.generate()
+		b.prompt.setText("A second one, of many words, that goes on and on until the line is full and its end cannot be seen")
+		b.shape.setCount(4)
+		b.generate()
+		b.prompt.setText("A third")
+		b.generate()
+		b.until("a preview", func() bool { return b.view.previewing })
+		b.notice.say("Kleinbild made this picture: “A lighthouse”", action{"Restore its settings", nil}, action{"Use as reference", nil})
+		b.shape.setSeed(firstSeed)
+		b.advanced.toggle()
+	}},
+}
+
+func (b *bench) twoReferences() {
+	b.slots.add(0, []string{b.file("garden.png", 1200, 800, 3), b.file("big.png", 1030, 1370, 1)})
+	b.until("two references", func() bool { return len(b.slots.references()) == 2 })
+}
+
+// pictures of the window: which scene, how large, in which theme, at which scale.
+var pictures = []struct {
+	scene string
+	size  fyne.Size
+	theme string
+	scale float32
+}{
+	{"empty", fyne.NewSize(1280, 800), themeLight, 1},
+	{"first-start", fyne.NewSize(1440, 900), themeDark, 1},
+	{"first-start", fyne.NewSize(900, 600), themeLight, 1},
+	{"edit", fyne.NewSize(1440, 900), themeDark, 1},
+	{"edit", fyne.NewSize(1440, 900), themeLight, 1},
+	{"edit", fyne.NewSize(900, 600), themeDark, 2},
+	{"edit", fyne.NewSize(3840, 2160), themeDark, 1},
+	{"running", fyne.NewSize(1440, 900), themeLight, 1},
+	{"running", fyne.NewSize(900, 600), themeDark, 1},
+}
+
+// TestWindowPictures compares the whole window, drawn by Fyne's software driver, with committed pictures. With
+// KLEINBILD_UPDATE=1 it writes them; look at them before committing.
+func TestWindowPictures(t *testing.T) {
+	for _, p := range pictures {
+		name := fmt.Sprintf("%s-%s-%.0fx%.0f@%.0f.png", p.scene, p.theme, p.size.Width, p.size.Height, p.scale)
+		t.Run(name, func(t *testing.T) {
+			i := slices.IndexFunc(scenes, func(s scene) bool { return s.name == p.scene })
+			b := newBench(t, p.size, append([]benchOption{withTheme(p.theme)}, scenes[i].options...)...)
+			b.win.Canvas().(test.WindowlessCanvas).SetScale(p.scale)
+			scenes[i].set(b)
+			b.settle()
+			b.compare(name)
+		})
+	}
+}
+
+// pictureTolerance is the share of pixels that may differ by more than levelTolerance: text is drawn with floating point,
+// which rounds otherwise on processors that fuse multiplication and addition. A line of text moved by one pixel changes
+// ten times as much of the smallest picture.
+const (
+	pictureTolerance = 2e-4
+	levelTolerance   = 24
+)
+
+func (b *bench) compare(name string) {
+	b.t.Helper()
+	got := b.capture()
+	path := filepath.Join("testdata", name)
+	if os.Getenv("KLEINBILD_UPDATE") != "" {
+		writePNG(b.t, path, got)
+		return
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer f.Close()
+	want, err := png.Decode(f)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if got.Bounds() != want.Bounds() {
+		b.t.Fatalf("%v pixels, want %v", got.Bounds(), want.Bounds())
+	}
+	different, first := 0, image.Point{}
+	for y := range got.Bounds().Dy() {
+		for x := range got.Bounds().Dx() {
+			if apart(got.At(x, y), want.At(x, y)) > levelTolerance {
+				if different == 0 {
+					first = image.Pt(x, y)
+				}
+				different++
+			}
+		}
+	}
+	if share := float64(different) / float64(got.Bounds().Dx()*got.Bounds().Dy()); share > pictureTolerance {
+		failed := filepath.Join(os.TempDir(), "kleinbild-failed-"+name)
+		writePNG(b.t, failed, got)
+		b.t.Errorf("%.2g of the pixels differ, want at most %.2g; the first at %v; see %s", share, pictureTolerance, first, failed)
+	}
+}
+
+// apart is the largest difference of two colours' levels, of 255.
+func apart(a, b color.Color) int {
+	r1, g1, b1, _ := a.RGBA()
+	r2, g2, b2, _ := b.RGBA()
+	d := func(x, y uint32) int { return max(int(x>>8)-int(y>>8), int(y>>8)-int(x>>8)) }
+	return max(d(r1, r2), d(g1, g2), d(b1, b2))
+}
+
+func writePNG(t *testing.T, path string, img image.Image) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Create(path)
+	if err == nil {
+		encoder := png.Encoder{CompressionLevel: png.BestCompression}
+		err = errors.Join(encoder.Encode(f, img), f.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,27 @@
+// Package demo carries the demo model: a FLUX.2 [klein] of toy size in the real layout, trained by tools/demo to make simple
+// drawings. It holds bytes only; they are read by kleinbild/inference/checkpoint.
+package demo
+
+import "embed"
+
+// Configs is the model's folder without its weights.
+//
+//go:embed model_index.json scheduler tokenizer text_encoder/config.json transformer/config.json vae/config.json
+var Configs embed.FS
+
+// Weights are the safetensors files by their names in the folder. An embedded slice, other than a file of an embed.FS, is
+// read where the program lies in memory.
+var Weights = map[string][]byte{
+	"text_encoder/model.safetensors":                  textEncoder,
+	"transformer/diffusion_pytorch_model.safetensors": transformer,
+	"vae/diffusion_pytorch_model.safetensors":         vae,
+}
+
+//go:embed text_encoder/model.safetensors
+var textEncoder []byte
+
+//go:embed transformer/diffusion_pytorch_model.safetensors
+var transformer []byte
+
+//go:embed vae/diffusion_pytorch_model.safetensors
+var vae []byte

@@ -1,0 +1,20 @@
+// Package look holds what the window looks like: its colours and sizes, as JSON that Fyne reads, and the icon.
+package look
+
+import _ "embed"
+
+// Theme is a theme for Fyne's theme.FromJSON. Beside Fyne's own names it has "canvas", the ground that pictures are
+// judged on, and "scrim" with "onScrim" for what lies over pictures.
+//
+//go:embed theme.json
+var Theme string
+
+// Icon is the app's icon, 256 × 256 pixels, as a PNG file.
+//
+//go:embed icon.png
+var Icon []byte
+
+// Dice is the icon of a new seed, an SVG file.
+//
+//go:embed dice.svg
+var Dice []byte

@@ -1,0 +1,246 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+
+	"kleinbild/inference"
+	"kleinbild/models"
+)
+
+type modelsCommand struct {
+	List   modelsList   `cmd:"" help:"Show the models that can be downloaded, and those that are here."`
+	Get    modelsGet    `cmd:"" help:"Download a model; an interrupted download goes on where it stopped."`
+	Verify modelsVerify `cmd:"" help:"Compare every file of a model with its digest."`
+	Path   modelsPath   `cmd:"" help:"Print where a model lies; without a name, the one that is used."`
+	Rm     modelsRemove `cmd:"" help:"Delete a downloaded model, or what is left of a download."`
+}
+
+// modelRow is what list --json prints for each model.
+type modelRow struct {
+	Name       string `json:"name"`
+	Title      string `json:"title,omitempty"`
+	Licence    string `json:"licence,omitempty"`
+	LicenceURL string `json:"licence_url,omitempty"`
+	SizeBytes  int64  `json:"size_bytes"`
+	Path       string `json:"path,omitempty"` // where it is here
+}
+
+type modelsList struct {
+	JSON bool `name:"json" help:"Print JSON."`
+}
+
+func (c modelsList) Run(s Streams) error {
+	here := models.List("", os.Getenv)
+	var rows []modelRow
+	known := map[string]bool{}
+	for _, m := range models.Catalogue() {
+		row := modelRow{Name: m.Name, Title: m.Title, Licence: m.Licence.Name, LicenceURL: m.Licence.URL, SizeBytes: m.SizeBytes}
+		for _, i := range here {
+			if i.Own && i.Name == m.Name {
+				row.Path = i.Path
+				known[i.Path] = true
+			}
+		}
+		rows = append(rows, row)
+	}
+	for _, i := range here {
+		if !known[i.Path] {
+			rows = append(rows, modelRow{Name: i.Name, SizeBytes: i.Size, Path: i.Path})
+		}
+	}
+	if c.JSON {
+		enc := json.NewEncoder(s.Out)
+		enc.SetIndent("", "  ")
+		return enc.Encode(rows)
+	}
+	var table [][]string
+	for _, r := range rows {
+		where := r.Path
+		if where == "" {
+			where = "-"
+		}
+		title := r.Title
+		if title == "" {
+			title = "found on this machine"
+		}
+		licence := r.Licence
+		if licence == "" {
+			licence = "-"
+		}
+		table = append(table, []string{r.Name, title, fmt.Sprintf("%.1f GB", float64(r.SizeBytes)/1e9), licence, where})
+	}
+	return printTable(s.Out, table)
+}
+
+type modelsGet struct {
+	Name          string `arg:"" default:"flux2-klein-4b" help:"A name that list shows."`
+	AcceptLicence bool   `help:"Agree to the model's licence without being asked."`
+	BaseURL       string `name:"base-url" env:"HF_ENDPOINT" placeholder:"URL" help:"Where to download from. Default: https://huggingface.co, or a mirror of it in $$HF_ENDPOINT."`
+	Jobs          int    `short:"j" default:"4" placeholder:"N" help:"Files at once, 1 to 16."`
+}
+
+func (c modelsGet) Run(ctx context.Context, s Streams) error {
+	if c.Jobs < 1 || c.Jobs > 16 {
+		return usagef("--jobs %d, want 1 to 16", c.Jobs)
+	}
+	m, err := models.Find(c.Name)
+	if err != nil {
+		return usageError{err}
+	}
+	fmt.Fprintf(s.Err, "%s: %s, %.1f GB, licence: %s (%s)\n", m.Name, m.Title, float64(m.SizeBytes)/1e9, m.Licence.Name, m.Licence.URL)
+	accepted := c.AcceptLicence
+	if m.Licence.Ask && !accepted {
+		if accepted, err = ask(s, "This model is for non-commercial use only. Do you agree to its licence? Type yes: "); err != nil {
+			return err
+		}
+	}
+	display := newTransfer(s.Err, m.Name)
+	dir, err := models.Get(ctx, m, models.Options{
+		BaseURL: c.BaseURL, Token: os.Getenv("HF_TOKEN"), Parallel: c.Jobs, LicenceAccepted: accepted, Progress: display.update,
+	})
+	display.finish()
+	var licence *models.LicenceError
+	switch {
+	case errors.As(err, &licence):
+		return fmt.Errorf("%w: type yes, or give --accept-licence", err)
+	case errors.Is(err, context.Canceled):
+		fmt.Fprintln(s.Err, "what has come stays; the same command goes on from there")
+		return err
+	case err != nil:
+		return err
+	}
+	_, err = fmt.Fprintln(s.Out, dir)
+	return err
+}
+
+// ask puts a question that only yes answers.
+func ask(s Streams, question string) (bool, error) {
+	fmt.Fprint(s.Err, question)
+	line, err := bufio.NewReader(io.LimitReader(s.In, 1<<10)).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return false, err
+	}
+	return strings.EqualFold(strings.TrimSpace(line), "yes"), nil
+}
+
+type modelsVerify struct {
+	Name string `arg:"" optional:"" help:"Default: the model that is used."`
+}
+
+func (c modelsVerify) Run(ctx context.Context, s Streams) error {
+	path, err := modelPath(c.Name)
+	if err != nil {
+		return err
+	}
+	display := newTransfer(s.Err, "verify")
+	damaged, err := models.Verify(ctx, path, display.update)
+	display.finish()
+	if err != nil {
+		return err
+	}
+	for _, d := range damaged {
+		fmt.Fprintf(s.Err, "%s: %s\n", printable(d.File), printable(d.Err.Error()))
+	}
+	if len(damaged) > 0 {
+		return fmt.Errorf("%s: %d damaged files; remove it with models rm and get it again", path, len(damaged))
+	}
+	_, err = fmt.Fprintln(s.Out, path)
+	return err
+}
+
+type modelsPath struct {
+	Name string `arg:"" optional:"" help:"A name that list shows."`
+}
+
+func (c modelsPath) Run(s Streams) error {
+	path, err := modelPath(c.Name)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(s.Out, path)
+	return err
+}
+
+// modelPath is the folder of a name, or the model that commands without --model use.
+func modelPath(name string) (string, error) {
+	if name != "" {
+		return models.Path("", name)
+	}
+	user, err := readSettings()
+	if err != nil {
+		return "", err
+	}
+	return inference.FindModel(inference.Options{Setting: user.Model})
+}
+
+type modelsRemove struct {
+	Name string `arg:"" help:"A name that list shows."`
+}
+
+func (c modelsRemove) Run() error { return models.Remove("", c.Name) }
+
+// transfer shows a download or a verification: a bar on a terminal, a line every now and then elsewhere.
+type transfer struct {
+	w     io.Writer
+	title string
+	bar   *progressbar.ProgressBar
+	last  time.Time
+}
+
+// lineEvery is how often something other than a terminal is told.
+const lineEvery = 10 * time.Second
+
+func newTransfer(w io.Writer, title string) *transfer {
+	t := &transfer{w: w, title: title, last: time.Now()}
+	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		t.bar = progressbar.NewOptions(barUnits,
+			progressbar.OptionSetWriter(w),
+			progressbar.OptionSetPredictTime(false),
+			progressbar.OptionSetWidth(20),
+			progressbar.OptionThrottle(100*time.Millisecond),
+			progressbar.OptionClearOnFinish(),
+		)
+	}
+	return t
+}
+
+func (t *transfer) update(p models.Progress) {
+	text := fmt.Sprintf("%s: %.2f of %.2f GB", t.title, float64(p.DoneBytes)/1e9, float64(p.TotalBytes)/1e9)
+	if p.Rate > 0 {
+		text += fmt.Sprintf(", %.1f MB/s, %s left", p.Rate/1e6, p.Remaining.Round(time.Second))
+	}
+	if p.Problem != "" {
+		if t.bar != nil {
+			_ = t.bar.Clear()
+		}
+		fmt.Fprintf(t.w, "trying again: %s\n", printable(p.Problem))
+	}
+	if t.bar != nil {
+		t.bar.Describe(text)
+		if p.TotalBytes > 0 {
+			_ = t.bar.Set(int(float64(p.DoneBytes) / float64(p.TotalBytes) * barUnits))
+		}
+		return
+	}
+	if time.Since(t.last) >= lineEvery {
+		fmt.Fprintln(t.w, text)
+		t.last = time.Now()
+	}
+}
+
+func (t *transfer) finish() {
+	if t.bar != nil {
+		_ = t.bar.Finish()
+	}
+}

@@ -1,0 +1,204 @@
+package cli
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/adrg/xdg"
+
+	"kleinbild/inference"
+	"kleinbild/server"
+)
+
+type serveCommand struct {
+	Listen          string        `default:"127.0.0.1:7820" placeholder:"ADDR:PORT" help:"Where to listen. Port 0 takes a free one."`
+	Token           string        `env:"KLEINBILD_TOKEN" placeholder:"TEXT" help:"What requests must send as Authorization: Bearer TEXT. Default: made at the first start and kept."`
+	NoAuth          bool          `help:"Ask for no token; on a loopback address only."`
+	ModelID         string        `name:"model-id" default:"flux2-klein-4b" placeholder:"NAME" help:"The name that the model answers to."`
+	AllowHost       []string      `placeholder:"NAME" help:"A name, beside localhost and IP addresses, that clients may use for this machine."`
+	AllowOrigin     []string      `placeholder:"URL" help:"A website, such as https://paint.example, whose scripts may use the API."`
+	AllowRemoteURIs bool          `name:"allow-remote-uris" help:"Fetch reference pictures from http and https addresses on the public internet."`
+	Queue           int           `default:"32" placeholder:"N" help:"Requests that may wait; more get 429."`
+	MaxBody         int           `name:"max-body" default:"64" placeholder:"MB" help:"The largest request, 1 to 256 MiB."`
+	Grace           time.Duration `default:"30s" placeholder:"TIME" help:"How long the picture under way may take once the server is told to end."`
+	LogFormat       string        `enum:"text,json" default:"text" placeholder:"NAME" help:"text or json, on standard error."`
+	LogPrompts      bool          `help:"Log the prompts, too."`
+	modelFlags
+}
+
+func (c serveCommand) Run(ctx context.Context, s Streams) error {
+	switch {
+	case c.NoAuth && c.Token != "":
+		return usagef("--no-auth and --token (or $KLEINBILD_TOKEN) exclude each other")
+	case strings.ContainsAny(c.Token, " \t\r\n"):
+		return usagef("--token: holds a space, want none")
+	case c.Queue < 1 || c.Queue > 10000:
+		return usagef("--queue %d, want 1 to 10000", c.Queue)
+	case c.MaxBody < 1 || c.MaxBody > 256:
+		return usagef("--max-body %d, want 1 to 256", c.MaxBody)
+	case c.Grace <= 0:
+		return usagef("--grace %v, want more than 0s", c.Grace)
+	}
+	options, err := c.options()
+	if err != nil {
+		return err
+	}
+	opener := &opener{options: options}
+	defer opener.close()
+	if err := c.report(s, opener); err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		return fmt.Errorf("serve: %w", err)
+	}
+	defer listener.Close()
+	loopback := listener.Addr().(*net.TCPAddr).IP.IsLoopback()
+	if c.NoAuth && !loopback {
+		return usagef("--no-auth with --listen %s, want a loopback address such as 127.0.0.1:7820: anybody in the network could use it", c.Listen)
+	}
+	token, err := c.token(s)
+	if err != nil {
+		return err
+	}
+	if !loopback {
+		fmt.Fprintln(s.Err, "note: other machines can reach this address, and neither the token nor the pictures are encrypted on the way")
+	}
+	handler, err := server.New(server.Options{
+		Open: opener.open, ModelID: c.ModelID, Version: Version, Token: token, Hosts: c.AllowHost, Origins: c.AllowOrigin,
+		AllowRemoteURIs: c.AllowRemoteURIs, QueueLimit: c.Queue, MaxBodyBytes: int64(c.MaxBody) << 20, Grace: c.Grace,
+		Log: c.logger(s), LogPrompts: c.LogPrompts,
+	})
+	if err != nil {
+		return err
+	}
+	// The address goes to standard output: with port 0 nobody could guess it.
+	fmt.Fprintf(s.Out, "http://%s\n", listener.Addr())
+	return handler.Serve(ctx, listener)
+}
+
+// report opens the model and says what it is.
+func (c serveCommand) report(s Streams, o *opener) error {
+	m, err := o.open()
+	if err != nil {
+		return err
+	}
+	info := m.Engine.Info()
+	for _, notice := range info.Notices {
+		fmt.Fprintln(s.Err, "note:", notice)
+	}
+	fmt.Fprintf(s.Err, "%s (%s, %s) on %s, %s\n", info.Model, info.Family, info.Variant, info.Device, info.Precision)
+	return nil
+}
+
+func (c serveCommand) logger(s Streams) *slog.Logger {
+	if c.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(s.Err, nil))
+	}
+	return slog.New(slog.NewTextHandler(s.Err, nil))
+}
+
+// opener opens the engine once and closes it at the end. Where the demo model serves for want of another, it takes the
+// first real one that appears; requests that have begun finish with the demo model.
+type opener struct {
+	options      inference.Options
+	mu           sync.Mutex
+	engine, demo *inference.Engine
+}
+
+func (o *opener) open() (server.Model, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.engine != nil && o.engine.Info().Missing != nil {
+		if _, err := inference.FindModel(o.options); err == nil {
+			o.engine, o.demo = nil, o.engine
+		}
+	}
+	if o.engine == nil {
+		engine, err := inference.Open(o.options)
+		if err != nil {
+			return server.Model{}, err
+		}
+		o.engine = engine
+	}
+	return server.Model{Engine: o.engine, Demo: o.engine.Info().Demo}, nil
+}
+
+func (o *opener) close() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, engine := range []*inference.Engine{o.engine, o.demo} {
+		if engine != nil {
+			_ = engine.Close() // the process ends; there is nothing left to lose
+		}
+	}
+}
+
+// tokenFile is kleinbild/token in the user's configuration folder.
+func tokenFile() string { return filepath.Join(xdg.ConfigHome, "kleinbild", "token") }
+
+// token returns what requests must send, "" where they need not; at the first start it makes one and shows it.
+func (c serveCommand) token(s Streams) (string, error) {
+	switch {
+	case c.NoAuth:
+		return "", nil
+	case c.Token != "":
+		return c.Token, nil
+	}
+	path := tokenFile()
+	token, err := readToken(path)
+	if err == nil {
+		fmt.Fprintf(s.Err, "the token is in %s\n", path)
+		return token, nil
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	token = rand.Text()
+	if err := writeToken(path, token); err != nil {
+		return "", fmt.Errorf("token: %w", err)
+	}
+	fmt.Fprintf(s.Err, "token: %s (kept in %s, shown this once)\n", token, path)
+	return token, nil
+}
+
+func readToken(path string) (string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", fmt.Errorf("token: %w", err)
+	}
+	if mode := info.Mode().Perm(); runtime.GOOS != "windows" && mode&0o077 != 0 {
+		return "", fmt.Errorf("token: %s: mode %04o lets others read it, want 0600 (delete it to get a new one)", path, mode)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("token: %w", err)
+	}
+	token := strings.TrimSpace(string(text))
+	if token == "" || strings.ContainsAny(token, " \t\r\n") {
+		return "", fmt.Errorf("token: %s: found %d bytes, want one word (delete it to get a new one)", path, len(text))
+	}
+	return token, nil
+}
+
+func writeToken(path, token string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(token + "\n")
+	return errors.Join(err, f.Close())
+}

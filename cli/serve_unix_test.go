@@ -1,0 +1,204 @@
+//go:build unix
+
+package cli
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// inHome gives cmd a home of its own and none of the variables that name another.
+func inHome(cmd *exec.Cmd, home string, more ...string) *exec.Cmd {
+	var env []string
+	for _, v := range cmd.Env {
+		name, _, _ := strings.Cut(v, "=")
+		if !strings.HasPrefix(name, "XDG_") && !strings.HasPrefix(name, "KLEINBILD_MODEL") && !strings.HasPrefix(name, "KLEINBILD_TOKEN") && !strings.HasPrefix(name, "HF_") {
+			env = append(env, v)
+		}
+	}
+	cmd.Env = append(env, append([]string{"HOME=" + home}, more...)...)
+	return cmd
+}
+
+// served is a running kleinbild serve.
+type served struct {
+	cmd     *exec.Cmd
+	address string
+	stderr  *bytes.Buffer
+}
+
+func serve(t *testing.T, home string, args ...string) *served {
+	t.Helper()
+	s := &served{cmd: inHome(program(t, append([]string{"serve", "--listen", "127.0.0.1:0"}, args...)...), home), stderr: &bytes.Buffer{}}
+	s.cmd.Stderr = s.stderr
+	out, err := s.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.cmd.Process.Kill() })
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		_ = s.cmd.Wait()
+		t.Fatalf("no address: %v: %s", err, s.stderr)
+	}
+	s.address = strings.TrimSpace(line)
+	return s
+}
+
+// end sends a signal and returns the exit code and what was said.
+func (s *served) end(t *testing.T) (code int, said string) {
+	t.Helper()
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	defer time.AfterFunc(20*time.Second, func() { _ = s.cmd.Process.Kill() }).Stop()
+	_ = s.cmd.Wait()
+	return s.cmd.ProcessState.ExitCode(), s.stderr.String()
+}
+
+// fetch asks with a token and returns the status and the body.
+func (s *served) fetch(t *testing.T, method, path, token string, body io.Reader) (int, []byte) {
+	t.Helper()
+	r, err := http.NewRequest(method, s.address+path, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+token)
+	r.Header.Set("Content-Type", "application/json")
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	all, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, all
+}
+
+func TestServe(t *testing.T) {
+	home := t.TempDir()
+	first := serve(t, home, "-m", model(t, "distilled"), "--log-format", "json")
+	path := filepath.Join(home, ".config", "kleinbild", "token")
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Fatalf("%v %v", info, err)
+	}
+	token := strings.TrimSpace(string(readFile(t, path)))
+	status, body := first.fetch(t, "POST", "/v1/images/generations", token, strings.NewReader(`{"prompt": "private", "size": "64x64", "steps": 1}`))
+	var reply struct {
+		Data []struct {
+			B64JSON []byte `json:"b64_json"`
+		}
+	}
+	if err := json.Unmarshal(body, &reply); err != nil || status != 200 || len(reply.Data) != 1 || !bytes.HasPrefix(reply.Data[0].B64JSON, []byte("\x89PNG")) {
+		t.Errorf("%d %.200s %v", status, body, err)
+	}
+	code, said := first.end(t)
+	if code != exitOK || !strings.Contains(said, "token: "+token+" ") || strings.Contains(said, "private") || !strings.Contains(said, `"msg":"request"`) {
+		t.Errorf("exit code %d: %s", code, said)
+	}
+
+	// The token stays, and is not shown again.
+	second := serve(t, home, "-m", model(t, "distilled"))
+	if status, _ := second.fetch(t, "GET", "/v1/models", token, nil); status != 200 {
+		t.Errorf("the kept token: %d", status)
+	}
+	if code, said := second.end(t); code != exitOK || strings.Contains(said, token) || !strings.Contains(said, path) {
+		t.Errorf("exit code %d: %s", code, said)
+	}
+
+	own := serve(t, home, "-m", model(t, "distilled"), "--token", "mine")
+	if a, _ := own.fetch(t, "GET", "/v1/models", "mine", nil); a != 200 {
+		t.Errorf("--token: %d", a)
+	}
+	if b, _ := own.fetch(t, "GET", "/v1/models", token, nil); b != 401 {
+		t.Errorf("--token: the kept one gives %d", b)
+	}
+	own.end(t)
+}
+
+// TestServeWithoutModel: the server starts with the demo model, says so, and takes a real one once it is there.
+func TestServeWithoutModel(t *testing.T) {
+	home := t.TempDir()
+	s := serve(t, home, "--no-auth")
+	demoServes := func() bool {
+		status, body := s.fetch(t, "GET", "/v1/models", "", nil)
+		if status != 200 || !strings.Contains(string(body), "flux2-klein-4b") {
+			t.Errorf("%d %s", status, body)
+		}
+		return strings.Contains(string(body), "kleinbild-demo")
+	}
+	if !demoServes() {
+		t.Error("without a model: the demo model is not among those that answer")
+	}
+	dir := filepath.Join(home, ".local", "share", "kleinbild", "models", "flux2-klein-4b")
+	if err := os.CopyFS(dir, os.DirFS(model(t, "distilled"))); err != nil {
+		t.Fatal(err)
+	}
+	end := time.Now().Add(20 * time.Second)
+	for demoServes() {
+		if time.Now().After(end) {
+			t.Fatal("with a model: the demo model still serves")
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	if _, said := s.end(t); !strings.Contains(said, "demo model: simple drawings only; get the real one with: kleinbild models get") {
+		t.Errorf("%s", said)
+	}
+}
+
+func TestServeRefuses(t *testing.T) {
+	home := t.TempDir()
+	loose := filepath.Join(home, ".config", "kleinbild", "token")
+	if err := os.MkdirAll(filepath.Dir(loose), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, loose, "x\n")
+	if err := os.Chmod(loose, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct {
+		name string
+		args []string
+		code int
+		want string
+	}{
+		{"no token for the network", []string{"--no-auth", "--listen", "0.0.0.0:0"}, exitUsage, "want a loopback address"},
+		{"two wishes", []string{"--no-auth", "--token", "x"}, exitUsage, "exclude each other"},
+		{"a token with a space", []string{"--token", "a b"}, exitUsage, "holds a space"},
+		{"queue", []string{"--queue", "0"}, exitUsage, "--queue 0, want 1 to 10000"},
+		{"body", []string{"--max-body", "1000"}, exitUsage, "--max-body 1000, want 1 to 256"},
+		{"grace", []string{"--grace", "0s"}, exitUsage, "--grace 0s"},
+		{"address", []string{"--no-auth", "--listen", "nowhere"}, exitFailure, "serve: listen tcp: address nowhere"},
+		{"a model that is not there", []string{"-m", "gone"}, exitFailure, "--model: gone: does not exist"},
+		{"a token that others can read", nil, exitFailure, "mode 0644 lets others read it, want 0600"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			out, err := inHome(program(t, append([]string{"serve"}, row.args...)...), home).CombinedOutput()
+			code := exitOK
+			if exit, ok := err.(*exec.ExitError); ok {
+				code = exit.ExitCode()
+			}
+			last := regexp.MustCompile(`(?m)^kleinbild: .*$`).FindString(string(out))
+			if code != row.code || !strings.Contains(last, row.want) {
+				t.Errorf("exit code %d: %s; want %d, %s", code, out, row.code, row.want)
+			}
+		})
+	}
+}

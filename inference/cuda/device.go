@@ -1,0 +1,234 @@
+package cuda
+
+import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"kleinbild/kernels"
+	"kleinbild/kernels/cu"
+	"kleinbild/kernels/ptxsim"
+)
+
+// device is what belongs to one context: all of it goes with a fault.
+type device struct {
+	ctx   cu.Context
+	set   *kernels.Set
+	queue *kernels.Queue
+	// compute takes the operations, and the copies that they need.
+	compute cu.Stream
+	staging *staging
+	// weights is what weights pass through, made by the first upload.
+	weights *staging
+	// base and size are the arena's memory.
+	base cu.DevicePtr
+	size int64
+	// held is the bytes of the arena and of the weights that are here.
+	held atomic.Int64
+	// undefine makes memory count as never written again: the software device catches who reads another's leftovers.
+	undefine func(cu.DevicePtr, int64) error
+	lost     bool
+	// recalled says that what other processes have measured has been taken over.
+	recalled bool
+	// eager is closed when nothing is compiled in the background any more.
+	eager chan struct{}
+}
+
+// stagingBytes is the size of a buffer for activations: what a megapixel reference needs is a handful of them.
+const stagingBytes = 2 << 20
+
+// start opens the device, and forgets what the last one held.
+func (b *Backend) start() error {
+	b.stopLoading()
+	if b.dev != nil {
+		// What it was lost by has been reported.
+		_ = b.dev.close()
+		b.use(nil)
+	}
+	for _, p := range b.parts {
+		p.leave()
+	}
+	b.replays = nil
+	b.arena.reset(0)
+	b.keeping.Store(0)
+
+	ctx, err := b.options.Open()
+	if err != nil {
+		return err
+	}
+	d := &device{ctx: ctx, set: kernels.New(ctx), eager: make(chan struct{})}
+	if d.compute, err = ctx.MakeStream(); err == nil {
+		d.staging, err = newStaging(ctx, d.compute, stagingBytes)
+	}
+	if err != nil {
+		return errors.Join(err, ctx.Close())
+	}
+	if sim, ok := ctx.(interface {
+		Undefine(cu.DevicePtr, int64) error
+	}); ok {
+		d.undefine = sim.Undefine
+	}
+	d.queue = d.set.On(d.compute)
+	go func() {
+		defer close(d.eager)
+		for _, f := range kernels.Families() {
+			if !b.options.Eager || d.set.Load(f) != nil {
+				return // the operation that needs the family meets the error
+			}
+		}
+	}()
+	b.use(d)
+	return nil
+}
+
+func (b *Backend) use(d *device) {
+	b.opened.Lock()
+	b.dev = d
+	b.opened.Unlock()
+}
+
+// weightStaging is for the upload under way, of which there is one.
+func (d *device) weightStaging(bytes int) (*staging, error) {
+	if d.weights != nil {
+		return d.weights, nil
+	}
+	stream, err := d.ctx.MakeStream()
+	if err != nil {
+		return nil, err
+	}
+	if d.weights, err = newStaging(d.ctx, stream, bytes); err != nil {
+		return nil, errors.Join(err, stream.Destroy())
+	}
+	return d.weights, nil
+}
+
+// compiled waits until the family is there, and what its launchers use besides.
+func (d *device) compiled(f kernels.Family) error {
+	if err := d.set.Load(kernels.Elementwise); err != nil {
+		return err
+	}
+	return d.set.Load(f)
+}
+
+func (d *device) close() error {
+	<-d.eager
+	return d.ctx.Close()
+}
+
+// staging is two page-locked buffers: one is filled or read while the other is copied.
+type staging struct {
+	ctx     cu.Context
+	stream  cu.Stream
+	buffers [2][]byte
+	passed  [2]cu.Event
+	turn    int
+}
+
+func newStaging(ctx cu.Context, stream cu.Stream, bytes int) (*staging, error) {
+	s := &staging{ctx: ctx, stream: stream}
+	for i := range s.buffers {
+		var err error
+		if s.buffers[i], err = ctx.MemAllocHost(bytes); err != nil {
+			return nil, errors.Join(err, s.free())
+		}
+		if s.passed[i], err = ctx.MakeEvent(false); err != nil {
+			return nil, errors.Join(err, s.free())
+		}
+	}
+	return s, nil
+}
+
+// take waits until the last copy out of the next buffer is done, and returns it.
+func (s *staging) take() ([]byte, error) {
+	s.turn = 1 - s.turn
+	return s.buffers[s.turn], s.passed[s.turn].Synchronize()
+}
+
+// send queues the copy of the first n bytes of the buffer that take returned.
+func (s *staging) send(to cu.DevicePtr, n int) error {
+	return s.ctx.Do(func() error {
+		if err := s.stream.MemcpyHtoDAsync(to, s.buffers[s.turn][:n]); err != nil {
+			return err
+		}
+		return s.passed[s.turn].Record(s.stream)
+	})
+}
+
+// receive copies n bytes into that buffer and waits for them.
+func (s *staging) receive(from cu.DevicePtr, n int) error {
+	err := s.ctx.Do(func() error {
+		if err := s.stream.MemcpyDtoHAsync(s.buffers[s.turn][:n], from); err != nil {
+			return err
+		}
+		return s.passed[s.turn].Record(s.stream)
+	})
+	if err != nil {
+		return err
+	}
+	return s.passed[s.turn].Synchronize()
+}
+
+// wait returns once all copies are done.
+func (s *staging) wait() error {
+	return errors.Join(s.passed[0].Synchronize(), s.passed[1].Synchronize())
+}
+
+// free gives back what there is of it.
+func (s *staging) free() (err error) {
+	for i, b := range s.buffers {
+		if s.passed[i] != nil {
+			err = errors.Join(err, s.passed[i].Destroy())
+		}
+		if b != nil {
+			err = errors.Join(err, s.ctx.MemFreeHost(b))
+		}
+	}
+	return err
+}
+
+// OpenGPU makes a context on the GPU with the most memory among those that can be used.
+func OpenGPU() (cu.Context, error) {
+	best, _, err := bestGPU()
+	if err != nil {
+		return nil, err
+	}
+	return best.MakeContext()
+}
+
+// bestGPU returns the error of the first GPU where none can be used.
+func bestGPU() (best cu.Device, info cu.DeviceInfo, err error) {
+	n, err := cu.NumDevices()
+	if err != nil {
+		return 0, info, err
+	}
+	for i := range n {
+		one, e := cu.Device(i).Info()
+		if e == nil && (one.Major < cu.OldestMajor || one.Major == cu.OldestMajor && one.Minor < cu.OldestMinor) {
+			e = &cu.DeviceTooOldError{Name: one.Name, FoundMajor: one.Major, FoundMinor: one.Minor, WantMajor: cu.OldestMajor, WantMinor: cu.OldestMinor}
+		}
+		if e != nil {
+			if err == nil {
+				err = e
+			}
+		} else if one.TotalBytes > info.TotalBytes {
+			best, info = cu.Device(i), one
+		}
+	}
+	if info.TotalBytes > 0 {
+		err = nil
+	}
+	return best, info, err
+}
+
+// OpenSoftware makes a context on the software device, which checks all that kernels do.
+func OpenSoftware() (cu.Context, error) { return ptxsim.Open(ptxsim.Device{}), nil }
+
+// Describe names the GPU that OpenGPU would take, its memory and what its driver knows, or says why there is none.
+func Describe() (string, error) {
+	_, info, err := bestGPU()
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%s (sm_%d%d), %.1f GB, driver for CUDA %d.%d", info.Name, info.Major, info.Minor,
+		float64(info.TotalBytes)/1e9, info.DriverVersion/1000, info.DriverVersion%1000/10), nil
+}

@@ -1,0 +1,226 @@
+package cuda
+
+import (
+	"encoding/binary"
+	"math"
+
+	"kleinbild/inference/backend"
+	"kleinbild/inference/tensor"
+	"kleinbild/kernels"
+	"kleinbild/kernels/cu"
+)
+
+// buffer is the memory of one matrix: a piece of the arena, or an allocation of its own.
+type buffer struct {
+	// dev is the device that holds it; nil in a rehearsal, and after a failed allocation.
+	dev *device
+	at  cu.DevicePtr
+	// offset is the piece's in the arena, −1 for an allocation.
+	offset, bytes int64
+	kept, freed   bool
+}
+
+// SizeBytes is the memory held.
+func (b *buffer) SizeBytes() int64 { return b.bytes }
+
+func matrixOf(buf *buffer, rows, cols int, dtype tensor.DType) backend.Matrix {
+	return backend.Matrix{Rows: rows, Cols: cols, Stride: cols, DType: dtype, Buffer: buf}
+}
+
+// Alloc returns a matrix of undefined contents: a piece of the arena, or memory of its own where Reserve has not been told
+// of it.
+func (b *Backend) Alloc(rows, cols int, dtype tensor.DType) backend.Matrix {
+	mustHave(dtype == tensor.F32 || dtype == tensor.BF16, "Alloc of %v, want F32 or BF16", dtype)
+	mustHave(!b.recording, "Alloc of [%d %d] inside a replay", rows, cols)
+	return matrixOf(b.take(int64(rows)*int64(cols)*int64(dtype.SizeBytes())), rows, cols, dtype)
+}
+
+// take finds memory; what it returns after a failure is never used.
+func (b *Backend) take(bytes int64) *buffer {
+	bytes = max(bytes, 1)
+	buf := &buffer{offset: -1, bytes: bytes}
+	if !b.rehearsal && b.stopped() {
+		return buf
+	}
+	from, ok := b.arena.take(bytes)
+	switch {
+	case !ok:
+		return b.own(bytes, "a matrix")
+	case b.rehearsal:
+		buf.offset = from
+		return buf
+	}
+	buf.dev, buf.offset, buf.at = b.dev, from, b.dev.base+cu.DevicePtr(from)
+	if b.dev.undefine != nil {
+		b.flush()
+		if err := b.dev.undefine(buf.at, aligned(bytes)); err != nil {
+			b.blame(err)
+		}
+	}
+	return buf
+}
+
+// own allocates outside the arena.
+func (b *Backend) own(bytes int64, what string) *buffer {
+	buf := &buffer{offset: -1, bytes: bytes}
+	at, err := b.allocate(bytes, what)
+	if err != nil {
+		b.fail("memory", err)
+		return buf
+	}
+	buf.dev, buf.at = b.dev, at
+	return buf
+}
+
+// Keep returns a matrix that outlives the run.
+func (b *Backend) Keep(rows, cols int, dtype tensor.DType) backend.Matrix {
+	bytes := max(int64(rows)*int64(cols)*int64(dtype.SizeBytes()), 1)
+	switch {
+	case b.rehearsal:
+		b.kept += aligned(bytes)
+		return matrixOf(&buffer{offset: -1, bytes: bytes}, rows, cols, dtype)
+	case b.stopped():
+		return matrixOf(&buffer{offset: -1, bytes: bytes}, rows, cols, dtype)
+	}
+	buf := b.own(bytes, "a result to keep")
+	if buf.dev != nil {
+		buf.kept = true
+		b.keeping.Add(bytes)
+	}
+	return matrixOf(buf, rows, cols, dtype)
+}
+
+// Free gives matrices back. Work that has been queued still finds them; the memory's next user comes after it.
+func (b *Backend) Free(ms ...backend.Matrix) {
+	mustHave(!b.recording, "Free inside a replay")
+	for _, m := range ms {
+		b.free(m.Buffer.(*buffer))
+	}
+}
+
+func (b *Backend) free(buf *buffer) {
+	if buf.freed || buf.dev != b.dev || buf.dev != nil && buf.dev.lost {
+		return // of a device that is gone
+	}
+	buf.freed = true
+	if buf.kept {
+		b.keeping.Add(-buf.bytes)
+	}
+	switch {
+	case buf.offset >= 0:
+		b.arena.give(buf.offset, buf.bytes)
+	case buf.dev != nil:
+		b.flush()
+		if err := b.dev.ctx.MemFree(buf.at); err != nil {
+			b.blame(err)
+		}
+	}
+}
+
+// scratch calls f with working memory that the operation's kernels use and nobody after them.
+func (b *Backend) scratch(bytes int64, f func(at cu.DevicePtr)) {
+	mustHave(!b.recording, "an operation with working memory inside a replay")
+	buf := b.take(bytes)
+	f(buf.at)
+	b.free(buf)
+}
+
+// view is m as kernels take it; the zero Matrix stays that.
+func view(m backend.Matrix) kernels.Matrix {
+	if m.Buffer == nil {
+		return kernels.Matrix{}
+	}
+	dtype := kernels.BF16
+	if m.DType == tensor.F32 {
+		dtype = kernels.F32
+	}
+	return kernels.Matrix{
+		Data: m.Buffer.(*buffer).at + cu.DevicePtr(m.Offset*dtype.SizeBytes()),
+		Rows: m.Rows, Cols: m.Cols, Stride: m.Stride, DType: dtype,
+	}
+}
+
+func contiguous(m backend.Matrix) bool { return m.Stride == m.Cols || m.Rows <= 1 }
+
+// Upload copies src into dst through page-locked memory, and returns once src has been read.
+func (b *Backend) Upload(dst backend.Matrix, src []float32) {
+	mustHave(len(src) == dst.Rows*dst.Cols, "Upload of %d values into [%d %d]", len(src), dst.Rows, dst.Cols)
+	mustHave(!b.recording, "Upload inside a replay")
+	if !contiguous(dst) {
+		whole := b.Alloc(dst.Rows, dst.Cols, dst.DType)
+		b.Upload(whole, src)
+		b.Copy(dst, whole)
+		b.Free(whole)
+		return
+	}
+	b.send("upload", view(dst).Data, len(src), dst.DType.SizeBytes(), func(to []byte, from, n int) {
+		encode(to, src[from:from+n], dst.DType)
+	})
+}
+
+// send copies n values of size bytes to the device, as many at a time as the staging buffers hold; fill writes the
+// values [from, from + n).
+func (b *Backend) send(operation string, at cu.DevicePtr, n, size int, fill func(to []byte, from, n int)) {
+	if b.rehearsal || b.stopped() {
+		return
+	}
+	b.flush()
+	b.last = operation
+	for from := 0; from < n && b.err == nil; {
+		buf, err := b.dev.staging.take()
+		if err != nil {
+			b.blame(err)
+			return
+		}
+		count := min(n-from, len(buf)/size)
+		fill(buf[:count*size], from, count)
+		if err := b.dev.staging.send(at+cu.DevicePtr(from*size), count*size); err != nil {
+			b.fail(operation, err)
+			return
+		}
+		from += count
+	}
+}
+
+func encode(to []byte, values []float32, dtype tensor.DType) {
+	if dtype == tensor.F32 {
+		for i, v := range values {
+			binary.LittleEndian.PutUint32(to[4*i:], math.Float32bits(v))
+		}
+		return
+	}
+	for i, v := range values {
+		binary.LittleEndian.PutUint16(to[2*i:], tensor.F32ToBF16(v))
+	}
+}
+
+// Download waits for src and copies it into dst.
+func (b *Backend) Download(dst []float32, src backend.Matrix) {
+	mustHave(len(dst) == src.Rows*src.Cols, "Download of [%d %d] into %d values", src.Rows, src.Cols, len(dst))
+	mustHave(!b.recording, "Download inside a replay")
+	if !contiguous(src) {
+		whole := b.Alloc(src.Rows, src.Cols, src.DType)
+		b.Copy(whole, src)
+		b.Download(dst, whole)
+		b.Free(whole)
+		return
+	}
+	if b.rehearsal || b.stopped() {
+		return
+	}
+	b.flush()
+	at, size := view(src).Data, src.DType.SizeBytes()
+	for from := 0; from < len(dst) && b.err == nil; {
+		buf, err := b.dev.staging.take()
+		count := min(len(dst)-from, len(buf)/size)
+		if err == nil {
+			err = b.dev.staging.receive(at+cu.DevicePtr(from*size), count*size)
+		}
+		if err != nil {
+			b.blame(err)
+			return
+		}
+		tensor.Widen(dst[from:from+count], src.DType, buf)
+		from += count
+	}
+}

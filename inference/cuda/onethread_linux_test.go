@@ -1,0 +1,134 @@
+package cuda
+
+import (
+	"context"
+	"runtime"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"kleinbild/inference/backend"
+	"kleinbild/inference/tensor"
+	"kleinbild/kernels/cu"
+	"kleinbild/kernels/ptxsim"
+)
+
+// oneThread is a software device that one thread owns, as it does a GPU's context: what does not compile or wait is handed
+// to that thread. Who waits there for somebody who needs the thread, waits for ever.
+type oneThread struct {
+	*ptxsim.Context
+	owner atomic.Int64
+	jobs  chan func()
+}
+
+func openOneThread() (cu.Context, error) {
+	c := &oneThread{Context: ptxsim.Open(ptxsim.Device{}), jobs: make(chan func())}
+	go func() {
+		runtime.LockOSThread()
+		c.owner.Store(int64(syscall.Gettid()))
+		for job := range c.jobs {
+			job()
+		}
+	}()
+	return c, nil
+}
+
+func (c *oneThread) Do(f func() error) (err error) {
+	if int64(syscall.Gettid()) == c.owner.Load() {
+		return f()
+	}
+	done := make(chan struct{})
+	c.jobs <- func() {
+		defer close(done)
+		err = f()
+	}
+	<-done
+	return err
+}
+
+func (c *oneThread) MemGetInfo() (free, total int64, err error) {
+	err = c.Do(func() (err error) { free, total, err = c.Context.MemGetInfo(); return err })
+	return free, total, err
+}
+
+func (c *oneThread) MemAlloc(bytes int64) (p cu.DevicePtr, err error) {
+	err = c.Do(func() (err error) { p, err = c.Context.MemAlloc(bytes); return err })
+	return p, err
+}
+
+func (c *oneThread) MemFree(p cu.DevicePtr) error {
+	return c.Do(func() error { return c.Context.MemFree(p) })
+}
+
+func (c *oneThread) MemAllocHost(bytes int) (b []byte, err error) {
+	err = c.Do(func() (err error) { b, err = c.Context.MemAllocHost(bytes); return err })
+	return b, err
+}
+
+func (c *oneThread) MakeStream() (s cu.Stream, err error) {
+	err = c.Do(func() (err error) { s, err = c.Context.MakeStream(); return err })
+	return s, err
+}
+
+func (c *oneThread) MakeEvent(timing bool) (e cu.Event, err error) {
+	err = c.Do(func() (err error) { e, err = c.Context.MakeEvent(timing); return err })
+	return e, err
+}
+
+func (c *oneThread) LoadModule(text []byte, o cu.ModuleOptions) (cu.Module, error) {
+	m, err := c.Context.LoadModule(text, o)
+	return oneThreadModule{m, c}, err
+}
+
+type oneThreadModule struct {
+	cu.Module
+	context *oneThread
+}
+
+func (m oneThreadModule) Function(name string) (f cu.Function, err error) {
+	err = m.context.Do(func() (err error) { f, err = m.Module.Function(name); return err })
+	return f, err
+}
+
+// TestOneThread compiles and uploads in the background while operations are issued.
+func TestOneThread(t *testing.T) {
+	finished := make(chan struct{})
+	go func() {
+		defer close(finished)
+		b, err := New(Options{Open: openOneThread, ChunkBytes: chunkBytes, Eager: true})
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		b.Network("first")
+		w := bf16Weight(t, b, "w", 0.5, 64, 64)
+		b.Network("second")
+		conv := bf16Weight(t, b, "conv", 0.25, 8, 64, 3, 3)
+		gamma := bf16Weight(t, b, "gamma", 1, 64)
+		b.Begin(context.Background())
+		if err := b.Reserve(backend.Memory{Parts: b.Memory().Parts, Activations: 1 << 20, Kept: 1 << 16}); err != nil {
+			t.Error(err)
+		}
+		x, y, kept := upload(b, 16, 64, 1), b.Alloc(16, 64, tensor.BF16), b.Keep(16, 64, tensor.BF16)
+		for range 3 {
+			b.Replay("step", func() {
+				b.Linear(y, x, w, backend.Epilogue{})
+				b.RMSNorm(y, y, gamma, 0)
+			})
+		}
+		b.Copy(kept, y)
+		out := b.Alloc(16, 8, tensor.BF16)
+		b.Conv2D(out, kept, conv, backend.ConvParams{Height: 4, Width: 4})
+		b.GroupNorm(y, y, gamma, gamma, backend.GroupNormParams{Groups: 8, Eps: 1})
+		wantValues(t, b, out.RowRange(5, 6), 9*64*0.25)
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	select {
+	case <-finished:
+	case <-time.After(2 * time.Minute):
+		t.Fatal("the device's thread waits for itself")
+	}
+}

@@ -1,0 +1,97 @@
+package cuda
+
+import "kleinbild/kernels/cu"
+
+// replay is one key's recording, and its last operation.
+type replay struct {
+	graph cu.GraphExec
+	last  string
+	// drops is the backend's count before f was called last: as long as it stays, all that f needs is where it was.
+	drops int64
+}
+
+// Replay runs f as it is the first time, records it the second, and plays the recording from then on: by the second
+// time its weights are on the device and its kernels compiled. Where weights come and go, it runs f every time.
+func (b *Backend) Replay(key any, f func()) {
+	if b.rehearsal || b.stopped() {
+		return
+	}
+	r := b.replays[key]
+	if r == nil || r.drops != b.drops {
+		if b.replays == nil {
+			b.replays = map[any]*replay{}
+		}
+		r.destroy(b)
+		b.replays[key] = &replay{drops: b.drops}
+		b.guarded(f)
+		return
+	}
+	if r.graph == nil {
+		if r.graph = b.record(f); r.graph == nil {
+			return
+		}
+		r.last = "a replay that ends with " + b.last
+	}
+	b.flush()
+	b.last = r.last
+	if err := b.dev.ctx.Do(func() error { return r.graph.Launch(b.dev.compute) }); err != nil {
+		b.fail("replay", err)
+	}
+}
+
+// guarded calls f, which may do nothing that a recording could not repeat.
+func (b *Backend) guarded(f func()) {
+	b.recording = true
+	defer func() { b.recording = false }()
+	f()
+}
+
+// record returns what f queues, ready to run; nil after a failure.
+func (b *Backend) record(f func()) cu.GraphExec {
+	if b.flush(); b.err != nil {
+		return nil
+	}
+	if err := b.dev.compute.BeginCapture(); err != nil {
+		b.fail("begin capture", err)
+		return nil
+	}
+	b.guarded(f)
+	b.flush()
+	if b.dev.lost {
+		return nil
+	}
+	graph, err := b.dev.compute.EndCapture()
+	if err != nil {
+		b.fail("end capture", err)
+		return nil
+	}
+	defer graph.Destroy()
+	if b.err != nil {
+		return nil // what was recorded is not all of f
+	}
+	exec, err := graph.Instantiate()
+	if err != nil {
+		b.fail("instantiate a graph", err)
+		return nil
+	}
+	return exec
+}
+
+// forget destroys all recordings.
+func (b *Backend) forget() {
+	for _, r := range b.replays {
+		r.destroy(b)
+	}
+	b.replays = nil
+}
+
+// destroy gives a recording back; there may be none.
+func (r *replay) destroy(b *Backend) {
+	if r == nil || r.graph == nil {
+		return
+	}
+	if err := r.graph.Destroy(); err != nil {
+		b.fail("destroy a graph", err)
+	}
+	r.graph = nil
+}

@@ -1,0 +1,52 @@
+package cuda
+
+import (
+	"os"
+	"testing"
+	"time"
+
+	"kleinbild/inference/backend"
+	"kleinbild/inference/tensor"
+)
+
+// TestTune: what a rehearsal has met is measured when memory is reserved, once, and kept for other processes.
+func TestTune(t *testing.T) {
+	dir := t.TempDir()
+	for process := range 2 {
+		b, err := New(Options{Open: OpenSoftware, ChunkBytes: chunkBytes, Choices: dir, TuneBudget: time.Minute})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := bf16Weight(t, b, "w", 0.5, 16, 16)
+		r := b.Rehearsal()
+		r.Begin(t.Context())
+		for range 2 {
+			x, y, wide := r.Alloc(8, 16, tensor.BF16), r.Alloc(8, 16, tensor.BF16), r.Alloc(8, 16, tensor.F32)
+			r.Linear(y, x, w, backend.Epilogue{})
+			r.Linear(wide, x, w, backend.Epilogue{})
+			r.Free(x, y, wide)
+		}
+		if n := len(b.met.shapes); n != 1 || b.met.shapes[0].Depth != 16 {
+			t.Errorf("a rehearsal met %v, want one shape", b.met.shapes)
+		}
+		b.Begin(t.Context())
+		if err := b.Reserve(r.Memory()); err != nil {
+			t.Fatal(err)
+		}
+		if missing, err := b.dev.set.Missing(b.met.shapes); err != nil || len(missing) != 0 {
+			t.Errorf("process %d: missing %v, %v", process, missing, err)
+		}
+		if files, err := os.ReadDir(dir); err != nil || len(files) != 1 {
+			t.Errorf("process %d: %d files, %v, want one", process, len(files), err)
+		}
+		x, y := upload(b, 8, 16, 1), b.Alloc(8, 16, tensor.BF16)
+		b.Linear(y, x, w, backend.Epilogue{})
+		wantValues(t, b, y, 8)
+		if wanted := b.dev.set.Wanted(); len(wanted) != 0 {
+			t.Errorf("process %d: the run met %v, which no rehearsal had", process, wanted)
+		}
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -1,0 +1,168 @@
+package cuda
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+
+	"kleinbild/inference/backend"
+	"kleinbild/inference/tensor"
+	"kleinbild/kernels"
+	"kleinbild/kernels/cu"
+)
+
+// part is a piece of a network: weights that come to the device together, in one allocation, and leave it together.
+type part struct {
+	network string
+	weights []*stored
+	bytes   int64
+	// sealed is set when the part has been on the device: weights that come later start another one.
+	sealed bool
+	// at is where the weights are or will be; 0 while they are away.
+	at cu.DevicePtr
+	// chunks are the pieces in which they come.
+	chunks []*chunk
+	used   int64
+}
+
+// chunk is the bytes [from, to) of a part. ready is closed once they are on the device, or err says why they are not.
+type chunk struct {
+	from, to int64
+	ready    chan struct{}
+	arrived  bool // for the upload
+	err      error
+}
+
+func (c *chunk) arrive() {
+	c.arrived = true
+	close(c.ready)
+}
+
+// leave forgets where the weights were.
+func (p *part) leave() { p.at, p.chunks = 0, nil }
+
+// stored is a checkpoint's tensor as it lies on the device: a matrix of bfloat16 with a row for each index of the first
+// dimension, a convolution's rows in the order that kernels.Conv takes, or a vector, which stays as exact as the file.
+type stored struct {
+	tensor.Tensor
+	part   *part
+	offset int64
+	dtype  kernels.DType
+	// taps is the number of a convolution's positions, 1 for all else.
+	taps int
+}
+
+func (s *stored) bytes() int64 { return int64(tensor.Elements(s.Shape)) * int64(s.dtype.SizeBytes()) }
+
+// weight is rows [from, to) of the first dimension.
+type weight struct {
+	*stored
+	from, to int
+}
+
+// Network begins another network.
+func (b *Backend) Network(name string) { b.parts = append(b.parts, &part{network: name}) }
+
+// Weight notes where t shall lie; it is read when an operation needs it.
+func (b *Backend) Weight(t tensor.Tensor) (backend.Weight, error) {
+	switch {
+	case !t.DType.Float():
+		return nil, fmt.Errorf("cuda: %s: dtype %v, want F32, F16, BF16 or F8_E4M3", t.Name, t.DType)
+	case len(t.Shape) == 0 || tensor.Elements(t.Shape) == 0:
+		return nil, fmt.Errorf("cuda: %s: shape %v, want one value at least", t.Name, t.Shape)
+	}
+	s := &stored{Tensor: t, taps: 1}
+	if len(t.Shape) == 1 && t.DType != tensor.BF16 {
+		s.dtype = kernels.F32
+	}
+	if len(t.Shape) == 4 {
+		s.taps = t.Shape[2] * t.Shape[3]
+	}
+	if len(b.parts) == 0 {
+		b.Network("weights")
+	}
+	p := b.parts[len(b.parts)-1]
+	if p.sealed || len(p.weights) > 0 && p.bytes+s.bytes() > b.options.PartBytes {
+		b.Network(p.network)
+		p = b.parts[len(b.parts)-1]
+	}
+	s.part, s.offset = p, p.bytes
+	p.weights = append(p.weights, s)
+	p.bytes += aligned(s.bytes())
+	return &weight{s, 0, t.Shape[0]}, nil
+}
+
+// Shape is the tensor's shape.
+func (w *weight) Shape() []int { return append([]int{w.to - w.from}, w.stored.Shape[1:]...) }
+
+// Slice views rows of the first dimension.
+func (w *weight) Slice(from, to int) backend.Weight {
+	mustHave(from >= 0 && from <= to && w.from+to <= w.to, "rows [%d, %d) of %s, which has %d", from, to, w.Name, w.to-w.from)
+	return &weight{w.stored, w.from + from, w.from + to}
+}
+
+// matrix is w on the device, a row for each index of its first dimension.
+func matrix(bw backend.Weight) kernels.Matrix {
+	w := bw.(*weight)
+	cols := tensor.Elements(w.stored.Shape[1:])
+	at := w.part.at + cu.DevicePtr(w.offset+int64(w.from)*int64(cols)*int64(w.dtype.SizeBytes()))
+	return kernels.Matrix{Data: at, Rows: w.to - w.from, Cols: cols, Stride: cols, DType: w.dtype}
+}
+
+// row is a vector; nil is none.
+func row(bw backend.Weight) kernels.Matrix {
+	if bw == nil {
+		return kernels.Matrix{}
+	}
+	m := matrix(bw)
+	return kernels.Matrix{Data: m.Data, Rows: 1, Cols: m.Rows, Stride: m.Rows, DType: m.DType}
+}
+
+// convert writes the values [from, from + n) of s as they lie on the device.
+func (s *stored) convert(to []byte, from, n int) {
+	size := s.DType.SizeBytes()
+	if s.taps == 1 && s.DType == tensor.BF16 && s.Scale == 1 {
+		copy(to[:2*n], s.Data[2*from:])
+		return
+	}
+	var wide [1024]float32
+	for n > 0 {
+		v := wide[:min(n, len(wide))]
+		if s.taps == 1 {
+			tensor.Widen(v, s.DType, s.Data[from*size:])
+		} else {
+			s.gather(v, from)
+		}
+		for i, x := range v {
+			x *= s.Scale
+			if s.dtype == kernels.F32 {
+				binary.LittleEndian.PutUint32(to[4*i:], math.Float32bits(x))
+			} else {
+				binary.LittleEndian.PutUint16(to[2*i:], tensor.F32ToBF16(x))
+			}
+		}
+		to, from, n = to[len(v)*s.dtype.SizeBytes():], from+len(v), n-len(v)
+	}
+}
+
+// gather reads a convolution's values in the order [out, taps, in]; the file has [out, in, taps].
+func (s *stored) gather(v []float32, from int) {
+	in, size := s.Shape[1], s.DType.SizeBytes()
+	out, tap, channel := from/in/s.taps, from/in%s.taps, from%in
+	for len(v) > 0 {
+		run := v[:min(len(v), in-channel)]
+		at := ((out*in+channel)*s.taps + tap) * size
+		for i := range run {
+			if s.DType == tensor.BF16 {
+				run[i] = tensor.BF16ToF32(uint16(s.Data[at]) | uint16(s.Data[at+1])<<8)
+			} else {
+				tensor.Widen(run[i:i+1], s.DType, s.Data[at:])
+			}
+			at += s.taps * size
+		}
+		v, channel = v[len(run):], 0
+		if tap++; tap == s.taps {
+			out, tap = out+1, 0
+		}
+	}
+}

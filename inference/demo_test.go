@@ -1,0 +1,101 @@
+package inference
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+	"unsafe"
+
+	"github.com/adrg/xdg"
+
+	"kleinbild/assets/demo"
+	"kleinbild/inference/checkpoint"
+)
+
+// emptyHome hides whatever models this machine has.
+func emptyHome(t *testing.T) (home string) {
+	home = t.TempDir()
+	for _, name := range []string{"HOME", "USERPROFILE"} {
+		t.Setenv(name, home)
+	}
+	for _, name := range []string{"LOCALAPPDATA", "XDG_DATA_HOME"} {
+		t.Setenv(name, filepath.Join(home, "data"))
+	}
+	for _, name := range []string{"HF_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME", checkpoint.ModelVariable} {
+		t.Setenv(name, "")
+	}
+	xdg.Reload()
+	t.Cleanup(xdg.Reload)
+	return home
+}
+
+func openOptions(t *testing.T, opts Options) *Engine {
+	t.Helper()
+	opts.Device = DeviceCPU
+	e, err := Open(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { e.Close() })
+	return e
+}
+
+// TestDemoModelServesLast: the demo model is what there is when there is nothing else, and says so.
+func TestDemoModelServesLast(t *testing.T) {
+	home := emptyHome(t)
+	info := openOptions(t, Options{}).Info()
+	if !info.Demo || info.Model != "kleinbild-demo" || info.Missing == nil || len(info.Missing.Tried) < 2 {
+		t.Errorf("nothing installed: %+v, want the demo model and the places looked at", info)
+	}
+	const said = "demo model: simple drawings only; get the real one with: "
+	if !strings.Contains(strings.Join(info.Notices, "\n"), said) {
+		t.Errorf("notices %q, want %q among them", info.Notices, said)
+	}
+
+	if info = openOptions(t, Options{Model: checkpoint.Demo}).Info(); !info.Demo || info.Missing != nil {
+		t.Errorf("asked for: %+v, want the demo model and no search", info)
+	}
+
+	real := tinyModel(t, "distilled")
+	t.Setenv(checkpoint.ModelVariable, real)
+	if info = openOptions(t, Options{}).Info(); info.Demo || info.Location != real {
+		t.Errorf("with a model: %+v, want %s", info, real)
+	}
+	t.Setenv(checkpoint.ModelVariable, filepath.Join(home, "gone"))
+	if _, err := Open(Options{Device: DeviceCPU}); err == nil {
+		t.Error("a model that is named but missing: no error, want one and not the demo model")
+	}
+}
+
+// TestDemoModelIsReadInPlace looks at where the weights are: in the program's own file, not in a copy.
+func TestDemoModelIsReadInPlace(t *testing.T) {
+	e := openOptions(t, Options{Model: checkpoint.Demo})
+	size := int64(0)
+	for name, file := range demo.Weights {
+		size += int64(len(file))
+		source := e.ckpt.Transformer.Source
+		switch strings.Split(name, "/")[0] {
+		case "vae":
+			source = e.ckpt.VAE.Source
+		case "text_encoder":
+			source = e.ckpt.TextEncoder.Source
+		}
+		from := uintptr(unsafe.Pointer(unsafe.SliceData(file)))
+		for _, weight := range source.Names() {
+			w, err := source.Tensor(weight)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if at := uintptr(unsafe.Pointer(unsafe.SliceData(w.Data))); at < from || at >= from+uintptr(len(file)) {
+				t.Errorf("%s: %s lies outside the program's file", name, weight)
+			}
+		}
+	}
+	if size != e.info.SizeBytes || size > 20<<20 {
+		t.Errorf("%d bytes of weights, want at most 20 MiB and the engine's %d", size, e.info.SizeBytes)
+	}
+	ids, err := e.tokens.Prompt("a red house", e.info.MaxSequenceLength)
+	if err != nil || ids.Count < 5 {
+		t.Errorf("tokens of the demo model: %v %v", ids.Count, err)
+	}
+}

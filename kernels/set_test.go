@@ -1,0 +1,102 @@
+package kernels
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"kleinbild/kernels/cu"
+	"kleinbild/kernels/ptxsim"
+)
+
+// picky is a software device that answers what it is told to modules for sm_90a, or leaves one of their kernels out.
+type picky struct {
+	cu.Context
+	err    error
+	broken string
+	loaded *[]string
+}
+
+type pickyModule struct {
+	cu.Module
+	broken string
+}
+
+// brokenFunction does nothing.
+type brokenFunction struct{ cu.Function }
+
+func (p picky) LoadModule(text []byte, o cu.ModuleOptions) (cu.Module, error) {
+	*p.loaded = append(*p.loaded, o.Name)
+	if strings.Contains(o.Name, "sm_90a") && p.err != nil {
+		return nil, p.err
+	}
+	m, err := p.Context.LoadModule(text, o)
+	return pickyModule{m, p.broken}, err
+}
+
+func (m pickyModule) Function(name string) (cu.Function, error) {
+	f, err := m.Module.Function(name)
+	if name == m.broken {
+		f = brokenFunction{f}
+	}
+	return f, err
+}
+
+func (brokenFunction) Launch(_, _ cu.Dim3, _ int, _ cu.Stream, _ []byte) error { return nil }
+
+// TestTargets tries what each GPU is offered, and what happens where the driver does not take it or it computes nonsense.
+func TestTargets(t *testing.T) {
+	for _, c := range []struct {
+		name         string
+		major, minor int
+		err          error
+		broken       string
+		family       Family
+		want         string
+	}{
+		{"A100", 8, 0, nil, "", Attention, "sm_80"},
+		{"H200", 9, 0, nil, "", GEMM, "sm_90a"},
+		{"H200", 9, 0, nil, "", Attention, "sm_90a"},
+		{"H200", 9, 0, nil, "", Conv, "sm_90a"},
+		{"H200, a family without its own", 9, 0, nil, "", Norm, "sm_80"},
+		{"B200", 10, 0, nil, "", Attention, "sm_80"},
+		{"RTX 5090", 12, 0, nil, "", Attention, "sm_80"},
+		{"PTX not accepted", 9, 0, &cu.JITError{Module: "m", Err: errors.New("no")}, "", Attention, "sm_80"},
+		{"an old driver", 9, 0, &cu.DriverTooOldError{}, "", Attention, "sm_80"},
+		{"a product that does nothing", 9, 0, nil, "swiglu_wgmma_64x128", GEMM, "sm_80"},
+		{"an attention that does nothing", 9, 0, nil, "attention_wgmma_128_turns", Attention, "sm_80"},
+		{"a convolution that does nothing", 9, 0, nil, "conv_wgmma_256x128", Conv, "sm_80"},
+	} {
+		var loaded []string
+		ctx := ptxsim.Open(ptxsim.Device{Major: c.major, Minor: c.minor})
+		set := New(picky{ctx, c.err, c.broken, &loaded})
+		if err := set.Load(c.family); err != nil {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		files := []string{c.family.String() + ".sm_80.ptx"}
+		if c.major == 9 && c.family != Norm {
+			files = append([]string{c.family.String() + ".sm_90a.ptx"}, files...)
+		}
+		if got, err := set.Target(c.family); got != c.want || err != nil || !slices.Equal(loaded, files) {
+			t.Errorf("%s: %s, %v, loaded %v, want %s and %v", c.name, got, err, loaded, c.want, files)
+		}
+		if free, total, err := ctx.MemGetInfo(); err != nil || free != total {
+			t.Errorf("%s: %d of %d bytes are free, %v", c.name, free, total, err)
+		}
+		if err := ctx.Close(); err != nil {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+
+	var loaded []string
+	set := New(picky{Context: ptxsim.Open(ptxsim.Device{Major: 9}), err: &cu.OutOfMemoryError{}, loaded: &loaded})
+	for range 2 {
+		if err := set.Load(GEMM); !errors.Is(err, cu.ErrOutOfMemory) {
+			t.Errorf("out of memory while compiling: %v", err)
+		}
+	}
+	if len(loaded) != 1 {
+		t.Errorf("loaded %v, want one try", loaded)
+	}
+}

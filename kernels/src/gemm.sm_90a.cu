@@ -1,0 +1,65 @@
+// Matrix products on sm_90a: gemm and swiglu of gemm.cu, for operands as its aligned kernels take them.
+//
+// Tiles and how blocks walk over them: grid.h. A kernel's name says its tile's size as rows × columns, with swiglu's before
+// they are halved; _twin ones share a multiprocessor in twos.
+//
+// Rate: bound by wgmma where M and N fill the card; with few rows by the bytes of B over the bandwidth.
+#include "grid.h"
+
+template <class G> DEV void gemm_body(const TensorMap &a, const TensorMap &b, const Output &out, int depth) {
+  run<G>(
+      (out.rows + G::BM - 1) / G::BM, (out.cols + G::BN - 1) / G::BN, (depth + PANEL - 1) / PANEL,
+      [&](u32 slice, u32 full, int tile_m, int tile_n, int step) {
+        copy_box(slice, a, full, step * PANEL, tile_m * G::BM);
+        copy_box(slice + G::A_BYTES, b, full, step * PANEL, tile_n * G::BN);
+      },
+      [&](float(&acc)[G::NJ][4], int row, int tile_n) INLINE {
+        UNROLL
+        for (int j = 0; j < G::NJ; j += 4 * G::GROUPS)
+          store<1, G::GROUPS, true>(out, InOrder{out.rows}, row, tile_n * G::BN + j * 8, [&](int, int jj, int k) INLINE { return acc[j + jj][k]; });
+      });
+}
+
+template <class G> DEV void swiglu_body(const TensorMap &a, const TensorMap &gate, const TensorMap &up, const Output &out, int depth) {
+  constexpr int HALF = G::BN / 2;
+  run<G>(
+      (out.rows + G::BM - 1) / G::BM, (out.cols + HALF - 1) / HALF, (depth + PANEL - 1) / PANEL,
+      [&](u32 slice, u32 full, int tile_m, int tile_n, int step) {
+        copy_box(slice, a, full, step * PANEL, tile_m * G::BM);
+        copy_box(slice + G::A_BYTES, gate, full, step * PANEL, tile_n * HALF);
+        copy_box(slice + G::A_BYTES + HALF * PANEL_ROW, up, full, step * PANEL, tile_n * HALF);
+      },
+      [&](float(&acc)[G::NJ][4], int row, int tile_n) INLINE {
+        UNROLL
+        for (int j = 0; j < HALF / 8; j += 4)
+          store<1, 1, true>(out, InOrder{out.rows}, row, tile_n * HALF + j * 8,
+                            [&](int, int jj, int k) INLINE { return silu(acc[j + jj][k]) * acc[j + jj + HALF / 8][k]; });
+      });
+}
+
+#define GEMM(name, ...)                                                                                                                    \
+  KERNEL THREADS(__VA_ARGS__::SIZE, __VA_ARGS__::BLOCKS) void name(TENSOR a, TENSOR b, Mat dst, Mat bias, Mat gate, int rows, int cols,     \
+                                                                   int add, int depth) {                                                   \
+    gemm_body<__VA_ARGS__>(a, b, Output{dst, bias, gate, rows, cols, add}, depth);                                                         \
+  }
+#define SWIGLU(name, ...)                                                                                                                  \
+  KERNEL THREADS(__VA_ARGS__::SIZE, __VA_ARGS__::BLOCKS) void name(TENSOR a, TENSOR gate, TENSOR up, Mat dst, int rows, int cols, int depth) { \
+    swiglu_body<__VA_ARGS__>(a, gate, up, Output{dst, {}, {}, rows, cols, 0}, depth);                                                      \
+  }
+
+using Large = Grid<2, 1, 256, 4, 1>;
+using Square = Grid<3, 1, 192, 4, 1>;
+using Medium = Grid<2, 1, 128, 6, 1>;
+using Twin = Grid<1, 2, 128, 3, 2>;
+using Small = Grid<1, 1, 128, 4, 2>;
+
+GEMM(gemm_wgmma_128x256, Large)
+GEMM(gemm_wgmma_192x192, Square)
+GEMM(gemm_wgmma_128x128, Medium)
+GEMM(gemm_wgmma_128x128_twin, Twin)
+GEMM(gemm_wgmma_64x128, Small)
+SWIGLU(swiglu_wgmma_128x256, Large)
+SWIGLU(swiglu_wgmma_192x192, Square)
+SWIGLU(swiglu_wgmma_128x128, Medium)
+SWIGLU(swiglu_wgmma_128x128_twin, Twin)
+SWIGLU(swiglu_wgmma_64x128, Small)

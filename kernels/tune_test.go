@@ -1,0 +1,265 @@
+package kernels
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"kleinbild/kernels/cu"
+	"kleinbild/kernels/ptxsim"
+)
+
+// small are shapes of every operation, and what competes for them on sm_80.
+var small = []struct {
+	Shape
+	rivals []string
+}{
+	{Shape{Operation: "gemm", Rows: 70, Cols: 48, Depth: 32}, []string{"gemm_128x256", "gemm_128x256_deep", "gemm_128x128", "gemm_128x128_deep", "gemm_64x64"}},
+	{Shape{Operation: "swiglu", Rows: 7, Cols: 16, Depth: 48}, []string{"swiglu_128x256", "swiglu_128x256_deep", "swiglu_128x128", "swiglu_128x128_deep", "swiglu_64x128"}},
+	{Shape{Operation: "attention", Rows: 30, Cols: 256, Depth: 20, Heads: 2, KVHeads: 1, Causal: true}, []string{"attention_128x64", "attention_128x128"}},
+	{Shape{Operation: "conv", Rows: 48, Cols: 16, Depth: 8, Conv: ConvShape{Height: 3, Width: 4, Kernel: 3, Upsample: true}},
+		[]string{"conv_256x128", "conv_128x128", "conv_128x128_deep", "conv_128x32"}},
+}
+
+func smallShapes() []Shape {
+	var all []Shape
+	for _, s := range small {
+		all = append(all, s.Shape)
+	}
+	return all
+}
+
+// Tuned sets are shared, for the time that compiling takes, but not what they know.
+var (
+	tunedSet    = sync.OnceValue(func() *Set { return New(ptxsim.Open(ptxsim.Device{})) })
+	tunedHopper = sync.OnceValue(func() *Set { return New(ptxsim.Open(ptxsim.Device{Major: 9})) })
+)
+
+// tune makes a set forget, and returns what it finds, and how many shapes it measured.
+func tune(t *testing.T, set *Set, shapes []Shape, o TuneOptions) ([]Measurement, int) {
+	t.Helper()
+	set.tuning.known.Store(nil)
+	set.tuning.all, set.tuning.wanted = nil, nil
+	measured := 0
+	o.Report = func(Measurement) { measured++ }
+	found, err := set.Tune(context.Background(), shapes, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found, measured
+}
+
+func TestTune(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "cache")
+	o := TuneOptions{Dir: dir, Budget: time.Minute, Rounds: 1}
+	found, measured := tune(t, tunedSet(), smallShapes(), o)
+	if measured != len(small) {
+		t.Errorf("measured %d shapes, want %d", measured, len(small))
+	}
+	for i, m := range found {
+		var names []string
+		for _, v := range m.Times {
+			names = append(names, v.Variant)
+			if v.Time <= 0 || v.Time > time.Minute {
+				t.Errorf("%v: %s took %v", m.Shape, v.Variant, v.Time)
+			}
+		}
+		slices.Sort(names)
+		want := slices.Sorted(slices.Values(small[i].rivals))
+		if m.Shape != small[i].Shape || !slices.Equal(names, want) || !slices.Contains(want, m.Chosen) || m.MeasuredRows != m.Rows {
+			t.Errorf("%+v, want times of %v and one of them chosen", m, want)
+		}
+	}
+
+	again, measured := tune(t, tunedSet(), smallShapes(), o)
+	if measured != 0 {
+		t.Errorf("measured %d shapes once more, want those of the file", measured)
+	}
+	for i := range found {
+		if again[i].Chosen != found[i].Chosen || !slices.Equal(again[i].Times, found[i].Times) {
+			t.Errorf("from the file %+v, want %+v", again[i], found[i])
+		}
+	}
+	// Another kind of card has kernels of its own, and measurements.
+	if found, measured := tune(t, tunedHopper(), smallShapes()[:1], o); measured != 1 {
+		t.Errorf("another device measured %d shapes, want 1", measured)
+	} else if !strings.HasPrefix(found[0].Chosen, "gemm_wgmma") || len(found[0].Times) != 5 {
+		t.Errorf("on sm_90a %+v, want its five kernels", found[0])
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) != 1 {
+		t.Errorf("%v, %v, want one file", entries, err)
+	}
+}
+
+// TestDamagedChoices leaves files behind that cannot be used; each is as none.
+func TestDamagedChoices(t *testing.T) {
+	dir := t.TempDir()
+	set := New(nameOfLast{ptxsim.Open(ptxsim.Device{})})
+	var all []Measurement
+	for _, s := range small {
+		all = append(all, Measurement{Shape: s.Shape, Chosen: s.rivals[1], Times: []VariantTime{{s.rivals[1], 1}}})
+	}
+	set.adopt(all)
+	if err := set.keep(dir); err != nil {
+		t.Fatal(err)
+	}
+	path := set.header().path(dir)
+	good, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(good)
+	for name, c := range map[string]struct {
+		text string
+		want int
+	}{
+		"whole":            {text, len(small)},
+		"empty":            {"", 0},
+		"cut off":          {text[:len(text)/2], 0},
+		"other bytes":      {"\x00\xff\x00", 0},
+		"another driver":   {strings.Replace(text, `"Driver": `, `"Driver": 1`, 1), 0},
+		"another build":    {strings.Replace(text, `"Kernels": "`, `"Kernels": "0`, 1), 0},
+		"no rows":          {strings.Replace(text, `"Rows": 70`, `"Rows": 0`, 1), 0},
+		"endless":          {strings.Replace(text, `"Cols": 48`, `"Cols": 99999999999999`, 1), 0},
+		"heads of nothing": {strings.Replace(text, `"Heads": 2`, `"Heads": -2`, 1), 0},
+		"a kernel of 5":    {strings.Replace(text, `"Kernel": 3`, `"Kernel": 5`, 1), 0},
+		"unknown variants": {strings.ReplaceAll(text, `"Chosen": "`, `"Chosen": "no_`), 0},
+	} {
+		if c.text == text && c.want == 0 {
+			t.Fatalf("%s: nothing was damaged", name)
+		}
+		if err := os.WriteFile(path, []byte(c.text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		fresh := New(set.ctx)
+		fresh.adopt(fresh.recall(dir))
+		if n := len(fresh.tuning.all); n != c.want {
+			t.Errorf("%s: %d choices, want %d", name, n, c.want)
+		}
+		if err := set.keep(dir); err != nil {
+			t.Fatal(err)
+		}
+		if now, err := os.ReadFile(path); err != nil || string(now) != text {
+			t.Errorf("%s: not whole afterwards: %d bytes, %v", name, len(now), err)
+		}
+	}
+}
+
+// TestTuneKeepsGoing has no memory, no time or no folder for measuring: launches take the static choice.
+func TestTuneKeepsGoing(t *testing.T) {
+	found, _ := tune(t, New(nameOfLast{ptxsim.Open(ptxsim.Device{TotalBytes: 1 << 10})}), smallShapes(), TuneOptions{})
+	hasty, _ := tune(t, tunedSet(), smallShapes(), TuneOptions{Budget: time.Nanosecond})
+	for i, s := range small {
+		for _, m := range []Measurement{found[i], hasty[i]} {
+			if len(m.Times) != 0 || !slices.Contains(s.rivals, m.Chosen) {
+				t.Errorf("%+v, want a choice without times", m)
+			}
+		}
+	}
+	set := tunedSet()
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if found, err := set.Tune(context.Background(), smallShapes()[:1], TuneOptions{Dir: file, Rounds: 1, Again: true}); err == nil || len(found) != 1 || found[0].Chosen == "" {
+		t.Errorf("into a file instead of a folder: %v, %v, want measurements and an error", found, err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := set.Tune(ctx, smallShapes(), TuneOptions{Again: true}); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+	for _, bad := range []Shape{{}, {Operation: "gemm", Rows: 1, Cols: 7, Depth: 8}, {Operation: "attention", Rows: 1, Cols: 8, Depth: 1},
+		{Operation: "conv", Rows: 1, Cols: 8, Depth: 8}, {Operation: "swiglu", Rows: 1 << 20, Cols: 1 << 20, Depth: 8}} {
+		if _, err := set.Tune(context.Background(), []Shape{bad}, TuneOptions{}); err == nil {
+			t.Errorf("%v was measured", bad)
+		}
+	}
+}
+
+// TestChoicesAreFollowed launches with Auto before and after a choice is known.
+func TestChoicesAreFollowed(t *testing.T) {
+	set := New(nameOfLast{ptxsim.Open(ptxsim.Device{})})
+	q := set.On(nil)
+	launch := func(rows int) string {
+		t.Helper()
+		lastLaunched = ""
+		if err := q.GEMM(imagine(rows, 48, BF16), imagine(rows, 32, BF16), imagine(48, 32, BF16), Epilogue{}, Auto); err != nil {
+			t.Fatal(err)
+		}
+		return lastLaunched
+	}
+	shape := Shape{Operation: "gemm", Rows: 1000, Cols: 48, Depth: 32}
+	far, odd, alone := shape, shape, Shape{Operation: "attention", Rows: 9, Cols: 512, Depth: 9, Heads: 1, KVHeads: 1}
+	far.Rows, odd.Cols = 3, 7
+	all := []Shape{shape, far, odd, alone, shape}
+	if missing, err := set.Missing(all); err != nil || !slices.Equal(missing, []Shape{shape, far}) {
+		t.Errorf("missing %v, %v, want %v", missing, err, []Shape{shape, far})
+	}
+	static := launch(1000)
+	other := "gemm_128x128_deep"
+	if static == other {
+		t.Fatalf("the static choice is %s", other)
+	}
+	if wanted := set.Wanted(); !slices.Equal(wanted, []Shape{shape}) {
+		t.Errorf("wanted %v, want %v", wanted, shape)
+	}
+	near := shape
+	near.Rows = 2100
+	set.adopt([]Measurement{{Shape: shape, Chosen: other}, {Shape: near, Chosen: "gemm_128x256_deep"}})
+	if missing, err := set.Missing(all); err != nil || !slices.Equal(missing, []Shape{far}) {
+		t.Errorf("missing %v, %v, want %v", missing, err, far)
+	}
+	for rows, want := range map[int]string{1000: other, 500: other, 1400: other, 1600: "gemm_128x256_deep", 4200: "gemm_128x256_deep"} {
+		if got := launch(rows); got != want {
+			t.Errorf("%d rows: %s, want %s", rows, got, want)
+		}
+	}
+	if got := launch(499); strings.HasSuffix(got, "_deep") {
+		t.Errorf("499 rows took %s, which was chosen for 1000", got)
+	}
+	if wanted := set.Wanted(); len(wanted) != 1 || wanted[0].Rows != 499 {
+		t.Errorf("wanted %v, want 499 rows", wanted)
+	}
+}
+
+// nameOfLast is a device that only notes what is launched.
+type nameOfLast struct{ cu.Context }
+
+type namedModule struct{ cu.Module }
+
+type namedFunction struct {
+	cu.Function
+	name string
+}
+
+var lastLaunched string
+
+func (nameOfLast) LoadModule([]byte, cu.ModuleOptions) (cu.Module, error) { return namedModule{}, nil }
+func (namedModule) Function(name string) (cu.Function, error)             { return namedFunction{name: name}, nil }
+func (namedFunction) SetMaxDynamicShared(int) error                       { return nil }
+func (f namedFunction) Launch(_, _ cu.Dim3, _ int, _ cu.Stream, _ []byte) error {
+	lastLaunched = f.name
+	return nil
+}
+
+func TestPickFastest(t *testing.T) {
+	for want, times := range map[string][]VariantTime{
+		"static":  {{"static", 102}, {"a", 100}},
+		"a":       {{"static", 110}, {"a", 102}, {"b", 100}},
+		"b":       {{"static", 110}, {"a", 105}, {"b", 100}},
+		"only":    {{"only", 5}},
+		"instant": {{"instant", 0}, {"a", 0}},
+	} {
+		if got := pickFastest(times); got != want {
+			t.Errorf("%v: %s, want %s", times, got, want)
+		}
+	}
+}

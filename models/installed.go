@@ -1,0 +1,209 @@
+package models
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"kleinbild/inference/checkpoint"
+)
+
+// Installed is a model on this machine.
+type Installed struct {
+	Name string // of its folder; what people call it where it lies elsewhere
+	Path string // as the engine takes it
+	Own  bool   // in the folder of models, where Remove may remove it
+	Size int64  // of its weights, in bytes
+}
+
+// List returns the models in dir ("" is the usual one) and, after them, those that the engine finds elsewhere.
+func List(dir string, env func(string) string) []Installed {
+	dir = Options{Dir: dir}.complete().Dir
+	var list []Installed
+	entries, _ := os.ReadDir(dir) // no folder, no models
+	for _, e := range entries {
+		if e.IsDir() && !strings.Contains(e.Name(), ".part") {
+			list = append(list, describe(filepath.Join(dir, e.Name()), true))
+		}
+	}
+	for _, path := range checkpoint.All(env) {
+		if !slices.ContainsFunc(list, func(i Installed) bool { return i.Path == path }) {
+			list = append(list, describe(path, false))
+		}
+	}
+	return list
+}
+
+func describe(path string, own bool) Installed {
+	i := Installed{Name: filepath.Base(path), Path: path, Own: own}
+	c, err := checkpoint.Open(path)
+	if err != nil {
+		return i
+	}
+	defer c.Close()
+	i.Size = c.SizeBytes
+	if !own {
+		i.Name = c.Name
+	}
+	return i
+}
+
+// Path returns the folder of the model called name in dir.
+func Path(dir, name string) (string, error) {
+	if !validPath(name) || strings.Contains(name, "/") {
+		return "", fmt.Errorf("models: name %q, want that of a folder", name)
+	}
+	path := filepath.Join(Options{Dir: dir}.complete().Dir, name)
+	if info, err := os.Stat(path); err != nil || !info.IsDir() {
+		return "", fmt.Errorf("models: %s: is not there; get it with: kleinbild models get %s", path, name)
+	}
+	return path, nil
+}
+
+// Remove deletes the model called name in dir, and what a download of it has left.
+func Remove(dir, name string) error {
+	if !validPath(name) || strings.Contains(name, "/") {
+		return fmt.Errorf("models: name %q, want that of a folder", name)
+	}
+	dir = Options{Dir: dir}.complete().Dir
+	path := filepath.Join(dir, name)
+	if !isDir(path) && !isDir(path+".part") {
+		return fmt.Errorf("models: %s: is not there", path)
+	}
+	unlock, err := lock(dir, name)
+	if err != nil {
+		return fmt.Errorf("models: %w", err)
+	}
+	defer unlock()
+	if err := errors.Join(os.RemoveAll(path), os.RemoveAll(path+".part")); err != nil {
+		return fmt.Errorf("models: %w", err)
+	}
+	return nil
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
+// ErrNoDigests is wrapped by Verify's error for files that nobody has recorded digests of.
+var ErrNoDigests = errors.New("there are no digests to compare with")
+
+// Damage is a file that is not what it was.
+type Damage struct {
+	File string
+	Err  error
+}
+
+// Verify reads the model at path and compares every file with the digest that came with it: those downloaded by Get, and
+// those in the Hugging Face cache, which are named by it.
+func Verify(ctx context.Context, path string, progress func(Progress)) (damaged []Damage, err error) {
+	files, err := digests(path)
+	if err != nil {
+		return nil, err
+	}
+	if progress == nil {
+		progress = func(Progress) {}
+	}
+	t := newTracker(progress)
+	var total int64
+	for _, f := range files {
+		total += f.SizeBytes
+	}
+	t.begin(total, 0)
+	for _, f := range files {
+		switch err := verifyFile(ctx, filepath.Join(path, filepath.FromSlash(f.Path)), f, t); {
+		case ctx.Err() != nil:
+			return damaged, context.Cause(ctx)
+		case err != nil:
+			damaged = append(damaged, Damage{f.Path, err})
+		}
+	}
+	t.finish()
+	return damaged, nil
+}
+
+func verifyFile(ctx context.Context, path string, f remoteFile, t *tracker) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	h := f.newHash()
+	buffer := make([]byte, 1<<20)
+	var size int64
+	for ctx.Err() == nil {
+		n, err := file.Read(buffer)
+		h.Write(buffer[:n])
+		size += int64(n)
+		t.add(int64(n))
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if size != f.SizeBytes {
+		return fmt.Errorf("%d bytes, want %d", size, f.SizeBytes)
+	}
+	return f.match(h)
+}
+
+// digests returns what is known of the files of the model at path.
+func digests(path string) (files []remoteFile, err error) {
+	if m, err := readManifest(path); err == nil {
+		for _, f := range m.Files {
+			files = append(files, f.remoteFile)
+		}
+		return files, nil
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("models: %w", err)
+	}
+	if !isDir(path) { // single files, as a list
+		return nil, fmt.Errorf("models: %s: %w", path, ErrNoDigests)
+	}
+	// In the cache a snapshot's files are links to ../../blobs/DIGEST.
+	err = filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {
+		if err != nil || d.Type()&fs.ModeSymlink == 0 {
+			return err
+		}
+		target, err := os.Readlink(p)
+		if err != nil || filepath.Base(filepath.Dir(target)) != "blobs" {
+			return err
+		}
+		relative, err := filepath.Rel(path, p)
+		if err != nil {
+			return err
+		}
+		f := remoteFile{Path: filepath.ToSlash(relative)}
+		switch digest := filepath.Base(target); len(digest) {
+		case 64:
+			f.SHA256 = digest
+		case 40:
+			f.GitSHA1 = digest
+		default:
+			return nil
+		}
+		info, err := os.Stat(p)
+		if err != nil {
+			return err
+		}
+		f.SizeBytes = info.Size()
+		files = append(files, f)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("models: %w", err)
+	}
+	if len(files) == 0 {
+		return nil, fmt.Errorf("models: %s: %w", path, ErrNoDigests)
+	}
+	return files, nil
+}

@@ -1,0 +1,221 @@
+package server
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"kleinbild/inference"
+	"kleinbild/inference/picture"
+)
+
+// The fields of POST /v1/generate.
+const (
+	fieldPrompt      = "prompt"
+	fieldModel       = "model"
+	fieldAspectRatio = "aspect_ratio"
+	fieldImages      = "images"
+	fieldImageURIs   = "image_uris"
+	fieldSeed        = "seed"
+	fieldSteps       = "steps"
+	fieldGuidance    = "guidance"
+	fieldSize        = "size"
+)
+
+// fieldMask is a file of OpenAI's POST /v1/images/edits.
+const fieldMask = "mask"
+
+const (
+	maxGuidance = 100
+	sizeWant    = "want WIDTHxHEIGHT in multiples of 16 from 64 to 2048, or match"
+)
+
+// job is what a client asks for.
+type job struct {
+	model   string
+	request inference.Request // without size and references
+	aspect  picture.AspectRatio
+	size    picture.Size // exact, where not zero
+	sources []source
+	bytes   int64 // of the prepared references
+}
+
+// source is a reference picture before it is decoded: bytes, or an address to fetch them from.
+type source struct {
+	field string // for messages
+	data  []byte
+	url   *url.URL
+}
+
+// parse reads the fields of POST /v1/generate. Unknown fields are passed over, as the hosted API does.
+func (f *form) parse(allowRemote bool) (j *job, err error) {
+	j = &job{model: f.values[fieldModel]}
+	if j.request.Prompt, err = parsePrompt(f.values[fieldPrompt]); err != nil {
+		return nil, err
+	}
+	if j.request.Seed, err = parseSeed(f.values[fieldSeed]); err != nil {
+		return nil, err
+	}
+	if j.request.Steps, err = parseSteps(f.values[fieldSteps]); err != nil {
+		return nil, err
+	}
+	if j.request.Guidance, err = parseGuidance(f.values[fieldGuidance]); err != nil {
+		return nil, err
+	}
+	if j.aspect, err = parseAspect(f.values[fieldAspectRatio]); err != nil {
+		return nil, err
+	}
+	for i, data := range f.files {
+		j.sources = append(j.sources, source{field: fmt.Sprintf("%s[%d]", fieldImages, i), data: data})
+	}
+	uris, err := parseImageURIs(f.values[fieldImageURIs], allowRemote)
+	if err != nil {
+		return nil, err
+	}
+	j.sources = append(j.sources, uris...)
+	if n := len(j.sources); n > inference.MaxReferences {
+		return nil, invalid(fieldImages, "%d reference pictures together with image_uris, want at most %d", n, inference.MaxReferences)
+	}
+	return j, j.parseSize(f.values[fieldSize])
+}
+
+func parsePrompt(text string) (string, error) {
+	switch {
+	case text == "":
+		return "", invalid(fieldPrompt, "is required")
+	case len(text) > maxFieldBytes:
+		return "", invalid(fieldPrompt, "%d bytes, want at most %d", len(text), maxFieldBytes)
+	case !utf8.ValidString(text):
+		return "", invalid(fieldPrompt, "is not valid UTF-8")
+	}
+	return text, nil
+}
+
+// parseSeed draws one where none is given; torch's generator keeps 32 bits of a seed.
+func parseSeed(text string) (uint64, error) {
+	if text == "" {
+		return rand.Uint64() >> 32, nil
+	}
+	seed, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		return 0, invalid(fieldSeed, "%s, want an integer from 0 to %d", quote(text), uint64(math.MaxUint64))
+	}
+	return seed, nil
+}
+
+func parseSteps(text string) (int, error) {
+	if text == "" {
+		return 0, nil
+	}
+	steps, err := strconv.Atoi(text)
+	if err != nil || steps < 1 || steps > inference.MaxSteps {
+		return 0, invalid(fieldSteps, "%s, want an integer from 1 to %d", quote(text), inference.MaxSteps)
+	}
+	return steps, nil
+}
+
+func parseGuidance(text string) (float64, error) {
+	if text == "" {
+		return 0, nil
+	}
+	guidance, err := strconv.ParseFloat(text, 64)
+	if err != nil || !(guidance >= 0 && guidance <= maxGuidance) {
+		return 0, invalid(fieldGuidance, "%s, want a number from 0 to %d", quote(text), maxGuidance)
+	}
+	// To the engine 0 means the model's default; 1 is as little guidance as 0.
+	return max(guidance, 1), nil
+}
+
+func parseAspect(text string) (picture.AspectRatio, error) {
+	if text == "" {
+		return picture.DefaultAspectRatio, nil
+	}
+	names := picture.AspectRatios()
+	names = names[:len(names)-1] // without match, which is a size here
+	if aspect := picture.AspectRatio(text); slices.Contains(names, aspect) {
+		return aspect, nil
+	}
+	var list []string
+	for _, name := range names {
+		list = append(list, string(name))
+	}
+	return "", invalid(fieldAspectRatio, "%s, want one of %s", quote(text), strings.Join(list, ", "))
+}
+
+// parseSize reads an exact size, which goes before the aspect ratio.
+func (j *job) parseSize(text string) (err error) {
+	switch {
+	case text == "":
+		return nil
+	case text == string(picture.Match) && len(j.sources) == 0:
+		return invalid(fieldSize, "match needs a reference picture")
+	case text == string(picture.Match):
+		j.aspect = picture.Match
+		return nil
+	}
+	if j.size, err = picture.ParseSize(text); err != nil {
+		return invalid(fieldSize, "%s, %s", quote(text), sizeWant)
+	}
+	return nil
+}
+
+// parseImageURIs reads a JSON array of data URIs and URLs.
+func parseImageURIs(text string, allowRemote bool) ([]source, error) {
+	if strings.TrimSpace(text) == "" {
+		return nil, nil
+	}
+	var uris []string
+	if err := json.Unmarshal([]byte(text), &uris); err != nil {
+		return nil, invalid(fieldImageURIs, "want a JSON array of data URIs or URLs")
+	}
+	if len(uris) > inference.MaxReferences {
+		return nil, invalid(fieldImageURIs, "%d reference pictures, want at most %d", len(uris), inference.MaxReferences)
+	}
+	var list []source
+	for i, uri := range uris {
+		s, err := parseImageURI(fmt.Sprintf("%s[%d]", fieldImageURIs, i), uri, allowRemote)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, s)
+	}
+	return list, nil
+}
+
+func parseImageURI(field, uri string, allowRemote bool) (source, error) {
+	if scheme, rest, ok := strings.Cut(uri, ":"); ok && strings.EqualFold(scheme, "data") {
+		kind, payload, ok := strings.Cut(rest, ",")
+		if !ok || !strings.HasSuffix(strings.ToLower(kind), ";base64") {
+			return source{}, invalid(field, "want data:image/…;base64,…")
+		}
+		data, err := base64.StdEncoding.DecodeString(payload)
+		if err != nil {
+			return source{}, invalid(field, "is not valid base64")
+		}
+		return source{field: field, data: data}, nil
+	}
+	address, err := url.Parse(uri)
+	if err != nil || address.Scheme != "http" && address.Scheme != "https" || address.Host == "" || address.User != nil {
+		return source{}, invalid(field, "want a data URI, or an http or https URL without a user name")
+	}
+	if !allowRemote {
+		return source{}, invalid(field, "URLs are not fetched by this server (--allow-remote-uris); want a data URI")
+	}
+	return source{field: field, url: address}, nil
+}
+
+// quote shows a client its value, or the beginning of it.
+func quote(text string) string {
+	const most = 40
+	if len(text) > most {
+		text = strings.ToValidUTF8(text[:most], "") + "…"
+	}
+	return strconv.Quote(text)
+}

@@ -1,0 +1,221 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"kleinbild/inference"
+	"kleinbild/inference/picture"
+)
+
+// pictureHeaders are the reply's headers about a picture.
+var pictureHeaders = []string{
+	"X-Generation-Id", "X-Generation-Time", "X-Resolution", "X-Model", "X-Workflow", "X-Reference-Count", "X-Seed",
+}
+
+// made is a finished picture.
+type made struct {
+	id      string
+	png     []byte
+	took    time.Duration // on the engine, not in the queue
+	model   string
+	request inference.Request
+}
+
+func (m *made) setHeaders(h http.Header) {
+	h.Set("X-Generation-Id", m.id)
+	h.Set("X-Generation-Time", strconv.FormatFloat(m.took.Seconds(), 'f', 3, 64))
+	h.Set("X-Resolution", m.request.Size.String())
+	h.Set("X-Model", m.model)
+	h.Set("X-Workflow", string(inference.WorkflowOf(len(m.request.References))))
+	if n := len(m.request.References); n > 0 {
+		h.Set("X-Reference-Count", strconv.Itoa(n))
+	}
+	h.Set("X-Seed", strconv.FormatUint(m.request.Seed, 10))
+}
+
+// generate is POST /v1/generate.
+func (s *Server) generate(w *reply, r *http.Request) error {
+	j, err := s.accept(w, r, func(r *http.Request) (*job, error) {
+		f, err := readForm(r, fieldImages, fieldImages+"[]")
+		if err != nil {
+			return nil, err
+		}
+		return f.parse(s.opts.AllowRemoteURIs)
+	})
+	if err != nil {
+		return err
+	}
+	if wantsEvents(r) {
+		return s.streamGenerate(w, r, j)
+	}
+	m, err := s.make(w, r, j, watcher{})
+	if err != nil {
+		return err
+	}
+	m.setHeaders(w.Header())
+	return w.body(http.StatusOK, "image/png", m.png)
+}
+
+// accept reads a request, checks all that can be checked before computing, and prepares its references.
+func (s *Server) accept(w *reply, r *http.Request, read func(*http.Request) (*job, error)) (*job, error) {
+	if err := s.queue.room(0); err != nil {
+		return nil, err
+	}
+	var j *job
+	done, err := s.withBody(w, r, func(r *http.Request) (err error) {
+		j, err = read(r)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	m, err := s.openModel()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.checkModel(j.model, m); err != nil {
+		return nil, err
+	}
+	if s.opts.LogPrompts {
+		w.attrs = append(w.attrs, slog.String("prompt", j.request.Prompt))
+	}
+	if err := s.prepare(r.Context(), j); err != nil {
+		return nil, err
+	}
+	return j, j.settleSize(m.Engine.Info().NativeSize)
+}
+
+func (s *Server) checkModel(name string, m Model) error {
+	if ids := s.modelIDs(m); name != "" && !slices.Contains(ids, name) {
+		return invalid(fieldModel, "%s, want %s", quote(name), strings.Join(ids, " or "))
+	}
+	return nil
+}
+
+// prepare decodes the references, one at a time for the whole server.
+func (s *Server) prepare(ctx context.Context, j *job) error {
+	for _, src := range j.sources {
+		data := src.data
+		if src.url != nil {
+			var err error
+			if data, err = s.remote.fetch(ctx, src.field, src.url); err != nil {
+				return err
+			}
+		}
+		if err := s.decodes.Acquire(ctx, 1); err != nil {
+			return err
+		}
+		ref, err := picture.Decode(ctx, bytes.NewReader(data))
+		s.decodes.Release(1)
+		if err != nil {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			status := http.StatusUnsupportedMediaType
+			if errors.Is(err, picture.ErrSize) {
+				status = http.StatusUnprocessableEntity
+			}
+			return &apiError{status: status, detail: src.field + ": " + err.Error(), field: src.field}
+		}
+		j.bytes += int64(len(ref.Image.Pix))
+		j.request.References = append(j.request.References, inference.Reference{Reference: ref})
+	}
+	j.sources = nil
+	return nil
+}
+
+func (j *job) settleSize(native int) (err error) {
+	if j.size != (picture.Size{}) {
+		j.request.Size = j.size
+		return nil
+	}
+	var refs []picture.Size
+	for _, r := range j.request.References {
+		refs = append(refs, r.Reference.Size)
+	}
+	j.request.Size, err = j.aspect.SizeFor(native, refs...)
+	return err
+}
+
+// watcher is told how a picture gets on; its functions may be nil.
+type watcher struct {
+	queued   func(before int) error // while waiting, at once and then every now and then
+	progress func(inference.Progress)
+}
+
+// make waits for a turn and makes one picture. The run stops when the client goes away.
+func (s *Server) make(w *reply, r *http.Request, j *job, watch watcher) (*made, error) {
+	ctx := r.Context()
+	queued := time.Now()
+	place, err := s.queue.join(clientOf(r), j.bytes)
+	if err != nil {
+		return nil, err
+	}
+	result, m, err := s.run(ctx, place, j, watch)
+	if err != nil {
+		return nil, err
+	}
+	meta := result.Metadata
+	meta.Version = s.opts.Version
+	var file bytes.Buffer
+	if err := picture.EncodePNG(&file, result.Image, meta); err != nil {
+		return nil, err
+	}
+	m.png = file.Bytes()
+	w.attrs = append(w.attrs, slog.Group("picture",
+		"id", m.id, "workflow", inference.WorkflowOf(len(j.request.References)), "size", j.request.Size.String(),
+		"steps", meta.Steps, "engine_seconds", m.took.Seconds(), "waited_seconds", (time.Since(queued)-m.took).Seconds()))
+	return m, nil
+}
+
+// run has the turn while the engine computes, and leaves whatever happens.
+func (s *Server) run(ctx context.Context, place *ticket, j *job, watch watcher) (*inference.Result, *made, error) {
+	defer place.leave()
+	if err := await(ctx, place, s.limits.queued, watch.queued); err != nil {
+		return nil, nil, err
+	}
+	model, err := s.openModel()
+	if err != nil {
+		return nil, nil, err
+	}
+	start := time.Now()
+	result, err := model.Engine.Generate(ctx, j.request, watch.progress)
+	if err != nil {
+		return nil, nil, err
+	}
+	return result, &made{id: uuid.NewString(), took: time.Since(start), model: s.servedBy(model), request: j.request}, nil
+}
+
+// await waits for the turn, telling queued how many go before.
+func await(ctx context.Context, place *ticket, every time.Duration, queued func(int) error) error {
+	if queued == nil {
+		return place.wait(ctx)
+	}
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		if before := place.position(); before > 0 {
+			if err := queued(before); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-place.turn:
+			return place.check()
+		case <-tick.C:
+		}
+	}
+}

@@ -1,0 +1,75 @@
+package server
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// checkHost refuses DNS rebinding: a website whose name suddenly resolves to this machine still sends its name as Host.
+// An address cannot be rebound, so that any is taken.
+func (s *Server) checkHost(r *http.Request) error {
+	host := r.Host
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	if _, err := netip.ParseAddr(host); err == nil || strings.EqualFold(host, "localhost") {
+		return nil
+	}
+	if slices.ContainsFunc(s.opts.Hosts, func(h string) bool { return strings.EqualFold(h, host) }) {
+		return nil
+	}
+	return errorf(http.StatusForbidden, "Host: not a name of this server, want an IP address, localhost or a name given with --allow-host")
+}
+
+// checkOrigin refuses what a browser sends for a website, unless the website was allowed. It answers an allowed website's
+// preflight, which carries no token, by itself.
+func (s *Server) checkOrigin(w *reply, r *http.Request) (preflight bool, err error) {
+	origins := r.Header.Values("Origin")
+	if len(origins) == 0 {
+		// Browsers leave Origin away in simple GETs, but not this.
+		if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "none" && site != "same-origin" {
+			return false, errorf(http.StatusForbidden, "Sec-Fetch-Site: websites may not use this server")
+		}
+		return false, nil
+	}
+	if len(origins) > 1 || !slices.Contains(s.opts.Origins, origins[0]) {
+		return false, errorf(http.StatusForbidden, "Origin: not a website that may use this server, want one given with --allow-origin")
+	}
+	h := w.Header()
+	h.Set("Access-Control-Allow-Origin", origins[0])
+	h.Add("Vary", "Origin")
+	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
+	h.Set("Access-Control-Expose-Headers", strings.Join(pictureHeaders, ", "))
+	if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
+		return false, nil
+	}
+	h.Set("Access-Control-Allow-Methods", "GET, POST")
+	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type")
+	h.Set("Access-Control-Max-Age", "600")
+	w.WriteHeader(http.StatusNoContent)
+	return true, nil
+}
+
+// checkToken compares digests, so that neither the token's bytes nor its length can be timed.
+func (s *Server) checkToken(w *reply, r *http.Request) error {
+	if s.opts.Token == "" {
+		return nil
+	}
+	headers := r.Header.Values("Authorization")
+	scheme, token := "", ""
+	if len(headers) == 1 {
+		scheme, token, _ = strings.Cut(headers[0], " ")
+	}
+	have, want := sha256.Sum256([]byte(strings.TrimSpace(token))), sha256.Sum256([]byte(s.opts.Token))
+	if subtle.ConstantTimeCompare(have[:], want[:]) == 1 && strings.EqualFold(scheme, "Bearer") {
+		return nil
+	}
+	w.Header().Set("WWW-Authenticate", `Bearer realm="kleinbild"`)
+	return errorf(http.StatusUnauthorized, "Authorization: missing or wrong, want Bearer and the token that kleinbild serve printed at its first start")
+}

@@ -1,0 +1,110 @@
+package server
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+)
+
+func TestGuards(t *testing.T) {
+	s := start(t, &fakeEngine{}, func(o *Options, _ *limits) {
+		o.Hosts = []string{"studio.lan"}
+		o.Origins = []string{"https://paint.example"}
+	})
+	bearer := []string{"Authorization", "Bearer " + testToken}
+	with := func(more ...string) []string { return append(more, bearer...) }
+	for _, row := range []struct {
+		name, host, path string
+		header           []string
+		status           int
+	}{
+		{"token", "", "/v1/models", with(), 200},
+		{"scheme in other letters", "", "/v1/models", []string{"Authorization", "bearer " + testToken}, 200},
+		{"no token", "", "/v1/models", nil, 401},
+		{"no token, document", "", "/openapi.json", nil, 401},
+		{"no token, unknown path", "", "/x", nil, 401},
+		{"no token, health", "", "/healthz", nil, 200},
+		{"wrong token", "", "/v1/models", []string{"Authorization", "Bearer x" + testToken}, 401},
+		{"part of the token", "", "/v1/models", []string{"Authorization", "Bearer " + testToken[:5]}, 401},
+		{"no scheme", "", "/v1/models", []string{"Authorization", testToken}, 401},
+		{"basic", "", "/v1/models", []string{"Authorization", "Basic " + testToken}, 401},
+		{"two tokens", "", "/v1/models", with("Authorization", "Bearer x"), 401},
+		{"token in the query", "", "/v1/models?token=" + testToken, nil, 401},
+
+		{"localhost", "localhost:7820", "/v1/models", with(), 200},
+		{"localhost in other letters", "LocalHost", "/v1/models", with(), 200},
+		{"IPv6", "[::1]:7820", "/v1/models", with(), 200},
+		{"IPv4 of the network", "192.168.1.5:7820", "/v1/models", with(), 200},
+		{"allowed name", "Studio.lan:7820", "/v1/models", with(), 200},
+		{"rebound name", "evil.example:7820", "/v1/models", with(), 403},
+		{"rebound name, health", "evil.example", "/healthz", nil, 403},
+		{"name that begins like an address", "127.0.0.1.evil.example", "/v1/models", with(), 403},
+		{"name that begins like localhost", "localhost.evil.example", "/v1/models", with(), 403},
+
+		{"website", "", "/v1/models", with("Origin", "https://evil.example"), 403},
+		{"website, health", "", "/healthz", []string{"Origin", "https://evil.example"}, 403},
+		{"null origin", "", "/v1/models", with("Origin", "null"), 403},
+		{"own address as origin", "", "/v1/models", with("Origin", "http://127.0.0.1:7820"), 403},
+		{"allowed website", "", "/v1/models", with("Origin", "https://paint.example"), 200},
+		{"allowed website without token", "", "/v1/models", []string{"Origin", "https://paint.example"}, 401},
+		{"allowed website, other scheme", "", "/v1/models", with("Origin", "http://paint.example"), 403},
+		{"picture in a website", "", "/v1/models", with("Sec-Fetch-Site", "cross-site"), 403},
+		{"typed by the user", "", "/v1/models", with("Sec-Fetch-Site", "none"), 200},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			r, err := http.NewRequest(http.MethodGet, s.url(row.path), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if row.host != "" {
+				r.Host = row.host
+			}
+			for i := 0; i < len(row.header); i += 2 {
+				r.Header.Add(row.header[i], row.header[i+1])
+			}
+			response, err := s.client.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			response.Body.Close()
+			if response.StatusCode != row.status {
+				t.Errorf("status %d, want %d", response.StatusCode, row.status)
+			}
+			if have := response.Header.Get("WWW-Authenticate"); (have != "") != (row.status == 401) {
+				t.Errorf("WWW-Authenticate %q", have)
+			}
+			allowed := strings.Contains(strings.Join(row.header, " "), "https://paint.example")
+			if have := response.Header.Get("Access-Control-Allow-Origin"); (have != "") != allowed {
+				t.Errorf("Access-Control-Allow-Origin %q", have)
+			}
+		})
+	}
+}
+
+func TestPreflight(t *testing.T) {
+	s := start(t, &fakeEngine{}, func(o *Options, _ *limits) { o.Origins = []string{"https://paint.example"} })
+	for origin, status := range map[string]int{"https://paint.example": 204, "https://evil.example": 403} {
+		r, err := http.NewRequest(http.MethodOptions, s.url("/v1/generate"), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Origin", origin)
+		r.Header.Set("Access-Control-Request-Method", "POST")
+		response, err := s.client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if response.StatusCode != status || (response.Header.Get("Access-Control-Allow-Headers") != "") != (status == 204) {
+			t.Errorf("%s: %d %v", origin, response.StatusCode, response.Header)
+		}
+	}
+}
+
+func TestNoTokenAsked(t *testing.T) {
+	s := start(t, &fakeEngine{}, func(o *Options, _ *limits) { o.Token = "" })
+	response, err := s.client.Get(s.url("/v1/models"))
+	if err != nil || response.StatusCode != 200 {
+		t.Errorf("%v %v", response, err)
+	}
+}

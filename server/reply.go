@@ -1,0 +1,214 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"kleinbild/inference"
+)
+
+// apiError is an error as the client sees it: {"detail": …} with a status.
+type apiError struct {
+	status     int
+	detail     string
+	field      string        // the form field or JSON key at fault, if any
+	retryAfter time.Duration // 0: no Retry-After
+}
+
+func (e *apiError) Error() string { return e.detail }
+
+func errorf(status int, format string, args ...any) *apiError {
+	return &apiError{status: status, detail: fmt.Sprintf(format, args...)}
+}
+
+// invalid is a 422: a field's value that cannot be used, and what can.
+func invalid(field, format string, args ...any) *apiError {
+	return &apiError{status: http.StatusUnprocessableEntity, detail: field + ": " + fmt.Sprintf(format, args...), field: field}
+}
+
+// statusClientClosed is what logs call a request whose client went away; nobody receives it.
+const statusClientClosed = 499
+
+// asAPIError decides what a client is told of an error.
+func asAPIError(r *http.Request, err error) *apiError {
+	var own *apiError
+	var tooLarge *http.MaxBytesError
+	var network net.Error
+	switch {
+	case errors.As(err, &own):
+		return own
+	case errors.As(err, &tooLarge):
+		return errorf(http.StatusRequestEntityTooLarge, "body: more than %d bytes, want at most that", tooLarge.Limit)
+	case errors.As(err, &network) && network.Timeout():
+		// Before the context, which net/http cancels for it.
+		return errorf(http.StatusRequestTimeout, "body: it did not come in time")
+	case errors.Is(context.Cause(r.Context()), errShutdown):
+		return errClosed()
+	case r.Context().Err() != nil:
+		return errorf(statusClientClosed, "the client closed the connection")
+	case errors.Is(err, inference.ErrBusy), errors.Is(err, inference.ErrClosed):
+		return &apiError{status: http.StatusServiceUnavailable, detail: err.Error(), retryAfter: time.Second}
+	}
+	return errorf(http.StatusInternalServerError, "%s", err)
+}
+
+// errorBody is the JSON of an error. OpenAI's clients read Error, which comes on their paths only.
+type errorBody struct {
+	Detail string       `json:"detail"`
+	Error  *openAIError `json:"error,omitempty"`
+}
+
+type openAIError struct {
+	Message string  `json:"message"`
+	Type    string  `json:"type"`
+	Param   *string `json:"param"`
+	Code    *string `json:"code"`
+}
+
+func bodyOf(r *http.Request, e *apiError) errorBody {
+	body := errorBody{Detail: e.detail}
+	if strings.HasPrefix(r.URL.Path, "/v1/images/") {
+		body.Error = &openAIError{Message: e.detail, Type: "invalid_request_error"}
+		if e.status >= 500 {
+			body.Error.Type = "server_error"
+		}
+		if e.field != "" {
+			body.Error.Param = &e.field
+		}
+	}
+	return body
+}
+
+// fail tells the client of an error, in the way in which the reply has begun. It returns false where that is not
+// possible: half a picture must not look like a whole one, and a client that has left must not be sent an empty 200.
+func (s *Server) fail(w *reply, r *http.Request, err error) bool {
+	e := asAPIError(r, err)
+	w.failure = e
+	switch {
+	case e.status == statusClientClosed:
+		w.status = e.status
+		return false
+	case w.events:
+		_ = w.event("error", struct {
+			Status int `json:"status"`
+			errorBody
+		}{e.status, bodyOf(r, e)})
+	case w.status != 0:
+		return false
+	default:
+		if e.retryAfter > 0 {
+			w.Header().Set("Retry-After", strconv.Itoa(int(max(e.retryAfter.Seconds(), 1))))
+		}
+		_ = w.json(e.status, bodyOf(r, e))
+	}
+	return true
+}
+
+func (s *Server) logRequest(w *reply, r *http.Request) {
+	level := slog.LevelInfo
+	attrs := []slog.Attr{
+		slog.String("method", printable(r.Method)), slog.String("route", w.route), slog.Int("status", w.status),
+		slog.Float64("seconds", time.Since(w.start).Seconds()), slog.String("client", clientOf(r)),
+	}
+	if w.failure != nil {
+		attrs = append(attrs, slog.Int("failure", w.failure.status))
+		if w.failure.status >= 500 {
+			level = slog.LevelError
+			attrs = append(attrs, slog.String("error", w.failure.detail))
+		}
+	}
+	s.log.LogAttrs(context.Background(), level, "request", append(attrs, w.attrs...)...)
+}
+
+// reply is a response on its way: it remembers what was sent, and no write of it may stand still.
+type reply struct {
+	http.ResponseWriter
+	control *http.ResponseController
+	stall   time.Duration
+	start   time.Time
+	status  int  // 0: nothing sent yet
+	events  bool // server-sent events have begun
+	route   string
+	failure *apiError
+	attrs   []slog.Attr // for the log
+}
+
+func newReply(w http.ResponseWriter, stall time.Duration) *reply {
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	return &reply{ResponseWriter: w, control: http.NewResponseController(w), stall: stall, start: time.Now()}
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (w *reply) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w *reply) WriteHeader(status int) {
+	w.status = status
+	w.extend()
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// writeChunk is what has to arrive before the client counts as gone.
+const writeChunk = 64 << 10
+
+func (w *reply) Write(p []byte) (n int, err error) {
+	for len(p) > 0 && err == nil {
+		w.extend()
+		var k int
+		k, err = w.ResponseWriter.Write(p[:min(len(p), writeChunk)])
+		n, p = n+k, p[k:]
+	}
+	return n, err
+}
+
+// extend moves the deadline; a writer without one (in tests) needs none.
+func (w *reply) extend() { _ = w.control.SetWriteDeadline(time.Now().Add(w.stall)) }
+
+func (w *reply) json(status int, v any) error {
+	var body bytes.Buffer
+	enc := json.NewEncoder(&body)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return err
+	}
+	return w.body(status, "application/json", body.Bytes())
+}
+
+func (w *reply) body(status int, contentType string, data []byte) error {
+	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Content-Length", strconv.Itoa(len(data)))
+	w.WriteHeader(status)
+	_, err := w.Write(data)
+	return err
+}
+
+// printable quotes control characters out of what clients send: it reaches logs and terminals.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return '\uFFFD'
+		}
+		return r
+	}, text)
+}
+
+// clientOf is the address that a request came from, without its port.
+func clientOf(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
+}

@@ -1,0 +1,328 @@
+// Package server is the HTTP API: requests in the shape of the hosted Klein API and of OpenAI's image API go in, PNG
+// pictures and JSON come out, made by one engine, one at a time.
+//
+// Refused before a body is read: requests that a website sent or whose Host is a name that the server does not know
+// (403), requests without the token (401), unknown paths and methods (404, 405). Refused before anything is computed:
+// bodies over the limit (413), what is not a picture (415), values out of range (422), a full queue (429). It never logs
+// prompts unless asked, never a token, and connects nowhere unless Options.AllowRemoteURIs is set.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"kleinbild/inference"
+)
+
+// Engine is what makes the pictures; *inference.Engine is one.
+type Engine interface {
+	Info() inference.Info
+	Generate(context.Context, inference.Request, func(inference.Progress)) (*inference.Result, error)
+}
+
+// Model is an engine that is ready, and whether it is the demo model that the program carries.
+type Model struct {
+	Engine Engine
+	Demo   bool
+}
+
+// Names of models.
+const (
+	DefaultModelID = "flux2-klein-4b"
+	DemoModelID    = "kleinbild-demo"
+)
+
+// Options say what to serve and to whom. Zero values of numbers mean the defaults below.
+type Options struct {
+	// Open returns the model. Where it fails, requests for pictures get its error with 503, and it is called again for
+	// later ones, as it is where the model is the demo model: one downloaded meanwhile is taken without a restart.
+	Open    func() (Model, error)
+	ModelID string // the name that any model answers to; DefaultModelID where empty
+	Version string // of the program, for the pictures' metadata and the API's document
+	// Token must come with every request but /healthz; "" asks for none.
+	Token string
+	// Hosts are names, beside localhost and IP addresses, that a request's Host may have.
+	Hosts []string
+	// Origins are websites ("https://paint.example") whose scripts may use the API.
+	Origins []string
+	// AllowRemoteURIs lets image_uris name http and https URLs on public addresses.
+	AllowRemoteURIs bool
+	QueueLimit      int           // waiting pictures
+	MaxBodyBytes    int64         // of one request
+	Grace           time.Duration // for the picture under way when Serve's context ends
+	Log             *slog.Logger  // none where nil
+	LogPrompts      bool
+}
+
+// The defaults of Options.
+const (
+	DefaultQueueLimit   = 32
+	DefaultMaxBodyBytes = 64 << 20
+	DefaultGrace        = 30 * time.Second
+)
+
+// limits bound a connection. A body or a reply may take long, but never stand still: deadlines move with its bytes.
+type limits struct {
+	header time.Duration // all headers of a request
+	idle   time.Duration // between two requests
+	stall  time.Duration // between two reads of a body, or two writes of a reply
+	body   time.Duration // a whole body
+	queued time.Duration // between two events of a waiting request
+	silent time.Duration // between two bytes of a stream: proxies close silent connections
+}
+
+var usualLimits = limits{
+	header: 10 * time.Second, idle: 2 * time.Minute, stall: 20 * time.Second, body: 10 * time.Minute,
+	queued: 2 * time.Second, silent: 15 * time.Second,
+}
+
+const (
+	maxHeaderBytes = 32 << 10
+	// bodiesBytes bounds all bodies that are in memory at once; others wait for their turn up to bodyWait.
+	bodiesBytes = 256 << 20
+	bodyWait    = 30 * time.Second
+	// retryOpen is how long a failure to open the model is remembered.
+	retryOpen = 2 * time.Second
+)
+
+// Server answers requests; New makes one.
+type Server struct {
+	opts    Options
+	limits  limits
+	log     *slog.Logger
+	queue   *queue
+	bodies  *semaphore.Weighted // bytes of request bodies
+	decodes *semaphore.Weighted // a reference of 100 megapixels takes 800 MB while it is decoded
+	remote  *remote
+	started time.Time
+	doc     []byte // openapi.json
+
+	mu       sync.Mutex // guards the rest
+	model    Model
+	openErr  error
+	lastOpen time.Time
+}
+
+// New returns a server with its options completed; nothing is opened yet.
+func New(opts Options) (*Server, error) {
+	if opts.ModelID == "" {
+		opts.ModelID = DefaultModelID
+	}
+	if opts.QueueLimit == 0 {
+		opts.QueueLimit = DefaultQueueLimit
+	}
+	if opts.MaxBodyBytes == 0 {
+		opts.MaxBodyBytes = DefaultMaxBodyBytes
+	}
+	if opts.Grace == 0 {
+		opts.Grace = DefaultGrace
+	}
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	if opts.MaxBodyBytes > bodiesBytes {
+		return nil, fmt.Errorf("server: body limit of %d bytes, want at most %d", opts.MaxBodyBytes, bodiesBytes)
+	}
+	doc, err := document(opts)
+	if err != nil {
+		return nil, err
+	}
+	return &Server{
+		opts: opts, limits: usualLimits, log: opts.Log, queue: newQueue(opts.QueueLimit), bodies: semaphore.NewWeighted(bodiesBytes),
+		decodes: semaphore.NewWeighted(1), remote: newRemote(), started: time.Now(), doc: doc,
+	}, nil
+}
+
+// errShutdown is the cause of a run that was cancelled because the server ends.
+var errShutdown = errors.New("server: shutting down")
+
+// Serve answers on listener until ctx ends. Then waiting requests are refused with 503, and the picture under way has
+// Options.Grace to be finished before it is cancelled. It returns nil after an orderly end.
+func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
+	base, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cancel(errShutdown)
+	web := &http.Server{
+		Handler:           s.Handler(),
+		ReadHeaderTimeout: s.limits.header,
+		IdleTimeout:       s.limits.idle,
+		MaxHeaderBytes:    maxHeaderBytes,
+		BaseContext:       func(net.Listener) context.Context { return base },
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- web.Serve(listener) }()
+	select {
+	case err := <-failed:
+		return fmt.Errorf("server: %w", err)
+	case <-ctx.Done():
+	}
+	s.log.Info("shutting down", "grace", s.opts.Grace)
+	s.queue.close()
+	err := shutdown(web, s.opts.Grace)
+	if errors.Is(err, context.DeadlineExceeded) {
+		cancel(errShutdown)
+		// A cancelled run ends within a second; its client is still told.
+		err = shutdown(web, 5*time.Second)
+	}
+	return errors.Join(err, web.Close())
+}
+
+func shutdown(web *http.Server, patience time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	return web.Shutdown(ctx)
+}
+
+// handler answers a request or returns what to tell the client.
+type handler func(*reply, *http.Request) error
+
+// routes are the API's paths; HEAD goes with GET.
+func (s *Server) routes() map[string]map[string]handler {
+	return map[string]map[string]handler{
+		"/healthz":               {http.MethodGet: s.health},
+		"/openapi.json":          {http.MethodGet: s.openAPI},
+		"/v1/models":             {http.MethodGet: s.models},
+		"/v1/generate":           {http.MethodPost: s.generate},
+		"/v1/images/generations": {http.MethodPost: s.imageGenerations},
+		"/v1/images/edits":       {http.MethodPost: s.imageEdits},
+	}
+}
+
+// Handler is the whole API, its checks included.
+func (s *Server) Handler() http.Handler {
+	routes := s.routes()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		out := newReply(w, s.limits.stall)
+		err := s.guarded(out, r, routes)
+		whole := err == nil || s.fail(out, r, err)
+		s.logRequest(out, r)
+		if !whole {
+			panic(http.ErrAbortHandler) // net/http then closes the connection
+		}
+	})
+}
+
+// guarded turns a panic into an error: one request must not end the program.
+func (s *Server) guarded(w *reply, r *http.Request, routes map[string]map[string]handler) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.log.Error("panic", "route", w.route, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			err = errorf(http.StatusInternalServerError, "internal error; the server's log has more")
+		}
+	}()
+	return s.dispatch(w, r, routes)
+}
+
+func (s *Server) dispatch(w *reply, r *http.Request, routes map[string]map[string]handler) error {
+	if err := s.checkHost(r); err != nil {
+		return err
+	}
+	if preflight, err := s.checkOrigin(w, r); preflight || err != nil {
+		return err
+	}
+	if r.URL.Path != "/healthz" {
+		if err := s.checkToken(w, r); err != nil {
+			return err
+		}
+	}
+	methods, ok := routes[r.URL.Path]
+	if !ok {
+		return errorf(http.StatusNotFound, "no such path; GET /openapi.json describes what there is")
+	}
+	method := r.Method
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	handle, ok := methods[method]
+	if !ok {
+		var allowed []string
+		for m := range methods {
+			allowed = append(allowed, m)
+		}
+		slices.Sort(allowed)
+		w.Header().Set("Allow", strings.Join(allowed, ", "))
+		return errorf(http.StatusMethodNotAllowed, "method %s, want %s", printable(r.Method), strings.Join(allowed, ", "))
+	}
+	w.route = r.URL.Path
+	return handle(w, r)
+}
+
+// openModel returns the model. It is opened where that has not succeeded yet, and asked for again while it is the demo
+// model, which serves for want of another.
+func (s *Server) openModel() (Model, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	settled := s.model.Engine != nil && !s.model.Demo
+	if first := s.lastOpen.IsZero(); !settled && (first || time.Since(s.lastOpen) > retryOpen) {
+		var m Model
+		if m, s.openErr = s.opts.Open(); s.openErr == nil {
+			s.model = m
+		}
+		s.lastOpen = time.Now()
+	}
+	if s.model.Engine == nil {
+		return Model{}, &apiError{status: http.StatusServiceUnavailable, detail: "no model: " + s.openErr.Error(), retryAfter: time.Minute}
+	}
+	return s.model, nil
+}
+
+// modelIDs are the names that requests may use, the usual one first.
+func (s *Server) modelIDs(m Model) []string {
+	if m.Demo && s.opts.ModelID != DemoModelID {
+		return []string{s.opts.ModelID, DemoModelID}
+	}
+	return []string{s.opts.ModelID}
+}
+
+// servedBy is what X-Model says.
+func (s *Server) servedBy(m Model) string {
+	if m.Demo {
+		return DemoModelID
+	}
+	return s.opts.ModelID
+}
+
+func (s *Server) health(w *reply, _ *http.Request) error {
+	if s.queue.isClosed() {
+		return errClosed()
+	}
+	if _, err := s.openModel(); err != nil {
+		// Anybody may ask, so that the error, which names folders, stays inside.
+		return errorf(http.StatusServiceUnavailable, "no model")
+	}
+	return w.json(http.StatusOK, map[string]string{"status": "ok"})
+}
+
+// modelList is OpenAI's shape of GET /v1/models.
+type modelList struct {
+	Object string      `json:"object"`
+	Data   []modelItem `json:"data"`
+}
+
+type modelItem struct {
+	ID      string `json:"id"`
+	Object  string `json:"object"`
+	Created int64  `json:"created"` // when the server started
+	OwnedBy string `json:"owned_by"`
+}
+
+func (s *Server) models(w *reply, _ *http.Request) error {
+	list := modelList{Object: "list", Data: []modelItem{}}
+	if m, err := s.openModel(); err == nil {
+		for _, id := range s.modelIDs(m) {
+			list.Data = append(list.Data, modelItem{ID: id, Object: "model", Created: s.started.Unix(), OwnedBy: "kleinbild"})
+		}
+	}
+	return w.json(http.StatusOK, list)
+}

@@ -1,0 +1,193 @@
+"""Measures Kleinbild on a graphics card beside PyTorch and Diffusers, where they are installed, and writes a Markdown table.
+
+    python3 bench.py --kit FOLDER --out results.md [--checkpoint FOLDER] [--device cuda|sim]
+
+FOLDER is what `make gpu-kit` builds. Kleinbild and PyTorch run in turn, twice each; the better time of each counts. With
+--device sim nothing is measured: shapes are tiny, and the table only shows that everything runs.
+"""
+
+import argparse
+import json
+import pathlib
+import subprocess
+import sys
+import time
+
+ROUNDS = 2
+SECONDS = 0.3
+
+
+def own(args, *command):
+    """Runs the Go program and returns its rows."""
+    run = subprocess.run([str(args.kit / "bench"), "-device", args.device, *command], stdout=subprocess.PIPE, text=True)
+    rows = [json.loads(line) for line in run.stdout.splitlines()]
+    if run.returncode != 0:
+        print(f"bench {' '.join(command)} failed", file=sys.stderr)
+    return rows, run.returncode == 0
+
+
+def timed(torch, launch):
+    """Seconds of one launch, the mean of as many as fill SECONDS."""
+    launch()
+    torch.cuda.synchronize()
+    count = 1
+    while True:
+        start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        start.record()
+        for _ in range(count):
+            launch()
+        end.record()
+        torch.cuda.synchronize()
+        seconds = start.elapsed_time(end) / 1e3
+        if seconds >= SECONDS:
+            return seconds / count
+        count *= 2
+
+
+def peer(torch, row):
+    """PyTorch's name and time for a row of `bench kernels`; None where it cannot."""
+    s, random = row["shape"], lambda *shape: torch.randn(*shape, device="cuda", dtype=torch.bfloat16) * 0.02
+    functional = torch.nn.functional
+    if row["kind"] == "gemm":
+        x, w = random(s["m"], s["k"]), random(s["n"], s["k"])
+        return "cuBLAS", timed(torch, lambda: functional.linear(x, w))
+    if row["kind"] == "swiglu":
+        x, gate, up = random(s["m"], s["k"]), random(s["n"], s["k"]), random(s["n"], s["k"])
+        return "cuBLAS twice, SiLU, product", timed(torch, lambda: functional.silu(functional.linear(x, gate)) * functional.linear(x, up))
+    if row["kind"] == "attention":
+        q = random(1, s["heads"], s["rows"], s["width"])
+        k, v = random(1, s["kv_heads"], s["rows"], s["width"]), random(1, s["kv_heads"], s["rows"], s["width"])
+        return "SDPA", timed(torch, lambda: functional.scaled_dot_product_attention(q, k, v, is_causal=bool(s["causal"]), enable_gqa=s["heads"] != s["kv_heads"]))
+    if row["kind"] == "conv":
+        x = random(1, s["in"], s["side"], s["side"]).to(memory_format=torch.channels_last)
+        w = random(s["out"], s["in"], 3, 3).to(memory_format=torch.channels_last)
+        if s["upsample"]:
+            return "interpolate, cuDNN", timed(torch, lambda: functional.conv2d(functional.interpolate(x, scale_factor=2.0, mode="nearest"), w, padding=1))
+        return "cuDNN", timed(torch, lambda: functional.conv2d(x, w, padding=1))
+    return None
+
+
+def label(row):
+    return row["kind"] + " " + ", ".join(f"{k} {v}" for k, v in row["shape"].items())
+
+
+def kernel_table(args, torch):
+    best, peers, names, work, ok = {}, {}, {}, {}, True
+    for _ in range(ROUNDS):
+        rows, fine = own(args, "kernels")
+        ok = ok and fine
+        for row in rows:
+            key = label(row)
+            work[key] = row["flop"]
+            best[key] = min(best.get(key, row["seconds"]), row["seconds"])
+            if torch is None:
+                continue
+            try:
+                names[key], seconds = peer(torch, row)
+                peers[key] = min(peers.get(key, seconds), seconds)
+            except (RuntimeError, TypeError) as error:
+                print(f"PyTorch: {key}: {error}", file=sys.stderr)
+            torch.cuda.empty_cache()
+    lines = ["| kernel | ms | TFLOP/s | peer | ms | Kleinbild's share of the peer's rate |", "|---|---|---|---|---|---|"]
+    for key, seconds in best.items():
+        line = f"| {key} | {seconds * 1e3:.3f} | {work[key] / seconds / 1e12:.0f} |"
+        if key in peers:
+            line += f" {names[key]} | {peers[key] * 1e3:.3f} | {100 * peers[key] / seconds:.0f} % |"
+        else:
+            line += " none here | | |"
+        lines.append(line)
+    return lines, ok
+
+
+def upload_table(args):
+    rows, ok = own(args, "upload")
+    lines = ["| upload | GB | GB/s | of the plain copy |", "|---|---|---|---|"]
+    plain = None
+    for row in rows:
+        rate = row["bytes"] / row["seconds"] / 1e9
+        plain = plain or rate
+        lines.append(f"| {row['name']} | {row['bytes'] / 1e9:.2f} | {rate:.1f} | {100 * rate / plain:.0f} % |")
+    return lines, ok
+
+
+def diffusers_times(args, torch):
+    """Milliseconds of a warm picture in Diffusers, bf16 and compiled, with other prompts each time."""
+    from diffusers import Flux2KleinPipeline
+
+    pipe = Flux2KleinPipeline.from_pretrained(args.checkpoint, dtype=torch.bfloat16, local_files_only=True).to("cuda")
+    pipe.set_progress_bar_config(disable=True)
+    pipe.transformer = torch.compile(pipe.transformer)
+    pipe.vae.decode = torch.compile(pipe.vae.decode)
+    width, height = (int(n) for n in args.size.split("x"))
+
+    def picture(i):
+        start = time.perf_counter()
+        image = pipe(prompt=f"picture {i} of a red fox in the snow", width=width, height=height, num_inference_steps=4, guidance_scale=1.0,
+                     generator=torch.Generator("cpu").manual_seed(i + 1)).images[0]
+        image.save(args.kit / "diffusers.png")
+        return time.perf_counter() - start
+
+    for i in range(3):  # compiles
+        picture(i)
+    return min(picture(i) for i in range(3, 8))
+
+
+def picture_table(args, torch):
+    rows, ok = own(args, "-size", args.size, *(("-pictures", "1", "-steps", "1") if args.device == "sim" else ()), "pictures", str(args.checkpoint))
+    times, order = {}, []
+    for row in rows:
+        if "seconds" in row and row["kind"] in ("cold", "warm"):
+            key = (row["kind"], row["name"])
+            order += [key] if key not in times else []
+            times.setdefault(key, []).append(row["seconds"])
+    lines = [f"| picture, {args.size}, 4 steps | best ms | all, ms |", "|---|---|---|"]
+    for kind, name in order:
+        every = times[kind, name]
+        lines.append(f"| {kind}: {name} | {min(every) * 1e3:.1f} | {', '.join(f'{s * 1e3:.1f}' for s in every)} |")
+    if torch is not None:
+        try:
+            theirs = diffusers_times(args, torch)
+            whole = min(times["warm", "whole, PNG included"])
+            lines.append(f"| Diffusers, bf16, compiled: whole, PNG included | {theirs * 1e3:.1f} | Kleinbild is {theirs / whole:.2f} times as fast |")
+        except Exception as error:  # whatever is missing there, the rest of the table stands
+            lines.append(f"| Diffusers: none here ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}) | | |")
+    lines += ["", "| memory | GB |", "|---|---|"]
+    lines += [f"| {row['name']} | {row.get('bytes', 0) / 1e9:.3f} |" for row in rows if row["kind"] == "memory"]
+    return lines, ok
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kit", type=pathlib.Path, default=pathlib.Path(__file__).resolve().parent)
+    parser.add_argument("--out", type=pathlib.Path, required=True)
+    parser.add_argument("--checkpoint", type=pathlib.Path)
+    parser.add_argument("--device", choices=("cuda", "sim"), default="cuda")
+    parser.add_argument("--size", default="1024x1024")
+    args = parser.parse_args()
+    torch = None
+    if args.device == "cuda":
+        try:
+            import torch
+        except ImportError:
+            print("no PyTorch here: Kleinbild is measured alone", file=sys.stderr)
+    if args.device == "cuda":
+        card = subprocess.run(["nvidia-smi", "--query-gpu=name,driver_version,memory.total,clocks.max.sm,power.limit", "--format=csv,noheader", "--id=0"],
+                              stdout=subprocess.PIPE, text=True).stdout.strip()
+        title = f"# {card}; PyTorch {torch.__version__ if torch else 'not there'}"
+    else:
+        title = "# Rehearsal on the software device: no figure here is a measurement"
+    lines, ok = [title, ""], True
+    parts = [lambda: kernel_table(args, torch), lambda: upload_table(args)]
+    if args.checkpoint:
+        parts.append(lambda: picture_table(args, torch))
+    for part in parts:
+        table, fine = part()
+        ok = ok and fine
+        lines += table + [""]
+        args.out.write_text("\n".join(lines))  # what there is, if a later part fails
+    print("\n".join(lines))
+    sys.exit(0 if ok else 1)
+
+
+if __name__ == "__main__":
+    main()

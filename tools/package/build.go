@@ -1,0 +1,158 @@
+//go:build unix
+
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"image"
+	"image/png"
+	"os"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/BurntSushi/toml"
+	"github.com/tc-hib/winres"
+	"github.com/tc-hib/winres/version"
+)
+
+// metadata is what FyneApp.toml says, and the time that all files get.
+type metadata struct {
+	Name, ID, Version, Icon string
+	Build                   int
+	Linux                   desktopEntry
+	Time                    time.Time
+}
+
+// desktopEntry is what a Linux desktop's menu shows.
+type desktopEntry struct {
+	GenericName, Comment string
+	Categories, Keywords []string
+}
+
+func readMetadata() (metadata, error) {
+	var file struct {
+		Details     metadata
+		LinuxAndBSD desktopEntry
+	}
+	if _, err := toml.DecodeFile("FyneApp.toml", &file); err != nil {
+		return metadata{}, err
+	}
+	m := file.Details
+	m.Linux = file.LinuxAndBSD
+	if m.Name == "" || m.ID == "" || m.Icon == "" || !regexp.MustCompile(`^\d+\.\d+\.\d+$`).MatchString(m.Version) {
+		return m, fmt.Errorf("FyneApp.toml: %+v, want Name, ID, Icon and a Version of three numbers", m)
+	}
+	seconds := os.Getenv("SOURCE_DATE_EPOCH")
+	if seconds == "" {
+		text, err := exec.Command("git", "log", "-1", "--format=%ct").Output()
+		if err != nil {
+			return m, fmt.Errorf("the time of the last commit: %w; set SOURCE_DATE_EPOCH", err)
+		}
+		seconds = strings.TrimSpace(string(text))
+	}
+	n, err := strconv.ParseInt(seconds, 10, 64)
+	if err != nil {
+		return m, fmt.Errorf("SOURCE_DATE_EPOCH: %w", err)
+	}
+	m.Time = time.Unix(n, 0).UTC()
+	return m, nil
+}
+
+// build compiles the program for a system.
+func build(m metadata, output, system string, window bool) error {
+	flags := "-s -w -buildid= -X kleinbild/cli.Version=" + m.Version
+	if window && system == "windows" {
+		flags += " -H windowsgui"
+	}
+	command := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", flags, "-o", output, ".")
+	command.Env = buildEnv(system, window)
+	command.Stderr = os.Stderr
+	if err := command.Run(); err != nil {
+		return fmt.Errorf("go build for %s: %w", system, err)
+	}
+	return nil
+}
+
+// buildEnv is the environment of the go command for a system.
+func buildEnv(system string, window bool) []string {
+	env := append(os.Environ(), "GOOS="+system, "GOARCH=amd64")
+	switch {
+	case !window:
+		return append(env, "CGO_ENABLED=0")
+	case system == "windows":
+		return append(env, "CGO_ENABLED=1", "CC=x86_64-w64-mingw32-gcc")
+	}
+	return append(env, "CGO_ENABLED=1")
+}
+
+func readIcon(m metadata) (image.Image, error) {
+	file, err := os.Open(m.Icon)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	img, err := png.Decode(file)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", m.Icon, err)
+	}
+	if size := img.Bounds().Size(); size.X != size.Y || size.X < 256 {
+		return nil, fmt.Errorf("%s: %v pixels, want a square of at least 256", m.Icon, size)
+	}
+	return img, nil
+}
+
+// addResources gives the program for Windows its icon, its version and a manifest: sharp on every screen, long paths, UTF-8.
+func addResources(m metadata, path string) error {
+	img, err := readIcon(m)
+	if err != nil {
+		return err
+	}
+	icon, err := winres.NewIconFromResizedImage(img, winres.DefaultIconSizes)
+	if err != nil {
+		return err
+	}
+	var set winres.ResourceSet
+	if err := set.SetIcon(winres.ID(1), icon); err != nil {
+		return err
+	}
+	var number [4]uint16
+	for i, part := range strings.Split(m.Version, ".") {
+		n, err := strconv.ParseUint(part, 10, 16)
+		if err != nil {
+			return fmt.Errorf("FyneApp.toml: Version %s: %w", m.Version, err)
+		}
+		number[i] = uint16(n)
+	}
+	number[3] = uint16(m.Build)
+	info := version.Info{FileVersion: number, ProductVersion: number, Type: version.App, Timestamp: m.Time}
+	for key, value := range map[string]string{
+		version.ProductName: m.Name, version.FileDescription: m.Name, version.ProductVersion: m.Version, version.FileVersion: m.Version,
+		version.OriginalFilename: "kleinbild.exe", version.InternalName: "kleinbild", version.LegalCopyright: "Apache-2.0",
+	} {
+		if err := info.Set(version.LangDefault, key, value); err != nil {
+			return err
+		}
+	}
+	set.SetVersionInfo(info)
+	set.SetManifest(winres.AppManifest{
+		Identity: winres.AssemblyIdentity{Name: m.ID, Version: number}, Description: m.Name,
+		Compatibility: winres.Win10AndAbove, DPIAwareness: winres.DPIPerMonitorV2, ExecutionLevel: winres.AsInvoker,
+		LongPathAware: true, UseCommonControlsV6: true,
+	})
+	program, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	file, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	if err := set.WriteToEXE(file, bytes.NewReader(program)); err != nil {
+		return fmt.Errorf("resources of %s: %w", path, err)
+	}
+	return file.Close()
+}

@@ -1,0 +1,244 @@
+//go:build unix
+
+package main
+
+import (
+	"archive/zip"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/tc-hib/winres"
+)
+
+// check says whether the packages in out are what a user can install: the sums hold, a second build gives the same bytes,
+// the archive's program runs, the Debian package installs into an empty root and runs there with nothing but what it
+// depends on, and the program for Windows has its icon and version. It needs to be root, and the network for packages
+// that are depended on.
+func check(out string, window bool) error {
+	m, err := readMetadata()
+	if err != nil {
+		return err
+	}
+	work, err := os.MkdirTemp("", "kleinbild-check-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(work)
+	if err := os.Chmod(work, 0o755); err != nil { // another user runs what is in it
+		return err
+	}
+	base := "kleinbild-" + m.Version
+	for _, step := range []struct {
+		what string
+		do   func() error
+	}{
+		{"checksums", func() error { return command(out, "sha256sum", "--check", "--quiet", "SHA256SUMS") }},
+		{"reproducible", func() error { return checkReproducible(out, filepath.Join(work, "again"), window) }},
+		{".tar.xz", func() error {
+			if err := command(work, "tar", "-xJf", absolute(filepath.Join(out, base+"-linux-amd64.tar.xz"))); err != nil {
+				return err
+			}
+			return expectVersion(exec.Command(filepath.Join(work, base, "bin", "kleinbild"), "version"), m)
+		}},
+		{".deb", func() error {
+			return checkDeb(m, absolute(filepath.Join(out, fmt.Sprintf("kleinbild_%s_amd64.deb", m.Version))), work)
+		}},
+		{".zip", func() error {
+			return checkExe(m, filepath.Join(out, base+"-windows-amd64.zip"), path.Join(base, "kleinbild.exe"))
+		}},
+	} {
+		if err := step.do(); err != nil {
+			return fmt.Errorf("%s: %w", step.what, err)
+		}
+		fmt.Println("ok:", step.what)
+	}
+	return nil
+}
+
+func absolute(name string) string {
+	if full, err := filepath.Abs(name); err == nil {
+		return full
+	}
+	return name
+}
+
+// command runs a program in dir and returns what it said as an error.
+func command(dir, name string, args ...string) error {
+	c := exec.Command(name, args...)
+	c.Dir = dir
+	if out, err := c.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w: %s", name, err, out)
+	}
+	return nil
+}
+
+// checkReproducible packs again with another umask and in another time zone.
+func checkReproducible(out, again string, window bool) error {
+	syscall.Umask(0o077)
+	defer syscall.Umask(0o022)
+	if err := os.Setenv("TZ", "Asia/Kolkata"); err != nil {
+		return err
+	}
+	if err := pack(again, window); err != nil {
+		return err
+	}
+	first, err := os.ReadFile(filepath.Join(out, "SHA256SUMS"))
+	if err != nil {
+		return err
+	}
+	second, err := os.ReadFile(filepath.Join(again, "SHA256SUMS"))
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(first, second) {
+		return fmt.Errorf("the second build differs:\n%s%s", first, second)
+	}
+	return nil
+}
+
+func expectVersion(c *exec.Cmd, m metadata) error {
+	var said bytes.Buffer
+	c.Stderr = &said
+	out, err := c.Output()
+	if err != nil || string(out) != "kleinbild "+m.Version+"\n" {
+		return fmt.Errorf("%v: %q, %q, %v; want version %s", c.Args, out, &said, err, m.Version)
+	}
+	return nil
+}
+
+// checkDeb installs the package in a root that holds only what it depends on, and runs it there as nobody.
+func checkDeb(m metadata, deb, work string) error {
+	root := filepath.Join(work, "root")
+	for _, dir := range []string{"var/lib/dpkg/info", "var/lib/dpkg/updates", "var/lib/dpkg/triggers", "tmp"} {
+		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
+			return err
+		}
+	}
+	if err := os.Chmod(filepath.Join(root, "tmp"), 0o777); err != nil {
+		return err
+	}
+	status := filepath.Join(root, "var/lib/dpkg/status")
+	if err := os.WriteFile(status, nil, 0o644); err != nil {
+		return err
+	}
+	if err := unpackDependencies(deb, root, work); err != nil {
+		return err
+	}
+	// The dependencies are there as files, which dpkg does not know of.
+	if err := command(work, "dpkg", "--root="+root, "--force-depends", "--install", deb); err != nil {
+		return err
+	}
+	if db, err := os.ReadFile(status); err != nil || !bytes.Contains(db, []byte("Package: kleinbild\nStatus: install ok installed")) {
+		return fmt.Errorf("dpkg's database: %s %v", db, err)
+	}
+	inside := func(args ...string) *exec.Cmd {
+		return &exec.Cmd{
+			Path: "/usr/bin/kleinbild", Args: append([]string{"kleinbild"}, args...), Dir: "/", Env: []string{"HOME=/tmp", "PATH=/usr/bin"},
+			SysProcAttr: &syscall.SysProcAttr{Chroot: root, Credential: &syscall.Credential{Uid: 65534, Gid: 65534}},
+		}
+	}
+	if err := expectVersion(inside("version"), m); err != nil {
+		return err
+	}
+	doctor, err := inside("doctor").CombinedOutput()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) || !bytes.Contains(doctor, []byte("graphics")) {
+		return fmt.Errorf("doctor: %w: %s", err, doctor)
+	}
+	for _, file := range []string{
+		"usr/share/applications/" + m.ID + ".desktop", "usr/share/icons/hicolor/256x256/apps/" + m.ID + ".png",
+		"usr/share/man/man1/kleinbild.1.gz", "usr/share/bash-completion/completions/kleinbild",
+	} {
+		if info, err := os.Stat(filepath.Join(root, file)); err != nil || info.Mode().Perm() != 0o644 {
+			return fmt.Errorf("%s: %v, want it with mode 0644", file, err)
+		}
+	}
+	if err := command(work, "dpkg", "--root="+root, "--remove", "kleinbild"); err != nil {
+		return err
+	}
+	if _, err := os.Stat(filepath.Join(root, "usr/bin/kleinbild")); err == nil {
+		return errors.New("the program is there after its removal")
+	}
+	return nil
+}
+
+// unpackDependencies asks apt what an empty system would need, and unpacks it.
+func unpackDependencies(deb, root, work string) error {
+	depends, err := exec.Command("dpkg-deb", "--field", deb, "Depends").Output()
+	if err != nil {
+		return err
+	}
+	if len(bytes.TrimSpace(depends)) == 0 {
+		return nil
+	}
+	archives := filepath.Join(work, "archives")
+	if err := os.MkdirAll(filepath.Join(archives, "partial"), 0o755); err != nil {
+		return err
+	}
+	empty := filepath.Join(work, "status")
+	if err := os.WriteFile(empty, nil, 0o644); err != nil {
+		return err
+	}
+	err = command(work, "apt-get", "install", "--yes", "--quiet", "--download-only", "--no-install-recommends",
+		"-o", "Dir::State::status="+empty, "-o", "Dir::Cache::archives="+archives, "-o", "APT::Sandbox::User=root", deb)
+	if err != nil {
+		return err
+	}
+	packages, err := filepath.Glob(filepath.Join(archives, "*.deb"))
+	if err != nil {
+		return err
+	}
+	for _, p := range packages {
+		if strings.HasPrefix(filepath.Base(p), "kleinbild_") {
+			continue
+		}
+		if err := command(work, "dpkg-deb", "--extract", p, root); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkExe reads the program for Windows out of the archive, and its resources out of the program.
+func checkExe(m metadata, archive, name string) error {
+	z, err := zip.OpenReader(archive)
+	if err != nil {
+		return err
+	}
+	defer z.Close()
+	file, err := z.Open(name)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	data, err := io.ReadAll(file)
+	if err != nil {
+		return err
+	}
+	set, err := winres.LoadFromEXE(bytes.NewReader(data))
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	icon, err := set.GetIcon(winres.ID(1))
+	if err != nil || icon == nil {
+		return fmt.Errorf("%s: icon: %w", name, err)
+	}
+	info := set.Get(winres.RT_VERSION, winres.ID(1), winres.LCIDDefault)
+	wide := []byte(strings.Join(strings.Split(m.Version, ""), "\x00"))
+	if !bytes.Contains(info, wide) {
+		return fmt.Errorf("%s: version information of %d bytes lacks %s", name, len(info), m.Version)
+	}
+	if !slices.ContainsFunc(z.File, func(f *zip.File) bool { return path.Base(f.Name) == "LICENSE" }) {
+		return errors.New("no LICENSE")
+	}
+	return nil
+}

@@ -1,0 +1,89 @@
+//go:build unix
+
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// thirdParty is a file with the licences of all modules that are compiled into the program, and of Go: most of them ask
+// for that. It is an error where a module has none.
+func thirdParty(system string, window bool) (entry, error) {
+	list := exec.Command("go", "list", "-deps", "-json=Module,Standard", ".")
+	list.Env = buildEnv(system, window)
+	list.Stderr = os.Stderr
+	out, err := list.Output()
+	if err != nil {
+		return entry{}, fmt.Errorf("go list: %w", err)
+	}
+	modules := map[string]string{} // "path version" → its folder
+	for decoder := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p struct {
+			Module *struct {
+				Path, Version, Dir string
+				Main               bool
+			}
+		}
+		if err := decoder.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			return entry{}, err
+		}
+		if p.Module != nil && !p.Module.Main {
+			modules[p.Module.Path+" "+p.Module.Version] = p.Module.Dir
+		}
+	}
+	root, err := exec.Command("go", "env", "GOROOT").Output()
+	if err != nil {
+		return entry{}, fmt.Errorf("go env: %w", err)
+	}
+	modules["Go"] = strings.TrimSpace(string(root))
+	var names []string
+	for name := range modules {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	var text bytes.Buffer
+	text.WriteString("Kleinbild contains the following, each under its own licence.\n")
+	for _, name := range names {
+		files, err := licenceFiles(modules[name])
+		if err != nil {
+			return entry{}, err
+		}
+		if len(files) == 0 {
+			return entry{}, fmt.Errorf("%s: no licence in %s", name, modules[name])
+		}
+		for _, file := range files {
+			licence, err := os.ReadFile(file)
+			if err != nil {
+				return entry{}, err
+			}
+			fmt.Fprintf(&text, "\n%s\n%s: %s\n\n%s\n", strings.Repeat("=", 78), name, filepath.Base(file), bytes.TrimSpace(licence))
+		}
+	}
+	return entry{"third-party-licences.txt", 0o644, text.Bytes()}, nil
+}
+
+// licenceFiles are the files of a module's folder that are called so.
+func licenceFiles(dir string) (files []string, err error) {
+	list, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range list {
+		name := strings.ToUpper(e.Name())
+		if !e.IsDir() && (strings.HasPrefix(name, "LICEN") || strings.HasPrefix(name, "COPYING") || strings.HasPrefix(name, "NOTICE") || strings.HasPrefix(name, "PATENTS")) {
+			files = append(files, filepath.Join(dir, e.Name()))
+		}
+	}
+	return files, nil
+}

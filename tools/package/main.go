@@ -1,0 +1,94 @@
+//go:build unix
+
+// Package builds the program and packs it: for Linux a .tar.xz and a .deb, for Windows a .zip, and SHA256SUMS. The same
+// sources give the same bytes: all times are those of the last commit, or $SOURCE_DATE_EPOCH.
+//
+// It runs in the project's root, on Linux, and needs xz and dpkg-deb; with -window also what the window is built with, for Windows
+// the compiler x86_64-w64-mingw32-gcc.
+package main
+
+import (
+	"crypto/sha256"
+	"flag"
+	"fmt"
+	"log"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+func main() {
+	log.SetFlags(0)
+	log.SetPrefix("package: ")
+	out := flag.String("out", "dist", "the folder to write to")
+	window := flag.Bool("window", false, "build with the window, which takes cgo")
+	checking := flag.Bool("check", false, "check the packages that are there instead: as root")
+	flag.Parse()
+	do := pack
+	if *checking {
+		do = check
+	}
+	if err := do(*out, *window); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// pack builds and writes everything.
+func pack(out string, window bool) error {
+	m, err := readMetadata()
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(out, 0o755); err != nil {
+		return err
+	}
+	work, err := os.MkdirTemp("", "kleinbild-package-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(work)
+
+	linux, windows := filepath.Join(work, "kleinbild"), filepath.Join(work, "kleinbild.exe")
+	if err := build(m, linux, "linux", window); err != nil {
+		return err
+	}
+	if err := build(m, windows, "windows", window); err != nil {
+		return err
+	}
+	if err := addResources(m, windows); err != nil {
+		return err
+	}
+
+	tree, err := linuxTree(m, linux, window)
+	if err != nil {
+		return err
+	}
+	base := fmt.Sprintf("kleinbild-%s", m.Version)
+	files := []string{base + "-linux-amd64.tar.xz", fmt.Sprintf("kleinbild_%s_amd64.deb", m.Version), base + "-windows-amd64.zip"}
+	if err := writeTarXZ(filepath.Join(out, files[0]), tree, base, m.Time); err != nil {
+		return err
+	}
+	if err := writeDeb(filepath.Join(out, files[1]), m, tree, linux); err != nil {
+		return err
+	}
+	if err := writeZip(filepath.Join(out, files[2]), base, windows, window, m.Time); err != nil {
+		return err
+	}
+	return writeSums(out, files)
+}
+
+// writeSums writes SHA256SUMS as sha256sum -c reads it.
+func writeSums(out string, files []string) error {
+	slices.Sort(files)
+	var lines strings.Builder
+	for _, name := range files {
+		data, err := os.ReadFile(filepath.Join(out, name))
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(&lines, "%x  %s\n", sha256.Sum256(data), name)
+		log.Printf("%s: %.1f MB", filepath.Join(out, name), float64(len(data))/1e6)
+	}
+	return os.WriteFile(filepath.Join(out, "SHA256SUMS"), []byte(lines.String()), 0o644)
+}

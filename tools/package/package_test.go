@@ -1,0 +1,99 @@
+//go:build linux
+
+package main
+
+import (
+	"archive/tar"
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestDependencies reads them out of programs that every Linux has.
+func TestDependencies(t *testing.T) {
+	if have, err := dependencies("/bin/sh"); err != nil || !strings.HasPrefix(have, "Depends: libc6 (>= 2.") {
+		t.Errorf("/bin/sh: %q %v", have, err)
+	}
+	static := filepath.Join(t.TempDir(), "static")
+	build := exec.Command("go", "build", "-o", static, "cmd/buildid")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if have, err := dependencies(static); err != nil || strings.Contains(have, "Depends") {
+		t.Errorf("a static program: %q %v", have, err)
+	}
+	if _, err := dependencies("package_test.go"); err == nil {
+		t.Error("a text has dependencies")
+	}
+}
+
+// TestTarXZ: whatever the order and the modes on disk, an archive has the same bytes, its folders first.
+func TestTarXZ(t *testing.T) {
+	if _, err := exec.LookPath("xz"); err != nil {
+		t.Skip("xz is not installed")
+	}
+	t.Chdir("../..")
+	tree := []entry{{"bin/a", 0o755, []byte("program")}, {"share/b/c", 0o644, []byte("text")}}
+	dir := t.TempDir()
+	var files [2][]byte
+	for i := range files {
+		name := filepath.Join(dir, "x.tar.xz")
+		if err := writeTarXZ(name, tree, "root", time.Unix(1e9, 0)); err != nil {
+			t.Fatal(err)
+		}
+		var err error
+		if files[i], err = os.ReadFile(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !bytes.Equal(files[0], files[1]) {
+		t.Error("two archives differ")
+	}
+	unpack := exec.Command("xz", "--decompress", "--stdout")
+	unpack.Stdin = bytes.NewReader(files[0])
+	plain, err := unpack.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for r := tar.NewReader(bytes.NewReader(plain)); ; {
+		h, err := r.Next()
+		if err != nil {
+			break
+		}
+		names = append(names, h.Name)
+		if h.Uid != 0 || h.Gid != 0 || h.ModTime.Unix() != 1e9 || h.Name == "root/bin/a" && h.Mode != 0o755 {
+			t.Errorf("%+v", h)
+		}
+	}
+	if want := []string{"root/", "root/bin/", "root/share/", "root/share/b/", "root/bin/a", "root/share/b/c", "root/LICENSE", "root/README.md"}; !slices.Equal(names, want) {
+		t.Errorf("%q, want %q", names, want)
+	}
+}
+
+func TestMetadata(t *testing.T) {
+	t.Chdir("../..")
+	t.Setenv("SOURCE_DATE_EPOCH", "1000000000")
+	m, err := readMetadata()
+	if err != nil || m.Name != "Kleinbild" || m.Time.Unix() != 1e9 || len(m.Linux.Categories) == 0 {
+		t.Errorf("%+v %v", m, err)
+	}
+	if _, err := readIcon(m); err != nil {
+		t.Error(err)
+	}
+	for _, text := range []string{"", "[Details]\nName = \"x\"\nID = \"x\"\nIcon = \"x\"\nVersion = \"1.2\"\n", "[Details\n"} {
+		t.Chdir(t.TempDir())
+		if err := os.WriteFile("FyneApp.toml", []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if m, err := readMetadata(); err == nil {
+			t.Errorf("%q gives %+v", text, m)
+		}
+	}
+}

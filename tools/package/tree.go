@@ -1,0 +1,223 @@
+//go:build unix
+
+package main
+
+import (
+	"archive/tar"
+	"archive/zip"
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"image"
+	"image/png"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/image/draw"
+)
+
+// entry is a file of a package.
+type entry struct {
+	path string
+	mode fs.FileMode
+	data []byte
+}
+
+// iconSizes are those that desktops ask for; larger ones than the icon has are left away.
+var iconSizes = []int{16, 24, 32, 48, 64, 128, 256, 512}
+
+// desktop is the menu's entry. Its types let pictures be dropped on the icon and opened with the program.
+const desktop = `[Desktop Entry]
+Type=Application
+Name=%[1]s
+GenericName=%[3]s
+Comment=%[4]s
+Exec=kleinbild %%F
+Icon=%[2]s
+Terminal=false
+Categories=%[5]s;
+Keywords=%[6]s;
+MimeType=image/png;image/jpeg;image/webp;image/bmp;image/tiff;image/gif;
+StartupWMClass=%[1]s
+`
+
+// linuxTree is what lies below the prefix (/usr, or ~/.local), sorted by path. It asks the program itself for its manual
+// and its completions.
+func linuxTree(m metadata, program string, window bool) (tree []entry, err error) {
+	add := func(path string, mode fs.FileMode, data []byte) { tree = append(tree, entry{path, mode, data}) }
+	binary, err := os.ReadFile(program)
+	if err != nil {
+		return nil, err
+	}
+	add("bin/kleinbild", 0o755, binary)
+	add("share/applications/"+m.ID+".desktop", 0o644, fmt.Appendf(nil, desktop, m.Name, m.ID,
+		m.Linux.GenericName, m.Linux.Comment, strings.Join(m.Linux.Categories, ";"), strings.Join(m.Linux.Keywords, ";")))
+	icon, err := readIcon(m)
+	if err != nil {
+		return nil, err
+	}
+	for _, size := range iconSizes {
+		if size > icon.Bounds().Dx() {
+			break
+		}
+		data, err := scaled(icon, size)
+		if err != nil {
+			return nil, err
+		}
+		add(fmt.Sprintf("share/icons/hicolor/%dx%d/apps/%s.png", size, size, m.ID), 0o644, data)
+	}
+	for _, text := range []struct{ args, path string }{
+		{"manual", "share/man/man1/kleinbild.1.gz"},
+		{"completion bash", "share/bash-completion/completions/kleinbild"},
+		{"completion zsh", "share/zsh/site-functions/_kleinbild"},
+		{"completion fish", "share/fish/vendor_completions.d/kleinbild.fish"},
+	} {
+		data, err := exec.Command(program, strings.Fields(text.args)...).Output()
+		if err != nil {
+			return nil, fmt.Errorf("kleinbild %s: %w", text.args, err)
+		}
+		if strings.HasSuffix(text.path, ".gz") {
+			data = gzipped(data)
+		}
+		add(text.path, 0o644, data)
+	}
+	licences, err := thirdParty("linux", window)
+	if err != nil {
+		return nil, err
+	}
+	add("share/doc/kleinbild/"+licences.path, licences.mode, licences.data)
+	slices.SortFunc(tree, func(a, b entry) int { return strings.Compare(a.path, b.path) })
+	return tree, nil
+}
+
+func scaled(img image.Image, size int) ([]byte, error) {
+	dst := image.NewNRGBA(image.Rect(0, 0, size, size))
+	draw.CatmullRom.Scale(dst, dst.Rect, img, img.Bounds(), draw.Src, nil)
+	var b bytes.Buffer
+	err := png.Encode(&b, dst)
+	return b.Bytes(), err
+}
+
+// gzipped carries no time and no name.
+func gzipped(data []byte) []byte {
+	var b bytes.Buffer
+	w, _ := gzip.NewWriterLevel(&b, gzip.BestCompression) // a valid level, and a buffer takes all
+	_, _ = w.Write(data)
+	_ = w.Close()
+	return b.Bytes()
+}
+
+// documents go with the archives.
+func documents() (tree []entry, err error) {
+	for _, name := range []string{"LICENSE", "README.md"} {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			return nil, err
+		}
+		tree = append(tree, entry{name, 0o644, data})
+	}
+	return tree, nil
+}
+
+// folders lists the folders of a tree below root, root included, parents first.
+func folders(root string, tree []entry) (list []string) {
+	seen := map[string]bool{}
+	for _, e := range tree {
+		for dir := path.Dir(path.Join(root, e.path)); dir != "." && !seen[dir]; dir = path.Dir(dir) {
+			seen[dir] = true
+			list = append(list, dir)
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+// writeTarXZ writes the tree and the documents below one folder.
+func writeTarXZ(output string, tree []entry, root string, at time.Time) error {
+	more, err := documents()
+	if err != nil {
+		return err
+	}
+	tree = append(slices.Clone(tree), more...)
+	var archive bytes.Buffer
+	w := tar.NewWriter(&archive)
+	header := func(name string, mode fs.FileMode, size int, kind byte) error {
+		return w.WriteHeader(&tar.Header{Typeflag: kind, Name: name, Mode: int64(mode), Size: int64(size), ModTime: at, Uname: "root", Gname: "root", Format: tar.FormatUSTAR})
+	}
+	for _, dir := range folders(root, tree) {
+		if err := header(dir+"/", 0o755, 0, tar.TypeDir); err != nil {
+			return err
+		}
+	}
+	for _, e := range tree {
+		if err := header(path.Join(root, e.path), e.mode, len(e.data), tar.TypeReg); err != nil {
+			return err
+		}
+		if _, err := w.Write(e.data); err != nil {
+			return err
+		}
+	}
+	if err := w.Close(); err != nil {
+		return err
+	}
+	// One thread: with more, the file would depend on their number.
+	command := exec.Command("xz", "-6", "--threads=1", "--stdout")
+	command.Stdin, command.Stderr = &archive, os.Stderr
+	return writeOutput(output, command)
+}
+
+// writeOutput stores what a command prints.
+func writeOutput(output string, command *exec.Cmd) error {
+	file, err := os.Create(output)
+	if err != nil {
+		return err
+	}
+	command.Stdout = file
+	if err := command.Run(); err != nil {
+		return fmt.Errorf("%s: %w", command.Path, err)
+	}
+	return file.Close()
+}
+
+// writeZip writes the program for Windows and the documents.
+func writeZip(output, root, program string, window bool, at time.Time) error {
+	tree, err := documents()
+	if err != nil {
+		return err
+	}
+	binary, err := os.ReadFile(program)
+	if err != nil {
+		return err
+	}
+	licences, err := thirdParty("windows", window)
+	if err != nil {
+		return err
+	}
+	tree = append(tree, licences, entry{"kleinbild.exe", 0o755, binary})
+	file, err := os.Create(output)
+	if err != nil {
+		return err
+	}
+	w := zip.NewWriter(file)
+	for _, e := range tree {
+		header := &zip.FileHeader{Name: path.Join(root, e.path), Method: zip.Deflate, Modified: at}
+		header.SetMode(e.mode)
+		part, err := w.CreateHeader(header)
+		if err != nil {
+			return err
+		}
+		if _, err := io.Copy(part, bytes.NewReader(e.data)); err != nil {
+			return err
+		}
+	}
+	if err := w.Close(); err != nil {
+		return err
+	}
+	return file.Close()
+}

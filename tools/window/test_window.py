@@ -1,0 +1,248 @@
+#!/usr/bin/python3
+"""Uses the real window as an artist does, on a virtual screen, and keeps a screenshot of each step.
+
+    tools/window/test_window.py BINARY MODEL OUT
+
+BINARY is a kleinbild with a window; MODEL a checkpoint, "" for the one that the program finds by itself; OUT the folder
+of the screenshots. Run it inside dbus-run-session and with a display (xvfb-run). Needs python3-xlib, xdotool and
+ImageMagick. It fails, with a sentence, where the window does not do what it should.
+"""
+
+import os
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import zlib
+from pathlib import Path
+
+from Xlib import X
+from Xlib import display as xdisplay
+
+import xdnd
+
+WIDTH, HEIGHT = 1280, 800
+
+
+def png(path, width, height, colour):
+    """Writes a picture: a vertical blend of colour to black, with a frame."""
+    rows = bytearray()
+    for y in range(height):
+        rows.append(0)
+        for x in range(width):
+            edge = x < 4 or y < 4 or x >= width - 4 or y >= height - 4
+            rows.extend((255, 255, 255) if edge else tuple(c * (height - y) // height for c in colour))
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+                     + chunk(b"IDAT", zlib.compress(bytes(rows))) + chunk(b"IEND", b""))
+
+
+class Window:
+    """A running kleinbild, and the hands and eyes of who uses it."""
+
+    def __init__(self, display, binary, home, out, model):
+        self.display = display
+        self.out = out
+        env = dict(os.environ, HOME=str(home), LANG="C.UTF-8", FYNE_SCALE="1", LIBGL_ALWAYS_SOFTWARE="1")
+        for name in list(env):
+            if name.startswith("XDG_") and name != "XDG_RUNTIME_DIR":
+                del env[name]
+        if model:
+            env["KLEINBILD_MODEL"] = model
+        self.log = open(out / "log.txt", "a")
+        before = set(self.ids())
+        self.process = subprocess.Popen([binary], env=env, stdout=self.log, stderr=self.log)
+        self.id = self.until("a window", lambda: next(iter(set(self.ids()) - before), None), 60)
+        xdo("windowsize", "--sync", self.id, WIDTH, HEIGHT)
+        xdo("windowmove", self.id, 0, 0)
+        xdo("windowfocus", self.id)
+        self.target = self.display.create_resource_object("window", self.id)
+        self.until("the panels", lambda: self.at(10, HEIGHT - 40) != (0, 0, 0), 60)
+
+    def ids(self):
+        found = subprocess.run(["xdotool", "search", "--onlyvisible", "--name", "^Kleinbild$"], capture_output=True, text=True).stdout
+        return [int(line) for line in found.split()]
+
+    def until(self, what, done, seconds=30):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            result = done()
+            if result:
+                return result
+            if getattr(self, "process", None) and self.process.poll() is not None:
+                sys.exit(f"waiting for {what}: the program ended with {self.process.returncode}")
+            time.sleep(0.1)
+        if hasattr(self, "id"):
+            self.shot("failed")
+        sys.exit(f"waited {seconds} s in vain for {what}")
+
+    def click(self, x, y, button=1):
+        xdo("mousemove", "--window", self.id, x, y)
+        time.sleep(0.1)
+        xdo("click", button)
+        time.sleep(0.3)
+
+    def key(self, *keys):
+        xdo("key", "--window", self.id, *keys)
+        time.sleep(0.3)
+
+    def type(self, text):
+        xdo("type", "--delay", "20", text)
+        time.sleep(0.3)
+
+    def drop(self, x, y, *paths, **options):
+        xdo("mousemove", "--window", self.id, x, y)
+        xdnd.drop(self.display, self.id, x, y, paths, **options)
+        time.sleep(0.3)
+
+    def at(self, x, y):
+        """The colour at a place in the window."""
+        image = self.target.get_image(x, y, 1, 1, X.ZPixmap, 0xFFFFFFFF)
+        blue, green, red = image.data[:3]
+        return red, green, blue
+
+    def shot(self, name):
+        time.sleep(0.3)
+        subprocess.run(["import", "-window", hex(self.id), str(self.out / f"{name}.png")], check=True)
+
+    def end(self, how):
+        self.process.send_signal(how)
+        self.process.wait(20)
+
+
+def xdo(*args):
+    subprocess.run(["xdotool", *map(str, args)], check=True, stdout=subprocess.DEVNULL)
+
+
+# Places in the window at 1280 × 800.
+SLOT1, SLOT3, CANVAS, PROMPT = (100, 110), (100, 440), (620, 290), (500, 640)
+SAVE = (1034, 679)  # of Fyne's dialog: there is no portal here
+IN_SLOT1, IN_SLOT2, IN_SLOT3, IN_THUMB1, IN_NOTICE_EDGE = (60, 90), (100, 240), (60, 400), (250, 764), (460, 12)
+PANEL, GROUND = (0x23, 0x24, 0x27), (0x15, 0x16, 0x17)
+
+
+def near(a, b):
+    return max(abs(x - y) for x, y in zip(a, b)) < 12
+
+
+def main(binary, model, out):
+    binary, out = str(Path(binary).absolute()), Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix="kleinbild-window-"))
+    home = work / "home"
+    home.mkdir()
+    red, blue = work / "rot ä +#%20.png", work / "blue.png"
+    png(red, 160, 128, (220, 60, 40))
+    png(blue, 128, 128, (40, 80, 220))
+    notes = work / "notes.txt"
+    notes.write_text("buy milk\n")
+
+    display = xdisplay.Display()  # one for all: a server without clients starts anew
+    w = Window(display, binary, home, out, model)
+    time.sleep(1)
+    w.shot("01-start")
+
+    w.drop(*SLOT1, red, hold=0.3, while_held=lambda: w.shot("02-drag-over-slot"))
+    w.until("the dropped picture in slot 1", lambda: w.at(*IN_SLOT1)[0] > 80 > w.at(*IN_SLOT1)[1])
+    w.drop(*CANVAS, blue)
+    w.until("the second picture in slot 2", lambda: w.at(*IN_SLOT2)[2] > 80 > w.at(*IN_SLOT2)[0])
+    w.shot("03-two-references")
+
+    # A picture on the clipboard goes into the next slot.
+    subprocess.run(["xclip", "-selection", "clipboard", "-target", "image/png", "-in", str(red)], check=True)
+    w.key("ctrl+v")
+    w.until("the pasted picture in slot 3", lambda: w.at(*IN_SLOT3)[0] > 80 > w.at(*IN_SLOT3)[1])
+    w.click(*SLOT3)
+    w.key("Delete")
+    w.until("slot 3 to be empty", lambda: near(w.at(*IN_SLOT3), PANEL))
+
+    w.drop(*CANVAS, notes)
+    w.until("a sentence about the text file", lambda: not near(w.at(*IN_NOTICE_EDGE), GROUND))
+    w.shot("04-text-dropped")
+    w.drop(*CANVAS, work)
+    w.shot("05-folder-dropped")
+
+    w.click(*PROMPT)
+    w.type("a red house on a hill, ")
+    w.shot("06-prompt")
+    pictures = home / "Pictures" / "Kleinbild"
+
+    def made():
+        return sorted(pictures.glob("*.png")) if pictures.is_dir() else []
+
+    w.key("ctrl+Return")
+    w.shot("07-generating")
+    w.until("a saved picture", made, 120)
+    w.until("the picture on the canvas", lambda: not near(w.at(*CANVAS), GROUND))
+    w.until("its thumbnail", lambda: not near(w.at(*IN_THUMB1), PANEL))
+    w.shot("08-done")
+
+    info = subprocess.run([binary, "info", str(made()[0])], capture_output=True, text=True)
+    if info.returncode != 0 or "a red house on a hill" not in info.stdout or "rot ä +#%20.png" not in info.stdout:
+        sys.exit(f"the saved picture does not say how it was made: {info.stdout}{info.stderr}")
+
+    w.click(*CANVAS)
+    w.key("ctrl+c")
+    copied = subprocess.run(["xclip", "-selection", "clipboard", "-target", "image/png", "-out"], capture_output=True, timeout=20).stdout
+    if copied[:4] != b"\x89PNG" or b"a red house on a hill" not in copied:
+        sys.exit(f"the clipboard holds {copied[:40]!r} after Ctrl+C on the picture")
+
+    w.key("ctrl+b")
+    w.shot("09-before-after")
+    w.key("ctrl+b")
+    w.click(*CANVAS, button=4)
+    w.click(*CANVAS, button=4)
+    w.shot("10-zoomed")
+
+    w.key("ctrl+s")
+    time.sleep(1)
+    w.shot("11-save-dialog")
+    w.key("ctrl+a")
+    w.type("copy.webp")
+    w.click(*SAVE)
+    copy = pictures / "copy.webp"
+    w.until("a copy as WebP", lambda: copy.is_file() and copy.read_bytes()[8:12] == b"WEBP")
+    w.shot("12-copy-saved")
+
+    # Dropped anywhere but on a slot, a picture of ours offers its settings.
+    w.click(*PROMPT)
+    w.key("ctrl+a", "BackSpace")
+    w.drop(*CANVAS, made()[0])
+    w.shot("13-own-picture-dropped")
+
+    w.click(*PROMPT)
+    w.type("another")
+    w.key("ctrl+Return")
+    w.until("a second picture", lambda: len(made()) == 2, 120)
+    time.sleep(1)
+    w.end(signal.SIGKILL)  # nothing that was shown as done may be lost
+
+    w = Window(display, binary, home, out, model)
+    w.until("the history after the kill", lambda: not near(w.at(*IN_THUMB1), PANEL))
+    w.shot("14-restarted")
+    w.click(*IN_THUMB1)
+    w.until("an earlier picture on the canvas", lambda: not near(w.at(*CANVAS), GROUND))
+    w.shot("15-from-history")
+
+    second = Window(display, binary, home, out, model)
+    second.until("the history in a second window", lambda: not near(second.at(*IN_THUMB1), PANEL))
+    second.end(signal.SIGTERM)
+    xdo("windowfocus", w.id)
+    w.click(*PROMPT)
+    w.type("kept for next time")
+    w.end(signal.SIGTERM)
+    settings = next((home / ".config" / "fyne").glob("*/preferences.json")).read_text()
+    if "kept for next time" not in settings:
+        sys.exit(f"the prompt is lost when the system ends the program: {settings}")
+    print(f"the window works; screenshots in {out}")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 4:
+        sys.exit(__doc__)
+    main(*sys.argv[1:])

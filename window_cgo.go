@@ -1,0 +1,90 @@
+//go:build cgo
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/adrg/xdg"
+
+	"kleinbild/app"
+	"kleinbild/cli"
+	"kleinbild/inference"
+	"kleinbild/models"
+)
+
+// openWindow opens the window over the engine, with files dropped on it; ok says that this build has one.
+func openWindow(files []string) (ok bool) {
+	setting, err := cli.ModelSetting()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "kleinbild:", err) // the window opens all the same and offers models
+	}
+	for i, file := range files {
+		if path, err := filepath.Abs(file); err == nil {
+			files[i] = path // what is kept of a reference outlives the working directory
+		}
+	}
+	err = app.Run(app.Config{
+		ModelSetting:  setting,
+		RememberModel: cli.SetModelSetting,
+		Version:       cli.Version,
+		Open:          openEngine,
+		FindModels:    findModels,
+		Catalogue:     catalogue{},
+		Dropped:       files,
+		HistoryFile:   filepath.Join(xdg.DataHome, "kleinbild", "history.db"),
+		ThumbnailDir:  filepath.Join(xdg.CacheHome, "kleinbild", "thumbnails"),
+		PicturesDir:   filepath.Join(xdg.UserDirs.Pictures, "Kleinbild"),
+	})
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "kleinbild: %v (kleinbild --help lists the command line, which needs none)\n", err)
+		os.Exit(1)
+	}
+	return true
+}
+
+// openEngine keeps a failed Open's nil from becoming an engine that is not nil.
+func openEngine(opts inference.Options) (app.Engine, error) {
+	engine, err := inference.Open(opts)
+	if err != nil {
+		return nil, err
+	}
+	return engine, nil
+}
+
+func findModels() (found []app.Model) {
+	for _, m := range models.List("", os.Getenv) {
+		if m.Size > 0 { // it opens
+			found = append(found, app.Model{Name: m.Name, Spec: m.Path, SizeBytes: m.Size})
+		}
+	}
+	return found
+}
+
+// catalogue is what models can download, for the window.
+type catalogue struct{}
+
+func (catalogue) Downloads() (list []app.Download) {
+	for _, m := range models.Catalogue() {
+		d := app.Download{Name: m.Name, SizeBytes: m.SizeBytes, Licence: m.Licence.Name, About: m.Title}
+		if m.Licence.Ask {
+			d.Agree = fmt.Sprintf("%s is for non-commercial use only. Its licence: %s", m.Name, m.Licence.URL)
+		}
+		list = append(list, d)
+	}
+	return list
+}
+
+func (catalogue) Get(ctx context.Context, name string, progress func(done, total int64)) (spec string, err error) {
+	m, err := models.Find(name)
+	if err != nil {
+		return "", err
+	}
+	return models.Get(ctx, m, models.Options{
+		BaseURL: os.Getenv("HF_ENDPOINT"), Token: os.Getenv("HF_TOKEN"), LicenceAccepted: true,
+		Progress: func(p models.Progress) { progress(p.DoneBytes, p.TotalBytes) },
+	})
+}
