@@ -1,4 +1,4 @@
-// Package demo carries the demo model: a FLUX.2 [klein] of toy size in the real layout, trained by tools/demo to make simple
+// Package demo carries the demo model: a FLUX.2 [klein] of toy size in the real layout, trained to make simple
 // drawings. It holds bytes only; they are read by kleinbild/inference/checkpoint.
 package demo
 

@@ -27,7 +27,8 @@ def assemble(state, out, raw=False):
         num_train_timesteps=1000, shift=3.0, use_dynamic_shifting=True, base_shift=0.5, max_shift=1.15, base_image_seq_len=256,
         max_image_seq_len=4096, time_shift_type="exponential",
     )  # fmt: skip
-    shutil.rmtree(out, ignore_errors=True)
+    for part in ("scheduler", "text_encoder", "tokenizer", "transformer", "vae"):
+        shutil.rmtree(out / part, ignore_errors=True)
     Flux2KleinPipeline(
         scheduler=scheduler, vae=AutoencoderKLFlux2.from_pretrained(state / "vae").to(torch.bfloat16),
         text_encoder=Qwen3ForCausalLM.from_pretrained(state / "text_encoder", dtype=torch.bfloat16),
