@@ -47,7 +47,13 @@ func check(out string, window bool) error {
 			if err := command(work, "tar", "-xJf", absolute(filepath.Join(out, base+"-linux-amd64.tar.xz"))); err != nil {
 				return err
 			}
-			return expectVersion(exec.Command(filepath.Join(work, base, "bin", "kleinbild"), "version"), m)
+			if err := expectVersion(exec.Command(filepath.Join(work, base, "bin", "kleinbild"), "version"), m); err != nil {
+				return err
+			}
+			if !window {
+				return nil
+			}
+			return checkBare(filepath.Join(work, base, "bin"))
 		}},
 		{".deb", func() error {
 			return checkDeb(m, absolute(filepath.Join(out, fmt.Sprintf("kleinbild_%s_amd64.deb", m.Version))), work)
@@ -111,6 +117,38 @@ func expectVersion(c *exec.Cmd, m metadata) error {
 	out, err := c.Output()
 	if err != nil || string(out) != "kleinbild "+m.Version+"\n" {
 		return fmt.Errorf("%v: %q, %q, %v; want version %s", c.Args, out, &said, err, m.Version)
+	}
+	return nil
+}
+
+// checkBare runs the command line in root, where there is nothing else but the C library: its doctor names what the
+// window lacks.
+func checkBare(root string) error {
+	loaded, err := exec.Command("ldd", filepath.Join(root, "kleinbild-cli")).Output()
+	if err != nil {
+		return fmt.Errorf("ldd: %w", err)
+	}
+	for word := range strings.FieldsSeq(string(loaded)) {
+		if !strings.HasPrefix(word, "/") {
+			continue
+		}
+		library, err := os.ReadFile(word)
+		if err != nil {
+			return err
+		}
+		if err := os.MkdirAll(filepath.Join(root, filepath.Dir(word)), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(root, word), library, 0o755); err != nil {
+			return err
+		}
+	}
+	out, err := (&exec.Cmd{
+		Path: "/kleinbild-cli", Args: []string{"kleinbild-cli", "doctor"}, Dir: "/", Env: []string{"HOME=/"},
+		SysProcAttr: &syscall.SysProcAttr{Chroot: root},
+	}).CombinedOutput()
+	if err != nil || !bytes.Contains(out, []byte("libGL.so.1")) || !bytes.Contains(out, []byte("to get them: ")) {
+		return fmt.Errorf("doctor where there is only the C library: %v: %s; want it to name the libraries that the window lacks", err, out)
 	}
 	return nil
 }

@@ -53,6 +53,16 @@ func pack(out string, window bool) error {
 	if err := build(m, linux, "linux", window); err != nil {
 		return err
 	}
+	programs := []string{linux}
+	if window {
+		// A system's loader does not start the window's program where libraries are missing, whatever is asked of it: the
+		// command line by itself runs anywhere, and its doctor says what to install.
+		cli := filepath.Join(work, "kleinbild-cli")
+		if err := build(m, cli, "linux", false); err != nil {
+			return err
+		}
+		programs = append(programs, cli)
+	}
 	if err := build(m, windows, "windows", window); err != nil {
 		return err
 	}
@@ -60,7 +70,7 @@ func pack(out string, window bool) error {
 		return err
 	}
 
-	tree, err := linuxTree(m, linux, window)
+	tree, err := linuxTree(m, programs, window)
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -47,15 +48,17 @@ MimeType=image/png;image/jpeg;image/webp;image/bmp;image/tiff;image/gif;
 StartupWMClass=%[1]s
 `
 
-// linuxTree is what lies below the prefix (/usr, or ~/.local), sorted by path. It asks the program itself for its manual
+// linuxTree is what lies below the prefix (/usr, or ~/.local), sorted by path. It asks the first program for its manual
 // and its completions.
-func linuxTree(m metadata, program string, window bool) (tree []entry, err error) {
+func linuxTree(m metadata, programs []string, window bool) (tree []entry, err error) {
 	add := func(path string, mode fs.FileMode, data []byte) { tree = append(tree, entry{path, mode, data}) }
-	binary, err := os.ReadFile(program)
-	if err != nil {
-		return nil, err
+	for _, program := range programs {
+		binary, err := os.ReadFile(program)
+		if err != nil {
+			return nil, err
+		}
+		add("bin/"+filepath.Base(program), 0o755, binary)
 	}
-	add("bin/kleinbild", 0o755, binary)
 	add("share/applications/"+m.ID+".desktop", 0o644, fmt.Appendf(nil, desktop, m.Name, m.ID,
 		m.Linux.GenericName, m.Linux.Comment, strings.Join(m.Linux.Categories, ";"), strings.Join(m.Linux.Keywords, ";")))
 	icon, err := readIcon(m)
@@ -78,7 +81,7 @@ func linuxTree(m metadata, program string, window bool) (tree []entry, err error
 		{"completion zsh", "share/zsh/site-functions/_kleinbild"},
 		{"completion fish", "share/fish/vendor_completions.d/kleinbild.fish"},
 	} {
-		data, err := exec.Command(program, strings.Fields(text.args)...).Output()
+		data, err := exec.Command(programs[0], strings.Fields(text.args)...).Output()
 		if err != nil {
 			return nil, fmt.Errorf("kleinbild %s: %w", text.args, err)
 		}
