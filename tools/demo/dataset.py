@@ -23,9 +23,8 @@ import world
 SCENES, EDITS, COMPOSED = 400, 200, 120
 MOST = max(w // 16 * (h // 16) for w, h in world.ASPECTS.values())
 SIZES = list(world.ASPECTS.values())
-# The rows kept: of the prompt's words, of the template's tail (its 9 rows come after the prompt), of the padding.
-WORD_ROWS, TAIL_ROWS, PAD_ROWS = 3, 3, 3
-TAIL_LENGTH = 9
+# The rows kept: some of the prompt's words, all of the template's tail, which comes after the prompt, some of the padding.
+WORD_ROWS, TAIL_ROWS, PAD_ROWS = 3, text.TAIL_LENGTH, 3
 ROWS_KEPT = WORD_ROWS + TAIL_ROWS + PAD_ROWS
 CAPTIONS = 3
 
@@ -55,7 +54,7 @@ def embed(encoder, prompts, texts, rng):
         with torch.no_grad():
             h = encoder(tokens, positions, lengths).cpu()
         keep = torch.tensor([
-            sorted(rng.sample(range(n - TAIL_LENGTH), WORD_ROWS)) + sorted(rng.sample(range(n - TAIL_LENGTH, n), TAIL_ROWS)) + list(range(tokens.shape[1] - PAD_ROWS, tokens.shape[1]))
+            sorted(rng.sample(range(n - TAIL_ROWS), WORD_ROWS)) + list(range(n - TAIL_ROWS, n)) + list(range(tokens.shape[1] - PAD_ROWS, tokens.shape[1]))
             for n in lengths.tolist()
         ])  # fmt: skip
         rows[some] = h.gather(1, keep[..., None].expand(-1, -1, h.shape[-1])).to(torch.bfloat16)

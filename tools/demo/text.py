@@ -2,8 +2,10 @@
 
     python text.py STATE       trains both: STATE/tokenizer, STATE/text_encoder
 
-The encoder is a Qwen3 whose hidden states 9, 18 and 27 must tell, through one linear layer and from any row after the prompt, padding
-included, what captions.answers says. It is frozen afterwards. Only LIVE layers learn; the others are zero and let the state through:
+The encoder is a Qwen3 whose hidden states 9, 18 and 27 must tell, through one linear layer, what captions.answers says: all of it from
+the last row of the template and from any of the padding; and of the template's first rows each its part, all things in one form: the
+first six what stands in one of the six places, the next the setting, the next the edit. So the transformer need not take a scene
+apart: what belongs to a place is one row, which it finds by where it looks from. The encoder is frozen afterwards. Only LIVE layers learn; the others are zero and let the state through:
 the reference reads state 27 of a 28-layer model, but so small a language needs no such depth.
 """
 
@@ -28,7 +30,7 @@ LAYERS, LIVE = 28, [0, 1, 2, 3, 4, 9, 18]
 HIDDEN, HEADS, WIDTH, MLP = 96, 4, 32, 192
 STATES = (9, 18, 27)
 EMBED = len(STATES) * HIDDEN
-BATCH, STEPS, AVERAGED = 64, 2500, 10
+BATCH, STEPS, AVERAGED = 64, 6400, 10
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"] + [f"<|{n}|>" for n in (
     "object_ref_start", "object_ref_end", "box_start", "box_end", "quad_start", "quad_end", "vision_start", "vision_end", "vision_pad", "image_pad", "video_pad",
 )]  # fmt: skip
@@ -193,14 +195,34 @@ def load(folder):
     return encoder.eval().requires_grad_(False).to(run.DEVICE), prompts
 
 
-PADDING, ASKED_REAL = 2, 3
+PADDING = 2
+# The rows of the template behind the prompt, and which of captions.HEADS the first eight tell. HEADS has kinds, colours, sizes and
+# sources of six places, then the setting, then the edit.
+TAIL_LENGTH, PLACES = 9, 6
+THING = [range(first, 4 * PLACES, PLACES) for first in range(PLACES)]
+SETTING, EDIT = range(24, 28), range(28, 34)
 
 
-def asked(h, lengths, rng):
-    """The rows that must tell: three of the nine template rows after the prompt, and the padding."""
-    last = torch.stack([lengths - 1 - rng.randrange(8) for _ in range(ASKED_REAL)], 1)
-    real = h.gather(1, last[..., None].expand(-1, -1, h.shape[-1]))
-    return torch.cat([real, h[:, -PADDING:]], 1)
+class Questions(nn.Module):
+    """What the rows are asked: whole of all answers, thing, setting and edit of theirs; naming of what a noun phrase names."""
+
+    def __init__(self):
+        super().__init__()
+        sizes = [n for _, n in captions.HEADS]
+        linear = lambda width, some: nn.Linear(width, sum(some))
+        self.whole, self.thing = linear(EMBED, sizes), linear(EMBED, [sizes[i] for i in THING[0]])
+        self.setting, self.edit = linear(EMBED, [sizes[i] for i in SETTING]), linear(EMBED, [sizes[i] for i in EDIT])
+        self.naming = linear(HIDDEN, [n for _, n in captions.MARKED])
+
+    def answers(self, h, lengths):
+        """[(logits, head number)] of every answer: from the last row of the template and the padding, then from the parts' rows."""
+        n = len(lengths)
+        row = lambda k: h[torch.arange(n, device=h.device), lengths - TAIL_LENGTH + k]
+        sizes = [size for _, size in captions.HEADS]
+        out = [(o, j) for r in [row(TAIL_LENGTH - 1)] + [h[:, -1 - k] for k in range(PADDING)] for j, o in enumerate(self.whole(r).split(sizes, -1))]
+        for linear, k, heads in [(self.thing, k, THING[k]) for k in range(PLACES)] + [(self.setting, PLACES, SETTING), (self.edit, PLACES + 1, EDIT)]:
+            out += [(o, j) for j, o in zip(heads, linear(row(k)).split([sizes[j] for j in heads], -1))]
+        return out
 
 
 def train(rank, args):
@@ -209,20 +231,18 @@ def train(rank, args):
     log = run.Log(state / "text.log") if rank == 0 else (lambda text: None)
     prompts = Prompts(state / "tokenizer")
     encoder = Encoder(prompts.vocabulary).to(run.DEVICE)
-    sizes = [n for _, n in captions.HEADS]
-    head, naming = nn.Linear(EMBED, sum(sizes)), nn.Linear(HIDDEN, sum(n for _, n in captions.MARKED))
-    head.to(run.DEVICE), naming.to(run.DEVICE)
+    questions = Questions().to(run.DEVICE)
+    count = len(captions.HEADS)
     matrices = [p for n, p in encoder.named_parameters() if p.ndim == 2 and "embed" not in n]
     rows = lambda p: [HEADS * WIDTH] * 3 if p.shape[0] == 3 * HEADS * WIDTH else [MLP] * 2 if p.shape[0] == 2 * MLP else None
-    others = [p for n, p in encoder.named_parameters() if p.ndim != 2 or "embed" in n] + list(head.parameters()) + list(naming.parameters())
+    others = [p for n, p in encoder.named_parameters() if p.ndim != 2 or "embed" in n] + list(questions.parameters())
     optimiser = muon.Optimiser([(p, rows(p)) for p in matrices], others, 0.02, 3e-3)
     params = matrices + others
     step, rng = 0, random.Random(500 + rank)
     if (state / "text.pt").exists():
         saved = run.peek(state / "text.pt")
         encoder.load_state_dict(saved["encoder"])
-        head.load_state_dict(saved["head"])
-        naming.load_state_dict(saved["naming"])
+        questions.load_state_dict(saved["questions"])
         optimiser.restore(saved["optimiser"])
         step = saved["step"]
         rng = random.Random(500 + rank + 100 * step)
@@ -239,19 +259,22 @@ def train(rank, args):
 
     def measure():
         r = random.Random(77)
-        right, n = torch.zeros(2, len(sizes) + 1), 0
+        right, n = torch.zeros(3, count + 1), 0
         pairs = examples(480, r)
         with torch.no_grad():
             for i in range(0, len(pairs), 96):
                 ids, positions, lengths = prompts.rows([p[0] for p in pairs[i : i + 96]], PADDING, r)
                 h, y = encoder(ids, positions, lengths), torch.tensor([p[1] for p in pairs[i : i + 96]], device=run.DEVICE)
-                for k, x in enumerate((h[torch.arange(len(ids), device=run.DEVICE), lengths - 1], h[:, -1])):
-                    ok = torch.stack([o.argmax(-1) == y[:, j] for j, o in enumerate(head(x).split(sizes, -1))], 1)
+                told = [(o.argmax(-1) == y[:, j], j) for o, j in questions.answers(h, lengths)]
+                # From the template's last row, from the padding, from the parts' rows.
+                for k, some in enumerate((told[:count], told[count : 2 * count], told[-count:])):
+                    ok = torch.stack([right for right, _ in sorted(some, key=lambda p: p[1])], 1)
                     right[k] += torch.cat([ok, ok.all(1, keepdim=True)], 1).float().sum(0).cpu()
                 n += len(ids)
         right /= n
-        worst = right[1, :-1].argsort()[:4].tolist()
-        return f"answers {right[0, :-1].mean():.4f} {right[1, :-1].mean():.4f} all right {right[0, -1]:.3f} {right[1, -1]:.3f} worst " + " ".join(f"{captions.HEADS[j][0]}:{j}={right[1, j]:.3f}" for j in worst)
+        worst = right[2, :-1].argsort()[:4].tolist()
+        shares = lambda values: " ".join(f"{v:.4f}" for v in values.tolist())
+        return f"answers {shares(right[:, :-1].mean(1))} all right {shares(right[:, -1])} worst " + " ".join(f"{captions.HEADS[j][0]}:{j}={right[2, j]:.3f}" for j in worst)
 
     log(f"text: {sum(p.numel() for p in encoder.parameters())} live parameters, vocabulary {prompts.vocabulary}, step {step} of {STEPS}")
     queue = []
@@ -263,15 +286,15 @@ def train(rank, args):
         pairs = queue.pop()
         ids, positions, lengths = prompts.rows([p[0] for p in pairs], PADDING, rng)
         every = encoder(ids, positions, lengths)
-        h = asked(every, lengths, rng)
         y = torch.tensor([p[1] for p in pairs], device=run.DEVICE)
-        loss = sum(F.cross_entropy(o.flatten(0, 1), y[:, j : j + 1].expand(-1, h.shape[1]).reshape(-1)) for j, o in enumerate(head(h).split(sizes, -1)))
-        loss = loss / len(sizes) + 1e-4 * h.pow(2).mean()
+        told = questions.answers(every, lengths)
+        loss = sum(F.cross_entropy(o, y[:, j]) for o, j in told[:-count]) / (len(told) - count) + sum(F.cross_entropy(o, y[:, j]) for o, j in told[-count:]) / count
+        loss = loss + 1e-4 * every.pow(2).mean()
         # The end of every noun phrase must tell by state 9 what it names: words are bound to their nouns long before the whole is understood.
         if marks := [(i, row, classes) for i, p in enumerate(pairs) for row, classes in p[2]]:
             at = every[[i for i, _, _ in marks], [row for _, row, _ in marks], :HIDDEN]
             said = torch.tensor([classes for _, _, classes in marks], device=run.DEVICE)
-            parts = naming(at).split([n for _, n in captions.MARKED], -1)
+            parts = questions.naming(at).split([n for _, n in captions.MARKED], -1)
             loss = loss + 0.5 * sum(F.cross_entropy(o, said[:, j]) for j, o in enumerate(parts)) / len(parts)
         optimiser.zero_grad()
         loss.backward()
@@ -281,7 +304,7 @@ def train(rank, args):
             run.average(params)
         if rank == 0 and step % 100 == 0:
             log(f"text: step {step} loss {loss.item():.4f} {measure() if step % 200 == 0 else ''}")
-            run.write(state / "text.pt", {"encoder": encoder.state_dict(), "head": head.state_dict(), "naming": naming.state_dict(), "optimiser": optimiser.state(), "step": step})
+            run.write(state / "text.pt", {"encoder": encoder.state_dict(), "questions": questions.state_dict(), "optimiser": optimiser.state(), "step": step})
     if rank == 0:
         log(f"text: done {measure()}")
         encoder.export(state / "text_encoder")
