@@ -98,12 +98,18 @@ func (m modelSizes) shapes(width, height int) []kernels.Shape {
 	linear := func(rows, cols, depth int) {
 		add(kernels.Shape{Operation: "gemm", Rows: rows, Cols: cols, Depth: depth})
 	}
+	// queries and keys, which leave their product as heads
+	heads := func(rows, cols, depth, width int) {
+		e := kernels.Epilogue{Heads: kernels.Heads{Cols: cols, Weight: kernels.Matrix{Cols: width}}}
+		add(kernels.Shape{Operation: e.Operation(), Rows: rows, Cols: cols, Depth: depth})
+	}
 	swiglu := func(rows, cols, depth int) {
 		add(kernels.Shape{Operation: "swiglu", Rows: rows, Cols: cols, Depth: depth})
 	}
 
 	e, q := m.encoder, m.encoder.Heads*m.encoder.HeadDim
-	linear(m.text, q, e.HiddenSize)
+	heads(m.text, q, e.HiddenSize, e.HeadDim)
+	heads(m.text, e.KVHeads*e.HeadDim, e.HiddenSize, e.HeadDim)
 	linear(m.text, e.KVHeads*e.HeadDim, e.HiddenSize)
 	add(kernels.Shape{Operation: "attention", Rows: m.text, Cols: q, Depth: m.text, Heads: e.Heads, KVHeads: e.KVHeads, Causal: true})
 	linear(m.text, e.HiddenSize, q)
@@ -112,21 +118,20 @@ func (m modelSizes) shapes(width, height int) []kernels.Shape {
 
 	t, d, mlp := m.transformer, m.transformer.Hidden(), m.transformer.MLPHidden()
 	image := width / 16 * height / 16
-	linear(1, d, t.TimeChannels)
-	linear(1, d, d)
 	for _, parts := range []int{6, 3, 2} { // modulations of double blocks, of single ones, of the output
 		linear(1, parts*d, d)
 	}
 	linear(m.text, d, t.ContextDim)
 	linear(image, d, t.InChannels)
 	for _, rows := range []int{image, m.text} {
+		heads(rows, d, d, t.HeadDim)
 		linear(rows, d, d)
 		swiglu(rows, mlp, d)
 		linear(rows, d, mlp)
 	}
 	joint := image + m.text
-	linear(joint, d, d)
-	linear(joint, 2*d, d)
+	heads(joint, d, d, t.HeadDim)
+	heads(joint, 2*d, d, t.HeadDim)
 	add(kernels.Shape{Operation: "attention", Rows: joint, Cols: d, Depth: joint, Heads: t.Heads, KVHeads: t.Heads})
 	swiglu(joint, mlp, d)
 	linear(joint, d, d+mlp)

@@ -1,6 +1,10 @@
 package kernels
 
-import "fmt"
+import (
+	"fmt"
+
+	"kleinbild/kernels/cu"
+)
 
 // The tiles of src/conv.cu and src/conv.sm_90a.cu.
 var convTiles = []tile{
@@ -14,7 +18,16 @@ var convTiles = []tile{
 	{name: "conv_wgmma_128x128_twin", target: sm90a, m: 128, n: 128, k: 64, threads: 256, stages: 3, blocks: 2},
 }
 
-// convPatch is the width of the patches that tiles of sm_90a are made of.
+// convNormTiles normalise what they load, src/halo.h: [0] stores whole rows, [1] anything.
+var convNormTiles = []tile{
+	{name: "conv_norm_128x128", m: 128, n: 128, k: 32, threads: 128, stages: 3, sharedBytes: 2*haloBytes + 3*128*64},
+	{name: "conv_norm_128x32", m: 128, n: 32, k: 32, threads: 128, stages: 4, takes: loose, sharedBytes: 2*haloBytes + 4*32*64},
+}
+
+// haloBytes is a patch of 8×16 pixels with those around it, of 32 channels.
+const haloBytes = 10 * 18 * 64
+
+// convPatch is the width of the patches that tiles of sm_90a and of convNormTiles are made of.
 const convPatch = 16
 
 // ConvVariants names the kernels that Conv chooses from, by Variant, for all targets.
@@ -51,10 +64,95 @@ func (s ConvShape) OutputSize() (height, width int) {
 	return s.Height, s.Width
 }
 
+// FoldsNorm says that ConvNorm needs no normed on such a device, of a picture and filters whose rows are aligned.
+func FoldsNorm(d cu.DeviceInfo, s ConvShape, channels int) bool {
+	for t := sm80 + 1; t < targets; t++ {
+		if t.runsOn(d) && len(kernelsOf(Conv, t)) > 0 {
+			return false
+		}
+	}
+	return s.folds() && channels%8 == 0
+}
+
+// folds says whether some kernel normalises what it loads for the convolution.
+func (s ConvShape) folds() bool { return s.Kernel == 3 && !s.Upsample && !s.Downsample }
+
+// ConvNorm is Conv of x normalised by n. Where kernels fold that into what they load, x is read as it is; else normed, of the
+// shape of x and BF16, holds it until the queue has passed. The zero Matrix will do where FoldsNorm says so.
+func (q *Queue) ConvNorm(dst, x, w, bias Matrix, s ConvShape, add bool, n Normalisation, normed Matrix) error {
+	t, folds, err := q.convNorm(dst, x, w, bias, s)
+	if err != nil {
+		return err
+	}
+	if !folds {
+		if err := q.GroupNorm(normed, x, n); err != nil {
+			return err
+		}
+		return q.Conv(dst, normed, w, bias, s, add, Auto)
+	}
+	scale, shift, err := q.statistics(x, n)
+	if err != nil || dst.Rows == 0 || dst.Cols == 0 {
+		return err
+	}
+	q.args.Reset().Ptr(x.Data).Int32(int32(x.Stride)).Ptr(w.Data).Int32(int32(w.Stride))
+	q.matrix(dst)
+	q.matrix(bias)
+	q.size(dst).Int32(truth(add)).Int32(int32(s.Height)).Int32(int32(s.Width)).Int32(int32(x.Cols)).
+		Ptr(scale.Data).Ptr(shift.Data).Int32(truth(n.SiLU))
+	patches := ceilDiv(s.Height, t.m/convPatch) * ceilDiv(s.Width, convPatch)
+	return q.launch(Conv, t.kernel(), patches*ceilDiv(dst.Cols, t.n), 1)
+}
+
+// convNorm chooses the kernel that normalises what it loads, if there is one: the kernels for sm_90a load by TMA, which
+// computes nothing, and are faster all the same.
+func (q *Queue) convNorm(dst, x, w, bias Matrix, s ConvShape) (t tile, folds bool, err error) {
+	e := Epilogue{Bias: bias}
+	if err := s.checkOperands(dst, x, w, e); err != nil {
+		return t, false, err
+	}
+	best, err := q.set.bestTarget(Conv)
+	if err != nil || best != sm80 || !s.folds() {
+		return t, false, err
+	}
+	t = convNormTiles[0]
+	have := e.alignment(alignmentOf(dst, x.Cols, x, w))
+	if have != strict || dst.Cols <= convNormTiles[1].n {
+		t = convNormTiles[1]
+	}
+	return t, t.fits(have, sm80), nil
+}
+
 // Conv convolves the picture x [height·width, in] by w [out, kernel·kernel·in], a filter's values by row, column and
 // channel as Taps orders them, adds bias [1, out] unless it is the zero Matrix, and stores the result in dst
 // [outHeight·outWidth, out], or adds it to dst where add. All but bias are BF16.
 func (q *Queue) Conv(dst, x, w, bias Matrix, s ConvShape, add bool, variant Variant) error {
+	e := Epilogue{Bias: bias}
+	if err := s.checkOperands(dst, x, w, e); err != nil {
+		return err
+	}
+	if dst.Rows == 0 || dst.Cols == 0 {
+		return nil
+	}
+	_, width := s.OutputSize()
+	shape := Shape{Operation: "conv", Rows: dst.Rows, Cols: dst.Cols, Depth: x.Cols, Conv: s}
+	t, err := q.choose(convTiles, variant, e.alignment(alignmentOf(dst, x.Cols, x, w)), shape)
+	if err != nil {
+		return err
+	}
+	sms := q.set.ctx.Device().SMs
+	if t.target == sm90a {
+		return q.convPatches(t, dst, x, w, bias, s, add, sms)
+	}
+	q.args.Reset().Ptr(x.Data).Int32(int32(x.Stride)).Ptr(w.Data).Int32(int32(w.Stride))
+	q.matrix(dst)
+	q.matrix(bias)
+	q.size(dst).Int32(truth(add)).Int32(int32(s.Height)).Int32(int32(s.Width)).Int32(int32(x.Cols)).Int32(int32(width)).
+		Int32(int32(s.Kernel)).Int32(truth(s.Upsample)).Int32(truth(s.Downsample))
+	return q.launch(Conv, t.kernel(), t.grid(dst.Rows, dst.Cols, sms), 1)
+}
+
+// checkOperands refuses matrices that do not fit the convolution.
+func (s ConvShape) checkOperands(dst, x, w Matrix, e Epilogue) error {
 	const operation = "conv"
 	if err := check(operation, dst, x, w); err != nil {
 		return err
@@ -70,28 +168,7 @@ func (q *Queue) Conv(dst, x, w, bias Matrix, s ConvShape, add bool, variant Vari
 		return fmt.Errorf("%s: %v as %d×%d pixels by %v into %v, want [pixels in], [out %d·in] and [%d out]",
 			operation, x, s.Height, s.Width, w, dst, s.Kernel*s.Kernel, height*width)
 	}
-	e := Epilogue{Bias: bias}
-	if err := e.check(operation, dst.Cols); err != nil {
-		return err
-	}
-	if dst.Rows == 0 || dst.Cols == 0 {
-		return nil
-	}
-	shape := Shape{Operation: operation, Rows: dst.Rows, Cols: dst.Cols, Depth: x.Cols, Conv: s}
-	t, err := q.choose(convTiles, variant, e.alignment(alignmentOf(dst, x.Cols, x, w)), shape)
-	if err != nil {
-		return err
-	}
-	sms := q.set.ctx.Device().SMs
-	if t.target == sm90a {
-		return q.convPatches(t, dst, x, w, bias, s, add, sms)
-	}
-	q.args.Reset().Ptr(x.Data).Int32(int32(x.Stride)).Ptr(w.Data).Int32(int32(w.Stride))
-	q.matrix(dst)
-	q.matrix(bias)
-	q.size(dst).Int32(truth(add)).Int32(int32(s.Height)).Int32(int32(s.Width)).Int32(int32(x.Cols)).Int32(int32(width)).
-		Int32(int32(s.Kernel)).Int32(truth(s.Upsample)).Int32(truth(s.Downsample))
-	return q.launch(Conv, t.kernel(), t.grid(dst.Rows, dst.Cols, sms), 1)
+	return e.check(operation, dst.Cols)
 }
 
 // convPatches launches a tile of src/conv.sm_90a.cu.

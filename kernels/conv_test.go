@@ -3,6 +3,7 @@ package kernels
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"testing"
 )
 
@@ -85,5 +86,83 @@ func testConv(h *harness) {
 				h.Errorf("%s %+v: not the bits of the first", name, s)
 			}
 		}
+	}
+}
+
+// TestConvNorm compares what normalises while it loads, on devices that do, and what normalises before, with float64 loops.
+func TestConvNorm(t *testing.T) { onEachDevice(t, testConvNorm) }
+
+func testConvNorm(h *harness) {
+	const eps = 1e-6
+	for _, s := range []struct {
+		height, width, in, out, groups, kernel int
+		silu, add                              bool
+		l                                      layout
+	}{
+		{1, 1, 8, 8, 2, 3, true, false, whole},
+		{9, 17, 40, 136, 4, 3, true, true, whole}, // patches and channels that are not whole
+		{8, 33, 72, 48, 8, 3, false, false, whole},
+		{11, 5, 32, 3, 4, 3, true, false, whole}, // colours out
+		{17, 16, 96, 32, 16, 3, true, true, whole},
+		{6, 7, 16, 24, 4, 1, true, false, whole},
+		{5, 6, 6, 7, 2, 3, true, false, ragged},
+	} {
+		x, w, bias := h.around(3, s.height*s.width, s.in), h.random(s.out, s.in*s.kernel*s.kernel), h.random(1, s.out)
+		gamma, beta, old := h.random(1, s.in), h.random(1, s.in), h.random(s.height*s.width, s.out)
+		width := s.in / s.groups
+		normed := make(table, len(x))
+		for i := range x {
+			normed[i] = make([]float64, s.in)
+		}
+		for g := range s.groups {
+			var all []float64
+			for _, row := range x {
+				all = append(all, row[g*width:(g+1)*width]...)
+			}
+			mean, variance := moments(all)
+			for i := range x {
+				for c := g * width; c < (g+1)*width; c++ {
+					v := (x[i][c]-mean)/math.Sqrt(variance+eps)*gamma[0][c] + beta[0][c]
+					if s.silu {
+						v = silu(v)
+					}
+					normed[i][c] = widen(round(v)) // it is rounded before it is multiplied
+				}
+			}
+		}
+		want := each(s.height*s.width, s.out, func(i, o int) float64 {
+			sum := bias[0][o]
+			if s.add {
+				sum += old[i][o]
+			}
+			for tap := range s.kernel * s.kernel {
+				y, x0 := i/s.width+tap/s.kernel-s.kernel/2, i%s.width+tap%s.kernel-s.kernel/2
+				if y < 0 || x0 < 0 || y >= s.height || x0 >= s.width {
+					continue
+				}
+				for c := range s.in {
+					sum += normed[y*s.width+x0][c] * w[o][c*s.kernel*s.kernel+tap]
+				}
+			}
+			return sum
+		})
+		filters := h.alloc(s.out, s.in*s.kernel*s.kernel, layout{})
+		h.must(h.Taps(filters, h.upload(w, layout{}), s.kernel*s.kernel))
+		l := s.l
+		if s.out%8 != 0 {
+			l = ragged
+		}
+		dst := h.target(s.height*s.width, s.out, l)
+		if s.add {
+			h.must(h.Copy(dst, h.upload(old, l)))
+		}
+		n := Normalisation{
+			Groups: s.groups, Gamma: h.row(gamma[0], BF16), Beta: h.row(beta[0], F32), Eps: eps, SiLU: s.silu,
+			Work: h.memory(int(GroupNormBytes(len(x), s.in, s.groups))),
+		}
+		mx := h.upload(x, s.l)
+		h.must(h.ConvNorm(dst, mx, filters, h.row(bias[0], F32), ConvShape{Height: s.height, Width: s.width, Kernel: s.kernel}, s.add, n, h.alloc(len(x), s.in, s.l)))
+		h.check(fmt.Sprintf("%+v", s), dst, want, true)
+		h.check(fmt.Sprintf("the input of %+v", s), mx, x, false)
 	}
 }

@@ -24,18 +24,6 @@ func (q *Queue) Copy(dst, x Matrix) error {
 	return q.launch(Elementwise, pick(aligned(dst, x), "copy", "copy_any"), chunkGrid(dst), 1)
 }
 
-// SiLU computes dst = x·sigmoid(x); dst may be x.
-func (q *Queue) SiLU(dst, x Matrix) error {
-	if err := sameShape("silu", dst, x); err != nil {
-		return err
-	}
-	q.args.Reset()
-	q.matrix(dst)
-	q.matrix(x)
-	q.size(dst)
-	return q.launch(Elementwise, pick(aligned(dst, x), "silu", "silu_any"), chunkGrid(dst), 1)
-}
-
 // AddScaled computes dst = a + s·b, a step of Euler's method; dst may be a or b.
 func (q *Queue) AddScaled(dst, a, b Matrix, s float32) error {
 	return q.combine("add_scaled", "add_scaled_any", dst, a, b, s)

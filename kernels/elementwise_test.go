@@ -29,7 +29,6 @@ func TestElementwise(t *testing.T) {
 			h.check(fmt.Sprint(name, " ", s), dst, each(s.rows, s.cols, want), true)
 		}
 		run("copy", func(i, j int) float64 { return a[i][j] }, func(dst Matrix) error { return h.Copy(dst, x) })
-		run("silu", func(i, j int) float64 { return silu(a[i][j]) }, func(dst Matrix) error { return h.SiLU(dst, x) })
 		run("add scaled", func(i, j int) float64 { return a[i][j] - 0.25*b[i][j] }, func(dst Matrix) error { return h.AddScaled(dst, x, y, -0.25) })
 		run("lerp", func(i, j int) float64 { return a[i][j] + 4*(b[i][j]-a[i][j]) }, func(dst Matrix) error { return h.Lerp(dst, x, y, 4) })
 		affine := func(i, j int) float64 { return a[i][j]*scale[0][j] + shift[0][j] }

@@ -18,6 +18,18 @@ var (
 		{name: "gemm_wgmma_128x128_twin", target: sm90a, m: 128, n: 128, k: 64, threads: 256, stages: 3, blocks: 2},
 		{name: "gemm_wgmma_64x128", target: sm90a, m: 64, n: 128, k: 64, threads: 256, stages: 4, blocks: 2},
 	}
+	siluTiles = []tile{
+		{name: "silu_64x64", m: 64, n: 64, k: 64, threads: 128, stages: 3, blocks: 3},
+		{name: "silu_any", m: 64, n: 64, k: 32, threads: 128, stages: 2, blocks: 3, takes: unaligned},
+	}
+	headsTiles = []tile{
+		{name: "heads_128x256", m: 128, n: 256, k: 32, threads: 256, stages: 3, blocks: 1},
+		{name: "heads_128x128", m: 128, n: 128, k: 32, threads: 128, stages: 3, blocks: 2},
+		{name: "heads_64x128", m: 64, n: 128, k: 64, threads: 128, stages: 3, blocks: 2},
+		{name: "heads_wgmma_128x256", target: sm90a, m: 128, n: 256, k: 64, threads: 384, stages: 4, blocks: 1},
+		{name: "heads_wgmma_128x128", target: sm90a, m: 128, n: 128, k: 64, threads: 384, stages: 6, blocks: 1},
+		{name: "heads_wgmma_64x128", target: sm90a, m: 64, n: 128, k: 64, threads: 256, stages: 4, blocks: 2},
+	}
 	swigluTiles = []tile{
 		{name: "swiglu_128x256", m: 128, n: 128, k: 32, threads: 256, stages: 3, blocks: 1, paired: true},
 		{name: "swiglu_128x256_deep", m: 128, n: 128, k: 32, threads: 256, stages: 4, blocks: 1, paired: true},
@@ -33,8 +45,10 @@ var (
 	}
 )
 
-// GEMMVariants and SwiGLUVariants name the kernels that GEMM and SwiGLU choose from, by Variant, for all targets.
+// GEMMVariants, HeadsVariants and SwiGLUVariants name the kernels that GEMM, without heads and with them, and SwiGLU choose
+// from, by Variant, for all targets.
 func GEMMVariants() []string   { return variants(gemmTiles) }
+func HeadsVariants() []string  { return variants(headsTiles) }
 func SwiGLUVariants() []string { return variants(swigluTiles) }
 
 // Epilogue says what becomes of a product y = a·bᵀ.
@@ -44,10 +58,44 @@ type Epilogue struct {
 	// Add accumulates: dst += y, or dst += gate ⊙ y with the row Gate [1, n] where that is given.
 	Add  bool
 	Gate Matrix
+	// SiLU stores silu(y); nothing else goes with it.
+	SiLU bool
+	// Heads turns heads of y; nothing else goes with it.
+	Heads Heads
 }
 
-// check refuses rows that do not fit n columns.
+// Heads are the first Cols columns of a product, heads of d columns each: queries or keys as attention wants them, with the
+// columns behind them stored as they are. The zero value has none.
+type Heads struct {
+	Cols int
+	// Weight [1, d] multiplies each head divided by its root mean square, sqrt(mean(x²) + Eps); then RoPE rotates it.
+	Weight Matrix
+	Eps    float32
+	RoPE   RoPE
+}
+
+// headCols is the width of the heads that leave a product turned; others are turned behind it.
+const headCols = 128
+
+// Operation names what Shape calls a product with this epilogue.
+func (e Epilogue) Operation() string {
+	switch {
+	case e.SiLU:
+		return "silu"
+	case e.Heads.Cols > 0 && e.Heads.Weight.Cols == headCols:
+		return "heads"
+	}
+	return "gemm"
+}
+
+// check refuses rows that do not fit n columns, and what does not go together.
 func (e Epilogue) check(operation string, n int) error {
+	if (e.SiLU || e.Heads.Cols != 0) && (e.Bias.Data != 0 || e.Add || e.Gate.Data != 0 || e.SiLU && e.Heads.Cols != 0) {
+		return fmt.Errorf("%s: SiLU or heads with something else: want one of them alone", operation)
+	}
+	if e.Heads.Cols < 0 || e.Heads.Cols > n {
+		return fmt.Errorf("%s: %d columns of heads, want 0 to %d", operation, e.Heads.Cols, n)
+	}
 	if e.Bias.Data != 0 {
 		if err := isRow(operation, "bias", e.Bias, n); err != nil {
 			return err
@@ -62,9 +110,10 @@ func (e Epilogue) check(operation string, n int) error {
 	return isRow(operation, "gate", e.Gate, n)
 }
 
-// alignment is what is left of that of the operands: fast kernels read bias and gate in pairs of columns.
+// alignment is what is left of that of the operands: fast kernels read rows of an epilogue in pairs of columns.
 func (e Epilogue) alignment(have alignment) alignment {
-	if uint64(e.Bias.Data|e.Gate.Data)%8 != 0 {
+	cos, sin := e.Heads.RoPE.Cos, e.Heads.RoPE.Sin
+	if uint64(e.Bias.Data|e.Gate.Data|e.Heads.Weight.Data|cos.Data|sin.Data)%8 != 0 || (cos.Stride|sin.Stride)%2 != 0 {
 		return max(have, loose)
 	}
 	return have
@@ -84,9 +133,10 @@ func alignmentOf(dst Matrix, depth int, operands ...Matrix) alignment {
 }
 
 // GEMM computes y = a·bᵀ for a [m, k] and b [n, k], both BF16, and stores it in dst [m, n] as e says. A variant whose
-// demands on alignment are not met is replaced.
+// demands on alignment are not met is replaced. Heads that no kernel turns where they leave the product are turned behind
+// it, by a launch of Norm.
 func (q *Queue) GEMM(dst, a, b Matrix, e Epilogue, variant Variant) error {
-	const operation = "gemm"
+	operation := e.Operation()
 	if err := check(operation, dst, a, b); err != nil {
 		return err
 	}
@@ -99,11 +149,24 @@ func (q *Queue) GEMM(dst, a, b Matrix, e Epilogue, variant Variant) error {
 	if err := e.check(operation, dst.Cols); err != nil {
 		return err
 	}
+	heads := e.Heads
+	if heads.Cols > 0 {
+		if err := heads.RoPE.check(operation, dst.cols(0, heads.Cols), heads.Weight); err != nil {
+			return err
+		}
+	}
 	if dst.Rows == 0 || dst.Cols == 0 {
 		return nil
 	}
+	have := e.alignment(alignmentOf(dst, a.Cols, a, b))
+	if heads.Cols > 0 && (operation != "heads" || have != strict) {
+		if err := q.GEMM(dst, a, b, Epilogue{}, Auto); err != nil {
+			return err
+		}
+		return q.QKNormRoPE(dst.cols(0, heads.Cols), heads.Weight, heads.RoPE, heads.Eps)
+	}
 	shape := Shape{Operation: operation, Rows: dst.Rows, Cols: dst.Cols, Depth: a.Cols}
-	t, err := q.choose(gemmTiles, variant, e.alignment(alignmentOf(dst, a.Cols, a, b)), shape)
+	t, err := q.choose(tableOf(shape), variant, have, shape)
 	if err != nil {
 		return err
 	}
@@ -112,9 +175,18 @@ func (q *Queue) GEMM(dst, a, b Matrix, e Epilogue, variant Variant) error {
 		return err
 	}
 	q.matrix(dst)
-	q.matrix(e.Bias)
-	q.matrix(e.Gate)
-	q.size(dst).Int32(truth(e.Add)).Int32(int32(a.Cols))
+	switch operation {
+	case "gemm":
+		q.matrix(e.Bias)
+		q.matrix(e.Gate)
+		q.size(dst).Int32(truth(e.Add)).Int32(int32(a.Cols))
+	case "silu":
+		q.size(dst).Int32(int32(a.Cols))
+	case "heads":
+		q.size(dst).Int32(int32(a.Cols))
+		q.matrix(heads.Weight)
+		q.angles(heads.RoPE).Int32(int32(heads.Cols)).Float32(heads.Eps)
+	}
 	return q.launch(GEMM, t.kernel(), t.grid(dst.Rows, dst.Cols, q.set.ctx.Device().SMs), 1)
 }
 

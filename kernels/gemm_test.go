@@ -3,6 +3,7 @@ package kernels
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"testing"
 )
 
@@ -66,6 +67,76 @@ func testGEMM(h *harness) {
 			}
 			h.must(h.GEMM(dst, x, w, epilogue, Auto))
 			h.check(fmt.Sprintf("to F32 %+v, %s", s, e.name), dst, want, true)
+		}
+	}
+}
+
+// TestSiLU runs the products that end in SiLU.
+func TestSiLU(t *testing.T) {
+	h := newHarness(t)
+	for _, s := range []struct {
+		m, n, k int
+		l       layout
+	}{{1, 48, 80, whole}, {70, 80, 48, whole}, {5, 7, 3, ragged}, {3, 16, 24, wide}} {
+		operands := whole
+		if s.l == ragged {
+			operands = ragged
+		}
+		a, b := h.random(s.m, s.k), h.random(s.n, s.k)
+		y := product(a, b)
+		dst := h.target(s.m, s.n, s.l)
+		h.must(h.GEMM(dst, h.upload(a, operands), h.upload(b, operands), Epilogue{SiLU: true}, Auto))
+		h.check(fmt.Sprintf("%+v", s), dst, each(s.m, s.n, func(i, j int) float64 { return silu(y[i][j]) }), true)
+	}
+}
+
+// TestHeads runs every variant that turns heads as they leave a product, with columns behind them, and what is turned behind
+// the product.
+func TestHeads(t *testing.T) { onEachDevice(t, testHeads) }
+
+func testHeads(h *harness) {
+	const eps = 1e-6
+	for _, s := range []struct {
+		m, n, k, cols, d int
+		halves           bool
+		l                layout
+	}{
+		{1, 128, 80, 128, 128, false, whole}, {70, 384, 48, 256, 128, true, whole}, {150, 256, 32, 256, 128, false, whole}, {200, 384, 24, 128, 128, true, whole},
+		{9, 264, 16, 256, 128, false, whole}, {33, 96, 48, 64, 32, true, whole}, {7, 256, 16, 128, 128, false, ragged},
+	} {
+		a, b, w, angles := h.random(s.m, s.k), h.random(s.n, s.k), h.random(1, s.d), h.random(s.m, s.d/2)
+		y := product(a, b)
+		rope := RoPE{
+			Cos:    h.upload(each(s.m, s.d/2, func(i, j int) float64 { return math.Cos(angles[i][j]) }), wide),
+			Sin:    h.upload(each(s.m, s.d/2, func(i, j int) float64 { return math.Sin(angles[i][j]) }), layout{dtype: F32}),
+			Halves: s.halves,
+		}
+		e := Epilogue{Heads: Heads{Cols: s.cols, Weight: h.row(w[0], DType(s.m%2)), Eps: eps, RoPE: rope}}
+		turned := turnedHeads(y, s.d, w[0], angles, s.halves, eps)
+		want := each(s.m, s.n, func(i, j int) float64 {
+			if j < s.cols {
+				return turned(i, j)
+			}
+			return y[i][j]
+		})
+		var first []byte
+		for v, name := range HeadsVariants() {
+			fused := s.d == headCols && s.l == whole
+			if fused && !h.tries(headsTiles, v, strict, Shape{Operation: "heads"}) || !fused && v > 0 {
+				continue
+			}
+			dst, tolerance := h.target(s.m, s.n, s.l), toleranceOf(Matrix{Rows: s.m, Cols: s.n})
+			if !fused {
+				tolerance *= 1.5 // rounded twice
+			}
+			h.must(h.GEMM(dst, h.upload(a, s.l), h.upload(b, s.l), e, Variant(v)))
+			label := fmt.Sprintf("%s %+v", name, s)
+			h.checkWithin(label, dst, want, true, tolerance)
+			if have := h.bytes(dst); first == nil {
+				first = have
+			} else if !bytes.Equal(first, have) {
+				h.Errorf("%s: not the bits of the first", label)
+			}
 		}
 	}
 }

@@ -59,17 +59,17 @@ func kernelsOf(f Family, t target) []kernel {
 func allKernels(f Family) []kernel {
 	switch f {
 	case Elementwise:
-		return rowKernels(256, "copy", "silu", "add_scaled", "lerp", "affine", "embedding", "patchify!", "unpatchify!", "rgb8!", "taps!")
+		return rowKernels(256, "copy", "add_scaled", "lerp", "affine", "embedding", "patchify!", "unpatchify!", "rgb8!", "taps!")
 	case Norm:
 		return rowKernels(256, "rms_norm", "layer_norm", "qk_norm_rope")
 	case GroupNorm:
 		return append(rowKernels(256, "group_norm_sums"), kernel{name: "group_norm_finish", threads: 128})
 	case GEMM:
-		return tileKernels(gemmTiles, swigluTiles)
+		return tileKernels(gemmTiles, siluTiles, headsTiles, swigluTiles)
 	case Attention:
 		return tileKernels(attentions[64], attentions[128], attentions[256], attentions[512])
 	}
-	return tileKernels(convTiles)
+	return tileKernels(convTiles, convNormTiles)
 }
 
 // rowKernels lists kernels that come for aligned rows and for any, but for names that end in "!".

@@ -40,7 +40,7 @@ func TestRefusals(t *testing.T) {
 		want string
 	}{
 		{"shapes", q.Copy(m(4, 8), m(4, 9)), "copy: operand BF16 [4 9], want the shape of BF16 [4 8]"},
-		{"nothing", q.SiLU(m(4, 8), Matrix{Rows: 4, Cols: 8, Stride: 8}), "silu: BF16 [4 8] with rows 8 values apart at 0x0: want"},
+		{"nothing", q.Copy(m(4, 8), Matrix{Rows: 4, Cols: 8, Stride: 8}), "copy: BF16 [4 8] with rows 8 values apart at 0x0: want"},
 		{"overlapping rows", q.Copy(m(4, 8), spaced(m(4, 8), 7)), "want rows that do not overlap"},
 		{"odd address", q.AddScaled(m(4, 8), m(4, 8), moved(m(4, 8), 1), 1), "want an address that is a multiple of 2"},
 		{"too large", q.Lerp(m(1<<16, 1<<15), m(1<<16, 1<<15), m(1<<16, 1<<15), 1), "want fewer than 2147483648 values"},
@@ -53,13 +53,16 @@ func TestRefusals(t *testing.T) {
 		{"layer norm", q.LayerNorm(m(4, 8), m(4, 8), m(1, 8), m(1, 4), 0), "layer_norm: shift BF16 [1 4], want [1 8]"},
 		{"rope angles", q.QKNormRoPE(m(4, 32), m(1, 16), RoPE{Cos: rope.Cos, Sin: m(4, 8)}, 0), "angles BF16 [4 8], want F32 [4 8]"},
 		{"rope heads", q.QKNormRoPE(m(4, 30), m(1, 16), rope, 0), "want an even width that divides the columns"},
-		{"groups", q.GroupNorm(m(4, 8), m(4, 8), m(1, 8), m(1, 8), 3, 0, false, 16), "want a divisor of the columns"},
-		{"group columns", q.GroupNorm(m(4, 4096), m(4, 4096), m(1, 4096), m(1, 4096), 32, 0, false, 16), "2048 columns at most"},
-		{"group norm's memory", q.GroupNorm(m(4, 8), m(4, 8), m(1, 8), m(1, 8), 2, 0, false, 8), "want a multiple of 16"},
+		{"groups", q.GroupNorm(m(4, 8), m(4, 8), Normalisation{Groups: 3, Gamma: m(1, 8), Beta: m(1, 8), Work: 16}), "want a divisor of the columns"},
+		{"group columns", q.GroupNorm(m(4, 4096), m(4, 4096), Normalisation{Groups: 32, Gamma: m(1, 4096), Beta: m(1, 4096), Work: 16}), "2048 columns at most"},
+		{"group norm's memory", q.GroupNorm(m(4, 8), m(4, 8), Normalisation{Groups: 2, Gamma: m(1, 8), Beta: m(1, 8), Work: 8}), "want a multiple of 16"},
 		{"gemm", q.GEMM(m(4, 8), m(4, 16), m(8, 24), Epilogue{}, Auto), "gemm: BF16 [4 16] by BF16 [8 24] into BF16 [4 8], want [m k], [n k] and [m n]"},
 		{"gemm of F32", q.GEMM(m(4, 8), imagine(4, 16, F32), m(8, 16), Epilogue{}, Auto), "gemm: F32 [4 16], want BF16"},
 		{"bias", q.GEMM(m(4, 8), m(4, 16), m(8, 16), Epilogue{Bias: m(1, 4)}, Auto), "gemm: bias BF16 [1 4], want [1 8]"},
 		{"gate alone", q.GEMM(m(4, 8), m(4, 16), m(8, 16), Epilogue{Gate: m(1, 8)}, Auto), "want Add"},
+		{"silu and a bias", q.GEMM(m(4, 8), m(4, 16), m(8, 16), Epilogue{SiLU: true, Bias: m(1, 8)}, Auto), "silu: SiLU or heads with something else"},
+		{"heads of too many columns", q.GEMM(m(4, 32), m(4, 16), m(32, 16), Epilogue{Heads: Heads{Cols: 48, Weight: m(1, 16), RoPE: rope}}, Auto), "gemm: 48 columns of heads, want 0 to 32"},
+		{"half a head", q.GEMM(m(4, 32), m(4, 16), m(32, 16), Epilogue{Heads: Heads{Cols: 24, Weight: m(1, 16), RoPE: rope}}, Auto), "want an even width that divides"},
 		{"variant", q.GEMM(m(4, 8), m(4, 16), m(8, 16), Epilogue{}, 99), "gemm: variant 99, want 0 to"},
 		{"swiglu", q.SwiGLU(m(4, 8), m(4, 16), m(8, 16), spaced(m(8, 16), 24), Auto), "want [m k], twice [n k] of one stride"},
 		{"heads", q.Attention(m(4, 96), m(4, 96), m(4, 64), m(4, 64), AttentionShape{Heads: 3, KVHeads: 2, Keys: 4}, Auto), "want divisors of each other"},
@@ -86,7 +89,16 @@ func TestLaunchesDoNotAllocate(t *testing.T) {
 		"embedding": func() error { return q.Embedding(m(4, 8), m(100, 8), 16) },
 		"norm":      func() error { return q.LayerNorm(m(4, 8), m(4, 8), m(1, 8), m(1, 8), 1e-6) },
 		"rope":      func() error { return q.QKNormRoPE(m(4, 32), m(1, 16), rope, 1e-6) },
-		"group":     func() error { return q.GroupNorm(m(4, 8), m(4, 8), m(1, 8), m(1, 8), 2, 1e-6, true, 16) },
+		"group": func() error {
+			return q.GroupNorm(m(4, 8), m(4, 8), Normalisation{Groups: 2, Gamma: m(1, 8), Beta: m(1, 8), Eps: 1e-6, SiLU: true, Work: 16})
+		},
+		"normalised conv": func() error {
+			n := Normalisation{Groups: 2, Gamma: m(1, 8), Beta: m(1, 8), Eps: 1e-6, SiLU: true, Work: 16}
+			return q.ConvNorm(m(4, 8), m(4, 8), m(8, 72), m(1, 8), ConvShape{Height: 2, Width: 2, Kernel: 3}, true, n, m(4, 8))
+		},
+		"heads": func() error {
+			return q.GEMM(m(4, 128), m(4, 16), m(128, 16), Epilogue{Heads: Heads{Cols: 128, Weight: m(1, 128), RoPE: RoPE{Cos: imagine(4, 64, F32), Sin: imagine(4, 64, F32)}}}, Auto)
+		},
 		"gemm": func() error {
 			return q.GEMM(m(4, 8), m(4, 16), m(8, 16), Epilogue{Bias: m(1, 8), Add: true, Gate: m(1, 8)}, Auto)
 		},

@@ -43,6 +43,13 @@ type Matrix struct {
 // String gives shape and format for errors.
 func (m Matrix) String() string { return fmt.Sprintf("%v [%d %d]", m.DType, m.Rows, m.Cols) }
 
+// cols is the columns [from, to).
+func (m Matrix) cols(from, to int) Matrix {
+	m.Data += cu.DevicePtr(from * m.DType.SizeBytes())
+	m.Cols = to - from
+	return m
+}
+
 // rowsAligned says whether every row begins at a multiple of 16 bytes.
 func (m Matrix) rowsAligned() bool {
 	size := m.DType.SizeBytes()

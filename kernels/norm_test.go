@@ -75,21 +75,26 @@ func TestQKNormRoPE(t *testing.T) {
 		m := h.target(s.rows, s.heads*s.d, s.l)
 		h.must(h.Copy(m, h.upload(x, s.l)))
 		h.must(h.QKNormRoPE(m, h.upload(w, layout{dtype: DType(s.rows % 2)}), rope, eps))
-		h.check(fmt.Sprintf("%+v", s), m, each(s.rows, s.heads*s.d, func(i, j int) float64 {
-			head, c := x[i][j/s.d*s.d:][:s.d], j%s.d
-			mean, variance := moments(head)
-			norm := func(c int) float64 { return head[c] / math.Sqrt(variance+mean*mean+eps) * w[0][c] }
-			pair, first, second := c/2, c&^1, c|1
-			if s.halves {
-				pair = c % (s.d / 2)
-				first, second = pair, pair+s.d/2
-			}
-			sn, cs := math.Sincos(angles[i][pair])
-			if c == first {
-				return norm(first)*cs - norm(second)*sn
-			}
-			return norm(second)*cs + norm(first)*sn
-		}), true)
+		h.check(fmt.Sprintf("%+v", s), m, each(s.rows, s.heads*s.d, turnedHeads(x, s.d, w[0], angles, s.halves, eps)), true)
+	}
+}
+
+// turnedHeads gives the values of x [rows, heads·d] after RMSNorm by w of each head and RoPE by angles [rows, d/2].
+func turnedHeads(x table, d int, w []float64, angles table, halves bool, eps float64) func(i, j int) float64 {
+	return func(i, j int) float64 {
+		head, c := x[i][j/d*d:][:d], j%d
+		mean, variance := moments(head)
+		norm := func(c int) float64 { return head[c] / math.Sqrt(variance+mean*mean+eps) * w[c] }
+		pair, first, second := c/2, c&^1, c|1
+		if halves {
+			pair = c % (d / 2)
+			first, second = pair, pair+d/2
+		}
+		sn, cs := math.Sincos(angles[i][pair])
+		if c == first {
+			return norm(first)*cs - norm(second)*sn
+		}
+		return norm(second)*cs + norm(first)*sn
 	}
 }
 
@@ -120,7 +125,7 @@ func TestGroupNorm(t *testing.T) {
 		x := h.upload(a, s.l)
 		dst := h.target(s.rows, cols, s.l)
 		work := h.memory(int(GroupNormBytes(s.rows, cols, s.groups)))
-		h.must(h.GroupNorm(dst, x, h.upload(gamma, layout{dtype: BF16}), h.upload(beta, layout{dtype: F32}), s.groups, eps, s.silu, work))
+		h.must(h.GroupNorm(dst, x, Normalisation{Groups: s.groups, Gamma: h.upload(gamma, layout{dtype: BF16}), Beta: h.upload(beta, layout{dtype: F32}), Eps: eps, SiLU: s.silu, Work: work}))
 		h.check(fmt.Sprintf("%+v", s), dst, each(s.rows, cols, func(i, j int) float64 {
 			g := j / s.width
 			y := (a[i][j]-mean[g])*scale[g]*gamma[0][j] + beta[0][j]

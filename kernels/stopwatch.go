@@ -204,8 +204,12 @@ func (s Shape) operands(rows int, at cu.DevicePtr) ([]Matrix, int64) {
 	default:
 		add(rows, s.Depth)
 		add(s.Cols, s.Depth)
-		if s.Operation == "swiglu" {
+		switch s.Operation {
+		case "swiglu":
 			add(s.Cols, s.Depth)
+		case "heads": // the weight, and the memory of cosines that are sines too
+			add(1, headCols)
+			add(rows, headCols)
 		}
 	}
 	return all, bytes
@@ -220,6 +224,9 @@ func (s Shape) launch(q *Queue, rows int, memory cu.DevicePtr, v Variant) error 
 		return q.Attention(m[0], m[1], m[2], m[3], shape, v)
 	case "conv":
 		return q.Conv(m[0], m[1], m[2], Matrix{}, s.conv(rows), false, v)
+	case "heads":
+		angles := Matrix{Data: m[4].Data, Rows: rows, Cols: headCols / 2, Stride: headCols / 2, DType: F32}
+		return q.GEMM(m[0], m[1], m[2], Epilogue{Heads: Heads{Cols: s.Cols, Weight: m[3], Eps: 1e-6, RoPE: RoPE{Cos: angles, Sin: angles}}}, v)
 	case "swiglu":
 		return q.SwiGLU(m[0], m[1], m[2], m[3], v)
 	}

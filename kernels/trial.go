@@ -14,7 +14,7 @@ import (
 func trials(f Family) []Shape {
 	switch f {
 	case GEMM:
-		return []Shape{{Operation: "gemm", Rows: 200, Cols: 264, Depth: 136}, {Operation: "swiglu", Rows: 70, Cols: 136, Depth: 136}}
+		return []Shape{{Operation: "gemm", Rows: 200, Cols: 264, Depth: 136}, {Operation: "heads", Rows: 150, Cols: 384, Depth: 72}, {Operation: "swiglu", Rows: 70, Cols: 136, Depth: 136}}
 	case Attention:
 		return []Shape{
 			{Operation: "attention", Rows: 150, Cols: 256, Depth: 300, Heads: 2, KVHeads: 1},

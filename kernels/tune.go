@@ -16,7 +16,7 @@ import (
 
 // Shape is what the time of an operation depends on.
 type Shape struct {
-	// Operation is "gemm", "swiglu", "attention" or "conv".
+	// Operation is "gemm", "heads", "swiglu", "attention" or "conv"; "silu" is one too, among whose kernels there is no choice.
 	Operation string
 	// Rows and Cols are the result's. Depth is what is summed over: a product's k, attention's keys, the channels that
 	// a convolution takes.
@@ -197,6 +197,10 @@ func tableOf(s Shape) []tile {
 	switch {
 	case s.Operation == "gemm":
 		return gemmTiles
+	case s.Operation == "silu":
+		return siluTiles
+	case s.Operation == "heads":
+		return headsTiles
 	case s.Operation == "swiglu":
 		return swigluTiles
 	case s.Operation == "attention" && s.Heads > 0:
@@ -276,6 +280,8 @@ func (s Shape) check() error {
 	case !ok:
 	case s.Operation == "attention":
 		ok = s.KVHeads > 0 && s.Heads%s.KVHeads == 0 && s.Cols%(8*s.Heads) == 0 && s.Cols/s.Heads <= 512
+	case s.Operation == "heads":
+		ok = s.Depth%8 == 0 && s.Cols%headCols == 0
 	case s.Operation == "conv":
 		ok = s.Depth%8 == 0 && s.Conv.check() == nil && s.Rows == outputRows(s.Conv)
 	default:
@@ -288,7 +294,7 @@ func (s Shape) check() error {
 		}
 	}
 	if !ok {
-		return fmt.Errorf("tune: %v: want the shape of an aligned gemm, swiglu, attention or conv", s)
+		return fmt.Errorf("tune: %v: want the shape of an aligned gemm, heads, swiglu, attention or conv", s)
 	}
 	return nil
 }

@@ -14,7 +14,7 @@ import (
 //
 // Operations may be asynchronous and return nothing. The first failure (out of memory, a cancelled context, a
 // fault of the device) sticks: later operations do nothing and Sync returns it. Shapes that do not fit are a
-// mistake of the calling stage, not of the user, and panic.
+// mistake of the calling stage, not of the user: they panic, or stick where only a device's launcher meets them.
 //
 // Matrices given to an operation may be views with a row stride. A destination never overlaps an operand
 // unless the operation says so. Arithmetic is float32 whatever the storage; results are rounded once, when
@@ -66,8 +66,6 @@ type Backend interface {
 	// Embedding gathers rows of a weight of Table: dst[i] = table[ids[i]].
 	Embedding(dst Matrix, table Weight, ids []int32)
 
-	// SiLU computes dst = x·sigmoid(x); dst may be x.
-	SiLU(dst, x Matrix)
 	// AddScaled computes dst = a + s·b; dst may be a or b.
 	AddScaled(dst, a, b Matrix, s float32)
 	// Lerp computes dst = a + s·(b − a); dst may be a or b.
@@ -80,19 +78,15 @@ type Backend interface {
 	// LayerNorm computes dst = (x − mean) / sqrt(var + eps) ⊙ (1 + scale) + shift over each row; scale and
 	// shift are rows [1, n]; dst may be x.
 	LayerNorm(dst, x, scale, shift Matrix, eps float32)
-	// QKNormRoPE normalises each head of x [m, heads·d] in place as RMSNorm does, w being [d], and rotates
-	// it by rope.
-	QKNormRoPE(x Matrix, w Weight, rope RoPE, eps float32)
 	// Attention computes softmax(scale·q·kᵀ + mask)·v head by head. q and dst are [m, heads·d], k and v are
 	// [s, kvHeads·d]; query head h reads key head h·kvHeads/heads.
 	Attention(dst, q, k, v Matrix, p AttentionParams)
 
 	// Conv2D convolves the picture x, [p.Height·p.Width, channels] with rows in raster order, by w
-	// [out, channels, k, k], k being 1 or 3, and stores [outHeight·outWidth, out].
+	// [out, channels, k, k], k being 1 or 3, and stores [outHeight·outWidth, out]. x is normalised first where p.Norm is given.
 	Conv2D(dst, x Matrix, w Weight, p ConvParams)
-	// GroupNorm normalises each of p.Groups groups of columns over the whole picture, scales and shifts by
-	// gamma and beta [n], and applies SiLU where p.SiLU; dst may be x.
-	GroupNorm(dst, x Matrix, gamma, beta Weight, p GroupNormParams)
+	// GroupNorm normalises groups of columns over the whole picture; dst may be x.
+	GroupNorm(dst, x Matrix, p GroupNormParams)
 	// Patchify turns 2×2 pixels into one: x [height·width, c] → dst [height/2·width/2, 4·c], channel
 	// order c·4 + dy·2 + dx. Unpatchify is its inverse; height and width are always those of the larger grid.
 	Patchify(dst, x Matrix, height, width int)
@@ -118,6 +112,19 @@ type Epilogue struct {
 	// Add accumulates: dst += y, or dst += gate ⊙ y with the row Gate [1, n] where that is given.
 	Add  bool
 	Gate Matrix
+	// SiLU stores y·sigmoid(y). It goes without all others.
+	SiLU bool
+	// Heads turns heads of y. It goes without all others.
+	Heads Heads
+}
+
+// Heads are the first Cols columns of a product, queries or keys, heads of d columns each: every one is normalised as RMSNorm
+// does, Weight being [d], and rotated. The columns behind them are stored as they are; the zero value has no heads.
+type Heads struct {
+	Cols   int
+	Weight Weight
+	Eps    float32
+	RoPE   RoPE
 }
 
 // A head's width is a multiple of HeadMultiple and at most MaxHead: what kernels cut it into, and what fits their
@@ -156,6 +163,8 @@ type ConvParams struct {
 	Bias Weight
 	// Add accumulates into dst.
 	Add bool
+	// Norm, unless nil, is what GroupNorm makes of x before it is padded and convolved. x itself stays.
+	Norm *GroupNormParams
 }
 
 // OutputSize returns the height and width of the result.
@@ -169,9 +178,11 @@ func (p ConvParams) OutputSize() (height, width int) {
 	return p.Height, p.Width
 }
 
-// GroupNormParams describes one group normalisation.
+// GroupNormParams describes one group normalisation: each of Groups groups of columns over all rows, scaled and shifted by
+// Gamma and Beta [n], with SiLU behind it where SiLU.
 type GroupNormParams struct {
-	Groups int
-	Eps    float32
-	SiLU   bool
+	Groups      int
+	Gamma, Beta Weight
+	Eps         float32
+	SiLU        bool
 }

@@ -5,12 +5,6 @@ import (
 	"kleinbild/inference/cpu/simd"
 )
 
-// SiLU computes dst = x·sigmoid(x).
-func (b *Backend) SiLU(dst, x backend.Matrix) {
-	mustMatch("SiLU", dst, x)
-	b.mapRows(dst, x, func(_ int, out, in []float32) { simd.SiLU(out, in) })
-}
-
 // AddScaled computes dst = a + s·b.
 func (b *Backend) AddScaled(dst, x, y backend.Matrix, s float32) {
 	b.combine("AddScaled", dst, x, y, func(out, p, q []float32) {

@@ -41,12 +41,12 @@ func (b *Backend) LayerNorm(dst, x, scale, shift backend.Matrix, eps float32) {
 	})
 }
 
-// QKNormRoPE normalises and rotates each head of x in place.
-func (b *Backend) QKNormRoPE(x backend.Matrix, w backend.Weight, rope backend.RoPE, eps float32) {
-	gain := w.(*weight).floats()
+// turnHeads normalises and rotates the heads of x in place.
+func (b *Backend) turnHeads(x backend.Matrix, heads backend.Heads) {
+	gain, rope, eps := heads.Weight.(*weight).floats(), heads.RoPE, heads.Eps
 	d := len(gain)
 	mustHave(x.Cols%d == 0 && rope.Cos.Rows == x.Rows && rope.Cos.Cols == d/2,
-		"QKNormRoPE of [%d %d] with heads of %d by angles [%d %d]", x.Rows, x.Cols, d, rope.Cos.Rows, rope.Cos.Cols)
+		"Linear: [%d %d] with heads of %d by angles [%d %d]", x.Rows, x.Cols, d, rope.Cos.Rows, rope.Cos.Cols)
 	// Pair i of a head is (i, i+half) or (2i, 2i+1).
 	stride, partner := 2, 1
 	if rope.Halves {
@@ -68,9 +68,9 @@ func (b *Backend) QKNormRoPE(x backend.Matrix, w backend.Weight, rope backend.Ro
 
 // GroupNorm normalises groups of columns over all rows. Sums are float64: a group of a 1024×1024 picture has
 // four million values.
-func (b *Backend) GroupNorm(dst, x backend.Matrix, gamma, beta backend.Weight, p backend.GroupNormParams) {
+func (b *Backend) GroupNorm(dst, x backend.Matrix, p backend.GroupNormParams) {
 	mustMatch("GroupNorm", dst, x)
-	gains, shifts := gamma.(*weight).floats(), beta.(*weight).floats()
+	gains, shifts := p.Gamma.(*weight).floats(), p.Beta.(*weight).floats()
 	width := x.Cols / p.Groups
 	mustHave(width*p.Groups == x.Cols && len(gains) == x.Cols, "GroupNorm of %d columns in %d groups by %d weights", x.Cols, p.Groups, len(gains))
 

@@ -36,7 +36,21 @@ func (b *Backend) Linear(dst, x backend.Matrix, w backend.Weight, ep backend.Epi
 	if ep.Gate.Buffer != nil {
 		e.Gate = vector(ep.Gate)
 	}
-	matmul.Linear(b.stop, operand(dst), operand(x), w.(*weight).Tensor, b.precision(), e)
+	out := operand(dst)
+	if ep.SiLU {
+		e.Store = func(row, col int, y []float32) {
+			simd.SiLU(y, y)
+			if at := row*out.Stride + col; out.BF16 != nil {
+				simd.RoundBF16(out.BF16[at:at+len(y)], y)
+			} else {
+				copy(out.F32[at:], y)
+			}
+		}
+	}
+	matmul.Linear(b.stop, out, operand(x), w.(*weight).Tensor, b.precision(), e)
+	if ep.Heads.Cols > 0 {
+		b.turnHeads(dst.ColRange(0, ep.Heads.Cols), ep.Heads)
+	}
 }
 
 // SwiGLU computes silu(x·gateᵀ) ⊙ (x·upᵀ): the second product is multiplied onto the first as it leaves.
@@ -80,6 +94,12 @@ func (b *Backend) Attention(dst, q, k, v backend.Matrix, p backend.AttentionPara
 func (b *Backend) Conv2D(dst, x backend.Matrix, w backend.Weight, p backend.ConvParams) {
 	if b.stop.Load() {
 		return
+	}
+	if p.Norm != nil {
+		normed := b.Alloc(x.Rows, x.Cols, x.DType)
+		defer b.Free(normed)
+		b.GroupNorm(normed, x, *p.Norm)
+		x = normed
 	}
 	pic := matmul.Picture{Height: p.Height, Width: p.Width, Upsample: p.Upsample, Down: p.Downsample}
 	matmul.Conv2D(b.stop, operand(dst), operand(x), pic, w.(*weight).Tensor, b.precision(),

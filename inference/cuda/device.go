@@ -107,6 +107,16 @@ func (d *device) compiled(f kernels.Family) error {
 	if err := d.set.Load(kernels.Elementwise); err != nil {
 		return err
 	}
+	switch f {
+	case kernels.GEMM: // heads that no product turns
+		if err := d.set.Load(kernels.Norm); err != nil {
+			return err
+		}
+	case kernels.Conv: // of what is normalised
+		if err := d.set.Load(kernels.GroupNorm); err != nil {
+			return err
+		}
+	}
 	return d.set.Load(f)
 }
 

@@ -120,7 +120,7 @@ func TestOneThread(t *testing.T) {
 		b.Copy(kept, y)
 		out := b.Alloc(16, 8, tensor.BF16)
 		b.Conv2D(out, kept, conv, backend.ConvParams{Height: 4, Width: 4})
-		b.GroupNorm(y, y, gamma, gamma, backend.GroupNormParams{Groups: 8, Eps: 1})
+		b.GroupNorm(y, y, backend.GroupNormParams{Groups: 8, Gamma: gamma, Beta: gamma, Eps: 1})
 		wantValues(t, b, out.RowRange(5, 6), 9*64*0.25)
 		if err := b.Close(); err != nil {
 			t.Error(err)

@@ -13,10 +13,17 @@ func (b *Backend) Copy(dst, src backend.Matrix) {
 
 // Linear computes y = x·wᵀ and stores it as ep says.
 func (b *Backend) Linear(dst, x backend.Matrix, w backend.Weight, ep backend.Epilogue) {
-	b.note(dst, kernels.Shape{Operation: "gemm", Depth: x.Cols})
+	e := kernels.Epilogue{Add: ep.Add, Gate: view(ep.Gate), SiLU: ep.SiLU}
+	if h := ep.Heads; h.Cols > 0 {
+		e.Heads = kernels.Heads{Cols: h.Cols, Weight: row(h.Weight), Eps: h.Eps, RoPE: kernels.RoPE{Cos: view(h.RoPE.Cos), Sin: view(h.RoPE.Sin), Halves: h.RoPE.Halves}}
+	}
+	b.note(dst, kernels.Shape{Operation: e.Operation(), Depth: x.Cols})
 	b.issue("linear", kernels.GEMM, func(q *kernels.Queue) error {
-		return q.GEMM(view(dst), view(x), matrix(w), kernels.Epilogue{Bias: row(ep.Bias), Add: ep.Add, Gate: view(ep.Gate)}, kernels.Auto)
-	}, w, ep.Bias)
+		// Where weights lie is known when they have come.
+		e := e
+		e.Bias, e.Heads.Weight = row(ep.Bias), row(ep.Heads.Weight)
+		return q.GEMM(view(dst), view(x), matrix(w), e, kernels.Auto)
+	}, w, ep.Bias, ep.Heads.Weight)
 }
 
 // SwiGLU computes dst = silu(x·gateᵀ) ⊙ (x·upᵀ).
@@ -25,11 +32,6 @@ func (b *Backend) SwiGLU(dst, x backend.Matrix, gate, up backend.Weight) {
 	b.issue("swiglu", kernels.GEMM, func(q *kernels.Queue) error {
 		return q.SwiGLU(view(dst), view(x), matrix(gate), matrix(up), kernels.Auto)
 	}, gate, up)
-}
-
-// SiLU computes dst = x·sigmoid(x).
-func (b *Backend) SiLU(dst, x backend.Matrix) {
-	b.issue("silu", kernels.Elementwise, func(q *kernels.Queue) error { return q.SiLU(view(dst), view(x)) })
 }
 
 // AddScaled computes dst = x + s·y.
@@ -57,13 +59,6 @@ func (b *Backend) LayerNorm(dst, x, scale, shift backend.Matrix, eps float32) {
 	b.issue("layer_norm", kernels.Norm, func(q *kernels.Queue) error { return q.LayerNorm(view(dst), view(x), view(scale), view(shift), eps) })
 }
 
-// QKNormRoPE normalises and rotates each head of x in place.
-func (b *Backend) QKNormRoPE(x backend.Matrix, w backend.Weight, rope backend.RoPE, eps float32) {
-	b.issue("qk_norm_rope", kernels.Norm, func(q *kernels.Queue) error {
-		return q.QKNormRoPE(view(x), row(w), kernels.RoPE{Cos: view(rope.Cos), Sin: view(rope.Sin), Halves: rope.Halves}, eps)
-	}, w)
-}
-
 // Attention computes softmax(scale·q·kᵀ + mask)·v head by head.
 func (b *Backend) Attention(dst, query, key, value backend.Matrix, p backend.AttentionParams) {
 	b.note(dst, kernels.Shape{Operation: "attention", Depth: p.Keys, Heads: p.Heads, KVHeads: p.KVHeads, Causal: p.Causal})
@@ -78,17 +73,36 @@ func (b *Backend) Attention(dst, query, key, value backend.Matrix, p backend.Att
 func (b *Backend) Conv2D(dst, x backend.Matrix, w backend.Weight, p backend.ConvParams) {
 	shape := kernels.ConvShape{Height: p.Height, Width: p.Width, Kernel: w.Shape()[2], Upsample: p.Upsample, Downsample: p.Downsample}
 	b.note(dst, kernels.Shape{Operation: "conv", Depth: x.Cols, Conv: shape})
-	b.issue("conv", kernels.Conv, func(q *kernels.Queue) error {
-		return q.Conv(view(dst), view(x), matrix(w), row(p.Bias), shape, p.Add, kernels.Auto)
-	}, w, p.Bias)
+	n := p.Norm
+	if n == nil {
+		b.issue("conv", kernels.Conv, func(q *kernels.Queue) error {
+			return q.Conv(view(dst), view(x), matrix(w), row(p.Bias), shape, p.Add, kernels.Auto)
+		}, w, p.Bias)
+		return
+	}
+	var normed backend.Matrix
+	if x.Stride%8 != 0 || x.Offset%8 != 0 || !kernels.FoldsNorm(b.info, shape, x.Cols) {
+		normed = b.Alloc(x.Rows, x.Cols, x.DType)
+		defer b.Free(normed)
+	}
+	b.scratch(kernels.GroupNormBytes(x.Rows, x.Cols, n.Groups), func(at cu.DevicePtr) {
+		b.issue("conv", kernels.Conv, func(q *kernels.Queue) error {
+			return q.ConvNorm(view(dst), view(x), matrix(w), row(p.Bias), shape, p.Add, norm(*n, at), view(normed))
+		}, w, p.Bias, n.Gamma, n.Beta)
+	})
+}
+
+// norm is n as kernels take it.
+func norm(n backend.GroupNormParams, work cu.DevicePtr) kernels.Normalisation {
+	return kernels.Normalisation{Groups: n.Groups, Gamma: row(n.Gamma), Beta: row(n.Beta), Eps: n.Eps, SiLU: n.SiLU, Work: work}
 }
 
 // GroupNorm normalises groups of columns over all rows.
-func (b *Backend) GroupNorm(dst, x backend.Matrix, gamma, beta backend.Weight, p backend.GroupNormParams) {
+func (b *Backend) GroupNorm(dst, x backend.Matrix, p backend.GroupNormParams) {
 	b.scratch(kernels.GroupNormBytes(x.Rows, x.Cols, p.Groups), func(at cu.DevicePtr) {
 		b.issue("group_norm", kernels.GroupNorm, func(q *kernels.Queue) error {
-			return q.GroupNorm(view(dst), view(x), row(gamma), row(beta), p.Groups, p.Eps, p.SiLU, at)
-		}, gamma, beta)
+			return q.GroupNorm(view(dst), view(x), norm(p, at))
+		}, p.Gamma, p.Beta)
 	})
 }
 

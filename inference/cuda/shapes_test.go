@@ -197,7 +197,8 @@ func (s shapes) picture(t *testing.T, b *Backend, rng *rand.Rand) {
 	width := c / groups
 	dst := b.Alloc(n, c, tensor.BF16)
 	gamma, beta := values(rng, c, 1), values(rng, c, 1)
-	b.GroupNorm(dst, mx, weightOf(t, b, gamma, c), weightOf(t, b, beta, c), backend.GroupNormParams{Groups: groups, Eps: 1e-6, SiLU: true})
+	norm := backend.GroupNormParams{Groups: groups, Gamma: weightOf(t, b, gamma, c), Beta: weightOf(t, b, beta, c), Eps: 1e-6, SiLU: true}
+	b.GroupNorm(dst, mx, norm)
 	mean, scale := make([]float64, groups), make([]float64, groups)
 	for g := range groups {
 		sum, squares := 0.0, 0.0
@@ -211,9 +212,27 @@ func (s shapes) picture(t *testing.T, b *Backend, rng *rand.Rand) {
 		mean[g] = sum / count
 		scale[g] = 1 / math.Sqrt(squares/count-mean[g]*mean[g]+1e-6)
 	}
-	sample(t, b, rng, "group norm", dst, 500, func(i, j int) float64 {
-		g := j / width
-		return silu((float64(x[i*c+j])-mean[g])*scale[g]*float64(gamma[j]) + float64(beta[j]))
+	normed := func(pixel, channel int) float64 {
+		g := channel / width
+		return silu((float64(x[pixel*c+channel])-mean[g])*scale[g]*float64(gamma[channel]) + float64(beta[channel]))
+	}
+	sample(t, b, rng, "group norm", dst, 500, normed)
+
+	w := values(rng, c*c*9, 0.05)
+	dst = b.Alloc(n, c, tensor.BF16)
+	b.Conv2D(dst, mx, weightOf(t, b, w, c, c, 3, 3), backend.ConvParams{Height: s.side, Width: s.side, Norm: &norm})
+	sample(t, b, rng, "conv of what is normalised", dst, 500, func(i, j int) float64 {
+		sum := 0.0
+		for tap := range 9 {
+			y, x0 := i/s.side+tap/3-1, i%s.side+tap%3-1
+			if y < 0 || x0 < 0 || y >= s.side || x0 >= s.side {
+				continue
+			}
+			for in := range c {
+				sum += normed(y*s.side+x0, in) * float64(w[(j*c+in)*9+tap])
+			}
+		}
+		return sum
 	})
 	b.Free(mx)
 }

@@ -60,11 +60,12 @@ func (block doubleStreamBlock) forward(r *Run, modImage, modText []backend.Matri
 		normed := r.normed.RowRange(side.from, side.to)
 		rope := backend.RoPE{Cos: r.rope.Cos.RowRange(side.from, side.to), Sin: r.rope.Sin.RowRange(side.from, side.to)}
 		b.LayerNorm(normed, r.hidden.RowRange(side.from, side.to), side.mod[1], side.mod[0], eps)
-		for i, w := range []backend.Weight{side.q, side.k, side.v} {
-			b.Linear(qkv[i].RowRange(side.from, side.to), normed, w, backend.Epilogue{})
+		heads := func(norm backend.Weight) backend.Epilogue {
+			return backend.Epilogue{Heads: backend.Heads{Cols: r.hidden.Cols, Weight: norm, Eps: eps, RoPE: rope}}
 		}
-		b.QKNormRoPE(qkv[0].RowRange(side.from, side.to), side.normQ, rope, eps)
-		b.QKNormRoPE(qkv[1].RowRange(side.from, side.to), side.normK, rope, eps)
+		b.Linear(qkv[0].RowRange(side.from, side.to), normed, side.q, heads(side.normQ))
+		b.Linear(qkv[1].RowRange(side.from, side.to), normed, side.k, heads(side.normK))
+		b.Linear(qkv[2].RowRange(side.from, side.to), normed, side.v, backend.Epilogue{})
 	}
 	attended := r.inner.ColRange(0, r.hidden.Cols)
 	b.Attention(attended, qkv[0], qkv[1], qkv[2], r.t.cfg.attention(r.hidden.Rows))

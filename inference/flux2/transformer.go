@@ -192,10 +192,8 @@ func sinusoid(channels int, sigma float32) []float32 {
 // embedTime computes silu(temb), which all modulations start from.
 func (r *Run) embedTime() {
 	t, b := r.t, r.t.b
-	b.Linear(r.mid, r.sinusoid, t.timeIn, backend.Epilogue{})
-	b.SiLU(r.mid, r.mid)
-	b.Linear(r.temb, r.mid, t.timeOut, backend.Epilogue{})
-	b.SiLU(r.temb, r.temb)
+	b.Linear(r.mid, r.sinusoid, t.timeIn, backend.Epilogue{SiLU: true})
+	b.Linear(r.temb, r.mid, t.timeOut, backend.Epilogue{SiLU: true})
 }
 
 func (c Config) eps() float32 { return float32(c.Eps) }

@@ -23,14 +23,20 @@ func loadConvolution(l *backend.Loader, name string, out, in, kernel int) convol
 	return convolution{l.Get(name+".weight", out, in, kernel, kernel), l.Get(name+".bias", out)}
 }
 
-// pass says how a convolution walks over the picture.
-type pass struct{ upsample, downsample, add bool }
+// pass says how a convolution walks over the picture, and what normalises it first.
+type pass struct {
+	upsample, downsample, add bool
+	norm                      *groupNorm
+}
 
 // apply stores the convolution of x in dst, which has the size that p makes.
-func (c convolution) apply(b backend.Backend, dst, x picture, p pass) {
-	b.Conv2D(dst.Matrix, x.Matrix, c.weight, backend.ConvParams{
-		Height: x.height, Width: x.width, Upsample: p.upsample, Downsample: p.downsample, Bias: c.bias, Add: p.add,
-	})
+func (w *walk) apply(c convolution, dst, x picture, p pass) {
+	params := backend.ConvParams{Height: x.height, Width: x.width, Upsample: p.upsample, Downsample: p.downsample, Bias: c.bias, Add: p.add}
+	if p.norm != nil {
+		n := p.norm.params(w.groups, true)
+		params.Norm = &n
+	}
+	w.b.Conv2D(dst.Matrix, x.Matrix, c.weight, params)
 }
 
 // groupNorm is a GroupNorm with affine weights.
@@ -40,8 +46,8 @@ func loadGroupNorm(l *backend.Loader, name string, channels int) groupNorm {
 	return groupNorm{l.Get(name+".weight", channels), l.Get(name+".bias", channels)}
 }
 
-func (g groupNorm) apply(b backend.Backend, dst, x picture, groups int, silu bool) {
-	b.GroupNorm(dst.Matrix, x.Matrix, g.gamma, g.beta, backend.GroupNormParams{Groups: groups, Eps: normEps, SiLU: silu})
+func (g groupNorm) params(groups int, silu bool) backend.GroupNormParams {
+	return backend.GroupNormParams{Groups: groups, Gamma: g.gamma, Beta: g.beta, Eps: normEps, SiLU: silu}
 }
 
 // resnetBlock is ResnetBlock2D: x + conv2(silu(norm2(conv1(silu(norm1(x)))))), with a 1×1 convolution on x
@@ -124,24 +130,20 @@ func (w *walk) become(next picture) {
 func (w *walk) convolve(c convolution, p pass) {
 	height, width := backend.ConvParams{Height: w.x.height, Width: w.x.width, Upsample: p.upsample, Downsample: p.downsample}.OutputSize()
 	next := w.alloc(height, width, c.weight.Shape()[0])
-	c.apply(w.b, next, w.x, p)
+	w.apply(c, next, w.x, p)
 	w.become(next)
 }
 
 func (w *walk) resnet(r resnetBlock) {
 	x := w.x
-	normed := w.alloc(x.height, x.width, x.Cols)
-	r.norm1.apply(w.b, normed, x, w.groups, true)
 	h := w.alloc(x.height, x.width, r.out)
-	r.conv1.apply(w.b, h, normed, pass{})
-	w.b.Free(normed.Matrix)
-	r.norm2.apply(w.b, h, h, w.groups, true)
+	w.apply(r.conv1, h, x, pass{norm: &r.norm1})
 	if r.shortcut != nil {
 		next := w.alloc(x.height, x.width, r.out)
-		r.shortcut.apply(w.b, next, x, pass{})
+		w.apply(*r.shortcut, next, x, pass{})
 		w.become(next)
 	}
-	r.conv2.apply(w.b, w.x, h, pass{add: true})
+	w.apply(r.conv2, w.x, h, pass{norm: &r.norm2, add: true})
 	w.b.Free(h.Matrix)
 }
 
@@ -150,7 +152,7 @@ func (w *walk) attend(a attentionBlock) {
 	s := backend.NewScope(b)
 	defer s.Free()
 	normed := picture{s.Alloc(x.Rows, x.Cols), x.height, x.width}
-	a.norm.apply(b, normed, x, w.groups, false)
+	b.GroupNorm(normed.Matrix, x.Matrix, a.norm.params(w.groups, false))
 	q, k, v := s.Alloc(x.Rows, x.Cols), s.Alloc(x.Rows, x.Cols), s.Alloc(x.Rows, x.Cols)
 	b.Linear(q, normed.Matrix, a.q, backend.Epilogue{Bias: a.qBias})
 	b.Linear(k, normed.Matrix, a.k, backend.Epilogue{Bias: a.kBias})

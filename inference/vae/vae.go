@@ -147,8 +147,7 @@ func (v *VAE) Encode(ctx context.Context, dst backend.Matrix, pixels []float32, 
 		}
 	}
 	w.mid(e.mid)
-	e.normOut.apply(b, w.x, w.x, w.groups, true)
-	w.convolve(e.convOut, pass{})
+	w.convolve(e.convOut, pass{norm: &e.normOut})
 	if e.quant != nil {
 		w.convolve(*e.quant, pass{})
 	}
@@ -196,8 +195,7 @@ func (v *VAE) Decode(ctx context.Context, tokens backend.Matrix, height, width i
 		}
 		progress(i+2, levels+1)
 	}
-	d.normOut.apply(b, w.x, w.x, w.groups, true)
-	w.convolve(d.convOut, pass{})
+	w.convolve(d.convOut, pass{norm: &d.normOut})
 	pixels := make([]float32, w.x.Rows*w.x.Cols)
 	b.Download(pixels, w.x.Matrix)
 	return pixels, b.Sync()

@@ -10,8 +10,10 @@
 // channels are a multiple of 8, and so for dst unless the kernel is conv_128x32, which stores one value at a time;
 // conv_any also loads so.
 //
+// conv_norm is the 3×3 convolution of what halo.h makes of x while it is loaded; conv_norm_128x32 stores as conv_128x32 does.
+//
 // Rate: bound by mma.sync; a picture's pixels are read nine times, from the L2 cache but once.
-#include "tile.h"
+#include "halo.h"
 
 using Large = Tile<256, 128, 32, 64, 64, 3>;
 template <int STAGES> using Medium = Tile<128, 128, 32, 64, 64, STAGES>;
@@ -116,3 +118,13 @@ CONV(conv_128x128, Medium<3>, true, true, 2)
 CONV(conv_128x128_deep, Medium<4>, true, true, 2)
 CONV(conv_128x32, Narrow, true, false, 2)
 CONV(conv_any, Any, false, false, 2)
+
+#define CONV_NORM(name, T, WHOLE)                                                                                                        \
+  KERNEL THREADS(T::SIZE, 2) void name(const bf16 *x, int x_stride, const bf16 *w, int w_stride, Mat dst, Mat bias, int rows, int cols,  \
+                                       int add, int height, int width, int channels, const float *scale, const float *shift, int silu) { \
+    conv_norm_body<T, WHOLE>(x, x_stride, w, w_stride, Output{dst, bias, {}, rows, cols, add}, height, width, channels,                  \
+                             Norm{scale, shift, silu});                                                                                  \
+  }
+
+CONV_NORM(conv_norm_128x128, Medium<3>, true)
+CONV_NORM(conv_norm_128x32, Narrow, false)

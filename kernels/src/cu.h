@@ -149,6 +149,15 @@ OP void store1(float v, Mat m, i64 row, int col) {
 // Shared memory by its 32-bit address.
 OP u32 shared_address(const void *p) { return (u32)(u64)(__attribute__((address_space(3))) const void *)p; }
 
+OP u32x4 load_shared(u32 at) {
+  u32x4 w;
+  asm volatile("ld.shared.v4.b32 {%0, %1, %2, %3}, [%4];" : "=r"(w.v[0]), "=r"(w.v[1]), "=r"(w.v[2]), "=r"(w.v[3]) : "r"(at) : "memory");
+  return w;
+}
+OP void store_shared(u32 at, u32x4 w) {
+  asm volatile("st.shared.v4.b32 [%0], {%1, %2, %3, %4};" ::"r"(at), "r"(w.v[0]), "r"(w.v[1]), "r"(w.v[2]), "r"(w.v[3]) : "memory");
+}
+
 // Asynchronous copies of 16 bytes from global to shared memory. The bytes from `bytes` on, 0 or 16, are zeros.
 OP void copy_async(u32 dst, const void *src, int bytes) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(dst), "l"((GLOBAL const void *)src), "r"(bytes) : "memory");

@@ -1,6 +1,6 @@
 // Elementwise operations on matrices with row strides, float32 or bfloat16 each.
 //
-//   copy        y = x                     silu     y = x / (1 + e^-x)
+//   copy        y = x
 //   add_scaled  y = a + s·b               lerp     y = a + s·(b − a)
 //   affine      y = x ⊙ scale + shift with rows scale and shift, and SiLU of that where asked
 //   embedding   y[i] = table[ids[i]]
@@ -34,13 +34,6 @@ template <bool ALIGNED, typename Op> DEV void each8(Mat dst, int rows, int cols,
 
 template <bool ALIGNED> DEV void copy_body(Mat dst, Mat x, int rows, int cols) {
   each8<ALIGNED>(dst, rows, cols, [&](float(&y)[8], i64 row, int col) { load8<ALIGNED>(y, x, row, col, cols); });
-}
-template <bool ALIGNED> DEV void silu_body(Mat dst, Mat x, int rows, int cols) {
-  each8<ALIGNED>(dst, rows, cols, [&](float(&y)[8], i64 row, int col) {
-    load8<ALIGNED>(y, x, row, col, cols);
-    UNROLL
-    for (float &v : y) v = silu(v);
-  });
 }
 template <bool ALIGNED> DEV void add_scaled_body(Mat dst, Mat a, Mat b, int rows, int cols, float s) {
   each8<ALIGNED>(dst, rows, cols, [&](float(&y)[8], i64 row, int col) {
@@ -83,7 +76,6 @@ template <bool ALIGNED> DEV void embedding_body(Mat dst, Mat table, const int *i
   KERNEL THREADS(256, 1) void name##_any params { name##_body<false>(__VA_ARGS__); }
 
 BOTH(copy, (Mat dst, Mat x, int rows, int cols), dst, x, rows, cols)
-BOTH(silu, (Mat dst, Mat x, int rows, int cols), dst, x, rows, cols)
 BOTH(add_scaled, (Mat dst, Mat a, Mat b, int rows, int cols, float s), dst, a, b, rows, cols, s)
 BOTH(lerp, (Mat dst, Mat a, Mat b, int rows, int cols, float s), dst, a, b, rows, cols, s)
 BOTH(affine, (Mat dst, Mat x, Mat scale, Mat shift, int rows, int cols, int with_silu), dst, x, scale, shift, rows, cols, with_silu)

@@ -1,6 +1,8 @@
 // Matrix products.
 //
 //   gemm     C[M, N] = A[M, K]·B[N, K]^T, then what Output in tile.h says: bias, residual, gated residual
+//   silu     C[M, N] = silu(A[M, K]·B[N, K]^T)
+//   heads    C[M, N] = A[M, K]·B[N, K]^T, then what Heads in heads.h says: RMSNorm and RoPE of queries and keys
 //   swiglu   C[M, N] = silu(A·G^T) ⊙ (A·U^T) with G and U [N, K]; a tile takes half its columns from each
 //
 // A, B, G and U are bfloat16, C bfloat16 or float32. A block computes one tile; a kernel's name says its size as rows ×
@@ -9,16 +11,21 @@
 // lies and in float32 too; the _any kernels also load so. M is free.
 //
 // Rate: bound by mma.sync where M and N fill the card; with few rows by the bytes of B over the bandwidth.
-#include "tile.h"
+#include "heads.h"
 
 template <int STAGES> using Large = Tile<128, 256, 32, 64, 64, STAGES>;
 template <int STAGES> using Medium = Tile<128, 128, 32, 64, 64, STAGES>;
 using Small = Tile<64, 64, 64, 32, 32, 3>;
 using SmallPair = Tile<64, 128, 64, 32, 64, 3>;
+using LargeHeads = Tile<128, 256, 32, 32, 128, 3>;
+using MediumHeads = Tile<128, 128, 32, 32, 128, 3>;
+using SmallHeads = Tile<64, 128, 64, 16, 128, 3>;
 using Any = Tile<64, 64, 32, 32, 32, 2>;
 using AnyPair = Tile<64, 128, 32, 32, 64, 2>;
 
-template <class T, bool ALIGNED, bool WHOLE> DEV void gemm_body(const bf16 *a, int a_stride, const bf16 *b, int b_stride, const Output &out, int depth) {
+// change(acc, row, col) comes between the sums, the first of a warp's being (row, col), and their store.
+template <class T, bool ALIGNED, bool WHOLE, class Change>
+DEV void gemm_body(const bf16 *a, int a_stride, const bf16 *b, int b_stride, const Output &out, int depth, Change change) {
   DYNAMIC_SHARED(shared);
   int tile_m, tile_n;
   tile_at(BLOCK_X, tile_m, tile_n, (out.rows + T::BM - 1) / T::BM, (out.cols + T::BN - 1) / T::BN);
@@ -29,6 +36,7 @@ template <class T, bool ALIGNED, bool WHOLE> DEV void gemm_body(const bf16 *a, i
   float acc[T::MI][T::NJ][4];
   multiply<T>(acc, shared_address(shared), rows_a, rows_b, (depth + T::BK - 1) / T::BK);
   const int row = tile_m * T::BM + WARP / T::WARPS_N * T::WM, col = tile_n * T::BN + WARP % T::WARPS_N * T::WN;
+  change(acc, row, col);
   UNROLL
   for (int j = 0; j < T::NJ; j += 4)
     store<T::MI, 1, WHOLE>(out, InOrder{out.rows}, row, col + j * 8, [&](int i, int jj, int k) { return acc[i][j + jj][k]; });
@@ -78,15 +86,36 @@ DEV void swiglu_body(const bf16 *a, int a_stride, const bf16 *gate, const bf16 *
                [&](int i, int j, int k) { return silu(acc[i][j][k]) * acc[i][j + 4][k]; });
 }
 
-#define GEMM(name, T, ALIGNED, WHOLE, BLOCKS)                                                                                                \
-  KERNEL THREADS(T::SIZE, BLOCKS) void name(const bf16 *a, int a_stride, const bf16 *b, int b_stride, Mat dst, Mat bias, Mat gate,    \
-                                            int rows, int cols, int add, int depth) {                                    \
-    gemm_body<T, ALIGNED, WHOLE>(a, a_stride, b, b_stride, Output{dst, bias, gate, rows, cols, add}, depth);                        \
+#define GEMM(name, T, ALIGNED, WHOLE, BLOCKS)                                                                                               \
+  KERNEL THREADS(T::SIZE, BLOCKS) void name(const bf16 *a, int a_stride, const bf16 *b, int b_stride, Mat dst, Mat bias, Mat gate,          \
+                                            int rows, int cols, int add, int depth) {                                                       \
+    gemm_body<T, ALIGNED, WHOLE>(a, a_stride, b, b_stride, Output{dst, bias, gate, rows, cols, add}, depth, [](auto &, int, int) INLINE {}); \
   }
-#define SWIGLU(name, T, ALIGNED, WHOLE, BLOCKS)                                                                                              \
-  KERNEL THREADS(T::SIZE, BLOCKS) void name(const bf16 *a, int a_stride, const bf16 *gate, const bf16 *up, int b_stride, Mat dst,     \
-                                            int rows, int cols, int depth) {                                             \
-    swiglu_body<T, ALIGNED, WHOLE>(a, a_stride, gate, up, b_stride, Output{dst, {}, {}, rows, cols, 0}, depth);                     \
+#define SWIGLU(name, T, ALIGNED, WHOLE, BLOCKS)                                                                                             \
+  KERNEL THREADS(T::SIZE, BLOCKS) void name(const bf16 *a, int a_stride, const bf16 *gate, const bf16 *up, int b_stride, Mat dst,           \
+                                            int rows, int cols, int depth) {                                                                \
+    swiglu_body<T, ALIGNED, WHOLE>(a, a_stride, gate, up, b_stride, Output{dst, {}, {}, rows, cols, 0}, depth);                             \
+  }
+#define SILU(name, T, ALIGNED, WHOLE, BLOCKS)                                                                                               \
+  KERNEL THREADS(T::SIZE, BLOCKS) void name(const bf16 *a, int a_stride, const bf16 *b, int b_stride, Mat dst, int rows, int cols,          \
+                                            int depth) {                                                                                    \
+    gemm_body<T, ALIGNED, WHOLE>(a, a_stride, b, b_stride, Output{dst, {}, {}, rows, cols, 0}, depth, [](auto &acc, int, int) INLINE {      \
+      UNROLL                                                                                                                                \
+      for (auto &tiles : acc) UNROLL for (auto &tile : tiles) UNROLL for (float &v : tile) v = silu(v);                                     \
+    });                                                                                                                                     \
+  }
+// A warp has whole heads.
+#define HEADS(name, T, BLOCKS)                                                                                                              \
+  KERNEL THREADS(T::SIZE, BLOCKS) void name(const bf16 *a, int a_stride, const bf16 *b, int b_stride, Mat dst, int rows, int cols,          \
+                                            int depth, Mat w, const float *cos, const float *sin, int cos_stride, int sin_stride,           \
+                                            int halves, int turned, float eps) {                                                            \
+    static_assert(T::WN == HEAD);                                                                                                           \
+    const Heads heads = {w, cos, sin, cos_stride, sin_stride, halves, turned, eps};                                                         \
+    gemm_body<T, true, true>(a, a_stride, b, b_stride, Output{dst, {}, {}, rows, cols, 0}, depth,                                           \
+                             [&](auto &acc, int row, int col) INLINE {                                                                      \
+                               UNROLL                                                                                                       \
+                               for (int i = 0; i < T::MI; i++) turn_heads(acc[i], heads, row + i * 16, rows, col);                          \
+                             });                                                                                                            \
   }
 
 GEMM(gemm_128x256, Large<3>, true, true, 1)
@@ -96,6 +125,11 @@ GEMM(gemm_128x128_deep, Medium<4>, true, true, 2)
 GEMM(gemm_64x64, Small, true, true, 3)
 GEMM(gemm_loose, Small, true, false, 2)
 GEMM(gemm_any, Any, false, false, 2)
+SILU(silu_64x64, Small, true, true, 3)
+SILU(silu_any, Any, false, false, 2)
+HEADS(heads_128x256, LargeHeads, 1)
+HEADS(heads_128x128, MediumHeads, 2)
+HEADS(heads_64x128, SmallHeads, 2)
 SWIGLU(swiglu_128x256, Large<3>, true, true, 1)
 SWIGLU(swiglu_128x256_deep, Large<4>, true, true, 1)
 SWIGLU(swiglu_128x128, Medium<3>, true, true, 2)

@@ -1,12 +1,14 @@
-// Matrix products on sm_90a: gemm and swiglu of gemm.cu, for operands as its aligned kernels take them.
+// Matrix products on sm_90a: gemm, heads and swiglu of gemm.cu, for operands as its aligned kernels take them.
 //
 // Tiles and how blocks walk over them: grid.h. A kernel's name says its tile's size as rows × columns, with swiglu's before
 // they are halved; _twin ones share a multiprocessor in twos.
 //
 // Rate: bound by wgmma where M and N fill the card; with few rows by the bytes of B over the bandwidth.
 #include "grid.h"
+#include "heads.h"
 
-template <class G> DEV void gemm_body(const TensorMap &a, const TensorMap &b, const Output &out, int depth) {
+// change(acc, row, col) comes between the sums of 64 rows, the first of a warp's being (row, col), and their store.
+template <class G, class Change> DEV void gemm_body(const TensorMap &a, const TensorMap &b, const Output &out, int depth, Change change) {
   run<G>(
       (out.rows + G::BM - 1) / G::BM, (out.cols + G::BN - 1) / G::BN, (depth + PANEL - 1) / PANEL,
       [&](u32 slice, u32 full, int tile_m, int tile_n, int step) {
@@ -14,6 +16,7 @@ template <class G> DEV void gemm_body(const TensorMap &a, const TensorMap &b, co
         copy_box(slice + G::A_BYTES, b, full, step * PANEL, tile_n * G::BN);
       },
       [&](float(&acc)[G::NJ][4], int row, int tile_n) INLINE {
+        change(acc, row, tile_n * G::BN);
         UNROLL
         for (int j = 0; j < G::NJ; j += 4 * G::GROUPS)
           store<1, G::GROUPS, true>(out, InOrder{out.rows}, row, tile_n * G::BN + j * 8, [&](int, int jj, int k) INLINE { return acc[j + jj][k]; });
@@ -37,14 +40,22 @@ template <class G> DEV void swiglu_body(const TensorMap &a, const TensorMap &gat
       });
 }
 
-#define GEMM(name, ...)                                                                                                                    \
+#define GEMM(name, ...)                                                                                                                     \
   KERNEL THREADS(__VA_ARGS__::SIZE, __VA_ARGS__::BLOCKS) void name(TENSOR a, TENSOR b, Mat dst, Mat bias, Mat gate, int rows, int cols,     \
-                                                                   int add, int depth) {                                                   \
-    gemm_body<__VA_ARGS__>(a, b, Output{dst, bias, gate, rows, cols, add}, depth);                                                         \
+                                                                   int add, int depth) {                                                    \
+    gemm_body<__VA_ARGS__>(a, b, Output{dst, bias, gate, rows, cols, add}, depth, [](auto &, int, int) INLINE {});                          \
   }
-#define SWIGLU(name, ...)                                                                                                                  \
+#define SWIGLU(name, ...)                                                                                                                   \
   KERNEL THREADS(__VA_ARGS__::SIZE, __VA_ARGS__::BLOCKS) void name(TENSOR a, TENSOR gate, TENSOR up, Mat dst, int rows, int cols, int depth) { \
-    swiglu_body<__VA_ARGS__>(a, gate, up, Output{dst, {}, {}, rows, cols, 0}, depth);                                                      \
+    swiglu_body<__VA_ARGS__>(a, gate, up, Output{dst, {}, {}, rows, cols, 0}, depth);                                                       \
+  }
+#define HEADS(name, ...)                                                                                                                    \
+  KERNEL THREADS(__VA_ARGS__::SIZE, __VA_ARGS__::BLOCKS) void name(TENSOR a, TENSOR b, Mat dst, int rows, int cols, int depth, Mat w,       \
+                                                                   const float *cos, const float *sin, int cos_stride, int sin_stride,      \
+                                                                   int halves, int turned, float eps) {                                     \
+    const Heads heads = {w, cos, sin, cos_stride, sin_stride, halves, turned, eps};                                                         \
+    gemm_body<__VA_ARGS__>(a, b, Output{dst, {}, {}, rows, cols, 0}, depth,                                                                 \
+                           [&](auto &acc, int row, int col) INLINE { turn_heads(acc, heads, row, rows, col); });                            \
   }
 
 using Large = Grid<2, 1, 256, 4, 1>;
@@ -58,6 +69,9 @@ GEMM(gemm_wgmma_192x192, Square)
 GEMM(gemm_wgmma_128x128, Medium)
 GEMM(gemm_wgmma_128x128_twin, Twin)
 GEMM(gemm_wgmma_64x128, Small)
+HEADS(heads_wgmma_128x256, Large)
+HEADS(heads_wgmma_128x128, Medium)
+HEADS(heads_wgmma_64x128, Small)
 SWIGLU(swiglu_wgmma_128x256, Large)
 SWIGLU(swiglu_wgmma_192x192, Square)
 SWIGLU(swiglu_wgmma_128x128, Medium)

@@ -125,11 +125,11 @@ template <bool PAIRS> DEV void qk_norm_rope_body(bf16 *x, int stride, Mat w, con
   }
 }
 
-KERNEL THREADS(256, 1) void qk_norm_rope(bf16 *x, int stride, Mat w, const float *cos, const float *sin, int cos_stride, int sin_stride, int rows,
-                                         int heads, int d, int halves, float eps) {
+KERNEL THREADS(256, 1) void qk_norm_rope(bf16 *x, int stride, Mat w, const float *cos, const float *sin, int cos_stride, int sin_stride, int halves,
+                                         int rows, int heads, int d, float eps) {
   qk_norm_rope_body<true>(x, stride, w, cos, sin, cos_stride, sin_stride, rows, heads, d, 0, eps);
 }
-KERNEL THREADS(256, 1) void qk_norm_rope_any(bf16 *x, int stride, Mat w, const float *cos, const float *sin, int cos_stride, int sin_stride, int rows,
-                                             int heads, int d, int halves, float eps) {
+KERNEL THREADS(256, 1) void qk_norm_rope_any(bf16 *x, int stride, Mat w, const float *cos, const float *sin, int cos_stride, int sin_stride, int halves,
+                                             int rows, int heads, int d, float eps) {
   qk_norm_rope_body<false>(x, stride, w, cos, sin, cos_stride, sin_stride, rows, heads, d, halves, eps);
 }

@@ -25,13 +25,13 @@ template <int BK> DEV u32 permuted(int row, int piece) {
 
 // fetch8 takes up to count values from p to 16 bytes of shared memory, one at a time.
 DEV void fetch8(u32 dst, const bf16 *p, int count) {
-  u32 w[4];
+  u32x4 w;
   UNROLL
   for (int i = 0; i < 4; i++) {
     const u32 low = 2 * i < count ? ldg<bf16>(p + 2 * i) : 0, high = 2 * i + 1 < count ? ldg<bf16>(p + 2 * i + 1) : 0;
-    w[i] = low | high << 16;
+    w.v[i] = low | high << 16;
   }
-  asm volatile("st.shared.v4.b32 [%0], {%1, %2, %3, %4};" ::"r"(dst), "r"(w[0]), "r"(w[1]), "r"(w[2]), "r"(w[3]) : "memory");
+  store_shared(dst, w);
 }
 
 // fetch takes 16 bytes, of which the first count values are wanted: all eight or none where ALIGNED.

@@ -51,6 +51,15 @@ def peer(torch, row):
     if row["kind"] == "gemm":
         x, w = random(s["m"], s["k"]), random(s["n"], s["k"])
         return "cuBLAS", timed(torch, lambda: functional.linear(x, w))
+    if row["kind"] == "heads":
+        x, w, gain, angles = random(s["m"], s["k"]), random(s["n"], s["k"]), random(128), torch.randn(s["m"], 1, 64, 2, device="cuda")
+        turn = torch.view_as_complex(angles)
+
+        def heads():
+            y = functional.rms_norm(functional.linear(x, w).view(s["m"], -1, 128), (128,), gain, 1e-6)
+            return torch.view_as_real(torch.view_as_complex(y.float().unflatten(-1, (64, 2))) * turn).flatten(-2).to(torch.bfloat16)
+
+        return "cuBLAS, RMSNorm, RoPE", timed(torch, heads)
     if row["kind"] == "swiglu":
         x, gate, up = random(s["m"], s["k"]), random(s["n"], s["k"]), random(s["n"], s["k"])
         return "cuBLAS twice, SiLU, product", timed(torch, lambda: functional.silu(functional.linear(x, gate)) * functional.linear(x, up))

@@ -50,10 +50,10 @@ run_tests() {
     if command -v compute-sanitizer >/dev/null; then
       # Everything of the kernels' tests is small. Under racecheck and initcheck a kernel takes a hundred times as long.
       for tool in memcheck racecheck initcheck synccheck; do
-        arguments=(-device cuda -test.run 'GEMM|SwiGLU|Attention|Conv|Norm|Copy|Patchify')
+        arguments=(-device cuda -test.run 'GEMM|SiLU|Heads|SwiGLU|Attention|Conv|Norm|Copy|Patchify')
         step "sanitizer-$tool" tested kernels kernels.test timeout "$SANITIZER_SECONDS" compute-sanitizer --tool "$tool" --error-exitcode 9 --print-limit 20
       done
-      arguments=(-device cuda -test.run 'Conformance/cuda/(Linear|SwiGLU|Attention|Norms)|Replay')
+      arguments=(-device cuda -test.run 'Conformance/cuda/(Linear|Heads|SwiGLU|Attention|Norms)|Replay')
       step sanitizer-backend tested inference/cuda cuda.test timeout "$SANITIZER_SECONDS" compute-sanitizer --tool memcheck --leak-check full --error-exitcode 9
     else
       echo "== compute-sanitizer is not there: skipped"

@@ -20,7 +20,7 @@ func Run(t *testing.T, open func(t *testing.T) backend.Backend) {
 		test func(h *harness)
 	}{
 		{"Copy", testCopy}, {"Linear", testLinear}, {"SwiGLU", testSwiGLU}, {"Embedding", testEmbedding},
-		{"Elementwise", testElementwise}, {"Norms", testNorms}, {"QKNormRoPE", testQKNormRoPE},
+		{"Elementwise", testElementwise}, {"Norms", testNorms}, {"Heads", testHeads},
 		{"Attention", testAttention}, {"Conv2D", testConv2D}, {"GroupNorm", testGroupNorm}, {"Patchify", testPatchify},
 		{"Cancel", testCancel},
 	} {
@@ -63,10 +63,11 @@ func (h *harness) round(v float32) float64 {
 // border is what lies around a view and must stay.
 const border = 3
 
-// guarded is a view in the middle of a larger matrix.
+// guarded is a view in the middle of a larger matrix, or a whole one without a border.
 type guarded struct {
 	backend.Matrix
-	whole backend.Matrix
+	whole  backend.Matrix
+	border int
 }
 
 // view allocates a view inside a larger matrix whose every value is 7.
@@ -77,7 +78,7 @@ func (h *harness) view(rows, cols int) guarded {
 		sevens[i] = 7
 	}
 	h.b.Upload(whole, sevens)
-	return guarded{whole.RowRange(border, border+rows).ColRange(border, border+cols), whole}
+	return guarded{whole.RowRange(border, border+rows).ColRange(border, border+cols), whole, border}
 }
 
 // upload allocates a view that holds values.
@@ -85,6 +86,12 @@ func (h *harness) upload(values table) guarded {
 	m := h.view(len(values), len(values[0]))
 	h.b.Upload(m.Matrix, flatten(values))
 	return m
+}
+
+// whole allocates a matrix without surroundings, as stages do.
+func (h *harness) whole(rows, cols int) guarded {
+	m := h.b.Alloc(rows, cols, h.b.Activation())
+	return guarded{Matrix: m, whole: m}
 }
 
 // vector uploads a row without surroundings, in float32 as rope tables and modulations may be.
@@ -169,7 +176,7 @@ func (h *harness) checkWithin(name string, m guarded, want table, tolerance floa
 	for i := range m.whole.Rows {
 		for j := range m.whole.Cols {
 			have := float64(whole[i*m.whole.Cols+j])
-			y, x := i-border, j-border
+			y, x := i-m.border, j-m.border
 			if y < 0 || x < 0 || y >= m.Rows || x >= m.Cols {
 				if have != 7 {
 					h.Fatalf("%s: wrote outside its destination at row %d, column %d", name, y, x)

@@ -38,7 +38,6 @@ func testElementwise(h *harness) {
 			op(dst.Matrix)
 			h.check(fmt.Sprint(name, " ", s), dst, each(s.rows, s.cols, want))
 		}
-		run("SiLU", func(i, j int) float64 { return silu(a[i][j]) }, func(dst backend.Matrix) { h.b.SiLU(dst, x.Matrix) })
 		run("AddScaled", func(i, j int) float64 { return a[i][j] - 0.25*b[i][j] }, func(dst backend.Matrix) {
 			h.b.AddScaled(dst, x.Matrix, y.Matrix, -0.25)
 		})
@@ -92,39 +91,6 @@ func testNorms(h *harness) {
 	}
 }
 
-func testQKNormRoPE(h *harness) {
-	const eps = 1e-6
-	for _, s := range []struct{ rows, heads, d int }{{1, 1, 2}, {7, 3, 16}, {33, 2, 128}} {
-		for _, halves := range []bool{false, true} {
-			x := h.table(s.rows, s.heads*s.d)
-			gain, gains := h.weight(tensor.BF16, s.d)
-			angles := h.table(s.rows, s.d/2)
-			rope := backend.RoPE{Cos: h.b.Alloc(s.rows, s.d/2, tensor.F32), Sin: h.b.Alloc(s.rows, s.d/2, tensor.F32), Halves: halves}
-			h.b.Upload(rope.Cos, flatten(each(s.rows, s.d/2, func(i, j int) float64 { return math.Cos(angles[i][j]) })))
-			h.b.Upload(rope.Sin, flatten(each(s.rows, s.d/2, func(i, j int) float64 { return math.Sin(angles[i][j]) })))
-			want := each(s.rows, s.heads*s.d, func(i, j int) float64 {
-				head := x[i][j/s.d*s.d:][:s.d]
-				mean, variance := moments(head)
-				norm := func(c int) float64 { return head[c] / math.Sqrt(variance+mean*mean+eps) * gains[c] }
-				c := j % s.d
-				pair, first, second := c/2, c&^1, c|1
-				if halves {
-					pair = c % (s.d / 2)
-					first, second = pair, pair+s.d/2
-				}
-				sn, cs := math.Sincos(angles[i][pair])
-				if c == first {
-					return norm(first)*cs - norm(second)*sn
-				}
-				return norm(second)*cs + norm(first)*sn
-			})
-			dst := h.upload(x)
-			h.b.QKNormRoPE(dst.Matrix, gain, rope, eps)
-			h.check(fmt.Sprintf("%+v halves %v", s, halves), dst, want)
-		}
-	}
-}
-
 func testGroupNorm(h *harness) {
 	for _, s := range []struct{ rows, groups, width int }{{1, 1, 5}, {35, 4, 3}, {96, 32, 2}, {2100, 4, 16}} {
 		for _, withSiLU := range []bool{false, true} {
@@ -132,27 +98,30 @@ func testGroupNorm(h *harness) {
 			x := h.table(s.rows, cols)
 			gamma, gammas := h.weight(tensor.BF16, cols)
 			beta, betas := h.weight(tensor.F32, cols)
-			mean, scale := make([]float64, s.groups), make([]float64, s.groups)
-			for g := range s.groups {
-				var all []float64
-				for _, row := range x {
-					all = append(all, row[g*s.width:(g+1)*s.width]...)
-				}
-				m, variance := moments(all)
-				mean[g], scale[g] = m, 1/math.Sqrt(variance+1e-6)
+			want := normalised(x, s.groups, gammas, betas)
+			if withSiLU {
+				want = each(s.rows, cols, func(i, j int) float64 { return silu(want[i][j]) })
 			}
 			dst := h.upload(x)
-			h.b.GroupNorm(dst.Matrix, dst.Matrix, gamma, beta, backend.GroupNormParams{Groups: s.groups, Eps: 1e-6, SiLU: withSiLU})
-			h.check(fmt.Sprintf("%+v SiLU %v", s, withSiLU), dst, each(s.rows, cols, func(i, j int) float64 {
-				g := j / s.width
-				y := (x[i][j]-mean[g])*scale[g]*gammas[j] + betas[j]
-				if withSiLU {
-					return silu(y)
-				}
-				return y
-			}))
+			h.b.GroupNorm(dst.Matrix, dst.Matrix, backend.GroupNormParams{Groups: s.groups, Gamma: gamma, Beta: beta, Eps: 1e-6, SiLU: withSiLU})
+			h.check(fmt.Sprintf("%+v SiLU %v", s, withSiLU), dst, want)
 		}
 	}
+}
+
+// normalised is GroupNorm of x with an eps of 1e-6.
+func normalised(x table, groups int, gamma, beta []float64) table {
+	width := len(x[0]) / groups
+	mean, scale := make([]float64, groups), make([]float64, groups)
+	for g := range groups {
+		var all []float64
+		for _, row := range x {
+			all = append(all, row[g*width:(g+1)*width]...)
+		}
+		m, variance := moments(all)
+		mean[g], scale[g] = m, 1/math.Sqrt(variance+1e-6)
+	}
+	return each(len(x), len(x[0]), func(i, j int) float64 { return (x[i][j]-mean[j/width])*scale[j/width]*gamma[j] + beta[j] })
 }
 
 func testPatchify(h *harness) {

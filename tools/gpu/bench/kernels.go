@@ -124,6 +124,19 @@ func product(m, n, k int) measured {
 	}
 }
 
+// heads are queries or keys: a product whose heads of 128 columns are normalised and rotated.
+func heads(m, n, k int) measured {
+	return measured{
+		row{Kind: "heads", Shape: map[string]int{"m": m, "n": n, "k": k}, FLOP: 2 * float64(m) * float64(n) * float64(k)},
+		[][2]int{{m, n}, {m, k}, {n, k}, {1, 128}, {m, 128}},
+		func(q *kernels.Queue, x []kernels.Matrix) error {
+			angles := kernels.Matrix{Data: x[4].Data, Rows: m, Cols: 64, Stride: 64, DType: kernels.F32}
+			rope := kernels.RoPE{Cos: angles, Sin: angles}
+			return q.GEMM(x[0], x[1], x[2], kernels.Epilogue{Heads: kernels.Heads{Cols: n, Weight: x[3], Eps: 1e-6, RoPE: rope}}, kernels.Auto)
+		},
+	}
+}
+
 func swiglu(m, n, k int) measured {
 	return measured{
 		row{Kind: "swiglu", Shape: map[string]int{"m": m, "n": n, "k": k}, FLOP: 4 * float64(m) * float64(n) * float64(k)},
@@ -167,11 +180,12 @@ func convolution(side, in, out int, up bool) measured {
 
 func (b bench) shapes() []measured {
 	if b.device == "sim" {
-		return []measured{product(40, 48, 32), swiglu(40, 48, 32), attention(40, 2, 1, 64, true), convolution(8, 16, 16, true)}
+		return []measured{product(40, 48, 32), heads(40, 128, 32), swiglu(40, 48, 32), attention(40, 2, 1, 64, true), convolution(8, 16, 16, true)}
 	}
 	return []measured{
 		product(4608, 3072, 3072), product(4608, 6144, 3072), product(4608, 3072, 12288), product(4096, 3072, 9216), product(512, 3072, 9216),
 		product(512, 4096, 2560), product(512, 2560, 9728), product(16384, 512, 512),
+		heads(4608, 3072, 3072), heads(512, 4096, 2560),
 		swiglu(4608, 9216, 3072), swiglu(512, 9728, 2560),
 		attention(4608, 24, 24, 128, false), attention(8704, 24, 24, 128, false), attention(512, 32, 8, 128, true), attention(16384, 1, 1, 512, false),
 		convolution(1024, 128, 128, false), convolution(512, 256, 256, false), convolution(256, 512, 512, false), convolution(512, 256, 256, true),
