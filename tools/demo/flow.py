@@ -4,7 +4,8 @@
 
 The loss is on the velocity. What makes it affordable on a CPU:
 
-- Of the 512 text rows, 12 are seen; of the 126 to 144 tokens of a picture, KEPT (all but a few in the last --fine steps). What is left
+- Of the 512 text rows, 12 are seen; of the 126 to 144 tokens of a picture, KEPT (all but a few in the last --fine steps, which learn how wide
+  a picture is). What is left
   out is made up for in the attention: log(how many a row stands for) is added to its logits. The rows and tokens differ every time.
 - σ is drawn where four steps go: 1, 0.955, 0.876, 0.702 for a picture of this size, and a fifth of the time anywhere.
 - The noise tells the jitter: the means over the picture of two of its channels are made to be the normal deviates of the jitter's x
@@ -38,6 +39,8 @@ JITTER_CHANNELS = (0, 1)
 # Tokens kept: of a picture of a description, of an edit (the same ones before and after), of a composition and each of its references.
 KEPT, KEPT_EDIT, KEPT_COMPOSED, KEPT_REFERENCE = 40, 36, 40, 28
 FINE = 126
+# How many times more a token under a thing counts than one of the backdrop.
+THING_COUNTS = 3
 ROWS_SEEN = (1, dataset.TAIL_ROWS, 2)
 # Samples a process and step of descriptions, edits, compositions; these are of two pictures, three and four in turn, mostly of two.
 SHARES, FINE_SHARES = (27, 3, 1), (10, 2, 1)
@@ -199,9 +202,9 @@ class Data:
         return picked
 
     def batch(self, references, many, fine):
-        """Returns target, noise [n, K, 128], reference tokens [n, R, 128], e, positions, bias, σ."""
+        """Returns target, noise [n, K, 128], reference tokens [n, R, 128], e, positions, bias, σ, what each token counts [n, K]."""
         picked = [self.kinds[references][self.rng.randrange(len(self.kinds[references]))] for _ in range(many)]
-        target, noise, refs, rows, positions, biases, levels = [], [], [], [], [], [], []
+        target, noise, refs, rows, positions, biases, levels, counts = [], [], [], [], [], [], [], []
         visits = torch.randperm(many)
         for at, (number, row) in enumerate(picked):
             s = self.shards[number]
@@ -213,6 +216,7 @@ class Data:
             most = FINE if fine else (KEPT, KEPT_EDIT, KEPT_COMPOSED, KEPT_COMPOSED, KEPT_COMPOSED)[references]
             pick, weight = self.choose(covered, count, most)
             target.append(s["tokens"][row[1]][pick].float())
+            counts.append(1 + (THING_COUNTS - 1) * covered[pick].float())
             z = torch.randn(len(pick), 128)
             if references == 0 and bool(covered.any()):
                 for c, j, reach in zip(JITTER_CHANNELS, s["jitter"][row[1]].tolist(), world.JITTER):
@@ -253,15 +257,15 @@ class Data:
             levels.append(max(sigma, 1e-3))
         stack = torch.stack
         reference = stack(refs).view(many, -1, 128) if references else torch.zeros(many, 0, 128)
-        return stack(target), stack(noise), reference, stack(rows), stack(positions), stack(biases), torch.tensor(levels)
+        return stack(target), stack(noise), reference, stack(rows), stack(positions), stack(biases), torch.tensor(levels), stack(counts)
 
 
 def loss_of(flow, batch):
-    target, noise, reference, e, positions, bias, sigma = (b.to(run.DEVICE) for b in batch)
+    target, noise, reference, e, positions, bias, sigma, counts = (b.to(run.DEVICE) for b in batch)
     s = sigma[:, None, None]
     x = torch.cat([(1 - s) * target + s * noise, reference], 1)
     v = flow(x, e, sigma, *flow.rope(positions), bias)[:, : target.shape[1]]
-    return (v - (noise - target)).pow(2).mean()
+    return ((v - (noise - target)).pow(2).mean(-1) * counts).sum() / counts.sum()
 
 
 def train(rank, args):
@@ -319,8 +323,8 @@ def main():
     args = argparse.ArgumentParser()
     args.add_argument("state")
     args.add_argument("--ranks", type=int, default=run.RANKS)
-    args.add_argument("--steps", type=int, default=3000)
-    args.add_argument("--fine", type=int, default=600)
+    args.add_argument("--steps", type=int, default=8000)
+    args.add_argument("--fine", type=int, default=4000)
     args.add_argument("--muon", type=float, default=0.02)
     args.add_argument("--adam", type=float, default=2e-3)
     args.add_argument("--ema", type=float, default=0.997)
