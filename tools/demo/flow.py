@@ -4,9 +4,9 @@
 
 The loss is on the velocity. What makes it affordable on a CPU:
 
-- Of the 512 text rows, 12 are seen; of the 126 to 144 tokens of a picture, KEPT (all but a few in the last --fine steps, which learn how wide
-  a picture is). What is left
-  out is made up for in the attention: log(how many a row stands for) is added to its logits. The rows and tokens differ every time.
+- Of the 512 text rows, 12 are seen; of the 126 to 144 tokens of a picture, KEPT (all but a few in the last --fine steps, which learn
+  how wide a picture is). What is left out is made up for in the attention: log(how many a row stands for) is added to its logits. The
+  rows and tokens differ every time.
 - σ is drawn where four steps go: 1, 0.955, 0.876, 0.702 for a picture of this size, and a fifth of the time anywhere.
 - The noise tells the jitter: the means over the picture of two of its channels are made to be the normal deviates of the jitter's x
   and y. It stays standard normal, since the jitter is uniform, but a caption and a noise have one answer, which needs few steps.
