@@ -59,7 +59,7 @@ func Tune(ctx context.Context, device Device, width, height int, again bool, pro
 	if r.Attention, err = set.Target(kernels.Attention); err != nil {
 		return r, err
 	}
-	r.Times, err = set.Tune(ctx, model.shapes(width, height), o)
+	r.Times, err = set.Tune(ctx, model.shapes(c.Device(), width, height), o)
 	return r, err
 }
 
@@ -86,7 +86,7 @@ var (
 
 // shapes lists what a text-to-image run launches with a choice of kernels, each once: the products and attentions of the
 // text encoder and the transformer, then the decoder's convolutions. The last single block's have fewer rows.
-func (m modelSizes) shapes(width, height int) []kernels.Shape {
+func (m modelSizes) shapes(device cu.DeviceInfo, width, height int) []kernels.Shape {
 	var all []kernels.Shape
 	seen := map[kernels.Shape]bool{}
 	add := func(s kernels.Shape) {
@@ -137,27 +137,31 @@ func (m modelSizes) shapes(width, height int) []kernels.Shape {
 	linear(joint, d, d+mlp)
 
 	h, w := height/8, width/8
-	conv := func(out, in, kernel int, up bool) {
+	conv := func(out, in, kernel int, up, normed bool) {
 		c := kernels.ConvShape{Height: h, Width: w, Kernel: kernel, Upsample: up}
 		oh, ow := c.OutputSize()
-		add(kernels.Shape{Operation: "conv", Rows: oh * ow, Cols: out, Depth: in, Conv: c})
+		operation := "conv"
+		if normed && kernels.FoldsNorm(device, kernels.Matrix{Cols: in, Stride: in}, c) {
+			operation = "conv_norm"
+		}
+		add(kernels.Shape{Operation: operation, Rows: oh * ow, Cols: out, Depth: in, Conv: c})
 		h, w = oh, ow
 	}
 	deepest := m.vae[len(m.vae)-1]
 	latents := t.InChannels / 4
-	conv(latents, latents, 1, false)
-	conv(deepest, latents, 3, false)
+	conv(latents, latents, 1, false, false)
+	conv(deepest, latents, 3, false, false)
 	linear(h*w, deepest, deepest)
 	in := deepest
 	for level := len(m.vae) - 1; level >= 0; level-- {
 		out := m.vae[level]
-		conv(out, in, 3, false)
+		conv(out, in, 3, false, true)
 		if in != out {
-			conv(out, in, 1, false)
+			conv(out, in, 1, false, false)
 		}
-		conv(out, out, 3, false)
+		conv(out, out, 3, false, true)
 		if level > 0 {
-			conv(out, out, 3, true)
+			conv(out, out, 3, true, false)
 		}
 		in = out
 	}

@@ -18,20 +18,28 @@ var convTiles = []tile{
 	{name: "conv_wgmma_128x128_twin", target: sm90a, m: 128, n: 128, k: 64, threads: 256, stages: 3, blocks: 2},
 }
 
-// convNormTiles normalise what they load, src/halo.h: [0] stores whole rows, [1] anything.
+// convNormTiles normalise what they load, src/halo.h.
 var convNormTiles = []tile{
-	{name: "conv_norm_128x128", m: 128, n: 128, k: 32, threads: 128, stages: 3, sharedBytes: 2*haloBytes + 3*128*64},
-	{name: "conv_norm_128x32", m: 128, n: 32, k: 32, threads: 128, stages: 4, takes: loose, sharedBytes: 2*haloBytes + 4*32*64},
+	halos(tile{name: "conv_norm_256x128", m: 256, n: 128, k: 32, threads: 256, stages: 3, blocks: 1}),
+	halos(tile{name: "conv_norm_128x128", m: 128, n: 128, k: 32, threads: 128, stages: 3, blocks: 2}),
+	halos(tile{name: "conv_norm_128x32", m: 128, n: 32, k: 32, threads: 128, stages: 4, blocks: 2, takes: loose}),
 }
 
-// haloBytes is a patch of 8×16 pixels with those around it, of 32 channels.
-const haloBytes = 10 * 18 * 64
+// halos gives a tile its shared memory: two patches with the pixels around them, and the filters' stages.
+func halos(t tile) tile {
+	patch := (t.m/convPatch + 2) * (convPatch + 2)
+	t.sharedBytes = (2*patch + t.stages*t.n) * t.k * 2
+	return t
+}
 
 // convPatch is the width of the patches that tiles of sm_90a and of convNormTiles are made of.
 const convPatch = 16
 
 // ConvVariants names the kernels that Conv chooses from, by Variant, for all targets.
 func ConvVariants() []string { return variants(convTiles) }
+
+// ConvNormVariants names those that ConvNorm chooses from where it folds.
+func ConvNormVariants() []string { return variants(convNormTiles) }
 
 // ConvShape describes a convolution of stride 1 and zero padding Kernel/2, unless changed.
 type ConvShape struct {
@@ -64,14 +72,15 @@ func (s ConvShape) OutputSize() (height, width int) {
 	return s.Height, s.Width
 }
 
-// FoldsNorm says that ConvNorm needs no normed on such a device, of a picture and filters whose rows are aligned.
-func FoldsNorm(d cu.DeviceInfo, s ConvShape, channels int) bool {
+// FoldsNorm says that on such a device ConvNorm normalises x while it loads it, and needs no normed. Filters are aligned where
+// x is.
+func FoldsNorm(d cu.DeviceInfo, x Matrix, s ConvShape) bool {
 	for t := sm80 + 1; t < targets; t++ {
 		if t.runsOn(d) && len(kernelsOf(Conv, t)) > 0 {
 			return false
 		}
 	}
-	return s.folds() && channels%8 == 0
+	return s.folds() && x.Cols%8 == 0 && x.rowsAligned()
 }
 
 // folds says whether some kernel normalises what it loads for the convolution.
@@ -79,8 +88,8 @@ func (s ConvShape) folds() bool { return s.Kernel == 3 && !s.Upsample && !s.Down
 
 // ConvNorm is Conv of x normalised by n. Where kernels fold that into what they load, x is read as it is; else normed, of the
 // shape of x and BF16, holds it until the queue has passed. The zero Matrix will do where FoldsNorm says so.
-func (q *Queue) ConvNorm(dst, x, w, bias Matrix, s ConvShape, add bool, n Normalisation, normed Matrix) error {
-	t, folds, err := q.convNorm(dst, x, w, bias, s)
+func (q *Queue) ConvNorm(dst, x, w, bias Matrix, s ConvShape, add bool, n Normalisation, normed Matrix, variant Variant) error {
+	t, folds, err := q.convNorm(dst, x, w, bias, s, variant)
 	if err != nil {
 		return err
 	}
@@ -105,7 +114,7 @@ func (q *Queue) ConvNorm(dst, x, w, bias Matrix, s ConvShape, add bool, n Normal
 
 // convNorm chooses the kernel that normalises what it loads, if there is one: the kernels for sm_90a load by TMA, which
 // computes nothing, and are faster all the same.
-func (q *Queue) convNorm(dst, x, w, bias Matrix, s ConvShape) (t tile, folds bool, err error) {
+func (q *Queue) convNorm(dst, x, w, bias Matrix, s ConvShape, variant Variant) (t tile, folds bool, err error) {
 	e := Epilogue{Bias: bias}
 	if err := s.checkOperands(dst, x, w, e); err != nil {
 		return t, false, err
@@ -114,12 +123,12 @@ func (q *Queue) convNorm(dst, x, w, bias Matrix, s ConvShape) (t tile, folds boo
 	if err != nil || best != sm80 || !s.folds() {
 		return t, false, err
 	}
-	t = convNormTiles[0]
 	have := e.alignment(alignmentOf(dst, x.Cols, x, w))
-	if have != strict || dst.Cols <= convNormTiles[1].n {
-		t = convNormTiles[1]
+	if have == unaligned {
+		return t, false, nil
 	}
-	return t, t.fits(have, sm80), nil
+	t, err = q.choose(convNormTiles, variant, have, Shape{Operation: "conv_norm", Rows: dst.Rows, Cols: dst.Cols, Depth: x.Cols, Conv: s})
+	return t, err == nil, err
 }
 
 // Conv convolves the picture x [height·width, in] by w [out, kernel·kernel·in], a filter's values by row, column and

@@ -34,34 +34,10 @@ func testConv(h *harness) {
 		shape := ConvShape{Height: s.height, Width: s.width, Kernel: s.kernel, Upsample: s.up, Downsample: s.down}
 		oh, ow := shape.OutputSize()
 		old := h.random(oh*ow, s.out)
-		at := func(y, x0, c int) float64 {
-			height, width, shrink := s.height, s.width, 1
-			if s.up {
-				height, width, shrink = 2*height, 2*width, 2
-			}
-			if y < 0 || x0 < 0 || y >= height || x0 >= width {
-				return 0
-			}
-			return x[y/shrink*s.width+x0/shrink][c]
+		want := convolved(x, w, bias[0], shape)
+		if s.add {
+			want = sum(want, old)
 		}
-		want := each(oh*ow, s.out, func(i, o int) float64 {
-			sum := bias[0][o]
-			if s.add {
-				sum += old[i][o]
-			}
-			for ky := range s.kernel {
-				for kx := range s.kernel {
-					y, x0 := i/ow+ky-s.kernel/2, i%ow+kx-s.kernel/2
-					if s.down {
-						y, x0 = 2*(i/ow)+ky, 2*(i%ow)+kx
-					}
-					for c := range s.in {
-						sum += at(y, x0, c) * w[o][(c*s.kernel+ky)*s.kernel+kx]
-					}
-				}
-			}
-			return sum
-		})
 		filters := h.alloc(s.out, s.in*s.kernel*s.kernel, layout{})
 		h.must(h.Taps(filters, h.upload(w, layout{}), s.kernel*s.kernel))
 		mx := h.upload(x, s.l)
@@ -130,39 +106,69 @@ func testConvNorm(h *harness) {
 				}
 			}
 		}
-		want := each(s.height*s.width, s.out, func(i, o int) float64 {
-			sum := bias[0][o]
-			if s.add {
-				sum += old[i][o]
-			}
-			for tap := range s.kernel * s.kernel {
-				y, x0 := i/s.width+tap/s.kernel-s.kernel/2, i%s.width+tap%s.kernel-s.kernel/2
-				if y < 0 || x0 < 0 || y >= s.height || x0 >= s.width {
-					continue
-				}
-				for c := range s.in {
-					sum += normed[y*s.width+x0][c] * w[o][c*s.kernel*s.kernel+tap]
-				}
-			}
-			return sum
-		})
+		shape := ConvShape{Height: s.height, Width: s.width, Kernel: s.kernel}
+		want := convolved(normed, w, bias[0], shape)
+		if s.add {
+			want = sum(want, old)
+		}
 		filters := h.alloc(s.out, s.in*s.kernel*s.kernel, layout{})
 		h.must(h.Taps(filters, h.upload(w, layout{}), s.kernel*s.kernel))
 		l := s.l
 		if s.out%8 != 0 {
 			l = ragged
 		}
-		dst := h.target(s.height*s.width, s.out, l)
-		if s.add {
-			h.must(h.Copy(dst, h.upload(old, l)))
-		}
 		n := Normalisation{
 			Groups: s.groups, Gamma: h.row(gamma[0], BF16), Beta: h.row(beta[0], F32), Eps: eps, SiLU: s.silu,
 			Work: h.memory(int(GroupNormBytes(len(x), s.in, s.groups))),
 		}
-		mx := h.upload(x, s.l)
-		h.must(h.ConvNorm(dst, mx, filters, h.row(bias[0], F32), ConvShape{Height: s.height, Width: s.width, Kernel: s.kernel}, s.add, n, h.alloc(len(x), s.in, s.l)))
-		h.check(fmt.Sprintf("%+v", s), dst, want, true)
-		h.check(fmt.Sprintf("the input of %+v", s), mx, x, false)
+		mx, have := h.upload(x, s.l), l.alignment()
+		var first []byte
+		for variant, name := range ConvNormVariants() {
+			if variant > 0 && !(FoldsNorm(h.set.ctx.Device(), mx, shape) && convNormTiles[variant].fits(have, sm80)) {
+				continue
+			}
+			dst := h.target(s.height*s.width, s.out, l)
+			if s.add {
+				h.must(h.Copy(dst, h.upload(old, l)))
+			}
+			h.must(h.ConvNorm(dst, mx, filters, h.row(bias[0], F32), shape, s.add, n, h.alloc(len(x), s.in, s.l), Variant(variant)))
+			h.check(fmt.Sprintf("%s %+v", name, s), dst, want, true)
+			h.check(fmt.Sprintf("the input of %s %+v", name, s), mx, x, false)
+			if have := h.bytes(dst); first == nil {
+				first = have
+			} else if !bytes.Equal(first, have) {
+				h.Errorf("%s %+v: not the bits of the first", name, s)
+			}
+		}
 	}
+}
+
+// convolved is the convolution in float64; a row of w has its values by channel, then tap.
+func convolved(x, w table, bias []float64, s ConvShape) table {
+	height, width, shrink := s.Height, s.Width, 1
+	if s.Upsample {
+		height, width, shrink = 2*height, 2*width, 2
+	}
+	step, pad := 1, s.Kernel/2
+	if s.Downsample {
+		step, pad = 2, 0
+	}
+	oh, ow := s.OutputSize()
+	return each(oh*ow, len(w), func(i, o int) float64 {
+		sum := bias[o]
+		for tap := range s.Kernel * s.Kernel {
+			y, x0 := i/ow*step+tap/s.Kernel-pad, i%ow*step+tap%s.Kernel-pad
+			if y < 0 || x0 < 0 || y >= height || x0 >= width {
+				continue
+			}
+			for c, v := range x[y/shrink*s.Width+x0/shrink] {
+				sum += v * w[o][c*s.Kernel*s.Kernel+tap]
+			}
+		}
+		return sum
+	})
+}
+
+func sum(a, b table) table {
+	return each(len(a), len(a[0]), func(i, j int) float64 { return a[i][j] + b[i][j] })
 }

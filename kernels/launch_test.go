@@ -94,7 +94,7 @@ func TestLaunchesDoNotAllocate(t *testing.T) {
 		},
 		"normalised conv": func() error {
 			n := Normalisation{Groups: 2, Gamma: m(1, 8), Beta: m(1, 8), Eps: 1e-6, SiLU: true, Work: 16}
-			return q.ConvNorm(m(4, 8), m(4, 8), m(8, 72), m(1, 8), ConvShape{Height: 2, Width: 2, Kernel: 3}, true, n, m(4, 8))
+			return q.ConvNorm(m(4, 8), m(4, 8), m(8, 72), m(1, 8), ConvShape{Height: 2, Width: 2, Kernel: 3}, true, n, m(4, 8), Auto)
 		},
 		"heads": func() error {
 			return q.GEMM(m(4, 128), m(4, 16), m(128, 16), Epilogue{Heads: Heads{Cols: 128, Weight: m(1, 128), RoPE: RoPE{Cos: imagine(4, 64, F32), Sin: imagine(4, 64, F32)}}}, Auto)

@@ -166,7 +166,7 @@ func (w *stopwatch) time(ctx context.Context, s Shape, rows int, memory cu.Devic
 
 // half returns about half as many rows, as many as half of a picture has for a convolution.
 func (s Shape) half(rows int) int {
-	if s.Operation == "conv" {
+	if s.Conv != (ConvShape{}) {
 		c := s.conv(rows)
 		c.Height = max(c.Height/4*2, 2)
 		return outputRows(c)
@@ -180,6 +180,9 @@ func (s Shape) conv(rows int) ConvShape {
 	c.Height = c.Height * rows / s.Rows
 	return c
 }
+
+// timedGroups divides every aligned depth. The statistics before a convolution take the same time whatever its kernel.
+const timedGroups = 8
 
 // operands lays the matrices of a launch with so many rows out from an address on, the result first, and says where they
 // end.
@@ -197,10 +200,15 @@ func (s Shape) operands(rows int, at cu.DevicePtr) ([]Matrix, int64) {
 		width := s.Cols / max(s.Heads, 1) * s.KVHeads
 		add(s.Depth, width)
 		add(s.Depth, width)
-	case "conv":
+	case "conv", "conv_norm":
 		c := s.conv(rows)
 		add(c.Height*c.Width, s.Depth)
 		add(s.Cols, c.Kernel*c.Kernel*s.Depth)
+		if s.Operation == "conv_norm" { // gamma, beta and the working memory
+			add(1, s.Depth)
+			add(1, s.Depth)
+			add(1, int(GroupNormBytes(c.Height*c.Width, s.Depth, timedGroups)))
+		}
 	default:
 		add(rows, s.Depth)
 		add(s.Cols, s.Depth)
@@ -224,6 +232,9 @@ func (s Shape) launch(q *Queue, rows int, memory cu.DevicePtr, v Variant) error 
 		return q.Attention(m[0], m[1], m[2], m[3], shape, v)
 	case "conv":
 		return q.Conv(m[0], m[1], m[2], Matrix{}, s.conv(rows), false, v)
+	case "conv_norm":
+		n := Normalisation{Groups: timedGroups, Gamma: m[3], Beta: m[4], Eps: 1e-6, SiLU: true, Work: m[5].Data}
+		return q.ConvNorm(m[0], m[1], m[2], Matrix{}, s.conv(rows), false, n, Matrix{}, v)
 	case "heads":
 		angles := Matrix{Data: m[4].Data, Rows: rows, Cols: headCols / 2, Stride: headCols / 2, DType: F32}
 		return q.GEMM(m[0], m[1], m[2], Epilogue{Heads: Heads{Cols: s.Cols, Weight: m[3], Eps: 1e-6, RoPE: RoPE{Cos: angles, Sin: angles}}}, v)

@@ -16,7 +16,7 @@ import (
 
 // Shape is what the time of an operation depends on.
 type Shape struct {
-	// Operation is "gemm", "heads", "swiglu", "attention" or "conv"; "silu" is one too, among whose kernels there is no choice.
+	// Operation is "gemm", "heads", "swiglu", "attention", "conv" or "conv_norm"; "silu" is one too, among whose kernels there is no choice.
 	Operation string
 	// Rows and Cols are the result's. Depth is what is summed over: a product's k, attention's keys, the channels that
 	// a convolution takes.
@@ -187,7 +187,7 @@ func familyOf(s Shape) Family {
 	switch s.Operation {
 	case "attention":
 		return Attention
-	case "conv":
+	case "conv", "conv_norm":
 		return Conv
 	}
 	return GEMM
@@ -207,6 +207,8 @@ func tableOf(s Shape) []tile {
 		return attentionTiles(s.Cols / s.Heads)
 	case s.Operation == "conv":
 		return convTiles
+	case s.Operation == "conv_norm":
+		return convNormTiles
 	}
 	return nil
 }
@@ -282,7 +284,9 @@ func (s Shape) check() error {
 		ok = s.KVHeads > 0 && s.Heads%s.KVHeads == 0 && s.Cols%(8*s.Heads) == 0 && s.Cols/s.Heads <= 512
 	case s.Operation == "heads":
 		ok = s.Depth%8 == 0 && s.Cols%headCols == 0
-	case s.Operation == "conv":
+	case s.Operation == "conv_norm" && !s.Conv.folds():
+		ok = false
+	case s.Operation == "conv" || s.Operation == "conv_norm":
 		ok = s.Depth%8 == 0 && s.Conv.check() == nil && s.Rows == outputRows(s.Conv)
 	default:
 		ok = s.Depth%8 == 0
@@ -294,7 +298,7 @@ func (s Shape) check() error {
 		}
 	}
 	if !ok {
-		return fmt.Errorf("tune: %v: want the shape of an aligned gemm, heads, swiglu, attention or conv", s)
+		return fmt.Errorf("tune: %v: want the shape of an aligned gemm, heads, swiglu, attention, conv or conv_norm", s)
 	}
 	return nil
 }
@@ -345,7 +349,7 @@ func (s Shape) FLOP(rows int) float64 {
 		if s.Causal {
 			n /= 2
 		}
-	case "conv":
+	case "conv", "conv_norm":
 		n *= float64(s.Conv.Kernel * s.Conv.Kernel)
 	}
 	return n

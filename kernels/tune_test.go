@@ -25,6 +25,8 @@ var small = []struct {
 	{Shape{Operation: "attention", Rows: 30, Cols: 256, Depth: 20, Heads: 2, KVHeads: 1, Causal: true}, []string{"attention_128x64", "attention_128x128"}},
 	{Shape{Operation: "conv", Rows: 48, Cols: 16, Depth: 8, Conv: ConvShape{Height: 3, Width: 4, Kernel: 3, Upsample: true}},
 		[]string{"conv_256x128", "conv_128x128", "conv_128x128_deep", "conv_128x32"}},
+	{Shape{Operation: "conv_norm", Rows: 12, Cols: 16, Depth: 8, Conv: ConvShape{Height: 3, Width: 4, Kernel: 3}},
+		[]string{"conv_norm_256x128", "conv_norm_128x128", "conv_norm_128x32"}},
 }
 
 func smallShapes() []Shape {

@@ -72,8 +72,12 @@ func (b *Backend) Attention(dst, query, key, value backend.Matrix, p backend.Att
 // Conv2D convolves the picture x.
 func (b *Backend) Conv2D(dst, x backend.Matrix, w backend.Weight, p backend.ConvParams) {
 	shape := kernels.ConvShape{Height: p.Height, Width: p.Width, Kernel: w.Shape()[2], Upsample: p.Upsample, Downsample: p.Downsample}
-	b.note(dst, kernels.Shape{Operation: "conv", Depth: x.Cols, Conv: shape})
-	n := p.Norm
+	n, folds := p.Norm, kernels.FoldsNorm(b.info, view(x), shape)
+	operation := "conv"
+	if n != nil && folds {
+		operation = "conv_norm"
+	}
+	b.note(dst, kernels.Shape{Operation: operation, Depth: x.Cols, Conv: shape})
 	if n == nil {
 		b.issue("conv", kernels.Conv, func(q *kernels.Queue) error {
 			return q.Conv(view(dst), view(x), matrix(w), row(p.Bias), shape, p.Add, kernels.Auto)
@@ -81,13 +85,13 @@ func (b *Backend) Conv2D(dst, x backend.Matrix, w backend.Weight, p backend.Conv
 		return
 	}
 	var normed backend.Matrix
-	if x.Stride%8 != 0 || x.Offset%8 != 0 || !kernels.FoldsNorm(b.info, shape, x.Cols) {
+	if !folds {
 		normed = b.Alloc(x.Rows, x.Cols, x.DType)
 		defer b.Free(normed)
 	}
 	b.scratch(kernels.GroupNormBytes(x.Rows, x.Cols, n.Groups), func(at cu.DevicePtr) {
 		b.issue("conv", kernels.Conv, func(q *kernels.Queue) error {
-			return q.ConvNorm(view(dst), view(x), matrix(w), row(p.Bias), shape, p.Add, norm(*n, at), view(normed))
+			return q.ConvNorm(view(dst), view(x), matrix(w), row(p.Bias), shape, p.Add, norm(*n, at), view(normed), kernels.Auto)
 		}, w, p.Bias, n.Gamma, n.Beta)
 	})
 }

@@ -119,12 +119,13 @@ CONV(conv_128x128_deep, Medium<4>, true, true, 2)
 CONV(conv_128x32, Narrow, true, false, 2)
 CONV(conv_any, Any, false, false, 2)
 
-#define CONV_NORM(name, T, WHOLE)                                                                                                        \
-  KERNEL THREADS(T::SIZE, 2) void name(const bf16 *x, int x_stride, const bf16 *w, int w_stride, Mat dst, Mat bias, int rows, int cols,  \
+#define CONV_NORM(name, T, WHOLE, BLOCKS)                                                                                                \
+  KERNEL THREADS(T::SIZE, BLOCKS) void name(const bf16 *x, int x_stride, const bf16 *w, int w_stride, Mat dst, Mat bias, int rows, int cols,  \
                                        int add, int height, int width, int channels, const float *scale, const float *shift, int silu) { \
     conv_norm_body<T, WHOLE>(x, x_stride, w, w_stride, Output{dst, bias, {}, rows, cols, add}, height, width, channels,                  \
                              Norm{scale, shift, silu});                                                                                  \
   }
 
-CONV_NORM(conv_norm_128x128, Medium<3>, true)
-CONV_NORM(conv_norm_128x32, Narrow, false)
+CONV_NORM(conv_norm_256x128, Large, true, 1)
+CONV_NORM(conv_norm_128x128, Medium<3>, true, 2)
+CONV_NORM(conv_norm_128x32, Narrow, false, 2)

@@ -99,11 +99,9 @@ struct Steps {
 // multiply_halos sums nine taps of every slice into acc.
 template <class T> DEV void multiply_halos(float (&acc)[T::MI][T::NJ][4], u32 shared, const Halos<T> &halos, const TapFilters<T> &filters, const Norm &norm) {
   constexpr u32 ROW = T::BK * 2, FILTER_BYTES = T::BN * ROW, FILTERS_AT = 2 * Halos<T>::BYTES;
-  const int lane = LANE, warp_line = WARP / T::WARPS_N * (T::WM / PATCH), warp_n = WARP % T::WARPS_N * T::WN;
-  const int slices = (halos.channels + T::BK - 1) / T::BK;
-  const u32 b_at = permuted<T::BK>(warp_n + (lane & 7) + (lane >> 4 << 3), lane >> 3 & 1);
-  UNROLL
-  for (int i = 0; i < T::MI; i++) UNROLL for (int j = 0; j < T::NJ; j++) UNROLL for (int k = 0; k < 4; k++) acc[i][j][k] = 0;
+  const int warp_line = WARP / T::WARPS_N * (T::WM / PATCH), slices = (halos.channels + T::BK - 1) / T::BK;
+  const u32 b_at = rows_of_b<T::BK>(WARP % T::WARPS_N * T::WN);
+  clear<T>(acc);
 
   const u32 ring = shared + FILTERS_AT, end = ring + T::STAGES * FILTER_BYTES;
   Steps ahead;
@@ -128,18 +126,9 @@ template <class T> DEV void multiply_halos(float (&acc)[T::MI][T::NJ][4], u32 sh
     u32 a_at[T::MI];
     UNROLL
     for (int i = 0; i < T::MI; i++) a_at[i] = halo + halos.of_tap(warp_line + i, step.tap);
-    UNROLL
-    for (int k = 0; k < T::BK / 16; k++) {
-      u32 af[T::MI][4], bf[T::NJ / 2][4];
-      UNROLL
-      for (int i = 0; i < T::MI; i++) load_matrices(af[i], a_at[i] ^ (k << 5));
-      UNROLL
-      for (int j = 0; j < T::NJ / 2; j++) load_matrices(bf[j], ((read + b_at) ^ (k << 5)) + j * 16 * ROW);
-      UNROLL
-      for (int i = 0; i < T::MI; i++)
-        UNROLL
-        for (int j = 0; j < T::NJ; j++) multiply_add(acc[i][j], af[i], bf[j / 2][j % 2 * 2], bf[j / 2][j % 2 * 2 + 1]);
-    }
+    multiply_slice<T>(
+        acc, [&](int i, u32 right) INLINE { return a_at[i] ^ right; },
+        [&](int j, u32 right) INLINE { return ((read + b_at) ^ right) + j * 16 * ROW; });
     read = read + FILTER_BYTES == end ? ring : read + FILTER_BYTES;
     write = write + FILTER_BYTES == end ? ring : write + FILTER_BYTES;
   }

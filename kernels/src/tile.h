@@ -66,16 +66,39 @@ template <class T, int COUNT, bool ALIGNED> struct Rows {
   }
 };
 
-// multiply sums steps slices into acc. a and b are asked for one slice after the other.
-template <class T, class A, class B> DEV void multiply(float (&acc)[T::MI][T::NJ][4], u32 shared, A &a, B &b, int steps) {
-  constexpr u32 B_AT = T::BM * T::BK * 2, ROW = T::BK * 2;
-  const int lane = LANE, warp_m = WARP / T::WARPS_N * T::WM, warp_n = WARP % T::WARPS_N * T::WN;
-  // ldmatrix: of A, lanes name rows 0 … 15 of the left half, then of the right; of B, rows 0 … 7 left and right, then 8 … 15.
-  const u32 a_at = permuted<T::BK>(warp_m + (lane & 15), lane >> 4);
-  const u32 b_at = B_AT + permuted<T::BK>(warp_n + (lane & 7) + (lane >> 4 << 3), lane >> 3 & 1);
+// clear makes a warp's sums zero.
+template <class T> DEV void clear(float (&acc)[T::MI][T::NJ][4]) {
   UNROLL
   for (int i = 0; i < T::MI; i++) UNROLL for (int j = 0; j < T::NJ; j++) UNROLL for (int k = 0; k < 4; k++) acc[i][j][k] = 0;
+}
 
+// ldmatrix: of A, lanes name rows 0 … 15 of the left half, then of the right; of B, rows 0 … 7 left and right, then 8 … 15.
+// rows_of_a and rows_of_b are what a lane names of a slice from `row` on.
+template <int BK> DEV u32 rows_of_a(int row) { return permuted<BK>(row + (LANE & 15), LANE >> 4); }
+template <int BK> DEV u32 rows_of_b(int row) { return permuted<BK>(row + (LANE & 7) + (LANE >> 4 << 3), LANE >> 3 & 1); }
+
+// multiply_slice adds the product of one slice to a warp's sums. a(i, right) is what a lane names of the warp's i-th 16 rows of
+// A, b(j, right) of its j-th 16 rows of B, `right` bytes to the right: the permutation makes that an exclusive or.
+template <class T, class A, class B> DEV void multiply_slice(float (&acc)[T::MI][T::NJ][4], A a, B b) {
+  UNROLL
+  for (int k = 0; k < T::BK / 16; k++) {
+    u32 af[T::MI][4], bf[T::NJ / 2][4];
+    UNROLL
+    for (int i = 0; i < T::MI; i++) load_matrices(af[i], a(i, k << 5));
+    UNROLL
+    for (int j = 0; j < T::NJ / 2; j++) load_matrices(bf[j], b(j, k << 5));
+    UNROLL
+    for (int i = 0; i < T::MI; i++)
+      UNROLL
+      for (int j = 0; j < T::NJ; j++) multiply_add(acc[i][j], af[i], bf[j / 2][j % 2 * 2], bf[j / 2][j % 2 * 2 + 1]);
+  }
+}
+
+// multiply sums steps slices into acc. a and b are asked for one slice after the other.
+template <class T, class A, class B> DEV void multiply(float (&acc)[T::MI][T::NJ][4], u32 shared, A &a, B &b, int steps) {
+  constexpr u32 B_AT = T::BM * T::BK * 2, ROWS16 = 16 * T::BK * 2;
+  const u32 a_at = rows_of_a<T::BK>(WARP / T::WARPS_N * T::WM), b_at = B_AT + rows_of_b<T::BK>(WARP % T::WARPS_N * T::WN);
+  clear<T>(acc);
   UNROLL
   for (int s = 0; s < T::STAGES - 1; s++) {
     if (s < steps) {
@@ -94,20 +117,9 @@ template <class T, class A, class B> DEV void multiply(float (&acc)[T::MI][T::NJ
       b.load(write + B_AT);
     }
     copy_async_commit();
-    UNROLL
-    for (int k = 0; k < T::BK / 16; k++) {
-      u32 af[T::MI][4], bf[T::NJ / 2][4];
-      // k·32 bytes to the right: the permutation makes it an exclusive or.
-      const u32 a_k = (read + a_at) ^ (k << 5), b_k = (read + b_at) ^ (k << 5);
-      UNROLL
-      for (int i = 0; i < T::MI; i++) load_matrices(af[i], a_k + i * 16 * ROW);
-      UNROLL
-      for (int j = 0; j < T::NJ / 2; j++) load_matrices(bf[j], b_k + j * 16 * ROW);
-      UNROLL
-      for (int i = 0; i < T::MI; i++)
-        UNROLL
-        for (int j = 0; j < T::NJ; j++) multiply_add(acc[i][j], af[i], bf[j / 2][j % 2 * 2], bf[j / 2][j % 2 * 2 + 1]);
-    }
+    multiply_slice<T>(
+        acc, [&](int i, u32 right) INLINE { return ((read + a_at) ^ right) + i * ROWS16; },
+        [&](int j, u32 right) INLINE { return ((read + b_at) ^ right) + j * ROWS16; });
     read = read + T::STAGE_BYTES == end ? shared : read + T::STAGE_BYTES;
     write = write + T::STAGE_BYTES == end ? shared : write + T::STAGE_BYTES;
   }

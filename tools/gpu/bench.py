@@ -73,6 +73,10 @@ def peer(torch, row):
         if s["upsample"]:
             return "interpolate, cuDNN", timed(torch, lambda: functional.conv2d(functional.interpolate(x, scale_factor=2.0, mode="nearest"), w, padding=1))
         return "cuDNN", timed(torch, lambda: functional.conv2d(x, w, padding=1))
+    if row["kind"] == "conv_norm":
+        x = random(1, s["in"], s["side"], s["side"]).to(memory_format=torch.channels_last)
+        w, gamma, beta = random(s["out"], s["in"], 3, 3).to(memory_format=torch.channels_last), random(s["in"]), random(s["in"])
+        return "GroupNorm, SiLU, cuDNN", timed(torch, lambda: functional.conv2d(functional.silu(functional.group_norm(x, s["groups"], gamma, beta)), w, padding=1))
     return None
 
 

@@ -178,9 +178,25 @@ func convolution(side, in, out int, up bool) measured {
 	}
 }
 
+// normalised is a convolution of what a group normalisation and SiLU make of the picture, as all but few in the decoder are.
+func normalised(side, in, out int) measured {
+	groups := min(32, in/2)
+	shape := kernels.ConvShape{Height: side, Width: side, Kernel: 3}
+	pixels := side * side
+	work := int(kernels.GroupNormBytes(pixels, in, groups)+1) / 2
+	return measured{
+		row{Kind: "conv_norm", FLOP: 18 * float64(pixels) * float64(in) * float64(out), Shape: map[string]int{"side": side, "in": in, "out": out, "groups": groups}},
+		[][2]int{{pixels, out}, {pixels, in}, {out, 9 * in}, {1, in}, {1, in}, {1, work}, {pixels, in}},
+		func(q *kernels.Queue, x []kernels.Matrix) error {
+			n := kernels.Normalisation{Groups: groups, Gamma: x[3], Beta: x[4], Eps: 1e-6, SiLU: true, Work: x[5].Data}
+			return q.ConvNorm(x[0], x[1], x[2], kernels.Matrix{}, shape, false, n, x[6], kernels.Auto)
+		},
+	}
+}
+
 func (b bench) shapes() []measured {
 	if b.device == "sim" {
-		return []measured{product(40, 48, 32), heads(40, 128, 32), swiglu(40, 48, 32), attention(40, 2, 1, 64, true), convolution(8, 16, 16, true)}
+		return []measured{product(40, 48, 32), heads(40, 128, 32), swiglu(40, 48, 32), attention(40, 2, 1, 64, true), convolution(8, 16, 16, true), normalised(8, 16, 16)}
 	}
 	return []measured{
 		product(4608, 3072, 3072), product(4608, 6144, 3072), product(4608, 3072, 12288), product(4096, 3072, 9216), product(512, 3072, 9216),
@@ -189,6 +205,7 @@ func (b bench) shapes() []measured {
 		swiglu(4608, 9216, 3072), swiglu(512, 9728, 2560),
 		attention(4608, 24, 24, 128, false), attention(8704, 24, 24, 128, false), attention(512, 32, 8, 128, true), attention(16384, 1, 1, 512, false),
 		convolution(1024, 128, 128, false), convolution(512, 256, 256, false), convolution(256, 512, 512, false), convolution(512, 256, 256, true),
+		normalised(1024, 128, 128), normalised(512, 256, 256), normalised(256, 512, 512),
 	}
 }
 
