@@ -89,8 +89,8 @@ kernels-check: ## registers, spills and inner loops of the PTX, to kernels/SPEED
 demo-model: ## train the demo model from nothing, on the CPU: DEMO_STATE keeps what a later run goes on from (tools/demo/README.md)
 	python3 tools/demo/train.py "$(DEMO_STATE)" assets/demo
 
-demo-check: cli ## measure assets/demo on held-out prompts, through the binary (needs DEMO_STATE's classifier)
-	python3 tools/demo/evaluate.py "$(DEMO_STATE)" assets/demo ./kleinbild "$(DEMO_STATE)/report"
+demo-check: cli ## measure assets/demo on held-out prompts, through the binary: DEMO_STATE/report
+	python3 tools/demo/evaluate.py tools/demo assets/demo ./kleinbild "$(DEMO_STATE)/report"
 
 generate: ## regenerate assembly from its generators
 	$(GO) generate ./...

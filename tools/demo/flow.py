@@ -1,12 +1,13 @@
 """The transformer: its configuration, its training on several processes.
 
-    python flow.py STATE --ranks 2 --steps N [--init FOLDER] [--fine M]
+    python flow.py STATE --ranks 2 --steps N [--init FOLDER]
 
 The loss is on the velocity. What makes it affordable on a CPU:
 
-- Of the 512 text rows, 12 are seen; of the 126 to 144 tokens of a picture, KEPT (all but a few in the last --fine steps, which learn
-  how wide a picture is). What is left out is made up for in the attention: log(how many a row stands for) is added to its logits. The
-  rows and tokens differ every time.
+- Of the 512 text rows 12 are seen: WORDS_SEEN, the template's tail, PADS_SEEN. Of the 126 to 144 tokens of a picture TOKENS are, so that
+  pictures of all sizes share a batch. What is left out is made up for in the attention: log(how many a row stands for) is added to its
+  logits. The rows and tokens differ every time.
+- Products are bf16 where the processor has them (run.BF16), and the blocks are compiled there.
 - σ is drawn where four steps go: 1, 0.955, 0.876, 0.702 for a picture of this size, and a fifth of the time anywhere.
 - The noise tells the jitter: the means over the picture of two of its channels are made to be the normal deviates of the jitter's x
   and y. It stays standard normal, since the jitter is uniform, but a caption and a noise have one answer, which needs few steps.
@@ -28,7 +29,7 @@ import run
 import text
 import world
 
-HEADS, WIDTH, DOUBLE, SINGLE = 4, 64, 1, 3
+HEADS, WIDTH, DOUBLE, SINGLE = 4, 64, 1, 4
 HIDDEN = HEADS * WIDTH
 CONFIG = dict(
     in_channels=128, joint_attention_dim=text.EMBED, guidance_embeds=False, timestep_guidance_channels=256, mlp_ratio=3.0, num_layers=DOUBLE,
@@ -36,14 +37,12 @@ CONFIG = dict(
 )  # fmt: skip
 AVERAGED = 10  # steps between the processes' averages
 JITTER_CHANNELS = (0, 1)
-# Tokens kept: of a picture of a description, of an edit (the same ones before and after), of a composition and each of its references.
-KEPT, KEPT_EDIT, KEPT_COMPOSED, KEPT_REFERENCE = 40, 36, 40, 28
-FINE = 126
+TOKENS = 126  # seen of a picture: all of the smallest
 # How many times more a token under a thing counts than one of the backdrop.
 THING_COUNTS = 3
-ROWS_SEEN = (1, dataset.TAIL_ROWS, 2)
+WORDS_SEEN, PADS_SEEN = 1, 2  # of the kept rows; of the template's tail all
 # Samples a process and step of descriptions, edits, compositions; these are of two pictures, three and four in turn, mostly of two.
-SHARES, FINE_SHARES = (27, 3, 1), (10, 2, 1)
+SHARES = (20, 4, 3)
 
 
 def _halves(n):
@@ -65,12 +64,75 @@ def _permute(weights, order):
     return out
 
 
+def _norm(h, shift, scale):
+    return torch.addcmul(shift, F.layer_norm(h, (HIDDEN,), eps=1e-6), 1 + scale)
+
+
+def _heads(x):
+    return x.unflatten(-1, (HEADS, WIDTH))
+
+
+def _rms(h, weight):
+    return F.rms_norm(h.float(), (WIDTH,), weight, 1e-6)
+
+
+def _attend(q, k, v, cos, sin, mask):
+    """q, k, v [n, rows, HEADS, WIDTH]; mask [n, 1, 1, rows] is added to the logits. Returns [n, rows, HIDDEN]."""
+
+    def turn(x):
+        a, b = x.chunk(2, -1)
+        return torch.cat([a * cos - b * sin, b * cos + a * sin], -1).transpose(1, 2)
+
+    # Written out: the fused attention's backward is slow in bf16 on processors, and some 150 rows are few.
+    logits = (turn(q) * WIDTH**-0.5) @ turn(k).transpose(2, 3)
+    return (torch.softmax(logits + mask, -1) @ v.transpose(1, 2)).transpose(1, 2).flatten(2)
+
+
+def _feed(h, into, out):
+    a, b = F.linear(h, into).chunk(2, -1)
+    return F.linear(F.silu(a) * b, out)
+
+
+DOUBLE_WEIGHTS = [
+    *(f"attn.{n}.weight" for n in ("to_q", "to_k", "to_v", "norm_q", "norm_k", "to_out.0")), "ff.linear_in.weight", "ff.linear_out.weight",
+    *(f"attn.{n}.weight" for n in ("add_q_proj", "add_k_proj", "add_v_proj", "norm_added_q", "norm_added_k", "to_add_out")),
+    "ff_context.linear_in.weight", "ff_context.linear_out.weight",
+]  # fmt: skip
+
+
+def double_block(h, c, mi, mt, cos, sin, mask, weights):
+    """h [n, tokens, HIDDEN] and c [n, rows, HIDDEN] after a double block; mi, mt: shift, scale and gate of its two halves, each twice."""
+    rows, q, k, v, out = c.shape[1], [], [], [], []
+    for x, m, w in ((c, mt, weights[8:]), (h, mi, weights[:8])):
+        x = _norm(x, m[0], m[1])
+        q.append(_rms(_heads(F.linear(x, w[0])), w[3]))
+        k.append(_rms(_heads(F.linear(x, w[1])), w[4]))
+        v.append(_heads(F.linear(x, w[2])))
+    o = _attend(torch.cat(q, 1), torch.cat(k, 1), torch.cat(v, 1), cos, sin, mask)
+    for x, a, m, w in ((h, o[:, rows:], mi, weights[:8]), (c, o[:, :rows], mt, weights[8:])):
+        x = x + m[2] * F.linear(a, w[5])
+        out.append(x + m[5] * _feed(_norm(x, m[3], m[4]), w[6], w[7]))
+    return out
+
+
+SINGLE_WEIGHTS = [f"attn.{n}.weight" for n in ("to_qkv_mlp_proj", "norm_q", "norm_k", "to_out")]
+
+
+def single_block(h, m, cos, sin, mask, weights):
+    """h [n, rows + tokens, HIDDEN] after a single block; m: its shift, scale and gate."""
+    q, k, v, u, d = F.linear(_norm(h, m[0], m[1]), weights[0]).split([HIDDEN] * 3 + [3 * HIDDEN] * 2, -1)
+    o = _attend(_rms(_heads(q), weights[1]), _rms(_heads(k), weights[2]), _heads(v), cos, sin, mask)
+    return h + m[2] * F.linear(torch.cat([o, F.silu(u) * d], -1), weights[3])
+
+
 class Flow(nn.Module):
     """Flux2Transformer2DModel with an attention bias a key and positions a sample; parameters have its names, dots as bars."""
 
-    def __init__(self):
+    def __init__(self, compiled=False):
         super().__init__()
         from diffusers import Flux2Transformer2DModel
+
+        self.double, self.single = (torch.compile(f, dynamic=False) if compiled else f for f in (double_block, single_block))
 
         self.p = nn.ParameterDict({n.replace(".", "|"): nn.Parameter(p.detach().clone()) for n, p in Flux2Transformer2DModel(**CONFIG).named_parameters()})
         with torch.no_grad():
@@ -106,51 +168,22 @@ class Flow(nn.Module):
 
     def forward(self, x, e, sigma, cos, sin, bias):
         """x [n, tokens, 128]: the noisy picture and its references; e [n, rows, EMBED]; bias [n, rows + tokens]. Returns the velocity of all tokens."""
-        g, n, rows = self.g, e.shape[0], e.shape[1]
+        g = self.g
         w = torch.exp(-math.log(10000) * torch.arange(128, device=x.device) / 128)
         t = (sigma * 1000)[:, None] * w
         t = F.silu(F.linear(F.silu(F.linear(torch.cat([t.cos(), t.sin()], 1), g("time_guidance_embed.timestep_embedder.linear_1.weight"))), g("time_guidance_embed.timestep_embedder.linear_2.weight")))
-        parts = lambda name, k: F.linear(t, g(name))[:, None].chunk(k, -1)
+        parts = lambda name, k: F.linear(t, g(name)).float()[:, None].chunk(k, -1)
         mi, mt = parts("double_stream_modulation_img.linear.weight", 6), parts("double_stream_modulation_txt.linear.weight", 6)
         ms = parts("single_stream_modulation.linear.weight", 3)
-        norm = lambda h, shift, scale: torch.addcmul(shift, F.layer_norm(h, (HIDDEN,), eps=1e-6), 1 + scale)
-        qk = lambda h, name: F.rms_norm(h, (WIDTH,), g(name), 1e-6)
         mask = bias[:, None, None]
-
-        def turn(q):
-            a, b = q.chunk(2, -1)
-            return torch.cat([a * cos - b * sin, b * cos + a * sin], -1).transpose(1, 2)
-
-        def attend(q, k, v):
-            m = mask.expand(-1, -1, q.shape[1], -1)
-            return F.scaled_dot_product_attention(turn(q), turn(k), v.transpose(1, 2), attn_mask=m).transpose(1, 2).flatten(2)
-
-        def feed(h, name):
-            a, b = F.linear(h, g(name + ".linear_in.weight")).chunk(2, -1)
-            return F.linear(F.silu(a) * b, g(name + ".linear_out.weight"))
-
-        h, c = F.linear(x, g("x_embedder.weight")), F.linear(e, g("context_embedder.weight"))
+        h, c = F.linear(x, g("x_embedder.weight")).float(), F.linear(e, g("context_embedder.weight")).float()
         for i in range(DOUBLE):
-            b = f"transformer_blocks.{i}."
-            heads = lambda z, names: [F.linear(z, g(b + f"attn.{k}.weight")).unflatten(-1, (HEADS, WIDTH)) for k in names]
-            qt, kt, vt = heads(norm(c, mt[0], mt[1]), ("add_q_proj", "add_k_proj", "add_v_proj"))
-            qi, ki, vi = heads(norm(h, mi[0], mi[1]), ("to_q", "to_k", "to_v"))
-            q = torch.cat([qk(qt, b + "attn.norm_added_q.weight"), qk(qi, b + "attn.norm_q.weight")], 1)
-            k = torch.cat([qk(kt, b + "attn.norm_added_k.weight"), qk(ki, b + "attn.norm_k.weight")], 1)
-            o = attend(q, k, torch.cat([vt, vi], 1))
-            c = c + mt[2] * F.linear(o[:, :rows], g(b + "attn.to_add_out.weight"))
-            h = h + mi[2] * F.linear(o[:, rows:], g(b + "attn.to_out.0.weight"))
-            h = h + mi[5] * feed(norm(h, mi[3], mi[4]), b + "ff")
-            c = c + mt[5] * feed(norm(c, mt[3], mt[4]), b + "ff_context")
+            h, c = self.double(h, c, mi, mt, cos, sin, mask, [g(f"transformer_blocks.{i}.{name}") for name in DOUBLE_WEIGHTS])
         h = torch.cat([c, h], 1)
         for i in range(SINGLE):
-            b = f"single_transformer_blocks.{i}.attn."
-            q, k, v, u, d = F.linear(norm(h, ms[0], ms[1]), g(b + "to_qkv_mlp_proj.weight")).split([HIDDEN] * 3 + [3 * HIDDEN] * 2, -1)
-            q, k, v = (z.unflatten(-1, (HEADS, WIDTH)) for z in (q, k, v))
-            o = attend(qk(q, b + "norm_q.weight"), qk(k, b + "norm_k.weight"), v)
-            h = h + ms[2] * F.linear(torch.cat([o, F.silu(u) * d], -1), g(b + "to_out.weight"))
-        scale, shift = F.linear(t, g("norm_out.linear.weight"))[:, None].chunk(2, -1)
-        return F.linear(norm(h[:, rows:], shift, scale), g("proj_out.weight"))
+            h = self.single(h, ms, cos, sin, mask, [g(f"single_transformer_blocks.{i}.{name}") for name in SINGLE_WEIGHTS])
+        scale, shift = parts("norm_out.linear.weight", 2)
+        return F.linear(_norm(h[:, e.shape[1] :], shift, scale), g("proj_out.weight"))
 
 
 def sigmas(tokens, steps=4):
@@ -181,27 +214,23 @@ class Data:
             self.shards.append(s)
             self.files.append(file.name)
 
-    def choose(self, covered, count, most):
-        """Picks `most` of `count` tokens, things before the rest: (indices, log of what each stands for)."""
-        if most >= count:
-            pick = torch.randperm(count)[:count]
-            return pick, torch.zeros(count)
+    def choose(self, covered, count):
+        """Picks TOKENS of a picture's `count`, in proportion under things and beside them: (indices, log of what each stands for)."""
         on, off = covered[:count].nonzero().flatten(), (~covered[:count]).nonzero().flatten()
-        k = min(len(on), round(most * 0.6)) if most < FINE else round(most * len(on) / count)
-        k = max(k, most - len(off))
-        on, off = on[torch.randperm(len(on))], off[torch.randperm(len(off))]
-        weight = torch.cat([torch.full((k,), math.log(max(len(on), 1) / max(k, 1))), torch.full((most - k,), math.log(len(off) / max(most - k, 1)))])
-        return torch.cat([on[:k], off[: most - k]]), weight
+        k = max(round(TOKENS * len(on) / count), TOKENS - len(off))
+        picked, stands = [], []
+        for group, n in ((on, k), (off, TOKENS - k)):
+            picked.append(group[torch.randperm(len(group))[:n]])
+            stands.append(torch.full((n,), math.log(max(len(group), 1) / max(n, 1))))
+        return torch.cat(picked), torch.cat(stands)
 
     def rows(self):
-        """Which of a caption's kept rows a sample sees: ROWS_SEEN of its words, of the template's tail, of the padding."""
-        picked, at = [], 0
-        for kept, seen in zip((dataset.WORD_ROWS, dataset.TAIL_ROWS, dataset.PAD_ROWS), ROWS_SEEN):
-            picked += sorted(self.rng.sample(range(at, at + kept), seen))
-            at += kept
-        return picked
+        """Which of a caption's kept rows a sample sees."""
+        words, pads = dataset.WORD_ROWS, dataset.ROWS_KEPT - dataset.PAD_ROWS
+        seen = self.rng.sample(range(words), WORDS_SEEN) + list(range(words, pads)) + self.rng.sample(range(pads, dataset.ROWS_KEPT), PADS_SEEN)
+        return sorted(seen)
 
-    def batch(self, references, many, fine):
+    def batch(self, references, many):
         """Returns target, noise [n, K, 128], reference tokens [n, R, 128], e, positions, bias, σ, what each token counts [n, K]."""
         picked = [self.kinds[references][self.rng.randrange(len(self.kinds[references]))] for _ in range(many)]
         target, noise, refs, rows, positions, biases, levels, counts = [], [], [], [], [], [], [], []
@@ -213,8 +242,7 @@ class Data:
             covered = s["covered"][row[1]]
             if references == 1:
                 covered = covered | s["covered"][row[2]]
-            most = FINE if fine else (KEPT, KEPT_EDIT, KEPT_COMPOSED, KEPT_COMPOSED, KEPT_COMPOSED)[references]
-            pick, weight = self.choose(covered, count, most)
+            pick, weight = self.choose(covered, count)
             target.append(s["tokens"][row[1]][pick].float())
             counts.append(1 + (THING_COUNTS - 1) * covered[pick].float())
             z = torch.randn(len(pick), 128)
@@ -233,7 +261,7 @@ class Data:
                     place.append(grid(own, columns, 10))
                 else:
                     wide, high = self.grids[s["size"][source]]
-                    own, w = self.choose(s["covered"][source], wide * high, FINE if fine else KEPT_REFERENCE)
+                    own, w = self.choose(s["covered"][source], wide * high)
                     place.append(grid(own, wide, 10 + 10 * i))
                 refs.append(s["tokens"][source][own].float())
                 bias.append(w)
@@ -243,9 +271,7 @@ class Data:
             rows.append(s["rows"][caption][seen].float())
             l = s["places"][caption][seen]
             positions.append(torch.cat([torch.stack([torch.zeros_like(l)] * 3 + [l], 1)] + place))
-            words, tail, pads = ROWS_SEEN
-            stands = [(n - text.TAIL_LENGTH) / words] * words + [text.TAIL_LENGTH / tail] * tail + [(text.ROWS - n) / pads] * pads
-            biases.append(torch.cat([torch.tensor(stands).log()] + bias))
+            biases.append(torch.cat([text.stand_for(n, WORDS_SEEN, PADS_SEEN)] + bias))
             share = (int(visits[at]) + self.rng.random()) / many
             if share < 0.8:
                 sigma = sigmas(count)[(0, 0, 1, 1, 2, 2, 3, 3)[int(share * 10)]]
@@ -264,14 +290,15 @@ def loss_of(flow, batch):
     target, noise, reference, e, positions, bias, sigma, counts = (b.to(run.DEVICE) for b in batch)
     s = sigma[:, None, None]
     x = torch.cat([(1 - s) * target + s * noise, reference], 1)
-    v = flow(x, e, sigma, *flow.rope(positions), bias)[:, : target.shape[1]]
+    with torch.autocast(run.DEVICE.type, torch.bfloat16, enabled=run.BF16):
+        v = flow(x, e, sigma, *flow.rope(positions), bias)[:, : target.shape[1]].float()
     return ((v - (noise - target)).pow(2).mean(-1) * counts).sum() / counts.sum()
 
 
 def train(rank, args):
     state = pathlib.Path(args.state)
     run.seed(3)
-    flow = Flow()
+    flow = Flow(compiled=run.BF16)
     if args.init:
         from safetensors.torch import load_file
 
@@ -295,13 +322,11 @@ def train(rank, args):
     log(f"flow: {sum(p.numel() for p in params)} parameters, {len(data.shards)} shards, {[len(v) for v in data.kinds.values()]} items, step {step} of {args.steps}")
     sums, start = torch.zeros(3), time.time()
     while step < args.steps:
-        fine = step >= args.steps - args.fine
         optimiser.zero_grad()
-        shares = FINE_SHARES if fine else SHARES
-        for kind, many in enumerate(shares):
+        for kind, many in enumerate(SHARES):
             references = (0, 1, (2, 2, 2, 3, 2, 4)[step % 6])[kind]
-            loss = loss_of(flow, data.batch(references, many, fine))
-            (loss * many / sum(shares)).backward()
+            loss = loss_of(flow, data.batch(references, many))
+            (loss * many / sum(SHARES)).backward()
             sums[kind] += loss.item()
         optimiser.step(run.rate(step, args.steps, flat=args.flat))
         if (step + 1) % AVERAGED == 0:
@@ -311,7 +336,7 @@ def train(rank, args):
         step += 1
         if step % 20 == 0:
             data.grow() if args.grow else None
-            log(f"flow: step {step} loss {' '.join(f'{x:.4f}' for x in (sums / 20).tolist())} {sum(shares) * args.ranks * 20 / (time.time() - start):.1f} samples/s{' fine' if fine else ''} shards {len(data.shards)}")
+            log(f"flow: step {step} loss {' '.join(f'{x:.4f}' for x in (sums / 20).tolist())} {sum(SHARES) * args.ranks * 20 / (time.time() - start):.1f} samples/s, shards {len(data.shards)}")
             sums.zero_()
             start = time.time()
         if step % 50 == 0 or step == args.steps:
@@ -323,8 +348,7 @@ def main():
     args = argparse.ArgumentParser()
     args.add_argument("state")
     args.add_argument("--ranks", type=int, default=run.RANKS)
-    args.add_argument("--steps", type=int, default=8000)
-    args.add_argument("--fine", type=int, default=4000)
+    args.add_argument("--steps", type=int, default=5650)
     args.add_argument("--muon", type=float, default=0.02)
     args.add_argument("--adam", type=float, default=2e-3)
     args.add_argument("--ema", type=float, default=0.997)

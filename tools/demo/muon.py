@@ -6,15 +6,17 @@ of a step; with turns = 2 every matrix has its turn in every other step and then
 
 import torch
 
+import run
+
 
 def orthogonal(g):
     """Newton-Schulz: five steps of the quintic that brings every singular value of g near 1."""
-    x = g.T if g.shape[0] > g.shape[1] else g
+    x = (g.T if g.shape[0] > g.shape[1] else g).to(torch.bfloat16 if run.BF16 else g.dtype)
     x = x / (x.norm() + 1e-7)
     for _ in range(5):
         s = x @ x.T
         x = 3.4445 * x + (-4.775 * s + 2.0315 * s @ s) @ x
-    return x.T if g.shape[0] > g.shape[1] else x
+    return (x.T if g.shape[0] > g.shape[1] else x).to(g.dtype)
 
 
 class Optimiser:

@@ -46,8 +46,7 @@ def main():
         index = torch.arange(columns * lines)
         l, n = places[i], int(lengths[i])
         position = torch.cat([torch.stack([torch.zeros_like(l)] * 3 + [l], 1), torch.stack([torch.zeros_like(index), index // columns, index % columns, torch.zeros_like(index)], 1)])[None]
-        stands = [(n - text.TAIL_LENGTH) / dataset.WORD_ROWS] * dataset.WORD_ROWS + [text.TAIL_LENGTH / dataset.TAIL_ROWS] * dataset.TAIL_ROWS + [(text.ROWS - n) / dataset.PAD_ROWS] * dataset.PAD_ROWS
-        bias = torch.cat([torch.tensor(stands).log(), torch.zeros(len(index))])[None]
+        bias = torch.cat([text.stand_for(n, dataset.WORD_ROWS, dataset.PAD_ROWS), torch.zeros(len(index))])[None]
         x = torch.randn(1, 128, lines, columns, generator=torch.Generator().manual_seed(i)).flatten(2).transpose(1, 2)
         levels = flow.sigmas(len(index), args.steps) + [0.0]
         with torch.no_grad():

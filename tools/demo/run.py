@@ -18,6 +18,8 @@ import torch.multiprocessing
 # One GPU and one process, or a process a core.
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 RANKS = 1 if DEVICE.type == "cuda" else os.cpu_count()
+# Products in bf16 pay where the hardware has them: four times float32's rate with AMX, no more than float32's without.
+BF16 = DEVICE.type == "cuda" or torch.cpu._is_amx_tile_supported()
 
 
 def threads(state):

@@ -73,6 +73,11 @@ def build_tokenizer(folder):
     }, indent=2) + "\n")  # fmt: skip
 
 
+def stand_for(length, words, pads):
+    """The log of how many of a text's ROWS rows each one seen stands for: of its words so many are seen, the template's tail, of the padding so many."""
+    return torch.tensor([(length - TAIL_LENGTH) / words] * words + [1.0] * TAIL_LENGTH + [(ROWS - length) / pads] * pads).log()
+
+
 class Encoder(nn.Module):
     """The live layers of the Qwen3, on rows whose positions are given: padding attends to the prompt alone, so a few rows of it tell all."""
 

@@ -1,6 +1,6 @@
 """Makes the demo model from nothing: every stage in order, each resumed where it stood.
 
-    python train.py STATE OUT [--ranks 2] [--shards 14] [--steps 8000] [--init FOLDER]
+    python train.py STATE OUT [--ranks 2] [--shards 40] [--steps 5650] [--init FOLDER]
 
 The autoencoder and the text encoder train at the same time; then the drawings are encoded once, and the transformer trains on the
 latents. OUT becomes the Diffusers folder. With --init the autoencoder and the text encoder are those of a finished model, and the
@@ -23,8 +23,8 @@ def main():
     args.add_argument("state", type=pathlib.Path)
     args.add_argument("out")
     args.add_argument("--ranks", type=int, default=run.RANKS)
-    args.add_argument("--shards", type=int, default=14)
-    args.add_argument("--steps", type=int, default=8000, help="of the transformer")
+    args.add_argument("--shards", type=int, default=40)
+    args.add_argument("--steps", type=int, default=5650, help="of the transformer")
     args.add_argument("--init")
     args = args.parse_args()
     args.state.mkdir(parents=True, exist_ok=True)
@@ -51,8 +51,7 @@ def main():
         together(*waiting)
     spread("pictures")
     spread("rows")
-    # The second half sees whole pictures: in 40 tokens of one its width can hardly be seen.
-    together(("flow.py", "--ranks", args.ranks, "--steps", args.steps, "--fine", args.steps // 2, *(("--init", args.init) if args.init else ())))
+    together(("flow.py", "--ranks", args.ranks, "--steps", args.steps, *(("--init", args.init) if args.init else ())))
     if not (args.state / "classifier.pt").exists():
         together(("check.py",))
     together(("export.py", args.out))
