@@ -57,8 +57,8 @@ fuzz: ## run every fuzz target FUZZ_RUNS times
 	  done; \
 	done
 
-test-sim: ## all golden cases on the software device: half an hour of one processor
-	KLEINBILD_GOLDEN_SIM=1 CGO_ENABLED=0 $(GO) test ./inference -run Golden -timeout 0
+test-sim: ## all golden cases and a picture of the demo model on the software device: half an hour of one processor
+	KLEINBILD_GOLDEN_SIM=1 CGO_ENABLED=0 $(GO) test ./inference -run 'Golden|OnKernels' -timeout 0
 
 GPU_KIT := dist/gpu
 gpu-kit: ## everything that tests and measures on a GPU machine without Go, in dist/gpu: carry it there and run ./run.sh

@@ -1,6 +1,10 @@
 package inference
 
 import (
+	"bytes"
+	"image"
+	"image/draw"
+	"image/png"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -64,6 +68,25 @@ func TestDemoModelServesLast(t *testing.T) {
 	t.Setenv(checkpoint.ModelVariable, filepath.Join(home, "gone"))
 	if _, err := Open(Options{Device: DeviceCPU}); err == nil {
 		t.Error("a model that is named but missing: no error, want one and not the demo model")
+	}
+}
+
+// TestDemoPictureIsItsOwn: what the window and the README show is what the model makes.
+func TestDemoPictureIsItsOwn(t *testing.T) {
+	e := openOptions(t, Options{Model: checkpoint.Demo, Precision: Float32})
+	shown, err := png.Decode(bytes.NewReader(demo.Picture))
+	if err != nil {
+		t.Fatal(err)
+	}
+	made := demoPicture(t, e, Request{Prompt: demo.Prompt, Seed: 1})
+	if shown.Bounds() != made.Bounds() {
+		t.Fatalf("the picture is %v, the model makes %v", shown.Bounds(), made.Bounds())
+	}
+	want := image.NewRGBA(shown.Bounds())
+	draw.Draw(want, want.Rect, shown, image.Point{}, draw.Src)
+	// Processors add in different orders.
+	if d := levelsApart(made, want, want.Rect); d > 0.5 {
+		t.Errorf("the picture and what the model makes differ by %.2f levels, want at most 0.5", d)
 	}
 }
 

@@ -4,6 +4,12 @@ package demo
 
 import "embed"
 
+// Prompt shows what the model can do: Picture is the PNG that it makes of it at its native size from seed 1.
+const Prompt = "a red house under a yellow sun"
+
+//go:embed house.png
+var Picture []byte
+
 // Configs is the model's folder without its weights.
 //
 //go:embed model_index.json scheduler tokenizer text_encoder/config.json transformer/config.json vae/config.json
