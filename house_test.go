@@ -18,7 +18,7 @@ const module = "kleinbild/"
 // row of their own. ARCHITECTURE.md draws the same picture.
 var arrows = map[string][]string{
 	".":           {"cli", "app", "inference", "models"},
-	"app":         {"app/history", "app/dialog", "app/shell", "inference", "inference/picture", "assets/look"},
+	"app":         {"app/history", "app/dialog", "app/shell", "inference", "inference/picture", "assets/demo", "assets/look"},
 	"app/history": {"inference/picture"},
 	"app/dialog":  {},
 	"app/shell":   {},

@@ -5,9 +5,11 @@ import (
 	"fmt"
 
 	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/canvas"
 	"fyne.io/fyne/v2/container"
 	"fyne.io/fyne/v2/widget"
 
+	"kleinbild/assets/demo"
 	"kleinbild/inference"
 )
 
@@ -73,9 +75,9 @@ func (p *startPage) refresh() {
 	s := p.s
 	var rows []fyne.CanvasObject
 	title, text := "Choose a model", ""
-	demo := s.onlyDemo()
+	onlyDemo := s.onlyDemo()
 	switch {
-	case demo:
+	case onlyDemo:
 		title = "One thing is missing: a model"
 		text = "Kleinbild makes pictures with FLUX.2 [klein], which runs on this machine and nowhere else. It is a download of several gigabytes, or a folder that you have already."
 	case s.engine != nil:
@@ -85,9 +87,9 @@ func (p *startPage) refresh() {
 		text = explain(s.openError)
 	}
 	rows = append(rows, heading(title), p.paragraph(text))
-	if demo {
+	if onlyDemo {
 		rows = append(rows, spaced(newHeading("Nothing to download")))
-		rows = append(rows, p.row("Demo model", "simple drawings only; it shows how everything works", "part of Kleinbild", newButton("Try", p.leave)))
+		rows = append(rows, p.demoRow())
 	}
 	if len(p.found) > 0 {
 		rows = append(rows, spaced(newHeading("On this machine")))
@@ -123,7 +125,7 @@ func (p *startPage) refresh() {
 			s.advanced.device.SetSelected(deviceChoices[0][0]) // which opens the model
 		})))
 	}
-	if s.engine != nil && !demo {
+	if s.engine != nil && !onlyDemo {
 		rows = append(rows, arranged(fixed(0, 44), func(size fyne.Size) {
 			at(p.column.Objects[len(p.column.Objects)-1].(*fyne.Container).Objects[0], 0, 12, 90, 32)
 		}, newButton("Back", p.leave)))
@@ -186,6 +188,27 @@ func (p *startPage) row(name, about, size string, b *button) fyne.CanvasObject {
 		at(title, margin, 8, room, 20)
 		at(sub, margin, 28, room, 18)
 	}, ground, title, sub, amount, b)
+}
+
+// demoRow is the demo model's choice: with what it makes, and the prompt for it.
+func (p *startPage) demoRow() fyne.CanvasObject {
+	const height, inset, side = 96, 6, 78
+	shown := canvas.NewImageFromResource(fyne.NewStaticResource("house.png", demo.Picture))
+	row := p.row("Demo model: simple drawings only", "“"+demo.Prompt+"”", "", newButton("Try", p.try))
+	ground := newBox(colorPanel, radius)
+	return arranged(fixed(0, height), func(size fyne.Size) {
+		at(ground, 0, 0, size.Width, height-6)
+		at(shown, inset, inset, side, side)
+		at(row, inset+side, (height-60)/2, size.Width-inset-side, 60)
+	}, ground, shown, row)
+}
+
+// try leaves with the demo model's prompt in the box, unless something is written there.
+func (p *startPage) try() {
+	if prompt := p.s.prompt; prompt.entry.Text == "" {
+		prompt.setText(demo.Prompt)
+	}
+	p.leave()
 }
 
 // use opens a model and remembers it.

@@ -6,6 +6,7 @@ import (
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/test"
 
+	"kleinbild/assets/demo"
 	"kleinbild/inference"
 	"kleinbild/inference/picture"
 )
@@ -54,8 +55,12 @@ func TestDemoModel(t *testing.T) {
 	if !b.start.content.Visible() {
 		t.Fatal("no page of models")
 	}
-	b.start.leave()
+	b.prompt.entry.SetText("")
+	b.start.try()
 	b.wantSaid("Demo model: simple drawings only")
+	if b.prompt.entry.Text != demo.Prompt {
+		t.Errorf("the prompt is %q, want %q to try", b.prompt.entry.Text, demo.Prompt)
+	}
 	b.chooseModel()
 	b.make("a red house")
 	if b.start.content.Visible() || !b.view.view.Visible() {
