@@ -157,7 +157,7 @@ func start(t testing.TB, engine Engine, change func(*Options, *limits)) *running
 		cancel()
 		return <-done
 	})
-	transport := &http.Transport{}
+	transport := &http.Transport{ExpectContinueTimeout: time.Minute} // who asks whether a body may come waits for the answer
 	t.Cleanup(func() {
 		transport.CloseIdleConnections()
 		if err := stop(); err != nil {
