@@ -235,7 +235,7 @@ func TestDemoPictureOnKernels(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	req := Request{Prompt: "a large red house in a meadow", Seed: 1, Steps: 1, Size: picture.Size{Width: 128, Height: 128}}
+	req := Request{Prompt: "a large red house in a meadow", Seed: 1, Steps: 1}
 	made := demoPicture(t, kernels, req)
 	want := demoPicture(t, openOptions(t, Options{Model: checkpoint.Demo, Precision: BF16}), req)
 	// Sums in another order, rounded to bfloat16: some pixels at edges differ more.
