@@ -118,7 +118,7 @@ func (v *verdicts) shows(prompt string, img image.Image, colour, place string) {
 	v.Helper()
 	p := findColour(img, demoColours[colour])
 	v.hold(p.share >= 0.008, "%s: %s covers %.1f %% of the picture, want at least 0.8", prompt, colour, 100*p.share)
-	v.hold(third(p.x) == place, "%s: %s is %s (%.2f), want %s", prompt, colour, third(p.x), p.x, place)
+	v.hold(p.share > 0 && third(p.x) == place, "%s: %s is %s (%.2f), want %s", prompt, colour, third(p.x), p.x, place)
 }
 
 // lacks asks for none of a colour.

@@ -84,9 +84,9 @@ func TestDemoPictureIsItsOwn(t *testing.T) {
 	}
 	want := image.NewRGBA(shown.Bounds())
 	draw.Draw(want, want.Rect, shown, image.Point{}, draw.Src)
-	// Processors add in different orders.
-	if d := levelsApart(made, want, want.Rect); d > 0.5 {
-		t.Errorf("the picture and what the model makes differ by %.2f levels, want at most 0.5", d)
+	// Processors add in different orders: now and then a value is rounded to the level beside.
+	if d := levelsApart(made, want, want.Rect); d > 0.05 {
+		t.Errorf("the picture and what the model makes differ by %.3f levels, want at most 0.05", d)
 	}
 }
 

@@ -155,17 +155,17 @@ func convolved(x, w table, bias []float64, s ConvShape) table {
 	}
 	oh, ow := s.OutputSize()
 	return each(oh*ow, len(w), func(i, o int) float64 {
-		sum := bias[o]
+		total := bias[o]
 		for tap := range s.Kernel * s.Kernel {
 			y, x0 := i/ow*step+tap/s.Kernel-pad, i%ow*step+tap%s.Kernel-pad
 			if y < 0 || x0 < 0 || y >= height || x0 >= width {
 				continue
 			}
 			for c, v := range x[y/shrink*s.Width+x0/shrink] {
-				sum += v * w[o][c*s.Kernel*s.Kernel+tap]
+				total += v * w[o][c*s.Kernel*s.Kernel+tap]
 			}
 		}
-		return sum
+		return total
 	})
 }
 

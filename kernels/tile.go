@@ -23,7 +23,7 @@ type tile struct {
 	// paired tiles need two columns of B for each column of the result.
 	paired bool
 	takes  alignment
-	// sharedBytes is what attention needs; products need their stages.
+	// sharedBytes is what attention and conv_norm need; others need their stages.
 	sharedBytes int
 }
 

@@ -2,7 +2,7 @@
 
     python evaluate.py STATE MODEL ./kleinbild OUT [--sets grammar,freeform,edits,compositions] [--many 300] [--jobs 1]
 
-MODEL is a Diffusers folder. STATE holds the classifier. What is measured is held out of all training: combinations of background, time,
+MODEL is a Diffusers folder. STATE holds the classifier: tools/demo has one. What is measured is held out of all training: combinations of background, time,
 kinds, colours and columns (captions.held_out), and freeform.txt, whose prompts were written by hand before training.
 """
 

@@ -5,6 +5,7 @@
 """
 
 import argparse
+import json
 import pathlib
 import shutil
 
@@ -34,6 +35,12 @@ def assemble(state, out, raw=False):
         text_encoder=Qwen3ForCausalLM.from_pretrained(state / "text_encoder", dtype=torch.bfloat16),
         tokenizer=Qwen2TokenizerFast.from_pretrained(state / "tokenizer"), transformer=transformer.to(torch.bfloat16), is_distilled=True,
     ).save_pretrained(out)  # fmt: skip
+    # What says where this was made, or is not read.
+    (out / "text_encoder" / "generation_config.json").unlink(missing_ok=True)
+    for file in out.rglob("config.json"):
+        config = json.loads(file.read_text())
+        if config.pop("_name_or_path", None):
+            file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
     files = [f for f in out.rglob("*") if f.is_file()]
     print(f"step {saved['step']}: {out}, {sum(f.stat().st_size for f in files) / 2**20:.2f} MiB")
 
