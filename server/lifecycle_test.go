@@ -51,15 +51,21 @@ func (s *running) waitingPlaces() int {
 func TestClientLeaves(t *testing.T) {
 	engine := &fakeEngine{gate: make(chan struct{})}
 	s := start(t, engine, nil)
-	ctx, leave := context.WithCancel(context.Background())
-	runs := s.ask(ctx, t)
+	running, leaveRun := context.WithCancel(context.Background())
+	waiting, leaveQueue := context.WithCancel(context.Background())
+	defer leaveRun()
+	defer leaveQueue()
+	runs := s.ask(running, t)
 	eventually(t, "the run begins", func() bool { return engine.runs() == 1 })
-	waits := s.ask(ctx, t)
+	waits := s.ask(waiting, t)
 	stays := s.ask(context.Background(), t)
 	eventually(t, "two wait", func() bool { return s.waitingPlaces() == 2 })
-	leave()
-	<-runs
+	// The one that waits leaves first: once the run has stopped, its turn could come before the server knows that it is gone.
+	leaveQueue()
 	<-waits
+	eventually(t, "one waits", func() bool { return s.waitingPlaces() == 1 })
+	leaveRun()
+	<-runs
 	eventually(t, "the run stops", func() bool { return engine.cancelled() == 1 })
 	close(engine.gate)
 	if g := <-stays; g.status != 200 {
