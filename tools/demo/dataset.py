@@ -20,7 +20,7 @@ import text
 import vae
 import world
 
-SCENES, EDITS, COMPOSED = 400, 200, 120
+SCENES, EDITS, COMPOSED = 300, 300, 300
 MOST = max(w // 16 * (h // 16) for w, h in world.ASPECTS.values())
 SIZES = list(world.ASPECTS.values())
 # The rows kept: some of the prompt's words, all of the template's tail, which comes after the prompt, some of the padding.

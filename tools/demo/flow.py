@@ -16,7 +16,6 @@ The loss is on the velocity. What makes it affordable on a CPU:
 import argparse
 import math
 import pathlib
-import random
 import time
 
 import torch
@@ -41,8 +40,9 @@ TOKENS = 126  # seen of a picture: all of the smallest
 # How many times more a token under a thing counts than one of the backdrop.
 THING_COUNTS = 3
 WORDS_SEEN, PADS_SEEN = 1, 2  # of the kept rows; of the template's tail all
-# Samples a process and step of descriptions, edits, compositions; these are of two pictures, three and four in turn, mostly of two.
-SHARES = (20, 4, 3)
+# Samples a process and step of descriptions, edits, compositions, more on a GPU; the last are of two pictures, three and four in turn,
+# mostly of two.
+SHARES = (128, 64, 48) if run.DEVICE.type == "cuda" else (20, 4, 3)
 
 
 def _halves(n):
@@ -195,99 +195,108 @@ def sigmas(tokens, steps=4):
 
 
 class Data:
-    """All shards in memory, their items by kind; draws batches of kept tokens."""
+    """All shards on the device, their items by kind; draws batches of kept tokens."""
 
-    def __init__(self, folder, seed):
-        self.folder, self.files, self.rng = pathlib.Path(folder), [], random.Random(seed)
-        self.shards, self.kinds = [], {n: [] for n in range(5)}
-        self.grids = [(w // 16, h // 16) for w, h in dataset.SIZES]
-        self.grow()
-
-    def grow(self):
-        for file in sorted(self.folder.glob("*.pt")):
-            if file.name in self.files:
-                continue
-            s = torch.load(file, weights_only=True)
-            s["items"] = s["items"].tolist()
-            for row in s["items"]:
-                self.kinds[row[0]].append((len(self.shards), row))
-            self.shards.append(s)
-            self.files.append(file.name)
+    def __init__(self, folder):
+        shards = [torch.load(f, weights_only=True) for f in sorted(pathlib.Path(folder).glob("*.pt"))]
+        items, pictures, texts = [], 0, 0
+        for s in shards:  # pictures and captions are numbered through
+            i = s["items"]
+            i[:, 1:6] += torch.where(i[:, 1:6] < 0, 0, pictures)
+            i[:, 6] += texts
+            items.append(i)
+            pictures += len(s["size"])
+            texts += len(s["lengths"])
+        joined = lambda name: torch.cat([s.pop(name) for s in shards]).to(run.DEVICE)
+        self.tokens, self.covered, self.jitter = joined("tokens"), joined("covered"), joined("jitter")
+        self.words, self.places, self.lengths = joined("rows"), joined("places"), joined("lengths")
+        self.grid = torch.tensor(dataset.SIZES, device=run.DEVICE)[joined("size")] // 16  # columns, lines
+        items = torch.cat(items).to(run.DEVICE)
+        self.kinds = [items[items[:, 0] == n] for n in range(5)]
+        self.shards = len(shards)
+        counts = range(dataset.MOST + 1)
+        self.sigmas = torch.tensor([sigmas(n) for n in counts], device=run.DEVICE)
 
     def choose(self, covered, count):
-        """Picks TOKENS of a picture's `count`, in proportion under things and beside them: (indices, log of what each stands for)."""
-        on, off = covered[:count].nonzero().flatten(), (~covered[:count]).nonzero().flatten()
-        k = max(round(TOKENS * len(on) / count), TOKENS - len(off))
-        picked, stands = [], []
-        for group, n in ((on, k), (off, TOKENS - k)):
-            picked.append(group[torch.randperm(len(group))[:n]])
-            stands.append(torch.full((n,), math.log(max(len(group), 1) / max(n, 1))))
-        return torch.cat(picked), torch.cat(stands)
+        """Picks TOKENS of each picture's `count` [n], in proportion under things (covered [n, MOST]) and beside them.
 
-    def rows(self):
-        """Which of a caption's kept rows a sample sees."""
+        Returns the indices and the log of what each stands for, both [n, TOKENS].
+        """
+        inside = torch.arange(dataset.MOST, device=run.DEVICE) < count[:, None]
+        covered = covered & inside
+        on = covered.sum(1, keepdim=True)
+        off = count[:, None] - on
+        k = torch.maximum((TOKENS * on / count[:, None]).round().long(), TOKENS - off)
+        # In order: the covered in an order of chance, the others likewise, what is no token.
+        order = (torch.rand(covered.shape, device=run.DEVICE) + 2.0 * ~covered + 4.0 * ~inside).argsort(1)
+        slot = torch.arange(TOKENS, device=run.DEVICE)
+        first = slot < k
+        picked = order.gather(1, torch.where(first, slot, on + slot - k))
+        return picked, torch.where(first, on / k.clamp(min=1), off / (TOKENS - k).clamp(min=1)).log()
+
+    def seen(self, caption):
+        """Some of each caption's kept rows: e, their places and the log of what each stands for, [n, rows …]."""
         words, pads = dataset.WORD_ROWS, dataset.ROWS_KEPT - dataset.PAD_ROWS
-        seen = self.rng.sample(range(words), WORDS_SEEN) + list(range(words, pads)) + self.rng.sample(range(pads, dataset.ROWS_KEPT), PADS_SEEN)
-        return sorted(seen)
+        some = lambda of, n: torch.rand(len(caption), of, device=run.DEVICE).argsort(1)[:, :n].sort(1)[0]
+        tail = torch.arange(words, pads, device=run.DEVICE).expand(len(caption), -1)
+        rows = torch.cat([some(words, WORDS_SEEN), tail, pads + some(dataset.PAD_ROWS, PADS_SEEN)], 1)
+        take = lambda x: x[caption[:, None], rows]
+        return take(self.words).float(), take(self.places), text.stand_for(self.lengths[caption], WORDS_SEEN, PADS_SEEN)
+
+    def noise(self, items, covered, stands):
+        """Noise [n, TOKENS, 128] that tells the jitter of a described picture, if there is a thing in it."""
+        z = torch.randn(*stands.shape, 128, device=run.DEVICE)
+        if items[0, 0] == 0:
+            weight, told = stands.exp(), covered.any(1)
+            share = (self.jitter[items[:, 1]] / torch.tensor(world.JITTER, device=run.DEVICE) + 1) / 2
+            means = math.sqrt(2) * torch.erfinv(2 * share.clamp(1e-3, 1 - 1e-3) - 1) / weight.sum(1, keepdim=True).sqrt()
+            for c, mean in zip(JITTER_CHANNELS, means.T):
+                off = mean - (weight * z[..., c]).sum(1) / weight.sum(1)
+                z[..., c] += torch.where(told, off, 0)[:, None]
+        return z
+
+    def levels(self, count):
+        """σ [n]: the batch is spread evenly over the sampler's four (two slots of ten each), and a fifth of it over all between."""
+        n = len(count)
+        share = (torch.randperm(n, device=run.DEVICE) + torch.rand(n, device=run.DEVICE)) / n
+        visited = self.sigmas[count].gather(1, (share * 5).long().clamp(max=3)[:, None])[:, 0]
+        near = (visited + torch.empty_like(visited).uniform_(-0.01, 0.01)).clamp(max=0.999)
+        u = torch.rand(n, device=run.DEVICE)
+        return torch.where(share < 0.8, torch.where(visited < 1, near, visited), 5 * u / (1 + 4 * u)).clamp(min=1e-3)
 
     def batch(self, references, many):
         """Returns target, noise [n, K, 128], reference tokens [n, R, 128], e, positions, bias, σ, what each token counts [n, K]."""
-        picked = [self.kinds[references][self.rng.randrange(len(self.kinds[references]))] for _ in range(many)]
-        target, noise, refs, rows, positions, biases, levels, counts = [], [], [], [], [], [], [], []
-        visits = torch.randperm(many)
-        for at, (number, row) in enumerate(picked):
-            s = self.shards[number]
-            columns, lines = self.grids[s["size"][row[1]]]
-            count = columns * lines
-            covered = s["covered"][row[1]]
-            if references == 1:
-                covered = covered | s["covered"][row[2]]
-            pick, weight = self.choose(covered, count)
-            target.append(s["tokens"][row[1]][pick].float())
-            counts.append(1 + (THING_COUNTS - 1) * covered[pick].float())
-            z = torch.randn(len(pick), 128)
-            if references == 0 and bool(covered.any()):
-                for c, j, reach in zip(JITTER_CHANNELS, s["jitter"][row[1]].tolist(), world.JITTER):
-                    u = min(max((j / reach + 1) / 2, 1e-3), 1 - 1e-3)
-                    mean = (weight.exp() * z[:, c]).sum() / weight.exp().sum()
-                    z[:, c] += math.sqrt(2) * torch.erfinv(torch.tensor(2 * u - 1)) / math.sqrt(count) - mean
-            noise.append(z)
-            grid = lambda index, columns, t: torch.stack([torch.full_like(index, t), index // columns, index % columns, torch.zeros_like(index)], 1)
-            place, bias = [grid(pick, columns, 0)], [weight]
-            for i in range(references):
-                source = row[2 + i]
-                if references == 1:
-                    own, w = pick, weight
-                    place.append(grid(own, columns, 10))
-                else:
-                    wide, high = self.grids[s["size"][source]]
-                    own, w = self.choose(s["covered"][source], wide * high)
-                    place.append(grid(own, wide, 10 + 10 * i))
-                refs.append(s["tokens"][source][own].float())
-                bias.append(w)
-            caption = row[6] + self.rng.randrange(dataset.CAPTIONS)
-            n = int(s["lengths"][caption])
-            seen = self.rows()
-            rows.append(s["rows"][caption][seen].float())
-            l = s["places"][caption][seen]
-            positions.append(torch.cat([torch.stack([torch.zeros_like(l)] * 3 + [l], 1)] + place))
-            biases.append(torch.cat([text.stand_for(n, WORDS_SEEN, PADS_SEEN)] + bias))
-            share = (int(visits[at]) + self.rng.random()) / many
-            if share < 0.8:
-                sigma = sigmas(count)[(0, 0, 1, 1, 2, 2, 3, 3)[int(share * 10)]]
-                if sigma < 1:
-                    sigma = min(0.999, sigma + self.rng.uniform(-0.01, 0.01))
-            else:
-                u = self.rng.random()
-                sigma = 5 * u / (1 + 4 * u)
-            levels.append(max(sigma, 1e-3))
-        stack = torch.stack
-        reference = stack(refs).view(many, -1, 128) if references else torch.zeros(many, 0, 128)
-        return stack(target), stack(noise), reference, stack(rows), stack(positions), stack(biases), torch.tensor(levels), stack(counts)
+        kind = self.kinds[references]
+        items = kind[torch.randint(len(kind), (many,), device=run.DEVICE)]
+
+        def place(picture, picked, t):
+            columns = self.grid[picture, :1]
+            return torch.stack([torch.full_like(picked, t), picked // columns, picked % columns, torch.zeros_like(picked)], 2)
+
+        target = items[:, 1]
+        count, covered = self.grid[target].prod(1), self.covered[target]
+        if references == 1:  # an edit: what is under a thing before or after
+            covered = covered | self.covered[items[:, 2]]
+        picked, stands = self.choose(covered, count)
+        e, l, bias = self.seen(items[:, 6] + torch.randint(dataset.CAPTIONS, (many,), device=run.DEVICE))
+        biases, places = [bias, stands], [torch.stack([torch.zeros_like(l)] * 3 + [l], 2), place(target, picked, 0)]
+        others = []
+        for i in range(references):
+            picture = items[:, 2 + i]
+            own, weight = (picked, stands) if references == 1 else self.choose(self.covered[picture], self.grid[picture].prod(1))
+            others.append(self.tokens[picture[:, None], own].float())
+            places.append(place(picture, own, 10 + 10 * i))
+            biases.append(weight)
+        reference = torch.cat(others, 1) if others else torch.zeros(many, 0, 128, device=run.DEVICE)
+        counts = 1 + (THING_COUNTS - 1) * covered.gather(1, picked).float()
+        return (
+            self.tokens[target[:, None], picked].float(), self.noise(items, covered, stands), reference, e, torch.cat(places, 1), torch.cat(biases, 1),
+            self.levels(count), counts,
+        )  # fmt: skip
 
 
 def loss_of(flow, batch):
-    target, noise, reference, e, positions, bias, sigma, counts = (b.to(run.DEVICE) for b in batch)
+    target, noise, reference, e, positions, bias, sigma, counts = batch
     s = sigma[:, None, None]
     x = torch.cat([(1 - s) * target + s * noise, reference], 1)
     with torch.autocast(run.DEVICE.type, torch.bfloat16, enabled=run.BF16):
@@ -298,7 +307,7 @@ def loss_of(flow, batch):
 def train(rank, args):
     state = pathlib.Path(args.state)
     run.seed(3)
-    flow = Flow(compiled=run.BF16)
+    flow = Flow(compiled=run.BF16 and not args.eager)
     if args.init:
         from safetensors.torch import load_file
 
@@ -318,16 +327,16 @@ def train(rank, args):
         optimiser.restore(common["optimiser"])
         ema = [e.to(run.DEVICE) for e in common["ema"]]
         step = saved["step"]
-    data = Data(state / "shards", 1000 * (step + 1) + rank)
-    log(f"flow: {sum(p.numel() for p in params)} parameters, {len(data.shards)} shards, {[len(v) for v in data.kinds.values()]} items, step {step} of {args.steps}")
-    sums, start = torch.zeros(3), time.time()
+    data = Data(state / "shards")
+    log(f"flow: {sum(p.numel() for p in params)} parameters, {data.shards} shards, {[len(v) for v in data.kinds]} items, step {step} of {args.steps}")
+    sums, start = torch.zeros(3, device=run.DEVICE), time.time()
     while step < args.steps:
         optimiser.zero_grad()
-        for kind, many in enumerate(SHARES):
+        for kind, many in enumerate(args.shares):
             references = (0, 1, (2, 2, 2, 3, 2, 4)[step % 6])[kind]
             loss = loss_of(flow, data.batch(references, many))
-            (loss * many / sum(SHARES)).backward()
-            sums[kind] += loss.item()
+            (loss * many / sum(args.shares)).backward()
+            sums[kind] += loss.detach()
         optimiser.step(run.rate(step, args.steps, flat=args.flat))
         if (step + 1) % AVERAGED == 0:
             run.average(params)
@@ -335,8 +344,8 @@ def train(rank, args):
             torch._foreach_lerp_(ema, [p.detach() for p in params], 1 - min(args.ema, (1 + step) / (10 + step)))
         step += 1
         if step % 20 == 0:
-            data.grow() if args.grow else None
-            log(f"flow: step {step} loss {' '.join(f'{x:.4f}' for x in (sums / 20).tolist())} {sum(SHARES) * args.ranks * 20 / (time.time() - start):.1f} samples/s, shards {len(data.shards)}")
+            losses = " ".join(f"{x:.4f}" for x in (sums / 20).tolist())
+            log(f"flow: step {step} loss {losses} {sum(args.shares) * args.ranks * 20 / (time.time() - start):.1f} samples/s")
             sums.zero_()
             start = time.time()
         if step % 50 == 0 or step == args.steps:
@@ -354,8 +363,9 @@ def main():
     args.add_argument("--ema", type=float, default=0.997)
     args.add_argument("--flat", type=float, default=0.4)
     args.add_argument("--seed", type=int, default=0)
+    args.add_argument("--eager", action="store_true", help="leave the blocks uncompiled: slower steps, but they begin at once")
     args.add_argument("--init", help="start from the weights of this model")
-    args.add_argument("--grow", action="store_true", help="take up shards that appear while training (not reproducible)")
+    args.add_argument("--shares", type=int, nargs=3, default=SHARES, help="samples a process and step: descriptions, edits, compositions")
     args = args.parse_args()
     run.ranks(train, args, "flow")
 

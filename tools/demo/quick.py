@@ -44,9 +44,9 @@ def main():
         size = dataset.SIZES[i % 8 if i % 2 else 0]
         columns, lines = size[0] // 16, size[1] // 16
         index = torch.arange(columns * lines)
-        l, n = places[i], int(lengths[i])
+        l = places[i]
         position = torch.cat([torch.stack([torch.zeros_like(l)] * 3 + [l], 1), torch.stack([torch.zeros_like(index), index // columns, index % columns, torch.zeros_like(index)], 1)])[None]
-        bias = torch.cat([text.stand_for(n, dataset.WORD_ROWS, dataset.PAD_ROWS), torch.zeros(len(index))])[None]
+        bias = torch.cat([text.stand_for(lengths[i : i + 1], dataset.WORD_ROWS, dataset.PAD_ROWS), torch.zeros(1, len(index))], 1)
         x = torch.randn(1, 128, lines, columns, generator=torch.Generator().manual_seed(i)).flatten(2).transpose(1, 2)
         levels = flow.sigmas(len(index), args.steps) + [0.0]
         with torch.no_grad():

@@ -44,7 +44,8 @@ def write(path, values):
 
 def save(path, state):
     """Writes a checkpoint, the generators' states with it."""
-    write(path, state | {"rng": (random.getstate(), numpy.random.get_state(), torch.get_rng_state())})
+    device = torch.cuda.get_rng_state() if DEVICE.type == "cuda" else None
+    write(path, state | {"rng": (random.getstate(), numpy.random.get_state(), torch.get_rng_state(), device)})
 
 
 def load(path):
@@ -55,6 +56,8 @@ def load(path):
     random.setstate(state["rng"][0])
     numpy.random.set_state(state["rng"][1])
     torch.set_rng_state(state["rng"][2])
+    if DEVICE.type == "cuda":
+        torch.cuda.set_rng_state(state["rng"][3])
     return state
 
 

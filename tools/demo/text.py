@@ -30,7 +30,7 @@ LAYERS, LIVE = 28, [0, 1, 2, 3, 4, 9, 18]
 HIDDEN, HEADS, WIDTH, MLP = 96, 4, 32, 192
 STATES = (9, 18, 27)
 EMBED = len(STATES) * HIDDEN
-BATCH, STEPS, AVERAGED = 64, 6400, 10
+BATCH, AVERAGED = 64, 10
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"] + [f"<|{n}|>" for n in (
     "object_ref_start", "object_ref_end", "box_start", "box_end", "quad_start", "quad_end", "vision_start", "vision_end", "vision_pad", "image_pad", "video_pad",
 )]  # fmt: skip
@@ -73,9 +73,13 @@ def build_tokenizer(folder):
     }, indent=2) + "\n")  # fmt: skip
 
 
-def stand_for(length, words, pads):
-    """The log of how many of a text's ROWS rows each one seen stands for: of its words so many are seen, the template's tail, of the padding so many."""
-    return torch.tensor([(length - TAIL_LENGTH) / words] * words + [1.0] * TAIL_LENGTH + [(ROWS - length) / pads] * pads).log()
+def stand_for(lengths, words, pads):
+    """The log of how many of a text's ROWS rows each one seen stands for: of its words so many are seen, the template's tail, of the padding so many.
+
+    lengths [n]; returns [n, words + TAIL_LENGTH + pads].
+    """
+    shares = ((lengths - TAIL_LENGTH) / words, words), (torch.ones_like(lengths), TAIL_LENGTH), ((ROWS - lengths) / pads, pads)
+    return torch.cat([share[:, None].expand(-1, count) for share, count in shares], 1).log()
 
 
 class Encoder(nn.Module):
@@ -281,9 +285,9 @@ def train(rank, args):
         shares = lambda values: " ".join(f"{v:.4f}" for v in values.tolist())
         return f"answers {shares(right[:, :-1].mean(1))} all right {shares(right[:, -1])} worst " + " ".join(f"{captions.HEADS[j][0]}:{j}={right[2, j]:.3f}" for j in worst)
 
-    log(f"text: {sum(p.numel() for p in encoder.parameters())} live parameters, vocabulary {prompts.vocabulary}, step {step} of {STEPS}")
+    log(f"text: {sum(p.numel() for p in encoder.parameters())} live parameters, vocabulary {prompts.vocabulary}, step {step} of {args.steps}")
     queue = []
-    while step < STEPS:
+    while step < args.steps:
         if not queue:
             pairs = examples(BATCH * 8, rng)
             queue = [pairs[i : i + BATCH] for i in range(0, len(pairs), BATCH)]
@@ -303,7 +307,7 @@ def train(rank, args):
             loss = loss + 0.5 * sum(F.cross_entropy(o, said[:, j]) for j, o in enumerate(parts)) / len(parts)
         optimiser.zero_grad()
         loss.backward()
-        optimiser.step(run.rate(step, STEPS, flat=0.6, floor=0.02))
+        optimiser.step(run.rate(step, args.steps, flat=0.6, floor=0.02))
         step += 1
         if step % AVERAGED == 0:
             run.average(params)
@@ -319,6 +323,7 @@ def main():
     args = argparse.ArgumentParser()
     args.add_argument("state")
     args.add_argument("--ranks", type=int, default=1)
+    args.add_argument("--steps", type=int, default=6400)
     args = args.parse_args()
     if not (pathlib.Path(args.state) / "tokenizer" / "tokenizer.json").exists():
         build_tokenizer(pathlib.Path(args.state) / "tokenizer")

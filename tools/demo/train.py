@@ -37,8 +37,9 @@ def main():
             sys.exit(f"train: {commands} failed")
 
     def spread(what):
-        """Shards FIRST to FIRST + COUNT on every rank."""
-        cuts = [args.shards * r // args.ranks for r in range(args.ranks + 1)]
+        """Shards FIRST to FIRST + COUNT on every core."""
+        cores = min(os.cpu_count(), args.shards)
+        cuts = [args.shards * r // cores for r in range(cores + 1)]
         together(*[("dataset.py", what, a, b - a) for a, b in zip(cuts, cuts[1:])])
 
     if args.init:

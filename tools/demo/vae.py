@@ -22,7 +22,7 @@ CONFIG = dict(
     latent_channels=32, block_out_channels=(8, 16, 32, 64), decoder_block_out_channels=(16, 24, 48, 64), norm_num_groups=4,
     layers_per_block=1, sample_size=world.NATIVE,
 )  # fmt: skip
-STEPS, POOL = 1500, 2000
+POOL = 2000
 
 
 def pixels(images):
@@ -84,6 +84,7 @@ def main():
     args = argparse.ArgumentParser()
     args.add_argument("state")
     args.add_argument("--decoder", type=int, default=0)
+    args.add_argument("--steps", type=int, default=1500)
     args = args.parse_args()
     state = pathlib.Path(args.state)
     run.threads(state)
@@ -110,7 +111,7 @@ def main():
     fits = lambda p: p.ndim >= 2 and p.shape[0] >= 8 and p[0].numel() >= 16
     optimiser = muon.Optimiser([(p, None) for _, p in trained if fits(p)], [p for _, p in trained if not fits(p)], 0.02, 1e-3, momentum=0.9, decay=0.0)
     checkpoint = state / ("vae-decoder.pt" if args.decoder else "vae.pt")
-    step, steps = 0, args.decoder or STEPS
+    step, steps = 0, args.decoder or args.steps
     if saved := run.load(checkpoint):
         vae.load_state_dict(saved["vae"])
         optimiser.restore(saved["optimiser"])

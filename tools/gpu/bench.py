@@ -129,7 +129,7 @@ def diffusers_times(args, torch):
 
     pipe = Flux2KleinPipeline.from_pretrained(args.checkpoint, dtype=torch.bfloat16, local_files_only=True).to("cuda")
     pipe.set_progress_bar_config(disable=True)
-    pipe.transformer = torch.compile(pipe.transformer)
+    pipe.transformer.compile_repeated_blocks(fullgraph=True)
     pipe.vae.decode = torch.compile(pipe.vae.decode)
     width, height = (int(n) for n in args.size.split("x"))
 

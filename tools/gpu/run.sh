@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # run.sh tests or measures Kleinbild on a machine with a GPU, from the folder that `make gpu-kit` builds: no Go, no network.
 #
-#   ./run.sh test     conformance at ragged and at real shapes, compute-sanitizer on the small ones, goldens end to end
+#   ./run.sh test     conformance at ragged and at real shapes, goldens end to end, compute-sanitizer on the small kernels
 #   ./run.sh bench    kernels and whole pictures, beside PyTorch and Diffusers where they are installed
 #
 # Environment: DEVICE=sim rehearses on the software device. CHECKPOINT is a 4B model to measure pictures with; a random one is
@@ -46,6 +46,9 @@ run_tests() {
   arguments=(-test.run GPU) && step driver tested kernels/cu cu.test
   arguments=(-device "$DEVICE") && step kernels tested kernels kernels.test
   arguments=(-device "$DEVICE" -test.run "Conformance/$DEVICE|Replay|Shapes|UploadInParts") && step backend tested inference/cuda cuda.test
+  local goldens=Golden
+  [ "$DEVICE" = sim ] && goldens='GoldenPictures/t2i$/sim'
+  arguments=(-test.run "$goldens") && step goldens tested inference inference.test
   if [ "$DEVICE" = cuda ]; then
     if command -v compute-sanitizer >/dev/null; then
       # Everything of the kernels' tests is small. Under racecheck and initcheck a kernel takes a hundred times as long.
@@ -59,9 +62,6 @@ run_tests() {
       echo "== compute-sanitizer is not there: skipped"
     fi
   fi
-  local goldens=Golden
-  [ "$DEVICE" = sim ] && goldens='GoldenPictures/t2i$/sim'
-  arguments=(-test.run "$goldens") && step goldens tested inference inference.test
 }
 
 run_bench() {
