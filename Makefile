@@ -14,7 +14,7 @@ MODEL   ?= demo
 SHOTS   ?= dist/window
 PACKAGE := $(GO) run ./tools/package -out dist -window
 
-.PHONY: help build cli run test test-sim lint fuzz bench generate windows windows-window test-window kernels kernels-check gpu-kit test-gpu bench-gpu package package-check demo-model demo-check
+.PHONY: help build cli run test test-sim lint fuzz bench generate windows windows-window test-window kernels kernels-check gpu-kit gpu-pack test-gpu bench-gpu package package-check demo-model demo-check
 
 help: ## print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,6 +73,13 @@ gpu-kit: ## everything that tests and measures on a GPU machine without Go, in d
 	$(BUILD) -o $(GPU_KIT)/kleinbild .
 	CGO_ENABLED=0 $(GO) build -trimpath -o $(GPU_KIT)/bench ./tools/gpu/bench
 	cp tools/gpu/run.sh tools/gpu/bench.py $(GPU_KIT)
+	mkdir $(GPU_KIT)/demo
+	cp tools/demo/*.py tools/demo/freeform.txt tools/demo/classifier.pt $(GPU_KIT)/demo
+	cp -r assets/demo $(GPU_KIT)/demo/model
+
+# Three of its programs hold the demo model: a dictionary larger than the kit finds it again.
+gpu-pack: gpu-kit ## the kit in one file of 35 MB, dist/gpu.tar.xz, to carry it further
+	tar --sort=name -C dist -cf - gpu | xz --lzma2=preset=4,dict=192MiB >$(GPU_KIT).tar.xz
 
 test-gpu: gpu-kit ## test on this machine's GPU: conformance, compute-sanitizer, goldens
 	$(GPU_KIT)/run.sh test

@@ -396,13 +396,16 @@ def free_column(scene, row):
     return next((c for c in ("right", "left", "centre") if c not in taken), None)
 
 
-def edit(rng, held=False):
-    """Returns (scene before, scene after, [three captions], meaning); the scene after is one that is held out, or not."""
+def edit(rng, held=False, shares=(26, 14, 18, 10, 6, 7, 5, 6, 8)):
+    """Returns (scene before, scene after, [three captions], meaning); the scene after is one that is held out, or not.
+
+    shares: how often each operation is asked for, as OPERATIONS[1:].
+    """
     while True:
         before = world.random_scene(rng, rng.choices([1, 2, 3], [30, 45, 25])[0])
         if rng.random() < 0.4:
             before.background, before.night, before.weather = "meadow", False, "clear"
-        after, m = before.copy(), Meaning(operation=rng.choices(OPERATIONS[1:], [26, 14, 18, 10, 6, 7, 5, 6, 8])[0])
+        after, m = before.copy(), Meaning(operation=rng.choices(OPERATIONS[1:], shares)[0])
         t = rng.choice(after.things)
         crowd = sum(o.row == t.row for o in after.things)
         op = m.operation

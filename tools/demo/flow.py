@@ -37,12 +37,13 @@ CONFIG = dict(
 AVERAGED = 10  # steps between the processes' averages
 JITTER_CHANNELS = (0, 1)
 TOKENS = 126  # seen of a picture: all of the smallest
+REFERENCE_TOKENS = 64  # seen of each picture of a composition: what is under things, and of the backdrop what there is room for
 # How many times more a token under a thing counts than one of the backdrop.
 THING_COUNTS = 3
 WORDS_SEEN, PADS_SEEN = 1, 2  # of the kept rows; of the template's tail all
 # Samples a process and step of descriptions, edits, compositions, more on a GPU; the last are of two pictures, three and four in turn,
 # mostly of two.
-SHARES = (128, 64, 48) if run.DEVICE.type == "cuda" else (20, 4, 3)
+SHARES = (128, 64, 48) if run.DEVICE.type == "cuda" else (14, 7, 6)
 
 
 def _halves(n):
@@ -217,22 +218,24 @@ class Data:
         counts = range(dataset.MOST + 1)
         self.sigmas = torch.tensor([sigmas(n) for n in counts], device=run.DEVICE)
 
-    def choose(self, covered, count):
-        """Picks TOKENS of each picture's `count` [n], in proportion under things (covered [n, MOST]) and beside them.
+    def choose(self, covered, count, tokens=TOKENS, things_first=False):
+        """Picks `tokens` of each picture's `count` [n]: those under things (covered [n, MOST]) in proportion or, things first, all that
+        leave room for eight of the backdrop.
 
-        Returns the indices and the log of what each stands for, both [n, TOKENS].
+        Returns the indices and the log of what each stands for, both [n, tokens].
         """
         inside = torch.arange(dataset.MOST, device=run.DEVICE) < count[:, None]
         covered = covered & inside
         on = covered.sum(1, keepdim=True)
         off = count[:, None] - on
-        k = torch.maximum((TOKENS * on / count[:, None]).round().long(), TOKENS - off)
+        k = on.clamp(max=tokens - 8) if things_first else (tokens * on / count[:, None]).round().long()
+        k = torch.maximum(k, tokens - off)
         # In order: the covered in an order of chance, the others likewise, what is no token.
         order = (torch.rand(covered.shape, device=run.DEVICE) + 2.0 * ~covered + 4.0 * ~inside).argsort(1)
-        slot = torch.arange(TOKENS, device=run.DEVICE)
+        slot = torch.arange(tokens, device=run.DEVICE)
         first = slot < k
         picked = order.gather(1, torch.where(first, slot, on + slot - k))
-        return picked, torch.where(first, on / k.clamp(min=1), off / (TOKENS - k).clamp(min=1)).log()
+        return picked, torch.where(first, on / k.clamp(min=1), off / (tokens - k).clamp(min=1)).log()
 
     def seen(self, caption):
         """Some of each caption's kept rows: e, their places and the log of what each stands for, [n, rows …]."""
@@ -283,7 +286,7 @@ class Data:
         others = []
         for i in range(references):
             picture = items[:, 2 + i]
-            own, weight = (picked, stands) if references == 1 else self.choose(self.covered[picture], self.grid[picture].prod(1))
+            own, weight = (picked, stands) if references == 1 else self.choose(self.covered[picture], self.grid[picture].prod(1), REFERENCE_TOKENS, things_first=True)
             others.append(self.tokens[picture[:, None], own].float())
             places.append(place(picture, own, 10 + 10 * i))
             biases.append(weight)

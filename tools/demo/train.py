@@ -4,7 +4,7 @@
 
 The autoencoder and the text encoder train at the same time; then the drawings are encoded once, and the transformer trains on the
 latents. OUT becomes the Diffusers folder. With --init the autoencoder and the text encoder are those of a finished model, and the
-transformer goes on from its weights.
+transformer goes on from its weights, at half the rate.
 """
 
 import argparse
@@ -23,7 +23,8 @@ def main():
     args.add_argument("state", type=pathlib.Path)
     args.add_argument("out")
     args.add_argument("--ranks", type=int, default=run.RANKS)
-    args.add_argument("--shards", type=int, default=40)
+    args.add_argument("--first", type=int, default=0, help="the first shard's number: others are other drawings")
+    args.add_argument("--shards", type=int, default=24)
     args.add_argument("--steps", type=int, default=5650, help="of the transformer")
     args.add_argument("--init")
     args = args.parse_args()
@@ -40,7 +41,7 @@ def main():
         """Shards FIRST to FIRST + COUNT on every core."""
         cores = min(os.cpu_count(), args.shards)
         cuts = [args.shards * r // cores for r in range(cores + 1)]
-        together(*[("dataset.py", what, a, b - a) for a, b in zip(cuts, cuts[1:])])
+        together(*[("dataset.py", what, args.first + a, b - a) for a, b in zip(cuts, cuts[1:])])
 
     if args.init:
         together(("export.py", "--from", args.init))
@@ -52,8 +53,9 @@ def main():
         together(*waiting)
     spread("pictures")
     spread("rows")
-    together(("flow.py", "--ranks", args.ranks, "--steps", args.steps, *(("--init", args.init) if args.init else ())))
-    if not (args.state / "classifier.pt").exists():
+    going_on = ("--init", args.init, "--muon", 0.01, "--adam", 6e-4, "--flat", 0) if args.init else ()
+    together(("flow.py", "--ranks", args.ranks, "--steps", args.steps, *going_on))
+    if not args.init and not (args.state / "classifier.pt").exists():
         together(("check.py",))
     together(("export.py", args.out))
 

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# run.sh tests or measures Kleinbild on a machine with a GPU, from the folder that `make gpu-kit` builds: no Go, no network.
+# run.sh tests and measures Kleinbild, or trains its demo model, on a machine with a GPU, from the folder that `make gpu-kit` builds: no Go, no network.
 #
 #   ./run.sh test     conformance at ragged and at real shapes, goldens end to end, compute-sanitizer on the small kernels
 #   ./run.sh bench    kernels and whole pictures, beside PyTorch and Diffusers where they are installed
+#   ./run.sh demo     the demo model's transformer trained on for STEPS (default: 2000), with PyTorch and Diffusers: $RESULTS/demo
 #
 # Environment: DEVICE=sim rehearses on the software device. CHECKPOINT is a 4B model to measure pictures with; a random one is
 # written to $SCRATCH (default: a temporary folder that goes at the end) where there is none. RESULTS is where results go
@@ -80,6 +81,15 @@ run_bench() {
   echo "== the table is in $RESULTS/results.md"
 }
 
+run_demo() {
+  mkdir -p "$RESULTS"
+  local state shards=64 first=1000
+  [ "$DEVICE" = sim ] && shards=1
+  state=$(mktemp -d "${SCRATCH:-${TMPDIR:-/tmp}}/kleinbild-XXXXXX")
+  trap 'rm -rf "$state"' EXIT
+  python3 demo/train.py "$state" "$RESULTS/demo" --init demo/model --first $first --shards $shards --steps "${STEPS:-2000}" || failed=1
+}
+
 if [ "$DEVICE" = cuda ] && [ -n "${1:-}" ] && ! nvidia-smi >/dev/null 2>&1; then
   echo "run.sh: no NVIDIA GPU here: carry $kit to a machine that has one, and run $0 there" >&2
   exit 1
@@ -87,8 +97,9 @@ fi
 case ${1:-} in
 test) run_tests ;;
 bench) run_bench ;;
+demo) run_demo ;;
 *)
-  sed -n '2,12s/^# \{0,1\}//p' "$kit/run.sh"
+  sed -n '2,13s/^# \{0,1\}//p' "$kit/run.sh"
   exit 2
   ;;
 esac
