@@ -3,6 +3,7 @@ package inference
 import (
 	"context"
 	"errors"
+	"fmt"
 	"image"
 	"image/color"
 	"image/png"
@@ -105,11 +106,11 @@ func (v *verdicts) hold(ok bool, format string, args ...any) {
 }
 
 // most fails where less than nine in ten were right.
-func (v *verdicts) most() {
+func (v *verdicts) most(ofTen int) {
 	v.Helper()
 	v.Logf("%d of %d right", v.right, v.said)
-	if v.right*10 < v.said*9 {
-		v.Errorf("%d of %d are as the prompts say, want nine in ten", v.right, v.said)
+	if v.right*10 < v.said*ofTen {
+		v.Errorf("%d of %d are as the prompts say, want %d in ten", v.right, v.said, ofTen)
 	}
 }
 
@@ -158,40 +159,48 @@ func TestDemoPictures(t *testing.T) {
 	day := brightness(demoPicture(t, e, Request{Prompt: "a green tree in a meadow", Seed: 7}))
 	night := brightness(demoPicture(t, e, Request{Prompt: "a green tree in a meadow at night", Seed: 7}))
 	v.hold(night < 0.7*day, "brightness %.2f at night and %.2f by day, want night far darker", night, day)
-	v.most()
+	v.most(9)
 }
 
-// TestDemoEdits changes a picture that the model made: the change is there, and what nobody spoke of stays.
+// TestDemoEdits changes pictures that the model made: the change is there, and what nobody spoke of stays. Eight verdicts in
+// ten, as the change is there in 85 of 100 edits of drawings (tools/demo/README.md): "remove" is what fails.
 func TestDemoEdits(t *testing.T) {
 	e := openOptions(t, Options{Model: checkpoint.Demo, Precision: Float32})
 	v := &verdicts{T: t}
-	before := demoPicture(t, e, Request{Prompt: "a large red house on the left and a blue ball on the right in a meadow", Seed: 1})
-	edited := func(prompt string) *image.RGBA {
-		return demoPicture(t, e, Request{Prompt: prompt, Seed: 2, References: []Reference{pictureReference(t, before)}})
+	for i, row := range []struct{ leftColour, left, rightColour, right, where string }{
+		{"red", "house", "blue", "ball", "in a meadow"},
+		{"blue", "car", "red", "tree", "in the city"},
+		{"red", "boat", "blue", "fish", "in the snow"},
+	} {
+		prompt := fmt.Sprintf("a large %s %s on the left and a %s %s on the right %s", row.leftColour, row.left, row.rightColour, row.right, row.where)
+		before := demoPicture(t, e, Request{Prompt: prompt, Seed: uint64(2*i + 1)})
+		edited := func(prompt string) *image.RGBA {
+			return demoPicture(t, e, Request{Prompt: prompt, Seed: uint64(2*i + 2), References: []Reference{pictureReference(t, before)}})
+		}
+
+		recolour := "make the " + row.left + " yellow"
+		img := edited(recolour)
+		v.shows(recolour, img, "yellow", "left")
+		v.shows(recolour, img, row.rightColour, "right")
+		v.lacks(recolour, img, row.leftColour)
+		kept := image.Rect(before.Rect.Dx()*2/5, 0, before.Rect.Dx(), before.Rect.Dy())
+		v.hold(levelsApart(before, img, kept) <= 12, "%s: the rest differs by %.1f levels, want at most 12", recolour, levelsApart(before, img, kept))
+
+		remove := "remove the " + row.right
+		img = edited(remove)
+		v.lacks(remove, img, row.rightColour)
+		v.shows(remove, img, row.leftColour, "left")
+
+		const add = "add a yellow sun"
+		img = edited(add)
+		v.hold(findColour(img, demoColours["yellow"]).share >= 0.008, "%s: there is none", add)
+		v.shows(add, img, row.leftColour, "left")
+
+		const night = "make it night"
+		img = edited(night)
+		v.hold(brightness(img) < 0.7*brightness(before), "%s: brightness %.2f, before %.2f, want far darker", night, brightness(img), brightness(before))
 	}
-
-	const recolour = "make the house yellow"
-	img := edited(recolour)
-	v.shows(recolour, img, "yellow", "left")
-	v.shows(recolour, img, "blue", "right")
-	v.lacks(recolour, img, "red")
-	kept := image.Rect(before.Rect.Dx()*2/5, 0, before.Rect.Dx(), before.Rect.Dy())
-	v.hold(levelsApart(before, img, kept) <= 12, "%s: the rest differs by %.1f levels, want at most 12", recolour, levelsApart(before, img, kept))
-
-	const remove = "remove the ball"
-	img = edited(remove)
-	v.lacks(remove, img, "blue")
-	v.shows(remove, img, "red", "left")
-
-	const add = "add a yellow sun"
-	img = edited(add)
-	v.hold(findColour(img, demoColours["yellow"]).share >= 0.008, "%s: there is none", add)
-	v.shows(add, img, "red", "left")
-
-	const night = "make it night"
-	img = edited(night)
-	v.hold(brightness(img) < 0.7*brightness(before), "%s: brightness %.2f, before %.2f, want far darker", night, brightness(img), brightness(before))
-	v.most()
+	v.most(8)
 }
 
 // TestDemoCompositions puts things of two pictures together.
@@ -218,7 +227,7 @@ func TestDemoCompositions(t *testing.T) {
 			v.shows(row.prompt, img, colour, place)
 		}
 	}
-	v.most()
+	v.most(9)
 }
 
 // TestDemoPictureOnKernels makes a picture in one step by the graphics card's kernels, on the software device.
@@ -245,7 +254,7 @@ func TestDemoPictureOnKernels(t *testing.T) {
 	v := &verdicts{T: t}
 	v.shows(req.Prompt, made, "red", "centre")
 	v.lacks(req.Prompt, made, "blue")
-	v.most()
+	v.most(9)
 }
 
 // pictureReference is a picture as if it came from a file.
