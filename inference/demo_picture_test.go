@@ -105,7 +105,7 @@ func (v *verdicts) hold(ok bool, format string, args ...any) {
 	}
 }
 
-// most fails where less than nine in ten were right.
+// most fails where fewer were right than so many of ten.
 func (v *verdicts) most(ofTen int) {
 	v.Helper()
 	v.Logf("%d of %d right", v.right, v.said)
