@@ -83,11 +83,11 @@ run_bench() {
 
 run_demo() {
   mkdir -p "$RESULTS"
-  local state shards=64 first=1000
+  local state shards=64
   [ "$DEVICE" = sim ] && shards=1
   state=$(mktemp -d "${SCRATCH:-${TMPDIR:-/tmp}}/kleinbild-XXXXXX")
   trap 'rm -rf "$state"' EXIT
-  python3 demo/train.py "$state" "$RESULTS/demo" --init demo/model --first $first --shards $shards --steps "${STEPS:-2000}" || failed=1
+  python3 demo/train.py "$state" "$RESULTS/demo" --init demo/model --first 1000 --shards $shards --steps "${STEPS:-2000}" || failed=1
 }
 
 if [ "$DEVICE" = cuda ] && [ -n "${1:-}" ] && ! nvidia-smi >/dev/null 2>&1; then
