@@ -3,11 +3,13 @@
     python check.py STATE      trains the classifier on drawings: STATE/classifier.pt
 
 A small network, trained apart from the model, tells what stands in each of the six places of a picture. The colour of a thing is the
-palette's colour that most pixels of the place are closest to, where the backdrops' colours and fixed details do not count.
+palette's colour that most of its body is nearest to: where a drawing of its kind has its own colour, whatever stands behind it.
 """
 
 import argparse
 import dataclasses
+import functools
+import itertools
 import pathlib
 import random
 
@@ -68,30 +70,43 @@ def pixels(images):
     return torch.from_numpy(np.stack([np.asarray(i) for i in images])).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def _neutral_colours():
-    """What belongs to no thing's colour: a sample of every backdrop's colours, and the details that all colours share."""
-    found = set()
-    for background in world.BACKGROUNDS:
-        for night in (False, True):
-            for weather in world.WEATHERS:
-                image = world.draw(Scene(background, night, weather), (96, 96)).quantize(12).convert("RGB")
-                found |= {c for n, c in image.getcolors(9216) if n > 60}
-    shared = [world._CREAM, world._WOOD, world._LEAF, world._DARK, (255, 222, 110), (206, 232, 244), (108, 104, 116)]
-    return np.array(sorted(found) + shared, np.float32)
-
-
 _PALETTE = np.array([PALETTE[c] for c in COLOURS], np.float32)
-_NEUTRAL = _neutral_colours()
 
 
-def colour_of(crop):
-    """The palette's colour of what stands in the middle of a place, or None where too few pixels have one."""
-    a = np.asarray(crop, np.float32)[6:-6, 8:-8].reshape(-1, 3)
-    to_palette = np.linalg.norm(a[:, None] - _PALETTE, axis=-1)
-    to_neutral = np.linalg.norm(a[:, None] - _NEUTRAL, axis=-1).min(1)
-    nearest = to_palette.argmin(1)
-    counts = np.bincount(nearest[(to_palette.min(1) < 40) & (to_palette.min(1) < to_neutral)], minlength=len(COLOURS))
-    return COLOURS[counts.argmax()] if counts.max() >= 30 else None
+def _nearest(image):
+    """The number of the palette's colour that each pixel is nearest to, −1 where it is more than 40 levels away from all."""
+    distance = np.linalg.norm(np.asarray(image, np.float32)[..., None, :] - _PALETTE, axis=-1)
+    return np.where(distance.min(-1) < 40, distance.argmin(-1), -1)
+
+
+@functools.cache
+def bodies(kind):
+    """Where a thing of the kind has its own colour in a place's crop, [n, SIDE, SIDE]: in every size that it has alone or in a crowd,
+    in the middle of its jitter and at its sides. It is what changes from red to blue if the thing does."""
+    masks = []
+    for size, crowd, dx in itertools.product(world.SIZES, (1, 3), (-world.JITTER[0], 0, world.JITTER[0])):
+        things = [Thing(kind, "white", size, column, dx) for column in COLUMNS]
+        thing, places = things[1], []
+        for colour in ("red", "blue"):
+            thing.colour = colour
+            image = world.draw(Scene(things=things if crowd == 3 else [thing]))
+            places.append(_nearest(crops(image)[thing.slot]) == COLOURS.index(colour))
+        masks.append(places[0] & places[1])
+    return np.stack(masks)
+
+
+def colour_of(crop, kind):
+    """The palette's colour of a kind's body in a place, or None.
+
+    Of the colours that have more than two fifths of some body it is the one whose share of what is around falls the furthest behind: a
+    body too large for a brown house in the snow is white for the most part, and so is what is around it.
+    """
+    masks = bodies(kind)
+    of = _nearest(crop) == np.arange(len(COLOURS))[:, None, None, None]
+    inside = (of & masks).sum((2, 3)) / masks.sum((1, 2))
+    around = (of & ~masks).sum((2, 3)) / (~masks).sum((1, 2))
+    contrast = np.where(inside > 0.4, inside - around, -1).max(1)
+    return COLOURS[contrast.argmax()] if contrast.max() > -1 else None
 
 
 class Checker:
@@ -105,20 +120,22 @@ class Checker:
         parts = crops(image)
         with torch.no_grad():
             best = self.classifier(pixels(parts)).argmax(1).tolist()
-        return [(KINDS[k - 1] if k else None, colour_of(p)) for k, p in zip(best, parts)]
+        kinds = [KINDS[k - 1] if k else None for k in best]
+        return [(kind, colour_of(part, kind) if kind else None) for kind, part in zip(kinds, parts)]
 
     def judge(self, image, wanted):
         """(object, colour, position) of everything wanted, True where it is as asked or left open."""
-        seen, verdicts = self.look(image), []
+        seen, parts, verdicts = self.look(image), crops(image), []
         for w in wanted:
             places = range(0, 3) if w.kind in GROUND else range(3, 6)
             found = [s for s in places if seen[s][0] == w.kind]
             here = [s for s in places if w.column is None or s % 3 == COLUMNS.index(w.column)]
-            coloured = [s for s in (found or here) if seen[s][1] == w.colour]
+            has_colour = lambda s: seen[s][0] and colour_of(parts[s], w.kind) == w.colour
+            coloured = [s for s in (found or here) if has_colour(s)]
             verdicts.append((
                 len(found) >= w.count,
                 w.colour is None or len(coloured) >= min(w.count, max(1, len(found))),
-                w.column is None or any(s in here for s in found) or (w.colour is not None and any(seen[s][1] == w.colour for s in here)),
+                w.column is None or any(s in here for s in found) or (w.colour is not None and any(has_colour(s) for s in here)),
             ))  # fmt: skip
         return verdicts
 
