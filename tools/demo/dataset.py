@@ -20,7 +20,7 @@ import text
 import vae
 import world
 
-SCENES, EDITS, COMPOSED = 300, 300, 300
+SCENES, EDITS, COMPOSED = 200, 400, 400
 # Of captions.OPERATIONS: what has to go from a picture is learnt the slowest, so it comes more often than people ask for it.
 EDIT_SHARES = (24, 26, 20, 22, 14, 5, 3, 5, 8)
 MOST = max(w // 16 * (h // 16) for w, h in world.ASPECTS.values())

@@ -37,9 +37,10 @@ CONFIG = dict(
 AVERAGED = 10  # steps between the processes' averages
 JITTER_CHANNELS = (0, 1)
 TOKENS = 126  # seen of a picture: all of the smallest
+REFERENCE_NOISE = 0.2  # at most, added to half of the pictures to work from: those that the model made are not as clean as drawings
 REFERENCE_TOKENS = 64  # seen of each picture of a composition: what is under things, and of the backdrop what there is room for
-# How many times more a token under a thing counts than one of the backdrop.
-THING_COUNTS = 3
+# How many times more a token under a thing counts than one of the backdrop, and one that an edit changes by CHANGE or more in the mean.
+THING_COUNTS, CHANGE_COUNTS, CHANGE = 3, 9, 0.3
 WORDS_SEEN, PADS_SEEN = 1, 2  # of the kept rows; of the template's tail all
 # Samples a process and step of descriptions, edits, compositions, more on a GPU; the last are of two pictures, three and four in turn,
 # mostly of two.
@@ -196,10 +197,10 @@ def sigmas(tokens, steps=4):
 
 
 class Data:
-    """All shards on the device, their items by kind; draws batches of kept tokens."""
+    """A process's part of the shards on the device, their items by kind; draws batches of kept tokens."""
 
-    def __init__(self, folder):
-        shards = [torch.load(f, weights_only=True) for f in sorted(pathlib.Path(folder).glob("*.pt"))]
+    def __init__(self, folder, rank=0, ranks=1):
+        shards = [torch.load(f, weights_only=True) for f in sorted(pathlib.Path(folder).glob("*.pt"))[rank::ranks]]
         items, pictures, texts = [], 0, 0
         for s in shards:  # pictures and captions are numbered through
             i = s["items"]
@@ -258,6 +259,11 @@ class Data:
                 z[..., c] += torch.where(told, off, 0)[:, None]
         return z
 
+    def clouded(self, reference):
+        """Pictures to work from [n, R, 128] with some noise on half of them."""
+        deviation = REFERENCE_NOISE * (2 * torch.rand(len(reference), 1, 1, device=run.DEVICE) - 1).clamp(min=0)
+        return reference + deviation * torch.randn_like(reference)
+
     def levels(self, count):
         """σ [n]: the batch is spread evenly over the sampler's four (two slots of ten each), and a fifth of it over all between."""
         n = len(count)
@@ -291,9 +297,14 @@ class Data:
             places.append(place(picture, own, 10 + 10 * i))
             biases.append(weight)
         reference = torch.cat(others, 1) if others else torch.zeros(many, 0, 128, device=run.DEVICE)
+        wanted = self.tokens[target[:, None], picked].float()
         counts = 1 + (THING_COUNTS - 1) * covered.gather(1, picked).float()
+        if references == 1:  # little changes in most edits, but all in some, which are no harder for it
+            counts = torch.where((wanted - reference).abs().mean(-1) > CHANGE, CHANGE_COUNTS, counts)
+            counts = counts / counts.mean(1, keepdim=True)
+        reference = self.clouded(reference)
         return (
-            self.tokens[target[:, None], picked].float(), self.noise(items, covered, stands), reference, e, torch.cat(places, 1), torch.cat(biases, 1),
+            wanted, self.noise(items, covered, stands), reference, e, torch.cat(places, 1), torch.cat(biases, 1),
             self.levels(count), counts,
         )  # fmt: skip
 
@@ -330,8 +341,8 @@ def train(rank, args):
         optimiser.restore(common["optimiser"])
         ema = [e.to(run.DEVICE) for e in common["ema"]]
         step = saved["step"]
-    data = Data(state / "shards")
-    log(f"flow: {sum(p.numel() for p in params)} parameters, {data.shards} shards, {[len(v) for v in data.kinds]} items, step {step} of {args.steps}")
+    data = Data(state / "shards", rank, args.ranks)
+    log(f"flow: {sum(p.numel() for p in params)} parameters, {data.shards} shards, {[len(v) for v in data.kinds]} items a process, step {step} of {args.steps}")
     sums, start = torch.zeros(3, device=run.DEVICE), time.time()
     while step < args.steps:
         optimiser.zero_grad()
