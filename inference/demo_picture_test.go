@@ -201,7 +201,7 @@ func TestDemoEdits(t *testing.T) {
 		img = edited(night)
 		v.hold(brightness(img) < 0.7*brightness(before), "%s: brightness %.2f, before %.2f, want far darker", night, brightness(img), brightness(before))
 	}
-	v.most(8)
+	v.most(9)
 }
 
 // TestDemoCompositions puts things of two pictures together.
