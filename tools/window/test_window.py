@@ -102,9 +102,12 @@ class Window:
 
     def at(self, x, y):
         """The colour at a place in the window."""
-        image = self.target.get_image(x, y, 1, 1, X.ZPixmap, 0xFFFFFFFF)
-        blue, green, red = image.data[:3]
+        blue, green, red = self.pixels(x, y, 1, 1)[:3]
         return red, green, blue
+
+    def pixels(self, x, y, width, height):
+        """What a part of the window shows, to compare."""
+        return self.target.get_image(x, y, width, height, X.ZPixmap, 0xFFFFFFFF).data
 
     def shot(self, name):
         time.sleep(0.3)
@@ -123,6 +126,7 @@ def xdo(*args):
 SLOT1, SLOT3, CANVAS, PROMPT = (100, 110), (100, 440), (620, 290), (500, 640)
 SAVE = (1034, 679)  # of Fyne's dialog: there is no portal here
 IN_SLOT1, IN_SLOT2, IN_SLOT3, IN_THUMB1, IN_NOTICE_EDGE = (60, 90), (100, 240), (60, 400), (250, 764), (460, 12)
+TOKEN_COUNT = (300, 682, 90, 18)
 PANEL, GROUND = (0x23, 0x24, 0x27), (0x15, 0x16, 0x17)
 
 
@@ -188,9 +192,9 @@ def main(binary, model, out):
 
     w.click(*CANVAS)
     w.key("ctrl+c")
-    copied = subprocess.run(["xclip", "-selection", "clipboard", "-target", "image/png", "-out"], capture_output=True, timeout=20).stdout
-    if copied[:4] != b"\x89PNG" or b"a red house on a hill" not in copied:
-        sys.exit(f"the clipboard holds {copied[:40]!r} after Ctrl+C on the picture")
+    paste = ["xclip", "-selection", "clipboard", "-target", "image/png", "-out"]
+    copied = lambda: subprocess.run(paste, capture_output=True, timeout=20).stdout
+    w.until("the picture on the clipboard", lambda: b"a red house on a hill" in copied() and copied()[:4] == b"\x89PNG")
 
     w.key("ctrl+b")
     w.shot("09-before-after")
@@ -199,8 +203,9 @@ def main(binary, model, out):
     w.click(*CANVAS, button=4)
     w.shot("10-zoomed")
 
+    under = w.at(*SAVE)
     w.key("ctrl+s")
-    time.sleep(1)
+    w.until("the dialog to save in", lambda: w.at(*SAVE) != under)
     w.shot("11-save-dialog")
     w.key("ctrl+a")
     w.type("copy.webp")
@@ -232,9 +237,12 @@ def main(binary, model, out):
     second = Window(display, binary, home, out, model)
     second.until("the history in a second window", lambda: not near(second.at(*IN_THUMB1), PANEL))
     second.end(signal.SIGTERM)
-    xdo("windowfocus", w.id)
+    xdo("windowfocus", "--sync", w.id)
+    count = w.pixels(*TOKEN_COUNT)
     w.click(*PROMPT)
     w.type("kept for next time")
+    w.until("the count of what was typed", lambda: w.pixels(*TOKEN_COUNT) != count)
+    time.sleep(1)  # the last letters' turn
     w.end(signal.SIGTERM)
     settings = next((home / ".config" / "fyne").glob("*/preferences.json")).read_text()
     if "kept for next time" not in settings:
