@@ -125,17 +125,16 @@ class Checker:
 
     def judge(self, image, wanted):
         """(object, colour, position) of everything wanted, True where it is as asked or left open."""
-        seen, parts, verdicts = self.look(image), crops(image), []
+        seen, verdicts = self.look(image), []
         for w in wanted:
             places = range(0, 3) if w.kind in GROUND else range(3, 6)
             found = [s for s in places if seen[s][0] == w.kind]
             here = [s for s in places if w.column is None or s % 3 == COLUMNS.index(w.column)]
-            has_colour = lambda s: seen[s][0] and colour_of(parts[s], w.kind) == w.colour
-            coloured = [s for s in (found or here) if has_colour(s)]
+            coloured = [s for s in (found or here) if seen[s][1] == w.colour]
             verdicts.append((
                 len(found) >= w.count,
                 w.colour is None or len(coloured) >= min(w.count, max(1, len(found))),
-                w.column is None or any(s in here for s in found) or (w.colour is not None and any(has_colour(s) for s in here)),
+                w.column is None or any(s in here for s in found) or (w.colour is not None and any(seen[s][1] == w.colour for s in here)),
             ))  # fmt: skip
         return verdicts
 

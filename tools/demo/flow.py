@@ -197,10 +197,11 @@ def sigmas(tokens, steps=4):
 
 
 class Data:
-    """A process's part of the shards on the device, their items by kind; draws batches of kept tokens."""
+    """A process's part of the shards, or all where they are fewer than processes, on the device, their items by kind; draws batches of kept tokens."""
 
     def __init__(self, folder, rank=0, ranks=1):
-        shards = [torch.load(f, weights_only=True) for f in sorted(pathlib.Path(folder).glob("*.pt"))[rank::ranks]]
+        files = sorted(pathlib.Path(folder).glob("*.pt"))
+        shards = [torch.load(f, weights_only=True) for f in files[rank::ranks] or files]
         items, pictures, texts = [], 0, 0
         for s in shards:  # pictures and captions are numbered through
             i = s["items"]
@@ -299,7 +300,7 @@ class Data:
         reference = torch.cat(others, 1) if others else torch.zeros(many, 0, 128, device=run.DEVICE)
         wanted = self.tokens[target[:, None], picked].float()
         counts = 1 + (THING_COUNTS - 1) * covered.gather(1, picked).float()
-        if references == 1:  # little changes in most edits, but all in some, which are no harder for it
+        if references == 1:  # a few tokens change in most, all of them in some: every edit has the same weight
             counts = torch.where((wanted - reference).abs().mean(-1) > CHANGE, CHANGE_COUNTS, counts)
             counts = counts / counts.mean(1, keepdim=True)
         reference = self.clouded(reference)

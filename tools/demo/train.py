@@ -1,6 +1,6 @@
 """Makes the demo model from nothing: every stage in order, each resumed where it stood.
 
-    python train.py STATE OUT [--ranks 2] [--shards 40] [--steps 5650] [--init FOLDER]
+    python train.py STATE OUT [--ranks 2] [--first 0] [--shards 24] [--steps 5650] [--init FOLDER]
 
 The autoencoder and the text encoder train at the same time; then the drawings are encoded once, and the transformer trains on the
 latents. OUT becomes the Diffusers folder. With --init the autoencoder and the text encoder are those of a finished model, and the
