@@ -23,6 +23,10 @@ func Run(cfg Config) error {
 	w.SetMaster()
 	New(a, w, cfg)
 	w.ShowAndRun()
+	// A busy machine's event queue may hand the hook on to a loop that has just ended, and Fyne drops it then.
+	if l, ok := a.Lifecycle().(interface{ OnStopped() func() }); ok {
+		l.OnStopped()()
+	}
 	return nil
 }
 
