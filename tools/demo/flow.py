@@ -43,8 +43,8 @@ REFERENCE_TOKENS = 64  # seen of each picture of a composition: what is under th
 THING_COUNTS, CHANGE_COUNTS, CHANGE = 3, 9, 0.3
 WORDS_SEEN, PADS_SEEN = 1, 2  # of the kept rows; of the template's tail all
 # Samples a process and step of descriptions, edits, compositions, more on a GPU; the last are of two pictures, three and four in turn,
-# mostly of two.
-SHARES = (128, 64, 48) if run.DEVICE.type == "cuda" else (14, 7, 6)
+# mostly of two. At first they are mostly descriptions: they cost half as much, and what it learns of drawing serves the others.
+FIRST_SHARES, SHARES = ((200, 28, 18), (128, 64, 48)) if run.DEVICE.type == "cuda" else ((22, 3, 2), (14, 7, 6))
 
 
 def _halves(n):
@@ -134,6 +134,7 @@ class Flow(nn.Module):
         super().__init__()
         from diffusers import Flux2Transformer2DModel
 
+        torch._dynamo.config.recompile_limit = 16  # two sets of shares, each with none to four references
         self.double, self.single = (torch.compile(f, dynamic=False) if compiled else f for f in (double_block, single_block))
 
         self.p = nn.ParameterDict({n.replace(".", "|"): nn.Parameter(p.detach().clone()) for n, p in Flux2Transformer2DModel(**CONFIG).named_parameters()})
@@ -347,10 +348,11 @@ def train(rank, args):
     sums, start = torch.zeros(3, device=run.DEVICE), time.time()
     while step < args.steps:
         optimiser.zero_grad()
-        for kind, many in enumerate(args.shares):
+        shares = FIRST_SHARES if step < args.first * args.steps else args.shares
+        for kind, many in enumerate(shares):
             references = (0, 1, (2, 2, 2, 3, 2, 4)[step % 6])[kind]
             loss = loss_of(flow, data.batch(references, many))
-            (loss * many / sum(args.shares)).backward()
+            (loss * many / sum(shares)).backward()
             sums[kind] += loss.detach()
         optimiser.step(run.rate(step, args.steps, flat=args.flat))
         if (step + 1) % AVERAGED == 0:
@@ -360,7 +362,7 @@ def train(rank, args):
         step += 1
         if step % 20 == 0:
             losses = " ".join(f"{x:.4f}" for x in (sums / 20).tolist())
-            log(f"flow: step {step} loss {losses} {sum(args.shares) * args.ranks * 20 / (time.time() - start):.1f} samples/s")
+            log(f"flow: step {step} loss {losses} {sum(shares) * args.ranks * 20 / (time.time() - start):.1f} samples/s")
             sums.zero_()
             start = time.time()
         if step % 50 == 0 or step == args.steps:
@@ -372,11 +374,12 @@ def main():
     args = argparse.ArgumentParser()
     args.add_argument("state")
     args.add_argument("--ranks", type=int, default=run.RANKS)
-    args.add_argument("--steps", type=int, default=5650)
+    args.add_argument("--steps", type=int, default=6200)
     args.add_argument("--muon", type=float, default=0.02)
     args.add_argument("--adam", type=float, default=2e-3)
     args.add_argument("--ema", type=float, default=0.997)
     args.add_argument("--flat", type=float, default=0.4)
+    args.add_argument("--first", type=float, default=0.35, help="the part of the steps that has FIRST_SHARES")
     args.add_argument("--seed", type=int, default=0)
     args.add_argument("--eager", action="store_true", help="leave the blocks uncompiled: slower steps, but they begin at once")
     args.add_argument("--init", help="start from the weights of this model")

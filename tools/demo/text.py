@@ -82,11 +82,28 @@ def stand_for(lengths, words, pads):
     return torch.cat([share[:, None].expand(-1, count) for share, count in shares], 1).log()
 
 
+PARAMETERS = "input_norm", "post_norm", "q_norm", "k_norm", "qkv", "o", "gate_up", "down"
+
+
+def _layer(h, cos, sin, mask, input_norm, post_norm, q_norm, k_norm, qkv, o, gate_up, down):
+    """h [n, rows, HIDDEN] after a layer of these PARAMETERS; mask [n, 1, rows, rows] is added to the logits."""
+    n, rows = h.shape[:2]
+    norm = lambda x, w: x.float() * torch.rsqrt(x.float().pow(2).mean(-1, keepdim=True) + 1e-6) * w
+    turn = lambda x: x * cos + torch.cat([-x[..., WIDTH // 2 :], x[..., : WIDTH // 2]], -1) * sin
+    q, k, v = F.linear(norm(h, input_norm), qkv).view(n, rows, 3, HEADS, WIDTH).permute(2, 0, 3, 1, 4)
+    # Written out: the fused attention's backward is slow in bf16 on processors, and so few rows do not need it.
+    logits = (turn(norm(q, q_norm)) * WIDTH**-0.5) @ turn(norm(k, k_norm)).transpose(2, 3)
+    h = h + F.linear((torch.softmax(logits + mask, -1) @ v).transpose(1, 2).flatten(2), o)
+    gate, up = F.linear(norm(h, post_norm), gate_up).chunk(2, -1)
+    return h + F.linear(F.silu(gate) * up, down)
+
+
 class Encoder(nn.Module):
     """The live layers of the Qwen3, on rows whose positions are given: padding attends to the prompt alone, so a few rows of it tell all."""
 
-    def __init__(self, vocabulary):
+    def __init__(self, vocabulary, compiled=False):
         super().__init__()
+        self.layer = torch.compile(_layer, dynamic=True) if compiled else _layer
         inner = HEADS * WIDTH
         self.embed = nn.Embedding(vocabulary, HIDDEN)
         matrix = lambda rows, columns, gain=1.0: nn.Parameter(torch.randn(rows, columns) * gain * columns**-0.5)
@@ -103,23 +120,16 @@ class Encoder(nn.Module):
 
     def forward(self, ids, positions, lengths):
         """ids, positions [n, rows], real rows first; lengths [n]. Returns [n, rows, EMBED]."""
-        n, rows = ids.shape
-        index = torch.arange(rows, device=ids.device)
-        mask = (index[None, :] <= index[:, None])[None] & (index[None, None] < lengths[:, None, None])
+        index = torch.arange(ids.shape[1], device=ids.device)
+        seen = (index[None, :] <= index[:, None])[None] & (index[None, None] < lengths[:, None, None])
+        mask = torch.where(seen, 0.0, -torch.inf)[:, None]
         angles = positions[..., None].float() * (1e6 ** (-torch.arange(0, WIDTH, 2, device=ids.device).float() / WIDTH))
         cos, sin = angles.cos().repeat(1, 1, 2)[:, None], angles.sin().repeat(1, 1, 2)[:, None]
-        norm = lambda x, w: x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-6) * w
-        turn = lambda x: x * cos + torch.cat([-x[..., WIDTH // 2 :], x[..., : WIDTH // 2]], -1) * sin
         h, states = self.embed(ids), []
         live = dict(zip(LIVE, self.layers))
         for i in range(max(STATES)):
             if i in live:
-                p = live[i]
-                q, k, v = F.linear(norm(h, p.input_norm), p.qkv).view(n, rows, 3, HEADS, WIDTH).permute(2, 0, 3, 1, 4)
-                a = F.scaled_dot_product_attention(turn(norm(q, p.q_norm)), turn(norm(k, p.k_norm)), v, attn_mask=mask[:, None])
-                h = h + F.linear(a.transpose(1, 2).flatten(2), p.o)
-                gate, up = F.linear(norm(h, p.post_norm), p.gate_up).chunk(2, -1)
-                h = h + F.linear(F.silu(gate) * up, p.down)
+                h = self.layer(h, cos, sin, mask, *(getattr(live[i], name) for name in PARAMETERS))
             if i + 1 in STATES:
                 states.append(h)
         return torch.cat(states, -1)
@@ -239,13 +249,13 @@ def train(rank, args):
     run.seed(2)
     log = run.Log(state / "text.log") if rank == 0 else (lambda text: None)
     prompts = Prompts(state / "tokenizer")
-    encoder = Encoder(prompts.vocabulary).to(run.DEVICE)
+    encoder = Encoder(prompts.vocabulary, compiled=run.BF16 and not args.eager).to(run.DEVICE)
     questions = Questions().to(run.DEVICE)
     count = len(captions.HEADS)
     matrices = [p for n, p in encoder.named_parameters() if p.ndim == 2 and "embed" not in n]
     rows = lambda p: [HEADS * WIDTH] * 3 if p.shape[0] == 3 * HEADS * WIDTH else [MLP] * 2 if p.shape[0] == 2 * MLP else None
     others = [p for n, p in encoder.named_parameters() if p.ndim != 2 or "embed" in n] + list(questions.parameters())
-    optimiser = muon.Optimiser([(p, rows(p)) for p in matrices], others, 0.02, 3e-3)
+    optimiser = muon.Optimiser([(p, rows(p)) for p in matrices], others, 0.02, 3e-3, turns=2)
     params = matrices + others
     step, rng = 0, random.Random(500 + rank)
     if (state / "text.pt").exists():
@@ -294,7 +304,8 @@ def train(rank, args):
             rng.shuffle(queue)
         pairs = queue.pop()
         ids, positions, lengths = prompts.rows([p[0] for p in pairs], PADDING, rng)
-        every = encoder(ids, positions, lengths)
+        with torch.autocast(run.DEVICE.type, torch.bfloat16, enabled=run.BF16):
+            every = encoder(ids, positions, lengths).float()
         y = torch.tensor([p[1] for p in pairs], device=run.DEVICE)
         told = questions.answers(every, lengths)
         loss = sum(F.cross_entropy(o, y[:, j]) for o, j in told[:-count]) / (len(told) - count) + sum(F.cross_entropy(o, y[:, j]) for o, j in told[-count:]) / count
@@ -324,6 +335,7 @@ def main():
     args.add_argument("state")
     args.add_argument("--ranks", type=int, default=1)
     args.add_argument("--steps", type=int, default=6400)
+    args.add_argument("--eager", action="store_true", help="leave the layers uncompiled: slower steps, but they begin at once")
     args = args.parse_args()
     if not (pathlib.Path(args.state) / "tokenizer" / "tokenizer.json").exists():
         build_tokenizer(pathlib.Path(args.state) / "tokenizer")
