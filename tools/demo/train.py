@@ -73,7 +73,7 @@ def main():
     finish(start("flow.py", "--ranks", args.ranks, "--steps", args.steps, *going_on))
     if not args.init and not (args.state / "classifier.pt").exists():
         finish(start("check.py"))
-    finish(start("export.py", args.out))
+    finish(start("export.py", args.out, "--raw"))
 
 
 if __name__ == "__main__":
