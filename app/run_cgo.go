@@ -23,7 +23,8 @@ func Run(cfg Config) error {
 	w.SetMaster()
 	New(a, w, cfg)
 	w.ShowAndRun()
-	// A busy machine's event queue may hand the hook on to a loop that has just ended, and Fyne drops it then.
+	// Fyne hands the stop hook to its loop by a queue, and drops it where the loop is the first to end. The hook, and Fyne's
+	// own part of it that writes the preferences out, is no different the second time.
 	if l, ok := a.Lifecycle().(interface{ OnStopped() func() }); ok {
 		l.OnStopped()()
 	}

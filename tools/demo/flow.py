@@ -43,8 +43,8 @@ REFERENCE_TOKENS = 64  # seen of each picture of a composition: what is under th
 THING_COUNTS, CHANGE_COUNTS, CHANGE = 3, 9, 0.3
 WORDS_SEEN, PADS_SEEN = 1, 2  # of the kept rows; of the template's tail all
 # Samples a process and step of descriptions, edits, compositions, more on a GPU; the last are of two pictures, three and four in turn,
-# mostly of two. At first they are mostly descriptions: they cost half as much, and what it learns of drawing serves the others.
-FIRST_SHARES, SHARES = ((200, 28, 18), (128, 64, 48)) if run.DEVICE.type == "cuda" else ((22, 3, 2), (14, 7, 6))
+# mostly of two. Early on they are mostly descriptions: they cost half as much, and what it learns of drawing serves the others.
+EARLY_SHARES, SHARES = ((200, 28, 18), (128, 64, 48)) if run.DEVICE.type == "cuda" else ((22, 3, 2), (14, 7, 6))
 
 
 def _halves(n):
@@ -348,7 +348,7 @@ def train(rank, args):
     sums, start = torch.zeros(3, device=run.DEVICE), time.time()
     while step < args.steps:
         optimiser.zero_grad()
-        shares = FIRST_SHARES if step < args.first * args.steps else args.shares
+        shares = EARLY_SHARES if step < args.early * args.steps else args.shares
         for kind, many in enumerate(shares):
             references = (0, 1, (2, 2, 2, 3, 2, 4)[step % 6])[kind]
             loss = loss_of(flow, data.batch(references, many))
@@ -379,7 +379,7 @@ def main():
     args.add_argument("--adam", type=float, default=2e-3)
     args.add_argument("--ema", type=float, default=0.997)
     args.add_argument("--flat", type=float, default=0.4)
-    args.add_argument("--first", type=float, default=0.35, help="the part of the steps that has FIRST_SHARES")
+    args.add_argument("--early", type=float, default=0.35, help="the part of the steps that has EARLY_SHARES")
     args.add_argument("--seed", type=int, default=0)
     args.add_argument("--eager", action="store_true", help="leave the blocks uncompiled: slower steps, but they begin at once")
     args.add_argument("--init", help="start from the weights of this model")

@@ -69,11 +69,11 @@ def main():
     shards = args.state / "shards"
     spread("pictures", shards / "pictures")
     spread("rows", shards)
-    going_on = ("--init", args.init, "--muon", 0.01, "--adam", 6e-4, "--flat", 0, "--first", 0) if args.init else ()
+    going_on = ("--init", args.init, "--muon", 0.01, "--adam", 6e-4, "--flat", 0, "--early", 0) if args.init else ()
     finish(start("flow.py", "--ranks", args.ranks, "--steps", args.steps, *going_on))
     if not args.init and not (args.state / "classifier.pt").exists():
         finish(start("check.py"))
-    finish(start("export.py", args.out, "--raw"))
+    finish(start("export.py", args.out, "--raw"))  # the rate has fallen so far that the running mean only lags
 
 
 if __name__ == "__main__":
