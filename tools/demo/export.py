@@ -1,6 +1,6 @@
 """Puts the parts together as a Diffusers folder in bf16, or takes one apart to go on training.
 
-    python export.py STATE OUT [--raw]       the folder from what STATE holds; the transformer's running mean unless --raw
+    python export.py STATE OUT               the folder from what STATE holds, of the transformer the running mean
     python export.py STATE --from FOLDER     STATE's autoencoder, text encoder and tokenizer from a folder
 """
 
@@ -15,7 +15,7 @@ import flow
 import run
 
 
-def assemble(state, out, raw=False):
+def assemble(state, out):
     from diffusers import AutoencoderKLFlux2, FlowMatchEulerDiscreteScheduler, Flux2KleinPipeline, Flux2Transformer2DModel
     from transformers import Qwen2TokenizerFast, Qwen3ForCausalLM
 
@@ -23,7 +23,7 @@ def assemble(state, out, raw=False):
     saved = run.peek(state / "flow-0.pt")
     net.load_state_dict(saved["flow"])
     transformer = Flux2Transformer2DModel(**flow.CONFIG)
-    transformer.load_state_dict(net.weights(None if raw else saved["ema"]))
+    transformer.load_state_dict(net.weights(saved["ema"]))
     scheduler = FlowMatchEulerDiscreteScheduler(
         num_train_timesteps=1000, shift=3.0, use_dynamic_shifting=True, base_shift=0.5, max_shift=1.15, base_image_seq_len=256,
         max_image_seq_len=4096, time_shift_type="exponential",
@@ -49,14 +49,13 @@ def main():
     args = argparse.ArgumentParser()
     args.add_argument("state", type=pathlib.Path)
     args.add_argument("out", type=pathlib.Path, nargs="?")
-    args.add_argument("--raw", action="store_true")
     args.add_argument("--from", dest="source", type=pathlib.Path)
     args = args.parse_args()
     if args.source:
         for part in ("vae", "text_encoder", "tokenizer"):
             shutil.copytree(args.source / part, args.state / part, dirs_exist_ok=True)
     if args.out:
-        assemble(args.state, args.out, args.raw)
+        assemble(args.state, args.out)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The transformer: its configuration, its training on several processes.
 
-    python flow.py STATE --ranks 2 --steps N [--init FOLDER]
+    python flow.py STATE [--ranks 2] [--steps N] [--more N] [--init FOLDER]
 
 The loss is on the velocity. What makes it affordable on a CPU:
 
@@ -43,8 +43,9 @@ REFERENCE_TOKENS = 64  # seen of each picture of a composition: what is under th
 THING_COUNTS, CHANGE_COUNTS, CHANGE = 3, 9, 0.3
 WORDS_SEEN, PADS_SEEN = 1, 2  # of the kept rows; of the template's tail all
 # Samples a process and step of descriptions, edits, compositions, more on a GPU; the last are of two pictures, three and four in turn,
-# mostly of two. Early on they are mostly descriptions: they cost half as much, and what it learns of drawing serves the others.
-EARLY_SHARES, SHARES = ((200, 28, 18), (128, 64, 48)) if run.DEVICE.type == "cuda" else ((22, 3, 2), (14, 7, 6))
+# mostly of two. In the first third they are mostly descriptions: they cost half as much, and what it learns of drawing serves the others.
+# Compositions are learnt the slowest and come more often at last.
+EARLY_SHARES, SHARES, LAST_SHARES = ((200, 28, 18), (128, 64, 48), (90, 64, 90)) if run.DEVICE.type == "cuda" else ((22, 3, 2), (14, 7, 6), (10, 7, 10))
 
 
 def _halves(n):
@@ -154,10 +155,9 @@ class Flow(nn.Module):
     def g(self, name):
         return self.p[name.replace(".", "|")]
 
-    def weights(self, values=None):
-        """The weights as the files have them; values: other tensors (the EMA) in the order of the parameters."""
-        pairs = zip(self.p.keys(), values if values is not None else [p.detach() for p in self.p.values()])
-        return _permute({n.replace("|", "."): v for n, v in pairs}, torch.argsort(_halves(WIDTH)))
+    def weights(self, values):
+        """values, tensors in the order of the parameters, as the files have them."""
+        return _permute({n.replace("|", "."): v for n, v in zip(self.p.keys(), values)}, torch.argsort(_halves(WIDTH)))
 
     @torch.no_grad()
     def take(self, weights):
@@ -320,6 +320,13 @@ def loss_of(flow, batch):
     return ((v - (noise - target)).pow(2).mean(-1) * counts).sum() / counts.sum()
 
 
+def phase(step, steps, more):
+    """The shares and the rate of a step: `steps` at the full rate, then `more` at half of it, each falling to nothing."""
+    if step < steps:
+        return EARLY_SHARES if step < 0.35 * steps else SHARES, run.rate(step, steps, flat=0.4)
+    return LAST_SHARES, run.rate(step - steps, more, flat=0) / 2
+
+
 def train(rank, args):
     state = pathlib.Path(args.state)
     run.seed(3)
@@ -344,17 +351,17 @@ def train(rank, args):
         ema = [e.to(run.DEVICE) for e in common["ema"]]
         step = saved["step"]
     data = Data(state / "shards", rank, args.ranks)
-    log(f"flow: {sum(p.numel() for p in params)} parameters, {data.shards} shards, {[len(v) for v in data.kinds]} items a process, step {step} of {args.steps}")
+    log(f"flow: {sum(p.numel() for p in params)} parameters, {data.shards} shards, {[len(v) for v in data.kinds]} items a process, step {step} of {args.steps + args.more}")
     sums, start = torch.zeros(3, device=run.DEVICE), time.time()
-    while step < args.steps:
+    while step < args.steps + args.more:
         optimiser.zero_grad()
-        shares = EARLY_SHARES if step < args.early * args.steps else args.shares
+        shares, rate = phase(step, args.steps, args.more)
         for kind, many in enumerate(shares):
             references = (0, 1, (2, 2, 2, 3, 2, 4)[step % 6])[kind]
             loss = loss_of(flow, data.batch(references, many))
             (loss * many / sum(shares)).backward()
             sums[kind] += loss.detach()
-        optimiser.step(run.rate(step, args.steps, flat=args.flat))
+        optimiser.step(rate)
         if (step + 1) % AVERAGED == 0:
             run.average(params)
         with torch.no_grad():
@@ -365,7 +372,7 @@ def train(rank, args):
             log(f"flow: step {step} loss {losses} {sum(shares) * args.ranks * 20 / (time.time() - start):.1f} samples/s")
             sums.zero_()
             start = time.time()
-        if step % 50 == 0 or step == args.steps:
+        if step % 50 == 0 or step == args.steps + args.more:
             own = {"step": step}
             run.save(state / f"flow-{rank}.pt", own | ({"flow": flow.state_dict(), "optimiser": optimiser.state(), "ema": ema} if rank == 0 else {}))
 
@@ -375,15 +382,13 @@ def main():
     args.add_argument("state")
     args.add_argument("--ranks", type=int, default=run.RANKS)
     args.add_argument("--steps", type=int, default=6200)
+    args.add_argument("--more", type=int, default=1400, help="steps after these, at half the rate and with LAST_SHARES")
     args.add_argument("--muon", type=float, default=0.02)
     args.add_argument("--adam", type=float, default=2e-3)
     args.add_argument("--ema", type=float, default=0.997)
-    args.add_argument("--flat", type=float, default=0.4)
-    args.add_argument("--early", type=float, default=0.35, help="the part of the steps that has EARLY_SHARES")
     args.add_argument("--seed", type=int, default=0)
     args.add_argument("--eager", action="store_true", help="leave the blocks uncompiled: slower steps, but they begin at once")
     args.add_argument("--init", help="start from the weights of this model")
-    args.add_argument("--shares", type=int, nargs=3, default=SHARES, help="samples a process and step: descriptions, edits, compositions")
     args = args.parse_args()
     run.ranks(train, args, "flow")
 

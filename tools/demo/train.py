@@ -1,10 +1,10 @@
 """Makes the demo model from nothing: every stage in order, each resumed where it stood.
 
-    python train.py STATE OUT [--ranks 2] [--first 0] [--shards 28] [--steps 6200] [--init FOLDER]
+    python train.py STATE OUT [--ranks 2] [--first 0] [--shards 28] [--steps 6200] [--more 1400] [--init FOLDER]
 
 The autoencoder and the text encoder train at the same time; the drawings are encoded once, at first by the process that the autoencoder
 leaves free, then by all; the transformer trains on the latents. OUT becomes the Diffusers folder. With --init the autoencoder and the text
-encoder are those of a finished model, and the transformer goes on from its weights, at half the rate.
+encoder are those of a finished model, and the transformer goes on from its weights, for the --more steps alone.
 """
 
 import argparse
@@ -26,6 +26,7 @@ def main():
     args.add_argument("--first", type=int, default=0, help="the first shard's number: others are other drawings")
     args.add_argument("--shards", type=int, default=28)
     args.add_argument("--steps", type=int, default=6200, help="of the transformer")
+    args.add_argument("--more", type=int, default=1400, help="after them: see flow.py")
     args.add_argument("--init")
     args = args.parse_args()
     args.state.mkdir(parents=True, exist_ok=True)
@@ -69,11 +70,9 @@ def main():
     shards = args.state / "shards"
     spread("pictures", shards / "pictures")
     spread("rows", shards)
-    going_on = ("--init", args.init, "--muon", 0.01, "--adam", 6e-4, "--flat", 0, "--early", 0) if args.init else ()
-    finish(start("flow.py", "--ranks", args.ranks, "--steps", args.steps, *going_on))
-    if not args.init and not (args.state / "classifier.pt").exists():
-        finish(start("check.py"))
-    finish(start("export.py", args.out, "--raw"))  # the rate has fallen so far that the running mean only lags
+    steps = ("--steps", 0, "--init", args.init) if args.init else ("--steps", args.steps)
+    finish(start("flow.py", "--ranks", args.ranks, *steps, "--more", args.more))
+    finish(start("export.py", args.out))
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ run_demo() {
   [ "$DEVICE" = sim ] && shards=1
   state=$(mktemp -d "${SCRATCH:-${TMPDIR:-/tmp}}/kleinbild-XXXXXX")
   trap 'rm -rf "$state"' EXIT
-  python3 demo/train.py "$state" "$RESULTS/demo" --init demo/model --first 1000 --shards $shards --steps "${STEPS:-2000}" || failed=1
+  python3 demo/train.py "$state" "$RESULTS/demo" --init demo/model --first 1000 --shards $shards --more "${STEPS:-2000}" || failed=1
 }
 
 if [ "$DEVICE" = cuda ] && [ -n "${1:-}" ] && ! nvidia-smi >/dev/null 2>&1; then
