@@ -45,7 +45,10 @@ WORDS_SEEN, PADS_SEEN = 1, 2  # of the kept rows; of the template's tail all
 # Samples a process and step of descriptions, edits, compositions, more on a GPU; the last are of two pictures, three and four in turn,
 # mostly of two. In the first third they are mostly descriptions: they cost half as much, and what it learns of drawing serves the others.
 # Compositions are learnt the slowest and come more often at last.
-EARLY_SHARES, SHARES, LAST_SHARES = ((200, 28, 18), (128, 64, 48), (90, 64, 90)) if run.DEVICE.type == "cuda" else ((22, 3, 2), (14, 7, 6), (10, 7, 10))
+if run.DEVICE.type == "cuda":
+    EARLY_SHARES, SHARES, LAST_SHARES = (200, 28, 18), (128, 64, 48), (90, 64, 90)
+else:
+    EARLY_SHARES, SHARES, LAST_SHARES = (22, 3, 2), (14, 7, 6), (10, 7, 10)
 
 
 def _halves(n):
