@@ -15,7 +15,13 @@ kit=$PWD
 DEVICE=${DEVICE:-cuda}
 RESULTS=${RESULTS:-$kit/results}
 SANITIZER_SECONDS=${SANITIZER_SECONDS:-90}
-failed=0
+failed=0 scratch=
+trap '[ -z "$scratch" ] || rm -rf "$scratch"' EXIT
+
+# scratch_folder makes $scratch, which goes when this ends.
+scratch_folder() {
+  scratch=$(mktemp -d "${SCRATCH:-${TMPDIR:-/tmp}}/kleinbild-XXXXXX")
+}
 
 # step NAME COMMAND… runs a command, keeps what it says, and counts failures; the other steps go on.
 step() {
@@ -67,10 +73,9 @@ run_tests() {
 
 run_bench() {
   mkdir -p "$RESULTS"
-  local checkpoint=${CHECKPOINT:-} scratch=
+  local checkpoint=${CHECKPOINT:-}
   if [ -z "$checkpoint" ]; then
-    scratch=$(mktemp -d "${SCRATCH:-${TMPDIR:-/tmp}}/kleinbild-XXXXXX")
-    trap 'rm -rf "$scratch"' EXIT
+    scratch_folder
     checkpoint=$scratch/4b
     [ "$DEVICE" = cuda ] && step checkpoint ./kleinbild bench checkpoint "$checkpoint"
   fi
@@ -83,11 +88,10 @@ run_bench() {
 
 run_demo() {
   mkdir -p "$RESULTS"
-  local state shards=64
+  local shards=64
   [ "$DEVICE" = sim ] && shards=1
-  state=$(mktemp -d "${SCRATCH:-${TMPDIR:-/tmp}}/kleinbild-XXXXXX")
-  trap 'rm -rf "$state"' EXIT
-  python3 demo/train.py "$state" "$RESULTS/demo" --init demo/model --first 1000 --shards $shards --more "${STEPS:-2000}" || failed=1
+  scratch_folder
+  python3 demo/train.py "$scratch" "$RESULTS/demo" --init demo/model --first 1000 --shards $shards --more "${STEPS:-2000}" || failed=1
 }
 
 if [ "$DEVICE" = cuda ] && [ -n "${1:-}" ] && ! nvidia-smi >/dev/null 2>&1; then
