@@ -194,7 +194,7 @@ func TestKill(t *testing.T) {
 	total := 0
 	for round := range 4 {
 		child := exec.Command(os.Args[0], "-test.run=^TestKillChild$")
-		child.Env = append(os.Environ(), childVariable+"="+dir)
+		child.Env = append(os.Environ(), childVariable+"="+dir, "TMPDIR="+t.TempDir()) // a killed test leaves its folders
 		out, err := child.StdoutPipe()
 		if err != nil {
 			t.Fatal(err)

@@ -10,6 +10,7 @@ ImageMagick. It fails, with a sentence, where the window does not do what it sho
 
 import os
 import re
+import shutil
 import signal
 import struct
 import subprocess
@@ -248,6 +249,7 @@ def main(binary, model, out):
     settings = next((home / ".config" / "fyne").glob("*/preferences.json")).read_text()
     if "kept for next time" not in settings:
         sys.exit(f"the prompt is lost when the system ends the program: {settings}")
+    shutil.rmtree(work)  # kept where something fails
     print(f"the window works; screenshots in {out}")
 
 
