@@ -353,10 +353,10 @@ def train(rank, args):
         optimiser.restore(common["optimiser"])
         ema = [e.to(run.DEVICE) for e in common["ema"]]
         step = saved["step"]
-    data = Data(state / "shards", rank, args.ranks)
-    log(f"flow: {sum(p.numel() for p in params)} parameters, {data.shards} shards, {[len(v) for v in data.kinds]} items a process, step {step} of {args.steps + args.more}")
+    data, last = Data(state / "shards", rank, args.ranks), args.steps + args.more
+    log(f"flow: {sum(p.numel() for p in params)} parameters, {data.shards} shards, {[len(v) for v in data.kinds]} items a process, step {step} of {last}")
     sums, start = torch.zeros(3, device=run.DEVICE), time.time()
-    while step < args.steps + args.more:
+    while step < last:
         optimiser.zero_grad()
         shares, rate = phase(step, args.steps, args.more)
         for kind, many in enumerate(shares):
@@ -375,7 +375,7 @@ def train(rank, args):
             log(f"flow: step {step} loss {losses} {sum(shares) * args.ranks * 20 / (time.time() - start):.1f} samples/s")
             sums.zero_()
             start = time.time()
-        if step % 50 == 0 or step == args.steps + args.more:
+        if step % 50 == 0 or step == last:
             own = {"step": step}
             run.save(state / f"flow-{rank}.pt", own | ({"flow": flow.state_dict(), "optimiser": optimiser.state(), "ema": ema} if rank == 0 else {}))
 

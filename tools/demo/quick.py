@@ -38,7 +38,7 @@ def main():
     encoder, prompts = text.load(args.state)
     cases = evaluate.freeform()[: args.many] if args.freeform else [(p, check.wanted_of(s)) for p, s in evaluate.grammar(args.many)]
     rows, places, lengths = dataset.embed(encoder, prompts, [p for p, _ in cases], random.Random(4))
-    checker = check.Checker(args.state) if (args.state / "classifier.pt").exists() else None
+    checker = check.Checker(pathlib.Path(__file__).parent)
     images, verdicts = [], []
     for i, (prompt, wanted) in enumerate(cases):
         size = dataset.SIZES[i % 8 if i % 2 else 0]
@@ -55,9 +55,9 @@ def main():
         y = vae.decode(autoencoder, x, size)
         image = Image.fromarray(((y[0] + 1) * 127.5).round().byte().permute(1, 2, 0).numpy())
         images.append(([image], prompt))
-        verdicts += checker.judge(image, wanted) if checker else []
+        verdicts += checker.judge(image, wanted)
     kind = "freeform" if args.freeform else "grammar"
-    print("step", saved["step"], kind, "object, colour, position", np.mean(np.array(verdicts, float), 0) * 100 if verdicts else "-")
+    print("step", saved["step"], kind, "object, colour, position", np.mean(np.array(verdicts, float), 0) * 100)
     evaluate.sheet(images, args.state / f"quick-{kind}.png", columns=8)
 
 
