@@ -17,14 +17,14 @@ const module = "kleinbild/"
 // arrows lists, for each room, which other rooms it may import; a room covers the folders below it that have no
 // row of their own. ARCHITECTURE.md draws the same picture.
 var arrows = map[string][]string{
-	".":           {"cli", "app", "inference", "models"},
-	"app":         {"app/history", "app/dialog", "app/shell", "inference", "inference/picture", "assets/demo", "assets/look"},
-	"app/history": {"inference/picture"},
-	"app/dialog":  {},
-	"app/shell":   {},
-	"cli":         {"inference", "inference/picture", "inference/checkpoint/synthetic", "server", "models", "assets/tokenizer"},
-	"server":      {"inference", "inference/picture"},
-	"models":      {"inference/checkpoint"},
+	".":          {"cli", "app", "inference", "models"},
+	"app":        {"history", "app/dialog", "app/shell", "inference", "inference/picture", "assets/demo", "assets/look"},
+	"app/dialog": {},
+	"app/shell":  {},
+	"cli":        {"history", "inference", "inference/picture", "inference/checkpoint/synthetic", "server", "models", "assets/tokenizer"},
+	"server":     {"inference", "inference/picture"},
+	"models":     {"inference/checkpoint"},
+	"history":    {"inference/picture"},
 	"inference": {
 		"inference/backend", "inference/checkpoint", "inference/checkpoint/safetensors", "inference/cpu", "inference/cuda", "inference/flux2",
 		"inference/picture", "inference/qwen3", "inference/scheduler", "inference/tensor", "inference/tokenizer", "inference/vae",
@@ -58,7 +58,7 @@ var arrows = map[string][]string{
 // reserved says which room alone may import a package from outside.
 var reserved = map[string]string{
 	"fyne.io/fyne/v2":              "app",
-	"go.etcd.io/bbolt":             "app/history",
+	"go.etcd.io/bbolt":             "history",
 	"github.com/jezek/xgb":         "app/shell",
 	"github.com/alecthomas/kong":   "cli",
 	"github.com/mmcloughlin/avo":   "inference/cpu/simd",

@@ -9,7 +9,7 @@ import (
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/widget"
 
-	"kleinbild/app/history"
+	"kleinbild/history"
 	"kleinbild/inference"
 	"kleinbild/inference/picture"
 )

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"kleinbild/app/history"
+	"kleinbild/history"
 	"kleinbild/inference"
 	"kleinbild/inference/checkpoint/synthetic"
 	"kleinbild/inference/picture"

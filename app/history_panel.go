@@ -9,8 +9,8 @@ import (
 	"fyne.io/fyne/v2/container"
 	"fyne.io/fyne/v2/theme"
 
-	"kleinbild/app/history"
 	"kleinbild/app/shell"
+	"kleinbild/history"
 )
 
 // historyPanel is one row of earlier pictures, newest first, with a search by prompt. In a low window it folds to a

@@ -14,7 +14,7 @@ import (
 
 	"fyne.io/fyne/v2/test"
 
-	"kleinbild/app/history"
+	"kleinbild/history"
 	"kleinbild/inference/picture"
 )
 

@@ -14,7 +14,7 @@ import (
 
 	"fyne.io/fyne/v2"
 
-	"kleinbild/app/history"
+	"kleinbild/history"
 	"kleinbild/inference"
 	"kleinbild/inference/picture"
 )

@@ -9,7 +9,7 @@ import (
 
 	"fyne.io/fyne/v2"
 
-	"kleinbild/app/history"
+	"kleinbild/history"
 	"kleinbild/inference"
 	"kleinbild/inference/picture"
 )

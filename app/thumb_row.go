@@ -9,7 +9,7 @@ import (
 	"fyne.io/fyne/v2/theme"
 	"fyne.io/fyne/v2/widget"
 
-	"kleinbild/app/history"
+	"kleinbild/history"
 )
 
 // thumbRow is the row of thumbnails inside its scroller. Only those in sight are there as objects, and only those are
