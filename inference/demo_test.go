@@ -14,6 +14,7 @@ import (
 
 	"kleinbild/assets/demo"
 	"kleinbild/inference/checkpoint"
+	"kleinbild/inference/picture"
 )
 
 // emptyHome hides whatever models this machine has.
@@ -120,5 +121,30 @@ func TestDemoModelIsReadInPlace(t *testing.T) {
 	ids, err := e.tokens.Prompt("a red house", e.info.MaxSequenceLength)
 	if err != nil || ids.Count < 5 {
 		t.Errorf("tokens of the demo model: %v %v", ids.Count, err)
+	}
+}
+
+// TestDemoReferencesAtItsOwnArea: a photo of a megapixel is no more work for the demo model than a picture of its own
+// size, and the picture that matches it has the model's area.
+func TestDemoReferencesAtItsOwnArea(t *testing.T) {
+	e := openOptions(t, Options{Model: checkpoint.Demo})
+	native := e.Info().NativeSize
+	photo, own := reference(t, 0, 1024, 1024), reference(t, 0, native, native)
+	size, err := picture.Match.SizeFor(native, photo.Size)
+	if err != nil || size != own.Size {
+		t.Fatalf("match is %v, %v, want %v", size, err, own.Size)
+	}
+	req := Request{Prompt: "make it night", Size: size, Steps: 1, References: []Reference{own}}
+	want := e.Work(req)
+	req.References = []Reference{photo}
+	if got := e.Work(req); got != want || want == 0 {
+		t.Errorf("work of %g, want the %g of a picture of its own size", got, want)
+	}
+	result := generate(t, e, req)
+	if result.Image.Rect.Dx() != native || result.Metadata.References[0].SHA256 != photo.FileSHA256 {
+		t.Errorf("%v from %v", result.Image.Rect, result.Metadata.References)
+	}
+	if _, ok := e.references.get(photo.For(native).PixelsSHA256); !ok {
+		t.Errorf("the reference is not encoded at %d×%d", native, native)
 	}
 }

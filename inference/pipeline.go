@@ -33,6 +33,7 @@ func (e *Engine) Generate(ctx context.Context, req Request, progress func(Progre
 	if err != nil {
 		return nil, err
 	}
+	req.References = e.forModel(req.References)
 	if progress == nil {
 		progress = func(Progress) {}
 	}
@@ -127,8 +128,9 @@ func (e *Engine) work(req Request) float64 {
 	total := float64(prompts)*promptWork(e.encoder.Config(), e.info.MaxSequenceLength) +
 		decodeWork(e.vae.Config(), req.Size.Width*req.Size.Height)
 	for _, ref := range req.References {
-		tokens += e.grid(ref.Size).Tokens()
-		total += encodeWork(e.vae.Config(), ref.Size.Width*ref.Size.Height)
+		size := ref.SizeFor(e.info.NativeSize)
+		tokens += e.grid(size).Tokens()
+		total += encodeWork(e.vae.Config(), size.Width*size.Height)
 	}
 	return total + float64(req.Steps*prompts)*stepWork(e.transformer.Config(), tokens)
 }

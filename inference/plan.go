@@ -77,6 +77,7 @@ func (p *planner) memory(e *Engine, req Request) (backend.Memory, error) {
 	if err != nil {
 		return backend.Memory{}, err
 	}
+	req.References = e.forModel(req.References)
 	// Steps are alike; two show what lies between them.
 	req.Steps = min(req.Steps, 2)
 	key := fmt.Sprint(req.Size, req.Steps, req.Preview, e.guided(req), req.Prompt == "")

@@ -99,7 +99,7 @@ func (e *Engine) complete(req Request) (Request, error) {
 		return req, fmt.Errorf("inference: guidance %v, want 0 to 100", req.Guidance)
 	}
 	// The size of a wide reference may be matched though nobody could ask for it.
-	matched := len(req.References) > 0 && req.Size == req.References[0].Size
+	matched := len(req.References) > 0 && req.Size == req.References[0].SizeFor(e.info.NativeSize)
 	if err := req.Size.Check(); err != nil && !matched {
 		return req, err
 	}
@@ -115,6 +115,15 @@ func (e *Engine) complete(req Request) (Request, error) {
 		}
 	}
 	return req, nil
+}
+
+// forModel returns refs as the model sees them.
+func (e *Engine) forModel(refs []Reference) []Reference {
+	var list []Reference
+	for _, r := range refs {
+		list = append(list, Reference{r.Path, r.For(e.info.NativeSize)})
+	}
+	return list
 }
 
 // guided says whether classifier-free guidance applies.

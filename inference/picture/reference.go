@@ -11,8 +11,8 @@ import (
 	"image"
 	"image/draw"
 	"io"
-	"math"
 	"os"
+	"sync/atomic"
 
 	"github.com/nfnt/resize"
 )
@@ -36,6 +36,8 @@ type Reference struct {
 
 	FileSHA256   string // of the file's bytes, hexadecimal: names the file in metadata
 	PixelsSHA256 string // of Size and Image, hexadecimal: the key of caches
+
+	smaller atomic.Pointer[Reference] // what For last made
 }
 
 // Open prepares the picture in the file at path. Errors name the path, what was found and what was expected; after a
@@ -146,22 +148,27 @@ func prepare(file []byte, maxPixels int) (*Reference, error) {
 		orientation = exifOrientation(f.exif(file))
 	}
 	// Scaling treats both directions alike, so the picture may be turned after it, when it is small; the crop may not.
-	img := crop(orientation.apply(scale(onWhite(smoothChroma(decoded), canvas))))
+	img := crop(orientation.apply(scale(onWhite(smoothChroma(decoded), canvas), canvas.fit(MaxArea))))
 
 	ref := &Reference{
-		Image:    img,
-		Size:     Size{img.Rect.Dx(), img.Rect.Dy()},
-		Original: orientation.turn(canvas),
-		Format:   f.name,
+		Image:        img,
+		Size:         Size{img.Rect.Dx(), img.Rect.Dy()},
+		Original:     orientation.turn(canvas),
+		Format:       f.name,
+		PixelsSHA256: pixelsDigest(img),
 	}
 	sum := sha256.Sum256(file)
 	ref.FileSHA256 = hex.EncodeToString(sum[:])
-	digest := sha256.New()
-	// The size belongs to the digest: the same pixels in other rows are another picture.
-	digest.Write(binary.LittleEndian.AppendUint64(nil, uint64(ref.Size.Width)))
-	digest.Write(img.Pix)
-	ref.PixelsSHA256 = hex.EncodeToString(digest.Sum(nil))
 	return ref, nil
+}
+
+// pixelsDigest is Reference.PixelsSHA256 of img. The width belongs to the digest: the same pixels in other rows are
+// another picture.
+func pixelsDigest(img *image.RGBA) string {
+	digest := sha256.New()
+	digest.Write(binary.LittleEndian.AppendUint64(nil, uint64(img.Rect.Dx())))
+	digest.Write(img.Pix)
+	return hex.EncodeToString(digest.Sum(nil))
 }
 
 // ErrSize is wrapped by the error for a picture that can be read but is too large, too small or too long a strip.
@@ -199,15 +206,14 @@ func onWhite(img image.Image, canvas Size) *image.RGBA {
 	return dst
 }
 
-// scale brings a picture above MaxArea down to it; sides are truncated as in Flux2ImageProcessor._resize_to_target_area.
-// Each channel is resampled in 16 bits: in 8 the resampler truncates twice, which darkens the picture by a level.
-func scale(img *image.RGBA) *image.RGBA {
+// scale brings a picture down to size. Each channel is resampled in 16 bits: in 8 the resampler truncates twice, which
+// darkens the picture by a level.
+func scale(img *image.RGBA, size Size) *image.RGBA {
 	width, height := img.Rect.Dx(), img.Rect.Dy()
-	if width*height <= MaxArea {
+	w, h := size.Width, size.Height
+	if w == width && h == height {
 		return img
 	}
-	factor := math.Sqrt(MaxArea / float64(width*height))
-	w, h := int(float64(width)*factor), int(float64(height)*factor)
 	dst := image.NewRGBA(image.Rect(0, 0, w, h))
 	channel := image.NewGray16(img.Rect)
 	for c := range 3 {
@@ -228,7 +234,8 @@ func scale(img *image.RGBA) *image.RGBA {
 // crop cuts the centre whose sides are multiples of 16; of an odd margin the smaller half is on the left and on top.
 func crop(img *image.RGBA) *image.RGBA {
 	width, height := img.Rect.Dx(), img.Rect.Dy()
-	w, h := width/sideMultiple*sideMultiple, height/sideMultiple*sideMultiple
+	size := Size{width, height}.cropped()
+	w, h := size.Width, size.Height
 	if w == width && h == height {
 		return img
 	}

@@ -90,7 +90,7 @@ func TestScaleKeepsRamp(t *testing.T) {
 			img.SetRGBA(x, y, color.RGBA{ramp(x, width), ramp(y, height), 100, 255})
 		}
 	}
-	got := scale(img)
+	got := scale(img, Size{width, height}.fit(MaxArea))
 	if got.Rect != image.Rect(0, 0, 1194, 877) {
 		t.Fatalf("bounds %v, want 1194x877", got.Rect)
 	}

@@ -51,7 +51,7 @@ func ParseSize(text string) (Size, error) {
 // AspectRatio is the name of an output shape.
 type AspectRatio string
 
-// The shapes. Match takes the size of the first reference, as prepared.
+// The shapes. Match takes the size of the first reference, as the model sees it.
 const (
 	Square    AspectRatio = "square"
 	Landscape AspectRatio = "landscape"
@@ -104,13 +104,13 @@ func ParseAspectRatio(name string) (AspectRatio, error) {
 // SizeFor returns the size of the shape for a model whose native picture is native × native pixels (the VAE's
 // sample_size). At 1024 and above, and where it is unknown (0), that is the table's size; below, the table's sides
 // are scaled and floored to multiples of 16, so that the area never exceeds the native one, with 64 as the least
-// side. references holds the prepared sizes of the references, for Match.
+// side. references holds the prepared sizes of the references: Match is what the model sees of the first one.
 func (a AspectRatio) SizeFor(native int, references ...Size) (Size, error) {
 	if a == Match {
 		if len(references) == 0 {
 			return Size{}, fmt.Errorf("picture: aspect ratio match: no reference picture, want at least one")
 		}
-		return references[0], nil
+		return references[0].forNative(native), nil
 	}
 	for _, row := range aspectRatios {
 		if row.name != a {
