@@ -1,0 +1,407 @@
+package picture
+
+import (
+	"bytes"
+	"compress/zlib"
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+	"image/draw"
+	"image/jpeg"
+	"io"
+	"math/bits"
+	"slices"
+
+	"golang.org/x/image/ccitt"
+	"golang.org/x/image/tiff/lzw"
+)
+
+// The compressions that are read.
+const (
+	compressionNone       = 1
+	compressionG3         = 3
+	compressionG4         = 4
+	compressionLZW        = 5
+	compressionJPEG       = 7
+	compressionDeflate    = 8
+	compressionPackBits   = 32773
+	compressionDeflateOld = 32946
+)
+
+// otherCompressions names those that are not read.
+var otherCompressions = map[int]string{2: "CCITT modified Huffman", 6: "JPEG of the old style", 9: "JBIG", 10: "JBIG",
+	32766: "NeXT", 32809: "ThunderScan", 34661: "JBIG", 34676: "SGI LogLuv", 34712: "JPEG 2000", 34887: "LERC",
+	34925: "LZMA", 50000: "Zstandard", 50001: "WebP", 50002: "JPEG XL"}
+
+const (
+	predictorNone       = 1
+	predictorHorizontal = 2
+)
+
+// tiffDecode returns the first page: *image.NRGBA, or *image.RGBA where colours are multiplied with alpha. Of 16 bits the
+// top byte is kept. The size has been checked against the header before.
+func tiffDecode(r io.Reader) (image.Image, error) {
+	d, err := readDirectory(r)
+	if err != nil {
+		return nil, err
+	}
+	l, err := d.layout()
+	if err != nil {
+		return nil, err
+	}
+	if err := l.readBlocks(); err != nil {
+		return nil, err
+	}
+	img := image.NewNRGBA(image.Rect(0, 0, l.width, l.height))
+	across, down := blocks(l.width, l.blockWidth), blocks(l.height, l.blockHeight)
+	for plane := range l.planes {
+		for row := range down {
+			for column := range across {
+				at := image.Pt(column*l.blockWidth, row*l.blockHeight)
+				if err := l.block(img, (plane*down+row)*across+column, plane, at); err != nil {
+					return nil, err
+				}
+			}
+		}
+	}
+	l.colour(img.Pix)
+	if l.extra == extraAssociated {
+		return &image.RGBA{Pix: img.Pix, Stride: img.Stride, Rect: img.Rect}, nil
+	}
+	return img, nil
+}
+
+// predicted says that samples are stored as differences: other compressions do not know the tag.
+func (l *tiffLayout) predicted() bool {
+	return l.predictor != predictorNone &&
+		(l.compression == compressionLZW || l.compression == compressionDeflate || l.compression == compressionDeflateOld)
+}
+
+// checkCompression refuses what readBlocks could not undo.
+func (l *tiffLayout) checkCompression() error {
+	switch l.compression {
+	case compressionNone, compressionPackBits:
+	case compressionG4, compressionG3:
+		if l.bits != 1 || l.samples != 1 {
+			return fmt.Errorf("found CCITT compression of %d samples of %d bits, want one of 1", l.samples, l.bits)
+		}
+		options, err := l.one(tagT4Options, 0)
+		if err != nil {
+			return err
+		}
+		if l.compression == compressionG3 && options&1 != 0 {
+			return errors.New("found two-dimensional CCITT group 3, want group 4 or the one-dimensional kind")
+		}
+	case compressionLZW, compressionDeflate, compressionDeflateOld:
+		if l.predicted() && (l.predictor != predictorHorizontal || l.bits < 8) {
+			return fmt.Errorf("found predictor %d for samples of %d bits, want the horizontal one for 8 or 16", l.predictor, l.bits)
+		}
+	case compressionJPEG:
+		if l.photometric == cmykSamples || l.photometric == palette || l.bits != 8 || l.samples > l.colourSamples() {
+			return errors.New("found JPEG of CMYK, of a palette, with alpha or of 16 bits, want gray, RGB or YCbCr of 8")
+		}
+		return nil
+	default:
+		name := otherCompressions[l.compression]
+		if name == "" {
+			name = fmt.Sprintf("number %d", l.compression)
+		}
+		return fmt.Errorf("found compression %s, want none, CCITT, LZW, JPEG, Deflate or PackBits", name)
+	}
+	if l.photometric != ycbcr {
+		return nil
+	}
+	sub, err := l.ints(tagSubsampling, 2)
+	if err != nil {
+		return err
+	}
+	if !slices.Equal(sub, []int{1, 1}) || l.bits != 8 {
+		return errors.New("found YCbCr samples with chroma of fewer pixels, want JPEG, gray, RGB, palette or CMYK")
+	}
+	return nil
+}
+
+// blocks is how many blocks of size cover length.
+func blocks(length, size int) int { return (length + size - 1) / size }
+
+// maxTile bounds a tile that is larger than the picture.
+const maxTile = 2048
+
+// readBlocks finds the strips or tiles.
+func (l *tiffLayout) readBlocks() (err error) {
+	if l.blockWidth, err = l.one(tagTileWidth, 0); err != nil {
+		return err
+	}
+	if l.blockHeight, err = l.one(tagTileHeight, 0); err != nil {
+		return err
+	}
+	offsets, counts := tagTileOffsets, tagTileByteCounts
+	if l.tiled = l.blockWidth != 0; !l.tiled {
+		offsets, counts = tagStripOffsets, tagStripByteCounts
+		l.blockWidth = l.width
+		if l.blockHeight, err = l.one(tagRowsPerStrip, l.height); err != nil {
+			return err
+		}
+		l.blockHeight = min(l.blockHeight, l.height)
+	}
+	if l.blockWidth < 1 || l.blockHeight < 1 || l.blockWidth > max(maxTile, l.width+15) || l.blockHeight > max(maxTile, l.height+15) {
+		return fmt.Errorf("found blocks of %d×%d pixels for a picture of %d×%d", l.blockWidth, l.blockHeight, l.width, l.height)
+	}
+	n := blocks(l.width, l.blockWidth) * blocks(l.height, l.blockHeight) * l.planes
+	if l.offsets, err = l.ints(offsets, n); err != nil {
+		return err
+	}
+	if l.counts, err = l.ints(counts, n); err != nil {
+		return err
+	}
+	if len(l.counts) == 0 && n == 1 && len(l.offsets) == 1 { // one strip to the end of the file
+		l.counts = []int{int(l.size) - l.offsets[0]}
+	}
+	if len(l.offsets) < n || len(l.counts) < n {
+		return fmt.Errorf("found %d offsets and %d sizes of blocks, want %d of each", len(l.offsets), len(l.counts), n)
+	}
+	return nil
+}
+
+// block decodes a strip or tile, of one plane where planes have blocks of their own. Sample s of a pixel goes to byte s of
+// the pixel in img, as it is stored; colour makes colours of them.
+func (l *tiffLayout) block(img *image.NRGBA, index, plane int, at image.Point) error {
+	data, err := l.tiffDirectory.at(int64(l.offsets[index]), int64(l.counts[index]))
+	if err != nil {
+		return fmt.Errorf("block %d: %w", index, io.ErrUnexpectedEOF)
+	}
+	visible := image.Rectangle{at, at.Add(image.Pt(l.blockWidth, l.blockHeight))}.Intersect(img.Rect)
+	height := l.blockHeight
+	if !l.tiled {
+		height = visible.Dy()
+	}
+	if l.compression == compressionJPEG {
+		err = l.jpegBlock(img, data, plane, height, visible)
+	} else {
+		err = l.samplesBlock(img, data, plane, height, visible)
+	}
+	if err != nil {
+		return fmt.Errorf("block %d: %w", index, err)
+	}
+	return nil
+}
+
+// inBlock is the number of a pixel's samples in one block.
+func (l *tiffLayout) inBlock() int { return l.samples / l.planes }
+
+// samplesBlock is block for all compressions that give back the samples as they were.
+func (l *tiffLayout) samplesBlock(img *image.NRGBA, data []byte, plane, height int, visible image.Rectangle) error {
+	rowBytes := (l.blockWidth*l.inBlock()*l.bits + 7) / 8
+	data, err := l.unpack(data, rowBytes*height, height)
+	if err != nil {
+		return err
+	}
+	if l.predicted() {
+		for y := range height {
+			l.undoPredictor(data[y*rowBytes : (y+1)*rowBytes])
+		}
+	}
+	top := 0 // of a sample's bytes, the place of the highest
+	if l.bits == 16 && l.order.Uint16([]byte{0, 1}) == 256 {
+		top = 1
+	}
+	for y := range visible.Dy() {
+		row := data[y*rowBytes : (y+1)*rowBytes]
+		to := img.Pix[img.PixOffset(visible.Min.X, visible.Min.Y+y):]
+		for s := range l.inBlock() {
+			slot := s + plane
+			if slot > l.lastUsed() {
+				break
+			}
+			for x := range visible.Dx() {
+				i := x*l.inBlock() + s
+				switch l.bits {
+				case 8:
+					to[4*x+slot] = row[i]
+				case 16:
+					to[4*x+slot] = row[2*i+top]
+				default:
+					to[4*x+slot] = l.small(row, i)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// lastUsed is the last sample of a pixel that is looked at: alpha, where there is some, or the last colour.
+func (l *tiffLayout) lastUsed() int {
+	if n := l.colourSamples(); n < 4 && l.hasAlpha() {
+		return n
+	}
+	return l.colourSamples() - 1
+}
+
+func (l *tiffLayout) hasAlpha() bool { return l.extra == extraAssociated || l.extra == extraAlpha }
+
+// small returns sample i of a row of samples under 8 bits: gray stretched to a byte, an index as it is.
+func (l *tiffLayout) small(row []byte, i int) byte {
+	bit := i * l.bits
+	v := row[bit/8] >> (8 - l.bits - bit%8) & (1<<l.bits - 1)
+	if l.photometric == palette {
+		return v
+	}
+	return byte(int(v) * 255 / (1<<l.bits - 1))
+}
+
+// unpack undoes the compression of a block: want bytes, of so many rows.
+func (l *tiffLayout) unpack(data []byte, want, height int) ([]byte, error) {
+	if l.lsbFirst {
+		for i, b := range data {
+			data[i] = bits.Reverse8(b)
+		}
+	}
+	var r io.Reader
+	switch l.compression {
+	case compressionNone:
+		r = bytes.NewReader(data)
+	case compressionG3, compressionG4:
+		format := ccitt.SubFormat(ccitt.Group4)
+		if l.compression == compressionG3 {
+			format = ccitt.Group3
+		}
+		// A run that fax calls white is of zeros, whatever they mean in the picture.
+		r = ccitt.NewReader(bytes.NewReader(data), ccitt.MSB, format, l.blockWidth, height, &ccitt.Options{Invert: true})
+	case compressionLZW:
+		r = lzw.NewReader(bytes.NewReader(data), lzw.MSB, 8)
+	case compressionDeflate, compressionDeflateOld:
+		z, err := zlib.NewReader(bytes.NewReader(data))
+		if err != nil {
+			return nil, err
+		}
+		r = z
+	case compressionPackBits:
+		r = bytes.NewReader(unpackBits(data, want))
+	}
+	out := make([]byte, want)
+	_, err := io.ReadFull(r, out)
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return out, err
+}
+
+// unpackBits undoes PackBits (TIFF 6.0, section 9), at most so many bytes of it. What is cut off ends the result.
+func unpackBits(data []byte, most int) (out []byte) {
+	for len(data) > 1 && len(out) < most {
+		n := int(int8(data[0]))
+		data = data[1:]
+		switch {
+		case n >= 0:
+			n = min(n+1, len(data))
+			out = append(out, data[:n]...)
+			data = data[n:]
+		case n != -128:
+			out = append(out, bytes.Repeat(data[:1], 1-n)...)
+			data = data[1:]
+		}
+	}
+	return out
+}
+
+// undoPredictor turns a row of differences to the pixel before into samples.
+func (l *tiffLayout) undoPredictor(row []byte) {
+	n := l.inBlock()
+	if l.bits == 8 {
+		for i := n; i < len(row); i++ {
+			row[i] += row[i-n]
+		}
+		return
+	}
+	for i := 2 * n; i+1 < len(row); i += 2 {
+		l.order.PutUint16(row[i:], l.order.Uint16(row[i:])+l.order.Uint16(row[i-2*n:]))
+	}
+}
+
+// jpegBlock is block for JPEG, whose tables may lie in the directory for all blocks.
+func (l *tiffLayout) jpegBlock(img *image.NRGBA, data []byte, plane, height int, visible image.Rectangle) error {
+	tables, err := l.bytes(tagJPEGTables)
+	if err != nil {
+		return err
+	}
+	if len(tables) >= 4 && len(data) >= 2 { // without the end of the one and the begin of the other
+		data = append(tables[:len(tables)-2], data[2:]...)
+	}
+	config, err := jpeg.DecodeConfig(bytes.NewReader(data))
+	if err != nil {
+		return err
+	}
+	if config.Width > l.blockWidth+15 || config.Height > height+15 || config.Width < visible.Dx() || config.Height < visible.Dy() {
+		return fmt.Errorf("found a JPEG of %d×%d pixels, want %d×%d", config.Width, config.Height, l.blockWidth, height)
+	}
+	decoded, err := jpeg.Decode(bytes.NewReader(data))
+	if err != nil {
+		return err
+	}
+	rows := image.Rectangle{Max: visible.Size()}
+	put := func(slot int, sample func(x, y int) byte) {
+		for y := range rows.Dy() {
+			to := img.Pix[img.PixOffset(visible.Min.X, visible.Min.Y+y):]
+			for x := range rows.Dx() {
+				to[4*x+slot] = sample(x, y)
+			}
+		}
+	}
+	switch stored := decoded.(type) {
+	case *image.Gray:
+		put(plane, func(x, y int) byte { return stored.GrayAt(x, y).Y })
+	case *image.YCbCr:
+		if l.colourSamples() != 3 || l.planes != 1 {
+			return errors.New("found a JPEG of three samples, want one")
+		}
+		if l.photometric == rgbSamples { // the decoder cannot know that these are not luma and chroma
+			put(0, func(x, y int) byte { return stored.YCbCrAt(x, y).Y })
+			put(1, func(x, y int) byte { return stored.YCbCrAt(x, y).Cb })
+			put(2, func(x, y int) byte { return stored.YCbCrAt(x, y).Cr })
+			return nil
+		}
+		draw.Draw(img, visible, smoothChroma(stored), image.Point{}, draw.Src)
+	default:
+		if l.colourSamples() != 3 || decoded.ColorModel() != color.RGBAModel {
+			return fmt.Errorf("found a JPEG of a kind that does not fit %d samples a pixel", l.samples)
+		}
+		draw.Draw(img, visible, decoded, image.Point{}, draw.Src)
+	}
+	return nil
+}
+
+// colour turns samples into red, green, blue and alpha, in place.
+func (l *tiffLayout) colour(pix []byte) {
+	alphaAt := -1
+	if n := l.colourSamples(); n < 4 && l.hasAlpha() {
+		alphaAt = n
+	}
+	for i := 0; i < len(pix); i += 4 {
+		p := pix[i : i+4 : i+4]
+		alpha := byte(255)
+		if alphaAt >= 0 {
+			alpha = p[alphaAt]
+		}
+		switch l.photometric {
+		case whiteIsZero:
+			p[0] = 255 - p[0]
+			p[1], p[2] = p[0], p[0]
+		case blackIsZero:
+			p[1], p[2] = p[0], p[0]
+		case palette:
+			c := l.colors[p[0]]
+			p[0], p[1], p[2] = c.R, c.G, c.B
+		case ycbcr:
+			if l.compression != compressionJPEG { // which jpegBlock has turned into RGB
+				p[0], p[1], p[2] = color.YCbCrToRGB(p[0], p[1], p[2])
+			}
+		case cmykSamples:
+			p[0], p[1], p[2] = color.CMYKToRGB(p[0], p[1], p[2], p[3])
+		}
+		if l.extra == extraAssociated { // the stored colours are at most alpha; a broken file's are made so
+			p[0], p[1], p[2] = min(p[0], alpha), min(p[1], alpha), min(p[2], alpha)
+		}
+		p[3] = alpha
+	}
+}
