@@ -1,0 +1,66 @@
+package picture
+
+import (
+	"fmt"
+	"math"
+	"strings"
+)
+
+// Preparation says what became of a picture on its way to a model: it was scaled down, then its edges were cropped.
+type Preparation struct {
+	Original Size // of the file's picture, upright
+	Size     Size // what the model sees
+	// Cropped pixels of the scaled picture, at each edge.
+	Left, Right, Top, Bottom int
+}
+
+// Preparation returns what became of the picture for a model whose native picture is native × native pixels, 0 where that
+// is not known.
+func (r *Reference) Preparation(native int) Preparation {
+	p := Preparation{Original: r.Original, Size: r.SizeFor(native)}
+	scaled := r.Original.fit(MaxArea)
+	if p.Size != r.Size {
+		// Both times what was cropped is told in pixels of the last scaling.
+		small := r.Size.fit(nativeArea(native))
+		times := func(length, from, to int) int {
+			return int(math.Round(float64(length) * float64(to) / float64(from)))
+		}
+		scaled = Size{times(scaled.Width, r.Size.Width, small.Width), times(scaled.Height, r.Size.Height, small.Height)}
+	}
+	across, down := scaled.Width-p.Size.Width, scaled.Height-p.Size.Height
+	p.Left, p.Top = across/2, down/2
+	p.Right, p.Bottom = across-p.Left, down-p.Top
+	return p
+}
+
+// Changed says whether the model sees another picture than the file's.
+func (p Preparation) Changed() bool { return p.Original != p.Size }
+
+// String is for people: "3024×4032 → 880×1168, 3 px cropped at the left and 4 at the right".
+func (p Preparation) String() string {
+	text := fmt.Sprintf("%d×%d", p.Original.Width, p.Original.Height)
+	if !p.Changed() {
+		return text
+	}
+	text += fmt.Sprintf(" → %d×%d", p.Size.Width, p.Size.Height)
+	var edges []string
+	for _, edge := range []struct {
+		name   string
+		pixels int
+	}{{"left", p.Left}, {"right", p.Right}, {"top", p.Top}, {"bottom", p.Bottom}} {
+		unit := " px cropped"
+		if len(edges) > 0 {
+			unit = ""
+		}
+		if edge.pixels > 0 {
+			edges = append(edges, fmt.Sprintf("%d%s at the %s", edge.pixels, unit, edge.name))
+		}
+	}
+	if len(edges) == 0 {
+		return text
+	}
+	if last := len(edges) - 1; last > 0 {
+		edges = append(edges[:last-1], edges[last-1]+" and "+edges[last])
+	}
+	return text + ", " + strings.Join(edges, ", ")
+}
