@@ -38,8 +38,26 @@ func newHub(base, token string) (*hub, error) {
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.ResponseHeaderTimeout = 30 * time.Second
-	// A redirect to another host, where the files lie, does not carry the token: net/http sees to that.
-	return &hub{address, token, &http.Client{Transport: transport}}, nil
+	return &hub{address, token, &http.Client{Transport: transport, CheckRedirect: checkRedirect}}, nil
+}
+
+// maxRedirects is net/http's own limit, which a CheckRedirect replaces.
+const maxRedirects = 10
+
+// checkRedirect keeps the token for the address that the user named: another scheme, host or port, where the files may
+// lie, does not get it. net/http by itself sends it to all ports and subdomains of a host. A way that began encrypted
+// stays so.
+func checkRedirect(next *http.Request, via []*http.Request) error {
+	first := via[0].URL
+	switch {
+	case len(via) >= maxRedirects:
+		return permanent{fmt.Errorf("%s: found %d redirects, want fewer", first, len(via))}
+	case first.Scheme == "https" && next.URL.Scheme != "https":
+		return permanent{fmt.Errorf("%s: found a redirect to %s://%s, want https", first, next.URL.Scheme, next.URL.Host)}
+	case next.URL.Scheme != first.Scheme || next.URL.Host != first.Host:
+		next.Header.Del("Authorization")
+	}
+	return nil
 }
 
 // remoteFile is a file of a repository. One of the two digests is known: large files have the first.
