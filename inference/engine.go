@@ -91,6 +91,10 @@ type networks struct {
 // ErrBusy is returned by Generate while another run of the same engine is under way.
 var ErrBusy = errors.New("inference: the engine is busy with another picture")
 
+// UnreadableError is returned by Generate when a file of the model was changed or its disk was removed. The engine makes no
+// further picture until the file is what it was; the model can be opened again.
+type UnreadableError = checkpoint.UnreadableError
+
 // ErrClosed is returned by Generate after Close.
 var ErrClosed = errors.New("inference: the engine is closed")
 
@@ -144,7 +148,7 @@ func newEngine(ckpt *checkpoint.Checkpoint, opts Options) (*Engine, error) {
 		return nil, err
 	}
 	e := &Engine{ckpt: ckpt, caches: newCaches(b)}
-	if err := e.loadStages(b); err != nil {
+	if err := ckpt.Guard(func() error { return e.loadStages(b) }); err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
 	variant, notices := variantOf(ckpt, opts.Variant)

@@ -42,12 +42,19 @@ func (e *Engine) Generate(ctx context.Context, req Request, progress func(Progre
 	defer r.s.Free()
 	e.b.Begin(ctx)
 	var img *image.RGBA
-	if err = e.reserve(req); err == nil {
-		img, err = r.picture()
-	}
+	err = e.guard(func() (err error) {
+		if err = e.reserve(req); err == nil {
+			img, err = r.picture()
+		}
+		return err
+	})
 	if err != nil {
-		if errors.Is(err, backend.ErrLost) {
+		var unreadable *UnreadableError
+		switch {
+		case errors.Is(err, backend.ErrLost):
 			e.caches = newCaches(e.b)
+		case errors.As(err, &unreadable):
+			e.caches.drop() // what was computed just before may be of a file that was half gone
 		}
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
@@ -58,6 +65,19 @@ func (e *Engine) Generate(ctx context.Context, req Request, progress func(Progre
 		Image: img, Workflow: WorkflowOf(len(req.References)), Metadata: e.metadata(req),
 		Truncated: r.truncated, Timings: r.track.timings,
 	}, nil
+}
+
+// guard calls f, which reads weights, and fails with an *UnreadableError if the model's files are not what was opened, before
+// or after: pages that a cut leaves in place read as zeros.
+func (e *Engine) guard(f func() error) error {
+	if err := e.ckpt.Changed(); err != nil {
+		return err
+	}
+	err := e.ckpt.Guard(f)
+	if changed := e.ckpt.Changed(); changed != nil {
+		return changed
+	}
+	return err
 }
 
 // run is one picture on its way.

@@ -60,7 +60,11 @@ func newWeights(set *safetensors.Set, path string, k kind, names naming) (*weigh
 	if format := foreignFormat(set); format != "" {
 		return nil, fmt.Errorf("checkpoint: %s: %s weights are not supported; get %s", path, format, k.usualFile())
 	}
-	scales, err := readScales(set)
+	var scales map[string]float32
+	err := safetensors.Guard(set.Files(), func() (err error) {
+		scales, err = readScales(set)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"runtime/debug"
 	"sync/atomic"
 
 	"kleinbild/inference/backend"
@@ -72,6 +73,15 @@ func (b *Backend) fail(err error) {
 		b.err = err
 	}
 	b.stop.Store(true)
+}
+
+// caught ends an operation that reads weights: a page of their file that cannot be read fails the run, not the program.
+// It is deferred with what debug.SetPanicOnFault(true) returned.
+func (b *Backend) caught(before bool) {
+	debug.SetPanicOnFault(before)
+	if fault := tensor.FaultOf(recover()); fault != nil {
+		b.fail(fault)
+	}
 }
 
 // Close gives all memory back.

@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"math"
+	"runtime/debug"
 
 	"kleinbild/inference/backend"
 	"kleinbild/inference/cpu/simd"
@@ -9,6 +10,7 @@ import (
 
 // RMSNorm normalises each row by its root mean square.
 func (b *Backend) RMSNorm(dst, x backend.Matrix, w backend.Weight, eps float32) {
+	defer b.caught(debug.SetPanicOnFault(true))
 	mustMatch("RMSNorm", dst, x)
 	gain := w.(*weight).floats()
 	mustHave(len(gain) == x.Cols, "RMSNorm of %d columns by %d weights", x.Cols, len(gain))
@@ -69,6 +71,7 @@ func (b *Backend) turnHeads(x backend.Matrix, heads backend.Heads) {
 // GroupNorm normalises groups of columns over all rows. Sums are float64: a group of a 1024×1024 picture has
 // four million values.
 func (b *Backend) GroupNorm(dst, x backend.Matrix, p backend.GroupNormParams) {
+	defer b.caught(debug.SetPanicOnFault(true))
 	mustMatch("GroupNorm", dst, x)
 	gains, shifts := p.Gamma.(*weight).floats(), p.Beta.(*weight).floats()
 	width := x.Cols / p.Groups

@@ -1,6 +1,8 @@
 package cpu
 
 import (
+	"runtime/debug"
+
 	"kleinbild/inference/backend"
 	"kleinbild/inference/cpu/matmul"
 	"kleinbild/inference/cpu/simd"
@@ -32,6 +34,7 @@ func (b *Backend) Linear(dst, x backend.Matrix, w backend.Weight, ep backend.Epi
 	if b.stop.Load() {
 		return
 	}
+	defer b.caught(debug.SetPanicOnFault(true))
 	e := matmul.Epilogue{Bias: vectorOf(ep.Bias), Residual: ep.Add}
 	if ep.Gate.Buffer != nil {
 		e.Gate = vector(ep.Gate)
@@ -58,6 +61,7 @@ func (b *Backend) SwiGLU(dst, x backend.Matrix, gate, up backend.Weight) {
 	if b.stop.Load() {
 		return
 	}
+	defer b.caught(debug.SetPanicOnFault(true))
 	out := operand(dst)
 	matmul.Linear(b.stop, out, operand(x), gate.(*weight).Tensor, b.precision(), matmul.Epilogue{})
 	store := func(row, col int, y []float32) {
@@ -95,6 +99,7 @@ func (b *Backend) Conv2D(dst, x backend.Matrix, w backend.Weight, p backend.Conv
 	if b.stop.Load() {
 		return
 	}
+	defer b.caught(debug.SetPanicOnFault(true))
 	if p.Norm != nil {
 		normed := b.Alloc(x.Rows, x.Cols, x.DType)
 		defer b.Free(normed)

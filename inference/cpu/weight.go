@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"fmt"
+	"runtime/debug"
 	"sync"
 
 	"kleinbild/inference/backend"
@@ -11,7 +12,7 @@ import (
 // weight is a checkpoint's tensor where it lies; small vectors are widened once, on first use.
 type weight struct {
 	tensor.Tensor
-	once sync.Once
+	mu   sync.Mutex
 	wide []float32
 }
 
@@ -37,9 +38,13 @@ func (w *weight) Slice(from, to int) backend.Weight {
 	return &weight{Tensor: w.Tensor.Slice(from, to)}
 }
 
-// floats returns a vector's values.
+// floats returns a vector's values. What a fault ends is read again the next time.
 func (w *weight) floats() []float32 {
-	w.once.Do(func() { w.wide = w.Float32s() })
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.wide == nil {
+		w.wide = w.Float32s()
+	}
 	return w.wide
 }
 
@@ -53,6 +58,7 @@ func vectorOf(w backend.Weight) []float32 {
 
 // Embedding gathers rows of table.
 func (b *Backend) Embedding(dst backend.Matrix, table backend.Weight, ids []int32) {
+	defer b.caught(debug.SetPanicOnFault(true))
 	t := table.(*weight).Tensor
 	mustHave(dst.Rows == len(ids) && dst.Cols == t.Shape[1], "Embedding of %d ids from %v into [%d %d]", len(ids), t.Shape, dst.Rows, dst.Cols)
 	b.parallel(dst.Rows, rowGrain(dst.Cols), func(from, to int) {

@@ -173,7 +173,10 @@ func (b *Backend) send(operation string, at cu.DevicePtr, n, size int, fill func
 			return
 		}
 		count := min(n-from, len(buf)/size)
-		fill(buf[:count*size], from, count)
+		if err := tensor.Guard(func() { fill(buf[:count*size], from, count) }); err != nil {
+			b.fail(operation, err)
+			return
+		}
 		if err := b.dev.staging.send(at+cu.DevicePtr(from*size), count*size); err != nil {
 			b.fail(operation, err)
 			return

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
-	"sync"
 	"sync/atomic"
 
+	"golang.org/x/sync/errgroup"
+
 	"kleinbild/inference/backend"
+	"kleinbild/inference/tensor"
 	"kleinbild/kernels/cu"
 )
 
@@ -158,7 +160,9 @@ func (l *load) upload(chunkBytes int) (err error) {
 				sent[0].arrive()
 				sent = sent[1:]
 			}
-			n.fill(buf[:c.to-c.from], c.from)
+			if err := n.fill(buf[:c.to-c.from], c.from); err != nil {
+				return err
+			}
 			if err := s.send(n.at+cu.DevicePtr(c.from), int(c.to-c.from)); err != nil {
 				return err
 			}
@@ -182,8 +186,8 @@ const pieceBytes = 1 << 20
 const maxReaders = 16
 
 // fill writes the part's bytes from an offset on into buf, by several readers: the first to touch a page of the
-// file's mapping waits for the disk.
-func (n *part) fill(buf []byte, from int64) {
+// file's mapping waits for the disk. The error is the *tensor.Fault of a page that cannot be read.
+func (n *part) fill(buf []byte, from int64) error {
 	to := from + int64(len(buf))
 	var pieces []piece
 	first, _ := slices.BinarySearchFunc(n.weights, from, func(w *stored, at int64) int {
@@ -202,20 +206,22 @@ func (n *part) fill(buf []byte, from int64) {
 		}
 	}
 	var next atomic.Int64
-	var readers sync.WaitGroup
+	var readers errgroup.Group
 	for range min(len(pieces), runtime.GOMAXPROCS(0), maxReaders) {
-		readers.Go(func() {
-			for {
-				i := int(next.Add(1)) - 1
-				if i >= len(pieces) {
-					return
+		readers.Go(func() error {
+			return tensor.Guard(func() {
+				for {
+					i := int(next.Add(1)) - 1
+					if i >= len(pieces) {
+						return
+					}
+					p := pieces[i]
+					p.w.convert(p.to, p.from, len(p.to)/p.w.dtype.SizeBytes())
 				}
-				p := pieces[i]
-				p.w.convert(p.to, p.from, len(p.to)/p.w.dtype.SizeBytes())
-			}
+			})
 		})
 	}
-	readers.Wait()
+	return readers.Wait()
 }
 
 // allocate finds device memory, at the cost of weights that the current operation does not need.

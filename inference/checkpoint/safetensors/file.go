@@ -34,6 +34,7 @@ type File struct {
 	text   []byte
 	mapped mmap.MMap // the whole file, nil once closed
 	data   []byte    // the part of mapped after the header
+	info   os.FileInfo
 	// builtIn says that mapped is the caller's memory, not a mapping.
 	builtIn bool
 }
@@ -51,7 +52,7 @@ func (e *NotSafetensorsError) Error() string {
 }
 
 // Open maps the file at path and checks its header against its size. The file must not be changed or cut short while it
-// is open: reading a mapped page that has lost its file kills the process.
+// is open: reading a mapped page that has lost its file is a fault, see tensor.Guard.
 func Open(path string) (*File, error) {
 	f, err := openRegular(path)
 	if err != nil {
@@ -74,7 +75,7 @@ func Open(path string) (*File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("safetensors: %s: map %d bytes: %w", path, info.Size(), err)
 	}
-	return &File{path: path, header: h, text: text, mapped: mapped, data: mapped[8+len(text):]}, nil
+	return &File{path: path, header: h, text: text, mapped: mapped, data: mapped[8+len(text):], info: info}, nil
 }
 
 // FromBytes checks a whole file that is in memory, and reads it in place; path is what errors call it. The file must not be

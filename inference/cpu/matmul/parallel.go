@@ -1,13 +1,17 @@
 package matmul
 
 import (
+	"errors"
 	"runtime"
 	"sync"
 	"sync/atomic"
+
+	"kleinbild/inference/tensor"
 )
 
 // For calls f(i) for every i < n, on as many goroutines as GOMAXPROCS, each taking the next i when it is free. No
-// further i is begun once stop (which may be nil) is true. It returns when all calls have.
+// further i is begun once stop (which may be nil) is true. It returns when all calls have. If one of them could not read
+// a mapped file, it panics with the *tensor.Fault, on the caller's goroutine.
 func For(stop *atomic.Bool, n int, f func(i int)) {
 	forEach(stop, n, func(i int, _ *workspace) { f(i) })
 }
@@ -15,15 +19,22 @@ func For(stop *atomic.Bool, n int, f func(i int)) {
 // forEach is For with a workspace for each goroutine.
 func forEach(stop *atomic.Bool, n int, f func(i int, ws *workspace)) {
 	var next atomic.Int64
-	work := func() {
+	var fault atomic.Pointer[tensor.Fault]
+	turns := func() {
 		ws := workspaces.Get().(*workspace)
 		defer workspaces.Put(ws)
-		for !stopped(stop) {
+		for !stopped(stop) && fault.Load() == nil {
 			i := int(next.Add(1)) - 1
 			if i >= n {
 				return
 			}
 			f(i, ws)
+		}
+	}
+	work := func() {
+		var met *tensor.Fault
+		if err := tensor.Guard(turns); errors.As(err, &met) {
+			fault.Store(met)
 		}
 	}
 	var wg sync.WaitGroup
@@ -32,6 +43,9 @@ func forEach(stop *atomic.Bool, n int, f func(i int, ws *workspace)) {
 	}
 	work()
 	wg.Wait()
+	if met := fault.Load(); met != nil {
+		panic(met)
+	}
 }
 
 func stopped(stop *atomic.Bool) bool { return stop != nil && stop.Load() }
