@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"kleinbild/inference/backend"
@@ -152,7 +153,7 @@ func newEngine(ckpt *checkpoint.Checkpoint, opts Options) (*Engine, error) {
 		return nil, errors.Join(err, b.Close())
 	}
 	variant, notices := variantOf(ckpt, opts.Variant)
-	notices = append(notices, fallBack...)
+	notices = slices.Concat(ckpt.Notices, notices, fallBack)
 	e.info = Info{
 		Model: ckpt.Name, Digest: ckpt.Digest, Layout: string(ckpt.Layout), SizeBytes: ckpt.SizeBytes,
 		Family: familyOf(e.transformer.Config()), Variant: variant, Device: b.Name(), Precision: precision,

@@ -2,12 +2,17 @@ package inference
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
+
+	"kleinbild/inference/checkpoint/safetensors"
+	"kleinbild/inference/checkpoint/synthetic"
 )
 
 // changedModel is a copy of a tiny model after change.
@@ -73,7 +78,8 @@ func TestVariants(t *testing.T) {
 	}{
 		{"folder says distilled", tinyModel(t, "distilled"), "", Distilled, ""},
 		{"folder says base", tinyModel(t, "base"), "", Base, ""},
-		{"folder says nothing", changedModel(t, "distilled", index(`"is_distilled": true,`, "")), "", Base, ""},
+		{"folder says nothing", changedModel(t, "distilled", index(`"is_distilled": true,`, "")), "", Base, "changed: its model_index.json does not say is_distilled: taken for a base model, as the reference does; --variant distilled says otherwise"},
+		{"folder says nothing, overruled", changedModel(t, "distilled", index(`"is_distilled": true,`, "")), Distilled, Distilled, ""},
 		{"folder overruled", tinyModel(t, "distilled"), Base, Base, ""},
 		{"file's name does not say base", renamed("flux-2-klein-4b.safetensors"), "", Distilled, "flux-2-klein-4b.safetensors: taken for a distilled model because its name does not say base; --variant base says otherwise"},
 		{"file's name says base", renamed("flux-2-klein-Base-4b.safetensors"), "", Base, "flux-2-klein-Base-4b.safetensors: taken for a base model because of its name; --variant distilled says otherwise"},
@@ -297,5 +303,32 @@ func TestConfigsOfAnyContent(t *testing.T) {
 	}
 	if len(computed) < 2 {
 		t.Error("no changed config opened: the test tests nothing")
+	}
+}
+
+// TestAllInOne: an all-in-one checkpoint makes the pictures of the files it was made of.
+func TestAllInOne(t *testing.T) {
+	tr, v, e := synthetic.TinyDistilled().SingleFiles()
+	var entries []safetensors.Entry
+	for prefix, list := range map[string][]safetensors.Entry{"model.diffusion_model.": tr, "vae.": v, "text_encoders.qwen3_4b.transformer.": e} {
+		for _, entry := range list {
+			entry.Name = prefix + entry.Name
+			entries = append(entries, entry)
+		}
+	}
+	path := filepath.Join(t.TempDir(), "klein.safetensors")
+	file, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(safetensors.Write(t.Context(), file, nil, entries, nil), file.Close()); err != nil {
+		t.Fatal(err)
+	}
+	whole := openEngine(t, path+","+filepath.Join(tinyModel(t, "distilled"), "tokenizer"), DeviceCPU, Float32)
+	split := openEngine(t, tinyModel(t, "single/flux-2-klein-4b.safetensors"), DeviceCPU, Float32)
+	req := quick("a fox")
+	req.References = []Reference{reference(t, 0, 64, 64)}
+	if a, b := generate(t, whole, req), generate(t, split, req); !slices.Equal(a.Image.Pix, b.Image.Pix) {
+		t.Error("the pictures differ")
 	}
 }

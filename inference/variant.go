@@ -44,6 +44,8 @@ func variantOf(c *checkpoint.Checkpoint, override Variant) (Variant, []string) {
 		return Distilled, []string{c.Hint.Sentence}
 	case c.Index.IsDistilled != nil && *c.Index.IsDistilled:
 		return Distilled, nil
+	case c.Index.IsDistilled == nil:
+		return Base, []string{fmt.Sprintf("%s: its model_index.json does not say is_distilled: taken for a base model, as the reference does; --variant distilled says otherwise", c.Name)}
 	}
 	return Base, nil
 }

@@ -77,6 +77,8 @@ type Checkpoint struct {
 	// SchedulerConfig is the text of scheduler_config.json, nil for single files.
 	SchedulerConfig []byte
 	Index           ModelIndex
+	// Notices are sentences about what was assumed of the weights.
+	Notices []string
 	// Hint is nil where model_index.json says what the model is.
 	Hint *VariantHint
 	// Digest identifies the checkpoint: see digest.
@@ -100,7 +102,12 @@ func Open(spec string) (*Checkpoint, error) {
 			p.Files = append(p.Files, f.Path())
 			p.SizeBytes += f.SizeBytes()
 		}
-		c.SizeBytes += p.SizeBytes
+		if w, ok := p.Source.(*weights); ok && w.unscaled > 0 {
+			c.Notices = append(c.Notices, fmt.Sprintf("%s: %d float8 weights without scales: taken as they are", w.path, w.unscaled))
+		}
+	}
+	for _, f := range c.files() {
+		c.SizeBytes += f.SizeBytes()
 	}
 	if c.Digest, err = digest(c); err != nil {
 		c.Close()

@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -62,7 +63,7 @@ func comfySpecs(models string) (specs []string, err error) {
 			return nil, err
 		}
 		if len(files) == 0 {
-			return nil, fmt.Errorf("checkpoint: %s: no %s in %s; %s is the usual one", models, k, strings.Join(comfyKinds[k], " or "), k.usualFile())
+			return nil, fmt.Errorf("checkpoint: %s: no %s in %s; %s is the usual one", models, k, strings.Join(comfyKinds[k], " or "), usualFile(k, sizeNamed(filepath.Base(cmp.Or(append(found[transformer], "")...)))))
 		}
 		found[k] = files
 	}

@@ -37,9 +37,14 @@ func digest(c *Checkpoint) (string, error) {
 	}
 	addInt(h, int64(c.Index.MaxSequenceLength))
 	add(c.SchedulerConfig)
+	seen := map[*safetensors.File]bool{}
 	for _, p := range c.components() {
 		add(p.ConfigJSON)
 		for _, f := range p.set.Files() {
+			if seen[f] { // an all-in-one checkpoint
+				continue
+			}
+			seen[f] = true
 			add(f.Header())
 			addInt(h, f.SizeBytes())
 			if err := addSamples(h, f); err != nil {

@@ -92,8 +92,12 @@ func (f folder) openComponent(p *Component, dir, weightsName string, k kind) (er
 	if p.set, err = f.openSet(name); err != nil {
 		return err
 	}
-	p.Source, err = newWeights(p.set, f.path(name), k, diffusersNames)
-	return err
+	w, err := newWeights(p.set, f.path(name), part{kind: k, names: diffusersNames})
+	if err != nil {
+		return err
+	}
+	p.Source = w
+	return w.complete(k, p.ConfigJSON)
 }
 
 // listing names what lies in dir, for a message about what does not.

@@ -1,6 +1,10 @@
 package checkpoint
 
-import "kleinbild/inference/checkpoint/safetensors"
+import (
+	"slices"
+
+	"kleinbild/inference/checkpoint/safetensors"
+)
 
 // UnreadableError says that one of the model's files is no longer what was opened: it was changed, or its disk was removed.
 type UnreadableError = safetensors.UnreadableError
@@ -19,10 +23,16 @@ func (c *Checkpoint) Changed() error {
 // read makes it fail with an *UnreadableError, see safetensors.Guard.
 func (c *Checkpoint) Guard(f func() error) error { return safetensors.Guard(c.files(), f) }
 
+// files lists the weight files, each once though several components may lie in it.
 func (c *Checkpoint) files() (list []*safetensors.File) {
 	for _, p := range c.components() {
-		if p.set != nil {
-			list = append(list, p.set.Files()...)
+		if p.set == nil {
+			continue
+		}
+		for _, f := range p.set.Files() {
+			if !slices.Contains(list, f) {
+				list = append(list, f)
+			}
 		}
 	}
 	return list

@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -32,10 +33,8 @@ func openFiles(spec string, items []string) (_ *Checkpoint, err error) {
 			return nil, err
 		}
 	}
-	for _, k := range []kind{transformer, vae, textEncoder} {
-		if c.component(k).set == nil {
-			return nil, fmt.Errorf("checkpoint: no %s among %s; %s is the usual one", k, spec, k.usualFile())
-		}
+	if err := c.checkParts(spec); err != nil {
+		return nil, err
 	}
 	file := filepath.Base(c.Transformer.set.Files()[0].Path())
 	c.Name = strings.TrimSuffix(file, filepath.Ext(file))
@@ -55,23 +54,57 @@ func (c *Checkpoint) addFile(path string) error {
 	if err != nil {
 		var other *safetensors.NotSafetensorsError
 		if errors.As(err, &other) && other.GGUF {
-			return fmt.Errorf("checkpoint: %s: is a GGUF file, which is not supported; get %s", path, allUsual())
+			return fmt.Errorf("checkpoint: %s: is a GGUF file, which is not supported; get %s", path, allUsual(sizeNamed(filepath.Base(path))))
 		}
 		return err
 	}
-	k, names, err := recognise(set)
+	parts, err := recognise(set, path)
 	if err != nil {
 		set.Close()
 		return fmt.Errorf("checkpoint: %s: %w", path, err)
 	}
-	p := c.component(k)
-	if p.set != nil {
-		set.Close()
-		return fmt.Errorf("checkpoint: %s: is a second %s beside %s", path, k, p.set.Files()[0].Path())
+	for _, part := range parts {
+		if p := c.component(part.kind); p.set != nil {
+			set.Close()
+			return fmt.Errorf("checkpoint: %s: is a second %s beside %s", path, part.kind, p.set.Files()[0].Path())
+		}
 	}
-	p.set = set
-	p.Source, err = newWeights(set, path, k, names)
-	return err
+	for _, part := range parts {
+		c.component(part.kind).set = set
+	}
+	for _, part := range parts {
+		w, err := newWeights(set, path, part)
+		if err != nil {
+			return err
+		}
+		if err := w.complete(part.kind, nil); err != nil {
+			return err
+		}
+		c.component(part.kind).Source = w
+	}
+	return nil
+}
+
+// checkParts makes sure that all three networks are there, and are of one size where theirs are published ones.
+func (c *Checkpoint) checkParts(spec string) error {
+	known := func(k kind) *size {
+		if w, ok := c.component(k).Source.(*weights); ok {
+			return sizeOf(w, k)
+		}
+		return nil
+	}
+	for _, k := range []kind{transformer, vae, textEncoder} {
+		if c.component(k).set == nil {
+			s := cmp.Or(known(transformer), known(textEncoder), sizeNamed(filepath.Base(spec)))
+			return fmt.Errorf("checkpoint: no %s among %s; %s is the usual one", k, spec, usualFile(k, s))
+		}
+	}
+	t, e := known(transformer), known(textEncoder)
+	if t != nil && e != nil && t != e {
+		return fmt.Errorf("checkpoint: %s: is the text encoder of %s, but %s is a transformer of %s; get %s",
+			c.TextEncoder.set.Files()[0].Path(), e.name, c.Transformer.set.Files()[0].Path(), t.name, usualFile(textEncoder, t))
+	}
+	return nil
 }
 
 func (c *Checkpoint) component(k kind) *Component {

@@ -359,15 +359,15 @@ func TestOpenFilesRefuses(t *testing.T) {
 		{"something else", file(of("conv1.weight", tensor.F32, 1)), "x.safetensors", "is no FLUX.2 transformer, VAE or Qwen3 text encoder; it holds conv1.weight"},
 		{"LoRA", file(of("diffusion_model.single_blocks.0.linear1.lora_A.weight", tensor.F32, 1)), "x.safetensors", "is a LoRA"},
 		{"FLUX.1", file(imgIn, of("double_blocks.0.img_mod.lin.weight", tensor.BF16, 4), of("double_blocks.0.img_mod.lin.bias", tensor.BF16, 4), of("vector_in.in_layer.bias", tensor.BF16, 4), of("vector_in.in_layer.weight", tensor.BF16, 4)),
-			"x.safetensors", "4 tensors do not belong to a FLUX.2 [klein] transformer: double_blocks.0.img_mod.lin.bias, double_blocks.0.img_mod.lin.weight, vector_in.in_layer.bias and 1 more"},
-		{"Qwen2", file(of("model.embed_tokens.weight", tensor.BF16, 4), of("model.layers.0.self_attn.q_proj.bias", tensor.BF16, 4)), "x.safetensors", "do not belong to a FLUX.2 [klein] text encoder: model.layers.0.self_attn.q_proj.bias"},
+			"x.safetensors", "is FLUX.1; this program runs FLUX.2 [klein]"},
+		{"Qwen2", file(of("model.embed_tokens.weight", tensor.BF16, 4), of("model.layers.0.self_attn.q_proj.bias", tensor.BF16, 4)), "x.safetensors", "is a Qwen2 text encoder"},
 		{"another VAE", file(of("decoder.mid.block_1.conv1.weight", tensor.BF16, 4), of("decoder.mid.block_3.conv1.weight", tensor.BF16, 4)), "x.safetensors", "do not belong to a FLUX.2 [klein] VAE: decoder.mid.block_3.conv1.weight"},
 		{"qkv that cannot be cut", file(imgIn, of("double_blocks.0.img_attn.qkv.weight", tensor.BF16, 4, 4)), "x.safetensors: double_blocks.0.img_attn.qkv.weight", "shape [4 4], want rows in 3 equal parts"},
 		{"modulation that cannot be cut", file(imgIn, of("final_layer.adaLN_modulation.1.weight", tensor.BF16)), "adaLN_modulation.1.weight", "shape [], want rows in 2 equal parts"},
 		{"attention of 3×3", file(of("decoder.mid.block_1.conv1.weight", tensor.BF16, 4), of("decoder.mid.attn_1.q.weight", tensor.BF16, 4, 4, 3, 3)), "attn_1.q.weight", "shape [4 4 3 3], want a linear layer or a 1×1 convolution"},
 		{"two names for one weight", file(of("decoder.mid.block_1.conv1.weight", tensor.BF16, 4), of("encoder.quant_conv.bias", tensor.BF16, 4), of("quant_conv.bias", tensor.BF16, 4)), "x.safetensors: quant_conv.bias", "stands for quant_conv.bias, as encoder.quant_conv.bias does"},
 
-		{"fp8 without a scale", file(imgIn, fp8), "single_blocks.0.linear1.weight", "dtype F8_E4M3 without its weight_scale"},
+		{"fp8 without a scale beside one that has it", file(imgIn, fp8, of("single_blocks.1.linear1.weight", tensor.F8E4M3, 4, 4), scaleOfValue("single_blocks.1.linear1.weight_scale", 1)), "single_blocks.0.linear1.weight", "dtype F8_E4M3 without its weight_scale"},
 		{"scale 0", file(imgIn, fp8, scaleOfValue(scaleName, 0)), scaleName, "0, want a positive number"},
 		{"negative scale", file(imgIn, fp8, scaleOfValue(scaleName, -1)), scaleName, "-1, want a positive number"},
 		{"NaN scale", file(imgIn, fp8, scaleOfValue(scaleName, float32(math.NaN()))), scaleName, "NaN, want a positive number"},
@@ -426,11 +426,11 @@ func TestPrefixesAndExtras(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer set.Close()
-			k, names, err := recognise(set)
-			if err != nil || k != row.kind {
-				t.Fatalf("%v %v, want %v", k, err, row.kind)
+			parts, err := recognise(set, path)
+			if err != nil || len(parts) != 1 || parts[0].kind != row.kind {
+				t.Fatalf("%v %v, want one %v", parts, err, row.kind)
 			}
-			w, err := newWeights(set, path, k, names)
+			w, err := newWeights(set, path, parts[0])
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -16,6 +16,8 @@ type weights struct {
 	set  *safetensors.Set
 	path string
 	refs map[string]ref
+	// unscaled counts float8 weights without a scale, which are taken as they are.
+	unscaled int
 }
 
 // ref says where a weight comes from and what is done to it on the way.
@@ -54,27 +56,34 @@ func whole(name string) []target { return []target{{name, 0, 1, asIs}} }
 // diffusersNames is the naming of files that have their final names.
 func diffusersNames(name string) ([]target, bool) { return whole(name), true }
 
-// newWeights renames the tensors of set and checks what can be checked without a config: that every tensor is known,
-// that formats are those we compute with, that shapes can be cut, that fp8 has scales. path is for messages.
-func newWeights(set *safetensors.Set, path string, k kind, names naming) (*weights, error) {
-	if format := foreignFormat(set); format != "" {
-		return nil, fmt.Errorf("checkpoint: %s: %s weights are not supported; get %s", path, format, k.usualFile())
+// newWeights renames the tensors of a part of set and checks what can be checked without a config: that every tensor is
+// known, that formats are those we compute with, that shapes can be cut, that fp8 has scales. path is for messages.
+func newWeights(set *safetensors.Set, path string, p part) (*weights, error) {
+	owned := set.Names()
+	if p.owns != nil {
+		owned = slices.DeleteFunc(owned, func(name string) bool { return !p.owns(name) })
+	}
+	if format := foreignFormat(set, owned); format != "" {
+		return nil, fmt.Errorf("checkpoint: %s: %s weights are not supported; get %s", path, format, usualFile(p.kind, p.size(set, path)))
 	}
 	var scales map[string]float32
 	err := safetensors.Guard(set.Files(), func() (err error) {
-		scales, err = readScales(set)
+		scales, err = readScales(set, owned)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
 	w := &weights{set: set, path: path, refs: map[string]ref{}}
+	// A file that was only rounded to float8 has no scales at all, and its values are meant as they are. Where there is one
+	// scale, or a mark of the formats that have them, a missing one is a fault.
+	plain := !slices.ContainsFunc(owned, isQuantisationDetail)
 	var unknown []string
-	for _, name := range set.Names() {
+	for _, name := range owned {
 		if isQuantisationDetail(name) || isBuffer(name) {
 			continue
 		}
-		targets, known := names(name)
+		targets, known := p.names(name)
 		if !known {
 			unknown = append(unknown, name)
 			continue
@@ -86,8 +95,10 @@ func newWeights(set *safetensors.Set, path string, k kind, names naming) (*weigh
 		if err != nil {
 			return nil, err
 		}
-		scale, err := scaleOf(stat, name, scales)
-		if err != nil {
+		scale := float32(1)
+		if plain && stat.DType == tensor.F8E4M3 {
+			w.unscaled++
+		} else if scale, err = scaleOf(stat, name, scales); err != nil {
 			return nil, err
 		}
 		for _, t := range targets {
@@ -101,9 +112,21 @@ func newWeights(set *safetensors.Set, path string, k kind, names naming) (*weigh
 		}
 	}
 	if unknown != nil {
-		return nil, fmt.Errorf("checkpoint: %s: %d tensors do not belong to a FLUX.2 [klein] %s: %s", path, len(unknown), k, first(unknown, 3))
+		return nil, fmt.Errorf("checkpoint: %s: %d tensors do not belong to a FLUX.2 [klein] %s: %s", path, len(unknown), p.kind, first(unknown, 3))
 	}
 	return w, nil
+}
+
+// size is the published size of a part whose weights are not read, by its name or the width of its first layer.
+func (p part) size(set *safetensors.Set, path string) *size {
+	hidden := func(name string, i int) int { return tensors{set.Names(), set}.dim(name, i) }
+	for i, s := range sizes {
+		if p.kind == transformer && max(hidden("img_in.weight", 0), hidden("x_embedder.weight", 0)) == s.hidden ||
+			p.kind == textEncoder && hidden("embed_tokens.weight", 1) == s.textHidden {
+			return &sizes[i]
+		}
+	}
+	return sizeNamed(path)
 }
 
 func checkForm(stat tensor.Tensor, t target) error {
@@ -118,6 +141,19 @@ func checkForm(stat tensor.Tensor, t target) error {
 		return fmt.Errorf("%s: shape %v, want a linear layer or a 1×1 convolution", stat.Name, stat.Shape)
 	}
 	return nil
+}
+
+// dim is a dimension of the weight called name, 0 where there is none, without a look at its data.
+func (w *weights) dim(name string, i int) int {
+	r := w.refs[name]
+	stat, err := w.set.Stat(r.name)
+	if err != nil || i >= len(stat.Shape) {
+		return 0
+	}
+	if i == 0 {
+		return stat.Shape[0] / r.parts
+	}
+	return stat.Shape[i]
 }
 
 // Names lists the weights, sorted.
@@ -170,7 +206,8 @@ func isQuantisationDetail(name string) bool {
 
 // isBuffer says whether a tensor is no weight but something that a training program keeps beside them.
 func isBuffer(name string) bool {
-	return strings.HasSuffix(name, ".num_batches_tracked") || strings.HasSuffix(name, ".rotary_emb.inv_freq")
+	return strings.HasSuffix(name, ".num_batches_tracked") || strings.HasSuffix(name, ".rotary_emb.inv_freq") ||
+		strings.HasSuffix(name, ".logit_scale") // ComfyUI's checkpoints have one for every encoder
 }
 
 // foreignMarks are tensors that only other quantisations keep beside a weight.
@@ -178,6 +215,11 @@ var foreignMarks = []struct{ suffix, format string }{
 	{".weight_scale_2", "NVFP4"},
 	{".weight_global_scale", "NVFP4"},
 	{".weight_packed", "packed 4-bit"},
+	{".weight_s_channel", "4-bit (W4A8)"},
+	{".weight_scale_inv", "fp8 in blocks of 128×128 (Qwen3-FP8)"},
+	{".weight.nested_absmax", "bitsandbytes"},
+	{".SCB", "bitsandbytes int8"},
+	{".proj_down", "SVDQuant"},
 	{".weight.absmax", "bitsandbytes"},
 	{".weight.quant_map", "bitsandbytes"},
 	{".qweight", "GPTQ, AWQ or SVDQuant"},
@@ -191,8 +233,7 @@ var foreignDTypes = map[tensor.DType]string{
 }
 
 // foreignFormat names the quantisation of set if it is one we cannot compute with.
-func foreignFormat(set *safetensors.Set) string {
-	names := set.Names()
+func foreignFormat(set *safetensors.Set, names []string) string {
 	for _, name := range names {
 		for _, mark := range foreignMarks {
 			if strings.HasSuffix(name, mark.suffix) {
@@ -202,17 +243,21 @@ func foreignFormat(set *safetensors.Set) string {
 	}
 	// The marks say more than the formats, so that these come second.
 	for _, name := range names {
-		if stat, err := set.Stat(name); err == nil && strings.HasSuffix(name, ".weight") && foreignDTypes[stat.DType] != "" {
+		stat, err := set.Stat(name)
+		if err == nil && strings.HasSuffix(name, ".weight") && foreignDTypes[stat.DType] != "" {
 			return foreignDTypes[stat.DType]
+		}
+		if err == nil && strings.HasSuffix(name, weightScale) && stat.DType == tensor.U8 {
+			return "MXFP8"
 		}
 	}
 	return ""
 }
 
 // readScales reads the scale of every quantised weight, by the weight's name.
-func readScales(set *safetensors.Set) (map[string]float32, error) {
+func readScales(set *safetensors.Set, names []string) (map[string]float32, error) {
 	scales := map[string]float32{}
-	for _, name := range set.Names() {
+	for _, name := range names {
 		layer, ok := strings.CutSuffix(name, weightScale)
 		if !ok {
 			if layer, ok = strings.CutSuffix(name, weightScaleOld); !ok {

@@ -29,6 +29,11 @@ func WriteSingleFiles(ctx context.Context, dir string, s Spec) error {
 	return atomically(dir, files, Options{}, func(f *folder) error { return f.weights(ctx) })
 }
 
+// SingleFiles gives what WriteSingleFiles writes, but for the fp8 file, as tensors to write otherwise.
+func (s Spec) SingleFiles() (transformer, vae, textEncoder []safetensors.Entry) {
+	return entries(s.originalTransformer()), entries(s.originalVAE()), entries(s.textEncoderWeights())
+}
+
 func entries(weights []weight) []safetensors.Entry {
 	var list []safetensors.Entry
 	for _, w := range weights {

@@ -1,0 +1,224 @@
+package checkpoint
+
+import (
+	"fmt"
+	"strings"
+
+	"kleinbild/inference/checkpoint/safetensors"
+)
+
+// tensors are the names and shapes of a file, asked for by their ends: tools put prefixes in front.
+type tensors struct {
+	names []string
+	set   *safetensors.Set
+}
+
+// find returns the tensor whose name ends in the whole words of suffix, "" for none.
+func (t tensors) find(suffix string) string {
+	for _, name := range t.names {
+		if head, ok := strings.CutSuffix(name, suffix); ok && (head == "" || strings.HasSuffix(head, ".")) {
+			return name
+		}
+	}
+	return ""
+}
+
+// has says whether there is a tensor for one of the suffixes.
+func (t tensors) has(suffixes ...string) bool {
+	for _, suffix := range suffixes {
+		if t.find(suffix) != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// part says whether a name holds one of the texts anywhere.
+func (t tensors) part(texts ...string) bool {
+	for _, name := range t.names {
+		for _, text := range texts {
+			if strings.Contains(name, text) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// dim is a dimension of the tensor with that suffix, 0 for none.
+func (t tensors) dim(suffix string, i int) int {
+	stat, err := t.set.Stat(t.find(suffix))
+	if err != nil || i >= len(stat.Shape) {
+		return 0
+	}
+	return stat.Shape[i]
+}
+
+// family recognises files that people take for parts of a FLUX.2 [klein].
+type family struct {
+	// name says what the file is, what what to do about it; "" is to get the usual files.
+	name, what string
+	is         func(t tensors) bool
+}
+
+// A sentence for each kind of thing that is not a model by itself.
+const (
+	noAdapter = "adapters are not read: give the model that it was made for"
+	noControl = "control models are not read"
+)
+
+// families are looked at in order: adapters carry the names of what they adapt, and whole checkpoints hold the VAE and the
+// encoders of their family.
+var families = []family{
+	{"a DoRA", noAdapter, func(t tensors) bool { return t.part(".dora_scale", "lora_magnitude_vector") }},
+	{"a LoKr", noAdapter, func(t tensors) bool { return t.part("lokr_w1", "lokr_w2") }},
+	{"a LoHa", noAdapter, func(t tensors) bool { return t.part("hada_w1", "hada_w2") }},
+	{"an OFT adapter", noAdapter, func(t tensors) bool { return t.part(".oft_blocks", ".oft_diag", ".oft_R") }},
+	{"a LoRA", noAdapter, func(t tensors) bool {
+		return t.part("lora_A", "lora_B", "lora_down", "lora_up", "lora.down", "lora.up", "lora_linear_layer", "lora_mid", "lora_unet_", "lora_te")
+	}},
+	{"an IA3 adapter", noAdapter, func(t tensors) bool { return t.part(".on_input") }},
+	{"a LoRA of whole differences", noAdapter, func(t tensors) bool { return t.part(".diff_b") || t.has("diff") }},
+	{"a textual inversion embedding", "embeddings are not read", func(t tensors) bool {
+		return t.has("emb_params", "string_to_param") || len(t.names) <= 3 && t.has("clip_l", "clip_g", "t5xxl")
+	}},
+	{"an IP-Adapter", noControl, func(t tensors) bool {
+		return t.part("ip_adapter.", "ip-adapter.", "ip_adapter_", "to_k_ip", "double_blocks.0.processor.")
+	}},
+	{"a ControlNet", noControl, func(t tensors) bool {
+		return t.part("controlnet_", "control_model.", "zero_convs.", "input_hint_block", "control_layers.", "control_img_in")
+	}},
+	{"a T2I-Adapter", noControl, func(t tensors) bool { return t.has("adapter.body.0.in_conv.weight", "body.0.block1.weight") }},
+
+	{"HunyuanVideo", "", func(t tensors) bool { return t.part("txt_in.individual_token_refiner.") }},
+	{"Chroma", "", func(t tensors) bool { return t.part("distilled_guidance_layer.") }},
+	{"FLUX.2 [dev]", "", func(t tensors) bool {
+		return t.part("double_stream_modulation_img.", "time_guidance_embed.") &&
+			(t.part("guidance_in.", "guidance_embedder.") || t.dim("img_in.weight", 0) == 6144 || t.dim("x_embedder.weight", 0) == 6144)
+	}},
+	{"FLUX.1 [dev]", "", func(t tensors) bool { return isFlux1(t) && t.part("guidance_in.", "guidance_embedder.") }},
+	{"FLUX.1", "", isFlux1},
+	{"Z-Image", "", func(t tensors) bool {
+		return t.part("all_x_embedder.") || t.has("cap_embedder.1.weight") && t.dim("cap_embedder.1.weight", 0) == 3840
+	}},
+	{"Lumina-Image 2", "", func(t tensors) bool { return t.has("cap_embedder.1.weight") || t.part("time_caption_embed.") }},
+	{"Qwen-Image", "", func(t tensors) bool {
+		return t.has("txt_norm.weight") && t.part("transformer_blocks.") || t.has("transformer_blocks.0.img_mod.1.weight")
+	}},
+	{"Wan", "", func(t tensors) bool {
+		return t.has("head.modulation") && t.has("patch_embedding.weight") || t.part("condition_embedder.time_embedder.")
+	}},
+	{"Stable Diffusion 3", "", func(t tensors) bool {
+		return t.part("joint_blocks.0.") || t.has("pos_embed.proj.weight") && t.has("transformer_blocks.0.attn.add_q_proj.weight", "transformer_blocks.0.attn.add_k_proj.weight")
+	}},
+	{"LTX-Video", "", func(t tensors) bool {
+		return t.has("patchify_proj.weight") || t.has("proj_in.weight") && t.part("caption_projection.linear_1.") && t.part("scale_shift_table")
+	}},
+	{"PixArt", "", func(t tensors) bool {
+		return t.part("adaln_single.emb.timestep_embedder.") || t.has("t_block.1.weight")
+	}},
+	{"AuraFlow", "", func(t tensors) bool {
+		return t.part("double_layers.0.attn.w1q") || t.part("joint_transformer_blocks.0.")
+	}},
+	{"HiDream", "", func(t tensors) bool { return t.has("caption_projection.0.linear.weight") }},
+	{"Hunyuan-DiT", "", func(t tensors) bool { return t.has("mlp_t5.0.weight") }},
+	{"Cosmos", "", func(t tensors) bool {
+		return t.has("blocks.0.mlp.layer1.weight", "blocks.block0.blocks.0.block.attn.to_q.0.weight")
+	}},
+	{"Stable Cascade", "", func(t tensors) bool { return t.has("clf.1.weight") && t.part("down_blocks.") }},
+	{"SDXL", "", func(t tensors) bool {
+		return isUNet(t) && (t.has("label_emb.0.0.weight", "add_embedding.linear_1.weight") || t.part("conditioner.embedders."))
+	}},
+	{"Stable Diffusion 2", "", func(t tensors) bool { return isUNet(t) && crossWidth(t) == 1024 }},
+	{"Stable Diffusion 1.5", "", isUNet},
+
+	{"a VAE of Wan or Qwen-Image", vaeAdvice, func(t tensors) bool {
+		return t.part("decoder.middle.0.residual.", "encoder.downsamples.0.residual.") ||
+			t.part("decoder.mid_block.resnets.0.norm1.gamma", "decoder.mid_block.attentions.0.norm.gamma")
+	}},
+	{"a small VAE for previews (TAESD)", vaeAdvice, func(t tensors) bool {
+		return t.part("taesd_") || t.has("decoder.layers.1.weight") || t.has("decoder.1.weight") && t.has("decoder.3.conv.0.weight") || t.has("3.conv.0.weight") && t.has("1.weight")
+	}},
+	{"the decoder of a VAE without its encoder", vaeAdvice, func(t tensors) bool {
+		return t.has("decoder.conv_in.weight") && !t.has("encoder.conv_in.weight")
+	}},
+	{"the encoder of a VAE without its decoder", vaeAdvice, func(t tensors) bool {
+		return t.has("encoder.conv_in.weight") && !t.has("decoder.conv_in.weight")
+	}},
+	{"a VAE of Stable Diffusion or SDXL (4 latent channels)", vaeAdvice, func(t tensors) bool {
+		return t.dim("decoder.conv_in.weight", 1) == 4
+	}},
+	{"a VAE of FLUX.1, Stable Diffusion 3 or Z-Image (16 latent channels)", vaeAdvice, func(t tensors) bool {
+		return t.dim("decoder.conv_in.weight", 1) == 16
+	}},
+
+	{"a T5 text encoder", encoderAdvice, func(t tensors) bool {
+		return t.has("block.0.layer.0.SelfAttention.q.weight") || t.has("shared.weight") && t.part("SelfAttention")
+	}},
+	{"a CLIP vision encoder", encoderAdvice, func(t tensors) bool {
+		return t.has("vision_model.encoder.layers.0.self_attn.q_proj.weight", "visual.transformer.resblocks.0.attn.in_proj_weight")
+	}},
+	{"a CLIP text encoder", encoderAdvice, func(t tensors) bool {
+		return t.has("text_model.encoder.layers.0.self_attn.q_proj.weight", "transformer.resblocks.0.attn.in_proj_weight")
+	}},
+	{"Qwen2.5-VL, Qwen-Image's text encoder", encoderAdvice, func(t tensors) bool {
+		return t.part("visual.blocks.") && t.has("layers.0.self_attn.q_proj.bias")
+	}},
+	{"Qwen3-VL", encoderAdvice, func(t tensors) bool { return t.has("embed_tokens.weight") && t.part("visual.") }},
+	{"a Qwen2 text encoder", encoderAdvice, func(t tensors) bool { return t.has("layers.0.self_attn.q_proj.bias") }},
+	{"a Gemma text encoder", encoderAdvice, func(t tensors) bool { return t.part("layers.0.pre_feedforward_layernorm.") }},
+	{"Mistral Small, FLUX.2 [dev]'s text encoder", encoderAdvice, func(t tensors) bool {
+		return isLlama(t) && t.dim("embed_tokens.weight", 1) == 5120
+	}},
+	{"a text encoder of the Llama or Mistral kind", encoderAdvice, isLlama},
+	{"Qwen3-0.6B", encoderAdvice, func(t tensors) bool { return qwen3Width(t) == 1024 }},
+	{"Qwen3-1.7B", encoderAdvice, func(t tensors) bool { return qwen3Width(t) == 2048 }},
+	{"Qwen3-14B or larger", encoderAdvice, func(t tensors) bool { return qwen3Width(t) == 5120 }},
+}
+
+const (
+	vaeAdvice     = "get " + vaeFileName
+	encoderAdvice = "get qwen_3_4b.safetensors for a 4B transformer, qwen_3_8b.safetensors for a 9B"
+)
+
+func isFlux1(t tensors) bool {
+	return t.part("double_blocks.0.img_mod.", "time_text_embed.", "single_blocks.0.modulation.") && t.part("single_blocks.", "single_transformer_blocks.", "double_blocks.")
+}
+
+func isUNet(t tensors) bool {
+	return t.has("input_blocks.0.0.weight") || t.has("down_blocks.0.resnets.0.time_emb_proj.weight")
+}
+
+// crossWidth is the width of the prompt embeds that a UNet takes.
+func crossWidth(t tensors) int {
+	return max(t.dim("input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight", 1), t.dim("down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.weight", 1))
+}
+
+// isLlama knows encoders with the names of Qwen3 and without the norms that only that has.
+func isLlama(t tensors) bool {
+	return t.has("embed_tokens.weight") && t.has("layers.0.self_attn.q_proj.weight") && !t.part(".self_attn.q_norm.")
+}
+
+// qwen3Width is the width of a text encoder that a transformer does not lie beside.
+func qwen3Width(t tensors) int {
+	if !t.part(".self_attn.q_norm.") {
+		return 0
+	}
+	return t.dim("embed_tokens.weight", 1)
+}
+
+// foreignFamily says what a file is that belongs to another family, and what to get; nil for all others.
+func foreignFamily(set *safetensors.Set, path string) error {
+	t := tensors{set.Names(), set}
+	for _, f := range families {
+		if !f.is(t) {
+			continue
+		}
+		advice := f.what
+		if advice == "" {
+			advice = "this program runs FLUX.2 [klein]: get " + allUsual(sizeNamed(path))
+		}
+		return fmt.Errorf("is %s; %s", f.name, advice)
+	}
+	return nil
+}
