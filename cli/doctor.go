@@ -13,6 +13,7 @@ import (
 
 	"kleinbild/inference"
 	"kleinbild/inference/picture"
+	"kleinbild/models"
 )
 
 type doctorCommand struct{ modelFlags }
@@ -31,6 +32,19 @@ func (c doctorCommand) Run(s Streams) error {
 	if err := printRows(s.Out, rows); err != nil {
 		return err
 	}
+	here, skipped := models.Look("", os.Getenv)
+	rows = nil
+	for _, m := range here {
+		if m.Size > 0 { // it opens
+			rows = append(rows, [2]string{"found", fmt.Sprintf("%s (%s)", m.Name, m.Path)})
+		}
+	}
+	for _, p := range skipped {
+		rows = append(rows, [2]string{"passed over", p.Where + " (" + p.Reason + ")"})
+	}
+	if err := printRows(s.Out, rows); err != nil {
+		return err
+	}
 	opts, err := c.options()
 	if err != nil {
 		return err
@@ -44,7 +58,9 @@ func (c doctorCommand) Run(s Streams) error {
 	rows = nil
 	if info.Missing != nil {
 		for _, p := range info.Missing.Tried {
-			rows = append(rows, [2]string{"no model in", p.Where + " (" + p.Reason + ")"})
+			if p.Empty() { // the others were told of above
+				rows = append(rows, [2]string{"no model in", p.Where + " (" + p.Reason + ")"})
+			}
 		}
 	}
 	rows = append(rows,

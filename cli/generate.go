@@ -18,7 +18,7 @@ import (
 
 // modelFlags choose a model and where it computes.
 type modelFlags struct {
-	Model             string `short:"m" placeholder:"PATH" help:"A Diffusers folder, single files separated by commas, or demo for the built-in toy. Default: $$KLEINBILD_MODEL, then the usual places."`
+	Model             string `short:"m" placeholder:"MODEL" help:"A folder, files or folders separated by commas, a name that models list shows, an id of the hub (OWNER/NAME) in its cache, or demo for the built-in toy. Default: $$KLEINBILD_MODEL, then the usual places."`
 	Variant           string `placeholder:"NAME" help:"distilled or base, where the files do not tell."`
 	Device            string `default:"auto" placeholder:"NAME" help:"auto, cpu or cuda; sim is cuda in software, for tests."`
 	Precision         string `placeholder:"NAME" help:"auto, float32 (exact) or bf16 (as models usually run). Default: auto."`

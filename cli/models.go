@@ -41,7 +41,10 @@ type modelsList struct {
 }
 
 func (c modelsList) Run(s Streams) error {
-	here := models.List("", os.Getenv)
+	here, skipped := models.Look("", os.Getenv)
+	for _, p := range skipped {
+		fmt.Fprintf(s.Err, "passed over: %s: %s\n", printable(p.Where), printable(p.Reason))
+	}
 	var rows []modelRow
 	known := map[string]bool{}
 	for _, m := range models.Catalogue() {
@@ -175,7 +178,13 @@ func (c modelsPath) Run(s Streams) error {
 // modelPath is the folder of a name, or the model that commands without --model use.
 func modelPath(name string) (string, error) {
 	if name != "" {
-		return models.Path("", name)
+		path, err := models.Path("", name)
+		if err != nil { // list shows models that lie elsewhere, too
+			if elsewhere, otherErr := inference.FindModel(inference.Options{Model: name}); otherErr == nil {
+				return elsewhere, nil
+			}
+		}
+		return path, err
 	}
 	user, err := readSettings()
 	if err != nil {

@@ -282,6 +282,7 @@ func (e *Engine) Close() error {
 // OpenTokenizer opens the tokenizer of a model without the rest of it: opts.Model may also be a tokenizer.json, or a
 // folder that holds one. maxLength is the model's number of text tokens.
 func OpenTokenizer(opts Options) (t *tokenizer.Tokenizer, maxLength int, err error) {
+	opts.Model = checkpoint.ExpandHome(opts.Model)
 	for _, path := range []string{opts.Model, filepath.Join(opts.Model, "tokenizer")} {
 		if _, err := os.Stat(filepath.Join(opts.Model, "model_index.json")); opts.Model == "" || err == nil {
 			break // a whole model, which may lower the number of tokens

@@ -22,22 +22,36 @@ type Installed struct {
 	Size int64  // of its weights, in bytes
 }
 
+// Skipped is something that looks like a model, or a folder of models, and does not serve.
+type Skipped = checkpoint.Place
+
 // List returns the models in dir ("" is the usual one) and, after them, those that the engine finds elsewhere.
 func List(dir string, env func(string) string) []Installed {
+	list, _ := Look(dir, env)
+	return list
+}
+
+// Look is List, with what was passed over outside of dir: broken models, folders that cannot be read, links without a target.
+func Look(dir string, env func(string) string) (list []Installed, skipped []Skipped) {
 	dir = Options{Dir: dir}.complete().Dir
-	var list []Installed
 	entries, _ := os.ReadDir(dir) // no folder, no models
 	for _, e := range entries {
-		if e.IsDir() && !strings.Contains(e.Name(), ".part") {
-			list = append(list, describe(filepath.Join(dir, e.Name()), true))
+		if path := filepath.Join(dir, e.Name()); isDir(path) && !strings.Contains(e.Name(), ".part") {
+			list = append(list, describe(path, true))
 		}
 	}
-	for _, path := range checkpoint.All(env) {
+	specs, tried := checkpoint.Search(env)
+	for _, place := range tried {
+		if !place.Empty() && !slices.ContainsFunc(list, func(i Installed) bool { return i.Path == place.Where }) {
+			skipped = append(skipped, place)
+		}
+	}
+	for _, path := range specs {
 		if !slices.ContainsFunc(list, func(i Installed) bool { return i.Path == path }) {
 			list = append(list, describe(path, false))
 		}
 	}
-	return list
+	return list, skipped
 }
 
 func describe(path string, own bool) Installed {

@@ -4,11 +4,12 @@
 //
 // Two layouts are read: the Diffusers folder (model_index.json and a folder for each component), and single files under the
 // original names, recognised by their tensors and renamed as Diffusers' scripts/convert_flux2_to_diffusers.py does; also as
-// they lie in a ComfyUI's models. Weights
-// in float8_e4m3fn carry the scale that the file stores beside them.
+// they lie in the folders of ComfyUI, Forge and SwarmUI. A single file may hold all three networks under prefixes. Weights in
+// float8_e4m3fn carry the scale that the file stores beside them, or none where the file has none at all.
 //
-// It refuses incomplete downloads, tensors it does not know, other quantisations (NVFP4, GGUF, int8, …), and fp8 weights
-// without a usable scale. It does not know the shapes that a config asks for: the stages check those.
+// It refuses incomplete files and downloads, tensors it does not know, other families and quantisations (NVFP4, GGUF, int8,
+// …) by their names, and fp8 weights that lack a scale others have. At the widths of published models it knows the number of
+// blocks. It does not know the shapes that a config asks for: the stages check those.
 package checkpoint
 
 import (
@@ -127,38 +128,63 @@ func open(spec string) (*Checkpoint, error) {
 	if err == nil { // a name may hold a comma
 		return openFiles(spec, []string{spec})
 	}
-	var items []string
-	for item := range strings.SplitSeq(spec, ",") {
-		if item = strings.TrimSpace(item); item != "" {
+	return openFiles(spec, itemsOf(spec))
+}
+
+// itemsOf cuts a list at its commas, but for those in the names of files and folders that are there.
+func itemsOf(spec string) (items []string) {
+	for pieces := strings.Split(spec, ","); len(pieces) > 0; {
+		taken := 1
+		for n := 1; n <= len(pieces); n++ {
+			if exists(ExpandHome(strings.TrimSpace(strings.Join(pieces[:n], ",")))) {
+				taken = n
+				break
+			}
+		}
+		if item := strings.TrimSpace(strings.Join(pieces[:taken], ",")); item != "" {
 			items = append(items, item)
 		}
+		pieces = pieces[taken:]
 	}
-	return openFiles(spec, items)
+	return items
 }
 
 func openFolder(dir string) (*Checkpoint, error) {
 	if exists(filepath.Join(dir, "model_index.json")) {
 		return openDiffusers(folder{files: os.DirFS(dir), dir: dir})
 	}
-	if models, ok := comfyModels(dir); ok {
-		return openComfyUI(models)
-	}
-	for _, name := range []string{"transformer", "vae", "text_encoder"} {
-		if exists(filepath.Join(dir, name)) {
-			return nil, fmt.Errorf("checkpoint: %s: is missing: the download is not complete", filepath.Join(dir, "model_index.json"))
+	if isRepository(dir) {
+		snapshot, err := snapshotOf(dir)
+		if err != nil {
+			return nil, err
 		}
+		return openFolder(snapshot)
+	}
+	index := filepath.Join(dir, "model_index.json")
+	if isDangling(index) {
+		return nil, fmt.Errorf("checkpoint: %s: %s", index, missing(index))
+	}
+	if t, ok, err := uiTree(dir); err != nil {
+		return nil, err
+	} else if ok {
+		return openTree(t)
 	}
 	files, err := weightFiles(dir)
 	if err != nil {
 		return nil, err
 	}
-	if len(files) == 0 {
-		return nil, fmt.Errorf("checkpoint: %s: holds neither model_index.json (a Diffusers folder) nor .safetensors files", dir)
+	if len(files) > 0 {
+		return openFiles(dir, files)
 	}
-	return openFiles(dir, files)
+	for _, part := range diffusersParts {
+		if exists(filepath.Join(dir, part.folder)) {
+			return nil, fmt.Errorf("checkpoint: %s: %s; the folder holds %s", index, missing(index), folder{files: os.DirFS(dir), dir: dir}.listing("."))
+		}
+	}
+	return nil, fmt.Errorf("checkpoint: %s: holds neither model_index.json (a Diffusers folder) nor .safetensors files", dir)
 }
 
-// weightFiles lists the paths of the .safetensors files that lie in dir, sorted.
+// weightFiles lists the paths of the safetensors files that lie in dir, sorted.
 func weightFiles(dir string) ([]string, error) {
 	list, err := os.ReadDir(dir)
 	if err != nil {
@@ -166,7 +192,7 @@ func weightFiles(dir string) ([]string, error) {
 	}
 	var files []string
 	for _, e := range list {
-		if strings.HasSuffix(e.Name(), ".safetensors") {
+		if isWeightFile(e.Name()) {
 			files = append(files, filepath.Join(dir, e.Name()))
 		}
 	}

@@ -2,9 +2,7 @@ package checkpoint
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -17,99 +15,192 @@ import (
 // ComfyUIVariable is the environment variable that names a ComfyUI folder in an unusual place.
 const ComfyUIVariable = "COMFYUI_PATH"
 
-// comfyKinds are the folders in which ComfyUI keeps each kind of file, below models, under its new and its old name.
-var comfyKinds = map[kind][]string{
-	transformer: {"diffusion_models", "unet"},
-	textEncoder: {"text_encoders", "clip"},
+// uiFolders are the folders in which ComfyUI, Forge, SwarmUI and Stability Matrix keep each kind of file, below models, as
+// plainName writes them: diffusion_models and its old name unet, text_encoders and clip, Forge's text_encoder, and the folders
+// of whole checkpoints, checkpoints and Stable-diffusion.
+var uiFolders = map[kind][]string{
+	transformer: {"diffusionmodels", "unet", "checkpoints", "stablediffusion"},
+	textEncoder: {"textencoders", "clip", "textencoder"},
 	vae:         {"vae"},
 }
 
-// comfyNames are parts of the names that these files are given. ComfyUI's folders hold many models, and opening all to
-// look at their tensors would take long; what is in a file is checked all the same.
+// uiFoldersShown is what messages call them.
+var uiFoldersShown = map[kind]string{
+	transformer: "diffusion_models, unet, checkpoints or Stable-diffusion", textEncoder: "text_encoders or clip", vae: "vae",
+}
+
+// plainName is a folder's name without what differs between programs and systems: case, dashes and underlines.
+func plainName(name string) string {
+	return strings.NewReplacer("_", "", "-", "", " ", "").Replace(strings.ToLower(name))
+}
+
+// comfyNames are parts of the names that these files, or the folders that hold them, are given. The folders hold many models,
+// and opening all to look at their tensors would take long; what is in a file is checked all the same.
 var comfyNames = map[kind][]string{
 	transformer: {"klein"},
 	textEncoder: {"qwen"},
 	vae:         {"flux2", "flux.2", "flux-2", "full_encoder_small_decoder"},
 }
 
-// comfyModels returns the folder models of a ComfyUI installation, dir being that folder or the one it lies in.
-func comfyModels(dir string) (string, bool) {
-	for _, models := range []string{filepath.Join(dir, "models"), dir} {
-		for _, name := range comfyKinds[transformer] {
-			if exists(filepath.Join(models, name)) {
-				return models, true
-			}
-		}
-	}
-	return "", false
+// tree is the folders of an installation, by kind.
+type tree struct {
+	dir     string
+	folders map[kind][]string
 }
 
-// openComfyUI opens the first model in a ComfyUI's models.
-func openComfyUI(models string) (*Checkpoint, error) {
-	specs, err := comfySpecs(models)
+// uiTree returns the folders of the installation at dir: dir or the folder models in it, and what an extra_model_paths.yaml
+// names. ok is false where there is none.
+func uiTree(dir string) (t tree, ok bool, err error) {
+	t = tree{dir: dir, folders: map[kind][]string{}}
+	defaults, others, err := extraPaths(dir)
+	if err != nil {
+		return t, true, err
+	}
+	for k := range uiFolders {
+		t.folders[k] = append(t.folders[k], defaults[k]...)
+	}
+	for _, models := range append(subfolders(dir, "models"), dir) {
+		before := len(t.folders[transformer])
+		for k, names := range uiFolders {
+			for _, name := range names {
+				t.folders[k] = append(t.folders[k], subfolders(models, name)...)
+			}
+		}
+		if len(t.folders[transformer]) > before {
+			t.dir, ok = models, true
+			break
+		}
+	}
+	for k := range uiFolders {
+		t.folders[k] = append(t.folders[k], others[k]...)
+		ok = ok || len(defaults[k])+len(others[k]) > 0
+	}
+	return t, ok, nil
+}
+
+// subfolders lists the folders in dir, and links, whose plain name is name.
+func subfolders(dir, name string) (found []string) {
+	list, _ := os.ReadDir(dir)
+	for _, e := range list {
+		if plainName(e.Name()) == name && !e.Type().IsRegular() {
+			found = append(found, filepath.Join(dir, e.Name()))
+		}
+	}
+	return found
+}
+
+// openTree opens the first model of an installation.
+func openTree(t tree) (*Checkpoint, error) {
+	specs, _, err := t.specs()
 	if len(specs) == 0 {
 		return nil, err
 	}
 	return open(specs[0])
 }
 
-// comfySpecs lists the transformers in a ComfyUI's models, each with the first text encoder and VAE that fit it, as specs
-// for Open: distilled models before base models. The error says why there is none.
-func comfySpecs(models string) (specs []string, err error) {
-	found := map[kind][]string{}
-	for _, k := range []kind{transformer, vae, textEncoder} {
-		files, err := comfyFiles(models, k)
-		if err != nil {
-			return nil, err
-		}
-		if len(files) == 0 {
-			return nil, fmt.Errorf("checkpoint: %s: no %s in %s; %s is the usual one", models, k, strings.Join(comfyKinds[k], " or "), usualFile(k, sizeNamed(filepath.Base(cmp.Or(append(found[transformer], "")...)))))
-		}
-		found[k] = files
+// candidate is a weight file that opens.
+type candidate struct {
+	path string
+	// kinds are the networks in it.
+	kinds []kind
+	// width is that of the prompt embeds that the transformer takes or the text encoder gives.
+	width int
+	size  *size
+}
+
+func (c candidate) has(k kind) bool { return slices.Contains(c.kinds, k) }
+
+// look opens a file and tells what is in it.
+func look(path string) (candidate, error) {
+	c := &Checkpoint{}
+	defer c.Close()
+	if err := c.addFile(path); err != nil {
+		return candidate{}, err
 	}
-	slices.SortStableFunc(found[transformer], func(a, b string) int { return isBase(a) - isBase(b) })
-	for _, t := range found[transformer] {
-		spec, reason := comfySpec(t, found[textEncoder], found[vae])
-		if reason != nil {
-			err = reason
+	found := candidate{path: path}
+	for _, k := range []kind{transformer, vae, textEncoder} {
+		w, ok := c.component(k).Source.(*weights)
+		if !ok {
 			continue
 		}
-		specs = append(specs, spec)
-	}
-	return specs, err
-}
-
-func comfySpec(transformer string, encoders, vaes []string) (spec string, err error) {
-	for _, e := range encoders {
-		for _, v := range vaes {
-			files := []string{transformer, e, v}
-			spec := strings.Join(files, ",")
-			c, reason := openFiles(spec, files)
-			if reason == nil {
-				if reason = errors.Join(fits(c), c.Close()); reason == nil {
-					return spec, nil
-				}
+		found.kinds = append(found.kinds, k)
+		switch k {
+		case transformer:
+			found.width, found.size = w.dim("context_embedder.weight", 1), sizeOf(w, k)
+		case textEncoder:
+			if width := 3 * w.dim("model.embed_tokens.weight", 1); found.width == 0 {
+				found.width, found.size = width, sizeOf(w, k)
 			}
-			err = reason
 		}
 	}
-	return "", err
+	return found, nil
 }
 
-// fits says whether the text encoder's states are as wide as the transformer expects them: 4B and 9B lie side by side.
-func fits(c *Checkpoint) error {
-	embed, err := c.TextEncoder.Source.Tensor("model.embed_tokens.weight")
-	if err != nil {
-		return err
+// specs lists the transformers of an installation, each with the first text encoder and VAE that fit it, as specs for Open:
+// distilled models before base models. The error says why a transformer has no such, or why there is none; skipped are
+// folders and links that could not be read.
+func (t tree) specs() (specs []string, skipped []Place, err error) {
+	found := map[kind][]candidate{}
+	broken := map[kind]error{}
+	for _, k := range []kind{transformer, vae, textEncoder} {
+		w := walker{}
+		for _, folder := range t.folders[k] {
+			for _, path := range w.files(folder, func(name string) bool { return named(name, k) }) {
+				c, err := look(path)
+				switch {
+				case err != nil:
+					broken[k] = cmp.Or(broken[k], err)
+				case c.has(k):
+					found[k] = append(found[k], c)
+				}
+			}
+		}
+		skipped = append(skipped, w.skipped...)
 	}
-	context, err := c.Transformer.Source.Tensor("context_embedder.weight")
-	if err != nil {
-		return err
+	if len(found[transformer]) == 0 {
+		return nil, skipped, t.none(transformer, nil, broken[transformer], skipped)
 	}
-	if len(embed.Shape) != 2 || len(context.Shape) != 2 || 3*embed.Shape[1] != context.Shape[1] {
-		return fmt.Errorf("checkpoint: %s: embeds of shape %v do not fit the %v of %s", c.TextEncoder.set.Files()[0].Path(), embed.Shape, context.Shape, c.Transformer.set.Files()[0].Path())
+	slices.SortStableFunc(found[transformer], func(a, b candidate) int { return isBase(a.path) - isBase(b.path) })
+	for _, tr := range found[transformer] {
+		files := []string{tr.path}
+		for _, k := range []kind{textEncoder, vae} {
+			if tr.has(k) { // an all-in-one checkpoint
+				continue
+			}
+			i := slices.IndexFunc(found[k], func(c candidate) bool { return len(c.kinds) == 1 && (k == vae || c.width == tr.width) })
+			if i < 0 {
+				files = nil
+				if len(found[k]) > 0 {
+					err = fmt.Errorf("checkpoint: %s: embeds of %d do not fit the %d of %s; get %s", found[k][0].path, found[k][0].width, tr.width, tr.path, usualFile(k, tr.size))
+				} else {
+					err = t.none(k, tr.size, broken[k], skipped)
+				}
+				break
+			}
+			files = append(files, found[k][i].path)
+		}
+		if files != nil {
+			specs = append(specs, strings.Join(files, ","))
+		}
 	}
-	return nil
+	return specs, skipped, err
+}
+
+// none says that there is no file of a kind, and what was found in its place.
+func (t tree) none(k kind, s *size, broken error, skipped []Place) error {
+	err := fmt.Errorf("checkpoint: %s: no %s in %s; %s is the usual one", t.dir, k, uiFoldersShown[k], usualFile(k, s))
+	if len(skipped) > 0 {
+		err = fmt.Errorf("%w; %s %s", err, skipped[0].Where, skipped[0].Reason)
+	}
+	if broken != nil {
+		err = fmt.Errorf("%w; %w", err, broken)
+	}
+	return err
+}
+
+// named says whether a path below a kind's folder, in lower case, speaks of this family.
+func named(path string, k kind) bool {
+	return slices.ContainsFunc(comfyNames[k], func(part string) bool { return strings.Contains(path, part) })
 }
 
 func isBase(path string) int {
@@ -119,51 +210,41 @@ func isBase(path string) int {
 	return 0
 }
 
-// comfyFiles lists the files of a kind below models, in the order of their paths.
-func comfyFiles(models string, k kind) (files []string, err error) {
-	for _, folder := range comfyKinds[k] {
-		err := filepath.WalkDir(filepath.Join(models, folder), func(path string, d fs.DirEntry, err error) error {
-			name := strings.ToLower(filepath.Base(path))
-			switch {
-			case errors.Is(err, fs.ErrNotExist):
-				return nil
-			case err != nil:
-				return err
-			case !d.IsDir() && strings.HasSuffix(name, ".safetensors") && slices.ContainsFunc(comfyNames[k], func(part string) bool { return strings.Contains(name, part) }):
-				files = append(files, path)
-			}
-			return nil
-		})
-		if err != nil {
-			return nil, fmt.Errorf("checkpoint: %w", err)
-		}
-	}
-	return files, nil
-}
-
-// comfyUIs lists where people have ComfyUI, and where its installers put it.
+// comfyUIs lists where people have ComfyUI, Forge and SwarmUI, and where their installers put them.
 func comfyUIs(env func(string) string) []string {
 	list := []string{
 		filepath.Join(xdg.Home, "ComfyUI"), filepath.Join(xdg.Home, "comfy", "ComfyUI"), filepath.Join(xdg.UserDirs.Documents, "ComfyUI"),
+		filepath.Join(xdg.ConfigHome, "ComfyUI"), // the desktop program's extra_models_config.yaml
+	}
+	for _, name := range []string{"stable-diffusion-webui-forge", "sd-webui-forge-classic", "SwarmUI", "StableSwarmUI"} {
+		list = append(list, filepath.Join(xdg.Home, name))
 	}
 	if runtime.GOOS == "windows" {
+		list = append(list, filepath.Join(os.Getenv("APPDATA"), "ComfyUI"))
 		for _, drive := range []string{os.Getenv("SystemDrive") + `\`, xdg.Home} {
-			list = append(list, filepath.Join(drive, "ComfyUI"), filepath.Join(drive, "ComfyUI_windows_portable", "ComfyUI"))
+			for _, name := range []string{"ComfyUI", `ComfyUI_windows_portable\ComfyUI`, `webui_forge\webui`, "stable-diffusion-webui-forge", "SwarmUI"} {
+				list = append(list, filepath.Join(drive, name))
+			}
 		}
 	}
 	if dir := env(ComfyUIVariable); dir != "" {
-		list = append([]string{dir}, list...)
+		list = append([]string{ExpandHome(dir)}, list...)
 	}
 	return list
 }
 
-// usableInComfyUI gives the models in dir; that there is no ComfyUI is nothing to mention.
+// usableInComfyUI gives the models in dir; that there is no installation is nothing to mention.
 func usableInComfyUI(dir string, tried *[]Place) []string {
-	models, ok := comfyModels(dir)
+	t, ok, err := uiTree(dir)
 	if !ok {
 		return nil
 	}
-	specs, err := comfySpecs(models)
+	var specs []string
+	if err == nil {
+		var skipped []Place
+		specs, skipped, err = t.specs()
+		*tried = append(*tried, skipped...)
+	}
 	if err != nil {
 		*tried = append(*tried, Place{dir, err.Error()})
 	}

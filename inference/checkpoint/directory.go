@@ -47,6 +47,16 @@ func (f folder) openSet(name string) (*safetensors.Set, error) {
 	return safetensors.SetOf(file), nil
 }
 
+// diffusersParts are the folders of the components, and what their weight files are called without an ending.
+var diffusersParts = []struct {
+	kind                kind
+	folder, weightsName string
+}{
+	{transformer, "transformer", "diffusion_pytorch_model"},
+	{vae, "vae", "diffusion_pytorch_model"},
+	{textEncoder, "text_encoder", "model"},
+}
+
 // openDiffusers opens the folder that Diffusers' save_pretrained writes.
 func openDiffusers(f folder) (_ *Checkpoint, err error) {
 	c := &Checkpoint{Name: folderName(f.dir), Layout: Diffusers}
@@ -60,17 +70,8 @@ func openDiffusers(f folder) (_ *Checkpoint, err error) {
 	if !f.exists("tokenizer/tokenizer.json") && !(f.exists("tokenizer/vocab.json") && f.exists("tokenizer/merges.txt")) {
 		return nil, fmt.Errorf("checkpoint: %s: holds neither tokenizer.json nor vocab.json with merges.txt", c.Tokenizer)
 	}
-	for _, part := range []struct {
-		component   *Component
-		folder      string
-		weightsName string
-		kind        kind
-	}{
-		{&c.Transformer, "transformer", "diffusion_pytorch_model", transformer},
-		{&c.VAE, "vae", "diffusion_pytorch_model", vae},
-		{&c.TextEncoder, "text_encoder", "model", textEncoder},
-	} {
-		if err := f.openComponent(part.component, part.folder, part.weightsName, part.kind); err != nil {
+	for _, part := range diffusersParts {
+		if err := f.openComponent(c.component(part.kind), part.folder, part.weightsName, part.kind); err != nil {
 			c.Close()
 			return nil, err
 		}
@@ -82,22 +83,33 @@ func (f folder) openComponent(p *Component, dir, weightsName string, k kind) (er
 	if p.ConfigJSON, err = f.readConfig(dir + "/config.json"); err != nil {
 		return err
 	}
-	name := dir + "/" + weightsName + ".safetensors"
-	if index := name + ".index.json"; !f.exists(name) && f.exists(index) {
-		name = index
-	}
-	if !f.exists(name) {
-		return fmt.Errorf("checkpoint: %s: is missing, and so is its .index.json; the folder holds %s", f.path(name), f.listing(dir))
+	name, err := f.weightsName(dir, weightsName)
+	if err != nil {
+		return err
 	}
 	if p.set, err = f.openSet(name); err != nil {
 		return err
 	}
-	w, err := newWeights(p.set, f.path(name), part{kind: k, names: diffusersNames})
-	if err != nil {
-		return err
+	return p.take(p.set, f.path(name), partOf(k))
+}
+
+// weightsName is the weight file of a component's folder, or the index of several.
+func (f folder) weightsName(dir, stem string) (string, error) {
+	name := dir + "/" + stem + ".safetensors"
+	if index := name + ".index.json"; !f.exists(name) && f.exists(index) {
+		name = index
 	}
-	p.Source = w
-	return w.complete(k, p.ConfigJSON)
+	if !f.exists(name) {
+		if isDangling(f.path(name + ".index.json")) {
+			name += ".index.json"
+		}
+		reason := missing(f.path(name))
+		if reason == "is missing" {
+			reason += ", and so is its .index.json"
+		}
+		return "", fmt.Errorf("checkpoint: %s: %s; the folder holds %s", f.path(name), reason, f.listing(dir))
+	}
+	return name, nil
 }
 
 // listing names what lies in dir, for a message about what does not.
@@ -126,7 +138,7 @@ func (f folder) readConfig(name string) ([]byte, error) {
 	path := f.path(name)
 	info, err := fs.Stat(f.files, name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("checkpoint: %s: is missing", path)
+		return nil, fmt.Errorf("checkpoint: %s: %s", path, missing(path))
 	}
 	if err == nil && !info.Mode().IsRegular() { // opening a pipe would wait for its writer
 		return nil, fmt.Errorf("checkpoint: %s: is no regular file, want a JSON object", path)

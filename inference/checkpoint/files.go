@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -19,6 +18,10 @@ func openFiles(spec string, items []string) (_ *Checkpoint, err error) {
 			c.Close()
 		}
 	}()
+	items, model, err := expandItems(items)
+	if err != nil {
+		return nil, err
+	}
 	for _, item := range items {
 		if found, err := tokenizerItem(item); err != nil {
 			return nil, err
@@ -30,6 +33,11 @@ func openFiles(spec string, items []string) (_ *Checkpoint, err error) {
 			continue
 		}
 		if err := c.addFile(item); err != nil {
+			return nil, err
+		}
+	}
+	if model != "" {
+		if err := c.addModel(model); err != nil {
 			return nil, err
 		}
 	}
@@ -47,9 +55,6 @@ func openFiles(spec string, items []string) (_ *Checkpoint, err error) {
 
 // addFile opens a weight file and puts it where its tensors say.
 func (c *Checkpoint) addFile(path string) error {
-	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		return fmt.Errorf("checkpoint: %s: is a folder; a list takes files, a folder stands alone", path)
-	}
 	set, err := safetensors.OpenSet(path)
 	if err != nil {
 		var other *safetensors.NotSafetensorsError
@@ -73,14 +78,9 @@ func (c *Checkpoint) addFile(path string) error {
 		c.component(part.kind).set = set
 	}
 	for _, part := range parts {
-		w, err := newWeights(set, path, part)
-		if err != nil {
+		if err := c.component(part.kind).take(set, path, part); err != nil {
 			return err
 		}
-		if err := w.complete(part.kind, nil); err != nil {
-			return err
-		}
-		c.component(part.kind).Source = w
 	}
 	return nil
 }
@@ -121,7 +121,7 @@ func (c *Checkpoint) component(k kind) *Component {
 func tokenizerItem(item string) (bool, error) {
 	if strings.HasSuffix(item, ".json") && !strings.HasSuffix(item, ".index.json") {
 		if !exists(item) {
-			return false, fmt.Errorf("checkpoint: %s: is missing", item)
+			return false, fmt.Errorf("checkpoint: %s: %s", item, missing(item))
 		}
 		return true, nil
 	}

@@ -33,6 +33,18 @@ type Place struct {
 	Reason string
 }
 
+// What is said of a place where nobody has put anything.
+const (
+	placeAbsent   = "is not there"
+	placeNoModels = "holds no models"
+	placeNoFamily = "holds no FLUX.2 [klein]"
+)
+
+// Empty says that nothing there is wrong: there just is no model.
+func (p Place) Empty() bool {
+	return p.Reason == placeAbsent || p.Reason == placeNoModels || p.Reason == placeNoFamily
+}
+
 // NotFoundError says that there is no model in any of the usual places. Its text is one line; a program with room to spare
 // prints Tried and Command on lines of their own.
 type NotFoundError struct {
@@ -73,10 +85,11 @@ func Find(explicit string, env func(string) string, setting string) (spec string
 		if named.spec == "" {
 			continue
 		}
-		if missing := missingFile(named.spec); named.spec != Demo && missing != "" {
-			return "", nil, fmt.Errorf("%s: %s: does not exist", named.by, missing)
+		spec, err := resolve(named.spec, env)
+		if err != nil {
+			return "", nil, fmt.Errorf("%s: %w", named.by, err)
 		}
-		return named.spec, nil, nil
+		return spec, nil, nil
 	}
 	for dir := range usable(env, &tried) {
 		return dir, tried, nil
@@ -85,13 +98,19 @@ func Find(explicit string, env func(string) string, setting string) (spec string
 }
 
 // All lists the models in the usual places that open, in the order in which Find takes them, each once.
-func All(env func(string) string) (specs []string) {
-	for spec := range usable(env, &[]Place{}) {
+func All(env func(string) string) []string {
+	specs, _ := Search(env)
+	return specs
+}
+
+// Search is All, with what was passed over.
+func Search(env func(string) string) (specs []string, tried []Place) {
+	for spec := range usable(env, &tried) {
 		if !slices.Contains(specs, spec) {
 			specs = append(specs, spec)
 		}
 	}
-	return specs
+	return specs, tried
 }
 
 // usable gives the models in the usual places as it finds them, and notes in tried what does not serve.
@@ -119,19 +138,6 @@ func usable(env func(string) string, tried *[]Place) iter.Seq[string] {
 	}
 }
 
-// missingFile returns the first file of spec that is not there.
-func missingFile(spec string) string {
-	if exists(spec) {
-		return ""
-	}
-	for item := range strings.SplitSeq(spec, ",") {
-		if item = strings.TrimSpace(item); item != "" && !exists(item) {
-			return item
-		}
-	}
-	return ""
-}
-
 // opens returns why the model at dir cannot be used, nil when it can.
 func opens(dir string) error {
 	c, err := open(dir)
@@ -146,7 +152,7 @@ func usableInModelsDir(dir string, tried *[]Place) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		list, err := os.ReadDir(dir)
 		if errors.Is(err, fs.ErrNotExist) {
-			*tried = append(*tried, Place{dir, "is not there"})
+			*tried = append(*tried, Place{dir, placeAbsent})
 			return
 		}
 		if err != nil {
@@ -170,7 +176,7 @@ func usableInModelsDir(dir string, tried *[]Place) iter.Seq[string] {
 			}
 		}
 		if !found {
-			*tried = append(*tried, Place{dir, "holds no models"})
+			*tried = append(*tried, Place{dir, placeNoModels})
 		}
 	}
 }
@@ -187,6 +193,7 @@ func isDefault(e fs.DirEntry) int {
 func hubs(env func(string) string) []string {
 	var list []string
 	add := func(parts ...string) {
+		parts[0] = ExpandHome(parts[0])
 		if dir := filepath.Join(parts...); parts[0] != "" && !slices.Contains(list, dir) {
 			list = append(list, dir)
 		}
@@ -198,36 +205,47 @@ func hubs(env func(string) string) []string {
 	return list
 }
 
-// usableInHub gives the snapshots that refs/main names of the repositories that have a usable one.
+// usableInHub gives the snapshots of the published repositories that have a usable one, and of others that are called after the
+// family.
 func usableInHub(hub string, tried *[]Place) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		found := false
-		for _, repository := range repositories {
-			dir := filepath.Join(hub, "models--"+strings.ReplaceAll(repository, "/", "--"))
-			if !exists(dir) {
-				continue
-			}
+		for _, dir := range repositoriesIn(hub) {
 			found = true
-			commit, err := os.ReadFile(filepath.Join(dir, "refs", "main"))
+			snapshot, err := snapshotOf(dir)
 			if err != nil {
-				*tried = append(*tried, Place{dir, "refs/main is missing: the download is not complete"})
-				continue
-			}
-			snapshot := filepath.Join(dir, "snapshots", filepath.Base(strings.TrimSpace(string(commit))))
-			if err := opens(snapshot); err != nil {
+				*tried = append(*tried, Place{dir, strings.TrimPrefix(err.Error(), "checkpoint: "+dir+": ")})
+			} else if err := opens(snapshot); err != nil {
 				*tried = append(*tried, Place{snapshot, err.Error()})
 			} else if !yield(snapshot) {
 				return
 			}
 		}
 		if !found {
-			reason := "holds no FLUX.2 [klein]"
+			reason := placeNoFamily
 			if !exists(hub) {
-				reason = "is not there"
+				reason = placeAbsent
 			}
 			*tried = append(*tried, Place{hub, reason})
 		}
 	}
+}
+
+// repositoriesIn lists the folders of this family's models in a cache, the published ones first.
+func repositoriesIn(hub string) (dirs []string) {
+	for _, repository := range repositories {
+		if dir := filepath.Join(hub, hubPrefix+strings.ReplaceAll(repository, "/", "--")); exists(dir) {
+			dirs = append(dirs, dir)
+		}
+	}
+	list, _ := os.ReadDir(hub)
+	for _, e := range list {
+		dir := filepath.Join(hub, e.Name())
+		if strings.HasPrefix(e.Name(), hubPrefix) && strings.Contains(strings.ToLower(e.Name()), "klein") && !slices.Contains(dirs, dir) {
+			dirs = append(dirs, dir)
+		}
+	}
+	return dirs
 }
 
 // DownloadCommand is what a user types to get the default model to where it is found.

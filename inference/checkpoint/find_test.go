@@ -143,7 +143,7 @@ func TestComfyUI(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustWrite(t, base, string(data))
-	specs, err := comfySpecs(filepath.Join(dir, "models"))
+	specs := usableInComfyUI(filepath.Join(dir, "models"), &[]Place{})
 	if err != nil || len(specs) != 2 || specs[0] != comfySpecOf(dir) || !strings.HasPrefix(specs[1], base+",") {
 		t.Errorf("%q %v", specs, err)
 	}
@@ -165,7 +165,7 @@ func TestComfyUI(t *testing.T) {
 	if err := os.Remove(encoder); err != nil {
 		t.Fatal(err)
 	}
-	if c, err := Open(dir); err == nil || !strings.Contains(err.Error(), "no text encoder in text_encoders or clip; qwen_3_4b") {
+	if c, err := Open(dir); err == nil || !strings.Contains(err.Error(), "no text encoder in text_encoders or clip; qwen_3_4b.safetensors (bf16) for 4B") {
 		t.Errorf("%v %v", c, err)
 	}
 }
@@ -213,7 +213,7 @@ func TestFindSkipsIncomplete(t *testing.T) {
 	}
 	want := []Place{
 		{broken, shard + ": 100000 bytes, want "},
-		{noRefs, "refs/main is missing"},
+		{noRefs, "holds no snapshot of a model: the download is not complete"},
 		{filepath.Join(half, "snapshots", "abc"), "model_index.json: is missing"},
 	}
 	if len(tried) != len(want) {

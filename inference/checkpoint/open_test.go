@@ -264,7 +264,7 @@ func TestOpenFolderRefuses(t *testing.T) {
 		file   string
 		want   string
 	}{
-		{"model index absent", remove("model_index.json"), "model_index.json", "is missing: the download is not complete"},
+		{"model index absent", remove("model_index.json"), "model_index.json", "is missing; the folder holds scheduler, text_encoder, tokenizer, transformer, vae"},
 		{"scheduler config absent", remove("scheduler/scheduler_config.json"), "scheduler/scheduler_config.json", "is missing"},
 		{"transformer config absent", remove("transformer/config.json"), "transformer/config.json", "is missing"},
 		{"VAE config broken", func() error { return os.WriteFile(in("vae/config.json"), []byte(`{"a":1,}`), 0o644) }, "vae/config.json", "byte 8: invalid character '}'"},
@@ -353,7 +353,6 @@ func TestOpenFilesRefuses(t *testing.T) {
 		{"two tokenizers", spec(folder, "tokenizer", "tokenizer/tokenizer.json"), filepath.Join(folder, "tokenizer", "tokenizer.json"), "is a second tokenizer"},
 		{"missing file", spec(single, bf16File, "gone.safetensors"), gone, "safetensors: "},
 		{"missing tokenizer", spec(single, bf16File, "gone.json"), "gone.json", "is missing"},
-		{"folder in a list", spec(single, bf16File) + "," + folder, folder, "is a folder"},
 		{"GGUF", gguf, gguf, "is a GGUF file, which is not supported; get flux-2-klein-4b.safetensors (bf16)"},
 		{"no tensors", file(), "x.safetensors", "holds no tensors"},
 		{"something else", file(of("conv1.weight", tensor.F32, 1)), "x.safetensors", "is no FLUX.2 transformer, VAE or Qwen3 text encoder; it holds conv1.weight"},

@@ -12,8 +12,10 @@ package safetensors
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"math"
 	"os"
@@ -138,6 +140,9 @@ func openError(path string, err error) error {
 			return fmt.Errorf("safetensors: %s: is missing, but %s is there: the download is not finished: %w",
 				path, filepath.Base(path)+suffix, err)
 		}
+	}
+	if target, linkErr := os.Readlink(path); linkErr == nil && errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("safetensors: %s: is a link without a target: %s is not there: %w", path, target, fs.ErrNotExist)
 	}
 	return fmt.Errorf("safetensors: %w", err)
 }

@@ -1,0 +1,102 @@
+package checkpoint
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// extraPathFiles are the files in which ComfyUI, and its desktop program, keep folders of models that lie elsewhere.
+var extraPathFiles = []string{"extra_model_paths.yaml", "extra_models_config.yaml"}
+
+// extraPaths reads the folders of each kind that ComfyUI's extra_model_paths.yaml in dir names, those of sections with
+// is_default first; none where there is no such file. A file has sections, each with an optional base_path and, for a kind of
+// model, one path or several on lines of their own.
+func extraPaths(dir string) (defaults, others map[kind][]string, err error) {
+	defaults, others = map[kind][]string{}, map[kind][]string{}
+	for _, name := range extraPathFiles {
+		path := filepath.Join(dir, name)
+		text, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, nil, fmt.Errorf("checkpoint: %w", err)
+		}
+		var file yaml.Node
+		if err := yaml.Unmarshal(text, &file); err != nil {
+			return nil, nil, fmt.Errorf("checkpoint: %s: %w", path, err)
+		}
+		if len(file.Content) == 0 {
+			continue // nothing but comments
+		}
+		sections := file.Content[0]
+		if sections.Kind != yaml.MappingNode {
+			return nil, nil, fmt.Errorf("checkpoint: %s: line %d: found no sections", path, sections.Line)
+		}
+		for i := 0; i+1 < len(sections.Content); i += 2 {
+			section := map[string]yaml.Node{}
+			if sections.Content[i+1].Decode(&section) != nil {
+				continue // not a section
+			}
+			var base string
+			if node := section["base_path"]; node.Decode(&base) != nil {
+				base = ""
+			}
+			into := others
+			var isDefault bool
+			node := section["is_default"]
+			if node.Decode(&isDefault) == nil && isDefault {
+				into = defaults
+			}
+			for k, keys := range uiFolders {
+				for _, key := range keys {
+					for given, node := range section {
+						if plainName(given) != key {
+							continue
+						}
+						for _, p := range lines(node) {
+							into[k] = append(into[k], extraPath(dir, strings.TrimSpace(base), p))
+						}
+					}
+				}
+			}
+		}
+	}
+	return defaults, others, nil
+}
+
+// lines gives the paths of a value: a text with one on each line, or a list.
+func lines(n yaml.Node) (paths []string) {
+	var list []string
+	var text string
+	if n.Decode(&list) != nil && n.Decode(&text) == nil {
+		list = strings.Split(text, "\n")
+	}
+	for _, p := range list {
+		if p = strings.TrimSpace(p); p != "" {
+			paths = append(paths, p)
+		}
+	}
+	return paths
+}
+
+// extraPath joins as ComfyUI does: below base, which may begin with ~, hold variables, and be relative to the file's folder.
+func extraPath(dir, base, path string) string {
+	base = os.ExpandEnv(ExpandHome(base))
+	path = filepath.FromSlash(path)
+	switch {
+	case filepath.IsAbs(path):
+		return filepath.Clean(path)
+	case base == "":
+		return filepath.Join(dir, path)
+	case filepath.IsAbs(base):
+		return filepath.Join(base, path)
+	}
+	return filepath.Join(dir, base, path)
+}

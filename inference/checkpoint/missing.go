@@ -1,0 +1,59 @@
+package checkpoint
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// unfinishedSuffixes end the names of files that a download is still writing.
+var unfinishedSuffixes = []string{".part", ".incomplete", ".aria2", ".crdownload"}
+
+// missing says in a few words what is wrong with a path that is not there: a link whose target is gone, a download that is not
+// complete, or nothing more than that it is missing.
+func missing(path string) string {
+	if target, err := os.Readlink(path); err == nil && isDangling(path) {
+		return "is a link without a target: " + target + " is not there"
+	}
+	dirs := []string{filepath.Dir(path)}
+	if repository, ok := repositoryOf(path); ok {
+		dirs = append(dirs, filepath.Join(repository, "blobs"))
+	}
+	for _, dir := range dirs {
+		if unfinished(dir) {
+			return "is missing: the download is not complete"
+		}
+	}
+	return "is missing"
+}
+
+// isDangling says whether path is a link whose target is not there.
+func isDangling(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil && !exists(path)
+}
+
+// unfinished says whether a download into dir has left files that are not complete.
+func unfinished(dir string) bool {
+	list, _ := os.ReadDir(dir)
+	for _, e := range list {
+		for _, suffix := range unfinishedSuffixes {
+			if strings.HasSuffix(e.Name(), suffix) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// repositoryOf returns the folder models--OWNER--NAME of the Hugging Face cache that path lies in.
+func repositoryOf(path string) (dir string, ok bool) {
+	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
+		if strings.HasPrefix(filepath.Base(dir), hubPrefix) {
+			return dir, true
+		}
+		if filepath.Dir(dir) == dir {
+			return "", false
+		}
+	}
+}
