@@ -19,13 +19,17 @@ import (
 func (b *Backend) need(operation string, w *weight) bool {
 	n := w.part
 	n.used = b.clock
+	last := (w.offset + w.bytes() - 1) / int64(b.options.ChunkBytes)
+	if n.at != 0 && n.chunks[last].failed() { // in an earlier run, with others of its upload
+		b.drop(n)
+	}
 	if n.at == 0 {
 		if err := b.fetch(n); err != nil {
 			b.fail(operation, fmt.Errorf("%s: %w", w.Name, err))
 			return false
 		}
 	}
-	c := n.chunks[(w.offset+w.bytes()-1)/int64(b.options.ChunkBytes)]
+	c := n.chunks[last]
 	select {
 	case <-c.ready:
 	default:

@@ -38,6 +38,16 @@ func (c *chunk) arrive() {
 	close(c.ready)
 }
 
+// failed says whether the chunk's upload is over and did not succeed.
+func (c *chunk) failed() bool {
+	select {
+	case <-c.ready:
+		return c.err != nil
+	default:
+		return false
+	}
+}
+
 // leave forgets where the weights were.
 func (p *part) leave() { p.at, p.chunks = 0, nil }
 
