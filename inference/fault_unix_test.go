@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestModelFileCutShort cuts a file of the model off while a picture is being made. The run must fail with a sentence that
@@ -101,7 +102,16 @@ func TestModelFileWrittenTo(t *testing.T) {
 		t.Fatal(err)
 	}
 	generate(t, e, quick("a fox"))
-	if err := errors.Join(os.Rename(path+".old", path), os.WriteFile(path, text, 0o666)); err != nil {
+	// Neither does another time of change make it another file.
+	later := time.Now().Add(time.Hour)
+	if err := errors.Join(os.Rename(path+".old", path), os.Chtimes(path, later, later)); err != nil {
+		t.Fatal(err)
+	}
+	generate(t, e, quick("a fox"))
+	for i := len(text) / 2; i < len(text); i++ {
+		text[i] ^= 1
+	}
+	if err := os.WriteFile(path, text, 0o666); err != nil {
 		t.Fatal(err)
 	}
 	var unreadable *UnreadableError

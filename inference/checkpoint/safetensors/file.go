@@ -29,7 +29,8 @@ import (
 	"kleinbild/inference/tensor"
 )
 
-// File is one safetensors file, mapped or already in memory. Its methods may be called from several goroutines, except Close.
+// File is one safetensors file, mapped or already in memory. Its methods may be called from several goroutines, except Close, Changed
+// and Samples.
 type File struct {
 	path   string
 	header *header
@@ -37,6 +38,8 @@ type File struct {
 	mapped mmap.MMap // the whole file, nil once closed
 	data   []byte    // the part of mapped after the header
 	info   os.FileInfo
+	// samples are those that Samples read first.
+	samples []byte
 	// builtIn says that mapped is the caller's memory, not a mapping.
 	builtIn bool
 }
@@ -248,19 +251,44 @@ func aligned(data []byte, size int) []byte {
 	return c
 }
 
-// Reopen gives the bytes of the file by reading instead of through the mapping: scattered small reads are then what they
-// say, where a fault on a mapped page reads ahead.
-func (f *File) Reopen() (interface {
-	io.ReaderAt
-	io.Closer
-}, error) {
-	if f.builtIn {
-		return struct {
-			io.ReaderAt
-			io.Closer
-		}{bytes.NewReader(f.mapped), io.NopCloser(nil)}, nil
+// Of a file, sampleCount blocks of sampleBytes, spread evenly, are its samples: the distilled and the base model have the same
+// headers and the same sizes in single files, and only their values differ.
+const (
+	sampleCount = 16
+	sampleBytes = 4096
+)
+
+// Samples returns 16 evenly spread blocks of 4 KiB of the file, as they were when first asked for.
+func (f *File) Samples() ([]byte, error) {
+	if f.samples == nil {
+		samples, err := f.readSamples()
+		if err != nil {
+			return nil, err
+		}
+		f.samples = samples
 	}
-	return openRegular(f.path)
+	return f.samples, nil
+}
+
+// readSamples reads through the file rather than the mapping: one read of a block instead of read-ahead around a fault.
+func (f *File) readSamples() ([]byte, error) {
+	var r io.ReaderAt = bytes.NewReader(f.mapped)
+	if !f.builtIn {
+		file, err := openRegular(f.path)
+		if err != nil {
+			return nil, err
+		}
+		defer file.Close()
+		r = file
+	}
+	var samples bytes.Buffer
+	for i := range int64(sampleCount) {
+		at := max(f.SizeBytes()-sampleBytes, 0) * i / (sampleCount - 1)
+		if _, err := io.Copy(&samples, io.NewSectionReader(r, at, sampleBytes)); err != nil {
+			return nil, err
+		}
+	}
+	return samples.Bytes(), nil
 }
 
 // Release gives the memory of the pages read so far back to the system, which keeps what it can as its cache of the
