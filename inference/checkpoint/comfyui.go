@@ -59,7 +59,8 @@ func uiTree(dir string) (t tree, ok bool, err error) {
 	for k := range uiFolders {
 		t.folders[k] = append(t.folders[k], defaults[k]...)
 	}
-	for _, models := range append(subfolders(dir, "models"), dir) {
+	// split_files is how ComfyUI's own repositories of the hub hold the folders.
+	for _, models := range append(subfolders(dir, "models"), dir, filepath.Join(dir, "split_files")) {
 		before := len(t.folders[transformer])
 		for k, names := range uiFolders {
 			for _, name := range names {

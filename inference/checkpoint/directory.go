@@ -187,7 +187,7 @@ func (f folder) readModelIndex(name string) (ModelIndex, error) {
 		return ModelIndex{}, fmt.Errorf("checkpoint: %s: %w", path, err)
 	}
 	if file.ClassName != pipelineClass {
-		return ModelIndex{}, fmt.Errorf("checkpoint: %s: _class_name %q, want %q", path, file.ClassName, pipelineClass)
+		return ModelIndex{}, fmt.Errorf("checkpoint: %s: _class_name %q, want %q%s", path, file.ClassName, pipelineClass, familyOfPipeline(file.ClassName))
 	}
 	index := ModelIndex{IsDistilled: file.IsDistilled}
 	if n := file.MaxSequenceLength; n != nil {

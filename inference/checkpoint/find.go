@@ -199,6 +199,7 @@ func hubs(env func(string) string) []string {
 		}
 	}
 	add(env("HF_HUB_CACHE"))
+	add(env("HUGGINGFACE_HUB_CACHE")) // its older name
 	add(env("HF_HOME"), "hub")
 	add(env("XDG_CACHE_HOME"), "huggingface", "hub")
 	add(xdg.Home, ".cache", "huggingface", "hub")

@@ -140,10 +140,10 @@ var families = []family{
 		return t.part("taesd_") || t.has("decoder.layers.1.weight") || t.has("decoder.1.weight") && t.has("decoder.3.conv.0.weight") || t.has("3.conv.0.weight") && t.has("1.weight")
 	}},
 	{"the decoder of a VAE without its encoder", vaeAdvice, func(t tensors) bool {
-		return t.has("decoder.conv_in.weight") && !t.has("encoder.conv_in.weight")
+		return t.has("decoder.conv_in.weight") && !t.part("encoder.conv", "encoder.mid", "encoder.down")
 	}},
 	{"the encoder of a VAE without its decoder", vaeAdvice, func(t tensors) bool {
-		return t.has("encoder.conv_in.weight") && !t.has("decoder.conv_in.weight")
+		return t.has("encoder.conv_in.weight") && !t.part("decoder.mid", "decoder.up", "decoder.conv")
 	}},
 	{"a VAE of Stable Diffusion or SDXL (4 latent channels)", vaeAdvice, func(t tensors) bool {
 		return t.dim("decoder.conv_in.weight", 1) == 4
@@ -221,4 +221,21 @@ func foreignFamily(set *safetensors.Set, path string) error {
 		return fmt.Errorf("is %s; %s", f.name, advice)
 	}
 	return nil
+}
+
+// pipelines are the beginnings of the names of Diffusers' pipelines, longer ones first.
+var pipelines = []struct{ begins, family string }{
+	{"Flux2Pipeline", "FLUX.2 [dev]"}, {"Flux", "FLUX.1"}, {"Chroma", "Chroma"}, {"ZImage", "Z-Image"}, {"QwenImage", "Qwen-Image"},
+	{"StableDiffusionXL", "SDXL"}, {"StableDiffusion3", "Stable Diffusion 3"}, {"StableDiffusion", "Stable Diffusion"},
+	{"Wan", "Wan"}, {"Hunyuan", "Hunyuan"}, {"LTX", "LTX-Video"}, {"Lumina", "Lumina-Image"}, {"PixArt", "PixArt"}, {"Sana", "Sana"},
+}
+
+// familyOfPipeline tells, in the words of a message, which family a pipeline of Diffusers makes pictures with; "" if unknown.
+func familyOfPipeline(class string) string {
+	for _, p := range pipelines {
+		if strings.HasPrefix(class, p.begins) && !strings.HasPrefix(class, "Flux2Klein") {
+			return ": it is " + p.family + ", and this program runs FLUX.2 [klein]"
+		}
+	}
+	return ""
 }

@@ -33,17 +33,25 @@ type part struct {
 	owns func(name string) bool
 }
 
-// marks are tensors that every file of a kind and naming has, under whatever prefix the tool that saved it put in front.
+// marks are tensors that every file of a kind and naming has, under whatever prefix the tool that saved it put in front. There
+// are several for each, so that a file that lacks one is called incomplete rather than unknown.
 var marks = []struct {
 	tensor string
 	kind   kind
 	names  func(prefix string, set *safetensors.Set) naming
 }{
 	{"img_in.weight", transformer, originalTransformerNames},
-	{"x_embedder.weight", transformer, keepNames},
+	{"double_stream_modulation_img.lin.weight", transformer, originalTransformerNames},
+	{"double_stream_modulation_txt.lin.weight", transformer, originalTransformerNames},
+	{"x_embedder.weight", transformer, diffusersTransformerNames},
+	{"double_stream_modulation_img.linear.weight", transformer, diffusersTransformerNames},
 	{"decoder.mid.block_1.conv1.weight", vae, originalVAENames},
+	{"encoder.mid.block_1.conv1.weight", vae, originalVAENames},
 	{"decoder.mid_block.resnets.0.conv1.weight", vae, keepNames},
+	{"encoder.mid_block.resnets.0.conv1.weight", vae, keepNames},
 	{"embed_tokens.weight", textEncoder, textEncoderNames},
+	{"layers.0.self_attn.q_norm.weight", textEncoder, textEncoderNames},
+	{"layers.1.self_attn.q_norm.weight", textEncoder, textEncoderNames},
 }
 
 // keepNames is the naming of a component's file taken out of a Diffusers folder.
@@ -72,6 +80,9 @@ func recognise(set *safetensors.Set, path string) ([]part, error) {
 				continue
 			}
 			if other := slices.IndexFunc(parts, func(p part) bool { return p.kind == m.kind }); other >= 0 {
+				if parts[other].prefix == prefix {
+					continue
+				}
 				return nil, fmt.Errorf("holds two networks of the kind %s, at %q and %q", m.kind, parts[other].prefix, prefix)
 			}
 			parts = append(parts, part{kind: m.kind, prefix: prefix, names: m.names(prefix, set)})

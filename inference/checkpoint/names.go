@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -85,6 +86,20 @@ func originalTransformerNames(prefix string, _ *safetensors.Set) naming {
 			targets = append(targets, target{to, i, len(parts), asIs})
 		}
 		return targets, targets != nil
+	}
+}
+
+// diffusersTransformerNames takes the names that a Diffusers folder has, and knows no others.
+func diffusersTransformerNames(prefix string, _ *safetensors.Set) naming {
+	known := map[string]bool{}
+	for _, to := range transformerNames {
+		known[to+".weight"] = true
+	}
+	inner := map[string][]string{"transformer_blocks": innerNames(doubleBlockNames), "single_transformer_blocks": innerNames(singleBlockNames)}
+	return func(name string) ([]target, bool) {
+		name, ok := strings.CutPrefix(name, prefix)
+		block, _, rest, isBlock := cutBlock(name)
+		return whole(name), ok && (known[name] || isBlock && slices.Contains(inner[block], rest))
 	}
 }
 

@@ -212,7 +212,7 @@ func TestModelIndex(t *testing.T) {
 		{"distilled", `{"_class_name":"Flux2KleinPipeline","is_distilled":true}`, ModelIndex{&yes, 0}, ""},
 		{"base, limit", `{"_class_name":"Flux2KleinPipeline","is_distilled":false,"max_sequence_length":256}`, ModelIndex{&no, 256}, ""},
 		{"silent", `{"_class_name":"Flux2KleinPipeline"}`, ModelIndex{}, ""},
-		{"another pipeline", `{"_class_name":"FluxPipeline"}`, ModelIndex{}, `_class_name "FluxPipeline", want "Flux2KleinPipeline"`},
+		{"another pipeline", `{"_class_name":"FluxPipeline"}`, ModelIndex{}, `_class_name "FluxPipeline", want "Flux2KleinPipeline": it is FLUX.1`},
 		{"no class", `{}`, ModelIndex{}, `_class_name "", want "Flux2KleinPipeline"`},
 		{"no bool", `{"_class_name":"Flux2KleinPipeline","is_distilled":"yes"}`, ModelIndex{}, "is_distilled"},
 		{"limit 0", `{"_class_name":"Flux2KleinPipeline","max_sequence_length":0}`, ModelIndex{}, "max_sequence_length 0, want at least 1"},

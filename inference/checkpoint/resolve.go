@@ -60,6 +60,9 @@ func absent(item string) string {
 	if reason := missing(item); reason != "is missing" {
 		return reason
 	}
+	if strings.HasPrefix(item, "flux2-klein-") && !isWeightFile(item) {
+		return "is not on this machine; get it with: kleinbild models get " + item
+	}
 	if strings.ContainsAny(item, `\`) || filepath.IsAbs(item) || isWeightFile(item) {
 		return "does not exist"
 	}

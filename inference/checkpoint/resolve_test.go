@@ -67,6 +67,9 @@ func TestResolve(t *testing.T) {
 			t.Errorf("%s: %q %v", name, got, err)
 		}
 	}
+	if _, _, err := find("flux2-klein-9b", env, ""); err == nil || !strings.HasSuffix(err.Error(), "is not on this machine; get it with: kleinbild models get flux2-klein-9b") {
+		t.Errorf("a model to download: %v", err)
+	}
 	// Every name that is listed leads to its model.
 	for _, spec := range All(func(key string) string { return env[key] }) {
 		if got, _, err := find(nameOf(spec), env, ""); err != nil || got != spec {

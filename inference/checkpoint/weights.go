@@ -77,7 +77,7 @@ func newWeights(set *safetensors.Set, path string, p part) (*weights, error) {
 	w := &weights{set: set, path: path, refs: map[string]ref{}}
 	// A file that was only rounded to float8 has no scales at all, and its values are meant as they are. Where there is one
 	// scale, or a mark of the formats that have them, a missing one is a fault.
-	plain := !slices.ContainsFunc(owned, isQuantisationDetail)
+	plain := !slices.ContainsFunc(owned, isQuantisationDetail) && set.Files()[0].Metadata()["_quantization_metadata"] == ""
 	var unknown []string
 	for _, name := range owned {
 		if isQuantisationDetail(name) || isBuffer(name) {
