@@ -46,24 +46,22 @@ func resolve(spec string, env func(string) string) (string, error) {
 		switch {
 		case found != "":
 			items[i] = found
-		case len(items) == 1:
-			return "", fmt.Errorf("%s: %s", items[i], absent(items[i]))
 		default:
-			return "", fmt.Errorf("%s: does not exist", items[i])
+			return "", fmt.Errorf("%s: %s", items[i], absent(items[i], len(items) == 1))
 		}
 	}
 	return strings.Join(items, ","), nil
 }
 
-// absent says why a name or path leads nowhere.
-func absent(item string) string {
+// absent says why a name or path leads nowhere; alone is false in a list, which is of files as a rule.
+func absent(item string, alone bool) string {
 	if reason := missing(item); reason != "is missing" {
 		return reason
 	}
 	if strings.HasPrefix(item, "flux2-klein-") && !isWeightFile(item) {
 		return "is not on this machine; get it with: kleinbild models get " + item
 	}
-	if strings.ContainsAny(item, `\`) || filepath.IsAbs(item) || isWeightFile(item) {
+	if !alone || strings.ContainsAny(item, `\`) || filepath.IsAbs(item) || isWeightFile(item) {
 		return "does not exist"
 	}
 	return "does not exist, neither as a file or folder nor as a model on this machine (kleinbild models list shows those)"
@@ -89,6 +87,14 @@ func byName(name string, env func(string) string) (spec string, err error) {
 	for _, same := range []func(a, b string) bool{func(a, b string) bool { return a == b }, strings.EqualFold} {
 		if i := slices.IndexFunc(all, func(spec string) bool { return same(nameOf(spec), name) }); i >= 0 {
 			return all[i], nil
+		}
+	}
+	// A model that is here and does not open says itself what is wrong with it.
+	for _, hub := range hubs(env) {
+		for _, dir := range repositoriesIn(hub) {
+			if strings.HasSuffix(strings.ToLower(dir), "--"+strings.ToLower(name)) {
+				return snapshotOf(dir)
+			}
 		}
 	}
 	return "", nil

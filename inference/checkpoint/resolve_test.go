@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -62,6 +63,22 @@ func TestResolve(t *testing.T) {
 		}
 	}
 	delete(env, ModelVariable)
+	broken := filepath.Join(hub, "models--black-forest-labs--FLUX.2-klein-base-4B", "snapshots", "89")
+	mustWrite(t, filepath.Join(broken, "model_index.json"), "")
+	for _, name := range []string{"FLUX.2-klein-base-4B", "black-forest-labs/FLUX.2-klein-base-4B"} {
+		got, _, err := find(name, env, "")
+		if got != broken || err != nil {
+			t.Errorf("%s, which does not open: %q %v, want %q", name, got, err, broken)
+		}
+	}
+	if runtime.GOOS != "windows" {
+		dangling := filepath.Join(dir, "dangling.safetensors")
+		link(t, filepath.Join(dir, "nothing"), dangling)
+		for _, spec := range []string{dangling, at(bf16File) + "," + dangling} {
+			_, _, err := find(spec, env, "")
+			wantError(t, "a link in "+spec, err, dangling, "is a link without a target")
+		}
+	}
 	for _, name := range []string{"nothing", "black-forest-labs/FLUX.2-klein-9B", "../mine", "..", "models--a--b"} {
 		if got, _, err := find(name, env, ""); err == nil && name != ".." || err != nil && !strings.Contains(err.Error(), "--model: "+name+": does not exist, neither as a file or folder nor as a model on this machine") {
 			t.Errorf("%s: %q %v", name, got, err)
