@@ -46,15 +46,17 @@ var comfyNames = map[kind][]string{
 type tree struct {
 	dir     string
 	folders map[kind][]string
+	// skipped is a file of paths that cannot be read.
+	skipped []Place
 }
 
 // uiTree returns the folders of the installation at dir: dir or the folder models in it, and what an extra_model_paths.yaml
-// names. ok is false where there is none.
+// names. ok is false where there is none; err is of that file, where there is nothing else.
 func uiTree(dir string) (t tree, ok bool, err error) {
 	t = tree{dir: dir, folders: map[kind][]string{}}
 	defaults, others, err := extraPaths(dir)
 	if err != nil {
-		return t, true, err
+		t.skipped = []Place{{dir, strings.TrimPrefix(err.Error(), "checkpoint: ")}}
 	}
 	for k := range uiFolders {
 		t.folders[k] = append(t.folders[k], defaults[k]...)
@@ -76,7 +78,10 @@ func uiTree(dir string) (t tree, ok bool, err error) {
 		t.folders[k] = append(t.folders[k], others[k]...)
 		ok = ok || len(defaults[k])+len(others[k]) > 0
 	}
-	return t, ok, nil
+	if ok {
+		err = nil
+	}
+	return t, ok, err
 }
 
 // subfolders lists the folders in dir, and links, whose plain name is name.
@@ -141,13 +146,22 @@ func look(path string) (candidate, error) {
 // distilled models before base models. The error says why a transformer has no such, or why there is none; skipped are
 // folders and links that could not be read.
 func (t tree) specs() (specs []string, skipped []Place, err error) {
+	skipped = t.skipped
 	found := map[kind][]candidate{}
 	broken := map[kind]error{}
 	for _, k := range []kind{transformer, vae, textEncoder} {
-		w := walker{}
+		w, seen := walker{}, map[string]bool{}
 		for _, folder := range t.folders[k] {
 			for _, path := range w.files(folder, func(name string) bool { return named(name, k) }) {
-				c, err := look(path)
+				path, err := indexOf(path)
+				if seen[path] && err == nil {
+					continue // another shard
+				}
+				seen[path] = true
+				var c candidate
+				if err == nil {
+					c, err = look(path)
+				}
 				switch {
 				case err != nil:
 					broken[k] = cmp.Or(broken[k], err)
@@ -237,7 +251,7 @@ func comfyUIs(env func(string) string) []string {
 // usableInComfyUI gives the models in dir; that there is no installation is nothing to mention.
 func usableInComfyUI(dir string, tried *[]Place) []string {
 	t, ok, err := uiTree(dir)
-	if !ok {
+	if !ok && err == nil {
 		return nil
 	}
 	var specs []string

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -40,39 +41,44 @@ func extraPaths(dir string) (defaults, others map[kind][]string, err error) {
 			return nil, nil, fmt.Errorf("checkpoint: %s: line %d: found no sections", path, sections.Line)
 		}
 		for i := 0; i+1 < len(sections.Content); i += 2 {
-			section := map[string]yaml.Node{}
-			if sections.Content[i+1].Decode(&section) != nil {
-				continue // not a section
-			}
-			var base string
-			if node := section["base_path"]; node.Decode(&base) != nil {
-				base = ""
-			}
-			into := others
-			var isDefault bool
-			node := section["is_default"]
-			if node.Decode(&isDefault) == nil && isDefault {
-				into = defaults
-			}
-			for k, keys := range uiFolders {
-				for _, key := range keys {
-					for given, node := range section {
-						if plainName(given) != key {
-							continue
-						}
-						for _, p := range lines(node) {
-							into[k] = append(into[k], extraPath(dir, strings.TrimSpace(base), p))
-						}
-					}
-				}
-			}
+			readSection(dir, sections.Content[i+1], defaults, others)
 		}
 	}
 	return defaults, others, nil
 }
 
+// readSection adds the paths of a section. Of a key that is given twice both count.
+func readSection(dir string, section *yaml.Node, defaults, others map[kind][]string) {
+	if section.Kind != yaml.MappingNode {
+		return
+	}
+	var base string
+	into := others
+	for i := 0; i+1 < len(section.Content); i += 2 {
+		switch value := section.Content[i+1]; section.Content[i].Value {
+		case "base_path":
+			base = strings.TrimSpace(value.Value)
+		case "is_default":
+			if isDefault := false; value.Decode(&isDefault) == nil && isDefault {
+				into = defaults
+			}
+		}
+	}
+	for i := 0; i+1 < len(section.Content); i += 2 {
+		key := plainName(section.Content[i].Value)
+		for k, keys := range uiFolders {
+			if !slices.Contains(keys, key) {
+				continue
+			}
+			for _, path := range lines(section.Content[i+1]) {
+				into[k] = append(into[k], extraPath(dir, base, path))
+			}
+		}
+	}
+}
+
 // lines gives the paths of a value: a text with one on each line, or a list.
-func lines(n yaml.Node) (paths []string) {
+func lines(n *yaml.Node) (paths []string) {
 	var list []string
 	var text string
 	if n.Decode(&list) != nil && n.Decode(&text) == nil {

@@ -114,6 +114,14 @@ func TestUIFolders(t *testing.T) {
 			put(textFile, dir, "models", "text_encoders", "qwen3", "model.safetensors")
 			put(vaeFile, dir, "models", "vae", "flux2", "diffusion_pytorch_model.safetensors")
 		}},
+		{"a text encoder in shards", func(dir string) {
+			put(bf16File, dir, "models", "diffusion_models", bf16File)
+			put(vaeFile, dir, "models", "vae", vaeFile)
+			folder, _ := tiny(t)
+			if err := os.CopyFS(filepath.Join(dir, "models", "text_encoders", "Qwen3-4B"), os.DirFS(filepath.Join(folder, "text_encoder"))); err != nil {
+				t.Fatal(err)
+			}
+		}},
 		{"an all-in-one checkpoint", func(dir string) {
 			mustWrite(t, filepath.Join(dir, "models", "checkpoints", "x"), "")
 			writeEntries(t, filepath.Join(dir, "models", "checkpoints", "my-klein.safetensors"), allInOne(small(), "text_encoders.qwen3_4b.transformer.", "vae."))
@@ -133,7 +141,7 @@ func TestUIFolders(t *testing.T) {
 			put(textFile, store, "encoders", textFile)
 			put(vaeFile, store, "other", "vae", vaeFile)
 			mustWrite(t, filepath.Join(dir, "extra_model_paths.yaml"), "# mine\na111:\n  base_path: "+store+"\n"+
-				"  checkpoints: nowhere\n  diffusion_models: |\n    nets/first\n    nets/second\n  clip: encoders/\n  is_default: false\n\n"+
+				"  checkpoints: nowhere\n  diffusion_models: |\n    nets/first\n    nets/second\n  clip: nowhere\n  clip: encoders/\n  is_default: false\n\n"+
 				"comfyui:\n  vae: "+filepath.ToSlash(filepath.Join(store, "other", "vae"))+"\nempty:\n")
 		}},
 		{"extra_model_paths.yaml, relative and as lists", func(dir string) {
@@ -183,12 +191,19 @@ func TestExtraPathsOrder(t *testing.T) {
 		t.Errorf("%q %v %v, want %q", tree.folders[transformer], ok, err, want)
 	}
 	for _, row := range []struct{ text, want string }{
-		{"a:\n\t- b", "extra_model_paths.yaml: yaml: line 2"},
+		{"a:\n\t- b", "yaml: line 2"},
 		{"- a", "found no sections"},
 	} {
 		mustWrite(t, filepath.Join(dir, "extra_model_paths.yaml"), row.text)
 		_, err := Open(dir)
 		wantError(t, row.text, err, dir, row.want)
+	}
+	for from, to := range map[string]string{bf16File: "unet", textFile: "clip", vaeFile: "vae"} {
+		copyFile(t, filepath.Join(singles(t), from), filepath.Join(dir, "models", to, from))
+	}
+	var tried []Place
+	if specs := usableInComfyUI(dir, &tried); len(specs) != 1 || len(tried) != 1 || !strings.Contains(tried[0].Reason, "found no sections") {
+		t.Errorf("beside a broken file of paths: %q %v", specs, tried)
 	}
 	for _, text := range []string{"", "# nothing\n", "a: b\nc: 3\n"} {
 		mustWrite(t, filepath.Join(dir, "extra_model_paths.yaml"), text)
