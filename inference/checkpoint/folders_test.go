@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -273,7 +274,18 @@ func TestWhatIsMissing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	_, err := Open(filepath.Join(single, "gone.safetensors"))
+	// Files of other downloads in a folder say nothing of this one; those that Hugging Face's tools keep beside it do.
+	if err := errors.Join(os.Remove(filepath.Join(folder, "vae", "config.json")), os.WriteFile(filepath.Join(folder, "vae", "film.mp4.part"), nil, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Open(folder)
+	if err == nil || strings.Contains(err.Error(), "not complete") {
+		t.Errorf("another download: %v", err)
+	}
+	mustWrite(t, filepath.Join(folder, ".cache", "huggingface", "download", "vae", "x.incomplete"), "")
+	_, err = Open(folder)
+	wantError(t, "a download to a folder", err, filepath.Join(folder, "vae", "config.json"), "is missing: the download is not complete")
+	_, err = Open(filepath.Join(single, "gone.safetensors"))
 	wantError(t, "a file", err, "gone.safetensors", "no such file")
 	dangling := filepath.Join(single, "dangling.safetensors")
 	link(t, filepath.Join(single, "nothing"), dangling)

@@ -3,11 +3,17 @@ package checkpoint
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
 // unfinishedSuffixes end the names of files that a download is still writing.
 var unfinishedSuffixes = []string{".part", ".incomplete", ".aria2", ".crdownload"}
+
+const notComplete = "is missing: the download is not complete"
+
+// diffusersFolders are the folders of a Diffusers model.
+var diffusersFolders = []string{"transformer", "vae", "text_encoder", "tokenizer", "scheduler"}
 
 // missing says in a few words what is wrong with a path that is not there: a link whose target is gone, a download that is not
 // complete, or nothing more than that it is missing.
@@ -15,14 +21,22 @@ func missing(path string) string {
 	if target, err := os.Readlink(path); err == nil && isDangling(path) {
 		return "is a link without a target: " + target + " is not there"
 	}
-	dirs := []string{filepath.Dir(path)}
-	if repository, ok := repositoryOf(path); ok {
-		dirs = append(dirs, filepath.Join(repository, "blobs"))
-	}
-	for _, dir := range dirs {
-		if unfinished(dir) {
-			return "is missing: the download is not complete"
+	for _, suffix := range unfinishedSuffixes {
+		if exists(path + suffix) {
+			return notComplete
 		}
+	}
+	// Hugging Face's tools write elsewhere first: into the cache's blobs, or below the folder that a model was asked to go to.
+	dir := filepath.Dir(path)
+	places := []string{filepath.Join(dir, ".cache", "huggingface", "download")}
+	if name := filepath.Base(dir); slices.Contains(diffusersFolders, name) {
+		places = append(places, filepath.Join(filepath.Dir(dir), ".cache", "huggingface", "download", name))
+	}
+	if repository, ok := repositoryOf(path); ok {
+		places = append(places, filepath.Join(repository, "blobs"))
+	}
+	if slices.ContainsFunc(places, unfinished) {
+		return notComplete
 	}
 	return "is missing"
 }

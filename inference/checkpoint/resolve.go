@@ -43,12 +43,10 @@ func resolve(spec string, env func(string) string) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		switch {
-		case found != "":
-			items[i] = found
-		default:
+		if found == "" {
 			return "", fmt.Errorf("%s: %s", items[i], absent(items[i], len(items) == 1))
 		}
+		items[i] = found
 	}
 	return strings.Join(items, ","), nil
 }
