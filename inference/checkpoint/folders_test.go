@@ -219,17 +219,24 @@ func TestUnreadableFolder(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("permissions are others there")
 	}
+	base, env := home(t)
+	dir := comfyModel(t, filepath.Join(base, "elsewhere"))
+	env[ComfyUIVariable] = dir
+	// A link to itself cannot be read by anybody.
+	endless := filepath.Join(dir, "models", "vae", "endless")
+	link(t, endless, endless)
+	specs, tried := Search(func(key string) string { return env[key] })
+	if len(specs) != 1 || !slices.ContainsFunc(tried, func(p Place) bool { return p.Where == endless && strings.HasPrefix(p.Reason, "cannot be read: ") }) {
+		t.Errorf("%q %v", specs, tried)
+	}
 	if os.Getuid() == 0 {
 		t.Skip("root reads everything")
 	}
-	base, env := home(t)
-	dir := comfyModel(t, filepath.Join(base, "elsewhere"))
 	locked := filepath.Join(dir, "models", "diffusion_models", "a-locked")
 	if err := os.Mkdir(locked, 0); err != nil {
 		t.Fatal(err)
 	}
-	env[ComfyUIVariable] = dir
-	specs, tried := Search(func(key string) string { return env[key] })
+	specs, tried = Search(func(key string) string { return env[key] })
 	if len(specs) != 1 || !slices.Contains(tried, Place{locked, "cannot be read: permission denied"}) {
 		t.Errorf("%q %v", specs, tried)
 	}
