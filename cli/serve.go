@@ -17,6 +17,7 @@ import (
 
 	"github.com/adrg/xdg"
 
+	"kleinbild/atomicfile"
 	"kleinbild/inference"
 	"kleinbild/server"
 )
@@ -158,6 +159,10 @@ func (c serveCommand) token(s Streams) (string, error) {
 	}
 	path := tokenFile()
 	token, err := readToken(path)
+	if errors.Is(err, errEmptyToken) {
+		fmt.Fprintf(s.Err, "note: %s was empty, as a full disk leaves it: a new token is made\n", path)
+		err = fs.ErrNotExist
+	}
 	if err == nil {
 		fmt.Fprintf(s.Err, "the token is in %s\n", path)
 		return token, nil
@@ -172,6 +177,9 @@ func (c serveCommand) token(s Streams) (string, error) {
 	return token, nil
 }
 
+// errEmptyToken is readToken's for a file of 0 bytes, which holds nobody's token.
+var errEmptyToken = errors.New("token: the file is empty")
+
 func readToken(path string) (string, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -184,6 +192,9 @@ func readToken(path string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("token: %w", err)
 	}
+	if len(text) == 0 {
+		return "", errEmptyToken
+	}
 	token := strings.TrimSpace(string(text))
 	if token == "" || strings.ContainsAny(token, " \t\r\n") {
 		return "", fmt.Errorf("token: %s: found %d bytes, want one word (delete it to get a new one)", path, len(text))
@@ -195,10 +206,5 @@ func writeToken(path, token string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(token + "\n")
-	return errors.Join(err, f.Close())
+	return atomicfile.Write(path, []byte(token+"\n"), 0o600)
 }

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 
 	"github.com/adrg/xdg"
+
+	"kleinbild/atomicfile"
 )
 
 // settings are the user's lasting choices.
@@ -36,17 +38,13 @@ func SetModelSetting(spec string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return fmt.Errorf("settings: %w", err)
 	}
-	temporary := path + ".new"
-	if err := os.WriteFile(temporary, append(text, '\n'), 0o644); err != nil {
-		return fmt.Errorf("settings: %w", err)
-	}
-	if err := os.Rename(temporary, path); err != nil {
-		return fmt.Errorf("settings: %w", err)
+	if err := atomicfile.Write(path, append(text, '\n'), 0o644); err != nil {
+		return fmt.Errorf("settings: %s: %w", path, err)
 	}
 	return nil
 }
 
-// readSettings returns the zero value where there is no file.
+// readSettings returns the zero value where there is no file, or an empty one, as a full disk once left.
 func readSettings() (settings, error) {
 	var s settings
 	text, err := os.ReadFile(settingsFile())
@@ -54,6 +52,9 @@ func readSettings() (settings, error) {
 		return s, nil
 	} else if err != nil {
 		return s, fmt.Errorf("settings: %w", err)
+	}
+	if len(text) == 0 {
+		return s, nil
 	}
 	if err := json.Unmarshal(text, &s); err != nil {
 		return s, fmt.Errorf("settings: %s: %w, want {\"model\": PATH}", settingsFile(), err)

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/image/draw"
+
+	"kleinbild/atomicfile"
 )
 
 // The box that thumbnails fit into, in pixels: the strip's cells at twice the usual scale.
@@ -87,14 +89,7 @@ func (t *Thumbnails) store(path string, img image.Image) {
 	if png.Encode(&file, img) != nil || os.MkdirAll(t.dir, 0o755) != nil {
 		return
 	}
-	temporary, err := os.CreateTemp(t.dir, "new-*")
-	if err != nil {
-		return
-	}
-	_, err = temporary.Write(file.Bytes())
-	if temporary.Close() != nil || err != nil || os.Rename(temporary.Name(), path) != nil {
-		os.Remove(temporary.Name())
-	}
+	_ = atomicfile.Write(path, file.Bytes(), 0o600)
 }
 
 // Fit scales img down to fit into width × height, keeping its proportions; a smaller one is copied.

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+
+	"kleinbild/atomicfile"
 )
 
 //go:embed ptx/MANIFEST
@@ -83,19 +85,7 @@ func (s *Set) keep(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("tune: keep choices: %w", err)
 	}
-	temporary, err := os.CreateTemp(dir, ".kernels-*")
-	if err != nil {
-		return fmt.Errorf("tune: keep choices: %w", err)
-	}
-	_, err = temporary.Write(text)
-	if closed := temporary.Close(); err == nil {
-		err = closed
-	}
-	if err == nil {
-		err = os.Rename(temporary.Name(), f.path(dir))
-	}
-	if err != nil {
-		os.Remove(temporary.Name())
+	if err := atomicfile.Write(f.path(dir), text, 0o644); err != nil {
 		return fmt.Errorf("tune: keep choices: %w", err)
 	}
 	return nil

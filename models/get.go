@@ -16,6 +16,7 @@ import (
 	"github.com/shirou/gopsutil/v4/disk"
 	"golang.org/x/sync/errgroup"
 
+	"kleinbild/atomicfile"
 	"kleinbild/inference/checkpoint"
 )
 
@@ -221,7 +222,7 @@ func prepare(staging, model string, files []wanted) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(staging, manifestName), append(text, '\n'), 0o644)
+	return atomicfile.Write(filepath.Join(staging, manifestName), append(text, '\n'), 0o644)
 }
 
 func readManifest(dir string) (m manifest, err error) {

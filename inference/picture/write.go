@@ -1,7 +1,6 @@
 package picture
 
 import (
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"image"
@@ -11,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"kleinbild/atomicfile"
 )
 
 // OnExist says what to do where the output's name is taken.
@@ -22,6 +23,9 @@ const (
 	Number                 // fox.png becomes fox-2.png, fox-3.png, …: the first free name
 )
 
+// newFile are the permissions of a picture, less the user's umask.
+const newFile fs.FileMode = 0o666
+
 // maxNumber bounds the search of Number.
 const maxNumber = 100_000
 
@@ -32,14 +36,11 @@ func CheckWritable(path string, exists OnExist) error {
 	if err := checkTarget(path, exists); err != nil {
 		return err
 	}
-	probe, err := createTemporary(path)
+	probe, err := atomicfile.Create(path, newFile)
 	if err != nil {
-		return err
-	}
-	probe.Close()
-	if err := os.Remove(probe.Name()); err != nil {
 		return fmt.Errorf("picture: output %s: %w", path, err)
 	}
+	probe.Discard()
 	return nil
 }
 
@@ -94,30 +95,27 @@ func WritePNG(path string, img image.Image, meta Metadata, exists OnExist) (stri
 
 // writeWhole is WritePNG for what encode writes.
 func writeWhole(path string, exists OnExist, encode func(io.Writer) error) (string, error) {
-	file, err := createTemporary(path)
+	file, err := atomicfile.Create(path, newFile)
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("picture: output %s: %w", path, err)
 	}
-	defer os.Remove(file.Name())
+	defer file.Discard()
 	err = encode(file)
 	if err == nil {
-		err = file.Sync()
-	}
-	if closed := file.Close(); err == nil {
-		err = closed
+		err = file.Finish()
 	}
 	if err != nil {
 		return "", fmt.Errorf("picture: output %s: %w", path, err)
 	}
 	if exists == Replace {
-		if err := os.Rename(file.Name(), path); err != nil {
+		if err := file.Replace(path); err != nil {
 			return "", fmt.Errorf("picture: output: %w", err)
 		}
 		return path, nil
 	}
 	for n := 1; n <= maxNumber; n++ {
 		name := numbered(path, n)
-		err := claim(file.Name(), name)
+		err := file.Claim(name)
 		if err == nil {
 			return name, nil
 		}
@@ -126,45 +124,6 @@ func writeWhole(path string, exists OnExist, encode func(io.Writer) error) (stri
 		}
 	}
 	return "", fmt.Errorf("picture: output %s: the names up to %s are taken", path, numbered(path, maxNumber))
-}
-
-// createTemporary makes an empty file beside path, with the permissions that a new file of the user gets.
-func createTemporary(path string) (*os.File, error) {
-	name := filepath.Join(filepath.Dir(path), ".kleinbild-"+rand.Text()+".tmp")
-	file, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)
-	if err != nil {
-		var cause *fs.PathError
-		if errors.As(err, &cause) {
-			err = cause.Err // the name it failed on is not one that the user knows
-		}
-		return nil, fmt.Errorf("picture: output %s: cannot write in folder %s: %w", path, filepath.Dir(path), err)
-	}
-	return file, nil
-}
-
-// claim gives the file temporary the name path if that is free; of two programs at it, one gets the name. A second
-// link does that in one step; where a file system has none (FAT), an empty file takes the name for a moment.
-func claim(temporary, path string) error {
-	err := os.Link(temporary, path)
-	if err == nil || errors.Is(err, fs.ErrExist) {
-		return err // the caller removes the temporary name
-	}
-	return claimWithoutLinks(temporary, path)
-}
-
-func claimWithoutLinks(temporary, path string) error {
-	placeholder, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-	if err != nil {
-		return err
-	}
-	err = placeholder.Close()
-	if err == nil {
-		err = os.Rename(temporary, path)
-	}
-	if err != nil {
-		os.Remove(path)
-	}
-	return err
 }
 
 // numbered returns fox-2.png for fox.png and 2; the first name is the plain one.

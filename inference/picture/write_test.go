@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"kleinbild/atomicfile"
 )
 
 func names(t *testing.T, folder string) []string {
@@ -149,7 +151,7 @@ func TestUnwritableOutputs(t *testing.T) {
 func TestLeftoverDoesNotShadow(t *testing.T) {
 	folder := t.TempDir()
 	path := filepath.Join(folder, "fox.png")
-	left, err := createTemporary(path)
+	left, err := atomicfile.Create(path, newFile)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -243,24 +245,6 @@ func TestWritersAtOnceGetTheirOwnNames(t *testing.T) {
 	}
 	if !slices.Contains(written, filepath.Join(folder, fmt.Sprintf("fox-%d.png", writers))) {
 		t.Errorf("names %v have gaps", written)
-	}
-}
-
-func TestClaimWithoutLinks(t *testing.T) {
-	folder := t.TempDir()
-	temporary, path := filepath.Join(folder, "temporary"), filepath.Join(folder, "fox.png")
-	if err := os.WriteFile(temporary, []byte("new"), 0o666); err != nil {
-		t.Fatal(err)
-	}
-	if err := claimWithoutLinks(temporary, path); err != nil || string(content(t, path)) != "new" {
-		t.Fatalf("%v, want the file under its name", err)
-	}
-	if err := claimWithoutLinks(temporary, path); !errors.Is(err, fs.ErrExist) || string(content(t, path)) != "new" {
-		t.Errorf("%v, want fs.ErrExist", err)
-	}
-	other := filepath.Join(folder, "other.png")
-	if err := claimWithoutLinks(filepath.Join(folder, "missing"), other); err == nil || exists(other) {
-		t.Errorf("%v, want an error and no file", err)
 	}
 }
 

@@ -1,0 +1,121 @@
+// Package atomicfile writes files that appear whole or not at all. In: a path and what writes the content. Out: the
+// file under its name, or an error and what was there before. It knows nothing of what the files mean.
+//
+// The content goes to a temporary name in the same folder, is flushed to the disk, and gets its name in one step. A disk
+// that fills up, or a program that is killed, leaves at most that temporary file, which nothing takes for anything.
+// The modules that do this are not for Windows (google/renameio) or do not flush (natefinch/atomic).
+package atomicfile
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// File is a file without its name yet. What is written to it has none until Replace or Claim.
+type File struct {
+	*os.File
+	closed bool
+}
+
+// Create makes an empty file beside path, with the permissions perm less the user's umask. The caller ends it with
+// Discard, which does nothing after Replace or Claim.
+func Create(path string, perm fs.FileMode) (*File, error) {
+	name := filepath.Join(filepath.Dir(path), ".kleinbild-"+rand.Text()+".tmp")
+	file, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, perm)
+	if err != nil {
+		var cause *fs.PathError
+		if errors.As(err, &cause) {
+			err = cause.Err // the name it failed on is not one that the user knows
+		}
+		return nil, fmt.Errorf("cannot write in folder %s: %w", filepath.Dir(path), err)
+	}
+	return &File{File: file}, nil
+}
+
+// Finish flushes the content to the disk and closes the file.
+func (f *File) Finish() error {
+	if f.closed {
+		return nil
+	}
+	f.closed = true
+	err := f.Sync()
+	if closed := f.Close(); err == nil {
+		err = closed
+	}
+	return err
+}
+
+// Discard removes the file unless it has got its name.
+func (f *File) Discard() {
+	if !f.closed {
+		f.Close()
+	}
+	os.Remove(f.Name())
+}
+
+// Replace gives the finished file the name path; what had it is gone.
+func (f *File) Replace(path string) error {
+	if err := f.Finish(); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}
+
+// Claim gives the finished file the name path if that is free, and else returns an error that wraps fs.ErrExist; of two
+// programs at it, one gets the name. A second link does that in one step; where a file system has none (FAT), an empty
+// file takes the name for a moment.
+func (f *File) Claim(path string) error {
+	if err := f.Finish(); err != nil {
+		return err
+	}
+	err := os.Link(f.Name(), path)
+	if err == nil || errors.Is(err, fs.ErrExist) {
+		return err // Discard removes the temporary name
+	}
+	return claimWithoutLinks(f.Name(), path)
+}
+
+func claimWithoutLinks(temporary, path string) error {
+	placeholder, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if err != nil {
+		return err
+	}
+	err = placeholder.Close()
+	if err == nil {
+		err = os.Rename(temporary, path)
+	}
+	if err != nil {
+		os.Remove(path)
+	}
+	return err
+}
+
+// Write replaces the file at path by data, with the permissions perm less the user's umask. A symbolic link stays: the
+// file it leads to is replaced.
+func Write(path string, data []byte, perm fs.FileMode) error {
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		path = target
+	}
+	return write(path, perm, func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	})
+}
+
+// write is Write for what content writes.
+func write(path string, perm fs.FileMode, content func(io.Writer) error) error {
+	f, err := Create(path, perm)
+	if err != nil {
+		return err
+	}
+	defer f.Discard()
+	if err := content(f); err != nil {
+		return err
+	}
+	return f.Replace(path)
+}
