@@ -14,6 +14,9 @@ import (
 // Run opens the window and returns when it was closed. It is to be called on the program's first goroutine. The error
 // says that there is no screen to open it on.
 func Run(cfg Config) error {
+	if path, err := preferencesFile(ID); err == nil {
+		keepPreferences(path)
+	}
 	a := fyneapp.NewWithID(ID)
 	a.SetIcon(fyne.NewStaticResource("icon.png", look.Icon))
 	w, err := openOn(a)
