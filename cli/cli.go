@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/alecthomas/kong"
 )
@@ -71,6 +72,7 @@ func Main(args []string, streams Streams) (code int) {
 		kong.Writers(streams.Out, streams.Err),
 		kong.Exit(func(code int) { panic(exit(code)) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		asGiven,
 	)
 	if err != nil {
 		panic(err) // a mistake in the tags above
@@ -109,7 +111,7 @@ func Main(args []string, streams Streams) (code int) {
 // withRange adds to the parser's complaint about a number what would have been taken.
 func withRange(err error) error {
 	for flag, want := range map[string]string{
-		"--seed": "0 to 18446744073709551615", "--count": countRange, "--steps": stepsRange, "--guidance": guidanceRange,
+		"--seed": "0 to 18446744073709551615, or -1 for a random one", "--count": countRange, "--steps": stepsRange, "--guidance": guidanceRange,
 		"--max-sequence-length": lengthRange,
 	} {
 		if strings.HasPrefix(err.Error(), flag+":") {
@@ -122,11 +124,14 @@ func withRange(err error) error {
 // oneLine keeps errors that joined several causes on one line.
 func oneLine(err error) string { return printable(strings.ReplaceAll(err.Error(), "\n", "; ")) }
 
-// printable shows control characters as Go escapes: file names and what files say must not drive the terminal.
+// printable shows control characters, and bytes that are not UTF-8, as Go escapes: file names and what files say must not
+// drive the terminal, and a name is to be found again by what is shown.
 func printable(text string) string {
 	var b strings.Builder
-	for _, r := range text {
-		if unicode.IsControl(r) {
+	for i, r := range text {
+		if r == utf8.RuneError && !strings.HasPrefix(text[i:], "\uFFFD") {
+			fmt.Fprintf(&b, `\x%02x`, text[i])
+		} else if unicode.IsControl(r) {
 			quoted := strconv.QuoteRune(r)
 			b.WriteString(quoted[1 : len(quoted)-1])
 		} else {

@@ -210,7 +210,8 @@ func TestGeneratePrompts(t *testing.T) {
 		{"empty", "--prompt=", "", "", false},
 		{"begins with a dash", "--prompt=-5 degrees", "", "-5 degrees", false},
 		{"standard input", "--prompt=-", "a fox\non snow\r\n", "a fox\non snow", false},
-		{"nothing on standard input", "--prompt=-", "", "", false},
+		{"byte order mark and Windows' line ends", "--prompt=-", "\uFEFFa fox\r\non snow\r\n", "a fox\non snow", false},
+		{"Windows' line ends in an argument", "--prompt=a fox\r\non snow", "", "a fox\non snow", false},
 		{"too long", "--prompt=" + long, "", long, true},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -226,6 +227,43 @@ func TestGeneratePrompts(t *testing.T) {
 				t.Errorf("truncated %v: %s", row.truncated, got.err)
 			}
 		})
+	}
+}
+
+// TestStandardInputIsRefused: what is no prompt never becomes a picture.
+func TestStandardInputIsRefused(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, row := range []struct{ name, in, want string }{
+		{"nothing", "", "found nothing"},
+		{"line ends alone", "\r\n\n", "found nothing"},
+		{"a byte order mark alone", "\uFEFF", "found nothing"},
+		{"UTF-16", "\xff\xfea\x00", "UTF-16"},
+		{"UTF-16 without a mark", "a\x00\n\x00", "NUL at byte 1"},
+		{"Latin-1", "caf\xe9\n", "byte 0xe9 at byte 3"},
+		{"NUL", "a fox\x00\n", "NUL at byte 5"},
+		{"too long", strings.Repeat("x", 65537), "at most 65536"},
+		{"a film", strings.Repeat("x", 2<<20), "more than"},
+	} {
+		for _, args := range [][]string{small(t, "-p", "-", "-o", "x.png"), {"tokens", "-p", "-", "-m", model(t, "distilled")}} {
+			got := call(row.in, args...)
+			if line := errorLine(t, got); got.code != exitFailure || !strings.Contains(line, "standard input") || !strings.Contains(line, row.want) {
+				t.Errorf("%s, %s: exit code %d: %s, want %q", row.name, args[0], got.code, line, row.want)
+			}
+		}
+	}
+	if left := names(t); len(left) != 0 {
+		t.Errorf("files %v", left)
+	}
+}
+
+func TestRandomSeeds(t *testing.T) {
+	t.Chdir(t.TempDir())
+	seen := map[string]bool{}
+	for _, args := range [][]string{{"-s", "-1"}, {"-s-1"}, {"--seed=-1"}, {"--seed", "-1"}, nil} {
+		seen[mustMake(t, small(t, append([]string{"-p", "x"}, args...)...)...).out] = true
+	}
+	if len(seen) != 5 {
+		t.Errorf("%v, want five seeds", seen)
 	}
 }
 
@@ -247,6 +285,8 @@ func TestGenerateSizes(t *testing.T) {
 		{"default", nil, "160x96"},
 		{"square", []string{"-a", "square"}, "128x128"},
 		{"wide", []string{"-a", "wide"}, "192x80"},
+		{"a ratio", []string{"-a", "21:9"}, "192x80"},
+		{"in capitals", []string{"-a", "Photo V"}, "96x144"},
 		{"exact", []string{"--size", "64X80"}, "64x80"},
 		{"match", []string{"-a", "match", "-i", "a.png", "-i", "b.png"}, "96x64"},
 	} {
@@ -274,7 +314,7 @@ func TestUsage(t *testing.T) {
 		{"no prompt", "generate", []string{"-p TEXT", "--like"}},
 		{"aspect", "generate -p x -a sqare", []string{`"sqare"`, "square, landscape, portrait, photo, photo_v, standard, standard_v, wide, match"}},
 		{"match without a reference", "generate -p x -a match", []string{"match", "-i"}},
-		{"size", "generate -p x --size 65x64", []string{"65", "multiple of 16 from 64 to 2048"}},
+		{"size", "generate -p x --size 65x64", []string{"65", "multiple of 16 from 64 to 2048", "64x64"}},
 		{"size no size", "generate -p x --size big", []string{`"big"`, "WIDTHxHEIGHT"}},
 		{"size and aspect", "generate -p x --size 64x64 -a wide", []string{"--aspect", "--size"}},
 		{"steps 0", "generate -p x --steps 0", []string{"--steps 0", "1 to 1000"}},
@@ -283,7 +323,11 @@ func TestUsage(t *testing.T) {
 		{"guidance negative", "generate -p x --guidance=-1", []string{"-1", "0 to 100"}},
 		{"guidance too large", "generate -p x --guidance=101", []string{"101", "0 to 100"}},
 		{"guidance no number", "generate -p x --guidance NaN", []string{"NaN", "0 to 100"}},
-		{"seed negative", "generate -p x -s -1", []string{"--seed", "0 to 18446744073709551615"}},
+		{"seed negative", "generate -p x -s -2", []string{"--seed", "-2", "0 to 18446744073709551615, or -1"}},
+		{"seed without a value", "generate -p x -s -n 2", []string{"--seed", "0 to 18446744073709551615"}},
+		{"ratio far from all", "generate -p x -a 3:1", []string{`"3:1"`, "square, landscape"}},
+		{"prompt in Latin-1", "generate -p caf\xe9", []string{"byte 0xe9 at byte 3", "UTF-8"}},
+		{"tokens' prompt in Latin-1", "tokens -p caf\xe9", []string{"byte 0xe9 at byte 3", "UTF-8"}},
 		{"seed 2^64", "generate -p x -s 18446744073709551616", []string{"18446744073709551616", "0 to 18446744073709551615"}},
 		{"count 0", "generate -p x -n 0", []string{"--count 0", "1 to 1000"}},
 		{"sequence length 0", "generate -p x --max-sequence-length 0", []string{"1 to 512"}},

@@ -1,12 +1,10 @@
 package cli
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -78,9 +76,9 @@ func (f modelFlags) options() (inference.Options, error) {
 type generateCommand struct {
 	Prompt   *string  `short:"p" placeholder:"TEXT" help:"What to draw; - reads it from standard input."`
 	Image    []string `short:"i" placeholder:"FILE" sep:"none" help:"A reference picture; up to four, in order."`
-	Aspect   string   `short:"a" placeholder:"NAME" help:"square, landscape (default), portrait, photo, photo_v, standard, standard_v, wide, or match for the size of image 1."`
+	Aspect   string   `short:"a" placeholder:"NAME" help:"square, landscape (default), portrait, photo, photo_v, standard, standard_v, wide, a ratio such as 16:9 for the nearest of them, or match for the size of image 1."`
 	Size     string   `placeholder:"WxH" help:"Exact size: multiples of 16, 64 to 2048 a side."`
-	Seed     *uint64  `short:"s" placeholder:"N" help:"The same seed gives the same picture. Default: random."`
+	Seed     seedFlag `short:"s" placeholder:"N" help:"The same seed gives the same picture; -1 is random. Default: random."`
 	Count    int      `short:"n" default:"1" placeholder:"N" help:"How many pictures, with seeds counting up."`
 	Steps    *int     `placeholder:"N" help:"Default: 4 for distilled models, 50 for base models."`
 	Guidance *float64 `placeholder:"X" help:"Base models only. Default: 4; 1 is none."`
@@ -99,6 +97,7 @@ type job struct {
 	like    *picture.Metadata
 	seeds   []uint64
 	output  string
+	notes   []string // for standard error, once nothing is wrong
 }
 
 func (c *generateCommand) Run(ctx context.Context, s Streams) error {
@@ -124,6 +123,9 @@ func (c *generateCommand) Run(ctx context.Context, s Streams) error {
 	}
 	for _, notice := range info.Notices {
 		fmt.Fprintln(s.Err, "note:", notice)
+	}
+	for _, note := range j.notes {
+		fmt.Fprintln(s.Err, "note:", printable(note))
 	}
 	j.compare(s.Err, info)
 	if c.Guidance != nil && *c.Guidance > 1 && info.Variant == inference.Distilled {
@@ -246,25 +248,18 @@ func (j *job) repeat(meta picture.Metadata) {
 	j.request.Size = picture.Size{Width: meta.Width, Height: meta.Height}
 }
 
-func (c *generateCommand) settlePrompt(j *job, in io.Reader) error {
+func (c *generateCommand) settlePrompt(j *job, in io.Reader) (err error) {
 	switch {
 	case c.Prompt == nil && j.like == nil:
 		return usagef("no prompt: give -p TEXT (it may be empty), or --like FILE")
-	case c.Prompt == nil:
-	case *c.Prompt == "-":
-		const most = 1 << 20
-		text, err := io.ReadAll(io.LimitReader(bufio.NewReader(in), most+1))
-		if err != nil {
-			return fmt.Errorf("prompt: standard input: %w", err)
-		}
-		if len(text) > most {
-			return fmt.Errorf("prompt: standard input: more than %d bytes", most)
-		}
-		j.request.Prompt = strings.TrimRight(string(text), "\r\n")
+	case c.Prompt != nil:
+		j.request.Prompt, err = parsePrompt(*c.Prompt, in)
 	default:
-		j.request.Prompt = *c.Prompt
+		if j.request.Prompt, err = inference.ParsePrompt(j.like.Prompt); err != nil {
+			err = fmt.Errorf("%s: %w", c.Like, err)
+		}
 	}
-	return nil
+	return err
 }
 
 func (c *generateCommand) settleNumbers(j *job) error {
@@ -296,15 +291,20 @@ func (c *generateCommand) settleNumbers(j *job) error {
 		if j.aspect, err = picture.ParseAspectRatio(c.Aspect); err != nil {
 			return usageError{err}
 		}
+		if strings.ContainsAny(c.Aspect, ":/") {
+			j.notes = append(j.notes, fmt.Sprintf("--aspect %s: %s is the nearest shape", c.Aspect, j.aspect))
+		}
 	case j.like == nil:
 		j.aspect = picture.DefaultAspectRatio
 	}
-	first := rand.Uint64() >> 32 // what torch's generator keeps of a seed
+	first := inference.RandomSeed()
 	if j.like != nil {
 		first = j.like.Seed
 	}
-	if c.Seed != nil {
-		first = *c.Seed
+	if c.Seed != "" {
+		if first, err = inference.ParseSeed(string(c.Seed)); err != nil {
+			return usageError{fmt.Errorf("--seed: %w", err)}
+		}
 	}
 	for i := range uint64(c.Count) {
 		j.seeds = append(j.seeds, first+i)

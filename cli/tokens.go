@@ -2,10 +2,12 @@ package cli
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
+	"unicode/utf8"
 
 	"kleinbild/inference"
 )
@@ -55,13 +57,9 @@ func (c tokensCommand) Run(s Streams) error {
 	if c.JSON && c.Prompt == nil {
 		return tokenLines(s, encode)
 	}
-	prompt := *c.Prompt
-	if prompt == "-" {
-		text, err := io.ReadAll(io.LimitReader(s.In, maxLineBytes))
-		if err != nil {
-			return fmt.Errorf("prompt: standard input: %w", err)
-		}
-		prompt = strings.TrimRight(string(text), "\r\n")
+	prompt, err := parsePrompt(*c.Prompt, s.In)
+	if err != nil {
+		return err
 	}
 	line, cut, err := encode(prompt)
 	if err != nil {
@@ -80,30 +78,38 @@ func (c tokensCommand) Run(s Streams) error {
 	return nil
 }
 
-// tokenLines answers each line of standard input with one line.
+// tokenLines answers each line of standard input with one line. JSON says each character of a prompt, so that the prompt
+// is taken as it is, carriage returns and NUL too: this is how the tokenizer is looked at.
 func tokenLines(s Streams, encode func(string) (tokenLine, string, error)) error {
 	out := bufio.NewWriter(s.Out)
 	defer out.Flush()
 	in := bufio.NewScanner(s.In)
 	in.Buffer(nil, maxLineBytes)
 	for n := 1; in.Scan(); n++ {
-		if strings.TrimSpace(in.Text()) == "" {
+		line := in.Bytes()
+		if n == 1 {
+			line = bytes.TrimPrefix(line, []byte("\uFEFF"))
+		}
+		if len(bytes.TrimSpace(line)) == 0 {
 			continue
+		}
+		if !utf8.Valid(line) { // JSON is UTF-8; the decoder would put U+FFFD in place of what is not
+			return fmt.Errorf("tokens: line %d: found text that is not UTF-8, want UTF-8", n)
 		}
 		var request struct {
 			Prompt *string `json:"prompt"`
 		}
-		if err := json.Unmarshal(in.Bytes(), &request); err != nil {
+		if err := json.Unmarshal(line, &request); err != nil {
 			return fmt.Errorf("tokens: line %d: %w, want {\"prompt\": …}", n, err)
 		}
 		if request.Prompt == nil {
 			return fmt.Errorf("tokens: line %d: no prompt, want {\"prompt\": …}", n)
 		}
-		line, _, err := encode(*request.Prompt)
+		answer, _, err := encode(*request.Prompt)
 		if err != nil {
 			return err
 		}
-		if err := writeTokenLine(out, line); err != nil {
+		if err := writeTokenLine(out, answer); err != nil {
 			return err
 		}
 	}

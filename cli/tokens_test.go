@@ -94,6 +94,31 @@ func TestTokensJSON(t *testing.T) {
 	}
 }
 
+// TestTokensOfPrompts: encodings of one prompt give one list of ids; JSON says each character, and they are all read.
+func TestTokensOfPrompts(t *testing.T) {
+	tokens := func(in string, args ...string) string {
+		t.Helper()
+		got := call(in, append([]string{"tokens", "--raw", "-m", model(t, "distilled")}, args...)...)
+		if got.code != exitOK {
+			t.Fatal(got.err)
+		}
+		return got.out
+	}
+	want := tokens("", "-p", "a house\nin snow")
+	for _, in := range []string{"\uFEFFa house\nin snow", "a house\r\nin snow\r\n", "a house\rin snow\r", "\uFEFFa house\r\nin snow\n"} {
+		if got := tokens(in, "-p", "-"); got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
+		}
+	}
+	plain, carriage := tokens(`{"prompt": "a\nb"}`, "--json"), tokens("\uFEFF{\"prompt\": \"a\\r\\nb\"}\r\n", "--json")
+	if plain == carriage {
+		t.Errorf("%s for a line end and for a carriage return and a line end", plain)
+	}
+	if got := call("{\"prompt\": \"caf\xe9\"}\n", "tokens", "--json", "-m", model(t, "distilled")); got.code != exitFailure || !strings.Contains(got.err, "not UTF-8") {
+		t.Errorf("exit code %d: %s", got.code, got.err)
+	}
+}
+
 // TestTokensOfIndex: model_index.json may lower the number of tokens, which then holds wherever a prompt is read.
 func TestTokensOfIndex(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "m")

@@ -5,12 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"math/rand/v2"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"kleinbild/inference"
 	"kleinbild/inference/picture"
@@ -87,25 +85,24 @@ func (f *form) parse(allowRemote bool) (j *job, err error) {
 }
 
 func parsePrompt(text string) (string, error) {
-	switch {
-	case text == "":
+	if text == "" {
 		return "", invalid(fieldPrompt, "is required")
-	case len(text) > maxFieldBytes:
-		return "", invalid(fieldPrompt, "%d bytes, want at most %d", len(text), maxFieldBytes)
-	case !utf8.ValidString(text):
-		return "", invalid(fieldPrompt, "is not valid UTF-8")
 	}
-	return text, nil
+	prompt, err := inference.ParsePrompt(text)
+	if err != nil {
+		return "", invalid(fieldPrompt, "%s", strings.TrimPrefix(err.Error(), "prompt: "))
+	}
+	return prompt, nil
 }
 
-// parseSeed draws one where none is given; torch's generator keeps 32 bits of a seed.
+// parseSeed draws one where none is given, or -1 is.
 func parseSeed(text string) (uint64, error) {
 	if text == "" {
-		return rand.Uint64() >> 32, nil
+		return inference.RandomSeed(), nil
 	}
-	seed, err := strconv.ParseUint(text, 10, 64)
+	seed, err := inference.ParseSeed(text)
 	if err != nil {
-		return 0, invalid(fieldSeed, "%s, want an integer from 0 to %d", quote(text), uint64(math.MaxUint64))
+		return 0, invalid(fieldSeed, "%s, want an integer from 0 to %d, or -1 for a random one", quote(text), uint64(math.MaxUint64))
 	}
 	return seed, nil
 }

@@ -2,6 +2,7 @@ package picture
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 )
@@ -29,18 +30,27 @@ func (s Size) Check() error {
 		pixels int
 	}{{"width", s.Width}, {"height", s.Height}} {
 		if side.pixels < minOutputSide || side.pixels > maxOutputSide || side.pixels%sideMultiple != 0 {
-			return fmt.Errorf("picture: size %v: %s %d, want a multiple of %d from %d to %d",
-				s, side.name, side.pixels, sideMultiple, minOutputSide, maxOutputSide)
+			return fmt.Errorf("picture: size %v: %s %d, want a multiple of %d from %d to %d; the nearest size is %v",
+				s, side.name, side.pixels, sideMultiple, minOutputSide, maxOutputSide, s.Nearest())
 		}
 	}
 	return nil
 }
 
+// Nearest returns the size nearest to s that Check accepts, each side by itself.
+func (s Size) Nearest() Size {
+	side := func(pixels int) int {
+		pixels = min(max(pixels, minOutputSide), maxOutputSide)
+		return (pixels + sideMultiple/2) / sideMultiple * sideMultiple
+	}
+	return Size{side(s.Width), side(s.Height)}
+}
+
 // ParseSize reads an output size spelled WIDTHxHEIGHT, such as 1344x768.
 func ParseSize(text string) (Size, error) {
 	width, height, found := strings.Cut(strings.ToLower(text), "x")
-	w, errW := strconv.ParseUint(width, 10, 16)
-	h, errH := strconv.ParseUint(height, 10, 16)
+	w, errW := strconv.ParseUint(width, 10, 31)
+	h, errH := strconv.ParseUint(height, 10, 31)
 	if !found || errW != nil || errH != nil {
 		return Size{}, fmt.Errorf("picture: size %q: want WIDTHxHEIGHT in pixels, such as 1344x768", text)
 	}
@@ -89,16 +99,54 @@ func AspectRatios() []AspectRatio {
 	return append(names, Match)
 }
 
-// ParseAspectRatio returns the shape called name; the error lists the valid names.
-func ParseAspectRatio(name string) (AspectRatio, error) {
-	var names []string
+// maxAspectError is how far a ratio may be from that of a shape to mean it: 16:10 is 7 % from photo, 2:1 is 14 % from
+// landscape and wide alike.
+const maxAspectError = 0.1
+
+// ParseAspectRatio returns the shape that text names, in any case and with any separator (Square, "photo v", photo-v), or
+// the shape nearest to a ratio such as 16:9. The error lists the valid names.
+func ParseAspectRatio(text string) (AspectRatio, error) {
+	if width, height, isRatio := cutRatio(text); isRatio {
+		return nearestShape(text, width/height)
+	}
+	plain := strings.NewReplacer(" ", "", "_", "", "-", "").Replace
 	for _, a := range AspectRatios() {
-		if string(a) == name {
+		if plain(string(a)) == plain(strings.ToLower(text)) {
 			return a, nil
 		}
+	}
+	return "", unknownAspectRatio(text)
+}
+
+// cutRatio reads WIDTH:HEIGHT.
+func cutRatio(text string) (width, height float64, ok bool) {
+	before, after, found := strings.Cut(strings.ReplaceAll(text, "/", ":"), ":")
+	width, errW := strconv.ParseFloat(strings.TrimSpace(before), 64)
+	height, errH := strconv.ParseFloat(strings.TrimSpace(after), 64)
+	ok = found && errW == nil && errH == nil && width > 0 && height > 0 && !math.IsInf(width, 0) && !math.IsInf(height, 0)
+	return width, height, ok
+}
+
+func nearestShape(text string, ratio float64) (AspectRatio, error) {
+	var nearest AspectRatio
+	least := math.Inf(1)
+	for _, row := range aspectRatios {
+		if away := math.Abs(math.Log(ratio * float64(row.size.Height) / float64(row.size.Width))); away < least {
+			nearest, least = row.name, away
+		}
+	}
+	if least > math.Log1p(maxAspectError) {
+		return "", unknownAspectRatio(text)
+	}
+	return nearest, nil
+}
+
+func unknownAspectRatio(text string) error {
+	var names []string
+	for _, a := range AspectRatios() {
 		names = append(names, string(a))
 	}
-	return "", fmt.Errorf("picture: aspect ratio %q: want one of %s", name, strings.Join(names, ", "))
+	return fmt.Errorf("picture: aspect ratio %q: want one of %s, or a ratio near one of theirs, such as 16:9", text, strings.Join(names, ", "))
 }
 
 // SizeFor returns the size of the shape for a model whose native picture is native × native pixels (the VAE's
@@ -124,6 +172,5 @@ func (a AspectRatio) SizeFor(native int, references ...Size) (Size, error) {
 		}
 		return Size{scale(row.size.Width), scale(row.size.Height)}, nil
 	}
-	_, err := ParseAspectRatio(string(a))
-	return Size{}, err
+	return Size{}, unknownAspectRatio(string(a))
 }

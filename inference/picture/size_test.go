@@ -64,7 +64,7 @@ func TestParseAspectRatio(t *testing.T) {
 			t.Errorf("%s: %v, %v", ratio, got, err)
 		}
 	}
-	for _, name := range []string{"", "Square", "16:9", "landscape "} {
+	for _, name := range []string{"", "sqare", "2:1", "1:3", "0:9", "-16:-9", "16:", ":9", "inf:inf", "nan:1", "1:2:3"} {
 		_, err := ParseAspectRatio(name)
 		if err == nil {
 			t.Errorf("%q is accepted, want an error", name)
@@ -78,6 +78,43 @@ func TestParseAspectRatio(t *testing.T) {
 		if _, err := AspectRatio(name).SizeFor(1024); err == nil {
 			t.Errorf("%q has a size, want an error", name)
 		}
+	}
+}
+
+func TestParseAspectRatioLeniently(t *testing.T) {
+	for _, row := range []struct {
+		text string
+		want AspectRatio
+	}{
+		{"Square", Square}, {"landscape ", Landscape}, {"photo v", PhotoV}, {"Photo-V", PhotoV}, {"STANDARD_V", StandardV}, {"Match", Match},
+		{"16:9", Landscape}, {"9:16", Portrait}, {"1:1", Square}, {"1024:1024", Square}, {"3:2", Photo}, {"2:3", PhotoV},
+		{"4:3", Standard}, {"3/4", StandardV}, {"5:4", Standard}, {"16:10", Photo}, {"21:9", Wide}, {"2.39:1", Wide}, {" 16 : 9 ", Landscape},
+	} {
+		if got, err := ParseAspectRatio(row.text); err != nil || got != row.want {
+			t.Errorf("%q: %v, %v, want %v", row.text, got, err, row.want)
+		}
+	}
+}
+
+func TestNearestSize(t *testing.T) {
+	for _, row := range []struct{ size, want Size }{
+		{Size{65, 64}, Size{64, 64}},
+		{Size{1920, 1080}, Size{1920, 1088}},
+		{Size{0, 5000}, Size{64, 2048}},
+		{Size{-7, 72}, Size{64, 80}},
+		{Size{1<<31 - 1, 2047}, Size{2048, 2048}},
+		{Size{1344, 768}, Size{1344, 768}},
+	} {
+		got := row.size.Nearest()
+		if got != row.want || got.Check() != nil {
+			t.Errorf("%v: %v, want %v", row.size, got, row.want)
+		}
+		if err := row.size.Check(); err != nil && !strings.Contains(err.Error(), "nearest size is "+got.String()) {
+			t.Errorf("%v: %v, want the nearest size named", row.size, err)
+		}
+	}
+	if _, err := ParseSize("70000x64"); err == nil || !strings.Contains(err.Error(), "2048x64") {
+		t.Errorf("%v, want the nearest size named", err)
 	}
 }
 
