@@ -35,7 +35,7 @@ func openWindow(files []string) (ok bool) {
 		FindModels:    findModels,
 		Catalogue:     catalogue{},
 		Dropped:       files,
-		HistoryFile:   filepath.Join(xdg.DataHome, "kleinbild", "history.db"),
+		HistoryFile:   cli.HistoryFile(),
 		ThumbnailDir:  filepath.Join(xdg.CacheHome, "kleinbild", "thumbnails"),
 		PicturesDir:   filepath.Join(xdg.UserDirs.Pictures, "Kleinbild"),
 	})

@@ -8,6 +8,8 @@ import (
 
 	"fyne.io/fyne/v2"
 
+	"kleinbild/history"
+	"kleinbild/inference"
 	"kleinbild/inference/picture"
 )
 
@@ -27,11 +29,13 @@ func (s *session) drop(pos fyne.Position, uris []fyne.URI) {
 
 // receive looks at what came, away from Fyne's goroutine, and fills slots with it.
 func (s *session) receive(number int, paths []string) {
+	store := s.store
 	s.background(func() func() {
 		files, complaint := sift(paths)
 		var made *picture.Metadata
 		if len(files) == 1 {
 			if meta, err := picture.ReadMetadataFile(files[0]); err == nil {
+				s.locate(store, meta.References, filepath.Dir(files[0]))
 				made = &meta
 			}
 		}
@@ -52,6 +56,16 @@ func (s *session) receive(number int, paths []string) {
 			}
 		}
 	})
+}
+
+// locate gives references, of which a picture has the base names, the paths of their files: those that the history knows,
+// and those beside the picture. It reads the files. What is not found stays as it is.
+func (s *session) locate(store *history.Store, references []picture.ReferenceFile, beside string) {
+	for i, r := range references[:min(len(references), inference.MaxReferences)] {
+		if path, err := store.FindReference(s.closing, r, beside); err == nil {
+			references[i].Path = path
+		}
+	}
 }
 
 // webAddress is an address as it comes when it was taken for a path.

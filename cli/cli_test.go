@@ -16,6 +16,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/adrg/xdg"
+
 	"kleinbild/inference/checkpoint/synthetic"
 	"kleinbild/inference/picture"
 )
@@ -40,7 +42,15 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
 		os.Exit(Main(os.Args[1:], Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
 	}
+	// The user's own data is not the tests'.
+	home, err := os.MkdirTemp("", "kleinbild-cli-home-")
+	if err != nil {
+		panic(err)
+	}
+	os.Setenv("XDG_DATA_HOME", home)
+	xdg.Reload()
 	code := m.Run()
+	os.RemoveAll(home)
 	if dir, err := tiny(); err == nil {
 		os.RemoveAll(dir)
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"kleinbild/history"
 	"kleinbild/inference"
 	"kleinbild/inference/picture"
 )
@@ -170,6 +171,11 @@ func (c *generateCommand) one(ctx context.Context, s Streams, engine *inference.
 	if path, err = picture.WritePNG(path, result.Image, meta, exists); err != nil {
 		return err
 	}
+	if i == 0 {
+		if err := history.At(HistoryFile()).Remember(meta.References); err != nil {
+			fmt.Fprintf(s.Err, "note: where the references lie could not be remembered, so that --like will look beside the picture: %s\n", oneLine(err))
+		}
+	}
 	var stages []string
 	for _, t := range result.Timings {
 		stages = append(stages, fmt.Sprintf("%s %.2f s", t.Stage, t.Duration.Seconds()))
@@ -182,17 +188,22 @@ func (c *generateCommand) one(ctx context.Context, s Streams, engine *inference.
 	return err
 }
 
-// report is the JSON that generate prints.
+// report is the JSON that generate prints. Beside a path that is not UTF-8 stand its bytes. References have their base
+// names, as in the picture.
 type report struct {
-	Path     string             `json:"path"`
-	Workflow inference.Workflow `json:"workflow"`
-	Seconds  float64            `json:"seconds"`
-	Stages   map[string]float64 `json:"stages"`
+	Path      string             `json:"path"`
+	PathBytes []byte             `json:"path_base64,omitempty"`
+	Workflow  inference.Workflow `json:"workflow"`
+	Seconds   float64            `json:"seconds"`
+	Stages    map[string]float64 `json:"stages"`
 	picture.Metadata
 }
 
 func newReport(path string, r *inference.Result, took time.Duration) report {
-	rep := report{Path: path, Workflow: r.Workflow, Seconds: took.Seconds(), Stages: map[string]float64{}, Metadata: r.Metadata}
+	rep := report{
+		Path: path, PathBytes: picture.PathBytes(path), Workflow: r.Workflow, Seconds: took.Seconds(), Stages: map[string]float64{},
+		Metadata: r.Metadata.WithoutFolders(),
+	}
 	rep.Metadata.Version = Version
 	for _, t := range r.Timings {
 		rep.Stages[string(t.Stage)] = t.Duration.Seconds()
@@ -315,8 +326,19 @@ func (c *generateCommand) settleNumbers(j *job) error {
 func (c *generateCommand) settleReferences(ctx context.Context, j *job) error {
 	paths := c.Image
 	if len(paths) == 0 && j.like != nil {
+		if n := len(j.like.References); n > inference.MaxReferences {
+			return usagef("%d reference pictures, want at most %d", n, inference.MaxReferences)
+		}
 		for _, r := range j.like.References {
-			paths = append(paths, r.Path)
+			// Beside the picture, and where the program was started.
+			path, err := history.At(HistoryFile()).FindReference(ctx, r, filepath.Dir(c.Like), ".")
+			if err != nil && ctx.Err() == nil {
+				err = fmt.Errorf("%s: %w; give it again with -i", c.Like, err)
+			}
+			if err != nil {
+				return err
+			}
+			paths = append(paths, path)
 		}
 	}
 	if len(paths) > inference.MaxReferences {
@@ -327,18 +349,11 @@ func (c *generateCommand) settleReferences(ctx context.Context, j *job) error {
 		if err != nil {
 			return err
 		}
-		// The picture made may lie elsewhere than where it was made from.
+		// What is remembered of it outlives the working directory.
 		if ref.Path, err = filepath.Abs(path); err != nil {
 			return err
 		}
 		j.request.References = append(j.request.References, ref)
-	}
-	if len(c.Image) == 0 && j.like != nil {
-		for i, r := range j.like.References {
-			if have := j.request.References[i].FileSHA256; have != r.SHA256 {
-				return fmt.Errorf("%s: reference %s has changed since (SHA-256 %.12s…, want %.12s…); give it again with -i", c.Like, r.Path, have, r.SHA256)
-			}
-		}
 	}
 	if j.aspect == picture.Match && len(j.request.References) == 0 {
 		return usagef("--aspect match needs a reference picture (-i)")

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/adrg/xdg"
+
 	"kleinbild/inference/picture"
 )
 
@@ -67,7 +69,7 @@ func TestLikeChanges(t *testing.T) {
 	if err := json.Unmarshal([]byte(mustMake(t, "info", "--json", "x.png").out), &meta); err != nil {
 		t.Fatal(err)
 	}
-	if meta.Prompt != "a fox" || meta.Seed != 4 || meta.Width != 80 || meta.Height != 64 || len(meta.References) != 1 || !filepath.IsAbs(meta.References[0].Path) {
+	if meta.Prompt != "a fox" || meta.Seed != 4 || meta.Width != 80 || meta.Height != 64 || len(meta.References) != 1 || meta.References[0].Path != "one.png" {
 		t.Errorf("%+v", meta)
 	}
 
@@ -75,11 +77,8 @@ func TestLikeChanges(t *testing.T) {
 	if err := os.Rename("one.png", "moved.png"); err != nil {
 		t.Fatal(err)
 	}
-	if got := like(); got.code != exitFailure || !strings.Contains(errorLine(t, got), "one.png") {
+	if got := like(); got.code != exitFailure || !strings.Contains(errorLine(t, got), "one.png") || !strings.Contains(got.err, "give it again with -i") {
 		t.Errorf("reference gone: %d %s", got.code, got.err)
-	}
-	if got := like("-i", "moved.png"); got.code != exitOK {
-		t.Errorf("reference given again: %s", got.err)
 	}
 	writePicture(t, "one.png", 80, 80)
 	before := readFile(t, "x.png")
@@ -90,10 +89,84 @@ func TestLikeChanges(t *testing.T) {
 	if !bytes.Equal(before, readFile(t, "x.png")) {
 		t.Error("the refused run replaced its output")
 	}
+	if got := like("-i", "moved.png"); got.code != exitOK {
+		t.Errorf("reference given again: %s", got.err)
+	}
+	if got := like(); got.code != exitOK {
+		t.Errorf("reference found where it was given again: %s", got.err)
+	}
 
 	// Another model makes another picture, and is named.
 	if got := call("", "generate", "--like", "made.png", "-i", "moved.png", "-o", "x.png", "-m", model(t, "base")); got.code != exitOK || !strings.Contains(got.err, "made with model distilled") {
 		t.Errorf("another model: %d %s", got.code, got.err)
+	}
+}
+
+// TestReferencesAreFound: the picture names no folder; the program knows where its references lie, or finds them beside
+// the picture, or here, and makes its picture where nothing can be remembered.
+func TestReferencesAreFound(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	for _, folder := range []string{"photos", "results", "elsewhere"} {
+		if err := os.Mkdir(folder, 0o777); err != nil {
+			t.Fatal(err)
+		}
+	}
+	home := func(path string) {
+		t.Helper()
+		t.Setenv("XDG_DATA_HOME", path)
+		t.Setenv("LOCALAPPDATA", path)
+		xdg.Reload()
+	}
+	t.Cleanup(xdg.Reload)
+	home(filepath.Join(dir, "data"))
+	ref, made := filepath.Join("photos", "garden.png"), filepath.Join("results", "made.png")
+	writePicture(t, ref, 80, 64)
+	got := mustMake(t, small(t, "-p", "a fox", "-s", "3", "-i", ref, "-o", made, "--json")...)
+	if file := readFile(t, made); bytes.Contains(file, []byte("photos")) || strings.Contains(got.out, "photos") || !strings.Contains(got.out, `"path":"garden.png"`) {
+		t.Errorf("the picture or the report names the folder: %s", got.out)
+	}
+	if got := mustMake(t, "info", made); strings.Contains(got.out, "photos") || !strings.Contains(got.out, "garden.png") {
+		t.Errorf("info: %s", got.out)
+	}
+	want := readFile(t, made)
+	like := func(name string) {
+		t.Helper()
+		got := call("", "generate", "--like", made, "-o", filepath.Join("elsewhere", "again.png"), "-m", model(t, "distilled"))
+		if got.code != exitOK || !bytes.Equal(want, readFile(t, filepath.Join("elsewhere", "again.png"))) {
+			t.Errorf("%s: exit code %d: %s", name, got.code, got.err)
+		}
+	}
+	like("remembered")
+	home(filepath.Join(dir, "nothing remembered"))
+	if got := call("", "generate", "--like", made, "-o", "x.png", "-m", model(t, "distilled")); got.code != exitFailure || !strings.Contains(errorLine(t, got), "give it again with -i") {
+		t.Errorf("not remembered: %d %s", got.code, got.err)
+	}
+	if err := os.Rename(ref, filepath.Join("results", "garden.png")); err != nil {
+		t.Fatal(err)
+	}
+	like("beside the picture")
+	if err := os.Rename(filepath.Join("results", "garden.png"), "garden.png"); err != nil {
+		t.Fatal(err)
+	}
+	home(filepath.Join(dir, "nothing remembered again"))
+	like("here")
+
+	// No place to remember anything, and a history that is damaged: a note, and the picture.
+	writeFile(t, "file", "x")
+	home(filepath.Join(dir, "file"))
+	got = mustMake(t, small(t, "-p", "a fox", "-i", "garden.png", "-o", "y.png")...)
+	if !strings.Contains(got.err, "note: where the references lie could not be remembered") || got.out != "y.png\n" {
+		t.Errorf("out %q, err %q", got.out, got.err)
+	}
+	home(filepath.Join(dir, "damaged"))
+	if err := os.MkdirAll(filepath.Dir(HistoryFile()), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, HistoryFile(), strings.Repeat("damaged", 10000))
+	got = mustMake(t, small(t, "-p", "a fox", "-i", "garden.png", "-o", "y.png")...)
+	if !strings.Contains(got.err, "could not be remembered") || len(readFile(t, HistoryFile())) != 70000 {
+		t.Errorf("err %q; the damaged history is the window's to set aside", got.err)
 	}
 }
 
@@ -119,7 +192,8 @@ func TestLikeOfStrangeFiles(t *testing.T) {
 		{"precision", func(m *picture.Metadata) { m.Precision = "int4" }, "want auto, float32 or bf16"},
 		{"control characters", func(m *picture.Metadata) { m.Device = "\x1b]0;title\a\n" }, ""},
 		{"five references", func(m *picture.Metadata) { m.References = make([]picture.ReferenceFile, 5) }, "5 reference pictures"},
-		{"a reference without a path", func(m *picture.Metadata) { m.References = make([]picture.ReferenceFile, 1) }, "picture: "},
+		{"a reference without a path", func(m *picture.Metadata) { m.References = make([]picture.ReferenceFile, 1) }, "give it again with -i"},
+		{"a prompt with a NUL", func(m *picture.Metadata) { m.Prompt = "a\x00b" }, "NUL at byte 1"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			meta := sound

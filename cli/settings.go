@@ -22,6 +22,9 @@ type settings struct {
 // settingsFile is kleinbild/settings.json in the user's configuration folder.
 func settingsFile() string { return filepath.Join(xdg.ConfigHome, "kleinbild", "settings.json") }
 
+// HistoryFile is where the window keeps its history, and every face where reference pictures lie.
+func HistoryFile() string { return filepath.Join(xdg.DataHome, "kleinbild", "history.db") }
+
 // ModelSetting is the model that the user's settings name, "" for none.
 func ModelSetting() (string, error) {
 	s, err := readSettings()

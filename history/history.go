@@ -1,6 +1,6 @@
 // Package history remembers the pictures that were made. An entry says where a picture lies and how it was made; the
 // pictures themselves are files of the user's. In: entries of finished, written pictures. Out: all of them, newest
-// first, and their thumbnails. It knows nothing of windows.
+// first, and their thumbnails; and where reference pictures lie. It knows nothing of windows.
 //
 // The store is a file that several windows share: it is opened, and locked, only for the length of one operation. An
 // operation that returned is on the disk; one that was killed did not happen.
@@ -32,6 +32,29 @@ type Entry struct {
 	Took    time.Duration `json:"took"`
 	Work    float64       `json:"work"` // the engine's estimate of the arithmetic, in multiply-adds
 	Picture picture.Metadata
+}
+
+// MarshalJSON adds the bytes of a path that is not UTF-8, of which JSON keeps U+FFFD only.
+func (e Entry) MarshalJSON() ([]byte, error) {
+	type plain Entry
+	return json.Marshal(struct {
+		plain
+		PathBytes []byte `json:"path_base64,omitempty"`
+	}{plain(e), picture.PathBytes(e.Path)})
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (e *Entry) UnmarshalJSON(text []byte) error {
+	type plain Entry
+	read := struct {
+		*plain
+		PathBytes []byte `json:"path_base64"`
+	}{plain: (*plain)(e)}
+	err := json.Unmarshal(text, &read)
+	if err == nil && len(read.PathBytes) > 0 {
+		e.Path = string(read.PathBytes)
+	}
+	return err
 }
 
 // Matches says whether every word of query occurs in the prompt, in any case.
@@ -145,6 +168,9 @@ func (s *Store) Add(e Entry) (Entry, error) {
 			return err
 		}
 		e.ID = id
+		if err := remember(b.Tx(), e.Picture.References, time.Now()); err != nil {
+			return err
+		}
 		return b.Put(key(id), value)
 	})
 	return e, err

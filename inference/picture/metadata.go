@@ -21,7 +21,7 @@ import (
 //   - "Software": Kleinbild and its version.
 //
 // There is no time in it, so that a repeated run gives the same file. Text that is not valid UTF-8 is stored with
-// U+FFFD in place of each bad byte.
+// U+FFFD in place of each bad byte. Of the references' paths the file keeps the base names: people share it.
 type Metadata struct {
 	Prompt            string          `json:"prompt"`
 	NegativePrompt    string          `json:"negative_prompt,omitempty"`
@@ -38,12 +38,6 @@ type Metadata struct {
 	MaxSequenceLength int             `json:"max_sequence_length"`
 	References        []ReferenceFile `json:"references,omitempty"`
 	Version           string          `json:"version"` // of Kleinbild
-}
-
-// ReferenceFile names a reference picture.
-type ReferenceFile struct {
-	Path   string `json:"path"`
-	SHA256 string `json:"sha256"` // of the file's bytes, hexadecimal
 }
 
 // ErrNoMetadata is wrapped by the error of ReadMetadata for a sound PNG file that Kleinbild did not write.
@@ -75,7 +69,7 @@ func (m Metadata) chunks() ([]byte, error) {
 	var text bytes.Buffer
 	encoder := json.NewEncoder(&text)
 	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(record{metadataFormat, m}); err != nil {
+	if err := encoder.Encode(record{metadataFormat, m.WithoutFolders()}); err != nil {
 		return nil, fmt.Errorf("metadata: %w", err)
 	}
 	if text.Len() > maxMetadataBytes {

@@ -1,0 +1,195 @@
+package history
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"kleinbild/inference/picture"
+)
+
+// Where reference pictures lie is the user's own affair: a picture, which may be shared, holds their base names and
+// digests, and the store remembers the paths. An entry of the bucket is the digest (32 bytes) → the time of its last use
+// (8 bytes, Unix, big endian) and the path, byte for byte.
+var referenceBucket = []byte("references")
+
+// maxReferences bounds the bucket; those that were used longest ago go first.
+const maxReferences = 4096
+
+// At returns the store at path without opening it: what is there is left as it is, and an operation on a store that
+// cannot be opened fails by itself.
+func At(path string) *Store { return &Store{path} }
+
+// Remember keeps where reference pictures lie, for FindReference. References without an absolute path are passed over.
+func (s *Store) Remember(references []picture.ReferenceFile) error {
+	if !slices.ContainsFunc(references, findable) {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(s.path), 0o755); err != nil {
+		return fmt.Errorf("history: %w", err)
+	}
+	return s.update(func(b *bbolt.Bucket) error { return remember(b.Tx(), references, time.Now()) })
+}
+
+func findable(r picture.ReferenceFile) bool {
+	_, err := digestOf(r)
+	return err == nil && filepath.IsAbs(r.Path)
+}
+
+func digestOf(r picture.ReferenceFile) ([]byte, error) {
+	digest, err := hex.DecodeString(r.SHA256)
+	if err == nil && len(digest) != sha256.Size {
+		err = fmt.Errorf("a digest of %d bytes, want %d", len(digest), sha256.Size)
+	}
+	return digest, err
+}
+
+func remember(tx *bbolt.Tx, references []picture.ReferenceFile, now time.Time) error {
+	b, err := tx.CreateBucketIfNotExists(referenceBucket)
+	if err != nil {
+		return err
+	}
+	for _, r := range references {
+		if !findable(r) {
+			continue
+		}
+		digest, _ := digestOf(r)
+		value := append(binary.BigEndian.AppendUint64(nil, uint64(now.Unix())), r.Path...)
+		if err := b.Put(digest, value); err != nil {
+			return err
+		}
+	}
+	return forgetOldest(b)
+}
+
+// forgetOldest brings the bucket down to maxReferences.
+func forgetOldest(b *bbolt.Bucket) error {
+	type use struct{ key, when []byte }
+	var all []use
+	if err := b.ForEach(func(k, v []byte) error {
+		all = append(all, use{slices.Clone(k), slices.Clone(v[:min(8, len(v))])})
+		return nil
+	}); err != nil || len(all) <= maxReferences {
+		return err
+	}
+	slices.SortFunc(all, func(x, y use) int { return slices.Compare(x.when, y.when) })
+	for _, old := range all[:len(all)-maxReferences] {
+		if err := b.Delete(old.key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// remembered returns the path that the store has for a digest, "" for none.
+func (s *Store) remembered(digest []byte) (path string, err error) {
+	err = s.view(func(b *bbolt.Bucket) error {
+		if references := b.Tx().Bucket(referenceBucket); references != nil {
+			if value := references.Get(digest); len(value) > 8 {
+				path = string(value[8:])
+			}
+		}
+		return nil
+	})
+	return path, err
+}
+
+// MissingReference says that no file with a reference's digest was found.
+type MissingReference struct {
+	Reference picture.ReferenceFile
+	Changed   string // a file of its name with other content, "" where there is none
+}
+
+func (e *MissingReference) Error() string {
+	name := picture.BaseName(e.Reference.Path)
+	if name == "" {
+		name = "a picture that was pasted"
+	}
+	if e.Changed != "" {
+		return fmt.Sprintf("reference %s: %s has changed since (want SHA-256 %.12s…)", name, e.Changed, e.Reference.SHA256)
+	}
+	return fmt.Sprintf("reference %s (SHA-256 %.12s…) was not found", name, e.Reference.SHA256)
+}
+
+// FindReference returns the path of a file whose content has the digest of r. It looks where r says, as pictures of earlier
+// versions do; where the store remembers it; and for its base name in folders, in their order. A store that is nil or
+// cannot be read remembers nothing. The error is a *MissingReference, or that of ctx.
+func (s *Store) FindReference(ctx context.Context, r picture.ReferenceFile, folders ...string) (string, error) {
+	missing := &MissingReference{Reference: r}
+	digest, err := digestOf(r)
+	if err != nil {
+		return "", missing
+	}
+	var places []string
+	if filepath.IsAbs(r.Path) && !onNetwork(r.Path) {
+		places = append(places, r.Path)
+	}
+	if s != nil {
+		if path, err := s.remembered(digest); err == nil && path != "" {
+			places = append(places, path)
+		}
+	}
+	if name := picture.BaseName(r.Path); filepath.IsLocal(name) {
+		for _, folder := range folders {
+			places = append(places, filepath.Join(folder, name))
+		}
+	}
+	for _, path := range places {
+		found, err := fileDigest(ctx, path)
+		switch {
+		case ctx.Err() != nil:
+			return "", ctx.Err()
+		case err != nil:
+		case found == r.SHA256:
+			return path, nil
+		case missing.Changed == "":
+			missing.Changed = path
+		}
+	}
+	return "", missing
+}
+
+// onNetwork tells a path at which only looking would make Windows log in somewhere. A picture may come from anybody.
+func onNetwork(path string) bool {
+	return strings.HasPrefix(path, `\\`) || strings.HasPrefix(path, "//")
+}
+
+// fileDigest returns the SHA-256 of a file in hexadecimal, as picture.Reference has it.
+func fileDigest(ctx context.Context, path string) (string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", err
+	}
+	if !info.Mode().IsRegular() || info.Size() > picture.MaxFileBytes {
+		return "", errors.New("no picture file")
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	sum := sha256.New()
+	for block := make([]byte, 1<<20); ; {
+		n, err := file.Read(block)
+		sum.Write(block[:n])
+		switch {
+		case errors.Is(err, io.EOF):
+			return hex.EncodeToString(sum.Sum(nil)), nil
+		case err != nil:
+			return "", err
+		case ctx.Err() != nil:
+			return "", ctx.Err()
+		}
+	}
+}
