@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 
 	"fyne.io/fyne/v2"
 
@@ -33,10 +34,11 @@ func (s *session) receive(number int, paths []string) {
 	s.background(func() func() {
 		files, complaint := sift(paths)
 		var made *picture.Metadata
+		var by string // who made it, and what of that means nothing here
 		if len(files) == 1 {
-			if meta, err := picture.ReadMetadataFile(files[0]); err == nil {
-				s.locate(store, meta.References, filepath.Dir(files[0]))
-				made = &meta
+			if origin, err := picture.ReadOriginFile(files[0]); err == nil {
+				s.locate(store, origin.References, filepath.Dir(files[0]))
+				made, by = settingsOf(origin)
 			}
 		}
 		return func() {
@@ -47,15 +49,28 @@ func (s *session) receive(number int, paths []string) {
 			case made == nil || number > 0:
 				s.slots.add(number, files)
 				if made != nil && !s.notice.visible() {
-					s.notice.say("Kleinbild made this picture.", action{"Restore its settings", func() { s.restore(*made) }})
+					s.notice.say(by+".", action{"Restore its settings", func() { s.restore(*made) }})
 				}
 			default:
-				s.notice.say("Kleinbild made this picture: “"+shorten(made.Prompt, 60)+"”",
+				s.notice.say(by+": “"+shorten(made.Prompt, 60)+"”",
 					action{"Restore its settings", func() { s.restore(*made) }},
 					action{"Use as reference", func() { s.slots.add(0, files) }})
 			}
 		}
 	})
+}
+
+// settingsOf returns what of an origin can be restored, and the words for it. What another program did not write is drawn
+// or left to the model.
+func settingsOf(origin picture.Origin) (*picture.Metadata, string) {
+	meta, by := origin.Metadata, origin.Program+" made this picture"
+	if !origin.HasSeed {
+		meta.Seed = inference.RandomSeed()
+	}
+	if len(origin.Notes) > 0 {
+		by += " (" + shorten(strings.Join(origin.Notes, "; "), 160) + ")"
+	}
+	return &meta, by
 }
 
 // locate gives references, of which a picture has the base names, the paths of their files: those that the history knows,

@@ -1,8 +1,11 @@
 package app
 
 import (
+	"encoding/binary"
+	"hash/crc32"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -205,4 +208,31 @@ func TestRestoreSettings(t *testing.T) {
 	b.settle()
 	b.wantNames()
 	b.wantSaid("has changed")
+}
+
+// TestRestoreOfOthers: a picture of another program offers what of its settings means something here.
+func TestRestoreOfOthers(t *testing.T) {
+	b := newBench(t, usual)
+	path := b.file("other.png", 96, 64, 2)
+	file, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := "parameters\x00a fox\nSteps: 20, Sampler: Euler a, Size: 100x64"
+	chunk := append(binary.BigEndian.AppendUint32(nil, uint32(len(text))), "tEXt"+text...)
+	chunk = binary.BigEndian.AppendUint32(chunk, crc32.ChecksumIEEE(chunk[4:]))
+	const header = 33 // signature and IHDR
+	if err := os.WriteFile(path, slices.Concat(file[:header], chunk, file[header:]), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	b.dropAt(b.view.view, path)
+	b.wantSaid("AUTOMATIC1111")
+	b.wantSaid("Sampler Euler a")
+	b.wantNames()
+	test.Tap(b.notice.actions[0])
+	b.settle()
+	size, _ := b.shape.size()
+	if seed, err := b.shape.seed(); err != nil || seed == 0 || b.prompt.entry.Text != "a fox" || b.advanced.steps.Text != "20" || size != (picture.Size{Width: 96, Height: 64}) {
+		t.Errorf("restored %q, seed %d, %v, steps %s, %v", b.prompt.entry.Text, seed, err, b.advanced.steps.Text, size)
+	}
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -216,6 +217,11 @@ func (c *generateCommand) settle(ctx context.Context, s Streams) (*job, error) {
 	j := &job{output: c.Output}
 	if c.Like != "" {
 		meta, err := picture.ReadMetadataFile(c.Like)
+		if errors.Is(err, picture.ErrNoMetadata) {
+			if origin, other := picture.ReadOriginFile(c.Like); other == nil {
+				return nil, fmt.Errorf("%w: it says how %s made it, which kleinbild info shows", err, origin.Program)
+			}
+		}
 		if err != nil {
 			return nil, err
 		}

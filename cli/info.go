@@ -18,20 +18,27 @@ func (versionCommand) Run(s Streams) error {
 }
 
 type infoCommand struct {
-	File string `arg:"" help:"A PNG made by Kleinbild."`
+	File string `arg:"" help:"A picture (PNG, JPEG, WebP) made by Kleinbild, or by AUTOMATIC1111, ComfyUI or InvokeAI."`
 	JSON bool   `name:"json" help:"Print JSON."`
 }
 
 func (c infoCommand) Run(s Streams) error {
-	m, err := picture.ReadMetadataFile(c.File)
+	origin, err := picture.ReadOriginFile(c.File)
 	if err != nil {
 		return err
 	}
 	if c.JSON {
 		enc := json.NewEncoder(s.Out)
 		enc.SetIndent("", "  ")
-		return enc.Encode(m)
+		if origin.Complete {
+			return enc.Encode(origin.Metadata)
+		}
+		return enc.Encode(newForeignReport(origin))
 	}
+	if !origin.Complete {
+		return printRows(s.Out, foreignRows(origin))
+	}
+	m := origin.Metadata
 	rows := [][2]string{
 		{"prompt", m.Prompt},
 		{"seed", fmt.Sprint(m.Seed)},
@@ -49,4 +56,45 @@ func (c infoCommand) Run(s Streams) error {
 	}
 	rows = append(rows, [2]string{"version", m.Version})
 	return printRows(s.Out, rows)
+}
+
+// foreignReport is the JSON of a picture of another program: what of it means something here.
+type foreignReport struct {
+	Program        string   `json:"program"`
+	Prompt         string   `json:"prompt"`
+	NegativePrompt string   `json:"negative_prompt,omitempty"`
+	Seed           *uint64  `json:"seed,omitempty"`
+	Steps          int      `json:"steps,omitempty"`
+	Width          int      `json:"width,omitempty"`
+	Height         int      `json:"height,omitempty"`
+	Notes          []string `json:"notes"`
+}
+
+func newForeignReport(o picture.Origin) foreignReport {
+	r := foreignReport{Program: o.Program, Prompt: o.Prompt, NegativePrompt: o.NegativePrompt, Steps: o.Steps, Width: o.Width, Height: o.Height, Notes: o.Notes}
+	if o.HasSeed {
+		r.Seed = &o.Seed
+	}
+	if r.Notes == nil {
+		r.Notes = []string{}
+	}
+	return r
+}
+
+// foreignRows has a row for each field that is there, and says what was ignored.
+func foreignRows(o picture.Origin) [][2]string {
+	rows := [][2]string{{"program", o.Program}, {"prompt", o.Prompt}}
+	add := func(name, value string, there bool) {
+		if there {
+			rows = append(rows, [2]string{name, value})
+		}
+	}
+	add("negative prompt", o.NegativePrompt, o.NegativePrompt != "")
+	add("seed", fmt.Sprint(o.Seed), o.HasSeed)
+	add("size", picture.Size{Width: o.Width, Height: o.Height}.String(), o.Width != 0)
+	add("steps", fmt.Sprint(o.Steps), o.Steps != 0)
+	for _, note := range o.Notes {
+		add("note", note, true)
+	}
+	return rows
 }

@@ -2,10 +2,13 @@ package cli
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
+	"hash/crc32"
 	"image"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -233,5 +236,39 @@ func TestInfo(t *testing.T) {
 		if got := call("", "info", path); got.code != exitFailure || !strings.Contains(errorLine(t, got), path) {
 			t.Errorf("info %s: %d %s", path, got.code, got.err)
 		}
+	}
+}
+
+// TestInfoOfOthers: what other programs wrote is shown, with what of it was changed or ignored; it cannot be repeated.
+func TestInfoOfOthers(t *testing.T) {
+	t.Chdir(t.TempDir())
+	writePicture(t, "plain.png", 64, 64)
+	file := readFile(t, "plain.png")
+	text := "parameters\x00a fox\nNegative prompt: blur\nSteps: 20, Sampler: Euler a, Seed: 7, Size: 100x64, Model: \x1b[31m"
+	chunk := binary.BigEndian.AppendUint32(nil, uint32(len(text)))
+	chunk = append(append(chunk, "tEXt"...), text...)
+	chunk = binary.BigEndian.AppendUint32(chunk, crc32.ChecksumIEEE(chunk[4:]))
+	const header = 33 // signature and IHDR
+	writeFile(t, "other.png", string(slices.Concat(file[:header], chunk, file[header:])))
+	got := mustMake(t, "info", "other.png")
+	for _, want := range []string{"AUTOMATIC1111", "a fox", "negative prompt", "blur", "seed", "7\n", "96x64", "size 100x64 becomes 96x64", "steps", "20\n", "Sampler Euler a", "ignored: Model"} {
+		if !strings.Contains(got.out, want) {
+			t.Errorf("info lacks %q:\n%s", want, got.out)
+		}
+	}
+	if strings.Contains(got.out, "\x1b") {
+		t.Errorf("control characters reach the terminal: %q", got.out)
+	}
+	var report struct {
+		Program, Prompt      string
+		Seed                 *uint64
+		Steps, Width, Height int
+		Notes                []string
+	}
+	if err := json.Unmarshal([]byte(mustMake(t, "info", "--json", "other.png").out), &report); err != nil || report.Prompt != "a fox" || report.Seed == nil || *report.Seed != 7 || report.Width != 96 || len(report.Notes) != 4 {
+		t.Errorf("%+v, %v", report, err)
+	}
+	if got := call("", "generate", "--like", "other.png", "-m", model(t, "distilled")); got.code != exitFailure || !strings.Contains(errorLine(t, got), "kleinbild info") {
+		t.Errorf("like: %d %s", got.code, got.err)
 	}
 }

@@ -40,7 +40,7 @@ type Metadata struct {
 	Version           string          `json:"version"` // of Kleinbild
 }
 
-// ErrNoMetadata is wrapped by the error of ReadMetadata for a sound PNG file that Kleinbild did not write.
+// ErrNoMetadata is wrapped by the error of ReadMetadata for a sound picture file that Kleinbild did not write.
 var ErrNoMetadata = errors.New("no Kleinbild metadata")
 
 const (
@@ -64,8 +64,8 @@ func (m Metadata) Check() error {
 	return nil
 }
 
-// chunks returns the three text chunks.
-func (m Metadata) chunks() ([]byte, error) {
+// json returns what is stored of m.
+func (m Metadata) json() ([]byte, error) {
 	var text bytes.Buffer
 	encoder := json.NewEncoder(&text)
 	encoder.SetEscapeHTML(false)
@@ -75,11 +75,22 @@ func (m Metadata) chunks() ([]byte, error) {
 	if text.Len() > maxMetadataBytes {
 		return nil, fmt.Errorf("metadata of %d bytes, want at most %d", text.Len(), maxMetadataBytes)
 	}
+	return bytes.TrimSuffix(text.Bytes(), []byte("\n")), nil
+}
+
+func (m Metadata) software() string { return strings.TrimSpace(programName + " " + m.Version) }
+
+// chunks returns the three text chunks.
+func (m Metadata) chunks() ([]byte, error) {
+	own, err := m.json()
+	if err != nil {
+		return nil, err
+	}
 	var chunks []byte
 	for _, entry := range []struct{ keyword, text string }{
-		{keyword, strings.TrimSuffix(text.String(), "\n")},
-		{"parameters", m.parameters()},
-		{"Software", strings.TrimSpace("Kleinbild " + m.Version)},
+		{keyword, string(own)},
+		{keywordParameters, m.parameters()},
+		{"Software", m.software()},
 	} {
 		// A NUL would end the text for readers that use C strings.
 		clean := strings.ReplaceAll(strings.ToValidUTF8(entry.text, "\uFFFD"), "\x00", "\uFFFD")
@@ -132,9 +143,9 @@ func encode(w io.Writer, img image.Image, meta Metadata) error {
 	return nil
 }
 
-// ReadMetadata returns what EncodePNG wrote into the PNG file that r holds. It reads no further than that, decodes no
-// pixels, and holds at most a few megabytes whatever the file says. The values are those of the file: whoever computes
-// with them checks them as if a user had typed them.
+// ReadMetadata returns what Kleinbild wrote into the PNG, JPEG or WebP file that r holds, wherever another program that
+// saved it again has put it. It decodes no pixels, and holds at most a few megabytes whatever the file says. The values
+// are those of the file: whoever computes with them checks them as if a user had typed them.
 func ReadMetadata(r io.Reader) (Metadata, error) {
 	meta, err := readMetadata(r)
 	if err != nil {
@@ -158,50 +169,15 @@ func ReadMetadataFile(path string) (Metadata, error) {
 }
 
 func readMetadata(r io.Reader) (Metadata, error) {
-	chunks, err := newChunkReader(bufio.NewReader(r))
+	texts, err := readTexts(bufio.NewReader(r))
+	for _, t := range texts {
+		if t.keyword == keyword {
+			own, err := readOwn(t.value)
+			return own.Metadata, err
+		}
+	}
 	if err != nil {
 		return Metadata{}, err
 	}
-	const prefix = keyword + "\x00"
-	for {
-		if err := chunks.next(); err == io.EOF {
-			return Metadata{}, ErrNoMetadata
-		} else if err != nil {
-			return Metadata{}, err
-		}
-		if chunks.kind != "iTXt" {
-			continue
-		}
-		found, err := chunks.read(len(prefix))
-		if err != nil {
-			return Metadata{}, err
-		}
-		if string(found) == prefix {
-			text, err := chunks.data(maxMetadataBytes + 64) // 64: the fields before the text
-			if err != nil {
-				return Metadata{}, err
-			}
-			return parseMetadata(text)
-		}
-	}
-}
-
-// parseMetadata reads an iTXt chunk's data behind the keyword.
-func parseMetadata(data []byte) (Metadata, error) {
-	if len(data) < 2 || data[0] != 0 {
-		return Metadata{}, fmt.Errorf("PNG: metadata is compressed, want plain text")
-	}
-	_, rest, language := bytes.Cut(data[2:], []byte{0})
-	_, text, translated := bytes.Cut(rest, []byte{0})
-	if !language || !translated {
-		return Metadata{}, fmt.Errorf("PNG: metadata has no text")
-	}
-	var r record
-	if err := json.Unmarshal(text, &r); err != nil {
-		return Metadata{}, fmt.Errorf("PNG: metadata: %w", err)
-	}
-	if r.Format != metadataFormat {
-		return Metadata{}, fmt.Errorf("PNG: metadata of format %d, want %d", r.Format, metadataFormat)
-	}
-	return r.Metadata, nil
+	return Metadata{}, ErrNoMetadata
 }

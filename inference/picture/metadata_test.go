@@ -2,6 +2,7 @@ package picture
 
 import (
 	"bytes"
+	"compress/zlib"
 	"encoding/binary"
 	"errors"
 	"image"
@@ -176,6 +177,14 @@ func TestOpaquePicturesHaveNoAlpha(t *testing.T) {
 // textChunk makes the data of an iTXt chunk.
 func textChunk(text string) []byte { return []byte(keyword + "\x00\x00\x00\x00\x00" + text) }
 
+func deflated(text string) string {
+	var s strings.Builder
+	w := zlib.NewWriter(&s)
+	io.WriteString(w, text)
+	w.Close()
+	return s.String()
+}
+
 // hostilePNGs are files whose metadata cannot be read, and a part of the error.
 func hostilePNGs(t testing.TB) map[string]struct {
 	file []byte
@@ -194,7 +203,7 @@ func hostilePNGs(t testing.TB) map[string]struct {
 	}{
 		"empty":                     {nil, "want PNG"},
 		"text":                      {[]byte("a red fox"), "want PNG"},
-		"a JPEG":                    {[]byte("\xff\xd8\xff\xe0"), "want PNG"},
+		"a JPEG":                    {[]byte("\xff\xd8\xff\xe0"), "ends too early"},
 		"signature only":            {[]byte(pngSignature), "ends too early"},
 		"chunk without letters":     {append([]byte(pngSignature), make([]byte, 100)...), "four letters"},
 		"first chunk not IHDR":      {appendChunk([]byte(pngSignature), "iTXt", textChunk(`{"format":1}`)), "want IHDR"},
@@ -203,7 +212,9 @@ func hostilePNGs(t testing.TB) map[string]struct {
 		"length 2^31-1":             {lengthOf(1<<31 - 1), "at most"},
 		"length beyond the end":     {lengthOf(1 << 20), "ends too early"},
 		"compressed":                {with([]byte(keyword + "\x00\x01\x00\x00\x00x")), "compressed"},
-		"keyword only":              {with([]byte(keyword + "\x00")), "compressed"},
+		"compressed in another way": {with([]byte(keyword + "\x00\x01\x01\x00\x00x")), "compression"},
+		"compressed bomb":           {with([]byte(keyword + "\x00\x01\x00\x00\x00" + deflated(strings.Repeat(" ", 64<<20)))), "at most"},
+		"keyword only":              {with([]byte(keyword + "\x00")), "compression"},
 		"no text":                   {with([]byte(keyword + "\x00\x00\x00de")), "no text"},
 		"not JSON":                  {with(textChunk("prompt: fox")), "metadata"},
 		"JSON of another shape":     {with(textChunk(`[1]`)), "metadata"},

@@ -1,0 +1,268 @@
+package picture
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"unicode/utf16"
+
+	"golang.org/x/image/riff"
+)
+
+// JPEG and WebP carry metadata in an Exif block: a TIFF header and its directories. Kleinbild's JSON is in ImageDescription,
+// in ASCII by JSON's own escapes, and the lines for other programs in UserComment, where they look for them. The modules
+// that write Exif (dsoprea/go-exif) are far larger than the four entries written here.
+
+const (
+	tagImageDescription = 0x010e
+	tagMake             = 0x010f // ComfyUI's nodes for WebP: "workflow:{…}"
+	tagModel            = 0x0110 // … and "prompt:{…}"
+	tagSoftware         = 0x0131
+	tagExifDirectory    = 0x8769
+	tagUserComment      = 0x9286
+
+	typeASCII     = 2
+	typeLong      = 4
+	typeUndefined = 7
+)
+
+// unicodeComment begins a UserComment in UTF-16.
+const unicodeComment = "UNICODE\x00"
+
+// maxExifBytes is what a JPEG segment holds behind its length and "Exif\0\0".
+const maxExifBytes = 0xffff - 2 - len(exifPrefix)
+
+const exifPrefix = "Exif\x00\x00"
+
+// exif returns the Exif block of m, of at most limit bytes: where not all fits, without the lines for other programs.
+func (m Metadata) exif(limit int) ([]byte, error) {
+	own, err := m.json()
+	if err != nil {
+		return nil, err
+	}
+	entries := []exifEntry{{tagImageDescription, typeASCII, append(asciiJSON(own), 0)}, {tagSoftware, typeASCII, []byte(m.software() + "\x00")}}
+	comment := []byte(unicodeComment)
+	for _, unit := range utf16.Encode([]rune(m.parameters())) {
+		comment = binary.BigEndian.AppendUint16(comment, unit)
+	}
+	if block := layExif(entries, []exifEntry{{tagUserComment, typeUndefined, comment}}); len(block) <= limit {
+		return block, nil
+	}
+	block := layExif(entries, nil)
+	if len(block) > limit {
+		return nil, fmt.Errorf("metadata of %d bytes, want at most %d in this format; .png takes more", len(block), limit)
+	}
+	return block, nil
+}
+
+// asciiJSON escapes what is not ASCII in JSON.
+func asciiJSON(text []byte) []byte {
+	var s []byte
+	for _, r := range string(text) {
+		if r < 0x80 {
+			s = append(s, byte(r))
+			continue
+		}
+		for _, unit := range utf16.Encode([]rune{r}) {
+			s = fmt.Appendf(s, `\u%04x`, unit)
+		}
+	}
+	return s
+}
+
+// exifEntry is a field of a directory. Its value is data, or if it is not more than four bytes stands in the field.
+type exifEntry struct {
+	tag, kind uint16
+	data      []byte
+}
+
+// layExif lays out a header and two directories, the first pointing to the second; entries are in the order of their tags.
+func layExif(first, second []exifEntry) []byte {
+	const header = 8
+	directoryBytes := func(entries []exifEntry) int { return 2 + 12*len(entries) + 4 }
+	block := []byte("MM\x00*\x00\x00\x00\x08")
+	if len(second) > 0 {
+		first = append(slices.Clone(first), exifEntry{tagExifDirectory, typeLong, nil})
+		size := header + directoryBytes(first)
+		for _, e := range first {
+			if len(e.data) > 4 {
+				size += len(e.data)
+			}
+		}
+		first[len(first)-1].data = binary.BigEndian.AppendUint32(nil, uint32(size))
+	}
+	for _, entries := range [][]exifEntry{first, second} {
+		if len(entries) == 0 {
+			continue
+		}
+		at := len(block) + directoryBytes(entries)
+		var values []byte
+		block = binary.BigEndian.AppendUint16(block, uint16(len(entries)))
+		for _, e := range entries {
+			count := len(e.data)
+			if e.kind == typeLong {
+				count /= 4
+			}
+			block = binary.BigEndian.AppendUint16(block, e.tag)
+			block = binary.BigEndian.AppendUint16(block, e.kind)
+			block = binary.BigEndian.AppendUint32(block, uint32(count))
+			if len(e.data) <= 4 {
+				block = append(append(block, e.data...), make([]byte, 4-len(e.data))...)
+				continue
+			}
+			block = binary.BigEndian.AppendUint32(block, uint32(at+len(values)))
+			values = append(values, e.data...)
+		}
+		block = append(binary.BigEndian.AppendUint32(block, 0), values...)
+	}
+	return block
+}
+
+// exifFields returns the texts of the first directory and of Exif's own. What is damaged is left out.
+func exifFields(block []byte) map[uint16][]byte {
+	block = bytes.TrimPrefix(block, []byte(exifPrefix))
+	fields := map[uint16][]byte{}
+	if len(block) < 8 {
+		return fields
+	}
+	var order binary.ByteOrder = binary.BigEndian
+	if string(block[:2]) == "II" {
+		order = binary.LittleEndian
+	} else if string(block[:2]) != "MM" {
+		return fields
+	}
+	directories := []uint64{uint64(order.Uint32(block[4:]))}
+	for i := 0; i < len(directories) && i < 2; i++ {
+		at := directories[i]
+		if at+2 > uint64(len(block)) {
+			continue
+		}
+		entries := block[at+2:]
+		for range order.Uint16(block[at:]) {
+			if len(entries) < 12 {
+				break
+			}
+			tag, kind, count, value := order.Uint16(entries), order.Uint16(entries[2:]), uint64(order.Uint32(entries[4:])), uint64(order.Uint32(entries[8:]))
+			switch {
+			case tag == tagExifDirectory && i == 0:
+				directories = append(directories, value)
+			case kind != typeASCII && kind != typeUndefined:
+			case count <= 4:
+				fields[tag] = entries[8 : 8+count]
+			case value+count <= uint64(len(block)):
+				fields[tag] = block[value : value+count]
+			}
+			entries = entries[12:]
+		}
+	}
+	return fields
+}
+
+// exifTexts names the texts of an Exif block as PNG's are.
+func exifTexts(block []byte) (texts []text) {
+	fields := exifFields(block)
+	description := strings.TrimRight(string(fields[tagImageDescription]), "\x00")
+	var own struct {
+		Format *int `json:"format"`
+	}
+	if strings.HasPrefix(description, "{") && looseJSON(description, &own) && own.Format != nil {
+		texts = append(texts, text{keyword, description})
+	}
+	for _, tag := range []uint16{tagMake, tagModel, tagImageDescription} {
+		name, value, found := strings.Cut(strings.TrimRight(string(fields[tag]), "\x00"), ":")
+		if name = strings.ToLower(name); found && (name == keywordPrompt || name == keywordWorkflow) {
+			texts = append(texts, text{name, strings.TrimSpace(value)})
+		}
+	}
+	if comment := userComment(fields[tagUserComment]); comment != "" {
+		texts = append(texts, text{keywordParameters, comment})
+	}
+	return texts
+}
+
+// userComment decodes the field, whose first eight bytes say how. UTF-16 is written in either order whatever the block's is.
+func userComment(data []byte) string {
+	if len(data) < len(unicodeComment) {
+		return ""
+	}
+	kind, data := string(data[:len(unicodeComment)]), data[len(unicodeComment):]
+	if kind != unicodeComment {
+		return strings.TrimRight(latin1(data), "\x00 ")
+	}
+	var zeros [2]int // at even and odd places: most letters have a zero byte first or last
+	for i, b := range data {
+		if b == 0 {
+			zeros[i%2]++
+		}
+	}
+	var order binary.ByteOrder = binary.BigEndian
+	if zeros[1] > zeros[0] {
+		order = binary.LittleEndian
+	}
+	var units []uint16
+	for ; len(data) >= 2; data = data[2:] {
+		units = append(units, order.Uint16(data))
+	}
+	return strings.TrimPrefix(strings.TrimRight(string(utf16.Decode(units)), "\x00"), "\uFEFF")
+}
+
+// jpegTexts reads the segments before the picture's data.
+func jpegTexts(r io.Reader) (texts []text, err error) {
+	var head [4]byte
+	if _, err := io.ReadFull(r, head[:2]); err != nil { // start of image
+		return nil, err
+	}
+	for {
+		if _, err := io.ReadFull(r, head[:]); err != nil {
+			return texts, endsEarly("JPEG", err)
+		}
+		const startOfScan, endOfImage, app1 = 0xda, 0xd9, 0xe1
+		length := int(binary.BigEndian.Uint16(head[2:]))
+		switch {
+		case head[0] != 0xff || length < 2:
+			return texts, errors.New("JPEG: found no segment where one is due")
+		case head[1] == startOfScan || head[1] == endOfImage:
+			return texts, nil
+		}
+		segment := make([]byte, length-2)
+		if _, err := io.ReadFull(r, segment); err != nil {
+			return texts, endsEarly("JPEG", err)
+		}
+		if head[1] == app1 && bytes.HasPrefix(segment, []byte(exifPrefix)) {
+			texts = append(texts, exifTexts(segment)...)
+		}
+	}
+}
+
+func webpTexts(r io.Reader) (texts []text, err error) {
+	_, chunks, err := riff.NewReader(r)
+	for err == nil {
+		var id riff.FourCC
+		var length uint32
+		var data io.Reader
+		if id, length, data, err = chunks.Next(); err != nil {
+			break
+		}
+		if id == (riff.FourCC{'E', 'X', 'I', 'F'}) && length <= 2*maxMetadataBytes {
+			var block []byte
+			if block, err = io.ReadAll(data); err == nil {
+				texts = append(texts, exifTexts(block)...)
+			}
+		}
+	}
+	if errors.Is(err, io.EOF) {
+		return texts, nil
+	}
+	return texts, endsEarly("WebP", err)
+}
+
+func endsEarly(format string, err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("%s: the file ends too early: %w", format, io.ErrUnexpectedEOF)
+	}
+	return fmt.Errorf("%s: %w", format, err)
+}
