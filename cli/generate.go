@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -85,7 +84,7 @@ type generateCommand struct {
 	Steps    *int     `placeholder:"N" help:"Default: 4 for distilled models, 50 for base models."`
 	Guidance *float64 `placeholder:"X" help:"Base models only. Default: 4; 1 is none."`
 	Like     string   `placeholder:"FILE" help:"Repeat a picture made by Kleinbild; other flags change what they name."`
-	Output   string   `short:"o" placeholder:"FILE" help:"Where to write the PNG. Default: kleinbild-SEED.png, numbered where that exists."`
+	Output   string   `short:"o" placeholder:"FILE" help:"Where to write the picture: .png, .jpg, .webp, or - for a PNG on standard output. Default: kleinbild-SEED.png, numbered where that exists."`
 	JSON     bool     `name:"json" help:"Print a JSON object for each picture instead of its path."`
 	Noise    string   `placeholder:"FILE" help:"Start from the tensor called noise of a safetensors file (for tests)."`
 	modelFlags
@@ -107,11 +106,8 @@ func (c *generateCommand) Run(ctx context.Context, s Streams) error {
 	if err != nil {
 		return err
 	}
-	for _, seed := range j.seeds {
-		path, exists := j.outputFor(seed)
-		if err := picture.CheckWritable(path, exists); err != nil {
-			return err
-		}
+	if err := j.checkOutputs(); err != nil {
+		return err
 	}
 	start := time.Now()
 	engine, err := inference.Open(j.options)
@@ -168,8 +164,8 @@ func (c *generateCommand) one(ctx context.Context, s Streams, engine *inference.
 	}
 	meta := result.Metadata
 	meta.Version = Version
-	path, exists := j.outputFor(j.request.Seed)
-	if path, err = picture.WritePNG(path, result.Image, meta, exists); err != nil {
+	path, err := j.write(s.Out, result.Image, meta)
+	if err != nil {
 		return err
 	}
 	if i == 0 {
@@ -182,6 +178,9 @@ func (c *generateCommand) one(ctx context.Context, s Streams, engine *inference.
 		stages = append(stages, fmt.Sprintf("%s %.2f s", t.Stage, t.Duration.Seconds()))
 	}
 	fmt.Fprintf(s.Err, "seed %d: %.2f s (%s)\n", meta.Seed, time.Since(start).Seconds(), strings.Join(stages, ", "))
+	if j.output == standardOutput {
+		return nil // the picture is all that stands there
+	}
 	if c.JSON {
 		return json.NewEncoder(s.Out).Encode(newReport(path, result, time.Since(start)))
 	}
@@ -235,6 +234,9 @@ func (c *generateCommand) settle(ctx context.Context, s Streams) (*job, error) {
 		if c.MaxSequenceLength == nil && meta.MaxSequenceLength != 0 {
 			c.MaxSequenceLength = &meta.MaxSequenceLength
 		}
+	}
+	if err := c.checkStandardOutput(s.Out); err != nil {
+		return nil, err
 	}
 	var err error
 	if j.options, err = c.modelFlags.options(); err != nil {
@@ -375,12 +377,6 @@ func (c *generateCommand) settleReferences(ctx context.Context, j *job) error {
 	return nil
 }
 
-func sameFile(a, b string) bool {
-	x, errX := os.Stat(a)
-	y, errY := os.Stat(b)
-	return errX == nil && errY == nil && os.SameFile(x, y)
-}
-
 // settleSize turns an aspect ratio into pixels; a model trained on smaller pictures has smaller ones.
 func (j *job) settleSize(native int) (err error) {
 	if j.aspect == "" {
@@ -392,18 +388,6 @@ func (j *job) settleSize(native int) (err error) {
 	}
 	j.request.Size, err = j.aspect.SizeFor(native, refs...)
 	return err
-}
-
-// outputFor names the file of a seed: what the user named is replaced, a name of ours never is.
-func (j *job) outputFor(seed uint64) (string, picture.OnExist) {
-	if j.output == "" {
-		return fmt.Sprintf("kleinbild-%d.png", seed), picture.Number
-	}
-	if len(j.seeds) == 1 {
-		return j.output, picture.Replace
-	}
-	ext := filepath.Ext(j.output)
-	return fmt.Sprintf("%s-%d%s", strings.TrimSuffix(j.output, ext), seed, ext), picture.Replace
 }
 
 // compare says why a repetition may differ from its model.

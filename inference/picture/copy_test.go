@@ -2,12 +2,15 @@ package picture
 
 import (
 	"bytes"
+	"encoding/binary"
 	"image"
 	"image/color"
 	"image/jpeg"
 	"math"
 	"os"
 	"path/filepath"
+	"reflect"
+	"strings"
 	"testing"
 
 	"golang.org/x/image/webp"
@@ -21,14 +24,17 @@ func TestWriteCopy(t *testing.T) {
 			img.SetRGBA(x, y, color.RGBA{uint8(5 * x), uint8(7 * y), uint8(90 + x), 255})
 		}
 	}
-	meta := Metadata{Prompt: "a copy", Seed: 3}
+	meta := example().WithoutFolders()
+	meta.Prompt = "ein Füchschen, 狐 \U0001f98a <&>\n\"quoted\""
 	for _, name := range []string{"a.png", "b.JPG", "c.jpeg", "d.webp", "a.png"} { // the last one replaces the first
 		if err := WriteCopy(filepath.Join(dir, name), img, meta); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if got, err := ReadMetadataFile(filepath.Join(dir, "a.png")); err != nil || got.Prompt != "a copy" {
-		t.Errorf("%+v, %v", got, err)
+	for _, name := range []string{"a.png", "b.JPG", "c.jpeg", "d.webp"} {
+		if got, err := ReadMetadataFile(filepath.Join(dir, name)); err != nil || !reflect.DeepEqual(got, meta) {
+			t.Errorf("%s: %+v, %v", name, got, err)
+		}
 	}
 	lossless, err := webp.Decode(bytes.NewReader(content(t, filepath.Join(dir, "d.webp"))))
 	if err != nil || worst(img, lossless) != 0 {
@@ -46,6 +52,74 @@ func TestWriteCopy(t *testing.T) {
 	}
 	if files, err := os.ReadDir(dir); err != nil || len(files) != 4 {
 		t.Errorf("%d files, %v, want the 4 that were written", len(files), err)
+	}
+}
+
+// TestExifForOthers: the lines that other programs look for in a JPEG or WebP are there, Exif says what its standard wants,
+// and the picture is still one for every decoder.
+func TestExifForOthers(t *testing.T) {
+	meta := example()
+	for _, prompt := range []string{"a fox", "a fox, füchse, 狐"} {
+		meta.Prompt = prompt
+		block, err := meta.exif(maxExifBytes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fields := exifFields(block)
+		if got := userComment(fields[tagUserComment]); got != meta.parameters() {
+			t.Errorf("UserComment %q, want %q", got, meta.parameters())
+		}
+		if got := string(fields[tagSoftware]); got != "Kleinbild 1.2.3\x00" {
+			t.Errorf("Software %q", got)
+		}
+		for _, b := range fields[tagImageDescription] {
+			if b >= 0x80 {
+				t.Fatalf("ImageDescription %q, want ASCII", fields[tagImageDescription])
+			}
+		}
+		if got := exifOrientation(block); got != upright {
+			t.Errorf("orientation %v", got)
+		}
+	}
+	// Where not all fits, Kleinbild's own does; where that does not, JPEG refuses, and says so before it computes.
+	for _, row := range []struct {
+		bytes            int
+		comment, refused bool
+	}{{20_000, true, false}, {50_000, false, false}, {66_000, false, true}} {
+		meta.Prompt = strings.Repeat("x", row.bytes)
+		block, err := meta.exif(maxExifBytes)
+		if (err != nil) != row.refused || err == nil && (exifFields(block)[tagUserComment] != nil) != row.comment {
+			t.Errorf("prompt of %d bytes: block of %d, %v", row.bytes, len(block), err)
+		}
+		if err := CheckFits("x.jpg", meta, 0); (err != nil) != row.refused || err != nil && !strings.Contains(err.Error(), ".png takes more") {
+			t.Errorf("prompt of %d bytes: %v", row.bytes, err)
+		}
+		for _, name := range []string{"x.webp", "x.png"} {
+			if err := CheckFits(name, meta, 0); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	}
+}
+
+// TestWebPWithAlpha: the header of an extended file says whether there is transparency.
+func TestWebPWithAlpha(t *testing.T) {
+	for _, alpha := range []uint8{255, 100} {
+		img := image.NewRGBA(image.Rect(0, 0, 33, 17))
+		for i := range img.Pix {
+			img.Pix[i] = alpha
+		}
+		var file bytes.Buffer
+		if err := encodeWebP(&file, img, example()); err != nil {
+			t.Fatal(err)
+		}
+		got, err := webp.Decode(bytes.NewReader(file.Bytes()))
+		if err != nil || got.Bounds() != img.Rect || worst(img, got) != 0 {
+			t.Errorf("alpha %d: %v", alpha, err)
+		}
+		if size := binary.LittleEndian.Uint32(file.Bytes()[4:]); int(size) != file.Len()-8 || size%2 != 0 {
+			t.Errorf("RIFF of %d bytes in a file of %d", size, file.Len())
+		}
 	}
 }
 

@@ -13,8 +13,8 @@ import (
 	"strings"
 )
 
-// Metadata is what makes a picture again. It lies in three text chunks (iTXt, UTF-8, not compressed) between IHDR and
-// the pixels:
+// Metadata is what makes a picture again. In a PNG file it lies in three text chunks (iTXt, UTF-8, not compressed) between
+// IHDR and the pixels; in JPEG and WebP in the Exif block, see exif.go:
 //
 //   - "kleinbild": this struct as JSON; the only one that is read back;
 //   - "parameters": the same for people, in the lines that other tools show;
@@ -56,7 +56,7 @@ type record struct {
 }
 
 // Check refuses metadata that a PNG file cannot carry, in practice a prompt of megabytes: to be called before
-// computing, since WritePNG refuses it as well.
+// computing, since Write refuses it as well.
 func (m Metadata) Check() error {
 	if _, err := m.chunks(); err != nil {
 		return fmt.Errorf("picture: %w", err)
@@ -135,12 +135,7 @@ func encode(w io.Writer, img image.Image, meta Metadata) error {
 		return err
 	}
 	const header = len(pngSignature) + 4 + 4 + 13 + 4 // signature and IHDR
-	for _, part := range [][]byte{file.Bytes()[:header], chunks, file.Bytes()[header:]} {
-		if _, err := w.Write(part); err != nil {
-			return err
-		}
-	}
-	return nil
+	return writeParts(w, file.Bytes()[:header], chunks, file.Bytes()[header:])
 }
 
 // ReadMetadata returns what Kleinbild wrote into the PNG, JPEG or WebP file that r holds, wherever another program that

@@ -29,7 +29,7 @@ const newFile fs.FileMode = 0o666
 // maxNumber bounds the search of Number.
 const maxNumber = 100_000
 
-// CheckWritable finds out whether WritePNG will be able to write path, before anything is computed: the folder exists
+// CheckWritable finds out whether Write will be able to write path, before anything is computed: the folder exists
 // and takes new files, path is no folder, its name does not promise another format, and what exists there may be
 // replaced. It leaves nothing behind. Only a disk that fills up meanwhile is found later.
 func CheckWritable(path string, exists OnExist) error {
@@ -45,15 +45,10 @@ func CheckWritable(path string, exists OnExist) error {
 }
 
 func checkTarget(path string, exists OnExist) error {
-	otherFormats := []string{".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".heic", ".jxl"}
+	otherFormats := []string{".bmp", ".gif", ".tif", ".tiff", ".avif", ".heic", ".jxl"}
 	if extension := filepath.Ext(path); slices.Contains(otherFormats, strings.ToLower(extension)) {
-		return fmt.Errorf("picture: output %s: extension %s, want .png, the one format that is written", path, extension)
+		return fmt.Errorf("picture: output %s: extension %s, want .png, .jpg or .webp, the formats that are written", path, extension)
 	}
-	return checkPlace(path, exists)
-}
-
-// checkPlace is checkTarget for a file of any format.
-func checkPlace(path string, exists OnExist) error {
 	if path == "" || os.IsPathSeparator(path[len(path)-1]) {
 		return fmt.Errorf("picture: output %q: want the name of a file", path)
 	}
@@ -82,18 +77,33 @@ func checkPlace(path string, exists OnExist) error {
 	return nil
 }
 
-// WritePNG writes img with its metadata to path and returns the path written, which differs only under Number. The
+// Write writes img with its metadata to path, as JPEG or WebP (lossless) where the extension asks for it and else as PNG,
+// and returns the path written, which differs only under Number. The
 // file appears whole or not at all: it is written under a temporary name in the same folder, flushed to the disk and
 // then given its name in one step. A program that is killed leaves at most that temporary file, which no later call
 // takes for anything.
-func WritePNG(path string, img image.Image, meta Metadata, exists OnExist) (string, error) {
+func Write(path string, img image.Image, meta Metadata, exists OnExist) (string, error) {
 	if err := checkTarget(path, exists); err != nil {
 		return "", err
 	}
-	return writeWhole(path, exists, func(w io.Writer) error { return encode(w, img, meta) })
+	return writeWhole(path, exists, func(w io.Writer) error { return encoderFor(path).encode(w, img, meta) })
 }
 
-// writeWhole is WritePNG for what encode writes.
+// WritePNG is Write for a name that ends in .png.
+func WritePNG(path string, img image.Image, meta Metadata, exists OnExist) (string, error) {
+	return Write(path, img, meta, exists)
+}
+
+// CheckFits finds out whether the format that path names can hold meta, before anything is computed for it. reserveBytes
+// are kept for fields that are not known yet. Only JPEG has a limit that a prompt can reach.
+func CheckFits(path string, meta Metadata, reserveBytes int) error {
+	if err := encoderFor(path).check(meta, reserveBytes); err != nil {
+		return fmt.Errorf("picture: output %s: %w", path, err)
+	}
+	return nil
+}
+
+// writeWhole is Write for what encode writes.
 func writeWhole(path string, exists OnExist, encode func(io.Writer) error) (string, error) {
 	file, err := atomicfile.Create(path, newFile)
 	if err != nil {

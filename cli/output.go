@@ -1,0 +1,83 @@
+package cli
+
+import (
+	"fmt"
+	"image"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/term"
+
+	"kleinbild/inference/picture"
+)
+
+// standardOutput is the name that stands for it.
+const standardOutput = "-"
+
+// checkStandardOutput refuses what cannot go together with a picture on standard output.
+func (c *generateCommand) checkStandardOutput(out io.Writer) error {
+	if c.Output != standardOutput {
+		return nil
+	}
+	file, ok := out.(*os.File)
+	switch {
+	case c.Count > 1:
+		return usagef("-o - with --count %d, want one picture on standard output", c.Count)
+	case c.JSON:
+		return usagef("-o - and --json exclude each other: both write to standard output")
+	case ok && term.IsTerminal(int(file.Fd())):
+		return usagef("-o -: standard output is a terminal, want a file or a pipe")
+	}
+	return nil
+}
+
+// reserveBytes is more than the fields of metadata that are not known before a run take.
+const reserveBytes = 4096
+
+// checkOutputs finds out whether all pictures can be written, before anything is computed.
+func (j *job) checkOutputs() error {
+	if j.output == standardOutput {
+		return nil
+	}
+	meta := picture.Metadata{Prompt: j.request.Prompt}
+	for _, seed := range j.seeds {
+		path, exists := j.outputFor(seed)
+		if err := picture.CheckWritable(path, exists); err != nil {
+			return err
+		}
+		if err := picture.CheckFits(path, meta, reserveBytes); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// write writes a finished picture and returns the path that it has got.
+func (j *job) write(out io.Writer, img image.Image, meta picture.Metadata) (path string, err error) {
+	if j.output == standardOutput {
+		return standardOutput, picture.EncodePNG(out, img, meta)
+	}
+	path, exists := j.outputFor(meta.Seed)
+	return picture.Write(path, img, meta, exists)
+}
+
+// outputFor names the file of a seed: what the user named is replaced, a name of ours never is.
+func (j *job) outputFor(seed uint64) (string, picture.OnExist) {
+	if j.output == "" {
+		return fmt.Sprintf("kleinbild-%d.png", seed), picture.Number
+	}
+	if len(j.seeds) == 1 {
+		return j.output, picture.Replace
+	}
+	ext := filepath.Ext(j.output)
+	return fmt.Sprintf("%s-%d%s", strings.TrimSuffix(j.output, ext), seed, ext), picture.Replace
+}
+
+func sameFile(a, b string) bool {
+	x, errX := os.Stat(a)
+	y, errY := os.Stat(b)
+	return errX == nil && errY == nil && os.SameFile(x, y)
+}
+
