@@ -186,91 +186,6 @@ func TestGenerateOutput(t *testing.T) {
 	}
 }
 
-// TestStandardOutput: the picture and nothing else; on a terminal it is refused.
-func TestStandardOutput(t *testing.T) {
-	t.Chdir(t.TempDir())
-	mustMake(t, small(t, "-p", "a red fox", "-s", "7", "-o", "fox.png")...)
-	if got := mustMake(t, small(t, "-p", "a red fox", "-s", "7", "-o", "-")...); got.out != string(readFile(t, "fox.png")) {
-		t.Errorf("%d bytes on standard output, want those of the file", len(got.out))
-	}
-	if left := names(t); !slices.Equal(left, []string{"fox.png"}) {
-		t.Errorf("files %v", left)
-	}
-	terminal, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
-	if err != nil {
-		t.Skip("no terminal here:", err)
-	}
-	defer terminal.Close()
-	var stderr strings.Builder
-	if code := Main(small(t, "-p", "x", "-o", "-"), Streams{In: strings.NewReader(""), Out: terminal, Err: &stderr}); code != exitUsage || !strings.Contains(stderr.String(), "terminal") {
-		t.Errorf("exit code %d: %s", code, stderr.String())
-	}
-}
-
-// TestOtherFormats: a JPEG and a WebP say how they were made, and can be repeated.
-func TestOtherFormats(t *testing.T) {
-	t.Chdir(t.TempDir())
-	writePicture(t, "ref.png", 64, 64)
-	made := func(name string) {
-		t.Helper()
-		if got := mustMake(t, small(t, "-p", "a red fox, füchse 狐", "-s", "7", "-i", "ref.png", "-o", name)...); got.out != name+"\n" {
-			t.Errorf("standard output %q", got.out)
-		}
-	}
-	made("fox.png")
-	for name, magic := range map[string]string{"fox.jpg": "\xff\xd8\xff", "fox.JPEG": "\xff\xd8\xff", "fox.webp": "RIFF"} {
-		made(name)
-		if !bytes.HasPrefix(readFile(t, name), []byte(magic)) {
-			t.Errorf("%s begins with %q", name, readFile(t, name)[:8])
-		}
-		if got := mustMake(t, "info", name); got.out != mustMake(t, "info", "fox.png").out {
-			t.Errorf("%s: info says %s", name, got.out)
-		}
-		mustMake(t, "generate", "--like", name, "-o", "again.png", "-m", model(t, "distilled"))
-		if !bytes.Equal(readFile(t, "again.png"), readFile(t, "fox.png")) {
-			t.Errorf("--like %s gives another picture", name)
-		}
-		mustMake(t, small(t, "-p", "x", "-i", name, "-o", "x.png")...) // and it is a reference like any other
-	}
-}
-
-// TestNamesAreBytes: a file whose name is not UTF-8 can be given, written and found again.
-func TestNamesAreBytes(t *testing.T) {
-	t.Chdir(t.TempDir())
-	if err := os.Mkdir("m\xf6del", 0o777); err != nil || names(t)[0] != "m\xf6del" {
-		t.Skip("names are Unicode here:", err)
-	}
-	if err := os.CopyFS("m\xf6del", os.DirFS(model(t, "distilled"))); err != nil {
-		t.Fatal(err)
-	}
-	writePicture(t, "r\xe9f.png", 64, 64)
-	args := []string{"generate", "-m", "m\xf6del", "--precision", "float32", "--size", "64x64", "--steps", "1", "-p", "x", "-s", "7", "-i", "r\xe9f.png"}
-	if got := mustMake(t, append(args, "-o", "f\xfcchse.png")...); got.out != "f\xfcchse.png\n" {
-		t.Errorf("standard output %q", got.out)
-	}
-	mustMake(t, "generate", "-m", "m\xf6del", "--like", "f\xfcchse.png", "-o", "\xe4.png")
-	if !bytes.Equal(readFile(t, "f\xfcchse.png"), readFile(t, "\xe4.png")) {
-		t.Error("--like gives another picture")
-	}
-	var rep struct {
-		PathBytes  []byte `json:"path_base64"`
-		References []picture.ReferenceFile
-	}
-	got := mustMake(t, append(args, "-o", "f\xfcchse.png", "--json")...)
-	if err := json.Unmarshal([]byte(got.out), &rep); err != nil || string(rep.PathBytes) != "f\xfcchse.png" || len(rep.References) != 1 || rep.References[0].Path != "r\xe9f.png" {
-		t.Errorf("%s: %v, %+v", got.out, err, rep)
-	}
-	if got := mustMake(t, "info", "f\xfcchse.png"); !strings.Contains(got.out, `r\xe9f.png (SHA-256`) {
-		t.Errorf("info: %q", got.out)
-	}
-	// What is wrong with such a file is said with its name.
-	for _, args := range [][]string{{"info", "g\xf6ne.png"}, small(t, "-p", "x", "-i", "g\xf6ne.png"), {"generate", "-p", "x", "-m", "g\xf6ne"}, small(t, "--like", "g\xf6ne.png")} {
-		if got := call("", args...); got.code != exitFailure || !strings.Contains(errorLine(t, got), `g\xf6ne`) {
-			t.Errorf("%q: exit code %d: %q", args, got.code, got.err)
-		}
-	}
-}
-
 func TestGenerateNames(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for _, row := range []struct {
@@ -322,43 +237,6 @@ func TestGeneratePrompts(t *testing.T) {
 				t.Errorf("truncated %v: %s", row.truncated, got.err)
 			}
 		})
-	}
-}
-
-// TestStandardInputIsRefused: what is no prompt never becomes a picture.
-func TestStandardInputIsRefused(t *testing.T) {
-	t.Chdir(t.TempDir())
-	for _, row := range []struct{ name, in, want string }{
-		{"nothing", "", "found nothing"},
-		{"line ends alone", "\r\n\n", "found nothing"},
-		{"a byte order mark alone", "\uFEFF", "found nothing"},
-		{"UTF-16", "\xff\xfea\x00", "UTF-16"},
-		{"UTF-16 without a mark", "a\x00\n\x00", "NUL at byte 1"},
-		{"Latin-1", "caf\xe9\n", "byte 0xe9 at byte 3"},
-		{"NUL", "a fox\x00\n", "NUL at byte 5"},
-		{"too long", strings.Repeat("x", 65537), "at most 65536"},
-		{"a film", strings.Repeat("x", 2<<20), "more than"},
-	} {
-		for _, args := range [][]string{small(t, "-p", "-", "-o", "x.png"), {"tokens", "-p", "-", "-m", model(t, "distilled")}} {
-			got := call(row.in, args...)
-			if line := errorLine(t, got); got.code != exitFailure || !strings.Contains(line, "standard input") || !strings.Contains(line, row.want) {
-				t.Errorf("%s, %s: exit code %d: %s, want %q", row.name, args[0], got.code, line, row.want)
-			}
-		}
-	}
-	if left := names(t); len(left) != 0 {
-		t.Errorf("files %v", left)
-	}
-}
-
-func TestRandomSeeds(t *testing.T) {
-	t.Chdir(t.TempDir())
-	seen := map[string]bool{}
-	for _, args := range [][]string{{"-s", "-1"}, {"-s-1"}, {"--seed=-1"}, {"--seed", "-1"}, nil} {
-		seen[mustMake(t, small(t, append([]string{"-p", "x"}, args...)...)...).out] = true
-	}
-	if len(seen) != 5 {
-		t.Errorf("%v, want five seeds", seen)
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"kleinbild/inference"
+	"kleinbild/inference/picture"
 	"kleinbild/models"
 )
 
@@ -33,7 +34,8 @@ type modelRow struct {
 	Licence    string `json:"licence,omitempty"`
 	LicenceURL string `json:"licence_url,omitempty"`
 	SizeBytes  int64  `json:"size_bytes"`
-	Path       string `json:"path,omitempty"` // where it is here
+	Path       string `json:"path,omitempty"`        // where it is here
+	PathBytes  []byte `json:"path_base64,omitempty"` // where that is not UTF-8
 }
 
 type modelsList struct {
@@ -63,6 +65,9 @@ func (c modelsList) Run(s Streams) error {
 		}
 	}
 	if c.JSON {
+		for i := range rows {
+			rows[i].PathBytes = picture.PathBytes(rows[i].Path)
+		}
 		enc := json.NewEncoder(s.Out)
 		enc.SetIndent("", "  ")
 		return enc.Encode(rows)

@@ -11,12 +11,15 @@ import (
 	"github.com/adrg/xdg"
 
 	"kleinbild/atomicfile"
+	"kleinbild/inference/picture"
 )
 
 // settings are the user's lasting choices.
 type settings struct {
 	// Model is used where neither --model nor $KLEINBILD_MODEL names one.
 	Model string `json:"model"`
+	// ModelBytes are those of a path that is not UTF-8.
+	ModelBytes []byte `json:"model_base64,omitempty"`
 }
 
 // settingsFile is kleinbild/settings.json in the user's configuration folder.
@@ -33,7 +36,7 @@ func ModelSetting() (string, error) {
 
 // SetModelSetting makes spec the model of the user's settings. The file is replaced in one step.
 func SetModelSetting(spec string) error {
-	text, err := json.MarshalIndent(settings{Model: spec}, "", "  ")
+	text, err := json.MarshalIndent(settings{Model: spec, ModelBytes: picture.PathBytes(spec)}, "", "  ")
 	if err != nil {
 		return fmt.Errorf("settings: %w", err)
 	}
@@ -61,6 +64,9 @@ func readSettings() (settings, error) {
 	}
 	if err := json.Unmarshal(text, &s); err != nil {
 		return s, fmt.Errorf("settings: %s: %w, want {\"model\": PATH}", settingsFile(), err)
+	}
+	if len(s.ModelBytes) > 0 {
+		s.Model = string(s.ModelBytes)
 	}
 	return s, nil
 }

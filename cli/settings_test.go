@@ -18,7 +18,7 @@ func TestModelSetting(t *testing.T) {
 	if got, err := ModelSetting(); err != nil || got != "" {
 		t.Errorf("%q, %v before there is a file", got, err)
 	}
-	for _, spec := range []string{"/models/a b", `C:\models\"x",y`} {
+	for _, spec := range []string{"/models/a b", `C:\models\"x",y`, "/m\xf6del"} {
 		if err := SetModelSetting(spec); err != nil {
 			t.Fatal(err)
 		}

@@ -103,7 +103,11 @@ func readTexts(r *bufio.Reader) ([]text, error) {
 	case hasMagic(head, "RIFF????WEBP"):
 		return webpTexts(r)
 	}
-	return pngTexts(r)
+	texts, err := pngTexts(r)
+	if err != nil && !hasMagic(head, pngSignature[:min(len(head), len(pngSignature))]) {
+		err = fmt.Errorf("%w, JPEG or WebP", err)
+	}
+	return texts, err
 }
 
 func readOwn(value string) (Origin, error) {

@@ -1,0 +1,97 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"kleinbild/inference/picture"
+)
+
+// TestStandardOutput: the picture and nothing else; on a terminal it is refused.
+func TestStandardOutput(t *testing.T) {
+	t.Chdir(t.TempDir())
+	mustMake(t, small(t, "-p", "a red fox", "-s", "7", "-o", "fox.png")...)
+	if got := mustMake(t, small(t, "-p", "a red fox", "-s", "7", "-o", "-")...); got.out != string(readFile(t, "fox.png")) {
+		t.Errorf("%d bytes on standard output, want those of the file", len(got.out))
+	}
+	if left := names(t); !slices.Equal(left, []string{"fox.png"}) {
+		t.Errorf("files %v", left)
+	}
+	terminal, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
+	if err != nil {
+		t.Skip("no terminal here:", err)
+	}
+	defer terminal.Close()
+	var stderr strings.Builder
+	if code := Main(small(t, "-p", "x", "-o", "-"), Streams{In: strings.NewReader(""), Out: terminal, Err: &stderr}); code != exitUsage || !strings.Contains(stderr.String(), "terminal") {
+		t.Errorf("exit code %d: %s", code, stderr.String())
+	}
+}
+
+// TestOtherFormats: a JPEG and a WebP say how they were made, and can be repeated.
+func TestOtherFormats(t *testing.T) {
+	t.Chdir(t.TempDir())
+	writePicture(t, "ref.png", 64, 64)
+	made := func(name string) {
+		t.Helper()
+		if got := mustMake(t, small(t, "-p", "a red fox, füchse 狐", "-s", "7", "-i", "ref.png", "-o", name)...); got.out != name+"\n" {
+			t.Errorf("standard output %q", got.out)
+		}
+	}
+	made("fox.png")
+	for name, magic := range map[string]string{"fox.jpg": "\xff\xd8\xff", "fox.JPEG": "\xff\xd8\xff", "fox.webp": "RIFF"} {
+		made(name)
+		if !bytes.HasPrefix(readFile(t, name), []byte(magic)) {
+			t.Errorf("%s begins with %q", name, readFile(t, name)[:8])
+		}
+		if got := mustMake(t, "info", name); got.out != mustMake(t, "info", "fox.png").out {
+			t.Errorf("%s: info says %s", name, got.out)
+		}
+		mustMake(t, "generate", "--like", name, "-o", "again.png", "-m", model(t, "distilled"))
+		if !bytes.Equal(readFile(t, "again.png"), readFile(t, "fox.png")) {
+			t.Errorf("--like %s gives another picture", name)
+		}
+		mustMake(t, small(t, "-p", "x", "-i", name, "-o", "x.png")...) // and it is a reference like any other
+	}
+}
+
+// TestNamesAreBytes: a file whose name is not UTF-8 can be given, written and found again.
+func TestNamesAreBytes(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.Mkdir("m\xf6del", 0o777); err != nil || names(t)[0] != "m\xf6del" {
+		t.Skip("names are Unicode here:", err)
+	}
+	if err := os.CopyFS("m\xf6del", os.DirFS(model(t, "distilled"))); err != nil {
+		t.Fatal(err)
+	}
+	writePicture(t, "r\xe9f.png", 64, 64)
+	args := []string{"generate", "-m", "m\xf6del", "--precision", "float32", "--size", "64x64", "--steps", "1", "-p", "x", "-s", "7", "-i", "r\xe9f.png"}
+	if got := mustMake(t, append(args, "-o", "f\xfcchse.png")...); got.out != "f\xfcchse.png\n" {
+		t.Errorf("standard output %q", got.out)
+	}
+	mustMake(t, "generate", "-m", "m\xf6del", "--like", "f\xfcchse.png", "-o", "\xe4.png")
+	if !bytes.Equal(readFile(t, "f\xfcchse.png"), readFile(t, "\xe4.png")) {
+		t.Error("--like gives another picture")
+	}
+	var rep struct {
+		PathBytes  []byte `json:"path_base64"`
+		References []picture.ReferenceFile
+	}
+	got := mustMake(t, append(args, "-o", "f\xfcchse.png", "--json")...)
+	if err := json.Unmarshal([]byte(got.out), &rep); err != nil || string(rep.PathBytes) != "f\xfcchse.png" || len(rep.References) != 1 || rep.References[0].Path != "r\xe9f.png" {
+		t.Errorf("%s: %v, %+v", got.out, err, rep)
+	}
+	if got := mustMake(t, "info", "f\xfcchse.png"); !strings.Contains(got.out, `r\xe9f.png (SHA-256`) {
+		t.Errorf("info: %q", got.out)
+	}
+	// What is wrong with such a file is said with its name.
+	for _, args := range [][]string{{"info", "g\xf6ne.png"}, small(t, "-p", "x", "-i", "g\xf6ne.png"), {"generate", "-p", "x", "-m", "g\xf6ne"}, small(t, "--like", "g\xf6ne.png")} {
+		if got := call("", args...); got.code != exitFailure || !strings.Contains(errorLine(t, got), `g\xf6ne`) {
+			t.Errorf("%q: exit code %d: %q", args, got.code, got.err)
+		}
+	}
+}
