@@ -67,8 +67,12 @@ func settingsOf(origin picture.Origin) (*picture.Metadata, string) {
 	if !origin.HasSeed {
 		meta.Seed = inference.RandomSeed()
 	}
-	if len(origin.Notes) > 0 {
-		by += " (" + shorten(strings.Join(origin.Notes, "; "), 160) + ")"
+	said := origin.Notes
+	if len(origin.Ignored) > 0 {
+		said = append(said, "ignored: "+strings.Join(origin.Ignored, ", "))
+	}
+	if len(said) > 0 {
+		by += " (" + shorten(strings.Join(said, "; "), 160) + ")"
 	}
 	return &meta, by
 }

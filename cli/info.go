@@ -67,16 +67,14 @@ type foreignReport struct {
 	Steps          int      `json:"steps,omitempty"`
 	Width          int      `json:"width,omitempty"`
 	Height         int      `json:"height,omitempty"`
-	Notes          []string `json:"notes"`
+	Notes          []string `json:"notes,omitempty"`
+	Ignored        []string `json:"ignored,omitempty"`
 }
 
 func newForeignReport(o picture.Origin) foreignReport {
-	r := foreignReport{Program: o.Program, Prompt: o.Prompt, NegativePrompt: o.NegativePrompt, Steps: o.Steps, Width: o.Width, Height: o.Height, Notes: o.Notes}
+	r := foreignReport{Program: o.Program, Prompt: o.Prompt, NegativePrompt: o.NegativePrompt, Steps: o.Steps, Width: o.Width, Height: o.Height, Notes: o.Notes, Ignored: o.Ignored}
 	if o.HasSeed {
 		r.Seed = &o.Seed
-	}
-	if r.Notes == nil {
-		r.Notes = []string{}
 	}
 	return r
 }
@@ -95,6 +93,9 @@ func foreignRows(o picture.Origin) [][2]string {
 	add("steps", fmt.Sprint(o.Steps), o.Steps != 0)
 	for _, note := range o.Notes {
 		add("note", note, true)
+	}
+	for _, setting := range o.Ignored {
+		add("ignored", setting, true)
 	}
 	return rows
 }

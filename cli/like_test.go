@@ -251,7 +251,7 @@ func TestInfoOfOthers(t *testing.T) {
 	const header = 33 // signature and IHDR
 	writeFile(t, "other.png", string(slices.Concat(file[:header], chunk, file[header:])))
 	got := mustMake(t, "info", "other.png")
-	for _, want := range []string{"AUTOMATIC1111", "a fox", "negative prompt", "blur", "seed", "7\n", "96x64", "size 100x64 becomes 96x64", "steps", "20\n", "Sampler Euler a", "ignored: Model"} {
+	for _, want := range []string{"AUTOMATIC1111", "a fox", "negative prompt", "blur", "seed", "7\n", "96x64", "size 100x64 becomes 96x64", "steps", "20\n", "Sampler Euler a", "ignored", "Model "} {
 		if !strings.Contains(got.out, want) {
 			t.Errorf("info lacks %q:\n%s", want, got.out)
 		}
@@ -263,9 +263,9 @@ func TestInfoOfOthers(t *testing.T) {
 		Program, Prompt      string
 		Seed                 *uint64
 		Steps, Width, Height int
-		Notes                []string
+		Notes, Ignored       []string
 	}
-	if err := json.Unmarshal([]byte(mustMake(t, "info", "--json", "other.png").out), &report); err != nil || report.Prompt != "a fox" || report.Seed == nil || *report.Seed != 7 || report.Width != 96 || len(report.Notes) != 4 {
+	if err := json.Unmarshal([]byte(mustMake(t, "info", "--json", "other.png").out), &report); err != nil || report.Prompt != "a fox" || report.Seed == nil || *report.Seed != 7 || report.Width != 96 || len(report.Notes) != 1 || len(report.Ignored) != 3 {
 		t.Errorf("%+v, %v", report, err)
 	}
 	if got := call("", "generate", "--like", "other.png", "-m", model(t, "distilled")); got.code != exitFailure || !strings.Contains(errorLine(t, got), "kleinbild info") {

@@ -20,8 +20,8 @@ type Origin struct {
 	HasSeed bool
 	// Complete says that Metadata is Kleinbild's own, with all that makes the picture again.
 	Complete bool
-	// Notes say what was changed or ignored, a line each, for people.
-	Notes []string
+	// Ignored are the settings that mean nothing here, Notes say what was changed: a line each, for people.
+	Ignored, Notes []string
 }
 
 // The names of the texts that programs write.
@@ -131,21 +131,24 @@ const (
 	maxNoteRunes     = 100
 )
 
-// note keeps a line about the file, on one line and not too long.
-func (o *Origin) note(format string, args ...any) {
+// note says what was changed.
+func (o *Origin) note(format string, args ...any) { keep(&o.Notes, format, args...) }
+
+// keep adds a line about the file, on one line and not too long.
+func keep(lines *[]string, format string, args ...any) {
 	line := strings.Join(strings.Fields(fmt.Sprintf(format, args...)), " ")
 	if runes := []rune(line); len(runes) > maxNoteRunes {
 		line = string(runes[:maxNoteRunes]) + "…"
 	}
-	if len(o.Notes) < maxNotes {
-		o.Notes = append(o.Notes, line)
+	if len(*lines) < maxNotes {
+		*lines = append(*lines, line)
 	}
 }
 
-// ignore notes a setting that means nothing here; value "" is none.
+// ignore keeps the name and value of a setting that means nothing here; value "" is none.
 func (o *Origin) ignore(name, value string) {
 	if value != "" {
-		o.note("ignored: %s %s", name, value)
+		keep(&o.Ignored, "%s %s", name, value)
 	}
 }
 
@@ -165,7 +168,7 @@ func (o *Origin) prompt(positive, negative string) {
 	}
 	o.Prompt, o.NegativePrompt = take("prompt", positive), take("negative prompt", negative)
 	if o.NegativePrompt != "" {
-		o.note("ignored: the negative prompt, which the model does not know")
+		keep(&o.Ignored, "the negative prompt")
 	}
 }
 
@@ -175,7 +178,7 @@ func (o *Origin) seed(written string) {
 	switch {
 	case written == "":
 	case err != nil:
-		o.note("ignored: seed %s, which is no whole number from 0 on", written)
+		keep(&o.Ignored, "seed %s (want a whole number from 0 on)", written)
 	default:
 		o.Seed, o.HasSeed = seed, true
 	}
@@ -187,7 +190,7 @@ func (o *Origin) steps(written string) {
 	switch {
 	case written == "":
 	case err != nil || steps < 1 || steps > maxForeignSteps:
-		o.note("ignored: steps %s, which is no number from 1 to %d", written, maxForeignSteps)
+		keep(&o.Ignored, "steps %s (want 1 to %d)", written, maxForeignSteps)
 	default:
 		o.Steps = steps
 	}
@@ -201,7 +204,7 @@ func (o *Origin) size(width, height string) {
 	w, errW := strconv.Atoi(strings.TrimSpace(width))
 	h, errH := strconv.Atoi(strings.TrimSpace(height))
 	if errW != nil || errH != nil || w < 1 || h < 1 || w > 1<<20 || h > 1<<20 {
-		o.note("ignored: size %sx%s, which is no size in pixels", width, height)
+		keep(&o.Ignored, "size %sx%s (want pixels)", width, height)
 		return
 	}
 	size := Size{w, h}

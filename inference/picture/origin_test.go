@@ -106,7 +106,7 @@ func TestOrigins(t *testing.T) {
 		{"A1111, prompt alone", "parameters", "a fox\nSteps: 4, Seed: 0, Size: 64x64", "AUTOMATIC1111", "a fox", "", 0, 4, Size{64, 64}, nil},
 		{"A1111, Windows' line ends, a line behind", "parameters", "a fox\r\nSteps: 4, Seed: 5, Size: 64x64\r\nTemplate: a {fox|cat}", "AUTOMATIC1111", "a fox", "", 5, 4, Size{64, 64}, nil},
 		{"A1111, values out of range", "parameters", "a fox\nSteps: 99999, Seed: -1, Size: 0x64", "AUTOMATIC1111", "a fox", "", 0, 0, Size{},
-			[]string{"ignored: steps 99999", "ignored: seed -1", "ignored: size 0x64"}},
+			[]string{"steps 99999", "seed -1", "size 0x64"}},
 		{"Kleinbild's lines alone", "parameters", example().parameters(), "Kleinbild", "a red fox in the snow", "", 18446744073709551615, 4, Size{96, 64}, nil},
 		{"ComfyUI", "prompt", apiGraph, "ComfyUI", "a red fox in the snow", "blurry, NaN", 18446744073709551615, 20, Size{1008, 512},
 			[]string{"size 1000x512 becomes 1008x512", "model sd15.safetensors", "LoRA oil.safetensors", "sampler euler", "scheduler normal", "CFG scale 8.0"}},
@@ -129,12 +129,13 @@ func TestOrigins(t *testing.T) {
 				got.HasSeed != !strings.Contains(row.value, "Seed: -1") || got.Steps != row.steps || (Size{got.Width, got.Height}) != row.size {
 				t.Errorf("%s: %+v", row.name, got)
 			}
+			said := strings.Join(append(got.Notes, got.Ignored...), "\n")
 			for _, note := range row.notes {
-				if !strings.Contains(strings.Join(got.Notes, "\n"), note) {
-					t.Errorf("%s: notes %q lack %q", row.name, got.Notes, note)
+				if !strings.Contains(said, note) {
+					t.Errorf("%s: %q lacks %q", row.name, said, note)
 				}
 			}
-			if strings.Contains(strings.Join(got.Notes, "\n"), "off.safetensors") {
+			if strings.Contains(said, "off.safetensors") {
 				t.Errorf("%s: an adapter that was off is noted", row.name)
 			}
 		}
@@ -180,10 +181,10 @@ func TestStrangeOrigins(t *testing.T) {
 		}
 	}
 	long, err := ReadOrigin(bytes.NewReader(withText(t, "tEXt", "parameters", strings.Repeat("ü", 50_000)+"\nSteps: 4, Seed: 1, X: "+strings.Repeat("y", 5000)+strings.Repeat(", Z: 1", 500), false)))
-	if err != nil || len(long.Prompt) != maxForeignPrompt || len(long.Notes) != maxNotes {
-		t.Errorf("prompt of %d bytes, %d notes, %v", len(long.Prompt), len(long.Notes), err)
+	if err != nil || len(long.Prompt) != maxForeignPrompt || len(long.Ignored) != maxNotes || len(long.Notes) != 1 {
+		t.Errorf("prompt of %d bytes, %d ignored, notes %q, %v", len(long.Prompt), len(long.Ignored), long.Notes, err)
 	}
-	for _, note := range long.Notes {
+	for _, note := range long.Ignored {
 		if len(note) > 2*maxNoteRunes {
 			t.Errorf("a note of %d bytes", len(note))
 		}
@@ -253,7 +254,7 @@ func FuzzReadOrigin(f *testing.F) {
 				continue
 			}
 			size := Size{o.Width, o.Height}
-			if len(o.Prompt) > maxForeignPrompt || o.Steps < 0 || o.Steps > maxForeignSteps || size != (Size{}) && size.Check() != nil || len(o.Notes) > maxNotes {
+			if len(o.Prompt) > maxForeignPrompt || o.Steps < 0 || o.Steps > maxForeignSteps || size != (Size{}) && size.Check() != nil || len(o.Notes) > maxNotes || len(o.Ignored) > maxNotes {
 				t.Errorf("%+v", o)
 			}
 		}
