@@ -132,6 +132,11 @@ func (c *generateCommand) Run(ctx context.Context, s Streams) error {
 	if err := j.settleSize(info.NativeSize); err != nil {
 		return usageError{err}
 	}
+	for i, p := range j.preparations(info.NativeSize) {
+		if p.Changed() {
+			fmt.Fprintf(s.Err, "note: image %d: %s\n", i+1, p)
+		}
+	}
 	opened, memory := time.Since(start), ""
 	if p, err := engine.Plan(j.request); err == nil {
 		memory = fmt.Sprintf(", %v of graphics memory", p)
@@ -182,33 +187,10 @@ func (c *generateCommand) one(ctx context.Context, s Streams, engine *inference.
 		return nil // the picture is all that stands there
 	}
 	if c.JSON {
-		return json.NewEncoder(s.Out).Encode(newReport(path, result, time.Since(start)))
+		return json.NewEncoder(s.Out).Encode(newReport(path, result, time.Since(start), j.preparations(engine.Info().NativeSize)))
 	}
 	_, err = fmt.Fprintln(s.Out, path)
 	return err
-}
-
-// report is the JSON that generate prints. Beside a path that is not UTF-8 stand its bytes. References have their base
-// names, as in the picture.
-type report struct {
-	Path      string             `json:"path"`
-	PathBytes []byte             `json:"path_base64,omitempty"`
-	Workflow  inference.Workflow `json:"workflow"`
-	Seconds   float64            `json:"seconds"`
-	Stages    map[string]float64 `json:"stages"`
-	picture.Metadata
-}
-
-func newReport(path string, r *inference.Result, took time.Duration) report {
-	rep := report{
-		Path: path, PathBytes: picture.PathBytes(path), Workflow: r.Workflow, Seconds: took.Seconds(), Stages: map[string]float64{},
-		Metadata: r.Metadata.WithoutFolders(),
-	}
-	rep.Metadata.Version = Version
-	for _, t := range r.Timings {
-		rep.Stages[string(t.Stage)] = t.Duration.Seconds()
-	}
-	return rep
 }
 
 // settle reads the arguments and opens the references.
@@ -375,6 +357,14 @@ func (c *generateCommand) settleReferences(ctx context.Context, j *job) error {
 		}
 	}
 	return nil
+}
+
+// preparations say what became of the references for a model whose native picture is native × native pixels.
+func (j *job) preparations(native int) (list []picture.Preparation) {
+	for _, r := range j.request.References {
+		list = append(list, r.Preparation(native))
+	}
+	return list
 }
 
 // settleSize turns an aspect ratio into pixels; a model trained on smaller pictures has smaller ones.

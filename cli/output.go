@@ -7,9 +7,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/term"
 
+	"kleinbild/inference"
 	"kleinbild/inference/picture"
 )
 
@@ -73,6 +75,31 @@ func (j *job) outputFor(seed uint64) (string, picture.OnExist) {
 	}
 	ext := filepath.Ext(j.output)
 	return fmt.Sprintf("%s-%d%s", strings.TrimSuffix(j.output, ext), seed, ext), picture.Replace
+}
+
+// report is the JSON that generate prints. Beside a path that is not UTF-8 stand its bytes. References have their base
+// names, as in the picture.
+type report struct {
+	Path      string             `json:"path"`
+	PathBytes []byte             `json:"path_base64,omitempty"`
+	Workflow  inference.Workflow `json:"workflow"`
+	Seconds   float64            `json:"seconds"`
+	Stages    map[string]float64 `json:"stages"`
+	// Prepared says what became of each reference before the model saw it.
+	Prepared []picture.Preparation `json:"prepared,omitempty"`
+	picture.Metadata
+}
+
+func newReport(path string, r *inference.Result, took time.Duration, prepared []picture.Preparation) report {
+	rep := report{
+		Path: path, PathBytes: picture.PathBytes(path), Workflow: r.Workflow, Seconds: took.Seconds(), Stages: map[string]float64{},
+		Prepared: prepared, Metadata: r.Metadata.WithoutFolders(),
+	}
+	rep.Metadata.Version = Version
+	for _, t := range r.Timings {
+		rep.Stages[string(t.Stage)] = t.Duration.Seconds()
+	}
+	return rep
 }
 
 func sameFile(a, b string) bool {

@@ -95,3 +95,22 @@ func TestNamesAreBytes(t *testing.T) {
 		}
 	}
 }
+
+// TestPreparationIsSaid: what the model sees of a reference is said where it is not what the file holds.
+func TestPreparationIsSaid(t *testing.T) {
+	t.Chdir(t.TempDir())
+	writePicture(t, "odd.png", 99, 70)
+	writePicture(t, "even.png", 64, 64)
+	got := mustMake(t, small(t, "-p", "x", "-i", "even.png", "-i", "odd.png", "--json", "-o", "made.png")...)
+	if want := "note: image 2: 99×70 → 96×64, 1 px cropped at the left, 2 at the right, 3 at the top and 3 at the bottom\n"; !strings.Contains(got.err, want) || strings.Contains(got.err, "image 1") {
+		t.Errorf("%q, want %q and no word of image 1", got.err, want)
+	}
+	var rep struct{ Prepared []picture.Preparation }
+	want := []picture.Preparation{
+		{Original: picture.Size{Width: 64, Height: 64}, Size: picture.Size{Width: 64, Height: 64}},
+		{Original: picture.Size{Width: 99, Height: 70}, Size: picture.Size{Width: 96, Height: 64}, Left: 1, Right: 2, Top: 3, Bottom: 3},
+	}
+	if err := json.Unmarshal([]byte(got.out), &rep); err != nil || !slices.Equal(rep.Prepared, want) {
+		t.Errorf("%v, %+v, want %+v", err, rep.Prepared, want)
+	}
+}

@@ -8,10 +8,13 @@ import (
 
 // Preparation says what became of a picture on its way to a model: it was scaled down, then its edges were cropped.
 type Preparation struct {
-	Original Size // of the file's picture, upright
-	Size     Size // what the model sees
+	Original Size `json:"original"` // of the file's picture, upright
+	Size     Size `json:"size"`     // what the model sees
 	// Cropped pixels of the scaled picture, at each edge.
-	Left, Right, Top, Bottom int
+	Left   int `json:"left"`
+	Right  int `json:"right"`
+	Top    int `json:"top"`
+	Bottom int `json:"bottom"`
 }
 
 // Preparation returns what became of the picture for a model whose native picture is native × native pixels, 0 where that

@@ -18,7 +18,10 @@ const (
 const NativeSide = 1024
 
 // Size is a picture's width and height in pixels.
-type Size struct{ Width, Height int }
+type Size struct {
+	Width  int `json:"width"`
+	Height int `json:"height"`
+}
 
 // String gives the spelling that ParseSize reads.
 func (s Size) String() string { return fmt.Sprintf("%dx%d", s.Width, s.Height) }
