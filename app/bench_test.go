@@ -9,6 +9,8 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -137,6 +139,41 @@ type bench struct {
 	longest time.Duration
 	working atomic.Int32 // goroutines that the window started
 	dir     string
+	clock   testClock
+}
+
+// testClock is the window's clock, which a test drives.
+type testClock struct {
+	now    time.Duration
+	timers []*testTimer
+}
+
+type testTimer struct {
+	due time.Duration
+	do  func()
+}
+
+func (c *testClock) after(d time.Duration, do func()) func() bool {
+	t := &testTimer{c.now + d, do}
+	c.timers = append(c.timers, t)
+	return func() bool {
+		i := slices.Index(c.timers, t)
+		if i >= 0 {
+			c.timers = slices.Delete(c.timers, i, i+1)
+		}
+		return i >= 0
+	}
+}
+
+// pass lets a time pass.
+func (c *testClock) pass(d time.Duration) {
+	c.now += d
+	for _, t := range slices.Clone(c.timers) {
+		if i := slices.Index(c.timers, t); i >= 0 && t.due <= c.now {
+			c.timers = slices.Delete(c.timers, i, i+1)
+			t.do()
+		}
+	}
 }
 
 // firstSeed is the seed on show at the start.
@@ -216,6 +253,7 @@ func newBench(t *testing.T, size fyne.Size, options ...benchOption) *bench {
 func (b *bench) open(a fyne.App, cfg Config, size fyne.Size) *session {
 	w := a.NewWindow("")
 	s := newSession(a, w, cfg, func(f func()) { b.posted <- f }, b.spawn)
+	s.notice.after = b.clock.after
 	b.t.Cleanup(func() {
 		s.close()
 		for b.working.Load() > 0 { // they write into folders that go with the test
@@ -274,7 +312,16 @@ func (b *bench) said() string {
 	if b.session == nil || !b.notice.visible() {
 		return ""
 	}
-	return b.notice.text.Text
+	return b.notice.said()
+}
+
+// said is all that the notices say, one a line.
+func (n *noticeBar) said() string {
+	var said []string
+	for _, t := range n.shown() {
+		said = append(said, t.text.Text)
+	}
+	return strings.Join(said, "\n")
 }
 
 // file writes a PNG picture and returns its path.

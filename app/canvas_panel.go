@@ -67,13 +67,9 @@ const toolsHeight float32 = 44
 func (p *canvasPanel) place(size fyne.Size) {
 	p.ground.Resize(size)
 	noticeWidth := min(size.Width-2*margin, 680)
-	top := float32(0)
-	if p.s.notice.visible() {
-		height := p.s.notice.height(noticeWidth)
-		at(p.s.notice.content, (size.Width-noticeWidth)/2, margin, noticeWidth, height)
-		top = margin + height
-	}
-	at(p.view, 0, top, size.Width, size.Height-toolsHeight-top)
+	// Notices lie over the picture, which stays where it is.
+	at(p.s.notice.content, (size.Width-noticeWidth)/2, margin, noticeWidth, p.s.notice.height(noticeWidth))
+	at(p.view, 0, 0, size.Width, size.Height-toolsHeight)
 	p.s.start.content.Resize(size)
 	var width float32
 	for _, b := range p.tools {
@@ -95,7 +91,7 @@ func (p *canvasPanel) place(size fyne.Size) {
 	title := p.emptyTitle.MinSize().Height
 	p.emptyHint.Resize(fyne.NewSize(textWidth, 0))
 	hint := p.emptyHint.MinSize().Height
-	top = middle - (title+hint+44)/2
+	top := middle - (title+hint+44)/2
 	at(p.emptyTitle, left, top, textWidth, title)
 	at(p.emptyHint, left, top+title-8, textWidth, hint)
 	w := p.emptyStart.MinSize().Width + 24
@@ -252,7 +248,7 @@ func (s *session) openEntry(e history.Entry) {
 		return func() {
 			switch {
 			case errors.Is(err, fs.ErrNotExist):
-				s.notice.say(fmt.Sprintf("%s is no longer there.", e.Path), action{"Remove from the history", func() { s.strip.forget(e.ID) }})
+				s.notice.ask(fmt.Sprintf("%s is no longer there.", e.Path), action{"Remove from the history", func() { s.strip.forget(e.ID) }})
 			case err != nil:
 				s.notice.fail(err)
 			case s.strip.marked == e.ID:

@@ -48,11 +48,11 @@ func (s *session) receive(number int, paths []string) {
 			switch {
 			case made == nil || number > 0:
 				s.slots.add(number, files)
-				if made != nil && !s.notice.visible() {
-					s.notice.say(by+".", action{"Restore its settings", func() { s.restore(*made) }})
+				if made != nil {
+					s.notice.ask(by+".", action{"Restore its settings", func() { s.restore(*made) }})
 				}
 			default:
-				s.notice.say(by+": “"+shorten(made.Prompt, 60)+"”",
+				s.notice.ask(by+": “"+shorten(made.Prompt, 60)+"”",
 					action{"Restore its settings", func() { s.restore(*made) }},
 					action{"Use as reference", func() { s.slots.add(0, files) }})
 			}

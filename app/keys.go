@@ -52,7 +52,7 @@ func (s *session) escape() {
 		return
 	}
 	s.waiting = false
-	s.notice.hide()
+	s.notice.dismiss()
 	s.prompt.refresh()
 }
 

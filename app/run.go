@@ -233,7 +233,7 @@ func (r *run) finished(err error) {
 		} else {
 			text = "Pictures cannot be saved in " + s.picturesDir() + ". " + text
 		}
-		s.notice.say(text, actions...)
+		s.notice.ask(text, actions...)
 	case err != nil:
 		s.notice.fail(err)
 	case s.focusLost && s.queue.empty():

@@ -134,7 +134,7 @@ func TestHistoryAcrossRestartsAndWindows(t *testing.T) {
 	}
 	other.strip.open(gone.ID)
 	b.until("a sentence", func() bool { return other.notice.visible() })
-	if said := other.notice.text.Text; !strings.Contains(said, "no longer there") {
+	if said := other.notice.said(); !strings.Contains(said, "no longer there") {
 		t.Errorf("says %q", said)
 	}
 	test.Tap(other.notice.actions[0])

@@ -238,7 +238,7 @@ func (p *startPage) ask(d Download) {
 		p.download(d)
 		return
 	}
-	p.s.notice.say(d.Agree, action{"I agree: download", func() { p.download(d) }}, action{"No", nil})
+	p.s.notice.ask(d.Agree, action{"I agree: download", func() { p.download(d) }}, action{"No", nil})
 }
 
 // download fetches a model; what was fetched stays where it is stopped, and the next time goes on from there.

@@ -103,8 +103,8 @@ func TestPlannedMemory(t *testing.T) {
 	}
 }
 
-// TestNotices shows all that an engine has to say, at once.
-func TestNotices(t *testing.T) {
+// TestEngineNotices shows all that an engine has to say, at once.
+func TestEngineNotices(t *testing.T) {
 	e := newFakeEngine()
 	e.info.Notices = []string{"a guess was made", "The files are old."}
 	b := newBench(t, usual, withEngine(e))

@@ -1,0 +1,100 @@
+package app
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/test"
+
+	"kleinbild/inference"
+)
+
+// TestNoticeOfADroppedPicture opens the program with a picture of its own while the demo model serves: what the model has
+// to say does not take the offer's place.
+func TestNoticeOfADroppedPicture(t *testing.T) {
+	made := newBench(t, usual)
+	made.engine.info.NativeSize = 128
+	made.make("a lighthouse")
+	path := made.strip.all[0].Path
+	for _, row := range []struct {
+		name   string
+		option benchOption
+		says   string
+	}{
+		{"demo model", func(b *bench, _ *Config) {
+			b.engine = demoEngine()
+			b.engine.info.Missing = nil
+		}, "Demo model"},
+		{"no driver", func(b *bench, _ *Config) { b.engine.info.Notices = []string{"no driver: computing on the processor"} }, "No driver"},
+		{"no model", func(_ *bench, cfg *Config) {
+			cfg.Open = func(inference.Options) (Engine, error) { return nil, errors.New("none") }
+		}, ""},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			b := newBench(t, usual, row.option, func(_ *bench, cfg *Config) { cfg.Dropped = []string{path} })
+			b.settle()
+			b.wantSaid("Kleinbild made this picture: “a lighthouse”")
+			b.wantSaid(row.says)
+			b.clock.pass(time.Hour)
+			if b.said() != "Kleinbild made this picture: “a lighthouse”" {
+				t.Errorf("after an hour the window says %q", b.said())
+			}
+			test.Tap(b.notice.actions[0])
+			b.settle()
+			if b.prompt.entry.Text != "a lighthouse" || b.notice.visible() {
+				t.Errorf("prompt %q, says %q", b.prompt.entry.Text, b.said())
+			}
+		})
+	}
+}
+
+func TestNotices(t *testing.T) {
+	b := newBench(t, usual)
+	b.view.show(&shown{image: landscape(1200, 400, 1)})
+	b.settle()
+	where, size := b.view.view.after.Position(), b.view.view.after.Size()
+	b.notice.say("Copied.")
+	if b.view.view.after.Position() != where || b.view.view.after.Size() != size {
+		t.Error("a notice moved the picture")
+	}
+	b.clock.pass(time.Second)
+	b.wantSaid("Copied.")
+	b.focusLost = true
+	b.clock.pass(time.Minute)
+	b.wantSaid("Copied.") // nobody looked
+	b.focusLost = false
+	b.clock.pass(time.Minute)
+	if b.notice.visible() {
+		t.Errorf("after a minute the window says %q", b.said())
+	}
+
+	answered := ""
+	answer := func(what string) action { return action{what, func() { answered = what }} }
+	b.notice.ask("Restore?", answer("Restore"))
+	b.notice.say("Agree?", answer("Yes"), answer("No"))
+	b.notice.ask("A third?", answer("Third"))
+	b.notice.say("Image 1 was removed.", answer("Undo"))
+	b.notice.say("Image 2 was removed.", answer("Undo"))
+	b.notice.fail(errors.New("inference: it is broken"))
+	if got := strings.Split(b.said(), "\n"); strings.Join(got, "|") != "Restore?|Agree?|Image 2 was removed.|It is broken." {
+		t.Errorf("the window says %q", got)
+	}
+	b.clock.pass(time.Hour)
+	b.notice.hide()
+	if b.said() != "Restore?\nAgree?" {
+		t.Errorf("the window says %q, want the questions", b.said())
+	}
+	test.Tap(b.notice.actions[2])
+	if answered != "No" || b.said() != "Restore?\nA third?" {
+		t.Errorf("answered %q, then the window says %q", answered, b.said())
+	}
+	for range 2 {
+		b.win.Canvas().OnTypedKey()(&fyne.KeyEvent{Name: fyne.KeyEscape})
+	}
+	if b.notice.visible() {
+		t.Errorf("Escape leaves %q", b.said())
+	}
+}
