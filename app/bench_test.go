@@ -253,7 +253,7 @@ func newBench(t *testing.T, size fyne.Size, options ...benchOption) *bench {
 func (b *bench) open(a fyne.App, cfg Config, size fyne.Size) *session {
 	w := a.NewWindow("")
 	s := newSession(a, w, cfg, func(f func()) { b.posted <- f }, b.spawn)
-	s.notice.after = b.clock.after
+	s.after = b.clock.after
 	b.t.Cleanup(func() {
 		s.close()
 		for b.working.Load() > 0 { // they write into folders that go with the test

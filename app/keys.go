@@ -48,7 +48,7 @@ func (s *session) shortcut(shortcut fyne.Shortcut) bool {
 // escape gives up what is under way; without a run it closes the notice.
 func (s *session) escape() {
 	if s.run != nil {
-		s.run.cancel()
+		s.cancelRun()
 		return
 	}
 	s.waiting = false

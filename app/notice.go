@@ -17,8 +17,6 @@ type noticeBar struct {
 	notes   []*note // those that ask come first, each kind in the order in which it came
 	actions []*button
 	content *fyne.Container
-	// after runs a function on Fyne's goroutine once a time has passed, unless it is stopped before.
-	after func(time.Duration, func()) (stop func() bool)
 }
 
 // note is one sentence.
@@ -45,9 +43,6 @@ const maxAsking, maxTelling = 2, 2
 
 func newNoticeBar(s *session) *noticeBar {
 	n := &noticeBar{s: s}
-	n.after = func(d time.Duration, do func()) func() bool {
-		return time.AfterFunc(d, func() { s.post(do) }).Stop
-	}
 	n.content = arranged(noSize, n.place)
 	n.content.Hide()
 	return n
@@ -107,7 +102,7 @@ func (n *noticeBar) add(text string, asks bool, stay time.Duration, actions []ac
 
 // time lets a note go after a while. Where another window is in front nobody reads: the time begins anew.
 func (n *noticeBar) time(t *note, stay time.Duration) {
-	t.stop = n.after(stay, func() {
+	t.stop = n.s.after(stay, func() {
 		if n.s.focusLost && slices.Contains(n.notes, t) {
 			n.time(t, stay)
 			return

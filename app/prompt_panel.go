@@ -12,7 +12,8 @@ import (
 	"kleinbild/inference"
 )
 
-// promptPanel is the prompt with Generate beside it, and one quiet line under it.
+// promptPanel is the prompt with Generate beside it, and one quiet line under it. While a picture is made the button adds
+// to the queue; Cancel lies elsewhere, where nothing was before.
 type promptPanel struct {
 	s        *session
 	entry    *promptEntry
@@ -21,7 +22,7 @@ type promptPanel struct {
 	workflow *label
 	tokens   *label
 	estimate *label
-	enqueue  *button
+	cancel   *button
 	images   [inference.MaxReferences]*button
 	earlier  *button
 	content  *fyne.Container
@@ -37,14 +38,15 @@ func newPromptPanel(s *session) *promptPanel {
 	p.entry = newPromptEntry(p)
 	p.entry.SetText(s.set.prompt())
 	p.entry.OnChanged = func(string) { p.changed() }
-	p.generate = newButton("Generate", s.generateOrCancel)
+	p.generate = newButton("Generate", s.pressGenerate)
 	p.generate.accent = true
 	p.workflow = newLabel("", colorAccent, sizeCaption)
 	p.tokens = newLabel("", colorDim, sizeCaption)
 	p.estimate = newLabel("", colorDim, sizeCaption)
-	p.enqueue = newLink("add to queue", s.generate)
+	p.cancel = newButton("Cancel", s.cancelRun)
+	p.cancel.small = true
 	p.earlier = newLink("earlier prompts", p.showEarlier)
-	objects := []fyne.CanvasObject{p.ground, p.progress, p.entry, p.generate, p.workflow, p.tokens, p.estimate, p.enqueue}
+	objects := []fyne.CanvasObject{p.ground, p.progress, p.entry, p.generate, p.workflow, p.tokens, p.estimate, p.cancel}
 	for i := range p.images {
 		number := i + 1
 		p.images[i] = newLink(fmt.Sprintf("image %d", number), func() { p.insertImage(number) })
@@ -85,8 +87,9 @@ func (p *promptPanel) place(size fyne.Size) {
 			place(b)
 		}
 	}
-	if p.enqueue.Visible() {
-		place(p.enqueue)
+	if p.cancel.Visible() {
+		right -= gap / 2
+		place(p.cancel)
 	}
 	x := margin
 	for _, l := range []*label{p.workflow, p.tokens, p.estimate} {
@@ -131,10 +134,14 @@ func (p *promptPanel) refresh() {
 
 func (p *promptPanel) refreshButton() {
 	s := p.s
-	show(p.enqueue, s.run != nil)
+	if s.run == nil && p.cancel.focused {
+		s.win.Canvas().Focus(p.generate)
+	}
+	show(p.cancel, s.run != nil)
+	p.generate.accent = s.run == nil
 	switch {
 	case s.run != nil:
-		p.generate.setText("Cancel", s.run.status())
+		p.generate.setText("Add to queue", s.run.status())
 		p.progress.set(s.run.fraction())
 	case s.opening:
 		p.generate.setText("Generate", "opening the model…")

@@ -42,13 +42,24 @@ type run struct {
 	pending atomic.Bool // an update is on its way to Fyne's goroutine
 }
 
-// generateOrCancel is the button.
-func (s *session) generateOrCancel() {
-	if s.run != nil {
-		s.run.cancel()
+// doubleClick is how long a second click may belong to the first.
+const doubleClick = 400 * time.Millisecond
+
+// pressGenerate is the button. A double click is one click.
+func (s *session) pressGenerate() {
+	if s.pressed {
 		return
 	}
+	s.pressed = true
+	s.after(doubleClick, func() { s.pressed = false })
 	s.generate()
+}
+
+// cancelRun gives up the job that is being made.
+func (s *session) cancelRun() {
+	if s.run != nil {
+		s.run.cancel()
+	}
 }
 
 // generate starts what the window asks for, or queues it behind what is being made.
@@ -254,7 +265,7 @@ func doneText(count int, prompt string) string {
 	return what + ": " + shorten(prompt, 60) + "."
 }
 
-// status is the second line of the Cancel button: stage, step and time left.
+// status is the second line of the button while a job is made: stage, step and time left.
 func (r *run) status() string {
 	p := r.progress
 	text := "starting…"

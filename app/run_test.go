@@ -74,6 +74,40 @@ func TestQueue(t *testing.T) {
 	}
 }
 
+// TestNoCancelByAccident clicks and presses as people do who are not sure that it was enough.
+func TestNoCancelByAccident(t *testing.T) {
+	b := newBench(t, usual)
+	b.engine.hold = make(chan struct{})
+	b.prompt.setText("a fox")
+	test.Tap(b.prompt.generate)
+	test.Tap(b.prompt.generate) // of a double click
+	if b.run == nil || len(b.queue.jobs) != 0 {
+		t.Fatalf("after a double click: run %v, %d wait", b.run, len(b.queue.jobs))
+	}
+	first := b.run
+	b.clock.pass(time.Second)
+	if got := b.prompt.generate.text; got != "Add to queue" {
+		t.Errorf("the button says %q", got)
+	}
+	test.Tap(b.prompt.generate)
+	b.prompt.entry.TypedShortcut(ctrl(fyne.KeyReturn))
+	b.prompt.entry.TypedShortcut(ctrl(fyne.KeyReturn))
+	b.settle()
+	if b.run != first || len(b.queue.jobs) != 3 {
+		t.Errorf("%d wait, want 3 behind the first", len(b.queue.jobs))
+	}
+	if near := b.prompt.generate; within(near, middle(b.prompt.cancel)) || !b.prompt.cancel.Visible() {
+		t.Error("Cancel lies on Generate")
+	}
+	b.queue.jobs = nil
+	b.win.Canvas().Focus(b.prompt.cancel)
+	test.Tap(b.prompt.cancel)
+	b.until("the end", func() bool { return b.run == nil })
+	if len(b.strip.all) != 0 || b.prompt.cancel.Visible() || b.win.Canvas().Focused() != fyne.Focusable(b.prompt.generate) {
+		t.Errorf("cancelled: %d made, focus %T", len(b.strip.all), b.win.Canvas().Focused())
+	}
+}
+
 // TestGenerateWhileReading waits for pictures that are still being read.
 func TestGenerateWhileReading(t *testing.T) {
 	b := newBench(t, usual)

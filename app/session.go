@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"fyne.io/fyne/v2"
 
@@ -30,6 +31,8 @@ type session struct {
 	post func(func())
 	// spawn runs a function on a goroutine of its own.
 	spawn func(func())
+	// after runs a function on Fyne's goroutine once a time has passed, unless it is stopped before.
+	after func(d time.Duration, do func()) (stop func() bool)
 	// closing ends when the window closes.
 	closing context.Context
 	close   context.CancelFunc
@@ -56,6 +59,7 @@ type session struct {
 
 	run       *run   // the job being made, nil between jobs
 	shown     *shown // what the canvas shows, nil when it is empty
+	pressed   bool   // the button was clicked a moment ago
 	waiting   bool   // Generate was pressed while pictures were being read
 	focusLost bool   // another window is in front
 	picking   bool   // a native dialog is open
@@ -77,6 +81,7 @@ func New(a fyne.App, w fyne.Window, cfg Config) {
 
 func newSession(a fyne.App, w fyne.Window, cfg Config, post, spawn func(func())) *session {
 	s := &session{app: a, win: w, cfg: cfg, post: post, spawn: spawn, set: settings{a.Preferences()}, thumbnails: history.NewThumbnails(cfg.ThumbnailDir)}
+	s.after = func(d time.Duration, do func()) func() bool { return time.AfterFunc(d, func() { post(do) }).Stop }
 	s.closing, s.close = context.WithCancel(context.Background())
 	a.Settings().SetTheme(newTheme(s.set.theme()))
 	s.notice = newNoticeBar(s)
