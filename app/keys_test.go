@@ -65,6 +65,7 @@ func TestTypingAndKeys(t *testing.T) {
 func TestEscape(t *testing.T) {
 	b := newBench(t, usual)
 	b.engine.hold = make(chan struct{})
+	b.prompt.setText("a fox")
 	for _, focus := range []fyne.Focusable{b.prompt.entry, b.prompt.generate, b.slots.slots[0], b.shape.tiles[2], b.shape.seedEntry, b.view.view, nil} {
 		b.generate()
 		b.until("a preview", func() bool { return b.view.previewing })

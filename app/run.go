@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"image"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -68,6 +69,11 @@ func (s *session) generate() {
 	if s.engine == nil && !s.opening {
 		s.view.refresh()
 		s.notice.say("There is no model to make pictures with yet.")
+		return
+	}
+	if strings.TrimSpace(s.prompt.entry.Text) == "" && s.slots.count() == 0 {
+		s.win.Canvas().Focus(s.prompt.entry)
+		s.notice.say("Describe the picture first: a few words are enough.")
 		return
 	}
 	if s.slots.reading() {

@@ -108,6 +108,36 @@ func TestNoCancelByAccident(t *testing.T) {
 	}
 }
 
+// TestNothingDescribed asks for a prompt where neither words nor pictures say what to make, on the first page too.
+func TestNothingDescribed(t *testing.T) {
+	for _, row := range []struct {
+		name   string
+		option benchOption
+	}{{"with a model", func(*bench, *Config) {}}, {"first page", withoutModel}} {
+		t.Run(row.name, func(t *testing.T) {
+			b := newBench(t, usual, row.option)
+			b.settle()
+			page := b.start.content.Visible()
+			b.prompt.setText(" \n\t")
+			b.win.Canvas().Unfocus()
+			test.Tap(b.prompt.generate)
+			b.settle()
+			b.wantSaid("Describe the picture first")
+			if b.run != nil || len(b.strip.all) != 0 || b.start.content.Visible() != page {
+				t.Errorf("run %v, %d made, page %v", b.run, len(b.strip.all), b.start.content.Visible())
+			}
+			if b.win.Canvas().Focused() != fyne.Focusable(b.prompt.entry) {
+				t.Errorf("the focus is on %T", b.win.Canvas().Focused())
+			}
+		})
+	}
+	// A picture says what to make without words.
+	b := newBench(t, usual)
+	b.slots.add(0, []string{b.file("one.png", 64, 64, 1)})
+	b.settle()
+	b.make("")
+}
+
 // TestGenerateWhileReading waits for pictures that are still being read.
 func TestGenerateWhileReading(t *testing.T) {
 	b := newBench(t, usual)
@@ -162,6 +192,7 @@ func TestNoHistory(t *testing.T) {
 		b.engine.info.NativeSize = 128
 	})
 	b.wantSaid("history cannot be kept")
+	b.prompt.setText("kept in its folder")
 	b.generate()
 	b.until("a picture", func() bool { return b.run == nil && b.shown != nil })
 	if b.shown.path == "" || len(b.strip.all) != 0 {
@@ -173,6 +204,7 @@ func TestNoHistory(t *testing.T) {
 func TestEngineFails(t *testing.T) {
 	b := newBench(t, usual)
 	b.engine.fail = errors.New("inference: the graphics card is gone")
+	b.prompt.setText("a fox")
 	b.generate()
 	b.until("the end", func() bool { return b.run == nil })
 	b.wantSaid("The graphics card is gone.")

@@ -64,6 +64,7 @@ func TestFolderThatCannotBeWritten(t *testing.T) {
 	b := newBench(t, usual)
 	file := b.file("file.png", 64, 64, 1)
 	b.set.setPicturesDir(filepath.Join(file, "inside"))
+	b.prompt.setText("a fox")
 	b.generate()
 	b.generate()
 	b.until("the sentence", func() bool { return b.run == nil && b.notice.visible() })
@@ -94,6 +95,7 @@ func TestFullDisk(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(disk, "filler"), make([]byte, 60<<10), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	b.prompt.setText("a fox")
 	b.generate()
 	b.until("the sentence", func() bool { return b.run == nil && b.notice.visible() })
 	b.wantSaid("The disk is full")
@@ -248,6 +250,7 @@ func TestKillChild(t *testing.T) {
 	})
 	for {
 		was := b.shown
+		b.prompt.setText("a fox")
 		b.generate()
 		b.until("a picture", func() bool { return b.shown != was && b.shown.path != "" && b.run == nil })
 		os.Stdout.WriteString("done " + b.shown.path + "\n")
