@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"image"
 	"io/fs"
+	"slices"
 
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/widget"
@@ -25,12 +26,15 @@ type canvasPanel struct {
 	compare    *button
 	copy       *button
 	save       *button
+	newer      *button // a picture is finished and waits to be looked at
 	tools      []*button
 	emptyTitle *widget.Label
 	emptyHint  *widget.Label
 	emptyStart *button
 	comparing  bool
 	previewing bool
+	away       bool     // another picture was opened while pictures are being made
+	unseen     []*shown // finished meanwhile, the newest last
 	content    *fyne.Container
 }
 
@@ -45,7 +49,9 @@ func newCanvasPanel(s *session) *canvasPanel {
 	p.compare = newButton("Before | After", p.toggleCompare)
 	p.copy = newButton("Copy", s.copyPicture)
 	p.save = newButton("Save as…", s.saveCopy)
-	p.tools = []*button{p.percent, p.fit, p.compare, p.copy, p.save}
+	p.newer = newButton("", p.showNewest)
+	p.newer.quiet, p.newer.chosen = true, true
+	p.tools = []*button{p.newer, p.percent, p.fit, p.compare, p.copy, p.save}
 	p.emptyTitle, p.emptyHint = widget.NewLabel(""), widget.NewLabel("")
 	p.emptyTitle.Alignment, p.emptyHint.Alignment = fyne.TextAlignCenter, fyne.TextAlignCenter
 	p.emptyTitle.Wrapping, p.emptyHint.Wrapping = fyne.TextWrapWord, fyne.TextWrapWord
@@ -105,6 +111,10 @@ func (p *canvasPanel) refresh() {
 	s := p.s
 	// No model, or one that was asked to be changed: the page that offers models.
 	start := s.start.asked || s.engine == nil && !s.opening && s.openError != nil
+	if !start && s.shown == nil && len(p.unseen) > 0 {
+		p.showNewest() // it came while the page was open
+		return
+	}
 	if start && !s.start.content.Visible() {
 		s.start.look()
 	}
@@ -130,6 +140,11 @@ func (p *canvasPanel) refreshTools() {
 	finished := picture && p.s.shown != nil && !p.previewing
 	p.percent.setText(fmt.Sprintf("%.0f %%", p.view.pixels()*100), "")
 	p.fit.setChosen(false)
+	p.newer.setText("New picture: show", "")
+	if n := len(p.unseen); n > 1 {
+		p.newer.setText(fmt.Sprintf("%d new pictures: show", n), "")
+	}
+	show(p.newer, picture && len(p.unseen) > 0)
 	show(p.percent, picture)
 	show(p.fit, picture && !p.view.fit)
 	show(p.compare, finished && p.s.shown.before != nil)
@@ -158,8 +173,52 @@ func (p *canvasPanel) example() {
 	p.refresh()
 }
 
+// occupied says whether the user is at something that a new picture must not take away: an older picture while others are
+// made, a closer look, a comparison, a drag, the page of models.
+func (p *canvasPanel) occupied() bool {
+	if p.s.start.content.Visible() {
+		return true
+	}
+	v := p.view
+	return p.s.shown != nil && !p.previewing && (p.away || v.zoomedIn() || v.before != nil || v.moving != dragNothing)
+}
+
+// offer shows a picture that was just made, or where the canvas is occupied a sign of it.
+func (p *canvasPanel) offer(pic *shown) {
+	// What lies on no disk is on the canvas or lost.
+	if pic.path == "" || !p.occupied() {
+		p.show(pic)
+		return
+	}
+	if n := len(p.unseen); n > 0 {
+		p.unseen[n-1] = &shown{id: p.unseen[n-1].id} // only the newest can be asked for: the others count
+	}
+	p.unseen = append(p.unseen, pic)
+	p.refresh()
+}
+
+// showNewest shows the last picture that was made, and from then on again what is being made.
+func (p *canvasPanel) showNewest() {
+	if n := len(p.unseen); n > 0 {
+		p.away = false
+		p.show(p.unseen[n-1])
+	}
+}
+
+// seen takes a picture, or with the newest all, off what is to be looked at.
+func (p *canvasPanel) seen(pic *shown) {
+	i := slices.IndexFunc(p.unseen, func(u *shown) bool { return u == pic || u.id != 0 && u.id == pic.id })
+	switch {
+	case i == len(p.unseen)-1:
+		p.unseen = nil
+	case i >= 0:
+		p.unseen = slices.Delete(p.unseen, i, i+1)
+	}
+}
+
 // show puts a finished picture on the canvas.
 func (p *canvasPanel) show(pic *shown) {
+	p.seen(pic)
 	p.s.shown = pic
 	p.previewing = false
 	p.s.start.asked = false
@@ -252,9 +311,7 @@ func (s *session) openEntry(e history.Entry) {
 			case err != nil:
 				s.notice.fail(err)
 			case s.strip.marked == e.ID:
-				if s.run != nil {
-					s.run.aside = true
-				}
+				s.view.away = s.run != nil
 				s.view.show(&shown{image: img, meta: e.Picture, path: e.Path, id: e.ID, before: before})
 			}
 		}

@@ -109,11 +109,22 @@ func (v *pictureView) currentScale() float32 {
 	if !v.fit || v.size.Width == 0 {
 		return v.scale
 	}
+	return v.fitScale()
+}
+
+// fitScale is the scale at which the whole picture shows.
+func (v *pictureView) fitScale() float32 {
+	if v.size.Width == 0 {
+		return 1
+	}
 	const border = 24
 	size := v.Size()
 	s := min((size.Width-2*border)/float32(v.size.Width), (size.Height-2*border)/float32(v.size.Height))
 	return max(s, minScale)
 }
+
+// zoomedIn says whether less than the whole picture is meant to be seen.
+func (v *pictureView) zoomedIn() bool { return !v.fit && v.scale > v.fitScale()*1.001 }
 
 // place puts the picture where scale and offset say.
 func (v *pictureView) place() {

@@ -34,8 +34,7 @@ type run struct {
 	job    job
 	cancel context.CancelFunc
 
-	done     int  // finished pictures
-	aside    bool // the user looks at another picture meanwhile: no previews
+	done     int // finished pictures
 	progress inference.Progress
 
 	latest  atomic.Pointer[inference.Progress]
@@ -87,6 +86,9 @@ func (s *session) generate() {
 		return
 	}
 	s.start.leave()
+	if s.run == nil {
+		s.view.away = false // what is made now is asked for
+	}
 	s.queue.add(j)
 	s.shape.nextSeed()
 	s.set.setPrompt(j.request.Prompt)
@@ -212,21 +214,20 @@ func (r *run) update() {
 		return
 	}
 	r.progress = *r.latest.Load()
-	if preview := r.preview.Swap(nil); preview != nil && !r.aside {
+	if preview := r.preview.Swap(nil); preview != nil && !r.s.view.occupied() {
 		r.s.view.showPreview(preview, r.job.request.Size)
 	}
 	r.s.prompt.refreshButton()
 }
 
-// show puts a finished picture on the canvas; entry is nil where it is not in the history.
+// show offers a finished picture to the canvas; entry is nil where it is not in the history.
 func (r *run) show(p *shown, entry *history.Entry) {
 	r.done++
-	r.aside = false
 	r.progress = inference.Progress{}
 	if entry != nil {
 		r.s.strip.added(*entry)
 	}
-	r.s.view.show(p)
+	r.s.view.offer(p)
 }
 
 func (r *run) finished(err error) {

@@ -160,8 +160,7 @@ func TestNotification(t *testing.T) {
 	})
 }
 
-// TestLookingBack opens an earlier picture while one is being made: previews leave it alone, the result comes to the
-// front.
+// TestLookingBack opens an earlier picture while others are made: neither previews nor results take its place.
 func TestLookingBack(t *testing.T) {
 	b := newBench(t, usual)
 	b.engine.info.NativeSize = 128
@@ -169,19 +168,76 @@ func TestLookingBack(t *testing.T) {
 	b.engine.hold = make(chan struct{})
 	b.engine.step = 10 * time.Millisecond
 	b.prompt.setText("later")
+	b.shape.setCount(2)
 	b.generate()
 	b.until("a preview", func() bool { return b.view.previewing })
 	b.strip.open(b.strip.all[0].ID)
 	b.until("the earlier picture", func() bool { return !b.view.previewing })
 	close(b.engine.hold)
-	b.until("the later picture", func() bool {
-		if b.view.previewing {
-			t.Error("a preview took the earlier picture's place")
+	b.until("the later pictures", func() bool {
+		if b.view.previewing || b.shown.meta.Prompt != "earlier" {
+			t.Error("the earlier picture lost its place")
 		}
-		return b.run == nil
+		return b.run == nil && len(b.strip.all) == 3
 	})
-	if b.shown.meta.Prompt != "later" {
+	if got := b.view.newer; !got.Visible() || got.text != "2 new pictures: show" {
+		t.Errorf("the sign says %q, visible %v", got.text, got.Visible())
+	}
+	test.Tap(b.view.newer)
+	if b.shown.id != b.strip.all[0].ID || b.view.newer.Visible() || b.strip.marked != b.shown.id {
 		t.Errorf("shows %q", b.shown.meta.Prompt)
+	}
+	// What is asked for while nothing is made is to be seen.
+	b.strip.open(b.strip.all[2].ID)
+	b.settle()
+	b.shape.setCount(1)
+	b.make("the last")
+	if b.shown.meta.Prompt != "the last" {
+		t.Errorf("shows %q", b.shown.meta.Prompt)
+	}
+}
+
+// TestCanvasIsOccupied: a new picture does not interrupt a closer look, a comparison, a drag or the page of models.
+func TestCanvasIsOccupied(t *testing.T) {
+	for _, row := range []struct {
+		name string
+		do   func(b *bench)
+	}{
+		{"zoomed in", func(b *bench) { b.view.view.zoom(b.view.view.currentScale()*2, b.view.view.middle()) }},
+		{"comparing", func(b *bench) { b.view.toggleCompare() }},
+		{"dragging", func(b *bench) { b.view.view.Dragged(dragged(b.view.view.middle(), 3, 3)) }},
+		{"page of models", func(b *bench) { b.chooseModel() }},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			b := newBench(t, usual)
+			b.slots.add(0, []string{b.file("one.png", 128, 96, 1)})
+			b.settle()
+			b.engine.info.NativeSize = 128
+			b.make("looked at")
+			b.prompt.setText("a second")
+			b.engine.hold = make(chan struct{})
+			b.generate()
+			b.until("a preview", func() bool { return b.view.previewing })
+			b.strip.open(b.strip.all[0].ID)
+			b.settle()
+			b.view.away = false
+			row.do(b)
+			close(b.engine.hold)
+			b.until("the end", func() bool { return b.run == nil })
+			if b.shown.meta.Prompt != "looked at" || b.view.previewing {
+				t.Errorf("the canvas shows %q", b.shown.meta.Prompt)
+			}
+			b.view.view.DragEnd()
+			b.start.leave()
+			if !b.view.newer.Visible() {
+				t.Error("no sign of the new picture")
+			}
+			b.strip.open(b.strip.all[0].ID)
+			b.settle()
+			if b.shown.meta.Prompt != "a second" || b.view.newer.Visible() {
+				t.Errorf("opened %q, the sign is there: %v", b.shown.meta.Prompt, b.view.newer.Visible())
+			}
+		})
 	}
 }
 
