@@ -151,6 +151,7 @@ func (p *canvasPanel) refreshTools() {
 	show(p.copy, finished)
 	show(p.save, finished)
 	p.compare.setChosen(p.comparing)
+	p.s.shape.showShown()
 	p.layout()
 }
 

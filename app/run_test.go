@@ -45,6 +45,49 @@ func TestSeedAndCount(t *testing.T) {
 	}
 }
 
+// TestSeedOnShow: the seed of the picture on the canvas is to be seen, and Lock locks it.
+func TestSeedOnShow(t *testing.T) {
+	b := newBench(t, usual)
+	b.engine.info.NativeSize = 128
+	if b.shape.onShow.Visible() {
+		t.Error("a seed is on show without a picture")
+	}
+	b.shape.setCount(2)
+	b.shape.setSeed("41")
+	b.make("two")
+	if got := b.shape.onShow; !got.Visible() || got.text != "on show: 42" {
+		t.Errorf("says %q", got.text)
+	}
+	if b.shape.seedEntry.Text == "42" {
+		t.Fatal("the next seed is that of the picture on show")
+	}
+	b.strip.open(b.strip.all[1].ID)
+	b.settle()
+	test.Tap(b.shape.lock)
+	if b.shape.seedEntry.Text != "41" || !b.shape.locked || b.set.lockedSeed() != "41" {
+		t.Errorf("locked %s %v, want 41, that of the picture on show", b.shape.seedEntry.Text, b.shape.locked)
+	}
+	test.Tap(b.shape.lock)
+	if b.shape.locked {
+		t.Error("still locked")
+	}
+	b.shape.setCount(1)
+	b.engine.hold = make(chan struct{})
+	b.shape.setSeed("1234")
+	b.prompt.setText("on its way")
+	b.generate()
+	b.until("a preview", func() bool { return b.view.previewing })
+	if got := b.shape.onShow.text; got != "on show: 1234" {
+		t.Errorf("says %q of the picture on its way", got)
+	}
+	test.Tap(b.shape.onShow)
+	if b.shape.seedEntry.Text != "1234" || !b.shape.locked {
+		t.Errorf("took %s", b.shape.seedEntry.Text)
+	}
+	b.escape()
+	b.until("the end", func() bool { return b.run == nil })
+}
+
 func TestQueue(t *testing.T) {
 	b := newBench(t, usual)
 	b.shape.choose(picture.Square)

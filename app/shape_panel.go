@@ -23,6 +23,7 @@ type shapePanel struct {
 	title     *label
 	tiles     []*tile
 	seedTitle *label
+	onShow    *button // the seed of the picture on the canvas
 	seedEntry *field
 	dice      *button
 	lock      *button
@@ -60,8 +61,10 @@ func newShapePanel(s *session) *shapePanel {
 		}
 	}
 	p.dice = newIconButton(fyne.NewStaticResource("dice.svg", look.Dice), p.roll)
-	p.lock = newButton("Lock", func() { p.setLocked(!p.locked) })
-	objects = append(objects, p.seedTitle, p.seedEntry, p.dice, p.lock, p.number)
+	p.lock = newButton("Lock", p.toggleLock)
+	p.onShow = newLink("", p.takeShown)
+	p.onShow.Hide()
+	objects = append(objects, p.seedTitle, p.onShow, p.seedEntry, p.dice, p.lock, p.number)
 	for n := 1; n <= maxCount; n++ {
 		b := newButton(strconv.Itoa(n), func() { p.setCount(n) })
 		p.counts = append(p.counts, b)
@@ -101,6 +104,7 @@ func (p *shapePanel) place(size fyne.Size) {
 	}
 	y := 36 + 3*(h+between) + 6
 	at(p.seedTitle, margin, y, width, 20)
+	p.placeShown(size.Width, y)
 	y += 26
 	lock := p.lock.MinSize().Width + 4
 	at(p.seedEntry, margin, y, width-lock-fieldHeight-2*between, fieldHeight)
@@ -176,6 +180,58 @@ func (p *shapePanel) seed() (uint64, error) {
 		return 0, fmt.Errorf("the seed is %q, want a whole number from 0 to %d", shorten(p.seedEntry.Text, 24), uint64(math.MaxUint64))
 	}
 	return seed, nil
+}
+
+// shownSeed is the seed of the picture on the canvas, which may still be on its way.
+func (p *shapePanel) shownSeed() (seed uint64, ok bool) {
+	s := p.s
+	switch {
+	case s.view == nil:
+		return 0, false
+	case s.view.previewing && s.run != nil:
+		return s.run.job.seed + uint64(s.run.done), true
+	case s.shown != nil:
+		return s.shown.meta.Seed, true
+	}
+	return 0, false
+}
+
+// showShown brings the seed of the picture on the canvas up to date.
+func (p *shapePanel) showShown() {
+	seed, ok := p.shownSeed()
+	text := fmt.Sprintf("on show: %d", seed)
+	if seed > math.MaxUint32 {
+		text = strconv.FormatUint(seed, 10) // too long to say more
+	}
+	if show(p.onShow, ok); ok && p.onShow.text != text {
+		p.onShow.text = text
+		p.content.Refresh()
+	}
+}
+
+// placeShown puts it beside the heading, at the right.
+func (p *shapePanel) placeShown(width, y float32) {
+	w := p.onShow.MinSize().Width
+	most := width - 2*margin - p.seedTitle.natural().Width
+	p.onShow.Refresh()
+	at(p.onShow, width-margin+6-min(w, most), y-2, min(w, most), 24)
+}
+
+// takeShown takes the seed of the picture on the canvas.
+func (p *shapePanel) takeShown() {
+	if seed, ok := p.shownSeed(); ok {
+		p.setSeed(strconv.FormatUint(seed, 10))
+		p.setLocked(true)
+	}
+}
+
+// toggleLock locks the seed of the picture on show, or where there is none the one in the entry.
+func (p *shapePanel) toggleLock() {
+	if _, ok := p.shownSeed(); ok && !p.locked {
+		p.takeShown()
+		return
+	}
+	p.setLocked(!p.locked)
 }
 
 func (p *shapePanel) setSeed(text string) {
