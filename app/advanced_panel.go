@@ -23,8 +23,8 @@ type advancedPanel struct {
 	rows     []*advancedRow
 	steps    *field
 	guidance *field
-	device   *widget.Select
-	theme    *widget.Select
+	device   *choice
+	theme    *choice
 	model    *label
 	folder   *label
 	line     *box
@@ -52,11 +52,11 @@ func newAdvancedPanel(s *session) *advancedPanel {
 	p.steps, p.guidance = newField(s), newField(s)
 	p.steps.OnChanged = func(string) { s.requestChanged() }
 	p.guidance.OnChanged = func(string) { s.requestChanged() }
-	p.device = newChoice(deviceChoices, s.set.device(), func(v string) {
+	p.device = newChoice(s, deviceChoices, s.set.device(), func(v string) {
 		s.set.setDevice(v)
 		s.openModel(inference.Options{})
 	})
-	p.theme = newChoice(themeChoices, s.set.theme(), func(v string) {
+	p.theme = newChoice(s, themeChoices, s.set.theme(), func(v string) {
 		s.set.setTheme(v)
 		s.app.Settings().SetTheme(newTheme(v))
 	})
@@ -75,12 +75,14 @@ func newAdvancedPanel(s *session) *advancedPanel {
 }
 
 // newChoice is a list with its choices spelled for people.
-func newChoice(choices [][2]string, value string, chosen func(string)) *widget.Select {
+func newChoice(s *session, choices [][2]string, value string, chosen func(string)) *choice {
 	var names []string
 	for _, c := range choices {
 		names = append(names, c[0])
 	}
-	w := widget.NewSelect(names, nil)
+	w := &choice{escape: s.escape}
+	w.Options, w.PlaceHolder = names, "Choose…"
+	w.ExtendBaseWidget(w)
 	for _, c := range choices {
 		if c[1] == value {
 			w.SetSelected(c[0])

@@ -3,6 +3,7 @@ package app
 import (
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/driver/desktop"
+	"fyne.io/fyne/v2/widget"
 )
 
 // shortcuts are the keys that work wherever the focus is.
@@ -45,15 +46,58 @@ func (s *session) shortcut(shortcut fyne.Shortcut) bool {
 	return ok
 }
 
-// escape gives up what is under way; without a run it closes the notice.
+// escape takes back one thing, the nearest: a menu or dialog, the page of models, the comparison, what is under way, the
+// notices.
 func (s *session) escape() {
-	if s.run != nil {
+	top := s.win.Canvas().Overlays().Top()
+	switch {
+	case top != nil:
+		top.Hide()
+	case s.start.canLeave():
+		s.start.leave()
+	case s.view.view.before != nil:
+		s.view.toggleCompare()
+	case s.run != nil:
 		s.cancelRun()
+	case s.waiting:
+		s.waiting = false
+		s.prompt.refresh()
+	default:
+		s.notice.dismiss()
+	}
+}
+
+// choice is a list to choose from that lets Escape through.
+type choice struct {
+	widget.Select
+	escape func()
+}
+
+func (c *choice) TypedKey(e *fyne.KeyEvent) {
+	if e.Name == fyne.KeyEscape {
+		c.escape()
 		return
 	}
-	s.waiting = false
-	s.notice.dismiss()
-	s.prompt.refresh()
+	c.Select.TypedKey(e)
+}
+
+// sentenceLabel is a text of several lines. It takes no focus, as a selectable one does, which then swallows the window's
+// keys: a right click copies it.
+type sentenceLabel struct {
+	widget.Label
+	s *session
+}
+
+func newSentenceLabel(s *session, text string) *sentenceLabel {
+	l := &sentenceLabel{s: s}
+	l.Text, l.Wrapping = text, fyne.TextWrapWord
+	l.ExtendBaseWidget(l)
+	return l
+}
+
+func (l *sentenceLabel) TappedSecondary(e *fyne.PointEvent) {
+	copyText := fyne.NewMenuItem("Copy text", func() { l.s.app.Clipboard().SetContent(l.Text) })
+	widget.ShowPopUpMenuAtPosition(fyne.NewMenu("", copyText), l.s.win.Canvas(), e.AbsolutePosition)
 }
 
 // takeFocus gives an object that was clicked the keyboard, for the keys that belong to it.

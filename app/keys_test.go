@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/dialog"
 	"fyne.io/fyne/v2/driver/desktop"
 	"fyne.io/fyne/v2/test"
 
@@ -83,6 +84,82 @@ func TestEscape(t *testing.T) {
 		}
 	}
 	b.wantSaid("Cancelled")
+}
+
+// TestEscapeByOrder: one press takes back one thing, the nearest first, wherever the focus is.
+func TestEscapeByOrder(t *testing.T) {
+	b := newBench(t, usual)
+	b.slots.add(0, []string{b.file("one.png", 64, 64, 1)})
+	b.settle()
+	b.engine.info.NativeSize = 128
+	b.make("to compare")
+	b.advanced.toggle()
+	b.engine.hold = make(chan struct{})
+	focuses := map[string]func() fyne.Focusable{
+		"prompt": func() fyne.Focusable { return b.prompt.entry }, "list of devices": func() fyne.Focusable { return b.advanced.device },
+		"list of themes": func() fyne.Focusable { return b.advanced.theme }, "steps": func() fyne.Focusable { return b.advanced.steps },
+		"search": func() fyne.Focusable { return b.strip.search }, "Cancel": func() fyne.Focusable { return b.prompt.cancel },
+		"thumbnail": func() fyne.Focusable { return b.strip.row.cells[0] }, "nothing": func() fyne.Focusable { return nil },
+	}
+	for name, focus := range focuses {
+		t.Run(name, func(t *testing.T) {
+			b.t = t
+			b.prompt.setText("more")
+			b.generate()
+			b.until("a run", func() bool { return b.view.previewing })
+			b.strip.open(b.strip.all[0].ID)
+			b.settle()
+			b.view.toggleCompare()
+			b.notice.ask("Restore?", action{"Restore", nil})
+			b.chooseModel()
+			b.view.showMenu(fyne.NewPos(300, 200))
+			escape := func() {
+				c := b.win.Canvas()
+				if top := c.Overlays().Top(); top != nil {
+					c.Focused().TypedKey(&fyne.KeyEvent{Name: fyne.KeyEscape}) // a menu has the keyboard
+					return
+				}
+				if f := focus(); f != nil {
+					c.Focus(f)
+					f.TypedKey(&fyne.KeyEvent{Name: fyne.KeyEscape})
+				} else {
+					c.Unfocus()
+					c.OnTypedKey()(&fyne.KeyEvent{Name: fyne.KeyEscape})
+				}
+				b.settle()
+			}
+			state := func() string {
+				s := ""
+				for _, on := range []bool{
+					b.win.Canvas().Overlays().Top() != nil, b.start.content.Visible(), b.view.comparing, b.run != nil, b.notice.visible(),
+				} {
+					s += map[bool]string{true: "1", false: "0"}[on]
+				}
+				return s
+			}
+			for _, want := range []string{"11111", "01111", "00111", "00011"} {
+				if got := state(); got != want {
+					t.Fatalf("menu, page, comparison, run, notice: %s, want %s", got, want)
+				}
+				escape()
+			}
+			b.until("the end of the run", func() bool { return b.run == nil })
+			for b.notice.visible() {
+				was := b.said()
+				escape()
+				if b.said() == was {
+					t.Fatalf("Escape leaves %q", was)
+				}
+			}
+		})
+	}
+	// A dialog of the window's own has no key for it: the window closes it.
+	dialog.ShowInformation("A dialog", "with a text", b.win)
+	b.win.Canvas().Unfocus()
+	b.escape()
+	if b.win.Canvas().Overlays().Top() != nil {
+		t.Error("the dialog is still open")
+	}
 }
 
 func TestInsertImage(t *testing.T) {

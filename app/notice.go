@@ -7,7 +7,6 @@ import (
 
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/theme"
-	"fyne.io/fyne/v2/widget"
 )
 
 // noticeBar is a column of sentences over the canvas, each with what can be done about it. It takes the place of dialogs:
@@ -24,7 +23,7 @@ type note struct {
 	bar     *noticeBar
 	asks    bool
 	ground  *box
-	text    *widget.Label
+	text    *sentenceLabel
 	close   *button
 	actions []*button
 	names   []string    // of the actions
@@ -198,10 +197,8 @@ func (n *noticeBar) place(size fyne.Size) {
 }
 
 func (n *noticeBar) newNote(text string, asks bool, actions []action) *note {
-	t := &note{bar: n, asks: asks, ground: newBox(colorPanel, radius), text: widget.NewLabel(text)}
+	t := &note{bar: n, asks: asks, ground: newBox(colorPanel, radius), text: newSentenceLabel(n.s, text)}
 	t.ground.stroke = colorLine
-	t.text.Wrapping = fyne.TextWrapWord
-	t.text.Selectable = true
 	t.close = newIconButton(theme.CancelIcon(), func() { n.remove(t) })
 	t.close.quiet = true
 	objects := []fyne.CanvasObject{t.ground, t.text, t.close}

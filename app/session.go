@@ -200,6 +200,9 @@ func (s *session) engineChanged() {
 	s.prompt.refresh()
 	s.prompt.countTokens()
 	s.view.refresh()
+	if s.start.content.Visible() {
+		s.start.refresh()
+	}
 	s.requestChanged()
 }
 

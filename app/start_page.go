@@ -7,7 +7,6 @@ import (
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/canvas"
 	"fyne.io/fyne/v2/container"
-	"fyne.io/fyne/v2/widget"
 
 	"kleinbild/assets/demo"
 	"kleinbild/inference"
@@ -80,11 +79,18 @@ func (p *startPage) refresh() {
 	case onlyDemo:
 		title = "One thing is missing: a model"
 		text = "Kleinbild makes pictures with FLUX.2 [klein], which runs on this machine and nowhere else. It is a download of several gigabytes, or a folder that you have already."
+		if s.set.demoTried() {
+			text += " Until then the demo model serves."
+		}
 	case s.engine != nil:
 		text = "Pictures are made with " + modelName(s.engine.Info()) + " now."
 	case s.openError != nil:
 		title = "The model could not be opened"
 		text = explain(s.openError)
+	}
+	if p.canLeave() && (!onlyDemo || s.set.demoTried()) { // the first time there is nothing to go back to
+		back := newLink("‹ Back", p.leave)
+		rows = append(rows, arranged(fixed(0, 28), func(fyne.Size) { at(back, -6, 0, back.MinSize().Width, 24) }, back))
 	}
 	rows = append(rows, heading(title), p.paragraph(text))
 	if onlyDemo {
@@ -94,7 +100,12 @@ func (p *startPage) refresh() {
 	if len(p.found) > 0 {
 		rows = append(rows, spaced(newHeading("On this machine")))
 		for _, m := range p.found {
-			rows = append(rows, p.row(m.Name, m.Spec, gigabytes(m.SizeBytes)+" GB", newButton("Use", func() { p.use(m.Spec) })))
+			b := newButton("Use", func() { p.use(m.Spec) })
+			if p.inUse(m) {
+				b = newButton("In use", p.leave)
+				b.chosen = true
+			}
+			rows = append(rows, p.row(m.Name, m.Spec, gigabytes(m.SizeBytes)+" GB", b))
 		}
 	}
 	if s.cfg.Catalogue != nil {
@@ -125,13 +136,16 @@ func (p *startPage) refresh() {
 			s.advanced.device.SetSelected(deviceChoices[0][0]) // which opens the model
 		})))
 	}
-	if s.engine != nil && !onlyDemo {
-		rows = append(rows, arranged(fixed(0, 44), func(size fyne.Size) {
-			at(p.column.Objects[len(p.column.Objects)-1].(*fyne.Container).Objects[0], 0, 12, 90, 32)
-		}, newButton("Back", p.leave)))
-	}
 	p.column.Objects = rows
 	p.content.Refresh()
+}
+
+// canLeave says whether there is a way back to pictures: a model is there, or on its way.
+func (p *startPage) canLeave() bool { return p.asked && (p.s.engine != nil || p.s.opening) }
+
+// inUse says whether pictures are made with a model.
+func (p *startPage) inUse(m Model) bool {
+	return p.s.engine != nil && p.s.engine.Info().Location == m.Spec
 }
 
 // leave goes back to pictures. With the demo model that is a choice for the next starts too; a real model still goes
@@ -158,9 +172,7 @@ func (p *startPage) width() float32 {
 }
 
 func (p *startPage) paragraph(text string) fyne.CanvasObject {
-	l := widget.NewLabel(text)
-	l.Wrapping = fyne.TextWrapWord
-	l.Selectable = true
+	l := newSentenceLabel(p.s, text)
 	// A label has a margin of its own; without it the text lines up with the headings.
 	const inset = 8
 	return arranged(func() fyne.Size {

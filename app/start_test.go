@@ -73,6 +73,36 @@ func TestDemoModel(t *testing.T) {
 	}
 }
 
+// TestModelInUse: the page of models marks the one in use and has a way back that is seen without scrolling.
+func TestModelInUse(t *testing.T) {
+	b := newBench(t, fyne.NewSize(900, 600), func(b *bench, cfg *Config) {
+		withoutModel(b, cfg)
+		cfg.Open = nil
+		cfg.FindModels = func() []Model {
+			return []Model{{Name: "one", Spec: "/m/one", SizeBytes: 1e9}, {Name: "two", Spec: "/m/two", SizeBytes: 1e9}}
+		}
+		b.engine.info.Location = "/m/two"
+	})
+	b.chooseModel()
+	b.settle()
+	marked := map[string]float32{}
+	walk(b.start.content, fyne.Position{}, func(o fyne.CanvasObject, pos fyne.Position) {
+		if k, ok := o.(*button); ok && k.text != "" {
+			marked[k.text] = pos.Y
+		}
+	})
+	if use, in := marked["Use"], marked["In use"]; use == 0 || in <= use {
+		t.Errorf("buttons %v, want the second marked", marked)
+	}
+	if y, ok := marked["‹ Back"]; !ok || y > 100 {
+		t.Errorf("the way back is at %v of %v", y, marked)
+	}
+	b.escape()
+	if b.start.content.Visible() {
+		t.Error("Escape does not go back")
+	}
+}
+
 // plannedEngine is an engine with a graphics card.
 type plannedEngine struct{ *fakeEngine }
 
