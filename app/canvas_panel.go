@@ -43,6 +43,7 @@ func newCanvasPanel(s *session) *canvasPanel {
 	p.view.background = s.background
 	p.view.changed = p.refreshTools
 	p.view.menu = p.showMenu
+	p.view.carry, p.view.drop = p.carry, p.dropCarried
 	p.view.step = func(by int) { s.strip.step(by) }
 	p.percent = newButton("", func() { p.view.oneToOne(p.view.middle()) })
 	p.fit = newButton("Fit", p.view.zoomToFit)
@@ -263,6 +264,30 @@ func (p *canvasPanel) toggleCompare() {
 	}
 	p.comparing = !p.comparing
 	p.draw()
+}
+
+// carry takes the picture along while a drag is over the slots.
+func (p *canvasPanel) carry(pos fyne.Position) bool {
+	s := p.s
+	if s.shown == nil || p.previewing || !within(s.slots.content, pos) {
+		s.drag.end()
+		return false
+	}
+	s.drag.follow(p.view.full, pos)
+	return true
+}
+
+// dropCarried puts it into the slot that it was dropped on.
+func (p *canvasPanel) dropCarried() {
+	s := p.s
+	target := s.drag.end()
+	switch {
+	case target == nil || s.shown == nil:
+	case s.shown.path == "":
+		s.notice.say("This picture is not saved yet: save it first, then use it.", action{"Save as…", s.saveCopy})
+	default:
+		s.slots.add(target.number, []string{s.shown.path})
+	}
 }
 
 func (p *canvasPanel) showMenu(pos fyne.Position) {

@@ -35,6 +35,9 @@ type pictureView struct {
 	grip        *canvas.Text
 
 	moving     int // what a drag does
+	carrying   bool
+	from       viewState  // before the drag
+	moved      fyne.Delta // since then
 	focused    bool
 	asked      int  // counts what was asked of sharpen, to know the last
 	sharpening bool // a copy is being made
@@ -43,6 +46,17 @@ type pictureView struct {
 	changed    func() // the scale changed
 	menu       func(fyne.Position)
 	step       func(int) // to the next older or newer picture
+	// carry says whether a drag at a place in the window takes the picture along, out of the view, instead of panning it;
+	// drop ends that.
+	carry func(fyne.Position) bool
+	drop  func()
+}
+
+// viewState is where a view is.
+type viewState struct {
+	fit    bool
+	scale  float32
+	offset fyne.Position
 }
 
 // gripInk is dark in every theme: the divider is white over any picture.
@@ -55,8 +69,8 @@ const (
 	dragDivider
 )
 
-// The scales that zooming ends at, in points for a pixel.
-const minScale, maxScale = 1.0 / 32, 16
+// The least and greatest scale of all pictures, in points for a pixel.
+const minScale, maxScale = 1.0 / 256, 16
 
 func newPictureView() *pictureView {
 	v := &pictureView{fit: true, split: 0.5, divider: canvas.NewRectangle(color.White), grip: canvas.NewText("‹ ›", gripInk)}
@@ -74,10 +88,13 @@ func newPictureView() *pictureView {
 }
 
 // set shows img, drawn as large as a picture of the given size; before is compared with it where it is not nil.
-// A picture of the same size keeps zoom and place.
+// A picture of the same size keeps zoom and place where it was looked at closer; else it is fitted, or centred.
 func (v *pictureView) set(img *image.RGBA, size picture.Size, before *image.RGBA) {
-	if size != v.size {
+	if size != v.size || v.scale == v.fitScale() {
 		v.fit = true
+	} else if !v.fit && !v.zoomedIn() {
+		w, h := float32(size.Width)*v.scale, float32(size.Height)*v.scale
+		v.offset = fyne.NewPos((v.Size().Width-w)/2, (v.Size().Height-h)/2)
 	}
 	v.full, v.size, v.before = rgba(img), size, rgba(before)
 	v.asked++ // a copy on its way is of the picture before
@@ -168,9 +185,13 @@ func (v *pictureView) place() {
 	canvas.Refresh(v)
 }
 
-// hold keeps a picture of the given length in sight: it may not leave more than half of the room empty.
+// hold keeps a picture of the given length in sight: half of it where it is smaller than the room, else so much that half
+// of the room is filled.
 func hold(offset, length, room float32) float32 {
-	return min(max(offset, room/2-length), room/2)
+	if length <= room {
+		return between(-length/2, offset, room-length/2)
+	}
+	return between(room/2-length, offset, room/2)
 }
 
 // cover is where a picture lies that fills w × h in its own proportions, cut at the edges. The reference is compared as
@@ -222,9 +243,13 @@ func (v *pictureView) zoom(scale float32, pos fyne.Position) {
 	if v.full == nil {
 		return
 	}
-	old := v.currentScale()
-	v.fit = false
-	v.scale = min(max(scale, minScale), maxScale)
+	old, fit := v.currentScale(), v.fitScale()
+	// Zooming out ends where all of the picture shows, or at 1:1 where that is smaller.
+	v.scale = between(min(fit, 1/v.screenScale()), scale, maxScale)
+	if v.fit = v.scale == fit; v.fit {
+		v.rescaled()
+		return
+	}
 	k := v.scale / old
 	v.offset = fyne.NewPos(pos.X-(pos.X-v.offset.X)*k, pos.Y-(pos.Y-v.offset.Y)*k)
 	v.rescaled()
@@ -272,7 +297,7 @@ func (v *pictureView) Dragged(e *fyne.DragEvent) {
 		return
 	}
 	if v.moving == dragNothing {
-		v.moving = dragPan
+		v.moving, v.moved, v.from = dragPan, fyne.Delta{}, viewState{v.fit, v.scale, v.offset}
 		from := e.Position.X - e.Dragged.DX
 		line := v.offset.X + float32(v.size.Width)*v.currentScale()*v.split
 		if v.before != nil && from > line-18 && from < line+18 {
@@ -283,18 +308,28 @@ func (v *pictureView) Dragged(e *fyne.DragEvent) {
 		v.setSplit((e.Position.X - v.offset.X) / (float32(v.size.Width) * v.currentScale()))
 		return
 	}
-	if v.fit {
+	v.moved.DX += e.Dragged.DX
+	v.moved.DY += e.Dragged.DY
+	v.fit, v.scale, v.offset = v.from.fit, v.from.scale, v.from.offset
+	at := fyne.CurrentApp().Driver().AbsolutePositionForObject(v).Add(e.Position)
+	if v.carrying = v.carry != nil && v.carry(at); !v.carrying {
 		v.scale = v.currentScale()
 		v.fit = false
+		v.offset = v.offset.Add(v.moved)
 	}
-	v.offset = v.offset.Add(e.Dragged)
 	v.place()
 	if v.changed != nil {
 		v.changed()
 	}
 }
 
-func (v *pictureView) DragEnd() { v.moving = dragNothing }
+func (v *pictureView) DragEnd() {
+	v.moving = dragNothing
+	if v.carrying {
+		v.carrying = false
+		v.drop()
+	}
+}
 
 func (v *pictureView) setSplit(split float32) {
 	v.split = min(max(split, 0), 1)

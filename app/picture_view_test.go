@@ -2,6 +2,7 @@ package app
 
 import (
 	"math"
+	"path/filepath"
 	"testing"
 
 	"fyne.io/fyne/v2"
@@ -53,8 +54,8 @@ func TestZoomAtThePointer(t *testing.T) {
 	for range 2000 {
 		v.Scrolled(scrolled(pos, -10))
 	}
-	if v.scale < minScale {
-		t.Errorf("scale %v", v.scale)
+	if !v.fit {
+		t.Errorf("zooming out ends at %v, want the whole picture at %v", v.scale, v.fitScale())
 	}
 	v.DoubleTapped(&fyne.PointEvent{Position: pos})
 	if v.pixels() != 1 {
@@ -85,7 +86,7 @@ func TestPan(t *testing.T) {
 		v.Dragged(dragged(fyne.NewPos(100, 100), 500, 500))
 	}
 	v.DragEnd()
-	if v.offset.X > v.Size().Width/2 || v.offset.Y > v.Size().Height/2 {
+	if v.offset.X > v.Size().Width/2 || v.offset.Y+v.after.Size().Height/2 > v.Size().Height {
 		t.Errorf("the picture was dragged out of sight: %v", v.offset)
 	}
 	// Another picture of the same size keeps the place, one of another size is fitted.
@@ -97,6 +98,74 @@ func TestPan(t *testing.T) {
 	v.set(landscape(400, 400, 3), picture.Size{Width: 400, Height: 400}, nil)
 	if !v.fit {
 		t.Error("another size is not fitted")
+	}
+}
+
+// TestPlaceOfTheNext: a picture that was pushed about does not leave its place to the next one, a closer look does.
+func TestPlaceOfTheNext(t *testing.T) {
+	v := newView(t)
+	next := func() { v.set(landscape(v.size.Width, v.size.Height, 4), v.size, nil) }
+	v.Dragged(dragged(v.middle(), -40, 60))
+	v.DragEnd()
+	if v.fit {
+		t.Fatal("the drag did nothing")
+	}
+	if next(); !v.fit {
+		t.Errorf("the next picture is at %v", v.offset)
+	}
+	// A picture that is smaller than the window ends at 1:1, and lies in the middle.
+	v.set(landscape(64, 64, 1), picture.Size{Width: 64, Height: 64}, nil)
+	for range 500 {
+		v.Scrolled(scrolled(fyne.NewPos(30, 30), -10))
+	}
+	if v.pixels() != 1 {
+		t.Errorf("zooming out ends at %v of the screen's pixels", v.pixels())
+	}
+	for range 100 {
+		v.Dragged(dragged(v.middle(), -500, -500))
+	}
+	v.DragEnd()
+	if v.offset.X < -32 || v.offset.Y < -32 {
+		t.Errorf("pushed out of sight, to %v", v.offset)
+	}
+	if next(); v.pixels() != 1 || math.Abs(float64(v.offset.X+32-v.Size().Width/2)) > 1 {
+		t.Errorf("the next small picture is at %v, %v", v.offset, v.pixels())
+	}
+}
+
+// TestDragToSlot drops the picture on the canvas into a slot, and leaves it where it was.
+func TestDragToSlot(t *testing.T) {
+	b := newBench(t, usual)
+	b.engine.info.NativeSize = 128
+	b.make("dragged")
+	v := b.view.view
+	v.zoom(v.currentScale()*1.5, v.middle())
+	was := viewState{v.fit, v.scale, v.offset}
+	origin := fyne.CurrentApp().Driver().AbsolutePositionForObject(v)
+	pos := v.middle()
+	to := func(target fyne.Position) { // a place in the window
+		target = target.Subtract(origin)
+		v.Dragged(dragged(pos, target.X-pos.X, target.Y-pos.Y))
+		pos = target
+	}
+	to(origin.AddXY(20, 300))
+	if v.offset == was.offset {
+		t.Error("the drag does not pan")
+	}
+	to(middle(b.slots.slots[2]))
+	if !b.slots.slots[2].lit || !b.drag.ghost.Visible() {
+		t.Error("the slot under the drag is not lit")
+	}
+	to(origin.Add(v.middle()).AddXY(10, 0))
+	if b.drag.ghost.Visible() || b.slots.slots[2].lit || v.offset != was.offset.AddXY(10, 0) {
+		t.Errorf("back over the canvas it is at %v, want 10 right of %v", v.offset, was.offset)
+	}
+	to(middle(b.slots.slots[0]))
+	v.DragEnd()
+	b.settle()
+	b.wantNames(filepath.Base(b.shown.path))
+	if got := (viewState{v.fit, v.scale, v.offset}); got != was || b.drag.ghost.Visible() {
+		t.Errorf("the view is at %+v, want %+v", got, was)
 	}
 }
 
