@@ -17,6 +17,10 @@ import (
 // drop is what the window does with files from a file manager: onto a slot, they fill it and those after it; anywhere
 // else, the next free slots. A picture that Kleinbild made can have its settings back instead.
 func (s *session) drop(pos fyne.Position, uris []fyne.URI) {
+	if s.modal() {
+		s.notice.say("Close the dialog first, then drop the pictures again.")
+		return
+	}
 	var paths []string
 	for _, u := range uris {
 		paths = append(paths, u.Path())

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/dialog"
 	"fyne.io/fyne/v2/storage"
 	"fyne.io/fyne/v2/test"
 
@@ -119,6 +120,27 @@ func TestBadDrops(t *testing.T) {
 	}
 }
 
+// TestDropsWhileModal: nothing passes through a dialog.
+func TestDropsWhileModal(t *testing.T) {
+	b := newBench(t, usual)
+	one := b.file("one.png", 96, 64, 1)
+	d := dialog.NewInformation("A dialog", "with a text", b.win)
+	d.Show()
+	b.dropAt(b.slots.slots[0], one)
+	b.wantNames()
+	b.wantSaid("Close the dialog first")
+	b.prompt.setText("a fox")
+	b.shortcut(ctrl(fyne.KeyReturn))
+	if b.run != nil || len(b.engine.made()) != 0 {
+		t.Error("a key of the window's passed through the dialog")
+	}
+	d.Hide()
+	b.view.show(&shown{image: landscape(64, 64, 1)})
+	b.view.showMenu(fyne.NewPos(300, 200)) // a menu is no dialog
+	b.dropAt(b.slots.slots[0], one)
+	b.wantNames("one.png")
+}
+
 func TestReorderByDragging(t *testing.T) {
 	b := newBench(t, usual)
 	b.slots.add(0, []string{b.file("a.png", 64, 64, 1), b.file("b.png", 64, 64, 2), b.file("c.png", 64, 64, 3)})
@@ -170,6 +192,22 @@ func TestPaste(t *testing.T) {
 	if !strings.HasSuffix(b.prompt.entry.Text, "/not/there.png") {
 		t.Errorf("prompt %q, want the text that only looks like a path", b.prompt.entry.Text)
 	}
+}
+
+// TestPasteTextElsewhere: text goes to the prompt from the canvas, too.
+func TestPasteTextElsewhere(t *testing.T) {
+	b := newBench(t, usual)
+	b.view.show(&shown{image: landscape(64, 64, 1)})
+	takeFocus(b.view.view)
+	b.app.Clipboard().SetContent("a fox")
+	b.pasteText(&fyne.ShortcutPaste{Clipboard: b.app.Clipboard()})
+	b.settle()
+	if b.prompt.entry.Text != "a fox" || b.win.Canvas().Focused() != fyne.Focusable(b.prompt.entry) {
+		t.Errorf("prompt %q, focus %T", b.prompt.entry.Text, b.win.Canvas().Focused())
+	}
+	b.app.Clipboard().SetContent("")
+	b.pasteText(&fyne.ShortcutPaste{Clipboard: b.app.Clipboard()})
+	b.wantSaid("neither a picture nor text")
 }
 
 func TestRestoreSettings(t *testing.T) {

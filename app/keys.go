@@ -24,8 +24,16 @@ func (s *session) addShortcuts() {
 	for key := range s.shortcuts() {
 		canvas.AddShortcut(&desktop.CustomShortcut{KeyName: key, Modifier: fyne.KeyModifierShortcutDefault}, func(c fyne.Shortcut) { s.shortcut(c) })
 	}
-	canvas.AddShortcut(&fyne.ShortcutPaste{}, func(fyne.Shortcut) { s.paste(nil) })
-	canvas.AddShortcut(&fyne.ShortcutCopy{}, func(fyne.Shortcut) { s.copyPicture() })
+	canvas.AddShortcut(&fyne.ShortcutPaste{}, func(c fyne.Shortcut) {
+		if !s.modal() {
+			s.paste(func() { s.pasteText(c) })
+		}
+	})
+	canvas.AddShortcut(&fyne.ShortcutCopy{}, func(fyne.Shortcut) {
+		if !s.modal() {
+			s.copyPicture()
+		}
+	})
 	canvas.SetOnTypedKey(func(e *fyne.KeyEvent) {
 		if e.Name == fyne.KeyEscape {
 			s.escape()
@@ -40,7 +48,7 @@ func (s *session) shortcut(shortcut fyne.Shortcut) bool {
 		return false
 	}
 	do, ok := s.shortcuts()[c.KeyName]
-	if ok {
+	if ok && !s.modal() {
 		do()
 	}
 	return ok
@@ -98,6 +106,22 @@ func newSentenceLabel(s *session, text string) *sentenceLabel {
 func (l *sentenceLabel) TappedSecondary(e *fyne.PointEvent) {
 	copyText := fyne.NewMenuItem("Copy text", func() { l.s.app.Clipboard().SetContent(l.Text) })
 	widget.ShowPopUpMenuAtPosition(fyne.NewMenu("", copyText), l.s.win.Canvas(), e.AbsolutePosition)
+}
+
+// modal says whether a dialog is open that has to be answered first, the window's own or the system's.
+func (s *session) modal() bool {
+	_, dialog := s.win.Canvas().Overlays().Top().(*widget.PopUp)
+	return dialog || s.picking
+}
+
+// pasteText puts text that was pasted elsewhere into the prompt.
+func (s *session) pasteText(paste fyne.Shortcut) {
+	if s.app.Clipboard().Content() == "" {
+		s.notice.say("There is neither a picture nor text to paste.")
+		return
+	}
+	s.win.Canvas().Focus(s.prompt.entry)
+	s.prompt.entry.TypedShortcut(paste)
 }
 
 // takeFocus gives an object that was clicked the keyboard, for the keys that belong to it.
