@@ -18,6 +18,7 @@ type queuePanel struct {
 	title   *label
 	resume  *button
 	rows    []*queueRow
+	more    *label // how many are not on show
 	content *fyne.Container
 }
 
@@ -30,7 +31,7 @@ type queueRow struct {
 const queueShown = 4
 
 func newQueuePanel(s *session) *queuePanel {
-	q := &queuePanel{s: s, ground: newBox(colorPanel, 0), title: newHeading("")}
+	q := &queuePanel{s: s, ground: newBox(colorPanel, 0), title: newHeading(""), more: newLabel("", colorDim, sizeCaption)}
 	q.resume = newLink("go on", q.goOn)
 	q.content = arranged(noSize, q.place)
 	q.refresh()
@@ -88,7 +89,11 @@ func (q *queuePanel) height() float32 {
 	if q.empty() {
 		return 0
 	}
-	return 36 + float32(len(q.rows))*28 + 4
+	height := 36 + float32(len(q.rows))*28 + 4
+	if len(q.jobs) > len(q.rows) {
+		height += 20
+	}
+	return height
 }
 
 func (q *queuePanel) refresh() {
@@ -111,6 +116,11 @@ func (q *queuePanel) refresh() {
 		q.rows = append(q.rows, row)
 		q.content.Objects = append(q.content.Objects, row.text, row.edit, row.up, row.del)
 	}
+	q.more.set("", colorDim)
+	if n := len(q.jobs) - len(q.rows); n > 0 {
+		q.more.set(fmt.Sprintf("and %d more", n), colorDim)
+	}
+	q.content.Objects = append(q.content.Objects, q.more)
 	show(q.content, !q.empty())
 	q.content.Refresh()
 	if q.s.frame != nil {
@@ -140,6 +150,7 @@ func (q *queuePanel) place(size fyne.Size) {
 	q.ground.Resize(size)
 	at(q.title, margin, 8, size.Width-120, 20)
 	at(q.resume, size.Width-margin-q.resume.MinSize().Width, 6, q.resume.MinSize().Width, 24)
+	at(q.more, margin, 32+float32(len(q.rows))*28, size.Width-2*margin, 18)
 	for i, row := range q.rows {
 		y := 32 + float32(i)*28
 		x := size.Width - margin

@@ -117,6 +117,27 @@ func TestQueue(t *testing.T) {
 	}
 }
 
+// TestLongQueue says how many wait below those on show.
+func TestLongQueue(t *testing.T) {
+	b := newBench(t, usual)
+	b.engine.hold = make(chan struct{})
+	b.prompt.setText("a fox")
+	for range 5 {
+		b.generate()
+	}
+	if b.queue.more.text != "" {
+		t.Errorf("four wait, it says %q", b.queue.more.text)
+	}
+	b.generate()
+	b.generate()
+	if b.queue.more.text != "and 2 more" {
+		t.Errorf("six wait, it says %q", b.queue.more.text)
+	}
+	if end := b.queue.more.Position().Y + b.queue.more.Size().Height; end > b.queue.content.Size().Height {
+		t.Errorf("the line ends at %v of %v", end, b.queue.content.Size().Height)
+	}
+}
+
 // TestNoCancelByAccident clicks and presses as people do who are not sure that it was enough.
 func TestNoCancelByAccident(t *testing.T) {
 	b := newBench(t, usual)
