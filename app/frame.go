@@ -10,6 +10,7 @@ import (
 type frame struct {
 	s       *session
 	size    fyne.Size
+	scale   float32 // of the screen, when the panels were laid out
 	left    *box
 	rightBg *box
 	right   *container.Scroll // scrolls where Advanced is unfolded in a low window
@@ -35,6 +36,14 @@ func newFrame(s *session) *frame {
 
 // low says whether the window is too low for the history to stay open.
 func (f *frame) low() bool { return f.size.Height < 720 }
+
+// rescaled lays everything out anew where the screen has another scale: places are whole pixels of it.
+func (f *frame) rescaled() {
+	if scale := f.s.win.Canvas().Scale(); scale != f.scale {
+		f.scale = scale
+		f.content.Refresh()
+	}
+}
 
 // between returns x, held within the limits.
 func between(least, x, most float32) float32 { return min(max(x, least), most) }

@@ -171,9 +171,18 @@ type labelRenderer struct {
 
 func (r *labelRenderer) Layout(size fyne.Size) {
 	r.fit()
-	height := r.shown.MinSize().Height
-	r.shown.Move(fyne.NewPos(0, (size.Height-height)/2))
-	r.shown.Resize(fyne.NewSize(size.Width, height))
+	text := r.shown.MinSize()
+	var x float32
+	switch r.label.align {
+	case fyne.TextAlignCenter:
+		x = (size.Width - text.Width) / 2
+	case fyne.TextAlignTrailing:
+		x = size.Width - text.Width
+	}
+	// Between pixels text is blurred.
+	scale := screenScale(r.label)
+	r.shown.Move(fyne.NewPos(toPixel(x, scale), toPixel((size.Height-text.Height)/2, scale)))
+	r.shown.Resize(text)
 }
 
 // fit shortens the text until it goes into the width.
@@ -207,7 +216,6 @@ func (r *labelRenderer) Refresh() {
 	r.shown.Color = theme.Color(l.color)
 	r.shown.TextSize = theme.Size(l.size)
 	r.shown.TextStyle = l.style
-	r.shown.Alignment = l.align
 	r.Layout(l.Size())
 	r.shown.Refresh()
 }
@@ -225,11 +233,23 @@ type arrangement struct {
 func (a arrangement) Layout(_ []fyne.CanvasObject, size fyne.Size) { a.place(size) }
 func (a arrangement) MinSize([]fyne.CanvasObject) fyne.Size        { return a.min() }
 
-// at gives an object its place.
+// at gives an object its place, at whole pixels of the screen.
 func at(o fyne.CanvasObject, x, y, width, height float32) {
-	o.Move(fyne.NewPos(x, y))
+	scale := screenScale(o)
+	o.Move(fyne.NewPos(toPixel(x, scale), toPixel(y, scale)))
 	o.Resize(fyne.NewSize(max(width, 0), max(height, 0)))
 }
+
+// screenScale is how many pixels of the screen a unit of the window takes, 1 where the object is in no window yet.
+func screenScale(o fyne.CanvasObject) float32 {
+	if c := fyne.CurrentApp().Driver().CanvasForObject(o); c != nil && c.Scale() > 0 {
+		return c.Scale()
+	}
+	return 1
+}
+
+// toPixel is the place next to x that is a whole pixel.
+func toPixel(x, scale float32) float32 { return float32(math.Round(float64(x*scale))) / scale }
 
 func ceil(x float32) float32 {
 	if t := float32(int(x)); t < x {

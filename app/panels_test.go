@@ -1,6 +1,7 @@
 package app
 
 import (
+	"math"
 	"strings"
 	"testing"
 
@@ -140,6 +141,66 @@ func TestFitsEverywhere(t *testing.T) {
 		})
 		if len(texts) < 30 {
 			t.Errorf("%v: found %d texts", size, len(texts))
+		}
+	}
+}
+
+// TestTextAtWholePixels: text between the screen's pixels is blurred.
+func TestTextAtWholePixels(t *testing.T) {
+	b := newBench(t, usual)
+	b.twoReferences()
+	b.engine.info.NativeSize = 128
+	b.make("something")
+	for range 6 {
+		b.queue.add(job{count: 1})
+	}
+	b.advanced.toggle()
+	for _, size := range []fyne.Size{leastSize, {Width: 1111, Height: 733}, {Width: 1440, Height: 900}} {
+		for _, scale := range []float32{1, 1.25, 1.5, 2} {
+			b.win.Canvas().(test.WindowlessCanvas).SetScale(scale)
+			b.win.Resize(size)
+			b.frame.rescaled()
+			b.notice.say("A sentence.", action{"Undo", nil})
+			texts := 0
+			walk(b.win.Content(), fyne.Position{}, func(o fyne.CanvasObject, pos fyne.Position) {
+				l, ok := o.(*label)
+				if !ok || l.text == "" {
+					return
+				}
+				texts++
+				at := pos.Add(test.WidgetRenderer(l).Objects()[0].Position())
+				for _, v := range []float32{at.X * scale, at.Y * scale} {
+					if off := math.Abs(float64(v) - math.Round(float64(v))); off > 0.01 {
+						t.Errorf("%v at scale %v: %q lies at %v, %v of the screen's pixels", size, scale, l.text, at.X*scale, at.Y*scale)
+					}
+				}
+			})
+			if texts < 30 {
+				t.Errorf("found %d texts", texts)
+			}
+		}
+	}
+}
+
+// TestDashesMeet: the frame of an empty slot is closed in its corners.
+func TestDashesMeet(t *testing.T) {
+	for _, size := range []fyne.Size{{Width: 132, Height: 118}, {Width: 181, Height: 150.5}, {Width: 300, Height: 240}} {
+		d := newDashes()
+		d.Resize(size)
+		at := func(x, y float32) (n int) { // dashes over a place
+			for _, o := range test.WidgetRenderer(d).Objects() {
+				p, s := o.Position(), o.Size()
+				if x >= p.X && x < p.X+s.Width && y >= p.Y && y < p.Y+s.Height {
+					n++
+				}
+			}
+			return n
+		}
+		right, bottom := toPixel(size.Width-1, 1)+0.5, toPixel(size.Height-1, 1)+0.5
+		for _, corner := range [][2]float32{{0.5, 0.5}, {right, 0.5}, {0.5, bottom}, {right, bottom}} {
+			if n := at(corner[0], corner[1]); n != 2 {
+				t.Errorf("%v: %d dashes in the corner %v, want one of each side", size, n, corner)
+			}
 		}
 	}
 }

@@ -30,6 +30,8 @@ type pictureView struct {
 	after, left *canvas.Image
 	clip        *container.Clip
 	leftHolder  *fyne.Container
+	bands       *box // beside a reference of another shape
+	ring        *box // the focus
 	divider     *canvas.Rectangle
 	handle      *canvas.Circle
 	grip        *canvas.Text
@@ -38,9 +40,8 @@ type pictureView struct {
 	carrying   bool
 	from       viewState  // before the drag
 	moved      fyne.Delta // since then
-	focused    bool
-	asked      int  // counts what was asked of sharpen, to know the last
-	sharpening bool // a copy is being made
+	asked      int        // counts what was asked of sharpen, to know the last
+	sharpening bool       // a copy is being made
 
 	background func(func() func())
 	changed    func() // the scale changed
@@ -79,7 +80,10 @@ func newPictureView() *pictureView {
 		img.ScaleMode = canvas.ImageScaleFastest
 		img.FillMode = canvas.ImageFillStretch
 	}
-	v.leftHolder = container.NewWithoutLayout(v.left)
+	v.bands, v.ring = newBox(colorCanvas, 0), newBox(colorNone, 0)
+	v.ring.stroke, v.ring.strokeWidth = colorAccent, 2
+	v.ring.Hide()
+	v.leftHolder = container.NewWithoutLayout(v.bands, v.left)
 	v.clip = container.NewClip(v.leftHolder)
 	v.handle = canvas.NewCircle(color.White)
 	v.grip.Alignment, v.grip.TextSize = fyne.TextAlignCenter, 12
@@ -113,14 +117,7 @@ func (v *pictureView) set(img *image.RGBA, size picture.Size, before *image.RGBA
 }
 
 // pixels is how many of the screen's pixels one of the picture's takes.
-func (v *pictureView) pixels() float32 { return v.currentScale() * v.screenScale() }
-
-func (v *pictureView) screenScale() float32 {
-	if c := fyne.CurrentApp().Driver().CanvasForObject(v); c != nil {
-		return c.Scale()
-	}
-	return 1
-}
+func (v *pictureView) pixels() float32 { return v.currentScale() * screenScale(v) }
 
 func (v *pictureView) currentScale() float32 {
 	if !v.fit || v.size.Width == 0 {
@@ -174,8 +171,9 @@ func (v *pictureView) place() {
 	if comparing {
 		x := v.offset.X + w*v.split
 		at(v.clip, v.offset.X, v.offset.Y, x-v.offset.X, h)
-		bx, by, bw, bh := cover(v.before.Rect, w, h)
+		bx, by, bw, bh := contain(v.before.Rect, w, h)
 		at(v.left, bx, by, bw, bh)
+		at(v.bands, 0, 0, w, h)
 		top, bottom := max(v.offset.Y, 0), min(v.offset.Y+h, v.Size().Height)
 		at(v.divider, x-1, top, 2, bottom-top)
 		middle := (top + bottom) / 2
@@ -194,10 +192,9 @@ func hold(offset, length, room float32) float32 {
 	return between(room/2-length, offset, room/2)
 }
 
-// cover is where a picture lies that fills w × h in its own proportions, cut at the edges. The reference is compared as
-// the result would crop it, never squashed.
-func cover(r image.Rectangle, w, h float32) (x, y, width, height float32) {
-	s := max(w/float32(r.Dx()), h/float32(r.Dy()))
+// contain is where all of a picture shows in w × h, in its own proportions.
+func contain(r image.Rectangle, w, h float32) (x, y, width, height float32) {
+	s := min(w/float32(r.Dx()), h/float32(r.Dy()))
 	width, height = float32(r.Dx())*s, float32(r.Dy())*s
 	return (w - width) / 2, (h - height) / 2, width, height
 }
@@ -245,7 +242,7 @@ func (v *pictureView) zoom(scale float32, pos fyne.Position) {
 	}
 	old, fit := v.currentScale(), v.fitScale()
 	// Zooming out ends where all of the picture shows, or at 1:1 where that is smaller.
-	v.scale = between(min(fit, 1/v.screenScale()), scale, maxScale)
+	v.scale = between(min(fit, 1/screenScale(v)), scale, maxScale)
 	if v.fit = v.scale == fit; v.fit {
 		v.rescaled()
 		return
@@ -261,7 +258,7 @@ func (v *pictureView) zoomToFit() {
 }
 
 // oneToOne shows a pixel of the picture as one of the screen.
-func (v *pictureView) oneToOne(pos fyne.Position) { v.zoom(1/v.screenScale(), pos) }
+func (v *pictureView) oneToOne(pos fyne.Position) { v.zoom(1/screenScale(v), pos) }
 
 func (v *pictureView) rescaled() {
 	v.place()
@@ -280,6 +277,7 @@ func (v *pictureView) Resize(size fyne.Size) {
 		return
 	}
 	v.BaseWidget.Resize(size)
+	v.ring.Resize(size)
 	v.place()
 	v.sharpen()
 	if v.changed != nil {
@@ -337,6 +335,7 @@ func (v *pictureView) setSplit(split float32) {
 }
 
 func (v *pictureView) DoubleTapped(e *fyne.PointEvent) {
+	takeFocus(v) // no single click is told of before
 	if v.pixels() > 0.999 && v.pixels() < 1.001 && !v.fit {
 		v.zoomToFit()
 		return
@@ -359,8 +358,8 @@ func (v *pictureView) Cursor() desktop.Cursor {
 	return desktop.DefaultCursor
 }
 
-func (v *pictureView) FocusGained()   { v.focused = true }
-func (v *pictureView) FocusLost()     { v.focused = false }
+func (v *pictureView) FocusGained()   { v.ring.Show() }
+func (v *pictureView) FocusLost()     { v.ring.Hide() }
 func (v *pictureView) TypedRune(rune) {}
 func (v *pictureView) TypedKey(e *fyne.KeyEvent) {
 	const nudge = 0.02
@@ -389,5 +388,5 @@ func (v *pictureView) TypedKey(e *fyne.KeyEvent) {
 func (v *pictureView) MinSize() fyne.Size { return fyne.NewSize(64, 64) }
 
 func (v *pictureView) CreateRenderer() fyne.WidgetRenderer {
-	return widget.NewSimpleRenderer(container.NewClip(container.NewWithoutLayout(v.after, v.clip, v.divider, v.handle, v.grip)))
+	return widget.NewSimpleRenderer(container.NewClip(container.NewWithoutLayout(v.after, v.clip, v.divider, v.handle, v.grip, v.ring)))
 }

@@ -73,6 +73,27 @@ func TestZoomAtThePointer(t *testing.T) {
 	}
 }
 
+// TestKeysAfterADoubleClick: it gives the canvas the keyboard, which a ring shows.
+func TestKeysAfterADoubleClick(t *testing.T) {
+	v := newView(t)
+	if v.ring.Visible() {
+		t.Error("a ring without the focus")
+	}
+	v.DoubleTapped(&fyne.PointEvent{Position: v.middle()})
+	c := fyne.CurrentApp().Driver().CanvasForObject(v)
+	if c.Focused() != fyne.Focusable(v) || !v.ring.Visible() {
+		t.Fatalf("the focus is on %T, ring %v", c.Focused(), v.ring.Visible())
+	}
+	c.Focused().TypedKey(&fyne.KeyEvent{Name: fyne.Key0})
+	if !v.fit {
+		t.Error("0 does not fit the picture")
+	}
+	c.Unfocus()
+	if v.ring.Visible() {
+		t.Error("the ring stays")
+	}
+}
+
 func TestPan(t *testing.T) {
 	v := newView(t)
 	v.oneToOne(v.middle())
@@ -180,9 +201,12 @@ func TestCompare(t *testing.T) {
 	if !v.clip.Visible() || v.clip.Size().Width != v.after.Size().Width/2 {
 		t.Errorf("clip %v of %v", v.clip.Size(), v.after.Size())
 	}
-	// The reference is not squashed: it covers the picture in its own proportions.
-	if s := v.left.Size(); math.Abs(float64(s.Width/s.Height-1)) > 0.01 || s.Width < v.after.Size().Width-1 {
+	// All of the reference is there, in its own proportions; beside it the picture does not show through.
+	if s := v.left.Size(); math.Abs(float64(s.Width/s.Height-1)) > 0.01 || math.Abs(float64(s.Height-v.after.Size().Height)) > 1 {
 		t.Errorf("the reference is drawn as %v over %v", s, v.after.Size())
+	}
+	if !v.bands.Visible() || v.bands.Size() != v.after.Size() {
+		t.Errorf("beside the reference %v of the picture are covered, want %v", v.bands.Size(), v.after.Size())
 	}
 	line := fyne.NewPos(v.offset.X+v.after.Size().Width/2, v.middle().Y)
 	v.Dragged(dragged(line, v.after.Size().Width/4, 0))

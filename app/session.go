@@ -104,7 +104,11 @@ func newSession(a fyne.App, w fyne.Window, cfg Config, post, spawn func(func()))
 	w.SetCloseIntercept(s.leave)
 	a.Lifecycle().SetOnStopped(s.remember) // also where the system ends the program
 	a.Lifecycle().SetOnExitedForeground(func() { s.focusLost = true })
-	a.Lifecycle().SetOnEnteredForeground(func() { s.focusLost = false })
+	a.Lifecycle().SetOnEnteredForeground(func() {
+		s.focusLost = false
+		s.frame.rescaled()
+	})
+	a.Lifecycle().SetOnStarted(s.frame.rescaled)
 	s.addShortcuts()
 	w.Canvas().Focus(s.prompt.entry)
 	s.openHistory()

@@ -253,7 +253,7 @@ func (r *slotRenderer) Refresh() {
 		r.picture.Image = img
 		r.picture.Refresh()
 	}
-	r.setCaption()
+	r.Layout(c.Size()) // at the screen's present scale
 	show(r.caption, !c.empty())
 	r.caption.Refresh()
 	r.number.Refresh()
@@ -296,37 +296,40 @@ func (r *dashesRenderer) MinSize() fyne.Size           { return fyne.Size{} }
 func (r *dashesRenderer) Objects() []fyne.CanvasObject { return r.lines }
 func (r *dashesRenderer) Destroy()                     {}
 
+// Layout begins and ends each side with a dash, so that the sides meet in the corners.
 func (r *dashesRenderer) Layout(size fyne.Size) {
-	const length, every = 4, 7
+	const length, every float32 = 4, 7
 	r.lines = r.lines[:0]
-	dash := func(x1, y1, x2, y2 float32) {
-		line := canvas.NewLine(theme.Color(r.dashes.color))
-		line.Position1, line.Position2 = fyne.NewPos(x1, y1), fyne.NewPos(x2, y2)
+	scale := screenScale(r.dashes)
+	dash := func(x, y, width, height float32) {
+		line := canvas.NewRectangle(theme.Color(r.dashes.color))
+		line.Move(fyne.NewPos(toPixel(x, scale), toPixel(y, scale)))
+		line.Resize(fyne.NewSize(width, height))
 		r.lines = append(r.lines, line)
 	}
-	// begins returns where the dashes of a side begin, so that both ends look alike.
-	begins := func(side float32) (first float32, n int) {
-		n = max(int((side-2*radius+every-length)/every), 0)
-		return (side - float32(n)*every + every - length) / 2, n
+	// apart is the distance of a side's dashes, and n their number but the first.
+	apart := func(side float32) (distance float32, n int) {
+		n = max(int((side-length)/every+0.5), 1)
+		return (side - length) / float32(n), n
 	}
-	first, n := begins(size.Width)
-	for i := range n {
-		x := first + float32(i)*every
-		dash(x, 0.5, x+length, 0.5)
-		dash(x, size.Height-0.5, x+length, size.Height-0.5)
+	distance, n := apart(size.Width)
+	for i := range n + 1 {
+		x := float32(i) * distance
+		dash(x, 0, length, 1)
+		dash(x, size.Height-1, length, 1)
 	}
-	first, n = begins(size.Height)
-	for i := range n {
-		y := first + float32(i)*every
-		dash(0.5, y, 0.5, y+length)
-		dash(size.Width-0.5, y, size.Width-0.5, y+length)
+	distance, n = apart(size.Height)
+	for i := range n + 1 {
+		y := float32(i) * distance
+		dash(0, y, 1, length)
+		dash(size.Width-1, y, 1, length)
 	}
 }
 
 func (r *dashesRenderer) Refresh() {
 	for _, o := range r.lines {
-		line := o.(*canvas.Line)
-		line.StrokeColor = theme.Color(r.dashes.color)
+		line := o.(*canvas.Rectangle)
+		line.FillColor = theme.Color(r.dashes.color)
 		line.Refresh()
 	}
 }
