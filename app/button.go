@@ -23,6 +23,9 @@ type button struct {
 	small    bool // caption size
 	// overPicture is a dark disc, to be seen on any picture.
 	overPicture bool
+	// A button of a group, which is one stop of Tab: passed says that Tab goes past it, arrows goes on to another one.
+	passed func() bool
+	arrows func(by int)
 
 	focused, hovered bool
 }
@@ -81,9 +84,13 @@ func (b *button) FocusGained()                   { b.focused = true; b.Refresh()
 func (b *button) FocusLost()                     { b.focused = false; b.Refresh() }
 func (b *button) TypedRune(rune)                 {}
 func (b *button) TypedKey(e *fyne.KeyEvent) {
-	switch e.Name {
-	case fyne.KeyReturn, fyne.KeyEnter, fyne.KeySpace:
+	switch {
+	case e.Name == fyne.KeyReturn, e.Name == fyne.KeyEnter, e.Name == fyne.KeySpace:
 		b.activate()
+	case b.arrows != nil && (e.Name == fyne.KeyLeft || e.Name == fyne.KeyUp):
+		b.arrows(-1)
+	case b.arrows != nil && (e.Name == fyne.KeyRight || e.Name == fyne.KeyDown):
+		b.arrows(1)
 	default:
 		forward(b, e)
 	}
@@ -95,6 +102,11 @@ func (b *button) textSize() fyne.ThemeSizeName {
 	}
 	return sizeText
 }
+
+// Disabled says that the keyboard has no business here.
+func (b *button) Disabled() bool { return b.disabled || b.passed != nil && b.passed() }
+func (b *button) Enable()        { b.setDisabled(false) }
+func (b *button) Disable()       { b.setDisabled(true) }
 
 // MinSize leaves room for the text, so that a row of buttons can ask for it.
 func (b *button) MinSize() fyne.Size {

@@ -333,6 +333,7 @@ func (s *session) openEntry(e history.Entry) {
 		return func() {
 			switch {
 			case errors.Is(err, fs.ErrNotExist):
+				s.strip.row.found(e.Path, nil, true)
 				s.notice.ask(fmt.Sprintf("%s is no longer there.", e.Path), action{"Remove from the history", func() { s.strip.forget(e.ID) }})
 			case err != nil:
 				s.notice.fail(err)

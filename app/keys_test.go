@@ -1,6 +1,7 @@
 package app
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -195,10 +196,21 @@ func TestEverythingByKeyboard(t *testing.T) {
 	b.engine.info.NativeSize = 128
 	b.make("to have a picture")
 	b.advanced.toggle()
+	b.make("a second, so that there is one beside it")
 	reached := map[fyne.Focusable]bool{}
+	stops := map[string]int{}
 	for range 100 {
 		b.win.Canvas().FocusNext()
-		reached[b.win.Canvas().Focused()] = true
+		f := b.win.Canvas().Focused()
+		if k, ok := f.(*button); ok && k.passed != nil && !reached[f] {
+			stops["counts"]++
+		} else if !reached[f] {
+			stops[fmt.Sprintf("%T", f)]++
+		}
+		reached[f] = true
+	}
+	if stops["*app.tile"] != 1 || stops["counts"] != 1 || stops["*app.thumb"] != 1 {
+		t.Errorf("stops of Tab: %v, want one for the sizes, the counts and the thumbnails", stops)
 	}
 	want := []fyne.Focusable{
 		b.prompt.entry, b.prompt.generate, b.prompt.earlier, b.prompt.images[0], b.shape.seedEntry, b.shape.dice, b.shape.lock,
@@ -208,18 +220,40 @@ func TestEverythingByKeyboard(t *testing.T) {
 	for _, c := range b.slots.slots {
 		want = append(want, c)
 	}
-	for _, tile := range b.shape.tiles {
-		want = append(want, tile)
-	}
-	for _, c := range b.shape.counts {
-		want = append(want, c)
-	}
+	want = append(want, b.shape.tiles[1], b.shape.counts[0])
 	for _, w := range want {
 		if !reached[w] {
 			t.Errorf("%T %+v is not reached", w, w)
 		}
 	}
 	press := func(o fyne.Focusable, key fyne.KeyName) { o.TypedKey(&fyne.KeyEvent{Name: key}) }
+	// Arrows go on inside a group, and the keyboard with them.
+	for _, row := range []struct {
+		from fyne.Focusable
+		keys []fyne.KeyName
+		to   fyne.Focusable
+	}{
+		{b.shape.tiles[1], []fyne.KeyName{fyne.KeyLeft, fyne.KeyDown, fyne.KeyRight}, b.shape.tiles[4]},
+		{b.shape.counts[0], []fyne.KeyName{fyne.KeyLeft, fyne.KeyRight, fyne.KeyRight}, b.shape.counts[2]},
+		{b.strip.row.cells[0], []fyne.KeyName{fyne.KeyRight}, b.strip.row.cells[1]},
+	} {
+		b.win.Canvas().Focus(row.from)
+		for _, key := range row.keys {
+			press(b.win.Canvas().Focused(), key)
+			b.settle()
+		}
+		if got := b.win.Canvas().Focused(); got != row.to {
+			t.Errorf("arrows from %T %v lead to %T", row.from, row.keys, got)
+		}
+	}
+	if b.shape.aspect != b.shape.tiles[4].aspect || b.shape.count != 3 || b.shown.id != b.strip.all[1].ID {
+		t.Errorf("chosen: %s, %d, picture %d", b.shape.aspect, b.shape.count, b.shown.id)
+	}
+	// The ring is there on what is chosen, too.
+	b.win.Canvas().Focus(b.shape.tiles[4])
+	if ring := test.WidgetRenderer(b.shape.tiles[4]).(*tileRenderer).ground; ring.stroke != colorText || ring.strokeWidth != 2 {
+		t.Errorf("a chosen tile with the focus has the edge %v", ring.stroke)
+	}
 	press(b.shape.tiles[0], fyne.KeySpace)
 	press(b.shape.counts[2], fyne.KeyReturn)
 	press(b.slots.slots[0], fyne.KeyDelete)

@@ -139,6 +139,9 @@ func TestHistoryAcrossRestartsAndWindows(t *testing.T) {
 	if said := other.notice.said(); !strings.Contains(said, "no longer there") {
 		t.Errorf("says %q", said)
 	}
+	if cell := other.strip.row.cells[0]; !other.strip.row.gone[gone.Path] || !test.WidgetRenderer(cell).(*thumbRenderer).gone.Visible() {
+		t.Error("the tile does not say that its file is gone")
+	}
 	test.Tap(other.notice.actions[0])
 	b.until("both windows forget it", func() bool { return len(other.strip.all) == 1 && len(b.strip.all) == 1 })
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -67,6 +68,11 @@ func newShapePanel(s *session) *shapePanel {
 	objects = append(objects, p.seedTitle, p.onShow, p.seedEntry, p.dice, p.lock, p.number)
 	for n := 1; n <= maxCount; n++ {
 		b := newButton(strconv.Itoa(n), func() { p.setCount(n) })
+		b.passed = func() bool { return p.count != n }
+		b.arrows = func(by int) {
+			p.setCount(min(max(n+by, 1), maxCount))
+			p.s.win.Canvas().Focus(p.counts[p.count-1])
+		}
 		p.counts = append(p.counts, b)
 		objects = append(objects, b)
 	}
@@ -93,10 +99,33 @@ func (p *shapePanel) height() float32 {
 	return 36 + 3*(p.tileHeight()+6) + 6 + 2*26 + fieldHeight + gap + 38
 }
 
+const tileColumns = 3
+
+// tabStop is the tile that Tab goes to.
+func (p *shapePanel) tabStop() *tile {
+	for _, t := range p.tiles {
+		if t.chosen {
+			return t
+		}
+	}
+	return p.tiles[0]
+}
+
+// chooseBeside chooses the size that lies by tiles after t, past those that cannot be chosen.
+func (p *shapePanel) chooseBeside(t *tile, by int) {
+	for i := slices.Index(p.tiles, t) + by; i >= 0 && i < len(p.tiles); i += by {
+		if p.tiles[i].enabled() {
+			p.tiles[i].choose()
+			p.s.win.Canvas().Focus(p.tiles[i])
+			return
+		}
+	}
+}
+
 func (p *shapePanel) place(size fyne.Size) {
 	width := size.Width - 2*margin
 	at(p.title, margin, 10, width, 20)
-	const columns, between = 3, 6
+	const columns, between = tileColumns, 6
 	w := (width - (columns-1)*between) / columns
 	h := p.tileHeight()
 	for i, t := range p.tiles {

@@ -1,7 +1,9 @@
 package app
 
 import (
+	"errors"
 	"image"
+	"io/fs"
 
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/canvas"
@@ -19,6 +21,7 @@ type thumbRow struct {
 	panel *historyPanel
 	cells []*thumb               // in sight, and some spare
 	known map[string]*image.RGBA // thumbnails by path; nil while being read or where unreadable
+	gone  map[string]bool        // paths where no file is any more
 	order []string               // the paths in known, oldest first
 	wait  []string               // to be read, the last one first
 	busy  int                    // readers at work
@@ -35,7 +38,7 @@ const (
 )
 
 func newThumbRow(p *historyPanel) *thumbRow {
-	r := &thumbRow{panel: p, known: map[string]*image.RGBA{}}
+	r := &thumbRow{panel: p, known: map[string]*image.RGBA{}, gone: map[string]bool{}}
 	r.ExtendBaseWidget(r)
 	return r
 }
@@ -114,17 +117,54 @@ func (r *thumbRow) read() {
 			img, err := thumbnails.Get(path)
 			return func() {
 				r.busy--
-				if _, wanted := r.known[path]; wanted && err == nil {
-					r.known[path] = img
-					for _, c := range r.cells {
-						if c.entry.Path == path {
-							c.Refresh()
-						}
-					}
+				if _, wanted := r.known[path]; wanted {
+					r.found(path, img, errors.Is(err, fs.ErrNotExist))
 				}
 				r.read()
 			}
 		})
+	}
+}
+
+// found takes what is at a path: a thumbnail, nil for none, or no file at all.
+func (r *thumbRow) found(path string, img *image.RGBA, gone bool) {
+	r.known[path] = img
+	if delete(r.gone, path); gone {
+		r.gone[path] = true
+	}
+	for _, c := range r.cells {
+		if c.entry.Path == path {
+			c.Refresh()
+		}
+	}
+}
+
+// tabStop is the thumbnail that Tab goes to: the one on the canvas, or the first in sight.
+func (r *thumbRow) tabStop() *thumb {
+	var first *thumb
+	for _, c := range r.cells {
+		if c.Visible() && c.marked {
+			return c
+		}
+		if c.Visible() && first == nil {
+			first = c
+		}
+	}
+	return first
+}
+
+// openBeside shows the picture that lies by places after c, and has the keyboard follow.
+func (r *thumbRow) openBeside(c *thumb, by int) {
+	i := r.panel.index(c.entry.ID) + by
+	if i < 0 || i >= len(r.panel.found) {
+		return
+	}
+	e := r.panel.found[i]
+	r.panel.s.openEntry(e)
+	for _, c := range r.cells {
+		if c.Visible() && c.entry.ID == e.ID {
+			r.panel.s.win.Canvas().Focus(c)
+		}
 	}
 }
 
@@ -173,15 +213,20 @@ func (t *thumb) TypedKey(e *fyne.KeyEvent) {
 	case fyne.KeyReturn, fyne.KeyEnter, fyne.KeySpace:
 		s.openEntry(t.entry)
 	case fyne.KeyLeft:
-		s.strip.step(-1)
+		t.row.openBeside(t, -1)
 	case fyne.KeyRight:
-		s.strip.step(1)
+		t.row.openBeside(t, 1)
 	case fyne.KeyDelete:
 		s.strip.bin(t.entry.ID)
 	default:
 		forward(t, e)
 	}
 }
+
+// Disabled keeps all thumbnails but one out of the order of Tab.
+func (t *thumb) Disabled() bool { return t.row.tabStop() != t }
+func (t *thumb) Enable()        {}
+func (t *thumb) Disable()       {}
 
 func (t *thumb) Dragged(e *fyne.DragEvent) {
 	t.dragging = true
@@ -205,8 +250,9 @@ func (t *thumb) DragEnd() {
 func (t *thumb) CreateRenderer() fyne.WidgetRenderer {
 	r := &thumbRenderer{
 		thumb: t, ground: newBox(colorRaised, 4), edge: newBox(colorNone, 5), veil: newBox(colorNone, 4),
-		picture: canvas.NewImageFromImage(nil),
+		picture: canvas.NewImageFromImage(nil), gone: newLabel("file is gone", colorDim, sizeCaption),
 	}
+	r.gone.align = fyne.TextAlignCenter
 	r.edge.strokeWidth = 2
 	r.picture.FillMode, r.picture.ScaleMode = canvas.ImageFillContain, canvas.ImageScaleFastest
 	r.Refresh()
@@ -217,18 +263,20 @@ type thumbRenderer struct {
 	thumb              *thumb
 	ground, edge, veil *box
 	picture            *canvas.Image
+	gone               *label
 }
 
 func (r *thumbRenderer) MinSize() fyne.Size { return fyne.NewSize(thumbWidth, thumbHeight) }
 func (r *thumbRenderer) Destroy()           {}
 func (r *thumbRenderer) Objects() []fyne.CanvasObject {
-	return []fyne.CanvasObject{r.ground, r.picture, r.veil, r.edge}
+	return []fyne.CanvasObject{r.ground, r.picture, r.gone, r.veil, r.edge}
 }
 
 func (r *thumbRenderer) Layout(size fyne.Size) {
 	r.ground.Resize(size)
 	r.veil.Resize(size)
 	r.picture.Resize(size)
+	at(r.gone, 4, 0, size.Width-8, size.Height)
 	at(r.edge, -2, -2, size.Width+4, size.Height+4)
 }
 
@@ -243,11 +291,12 @@ func (r *thumbRenderer) Refresh() {
 	} else {
 		show(r.picture, false)
 	}
+	show(r.gone, t.row.gone[t.entry.Path])
 	edge, veil := colorNone, colorNone
 	if t.marked {
 		edge = colorAccent
 	}
-	if t.focused && !t.marked {
+	if t.focused {
 		edge = colorText
 	}
 	if t.hovered {
@@ -255,5 +304,6 @@ func (r *thumbRenderer) Refresh() {
 	}
 	r.edge.set(colorNone, edge)
 	r.veil.set(veil, colorNone)
+	r.Layout(t.Size())
 	canvas.Refresh(t)
 }

@@ -49,10 +49,23 @@ func (t *tile) TypedKey(e *fyne.KeyEvent) {
 	switch e.Name {
 	case fyne.KeyReturn, fyne.KeyEnter, fyne.KeySpace:
 		t.choose()
+	case fyne.KeyLeft:
+		t.panel.chooseBeside(t, -1)
+	case fyne.KeyRight:
+		t.panel.chooseBeside(t, 1)
+	case fyne.KeyUp:
+		t.panel.chooseBeside(t, -tileColumns)
+	case fyne.KeyDown:
+		t.panel.chooseBeside(t, tileColumns)
 	default:
 		forward(t, e)
 	}
 }
+
+// Disabled keeps all tiles but one out of the order of Tab: the sizes are one stop, arrows go from one to the next.
+func (t *tile) Disabled() bool { return t.panel.tabStop() != t }
+func (t *tile) Enable()        {}
+func (t *tile) Disable()       {}
 
 func (t *tile) CreateRenderer() fyne.WidgetRenderer {
 	r := &tileRenderer{
@@ -127,10 +140,12 @@ func (r *tileRenderer) Refresh() {
 	if !t.enabled() {
 		ink, shape = colorDim, colorLine
 	}
-	if t.focused && !t.chosen {
-		edge = colorText
+	r.ground.strokeWidth = 1
+	if t.focused {
+		edge, r.ground.strokeWidth = colorText, 2
 	}
-	r.ground.set(colorRaised, edge)
+	r.ground.fill, r.ground.stroke = colorRaised, edge
+	r.ground.Refresh()
 	veil := colorNone
 	if t.hovered && t.enabled() {
 		veil = theme.ColorNameHover
