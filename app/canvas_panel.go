@@ -141,8 +141,12 @@ func (p *canvasPanel) refreshTools() {
 	finished := picture && p.s.shown != nil && !p.previewing
 	p.percent.setText(fmt.Sprintf("%.0f %%", p.view.pixels()*100), "")
 	p.fit.setChosen(false)
-	p.newer.setText("New picture: show", "")
-	if n := len(p.unseen); n > 1 {
+	switch n := len(p.unseen); {
+	case p.content != nil && p.content.Size().Width < 640:
+		p.newer.setText(fmt.Sprintf("%d new: show", n), "")
+	case n == 1:
+		p.newer.setText("New picture: show", "")
+	default:
 		p.newer.setText(fmt.Sprintf("%d new pictures: show", n), "")
 	}
 	show(p.newer, picture && len(p.unseen) > 0)

@@ -281,6 +281,8 @@ func (p *historyPanel) forget(id uint64) {
 func (p *historyPanel) removed(id uint64) {
 	p.all = slices.DeleteFunc(p.all, func(e history.Entry) bool { return e.ID == id })
 	p.filter()
+	p.s.view.seen(&shown{id: id})
+	p.s.view.refreshTools()
 	if p.s.shown != nil && p.s.shown.id == id {
 		p.s.shown = nil
 		p.s.view.draw()

@@ -247,17 +247,37 @@ func TestLookingBack(t *testing.T) {
 	if got := b.view.newer; !got.Visible() || got.text != "2 new pictures: show" {
 		t.Errorf("the sign says %q, visible %v", got.text, got.Visible())
 	}
+	b.strip.removed(b.strip.all[1].ID)
+	if got := b.view.newer.text; got != "New picture: show" {
+		t.Errorf("one of the two is gone, the sign says %q", got)
+	}
 	test.Tap(b.view.newer)
 	if b.shown.id != b.strip.all[0].ID || b.view.newer.Visible() || b.strip.marked != b.shown.id {
 		t.Errorf("shows %q", b.shown.meta.Prompt)
 	}
 	// What is asked for while nothing is made is to be seen.
-	b.strip.open(b.strip.all[2].ID)
+	b.strip.open(b.strip.all[1].ID)
 	b.settle()
 	b.shape.setCount(1)
 	b.make("the last")
 	if b.shown.meta.Prompt != "the last" {
 		t.Errorf("shows %q", b.shown.meta.Prompt)
+	}
+}
+
+// TestToolsFit: the tools of a picture and the sign of a new one lie beside each other in the smallest window.
+func TestToolsFit(t *testing.T) {
+	b := newBench(t, leastSize)
+	b.view.show(&shown{image: landscape(1200, 400, 1), before: landscape(500, 500, 2)})
+	b.view.view.zoom(1, b.view.view.middle())
+	for id := range uint64(12) {
+		b.view.offer(&shown{path: "a.png", id: id + 100, image: landscape(64, 64, 1)})
+	}
+	b.settle()
+	for _, k := range b.view.tools {
+		if x := k.Position().X; !k.Visible() || x < 0 || x+k.Size().Width > b.view.content.Size().Width {
+			t.Errorf("%q lies from %v to %v of %v, visible %v", k.text, x, x+k.Size().Width, b.view.content.Size().Width, k.Visible())
+		}
 	}
 }
 
