@@ -17,7 +17,7 @@ import (
 // drop is what the window does with files from a file manager: onto a slot, they fill it and those after it; anywhere
 // else, the next free slots. A picture that Kleinbild made can have its settings back instead.
 func (s *session) drop(pos fyne.Position, uris []fyne.URI) {
-	if s.modal() {
+	if s.blocked() {
 		s.notice.say("Close the dialog first, then drop the pictures again.")
 		return
 	}

@@ -25,12 +25,12 @@ func (s *session) addShortcuts() {
 		canvas.AddShortcut(&desktop.CustomShortcut{KeyName: key, Modifier: fyne.KeyModifierShortcutDefault}, func(c fyne.Shortcut) { s.shortcut(c) })
 	}
 	canvas.AddShortcut(&fyne.ShortcutPaste{}, func(c fyne.Shortcut) {
-		if !s.modal() {
+		if !s.blocked() {
 			s.paste(func() { s.pasteText(c) })
 		}
 	})
 	canvas.AddShortcut(&fyne.ShortcutCopy{}, func(fyne.Shortcut) {
-		if !s.modal() {
+		if !s.blocked() {
 			s.copyPicture()
 		}
 	})
@@ -48,7 +48,7 @@ func (s *session) shortcut(shortcut fyne.Shortcut) bool {
 		return false
 	}
 	do, ok := s.shortcuts()[c.KeyName]
-	if ok && !s.modal() {
+	if ok && !s.blocked() {
 		do()
 	}
 	return ok
@@ -108,8 +108,8 @@ func (l *sentenceLabel) TappedSecondary(e *fyne.PointEvent) {
 	widget.ShowPopUpMenuAtPosition(fyne.NewMenu("", copyText), l.s.win.Canvas(), e.AbsolutePosition)
 }
 
-// modal says whether a dialog is open that has to be answered first, the window's own or the system's.
-func (s *session) modal() bool {
+// blocked says whether a dialog is open that has to be answered first, the window's own or the system's.
+func (s *session) blocked() bool {
 	_, dialog := s.win.Canvas().Overlays().Top().(*widget.PopUp)
 	return dialog || s.picking
 }
