@@ -59,6 +59,8 @@ func (s *session) shortcut(shortcut fyne.Shortcut) bool {
 func (s *session) escape() {
 	top := s.win.Canvas().Overlays().Top()
 	switch {
+	case s.modal != nil && top == fyne.CanvasObject(s.modal.popUp):
+		s.modal.close()
 	case top != nil:
 		top.Hide()
 	case s.start.canLeave():

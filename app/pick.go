@@ -2,7 +2,6 @@ package app
 
 import (
 	"errors"
-	"path/filepath"
 
 	"fyne.io/fyne/v2"
 	fynedialog "fyne.io/fyne/v2/dialog"
@@ -103,26 +102,14 @@ func (s *session) pickFolder(title, start string, chosen func(string)) {
 	}, func(paths []string) { chosen(paths[0]) })
 }
 
-func (s *session) pickSave(name string, chosen func(string)) {
-	start := s.picturesDir()
+// pickSave asks for a file's name. asked says that the system has asked about replacing a file of exactly that name;
+// nothing was opened or written yet.
+func (s *session) pickSave(dir, name string, chosen func(path string, asked bool)) {
 	s.pick(func(owner uintptr) ([]string, error) {
 		path, err := dialog.File().Title("Save a copy").Filter("PNG, with its settings", "png").Filter("JPEG", "jpg", "jpeg").Filter("WebP", "webp").
-			SetStartDir(start).SetStartFile(name).Owner(owner).Save()
+			SetStartDir(dir).SetStartFile(name).Owner(owner).Save()
 		return []string{path}, err
 	}, func() {
-		d := fynedialog.NewFileSave(func(f fyne.URIWriteCloser, err error) {
-			if err != nil {
-				s.notice.fail(err)
-			} else if f != nil {
-				f.Close() // it is written as a whole, under this name
-				chosen(f.URI().Path())
-			}
-		}, s.win)
-		d.SetFileName(name)
-		if dir, err := storage.ListerForURI(storage.NewFileURI(filepath.Clean(start))); err == nil {
-			d.SetLocation(dir)
-		}
-		d.Resize(s.fallbackSize())
-		d.Show()
-	}, func(paths []string) { chosen(paths[0]) })
+		s.showSaveDialog(dir, name, func(path string) { chosen(path, false) })
+	}, func(paths []string) { chosen(paths[0], true) })
 }

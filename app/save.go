@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -79,24 +80,73 @@ func (s *session) saveCopy() {
 		s.notice.say("There is no picture to save yet.")
 		return
 	}
-	name := fileName(p.meta.Prompt, p.meta.Seed)
-	s.pickSave(name, func(path string) {
-		if filepath.Ext(path) == "" {
-			path += ".png"
-		}
-		s.background(func() func() {
-			err := picture.WriteCopy(path, p.image, p.meta)
-			return func() {
-				if err != nil {
-					s.notice.fail(err)
-					return
-				}
-				if p.path == "" {
-					p.path = path
-				}
-				s.notice.say("Saved as "+path+".", action{"Show in folder", func() { s.reveal(path) }})
+	s.saveCopyAs(p, s.picturesDir(), fileName(p.meta.Prompt, p.meta.Seed))
+}
+
+// saveCopyAs proposes a folder and a name.
+func (s *session) saveCopyAs(p *shown, dir, name string) {
+	s.pickSave(dir, name, func(path string, asked bool) { s.saveTo(p, path, asked) })
+}
+
+// copyFormats are the endings that picture.WriteCopy knows.
+var copyFormats = []string{".png", ".jpg", ".jpeg", ".webp"}
+
+// completeName gives a name its ending: one without any is saved as PNG. Another ending than those of pictures that can
+// be written is refused, and the answer is a sentence for the user.
+func completeName(path string) (complete, refusal string) {
+	path = strings.TrimRight(path, ". ")
+	base := filepath.Base(path)
+	extension := filepath.Ext(base)
+	switch {
+	case path == "" || base == extension || base == string(filepath.Separator):
+		return "", "The copy needs a name."
+	case extension == "":
+		return path + ".png", ""
+	case !slices.Contains(copyFormats, strings.ToLower(extension)):
+		return "", fmt.Sprintf("%s was not saved: a copy is a PNG, JPEG or WebP picture, and its name ends in .png, .jpg or .webp, not in %s.", base, extension)
+	}
+	return path, ""
+}
+
+// saveTo writes a copy to the file that was chosen. Its name is completed and checked first; a file of the final name is
+// replaced only if the user was asked about that very name. asked says that the dialog did so for path.
+func (s *session) saveTo(p *shown, path string, asked bool) {
+	complete, refusal := completeName(path)
+	again := action{"Choose another name…", func() {
+		stem := strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
+		s.saveCopyAs(p, filepath.Dir(path), stem+".png")
+	}}
+	if refusal != "" {
+		s.notice.say(refusal, again)
+		return
+	}
+	asked = asked && complete == path
+	s.background(func() func() {
+		_, err := os.Lstat(complete)
+		return func() {
+			if err == nil && !asked {
+				s.ask(fmt.Sprintf("%s is there already. Replace it?", complete), action{"Cancel", nil}, again, action{"Replace", func() { s.writeCopy(p, complete) }})
+				return
 			}
-		})
+			s.writeCopy(p, complete)
+		}
+	})
+}
+
+// writeCopy writes a copy whole or not at all, in the place of what had its name.
+func (s *session) writeCopy(p *shown, path string) {
+	s.background(func() func() {
+		err := picture.WriteCopy(path, p.image, p.meta)
+		return func() {
+			if err != nil {
+				s.notice.fail(err)
+				return
+			}
+			if p.path == "" {
+				p.path = path
+			}
+			s.notice.say("Saved as "+path+".", action{"Show in folder", func() { s.reveal(path) }})
+		}
 	})
 }
 

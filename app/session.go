@@ -61,6 +61,7 @@ type session struct {
 	shown     *shown // what the canvas shows, nil when it is empty
 	pressed   bool   // the button was clicked a moment ago
 	waiting   bool   // Generate was pressed while pictures were being read
+	modal     *modal // in front of the window, nil for none
 	focusLost bool   // another window is in front
 	picking   bool   // a native dialog is open
 }

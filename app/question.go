@@ -1,0 +1,71 @@
+package app
+
+import (
+	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/canvas"
+	"fyne.io/fyne/v2/container"
+	"fyne.io/fyne/v2/widget"
+)
+
+// modal is a small window of the window's own, in front of everything: for what the user has asked for and what cannot
+// go on without an answer. Escape closes it, which answers nothing.
+type modal struct {
+	s       *session
+	popUp   *widget.PopUp
+	buttons []*button
+	content *fyne.Container
+}
+
+const modalWidth float32 = 460
+
+// showModal puts body over a row of buttons. A button closes the modal before it does its work; the last one is the
+// usual answer and has the focus.
+func (s *session) showModal(body fyne.CanvasObject, answers ...action) *modal {
+	m := &modal{s: s}
+	var row []fyne.CanvasObject
+	for i, a := range answers {
+		b := newButton(a.text, func() {
+			m.close()
+			if a.do != nil {
+				a.do()
+			}
+		})
+		b.accent = i == len(answers)-1
+		m.buttons = append(m.buttons, b)
+		row = append(row, b)
+	}
+	buttons := arranged(fixed(0, 32), func(size fyne.Size) {
+		x := size.Width
+		for i := len(row) - 1; i >= 0; i-- {
+			w := row[i].MinSize().Width + 12
+			x -= w
+			at(row[i], x, 0, w, 32)
+			x -= gap
+		}
+	}, row...)
+	m.content = container.NewPadded(container.NewPadded(container.NewVBox(body, buttons)))
+	width := canvas.NewRectangle(nil)
+	width.SetMinSize(fyne.NewSize(min(modalWidth, s.win.Canvas().Size().Width-2*margin), 0))
+	m.popUp = widget.NewModalPopUp(container.NewStack(width, m.content), s.win.Canvas())
+	if s.modal != nil {
+		s.modal.close()
+	}
+	s.modal = m
+	m.popUp.Show()
+	s.win.Canvas().Focus(m.buttons[len(m.buttons)-1])
+	return m
+}
+
+func (m *modal) close() {
+	if m.s.modal == m {
+		m.s.modal = nil
+	}
+	m.popUp.Hide()
+}
+
+// ask shows a question with its answers.
+func (s *session) ask(text string, answers ...action) *modal {
+	l := widget.NewLabel(text)
+	l.Wrapping = fyne.TextWrapWord
+	return s.showModal(l, answers...)
+}

@@ -1,0 +1,74 @@
+package app
+
+import (
+	"path/filepath"
+	"strings"
+
+	"fyne.io/fyne/v2"
+	fynedialog "fyne.io/fyne/v2/dialog"
+	"fyne.io/fyne/v2/storage"
+	"fyne.io/fyne/v2/widget"
+)
+
+// saveDialog asks for a folder and a name where the system has no dialog. Fyne's own one is no use: it opens the file
+// that is chosen, which empties it, before anybody has looked at the name.
+type saveDialog struct {
+	s      *session
+	modal  *modal
+	dir    string
+	folder *widget.Label
+	name   *field
+	chosen func(path string)
+}
+
+func (s *session) showSaveDialog(dir, name string, chosen func(path string)) *saveDialog {
+	d := &saveDialog{s: s, dir: dir, chosen: chosen, folder: widget.NewLabel(dir), name: newField(s)}
+	d.folder.Truncation = fyne.TextTruncateEllipsis
+	d.name.SetText(name)
+	d.name.OnSubmitted = func(string) {
+		d.modal.close()
+		d.save()
+	}
+	title := newLabel("Save a copy", colorText, "headingText")
+	change := newButton("Change folder…", d.changeFolder)
+	hint := newLabel("PNG keeps the settings; a name that ends in .jpg or .webp is saved so.", colorDim, sizeCaption)
+	body := arranged(fixed(0, 150), func(size fyne.Size) {
+		at(title, 0, 0, size.Width, 28)
+		w := change.MinSize().Width
+		at(d.folder, -8, 34, size.Width-w, fieldHeight)
+		at(change, size.Width-w, 38, w, 28)
+		at(d.name, 0, 76, size.Width, fieldHeight)
+		at(hint, 0, 116, size.Width, 20)
+	}, title, d.folder, change, d.name, hint)
+	d.modal = s.showModal(body, action{"Cancel", nil}, action{"Save", d.save})
+	s.win.Canvas().Focus(d.name)
+	return d
+}
+
+func (d *saveDialog) save() {
+	name := strings.TrimSpace(d.name.Text)
+	if name == "" {
+		d.s.showSaveDialog(d.dir, "", d.chosen)
+		return
+	}
+	if !filepath.IsAbs(name) {
+		name = filepath.Join(d.dir, name)
+	}
+	d.chosen(name)
+}
+
+func (d *saveDialog) changeFolder() {
+	f := fynedialog.NewFolderOpen(func(dir fyne.ListableURI, err error) {
+		if err != nil {
+			d.s.notice.fail(err)
+		} else if dir != nil {
+			d.dir = dir.Path()
+			d.folder.SetText(d.dir)
+		}
+	}, d.s.win)
+	if dir, err := storage.ListerForURI(storage.NewFileURI(filepath.Clean(d.dir))); err == nil {
+		f.SetLocation(dir)
+	}
+	f.Resize(d.s.fallbackSize())
+	f.Show()
+}
