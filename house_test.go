@@ -19,9 +19,10 @@ const module = "kleinbild/"
 var arrows = map[string][]string{
 	".":          {"cli", "app", "inference", "models"},
 	"atomicfile": {},
-	"app":        {"atomicfile", "history", "app/dialog", "app/shell", "inference", "inference/picture", "assets/demo", "assets/look"},
+	"app":        {"atomicfile", "history", "app/dialog", "app/shell", "app/studio", "inference", "inference/picture", "assets/demo", "assets/look"},
 	"app/dialog": {},
 	"app/shell":  {},
+	"app/studio": {"inference", "inference/picture"},
 	"cli":        {"atomicfile", "history", "inference", "inference/picture", "inference/checkpoint/synthetic", "server", "models", "assets/tokenizer"},
 	"server":     {"inference", "inference/picture"},
 	"models":     {"atomicfile", "inference/checkpoint"},

@@ -1,0 +1,87 @@
+package studio
+
+import "kleinbild/inference/picture"
+
+// Limits of a History. A prepared reference takes 4 MB at most.
+const (
+	MaxSteps        = 100
+	MaxPictureBytes = 256 << 20
+)
+
+// Step is one thing that the user did: the desk beside it, and what else it changed.
+type Step struct {
+	Desk  Desk   // on the stack of undo, the desk before the step; on that of redo, the one after it
+	Slots []Slot // pictures that Undo and Redo hold beside the desk's, for the bound of memory
+	// What the step left as it was stays as it is when the step is undone: a text that was typed after it, a slot that was
+	// filled after it.
+	TextsStay, ChoicesStay bool
+	// Undo and Redo change back and forth what is not on the desk, such as the queue; both may be nil.
+	Undo, Redo func()
+}
+
+// Show returns the desk to show when the step is undone or redone on the present one.
+func (s Step) Show(present Desk) Desk {
+	d := s.Desk
+	if s.TextsStay {
+		d = d.WithTexts(present)
+	}
+	if s.ChoicesStay {
+		d = present.WithTexts(d)
+	}
+	return d
+}
+
+// History is the undo and redo of desks. It is bounded in steps and in the memory of the pictures that it holds; the
+// oldest steps go first.
+type History struct{ undo, redo []Step }
+
+// Do records a step that is about to be done, or just was: its Desk is the one before. What was undone can't be redone
+// after it.
+func (h *History) Do(s Step) {
+	h.undo = append(h.undo, s)
+	h.redo = nil
+	h.trim()
+}
+
+// Undo takes the last step back. present is the desk as it is; the caller shows what the step says of it and then calls
+// the step's Undo, if there is one.
+func (h *History) Undo(present Desk) (Step, bool) { return turn(&h.undo, &h.redo, present) }
+
+// Redo does the step that was undone last once more; the caller shows what the step says and calls its Redo.
+func (h *History) Redo(present Desk) (Step, bool) { return turn(&h.redo, &h.undo, present) }
+
+func turn(from, to *[]Step, present Desk) (Step, bool) {
+	if len(*from) == 0 {
+		return Step{}, false
+	}
+	s := (*from)[len(*from)-1]
+	*from = (*from)[:len(*from)-1]
+	other := s
+	other.Desk = present
+	*to = append(*to, other)
+	return s, true
+}
+
+// trim drops the oldest steps that are beyond the limits.
+func (h *History) trim() {
+	seen := map[*picture.Reference]bool{}
+	bytes, keep := 0, 0
+	for keep < len(h.undo) && keep < MaxSteps {
+		s := h.undo[len(h.undo)-1-keep]
+		for _, slots := range [][]Slot{s.Desk.Slots, s.Slots} {
+			for _, slot := range slots {
+				if slot.Ref != nil && slot.Ref.Image != nil && !seen[slot.Ref] {
+					seen[slot.Ref] = true
+					bytes += len(slot.Ref.Image.Pix)
+				}
+			}
+		}
+		if bytes > MaxPictureBytes && keep > 0 {
+			break
+		}
+		keep++
+	}
+	kept := make([]Step, keep) // so that what is dropped is freed
+	copy(kept, h.undo[len(h.undo)-keep:])
+	h.undo = kept
+}

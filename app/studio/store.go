@@ -1,0 +1,302 @@
+package studio
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"kleinbild/inference"
+)
+
+// Store keeps the desk and the queue in a folder: desk.json, queue.json, and pictures that lie in no file of the user's
+// under pasted/, named by their digest. One window at a time has a folder; those that are open beside it have folders of
+// their own, and what they leave waits for the next window.
+type Store struct {
+	dir  string
+	lock *flock.Flock
+}
+
+const (
+	deskFile  = "desk.json"
+	queueFile = "queue.json"
+	pastedDir = "pasted"
+
+	maxWindows   = 64
+	maxFileBytes = 64 << 20 // of a JSON file; a prompt has 64 KiB at most
+	jsonFormat   = 1
+)
+
+// document is a JSON file: its format number goes up when a reader of the old one would misread it.
+type document[T any] struct {
+	Format int `json:"format"`
+	Value  T   `json:"value"`
+}
+
+// Open takes a folder for this window, root or one beside it, making what is not there. A file of it that can't be read
+// is set aside by the call that reads it.
+func Open(root string) (*Store, error) {
+	for n := 1; n <= maxWindows; n++ {
+		s, err := openFolder(folder(root, n))
+		if s != nil || err != nil {
+			return s, err
+		}
+	}
+	return nil, fmt.Errorf("studio: %s: %d windows are open", root, maxWindows)
+}
+
+func folder(root string, n int) string {
+	if n == 1 {
+		return root
+	}
+	return fmt.Sprintf("%s-%d", root, n)
+}
+
+// openFolder returns nil where another window has the folder.
+func openFolder(dir string) (*Store, error) {
+	if err := os.MkdirAll(filepath.Join(dir, pastedDir), 0o700); err != nil {
+		return nil, fmt.Errorf("studio: %w", err)
+	}
+	s := &Store{dir: dir, lock: flock.New(filepath.Join(dir, "lock"))}
+	ok, err := s.lock.TryLock()
+	if err != nil {
+		return nil, fmt.Errorf("studio: %w", err)
+	}
+	if !ok {
+		return nil, nil
+	}
+	return s, nil
+}
+
+// Close gives the folder back.
+func (s *Store) Close() error { return s.lock.Unlock() }
+
+// LoadDesk returns the desk that was kept; ok says that there is one. Its pictures have paths and digests only.
+func (s *Store) LoadDesk() (d Desk, ok bool, err error) {
+	ok, err = load(filepath.Join(s.dir, deskFile), &d)
+	return d, ok, err
+}
+
+// SaveDesk keeps a desk in the place of the last one.
+func (s *Store) SaveDesk(d Desk) error { return save(filepath.Join(s.dir, deskFile), d) }
+
+// LoadQueue returns the jobs that were kept.
+func (s *Store) LoadQueue() (jobs []Job, err error) {
+	_, err = load(filepath.Join(s.dir, queueFile), &jobs)
+	return jobs, err
+}
+
+// SaveQueue keeps the jobs that wait, the one being made first.
+func (s *Store) SaveQueue(jobs []Job) error { return save(filepath.Join(s.dir, queueFile), jobs) }
+
+// Adopt takes over the jobs that windows beside this one left and that no window has now: they are behind this window's
+// own in its file, and their pasted pictures among its own.
+func (s *Store) Adopt(root string) error {
+	for n := 1; n <= maxWindows; n++ {
+		dir := folder(root, n)
+		if _, err := os.Stat(filepath.Join(dir, queueFile)); dir == s.dir || err != nil {
+			continue
+		}
+		other, err := openFolder(dir)
+		if err != nil {
+			return err
+		}
+		if other == nil {
+			continue // it is open
+		}
+		if err := errors.Join(s.adoptFrom(other), other.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) adoptFrom(other *Store) error {
+	left, err := other.LoadQueue()
+	if err != nil || len(left) == 0 {
+		return err
+	}
+	own, err := s.LoadQueue()
+	if err != nil {
+		return err
+	}
+	for _, j := range left {
+		for _, slot := range j.Desk.Slots {
+			if slot.Path != "" {
+				continue
+			}
+			if file, err := os.ReadFile(other.pasted(slot.Digest)); err == nil {
+				if _, err := s.Keep(file); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	// In this order a program that is killed in between has the jobs twice rather than not at all.
+	return errors.Join(s.SaveQueue(append(own, left...)), other.SaveQueue(nil))
+}
+
+// Keep stores the file of a picture that lies nowhere else, and returns its digest.
+func (s *Store) Keep(file []byte) (digest string, err error) {
+	digest = Digest(file)
+	path := s.pasted(digest)
+	if _, err := os.Stat(path); err == nil {
+		return digest, nil
+	}
+	return digest, writeWhole(path, file)
+}
+
+// Digest names a picture's file by its bytes, as picture.Reference.FileSHA256.
+func Digest(file []byte) string {
+	sum := sha256.Sum256(file)
+	return hex.EncodeToString(sum[:])
+}
+
+// pasted is where a kept picture lies. A digest comes from a file that may hold anything: its base name alone is used.
+func (s *Store) pasted(digest string) string {
+	return filepath.Join(s.dir, pastedDir, filepath.Base(digest))
+}
+
+// File returns where a slot's picture lies: its own path, or that of the kept copy of a pasted one.
+func (s *Store) File(slot Slot) string {
+	if slot.Path != "" {
+		return slot.Path
+	}
+	return s.pasted(slot.Digest)
+}
+
+// Has says whether a slot's picture lies where the slot says.
+func (s *Store) Has(slot Slot) bool {
+	if slot.Path == "" && slot.Digest == "" {
+		return false
+	}
+	info, err := os.Stat(s.File(slot))
+	return err == nil && info.Mode().IsRegular()
+}
+
+// Prune removes kept pictures that neither the desks nor the jobs name.
+func (s *Store) Prune(desks []Desk, jobs []Job) error {
+	named := map[string]bool{}
+	for _, j := range jobs {
+		desks = append(desks[:len(desks):len(desks)], j.Desk)
+	}
+	for _, d := range desks {
+		for _, slot := range d.Slots {
+			if slot.Path == "" {
+				named[slot.Digest] = true
+			}
+		}
+	}
+	files, err := os.ReadDir(filepath.Join(s.dir, pastedDir))
+	if err != nil {
+		return fmt.Errorf("studio: %w", err)
+	}
+	for _, file := range files {
+		if !named[file.Name()] {
+			err = errors.Join(err, os.Remove(filepath.Join(s.dir, pastedDir, file.Name())))
+		}
+	}
+	return err
+}
+
+// ErrChanged is wrapped by the error for a reference whose file has other bytes than it had on the desk.
+var ErrChanged = errors.New("has changed since it was used")
+
+// Read prepares a slot's picture. One that was read before has to be the same still. A nil Store knows no pasted ones.
+func (s *Store) Read(ctx context.Context, slot Slot) (inference.Reference, error) {
+	path := slot.Path
+	if path == "" {
+		if s == nil {
+			return inference.Reference{}, errors.New("the pasted picture was not kept: paste it again")
+		}
+		path = s.pasted(slot.Digest)
+	}
+	ref, err := inference.OpenReference(ctx, path)
+	if err != nil {
+		if slot.Path == "" && errors.Is(err, fs.ErrNotExist) {
+			err = errors.New("the pasted picture was not kept: paste it again")
+		}
+		return ref, err
+	}
+	if slot.Digest != "" && ref.FileSHA256 != slot.Digest {
+		return ref, fmt.Errorf("%s %w: drop the right one", slot.Path, ErrChanged)
+	}
+	ref.Path = slot.Path
+	return ref, nil
+}
+
+// load reads a document. One that is damaged is set aside, so that the next save overwrites nothing that a person could
+// still read, and the error says where it is.
+func load[T any](path string, value *T) (ok bool, err error) {
+	file, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("studio: %w", err)
+	}
+	text, err := io.ReadAll(io.LimitReader(file, maxFileBytes+1))
+	file.Close()
+	if err != nil {
+		return false, fmt.Errorf("studio: %w", err)
+	}
+	var d document[T]
+	switch err = json.Unmarshal(text, &d); {
+	case len(text) > maxFileBytes:
+		err = fmt.Errorf("found more than %d MiB", maxFileBytes>>20)
+	case err == nil && d.Format != jsonFormat:
+		err = fmt.Errorf("found format %d, want %d", d.Format, jsonFormat)
+	}
+	if err == nil {
+		*value = d.Value
+		return true, nil
+	}
+	aside := fmt.Sprintf("%s.damaged-%d", path, time.Now().Unix())
+	if renamed := os.Rename(path, aside); renamed != nil {
+		return false, fmt.Errorf("studio: %s: %w; %w", path, err, renamed)
+	}
+	return false, fmt.Errorf("studio: %s: %w; it is kept as %s", path, err, aside)
+}
+
+func save[T any](path string, value T) error {
+	text, err := json.Marshal(document[T]{jsonFormat, value})
+	if err != nil {
+		return fmt.Errorf("studio: %s: %w", path, err)
+	}
+	return writeWhole(path, text)
+}
+
+// writeWhole writes a file whole or not at all: under another name first.
+func writeWhole(path string, data []byte) error {
+	temporary := path + "." + strings.ToLower(rand.Text()[:8]) + ".tmp"
+	file, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return fmt.Errorf("studio: %w", err)
+	}
+	_, err = file.Write(data)
+	if err == nil {
+		err = file.Sync()
+	}
+	if closed := file.Close(); err == nil {
+		err = closed
+	}
+	if err == nil {
+		err = os.Rename(temporary, path)
+	}
+	if err != nil {
+		os.Remove(temporary)
+		return fmt.Errorf("studio: %w", err)
+	}
+	return nil
+}
