@@ -176,6 +176,15 @@ func (s *Store) Add(e Entry) (Entry, error) {
 	return e, err
 }
 
+// Restore puts an entry that was removed back to its place.
+func (s *Store) Restore(e Entry) error {
+	value, err := json.Marshal(e)
+	if err != nil {
+		return fmt.Errorf("history: %w", err)
+	}
+	return s.update(func(b *bbolt.Bucket) error { return b.Put(key(e.ID), value) })
+}
+
 // Remove forgets an entry; the picture stays. An entry that is not there is no error: another window was faster.
 func (s *Store) Remove(id uint64) error {
 	return s.update(func(b *bbolt.Bucket) error { return b.Delete(key(id)) })

@@ -67,6 +67,12 @@ func TestAddListRemove(t *testing.T) {
 	if list := mustList(t, s); len(list) != 2 {
 		t.Errorf("%d entries after one of three was removed", len(list))
 	}
+	if err := s.Restore(added[1]); err != nil {
+		t.Fatal(err)
+	}
+	if list := mustList(t, s); len(list) != 3 || list[1].ID != added[1].ID || list[1].Picture.Prompt != "zwei" {
+		t.Errorf("restored: %+v", list)
+	}
 	if e, err := s.Add(entry("new")); err != nil || e.ID <= added[2].ID {
 		t.Errorf("id %d, %v: ids are not used again", e.ID, err)
 	}

@@ -27,16 +27,77 @@ func Bin(path string) error {
 	if _, err := os.Lstat(path); err != nil {
 		return fmt.Errorf("bin: %w", err)
 	}
-	err = moveToBin(path, filepath.Join(xdg.DataHome, "Trash"), path)
-	if !errors.Is(err, syscall.EXDEV) {
-		return err
+	for _, b := range binsOf(path) {
+		if err = moveToBin(path, b.dir, b.origin); !errors.Is(err, syscall.EXDEV) {
+			return err
+		}
 	}
-	top := topOf(path)
-	relative, err := filepath.Rel(top, path)
+	return err
+}
+
+// CanUnbin says that Unbin works on this system.
+const CanUnbin = true
+
+// Unbin takes the file that was moved to the bin from path last back to its place. It replaces nothing.
+func Unbin(path string) error {
+	path, err := filepath.Abs(path)
 	if err != nil {
 		return fmt.Errorf("bin: %w", err)
 	}
-	return moveToBin(path, filepath.Join(top, ".Trash-"+strconv.Itoa(os.Getuid())), relative)
+	if _, err := os.Lstat(path); err == nil {
+		return fmt.Errorf("bin: %s: %w", path, fs.ErrExist)
+	}
+	for _, b := range binsOf(path) {
+		note, ok := newestNote(b.dir, b.origin)
+		if !ok {
+			continue
+		}
+		name := strings.TrimSuffix(filepath.Base(note), noteExtension)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return fmt.Errorf("bin: %w", err)
+		}
+		if err := os.Rename(filepath.Join(b.dir, "files", name), path); err != nil {
+			return fmt.Errorf("bin: %w", err)
+		}
+		_ = os.Remove(note) // a note without its file is no more than that
+		return nil
+	}
+	return fmt.Errorf("bin: %s is not in the bin any more: %w", path, fs.ErrNotExist)
+}
+
+// noteExtension ends the name of the note that says where a file in the bin came from.
+const noteExtension = ".trashinfo"
+
+// bin is a folder for what is thrown away, and what a note there calls a file.
+type bin struct{ dir, origin string }
+
+// binsOf returns the bins that a file may go to: the user's, and that of the file's disk.
+func binsOf(path string) []bin {
+	bins := []bin{{filepath.Join(xdg.DataHome, "Trash"), path}}
+	top := topOf(path)
+	if relative, err := filepath.Rel(top, path); err == nil {
+		bins = append(bins, bin{filepath.Join(top, ".Trash-"+strconv.Itoa(os.Getuid())), relative})
+	}
+	return bins
+}
+
+// originLine is the line of a note that names where the file was.
+func originLine(origin string) string { return "Path=" + (&url.URL{Path: origin}).EscapedPath() + "\n" }
+
+// newestNote finds the note of the file that came from origin last.
+func newestNote(dir, origin string) (newest string, ok bool) {
+	notes, _ := filepath.Glob(filepath.Join(dir, "info", "*"+noteExtension)) // the pattern is sound
+	var at time.Time
+	for _, note := range notes {
+		text, err := os.ReadFile(note)
+		if err != nil || !strings.Contains(string(text), "\n"+originLine(origin)) {
+			continue
+		}
+		if info, err := os.Stat(note); err == nil && (!ok || info.ModTime().After(at)) {
+			newest, at, ok = note, info.ModTime(), true
+		}
+	}
+	return newest, ok
 }
 
 // moveToBin writes the note that names where the file came from, then moves it: the note claims the name.
@@ -46,7 +107,7 @@ func moveToBin(path, bin, origin string) error {
 			return fmt.Errorf("bin: %w", err)
 		}
 	}
-	note := fmt.Sprintf("[Trash Info]\nPath=%s\nDeletionDate=%s\n", (&url.URL{Path: origin}).EscapedPath(), time.Now().Format("2006-01-02T15:04:05"))
+	note := fmt.Sprintf("[Trash Info]\n%sDeletionDate=%s\n", originLine(origin), time.Now().Format("2006-01-02T15:04:05"))
 	extension := filepath.Ext(path)
 	stem := strings.TrimSuffix(filepath.Base(path), extension)
 	for n := 1; ; n++ {
@@ -54,7 +115,7 @@ func moveToBin(path, bin, origin string) error {
 		if n > 1 {
 			name = fmt.Sprintf("%s.%d%s", stem, n, extension)
 		}
-		info := filepath.Join(bin, "info", name+".trashinfo")
+		info := filepath.Join(bin, "info", name+noteExtension)
 		file, err := os.OpenFile(info, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 		if errors.Is(err, fs.ErrExist) {
 			continue

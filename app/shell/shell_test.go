@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/adrg/xdg"
 )
@@ -47,6 +48,31 @@ func TestBin(t *testing.T) {
 	}
 	if infos, _ := os.ReadDir(filepath.Join(home, "Trash", "info")); len(infos) != 2 {
 		t.Errorf("%d notes for 2 files", len(infos))
+	}
+
+	older := filepath.Join(home, "Trash", "info", "a fox %+#ä.png.trashinfo")
+	if err := os.Chtimes(older, time.Time{}, time.Now().Add(-time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []byte{1, 0} { // what was thrown away last comes back first
+		if err := Unbin(path); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.ReadFile(path); err != nil || got[0] != want {
+			t.Errorf("%v, %v: want the file %d", got, err, want)
+		}
+		if err := Unbin(path); !errors.Is(err, fs.ErrExist) {
+			t.Errorf("onto a file that is there: %v", err)
+		}
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := Unbin(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("what is not in the bin: %v", err)
+	}
+	if infos, _ := os.ReadDir(filepath.Join(home, "Trash", "info")); len(infos) != 0 {
+		t.Errorf("%d notes for no files", len(infos))
 	}
 }
 

@@ -1,6 +1,7 @@
 package shell
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -54,6 +55,14 @@ func Bin(path string) error {
 		return fmt.Errorf("bin: %s: Windows refuses (code %d)", path, code)
 	}
 	return nil
+}
+
+// CanUnbin says that Unbin works on this system. Windows has no call that takes a file back from its bin.
+const CanUnbin = false
+
+// Unbin is there for other systems.
+func Unbin(path string) error {
+	return fmt.Errorf("bin: %s: take it back with the Explorer: %w", path, errors.ErrUnsupported)
 }
 
 // Reveal opens the Explorer with the file selected. Its exit code says nothing.
