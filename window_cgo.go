@@ -35,6 +35,7 @@ func openWindow(files []string) (ok bool) {
 		FindModels:    findModels,
 		Catalogue:     catalogue{},
 		Dropped:       files,
+		DeskDir:       filepath.Join(xdg.DataHome, "kleinbild", "desk"),
 		HistoryFile:   cli.HistoryFile(),
 		ThumbnailDir:  filepath.Join(xdg.CacheHome, "kleinbild", "thumbnails"),
 		PicturesDir:   filepath.Join(xdg.UserDirs.Pictures, "Kleinbild"),

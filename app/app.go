@@ -68,6 +68,8 @@ type Config struct {
 	RememberModel func(spec string) error
 	// Paths of the history's file and the thumbnails' folder, and of the pictures until the user names another.
 	HistoryFile, ThumbnailDir, PicturesDir string
+	// DeskDir is the folder that keeps the desk and the queue from one start to the next; "" keeps nothing.
+	DeskDir string
 	// Dropped are files that the program was started with: they come as if dropped on the canvas.
 	Dropped []string
 }

@@ -232,8 +232,8 @@ func newBench(t *testing.T, size fyne.Size, options ...benchOption) *bench {
 	a := test.NewTempApp(t)
 	b := &bench{t: t, engine: newFakeEngine(), posted: make(chan func(), 10000), dir: t.TempDir()}
 	cfg := Config{
-		Version:     "test",
-		HistoryFile: filepath.Join(b.dir, "history.db"), ThumbnailDir: filepath.Join(b.dir, "thumbnails"), PicturesDir: filepath.Join(b.dir, "Pictures"),
+		Version: "test",
+		DeskDir: filepath.Join(b.dir, "desk"), HistoryFile: filepath.Join(b.dir, "history.db"), ThumbnailDir: filepath.Join(b.dir, "thumbnails"), PicturesDir: filepath.Join(b.dir, "Pictures"),
 	}
 	for _, o := range options {
 		o(b, &cfg)

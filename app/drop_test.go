@@ -230,7 +230,7 @@ func TestRestoreSettings(t *testing.T) {
 	b.settle()
 	b.wantNames("ref.png")
 	size, _ := b.shape.size()
-	if b.prompt.entry.Text != "with a reference" || b.shape.seedEntry.Text != "42" || !b.shape.locked || size != (picture.Size{Width: 96, Height: 64}) {
+	if b.prompt.entry.Text != "with a reference" || b.shape.seedEntry.Text != "42" || b.shape.locked || size != (picture.Size{Width: 96, Height: 64}) {
 		t.Errorf("restored %q, seed %s locked %v, %v", b.prompt.entry.Text, b.shape.seedEntry.Text, b.shape.locked, size)
 	}
 

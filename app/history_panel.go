@@ -9,7 +9,6 @@ import (
 	"fyne.io/fyne/v2/container"
 	"fyne.io/fyne/v2/theme"
 
-	"kleinbild/app/shell"
 	"kleinbild/history"
 )
 
@@ -17,9 +16,10 @@ import (
 // button.
 type historyPanel struct {
 	s      *session
-	all    []history.Entry // newest first
-	found  []history.Entry // those that match the search
-	marked uint64          // the entry on the canvas
+	all    []history.Entry   // newest first
+	found  []history.Entry   // those that match the search
+	marked uint64            // the entry on the canvas
+	binned map[uint64]*waste // on their way to the bin
 
 	search  *field
 	count   *label
@@ -33,7 +33,7 @@ type historyPanel struct {
 
 func newHistoryPanel(s *session) *historyPanel {
 	p := &historyPanel{
-		s: s, ground: newBox(colorPanel, 0), count: newLabel("", colorDim, sizeCaption),
+		s: s, ground: newBox(colorPanel, 0), count: newLabel("", colorDim, sizeCaption), binned: map[uint64]*waste{},
 		empty: newLabel("What you make appears here.", colorDim, sizeText),
 	}
 	p.search = newField(s)
@@ -157,7 +157,7 @@ func (p *historyPanel) reload() {
 				p.s.notice.say("The history cannot be read: " + explain(err))
 				return
 			}
-			p.all = list
+			p.all = slices.DeleteFunc(list, func(e history.Entry) bool { return p.binned[e.ID] != nil })
 			p.filter()
 			p.s.prompt.refresh() // the estimate comes from here
 		}
@@ -238,29 +238,6 @@ func (p *historyPanel) step(by int) {
 	if i := p.index(p.marked) + by; i >= 0 && i < len(p.found) {
 		p.s.openEntry(p.found[i])
 	}
-}
-
-// bin moves a picture to the system's bin and forgets it.
-func (p *historyPanel) bin(id uint64) {
-	i := p.index(id)
-	if i < 0 {
-		return
-	}
-	path, store := p.found[i].Path, p.s.store
-	p.s.background(func() func() {
-		err := shell.Bin(path)
-		if err == nil {
-			err = store.Remove(id)
-		}
-		return func() {
-			if err != nil {
-				p.s.notice.say("The picture could not be moved to the bin. " + explain(err))
-				return
-			}
-			p.removed(id)
-			p.s.notice.say("Moved to the bin.")
-		}
-	})
 }
 
 // forget removes an entry whose picture is gone.

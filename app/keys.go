@@ -19,21 +19,30 @@ func (s *session) shortcuts() map[fyne.KeyName]func() {
 	}
 }
 
+// ctrlShiftZ is redo as well as Ctrl + Y, which is all that Fyne knows.
+var ctrlShiftZ = &desktop.CustomShortcut{KeyName: fyne.KeyZ, Modifier: fyne.KeyModifierShortcutDefault | fyne.KeyModifierShift}
+
 func (s *session) addShortcuts() {
 	canvas := s.win.Canvas()
 	for key := range s.shortcuts() {
 		canvas.AddShortcut(&desktop.CustomShortcut{KeyName: key, Modifier: fyne.KeyModifierShortcutDefault}, func(c fyne.Shortcut) { s.shortcut(c) })
 	}
-	canvas.AddShortcut(&fyne.ShortcutPaste{}, func(c fyne.Shortcut) {
-		if !s.blocked() {
-			s.paste(func() { s.pasteText(c) })
-		}
-	})
-	canvas.AddShortcut(&fyne.ShortcutCopy{}, func(fyne.Shortcut) {
-		if !s.blocked() {
-			s.copyPicture()
-		}
-	})
+	for _, k := range []struct {
+		shortcut fyne.Shortcut
+		do       func(fyne.Shortcut)
+	}{
+		{&fyne.ShortcutPaste{}, func(c fyne.Shortcut) { s.paste(func() { s.pasteText(c) }) }},
+		{&fyne.ShortcutCopy{}, func(fyne.Shortcut) { s.copyPicture() }},
+		{&fyne.ShortcutUndo{}, func(fyne.Shortcut) { s.undo() }},
+		{&fyne.ShortcutRedo{}, func(fyne.Shortcut) { s.redo() }},
+		{ctrlShiftZ, func(fyne.Shortcut) { s.redo() }},
+	} {
+		canvas.AddShortcut(k.shortcut, func(c fyne.Shortcut) {
+			if !s.blocked() {
+				k.do(c)
+			}
+		})
+	}
 	canvas.SetOnTypedKey(func(e *fyne.KeyEvent) {
 		if e.Name == fyne.KeyEscape {
 			s.escape()

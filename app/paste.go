@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"kleinbild/app/shell"
+	"kleinbild/app/studio"
 	"kleinbild/inference"
 	"kleinbild/inference/picture"
 )
@@ -48,8 +49,12 @@ func (s *session) pastePicture(file []byte) {
 		s.notice.say("All four slots are taken: remove a picture first, then paste.")
 		return
 	}
-	s.slots.read(number, "pasted picture", func(ctx context.Context) (inference.Reference, error) {
+	store := s.desks
+	s.slots.read(number, studio.Slot{Digest: studio.Digest(file)}, func(ctx context.Context) (inference.Reference, error) {
 		ref, err := picture.Decode(ctx, bytes.NewReader(file))
+		if err == nil && store != nil {
+			_, err = store.Keep(file) // it lies nowhere else
+		}
 		return inference.Reference{Reference: ref}, err
 	})
 }

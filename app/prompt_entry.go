@@ -1,6 +1,8 @@
 package app
 
 import (
+	"unicode/utf8"
+
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/driver/desktop"
 	"fyne.io/fyne/v2/widget"
@@ -27,9 +29,16 @@ func (e *promptEntry) TypedShortcut(shortcut fyne.Shortcut) {
 	s := e.panel.s
 	switch c := shortcut.(type) {
 	case *fyne.ShortcutPaste:
-		s.paste(func() { e.Entry.TypedShortcut(shortcut) })
+		s.paste(func() { e.pasteText(c.Clipboard) })
+		return
+	case *fyne.ShortcutUndo, *fyne.ShortcutRedo:
+		s.undoText(&e.Entry, shortcut)
 		return
 	case *desktop.CustomShortcut:
+		if *c == *ctrlShiftZ {
+			s.undoText(&e.Entry, &fyne.ShortcutRedo{})
+			return
+		}
 		if c.Modifier == fyne.KeyModifierShortcutDefault {
 			switch c.KeyName {
 			case fyne.KeyUp:
@@ -49,6 +58,9 @@ func (e *promptEntry) TypedShortcut(shortcut fyne.Shortcut) {
 func (e *promptEntry) TypedKey(key *fyne.KeyEvent) {
 	if key.Name == fyne.KeyEscape {
 		e.panel.s.escape()
+		return
+	}
+	if (key.Name == fyne.KeyReturn || key.Name == fyne.KeyEnter) && utf8.RuneCountInString(e.Text) >= maxPromptRunes {
 		return
 	}
 	e.Entry.TypedKey(key)
@@ -79,6 +91,19 @@ func newField(s *session) *field {
 }
 
 func (f *field) TypedShortcut(shortcut fyne.Shortcut) {
+	switch c := shortcut.(type) {
+	case *fyne.ShortcutPaste:
+		f.paste(c.Clipboard)
+		return
+	case *fyne.ShortcutUndo, *fyne.ShortcutRedo:
+		f.s.undoText(&f.Entry, shortcut)
+		return
+	case *desktop.CustomShortcut:
+		if *c == *ctrlShiftZ {
+			f.s.undoText(&f.Entry, &fyne.ShortcutRedo{})
+			return
+		}
+	}
 	if !f.s.shortcut(shortcut) {
 		f.Entry.TypedShortcut(shortcut)
 	}

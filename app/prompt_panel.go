@@ -36,7 +36,6 @@ type promptPanel struct {
 func newPromptPanel(s *session) *promptPanel {
 	p := &promptPanel{s: s, ground: newBox(colorPanel, 0), progress: newProgressLine()}
 	p.entry = newPromptEntry(p)
-	p.entry.SetText(s.set.prompt())
 	p.entry.OnChanged = func(string) { p.changed() }
 	p.generate = newButton("Generate", s.pressGenerate)
 	p.generate.accent = true
@@ -230,13 +229,17 @@ func (p *promptPanel) recall(step int) {
 	if p.recalled == 0 {
 		p.typed = p.entry.Text
 	}
+	record := p.s.amend
+	if p.recalled == 0 { // from what the user typed, not from one earlier prompt to the next
+		record = func(do func()) { p.s.change(do) }
+	}
 	p.recalled = to
-	p.setText(p.recallText())
+	record(func() { p.setText(p.recallText()) })
 }
 
-// setText replaces the prompt and leaves the cursor at its end.
+// setText replaces the prompt with what of text may enter and leaves the cursor at its end.
 func (p *promptPanel) setText(text string) {
-	p.entry.SetText(text)
+	p.entry.SetText(p.s.admit(text, maxPromptRunes))
 	p.entry.toEnd()
 }
 
@@ -248,7 +251,7 @@ func (p *promptPanel) showEarlier() {
 		if i == earlierShown {
 			break
 		}
-		items = append(items, fyne.NewMenuItem(shorten(text, 70), func() { p.setText(text) }))
+		items = append(items, fyne.NewMenuItem(shorten(text, 70), func() { p.s.overwrite("The earlier prompt is back.", func() { p.setText(text) }) }))
 	}
 	if len(items) == 0 {
 		items = []*fyne.MenuItem{{Label: "No earlier prompts yet", Disabled: true}}

@@ -6,6 +6,8 @@ import (
 
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/theme"
+
+	"kleinbild/app/studio"
 )
 
 // queuePanel lists the jobs that wait: what is next comes first. Each can be taken back into the window, moved
@@ -13,7 +15,7 @@ import (
 type queuePanel struct {
 	s       *session
 	jobs    []job
-	paused  bool // the last job could not be saved: the others would fare the same
+	paused  bool // the last job could not be saved, and the others would fare the same; or they wait since last time
 	ground  *box
 	title   *label
 	resume  *button
@@ -40,10 +42,51 @@ func newQueuePanel(s *session) *queuePanel {
 
 func (q *queuePanel) empty() bool { return len(q.jobs) == 0 }
 
+// add puts a job behind the others. Where they rest it goes first: what is asked for now is not to wait for them.
 func (q *queuePanel) add(j job) {
-	q.jobs = append(q.jobs, j)
+	q.s.lastJob++
+	j.id = q.s.lastJob
+	if q.paused {
+		q.insert(0, j)
+	} else {
+		q.insert(len(q.jobs), j)
+	}
 	q.paused = false
 	q.refresh()
+}
+
+func (q *queuePanel) insert(i int, j job) {
+	q.jobs = slices.Insert(q.jobs, min(i, len(q.jobs)), j)
+	q.refresh()
+}
+
+// bringBack has the jobs of last time wait behind what was asked for meanwhile, until the user lets them go on.
+func (q *queuePanel) bringBack(jobs []job) {
+	if len(jobs) == 0 {
+		return
+	}
+	pictures := 0
+	for i := range jobs {
+		q.s.lastJob++
+		jobs[i].id = q.s.lastJob
+		pictures += jobs[i].count
+	}
+	q.jobs = append(q.jobs, jobs...)
+	q.paused = true
+	q.refresh()
+	q.s.notice.say(waitText(pictures)+" from last time.", action{"Go on", q.goOn}, action{"Discard", func() {
+		for _, j := range jobs {
+			q.withdraw(j.id)
+		}
+	}})
+}
+
+// waitText says how many pictures wait.
+func waitText(n int) string {
+	if n == 1 {
+		return "1 picture waits"
+	}
+	return fmt.Sprintf("%d pictures wait", n)
 }
 
 // take removes the next job.
@@ -52,8 +95,14 @@ func (q *queuePanel) take() (j job, ok bool) {
 		return j, false
 	}
 	j = q.jobs[0]
-	q.remove(0)
+	q.withdraw(j.id)
 	return j, true
+}
+
+// withdraw takes a job out; one that is no longer there is none.
+func (q *queuePanel) withdraw(id uint64) {
+	q.jobs = slices.DeleteFunc(q.jobs, func(j job) bool { return j.id == id })
+	q.refresh()
 }
 
 // pause keeps what waits until the user goes on.
@@ -68,9 +117,15 @@ func (q *queuePanel) goOn() {
 	q.s.next()
 }
 
+// step is a step of the user's that takes job i out of the queue.
+func (q *queuePanel) step(i int) studio.Step {
+	j := q.jobs[i]
+	return studio.Step{Slots: j.desk.Slots, Undo: func() { q.insert(i, j); q.s.next() }, Redo: func() { q.withdraw(j.id) }}
+}
+
 func (q *queuePanel) remove(i int) {
-	q.jobs = slices.Delete(q.jobs, i, i+1)
-	q.refresh()
+	q.s.do(q.step(i), func() { q.withdraw(q.jobs[i].id) })
+	q.s.notice.say("Removed from the queue.", q.s.undoAction())
 }
 
 func (q *queuePanel) forward(i int) {
@@ -78,11 +133,14 @@ func (q *queuePanel) forward(i int) {
 	q.refresh()
 }
 
-// edit takes a job back into the window.
+// edit takes a job back into the window, in the place of what is on the desk.
 func (q *queuePanel) edit(i int) {
 	j := q.jobs[i]
-	q.remove(i)
-	q.s.restoreJob(j)
+	q.s.do(q.step(i), func() {
+		q.withdraw(j.id)
+		q.s.restoreJob(j)
+	})
+	q.s.notice.say("Back on the desk, out of the queue.", q.s.undoAction())
 }
 
 func (q *queuePanel) height() float32 {
@@ -123,6 +181,7 @@ func (q *queuePanel) refresh() {
 	q.content.Objects = append(q.content.Objects, q.more)
 	show(q.content, !q.empty())
 	q.content.Refresh()
+	q.s.keepSoon()
 	if q.s.frame != nil {
 		q.s.frame.content.Refresh()
 	}

@@ -1,55 +1,67 @@
 package app
 
 import (
-	"context"
 	"fmt"
+	"path/filepath"
 	"strconv"
+	"strings"
 
+	"kleinbild/app/studio"
 	"kleinbild/inference"
 	"kleinbild/inference/picture"
 )
 
-// restore brings back all that made a picture: prompt, seed, size, numbers and references.
+// restore brings back all that made a picture: prompt, seed, size, numbers and references. The seed is that of the next
+// picture, for which it is not locked.
 func (s *session) restore(meta picture.Metadata) {
-	s.prompt.setText(meta.Prompt)
-	s.shape.setSeed(strconv.FormatUint(meta.Seed, 10))
-	s.shape.setLocked(true)
-	s.advanced.setNumbers(meta.Steps, meta.Guidance)
-	s.slots.clearAll()
-	if size := (picture.Size{Width: meta.Width, Height: meta.Height}); size.Check() == nil {
-		s.shape.setSize(size)
-	}
-	for i, r := range meta.References[:min(len(meta.References), inference.MaxReferences)] {
-		if r.Path == "" {
-			s.notice.say(fmt.Sprintf("Image %d was pasted and lies in no file: add it again.", i+1))
-			continue
+	var missing []string
+	s.overwrite("The picture's settings are back.", func() {
+		s.prompt.setText(meta.Prompt)
+		s.shape.setSeed(strconv.FormatUint(meta.Seed, 10))
+		s.shape.setLocked(false)
+		s.advanced.setNumbers(meta.Steps, meta.Guidance)
+		if size := (picture.Size{Width: meta.Width, Height: meta.Height}); size.Check() == nil {
+			s.shape.setSize(size)
 		}
-		s.slots.read(s.slots.free(), r.Path, func(ctx context.Context) (inference.Reference, error) {
-			ref, err := inference.OpenReference(ctx, r.Path)
-			if err == nil && ref.FileSHA256 != r.SHA256 {
-				err = fmt.Errorf("%s has changed since this picture was made: drop the right one", r.Path)
+		var slots []studio.Slot
+		for i, r := range meta.References[:min(len(meta.References), inference.MaxReferences)] {
+			slot, ok := s.whereIs(r)
+			if !ok {
+				missing = append(missing, fmt.Sprintf("image %d (%s)", i+1, studio.Slot{Path: r.Path}.Name()))
+				continue
 			}
-			return ref, err
-		})
+			slots = append(slots, slot)
+		}
+		s.slots.clearAll() // the files are read again: they may have changed
+		s.slots.lay(slots)
+	})
+	if len(missing) > 0 {
+		s.notice.say("Where "+strings.Join(missing, " and ")+" lies is not known: add it again.", s.undoAction())
 	}
 	s.view.refresh()
 	s.requestChanged()
 }
 
+// whereIs finds the file of a reference: where the picture says, where an earlier picture had it from, or among those that
+// were pasted.
+func (s *session) whereIs(r picture.ReferenceFile) (slot studio.Slot, ok bool) {
+	if filepath.IsAbs(r.Path) {
+		return studio.Slot{Path: r.Path, Digest: r.SHA256}, true
+	}
+	for _, e := range s.strip.all {
+		for _, other := range e.Picture.References {
+			if other.SHA256 == r.SHA256 && r.SHA256 != "" && filepath.IsAbs(other.Path) {
+				return studio.Slot{Path: other.Path, Digest: r.SHA256}, true
+			}
+		}
+	}
+	slot = studio.Slot{Digest: r.SHA256}
+	return slot, s.desks != nil && s.desks.Has(slot)
+}
+
 // restoreJob takes a job back from the queue.
 func (s *session) restoreJob(j job) {
-	s.prompt.setText(j.request.Prompt)
-	s.shape.setSeed(strconv.FormatUint(j.seed, 10))
-	s.shape.setLocked(true)
-	s.shape.setCount(j.count)
-	s.advanced.setNumbers(j.request.Steps, j.request.Guidance)
-	s.slots.clearAll()
-	for i, r := range j.request.References {
-		s.slots.put(i+1, r)
-	}
-	if j.aspect != "" {
-		s.shape.choose(j.aspect)
-	} else {
-		s.shape.setSize(j.request.Size)
-	}
+	d := j.desk
+	d.Seed, d.Count = strconv.FormatUint(j.seed, 10), j.count
+	s.showDesk(d)
 }

@@ -20,14 +20,6 @@ import (
 // maxCount is the most pictures of one job.
 const maxCount = 8
 
-// job is what Generate was asked for: one request for each seed.
-type job struct {
-	request inference.Request // all but the seed
-	aspect  picture.AspectRatio
-	seed    uint64
-	count   int
-}
-
 // run is a job on its way. Its fields belong to Fyne's goroutine, except latest and pending.
 type run struct {
 	s      *session
@@ -90,14 +82,14 @@ func (s *session) generate() {
 		s.view.away = false // what is made now is asked for
 	}
 	s.queue.add(j)
-	s.shape.nextSeed()
+	s.amend(s.shape.nextSeed)
 	s.set.setPrompt(j.request.Prompt)
 	s.next()
 }
 
 // newJob collects what the window shows.
 func (s *session) newJob() (job, error) {
-	j := job{aspect: s.shape.aspect, count: s.shape.count}
+	j := job{aspect: s.shape.aspect, count: s.shape.count, desk: s.desk()}
 	var err error
 	if j.seed, err = s.shape.seed(); err != nil {
 		return j, err
@@ -124,6 +116,7 @@ func (s *session) next() {
 	}
 	j, ok := s.queue.take()
 	if !ok {
+		s.closeWhenDone()
 		return
 	}
 	ctx, cancel := context.WithCancel(s.closing)
@@ -223,6 +216,7 @@ func (r *run) update() {
 // show offers a finished picture to the canvas; entry is nil where it is not in the history.
 func (r *run) show(p *shown, entry *history.Entry) {
 	r.done++
+	r.s.keepSoon()
 	r.progress = inference.Progress{}
 	if entry != nil {
 		r.s.strip.added(*entry)
@@ -234,6 +228,10 @@ func (r *run) finished(err error) {
 	s := r.s
 	r.cancel()
 	s.run = nil
+	s.keepSoon()
+	if err != nil && !errors.Is(err, context.Canceled) {
+		s.finishing = false // the user has to see it
+	}
 	s.view.dropPreview()
 	var save saveError
 	switch {

@@ -57,6 +57,10 @@ type session struct {
 	drag     *dragLayer
 	frame    *frame
 
+	deskState
+	lastJob   uint64 // counts jobs
+	finishing bool   // the window closes once nothing waits any more
+
 	run       *run   // the job being made, nil between jobs
 	shown     *shown // what the canvas shows, nil when it is empty
 	pressed   bool   // the button was clicked a moment ago
@@ -112,6 +116,7 @@ func newSession(a fyne.App, w fyne.Window, cfg Config, post, spawn func(func()))
 	a.Lifecycle().SetOnStarted(s.frame.rescaled)
 	s.addShortcuts()
 	w.Canvas().Focus(s.prompt.entry)
+	s.openDesk()
 	s.openHistory()
 	s.openModel(inference.Options{})
 	if len(cfg.Dropped) > 0 {
@@ -128,22 +133,6 @@ func (s *session) background(work func() (done func())) {
 			s.post(done)
 		}
 	})
-}
-
-// leave closes the window; a picture under way is given up.
-func (s *session) leave() {
-	s.remember()
-	s.close()
-	if s.run != nil {
-		s.run.cancel()
-	}
-	s.win.Close()
-}
-
-// remember stores what is not stored at once.
-func (s *session) remember() {
-	s.set.setWindowSize(s.win.Canvas().Size())
-	s.set.setPrompt(s.prompt.entry.Text)
 }
 
 // openModel opens the model that opts and the settings name. A run under way goes on with the old one until it ends.
@@ -216,6 +205,7 @@ func (s *session) requestChanged() {
 	s.shape.refresh()
 	s.prompt.refresh()
 	s.cost.refresh()
+	s.noteDesk()
 }
 
 // explain says an error in one sentence for the user.

@@ -12,6 +12,7 @@ import (
 	"fyne.io/fyne/v2/theme"
 	"fyne.io/fyne/v2/widget"
 
+	"kleinbild/app/studio"
 	"kleinbild/inference"
 	"kleinbild/inference/picture"
 )
@@ -23,6 +24,7 @@ type slot struct {
 	number int
 
 	reading string               // the file being read
+	source  studio.Slot          // of what is being read
 	ref     *inference.Reference // the prepared picture
 	thumb   *image.RGBA          // of ref
 

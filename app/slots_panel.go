@@ -9,6 +9,7 @@ import (
 
 	"fyne.io/fyne/v2"
 
+	"kleinbild/app/studio"
 	"kleinbild/history"
 	"kleinbild/inference"
 	"kleinbild/inference/picture"
@@ -99,6 +100,46 @@ func (p *slotsPanel) references() (refs []inference.Reference) {
 	return refs
 }
 
+// shown is what the slots hold or are about to.
+func (p *slotsPanel) shown() (slots []studio.Slot) {
+	for _, c := range p.slots {
+		switch {
+		case c.ref != nil:
+			slots = append(slots, studio.SlotOf(*c.ref))
+		case c.reading != "":
+			slots = append(slots, c.source)
+		}
+	}
+	return slots
+}
+
+// lay fills the slots with those of a desk. A picture that is in its place already stays.
+func (p *slotsPanel) lay(slots []studio.Slot) {
+	slots = slots[:min(len(slots), len(p.slots))]
+	for i := len(p.slots); i > len(slots); i-- {
+		p.empty(i)
+	}
+	for i, slot := range slots {
+		shown := p.shown()
+		switch {
+		case i < len(shown) && shown[i].Same(slot):
+		case slot.Ref != nil:
+			p.put(i+1, inference.Reference{Path: slot.Path, Reference: slot.Ref})
+		default:
+			p.reopen(i+1, slot)
+		}
+	}
+	p.changed()
+}
+
+// reopen reads a picture that was in a slot before, which has to be the same still.
+func (p *slotsPanel) reopen(number int, slot studio.Slot) {
+	store := p.s.desks
+	p.read(number, slot, func(ctx context.Context) (inference.Reference, error) {
+		return store.Read(ctx, slot)
+	})
+}
+
 // sizes are the references' sizes as the model sees them.
 func (p *slotsPanel) sizes() (sizes []picture.Size) {
 	for _, r := range p.references() {
@@ -110,40 +151,53 @@ func (p *slotsPanel) sizes() (sizes []picture.Size) {
 // add fills slots with files, from the given number where that is taken (it is replaced) and the next free ones
 // after it; 0 begins with the next free one. What finds no place is named in a sentence.
 func (p *slotsPanel) add(number int, paths []string) {
+	replaced := 0
 	left := 0
-	for i, path := range paths {
-		to := p.free()
-		if i == 0 && number > 0 && !p.slots[number-1].empty() {
-			to = number
-		}
-		if to == 0 {
-			left = len(paths) - i
-			break
-		}
-		p.load(to, path)
-	}
+	changed := p.s.change(func() { replaced, left = p.fill(number, paths) })
 	switch {
 	case left == 1 && len(paths) == 1:
 		p.s.notice.say("All four slots are taken: drop the picture onto the one that it should replace, or remove one first.")
 	case left > 0:
 		p.s.notice.say(fmt.Sprintf("The model takes four pictures: %d of the %d found no free slot.", left, len(paths)))
+	case changed && replaced > 0:
+		p.s.notice.say(fmt.Sprintf("Image %d was replaced.", replaced), p.s.undoAction())
 	}
+}
+
+// fill does the work of add. It returns the number of the slot that was replaced, 0 for none, and how many files found no
+// slot.
+func (p *slotsPanel) fill(number int, paths []string) (replaced, left int) {
+	for i, path := range paths {
+		to := p.free()
+		if i == 0 && number > 0 && !p.slots[number-1].empty() {
+			to, replaced = number, number
+		}
+		if to == 0 {
+			return replaced, len(paths) - i
+		}
+		p.load(to, path)
+	}
+	return replaced, 0
 }
 
 // load reads a picture into a slot.
 func (p *slotsPanel) load(number int, path string) {
-	p.read(number, path, func(ctx context.Context) (inference.Reference, error) {
+	p.read(number, studio.Slot{Path: path}, func(ctx context.Context) (inference.Reference, error) {
 		return inference.OpenReference(ctx, path)
 	})
 }
 
-// read fills a slot with what open returns; name is shown meanwhile.
-func (p *slotsPanel) read(number int, name string, open func(context.Context) (inference.Reference, error)) {
+// read fills a slot with what open returns; source names it meanwhile.
+func (p *slotsPanel) read(number int, source studio.Slot, open func(context.Context) (inference.Reference, error)) {
 	c := p.slots[number-1]
+	name := source.Path
+	if name == "" {
+		name = source.Name()
+	}
 	p.stop(number)
 	ctx, cancel := context.WithCancel(p.s.closing)
 	p.loads[number-1] = cancel
-	c.ref, c.thumb, c.reading = nil, nil, name
+	c.ref, c.thumb, c.reading, c.source = nil, nil, name, source
 	p.changed()
 	p.s.background(func() func() {
 		ref, err := open(ctx)
@@ -166,8 +220,10 @@ func (p *slotsPanel) finished(c *slot, name string, ref inference.Reference, thu
 	c.reading = ""
 	p.loads[c.number-1] = nil
 	if err != nil {
-		p.compact()
-		p.changed()
+		p.s.amend(func() { // what was there before is a step back already
+			p.compact()
+			p.changed()
+		})
 		p.s.waiting = false
 		p.s.notice.say(sentence(strings.ReplaceAll(explain(err), name, filepath.Base(name))))
 		return
@@ -207,22 +263,29 @@ func (p *slotsPanel) stop(number int) {
 
 // clear empties a slot; those after it move up.
 func (p *slotsPanel) clear(number int) {
-	c := p.slots[number-1]
-	if c.empty() {
+	if p.slots[number-1].empty() {
 		return
 	}
-	p.stop(number)
-	c.ref, c.thumb = nil, nil
-	p.compact()
-	p.changed()
+	p.s.change(func() {
+		p.empty(number)
+		p.compact()
+		p.changed()
+	})
+	p.s.notice.say(fmt.Sprintf("Image %d was removed.", number), p.s.undoAction())
 }
 
 func (p *slotsPanel) clearAll() {
-	for i, c := range p.slots {
-		p.stop(i + 1)
-		c.ref, c.thumb = nil, nil
+	for i := range p.slots {
+		p.empty(i + 1)
 	}
 	p.changed()
+}
+
+// empty takes a slot's picture out.
+func (p *slotsPanel) empty(number int) {
+	p.stop(number)
+	c := p.slots[number-1]
+	c.ref, c.thumb = nil, nil
 }
 
 // move puts the picture of one slot into another, and the other's into its place.

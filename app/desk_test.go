@@ -1,0 +1,260 @@
+package app
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/test"
+
+	"github.com/adrg/xdg"
+
+	"kleinbild/app/shell"
+	"kleinbild/inference/picture"
+)
+
+// tapUndo takes the notice's offer.
+func (b *bench) tapUndo() {
+	b.t.Helper()
+	for _, a := range b.notice.actions {
+		if a.text == "Undo" {
+			test.Tap(a)
+			b.settle()
+			return
+		}
+	}
+	b.t.Fatalf("no Undo beside %q", b.said())
+}
+
+func TestUndoOfSlots(t *testing.T) {
+	b := newBench(t, usual)
+	b.undo() // of nothing
+	one, two, three := b.file("one.png", 64, 64, 1), b.file("two.png", 64, 64, 2), b.file("three.png", 64, 64, 3)
+	b.slots.add(0, []string{one, two})
+	b.settle()
+	b.prompt.setText("before")
+
+	b.slots.clear(1)
+	b.wantSaid("Image 1 was removed.")
+	b.prompt.setText("typed since")
+	b.tapUndo()
+	b.wantNames("one.png", "two.png")
+	if got := b.prompt.entry.Text; got != "typed since" {
+		t.Errorf("prompt %q: what was typed since is not part of the step", got)
+	}
+	b.redo()
+	b.wantNames("two.png")
+	b.undo()
+
+	b.slots.add(1, []string{three})
+	b.settle()
+	b.wantSaid("Image 1 was replaced.")
+	b.wantNames("three.png", "two.png")
+	b.tapUndo()
+	b.wantNames("one.png", "two.png")
+
+	broken := filepath.Join(b.dir, "broken.png")
+	if err := os.WriteFile(broken, []byte("no picture"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.slots.add(1, []string{broken})
+	b.settle()
+	b.wantNames("two.png")
+	b.undo()
+	b.settle()
+	b.wantNames("one.png", "two.png")
+
+	b.slots.move(1, 2)
+	b.shape.choose(picture.Square)
+	b.shape.setCount(4)
+	b.undo()
+	b.undo()
+	if b.shape.count != 1 || b.shape.aspect != picture.DefaultAspectRatio {
+		t.Errorf("count %d, aspect %s", b.shape.count, b.shape.aspect)
+	}
+	b.wantNames("two.png", "one.png")
+	b.undo()
+	b.wantNames("one.png", "two.png")
+	b.undo() // both came in one step
+	b.wantNames()
+	b.undo()
+	b.wantNames()
+	for range 4 {
+		b.redo()
+	}
+	b.settle()
+	b.wantNames("two.png", "one.png")
+	if b.shape.count != 4 {
+		t.Errorf("count %d after all was done again", b.shape.count)
+	}
+}
+
+// TestUndoKeys sends Ctrl+Z where it may go: the text's own undo first, the desk's where the text has nothing left.
+func TestUndoKeys(t *testing.T) {
+	b := newBench(t, usual)
+	b.slots.add(0, []string{b.file("one.png", 64, 64, 1)})
+	b.settle()
+	b.slots.clear(1)
+	test.Type(b.prompt.entry, "fox")
+	b.prompt.entry.TypedShortcut(&fyne.ShortcutUndo{})
+	if b.prompt.entry.Text != "" {
+		t.Fatalf("prompt %q", b.prompt.entry.Text)
+	}
+	b.wantNames()
+	b.prompt.entry.TypedShortcut(&fyne.ShortcutUndo{})
+	b.wantNames("one.png")
+	b.shape.seedEntry.TypedShortcut(ctrlShiftZ)
+	b.wantNames()
+	canvas := b.win.Canvas().(interface{ TypedShortcut(fyne.Shortcut) })
+	b.win.Canvas().Unfocus()
+	canvas.TypedShortcut(&fyne.ShortcutUndo{})
+	b.wantNames("one.png")
+	canvas.TypedShortcut(&fyne.ShortcutRedo{})
+	b.wantNames()
+	canvas.TypedShortcut(&fyne.ShortcutUndo{})
+	canvas.TypedShortcut(ctrlShiftZ)
+	b.wantNames()
+}
+
+// TestRestoreIsUndone overwrites an unfinished prompt and takes it back.
+func TestRestoreIsUndone(t *testing.T) {
+	b := newBench(t, usual)
+	b.engine.info.NativeSize = 128
+	b.make("made")
+	b.prompt.setText("unfinished")
+	b.shape.setSeed("5")
+	b.shape.setLocked(true)
+	b.slots.add(0, []string{b.file("one.png", 64, 64, 1)})
+	b.settle()
+	b.restore(b.strip.all[0].Picture)
+	if b.prompt.entry.Text != "made" || b.shape.seedEntry.Text != firstSeed || b.shape.locked || b.slots.count() != 0 {
+		t.Errorf("restored %q, seed %s locked %v", b.prompt.entry.Text, b.shape.seedEntry.Text, b.shape.locked)
+	}
+	b.tapUndo()
+	if b.prompt.entry.Text != "unfinished" || b.shape.seedEntry.Text != "5" || !b.shape.locked {
+		t.Errorf("undone: %q, seed %s locked %v", b.prompt.entry.Text, b.shape.seedEntry.Text, b.shape.locked)
+	}
+	b.wantNames("one.png")
+	b.redo()
+	if b.prompt.entry.Text != "made" {
+		t.Errorf("done again: %q", b.prompt.entry.Text)
+	}
+
+	b.make("made") // the seed was for one picture
+	if b.shape.seedEntry.Text == firstSeed {
+		t.Error("the restored seed stayed")
+	}
+}
+
+func TestQueueIsUndone(t *testing.T) {
+	b := newBench(t, usual)
+	b.engine.info.NativeSize = 128
+	b.engine.hold = make(chan struct{})
+	for _, p := range []string{"first", "second", "third"} {
+		b.prompt.setText(p)
+		b.generate()
+	}
+	waits := func(want string) {
+		t.Helper()
+		var prompts []string
+		for _, j := range b.queue.jobs {
+			prompts = append(prompts, j.request.Prompt)
+		}
+		if got := strings.Join(prompts, " "); got != want {
+			t.Errorf("%q wait, want %q", got, want)
+		}
+	}
+	second := b.queue.jobs[0].seed
+	b.prompt.setText("unfinished")
+	b.queue.edit(0)
+	waits("third")
+	if b.prompt.entry.Text != "second" || b.shape.locked || b.queue.jobs[0].seed == second {
+		t.Errorf("prompt %q, locked %v", b.prompt.entry.Text, b.shape.locked)
+	}
+	b.tapUndo()
+	waits("second third")
+	if b.prompt.entry.Text != "unfinished" {
+		t.Errorf("prompt %q", b.prompt.entry.Text)
+	}
+	b.redo()
+	waits("third")
+	b.undo()
+	b.queue.remove(1)
+	b.wantSaid("Removed from the queue.")
+	waits("second")
+	b.prompt.setText("more of it")
+	b.tapUndo()
+	waits("second third")
+	if b.prompt.entry.Text != "more of it" {
+		t.Errorf("prompt %q: the queue's undo took the text", b.prompt.entry.Text)
+	}
+	close(b.engine.hold)
+	b.until("all is made", func() bool { return b.run == nil && len(b.strip.all) == 3 })
+}
+
+func TestBinIsUndone(t *testing.T) {
+	if !shell.CanUnbin {
+		t.Skip("this system's bin gives nothing back")
+	}
+	home := xdg.DataHome
+	xdg.DataHome = t.TempDir()
+	defer func() { xdg.DataHome = home }()
+	b := newBench(t, usual)
+	b.engine.info.NativeSize = 128
+	for _, p := range []string{"older", "binned", "newer"} {
+		b.make(p)
+	}
+	e := b.strip.all[1]
+	b.strip.open(e.ID)
+	b.settle()
+	b.prompt.setText("unfinished")
+	there := func(want bool) {
+		t.Helper()
+		b.settle()
+		_, err := os.Stat(e.Path)
+		if i := b.strip.index(e.ID); (i >= 0) != want || (err == nil) != want || want && i != 1 {
+			t.Errorf("at %d of the history, file: %v; want it there: %v; says %q", i, err, want, b.said())
+		}
+	}
+	b.strip.bin(e.ID)
+	there(false)
+	if b.shown != nil {
+		t.Error("it is still on the canvas")
+	}
+	b.tapUndo()
+	there(true)
+	if b.shown == nil || b.shown.id != e.ID || b.prompt.entry.Text != "unfinished" {
+		t.Errorf("shown %v, prompt %q", b.shown, b.prompt.entry.Text)
+	}
+	b.redo()
+	there(false)
+	b.undo()
+	there(true)
+}
+
+// TestBinThatGivesNothingBack waits with the picture instead.
+func TestBinThatGivesNothingBack(t *testing.T) {
+	b := newBench(t, usual)
+	b.engine.info.NativeSize = 128
+	b.make("binned")
+	e := b.strip.all[0]
+	b.strip.throwLater(e, os.Remove)
+	if _, err := os.Stat(e.Path); err != nil || len(b.strip.all) != 0 {
+		t.Fatalf("%v, %d in the history", err, len(b.strip.all))
+	}
+	b.strip.unbin(e, false)
+	if len(b.strip.all) != 1 || len(b.strip.binned) != 0 {
+		t.Errorf("%d in the history", len(b.strip.all))
+	}
+	b.strip.throwLater(e, os.Remove)
+	b.leave()
+	if _, err := os.Stat(e.Path); err == nil {
+		t.Error("the window closed, and the picture is still there")
+	}
+	again := b.open(b.app, b.cfg, usual)
+	if len(again.strip.all) != 0 {
+		t.Error("the history still has it")
+	}
+}

@@ -1,0 +1,65 @@
+package app
+
+// leave closes the window. Where pictures are being made or wait, it asks once what is to become of them.
+func (s *session) leave() {
+	waiting := 0
+	if s.run != nil {
+		waiting = s.run.job.count - s.run.done
+	}
+	if s.run != nil || !s.queue.paused { // what rests already, rests on
+		for _, j := range s.queue.jobs {
+			waiting += j.count
+		}
+	}
+	if waiting == 0 {
+		s.quit()
+		return
+	}
+	answers := []action{{"Discard", s.discard}}
+	if s.desks != nil {
+		answers = append(answers, action{"Keep for next time", s.quit})
+	}
+	if s.engine != nil || s.opening {
+		answers = append(answers, action{"Finish", s.finish})
+	}
+	s.ask(waitText(waiting)+". Finish before the window closes, keep for next time, or discard?", answers...)
+}
+
+// finish closes the window once all pictures are made.
+func (s *session) finish() {
+	s.finishing = true
+	s.notice.say("The window closes when the pictures are made.", action{"Stay open", func() { s.finishing = false }})
+	s.queue.goOn()
+}
+
+// closeWhenDone closes the window that was asked to close, once nothing waits.
+func (s *session) closeWhenDone() {
+	if s.finishing && s.run == nil && s.queue.empty() {
+		s.quit()
+	}
+}
+
+// discard closes the window and forgets what waits.
+func (s *session) discard() {
+	s.queue.jobs = nil
+	s.dropped = true
+	s.quit()
+}
+
+// quit closes the window. What waits is kept, with what is left of the job being made, which is given up.
+func (s *session) quit() {
+	s.remember()
+	s.close()
+	if s.run != nil {
+		s.run.cancel()
+	}
+	s.win.Close()
+}
+
+// remember stores what is not stored at once. It runs when the window closes, and where the system ends the program.
+func (s *session) remember() {
+	s.set.setWindowSize(s.win.Canvas().Size())
+	s.set.setPrompt(s.prompt.entry.Text)
+	s.strip.binNow()
+	s.writeLast()
+}

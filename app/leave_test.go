@@ -1,0 +1,216 @@
+package app
+
+import (
+	"bytes"
+	"image/png"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/test"
+
+	"kleinbild/inference/picture"
+)
+
+// answer taps a button of the question.
+func (b *bench) answer(s *session, text string) {
+	b.t.Helper()
+	if s.modal == nil {
+		b.t.Fatalf("nothing is asked; the window says %q", b.said())
+	}
+	for _, a := range s.modal.buttons {
+		if a.text == text {
+			test.Tap(a)
+			return
+		}
+	}
+	b.t.Fatalf("the question has no %q", text)
+}
+
+func TestCloseAsks(t *testing.T) {
+	for _, row := range []struct {
+		answer string
+		made   int // in the history afterwards
+		kept   string
+	}{
+		{"Finish", 4, ""},
+		{"Keep for next time", 0, "first*2 second third"},
+		{"Discard", 0, ""},
+	} {
+		t.Run(row.answer, func(t *testing.T) {
+			b := newBench(t, usual)
+			b.engine.info.NativeSize = 128
+			b.engine.hold = make(chan struct{})
+			closed := false
+			b.win.SetOnClosed(func() { closed = true })
+
+			b.shape.setCount(2)
+			b.prompt.setText("first")
+			b.generate()
+			b.shape.setCount(1)
+			b.prompt.setText("second")
+			b.generate()
+			b.slots.add(0, []string{b.file("ref.png", 64, 64, 1)})
+			var pasted bytes.Buffer
+			if err := png.Encode(&pasted, landscape(80, 64, 2)); err != nil {
+				t.Fatal(err)
+			}
+			b.pastePicture(pasted.Bytes())
+			b.until("both are read", func() bool { return b.slots.count() == 2 && !b.slots.reading() })
+			b.prompt.setText("third")
+			b.shape.setSeed("33")
+			b.generate()
+			b.prompt.setText("on the desk")
+			b.until("the first is on its way", func() bool { return b.view.previewing })
+
+			b.leave()
+			if text := b.session.modal; text == nil || closed {
+				t.Fatal("closed unasked")
+			}
+			b.win.Canvas().Focused().TypedKey(&fyne.KeyEvent{Name: fyne.KeyEscape})
+			if b.session.modal != nil || b.run == nil || closed {
+				t.Fatal("Escape is no answer, and cancels nothing")
+			}
+			b.leave()
+			b.answer(b.session, row.answer)
+			if row.answer == "Finish" {
+				close(b.engine.hold)
+				b.engine.hold = nil
+			}
+			b.until("it closes", func() bool { return closed })
+			b.until("all rests", func() bool { return b.working.Load() == 0 })
+
+			b.engine.hold = nil
+			again := b.open(b.app, b.cfg, usual)
+			b.until("what waited is read", func() bool { return again.loaded && !again.slots.reading() })
+			if again.prompt.entry.Text != "on the desk" || len(again.slots.references()) != 2 {
+				t.Errorf("prompt %q, %d references", again.prompt.entry.Text, len(again.slots.references()))
+			}
+			if refs := again.slots.references(); len(refs) == 2 && (refs[1].Path != "" || refs[1].Size != picture.Size{Width: 80, Height: 64}) {
+				t.Errorf("the pasted one is %q, %v", refs[1].Path, refs[1].Size)
+			}
+			if len(again.strip.all) != row.made {
+				t.Errorf("%d in the history, want %d", len(again.strip.all), row.made)
+			}
+			var kept []string
+			for _, j := range again.queue.jobs {
+				text := j.request.Prompt
+				if j.count > 1 {
+					text += "*2"
+				}
+				kept = append(kept, text)
+			}
+			if got := strings.Join(kept, " "); got != row.kept {
+				t.Fatalf("%q wait, want %q", got, row.kept)
+			}
+			if row.kept == "" {
+				return
+			}
+			if !again.queue.paused || again.run != nil || !strings.Contains(again.notice.text.Text, "4 pictures wait from last time.") {
+				t.Errorf("paused %v, says %q", again.queue.paused, again.notice.text.Text)
+			}
+			before := len(b.engine.made())
+			test.Tap(again.notice.actions[0])
+			b.until("all is made", func() bool { return again.run == nil && again.queue.empty() })
+			made := b.engine.made()[before:]
+			if last := made[len(made)-1]; len(made) != 4 || last.Seed != 33 || len(last.References) != 2 || last.References[1].Image == nil {
+				t.Errorf("made %d, the last with seed %d and %d references", len(made), last.Seed, len(last.References))
+			}
+		})
+	}
+}
+
+// TestSystemEnd: where the system ends the program nobody is asked, and all is kept; of a job under way, what is left.
+func TestSystemEnd(t *testing.T) {
+	b := newBench(t, usual)
+	b.engine.info.NativeSize = 128
+	b.shape.setCount(3)
+	b.shape.setSeed("7")
+	b.prompt.setText("three")
+	b.generate()
+	b.until("one picture", func() bool { return len(b.strip.all) >= 1 })
+	done := b.run.done
+	b.app.Lifecycle().(interface{ OnStopped() func() }).OnStopped()()
+	b.session.close()
+	b.until("all rests", func() bool { return b.working.Load() == 0 })
+	again := b.open(b.app, b.cfg, usual)
+	b.until("what waited is read", func() bool { return again.loaded })
+	if len(again.queue.jobs) != 1 {
+		t.Fatalf("%d jobs wait", len(again.queue.jobs))
+	}
+	if j := again.queue.jobs[0]; j.count != 3-done || j.seed != 7+uint64(done) {
+		t.Errorf("%d pictures from seed %d, want what is left of three", j.count, j.seed)
+	}
+	// Closed again without a word about it, it still waits.
+	again.leave()
+	if again.modal != nil {
+		t.Error("asks about what rests since last time")
+	}
+	third := b.open(b.app, b.cfg, usual)
+	b.until("what waited is read", func() bool { return third.loaded })
+	if len(third.queue.jobs) != 1 {
+		t.Errorf("%d jobs wait after another start", len(third.queue.jobs))
+	}
+	test.Tap(third.notice.actions[1]) // Discard
+	if !third.queue.empty() {
+		t.Error("not discarded")
+	}
+}
+
+// TestKilled reads what a killed window has left: desk and queue are written soon after each change.
+func TestKilled(t *testing.T) {
+	b := newBench(t, usual)
+	b.engine.hold = make(chan struct{})
+	b.prompt.setText("being made")
+	b.generate()
+	b.slots.add(0, []string{b.file("ref.png", 64, 64, 1)})
+	b.prompt.setText("unfinished")
+	written := func() bool {
+		desk, err := os.ReadFile(filepath.Join(b.cfg.DeskDir, "desk.json"))
+		queue, err2 := os.ReadFile(filepath.Join(b.cfg.DeskDir, "queue.json"))
+		return err == nil && err2 == nil && bytes.Contains(desk, []byte("unfinished")) && bytes.Contains(desk, []byte("ref.png")) && bytes.Contains(queue, []byte("being made"))
+	}
+	b.until("it is written", written)
+}
+
+// TestReferenceGoneMeanwhile keeps the job whose picture is gone, and offers its desk.
+func TestReferenceGoneMeanwhile(t *testing.T) {
+	b := newBench(t, usual)
+	b.engine.info.NativeSize = 128
+	b.engine.hold = make(chan struct{})
+	b.prompt.setText("under way")
+	b.generate()
+	ref := b.file("ref.png", 64, 64, 1)
+	b.slots.add(0, []string{ref})
+	b.settle()
+	b.prompt.setText("needs a picture")
+	b.generate()
+	b.slots.clear(1)
+	b.prompt.setText("unfinished")
+	b.leave()
+	b.answer(b.session, "Keep for next time")
+	b.until("all rests", func() bool { return b.working.Load() == 0 })
+	if err := os.Remove(ref); err != nil {
+		t.Fatal(err)
+	}
+	open := func() *session {
+		s := b.open(b.app, b.cfg, usual)
+		b.until("what waited is read", func() bool { return s.loaded })
+		if len(s.queue.jobs) != 1 || len(s.broken) != 1 || !strings.Contains(s.notice.text.Text, "ref.png") {
+			t.Fatalf("%d wait, %d cannot; says %q", len(s.queue.jobs), len(s.broken), s.notice.text.Text)
+		}
+		return s
+	}
+	open().leave() // without an answer, it waits for the next time
+	again := open()
+	test.Tap(again.notice.actions[0])
+	if again.prompt.entry.Text != "needs a picture" {
+		t.Errorf("prompt %q", again.prompt.entry.Text)
+	}
+	again.undo()
+	if again.prompt.entry.Text != "unfinished" {
+		t.Errorf("undone: %q", again.prompt.entry.Text)
+	}
+}
