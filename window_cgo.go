@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 
 	"github.com/adrg/xdg"
 
@@ -41,7 +42,11 @@ func openWindow(files []string) (ok bool) {
 		PicturesDir:   filepath.Join(xdg.UserDirs.Pictures, "Kleinbild"),
 	})
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "kleinbild: %v (kleinbild --help lists the command line, which needs none)\n", err)
+		reason := err.Error()
+		if state, ready := cli.WindowState(); runtime.GOOS == "linux" && !ready {
+			reason = state // as doctor says it
+		}
+		fmt.Fprintf(os.Stderr, "kleinbild: the window does not open: %s (kleinbild --help lists the command line, which needs none)\n", reason)
 		os.Exit(1)
 	}
 	return true

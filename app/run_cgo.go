@@ -3,7 +3,9 @@
 package app
 
 import (
-	"fmt"
+	"errors"
+	"log"
+	"os"
 
 	"fyne.io/fyne/v2"
 	fyneapp "fyne.io/fyne/v2/app"
@@ -11,9 +13,17 @@ import (
 	"kleinbild/assets/look"
 )
 
+// The reasons for Run to open no window.
+var (
+	ErrNoScreen = errors.New("there is no screen to open the window on")
+	ErrNoOpenGL = errors.New("the screen has no OpenGL 2.1 or later, which the window is drawn with: install the graphics card's driver")
+)
+
 // Run opens the window and returns when it was closed. It is to be called on the program's first goroutine. The error
-// says that there is no screen to open it on.
+// says why no window opened.
 func Run(cfg Config) error {
+	messages := &fyneLog{out: os.Stderr}
+	log.SetOutput(messages)
 	if path, err := preferencesFile(ID); err == nil {
 		keepPreferences(path)
 	}
@@ -24,6 +34,12 @@ func Run(cfg Config) error {
 		return err
 	}
 	w.SetMaster()
+	// Fyne goes on without a window where it could not make one.
+	a.Lifecycle().SetOnStarted(func() {
+		if messages.noWindow {
+			a.Quit()
+		}
+	})
 	New(a, w, cfg)
 	w.ShowAndRun()
 	// Fyne hands the stop hook to its loop by a queue, and drops it where the loop is the first to end. The hook, and Fyne's
@@ -31,14 +47,17 @@ func Run(cfg Config) error {
 	if l, ok := a.Lifecycle().(interface{ OnStopped() func() }); ok {
 		l.OnStopped()()
 	}
+	if messages.noWindow {
+		return ErrNoOpenGL
+	}
 	return nil
 }
 
 // openOn makes the window. Fyne panics where the system shows none.
 func openOn(a fyne.App) (w fyne.Window, err error) {
 	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("no screen to open the window on: %v", r)
+		if recover() != nil {
+			err = ErrNoScreen
 		}
 	}()
 	return a.NewWindow("Kleinbild"), nil

@@ -266,7 +266,7 @@ func TestExplain(t *testing.T) {
 		want string
 	}{
 		{&os.PathError{Op: "open", Path: "/a/b.png", Err: syscall.ENOSPC}, "The disk is full: free some space, then try again."},
-		{&os.PathError{Op: "open", Path: "/a/b.png", Err: syscall.EROFS}, "The system does not allow writing to /a."},
+		{&os.PathError{Op: "open", Path: "/a/b.png", Err: syscall.EROFS}, "The system does not allow writing to /a: choose another folder."},
 		{errors.New("inference: the engine is busy"), "The engine is busy."},
 		{errors.New("picture: /a/b.png: found a folder"), "/a/b.png: found a folder."},
 	} {

@@ -2,15 +2,9 @@ package app
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"image"
-	"io/fs"
-	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"fyne.io/fyne/v2"
@@ -18,6 +12,7 @@ import (
 	"kleinbild/history"
 	"kleinbild/inference"
 	"kleinbild/inference/picture"
+	"kleinbild/plain"
 )
 
 // session is one window: its panels and what they share. All of it belongs to Fyne's goroutine.
@@ -210,30 +205,21 @@ func (s *session) requestChanged() {
 
 // explain says an error in one sentence for the user.
 func explain(err error) string {
-	switch {
-	case err == nil:
+	if err == nil {
 		return ""
-	case diskFull(err):
-		return "The disk is full: free some space, then try again."
-	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
-		var path *fs.PathError
-		if errors.As(err, &path) {
-			return fmt.Sprintf("The system does not allow writing to %s.", filepath.Dir(path.Path))
-		}
-		return "The system does not allow writing there."
 	}
-	text := err.Error()
-	for _, room := range []string{"picture: ", "inference: ", "checkpoint: ", "history: ", "thumbnail: "} {
+	text := plain.Text(err)
+	if plain.Full(err) {
+		text = "the disk is full: free some space, then try again"
+	}
+	for _, room := range []string{"picture: ", "inference: ", "checkpoint: ", "history: ", "thumbnail: ", "studio: ", "bin: ", "clipboard: ", "dialog: ", "prompt: "} {
 		text = strings.ReplaceAll(text, room, "")
 	}
-	return sentence(strings.ReplaceAll(text, "\n", "; "))
+	return sentence(firstRunes(strings.ReplaceAll(text, "\n", "; "), maxExplained))
 }
 
-// diskFull knows Windows' own number as well: Go's ENOSPC there is an invention that no system call returns.
-func diskFull(err error) bool {
-	const errorDiskFull = syscall.Errno(112)
-	return errors.Is(err, syscall.ENOSPC) || runtime.GOOS == "windows" && errors.Is(err, errorDiskFull)
-}
+// maxExplained bounds what a notice says: an error may hold a list of files.
+const maxExplained = 1500
 
 // sentence gives a text its capital and full stop.
 func sentence(text string) string {

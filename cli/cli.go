@@ -16,6 +16,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/alecthomas/kong"
+
+	"kleinbild/plain"
 )
 
 // Exit codes.
@@ -122,7 +124,7 @@ func withRange(err error) error {
 }
 
 // oneLine keeps errors that joined several causes on one line.
-func oneLine(err error) string { return printable(strings.ReplaceAll(err.Error(), "\n", "; ")) }
+func oneLine(err error) string { return printable(strings.ReplaceAll(plain.Text(err), "\n", "; ")) }
 
 // printable shows control characters, and bytes that are not UTF-8, as Go escapes: file names and what files say must not
 // drive the terminal, and a name is to be found again by what is shown.

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"runtime"
 	"strings"
 	"text/tabwriter"
@@ -27,7 +26,8 @@ func (c doctorCommand) Run(s Streams) error {
 		{"graphics", graphics()},
 	}
 	if runtime.GOOS == "linux" {
-		rows = append(rows, [2]string{"window", windowState(rootFS(), os.Getenv)})
+		state, _ := WindowState()
+		rows = append(rows, [2]string{"window", state})
 	}
 	if err := printRows(s.Out, rows); err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -23,6 +24,40 @@ var windowLibraries = []struct{ file, debian, fedora, arch, suse string }{
 
 // libraryFolders are searched beside those that the system's configuration names.
 var libraryFolders = []string{"lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu", "lib64", "usr/lib64", "lib", "usr/lib", "usr/local/lib"}
+
+// WindowState says whether a Linux system has what a window needs, and what to do where it lacks something: for doctor,
+// and for the window that does not open.
+func WindowState() (state string, ready bool) { return windowAdvice(rootFS(), os.Getenv) }
+
+func windowAdvice(root fs.FS, env func(string) string) (state string, ready bool) {
+	const without = "; kleinbild generate makes pictures without a window"
+	state = windowState(root, env)
+	display := env("DISPLAY")
+	socket := xSocket(display)
+	switch {
+	case strings.HasPrefix(state, "lacks"):
+		return state, false
+	case display == "" && env("WAYLAND_DISPLAY") != "":
+		return state + ": the window needs X11 or XWayland, so install the package xwayland and log in again" + without, false
+	case display == "":
+		return state + ": the window needs X11 or XWayland, so start it in a desktop session" + without, false
+	case socket != "":
+		if _, err := fs.Stat(root, socket); err != nil {
+			return state + ", but no X server answers at DISPLAY=" + display + ": start Kleinbild in a desktop session" + without, false
+		}
+	}
+	return state, true
+}
+
+// xSocket returns where the X server of a display on this machine listens, "" for a display elsewhere.
+func xSocket(display string) string {
+	number, local := strings.CutPrefix(strings.TrimPrefix(display, "unix"), ":")
+	number, _, _ = strings.Cut(number, ".")
+	if _, err := strconv.ParseUint(number, 10, 16); !local || err != nil {
+		return ""
+	}
+	return "tmp/.X11-unix/X" + number
+}
 
 // windowState says whether a Linux system has what a window needs, and the command that installs what it lacks. root is
 // the file system.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"strings"
 	"testing"
 	"testing/fstest"
 )
@@ -43,6 +44,46 @@ func TestWindowState(t *testing.T) {
 	} {
 		if have := windowState(row.files, func(key string) string { return row.env[key] }); have != row.want {
 			t.Errorf("%s: %s\nwant %s", row.name, have, row.want)
+		}
+	}
+}
+
+// TestWindowAdvice says what to do where the window would not open.
+func TestWindowAdvice(t *testing.T) {
+	files := func(more ...string) fstest.MapFS {
+		files := fstest.MapFS{}
+		for _, l := range windowLibraries {
+			files["usr/lib/"+l.file] = &fstest.MapFile{}
+		}
+		for _, name := range more {
+			files[name] = &fstest.MapFile{}
+		}
+		return files
+	}
+	const ready = "its libraries are there"
+	for _, row := range []struct {
+		name             string
+		files            fstest.MapFS
+		display, wayland string
+		want             []string // parts; ready alone where nothing is to be done
+	}{
+		{"a screen", files("tmp/.X11-unix/X0"), ":0", "", nil},
+		{"a screen's part", files("tmp/.X11-unix/X0"), ":0.1", "", nil},
+		{"a screen elsewhere", files(), "host:10.0", "", nil},
+		{"no screen", files(), "", "", []string{"no screen", "desktop session", "kleinbild generate"}},
+		{"Wayland alone", files(), "", "wayland-0", []string{"X11 or XWayland", "package xwayland", "kleinbild generate"}},
+		{"a server that is gone", files("tmp/.X11-unix/X0"), ":77", "", []string{"DISPLAY=:77", "kleinbild generate"}},
+		{"no libraries", fstest.MapFS{}, ":0", "", []string{"lacks libGL.so.1", "to get them"}},
+	} {
+		env := map[string]string{"DISPLAY": row.display, "WAYLAND_DISPLAY": row.wayland}
+		state, ok := windowAdvice(row.files, func(key string) string { return env[key] })
+		if ok != (row.want == nil) || ok && state != ready {
+			t.Errorf("%s: %q, %v", row.name, state, ok)
+		}
+		for _, part := range row.want {
+			if !strings.Contains(state, part) {
+				t.Errorf("%s: %q, want %q in it", row.name, state, part)
+			}
 		}
 	}
 }

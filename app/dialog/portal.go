@@ -129,24 +129,24 @@ func answer(body []any) ([]string, error) {
 	var response uint32
 	var results map[string]dbus.Variant
 	if err := dbus.Store(body, &response, &results); err != nil {
-		return nil, fmt.Errorf("dialog: the portal's answer: %w", err)
+		return nil, fmt.Errorf("dialog: the system's file dialog gave an answer that cannot be read: %w", err)
 	}
 	switch response {
 	case 0:
 	case 1:
 		return nil, ErrCancelled
 	default:
-		return nil, fmt.Errorf("dialog: the portal ended with %d", response)
+		return nil, fmt.Errorf("dialog: the system's file dialog failed (code %d): try again", response)
 	}
 	uris, ok := results["uris"].Value().([]string)
 	if !ok {
-		return nil, errors.New("dialog: the portal's answer names no files")
+		return nil, errors.New("dialog: the system's file dialog named no file: try again")
 	}
 	var paths []string
 	for _, uri := range uris {
 		u, err := url.Parse(uri)
 		if err != nil || u.Scheme != "file" {
-			return nil, fmt.Errorf("dialog: %s: want a file on this machine", uri)
+			return nil, fmt.Errorf("dialog: %s: found a place on the network, want a file on this machine", uri)
 		}
 		paths = append(paths, u.Path)
 	}

@@ -95,7 +95,7 @@ func (b *FileBuilder) show(dialog *windows.LazyProc, flags uint32) ([]string, er
 	ok, _, _ := dialog.Call(uintptr(unsafe.Pointer(&o)))
 	if ok == 0 {
 		if code, _, _ := commDlgExtendedError.Call(); code != 0 {
-			return nil, fmt.Errorf("dialog: Windows error %#x", code)
+			return nil, fmt.Errorf("dialog: the system's file dialog failed (code %#x): try again", code)
 		}
 		return nil, ErrCancelled
 	}

@@ -1,0 +1,51 @@
+package app
+
+import (
+	"bytes"
+	"io"
+)
+
+// fyneLog is the output of Go's log while the window is there. Fyne and GLFW log what went wrong in lines of their own;
+// those that say what the user is told in a sentence, or needs not know, are left out.
+type fyneLog struct {
+	out     io.Writer
+	leaving bool // the lines that follow belong to a message that is left out
+	// noWindow says that the window could not be made, which Fyne says in its log alone.
+	noWindow bool
+}
+
+// What begins the messages that are left out. A locale such as C, which many systems start programs with, is no fault.
+var (
+	windowFailed = []byte("Fyne error:  window creation error")
+	leftOut      = [][]byte{
+		windowFailed,
+		[]byte("Fyne error:  failed to initialise GLFW"),
+		[]byte("Fyne error:  Error parsing user locale"),
+		[]byte("Fyne error:  Failed to look up user locale"),
+		[]byte("Fyne error:  Failed to load user locales"),
+		[]byte("PlatformError: "),
+	}
+	// What goes on with Fyne's messages.
+	goesOn = [][]byte{[]byte("  Cause:"), []byte("  At: ")}
+)
+
+// Write takes a line of the log.
+func (l *fyneLog) Write(line []byte) (int, error) {
+	l.noWindow = l.noWindow || bytes.Contains(line, windowFailed)
+	if !containsAny(line, goesOn) {
+		l.leaving = containsAny(line, leftOut)
+	}
+	if l.leaving {
+		return len(line), nil
+	}
+	return l.out.Write(line)
+}
+
+func containsAny(line []byte, parts [][]byte) bool {
+	for _, part := range parts {
+		if bytes.Contains(line, part) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,16 @@
+//go:build !windows
+
+package plain
+
+import (
+	"errors"
+	"syscall"
+)
+
+// Full says that a disk, or the user's share of it, is full.
+func Full(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
+
+func readOnly(e syscall.Errno) bool { return e == syscall.EROFS }
+func tooLong(e syscall.Errno) bool  { return e == syscall.ENAMETOOLONG }
+func badName(e syscall.Errno) bool  { return e == syscall.EINVAL || e == syscall.EILSEQ }
+func inUse(e syscall.Errno) bool    { return e == syscall.ETXTBSY || e == syscall.EBUSY }

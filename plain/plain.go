@@ -1,0 +1,170 @@
+// Package plain says what the system and the libraries report in words that tell a user what to do. The window and the
+// command line use it alike, so that they agree.
+package plain
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"image"
+	"image/jpeg"
+	"image/png"
+	"io"
+	"io/fs"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+// Text returns what err says, with the words of the system and of libraries replaced. What the project's own rooms wrote
+// around them stays.
+func Text(err error) string {
+	if err == nil {
+		return ""
+	}
+	text := err.Error()
+	walk(err, func(e error) bool {
+		said, known := words(e)
+		if known {
+			text = strings.ReplaceAll(text, e.Error(), said)
+			if path, ok := e.(*fs.PathError); ok && path.Path != "" { // the text around often names it as well
+				text = strings.ReplaceAll(text, path.Path+": "+path.Path, path.Path)
+			}
+		}
+		return !known
+	})
+	return text
+}
+
+// walk visits err and what it wraps, outer ones first; it goes no deeper where visit says so.
+func walk(err error, visit func(error) bool) {
+	if err == nil || !visit(err) {
+		return
+	}
+	switch e := err.(type) {
+	case interface{ Unwrap() error }:
+		walk(e.Unwrap(), visit)
+	case interface{ Unwrap() []error }:
+		for _, inner := range e.Unwrap() {
+			walk(inner, visit)
+		}
+	}
+}
+
+// words are what to say instead of one error, apart from those around it.
+func words(err error) (said string, known bool) {
+	switch e := err.(type) {
+	case *fs.PathError:
+		return about(e.Path, e.Err, e.Op == "mkdir")
+	case *os.LinkError:
+		return about(e.New, e.Err, false)
+	case *os.SyscallError:
+		return about("", e.Err, false)
+	case syscall.Errno:
+		return about("", e, false)
+	case *url.Error:
+		return unreachable(e.URL, e.Err)
+	case *net.OpError:
+		if e.Op == "dial" {
+			return unreachable("", e)
+		}
+	case *net.DNSError:
+		return unreachable("", e)
+	case *exec.Error:
+		return fmt.Sprintf("the program %s is not there: install it, then try again", e.Name), true
+	case *json.SyntaxError, *json.UnmarshalTypeError:
+		return "the file is damaged", true
+	case png.FormatError, jpeg.FormatError:
+		return damaged, true
+	case png.UnsupportedError, jpeg.UnsupportedError:
+		return "the picture is of a kind that is not read: save it as another PNG or JPEG first", true
+	}
+	switch err {
+	case image.ErrFormat:
+		return "the file is no picture that is read", true
+	case io.ErrUnexpectedEOF:
+		return "the file is cut off: get or save it again", true
+	case context.DeadlineExceeded:
+		return "there was no answer in time: try again", true
+	case fs.ErrNotExist, fs.ErrPermission, fs.ErrExist:
+		return about("", err, false)
+	}
+	return "", false
+}
+
+const damaged = "the picture is damaged: get or save it again"
+
+// about says a fault of the file system. path is "" where the text around names it.
+func about(path string, err error, mkdir bool) (said string, known bool) {
+	name := path
+	if name == "" {
+		name = "the file"
+	}
+	errno, _ := errors.AsType[syscall.Errno](err)
+	switch {
+	case Full(err):
+		return "the disk is full: free some space, then try again", true
+	case readOnly(errno):
+		return fmt.Sprintf("the system does not allow writing to %s: choose another folder", filepath.Dir(path)), true
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Sprintf("the system does not allow access to %s: choose another place, or change who may use it", name), true
+	case errno == syscall.ENOTDIR && mkdir:
+		return fmt.Sprintf("%s is a file, not a folder: choose another folder", name), true
+	case errno == syscall.ENOTDIR:
+		return fmt.Sprintf("a part of the path of %s is a file, not a folder: choose another folder", name), true
+	case errno == syscall.EISDIR:
+		return fmt.Sprintf("%s is a folder, not a file: choose a file", name), true
+	case tooLong(errno):
+		if path != "" {
+			name = "the name " + shortened(filepath.Base(path))
+		}
+		return fmt.Sprintf("%s is too long for this disk: choose a shorter one", strings.Replace(name, "the file", "the name", 1)), true
+	case badName(errno):
+		return fmt.Sprintf("%s has a name that this disk does not take: choose another one", name), true
+	case inUse(errno):
+		return fmt.Sprintf("another program uses %s: close it there, then try again", name), true
+	case errno == syscall.ELOOP:
+		return fmt.Sprintf("the links at %s lead in a circle: choose the file itself", name), true
+	case errno == syscall.EMFILE || errno == syscall.ENFILE:
+		return "too many files are open: close other programs, then try again", true
+	case errno == syscall.EIO:
+		return fmt.Sprintf("the disk of %s reports a fault: copy your files from it, and choose another one", name), true
+	case errors.Is(err, fs.ErrExist):
+		return fmt.Sprintf("%s is there already: choose another name", name), true
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Sprintf("%s is not there", name), true
+	}
+	return "", false
+}
+
+// shortened keeps the beginning of a long name.
+func shortened(name string) string {
+	const most = 40
+	if r := []rune(name); len(r) > most {
+		return string(r[:most]) + "…"
+	}
+	return name
+}
+
+// unreachable says a fault of the network.
+func unreachable(address string, err error) (said string, known bool) {
+	host := "the server"
+	if u, parsed := url.Parse(address); parsed == nil && u.Host != "" {
+		host = u.Host
+	}
+	if errors.Is(err, context.Canceled) {
+		return "", false
+	}
+	if dns, ok := errors.AsType[*net.DNSError](err); ok && host == "the server" {
+		host = dns.Name
+	}
+	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
+		return fmt.Sprintf("%s does not answer in time: try again later", host), true
+	}
+	return fmt.Sprintf("%s cannot be reached: look at the network connection, then try again", host), true
+}
