@@ -161,7 +161,7 @@ func (r *run) make(ctx context.Context, w jobWork) error {
 			p.before = req.References[0].Image
 		}
 		path := filepath.Join(w.dir, fileName(result.Metadata.Prompt, req.Seed))
-		if p.path, err = picture.WritePNG(path, result.Image, result.Metadata, picture.Number); err != nil {
+		if p.path, err = picture.Write(path, result.Image, result.Metadata, picture.Number); err != nil {
 			r.s.post(func() { r.show(p, nil) })
 			return saveError{err}
 		}

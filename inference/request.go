@@ -66,7 +66,7 @@ func WorkflowOf(references int) Workflow {
 type Result struct {
 	Image    *image.RGBA
 	Workflow Workflow
-	// Metadata is what WritePNG stores to make the picture again; Version is the caller's to set.
+	// Metadata is what picture.Write stores to make the picture again; Version is the caller's to set.
 	Metadata picture.Metadata
 	// Truncated is the end of the prompt that did not fit, "" where all did.
 	Truncated string

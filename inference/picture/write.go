@@ -89,11 +89,6 @@ func Write(path string, img image.Image, meta Metadata, exists OnExist) (string,
 	return writeWhole(path, exists, func(w io.Writer) error { return encoderFor(path).encode(w, img, meta) })
 }
 
-// WritePNG is Write for a name that ends in .png.
-func WritePNG(path string, img image.Image, meta Metadata, exists OnExist) (string, error) {
-	return Write(path, img, meta, exists)
-}
-
 // CheckFits finds out whether the format that path names can hold meta, before anything is computed for it. reserveBytes
 // are kept for fields that are not known yet. Only JPEG has a limit that a prompt can reach.
 func CheckFits(path string, meta Metadata, reserveBytes int) error {

@@ -121,7 +121,7 @@ func (b bench) wholePictures(checkpoint string) error {
 			return err
 		}
 		generated := time.Since(start)
-		if _, err := picture.WritePNG(filepath.Join(dir, "picture.png"), result.Image, result.Metadata, picture.Replace); err != nil {
+		if _, err := picture.Write(filepath.Join(dir, "picture.png"), result.Image, result.Metadata, picture.Replace); err != nil {
 			return err
 		}
 		whole := time.Since(start)
