@@ -22,7 +22,7 @@ var arrows = map[string][]string{
 	"app":        {"atomicfile", "history", "app/dialog", "app/shell", "app/studio", "inference", "inference/picture", "assets/demo", "assets/look", "plain"},
 	"app/dialog": {},
 	"app/shell":  {},
-	"app/studio": {"inference", "inference/picture"},
+	"app/studio": {"atomicfile", "inference", "inference/picture"},
 	"cli":        {"atomicfile", "history", "inference", "inference/picture", "inference/checkpoint/synthetic", "server", "models", "assets/tokenizer", "plain"},
 	"plain":      {},
 	"server":     {"inference", "inference/picture"},

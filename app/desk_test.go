@@ -15,17 +15,23 @@ import (
 	"kleinbild/inference/picture"
 )
 
-// tapUndo takes the notice's offer.
-func (b *bench) tapUndo() {
+// take takes what a notice of s offers.
+func (b *bench) take(s *session, offer string) {
 	b.t.Helper()
-	for _, a := range b.notice.actions {
-		if a.text == "Undo" {
+	for _, a := range s.notice.actions {
+		if a.text == offer {
 			test.Tap(a)
 			b.settle()
 			return
 		}
 	}
-	b.t.Fatalf("no Undo beside %q", b.said())
+	b.t.Fatalf("no %q beside %q", offer, s.notice.said())
+}
+
+// tapUndo takes the notice's offer to undo.
+func (b *bench) tapUndo() {
+	b.t.Helper()
+	b.take(b.session, "Undo")
 }
 
 func TestUndoOfSlots(t *testing.T) {

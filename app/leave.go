@@ -28,7 +28,7 @@ func (s *session) leave() {
 // finish closes the window once all pictures are made.
 func (s *session) finish() {
 	s.finishing = true
-	s.notice.say("The window closes when the pictures are made.", action{"Stay open", func() { s.finishing = false }})
+	s.notice.ask("The window closes when the pictures are made.", action{"Stay open", func() { s.finishing = false }})
 	s.queue.goOn()
 }
 

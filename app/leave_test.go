@@ -108,11 +108,11 @@ func TestCloseAsks(t *testing.T) {
 			if row.kept == "" {
 				return
 			}
-			if !again.queue.paused || again.run != nil || !strings.Contains(again.notice.text.Text, "4 pictures wait from last time.") {
-				t.Errorf("paused %v, says %q", again.queue.paused, again.notice.text.Text)
+			if !again.queue.paused || again.run != nil || !strings.Contains(again.notice.said(), "4 pictures wait from last time.") {
+				t.Errorf("paused %v, says %q", again.queue.paused, again.notice.said())
 			}
 			before := len(b.engine.made())
-			test.Tap(again.notice.actions[0])
+			b.take(again, "Go on")
 			b.until("all is made", func() bool { return again.run == nil && again.queue.empty() })
 			made := b.engine.made()[before:]
 			if last := made[len(made)-1]; len(made) != 4 || last.Seed != 33 || len(last.References) != 2 || last.References[1].Image == nil {
@@ -198,14 +198,14 @@ func TestReferenceGoneMeanwhile(t *testing.T) {
 	open := func() *session {
 		s := b.open(b.app, b.cfg, usual)
 		b.until("what waited is read", func() bool { return s.loaded })
-		if len(s.queue.jobs) != 1 || len(s.broken) != 1 || !strings.Contains(s.notice.text.Text, "ref.png") {
-			t.Fatalf("%d wait, %d cannot; says %q", len(s.queue.jobs), len(s.broken), s.notice.text.Text)
+		if len(s.queue.jobs) != 1 || len(s.broken) != 1 || !strings.Contains(s.notice.said(), "ref.png") {
+			t.Fatalf("%d wait, %d cannot; says %q", len(s.queue.jobs), len(s.broken), s.notice.said())
 		}
 		return s
 	}
 	open().leave() // without an answer, it waits for the next time
 	again := open()
-	test.Tap(again.notice.actions[0])
+	b.take(again, "Put it on the desk")
 	if again.prompt.entry.Text != "needs a picture" {
 		t.Errorf("prompt %q", again.prompt.entry.Text)
 	}

@@ -23,7 +23,7 @@ var longTexts = map[string]string{
 	"base64": strings.Repeat("iVBORw0KGgoAAAANSUhEUgAA", 192<<10/24),
 	"words":  strings.Repeat("a fox in the snow, ", 64<<10/19),
 	"lines":  strings.Repeat("fox\r\n", 64<<10/5),
-	"spaces": strings.Repeat(" ", 64<<10),
+	"spaces": "a" + strings.Repeat(" ", 64<<10),
 	"greek":  strings.Repeat("αλεπού", 10000),
 }
 

@@ -2,7 +2,6 @@ package studio
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -12,11 +11,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/gofrs/flock"
 
+	"kleinbild/atomicfile"
 	"kleinbild/inference"
 )
 
@@ -154,7 +153,7 @@ func (s *Store) Keep(file []byte) (digest string, err error) {
 	if _, err := os.Stat(path); err == nil {
 		return digest, nil
 	}
-	return digest, writeWhole(path, file)
+	return digest, write(path, file)
 }
 
 // Digest names a picture's file by its bytes, as picture.Reference.FileSHA256.
@@ -274,28 +273,11 @@ func save[T any](path string, value T) error {
 	if err != nil {
 		return fmt.Errorf("studio: %s: %w", path, err)
 	}
-	return writeWhole(path, text)
+	return write(path, text)
 }
 
-// writeWhole writes a file whole or not at all: under another name first.
-func writeWhole(path string, data []byte) error {
-	temporary := path + "." + strings.ToLower(rand.Text()[:8]) + ".tmp"
-	file, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return fmt.Errorf("studio: %w", err)
-	}
-	_, err = file.Write(data)
-	if err == nil {
-		err = file.Sync()
-	}
-	if closed := file.Close(); err == nil {
-		err = closed
-	}
-	if err == nil {
-		err = os.Rename(temporary, path)
-	}
-	if err != nil {
-		os.Remove(temporary)
+func write(path string, data []byte) error {
+	if err := atomicfile.Write(path, data, 0o600); err != nil {
 		return fmt.Errorf("studio: %w", err)
 	}
 	return nil
