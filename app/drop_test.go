@@ -274,3 +274,27 @@ func TestRestoreOfOthers(t *testing.T) {
 		t.Errorf("restored %q, seed %d, %v, steps %s, %v", b.prompt.entry.Text, seed, err, b.advanced.steps.Text, size)
 	}
 }
+
+// TestCaptions: a slot says what the model sees of its picture, which is less for a model of small pictures.
+func TestCaptions(t *testing.T) {
+	b := newBench(t, usual)
+	for _, row := range []struct {
+		width, height, native int
+		want                  string
+	}{
+		{96, 64, 1024, "96 × 64"},
+		{99, 64, 1024, "99 × 64 › 96 × 64 · 3 px of width cropped"},
+		{96, 65, 1024, "96 × 65 › 96 × 64 · 1 px of height cropped"},
+		{99, 70, 1024, "99 × 70 › 96 × 64 · 3 × 6 px cropped"},
+		{512, 512, 1024, "512 × 512"},
+		{512, 512, 192, "512 × 512 › 192 × 192"},
+	} {
+		b.engine.info.NativeSize = row.native
+		b.slots.clearAll()
+		b.slots.add(1, []string{b.file("ref.png", row.width, row.height, 1)})
+		b.settle()
+		if got := b.slots.slots[0].captions(); got[0] != row.want {
+			t.Errorf("%d × %d for %d: %q, want %q", row.width, row.height, row.native, got, row.want)
+		}
+	}
+}

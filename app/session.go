@@ -56,13 +56,13 @@ type session struct {
 	lastJob   uint64 // counts jobs
 	finishing bool   // the window closes once nothing waits any more
 
-	run       *run   // the job being made, nil between jobs
-	shown     *shown // what the canvas shows, nil when it is empty
-	pressed   bool   // the button was clicked a moment ago
-	waiting   bool   // Generate was pressed while pictures were being read
-	modal     *modal // in front of the window, nil for none
-	focusLost bool   // another window is in front
-	picking   bool   // a native dialog is open
+	run       *run        // the job being made, nil between jobs
+	shown     *shown      // what the canvas shows, nil when it is empty
+	pressed   func() bool // stops the clock of the last press of Generate; false once it has run out
+	waiting   bool        // Generate was pressed while pictures were being read
+	modal     *modal      // in front of the window, nil for none
+	focusLost bool        // another window is in front
+	picking   bool        // a native dialog is open
 }
 
 // shown is a picture on the canvas.
@@ -184,6 +184,7 @@ func (s *session) sayDemo() {
 
 // engineChanged brings everything up to date that depends on the model.
 func (s *session) engineChanged() {
+	s.slots.refresh()
 	s.shape.refresh()
 	s.advanced.refresh()
 	s.prompt.refresh()

@@ -41,30 +41,32 @@ func newSlot(p *slotsPanel, number int) *slot {
 
 func (c *slot) empty() bool { return c.ref == nil && c.reading == "" }
 
-func (c *slot) caption() string {
+func (c *slot) caption() string { return c.captions()[0] }
+
+// captions say what the model will see where that differs from the file, the longest first: the first that fits is shown.
+func (c *slot) captions() []string {
 	switch {
 	case c.reading != "":
-		return filepath.Base(c.reading)
+		return []string{filepath.Base(c.reading)}
 	case c.ref == nil:
-		return ""
+		return []string{""}
 	}
-	return sizeCaptionOf(c.ref.Reference)
-}
-
-// shortCaption is for narrow slots: what the model will see.
-func (c *slot) shortCaption() string {
-	if c.ref == nil || c.ref.Original == c.ref.Size {
-		return c.caption()
+	p := c.ref.Preparation(c.panel.s.shape.native())
+	if !p.Changed() {
+		return []string{times(p.Size)}
 	}
-	return "› " + times(c.ref.Size)
-}
-
-// sizeCaptionOf says what the model will see where that differs from the file.
-func sizeCaptionOf(r *picture.Reference) string {
-	if r.Original == r.Size {
-		return times(r.Size)
+	list := []string{times(p.Original) + " › " + times(p.Size), "› " + times(p.Size)}
+	if across, down := p.Left+p.Right, p.Top+p.Bottom; across+down > 0 {
+		cropped := fmt.Sprintf(" · %d × %d px cropped", across, down)
+		switch {
+		case down == 0:
+			cropped = fmt.Sprintf(" · %d px of width cropped", across)
+		case across == 0:
+			cropped = fmt.Sprintf(" · %d px of height cropped", down)
+		}
+		list = append([]string{list[0] + cropped}, list...)
 	}
-	return times(r.Original) + " › " + times(r.Size)
+	return list
 }
 
 func times(s picture.Size) string { return fmt.Sprintf("%d × %d", s.Width, s.Height) }
@@ -202,9 +204,11 @@ func (r *slotRenderer) Layout(size fyne.Size) {
 }
 
 func (r *slotRenderer) setCaption() {
-	r.caption.set(r.slot.caption(), colorDim)
-	if r.caption.natural().Width > r.slot.Size().Width-20 {
-		r.caption.set(r.slot.shortCaption(), colorDim)
+	for _, text := range r.slot.captions() {
+		r.caption.set(text, colorDim)
+		if r.caption.natural().Width <= r.slot.Size().Width-20 {
+			return
+		}
 	}
 }
 

@@ -140,7 +140,7 @@ func (p *slotsPanel) reopen(number int, slot studio.Slot) {
 	})
 }
 
-// sizes are the references' sizes as the model sees them.
+// sizes are the references' prepared sizes, for SizeFor.
 func (p *slotsPanel) sizes() (sizes []picture.Size) {
 	for _, r := range p.references() {
 		sizes = append(sizes, r.Size)
