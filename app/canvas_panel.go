@@ -226,6 +226,7 @@ func (p *canvasPanel) seen(pic *shown) {
 func (p *canvasPanel) show(pic *shown) {
 	p.seen(pic)
 	p.s.shown = pic
+	p.s.shape.chosen = false
 	p.previewing = false
 	p.s.start.asked = false
 	p.draw()

@@ -9,8 +9,8 @@ import (
 // shortcuts are the keys that work wherever the focus is.
 func (s *session) shortcuts() map[fyne.KeyName]func() {
 	return map[fyne.KeyName]func(){
-		fyne.KeyReturn: s.generate,
-		fyne.KeyEnter:  s.generate,
+		fyne.KeyReturn: s.pressGenerate,
+		fyne.KeyEnter:  s.pressGenerate,
 		fyne.KeyS:      s.saveCopy,
 		fyne.KeyO:      s.slots.browse,
 		fyne.KeyL:      func() { s.win.Canvas().Focus(s.prompt.entry) },

@@ -19,6 +19,7 @@ func (s *session) restore(meta picture.Metadata) {
 		s.prompt.setText(meta.Prompt)
 		s.shape.setSeed(strconv.FormatUint(meta.Seed, 10))
 		s.shape.setLocked(false)
+		s.shape.chosen = true
 		s.advanced.setNumbers(meta.Steps, meta.Guidance)
 		if size := (picture.Size{Width: meta.Width, Height: meta.Height}); size.Check() == nil {
 			s.shape.setSize(size)

@@ -37,14 +37,13 @@ type run struct {
 // doubleClick is how long a second click may belong to the first.
 const doubleClick = 400 * time.Millisecond
 
-// pressGenerate is the button. A double click is one click.
+// pressGenerate is the button and Ctrl + Enter. A double click is one click, and a key that is held down one press.
 func (s *session) pressGenerate() {
-	if s.pressed {
-		return
+	again := s.pressed != nil && s.pressed()
+	s.pressed = s.after(doubleClick, func() {})
+	if !again {
+		s.generate()
 	}
-	s.pressed = true
-	s.after(doubleClick, func() { s.pressed = false })
-	s.generate()
 }
 
 // cancelRun gives up the job that is being made.

@@ -71,6 +71,13 @@ func TestSeedOnShow(t *testing.T) {
 	if b.shape.locked {
 		t.Error("still locked")
 	}
+	test.Tap(b.shape.dice)
+	rolled := b.shape.seedEntry.Text
+	test.Tap(b.shape.lock)
+	if b.shape.seedEntry.Text != rolled || !b.shape.locked {
+		t.Errorf("locked %s, want the %s that was just rolled", b.shape.seedEntry.Text, rolled)
+	}
+	test.Tap(b.shape.lock)
 	b.shape.setCount(1)
 	b.engine.hold = make(chan struct{})
 	b.shape.setSeed("1234")
@@ -154,7 +161,12 @@ func TestNoCancelByAccident(t *testing.T) {
 		t.Errorf("the button says %q", got)
 	}
 	test.Tap(b.prompt.generate)
-	b.prompt.entry.TypedShortcut(ctrl(fyne.KeyReturn))
+	b.clock.pass(time.Second)
+	for range 20 { // the key is held down
+		b.prompt.entry.TypedShortcut(ctrl(fyne.KeyReturn))
+		b.clock.pass(50 * time.Millisecond)
+	}
+	b.clock.pass(time.Second)
 	b.prompt.entry.TypedShortcut(ctrl(fyne.KeyReturn))
 	b.settle()
 	if b.run != first || len(b.queue.jobs) != 3 {

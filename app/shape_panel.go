@@ -30,6 +30,7 @@ type shapePanel struct {
 	lock      *button
 	locked    bool
 	setting   bool // the seed is being set by the window, not typed
+	chosen    bool // the user asked for the seed in the entry: Lock locks it whatever is on show
 	number    *label
 	counts    []*button
 	content   *fyne.Container
@@ -61,7 +62,7 @@ func newShapePanel(s *session) *shapePanel {
 			p.setLocked(true) // a number that was typed is meant
 		}
 	}
-	p.dice = newIconButton(fyne.NewStaticResource("dice.svg", look.Dice), p.roll)
+	p.dice = newIconButton(fyne.NewStaticResource("dice.svg", look.Dice), p.rollDice)
 	p.lock = newButton("Lock", p.toggleLock)
 	p.onShow = newLink("", p.takeShown)
 	p.onShow.Hide()
@@ -254,9 +255,10 @@ func (p *shapePanel) takeShown() {
 	}
 }
 
-// toggleLock locks the seed of the picture on show, or where there is none the one in the entry.
+// toggleLock locks the seed of the picture on show. Where there is none, or the user has just asked for the one in the
+// entry, it locks that.
 func (p *shapePanel) toggleLock() {
-	if _, ok := p.shownSeed(); ok && !p.locked {
+	if _, ok := p.shownSeed(); ok && !p.locked && !p.chosen {
 		p.takeShown()
 		return
 	}
@@ -269,6 +271,12 @@ func (p *shapePanel) setSeed(text string) {
 	p.setting = false
 }
 
+// rollDice is the button of the dice.
+func (p *shapePanel) rollDice() {
+	p.roll()
+	p.chosen = true
+}
+
 // roll takes a new seed, of the 32 bits that torch's generator keeps.
 func (p *shapePanel) roll() {
 	p.setSeed(strconv.FormatUint(rand.Uint64()>>32, 10))
@@ -279,6 +287,7 @@ func (p *shapePanel) roll() {
 
 // nextSeed is called when a job took the seed.
 func (p *shapePanel) nextSeed() {
+	p.chosen = false
 	if !p.locked {
 		p.roll()
 	}
