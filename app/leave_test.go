@@ -17,7 +17,7 @@ import (
 // answer taps a button of the question.
 func (b *bench) answer(s *session, text string) {
 	b.t.Helper()
-	if s.modal == nil {
+	if !s.modal.open() {
 		b.t.Fatalf("nothing is asked; the window says %q", b.said())
 	}
 	for _, a := range s.modal.buttons {
@@ -66,11 +66,11 @@ func TestCloseAsks(t *testing.T) {
 			b.until("the first is on its way", func() bool { return b.view.previewing })
 
 			b.leave()
-			if text := b.session.modal; text == nil || closed {
+			if !b.session.modal.open() || closed {
 				t.Fatal("closed unasked")
 			}
 			b.win.Canvas().Focused().TypedKey(&fyne.KeyEvent{Name: fyne.KeyEscape})
-			if b.session.modal != nil || b.run == nil || closed {
+			if b.session.modal.open() || b.run == nil || closed {
 				t.Fatal("Escape is no answer, and cancels nothing")
 			}
 			b.leave()
@@ -145,7 +145,7 @@ func TestSystemEnd(t *testing.T) {
 	}
 	// Closed again without a word about it, it still waits.
 	again.leave()
-	if again.modal != nil {
+	if again.modal.open() {
 		t.Error("asks about what rests since last time")
 	}
 	third := b.open(b.app, b.cfg, usual)

@@ -18,8 +18,11 @@ type modal struct {
 
 const modalWidth float32 = 460
 
+// open says that the modal is on show; nil is not.
+func (m *modal) open() bool { return m != nil && m.popUp.Visible() }
+
 // showModal puts body over a row of buttons. A button closes the modal before it does its work; the last one is the
-// usual answer and has the focus.
+// usual answer and has the focus, so that a key that was pressed too often destroys nothing.
 func (s *session) showModal(body fyne.CanvasObject, answers ...action) *modal {
 	m := &modal{s: s}
 	var row []fyne.CanvasObject
@@ -47,7 +50,7 @@ func (s *session) showModal(body fyne.CanvasObject, answers ...action) *modal {
 	width := canvas.NewRectangle(nil)
 	width.SetMinSize(fyne.NewSize(min(modalWidth, s.win.Canvas().Size().Width-2*margin), 0))
 	m.popUp = widget.NewModalPopUp(container.NewStack(width, m.content), s.win.Canvas())
-	if s.modal != nil {
+	if s.modal.open() {
 		s.modal.close()
 	}
 	s.modal = m

@@ -34,13 +34,19 @@ func Run(cfg Config) error {
 		return err
 	}
 	w.SetMaster()
+	New(a, w, cfg)
+	started := func() {}
+	if l, ok := a.Lifecycle().(interface{ OnStarted() func() }); ok && l.OnStarted() != nil {
+		started = l.OnStarted()
+	}
 	// Fyne goes on without a window where it could not make one.
 	a.Lifecycle().SetOnStarted(func() {
 		if messages.noWindow {
 			a.Quit()
+			return
 		}
+		started()
 	})
-	New(a, w, cfg)
 	w.ShowAndRun()
 	// Fyne hands the stop hook to its loop by a queue, and drops it where the loop is the first to end. The hook, and Fyne's
 	// own part of it that writes the preferences out, is no different the second time.

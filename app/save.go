@@ -125,7 +125,7 @@ func (s *session) saveTo(p *shown, path string, asked bool) {
 		_, err := os.Lstat(complete)
 		return func() {
 			if err == nil && !asked {
-				s.ask(fmt.Sprintf("%s is there already. Replace it?", complete), action{"Cancel", nil}, again, action{"Replace", func() { s.writeCopy(p, complete) }})
+				s.ask(fmt.Sprintf("%s is there already. Replace it?", complete), action{"Replace", func() { s.writeCopy(p, complete) }}, again, action{"Cancel", nil})
 				return
 			}
 			s.writeCopy(p, complete)
