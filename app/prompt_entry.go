@@ -1,8 +1,6 @@
 package app
 
 import (
-	"unicode/utf8"
-
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/driver/desktop"
 	"fyne.io/fyne/v2/widget"
@@ -60,7 +58,7 @@ func (e *promptEntry) TypedKey(key *fyne.KeyEvent) {
 		e.panel.s.escape()
 		return
 	}
-	if (key.Name == fyne.KeyReturn || key.Name == fyne.KeyEnter) && utf8.RuneCountInString(e.Text) >= maxPromptRunes {
+	if (key.Name == fyne.KeyReturn || key.Name == fyne.KeyEnter) && spaces(e.Text) >= maxPrompt {
 		return
 	}
 	e.Entry.TypedKey(key)

@@ -239,7 +239,7 @@ func (p *promptPanel) recall(step int) {
 
 // setText replaces the prompt with what of text may enter and leaves the cursor at its end.
 func (p *promptPanel) setText(text string) {
-	p.entry.SetText(p.s.admit(text, maxPromptRunes))
+	p.entry.SetText(p.s.admit(text, maxPrompt))
 	p.entry.toEnd()
 }
 
