@@ -31,7 +31,7 @@ func (s *session) showSaveDialog(dir, name string, chosen func(path string)) *sa
 	}
 	title := newLabel("Save a copy", colorText, "headingText")
 	change := newButton("Change folder…", d.changeFolder)
-	hint := newLabel("PNG keeps the settings; a name that ends in .jpg or .webp is saved so.", colorDim, sizeCaption)
+	hint := newLabel("The name's ending chooses the format: .png, .jpg or .webp. Each keeps the settings.", colorDim, sizeCaption)
 	body := arranged(fixed(0, 150), func(size fyne.Size) {
 		at(title, 0, 0, size.Width, 28)
 		w := change.MinSize().Width
@@ -42,6 +42,7 @@ func (s *session) showSaveDialog(dir, name string, chosen func(path string)) *sa
 	}, title, d.folder, change, d.name, hint)
 	d.modal = s.showModal(body, action{"Cancel", nil}, action{"Save", d.save})
 	s.win.Canvas().Focus(d.name)
+	d.name.Entry.TypedShortcut(&fyne.ShortcutSelectAll{}) // what is typed takes the place of the proposal
 	return d
 }
 

@@ -126,7 +126,7 @@ def xdo(*args):
 
 # Places in the window at 1280 × 800.
 SLOT1, SLOT3, CANVAS, PROMPT = (100, 110), (100, 440), (620, 290), (500, 640)
-SAVE = (1034, 679)  # of Fyne's dialog: there is no portal here
+SAVE = (830, 477)  # in the dialog to save in
 IN_SLOT1, IN_SLOT2, IN_SLOT3, IN_THUMB1, IN_NOTICE_EDGE = (60, 90), (100, 240), (60, 400), (250, 764), (460, 12)
 TOKEN_COUNT = (300, 682, 90, 18)
 PANEL, GROUND = (0x23, 0x24, 0x27), (0x15, 0x16, 0x17)
