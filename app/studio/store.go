@@ -150,7 +150,8 @@ func (s *Store) adoptFrom(other *Store) error {
 func (s *Store) Keep(file []byte) (digest string, err error) {
 	digest = Digest(file)
 	path := s.pasted(digest)
-	if _, err := os.Stat(path); err == nil {
+	now := time.Now()
+	if os.Chtimes(path, now, now) == nil { // it is there, and Prune is to see that it was kept again
 		return digest, nil
 	}
 	return digest, write(path, file)
@@ -184,8 +185,9 @@ func (s *Store) Has(slot Slot) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// Prune removes kept pictures that neither the desks nor the jobs name.
-func (s *Store) Prune(desks []Desk, jobs []Job) error {
+// Prune removes kept pictures that neither the desks nor the jobs name, and that were kept before a time: what is pasted
+// while a window starts belongs to a desk that this call cannot know.
+func (s *Store) Prune(desks []Desk, jobs []Job, before time.Time) error {
 	named := map[string]bool{}
 	for _, j := range jobs {
 		desks = append(desks[:len(desks):len(desks)], j.Desk)
@@ -202,7 +204,8 @@ func (s *Store) Prune(desks []Desk, jobs []Job) error {
 		return fmt.Errorf("studio: %w", err)
 	}
 	for _, file := range files {
-		if !named[file.Name()] {
+		info, gone := file.Info()
+		if gone == nil && !named[file.Name()] && info.ModTime().Before(before) {
 			err = errors.Join(err, os.Remove(filepath.Join(s.dir, pastedDir, file.Name())))
 		}
 	}

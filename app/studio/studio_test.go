@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"kleinbild/inference/picture"
 )
@@ -196,7 +197,19 @@ func TestStore(t *testing.T) {
 	if err != nil || len(jobs) != 2 || jobs[1].Seed != job.Seed || jobs[1].Count != 2 || jobs[1].Steps != 7 || jobs[1].Guidance != 2.5 || !jobs[1].Desk.Same(desk) {
 		t.Errorf("jobs %+v, %v", jobs, err)
 	}
-	if err := s.Prune([]Desk{back}, nil); err != nil {
+	for range 2 { // the second time it is there already
+		if _, err := s.Keep(pngFile(t, 9)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	later := Digest(pngFile(t, 9))
+	if err := s.Prune([]Desk{back}, nil, time.Now().Add(-time.Minute)); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(s.pasted(later)); err != nil {
+		t.Error("a picture that was kept since then is gone:", err)
+	}
+	if err := s.Prune([]Desk{back}, nil, time.Now().Add(time.Minute)); err != nil {
 		t.Error(err)
 	}
 	if _, err := os.Stat(s.pasted(unnamed)); err == nil {
