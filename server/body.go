@@ -2,13 +2,12 @@ package server
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"mime"
 	"mime/multipart"
 	"net/http"
-	"slices"
+	"strings"
 	"time"
 )
 
@@ -20,9 +19,8 @@ const (
 
 // form is a multipart/form-data body.
 type form struct {
-	values map[string]string
-	files  [][]byte // in the order in which they came
-	masked bool     // there is a picture called mask
+	values  values
+	uploads []upload // in the order in which they came
 }
 
 // withBody reads the request's body with read, within the limits of size, time and memory. Memory is reserved until
@@ -75,8 +73,8 @@ func (p *patientReader) Read(b []byte) (int, error) {
 
 func (p *patientReader) Close() error { return p.body.Close() }
 
-// readForm reads a form; the parts called one of fileFields are files, the rest are text.
-func readForm(r *http.Request, fileFields ...string) (*form, error) {
+// readForm reads a form.
+func readForm(r *http.Request) (*form, error) {
 	parts, err := r.MultipartReader()
 	switch {
 	case errors.Is(err, http.ErrNotMultipart):
@@ -84,7 +82,7 @@ func readForm(r *http.Request, fileFields ...string) (*form, error) {
 	case err != nil:
 		return nil, malformed("multipart", err)
 	}
-	f := &form{values: map[string]string{}}
+	f := &form{values: values{}}
 	for n := 0; ; n++ {
 		part, err := parts.NextPart()
 		if errors.Is(err, io.EOF) && n > 0 {
@@ -96,30 +94,34 @@ func readForm(r *http.Request, fileFields ...string) (*form, error) {
 		if n == maxParts {
 			return nil, errorf(http.StatusBadRequest, "multipart: more than %d parts", maxParts)
 		}
-		if err := f.add(part, fileFields); err != nil {
+		if err := f.add(part); err != nil {
 			return nil, err
 		}
 	}
 }
 
-func (f *form) add(part *multipart.Part, fileFields []string) error {
+// add takes a part. A file under a name that is none of a picture's is refused: passed over it would give another
+// picture than was asked for.
+func (f *form) add(part *multipart.Part) error {
 	name := part.FormName()
 	if name == "" {
 		return errorf(http.StatusBadRequest, "multipart: a part has no name")
 	}
-	if slices.Contains(fileFields, name) {
+	number, isPicture := pictureName(name)
+	if isPicture || isFile(part) {
 		data, err := io.ReadAll(part)
-		if err != nil {
-			return malformed("multipart", err)
-		}
 		switch {
-		case len(data) == 0 && part.FileName() == "": // a browser sends its empty file field too
-		case name == fieldMask:
-			f.masked = true
-		default:
-			f.files = append(f.files, data)
+		case err != nil:
+			return malformed("multipart", err)
+		case len(data) == 0 && part.FileName() == "": // a browser sends its empty file field, too
+			return nil
+		case isPicture:
+			f.uploads = append(f.uploads, upload{printable(name), number, data})
+			return nil
+		case changesPicture[name] == noMask:
+			return invalid(name, "%s", noMask)
 		}
-		return nil
+		return invalid(printable(name), "found a file, want pictures as image, images, image[], images[], image[N] or images[N], and no other files")
 	}
 	limit := int64(maxFieldBytes)
 	if name == fieldImageURIs { // whole pictures; the body's limit holds
@@ -135,27 +137,30 @@ func (f *form) add(part *multipart.Part, fileFields []string) error {
 	if _, twice := f.values[name]; twice {
 		return invalid(printable(name), "given twice")
 	}
-	f.values[name] = string(text)
+	f.values[name] = value{name: printable(name), text: string(text)}
 	return nil
 }
 
-// readJSON reads a JSON object into v.
-func readJSON(r *http.Request, v any) error {
+// isFile says whether a part was sent as a file: with a file's name, or as a picture or bytes.
+func isFile(part *multipart.Part) bool {
+	_, params, err := mime.ParseMediaType(part.Header.Get("Content-Disposition"))
+	if _, named := params["filename"]; err == nil && named {
+		return true
+	}
+	kind, _, err := mime.ParseMediaType(part.Header.Get("Content-Type"))
+	return err == nil && (strings.HasPrefix(kind, "image/") || kind == "application/octet-stream")
+}
+
+// readJSON reads a JSON object.
+func readJSON(r *http.Request) (values, error) {
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
-		return errorf(http.StatusUnsupportedMediaType, "Content-Type: want application/json")
+		return nil, errorf(http.StatusUnsupportedMediaType, "Content-Type: want application/json")
 	}
 	text, err := io.ReadAll(r.Body)
 	if err != nil {
-		return malformed("JSON", err)
+		return nil, malformed("JSON", err)
 	}
-	if err := json.Unmarshal(text, v); err != nil {
-		var kind *json.UnmarshalTypeError
-		if errors.As(err, &kind) && kind.Field != "" {
-			return invalid(kind.Field, "found a %s, want a %s", kind.Value, kind.Type)
-		}
-		return errorf(http.StatusBadRequest, "JSON: %s", err)
-	}
-	return nil
+	return parseJSON(text)
 }
 
 // malformed keeps what the body's limits said, and calls the rest a broken body.

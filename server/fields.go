@@ -30,6 +30,11 @@ const (
 // fieldMask is a file of OpenAI's POST /v1/images/edits.
 const fieldMask = "mask"
 
+// generateFields are what POST /v1/generate knows, beside pictures.
+var generateFields = []string{
+	fieldPrompt, fieldModel, fieldAspectRatio, fieldImageURIs, fieldSeed, fieldSteps, fieldGuidance, fieldSize,
+}
+
 const (
 	maxGuidance = 100
 	sizeWant    = "want WIDTHxHEIGHT in multiples of 16 from 64 to 2048, or match"
@@ -42,7 +47,8 @@ type job struct {
 	aspect  picture.AspectRatio
 	size    picture.Size // exact, where not zero
 	sources []source
-	bytes   int64 // of the prepared references
+	bytes   int64    // of the prepared references
+	ignored []string // names of fields that were passed over
 }
 
 // source is a reference picture before it is decoded: bytes, or an address to fetch them from.
@@ -52,28 +58,19 @@ type source struct {
 	url   *url.URL
 }
 
-// parse reads the fields of POST /v1/generate. Unknown fields are passed over, as the hosted API does.
-func (f *form) parse(allowRemote bool) (j *job, err error) {
-	j = &job{model: f.values[fieldModel]}
-	if j.request.Prompt, err = parsePrompt(f.values[fieldPrompt]); err != nil {
+// parse reads the fields of POST /v1/generate.
+func (f *form) parse(allowRemote bool) (*job, error) {
+	j, err := f.values.job(generateFields...)
+	if err != nil {
 		return nil, err
 	}
-	if j.request.Seed, err = parseSeed(f.values[fieldSeed]); err != nil {
+	if j.aspect, err = parseAspect(f.values[fieldAspectRatio].text); err != nil {
 		return nil, err
 	}
-	if j.request.Steps, err = parseSteps(f.values[fieldSteps]); err != nil {
+	if j.sources, err = f.sources(fieldImages); err != nil {
 		return nil, err
 	}
-	if j.request.Guidance, err = parseGuidance(f.values[fieldGuidance]); err != nil {
-		return nil, err
-	}
-	if j.aspect, err = parseAspect(f.values[fieldAspectRatio]); err != nil {
-		return nil, err
-	}
-	for i, data := range f.files {
-		j.sources = append(j.sources, source{field: fmt.Sprintf("%s[%d]", fieldImages, i), data: data})
-	}
-	uris, err := parseImageURIs(f.values[fieldImageURIs], allowRemote)
+	uris, err := parseImageURIs(f.values[fieldImageURIs].text, allowRemote)
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +78,42 @@ func (f *form) parse(allowRemote bool) (j *job, err error) {
 	if n := len(j.sources); n > inference.MaxReferences {
 		return nil, invalid(fieldImages, "%d reference pictures together with image_uris, want at most %d", n, inference.MaxReferences)
 	}
-	return j, j.parseSize(f.values[fieldSize])
+	return j, j.parseSize(f.values[fieldSize].text)
+}
+
+// job reads the fields that all paths have, of those that a path knows.
+func (v values) job(known ...string) (*job, error) {
+	ignored, err := v.settle(known...)
+	if err != nil {
+		return nil, err
+	}
+	j := &job{ignored: ignored}
+	prompt, err := v.string(fieldPrompt)
+	if err != nil {
+		return nil, err
+	}
+	if j.request.Prompt, err = parsePrompt(prompt); err != nil {
+		return nil, err
+	}
+	if j.model, err = v.string(fieldModel); err != nil {
+		return nil, err
+	}
+	if j.request.Seed, err = v.seed(); err != nil {
+		return nil, err
+	}
+	if j.request.Steps, err = v.integer(fieldSteps, 1, inference.MaxSteps, 0); err != nil {
+		return nil, err
+	}
+	const none = -1
+	guidance, err := v.number(fieldGuidance, 0, maxGuidance, none)
+	if err != nil {
+		return nil, err
+	}
+	if guidance != none {
+		// To the engine 0 means the model's default; 1 is as little guidance as 0.
+		j.request.Guidance = max(guidance, 1)
+	}
+	return j, nil
 }
 
 func parsePrompt(text string) (string, error) {
@@ -105,29 +137,6 @@ func parseSeed(text string) (uint64, error) {
 		return 0, invalid(fieldSeed, "%s, want an integer from 0 to %d, or -1 for a random one", quote(text), uint64(math.MaxUint64))
 	}
 	return seed, nil
-}
-
-func parseSteps(text string) (int, error) {
-	if text == "" {
-		return 0, nil
-	}
-	steps, err := strconv.Atoi(text)
-	if err != nil || steps < 1 || steps > inference.MaxSteps {
-		return 0, invalid(fieldSteps, "%s, want an integer from 1 to %d", quote(text), inference.MaxSteps)
-	}
-	return steps, nil
-}
-
-func parseGuidance(text string) (float64, error) {
-	if text == "" {
-		return 0, nil
-	}
-	guidance, err := strconv.ParseFloat(text, 64)
-	if err != nil || !(guidance >= 0 && guidance <= maxGuidance) {
-		return 0, invalid(fieldGuidance, "%s, want a number from 0 to %d", quote(text), maxGuidance)
-	}
-	// To the engine 0 means the model's default; 1 is as little guidance as 0.
-	return max(guidance, 1), nil
 }
 
 func parseAspect(text string) (picture.AspectRatio, error) {
@@ -206,13 +215,4 @@ func parseImageURI(field, uri string, allowRemote bool) (source, error) {
 		return source{}, invalid(field, "URLs are not fetched by this server (--allow-remote-uris); want a data URI")
 	}
 	return source{field: field, url: address}, nil
-}
-
-// quote shows a client its value, or the beginning of it.
-func quote(text string) string {
-	const most = 40
-	if len(text) > most {
-		text = strings.ToValidUTF8(text[:most], "") + "…"
-	}
-	return strconv.Quote(text)
 }

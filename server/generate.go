@@ -46,7 +46,7 @@ func (m *made) setHeaders(h http.Header) {
 // generate is POST /v1/generate.
 func (s *Server) generate(w *reply, r *http.Request) error {
 	j, err := s.accept(w, r, func(r *http.Request) (*job, error) {
-		f, err := readForm(r, fieldImages, fieldImages+"[]")
+		f, err := readForm(r)
 		if err != nil {
 			return nil, err
 		}
@@ -80,6 +80,9 @@ func (s *Server) accept(w *reply, r *http.Request, read func(*http.Request) (*jo
 		return nil, err
 	}
 	defer done()
+	if text := warning(j.ignored); text != "" {
+		w.Header().Set("Warning", text)
+	}
 	m, err := s.openModel()
 	if err != nil {
 		return nil, err

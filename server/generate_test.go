@@ -38,7 +38,7 @@ func TestGenerateHeaders(t *testing.T) {
 			text("image_uris", `["`+dataURI(small)+`", "`+dataURI(small)+`"]`), file("images", "a", small), file("images[]", "b", small),
 		}, "multi-ref", "4", "1344x768"},
 		{"empty fields are none", []part{text("image_uris", ""), text("seed", ""), text("size", ""), text("images", "")}, "t2i", "", "1344x768"},
-		{"unknown fields", []part{text("negative_prompt", "x"), text("output_format", "jpeg")}, "t2i", "", "1344x768"},
+		{"unknown fields", []part{text("negative_prompt", ""), text("webhook", "x")}, "t2i", "", "1344x768"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			g := s.generateWith(t, append(row.parts, prompt())...)
@@ -123,8 +123,8 @@ func TestGenerateRefuses(t *testing.T) {
 		{"aspect ratio", []part{ok, text("aspect_ratio", "Square")}, 422, `aspect_ratio: "Square", want one of square, landscape, portrait, photo, photo_v, standard, standard_v, wide`},
 		{"match is no aspect ratio", []part{ok, text("aspect_ratio", "match")}, 422, "aspect_ratio: "},
 		{"negative seed", []part{ok, text("seed", "-2")}, 422, `seed: "-2", want an integer from 0 to 18446744073709551615, or -1`},
-		{"steps", []part{ok, text("steps", "0")}, 422, `steps: "0", want an integer from 1 to 1000`},
-		{"guidance", []part{ok, text("guidance", "NaN")}, 422, `guidance: "NaN", want a number from 0 to 100`},
+		{"steps", []part{ok, text("steps", "0")}, 422, `steps: found "0", want an integer from 1 to 1000`},
+		{"guidance", []part{ok, text("guidance", "NaN")}, 422, `guidance: found "NaN", want a number from 0 to 100`},
 		{"size", []part{ok, text("size", "100x100")}, 422, `size: "100x100", want WIDTHxHEIGHT in multiples of 16 from 64 to 2048, or match`},
 		{"match without references", []part{ok, text("size", "match")}, 422, "size: match needs a reference picture"},
 		{"five files", []part{ok, file("images", "a", small), file("images", "a", small), file("images", "a", small), file("images", "a", small), file("images", "a", small)}, 422, "images: 5 reference pictures"},

@@ -2,9 +2,7 @@ package server
 
 import (
 	"encoding/base64"
-	"fmt"
 	"net/http"
-	"strconv"
 	"time"
 
 	"kleinbild/inference"
@@ -14,19 +12,10 @@ import (
 // maxPictures is the n of a request, as at OpenAI.
 const maxPictures = 10
 
-// imagesRequest holds those fields of OpenAI's image API that change something here. Others (quality, style, user,
-// background, …) are taken and passed over, as clients send them always.
-type imagesRequest struct {
-	Prompt         string   `json:"prompt"`
-	Model          string   `json:"model"`
-	N              *int     `json:"n"`
-	Size           string   `json:"size"`
-	ResponseFormat string   `json:"response_format"`
-	OutputFormat   string   `json:"output_format"`
-	Stream         bool     `json:"stream"`
-	Seed           *uint64  `json:"seed"` // these three are this server's
-	Steps          *int     `json:"steps"`
-	Guidance       *float64 `json:"guidance"`
+// imagesFields are those fields of OpenAI's image API that change something here; seed, steps and guidance are this
+// server's own.
+var imagesFields = []string{
+	fieldPrompt, fieldModel, fieldSeed, fieldSteps, fieldGuidance, fieldSize, "n", "response_format", "output_format", "stream",
 }
 
 // imagesJob is a job for n pictures.
@@ -50,12 +39,11 @@ type imageItem struct {
 func (s *Server) imageGenerations(w *reply, r *http.Request) error {
 	var images imagesJob
 	_, err := s.accept(w, r, func(r *http.Request) (*job, error) {
-		var ask imagesRequest
-		if err := readJSON(r, &ask); err != nil {
+		v, err := readJSON(r)
+		if err != nil {
 			return nil, err
 		}
-		var err error
-		images, err = ask.job(nil)
+		images, err = v.imagesJob()
 		return images.job, err
 	})
 	if err != nil {
@@ -68,16 +56,14 @@ func (s *Server) imageGenerations(w *reply, r *http.Request) error {
 func (s *Server) imageEdits(w *reply, r *http.Request) error {
 	var images imagesJob
 	_, err := s.accept(w, r, func(r *http.Request) (*job, error) {
-		f, err := readForm(r, "image", "image[]", fieldMask)
+		f, err := readForm(r)
 		if err != nil {
 			return nil, err
 		}
-		ask, err := f.imagesRequest()
-		if err != nil {
+		if images, err = f.values.imagesJob(); err != nil {
 			return nil, err
 		}
-		images, err = ask.job(f)
-		return images.job, err
+		return images.job, images.addImages(f)
 	})
 	if err != nil {
 		return err
@@ -85,108 +71,45 @@ func (s *Server) imageEdits(w *reply, r *http.Request) error {
 	return s.answerImages(w, r, images, "image_edit")
 }
 
-// imagesRequest reads the text fields of a form as the JSON body's.
-func (f *form) imagesRequest() (ask imagesRequest, err error) {
-	v := f.values
-	ask = imagesRequest{
-		Prompt: v["prompt"], Model: v["model"], Size: v["size"],
-		ResponseFormat: v["response_format"], OutputFormat: v["output_format"], Stream: v["stream"] == "true",
-	}
-	if text := v["n"]; text != "" {
-		n, err := strconv.Atoi(text)
-		if err != nil {
-			return ask, invalid("n", "%s, want an integer from 1 to %d", quote(text), maxPictures)
-		}
-		ask.N = &n
-	}
-	if v[fieldSeed] != "" {
-		seed, err := parseSeed(v[fieldSeed])
-		if err != nil {
-			return ask, err
-		}
-		ask.Seed = &seed
-	}
-	if v[fieldSteps] != "" {
-		steps, err := parseSteps(v[fieldSteps])
-		if err != nil {
-			return ask, err
-		}
-		ask.Steps = &steps
-	}
-	if v[fieldGuidance] != "" {
-		guidance, err := parseGuidance(v[fieldGuidance])
-		if err != nil {
-			return ask, err
-		}
-		ask.Guidance = &guidance
-	}
-	return ask, nil
-}
-
-// job checks a request; f holds the pictures to edit, nil where there are none.
-func (ask imagesRequest) job(f *form) (images imagesJob, err error) {
-	j := &job{model: ask.Model, aspect: picture.Square}
-	images = imagesJob{job: j, n: 1, stream: ask.Stream}
-	if j.request.Prompt, err = parsePrompt(ask.Prompt); err != nil {
+// imagesJob checks a request.
+func (v values) imagesJob() (images imagesJob, err error) {
+	if images.job, err = v.job(imagesFields...); err != nil {
 		return images, err
 	}
-	if ask.N != nil {
-		images.n = *ask.N
-	}
-	switch {
-	case images.n < 1 || images.n > maxPictures:
-		return images, invalid("n", "%d, want an integer from 1 to %d", images.n, maxPictures)
-	case ask.ResponseFormat != "" && ask.ResponseFormat != "b64_json":
-		return images, invalid("response_format", "%s, want b64_json: this server keeps no pictures", quote(ask.ResponseFormat))
-	case ask.OutputFormat != "" && ask.OutputFormat != "png":
-		return images, invalid("output_format", "%s, want png", quote(ask.OutputFormat))
-	case ask.Steps != nil && (*ask.Steps < 1 || *ask.Steps > inference.MaxSteps):
-		return images, invalid(fieldSteps, "%d, want an integer from 1 to %d", *ask.Steps, inference.MaxSteps)
-	case ask.Guidance != nil && !(*ask.Guidance >= 0 && *ask.Guidance <= maxGuidance):
-		return images, invalid(fieldGuidance, "%v, want a number from 0 to %d", *ask.Guidance, maxGuidance)
-	}
-	if ask.Steps != nil {
-		j.request.Steps = *ask.Steps
-	}
-	if ask.Guidance != nil {
-		j.request.Guidance = max(*ask.Guidance, 1)
-	}
-	if j.request.Seed, err = parseSeed(""); err != nil {
+	images.aspect = picture.Square
+	if images.n, err = v.integer("n", 1, maxPictures, 1); err != nil {
 		return images, err
 	}
-	if ask.Seed != nil {
-		j.request.Seed = *ask.Seed
+	if images.stream, _, err = v.truth("stream"); err != nil {
+		return images, err
 	}
-	if f != nil {
-		if err := j.addImages(f); err != nil {
-			return images, err
-		}
+	if _, err = v.choice("response_format", "b64_json"); err != nil {
+		return images, err
 	}
-	if ask.Size == "" || ask.Size == "auto" {
-		return images, nil
+	if _, err = v.choice("output_format", "png"); err != nil {
+		return images, err
 	}
-	if j.size, err = picture.ParseSize(ask.Size); err != nil {
-		return images, invalid(fieldSize, "%s, want auto, or WIDTHxHEIGHT in multiples of 16 from 64 to 2048", quote(ask.Size))
+	size, err := v.string(fieldSize)
+	if err != nil || size == "" || size == "auto" {
+		return images, err
+	}
+	if images.size, err = picture.ParseSize(size); err != nil {
+		return images, invalid(fieldSize, "found %s, want auto, or WIDTHxHEIGHT in multiples of 16 from 64 to 2048", quote(size))
 	}
 	return images, nil
 }
 
 // addImages takes the pictures to edit; without a size the first one gives it.
-func (j *job) addImages(f *form) error {
-	if f.masked {
-		return invalid(fieldMask, "is not supported; describe in the prompt what to change")
-	}
-	switch n := len(f.files); {
+func (j *job) addImages(f *form) (err error) {
+	switch n := len(f.uploads); {
 	case n == 0:
 		return invalid("image", "is required")
 	case n > inference.MaxReferences:
 		return invalid("image", "%d pictures, want at most %d", n, inference.MaxReferences)
 	}
-	for i, data := range f.files {
-		j.sources = append(j.sources, source{field: fmt.Sprintf("image[%d]", i), data: data})
-	}
 	j.aspect = picture.Match
-	return nil
+	j.sources, err = f.sources("image")
+	return err
 }
 
 // answerImages makes the pictures one after the other, with seeds counting up; each waits for a turn of its own.

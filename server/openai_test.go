@@ -82,13 +82,13 @@ func TestImageGenerationsRefuses(t *testing.T) {
 		{"cut JSON", "application/json", `{"prompt": "x"`, 400, "JSON: ", ""},
 		{"an array", "application/json", `[]`, 400, "JSON: ", ""},
 		{"no prompt", "application/json", `{}`, 422, "prompt: is required", "prompt"},
-		{"prompt a number", "application/json", `{"prompt": 5}`, 422, "prompt: found a number", "prompt"},
+		{"prompt a number", "application/json", `{"prompt": 5}`, 422, "prompt: found 5, want a string", "prompt"},
 		{"another model", "application/json", `{"prompt": "x", "model": "dall-e-3"}`, 422, `model: "dall-e-3", want flux2-klein-4b`, "model"},
-		{"n", "application/json", `{"prompt": "x", "n": 11}`, 422, "n: 11, want an integer from 1 to 10", "n"},
+		{"n", "application/json", `{"prompt": "x", "n": 11}`, 422, "n: found 11, want an integer from 1 to 10", "n"},
 		{"size", "application/json", `{"prompt": "x", "size": "1000x1000"}`, 422, "size: ", "size"},
 		{"url", "application/json", `{"prompt": "x", "response_format": "url"}`, 422, "response_format: ", "response_format"},
 		{"jpeg", "application/json", `{"prompt": "x", "output_format": "jpeg"}`, 422, "output_format: ", "output_format"},
-		{"seed", "application/json", `{"prompt": "x", "seed": -1}`, 422, "seed: ", "seed"},
+		{"seed", "application/json", `{"prompt": "x", "seed": -2}`, 422, "seed: ", "seed"},
 		{"steps", "application/json", `{"prompt": "x", "steps": 0}`, 422, "steps: ", "steps"},
 		{"guidance", "application/json", `{"prompt": "x", "guidance": 1000}`, 422, "guidance: ", "guidance"},
 	} {
@@ -126,8 +126,8 @@ func TestImageEdits(t *testing.T) {
 		{"none", []part{prompt()}, 422, "image: is required"},
 		{"five", []part{prompt(), a, a, a, a, a}, 422, "image: 5 pictures, want at most 4"},
 		{"mask", []part{prompt(), single, file("mask", "m.png", pngOf(t, 64, 80, 1))}, 422, "mask: is not supported"},
-		{"n", []part{prompt(), single, text("n", "many")}, 422, `n: "many"`},
-		{"steps", []part{prompt(), single, text("steps", "many")}, 422, `steps: "many"`},
+		{"n", []part{prompt(), single, text("n", "many")}, 422, `n: found "many"`},
+		{"steps", []part{prompt(), single, text("steps", "many")}, 422, `steps: found "many"`},
 		{"no picture", []part{prompt(), file("image", "a", []byte("x"))}, 415, "image[0]: picture: "},
 	} {
 		t.Run(row.name, func(t *testing.T) {

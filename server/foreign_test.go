@@ -1,0 +1,184 @@
+package server
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// TestPictureNames: pictures come under every name that clients use, in the order of their numbers.
+func TestPictureNames(t *testing.T) {
+	engine := &fakeEngine{}
+	s := start(t, engine, nil)
+	pictures := func(names ...string) (parts []part) {
+		for i, name := range names {
+			parts = append(parts, file(name, "x.png", pngOf(t, 64, 64, uint8(i+1))))
+		}
+		return append(parts, prompt(), text("size", "64x64"))
+	}
+	for _, row := range []struct {
+		name  string
+		parts []part
+		order []uint8 // of the pictures, numbered as they are sent
+	}{
+		{"image", pictures("image"), []uint8{1}},
+		{"images", pictures("images", "images"), []uint8{1, 2}},
+		{"image[]", pictures("image[]", "image[]"), []uint8{1, 2}},
+		{"images[]", pictures("images[]"), []uint8{1}},
+		{"numbers from 0", pictures("image[0]", "image[1]"), []uint8{1, 2}},
+		{"numbers in another order", pictures("images[10]", "images[9]", "images[2]"), []uint8{3, 2, 1}},
+		{"numbers of both names", pictures("images[2]", "image[1]"), []uint8{2, 1}},
+		{"without a number first", pictures("image[1]", "images[0]", "image", "images[]"), []uint8{3, 4, 2, 1}},
+	} {
+		for _, path := range []string{"/v1/generate", "/v1/images/edits"} {
+			t.Run(row.name+" "+path, func(t *testing.T) {
+				contentType, body := formOf(t, row.parts...)
+				if g := s.post(t, path, contentType, body); g.status != http.StatusOK {
+					t.Fatalf("%d %s", g.status, g.body)
+				}
+				requests := engine.seen()
+				var have []uint8
+				for _, ref := range requests[len(requests)-1].References {
+					have = append(have, ref.Image.Pix[0])
+				}
+				if fmt.Sprint(have) != fmt.Sprint(row.order) {
+					t.Errorf("references %v, want %v", have, row.order)
+				}
+			})
+		}
+	}
+}
+
+// TestFilesRefused: a file that is no reference picture never gives a picture without it.
+func TestFilesRefused(t *testing.T) {
+	engine := &fakeEngine{}
+	s := start(t, engine, nil)
+	small := pngOf(t, 64, 64, 1)
+	for _, row := range []struct {
+		name, want string
+		status     int
+		files      []part
+	}{
+		{"another name", "photo: found a file, want pictures as image, images,", 422, []part{file("photo", "x.png", small)}},
+		{"no number", "image[x]: found a file", 422, []part{file("image[x]", "x.png", small)}},
+		{"negative number", "image[-1]: found a file", 422, []part{file("image[-1]", "x.png", small)}},
+		{"huge number", "image[1234567890]: found a file", 422, []part{file("image[1234567890]", "x.png", small)}},
+		{"control characters", "a\uFFFDb: found a file", 422, []part{file("a\tb", "x.png", small)}},
+		{"a field of text", "size: found a file", 422, []part{file("size", "x.txt", []byte("64x64"))}},
+		{"mask", "mask: is not supported", 422, []part{file("image", "x.png", small), file("mask", "m.png", small)}},
+		{"a number twice", "images[1]: found two pictures of this number", 422, []part{file("image[1]", "x", small), file("images[1]", "x", small)}},
+		{"five", "5 ", 422, []part{file("image", "x", small), file("images", "x", small), file("image[]", "x", small), file("images[2]", "x", small), file("image[1]", "x", small)}},
+		{"no picture", "image[7]: picture: ", 415, []part{file("image[7]", "x", []byte("hello, hello"))}},
+		{"large", "body: more than", 413, []part{file("image[7]", "x", make([]byte, 1<<20))}},
+	} {
+		for _, path := range []string{"/v1/generate", "/v1/images/edits"} {
+			t.Run(row.name+" "+path, func(t *testing.T) {
+				s.opts.MaxBodyBytes = 1 << 20
+				contentType, body := formOf(t, append(row.files, prompt())...)
+				if g := s.post(t, path, contentType, body); g.status != row.status || !strings.Contains(g.detail(), row.want) {
+					t.Errorf("%d %s, want %d %s", g.status, g.body, row.status, row.want)
+				}
+			})
+		}
+	}
+	// A file is one by its content type, too.
+	body := "--b\r\nContent-Disposition: form-data; name=\"prompt\"\r\n\r\nx\r\n" +
+		"--b\r\nContent-Disposition: form-data; name=\"photo\"\r\nContent-Type: image/png\r\n\r\nx\r\n--b--\r\n"
+	if g := s.post(t, "/v1/generate", "multipart/form-data; boundary=b", []byte(body)); g.status != 422 || !strings.Contains(g.detail(), "photo: found a file") {
+		t.Errorf("%d %s", g.status, g.body)
+	}
+	// What a browser sends for an input without a file is none.
+	if g := s.post(t, "/v1/generate", "multipart/form-data; boundary=b", []byte(strings.NewReplacer(
+		"name=\"photo\"", "name=\"images\"; filename=\"\"", "image/png\r\n\r\nx", "application/octet-stream\r\n\r\n").Replace(body))); g.status != 200 {
+		t.Errorf("%d %s", g.status, g.body)
+	}
+	if n := engine.runs(); n != 1 {
+		t.Errorf("the engine ran %d times, want once", n)
+	}
+}
+
+// TestForeignFields: fields of other programs mean what they say, are refused, or are named in a warning.
+func TestForeignFields(t *testing.T) {
+	engine := &fakeEngine{}
+	s := start(t, engine, nil)
+	for _, row := range []struct {
+		name, form, json string // the same fields twice: name=value pairs, and members of an object
+		status           int
+		want             string // the refusal, or the warning
+		size             string
+		steps            int
+		guidance         float64
+	}{
+		{"steps", "num_inference_steps=7", `"num_inference_steps": 7`, 200, "", "", 7, 0},
+		{"guidance", "guidance_scale=2.5", `"guidance_scale": 2.5`, 200, "", "", 0, 2.5},
+		{"size", "width=128 height=64", `"width": 128, "height": 64.0`, 200, "", "128x64", 0, 0},
+		{"wrong steps", "num_inference_steps=0", `"num_inference_steps": 0`, 422, "num_inference_steps: found ", "", 0, 0},
+		{"steps twice", "num_inference_steps=7 steps=7", `"num_inference_steps": 7, "steps": 7`, 422, "num_inference_steps: found together with steps", "", 0, 0},
+		{"width alone", "width=128", `"width": 128`, 422, "width: found without height", "", 0, 0},
+		{"height alone", "height=128", `"height": 128`, 422, "height: found without width", "", 0, 0},
+		{"size twice", "width=64 height=64 size=64x64", `"width": 64, "height": 64, "size": "64x64"`, 422, "width: found together with size", "", 0, 0},
+		{"odd width", "width=100 height=64", `"width": 100, "height": 64`, 422, `size: `, "", 0, 0},
+		{"negative prompt", "negative_prompt=cats", `"negative_prompt": "cats"`, 422, "negative_prompt: this model knows none", "", 0, 0},
+		{"no negative prompt", "negative_prompt=", `"negative_prompt": " ", "loras": [], "strength": null`, 200, "", "", 0, 0},
+		{"strength", "strength=0.5", `"strength": 0.5`, 422, "strength: is not supported", "", 0, 0},
+		{"mask", "mask=abc", `"mask": "data:image/png;base64,AAAA"`, 422, "mask: is not supported", "", 0, 0},
+		{"picture by URL", "image_url=http://x/", `"image_url": "http://x/"`, 422, "image_url: is not supported here; want pictures", "", 0, 0},
+		{"sampler", "sampler_name=DDIM", `"sampler_name": "DDIM"`, 422, "sampler_name: is not supported", "", 0, 0},
+		{"transparency", "background=transparent", `"background": "transparent"`, 422, `background: found "transparent"`, "", 0, 0},
+		{"several at once", "num_images=2", `"num_images": 2`, 422, "num_images: found ", "", 0, 0},
+		{"one at once", "num_images=1", `"num_images": 1`, 200, "", "", 0, 0},
+		{"without effect", "quality=high user=me", `"quality": "high", "user": "me"`, 200, `299 kleinbild "fields without effect: quality, user"`, "", 0, 0},
+		{"the usual", "quality=auto background=opaque", `"quality": "auto", "background": "opaque", "user": null`, 200, "", "", 0, 0},
+		{"a name for headers", "ä\"=x", `"ä\"": "x"`, 200, `299 kleinbild "fields without effect: ??"`, "", 0, 0},
+	} {
+		contentType, body := "application/json", []byte(`{"prompt": "a fox", `+row.json+`}`)
+		check := func(t *testing.T, g got) {
+			t.Helper()
+			have := g.header.Get("Warning")
+			if g.status != 200 {
+				have = g.detail()
+			}
+			if g.status != row.status || !strings.Contains(have, row.want) || row.want == "" && have != "" {
+				t.Fatalf("%d %q, want %d %q", g.status, have, row.status, row.want)
+			}
+			if g.status != 200 {
+				return
+			}
+			requests := engine.seen()
+			last := requests[len(requests)-1]
+			if last.Steps != row.steps || last.Guidance != row.guidance || row.size != "" && last.Size.String() != row.size {
+				t.Errorf("%d steps, guidance %v, size %v", last.Steps, last.Guidance, last.Size)
+			}
+		}
+		t.Run(row.name+", JSON", func(t *testing.T) { check(t, s.post(t, "/v1/images/generations", contentType, body)) })
+		t.Run(row.name+", form", func(t *testing.T) {
+			parts := []part{prompt()}
+			for pair := range strings.FieldsSeq(row.form) {
+				name, content, _ := strings.Cut(pair, "=")
+				parts = append(parts, text(name, content))
+			}
+			check(t, s.generateWith(t, parts...))
+		})
+	}
+	for member, want := range map[string]string{
+		`"images": ["data:image/png;base64,AAAA"]`: "images: this path takes no pictures", `"image_uris": "[]"`: "", `"aspect_ratio": "wide"`: "aspect_ratio: ",
+		`"image_uris": "['data:']"`: "image_uris: is not supported here",
+	} {
+		g := s.post(t, "/v1/images/generations", "application/json", []byte(`{"prompt": "x", `+member+`}`))
+		if (g.status == 422) != (want != "") || !strings.Contains(g.detail(), want) {
+			t.Errorf("%s: %d %s", member, g.status, g.body)
+		}
+	}
+	long := warning(manyNames(40))
+	if len(long) > 1000 || !strings.HasSuffix(long, `and 24 more"`) {
+		t.Errorf("%d bytes: %s", len(long), long)
+	}
+}
+
+func manyNames(n int) (list []string) {
+	for range n {
+		list = append(list, strings.Repeat("x", 1000))
+	}
+	return list
+}

@@ -1,0 +1,223 @@
+package server
+
+import (
+	"bytes"
+	"encoding/json"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// value is one field of a request: the text of a form's part, or a JSON value.
+type value struct {
+	name string // what the client called it: messages name it so
+	text string // a form's text, a JSON string without its quotes, any other JSON as it came
+	kind kind
+}
+
+type kind int
+
+const (
+	formText   kind = iota // may mean a string, a number or a truth
+	jsonString             // the kinds of JSON; null is no value
+	jsonNumber
+	jsonBool
+	jsonArray
+	jsonObject
+)
+
+// values are the fields of a request by their names here.
+type values map[string]value
+
+// given returns the field called name. An empty text counts as none: forms send their empty inputs, too.
+func (v values) given(name string) (value, bool) {
+	field, ok := v[name]
+	return field, ok && field.text != ""
+}
+
+// found shows a client its value, or the beginning of it.
+func (f value) found() string {
+	switch f.kind {
+	case jsonNumber, jsonBool:
+		return "found " + clip(f.text)
+	case jsonArray:
+		return "found an array"
+	case jsonObject:
+		return "found an object"
+	}
+	return "found " + quote(f.text)
+}
+
+// string returns a field of text, "" if there is none.
+func (v values) string(name string) (string, error) {
+	field, ok := v.given(name)
+	if ok && field.kind > jsonString {
+		return "", invalid(field.name, "%s, want a string", field.found())
+	}
+	return field.text, nil
+}
+
+// choice returns a field that is one of few words, "" if there is none.
+func (v values) choice(name string, words ...string) (string, error) {
+	field, ok := v.given(name)
+	if !ok {
+		return "", nil
+	}
+	for _, word := range words {
+		if field.kind <= jsonString && field.text == word {
+			return word, nil
+		}
+	}
+	return "", invalid(field.name, "%s, want %s", field.found(), strings.Join(words, " or "))
+}
+
+// integer returns a field that is an integer from low to high, or otherwise if there is none. 360.0 is an integer, too.
+func (v values) integer(name string, low, high, otherwise int) (int, error) {
+	field, ok := v.given(name)
+	if !ok {
+		return otherwise, nil
+	}
+	n, err := strconv.Atoi(wholeNumber(field.text))
+	if err != nil || n < low || n > high || field.kind != formText && field.kind != jsonNumber {
+		return 0, invalid(field.name, "%s, want an integer from %d to %d", field.found(), low, high)
+	}
+	return n, nil
+}
+
+// number returns a field that is a number from low to high, or otherwise if there is none.
+func (v values) number(name string, low, high, otherwise float64) (float64, error) {
+	field, ok := v.given(name)
+	if !ok {
+		return otherwise, nil
+	}
+	x, err := strconv.ParseFloat(field.text, 64)
+	if err != nil || !(x >= low && x <= high) || field.kind != formText && field.kind != jsonNumber {
+		return 0, invalid(field.name, "%s, want a number from %v to %v", field.found(), low, high)
+	}
+	return x, nil
+}
+
+// truth returns a field that is true or false, and whether it is given.
+func (v values) truth(name string) (is, given bool, err error) {
+	field, ok := v.given(name)
+	if !ok {
+		return false, false, nil
+	}
+	switch {
+	case field.kind != formText && field.kind != jsonBool:
+	case field.text == "true", field.kind == formText && field.text == "1":
+		return true, true, nil
+	case field.text == "false", field.kind == formText && field.text == "0":
+		return false, true, nil
+	}
+	return false, false, invalid(field.name, "%s, want true or false", field.found())
+}
+
+// seed returns the seed, a random one if there is none.
+func (v values) seed() (uint64, error) {
+	field, ok := v.given(fieldSeed)
+	if ok && field.kind != formText && field.kind != jsonNumber {
+		return 0, invalid(field.name, "%s, want an integer", field.found())
+	}
+	return parseSeed(wholeNumber(field.text))
+}
+
+// wholeNumber writes a number without a fraction in digits alone: "360" for "360.0" and "3.6e2". Any other text stays.
+func wholeNumber(text string) string {
+	switch {
+	case text == "-0":
+		return "0"
+	case strings.ContainsAny(text, "xX_"):
+		return text
+	case strings.ContainsAny(text, "eE"):
+		const exact = 1 << 53 // a float64 holds every integer up to here
+		if x, err := strconv.ParseFloat(text, 64); err == nil && x == math.Trunc(x) && math.Abs(x) <= exact {
+			return strconv.FormatInt(int64(x), 10)
+		}
+		return text
+	}
+	whole, fraction, ok := strings.Cut(text, ".")
+	if ok && whole != "" && fraction != "" && strings.Trim(fraction, "0") == "" {
+		return wholeNumber(whole)
+	}
+	return text
+}
+
+// parseJSON reads a JSON object. Fields that are null are left out: null means absent.
+func parseJSON(text []byte) (values, error) {
+	if !utf8.Valid(text) {
+		// encoding/json would put U+FFFD in its place, and the model would draw from that.
+		return nil, errorf(http.StatusBadRequest, "JSON: found bytes that are not UTF-8, want UTF-8 text")
+	}
+	if trimmed := bytes.TrimSpace(text); len(trimmed) == 0 || trimmed[0] != '{' && json.Valid(trimmed) {
+		return nil, errorf(http.StatusBadRequest, "JSON: found %s, want an object", jsonKindName(trimmed))
+	}
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(text, &members); err != nil {
+		return nil, errorf(http.StatusBadRequest, "JSON: %s", err)
+	}
+	v := values{}
+	for name, raw := range members {
+		field := value{name: printable(name), text: string(raw)}
+		switch raw[0] {
+		case 'n':
+			continue
+		case 't', 'f':
+			field.kind = jsonBool
+		case '[':
+			field.kind = jsonArray
+		case '{':
+			field.kind = jsonObject
+		case '"':
+			field.kind = jsonString
+			if err := json.Unmarshal(raw, &field.text); err != nil {
+				return nil, errorf(http.StatusBadRequest, "JSON: %s", err)
+			}
+			if halfPair(raw, field.text) {
+				return nil, invalid(field.name, "found half of a surrogate pair (\\ud800 to \\udfff), want whole characters")
+			}
+		default:
+			field.kind = jsonNumber
+		}
+		v[name] = field
+	}
+	return v, nil
+}
+
+func jsonKindName(text []byte) string {
+	if len(text) == 0 {
+		return "nothing"
+	}
+	switch text[0] {
+	case '[':
+		return "an array"
+	case '"':
+		return "a string"
+	case 'n':
+		return "null"
+	case 't', 'f':
+		return "a truth value"
+	}
+	return "a number"
+}
+
+// halfPair says whether decoding raw has put U+FFFD where an escape was no character.
+func halfPair(raw []byte, decoded string) bool {
+	const replacement = "\uFFFD"
+	written := bytes.Count(raw, []byte(replacement)) + bytes.Count(bytes.ToLower(raw), []byte(`\ufffd`))
+	return strings.Count(decoded, replacement) > written
+}
+
+// clip shortens text to what fits into a message.
+func clip(text string) string {
+	const most = 40
+	if len(text) > most {
+		return strings.ToValidUTF8(text[:most], "") + "…"
+	}
+	return text
+}
+
+// quote shows a client its value, or the beginning of it.
+func quote(text string) string { return strconv.Quote(clip(text)) }
