@@ -1,9 +1,13 @@
 package server
 
 import (
+	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestGuards(t *testing.T) {
@@ -37,7 +41,10 @@ func TestGuards(t *testing.T) {
 		{"IPv4 of the network", "192.168.1.5:7820", "/v1/models", with(), 200},
 		{"allowed name", "Studio.lan:7820", "/v1/models", with(), 200},
 		{"rebound name", "evil.example:7820", "/v1/models", with(), 403},
-		{"rebound name, health", "evil.example", "/healthz", nil, 403},
+		{"rebound name, health", "evil.example", "/healthz", nil, 200},
+		{"rebound name, like health", "evil.example", "/healthz/", with(), 403},
+		{"rebound name, document", "evil.example", "/openapi.json", with(), 403},
+		{"rebound name, website, health", "evil.example", "/healthz", []string{"Origin", "http://evil.example"}, 403},
 		{"name that begins like an address", "127.0.0.1.evil.example", "/v1/models", with(), 403},
 		{"name that begins like localhost", "localhost.evil.example", "/v1/models", with(), 403},
 
@@ -106,5 +113,31 @@ func TestNoTokenAsked(t *testing.T) {
 	response, err := s.client.Get(s.url("/v1/models"))
 	if err != nil || response.StatusCode != 200 {
 		t.Errorf("%v %v", response, err)
+	}
+}
+
+// TestNoHost: load balancers ask for health in HTTP/1.0 without Host; nothing else is answered so.
+func TestNoHost(t *testing.T) {
+	s := start(t, &fakeEngine{}, nil)
+	for _, row := range []struct{ request, status string }{
+		{"GET /healthz HTTP/1.0\r\n\r\n", "200"},
+		{"HEAD /healthz HTTP/1.0\r\n\r\n", "200"},
+		{"GET /healthz HTTP/1.1\r\nHost: lb.internal\r\nConnection: close\r\n\r\n", "200"},
+		{"POST /healthz HTTP/1.0\r\nContent-Length: 0\r\n\r\n", "405"},
+		{"GET /v1/models HTTP/1.0\r\nAuthorization: Bearer " + testToken + "\r\n\r\n", "403"},
+		{"GET /openapi.json HTTP/1.0\r\nAuthorization: Bearer " + testToken + "\r\n\r\n", "403"},
+		{"GET /v1/../healthz HTTP/1.0\r\n\r\n", "403"},
+	} {
+		conn, err := net.Dial("tcp", s.address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+		fmt.Fprint(conn, row.request)
+		reply, err := io.ReadAll(conn)
+		conn.Close()
+		if err != nil || !strings.HasPrefix(string(reply), "HTTP/1.0 "+row.status) && !strings.HasPrefix(string(reply), "HTTP/1.1 "+row.status) {
+			t.Errorf("%q: %q %v, want %s", row.request, reply, err, row.status)
+		}
 	}
 }

@@ -2,7 +2,8 @@
 // pictures and JSON come out, made by one engine, one at a time.
 //
 // Refused before a body is read: requests that a website sent or whose Host is a name that the server does not know
-// (403), requests without the token (401), unknown paths and methods (404, 405). Refused before anything is computed:
+// (403), requests without the token (401), unknown paths and methods (404, 405). Only GET /healthz needs neither Host nor
+// token. Refused before anything is computed:
 // bodies over the limit (413), what is not a picture (415), values out of range (422), a full queue (429). It never logs
 // prompts unless asked, never a token, and connects nowhere unless Options.AllowRemoteURIs is set.
 package server
@@ -187,10 +188,13 @@ func shutdown(web *http.Server, patience time.Duration) error {
 // handler answers a request or returns what to tell the client.
 type handler func(*reply, *http.Request) error
 
+// pathHealth says no more than whether pictures can be made.
+const pathHealth = "/healthz"
+
 // routes are the API's paths; HEAD goes with GET.
 func (s *Server) routes() map[string]map[string]handler {
 	return map[string]map[string]handler{
-		"/healthz":               {http.MethodGet: s.health},
+		pathHealth:               {http.MethodGet: s.health},
 		"/openapi.json":          {http.MethodGet: s.openAPI},
 		"/v1/models":             {http.MethodGet: s.models},
 		"/v1/generate":           {http.MethodPost: s.generate},
@@ -225,13 +229,16 @@ func (s *Server) guarded(w *reply, r *http.Request, routes map[string]map[string
 }
 
 func (s *Server) dispatch(w *reply, r *http.Request, routes map[string]map[string]handler) error {
-	if err := s.checkHost(r); err != nil {
-		return err
+	open := r.URL.Path == pathHealth // to load balancers, which send no token, and in HTTP/1.0 no Host
+	if !open {
+		if err := s.checkHost(r); err != nil {
+			return err
+		}
 	}
 	if preflight, err := s.checkOrigin(w, r); preflight || err != nil {
 		return err
 	}
-	if r.URL.Path != "/healthz" {
+	if !open {
 		if err := s.checkToken(w, r); err != nil {
 			return err
 		}
