@@ -14,7 +14,7 @@ MODEL   ?= demo
 SHOTS   ?= dist/window
 PACKAGE := $(GO) run ./tools/package -out dist -window
 
-.PHONY: help build cli run test test-sim lint fuzz bench generate windows windows-window test-window kernels kernels-check gpu-kit gpu-pack test-gpu bench-gpu package package-check demo-model demo-check
+.PHONY: help build cli run test test-sim lint fuzz bench generate windows windows-window test-window test-browser kernels kernels-check gpu-kit gpu-pack test-gpu bench-gpu package package-check demo-model demo-check
 
 help: ## print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ test: lint ## run all tests: no GPU, no weights, no network
 test-window: build ## use the real window on a virtual screen; a screenshot of each step goes to SHOTS
 	@tools/window/needs.sh test
 	dbus-run-session -- xvfb-run -a -s "-screen 0 1440x900x24" /usr/bin/python3 tools/window/test_window.py ./kleinbild "$(MODEL)" "$(SHOTS)"
+
+test-browser: cli ## use the API from a website in a headless Chromium, with OpenAI's npm package (needs node, npm, chromium, network)
+	@tools/api/browser.sh ./kleinbild
 
 lint: ## formatting, go vet on every system that ships
 	@test -z "$$(gofmt -l .)" || { echo "not gofmt-ed:"; gofmt -l .; exit 1; }

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -45,15 +46,44 @@ func (s *Server) checkOrigin(w *reply, r *http.Request) (preflight bool, err err
 	h.Set("Access-Control-Allow-Origin", origins[0])
 	h.Add("Vary", "Origin")
 	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
-	h.Set("Access-Control-Expose-Headers", strings.Join(pictureHeaders, ", "))
+	h.Set("Access-Control-Expose-Headers", strings.Join(append(slices.Clone(pictureHeaders), "Warning", "Retry-After"), ", "))
 	if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
 		return false, nil
 	}
 	h.Set("Access-Control-Allow-Methods", "GET, POST")
-	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type")
+	h.Set("Access-Control-Allow-Headers", allowedHeaders(r.Header.Values("Access-Control-Request-Headers")))
+	h.Add("Vary", "Access-Control-Request-Headers")
 	h.Set("Access-Control-Max-Age", "600")
 	w.WriteHeader(http.StatusNoContent)
 	return true, nil
+}
+
+// headersOfClients are what scripts may send beside the two that the API reads. None of them changes a reply, but a browser
+// sends no request at all while one of its headers is not allowed.
+var headersOfClients = []string{
+	"accept", "accept-language", "cache-control", "content-language", "idempotency-key", "last-event-id", "pragma", "priority",
+	"traceparent", "tracestate", "user-agent", "x-request-id", "x-requested-with",
+}
+
+// prefixesOfClients begin the names by which OpenAI's and Stainless' libraries describe themselves.
+var prefixesOfClients = []string{"x-stainless-", "openai-", "x-openai-"}
+
+// headerName matches one name; the reply repeats it.
+var headerName = regexp.MustCompile(`^[a-z0-9-]{1,64}$`)
+
+// allowedHeaders is the Access-Control-Allow-Headers for what a preflight asks for: the two that the API reads, and of the
+// others those that client libraries send.
+func allowedHeaders(asked []string) string {
+	allowed := []string{"authorization", "content-type"}
+	for name := range strings.SplitSeq(strings.Join(asked, ","), ",") {
+		name = strings.ToLower(strings.TrimSpace(name))
+		known := slices.Contains(headersOfClients, name) ||
+			slices.ContainsFunc(prefixesOfClients, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
+		if known && headerName.MatchString(name) && !slices.Contains(allowed, name) {
+			allowed = append(allowed, name)
+		}
+	}
+	return strings.Join(allowed, ", ")
 }
 
 // checkToken compares digests, so that neither the token's bytes nor its length can be timed.

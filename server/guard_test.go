@@ -108,6 +108,45 @@ func TestPreflight(t *testing.T) {
 	}
 }
 
+// TestPreflightHeaders: scripts of allowed websites may send what the libraries of OpenAI send, and nothing that is unknown.
+func TestPreflightHeaders(t *testing.T) {
+	s := start(t, &fakeEngine{}, func(o *Options, _ *limits) { o.Origins = []string{"https://paint.example"} })
+	for _, row := range []struct{ name, asked, want string }{
+		{"none", "", "authorization, content-type"},
+		{"the API's own", "authorization,content-type", "authorization, content-type"},
+		{"openai-node", "authorization,content-type,x-stainless-arch,x-stainless-os,x-stainless-retry-count,x-stainless-timeout",
+			"authorization, content-type, x-stainless-arch, x-stainless-os, x-stainless-retry-count, x-stainless-timeout"},
+		{"organisations", "OpenAI-Organization, OpenAI-Project, openai-beta", "authorization, content-type, openai-organization, openai-project, openai-beta"},
+		{"once each", "accept, Accept,accept", "authorization, content-type, accept"},
+		{"unknown ones", "x-stainless, cookie, x-evil, accept", "authorization, content-type, accept"},
+		{"no name", "x-stainless-a b, x-stainless-\u00e4, openai-" + strings.Repeat("x", 100), "authorization, content-type"},
+	} {
+		for origin, status := range map[string]int{"https://paint.example": 204, "https://evil.example": 403} {
+			r, err := http.NewRequest(http.MethodOptions, s.url("/v1/images/generations"), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Header.Set("Origin", origin)
+			r.Header.Set("Access-Control-Request-Method", "POST")
+			if row.asked != "" {
+				r.Header.Set("Access-Control-Request-Headers", row.asked)
+			}
+			response, err := s.client.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			response.Body.Close()
+			want := row.want
+			if status != 204 {
+				want = ""
+			}
+			if have := response.Header.Get("Access-Control-Allow-Headers"); response.StatusCode != status || have != want {
+				t.Errorf("%s, %s: %d %q, want %d %q", row.name, origin, response.StatusCode, have, status, want)
+			}
+		}
+	}
+}
+
 func TestNoTokenAsked(t *testing.T) {
 	s := start(t, &fakeEngine{}, func(o *Options, _ *limits) { o.Token = "" })
 	response, err := s.client.Get(s.url("/v1/models"))
