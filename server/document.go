@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 )
 
 // openAPIDocument describes the API; the tests hold every reply against it.
@@ -12,23 +13,78 @@ import (
 //go:embed openapi.json
 var openAPIDocument []byte
 
-// document returns the document for these options: only the program's version depends on them.
-func document(opts Options) ([]byte, error) {
-	var doc struct {
-		OpenAPI    string          `json:"openapi"`
-		Info       map[string]any  `json:"info"`
-		Servers    json.RawMessage `json:"servers"`
-		Security   json.RawMessage `json:"security"`
-		Paths      json.RawMessage `json:"paths"`
-		Components json.RawMessage `json:"components"`
-	}
+// apiDescription is the part of an OpenAPI document that depends on a server's options.
+type apiDescription struct {
+	OpenAPI    string                    `json:"openapi"`
+	Info       map[string]any            `json:"info"`
+	Servers    json.RawMessage           `json:"servers"`
+	Security   json.RawMessage           `json:"security,omitempty"`
+	Paths      map[string]map[string]any `json:"paths"`
+	Components map[string]map[string]any `json:"components"`
+}
+
+// document returns the document for these options: it has the program's version, names the models that are served, and
+// asks for a token only where the server does.
+func document(opts Options, models []string) ([]byte, error) {
+	var doc apiDescription
 	if err := json.Unmarshal(openAPIDocument, &doc); err != nil {
 		return nil, fmt.Errorf("server: openapi.json: %w", err)
 	}
 	doc.Info["version"] = opts.Version
+	if opts.Token == "" {
+		doc.askNoToken()
+	}
+	for _, name := range []string{"GenerateForm", "ImagesRequest", "ImagesForm"} {
+		if err := doc.setModels(name, models); err != nil {
+			return nil, err
+		}
+	}
 	return json.MarshalIndent(doc, "", "  ")
 }
 
+// askNoToken takes out what is about the token.
+func (d *apiDescription) askNoToken() {
+	d.Security = nil
+	delete(d.Components, "securitySchemes")
+	for _, operations := range d.Paths {
+		for _, operation := range operations {
+			if operation, ok := operation.(map[string]any); ok {
+				delete(operation, "security")
+				if responses, ok := operation["responses"].(map[string]any); ok {
+					delete(responses, "401")
+				}
+			}
+		}
+	}
+}
+
+// setModels names the models that the field model of a schema may ask for; the first is the usual one.
+func (d *apiDescription) setModels(schema string, models []string) error {
+	form, _ := d.Components["schemas"][schema].(map[string]any)
+	properties, _ := form["properties"].(map[string]any)
+	model, ok := properties[fieldModel].(map[string]any)
+	if !ok {
+		return fmt.Errorf("server: openapi.json: schema %s has no model, want one", schema)
+	}
+	var names []any
+	for _, name := range models {
+		names = append(names, name)
+	}
+	if kinds, ok := model["type"].([]any); ok && slices.Contains(kinds, any("null")) {
+		names = append(names, nil)
+	}
+	model["enum"], model["default"] = names, models[0]
+	return nil
+}
+
 func (s *Server) openAPI(w *reply, _ *http.Request) error {
-	return w.body(http.StatusOK, "application/json", s.doc)
+	m, err := s.openModel()
+	if err != nil {
+		m = Model{} // the document is the same before there is a model
+	}
+	doc, err := document(s.opts, s.modelIDs(m))
+	if err != nil {
+		return err
+	}
+	return w.body(http.StatusOK, "application/json", doc)
 }

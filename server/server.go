@@ -107,7 +107,6 @@ type Server struct {
 	decodes *semaphore.Weighted // a reference of 100 megapixels takes 800 MB while it is decoded
 	remote  *remote
 	started time.Time
-	doc     []byte // openapi.json
 
 	mu       sync.Mutex // guards the rest
 	model    Model
@@ -135,13 +134,9 @@ func New(opts Options) (*Server, error) {
 	if opts.MaxBodyBytes > bodiesBytes {
 		return nil, fmt.Errorf("server: body limit of %d bytes, want at most %d", opts.MaxBodyBytes, bodiesBytes)
 	}
-	doc, err := document(opts)
-	if err != nil {
-		return nil, err
-	}
 	return &Server{
 		opts: opts, limits: usualLimits, log: opts.Log, queue: newQueue(opts.QueueLimit), bodies: semaphore.NewWeighted(bodiesBytes),
-		decodes: semaphore.NewWeighted(1), remote: newRemote(), started: time.Now(), doc: doc,
+		decodes: semaphore.NewWeighted(1), remote: newRemote(), started: time.Now(),
 	}, nil
 }
 
