@@ -14,7 +14,7 @@ MODEL   ?= demo
 SHOTS   ?= dist/window
 PACKAGE := $(GO) run ./tools/package -out dist -window
 
-.PHONY: help build cli run test test-sim lint fuzz bench generate windows windows-window test-window test-browser kernels kernels-check gpu-kit gpu-pack test-gpu bench-gpu package package-check demo-model demo-check
+.PHONY: help build cli run test test-sim lint fuzz bench generate windows windows-window test-window test-browser test-api kernels kernels-check gpu-kit gpu-pack test-gpu bench-gpu package package-check demo-model demo-check
 
 help: ## print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ test-window: build ## use the real window on a virtual screen; a screenshot of e
 
 test-browser: cli ## use the API from a website in a headless Chromium, with OpenAI's npm package (needs node, npm, chromium, network)
 	@tools/api/browser.sh ./kleinbild
+
+test-api: cli ## test a real server against its own document with schemathesis (needs python3, network)
+	@tools/api/schema.sh ./kleinbild
 
 lint: ## formatting, go vet on every system that ships
 	@test -z "$$(gofmt -l .)" || { echo "not gofmt-ed:"; gofmt -l .; exit 1; }

@@ -134,10 +134,8 @@ func (f *form) add(part *multipart.Part) error {
 	case int64(len(text)) > limit:
 		return invalid(printable(name), "more than %d bytes", limit)
 	}
-	if _, twice := f.values[name]; twice {
-		return invalid(printable(name), "given twice")
-	}
-	f.values[name] = value{name: printable(name), text: string(text)}
+	_, twice := f.values[name]
+	f.values[name] = value{name: printable(name), text: string(text), twice: twice}
 	return nil
 }
 

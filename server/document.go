@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	_ "embed"
 	"encoding/json"
 	"fmt"
@@ -27,7 +28,9 @@ type apiDescription struct {
 // asks for a token only where the server does.
 func document(opts Options, models []string) ([]byte, error) {
 	var doc apiDescription
-	if err := json.Unmarshal(openAPIDocument, &doc); err != nil {
+	decoder := json.NewDecoder(bytes.NewReader(openAPIDocument))
+	decoder.UseNumber() // a float64 does not hold the largest seed
+	if err := decoder.Decode(&doc); err != nil {
 		return nil, fmt.Errorf("server: openapi.json: %w", err)
 	}
 	doc.Info["version"] = opts.Version
@@ -66,7 +69,7 @@ func (d *apiDescription) setModels(schema string, models []string) error {
 	if !ok {
 		return fmt.Errorf("server: openapi.json: schema %s has no model, want one", schema)
 	}
-	var names []any
+	names := []any{""} // the same as none
 	for _, name := range models {
 		names = append(names, name)
 	}

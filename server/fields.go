@@ -37,6 +37,7 @@ var generateFields = []string{
 
 const (
 	maxGuidance = 100
+	sizeAuto    = "auto" // the same as none
 	sizeWant    = "want WIDTHxHEIGHT in multiples of 16 from 64 to 2048, or match"
 )
 
@@ -158,7 +159,7 @@ func parseAspect(text string) (picture.AspectRatio, error) {
 // parseSize reads an exact size, which goes before the aspect ratio.
 func (j *job) parseSize(text string) (err error) {
 	switch {
-	case text == "":
+	case text == "", text == sizeAuto:
 		return nil
 	case text == string(picture.Match) && len(j.sources) == 0:
 		return invalid(fieldSize, "match needs a reference picture")
@@ -216,3 +217,6 @@ func parseImageURI(field, uri string, allowRemote bool) (source, error) {
 	}
 	return source{field: field, url: address}, nil
 }
+
+// quote shows a client its value, or the beginning of it.
+func quote(text string) string { return strconv.Quote(clip(text)) }

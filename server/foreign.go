@@ -55,6 +55,12 @@ const (
 // settle turns the fields of other programs into ours, given the names that a path knows. It returns the names of those
 // that it passes over.
 func (v values) settle(known ...string) (ignored []string, err error) {
+	for _, name := range v.names() {
+		means := slices.Contains(known, name) || sameMeaning[name] != "" || name == fieldWidth || name == fieldHeight
+		if v[name].twice && means {
+			return nil, invalid(v[name].name, "given twice")
+		}
+	}
 	for _, alias := range sortedNames(sameMeaning) {
 		field, ok := v.given(alias)
 		if !ok {

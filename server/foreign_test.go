@@ -170,6 +170,13 @@ func TestForeignFields(t *testing.T) {
 			t.Errorf("%s: %d %s", member, g.status, g.body)
 		}
 	}
+	g := s.generateWith(t, prompt(), text("tags", "a"), text("tags", "b"))
+	if have := g.header.Get("Warning"); g.status != 200 || have != `299 kleinbild "fields without effect: tags"` {
+		t.Errorf("a list without effect: %d %q", g.status, have)
+	}
+	if g := s.generateWith(t, prompt(), text("num_steps", "1"), text("num_steps", "")); g.detail() != "num_steps: given twice" {
+		t.Errorf("%d %s", g.status, g.body)
+	}
 	long := warning(manyNames(40))
 	if len(long) > 1000 || !strings.HasSuffix(long, `and 24 more"`) {
 		t.Errorf("%d bytes: %s", len(long), long)

@@ -31,6 +31,7 @@ func TestGenerateHeaders(t *testing.T) {
 		{"standard_v", []part{text("aspect_ratio", "standard_v")}, "t2i", "", "896x1184"},
 		{"wide", []part{text("aspect_ratio", "wide")}, "t2i", "", "1568x672"},
 		{"exact size goes first", []part{text("size", "64x80"), text("aspect_ratio", "wide")}, "t2i", "", "64x80"},
+		{"size auto", []part{text("size", "auto"), text("aspect_ratio", "wide")}, "t2i", "", "1568x672"},
 		{"one file", []part{file("images", "a.png", small)}, "i2i", "1", "1344x768"},
 		{"one URI", []part{text("image_uris", `["`+dataURI(small)+`"]`), text("size", "match")}, "i2i", "1", "64x80"},
 		{"two files", []part{file("images", "a.png", small), file("images", "b.png", small)}, "multi-ref", "2", "1344x768"},

@@ -90,7 +90,7 @@ func (v values) imagesJob() (images imagesJob, err error) {
 		return images, err
 	}
 	size, err := v.string(fieldSize)
-	if err != nil || size == "" || size == "auto" {
+	if err != nil || size == "" || size == sizeAuto {
 		return images, err
 	}
 	if images.size, err = picture.ParseSize(size); err != nil {

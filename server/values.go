@@ -15,6 +15,8 @@ type value struct {
 	name string // what the client called it: messages name it so
 	text string // a form's text, a JSON string without its quotes, any other JSON as it came
 	kind kind
+	// twice is true if a form gives it more than once: an error where the field means something.
+	twice bool
 }
 
 type kind int
@@ -105,12 +107,8 @@ func (v values) truth(name string) (is, given bool, err error) {
 	if !ok {
 		return false, false, nil
 	}
-	switch {
-	case field.kind != formText && field.kind != jsonBool:
-	case field.text == "true", field.kind == formText && field.text == "1":
-		return true, true, nil
-	case field.text == "false", field.kind == formText && field.text == "0":
-		return false, true, nil
+	if known := field.text == "true" || field.text == "false"; known && (field.kind == formText || field.kind == jsonBool) {
+		return field.text == "true", true, nil
 	}
 	return false, false, invalid(field.name, "%s, want true or false", field.found())
 }
@@ -218,6 +216,3 @@ func clip(text string) string {
 	}
 	return text
 }
-
-// quote shows a client its value, or the beginning of it.
-func quote(text string) string { return strconv.Quote(clip(text)) }
