@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -27,6 +28,7 @@ type serveCommand struct {
 	Token           string        `env:"KLEINBILD_TOKEN" placeholder:"TEXT" help:"What requests must send as Authorization: Bearer TEXT. Default: made at the first start and kept."`
 	NoAuth          bool          `help:"Ask for no token; on a loopback address only."`
 	ModelID         string        `name:"model-id" default:"flux2-klein-4b" placeholder:"NAME" help:"The name that the model answers to."`
+	ModelAlias      []string      `placeholder:"NAME" help:"Another name that the model answers to, such as gpt-image-1; may be given several times."`
 	AllowHost       []string      `placeholder:"NAME" help:"A name, beside localhost and IP addresses, that clients may use for this machine."`
 	AllowOrigin     []string      `placeholder:"URL" help:"A website, such as https://paint.example, whose scripts may use the API."`
 	AllowRemoteURIs bool          `name:"allow-remote-uris" help:"Fetch reference pictures from http and https addresses on the public internet."`
@@ -44,6 +46,8 @@ func (c serveCommand) Run(ctx context.Context, s Streams) error {
 		return usagef("--no-auth and --token (or $KLEINBILD_TOKEN) exclude each other")
 	case strings.ContainsAny(c.Token, " \t\r\n"):
 		return usagef("--token: holds a space, want none")
+	case c.ModelID == "" || slices.Contains(c.ModelAlias, ""):
+		return usagef("--model-id and --model-alias: found an empty name, want one")
 	case c.Queue < 1 || c.Queue > 10000:
 		return usagef("--queue %d, want 1 to 10000", c.Queue)
 	case c.MaxBody < 1 || c.MaxBody > 256:
@@ -77,7 +81,7 @@ func (c serveCommand) Run(ctx context.Context, s Streams) error {
 		fmt.Fprintln(s.Err, "note: other machines can reach this address, and neither the token nor the pictures are encrypted on the way")
 	}
 	handler, err := server.New(server.Options{
-		Open: opener.open, ModelID: c.ModelID, Version: Version, Token: token, Hosts: c.AllowHost, Origins: c.AllowOrigin,
+		Open: opener.open, ModelID: c.ModelID, ModelAliases: c.ModelAlias, Version: Version, Token: token, Hosts: c.AllowHost, Origins: c.AllowOrigin,
 		AllowRemoteURIs: c.AllowRemoteURIs, QueueLimit: c.Queue, MaxBodyBytes: int64(c.MaxBody) << 20, Grace: c.Grace,
 		Log: c.logger(s), LogPrompts: c.LogPrompts,
 	})

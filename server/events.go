@@ -5,34 +5,72 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"image"
 	"mime"
 	"net/http"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"time"
 
 	"kleinbild/inference"
 )
 
-// wantsEvents says whether the client asks for server-sent events.
-func wantsEvents(r *http.Request) bool {
-	for _, header := range r.Header.Values("Accept") {
-		for item := range strings.SplitSeq(header, ",") {
-			if kind, _, err := mime.ParseMediaType(item); err == nil && kind == "text/event-stream" {
-				return true
+const eventStream = "text/event-stream"
+
+// wantsEvents says whether the reply is a stream of events: the field stream decides, and without it an Accept that
+// prefers events to contentType, the kind of reply that the path has otherwise.
+func wantsEvents(r *http.Request, stream *bool, contentType string) bool {
+	if stream != nil {
+		return *stream
+	}
+	accept := r.Header.Values("Accept")
+	return quality(accept, eventStream) > quality(accept, contentType)
+}
+
+// quality is how much Accept headers want a kind of content, 0 to 1: what names it best decides. Without a header all
+// kinds are as welcome.
+func quality(accept []string, contentType string) float64 {
+	if len(accept) == 0 {
+		return 1
+	}
+	main, _, _ := strings.Cut(contentType, "/")
+	best, q := 0, 0.0
+	for item := range strings.SplitSeq(strings.Join(accept, ","), ",") {
+		kind, params, err := mime.ParseMediaType(item)
+		if err != nil {
+			continue
+		}
+		precision := map[string]int{contentType: 3, main + "/*": 2, "*/*": 1}[kind]
+		if precision <= best {
+			continue
+		}
+		best, q = precision, 1
+		if text, ok := params["q"]; ok {
+			if q, err = strconv.ParseFloat(text, 64); err != nil || !(q >= 0 && q <= 1) {
+				q = 0
 			}
 		}
 	}
-	return false
+	return q
+}
+
+// begin sends the headers of a stream, so that neither client nor proxy takes a long wait for a dead connection.
+func (w *reply) begin() error {
+	if w.events {
+		return nil
+	}
+	w.Header().Set("Content-Type", eventStream)
+	w.Header().Set("X-Accel-Buffering", "no") // proxies must not hold events back
+	w.events = true
+	w.WriteHeader(http.StatusOK)
+	return w.control.Flush()
 }
 
 // event sends one server-sent event; the first begins the reply.
 func (w *reply) event(name string, v any) error {
-	if !w.events {
-		w.Header().Set("Content-Type", "text/event-stream")
-		w.Header().Set("X-Accel-Buffering", "no") // proxies must not hold events back
-		w.events = true
-		w.WriteHeader(http.StatusOK)
+	if err := w.begin(); err != nil {
+		return err
 	}
 	data, err := json.Marshal(v) // one line: JSON escapes line ends
 	if err != nil {
@@ -71,7 +109,7 @@ type pictureEvent struct {
 	Workflow       inference.Workflow `json:"workflow"`
 	ReferenceCount int                `json:"reference_count"`
 	Seed           uint64             `json:"seed"`
-	Image          string             `json:"image"` // the PNG file in base64
+	Image          string             `json:"image"` // the file in base64
 }
 
 func newProgressEvent(p inference.Progress) progressEvent {
@@ -82,15 +120,14 @@ func newPictureEvent(m *made) pictureEvent {
 	n := len(m.request.References)
 	return pictureEvent{
 		m.id, m.took.Seconds(), m.request.Size.String(), m.model, inference.WorkflowOf(n), n, m.request.Seed,
-		base64.StdEncoding.EncodeToString(m.png),
+		base64.StdEncoding.EncodeToString(m.file),
 	}
 }
 
 func (s *Server) streamGenerate(w *reply, r *http.Request, j *job) error {
-	m, err := s.makeWatched(w, r, j, func(before int) error {
-		return w.event("queued", queuedEvent{before})
-	}, func(p inference.Progress) error {
-		return w.event("progress", newProgressEvent(p))
+	m, err := s.makeWatched(w, r, j, reporter{
+		queued:   func(before int) error { return w.event("queued", queuedEvent{before}) },
+		progress: func(p inference.Progress) error { return w.event("progress", newProgressEvent(p)) },
 	})
 	if err != nil {
 		return err
@@ -98,9 +135,16 @@ func (s *Server) streamGenerate(w *reply, r *http.Request, j *job) error {
 	return w.event("picture", newPictureEvent(m))
 }
 
+// reporter writes what happens on the way to a picture.
+type reporter struct {
+	queued   func(before int) error
+	progress func(inference.Progress) error
+	partial  func(preview *image.RGBA) error // of each preview that the job asks for; nil where it asks for none
+}
+
 // makeWatched is make with events on the way, which this goroutine alone writes. A client that reads slowly misses
 // progress: the engine never waits for it.
-func (s *Server) makeWatched(w *reply, r *http.Request, j *job, queued func(int) error, progress func(inference.Progress) error) (*made, error) {
+func (s *Server) makeWatched(w *reply, r *http.Request, j *job, report reporter) (*made, error) {
 	type outcome struct {
 		m        *made
 		err      error
@@ -108,6 +152,7 @@ func (s *Server) makeWatched(w *reply, r *http.Request, j *job, queued func(int)
 	}
 	place := make(chan int, 1)
 	latest := make(chan inference.Progress, 1)
+	partials := make(chan *image.RGBA, maxPartials) // holds all of them
 	done := make(chan outcome, 1)
 	go func() {
 		var o outcome
@@ -118,8 +163,13 @@ func (s *Server) makeWatched(w *reply, r *http.Request, j *job, queued func(int)
 			done <- o
 		}()
 		o.m, o.err = s.make(w, r, j, watcher{
-			queued:   func(before int) error { replace(place, before); return nil },
-			progress: func(p inference.Progress) { replace(latest, p) },
+			queued: func(before int) error { replace(place, before); return nil },
+			progress: func(p inference.Progress) {
+				if p.Preview != nil && partialDue(p.Step, p.Total, j.partials) {
+					partials <- p.Preview
+				}
+				replace(latest, p)
+			},
 		})
 	}()
 	silence := time.NewTicker(s.limits.silent)
@@ -129,14 +179,19 @@ func (s *Server) makeWatched(w *reply, r *http.Request, j *job, queued func(int)
 		var err error
 		select {
 		case before := <-place:
-			err = queued(before)
+			err = report.queued(before)
 		case p := <-latest:
-			err = progress(p)
+			err = report.progress(p)
+		case preview := <-partials:
+			err = report.partial(preview)
 		case <-silence.C:
 			err = w.comment()
 		case o := <-done:
 			if o.panicked != "" {
 				panic(o.panicked)
+			}
+			for o.err == nil && lost == nil && len(partials) > 0 {
+				lost = report.partial(<-partials)
 			}
 			if o.err == nil {
 				o.err = lost
@@ -149,6 +204,17 @@ func (s *Server) makeWatched(w *reply, r *http.Request, j *job, queued func(int)
 	}
 }
 
+// partialDue says whether the preview after a step is one of wanted ones, which are spread evenly over the steps before
+// the last.
+func partialDue(step, steps, wanted int) bool {
+	before := steps - 1
+	if step < 1 || step > before {
+		return false
+	}
+	wanted = min(wanted, before)
+	return step*wanted/before > (step-1)*wanted/before
+}
+
 // replace puts v where the only sender's last value may still lie.
 func replace[T any](c chan T, v T) {
 	select {
@@ -158,10 +224,10 @@ func replace[T any](c chan T, v T) {
 	c <- v
 }
 
-// comment is an event that clients pass over.
+// comment is an event that clients pass over: a sign of life. It begins the stream, too.
 func (w *reply) comment() error {
-	if !w.events {
-		return nil
+	if err := w.begin(); err != nil {
+		return err
 	}
 	if _, err := w.Write([]byte(":\n\n")); err != nil {
 		return err

@@ -25,6 +25,7 @@ const (
 	fieldSteps       = "steps"
 	fieldGuidance    = "guidance"
 	fieldSize        = "size"
+	fieldStream      = "stream"
 )
 
 // fieldMask is a file of OpenAI's POST /v1/images/edits.
@@ -33,6 +34,7 @@ const fieldMask = "mask"
 // generateFields are what POST /v1/generate knows, beside pictures.
 var generateFields = []string{
 	fieldPrompt, fieldModel, fieldAspectRatio, fieldImageURIs, fieldSeed, fieldSteps, fieldGuidance, fieldSize,
+	fieldOutputFormat, fieldOutputCompression, fieldStream,
 }
 
 const (
@@ -50,6 +52,11 @@ type job struct {
 	sources []source
 	bytes   int64    // of the prepared references
 	ignored []string // names of fields that were passed over
+
+	format   format // of the finished pictures
+	stream   *bool  // asked for, or not, by a field
+	partials int    // previews in a stream
+	begun    bool   // one of its pictures is made: there is room for the others
 }
 
 // source is a reference picture before it is decoded: bytes, or an address to fetch them from.
@@ -113,6 +120,20 @@ func (v values) job(known ...string) (*job, error) {
 	if guidance != none {
 		// To the engine 0 means the model's default; 1 is as little guidance as 0.
 		j.request.Guidance = max(guidance, 1)
+	}
+	stream, given, err := v.truth(fieldStream)
+	if err != nil {
+		return nil, err
+	}
+	if given {
+		j.stream = &stream
+	}
+	var compresses bool
+	if j.format, compresses, err = v.format(); err != nil {
+		return nil, err
+	}
+	if !compresses {
+		j.ignored = append(j.ignored, fieldOutputCompression)
 	}
 	return j, nil
 }

@@ -25,10 +25,11 @@ var pictureHeaders = []string{
 // made is a finished picture.
 type made struct {
 	id      string
-	png     []byte
+	file    []byte
 	took    time.Duration // on the engine, not in the queue
 	model   string
 	request inference.Request
+	usage   usage
 }
 
 func (m *made) setHeaders(h http.Header) {
@@ -55,7 +56,7 @@ func (s *Server) generate(w *reply, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if wantsEvents(r) {
+	if wantsEvents(r, j.stream, j.format.contentType()) {
 		return s.streamGenerate(w, r, j)
 	}
 	m, err := s.make(w, r, j, watcher{})
@@ -63,7 +64,7 @@ func (s *Server) generate(w *reply, r *http.Request) error {
 		return err
 	}
 	m.setHeaders(w.Header())
-	return w.body(http.StatusOK, "image/png", m.png)
+	return w.body(http.StatusOK, j.format.contentType(), m.file)
 }
 
 // accept reads a request, checks all that can be checked before computing, and prepares its references.
@@ -161,7 +162,11 @@ type watcher struct {
 func (s *Server) make(w *reply, r *http.Request, j *job, watch watcher) (*made, error) {
 	ctx := r.Context()
 	queued := time.Now()
-	place, err := s.queue.join(clientOf(r), j.bytes)
+	join := s.queue.join
+	if j.begun {
+		join = s.queue.rejoin
+	}
+	place, err := join(clientOf(r), j.bytes)
 	if err != nil {
 		return nil, err
 	}
@@ -172,10 +177,11 @@ func (s *Server) make(w *reply, r *http.Request, j *job, watch watcher) (*made, 
 	meta := result.Metadata
 	meta.Version = s.opts.Version
 	var file bytes.Buffer
-	if err := picture.EncodePNG(&file, result.Image, meta); err != nil {
+	if err := j.format.encode(&file, result.Image, meta); err != nil {
 		return nil, err
 	}
-	m.png = file.Bytes()
+	m.file, m.usage = file.Bytes(), usageOf(j.request, meta)
+	j.begun = true
 	w.attrs = append(w.attrs, slog.Group("picture",
 		"id", m.id, "workflow", inference.WorkflowOf(len(j.request.References)), "size", j.request.Size.String(),
 		"steps", meta.Steps, "engine_seconds", m.took.Seconds(), "waited_seconds", (time.Since(queued)-m.took).Seconds()))

@@ -1,9 +1,7 @@
 package server
 
 import (
-	"encoding/base64"
 	"net/http"
-	"time"
 
 	"kleinbild/inference"
 	"kleinbild/inference/picture"
@@ -12,27 +10,27 @@ import (
 // maxPictures is the n of a request, as at OpenAI.
 const maxPictures = 10
 
-// imagesFields are those fields of OpenAI's image API that change something here; seed, steps and guidance are this
-// server's own.
+// maxPartials is the most previews in a stream, as at OpenAI.
+const maxPartials = 3
+
+// The fields of OpenAI's image API that change something here and are on no other path.
+const (
+	fieldN              = "n"
+	fieldResponseFormat = "response_format"
+	fieldPartialImages  = "partial_images"
+)
+
+// imagesFields are the fields that OpenAI's paths know; seed, steps and guidance are this server's own.
 var imagesFields = []string{
-	fieldPrompt, fieldModel, fieldSeed, fieldSteps, fieldGuidance, fieldSize, "n", "response_format", "output_format", "stream",
+	fieldPrompt, fieldModel, fieldSeed, fieldSteps, fieldGuidance, fieldSize, fieldN, fieldResponseFormat,
+	fieldOutputFormat, fieldOutputCompression, fieldStream, fieldPartialImages,
 }
 
 // imagesJob is a job for n pictures.
 type imagesJob struct {
 	*job
-	n      int
-	stream bool
-}
-
-// imagesReply is OpenAI's reply.
-type imagesReply struct {
-	Created int64       `json:"created"`
-	Data    []imageItem `json:"data"`
-}
-
-type imageItem struct {
-	B64JSON string `json:"b64_json"`
+	n   int
+	url bool // the reply has data URLs
 }
 
 // imageGenerations is POST /v1/images/generations.
@@ -49,7 +47,7 @@ func (s *Server) imageGenerations(w *reply, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return s.answerImages(w, r, images, "image_generation")
+	return s.answerImages(w, r, images, imageGeneration)
 }
 
 // imageEdits is POST /v1/images/edits.
@@ -68,7 +66,7 @@ func (s *Server) imageEdits(w *reply, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return s.answerImages(w, r, images, "image_edit")
+	return s.answerImages(w, r, images, imageEdit)
 }
 
 // imagesJob checks a request.
@@ -77,18 +75,18 @@ func (v values) imagesJob() (images imagesJob, err error) {
 		return images, err
 	}
 	images.aspect = picture.Square
-	if images.n, err = v.integer("n", 1, maxPictures, 1); err != nil {
+	if images.n, err = v.integer(fieldN, 1, maxPictures, 1); err != nil {
 		return images, err
 	}
-	if images.stream, _, err = v.truth("stream"); err != nil {
+	if images.partials, err = v.integer(fieldPartialImages, 0, maxPartials, 0); err != nil {
 		return images, err
 	}
-	if _, err = v.choice("response_format", "b64_json"); err != nil {
+	const inJSON, asURL = "b64_json", "url"
+	as, err := v.choice(fieldResponseFormat, inJSON, asURL)
+	if err != nil {
 		return images, err
 	}
-	if _, err = v.choice("output_format", "png"); err != nil {
-		return images, err
-	}
+	images.url = as == asURL
 	size, err := v.string(fieldSize)
 	if err != nil || size == "" || size == sizeAuto {
 		return images, err
@@ -110,58 +108,4 @@ func (j *job) addImages(f *form) (err error) {
 	j.aspect = picture.Match
 	j.sources, err = f.sources("image")
 	return err
-}
-
-// answerImages makes the pictures one after the other, with seeds counting up; each waits for a turn of its own.
-func (s *Server) answerImages(w *reply, r *http.Request, images imagesJob, kind string) error {
-	if images.stream || wantsEvents(r) {
-		return s.streamImages(w, r, images, kind)
-	}
-	list := imagesReply{Data: []imageItem{}}
-	for range images.n {
-		m, err := s.make(w, r, images.job, watcher{})
-		if err != nil {
-			return err
-		}
-		list.Data = append(list.Data, imageItem{base64.StdEncoding.EncodeToString(m.png)})
-		m.setHeaders(w.Header())
-		images.request.Seed++
-	}
-	list.Created = time.Now().Unix()
-	return w.json(http.StatusOK, list)
-}
-
-// completedEvent is OpenAI's event for a finished picture.
-type completedEvent struct {
-	Type         string `json:"type"`
-	B64JSON      string `json:"b64_json"`
-	CreatedAt    int64  `json:"created_at"`
-	Size         string `json:"size"`
-	OutputFormat string `json:"output_format"`
-}
-
-func (s *Server) streamImages(w *reply, r *http.Request, images imagesJob, kind string) error {
-	for range images.n {
-		m, err := s.makeWatched(w, r, images.job, func(before int) error {
-			return w.event(kind+".queued", struct {
-				Type string `json:"type"`
-				queuedEvent
-			}{kind + ".queued", queuedEvent{before}})
-		}, func(p inference.Progress) error {
-			return w.event(kind+".progress", struct {
-				Type string `json:"type"`
-				progressEvent
-			}{kind + ".progress", newProgressEvent(p)})
-		})
-		if err != nil {
-			return err
-		}
-		name := kind + ".completed"
-		err = w.event(name, completedEvent{name, base64.StdEncoding.EncodeToString(m.png), time.Now().Unix(), m.request.Size.String(), "png"})
-		if err != nil {
-			return err
-		}
-		images.request.Seed++
-	}
-	return nil
 }

@@ -68,6 +68,21 @@ func (q *queue) join(client string, bytes int64) (*ticket, error) {
 	if err := q.check(bytes); err != nil {
 		return nil, err
 	}
+	return q.place(client, bytes), nil
+}
+
+// rejoin takes a place for another picture of a request that has had a turn. It was let in with all of its pictures, so
+// that a full queue does not refuse it, but it waits for its turn as all others do.
+func (q *queue) rejoin(client string, bytes int64) (*ticket, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return nil, errClosed()
+	}
+	return q.place(client, bytes), nil
+}
+
+func (q *queue) place(client string, bytes int64) *ticket {
 	t := &ticket{q: q, client: client, bytes: bytes, round: q.round, turn: make(chan struct{})}
 	q.bytes += bytes
 	if q.running != nil && q.running.client == client {
@@ -81,7 +96,7 @@ func (q *queue) join(client string, bytes int64) (*ticket, error) {
 	at, _ := slices.BinarySearchFunc(q.waiting, t.round+1, func(w *ticket, round int) int { return w.round - round })
 	q.waiting = slices.Insert(q.waiting, at, t)
 	q.next()
-	return t, nil
+	return t
 }
 
 // next starts the first waiting ticket where nothing runs.

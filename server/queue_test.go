@@ -151,3 +151,25 @@ func TestQueueAtRandom(t *testing.T) {
 		}
 	}
 }
+
+// TestQueueRejoin: the next picture of a request that had a turn is let in where others are refused, behind them in the round.
+func TestQueueRejoin(t *testing.T) {
+	q := newQueue(1)
+	running, _ := q.join("a", 0)
+	waiting, _ := q.join("b", 0)
+	if _, err := q.join("a", 0); statusOf(err) != http.StatusTooManyRequests {
+		t.Errorf("a new request: %v", err)
+	}
+	next, err := q.rejoin("a", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	running.leave()
+	if q.running != waiting || next.position() != 1 {
+		t.Errorf("running %v, want the one that waited; %d turns before the next picture", q.running, next.position())
+	}
+	q.close()
+	if _, err := q.rejoin("a", 0); statusOf(err) != http.StatusServiceUnavailable {
+		t.Errorf("closed: %v", err)
+	}
+}

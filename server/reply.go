@@ -75,9 +75,14 @@ type openAIError struct {
 	Code    *string `json:"code"`
 }
 
+// isOpenAI says whether a path is one of OpenAI's API, whose errors its clients read.
+func isOpenAI(r *http.Request) bool {
+	return strings.HasPrefix(r.URL.Path, "/v1/images/") || strings.HasPrefix(r.URL.Path, "/v1/models")
+}
+
 func bodyOf(r *http.Request, e *apiError) errorBody {
 	body := errorBody{Detail: e.detail}
-	if strings.HasPrefix(r.URL.Path, "/v1/images/") {
+	if isOpenAI(r) {
 		body.Error = &openAIError{Message: e.detail, Type: "invalid_request_error"}
 		if e.status >= 500 {
 			body.Error.Type = "server_error"
@@ -98,6 +103,11 @@ func (s *Server) fail(w *reply, r *http.Request, err error) bool {
 	case e.status == statusClientClosed:
 		w.status = e.status
 		return false
+	case w.events && isOpenAI(r):
+		_ = w.event("error", struct {
+			Type  string       `json:"type"`
+			Error *openAIError `json:"error"`
+		}{"error", bodyOf(r, e).Error})
 	case w.events:
 		_ = w.event("error", struct {
 			Status int `json:"status"`

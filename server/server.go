@@ -50,7 +50,9 @@ type Options struct {
 	// later ones, as it is where the model is the demo model: one downloaded meanwhile is taken without a restart.
 	Open    func() (Model, error)
 	ModelID string // the name that any model answers to; DefaultModelID where empty
-	Version string // of the program, for the pictures' metadata and the API's document
+	// ModelAliases are more names of the same model, for clients that ask for one of another service's.
+	ModelAliases []string
+	Version      string // of the program, for the pictures' metadata and the API's document
 	// Token must come with every request but /healthz; "" asks for none.
 	Token string
 	// Hosts are names, beside localhost and IP addresses, that a request's Host may have.
@@ -191,7 +193,8 @@ func (s *Server) routes() map[string]map[string]handler {
 	return map[string]map[string]handler{
 		pathHealth:               {http.MethodGet: s.health},
 		"/openapi.json":          {http.MethodGet: s.openAPI},
-		"/v1/models":             {http.MethodGet: s.models},
+		pathModels:               {http.MethodGet: s.models},
+		pathModel:                {http.MethodGet: s.oneModel},
 		"/v1/generate":           {http.MethodPost: s.generate},
 		"/v1/images/generations": {http.MethodPost: s.imageGenerations},
 		"/v1/images/edits":       {http.MethodPost: s.imageEdits},
@@ -238,7 +241,11 @@ func (s *Server) dispatch(w *reply, r *http.Request, routes map[string]map[strin
 			return err
 		}
 	}
-	methods, ok := routes[r.URL.Path]
+	route := r.URL.Path
+	if strings.HasPrefix(route, pathModels+"/") && route != pathModels+"/" {
+		route = pathModel
+	}
+	methods, ok := routes[route]
 	if !ok {
 		return errorf(http.StatusNotFound, "no such path; GET /openapi.json describes what there is")
 	}
@@ -256,7 +263,7 @@ func (s *Server) dispatch(w *reply, r *http.Request, routes map[string]map[strin
 		w.Header().Set("Allow", strings.Join(allowed, ", "))
 		return errorf(http.StatusMethodNotAllowed, "method %s, want %s", printable(r.Method), strings.Join(allowed, ", "))
 	}
-	w.route = r.URL.Path
+	w.route = route
 	return handle(w, r)
 }
 
@@ -281,10 +288,17 @@ func (s *Server) openModel() (Model, error) {
 
 // modelIDs are the names that requests may use, the usual one first.
 func (s *Server) modelIDs(m Model) []string {
-	if m.Demo && s.opts.ModelID != DemoModelID {
-		return []string{s.opts.ModelID, DemoModelID}
+	ids := append([]string{s.opts.ModelID}, s.opts.ModelAliases...)
+	if m.Demo {
+		ids = append(ids, DemoModelID)
 	}
-	return []string{s.opts.ModelID}
+	var once []string
+	for _, id := range ids {
+		if !slices.Contains(once, id) {
+			once = append(once, id)
+		}
+	}
+	return once
 }
 
 // servedBy is what X-Model says.
@@ -304,27 +318,4 @@ func (s *Server) health(w *reply, _ *http.Request) error {
 		return errorf(http.StatusServiceUnavailable, "no model")
 	}
 	return w.json(http.StatusOK, map[string]string{"status": "ok"})
-}
-
-// modelList is OpenAI's shape of GET /v1/models.
-type modelList struct {
-	Object string      `json:"object"`
-	Data   []modelItem `json:"data"`
-}
-
-type modelItem struct {
-	ID      string `json:"id"`
-	Object  string `json:"object"`
-	Created int64  `json:"created"` // when the server started
-	OwnedBy string `json:"owned_by"`
-}
-
-func (s *Server) models(w *reply, _ *http.Request) error {
-	list := modelList{Object: "list", Data: []modelItem{}}
-	if m, err := s.openModel(); err == nil {
-		for _, id := range s.modelIDs(m) {
-			list.Data = append(list.Data, modelItem{ID: id, Object: "model", Created: s.started.Unix(), OwnedBy: "kleinbild"})
-		}
-	}
-	return w.json(http.StatusOK, list)
 }

@@ -39,6 +39,8 @@ type fakeEngine struct {
 	gate   chan struct{} // nil: at once
 	native int           // of the picture's sides; 1024 where 0
 	fail   func(inference.Request) error
+	// previews are made of four steps where the request asks for them.
+	previews bool
 
 	mu       sync.Mutex
 	requests []inference.Request
@@ -67,6 +69,13 @@ func (e *fakeEngine) Generate(ctx context.Context, req inference.Request, progre
 	if progress != nil {
 		progress(inference.Progress{Stage: inference.StageSteps, Step: 1, Total: 4, Fraction: 0.5})
 	}
+	for step := 1; e.previews && req.Preview && step <= 4; step++ {
+		p := inference.Progress{Stage: inference.StageSteps, Step: step, Total: 4}
+		if step < 4 {
+			p.Preview = image.NewRGBA(image.Rect(0, 0, 16, 16))
+		}
+		progress(p)
+	}
 	if e.gate != nil {
 		select {
 		case <-e.gate:
@@ -85,8 +94,14 @@ func (e *fakeEngine) Generate(ctx context.Context, req inference.Request, progre
 	img := image.NewRGBA(image.Rect(0, 0, req.Size.Width, req.Size.Height))
 	return &inference.Result{
 		Image: img, Workflow: inference.WorkflowOf(len(req.References)),
-		Metadata: picture.Metadata{Prompt: req.Prompt, Seed: req.Seed, Steps: 4, Width: req.Size.Width, Height: req.Size.Height},
+		Metadata: metadataOf(req),
 	}, nil
+}
+
+func metadataOf(req inference.Request) picture.Metadata {
+	return picture.Metadata{
+		Prompt: req.Prompt, Seed: req.Seed, Steps: 4, Width: req.Size.Width, Height: req.Size.Height, MaxSequenceLength: 512,
+	}
 }
 
 func (e *fakeEngine) seen() []inference.Request {
@@ -236,7 +251,9 @@ func validate(r *http.Request, response *http.Response, body []byte) error {
 }
 
 func init() {
-	openapi3filter.RegisterBodyDecoder("image/png", openapi3filter.FileBodyDecoder)
+	for _, name := range []string{formatPNG, formatJPEG, formatWebP} {
+		openapi3filter.RegisterBodyDecoder("image/"+name, openapi3filter.FileBodyDecoder)
+	}
 }
 
 // part is one field of a form; a file where its name is not empty.

@@ -1,0 +1,51 @@
+package server
+
+import (
+	"net/http"
+	"strings"
+)
+
+// The paths of models; an id may have slashes.
+const (
+	pathModels = "/v1/models"
+	pathModel  = pathModels + "/{id}"
+)
+
+// modelList is OpenAI's shape of GET /v1/models.
+type modelList struct {
+	Object string      `json:"object"`
+	Data   []modelItem `json:"data"`
+}
+
+type modelItem struct {
+	ID      string `json:"id"`
+	Object  string `json:"object"`
+	Created int64  `json:"created"` // when the server started
+	OwnedBy string `json:"owned_by"`
+}
+
+func (s *Server) models(w *reply, _ *http.Request) error {
+	return w.json(http.StatusOK, modelList{Object: "list", Data: s.modelItems()})
+}
+
+// modelItems are the names that requests may use, none while there is no model.
+func (s *Server) modelItems() []modelItem {
+	items := []modelItem{}
+	if m, err := s.openModel(); err == nil {
+		for _, id := range s.modelIDs(m) {
+			items = append(items, modelItem{ID: id, Object: "model", Created: s.started.Unix(), OwnedBy: "kleinbild"})
+		}
+	}
+	return items
+}
+
+// oneModel is GET /v1/models/{id}.
+func (s *Server) oneModel(w *reply, r *http.Request) error {
+	id := strings.TrimPrefix(r.URL.Path, pathModels+"/")
+	for _, item := range s.modelItems() {
+		if item.ID == id {
+			return w.json(http.StatusOK, item)
+		}
+	}
+	return &apiError{status: http.StatusNotFound, detail: "model: " + quote(printable(id)) + " is not served; GET /v1/models lists what is", field: fieldModel}
+}

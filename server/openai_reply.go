@@ -1,0 +1,157 @@
+package server
+
+import (
+	"encoding/base64"
+	"image"
+	"net/http"
+	"time"
+
+	"kleinbild/inference"
+	"kleinbild/inference/picture"
+)
+
+// The beginnings of the names of OpenAI's events.
+const (
+	imageGeneration = "image_generation"
+	imageEdit       = "image_edit"
+)
+
+// What pictures are in the words of OpenAI's replies: never transparent, and of one quality.
+const (
+	background    = "opaque"
+	pictureEffort = "auto"
+)
+
+// imagesReply is OpenAI's reply.
+type imagesReply struct {
+	Created      int64       `json:"created"`
+	Background   string      `json:"background"`
+	Data         []imageItem `json:"data"`
+	OutputFormat string      `json:"output_format"`
+	Size         string      `json:"size"`
+	Usage        usage       `json:"usage"`
+}
+
+// imageItem has one of both.
+type imageItem struct {
+	B64JSON string `json:"b64_json,omitempty"`
+	URL     string `json:"url,omitempty"`
+}
+
+// usage counts tokens: the prompt's, and one for every 16x16 pixels.
+type usage struct {
+	InputTokens  int          `json:"input_tokens"`
+	InputDetails inputDetails `json:"input_tokens_details"`
+	OutputTokens int          `json:"output_tokens"`
+	TotalTokens  int          `json:"total_tokens"`
+}
+
+type inputDetails struct {
+	ImageTokens int `json:"image_tokens"`
+	TextTokens  int `json:"text_tokens"`
+}
+
+func usageOf(request inference.Request, meta picture.Metadata) usage {
+	tokens := func(size picture.Size) int { return size.Width / 16 * (size.Height / 16) }
+	u := usage{OutputTokens: tokens(request.Size), InputDetails: inputDetails{TextTokens: meta.MaxSequenceLength}}
+	for _, ref := range request.References {
+		u.InputDetails.ImageTokens += tokens(ref.Reference.Size)
+	}
+	u.InputTokens = u.InputDetails.ImageTokens + u.InputDetails.TextTokens
+	u.TotalTokens = u.InputTokens + u.OutputTokens
+	return u
+}
+
+func (u *usage) add(more usage) {
+	u.InputTokens += more.InputTokens
+	u.InputDetails.ImageTokens += more.InputDetails.ImageTokens
+	u.InputDetails.TextTokens += more.InputDetails.TextTokens
+	u.OutputTokens += more.OutputTokens
+	u.TotalTokens += more.TotalTokens
+}
+
+// answerImages makes the pictures one after the other, with seeds counting up; each waits for a turn of its own.
+func (s *Server) answerImages(w *reply, r *http.Request, images imagesJob, kind string) error {
+	if wantsEvents(r, images.stream, "application/json") {
+		return s.streamImages(w, r, images, kind)
+	}
+	if images.partials > 0 {
+		w.Header().Set("Warning", warning(append(images.ignored, fieldPartialImages)))
+	}
+	list := imagesReply{Data: []imageItem{}, Background: background, OutputFormat: images.format.name}
+	for range images.n {
+		m, err := s.make(w, r, images.job, watcher{})
+		if err != nil {
+			return err
+		}
+		item := imageItem{B64JSON: base64.StdEncoding.EncodeToString(m.file)}
+		if images.url {
+			item = imageItem{URL: "data:" + images.format.contentType() + ";base64," + item.B64JSON}
+		}
+		list.Data = append(list.Data, item)
+		list.Size = m.request.Size.String()
+		list.Usage.add(m.usage)
+		m.setHeaders(w.Header())
+		images.request.Seed++
+	}
+	list.Created = time.Now().Unix()
+	return w.json(http.StatusOK, list)
+}
+
+// imageEvent holds the fields that OpenAI's two events share.
+type imageEvent struct {
+	Type         string `json:"type"`
+	B64JSON      string `json:"b64_json"`
+	Background   string `json:"background"`
+	CreatedAt    int64  `json:"created_at"`
+	OutputFormat string `json:"output_format"`
+	Quality      string `json:"quality"`
+	Size         string `json:"size"`
+}
+
+// partialEvent is OpenAI's event for a preview, completedEvent that for a finished picture. A stream has no others: the
+// libraries' models refuse them.
+type partialEvent struct {
+	imageEvent
+	PartialImageIndex int `json:"partial_image_index"`
+}
+
+type completedEvent struct {
+	imageEvent
+	Usage usage `json:"usage"`
+}
+
+func (s *Server) streamImages(w *reply, r *http.Request, images imagesJob, kind string) error {
+	event := func(name string, file []byte) imageEvent {
+		return imageEvent{
+			kind + name, base64.StdEncoding.EncodeToString(file), background, time.Now().Unix(), images.format.name, pictureEffort,
+			images.request.Size.String(),
+		}
+	}
+	images.request.Preview = images.partials > 0
+	for range images.n {
+		index := 0
+		m, err := s.makeWatched(w, r, images.job, reporter{
+			queued:   func(int) error { return w.begin() },
+			progress: func(inference.Progress) error { return w.begin() },
+			partial: func(preview *image.RGBA) error {
+				file, err := images.format.encodePreview(preview, images.request.Size)
+				if err != nil {
+					return err
+				}
+				e := partialEvent{event(".partial_image", file), index}
+				index++
+				return w.event(e.Type, e)
+			},
+		})
+		if err != nil {
+			return err
+		}
+		e := completedEvent{event(".completed", m.file), m.usage}
+		if err := w.event(e.Type, e); err != nil {
+			return err
+		}
+		images.request.Seed++
+	}
+	return nil
+}
