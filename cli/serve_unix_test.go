@@ -123,7 +123,12 @@ func TestServe(t *testing.T) {
 		t.Errorf("exit code %d: %s", code, said)
 	}
 
-	own := serve(t, home, "-m", model(t, "distilled"), "--token", "mine")
+	own := serve(t, home, "-m", model(t, "distilled"), "--token", "mine", "--model-alias", "gpt-image-1", "--model-alias=b,c")
+	for _, name := range []string{"gpt-image-1", "flux2-klein-4b", "b", "c"} {
+		if status, body := own.fetch(t, "GET", "/v1/models/"+name, "mine", nil); status != 200 {
+			t.Errorf("--model-alias: %d %s", status, body)
+		}
+	}
 	if a, _ := own.fetch(t, "GET", "/v1/models", "mine", nil); a != 200 {
 		t.Errorf("--token: %d", a)
 	}
@@ -183,6 +188,7 @@ func TestServeRefuses(t *testing.T) {
 		{"two wishes", []string{"--no-auth", "--token", "x"}, exitUsage, "exclude each other"},
 		{"a token with a space", []string{"--token", "a b"}, exitUsage, "holds a space"},
 		{"queue", []string{"--queue", "0"}, exitUsage, "--queue 0, want 1 to 10000"},
+		{"no name", []string{"--model-alias", "a,,b"}, exitUsage, "--model-id and --model-alias: found an empty name"},
 		{"body", []string{"--max-body", "1000"}, exitUsage, "--max-body 1000, want 1 to 256"},
 		{"grace", []string{"--grace", "0s"}, exitUsage, "--grace 0s"},
 		{"address", []string{"--no-auth", "--listen", "nowhere"}, exitFailure, "serve: listen tcp: address nowhere"},
