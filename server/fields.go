@@ -132,6 +132,9 @@ func (v values) job(known ...string) (*job, error) {
 	if j.format, compresses, err = v.format(); err != nil {
 		return nil, err
 	}
+	if err := j.format.check(j.request.Prompt); err != nil {
+		return nil, err
+	}
 	if !compresses {
 		j.ignored = append(j.ignored, fieldOutputCompression)
 	}

@@ -31,9 +31,6 @@ const (
 	formatWebP = "webp"
 )
 
-// usualQuality keeps a picture's grain.
-const usualQuality = 95
-
 // format reads what a reply's pictures are encoded as, and whether output_compression has an effect: PNG and WebP are
 // written without loss.
 func (v values) format() (f format, compresses bool, err error) {
@@ -45,24 +42,30 @@ func (v values) format() (f format, compresses bool, err error) {
 	if name != "" {
 		f.name = name
 	}
-	if f.quality, err = v.integer(fieldOutputCompression, 0, 100, usualQuality); err != nil {
+	if f.quality, err = v.integer(fieldOutputCompression, 0, 100, picture.JPEGQuality); err != nil {
 		return f, false, err
 	}
+	f.quality = max(f.quality, 1) // to the encoder 0 is out of range
 	_, given := v.given(fieldOutputCompression)
 	return f, !given || f.name == formatJPEG || f.quality == 100, nil
 }
 
 func (f format) contentType() string { return "image/" + f.name }
 
-// encode writes a finished picture. A PNG carries meta.
+// encode writes a finished picture with its metadata.
 func (f format) encode(w io.Writer, img *image.RGBA, meta picture.Metadata) error {
-	switch f.name {
-	case formatJPEG:
-		return jpeg.Encode(w, img, &jpeg.Options{Quality: max(f.quality, 1)})
-	case formatWebP:
-		return nativewebp.Encode(w, img, nil)
+	return picture.Encode(w, img, meta, f.extension(), f.quality)
+}
+
+func (f format) extension() string { return "." + f.name }
+
+// check refuses a prompt that the format cannot hold in its metadata, before anything is computed.
+func (f format) check(prompt string) error {
+	const others = 4096 // more than the other fields take
+	if picture.CheckFits(f.extension(), picture.Metadata{Prompt: prompt}, others) != nil {
+		return invalid(fieldPrompt, "is too long for the metadata of a JPEG, want %s of png or webp, or fewer words", fieldOutputFormat)
 	}
-	return picture.EncodePNG(w, img, meta)
+	return nil
 }
 
 // encodePreview returns a preview as a file of the finished picture's size.
@@ -70,11 +73,15 @@ func (f format) encodePreview(preview *image.RGBA, size picture.Size) ([]byte, e
 	img := image.NewRGBA(image.Rect(0, 0, size.Width, size.Height))
 	draw.ApproxBiLinear.Scale(img, img.Bounds(), preview, preview.Bounds(), draw.Src, nil)
 	var file bytes.Buffer
-	if f.name == formatPNG { // without metadata: nothing makes a preview again
+	var err error
+	switch f.name { // without metadata: nothing makes a preview again
+	case formatJPEG:
+		err = jpeg.Encode(&file, img, &jpeg.Options{Quality: f.quality})
+	case formatWebP:
+		err = nativewebp.Encode(&file, img, nil)
+	default:
 		encoder := png.Encoder{CompressionLevel: png.BestSpeed}
-		err := encoder.Encode(&file, img)
-		return file.Bytes(), err
+		err = encoder.Encode(&file, img)
 	}
-	err := f.encode(&file, img, picture.Metadata{})
 	return file.Bytes(), err
 }

@@ -18,6 +18,7 @@ import (
 	_ "golang.org/x/image/webp"
 
 	"kleinbild/inference"
+	"kleinbild/inference/picture"
 )
 
 // shapeOf lists the keys of a JSON object in order, those of objects inside in brackets.
@@ -179,6 +180,9 @@ func TestImagesReply(t *testing.T) {
 				if _, format, err := image.Decode(bytes.NewReader(data)); err != nil || format != row.format {
 					t.Errorf("%s %v", format, err)
 				}
+				if meta, err := picture.ReadMetadata(bytes.NewReader(data)); err != nil || meta.Prompt != "x" || meta.Width != 64 {
+					t.Errorf("metadata %+v, %v", meta, err)
+				}
 			}
 		})
 	}
@@ -186,6 +190,19 @@ func TestImagesReply(t *testing.T) {
 	g := s.post(t, "/v1/generate", contentType, body)
 	if _, format, err := image.Decode(bytes.NewReader(g.body)); err != nil || format != "jpeg" || g.header.Get("Content-Type") != "image/jpeg" {
 		t.Errorf("%s %v: %d %v", format, err, g.status, g.header)
+	}
+}
+
+// TestLongPromptInAJPEG: what the format cannot carry is said before anything is computed.
+func TestLongPromptInAJPEG(t *testing.T) {
+	s := start(t, previewing(), nil)
+	long := strings.Repeat("雪", inference.MaxPromptBytes/3)
+	for format, want := range map[string]int{"png": 200, "webp": 200, "jpeg": 422} {
+		contentType, body := formOf(t, text("prompt", long), text("size", "64x64"), text("output_format", format))
+		g := s.post(t, "/v1/generate", contentType, body)
+		if g.status != want || want == 422 && !strings.Contains(string(g.body), "metadata of a JPEG") {
+			t.Errorf("%s: %d %.200s", format, g.status, g.body)
+		}
 	}
 }
 

@@ -13,18 +13,21 @@ import (
 	"github.com/HugoSmits86/nativewebp"
 )
 
-// jpegQuality keeps a picture's grain; below 90 the chroma of saturated edges suffers.
-const jpegQuality = 95
+// JPEGQuality keeps a picture's grain; below 90 the chroma of saturated edges suffers.
+const JPEGQuality = 95
 
-// encoder writes a picture with its metadata in one format.
+// encoder writes a picture with its metadata in one format. quality is that of a JPEG.
 type encoder struct {
-	encode func(io.Writer, image.Image, Metadata) error
+	encode func(w io.Writer, img image.Image, meta Metadata, quality int) error
 	// check refuses metadata that the format cannot hold with so many bytes more.
 	check func(m Metadata, reserveBytes int) error
 }
 
 var (
-	pngEncoder  = encoder{encode, func(m Metadata, _ int) error { return m.Check() }}
+	pngEncoder = encoder{
+		func(w io.Writer, img image.Image, meta Metadata, _ int) error { return encode(w, img, meta) },
+		func(m Metadata, _ int) error { return m.Check() },
+	}
 	jpegEncoder = encoder{encodeJPEG, func(m Metadata, reserveBytes int) error { _, err := m.exif(maxExifBytes - reserveBytes); return err }}
 	webpEncoder = encoder{encodeWebP, pngEncoder.check}
 	// encoders are the formats that are written, by the extension of the file's name.
@@ -39,6 +42,19 @@ func encoderFor(path string) encoder {
 	return pngEncoder
 }
 
+// Encode writes img with its metadata in the format of a file's extension: ".png", ".jpg" or ".jpeg", ".webp" (lossless).
+// quality is that of a JPEG, 1 to 100. CheckFits says whether the format holds the metadata.
+func Encode(w io.Writer, img image.Image, meta Metadata, extension string, quality int) error {
+	e, ok := encoders[extension]
+	if !ok {
+		return fmt.Errorf("picture: extension %q, want .png, .jpg or .webp", extension)
+	}
+	if err := e.encode(w, img, meta, quality); err != nil {
+		return fmt.Errorf("picture: %w", err)
+	}
+	return nil
+}
+
 // WriteCopy writes img to path, whose extension says how: .png, .jpg or .jpeg, .webp (lossless), all with its metadata.
 // What has the name is replaced; as with Write the file appears whole or not at all.
 func WriteCopy(path string, img *image.RGBA, meta Metadata) error {
@@ -51,13 +67,13 @@ func WriteCopy(path string, img *image.RGBA, meta Metadata) error {
 }
 
 // encodeJPEG puts the metadata's segment behind the start of the image.
-func encodeJPEG(w io.Writer, img image.Image, meta Metadata) error {
+func encodeJPEG(w io.Writer, img image.Image, meta Metadata, quality int) error {
 	block, err := meta.exif(maxExifBytes)
 	if err != nil {
 		return err
 	}
 	var file bytes.Buffer
-	if err := jpeg.Encode(&file, img, &jpeg.Options{Quality: jpegQuality}); err != nil {
+	if err := jpeg.Encode(&file, img, &jpeg.Options{Quality: quality}); err != nil {
 		return err
 	}
 	const startOfImage = 2
@@ -67,7 +83,7 @@ func encodeJPEG(w io.Writer, img image.Image, meta Metadata) error {
 
 // encodeWebP makes an extended file of the simple one that the encoder writes: a header that announces the metadata, the
 // picture's chunk, the metadata's chunk.
-func encodeWebP(w io.Writer, img image.Image, meta Metadata) error {
+func encodeWebP(w io.Writer, img image.Image, meta Metadata, _ int) error {
 	block, err := meta.exif(4 * maxMetadataBytes)
 	if err != nil {
 		return err

@@ -110,7 +110,7 @@ func TestWebPWithAlpha(t *testing.T) {
 			img.Pix[i] = alpha
 		}
 		var file bytes.Buffer
-		if err := encodeWebP(&file, img, example()); err != nil {
+		if err := encodeWebP(&file, img, example(), JPEGQuality); err != nil {
 			t.Fatal(err)
 		}
 		got, err := webp.Decode(bytes.NewReader(file.Bytes()))

@@ -78,15 +78,14 @@ func checkTarget(path string, exists OnExist) error {
 }
 
 // Write writes img with its metadata to path, as JPEG or WebP (lossless) where the extension asks for it and else as PNG,
-// and returns the path written, which differs only under Number. The
-// file appears whole or not at all: it is written under a temporary name in the same folder, flushed to the disk and
-// then given its name in one step. A program that is killed leaves at most that temporary file, which no later call
-// takes for anything.
+// and returns the path written, which differs only under Number. The file appears whole or not at all: it is written under
+// a temporary name in the same folder, flushed to the disk and then given its name in one step. A program that is killed
+// leaves at most that temporary file, which no later call takes for anything.
 func Write(path string, img image.Image, meta Metadata, exists OnExist) (string, error) {
 	if err := checkTarget(path, exists); err != nil {
 		return "", err
 	}
-	return writeWhole(path, exists, func(w io.Writer) error { return encoderFor(path).encode(w, img, meta) })
+	return writeWhole(path, exists, func(w io.Writer) error { return encoderFor(path).encode(w, img, meta, JPEGQuality) })
 }
 
 // CheckFits finds out whether the format that path names can hold meta, before anything is computed for it. reserveBytes
