@@ -2,6 +2,7 @@ package picture
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"image"
@@ -9,8 +10,8 @@ import (
 	"image/jpeg"
 	"image/png"
 	"io"
+	"strings"
 
-	"golang.org/x/image/bmp"
 	"golang.org/x/image/webp"
 )
 
@@ -27,17 +28,16 @@ type format struct {
 const formatNames = "PNG, JPEG, WebP, BMP, TIFF or GIF"
 
 var formats = []format{
-	{"PNG", []string{pngSignature}, png.DecodeConfig, png.Decode, pngExif},
-	{"JPEG", []string{"\xff\xd8\xff"}, jpeg.DecodeConfig, jpeg.Decode, jpegExif},
+	{"PNG", []string{pngSignature}, png.DecodeConfig, pngDecode, pngExif},
+	{"JPEG", []string{"\xff\xd8\xff"}, jpeg.DecodeConfig, jpegDecode, jpegExif},
 	{"WebP", []string{"RIFF????WEBPVP8"}, webp.DecodeConfig, decodeWebP, webpExif},
-	{"BMP", []string{"BM????\x00\x00\x00\x00"}, bmp.DecodeConfig, bmp.Decode, nil},
+	{"BMP", []string{"BM????\x00\x00\x00\x00"}, bmpConfig, bmpDecode, nil},
 	{"TIFF", []string{"II*\x00", "MM\x00*", "II+\x00", "MM\x00+"}, tiffConfig, tiffDecode, tiffExif},
 	{"GIF", []string{"GIF87a", "GIF89a"}, gif.DecodeConfig, gif.Decode, nil},
 }
 
 // foreign names formats that people try and that are not read, so that the error can say what was found.
 var foreign = []struct{ name, magic string }{
-	{"HEIC or AVIF picture", "????ftyp"},
 	{"JPEG XL picture", "\x00\x00\x00\x0cJXL "},
 	{"JPEG XL picture", "\xff\x0a"},
 	{"JPEG 2000 picture", "\x00\x00\x00\x0cjP  "},
@@ -47,6 +47,55 @@ var foreign = []struct{ name, magic string }{
 	{"SVG file", "<svg"},
 	{"HTML file", "<!DOC"},
 	{"Windows icon", "\x00\x00\x01\x00"},
+	{"film (QuickTime)", "????moov"},
+	{"film (QuickTime)", "????mdat"},
+	{"film (QuickTime)", "????wide"},
+	{"film (Matroska or WebM)", "\x1a\x45\xdf\xa3"},
+	{"film (AVI)", "RIFF????AVI "},
+	{"film (Windows Media)", "\x30\x26\xb2\x75"},
+	{"film (Flash)", "FLV\x01"},
+	{"film (MPEG)", "\x00\x00\x01\xba"},
+	{"film (MPEG)", "\x00\x00\x01\xb3"},
+	{"film or sound (Ogg)", "OggS"},
+}
+
+// brands names what a file of ISO's base media format holds, by the start of its brands (bytes 8 to 12, and those from 16
+// on, with which it is compatible). HEIC and AVIF pictures are such files, and so are the films of phones.
+var brands = []struct{ brand, name string }{
+	{"avif", "AVIF picture"}, {"avis", "AVIF picture"},
+	{"hei", "HEIC picture"}, {"hev", "HEIC picture"},
+	{"crx ", "camera's raw picture (CR3)"},
+	{"M4A", "sound file"}, {"M4B", "sound file"}, {"M4P", "sound file"},
+	{"qt  ", "film (QuickTime)"},
+	{"iso", "film (MP4)"}, {"mp4", "film (MP4)"}, {"M4V", "film (MP4)"}, {"avc1", "film (MP4)"}, {"3g", "film (MP4)"},
+	{"dash", "film (MP4)"}, {"f4v", "film (MP4)"}, {"F4V", "film (MP4)"}, {"MSNV", "film (MP4)"}, {"XAVC", "film (MP4)"},
+	{"mif1", "HEIF picture"}, {"msf1", "HEIF picture"}, {"mif2", "HEIF picture"},
+}
+
+// mediaName returns the name of what a file of ISO's base media format holds, "" if file is none. The first brand goes before the
+// others, of which some pictures list those of films as well; that of HEIF in general says least.
+func mediaName(file []byte) string {
+	if !hasMagic(file, "????ftyp????????") {
+		return ""
+	}
+	end := min(uint32(len(file)), binary.BigEndian.Uint32(file))
+	list := []string{string(file[8:12])}
+	for at := uint32(16); at+4 <= end; at += 4 {
+		list = append(list, string(file[at:at+4]))
+	}
+	name := "film or another file of ISO's base media format"
+	for _, found := range list {
+		for _, row := range brands {
+			if !strings.HasPrefix(found, row.brand) {
+				continue
+			}
+			if row.name != "HEIF picture" {
+				return row.name
+			}
+			name = row.name
+		}
+	}
+	return name
 }
 
 func hasMagic(file []byte, magic string) bool {
@@ -75,6 +124,9 @@ func recognise(file []byte) (format, error) {
 			return format{}, fmt.Errorf("found a %s, want %s", f.name, formatNames)
 		}
 	}
+	if name := mediaName(file); name != "" {
+		return format{}, fmt.Errorf("found a %s, want %s", name, formatNames)
+	}
 	if len(file) == 0 {
 		return format{}, fmt.Errorf("found an empty file, want %s", formatNames)
 	}
@@ -87,7 +139,7 @@ func recognise(file []byte) (format, error) {
 func decodeChecked(f format, file []byte, checkSize func(Size) error) (image.Image, Size, error) {
 	var config image.Config
 	err := guard(func() (err error) {
-		config, err = f.config(bytes.NewReader(file))
+		config, err = f.config(inMemory{bytes.NewReader(file), file})
 		return err
 	})
 	if err != nil {
@@ -99,7 +151,7 @@ func decodeChecked(f format, file []byte, checkSize func(Size) error) (image.Ima
 	}
 	var img image.Image
 	err = guard(func() (err error) {
-		img, err = f.decode(bytes.NewReader(file))
+		img, err = f.decode(inMemory{bytes.NewReader(file), file})
 		return err
 	})
 	if err != nil {
@@ -112,12 +164,57 @@ func decodeChecked(f format, file []byte, checkSize func(Size) error) (image.Ima
 	return img, header, nil
 }
 
-// damaged says in one line that the decoder gave up.
+// decodeError is what became of a file that a decoder gave up. Its text is for people; the decoder's error is wrapped.
+type decodeError struct {
+	text string
+	err  error
+}
+
+func (e *decodeError) Error() string { return e.text }
+func (e *decodeError) Unwrap() error { return e.err }
+
+// damaged says in one line, in the program's own words, that the decoder gave up.
 func damaged(f format, err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("%s: the file ends too early: %w", f.name, err)
+		return &decodeError{f.name + ": the file ends too early", err}
 	}
-	return fmt.Errorf("%s: damaged or not supported: %w", f.name, err)
+	what, why := "damaged or not supported", err.Error()
+	for trimmed := false; !trimmed; {
+		trimmed = true
+		for _, opening := range decoderOpenings {
+			if rest, ok := strings.CutPrefix(why, opening.words); ok {
+				what, why, trimmed = opening.meaning, rest, false
+			}
+		}
+	}
+	return &decodeError{fmt.Sprintf("%s: %s: %s", f.name, what, why), err}
+}
+
+// decoderOpenings are the words with which errors of other packages' decoders begin, and what they mean.
+var decoderOpenings = func() (list []struct{ words, meaning string }) {
+	const broken, unknown = "the file is damaged", "this kind is not supported"
+	for _, words := range []string{
+		"png: ", "jpeg: ", "gif: ", "bmp: ", "webp: ", "riff: ", "vp8: ", "vp8l: ", "zlib: ", "heic: ", "avif: ",
+		"invalid format: ", "invalid JPEG format: ", "decoder failed: ",
+	} {
+		list = append(list, struct{ words, meaning string }{words, broken})
+	}
+	return append(list, struct{ words, meaning string }{"unsupported feature: ", unknown},
+		struct{ words, meaning string }{"unsupported JPEG feature: ", unknown})
+}()
+
+// inMemory is a file as decoders take it; those of this package take it as a whole.
+type inMemory struct {
+	*bytes.Reader
+	file []byte
+}
+
+// wholeFile returns all that r holds, without a copy where decodeChecked made it.
+func wholeFile(r io.Reader) ([]byte, error) {
+	if m, ok := r.(inMemory); ok {
+		return m.file, nil
+	}
+	return io.ReadAll(r)
 }
 
 // guard runs a decoder of another project. It is the one place that turns a panic into an error: these decoders read

@@ -39,16 +39,31 @@ func exifOrientation(block []byte) orientation {
 		if len(entries) < 12 {
 			break
 		}
-		const tagOrientation, typeShort = 0x0112, 3
-		if order.Uint16(entries) == tagOrientation && order.Uint16(entries[2:]) == typeShort {
-			if o := orientation(order.Uint16(entries[8:])); o >= 1 && o <= 8 {
-				return o
+		const tagOrientation = 0x0112
+		if order.Uint16(entries) == tagOrientation {
+			if value := exifInteger(order, entries); value >= 1 && value <= 8 {
+				return orientation(value)
 			}
 			break
 		}
 		entries = entries[12:]
 	}
 	return upright
+}
+
+// exifInteger returns the first value of an entry of 12 bytes, 0 if it is no integer. The standard wants a SHORT for most
+// tags, and some writers store a LONG or a BYTE.
+func exifInteger(order binary.ByteOrder, entry []byte) uint32 {
+	const typeByte, typeShort, typeLong, typeSignedByte, typeSignedShort, typeSignedLong = 1, 3, 4, 6, 8, 9
+	switch order.Uint16(entry[2:]) {
+	case typeByte, typeSignedByte:
+		return uint32(entry[8])
+	case typeShort, typeSignedShort:
+		return uint32(order.Uint16(entry[8:]))
+	case typeLong, typeSignedLong:
+		return order.Uint32(entry[8:])
+	}
+	return 0
 }
 
 // turn returns the upright size of a stored one.
@@ -98,33 +113,6 @@ func (o orientation) apply(img *image.RGBA) *image.RGBA {
 		}
 	}
 	return dst
-}
-
-// jpegExif finds the APP1 segment "Exif" among those before the picture's data.
-func jpegExif(file []byte) []byte {
-	const startOfImage, startOfScan, app1 = 0xd8, 0xda, 0xe1
-	rest := file
-	for len(rest) >= 4 && rest[0] == 0xff {
-		switch marker := rest[1]; marker {
-		case 0xff: // padding
-			rest = rest[1:]
-			continue
-		case startOfImage:
-			rest = rest[2:]
-			continue
-		case startOfScan:
-			return nil
-		}
-		length := int(binary.BigEndian.Uint16(rest[2:])) // counts itself
-		if length < 2 || 2+length > len(rest) {
-			return nil
-		}
-		if block, ok := bytes.CutPrefix(rest[4:2+length], []byte("Exif\x00\x00")); ok && rest[1] == app1 {
-			return block
-		}
-		rest = rest[2+length:]
-	}
-	return nil
 }
 
 // pngExif finds the chunk eXIf, before or after the picture's data.
