@@ -23,17 +23,18 @@ type format struct {
 	config func(io.Reader) (image.Config, error)
 	decode func(io.Reader) (image.Image, error)
 	exif   func(file []byte) []byte // the Exif block of the file, nil if it has none
+	colour func(file []byte) colourTags
 }
 
 const formatNames = "PNG, JPEG, WebP, BMP, TIFF or GIF"
 
 var formats = []format{
-	{"PNG", []string{pngSignature}, png.DecodeConfig, pngDecode, pngExif},
-	{"JPEG", []string{"\xff\xd8\xff"}, jpeg.DecodeConfig, jpegDecode, jpegExif},
-	{"WebP", []string{"RIFF????WEBPVP8"}, webp.DecodeConfig, decodeWebP, webpExif},
-	{"BMP", []string{"BM????\x00\x00\x00\x00"}, bmpConfig, bmpDecode, nil},
-	{"TIFF", []string{"II*\x00", "MM\x00*", "II+\x00", "MM\x00+"}, tiffConfig, tiffDecode, tiffExif},
-	{"GIF", []string{"GIF87a", "GIF89a"}, gif.DecodeConfig, gif.Decode, nil},
+	{"PNG", []string{pngSignature}, png.DecodeConfig, pngDecode, pngExif, pngColours},
+	{"JPEG", []string{"\xff\xd8\xff"}, jpeg.DecodeConfig, jpegDecode, jpegExif, jpegColours},
+	{"WebP", []string{"RIFF????WEBPVP8"}, webp.DecodeConfig, decodeWebP, webpExif, webpColours},
+	{"BMP", []string{"BM????\x00\x00\x00\x00"}, bmpConfig, bmpDecode, nil, nil},
+	{"TIFF", []string{"II*\x00", "MM\x00*", "II+\x00", "MM\x00+"}, tiffConfig, tiffDecode, tiffExif, tiffColours},
+	{"GIF", []string{"GIF87a", "GIF89a"}, gif.DecodeConfig, gif.Decode, nil, nil},
 }
 
 // foreign names formats that people try and that are not read, so that the error can say what was found.

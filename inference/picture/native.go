@@ -50,6 +50,7 @@ func (r *Reference) For(native int) *Reference {
 	small := &Reference{
 		Image: crop(scale(r.Image, r.Size.fit(nativeArea(native)))), Size: size,
 		Original: r.Original, Format: r.Format, FileSHA256: r.FileSHA256,
+		Profile: r.Profile, ProfileNote: r.ProfileNote,
 	}
 	small.PixelsSHA256 = pixelsDigest(small.Image)
 	r.smaller.Store(small)

@@ -7,6 +7,7 @@ import (
 	"image"
 	"image/png"
 	"io"
+	"iter"
 )
 
 // pngDecode reads pictures without their last chunk as well, which package png refuses although all pixels are there.
@@ -39,4 +40,17 @@ func withEnd(file []byte) []byte {
 		whole = appendChunk(whole, "IDAT", begun[8:8+length])
 	}
 	return appendChunk(whole, "IEND", nil)
+}
+
+// pngChunks yields kind and content of each chunk before the picture's data.
+func pngChunks(file []byte) iter.Seq2[string, []byte] {
+	return func(yield func(string, []byte) bool) {
+		for rest := file[min(len(pngSignature), len(file)):]; len(rest) >= 12; {
+			length, kind := uint64(binary.BigEndian.Uint32(rest)), string(rest[4:8])
+			if kind == "IDAT" || length+12 > uint64(len(rest)) || !yield(kind, rest[8:8+length]) {
+				return
+			}
+			rest = rest[length+12:]
+		}
+	}
 }

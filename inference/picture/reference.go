@@ -34,6 +34,9 @@ type Reference struct {
 	Original Size        // of the file's picture, upright
 	Format   string      // "PNG", "JPEG", …
 
+	Profile     string // the colours that were converted to sRGB, "Display P3"; "" for a picture that was sRGB
+	ProfileNote string // a sentence for people, where the file's colours could not be converted; else ""
+
 	FileSHA256   string // of the file's bytes, hexadecimal: names the file in metadata
 	PixelsSHA256 string // of Size and Image, hexadecimal: the key of caches
 
@@ -147,14 +150,28 @@ func prepare(file []byte, maxPixels int) (*Reference, error) {
 	if f.exif != nil {
 		orientation = exifOrientation(f.exif(file))
 	}
+	var tags colourTags
+	if f.colour != nil {
+		tags = f.colour(file)
+	}
+	converted := conversionOf(tags, decoded)
+	decoded = smoothChroma(decoded)
+	var flat *image.RGBA
+	if converted.to != nil {
+		flat = convertedOnWhite(decoded, canvas, converted.to)
+	} else {
+		flat = onWhite(decoded, canvas)
+	}
 	// Scaling treats both directions alike, so the picture may be turned after it, when it is small; the crop may not.
-	img := crop(orientation.apply(scale(onWhite(smoothChroma(decoded), canvas), canvas.fit(MaxArea))))
+	img := crop(orientation.apply(scale(flat, canvas.fit(MaxArea))))
 
 	ref := &Reference{
 		Image:        img,
 		Size:         Size{img.Rect.Dx(), img.Rect.Dy()},
 		Original:     orientation.turn(canvas),
 		Format:       f.name,
+		Profile:      converted.name,
+		ProfileNote:  converted.note,
 		PixelsSHA256: pixelsDigest(img),
 	}
 	sum := sha256.Sum256(file)
