@@ -7,6 +7,8 @@ require github.com/edsrzf/mmap-go v1.2.0
 require (
 	github.com/adrg/xdg v0.5.3
 	github.com/alecthomas/kong v1.17.0
+	github.com/gen2brain/avif v0.4.4
+	github.com/gen2brain/heic v0.4.5
 	github.com/kovidgoyal/imaging v1.9.0
 	github.com/nfnt/resize v0.0.0-20180221191011-83c6a9932646
 	github.com/schollz/progressbar/v3 v3.19.1
@@ -17,7 +19,10 @@ require (
 	golang.org/x/text v0.43.0
 )
 
-require github.com/kovidgoyal/go-parallel v1.1.1 // indirect
+require (
+	github.com/kovidgoyal/go-parallel v1.1.1 // indirect
+	github.com/tetratelabs/wazero v1.12.0 // indirect
+)
 
 require (
 	github.com/ebitengine/purego v0.11.3
