@@ -1,44 +1,8 @@
 package picture
 
-import (
-	"bufio"
-	"errors"
-	"image"
-	"io"
+import "image"
 
-	"golang.org/x/image/webp"
-)
-
-// decodeWebP corrects what package webp leaves to its caller: lossy pictures are in BT.601's studio range (luma 16 to
-// 235, chroma 16 to 240), whereas image.YCbCr means the full range of JPEG.
-func decodeWebP(r io.Reader) (image.Image, error) {
-	file := bufio.NewReader(r)
-	const animated = 1 << 1 // in the flags of an extended file
-	if head, err := file.Peek(21); err == nil && string(head[12:16]) == "VP8X" && head[20]&animated != 0 {
-		return nil, errors.New("found an animation, want a still picture")
-	}
-	img, err := webp.Decode(file)
-	if err != nil {
-		return nil, err
-	}
-	var planes *image.YCbCr
-	switch lossy := img.(type) {
-	case *image.YCbCr:
-		planes = lossy
-	case *image.NYCbCrA:
-		planes = &lossy.YCbCr
-	default:
-		return img, nil
-	}
-	for i, y := range planes.Y {
-		planes.Y[i] = fullLuma[y]
-	}
-	for i := range planes.Cb {
-		planes.Cb[i], planes.Cr[i] = fullChroma[planes.Cb[i]], fullChroma[planes.Cr[i]]
-	}
-	return img, nil
-}
-
+// fullLuma and fullChroma turn the studio range into the full one.
 var fullLuma, fullChroma = func() (luma, chroma [256]uint8) {
 	for v := range 256 {
 		luma[v] = uint8(min(max((float64(v)-16)*255/219, 0), 255) + 0.5)

@@ -22,19 +22,26 @@ type format struct {
 	magic  []string // '?' matches any byte
 	config func(io.Reader) (image.Config, error)
 	decode func(io.Reader) (image.Image, error)
-	exif   func(file []byte) []byte // the Exif block of the file, nil if it has none
-	colour func(file []byte) colourTags
+	turned func(file []byte) orientation // how the decoded picture is turned; nil for upright
+	colour func(file []byte) colourTags  // what the file says of its colours; nil for sRGB
 }
 
-const formatNames = "PNG, JPEG, WebP, BMP, TIFF or GIF"
+const formatNames = "PNG, JPEG, WebP, HEIC, AVIF, BMP, TIFF or GIF"
 
 var formats = []format{
-	{"PNG", []string{pngSignature}, png.DecodeConfig, pngDecode, pngExif, pngColours},
-	{"JPEG", []string{"\xff\xd8\xff"}, jpeg.DecodeConfig, jpegDecode, jpegExif, jpegColours},
-	{"WebP", []string{"RIFF????WEBPVP8"}, webp.DecodeConfig, decodeWebP, webpExif, webpColours},
+	{"PNG", []string{pngSignature}, png.DecodeConfig, pngDecode, byExif(pngExif), pngColours},
+	{"JPEG", []string{"\xff\xd8\xff"}, jpeg.DecodeConfig, jpegDecode, byExif(jpegExif), jpegColours},
+	{"WebP", []string{"RIFF????WEBPVP8"}, webp.DecodeConfig, webpDecode, byExif(webpExif), webpColours},
 	{"BMP", []string{"BM????\x00\x00\x00\x00"}, bmpConfig, bmpDecode, nil, nil},
-	{"TIFF", []string{"II*\x00", "MM\x00*", "II+\x00", "MM\x00+"}, tiffConfig, tiffDecode, tiffExif, tiffColours},
+	{"TIFF", []string{"II*\x00", "MM\x00*", "II+\x00", "MM\x00+"}, tiffConfig, tiffDecode, byExif(tiffExif), tiffColours},
 	{"GIF", []string{"GIF87a", "GIF89a"}, gif.DecodeConfig, gif.Decode, nil, nil},
+	{"HEIC", nil, heicConfig, heicDecode, nil, heifColours}, // by their brands
+	{"AVIF", nil, avifConfig, avifDecode, avifTurned, heifColours},
+}
+
+// byExif reads the orientation in the Exif block that find returns.
+func byExif(find func(file []byte) []byte) func(file []byte) orientation {
+	return func(file []byte) orientation { return exifOrientation(find(file)) }
 }
 
 // foreign names formats that people try and that are not read, so that the error can say what was found.
@@ -126,6 +133,11 @@ func recognise(file []byte) (format, error) {
 		}
 	}
 	if name := mediaName(file); name != "" {
+		for _, f := range formats {
+			if name == f.name+" picture" {
+				return f, nil
+			}
+		}
 		return format{}, fmt.Errorf("found a %s, want %s", name, formatNames)
 	}
 	if len(file) == 0 {
@@ -135,7 +147,7 @@ func recognise(file []byte) (format, error) {
 }
 
 // decodeChecked decodes the first frame of file and returns it with the size of its canvas, whose origin is (0, 0); only
-// a GIF's frame may be smaller than that. Before it decodes, the size in the header has passed checkSize, which is what
+// a frame of an animation may be smaller than that. Before it decodes, the size in the header has passed checkSize, which is what
 // makes memory bounded: every decoder allocates by that size.
 func decodeChecked(f format, file []byte, checkSize func(Size) error) (image.Image, Size, error) {
 	var config image.Config
@@ -143,6 +155,9 @@ func decodeChecked(f format, file []byte, checkSize func(Size) error) (image.Ima
 		config, err = f.config(inMemory{bytes.NewReader(file), file})
 		return err
 	})
+	if errors.Is(err, ErrSize) {
+		return nil, Size{}, err
+	}
 	if err != nil {
 		return nil, Size{}, damaged(f, err)
 	}
@@ -159,8 +174,16 @@ func decodeChecked(f format, file []byte, checkSize func(Size) error) (image.Ima
 		return nil, Size{}, damaged(f, err)
 	}
 	canvas := image.Rect(0, 0, header.Width, header.Height)
-	if img.Bounds() != canvas && !(f.name == "GIF" && img.Bounds().In(canvas)) {
-		return nil, Size{}, fmt.Errorf("%s: the header says %v, the data %v", f.name, header, img.Bounds())
+	switch bounds := img.Bounds(); {
+	case bounds == canvas:
+	case (f.name == "GIF" || f.name == "WebP") && bounds.In(canvas): // a frame of an animation
+	case f.name == "HEIC" && bounds.Min == image.Point{} && bounds.In(canvas): // cropped by what the file says
+		header = Size{bounds.Dx(), bounds.Dy()}
+		if err := checkSize(header); err != nil {
+			return nil, Size{}, err
+		}
+	default:
+		return nil, Size{}, fmt.Errorf("%s: the header says %v, the data %v", f.name, header, bounds)
 	}
 	return img, header, nil
 }

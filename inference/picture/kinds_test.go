@@ -97,6 +97,15 @@ func TestKindsThatAreRefused(t *testing.T) {
 		{"masks of 32 bits for 16", patched("bitfields-565.bmp", redMask, 0, 0, 0xff, 0), []string{"BMP", "damaged", "masks"}},
 		{"run lengths that end early", runs[:len(runs)-100], []string{"BMP", "ends too early"}},
 		{"JPEG that ends early", jpg[:len(jpg)-60], []string{"JPEG", "ends too early"}},
+		{"HEIC with transparency", read("refused-transparency.heic"), []string{"HEIC", "not supported", "transparency"}},
+		{"HEIC that ends early", read("plain.heic")[:1200], []string{"HEIC", "ends too early"}},
+		{"HEIC of which there is the brand only", film("heic\x00\x00\x00\x00mif1heic"), []string{"HEIC", "ends too early"}},
+		{"AVIF that ends early", read("plain.avif")[:500], []string{"AVIF", "ends too early"}},
+		{"AVIF of which the pixels are damaged", append(bytes.Clone(read("plain.avif")[:300]), make([]byte, len(read("plain.avif"))-300)...), []string{"AVIF", "damaged"}},
+		{"AVIF of which there is the brand only", film("avif\x00\x00\x00\x00mif1avif"), []string{"AVIF", "ends too early"}},
+		{"an animation without a frame", riffFile("VP8X", vp8x(1<<1, 64, 64), "ANIM", "\x00\x00\x00\x00\x00\x00"), []string{"WebP", "ends too early"}},
+		{"a frame beyond its canvas", riffFile("VP8X", vp8x(1<<1, 64, 64), "ANMF", "\x01\x00\x00\x00\x00\x00\x3f\x00\x00\x3f\x00\x00\x00\x00\x00\x00"),
+			[]string{"WebP: the file is damaged", "canvas"}},
 		{"MP4", film("isom\x00\x00\x02\x00isomiso2avc1mp41"), []string{"film (MP4)"}},
 		{"MP4 of another maker", film("mp42\x00\x00\x00\x00mp42"), []string{"film (MP4)"}},
 		{"QuickTime", film("qt  \x00\x00\x00\x00qt  "), []string{"film (QuickTime)"}},
@@ -118,7 +127,7 @@ func TestKindsThatAreRefused(t *testing.T) {
 				t.Errorf("%s: error %q, want %q in it", row.name, err, want)
 			}
 		}
-		if text := err.Error(); strings.Contains(text, "HEIC") && !strings.Contains(text, "want") || strings.Contains(text, "bmp:") {
+		if text := err.Error(); strings.Contains(text, "bmp:") || strings.Contains(text, "avif:") || strings.Contains(text, "heic:") {
 			t.Errorf("%s: error %q is another package's", row.name, err)
 		}
 	}

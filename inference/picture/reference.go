@@ -147,8 +147,8 @@ func prepare(file []byte, maxPixels int) (*Reference, error) {
 		return nil, err
 	}
 	orientation := upright
-	if f.exif != nil {
-		orientation = exifOrientation(f.exif(file))
+	if f.turned != nil {
+		orientation = f.turned(file)
 	}
 	var tags colourTags
 	if f.colour != nil {

@@ -240,8 +240,30 @@ func bombs() map[string][]byte {
 		"WebP, canvas":              riffFile("VP8X", vp8x(0, 1<<24, 100)),
 		"WebP, frame beyond canvas": riffFile("VP8X", vp8x(0, 64, 64), "VP8L", vp8lFrame),
 		"WebP, lossy beyond canvas": riffFile("VP8X", vp8x(0, 64, 64), "VP8 ", vp8Frame),
+		"HEIC":                      heifBomb("heic", 100_000, 100_000, 0),
+		"HEIC, product overflows":   heifBomb("heic", 1<<32-1, 1<<32-1, 0),
+		"HEIC, a large tile":        heifBomb("heic", 128, 128, 1<<20),
+		"AVIF":                      heifBomb("avif", 100_000, 100_000, 0),
+		"WebP, animation":           riffFile("VP8X", vp8x(1<<1, 1<<24, 100)),
+		"WebP, frame beyond frame":  riffFile("VP8X", vp8x(1<<1, 64, 64), "ANMF", "\x00\x00\x00\x00\x00\x00\x3f\x00\x00\x3f\x00\x00\x00\x00\x00\x00VP8L\x06\x00\x00\x00"+vp8lFrame),
 		"WebP, alpha beyond canvas": riffFile("VP8X", vp8x(1<<4, 1<<14, 1<<14), "ALPH", "\x01\x00"),
 	}
+}
+
+// heifBomb is a header whose primary picture has a size; another property says that of a square tile, where there is one.
+func heifBomb(brand string, width, height, tile uint32) []byte {
+	box := func(kind string, content ...[]byte) []byte {
+		data := bytes.Join(content, nil)
+		return append(append(binary.BigEndian.AppendUint32(nil, uint32(8+len(data))), kind...), data...)
+	}
+	ispe := func(w, h uint32) []byte {
+		return box("ispe", make([]byte, 4), binary.BigEndian.AppendUint32(nil, w), binary.BigEndian.AppendUint32(nil, h))
+	}
+	version := make([]byte, 4)
+	return append(box("ftyp", []byte(brand+"\x00\x00\x00\x00mif1"+brand)), box("meta", version,
+		box("pitm", version, []byte{0, 1}),
+		box("iprp", box("ipco", ispe(width, height), ispe(tile, tile)), box("ipma", version, []byte{0, 0, 0, 1, 0, 1, 1, 1})),
+	)...)
 }
 
 func TestBombsCostNothing(t *testing.T) {
@@ -314,13 +336,13 @@ func TestNoPictures(t *testing.T) {
 		{"empty", "", "empty file"},
 		{"text", "a red fox in the snow", `begins with "a red fo"`},
 		{"page", "<!DOCTYPE html>", "HTML"},
-		{"phone picture", "\x00\x00\x00\x18ftypheic\x00\x00\x00\x00", "HEIC"},
+		{"a phone's picture, cut off", "\x00\x00\x00\x18ftypheic\x00\x00\x00\x00", "HEIC: the file ends too early"},
 		{"PDF", "%PDF-1.7", "PDF"},
 		{"signature of PNG only", pngSignature, "ends too early"},
 		{"start of JPEG only", "\xff\xd8\xff", "JPEG: "},
 		{"text that begins with BM", "BMW is a car maker", "begins with"},
 		{"sound", "RIFF\x00\x00\x00\x00WAVEfmt ", "begins with"},
-		{"animation", string(riffFile("VP8X", vp8x(1<<1, 64, 64), "ANIM", "\x00\x00\x00\x00\x00\x00")), "animation"},
+		{"animation", string(riffFile("VP8X", vp8x(1<<1, 64, 64), "ANIM", "\x00\x00\x00\x00\x00\x00")), "ends too early"},
 		{"zeros", strings.Repeat("\x00", 1000), "begins with"},
 	} {
 		path := filepath.Join(t.TempDir(), "picture.png")

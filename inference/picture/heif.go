@@ -1,0 +1,410 @@
+package picture
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"image"
+	"image/color"
+	"io"
+	"iter"
+	"sync"
+
+	"github.com/gen2brain/avif"
+)
+
+// HEIC and AVIF are decoded by libheif and libavif, compiled to WebAssembly, which runs in Go. They are compiled for the
+// processor when the first such picture comes. What their headers say is read here: sizes before anything is decoded, and
+// what the decoders do not pass on.
+
+// heifHead is what a HEIF file says of its primary picture.
+type heifHead struct {
+	size     Size     // as it is coded
+	largest  int      // pixels of the largest picture in the file: tiles, thumbnails
+	turned   int      // anticlockwise, in quarters
+	mirrored int      // -1 not, 0 top to bottom, 1 left to right; after it was turned
+	cropped  bool     // has a clean aperture
+	alpha    bool     // another picture in the file is its alpha
+	colours  struct { // the properties called colr
+		icc  []byte
+		nclx []byte // primaries, transfer, matrix, full range
+	}
+}
+
+// isoBoxes yields type and content of each box that is whole.
+func isoBoxes(data []byte) iter.Seq2[string, []byte] {
+	return func(yield func(string, []byte) bool) {
+		for len(data) >= 8 {
+			size, header := uint64(binary.BigEndian.Uint32(data)), uint64(8)
+			switch {
+			case size == 1 && len(data) >= 16:
+				size, header = binary.BigEndian.Uint64(data[8:]), 16
+			case size == 0:
+				size = uint64(len(data))
+			}
+			if size < header || size > uint64(len(data)) || !yield(string(data[4:8]), data[header:size]) {
+				return
+			}
+			data = data[size:]
+		}
+	}
+}
+
+// isoBox returns the content of the first box of a type; nil where there is none.
+func isoBox(data []byte, kind string) []byte {
+	for found, content := range isoBoxes(data) {
+		if found == kind {
+			return content
+		}
+	}
+	return nil
+}
+
+// fields reads numbers of a box; beyond its end they are zero.
+type fields struct {
+	data []byte
+	end  bool
+}
+
+func (f *fields) number(bytes int) (n uint64) {
+	if len(f.data) < bytes {
+		f.data, f.end = nil, true
+		return 0
+	}
+	for _, b := range f.data[:bytes] {
+		n = n<<8 | uint64(b)
+	}
+	f.data = f.data[bytes:]
+	return n
+}
+
+// versioned reads a number of two bytes in version 0 of a box and of four in others.
+func (f *fields) versioned(version uint64) uint64 {
+	if version == 0 {
+		return f.number(2)
+	}
+	return f.number(4)
+}
+
+// readHEIF reads the properties of the primary picture (ISO/IEC 23008-12, 6.5).
+func readHEIF(file []byte) (heifHead, error) {
+	head := heifHead{mirrored: -1}
+	meta := isoBox(file, "meta")
+	if len(meta) < 4 {
+		return head, io.ErrUnexpectedEOF
+	}
+	meta = meta[4:]
+	pitm := fields{data: isoBox(meta, "pitm")}
+	primary := pitm.versioned(pitm.number(4) >> 24)
+	iprp := isoBox(meta, "iprp")
+	type property struct {
+		kind    string
+		content []byte
+	}
+	var properties []property
+	for kind, content := range isoBoxes(isoBox(iprp, "ipco")) {
+		properties = append(properties, property{kind, content})
+		if kind == "ispe" && len(content) >= 12 {
+			w, h := binary.BigEndian.Uint32(content[4:]), binary.BigEndian.Uint32(content[8:])
+			head.largest = max(head.largest, int(min(uint64(w)*uint64(h), 1<<40)))
+		}
+	}
+	alphas := map[uint64]bool{}
+	ipma := fields{data: isoBox(iprp, "ipma")}
+	flags := ipma.number(4)
+	for range ipma.number(4) {
+		item := ipma.versioned(flags >> 24)
+		for range ipma.number(1) {
+			index := ipma.number(1) & 0x7f
+			if flags&1 != 0 {
+				index = index<<8 | ipma.number(1)
+			}
+			if index == 0 || int(index) > len(properties) {
+				continue
+			}
+			p := properties[index-1]
+			if p.kind == "auxC" && (bytes.Contains(p.content, []byte(":alpha")) || bytes.Contains(p.content, []byte("hevc:2015:auxid:1"))) {
+				alphas[item] = true
+			}
+			if item == primary {
+				head.read(p.kind, p.content)
+			}
+		}
+		if ipma.end {
+			break
+		}
+	}
+	head.alpha = refersTo(isoBox(meta, "iref"), primary, alphas)
+	if lastByte(isoBox(meta, "iloc")) > uint64(len(file)) {
+		return head, io.ErrUnexpectedEOF
+	}
+	if head.size.Width <= 0 || head.size.Height <= 0 {
+		return head, errors.New("found no size of the primary picture")
+	}
+	return head, nil
+}
+
+// lastByte returns where the data of the last of all pictures ends in the file (ISO/IEC 14496-12, 8.11.3). A decoder that
+// does not find them may return an empty picture.
+func lastByte(iloc []byte) (end uint64) {
+	f := fields{data: iloc}
+	version := f.number(4) >> 24
+	sizes := f.number(2)
+	offsetBytes, lengthBytes, baseBytes, indexBytes := int(sizes>>12), int(sizes>>8&15), int(sizes>>4&15), int(sizes&15)
+	count := f.versioned(version / 2)
+	for range count {
+		f.versioned(version / 2)
+		inFile := true
+		if version > 0 {
+			inFile = f.number(2)&15 == 0
+		} else {
+			indexBytes = 0
+		}
+		f.number(2)
+		base := f.number(baseBytes)
+		for range f.number(2) {
+			f.number(indexBytes)
+			offset, length := f.number(offsetBytes), f.number(lengthBytes)
+			if last := base + offset + length; inFile && length > 0 && last > end {
+				end = last
+			}
+			if f.end {
+				return end
+			}
+		}
+		if f.end {
+			return end
+		}
+	}
+	return end
+}
+
+// read takes a property of the primary picture.
+func (h *heifHead) read(kind string, content []byte) {
+	switch {
+	case kind == "ispe" && len(content) >= 12:
+		h.size = Size{int(binary.BigEndian.Uint32(content[4:])), int(binary.BigEndian.Uint32(content[8:]))}
+	case kind == "irot" && len(content) >= 1:
+		h.turned = int(content[0] & 3)
+	case kind == "imir" && len(content) >= 1:
+		h.mirrored = int(content[0] & 1)
+	case kind == "clap":
+		h.cropped = true
+	case kind == "colr" && len(content) >= 11 && string(content[:4]) == "nclx":
+		// Numbers of two bytes; those that are known need one.
+		h.colours.nclx = []byte{content[5], content[7], content[9], content[10] >> 7}
+	case kind == "colr" && len(content) > 4 && (string(content[:4]) == "prof" || string(content[:4]) == "rICC"):
+		h.colours.icc = content[4:]
+	}
+}
+
+// refersTo says whether one of the items from is an auxiliary picture of the item to.
+func refersTo(iref []byte, to uint64, from map[uint64]bool) bool {
+	if len(iref) < 4 {
+		return false
+	}
+	version := uint64(iref[0])
+	for kind, content := range isoBoxes(iref[4:]) {
+		if kind != "auxl" {
+			continue
+		}
+		f := fields{data: content}
+		source := f.versioned(version)
+		for range f.number(2) {
+			if f.versioned(version) == to && from[source] && !f.end {
+				return true
+			}
+			if f.end {
+				break
+			}
+		}
+	}
+	return false
+}
+
+// orientation is how the decoded picture of AVIF is to be turned, as Exif counts.
+func (h heifHead) orientation() orientation {
+	const none, topToBottom, leftToRight = -1, 0, 1
+	return map[[2]int]orientation{
+		{0, none}: 1, {0, leftToRight}: 2, {2, none}: 3, {0, topToBottom}: 4,
+		{1, topToBottom}: 5, {3, none}: 6, {3, topToBottom}: 7, {1, none}: 8,
+		{2, topToBottom}: 2, {2, leftToRight}: 4, {1, leftToRight}: 7, {3, leftToRight}: 5,
+	}[[2]int{h.turned, h.mirrored}]
+}
+
+// heifColours prefers a profile to the code points, as readers of the format do.
+func heifColours(file []byte) colourTags {
+	head, err := readHEIF(file)
+	if err != nil {
+		return colourTags{}
+	}
+	if head.colours.icc != nil {
+		return colourTags{icc: head.colours.icc}
+	}
+	return colourTags{cicp: head.colours.nclx}
+}
+
+func avifTurned(file []byte) orientation {
+	head, err := readHEIF(file)
+	if err != nil {
+		return upright
+	}
+	return head.orientation()
+}
+
+// heifSize checks all sizes in the header and returns that of the primary picture.
+func heifSize(r io.Reader) (heifHead, error) {
+	file, err := wholeFile(r)
+	if err != nil {
+		return heifHead{}, err
+	}
+	head, err := readHEIF(file)
+	if err == nil && head.largest > MaxPixels {
+		err = sizeErrorf("found a picture of %d pixels in it, want at most %d megapixels", head.largest, MaxPixels/1_000_000)
+	}
+	return head, err
+}
+
+// avifConfig returns the size as libavif decodes it: not turned.
+func avifConfig(r io.Reader) (image.Config, error) {
+	head, err := heifSize(r)
+	if err == nil && head.cropped {
+		err = errors.New("unsupported feature: a crop in the file (clean aperture)")
+	}
+	return image.Config{Width: head.size.Width, Height: head.size.Height, ColorModel: color.RGBAModel}, err
+}
+
+// heicConfig returns the size as libheif decodes it: turned, and not larger where it is cropped.
+func heicConfig(r io.Reader) (image.Config, error) {
+	head, err := heifSize(r)
+	size := head.size
+	if head.turned%2 == 1 {
+		size = Size{size.Height, size.Width}
+	}
+	if err == nil && head.alpha {
+		err = errors.New("unsupported feature: transparency; save the picture as PNG")
+	}
+	return image.Config{Width: size.Width, Height: size.Height, ColorModel: color.YCbCrModel}, err
+}
+
+// oneHEIF lets pictures be decoded one after the other: each takes memory of its own.
+var oneHEIF sync.Mutex
+
+func avifDecode(r io.Reader) (image.Image, error) {
+	file, err := wholeFile(r)
+	if err != nil {
+		return nil, err
+	}
+	head, err := readHEIF(file)
+	if err != nil {
+		return nil, err
+	}
+	oneHEIF.Lock()
+	img, err := avif.Decode(r)
+	oneHEIF.Unlock()
+	if err != nil || isEmpty(img, head.alpha) { // its errors are traps: lists of addresses
+		return nil, errors.New("avif: invalid format: the picture in it cannot be decoded")
+	}
+	return img, nil
+}
+
+// isEmpty says whether package avif returned memory without a picture, as it does without an error where libavif gave up.
+// A picture without alpha is opaque; one with alpha shows something.
+func isEmpty(img image.Image, alpha bool) bool {
+	var pix []uint8
+	each := 1
+	switch img := img.(type) {
+	case *image.RGBA:
+		pix = img.Pix
+	case *image.RGBA64:
+		pix, each = img.Pix, 2
+	}
+	for i := 3 * each; i < len(pix); i += 4 * each {
+		if alpha && pix[i] != 0 {
+			return false
+		}
+		if !alpha && pix[i] != 255 {
+			return true
+		}
+	}
+	return alpha
+}
+
+func heicDecode(r io.Reader) (image.Image, error) {
+	file, err := wholeFile(r)
+	if err != nil {
+		return nil, err
+	}
+	head, err := readHEIF(file)
+	if err != nil {
+		return nil, err
+	}
+	oneHEIF.Lock()
+	img, err := decodeHEIC(file, Size{max(head.size.Width, head.size.Height), max(head.size.Width, head.size.Height)})
+	oneHEIF.Unlock()
+	if planes, ok := img.(*image.YCbCr); ok && err == nil {
+		mendBorder(planes)
+		return mixed(planes, head.colours.nclx), nil
+	}
+	return img, err
+}
+
+// mendBorder gives the outermost samples of halved colour planes the values of those beside them. This version of libheif
+// enlarges such planes on its way and mixes the colour of the corners into the border.
+func mendBorder(img *image.YCbCr) {
+	if img.SubsampleRatio != image.YCbCrSubsampleRatio420 {
+		return
+	}
+	width, height := (img.Rect.Dx()+1)/2, (img.Rect.Dy()+1)/2
+	for _, plane := range [][]uint8{img.Cb, img.Cr} {
+		for y := range height {
+			row := plane[y*img.CStride : y*img.CStride+width]
+			row[0], row[width-1] = row[1], row[width-2]
+		}
+		row := func(y int) []uint8 { return plane[y*img.CStride : y*img.CStride+width] }
+		copy(row(0), row(1))
+		copy(row(height-1), row(height-2))
+	}
+}
+
+// mixed returns the picture of colour planes whose matrix and range are those of the code points. Package image knows
+// BT.601 and the full range only; where nothing is said that is what phones mean.
+func mixed(img *image.YCbCr, nclx []byte) image.Image {
+	const bt709, bt470m, smpte240, bt2020 = 1, 4, 7, 9
+	red, blue := 0.299, 0.114
+	full := true
+	if len(nclx) == 4 {
+		full = nclx[3] == 1
+		switch nclx[2] {
+		case bt709:
+			red, blue = 0.2126, 0.0722
+		case bt470m:
+			red, blue = 0.30, 0.11
+		case smpte240:
+			red, blue = 0.212, 0.087
+		case bt2020:
+			red, blue = 0.2627, 0.0593
+		}
+	}
+	if full && red == 0.299 {
+		return img
+	}
+	lumaFrom, luma, chroma := 0.0, 1.0, 1.0
+	if !full {
+		lumaFrom, luma, chroma = 16, 255.0/219, 255.0/224
+	}
+	level := func(v float64) uint8 { return uint8(min(max(v+0.5, 0), 255)) }
+	img = smoothPlanes(img)
+	out := image.NewNRGBA(img.Rect)
+	for y := range img.Rect.Dy() {
+		for x := range img.Rect.Dx() {
+			c := y*img.CStride + x
+			light := (float64(img.Y[y*img.YStride+x]) - lumaFrom) * luma
+			cb, cr := (float64(img.Cb[c])-128)*chroma, (float64(img.Cr[c])-128)*chroma
+			r, b := light+2*(1-red)*cr, light+2*(1-blue)*cb
+			g := (light - red*r - blue*b) / (1 - red - blue)
+			copy(out.Pix[out.PixOffset(x+img.Rect.Min.X, y+img.Rect.Min.Y):], []uint8{level(r), level(g), level(b), 255})
+		}
+	}
+	return out
+}
