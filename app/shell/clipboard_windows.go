@@ -8,7 +8,7 @@ import (
 	"time"
 	"unsafe"
 
-	"golang.org/x/image/bmp"
+	"github.com/jsummers/gobmp"
 	"golang.org/x/sys/windows"
 )
 
@@ -137,7 +137,8 @@ func pngOfDIB(dib []byte) ([]byte, error) {
 	size := uint32(14 + len(dib))
 	file := []byte{'B', 'M', byte(size), byte(size >> 8), byte(size >> 16), byte(size >> 24), 0, 0, 0, 0,
 		byte(offset), byte(offset >> 8), byte(offset >> 16), byte(offset >> 24)}
-	img, err := bmp.Decode(bytes.NewReader(append(file, dib...)))
+	// Windows makes bit fields of many pictures, which x/image/bmp refuses behind a header of 40 bytes.
+	img, err := gobmp.Decode(bytes.NewReader(append(file, dib...)))
 	if err != nil {
 		return nil, fmt.Errorf("clipboard: the picture is of a kind that is not read: %w", err)
 	}
