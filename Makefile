@@ -6,6 +6,8 @@ VERSION ?= 0.1.0-dev
 FUZZ_RUNS ?= 20000
 CUDA_TOOLS ?= ../cuda-tools
 DEMO_STATE ?= ../demo-train
+# libheif and libavif are the ones in the program, never what happens to be installed.
+export GOFLAGS += -tags=nodynamic
 LDFLAGS := -s -w -X kleinbild/cli.Version=$(VERSION)
 BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -ldflags "$(LDFLAGS)"
 # Fyne's window needs a C compiler. Other flags would compile all of its C anew.

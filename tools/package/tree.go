@@ -44,7 +44,7 @@ Icon=%[2]s
 Terminal=false
 Categories=%[5]s;
 Keywords=%[6]s;
-MimeType=image/png;image/jpeg;image/webp;image/bmp;image/tiff;image/gif;
+MimeType=image/png;image/jpeg;image/webp;image/heic;image/avif;image/bmp;image/tiff;image/gif;
 StartupWMClass=%[1]s
 `
 
