@@ -60,13 +60,16 @@ var arrows = map[string][]string{
 
 // reserved says which room alone may import a package from outside.
 var reserved = map[string]string{
-	"fyne.io/fyne/v2":              "app",
-	"go.etcd.io/bbolt":             "history",
-	"github.com/jezek/xgb":         "app/shell",
-	"github.com/alecthomas/kong":   "cli",
-	"github.com/mmcloughlin/avo":   "inference/cpu/simd",
-	"github.com/nfnt/resize":       "inference/picture",
-	"github.com/ebitengine/purego": "kernels/cu",
+	"fyne.io/fyne/v2":               "app",
+	"go.etcd.io/bbolt":              "history",
+	"github.com/jezek/xgb":          "app/shell",
+	"github.com/alecthomas/kong":    "cli",
+	"github.com/mmcloughlin/avo":    "inference/cpu/simd",
+	"github.com/nfnt/resize":        "inference/picture",
+	"github.com/kovidgoyal/imaging": "inference/picture",
+	"github.com/gen2brain":          "inference/picture",
+	"github.com/tetratelabs/wazero": "inference/picture",
+	"github.com/ebitengine/purego":  "kernels/cu",
 }
 
 // roomOf returns the row of arrows that a folder belongs to.

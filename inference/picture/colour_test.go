@@ -209,3 +209,14 @@ func TestHostileProfilesCostNothing(t *testing.T) {
 		t.Errorf("a profile that is no deflate stream: %v, want a note", err)
 	}
 }
+
+// failing is a converter whose tables lead nowhere.
+type failing struct{}
+
+func (failing) row([]uint8, []uint16) { panic("index out of range") }
+
+func TestConverterPanicIsAnError(t *testing.T) {
+	if _, err := convertedOnWhite(evenly(1, 2, 3), Size{64, 64}, failing{}); err == nil || !strings.Contains(err.Error(), "out of range") {
+		t.Errorf("%v, want the panic as an error", err)
+	}
+}

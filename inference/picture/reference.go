@@ -154,16 +154,27 @@ func prepare(file []byte, maxPixels int) (*Reference, error) {
 	if f.colour != nil {
 		tags = f.colour(file)
 	}
-	converted := conversionOf(tags, decoded)
-	decoded = smoothChroma(decoded)
-	var flat *image.RGBA
-	if converted.to != nil {
-		flat = convertedOnWhite(decoded, canvas, converted.to)
-	} else {
-		flat = onWhite(decoded, canvas)
+	var converted conversion
+	var img *image.RGBA
+	err = guard(func() error { // the resampler is another project's, too
+		converted = conversionOf(tags, decoded)
+		decoded = smoothChroma(decoded)
+		var flat *image.RGBA
+		if converted.to != nil {
+			if flat, err = convertedOnWhite(decoded, canvas, converted.to); err != nil {
+				converted = conversion{note: "the colour profile is damaged" + asTaken}
+			}
+		}
+		if converted.to == nil {
+			flat = onWhite(decoded, canvas)
+		}
+		// Scaling treats both directions alike, so the picture may be turned after it, when it is small; the crop may not.
+		img = crop(orientation.apply(scale(flat, canvas.fit(MaxArea))))
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%s: it cannot be prepared: %w", f.name, err)
 	}
-	// Scaling treats both directions alike, so the picture may be turned after it, when it is small; the crop may not.
-	img := crop(orientation.apply(scale(flat, canvas.fit(MaxArea))))
 
 	ref := &Reference{
 		Image:        img,

@@ -5,13 +5,14 @@ import (
 	"image/color"
 	"math"
 	"runtime"
-	"sync"
 	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // convertedOnWhite is onWhite for a picture whose colours are converted first: row by row, so that no third copy of the
-// picture is in memory, and on all processors.
-func convertedOnWhite(img image.Image, canvas Size, to converter) *image.RGBA {
+// picture is in memory, and on all processors. The error is that of a converter that gave up.
+func convertedOnWhite(img image.Image, canvas Size, to converter) (*image.RGBA, error) {
 	dst := image.NewRGBA(image.Rect(0, 0, canvas.Width, canvas.Height))
 	for i := range dst.Pix {
 		dst.Pix[i] = 255
@@ -21,36 +22,37 @@ func convertedOnWhite(img image.Image, canvas Size, to converter) *image.RGBA {
 	_, cmyk := img.(*image.CMYK)
 	read := sampleRows(img)
 	var next atomic.Int64
-	var workers sync.WaitGroup
+	var workers errgroup.Group
 	for range runtime.GOMAXPROCS(0) {
-		workers.Go(func() {
-			const at = 16 // rows at a time
-			samples, levels := make([]uint16, 4*width*at), make([]uint8, 3*width*at)
-			for {
-				first := int(next.Add(at)) - at
-				count := min(at, frame.Dy()-first)
-				if count <= 0 {
-					return
-				}
-				for i := range count {
-					read(frame.Min.Y+first+i, samples[4*width*i:4*width*(i+1)])
-				}
-				to.row(levels[:3*width*count], samples[:4*width*count])
-				for i := range width * count {
-					alpha := uint32(math.MaxUint16)
-					if !cmyk {
-						alpha = uint32(samples[4*i+3])
+		workers.Go(func() error {
+			return guard(func() error {
+				const at = 16 // rows at a time
+				samples, levels := make([]uint16, 4*width*at), make([]uint8, 3*width*at)
+				for {
+					first := int(next.Add(at)) - at
+					count := min(at, frame.Dy()-first)
+					if count <= 0 {
+						return nil
 					}
-					pixel := dst.Pix[dst.PixOffset(frame.Min.X+i%width, frame.Min.Y+first+i/width):]
-					for c, level := range levels[3*i : 3*i+3] {
-						pixel[c] = uint8((uint32(level)*alpha + 255*(math.MaxUint16-alpha) + math.MaxUint16/2) / math.MaxUint16)
+					for i := range count {
+						read(frame.Min.Y+first+i, samples[4*width*i:4*width*(i+1)])
+					}
+					to.row(levels[:3*width*count], samples[:4*width*count])
+					for i := range width * count {
+						alpha := uint32(math.MaxUint16)
+						if !cmyk {
+							alpha = uint32(samples[4*i+3])
+						}
+						pixel := dst.Pix[dst.PixOffset(frame.Min.X+i%width, frame.Min.Y+first+i/width):]
+						for c, level := range levels[3*i : 3*i+3] {
+							pixel[c] = uint8((uint32(level)*alpha + 255*(math.MaxUint16-alpha) + math.MaxUint16/2) / math.MaxUint16)
+						}
 					}
 				}
-			}
+			})
 		})
 	}
-	workers.Wait()
-	return dst
+	return dst, workers.Wait()
 }
 
 // sampleRows returns what reads row y of img as converters take it: four samples of 16 bits a pixel, colours not multiplied
