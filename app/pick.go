@@ -12,7 +12,7 @@ import (
 )
 
 // pictureExtensions are the files that references come in.
-var pictureExtensions = []string{"png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff", "gif"}
+var pictureExtensions = []string{"png", "jpg", "jpeg", "webp", "heic", "heif", "avif", "bmp", "tif", "tiff", "gif"}
 
 // pick runs a dialog of the system's. Where there is none, fallback shows Fyne's. One dialog is open at a time.
 func (s *session) pick(ask func(owner uintptr) ([]string, error), fallback func(), chosen func([]string)) {
