@@ -26,13 +26,16 @@ type colourTags struct {
 	damaged        error       // a profile that cannot be read
 }
 
-// rgbColours are the CIE x and y of red, green, blue and white.
-type rgbColours struct{ red, green, blue, white [2]float64 }
+// xy is a colour's place in CIE's diagram.
+type xy = [2]float64
+
+// rgbColours are the places of red, green, blue and white.
+type rgbColours struct{ red, green, blue, white xy }
 
 var (
-	d65          = [2]float64{0.3127, 0.3290}
-	srgbColours  = rgbColours{[2]float64{0.64, 0.33}, [2]float64{0.30, 0.60}, [2]float64{0.15, 0.06}, d65}
-	adobeColours = rgbColours{[2]float64{0.64, 0.33}, [2]float64{0.21, 0.71}, [2]float64{0.15, 0.06}, d65}
+	d65          = xy{0.3127, 0.3290}
+	srgbColours  = rgbColours{xy{0.64, 0.33}, xy{0.30, 0.60}, xy{0.15, 0.06}, d65}
+	adobeColours = rgbColours{xy{0.64, 0.33}, xy{0.21, 0.71}, xy{0.15, 0.06}, d65}
 )
 
 // codedColours are the primaries of H.273, table 2, with the names that people know.
@@ -41,13 +44,13 @@ var codedColours = map[byte]struct {
 	rgbColours
 }{
 	1:  {"sRGB", srgbColours},
-	4:  {"BT.470 M", rgbColours{[2]float64{0.67, 0.33}, [2]float64{0.21, 0.71}, [2]float64{0.14, 0.08}, [2]float64{0.310, 0.316}}},
-	5:  {"BT.601 (625 lines)", rgbColours{[2]float64{0.64, 0.33}, [2]float64{0.29, 0.60}, [2]float64{0.15, 0.06}, d65}},
-	6:  {"BT.601 (525 lines)", rgbColours{[2]float64{0.630, 0.340}, [2]float64{0.310, 0.595}, [2]float64{0.155, 0.070}, d65}},
-	7:  {"SMPTE 240M", rgbColours{[2]float64{0.630, 0.340}, [2]float64{0.310, 0.595}, [2]float64{0.155, 0.070}, d65}},
-	9:  {"Rec. 2020", rgbColours{[2]float64{0.708, 0.292}, [2]float64{0.170, 0.797}, [2]float64{0.131, 0.046}, d65}},
-	11: {"DCI-P3", rgbColours{[2]float64{0.680, 0.320}, [2]float64{0.265, 0.690}, [2]float64{0.150, 0.060}, [2]float64{0.314, 0.351}}},
-	12: {"Display P3", rgbColours{[2]float64{0.680, 0.320}, [2]float64{0.265, 0.690}, [2]float64{0.150, 0.060}, d65}},
+	4:  {"BT.470 M", rgbColours{xy{0.67, 0.33}, xy{0.21, 0.71}, xy{0.14, 0.08}, xy{0.310, 0.316}}},
+	5:  {"BT.601 (625 lines)", rgbColours{xy{0.64, 0.33}, xy{0.29, 0.60}, xy{0.15, 0.06}, d65}},
+	6:  {"BT.601 (525 lines)", rgbColours{xy{0.630, 0.340}, xy{0.310, 0.595}, xy{0.155, 0.070}, d65}},
+	7:  {"SMPTE 240M", rgbColours{xy{0.630, 0.340}, xy{0.310, 0.595}, xy{0.155, 0.070}, d65}},
+	9:  {"Rec. 2020", rgbColours{xy{0.708, 0.292}, xy{0.170, 0.797}, xy{0.131, 0.046}, d65}},
+	11: {"DCI-P3", rgbColours{xy{0.680, 0.320}, xy{0.265, 0.690}, xy{0.150, 0.060}, xy{0.314, 0.351}}},
+	12: {"Display P3", rgbColours{xy{0.680, 0.320}, xy{0.265, 0.690}, xy{0.150, 0.060}, d65}},
 }
 
 // codedCurve returns the light of an encoded value by H.273, table 3. Those of television are taken for sRGB's, which is
@@ -227,12 +230,12 @@ func pngColours(file []byte) (tags colourTags) {
 		case kind == "gAMA" && len(data) == 4:
 			tags.gamma = float64(binary.BigEndian.Uint32(data)) / 1e5
 		case kind == "cHRM" && len(data) == 32:
-			var xy [8]float64
-			for i := range xy {
-				xy[i] = float64(binary.BigEndian.Uint32(data[4*i:])) / 1e5
+			var places [8]float64
+			for i := range places {
+				places[i] = float64(binary.BigEndian.Uint32(data[4*i:])) / 1e5
 			}
 			tags.chromaticities = &rgbColours{
-				white: [2]float64(xy[0:2]), red: [2]float64(xy[2:4]), green: [2]float64(xy[4:6]), blue: [2]float64(xy[6:8]),
+				white: xy(places[0:2]), red: xy(places[2:4]), green: xy(places[4:6]), blue: xy(places[6:8]),
 			}
 		case kind == "eXIf":
 			tags.adobeRGB = exifAdobeRGB(data)

@@ -8,31 +8,31 @@ import (
 	"golang.org/x/image/riff"
 )
 
-// exif is an Exif block: a TIFF header, and directories of tags. What is missing or damaged is nil.
-type exif struct {
+// exifReader reads an Exif block: a TIFF header, and directories of tags. What is missing or damaged is nil.
+type exifReader struct {
 	block []byte
 	order binary.ByteOrder
 }
 
-func newExif(block []byte) (exif, bool) {
+func newExif(block []byte) (exifReader, bool) {
 	block = bytes.TrimPrefix(block, []byte("Exif\x00\x00")) // some writers of WebP keep JPEG's prefix
 	if len(block) < 8 {
-		return exif{}, false
+		return exifReader{}, false
 	}
 	switch string(block[:4]) {
 	case "II*\x00":
-		return exif{block, binary.LittleEndian}, true
+		return exifReader{block, binary.LittleEndian}, true
 	case "MM\x00*":
-		return exif{block, binary.BigEndian}, true
+		return exifReader{block, binary.BigEndian}, true
 	}
-	return exif{}, false
+	return exifReader{}, false
 }
 
 // first is where the first directory lies.
-func (e exif) first() uint32 { return e.order.Uint32(e.block[4:]) }
+func (e exifReader) first() uint32 { return e.order.Uint32(e.block[4:]) }
 
 // entry returns the 12 bytes of a tag in the directory at an offset.
-func (e exif) entry(directory uint32, tag uint16) []byte {
+func (e exifReader) entry(directory uint32, tag uint16) []byte {
 	if directory == 0 || uint64(directory)+2 > uint64(len(e.block)) {
 		return nil
 	}
@@ -51,7 +51,7 @@ func (e exif) entry(directory uint32, tag uint16) []byte {
 
 // integer returns the first value of an entry, 0 if it is no integer. The standard wants a SHORT for most tags, and some
 // writers store a LONG or a BYTE.
-func (e exif) integer(entry []byte) uint32 {
+func (e exifReader) integer(entry []byte) uint32 {
 	const typeByte, typeShort, typeLong, typeSignedByte, typeSignedShort, typeSignedLong = 1, 3, 4, 6, 8, 9
 	if entry == nil {
 		return 0
@@ -68,7 +68,7 @@ func (e exif) integer(entry []byte) uint32 {
 }
 
 // bytes returns the value of an entry of bytes or text.
-func (e exif) bytes(entry []byte) []byte {
+func (e exifReader) bytes(entry []byte) []byte {
 	const typeByte, typeText, typeUndefined = 1, 2, 7
 	if entry == nil {
 		return nil

@@ -80,8 +80,8 @@ var brands = []struct{ brand, name string }{
 	{"mif1", "HEIF picture"}, {"msf1", "HEIF picture"}, {"mif2", "HEIF picture"},
 }
 
-// mediaName returns the name of what a file of ISO's base media format holds, "" if file is none. The first brand goes before the
-// others, of which some pictures list those of films as well; that of HEIF in general says least.
+// mediaName returns the name of what a file of ISO's base media format holds, "" if file is none. The first brand goes
+// before the others, of which some pictures list those of films as well; that of HEIF in general says least.
 func mediaName(file []byte) string {
 	if !hasMagic(file, "????ftyp????????") {
 		return ""

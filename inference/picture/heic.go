@@ -16,9 +16,9 @@ import (
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 )
 
-// libheifGzip is libheif and libde265 in WebAssembly. Package heic's own Decode returns memory that it has freed, so that the
-// first samples are lost, takes the rows of narrow pictures for shorter than they are, sets no limit to memory and writes
-// to standard output. So the module is run here; a version of the package without it does not link.
+// libheifGzip is libheif and libde265 in WebAssembly. Package heic's own Decode returns memory that it has freed, so that
+// the first samples are lost, takes the rows of narrow pictures for shorter than they are, sets no limit to memory and
+// writes to standard output. So the module is run here; a version of the package without it does not link.
 //
 //go:linkname libheifGzip github.com/gen2brain/heic.heifWasm
 var libheifGzip []byte

@@ -123,8 +123,9 @@ func readHEIF(file []byte) (heifHead, error) {
 				continue
 			}
 			p := properties[index-1]
-			if p.kind == "auxC" && (bytes.Contains(p.content, []byte(":alpha")) || bytes.Contains(p.content, []byte("hevc:2015:auxid:1"))) {
-				alphas[item] = true
+			if p.kind == "auxC" {
+				means := func(urn string) bool { return bytes.Contains(p.content, []byte(urn)) }
+				alphas[item] = alphas[item] || means(":alpha") || means("hevc:2015:auxid:1")
 			}
 			if item == primary {
 				head.read(p.kind, p.content)

@@ -1,8 +1,8 @@
 // Package picture prepares reference pictures for the model and writes the model's pictures as PNG files that carry
 // what is needed to make them again.
 //
-// In: PNG, JPEG, WebP, HEIC, AVIF, BMP, TIFF and GIF files, recognised by their content; the decoder's float rows. Out: upright
-// sRGB pixels whose sides are multiples of 16, as float rows in [−1, 1]; PNG files; the metadata of such files.
+// In: PNG, JPEG, WebP, HEIC, AVIF, BMP, TIFF and GIF files, recognised by their content; the decoder's float rows. Out:
+// upright sRGB pixels whose sides are multiples of 16, as float rows in [−1, 1]; PNG files; the metadata of such files.
 // Refused: other formats, damaged files, more than MaxPixels or MaxFileBytes (both known before anything is
 // decoded), sides under MinSide, sides beyond MaxRatio:1. It knows nothing of latents and prompts.
 package picture

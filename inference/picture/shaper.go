@@ -52,7 +52,7 @@ var d50 = [3]float64{0.9642, 1, 0.8249}
 
 // toXYZ returns the matrix from linear RGB to XYZ relative to D50; false for chromaticities that span no colours.
 func (c rgbColours) toXYZ() (matrix3, bool) {
-	tristimulus := func(xy [2]float64) [3]float64 { return [3]float64{xy[0] / xy[1], 1, (1 - xy[0] - xy[1]) / xy[1]} }
+	tristimulus := func(xy xy) [3]float64 { return [3]float64{xy[0] / xy[1], 1, (1 - xy[0] - xy[1]) / xy[1]} }
 	if c.red[1] <= 0 || c.green[1] <= 0 || c.blue[1] == 0 || c.white[1] <= 0 {
 		return matrix3{}, false
 	}
