@@ -37,7 +37,7 @@ func withSegments(file []byte, marker byte, contents ...[]byte) []byte {
 	return append(out, file[2:]...)
 }
 
-func encodeJPEG(t *testing.T, img image.Image) []byte {
+func photoJPEG(t *testing.T, img image.Image) []byte {
 	t.Helper()
 	var file bytes.Buffer
 	if err := jpeg.Encode(&file, img, &jpeg.Options{Quality: 95}); err != nil {
@@ -61,7 +61,7 @@ func TestProfileInSegments(t *testing.T) {
 	}
 	third := len(profile) / 3
 	first, second, last := part(1, 3, profile[:third]), part(2, 3, profile[third:2*third]), part(3, 3, profile[2*third:])
-	plain := encodeJPEG(t, evenly(200, 40, 40))
+	plain := photoJPEG(t, evenly(200, 40, 40))
 	for _, row := range []struct {
 		name          string
 		file          []byte
@@ -103,7 +103,7 @@ func TestAdobeRGBOfCameras(t *testing.T) {
 		exif = append(exif, directory(entry(0xa001, 3, 1, order.AppendUint16(nil, space)), entry(0xa005, 4, 1, []byte{0, 0, 0, 56}))...)
 		return append(exif, directory(entry(1, 2, 4, []byte(index)))...)
 	}
-	plain := encodeJPEG(t, evenly(200, 40, 40))
+	plain := photoJPEG(t, evenly(200, 40, 40))
 	for _, row := range []struct {
 		name    string
 		exif    []byte
