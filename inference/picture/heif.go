@@ -152,6 +152,9 @@ func lastByte(iloc []byte) (end uint64) {
 	version := f.number(4) >> 24
 	sizes := f.number(2)
 	offsetBytes, lengthBytes, baseBytes, indexBytes := int(sizes>>12), int(sizes>>8&15), int(sizes>>4&15), int(sizes&15)
+	if offsetBytes+lengthBytes == 0 {
+		return 0 // and none of the loops below would come to the end of the box
+	}
 	count := f.versioned(version / 2)
 	for range count {
 		f.versioned(version / 2)
