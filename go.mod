@@ -13,16 +13,14 @@ require (
 	github.com/nfnt/resize v0.0.0-20180221191011-83c6a9932646
 	github.com/schollz/progressbar/v3 v3.19.1
 	github.com/shirou/gopsutil/v4 v4.26.10
+	github.com/tetratelabs/wazero v1.12.0
 	golang.org/x/image v0.47.0
 	golang.org/x/sys v0.49.0
 	golang.org/x/term v0.47.0
 	golang.org/x/text v0.43.0
 )
 
-require (
-	github.com/kovidgoyal/go-parallel v1.1.1 // indirect
-	github.com/tetratelabs/wazero v1.12.0 // indirect
-)
+require github.com/kovidgoyal/go-parallel v1.1.1 // indirect
 
 require (
 	github.com/ebitengine/purego v0.11.3
