@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -73,16 +74,21 @@ func thirdParty(system string, window bool) (entry, error) {
 	return entry{"third-party-licences.txt", 0o644, text.Bytes()}, nil
 }
 
-// licenceFiles are the files of a module's folder that are called so.
+// licenceFiles are the files of a module's folder that are called so, and those in its folder lib, where modules keep the
+// libraries that they carry.
 func licenceFiles(dir string) (files []string, err error) {
-	list, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, err
-	}
-	for _, e := range list {
-		name := strings.ToUpper(e.Name())
-		if !e.IsDir() && (strings.HasPrefix(name, "LICEN") || strings.HasPrefix(name, "COPYING") || strings.HasPrefix(name, "NOTICE") || strings.HasPrefix(name, "PATENTS")) {
-			files = append(files, filepath.Join(dir, e.Name()))
+	for _, folder := range []string{dir, filepath.Join(dir, "lib")} {
+		list, err := os.ReadDir(folder)
+		if folder != dir && errors.Is(err, fs.ErrNotExist) {
+			break
+		} else if err != nil {
+			return nil, err
+		}
+		for _, e := range list {
+			name := strings.ToUpper(e.Name())
+			if !e.IsDir() && (strings.HasPrefix(name, "LICEN") || strings.HasPrefix(name, "COPYING") || strings.HasPrefix(name, "NOTICE") || strings.HasPrefix(name, "PATENTS")) {
+				files = append(files, filepath.Join(folder, e.Name()))
+			}
 		}
 	}
 	return files, nil

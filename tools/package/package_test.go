@@ -97,3 +97,24 @@ func TestMetadata(t *testing.T) {
 		}
 	}
 }
+
+// TestLicenceFiles finds a module's own and those of the libraries that it carries.
+func TestLicenceFiles(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"LICENSE", "main.go", "lib/LICENSE.libheif", "lib/heif.wasm", "docs/LICENSE"} {
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, nil, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := []string{filepath.Join(dir, "LICENSE"), filepath.Join(dir, "lib", "LICENSE.libheif")}
+	if have, err := licenceFiles(dir); err != nil || !slices.Equal(have, want) {
+		t.Errorf("%v, %v, want %v", have, err, want)
+	}
+	if have, err := licenceFiles(filepath.Join(dir, "docs")); err != nil || len(have) != 1 {
+		t.Errorf("%v, %v, want one", have, err)
+	}
+}
