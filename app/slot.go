@@ -52,10 +52,10 @@ func (c *slot) captions() []string {
 		return []string{""}
 	}
 	p := c.ref.Preparation(c.panel.s.shape.native())
-	if !p.Changed() {
-		return []string{times(p.Size)}
+	list := []string{times(p.Size)}
+	if p.Resized() {
+		list = []string{times(p.Original) + " › " + times(p.Size), "› " + times(p.Size)}
 	}
-	list := []string{times(p.Original) + " › " + times(p.Size), "› " + times(p.Size)}
 	if across, down := p.Left+p.Right, p.Top+p.Bottom; across+down > 0 {
 		cropped := fmt.Sprintf(" · %d × %d px cropped", across, down)
 		switch {
@@ -65,6 +65,9 @@ func (c *slot) captions() []string {
 			cropped = fmt.Sprintf(" · %d px of height cropped", down)
 		}
 		list = append([]string{list[0] + cropped}, list...)
+	}
+	if p.Profile != "" {
+		list = append([]string{list[0] + " · " + p.Profile}, list...)
 	}
 	return list
 }

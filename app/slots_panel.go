@@ -230,6 +230,9 @@ func (p *slotsPanel) finished(c *slot, name string, ref inference.Reference, thu
 	}
 	c.ref, c.thumb = &ref, thumb
 	p.changed()
+	if ref.ProfileNote != "" {
+		p.s.notice.say(fmt.Sprintf("Image %d: %s.", c.number, ref.ProfileNote))
+	}
 	if p.s.waiting && !p.reading() {
 		p.s.generate()
 	}

@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// Preparation says what became of a picture on its way to a model: it was scaled down, then its edges were cropped.
+// Preparation says what became of a picture on its way to a model: its colours were converted, it was scaled down, then its
+// edges were cropped.
 type Preparation struct {
 	Original Size `json:"original"` // of the file's picture, upright
 	Size     Size `json:"size"`     // what the model sees
@@ -15,12 +16,15 @@ type Preparation struct {
 	Right  int `json:"right"`
 	Top    int `json:"top"`
 	Bottom int `json:"bottom"`
+
+	Profile     string `json:"profile,omitempty"`      // as Reference.Profile
+	ProfileNote string `json:"profile_note,omitempty"` // as Reference.ProfileNote
 }
 
 // Preparation returns what became of the picture for a model whose native picture is native × native pixels, 0 where that
 // is not known.
 func (r *Reference) Preparation(native int) Preparation {
-	p := Preparation{Original: r.Original, Size: r.SizeFor(native)}
+	p := Preparation{Original: r.Original, Size: r.SizeFor(native), Profile: r.Profile, ProfileNote: r.ProfileNote}
 	scaled := r.Original.fit(MaxArea)
 	if p.Size != r.Size {
 		// Both times what was cropped is told in pixels of the last scaling.
@@ -37,12 +41,26 @@ func (r *Reference) Preparation(native int) Preparation {
 }
 
 // Changed says whether the model sees another picture than the file's.
-func (p Preparation) Changed() bool { return p.Original != p.Size }
+func (p Preparation) Changed() bool { return p.Resized() || p.Profile != "" || p.ProfileNote != "" }
 
-// String is for people: "3024×4032 → 880×1168, 3 px cropped at the left and 4 at the right".
+// Resized says whether it sees fewer pixels.
+func (p Preparation) Resized() bool { return p.Original != p.Size }
+
+// String is for people: "3024×4032 → 880×1168, 3 px cropped at the left and 4 at the right; colours converted from Display P3".
 func (p Preparation) String() string {
+	text := p.sizes()
+	if p.Profile != "" {
+		text += "; colours converted from " + p.Profile
+	}
+	if p.ProfileNote != "" {
+		text += "; " + p.ProfileNote
+	}
+	return text
+}
+
+func (p Preparation) sizes() string {
 	text := fmt.Sprintf("%d×%d", p.Original.Width, p.Original.Height)
-	if !p.Changed() {
+	if !p.Resized() {
 		return text
 	}
 	text += fmt.Sprintf(" → %d×%d", p.Size.Width, p.Size.Height)

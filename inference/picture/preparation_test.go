@@ -27,11 +27,31 @@ func TestPreparation(t *testing.T) {
 			t.Fatal(err)
 		}
 		p := ref.Preparation(row.native)
+		if p.Changed() != p.Resized() {
+			t.Errorf("%v: changed %v, resized %v", row.size, p.Changed(), p.Resized())
+		}
 		if got := p.String(); got != row.want {
 			t.Errorf("%v for %d: %s, want %s", row.size, row.native, got, row.want)
 		}
 		if seen := ref.For(row.native); p.Size != seen.Size || p.Changed() != (seen.Size != row.size) {
 			t.Errorf("%v for %d: %+v, but the model sees %v", row.size, row.native, p, seen.Size)
+		}
+	}
+}
+
+// TestPreparationOfColours: what became of the colours is said with the sizes.
+func TestPreparationOfColours(t *testing.T) {
+	size := Size{64, 64}
+	for _, row := range []struct {
+		ref  *Reference
+		want string
+	}{
+		{&Reference{Profile: "Display P3"}, "64×64; colours converted from Display P3"},
+		{&Reference{ProfileNote: "the colour profile is damaged"}, "64×64; the colour profile is damaged"},
+	} {
+		row.ref.Size, row.ref.Original = size, size
+		if p := row.ref.Preparation(0); p.String() != row.want || !p.Changed() || p.Resized() {
+			t.Errorf("%s, want %s", p, row.want)
 		}
 	}
 }
