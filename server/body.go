@@ -7,6 +7,7 @@ import (
 	"mime"
 	"mime/multipart"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -120,6 +121,8 @@ func (f *form) add(part *multipart.Part) error {
 			return nil
 		case changesPicture[name] == noMask:
 			return invalid(name, "%s", noMask)
+		case slices.Contains(generateFields, name) || slices.Contains(imagesFields, name):
+			return invalid(name, "found a file, want text (with curl: -F '%s=<FILE')", name)
 		}
 		return invalid(printable(name), "found a file, want pictures as image, images, image[], images[], image[N] or images[N], and no other files")
 	}

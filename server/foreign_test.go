@@ -65,7 +65,7 @@ func TestFilesRefused(t *testing.T) {
 		{"negative number", "image[-1]: found a file", 422, []part{file("image[-1]", "x.png", small)}},
 		{"huge number", "image[1234567890]: found a file", 422, []part{file("image[1234567890]", "x.png", small)}},
 		{"control characters", "a\uFFFDb: found a file", 422, []part{file("a\tb", "x.png", small)}},
-		{"a field of text", "size: found a file", 422, []part{file("size", "x.txt", []byte("64x64"))}},
+		{"a field of text", "size: found a file, want text (with curl: -F 'size=<FILE')", 422, []part{file("size", "x.txt", []byte("64x64"))}},
 		{"mask", "mask: is not supported", 422, []part{file("image", "x.png", small), file("mask", "m.png", small)}},
 		{"a number twice", "images[1]: found two pictures of this number", 422, []part{file("image[1]", "x", small), file("images[1]", "x", small)}},
 		{"five", "5 ", 422, []part{file("image", "x", small), file("images", "x", small), file("image[]", "x", small), file("images[2]", "x", small), file("image[1]", "x", small)}},

@@ -29,8 +29,8 @@ async function use() {
   const edited = await client.images.edit({ image: await toFile(png, "x.png"), prompt: "make it night", steps: 1 });
   check(edited.data[0].b64_json.startsWith("iVBOR"), "an edited PNG file");
   const types = [];
-  for await (const event of await client.images.generate({ ...ask, stream: true })) types.push(event.type);
-  check(types.at(-1) === "image_generation.completed", "a finished picture in the stream, found " + types);
+  for await (const event of await client.images.generate({ ...ask, stream: true, partial_images: 1 })) types.push(event.type);
+  check(types.join() === "image_generation.partial_image,image_generation.completed", "a preview and a picture in the stream, found " + types);
   const form = new FormData();
   form.set("prompt", "a red house"); form.set("size", "64x64"); form.set("steps", "1"); form.set("quality", "high");
   const reply = await fetch(api + "/v1/generate", { method: "POST", body: form, headers: { Authorization: "Bearer " + token } });
