@@ -46,6 +46,7 @@ type openFileName struct {
 
 const (
 	ofnOverwritePrompt  = 0x2
+	ofnHideReadOnly     = 0x4 // no box "Open as read-only", which means nothing here
 	ofnNoChangeDir      = 0x8
 	ofnAllowMultiSelect = 0x200
 	ofnPathMustExist    = 0x800
@@ -57,7 +58,7 @@ const (
 const nameRoom = 64 << 10
 
 func (b *FileBuilder) load(many bool) ([]string, error) {
-	flags := uint32(ofnFileMustExist)
+	flags := uint32(ofnFileMustExist | ofnHideReadOnly)
 	if many {
 		flags |= ofnAllowMultiSelect
 	}
@@ -99,7 +100,7 @@ func (b *FileBuilder) show(dialog *windows.LazyProc, flags uint32) ([]string, er
 		}
 		return nil, ErrCancelled
 	}
-	return chosenNames(names), nil
+	return chosenNames(names, flags&ofnAllowMultiSelect != 0), nil
 }
 
 // filterList spells filters as Windows takes them: names and patterns in turn, each ended by a zero, and one more.
@@ -113,8 +114,12 @@ func filterList(filters []filter) (list []uint16) {
 	return append(list, 0)
 }
 
-// chosenNames reads what the dialog wrote: one path, or a folder and the names in it.
-func chosenNames(buffer []uint16) (paths []string) {
+// chosenNames reads what the dialog wrote: one path, or where many may be chosen a folder and the names in it. Behind one path
+// the buffer still holds the end of a longer name that was proposed.
+func chosenNames(buffer []uint16, many bool) (paths []string) {
+	if !many {
+		return []string{windows.UTF16ToString(buffer)}
+	}
 	for len(buffer) > 0 && buffer[0] != 0 {
 		end := 0
 		for buffer[end] != 0 {

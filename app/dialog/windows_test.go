@@ -19,13 +19,15 @@ func TestFilterList(t *testing.T) {
 func TestChosenNames(t *testing.T) {
 	for _, row := range []struct {
 		buffer string
+		many   bool
 		want   []string
 	}{
-		{"\x00\x00", nil},
-		{"C:\\a b\\ä+#%.png\x00\x00", []string{`C:\a b\ä+#%.png`}},
-		{"C:\\folder\x00one.png\x00two.png\x00\x00", []string{`C:\folder\one.png`, `C:\folder\two.png`}},
+		{"\x00\x00", true, nil},
+		{"C:\\a b\\ä+#%.png\x00\x00", true, []string{`C:\a b\ä+#%.png`}},
+		{"C:\\folder\x00one.png\x00two.png\x00\x00", true, []string{`C:\folder\one.png`, `C:\folder\two.png`}},
+		{"C:\\k.png\x00on-a-hill-7.png\x00\x00", false, []string{`C:\k.png`}},
 	} {
-		if got := chosenNames(utf16.Encode([]rune(row.buffer))); !slices.Equal(got, row.want) {
+		if got := chosenNames(utf16.Encode([]rune(row.buffer)), row.many); !slices.Equal(got, row.want) {
 			t.Errorf("%q: %q, want %q", row.buffer, got, row.want)
 		}
 	}
