@@ -21,8 +21,8 @@ func init() {
 		mode   int
 	}{
 		{&os.Stdin, windows.STD_INPUT_HANDLE, "CONIN$", os.O_RDONLY},
-		{&os.Stdout, windows.STD_OUTPUT_HANDLE, "CONOUT$", os.O_WRONLY},
-		{&os.Stderr, windows.STD_ERROR_HANDLE, "CONOUT$", os.O_WRONLY},
+		{&os.Stdout, windows.STD_OUTPUT_HANDLE, "CONOUT$", os.O_RDWR},
+		{&os.Stderr, windows.STD_ERROR_HANDLE, "CONOUT$", os.O_RDWR},
 	} {
 		if handle, err := windows.GetStdHandle(stream.handle); err == nil && handle != 0 {
 			continue

@@ -9,6 +9,7 @@ import (
 	"image/png"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -105,7 +106,7 @@ func readIcon(m metadata) (image.Image, error) {
 	return img, nil
 }
 
-// addResources gives the program for Windows its icon, its version and a manifest: sharp on every screen, long paths, UTF-8.
+// addResources gives a program for Windows its icon, its version and a manifest: sharp on every screen, long paths, UTF-8.
 func addResources(m metadata, path string) error {
 	img, err := readIcon(m)
 	if err != nil {
@@ -131,7 +132,7 @@ func addResources(m metadata, path string) error {
 	info := version.Info{FileVersion: number, ProductVersion: number, Type: version.App, Timestamp: m.Time}
 	for key, value := range map[string]string{
 		version.ProductName: m.Name, version.FileDescription: m.Name, version.ProductVersion: m.Version, version.FileVersion: m.Version,
-		version.OriginalFilename: "kleinbild.exe", version.InternalName: "kleinbild", version.LegalCopyright: "Apache-2.0",
+		version.OriginalFilename: filepath.Base(path), version.InternalName: "kleinbild", version.LegalCopyright: "Apache-2.0",
 	} {
 		if err := info.Set(version.LangDefault, key, value); err != nil {
 			return err

@@ -5,6 +5,7 @@ package main
 import (
 	"archive/zip"
 	"bytes"
+	"debug/pe"
 	"errors"
 	"fmt"
 	"io"
@@ -59,7 +60,14 @@ func check(out string, window bool) error {
 			return checkDeb(m, absolute(filepath.Join(out, fmt.Sprintf("kleinbild_%s_amd64.deb", m.Version))), work)
 		}},
 		{".zip", func() error {
-			return checkExe(m, filepath.Join(out, base+"-windows-amd64.zip"), path.Join(base, "kleinbild.exe"))
+			archive := filepath.Join(out, base+"-windows-amd64.zip")
+			if !window {
+				return checkExe(m, archive, path.Join(base, "kleinbild.exe"), pe.IMAGE_SUBSYSTEM_WINDOWS_CUI)
+			}
+			if err := checkExe(m, archive, path.Join(base, "kleinbild-cli.exe"), pe.IMAGE_SUBSYSTEM_WINDOWS_CUI); err != nil {
+				return err
+			}
+			return checkExe(m, archive, path.Join(base, "kleinbild.exe"), pe.IMAGE_SUBSYSTEM_WINDOWS_GUI)
 		}},
 	} {
 		if err := step.do(); err != nil {
@@ -246,8 +254,9 @@ func unpackDependencies(deb, root, work string) error {
 	return nil
 }
 
-// checkExe reads the program for Windows out of the archive, and its resources out of the program.
-func checkExe(m metadata, archive, name string) error {
+// checkExe reads a program for Windows out of the archive, and its subsystem (console or window) and resources out of the
+// program.
+func checkExe(m metadata, archive, name string, subsystem uint16) error {
 	z, err := zip.OpenReader(archive)
 	if err != nil {
 		return err
@@ -261,6 +270,13 @@ func checkExe(m metadata, archive, name string) error {
 	data, err := io.ReadAll(file)
 	if err != nil {
 		return err
+	}
+	program, err := pe.NewFile(bytes.NewReader(data))
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	if header, ok := program.OptionalHeader.(*pe.OptionalHeader64); !ok || header.Subsystem != subsystem {
+		return fmt.Errorf("%s: header %+v, want subsystem %d", name, program.OptionalHeader, subsystem)
 	}
 	set, err := winres.LoadFromEXE(bytes.NewReader(data))
 	if err != nil {

@@ -66,8 +66,19 @@ func pack(out string, window bool) error {
 	if err := build(m, windows, "windows", window); err != nil {
 		return err
 	}
-	if err := addResources(m, windows); err != nil {
-		return err
+	windowsPrograms := []string{windows}
+	if window {
+		// A console does not wait for a program with a window, and gets no exit code of it.
+		cli := filepath.Join(work, "kleinbild-cli.exe")
+		if err := build(m, cli, "windows", false); err != nil {
+			return err
+		}
+		windowsPrograms = append(windowsPrograms, cli)
+	}
+	for _, program := range windowsPrograms {
+		if err := addResources(m, program); err != nil {
+			return err
+		}
 	}
 
 	tree, err := linuxTree(m, programs, window)
@@ -82,7 +93,7 @@ func pack(out string, window bool) error {
 	if err := writeDeb(filepath.Join(out, files[1]), m, tree, linux); err != nil {
 		return err
 	}
-	if err := writeZip(filepath.Join(out, files[2]), base, windows, window, m.Time); err != nil {
+	if err := writeZip(filepath.Join(out, files[2]), base, windowsPrograms, window, m.Time); err != nil {
 		return err
 	}
 	return writeSums(out, files)

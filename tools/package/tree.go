@@ -188,21 +188,24 @@ func writeOutput(output string, command *exec.Cmd) error {
 	return file.Close()
 }
 
-// writeZip writes the program for Windows and the documents.
-func writeZip(output, root, program string, window bool, at time.Time) error {
+// writeZip writes the programs for Windows and the documents.
+func writeZip(output, root string, programs []string, window bool, at time.Time) error {
 	tree, err := documents()
 	if err != nil {
 		return err
 	}
-	binary, err := os.ReadFile(program)
-	if err != nil {
-		return err
+	for _, program := range programs {
+		binary, err := os.ReadFile(program)
+		if err != nil {
+			return err
+		}
+		tree = append(tree, entry{filepath.Base(program), 0o755, binary})
 	}
 	licences, err := thirdParty("windows", window)
 	if err != nil {
 		return err
 	}
-	tree = append(tree, licences, entry{"kleinbild.exe", 0o755, binary})
+	tree = append(tree, licences)
 	file, err := os.Create(output)
 	if err != nil {
 		return err
