@@ -4,12 +4,11 @@ package app
 
 import (
 	"errors"
-	"log"
-	"os"
 
 	"fyne.io/fyne/v2"
 	fyneapp "fyne.io/fyne/v2/app"
 
+	"kleinbild/app/fynelog"
 	"kleinbild/assets/look"
 )
 
@@ -22,8 +21,6 @@ var (
 // Run opens the window and returns when it was closed. It is to be called on the program's first goroutine. The error
 // says why no window opened.
 func Run(cfg Config) error {
-	messages := &fyneLog{out: os.Stderr}
-	log.SetOutput(messages)
 	if path, err := preferencesFile(ID); err == nil {
 		keepPreferences(path)
 	}
@@ -41,7 +38,7 @@ func Run(cfg Config) error {
 	}
 	// Fyne goes on without a window where it could not make one.
 	a.Lifecycle().SetOnStarted(func() {
-		if messages.noWindow {
+		if fynelog.NoWindow() {
 			a.Quit()
 			return
 		}
@@ -53,7 +50,7 @@ func Run(cfg Config) error {
 	if l, ok := a.Lifecycle().(interface{ OnStopped() func() }); ok {
 		l.OnStopped()()
 	}
-	if messages.noWindow {
+	if fynelog.NoWindow() {
 		return ErrNoOpenGL
 	}
 	return nil

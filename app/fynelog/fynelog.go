@@ -1,13 +1,25 @@
-package app
+// Package fynelog is the output of Go's log in programs with a window. Fyne and GLFW log what went wrong in lines of their
+// own; those that say what the user is told in a sentence, or needs not know, are left out.
+package fynelog
 
 import (
 	"bytes"
 	"io"
+	"log"
+	"os"
 )
 
-// fyneLog is the output of Go's log while the window is there. Fyne and GLFW log what went wrong in lines of their own;
-// those that say what the user is told in a sentence, or needs not know, are left out.
-type fyneLog struct {
+var messages = &filter{out: os.Stderr}
+
+// Fyne logs when it is initialised, before any function of the program runs. Packages without dependencies of their own are
+// initialised first, so this one imports nothing but the few packages that the log itself needs.
+func init() { log.SetOutput(messages) }
+
+// NoWindow says that the window could not be made, which Fyne says in its log alone.
+func NoWindow() bool { return messages.noWindow }
+
+// filter writes what is not left out.
+type filter struct {
 	out     io.Writer
 	leaving bool // the lines that follow belong to a message that is left out
 	// noWindow says that the window could not be made, which Fyne says in its log alone.
@@ -30,7 +42,7 @@ var (
 )
 
 // Write takes a line of the log.
-func (l *fyneLog) Write(line []byte) (int, error) {
+func (l *filter) Write(line []byte) (int, error) {
 	l.noWindow = l.noWindow || bytes.Contains(line, windowFailed)
 	if !containsAny(line, goesOn) {
 		l.leaving = containsAny(line, leftOut)
