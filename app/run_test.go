@@ -78,6 +78,13 @@ func TestSeedOnShow(t *testing.T) {
 		t.Errorf("locked %s, want the %s that was just rolled", b.shape.seedEntry.Text, rolled)
 	}
 	test.Tap(b.shape.lock)
+	b.shape.seedEntry.SetText("123") // as typed
+	test.Tap(b.shape.lock)
+	test.Tap(b.shape.lock)
+	if b.shape.seedEntry.Text != "123" || !b.shape.locked {
+		t.Errorf("locked %s, want the 123 that was typed", b.shape.seedEntry.Text)
+	}
+	test.Tap(b.shape.lock)
 	b.shape.setCount(1)
 	b.engine.hold = make(chan struct{})
 	b.shape.setSeed("1234")

@@ -123,23 +123,28 @@ func (s *session) saveTo(p *shown, path string, asked bool) {
 	asked = asked && complete == path
 	s.background(func() func() {
 		_, err := os.Lstat(complete)
+		info, there := os.Stat(complete)
 		return func() {
-			if err == nil && !asked {
-				s.ask(fmt.Sprintf("%s is there already. Replace it?", complete), action{"Replace", func() { s.writeCopy(p, complete) }}, again, action{"Cancel", nil})
+			if there == nil && info.IsDir() {
+				s.notice.ask(complete+" is a folder.", again)
 				return
 			}
-			s.writeCopy(p, complete)
+			if err == nil && !asked {
+				s.ask(fmt.Sprintf("%s is there already. Replace it?", complete), action{"Replace", func() { s.writeCopy(p, complete, again) }}, again, action{"Cancel", nil})
+				return
+			}
+			s.writeCopy(p, complete, again)
 		}
 	})
 }
 
-// writeCopy writes a copy whole or not at all, in the place of what had its name.
-func (s *session) writeCopy(p *shown, path string) {
+// writeCopy writes a copy whole or not at all, in the place of what had its name. Where that fails, again is offered.
+func (s *session) writeCopy(p *shown, path string, again action) {
 	s.background(func() func() {
 		err := picture.WriteCopy(path, p.image, p.meta)
 		return func() {
 			if err != nil {
-				s.notice.fail(err)
+				s.notice.ask(explain(err), again)
 				return
 			}
 			if p.path == "" {

@@ -10,6 +10,28 @@ import (
 	"fyne.io/fyne/v2/test"
 )
 
+// TestSaveAgain: a place that takes no file is said, and another name is offered.
+func TestSaveAgain(t *testing.T) {
+	b := newBench(t, usual)
+	b.engine.info.NativeSize = 128
+	b.make("a house")
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "dir.png"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, said := range map[string]string{"dir.png": "is a folder", "nosuch/x.png": "does not exist, want an existing folder."} {
+		b.saveTo(b.shown, filepath.Join(dir, name), false)
+		b.settle()
+		b.wantSaid(said)
+		if b.session.modal != nil {
+			t.Errorf("%s: asks whether to replace it", name)
+		}
+		if !slices.ContainsFunc(b.notice.actions, func(a *button) bool { return a.text == "Choose another name…" }) {
+			t.Errorf("%s: no other name is offered", name)
+		}
+	}
+}
+
 // TestSaveDialogEmptiesNothing saves under names that a dialog may return: whatever the user is asked or told, a file
 // that was there is whole until the very name has been confirmed.
 func TestSaveDialogEmptiesNothing(t *testing.T) {

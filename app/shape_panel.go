@@ -59,6 +59,7 @@ func newShapePanel(s *session) *shapePanel {
 	p.seedEntry = newField(s)
 	p.seedEntry.OnChanged = func(string) {
 		if !p.setting {
+			p.chosen = true
 			p.setLocked(true) // a number that was typed is meant
 		}
 	}

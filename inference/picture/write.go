@@ -54,7 +54,7 @@ func checkTarget(path string, exists OnExist) error {
 	}
 	folder := filepath.Dir(path)
 	if info, err := os.Stat(folder); errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("picture: output %s: folder %s does not exist, want an existing folder: %w", path, folder, fs.ErrNotExist)
+		return fmt.Errorf("picture: output %s: folder %s does not exist, want an existing folder", path, folder)
 	} else if err != nil {
 		return fmt.Errorf("picture: output %s: %w", path, err)
 	} else if !info.IsDir() {
