@@ -290,11 +290,13 @@ func webpColours(file []byte) colourTags {
 
 // tiffColours finds the tag of profiles.
 func tiffColours(file []byte) colourTags {
-	const tagProfile = 34675
-	block, ok := newExif(file)
-	if !ok {
+	d, err := readDirectory(bytes.NewReader(file))
+	if err != nil {
 		return colourTags{}
 	}
-	profile := block.bytes(block.entry(block.first(), tagProfile))
+	profile, err := d.bytes(tagProfile)
+	if err != nil {
+		profile = nil
+	}
 	return colourTags{icc: profile, adobeRGB: exifAdobeRGB(file)}
 }

@@ -124,41 +124,15 @@ func layExif(first, second []exifEntry) []byte {
 
 // exifFields returns the texts of the first directory and of Exif's own. What is damaged is left out.
 func exifFields(block []byte) map[uint16][]byte {
-	block = bytes.TrimPrefix(block, []byte(exifPrefix))
 	fields := map[uint16][]byte{}
-	if len(block) < 8 {
+	e, ok := newExif(block)
+	if !ok {
 		return fields
 	}
-	var order binary.ByteOrder = binary.BigEndian
-	if string(block[:2]) == "II" {
-		order = binary.LittleEndian
-	} else if string(block[:2]) != "MM" {
-		return fields
+	for _, tag := range []uint16{tagImageDescription, tagMake, tagModel, tagSoftware} {
+		fields[tag] = e.bytes(e.entry(e.first(), tag))
 	}
-	directories := []uint64{uint64(order.Uint32(block[4:]))}
-	for i := 0; i < len(directories) && i < 2; i++ {
-		at := directories[i]
-		if at+2 > uint64(len(block)) {
-			continue
-		}
-		entries := block[at+2:]
-		for range order.Uint16(block[at:]) {
-			if len(entries) < 12 {
-				break
-			}
-			tag, kind, count, value := order.Uint16(entries), order.Uint16(entries[2:]), uint64(order.Uint32(entries[4:])), uint64(order.Uint32(entries[8:]))
-			switch {
-			case tag == tagExifDirectory && i == 0:
-				directories = append(directories, value)
-			case kind != typeASCII && kind != typeUndefined:
-			case count <= 4:
-				fields[tag] = entries[8 : 8+count]
-			case value+count <= uint64(len(block)):
-				fields[tag] = block[value : value+count]
-			}
-			entries = entries[12:]
-		}
-	}
+	fields[tagUserComment] = e.bytes(e.entry(e.integer(e.entry(e.first(), tagExifDirectory)), tagUserComment))
 	return fields
 }
 

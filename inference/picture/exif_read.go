@@ -15,7 +15,7 @@ type exifReader struct {
 }
 
 func newExif(block []byte) (exifReader, bool) {
-	block = bytes.TrimPrefix(block, []byte("Exif\x00\x00")) // some writers of WebP keep JPEG's prefix
+	block = bytes.TrimPrefix(block, []byte(exifPrefix)) // some writers of WebP keep JPEG's prefix
 	if len(block) < 8 {
 		return exifReader{}, false
 	}
@@ -92,13 +92,13 @@ func (e exifReader) bytes(entry []byte) []byte {
 // exifAdobeRGB says whether a camera says that its picture is in Adobe RGB, as DCF's optional file does: the colour space
 // is not sRGB, and the interoperability index is R03.
 func exifAdobeRGB(block []byte) bool {
-	const tagExif, tagColourSpace, tagInteroperability, tagIndex = 0x8769, 0xa001, 0xa005, 0x0001
+	const tagColourSpace, tagInteroperability, tagIndex = 0xa001, 0xa005, 0x0001
 	const uncalibrated, adobe = 0xffff, 2
 	e, ok := newExif(block)
 	if !ok {
 		return false
 	}
-	directory := e.integer(e.entry(e.first(), tagExif))
+	directory := e.integer(e.entry(e.first(), tagExifDirectory))
 	switch e.integer(e.entry(directory, tagColourSpace)) {
 	case adobe:
 		return true

@@ -41,6 +41,7 @@ const (
 	tagSampleFormat    = 339
 	tagJPEGTables      = 347
 	tagSubsampling     = 530
+	tagProfile         = 34675
 )
 
 // The photometric interpretations that are read.
