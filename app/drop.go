@@ -41,6 +41,7 @@ func (s *session) receive(number int, paths []string) {
 		var by string // who made it, and what of that means nothing here
 		if len(files) == 1 {
 			if origin, err := picture.ReadOriginFile(files[0]); err == nil {
+				origin.References = origin.References[:min(len(origin.References), inference.MaxReferences)]
 				s.locate(store, origin.References, filepath.Dir(files[0]))
 				made, by = settingsOf(origin)
 			}
@@ -82,12 +83,15 @@ func settingsOf(origin picture.Origin) (*picture.Metadata, string) {
 }
 
 // locate gives references, of which a picture has the base names, the paths of their files: those that the history knows,
-// and those beside the picture. It reads the files. What is not found stays as it is.
+// and those beside the picture. It reads the files. What is not found keeps a base name alone: the picture may be a
+// stranger's, and a path in it is not to be opened, which on a network would be a login.
 func (s *session) locate(store *history.Store, references []picture.ReferenceFile, beside string) {
-	for i, r := range references[:min(len(references), inference.MaxReferences)] {
-		if path, err := store.FindReference(s.closing, r, beside); err == nil {
-			references[i].Path = path
+	for i, r := range references {
+		path, err := store.FindReference(s.closing, r, beside)
+		if err != nil {
+			path = picture.BaseName(r.Path)
 		}
+		references[i].Path = path
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"fyne.io/fyne/v2/storage"
 	"fyne.io/fyne/v2/test"
 
+	"kleinbild/inference"
 	"kleinbild/inference/picture"
 )
 
@@ -295,6 +296,26 @@ func TestCaptions(t *testing.T) {
 		b.settle()
 		if got := b.slots.slots[0].captions(); got[0] != row.want {
 			t.Errorf("%d × %d for %d: %q, want %q", row.width, row.height, row.native, got, row.want)
+		}
+	}
+}
+
+// TestLocateOpensNoStrangersPath: a path that a picture names and that is not its own file's is never opened.
+func TestLocateOpensNoStrangersPath(t *testing.T) {
+	b := newBench(t, usual)
+	own := b.file("own.png", 64, 64, 1)
+	ref, err := inference.OpenReference(t.Context(), own)
+	if err != nil {
+		t.Fatal(err)
+	}
+	references := []picture.ReferenceFile{
+		{Path: "//server/share/a.png", SHA256: ref.FileSHA256}, {Path: `\\server\share\b.png`, SHA256: ref.FileSHA256},
+		{Path: own, SHA256: strings.Repeat("0", 64)}, {Path: own, SHA256: ref.FileSHA256},
+	}
+	b.locate(nil, references, t.TempDir())
+	for i, want := range []string{"a.png", "b.png", "own.png", own} {
+		if references[i].Path != want {
+			t.Errorf("reference %d: %s, want %s", i+1, references[i].Path, want)
 		}
 	}
 }

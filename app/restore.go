@@ -43,18 +43,10 @@ func (s *session) restore(meta picture.Metadata) {
 	s.requestChanged()
 }
 
-// whereIs finds the file of a reference: where the picture says, where an earlier picture had it from, or among those that
-// were pasted.
+// whereIs finds the file of a reference: where the history or locate says, or among those that were pasted.
 func (s *session) whereIs(r picture.ReferenceFile) (slot studio.Slot, ok bool) {
 	if filepath.IsAbs(r.Path) {
 		return studio.Slot{Path: r.Path, Digest: r.SHA256}, true
-	}
-	for _, e := range s.strip.all {
-		for _, other := range e.Picture.References {
-			if other.SHA256 == r.SHA256 && r.SHA256 != "" && filepath.IsAbs(other.Path) {
-				return studio.Slot{Path: other.Path, Digest: r.SHA256}, true
-			}
-		}
 	}
 	slot = studio.Slot{Digest: r.SHA256}
 	return slot, s.desks != nil && s.desks.Has(slot)
