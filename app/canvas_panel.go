@@ -126,7 +126,7 @@ func (p *canvasPanel) refresh() {
 	p.emptyTitle.SetText("Describe a picture below, or drop one here to change it.")
 	hint := "Ctrl + Enter makes it. Up to four pictures on the left can be called “image 1” to “image 4” in the prompt."
 	if small := s.smallModel(); small > 0 {
-		hint = fmt.Sprintf("This is a small model to try things with: its pictures are %d pixels wide. A full one is chosen under Advanced.", small)
+		hint = fmt.Sprintf("This is a small model to try things with: its pictures have the area of %d × %d pixels. A full one is chosen under Advanced.", small, small)
 	}
 	p.emptyHint.SetText(hint)
 	show(p.emptyTitle, empty)

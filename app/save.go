@@ -80,7 +80,11 @@ func (s *session) saveCopy() {
 		s.notice.say("There is no picture to save yet.")
 		return
 	}
-	s.saveCopyAs(p, s.picturesDir(), fileName(p.meta.Prompt, p.meta.Seed))
+	name := fileName(p.meta.Prompt, p.meta.Seed)
+	if p.path != "" { // the picture itself has that name
+		name = strings.TrimSuffix(name, ".png") + "-copy.png"
+	}
+	s.saveCopyAs(p, s.picturesDir(), name)
 }
 
 // saveCopyAs proposes a folder and a name.

@@ -208,7 +208,7 @@ func (p *shapePanel) refresh() {
 func (p *shapePanel) seed() (uint64, error) {
 	seed, err := strconv.ParseUint(strings.TrimSpace(p.seedEntry.Text), 10, 64)
 	if err != nil {
-		return 0, fmt.Errorf("the seed is %q, want a whole number from 0 to %d", shorten(p.seedEntry.Text, 24), uint64(math.MaxUint64))
+		return 0, fmt.Errorf("the seed has to be a whole number such as 42, “%s” is none: the dice draw one", shorten(p.seedEntry.Text, 24))
 	}
 	return seed, nil
 }
