@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"image"
-	"image/png"
 	"io"
 	"strconv"
 	"strings"
@@ -129,13 +128,7 @@ func encode(w io.Writer, img image.Image, meta Metadata) error {
 	if err != nil {
 		return err
 	}
-	var file bytes.Buffer
-	encoder := png.Encoder{CompressionLevel: png.BestSpeed}
-	if err := encoder.Encode(&file, img); err != nil {
-		return err
-	}
-	const header = len(pngSignature) + 4 + 4 + 13 + 4 // signature and IHDR
-	return writeParts(w, file.Bytes()[:header], chunks, file.Bytes()[header:])
+	return writePNG(w, img, chunks)
 }
 
 // ReadMetadata returns what Kleinbild wrote into the PNG, JPEG or WebP file that r holds, wherever another program that
