@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -47,5 +48,49 @@ func TestMemoryPeak(t *testing.T) {
 	err := &MemoryError{Need: 9_330_000_000, Room: 7_500_000_000, Total: 8_000_000_000}
 	if text := err.Error(); !strings.Contains(text, "needs 9.33 GB, 7.50 of 8.00 GB") {
 		t.Error(text)
+	}
+}
+
+// TestPlace spreads the parts that pass through lanes over the network, and keeps to the room.
+func TestPlace(t *testing.T) {
+	even := []int64{10, 10, 10, 10, 10, 10, 10, 10}
+	for _, row := range []struct {
+		name  string
+		parts []int64
+		room  int64
+		stays string // a letter for each part: s stays, l passes through a lane
+		lane  int64
+	}{
+		{"all fit", even, 80, "ssssssss", 0},
+		{"one does not fit", even, 79, "slssslsl", 10},
+		{"half", even, 60, "slslslsl", 10},
+		{"no room for two lanes", even, 19, "ssssssss", 0},
+		{"lanes alone", even, 20, "llllllll", 10},
+		{"sizes that differ", []int64{10, 4, 10, 4, 10, 4}, 36, "lsslll", 10},
+		{"nothing", nil, 5, "", 0},
+	} {
+		p := Place(row.parts, row.room)
+		got, held := "", Lanes*p.LaneBytes
+		for i, stays := range p.Stays {
+			if stays {
+				got, held = got+"s", held+row.parts[i]
+			} else {
+				got += "l"
+			}
+		}
+		if got != row.stays || p.LaneBytes != row.lane {
+			t.Errorf("%s: %s with lanes of %d, want %s and %d", row.name, got, p.LaneBytes, row.stays, row.lane)
+		}
+		if p.LaneBytes > 0 && held > row.room {
+			t.Errorf("%s: %d bytes, want at most %d", row.name, held, row.room)
+		}
+	}
+	// A small network keeps its place beside a large one that does not fit.
+	m := Memory{Parts: []PartMemory{{"vae", 5}, {"transformer", 10}, {"transformer", 10}, {"transformer", 10}, {"transformer", 10}}}
+	if p := m.Placements(39)["transformer"]; p.LaneBytes != 10 || strings.Count(fmt.Sprint(p.Stays), "true") != 1 {
+		t.Errorf("beside a network of 5 in room for 39: %+v, want one part that stays", p)
+	}
+	if got := m.Peak(39); got != 35 {
+		t.Errorf("peak %d, want 35: the small network, two lanes and one part", got)
 	}
 }

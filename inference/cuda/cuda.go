@@ -41,12 +41,20 @@ type Backend struct {
 	pending []operation
 	// last is the operation queued last: an error of the device is its own or an earlier one's.
 	last string
-	// recording forbids what a replay could not repeat.
-	recording bool
-	replays   map[any]*replay
+	// recording forbids what a replay could not repeat; capturing says that the device records.
+	recording, capturing bool
+	replays              map[any]*replay
 
 	parts []*part
 	load  *load
+	// laneBytes is the size of each network's lanes, 0 if it has none; lanes are those that are there.
+	laneBytes map[string]int64
+	lanes     map[string]*lanes
+	// misplaced says that weights had to leave that should have stayed: the next operation places all anew.
+	misplaced bool
+	// aheadOf is the part behind which parts were sent for last; aheadWaits says that more shall be once a lane is free.
+	aheadOf    *part
+	aheadWaits bool
 	// clock counts operations; a part's is that of its last use. drops counts parts that have left.
 	clock, drops int64
 	// planned is what Reserve was told last, keeping the bytes of Keep that are alive.
@@ -82,7 +90,7 @@ func New(o Options) (*Backend, error) {
 	if o.PartBytes == 0 {
 		o.PartBytes = 256 << 20
 	}
-	b := &Backend{options: o, met: new(met), ctx: context.Background()}
+	b := &Backend{options: o, met: new(met), ctx: context.Background(), laneBytes: map[string]int64{}}
 	if err := b.start(); err != nil {
 		return nil, err
 	}
@@ -173,6 +181,12 @@ func (b *Backend) issue(name string, family kernels.Family, f func(q *kernels.Qu
 		return
 	}
 	b.clock++
+	if b.misplaced && !b.capturing {
+		if err := b.place(); err != nil {
+			b.fail(name, err)
+			return
+		}
+	}
 	// On that thread f must not wait for another goroutine's compilation, which needs the thread.
 	if err := b.dev.compiled(family); err != nil {
 		b.fail(name, err)

@@ -275,8 +275,8 @@ func TestPartsComeAndGo(t *testing.T) {
 		if calls != row.calls {
 			t.Errorf("room for %d parts: the step was issued %d times, want %d", row.room, calls, row.calls)
 		}
-		if row.room == 3 && b.drops > 2+6*3 {
-			t.Errorf("%d parts left in six steps, want 3 in a step at most", b.drops)
+		if row.room == 3 && b.drops > 6*4 {
+			t.Errorf("%d parts left in six steps, want 4 in a step at most: those that pass through the lanes", b.drops)
 		}
 		if err := b.Close(); err != nil {
 			t.Error(err)
@@ -304,7 +304,9 @@ func TestNetworksFollow(t *testing.T) {
 		x, y := upload(b, 1, 1<<10, 1.0/(1<<10)), b.Alloc(1, 16, tensor.BF16)
 		b.Linear(y, x, ws[0], backend.Epilogue{})
 		wantValues(t, b, y, 1)
-		b.waitForLoad()
+		for _, p := range b.parts {
+			p.wait()
+		}
 		here := 0
 		for _, n := range b.parts {
 			if n.at != 0 {

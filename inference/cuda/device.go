@@ -48,7 +48,8 @@ func (b *Backend) start() error {
 	for _, p := range b.parts {
 		p.leave()
 	}
-	b.replays = nil
+	b.replays, b.aheadOf = nil, nil
+	b.lanes, b.misplaced = map[string]*lanes{}, false
 	b.arena.reset(0)
 	b.keeping.Store(0)
 

@@ -59,6 +59,9 @@ func (b *Backend) Reserve(m backend.Memory) error {
 	if err == nil && m.Activations != b.dev.size {
 		err = b.resize(m.Activations)
 	}
+	if err == nil {
+		err = b.place()
+	}
 	if err != nil {
 		b.fail("memory", err)
 		return b.err

@@ -59,8 +59,10 @@ func (b *Backend) record(f func()) cu.GraphExec {
 		b.fail("begin capture", err)
 		return nil
 	}
+	b.capturing = true
 	b.guarded(f)
 	b.flush()
+	b.capturing = false
 	if b.dev.lost {
 		return nil
 	}

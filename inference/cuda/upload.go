@@ -1,122 +1,74 @@
 package cuda
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"runtime"
 	"slices"
+	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
-	"kleinbild/inference/backend"
 	"kleinbild/inference/tensor"
 	"kleinbild/kernels/cu"
 )
 
-// need brings w's part of its network to the device unless it is there, and waits for the chunks up to w.
-func (b *Backend) need(operation string, w *weight) bool {
-	n := w.part
-	n.used = b.clock
-	last := (w.offset + w.bytes() - 1) / int64(b.options.ChunkBytes)
-	if n.at != 0 && n.chunks[last].failed() { // in an earlier run, with others of its upload
-		b.drop(n)
-	}
-	if n.at == 0 {
-		if err := b.fetch(n); err != nil {
-			b.fail(operation, fmt.Errorf("%s: %w", w.Name, err))
-			return false
-		}
-	}
-	c := n.chunks[last]
-	select {
-	case <-c.ready:
-	default:
-		select {
-		case <-c.ready:
-		case <-b.ctx.Done():
-			return !b.stopped()
-		}
-	}
-	if c.err != nil {
-		b.fail(operation, fmt.Errorf("%s: %w", w.Name, c.err))
-		b.drop(n) // the next run tries again
-	}
-	return c.err == nil
+// load is an upload of parts, one after another. It ends when there is none left.
+type load struct {
+	dev  *device
+	stop atomic.Bool
+	done chan struct{}
+
+	mu    sync.Mutex
+	parts []*part // those that have not begun
+	over  bool
 }
 
-// drop takes a part off the device.
-func (b *Backend) drop(n *part) {
-	b.flush()
-	b.waitForLoad()
-	at := n.at
-	n.leave()
-	b.dev.held.Add(-n.bytes)
-	b.drops++
-	if !b.usable() {
+// bring puts p behind the parts that are on their way. Where it comes to lie in a lane, its copy waits for the lane's mark.
+func (b *Backend) bring(p *part, at cu.DevicePtr, in *lane) {
+	p.at, p.sealed, p.chunks, p.behind = at, true, nil, nil
+	size := int64(b.options.ChunkBytes)
+	for from := int64(0); from < p.bytes; from += size {
+		p.chunks = append(p.chunks, &chunk{from: from, to: min(from+size, p.bytes), ready: make(chan struct{})})
+	}
+	if in != nil {
+		in.part, in.came, p.behind = p, b.clock, in.passed
+	}
+	if b.load != nil && b.load.add(p) {
 		return
 	}
-	if err := b.dev.ctx.MemFree(at); err != nil {
-		b.blame(err)
-	}
+	b.load = &load{dev: b.dev, parts: []*part{p}, done: make(chan struct{})}
+	go b.load.run(b.options.ChunkBytes)
 }
 
-// load is an upload of parts, one after another.
-type load struct {
-	dev   *device
-	parts []*part
-	stop  atomic.Bool
-	done  chan struct{}
+// add says whether the load will bring p.
+func (l *load) add(p *part) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.over {
+		l.parts = append(l.parts, p)
+	}
+	return !l.over
 }
 
-// fetch starts the upload of n, and of those parts after it that fit beside all else: a run asks for them next.
-func (b *Backend) fetch(n *part) error {
-	if b.load != nil {
-		select {
-		case <-b.load.done:
-		case <-b.ctx.Done():
-			return context.Cause(b.ctx)
-		}
+// next returns the part whose turn it is; nil, and the load is over, if there is none.
+func (l *load) next() *part {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.parts) == 0 {
+		l.over = true
+		return nil
 	}
-	at, err := b.allocate(n.bytes, n.network)
-	if err != nil {
-		return err
-	}
-	n.at = at
-	b.dev.held.Add(n.bytes)
-	l := &load{dev: b.dev, parts: []*part{n}, done: make(chan struct{})}
-	for _, next := range b.parts[slices.Index(b.parts, n)+1:] {
-		if next.at != 0 || len(next.weights) == 0 {
-			continue
-		}
-		free, _, err := b.dev.ctx.MemGetInfo()
-		if err != nil || free < next.bytes+b.planned.Kept+b.options.MarginBytes {
-			break
-		}
-		if next.at, err = b.dev.ctx.MemAlloc(next.bytes); err != nil {
-			next.at = 0
-			break
-		}
-		b.dev.held.Add(next.bytes)
-		l.parts = append(l.parts, next)
-	}
-	size := int64(b.options.ChunkBytes)
-	for _, n := range l.parts {
-		n.sealed, n.chunks = true, nil
-		for from := int64(0); from < n.bytes; from += size {
-			n.chunks = append(n.chunks, &chunk{from: from, to: min(from+size, n.bytes), ready: make(chan struct{})})
-		}
-	}
-	b.load = l
-	go l.run(b.options.ChunkBytes)
-	return nil
+	p := l.parts[0]
+	l.parts = l.parts[1:]
+	return p
 }
 
-func (b *Backend) waitForLoad() {
-	if b.load != nil {
-		<-b.load.done
-	}
+// idle says whether no part waits.
+func (l *load) idle() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.parts) == 0
 }
 
 // stopLoading ends an upload; what has not arrived fails.
@@ -130,49 +82,90 @@ func (b *Backend) stopLoading() {
 
 var errStopped = errors.New("the upload was stopped")
 
-// run fills one buffer while the other is copied. A chunk is ready when its buffer's turn comes again, or at the end.
+// run brings the parts, and tells those that wait for a chunk of a part that could not be brought.
 func (l *load) run(chunkBytes int) {
 	defer close(l.done)
-	err := l.upload(chunkBytes)
-	for _, n := range l.parts {
-		for _, c := range n.chunks {
-			if !c.arrived {
-				c.err = err
-				close(c.ready)
+	s, err := l.dev.weightStaging(chunkBytes)
+	u := &uploader{load: l, staging: s}
+	for p := l.next(); p != nil; p = l.next() {
+		if err == nil {
+			if err = u.copy(p); err != nil {
+				err = errors.Join(err, s.wait())
 			}
+		}
+		if err != nil {
+			p.fail(err)
 		}
 	}
 }
 
-func (l *load) upload(chunkBytes int) (err error) {
-	s, err := l.dev.weightStaging(chunkBytes)
-	if err != nil {
+// uploader fills one buffer while the other is copied.
+type uploader struct {
+	load    *load
+	staging *staging
+	sent    []sentChunk // at most as many as there are buffers
+}
+
+type sentChunk struct {
+	*chunk
+	of *part
+}
+
+// copy brings a part. A chunk is ready when its buffer's turn comes again, or when no part waits behind it.
+func (u *uploader) copy(p *part) (err error) {
+	defer func() {
+		if err != nil { // the parts before p have no other error to tell
+			for _, c := range u.sent {
+				if c.of != p {
+					c.of.fail(err)
+				}
+			}
+		}
+	}()
+	s := u.staging
+	for i, c := range p.chunks {
+		if u.load.stop.Load() {
+			return errStopped
+		}
+		buf, err := s.take()
+		if err != nil {
+			return err
+		}
+		if len(u.sent) == len(s.buffers) {
+			u.sent[0].arrive()
+			u.sent = u.sent[1:]
+		}
+		if err := p.fill(buf[:c.to-c.from], c.from); err != nil {
+			return err
+		}
+		if i == 0 && p.behind != nil { // what has been sent does not wait for the mark
+			if err := u.settle(); err != nil {
+				return err
+			}
+			if err := s.stream.Wait(p.behind); err != nil {
+				return err
+			}
+		}
+		if err := s.send(p.at+cu.DevicePtr(c.from), int(c.to-c.from)); err != nil {
+			return err
+		}
+		u.sent = append(u.sent, sentChunk{c, p})
+	}
+	if u.load.idle() {
+		return u.settle()
+	}
+	return nil
+}
+
+// settle waits until all that was sent has arrived.
+func (u *uploader) settle() error {
+	if err := u.staging.wait(); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.wait()) }()
-	var sent []*chunk
-	for _, n := range l.parts {
-		for _, c := range n.chunks {
-			if l.stop.Load() {
-				return errStopped
-			}
-			buf, err := s.take()
-			if err != nil {
-				return err
-			}
-			if len(sent) == len(s.buffers) {
-				sent[0].arrive()
-				sent = sent[1:]
-			}
-			if err := n.fill(buf[:c.to-c.from], c.from); err != nil {
-				return err
-			}
-			if err := s.send(n.at+cu.DevicePtr(c.from), int(c.to-c.from)); err != nil {
-				return err
-			}
-			sent = append(sent, c)
-		}
+	for _, c := range u.sent {
+		c.arrive()
 	}
+	u.sent = u.sent[:0]
 	return nil
 }
 
@@ -226,34 +219,4 @@ func (n *part) fill(buf []byte, from int64) error {
 		})
 	}
 	return readers.Wait()
-}
-
-// allocate finds device memory, at the cost of weights that the current operation does not need.
-func (b *Backend) allocate(bytes int64, what string) (cu.DevicePtr, error) {
-	for {
-		at, err := b.dev.ctx.MemAlloc(bytes)
-		if !errors.Is(err, cu.ErrOutOfMemory) {
-			return at, err
-		}
-		if !b.evict(what) {
-			room, total, roomErr := b.available()
-			return 0, errors.Join(fmt.Errorf("%s: %w: %w", what, &backend.MemoryError{Need: b.planned.Least(), Room: room, Total: total}, err), roomErr)
-		}
-	}
-}
-
-// evict takes a part off the device that the current operation, which works with a network, does not need.
-func (b *Backend) evict(network string) bool {
-	var candidates []backend.PartUse
-	for i, p := range b.parts {
-		if p.at != 0 && p.used < b.clock {
-			candidates = append(candidates, backend.PartUse{Part: i, Other: p.network != network, Bytes: p.bytes, Used: p.used})
-		}
-	}
-	victim := backend.Victim(candidates)
-	if victim < 0 {
-		return false
-	}
-	b.drop(b.parts[victim])
-	return b.err == nil
 }

@@ -18,10 +18,13 @@ type part struct {
 	bytes   int64
 	// sealed is set when the part has been on the device: weights that come later start another one.
 	sealed bool
+	// travels says that the part does not stay on the device, but passes through a lane.
+	travels bool
 	// at is where the weights are or will be; 0 while they are away.
 	at cu.DevicePtr
-	// chunks are the pieces in which they come.
+	// chunks are the pieces in which they come, behind a mark of the device's if behind is not nil.
 	chunks []*chunk
+	behind cu.Event
 	used   int64
 }
 
@@ -50,6 +53,23 @@ func (c *chunk) failed() bool {
 
 // leave forgets where the weights were.
 func (p *part) leave() { p.at, p.chunks = 0, nil }
+
+// wait returns once all chunks have arrived or failed.
+func (p *part) wait() {
+	for _, c := range p.chunks {
+		<-c.ready
+	}
+}
+
+// fail tells those that wait for chunks that have not arrived.
+func (p *part) fail(err error) {
+	for _, c := range p.chunks {
+		if !c.arrived {
+			c.err = err
+			c.arrive()
+		}
+	}
+}
 
 // stored is a checkpoint's tensor as it lies on the device: a matrix of bfloat16 with a row for each index of the first
 // dimension, a convolution's rows in the order that kernels.Conv takes, or a vector, which stays as exact as the file.
