@@ -66,7 +66,6 @@ var reserved = map[string]string{
 	"github.com/jezek/xgb":          "app/shell",
 	"github.com/alecthomas/kong":    "cli",
 	"github.com/mmcloughlin/avo":    "inference/cpu/simd",
-	"github.com/nfnt/resize":        "inference/picture",
 	"github.com/kovidgoyal/imaging": "inference/picture",
 	"github.com/gen2brain":          "inference/picture",
 	"github.com/tetratelabs/wazero": "inference/picture",

@@ -2,6 +2,7 @@ package picture
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -23,26 +24,18 @@ const (
 	bitFields  = 3
 )
 
-func bmpConfig(r io.Reader) (image.Config, error) {
-	file, err := wholeFile(r)
-	if err != nil {
-		return image.Config{}, err
-	}
+func bmpConfig(file []byte) (image.Config, error) {
 	if err := checkBMP(file); err != nil {
 		return image.Config{}, err
 	}
 	return gobmp.DecodeConfig(bytes.NewReader(file))
 }
 
-func bmpDecode(r io.Reader) (image.Image, error) {
-	file, err := wholeFile(r)
-	if err != nil {
-		return nil, err
-	}
+func bmpDecode(ctx context.Context, file []byte) (image.Image, error) {
 	if err := checkBMP(file); err != nil {
 		return nil, err
 	}
-	img, err := gobmp.Decode(bytes.NewReader(file))
+	img, err := gobmp.Decode(forDecoder(ctx, file))
 	if err != nil {
 		return nil, err
 	}
@@ -105,6 +98,12 @@ func checkBMP(file []byte) error {
 		if headerBytes >= 24 && pixels+uint64(order.Uint32(header[20:])) > uint64(len(file)) {
 			return io.ErrUnexpectedEOF
 		}
+		width, height := int64(int32(order.Uint32(header[4:]))), int64(int32(order.Uint32(header[8:])))
+		inPair := 2
+		if compression == runLength4 {
+			inPair = 4
+		}
+		return checkRunLengths(file[min(pixels, uint64(len(file))):], inPair, width*max(height, -height))
 	case bitFields:
 		switch headerBytes {
 		case 40, 52, 56, 108, 124:
@@ -121,6 +120,34 @@ func checkBMP(file []byte) error {
 			if mask == 0 || run&(run+1) != 0 || depth == 16 && mask > 0xffff {
 				return errors.New("bmp: invalid format: the masks of the bit fields")
 			}
+		}
+	}
+	return nil
+}
+
+// maxRunLengths is how many times a picture's pixels its run lengths may cover. Writers cover each pixel once, a few round
+// up at the end of a row.
+const maxRunLengths = 2
+
+// checkRunLengths adds up the run lengths, in which a pair of bytes holds inPair pixels that are not repeated. gobmp tries each pixel of a run, also of one that lies beyond the picture's edge,
+// so that two bytes could ask for 255 pixels as often as there are bytes.
+func checkRunLengths(data []byte, inPair int, pixels int64) error {
+	covered := int64(0)
+	for i := 0; i+1 < len(data); i += 2 {
+		if covered += int64(data[i]); covered > maxRunLengths*pixels {
+			return errors.New("bmp: invalid format: more pixels than the picture has")
+		}
+		if data[i] != 0 {
+			continue
+		}
+		switch b := data[i+1]; b {
+		case 0: // the end of a row
+		case 1: // the end of the picture
+			return nil
+		case 2: // a step to another place: two more bytes
+			i += 2
+		default: // b pixels as they are, padded to pairs of bytes
+			i += 2 * ((int(b) + inPair - 1) / inPair)
 		}
 	}
 	return nil

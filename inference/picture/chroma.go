@@ -1,6 +1,9 @@
 package picture
 
-import "image"
+import (
+	"context"
+	"image"
+)
 
 // fullLuma and fullChroma turn the studio range into the full one.
 var fullLuma, fullChroma = func() (luma, chroma [256]uint8) {
@@ -13,18 +16,23 @@ var fullLuma, fullChroma = func() (luma, chroma [256]uint8) {
 
 // smoothChroma gives a picture with halved colour planes (4:2:0, 4:2:2, 4:4:0) full ones by linear interpolation between
 // the centres of their samples, as libjpeg and libwebp do, and so the reference. Package image repeats the samples,
-// which is off by dozens of levels at the edges of saturated colours. Other pictures are returned as they are.
-func smoothChroma(img image.Image) image.Image {
+// which is off by dozens of levels at the edges of saturated colours. Other pictures are returned as they are. The error is
+// the context's.
+func smoothChroma(ctx context.Context, img image.Image) (image.Image, error) {
 	switch img := img.(type) {
 	case *image.YCbCr:
-		return smoothPlanes(img)
+		return smoothPlanes(ctx, img)
 	case *image.NYCbCrA:
-		return &image.NYCbCrA{YCbCr: *smoothPlanes(&img.YCbCr), A: img.A, AStride: img.AStride}
+		planes, err := smoothPlanes(ctx, &img.YCbCr)
+		if err != nil {
+			return nil, err
+		}
+		return &image.NYCbCrA{YCbCr: *planes, A: img.A, AStride: img.AStride}, nil
 	}
-	return img
+	return img, nil
 }
 
-func smoothPlanes(img *image.YCbCr) *image.YCbCr {
+func smoothPlanes(ctx context.Context, img *image.YCbCr) (*image.YCbCr, error) {
 	var halfWidth, halfHeight bool
 	switch img.SubsampleRatio {
 	case image.YCbCrSubsampleRatio420:
@@ -34,7 +42,7 @@ func smoothPlanes(img *image.YCbCr) *image.YCbCr {
 	case image.YCbCrSubsampleRatio440:
 		halfHeight = true
 	default:
-		return img
+		return img, nil
 	}
 	width, height := img.Rect.Dx(), img.Rect.Dy()
 	planeWidth, planeHeight := width, height
@@ -44,27 +52,35 @@ func smoothPlanes(img *image.YCbCr) *image.YCbCr {
 	if halfHeight {
 		planeHeight = (height + 1) / 2
 	}
-	column := make([]int, planeWidth) // one row, interpolated in height, times 4
-	smooth := func(plane []uint8) []uint8 {
-		full := make([]uint8, 0, width*height)
-		for y := range height {
-			near, far := neighbours(y, planeHeight, halfHeight)
-			for x := range column {
-				column[x] = 3*int(plane[near*img.CStride+x]) + int(plane[far*img.CStride+x])
+	smooth := func(plane []uint8) ([]uint8, error) {
+		full := make([]uint8, width*height)
+		return full, inBands(ctx, height, func() func(first, count int) {
+			column := make([]int, planeWidth) // one row, interpolated in height, times 4
+			return func(first, count int) {
+				for y := first; y < first+count; y++ {
+					near, far := neighbours(y, planeHeight, halfHeight)
+					for x := range column {
+						column[x] = 3*int(plane[near*img.CStride+x]) + int(plane[far*img.CStride+x])
+					}
+					for x := range width {
+						near, far := neighbours(x, planeWidth, halfWidth)
+						full[y*width+x] = uint8((3*column[near] + column[far] + 8) / 16)
+					}
+				}
 			}
-			for x := range width {
-				near, far := neighbours(x, planeWidth, halfWidth)
-				full = append(full, uint8((3*column[near]+column[far]+8)/16))
-			}
-		}
-		return full
+		})
 	}
+	cb, err := smooth(img.Cb)
+	if err != nil {
+		return nil, err
+	}
+	cr, err := smooth(img.Cr)
 	return &image.YCbCr{
 		Y: img.Y, YStride: img.YStride,
-		Cb: smooth(img.Cb), Cr: smooth(img.Cr), CStride: width,
+		Cb: cb, Cr: cr, CStride: width,
 		SubsampleRatio: image.YCbCrSubsampleRatio444,
 		Rect:           img.Rect,
-	}
+	}, err
 }
 
 // neighbours returns the two samples of a plane of n that lie around pixel i. In a halved plane the centre of the

@@ -223,7 +223,7 @@ func pngColours(file []byte) (tags colourTags) {
 		switch {
 		case kind == "cICP" && len(data) == 4:
 			tags.cicp = data
-		case kind == "iCCP":
+		case kind == "iCCP" && tags.icc == nil && tags.damaged == nil: // the first one: to unpack each could take hours
 			tags.icc, tags.damaged = inflatedProfile(data)
 		case kind == "sRGB":
 			tags.srgb = true
@@ -290,7 +290,7 @@ func webpColours(file []byte) colourTags {
 
 // tiffColours finds the tag of profiles.
 func tiffColours(file []byte) colourTags {
-	d, err := readDirectory(bytes.NewReader(file))
+	d, err := readDirectory(file)
 	if err != nil {
 		return colourTags{}
 	}

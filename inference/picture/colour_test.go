@@ -216,7 +216,7 @@ type failing struct{}
 func (failing) row([]uint8, []uint16) { panic("index out of range") }
 
 func TestConverterPanicIsAnError(t *testing.T) {
-	if _, err := convertedOnWhite(evenly(1, 2, 3), Size{64, 64}, failing{}); err == nil || !strings.Contains(err.Error(), "out of range") {
+	if _, err := convertedOnWhite(t.Context(), evenly(1, 2, 3), Size{64, 64}, failing{}); err == nil || !strings.Contains(err.Error(), "out of range") {
 		t.Errorf("%v, want the panic as an error", err)
 	}
 }

@@ -2,6 +2,7 @@ package picture
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -20,8 +21,9 @@ import (
 type format struct {
 	name   string
 	magic  []string // '?' matches any byte
-	config func(io.Reader) (image.Config, error)
-	decode func(io.Reader) (image.Image, error)
+	config func(file []byte) (image.Config, error)
+	work   func(file []byte) error // refuses a file that takes more work than its size says; nil for formats without such
+	decode func(ctx context.Context, file []byte) (image.Image, error)
 	turned func(file []byte) orientation // how the decoded picture is turned; nil for upright
 	colour func(file []byte) colourTags  // what the file says of its colours; nil for sRGB
 }
@@ -29,14 +31,23 @@ type format struct {
 const formatNames = "PNG, JPEG, WebP, HEIC, AVIF, BMP, TIFF or GIF"
 
 var formats = []format{
-	{"PNG", []string{pngSignature}, png.DecodeConfig, pngDecode, byExif(pngExif), pngColours},
-	{"JPEG", []string{"\xff\xd8\xff"}, jpeg.DecodeConfig, jpegDecode, byExif(jpegExif), jpegColours},
-	{"WebP", []string{"RIFF????WEBPVP8"}, webp.DecodeConfig, webpDecode, byExif(webpExif), webpColours},
-	{"BMP", []string{"BM????\x00\x00\x00\x00"}, bmpConfig, bmpDecode, nil, nil},
-	{"TIFF", []string{"II*\x00", "MM\x00*", "II+\x00", "MM\x00+"}, tiffConfig, tiffDecode, byExif(tiffExif), tiffColours},
-	{"GIF", []string{"GIF87a", "GIF89a"}, gif.DecodeConfig, gif.Decode, nil, nil},
-	{"HEIC", nil, heicConfig, heicDecode, nil, heifColours}, // by their brands
-	{"AVIF", nil, avifConfig, avifDecode, avifTurned, heifColours},
+	{"PNG", []string{pngSignature}, header(png.DecodeConfig), checkPNG, pngDecode, byExif(pngExif), pngColours},
+	{"JPEG", []string{"\xff\xd8\xff"}, header(jpeg.DecodeConfig), checkJPEG, jpegDecode, byExif(jpegExif), jpegColours},
+	{"WebP", []string{"RIFF????WEBPVP8"}, header(webp.DecodeConfig), checkWebP, webpDecode, byExif(webpExif), webpColours},
+	{"BMP", []string{"BM????\x00\x00\x00\x00"}, bmpConfig, nil, bmpDecode, nil, nil},
+	{"TIFF", []string{"II*\x00", "MM\x00*", "II+\x00", "MM\x00+"}, tiffConfig, nil, tiffDecode, byExif(tiffExif), tiffColours},
+	{"GIF", []string{"GIF87a", "GIF89a"}, header(gif.DecodeConfig), nil, gifDecode, nil, nil},
+	{"HEIC", nil, heicConfig, nil, heicDecode, nil, heifColours}, // by their brands
+	{"AVIF", nil, avifConfig, nil, avifDecode, avifTurned, heifColours},
+}
+
+// header lets a reader of headers read a file in memory.
+func header(config func(io.Reader) (image.Config, error)) func(file []byte) (image.Config, error) {
+	return func(file []byte) (image.Config, error) { return config(bytes.NewReader(file)) }
+}
+
+func gifDecode(ctx context.Context, file []byte) (image.Image, error) {
+	return gif.Decode(forDecoder(ctx, file))
 }
 
 // byExif reads the orientation in the Exif block that find returns.
@@ -147,30 +158,35 @@ func recognise(file []byte) (format, error) {
 }
 
 // decodeChecked decodes the first frame of file and returns it with the size of its canvas, whose origin is (0, 0); only
-// a frame of an animation may be smaller than that. Before it decodes, the size in the header has passed checkSize, which is what
-// makes memory bounded: every decoder allocates by that size.
-func decodeChecked(f format, file []byte, checkSize func(Size) error) (image.Image, Size, error) {
-	var config image.Config
-	err := guard(func() (err error) {
-		config, err = f.config(inMemory{bytes.NewReader(file), file})
-		return err
-	})
-	if errors.Is(err, ErrSize) {
-		return nil, Size{}, err
-	}
-	if err != nil {
-		return nil, Size{}, damaged(f, err)
-	}
-	header := Size{config.Width, config.Height}
-	if err := checkSize(header); err != nil {
-		return nil, Size{}, err
-	}
+// a frame of an animation may be smaller than that. Before it decodes, the size in the header has passed checkSize and the work
+// the format's own check: every decoder allocates and computes by these. It returns when the decoder has ended, which after
+// a cancel is soon, and then with the context's error.
+func decodeChecked(ctx context.Context, f format, file []byte, checkSize func(Size) error) (image.Image, Size, error) {
 	var img image.Image
-	err = guard(func() (err error) {
-		img, err = f.decode(inMemory{bytes.NewReader(file), file})
+	var header Size
+	err := guard(func() error {
+		config, err := f.config(file)
+		if err != nil {
+			return err
+		}
+		header = Size{config.Width, config.Height}
+		if err := checkSize(header); err != nil {
+			return err
+		}
+		if f.work != nil {
+			if err := f.work(file); err != nil {
+				return err
+			}
+		}
+		img, err = f.decode(ctx, file)
 		return err
 	})
-	if err != nil {
+	switch {
+	case ctx.Err() != nil:
+		return nil, Size{}, ctx.Err()
+	case errors.Is(err, ErrSize):
+		return nil, Size{}, err
+	case err != nil:
 		return nil, Size{}, damaged(f, err)
 	}
 	canvas := image.Rect(0, 0, header.Width, header.Height)
@@ -226,20 +242,6 @@ var decoderOpenings = func() (list []struct{ words, meaning string }) {
 	return append(list, struct{ words, meaning string }{"unsupported feature: ", unknown},
 		struct{ words, meaning string }{"unsupported JPEG feature: ", unknown})
 }()
-
-// inMemory is a file as decoders take it; those of this package take it as a whole.
-type inMemory struct {
-	*bytes.Reader
-	file []byte
-}
-
-// wholeFile returns all that r holds, without a copy where decodeChecked made it.
-func wholeFile(r io.Reader) ([]byte, error) {
-	if m, ok := r.(inMemory); ok {
-		return m.file, nil
-	}
-	return io.ReadAll(r)
-}
 
 // guard runs a decoder of another project. It is the one place that turns a panic into an error: these decoders read
 // hostile bytes, and a picture that breaks one must not end the program.

@@ -2,25 +2,24 @@ package picture
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"image"
 	"image/color"
 	"io"
 	"iter"
-	"sync"
-
-	"github.com/gen2brain/avif"
+	"slices"
 )
 
-// HEIC and AVIF are decoded by libheif and libavif, compiled to WebAssembly, which runs in Go. They are compiled for the
-// processor when the first such picture comes. What their headers say is read here: sizes before anything is decoded, and
-// what the decoders do not pass on.
+// HEIC and AVIF are decoded by libheif and libavif (see wasm.go). What their headers say is read here: sizes before anything
+// is decoded, and what the decoders do not pass on.
 
 // heifHead is what a HEIF file says of its primary picture.
 type heifHead struct {
 	size     Size     // as it is coded
 	largest  int      // pixels of the largest picture in the file: tiles, thumbnails
+	decoded  int      // pixels of all that is decoded for the picture: itself, its tiles, its alpha
 	turned   int      // anticlockwise, in quarters
 	mirrored int      // -1 not, 0 top to bottom, 1 left to right; after it was turned
 	cropped  bool     // has a clean aperture
@@ -110,6 +109,7 @@ func readHEIF(file []byte) (heifHead, error) {
 		}
 	}
 	alphas := map[uint64]bool{}
+	areas := map[uint64]int{} // pixels, by item
 	ipma := fields{data: isoBox(iprp, "ipma")}
 	flags := ipma.number(4)
 	for range ipma.number(4) {
@@ -127,6 +127,10 @@ func readHEIF(file []byte) (heifHead, error) {
 				means := func(urn string) bool { return bytes.Contains(p.content, []byte(urn)) }
 				alphas[item] = alphas[item] || means(":alpha") || means("hevc:2015:auxid:1")
 			}
+			if p.kind == "ispe" && len(p.content) >= 12 {
+				w, h := binary.BigEndian.Uint32(p.content[4:]), binary.BigEndian.Uint32(p.content[8:])
+				areas[item] = int(min(uint64(w)*uint64(h), 1<<40))
+			}
 			if item == primary {
 				head.read(p.kind, p.content)
 			}
@@ -135,7 +139,11 @@ func readHEIF(file []byte) (heifHead, error) {
 			break
 		}
 	}
-	head.alpha = refersTo(isoBox(meta, "iref"), primary, alphas)
+	references := heifReferences(isoBox(meta, "iref"))
+	for item := range alphas {
+		head.alpha = head.alpha || slices.Contains(references["auxl"][item], primary)
+	}
+	head.decoded = heifPixels(primary, areas, head.largest, references)
 	if lastByte(isoBox(meta, "iloc")) > uint64(len(file)) {
 		return head, io.ErrUnexpectedEOF
 	}
@@ -202,28 +210,66 @@ func (h *heifHead) read(kind string, content []byte) {
 	}
 }
 
-// refersTo says whether one of the items from is an auxiliary picture of the item to.
-func refersTo(iref []byte, to uint64, from map[uint64]bool) bool {
+// heifReferences returns the references between items, by their kind and the item that refers.
+func heifReferences(iref []byte) map[string]map[uint64][]uint64 {
+	list := map[string]map[uint64][]uint64{}
 	if len(iref) < 4 {
-		return false
+		return list
 	}
 	version := uint64(iref[0])
 	for kind, content := range isoBoxes(iref[4:]) {
-		if kind != "auxl" {
-			continue
-		}
 		f := fields{data: content}
-		source := f.versioned(version)
+		from := f.versioned(version)
 		for range f.number(2) {
-			if f.versioned(version) == to && from[source] && !f.end {
-				return true
-			}
+			to := f.versioned(version)
 			if f.end {
 				break
 			}
+			if list[kind] == nil {
+				list[kind] = map[uint64][]uint64{}
+			}
+			list[kind][from] = append(list[kind][from], to)
 		}
 	}
-	return false
+	return list
+}
+
+const (
+	// maxHEIFShare is how many times its own pixels a picture may take of those in the file: it is decoded or put together,
+	// its tiles are decoded, and both again for its alpha.
+	maxHEIFShare = 5
+	// leastHEIFPixels is for small pictures, whose tiles may be larger than they.
+	leastHEIFPixels = 4 << 20
+)
+
+// heifPixels adds up what is decoded for an item: its own pixels, those of the items that it is derived from, as often as it
+// names them, and those of its auxiliary pictures. An item of which no size is told counts as the largest.
+func heifPixels(item uint64, areas map[uint64]int, largest int, references map[string]map[uint64][]uint64) int {
+	const most = 1 << 40
+	known := map[uint64]int{}
+	var add func(item uint64) int
+	add = func(item uint64) int {
+		if pixels, ok := known[item]; ok {
+			return pixels
+		}
+		known[item] = most // for an item that is derived from itself
+		pixels, told := areas[item]
+		if !told {
+			pixels = largest
+		}
+		for _, from := range references["dimg"][item] {
+			pixels = min(pixels+add(from), most)
+		}
+		known[item] = pixels
+		return pixels
+	}
+	pixels := add(item)
+	for auxiliary, of := range references["auxl"] {
+		if slices.Contains(of, item) {
+			pixels = min(pixels+add(auxiliary), most)
+		}
+	}
+	return pixels
 }
 
 // orientation is how the decoded picture of AVIF is to be turned, as Exif counts.
@@ -257,21 +303,22 @@ func avifTurned(file []byte) orientation {
 }
 
 // heifSize checks all sizes in the header and returns that of the primary picture.
-func heifSize(r io.Reader) (heifHead, error) {
-	file, err := wholeFile(r)
-	if err != nil {
-		return heifHead{}, err
-	}
+func heifSize(file []byte) (heifHead, error) {
 	head, err := readHEIF(file)
-	if err == nil && head.largest > MaxPixels {
+	own := head.size.Width * head.size.Height
+	switch {
+	case err != nil:
+	case head.largest > MaxPixels:
 		err = sizeErrorf("found a picture of %d pixels in it, want at most %d megapixels", head.largest, MaxPixels/1_000_000)
+	case head.decoded > max(maxHEIFShare*own, leastHEIFPixels):
+		err = sizeErrorf("found parts of %d pixels and more, which make a picture of %v", head.decoded, head.size)
 	}
 	return head, err
 }
 
 // avifConfig returns the size as libavif decodes it: not turned.
-func avifConfig(r io.Reader) (image.Config, error) {
-	head, err := heifSize(r)
+func avifConfig(file []byte) (image.Config, error) {
+	head, err := heifSize(file)
 	if err == nil && head.cropped {
 		err = errors.New("unsupported feature: a crop in the file (clean aperture)")
 	}
@@ -279,8 +326,8 @@ func avifConfig(r io.Reader) (image.Config, error) {
 }
 
 // heicConfig returns the size as libheif decodes it: turned, and not larger where it is cropped.
-func heicConfig(r io.Reader) (image.Config, error) {
-	head, err := heifSize(r)
+func heicConfig(file []byte) (image.Config, error) {
+	head, err := heifSize(file)
 	size := head.size
 	if head.turned%2 == 1 {
 		size = Size{size.Height, size.Width}
@@ -291,64 +338,18 @@ func heicConfig(r io.Reader) (image.Config, error) {
 	return image.Config{Width: size.Width, Height: size.Height, ColorModel: color.YCbCrModel}, err
 }
 
-// oneHEIF lets pictures be decoded one after the other: each takes memory of its own.
-var oneHEIF sync.Mutex
-
-func avifDecode(r io.Reader) (image.Image, error) {
-	file, err := wholeFile(r)
-	if err != nil {
-		return nil, err
-	}
+func heicDecode(ctx context.Context, file []byte) (image.Image, error) {
 	head, err := readHEIF(file)
 	if err != nil {
 		return nil, err
 	}
-	oneHEIF.Lock()
-	img, err := avif.Decode(r)
-	oneHEIF.Unlock()
-	if err != nil || isEmpty(img, head.alpha) { // its errors are traps: lists of addresses
-		return nil, errors.New("avif: invalid format: the picture in it cannot be decoded")
-	}
-	return img, nil
-}
-
-// isEmpty says whether package avif returned memory without a picture, as it does without an error where libavif gave up.
-// A picture without alpha is opaque; one with alpha shows something.
-func isEmpty(img image.Image, alpha bool) bool {
-	var pix []uint8
-	each := 1
-	switch img := img.(type) {
-	case *image.RGBA:
-		pix = img.Pix
-	case *image.RGBA64:
-		pix, each = img.Pix, 2
-	}
-	for i := 3 * each; i < len(pix); i += 4 * each {
-		if alpha && pix[i] != 0 {
-			return false
-		}
-		if !alpha && pix[i] != 255 {
-			return true
-		}
-	}
-	return alpha
-}
-
-func heicDecode(r io.Reader) (image.Image, error) {
-	file, err := wholeFile(r)
-	if err != nil {
-		return nil, err
-	}
-	head, err := readHEIF(file)
-	if err != nil {
-		return nil, err
-	}
-	oneHEIF.Lock()
-	img, err := decodeHEIC(file, Size{max(head.size.Width, head.size.Height), max(head.size.Width, head.size.Height)})
-	oneHEIF.Unlock()
+	side := max(head.size.Width, head.size.Height)
+	img, err := alone(ctx, head.size.Width*head.size.Height, func(ctx context.Context) (image.Image, error) {
+		return decodeHEIC(ctx, file, Size{side, side})
+	})
 	if planes, ok := img.(*image.YCbCr); ok && err == nil {
 		mendBorder(planes)
-		return mixed(planes, head.colours.nclx), nil
+		return mixed(ctx, planes, head.colours.nclx)
 	}
 	return img, err
 }
@@ -373,7 +374,7 @@ func mendBorder(img *image.YCbCr) {
 
 // mixed returns the picture of colour planes whose matrix and range are those of the code points. Package image knows
 // BT.601 and the full range only; where nothing is said that is what phones mean.
-func mixed(img *image.YCbCr, nclx []byte) image.Image {
+func mixed(ctx context.Context, img *image.YCbCr, nclx []byte) (image.Image, error) {
 	const bt709, bt470m, smpte240, bt2020 = 1, 4, 7, 9
 	red, blue := 0.299, 0.114
 	full := true
@@ -391,24 +392,31 @@ func mixed(img *image.YCbCr, nclx []byte) image.Image {
 		}
 	}
 	if full && red == 0.299 {
-		return img
+		return img, nil
 	}
 	lumaFrom, luma, chroma := 0.0, 1.0, 1.0
 	if !full {
 		lumaFrom, luma, chroma = 16, 255.0/219, 255.0/224
 	}
 	level := func(v float64) uint8 { return uint8(min(max(v+0.5, 0), 255)) }
-	img = smoothPlanes(img)
-	out := image.NewNRGBA(img.Rect)
-	for y := range img.Rect.Dy() {
-		for x := range img.Rect.Dx() {
-			c := y*img.CStride + x
-			light := (float64(img.Y[y*img.YStride+x]) - lumaFrom) * luma
-			cb, cr := (float64(img.Cb[c])-128)*chroma, (float64(img.Cr[c])-128)*chroma
-			r, b := light+2*(1-red)*cr, light+2*(1-blue)*cb
-			g := (light - red*r - blue*b) / (1 - red - blue)
-			copy(out.Pix[out.PixOffset(x+img.Rect.Min.X, y+img.Rect.Min.Y):], []uint8{level(r), level(g), level(b), 255})
-		}
+	img, err := smoothPlanes(ctx, img)
+	if err != nil {
+		return nil, err
 	}
-	return out
+	out := image.NewNRGBA(img.Rect)
+	return out, inBands(ctx, img.Rect.Dy(), func() func(first, count int) {
+		return func(first, count int) {
+			for y := first; y < first+count; y++ {
+				for x := range img.Rect.Dx() {
+					c := y*img.CStride + x
+					light := (float64(img.Y[y*img.YStride+x]) - lumaFrom) * luma
+					cb, cr := (float64(img.Cb[c])-128)*chroma, (float64(img.Cr[c])-128)*chroma
+					r, b := light+2*(1-red)*cr, light+2*(1-blue)*cb
+					g := (light - red*r - blue*b) / (1 - red - blue)
+					p := out.Pix[out.PixOffset(x+img.Rect.Min.X, y+img.Rect.Min.Y):]
+					p[0], p[1], p[2], p[3] = level(r), level(g), level(b), 255
+				}
+			}
+		}
+	})
 }

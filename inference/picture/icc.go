@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"iter"
 	"math"
 
 	"github.com/kovidgoyal/imaging/prism/meta/icc"
@@ -162,6 +163,9 @@ func checkProfile(data []byte) error {
 	if count > mostTags || int(count)*entry > len(table) {
 		return profileErrorf("it is damaged: found %d tags in %d bytes", count, len(data))
 	}
+	if err := checkLists(data); err != nil {
+		return err
+	}
 	for i := range int(count) {
 		offset, size := uint64(order.Uint32(table[entry*i+4:])), uint64(order.Uint32(table[entry*i+8:]))
 		if offset < uint64(header+4+int(count)*entry) || offset+size > uint64(len(data)) {
@@ -175,6 +179,54 @@ func checkProfile(data []byte) error {
 		}
 	}
 	return nil
+}
+
+const (
+	// maxCurvePoints is what the standard allows the curves of its older tables. Package icc searches a curve that is not
+	// monotonic from its beginning for each point.
+	maxCurvePoints = 4096
+	// maxNames are the bytes of a profile's name in all its languages, with their list.
+	maxNames = 64 << 10
+)
+
+// checkLists refuses curves of too many points, and lists of names that take more than their bytes because they share them.
+// Both are looked for everywhere in the profile: tags may share data, and tables hold curves of their own.
+func checkLists(data []byte) error {
+	order := binary.BigEndian
+	for at := range tagsCalled(data, "curv") {
+		if n := order.Uint32(data[at+8:]); n > maxCurvePoints {
+			return profileErrorf("it has a curve of %d points, want at most %d", n, maxCurvePoints)
+		}
+	}
+	for at := range tagsCalled(data, "mft2") {
+		if at+52 <= len(data) && max(order.Uint16(data[at+48:]), order.Uint16(data[at+50:])) > maxCurvePoints {
+			return profileErrorf("it has a table with curves of more than %d points", maxCurvePoints)
+		}
+	}
+	for at := range tagsCalled(data, "mluc") {
+		const header, record = 16, 12
+		records, names := int(order.Uint32(data[at+8:])), 0
+		for i := 0; i < records && at+header+record*(i+1) <= len(data); i++ {
+			if names += record + int(order.Uint32(data[at+header+record*i+4:])); names > maxNames {
+				return profileErrorf("it is damaged: found names of more than %d bytes", maxNames)
+			}
+		}
+	}
+	return nil
+}
+
+// tagsCalled yields where data of a type begins that has 12 bytes at least: its name, four zeros, and what follows.
+func tagsCalled(data []byte, name string) iter.Seq[int] {
+	start := []byte(name + "\x00\x00\x00\x00")
+	return func(yield func(int) bool) {
+		for at := 0; ; at++ {
+			next := bytes.Index(data[at:], start)
+			if next < 0 || at+next+12 > len(data) || !yield(at+next) {
+				return
+			}
+			at += next
+		}
+	}
 }
 
 // checkTables checks the colour table of a tag of the kinds mAB and mBA: as many points for each channel, values of one or

@@ -2,6 +2,7 @@ package picture
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"image"
 	"image/jpeg"
@@ -56,16 +57,12 @@ func jpegExif(file []byte) []byte {
 // jpegDecode reads what package jpeg refuses: pictures whose last marker is missing, as a transfer that was cut off by a
 // byte or two leaves them, and CMYK without Adobe's marker. The samples of the latter are taken for those that Adobe's
 // programs write, 255 for no ink, as the reference's reader takes them.
-func jpegDecode(r io.Reader) (image.Image, error) {
-	file, err := wholeFile(r)
-	if err != nil {
-		return nil, err
-	}
+func jpegDecode(ctx context.Context, file []byte) (image.Image, error) {
 	end := &endMarker{}
-	parts := []io.Reader{bytes.NewReader(file), end}
+	parts := []io.Reader{forDecoder(ctx, file), end}
 	if isPlainCMYK(file) {
 		adobe := []byte("\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00") // the last byte: no transform
-		parts = append([]io.Reader{bytes.NewReader(file[:2]), bytes.NewReader(adobe), bytes.NewReader(file[2:])}, parts[1:]...)
+		parts = append([]io.Reader{bytes.NewReader(file[:2]), bytes.NewReader(adobe), forDecoder(ctx, file[2:])}, parts[1:]...)
 	}
 	img, err := jpeg.Decode(io.MultiReader(parts...))
 	if err != nil && end.read > 0 {

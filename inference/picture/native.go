@@ -1,6 +1,9 @@
 package picture
 
-import "math"
+import (
+	"context"
+	"math"
+)
 
 // fit returns the size of a picture of size s that is scaled down to at most area pixels, with 64 as the least short
 // side. A smaller picture keeps its size. Sides are truncated as in Flux2ImageProcessor._resize_to_target_area.
@@ -47,8 +50,12 @@ func (r *Reference) For(native int) *Reference {
 	if kept := r.smaller.Load(); kept != nil && kept.Size == size {
 		return kept
 	}
+	scaled, err := scale(context.Background(), r.Image, r.Size.fit(nativeArea(native)))
+	if err != nil {
+		return r // nobody cancels it
+	}
 	small := &Reference{
-		Image: crop(scale(r.Image, r.Size.fit(nativeArea(native)))), Size: size,
+		Image: crop(scaled), Size: size,
 		Original: r.Original, Format: r.Format, FileSHA256: r.FileSHA256,
 		Profile: r.Profile, ProfileNote: r.ProfileNote,
 	}

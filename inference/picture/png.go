@@ -2,25 +2,34 @@ package picture
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
-	"errors"
 	"image"
 	"image/png"
-	"io"
 	"iter"
 )
 
 // pngDecode reads pictures without their last chunk as well, which package png refuses although all pixels are there.
-func pngDecode(r io.Reader) (image.Image, error) {
-	file, err := wholeFile(r)
-	if err != nil {
-		return nil, err
+func pngDecode(ctx context.Context, file []byte) (image.Image, error) {
+	if !hasEnd(file) {
+		file = withEnd(file)
 	}
-	img, err := png.Decode(bytes.NewReader(file))
-	if !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
-		return img, err
+	return png.Decode(forDecoder(ctx, file))
+}
+
+// hasEnd says whether all chunks of a PNG file are there.
+func hasEnd(file []byte) bool {
+	for rest := file[min(len(pngSignature), len(file)):]; len(rest) >= 12; {
+		length := uint64(binary.BigEndian.Uint32(rest))
+		if length+12 > uint64(len(rest)) {
+			return false
+		}
+		if string(rest[4:8]) == "IEND" {
+			return true
+		}
+		rest = rest[length+12:]
 	}
-	return png.Decode(bytes.NewReader(withEnd(file)))
+	return false
 }
 
 // withEnd returns the chunks of a PNG file that was cut off, followed by IEND. A chunk that was begun is left out, but for

@@ -13,8 +13,6 @@ import (
 	"io"
 	"os"
 	"sync/atomic"
-
-	"github.com/nfnt/resize"
 )
 
 // The limits of a reference file; the first two bound time and memory, the rest are the model's
@@ -43,8 +41,9 @@ type Reference struct {
 	smaller atomic.Pointer[Reference] // what For last made
 }
 
-// Open prepares the picture in the file at path. Errors name the path, what was found and what was expected; after a
-// cancel it returns the context's error at once.
+// Open prepares the picture in the file at path. Errors name the path, what was found and what was expected. It leaves
+// nothing running: after a cancel it returns the context's error once the decoder has ended, which takes 100 megapixels some
+// seconds at the worst.
 func Open(ctx context.Context, path string) (*Reference, error) {
 	file, err := openRegular(path)
 	if err != nil {
@@ -65,6 +64,18 @@ func Open(ctx context.Context, path string) (*Reference, error) {
 // Decode prepares the picture that r holds, as Open does.
 func Decode(ctx context.Context, r io.Reader) (*Reference, error) {
 	ref, err := read(ctx, r, 0)
+	if err != nil {
+		return nil, fmt.Errorf("picture: %w", err)
+	}
+	return ref, nil
+}
+
+// DecodeBytes is Decode for a file that is in memory.
+func DecodeBytes(ctx context.Context, file []byte) (*Reference, error) {
+	if len(file) > MaxFileBytes {
+		return nil, fmt.Errorf("picture: found %d bytes, want at most %d MiB", len(file), MaxFileBytes>>20)
+	}
+	ref, err := prepare(ctx, file, MaxPixels)
 	if err != nil {
 		return nil, fmt.Errorf("picture: %w", err)
 	}
@@ -96,53 +107,44 @@ func read(ctx context.Context, r io.Reader, sizeBytes int64) (*Reference, error)
 	var file bytes.Buffer
 	if sizeBytes <= MaxFileBytes {
 		file.Grow(int(sizeBytes) + bytes.MinRead)
-		if _, err := file.ReadFrom(io.LimitReader(cancellable{ctx, r}, MaxFileBytes+1)); err != nil {
+		if _, err := file.ReadFrom(io.LimitReader(cancellable{ctx, r, 1 << 20}, MaxFileBytes+1)); err != nil {
 			return nil, err
 		}
 	}
 	if max(sizeBytes, int64(file.Len())) > MaxFileBytes {
 		return nil, fmt.Errorf("found more than %d MiB, want at most that", MaxFileBytes>>20)
 	}
-	type result struct {
-		ref *Reference
-		err error
-	}
-	done := make(chan result, 1)
-	// Neither the decoders nor the resampler can be stopped, and 100 megapixels take them seconds: after a cancel they
-	// are left to finish on their own.
-	go func() {
-		ref, err := prepare(file.Bytes(), MaxPixels)
-		done <- result{ref, err}
-	}()
-	select {
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	case r := <-done:
-		return r.ref, r.err
-	}
+	return prepare(ctx, file.Bytes(), MaxPixels)
 }
 
 // cancellable is a reader that ends with its context.
 type cancellable struct {
-	ctx context.Context
-	io.Reader
+	ctx  context.Context
+	r    io.Reader
+	most int // bytes at once
 }
 
 func (c cancellable) Read(p []byte) (int, error) {
 	if err := c.ctx.Err(); err != nil {
 		return 0, err
 	}
-	return c.Reader.Read(p)
+	return c.r.Read(p[:min(len(p), c.most)])
+}
+
+// forDecoder is a file for a decoder, in small helpings: a decoder can make a lot of few bytes, and what it has read it works
+// on to the end. So many are some scans of a JPEG, of which one can take a tenth of a second.
+func forDecoder(ctx context.Context, file []byte) io.Reader {
+	return cancellable{ctx, bytes.NewReader(file), 512}
 }
 
 // prepare follows Flux2KleinPipeline's processing of images, after the orientation is honoured and transparency is
-// composited on white.
-func prepare(file []byte, maxPixels int) (*Reference, error) {
+// composited on white. It returns when all work has ended; after a cancel that is soon.
+func prepare(ctx context.Context, file []byte, maxPixels int) (*Reference, error) {
 	f, err := recognise(file)
 	if err != nil {
 		return nil, err
 	}
-	decoded, canvas, err := decodeChecked(f, file, func(header Size) error { return checkReference(header, maxPixels) })
+	decoded, canvas, err := decodeChecked(ctx, f, file, func(header Size) error { return checkReference(header, maxPixels) })
 	if err != nil {
 		return nil, err
 	}
@@ -156,22 +158,36 @@ func prepare(file []byte, maxPixels int) (*Reference, error) {
 	}
 	var converted conversion
 	var img *image.RGBA
-	err = guard(func() error { // the resampler is another project's, too
+	err = guard(func() error { // profiles are read by another project, too
 		converted = conversionOf(tags, decoded)
-		decoded = smoothChroma(decoded)
+		decoded, err := smoothChroma(ctx, decoded)
+		if err != nil {
+			return err
+		}
 		var flat *image.RGBA
 		if converted.to != nil {
-			if flat, err = convertedOnWhite(decoded, canvas, converted.to); err != nil {
+			flat, err = convertedOnWhite(ctx, decoded, canvas, converted.to)
+			if err != nil && ctx.Err() == nil {
 				converted = conversion{note: "the colour profile is damaged" + asTaken}
 			}
 		}
 		if converted.to == nil {
-			flat = onWhite(decoded, canvas)
+			flat, err = onWhite(ctx, decoded, canvas)
+		}
+		if err != nil {
+			return err
 		}
 		// Scaling treats both directions alike, so the picture may be turned after it, when it is small; the crop may not.
-		img = crop(orientation.apply(scale(flat, canvas.fit(MaxArea))))
+		scaled, err := scale(ctx, flat, canvas.fit(MaxArea))
+		if err != nil {
+			return err
+		}
+		img = crop(orientation.apply(scaled))
 		return nil
 	})
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: it cannot be prepared: %w", f.name, err)
 	}
@@ -199,7 +215,8 @@ func pixelsDigest(img *image.RGBA) string {
 	return hex.EncodeToString(digest.Sum(nil))
 }
 
-// ErrSize is wrapped by the error for a picture that can be read but is too large, too small or too long a strip.
+// ErrSize is wrapped by the error for a picture that can be read but is too large, too small or too long a strip, or whose
+// file asks for too much work or memory.
 var ErrSize = errors.New("picture: size out of range")
 
 // sizeError says what was found and what was expected.
@@ -222,41 +239,6 @@ func checkReference(size Size, maxPixels int) error {
 		return sizeErrorf("found %v pixels, %.1f:1, want at most %d:1", size, float64(long)/float64(short), MaxRatio)
 	}
 	return nil
-}
-
-// onWhite returns the canvas in 8 bits (of 16 the top byte): img composited on white.
-func onWhite(img image.Image, canvas Size) *image.RGBA {
-	dst := image.NewRGBA(image.Rect(0, 0, canvas.Width, canvas.Height))
-	for i := range dst.Pix {
-		dst.Pix[i] = 255
-	}
-	draw.Draw(dst, img.Bounds(), img, img.Bounds().Min, draw.Over)
-	return dst
-}
-
-// scale brings a picture down to size. Each channel is resampled in 16 bits: in 8 the resampler truncates twice, which
-// darkens the picture by a level.
-func scale(img *image.RGBA, size Size) *image.RGBA {
-	width, height := img.Rect.Dx(), img.Rect.Dy()
-	w, h := size.Width, size.Height
-	if w == width && h == height {
-		return img
-	}
-	dst := image.NewRGBA(image.Rect(0, 0, w, h))
-	channel := image.NewGray16(img.Rect)
-	for c := range 3 {
-		for i := range width * height {
-			v := img.Pix[4*i+c]
-			channel.Pix[2*i], channel.Pix[2*i+1] = v, v // v·257
-		}
-		scaled := resize.Resize(uint(w), uint(h), channel, resize.Lanczos3).(*image.Gray16)
-		for i := range w * h {
-			v := int(scaled.Pix[2*i])<<8 | int(scaled.Pix[2*i+1])
-			dst.Pix[4*i+c] = uint8((v + 128) / 257)
-			dst.Pix[4*i+3] = 255
-		}
-	}
-	return dst
 }
 
 // crop cuts the centre whose sides are multiples of 16; of an odd margin the smaller half is on the left and on top.

@@ -11,7 +11,6 @@ import (
 	"image/color"
 	"image/gif"
 	"image/png"
-	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -90,7 +89,10 @@ func TestScaleKeepsRamp(t *testing.T) {
 			img.SetRGBA(x, y, color.RGBA{ramp(x, width), ramp(y, height), 100, 255})
 		}
 	}
-	got := scale(img, Size{width, height}.fit(MaxArea))
+	got, err := scale(t.Context(), img, Size{width, height}.fit(MaxArea))
+	if err != nil {
+		t.Fatal(err)
+	}
 	if got.Rect != image.Rect(0, 0, 1194, 877) {
 		t.Fatalf("bounds %v, want 1194x877", got.Rect)
 	}
@@ -399,23 +401,25 @@ func TestLargeFileIsNotRead(t *testing.T) {
 func TestDecoderPanicIsAnError(t *testing.T) {
 	broken := format{
 		name:   "broken",
-		config: func(io.Reader) (image.Config, error) { return image.Config{Width: 64, Height: 64}, nil },
-		decode: func(io.Reader) (image.Image, error) { return nil, []error{}[len(os.Args)] },
+		config: func([]byte) (image.Config, error) { return image.Config{Width: 64, Height: 64}, nil },
+		decode: func(context.Context, []byte) (image.Image, error) { return nil, []error{}[len(os.Args)] },
 	}
 	accept := func(Size) error { return nil }
-	if _, _, err := decodeChecked(broken, nil, accept); err == nil || !strings.Contains(err.Error(), "out of range") {
+	if _, _, err := decodeChecked(t.Context(), broken, nil, accept); err == nil || !strings.Contains(err.Error(), "out of range") {
 		t.Errorf("%v, want the panic of the decoder as an error", err)
 	}
-	broken.config = func(io.Reader) (image.Config, error) { panic("header") }
-	if _, _, err := decodeChecked(broken, nil, accept); err == nil || !strings.Contains(err.Error(), "header") {
+	broken.config = func([]byte) (image.Config, error) { panic("header") }
+	if _, _, err := decodeChecked(t.Context(), broken, nil, accept); err == nil || !strings.Contains(err.Error(), "header") {
 		t.Errorf("%v, want the panic of the header's reader as an error", err)
 	}
 	lying := format{
 		name:   "lying",
-		config: func(io.Reader) (image.Config, error) { return image.Config{Width: 64, Height: 64}, nil },
-		decode: func(io.Reader) (image.Image, error) { return image.NewGray(image.Rect(0, 0, 65, 64)), nil },
+		config: func([]byte) (image.Config, error) { return image.Config{Width: 64, Height: 64}, nil },
+		decode: func(context.Context, []byte) (image.Image, error) {
+			return image.NewGray(image.Rect(0, 0, 65, 64)), nil
+		},
 	}
-	if _, _, err := decodeChecked(lying, nil, accept); err == nil {
+	if _, _, err := decodeChecked(t.Context(), lying, nil, accept); err == nil {
 		t.Error("a picture larger than its header is accepted")
 	}
 }
@@ -470,7 +474,7 @@ func FuzzDecode(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, file []byte) {
 		// A hundredth of the limit: the search is for faults, not for large memory.
-		ref, err := prepare(file, MaxPixels/100)
+		ref, err := prepare(t.Context(), file, MaxPixels/100)
 		if err != nil {
 			oneLine(t, "fuzz", errors.New("picture: "+err.Error()))
 			return

@@ -1,8 +1,10 @@
 package picture
 
 import (
+	"context"
 	"image"
 	"image/color"
+	"image/draw"
 	"math"
 	"runtime"
 	"sync/atomic"
@@ -10,9 +12,51 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// convertedOnWhite is onWhite for a picture whose colours are converted first: row by row, so that no third copy of the
-// picture is in memory, and on all processors. The error is that of a converter that gave up.
-func convertedOnWhite(img image.Image, canvas Size, to converter) (*image.RGBA, error) {
+// bandRows is how many rows a worker takes at a time. Between two bands it looks at the context.
+const bandRows = 16
+
+// inBands calls what worker returns for bands of so many rows, on all processors. worker is called once for each goroutine,
+// so that what it returns may own memory. A panic in a band is an error; after a cancel no band is begun, and the error is
+// the context's.
+func inBands(ctx context.Context, rows int, worker func() func(first, count int)) error {
+	var next atomic.Int64
+	var workers errgroup.Group
+	for range min(runtime.GOMAXPROCS(0), (rows+bandRows-1)/bandRows) {
+		workers.Go(func() error {
+			return guard(func() error {
+				band := worker()
+				for {
+					first := int(next.Add(bandRows)) - bandRows
+					if first >= rows {
+						return nil
+					}
+					if err := ctx.Err(); err != nil {
+						return err
+					}
+					band(first, min(bandRows, rows-first))
+				}
+			})
+		})
+	}
+	return workers.Wait()
+}
+
+// onWhite returns the canvas in 8 bits (of 16 the top byte): img composited on white.
+func onWhite(ctx context.Context, img image.Image, canvas Size) (*image.RGBA, error) {
+	dst := image.NewRGBA(image.Rect(0, 0, canvas.Width, canvas.Height))
+	return dst, inBands(ctx, canvas.Height, func() func(first, count int) {
+		return func(first, count int) {
+			band := image.Rect(0, first, canvas.Width, first+count)
+			draw.Draw(dst, band, image.White, image.Point{}, draw.Src)
+			band = band.Intersect(img.Bounds())
+			draw.Draw(dst, band, img, band.Min, draw.Over)
+		}
+	})
+}
+
+// convertedOnWhite is onWhite for a picture whose colours are converted first. The error is the context's, or that of a
+// converter that gave up.
+func convertedOnWhite(ctx context.Context, img image.Image, canvas Size, to converter) (*image.RGBA, error) {
 	dst := image.NewRGBA(image.Rect(0, 0, canvas.Width, canvas.Height))
 	for i := range dst.Pix {
 		dst.Pix[i] = 255
@@ -21,38 +65,25 @@ func convertedOnWhite(img image.Image, canvas Size, to converter) (*image.RGBA, 
 	width := frame.Dx()
 	_, cmyk := img.(*image.CMYK)
 	read := sampleRows(img)
-	var next atomic.Int64
-	var workers errgroup.Group
-	for range runtime.GOMAXPROCS(0) {
-		workers.Go(func() error {
-			return guard(func() error {
-				const at = 16 // rows at a time
-				samples, levels := make([]uint16, 4*width*at), make([]uint8, 3*width*at)
-				for {
-					first := int(next.Add(at)) - at
-					count := min(at, frame.Dy()-first)
-					if count <= 0 {
-						return nil
-					}
-					for i := range count {
-						read(frame.Min.Y+first+i, samples[4*width*i:4*width*(i+1)])
-					}
-					to.row(levels[:3*width*count], samples[:4*width*count])
-					for i := range width * count {
-						alpha := uint32(math.MaxUint16)
-						if !cmyk {
-							alpha = uint32(samples[4*i+3])
-						}
-						pixel := dst.Pix[dst.PixOffset(frame.Min.X+i%width, frame.Min.Y+first+i/width):]
-						for c, level := range levels[3*i : 3*i+3] {
-							pixel[c] = uint8((uint32(level)*alpha + 255*(math.MaxUint16-alpha) + math.MaxUint16/2) / math.MaxUint16)
-						}
-					}
+	return dst, inBands(ctx, frame.Dy(), func() func(first, count int) {
+		samples, levels := make([]uint16, 4*width*bandRows), make([]uint8, 3*width*bandRows)
+		return func(first, count int) {
+			for i := range count {
+				read(frame.Min.Y+first+i, samples[4*width*i:4*width*(i+1)])
+			}
+			to.row(levels[:3*width*count], samples[:4*width*count])
+			for i := range width * count {
+				alpha := uint32(math.MaxUint16)
+				if !cmyk {
+					alpha = uint32(samples[4*i+3])
 				}
-			})
-		})
-	}
-	return dst, workers.Wait()
+				pixel := dst.Pix[dst.PixOffset(frame.Min.X+i%width, frame.Min.Y+first+i/width):]
+				for c, level := range levels[3*i : 3*i+3] {
+					pixel[c] = uint8((uint32(level)*alpha + 255*(math.MaxUint16-alpha) + math.MaxUint16/2) / math.MaxUint16)
+				}
+			}
+		}
+	})
 }
 
 // sampleRows returns what reads row y of img as converters take it: four samples of 16 bits a pixel, colours not multiplied

@@ -1,7 +1,6 @@
 package picture
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -68,8 +67,7 @@ const maxDirectoryEntries = 4096
 
 // tiffDirectory is the first directory of a file.
 type tiffDirectory struct {
-	file   io.ReaderAt
-	size   int64
+	file   []byte
 	order  binary.ByteOrder
 	big    bool // BigTIFF: offsets and counts of 8 bytes
 	fields map[int]tiffField
@@ -87,28 +85,17 @@ var kindBytes = map[uint16]int64{1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2,
 
 var errTIFFEnd = fmt.Errorf("the directory: %w", io.ErrUnexpectedEOF)
 
-// at reads n bytes at an offset.
+// at returns the file's n bytes at an offset, which nobody may write to.
 func (d *tiffDirectory) at(offset, n int64) ([]byte, error) {
-	if offset < 0 || n < 0 || offset > d.size-n {
+	if size := int64(len(d.file)); offset < 0 || n < 0 || offset > size-n {
 		return nil, errTIFFEnd
 	}
-	data := make([]byte, n)
-	if _, err := d.file.ReadAt(data, offset); err != nil && !errors.Is(err, io.EOF) {
-		return nil, err
-	}
-	return data, nil
+	return d.file[offset : offset+n : offset+n], nil
 }
 
-// readDirectory reads the first directory of a file in memory (a bytes.Reader).
-func readDirectory(r io.Reader) (*tiffDirectory, error) {
-	file, ok := r.(interface {
-		io.ReaderAt
-		Size() int64
-	})
-	if !ok {
-		return nil, fmt.Errorf("a %T, want a file in memory", r)
-	}
-	d := &tiffDirectory{file: file, size: file.Size(), fields: map[int]tiffField{}}
+// readDirectory reads the first directory of a file.
+func readDirectory(file []byte) (*tiffDirectory, error) {
+	d := &tiffDirectory{file: file, fields: map[int]tiffField{}}
 	header, err := d.at(0, 8)
 	if err != nil {
 		return nil, err
@@ -163,7 +150,7 @@ func (d *tiffDirectory) entry(e []byte, place int64) {
 		f.offset = place + 8
 	}
 	each, known := kindBytes[f.kind]
-	if !known || f.count > uint64(d.size) {
+	if !known || f.count > uint64(len(d.file)) {
 		return
 	}
 	if int64(f.count)*each > inline {
@@ -228,6 +215,7 @@ type tiffLayout struct {
 	blockHeight            int
 	tiled                  bool
 	offsets, counts        []int
+	inflater               io.ReadCloser // of Deflate, used for one block after the other
 	colors                 []color.NRGBA
 }
 
@@ -354,8 +342,8 @@ func (l *tiffLayout) readPalette() error {
 }
 
 // tiffConfig returns the size of the first page. The colour model is not used.
-func tiffConfig(r io.Reader) (image.Config, error) {
-	d, err := readDirectory(r)
+func tiffConfig(file []byte) (image.Config, error) {
+	d, err := readDirectory(file)
 	if err != nil {
 		return image.Config{}, err
 	}
@@ -368,7 +356,7 @@ func tiffConfig(r io.Reader) (image.Config, error) {
 
 // tiffExif returns an Exif block with the orientation of the first page, as formats other than TIFF carry it.
 func tiffExif(file []byte) []byte {
-	d, err := readDirectory(bytes.NewReader(file))
+	d, err := readDirectory(file)
 	if err != nil {
 		return nil
 	}

@@ -3,6 +3,7 @@ package picture
 import (
 	"bytes"
 	"compress/zlib"
+	"context"
 	"errors"
 	"fmt"
 	"image"
@@ -41,8 +42,8 @@ const (
 
 // tiffDecode returns the first page: *image.NRGBA, or *image.RGBA where colours are multiplied with alpha. Of 16 bits the
 // top byte is kept. The size has been checked against the header before.
-func tiffDecode(r io.Reader) (image.Image, error) {
-	d, err := readDirectory(r)
+func tiffDecode(ctx context.Context, file []byte) (image.Image, error) {
+	d, err := readDirectory(file)
 	if err != nil {
 		return nil, err
 	}
@@ -59,11 +60,14 @@ func tiffDecode(r io.Reader) (image.Image, error) {
 		for row := range down {
 			for column := range across {
 				at := image.Pt(column*l.blockWidth, row*l.blockHeight)
-				if err := l.block(img, (plane*down+row)*across+column, plane, at); err != nil {
+				if err := l.block(ctx, img, (plane*down+row)*across+column, plane, at); err != nil {
 					return nil, err
 				}
 			}
 		}
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
 	}
 	l.colour(img.Pix)
 	if l.extra == extraAssociated {
@@ -156,17 +160,56 @@ func (l *tiffLayout) readBlocks() (err error) {
 		return err
 	}
 	if len(l.counts) == 0 && n == 1 && len(l.offsets) == 1 { // one strip to the end of the file
-		l.counts = []int{int(l.size) - l.offsets[0]}
+		l.counts = []int{len(l.file) - l.offsets[0]}
 	}
 	if len(l.offsets) < n || len(l.counts) < n {
 		return fmt.Errorf("found %d offsets and %d sizes of blocks, want %d of each", len(l.offsets), len(l.counts), n)
+	}
+	return l.checkWork(n)
+}
+
+const (
+	// minTile is the least tile that the format knows, 16×16 pixels. The number of blocks is then bounded by the picture's
+	// pixels; a strip has at least a row.
+	minTile = 16 * 16
+	// Blocks may share their bytes, as empty tiles of maps do, and all of them are read again for each block: together these
+	// many times the file's bytes, and a number for small files.
+	maxShared      = 4
+	maxSharedBytes = 16 << 20
+)
+
+// checkWork refuses blocks that together take more than their picture: tiny ones, those that unpack to more samples than
+// anybody looks at, and those that are the same bytes of the file again and again.
+func (l *tiffLayout) checkWork(n int) error {
+	if l.tiled && l.blockWidth*l.blockHeight < minTile {
+		return fmt.Errorf("found tiles of %d×%d pixels, want 16×16 at least", l.blockWidth, l.blockHeight)
+	}
+	blockBytes := l.rowBytes() * l.blockHeight
+	if n > maxDecodeBytes/blockBytes {
+		return sizeErrorf("found %d blocks of %d bytes, want at most %d MiB", n, blockBytes, maxDecodeBytes>>20)
+	}
+	if l.compression != compressionNone {
+		if err := checkMemory(4*l.width*l.height + blockBytes); err != nil {
+			return err
+		}
+	}
+	packed := 0
+	if l.compression == compressionJPEG { // whose tables are read with each block
+		if tables, err := l.bytes(tagJPEGTables); err == nil {
+			packed = n * len(tables)
+		}
+	}
+	for _, count := range l.counts {
+		if packed += min(max(count, 0), len(l.file)); packed > max(maxShared*len(l.file), maxSharedBytes) {
+			return sizeErrorf("found %d blocks that share the same bytes, want a file that has its own for each", n)
+		}
 	}
 	return nil
 }
 
 // block decodes a strip or tile, of one plane where planes have blocks of their own. Sample s of a pixel goes to byte s of
 // the pixel in img, as it is stored; colour makes colours of them.
-func (l *tiffLayout) block(img *image.NRGBA, index, plane int, at image.Point) error {
+func (l *tiffLayout) block(ctx context.Context, img *image.NRGBA, index, plane int, at image.Point) error {
 	data, err := l.tiffDirectory.at(int64(l.offsets[index]), int64(l.counts[index]))
 	if err != nil {
 		return fmt.Errorf("block %d: %w", index, io.ErrUnexpectedEOF)
@@ -177,9 +220,9 @@ func (l *tiffLayout) block(img *image.NRGBA, index, plane int, at image.Point) e
 		height = visible.Dy()
 	}
 	if l.compression == compressionJPEG {
-		err = l.jpegBlock(img, data, plane, height, visible)
+		err = l.jpegBlock(ctx, img, data, plane, height, visible)
 	} else {
-		err = l.samplesBlock(img, data, plane, height, visible)
+		err = l.samplesBlock(ctx, img, data, plane, height, visible)
 	}
 	if err != nil {
 		return fmt.Errorf("block %d: %w", index, err)
@@ -190,10 +233,13 @@ func (l *tiffLayout) block(img *image.NRGBA, index, plane int, at image.Point) e
 // inBlock is the number of a pixel's samples in one block.
 func (l *tiffLayout) inBlock() int { return l.samples / l.planes }
 
+// rowBytes are the bytes of a block's row.
+func (l *tiffLayout) rowBytes() int { return (l.blockWidth*l.inBlock()*l.bits + 7) / 8 }
+
 // samplesBlock is block for all compressions that give back the samples as they were.
-func (l *tiffLayout) samplesBlock(img *image.NRGBA, data []byte, plane, height int, visible image.Rectangle) error {
-	rowBytes := (l.blockWidth*l.inBlock()*l.bits + 7) / 8
-	data, err := l.unpack(data, rowBytes*height, height)
+func (l *tiffLayout) samplesBlock(ctx context.Context, img *image.NRGBA, data []byte, plane, height int, visible image.Rectangle) error {
+	rowBytes := l.rowBytes()
+	data, err := l.unpack(ctx, data, rowBytes*height, height)
 	if err != nil {
 		return err
 	}
@@ -250,32 +296,36 @@ func (l *tiffLayout) small(row []byte, i int) byte {
 	return byte(int(v) * 255 / (1<<l.bits - 1))
 }
 
-// unpack undoes the compression of a block: want bytes, of so many rows.
-func (l *tiffLayout) unpack(data []byte, want, height int) ([]byte, error) {
+// unpack undoes the compression of a block: want bytes, of so many rows. They may be the file's own.
+func (l *tiffLayout) unpack(ctx context.Context, data []byte, want, height int) ([]byte, error) {
 	if l.lsbFirst {
+		data = bytes.Clone(data)
 		for i, b := range data {
 			data[i] = bits.Reverse8(b)
 		}
 	}
+	packed := forDecoder(ctx, data)
 	var r io.Reader
 	switch l.compression {
 	case compressionNone:
-		r = bytes.NewReader(data)
+		if len(data) < want {
+			return nil, io.ErrUnexpectedEOF
+		}
+		return data[:want], nil
 	case compressionG3, compressionG4:
 		format := ccitt.SubFormat(ccitt.Group4)
 		if l.compression == compressionG3 {
 			format = ccitt.Group3
 		}
 		// A run that fax calls white is of zeros, whatever they mean in the picture.
-		r = ccitt.NewReader(bytes.NewReader(data), ccitt.MSB, format, l.blockWidth, height, &ccitt.Options{Invert: true})
+		r = ccitt.NewReader(packed, ccitt.MSB, format, l.blockWidth, height, &ccitt.Options{Invert: true})
 	case compressionLZW:
-		r = lzw.NewReader(bytes.NewReader(data), lzw.MSB, 8)
+		r = lzw.NewReader(packed, lzw.MSB, 8)
 	case compressionDeflate, compressionDeflateOld:
-		z, err := zlib.NewReader(bytes.NewReader(data))
-		if err != nil {
+		if err := l.inflateFrom(packed); err != nil {
 			return nil, err
 		}
-		r = z
+		r = l.inflater
 	case compressionPackBits:
 		r = bytes.NewReader(unpackBits(data, want))
 	}
@@ -285,6 +335,15 @@ func (l *tiffLayout) unpack(data []byte, want, height int) ([]byte, error) {
 		err = io.ErrUnexpectedEOF
 	}
 	return out, err
+}
+
+// inflateFrom makes l.inflater read another block: each one's own would take 40 KB, and there are files of 100,000 blocks.
+func (l *tiffLayout) inflateFrom(packed io.Reader) (err error) {
+	if l.inflater == nil {
+		l.inflater, err = zlib.NewReader(packed)
+		return err
+	}
+	return l.inflater.(zlib.Resetter).Reset(packed, nil)
 }
 
 // unpackBits undoes PackBits (TIFF 6.0, section 9), at most so many bytes of it. What is cut off ends the result.
@@ -320,13 +379,16 @@ func (l *tiffLayout) undoPredictor(row []byte) {
 }
 
 // jpegBlock is block for JPEG, whose tables may lie in the directory for all blocks.
-func (l *tiffLayout) jpegBlock(img *image.NRGBA, data []byte, plane, height int, visible image.Rectangle) error {
+func (l *tiffLayout) jpegBlock(ctx context.Context, img *image.NRGBA, data []byte, plane, height int, visible image.Rectangle) error {
 	tables, err := l.bytes(tagJPEGTables)
 	if err != nil {
 		return err
 	}
 	if len(tables) >= 4 && len(data) >= 2 { // without the end of the one and the begin of the other
-		data = append(tables[:len(tables)-2], data[2:]...)
+		data = slices.Concat(tables[:len(tables)-2], data[2:])
+	}
+	if err := checkJPEG(data); err != nil {
+		return err
 	}
 	config, err := jpeg.DecodeConfig(bytes.NewReader(data))
 	if err != nil {
@@ -335,7 +397,7 @@ func (l *tiffLayout) jpegBlock(img *image.NRGBA, data []byte, plane, height int,
 	if config.Width > l.blockWidth+15 || config.Height > height+15 || config.Width < visible.Dx() || config.Height < visible.Dy() {
 		return fmt.Errorf("found a JPEG of %d×%d pixels, want %d×%d", config.Width, config.Height, l.blockWidth, height)
 	}
-	decoded, err := jpeg.Decode(bytes.NewReader(data))
+	decoded, err := jpeg.Decode(forDecoder(ctx, data))
 	if err != nil {
 		return err
 	}
@@ -361,7 +423,11 @@ func (l *tiffLayout) jpegBlock(img *image.NRGBA, data []byte, plane, height int,
 			put(2, func(x, y int) byte { return stored.YCbCrAt(x, y).Cr })
 			return nil
 		}
-		draw.Draw(img, visible, smoothChroma(stored), image.Point{}, draw.Src)
+		smooth, err := smoothPlanes(ctx, stored)
+		if err != nil {
+			return err
+		}
+		draw.Draw(img, visible, smooth, image.Point{}, draw.Src)
 	default:
 		if l.colourSamples() != 3 || decoded.ColorModel() != color.RGBAModel {
 			return fmt.Errorf("found a JPEG of a kind that does not fit %d samples a pixel", l.samples)

@@ -2,6 +2,7 @@ package picture
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"fmt"
 	"image"
@@ -333,7 +334,11 @@ func TestTIFF(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := onWhite(img, Size{tiffWidth, tiffHeight}).RGBAAt(7, 7), (color.RGBA{227, 177, 127, 255}); got != want {
+	white, err := onWhite(t.Context(), img, Size{tiffWidth, tiffHeight})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := white.RGBAAt(7, 7), (color.RGBA{227, 177, 127, 255}); got != want {
 		t.Errorf("multiplied alpha on white: %v, want %v", got, want)
 	}
 }
@@ -344,7 +349,7 @@ func decodeTIFF(file []byte) (image.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	img, _, err := decodeChecked(f, file, func(s Size) error { return checkReference(s, MaxPixels) })
+	img, _, err := decodeChecked(context.Background(), f, file, func(s Size) error { return checkReference(s, MaxPixels) })
 	return img, err
 }
 
@@ -429,7 +434,10 @@ func TestTIFFWithJPEG(t *testing.T) {
 			t.Errorf("%s: %v", row.name, err)
 			continue
 		}
-		rgba := onWhite(got, Size{tiffWidth, tiffHeight})
+		rgba, err := onWhite(t.Context(), got, Size{tiffWidth, tiffHeight})
+		if err != nil {
+			t.Fatal(err)
+		}
 		// JPEG of quality 95 of smooth colours.
 		if mean, worst, at := difference(rgba, img); mean > 2 || worst > 12 {
 			t.Errorf("%s: %.2f levels off, at worst %d at %v", row.name, mean, worst, at)
@@ -491,7 +499,7 @@ func FuzzTIFF(f *testing.F) {
 	f.Add(bigTIFF(narrow(blackIsZero, 4)).file())
 	f.Add(plain(palette, 1, grayPixel).with(tagTileWidth, []int{16}, tagTileHeight, []int{16}).cut(16, 16, 1).file())
 	f.Fuzz(func(t *testing.T, file []byte) {
-		ref, err := prepare(file, 1<<20)
+		ref, err := prepare(t.Context(), file, 1<<20)
 		if (ref == nil) == (err == nil) {
 			t.Error(fmt.Sprint(ref, err))
 		}

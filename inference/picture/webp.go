@@ -2,6 +2,7 @@ package picture
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -13,19 +14,15 @@ import (
 )
 
 // webpDecode reads still pictures, and of animations the first frame, at its place on the canvas.
-func webpDecode(r io.Reader) (image.Image, error) {
-	file, err := wholeFile(r)
-	if err != nil {
-		return nil, err
-	}
+func webpDecode(ctx context.Context, file []byte) (image.Image, error) {
 	const animated = 1 << 1 // in the flags of an extended file
 	if len(file) < 30 || string(file[12:16]) != "VP8X" || file[20]&animated == 0 {
-		return stillWebP(file)
+		return stillWebP(ctx, file)
 	}
 	canvas := image.Rect(0, 0, 1+int(uint24(file[24:])), 1+int(uint24(file[27:])))
 	for id, content := range riffChunks(file[12:]) {
 		if id == "ANMF" {
-			return webpFrame(content, canvas)
+			return webpFrame(ctx, content, canvas)
 		}
 	}
 	return nil, io.ErrUnexpectedEOF
@@ -47,7 +44,7 @@ func riffChunks(chunks []byte) iter.Seq2[string, []byte] {
 }
 
 // webpFrame decodes a frame of an animation: its place and size (16 bytes), then the chunks of a still picture.
-func webpFrame(frame []byte, canvas image.Rectangle) (image.Image, error) {
+func webpFrame(ctx context.Context, frame []byte, canvas image.Rectangle) (image.Image, error) {
 	const header = 16
 	if len(frame) < header {
 		return nil, io.ErrUnexpectedEOF
@@ -81,7 +78,7 @@ func webpFrame(frame []byte, canvas image.Rectangle) (image.Image, error) {
 	still := []byte("RIFF\x00\x00\x00\x00WEBPVP8X\x0a\x00\x00\x00")
 	still = append(append(still, extended...), pixels.Bytes()...)
 	binary.LittleEndian.PutUint32(still[4:], uint32(len(still)-8))
-	img, err := stillWebP(still)
+	img, err := stillWebP(ctx, still)
 	if err != nil {
 		return nil, err
 	}
@@ -101,8 +98,8 @@ func webpFrame(frame []byte, canvas image.Rectangle) (image.Image, error) {
 
 // stillWebP corrects what package webp leaves to its caller: lossy pictures are in BT.601's studio range (luma 16 to 235,
 // chroma 16 to 240), whereas image.YCbCr means the full range of JPEG.
-func stillWebP(file []byte) (image.Image, error) {
-	img, err := webp.Decode(bytes.NewReader(file))
+func stillWebP(ctx context.Context, file []byte) (image.Image, error) {
+	img, err := webp.Decode(forDecoder(ctx, file))
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,159 @@
+package picture
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
+)
+
+// libheif and libavif are C, compiled to WebAssembly, which runs in Go. What a file's header says of sizes need not be what
+// its data have, and these decoders believe the data: so their memory and their time are bounded from outside.
+
+const (
+	// wasmMemoryBytes is what 100 megapixels with 16 bits a sample take, whatever the file's header says.
+	wasmMemoryBytes = 2 << 30
+	// wasmTime and wasmTimePerPixel bound the time of a decoder: ten times and more of what a slow computer needs.
+	wasmTime         = 20 * time.Second
+	wasmTimePerPixel = 2 * time.Microsecond
+)
+
+// wasmLimit is a context that ends a decoder of a picture of so many pixels.
+func wasmLimit(ctx context.Context, pixels int) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, wasmTime+time.Duration(pixels)*wasmTimePerPixel, errWASMTime)
+}
+
+var errWASMTime = errors.New("the decoder did not end in time")
+
+// wasmModule is a decoder with memory of its own, which holds a file, and room for the numbers that a C function returns.
+type wasmModule struct {
+	ctx           context.Context
+	format        string
+	module        api.Module
+	file, results uint32 // addresses
+}
+
+// compiled returns what starts the decoder of a format from its code. It is compiled for the processor, which takes half a
+// second, when the first picture comes. The decoder ends with its context.
+func compiled(format string, gzipped *[]byte) func(ctx context.Context, file []byte, results int) (*wasmModule, error) {
+	type program struct {
+		runtime wazero.Runtime
+		code    wazero.CompiledModule
+	}
+	compile := sync.OnceValues(func() (p program, err error) {
+		unzip, err := gzip.NewReader(bytes.NewReader(*gzipped))
+		if err != nil {
+			return p, err
+		}
+		code, err := io.ReadAll(unzip)
+		if err != nil {
+			return p, err
+		}
+		const pageBytes = 64 << 10
+		ctx := context.Background()
+		config := wazero.NewRuntimeConfig().WithMemoryLimitPages(wasmMemoryBytes / pageBytes).WithCloseOnContextDone(true)
+		p.runtime = wazero.NewRuntimeWithConfig(ctx, config)
+		if _, err := wasi_snapshot_preview1.Instantiate(ctx, p.runtime); err != nil {
+			return p, err
+		}
+		p.code, err = p.runtime.CompileModule(ctx, code)
+		return p, err
+	})
+	return func(ctx context.Context, file []byte, results int) (*wasmModule, error) {
+		p, err := compile()
+		if err != nil {
+			return nil, err
+		}
+		// Neither standard output nor standard error is given to it.
+		module, err := p.runtime.InstantiateModule(ctx, p.code, wazero.NewModuleConfig().WithName(""))
+		if err != nil {
+			return nil, err
+		}
+		m := &wasmModule{ctx: ctx, format: format, module: module}
+		if m.file, err = m.allocate(len(file)); err == nil {
+			m.results, err = m.allocate(4 * results)
+		}
+		if err == nil && !m.module.Memory().Write(m.file, file) {
+			err = m.failed()
+		}
+		if err != nil {
+			m.close()
+			return nil, err
+		}
+		return m, nil
+	}
+}
+
+func (m *wasmModule) close() { _ = m.module.Close(context.WithoutCancel(m.ctx)) }
+
+// failed says that the decoder gave up, was ended, or ran into a trap, whose text is a list of addresses.
+func (m *wasmModule) failed() error {
+	if m.ctx.Err() != nil {
+		return context.Cause(m.ctx)
+	}
+	return fmt.Errorf("%s: invalid format: the pictures in it cannot be decoded", m.format)
+}
+
+// call calls a C function.
+func (m *wasmModule) call(name string, args ...uint32) (uint32, error) {
+	stack := make([]uint64, len(args))
+	for i, arg := range args {
+		stack[i] = uint64(arg)
+	}
+	results, err := m.module.ExportedFunction(name).Call(m.ctx, stack...)
+	if err != nil {
+		return 0, m.failed()
+	}
+	return uint32(results[0]), nil
+}
+
+// allocate returns memory that is freed with the module.
+func (m *wasmModule) allocate(bytes int) (uint32, error) {
+	at, err := m.call("malloc", uint32(bytes))
+	if err == nil && at == 0 {
+		err = sizeErrorf("found a picture that takes more than %d MiB to decode", wasmMemoryBytes>>20)
+	}
+	return at, err
+}
+
+// values returns the numbers that the last call left, zeros where there are none.
+func (m *wasmModule) values(n int) []uint32 {
+	list := make([]uint32, n)
+	for i := range list {
+		list[i], _ = m.module.Memory().ReadUint32Le(m.results + uint32(4*i))
+	}
+	return list
+}
+
+// bytes returns a copy of memory, nil where there is none.
+func (m *wasmModule) bytes(at uint32, n int) []byte {
+	found, ok := m.module.Memory().Read(at, uint32(n))
+	if !ok {
+		return nil
+	}
+	return bytes.Clone(found)
+}
+
+// oneWASM lets pictures be decoded one after the other: each takes memory of its own.
+var oneWASM = make(chan struct{}, 1)
+
+// alone runs decode when no other decoder of WebAssembly runs, within the time for a picture of so many pixels.
+func alone[T any](ctx context.Context, pixels int, decode func(context.Context) (T, error)) (result T, err error) {
+	select {
+	case oneWASM <- struct{}{}:
+	case <-ctx.Done():
+		return result, ctx.Err()
+	}
+	defer func() { <-oneWASM }()
+	ctx, cancel := wasmLimit(ctx, pixels)
+	defer cancel()
+	return decode(ctx)
+}

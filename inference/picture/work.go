@@ -1,0 +1,178 @@
+package picture
+
+import (
+	"bytes"
+	"encoding/binary"
+	"io"
+)
+
+// What a decoder costs is known from a file's headers, before it begins. A picture's size bounds most of it (MaxPixels); here
+// and beside the readers of TIFF, BMP and HEIF are the limits on what a file can ask for beyond its size.
+
+const (
+	// maxDecodeBytes bounds what a decoder holds: its picture, and what it needs beside it. 100 megapixels fit as JPEG, in
+	// progressive scans with halved colours, and as PNG of 16 bits; progressive scans with full colours fit up to 71. Several
+	// hundred megabytes for the canvas and the resampler come on top.
+	maxDecodeBytes = 1 << 30
+	// maxPasses is how often the scans of a progressive JPEG may pass over its blocks, on average. Common encoders' ten scans
+	// pass over them 5 times, those of gray pictures 6 times, the most that optimisers make of them 10 times.
+	maxPasses = 16
+	// maxSequentialPasses is the same for other JPEGs, in which each component has one scan.
+	maxSequentialPasses = 4
+)
+
+func checkMemory(bytes int) error {
+	if bytes > maxDecodeBytes {
+		return sizeErrorf("found a picture that takes %d MiB to decode, want at most %d; save it smaller, or in a simpler way",
+			bytes>>20, maxDecodeBytes>>20)
+	}
+	return nil
+}
+
+// jpegFrame is what a JPEG's frame header says of its blocks of 8 × 8 samples.
+type jpegFrame struct {
+	progressive bool
+	ids         []byte // of the components
+	blocks      []int  // of each component
+	total       int    // of all
+}
+
+const blockSamples = 64
+
+// newJPEGFrame reads the content of a frame header; nil for one that no decoder takes. Blocks at the border count whole.
+func newJPEGFrame(marker byte, content []byte) *jpegFrame {
+	if len(content) < 6 || len(content) < 6+3*int(content[5]) {
+		return nil
+	}
+	f := &jpegFrame{progressive: marker == 0xc2}
+	height, width := int(binary.BigEndian.Uint16(content[1:])), int(binary.BigEndian.Uint16(content[3:]))
+	components := content[6 : 6+3*int(content[5])]
+	if len(components) == 0 {
+		return nil
+	}
+	across, down := max(int(components[1]>>4), 1), max(int(components[1]&15), 1)
+	if len(components) == 3 {
+		across, down = 1, 1
+	}
+	units := blocks(width, 8*across) * blocks(height, 8*down)
+	for ; len(components) > 0; components = components[3:] {
+		n := units * int(components[1]>>4) * int(components[1]&15)
+		if content[5] == 1 {
+			n = units
+		}
+		f.ids, f.blocks, f.total = append(f.ids, components[0]), append(f.blocks, n), f.total+n
+	}
+	return f
+}
+
+// memory is what package jpeg holds of the frame: a byte a sample, four of each coefficient of progressive scans, and the
+// pixels that it makes of CMYK.
+func (f *jpegFrame) memory() int {
+	bytes := f.total * blockSamples
+	if f.progressive {
+		bytes += f.total * blockSamples * 4
+	}
+	if len(f.ids) == 4 {
+		bytes += 4 * f.blocks[0] * blockSamples
+	}
+	return bytes
+}
+
+// checkJPEG adds up what the scans of a JPEG pass over. It finds markers as package jpeg does, so that no scan escapes it;
+// where it finds a fault it ends, as the decoder will.
+func checkJPEG(file []byte) error {
+	var frame *jpegFrame
+	passed, scans := 0, 0
+	for rest := file[min(2, len(file)):]; ; {
+		at := bytes.IndexByte(rest, 0xff)
+		if at < 0 || at+1 >= len(rest) {
+			return nil
+		}
+		marker := rest[at+1]
+		switch {
+		case marker == 0xff: // padding
+			rest = rest[at+1:]
+			continue
+		case marker == 0 || marker >= 0xd0 && marker <= 0xd7: // a scan's data
+			rest = rest[at+2:]
+			continue
+		case marker == endOfImage || at+4 > len(rest):
+			return nil
+		}
+		rest = rest[at+2:]
+		length := int(binary.BigEndian.Uint16(rest))
+		if length < 2 || length > len(rest) {
+			return nil
+		}
+		content := rest[2:length]
+		rest = rest[length:]
+		switch {
+		case marker >= 0xc0 && marker <= 0xc2 && frame == nil:
+			if frame = newJPEGFrame(marker, content); frame == nil {
+				return nil
+			}
+			if err := checkMemory(frame.memory()); err != nil {
+				return err
+			}
+		case marker == startOfScan && frame != nil && len(content) > 0:
+			scans++
+			for i := 1; i+1 < len(content) && i <= 2*int(content[0]); i += 2 {
+				if component := bytes.IndexByte(frame.ids, content[i]); component >= 0 {
+					passed += frame.blocks[component]
+				}
+			}
+			most := maxSequentialPasses
+			if frame.progressive {
+				most = maxPasses
+			}
+			if passed > most*frame.total {
+				return sizeErrorf("found %d scans or more, which pass over the picture more than %d times, want fewer", scans, most)
+			}
+		}
+	}
+}
+
+// checkPNG bounds the memory of package png's picture. An interlaced file's largest pass has half of the pixels, and is held
+// beside the whole.
+func checkPNG(file []byte) error {
+	const header = len(pngSignature) + 8 // IHDR's content begins there
+	if len(file) < header+13 {
+		return nil
+	}
+	width, height := int(binary.BigEndian.Uint32(file[header:])), int(binary.BigEndian.Uint32(file[header+4:]))
+	depth, kind, interlaced := file[header+8], file[header+9], file[header+12] == 1
+	const gray, indexed = 0, 3
+	bytesEach := 4
+	if kind == gray || kind == indexed {
+		bytesEach = 1
+		for name := range pngChunks(file) {
+			if kind == gray && name == "tRNS" {
+				bytesEach = 4
+			}
+		}
+	}
+	if depth == 16 {
+		bytesEach *= 2
+	}
+	bytes := width * height * bytesEach
+	if interlaced {
+		bytes += bytes / 2
+	}
+	return checkMemory(bytes)
+}
+
+// checkWebP refuses lossy pictures that are cut off: package vp8 allocates what their chunk claims before it reads it.
+func checkWebP(file []byte) error {
+	rest := file[min(12, len(file)):]
+	for len(rest) >= 8 {
+		size := uint64(binary.LittleEndian.Uint32(rest[4:]))
+		if size > uint64(len(rest)-8) {
+			if string(rest[:4]) == "VP8 " {
+				return io.ErrUnexpectedEOF
+			}
+			return nil
+		}
+		rest = rest[min(8+size+size%2, uint64(len(rest))):]
+	}
+	return nil
+}
