@@ -107,7 +107,7 @@ func (s *Server) checkModel(name string, m Model) error {
 	return nil
 }
 
-// prepare decodes the references, one at a time for the whole server.
+// prepare fetches and decodes the references.
 func (s *Server) prepare(ctx context.Context, j *job) error {
 	for _, src := range j.sources {
 		data := src.data
@@ -117,12 +117,11 @@ func (s *Server) prepare(ctx context.Context, j *job) error {
 				return err
 			}
 		}
-		if err := s.decodes.Acquire(ctx, 1); err != nil {
-			return err
-		}
-		ref, err := picture.Decode(ctx, bytes.NewReader(data))
-		s.decodes.Release(1)
+		ref, err := s.decode(ctx, data)
 		if err != nil {
+			if busy, ok := errors.AsType[*apiError](err); ok {
+				return busy
+			}
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}

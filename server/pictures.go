@@ -2,11 +2,16 @@ package server
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"math"
+	"net/http"
 	"regexp"
 	"slices"
 	"strconv"
+	"time"
+
+	"kleinbild/inference/picture"
 )
 
 // pictureNames are what parts with pictures may be called: image, images, image[], images[], image[N], images[N].
@@ -48,4 +53,21 @@ func (f *form) sources(base string) ([]source, error) {
 		list = append(list, source{field: field, data: u.data})
 	}
 	return list, nil
+}
+
+// decode prepares a picture, one at a time for the whole server. The place is free again when the decoder has ended, also
+// where its client has left before: what runs on takes memory and a processor whether somebody waits for it or not.
+func (s *Server) decode(ctx context.Context, file []byte) (*picture.Reference, error) {
+	wait, cancel := context.WithTimeout(ctx, s.limits.decoder)
+	defer cancel()
+	if err := s.decodes.Acquire(wait, 1); err != nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		return nil, &apiError{
+			status: http.StatusServiceUnavailable, detail: "too many pictures to decode at once", retryAfter: 10 * time.Second,
+		}
+	}
+	defer s.decodes.Release(1)
+	return picture.DecodeBytes(ctx, file)
 }

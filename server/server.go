@@ -83,11 +83,13 @@ type limits struct {
 	body   time.Duration // a whole body
 	queued time.Duration // between two events of a waiting request
 	silent time.Duration // between two bytes of a stream: proxies close silent connections
+	// decoder is how long a picture waits for those before it to be decoded. 100 megapixels take some seconds.
+	decoder time.Duration
 }
 
 var usualLimits = limits{
 	header: 10 * time.Second, idle: 2 * time.Minute, stall: 20 * time.Second, body: 10 * time.Minute,
-	queued: 2 * time.Second, silent: 15 * time.Second,
+	queued: 2 * time.Second, silent: 15 * time.Second, decoder: 30 * time.Second,
 }
 
 const (

@@ -1,0 +1,116 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+)
+
+// slowPicture is a progressive JPEG of 36 megapixels in two kilobytes: each of its scans says of each block that nothing
+// changes. It takes a decoder half a second or more, the last scans without reading anything.
+func slowPicture() []byte {
+	var file bytes.Buffer
+	file.WriteString("\xff\xd8\xff\xc2\x00\x0b\x08\x17\x70\x17\x70\x01\x01\x11\x00") // 6000 × 6000, gray
+	// A table of one code, of one bit: the end of a run of 16,384 blocks and more, as the next 14 bits say.
+	file.WriteString("\xff\xc4\x00\x14\x10\x01" + strings.Repeat("\x00", 15) + "\xe0")
+	const blocks = 750 * 750
+	for range 15 {
+		file.WriteString("\xff\xda\x00\x08\x01\x01\x00\x01\x3f\x00")
+		bits, count := uint64(0), 0
+		for left := blocks; left > 0; left -= 1<<15 - 1 {
+			bits, count = bits<<15|1<<14-1, count+15
+			for ; count >= 8; count -= 8 {
+				b := byte(bits >> (count - 8))
+				file.WriteByte(b)
+				if b == 0xff {
+					file.WriteByte(0)
+				}
+			}
+		}
+		file.WriteByte(byte(bits<<(8-count) | 0xff>>count&0x7f))
+	}
+	file.WriteString("\xff\xd9")
+	return file.Bytes()
+}
+
+func (s *running) decoderIsFree() bool {
+	free := s.decodes.TryAcquire(1)
+	if free {
+		s.decodes.Release(1)
+	}
+	return free
+}
+
+// askWith is ask with a reference picture.
+func (s *running) askWith(ctx context.Context, t *testing.T, picture []byte) <-chan got {
+	t.Helper()
+	contentType, body := formOf(t, prompt(), text("size", "64x64"), file("image", "x", picture))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url("/v1/generate"), bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", contentType)
+	done := make(chan got, 1)
+	go func() {
+		g, err := s.send(r)
+		if err != nil {
+			g.body = []byte(err.Error())
+		}
+		done <- g
+	}()
+	return done
+}
+
+// TestClientLeavesTheDecoder: the decoder stops, and no other begins before it has.
+func TestClientLeavesTheDecoder(t *testing.T) {
+	s := start(t, &fakeEngine{}, nil)
+	ctx, leave := context.WithCancel(context.Background())
+	defer leave()
+	left := s.askWith(ctx, t, slowPicture())
+	eventually(t, "the decoder begins", func() bool { return !s.decoderIsFree() })
+	leave()
+	<-left
+	eventually(t, "the decoder ends", s.decoderIsFree)
+	stacks := make([]byte, 1<<20)
+	if stacks = stacks[:runtime.Stack(stacks, true)]; bytes.Contains(stacks, []byte("picture.prepare(")) {
+		t.Errorf("a decoder runs on after its place was given back:\n%s", stacks)
+	}
+	eventually(t, "the log says 499", func() bool { return strings.Contains(s.log.String(), "status=499") })
+}
+
+// TestWaitingForTheDecoder: a request waits for the pictures of others so long and no longer, and may leave meanwhile.
+func TestWaitingForTheDecoder(t *testing.T) {
+	s := start(t, &fakeEngine{}, func(_ *Options, l *limits) { l.decoder = 50 * time.Millisecond })
+	small := pngOf(t, 64, 64, 1)
+	if err := s.decodes.Acquire(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	g := <-s.askWith(t.Context(), t, small)
+	if g.status != 503 || g.header.Get("Retry-After") != "10" || !strings.Contains(string(g.body), "too many pictures") {
+		t.Errorf("%d %v %s, want a 503 that says when to come again", g.status, g.header, g.body)
+	}
+	s.decodes.Release(1)
+
+	s = start(t, &fakeEngine{}, nil)
+	if err := s.decodes.Acquire(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	ctx, leave := context.WithCancel(context.Background())
+	defer leave()
+	left := s.askWith(ctx, t, small)
+	eventually(t, "it waits", func() bool {
+		stacks := make([]byte, 1<<20)
+		return bytes.Contains(stacks[:runtime.Stack(stacks, true)], []byte("server.(*Server).decode("))
+	})
+	leave()
+	<-left
+	eventually(t, "the log says 499", func() bool { return strings.Contains(s.log.String(), "status=499") })
+	s.decodes.Release(1)
+	if g := <-s.askWith(t.Context(), t, small); g.status != 200 {
+		t.Errorf("afterwards: %d %s", g.status, g.body)
+	}
+}
