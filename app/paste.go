@@ -29,7 +29,7 @@ func (s *session) paste(text func()) {
 		if paths, err := shell.PasteFiles(); err == nil && len(paths) > 0 {
 			return func() { s.receive(0, paths) }
 		}
-		file, err := shell.PastePNG()
+		file, err := shell.PastePicture()
 		return func() {
 			switch {
 			case errors.Is(err, shell.ErrNoPicture) && text != nil:

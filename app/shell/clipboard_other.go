@@ -24,7 +24,6 @@ func init() { xgb.Logger = log.New(io.Discard, "", 0) } // every failure comes b
 // portions, each asked for by deleting the one before.
 const (
 	portionBytes = 128 << 10
-	mostBytes    = 512 << 20
 	answerTime   = 5 * time.Second // for the other program, which may hang
 )
 
@@ -123,8 +122,8 @@ func (c *client) take() (*xproto.GetPropertyReply, error) {
 // PasteFiles returns nothing here: file managers put the names of copied files on the clipboard as text.
 func PasteFiles() ([]string, error) { return nil, nil }
 
-// PastePNG returns the clipboard's picture as a PNG file.
-func PastePNG() ([]byte, error) {
+// PastePicture returns the clipboard's picture as a file, a PNG.
+func PastePicture() ([]byte, error) {
 	c, err := newClient()
 	if err != nil {
 		return nil, err
@@ -165,7 +164,7 @@ func PastePNG() ([]byte, error) {
 			return file, nil
 		}
 		if file = append(file, reply.Value...); len(file) > mostBytes {
-			return nil, fmt.Errorf("clipboard: the picture is larger than %d MB", mostBytes>>20)
+			return nil, errTooLarge
 		}
 	}
 }

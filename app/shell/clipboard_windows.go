@@ -3,12 +3,13 @@ package shell
 import (
 	"bytes"
 	"fmt"
+	"image"
+	"image/draw"
 	"image/png"
 	"runtime"
 	"time"
 	"unsafe"
 
-	"github.com/jsummers/gobmp"
 	"golang.org/x/sys/windows"
 )
 
@@ -21,6 +22,7 @@ var (
 	getClipboardData         = user32.NewProc("GetClipboardData")
 	setClipboardData         = user32.NewProc("SetClipboardData")
 	registerClipboardFormatW = user32.NewProc("RegisterClipboardFormatW")
+	enumClipboardFormats     = user32.NewProc("EnumClipboardFormats")
 	globalAlloc              = kernel32.NewProc("GlobalAlloc")
 	globalFree               = kernel32.NewProc("GlobalFree")
 	globalLock               = kernel32.NewProc("GlobalLock")
@@ -33,6 +35,7 @@ var (
 const (
 	cfDIB        = 8
 	cfHDrop      = 15
+	cfDIBV5      = 17
 	gmemMoveable = 2
 )
 
@@ -60,20 +63,26 @@ func pngFormat() uintptr {
 }
 
 // read copies a format's bytes; nil where the clipboard does not have it.
-func read(format uintptr) []byte {
+func read(format uintptr) ([]byte, error) {
+	if format == 0 {
+		return nil, nil
+	}
 	handle, _, _ := getClipboardData.Call(format)
 	if handle == 0 {
-		return nil
+		return nil, nil
 	}
 	size, _, _ := globalSize.Call(handle)
+	if size > mostBytes {
+		return nil, errTooLarge
+	}
 	from, _, _ := globalLock.Call(handle)
 	if from == 0 || size == 0 {
-		return nil
+		return nil, nil
 	}
 	defer globalUnlock.Call(handle)
 	data := make([]byte, size)
 	rtlMoveMemory.Call(uintptr(unsafe.Pointer(&data[0])), from, size)
-	return data
+	return data, nil
 }
 
 // PasteFiles returns the files that were copied in a file manager.
@@ -96,14 +105,14 @@ func PasteFiles() (paths []string, err error) {
 	return paths, err
 }
 
-// PastePNG returns the clipboard's picture as a PNG file.
-func PastePNG() (file []byte, err error) {
+// PastePicture returns the clipboard's picture as a file: a PNG, or where there is none a BMP.
+func PastePicture() (file []byte, err error) {
 	var dib []byte
 	err = withClipboard(func() error {
-		if file = read(pngFormat()); file == nil {
-			dib = read(cfDIB)
+		if file, err = read(pngFormat()); file == nil && err == nil {
+			dib, err = read(bitmapFormat())
 		}
-		return nil
+		return err
 	})
 	switch {
 	case err != nil:
@@ -113,63 +122,60 @@ func PastePNG() (file []byte, err error) {
 	case dib == nil:
 		return nil, ErrNoPicture
 	}
-	return pngOfDIB(dib)
+	return bmpOfDIB(dib)
 }
 
-// pngOfDIB puts the file header back in front of a device-independent bitmap.
-func pngOfDIB(dib []byte) ([]byte, error) {
-	if len(dib) < 40 {
-		return nil, ErrNoPicture
+// bitmapFormat is the kind of bitmap that was copied; 0 for none. The clipboard makes the other kinds of it and lists them
+// behind it: what it makes of CF_DIB has no alpha worth reading.
+func bitmapFormat() (format uintptr) {
+	for {
+		format, _, _ = enumClipboardFormats.Call(format)
+		if format == 0 || format == cfDIB || format == cfDIBV5 {
+			return format
+		}
 	}
-	le := func(at int) uint32 {
-		return uint32(dib[at]) | uint32(dib[at+1])<<8 | uint32(dib[at+2])<<16 | uint32(dib[at+3])<<24
-	}
-	header, bits, compression, colours := le(0), le(14)&0xffff, le(16), le(32)
-	offset := 14 + header
-	const bitfields = 3
-	if compression == bitfields && header == 40 {
-		offset += 12
-	}
-	if colours == 0 && bits <= 8 {
-		colours = 1 << bits
-	}
-	offset += 4 * colours
-	size := uint32(14 + len(dib))
-	file := []byte{'B', 'M', byte(size), byte(size >> 8), byte(size >> 16), byte(size >> 24), 0, 0, 0, 0,
-		byte(offset), byte(offset >> 8), byte(offset >> 16), byte(offset >> 24)}
-	// Windows makes bit fields of many pictures, which x/image/bmp refuses behind a header of 40 bytes.
-	img, err := gobmp.Decode(bytes.NewReader(append(file, dib...)))
-	if err != nil {
-		return nil, fmt.Errorf("clipboard: the picture is of a kind that is not read: %w", err)
-	}
-	var out bytes.Buffer
-	if err := png.Encode(&out, img); err != nil {
-		return nil, fmt.Errorf("clipboard: %w", err)
-	}
-	return out.Bytes(), nil
 }
 
-// CopyPNG puts a PNG file on the clipboard.
+// CopyPNG puts a PNG file on the clipboard, and beside it the bitmap that programs take that do not know PNG there.
 func CopyPNG(file []byte) error {
+	img, err := png.Decode(bytes.NewReader(file))
+	if err != nil {
+		return fmt.Errorf("clipboard: %w", err)
+	}
+	straight, ok := img.(*image.NRGBA)
+	if !ok {
+		straight = image.NewNRGBA(img.Bounds())
+		draw.Draw(straight, straight.Rect, img, straight.Rect.Min, draw.Src)
+	}
+	dib := dibV5(straight)
 	return withClipboard(func() error {
 		if ok, _, err := emptyClipboard.Call(); ok == 0 {
 			return fmt.Errorf("clipboard: %w", err)
 		}
-		handle, _, err := globalAlloc.Call(gmemMoveable, uintptr(len(file)))
-		if handle == 0 {
-			return fmt.Errorf("clipboard: %w", err)
+		// The fullest first: programs take the first kind that they know.
+		if err := give(pngFormat(), file); err != nil {
+			return err
 		}
-		to, _, err := globalLock.Call(handle)
-		if to == 0 {
-			globalFree.Call(handle)
-			return fmt.Errorf("clipboard: %w", err)
-		}
-		rtlMoveMemory.Call(to, uintptr(unsafe.Pointer(&file[0])), uintptr(len(file)))
-		globalUnlock.Call(handle)
-		if ok, _, err := setClipboardData.Call(pngFormat(), handle); ok == 0 {
-			globalFree.Call(handle)
-			return fmt.Errorf("clipboard: %w", err)
-		}
-		return nil // the memory is the clipboard's now
+		return give(cfDIBV5, dib) // the clipboard makes CF_DIB and CF_BITMAP of it
 	})
+}
+
+// give hands the open clipboard data of a format.
+func give(format uintptr, data []byte) error {
+	handle, _, err := globalAlloc.Call(gmemMoveable, uintptr(len(data)))
+	if handle == 0 {
+		return fmt.Errorf("clipboard: %w", err)
+	}
+	to, _, err := globalLock.Call(handle)
+	if to == 0 {
+		globalFree.Call(handle)
+		return fmt.Errorf("clipboard: %w", err)
+	}
+	rtlMoveMemory.Call(to, uintptr(unsafe.Pointer(&data[0])), uintptr(len(data)))
+	globalUnlock.Call(handle)
+	if ok, _, err := setClipboardData.Call(format, handle); ok == 0 {
+		globalFree.Call(handle)
+		return fmt.Errorf("clipboard: %w", err)
+	}
+	return nil // the memory is the clipboard's now
 }

@@ -2,7 +2,15 @@
 // manager. Each call may wait for another program: it is not for the goroutine that draws.
 package shell
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
-// ErrNoPicture is returned by PastePNG where the clipboard holds no picture.
+// ErrNoPicture is returned by PastePicture where the clipboard holds no picture.
 var ErrNoPicture = errors.New("the clipboard holds no picture")
+
+// mostBytes is the largest picture that is taken from the clipboard: twice a bitmap of 8192 × 8192 pixels.
+const mostBytes = 512 << 20
+
+var errTooLarge = fmt.Errorf("clipboard: the picture is larger than %d MB", mostBytes>>20)

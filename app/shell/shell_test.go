@@ -101,7 +101,7 @@ func startX(t *testing.T) {
 // TestClipboard copies with one connection and pastes with another: in one piece and in portions.
 func TestClipboard(t *testing.T) {
 	startX(t)
-	if _, err := PastePNG(); !errors.Is(err, ErrNoPicture) {
+	if _, err := PastePicture(); !errors.Is(err, ErrNoPicture) {
 		t.Errorf("an empty clipboard: %v", err)
 	}
 	for _, size := range []int{1, portionBytes, portionBytes + 1, 5*portionBytes + 77} {
@@ -113,7 +113,7 @@ func TestClipboard(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 2 { // it can be pasted again
-			if got, err := PastePNG(); err != nil || !bytes.Equal(got, file) {
+			if got, err := PastePicture(); err != nil || !bytes.Equal(got, file) {
 				t.Errorf("%d bytes: pasted %d, %v", size, len(got), err)
 			}
 		}
@@ -123,7 +123,7 @@ func TestClipboard(t *testing.T) {
 func TestNoClipboard(t *testing.T) {
 	for _, display := range []string{"", ":98765"} {
 		t.Setenv("DISPLAY", display)
-		if _, err := PastePNG(); !errors.Is(err, ErrNoClipboard) {
+		if _, err := PastePicture(); !errors.Is(err, ErrNoClipboard) {
 			t.Errorf("DISPLAY %q: %v", display, err)
 		}
 		if err := CopyPNG([]byte("x")); !errors.Is(err, ErrNoClipboard) {

@@ -1,0 +1,119 @@
+package shell
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"image"
+	"image/png"
+	"slices"
+	"testing"
+	"unicode/utf16"
+)
+
+// content is what the clipboard holds in a format, or has made of another one.
+func content(t *testing.T, format uintptr) (data []byte) {
+	t.Helper()
+	err := withClipboard(func() (err error) {
+		data, err = read(format)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// fill puts one format on the clipboard.
+func fill(t *testing.T, format uintptr, data []byte) {
+	t.Helper()
+	err := withClipboard(func() error {
+		emptyClipboard.Call()
+		return give(format, data)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func pngOf(t *testing.T, img image.Image) []byte {
+	t.Helper()
+	var file bytes.Buffer
+	if err := png.Encode(&file, img); err != nil {
+		t.Fatal(err)
+	}
+	return file.Bytes()
+}
+
+// TestCopy reads back what another program sees: the file, the bitmap that belongs to it, and the one that the system makes of
+// that for older programs.
+func TestCopy(t *testing.T) {
+	for _, img := range []*image.NRGBA{testPicture(), opaque(testPicture())} {
+		file := pngOf(t, img)
+		if err := CopyPNG(file); err != nil {
+			t.Fatal(err)
+		}
+		if have := content(t, pngFormat()); !bytes.HasPrefix(have, file) { // the system rounds sizes up
+			t.Errorf("PNG: %d bytes, want %d", len(have), len(file))
+		}
+		checkDIBV5(t, content(t, cfDIBV5), img)
+		old, err := bmpOfDIB(content(t, cfDIB))
+		if err != nil {
+			t.Fatal(err)
+		}
+		comparePicture(t, old, opaque(img))
+		pasted, err := PastePicture()
+		if err != nil {
+			t.Fatal(err)
+		}
+		comparePicture(t, pasted, img)
+	}
+	if err := CopyPNG([]byte("no picture")); err == nil {
+		t.Error("a text was copied as a picture")
+	}
+}
+
+func TestPaste(t *testing.T) {
+	for _, row := range dibs() {
+		t.Run(row.name, func(t *testing.T) {
+			format := uintptr(cfDIB)
+			if row.dib[0] == v5HeaderBytes {
+				format = cfDIBV5
+			}
+			fill(t, format, row.dib)
+			file, err := PastePicture()
+			if err != nil {
+				t.Fatal(err)
+			}
+			comparePicture(t, file, row.want)
+		})
+	}
+	img := testPicture()
+	fill(t, pngFormat(), pngOf(t, img))
+	file, err := PastePicture()
+	if err != nil {
+		t.Fatal(err)
+	}
+	comparePicture(t, file, img)
+}
+
+// TestPasteFiles pastes DROPFILES: a header, then names ended by zeros.
+func TestPasteFiles(t *testing.T) {
+	const header = 20
+	drop := binary.LittleEndian.AppendUint32(nil, header)
+	drop = append(drop, make([]byte, 12)...)
+	drop = binary.LittleEndian.AppendUint32(drop, 1) // wide characters
+	want := []string{`C:\a b\ä+#%.png`, `C:\c.jpg`}
+	for _, name := range append(want, "") {
+		for _, u := range append(utf16.Encode([]rune(name)), 0) {
+			drop = binary.LittleEndian.AppendUint16(drop, u)
+		}
+	}
+	fill(t, cfHDrop, drop)
+	if files, err := PasteFiles(); err != nil || !slices.Equal(files, want) {
+		t.Errorf("files %q, %v", files, err)
+	}
+	if _, err := PastePicture(); !errors.Is(err, ErrNoPicture) {
+		t.Errorf("a picture of files: %v", err)
+	}
+}
