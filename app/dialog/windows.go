@@ -4,9 +4,11 @@ package dialog
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"unsafe"
 
 	"golang.org/x/sys/windows"
@@ -19,7 +21,9 @@ var (
 	commDlgExtendedError = comdlg32.NewProc("CommDlgExtendedError")
 	shell32              = windows.NewLazySystemDLL("shell32.dll")
 	shBrowseForFolderW   = shell32.NewProc("SHBrowseForFolderW")
-	shGetPathFromIDListW = shell32.NewProc("SHGetPathFromIDListW")
+	shGetPathFromIDList  = shell32.NewProc("SHGetPathFromIDListEx")
+	user32               = windows.NewLazySystemDLL("user32.dll")
+	sendMessageW         = user32.NewProc("SendMessageW")
 	ole32                = windows.NewLazySystemDLL("ole32.dll")
 	coTaskMemFree        = ole32.NewProc("CoTaskMemFree")
 )
@@ -90,8 +94,8 @@ func (b *FileBuilder) show(dialog *windows.LazyProc, flags uint32) ([]string, er
 		o.defaultExtension, _ = windows.UTF16PtrFromString(b.filters[0].extensions[0])
 	}
 	o.title, _ = windows.UTF16PtrFromString(b.title)
-	if b.dir != "" {
-		o.initialDir, _ = windows.UTF16PtrFromString(filepath.FromSlash(b.dir))
+	if dir := existing(b.dir); dir != "" {
+		o.initialDir, _ = windows.UTF16PtrFromString(dir)
 	}
 	ok, _, _ := dialog.Call(uintptr(unsafe.Pointer(&o)))
 	if ok == 0 {
@@ -139,18 +143,50 @@ func chosenNames(buffer []uint16, many bool) (paths []string) {
 
 // browseInfo is BROWSEINFOW.
 type browseInfo struct {
-	owner, root     uintptr
-	displayName     *uint16
-	title           *uint16
-	flags           uint32
-	callback, param uintptr
-	image           int32
+	owner, root uintptr
+	displayName *uint16
+	title       *uint16
+	flags       uint32
+	callback    uintptr
+	start       *uint16 // what callback gets: the folder to begin in
+	image       int32
 }
 
 const (
 	bifReturnOnlyFSDirs = 0x1
 	bifNewDialogStyle   = 0x40
+	bffmInitialized     = 1
+	bffmSetSelectionW   = 0x400 + 103
 )
+
+// startFolder is what the folder dialog calls when something happens in it: once it is there, it gets its start folder, the
+// UTF-16 text at dir. Windows takes such a function for as long as the program runs, so there is one for all dialogs.
+var startFolder = sync.OnceValue(func() uintptr {
+	return windows.NewCallback(func(dialog, message, _, dir uintptr) uintptr {
+		if message == bffmInitialized && dir != 0 {
+			const isText = 1
+			sendMessageW.Call(dialog, bffmSetSelectionW, isText, dir)
+		}
+		return 0
+	})
+})
+
+// existing returns dir, or the next folder above it that is there; "" for none. A dialog that is given a folder that is not
+// there begins anywhere.
+func existing(dir string) string {
+	for dir != "" {
+		dir = filepath.Clean(dir)
+		if info, err := os.Stat(dir); err == nil && info.IsDir() {
+			return dir
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return ""
+		}
+		dir = parent
+	}
+	return ""
+}
 
 func (b *DirectoryBuilder) browse() ([]string, error) {
 	if err := shBrowseForFolderW.Find(); err != nil {
@@ -161,16 +197,21 @@ func (b *DirectoryBuilder) browse() ([]string, error) {
 	if err := windows.CoInitializeEx(0, windows.COINIT_APARTMENTTHREADED); err == nil {
 		defer windows.CoUninitialize()
 	}
-	name := make([]uint16, windows.MAX_PATH)
+	name := make([]uint16, windows.MAX_PATH) // of the folder alone
 	info := browseInfo{owner: b.owner, displayName: &name[0], flags: bifReturnOnlyFSDirs | bifNewDialogStyle}
 	info.title, _ = windows.UTF16PtrFromString(b.title)
+	if dir := existing(b.dir); dir != "" {
+		info.callback = startFolder()
+		info.start, _ = windows.UTF16PtrFromString(dir)
+	}
 	list, _, _ := shBrowseForFolderW.Call(uintptr(unsafe.Pointer(&info)))
 	if list == 0 {
 		return nil, ErrCancelled
 	}
 	defer coTaskMemFree.Call(list)
-	path := make([]uint16, windows.MAX_PATH)
-	if ok, _, _ := shGetPathFromIDListW.Call(list, uintptr(unsafe.Pointer(&path[0]))); ok == 0 {
+	path := make([]uint16, windows.MAX_LONG_PATH)
+	const anyKind = 0
+	if ok, _, _ := shGetPathFromIDList.Call(list, uintptr(unsafe.Pointer(&path[0])), uintptr(len(path)), anyKind); ok == 0 {
 		return nil, fmt.Errorf("dialog: what was chosen is not a folder on a disk")
 	}
 	return []string{windows.UTF16ToString(path)}, nil

@@ -1,0 +1,135 @@
+package dialog
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/windows"
+)
+
+// These tests use the system's own dialogs, as a person does.
+
+var (
+	postMessageW = user32.NewProc("PostMessageW")
+	getDlgCtrlID = user32.NewProc("GetDlgCtrlID")
+)
+
+const (
+	wmSetText, wmCommand = 0xc, 0x111
+	idOK, idCancel       = 1, 2
+	readOnlyBox          = 0x410 // chx1 of dlgs.h
+)
+
+// found is what EnumChildWindows collects.
+type found struct {
+	class string // "" for any
+	list  []windows.HWND
+}
+
+var collect = windows.NewCallback(func(w windows.HWND, to *found) uintptr {
+	name := make([]uint16, 64)
+	if _, err := windows.GetClassName(w, &name[0], int32(len(name))); err == nil && (to.class == "" || windows.UTF16ToString(name) == to.class) {
+		to.list = append(to.list, w)
+	}
+	return 1 // go on
+})
+
+func windowsOf(parent windows.HWND, class string) []windows.HWND {
+	f := &found{class: class}
+	windows.EnumChildWindows(parent, collect, unsafe.Pointer(f))
+	return f.list
+}
+
+// use waits for a dialog of this program, which another goroutine has asked for, and does something with it.
+func use(t *testing.T, do func(dialog windows.HWND)) (done chan struct{}) {
+	done = make(chan struct{})
+	go func() {
+		defer close(done)
+		const dialogClass = "#32770"
+		for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+			for _, w := range windowsOf(windows.GetDesktopWindow(), dialogClass) {
+				var process uint32
+				if _, err := windows.GetWindowThreadProcessId(w, &process); err == nil && process == windows.GetCurrentProcessId() && windows.IsWindowVisible(w) {
+					do(w)
+					return
+				}
+			}
+		}
+		t.Error("no dialog appears")
+	}()
+	return done
+}
+
+func press(dialog windows.HWND, button uintptr) {
+	postMessageW.Call(uintptr(dialog), wmCommand, button, 0)
+}
+
+// folder makes a folder that the test leaves empty: under Wine 8 os.RemoveAll, and so t.TempDir, fails.
+func folder(t *testing.T, name string) string {
+	t.Helper()
+	dir := filepath.Join(os.TempDir(), name)
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.Remove(dir) })
+	return dir
+}
+
+func TestBrowseStartsInItsFolder(t *testing.T) {
+	dir := folder(t, "kleinbild ä folder")
+	for _, start := range []string{filepath.ToSlash(dir), filepath.Join(dir, "not", "there")} {
+		pressed := use(t, func(w windows.HWND) { press(w, idOK) })
+		have, err := Directory().Title("Where?").SetStartDir(start).Browse()
+		<-pressed
+		if err != nil || !sameFile(have, dir) {
+			t.Errorf("begun in %s: %q, %v; want %s", start, have, err, dir)
+		}
+	}
+}
+
+func sameFile(a, b string) bool {
+	one, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	two, err := os.Stat(b)
+	return err == nil && os.SameFile(one, two)
+}
+
+// TestSaveShorterName: the buffer still holds the end of the longer name that was proposed.
+func TestSaveShorterName(t *testing.T) {
+	dir := folder(t, "kleinbild ä save")
+	pressed := use(t, func(w windows.HWND) {
+		name, _ := windows.UTF16PtrFromString("k.png")
+		for _, edit := range windowsOf(w, "Edit") {
+			sendMessageW.Call(uintptr(edit), wmSetText, 0, uintptr(unsafe.Pointer(name)))
+		}
+		press(w, idOK)
+	})
+	have, err := File().Filter("PNG", "png").SetStartDir(dir).SetStartFile(strings.Repeat("long ", 20) + "name.png").Save()
+	<-pressed
+	if want := filepath.Join(dir, "k.png"); err != nil || have != want {
+		t.Errorf("%q, %v; want %q", have, err, want)
+	}
+}
+
+// TestNoReadOnlyBox: whether a picture is opened to be read only means nothing here.
+func TestNoReadOnlyBox(t *testing.T) {
+	pressed := use(t, func(w windows.HWND) {
+		for _, child := range windowsOf(w, "") {
+			if id, _, _ := getDlgCtrlID.Call(uintptr(child)); id == readOnlyBox && windows.IsWindowVisible(child) {
+				t.Error("there is a box “Open as read-only”")
+			}
+		}
+		press(w, idCancel)
+	})
+	if have, err := File().Filter("PNG", "png").LoadMany(); !errors.Is(err, ErrCancelled) {
+		t.Errorf("cancelled: %q, %v", have, err)
+	}
+	<-pressed
+}
