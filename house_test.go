@@ -62,6 +62,7 @@ var arrows = map[string][]string{
 // reserved says which room alone may import a package from outside.
 var reserved = map[string]string{
 	"fyne.io/fyne/v2":               "app",
+	"github.com/go-gl/glfw":         "app",
 	"go.etcd.io/bbolt":              "history",
 	"github.com/jezek/xgb":          "app/shell",
 	"github.com/alecthomas/kong":    "cli",

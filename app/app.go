@@ -8,6 +8,8 @@ package app
 import (
 	"context"
 
+	"fyne.io/fyne/v2"
+
 	"kleinbild/inference"
 )
 
@@ -72,4 +74,7 @@ type Config struct {
 	DeskDir string
 	// Dropped are files that the program was started with: they come as if dropped on the canvas.
 	Dropped []string
+
+	// room is the largest content that the screen has room for; no size if that is unknown.
+	room fyne.Size
 }

@@ -19,7 +19,7 @@ type frame struct {
 }
 
 func newFrame(s *session) *frame {
-	f := &frame{s: s, left: newBox(colorPanel, 0), rightBg: newBox(colorPanel, 0), size: s.set.windowSize()}
+	f := &frame{s: s, left: newBox(colorPanel, 0), rightBg: newBox(colorPanel, 0), size: s.set.windowSize(s.cfg.room)}
 	s.frame = f // the panels ask it how low the window is
 	stack := container.New(stacked{}, s.shape.content, s.advanced.content)
 	f.right = container.NewVScroll(stack)

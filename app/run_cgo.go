@@ -9,6 +9,7 @@ import (
 	fyneapp "fyne.io/fyne/v2/app"
 
 	"kleinbild/app/fynelog"
+	"kleinbild/app/shell"
 	"kleinbild/assets/look"
 )
 
@@ -31,6 +32,9 @@ func Run(cfg Config) error {
 		return err
 	}
 	w.SetMaster()
+	if cfg.room, err = primaryScreen(a.Settings().Scale()).makeRoom(); err != nil {
+		return err // the environment takes no more
+	}
 	New(a, w, cfg)
 	started := func() {}
 	if l, ok := a.Lifecycle().(interface{ OnStarted() func() }); ok && l.OnStarted() != nil {
@@ -44,7 +48,9 @@ func Run(cfg Config) error {
 		}
 		started()
 	})
-	w.ShowAndRun()
+	w.Show()
+	shell.KeepOnScreen(nativeHandle(w))
+	a.Run()
 	// Fyne hands the stop hook to its loop by a queue, and drops it where the loop is the first to end. The hook, and Fyne's
 	// own part of it that writes the preferences out, is no different the second time.
 	if l, ok := a.Lifecycle().(interface{ OnStopped() func() }); ok {

@@ -99,7 +99,7 @@ func newSession(a fyne.App, w fyne.Window, cfg Config, post, spawn func(func()))
 	w.SetTitle("Kleinbild")
 	w.SetPadded(false)
 	w.SetContent(s.frame.content)
-	w.Resize(s.set.windowSize())
+	w.Resize(s.set.windowSize(cfg.room))
 	w.SetOnDropped(s.drop)
 	w.SetCloseIntercept(s.leave)
 	a.Lifecycle().SetOnStopped(s.remember) // also where the system ends the program

@@ -72,9 +72,18 @@ var (
 	leastSize = fyne.NewSize(900, 600)
 )
 
-func (p settings) windowSize() fyne.Size {
-	w, h := p.FloatWithFallback("width", float64(usualSize.Width)), p.FloatWithFallback("height", float64(usualSize.Height))
-	return fyne.NewSize(min(max(float32(w), leastSize.Width), 8192), min(max(float32(h), leastSize.Height), 8192))
+// maxSide is more than any screen has.
+const maxSide = 8192
+
+// windowSize is the size that was stored, within what the screen has room for; a room of no size is unknown.
+func (p settings) windowSize(room fyne.Size) fyne.Size {
+	if room.IsZero() {
+		room = fyne.NewSquareSize(maxSide)
+	}
+	limit := func(name string, usual, least, most float32) float32 {
+		return max(min(float32(p.FloatWithFallback(name, float64(usual))), most), least)
+	}
+	return fyne.NewSize(limit("width", usualSize.Width, leastSize.Width, room.Width), limit("height", usualSize.Height, leastSize.Height, room.Height))
 }
 
 func (p settings) setWindowSize(s fyne.Size) {

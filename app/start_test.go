@@ -152,7 +152,7 @@ func TestSettingsPersist(t *testing.T) {
 	b.win.Resize(fyne.NewSize(1000, 700))
 	b.leave()
 	again := b.open(b.app, b.cfg, fyne.NewSize(1000, 700))
-	size := again.set.windowSize()
+	size := again.set.windowSize(fyne.Size{})
 	if again.shape.aspect != picture.Wide || again.shape.count != 5 || again.shape.seedEntry.Text != "77" || !again.shape.locked || !again.shape.lock.chosen || again.prompt.entry.Text != "kept" || size != fyne.NewSize(1000, 700) {
 		t.Errorf("%v %d %s %q %v", again.shape.aspect, again.shape.count, again.shape.seedEntry.Text, again.prompt.entry.Text, size)
 	}

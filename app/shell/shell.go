@@ -1,5 +1,6 @@
-// Package shell is what the window asks of the desktop around it: pictures on the clipboard, the bin, the file
-// manager. Each call may wait for another program: it is not for the goroutine that draws.
+// Package shell is what the window asks of the desktop around it: pictures on the clipboard, the bin, the file manager, the
+// window's place on the screen. Each call but KeepOnScreen may wait for another program: it is not for the goroutine that
+// draws.
 package shell
 
 import (
