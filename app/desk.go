@@ -203,7 +203,7 @@ func openStore(dir string) (*studio.Store, error) {
 // openQueue reads what waited last time. It waits on, paused, until the user lets it go on: a start is not the moment to
 // compute unasked.
 func (s *session) openQueue(desk studio.Desk) {
-	store, dir, closing, start := s.desks, s.cfg.DeskDir, s.closing, time.Now()
+	store, dir, closing := s.desks, s.cfg.DeskDir, s.closing
 	if store == nil {
 		return
 	}
@@ -213,7 +213,7 @@ func (s *session) openQueue(desk studio.Desk) {
 		if err == nil {
 			err = failed
 		}
-		if pruned := store.Prune([]studio.Desk{desk}, kept, start); err == nil {
+		if pruned := store.Prune([]studio.Desk{desk}, kept, false); err == nil {
 			err = pruned
 		}
 		var jobs []job

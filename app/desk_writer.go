@@ -51,7 +51,7 @@ func (s *session) writeLast() {
 	}
 	s.writer.done = true
 	if loaded {
-		_ = s.desks.Prune([]studio.Desk{desk}, jobs, time.Now())
+		_ = s.desks.Prune([]studio.Desk{desk}, jobs, true)
 	}
 	_ = s.desks.Close()
 }

@@ -7,11 +7,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"time"
+	"sync"
 
 	"github.com/gofrs/flock"
 
@@ -25,6 +24,9 @@ import (
 type Store struct {
 	dir  string
 	lock *flock.Flock
+
+	mu   sync.Mutex      // held while pasted pictures come and go
+	kept map[string]bool // digests of those that this window has kept
 }
 
 const (
@@ -67,7 +69,7 @@ func openFolder(dir string) (*Store, error) {
 	if err := os.MkdirAll(filepath.Join(dir, pastedDir), 0o700); err != nil {
 		return nil, fmt.Errorf("studio: %w", err)
 	}
-	s := &Store{dir: dir, lock: flock.New(filepath.Join(dir, "lock"))}
+	s := &Store{dir: dir, lock: flock.New(filepath.Join(dir, "lock")), kept: map[string]bool{}}
 	ok, err := s.lock.TryLock()
 	if err != nil {
 		return nil, fmt.Errorf("studio: %w", err)
@@ -149,10 +151,12 @@ func (s *Store) adoptFrom(other *Store) error {
 // Keep stores the file of a picture that lies nowhere else, and returns its digest.
 func (s *Store) Keep(file []byte) (digest string, err error) {
 	digest = Digest(file)
+	s.mu.Lock() // Prune may be under way
+	defer s.mu.Unlock()
+	s.kept[digest] = true
 	path := s.pasted(digest)
-	now := time.Now()
-	if os.Chtimes(path, now, now) == nil { // it is there, and Prune is to see that it was kept again
-		return digest, nil
+	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Size() == int64(len(file)) {
+		return digest, nil // it is there
 	}
 	return digest, write(path, file)
 }
@@ -185,9 +189,10 @@ func (s *Store) Has(slot Slot) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// Prune removes kept pictures that neither the desks nor the jobs name, and that were kept before a time: what is pasted
-// while a window starts belongs to a desk that this call cannot know.
-func (s *Store) Prune(desks []Desk, jobs []Job, before time.Time) error {
+// Prune removes pictures that neither the desks nor the jobs name and that this window has not kept itself: what is pasted
+// while it starts belongs to a desk that this call cannot know. last says that the window is about to close, and removes
+// those as well.
+func (s *Store) Prune(desks []Desk, jobs []Job, last bool) error {
 	named := map[string]bool{}
 	for _, j := range jobs {
 		desks = append(desks[:len(desks):len(desks)], j.Desk)
@@ -199,13 +204,14 @@ func (s *Store) Prune(desks []Desk, jobs []Job, before time.Time) error {
 			}
 		}
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	files, err := os.ReadDir(filepath.Join(s.dir, pastedDir))
 	if err != nil {
 		return fmt.Errorf("studio: %w", err)
 	}
 	for _, file := range files {
-		info, gone := file.Info()
-		if gone == nil && !named[file.Name()] && info.ModTime().Before(before) {
+		if !named[file.Name()] && (last || !s.kept[file.Name()]) {
 			err = errors.Join(err, os.Remove(filepath.Join(s.dir, pastedDir, file.Name())))
 		}
 	}
@@ -241,34 +247,49 @@ func (s *Store) Read(ctx context.Context, slot Slot) (inference.Reference, error
 // load reads a document. One that is damaged is set aside, so that the next save overwrites nothing that a person could
 // still read, and the error says where it is.
 func load[T any](path string, value *T) (ok bool, err error) {
-	file, err := os.Open(path)
+	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
 	if err != nil {
 		return false, fmt.Errorf("studio: %w", err)
 	}
-	text, err := io.ReadAll(io.LimitReader(file, maxFileBytes+1))
-	file.Close()
-	if err != nil {
-		return false, fmt.Errorf("studio: %w", err)
-	}
-	var d document[T]
-	switch err = json.Unmarshal(text, &d); {
-	case len(text) > maxFileBytes:
+	switch {
+	case !info.Mode().IsRegular(): // opening a pipe would not return
+		err = errors.New("found no file")
+	case info.Size() > maxFileBytes:
 		err = fmt.Errorf("found more than %d MiB", maxFileBytes>>20)
-	case err == nil && d.Format != jsonFormat:
+	default:
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return false, fmt.Errorf("studio: %w", err)
+		}
+		return decode(path, text, value)
+	}
+	return false, setAside(path, err)
+}
+
+// decode reads the text of a document.
+func decode[T any](path string, text []byte, value *T) (ok bool, err error) {
+	var d document[T]
+	err = json.Unmarshal(text, &d)
+	if err == nil && d.Format != jsonFormat {
 		err = fmt.Errorf("found format %d, want %d", d.Format, jsonFormat)
 	}
-	if err == nil {
-		*value = d.Value
-		return true, nil
+	if err != nil {
+		return false, setAside(path, err)
 	}
-	aside := fmt.Sprintf("%s.damaged-%d", path, time.Now().Unix())
-	if renamed := os.Rename(path, aside); renamed != nil {
-		return false, fmt.Errorf("studio: %s: %w; %w", path, err, renamed)
+	*value = d.Value
+	return true, nil
+}
+
+// setAside gives a file that cannot be read for a reason another name, and returns the error that says so.
+func setAside(path string, reason error) error {
+	aside, err := atomicfile.SetAside(path)
+	if err != nil {
+		return fmt.Errorf("studio: %s: %w; %w", path, reason, err)
 	}
-	return false, fmt.Errorf("studio: %s: %w; it is kept as %s", path, err, aside)
+	return fmt.Errorf("studio: %s: %w; it is kept as %s", path, reason, aside)
 }
 
 func save[T any](path string, value T) error {

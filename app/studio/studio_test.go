@@ -197,23 +197,31 @@ func TestStore(t *testing.T) {
 	if err != nil || len(jobs) != 2 || jobs[1].Seed != job.Seed || jobs[1].Count != 2 || jobs[1].Steps != 7 || jobs[1].Guidance != 2.5 || !jobs[1].Desk.Same(desk) {
 		t.Errorf("jobs %+v, %v", jobs, err)
 	}
+	later := Digest(pngFile(t, 9))
+	// Whatever the clock says: it was set back a year after the one picture was kept, and forward before the other.
 	for range 2 { // the second time it is there already
 		if _, err := s.Keep(pngFile(t, 9)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	later := Digest(pngFile(t, 9))
-	if err := s.Prune([]Desk{back}, nil, time.Now().Add(-time.Minute)); err != nil {
+	past, future := time.Now().AddDate(-1, 0, 0), time.Now().AddDate(1, 0, 0)
+	if err := errors.Join(os.Chtimes(s.pasted(later), past, past), os.Chtimes(s.pasted(unnamed), future, future)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Prune([]Desk{back}, nil, false); err != nil {
 		t.Error(err)
 	}
 	if _, err := os.Stat(s.pasted(later)); err != nil {
-		t.Error("a picture that was kept since then is gone:", err)
-	}
-	if err := s.Prune([]Desk{back}, nil, time.Now().Add(time.Minute)); err != nil {
-		t.Error(err)
+		t.Error("a picture that was kept since the start is gone:", err)
 	}
 	if _, err := os.Stat(s.pasted(unnamed)); err == nil {
 		t.Error("a picture that nothing names is still there")
+	}
+	if err := s.Prune([]Desk{back}, nil, true); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(s.pasted(later)); err == nil {
+		t.Error("a picture that nothing names is still there at the end")
 	}
 	for _, slot := range back.Slots {
 		r, err := s.Read(t.Context(), slot)
@@ -296,6 +304,16 @@ func TestDamagedStore(t *testing.T) {
 				t.Errorf("afterwards: %v, %v", ok, err)
 			}
 		})
+	}
+	s := mustOpen(t, filepath.Join(t.TempDir(), "desk"))
+	if err := os.Mkdir(filepath.Join(s.dir, queueFile), 0o700); err != nil { // or a pipe, which never ends
+		t.Fatal(err)
+	}
+	if _, err := s.LoadQueue(); err == nil || !strings.Contains(err.Error(), ".damaged-") {
+		t.Errorf("a folder in the file's place: %v", err)
+	}
+	if err := s.SaveQueue([]Job{{Count: 1}}); err != nil {
+		t.Error(err)
 	}
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
