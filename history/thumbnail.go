@@ -13,6 +13,7 @@ import (
 	"golang.org/x/image/draw"
 
 	"kleinbild/atomicfile"
+	"kleinbild/inference/picture"
 )
 
 // The box that thumbnails fit into, in pixels: the strip's cells at twice the usual scale.
@@ -35,10 +36,8 @@ func (t *Thumbnails) Get(path string) (*image.RGBA, error) {
 	}
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%d\x00%d", path, info.Size(), info.ModTime().UnixNano()))
 	cached := filepath.Join(t.dir, hex.EncodeToString(sum[:16])+".png")
-	if file, err := os.ReadFile(cached); err == nil {
-		if img, err := png.Decode(bytes.NewReader(file)); err == nil && fits(img.Bounds()) {
-			return toRGBA(img), nil
-		}
+	if img, err := readPNG(cached, ThumbnailWidth, ThumbnailHeight, maxThumbnailBytes); err == nil {
+		return img, nil
 	}
 	img, err := Read(path)
 	if err != nil {
@@ -49,38 +48,49 @@ func (t *Thumbnails) Get(path string) (*image.RGBA, error) {
 	return small, nil
 }
 
-// maxSide bounds what Read decodes: what lies at a path now need not be what was written there.
+// Limits of what Read decodes: what lies at a path now need not be what was written there. The program's own pictures have
+// at most 2048 pixels a side.
 const maxSide = 8192
+
+// maxThumbnailBytes is more than a thumbnail takes that nothing makes smaller: 4 bytes a pixel.
+const maxThumbnailBytes = 256 << 10
 
 // Read returns the PNG picture at path.
 func Read(path string) (*image.RGBA, error) {
-	info, err := os.Stat(path)
+	img, err := readPNG(path, maxSide, maxSide, picture.MaxFileBytes)
 	if err != nil {
 		return nil, fmt.Errorf("history: %w", err)
 	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("history: %s: not a file", path)
+	return img, nil
+}
+
+// readPNG reads a PNG of at most width × height pixels from a regular file.
+func readPNG(path string, width, height int, maxBytes int64) (*image.RGBA, error) {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular(): // opening a pipe would not return
+		return nil, fmt.Errorf("%s: not a file", path)
+	case info.Size() > maxBytes:
+		return nil, fmt.Errorf("%s: %d bytes, want at most %d", path, info.Size(), maxBytes)
 	}
 	file, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("history: %w", err)
+		return nil, err
 	}
 	config, err := png.DecodeConfig(bytes.NewReader(file))
-	if err == nil && max(config.Width, config.Height) > maxSide {
-		err = fmt.Errorf("%d × %d pixels, want at most %d a side", config.Width, config.Height, maxSide)
+	if err == nil && (config.Width > width || config.Height > height) {
+		err = fmt.Errorf("%d × %d pixels, want at most %d × %d", config.Width, config.Height, width, height)
 	}
 	var img image.Image
 	if err == nil {
 		img, err = png.Decode(bytes.NewReader(file))
 	}
 	if err != nil {
-		return nil, fmt.Errorf("history: %s: %w", path, err)
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return toRGBA(img), nil
-}
-
-func fits(b image.Rectangle) bool {
-	return b.Dx() <= ThumbnailWidth && b.Dy() <= ThumbnailHeight
 }
 
 // store writes a cached thumbnail whole or not at all. It is a cache: failing costs time later, nothing else.
