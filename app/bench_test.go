@@ -261,7 +261,7 @@ func (b *bench) open(a fyne.App, cfg Config, size fyne.Size) *session {
 		}
 	})
 	w.Resize(size)
-	b.until("the model and the history are open", func() bool { return !s.opening && (s.store != nil || s.notice.visible()) })
+	b.until("the model is open", func() bool { return !s.opening })
 	b.settle()
 	return s
 }

@@ -38,7 +38,7 @@ func (p *historyPanel) throw(e history.Entry, done func()) {
 	p.s.background(func() func() {
 		err := shell.Bin(e.Path)
 		if err == nil {
-			err = store.Remove(e.ID)
+			_ = store.Remove(e.ID) // which the store tells; the entry says then that its file is gone
 		}
 		return func() {
 			if err != nil {
@@ -57,7 +57,7 @@ func (p *historyPanel) throwLater(e history.Entry, bin func(string) error) {
 	now := func() error {
 		err := bin(e.Path)
 		if err == nil {
-			err = store.Remove(e.ID)
+			_ = store.Remove(e.ID)
 		}
 		return err
 	}
@@ -116,7 +116,7 @@ func (p *historyPanel) unbin(e history.Entry, onCanvas bool) {
 	p.s.background(func() func() {
 		err := shell.Unbin(e.Path)
 		if err == nil {
-			err = store.Restore(e)
+			store.Restore(e)
 		}
 		return func() {
 			if err != nil {

@@ -108,22 +108,47 @@ func (p *historyPanel) focusSearch() {
 
 // openHistory opens the store, reads it, and from then on looks every two seconds whether another window changed it.
 func (s *session) openHistory() {
-	path := s.cfg.HistoryFile
+	s.store = history.At(s.cfg.HistoryFile, func(n history.News) {
+		if s.closing.Err() == nil {
+			s.post(func() { s.historyNews(n) })
+		}
+	})
+	store := s.store
 	s.background(func() func() {
-		store, aside, err := history.Open(path)
+		store.Prepare()
 		return func() {
-			if err != nil {
-				s.notice.say("The history cannot be kept: " + explain(err))
-				return
-			}
-			s.store = store
-			if aside != "" {
-				s.notice.say("The history was damaged and begins anew; the old one is " + aside + ". All pictures are still in their folder.")
-			}
 			s.strip.reload()
 			s.watchHistory()
 		}
 	})
+}
+
+// historyNews says what became of the history.
+func (s *session) historyNews(n history.News) {
+	switch {
+	case n.Aside != "":
+		found := "None of its entries could be read"
+		if n.Rescued > 0 {
+			found = pictureCount(n.Rescued) + " could be read and stayed in it"
+		}
+		s.notice.say("The history was damaged. " + found + "; the damaged file is now " + n.Aside + ". All pictures are still in their folder.")
+	case n.Err != nil:
+		s.notice.say("The history cannot be written at present. " + explain(n.Err) + " What you make meanwhile is kept, and is added once it can be.")
+		return
+	case n.Entered > 0:
+		s.notice.say("The history can be written: " + pictureCount(n.Entered) + " that waited were added.")
+	case n.Back:
+		s.notice.say("The history can be written again.")
+	}
+	s.strip.reload()
+}
+
+// pictureCount counts pictures in words.
+func pictureCount(n int) string {
+	if n == 1 {
+		return "1 picture"
+	}
+	return fmt.Sprintf("%d pictures", n)
 }
 
 const historyLook = 2 * time.Second
@@ -139,6 +164,7 @@ func (s *session) watchHistory() {
 				return
 			case <-tick.C:
 			}
+			store.Retry()
 			if now := store.Version(); now != last {
 				last = now
 				s.post(s.strip.reload)
@@ -151,17 +177,29 @@ func (s *session) watchHistory() {
 func (p *historyPanel) reload() {
 	store := p.s.store
 	p.s.background(func() func() {
-		list, err := store.List()
+		list := store.List()
 		return func() {
-			if err != nil {
-				p.s.notice.say("The history cannot be read: " + explain(err))
-				return
-			}
 			p.all = slices.DeleteFunc(list, func(e history.Entry) bool { return p.binned[e.ID] != nil })
+			p.renumber()
 			p.filter()
 			p.s.prompt.refresh() // the estimate comes from here
 		}
 	})
+}
+
+// renumber finds the pictures on show again under the IDs that their entries have now: one that waited gets another.
+func (p *historyPanel) renumber() {
+	for _, pic := range append([]*shown{p.s.shown}, p.s.view.unseen...) {
+		if pic == nil || pic.id == 0 || slices.ContainsFunc(p.all, func(e history.Entry) bool { return e.ID == pic.id }) {
+			continue
+		}
+		if i := slices.IndexFunc(p.all, func(e history.Entry) bool { return e.Path == pic.path }); i >= 0 {
+			if p.marked == pic.id {
+				p.marked = p.all[i].ID
+			}
+			pic.id = p.all[i].ID
+		}
+	}
 }
 
 // added puts a new entry in front.
@@ -183,10 +221,8 @@ func (p *historyPanel) filter() {
 	switch {
 	case p.search.Text != "":
 		text = fmt.Sprintf("%d of %d", len(p.found), len(p.all))
-	case len(p.all) == 1:
-		text = "1 picture"
-	case len(p.all) > 1:
-		text = fmt.Sprintf("%d pictures", len(p.all))
+	case len(p.all) > 0:
+		text = pictureCount(len(p.all))
 	}
 	p.count.set(text, colorDim)
 	p.empty.set("What you make appears here.", colorDim)

@@ -61,5 +61,6 @@ func (s *session) remember() {
 	s.set.setWindowSize(s.win.Canvas().Size())
 	s.set.setPrompt(s.prompt.entry.Text)
 	s.strip.binNow()
+	s.store.Settle()
 	s.writeLast()
 }

@@ -165,16 +165,10 @@ func (r *run) make(ctx context.Context, w jobWork) error {
 			return saveError{err}
 		}
 		entry.Path = p.path
-		kept := &entry
-		if w.store == nil {
-			kept = nil
-		} else if entry, err = w.store.Add(entry); err != nil {
-			r.s.post(func() { r.show(p, nil) })
-			return fmt.Errorf("the picture is saved as %s, but not in the history: %w", p.path, err)
-		}
+		entry = w.store.Add(entry)
 		p.id = entry.ID
 		r.s.post(func() {
-			r.show(p, kept)
+			r.show(p, &entry)
 			if result.Truncated != "" {
 				r.s.notice.say("The prompt is longer than the model reads: its end was cut off, from “" + shorten(result.Truncated, 60) + "”.")
 			}

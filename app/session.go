@@ -36,7 +36,7 @@ type session struct {
 	opening   bool
 	openError error
 
-	store      *history.Store // nil until it is open
+	store      *history.Store
 	thumbnails *history.Thumbnails
 
 	slots    *slotsPanel

@@ -174,7 +174,7 @@ func (c *generateCommand) one(ctx context.Context, s Streams, engine *inference.
 		return err
 	}
 	if i == 0 {
-		if err := history.At(HistoryFile()).Remember(meta.References); err != nil {
+		if err := history.At(HistoryFile(), nil).Remember(meta.References); err != nil {
 			fmt.Fprintf(s.Err, "note: where the references lie could not be remembered, so that --like will look beside the picture: %s\n", oneLine(err))
 		}
 	}
@@ -321,7 +321,7 @@ func (c *generateCommand) settleReferences(ctx context.Context, j *job) error {
 		}
 		for _, r := range j.like.References {
 			// Beside the picture, and where the program was started.
-			path, err := history.At(HistoryFile()).FindReference(ctx, r, filepath.Dir(c.Like), ".")
+			path, err := history.At(HistoryFile(), nil).FindReference(ctx, r, filepath.Dir(c.Like), ".")
 			if err != nil && ctx.Err() == nil {
 				err = fmt.Errorf("%s: %w; give it again with -i", c.Like, err)
 			}

@@ -1,18 +1,17 @@
 package history
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"image"
 	"image/color"
 	"image/png"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"time"
-
-	"go.etcd.io/bbolt"
 
 	"kleinbild/inference/picture"
 )
@@ -23,18 +22,28 @@ func entry(prompt string) Entry {
 
 func mustOpen(t *testing.T, path string) *Store {
 	t.Helper()
-	s, aside, err := Open(path)
-	if err != nil || aside != "" {
-		t.Fatalf("open: %v, aside %q", err, aside)
-	}
+	s := At(path, func(n News) {
+		if n.Err != nil || n.Aside != "" {
+			t.Errorf("%s: %+v", path, n)
+		}
+	})
+	s.Prepare()
 	return s
+}
+
+// listen opens a store and collects its news.
+func listen(path string) (s *Store, news *[]News) {
+	news = new([]News)
+	s = At(path, func(n News) { *news = append(*news, n) })
+	s.Prepare()
+	return s, news
 }
 
 func mustList(t *testing.T, s *Store) []Entry {
 	t.Helper()
-	list, err := s.List()
-	if err != nil {
-		t.Fatal(err)
+	list := s.List()
+	if s.trouble != nil {
+		t.Fatal(s.trouble)
 	}
 	return list
 }
@@ -45,11 +54,7 @@ func TestAddListRemove(t *testing.T) {
 	before := s.Version()
 	var added []Entry
 	for _, prompt := range []string{"one", "zwei", "三"} {
-		e, err := s.Add(entry(prompt))
-		if err != nil {
-			t.Fatal(err)
-		}
-		added = append(added, e)
+		added = append(added, s.Add(entry(prompt)))
 	}
 	if s.Version() == before {
 		t.Error("the version did not change")
@@ -67,14 +72,12 @@ func TestAddListRemove(t *testing.T) {
 	if list := mustList(t, s); len(list) != 2 {
 		t.Errorf("%d entries after one of three was removed", len(list))
 	}
-	if err := s.Restore(added[1]); err != nil {
-		t.Fatal(err)
-	}
+	s.Restore(added[1])
 	if list := mustList(t, s); len(list) != 3 || list[1].ID != added[1].ID || list[1].Picture.Prompt != "zwei" {
 		t.Errorf("restored: %+v", list)
 	}
-	if e, err := s.Add(entry("new")); err != nil || e.ID <= added[2].ID {
-		t.Errorf("id %d, %v: ids are not used again", e.ID, err)
+	if e := s.Add(entry("new")); e.ID <= added[2].ID || e.ID >= waitingID {
+		t.Errorf("id %d: ids are not used again", e.ID)
 	}
 }
 
@@ -87,12 +90,8 @@ func TestTwoWindows(t *testing.T) {
 		s := mustOpen(t, path)
 		wg.Go(func() {
 			for i := range each {
-				if _, err := s.Add(entry(fmt.Sprint(w, "-", i))); err != nil {
-					t.Error(err)
-				}
-				if _, err := s.List(); err != nil {
-					t.Error(err)
-				}
+				s.Add(entry(fmt.Sprint(w, "-", i)))
+				s.List()
 			}
 		})
 	}
@@ -106,62 +105,10 @@ func TestTwoWindows(t *testing.T) {
 	}
 }
 
-func TestDamagedStore(t *testing.T) {
-	for _, row := range []struct {
-		name   string
-		damage func(t *testing.T, path string)
-	}{
-		{"text", func(t *testing.T, path string) {
-			write(t, path, []byte(strings.Repeat("not a store\n", 4000)))
-		}},
-		{"short", func(t *testing.T, path string) { write(t, path, []byte("x")) }},
-		{"zeros", func(t *testing.T, path string) { write(t, path, make([]byte, 32<<10)) }},
-		{"bad entry", func(t *testing.T, path string) {
-			db, err := bbolt.Open(path, 0o600, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			err = db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(bucket).Put(key(99), []byte("{")) })
-			if err != nil || db.Close() != nil {
-				t.Fatal(err)
-			}
-		}},
-	} {
-		t.Run(row.name, func(t *testing.T) {
-			path := filepath.Join(t.TempDir(), "history.db")
-			if _, err := mustOpen(t, path).Add(entry("kept")); err != nil {
-				t.Fatal(err)
-			}
-			row.damage(t, path)
-			s, aside, err := Open(path)
-			if err != nil || aside == "" {
-				t.Fatalf("aside %q, %v", aside, err)
-			}
-			if _, err := os.Stat(aside); err != nil {
-				t.Error(err)
-			}
-			if _, err := s.Add(entry("new")); err != nil || len(mustList(t, s)) != 1 {
-				t.Errorf("%d entries, %v", len(mustList(t, s)), err)
-			}
-		})
-	}
-}
-
 func write(t *testing.T, path string, data []byte) {
 	t.Helper()
 	if err := os.WriteFile(path, data, 0o600); err != nil {
 		t.Fatal(err)
-	}
-}
-
-func TestStoreWhereNoneCanBe(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "file")
-	write(t, file, nil)
-	if _, aside, err := Open(filepath.Join(file, "history.db")); err == nil || aside != "" {
-		t.Errorf("aside %q, %v", aside, err)
-	}
-	if _, aside, err := Open(t.TempDir()); err == nil || aside != "" {
-		t.Errorf("a folder: aside %q, %v", aside, err)
 	}
 }
 
@@ -214,6 +161,20 @@ func TestThumbnails(t *testing.T) {
 	write(t, cached, []byte("damaged"))
 	if again, err := thumbs.Get(path); err != nil || again.Rect != small.Rect {
 		t.Errorf("%v, %v: a damaged cache is made anew", again.Bounds(), err)
+	}
+	var large bytes.Buffer
+	if err := png.Encode(&large, image.NewGray(image.Rect(0, 0, 9000, 20))); err != nil {
+		t.Fatal(err)
+	}
+	write(t, cached, large.Bytes())
+	if again, err := thumbs.Get(path); err != nil || again.Rect != small.Rect {
+		t.Errorf("%v, %v: a thumbnail that is none is made anew", again.Bounds(), err)
+	}
+	if err := errors.Join(os.Remove(cached), os.Mkdir(cached, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := thumbs.Get(path); err != nil || again.Rect != small.Rect {
+		t.Errorf("%v, %v: a folder in the thumbnail's place", again.Bounds(), err)
 	}
 	if _, err := NewThumbnails(filepath.Join(path, "no folder")).Get(path); err != nil {
 		t.Errorf("without a cache: %v", err)

@@ -24,20 +24,16 @@ import (
 // (8 bytes, Unix, big endian) and the path, byte for byte.
 var referenceBucket = []byte("references")
 
+// digestBytes is the size of a digest.
+const digestBytes = sha256.Size
+
 // maxReferences bounds the bucket; those that were used longest ago go first.
 const maxReferences = 4096
-
-// At returns the store at path without opening it: what is there is left as it is, and an operation on a store that
-// cannot be opened fails by itself.
-func At(path string) *Store { return &Store{path} }
 
 // Remember keeps where reference pictures lie, for FindReference. References without an absolute path are passed over.
 func (s *Store) Remember(references []picture.ReferenceFile) error {
 	if !slices.ContainsFunc(references, findable) {
 		return nil
-	}
-	if err := os.MkdirAll(filepath.Dir(s.path), 0o755); err != nil {
-		return fmt.Errorf("history: %w", err)
 	}
 	return s.update(func(b *bbolt.Bucket) error { return remember(b.Tx(), references, time.Now()) })
 }
@@ -49,8 +45,8 @@ func findable(r picture.ReferenceFile) bool {
 
 func digestOf(r picture.ReferenceFile) ([]byte, error) {
 	digest, err := hex.DecodeString(r.SHA256)
-	if err == nil && len(digest) != sha256.Size {
-		err = fmt.Errorf("a digest of %d bytes, want %d", len(digest), sha256.Size)
+	if err == nil && len(digest) != digestBytes {
+		err = fmt.Errorf("a digest of %d bytes, want %d", len(digest), digestBytes)
 	}
 	return digest, err
 }
@@ -60,17 +56,37 @@ func remember(tx *bbolt.Tx, references []picture.ReferenceFile, now time.Time) e
 	if err != nil {
 		return err
 	}
+	when, err := nextUse(b, now)
+	if err != nil {
+		return err
+	}
 	for _, r := range references {
 		if !findable(r) {
 			continue
 		}
 		digest, _ := digestOf(r)
-		value := append(binary.BigEndian.AppendUint64(nil, uint64(now.Unix())), r.Path...)
+		value := append(binary.BigEndian.AppendUint64(nil, when), r.Path...)
 		if err := b.Put(digest, value); err != nil {
 			return err
 		}
 	}
 	return forgetOldest(b)
+}
+
+// maxUse bounds the times that are believed: the year 9999.
+const maxUse = 253_402_300_799
+
+// nextUse is now in Unix seconds, but later than every use before: a clock that was set back makes nothing older than it is.
+func nextUse(b *bbolt.Bucket, now time.Time) (when uint64, err error) {
+	when = uint64(max(now.Unix(), 0))
+	return when, b.ForEach(func(_, v []byte) error {
+		if len(v) >= 8 {
+			if use := binary.BigEndian.Uint64(v); use >= when && use <= maxUse {
+				when = use + 1
+			}
+		}
+		return nil
+	})
 }
 
 // forgetOldest brings the bucket down to maxReferences.

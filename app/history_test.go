@@ -1,0 +1,65 @@
+package app
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"go.etcd.io/bbolt"
+
+	"kleinbild/history"
+)
+
+// TestHistoryHeldByAnotherProgram: the window starts, says so once, and what is made meanwhile stays on show when it is
+// entered.
+func TestHistoryHeldByAnotherProgram(t *testing.T) {
+	var file *bbolt.DB
+	b := newBench(t, usual, func(b *bench, cfg *Config) {
+		b.engine.info.NativeSize = 128
+		before := history.At(cfg.HistoryFile, nil)
+		before.Add(history.Entry{Path: b.file("before.png", 64, 64, 1)})
+		var err error
+		if file, err = bbolt.Open(cfg.HistoryFile, 0o644, nil); err != nil {
+			t.Fatal(err)
+		}
+	})
+	b.wantSaid("another program uses the file")
+	b.notice.dismiss()
+	b.make("made meanwhile")
+	if b.notice.visible() {
+		t.Errorf("said again: %q", b.said())
+	}
+	waiting := b.strip.all[0]
+	if b.strip.marked != waiting.ID || b.shown.id != waiting.ID || waiting.Path != b.shown.path {
+		t.Errorf("marked %d, shown %d, want %d", b.strip.marked, b.shown.id, waiting.ID)
+	}
+	if err := file.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b.store.Retry() // as the watch does
+	b.settle()
+	b.wantSaid("1 picture that waited")
+	now := b.strip.all[0]
+	if len(b.strip.all) != 2 || now.ID == waiting.ID || now.Path != waiting.Path || b.strip.marked != now.ID || b.shown.id != now.ID {
+		t.Errorf("%d entries, marked %d, shown %d, want %d", len(b.strip.all), b.strip.marked, b.shown.id, now.ID)
+	}
+}
+
+// TestHistoryDamagedWhileOpen: the window goes on with what can be read.
+func TestHistoryDamagedWhileOpen(t *testing.T) {
+	b := newBench(t, usual)
+	b.engine.info.NativeSize = 128
+	b.make("before")
+	if err := os.WriteFile(b.cfg.HistoryFile, make([]byte, 20_000), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	b.prompt.setText("after")
+	b.generate()
+	b.until("a picture", func() bool { return b.run == nil && b.shown.meta.Prompt == "after" })
+	b.wantSaid("The history was damaged. None of its entries could be read")
+	b.settle()
+	aside, err := filepath.Glob(b.cfg.HistoryFile + ".damaged-*")
+	if err != nil || len(aside) != 1 || len(b.strip.all) != 1 {
+		t.Errorf("aside %v, %v, %d entries", aside, err, len(b.strip.all))
+	}
+}

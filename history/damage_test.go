@@ -1,0 +1,350 @@
+package history
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"kleinbild/inference/picture"
+)
+
+// many makes a store of so many entries, with a removed one and a reference for each, and returns its bytes. The pictures
+// of the entries are there.
+func many(t *testing.T, dir string, n int) []byte {
+	t.Helper()
+	path := filepath.Join(dir, "made.db")
+	file := put(t, filepath.Join(dir, "picture.png"), "a picture")
+	s := mustOpen(t, path)
+	err := s.update(func(b *bbolt.Bucket) error {
+		for i := range n {
+			id, err := b.NextSequence()
+			if err != nil {
+				return err
+			}
+			e := Entry{Path: file, Took: 1, Picture: picture.Metadata{Prompt: fmt.Sprint("prompt ", i, strings.Repeat(" x", 100))}}
+			if err := putEntry(b, id, e); err != nil {
+				return err
+			}
+			if err := remember(b.Tx(), []picture.ReferenceFile{{Path: file, SHA256: digest(fmt.Sprint(i))}}, time.Unix(1, 0)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Add(Entry{Path: file, Picture: picture.Metadata{Prompt: "one more"}})
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// survives opens a store of these bytes and uses it. It returns the entries that are there and the damaged file's name.
+func survives(t *testing.T, name string, dir string, data []byte) (list []Entry, aside string) {
+	t.Helper()
+	path := filepath.Join(dir, "history.db")
+	left, err := filepath.Glob(path + "*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range left {
+		os.RemoveAll(file)
+	}
+	write(t, path, data)
+	start := time.Now()
+	s, news := listen(path)
+	list = s.List()
+	for _, n := range *news {
+		switch {
+		case n.Err != nil:
+			t.Fatalf("%s: %v", name, n.Err)
+		case n.Aside != "" && aside != "":
+			t.Fatalf("%s: set aside twice: %+v", name, *news)
+		case n.Aside != "":
+			if aside = n.Aside; n.Rescued != len(list) {
+				t.Errorf("%s: %d entries, rescued %d", name, len(list), n.Rescued)
+			}
+			if kept, err := os.ReadFile(aside); err != nil || !bytes.Equal(kept, data) {
+				t.Errorf("%s: %s: %v, want the damaged file", name, aside, err)
+			}
+		}
+	}
+	e := s.Add(Entry{Path: "/new.png"})
+	if after := s.List(); s.trouble != nil || len(after) != len(list)+1 || after[0].Path != "/new.png" || after[0].ID != e.ID || e.ID >= waitingID {
+		t.Fatalf("%s: %d entries, then %d, %v", name, len(list), len(after), s.trouble)
+	}
+	if took := time.Since(start); took > 2*time.Second {
+		t.Errorf("%s: %v", name, took)
+	}
+	return list, aside
+}
+
+// TestTruncated cuts a file of many pages off: what is left of it goes on.
+func TestTruncated(t *testing.T) {
+	dir := t.TempDir()
+	const n = 600
+	whole := many(t, dir, n)
+	if len(whole) < 300<<10 {
+		t.Fatalf("a store of %d bytes, want more pages", len(whole))
+	}
+	for _, size := range []int{0, 1, 100, 4095, 4096, 5000, 8191, 8192, 12 << 10, 16 << 10, 32 << 10, 100_000, len(whole) / 2} {
+		list, aside := survives(t, fmt.Sprint(size, " bytes"), dir, whole[:size])
+		if aside == "" {
+			t.Errorf("%d bytes: nothing was set aside", size)
+		}
+		if least := n * (size - 16<<10) / len(whole) / 3; len(list) < least {
+			t.Errorf("%d of %d bytes: %d entries rescued, want at least %d", size, len(whole), len(list), least)
+		}
+	}
+	if list, aside := survives(t, "whole", dir, whole); aside != "" || len(list) != n+1 {
+		t.Errorf("the whole file: %d entries, aside %q", len(list), aside)
+	}
+}
+
+// TestFlips changes every byte of the first pages and of each page's header and elements, and a few others: the store
+// opens, and no entry goes without a word.
+func TestFlips(t *testing.T) {
+	dir := t.TempDir()
+	const n, pageBytes = 30, 4096
+	whole := many(t, dir, n)
+	if err := check(bytes.NewReader(whole), int64(len(whole))); err != nil {
+		t.Fatal(err)
+	}
+	f, err := openBolt(bytes.NewReader(whole), int64(len(whole)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tried, set := 0, 0
+	for at := range int(f.pages) * pageBytes {
+		inPage := at % pageBytes
+		header := inPage < 80
+		if !header && at%101 != 0 {
+			continue
+		}
+		for _, flip := range []byte{0x01, 0x80, 0xff} {
+			damaged := bytes.Clone(whole)
+			damaged[at] ^= flip
+			// Most changes are seen by check alone, which a store would act on.
+			if err := check(bytes.NewReader(damaged), int64(len(damaged))); err != nil && damageOf(err) == nil {
+				t.Errorf("byte %d: %v is no damage", at, err)
+			} else if err == nil && (at+int(flip))%127 == 0 {
+				list, aside := survives(t, fmt.Sprintf("byte %d of page %d", inPage, at/pageBytes), dir, damaged)
+				if tried++; aside != "" {
+					set++
+				}
+				if len(list) < n && aside == "" {
+					t.Errorf("byte %d of page %d: %d entries of %d, and nothing was said", inPage, at/pageBytes, len(list), n+1)
+				}
+			}
+		}
+	}
+	if tried < 20 || set < 3 {
+		t.Errorf("%d tried, %d set aside: the test looks at nothing", tried, set)
+	}
+}
+
+// TestCrafted has files whose checksums are right and whose numbers are traps: bbolt itself recurses without end, allocates
+// without bound or panics on another goroutine.
+func TestCrafted(t *testing.T) {
+	dir := t.TempDir()
+	const n, pageBytes = 600, 4096
+	whole := many(t, dir, n)
+	f, err := openBolt(bytes.NewReader(whole), int64(len(whole)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := func(data []byte, id uint64) []byte { return data[id*pageBytes:] }
+	// branch is the root page of the pictures, above its leaves.
+	root, err := elements(page(whole, f.root)[:pageBytes])
+	if err != nil || len(root) != 2 {
+		t.Fatalf("%d buckets, %v", len(root), err)
+	}
+	branch := native.Uint64(root[0].value)
+	if native.Uint16(page(whole, branch)[8:]) != branchPage {
+		t.Fatal("the pictures' root page is no branch")
+	}
+	metas := func(data []byte, change func(m []byte)) {
+		for id := range uint64(2) {
+			m := page(data, id)[pageHeaderBytes:]
+			change(m)
+			sumMeta(m)
+		}
+	}
+	for _, row := range []struct {
+		name   string
+		damage func(data []byte)
+		least  int
+	}{
+		{"a page is its own child", func(d []byte) { native.PutUint64(page(d, branch)[pageHeaderBytes+8:], branch) }, n},
+		{"two pages are each other's children", func(d []byte) {
+			child := native.Uint64(page(d, branch)[pageHeaderBytes+8:])
+			copy(page(d, child)[8:pageBytes], page(d, branch)[8:pageBytes])
+			native.PutUint64(page(d, child)[pageHeaderBytes+8:], branch)
+		}, n / 2},
+		{"the root is its own bucket", func(d []byte) {
+			at := bytes.Index(page(d, f.root)[:pageBytes], []byte("pictures")) + len("pictures")
+			native.PutUint64(page(d, f.root)[at:], f.root)
+		}, n},
+		{"a child beyond the file", func(d []byte) { native.PutUint64(page(d, branch)[pageHeaderBytes+8:], 1<<40) }, n},
+		{"no list of free pages", func(d []byte) { metas(d, func(m []byte) { native.PutUint64(m[32:], noFreelist) }) }, n},
+		{"a list of 2⁴⁰ free pages", func(d []byte) {
+			native.PutUint16(page(d, f.freelist)[10:], 0xffff)
+			native.PutUint64(page(d, f.freelist)[pageHeaderBytes:], 1<<40)
+		}, n},
+		{"a page that is used is free", func(d []byte) {
+			native.PutUint16(page(d, f.freelist)[10:], 1)
+			native.PutUint64(page(d, f.freelist)[pageHeaderBytes:], branch)
+		}, n},
+		{"2⁴⁰ pages", func(d []byte) { metas(d, func(m []byte) { native.PutUint64(m[40:], 1<<40) }) }, n},
+		{"pages of 0 bytes", func(d []byte) { metas(d, func(m []byte) { native.PutUint32(m[8:], 0) }) }, 0},
+		{"pages of 2³¹ bytes", func(d []byte) { metas(d, func(m []byte) { native.PutUint32(m[8:], 1<<31) }) }, 0},
+		{"the root at the end", func(d []byte) { metas(d, func(m []byte) { native.PutUint64(m[16:], ^uint64(0)) }) }, n},
+		{"2³² pages after one", func(d []byte) { native.PutUint32(page(d, branch)[12:], ^uint32(0)) }, n},
+		{"another bucket", func(d []byte) { copy(page(d, f.root)[bytes.Index(page(d, f.root), []byte("pictures")):], "pastures") }, n},
+		{"text", func(d []byte) { copy(d, strings.Repeat("no store\n", len(d)/9)) }, 0},
+		{"zeros", func(d []byte) { clear(d) }, 0},
+		{"one meta is cut off", func(d []byte) { clear(d[:pageBytes]) }, n},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			damaged := bytes.Clone(whole)
+			row.damage(damaged)
+			list, aside := survives(t, row.name, dir, damaged)
+			if aside == "" || len(list) < row.least {
+				t.Errorf("%d entries, want at least %d; aside %q", len(list), row.least, aside)
+			}
+		})
+	}
+}
+
+// sumMeta gives a meta its checksum.
+func sumMeta(m []byte) {
+	sum := uint64(14695981039346656037) // FNV-1a
+	for _, b := range m[:metaBytes-8] {
+		sum = (sum ^ uint64(b)) * 1099511628211
+	}
+	binary.NativeEndian.PutUint64(m[metaBytes-8:], sum)
+}
+
+// TestBadEntries: one entry or reference that is no such thing costs itself alone.
+func TestBadEntries(t *testing.T) {
+	for _, row := range []struct {
+		name       string
+		key, value []byte
+		in         []byte
+		aside      bool
+	}{
+		{"no JSON", key(99), []byte("{"), bucket, true},
+		{"another key", []byte("key"), []byte("{}"), bucket, true},
+		{"a reference of no time", bytes.Repeat([]byte{1}, digestBytes), []byte("x"), referenceBucket, false},
+		{"a reference in another form", []byte("x"), nil, referenceBucket, false},
+		{"a reference of no time that there is", bytes.Repeat([]byte{1}, digestBytes), []byte("\xff\xff\xff\xff\xff\xff\xff\xff/x.png"), referenceBucket, false},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			dir := t.TempDir()
+			many(t, dir, 5)
+			path := filepath.Join(dir, "made.db")
+			db, err := bbolt.Open(path, 0o600, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(row.in).Put(row.key, row.value) })
+			if err != nil || db.Close() != nil {
+				t.Fatal(err)
+			}
+			s, news := listen(path)
+			if list := s.List(); len(list) != 6 || (len(*news) == 1) != row.aside {
+				t.Errorf("%d entries, %+v", len(list), *news)
+			}
+			ref := picture.ReferenceFile{Path: filepath.Join(dir, "picture.png"), SHA256: digest("later")}
+			s.Add(Entry{Path: "/new.png", Picture: picture.Metadata{References: []picture.ReferenceFile{ref}}})
+			sum, _ := digestOf(ref)
+			if got, err := s.remembered(sum); err != nil || got != ref.Path || s.trouble != nil {
+				t.Errorf("%q, %v, %v", got, err, s.trouble)
+			}
+		})
+	}
+}
+
+// TestNoFile: what is no file is set aside, and where nothing can be the user is told and goes on.
+func TestNoFile(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "history.db")
+	if err := os.MkdirAll(filepath.Join(path, "inside"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s, news := listen(path)
+	if len(*news) != 1 || (*news)[0].Aside == "" {
+		t.Fatalf("a folder: %+v", *news)
+	}
+	if info, err := os.Stat(filepath.Join((*news)[0].Aside, "inside")); err != nil || !info.IsDir() {
+		t.Errorf("what was in the folder: %v", err)
+	}
+	s.Add(entry("kept"))
+	if err := os.Rename(path, path+".moved"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(filepath.Join(dir, "gone"), path); err == nil {
+		if s, news := listen(path); len(*news) != 1 || (*news)[0].Aside == "" || len(s.List()) != 0 {
+			t.Errorf("a link that leads nowhere: %+v", *news)
+		}
+	}
+	file := put(t, filepath.Join(dir, "file"), "")
+	s, news = listen(filepath.Join(file, "history.db"))
+	s.Add(entry("one"))
+	s.Add(entry("two"))
+	if list := s.List(); len(*news) != 1 || (*news)[0].Err == nil || len(list) != 2 || list[0].Picture.Prompt != "two" {
+		t.Errorf("inside a file: %+v, %+v", *news, list)
+	}
+}
+
+// TestTruncatedWhileOpen cuts the file off in the middle of a transaction: the operation ends, the store goes on.
+func TestTruncatedWhileOpen(t *testing.T) {
+	dir := t.TempDir()
+	const n = 600
+	data := many(t, dir, n)
+	path := filepath.Join(dir, "made.db")
+	for _, reading := range []bool{true, false} {
+		write(t, path, data)
+		s, news := listen(path)
+		first := true
+		cut := func() {
+			if first {
+				first = false
+				if err := os.Truncate(path, 16<<10); err != nil {
+					t.Skip("a file that is in use cannot be cut off here:", err)
+				}
+			}
+		}
+		var err error
+		if reading {
+			err = s.view(func(b *bbolt.Bucket) error {
+				cut()
+				_, err := entries(b)
+				return err
+			})
+		} else {
+			err = s.update(func(b *bbolt.Bucket) error {
+				cut()
+				return putEntry(b, 1<<20, entry("made meanwhile"))
+			})
+		}
+		if err != nil || len(*news) != 1 || (*news)[0].Aside == "" {
+			t.Fatalf("reading %v: %v, %+v", reading, err, *news)
+		}
+		before := len(s.List())
+		s.Add(entry("after"))
+		if list := s.List(); len(list) != before+1 || s.trouble != nil {
+			t.Errorf("reading %v: %d entries, then %d", reading, before, len(list))
+		}
+	}
+}
