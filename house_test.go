@@ -64,6 +64,7 @@ var reserved = map[string]string{
 	"fyne.io/fyne/v2":               "app",
 	"github.com/go-gl/glfw":         "app",
 	"go.etcd.io/bbolt":              "history",
+	"github.com/nfnt/resize":        "history",
 	"github.com/jezek/xgb":          "app/shell",
 	"github.com/alecthomas/kong":    "cli",
 	"github.com/mmcloughlin/avo":    "inference/cpu/simd",

@@ -6,11 +6,12 @@ import (
 	"encoding/hex"
 	"fmt"
 	"image"
+	"image/draw"
 	"image/png"
 	"os"
 	"path/filepath"
 
-	"golang.org/x/image/draw"
+	"github.com/nfnt/resize"
 
 	"kleinbild/atomicfile"
 	"kleinbild/inference/picture"
@@ -112,9 +113,9 @@ func Fit(img image.Image, width, height int) *image.RGBA {
 	if h > height {
 		w, h = max(b.Dx()*height/b.Dy(), 1), height
 	}
-	dst := image.NewRGBA(image.Rect(0, 0, w, h))
-	draw.CatmullRom.Scale(dst, dst.Rect, img, b, draw.Src, nil)
-	return dst
+	// The type is that of the picture given. Its values are within a level of the exact ones, which is enough to look at; the
+	// pictures that the model sees are scaled by inference/picture.
+	return resize.Resize(uint(w), uint(h), toRGBA(img), resize.Lanczos3).(*image.RGBA)
 }
 
 // toRGBA copies img to the origin.
