@@ -6,73 +6,122 @@ import (
 	"io"
 	"mime"
 	"mime/multipart"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
-)
 
-// Limits of a form: parts in all, and bytes of a part that is no picture.
-const (
-	maxParts      = 64
-	maxFieldBytes = 64 << 10
+	"kleinbild/inference"
 )
 
 // form is a multipart/form-data body.
 type form struct {
 	values  values
 	uploads []upload // in the order in which they came
+	uris    []source // of image_uris
+	urisErr error
 }
 
-// withBody reads the request's body with read, within the limits of size, time and memory. Memory is reserved until
-// done is called, which the caller does as soon as the body's bytes are no longer needed.
-func (s *Server) withBody(w *reply, r *http.Request, read func(*http.Request) error) (done func(), err error) {
-	size := r.ContentLength
-	if size > s.opts.MaxBodyBytes {
+// incoming is a request's body on its way. It counts the bytes in the request's lease, weight for each, and moves the
+// connection's deadline at the pace of limits.
+type incoming struct {
+	s       *Server
+	ctx     context.Context
+	control *http.ResponseController
+	body    io.ReadCloser
+	left    int64 // bytes that the body may still have; one more is read
+	weight  int64
+	lease   *lease
+	pace    *pace
+	err     error // sticks
+
+	mu    sync.Mutex
+	until time.Time // the deadline of the read under way; zero between two
+}
+
+// withBody reads the request's body with read, within the limits of size, time and memory. The bytes count in the lease,
+// which the caller ends as soon as they are no longer needed; after an error nothing is held.
+func (s *Server) withBody(w *reply, r *http.Request, weight int64, read func(*http.Request) error) (*lease, error) {
+	if r.ContentLength > s.opts.MaxBodyBytes {
 		return nil, &http.MaxBytesError{Limit: s.opts.MaxBodyBytes}
 	}
-	if size < 0 {
-		size = s.opts.MaxBodyBytes
+	held := s.memory.lease(clientOf(r))
+	in := &incoming{
+		s: s, ctx: r.Context(), control: w.control, body: r.Body, left: s.opts.MaxBodyBytes, weight: weight, lease: held,
+		pace: newPace(s.limits.stall, s.limits.body),
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), bodyWait)
-	defer cancel()
-	if err := s.bodies.Acquire(ctx, size); err != nil {
-		return nil, &apiError{status: http.StatusServiceUnavailable, detail: "too many uploads at once", retryAfter: 10 * time.Second}
-	}
-	patient := &patientReader{control: w.control, body: r.Body, stall: s.limits.stall, end: time.Now().Add(s.limits.body)}
-	r.Body = http.MaxBytesReader(w.ResponseWriter, patient, s.opts.MaxBodyBytes)
-	err = read(r)
+	r.Body = in
+	held.onHurry(in.hurry)
+	err := read(r)
 	if err == nil {
 		// A client's farewell is noticed only once its body has been read to the end.
 		_, err = io.Copy(io.Discard, r.Body)
 	}
+	held.onHurry(nil)
 	if err != nil {
-		// The deadline stays: net/http reads on a little before it replies.
-		s.bodies.Release(size)
+		held.end()
 		return nil, err
 	}
 	_ = w.control.SetReadDeadline(time.Time{})
-	return func() { s.bodies.Release(size) }, nil
+	return held, nil
 }
 
-// patientReader moves the read deadline with the bytes that come.
-type patientReader struct {
-	control *http.ResponseController
-	body    io.ReadCloser
-	stall   time.Duration
-	end     time.Time
-}
-
-func (p *patientReader) Read(b []byte) (int, error) {
-	deadline := time.Now().Add(p.stall)
-	if deadline.After(p.end) {
-		deadline = p.end
+func (in *incoming) Read(p []byte) (int, error) {
+	if in.err != nil {
+		return 0, in.err
 	}
-	_ = p.control.SetReadDeadline(deadline)
-	return p.body.Read(b)
+	if int64(len(p)) > in.left+1 {
+		p = p[:in.left+1]
+	}
+	stall, rate := in.s.limits.stall, in.s.limits.rate
+	if in.s.memory.hurried(in.lease) {
+		stall, rate = in.s.limits.hurried, in.s.limits.hurriedRate
+	}
+	in.wait(in.pace.moved(0, rate, stall))
+	n, err := in.body.Read(p)
+	in.wait(time.Time{})
+	in.pace.moved(n, rate, stall)
+	if in.left -= int64(n); in.left < 0 {
+		n, err = 0, &http.MaxBytesError{Limit: in.s.opts.MaxBodyBytes}
+	} else if n > 0 {
+		before := time.Now()
+		if taken := in.lease.take(in.ctx, int64(n)*in.weight, in.s.limits.memory); taken != nil {
+			n, err = 0, taken
+		}
+		in.pace.excuse(time.Since(before))
+	}
+	var network net.Error
+	if errors.As(err, &network) && network.Timeout() {
+		err = errorf(http.StatusRequestTimeout, "body: it came too slowly, want at least %d bytes a second and all of it within %s",
+			in.s.limits.rate, in.s.limits.body)
+	}
+	in.err = err
+	return n, err
 }
 
-func (p *patientReader) Close() error { return p.body.Close() }
+// wait sets the deadline of a read, or none between two.
+func (in *incoming) wait(until time.Time) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.until = until
+	if !until.IsZero() {
+		_ = in.control.SetReadDeadline(until)
+	}
+}
+
+// hurry shortens the deadline of a read under way: it was set when nobody waited for the memory.
+func (in *incoming) hurry() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if sooner := time.Now().Add(in.s.limits.hurried); sooner.Before(in.until) {
+		in.until = sooner
+		_ = in.control.SetReadDeadline(sooner)
+	}
+}
+
+func (in *incoming) Close() error { return in.body.Close() }
 
 // readForm reads a form.
 func readForm(r *http.Request) (*form, error) {
@@ -110,14 +159,24 @@ func (f *form) add(part *multipart.Part) error {
 	}
 	number, isPicture := pictureName(name)
 	if isPicture || isFile(part) {
-		data, err := io.ReadAll(part)
+		u := upload{name: printable(name), number: number}
+		var err error
 		switch {
-		case err != nil:
+		case !isPicture:
+			_, err = u.data.ReadFrom(io.LimitReader(part, 1)) // enough to tell a browser's empty file field
+		case len(f.uploads) >= inference.MaxReferences:
+			_, err = io.Copy(io.Discard, part) // counted, and refused with their number
+			u.data.size = -1
+		default:
+			_, err = u.data.ReadFrom(part)
+		}
+		switch {
+		case err != nil && err != io.EOF:
 			return malformed("multipart", err)
-		case len(data) == 0 && part.FileName() == "": // a browser sends its empty file field, too
+		case u.data.size == 0 && part.FileName() == "":
 			return nil
 		case isPicture:
-			f.uploads = append(f.uploads, upload{printable(name), number, data})
+			f.uploads = append(f.uploads, u)
 			return nil
 		case changesPicture[name] == noMask:
 			return invalid(name, "%s", noMask)
@@ -126,16 +185,15 @@ func (f *form) add(part *multipart.Part) error {
 		}
 		return invalid(printable(name), "found a file, want pictures as image, images, image[], images[], image[N] or images[N], and no other files")
 	}
-	limit := int64(maxFieldBytes)
-	if name == fieldImageURIs { // whole pictures; the body's limit holds
-		limit = 1 << 40
+	if name == fieldImageURIs {
+		return f.addURIs(part)
 	}
-	text, err := io.ReadAll(io.LimitReader(part, limit+1))
+	text, err := io.ReadAll(io.LimitReader(part, maxFieldBytes+1))
 	switch {
 	case err != nil:
 		return malformed("multipart", err)
-	case int64(len(text)) > limit:
-		return invalid(printable(name), "more than %d bytes", limit)
+	case len(text) > maxFieldBytes:
+		return invalid(printable(name), "more than %d bytes", maxFieldBytes)
 	}
 	_, twice := f.values[name]
 	f.values[name] = value{name: printable(name), text: string(text), twice: twice}
@@ -157,9 +215,13 @@ func readJSON(r *http.Request) (values, error) {
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
 		return nil, errorf(http.StatusUnsupportedMediaType, "Content-Type: want application/json")
 	}
-	text, err := io.ReadAll(r.Body)
-	if err != nil {
+	text, err := io.ReadAll(io.LimitReader(r.Body, maxJSONBytes+1))
+	switch {
+	case err != nil:
 		return nil, malformed("JSON", err)
+	case len(text) > maxJSONBytes:
+		return nil, errorf(http.StatusRequestEntityTooLarge,
+			"JSON: more than %d bytes, want at most that; pictures go as files to /v1/images/edits or /v1/generate", maxJSONBytes)
 	}
 	return parseJSON(text)
 }

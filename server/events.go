@@ -2,7 +2,6 @@ package server
 
 import (
 	"bytes"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"image"
@@ -67,11 +66,12 @@ func (w *reply) begin() error {
 	return w.control.Flush()
 }
 
-// event sends one server-sent event; the first begins the reply.
-func (w *reply) event(name string, v any) error {
+// event sends one server-sent event, with files in the places of its filePlace; the first begins the reply.
+func (w *reply) event(name string, v any, files ...[]byte) error {
 	if err := w.begin(); err != nil {
 		return err
 	}
+	w.patience()
 	data, err := json.Marshal(v) // one line: JSON escapes line ends
 	if err != nil {
 		return err
@@ -81,7 +81,7 @@ func (w *reply) event(name string, v any) error {
 		fmt.Fprintf(&b, "event: %s\n", name)
 	}
 	fmt.Fprintf(&b, "data: %s\n\n", data)
-	if _, err := w.Write(b.Bytes()); err != nil {
+	if err := w.fill(b.Bytes(), files...); err != nil {
 		return err
 	}
 	return w.control.Flush()
@@ -120,7 +120,7 @@ func newPictureEvent(m *made) pictureEvent {
 	n := len(m.request.References)
 	return pictureEvent{
 		m.id, m.took.Seconds(), m.request.Size.String(), m.model, inference.WorkflowOf(n), n, m.request.Seed,
-		base64.StdEncoding.EncodeToString(m.file),
+		filePlace,
 	}
 }
 
@@ -132,7 +132,7 @@ func (s *Server) streamGenerate(w *reply, r *http.Request, j *job) error {
 	if err != nil {
 		return err
 	}
-	return w.event("picture", newPictureEvent(m))
+	return w.event("picture", newPictureEvent(m), m.file)
 }
 
 // reporter writes what happens on the way to a picture.
@@ -229,6 +229,7 @@ func (w *reply) comment() error {
 	if err := w.begin(); err != nil {
 		return err
 	}
+	w.patience()
 	if _, err := w.Write([]byte(":\n\n")); err != nil {
 		return err
 	}

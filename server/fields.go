@@ -1,9 +1,6 @@
 package server
 
 import (
-	"encoding/base64"
-	"encoding/json"
-	"fmt"
 	"math"
 	"net/url"
 	"slices"
@@ -38,31 +35,30 @@ var generateFields = []string{
 }
 
 const (
-	maxGuidance = 100
-	sizeAuto    = "auto" // the same as none
-	sizeWant    = "want WIDTHxHEIGHT in multiples of 16 from 64 to 2048, or match"
+	sizeAuto = "auto" // the same as none
+	sizeWant = "want WIDTHxHEIGHT in multiples of 16 from 64 to 2048, or match"
 )
 
 // job is what a client asks for.
 type job struct {
-	model   string
-	request inference.Request // without size and references
-	aspect  picture.AspectRatio
-	size    picture.Size // exact, where not zero
-	sources []source
-	bytes   int64    // of the prepared references
-	ignored []string // names of fields that were passed over
+	model     string
+	request   inference.Request // without size and references
+	aspect    picture.AspectRatio
+	size      picture.Size // exact, where not zero
+	sources   []source
+	n         int      // pictures
+	ignored   []string // names of fields that were passed over
+	admission *admission
 
 	format   format // of the finished pictures
 	stream   *bool  // asked for, or not, by a field
 	partials int    // previews in a stream
-	begun    bool   // one of its pictures is made: there is room for the others
 }
 
 // source is a reference picture before it is decoded: bytes, or an address to fetch them from.
 type source struct {
 	field string // for messages
-	data  []byte
+	data  chunks
 	url   *url.URL
 }
 
@@ -78,11 +74,15 @@ func (f *form) parse(allowRemote bool) (*job, error) {
 	if j.sources, err = f.sources(fieldImages); err != nil {
 		return nil, err
 	}
-	uris, err := parseImageURIs(f.values[fieldImageURIs].text, allowRemote)
-	if err != nil {
-		return nil, err
+	if f.urisErr != nil {
+		return nil, f.urisErr
 	}
-	j.sources = append(j.sources, uris...)
+	for _, src := range f.uris {
+		if src.url != nil && !allowRemote {
+			return nil, invalid(src.field, "URLs are not fetched by this server (--allow-remote-uris); want a data URI")
+		}
+	}
+	j.sources = append(j.sources, f.uris...)
 	if n := len(j.sources); n > inference.MaxReferences {
 		return nil, invalid(fieldImages, "%d reference pictures together with image_uris, want at most %d", n, inference.MaxReferences)
 	}
@@ -95,7 +95,7 @@ func (v values) job(known ...string) (*job, error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &job{ignored: ignored}
+	j := &job{ignored: ignored, n: 1}
 	prompt, err := v.string(fieldPrompt)
 	if err != nil {
 		return nil, err
@@ -197,47 +197,11 @@ func (j *job) parseSize(text string) (err error) {
 	return nil
 }
 
-// parseImageURIs reads a JSON array of data URIs and URLs.
-func parseImageURIs(text string, allowRemote bool) ([]source, error) {
-	if strings.TrimSpace(text) == "" {
-		return nil, nil
-	}
-	var uris []string
-	if err := json.Unmarshal([]byte(text), &uris); err != nil {
-		return nil, invalid(fieldImageURIs, "want a JSON array of data URIs or URLs")
-	}
-	if len(uris) > inference.MaxReferences {
-		return nil, invalid(fieldImageURIs, "%d reference pictures, want at most %d", len(uris), inference.MaxReferences)
-	}
-	var list []source
-	for i, uri := range uris {
-		s, err := parseImageURI(fmt.Sprintf("%s[%d]", fieldImageURIs, i), uri, allowRemote)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, s)
-	}
-	return list, nil
-}
-
-func parseImageURI(field, uri string, allowRemote bool) (source, error) {
-	if scheme, rest, ok := strings.Cut(uri, ":"); ok && strings.EqualFold(scheme, "data") {
-		kind, payload, ok := strings.Cut(rest, ",")
-		if !ok || !strings.HasSuffix(strings.ToLower(kind), ";base64") {
-			return source{}, invalid(field, "want data:image/…;base64,…")
-		}
-		data, err := base64.StdEncoding.DecodeString(payload)
-		if err != nil {
-			return source{}, invalid(field, "is not valid base64")
-		}
-		return source{field: field, data: data}, nil
-	}
-	address, err := url.Parse(uri)
+// parseURL reads an address to fetch a picture from.
+func parseURL(field, text string) (source, error) {
+	address, err := url.Parse(text)
 	if err != nil || address.Scheme != "http" && address.Scheme != "https" || address.Host == "" || address.User != nil {
 		return source{}, invalid(field, "want a data URI, or an http or https URL without a user name")
-	}
-	if !allowRemote {
-		return source{}, invalid(field, "URLs are not fetched by this server (--allow-remote-uris); want a data URI")
 	}
 	return source{field: field, url: address}, nil
 }

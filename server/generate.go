@@ -46,7 +46,7 @@ func (m *made) setHeaders(h http.Header) {
 
 // generate is POST /v1/generate.
 func (s *Server) generate(w *reply, r *http.Request) error {
-	j, err := s.accept(w, r, func(r *http.Request) (*job, error) {
+	j, err := s.accept(w, r, formWeight, func(r *http.Request) (*job, error) {
 		f, err := readForm(r)
 		if err != nil {
 			return nil, err
@@ -56,6 +56,7 @@ func (s *Server) generate(w *reply, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	defer j.admission.end()
 	if wantsEvents(r, j.stream, j.format.contentType()) {
 		return s.streamGenerate(w, r, j)
 	}
@@ -67,20 +68,22 @@ func (s *Server) generate(w *reply, r *http.Request) error {
 	return w.body(http.StatusOK, j.format.contentType(), m.file)
 }
 
-// accept reads a request, checks all that can be checked before computing, and prepares its references.
-func (s *Server) accept(w *reply, r *http.Request, read func(*http.Request) (*job, error)) (*job, error) {
-	if err := s.queue.room(0); err != nil {
+// accept reads a request, checks all that can be checked before computing, lets it into the queue, and prepares its
+// references. The job's admission must be ended.
+func (s *Server) accept(w *reply, r *http.Request, weight int64, read func(*http.Request) (*job, error)) (*job, error) {
+	client := clientOf(r)
+	if err := s.queue.room(client); err != nil {
 		return nil, err
 	}
 	var j *job
-	done, err := s.withBody(w, r, func(r *http.Request) (err error) {
+	held, err := s.withBody(w, r, weight, func(r *http.Request) (err error) {
 		j, err = read(r)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	defer done()
+	defer held.end()
 	if text := warning(j.ignored); text != "" {
 		w.Header().Set("Warning", text)
 	}
@@ -94,10 +97,31 @@ func (s *Server) accept(w *reply, r *http.Request, read func(*http.Request) (*jo
 	if s.opts.LogPrompts {
 		w.attrs = append(w.attrs, slog.String("prompt", j.request.Prompt))
 	}
-	if err := s.prepare(r.Context(), j); err != nil {
+	native := m.Engine.Info().NativeSize
+	if j.admission, err = s.queue.admit(client, j.holds(native)); err != nil {
 		return nil, err
 	}
-	return j, j.settleSize(m.Engine.Info().NativeSize)
+	if err = s.prepare(r.Context(), j, held); err == nil {
+		err = j.settleSize(native)
+	}
+	if err != nil {
+		j.admission.end()
+		return nil, err
+	}
+	return j, nil
+}
+
+// holds is the memory that a request takes at most from its admission on: its references, and the files of its pictures,
+// of which a stream has one at a time.
+func (j *job) holds(native int) int64 {
+	pixels, pictures := native*native, j.n
+	if j.size != (picture.Size{}) {
+		pixels = j.size.Width * j.size.Height
+	}
+	if j.stream != nil && *j.stream {
+		pictures = 1
+	}
+	return int64(len(j.sources))*referenceBytes + int64(pictures)*int64(pixels)*pixelBytes
 }
 
 func (s *Server) checkModel(name string, m Model) error {
@@ -107,17 +131,18 @@ func (s *Server) checkModel(name string, m Model) error {
 	return nil
 }
 
-// prepare fetches and decodes the references.
-func (s *Server) prepare(ctx context.Context, j *job) error {
-	for _, src := range j.sources {
-		data := src.data
+// prepare fetches and decodes the references. held is the lease of the request's body.
+func (s *Server) prepare(ctx context.Context, j *job, held *lease) error {
+	for i := range j.sources {
+		src := &j.sources[i]
 		if src.url != nil {
 			var err error
-			if data, err = s.remote.fetch(ctx, src.field, src.url); err != nil {
+			if src.data, err = s.remote.fetch(ctx, s.limits, src.field, src.url, held); err != nil {
 				return err
 			}
 		}
-		ref, err := s.decode(ctx, data)
+		size := src.data.size
+		ref, err := s.decode(ctx, &src.data)
 		if err != nil {
 			if busy, ok := errors.AsType[*apiError](err); ok {
 				return busy
@@ -131,7 +156,9 @@ func (s *Server) prepare(ctx context.Context, j *job) error {
 			}
 			return &apiError{status: status, detail: src.field + ": " + err.Error(), field: src.field}
 		}
-		j.bytes += int64(len(ref.Image.Pix))
+		if src.url != nil {
+			held.give(int64(size))
+		}
 		j.request.References = append(j.request.References, inference.Reference{Reference: ref})
 	}
 	j.sources = nil
@@ -161,11 +188,7 @@ type watcher struct {
 func (s *Server) make(w *reply, r *http.Request, j *job, watch watcher) (*made, error) {
 	ctx := r.Context()
 	queued := time.Now()
-	join := s.queue.join
-	if j.begun {
-		join = s.queue.rejoin
-	}
-	place, err := join(clientOf(r), j.bytes)
+	place, err := j.admission.join()
 	if err != nil {
 		return nil, err
 	}
@@ -180,7 +203,6 @@ func (s *Server) make(w *reply, r *http.Request, j *job, watch watcher) (*made, 
 		return nil, err
 	}
 	m.file, m.usage = file.Bytes(), usageOf(j.request, meta)
-	j.begun = true
 	w.attrs = append(w.attrs, slog.Group("picture",
 		"id", m.id, "workflow", inference.WorkflowOf(len(j.request.References)), "size", j.request.Size.String(),
 		"steps", meta.Steps, "engine_seconds", m.took.Seconds(), "waited_seconds", (time.Since(queued)-m.took).Seconds()))

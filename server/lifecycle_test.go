@@ -307,7 +307,7 @@ func TestHugeHeader(t *testing.T) {
 func TestManyWaitingClients(t *testing.T) {
 	const clients = 300
 	engine := &fakeEngine{gate: make(chan struct{})}
-	s := start(t, engine, func(o *Options, _ *limits) { o.QueueLimit = clients; o.Log = nil })
+	s := start(t, engine, func(o *Options, _ *limits) { o.QueueLimit = 2 * clients; o.Log = nil })
 	held := func() uint64 {
 		runtime.GC()
 		var m runtime.MemStats

@@ -7,12 +7,6 @@ import (
 	"kleinbild/inference/picture"
 )
 
-// maxPictures is the n of a request, as at OpenAI.
-const maxPictures = 10
-
-// maxPartials is the most previews in a stream, as at OpenAI.
-const maxPartials = 3
-
 // The fields of OpenAI's image API that change something here and are on no other path.
 const (
 	fieldN              = "n"
@@ -29,14 +23,13 @@ var imagesFields = []string{
 // imagesJob is a job for n pictures.
 type imagesJob struct {
 	*job
-	n   int
 	url bool // the reply has data URLs
 }
 
 // imageGenerations is POST /v1/images/generations.
 func (s *Server) imageGenerations(w *reply, r *http.Request) error {
 	var images imagesJob
-	_, err := s.accept(w, r, func(r *http.Request) (*job, error) {
+	_, err := s.accept(w, r, jsonWeight, func(r *http.Request) (*job, error) {
 		v, err := readJSON(r)
 		if err != nil {
 			return nil, err
@@ -47,13 +40,14 @@ func (s *Server) imageGenerations(w *reply, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	defer images.admission.end()
 	return s.answerImages(w, r, images, imageGeneration)
 }
 
 // imageEdits is POST /v1/images/edits.
 func (s *Server) imageEdits(w *reply, r *http.Request) error {
 	var images imagesJob
-	_, err := s.accept(w, r, func(r *http.Request) (*job, error) {
+	_, err := s.accept(w, r, formWeight, func(r *http.Request) (*job, error) {
 		f, err := readForm(r)
 		if err != nil {
 			return nil, err
@@ -66,6 +60,7 @@ func (s *Server) imageEdits(w *reply, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	defer images.admission.end()
 	return s.answerImages(w, r, images, imageEdit)
 }
 

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"encoding/base64"
 	"image"
 	"net/http"
 	"time"
@@ -78,15 +77,17 @@ func (s *Server) answerImages(w *reply, r *http.Request, images imagesJob, kind 
 	if images.partials > 0 {
 		w.Header().Set("Warning", warning(append(images.ignored, fieldPartialImages)))
 	}
+	var files [][]byte
 	list := imagesReply{Data: []imageItem{}, Background: background, OutputFormat: images.format.name}
 	for range images.n {
 		m, err := s.make(w, r, images.job, watcher{})
 		if err != nil {
 			return err
 		}
-		item := imageItem{B64JSON: base64.StdEncoding.EncodeToString(m.file)}
+		files = append(files, m.file)
+		item := imageItem{B64JSON: filePlace}
 		if images.url {
-			item = imageItem{URL: "data:" + images.format.contentType() + ";base64," + item.B64JSON}
+			item = imageItem{URL: "data:" + images.format.contentType() + ";base64," + filePlace}
 		}
 		list.Data = append(list.Data, item)
 		list.Size = m.request.Size.String()
@@ -95,7 +96,7 @@ func (s *Server) answerImages(w *reply, r *http.Request, images imagesJob, kind 
 		images.request.Seed++
 	}
 	list.Created = time.Now().Unix()
-	return w.json(http.StatusOK, list)
+	return w.json(http.StatusOK, list, files...)
 }
 
 // imageEvent holds the fields that OpenAI's two events share.
@@ -122,9 +123,9 @@ type completedEvent struct {
 }
 
 func (s *Server) streamImages(w *reply, r *http.Request, images imagesJob, kind string) error {
-	event := func(name string, file []byte) imageEvent {
+	event := func(name string) imageEvent {
 		return imageEvent{
-			kind + name, base64.StdEncoding.EncodeToString(file), background, time.Now().Unix(), images.format.name, pictureEffort,
+			kind + name, filePlace, background, time.Now().Unix(), images.format.name, pictureEffort,
 			images.request.Size.String(),
 		}
 	}
@@ -139,16 +140,16 @@ func (s *Server) streamImages(w *reply, r *http.Request, images imagesJob, kind 
 				if err != nil {
 					return err
 				}
-				e := partialEvent{event(".partial_image", file), index}
+				e := partialEvent{event(".partial_image"), index}
 				index++
-				return w.event(e.Type, e)
+				return w.event(e.Type, e, file)
 			},
 		})
 		if err != nil {
 			return err
 		}
-		e := completedEvent{event(".completed", m.file), m.usage}
-		if err := w.event(e.Type, e); err != nil {
+		e := completedEvent{event(".completed"), m.usage}
+		if err := w.event(e.Type, e, m.file); err != nil {
 			return err
 		}
 		images.request.Seed++

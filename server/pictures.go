@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"io"
 	"math"
 	"net/http"
 	"regexp"
@@ -34,7 +35,7 @@ func pictureName(name string) (number int, ok bool) {
 type upload struct {
 	name   string
 	number int // as pictureName returns it
-	data   []byte
+	data   chunks
 }
 
 // sources returns the form's pictures: first those without a number in the order in which they came, then by number.
@@ -57,7 +58,7 @@ func (f *form) sources(base string) ([]source, error) {
 
 // decode prepares a picture, one at a time for the whole server. The place is free again when the decoder has ended, also
 // where its client has left before: what runs on takes memory and a processor whether somebody waits for it or not.
-func (s *Server) decode(ctx context.Context, file []byte) (*picture.Reference, error) {
+func (s *Server) decode(ctx context.Context, file io.Reader) (*picture.Reference, error) {
 	wait, cancel := context.WithTimeout(ctx, s.limits.decoder)
 	defer cancel()
 	if err := s.decodes.Acquire(wait, 1); err != nil {
@@ -69,5 +70,5 @@ func (s *Server) decode(ctx context.Context, file []byte) (*picture.Reference, e
 		}
 	}
 	defer s.decodes.Release(1)
-	return picture.DecodeBytes(ctx, file)
+	return picture.Decode(ctx, file)
 }

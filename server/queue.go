@@ -9,82 +9,115 @@ import (
 )
 
 // queue gives turns on the engine, one at a time. It is fair between clients: each has a turn in every round, whatever
-// the number of its requests, and within a round turns go in the order of arrival.
+// the number of its requests, and within a round turns go in the order of arrival. No client may have more than its share
+// of the places, so that the next one finds some.
 type queue struct {
-	limit int
+	limit int // places of requests that wait, or are prepared for that
 
 	mu      sync.Mutex
+	places  shares
+	bytes   shares    // of references and pictures of admitted requests
 	waiting []*ticket // in the order of service
 	running *ticket
 	round   int // of the last turn
-	bytes   int64
 	closed  bool
 	last    time.Duration // of the last turn: what Retry-After says
 }
 
-// maxWaitingBytes bounds the references of waiting requests, 4 MB for each at most.
-const maxWaitingBytes = 512 << 20
-
-// ticket is a place in the queue.
-type ticket struct {
+// admission is a request in the queue, from before its references are decoded until its pictures are delivered. It has a
+// place from the start, so that no more requests decode than may wait.
+type admission struct {
 	q      *queue
 	client string
 	bytes  int64
+	early  bool // its place is not a ticket's yet
+}
+
+// ticket is an admitted request's wait for one turn.
+type ticket struct {
+	q      *queue
+	client string
 	round  int
 	turn   chan struct{} // closed when the turn has come, or the queue has closed
 	began  time.Time
 }
 
-func newQueue(limit int) *queue { return &queue{limit: limit, last: time.Second} }
+func newQueue(limit int) *queue {
+	return &queue{limit: limit, places: newShares(), bytes: newShares(), last: time.Second}
+}
 
 func errClosed() *apiError {
 	return &apiError{status: http.StatusServiceUnavailable, detail: "the server is shutting down", retryAfter: 10 * time.Second}
 }
 
-// room says whether join would succeed, before a body is read for it.
-func (q *queue) room(bytes int64) error {
+// room says whether admit would succeed, before a body is read for it.
+func (q *queue) room(client string) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.check(bytes)
+	return q.check(client, 0)
 }
 
-func (q *queue) check(bytes int64) error {
+func (q *queue) check(client string, bytes int64) error {
+	places := int64(q.limit)
+	if q.running == nil {
+		places++ // for the one that runs next
+	}
+	detail := ""
 	switch {
 	case q.closed:
 		return errClosed()
-	case q.running != nil && (len(q.waiting) >= q.limit || q.bytes+bytes > maxWaitingBytes):
-		return &apiError{
-			status: http.StatusTooManyRequests, detail: "the queue is full",
-			retryAfter: max(q.last, time.Second),
-		}
+	case q.places.total >= places, q.bytes.total+bytes > maxHeldBytes:
+		detail = "the queue is full"
+	case !q.places.fits(client, 1, places):
+		detail = "too many requests of this client wait; the other places are kept for others"
+	case !q.bytes.fits(client, bytes, maxHeldBytes):
+		detail = "too many pictures of this client wait to be made or read"
+	default:
+		return nil
 	}
-	return nil
+	return &apiError{status: http.StatusTooManyRequests, detail: detail, retryAfter: max(q.last, time.Second)}
 }
 
-// join takes a place for a request of client that holds bytes of references. The place must be left.
-func (q *queue) join(client string, bytes int64) (*ticket, error) {
+// admit lets a request of client in that holds bytes of references and pictures. The admission must be ended.
+func (q *queue) admit(client string, bytes int64) (*admission, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if err := q.check(bytes); err != nil {
+	if err := q.check(client, bytes); err != nil {
 		return nil, err
 	}
-	return q.place(client, bytes), nil
+	q.places.take(client, 1)
+	q.bytes.take(client, bytes)
+	return &admission{q, client, bytes, true}, nil
 }
 
-// rejoin takes a place for another picture of a request that has had a turn. It was let in with all of its pictures, so
-// that a full queue does not refuse it, but it waits for its turn as all others do.
-func (q *queue) rejoin(client string, bytes int64) (*ticket, error) {
+// end gives back what the request had. It must have no ticket any more.
+func (a *admission) end() {
+	a.q.mu.Lock()
+	defer a.q.mu.Unlock()
+	if a.early {
+		a.q.places.take(a.client, -1)
+	}
+	a.q.bytes.take(a.client, -a.bytes)
+}
+
+// join waits in line for a turn; the ticket must be left. A request that has had a turn was let in with all of its pictures,
+// so that a full queue does not refuse the next, but it waits for its turn as all others do.
+func (a *admission) join() (*ticket, error) {
+	q := a.q
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed {
 		return nil, errClosed()
 	}
-	return q.place(client, bytes), nil
+	if !a.early {
+		q.places.take(a.client, 1)
+	}
+	a.early = false
+	return q.place(a.client), nil
 }
 
-func (q *queue) place(client string, bytes int64) *ticket {
-	t := &ticket{q: q, client: client, bytes: bytes, round: q.round, turn: make(chan struct{})}
-	q.bytes += bytes
+func (q *queue) place(client string) *ticket {
+	t := &ticket{q: q, client: client, round: q.round, turn: make(chan struct{})}
 	if q.running != nil && q.running.client == client {
 		t.round = q.running.round + 1
 	}
@@ -107,6 +140,7 @@ func (q *queue) next() {
 	q.running = q.waiting[0]
 	q.waiting = slices.Delete(q.waiting, 0, 1)
 	q.round = q.running.round
+	q.places.take(q.running.client, -1)
 	q.running.began = time.Now()
 	close(q.running.turn)
 }
@@ -143,7 +177,6 @@ func (t *ticket) leave() {
 	q := t.q
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.bytes -= t.bytes
 	if q.running == t {
 		q.last = time.Since(t.began)
 		q.running = nil
@@ -152,6 +185,7 @@ func (t *ticket) leave() {
 	}
 	if at := slices.Index(q.waiting, t); at >= 0 {
 		q.waiting = slices.Delete(q.waiting, at, at+1)
+		q.places.take(t.client, -1)
 	}
 }
 
@@ -161,6 +195,7 @@ func (q *queue) close() {
 	defer q.mu.Unlock()
 	q.closed = true
 	for _, t := range q.waiting {
+		q.places.take(t.client, -1)
 		close(t.turn)
 	}
 	q.waiting = nil

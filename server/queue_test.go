@@ -3,12 +3,44 @@ package server
 import (
 	"context"
 	"errors"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
 )
+
+// held is what admitted requests have, in places and bytes.
+func (q *queue) held() int64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.places.total + q.bytes.total
+}
+
+// join admits a request that waits for a turn at once, and ends it with its turn.
+func (q *queue) join(client string, bytes int64) (*queued, error) {
+	a, err := q.admit(client, bytes)
+	if err != nil {
+		return nil, err
+	}
+	t, err := a.join()
+	if err != nil {
+		a.end()
+		return nil, err
+	}
+	return &queued{t, a}, nil
+}
+
+type queued struct {
+	*ticket
+	admission *admission
+}
+
+func (p *queued) leave() {
+	p.ticket.leave()
+	p.admission.end()
+}
 
 func statusOf(err error) int {
 	var e *apiError
@@ -29,12 +61,13 @@ func TestQueueOrder(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			q := newQueue(100)
 			tickets := map[*ticket]string{}
+			places := map[*ticket]*queued{}
 			for name := range strings.SplitSeq(row.arrivals, " ") {
-				ticket, err := q.join(name[:1], 0)
+				place, err := q.join(name[:1], 0)
 				if err != nil {
 					t.Fatal(err)
 				}
-				tickets[ticket] = name
+				tickets[place.ticket], places[place.ticket] = name, place
 			}
 			var order []string
 			for q.running != nil {
@@ -43,13 +76,13 @@ func TestQueueOrder(t *testing.T) {
 					t.Fatal(err)
 				}
 				order = append(order, tickets[now])
-				now.leave()
+				places[now].leave()
 			}
 			if have := strings.Join(order, " "); have != row.want {
 				t.Errorf("order %s, want %s", have, row.want)
 			}
-			if q.bytes != 0 || len(q.waiting) != 0 {
-				t.Errorf("%d bytes, %d waiting are left", q.bytes, len(q.waiting))
+			if q.held() != 0 || len(q.waiting) != 0 {
+				t.Errorf("%d places and bytes, %d waiting are left", q.held(), len(q.waiting))
 			}
 		})
 	}
@@ -58,7 +91,7 @@ func TestQueueOrder(t *testing.T) {
 // TestQueueLateClient: who comes late is not behind the rounds that others have had already, nor before them.
 func TestQueueLateClient(t *testing.T) {
 	q := newQueue(100)
-	join := func(client string) *ticket {
+	join := func(client string) *queued {
 		t.Helper()
 		place, err := q.join(client, 0)
 		if err != nil {
@@ -71,7 +104,7 @@ func TestQueueLateClient(t *testing.T) {
 	}
 	first, second := join("a"), join("a")
 	late := join("b")
-	if q.running != first || q.waiting[0] != late || q.waiting[1] != second {
+	if q.running != first.ticket || q.waiting[0] != late.ticket || q.waiting[1] != second.ticket {
 		t.Errorf("running %v, waiting %v", q.running, q.waiting)
 	}
 	if late.position() != 1 || second.position() != 2 || first.position() != 0 {
@@ -83,7 +116,7 @@ func TestQueueBounds(t *testing.T) {
 	q := newQueue(2)
 	running, _ := q.join("a", 5)
 	waiting, _ := q.join("a", 0)
-	if _, err := q.join("b", maxWaitingBytes); statusOf(err) != http.StatusTooManyRequests {
+	if _, err := q.join("b", maxHeldBytes); statusOf(err) != http.StatusTooManyRequests {
 		t.Errorf("too many bytes: %v", err)
 	}
 	if _, err := q.join("b", 7); err != nil {
@@ -92,7 +125,7 @@ func TestQueueBounds(t *testing.T) {
 	if _, err := q.join("b", 0); statusOf(err) != http.StatusTooManyRequests {
 		t.Errorf("the third waiting one: %v", err)
 	}
-	if err := q.room(0); statusOf(err) != http.StatusTooManyRequests {
+	if err := q.room("c"); statusOf(err) != http.StatusTooManyRequests {
 		t.Errorf("room: %v", err)
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
@@ -102,7 +135,7 @@ func TestQueueBounds(t *testing.T) {
 		t.Errorf("wait: %v", err)
 	}
 	waiting.leave()
-	if err := q.room(0); err != nil {
+	if err := q.room("c"); err != nil {
 		t.Errorf("after one has left: %v", err)
 	}
 	q.close()
@@ -119,36 +152,97 @@ func TestQueueBounds(t *testing.T) {
 	}
 }
 
-// TestQueueAtRandom: whatever the order of joins and leaves, one runs at a time and nothing is lost.
+// TestQueueAtRandom: whatever the order of requests, joins and leaves, one runs at a time, nobody has more than a share, and
+// nothing is lost.
 func TestQueueAtRandom(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
-	q := newQueue(8)
-	var places []*ticket
+	const limit = 8
+	q := newQueue(limit)
+	type request struct {
+		*admission
+		ticket *ticket
+	}
+	var all []*request
+	refused := map[bool]int{}
 	for range 20000 {
-		if len(places) == 0 || r.IntN(2) == 0 {
-			place, err := q.join(string(rune('a'+r.IntN(4))), int64(r.IntN(100)))
-			if full := len(places) == 9; (err != nil) != full {
-				t.Fatalf("%d places: %v", len(places), err)
+		switch n := r.IntN(6); {
+		case n < 3 || len(all) == 0:
+			client := string(rune('a' + r.IntN(6)))
+			room := limit
+			if q.running == nil {
+				room++
+			}
+			mine, others := 0, 0
+			for _, p := range all {
+				if p.ticket == nil || p.ticket != q.running {
+					if p.client == client {
+						mine++
+					} else {
+						others++
+					}
+				}
+			}
+			full := mine+others >= room
+			a, err := q.admit(client, int64(r.IntN(100)))
+			if want := full || mine > 0 && mine+1 > (room-others)/2; (err != nil) != want {
+				t.Fatalf("%d of the client's, %d of others: %v", mine, others, err)
 			}
 			if err == nil {
-				places = append(places, place)
+				all = append(all, &request{admission: a})
+			} else {
+				refused[full]++
 			}
-		} else {
-			i := r.IntN(len(places))
-			places[i].leave()
-			places = slices.Delete(places, i, i+1)
+		case n < 5:
+			if p := all[r.IntN(len(all))]; p.ticket == nil {
+				p.ticket, _ = p.join()
+			}
+		default:
+			i := r.IntN(len(all))
+			if all[i].ticket != nil {
+				all[i].ticket.leave()
+			}
+			all[i].end()
+			all = slices.Delete(all, i, i+1)
 		}
-		var bytes int64
-		for _, place := range places {
-			bytes += place.bytes
-			if (place == q.running) == slices.Contains(q.waiting, place) {
+		var bytes, places int64
+		for _, p := range all {
+			bytes += p.bytes
+			if p.ticket == nil || p.ticket != q.running {
+				places++
+			}
+			if p.ticket != nil && (p.ticket == q.running) == slices.Contains(q.waiting, p.ticket) {
 				t.Fatal("a place neither runs nor waits, or does both")
 			}
 		}
 		rounds := slices.IsSortedFunc(q.waiting, func(a, b *ticket) int { return a.round - b.round })
-		if bytes != q.bytes || (q.running == nil) != (len(places) == 0) || !rounds {
-			t.Fatalf("%d bytes, want %d; running %v; in order %v", q.bytes, bytes, q.running, rounds)
+		if bytes != q.bytes.total || places != q.places.total || q.running == nil && len(q.waiting) > 0 || !rounds {
+			t.Fatalf("%d bytes, want %d; %d places, want %d; running %v; in order %v", q.bytes.total, bytes, q.places.total, places, q.running, rounds)
 		}
+	}
+	if refused[true] < 100 || refused[false] < 100 {
+		t.Errorf("refused for a full queue and for a full share: %v, want both often", refused)
+	}
+}
+
+// TestQueueShares: one client's flood leaves places to others, and each of them finds some.
+func TestQueueShares(t *testing.T) {
+	q := newQueue(32)
+	have := map[string]int{}
+	for _, client := range []string{"flood", "second", "third", "fourth", "fifth", "sixth"} {
+		for {
+			if _, err := q.join(client, 0); err != nil {
+				if statusOf(err) != http.StatusTooManyRequests {
+					t.Fatal(err)
+				}
+				break
+			}
+			have[client]++
+		}
+	}
+	// The first of the flood runs, and has no place.
+	want := map[string]int{"flood": 17, "second": 8, "third": 4, "fourth": 2, "fifth": 1, "sixth": 1}
+	if !maps.Equal(have, want) {
+		t.Errorf("places %v, want %v", have, want)
 	}
 }
 
@@ -160,16 +254,16 @@ func TestQueueRejoin(t *testing.T) {
 	if _, err := q.join("a", 0); statusOf(err) != http.StatusTooManyRequests {
 		t.Errorf("a new request: %v", err)
 	}
-	next, err := q.rejoin("a", 0)
+	next, err := running.admission.join()
 	if err != nil {
 		t.Fatal(err)
 	}
-	running.leave()
-	if q.running != waiting || next.position() != 1 {
+	running.ticket.leave()
+	if q.running != waiting.ticket || next.position() != 1 {
 		t.Errorf("running %v, want the one that waited; %d turns before the next picture", q.running, next.position())
 	}
 	q.close()
-	if _, err := q.rejoin("a", 0); statusOf(err) != http.StatusServiceUnavailable {
+	if _, err := running.admission.join(); statusOf(err) != http.StatusServiceUnavailable {
 		t.Errorf("closed: %v", err)
 	}
 }

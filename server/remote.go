@@ -15,24 +15,18 @@ import (
 	"kleinbild/inference/picture"
 )
 
-// Limits of fetching one reference.
-const (
-	fetchTimeout   = 30 * time.Second
-	fetchRedirects = 3
-	fetchBytes     = 64 << 20
-)
-
 // remote fetches reference pictures from public addresses. What may be reached is decided when a connection is made, on
 // the address itself, so that neither names nor redirects can lead into the user's own network.
 type remote struct {
 	client  *http.Client
 	allowed func(netip.Addr) bool
+	slots   *slots
 }
 
 var errNotPublic = errors.New("the address is not public")
 
 func newRemote() *remote {
-	r := &remote{allowed: public}
+	r := &remote{allowed: public, slots: newSlots(maxFetches)}
 	dialer := &net.Dialer{
 		Timeout: 10 * time.Second,
 		Control: func(_, address string, _ syscall.RawConn) error {
@@ -44,12 +38,12 @@ func newRemote() *remote {
 		},
 	}
 	r.client = &http.Client{
-		Timeout: fetchTimeout,
 		Transport: &http.Transport{
 			Proxy:                  nil, // a proxy would connect on our behalf, past the check
 			DialContext:            dialer.DialContext,
 			DisableKeepAlives:      true,
-			MaxResponseHeaderBytes: 64 << 10,
+			DisableCompression:     true, // pictures are compressed already, and what is not could unfold without end
+			MaxResponseHeaderBytes: fetchHeaderBytes,
 			TLSHandshakeTimeout:    10 * time.Second,
 			ResponseHeaderTimeout:  20 * time.Second,
 		},
@@ -91,31 +85,93 @@ func public(ip netip.Addr) bool {
 	return true
 }
 
-// fetch returns the bytes at address.
-func (r *remote) fetch(ctx context.Context, field string, address *url.URL) ([]byte, error) {
+// errTooSlow is the cause of a fetch that was ended because its server sends too slowly.
+var errTooSlow = errors.New("the server sends too slowly")
+
+// fetch returns the file at address. Its bytes count in the request's lease.
+func (r *remote) fetch(ctx context.Context, l limits, field string, address *url.URL, held *lease) (data chunks, err error) {
+	if !r.slots.take(ctx, held.client, l.fetchQueue) {
+		if ctx.Err() != nil {
+			return data, context.Cause(ctx)
+		}
+		return data, &apiError{
+			status: http.StatusServiceUnavailable, detail: field + ": too many pictures are being fetched", retryAfter: 10 * time.Second,
+		}
+	}
+	defer r.slots.release(held.client)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	whole := time.AfterFunc(l.fetch, func() { cancel(errTooSlow) })
+	defer whole.Stop()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address.String(), nil)
 	if err != nil {
-		return nil, invalid(field, "%s", err)
+		return data, invalid(field, "%s", err)
 	}
 	request.Header.Set("User-Agent", "Kleinbild")
 	response, err := r.client.Do(request)
 	if err != nil {
 		if errors.Is(err, errNotPublic) {
-			return nil, invalid(field, "%s, want one on the public internet", errNotPublic)
+			return data, invalid(field, "%s, want one on the public internet", errNotPublic)
 		}
-		return nil, invalid(field, "cannot be fetched")
+		return data, unfetched(ctx, field, "cannot be fetched")
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return nil, invalid(field, "cannot be fetched: status %d", response.StatusCode)
+		return data, invalid(field, "cannot be fetched: status %d", response.StatusCode)
 	}
+	body := &fetching{ctx: ctx, body: response.Body, limits: l, lease: held, pace: newPace(l.stall, 0)}
+	body.timer = time.AfterFunc(l.stall, func() { cancel(errTooSlow) })
+	defer body.timer.Stop()
 	limit := int64(min(fetchBytes, picture.MaxFileBytes))
-	data, err := io.ReadAll(io.LimitReader(response.Body, limit+1))
+	n, err := data.ReadFrom(io.LimitReader(body, limit+1))
+	var own *apiError
 	switch {
+	case errors.As(err, &own):
+		return data, own
 	case err != nil:
-		return nil, invalid(field, "cannot be fetched whole")
-	case int64(len(data)) > limit:
-		return nil, errorf(http.StatusRequestEntityTooLarge, "%s: more than %d bytes", field, limit)
+		return data, unfetched(ctx, field, "cannot be fetched whole")
+	case n > limit:
+		return data, errorf(http.StatusRequestEntityTooLarge, "%s: more than %d bytes", field, limit)
 	}
 	return data, nil
+}
+
+// unfetched says why a fetch under ctx ended.
+func unfetched(ctx context.Context, field, text string) error {
+	switch cause := context.Cause(ctx); {
+	case cause == errTooSlow:
+		return invalid(field, "%s: %s", text, errTooSlow)
+	case cause != nil:
+		return cause
+	}
+	return invalid(field, "%s", text)
+}
+
+// fetching is a fetched file on its way: it counts the bytes, and timer ends it where they come too slowly.
+type fetching struct {
+	ctx    context.Context
+	body   io.Reader
+	limits limits
+	lease  *lease
+	pace   *pace
+	timer  *time.Timer
+}
+
+func (f *fetching) Read(p []byte) (int, error) {
+	stall, rate := f.limits.stall, f.limits.rate
+	if f.lease.m.hurried(f.lease) {
+		stall, rate = f.limits.hurried, f.limits.hurriedRate
+	}
+	f.timer.Reset(time.Until(f.pace.moved(0, rate, stall)))
+	n, err := f.body.Read(p)
+	f.timer.Stop()
+	f.pace.moved(n, rate, stall)
+	if n > 0 {
+		before := time.Now()
+		if err := f.lease.take(f.ctx, int64(n), f.limits.memory); err != nil {
+			return 0, err
+		}
+		f.pace.excuse(time.Since(before))
+	}
+	return n, err
 }

@@ -7,7 +7,9 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -89,10 +91,10 @@ func TestRemoteReferences(t *testing.T) {
 		{"/page", 415, "image_uris[0]: picture: "},
 		{"/huge", 413, "more than 67108864 bytes"},
 		{"/cut", 422, "cannot be fetched whole"},
-		{"/slow", 422, "cannot be fetched"},
+		{"/slow", 422, "cannot be fetched: the server sends too slowly"},
 	} {
 		if row.path == "/slow" {
-			s.remote.client.Timeout = 200 * time.Millisecond
+			s.limits.fetch = 200 * time.Millisecond
 		}
 		if g := ask(files.URL + row.path); g.status != row.status || !strings.Contains(g.detail(), row.want) {
 			t.Errorf("%s: %d %.200s; want %d %s", row.path, g.status, g.body, row.status, row.want)
@@ -103,6 +105,94 @@ func TestRemoteReferences(t *testing.T) {
 	}
 }
 
+// TestRemoteLimits: fetched files count in the memory for uploads, only a few are under way, and one client has not all of
+// these.
+func TestRemoteLimits(t *testing.T) {
+	const size = 1 << 20
+	served := make(chan struct{})
+	var under, most atomic.Int64
+	files := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		most.Store(max(most.Load(), under.Add(1)))
+		defer under.Add(-1)
+		w.Header().Set("Content-Length", strconv.Itoa(size))
+		switch r.URL.Path {
+		case "/creep":
+			for r.Context().Err() == nil {
+				_, _ = w.Write(make([]byte, 100))
+				_ = http.NewResponseController(w).Flush()
+				time.Sleep(5 * time.Millisecond)
+			}
+		default:
+			_, _ = w.Write(make([]byte, size*3/4))
+			_ = http.NewResponseController(w).Flush()
+			select {
+			case <-served:
+			case <-r.Context().Done():
+			}
+			_, _ = w.Write(make([]byte, size/4))
+		}
+	}))
+	defer files.Close()
+	ask := func(s *running, client, path string) <-chan got {
+		contentType, body := formOf(t, prompt(), text("size", "64x64"), text("image_uris", `["`+files.URL+path+`"]`))
+		r, err := http.NewRequest(http.MethodPost, s.url("/v1/generate"), bytes.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", contentType)
+		r.Header.Set("X-Forwarded-For", client)
+		done := make(chan got, 1)
+		go func() {
+			g, _ := s.send(r)
+			done <- g
+		}()
+		return done
+	}
+	strict := start(t, &fakeEngine{}, func(o *Options, l *limits) {
+		o.AllowRemoteURIs = true
+		l.stall, l.rate = 200*time.Millisecond, 50<<10
+	}, func(s *Server) { s.remote.allowed = loopbackOnly })
+	if g := <-ask(strict, "10.0.0.1", "/creep"); g.status != 422 || !strings.Contains(g.detail(), "cannot be fetched whole: the server sends too slowly") {
+		t.Errorf("creeping: %d %s", g.status, g.body)
+	}
+
+	s := start(t, &fakeEngine{}, func(o *Options, l *limits) {
+		o.AllowRemoteURIs = true
+		l.fetchQueue, l.memory = 300*time.Millisecond, 300*time.Millisecond
+	}, func(s *Server) { s.memory, s.remote.allowed = newMemory(size), loopbackOnly })
+	const flood = 12
+	replies := make(chan got, flood)
+	for range flood {
+		reply := ask(s, "10.0.0.1", "/file")
+		go func() { replies <- <-reply }()
+	}
+	eventually(t, "one client has its share", func() bool { return under.Load() == maxFetches/2 })
+	other := ask(s, "10.0.0.2", "/file")
+	eventually(t, "another has as much as it asks for", func() bool {
+		s.memory.mu.Lock()
+		defer s.memory.mu.Unlock()
+		return s.memory.shares.held["10.0.0.2"] >= size*3/4-laneBytes
+	})
+	if used := s.memory.inUse(); used > s.memory.total+size {
+		t.Errorf("%d bytes in use, want at most %d", used, s.memory.total+size)
+	}
+	// One of the flood has as much as it asks for, too; others wait, for memory or to begin, and are told so in time.
+	if g := <-replies; g.status != 503 || g.header.Get("Retry-After") == "" {
+		t.Errorf("one of the flood: %d %s", g.status, g.body)
+	}
+	close(served)
+	if g := <-other; g.status != 415 { // it is no picture
+		t.Errorf("the other client: %d %s", g.status, g.body)
+	}
+	if most.Load() > maxFetches {
+		t.Errorf("%d fetches at once, want at most %d", most.Load(), maxFetches)
+	}
+	for range flood - 1 {
+		<-replies
+	}
+	eventually(t, "all memory is free", func() bool { return s.memory.inUse() == 0 })
+}
+
 // TestRemoteIgnoresProxies: a proxy from the environment would connect past the check.
 func TestRemoteIgnoresProxies(t *testing.T) {
 	proxy := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the proxy was asked") }))
@@ -110,7 +200,7 @@ func TestRemoteIgnoresProxies(t *testing.T) {
 	t.Setenv("HTTP_PROXY", proxy.URL)
 	t.Setenv("ALL_PROXY", proxy.URL)
 	r := newRemote()
-	if _, err := r.fetch(t.Context(), "x", &url.URL{Scheme: "http", Host: "192.168.77.1", Path: "/"}); err == nil || !strings.Contains(err.Error(), "not public") {
+	if _, err := r.fetch(t.Context(), usualLimits, "x", &url.URL{Scheme: "http", Host: "192.168.77.1", Path: "/"}, newMemory(fetchBytes).lease("a")); err == nil || !strings.Contains(err.Error(), "not public") {
 		t.Error(err)
 	}
 }

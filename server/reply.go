@@ -1,14 +1,17 @@
 package server
 
 import (
+	"bufio"
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -23,6 +26,7 @@ type apiError struct {
 	detail     string
 	field      string        // the form field or JSON key at fault, if any
 	retryAfter time.Duration // 0: no Retry-After
+	final      bool          // the connection ends with it
 }
 
 func (e *apiError) Error() string { return e.detail }
@@ -51,7 +55,7 @@ func asAPIError(r *http.Request, err error) *apiError {
 		return errorf(http.StatusRequestEntityTooLarge, "body: more than %d bytes, want at most that", tooLarge.Limit)
 	case errors.As(err, &network) && network.Timeout():
 		// Before the context, which net/http cancels for it.
-		return errorf(http.StatusRequestTimeout, "body: it did not come in time")
+		return errorf(http.StatusRequestTimeout, "it did not come in time")
 	case errors.Is(context.Cause(r.Context()), errShutdown):
 		return errClosed()
 	case r.Context().Err() != nil:
@@ -119,7 +123,10 @@ func (s *Server) fail(w *reply, r *http.Request, err error) bool {
 		if e.retryAfter > 0 {
 			w.Header().Set("Retry-After", strconv.Itoa(int(max(e.retryAfter.Seconds(), 1))))
 		}
-		_ = w.json(e.status, bodyOf(r, e))
+		if e.final {
+			w.Header().Set("Connection", "close")
+		}
+		w.refuse(r, e.status, func() { _ = w.json(e.status, bodyOf(r, e)) })
 	}
 	return true
 }
@@ -143,22 +150,24 @@ func (s *Server) logRequest(w *reply, r *http.Request) {
 // reply is a response on its way: it remembers what was sent, and no write of it may stand still.
 type reply struct {
 	http.ResponseWriter
-	control *http.ResponseController
-	stall   time.Duration
-	start   time.Time
-	status  int  // 0: nothing sent yet
-	events  bool // server-sent events have begun
-	route   string
-	failure *apiError
-	attrs   []slog.Attr // for the log
+	control  *http.ResponseController
+	limits   limits
+	pace     *pace        // of what is being sent
+	incoming *watchedBody // nil where the request has no body
+	start    time.Time
+	status   int  // 0: nothing sent yet
+	events   bool // server-sent events have begun
+	route    string
+	failure  *apiError
+	attrs    []slog.Attr // for the log
 }
 
-func newReply(w http.ResponseWriter, stall time.Duration) *reply {
+func newReply(w http.ResponseWriter, l limits) *reply {
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
-	return &reply{ResponseWriter: w, control: http.NewResponseController(w), stall: stall, start: time.Now()}
+	return &reply{ResponseWriter: w, control: http.NewResponseController(w), limits: l, start: time.Now()}
 }
 
 // Unwrap lets http.ResponseController reach the connection.
@@ -166,42 +175,81 @@ func (w *reply) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 func (w *reply) WriteHeader(status int) {
 	w.status = status
-	w.extend()
+	w.patience()
 	w.ResponseWriter.WriteHeader(status)
 }
 
-// writeChunk is what has to arrive before the client counts as gone.
-const writeChunk = 64 << 10
+// patience begins anew with each reply and each event: the client has not been waited for in between. A writer without
+// deadlines (in tests) needs none.
+func (w *reply) patience() {
+	w.pace = newPace(w.limits.stall, 0)
+	_ = w.control.SetWriteDeadline(w.pace.due)
+}
 
+// Write sends p at no less than the rate of limits; the header was sent before.
 func (w *reply) Write(p []byte) (n int, err error) {
 	for len(p) > 0 && err == nil {
-		w.extend()
 		var k int
 		k, err = w.ResponseWriter.Write(p[:min(len(p), writeChunk)])
 		n, p = n+k, p[k:]
+		_ = w.control.SetWriteDeadline(w.pace.moved(k, w.limits.rate, w.limits.stall))
 	}
 	return n, err
 }
 
-// extend moves the deadline; a writer without one (in tests) needs none.
-func (w *reply) extend() { _ = w.control.SetWriteDeadline(time.Now().Add(w.stall)) }
+// filePlace stands for a file in values that are sent as JSON. Its base64 is made on the way out, so that the file is in
+// memory once.
+const filePlace = "\x00file\x00"
 
-func (w *reply) json(status int, v any) error {
+// filePlaceJSON is filePlace as encoding/json writes it.
+var filePlaceJSON = []byte(`\u0000file\u0000`)
+
+// fill writes text with the base64 of files in their places.
+func (w *reply) fill(text []byte, files ...[]byte) error {
+	out := bufio.NewWriterSize(w, writeChunk)
+	for i, part := range bytes.SplitN(text, filePlaceJSON, len(files)+1) {
+		if i > 0 {
+			encoder := base64.NewEncoder(base64.StdEncoding, out)
+			if _, err := encoder.Write(files[i-1]); err != nil {
+				return err
+			}
+			if err := encoder.Close(); err != nil {
+				return err
+			}
+		}
+		if _, err := out.Write(part); err != nil {
+			return err
+		}
+	}
+	return out.Flush()
+}
+
+// json sends v, with files in the places of its filePlace.
+func (w *reply) json(status int, v any, files ...[]byte) error {
 	var body bytes.Buffer
 	enc := json.NewEncoder(&body)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(v); err != nil {
 		return err
 	}
-	return w.body(status, "application/json", body.Bytes())
+	size := body.Len() - len(files)*len(filePlaceJSON)
+	for _, file := range files {
+		size += base64.StdEncoding.EncodedLen(len(file))
+	}
+	w.head(status, "application/json", size)
+	return w.fill(body.Bytes(), files...)
 }
 
 func (w *reply) body(status int, contentType string, data []byte) error {
-	w.Header().Set("Content-Type", contentType)
-	w.Header().Set("Content-Length", strconv.Itoa(len(data)))
-	w.WriteHeader(status)
+	w.head(status, contentType, len(data))
 	_, err := w.Write(data)
 	return err
+}
+
+func (w *reply) head(status int, contentType string, size int) {
+	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Content-Length", strconv.Itoa(size))
+	w.WriteHeader(status)
 }
 
 // printable quotes control characters out of what clients send: it reaches logs and terminals.
@@ -214,11 +262,31 @@ func printable(text string) string {
 	}, text)
 }
 
-// clientOf is the address that a request came from, without its port.
+// clientOf names who sent a request: its address without the port. All shares are by this name. A proxy on this machine
+// is taken at its word for the address that it had the request from, since programs on this machine can take any loopback
+// address anyway; any other machine is the client itself, whatever its headers say.
 func clientOf(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	host := hostOf(r.RemoteAddr)
+	if ip, err := netip.ParseAddr(host); err != nil || !ip.Unmap().IsLoopback() {
+		return host
+	}
+	forwarded := r.Header.Values("X-Forwarded-For")
+	if len(forwarded) == 0 {
+		return host
+	}
+	last := forwarded[len(forwarded)-1]
+	ip, err := netip.ParseAddr(strings.TrimSpace(last[strings.LastIndexByte(last, ',')+1:]))
 	if err != nil {
-		return r.RemoteAddr
+		return host
+	}
+	return ip.Unmap().WithZone("").String()
+}
+
+// hostOf is an address without its port.
+func hostOf(address string) string {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return address
 	}
 	return host
 }

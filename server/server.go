@@ -68,46 +68,13 @@ type Options struct {
 	LogPrompts      bool
 }
 
-// The defaults of Options.
-const (
-	DefaultQueueLimit   = 32
-	DefaultMaxBodyBytes = 64 << 20
-	DefaultGrace        = 30 * time.Second
-)
-
-// limits bound a connection. A body or a reply may take long, but never stand still: deadlines move with its bytes.
-type limits struct {
-	header time.Duration // all headers of a request
-	idle   time.Duration // between two requests
-	stall  time.Duration // between two reads of a body, or two writes of a reply
-	body   time.Duration // a whole body
-	queued time.Duration // between two events of a waiting request
-	silent time.Duration // between two bytes of a stream: proxies close silent connections
-	// decoder is how long a picture waits for those before it to be decoded. 100 megapixels take some seconds.
-	decoder time.Duration
-}
-
-var usualLimits = limits{
-	header: 10 * time.Second, idle: 2 * time.Minute, stall: 20 * time.Second, body: 10 * time.Minute,
-	queued: 2 * time.Second, silent: 15 * time.Second, decoder: 30 * time.Second,
-}
-
-const (
-	maxHeaderBytes = 32 << 10
-	// bodiesBytes bounds all bodies that are in memory at once; others wait for their turn up to bodyWait.
-	bodiesBytes = 256 << 20
-	bodyWait    = 30 * time.Second
-	// retryOpen is how long a failure to open the model is remembered.
-	retryOpen = 2 * time.Second
-)
-
 // Server answers requests; New makes one.
 type Server struct {
 	opts    Options
 	limits  limits
 	log     *slog.Logger
 	queue   *queue
-	bodies  *semaphore.Weighted // bytes of request bodies
+	memory  *memory             // of what clients send
 	decodes *semaphore.Weighted // a reference of 100 megapixels takes 800 MB while it is decoded
 	remote  *remote
 	started time.Time
@@ -135,11 +102,12 @@ func New(opts Options) (*Server, error) {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	if opts.MaxBodyBytes > bodiesBytes {
-		return nil, fmt.Errorf("server: body limit of %d bytes, want at most %d", opts.MaxBodyBytes, bodiesBytes)
+	if opts.MaxBodyBytes > mostBodyBytes {
+		return nil, fmt.Errorf("server: body limit of %d bytes, want at most %d", opts.MaxBodyBytes, mostBodyBytes)
 	}
 	return &Server{
-		opts: opts, limits: usualLimits, log: opts.Log, queue: newQueue(opts.QueueLimit), bodies: semaphore.NewWeighted(bodiesBytes),
+		opts: opts, limits: usualLimits, log: opts.Log, queue: newQueue(opts.QueueLimit),
+		memory:  newMemory(max(opts.MaxBodyBytes, fetchBytes)),
 		decodes: semaphore.NewWeighted(1), remote: newRemote(), started: time.Now(),
 	}, nil
 }
@@ -207,9 +175,11 @@ func (s *Server) routes() map[string]map[string]handler {
 func (s *Server) Handler() http.Handler {
 	routes := s.routes()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		out := newReply(w, s.limits.stall)
+		out := newReply(w, s.limits)
+		out.watch(r)
 		err := s.guarded(out, r, routes)
 		whole := err == nil || s.fail(out, r, err)
+		out.unwatch(r)
 		s.logRequest(out, r)
 		if !whole {
 			panic(http.ErrAbortHandler) // net/http then closes the connection

@@ -13,6 +13,7 @@ import (
 	"image/png"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"mime/multipart"
 	"net"
 	"net/http"
@@ -41,6 +42,7 @@ type fakeEngine struct {
 	fail   func(inference.Request) error
 	// previews are made of four steps where the request asks for them.
 	previews bool
+	noise    bool // pictures do not compress
 
 	mu       sync.Mutex
 	requests []inference.Request
@@ -92,6 +94,9 @@ func (e *fakeEngine) Generate(ctx context.Context, req inference.Request, progre
 		}
 	}
 	img := image.NewRGBA(image.Rect(0, 0, req.Size.Width, req.Size.Height))
+	if e.noise {
+		_, _ = rand.NewChaCha8([32]byte{}).Read(img.Pix)
+	}
 	return &inference.Result{
 		Image: img, Workflow: inference.WorkflowOf(len(req.References)),
 		Metadata: metadataOf(req),
@@ -144,7 +149,18 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-func start(t testing.TB, engine Engine, change func(*Options, *limits)) *running {
+// shallow is a listener whose connections hold little that nobody reads.
+type shallow struct{ net.Listener }
+
+func (s shallow) Accept() (net.Conn, error) {
+	conn, err := s.Listener.Accept()
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetWriteBuffer(128 << 10)
+	}
+	return conn, err
+}
+
+func start(t testing.TB, engine Engine, change func(*Options, *limits), more ...func(*Server)) *running {
 	t.Helper()
 	log := &lockedBuffer{}
 	opts := Options{
@@ -161,13 +177,16 @@ func start(t testing.TB, engine Engine, change func(*Options, *limits)) *running
 		t.Fatal(err)
 	}
 	s.limits = fast
+	for _, f := range more {
+		f(s)
+	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- s.Serve(ctx, listener) }()
+	go func() { done <- s.Serve(ctx, shallow{listener}) }()
 	stop := sync.OnceValue(func() error {
 		cancel()
 		return <-done

@@ -158,7 +158,10 @@ func parseJSON(text []byte) (values, error) {
 	}
 	v := values{}
 	for name, raw := range members {
-		field := value{name: printable(name), text: string(raw)}
+		field := value{name: printable(name)}
+		if raw[0] != '"' {
+			field.text = string(raw)
+		}
 		switch raw[0] {
 		case 'n':
 			continue

@@ -1,0 +1,80 @@
+package server
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+)
+
+// askTen asks for ten pictures that do not compress, 2 MB in base64: more than a connection holds that nobody reads.
+func (c *raw) askTen(stream bool) {
+	_ = c.Conn.(*net.TCPConn).SetReadBuffer(4 << 10)
+	body := fmt.Sprintf(`{"prompt": "x", "n": 10, "size": "192x192", "stream": %v}`, stream)
+	c.send(headOf("/v1/images/generations", "application/json", len(body)) + body)
+}
+
+// TestUnreadReplies: who asks and never reads, or reads at a creep, is cut off; the engine works for others meanwhile, and
+// nothing is left.
+func TestUnreadReplies(t *testing.T) {
+	engine := &fakeEngine{noise: true}
+	s := start(t, engine, func(_ *Options, l *limits) { l.stall, l.rate = 300*time.Millisecond, 1<<20 })
+	s.generateWith(t, prompt(), text("size", "64x64"))
+	for _, row := range []struct {
+		name   string
+		stream bool
+		creep  int // bytes read every 10 ms
+	}{
+		{"a stream that is never read", true, 0},
+		{"a stream that is read at a creep", true, 100},
+		{"a reply that is never read", false, 0},
+		{"a reply that is read at a creep", false, 100},
+	} {
+		before := runtime.NumGoroutine()
+		failed := strings.Count(s.log.String(), "failure=")
+		c := s.dial(t)
+		c.askTen(row.stream)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for range 1000 {
+				if n, err := io.CopyN(io.Discard, c, int64(row.creep)); n < int64(row.creep) || err != nil {
+					return
+				}
+				time.Sleep(10 * time.Millisecond)
+				if row.creep == 0 && strings.Count(s.log.String(), "route=/v1/images/generations") > 0 {
+					return
+				}
+			}
+		}()
+		eventually(t, "it runs", func() bool { return engine.runs() > 1 })
+		if g := s.generateWith(t, prompt(), text("size", "64x64")); g.status != 200 {
+			t.Errorf("%s: another client meanwhile: %d %s", row.name, g.status, g.body)
+		}
+		eventually(t, row.name+": it is cut off", func() bool {
+			return strings.Count(s.log.String(), "failure=") > failed && s.queue.held() == 0
+		})
+		c.Close()
+		<-done
+		s.client.Transport.(*checked).base.(*http.Transport).CloseIdleConnections()
+		eventually(t, row.name+": the goroutines end", func() bool { return runtime.NumGoroutine() <= before })
+	}
+}
+
+// TestIdleConnections: a connection without a request does not stay.
+func TestIdleConnections(t *testing.T) {
+	s := start(t, &fakeEngine{}, func(_ *Options, l *limits) { l.idle = 50 * time.Millisecond })
+	c := s.dial(t)
+	c.send("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	if status, _, _ := c.answer(); status != 200 {
+		t.Errorf("status %d", status)
+	}
+	c.send("GE")
+	if !c.ended(3 * time.Second) {
+		t.Error("the connection stays open")
+	}
+}
