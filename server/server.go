@@ -70,14 +70,15 @@ type Options struct {
 
 // Server answers requests; New makes one.
 type Server struct {
-	opts    Options
-	limits  limits
-	log     *slog.Logger
-	queue   *queue
-	memory  *memory             // of what clients send
-	decodes *semaphore.Weighted // a reference of 100 megapixels takes 800 MB while it is decoded
-	remote  *remote
-	started time.Time
+	opts        Options
+	limits      limits
+	log         *slog.Logger
+	queue       *queue
+	memory      *memory             // of what clients send
+	decodes     *semaphore.Weighted // a reference of 100 megapixels takes 800 MB while it is decoded
+	remote      *remote
+	connections *connections
+	started     time.Time
 
 	mu       sync.Mutex // guards the rest
 	model    Model
@@ -108,7 +109,7 @@ func New(opts Options) (*Server, error) {
 	return &Server{
 		opts: opts, limits: usualLimits, log: opts.Log, queue: newQueue(opts.QueueLimit),
 		memory:  newMemory(max(opts.MaxBodyBytes, fetchBytes)),
-		decodes: semaphore.NewWeighted(1), remote: newRemote(), started: time.Now(),
+		decodes: semaphore.NewWeighted(1), remote: newRemote(), connections: newConnections(maxConnections, spareConnections), started: time.Now(),
 	}, nil
 }
 
@@ -126,6 +127,8 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		IdleTimeout:       s.limits.idle,
 		MaxHeaderBytes:    maxHeaderBytes,
 		BaseContext:       func(net.Listener) context.Context { return base },
+		ConnContext:       withConn,
+		ConnState:         s.connections.changed,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	failed := make(chan error, 1)
@@ -199,6 +202,9 @@ func (s *Server) guarded(w *reply, r *http.Request, routes map[string]map[string
 }
 
 func (s *Server) dispatch(w *reply, r *http.Request, routes map[string]map[string]handler) error {
+	if err := s.checkConnection(r); err != nil {
+		return err
+	}
 	open := r.URL.Path == pathHealth // to load balancers, which send no token, and in HTTP/1.0 no Host
 	if !open {
 		if err := s.checkHost(r); err != nil {

@@ -1,0 +1,126 @@
+package server
+
+import (
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestConnectionLimit: connections without a request make room for new ones; where all have one, a new one is told so.
+func TestConnectionLimit(t *testing.T) {
+	engine := &fakeEngine{gate: make(chan struct{})}
+	s := start(t, engine, nil, func(s *Server) { s.connections = newConnections(8, 2) })
+	var idle []*raw
+	for range 30 {
+		c := s.dial(t)
+		c.send("GET /hea")
+		idle = append(idle, c)
+	}
+	if g := s.get(t, "/v1/models"); g.status != 200 {
+		t.Errorf("past idle connections: %d %s", g.status, g.body)
+	}
+	if !idle[0].ended(3 * time.Second) {
+		t.Error("the first of the idle connections is still open")
+	}
+	// One client may have half of them with requests under way.
+	contentType, body := formOf(t, prompt(), text("size", "64x64"))
+	whole := headOf("/v1/generate", contentType, len(body)) + string(body)
+	busy := func() int {
+		s.connections.mu.Lock()
+		defer s.connections.mu.Unlock()
+		n := 0
+		for _, c := range s.connections.open {
+			if !c.waiting && !c.surplus {
+				n++
+			}
+		}
+		return n
+	}
+	s.client.Transport.(*checked).base.(*http.Transport).CloseIdleConnections()
+	var working []*raw
+	for i := range 4 {
+		c := s.dial(t)
+		c.send(whole)
+		working = append(working, c)
+		eventually(t, "it works", func() bool { return busy() == i+1 })
+	}
+	more := s.dial(t)
+	more.send(whole)
+	status, header, text := more.answer()
+	if status != http.StatusServiceUnavailable || header.Get("Retry-After") == "" || !strings.Contains(text, "too many connections") {
+		t.Errorf("one too many: %d %s", status, text)
+	}
+	if !more.ended(3 * time.Second) {
+		t.Error("one too many: the connection stays open")
+	}
+	close(engine.gate)
+	for _, c := range working {
+		if status, _, text := c.answer(); status != 200 {
+			t.Errorf("%d %.200s", status, text)
+		}
+		c.Close()
+	}
+	eventually(t, "there is room again", func() bool {
+		g := s.get(t, "/v1/models")
+		return g.status == 200
+	})
+}
+
+// conn is a connection of a client, for counting.
+type conn struct {
+	net.Conn
+	client string
+	closed bool
+}
+
+func (c *conn) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.ParseIP(c.client), Port: 1} }
+func (c *conn) Close() error         { c.closed = true; return nil }
+
+// TestConnectionShares: a flood from one address, idle or busy, leaves connections to others, and loses its own first.
+func TestConnectionShares(t *testing.T) {
+	c := newConnections(16, 4)
+	open := func(client string, state http.ConnState) *conn {
+		new := &conn{client: client}
+		c.changed(new, http.StateNew)
+		if !new.closed && state != http.StateNew {
+			c.changed(new, state)
+		}
+		return new
+	}
+	var flood []*conn
+	for range 20 {
+		flood = append(flood, open("10.0.0.1", http.StateActive))
+	}
+	surplus, refused := 0, 0
+	for _, f := range flood {
+		switch {
+		case f.closed:
+			refused++
+		case c.isSurplus(f):
+			surplus++
+		}
+	}
+	if surplus != 4 || refused != 8 {
+		t.Errorf("of 20 connections at work %d are surplus and %d refused, want 4 and 8", surplus, refused)
+	}
+	for range 30 {
+		open("10.0.0.2", http.StateNew)
+	}
+	if n := c.shares.held["10.0.0.2"]; n > 4 {
+		t.Errorf("a flood of idle ones has %d connections, want at most 4", n)
+	}
+	if polite := open("10.0.0.3", http.StateActive); polite.closed || c.isSurplus(polite) {
+		t.Error("a third client finds no room")
+	}
+	if n := len(c.open); n > 20 {
+		t.Errorf("%d connections are open, want at most 20", n)
+	}
+	for conn := range c.open {
+		c.changed(conn, http.StateClosed)
+	}
+	if c.surplus != 0 || c.shares.total != 0 || len(c.shares.held) != 0 {
+		t.Errorf("%d connections are counted, want none", c.shares.total)
+	}
+}
