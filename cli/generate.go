@@ -334,17 +334,17 @@ func (c *generateCommand) settleReferences(ctx context.Context, j *job) error {
 	if len(paths) > inference.MaxReferences {
 		return usagef("%d reference pictures, want at most %d", len(paths), inference.MaxReferences)
 	}
-	for _, path := range paths {
-		ref, err := inference.OpenReference(ctx, path)
-		if err != nil {
-			return err
-		}
-		// What is remembered of it outlives the working directory.
-		if ref.Path, err = filepath.Abs(path); err != nil {
-			return err
-		}
-		j.request.References = append(j.request.References, ref)
+	refs, err := inference.OpenReferences(ctx, paths)
+	if err != nil {
+		return err
 	}
+	for i := range refs {
+		// What is remembered of it outlives the working directory.
+		if refs[i].Path, err = filepath.Abs(refs[i].Path); err != nil {
+			return err
+		}
+	}
+	j.request.References = refs
 	if j.aspect == picture.Match && len(j.request.References) == 0 {
 		return usagef("--aspect match needs a reference picture (-i)")
 	}

@@ -8,6 +8,8 @@ import (
 	"math"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"kleinbild/inference/picture"
 )
 
@@ -24,6 +26,30 @@ type Reference struct {
 func OpenReference(ctx context.Context, path string) (Reference, error) {
 	r, err := picture.Open(ctx, path)
 	return Reference{path, r}, err
+}
+
+// openedAtOnce is how many references are read at a time: a decoder has one thread, and two of the largest files take 2 GB.
+const openedAtOnce = 2
+
+// OpenReferences prepares the pictures in files, in their order. The error is that of the first file in this order that
+// cannot be read.
+func OpenReferences(ctx context.Context, paths []string) ([]Reference, error) {
+	refs, errs := make([]Reference, len(paths)), make([]error, len(paths))
+	var group errgroup.Group
+	group.SetLimit(openedAtOnce)
+	for i, path := range paths {
+		group.Go(func() error {
+			refs[i], errs[i] = OpenReference(ctx, path)
+			return nil
+		})
+	}
+	_ = group.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return nil, err
+		}
+	}
+	return refs, nil
 }
 
 // Request asks for one picture.
