@@ -25,6 +25,11 @@ func Run(cfg Config) error {
 	if path, err := preferencesFile(ID); err == nil {
 		keepPreferences(path)
 	}
+	if path, err := fyneSettingsFile(); err == nil {
+		if err := checkFyneSettings(path); err != nil {
+			return err
+		}
+	}
 	a := fyneapp.NewWithID(ID)
 	a.SetIcon(fyne.NewStaticResource("icon.png", look.Icon))
 	w, err := openOn(a)

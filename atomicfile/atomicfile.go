@@ -1,5 +1,6 @@
 // Package atomicfile writes files that appear whole or not at all. In: a path and what writes the content. Out: the
-// file under its name, or an error and what was there before. It knows nothing of what the files mean.
+// file under its name, or an error and what was there before. It knows nothing of what the files mean. It also reads small
+// files, and refuses what is none (Read).
 //
 // The content goes to a temporary name in the same folder, is flushed to the disk, and gets its name in one step. A disk
 // that fills up, or a program that is killed, leaves at most that temporary file, which nothing takes for anything.

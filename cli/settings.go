@@ -50,10 +50,13 @@ func SetModelSetting(spec string) error {
 	return nil
 }
 
+// maxSettingsBytes bounds the settings' file: a path has 4 KiB at most, and JSON may take six characters for one.
+const maxSettingsBytes = 64 << 10
+
 // readSettings returns the zero value where there is no file, or an empty one, as a full disk once left.
 func readSettings() (settings, error) {
 	var s settings
-	text, err := os.ReadFile(settingsFile())
+	text, err := atomicfile.Read(settingsFile(), maxSettingsBytes)
 	if errors.Is(err, fs.ErrNotExist) {
 		return s, nil
 	} else if err != nil {

@@ -67,16 +67,7 @@ func Read(path string) (*image.RGBA, error) {
 
 // readPNG reads a PNG of at most width × height pixels from a regular file.
 func readPNG(path string, width, height int, maxBytes int64) (*image.RGBA, error) {
-	info, err := os.Stat(path)
-	switch {
-	case err != nil:
-		return nil, err
-	case !info.Mode().IsRegular(): // opening a pipe would not return
-		return nil, fmt.Errorf("%s: not a file", path)
-	case info.Size() > maxBytes:
-		return nil, fmt.Errorf("%s: %d bytes, want at most %d", path, info.Size(), maxBytes)
-	}
-	file, err := os.ReadFile(path)
+	file, err := atomicfile.Read(path, maxBytes)
 	if err != nil {
 		return nil, err
 	}

@@ -48,10 +48,13 @@ func (f choicesFile) path(dir string) string {
 	return filepath.Join(dir, fmt.Sprintf("kernels-%s-%d.json", name, f.SMs))
 }
 
+// maxChoicesBytes bounds the file of choices; that of a card with all shapes measured has some 100 KiB.
+const maxChoicesBytes = 4 << 20
+
 // recall reads what keep wrote; nothing where the file is damaged, or of another device, driver or build.
 func (s *Set) recall(dir string) []Measurement {
 	want := s.header()
-	text, err := os.ReadFile(want.path(dir))
+	text, err := atomicfile.Read(want.path(dir), maxChoicesBytes)
 	if err != nil {
 		return nil
 	}

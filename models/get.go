@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -152,7 +153,8 @@ func lock(dir, name string) (unlock func(), err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	l := flock.New(filepath.Join(dir, "."+name+".lock"))
+	// A pipe in the place of the lock is opened without waiting.
+	l := flock.New(filepath.Join(dir, "."+name+".lock"), flock.SetFlag(os.O_CREATE|os.O_RDONLY|syscall.O_NONBLOCK))
 	switch ok, err := l.TryLock(); {
 	case err != nil:
 		return nil, fmt.Errorf("lock: %w", err)
@@ -225,8 +227,11 @@ func prepare(staging, model string, files []wanted) error {
 	return atomicfile.Write(filepath.Join(staging, manifestName), append(text, '\n'), 0o644)
 }
 
+// maxManifestBytes bounds a manifest; those of the catalogue's models have some 10 KiB.
+const maxManifestBytes = 1 << 20
+
 func readManifest(dir string) (m manifest, err error) {
-	text, err := os.ReadFile(filepath.Join(dir, manifestName))
+	text, err := atomicfile.Read(filepath.Join(dir, manifestName), maxManifestBytes)
 	if err != nil {
 		return m, err
 	}

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/adrg/xdg"
+
+	"kleinbild/atomicfile"
 )
 
 // Bin moves a file to the user's bin, where the desktop can bring it back from (the Trash specification of
@@ -84,12 +86,15 @@ func binsOf(path string) []bin {
 // originLine is the line of a note that names where the file was.
 func originLine(origin string) string { return "Path=" + (&url.URL{Path: origin}).EscapedPath() + "\n" }
 
+// maxNoteBytes bounds a note, which names a path and a time. Any program may put one there.
+const maxNoteBytes = 64 << 10
+
 // newestNote finds the note of the file that came from origin last.
 func newestNote(dir, origin string) (newest string, ok bool) {
 	notes, _ := filepath.Glob(filepath.Join(dir, "info", "*"+noteExtension)) // the pattern is sound
 	var at time.Time
 	for _, note := range notes {
-		text, err := os.ReadFile(note)
+		text, err := atomicfile.Read(note, maxNoteBytes)
 		if err != nil || !strings.Contains(string(text), "\n"+originLine(origin)) {
 			continue
 		}

@@ -11,12 +11,17 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 
 	"github.com/gofrs/flock"
 
 	"kleinbild/atomicfile"
 	"kleinbild/inference"
+	"kleinbild/inference/picture"
 )
+
+// lockFlags open the lock without waiting where a pipe lies in its place.
+const lockFlags = os.O_CREATE | os.O_RDONLY | syscall.O_NONBLOCK
 
 // Store keeps the desk and the queue in a folder: desk.json, queue.json, and pictures that lie in no file of the user's
 // under pasted/, named by their digest. One window at a time has a folder; those that are open beside it have folders of
@@ -69,7 +74,7 @@ func openFolder(dir string) (*Store, error) {
 	if err := os.MkdirAll(filepath.Join(dir, pastedDir), 0o700); err != nil {
 		return nil, fmt.Errorf("studio: %w", err)
 	}
-	s := &Store{dir: dir, lock: flock.New(filepath.Join(dir, "lock")), kept: map[string]bool{}}
+	s := &Store{dir: dir, lock: flock.New(filepath.Join(dir, "lock"), flock.SetFlag(lockFlags)), kept: map[string]bool{}}
 	ok, err := s.lock.TryLock()
 	if err != nil {
 		return nil, fmt.Errorf("studio: %w", err)
@@ -137,7 +142,7 @@ func (s *Store) adoptFrom(other *Store) error {
 			if slot.Path != "" {
 				continue
 			}
-			if file, err := os.ReadFile(other.pasted(slot.Digest)); err == nil {
+			if file, err := atomicfile.Read(other.pasted(slot.Digest), picture.MaxFileBytes); err == nil {
 				if _, err := s.Keep(file); err != nil {
 					return err
 				}
@@ -247,32 +252,18 @@ func (s *Store) Read(ctx context.Context, slot Slot) (inference.Reference, error
 // load reads a document. One that is damaged is set aside, so that the next save overwrites nothing that a person could
 // still read, and the error says where it is.
 func load[T any](path string, value *T) (ok bool, err error) {
-	info, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	text, err := atomicfile.Read(path, maxFileBytes)
+	var system *fs.PathError
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return false, nil
-	}
-	if err != nil {
+	case errors.As(err, &system):
 		return false, fmt.Errorf("studio: %w", err)
 	}
-	switch {
-	case !info.Mode().IsRegular(): // opening a pipe would not return
-		err = errors.New("found no file")
-	case info.Size() > maxFileBytes:
-		err = fmt.Errorf("found more than %d MiB", maxFileBytes>>20)
-	default:
-		text, err := os.ReadFile(path)
-		if err != nil {
-			return false, fmt.Errorf("studio: %w", err)
-		}
-		return decode(path, text, value)
-	}
-	return false, setAside(path, err)
-}
-
-// decode reads the text of a document.
-func decode[T any](path string, text []byte, value *T) (ok bool, err error) {
 	var d document[T]
-	err = json.Unmarshal(text, &d)
+	if err == nil {
+		err = json.Unmarshal(text, &d)
+	}
 	if err == nil && d.Format != jsonFormat {
 		err = fmt.Errorf("found format %d, want %d", d.Format, jsonFormat)
 	}

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"kleinbild/atomicfile"
 )
 
 // extraPathFiles are the files in which ComfyUI, and its desktop program, keep folders of models that lie elsewhere.
@@ -22,7 +24,7 @@ func extraPaths(dir string) (defaults, others map[kind][]string, err error) {
 	defaults, others = map[kind][]string{}, map[kind][]string{}
 	for _, name := range extraPathFiles {
 		path := filepath.Join(dir, name)
-		text, err := os.ReadFile(path)
+		text, err := atomicfile.Read(path, maxConfigBytes)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/adrg/xdg"
+
+	"kleinbild/atomicfile"
 )
 
 // hubPrefix begins the names of the folders of models in the Hugging Face cache.
@@ -115,11 +117,14 @@ func isRepository(dir string) bool {
 	return strings.HasPrefix(filepath.Base(dir), hubPrefix) && exists(filepath.Join(dir, "snapshots"))
 }
 
+// maxRefBytes bounds what names a commit, which has 40 characters.
+const maxRefBytes = 1 << 10
+
 // snapshotOf returns the folder of the files of a model in the Hugging Face cache: the one that refs/main names, else the
 // newest that opens.
 func snapshotOf(repository string) (string, error) {
 	snapshots := filepath.Join(repository, "snapshots")
-	if commit, err := os.ReadFile(filepath.Join(repository, "refs", "main")); err == nil {
+	if commit, err := atomicfile.Read(filepath.Join(repository, "refs", "main"), maxRefBytes); err == nil {
 		if dir := filepath.Join(snapshots, filepath.Base(strings.TrimSpace(string(commit)))); exists(dir) {
 			return dir, nil
 		}

@@ -1,0 +1,46 @@
+//go:build unix
+
+package atomicfile
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestReadDoesNotWait reads what would keep os.ReadFile for ever.
+func TestReadDoesNotWait(t *testing.T) {
+	dir := t.TempDir()
+	pipe, loop, link := filepath.Join(dir, "pipe"), filepath.Join(dir, "loop"), filepath.Join(dir, "link")
+	if err := errors.Join(syscall.Mkfifo(pipe, 0o600), os.Symlink("loop", loop), os.Symlink("pipe", link)); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		pipe: "found a pipe, want a file", link: "found a pipe, want a file", loop: "too many levels of symbolic links",
+		"/dev/zero": "found a device, want a file", "/dev/tty": "found a device, want a file",
+	} {
+		done := make(chan error, 1)
+		go func() {
+			_, err := Read(path, 8)
+			done <- err
+		}()
+		select {
+		case err := <-done:
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %v, want %s", path, err, want)
+			}
+		case <-time.After(5 * time.Second):
+			t.Fatalf("%s: it waits", path)
+		}
+	}
+	// What has become a pipe since it was looked at is opened, and does not keep the program either.
+	file, err := openAtOnce(pipe)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file.Close()
+}
