@@ -192,7 +192,7 @@ func (s *Server) make(w *reply, r *http.Request, j *job, watch watcher) (*made, 
 	if err != nil {
 		return nil, err
 	}
-	result, m, err := s.run(ctx, place, j, watch)
+	result, m, err := s.run(ctx, w, place, j, watch)
 	if err != nil {
 		return nil, err
 	}
@@ -210,11 +210,13 @@ func (s *Server) make(w *reply, r *http.Request, j *job, watch watcher) (*made, 
 }
 
 // run has the turn while the engine computes, and leaves whatever happens.
-func (s *Server) run(ctx context.Context, place *ticket, j *job, watch watcher) (*inference.Result, *made, error) {
+func (s *Server) run(ctx context.Context, w *reply, place *ticket, j *job, watch watcher) (*inference.Result, *made, error) {
 	defer place.leave()
 	if err := await(ctx, place, s.limits.queued, watch.queued); err != nil {
 		return nil, nil, err
 	}
+	w.turns++
+	s.turns.Add(1)
 	model, err := s.openModel()
 	if err != nil {
 		return nil, nil, err

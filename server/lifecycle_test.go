@@ -177,6 +177,33 @@ func TestShutdownCancels(t *testing.T) {
 	}
 }
 
+// TestShutdownWithRudeClients: neither an upload that stands still nor a connection that says nothing keeps the server from
+// ending, however long the grace of a picture is.
+func TestShutdownWithRudeClients(t *testing.T) {
+	s := start(t, &fakeEngine{}, func(o *Options, _ *limits) { o.Grace = time.Minute })
+	for _, begin := range []string{
+		"", "GET /heal", "POST /v1/generate HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " + testToken +
+			"\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: 1000\r\n\r\n--b\r\n",
+	} {
+		conn, err := net.Dial("tcp", s.address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		fmt.Fprint(conn, begin)
+	}
+	if g := s.generateWith(t, prompt(), text("size", "64x64")); g.status != 200 {
+		t.Errorf("%d %s", g.status, g.body)
+	}
+	begin := time.Now()
+	if err := s.stop(); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(begin); took > 4*time.Second {
+		t.Errorf("the end took %v", took)
+	}
+}
+
 // events splits a stream into names and data.
 func events(t testing.TB, stream []byte) (names []string, data []json.RawMessage) {
 	t.Helper()

@@ -75,6 +75,18 @@ const (
 	drainFirst = 256 << 10
 )
 
+// Times of the end.
+const (
+	// deliverWait is what a picture that was finished within the grace has to reach its client.
+	deliverWait = 5 * time.Second
+	// cancelWait is how long a cancelled run may take to stop: a graphics card finishes the step that it has begun.
+	cancelWait = 5 * time.Second
+	// farewellWait is what all other requests have, which are told that the server ends: uploads, streams that wait.
+	farewellWait = time.Second
+	// EndsWithin is how long Serve takes at most, beyond Options.Grace, once its context has ended.
+	EndsWithin = cancelWait + deliverWait + farewellWait + time.Second
+)
+
 // retryOpen is how long a failure to open the model is remembered.
 const retryOpen = 2 * time.Second
 

@@ -21,6 +21,7 @@ type queue struct {
 	running *ticket
 	round   int // of the last turn
 	closed  bool
+	ended   chan struct{} // closed when the queue is closed and nothing runs any more
 	last    time.Duration // of the last turn: what Retry-After says
 }
 
@@ -43,7 +44,7 @@ type ticket struct {
 }
 
 func newQueue(limit int) *queue {
-	return &queue{limit: limit, places: newShares(), bytes: newShares(), last: time.Second}
+	return &queue{limit: limit, places: newShares(), bytes: newShares(), ended: make(chan struct{}), last: time.Second}
 }
 
 func errClosed() *apiError {
@@ -181,6 +182,9 @@ func (t *ticket) leave() {
 		q.last = time.Since(t.began)
 		q.running = nil
 		q.next()
+		if q.closed {
+			close(q.ended)
+		}
 		return
 	}
 	if at := slices.Index(q.waiting, t); at >= 0 {
@@ -193,7 +197,13 @@ func (t *ticket) leave() {
 func (q *queue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if q.closed {
+		return
+	}
 	q.closed = true
+	if q.running == nil {
+		close(q.ended)
+	}
 	for _, t := range q.waiting {
 		q.places.take(t.client, -1)
 		close(t.turn)

@@ -160,6 +160,7 @@ type reply struct {
 	route    string
 	failure  *apiError
 	attrs    []slog.Attr // for the log
+	turns    int         // on the engine that the request has had
 }
 
 func newReply(w http.ResponseWriter, l limits) *reply {
@@ -252,10 +253,11 @@ func (w *reply) head(status int, contentType string, size int) {
 	w.WriteHeader(status)
 }
 
-// printable quotes control characters out of what clients send: it reaches logs and terminals.
+// printable takes control characters, and marks that turn the direction of text, out of what clients send: it reaches logs
+// and terminals.
 func printable(text string) string {
 	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
+		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' || r >= '\u202A' && r <= '\u202E' || r >= '\u2066' && r <= '\u2069' {
 			return '\uFFFD'
 		}
 		return r

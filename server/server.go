@@ -79,6 +79,7 @@ type Server struct {
 	remote      *remote
 	connections *connections
 	started     time.Time
+	turns       sync.WaitGroup // requests that have had a turn, until their client has the reply
 
 	mu       sync.Mutex // guards the rest
 	model    Model
@@ -117,7 +118,8 @@ func New(opts Options) (*Server, error) {
 var errShutdown = errors.New("server: shutting down")
 
 // Serve answers on listener until ctx ends. Then waiting requests are refused with 503, and the picture under way has
-// Options.Grace to be finished before it is cancelled. It returns nil after an orderly end.
+// Options.Grace to be finished before it is cancelled. Requests that have no turn, such as uploads, keep nothing from ending.
+// It returns nil after an orderly end.
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	base, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(errShutdown)
@@ -130,6 +132,8 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		ConnContext:       withConn,
 		ConnState:         s.connections.changed,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		// net/http would answer "OPTIONS *" past the guards.
+		DisableGeneralOptionsHandler: true,
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- web.Serve(listener) }()
@@ -140,19 +144,44 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	}
 	s.log.Info("shutting down", "grace", s.opts.Grace)
 	s.queue.close()
-	err := shutdown(web, s.opts.Grace)
-	if errors.Is(err, context.DeadlineExceeded) {
-		cancel(errShutdown)
-		// A cancelled run ends within a second; its client is still told.
-		err = shutdown(web, 5*time.Second)
+	ending, end := context.WithCancel(context.Background())
+	defer end()
+	go func() {
+		s.finishTurns(cancel)
+		time.AfterFunc(farewellWait, end)
+	}()
+	err := web.Shutdown(ending) // it closes the listener at once, and waits for the connections in use
+	if errors.Is(err, context.Canceled) {
+		err = nil // who is left has been told, or does not listen
 	}
 	return errors.Join(err, web.Close())
 }
 
-func shutdown(web *http.Server, patience time.Duration) error {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	return web.Shutdown(ctx)
+// finishTurns returns when the picture under way has reached its client, or was cancelled after the grace.
+func (s *Server) finishTurns(cancel context.CancelCauseFunc) {
+	if within(s.opts.Grace, s.queue.ended) {
+		delivered := make(chan struct{})
+		go func() {
+			s.turns.Wait()
+			close(delivered)
+		}()
+		within(deliverWait, delivered)
+		return
+	}
+	cancel(errShutdown)
+	within(cancelWait, s.queue.ended)
+}
+
+// within waits for done, d at most.
+func within(d time.Duration, done <-chan struct{}) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-done:
+		return true
+	case <-timer.C:
+		return false
+	}
 }
 
 // handler answers a request or returns what to tell the client.
@@ -184,6 +213,7 @@ func (s *Server) Handler() http.Handler {
 		whole := err == nil || s.fail(out, r, err)
 		out.unwatch(r)
 		s.logRequest(out, r)
+		s.turns.Add(-out.turns)
 		if !whole {
 			panic(http.ErrAbortHandler) // net/http then closes the connection
 		}
