@@ -18,7 +18,9 @@ func (s *Server) checkHost(r *http.Request) error {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
 	}
-	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	if inner, ok := strings.CutPrefix(host, "["); ok && strings.HasSuffix(inner, "]") { // IPv6 without a port
+		host = strings.TrimSuffix(inner, "]")
+	}
 	if _, err := netip.ParseAddr(host); err == nil || strings.EqualFold(host, "localhost") {
 		return nil
 	}
@@ -34,8 +36,10 @@ func (s *Server) checkOrigin(w *reply, r *http.Request) (preflight bool, err err
 	origins := r.Header.Values("Origin")
 	if len(origins) == 0 {
 		// Browsers leave Origin away in simple GETs, but not this.
-		if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "none" && site != "same-origin" {
-			return false, errorf(http.StatusForbidden, "Sec-Fetch-Site: websites may not use this server")
+		for _, site := range r.Header.Values("Sec-Fetch-Site") {
+			if site != "" && site != "none" && site != "same-origin" {
+				return false, errorf(http.StatusForbidden, "Sec-Fetch-Site: websites may not use this server")
+			}
 		}
 		return false, nil
 	}
@@ -101,5 +105,5 @@ func (s *Server) checkToken(w *reply, r *http.Request) error {
 		return nil
 	}
 	w.Header().Set("WWW-Authenticate", `Bearer realm="kleinbild"`)
-	return errorf(http.StatusUnauthorized, "Authorization: missing or wrong, want Bearer and the token that kleinbild serve printed at its first start")
+	return errorf(http.StatusUnauthorized, "Authorization: missing or wrong, want Bearer and the token in the file that kleinbild serve names when it starts")
 }

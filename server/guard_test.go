@@ -180,3 +180,56 @@ func TestNoHost(t *testing.T) {
 		}
 	}
 }
+
+// TestRequestForms sends what no client of Go's would: each way to write a Host, and targets that name one.
+func TestRequestForms(t *testing.T) {
+	s := start(t, &fakeEngine{}, func(o *Options, _ *limits) { o.Hosts = []string{"studio.lan"} })
+	bearer := "Authorization: Bearer " + testToken + "\r\n"
+	get := func(target, header string) string { return "GET " + target + " HTTP/1.1\r\n" + header + bearer }
+	for _, row := range []struct{ name, request, status string }{
+		{"address", get("/v1/models", "Host: 127.0.0.1:7820\r\n"), "200"},
+		{"IPv6 without port", get("/v1/models", "Host: [::1]\r\n"), "200"},
+		{"IPv6 with a zone", get("/v1/models", "Host: [fe80::1%25eth0]:7820\r\n"), "200"},
+		{"upper case", get("/v1/models", "Host: LOCALHOST:7820\r\n"), "200"},
+		{"trailing dot", get("/v1/models", "Host: localhost.:7820\r\n"), "403"},
+		{"trailing dot of a rebound name", get("/v1/models", "Host: evil.example.\r\n"), "403"},
+		{"trailing dot of an address", get("/v1/models", "Host: 127.0.0.1.\r\n"), "403"},
+		{"name in brackets", get("/v1/models", "Host: [evil.example]:7820\r\n"), "403"},
+		{"address in half a bracket", get("/v1/models", "Host: 127.0.0.1]\r\n"), "403"},
+		{"number for an address", get("/v1/models", "Host: 2130706433\r\n"), "403"},
+		{"user before an address", get("/v1/models", "Host: evil.example@127.0.0.1\r\n"), "400"},
+		{"user before localhost", get("/v1/models", "Host: x@localhost\r\n"), "400"},
+		{"two ports", get("/v1/models", "Host: 127.0.0.1:80:80\r\n"), "403"},
+		{"empty", get("/v1/models", "Host:\r\n"), "403"},
+		{"two hosts", get("/v1/models", "Host: localhost\r\nHost: evil.example\r\n"), "400"},
+		{"the same host twice", get("/v1/models", "Host: localhost\r\nHost: localhost\r\n"), "400"},
+		{"none", get("/v1/models", ""), "400"},
+		{"absolute target of another", get("http://evil.example/v1/models", "Host: localhost\r\n"), "403"},
+		{"absolute target of this one", get("http://localhost/v1/models", "Host: evil.example\r\n"), "200"}, // RFC 9112: the target counts
+		{"absolute target with a user", get("http://localhost@evil.example/v1/models", "Host: localhost\r\n"), "403"},
+		{"absolute target, health", get("http://evil.example/healthz", "Host: localhost\r\n"), "200"},
+		{"path with two slashes", get("//evil.example/v1/models", "Host: localhost\r\n"), "404"},
+		{"dots in the path", get("/healthz/../v1/models", "Host: evil.example\r\n"), "403"},
+		{"escaped path", get("/%76%31/models", "Host: evil.example\r\n"), "403"},
+		{"options of the server", "OPTIONS * HTTP/1.1\r\nHost: evil.example\r\n", "403"},
+		{"options of the server, no token", "OPTIONS * HTTP/1.1\r\nHost: localhost\r\n", "401"},
+		{"tunnel", "CONNECT evil.example:443 HTTP/1.1\r\nHost: evil.example:443\r\n" + bearer, "403"},
+		{"null origin", get("/healthz", "Host: localhost\r\nOrigin: null\r\n"), "403"},
+		{"empty origin", get("/healthz", "Host: localhost\r\nOrigin:\r\n"), "403"},
+		{"same site", get("/healthz", "Host: localhost\r\nSec-Fetch-Site: same-site\r\n"), "403"},
+		{"two sites", get("/healthz", "Host: localhost\r\nSec-Fetch-Site: none\r\nSec-Fetch-Site: cross-site\r\n"), "403"},
+		{"upgrade", get("/v1/models", "Host: localhost\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n"), "200"},
+	} {
+		conn, err := net.Dial("tcp", s.address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+		fmt.Fprint(conn, row.request+"Connection: close\r\n\r\n")
+		reply, err := io.ReadAll(conn)
+		conn.Close()
+		if err != nil || !strings.HasPrefix(string(reply), "HTTP/1.1 "+row.status) {
+			t.Errorf("%s: %.60q %v, want %s", row.name, reply, err, row.status)
+		}
+	}
+}
