@@ -14,9 +14,10 @@ BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -ldflags "$(LDFLAGS)"
 WINDOW  := CGO_ENABLED=1 $(GO) build -trimpath -ldflags "$(LDFLAGS)"
 MODEL   ?= demo
 SHOTS   ?= dist/window
+SOAK    ?= 20m
 PACKAGE := $(GO) run ./tools/package -out dist -window
 
-.PHONY: help build cli run test test-sim lint fuzz bench generate windows windows-window test-window test-browser test-api kernels kernels-check gpu-kit gpu-pack test-gpu bench-gpu package package-check demo-model demo-check
+.PHONY: help build cli run test test-sim lint fuzz bench generate windows windows-window test-window test-browser test-api soak kernels kernels-check gpu-kit gpu-pack test-gpu bench-gpu package package-check demo-model demo-check
 
 help: ## print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +52,9 @@ test-browser: cli ## use the API from a website in a headless Chromium, with Ope
 
 test-api: cli ## test a real server against its own document with schemathesis (needs python3, network)
 	@tools/api/schema.sh ./kleinbild
+
+soak: cli ## run ./kleinbild serve under polite and rude clients on this machine for SOAK, and print what became of it (Linux)
+	$(GO) run ./tools/soak -for $(SOAK) ./kleinbild
 
 lint: ## formatting, go vet on every system that ships
 	@test -z "$$(gofmt -l .)" || { echo "not gofmt-ed:"; gofmt -l .; exit 1; }

@@ -36,7 +36,7 @@ const (
 	formWeight = 1 // bytes of memory for each of a form: texts are few, and pictures are held once
 	// jsonWeight is how many bytes of memory a byte of JSON takes: as it came, its fields, their texts, and what is left over
 	// from growing the first. A test measures it.
-	jsonWeight = 6
+	jsonWeight = 8
 	// uploadBodies is how many of the largest bodies the budget holds. One more may be in memory: the upload that was first
 	// may go beyond the budget, or several that fill it would wait for each other.
 	uploadBodies = 3
