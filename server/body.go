@@ -37,8 +37,9 @@ type incoming struct {
 	pace    *pace
 	err     error // sticks
 
-	mu    sync.Mutex
-	until time.Time // the deadline of the read under way; zero between two
+	mu      sync.Mutex // guards the rest
+	until   time.Time  // the deadline of the read under way; zero between two
+	pressed bool       // others wait for the memory
 }
 
 // withBody reads the request's body with read, within the limits of size, time and memory. The bytes count in the lease,
@@ -76,12 +77,13 @@ func (in *incoming) Read(p []byte) (int, error) {
 		p = p[:in.left+1]
 	}
 	stall, rate := in.s.limits.stall, in.s.limits.rate
-	if in.s.memory.hurried(in.lease) {
+	pressed := in.s.memory.hurried(in.lease)
+	if pressed {
 		stall, rate = in.s.limits.hurried, in.s.limits.hurriedRate
 	}
-	in.wait(in.pace.moved(0, rate, stall))
+	in.wait(in.pace.moved(0, rate, stall), pressed)
 	n, err := in.body.Read(p)
-	in.wait(time.Time{})
+	in.rested()
 	in.pace.moved(n, rate, stall)
 	if in.left -= int64(n); in.left < 0 {
 		n, err = 0, &http.MaxBytesError{Limit: in.s.opts.MaxBodyBytes}
@@ -94,21 +96,37 @@ func (in *incoming) Read(p []byte) (int, error) {
 	}
 	var network net.Error
 	if errors.As(err, &network) && network.Timeout() {
-		err = errorf(http.StatusRequestTimeout, "body: it came too slowly, want at least %d bytes a second and all of it within %s",
-			in.s.limits.rate, in.s.limits.body)
+		err = in.tooSlow()
 	}
 	in.err = err
 	return n, err
 }
 
-// wait sets the deadline of a read, or none between two.
-func (in *incoming) wait(until time.Time) {
+// tooSlow is the error of a body whose deadline has passed.
+func (in *incoming) tooSlow() error {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	in.until = until
-	if !until.IsZero() {
-		_ = in.control.SetReadDeadline(until)
+	if in.pressed {
+		return errorf(http.StatusRequestTimeout, "body: it came too slowly while others waited for the memory that it held, "+
+			"want at least %d bytes a second then", in.s.limits.hurriedRate)
 	}
+	return errorf(http.StatusRequestTimeout, "body: it came too slowly, want at least %d bytes a second and all of it within %s",
+		in.s.limits.rate, in.s.limits.body)
+}
+
+// wait sets the deadline of a read. pressed says whether others wait for the memory.
+func (in *incoming) wait(until time.Time, pressed bool) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.until, in.pressed = until, pressed
+	_ = in.control.SetReadDeadline(until)
+}
+
+// rested says that no read is under way.
+func (in *incoming) rested() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.until = time.Time{}
 }
 
 // hurry shortens the deadline of a read under way: it was set when nobody waited for the memory.
@@ -116,7 +134,7 @@ func (in *incoming) hurry() {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if sooner := time.Now().Add(in.s.limits.hurried); sooner.Before(in.until) {
-		in.until = sooner
+		in.until, in.pressed = sooner, true
 		_ = in.control.SetReadDeadline(sooner)
 	}
 }

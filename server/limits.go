@@ -57,6 +57,8 @@ const (
 	fetchRedirects   = 3
 	fetchBytes       = 64 << 20 // of one file
 	fetchHeaderBytes = 64 << 10
+	fetchConnect     = 10 * time.Second // to an address, and again for TLS
+	fetchAnswer      = 20 * time.Second // from the request to the headers
 	// maxFetches are under way at once: a fetch takes a connection, and where it leads is a client's choice.
 	maxFetches = 8
 )

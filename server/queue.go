@@ -12,7 +12,8 @@ import (
 // the number of its requests, and within a round turns go in the order of arrival. No client may have more than its share
 // of the places, so that the next one finds some.
 type queue struct {
-	limit int // places of requests that wait, or are prepared for that
+	limit     int   // places of requests that wait, or are prepared for that
+	mostBytes int64 // of all that is admitted
 
 	mu      sync.Mutex
 	places  shares
@@ -44,7 +45,9 @@ type ticket struct {
 }
 
 func newQueue(limit int) *queue {
-	return &queue{limit: limit, places: newShares(), bytes: newShares(), ended: make(chan struct{}), last: time.Second}
+	return &queue{
+		limit: limit, mostBytes: maxHeldBytes, places: newShares(), bytes: newShares(), ended: make(chan struct{}), last: time.Second,
+	}
 }
 
 func errClosed() *apiError {
@@ -67,11 +70,11 @@ func (q *queue) check(client string, bytes int64) error {
 	switch {
 	case q.closed:
 		return errClosed()
-	case q.places.total >= places, q.bytes.total+bytes > maxHeldBytes:
+	case q.places.total >= places, q.bytes.total+bytes > q.mostBytes:
 		detail = "the queue is full"
 	case !q.places.fits(client, 1, places):
 		detail = "too many requests of this client wait; the other places are kept for others"
-	case !q.bytes.fits(client, bytes, maxHeldBytes):
+	case !q.bytes.fits(client, bytes, q.mostBytes):
 		detail = "too many pictures of this client wait to be made or read"
 	default:
 		return nil

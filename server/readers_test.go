@@ -65,6 +65,35 @@ func TestUnreadReplies(t *testing.T) {
 	}
 }
 
+// TestUnreadRepliesCount: pictures that a client does not read count as its own until it is cut off; it gets no more
+// meanwhile, and others do.
+func TestUnreadRepliesCount(t *testing.T) {
+	engine := &fakeEngine{noise: true}
+	const pictures = 10 * 192 * 192 * pixelBytes
+	s := start(t, engine, nil, func(s *Server) { s.queue.mostBytes = 3 * pictures })
+	c := s.dial(t)
+	c.askTen(false)
+	eventually(t, "its pictures are made", func() bool { return engine.runs() == 10 && s.waitingPlaces() == 0 })
+	ask := func(client string) (int, string) {
+		more := s.dial(t)
+		body := `{"prompt": "x", "n": 10, "size": "192x192"}`
+		more.send(headOf("/v1/images/generations", "application/json", len(body), from(client)) + body)
+		status, _, text := more.answer()
+		return status, text
+	}
+	if status, text := ask("127.0.0.1"); status != 429 || !strings.Contains(text, "too many pictures of this client wait to be made or read") {
+		t.Errorf("the same client: %d %.200s", status, text)
+	}
+	if status, text := ask("10.0.0.2"); status != 200 {
+		t.Errorf("another: %d %.200s", status, text)
+	}
+	c.Close()
+	eventually(t, "nothing is held", func() bool { return s.queue.held() == 0 })
+	if status, text := ask("127.0.0.1"); status != 200 {
+		t.Errorf("afterwards: %d %.200s", status, text)
+	}
+}
+
 // TestIdleConnections: a connection without a request does not stay.
 func TestIdleConnections(t *testing.T) {
 	s := start(t, &fakeEngine{}, func(_ *Options, l *limits) { l.idle = 50 * time.Millisecond })

@@ -28,7 +28,7 @@ var errNotPublic = errors.New("the address is not public")
 func newRemote() *remote {
 	r := &remote{allowed: public, slots: newSlots(maxFetches)}
 	dialer := &net.Dialer{
-		Timeout: 10 * time.Second,
+		Timeout: fetchConnect,
 		Control: func(_, address string, _ syscall.RawConn) error {
 			ip, err := netip.ParseAddrPort(address)
 			if err != nil || !r.allowed(ip.Addr().Unmap()) {
@@ -44,8 +44,8 @@ func newRemote() *remote {
 			DisableKeepAlives:      true,
 			DisableCompression:     true, // pictures are compressed already, and what is not could unfold without end
 			MaxResponseHeaderBytes: fetchHeaderBytes,
-			TLSHandshakeTimeout:    10 * time.Second,
-			ResponseHeaderTimeout:  20 * time.Second,
+			TLSHandshakeTimeout:    fetchConnect,
+			ResponseHeaderTimeout:  fetchAnswer,
 		},
 		CheckRedirect: func(to *http.Request, via []*http.Request) error {
 			if len(via) > fetchRedirects {

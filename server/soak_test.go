@@ -44,9 +44,9 @@ func TestSoak(t *testing.T) {
 	}
 	eventually(t, "no memory is in use", func() bool { return s.memory.inUse() == 0 && s.queue.held() == 0 && s.decoderIsFree() })
 	eventually(t, "no goroutine is left", func() bool { return runtime.NumGoroutine() <= before })
-	s.connections.mu.Lock()
-	defer s.connections.mu.Unlock()
-	if len(s.connections.open) != 0 || s.connections.shares.total != 0 || s.connections.surplus != 0 {
-		t.Errorf("%d connections are counted", len(s.connections.open))
-	}
+	eventually(t, "no connection is counted", func() bool {
+		s.connections.mu.Lock()
+		defer s.connections.mu.Unlock()
+		return len(s.connections.open) == 0 && s.connections.shares.total == 0 && s.connections.surplus == 0
+	})
 }

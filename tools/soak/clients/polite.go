@@ -70,7 +70,10 @@ func form(fields map[string]string, pictures ...[]byte) (contentType string, bod
 // wantPicture asks until it has what it wants, comes again when it is told to, and tells of what it did not get.
 func (c *client) wantPicture(ctx context.Context) {
 	w := wishes[c.r.IntN(len(wishes))]()
-	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return c.dial(ctx) }}
+	transport := &http.Transport{
+		DialContext:     func(ctx context.Context, _, _ string) (net.Conn, error) { return c.dial(ctx) },
+		IdleConnTimeout: 2 * time.Second, // a connection that becomes idle just after the following is closed then
+	}
 	defer transport.CloseIdleConnections()
 	// What has begun is brought to an end when the others stop, too.
 	lasting, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.Patience)
