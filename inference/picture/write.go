@@ -30,8 +30,8 @@ const newFile fs.FileMode = 0o666
 const maxNumber = 100_000
 
 // CheckWritable finds out whether Write will be able to write path, before anything is computed: the folder exists
-// and takes new files, path is no folder, its name does not promise another format, and what exists there may be
-// replaced. It leaves nothing behind. Only a disk that fills up meanwhile is found later.
+// and takes new files, the system takes the name, path is no folder, its name does not promise another format, and what
+// exists there may be replaced: it is not protected, and on Windows no other program has it open. It leaves nothing behind. Only a disk that fills up meanwhile is found later.
 func CheckWritable(path string, exists OnExist) error {
 	if err := checkTarget(path, exists); err != nil {
 		return err
@@ -51,6 +51,9 @@ func checkTarget(path string, exists OnExist) error {
 	}
 	if path == "" || os.IsPathSeparator(path[len(path)-1]) {
 		return fmt.Errorf("picture: output %q: want the name of a file", path)
+	}
+	if err := atomicfile.CheckName(path); err != nil {
+		return fmt.Errorf("picture: output %s: %w", path, err)
 	}
 	folder := filepath.Dir(path)
 	if info, err := os.Stat(folder); errors.Is(err, fs.ErrNotExist) {
@@ -73,6 +76,10 @@ func checkTarget(path string, exists OnExist) error {
 		return fmt.Errorf("picture: output %s: %w", path, fs.ErrExist)
 	case exists == Replace && err == nil && !info.Mode().IsRegular():
 		return fmt.Errorf("picture: output %s: found a device or pipe, want a file", path)
+	case exists == Replace:
+		if err := atomicfile.CheckReplace(path); err != nil {
+			return fmt.Errorf("picture: output %s: %w", path, err)
+		}
 	}
 	return nil
 }
