@@ -39,7 +39,7 @@ func openWindow(files []string) (ok bool) {
 		DeskDir:       filepath.Join(xdg.DataHome, "kleinbild", "desk"),
 		HistoryFile:   cli.HistoryFile(),
 		ThumbnailDir:  filepath.Join(xdg.CacheHome, "kleinbild", "thumbnails"),
-		PicturesDir:   filepath.Join(xdg.UserDirs.Pictures, "Kleinbild"),
+		PicturesDir:   cli.PicturesDir(),
 	})
 	if err != nil {
 		reason := err.Error()

@@ -1,7 +1,17 @@
 package app
 
-// leave closes the window. Where pictures are being made or wait, it asks once what is to become of them.
+// leave closes the window. It asks what is to become of a picture that lies on no disk.
 func (s *session) leave() {
+	if s.shown != nil && s.shown.path == "" && s.run == nil {
+		s.ask("The picture on the canvas is not saved, and is gone when the window closes.",
+			action{"Close without it", s.leaveQueue}, action{"Save as…", s.saveCopy})
+		return
+	}
+	s.leaveQueue()
+}
+
+// leaveQueue closes the window. Where pictures are being made or wait, it asks once what is to become of them.
+func (s *session) leaveQueue() {
 	waiting := 0
 	if s.run != nil {
 		waiting = s.run.job.count - s.run.done

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -123,7 +124,7 @@ func (s *session) next() {
 	s.run = r
 	s.notice.hide()
 	s.prompt.refresh()
-	work := jobWork{engine: s.engine, dir: s.picturesDir(), version: s.cfg.Version, store: s.store, unit: s.engine.Work(j.request)}
+	work := jobWork{engine: s.engine, dir: s.picturesDir(), otherDirs: []string{s.cfg.PicturesDir, os.TempDir()}, version: s.cfg.Version, store: s.store, unit: s.engine.Work(j.request)}
 	s.background(func() func() {
 		err := r.make(ctx, work)
 		return func() { r.finished(err) }
@@ -132,18 +133,20 @@ func (s *session) next() {
 
 // jobWork is what making a job needs, apart from the window.
 type jobWork struct {
-	engine  Engine
-	dir     string
-	version string
-	store   *history.Store
-	unit    float64
+	engine Engine
+	dir    string
+	// otherDirs take a picture that dir does not take once it is made.
+	otherDirs []string
+	version   string
+	store     *history.Store
+	unit      float64
 }
 
 // make makes the pictures, away from Fyne's goroutine. A picture is shown as done once it and its entry are on the
 // disk.
 func (r *run) make(ctx context.Context, w jobWork) error {
 	if err := prepareDir(w.dir); err != nil {
-		return saveError{err}
+		return saveError{err, ""}
 	}
 	for i := range r.job.count {
 		req := r.job.request
@@ -160,9 +163,14 @@ func (r *run) make(ctx context.Context, w jobWork) error {
 			p.before = req.References[0].Image
 		}
 		path := filepath.Join(w.dir, fileName(result.Metadata.Prompt, req.Seed))
-		if p.path, err = picture.Write(path, result.Image, result.Metadata, picture.Number); err != nil {
+		if picture.CheckWritable(path, picture.Number) != nil { // prepareDir has found that others can be
+			path = filepath.Join(w.dir, fileName("", req.Seed))
+		}
+		var failed error
+		p.path, failed, err = picture.Save(path, result.Image, result.Metadata, picture.Number, w.otherDirs...)
+		if err != nil {
 			r.s.post(func() { r.show(p, nil) })
-			return saveError{err}
+			return saveError{err, ""}
 		}
 		entry.Path = p.path
 		entry = w.store.Add(entry)
@@ -173,12 +181,19 @@ func (r *run) make(ctx context.Context, w jobWork) error {
 				r.s.notice.say("The prompt is longer than the model reads: its end was cut off, from “" + shorten(result.Truncated, 60) + "”.")
 			}
 		})
+		if failed != nil {
+			return saveError{failed, p.path}
+		}
 	}
 	return nil
 }
 
-// saveError is a failure to write the picture, as against one to make it.
-type saveError struct{ error }
+// saveError is a failure to write the picture where it was to go, as against one to make it. kept is where it lies then,
+// "" for nowhere.
+type saveError struct {
+	error
+	kept string
+}
 
 func (e saveError) Unwrap() error { return e.error }
 
@@ -235,12 +250,14 @@ func (r *run) finished(err error) {
 	case errors.As(err, &save):
 		s.queue.pause()
 		actions := []action{{"Choose another folder…", s.choosePicturesDir}}
-		text := explain(save)
-		if s.shown != nil && s.shown.path == "" {
-			text = "The picture could not be saved. " + text
+		text := "Pictures cannot be saved in " + s.picturesDir() + ". " + explain(save.error)
+		switch {
+		case save.kept != "":
+			text += " The last one is kept as " + save.kept + "."
+			actions = append(actions, action{"Show in folder", func() { s.reveal(save.kept) }})
+		case s.shown != nil && s.shown.path == "":
+			text = "The picture could not be saved. " + explain(save.error)
 			actions = append(actions, action{"Save as…", s.saveCopy})
-		} else {
-			text = "Pictures cannot be saved in " + s.picturesDir() + ". " + text
 		}
 		s.notice.ask(text, actions...)
 	case err != nil:

@@ -13,6 +13,7 @@ import (
 	"unicode"
 
 	"kleinbild/app/shell"
+	"kleinbild/atomicfile"
 	"kleinbild/inference/picture"
 )
 
@@ -105,9 +106,12 @@ func completeName(path string) (complete, refusal string) {
 	case path == "" || base == extension || base == string(filepath.Separator):
 		return "", "The copy needs a name."
 	case extension == "":
-		return path + ".png", ""
+		path += ".png"
 	case !slices.Contains(copyFormats, strings.ToLower(extension)):
 		return "", fmt.Sprintf("%s was not saved: a copy is a PNG, JPEG or WebP picture, and its name ends in .png, .jpg or .webp, not in %s.", base, extension)
+	}
+	if err := atomicfile.CheckName(path); err != nil {
+		return "", shorten(base, 60) + " was not saved: " + err.Error() + "."
 	}
 	return path, ""
 }

@@ -48,6 +48,7 @@ func TestSaveDialogEmptiesNothing(t *testing.T) {
 		{name: "new", typed: "house.png", saved: "house.png"},
 		{name: "another format", typed: "painting.psd", there: []string{"painting.psd"}, refuse: "painting.psd was not saved"},
 		{name: "another format, confirmed", typed: "painting.psd", there: []string{"painting.psd"}, asked: true, refuse: "painting.psd was not saved"},
+		{name: "too long", typed: strings.Repeat("a", 260), refuse: "the name is too long"},
 		{name: "another format, new", typed: "copy.psd", refuse: "copy.psd was not saved"},
 		{name: "no ending", typed: "noext", saved: "noext.png"},
 		{name: "no ending, taken", typed: "noext", there: []string{"noext"}, saved: "noext.png"},

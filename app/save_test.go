@@ -80,7 +80,7 @@ func TestFolderThatCannotBeWritten(t *testing.T) {
 	b.until("the queue goes on", func() bool { return len(b.strip.all) == 1 })
 }
 
-// TestFullDisk fills a small disk: the picture stays on the canvas and can be saved elsewhere.
+// TestFullDisk fills a small disk: the picture goes to another folder, and where there is none it stays on the canvas.
 func TestFullDisk(t *testing.T) {
 	b := newBench(t, usual)
 	disk := filepath.Join(b.dir, "disk")
@@ -95,19 +95,42 @@ func TestFullDisk(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(disk, "filler"), make([]byte, 60<<10), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	b.prompt.setText("a fox")
-	b.generate()
-	b.until("the sentence", func() bool { return b.run == nil && b.notice.visible() })
-	b.wantSaid("The disk is full")
-	if b.shown == nil || b.shown.path != "" || len(b.strip.all) != 0 || len(b.notice.actions) != 2 {
+	make := func() {
+		t.Helper()
+		b.notice.dismiss()
+		b.prompt.setText("a fox")
+		b.generate()
+		b.until("the sentence", func() bool { return b.run == nil && b.notice.visible() })
+		b.settle()
+		b.wantSaid("The disk is full")
+		files, _ := filepath.Glob(filepath.Join(disk, "*"))
+		more, _ := filepath.Glob(filepath.Join(disk, "Pictures", "*"))
+		if files = slices.DeleteFunc(files, func(f string) bool { return filepath.Base(f) == "Pictures" }); len(files)+len(more) != 1 {
+			t.Errorf("%v %v on the disk, want the filler only", files, more)
+		}
+	}
+	make()
+	b.wantSaid("The last one is kept as " + b.cfg.PicturesDir)
+	if len(b.strip.all) != 1 || filepath.Dir(b.shown.path) != b.cfg.PicturesDir || b.strip.all[0].Path != b.shown.path || len(b.notice.actions) != 2 {
+		t.Fatalf("shown %+v, %d in the history, %d actions", b.shown, len(b.strip.all), len(b.notice.actions))
+	}
+	b.session.cfg.PicturesDir = filepath.Join(disk, "Pictures")
+	t.Setenv("TMPDIR", disk)
+	make()
+	if b.shown == nil || b.shown.path != "" || len(b.strip.all) != 1 || len(b.notice.actions) != 2 {
 		t.Fatalf("shown %v, %d in the history, %d actions", b.shown, len(b.strip.all), len(b.notice.actions))
 	}
-	if files, _ := os.ReadDir(disk); len(files) != 1 {
-		t.Errorf("%d files on the disk, want the filler only", len(files))
+	b.leave()
+	if b.modal == nil || b.closing.Err() != nil {
+		t.Error("the window closes and the picture with it")
+	} else {
+		b.modal.close()
 	}
 	elsewhere := filepath.Join(b.dir, "saved.png")
-	if err := picture.WriteCopy(elsewhere, b.shown.image, b.shown.meta); err != nil {
-		t.Error(err)
+	b.saveTo(b.shown, elsewhere, false)
+	b.settle()
+	if _, err := history.Read(elsewhere); err != nil || b.shown.path != elsewhere {
+		t.Errorf("%v, shown as %q", err, b.shown.path)
 	}
 }
 

@@ -169,9 +169,12 @@ func (c *generateCommand) one(ctx context.Context, s Streams, engine *inference.
 	}
 	meta := result.Metadata
 	meta.Version = Version
-	path, err := j.write(s.Out, result.Image, meta)
+	path, failed, err := j.write(s.Out, result.Image, meta)
 	if err != nil {
 		return err
+	}
+	if failed != nil {
+		failed = fmt.Errorf("%w; the picture is kept as %s", failed, path)
 	}
 	if i == 0 {
 		if err := history.At(HistoryFile(), nil).Remember(meta.References); err != nil {
@@ -184,12 +187,16 @@ func (c *generateCommand) one(ctx context.Context, s Streams, engine *inference.
 	}
 	fmt.Fprintf(s.Err, "seed %d: %.2f s (%s)\n", meta.Seed, time.Since(start).Seconds(), strings.Join(stages, ", "))
 	if j.output == standardOutput {
-		return nil // the picture is all that stands there
+		return failed // the picture is all that stands there
 	}
 	if c.JSON {
-		return json.NewEncoder(s.Out).Encode(newReport(path, result, time.Since(start), j.preparations(engine.Info().NativeSize)))
+		err = json.NewEncoder(s.Out).Encode(newReport(path, result, time.Since(start), j.preparations(engine.Info().NativeSize)))
+	} else {
+		_, err = fmt.Fprintln(s.Out, path)
 	}
-	_, err = fmt.Fprintln(s.Out, path)
+	if failed != nil {
+		return failed
+	}
 	return err
 }
 

@@ -3,10 +3,16 @@ package cli
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+
+	"github.com/adrg/xdg"
 
 	"kleinbild/inference/picture"
 )
@@ -29,6 +35,87 @@ func TestStandardOutput(t *testing.T) {
 	var stderr strings.Builder
 	if code := Main(small(t, "-p", "x", "-o", "-"), Streams{In: strings.NewReader(""), Out: terminal, Err: &stderr}); code != exitUsage || !strings.Contains(stderr.String(), "terminal") {
 		t.Errorf("exit code %d: %s", code, stderr.String())
+	}
+}
+
+// onFirstWrite is standard error that does something when the first word comes, which is after all checks and before the
+// picture is made.
+type onFirstWrite struct {
+	strings.Builder
+	do func()
+}
+
+func (w *onFirstWrite) Write(p []byte) (int, error) {
+	if w.do != nil {
+		w.do()
+		w.do = nil
+	}
+	return w.Builder.Write(p)
+}
+
+// brokenPipe is standard output that takes nothing.
+type brokenPipe struct{}
+
+func (brokenPipe) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
+
+// TestPictureIsNotLost: what cannot be written where it was to go once it is made is kept, and the last line says where.
+func TestPictureIsNotLost(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	pictures := filepath.Join(dir, "My pictures")
+	t.Cleanup(xdg.Reload)
+	t.Setenv("XDG_PICTURES_DIR", pictures)
+	xdg.Reload()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, row := range []struct {
+		name, output string
+		meanwhile    func()
+		out          io.Writer // nil for a buffer
+		kept, reason string
+	}{
+		{"the folder vanishes", "out/fox.png", func() { must(os.RemoveAll("out")) }, nil, filepath.Join(pictures, "Kleinbild", "fox.png"), "out"},
+		{"a folder takes the name", "out/fox.png", func() { must(os.Mkdir("out/fox.png", 0o777)) }, nil, filepath.Join("out", "kleinbild-7.png"), "found a folder"},
+		{"the file is protected", "out/fox.png", func() { writeFile(t, "out/fox.png", "old"); must(os.Chmod("out/fox.png", 0o444)) }, nil, filepath.Join("out", "fox-2.png"), "protected against writing"},
+		{"standard output is full", "-", func() {}, brokenPipe{}, filepath.Join(pictures, "Kleinbild", "kleinbild-7.png"), "the disk is full"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			must(errors.Join(os.RemoveAll("out"), os.RemoveAll(pictures), os.Mkdir("out", 0o777)))
+			var out strings.Builder
+			stderr := onFirstWrite{do: row.meanwhile}
+			streams := Streams{In: strings.NewReader(""), Out: &out, Err: &stderr}
+			if row.out != nil {
+				streams.Out = row.out
+			}
+			code := Main(small(t, "-p", "a fox", "-s", "7", "-o", row.output), streams)
+			lines := strings.Split(strings.TrimSpace(stderr.String()), "\n")
+			last := lines[len(lines)-1]
+			if code != exitFailure || !strings.Contains(last, row.reason) || !strings.HasSuffix(last, "; the picture is kept as "+row.kept) {
+				t.Errorf("exit code %d: %q", code, last)
+			}
+			if meta, err := picture.ReadMetadataFile(row.kept); err != nil || meta.Seed != 7 {
+				t.Errorf("%v: %+v", err, meta)
+			}
+			if row.out == nil && out.String() != row.kept+"\n" {
+				t.Errorf("standard output %q", out.String())
+			}
+			if text, err := os.ReadFile("out/fox.png"); err == nil && string(text) != "old" {
+				t.Errorf("what was there is %q", text)
+			}
+		})
+	}
+	// What is known beforehand costs no computing.
+	must(errors.Join(os.RemoveAll("out"), os.Mkdir("out", 0o777)))
+	writeFile(t, "out/fox.png", "old")
+	must(os.Chmod("out/fox.png", 0o444))
+	for _, output := range []string{"out/fox.png", "gone/fox.png", "out", "a\x00b.png", strings.Repeat("a", 260) + ".png"} {
+		if got := call("", small(t, "-p", "a fox", "-o", output)...); got.code == exitOK || strings.Contains(got.err, "picture 1/1") {
+			t.Errorf("%q: exit code %d: %s", output, got.code, got.err)
+		}
 	}
 }
 
