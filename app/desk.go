@@ -289,6 +289,9 @@ func (s *session) keep() {
 				s.writer.failed = true // once: it would come with every change
 				s.notice.say("What is on the desk may not be there the next time: " + explain(err))
 			}
+			if err == nil {
+				s.writer.failed = false
+			}
 			if s.writer.again {
 				s.writer.again = false
 				s.keep()

@@ -13,7 +13,7 @@ type deskWriter struct {
 	timer  *time.Timer
 	busy   bool // a write is under way
 	again  bool // and something has changed since it began
-	failed bool // a write has failed, and the user knows
+	failed bool // the last write has failed, and the user knows
 
 	mu   sync.Mutex // held while files are written
 	done bool       // the last write was made; guarded by mu

@@ -52,8 +52,10 @@ func (s *session) pastePicture(file []byte) {
 	store := s.desks
 	s.slots.read(number, studio.Slot{Digest: studio.Digest(file)}, func(ctx context.Context) (inference.Reference, error) {
 		ref, err := picture.Decode(ctx, bytes.NewReader(file))
-		if err == nil && store != nil {
-			_, err = store.Keep(file) // it lies nowhere else
+		if err == nil && store != nil { // it lies nowhere else
+			if _, failed := store.Keep(file); failed != nil {
+				s.post(func() { s.notice.say("The pasted picture may not be there the next time: " + explain(failed)) })
+			}
 		}
 		return inference.Reference{Reference: ref}, err
 	})

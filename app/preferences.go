@@ -44,7 +44,9 @@ func keepPreferences(path string) {
 		_ = atomicfile.Write(kept, text, privateFile)
 	default:
 		if old, err := atomicfile.Read(kept, maxPreferencesBytes); err == nil && soundPreferences(old) {
-			_ = atomicfile.Write(path, old, privateFile)
+			if atomicfile.Write(path, old, privateFile) != nil {
+				_ = os.Rename(kept, path) // the disk is full; the next start copies it again
+			}
 		}
 	}
 }

@@ -109,6 +109,8 @@ func about(path string, err error, mkdir bool) (said string, known bool) {
 	switch {
 	case Full(err):
 		return "the disk is full: free some space, then try again", true
+	case errno == syscall.EFBIG:
+		return fmt.Sprintf("%s is too large for this disk, or for what you may write: choose another folder", name), true
 	case readOnly(errno):
 		return fmt.Sprintf("the system does not allow writing to %s: choose another folder", filepath.Dir(path)), true
 	case errors.Is(err, fs.ErrPermission):
