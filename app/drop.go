@@ -1,10 +1,13 @@
 package app
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 
 	"fyne.io/fyne/v2"
@@ -21,22 +24,26 @@ func (s *session) drop(pos fyne.Position, uris []fyne.URI) {
 		s.notice.say("Close the dialog first, then drop the pictures again.")
 		return
 	}
-	var paths []string
+	var items []string
 	for _, u := range uris {
-		paths = append(paths, u.Path())
+		if u.Scheme() == "file" && u.Authority() == "" { // its path is not escaped
+			items = append(items, u.Path())
+		} else {
+			items = append(items, u.String())
+		}
 	}
 	number := 0
 	if c := s.slots.at(pos); c != nil {
 		number = c.number
 	}
-	s.receive(number, paths)
+	s.receive(number, items)
 }
 
-// receive looks at what came, away from Fyne's goroutine, and fills slots with it.
-func (s *session) receive(number int, paths []string) {
+// receive looks at what came, addresses or paths, away from Fyne's goroutine, and fills slots with it.
+func (s *session) receive(number int, items []string) {
 	store := s.store
 	s.background(func() func() {
-		files, complaint := sift(paths)
+		files, complaint := sift(items)
 		var made *picture.Metadata
 		var by string // who made it, and what of that means nothing here
 		if len(files) == 1 {
@@ -98,22 +105,44 @@ func (s *session) locate(store *history.Store, references []picture.ReferenceFil
 // webAddress is an address as it comes when it was taken for a path.
 var webAddress = regexp.MustCompile(`(^|/)https?:/`)
 
-// sift keeps the files and says in one sentence what is wrong with the rest.
-func sift(paths []string) (files []string, complaint string) {
-	for _, path := range paths {
-		info, err := os.Stat(path)
-		switch {
-		case err != nil && webAddress.MatchString(filepath.ToSlash(path)):
-			complaint = "That is an address on the web: save the picture as a file first, then drop the file."
-		case err != nil:
-			complaint = fmt.Sprintf("%s is not there.", filepath.Base(path))
-		case info.IsDir():
-			complaint = fmt.Sprintf("%s is a folder: drop the pictures in it.", filepath.Base(path))
-		case !info.Mode().IsRegular():
-			complaint = fmt.Sprintf("%s is not a file.", filepath.Base(path))
-		default:
-			files = append(files, path)
+// sift keeps the files of this computer's and says in a sentence or two what is wrong with the rest.
+func sift(items []string) (files []string, complaint string) {
+	host, _ := os.Hostname() // without one, only localhost is this computer
+	refused := 0
+	for _, item := range items {
+		local, refusal := localFile(item, host, runtime.GOOS == "windows")
+		if refusal == "" {
+			refusal = noFile(local)
+		}
+		if refusal == "" {
+			files = append(files, local)
+			continue
+		}
+		if refused++; refused == 1 {
+			complaint = refusal
 		}
 	}
+	if refused > 1 {
+		complaint += fmt.Sprintf(" %d others could not be taken either.", refused-1)
+	}
 	return files, complaint
+}
+
+// noFile says what else than a file lies at a path, "" for a file.
+func noFile(local string) string {
+	info, err := os.Stat(local)
+	name := shorten(filepath.Base(local), 60)
+	switch {
+	case err != nil && webAddress.MatchString(filepath.ToSlash(local)):
+		return onTheWeb
+	case errors.Is(err, fs.ErrNotExist):
+		return name + " is not there."
+	case err != nil:
+		return explain(err)
+	case info.IsDir():
+		return name + " is a folder: drop the pictures in it."
+	case !info.Mode().IsRegular():
+		return name + " is not a file."
+	}
+	return ""
 }

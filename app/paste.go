@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"net/url"
 	"path/filepath"
-	"runtime"
 	"strings"
 
 	"kleinbild/app/shell"
@@ -20,8 +18,8 @@ import (
 func (s *session) paste(text func()) {
 	content := s.app.Clipboard().Content()
 	s.background(func() func() {
-		if paths := pathsIn(content); len(paths) > 0 {
-			return func() { s.receive(0, paths) }
+		if items := itemsIn(content); len(items) > 0 {
+			return func() { s.receive(0, items) }
 		}
 		if content != "" {
 			return text
@@ -61,31 +59,29 @@ func (s *session) pastePicture(file []byte) {
 	})
 }
 
-// pathsIn returns the files that a file manager put on the clipboard as text: addresses or absolute paths, one a line,
-// and nothing else.
-func pathsIn(text string) (paths []string) {
+// maxPastedItems bounds the lines that are looked at as files; a text with more is a text.
+const maxPastedItems = 10_000
+
+// itemsIn returns what a file manager put on the clipboard as text: addresses of files or absolute paths, one a line, and
+// nothing else. A text without an address that names no file of this computer's only looks like paths.
+func itemsIn(text string) (items []string) {
+	address := false
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
+		isAddress := strings.HasPrefix(strings.ToLower(line), "file:/")
 		switch {
 		case line == "":
-		case strings.HasPrefix(line, "file://"):
-			u, err := url.Parse(line)
-			if err != nil {
-				return nil
-			}
-			path := u.Path
-			if runtime.GOOS == "windows" {
-				path = strings.TrimPrefix(path, "/") // /C:/…
-			}
-			paths = append(paths, filepath.FromSlash(path))
-		case filepath.IsAbs(line):
-			paths = append(paths, line)
-		default:
+			continue
+		case !isAddress && !filepath.IsAbs(line), len(items) == maxPastedItems:
+			return nil
+		}
+		address = address || isAddress
+		items = append(items, line)
+	}
+	if !address {
+		if files, _ := sift(items); len(files) == 0 {
 			return nil
 		}
 	}
-	if files, _ := sift(paths); len(files) == 0 {
-		return nil // text that only looks like paths
-	}
-	return paths
+	return items
 }
