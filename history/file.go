@@ -17,7 +17,7 @@ import (
 // How long an operation waits until another program lets go of the file. While the file is known to be held, what is
 // asked for goes beside it at once, and the next try comes soon.
 const (
-	lockTimeout  = 5 * time.Second
+	lockTimeout  = 2 * time.Second
 	shortTimeout = 100 * time.Millisecond
 	lockPause    = 50 * time.Millisecond // between two tries where the system allows not even opening it
 )
