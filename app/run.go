@@ -248,6 +248,11 @@ func (r *run) finished(err error) {
 			s.notice.say("Cancelled.")
 		}
 	case errors.As(err, &save):
+		if rest := r.job; r.done < rest.count { // it waits on, with what waits
+			rest.seed += uint64(r.done)
+			rest.count -= r.done
+			s.queue.insert(0, rest)
+		}
 		s.queue.pause()
 		actions := []action{{"Choose another folder…", s.choosePicturesDir}}
 		text := "Pictures cannot be saved in " + s.picturesDir() + ". " + explain(save.error)

@@ -72,12 +72,12 @@ func TestFolderThatCannotBeWritten(t *testing.T) {
 	if n := len(b.engine.made()); n != 0 {
 		t.Errorf("%d pictures were computed", n)
 	}
-	if len(b.queue.jobs) != 1 || !b.queue.paused {
+	if len(b.queue.jobs) != 2 || !b.queue.paused {
 		t.Errorf("%d wait, paused %v: what waits is kept", len(b.queue.jobs), b.queue.paused)
 	}
 	b.set.setPicturesDir("")
 	test.Tap(b.queue.resume)
-	b.until("the queue goes on", func() bool { return len(b.strip.all) == 1 })
+	b.until("the queue goes on", func() bool { return len(b.strip.all) == 2 })
 }
 
 // TestFullDisk fills a small disk: the picture goes to another folder, and where there is none it stays on the canvas.
