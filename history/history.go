@@ -210,14 +210,13 @@ func (s *Store) update(do func(*bbolt.Bucket) error) error {
 			if err != nil {
 				return err
 			}
-			if ids, err = enter(b, list); err != nil {
+			if ids, count, err = enter(b, list); err != nil {
 				return err
 			}
 			return do(b)
 		})
 		if err == nil { // the lock is still held: no other window enters them as well
 			s.entered(list, ids)
-			count = len(list)
 		}
 		return err
 	})
@@ -328,9 +327,11 @@ func (s *Store) List() []Entry {
 	}
 	list = slices.Clone(s.last)
 	s.mu.Unlock()
+	stored := list
 	for _, w := range s.pending() {
-		w.Entry.ID = w.shownID()
-		list = append(list, w.Entry)
+		if w.Entry.ID = w.shownID(); w.in(stored) < 0 {
+			list = append(list, w.Entry)
+		}
 	}
 	slices.SortStableFunc(list, func(a, b Entry) int { return cmp.Compare(b.ID, a.ID) })
 	return list

@@ -162,37 +162,43 @@ func (s *Store) Settle() {
 	s.loose = slices.DeleteFunc(s.loose, func(w waiting) bool { return s.writeWaiting(&w) == nil })
 }
 
-// enter writes what waits into the store and returns the IDs that it has got. What a window entered and was killed before
-// it could forget it is there already.
-func enter(b *bbolt.Bucket, list []waiting) (ids map[uint64]uint64, err error) {
+// enter writes what waits into the store. It returns the IDs that it has got, and how many entries are new: what a window
+// entered and was killed before it could forget it is there already.
+func enter(b *bbolt.Bucket, list []waiting) (ids map[uint64]uint64, fresh int, err error) {
 	if len(list) == 0 {
-		return nil, nil
+		return nil, 0, nil
 	}
 	stored, err := entries(b)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	ids = map[uint64]uint64{}
 	for _, w := range list {
-		if i := slices.IndexFunc(stored, func(e Entry) bool { return e.Path == w.Entry.Path && e.Made.Equal(w.Entry.Made) }); i >= 0 {
+		if i := w.in(stored); i >= 0 {
 			ids[w.id] = stored[i].ID
 			continue
 		}
 		id := w.Was
 		if id == 0 || b.Get(key(id)) != nil {
 			if id, err = nextID(b); err != nil {
-				return nil, err
+				return nil, 0, err
 			}
 		}
 		if err := putEntry(b, id, w.Entry); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		if err := remember(b.Tx(), w.Entry.Picture.References, w.Entry.Made); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		ids[w.id] = id
+		fresh++
 	}
-	return ids, nil
+	return ids, fresh, nil
+}
+
+// in returns the place of the same picture's entry, -1 for none.
+func (w waiting) in(list []Entry) int {
+	return slices.IndexFunc(list, func(e Entry) bool { return e.Path == w.Entry.Path && e.Made.Equal(w.Entry.Made) })
 }
 
 // entered forgets what is in the store now.
