@@ -29,13 +29,23 @@ func Create(path string, perm fs.FileMode) (*File, error) {
 	name := filepath.Join(filepath.Dir(path), ".kleinbild-"+rand.Text()+".tmp")
 	file, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, perm)
 	if err != nil {
-		var cause *fs.PathError
-		if errors.As(err, &cause) {
-			err = cause.Err // the name it failed on is not one that the user knows
-		}
-		return nil, fmt.Errorf("cannot write in folder %s: %w", filepath.Dir(path), err)
+		return nil, fmt.Errorf("cannot write in folder %s: %w", filepath.Dir(path), nameless(err))
 	}
 	return &File{File: file}, nil
+}
+
+// nameless takes the temporary name, which is not one that the user knows, out of an error.
+func nameless(err error) error {
+	if cause, ok := errors.AsType[*fs.PathError](err); ok {
+		return cause.Err
+	}
+	return err
+}
+
+// Write is that of os.File; its error does not name the file, which has no name yet.
+func (f *File) Write(data []byte) (int, error) {
+	n, err := f.File.Write(data)
+	return n, nameless(err)
 }
 
 // Finish flushes the content to the disk and closes the file.
@@ -48,7 +58,7 @@ func (f *File) Finish() error {
 	if closed := f.Close(); err == nil {
 		err = closed
 	}
-	return err
+	return nameless(err)
 }
 
 // Discard removes the file unless it has got its name.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 )
 
@@ -36,6 +37,22 @@ func TestWrite(t *testing.T) {
 	}
 	if err := Write(filepath.Join(dir, "gone", "x"), nil, 0o600); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no folder: %v", err)
+	}
+}
+
+// TestErrorsNameNoTemporaryFile: a full disk is said of the file that is meant.
+func TestErrorsNameNoTemporaryFile(t *testing.T) {
+	f, err := Create(filepath.Join(t.TempDir(), "fox.png"), 0o666)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Discard()
+	f.Close() // what is written now fails
+	_, err = f.Write([]byte("x"))
+	for _, err := range []error{err, f.Finish()} {
+		if err == nil || strings.Contains(err.Error(), ".tmp") {
+			t.Errorf("%v, want an error without the name", err)
+		}
 	}
 }
 
