@@ -47,7 +47,11 @@ func (s *session) receive(number int, items []string) {
 		var made *picture.Metadata
 		var by string // who made it, and what of that means nothing here
 		if len(files) == 1 {
-			if origin, err := picture.ReadOriginFile(files[0]); err == nil {
+			origin, err := picture.ReadOriginFile(files[0])
+			if errors.Is(err, picture.ErrTooLong) {
+				complaint = fmt.Sprintf("%s says more of how it was made than is read: its settings cannot be restored.", filepath.Base(files[0]))
+			}
+			if err == nil {
 				origin.References = origin.References[:min(len(origin.References), inference.MaxReferences)]
 				s.locate(store, origin.References, filepath.Dir(files[0]))
 				made, by = settingsOf(origin)

@@ -252,18 +252,7 @@ func TestRestoreSettings(t *testing.T) {
 // TestRestoreOfOthers: a picture of another program offers what of its settings means something here.
 func TestRestoreOfOthers(t *testing.T) {
 	b := newBench(t, usual)
-	path := b.file("other.png", 96, 64, 2)
-	file, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text := "parameters\x00a fox\nSteps: 20, Sampler: Euler a, Size: 100x64"
-	chunk := append(binary.BigEndian.AppendUint32(nil, uint32(len(text))), "tEXt"+text...)
-	chunk = binary.BigEndian.AppendUint32(chunk, crc32.ChecksumIEEE(chunk[4:]))
-	const header = 33 // signature and IHDR
-	if err := os.WriteFile(path, slices.Concat(file[:header], chunk, file[header:]), 0o666); err != nil {
-		t.Fatal(err)
-	}
+	path := b.withText(b.file("other.png", 96, 64, 2), "parameters\x00a fox\nSteps: 20, Sampler: Euler a, Size: 100x64")
 	b.dropAt(b.view.view, path)
 	b.wantSaid("AUTOMATIC1111")
 	b.wantSaid("Sampler Euler a")
@@ -274,6 +263,30 @@ func TestRestoreOfOthers(t *testing.T) {
 	if seed, err := b.shape.seed(); err != nil || seed == 0 || b.prompt.entry.Text != "a fox" || b.advanced.steps.Text != "20" || size != (picture.Size{Width: 96, Height: 64}) {
 		t.Errorf("restored %q, seed %d, %v, steps %s, %v", b.prompt.entry.Text, seed, err, b.advanced.steps.Text, size)
 	}
+}
+
+// withText puts a text chunk into the PNG file at path.
+func (b *bench) withText(path, text string) string {
+	b.t.Helper()
+	file, err := os.ReadFile(path)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	chunk := append(binary.BigEndian.AppendUint32(nil, uint32(len(text))), "tEXt"+text...)
+	chunk = binary.BigEndian.AppendUint32(chunk, crc32.ChecksumIEEE(chunk[4:]))
+	const header = 33 // signature and IHDR
+	if err := os.WriteFile(path, slices.Concat(file[:header], chunk, file[header:]), 0o666); err != nil {
+		b.t.Fatal(err)
+	}
+	return path
+}
+
+// TestTooMuchTextInAPicture: its picture is taken, and what is not read is said.
+func TestTooMuchTextInAPicture(t *testing.T) {
+	b := newBench(t, usual)
+	b.dropAt(b.view.view, b.withText(b.file("long.png", 96, 64, 2), "parameters\x00"+strings.Repeat("x", 1<<20)))
+	b.wantSaid("long.png says more of how it was made than is read")
+	b.wantNames("long.png")
 }
 
 // TestCaptions: a slot says what the model sees of its picture, which is less for a model of small pictures.

@@ -136,26 +136,25 @@ func exifFields(block []byte) map[uint16][]byte {
 	return fields
 }
 
-// exifTexts names the texts of an Exif block as PNG's are.
-func exifTexts(block []byte) (texts []text) {
+// addExif takes the texts of an Exif block, named as PNG's are.
+func (l *textList) addExif(block []byte) {
 	fields := exifFields(block)
 	description := strings.TrimRight(string(fields[tagImageDescription]), "\x00")
 	var own struct {
 		Format *int `json:"format"`
 	}
 	if strings.HasPrefix(description, "{") && looseJSON(description, &own) && own.Format != nil {
-		texts = append(texts, text{keyword, description})
+		l.add(keyword, description)
 	}
 	for _, tag := range []uint16{tagMake, tagModel, tagImageDescription} {
 		name, value, found := strings.Cut(strings.TrimRight(string(fields[tag]), "\x00"), ":")
 		if name = strings.ToLower(name); found && (name == keywordPrompt || name == keywordWorkflow) {
-			texts = append(texts, text{name, strings.TrimSpace(value)})
+			l.add(name, strings.TrimSpace(value))
 		}
 	}
 	if comment := userComment(fields[tagUserComment]); comment != "" {
-		texts = append(texts, text{keywordParameters, comment})
+		l.add(keywordParameters, comment)
 	}
-	return texts
 }
 
 // userComment decodes the field, whose first eight bytes say how. UTF-16 is written in either order whatever the block's is.
@@ -185,34 +184,40 @@ func userComment(data []byte) string {
 }
 
 // jpegTexts reads the segments before the picture's data.
-func jpegTexts(r io.Reader) (texts []text, err error) {
+func jpegTexts(r io.Reader) ([]text, error) {
+	var list textList
 	var head [4]byte
 	if _, err := io.ReadFull(r, head[:2]); err != nil { // start of image
 		return nil, err
 	}
 	for {
 		if _, err := io.ReadFull(r, head[:]); err != nil {
-			return texts, endsEarly("JPEG", err)
+			return list.texts, endsEarly("JPEG", err)
 		}
 		const startOfScan, endOfImage, app1 = 0xda, 0xd9, 0xe1
 		length := int(binary.BigEndian.Uint16(head[2:]))
 		switch {
 		case head[0] != 0xff || length < 2:
-			return texts, errors.New("JPEG: found no segment where one is due")
+			return list.texts, errors.New("JPEG: found no segment where one is due")
 		case head[1] == startOfScan || head[1] == endOfImage:
-			return texts, nil
+			return list.texts, nil
 		}
 		segment := make([]byte, length-2)
 		if _, err := io.ReadFull(r, segment); err != nil {
-			return texts, endsEarly("JPEG", err)
+			return list.texts, endsEarly("JPEG", err)
 		}
 		if head[1] == app1 && bytes.HasPrefix(segment, []byte(exifPrefix)) {
-			texts = append(texts, exifTexts(segment)...)
+			list.addExif(segment)
 		}
 	}
 }
 
-func webpTexts(r io.Reader) (texts []text, err error) {
+// maxExifChunk is for the chunk EXIF of WebP: two graphs of ComfyUI's in UTF-8, or Kleinbild's text and the lines for other
+// programs.
+const maxExifChunk = maxTextsBytes
+
+func webpTexts(r io.Reader) ([]text, error) {
+	var list textList
 	_, chunks, err := riff.NewReader(r)
 	for err == nil {
 		var id riff.FourCC
@@ -221,17 +226,21 @@ func webpTexts(r io.Reader) (texts []text, err error) {
 		if id, length, data, err = chunks.Next(); err != nil {
 			break
 		}
-		if id == (riff.FourCC{'E', 'X', 'I', 'F'}) && length <= 2*maxMetadataBytes {
+		if id == (riff.FourCC{'E', 'X', 'I', 'F'}) && len(list.texts) == 0 {
+			if length > maxExifChunk {
+				list.tooLong(keywordParameters)
+				continue
+			}
 			var block []byte
 			if block, err = io.ReadAll(data); err == nil {
-				texts = append(texts, exifTexts(block)...)
+				list.addExif(block)
 			}
 		}
 	}
 	if errors.Is(err, io.EOF) {
-		return texts, nil
+		return list.texts, nil
 	}
-	return texts, endsEarly("WebP", err)
+	return list.texts, endsEarly("WebP", err)
 }
 
 func endsEarly(format string, err error) error {

@@ -43,9 +43,8 @@ type Metadata struct {
 var ErrNoMetadata = errors.New("no Kleinbild metadata")
 
 const (
-	keyword          = "kleinbild"
-	metadataFormat   = 1
-	maxMetadataBytes = 4 << 20
+	keyword        = "kleinbild"
+	metadataFormat = 1
 )
 
 // record is the JSON: its format number goes up when a reader of the old one would misread it.
@@ -54,7 +53,7 @@ type record struct {
 	Metadata
 }
 
-// Check refuses metadata that a PNG file cannot carry, in practice a prompt of megabytes: to be called before
+// Check refuses metadata that a PNG file cannot carry, in practice a prompt of half a megabyte: to be called before
 // computing, since Write refuses it as well.
 func (m Metadata) Check() error {
 	if _, err := m.chunks(); err != nil {
@@ -160,6 +159,9 @@ func readMetadata(r io.Reader) (Metadata, error) {
 	texts, err := readTexts(bufio.NewReader(r))
 	for _, t := range texts {
 		if t.keyword == keyword {
+			if t.problem != nil {
+				return Metadata{}, t.problem
+			}
 			own, err := readOwn(t.value)
 			return own.Metadata, err
 		}

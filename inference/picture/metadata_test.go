@@ -60,7 +60,7 @@ func TestMetadataRoundTrip(t *testing.T) {
 		{"negative prompt", func(m *Metadata) { m.NegativePrompt = "blur" }},
 		{"lines, quotes, NUL, markup", func(m *Metadata) { m.Prompt = "a\r\n\"b\"\\\x00\t</script>&\u2028\u2029" }},
 		{"every plane", func(m *Metadata) { m.Prompt = everyPlane() }},
-		{"long", func(m *Metadata) { m.Prompt = strings.Repeat("雪の中の狐 ", 100_000) }},
+		{"long", func(m *Metadata) { m.Prompt = strings.Repeat("雪の中の狐 ", 30_000) }},
 	} {
 		want := example()
 		row.change(&want)
@@ -210,7 +210,7 @@ func hostilePNGs(t testing.TB) map[string]struct {
 		"length 2^31":               {lengthOf(1 << 31), "at most"},
 		"length 2^32-1":             {lengthOf(math.MaxUint32), "at most"},
 		"length 2^31-1":             {lengthOf(1<<31 - 1), "at most"},
-		"length beyond the end":     {lengthOf(1 << 20), "ends too early"},
+		"length beyond the end":     {lengthOf(1 << 18), "ends too early"},
 		"compressed":                {with([]byte(keyword + "\x00\x01\x00\x00\x00x")), "compressed"},
 		"compressed in another way": {with([]byte(keyword + "\x00\x01\x01\x00\x00x")), "compression"},
 		"compressed bomb":           {with([]byte(keyword + "\x00\x01\x00\x00\x00" + deflated(strings.Repeat(" ", 64<<20)))), "at most"},
@@ -224,7 +224,7 @@ func hostilePNGs(t testing.TB) map[string]struct {
 		"negative seed":             {with(textChunk(`{"format":1,"seed":-1}`)), "metadata"},
 		"steps that are no integer": {with(textChunk(`{"format":1,"steps":1e99}`)), "metadata"},
 		"two documents":             {with(textChunk(`{"format":1}{}`)), "metadata"},
-		"deep":                      {with(textChunk(`{"format":1,"x":` + strings.Repeat("[", 1<<20))), "metadata"},
+		"deep":                      {with(textChunk(`{"format":1,"x":` + strings.Repeat("[", 1<<18))), "metadata"},
 	}
 }
 

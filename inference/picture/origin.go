@@ -2,12 +2,14 @@ package picture
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -74,18 +76,26 @@ func ReadOriginFile(path string) (Origin, error) {
 
 func readOrigin(r io.Reader) (Origin, error) {
 	texts, err := readTexts(bufio.NewReader(r))
+	var tooLong error
 	for _, d := range dialects {
 		for _, t := range texts {
 			if t.keyword != d.keyword {
 				continue
 			}
+			if t.problem != nil {
+				tooLong = cmp.Or(tooLong, t.problem)
+				continue
+			}
 			origin, problem := d.read(t.value)
+			if problem == nil && tooLong != nil {
+				origin.note("%v", tooLong)
+			}
 			if problem == nil || d.keyword == keyword {
 				return origin, problem
 			}
 		}
 	}
-	if err != nil {
+	if err = cmp.Or(tooLong, err); err != nil {
 		return Origin{}, err
 	}
 	return Origin{}, ErrNoMetadata
@@ -118,7 +128,32 @@ func readOwn(value string) (Origin, error) {
 	if r.Format != metadataFormat {
 		return Origin{}, fmt.Errorf("metadata of format %d, want %d", r.Format, metadataFormat)
 	}
+	if err := r.Metadata.checkNames(); err != nil {
+		return Origin{}, err
+	}
 	return Origin{Program: programName, Metadata: r.Metadata, HasSeed: true, Complete: true}, nil
+}
+
+// Kleinbild writes nothing longer, or more of them. Who shows a picture's metadata need not count on it.
+const (
+	maxNameBytes      = 4096 // of a path, a model's name
+	maxReferenceFiles = 64
+)
+
+func (m Metadata) checkNames() error {
+	names := []string{m.Model, m.ModelDigest, m.Variant, m.Precision, m.Device, m.Version}
+	if len(m.References) > maxReferenceFiles {
+		return fmt.Errorf("metadata: found %d reference pictures, want at most %d", len(m.References), maxReferenceFiles)
+	}
+	for _, r := range m.References {
+		names = append(names, r.Path, r.SHA256)
+	}
+	for _, name := range names {
+		if len(name) > maxNameBytes {
+			return fmt.Errorf("metadata: found a name of %d bytes, want at most %d", len(name), maxNameBytes)
+		}
+	}
+	return nil
 }
 
 const programName = "Kleinbild"
@@ -134,15 +169,21 @@ const (
 // note says what was changed.
 func (o *Origin) note(format string, args ...any) { keep(&o.Notes, format, args...) }
 
-// keep adds a line about the file, on one line and not too long.
+// keep adds a line about the file, on one line and not too long, without what would steer a terminal.
 func keep(lines *[]string, format string, args ...any) {
+	if len(*lines) >= maxNotes {
+		return
+	}
 	line := strings.Join(strings.Fields(fmt.Sprintf(format, args...)), " ")
 	if runes := []rune(line); len(runes) > maxNoteRunes {
 		line = string(runes[:maxNoteRunes]) + "…"
 	}
-	if len(*lines) < maxNotes {
-		*lines = append(*lines, line)
-	}
+	*lines = append(*lines, strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return utf8.RuneError
+		}
+		return r
+	}, line))
 }
 
 // ignore keeps the name and value of a setting that means nothing here; value "" is none.
@@ -155,7 +196,7 @@ func (o *Origin) ignore(name, value string) {
 // prompt takes the prompts. The negative one is kept for people: the model has none.
 func (o *Origin) prompt(positive, negative string) {
 	take := func(name, prompt string) string {
-		prompt = strings.TrimSpace(strings.ReplaceAll(strings.ToValidUTF8(prompt, "\uFFFD"), "\x00", ""))
+		prompt = strings.TrimSpace(withoutControls(strings.ToValidUTF8(prompt, "\uFFFD")))
 		if len(prompt) > maxForeignPrompt {
 			cut := maxForeignPrompt
 			for !utf8.RuneStart(prompt[cut]) {
@@ -170,6 +211,17 @@ func (o *Origin) prompt(positive, negative string) {
 	if o.NegativePrompt != "" {
 		keep(&o.Ignored, "the negative prompt")
 	}
+}
+
+// withoutControls returns text without control characters other than the ends of lines and tabs: no prompt means them, and
+// a terminal obeys them.
+func withoutControls(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\n' && r != '\t' {
+			return -1
+		}
+		return r
+	}, strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(text))
 }
 
 // seed takes a seed as it was written.

@@ -7,9 +7,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 	"unicode/utf16"
 )
 
@@ -170,7 +173,6 @@ func TestStrangeOrigins(t *testing.T) {
 		"InvokeAI, no fields": {"invokeai_metadata", `{"app_version":"5.0"}`},
 		"sd-metadata, text":   {"sd-metadata", `"x"`},
 		"dream, no flags":     {"Dream", `a red fox`},
-		"too long":            {"parameters", strings.Repeat("x", maxMetadataBytes+100) + "\nSteps: 4, Seed: 1, Size: 64x64"},
 	} {
 		start := time.Now()
 		if got, err := ReadOrigin(bytes.NewReader(withText(t, "tEXt", row.keyword, row.value, false))); !errors.Is(err, ErrNoMetadata) {
@@ -193,6 +195,89 @@ func TestStrangeOrigins(t *testing.T) {
 	cut := withText(t, "tEXt", "parameters", parameters, false)
 	if got, err := ReadOrigin(bytes.NewReader(cut[:len(cut)-20])); err != nil || got.Steps != 20 {
 		t.Errorf("cut off behind: %+v, %v", got, err)
+	}
+}
+
+// TestLongTextsAreSaid: a text beyond its limit is neither cut nor passed over in silence, nor does it hide another one.
+func TestLongTextsAreSaid(t *testing.T) {
+	long := strings.Repeat("x", maxForeignBytes) + "\nSteps: 4, Seed: 1, Size: 64x64"
+	graph := func(bytes int) string { // padded by a node that is not asked for anything
+		return strings.TrimSuffix(apiGraph, "}") + `,"pad":{"class_type":"Note","inputs":{"note":"` + strings.Repeat("x", bytes) + `"}}}`
+	}
+	for name, row := range map[string]struct{ keyword, value string }{
+		"parameters": {"parameters", long}, "a graph": {"prompt", graph(maxGraphBytes)}, "a drawn graph": {"workflow", graph(maxGraphBytes)},
+	} {
+		for _, packed := range []bool{false, true} {
+			kind := "tEXt"
+			if packed {
+				kind = "zTXt"
+			}
+			file := withText(t, kind, row.keyword, row.value, false)
+			_, err := ReadOrigin(bytes.NewReader(file))
+			if !errors.Is(err, ErrTooLong) || !strings.Contains(err.Error(), row.keyword) {
+				t.Errorf("%s, packed %v: %v, want ErrTooLong", name, packed, err)
+			}
+			file = insertChunk(file, "tEXt", []byte("Dream\x00"+`"a red fox" -s 5 -S 6`), false)
+			got, err := ReadOrigin(bytes.NewReader(file))
+			if err != nil || got.Steps != 5 || len(got.Notes) != 1 || !strings.Contains(got.Notes[0], row.keyword) {
+				t.Errorf("%s, packed %v, with another: %+v, %v, want a note", name, packed, got, err)
+			}
+			if _, err := ReadMetadata(bytes.NewReader(file)); !errors.Is(err, ErrNoMetadata) {
+				t.Errorf("%s, packed %v: %v, want ErrNoMetadata", name, packed, err)
+			}
+		}
+	}
+	// Graphs as large as people have them are read, and larger ones.
+	for _, bytesOfGraph := range []int{500 << 10, maxGraphBytes - len(apiGraph) - 100} {
+		got, err := ReadOrigin(bytes.NewReader(withText(t, "tEXt", "prompt", graph(bytesOfGraph), false)))
+		if err != nil || got.Steps != 20 || !strings.HasPrefix(got.Prompt, "a red fox") {
+			t.Errorf("a graph of %d bytes: %+v, %v", bytesOfGraph, got, err)
+		}
+	}
+}
+
+// TestTextBombs: texts that unpack to much, by the hundred, take no more than the limit of all.
+func TestTextBombs(t *testing.T) {
+	bomb := compressedBytes(t, make([]byte, 8<<20))
+	plain := encodePNG(t, cornered())
+	header := len(pngSignature) + 4 + 4 + 13 + 4
+	var chunks []byte
+	for range 300 {
+		for _, name := range []string{"parameters", "prompt", "workflow", "Dream"} {
+			chunks = appendChunk(chunks, "zTXt", append([]byte(name+"\x00\x00"), bomb...))
+		}
+	}
+	file := slices.Concat(plain[:header], chunks, appendChunk(nil, "iTXt", textChunk(`{"format":1,"prompt":"fox"}`)), plain[header:])
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	began := cpuTime()
+	got, err := ReadOrigin(bytes.NewReader(file))
+	took := cpuTime() - began
+	runtime.ReadMemStats(&after)
+	if err != nil || got.Prompt != "fox" {
+		t.Errorf("%+v, %v, want Kleinbild's own text behind the bombs", got, err)
+	}
+	taken := after.TotalAlloc - before.TotalAlloc
+	t.Logf("%d bytes: %v, %d KiB", len(file), took, taken>>10)
+	if taken > 16*maxTextsBytes || took > 5*time.Second {
+		t.Errorf("it takes %v and %d bytes, want a few times the limit of %d", took, taken, maxTextsBytes)
+	}
+}
+
+// TestControlCharactersStayOutside: what another program's metadata says may be shown on a terminal.
+func TestControlCharactersStayOutside(t *testing.T) {
+	value := "a \x1b[2Jred\x07 fox\r\nin\tsnow\u009b5m\nNegative prompt: \x1b]0;x\x07bad\nSteps: 4, Seed: 1, Size: 64x64, X\u202e: \x1b[31mred, Sampler: \x1b[0mEuler"
+	got, err := ReadOrigin(bytes.NewReader(withText(t, "iTXt", "parameters", value, false)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "a [2Jred fox\nin\tsnow5m"; got.Prompt != want || got.NegativePrompt != "]0;xbad" {
+		t.Errorf("prompts %q and %q, want %q", got.Prompt, got.NegativePrompt, want)
+	}
+	for _, line := range append(got.Ignored, got.Notes...) {
+		if strings.ContainsFunc(line, func(r rune) bool { return !unicode.IsPrint(r) }) {
+			t.Errorf("%q is not plain text", line)
+		}
 	}
 }
 

@@ -12,64 +12,146 @@ import (
 )
 
 // text is a named text in a picture file.
-type text struct{ keyword, value string }
+type text struct {
+	keyword, value string
+	problem        error // why value is not there, for a text that is too long; it wraps ErrTooLong
+}
 
 // textKeywords are the names of texts that a dialect knows.
 var textKeywords = []string{keyword, keywordParameters, keywordPrompt, keywordWorkflow, keywordInvokeAI, keywordSDMetadata, keywordDream}
 
-const maxKeywordBytes = 79 // the format's own limit
+// The limits of what is read out of a stranger's picture. A compressed text of a kilobyte could hold a megabyte, and a text
+// goes through several readers.
+const (
+	maxKeywordBytes = 79 // the format's own limit
+	// maxMetadataBytes is for Kleinbild's own: a prompt of 64 KiB, each byte of which JSON may write as six, and as much again
+	// for all else.
+	maxMetadataBytes = 512 << 10
+	// maxGraphBytes is for ComfyUI's graphs, of which large ones have half a megabyte.
+	maxGraphBytes = 2 << 20
+	// maxForeignBytes is for other programs' texts: two prompts of 64 KiB, and settings.
+	maxForeignBytes = 256 << 10
+	// maxTextsBytes is for all of a file's texts, and for what was unpacked in vain.
+	maxTextsBytes = 2*maxGraphBytes + 2*maxForeignBytes
+)
+
+// ErrTooLong is wrapped by the error for a picture whose maker left more text in it than is read.
+var ErrTooLong = errors.New("the text is too long")
+
+// maxTextBytes returns the limit of a text.
+func maxTextBytes(name string) int {
+	switch name {
+	case keyword:
+		return maxMetadataBytes
+	case keywordPrompt, keywordWorkflow:
+		return maxGraphBytes
+	}
+	return maxForeignBytes
+}
+
+// textList are the texts of a file.
+type textList struct {
+	texts []text
+	taken int // bytes of them, and of what was unpacked in vain
+}
+
+// room is how many bytes of a text may still be read.
+func (l *textList) room(name string) int {
+	if name == keyword { // it is read in any case, and only once
+		return maxMetadataBytes
+	}
+	return min(maxTextBytes(name), max(maxTextsBytes-l.taken, 0))
+}
+
+// add takes a text, or says that it is too long. Of Kleinbild's the first counts.
+func (l *textList) add(name, value string) {
+	if name == keyword && slices.ContainsFunc(l.texts, func(t text) bool { return t.keyword == keyword }) {
+		return
+	}
+	if len(value) > l.room(name) {
+		l.tooLong(name)
+		return
+	}
+	l.taken += len(value)
+	l.texts = append(l.texts, text{keyword: name, value: value})
+}
+
+// tooLong says so of a text, once for each name.
+func (l *textList) tooLong(name string) {
+	if !slices.ContainsFunc(l.texts, func(t text) bool { return t.keyword == name && t.problem != nil }) {
+		l.texts = append(l.texts, text{keyword: name, problem: &longText{name, maxTextBytes(name)}})
+	}
+}
+
+type longText struct {
+	name string
+	most int
+}
+
+func (e *longText) Error() string {
+	return fmt.Sprintf("its text %q is longer than %d KiB, or follows many others, and was not read", e.name, e.most>>10)
+}
+
+func (e *longText) Unwrap() error { return ErrTooLong }
 
 // pngTexts returns the texts with known names in chunks tEXt, zTXt and iTXt, wherever they lie: programs that save a picture
 // again move them and change their kind. It ends with one called Kleinbild's, and else reads to the end. A text of
-// Kleinbild's that is damaged or too long is an error, another's is passed over. The texts found before an error come with it.
-func pngTexts(r io.Reader) (texts []text, err error) {
+// Kleinbild's that is damaged or too long is an error, another's that is damaged is passed over. The texts found before an
+// error come with it.
+func pngTexts(r io.Reader) ([]text, error) {
 	chunks, err := newChunkReader(r)
 	if err != nil {
 		return nil, err
 	}
-	left := 2 * maxMetadataBytes // of all texts, so that many of them are no more than one
+	var list textList
 	for {
 		if err := chunks.next(); err == io.EOF {
-			return texts, nil
+			return list.texts, nil
 		} else if err != nil {
-			return texts, err
+			return list.texts, err
 		}
 		if chunks.kind != "tEXt" && chunks.kind != "zTXt" && chunks.kind != "iTXt" {
 			continue
 		}
 		head, err := chunks.read(maxKeywordBytes + 1)
 		if err != nil {
-			return texts, err
+			return list.texts, err
 		}
-		name, _, found := bytes.Cut(head, []byte{0})
-		if !found || !slices.Contains(textKeywords, string(name)) {
+		before, _, found := bytes.Cut(head, []byte{0})
+		name := string(before)
+		if !found || !slices.Contains(textKeywords, name) {
 			continue
 		}
-		own := string(name) == keyword
-		if chunks.left > maxMetadataBytes && !own {
+		const fields = 64 // before the text
+		room := list.room(name)
+		if chunks.left > room+fields && name != keyword {
+			list.tooLong(name)
 			continue
 		}
-		rest, err := chunks.data(maxMetadataBytes + 64) // 64: the fields before the text
+		rest, err := chunks.data(room + fields)
 		if err != nil {
-			return texts, err
+			return list.texts, err
 		}
-		value, err := textOf(chunks.kind, append(head, rest...)[len(name)+1:])
+		value, err := textOf(chunks.kind, append(head, rest...)[len(name)+1:], room)
 		switch {
-		case err != nil && own:
-			return texts, fmt.Errorf("PNG: metadata: %w", err)
-		case err != nil || len(value) > left:
-			continue
+		case err != nil && name == keyword:
+			return list.texts, fmt.Errorf("PNG: metadata: %w", err)
+		case errors.Is(err, ErrTooLong):
+			list.taken += room
+			list.tooLong(name)
+		case err != nil:
+			list.taken += len(rest)
+		default:
+			list.add(name, value)
 		}
-		left -= len(value)
-		texts = append(texts, text{string(name), value})
-		if own {
-			return texts, nil
+		if name == keyword {
+			return list.texts, nil
 		}
 	}
 }
 
-// textOf reads the data of a text chunk behind the keyword and its NUL.
-func textOf(kind string, data []byte) (string, error) {
+// textOf reads the data of a text chunk behind the keyword and its NUL, of which the text has at most most bytes.
+func textOf(kind string, data []byte, most int) (string, error) {
 	switch kind {
 	case "tEXt":
 		return latin1(data), nil
@@ -77,7 +159,7 @@ func textOf(kind string, data []byte) (string, error) {
 		if len(data) < 1 || data[0] != 0 {
 			return "", errors.New("zTXt with an unknown compression, want zlib")
 		}
-		plain, err := inflate(data[1:])
+		plain, err := inflate(data[1:], most)
 		return latin1(plain), err
 	}
 	if len(data) < 2 || data[0] > 1 || data[0] == 1 && data[1] != 0 {
@@ -90,26 +172,26 @@ func textOf(kind string, data []byte) (string, error) {
 	}
 	if data[0] == 1 {
 		var err error
-		if plain, err = inflate(plain); err != nil {
+		if plain, err = inflate(plain, most); err != nil {
 			return "", err
 		}
 	}
 	return string(plain), nil
 }
 
-// inflate unpacks a text of at most maxMetadataBytes; a few kilobytes could hold gigabytes.
-func inflate(data []byte) ([]byte, error) {
+// inflate unpacks a text of at most most bytes.
+func inflate(data []byte, most int) ([]byte, error) {
 	r, err := zlib.NewReader(bytes.NewReader(data))
 	if err != nil {
 		return nil, fmt.Errorf("compressed text: %w", err)
 	}
 	defer r.Close()
-	plain, err := io.ReadAll(io.LimitReader(r, maxMetadataBytes+1))
+	plain, err := io.ReadAll(io.LimitReader(r, int64(most)+1))
 	if err != nil {
 		return nil, fmt.Errorf("compressed text: %w", err)
 	}
-	if len(plain) > maxMetadataBytes {
-		return nil, fmt.Errorf("compressed text of more than %d bytes, want at most that", maxMetadataBytes)
+	if len(plain) > most {
+		return nil, fmt.Errorf("compressed text of more than %d bytes, want at most that: %w", most, ErrTooLong)
 	}
 	return plain, nil
 }
