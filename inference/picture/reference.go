@@ -13,6 +13,8 @@ import (
 	"io"
 	"os"
 	"sync/atomic"
+
+	"golang.org/x/sync/semaphore"
 )
 
 // The limits of a reference file; the first two bound time and memory, the rest are the model's
@@ -125,6 +127,10 @@ func forDecoder(ctx context.Context, file []byte) io.Reader {
 	return cancellable{ctx, bytes.NewReader(file), 512}
 }
 
+// pixelsAtOnce bounds the memory of all pictures that a program prepares at the same time, some 15 bytes a pixel: four
+// pictures of 50 megapixels, or two of the largest. Others wait.
+var pixelsAtOnce = semaphore.NewWeighted(2 * MaxPixels)
+
 // prepare follows Flux2KleinPipeline's processing of images, after the orientation is honoured and transparency is
 // composited on white. It returns when all work has ended; after a cancel that is soon.
 func prepare(ctx context.Context, file []byte, maxPixels int) (*Reference, error) {
@@ -132,7 +138,19 @@ func prepare(ctx context.Context, file []byte, maxPixels int) (*Reference, error
 	if err != nil {
 		return nil, err
 	}
-	decoded, canvas, err := decodeChecked(ctx, f, file, func(header Size) error { return checkReference(header, maxPixels) })
+	held := int64(0)
+	defer func() { pixelsAtOnce.Release(held) }()
+	decoded, canvas, err := decodeChecked(ctx, f, file, func(header Size) error {
+		if err := checkReference(header, maxPixels); err != nil || held > 0 {
+			return err
+		}
+		pixels := int64(header.Width) * int64(header.Height)
+		if err := pixelsAtOnce.Acquire(ctx, pixels); err != nil {
+			return err
+		}
+		held = pixels
+		return nil
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -132,8 +132,8 @@ func checkJPEG(file []byte) error {
 	}
 }
 
-// checkPNG bounds the memory of package png's picture. An interlaced file's largest pass has half of the pixels, and is held
-// beside the whole.
+// checkPNG bounds the memory of package png's picture. Beside that of an interlaced file lie its passes, which together have
+// its pixels once more.
 func checkPNG(file []byte) error {
 	const header = len(pngSignature) + 8 // IHDR's content begins there
 	if len(file) < header+13 {
@@ -156,7 +156,7 @@ func checkPNG(file []byte) error {
 	}
 	bytes := width * height * bytesEach
 	if interlaced {
-		bytes += bytes / 2
+		bytes *= 2
 	}
 	return checkMemory(bytes)
 }

@@ -424,3 +424,29 @@ func TestDecodersEndWithTheirContext(t *testing.T) {
 		}
 	}
 }
+
+// TestLargePicturesWaitForEachOther: the pictures that are prepared at once have so many pixels together, and who waits may
+// leave.
+func TestLargePicturesWaitForEachOther(t *testing.T) {
+	if err := pixelsAtOnce.Acquire(t.Context(), 2*MaxPixels); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		_, err := prepare(ctx, losslessWebP(64, 64), MaxPixels)
+		done <- err
+	}()
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Errorf("%v, want the context's error", err)
+	}
+	pixelsAtOnce.Release(2 * MaxPixels)
+	if _, err := prepare(t.Context(), losslessWebP(64, 64), MaxPixels); err != nil {
+		t.Error(err)
+	}
+	if !pixelsAtOnce.TryAcquire(2 * MaxPixels) {
+		t.Fatal("a picture that was prepared is held still")
+	}
+	pixelsAtOnce.Release(2 * MaxPixels)
+}

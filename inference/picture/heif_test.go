@@ -1,0 +1,137 @@
+package picture
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"image"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+)
+
+func isoBoxOf(kind string, content ...byte) []byte {
+	return append(append(binary.BigEndian.AppendUint32(nil, uint32(8+len(content))), kind...), content...)
+}
+
+// gridHEIC is the header of a HEIC file whose picture, item 1, is put together from item 2, as often as it is named. There is
+// nothing to decode in it.
+func gridHEIC(picture, tile Size, named int) []byte {
+	size := func(s Size) []byte {
+		return isoBoxOf("ispe", binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(make([]byte, 4), uint32(s.Width)), uint32(s.Height))...)
+	}
+	references := binary.BigEndian.AppendUint16([]byte{0, 1}, uint16(named)) // from item 1
+	for range named {
+		references = append(references, 0, 2)
+	}
+	properties := slices.Concat(isoBoxOf("ipco", slices.Concat(size(picture), size(tile))...), isoBoxOf("ipma", 0, 0, 0, 0, 0, 0, 0, 2, 0, 1, 1, 1, 0, 2, 1, 2))
+	meta := slices.Concat(make([]byte, 4), isoBoxOf("pitm", 0, 0, 0, 0, 0, 1),
+		isoBoxOf("iref", slices.Concat(make([]byte, 4), isoBoxOf("dimg", references...))...), isoBoxOf("iprp", properties...))
+	return slices.Concat(isoBoxOf("ftyp", []byte("heic\x00\x00\x00\x00mif1heic")...), isoBoxOf("meta", meta...))
+}
+
+// TestPartsOfHEICAreCounted: a picture that is put together from the same tile again and again is refused by its header.
+func TestPartsOfHEICAreCounted(t *testing.T) {
+	phone, tile := Size{4032, 3024}, Size{512, 512}
+	for _, row := range []struct {
+		name          string
+		picture, tile Size
+		named         int
+		refused       bool
+	}{
+		{"a phone's 48 tiles", phone, tile, 48, false},
+		{"a small picture of one tile", Size{200, 150}, tile, 1, false},
+		{"the same tile 60,000 times", phone, tile, 60_000, true},
+		{"a large picture, six times", Size{4000, 4000}, Size{4000, 4000}, 6, true},
+	} {
+		_, err := heicConfig(gridHEIC(row.picture, row.tile, row.named))
+		if refused := errors.Is(err, ErrSize) && strings.Contains(err.Error(), "parts of"); refused != row.refused || err != nil && !refused {
+			t.Errorf("%s: %v, want it refused: %v", row.name, err, row.refused)
+		}
+	}
+	itself := gridHEIC(phone, tile, 1)
+	references := strings.Index(string(itself), "dimg") + 4
+	itself[references+5] = 1 // item 1 is made of itself
+	if _, err := heicConfig(itself); !errors.Is(err, ErrSize) {
+		t.Errorf("a picture made of itself: %v, want it refused", err)
+	}
+}
+
+// countdown is a context that is cancelled when it has been looked at so many times.
+type countdown struct {
+	context.Context
+	left *atomic.Int64
+}
+
+func (c countdown) Err() error {
+	if c.left.Add(-1) < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// TestWebAssemblyEndsWithItsContext: the decoders look at it again and again, and stop when it is done.
+func TestWebAssemblyEndsWithItsContext(t *testing.T) {
+	for name, decode := range map[string]func(context.Context, []byte) (image.Image, error){
+		"plain.heic": func(ctx context.Context, file []byte) (image.Image, error) {
+			return decodeHEIC(ctx, file, Size{1000, 1000})
+		},
+		"plain.avif": func(ctx context.Context, file []byte) (image.Image, error) {
+			head, err := readHEIF(file)
+			if err != nil {
+				return nil, err
+			}
+			return decodeAVIF(ctx, file, head)
+		},
+	} {
+		file, err := os.ReadFile(filepath.Join("testdata", "kinds", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		const enough = 1 << 40
+		var left atomic.Int64
+		left.Store(enough)
+		if _, err := decode(countdown{t.Context(), &left}, file); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		looks := enough - left.Load()
+		t.Logf("%s: the context is looked at %d times", name, looks)
+		if looks < 50 {
+			t.Errorf("%s: the context is looked at %d times, want many", name, looks)
+		}
+		left.Store(looks / 2)
+		if _, err := decode(countdown{t.Context(), &left}, file); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: %v, want the context's error", name, err)
+		}
+		if after := -left.Load(); after > 10 {
+			t.Errorf("%s: it goes on for %d looks after its end", name, after)
+		}
+	}
+}
+
+// TestDecoderInWebAssemblyHasATime: one that does not end is stopped, and the error is the file's.
+func TestDecoderInWebAssemblyHasATime(t *testing.T) {
+	ctx, cancel := wasmLimit(t.Context(), 100_000_000)
+	defer cancel()
+	if end, ok := ctx.Deadline(); !ok || end.IsZero() {
+		t.Error("no deadline")
+	}
+	_, err := alone(t.Context(), 0, func(ctx context.Context) (image.Image, error) {
+		module := &wasmModule{ctx: expired(ctx), format: "heic"}
+		return nil, module.failed()
+	})
+	if !errors.Is(err, errWASMTime) {
+		t.Errorf("%v, want %v", err, errWASMTime)
+	}
+}
+
+// expired is ctx after its deadline.
+func expired(ctx context.Context) context.Context {
+	late, cancel := context.WithTimeoutCause(ctx, 0, errWASMTime)
+	defer cancel()
+	<-late.Done()
+	return late
+}
