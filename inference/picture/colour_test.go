@@ -169,6 +169,38 @@ func TestProfilesThatAreNotApplied(t *testing.T) {
 	}
 }
 
+// withTag replaces the data of a tag of a profile.
+func withTag(t *testing.T, profile []byte, name string, data []byte) []byte {
+	t.Helper()
+	const header, entry = 132, 12
+	file := bytes.Clone(profile)
+	for len(file)%4 != 0 {
+		file = append(file, 0)
+	}
+	for i := range int(binary.BigEndian.Uint32(file[128:])) {
+		if e := file[header+entry*i:]; string(e[:4]) == name {
+			binary.BigEndian.PutUint32(e[4:], uint32(len(file)))
+			binary.BigEndian.PutUint32(e[8:], uint32(len(data)))
+			file = append(file, data...)
+			binary.BigEndian.PutUint32(file, uint32(len(file)))
+			return file
+		}
+	}
+	t.Fatalf("the profile has no tag %s", name)
+	return nil
+}
+
+// nameBomb is a name in so many languages, each of which is the same bytes.
+func nameBomb(languages, bytesEach int) []byte {
+	tag := binary.BigEndian.AppendUint32([]byte("mluc\x00\x00\x00\x00"), uint32(languages))
+	tag = append(tag, 0, 0, 0, 12)
+	for range languages {
+		tag = binary.BigEndian.AppendUint32(append(tag, "frFR"...), uint32(bytesEach))
+		tag = binary.BigEndian.AppendUint32(tag, uint32(16+12*languages))
+	}
+	return append(tag, make([]byte, bytesEach)...)
+}
+
 // A few bytes must not ask for gigabytes.
 func TestHostileProfilesCostNothing(t *testing.T) {
 	profile := bytes.Clone(profileIn(t, "profile-table-rgb.png"))
@@ -186,12 +218,16 @@ func TestHostileProfilesCostNothing(t *testing.T) {
 	copy(mft[at+8:], []byte{255, 255, 255})
 	deflated := insertChunk(encodePNG(t, cornered()), "iCCP", []byte("x\x00\x00\x78\x9c\x01"), false)
 	for name, file := range map[string][]byte{
-		"values of no bytes":   table("mAB ", 3, 255, 0),
-		"four channels":        table("mAB ", 4, 255, 1),
-		"another direction's":  table("mBA ", 3, 255, 0),
-		"255 channels":         mft,
-		"unequal sides":        append(table("mAB ", 3, 9, 1)[:at+33], append([]byte{8}, table("mAB ", 3, 9, 1)[at+34:]...)...),
-		"tags beyond the file": append(bytes.Clone(profile[:140]), bytes.Repeat([]byte{0xff}, len(profile)-140)...),
+		"values of no bytes":      table("mAB ", 3, 255, 0),
+		"four channels":           table("mAB ", 4, 255, 1),
+		"another direction's":     table("mBA ", 3, 255, 0),
+		"255 channels":            mft,
+		"unequal sides":           append(table("mAB ", 3, 9, 1)[:at+33], append([]byte{8}, table("mAB ", 3, 9, 1)[at+34:]...)...),
+		"a name in 500 languages": withTag(t, profileIn(t, "profile-display-p3.png"), "desc", nameBomb(500, 200<<10)),
+		"a curve of 20,000 points": withTag(t, profileIn(t, "profile-display-p3.png"), "rTRC",
+			append([]byte("curv\x00\x00\x00\x00\x00\x00\x4e\x20\xff\xff"), make([]byte, 40_000)...)),
+		"curves of a table of 20,000 points": withTag(t, profile, "A2B0", append([]byte("mft2\x00\x00\x00\x00\x03\x03\x02\x00"), append(make([]byte, 36), "\x4e\x20\x4e\x20"...)...)),
+		"tags beyond the file":               append(bytes.Clone(profile[:140]), bytes.Repeat([]byte{0xff}, len(profile)-140)...),
 	} {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
@@ -218,5 +254,50 @@ func (failing) row([]uint8, []uint16) { panic("index out of range") }
 func TestConverterPanicIsAnError(t *testing.T) {
 	if _, err := convertedOnWhite(t.Context(), evenly(1, 2, 3), Size{64, 64}, failing{}); err == nil || !strings.Contains(err.Error(), "out of range") {
 		t.Errorf("%v, want the panic as an error", err)
+	}
+}
+
+// TestLargePicturesAreScaledBeforeSlowConversions: the result is that of the other order, but for what the eye does not see.
+func TestLargePicturesAreScaledBeforeSlowConversions(t *testing.T) {
+	const side = 2200
+	rgb, inks := image.NewRGBA(image.Rect(0, 0, side, side)), image.NewCMYK(image.Rect(0, 0, side, side))
+	for i := range side * side {
+		x, y := i%side, i/side
+		copy(rgb.Pix[4*i:], []uint8{uint8(x * 255 / side), uint8(y * 255 / side), uint8((x + y) * 255 / (2 * side)), 255})
+		copy(inks.Pix[4*i:], []uint8{uint8(x * 255 / side), uint8(y * 255 / side), uint8((x + y) * 255 / (2 * side)), uint8(x * y / 40_000)})
+	}
+	cmyk, err := os.ReadFile(filepath.Join("testdata", "kinds", "profile-cmyk.jpg"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	canvas := Size{side, side}
+	for name, row := range map[string]struct {
+		img  image.Image
+		tags colourTags
+	}{
+		"RGB": {rgb, colourTags{icc: profileIn(t, "profile-table-rgb.png")}}, "CMYK": {inks, jpegColours(cmyk)},
+	} {
+		c := conversionOf(row.tags, row.img)
+		if _, slow := c.to.(*pipeline); !slow {
+			t.Fatalf("%s: %T %s, want a profile with tables", name, c.to, c.note)
+		}
+		fit := Size{550, 550}
+		got, err := convertedAndScaled(t.Context(), row.img, canvas, fit, c.to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		flat, err := convertedOnWhite(t.Context(), row.img, canvas, c.to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := scale(t.Context(), flat, fit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		mean, worst, at := difference(got, want)
+		t.Logf("%s: mean %.3f, worst %d at %v", name, mean, worst, at)
+		if mean > 0.5 || worst > 8 {
+			t.Errorf("%s: mean difference %.3f, worst %d at %v", name, mean, worst, at)
+		}
 	}
 }

@@ -354,6 +354,7 @@ func FuzzReadMetadata(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, file []byte) {
+		defer soon(t)()
 		meta, err := ReadMetadata(bytes.NewReader(file))
 		if err != nil {
 			oneLine(t, "fuzz", err)

@@ -327,6 +327,7 @@ func FuzzReadOrigin(f *testing.F) {
 		f.Add(name, value)
 	}
 	f.Fuzz(func(t *testing.T, name, value string) {
+		defer soon(t)()
 		for _, d := range dialects {
 			if d.keyword == keyword || d.keyword != name {
 				continue

@@ -170,24 +170,21 @@ func prepare(ctx context.Context, file []byte, maxPixels int) (*Reference, error
 		if err != nil {
 			return err
 		}
-		var flat *image.RGBA
+		fit := canvas.fit(MaxArea)
+		var scaled *image.RGBA
 		if converted.to != nil {
-			flat, err = convertedOnWhite(ctx, decoded, canvas, converted.to)
+			scaled, err = convertedAndScaled(ctx, decoded, canvas, fit, converted.to)
 			if err != nil && ctx.Err() == nil {
 				converted = conversion{note: "the colour profile is damaged" + asTaken}
 			}
 		}
 		if converted.to == nil {
-			flat, err = onWhite(ctx, decoded, canvas)
+			scaled, err = onWhiteAndScaled(ctx, decoded, canvas, fit)
 		}
 		if err != nil {
 			return err
 		}
 		// Scaling treats both directions alike, so the picture may be turned after it, when it is small; the crop may not.
-		scaled, err := scale(ctx, flat, canvas.fit(MaxArea))
-		if err != nil {
-			return err
-		}
 		img = crop(orientation.apply(scaled))
 		return nil
 	})
@@ -245,6 +242,43 @@ func checkReference(size Size, maxPixels int) error {
 		return sizeErrorf("found %v pixels, %.1f:1, want at most %d:1", size, float64(long)/float64(short), MaxRatio)
 	}
 	return nil
+}
+
+// maxSlowPixels bounds the pixels whose colours a slow converter is asked for, at a quarter to one microsecond each. A larger
+// picture is scaled before its colours are converted, which the eye does not see.
+const maxSlowPixels = 4 << 20
+
+// convertedAndScaled returns the picture in sRGB, on white, of size fit.
+func convertedAndScaled(ctx context.Context, img image.Image, canvas, fit Size, to converter) (*image.RGBA, error) {
+	_, slow := to.(*pipeline)
+	if !slow || canvas.Width*canvas.Height <= maxSlowPixels {
+		flat, err := convertedOnWhite(ctx, img, canvas, to)
+		if err != nil {
+			return nil, err
+		}
+		return scale(ctx, flat, fit)
+	}
+	if inks, ok := img.(*image.CMYK); ok {
+		small, err := scaleInks(ctx, inks, fit)
+		if err != nil {
+			return nil, err
+		}
+		return convertedOnWhite(ctx, small, fit, to)
+	}
+	small, err := onWhiteAndScaled(ctx, img, canvas, fit)
+	if err != nil {
+		return nil, err
+	}
+	return convertedOnWhite(ctx, small, fit, to)
+}
+
+// onWhiteAndScaled returns the picture on white, of size fit.
+func onWhiteAndScaled(ctx context.Context, img image.Image, canvas, fit Size) (*image.RGBA, error) {
+	flat, err := onWhite(ctx, img, canvas)
+	if err != nil {
+		return nil, err
+	}
+	return scale(ctx, flat, fit)
 }
 
 // crop cuts the centre whose sides are multiples of 16; of an odd margin the smaller half is on the left and on top.

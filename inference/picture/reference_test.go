@@ -472,7 +472,14 @@ func FuzzDecode(f *testing.F) {
 	for _, bomb := range bombs() {
 		f.Add(bomb)
 	}
+	for _, file := range [][]byte{
+		emptyScans(64, 3), tenScans(80, 64, 0x22), sequentialScans(64, 2), losslessWebP(64, 64), hostileBMP(64, 9), stripTIFF(f, 64, 10),
+		gridHEIC(Size{64, 64}, Size{64, 64}, 2),
+	} {
+		f.Add(file)
+	}
 	f.Fuzz(func(t *testing.T, file []byte) {
+		defer soon(t)()
 		// A hundredth of the limit: the search is for faults, not for large memory.
 		ref, err := prepare(t.Context(), file, MaxPixels/100)
 		if err != nil {

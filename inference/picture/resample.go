@@ -62,41 +62,47 @@ const half = 1 << (weightBits - 1)
 
 // scale returns the opaque picture img, whose origin is (0, 0), scaled down to size. The error is the context's.
 func scale(ctx context.Context, img *image.RGBA, size Size) (*image.RGBA, error) {
-	width, height := img.Rect.Dx(), img.Rect.Dy()
-	if (Size{width, height}) == size {
+	from := Size{img.Rect.Dx(), img.Rect.Dy()}
+	if from == size {
 		return img, nil
 	}
-	const colours = 3
-	narrow := make([]uint8, colours*size.Width*height) // the rows are scaled, the columns are not
-	across := lanczosTaps(width, size.Width)
-	err := inBands(ctx, height, func() func(first, count int) {
+	dst := image.NewRGBA(image.Rect(0, 0, size.Width, size.Height))
+	for i := 3; i < len(dst.Pix); i += 4 {
+		dst.Pix[i] = 255
+	}
+	return dst, resample(ctx, dst.Pix, size, img.Pix, img.Stride, from, 3)
+}
+
+// scaleInks is scale for a picture of four inks.
+func scaleInks(ctx context.Context, img *image.CMYK, size Size) (*image.CMYK, error) {
+	dst := image.NewCMYK(image.Rect(0, 0, size.Width, size.Height))
+	return dst, resample(ctx, dst.Pix, size, img.Pix, img.Stride, Size{img.Rect.Dx(), img.Rect.Dy()}, 4)
+}
+
+// resample fills the first samples (3 or 4) of the four that a pixel has in dst, whose rows lie one behind the other, from
+// those of src.
+func resample(ctx context.Context, dst []uint8, to Size, src []uint8, stride int, from Size, samples int) error {
+	narrow := make([]uint8, samples*to.Width*from.Height) // the rows are scaled, the columns are not
+	across := lanczosTaps(from.Width, to.Width)
+	err := inBands(ctx, from.Height, func() func(first, count int) {
 		return func(first, count int) {
 			for y := first; y < first+count; y++ {
-				row := img.Pix[y*img.Stride : y*img.Stride+4*width]
-				out := narrow[colours*size.Width*y : colours*size.Width*(y+1)]
-				for x, t := range across {
-					r, g, b := int32(half), int32(half), int32(half)
-					in := row[4*t.first : 4*(t.first+len(t.weights))]
-					for _, w := range t.weights {
-						p := in[:4:4]
-						r += w * int32(p[0])
-						g += w * int32(p[1])
-						b += w * int32(p[2])
-						in = in[4:]
-					}
-					p := out[colours*x : colours*x+colours]
-					p[0], p[1], p[2] = rounded(r), rounded(g), rounded(b)
+				row := src[y*stride : y*stride+4*from.Width]
+				out := narrow[samples*to.Width*y : samples*to.Width*(y+1)]
+				if samples == 4 {
+					resampleRow4(out, row, across)
+				} else {
+					resampleRow3(out, row, across)
 				}
 			}
 		}
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	dst := image.NewRGBA(image.Rect(0, 0, size.Width, size.Height))
-	down := lanczosTaps(height, size.Height)
-	err = inBands(ctx, size.Height, func() func(first, count int) {
-		sums := make([]int32, colours*size.Width)
+	down := lanczosTaps(from.Height, to.Height)
+	return inBands(ctx, to.Height, func() func(first, count int) {
+		sums := make([]int32, samples*to.Width)
 		return func(first, count int) {
 			for y := first; y < first+count; y++ {
 				for i := range sums {
@@ -108,13 +114,48 @@ func scale(ctx context.Context, img *image.RGBA, size Size) (*image.RGBA, error)
 						sums[i] += w * int32(v)
 					}
 				}
-				out := dst.Pix[y*dst.Stride:]
-				for x := range size.Width {
-					p := out[4*x : 4*x+4]
-					p[0], p[1], p[2], p[3] = rounded(sums[colours*x]), rounded(sums[colours*x+1]), rounded(sums[colours*x+2]), 255
+				out := dst[4*to.Width*y : 4*to.Width*(y+1)]
+				for x := range to.Width {
+					for c := range samples {
+						out[4*x+c] = rounded(sums[samples*x+c])
+					}
 				}
 			}
 		}
 	})
-	return dst, err
+}
+
+// resampleRow3 scales the first three of the four samples that each pixel of row has.
+func resampleRow3(out, row []uint8, across []taps) {
+	for x, t := range across {
+		r, g, b := int32(half), int32(half), int32(half)
+		in := row[4*t.first : 4*(t.first+len(t.weights))]
+		for _, w := range t.weights {
+			p := in[:4:4]
+			r += w * int32(p[0])
+			g += w * int32(p[1])
+			b += w * int32(p[2])
+			in = in[4:]
+		}
+		p := out[3*x : 3*x+3]
+		p[0], p[1], p[2] = rounded(r), rounded(g), rounded(b)
+	}
+}
+
+// resampleRow4 is resampleRow3 for all four.
+func resampleRow4(out, row []uint8, across []taps) {
+	for x, t := range across {
+		c, m, y, k := int32(half), int32(half), int32(half), int32(half)
+		in := row[4*t.first : 4*(t.first+len(t.weights))]
+		for _, w := range t.weights {
+			p := in[:4:4]
+			c += w * int32(p[0])
+			m += w * int32(p[1])
+			y += w * int32(p[2])
+			k += w * int32(p[3])
+			in = in[4:]
+		}
+		p := out[4*x : 4*x+4]
+		p[0], p[1], p[2], p[3] = rounded(c), rounded(m), rounded(y), rounded(k)
+	}
 }

@@ -499,6 +499,7 @@ func FuzzTIFF(f *testing.F) {
 	f.Add(bigTIFF(narrow(blackIsZero, 4)).file())
 	f.Add(plain(palette, 1, grayPixel).with(tagTileWidth, []int{16}, tagTileHeight, []int{16}).cut(16, 16, 1).file())
 	f.Fuzz(func(t *testing.T, file []byte) {
+		defer soon(t)()
 		ref, err := prepare(t.Context(), file, 1<<20)
 		if (ref == nil) == (err == nil) {
 			t.Error(fmt.Sprint(ref, err))

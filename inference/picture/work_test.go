@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"flag"
 	"image"
 	"image/color"
 	"image/gif"
@@ -449,4 +450,16 @@ func TestLargePicturesWaitForEachOther(t *testing.T) {
 		t.Fatal("a picture that was prepared is held still")
 	}
 	pixelsAtOnce.Release(2 * MaxPixels)
+}
+
+// soon fails a fuzzed input that takes more than two seconds of a processor. Without fuzzing there is no limit: the first
+// picture of a format may have its decoder compiled.
+func soon(t *testing.T) (done func()) {
+	const most = 2 * time.Second
+	began := cpuTime()
+	return func() {
+		if took := cpuTime() - began; took > most && flag.Lookup("test.fuzz").Value.String() != "" {
+			t.Errorf("it takes %v, want at most %v", took, most)
+		}
+	}
 }
