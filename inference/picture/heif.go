@@ -240,6 +240,8 @@ const (
 	maxHEIFShare = 5
 	// leastHEIFPixels is for small pictures, whose tiles may be larger than they.
 	leastHEIFPixels = 4 << 20
+	// maxHEIFDepth is how often a picture may be derived from derived ones. Real ones are put together from tiles, once.
+	maxHEIFDepth = 8
 )
 
 // heifPixels adds up what is decoded for an item: its own pixels, those of the items that it is derived from, as often as it
@@ -247,10 +249,13 @@ const (
 func heifPixels(item uint64, areas map[uint64]int, largest int, references map[string]map[uint64][]uint64) int {
 	const most = 1 << 40
 	known := map[uint64]int{}
-	var add func(item uint64) int
-	add = func(item uint64) int {
+	var add func(item uint64, depth int) int
+	add = func(item uint64, depth int) int {
 		if pixels, ok := known[item]; ok {
 			return pixels
+		}
+		if depth > maxHEIFDepth {
+			return most
 		}
 		known[item] = most // for an item that is derived from itself
 		pixels, told := areas[item]
@@ -258,15 +263,15 @@ func heifPixels(item uint64, areas map[uint64]int, largest int, references map[s
 			pixels = largest
 		}
 		for _, from := range references["dimg"][item] {
-			pixels = min(pixels+add(from), most)
+			pixels = min(pixels+add(from, depth+1), most)
 		}
 		known[item] = pixels
 		return pixels
 	}
-	pixels := add(item)
+	pixels := add(item, 0)
 	for auxiliary, of := range references["auxl"] {
 		if slices.Contains(of, item) {
-			pixels = min(pixels+add(auxiliary), most)
+			pixels = min(pixels+add(auxiliary, 0), most)
 		}
 	}
 	return pixels

@@ -60,6 +60,21 @@ func TestPartsOfHEICAreCounted(t *testing.T) {
 	}
 }
 
+// TestChainsOfHEICAreFollowedSoFar: each item is derived from the next one, a million times. To follow them all would take
+// more stack than a goroutine has, which ends a program.
+func TestChainsOfHEICAreFollowedSoFar(t *testing.T) {
+	references := map[string]map[uint64][]uint64{"dimg": {}}
+	for i := range uint64(1_000_000) {
+		references["dimg"][i] = []uint64{i + 1}
+	}
+	if pixels := heifPixels(0, nil, 1, references); pixels < 1<<40 {
+		t.Errorf("%d pixels, want too many", pixels)
+	}
+	if pixels := heifPixels(999_995, nil, 1, references); pixels != 6 {
+		t.Errorf("the last six: %d pixels, want 6", pixels)
+	}
+}
+
 // countdown is a context that is cancelled when it has been looked at so many times.
 type countdown struct {
 	context.Context

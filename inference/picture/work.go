@@ -126,7 +126,8 @@ func checkJPEG(file []byte) error {
 				most = maxPasses
 			}
 			if passed > most*frame.total {
-				return sizeErrorf("found %d scans or more, which pass over the picture more than %d times, want fewer", scans, most)
+				return sizeErrorf("found a JPEG whose first %d scans pass over the picture more than %d times, want fewer; save it again as a usual one",
+					scans, most)
 			}
 		}
 	}
