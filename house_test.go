@@ -38,7 +38,7 @@ var arrows = map[string][]string{
 	"inference/backend":                {"inference/tensor"},
 	"inference/backend/backendtest":    {"inference/backend", "inference/tensor"},
 	"inference/checkpoint":             {"atomicfile", "inference/checkpoint/safetensors", "inference/tensor", "assets/demo"},
-	"inference/checkpoint/safetensors": {"inference/tensor"},
+	"inference/checkpoint/safetensors": {"atomicfile", "inference/tensor"},
 	"inference/checkpoint/synthetic":   {"inference/checkpoint/safetensors", "inference/tensor", "assets/tokenizer"},
 	"inference/tokenizer":              {"assets/tokenizer"},
 	"inference/picture":                {"atomicfile"},

@@ -53,16 +53,20 @@ func openWindow(files []string) (ok bool) {
 }
 
 // openEngine keeps a failed Open's nil from becoming an engine that is not nil.
-func openEngine(opts inference.Options) (app.Engine, error) {
-	engine, err := inference.Open(opts)
+func openEngine(ctx context.Context, opts inference.Options) (app.Engine, error) {
+	engine, err := inference.Open(ctx, opts)
 	if err != nil {
 		return nil, err
 	}
 	return engine, nil
 }
 
-func findModels() (found []app.Model) {
-	for _, m := range models.List("", os.Getenv) {
+func findModels(ctx context.Context) (found []app.Model) {
+	list, err := models.List(ctx, "", os.Getenv)
+	if err != nil {
+		return nil // the window is closing
+	}
+	for _, m := range list {
 		if m.Size > 0 { // it opens
 			found = append(found, app.Model{Name: m.Name, Spec: m.Path, SizeBytes: m.Size})
 		}

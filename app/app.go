@@ -59,9 +59,9 @@ type Catalogue interface {
 type Config struct {
 	Version string
 	// Open opens a model, as inference.Open.
-	Open func(inference.Options) (Engine, error)
-	// FindModels lists the models in the usual places.
-	FindModels func() []Model
+	Open func(context.Context, inference.Options) (Engine, error)
+	// FindModels lists the models in the usual places, until its context ends.
+	FindModels func(context.Context) []Model
 	// Catalogue may be nil: then nothing can be downloaded here.
 	Catalogue Catalogue
 	// ModelSetting is the model that the command line's settings name, "" for none; RememberModel changes it, so that

@@ -190,8 +190,8 @@ func withEngine(e *fakeEngine) benchOption { return func(b *bench, _ *Config) { 
 
 // withoutModel is a machine without a model of its own, but with others' and a catalogue.
 func withoutModel(_ *bench, cfg *Config) {
-	cfg.Open = func(inference.Options) (Engine, error) { return demoEngine(), nil }
-	cfg.FindModels = func() []Model {
+	cfg.Open = func(context.Context, inference.Options) (Engine, error) { return demoEngine(), nil }
+	cfg.FindModels = func(context.Context) []Model {
 		return []Model{{Name: "flux-2-klein-4b", Spec: "/home/ada/ComfyUI/models/diffusion_models/flux-2-klein-4b.safetensors", SizeBytes: 15_800_000_000}}
 	}
 	cfg.Catalogue = &fakeCatalogue{}
@@ -239,7 +239,7 @@ func newBench(t *testing.T, size fyne.Size, options ...benchOption) *bench {
 		o(b, &cfg)
 	}
 	if cfg.Open == nil {
-		cfg.Open = func(inference.Options) (Engine, error) { return b.engine, nil }
+		cfg.Open = func(context.Context, inference.Options) (Engine, error) { return b.engine, nil }
 	}
 	if a.Preferences().String("theme") == "" {
 		a.Preferences().SetString("theme", themeDark)

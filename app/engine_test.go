@@ -2,6 +2,7 @@ package app
 
 import (
 	"bytes"
+	"context"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -21,11 +22,11 @@ func TestRealEngine(t *testing.T) {
 	}
 	open := func(o inference.Options) (*inference.Engine, error) {
 		o.Model, o.MaxSequenceLength, o.Precision = model, 32, inference.Float32 // few tokens: ten times as fast
-		return inference.Open(o)
+		return inference.Open(t.Context(), o)
 	}
 	previews := 0
 	b := newBench(t, usual, func(_ *bench, cfg *Config) {
-		cfg.Open = func(o inference.Options) (Engine, error) {
+		cfg.Open = func(ctx context.Context, o inference.Options) (Engine, error) {
 			if o.Device == inference.DeviceCUDA {
 				return nil, inference.ErrNoCUDA
 			}

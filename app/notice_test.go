@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -30,7 +31,7 @@ func TestNoticeOfADroppedPicture(t *testing.T) {
 		}, "Demo model"},
 		{"no driver", func(b *bench, _ *Config) { b.engine.info.Notices = []string{"no driver: computing on the processor"} }, "No driver"},
 		{"no model", func(_ *bench, cfg *Config) {
-			cfg.Open = func(inference.Options) (Engine, error) { return nil, errors.New("none") }
+			cfg.Open = func(context.Context, inference.Options) (Engine, error) { return nil, errors.New("none") }
 		}, ""},
 	} {
 		t.Run(row.name, func(t *testing.T) {

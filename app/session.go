@@ -32,9 +32,11 @@ type session struct {
 	closing context.Context
 	close   context.CancelFunc
 
-	engine    Engine // nil until a model is open
-	opening   bool
-	openError error
+	engine  Engine // nil until a model is open
+	opening bool
+	// stopOpening ends the opening under way.
+	stopOpening context.CancelFunc
+	openError   error
 
 	store      *history.Store
 	thumbnails *history.Thumbnails
@@ -130,11 +132,14 @@ func (s *session) background(work func() (done func())) {
 	})
 }
 
-// openModel opens the model that opts and the settings name. A run under way goes on with the old one until it ends.
+// openModel opens the model that opts and the settings name, instead of one that is being opened. A run under way goes on
+// with the old one until it ends.
 func (s *session) openModel(opts inference.Options) {
 	if s.opening {
-		return
+		s.stopOpening()
 	}
+	ctx, cancel := context.WithCancel(s.closing)
+	s.stopOpening = cancel
 	opts.Setting = s.cfg.ModelSetting
 	opts.Device = inference.Device(s.set.device())
 	old := s.engine
@@ -142,13 +147,22 @@ func (s *session) openModel(opts inference.Options) {
 	s.engineChanged()
 	open := s.cfg.Open
 	s.background(func() func() {
+		var e Engine
+		var err error
 		if old != nil {
-			if err := old.Close(); err != nil {
-				return func() { s.opened(nil, err) }
-			}
+			err = old.Close()
 		}
-		e, err := open(opts)
-		return func() { s.opened(e, err) }
+		if err == nil {
+			e, err = open(ctx, opts)
+		}
+		return func() {
+			if ctx.Err() == nil {
+				s.opened(e, err)
+			} else if e != nil { // another one is being opened
+				s.background(func() func() { _ = e.Close(); return nil })
+			}
+			cancel()
+		}
 	})
 }
 

@@ -62,7 +62,7 @@ func (p *startPage) look() {
 		return
 	}
 	p.s.background(func() func() {
-		found := find()
+		found := find(p.s.closing)
 		return func() {
 			p.found, p.looked = found, true
 			p.refresh()

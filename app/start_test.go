@@ -1,6 +1,8 @@
 package app
 
 import (
+	"context"
+	"errors"
 	"testing"
 
 	"fyne.io/fyne/v2"
@@ -19,7 +21,7 @@ func TestFirstStart(t *testing.T) {
 	b := newBench(t, usual, withoutModel, func(_ *bench, cfg *Config) {
 		cfg.Catalogue = catalogue
 		cfg.RememberModel = func(spec string) error { remembered = spec; return nil }
-		cfg.Open = func(o inference.Options) (Engine, error) {
+		cfg.Open = func(ctx context.Context, o inference.Options) (Engine, error) {
 			opened = append(opened, o)
 			if !have {
 				return demoEngine(), nil
@@ -78,7 +80,7 @@ func TestModelInUse(t *testing.T) {
 	b := newBench(t, fyne.NewSize(900, 600), func(b *bench, cfg *Config) {
 		withoutModel(b, cfg)
 		cfg.Open = nil
-		cfg.FindModels = func() []Model {
+		cfg.FindModels = func(context.Context) []Model {
 			return []Model{{Name: "one", Spec: "/m/one", SizeBytes: 1e9}, {Name: "two", Spec: "/m/two", SizeBytes: 1e9}}
 		}
 		b.engine.info.Location = "/m/two"
@@ -103,6 +105,31 @@ func TestModelInUse(t *testing.T) {
 	}
 }
 
+// TestOpeningIsLeft chooses another model while one is being opened whose disk does not answer.
+func TestOpeningIsLeft(t *testing.T) {
+	ended := make(chan error, 1)
+	b := newBench(t, usual, func(b *bench, cfg *Config) {
+		cfg.Open = func(ctx context.Context, o inference.Options) (Engine, error) {
+			if o.Setting != "/m/hangs" {
+				return b.engine, nil
+			}
+			<-ctx.Done()
+			ended <- context.Cause(ctx)
+			return nil, context.Cause(ctx)
+		}
+	})
+	b.session.start.use("/m/hangs")
+	if !b.session.opening {
+		t.Fatal("no model is being opened")
+	}
+	b.session.start.use("/m/other")
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("the first ended with %v", err)
+	}
+	b.until("the other model is open", func() bool { return !b.session.opening && b.session.engine != nil })
+	b.make("a red house")
+}
+
 // plannedEngine is an engine with a graphics card.
 type plannedEngine struct{ *fakeEngine }
 
@@ -112,7 +139,7 @@ func (plannedEngine) Plan(req inference.Request) (inference.Plan, error) {
 }
 
 func withPlan(b *bench, cfg *Config) {
-	cfg.Open = func(inference.Options) (Engine, error) { return plannedEngine{b.engine}, nil }
+	cfg.Open = func(context.Context, inference.Options) (Engine, error) { return plannedEngine{b.engine}, nil }
 }
 
 func TestPlannedMemory(t *testing.T) {

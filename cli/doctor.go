@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -18,7 +19,7 @@ import (
 
 type doctorCommand struct{ modelFlags }
 
-func (c doctorCommand) Run(s Streams) error {
+func (c doctorCommand) Run(ctx context.Context, s Streams) error {
 	rows := [][2]string{
 		{"version", Version},
 		{"system", runtime.GOOS + "/" + runtime.GOARCH},
@@ -33,7 +34,10 @@ func (c doctorCommand) Run(s Streams) error {
 	if err := printRows(s.Out, rows); err != nil {
 		return err
 	}
-	here, skipped := models.Look("", os.Getenv)
+	here, skipped, err := models.Look(ctx, "", os.Getenv)
+	if err != nil {
+		return err
+	}
 	rows = nil
 	for _, m := range here {
 		if m.Size > 0 { // it opens
@@ -50,7 +54,7 @@ func (c doctorCommand) Run(s Streams) error {
 	if err != nil {
 		return err
 	}
-	engine, err := inference.Open(opts)
+	engine, err := inference.Open(ctx, opts)
 	if err != nil {
 		return fmt.Errorf("no usable model: %w", err)
 	}

@@ -68,7 +68,11 @@ func TestListDoctorAndWindowAgree(t *testing.T) {
 	}
 	doctor := mustMake(t, "doctor")
 	var window []string
-	for _, m := range models.List("", os.Getenv) {
+	found, err := models.List(t.Context(), "", os.Getenv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range found {
 		window = append(window, m.Name+" ("+m.Path+")")
 	}
 	if strings.Join(window, "\n") != strings.Join(listed, "\n") {

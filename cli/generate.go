@@ -110,7 +110,7 @@ func (c *generateCommand) Run(ctx context.Context, s Streams) error {
 		return err
 	}
 	start := time.Now()
-	engine, err := inference.Open(j.options)
+	engine, err := inference.Open(ctx, j.options)
 	if err != nil {
 		return err
 	}

@@ -42,8 +42,11 @@ type modelsList struct {
 	JSON bool `name:"json" help:"Print JSON."`
 }
 
-func (c modelsList) Run(s Streams) error {
-	here, skipped := models.Look("", os.Getenv)
+func (c modelsList) Run(ctx context.Context, s Streams) error {
+	here, skipped, err := models.Look(ctx, "", os.Getenv)
+	if err != nil {
+		return err
+	}
 	for _, p := range skipped {
 		fmt.Fprintf(s.Err, "passed over: %s: %s\n", printable(p.Where), printable(p.Reason))
 	}
@@ -147,7 +150,7 @@ type modelsVerify struct {
 }
 
 func (c modelsVerify) Run(ctx context.Context, s Streams) error {
-	path, err := modelPath(c.Name)
+	path, err := modelPath(ctx, c.Name)
 	if err != nil {
 		return err
 	}
@@ -171,8 +174,8 @@ type modelsPath struct {
 	Name string `arg:"" optional:"" help:"A name that list shows."`
 }
 
-func (c modelsPath) Run(s Streams) error {
-	path, err := modelPath(c.Name)
+func (c modelsPath) Run(ctx context.Context, s Streams) error {
+	path, err := modelPath(ctx, c.Name)
 	if err != nil {
 		return err
 	}
@@ -181,11 +184,11 @@ func (c modelsPath) Run(s Streams) error {
 }
 
 // modelPath is the folder of a name, or the model that commands without --model use.
-func modelPath(name string) (string, error) {
+func modelPath(ctx context.Context, name string) (string, error) {
 	if name != "" {
 		path, err := models.Path("", name)
 		if err != nil { // list shows models that lie elsewhere, too
-			if elsewhere, otherErr := inference.FindModel(inference.Options{Model: name}); otherErr == nil {
+			if elsewhere, otherErr := inference.FindModel(ctx, inference.Options{Model: name}); otherErr == nil {
 				return elsewhere, nil
 			}
 		}
@@ -195,7 +198,7 @@ func modelPath(name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return inference.FindModel(inference.Options{Setting: user.Model})
+	return inference.FindModel(ctx, inference.Options{Setting: user.Model})
 }
 
 type modelsRemove struct {

@@ -61,7 +61,7 @@ func (c serveCommand) Run(ctx context.Context, s Streams) error {
 	}
 	opener := &opener{options: options}
 	defer opener.close()
-	if err := c.report(s, opener); err != nil {
+	if err := c.report(ctx, s, opener); err != nil {
 		return err
 	}
 	listener, err := net.Listen("tcp", c.Listen)
@@ -94,8 +94,8 @@ func (c serveCommand) Run(ctx context.Context, s Streams) error {
 }
 
 // report opens the model and says what it is.
-func (c serveCommand) report(s Streams, o *opener) error {
-	m, err := o.open()
+func (c serveCommand) report(ctx context.Context, s Streams, o *opener) error {
+	m, err := o.open(ctx)
 	if err != nil {
 		return err
 	}
@@ -122,16 +122,16 @@ type opener struct {
 	engine, demo *inference.Engine
 }
 
-func (o *opener) open() (server.Model, error) {
+func (o *opener) open(ctx context.Context) (server.Model, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.engine != nil && o.engine.Info().Missing != nil {
-		if _, err := inference.FindModel(o.options); err == nil {
+		if _, err := inference.FindModel(ctx, o.options); err == nil {
 			o.engine, o.demo = nil, o.engine
 		}
 	}
 	if o.engine == nil {
-		engine, err := inference.Open(o.options)
+		engine, err := inference.Open(ctx, o.options)
 		if err != nil {
 			return server.Model{}, err
 		}

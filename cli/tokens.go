@@ -3,6 +3,7 @@ package cli
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -30,7 +31,7 @@ type tokenLine struct {
 // maxLineBytes bounds a line of standard input.
 const maxLineBytes = 64 << 20
 
-func (c tokensCommand) Run(s Streams) error {
+func (c tokensCommand) Run(ctx context.Context, s Streams) error {
 	if c.Prompt == nil && !c.JSON {
 		return usagef("no prompt: give -p TEXT, or --json to read prompts from standard input")
 	}
@@ -42,7 +43,7 @@ func (c tokensCommand) Run(s Streams) error {
 	if err != nil {
 		return err
 	}
-	t, maxLength, err := inference.OpenTokenizer(inference.Options{Model: c.Model, Setting: user.Model, MaxSequenceLength: length})
+	t, maxLength, err := inference.OpenTokenizer(ctx, inference.Options{Model: c.Model, Setting: user.Model, MaxSequenceLength: length})
 	if err != nil {
 		return err
 	}

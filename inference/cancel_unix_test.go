@@ -34,7 +34,7 @@ func TestCancelEndsEveryStage(t *testing.T) {
 	if err := synthetic.WriteTiny(dir, spec); err != nil {
 		t.Fatal(err)
 	}
-	e, err := Open(Options{Model: dir, Precision: Float32})
+	e, err := Open(t.Context(), Options{Model: dir, Precision: Float32})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +91,7 @@ func TestCancelEndsEveryStage(t *testing.T) {
 	// What was broken off has left nothing wrong behind.
 	req := quick("a fox")
 	want := generate(t, e, req)
-	fresh, err := Open(Options{Model: dir, Precision: Float32})
+	fresh, err := Open(t.Context(), Options{Model: dir, Precision: Float32})
 	if err != nil {
 		t.Fatal(err)
 	}

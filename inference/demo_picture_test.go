@@ -234,7 +234,7 @@ func TestDemoPictureOnKernels(t *testing.T) {
 	if !goldenSim {
 		t.Skip("takes minutes: make test-sim")
 	}
-	kernels, err := Open(Options{Model: checkpoint.Demo, Device: DeviceSim})
+	kernels, err := Open(t.Context(), Options{Model: checkpoint.Demo, Device: DeviceSim})
 	if err != nil {
 		t.Fatal(err)
 	}

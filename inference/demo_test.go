@@ -37,7 +37,7 @@ func emptyHome(t *testing.T) (home string) {
 func openOptions(t *testing.T, opts Options) *Engine {
 	t.Helper()
 	opts.Device = DeviceCPU
-	e, err := Open(opts)
+	e, err := Open(t.Context(), opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +67,7 @@ func TestDemoModelServesLast(t *testing.T) {
 		t.Errorf("with a model: %+v, want %s", info, real)
 	}
 	t.Setenv(checkpoint.ModelVariable, filepath.Join(home, "gone"))
-	if _, err := Open(Options{Device: DeviceCPU}); err == nil {
+	if _, err := Open(t.Context(), Options{Device: DeviceCPU}); err == nil {
 		t.Error("a model that is named but missing: no error, want one and not the demo model")
 	}
 }

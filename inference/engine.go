@@ -4,6 +4,7 @@
 package inference
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -105,13 +106,18 @@ type NoModelError = checkpoint.NotFoundError
 // Open maps a checkpoint and checks all of it: configs, the shape of every weight, the tokenizer. Nothing is
 // computed and no weight is read yet, so it takes well under a second whatever the model's size.
 //
-// Where no model is found in any of the usual places, that is the demo model, and Info.Missing says where was looked.
-func Open(opts Options) (*Engine, error) {
-	spec, missing, err := find(opts)
+// Where no model is found in any of the usual places, that is the demo model, and Info.Missing says where was looked. When
+// ctx ends Open returns its cause at once, also where a disk does not answer.
+func Open(ctx context.Context, opts Options) (*Engine, error) {
+	return checkpoint.Interruptible(ctx, func() (*Engine, error) { return open(ctx, opts) }, func(e *Engine) { e.Close() })
+}
+
+func open(ctx context.Context, opts Options) (*Engine, error) {
+	spec, missing, err := find(ctx, opts)
 	if err != nil {
 		return nil, err
 	}
-	ckpt, err := checkpoint.Open(spec)
+	ckpt, err := checkpoint.Open(ctx, spec)
 	if err != nil {
 		return nil, err
 	}
@@ -129,14 +135,14 @@ func Open(opts Options) (*Engine, error) {
 
 // FindModel returns the model that Open would take, as Open's Options.Model takes it. Where there is none the error is a
 // *NoModelError, though Open then takes the demo model.
-func FindModel(opts Options) (string, error) {
-	spec, _, err := checkpoint.Find(opts.Model, os.Getenv, opts.Setting)
+func FindModel(ctx context.Context, opts Options) (string, error) {
+	spec, _, err := checkpoint.Find(ctx, opts.Model, os.Getenv, opts.Setting)
 	return spec, err
 }
 
 // find is FindModel and the demo model where there is no other; missing then tells of the search.
-func find(opts Options) (spec string, missing *NoModelError, err error) {
-	spec, err = FindModel(opts)
+func find(ctx context.Context, opts Options) (spec string, missing *NoModelError, err error) {
+	spec, err = FindModel(ctx, opts)
 	if errors.As(err, &missing) {
 		return checkpoint.Demo, missing, nil
 	}
@@ -281,7 +287,19 @@ func (e *Engine) Close() error {
 
 // OpenTokenizer opens the tokenizer of a model without the rest of it: opts.Model may also be a tokenizer.json, or a
 // folder that holds one. maxLength is the model's number of text tokens.
-func OpenTokenizer(opts Options) (t *tokenizer.Tokenizer, maxLength int, err error) {
+func OpenTokenizer(ctx context.Context, opts Options) (t *tokenizer.Tokenizer, maxLength int, err error) {
+	type result struct {
+		t         *tokenizer.Tokenizer
+		maxLength int
+	}
+	r, err := checkpoint.Interruptible(ctx, func() (r result, err error) {
+		r.t, r.maxLength, err = tokenizerOf(ctx, opts)
+		return r, err
+	}, func(result) {})
+	return r.t, r.maxLength, err
+}
+
+func tokenizerOf(ctx context.Context, opts Options) (t *tokenizer.Tokenizer, maxLength int, err error) {
 	opts.Model = checkpoint.ExpandHome(opts.Model)
 	for _, path := range []string{opts.Model, filepath.Join(opts.Model, "tokenizer")} {
 		if _, err := os.Stat(filepath.Join(opts.Model, "model_index.json")); opts.Model == "" || err == nil {
@@ -291,11 +309,11 @@ func OpenTokenizer(opts Options) (t *tokenizer.Tokenizer, maxLength int, err err
 			return t, textTokens(opts.MaxSequenceLength), err
 		}
 	}
-	spec, _, err := find(opts)
+	spec, _, err := find(ctx, opts)
 	if err != nil {
 		return nil, 0, err
 	}
-	ckpt, err := checkpoint.Open(spec)
+	ckpt, err := checkpoint.Open(ctx, spec)
 	if err != nil {
 		return nil, 0, err
 	}

@@ -25,7 +25,7 @@ func quick(prompt string) Request {
 // openShort opens a tiny model with few text tokens, which makes it ten times as fast.
 func openShort(t testing.TB, name string) *Engine {
 	t.Helper()
-	e, err := Open(Options{Model: tinyModel(t, name), Precision: Float32, MaxSequenceLength: 32})
+	e, err := Open(t.Context(), Options{Model: tinyModel(t, name), Precision: Float32, MaxSequenceLength: 32})
 	if err != nil {
 		t.Fatal(err)
 	}

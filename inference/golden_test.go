@@ -130,7 +130,7 @@ func (c goldenCase) model(t *testing.T) string {
 
 func openEngine(t testing.TB, model string, device Device, precision Precision) *Engine {
 	t.Helper()
-	e, err := Open(Options{Model: model, Device: device, Precision: precision})
+	e, err := Open(t.Context(), Options{Model: model, Device: device, Precision: precision})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -259,7 +259,7 @@ func TestGoldenStages(t *testing.T) {
 		for _, engine := range goldenEngines {
 			t.Run(c.Name+"/"+engine.name(), func(t *testing.T) {
 				engine.skip(t, c, simStages)
-				file, err := safetensors.Open(filepath.Join(c.Dir, "stages.safetensors"))
+				file, err := safetensors.Open(t.Context(), filepath.Join(c.Dir, "stages.safetensors"))
 				if errors.Is(err, fs.ErrNotExist) {
 					t.Skip("only the picture of this case is kept here")
 				} else if err != nil {

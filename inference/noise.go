@@ -1,6 +1,7 @@
 package inference
 
 import (
+	"context"
 	"fmt"
 
 	"kleinbild/inference/checkpoint/safetensors"
@@ -8,7 +9,7 @@ import (
 
 // ReadNoise reads the tensor called noise of a safetensors file, for Request.Noise.
 func ReadNoise(path string) ([]float32, error) {
-	f, err := safetensors.Open(path)
+	f, err := safetensors.Open(context.Background(), path)
 	if err != nil {
 		return nil, err
 	}

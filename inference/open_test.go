@@ -86,7 +86,7 @@ func TestVariants(t *testing.T) {
 		{"file's name overruled", renamed("flux-2-klein-base-4b.safetensors"), Distilled, Distilled, ""},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			e, err := Open(Options{Model: row.model, Variant: row.override, Device: DeviceCPU})
+			e, err := Open(t.Context(), Options{Model: row.model, Variant: row.override, Device: DeviceCPU})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -123,7 +123,7 @@ func TestTextTokens(t *testing.T) {
 		{"lowered further by the caller", of(77), 40, 40},
 		{"not raised above the model's", of(77), 400, 77},
 	} {
-		e, err := Open(Options{Model: row.model, MaxSequenceLength: row.option})
+		e, err := Open(t.Context(), Options{Model: row.model, MaxSequenceLength: row.option})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -192,7 +192,7 @@ func TestOpenRefuses(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			dir := changedModel(t, "distilled", row.change)
-			e, err := Open(Options{Model: dir})
+			e, err := Open(t.Context(), Options{Model: dir})
 			if err == nil {
 				e.Close()
 				t.Fatal("opened")
@@ -233,7 +233,7 @@ func wideTokenizer(t testing.TB) string {
 func TestBuiltInTokenizerMustFit(t *testing.T) {
 	spec := tinyModel(t, "single/flux-2-klein-4b.safetensors")
 	spec = spec[:strings.LastIndex(spec, ",")] // the tokenizer comes last
-	e, err := Open(Options{Model: spec})
+	e, err := Open(t.Context(), Options{Model: spec})
 	if err == nil {
 		e.Close()
 		t.Fatal("opened")
@@ -273,7 +273,7 @@ func TestConfigsOfAnyContent(t *testing.T) {
 				name := fmt.Sprintf("%s with %s %s", file, key, value)
 				var before, after runtime.MemStats
 				runtime.ReadMemStats(&before)
-				e, err := Open(Options{Model: dir, MaxSequenceLength: 24})
+				e, err := Open(t.Context(), Options{Model: dir, MaxSequenceLength: 24})
 				runtime.ReadMemStats(&after)
 				// Configs, headers and the tiny tokenizer take a few megabytes.
 				if grown := after.TotalAlloc - before.TotalAlloc; grown > 64<<20 {

@@ -45,7 +45,7 @@ func (s *simDevices) used(t *testing.T) int64 {
 func openSim(t *testing.T, devices ...ptxsim.Device) (*Engine, *simDevices) {
 	t.Helper()
 	d := &simDevices{next: devices}
-	e, err := Open(Options{
+	e, err := Open(t.Context(), Options{
 		Model: tinyModel(t, "distilled"), Device: DeviceSim, MaxSequenceLength: 16,
 		sim: &cuda.Options{Open: d.open, ChunkBytes: 64 << 10, PartBytes: 1 << 20},
 	})
@@ -230,16 +230,16 @@ func TestFaultAndCancel(t *testing.T) {
 
 func TestDevicesRefused(t *testing.T) {
 	model := tinyModel(t, "distilled")
-	if _, err := Open(Options{Model: model, Device: DeviceSim, Precision: Float32}); err == nil || !strings.Contains(err.Error(), "bf16") {
+	if _, err := Open(t.Context(), Options{Model: model, Device: DeviceSim, Precision: Float32}); err == nil || !strings.Contains(err.Error(), "bf16") {
 		t.Errorf("float32 on the software device: %v", err)
 	}
 	if _, err := Graphics(); err == nil {
 		t.Skip("this machine has a graphics card")
 	}
-	if _, err := Open(Options{Model: model, Device: DeviceCUDA}); !errors.Is(err, ErrNoCUDA) || !errors.Is(err, cu.ErrNoDriver) && !errors.Is(err, cu.ErrNoDevice) {
+	if _, err := Open(t.Context(), Options{Model: model, Device: DeviceCUDA}); !errors.Is(err, ErrNoCUDA) || !errors.Is(err, cu.ErrNoDriver) && !errors.Is(err, cu.ErrNoDevice) {
 		t.Errorf("cuda without a card: %v, want ErrNoCUDA and the reason", err)
 	}
-	e, err := Open(Options{Model: model, Device: DeviceAuto})
+	e, err := Open(t.Context(), Options{Model: model, Device: DeviceAuto})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -83,7 +83,7 @@ func TestGetWholeModel(t *testing.T) {
 	if dir != filepath.Join(opts.Dir, "flux2-klein-4b") || last.DoneBytes != last.TotalBytes || last.TotalBytes == 0 {
 		t.Errorf("%s, %+v", dir, last)
 	}
-	c, err := checkpoint.Open(dir)
+	c, err := checkpoint.Open(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,21 +26,38 @@ type Installed struct {
 type Skipped = checkpoint.Place
 
 // List returns the models in dir ("" is the usual one) and, after them, those that the engine finds elsewhere.
-func List(dir string, env func(string) string) []Installed {
-	list, _ := Look(dir, env)
-	return list
+func List(ctx context.Context, dir string, env func(string) string) ([]Installed, error) {
+	list, _, err := Look(ctx, dir, env)
+	return list, err
 }
 
 // Look is List, with what was passed over outside of dir: broken models, folders that cannot be read, links without a target.
-func Look(dir string, env func(string) string) (list []Installed, skipped []Skipped) {
+// When ctx ends the error is its cause, at once.
+func Look(ctx context.Context, dir string, env func(string) string) (list []Installed, skipped []Skipped, err error) {
+	type result struct {
+		list    []Installed
+		skipped []Skipped
+	}
+	r, err := checkpoint.Interruptible(ctx, func() (r result, err error) {
+		r.list, r.skipped, err = look(ctx, dir, env)
+		return r, err
+	}, func(result) {})
+	return r.list, r.skipped, err
+}
+
+func look(ctx context.Context, dir string, env func(string) string) (list []Installed, skipped []Skipped, err error) {
 	dir = Options{Dir: dir}.complete().Dir
+	// The search comes first: what it has looked at is remembered, and it reads no more than it may.
+	specs, tried, err := checkpoint.Search(ctx, env)
+	if err != nil {
+		return nil, nil, err
+	}
 	entries, _ := os.ReadDir(dir) // no folder, no models
 	for _, e := range entries {
 		if path := filepath.Join(dir, e.Name()); isDir(path) && !strings.Contains(e.Name(), ".part") {
-			list = append(list, describe(path, true))
+			list = append(list, describe(ctx, path, true))
 		}
 	}
-	specs, tried := checkpoint.Search(env)
 	for _, place := range tried {
 		if !place.Empty() && !slices.ContainsFunc(list, func(i Installed) bool { return i.Path == place.Where }) {
 			skipped = append(skipped, place)
@@ -48,22 +65,24 @@ func Look(dir string, env func(string) string) (list []Installed, skipped []Skip
 	}
 	for _, path := range specs {
 		if !slices.ContainsFunc(list, func(i Installed) bool { return i.Path == path }) {
-			list = append(list, describe(path, false))
+			list = append(list, describe(ctx, path, false))
 		}
 	}
-	return list, skipped
+	if ctx.Err() != nil {
+		return nil, nil, context.Cause(ctx)
+	}
+	return list, skipped, nil
 }
 
-func describe(path string, own bool) Installed {
+func describe(ctx context.Context, path string, own bool) Installed {
 	i := Installed{Name: filepath.Base(path), Path: path, Own: own}
-	c, err := checkpoint.Open(path)
+	s, err := checkpoint.Judge(ctx, path)
 	if err != nil {
 		return i
 	}
-	defer c.Close()
-	i.Size = c.SizeBytes
+	i.Size = s.SizeBytes
 	if !own {
-		i.Name = c.Name
+		i.Name = s.Name
 	}
 	return i
 }

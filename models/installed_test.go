@@ -112,8 +112,8 @@ func TestListPathRemove(t *testing.T) {
 		}
 		return ""
 	}
-	list := List(dir, env)
-	if len(list) < 3 || list[0].Name != "broken" || list[0].Size != 0 || list[1].Name != "mine" || list[1].Size == 0 || !list[1].Own ||
+	list, err := List(t.Context(), dir, env)
+	if err != nil || len(list) < 3 || list[0].Name != "broken" || list[0].Size != 0 || list[1].Name != "mine" || list[1].Size == 0 || !list[1].Own ||
 		list[2].Name != "FLUX.2-klein-4B" || list[2].Own {
 		t.Fatalf("%+v", list)
 	}
@@ -135,7 +135,7 @@ func TestListPathRemove(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if list := List(dir, env); list[0].Name != "broken" || list[1].Own {
+	if list, err := List(t.Context(), dir, env); err != nil || list[0].Name != "broken" || list[1].Own {
 		t.Errorf("%+v", list)
 	}
 }

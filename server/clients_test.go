@@ -24,7 +24,7 @@ func tinyEngine(t *testing.T) *inference.Engine {
 	if err := synthetic.WriteTiny(dir, spec); err != nil {
 		t.Fatal(err)
 	}
-	engine, err := inference.Open(inference.Options{Model: dir, Precision: inference.Float32})
+	engine, err := inference.Open(t.Context(), inference.Options{Model: dir, Precision: inference.Float32})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -80,8 +80,8 @@ func (d *apiDescription) setModels(schema string, models []string) error {
 	return nil
 }
 
-func (s *Server) openAPI(w *reply, _ *http.Request) error {
-	m, err := s.openModel()
+func (s *Server) openAPI(w *reply, r *http.Request) error {
+	m, err := s.openModel(r.Context())
 	if err != nil {
 		m = Model{} // the document is the same before there is a model
 	}

@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -11,7 +12,7 @@ import (
 
 // offline is a server whose handler is called without a network, one for the whole process.
 var offline = sync.OnceValue(func() *Server {
-	s, err := New(Options{Open: func() (Model, error) { return Model{Engine: &fakeEngine{native: 64}}, nil }})
+	s, err := New(Options{Open: func(context.Context) (Model, error) { return Model{Engine: &fakeEngine{native: 64}}, nil }})
 	if err != nil {
 		panic(err)
 	}

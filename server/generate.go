@@ -87,7 +87,7 @@ func (s *Server) accept(w *reply, r *http.Request, weight int64, read func(*http
 	if text := warning(j.ignored); text != "" {
 		w.Header().Set("Warning", text)
 	}
-	m, err := s.openModel()
+	m, err := s.openModel(r.Context())
 	if err != nil {
 		return nil, err
 	}
@@ -217,7 +217,7 @@ func (s *Server) run(ctx context.Context, w *reply, place *ticket, j *job, watch
 	}
 	w.turns++
 	s.turns.Add(1)
-	model, err := s.openModel()
+	model, err := s.openModel(ctx)
 	if err != nil {
 		return nil, nil, err
 	}

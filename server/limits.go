@@ -89,8 +89,14 @@ const (
 	EndsWithin = cancelWait + deliverWait + farewellWait + time.Second
 )
 
-// retryOpen is how long a failure to open the model is remembered.
-const retryOpen = 2 * time.Second
+// Looking for the model.
+const (
+	// retryOpen is how long a failure to open the model is remembered.
+	retryOpen = 2 * time.Second
+	// openPatience is how long a request that the demo model could serve waits for the search for a real one, which takes
+	// milliseconds unless a disk does not answer.
+	openPatience = 5 * time.Second
+)
 
 // writeChunk is what has to go out at the usual rate before the client counts as gone.
 const writeChunk = 64 << 10
@@ -113,6 +119,7 @@ type limits struct {
 	fetch       time.Duration // a whole fetched file, its redirects and names included
 	fetchQueue  time.Duration // waiting for a fetch to begin
 	decoder     time.Duration // waiting for the pictures of others to be decoded
+	reopen      time.Duration // between two searches for a model while there is none and nobody asks
 }
 
 var usualLimits = limits{
@@ -124,4 +131,5 @@ var usualLimits = limits{
 	queued: 2 * time.Second, silent: 15 * time.Second,
 	fetch: 30 * time.Second, fetchQueue: 30 * time.Second,
 	decoder: 30 * time.Second, // 100 megapixels take some seconds
+	reopen:  2500 * time.Millisecond,
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"net/http"
 	"strings"
 )
@@ -24,14 +25,14 @@ type modelItem struct {
 	OwnedBy string `json:"owned_by"`
 }
 
-func (s *Server) models(w *reply, _ *http.Request) error {
-	return w.json(http.StatusOK, modelList{Object: "list", Data: s.modelItems()})
+func (s *Server) models(w *reply, r *http.Request) error {
+	return w.json(http.StatusOK, modelList{Object: "list", Data: s.modelItems(r.Context())})
 }
 
 // modelItems are the names that requests may use, none while there is no model.
-func (s *Server) modelItems() []modelItem {
+func (s *Server) modelItems(ctx context.Context) []modelItem {
 	items := []modelItem{}
-	if m, err := s.openModel(); err == nil {
+	if m, err := s.openModel(ctx); err == nil {
 		for _, id := range s.modelIDs(m) {
 			items = append(items, modelItem{ID: id, Object: "model", Created: s.started.Unix(), OwnedBy: "kleinbild"})
 		}
@@ -42,7 +43,7 @@ func (s *Server) modelItems() []modelItem {
 // oneModel is GET /v1/models/{id}.
 func (s *Server) oneModel(w *reply, r *http.Request) error {
 	id := strings.TrimPrefix(r.URL.Path, pathModels+"/")
-	for _, item := range s.modelItems() {
+	for _, item := range s.modelItems(r.Context()) {
 		if item.ID == id {
 			return w.json(http.StatusOK, item)
 		}

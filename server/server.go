@@ -47,8 +47,9 @@ const (
 // Options say what to serve and to whom. Zero values of numbers mean the defaults below.
 type Options struct {
 	// Open returns the model. Where it fails, requests for pictures get its error with 503, and it is called again for
-	// later ones, as it is where the model is the demo model: one downloaded meanwhile is taken without a restart.
-	Open    func() (Model, error)
+	// later ones, as it is where the model is the demo model: one downloaded meanwhile is taken without a restart. Its
+	// context ends with the server.
+	Open    func(context.Context) (Model, error)
 	ModelID string // the name that any model answers to; DefaultModelID where empty
 	// ModelAliases are more names of the same model, for clients that ask for one of another service's.
 	ModelAliases []string
@@ -81,10 +82,12 @@ type Server struct {
 	started     time.Time
 	turns       sync.WaitGroup // requests that have had a turn, until their client has the reply
 
-	mu       sync.Mutex // guards the rest
+	mu       sync.Mutex // guards the rest; held for moments only
+	life     context.Context
 	model    Model
 	openErr  error
 	lastOpen time.Time
+	opening  chan struct{} // closed when the opening under way is over; nil while there is none
 }
 
 // New returns a server with its options completed; nothing is opened yet.
@@ -110,7 +113,8 @@ func New(opts Options) (*Server, error) {
 	return &Server{
 		opts: opts, limits: usualLimits, log: opts.Log, queue: newQueue(opts.QueueLimit),
 		memory:  newMemory(max(opts.MaxBodyBytes, fetchBytes)),
-		decodes: semaphore.NewWeighted(1), remote: newRemote(), connections: newConnections(maxConnections, spareConnections), started: time.Now(),
+		decodes: semaphore.NewWeighted(1), remote: newRemote(), connections: newConnections(maxConnections, spareConnections),
+		started: time.Now(), life: context.Background(),
 	}, nil
 }
 
@@ -135,6 +139,10 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		// net/http would answer "OPTIONS *" past the guards.
 		DisableGeneralOptionsHandler: true,
 	}
+	s.mu.Lock()
+	s.life = base
+	s.mu.Unlock()
+	go s.keepOpening(ctx)
 	failed := make(chan error, 1)
 	go func() { failed <- web.Serve(listener) }()
 	select {
@@ -276,22 +284,79 @@ func (s *Server) dispatch(w *reply, r *http.Request, routes map[string]map[strin
 }
 
 // openModel returns the model. It is opened where that has not succeeded yet, and asked for again while it is the demo
-// model, which serves for want of another.
-func (s *Server) openModel() (Model, error) {
+// model, which serves for want of another. One opening at a time is under way; who waits for it leaves when ctx ends.
+func (s *Server) openModel(ctx context.Context) (Model, error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	settled := s.model.Engine != nil && !s.model.Demo
-	if first := s.lastOpen.IsZero(); !settled && (first || time.Since(s.lastOpen) > retryOpen) {
-		var m Model
-		if m, s.openErr = s.opts.Open(); s.openErr == nil {
+	due := s.lastOpen.IsZero() || time.Since(s.lastOpen) > retryOpen
+	if !settled && due && s.opening == nil {
+		s.opening = make(chan struct{})
+		go s.open(s.life, s.opening)
+	}
+	opening, demo := s.opening, s.model.Demo
+	s.mu.Unlock()
+	if opening != nil {
+		var enough <-chan time.Time
+		if demo {
+			enough = time.After(openPatience)
+		}
+		select {
+		case <-opening:
+		case <-enough:
+		case <-ctx.Done():
+			return Model{}, context.Cause(ctx)
+		}
+	}
+	return s.knownModel()
+}
+
+func (s *Server) open(ctx context.Context, over chan struct{}) {
+	var m Model
+	err := errors.New("opening it failed; the server's log has more")
+	defer func() {
+		if p := recover(); p != nil {
+			s.log.Error("panic", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.openErr = err; err == nil {
 			s.model = m
 		}
-		s.lastOpen = time.Now()
+		s.lastOpen, s.opening = time.Now(), nil
+		close(over)
+	}()
+	m, err = s.opts.Open(ctx)
+}
+
+// knownModel returns the model that was opened last, and looks for none.
+func (s *Server) knownModel() (Model, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.model.Engine != nil {
+		return s.model, nil
 	}
-	if s.model.Engine == nil {
-		return Model{}, &apiError{status: http.StatusServiceUnavailable, detail: "no model: " + s.openErr.Error(), retryAfter: time.Minute}
+	detail := "no model: it is being opened"
+	if s.openErr != nil {
+		detail = "no model: " + s.openErr.Error()
 	}
-	return s.model, nil
+	return Model{}, &apiError{status: http.StatusServiceUnavailable, detail: detail, retryAfter: time.Minute}
+}
+
+// keepOpening tries until there is a model or ctx ends, so that a server whose model came later, and which nobody asks for
+// pictures before its health is good, gets well by itself.
+func (s *Server) keepOpening(ctx context.Context) {
+	tick := time.NewTicker(s.limits.reopen)
+	defer tick.Stop()
+	for {
+		if _, err := s.openModel(ctx); err == nil {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // modelIDs are the names that requests may use, the usual one first.
@@ -317,11 +382,12 @@ func (s *Server) servedBy(m Model) string {
 	return s.opts.ModelID
 }
 
+// health tells what is known already: anybody may ask, as often as they like, so that asking must cost nothing.
 func (s *Server) health(w *reply, _ *http.Request) error {
 	if s.queue.isClosed() {
 		return errClosed()
 	}
-	if _, err := s.openModel(); err != nil {
+	if _, err := s.knownModel(); err != nil {
 		// Anybody may ask, so that the error, which names folders, stays inside.
 		return errorf(http.StatusServiceUnavailable, "no model")
 	}

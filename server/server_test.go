@@ -20,6 +20,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -164,7 +165,7 @@ func start(t testing.TB, engine Engine, change func(*Options, *limits), more ...
 	t.Helper()
 	log := &lockedBuffer{}
 	opts := Options{
-		Open: func() (Model, error) { return Model{Engine: engine}, nil }, Version: "1.2.3", Token: testToken,
+		Open: func(context.Context) (Model, error) { return Model{Engine: engine}, nil }, Version: "1.2.3", Token: testToken,
 		Log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	fast := usualLimits
@@ -429,11 +430,15 @@ func TestDocument(t *testing.T) {
 }
 
 func TestModelsAndHealth(t *testing.T) {
-	var missing error = errors.New("none found")
-	demo := false
+	var opened atomic.Pointer[Model]
 	s := start(t, nil, func(o *Options, _ *limits) {
 		o.ModelID = "my-klein"
-		o.Open = func() (Model, error) { return Model{Engine: &fakeEngine{}, Demo: demo}, missing }
+		o.Open = func(context.Context) (Model, error) {
+			if m := opened.Load(); m != nil {
+				return *m, nil
+			}
+			return Model{}, errors.New("none found")
+		}
 	})
 	ids := func() string {
 		var list modelList
@@ -456,13 +461,15 @@ func TestModelsAndHealth(t *testing.T) {
 		t.Errorf("models %q, want none", have)
 	}
 	// A model that came later is found without a restart.
-	missing, demo = nil, true
+	opened.Store(&Model{Engine: &fakeEngine{}, Demo: true})
+	s.mu.Lock()
 	s.lastOpen = time.Time{}
-	if g := s.get(t, "/healthz"); g.status != http.StatusOK {
-		t.Errorf("health: %d %s", g.status, g.body)
-	}
+	s.mu.Unlock()
 	if have := ids(); have != "my-klein kleinbild-demo" {
 		t.Errorf("models %q", have)
+	}
+	if g := s.get(t, "/healthz"); g.status != http.StatusOK {
+		t.Errorf("health: %d %s", g.status, g.body)
 	}
 	for _, name := range []string{"", "my-klein", "kleinbild-demo"} {
 		g := s.generateWith(t, prompt(), text("model", name))

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"strings"
 	"testing"
 
@@ -128,7 +129,7 @@ func TestDocumentFollowsOptions(t *testing.T) {
 		{"another name", func(o *Options, _ *limits) { o.ModelID = "my-klein" }, true, "my-klein"},
 		{"the demo model", func(o *Options, _ *limits) {
 			demo = true
-			o.Open = func() (Model, error) { return Model{Engine: &fakeEngine{}, Demo: demo}, nil }
+			o.Open = func(context.Context) (Model, error) { return Model{Engine: &fakeEngine{}, Demo: demo}, nil }
 		}, true, "flux2-klein-4b kleinbild-demo"},
 	} {
 		t.Run(row.name, func(t *testing.T) {

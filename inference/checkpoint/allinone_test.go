@@ -74,7 +74,7 @@ func TestAllInOne(t *testing.T) {
 		path := writeEntries(t, filepath.Join(dir, "two.safetensors"), slices.Concat(prefixed(tr, "", "model.diffusion_model."), prefixed(v, "", "vae.")))
 		c := mustOpen(t, path+","+spec(single, textFile))
 		compareSources(t, c.VAE.Source, want.VAE.Source)
-		_, err := Open(path)
+		_, err := Open(t.Context(), path)
 		wantError(t, "alone", err, path, "no text encoder among")
 	})
 	whole := allInOne(small(), "text_encoders.qwen3_4b.transformer.", "vae.")
@@ -93,7 +93,7 @@ func TestAllInOne(t *testing.T) {
 			}
 		}
 		path := writeEntries(t, filepath.Join(dir, "broken.safetensors"), row.entries)
-		_, err := Open(path)
+		_, err := Open(t.Context(), path)
 		wantError(t, row.name, err, path, row.want)
 	}
 }
@@ -121,6 +121,6 @@ func TestFP8WithoutScales(t *testing.T) {
 	if len(c.Notices) != 1 || !strings.Contains(c.Notices[0], "float8 weights without scales: taken as they are") {
 		t.Errorf("notices %q", c.Notices)
 	}
-	_, err := Open(writeEntries(t, path, append(tr, safetensors.Entry{Name: "scaled_fp8", DType: tensor.F8E4M3, Shape: []int{0}})) + "," + spec(single, vaeFile, textFile))
+	_, err := Open(t.Context(), writeEntries(t, path, append(tr, safetensors.Entry{Name: "scaled_fp8", DType: tensor.F8E4M3, Shape: []int{0}}))+","+spec(single, vaeFile, textFile))
 	wantError(t, "a mark of scales", err, path, "dtype F8_E4M3 without its weight_scale")
 }

@@ -13,6 +13,7 @@
 package checkpoint
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -89,12 +90,17 @@ type Checkpoint struct {
 
 // Open opens the checkpoint that spec names: Demo for the model that is part of the program, a folder (Diffusers',
 // ComfyUI's, or one of single files), or single files separated by commas in any order (transformer, VAE,
-// text encoder, and optionally a tokenizer.json or the folder that holds one). The error is one line that names the file.
-func Open(spec string) (*Checkpoint, error) {
+// text encoder, and optionally a tokenizer.json or the folder that holds one). The error is one line that names the file. When
+// ctx ends Open returns its cause at once.
+func Open(ctx context.Context, spec string) (*Checkpoint, error) {
+	return Interruptible(ctx, func() (*Checkpoint, error) { return openWhole(ctx, spec) }, func(c *Checkpoint) { c.Close() })
+}
+
+func openWhole(ctx context.Context, spec string) (*Checkpoint, error) {
 	if strings.TrimSpace(spec) == "" {
 		return nil, errors.New("checkpoint: no model given")
 	}
-	c, err := open(spec)
+	c, err := open(ctx, spec)
 	if err != nil {
 		return nil, err
 	}
@@ -110,25 +116,25 @@ func Open(spec string) (*Checkpoint, error) {
 	for _, f := range c.files() {
 		c.SizeBytes += f.SizeBytes()
 	}
-	if c.Digest, err = digest(c); err != nil {
+	if c.Digest, err = digest(ctx, c); err != nil {
 		c.Close()
 		return nil, err
 	}
 	return c, nil
 }
 
-func open(spec string) (*Checkpoint, error) {
+func open(ctx context.Context, spec string) (*Checkpoint, error) {
 	if spec == Demo {
-		return openDemo()
+		return openDemo(ctx)
 	}
 	info, err := os.Stat(spec)
 	if err == nil && info.IsDir() {
-		return openFolder(spec)
+		return openFolder(ctx, spec)
 	}
 	if err == nil { // a name may hold a comma
-		return openFiles(spec, []string{spec})
+		return openFiles(ctx, spec, []string{spec})
 	}
-	return openFiles(spec, itemsOf(spec))
+	return openFiles(ctx, spec, itemsOf(spec))
 }
 
 // itemsOf cuts a list at its commas, but for those in the names of files and folders that are there.
@@ -149,16 +155,16 @@ func itemsOf(spec string) (items []string) {
 	return items
 }
 
-func openFolder(dir string) (*Checkpoint, error) {
+func openFolder(ctx context.Context, dir string) (*Checkpoint, error) {
 	if exists(filepath.Join(dir, "model_index.json")) {
-		return openDiffusers(folder{files: os.DirFS(dir), dir: dir})
+		return openDiffusers(ctx, folder{files: os.DirFS(dir), dir: dir})
 	}
 	if isRepository(dir) {
-		snapshot, err := snapshotOf(dir)
+		snapshot, err := snapshotOf(ctx, dir)
 		if err != nil {
 			return nil, err
 		}
-		return openFolder(snapshot)
+		return openFolder(ctx, snapshot)
 	}
 	index := filepath.Join(dir, "model_index.json")
 	if isDangling(index) {
@@ -167,14 +173,14 @@ func openFolder(dir string) (*Checkpoint, error) {
 	if t, ok, err := uiTree(dir); err != nil {
 		return nil, err
 	} else if ok {
-		return openTree(t)
+		return openTree(ctx, t)
 	}
 	files, err := weightFiles(dir)
 	if err != nil {
 		return nil, err
 	}
 	if len(files) > 0 {
-		return openFiles(dir, files)
+		return openFiles(ctx, dir, files)
 	}
 	for _, part := range diffusersParts {
 		if exists(filepath.Join(dir, part.folder)) {
@@ -186,7 +192,7 @@ func openFolder(dir string) (*Checkpoint, error) {
 
 // weightFiles lists the paths of the safetensors files that lie in dir, sorted.
 func weightFiles(dir string) ([]string, error) {
-	list, err := os.ReadDir(dir)
+	list, err := readDir(dir, maxListed)
 	if err != nil {
 		return nil, fmt.Errorf("checkpoint: %w", err)
 	}

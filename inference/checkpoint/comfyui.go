@@ -2,6 +2,7 @@ package checkpoint
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -86,7 +87,7 @@ func uiTree(dir string) (t tree, ok bool, err error) {
 
 // subfolders lists the folders in dir, and links, whose plain name is name.
 func subfolders(dir, name string) (found []string) {
-	list, _ := os.ReadDir(dir)
+	list, _ := readDir(dir, maxListed)
 	for _, e := range list {
 		if plainName(e.Name()) == name && !e.Type().IsRegular() {
 			found = append(found, filepath.Join(dir, e.Name()))
@@ -96,12 +97,12 @@ func subfolders(dir, name string) (found []string) {
 }
 
 // openTree opens the first model of an installation.
-func openTree(t tree) (*Checkpoint, error) {
-	specs, _, err := t.specs()
+func openTree(ctx context.Context, t tree) (*Checkpoint, error) {
+	specs, _, err := t.specs(ctx)
 	if len(specs) == 0 {
 		return nil, err
 	}
-	return open(specs[0])
+	return open(ctx, specs[0])
 }
 
 // candidate is a weight file that opens.
@@ -116,11 +117,15 @@ type candidate struct {
 
 func (c candidate) has(k kind) bool { return slices.Contains(c.kinds, k) }
 
-// look opens a file and tells what is in it.
-func look(path string) (candidate, error) {
+// look tells what is in a file; it is remembered as Judge's verdicts are.
+func look(ctx context.Context, path string) (candidate, error) {
+	return remembered(ctx, "file "+path, func() (stamp, bool) { return stampOf(path) }, func() (candidate, error) { return lookInto(ctx, path) })
+}
+
+func lookInto(ctx context.Context, path string) (candidate, error) {
 	c := &Checkpoint{}
 	defer c.Close()
-	if err := c.addFile(path); err != nil {
+	if err := c.addFile(ctx, path); err != nil {
 		return candidate{}, err
 	}
 	found := candidate{path: path}
@@ -145,14 +150,17 @@ func look(path string) (candidate, error) {
 // specs lists the transformers of an installation, each with the first text encoder and VAE that fit it, as specs for Open:
 // distilled models before base models. The error says why a transformer has no such, or why there is none; skipped are
 // folders and links that could not be read.
-func (t tree) specs() (specs []string, skipped []Place, err error) {
+func (t tree) specs(ctx context.Context) (specs []string, skipped []Place, err error) {
 	skipped = t.skipped
 	found := map[kind][]candidate{}
 	broken := map[kind]error{}
 	for _, k := range []kind{transformer, vae, textEncoder} {
-		w, seen := walker{}, map[string]bool{}
+		w, seen := walker{ctx: ctx, left: maxWalked}, map[string]bool{}
 		for _, folder := range t.folders[k] {
 			for _, path := range w.files(folder, func(name string) bool { return named(name, k) }) {
+				if ctx.Err() != nil {
+					return nil, nil, context.Cause(ctx)
+				}
 				path, err := indexOf(path)
 				if seen[path] && err == nil {
 					continue // another shard
@@ -160,7 +168,7 @@ func (t tree) specs() (specs []string, skipped []Place, err error) {
 				seen[path] = true
 				var c candidate
 				if err == nil {
-					c, err = look(path)
+					c, err = look(ctx, path)
 				}
 				switch {
 				case err != nil:
@@ -249,7 +257,7 @@ func comfyUIs(env func(string) string) []string {
 }
 
 // usableInComfyUI gives the models in dir; that there is no installation is nothing to mention.
-func usableInComfyUI(dir string, tried *[]Place) []string {
+func usableInComfyUI(ctx context.Context, dir string, tried *[]Place) []string {
 	t, ok, err := uiTree(dir)
 	if !ok && err == nil {
 		return nil
@@ -257,7 +265,7 @@ func usableInComfyUI(dir string, tried *[]Place) []string {
 	var specs []string
 	if err == nil {
 		var skipped []Place
-		specs, skipped, err = t.specs()
+		specs, skipped, err = t.specs(ctx)
 		*tried = append(*tried, skipped...)
 	}
 	if err != nil {

@@ -48,6 +48,9 @@ func (w *weights) missingBlocks(b blocks, config []byte) (missing []string, err 
 	found := map[int]bool{}
 	for name := range w.refs {
 		if block, index, _, ok := cutBlock(strings.TrimPrefix(name, prefixOf(b.under))); ok && prefixOf(b.under)+block == b.under {
+			if index >= maxBlocks {
+				return nil, fmt.Errorf("checkpoint: %s: holds %s %d, want less than %d", w.path, b.title, index, maxBlocks)
+			}
 			found[index] = true
 		}
 	}
@@ -162,8 +165,9 @@ func (w *weights) missingOfVAE() (missing []string) {
 			missing = append(missing, w.lacks(name+".weight", name+".bias")...)
 		}
 	}
+	names := w.Names()
 	resnet := func(name string) {
-		if !slices.ContainsFunc(w.Names(), func(n string) bool { return strings.HasPrefix(n, name+".") }) {
+		if !slices.ContainsFunc(names, func(n string) bool { return strings.HasPrefix(n, name+".") }) {
 			missing = append(missing, name)
 			return
 		}

@@ -105,7 +105,7 @@ func TestIncompleteFiles(t *testing.T) {
 		{"tiny text encoder, a hole", without(tinyText, "model.layers.0."), []string{"lacks layer 0"}},
 	} {
 		path := hollow(t, filepath.Join(dir, "x.safetensors"), row.entries)
-		_, err := Open(path)
+		_, err := Open(t.Context(), path)
 		if row.want == nil {
 			wantError(t, row.name, err, path, "is the usual one")
 		}
@@ -132,7 +132,7 @@ func TestAdviceFitsTheModel(t *testing.T) {
 		{"9B with the encoder of 4B", big + "," + encoder4 + "," + decoder, "is the text encoder of 4B, but " + big + " is a transformer of 9B; get qwen_3_8b.safetensors", "get qwen_3_4b"},
 		{"4B with the encoder of 9B", small + "," + encoder9 + "," + decoder, "is the text encoder of 9B, but " + small + " is a transformer of 4B; get qwen_3_4b.safetensors", "get qwen_3_8b"},
 	} {
-		_, err := Open(row.spec)
+		_, err := Open(t.Context(), row.spec)
 		if wantError(t, row.name, err, "safetensors", row.want); err != nil && strings.Contains(err.Error(), row.not) {
 			t.Errorf("%s: %v speaks of %s", row.name, err, row.not)
 		}
@@ -159,7 +159,7 @@ func TestConfigSmallerThanWeights(t *testing.T) {
 			t.Fatalf("%s has no %s", path, row.old)
 		}
 		mustWrite(t, path, changed)
-		_, err = Open(folder)
+		_, err = Open(t.Context(), folder)
 		wantError(t, row.file, err, filepath.Dir(path), row.want)
 	}
 }

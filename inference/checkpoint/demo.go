@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"context"
 	"io/fs"
 
 	"kleinbild/assets/demo"
@@ -14,9 +15,9 @@ const Demo = "demo"
 const demoName = "kleinbild-demo"
 
 // openDemo opens the demo model in place: nothing is unpacked or copied.
-func openDemo() (*Checkpoint, error) {
+func openDemo(ctx context.Context) (*Checkpoint, error) {
 	f := folder{files: demo.Configs, dir: demoName, weights: demo.Weights}
-	c, err := openDiffusers(f)
+	c, err := openDiffusers(ctx, f)
 	if err != nil {
 		return nil, err
 	}

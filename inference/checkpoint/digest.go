@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -13,7 +14,7 @@ import (
 // digest identifies a checkpoint without reading gigabytes: it is the SHA-256, in hex, over the configs, and over the header,
 // the size and 16 evenly spread blocks of 4 KiB of each weight file. File names and the tokenizer do not enter. Checkpoints that
 // differ in a few weights only may share a digest: it tells models apart, it does not verify them.
-func digest(c *Checkpoint) (string, error) {
+func digest(ctx context.Context, c *Checkpoint) (string, error) {
 	h := sha256.New()
 	add := func(b []byte) {
 		addInt(h, int64(len(b)))
@@ -37,8 +38,11 @@ func digest(c *Checkpoint) (string, error) {
 				continue
 			}
 			seen[f] = true
-			add(f.Header())
+			add([]byte(f.Header()))
 			addInt(h, f.SizeBytes())
+			if ctx.Err() != nil {
+				return "", context.Cause(ctx)
+			}
 			samples, err := f.Samples()
 			if err != nil {
 				return "", fmt.Errorf("checkpoint: digest: %w", err)

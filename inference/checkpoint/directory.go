@@ -1,6 +1,8 @@
 package checkpoint
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,9 +13,6 @@ import (
 
 	"kleinbild/inference/checkpoint/safetensors"
 )
-
-// maxConfigBytes bounds a config; real ones have a few kB.
-const maxConfigBytes = 1 << 20
 
 // pipelineClass is the only pipeline this program reproduces.
 const pipelineClass = "Flux2KleinPipeline"
@@ -36,9 +35,9 @@ func (f folder) exists(name string) bool {
 }
 
 // openSet opens a safetensors file, or the index of several.
-func (f folder) openSet(name string) (*safetensors.Set, error) {
+func (f folder) openSet(ctx context.Context, name string) (*safetensors.Set, error) {
 	if f.weights == nil {
-		return safetensors.OpenSet(f.path(name))
+		return safetensors.OpenSet(ctx, f.path(name))
 	}
 	file, err := safetensors.FromBytes(f.path(name), f.weights[name])
 	if err != nil {
@@ -58,7 +57,7 @@ var diffusersParts = []struct {
 }
 
 // openDiffusers opens the folder that Diffusers' save_pretrained writes.
-func openDiffusers(f folder) (_ *Checkpoint, err error) {
+func openDiffusers(ctx context.Context, f folder) (_ *Checkpoint, err error) {
 	c := &Checkpoint{Name: folderName(f.dir), Layout: Diffusers}
 	if c.Index, err = f.readModelIndex("model_index.json"); err != nil {
 		return nil, err
@@ -71,7 +70,7 @@ func openDiffusers(f folder) (_ *Checkpoint, err error) {
 		return nil, fmt.Errorf("checkpoint: %s: holds neither tokenizer.json nor vocab.json with merges.txt", c.Tokenizer)
 	}
 	for _, part := range diffusersParts {
-		if err := f.openComponent(c.component(part.kind), part.folder, part.weightsName, part.kind); err != nil {
+		if err := f.openComponent(ctx, c.component(part.kind), part.folder, part.weightsName, part.kind); err != nil {
 			c.Close()
 			return nil, err
 		}
@@ -79,7 +78,7 @@ func openDiffusers(f folder) (_ *Checkpoint, err error) {
 	return c, nil
 }
 
-func (f folder) openComponent(p *Component, dir, weightsName string, k kind) (err error) {
+func (f folder) openComponent(ctx context.Context, p *Component, dir, weightsName string, k kind) (err error) {
 	if p.ConfigJSON, err = f.readConfig(dir + "/config.json"); err != nil {
 		return err
 	}
@@ -87,7 +86,7 @@ func (f folder) openComponent(p *Component, dir, weightsName string, k kind) (er
 	if err != nil {
 		return err
 	}
-	if p.set, err = f.openSet(name); err != nil {
+	if p.set, err = f.openSet(ctx, name); err != nil {
 		return err
 	}
 	return p.take(p.set, f.path(name), partOf(k))
@@ -169,7 +168,39 @@ func (f folder) readConfig(name string) ([]byte, error) {
 	if object == nil {
 		return nil, fmt.Errorf("checkpoint: %s: null, want a JSON object", path)
 	}
+	if err := plainConfig(text); err != nil {
+		return nil, fmt.Errorf("checkpoint: %s: %w", path, err)
+	}
 	return text, nil
+}
+
+// plainConfig refuses valid JSON that is no config: deeper, of more values or of longer words than any.
+func plainConfig(text []byte) error {
+	depth, values := 0, 0
+	for dec := json.NewDecoder(bytes.NewReader(text)); ; values++ {
+		token, err := dec.Token()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil { // such as a number beyond those of float64
+			return err
+		}
+		switch t := token.(type) {
+		case json.Delim:
+			if t == '{' || t == '[' {
+				depth++
+			} else {
+				depth--
+			}
+		case string:
+			if len(t) > maxConfigString {
+				return fmt.Errorf("found a text of %d bytes, want at most %d", len(t), maxConfigString)
+			}
+		}
+		if depth > maxConfigDepth || values > maxConfigValues {
+			return fmt.Errorf("more than %d values or %d levels, want a model's config", maxConfigValues, maxConfigDepth)
+		}
+	}
 }
 
 func (f folder) readModelIndex(name string) (ModelIndex, error) {

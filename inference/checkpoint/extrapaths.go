@@ -24,7 +24,7 @@ func extraPaths(dir string) (defaults, others map[kind][]string, err error) {
 	defaults, others = map[kind][]string{}, map[kind][]string{}
 	for _, name := range extraPathFiles {
 		path := filepath.Join(dir, name)
-		text, err := atomicfile.Read(path, maxConfigBytes)
+		text, err := atomicfile.Read(path, maxExtraPathsBytes)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -73,6 +73,9 @@ func readSection(dir string, section *yaml.Node, defaults, others map[kind][]str
 				continue
 			}
 			for _, path := range lines(section.Content[i+1]) {
+				if len(into[k]) == maxExtraPaths || len(base)+len(path) > maxPathBytes {
+					continue
+				}
 				into[k] = append(into[k], extraPath(dir, base, path))
 			}
 		}

@@ -2,6 +2,7 @@ package checkpoint
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -11,14 +12,14 @@ import (
 )
 
 // openFiles opens single files, told apart by their tensors; spec is what the user wrote.
-func openFiles(spec string, items []string) (_ *Checkpoint, err error) {
+func openFiles(ctx context.Context, spec string, items []string) (_ *Checkpoint, err error) {
 	c := &Checkpoint{Layout: SingleFiles}
 	defer func() {
 		if err != nil {
 			c.Close()
 		}
 	}()
-	items, model, err := expandItems(items)
+	items, model, err := expandItems(ctx, items)
 	if err != nil {
 		return nil, err
 	}
@@ -32,12 +33,12 @@ func openFiles(spec string, items []string) (_ *Checkpoint, err error) {
 			c.Tokenizer = item
 			continue
 		}
-		if err := c.addFile(item); err != nil {
+		if err := c.addFile(ctx, item); err != nil {
 			return nil, err
 		}
 	}
 	if model != "" {
-		if err := c.addModel(model); err != nil {
+		if err := c.addModel(ctx, model); err != nil {
 			return nil, err
 		}
 	}
@@ -54,8 +55,8 @@ func openFiles(spec string, items []string) (_ *Checkpoint, err error) {
 }
 
 // addFile opens a weight file and puts it where its tensors say.
-func (c *Checkpoint) addFile(path string) error {
-	set, err := safetensors.OpenSet(path)
+func (c *Checkpoint) addFile(ctx context.Context, path string) error {
+	set, err := safetensors.OpenSet(ctx, path)
 	if err != nil {
 		var other *safetensors.NotSafetensorsError
 		if errors.As(err, &other) && other.GGUF {

@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/adrg/xdg"
+
+	"kleinbild/inference/checkpoint/safetensors"
 )
 
 // ModelVariable is the environment variable that names a model.
@@ -75,8 +78,20 @@ func ModelsDir() string { return filepath.Join(xdg.DataHome, "kleinbild", "model
 // over; one that names something that is not there is an error, since another model would be a surprise. In the other
 // places anything that does not open is passed over, and tried says why.
 //
-// The error is a *NotFoundError when nothing was found.
-func Find(explicit string, env func(string) string, setting string) (spec string, tried []Place, err error) {
+// The error is a *NotFoundError when nothing was found. When ctx ends it is its cause, at once.
+func Find(ctx context.Context, explicit string, env func(string) string, setting string) (spec string, tried []Place, err error) {
+	type result struct {
+		spec  string
+		tried []Place
+	}
+	r, err := Interruptible(ctx, func() (r result, err error) {
+		r.spec, r.tried, err = findNow(ctx, explicit, env, setting)
+		return r, err
+	}, func(result) {})
+	return r.spec, r.tried, err
+}
+
+func findNow(ctx context.Context, explicit string, env func(string) string, setting string) (spec string, tried []Place, err error) {
 	for _, named := range []struct{ by, spec string }{
 		{"--model", explicit},
 		{"$" + ModelVariable, env(ModelVariable)},
@@ -85,51 +100,69 @@ func Find(explicit string, env func(string) string, setting string) (spec string
 		if named.spec == "" {
 			continue
 		}
-		spec, err := resolve(named.spec, env)
+		spec, err := resolve(ctx, named.spec, env)
 		if err != nil {
 			return "", nil, fmt.Errorf("%s: %w", named.by, err)
 		}
 		return spec, nil, nil
 	}
-	for dir := range usable(env, &tried) {
+	for dir := range usable(ctx, env, &tried) {
 		return dir, tried, nil
+	}
+	if ctx.Err() != nil {
+		return "", nil, context.Cause(ctx)
 	}
 	return "", tried, &NotFoundError{tried, DownloadCommand}
 }
 
-// All lists the models in the usual places that open, in the order in which Find takes them, each once.
-func All(env func(string) string) []string {
-	specs, _ := Search(env)
-	return specs
+// Search lists the models in the usual places that open, in the order in which Find takes them, each once, and what was
+// passed over. When ctx ends the error is its cause, at once.
+func Search(ctx context.Context, env func(string) string) (specs []string, tried []Place, err error) {
+	type result struct {
+		specs []string
+		tried []Place
+	}
+	r, err := Interruptible(ctx, func() (r result, err error) {
+		r.specs, r.tried, err = search(ctx, env)
+		return r, err
+	}, func(result) {})
+	return r.specs, r.tried, err
 }
 
-// Search is All, with what was passed over.
-func Search(env func(string) string) (specs []string, tried []Place) {
-	for spec := range usable(env, &tried) {
+func search(ctx context.Context, env func(string) string) (specs []string, tried []Place, err error) {
+	for spec := range usable(ctx, env, &tried) {
 		if !slices.Contains(specs, spec) {
 			specs = append(specs, spec)
 		}
 	}
-	return specs, tried
+	if ctx.Err() != nil {
+		return nil, nil, context.Cause(ctx)
+	}
+	return specs, tried, nil
 }
 
-// usable gives the models in the usual places as it finds them, and notes in tried what does not serve.
-func usable(env func(string) string, tried *[]Place) iter.Seq[string] {
+// usable gives the models in the usual places as it finds them, and notes in tried what does not serve. It ends when ctx
+// does.
+func usable(ctx context.Context, env func(string) string, tried *[]Place) iter.Seq[string] {
+	ctx = safetensors.WithBudget(ctx, maxSearchBytes)
 	return func(yield func(string) bool) {
-		for dir := range usableInModelsDir(ModelsDir(), tried) {
+		for dir := range usableInModelsDir(ctx, ModelsDir(), tried) {
 			if !yield(dir) {
 				return
 			}
 		}
 		for _, hub := range hubs(env) {
-			for dir := range usableInHub(hub, tried) {
+			for dir := range usableInHub(ctx, hub, tried) {
 				if !yield(dir) {
 					return
 				}
 			}
 		}
 		for _, comfyUI := range comfyUIs(env) {
-			for _, spec := range usableInComfyUI(comfyUI, tried) {
+			if ctx.Err() != nil {
+				return
+			}
+			for _, spec := range usableInComfyUI(ctx, comfyUI, tried) {
 				if !yield(spec) {
 					return
 				}
@@ -138,19 +171,23 @@ func usable(env func(string) string, tried *[]Place) iter.Seq[string] {
 	}
 }
 
-// opens returns why the model at dir cannot be used, nil when it can.
-func opens(dir string) error {
-	c, err := open(dir)
-	if err != nil {
-		return err
+// serves says whether the model at dir can be used, and notes in tried why not. more is false where there is no use in
+// looking at others.
+func serves(ctx context.Context, dir string, tried *[]Place) (ok, more bool) {
+	err := opens(ctx, dir)
+	if ctx.Err() != nil {
+		return false, false
 	}
-	return c.Close()
+	if err != nil {
+		*tried = append(*tried, Place{dir, err.Error()})
+	}
+	return err == nil, !errors.Is(err, safetensors.ErrBudget)
 }
 
 // usableInModelsDir gives the models in dir that open, the default one first.
-func usableInModelsDir(dir string, tried *[]Place) iter.Seq[string] {
+func usableInModelsDir(ctx context.Context, dir string, tried *[]Place) iter.Seq[string] {
 	return func(yield func(string) bool) {
-		list, err := os.ReadDir(dir)
+		list, err := readDir(dir, maxListed)
 		if errors.Is(err, fs.ErrNotExist) {
 			*tried = append(*tried, Place{dir, placeAbsent})
 			return
@@ -169,9 +206,8 @@ func usableInModelsDir(dir string, tried *[]Place) iter.Seq[string] {
 				continue
 			}
 			found = true
-			if err := opens(path); err != nil {
-				*tried = append(*tried, Place{path, err.Error()})
-			} else if !yield(path) {
+			ok, more := serves(ctx, path, tried)
+			if ok && !yield(path) || !more {
 				return
 			}
 		}
@@ -208,17 +244,18 @@ func hubs(env func(string) string) []string {
 
 // usableInHub gives the snapshots of the published repositories that have a usable one, and of others that are called after the
 // family.
-func usableInHub(hub string, tried *[]Place) iter.Seq[string] {
+func usableInHub(ctx context.Context, hub string, tried *[]Place) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		found := false
 		for _, dir := range repositoriesIn(hub) {
 			found = true
-			snapshot, err := snapshotOf(dir)
+			snapshot, err := snapshotOf(ctx, dir)
 			if err != nil {
 				*tried = append(*tried, Place{dir, strings.TrimPrefix(err.Error(), "checkpoint: "+dir+": ")})
-			} else if err := opens(snapshot); err != nil {
-				*tried = append(*tried, Place{snapshot, err.Error()})
-			} else if !yield(snapshot) {
+				continue
+			}
+			ok, more := serves(ctx, snapshot, tried)
+			if ok && !yield(snapshot) || !more {
 				return
 			}
 		}
@@ -239,7 +276,7 @@ func repositoriesIn(hub string) (dirs []string) {
 			dirs = append(dirs, dir)
 		}
 	}
-	list, _ := os.ReadDir(hub)
+	list, _ := readDir(hub, maxListed)
 	for _, e := range list {
 		dir := filepath.Join(hub, e.Name())
 		if strings.HasPrefix(e.Name(), hubPrefix) && strings.Contains(strings.ToLower(e.Name()), "klein") && !slices.Contains(dirs, dir) {

@@ -27,7 +27,7 @@ func home(t *testing.T) (dir string, env map[string]string) {
 }
 
 func find(explicit string, env map[string]string, setting string) (string, []Place, error) {
-	return Find(explicit, func(key string) string { return env[key] }, setting)
+	return Find(context.Background(), explicit, func(key string) string { return env[key] }, setting)
 }
 
 // model is a complete checkpoint at dir/parts.
@@ -77,12 +77,12 @@ func TestFindOrder(t *testing.T) {
 	expect("environment", "", other, inHome)
 	expect("explicit", inHFHome, other, inHFHome)
 	get := func(key string) string { return env[key] }
-	all := All(get)
+	all, _, err := Search(t.Context(), get)
 	want := []string{
 		filepath.Join(dir, "data", "kleinbild", "models", DefaultName), other, filepath.Join(dir, "hub", hubSnapshot), inHFHome, inHome,
 		comfySpecOf(env[ComfyUIVariable]), comfySpecOf(comfyUI),
 	}
-	if !slices.Equal(all, want) {
+	if err != nil || !slices.Equal(all, want) {
 		t.Errorf("All gives %q, want %q", all, want)
 	}
 }
@@ -125,7 +125,7 @@ func comfyModel(t *testing.T, dir string) string {
 func TestComfyUI(t *testing.T) {
 	dir := comfyModel(t, t.TempDir())
 	for _, spec := range []string{dir, filepath.Join(dir, "models")} {
-		c, err := Open(spec)
+		c, err := Open(t.Context(), spec)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -143,7 +143,7 @@ func TestComfyUI(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustWrite(t, base, string(data))
-	specs := usableInComfyUI(filepath.Join(dir, "models"), &[]Place{})
+	specs := usableInComfyUI(t.Context(), filepath.Join(dir, "models"), &[]Place{})
 	if err != nil || len(specs) != 2 || specs[0] != comfySpecOf(dir) || !strings.HasPrefix(specs[1], base+",") {
 		t.Errorf("%q %v", specs, err)
 	}
@@ -159,13 +159,13 @@ func TestComfyUI(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustWrite(t, encoder, string(data))
-	if c, err := Open(dir); err == nil || !strings.Contains(err.Error(), "do not fit") {
+	if c, err := Open(t.Context(), dir); err == nil || !strings.Contains(err.Error(), "do not fit") {
 		t.Errorf("%v %v", c, err)
 	}
 	if err := os.Remove(encoder); err != nil {
 		t.Fatal(err)
 	}
-	if c, err := Open(dir); err == nil || !strings.Contains(err.Error(), "no text encoder in text_encoders or clip; qwen_3_4b.safetensors (bf16) for 4B") {
+	if c, err := Open(t.Context(), dir); err == nil || !strings.Contains(err.Error(), "no text encoder in text_encoders or clip; qwen_3_4b.safetensors (bf16) for 4B") {
 		t.Errorf("%v %v", c, err)
 	}
 }

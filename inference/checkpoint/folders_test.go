@@ -166,12 +166,12 @@ func TestUIFolders(t *testing.T) {
 			}
 			row.make(dir)
 			env[ComfyUIVariable] = dir
-			specs, tried := Search(func(key string) string { return env[key] })
+			specs, tried, _ := Search(t.Context(), func(key string) string { return env[key] })
 			if len(specs) != 1 {
 				t.Fatalf("found %q, want one model; tried %v", specs, tried)
 			}
 			for _, spec := range []string{specs[0], dir} {
-				c, err := Open(spec)
+				c, err := Open(t.Context(), spec)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -196,14 +196,14 @@ func TestExtraPathsOrder(t *testing.T) {
 		{"- a", "found no sections"},
 	} {
 		mustWrite(t, filepath.Join(dir, "extra_model_paths.yaml"), row.text)
-		_, err := Open(dir)
+		_, err := Open(t.Context(), dir)
 		wantError(t, row.text, err, dir, row.want)
 	}
 	for from, to := range map[string]string{bf16File: "unet", textFile: "clip", vaeFile: "vae"} {
 		copyFile(t, filepath.Join(singles(t), from), filepath.Join(dir, "models", to, from))
 	}
 	var tried []Place
-	if specs := usableInComfyUI(dir, &tried); len(specs) != 1 || len(tried) != 1 || !strings.Contains(tried[0].Reason, "found no sections") {
+	if specs := usableInComfyUI(t.Context(), dir, &tried); len(specs) != 1 || len(tried) != 1 || !strings.Contains(tried[0].Reason, "found no sections") {
 		t.Errorf("beside a broken file of paths: %q %v", specs, tried)
 	}
 	for _, text := range []string{"", "# nothing\n", "a: b\nc: 3\n"} {
@@ -225,7 +225,7 @@ func TestUnreadableFolder(t *testing.T) {
 	// A link to itself cannot be read by anybody.
 	endless := filepath.Join(dir, "models", "vae", "endless")
 	link(t, endless, endless)
-	specs, tried := Search(func(key string) string { return env[key] })
+	specs, tried, _ := Search(t.Context(), func(key string) string { return env[key] })
 	if len(specs) != 1 || !slices.ContainsFunc(tried, func(p Place) bool { return p.Where == endless && strings.HasPrefix(p.Reason, "cannot be read: ") }) {
 		t.Errorf("%q %v", specs, tried)
 	}
@@ -236,7 +236,7 @@ func TestUnreadableFolder(t *testing.T) {
 	if err := os.Mkdir(locked, 0); err != nil {
 		t.Fatal(err)
 	}
-	specs, tried = Search(func(key string) string { return env[key] })
+	specs, tried, _ = Search(t.Context(), func(key string) string { return env[key] })
 	if len(specs) != 1 || !slices.Contains(tried, Place{locked, "cannot be read: permission denied"}) {
 		t.Errorf("%q %v", specs, tried)
 	}
@@ -260,20 +260,20 @@ func TestWhatIsMissing(t *testing.T) {
 		if err := os.Rename(path, kept); err != nil {
 			t.Fatal(err)
 		}
-		_, err := Open(repository)
+		_, err := Open(t.Context(), repository)
 		if err == nil || strings.Contains(err.Error(), "not complete") || strings.Contains(err.Error(), "link") {
 			t.Errorf("%s is missing: %v", path, err)
 		}
 		mustWrite(t, filepath.Join(repository, "blobs", "y.incomplete"), "")
 		if path != shard {
-			_, err = Open(repository)
+			_, err = Open(t.Context(), repository)
 			wantError(t, "a download under way", err, path, "is missing: the download is not complete")
 		}
 		if err := os.Remove(filepath.Join(repository, "blobs", "y.incomplete")); err != nil {
 			t.Fatal(err)
 		}
 		link(t, "../../../blobs/gone", path)
-		_, err = Open(repository)
+		_, err = Open(t.Context(), repository)
 		if wantError(t, "a blob is gone", err, path, "is a link without a target: ../../../blobs/gone is not there"); err != nil && strings.Contains(err.Error(), "not complete") {
 			t.Error(err)
 		}
@@ -285,17 +285,17 @@ func TestWhatIsMissing(t *testing.T) {
 	if err := errors.Join(os.Remove(filepath.Join(folder, "vae", "config.json")), os.WriteFile(filepath.Join(folder, "vae", "film.mp4.part"), nil, 0o644)); err != nil {
 		t.Fatal(err)
 	}
-	_, err := Open(folder)
+	_, err := Open(t.Context(), folder)
 	if err == nil || strings.Contains(err.Error(), "not complete") {
 		t.Errorf("another download: %v", err)
 	}
 	mustWrite(t, filepath.Join(folder, ".cache", "huggingface", "download", "vae", "x.incomplete"), "")
-	_, err = Open(folder)
+	_, err = Open(t.Context(), folder)
 	wantError(t, "a download to a folder", err, filepath.Join(folder, "vae", "config.json"), "is missing: the download is not complete")
-	_, err = Open(filepath.Join(single, "gone.safetensors"))
+	_, err = Open(t.Context(), filepath.Join(single, "gone.safetensors"))
 	wantError(t, "a file", err, "gone.safetensors", "no such file")
 	dangling := filepath.Join(single, "dangling.safetensors")
 	link(t, filepath.Join(single, "nothing"), dangling)
-	_, err = Open(dangling)
+	_, err = Open(t.Context(), dangling)
 	wantError(t, "a link", err, dangling, "is a link without a target")
 }

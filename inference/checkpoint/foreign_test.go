@@ -80,7 +80,7 @@ func TestForeignFamilies(t *testing.T) {
 			}
 		}
 		path := tensorFile(t, "x.safetensors", entries...)
-		_, err := Open(path)
+		_, err := Open(t.Context(), path)
 		wantError(t, row.name, err, path, row.want)
 	}
 }

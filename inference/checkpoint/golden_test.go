@@ -24,7 +24,7 @@ func golden(t *testing.T) string {
 
 func mustOpen(t *testing.T, spec string) *Checkpoint {
 	t.Helper()
-	c, err := Open(spec)
+	c, err := Open(t.Context(), spec)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,7 +13,7 @@ import (
 
 // expandItems puts, in a list of files, the weight files of a folder in the folder's place, and the index of a shard in the
 // shard's. A folder of a whole Diffusers model, of which there may be one, is returned as model: it gives what the files do not.
-func expandItems(items []string) (expanded []string, model string, err error) {
+func expandItems(ctx context.Context, items []string) (expanded []string, model string, err error) {
 	add := func(path string) error {
 		path, err := indexOf(path)
 		if err == nil && !slices.Contains(expanded, path) {
@@ -29,7 +30,7 @@ func expandItems(items []string) (expanded []string, model string, err error) {
 			continue
 		}
 		if isRepository(item) {
-			if item, err = snapshotOf(item); err != nil {
+			if item, err = snapshotOf(ctx, item); err != nil {
 				return nil, "", err
 			}
 		}
@@ -76,7 +77,7 @@ func indexOf(path string) (string, error) {
 }
 
 // addModel takes from a Diffusers folder the components that c lacks, and its tokenizer.
-func (c *Checkpoint) addModel(dir string) error {
+func (c *Checkpoint) addModel(ctx context.Context, dir string) error {
 	f := folder{files: os.DirFS(dir), dir: dir}
 	for _, part := range diffusersParts {
 		p := c.component(part.kind)
@@ -87,7 +88,7 @@ func (c *Checkpoint) addModel(dir string) error {
 		if err != nil {
 			return err
 		}
-		set, err := f.openSet(name)
+		set, err := f.openSet(ctx, name)
 		if err != nil {
 			return err
 		}

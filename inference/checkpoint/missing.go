@@ -49,7 +49,7 @@ func isDangling(path string) bool {
 
 // unfinished says whether a download into dir has left files that are not complete.
 func unfinished(dir string) bool {
-	list, _ := os.ReadDir(dir)
+	list, _ := readDir(dir, maxListed)
 	for _, e := range list {
 		for _, suffix := range unfinishedSuffixes {
 			if strings.HasSuffix(e.Name(), suffix) {

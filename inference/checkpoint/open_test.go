@@ -221,7 +221,7 @@ func TestModelIndex(t *testing.T) {
 		{"empty", ``, ModelIndex{}, "unexpected end of JSON input"},
 		{"an array", `[]`, ModelIndex{}, "want a JSON object"},
 		{"null", `null`, ModelIndex{}, "want a JSON object"},
-		{"too long", `{"a":"` + strings.Repeat("x", maxConfigBytes) + `"}`, ModelIndex{}, "more than 1048576 bytes"},
+		{"too long", `{"a":"` + strings.Repeat("x", maxConfigBytes) + `"}`, ModelIndex{}, "more than 262144 bytes"},
 	} {
 		dir := t.TempDir()
 		path := filepath.Join(dir, "model_index.json")
@@ -268,7 +268,7 @@ func TestOpenFolderRefuses(t *testing.T) {
 		{"scheduler config absent", remove("scheduler/scheduler_config.json"), "scheduler/scheduler_config.json", "is missing"},
 		{"transformer config absent", remove("transformer/config.json"), "transformer/config.json", "is missing"},
 		{"VAE config broken", func() error { return os.WriteFile(in("vae/config.json"), []byte(`{"a":1,}`), 0o644) }, "vae/config.json", "byte 8: invalid character '}'"},
-		{"text encoder config too long", func() error { return os.Truncate(in("text_encoder/config.json"), maxConfigBytes+1) }, "text_encoder/config.json", "more than 1048576 bytes"},
+		{"text encoder config too long", func() error { return os.Truncate(in("text_encoder/config.json"), maxConfigBytes+1) }, "text_encoder/config.json", "more than 262144 bytes"},
 		{"tokenizer absent", remove("tokenizer/tokenizer.json", "tokenizer/vocab.json"), "tokenizer", "holds neither tokenizer.json nor vocab.json with merges.txt"},
 		{"weights absent", remove("transformer/diffusion_pytorch_model.safetensors"), "transformer/diffusion_pytorch_model.safetensors", "is missing, and so is its .index.json; the folder holds config.json"},
 		{"index absent", remove("text_encoder/model.safetensors.index.json"), "text_encoder/model.safetensors", "the folder holds config.json, model-00001-of-00002.safetensors, model-00002-of-00002.safetensors"},
@@ -287,7 +287,7 @@ func TestOpenFolderRefuses(t *testing.T) {
 			if err := row.damage(); err != nil {
 				t.Fatal(err)
 			}
-			_, err := Open(folder)
+			_, err := Open(t.Context(), folder)
 			wantError(t, row.name, err, in(row.file), row.want)
 			if err := errors.Join(os.RemoveAll(folder), os.CopyFS(folder, os.DirFS(kept))); err != nil {
 				t.Fatal(err)
@@ -295,9 +295,9 @@ func TestOpenFolderRefuses(t *testing.T) {
 		})
 	}
 	empty := t.TempDir()
-	_, err := Open(empty)
+	_, err := Open(t.Context(), empty)
 	wantError(t, "empty folder", err, empty, "holds neither model_index.json (a Diffusers folder) nor .safetensors files")
-	if _, err := Open(" "); err == nil {
+	if _, err := Open(t.Context(), " "); err == nil {
 		t.Error("opened nothing")
 	}
 }
@@ -380,7 +380,7 @@ func TestOpenFilesRefuses(t *testing.T) {
 		{"e5m2", file(imgIn, of("single_blocks.0.linear1.weight", tensor.F8E5M2, 4, 4)), "x.safetensors", "float8_e5m2 weights are not supported"},
 		{"NVFP4 text encoder", file(of("model.embed_tokens.weight", tensor.BF16, 4, 4), of("model.layers.0.mlp.up_proj.weight", tensor.U8, 4, 2)), "x.safetensors", "(U8) weights are not supported; get qwen_3_4b.safetensors"},
 	} {
-		c, err := Open(row.spec)
+		c, err := Open(t.Context(), row.spec)
 		if err == nil {
 			c.Close()
 		}
@@ -420,7 +420,7 @@ func TestPrefixesAndExtras(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			path := tensorFile(t, "x.safetensors", row.entries...)
-			set, err := safetensors.OpenSet(path)
+			set, err := safetensors.OpenSet(t.Context(), path)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,11 +1,13 @@
 package checkpoint
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/adrg/xdg"
 
@@ -28,7 +30,7 @@ func ExpandHome(path string) string {
 
 // resolve turns what a user calls a model into a spec for Open: paths, a leading ~ in any of them, the names that a list of
 // the models shows, and ids as the hub has them (OWNER/NAME) of models in its cache. What is there by its path goes first.
-func resolve(spec string, env func(string) string) (string, error) {
+func resolve(ctx context.Context, spec string, env func(string) string) (string, error) {
 	if spec = strings.TrimSpace(spec); spec == Demo {
 		return spec, nil
 	}
@@ -41,7 +43,7 @@ func resolve(spec string, env func(string) string) (string, error) {
 		if exists(items[i]) {
 			continue
 		}
-		found, err := byName(item, env)
+		found, err := byName(ctx, item, env)
 		if err != nil {
 			return "", err
 		}
@@ -69,7 +71,7 @@ func absent(item string, alone bool) string {
 
 // byName looks for a model by the name of its folder in ModelsDir, its hub id, or the name that Open gives it; "" where there
 // is none.
-func byName(name string, env func(string) string) (spec string, err error) {
+func byName(ctx context.Context, name string, env func(string) string) (spec string, err error) {
 	if !strings.ContainsAny(name, `/\`) {
 		if dir := filepath.Join(ModelsDir(), name); name != ".." && name != "." && exists(dir) {
 			return dir, nil
@@ -79,11 +81,14 @@ func byName(name string, env func(string) string) (spec string, err error) {
 	if strings.Contains(id, "--") && !strings.ContainsAny(id, `\`) {
 		for _, hub := range hubs(env) {
 			if dir := filepath.Join(hub, hubPrefix+id); exists(dir) {
-				return snapshotOf(dir)
+				return snapshotOf(ctx, dir)
 			}
 		}
 	}
-	all := All(env)
+	all, _, err := search(ctx, env)
+	if err != nil {
+		return "", err
+	}
 	for _, same := range []func(a, b string) bool{func(a, b string) bool { return a == b }, strings.EqualFold} {
 		if i := slices.IndexFunc(all, func(spec string) bool { return same(nameOf(spec), name) }); i >= 0 {
 			return all[i], nil
@@ -93,7 +98,7 @@ func byName(name string, env func(string) string) (spec string, err error) {
 	for _, hub := range hubs(env) {
 		for _, dir := range repositoriesIn(hub) {
 			if strings.HasSuffix(strings.ToLower(dir), "--"+strings.ToLower(name)) {
-				return snapshotOf(dir)
+				return snapshotOf(ctx, dir)
 			}
 		}
 	}
@@ -117,28 +122,36 @@ func isRepository(dir string) bool {
 	return strings.HasPrefix(filepath.Base(dir), hubPrefix) && exists(filepath.Join(dir, "snapshots"))
 }
 
-// maxRefBytes bounds what names a commit, which has 40 characters.
-const maxRefBytes = 1 << 10
-
 // snapshotOf returns the folder of the files of a model in the Hugging Face cache: the one that refs/main names, else the
 // newest that opens.
-func snapshotOf(repository string) (string, error) {
+func snapshotOf(ctx context.Context, repository string) (string, error) {
 	snapshots := filepath.Join(repository, "snapshots")
 	if commit, err := atomicfile.Read(filepath.Join(repository, "refs", "main"), maxRefBytes); err == nil {
 		if dir := filepath.Join(snapshots, filepath.Base(strings.TrimSpace(string(commit)))); exists(dir) {
 			return dir, nil
 		}
 	}
-	list, _ := os.ReadDir(snapshots)
-	slices.SortStableFunc(list, func(a, b os.DirEntry) int { return modified(b) - modified(a) })
-	var newest string
+	list, _ := readDir(snapshots, maxListed)
+	type folder struct {
+		dir      string
+		modified time.Time
+	}
+	var folders []folder
 	for _, e := range list {
 		dir := filepath.Join(snapshots, e.Name())
-		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
-			continue
+		if info, err := os.Stat(dir); err == nil && info.IsDir() {
+			folders = append(folders, folder{dir, info.ModTime()})
 		}
-		if opens(dir) == nil {
+	}
+	slices.SortStableFunc(folders, func(a, b folder) int { return b.modified.Compare(a.modified) })
+	var newest string
+	for _, f := range folders[:min(len(folders), maxSnapshots)] {
+		dir := f.dir
+		if opens(ctx, dir) == nil {
 			return dir, nil
+		}
+		if ctx.Err() != nil {
+			return "", context.Cause(ctx)
 		}
 		if newest == "" {
 			newest = dir
@@ -152,12 +165,4 @@ func snapshotOf(repository string) (string, error) {
 		return "", fmt.Errorf("checkpoint: %s: %s", repository, reason)
 	}
 	return newest, nil // its own error says more
-}
-
-func modified(e os.DirEntry) int {
-	info, err := e.Info()
-	if err != nil {
-		return 0
-	}
-	return int(info.ModTime().Unix())
 }

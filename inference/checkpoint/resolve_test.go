@@ -55,7 +55,7 @@ func TestResolve(t *testing.T) {
 				t.Errorf("%s by %s: %q %v, want %q", row.name, by, got, err, row.want)
 				continue
 			}
-			if c, err := Open(got); err != nil {
+			if c, err := Open(t.Context(), got); err != nil {
 				t.Errorf("%s: %v", row.name, err)
 			} else {
 				c.Close()
@@ -88,7 +88,11 @@ func TestResolve(t *testing.T) {
 		t.Errorf("a model to download: %v", err)
 	}
 	// Every name that is listed leads to its model.
-	for _, spec := range All(func(key string) string { return env[key] }) {
+	specs, _, err := Search(t.Context(), func(key string) string { return env[key] })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, spec := range specs {
 		if got, _, err := find(nameOf(spec), env, ""); err != nil || got != spec {
 			t.Errorf("%s: %q %v, want %q", nameOf(spec), got, err, spec)
 		}
@@ -133,7 +137,7 @@ func TestListItems(t *testing.T) {
 		{"folders of all", in("transformer") + "," + in("vae") + "," + in("text_encoder") + "," + in("tokenizer"), in("tokenizer")},
 		{"a whole model for what is not given", spec(single, bf16File) + "," + folder, in("tokenizer")},
 	} {
-		c, err := Open(row.spec)
+		c, err := Open(t.Context(), row.spec)
 		if err != nil {
 			t.Errorf("%s: %v", row.name, err)
 			continue
@@ -147,13 +151,13 @@ func TestListItems(t *testing.T) {
 		c.Close()
 	}
 	empty := t.TempDir()
-	_, err := Open(spec(single, bf16File) + "," + empty)
+	_, err := Open(t.Context(), spec(single, bf16File)+","+empty)
 	wantError(t, "an empty folder", err, empty, "is a folder without .safetensors files")
-	_, err = Open(folder + "," + folder + "/")
+	_, err = Open(t.Context(), folder+","+folder+"/")
 	wantError(t, "two models", err, folder, "is a second model beside")
 	if err := errors.Join(os.Remove(in("text_encoder/model.safetensors.index.json"))); err != nil {
 		t.Fatal(err)
 	}
-	_, err = Open(spec(single, bf16File, vaeFile) + "," + one)
+	_, err = Open(t.Context(), spec(single, bf16File, vaeFile)+","+one)
 	wantError(t, "a shard without its index", err, one, "is one of 00002 files; "+in("text_encoder/model.safetensors.index.json")+", which lists them, is missing")
 }

@@ -1,19 +1,20 @@
 package checkpoint
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 )
 
-// maxDepth bounds how deep folders of models are searched.
-const maxDepth = 12
-
 // walker lists weight files below folders. It follows links to files and to folders, enters each folder once, and goes past
 // what cannot be read.
 type walker struct {
+	ctx     context.Context
+	left    int             // entries that may still be looked at
 	entered map[string]bool // by their real paths
 	// skipped is what could not be read, with the reason.
 	skipped []Place
@@ -25,6 +26,9 @@ func (w *walker) files(dir string, wanted func(path string) bool) []string {
 }
 
 func (w *walker) below(dir, relative string, depth int, wanted func(path string) bool) (found []string) {
+	if w.ctx.Err() != nil || w.left < 0 {
+		return nil
+	}
 	real, err := filepath.EvalSymlinks(dir)
 	if err != nil {
 		w.skip(dir, err)
@@ -37,11 +41,18 @@ func (w *walker) below(dir, relative string, depth int, wanted func(path string)
 		w.entered = map[string]bool{}
 	}
 	w.entered[real] = true
-	list, err := os.ReadDir(dir)
+	list, err := readDir(dir, w.left+1)
 	if err != nil {
 		w.skip(dir, err)
 	}
+	if w.left -= len(list); w.left < 0 {
+		w.skipped = append(w.skipped, Place{dir, fmt.Sprintf("holds, with the folders before it, more than %d entries: some are not looked at", maxWalked)})
+		list = list[:len(list)-1]
+	}
 	for _, e := range list {
+		if w.ctx.Err() != nil {
+			return nil
+		}
 		path, name := filepath.Join(dir, e.Name()), filepath.Join(relative, strings.ToLower(e.Name()))
 		isWeights := isWeightFile(name) && wanted(name)
 		kind := e.Type()

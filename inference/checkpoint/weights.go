@@ -264,7 +264,7 @@ func readScales(set *safetensors.Set, names []string) (map[string]float32, error
 				continue
 			}
 		}
-		t, err := set.Tensor(name)
+		t, err := set.Stat(name)
 		if err != nil {
 			return nil, err
 		}
@@ -273,6 +273,9 @@ func readScales(set *safetensors.Set, names []string) (map[string]float32, error
 		}
 		if t.DType == tensor.F8E4M3 || !t.DType.Float() {
 			return nil, fmt.Errorf("%s: dtype %v, want F32, F16 or BF16", t.Name, t.DType)
+		}
+		if t, err = set.Tensor(name); err != nil {
+			return nil, err
 		}
 		scale := t.Float32s()[0]
 		if !(scale > 0) || math.IsInf(float64(scale), 0) {

@@ -27,7 +27,7 @@ func TestNoiseEqualsReference(t *testing.T) {
 	if err := json.Unmarshal(text, &rows); err != nil {
 		t.Fatal(err)
 	}
-	f, err := safetensors.Open(filepath.Join("testdata", "noise.safetensors"))
+	f, err := safetensors.Open(t.Context(), filepath.Join("testdata", "noise.safetensors"))
 	if err != nil {
 		t.Fatal(err)
 	}

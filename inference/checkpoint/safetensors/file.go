@@ -2,15 +2,16 @@
 // end. Reading is a memory map: opening costs the header only, whatever the file's size, and a tensor's bytes come from the
 // disk when somebody touches them. A model split over several files is read through its index.
 //
-// It refuses files that are cut short or longer than their header says, headers over 100 MB, keys given twice, dtypes it
-// does not know, sizes that disagree with shape and dtype, overlaps and holes. Every error names the file, what was
-// found and what was expected.
+// It refuses files that are cut short or longer than their header says, headers over the limits of limits.go, keys given
+// twice, dtypes it does not know, sizes that disagree with shape and dtype, overlaps and holes; and whatever is no ordinary
+// file. Every error names the file, what was found and what was expected.
 //
 // Format: https://huggingface.co/docs/safetensors.
 package safetensors
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -26,6 +27,7 @@ import (
 
 	"github.com/edsrzf/mmap-go"
 
+	"kleinbild/atomicfile"
 	"kleinbild/inference/tensor"
 )
 
@@ -34,7 +36,6 @@ import (
 type File struct {
 	path   string
 	header *header
-	text   []byte
 	mapped mmap.MMap // the whole file, nil once closed
 	data   []byte    // the part of mapped after the header
 	info   os.FileInfo
@@ -57,19 +58,22 @@ func (e *NotSafetensorsError) Error() string {
 }
 
 // Open maps the file at path and checks its header against its size. The file must not be changed or cut short while it
-// is open: reading a mapped page that has lost its file is a fault, see tensor.Guard.
-func Open(path string) (*File, error) {
-	f, err := openRegular(path)
+// is open: reading a mapped page that has lost its file is a fault, see tensor.Guard. Once ctx ends nothing more is read, and
+// the error is its cause.
+func Open(ctx context.Context, path string) (*File, error) { return open(ctx, path, maxHeaderBytes) }
+
+// open is Open with a limit of its own for the header.
+func open(ctx context.Context, path string, maxHeader int) (*File, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	f, info, err := openRegular(path)
 	if err != nil {
 		return nil, err
 	}
 	// The mapping outlives the descriptor, on Linux and on Windows.
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, fmt.Errorf("safetensors: %w", err)
-	}
-	h, text, err := check(f, path, info.Size())
+	h, err := check(ctx, f, path, info.Size(), maxHeader)
 	if err != nil {
 		return nil, err
 	}
@@ -80,60 +84,48 @@ func Open(path string) (*File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("safetensors: %s: map %d bytes: %w", path, info.Size(), err)
 	}
-	return &File{path: path, header: h, text: text, mapped: mapped, data: mapped[8+len(text):], info: info}, nil
+	return &File{path: path, header: h, mapped: mapped, data: mapped[8+len(h.text):], info: info}, nil
 }
 
 // FromBytes checks a whole file that is in memory, and reads it in place; path is what errors call it. The file must not be
 // changed while it is open.
 func FromBytes(path string, file []byte) (*File, error) {
-	h, text, err := check(bytes.NewReader(file), path, int64(len(file)))
+	h, err := check(context.Background(), bytes.NewReader(file), path, int64(len(file)), maxHeaderBytes)
 	if err != nil {
 		return nil, err
 	}
-	return &File{path: path, header: h, text: text, mapped: file, data: file[8+len(text):], builtIn: true}, nil
+	return &File{path: path, header: h, mapped: file, data: file[8+len(h.text):], builtIn: true}, nil
 }
 
 // check reads the header of a file of size bytes and compares the two.
-func check(f io.ReaderAt, path string, size int64) (*header, []byte, error) {
-	text, err := readHeader(f, path, size)
+func check(ctx context.Context, f io.ReaderAt, path string, size int64, maxHeader int) (*header, error) {
+	text, err := readHeader(ctx, f, path, size, maxHeader)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
+	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
 	}
 	h, err := parseHeader(text)
 	if err != nil {
-		return nil, nil, fmt.Errorf("safetensors: %s: %w", path, err)
+		return nil, fmt.Errorf("safetensors: %s: %w", path, err)
 	}
 	want := 8 + int64(len(text)) + h.dataBytes
 	switch {
 	case size < want:
-		return nil, nil, fmt.Errorf("safetensors: %s: %d bytes, want %d: the file is incomplete, download it again", path, size, want)
+		return nil, fmt.Errorf("safetensors: %s: %d bytes, want %d: the file is incomplete, download it again", path, size, want)
 	case size > want:
-		return nil, nil, fmt.Errorf("safetensors: %s: %d bytes, want %d: bytes after the last tensor", path, size, want)
+		return nil, fmt.Errorf("safetensors: %s: %d bytes, want %d: bytes after the last tensor", path, size, want)
 	}
-	return h, text, nil
+	return h, nil
 }
 
-// openRegular looks before it opens: opening a pipe waits until somebody writes to it.
-func openRegular(path string) (*os.File, error) {
-	info, err := os.Stat(path)
+func openRegular(path string) (*os.File, fs.FileInfo, error) {
+	f, info, err := atomicfile.Open(path)
 	if err != nil {
-		return nil, openError(path, err)
+		return nil, nil, openError(path, err)
 	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("safetensors: %s: found a %s, want a file", path, kindOf(info.Mode()))
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, openError(path, err)
-	}
-	return f, nil
-}
-
-func kindOf(mode os.FileMode) string {
-	if mode.IsDir() {
-		return "folder"
-	}
-	return "device or pipe"
+	return f, info, nil
 }
 
 // openError looks for what a broken download leaves behind, so that the message can say what happened.
@@ -150,8 +142,8 @@ func openError(path string, err error) error {
 	return fmt.Errorf("safetensors: %w", err)
 }
 
-// readHeader returns the JSON text of a file of size bytes.
-func readHeader(f io.ReaderAt, path string, size int64) ([]byte, error) {
+// readHeader returns the JSON text of a file of size bytes. A text over the limit is not read.
+func readHeader(ctx context.Context, f io.ReaderAt, path string, size int64, limit int) ([]byte, error) {
 	head := make([]byte, min(size, 512))
 	if _, err := f.ReadAt(head, 0); err != nil && err != io.EOF {
 		return nil, fmt.Errorf("safetensors: %s: %w", path, err)
@@ -165,10 +157,13 @@ func readHeader(f io.ReaderAt, path string, size int64) ([]byte, error) {
 	}
 	n := binary.LittleEndian.Uint64(head)
 	switch {
-	case n > maxHeaderBytes:
-		return nil, fmt.Errorf("safetensors: %s: header of %d bytes, want at most %d: is this a safetensors file?", path, n, maxHeaderBytes)
+	case n > uint64(limit):
+		return nil, fmt.Errorf("safetensors: %s: header of %d bytes, want at most %d: is this a safetensors file?", path, n, limit)
 	case int64(n) > size-8:
 		return nil, fmt.Errorf("safetensors: %s: %d bytes, want at least %d for the header: the file is incomplete, download it again", path, size, 8+n)
+	}
+	if err := spend(ctx, path, int64(n)); err != nil {
+		return nil, err
 	}
 	text := make([]byte, n)
 	if _, err := f.ReadAt(text, 8); err != nil && !(err == io.EOF && n == 0) {
@@ -206,7 +201,7 @@ func (f *File) Path() string { return f.path }
 func (f *File) SizeBytes() int64 { return int64(len(f.mapped)) }
 
 // Header is the JSON text that opens the file.
-func (f *File) Header() []byte { return f.text }
+func (f *File) Header() string { return f.header.text }
 
 // Metadata is the header's __metadata__, nil when it has none.
 func (f *File) Metadata() map[string]string { return f.header.metadata }
@@ -236,6 +231,10 @@ func (f *File) Tensor(name string) (tensor.Tensor, error) {
 		return tensor.Tensor{}, fmt.Errorf("safetensors: %s: %s: the file was closed", f.path, name)
 	}
 	e := f.header.entries[name]
+	if off := (8 + int64(len(f.header.text)) + e.begin) % int64(t.DType.SizeBytes()); off != 0 && e.end-e.begin > maxCopiedBytes {
+		return tensor.Tensor{}, fmt.Errorf("safetensors: %s: %s: %d bytes that lie %d bytes off their alignment, want at most %d",
+			f.path, name, e.end-e.begin, off, int64(maxCopiedBytes))
+	}
 	t.Data = aligned(f.data[e.begin:e.end:e.end], t.DType.SizeBytes())
 	return t, nil
 }
@@ -274,7 +273,7 @@ func (f *File) Samples() ([]byte, error) {
 func (f *File) readSamples() ([]byte, error) {
 	var r io.ReaderAt = bytes.NewReader(f.mapped)
 	if !f.builtIn {
-		file, err := openRegular(f.path)
+		file, _, err := openRegular(f.path)
 		if err != nil {
 			return nil, err
 		}

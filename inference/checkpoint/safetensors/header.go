@@ -1,26 +1,18 @@
 package safetensors
 
 import (
-	"bytes"
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
 	"slices"
 	"strconv"
-	"unicode/utf8"
+	"strings"
 
 	"kleinbild/inference/tensor"
 )
 
-const (
-	// maxHeaderBytes is the reference implementation's limit.
-	maxHeaderBytes = 100_000_000
-	// maxRank bounds what a hostile header can make us hold; torch's own limit is 64 dimensions.
-	maxRank     = 64
-	metadataKey = "__metadata__"
-)
+const metadataKey = "__metadata__"
 
 // entry is what a header says of one tensor. begin and end count from the first byte after the header.
 type entry struct {
@@ -31,6 +23,7 @@ type entry struct {
 
 // header is a parsed and checked JSON header.
 type header struct {
+	text     string // as it lies in the file
 	metadata map[string]string
 	entries  map[string]entry
 	// dataBytes is where the last tensor ends: tensors lie end to end from 0, so it is their sum.
@@ -40,29 +33,29 @@ type header struct {
 // parseHeader reads the JSON that opens a file. It refuses what the format forbids: keys given twice, sizes that are not
 // shape times dtype, overlaps and holes. It does not know how long the file is; the caller compares dataBytes.
 func parseHeader(text []byte) (*header, error) {
-	switch {
-	case len(text) == 0 || text[0] != '{':
+	if len(text) == 0 || text[0] != '{' {
 		return nil, errors.New("header does not begin with '{'")
-	case !utf8.Valid(text):
-		return nil, errors.New("header is not UTF-8")
 	}
-	// A Decoder alone lets some malformed text through (it stops at the closing brace, for one).
-	var syntax *json.SyntaxError
-	if err := json.Unmarshal(text, new(json.RawMessage)); errors.As(err, &syntax) {
-		return nil, fmt.Errorf("header: byte %d: %w", syntax.Offset, err)
-	} else if err != nil {
+	if err := checkJSON(text); err != nil {
 		return nil, fmt.Errorf("header: %w", err)
 	}
-
-	h := &header{entries: map[string]entry{}}
-	dec := json.NewDecoder(bytes.NewReader(text))
-	dec.UseNumber()
-	err := object(dec, func(name string) (err error) {
+	h := &header{text: string(text), entries: map[string]entry{}}
+	s := &scanner{text: h.text}
+	err := s.object(maxTensors+1, func(name string) (err error) { // and the metadata
 		if name == metadataKey {
-			h.metadata, err = parseStrings(dec)
+			if h.metadata != nil {
+				return errTwice
+			}
+			h.metadata, err = s.strings(maxMetadataKeys)
 			return err
 		}
-		h.entries[name], err = parseEntry(dec)
+		if len(name) > maxNameBytes {
+			return fmt.Errorf("a name of %d bytes, want at most %d", len(name), maxNameBytes)
+		}
+		if _, twice := h.entries[name]; twice {
+			return errTwice
+		}
+		h.entries[name], err = s.entry()
 		return err
 	})
 	if err != nil {
@@ -71,65 +64,54 @@ func parseHeader(text []byte) (*header, error) {
 	return h, h.checkLayout()
 }
 
-// object walks the object that comes next in dec and calls value for each key; value consumes what belongs to it.
-func object(dec *json.Decoder, value func(key string) error) error {
-	if t, err := dec.Token(); err != nil {
-		return err
-	} else if t != json.Delim('{') {
-		return fmt.Errorf("found %v, want an object", t)
-	}
-	seen := map[string]bool{}
-	for dec.More() {
-		t, err := dec.Token()
-		if err != nil {
-			return err
-		}
-		key := t.(string)
-		if seen[key] {
-			return fmt.Errorf("key %q is there twice", key)
-		}
-		seen[key] = true
-		if err := value(key); err != nil {
-			return fmt.Errorf("%q: %w", key, err)
-		}
-	}
-	_, err := dec.Token()
-	return err
-}
+// The keys of a tensor.
+const (
+	keyDType   = "dtype"
+	keyShape   = "shape"
+	keyOffsets = "data_offsets"
+)
 
-// parseStrings reads an object whose values are all strings.
-func parseStrings(dec *json.Decoder) (map[string]string, error) {
-	list := map[string]string{}
-	err := object(dec, func(key string) (err error) {
-		list[key], err = stringValue(dec)
-		return err
-	})
-	return list, err
-}
-
-func parseEntry(dec *json.Decoder) (entry, error) {
+func (s *scanner) entry() (entry, error) {
 	var e entry
-	var offsets []int64
-	has := map[string]bool{}
-	err := object(dec, func(key string) error {
-		has[key] = true
+	var offsets [2]int64
+	var bounds int
+	var dtype, shape, ends bool
+	once := func(has *bool) error {
+		if *has {
+			return errTwice
+		}
+		*has = true
+		return nil
+	}
+	err := s.object(4, func(key string) error {
 		switch key {
-		case "dtype":
-			name, err := stringValue(dec)
+		case keyDType:
+			if err := once(&dtype); err != nil {
+				return err
+			}
+			name, err := s.string()
 			if err != nil {
 				return err
 			}
-			e.dtype, err = tensor.ParseDType(name)
+			e.dtype, err = tensor.ParseDType(name[:min(len(name), 40)]) // its error repeats it
 			return err
-		case "shape":
-			shape, err := numbers(dec, maxRank)
-			for _, d := range shape {
-				e.shape = append(e.shape, int(d))
+		case keyShape:
+			if err := once(&shape); err != nil {
+				return err
+			}
+			var list [maxRank]int64
+			n, err := s.numbers(list[:])
+			e.shape = make([]int, n)
+			for i, d := range list[:n] {
+				e.shape[i] = int(d)
 			}
 			return err
-		case "data_offsets":
+		case keyOffsets:
+			if err := once(&ends); err != nil {
+				return err
+			}
 			var err error
-			offsets, err = numbers(dec, 2)
+			bounds, err = s.numbers(offsets[:])
 			return err
 		}
 		return errors.New("unknown key, want dtype, shape or data_offsets")
@@ -137,13 +119,16 @@ func parseEntry(dec *json.Decoder) (entry, error) {
 	if err != nil {
 		return entry{}, err
 	}
-	for _, key := range []string{"dtype", "shape", "data_offsets"} {
-		if !has[key] {
-			return entry{}, fmt.Errorf("%s is missing", key)
+	for _, row := range []struct {
+		has bool
+		key string
+	}{{dtype, keyDType}, {shape, keyShape}, {ends, keyOffsets}} {
+		if !row.has {
+			return entry{}, fmt.Errorf("%s is missing", row.key)
 		}
 	}
-	if len(offsets) != 2 || offsets[0] > offsets[1] {
-		return entry{}, fmt.Errorf("data_offsets %v, want begin and end", offsets)
+	if bounds != 2 || offsets[0] > offsets[1] {
+		return entry{}, fmt.Errorf("data_offsets %v, want begin and end", offsets[:bounds])
 	}
 	e.begin, e.end = offsets[0], offsets[1]
 	want, err := sizeBytes(e.dtype, e.shape)
@@ -176,67 +161,58 @@ func sizeBytes(dtype tensor.DType, shape []int) (int64, error) {
 	return size, nil
 }
 
-func stringValue(dec *json.Decoder) (string, error) {
-	t, err := dec.Token()
-	if err != nil {
-		return "", err
+// numbers reads an array of whole numbers in [0, 2^63) into list and returns how many there were; list must hold them all.
+func (s *scanner) numbers(list []int64) (n int, err error) {
+	if t := s.next(); t.kind != '[' {
+		return 0, fmt.Errorf("found %v, want an array", t)
 	}
-	s, ok := t.(string)
-	if !ok {
-		return "", fmt.Errorf("found %v, want a string", t)
-	}
-	return s, nil
-}
-
-// numbers reads an array of at most limit whole numbers in [0, 2^63).
-func numbers(dec *json.Decoder, limit int) ([]int64, error) {
-	if t, err := dec.Token(); err != nil {
-		return nil, err
-	} else if t != json.Delim('[') {
-		return nil, fmt.Errorf("found %v, want an array", t)
-	}
-	var list []int64
-	for dec.More() {
-		t, err := dec.Token()
-		if err != nil {
-			return nil, err
+	for ; ; n++ {
+		t := s.next()
+		switch t.kind {
+		case ']':
+			return n, nil
+		case '0':
+		default:
+			return n, fmt.Errorf("found %v, want a whole number", t)
 		}
-		n, ok := t.(json.Number)
-		if !ok {
-			return nil, fmt.Errorf("found %v, want a whole number", t)
-		}
-		v, err := strconv.ParseInt(n.String(), 10, 64)
+		v, err := strconv.ParseInt(t.value, 10, 64)
 		if err != nil || v < 0 {
-			return nil, fmt.Errorf("found %.40s, want a whole number from 0 to 2^63-1", n)
+			return n, fmt.Errorf("found %v, want a whole number from 0 to 2^63-1", t)
 		}
-		if len(list) == limit {
-			return nil, fmt.Errorf("more than %d numbers", limit)
+		if n == len(list) {
+			return n, fmt.Errorf("more than %d numbers", len(list))
 		}
-		list = append(list, v)
+		list[n] = v
 	}
-	_, err := dec.Token()
-	return list, err
 }
 
 // checkLayout makes sure that the tensors lie end to end from byte 0, as the format demands.
 func (h *header) checkLayout() error {
-	names := make([]string, 0, len(h.entries))
-	for name := range h.entries {
-		names = append(names, name)
+	type span struct {
+		name       string
+		begin, end int64
 	}
-	slices.SortFunc(names, func(a, b string) int {
-		ea, eb := h.entries[a], h.entries[b]
-		return cmp.Or(cmp.Compare(ea.begin, eb.begin), cmp.Compare(ea.end, eb.end), cmp.Compare(a, b))
-	})
-	for i, name := range names {
-		e := h.entries[name]
-		switch {
-		case e.begin < h.dataBytes:
-			return fmt.Errorf("header: %q begins at byte %d, inside %q which ends at %d", name, e.begin, names[i-1], h.dataBytes)
-		case e.begin > h.dataBytes:
-			return fmt.Errorf("header: %q begins at byte %d, want %d: bytes between belong to no tensor", name, e.begin, h.dataBytes)
+	spans := make([]span, 0, len(h.entries))
+	for name, e := range h.entries {
+		spans = append(spans, span{name, e.begin, e.end})
+	}
+	slices.SortFunc(spans, func(a, b span) int {
+		if c := cmp.Compare(a.begin, b.begin); c != 0 {
+			return c
 		}
-		h.dataBytes = e.end
+		if c := cmp.Compare(a.end, b.end); c != 0 {
+			return c
+		}
+		return strings.Compare(a.name, b.name)
+	})
+	for i, s := range spans {
+		switch {
+		case s.begin < h.dataBytes:
+			return fmt.Errorf("header: %q begins at byte %d, inside %q which ends at %d", s.name, s.begin, spans[i-1].name, h.dataBytes)
+		case s.begin > h.dataBytes:
+			return fmt.Errorf("header: %q begins at byte %d, want %d: bytes between belong to no tensor", s.name, s.begin, h.dataBytes)
+		}
+		h.dataBytes = s.end
 	}
 	return nil
 }

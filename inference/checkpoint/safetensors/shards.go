@@ -1,21 +1,17 @@
 package safetensors
 
 import (
-	"bytes"
-	"encoding/json"
+	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"kleinbild/atomicfile"
 	"kleinbild/inference/tensor"
 )
-
-// maxIndexBytes bounds an index; the one of the largest model in this family has some 50 kB.
-const maxIndexBytes = 16 << 20
 
 // Set is a model's weights in one or more files, behind one list of names. It satisfies tensor.Source.
 type Set struct {
@@ -23,12 +19,12 @@ type Set struct {
 	where map[string]*File
 }
 
-// OpenSet opens a single .safetensors file, or all shards named by a .safetensors.index.json.
-func OpenSet(path string) (*Set, error) {
+// OpenSet opens a single .safetensors file, or all shards named by a .safetensors.index.json; see Open.
+func OpenSet(ctx context.Context, path string) (*Set, error) {
 	if strings.HasSuffix(path, ".json") {
-		return openIndex(path)
+		return openIndex(ctx, path)
 	}
-	f, err := Open(path)
+	f, err := Open(ctx, path)
 	if err != nil {
 		return nil, err
 	}
@@ -44,9 +40,15 @@ func SetOf(f *File) *Set {
 	return s
 }
 
-func openIndex(path string) (*Set, error) {
-	text, err := readLimited(path, maxIndexBytes)
+func openIndex(ctx context.Context, path string) (*Set, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	text, err := atomicfile.Read(path, maxIndexBytes)
 	if err != nil {
+		return nil, openError(path, err)
+	}
+	if err := spend(ctx, path, int64(len(text))); err != nil {
 		return nil, err
 	}
 	weightMap, err := parseIndex(text)
@@ -54,10 +56,14 @@ func openIndex(path string) (*Set, error) {
 		return nil, fmt.Errorf("safetensors: %s: %w", path, err)
 	}
 	shards := slices.Compact(slices.Sorted(maps.Values(weightMap)))
+	if len(shards) > maxShards {
+		return nil, fmt.Errorf("safetensors: %s: names %d files, want at most %d", path, len(shards), maxShards)
+	}
 	s := &Set{where: map[string]*File{}}
 	byName := map[string]*File{}
+	left := maxHeaderBytes // for the headers of all files together
 	for _, shard := range shards {
-		f, err := Open(filepath.Join(filepath.Dir(path), shard))
+		f, err := open(ctx, filepath.Join(filepath.Dir(path), shard), left)
 		if err != nil {
 			err = fmt.Errorf("%w (one of %d shards in %s)", err, len(shards), filepath.Base(path))
 			s.Close()
@@ -65,6 +71,7 @@ func openIndex(path string) (*Set, error) {
 		}
 		s.files = append(s.files, f)
 		byName[shard] = f
+		left -= len(f.header.text)
 	}
 	var missing []string
 	for _, name := range slices.Sorted(maps.Keys(weightMap)) {
@@ -84,16 +91,20 @@ func openIndex(path string) (*Set, error) {
 
 // parseIndex returns the weight_map of an index: tensor name to shard file. A shard is a plain file name beside the index.
 func parseIndex(text []byte) (map[string]string, error) {
-	if err := json.Unmarshal(text, new(json.RawMessage)); err != nil {
+	if err := checkJSON(text); err != nil {
 		return nil, err
 	}
 	var weightMap map[string]string
-	dec := json.NewDecoder(bytes.NewReader(text))
-	err := object(dec, func(key string) (err error) {
+	s := &scanner{text: string(text)}
+	err := s.object(maxMetadataKeys, func(key string) (err error) {
 		if key != "weight_map" {
-			return dec.Decode(new(json.RawMessage))
+			s.skip()
+			return nil
 		}
-		weightMap, err = parseStrings(dec)
+		if weightMap != nil {
+			return errTwice
+		}
+		weightMap, err = s.strings(maxTensors)
 		return err
 	})
 	if err != nil {
@@ -103,28 +114,14 @@ func parseIndex(text []byte) (map[string]string, error) {
 		return nil, errors.New("weight_map is missing or empty")
 	}
 	for name, shard := range weightMap {
-		// Both separators and the drive colon on every system: the file may come from anywhere.
-		if strings.ContainsAny(shard, "/\\:\x00") || !filepath.IsLocal(shard) || !strings.HasSuffix(shard, ".safetensors") {
-			return nil, fmt.Errorf("weight_map: %q: shard %q, want the plain name of a .safetensors file", name, shard)
+		if len(name) > maxNameBytes {
+			return nil, fmt.Errorf("weight_map: a name of %d bytes, want at most %d", len(name), maxNameBytes)
+		}
+		if !PlainName(shard) || !strings.HasSuffix(shard, ".safetensors") {
+			return nil, fmt.Errorf("weight_map: %q: shard %.200q, want the plain name of a .safetensors file", name, shard)
 		}
 	}
 	return weightMap, nil
-}
-
-func readLimited(path string, limit int64) ([]byte, error) {
-	f, err := openRegular(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err != nil {
-		return nil, fmt.Errorf("safetensors: %s: %w", path, err)
-	}
-	if int64(len(text)) > limit {
-		return nil, fmt.Errorf("safetensors: %s: more than %d bytes", path, limit)
-	}
-	return text, nil
 }
 
 // first joins up to n of list, and says how many more there are.

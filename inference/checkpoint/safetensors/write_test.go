@@ -42,7 +42,7 @@ func TestWriteReadsBack(t *testing.T) {
 	if reported != total+1 {
 		t.Errorf("%d bytes reported, want %d", reported, total+1)
 	}
-	f, err := Open(path)
+	f, err := Open(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -91,7 +91,7 @@ func (b bench) wholePictures(checkpoint string) error {
 	}
 	idle := deviceBytes()
 	start := time.Now()
-	e, err := inference.Open(inference.Options{Model: checkpoint, Device: inference.Device(b.device)})
+	e, err := inference.Open(context.Background(), inference.Options{Model: checkpoint, Device: inference.Device(b.device)})
 	if err != nil {
 		return err
 	}
