@@ -1,8 +1,8 @@
 package tokenizer
 
 import (
-	"cmp"
 	"slices"
+	"sort"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -18,15 +18,17 @@ type addedToken struct {
 	Normalized bool   `json:"normalized"`  // looked for after normalisation instead of before
 }
 
-// matcher finds added tokens: by first byte, the longest first.
-type matcher [256][]addedToken
+// matcher finds added tokens. They are sorted by their content, so that those that begin with the bytes seen so far are a
+// part of the list; each further byte halves it. begin holds where the tokens of each first byte begin.
+type matcher struct {
+	tokens []addedToken
+	begin  [257]int
+}
 
 func newMatcher(tokens []addedToken) (m matcher) {
-	for _, t := range tokens {
-		m[t.Content[0]] = append(m[t.Content[0]], t)
-	}
-	for _, same := range m {
-		slices.SortFunc(same, func(a, b addedToken) int { return cmp.Compare(len(b.Content), len(a.Content)) })
+	m.tokens = slices.SortedStableFunc(slices.Values(tokens), func(a, b addedToken) int { return strings.Compare(a.Content, b.Content) })
+	for c := range m.begin {
+		m.begin[c] = sort.Search(len(m.tokens), func(i int) bool { return int(m.tokens[i].Content[0]) >= c })
 	}
 	return m
 }
@@ -35,6 +37,7 @@ func newMatcher(tokens []addedToken) (m matcher) {
 // the leftmost, of these the longest, and do not overlap; a match that its single_word flag rejects is skipped as a whole.
 func (m *matcher) split(text string, yield func(part string, id int32)) {
 	done := 0
+	var space struct{ begin, end int } // the run of white space behind the last token with rstrip
 	for i := 0; i < len(text); {
 		token, ok := m.at(text[i:])
 		if !ok {
@@ -47,10 +50,14 @@ func (m *matcher) split(text string, yield func(part string, id int32)) {
 			continue
 		}
 		if token.LStrip {
-			start = max(done, len(strings.TrimRightFunc(text[:start], unicode.IsSpace)))
+			trimmed := min(done, start) + len(strings.TrimRightFunc(text[min(done, start):start], unicode.IsSpace))
+			start = min(max(done, trimmed), stop) // an rstrip before may have taken all of this token
 		}
 		if token.RStrip {
-			stop = len(text) - len(strings.TrimLeftFunc(text[stop:], unicode.IsSpace))
+			if stop < space.begin || stop >= space.end { // each run of white space is looked through once
+				space.begin, space.end = stop, len(text)-len(strings.TrimLeftFunc(text[stop:], unicode.IsSpace))
+			}
+			stop = max(stop, space.end)
 		}
 		if done < start {
 			yield(text[done:start], absent)
@@ -63,13 +70,29 @@ func (m *matcher) split(text string, yield func(part string, id int32)) {
 	}
 }
 
-func (m *matcher) at(text string) (addedToken, bool) {
-	for _, t := range m[text[0]] {
-		if strings.HasPrefix(text, t.Content) {
-			return t, true
+// at returns the longest token that text, which is not empty, begins with.
+func (m *matcher) at(text string) (token addedToken, found bool) {
+	low, high := m.begin[text[0]], m.begin[int(text[0])+1]
+	for n := 1; low < high; n++ {
+		// The tokens from low to high begin with text[:n]; the first of them may be no longer than that.
+		if len(m.tokens[low].Content) == n {
+			token, found = m.tokens[low], true
+			for low < high && len(m.tokens[low].Content) == n { // two tokens that normalisation made equal
+				low++
+			}
 		}
+		if n == len(text) {
+			break
+		}
+		if low < high && m.tokens[low].Content[n] == text[n] && m.tokens[high-1].Content[n] == text[n] {
+			continue // as do all between
+		}
+		of := func(i int) byte { return m.tokens[low+i].Content[n] }
+		first := sort.Search(high-low, func(i int) bool { return of(i) >= text[n] })
+		last := sort.Search(high-low, func(i int) bool { return of(i) > text[n] })
+		low, high = low+first, low+last
 	}
-	return addedToken{}, false
+	return token, found
 }
 
 func endsInWord(s string) bool {

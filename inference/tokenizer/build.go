@@ -42,11 +42,17 @@ func (t *Tokenizer) build(vocab []entry, merges [][2]string, added []addedToken,
 		t.rank[pairKey(left, right)] = uint32(i) // of equal merges the last counts, as in the reference
 	}
 
+	if len(added) > maxAdded {
+		return fmt.Errorf("%d added tokens, want at most %d", len(added), maxAdded)
+	}
 	t.added = make(map[string]int32, len(added))
 	slices.SortFunc(added, func(a, b addedToken) int { return cmp.Compare(a.ID, b.ID) })
 	t.contents = make(map[int32]string, len(added))
 	var raw, normal []addedToken
 	for _, token := range added {
+		if len(token.Content) > maxAddedBytes {
+			return fmt.Errorf("added token of %d bytes, want at most %d", len(token.Content), maxAddedBytes)
+		}
 		if first, ok := t.added[token.Content]; ok {
 			return fmt.Errorf("added token %.200q has the ids %d and %d, want one", token.Content, first, token.ID)
 		}

@@ -36,7 +36,7 @@ func (n *tokenName) UnmarshalJSON(data []byte) error {
 
 func readConfig(fsys fs.FS, dir string) (conf config, err error) {
 	name := filepath.Join(dir, "tokenizer_config.json")
-	data, err := readFile(fsys, "tokenizer_config.json", name)
+	data, err := readFile(fsys, "tokenizer_config.json", name, maxConfigBytes)
 	if errors.Is(err, fs.ErrNotExist) {
 		return conf, nil
 	}
@@ -48,16 +48,16 @@ func readConfig(fsys fs.FS, dir string) (conf config, err error) {
 	}
 	switch {
 	case conf.Class != "" && conf.Class != "Qwen2Tokenizer" && conf.Class != "Qwen2TokenizerFast":
-		return conf, fmt.Errorf("tokenizer: %s: tokenizer_class %q, want Qwen2Tokenizer", name, conf.Class)
+		return conf, fmt.Errorf("tokenizer: %s: tokenizer_class %.100q, want Qwen2Tokenizer", name, conf.Class)
 	case conf.PaddingSide != "" && conf.PaddingSide != "right":
-		return conf, fmt.Errorf("tokenizer: %s: padding_side %q, want right", name, conf.PaddingSide)
+		return conf, fmt.Errorf("tokenizer: %s: padding_side %.100q, want right", name, conf.PaddingSide)
 	case conf.SplitSpecialTokens:
 		return conf, fmt.Errorf("tokenizer: %s: split_special_tokens is set, want special tokens kept whole", name)
 	}
 	for key, token := range conf.AddedTokens {
 		id, err := strconv.ParseInt(key, 10, 32)
 		if err != nil {
-			return conf, fmt.Errorf("tokenizer: %s: added_tokens_decoder: id %q, want a number up to %d", name, key, maxID)
+			return conf, fmt.Errorf("tokenizer: %s: added_tokens_decoder: id %.50q, want a number up to %d", name, key, maxID)
 		}
 		token.ID = int32(id)
 		conf.AddedTokens[key] = token
@@ -68,9 +68,16 @@ func readConfig(fsys fs.FS, dir string) (conf config, err error) {
 // override returns added with the tokens of tokenizer_config.json: as in transformers, its flags count where both files describe
 // a token. Contradicting ids are left for newTokenizer to find.
 func (c config) override(added []addedToken) []addedToken {
+	type key struct {
+		id      int32
+		content string
+	}
+	place := make(map[key]int, len(added))
+	for i, a := range slices.Backward(added) { // of equal ones the first
+		place[key{a.ID, a.Content}] = i
+	}
 	for _, token := range c.AddedTokens {
-		i := slices.IndexFunc(added, func(a addedToken) bool { return a.ID == token.ID && a.Content == token.Content })
-		if i >= 0 {
+		if i, ok := place[key{token.ID, token.Content}]; ok {
 			added[i] = token
 		} else {
 			added = append(added, token)
@@ -82,11 +89,11 @@ func (c config) override(added []addedToken) []addedToken {
 // parse reads tokenizer.json as the tokenizers library writes it.
 func parse(name string, data []byte, conf config) (*Tokenizer, error) {
 	var file struct {
-		AddedTokens   []addedToken  `json:"added_tokens"`
-		Normalizer    *component    `json:"normalizer"`
-		PreTokenizer  *preTokenizer `json:"pre_tokenizer"`
-		PostProcessor *component    `json:"post_processor"`
-		Model         *bpeModel     `json:"model"`
+		AddedTokens   json.RawMessage `json:"added_tokens"`
+		Normalizer    *component      `json:"normalizer"`
+		PreTokenizer  json.RawMessage `json:"pre_tokenizer"`
+		PostProcessor *component      `json:"post_processor"`
+		Model         *bpeModel       `json:"model"`
 	}
 	if err := json.Unmarshal(data, &file); err != nil {
 		return nil, fmt.Errorf("tokenizer: %s: %w", name, err)
@@ -95,12 +102,16 @@ func parse(name string, data []byte, conf config) (*Tokenizer, error) {
 		return nil, fmt.Errorf("tokenizer: %s: no model in it", name)
 	}
 	if file.Normalizer.kind() != "NFC" {
-		return nil, fmt.Errorf("tokenizer: %s: normalizer %s, want NFC", name, file.Normalizer.kind())
+		return nil, fmt.Errorf("tokenizer: %s: normalizer %.100s, want NFC", name, file.Normalizer.kind())
 	}
 	if kind := file.PostProcessor.kind(); kind != "ByteLevel" && kind != "none" {
-		return nil, fmt.Errorf("tokenizer: %s: post_processor %s, want ByteLevel", name, kind)
+		return nil, fmt.Errorf("tokenizer: %s: post_processor %.100s, want ByteLevel", name, kind)
 	}
-	if err := cmp.Or(file.PreTokenizer.check(), file.Model.check()); err != nil {
+	var words *preTokenizer
+	var added []addedToken
+	err := cmp.Or(part(file.PreTokenizer, "pre_tokenizer", maxPreTokenizerBytes, &words), words.check(), file.Model.check(),
+		part(file.AddedTokens, "added_tokens", maxConfigBytes, &added))
+	if err != nil {
 		return nil, fmt.Errorf("tokenizer: %s: %w", name, err)
 	}
 	vocab, err := parseVocab(file.Model.Vocab)
@@ -112,13 +123,27 @@ func parse(name string, data []byte, conf config) (*Tokenizer, error) {
 		return nil, fmt.Errorf("tokenizer: %s: model.merges: %w", name, err)
 	}
 	t := &Tokenizer{name: name}
-	if err := t.build(vocab, merges, conf.override(file.AddedTokens), conf); err != nil {
+	if err := t.build(vocab, merges, conf.override(added), conf); err != nil {
 		return nil, fmt.Errorf("tokenizer: %s: %w", name, err)
 	}
 	if file.Model.handlesUnknown() && slices.Contains(t.bytes[:], absent) {
 		return nil, fmt.Errorf("tokenizer: %s: model: unk_token or byte_fallback with a vocabulary that lacks bytes, want all 256", name)
 	}
 	return t, nil
+}
+
+// part reads one part of tokenizer.json, which is none where it is missing.
+func part[T any](text json.RawMessage, what string, limit int, into *T) error {
+	if len(text) > limit {
+		return fmt.Errorf("%s of %d bytes, want at most %d", what, len(text), limit)
+	}
+	if text == nil {
+		return nil
+	}
+	if err := json.Unmarshal(text, into); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return nil
 }
 
 // component is any part of tokenizer.json that is known by its type alone.
@@ -152,7 +177,7 @@ func (p *preTokenizer) check() error {
 	}
 	if p.Type != "Sequence" || len(p.Parts) != 2 || p.Parts[0].Type != "Split" || p.Parts[1].Type != "ByteLevel" {
 		found := p.Type
-		for _, part := range p.Parts {
+		for _, part := range p.Parts[:min(len(p.Parts), 5)] {
 			found += " " + part.Type
 		}
 		return fmt.Errorf("pre_tokenizer %.200q, want Sequence Split ByteLevel", found)
@@ -222,7 +247,9 @@ func parsePair(fsys fs.FS, dir string, vocabData, mergesData []byte, conf config
 		if err != nil {
 			return nil, fmt.Errorf("tokenizer: %s: line %d: %w", filepath.Join(dir, "merges.txt"), number, err)
 		}
-		merges = append(merges, pair)
+		if merges = append(merges, pair); len(merges) > maxMerges {
+			return nil, fmt.Errorf("tokenizer: %s: more than %d merges", filepath.Join(dir, "merges.txt"), maxMerges)
+		}
 	}
 	added, err := readAdded(fsys, dir)
 	if err != nil {
@@ -237,7 +264,7 @@ func parsePair(fsys fs.FS, dir string, vocabData, mergesData []byte, conf config
 // readAdded reads added_tokens.json, {"token": id, …}, if it is there.
 func readAdded(fsys fs.FS, dir string) ([]addedToken, error) {
 	name := filepath.Join(dir, "added_tokens.json")
-	data, err := readFile(fsys, "added_tokens.json", name)
+	data, err := readFile(fsys, "added_tokens.json", name, maxConfigBytes)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

@@ -15,12 +15,6 @@ import (
 	asset "kleinbild/assets/tokenizer"
 )
 
-// The largest file that is read, five times that of Qwen3; anything larger is no tokenizer.
-const maxFileBytes = 64 << 20
-
-// The largest id accepted, six times the vocabulary of Qwen3.
-const maxID = 1<<20 - 1
-
 // Open reads the tokenizer in a folder: tokenizer.json, or else vocab.json with merges.txt, to which the Qwen2 rules are applied;
 // tokenizer_config.json and, beside vocab.json, added_tokens.json name the special tokens. path may also be a tokenizer.json itself.
 // The error satisfies errors.Is(err, fs.ErrNotExist) where there is none of these files.
@@ -32,7 +26,7 @@ func Open(path string) (*Tokenizer, error) {
 	if info.IsDir() {
 		return openFS(os.DirFS(path), path)
 	}
-	data, err := readFile(os.DirFS(filepath.Dir(path)), filepath.Base(path), path)
+	data, err := readFile(os.DirFS(filepath.Dir(path)), filepath.Base(path), path, maxFileBytes)
 	if err != nil {
 		return nil, err
 	}
@@ -62,15 +56,15 @@ func openFS(fsys fs.FS, dir string) (*Tokenizer, error) {
 		return nil, err
 	}
 	name := filepath.Join(dir, "tokenizer.json")
-	data, err := readFile(fsys, "tokenizer.json", name)
+	data, err := readFile(fsys, "tokenizer.json", name, maxFileBytes)
 	switch {
 	case err == nil:
 		return parse(name, data, conf)
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, err
 	}
-	vocab, vocabErr := readFile(fsys, "vocab.json", filepath.Join(dir, "vocab.json"))
-	merges, mergesErr := readFile(fsys, "merges.txt", filepath.Join(dir, "merges.txt"))
+	vocab, vocabErr := readFile(fsys, "vocab.json", filepath.Join(dir, "vocab.json"), maxFileBytes)
+	merges, mergesErr := readFile(fsys, "merges.txt", filepath.Join(dir, "merges.txt"), maxFileBytes)
 	if errors.Is(vocabErr, fs.ErrNotExist) && errors.Is(mergesErr, fs.ErrNotExist) {
 		return nil, fmt.Errorf("tokenizer: %s: found neither tokenizer.json nor vocab.json and merges.txt: %w", dir, fs.ErrNotExist)
 	}
@@ -80,8 +74,8 @@ func openFS(fsys fs.FS, dir string) (*Tokenizer, error) {
 	return parsePair(fsys, dir, vocab, merges, conf)
 }
 
-// readFile reads a file of at most maxFileBytes; name is how errors call it.
-func readFile(fsys fs.FS, file, name string) ([]byte, error) {
+// readFile reads a file of at most limit bytes; name is how errors call it.
+func readFile(fsys fs.FS, file, name string, limit int64) ([]byte, error) {
 	withName := func(err error) error {
 		if path, ok := errors.AsType[*fs.PathError](err); ok {
 			err = path.Err // its path is relative to fsys
@@ -100,8 +94,8 @@ func readFile(fsys fs.FS, file, name string) ([]byte, error) {
 		return nil, withName(err)
 	}
 	defer f.Close()
-	if info.Size() > maxFileBytes {
-		return nil, fmt.Errorf("tokenizer: %s: %d bytes, want at most %d: no tokenizer is that large", name, info.Size(), maxFileBytes)
+	if info.Size() > limit {
+		return nil, fmt.Errorf("tokenizer: %s: %d bytes, want at most %d: no tokenizer is that large", name, info.Size(), limit)
 	}
 	data := make([]byte, info.Size())
 	if _, err := io.ReadFull(f, data); err != nil {

@@ -18,9 +18,6 @@ var templateTokens = []string{"<|im_start|>", "<|im_end|>", "<think>", "</think>
 // endOfText pads where tokenizer_config.json names no pad_token.
 const endOfText = "<|endoftext|>"
 
-// maxPromptLength bounds what Prompt is asked for; the model was trained on 512, and Qwen3 itself on 131072.
-const maxPromptLength = 131072
-
 // Encoding is a prompt as the text encoder takes it.
 type Encoding struct {
 	IDs   []int32 // exactly maxLength ids, padded at the end
@@ -41,7 +38,7 @@ func (t *Tokenizer) Prompt(prompt string, maxLength int) (Encoding, error) {
 	}
 	for _, token := range append([]string{t.pad}, templateTokens...) {
 		if _, ok := t.added[token]; !ok {
-			return Encoding{}, fmt.Errorf("tokenizer: %s: no special token %s, which the chat template of Qwen3 needs", t.name, token)
+			return Encoding{}, fmt.Errorf("tokenizer: %s: no special token %.100s, which the chat template of Qwen3 needs", t.name, token)
 		}
 	}
 	ids := t.Encode(templateHead + prompt + templateTail)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unsafe"
 )
 
 // scanner walks over the values of a JSON text that encoding/json has found valid. A vocabulary and its merges are 450,000 strings:
@@ -56,7 +57,7 @@ type entry struct {
 
 // parseVocab reads {"token": id, …} from valid JSON, keys that occur twice included.
 func parseVocab(data []byte) ([]entry, error) {
-	s := scanner{string(data)}
+	s := scanner{unsafe.String(unsafe.SliceData(data), len(data))} // nobody writes to it any more
 	if kind, _ := s.next(); kind != '{' {
 		return nil, errors.New("want an object of tokens and ids")
 	}
@@ -74,18 +75,24 @@ func parseVocab(data []byte) ([]entry, error) {
 			}
 			return nil, fmt.Errorf("id of %.200q: found %.50s, want a number up to %d", token, value, maxID)
 		}
+		if len(vocab) > maxID {
+			return nil, fmt.Errorf("more than %d tokens", maxID+1)
+		}
 		vocab = append(vocab, entry{token, int32(id)})
 	}
 }
 
 // parseMerges reads ["a b", …] or, as newer files have it, [["a", "b"], …] from valid JSON.
 func parseMerges(data []byte) ([][2]string, error) {
-	s := scanner{string(data)}
+	s := scanner{unsafe.String(unsafe.SliceData(data), len(data))}
 	if kind, _ := s.next(); kind != '[' {
 		return nil, errors.New("want a list of pairs")
 	}
 	var merges [][2]string
 	for {
+		if len(merges) > maxMerges {
+			return nil, fmt.Errorf("more than %d merges", maxMerges)
+		}
 		kind, line := s.next()
 		switch kind {
 		case ']':
