@@ -13,12 +13,24 @@ import (
 	"time"
 )
 
+// blockBytes is read at a time, and between two looks at whether the user has had enough.
+const blockBytes = 256 << 10
+
 // download is a model on its way.
 type download struct {
 	hub      *hub
-	dir      string
+	root     *os.Root // the folder that it comes to
 	patience patience
 	track    *tracker
+	write    func(f *os.File, b []byte) (int, error)
+}
+
+// place is the file's path in the root.
+func (w wanted) place() string { return filepath.FromSlash(w.to) }
+
+// storage says what is still to come beside what the disk says.
+func (d *download) storage(err error) error {
+	return permanent{&StorageError{filepath.Dir(d.root.Name()), d.track.left(), err}} // a full disk stays full
 }
 
 // permanent marks an error that another attempt would meet again.
@@ -75,14 +87,14 @@ func (p patience) insist(ctx context.Context, note func(string), try func() (pro
 
 // file downloads one file to NAME.part and gives it its name when its digest is the hub's.
 func (d *download) file(ctx context.Context, f wanted) error {
-	path := filepath.Join(d.dir, filepath.FromSlash(f.to))
-	if info, err := os.Stat(path); err == nil && info.Size() == f.SizeBytes {
+	path := f.place()
+	if info, err := d.root.Lstat(path); err == nil && info.Size() == f.SizeBytes {
 		return nil // verified by the call that gave it its name
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
+	if err := d.root.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return d.storage(err)
 	}
-	p, err := d.openPart(path+".part", f)
+	p, err := d.openPart(ctx, path+".part", f)
 	if err != nil {
 		return err
 	}
@@ -94,7 +106,7 @@ func (d *download) file(ctx context.Context, f wanted) error {
 	if err = errors.Join(err, p.file.Close()); err != nil {
 		return fmt.Errorf("%s: %w", f.to, err)
 	}
-	return os.Rename(path+".part", path)
+	return d.root.Rename(path+".part", path)
 }
 
 // part is a file that is not complete yet.
@@ -104,22 +116,29 @@ type part struct {
 	size       int64
 	hash       hash.Hash // of its size bytes
 	mismatches int
-	track      *tracker
+	d          *download
 }
 
 // openPart opens what an earlier call left, or an empty file.
-func (d *download) openPart(path string, f wanted) (*part, error) {
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+func (d *download) openPart(ctx context.Context, path string, f wanted) (*part, error) {
+	file, err := d.root.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
-		return nil, err
+		return nil, d.storage(err)
 	}
-	p := &part{wanted: f, file: file, hash: f.newHash(), track: d.track}
-	p.size, err = io.Copy(p.hash, file)
-	if err != nil {
+	p := &part{wanted: f, file: file, hash: f.newHash(), d: d}
+	for p.size <= f.SizeBytes && err == nil { // no more than one byte too many: what lies there may be of any size
+		var n int64
+		n, err = io.CopyN(p.hash, file, min(blockBytes, f.SizeBytes+1-p.size))
+		p.size += n
+		if err == nil && ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+	}
+	if err != nil && err != io.EOF {
 		return nil, errors.Join(err, file.Close())
 	}
 	if p.size > f.SizeBytes {
-		p.track.add(p.size) // it was not counted, and restart takes it away
+		d.track.add(p.size) // it was not counted, and restart takes it away
 		if err := p.restart(); err != nil {
 			return nil, errors.Join(err, file.Close())
 		}
@@ -129,7 +148,7 @@ func (d *download) openPart(path string, f wanted) (*part, error) {
 
 // restart forgets what has come.
 func (p *part) restart() error {
-	p.track.add(-p.size)
+	p.d.track.add(-p.size)
 	p.size, p.hash = 0, p.newHash()
 	if err := p.file.Truncate(0); err != nil {
 		return permanent{err}
@@ -140,12 +159,12 @@ func (p *part) restart() error {
 
 // Write appends to the file, the digest and the count.
 func (p *part) Write(b []byte) (int, error) {
-	n, err := p.file.Write(b)
+	n, err := p.d.write(p.file, b)
 	p.hash.Write(b[:n])
 	p.size += int64(n)
-	p.track.add(int64(n))
+	p.d.track.add(int64(n))
 	if err != nil {
-		err = permanent{err} // a full disk stays full
+		err = p.d.storage(err)
 	}
 	return n, err
 }
@@ -171,7 +190,7 @@ func (d *download) attempt(ctx context.Context, p *part) error {
 		return err
 	}
 	if err := p.file.Sync(); err != nil {
-		return permanent{err}
+		return d.storage(err)
 	}
 	return nil
 }
@@ -194,7 +213,7 @@ func (d *download) fetch(ctx context.Context, p *part) error {
 		return err
 	}
 	body := io.LimitReader(&watched{response.Body, watch, d.patience.stall}, p.SizeBytes-p.size+1)
-	if _, err := io.CopyBuffer(struct{ io.Writer }{p}, body, make([]byte, 256<<10)); err != nil {
+	if _, err := io.CopyBuffer(struct{ io.Writer }{p}, body, make([]byte, blockBytes)); err != nil {
 		return causeOf(ctx, err)
 	}
 	switch {

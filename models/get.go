@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"syscall"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -35,6 +34,8 @@ type Options struct {
 
 	patience  patience                         // for tests; usual where zero
 	freeBytes func(dir string) (uint64, error) // for tests
+	// write puts bytes into a file; for tests, os.File's where nil.
+	write func(f *os.File, b []byte) (int, error)
 }
 
 // patience is how much a download bears.
@@ -52,6 +53,28 @@ type LicenceError struct{ Model Model }
 
 func (e *LicenceError) Error() string {
 	return fmt.Sprintf("%s is under the %s (%s), which has to be accepted first", e.Model.Name, e.Model.Licence.Name, e.Model.Licence.URL)
+}
+
+// StorageError says that the disk did not take what came, as a full one does. What was written before is kept.
+type StorageError struct {
+	Dir string
+	// NeedBytes are still to come.
+	NeedBytes int64
+	Err       error // the system's
+}
+
+func (e *StorageError) Error() string {
+	return fmt.Sprintf("%s: %s are still to come, and what has come is kept: %v", e.Dir, amount(e.NeedBytes), e.Err)
+}
+
+func (e *StorageError) Unwrap() error { return e.Err }
+
+// amount is a number of bytes for people.
+func amount(bytes int64) string {
+	if bytes < 1e8 {
+		return fmt.Sprintf("%.1f MB", float64(bytes)/1e6)
+	}
+	return fmt.Sprintf("%.1f GB", float64(bytes)/1e9)
 }
 
 // ErrInstalled is wrapped by Get's error where the model is there already.
@@ -99,7 +122,7 @@ func get(ctx context.Context, m Model, opts Options) (dir string, err error) {
 		return "", err
 	}
 	defer unlock()
-	if _, err := os.Stat(dir); err == nil {
+	if _, err := os.Lstat(dir); err == nil {
 		return "", fmt.Errorf("%s: %w", dir, ErrInstalled)
 	}
 	track := newTracker(opts.Progress)
@@ -111,7 +134,13 @@ func get(ctx context.Context, m Model, opts Options) (dir string, err error) {
 	if err := prepare(staging, m.Name, files); err != nil {
 		return "", err
 	}
-	d := &download{hub: h, dir: staging, patience: opts.patience, track: track}
+	// The root keeps every write inside the folder, wherever links in it may lead.
+	root, err := os.OpenRoot(staging)
+	if err != nil {
+		return "", err
+	}
+	defer root.Close()
+	d := &download{hub: h, root: root, patience: opts.patience, track: track, write: opts.write}
 	if err := d.account(files, opts); err != nil {
 		return "", err
 	}
@@ -126,6 +155,9 @@ func get(ctx context.Context, m Model, opts Options) (dir string, err error) {
 		return "", err
 	}
 	d.track.finish()
+	if err := root.Close(); err != nil { // Windows renames no folder that is open
+		return "", err
+	}
 	return dir, os.Rename(staging, dir)
 }
 
@@ -135,6 +167,9 @@ func (o Options) complete() Options {
 	o.patience = cmp.Or(o.patience, usualPatience)
 	if o.Progress == nil {
 		o.Progress = func(Progress) {}
+	}
+	if o.write == nil {
+		o.write = (*os.File).Write
 	}
 	if o.freeBytes == nil {
 		o.freeBytes = func(dir string) (uint64, error) {
@@ -153,8 +188,11 @@ func lock(dir, name string) (unlock func(), err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	// A pipe in the place of the lock is opened without waiting.
-	l := flock.New(filepath.Join(dir, "."+name+".lock"), flock.SetFlag(os.O_CREATE|os.O_RDONLY|syscall.O_NONBLOCK))
+	path := filepath.Join(dir, "."+name+".lock")
+	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() { // opening a pipe would wait
+		return nil, fmt.Errorf("lock: %s: is no ordinary file, want one or none", path)
+	}
+	l := flock.New(path) // the system takes the lock away when the process ends, however it does
 	switch ok, err := l.TryLock(); {
 	case err != nil:
 		return nil, fmt.Errorf("lock: %w", err)
@@ -187,10 +225,11 @@ func listAll(ctx context.Context, h *hub, m Model, p patience, note func(string)
 			return nil, err
 		}
 	}
-	return files, nil
+	return files, checkAll(files)
 }
 
-// prepare makes the folder that is downloaded into. Of what an earlier call left there, it keeps what is still wanted.
+// prepare makes the folder that is downloaded into. Of what an earlier call left there, it keeps the files that are still
+// wanted. It removes links, also in the folder's own place, and never what they lead to.
 func prepare(staging, model string, files []wanted) error {
 	old, _ := readManifest(staging) // without one nothing is known about what lies there
 	now := manifest{Model: model}
@@ -209,8 +248,16 @@ func prepare(staging, model string, files []wanted) error {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
-		if err != nil || d.IsDir() || keep[path] {
+		switch {
+		case err != nil:
 			return err
+		case d.IsDir() && keep[path]: // where a file belongs
+			if err := os.RemoveAll(path); err != nil {
+				return err
+			}
+			return fs.SkipDir
+		case d.IsDir() || d.Type().IsRegular() && keep[path]:
+			return nil
 		}
 		return os.Remove(path)
 	})
@@ -226,9 +273,6 @@ func prepare(staging, model string, files []wanted) error {
 	}
 	return atomicfile.Write(filepath.Join(staging, manifestName), append(text, '\n'), 0o644)
 }
-
-// maxManifestBytes bounds a manifest; those of the catalogue's models have some 10 KiB.
-const maxManifestBytes = 1 << 20
 
 func readManifest(dir string) (m manifest, err error) {
 	text, err := atomicfile.Read(filepath.Join(dir, manifestName), maxManifestBytes)
@@ -246,26 +290,20 @@ func readManifest(dir string) (m manifest, err error) {
 	return m, nil
 }
 
-// spareBytes is what a download leaves free on the disk.
-const spareBytes = 256 << 20
-
 // account counts what is there already, and whether the rest fits on the disk.
 func (d *download) account(files []wanted, opts Options) error {
 	var total, done int64
 	for _, f := range files {
 		total += f.SizeBytes
-		path := filepath.Join(d.dir, filepath.FromSlash(f.to))
-		if info, err := os.Stat(path); err == nil && info.Size() == f.SizeBytes {
+		if info, err := d.root.Lstat(f.place()); err == nil && info.Size() == f.SizeBytes {
 			done += f.SizeBytes
-		} else if info, err := os.Stat(path + ".part"); err == nil && info.Size() <= f.SizeBytes {
+		} else if info, err := d.root.Lstat(f.place() + ".part"); err == nil && info.Size() <= f.SizeBytes {
 			done += info.Size()
 		}
 	}
-	free, err := opts.freeBytes(d.dir)
-	if err != nil {
-		return fmt.Errorf("free space of %s: %w", d.dir, err)
-	}
-	if need := total - done + spareBytes; need > 0 && uint64(need) > free {
+	// Where the system cannot tell what is free, a full disk says so in its time.
+	free, err := opts.freeBytes(d.root.Name())
+	if need := total - done + spareBytes; err == nil && need > 0 && uint64(need) > free {
 		return fmt.Errorf("%s: %.1f GB are free, want %.1f GB for the download", opts.Dir, float64(free)/1e9, float64(need)/1e9)
 	}
 	d.track.begin(total, done)

@@ -508,6 +508,8 @@ func TestGetRefuses(t *testing.T) {
 	}
 }
 
+const commitOf = "cccccccccccccccccccccccccccccccccccccccc"
+
 // TestListingsThatLie: nothing is written where a listing has no business.
 func TestListingsThatLie(t *testing.T) {
 	good := `{"rfilename": "config.json", "size": 1, "blobId": "` + strings.Repeat("a", 40) + `"}`
@@ -515,12 +517,12 @@ func TestListingsThatLie(t *testing.T) {
 		{"no JSON", "<html>", "want the description of a repository"},
 		{"no commit", `{"siblings": [` + good + `]}`, "commit"},
 		{"a commit that leads elsewhere", `{"sha": "../../x", "siblings": [` + good + `]}`, "commit"},
-		{"a path that leads out", `{"sha": "c", "siblings": [` + good + `, {"rfilename": "weights/..", "size": 1, "blobId": "` + strings.Repeat("a", 40) + `"}]}`, "holds no"},
-		{"a hidden file", `{"sha": "c", "siblings": [` + good + `, {"rfilename": "weights/.bin", "size": 1, "blobId": "` + strings.Repeat("a", 40) + `"}]}`, "want a plain relative path"},
-		{"a drive", `{"sha": "c", "siblings": [` + good + `, {"rfilename": "weights/C:x.bin", "size": 1, "blobId": "` + strings.Repeat("a", 40) + `"}]}`, "want a plain relative path"},
-		{"a backslash", `{"sha": "c", "siblings": [` + good + `, {"rfilename": "weights/..\\x.bin", "size": 1, "blobId": "` + strings.Repeat("a", 40) + `"}]}`, "want a plain relative path"},
-		{"a negative size", `{"sha": "c", "siblings": [` + good + `, {"rfilename": "weights/a.bin", "size": -1, "blobId": "` + strings.Repeat("a", 40) + `"}]}`, "want a size"},
-		{"no digest", `{"sha": "c", "siblings": [` + good + `, {"rfilename": "weights/a.bin", "size": 1}]}`, "comes without a digest"},
+		{"a path that leads out", `{"sha": "` + commitOf + `", "siblings": [` + good + `, {"rfilename": "weights/..", "size": 1, "blobId": "` + strings.Repeat("a", 40) + `"}]}`, "holds no"},
+		{"a hidden file", `{"sha": "` + commitOf + `", "siblings": [` + good + `, {"rfilename": "weights/.bin", "size": 1, "blobId": "` + strings.Repeat("a", 40) + `"}]}`, "want a plain relative path"},
+		{"a drive", `{"sha": "` + commitOf + `", "siblings": [` + good + `, {"rfilename": "weights/C:x.bin", "size": 1, "blobId": "` + strings.Repeat("a", 40) + `"}]}`, "want a plain relative path"},
+		{"a backslash", `{"sha": "` + commitOf + `", "siblings": [` + good + `, {"rfilename": "weights/..\\x.bin", "size": 1, "blobId": "` + strings.Repeat("a", 40) + `"}]}`, "want a plain relative path"},
+		{"a negative size", `{"sha": "` + commitOf + `", "siblings": [` + good + `, {"rfilename": "weights/a.bin", "size": -1, "blobId": "` + strings.Repeat("a", 40) + `"}]}`, "-1 bytes, want 0 to"},
+		{"no digest", `{"sha": "` + commitOf + `", "siblings": [` + good + `, {"rfilename": "weights/a.bin", "size": 1}]}`, "comes without a digest"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, row.listing) }))

@@ -1,7 +1,11 @@
 package models
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha1" // git's
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +17,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"kleinbild/inference/checkpoint"
 )
 
 // DefaultBaseURL is where models come from unless Options say otherwise.
@@ -40,9 +46,6 @@ func newHub(base, token string) (*hub, error) {
 	transport.ResponseHeaderTimeout = 30 * time.Second
 	return &hub{address, token, &http.Client{Transport: transport, CheckRedirect: checkRedirect}}, nil
 }
-
-// maxRedirects is net/http's own limit, which a CheckRedirect replaces.
-const maxRedirects = 10
 
 // checkRedirect keeps the token for the address that the user named: another scheme, host or port, where the files may
 // lie, does not get it. net/http by itself sends it to all ports and subdomains of a host. A way that began encrypted
@@ -133,9 +136,6 @@ func retryAfter(text string) time.Duration {
 	return 0
 }
 
-// maxListBytes bounds the description of a repository; real ones have tens of kB.
-const maxListBytes = 8 << 20
-
 // list returns the commit that the repository's main branch is at, and the files of it.
 func (h *hub) list(ctx context.Context, repository string) (commit string, files []remoteFile, err error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
@@ -150,9 +150,36 @@ func (h *hub) list(ctx context.Context, repository string) (commit string, files
 	if err != nil {
 		return "", nil, fmt.Errorf("%s: %w", address, err)
 	}
+	if len(text) > maxListBytes {
+		return "", nil, permanent{fmt.Errorf("%s: more than %d bytes, want the description of a repository", address, maxListBytes)}
+	}
 	var reply struct {
-		SHA      string `json:"sha"`
-		Siblings []struct {
+		SHA      string          `json:"sha"`
+		Siblings json.RawMessage `json:"siblings"`
+	}
+	if err := json.Unmarshal(text, &reply); err != nil {
+		return "", nil, fmt.Errorf("%s: want the description of a repository: %w", address, err)
+	}
+	if !isHex(reply.SHA, sha1.Size) {
+		return "", nil, fmt.Errorf("%s: commit %.60q, want its digest", address, reply.SHA)
+	}
+	if files, err = siblings(reply.Siblings); err != nil {
+		return "", nil, fmt.Errorf("%s: want the description of a repository: %w", address, err)
+	}
+	return reply.SHA, files, nil
+}
+
+// siblings reads the list of a repository's files, one after the other: a list of nothing at all would else fill the memory.
+func siblings(text json.RawMessage) (files []remoteFile, err error) {
+	dec := json.NewDecoder(bytes.NewReader(text))
+	if t, err := dec.Token(); err != nil || t != json.Delim('[') {
+		return nil, errors.New("no list of files")
+	}
+	for dec.More() {
+		if len(files) == maxListed {
+			return nil, permanent{fmt.Errorf("more than %d files", maxListed)}
+		}
+		var s struct {
 			Name   string `json:"rfilename"`
 			Size   int64  `json:"size"`
 			BlobID string `json:"blobId"`
@@ -160,22 +187,17 @@ func (h *hub) list(ctx context.Context, repository string) (commit string, files
 				SHA256 string `json:"sha256"`
 				Size   int64  `json:"size"`
 			} `json:"lfs"`
-		} `json:"siblings"`
-	}
-	if err := json.Unmarshal(text, &reply); err != nil {
-		return "", nil, fmt.Errorf("%s: want the description of a repository: %w", address, err)
-	}
-	if reply.SHA == "" || strings.ContainsAny(reply.SHA, "/?#%") {
-		return "", nil, fmt.Errorf("%s: commit %q, want its digest", address, reply.SHA)
-	}
-	for _, s := range reply.Siblings {
+		}
+		if err := dec.Decode(&s); err != nil {
+			return nil, err
+		}
 		f := remoteFile{Path: s.Name, SizeBytes: s.Size, GitSHA1: s.BlobID}
 		if s.LFS != nil {
 			f = remoteFile{Path: s.Name, SizeBytes: s.LFS.Size, SHA256: s.LFS.SHA256}
 		}
 		files = append(files, f)
 	}
-	return reply.SHA, files, nil
+	return files, nil
 }
 
 // url is where a file of a commit lies.
@@ -199,7 +221,9 @@ func (s source) choose(files []remoteFile) (chosen []wanted, err error) {
 			if err := w.check(); err != nil {
 				return nil, fmt.Errorf("%s: %w", s.repository, err)
 			}
-			chosen = append(chosen, w)
+			if chosen = append(chosen, w); len(chosen) > maxFiles {
+				return nil, fmt.Errorf("%s: more than %d files of the kinds that a model has", s.repository, maxFiles)
+			}
 		}
 		if !found {
 			return nil, fmt.Errorf("%s: holds no %s", s.repository, p.path)
@@ -219,22 +243,52 @@ type wanted struct {
 // check refuses what a listing must not say: the file is written to disk under this name and compared with this digest.
 func (w wanted) check() error {
 	switch {
-	case !validPath(w.to):
-		return fmt.Errorf("file %q, want a plain relative path", w.to)
-	case w.SizeBytes < 0:
-		return fmt.Errorf("%s: %d bytes, want a size", w.Path, w.SizeBytes)
-	case len(w.SHA256) != 64 && len(w.GitSHA1) != 40:
-		return errors.New(w.Path + ": comes without a digest")
+	case !validPath(w.to) || strings.EqualFold(w.to, manifestName):
+		return fmt.Errorf("file %.200q, want a plain relative path", w.to)
+	case w.SizeBytes < 0 || w.SizeBytes > maxFileBytes:
+		return fmt.Errorf("%s: %d bytes, want 0 to %d", w.to, w.SizeBytes, int64(maxFileBytes))
+	case w.SHA256 != "" && !isHex(w.SHA256, sha256.Size), w.SHA256 == "" && !isHex(w.GitSHA1, sha1.Size):
+		return errors.New(w.to + ": comes without a digest")
 	}
 	return nil
+}
+
+// isHex says whether text is a digest of so many bytes.
+func isHex(text string, bytes int) bool {
+	_, err := hex.DecodeString(text)
+	return err == nil && len(text) == 2*bytes
 }
 
 // validPath takes names that mean the same on every system.
 func validPath(p string) bool {
 	for part := range strings.SplitSeq(p, "/") {
-		if part == "" || strings.HasPrefix(part, ".") || strings.HasSuffix(part, ".part") || strings.ContainsAny(part, `\:*?"<>|`+"\x00") {
+		if !checkpoint.PlainName(part) || strings.HasSuffix(strings.ToLower(part), ".part") {
 			return false
 		}
 	}
-	return p != ""
+	return len(p) <= maxPathBytes
+}
+
+// checkAll refuses lists whose files would overwrite each other, as two names do that differ in their case on the disks of
+// Windows and macOS, or that are too many.
+func checkAll(files []wanted) error {
+	if len(files) > maxFiles {
+		return fmt.Errorf("%d files, want at most %d", len(files), maxFiles)
+	}
+	taken := map[string]bool{}
+	for _, f := range files {
+		name := strings.ToLower(f.to)
+		if taken[name] {
+			return fmt.Errorf("%s: is there twice", f.to)
+		}
+		taken[name] = true
+	}
+	for _, f := range files {
+		for dir := path.Dir(strings.ToLower(f.to)); dir != "."; dir = path.Dir(dir) {
+			if taken[dir] {
+				return fmt.Errorf("%s: is a file and a folder", dir)
+			}
+		}
+	}
+	return nil
 }

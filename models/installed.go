@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"kleinbild/atomicfile"
 	"kleinbild/inference/checkpoint"
 )
 
@@ -99,7 +100,8 @@ func Path(dir, name string) (string, error) {
 	return path, nil
 }
 
-// Remove deletes the model called name in dir, and what a download of it has left.
+// Remove deletes the model called name in dir, and what a download of it has left. Of links, also of one in the model's own
+// place, it removes the link and never what it leads to.
 func Remove(dir, name string) error {
 	if !validPath(name) || strings.Contains(name, "/") {
 		return fmt.Errorf("models: name %q, want that of a folder", name)
@@ -137,7 +139,11 @@ type Damage struct {
 // Verify reads the model at path and compares every file with the digest that came with it: those downloaded by Get, and
 // those in the Hugging Face cache, which are named by it.
 func Verify(ctx context.Context, path string, progress func(Progress)) (damaged []Damage, err error) {
-	files, err := digests(path)
+	return checkpoint.Interruptible(ctx, func() ([]Damage, error) { return verify(ctx, path, progress) }, func([]Damage) {})
+}
+
+func verify(ctx context.Context, path string, progress func(Progress)) (damaged []Damage, err error) {
+	files, err := digests(ctx, path)
 	if err != nil {
 		return nil, err
 	}
@@ -163,7 +169,7 @@ func Verify(ctx context.Context, path string, progress func(Progress)) (damaged 
 }
 
 func verifyFile(ctx context.Context, path string, f remoteFile, t *tracker) error {
-	file, err := os.Open(path)
+	file, _, err := atomicfile.Open(path)
 	if err != nil {
 		return err
 	}
@@ -190,7 +196,7 @@ func verifyFile(ctx context.Context, path string, f remoteFile, t *tracker) erro
 }
 
 // digests returns what is known of the files of the model at path.
-func digests(path string) (files []remoteFile, err error) {
+func digests(ctx context.Context, path string) (files []remoteFile, err error) {
 	if m, err := readManifest(path); err == nil {
 		for _, f := range m.Files {
 			files = append(files, f.remoteFile)
@@ -203,7 +209,14 @@ func digests(path string) (files []remoteFile, err error) {
 		return nil, fmt.Errorf("models: %s: %w", path, ErrNoDigests)
 	}
 	// In the cache a snapshot's files are links to ../../blobs/DIGEST.
+	entries := 0
 	err = filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {
+		if entries++; entries > maxVerified {
+			return fmt.Errorf("%s: more than %d entries, want a model's folder", path, maxVerified)
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		if err != nil || d.Type()&fs.ModeSymlink == 0 {
 			return err
 		}

@@ -56,6 +56,13 @@ func (t *tracker) add(n int64) {
 	}
 }
 
+// left is what is still to come.
+func (t *tracker) left() int64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return max(t.now.TotalBytes-t.now.DoneBytes, 0)
+}
+
 func (t *tracker) problem(text string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
