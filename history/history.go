@@ -123,10 +123,12 @@ func At(path string, tell func(News)) *Store {
 
 // Prepare makes what is not there, looks at all entries and enters what waits. The news say what is wrong.
 func (s *Store) Prepare() {
-	_ = s.update(func(b *bbolt.Bucket) error {
+	if s.update(func(b *bbolt.Bucket) error {
 		_, err := entries(b)
 		return err
-	})
+	}) == nil {
+		s.keepSpare() // once a start: on a disk that stays full it would come and go with each entry
+	}
 }
 
 // Retry enters what waits, and finds out whether a store that could not be written can be now. It does nothing otherwise,
@@ -224,7 +226,6 @@ func (s *Store) update(do func(*bbolt.Bucket) error) error {
 		s.failed(err)
 		return err
 	}
-	s.keepSpare()
 	s.mu.Lock()
 	back := s.trouble != nil
 	s.trouble = nil

@@ -44,7 +44,7 @@ const (
 )
 
 // spareBytes are kept in a file beside the store: where the disk is full, deleting it makes place for what waits.
-const spareBytes = 64 << 10
+const spareBytes = 1 << 20
 
 func (s *Store) waitingDir() string { return s.path + ".waiting" }
 func (s *Store) sparePath() string  { return s.path + ".spare" }
