@@ -15,6 +15,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 // File is a file without its name yet. What is written to it has none until Replace or Claim.
@@ -74,7 +75,25 @@ func (f *File) Replace(path string) error {
 	if err := f.Finish(); err != nil {
 		return err
 	}
-	return os.Rename(f.Name(), path)
+	return patiently(func() error { return os.Rename(f.Name(), path) }, inTheWay, replacePause)
+}
+
+// On Windows virus scanners and the search index open a new file for a moment, in which it cannot be replaced: it is tried
+// again for a second.
+const (
+	replaceTries = 10
+	replacePause = 100 * time.Millisecond
+)
+
+// patiently repeats do while its error may go by itself.
+func patiently(do func() error, passing func(error) bool, pause time.Duration) error {
+	for range replaceTries - 1 {
+		if err := do(); err == nil || !passing(err) {
+			return err
+		}
+		time.Sleep(pause)
+	}
+	return do()
 }
 
 // Claim gives the finished file the name path if that is free, and else returns an error that wraps fs.ErrExist; of two

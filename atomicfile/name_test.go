@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -29,6 +30,33 @@ func TestCheckName(t *testing.T) {
 			if err := checkName(row.path, windows); (err != nil) != want {
 				t.Errorf("%q, Windows %v: %v, want refused %v", row.path, windows, err, want)
 			}
+		}
+	}
+}
+
+// TestPatience: what goes by itself is waited for, within bounds.
+func TestPatience(t *testing.T) {
+	passing, lasting := errors.New("passing"), errors.New("lasting")
+	for _, row := range []struct {
+		name  string
+		fails []error
+		calls int
+		want  error
+	}{
+		{"at once", nil, 1, nil},
+		{"in a moment", []error{passing, passing}, 3, nil},
+		{"never", slices.Repeat([]error{passing}, 100), replaceTries, passing},
+		{"for another reason", []error{passing, lasting, passing}, 2, lasting},
+	} {
+		calls := 0
+		err := patiently(func() error {
+			if calls++; calls <= len(row.fails) {
+				return row.fails[calls-1]
+			}
+			return nil
+		}, func(err error) bool { return err == passing }, 0)
+		if err != row.want || calls != row.calls {
+			t.Errorf("%s: %v after %d calls, want %v after %d", row.name, err, calls, row.want, row.calls)
 		}
 	}
 }
