@@ -150,9 +150,9 @@ type scavenger struct {
 	budgetBytes int64
 }
 
-// salvage reads what it can of the damaged file: first the tree, as far as it leads, and then every page, as most of what
-// lies in those that belong to nothing is not yet overwritten. There an entry may have been removed since: it counts if its
-// picture is there.
+// salvage reads what it can of the damaged file: first the tree, as far as it leads, and then every page, because a page that
+// the tree does not reach mostly holds its old entries still. The user may have removed an entry of such a page since, so it
+// counts only if its picture exists.
 func (s *Store) salvage() contents {
 	c := contents{entries: map[uint64]Entry{}, references: map[string][]byte{}}
 	info, err := os.Stat(s.path)
@@ -212,7 +212,7 @@ func (x *scavenger) read(id uint64) (list []element, kind uint16) {
 	if _, err := x.r.ReadAt(page, int64(id)*x.pageBytes); err != nil {
 		return nil, 0
 	}
-	return loose(page), kind
+	return readable(page), kind
 }
 
 // follow collects from a tree what can be read, whatever the rest is like.
@@ -240,7 +240,7 @@ func (x *scavenger) collect(list []element, live bool) {
 	for _, e := range list {
 		switch {
 		case e.bucket && len(e.value) >= bucketBytes+pageHeaderBytes && native.Uint64(e.value) == 0:
-			x.collect(loose(e.value[bucketBytes:]), live)
+			x.collect(readable(e.value[bucketBytes:]), live)
 		case len(e.key) == 8:
 			x.entry(binary.BigEndian.Uint64(e.key), e.value, live)
 		case len(e.key) == digestBytes && len(e.value) > 8 && filepath.IsAbs(string(e.value[8:])):
@@ -271,8 +271,8 @@ func (x *scavenger) entry(id uint64, value []byte, live bool) {
 // maxID bounds the IDs that are taken from a damaged file: those above belong to entries that wait.
 const maxID = waitingID >> 1
 
-// loose parses the elements of a page that may be damaged: each by itself.
-func loose(page []byte) (list []element) {
+// readable parses a page that may be damaged and returns the elements that lie inside it.
+func readable(page []byte) (list []element) {
 	kind, count := native.Uint16(page[8:]), int(native.Uint16(page[10:]))
 	for i := range count {
 		at := uint64(pageHeaderBytes + i*elementBytes)

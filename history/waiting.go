@@ -20,8 +20,8 @@ import (
 )
 
 // waiting is an entry that could not be written into the store. It lies in a file of its own, in a folder beside the store,
-// until a write succeeds, of this window or another. The files' names are their IDs, which count up: they go into the
-// store in the order in which they were added, whatever the clock says.
+// until this window or another one can write the store. The file's name is the entry's ID; IDs count up, so that entries go
+// into the store in the order in which they were added, whatever the clock says.
 type waiting struct {
 	id    uint64
 	file  string // "" where not even the file could be written: the program holds it until one can
