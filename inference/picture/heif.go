@@ -102,6 +102,9 @@ func readHEIF(file []byte) (heifHead, error) {
 	}
 	var properties []property
 	for kind, content := range isoBoxes(isoBox(iprp, "ipco")) {
+		if len(properties) == maxHEIFProperties {
+			return head, errHEIFLists
+		}
 		properties = append(properties, property{kind, content})
 		if kind == "ispe" && len(content) >= 12 {
 			w, h := binary.BigEndian.Uint32(content[4:]), binary.BigEndian.Uint32(content[8:])
@@ -112,7 +115,11 @@ func readHEIF(file []byte) (heifHead, error) {
 	areas := map[uint64]int{} // pixels, by item
 	ipma := fields{data: isoBox(iprp, "ipma")}
 	flags := ipma.number(4)
-	for range ipma.number(4) {
+	associations := ipma.number(4)
+	if associations > maxHEIFItems {
+		return head, errHEIFLists
+	}
+	for range associations {
 		item := ipma.versioned(flags >> 24)
 		for range ipma.number(1) {
 			index := ipma.number(1) & 0x7f
@@ -139,7 +146,10 @@ func readHEIF(file []byte) (heifHead, error) {
 			break
 		}
 	}
-	references := heifReferences(isoBox(meta, "iref"))
+	references, err := heifReferences(isoBox(meta, "iref"))
+	if err != nil {
+		return head, err
+	}
 	for item := range alphas {
 		head.alpha = head.alpha || slices.Contains(references["auxl"][item], primary)
 	}
@@ -208,73 +218,6 @@ func (h *heifHead) read(kind string, content []byte) {
 	case kind == "colr" && len(content) > 4 && (string(content[:4]) == "prof" || string(content[:4]) == "rICC"):
 		h.colours.icc = content[4:]
 	}
-}
-
-// heifReferences returns the references between items, by their kind and the item that refers.
-func heifReferences(iref []byte) map[string]map[uint64][]uint64 {
-	list := map[string]map[uint64][]uint64{}
-	if len(iref) < 4 {
-		return list
-	}
-	version := uint64(iref[0])
-	for kind, content := range isoBoxes(iref[4:]) {
-		f := fields{data: content}
-		from := f.versioned(version)
-		for range f.number(2) {
-			to := f.versioned(version)
-			if f.end {
-				break
-			}
-			if list[kind] == nil {
-				list[kind] = map[uint64][]uint64{}
-			}
-			list[kind][from] = append(list[kind][from], to)
-		}
-	}
-	return list
-}
-
-const (
-	// maxHEIFShare is how many times its own pixels a picture may take of those in the file: it is decoded or put together,
-	// its tiles are decoded, and both again for its alpha.
-	maxHEIFShare = 5
-	// leastHEIFPixels is for small pictures, whose tiles may be larger than they.
-	leastHEIFPixels = 4 << 20
-	// maxHEIFDepth is how often a picture may be derived from derived ones. Real ones are put together from tiles, once.
-	maxHEIFDepth = 8
-)
-
-// heifPixels adds up what is decoded for an item: its own pixels, those of the items that it is derived from, as often as it
-// names them, and those of its auxiliary pictures. An item of which no size is told counts as the largest.
-func heifPixels(item uint64, areas map[uint64]int, largest int, references map[string]map[uint64][]uint64) int {
-	const most = 1 << 40
-	known := map[uint64]int{}
-	var add func(item uint64, depth int) int
-	add = func(item uint64, depth int) int {
-		if pixels, ok := known[item]; ok {
-			return pixels
-		}
-		if depth > maxHEIFDepth {
-			return most
-		}
-		known[item] = most // for an item that is derived from itself
-		pixels, told := areas[item]
-		if !told {
-			pixels = largest
-		}
-		for _, from := range references["dimg"][item] {
-			pixels = min(pixels+add(from, depth+1), most)
-		}
-		known[item] = pixels
-		return pixels
-	}
-	pixels := add(item, 0)
-	for auxiliary, of := range references["auxl"] {
-		if slices.Contains(of, item) {
-			pixels = min(pixels+add(auxiliary, 0), most)
-		}
-	}
-	return pixels
 }
 
 // orientation is how the decoded picture of AVIF is to be turned, as Exif counts.

@@ -27,9 +27,15 @@ func gridHEIC(picture, tile Size, named int) []byte {
 	for range named {
 		references = append(references, 0, 2)
 	}
-	properties := slices.Concat(isoBoxOf("ipco", slices.Concat(size(picture), size(tile))...), isoBoxOf("ipma", 0, 0, 0, 0, 0, 0, 0, 2, 0, 1, 1, 1, 0, 2, 1, 2))
+	return headerHEIC(slices.Concat(size(picture), size(tile)), []byte{0, 0, 0, 0, 0, 0, 0, 2, 0, 1, 1, 1, 0, 2, 1, 2}, isoBoxOf("dimg", references...))
+}
+
+// headerHEIC is the header of a HEIC file of these properties, which are associated so with the items, of which item 1 is the
+// picture, and of these references.
+func headerHEIC(properties, associations, references []byte) []byte {
+	iprp := slices.Concat(isoBoxOf("ipco", properties...), isoBoxOf("ipma", associations...))
 	meta := slices.Concat(make([]byte, 4), isoBoxOf("pitm", 0, 0, 0, 0, 0, 1),
-		isoBoxOf("iref", slices.Concat(make([]byte, 4), isoBoxOf("dimg", references...))...), isoBoxOf("iprp", properties...))
+		isoBoxOf("iref", slices.Concat(make([]byte, 4), references)...), isoBoxOf("iprp", iprp...))
 	return slices.Concat(isoBoxOf("ftyp", []byte("heic\x00\x00\x00\x00mif1heic")...), isoBoxOf("meta", meta...))
 }
 
@@ -57,6 +63,20 @@ func TestPartsOfHEICAreCounted(t *testing.T) {
 	itself[references+5] = 1 // item 1 is made of itself
 	if _, err := heicConfig(itself); !errors.Is(err, ErrSize) {
 		t.Errorf("a picture made of itself: %v, want it refused", err)
+	}
+}
+
+// TestListsOfHEICAreBounded: they are refused before they are kept.
+func TestListsOfHEICAreBounded(t *testing.T) {
+	many := isoBoxOf("cdsc", append([]byte{0, 3, 0xff, 0xff}, make([]byte, 2*0xffff)...)...)
+	for name, file := range map[string][]byte{
+		"properties":   headerHEIC(slices.Repeat(isoBoxOf("free"), maxHEIFProperties+1), nil, nil),
+		"associations": headerHEIC(nil, binary.BigEndian.AppendUint32(make([]byte, 4), maxHEIFItems+1), nil),
+		"references":   headerHEIC(nil, nil, slices.Repeat(many, 3)),
+	} {
+		if _, err := heicConfig(file); !errors.Is(err, ErrSize) || !strings.Contains(err.Error(), "items") {
+			t.Errorf("%s: %v, want it refused", name, err)
+		}
 	}
 }
 

@@ -1,0 +1,82 @@
+package picture
+
+import "slices"
+
+// heifReferences returns the references between items, by their kind and the item that refers.
+func heifReferences(iref []byte) (map[string]map[uint64][]uint64, error) {
+	list := map[string]map[uint64][]uint64{}
+	if len(iref) < 4 {
+		return list, nil
+	}
+	left := maxHEIFItems
+	version := uint64(iref[0])
+	for kind, content := range isoBoxes(iref[4:]) {
+		f := fields{data: content}
+		from := f.versioned(version)
+		for range f.number(2) {
+			to := f.versioned(version)
+			if f.end {
+				break
+			}
+			if left--; left < 0 {
+				return nil, errHEIFLists
+			}
+			if list[kind] == nil {
+				list[kind] = map[uint64][]uint64{}
+			}
+			list[kind][from] = append(list[kind][from], to)
+		}
+	}
+	return list, nil
+}
+
+// A number of two bytes names a property, and a picture is put together from 256 × 256 tiles at most.
+const (
+	maxHEIFProperties = 1 << 15
+	maxHEIFItems      = 1 << 17
+)
+
+var errHEIFLists = sizeErrorf("found more than %d items or %d properties of them in the header", maxHEIFItems, maxHEIFProperties)
+
+const (
+	// maxHEIFShare is how many times its own pixels a picture may take of those in the file: it is decoded or put together,
+	// its tiles are decoded, and both again for its alpha.
+	maxHEIFShare = 5
+	// leastHEIFPixels is for small pictures, whose tiles may be larger than they.
+	leastHEIFPixels = 4 << 20
+	// maxHEIFDepth is how often a picture may be derived from derived ones. Real ones are put together from tiles, once.
+	maxHEIFDepth = 8
+)
+
+// heifPixels adds up what is decoded for an item: its own pixels, those of the items that it is derived from, as often as it
+// names them, and those of its auxiliary pictures. An item of which no size is told counts as the largest.
+func heifPixels(item uint64, areas map[uint64]int, largest int, references map[string]map[uint64][]uint64) int {
+	const most = 1 << 40
+	known := map[uint64]int{}
+	var add func(item uint64, depth int) int
+	add = func(item uint64, depth int) int {
+		if pixels, ok := known[item]; ok {
+			return pixels
+		}
+		if depth > maxHEIFDepth {
+			return most
+		}
+		known[item] = most // for an item that is derived from itself
+		pixels, told := areas[item]
+		if !told {
+			pixels = largest
+		}
+		for _, from := range references["dimg"][item] {
+			pixels = min(pixels+add(from, depth+1), most)
+		}
+		known[item] = pixels
+		return pixels
+	}
+	pixels := add(item, 0)
+	for auxiliary, of := range references["auxl"] {
+		if slices.Contains(of, item) {
+			pixels = min(pixels+add(auxiliary, 0), most)
+		}
+	}
+	return pixels
+}
