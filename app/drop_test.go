@@ -1,10 +1,14 @@
 package app
 
 import (
+	"bytes"
 	"encoding/binary"
 	"hash/crc32"
+	"image"
+	"image/png"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -330,5 +334,33 @@ func TestLocateOpensNoStrangersPath(t *testing.T) {
 		if references[i].Path != want {
 			t.Errorf("reference %d: %s, want %s", i+1, references[i].Path, want)
 		}
+	}
+}
+
+// TestRemovedWhileItIsRead: the slot is empty at once, and the decoder does not run on behind the window's back.
+func TestRemovedWhileItIsRead(t *testing.T) {
+	b := newBench(t, usual)
+	path := filepath.Join(t.TempDir(), "large.png")
+	var file bytes.Buffer
+	if err := (&png.Encoder{CompressionLevel: png.BestSpeed}).Encode(&file, image.NewGray(image.Rect(0, 0, 5000, 5000))); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, file.Bytes(), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	decoding := func() bool {
+		stacks := make([]byte, 1<<20)
+		return bytes.Contains(stacks[:runtime.Stack(stacks, true)], []byte("picture.prepare("))
+	}
+	b.slots.add(1, []string{path})
+	b.until("it is decoded", decoding)
+	b.slots.clear(1)
+	b.wantNames()
+	if !b.slots.slots[0].empty() {
+		t.Error("the slot is not empty")
+	}
+	b.settle()
+	if decoding() {
+		t.Error("the decoder runs on when nobody waits for it")
 	}
 }
