@@ -43,8 +43,7 @@ func (c benchCheckpoint) Run(ctx context.Context, s Streams) error {
 		return err
 	}
 	fmt.Fprintf(s.Err, "written in %.0f s\n", time.Since(start).Seconds())
-	_, err = fmt.Fprintln(s.Out, c.Dir)
-	return err
+	return s.result(c.Dir)
 }
 
 // qwen3Tokenizer is the built-in tokenizer as the folder that a checkpoint has, packed into an archive in memory

@@ -9,11 +9,8 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"strconv"
 	"strings"
 	"syscall"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/alecthomas/kong"
 
@@ -71,7 +68,7 @@ func Main(args []string, streams Streams) (code int) {
 	parser, err := kong.New(&c,
 		kong.Name("kleinbild"),
 		kong.Description("FLUX.2 [klein] on your own machine: text to image, editing, up to four reference pictures."),
-		kong.Writers(streams.Out, streams.Err),
+		kong.Writers(streams.Out, streams.Err), // for help, which is the program's own
 		kong.Exit(func(code int) { panic(exit(code)) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		asGiven,
@@ -79,6 +76,7 @@ func Main(args []string, streams Streams) (code int) {
 	if err != nil {
 		panic(err) // a mistake in the tags above
 	}
+	streams = withDoors(streams)
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
@@ -124,21 +122,6 @@ func withRange(err error) error {
 }
 
 // oneLine keeps errors that joined several causes on one line.
-func oneLine(err error) string { return printable(strings.ReplaceAll(plain.Text(err), "\n", "; ")) }
-
-// printable shows control characters, and bytes that are not UTF-8, as Go escapes: file names and what files say must not
-// drive the terminal, and a name is to be found again by what is shown.
-func printable(text string) string {
-	var b strings.Builder
-	for i, r := range text {
-		if r == utf8.RuneError && !strings.HasPrefix(text[i:], "\uFFFD") {
-			fmt.Fprintf(&b, `\x%02x`, text[i])
-		} else if unicode.IsControl(r) {
-			quoted := strconv.QuoteRune(r)
-			b.WriteString(quoted[1 : len(quoted)-1])
-		} else {
-			b.WriteRune(r)
-		}
-	}
-	return b.String()
+func oneLine(err error) string {
+	return plain.Printable(strings.ReplaceAll(plain.Text(err), "\n", "; "))
 }

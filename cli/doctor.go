@@ -15,6 +15,7 @@ import (
 	"kleinbild/inference"
 	"kleinbild/inference/picture"
 	"kleinbild/models"
+	"kleinbild/plain"
 )
 
 type doctorCommand struct{ modelFlags }
@@ -98,7 +99,7 @@ func printTable(w io.Writer, rows [][]string) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, r := range rows {
 		for i, cell := range r {
-			r[i] = printable(cell)
+			r[i] = plain.Printable(cell)
 		}
 		fmt.Fprintln(t, strings.Join(r, "\t"))
 	}

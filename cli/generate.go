@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -123,7 +122,7 @@ func (c *generateCommand) Run(ctx context.Context, s Streams) error {
 		fmt.Fprintln(s.Err, "note:", notice)
 	}
 	for _, note := range j.notes {
-		fmt.Fprintln(s.Err, "note:", printable(note))
+		fmt.Fprintln(s.Err, "note:", note)
 	}
 	j.compare(s.Err, info)
 	if c.Guidance != nil && *c.Guidance > 1 && info.Variant == inference.Distilled {
@@ -169,7 +168,7 @@ func (c *generateCommand) one(ctx context.Context, s Streams, engine *inference.
 	}
 	meta := result.Metadata
 	meta.Version = Version
-	path, failed, err := j.write(s.Out, result.Image, meta)
+	path, failed, err := j.write(behind(s.Out), result.Image, meta)
 	if err != nil {
 		return err
 	}
@@ -190,9 +189,9 @@ func (c *generateCommand) one(ctx context.Context, s Streams, engine *inference.
 		return failed // the picture is all that stands there
 	}
 	if c.JSON {
-		err = json.NewEncoder(s.Out).Encode(newReport(path, result, time.Since(start), j.preparations(engine.Info().NativeSize)))
+		err = writeJSON(s.Out, newReport(path, result, time.Since(start), j.preparations(engine.Info().NativeSize)), "")
 	} else {
-		_, err = fmt.Fprintln(s.Out, path)
+		err = s.result(path)
 	}
 	if failed != nil {
 		return failed
@@ -224,7 +223,7 @@ func (c *generateCommand) settle(ctx context.Context, s Streams) (*job, error) {
 			c.MaxSequenceLength = &meta.MaxSequenceLength
 		}
 	}
-	if err := c.checkStandardOutput(s.Out); err != nil {
+	if err := c.checkStandardOutput(behind(s.Out)); err != nil {
 		return nil, err
 	}
 	var err error
@@ -398,7 +397,7 @@ func (j *job) compare(w io.Writer, info inference.Info) {
 		{"version", j.like.Version, Version},
 	} {
 		if row.then != row.now {
-			fmt.Fprintln(w, printable(fmt.Sprintf("note: made with %s %s, now %s: the picture may differ", row.what, row.then, row.now)))
+			fmt.Fprintf(w, "note: made with %s %s, now %s: the picture may differ\n", row.what, row.then, row.now)
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
 
 	"kleinbild/inference/picture"
@@ -28,12 +27,10 @@ func (c infoCommand) Run(s Streams) error {
 		return err
 	}
 	if c.JSON {
-		enc := json.NewEncoder(s.Out)
-		enc.SetIndent("", "  ")
 		if origin.Complete {
-			return enc.Encode(origin.Metadata)
+			return writeJSON(s.Out, origin.Metadata, "  ")
 		}
-		return enc.Encode(newForeignReport(origin))
+		return writeJSON(s.Out, newForeignReport(origin), "  ")
 	}
 	if !origin.Complete {
 		return printRows(s.Out, foreignRows(origin))

@@ -3,7 +3,6 @@ package cli
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,7 +11,6 @@ import (
 	"time"
 
 	"github.com/schollz/progressbar/v3"
-	"golang.org/x/term"
 
 	"kleinbild/inference"
 	"kleinbild/inference/picture"
@@ -48,7 +46,7 @@ func (c modelsList) Run(ctx context.Context, s Streams) error {
 		return err
 	}
 	for _, p := range skipped {
-		fmt.Fprintf(s.Err, "passed over: %s: %s\n", printable(p.Where), printable(p.Reason))
+		fmt.Fprintf(s.Err, "passed over: %s: %s\n", p.Where, p.Reason)
 	}
 	var rows []modelRow
 	known := map[string]bool{}
@@ -71,9 +69,7 @@ func (c modelsList) Run(ctx context.Context, s Streams) error {
 		for i := range rows {
 			rows[i].PathBytes = picture.PathBytes(rows[i].Path)
 		}
-		enc := json.NewEncoder(s.Out)
-		enc.SetIndent("", "  ")
-		return enc.Encode(rows)
+		return writeJSON(s.Out, rows, "  ")
 	}
 	var table [][]string
 	for _, r := range rows {
@@ -131,8 +127,7 @@ func (c modelsGet) Run(ctx context.Context, s Streams) error {
 	case err != nil:
 		return err
 	}
-	_, err = fmt.Fprintln(s.Out, dir)
-	return err
+	return s.result(dir)
 }
 
 // ask puts a question that only yes answers.
@@ -161,13 +156,12 @@ func (c modelsVerify) Run(ctx context.Context, s Streams) error {
 		return err
 	}
 	for _, d := range damaged {
-		fmt.Fprintf(s.Err, "%s: %s\n", printable(d.File), printable(d.Err.Error()))
+		fmt.Fprintf(s.Err, "%s: %s\n", d.File, d.Err)
 	}
 	if len(damaged) > 0 {
 		return fmt.Errorf("%s: %d damaged files; remove it with models rm and get it again", path, len(damaged))
 	}
-	_, err = fmt.Fprintln(s.Out, path)
-	return err
+	return s.result(path)
 }
 
 type modelsPath struct {
@@ -179,8 +173,7 @@ func (c modelsPath) Run(ctx context.Context, s Streams) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(s.Out, path)
-	return err
+	return s.result(path)
 }
 
 // modelPath is the folder of a name, or the model that commands without --model use.
@@ -220,9 +213,9 @@ const lineEvery = 10 * time.Second
 
 func newTransfer(w io.Writer, title string) *transfer {
 	t := &transfer{w: w, title: title, last: time.Now()}
-	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+	if isTerminal(w) {
 		t.bar = progressbar.NewOptions(barUnits,
-			progressbar.OptionSetWriter(w),
+			progressbar.OptionSetWriter(behind(w)),
 			progressbar.OptionSetPredictTime(false),
 			progressbar.OptionSetWidth(20),
 			progressbar.OptionThrottle(100*time.Millisecond),
@@ -241,7 +234,7 @@ func (t *transfer) update(p models.Progress) {
 		if t.bar != nil {
 			_ = t.bar.Clear()
 		}
-		fmt.Fprintf(t.w, "trying again: %s\n", printable(p.Problem))
+		fmt.Fprintf(t.w, "trying again: %s\n", p.Problem)
 	}
 	if t.bar != nil {
 		t.bar.Describe(text)

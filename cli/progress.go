@@ -3,11 +3,9 @@ package cli
 import (
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
-	"golang.org/x/term"
 
 	"kleinbild/inference"
 )
@@ -25,9 +23,9 @@ const barUnits = 1000
 
 func newProgress(w io.Writer, title string) *progress {
 	p := &progress{w: w, title: title}
-	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+	if isTerminal(w) {
 		p.bar = progressbar.NewOptions(barUnits,
-			progressbar.OptionSetWriter(w),
+			progressbar.OptionSetWriter(behind(w)),
 			progressbar.OptionSetDescription(title),
 			progressbar.OptionSetPredictTime(false),
 			progressbar.OptionSetWidth(30),

@@ -109,7 +109,7 @@ func (c serveCommand) report(ctx context.Context, s Streams, o *opener) error {
 
 func (c serveCommand) logger(s Streams) *slog.Logger {
 	if c.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(s.Err, nil))
+		return slog.New(slog.NewJSONHandler(escapedJSON{s.Err}, nil))
 	}
 	return slog.New(slog.NewTextHandler(s.Err, nil))
 }

@@ -121,5 +121,5 @@ func writeTokenLine(w io.Writer, line tokenLine) error {
 	if line.IDs == nil {
 		line.IDs = []int32{}
 	}
-	return json.NewEncoder(w).Encode(line)
+	return writeJSON(w, line, "")
 }
