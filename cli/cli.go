@@ -7,10 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 
 	"github.com/alecthomas/kong"
 
@@ -85,14 +82,13 @@ func Main(args []string, streams Streams) (code int) {
 		fmt.Fprintf(streams.Err, "kleinbild: %s (see kleinbild --help)\n", oneLine(withRange(err)))
 		return exitUsage
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := untilToldToEnd(context.Background())
 	defer stop()
-	// The first Ctrl-C asks politely; from then on the system's own handling is back and a second one ends the process.
-	context.AfterFunc(ctx, stop)
 	streams.In = newInterruptible(ctx, streams.In)
+	e := newEnding()
 	k.BindTo(ctx, (*context.Context)(nil))
-	k.Bind(parser.Model)
-	err = k.Run(streams)
+	k.Bind(parser.Model, e)
+	err = e.run(ctx, func() error { return k.Run(streams) })
 	var usage usageError
 	switch {
 	case err == nil:

@@ -9,11 +9,13 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/adrg/xdg"
@@ -40,7 +42,7 @@ type serveCommand struct {
 	modelFlags
 }
 
-func (c serveCommand) Run(ctx context.Context, s Streams) error {
+func (c serveCommand) Run(ctx context.Context, s Streams, e *ending) error {
 	switch {
 	case c.NoAuth && c.Token != "":
 		return usagef("--no-auth and --token (or $KLEINBILD_TOKEN) exclude each other")
@@ -88,6 +90,12 @@ func (c serveCommand) Run(ctx context.Context, s Streams) error {
 	if err != nil {
 		return err
 	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	e.allow(c.Grace + server.EndsWithin)
+	// A log that nobody reads any more, as when Ctrl+C has ended tee before this program, does not end a picture.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	// The address goes to standard output: with port 0 nobody could guess it.
 	fmt.Fprintf(s.Out, "http://%s\n", listener.Addr())
 	return handler.Serve(ctx, listener)

@@ -206,7 +206,7 @@ A mirror of https://huggingface.co.
 .B COMFYUI_PATH
 A ComfyUI folder whose models are used.
 .SH EXIT STATUS
-0 done, 1 failed, 2 wrong usage, 130 interrupted.
+0 done, 1 failed, 2 wrong usage, 130 interrupted. A server that was told to end has done its work: 0.
 `)
 	return err
 }
