@@ -218,6 +218,10 @@ func TestOneSignalEnds(t *testing.T) {
 			p.start(t, "tokens", "-p", "x", "-m", path)
 			p.until(t, "the tokenizer is opened", opened)
 		}, exitInterrupt},
+		{"serve reads a token from standard input", syscall.SIGTERM, func(t *testing.T, p *told) {
+			p.start(t, "serve", "--token-file", "-", "--listen", "127.0.0.1:0", "-m", model(t, "distilled"))
+			p.until(t, "the model is open", func() bool { return strings.Contains(p.stderr.String(), " on CPU") })
+		}, exitInterrupt},
 		{"models get asks", os.Interrupt, func(t *testing.T, p *told) {
 			p.start(t, "models", "get", "flux2-klein-9b")
 			p.until(t, "the question", func() bool { return strings.Contains(p.stderr.String(), "Type yes") })

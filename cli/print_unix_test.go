@@ -128,6 +128,7 @@ func TestNothingDrivesTheTerminal(t *testing.T) {
 		{"an argument", []string{"models", "verify", hostile}, "kleinbild: "},
 		{"an unknown flag", []string{"info", "--" + hostile}, "unknown flag"},
 		{"the end of a prompt", []string{"tokens", "-m", model(t, "distilled"), "-p", valid, "--max-sequence-length", "1"}, "cut off"},
+		{"a server's name", []string{"serve", "--no-auth", "--listen", hostile}, "want ADDRESS:PORT"},
 	} {
 		got := call("", row.args...)
 		checkQuiet(t, row.name+", standard output", got.out)

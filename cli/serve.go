@@ -2,32 +2,24 @@ package cli
 
 import (
 	"context"
-	"crypto/rand"
-	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"os"
 	"os/signal"
-	"path/filepath"
-	"runtime"
 	"slices"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
 
-	"github.com/adrg/xdg"
-
-	"kleinbild/atomicfile"
 	"kleinbild/inference"
 	"kleinbild/server"
 )
 
 type serveCommand struct {
 	Listen          string        `default:"127.0.0.1:7820" placeholder:"ADDR:PORT" help:"Where to listen. Port 0 takes a free one."`
-	Token           string        `env:"KLEINBILD_TOKEN" placeholder:"TEXT" help:"What requests must send as Authorization: Bearer TEXT. Default: made at the first start and kept."`
+	Token           string        `env:"KLEINBILD_TOKEN" placeholder:"TEXT" help:"What requests must send as Authorization: Bearer TEXT. Every user of this machine sees it in the list of processes: --token-file or $$KLEINBILD_TOKEN keep it to yourself. Default: made at the first start and kept."`
+	TokenFile       string        `placeholder:"FILE" help:"A file that holds the token and nothing else; - reads it from standard input."`
 	NoAuth          bool          `help:"Ask for no token; on a loopback address only."`
 	ModelID         string        `name:"model-id" default:"flux2-klein-4b" placeholder:"NAME" help:"The name that the model answers to."`
 	ModelAlias      []string      `placeholder:"NAME" help:"Another name that the model answers to, such as gpt-image-1; may be given several times."`
@@ -46,8 +38,12 @@ func (c serveCommand) Run(ctx context.Context, s Streams, e *ending) error {
 	switch {
 	case c.NoAuth && c.Token != "":
 		return usagef("--no-auth and --token (or $KLEINBILD_TOKEN) exclude each other")
-	case strings.ContainsAny(c.Token, " \t\r\n"):
-		return usagef("--token: holds a space, want none")
+	case c.NoAuth && c.TokenFile != "":
+		return usagef("--no-auth and --token-file exclude each other")
+	case c.Token != "" && c.TokenFile != "":
+		return usagef("--token (or $KLEINBILD_TOKEN) and --token-file exclude each other")
+	case c.Token != "" && !isToken(c.Token):
+		return usagef("--token (or $KLEINBILD_TOKEN): %s", wantToken)
 	case c.ModelID == "" || slices.Contains(c.ModelAlias, ""):
 		return usagef("--model-id and --model-alias: found an empty name, want one")
 	case c.Queue < 1 || c.Queue > 10000:
@@ -56,6 +52,9 @@ func (c serveCommand) Run(ctx context.Context, s Streams, e *ending) error {
 		return usagef("--max-body %d, want 1 to 256", c.MaxBody)
 	case c.Grace <= 0:
 		return usagef("--grace %v, want more than 0s", c.Grace)
+	}
+	if err := c.checkNames(); err != nil {
+		return err
 	}
 	options, err := c.options()
 	if err != nil {
@@ -66,16 +65,16 @@ func (c serveCommand) Run(ctx context.Context, s Streams, e *ending) error {
 	if err := c.report(ctx, s, opener); err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", c.Listen)
+	listener, err := listen(c.Listen)
 	if err != nil {
-		return fmt.Errorf("serve: %w", err)
+		return err
 	}
 	defer listener.Close()
 	loopback := listener.Addr().(*net.TCPAddr).IP.IsLoopback()
 	if c.NoAuth && !loopback {
 		return usagef("--no-auth with --listen %s, want a loopback address such as 127.0.0.1:7820: anybody in the network could use it", c.Listen)
 	}
-	token, err := c.token(s)
+	token, err := c.token(ctx, s)
 	if err != nil {
 		return err
 	}
@@ -156,67 +155,4 @@ func (o *opener) close() {
 			_ = engine.Close() // the process ends; there is nothing left to lose
 		}
 	}
-}
-
-// tokenFile is kleinbild/token in the user's configuration folder.
-func tokenFile() string { return filepath.Join(xdg.ConfigHome, "kleinbild", "token") }
-
-// token returns what requests must send, "" where they need not; at the first start it makes one and shows it.
-func (c serveCommand) token(s Streams) (string, error) {
-	switch {
-	case c.NoAuth:
-		return "", nil
-	case c.Token != "":
-		return c.Token, nil
-	}
-	path := tokenFile()
-	token, err := readToken(path)
-	if errors.Is(err, errEmptyToken) {
-		fmt.Fprintf(s.Err, "note: %s was empty, as a full disk leaves it: a new token is made\n", path)
-		err = fs.ErrNotExist
-	}
-	if err == nil {
-		fmt.Fprintf(s.Err, "the token is in %s\n", path)
-		return token, nil
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return "", err
-	}
-	token = rand.Text()
-	if err := writeToken(path, token); err != nil {
-		return "", fmt.Errorf("token: %w", err)
-	}
-	fmt.Fprintf(s.Err, "token: %s (kept in %s, shown this once)\n", token, path)
-	return token, nil
-}
-
-// errEmptyToken is readToken's for a file of 0 bytes, which holds nobody's token.
-var errEmptyToken = errors.New("token: the file is empty")
-
-func readToken(path string) (string, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return "", fmt.Errorf("token: %w", err)
-	}
-	if mode := info.Mode().Perm(); runtime.GOOS != "windows" && mode&0o077 != 0 {
-		return "", fmt.Errorf("token: %s: mode %04o lets others read it, want 0600 (delete it to get a new one)", path, mode)
-	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return "", fmt.Errorf("token: %w", err)
-	}
-	if len(text) == 0 {
-		return "", errEmptyToken
-	}
-	token := strings.TrimSpace(string(text))
-	if token == "" || strings.ContainsAny(token, " \t\r\n") {
-		return "", fmt.Errorf("token: %s: found %d bytes, want one word (delete it to get a new one)", path, len(text))
-	}
-	return token, nil
-}
-
-func writeToken(path, token string) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return err
-	}
-	return atomicfile.Write(path, []byte(token+"\n"), 0o600)
 }

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -110,11 +111,11 @@ func TestServe(t *testing.T) {
 		t.Errorf("%d %.200s %v", status, body, err)
 	}
 	code, said := first.end(t)
-	if code != exitOK || !strings.Contains(said, "token: "+token+" ") || strings.Contains(said, "private") || !strings.Contains(said, `"msg":"request"`) {
+	if code != exitOK || strings.Contains(said, token) || !strings.Contains(said, "the token is in "+path) || strings.Contains(said, "private") || !strings.Contains(said, `"msg":"request"`) {
 		t.Errorf("exit code %d: %s", code, said)
 	}
 
-	// The token stays, and is not shown again.
+	// The token stays. A log, which is kept and read by others, never has it.
 	second := serve(t, home, "-m", model(t, "distilled"))
 	if status, _ := second.fetch(t, "GET", "/v1/models", token, nil); status != 200 {
 		t.Errorf("the kept token: %d", status)
@@ -178,6 +179,11 @@ func TestServeRefuses(t *testing.T) {
 	if err := os.Chmod(loose, 0o644); err != nil {
 		t.Fatal(err)
 	}
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
 	for _, row := range []struct {
 		name string
 		args []string
@@ -186,12 +192,29 @@ func TestServeRefuses(t *testing.T) {
 	}{
 		{"no token for the network", []string{"--no-auth", "--listen", "0.0.0.0:0"}, exitUsage, "want a loopback address"},
 		{"two wishes", []string{"--no-auth", "--token", "x"}, exitUsage, "exclude each other"},
-		{"a token with a space", []string{"--token", "a b"}, exitUsage, "holds a space"},
+		{"two wishes with a file", []string{"--no-auth", "--token-file", "x"}, exitUsage, "exclude each other"},
+		{"two tokens", []string{"--token", "x", "--token-file", "y"}, exitUsage, "exclude each other"},
+		{"a token with a space", []string{"--token", "a b"}, exitUsage, wantToken},
+		{"a token that no header carries", []string{"--token", "a\u202eb"}, exitUsage, wantToken},
+		{"a token file that is a folder", []string{"--token-file", home}, exitFailure, "found a folder, want a file; - reads standard input"},
+		{"a token file that is not there", []string{"--token-file", home + "/gone"}, exitFailure, "--token-file: " + home + "/gone is not there; - reads standard input"},
+		{"no network without a token", []string{"--no-auth", "--listen", "[::]:0"}, exitUsage, "want a loopback address"},
+		{"no port", []string{"--no-auth", "--listen", "127.0.0.1"}, exitUsage, "--listen 127.0.0.1: want ADDRESS:PORT"},
+		{"a Unix socket", []string{"--no-auth", "--listen", "unix:/tmp/x"}, exitUsage, "the port is \"/tmp/x\", want a number"},
+		{"a URL", []string{"--no-auth", "--listen", "http://127.0.0.1:80"}, exitUsage, "want ADDRESS:PORT"},
+		{"a port too high", []string{"--no-auth", "--listen", "127.0.0.1:65536"}, exitUsage, "want a number from 0 (any that is free) to 65535"},
+		{"a port by name", []string{"--no-auth", "--listen", "127.0.0.1:http"}, exitUsage, "want a number"},
+		{"an address of another machine", []string{"--no-auth", "--listen", "192.0.2.1:0"}, exitFailure, "this machine has no address 192.0.2.1"},
+		{"a port in use", []string{"--no-auth", "--listen", taken.Addr().String()}, exitFailure, "another program uses this port"},
+		{"a host with a port", []string{"--allow-host", "studio.lan:7820"}, exitUsage, "want a name without a port"},
+		{"all websites", []string{"--allow-origin", "*"}, exitUsage, "want a website as browsers name it"},
+		{"websites without a name", []string{"--allow-origin", "null"}, exitUsage, "want a website as browsers name it"},
+		{"a page", []string{"--allow-origin", "https://paint.example/"}, exitUsage, "without a path"},
 		{"queue", []string{"--queue", "0"}, exitUsage, "--queue 0, want 1 to 10000"},
 		{"no name", []string{"--model-alias", "a,,b"}, exitUsage, "--model-id and --model-alias: found an empty name"},
 		{"body", []string{"--max-body", "1000"}, exitUsage, "--max-body 1000, want 1 to 256"},
 		{"grace", []string{"--grace", "0s"}, exitUsage, "--grace 0s"},
-		{"address", []string{"--no-auth", "--listen", "nowhere"}, exitFailure, "serve: listen tcp: address nowhere"},
+		{"address", []string{"--no-auth", "--listen", "nowhere"}, exitUsage, "--listen nowhere: want ADDRESS:PORT"},
 		{"a model that is not there", []string{"-m", "gone"}, exitFailure, "--model: gone: does not exist"},
 		{"a token that others can read", nil, exitFailure, "mode 0644 lets others read it, want 0600"},
 	} {
