@@ -97,8 +97,8 @@ func patiently(do func() error, passing func(error) bool, pause time.Duration) e
 }
 
 // Claim gives the finished file the name path if that is free, and else returns an error that wraps fs.ErrExist; of two
-// programs at it, one gets the name. A second link does that in one step; where a file system has none (FAT), an empty
-// file takes the name for a moment.
+// programs at it, one gets the name. A second link does that in one step; where a file system has none (FAT), Windows has a
+// step of its own, and elsewhere an empty file takes the name for a moment.
 func (f *File) Claim(path string) error {
 	if err := f.Finish(); err != nil {
 		return err
@@ -111,6 +111,9 @@ func (f *File) Claim(path string) error {
 }
 
 func claimWithoutLinks(temporary, path string) error {
+	if done, err := moveIfFree(temporary, path); done {
+		return err
+	}
 	placeholder, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
 		return err

@@ -196,8 +196,16 @@ func TestPathsOnATerminal(t *testing.T) {
 	if code := Main([]string{"info", name}, Streams{In: strings.NewReader(""), Out: terminal, Err: terminal}); code != exitOK {
 		t.Errorf("exit code %d", code)
 	}
+	ownConfig(t)
+	token, err := serveCommand{}.token(t.Context(), withDoors(Streams{Out: terminal, Err: terminal}))
+	if err != nil {
+		t.Error(err)
+	}
 	terminal.Close()
 	text := <-said
+	if !strings.Contains(text, "token: "+token+" (kept in ") {
+		t.Errorf("a new token is not shown: %q", text)
+	}
 	for _, raw := range []string{"\x1b]", "\u009b", "\u202e", "\x9b2J", "\nkleinbild: all is well"} {
 		if strings.Contains(text, raw) {
 			t.Errorf("%q reaches the terminal: %q", raw, text)

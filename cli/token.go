@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -74,48 +75,23 @@ func namedToken(s Streams, path string) (string, error) {
 // keptToken returns the token of the file at path; the first start makes one there. Of two first starts at once one makes
 // it, and both take what lies there afterwards.
 func keptToken(ctx context.Context, s Streams, path string) (string, error) {
-	made := ""
-	token, err := readToken(ctx, s, path)
-	if errors.Is(err, fs.ErrNotExist) {
-		made = rand.Text()
-		if err = claimToken(path, made); err == nil || errors.Is(err, fs.ErrExist) {
-			token, err = readToken(ctx, s, path)
+	made := rand.Text()
+	for end := time.Now().Add(settlesIn); ; {
+		token, err := readToken(s, path)
+		if errors.Is(err, fs.ErrNotExist) {
+			if err = claimToken(path, made); err == nil || errors.Is(err, fs.ErrExist) {
+				token, err = readToken(s, path)
+			}
 		}
-	}
-	switch {
-	case err != nil:
-		return "", fmt.Errorf("token: %w", err)
-	case token != made || !isTerminal(s.Err): // a log is read by others, and kept
-		fmt.Fprintf(s.Err, "the token is in %s\n", path)
-	default:
-		fmt.Fprintf(s.Err, "token: %s (kept in %s, shown this once)\n", token, path)
-	}
-	return token, nil
-}
-
-// emptyFor is how long an empty file may be one that another start is about to fill: on a disk without links an empty file
-// takes the name for a moment.
-const emptyFor = time.Second
-
-func readToken(ctx context.Context, s Streams, path string) (string, error) {
-	for end := time.Now().Add(emptyFor); ; {
-		text, mode, foreign, err := readSecret(path)
 		switch {
-		case err != nil:
-			return "", err
-		case readableByOthers(mode):
-			return "", fmt.Errorf("%s: mode %04o lets others read it, want 0600 (delete it to get a new one)", path, mode.Perm())
-		case len(text) > 0:
-			if foreign {
-				fmt.Fprintf(s.Err, "note: %s belongs to another user, who can read it\n", path)
-			}
-			token, err := parseToken(path, text)
-			if err != nil {
-				err = fmt.Errorf("%w (delete it to get a new one)", err)
-			}
-			return token, err
-		case time.Now().After(end):
-			return "", fmt.Errorf("%s: is empty: delete it, and the next start makes a new token", path)
+		case err == nil && token == made && isTerminal(s.Err): // a log is read by others, and kept
+			fmt.Fprintf(s.Err, "token: %s (kept in %s, shown this once)\n", token, path)
+			return token, nil
+		case err == nil:
+			fmt.Fprintf(s.Err, "the token is in %s\n", path)
+			return token, nil
+		case !settles(err) || time.Now().After(end):
+			return "", fmt.Errorf("token: %w", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -123,6 +99,37 @@ func readToken(ctx context.Context, s Streams, path string) (string, error) {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
+}
+
+// settlesIn is how long the file may be in the hands of another first start: on a disk without links an empty file takes the
+// name for a moment, and Windows lets nobody read what is being moved.
+const settlesIn = time.Second
+
+var errEmptyToken = errors.New("is empty: delete it, and the next start makes a new token")
+
+func settles(err error) bool {
+	const sharingViolation = syscall.Errno(32)
+	return errors.Is(err, errEmptyToken) || runtime.GOOS == "windows" && errors.Is(err, sharingViolation)
+}
+
+func readToken(s Streams, path string) (string, error) {
+	text, mode, foreign, err := readSecret(path)
+	switch {
+	case err != nil:
+		return "", err
+	case readableByOthers(mode):
+		return "", fmt.Errorf("%s: mode %04o lets others read it, want 0600 (delete it to get a new one)", path, mode.Perm())
+	case len(text) == 0:
+		return "", fmt.Errorf("%s: %w", path, errEmptyToken)
+	}
+	token, err := parseToken(path, text)
+	if err != nil {
+		return "", fmt.Errorf("%w (delete it to get a new one)", err)
+	}
+	if foreign {
+		fmt.Fprintf(s.Err, "note: %s belongs to another user, who can read it\n", path)
+	}
+	return token, nil
 }
 
 // readSecret reads a small file and says who else may read it: its mode, and whether it belongs to another user.
