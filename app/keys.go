@@ -4,6 +4,8 @@ import (
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/driver/desktop"
 	"fyne.io/fyne/v2/widget"
+
+	"kleinbild/plain"
 )
 
 // shortcuts are the keys that work wherever the focus is.
@@ -109,6 +111,7 @@ type sentenceLabel struct {
 
 func newSentenceLabel(s *session, text string) *sentenceLabel {
 	l := &sentenceLabel{s: s}
+	text = plain.Printable(text) // it may quote a file's name, or what a file says
 	l.Text, l.Wrapping = text, fyne.TextWrapWord
 	l.ExtendBaseWidget(l)
 	return l

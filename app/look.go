@@ -10,6 +10,7 @@ import (
 	"fyne.io/fyne/v2/widget"
 
 	"kleinbild/assets/look"
+	"kleinbild/plain"
 )
 
 // The roles of colours, under the names that Fyne's widgets ask for.
@@ -122,7 +123,8 @@ func (r *boxRenderer) Refresh() {
 	r.rect.Refresh()
 }
 
-// label is one line of text in a colour of the theme. What does not fit into its width ends in an ellipsis.
+// label is one line of text in a colour of the theme. What does not fit into its width ends in an ellipsis. Names of files
+// are anybody's: what would break the line, or turn the order of what is read, shows as escapes.
 type label struct {
 	widget.BaseWidget
 	text  string
@@ -133,7 +135,7 @@ type label struct {
 }
 
 func newLabel(text string, color fyne.ThemeColorName, size fyne.ThemeSizeName) *label {
-	l := &label{text: text, color: color, size: size}
+	l := &label{text: plain.Printable(text), color: color, size: size}
 	l.ExtendBaseWidget(l)
 	return l
 }
@@ -146,7 +148,7 @@ func newHeading(text string) *label {
 }
 
 func (l *label) set(text string, color fyne.ThemeColorName) {
-	if l.text != text || l.color != color {
+	if text = plain.Printable(text); l.text != text || l.color != color {
 		l.text, l.color = text, color
 		l.Refresh()
 	}

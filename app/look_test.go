@@ -41,3 +41,19 @@ func TestContrast(t *testing.T) {
 		}
 	}
 }
+
+// TestNamesDoNotMislead: a file's name, and what a file says, can neither break a line nor turn the order of what is read.
+func TestNamesDoNotMislead(t *testing.T) {
+	const name, want = "fox\u202egnp.exe\x1b[2J\nYour disk is full", `fox\u202egnp.exe\x1b[2J\nYour disk is full`
+	l := newLabel(name, colorText, sizeText)
+	first := l.text
+	l.set("x", colorText)
+	l.set(name, colorText)
+	for where, have := range map[string]string{
+		"label": first, "label that is set": l.text, "notice": newSentenceLabel(nil, name).Text, "menu": shorten("fox\u202egnp.exe\x1b[2J", 70) + `\nYour disk is full`,
+	} {
+		if have != want {
+			t.Errorf("%s: %q, want %q", where, have, want)
+		}
+	}
+}

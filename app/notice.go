@@ -76,7 +76,7 @@ func (n *noticeBar) add(text string, asks bool, stay time.Duration, actions []ac
 	// The same again, or the same question about something newer, takes the place of the earlier one.
 	for _, old := range slices.Clone(n.notes) {
 		same := old.asks == asks && slices.Equal(old.names, t.names)
-		if same && (len(t.names) > 0 || old.text.Text == text) {
+		if same && (len(t.names) > 0 || old.text.Text == t.text.Text) {
 			n.drop(old)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"fyne.io/fyne/v2/widget"
 
 	"kleinbild/inference"
+	"kleinbild/plain"
 )
 
 // promptPanel is the prompt with Generate beside it, and one quiet line under it. While a picture is made the button adds
@@ -263,7 +264,7 @@ func (p *promptPanel) showEarlier() {
 
 // shorten cuts a text to one line of at most n runes.
 func shorten(text string, n int) string {
-	r := []rune(strings.Join(strings.Fields(text), " "))
+	r := []rune(plain.Printable(strings.Join(strings.Fields(text), " ")))
 	if len(r) > n {
 		return string(r[:n-1]) + "…"
 	}

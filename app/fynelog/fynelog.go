@@ -7,6 +7,7 @@ import (
 	"io"
 	"log"
 	"os"
+	"unicode"
 )
 
 var messages = &filter{out: os.Stderr}
@@ -50,7 +51,26 @@ func (l *filter) Write(line []byte) (int, error) {
 	if l.leaving {
 		return len(line), nil
 	}
-	return l.out.Write(line)
+	if _, err := l.out.Write(printable(line)); err != nil {
+		return 0, err
+	}
+	return len(line), nil
+}
+
+// printable takes out what drives a terminal, as plain.Printable does, which this package may not import: messages name
+// files, which may be anybody's. A message ends in its line's end.
+func printable(line []byte) []byte {
+	text, end := bytes.CutSuffix(line, []byte("\n"))
+	text = bytes.Map(func(r rune) rune {
+		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' || r >= '\u202A' && r <= '\u202E' || r >= '\u2066' && r <= '\u2069' {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, text)
+	if end {
+		text = append(text, '\n')
+	}
+	return text
 }
 
 func containsAny(line []byte, parts [][]byte) bool {

@@ -27,6 +27,19 @@ func TestFyneLog(t *testing.T) {
 	}
 }
 
+// TestHostileNames: what a message quotes drives no terminal.
+func TestHostileNames(t *testing.T) {
+	var out strings.Builder
+	l := &filter{out: &out}
+	line := "Fyne error:  cannot load fox\x1b]0;x\a\u202egnp\nkleinbild: all is well\n"
+	if n, err := l.Write([]byte(line)); err != nil || n != len(line) {
+		t.Errorf("%d, %v", n, err)
+	}
+	if strings.ContainsAny(out.String(), "\x1b\a\u202e") || strings.Count(out.String(), "\n") != 1 {
+		t.Errorf("%q", out.String())
+	}
+}
+
 // logError logs as fyne.LogError does. This package may not import Fyne, not even in a test: see init.
 func logError(reason string, err error) {
 	log.Println("Fyne error: ", reason)
