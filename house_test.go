@@ -26,7 +26,7 @@ var arrows = map[string][]string{
 	"app/studio":  {"atomicfile", "inference", "inference/picture"},
 	"cli":         {"atomicfile", "history", "inference", "inference/picture", "inference/checkpoint/synthetic", "server", "models", "assets/tokenizer", "plain"},
 	"plain":       {},
-	"server":      {"inference", "inference/picture"},
+	"server":      {"inference", "inference/picture", "plain"},
 	"models":      {"atomicfile", "inference/checkpoint"},
 	"history":     {"atomicfile", "inference/picture"},
 	"inference": {

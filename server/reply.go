@@ -15,9 +15,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
 	"kleinbild/inference"
+	"kleinbild/plain"
 )
 
 // apiError is an error as the client sees it: {"detail": …} with a status.
@@ -257,7 +257,7 @@ func (w *reply) head(status int, contentType string, size int) {
 // and terminals.
 func printable(text string) string {
 	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' || r >= '\u202A' && r <= '\u202E' || r >= '\u2066' && r <= '\u2069' {
+		if plain.DrivesTerminal(r) {
 			return '\uFFFD'
 		}
 		return r
