@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -21,7 +22,7 @@ import (
 func openWindow(files []string) (ok bool) {
 	setting, err := cli.ModelSetting()
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "kleinbild:", err) // the window opens all the same and offers models
+		cli.Complain(os.Stderr, err) // the window opens all the same and offers models
 	}
 	for i, file := range files {
 		if path, err := filepath.Abs(file); err == nil {
@@ -42,11 +43,10 @@ func openWindow(files []string) (ok bool) {
 		PicturesDir:   cli.PicturesDir(),
 	})
 	if err != nil {
-		reason := err.Error()
 		if state, ready := cli.WindowState(); runtime.GOOS == "linux" && !ready {
-			reason = state // as doctor says it
+			err = errors.New(state) // as doctor says it
 		}
-		fmt.Fprintf(os.Stderr, "kleinbild: the window does not open: %s (kleinbild --help lists the command line, which needs none)\n", reason)
+		cli.Complain(os.Stderr, fmt.Errorf("the window does not open: %w (kleinbild --help lists the command line, which needs none)", err))
 		os.Exit(1)
 	}
 	return true

@@ -53,6 +53,7 @@ func Run(cfg Config) error {
 		}
 		started()
 	})
+	endWhenTold(closesIn, func() { fyne.Do(a.Quit) })
 	w.Show()
 	shell.KeepOnScreen(nativeHandle(w))
 	a.Run()

@@ -43,6 +43,9 @@ func (m messages) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// Complain prints an error of the window's start as commands print theirs.
+func Complain(w io.Writer, err error) { fmt.Fprintf(messages{w}, "kleinbild: %s\n", oneLine(err)) }
+
 // screen is standard output where it is a terminal; elsewhere results are written as they are. Lines and columns stay.
 type screen struct{ io.Writer }
 
