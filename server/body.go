@@ -38,29 +38,32 @@ type incoming struct {
 	err     error // sticks
 
 	mu      sync.Mutex // guards the rest
+	over    bool       // nothing more is read
 	until   time.Time  // the deadline of the read under way; zero between two
 	pressed bool       // others wait for the memory
 }
 
-// withBody reads the request's body with read, within the limits of size, time and memory. The bytes count in the lease,
-// which the caller ends as soon as they are no longer needed; after an error nothing is held.
-func (s *Server) withBody(w *reply, r *http.Request, weight int64, read func(*http.Request) error) (*lease, error) {
+// withBody reads the request's body with read until ctx ends, within the limits of size, time and memory. The bytes count in
+// the lease, which the caller ends as soon as they are no longer needed; after an error nothing is held.
+func (s *Server) withBody(ctx context.Context, w *reply, r *http.Request, weight int64, read func(*http.Request) error) (*lease, error) {
 	if r.ContentLength > s.opts.MaxBodyBytes {
 		return nil, &http.MaxBytesError{Limit: s.opts.MaxBodyBytes}
 	}
 	held := s.memory.lease(clientOf(r))
 	in := &incoming{
-		s: s, ctx: r.Context(), control: w.control, body: r.Body, left: s.opts.MaxBodyBytes, weight: weight, lease: held,
+		s: s, ctx: ctx, control: w.control, body: r.Body, left: s.opts.MaxBodyBytes, weight: weight, lease: held,
 		pace: newPace(s.limits.stall, s.limits.body),
 	}
 	r.Body = in
 	held.onHurry(in.hurry)
+	defer context.AfterFunc(ctx, in.interrupt)()
 	err := read(r)
 	if err == nil {
 		// A client's farewell is noticed only once its body has been read to the end.
 		_, err = io.Copy(io.Discard, r.Body)
 	}
 	held.onHurry(nil)
+	in.end()
 	if err != nil {
 		held.end()
 		return nil, err
@@ -97,6 +100,10 @@ func (in *incoming) Read(p []byte) (int, error) {
 	var network net.Error
 	if errors.As(err, &network) && network.Timeout() {
 		err = in.tooSlow()
+		// The context ends with any error of the connection, too, but not with this cause.
+		if closed, ok := errors.AsType[*apiError](context.Cause(in.ctx)); ok {
+			err = closed
+		}
 	}
 	in.err = err
 	return n, err
@@ -119,7 +126,9 @@ func (in *incoming) wait(until time.Time, pressed bool) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.until, in.pressed = until, pressed
-	_ = in.control.SetReadDeadline(until)
+	if in.ctx.Err() == nil { // else interrupt has set it
+		_ = in.control.SetReadDeadline(until)
+	}
 }
 
 // rested says that no read is under way.
@@ -137,6 +146,22 @@ func (in *incoming) hurry() {
 		in.until, in.pressed = sooner, true
 		_ = in.control.SetReadDeadline(sooner)
 	}
+}
+
+// interrupt ends the read under way and all others.
+func (in *incoming) interrupt() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if !in.over {
+		_ = in.control.SetReadDeadline(time.Now())
+	}
+}
+
+// end leaves the connection's deadline to others.
+func (in *incoming) end() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.over = true
 }
 
 func (in *incoming) Close() error { return in.body.Close() }

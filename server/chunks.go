@@ -54,3 +54,10 @@ func (c *chunks) Read(p []byte) (int, error) {
 	c.size -= n
 	return n, nil
 }
+
+// bytes takes all out in one piece.
+func (c *chunks) bytes() []byte {
+	whole := make([]byte, c.size)
+	_, _ = io.ReadFull(c, whole)
+	return whole
+}

@@ -114,3 +114,41 @@ func TestWaitingForTheDecoder(t *testing.T) {
 		t.Errorf("afterwards: %d %s", g.status, g.body)
 	}
 }
+
+// TestDecoderFlood: of one client's pictures one waits for the decoder at a time, so that another client's is the next.
+func TestDecoderFlood(t *testing.T) {
+	engine := &fakeEngine{}
+	s := start(t, engine, nil)
+	if err := s.decodes.Acquire(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	waiting := func() int64 {
+		s.decoders.mu.Lock()
+		defer s.decoders.mu.Unlock()
+		return s.decoders.shares.total
+	}
+	ask := func(client string, tag uint8) *raw {
+		contentType, body := formOf(t, prompt(), text("size", "64x64"), file("image", "x", pngOf(t, 64, 64, tag)))
+		c := s.dial(t)
+		c.send(headOf("/v1/generate", contentType, len(body), from(client)) + string(body))
+		return c
+	}
+	var all []*raw
+	for range 5 {
+		all = append(all, ask("10.0.0.1", 1))
+	}
+	eventually(t, "five are let in", func() bool { return s.queue.held() > 0 && waiting() == 1 })
+	all = append(all, ask("10.0.0.2", 2))
+	eventually(t, "two clients wait", func() bool { return waiting() == 2 })
+	s.decodes.Release(1)
+	for _, c := range all {
+		if status, _, text := c.answer(); status != 200 {
+			t.Errorf("%d %.200s", status, text)
+		}
+	}
+	for i, request := range engine.seen() {
+		if request.References[0].Image.Pix[0] == 2 && i > 2 {
+			t.Errorf("the other client's picture is number %d", i)
+		}
+	}
+}

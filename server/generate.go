@@ -75,8 +75,10 @@ func (s *Server) accept(w *reply, r *http.Request, weight int64, read func(*http
 	if err := s.queue.room(client); err != nil {
 		return nil, err
 	}
+	ctx, leave := s.whileOpen(r.Context())
+	defer leave()
 	var j *job
-	held, err := s.withBody(w, r, weight, func(r *http.Request) (err error) {
+	held, err := s.withBody(ctx, w, r, weight, func(r *http.Request) (err error) {
 		j, err = read(r)
 		return err
 	})
@@ -101,7 +103,7 @@ func (s *Server) accept(w *reply, r *http.Request, weight int64, read func(*http
 	if j.admission, err = s.queue.admit(client, j.holds(native)); err != nil {
 		return nil, err
 	}
-	if err = s.prepare(r.Context(), j, held); err == nil {
+	if err = s.prepare(ctx, j, held); err == nil {
 		err = j.settleSize(native)
 	}
 	if err != nil {
@@ -109,6 +111,17 @@ func (s *Server) accept(w *reply, r *http.Request, weight int64, read func(*http
 		return nil, err
 	}
 	return j, nil
+}
+
+// whileOpen returns a context that ends with ctx, or when the server begins to end. What is not in the queue by then would
+// be refused there.
+func (s *Server) whileOpen(ctx context.Context) (open context.Context, leave func()) {
+	open, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(s.accepting, func() { cancel(errClosed()) })
+	return open, func() {
+		stop()
+		cancel(nil)
+	}
 }
 
 // holds is the memory that a request takes at most from its admission on: its references, and the files of its pictures,
@@ -142,13 +155,13 @@ func (s *Server) prepare(ctx context.Context, j *job, held *lease) error {
 			}
 		}
 		size := src.data.size
-		ref, err := s.decode(ctx, &src.data)
+		ref, err := s.decode(ctx, held.client, &src.data)
 		if err != nil {
 			if busy, ok := errors.AsType[*apiError](err); ok {
 				return busy
 			}
 			if ctx.Err() != nil {
-				return ctx.Err()
+				return context.Cause(ctx)
 			}
 			status := http.StatusUnsupportedMediaType
 			if errors.Is(err, picture.ErrSize) {

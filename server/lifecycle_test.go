@@ -204,6 +204,34 @@ func TestShutdownWithRudeClients(t *testing.T) {
 	}
 }
 
+// TestShutdownEndsUploads: bodies that are still on their way do not hold the server up; their clients are told.
+func TestShutdownEndsUploads(t *testing.T) {
+	s := start(t, &fakeEngine{}, nil)
+	contentType, body := formOf(t, prompt(), file("images", "a", make([]byte, 1<<20)))
+	var slow []*raw
+	for range 3 {
+		c := s.dial(t)
+		c.send(headOf("/v1/generate", contentType, len(body)) + string(body[:500_000]))
+		slow = append(slow, c)
+	}
+	eventually(t, "all are on their way", func() bool { return s.memory.inUse() > 1_000_000 })
+	begun := time.Now()
+	if err := s.stop(); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(begun); took > 3*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	for _, c := range slow {
+		if status, header, text := c.answer(); status != 503 || header.Get("Retry-After") == "" {
+			t.Errorf("%d %s", status, text)
+		}
+	}
+	if s.memory.inUse() != 0 {
+		t.Errorf("%d bytes are left", s.memory.inUse())
+	}
+}
+
 // events splits a stream into names and data.
 func events(t testing.TB, stream []byte) (names []string, data []json.RawMessage) {
 	t.Helper()

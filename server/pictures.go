@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"io"
 	"math"
 	"net/http"
 	"regexp"
@@ -56,19 +55,28 @@ func (f *form) sources(base string) ([]source, error) {
 	return list, nil
 }
 
-// decode prepares a picture, one at a time for the whole server. The place is free again when the decoder has ended, also
-// where its client has left before: what runs on takes memory and a processor whether somebody waits for it or not.
-func (s *Server) decode(ctx context.Context, file io.Reader) (*picture.Reference, error) {
-	wait, cancel := context.WithTimeout(ctx, s.limits.decoder)
+// decode prepares a picture, one at a time for the whole server; of a client one waits for that, so that those of
+// others are not behind all of them. The place is free again when the decoder has ended, also where its client has left
+// before: what runs on takes memory and a processor whether somebody waits for it or not.
+func (s *Server) decode(ctx context.Context, client string, file *chunks) (*picture.Reference, error) {
+	begun := time.Now()
+	if !s.decoders.take(ctx, client, s.limits.decoder) {
+		return nil, noDecoder(ctx)
+	}
+	defer s.decoders.release(client)
+	wait, cancel := context.WithDeadline(ctx, begun.Add(s.limits.decoder))
 	defer cancel()
 	if err := s.decodes.Acquire(wait, 1); err != nil {
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		return nil, &apiError{
-			status: http.StatusServiceUnavailable, detail: "too many pictures to decode at once", retryAfter: 10 * time.Second,
-		}
+		return nil, noDecoder(ctx)
 	}
 	defer s.decodes.Release(1)
-	return picture.Decode(ctx, file)
+	return picture.DecodeBytes(ctx, file.bytes())
+}
+
+// noDecoder says why a request under ctx has waited for a decoder in vain.
+func noDecoder(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return &apiError{status: http.StatusServiceUnavailable, detail: "too many pictures to decode at once", retryAfter: 10 * time.Second}
 }

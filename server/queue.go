@@ -51,7 +51,7 @@ func newQueue(limit int) *queue {
 }
 
 func errClosed() *apiError {
-	return &apiError{status: http.StatusServiceUnavailable, detail: "the server is shutting down", retryAfter: 10 * time.Second}
+	return &apiError{status: http.StatusServiceUnavailable, detail: "the server is shutting down", retryAfter: 10 * time.Second, final: true}
 }
 
 // room says whether admit would succeed, before a body is read for it.

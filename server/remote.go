@@ -26,7 +26,7 @@ type remote struct {
 var errNotPublic = errors.New("the address is not public")
 
 func newRemote() *remote {
-	r := &remote{allowed: public, slots: newSlots(maxFetches)}
+	r := &remote{allowed: public, slots: newSlots(maxFetches, 0)}
 	dialer := &net.Dialer{
 		Timeout: fetchConnect,
 		Control: func(_, address string, _ syscall.RawConn) error {

@@ -123,10 +123,7 @@ func (s *Server) fail(w *reply, r *http.Request, err error) bool {
 		if e.retryAfter > 0 {
 			w.Header().Set("Retry-After", strconv.Itoa(int(max(e.retryAfter.Seconds(), 1))))
 		}
-		if e.final {
-			w.Header().Set("Connection", "close")
-		}
-		w.refuse(r, e.status, func() { _ = w.json(e.status, bodyOf(r, e)) })
+		w.refuse(r, e.final || e.status == http.StatusRequestTimeout, func() { _ = w.json(e.status, bodyOf(r, e)) })
 	}
 	return true
 }

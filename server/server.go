@@ -77,10 +77,13 @@ type Server struct {
 	queue       *queue
 	memory      *memory             // of what clients send
 	decodes     *semaphore.Weighted // a reference of 100 megapixels takes 800 MB while it is decoded
+	decoders    *slots              // those that wait for a place in decodes, one of each client
 	remote      *remote
 	connections *connections
 	started     time.Time
-	turns       sync.WaitGroup // requests that have had a turn, until their client has the reply
+	turns       sync.WaitGroup  // requests that have had a turn, until their client has the reply
+	accepting   context.Context // until the server begins to end
+	refuse      func()
 
 	mu       sync.Mutex // guards the rest; held for moments only
 	life     context.Context
@@ -110,10 +113,11 @@ func New(opts Options) (*Server, error) {
 	if opts.MaxBodyBytes > mostBodyBytes {
 		return nil, fmt.Errorf("server: body limit of %d bytes, want at most %d", opts.MaxBodyBytes, mostBodyBytes)
 	}
+	accepting, refuse := context.WithCancel(context.Background())
 	return &Server{
-		opts: opts, limits: usualLimits, log: opts.Log, queue: newQueue(opts.QueueLimit),
+		accepting: accepting, refuse: refuse, opts: opts, limits: usualLimits, log: opts.Log, queue: newQueue(opts.QueueLimit),
 		memory:  newMemory(max(opts.MaxBodyBytes, fetchBytes)),
-		decodes: semaphore.NewWeighted(1), remote: newRemote(), connections: newConnections(maxConnections, spareConnections),
+		decodes: semaphore.NewWeighted(1), decoders: newSlots(maxConnections, 1), remote: newRemote(), connections: newConnections(maxConnections, spareConnections),
 		started: time.Now(), life: context.Background(),
 	}, nil
 }
@@ -152,6 +156,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	}
 	s.log.Info("shutting down", "grace", s.opts.Grace)
 	s.queue.close()
+	s.refuse()
 	ending, end := context.WithCancel(context.Background())
 	defer end()
 	go func() {

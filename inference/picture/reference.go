@@ -72,6 +72,18 @@ func Decode(ctx context.Context, r io.Reader) (*Reference, error) {
 	return ref, nil
 }
 
+// DecodeBytes is Decode for a file that is in memory.
+func DecodeBytes(ctx context.Context, file []byte) (*Reference, error) {
+	if len(file) > MaxFileBytes {
+		return nil, fmt.Errorf("picture: found %d bytes, want at most %d MiB", len(file), MaxFileBytes>>20)
+	}
+	ref, err := prepare(ctx, file, MaxPixels)
+	if err != nil {
+		return nil, fmt.Errorf("picture: %w", err)
+	}
+	return ref, nil
+}
+
 // openRegular opens a file of the user's, never a folder, device or pipe: opening a pipe waits for its writer.
 func openRegular(path string) (*os.File, error) {
 	info, err := os.Stat(path)
