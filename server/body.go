@@ -43,8 +43,8 @@ type incoming struct {
 	pressed bool       // others wait for the memory
 }
 
-// withBody reads the request's body with read until ctx ends, within the limits of size, time and memory. The bytes count in
-// the lease, which the caller ends as soon as they are no longer needed; after an error nothing is held.
+// withBody reads the request's body with read until ctx ends, within the limits of size, time and memory. The bytes
+// count in the lease, which the caller ends as soon as they are no longer needed; after an error nothing is held.
 func (s *Server) withBody(ctx context.Context, w *reply, r *http.Request, weight int64, read func(*http.Request) error) (*lease, error) {
 	if r.ContentLength > s.opts.MaxBodyBytes {
 		return nil, &http.MaxBytesError{Limit: s.opts.MaxBodyBytes}

@@ -9,8 +9,8 @@ import (
 )
 
 // connections bounds how many connections are open. A client may have half of what the others leave. One connection too
-// many takes the place of one that has no request under way: of the client's own where the client has more than its share,
-// else of the client that has most. Where there is none, the new one is answered with 503.
+// many takes the place of one that has no request under way: of the client's own where the client has more than its
+// share, else of the client that has most. Where there is none, the new one is answered with 503.
 type connections struct {
 	limit, spare int
 

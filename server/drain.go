@@ -40,8 +40,8 @@ func (w *reply) unwatch(r *http.Request) {
 
 // refuse answers a request by send, and sees to it that a client that sends all of its body before it reads gets the
 // answer: a connection that is closed with unread bytes is reset, and the answer lost. Bodies are read only where that
-// ends soon, and never for a client that waits for 100 Continue. With final the connection ends at once: its client was too
-// slow, or the server ends.
+// ends soon, and never for a client that waits for 100 Continue. With final the connection ends at once: its client was
+// too slow, or the server ends.
 func (w *reply) refuse(r *http.Request, final bool, send func()) {
 	body := w.incoming
 	w.unwatch(r)

@@ -113,8 +113,8 @@ func (s *Server) accept(w *reply, r *http.Request, weight int64, read func(*http
 	return j, nil
 }
 
-// whileOpen returns a context that ends with ctx, or when the server begins to end. What is not in the queue by then would
-// be refused there.
+// whileOpen returns a context that ends with ctx, or when the server begins to end. What is not in the queue by then
+// would be refused there.
 func (s *Server) whileOpen(ctx context.Context) (open context.Context, leave func()) {
 	open, cancel := context.WithCancelCause(ctx)
 	stop := context.AfterFunc(s.accepting, func() { cancel(errClosed()) })
@@ -124,8 +124,8 @@ func (s *Server) whileOpen(ctx context.Context) (open context.Context, leave fun
 	}
 }
 
-// holds is the memory that a request takes at most from its admission on: its references, and the files of its pictures,
-// of which a stream has one at a time.
+// holds is the memory that a request takes at most from its admission on: its references, and the files of its
+// pictures, of which a stream has one at a time.
 func (j *job) holds(native int) int64 {
 	pixels, pictures := native*native, j.n
 	if j.size != (picture.Size{}) {

@@ -20,7 +20,8 @@ const (
 	maxHeaderBytes = 32 << 10
 	maxParts       = 64       // of a form: there are about 20 fields, and other programs send their own
 	maxFieldBytes  = 64 << 10 // of a form's part that is no picture: a prompt may have as many
-	// maxJSONBytes is a whole JSON body. Pictures never come in one, and what comes is copied several times (jsonWeight).
+	// maxJSONBytes is a whole JSON body. Pictures never come in one, and what comes is copied several times
+	// (jsonWeight).
 	maxJSONBytes = 1 << 20
 	maxURLBytes  = 8 << 10 // of an address in image_uris, as most servers have it
 	maxPictures  = 10      // the n of a request, as at OpenAI
@@ -34,11 +35,11 @@ const (
 	// maxConnections bounds what all of them hold: 64 MiB.
 	laneBytes  = 64 << 10
 	formWeight = 1 // bytes of memory for each of a form: texts are few, and pictures are held once
-	// jsonWeight is how many bytes of memory a byte of JSON takes: as it came, its fields, their texts, and what is left over
-	// from growing the first. A test measures it.
+	// jsonWeight is how many bytes of memory a byte of JSON takes: as it came, its fields, their texts, and what is
+	// left over from growing the first. A test measures it.
 	jsonWeight = 8
-	// uploadBodies is how many of the largest bodies the budget holds. One more may be in memory: the upload that was first
-	// may go beyond the budget, or several that fill it would wait for each other.
+	// uploadBodies is how many of the largest bodies the budget holds. One more may be in memory: the upload that was
+	// first may go beyond the budget, or several that fill it would wait for each other.
 	uploadBodies = 3
 )
 
@@ -72,8 +73,8 @@ const (
 	// drainBytes of a body that was refused are read, so that a client that sends all before it reads sees the answer:
 	// the largest body that any server may take.
 	drainBytes = mostBodyBytes
-	// drainFirst is how long a refused body may be to be read before the answer, which keeps the connection for the next
-	// request; it is net/http's own limit.
+	// drainFirst is how long a refused body may be to be read before the answer, which keeps the connection for the
+	// next request; it is net/http's own limit.
 	drainFirst = 256 << 10
 )
 
@@ -101,15 +102,16 @@ const (
 // writeChunk is what has to go out at the usual rate before the client counts as gone.
 const writeChunk = 64 << 10
 
-// limits are the times that a connection is held to; tests shorten them. A body or a reply may take long, but never stand
-// still, nor creep.
+// limits are the times that a connection is held to; tests shorten them. A body or a reply may take long, but never
+// stand still, nor creep.
 type limits struct {
 	header time.Duration // all headers of a request
 	idle   time.Duration // between two requests
 	stall  time.Duration // without any byte of a body, or of a reply
 	rate   int64         // bytes a second of a body, a fetched file or a reply, over about the time stall
 	body   time.Duration // a whole body
-	// hurried and hurriedRate take the place of stall and rate for uploads while somebody waits for the memory that they hold.
+	// hurried and hurriedRate take the place of stall and rate for uploads while somebody waits for the memory that
+	// they hold.
 	hurried     time.Duration
 	hurriedRate int64
 	memory      time.Duration // waiting for memory for the next bytes of an upload

@@ -246,7 +246,8 @@ func TestContinue(t *testing.T) {
 	}
 }
 
-// TestByteByByte: a request that arrives in single bytes is a request like any other, and so are several that arrive at once.
+// TestByteByByte: a request that arrives in single bytes is a request like any other, and so are several that arrive at
+// once.
 func TestByteByByte(t *testing.T) {
 	engine := &fakeEngine{}
 	s := start(t, engine, nil)

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// TestMemoryProgress: uploads that fill the memory together, each with a part of its own, do not wait for each other for
-// ever, and never hold more than was promised.
+// TestMemoryProgress: uploads that fill the memory together, each with a part of its own, do not wait for each other
+// for ever, and never hold more than was promised.
 func TestMemoryProgress(t *testing.T) {
 	const most = 1 << 20
 	m := newMemory(most)

@@ -2,9 +2,9 @@ package server
 
 import "time"
 
-// pace is the patience with a peer that sends or receives. The peer may stand still for the time stall. What it moves buys
-// time at rate, but never more than stall from now, so that neither a peer that stops nor one that creeps holds anything
-// for long.
+// pace is the patience with a peer that sends or receives. The peer may stand still for the time stall. What it moves
+// buys time at rate, but never more than stall from now, so that neither a peer that stops nor one that creeps holds
+// anything for long.
 type pace struct {
 	due time.Time // when patience ends
 	end time.Time // of all; none where zero

@@ -9,8 +9,8 @@ import (
 )
 
 // queue gives turns on the engine, one at a time. It is fair between clients: each has a turn in every round, whatever
-// the number of its requests, and within a round turns go in the order of arrival. No client may have more than its share
-// of the places, so that the next one finds some.
+// the number of its requests, and within a round turns go in the order of arrival. No client may have more than its
+// share of the places, so that the next one finds some.
 type queue struct {
 	limit     int   // places of requests that wait, or are prepared for that
 	mostBytes int64 // of all that is admitted
@@ -26,8 +26,8 @@ type queue struct {
 	last    time.Duration // of the last turn: what Retry-After says
 }
 
-// admission is a request in the queue, from before its references are decoded until its pictures are delivered. It has a
-// place from the start, so that no more requests decode than may wait.
+// admission is a request in the queue, from before its references are decoded until its pictures are delivered. It has
+// a place from the start, so that no more requests decode than may wait.
 type admission struct {
 	q      *queue
 	client string
@@ -104,8 +104,8 @@ func (a *admission) end() {
 	a.q.bytes.take(a.client, -a.bytes)
 }
 
-// join waits in line for a turn; the ticket must be left. A request that has had a turn was let in with all of its pictures,
-// so that a full queue does not refuse the next, but it waits for its turn as all others do.
+// join waits in line for a turn; the ticket must be left. A request that has had a turn was let in with all of its
+// pictures, so that a full queue does not refuse the next, but it waits for its turn as all others do.
 func (a *admission) join() (*ticket, error) {
 	q := a.q
 	q.mu.Lock()

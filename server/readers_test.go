@@ -18,8 +18,8 @@ func (c *raw) askTen(stream bool) {
 	c.send(headOf("/v1/images/generations", "application/json", len(body)) + body)
 }
 
-// TestUnreadReplies: who asks and never reads, or reads at a creep, is cut off; the engine works for others meanwhile, and
-// nothing is left.
+// TestUnreadReplies: who asks and never reads, or reads at a creep, is cut off; the engine works for others meanwhile,
+// and nothing is left.
 func TestUnreadReplies(t *testing.T) {
 	engine := &fakeEngine{noise: true}
 	s := start(t, engine, func(_ *Options, l *limits) { l.stall, l.rate = 300*time.Millisecond, 1<<20 })

@@ -195,8 +195,8 @@ func (w *reply) Write(p []byte) (n int, err error) {
 	return n, err
 }
 
-// filePlace stands for a file in values that are sent as JSON. Its base64 is made on the way out, so that the file is in
-// memory once.
+// filePlace stands for a file in values that are sent as JSON. Its base64 is made on the way out, so that the file is
+// in memory once.
 const filePlace = "\x00file\x00"
 
 // filePlaceJSON is filePlace as encoding/json writes it.
@@ -262,8 +262,8 @@ func printable(text string) string {
 }
 
 // clientOf names who sent a request: its address without the port. All shares are by this name. A proxy on this machine
-// is taken at its word for the address that it had the request from, since programs on this machine can take any loopback
-// address anyway; any other machine is the client itself, whatever its headers say.
+// is taken at its word for the address that it had the request from, since programs on this machine can take any
+// loopback address anyway; any other machine is the client itself, whatever its headers say.
 func clientOf(r *http.Request) string {
 	host := hostOf(r.RemoteAddr)
 	if ip, err := netip.ParseAddr(host); err != nil || !ip.Unmap().IsLoopback() {

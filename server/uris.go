@@ -15,9 +15,9 @@ import (
 	"kleinbild/inference"
 )
 
-// addURIs reads image_uris, a JSON array of data URIs and URLs. The pictures of data URIs are decoded as they arrive, so
-// that their text is never in memory. What is wrong with the array is kept: a path that knows no such field has its own
-// words for that.
+// addURIs reads image_uris, a JSON array of data URIs and URLs. The pictures of data URIs are decoded as they arrive,
+// so that their text is never in memory. What is wrong with the array is kept: a path that knows no such field has its
+// own words for that.
 func (f *form) addURIs(part *multipart.Part) error {
 	_, twice := f.values[fieldImageURIs]
 	text := &jsonText{in: bufio.NewReader(part)}

@@ -1,10 +1,11 @@
-// Command soak holds a real server under load: soak [-for 20m] KLEINBILD. It starts KLEINBILD serve with the demo model on
-// this machine, plays clients of whom a third are rude, watches the process from outside, and prints a table. It exits
-// with 1 unless every polite client was served, the memory is flat, and no goroutine or open file is left of the load.
+// Command soak holds a real server under load: soak [-for 20m] KLEINBILD. It starts KLEINBILD serve with the demo model
+// on this machine, plays clients of whom a third are rude, watches the process from outside, and prints a table. It
+// exits with 1 unless every polite client was served, the memory is flat, and no goroutine or open file is left of the
+// load.
 //
 // Flat: the median of the resident memory in the last fifth of the time is not more than a fifth and 64 MiB above the
-// median in the second fifth; the first fifth is for warming up. What is left: a second server that made one picture and
-// then rested is asked for its goroutines, and the first may have no more of any kind.
+// median in the second fifth; the first fifth is for warming up. What is left: a second server that made one picture
+// and then rested is asked for its goroutines, and the first may have no more of any kind.
 //
 // It needs Linux, for /proc and for loopback addresses of the clients' own.
 package main

@@ -145,7 +145,8 @@ func (p *process) watch(ctx context.Context, every time.Duration) (all []sample)
 	}
 }
 
-// headOfGoroutine begins each goroutine in what Go prints at SIGQUIT; created is its last function, which says what it is for.
+// headOfGoroutine begins each goroutine in what Go prints at SIGQUIT; created is its last function, which says what it
+// is for.
 var (
 	headOfGoroutine = regexp.MustCompile(`(?m)^goroutine [0-9]+ .*\[.*\]:$`)
 	created         = regexp.MustCompile(`(?m)^created by ([^ \n]+)`)

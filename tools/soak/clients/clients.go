@@ -1,5 +1,5 @@
-// Package clients plays the clients of a server under load: polite ones, which want pictures and come again when they are
-// told to, and rude ones, which do all that a client should not. It connects to the server's address only.
+// Package clients plays the clients of a server under load: polite ones, which want pictures and come again when they
+// are told to, and rude ones, which do all that a client should not. It connects to the server's address only.
 package clients
 
 import (

@@ -58,7 +58,8 @@ var hostileFiles = sync.OnceValue(func() map[string][]byte {
 	}
 })
 
-// emptyScans is a progressive JPEG whose scans say of each block that nothing changes: a few kilobytes that take seconds.
+// emptyScans is a progressive JPEG whose scans say of each block that nothing changes: a few kilobytes that take
+// seconds.
 func emptyScans(side, scans int) []byte {
 	var file bytes.Buffer
 	file.WriteString("\xff\xd8\xff\xc2\x00\x0b\x08")
