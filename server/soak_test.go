@@ -25,7 +25,7 @@ func TestSoak(t *testing.T) {
 	before := runtime.NumGoroutine()
 	load := clients.Load{
 		Address: s.address, Token: testToken, Polite: 8, Rude: 6, Requests: 20000, Pause: 20 * time.Millisecond,
-		Hold: time.Second, Patience: 20 * time.Second, Bytes: 2 << 20,
+		Hold: 600 * time.Millisecond, Patience: 20 * time.Second, Bytes: 2 << 20, Together: 200 * time.Millisecond,
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
 	defer cancel()

@@ -76,7 +76,7 @@ func soak(ctx context.Context, program, folder string, duration time.Duration, p
 	go func() { samples <- s.watch(playing, max(duration/1000, 200*time.Millisecond)) }()
 	load := clients.Load{
 		Address: s.address, Token: token, Polite: polite, Rude: rude, Requests: 2_000_000, Pause: 300 * time.Millisecond,
-		Hold: 25 * time.Second, Patience: 3 * time.Minute, Bytes: 16 << 20,
+		Hold: 25 * time.Second, Patience: 3 * time.Minute, Bytes: 16 << 20, Together: time.Minute,
 	}
 	report, err := load.Run(playing)
 	if err != nil {

@@ -26,6 +26,10 @@ type Load struct {
 	Hold     time.Duration // how long a rude client holds on to what it does not let go
 	Patience time.Duration // of a polite client with one request, all tries together
 	Bytes    int           // of large uploads
+	// Together is how often the rude clients all do the same thing, another each time, for a third of that time.
+	Together time.Duration
+
+	begun time.Time
 }
 
 // client is one of them. Each has an address of its own, as programs on different machines have.
@@ -45,6 +49,7 @@ func (l *Load) Run(ctx context.Context) (*Report, error) {
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
+	l.begun = time.Now()
 	count := &counts{left: l.Requests, stop: stop, report: newReport()}
 	var all sync.WaitGroup
 	start := func(kind, i int, do func(*client, context.Context)) {

@@ -162,7 +162,11 @@ func (c *client) beRude(ctx context.Context) {
 	}
 	defer conn.Close()
 	rude := rudenesses[c.turn%len(rudenesses)]
-	c.turn++
+	if since := time.Since(c.begun); since%c.Together < c.Together/3 {
+		rude = rudenesses[int(since/c.Together)%len(rudenesses)]
+	} else {
+		c.turn++
+	}
 	c.count.request(rude.name)
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
