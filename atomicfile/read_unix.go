@@ -3,6 +3,7 @@
 package atomicfile
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"syscall"
@@ -11,7 +12,12 @@ import (
 func stat(path string) (fs.FileInfo, error) { return os.Stat(path) }
 
 // openAtOnce opens a file that may have become a pipe or a terminal since it was looked at: it neither waits for a writer
-// nor takes the terminal for the program's own.
+// nor takes the terminal for the program's own. It does wait where another program, such as a file server, holds a lease on
+// the file: the system has told that program to give the lease up.
 func openAtOnce(path string) (*os.File, error) {
-	return os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return os.OpenFile(path, os.O_RDONLY|syscall.O_NOCTTY, 0)
+	}
+	return file, err
 }
