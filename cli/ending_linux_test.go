@@ -21,6 +21,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"kleinbild/history"
 )
 
 // endsIn is twice what a program takes from the signal to its end on a machine of one's own: test machines are shared. What
@@ -281,10 +283,8 @@ func TestOneSignalEnds(t *testing.T) {
 			picture := filepath.Join(p.home, "x.png")
 			writePicture(t, filepath.Join(p.home, "ref.png"), 64, 64)
 			store := filepath.Join(p.home, ".local", "share", "kleinbild", "history.db")
-			if err := os.MkdirAll(filepath.Dir(store), 0o755); err != nil {
-				t.Fatal(err)
-			}
-			file, err := os.Create(store)
+			history.At(store, nil).Add(history.Entry{Path: picture})
+			file, err := os.Open(store)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -355,11 +355,14 @@ func TestNoHangup(t *testing.T) {
 	if err := p.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
-	response, err := http.Get(p.server + "/healthz")
-	if err != nil || response.StatusCode != http.StatusOK {
-		t.Fatalf("%v, %v", response, err)
-	}
-	response.Body.Close()
+	p.until(t, "the model is open", func() bool {
+		response, err := http.Get(p.server + "/healthz")
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		return response.StatusCode == http.StatusOK
+	})
 	if state, _ := p.end(t, syscall.SIGTERM); state.ExitCode() != exitOK || strings.Count(p.stderr.String(), "shutting down") != 1 {
 		t.Errorf("%v: %s", state, p.stderr.String())
 	}

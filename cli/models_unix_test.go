@@ -58,10 +58,10 @@ func hubOf(t *testing.T, dir string) (url string, slow, bytesSent *atomic.Int64)
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, "/api/") {
-			_ = json.NewEncoder(w).Encode(map[string]any{"sha": "abc", "siblings": siblings})
+			_ = json.NewEncoder(w).Encode(map[string]any{"sha": commit, "siblings": siblings})
 			return
 		}
-		_, name, _ := strings.Cut(r.URL.Path, "/resolve/abc/")
+		_, name, _ := strings.Cut(r.URL.Path, "/resolve/"+commit+"/")
 		data, ok := files[name]
 		if !ok {
 			http.NotFound(w, r)
@@ -95,6 +95,9 @@ func (d *dripping) Write(p []byte) (n int, err error) {
 	}
 	return n, err
 }
+
+// commit is what the hub of these tests calls the newest commit of every repository.
+const commit = "abababababababababababababababababababab"
 
 // TestModelsGet downloads with one command, interrupted and killed on the way, and uses the model.
 func TestModelsGet(t *testing.T) {

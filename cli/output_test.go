@@ -53,6 +53,8 @@ func (w *onFirstWrite) Write(p []byte) (int, error) {
 	return w.Builder.Write(p)
 }
 
+func (w *onFirstWrite) WriteString(text string) (int, error) { return w.Write([]byte(text)) }
+
 // brokenPipe is standard output that takes nothing.
 type brokenPipe struct{}
 

@@ -101,7 +101,7 @@ func TestNothingDrivesTheTerminal(t *testing.T) {
 			fmt.Fprint(w, hostile)
 		default: // names and digests of its listing
 			digest := strings.Repeat("a", 40)
-			_ = json.NewEncoder(w).Encode(map[string]any{"sha": "abc", "siblings": []map[string]any{
+			_ = json.NewEncoder(w).Encode(map[string]any{"sha": commit, "siblings": []map[string]any{
 				{"rfilename": "model_index.json", "size": 1, "blobId": digest}, {"rfilename": "scheduler/x.json", "size": 1, "blobId": digest},
 				{"rfilename": "tokenizer/" + valid, "size": -1},
 			}})
