@@ -78,8 +78,8 @@ func (f *File) Replace(path string) error {
 	return patiently(func() error { return os.Rename(f.Name(), path) }, inTheWay, replacePause)
 }
 
-// On Windows virus scanners and the search index open a new file for a moment, in which it cannot be replaced: it is tried
-// again for a second.
+// On Windows, virus scanners and the search index open a new file for a moment, in which it cannot be replaced. Replace
+// tries again for a second.
 const (
 	replaceTries = 10
 	replacePause = 100 * time.Millisecond

@@ -25,8 +25,8 @@ func inUse(path string) error {
 	return windows.CloseHandle(file)
 }
 
-// inTheWay says that a file may be replaced in a moment: another program has it open. Some of them make Windows say that
-// access is denied.
+// inTheWay says that a file may be replaced in a moment: another program has it open. In some cases Windows calls that a
+// denied access.
 func inTheWay(err error) bool {
 	return errors.Is(err, windows.ERROR_SHARING_VIOLATION) || errors.Is(err, windows.ERROR_ACCESS_DENIED)
 }

@@ -150,9 +150,9 @@ type scavenger struct {
 	budgetBytes int64
 }
 
-// salvage reads what it can of the damaged file: first the tree, as far as it leads, and then every page, because a page that
-// the tree does not reach mostly holds its old entries still. The user may have removed an entry of such a page since, so it
-// counts only if its picture exists.
+// salvage reads what it can of the damaged file: first the tree, as far as it leads, and then every page, because a page
+// that the tree does not reach mostly holds its old entries still. The user may have removed an entry of such a page
+// since, so it counts only if its picture exists.
 func (s *Store) salvage() contents {
 	c := contents{entries: map[uint64]Entry{}, references: map[string][]byte{}}
 	info, err := os.Stat(s.path)

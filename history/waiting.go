@@ -19,9 +19,9 @@ import (
 	"kleinbild/atomicfile"
 )
 
-// waiting is an entry that could not be written into the store. It lies in a file of its own, in a folder beside the store,
-// until this window or another one can write the store. The file's name is the entry's ID; IDs count up, so that entries go
-// into the store in the order in which they were added, whatever the clock says.
+// waiting is an entry that could not be written into the store. It lies in a file of its own, in a folder beside the
+// store, until this window or another one can write the store. The file's name is the entry's ID; IDs count up, so that
+// entries go into the store in the order in which they were added, whatever the clock says.
 type waiting struct {
 	id    uint64
 	file  string // "" where not even the file could be written: the program holds it until one can
