@@ -19,9 +19,10 @@ const (
 // scheme begins an address. A single letter is a drive of Windows.
 var scheme = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]+:`)
 
-// localFile returns the path of the file of this computer that item is, an address or a path as file managers and browsers
-// hand them over, or a sentence that says why it is none. It looks at nothing but the text: on Windows only asking whether a
-// file of another computer's exists would log in there. host is this computer's name, which some programs write in front.
+// localFile returns the path of the file of this computer that item is, an address or a path as file managers and
+// browsers hand them over, or a sentence that says why it is none. It looks at nothing but the text: on Windows only
+// asking whether a file of another computer's exists would log in there. host is this computer's name, which some
+// programs write in front.
 func localFile(item, host string, windows bool) (local, refusal string) {
 	if strings.ContainsRune(item, 0) {
 		return "", damagedItem
@@ -38,7 +39,8 @@ func localFile(item, host string, windows bool) (local, refusal string) {
 	}
 }
 
-// fileAddress reads what follows "file:". File managers escape all that could be misread, so that a ? or # is the name's.
+// fileAddress reads what follows "file:". File managers escape all that could be misread, so that a ? or # is the
+// name's.
 func fileAddress(rest, host string, windows bool) (local, refusal string) {
 	if windows {
 		rest = strings.ReplaceAll(rest, `\`, "/")

@@ -99,7 +99,8 @@ func TestMixedDrops(t *testing.T) {
 	b.wantSaid("9998 others")
 }
 
-// TestPastedAddresses: text with addresses in it is files, whatever becomes of them; text that looks like paths is text.
+// TestPastedAddresses: text with addresses in it is files, whatever becomes of them; text that looks like paths is
+// text.
 func TestPastedAddresses(t *testing.T) {
 	good := filepath.Join(t.TempDir(), "a b.png")
 	if err := os.WriteFile(good, nil, 0o600); err != nil {

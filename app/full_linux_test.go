@@ -17,8 +17,8 @@ import (
 	"kleinbild/history"
 )
 
-// TestNothingCanBeWritten runs its other half in a process that may write no more bytes to any file, which is what a full
-// disk is: what was there stays, each place says one sentence, and all goes on when there is space.
+// TestNothingCanBeWritten runs its other half in a process that may write no more bytes to any file, which is what a
+// full disk is: what was there stays, each place says one sentence, and all goes on when there is space.
 func TestNothingCanBeWritten(t *testing.T) {
 	child := exec.Command(os.Args[0], "-test.run=^TestNothingCanBeWrittenChild$", "-test.v")
 	child.Env = append(os.Environ(), childVariable+"="+t.TempDir())

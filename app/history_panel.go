@@ -131,9 +131,11 @@ func (s *session) historyNews(n history.News) {
 		if n.Rescued > 0 {
 			found = pictureCount(n.Rescued) + " could be read and stayed in it"
 		}
-		s.notice.say("The history was damaged. " + found + "; the damaged file is now " + n.Aside + ". All pictures are still in their folder.")
+		s.notice.say("The history was damaged. " + found + "; the damaged file is now " + n.Aside +
+			". All pictures are still in their folder.")
 	case n.Err != nil:
-		s.notice.say("The history cannot be written at present. " + explain(n.Err) + " What you make meanwhile is kept, and is added once it can be.")
+		s.notice.say("The history cannot be written at present. " + explain(n.Err) +
+			" What you make meanwhile is kept, and is added once it can be.")
 		return
 	case n.Entered > 0:
 		s.notice.say("The history can be written: " + pictureCount(n.Entered) + " that waited were added.")

@@ -61,8 +61,8 @@ func (s *session) pastePicture(file []byte) {
 // maxPastedItems bounds the lines that are looked at as files; a text with more is a text.
 const maxPastedItems = 10_000
 
-// itemsIn returns what a file manager put on the clipboard as text: addresses of files or absolute paths, one a line, and
-// nothing else. A text without an address that names no file of this computer's only looks like paths.
+// itemsIn returns what a file manager put on the clipboard as text: addresses of files or absolute paths, one a line,
+// and nothing else. A text without an address that names no file of this computer's only looks like paths.
 func itemsIn(text string) (items []string) {
 	address := false
 	for line := range strings.Lines(text) {

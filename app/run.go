@@ -124,7 +124,10 @@ func (s *session) next() {
 	s.run = r
 	s.notice.hide()
 	s.prompt.refresh()
-	work := jobWork{engine: s.engine, dir: s.picturesDir(), otherDirs: []string{s.cfg.PicturesDir, os.TempDir()}, version: s.cfg.Version, store: s.store, unit: s.engine.Work(j.request)}
+	work := jobWork{
+		engine: s.engine, dir: s.picturesDir(), otherDirs: []string{s.cfg.PicturesDir, os.TempDir()},
+		version: s.cfg.Version, store: s.store, unit: s.engine.Work(j.request),
+	}
 	s.background(func() func() {
 		err := r.make(ctx, work)
 		return func() { r.finished(err) }
@@ -188,8 +191,8 @@ func (r *run) make(ctx context.Context, w jobWork) error {
 	return nil
 }
 
-// saveError is a failure to write the picture where it was to go, as against one to make it. kept is where it lies then,
-// "" for nowhere.
+// saveError is a failure to write the picture where it was to go, as against one to make it. kept is where it lies
+// then, "" for nowhere.
 type saveError struct {
 	error
 	kept string

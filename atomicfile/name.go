@@ -13,8 +13,8 @@ import (
 // Limits of one name: in bytes on the file systems of Linux, in UTF-16 units on those of Windows.
 const maxNameBytes, maxNameUnits = 255, 255
 
-// CheckName finds out whether the system takes the name that path ends in for that of a file, before anything is computed
-// for it. What one file system takes and another does not, only a try can tell.
+// CheckName finds out whether the system takes the name that path ends in for that of a file, before anything is
+// computed for it. What one file system takes and another does not, only a try can tell.
 func CheckName(path string) error { return checkName(path, runtime.GOOS == "windows") }
 
 // checkName is CheckName for either system, so that every machine tests both.
@@ -41,8 +41,8 @@ func checkName(path string, windows bool) error {
 	return nil
 }
 
-// checkWindowsName refuses what Windows would read as something else: a device, whatever its ending, another stream of a
-// file, or a name without the dot or blank at its end.
+// checkWindowsName refuses what Windows would read as something else: a device, whatever its ending, another stream of
+// a file, or a name without the dot or blank at its end.
 func checkWindowsName(name string) error {
 	if i := strings.IndexFunc(name, func(r rune) bool { return r < ' ' || strings.ContainsRune(`<>:"|?*`, r) }); i >= 0 {
 		return fmt.Errorf("the name holds %q, which Windows does not take: choose another one", name[i])
@@ -71,8 +71,8 @@ func isDevice(stem string) bool {
 	return false
 }
 
-// CheckReplace finds out whether the file at path can be replaced: nobody has protected it against writing, and on Windows no
-// other program has it open. A path that nothing has is none that cannot be replaced.
+// CheckReplace finds out whether the file at path can be replaced: nobody has protected it against writing, and on
+// Windows no other program has it open. A path that nothing has is none that cannot be replaced.
 func CheckReplace(path string) error {
 	path = filepath.Clean(path)
 	if err := protected(path); err != nil {
@@ -81,8 +81,8 @@ func CheckReplace(path string) error {
 	return inUse(path)
 }
 
-// ErrProtected is wrapped by the error for a file that somebody has protected against writing. A system that replaces files by
-// their folder's leave would replace it all the same.
+// ErrProtected is wrapped by the error for a file that somebody has protected against writing. A system that replaces
+// files by their folder's leave would replace it all the same.
 var ErrProtected = errors.New("the file is protected against writing: choose another name, or allow writing to it")
 
 func protected(path string) error {

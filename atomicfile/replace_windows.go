@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// inUse says that another program keeps a file from being replaced: it was opened without leave to delete it. The same leave
-// is asked for here, and nothing is done with it.
+// inUse says that another program keeps a file from being replaced: it was opened without leave to delete it. The same
+// leave is asked for here, and nothing is done with it.
 func inUse(path string) error {
 	name, err := windows.UTF16PtrFromString(path)
 	if err != nil {
@@ -25,8 +25,8 @@ func inUse(path string) error {
 	return windows.CloseHandle(file)
 }
 
-// inTheWay says that a file may be replaced in a moment: another program has it open. In some cases Windows calls that a
-// denied access.
+// inTheWay says that a file may be replaced in a moment: another program has it open. In some cases Windows calls that
+// a denied access.
 func inTheWay(err error) bool {
 	return errors.Is(err, windows.ERROR_SHARING_VIOLATION) || errors.Is(err, windows.ERROR_ACCESS_DENIED)
 }

@@ -57,19 +57,20 @@ func (j *job) checkOutputs() error {
 	return nil
 }
 
-// PicturesDir is where the window saves pictures, and where generate keeps those that cannot be written where they were to
-// go.
+// PicturesDir is where the window saves pictures, and where generate keeps those that cannot be written where they were
+// to go.
 func PicturesDir() string { return filepath.Join(xdg.UserDirs.Pictures, "Kleinbild") }
 
-// write writes a finished picture and returns the path that it has got. failed says why that is not the one that was asked
-// for; err, that the picture is nowhere.
+// write writes a finished picture and returns the path that it has got. failed says why that is not the one that was
+// asked for; err, that the picture is nowhere.
 func (j *job) write(out io.Writer, img image.Image, meta picture.Metadata) (path string, failed, err error) {
 	folders := []string{PicturesDir(), os.TempDir()}
 	if j.output == standardOutput {
 		if failed = picture.EncodePNG(out, img, meta); failed == nil {
 			return standardOutput, nil, nil
 		}
-		path, _, err = picture.Save(filepath.Join(folders[0], fmt.Sprintf("kleinbild-%d.png", meta.Seed)), img, meta, picture.Number, folders...)
+		name := filepath.Join(folders[0], fmt.Sprintf("kleinbild-%d.png", meta.Seed))
+		path, _, err = picture.Save(name, img, meta, picture.Number, folders...)
 		return path, failed, err
 	}
 	path, exists := j.outputFor(meta.Seed)

@@ -38,8 +38,8 @@ func TestStandardOutput(t *testing.T) {
 	}
 }
 
-// onFirstWrite is standard error that does something when the first word comes, which is after all checks and before the
-// picture is made.
+// onFirstWrite is standard error that does something when the first word comes, which is after all checks and before
+// the picture is made.
 type onFirstWrite struct {
 	strings.Builder
 	do func()
@@ -60,7 +60,8 @@ type brokenPipe struct{}
 
 func (brokenPipe) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
 
-// TestPictureIsNotLost: what cannot be written where it was to go once it is made is kept, and the last line says where.
+// TestPictureIsNotLost: what cannot be written where it was to go once it is made is kept, and the last line says
+// where.
 func TestPictureIsNotLost(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)

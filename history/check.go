@@ -12,15 +12,17 @@ import (
 	bbolterrors "go.etcd.io/bbolt/errors"
 )
 
-// bbolt maps its file and believes it: a page that names itself as its child, a count of 2⁶⁰ or a list of free pages that
-// is cut off makes it recurse, allocate or panic until the program ends, partly on goroutines that nobody can recover.
-// So check reads the whole tree with ordinary reads, before bbolt does, and follows no number that it has not compared.
+// bbolt maps its file and believes it: a page that names itself as its child, a count of 2⁶⁰ or a list of free pages
+// that is cut off makes it recurse, allocate or panic until the program ends, partly on goroutines that nobody can
+// recover. So check reads the whole tree with ordinary reads, before bbolt does, and follows no number that it has not
+// compared.
 //
-// The layout (bbolt's internal/common): pages of pageSize bytes, each with a header of 16 bytes: its id (8), its kind (2),
-// how many elements it has (2), how many pages after it belong to it (4). Pages 0 and 1 are metas, of which the one with
-// the higher transaction counts. Numbers have the byte order of the machine.
+// The layout (bbolt's internal/common): pages of pageSize bytes, each with a header of 16 bytes: its id (8), its kind
+// (2), how many elements it has (2), how many pages after it belong to it (4). Pages 0 and 1 are metas, of which the
+// one with the higher transaction counts. Numbers have the byte order of the machine.
 
-// damage is an error that says: the file is no store, or no longer a whole one. All others say that it cannot be reached.
+// damage is an error that says: the file is no store, or no longer a whole one. All others say that it cannot be
+// reached.
 type damage struct {
 	error
 	fault bool // the system could not read a mapped page, which a disk may be to blame for as well
@@ -35,7 +37,9 @@ func damageOf(err error) *damage {
 	if d, ok := errors.AsType[*damage](err); ok {
 		return d
 	}
-	for _, invalid := range []error{bbolterrors.ErrInvalid, bbolterrors.ErrVersionMismatch, bbolterrors.ErrChecksum, bbolterrors.ErrIncompatibleValue} {
+	for _, invalid := range []error{
+		bbolterrors.ErrInvalid, bbolterrors.ErrVersionMismatch, bbolterrors.ErrChecksum, bbolterrors.ErrIncompatibleValue,
+	} {
 		if errors.Is(err, invalid) {
 			return &damage{error: err}
 		}
@@ -144,7 +148,10 @@ func readMeta(r io.ReaderAt, offset, sizeBytes int64) (m meta, err error) {
 	if native.Uint32(b) != boltMagic || native.Uint32(b[4:]) != boltVersion || native.Uint64(b[metaBytes-8:]) != sum.Sum64() {
 		return m, damagef("the page is no beginning of a history")
 	}
-	m = meta{int64(native.Uint32(b[8:])), native.Uint64(b[16:]), native.Uint64(b[32:]), native.Uint64(b[40:]), native.Uint64(b[48:])}
+	m = meta{
+		pageBytes: int64(native.Uint32(b[8:])), root: native.Uint64(b[16:]), freelist: native.Uint64(b[32:]),
+		pages: native.Uint64(b[40:]), counter: native.Uint64(b[48:]),
+	}
 	switch {
 	case m.pageBytes < 512 || m.pageBytes > 1<<16 || bits.OnesCount64(uint64(m.pageBytes)) != 1:
 		return m, damagef("pages of %d bytes", m.pageBytes)
@@ -206,14 +213,16 @@ func elements(page []byte) ([]element, error) {
 			if flags := native.Uint32(b); flags > bucketElement {
 				return nil, damagef("an element with the flags %#x", flags)
 			}
-			position, keyBytes, valueBytes = uint64(native.Uint32(b[4:])), uint64(native.Uint32(b[8:])), uint64(native.Uint32(b[12:]))
+			position, keyBytes = uint64(native.Uint32(b[4:])), uint64(native.Uint32(b[8:]))
+			valueBytes = uint64(native.Uint32(b[12:]))
 		} else {
 			position, keyBytes = uint64(native.Uint32(b)), uint64(native.Uint32(b[4:]))
 			e.child = native.Uint64(b[8:])
 		}
 		end := next + keyBytes + valueBytes
 		if at+position != next || end > uint64(len(page)) || keyBytes == 0 {
-			return nil, damagef("element %d of %d lies from %d to %d, want from %d to at most %d", i, count, at+position, end, next, len(page))
+			return nil, damagef("element %d of %d lies from %d to %d, want from %d to at most %d",
+				i, count, at+position, end, next, len(page))
 		}
 		e.key, e.value = page[next:next+keyBytes], page[next+keyBytes:end]
 		next = end
@@ -222,8 +231,8 @@ func elements(page []byte) ([]element, error) {
 	return list, nil
 }
 
-// tree checks the page id and what is below it, whose keys are from low on and below high; nil is no bound. bucket checks
-// a bucket of a leaf; nil allows none.
+// tree checks the page id and what is below it, whose keys are from low on and below high; nil is no bound. bucket
+// checks a bucket of a leaf; nil allows none.
 func (f *boltFile) tree(id uint64, low, high []byte, depth int, bucket func(element) error) error {
 	if depth > maxTreeDepth {
 		return damagef("a tree deeper than %d", maxTreeDepth)
@@ -272,7 +281,8 @@ func inBucket(e element, bucket func(element) error) error {
 
 func ordered(list []element, low, high []byte) error {
 	for i, e := range list {
-		if i > 0 && bytes.Compare(list[i-1].key, e.key) >= 0 || low != nil && bytes.Compare(e.key, low) < 0 || high != nil && bytes.Compare(e.key, high) >= 0 {
+		if i > 0 && bytes.Compare(list[i-1].key, e.key) >= 0 || low != nil && bytes.Compare(e.key, low) < 0 ||
+			high != nil && bytes.Compare(e.key, high) >= 0 {
 			return damagef("key %d, %q, is not in its order", i, e.key)
 		}
 	}

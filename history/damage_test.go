@@ -15,8 +15,8 @@ import (
 	"kleinbild/inference/picture"
 )
 
-// many makes a store of so many entries, with a removed one and a reference for each, and returns its bytes. The pictures
-// of the entries are there.
+// many makes a store of so many entries, with a removed one and a reference for each, and returns its bytes. The
+// pictures of the entries are there.
 func many(t *testing.T, dir string, n int) []byte {
 	t.Helper()
 	path := filepath.Join(dir, "made.db")
@@ -153,8 +153,8 @@ func TestFlips(t *testing.T) {
 	}
 }
 
-// TestCrafted has files whose checksums are right and whose numbers are traps: bbolt itself recurses without end, allocates
-// without bound or panics on another goroutine.
+// TestCrafted has files whose checksums are right and whose numbers are traps: bbolt itself recurses without end,
+// allocates without bound or panics on another goroutine.
 func TestCrafted(t *testing.T) {
 	dir := t.TempDir()
 	const n, pageBytes = 300, 4096

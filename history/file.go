@@ -25,8 +25,8 @@ const (
 // ErrHeld is wrapped by the error for a file that another program does not let go of.
 var ErrHeld = errors.New("another program uses the file and does not let go of it: close it there")
 
-// guarded calls do, which reads a mapped file. What a damaged one brings about, a page that cannot be read or one of bbolt's
-// assertions, is an error. bbolt's locks may be held afterwards: its database is not to be used again.
+// guarded calls do, which reads a mapped file. What a damaged one brings about, a page that cannot be read or one of
+// bbolt's assertions, is an error. bbolt's locks may be held afterwards: its database is not to be used again.
 func guarded(do func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
@@ -50,8 +50,8 @@ func (s *Store) open(readOnly bool, do func(*bbolt.DB) error) error {
 	if err := s.look(); err != nil {
 		return err
 	}
-	// A reading bbolt looks at nothing but the metas: under its lock the rest can be checked. Those that write in between
-	// have checked it as well, and leave it whole.
+	// A reading bbolt looks at nothing but the metas: under its lock the rest can be checked. Those that write in
+	// between have checked it as well, and leave it whole.
 	if err := s.lock(true, func(db *bbolt.DB, file *os.File) error {
 		info, err := file.Stat()
 		if err == nil {
@@ -88,7 +88,8 @@ func (s *Store) look() error {
 	return nil
 }
 
-// minStoreBytes is less than the four pages of an empty store. bbolt takes a file of 0 bytes for one that it is to make.
+// minStoreBytes is less than the four pages of an empty store. bbolt takes a file of 0 bytes for one that it is to
+// make.
 const minStoreBytes = 2048
 
 // lock opens the file under its lock, calls do and closes it.

@@ -11,8 +11,8 @@ import (
 	"kleinbild/inference/picture"
 )
 
-// TestFullDisk fills the disk of the store: nothing that is there suffers, and entries that are added wait in the place of
-// the spare file until there is space.
+// TestFullDisk fills the disk of the store: nothing that is there suffers, and entries that are added wait in the place
+// of the spare file until there is space.
 func TestFullDisk(t *testing.T) {
 	disk := t.TempDir()
 	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", disk).CombinedOutput(); err != nil {

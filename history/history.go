@@ -3,9 +3,9 @@
 // first, and their thumbnails; and where reference pictures lie. It knows nothing of windows.
 //
 // The store is a file that several windows share: it is opened, and locked, only for the length of one operation. An
-// operation that returned is on the disk; one that was killed did not happen. A file that is damaged, at the start or while
-// it is in use, is set aside, and what could be read of it goes on. Where the file cannot be written, because another
-// program holds it or the disk is full, what is added waits beside it (waiting.go).
+// operation that returned is on the disk; one that was killed did not happen. A file that is damaged, at the start or
+// while it is in use, is set aside, and what could be read of it goes on. Where the file cannot be written, because
+// another program holds it or the disk is full, what is added waits beside it (waiting.go).
 package history
 
 import (
@@ -61,8 +61,8 @@ func (e *Entry) UnmarshalJSON(text []byte) error {
 	return err
 }
 
-// sane returns e without values that no picture has, which a clock or a damaged file may bring about, and that JSON cannot
-// hold or a window would show.
+// sane returns e without values that no picture has, which a clock or a damaged file may bring about, and that JSON
+// cannot hold or a window would show.
 func (e Entry) sane() Entry {
 	if year := e.Made.Year(); year < 0 || year > 9999 {
 		e.Made = time.Time{}
@@ -105,8 +105,8 @@ type News struct {
 	// Aside is the name that the damaged file has now, "" for none. Rescued entries of it are in the new one.
 	Aside   string
 	Rescued int
-	// Err says why the store cannot be reached or written at present. What is added waits, and each later operation tries
-	// again.
+	// Err says why the store cannot be reached or written at present. What is added waits, and each later operation
+	// tries again.
 	Err error
 	// Back says that the store can be written again, and Entered how many entries have waited.
 	Back    bool
@@ -115,8 +115,8 @@ type News struct {
 
 var bucket = []byte("pictures")
 
-// At returns the store at path without touching it; each operation opens it. tell hears its news on the goroutine of the
-// operation. It may be nil: a damaged file is then left as it is, and an operation on it fails.
+// At returns the store at path without touching it; each operation opens it. tell hears its news on the goroutine of
+// the operation. It may be nil: a damaged file is then left as it is, and an operation on it fails.
 func At(path string, tell func(News)) *Store {
 	return &Store{path: path, tell: tell, openFile: os.OpenFile, wait: lockTimeout, moved: map[uint64]uint64{}}
 }
@@ -131,8 +131,8 @@ func (s *Store) Prepare() {
 	}
 }
 
-// Retry enters what waits, and finds out whether a store that could not be written can be now. It does nothing otherwise,
-// and may be called often, though on no goroutine that must not wait.
+// Retry enters what waits, and finds out whether a store that could not be written can be now. It does nothing
+// otherwise, and may be called often, though on no goroutine that must not wait.
 func (s *Store) Retry() {
 	s.mu.Lock()
 	trouble := s.trouble
@@ -170,12 +170,12 @@ func (s *Store) patience() time.Duration {
 	return s.wait
 }
 
-// maxTries is how often an operation is begun: a file that is missing is made and a damaged one repaired, each of which may
-// be another window's work.
+// maxTries is how often an operation is begun: a file that is missing is made and a damaged one repaired, each of which
+// may be another window's work.
 const maxTries = 4
 
-// run calls do with the open database, after it has made or repaired the file where that is needed. do may be called more
-// than once. A missing file has nothing to read.
+// run calls do with the open database, after it has made or repaired the file where that is needed. do may be called
+// more than once. A missing file has nothing to read.
 func (s *Store) run(readOnly bool, do func(*bbolt.DB) error) (err error) {
 	for try := range maxTries {
 		err = s.open(readOnly, do)
@@ -249,8 +249,8 @@ func (s *Store) view(do func(*bbolt.Bucket) error) error {
 	})
 }
 
-// Add stores a finished picture and returns the entry with its ID. Where the store cannot be written, the entry waits: it
-// is in List, and gets another ID when it is entered.
+// Add stores a finished picture and returns the entry with its ID. Where the store cannot be written, the entry waits:
+// it is in List, and gets another ID when it is entered.
 func (s *Store) Add(e Entry) Entry {
 	err := s.update(func(b *bbolt.Bucket) error {
 		id, err := nextID(b)
@@ -311,8 +311,8 @@ func (s *Store) idNow(id uint64) uint64 {
 	return id
 }
 
-// List returns all entries, newest first, with those that wait. Where the file cannot be reached, the others are as they
-// were read last.
+// List returns all entries, newest first, with those that wait. Where the file cannot be reached, the others are as
+// they were read last.
 func (s *Store) List() []Entry {
 	var list []Entry
 	err := s.view(func(b *bbolt.Bucket) (err error) {

@@ -76,7 +76,8 @@ func remember(tx *bbolt.Tx, references []picture.ReferenceFile, now time.Time) e
 // maxUse bounds the times that are believed: the year 9999.
 const maxUse = 253_402_300_799
 
-// nextUse is now in Unix seconds, but later than every use before: a clock that was set back makes nothing older than it is.
+// nextUse is now in Unix seconds, but later than every use before: a clock that was set back makes nothing older than
+// it is.
 func nextUse(b *bbolt.Bucket, now time.Time) (when uint64, err error) {
 	when = uint64(max(now.Unix(), 0))
 	return when, b.ForEach(func(_, v []byte) error {

@@ -150,9 +150,9 @@ type scavenger struct {
 	budgetBytes int64
 }
 
-// salvage reads what it can of the damaged file: first the tree, as far as it leads, and then every page, because a page
-// that the tree does not reach mostly holds its old entries still. The user may have removed an entry of such a page
-// since, so it counts only if its picture exists.
+// salvage reads what it can of the damaged file: first the tree, as far as it leads, and then every page, because a
+// page that the tree does not reach mostly holds its old entries still. The user may have removed an entry of such a
+// page since, so it counts only if its picture exists.
 func (s *Store) salvage() contents {
 	c := contents{entries: map[uint64]Entry{}, references: map[string][]byte{}}
 	info, err := os.Stat(s.path)
@@ -283,7 +283,8 @@ func readable(page []byte) (list []element) {
 		e := element{bucket: kind == leafPage && native.Uint32(b) == bucketElement}
 		position, keyBytes, valueBytes := uint64(native.Uint32(b)), uint64(native.Uint32(b[4:])), uint64(0)
 		if kind == leafPage {
-			position, keyBytes, valueBytes = uint64(native.Uint32(b[4:])), uint64(native.Uint32(b[8:])), uint64(native.Uint32(b[12:]))
+			position, keyBytes = uint64(native.Uint32(b[4:])), uint64(native.Uint32(b[8:]))
+			valueBytes = uint64(native.Uint32(b[12:]))
 		} else {
 			e.child = native.Uint64(b[8:])
 		}

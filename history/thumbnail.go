@@ -49,8 +49,8 @@ func (t *Thumbnails) Get(path string) (*image.RGBA, error) {
 	return small, nil
 }
 
-// Limits of what Read decodes: what lies at a path now need not be what was written there. The program's own pictures have
-// at most 2048 pixels a side.
+// Limits of what Read decodes: what lies at a path now need not be what was written there. The program's own pictures
+// have at most 2048 pixels a side.
 const maxSide = 8192
 
 // maxThumbnailBytes is more than a thumbnail takes that nothing makes smaller: 4 bytes a pixel.

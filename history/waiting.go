@@ -29,15 +29,15 @@ type waiting struct {
 	Was   uint64 `json:"was,omitempty"` // the ID it had and is to have again, 0 for a new one
 }
 
-// waitingID is the least ID of those that wait: 1 in front, then a number that counts up, then chance, so that two windows
-// do not meet.
+// waitingID is the least ID of those that wait: 1 in front, then a number that counts up, then chance, so that two
+// windows do not meet.
 const (
 	waitingID     = uint64(1) << 63
 	waitingChance = 20 // bits
 )
 
-// Limits of the folder: a person does not make so many pictures while a file is held, and an entry with the longest prompt
-// takes less.
+// Limits of the folder: a person does not make so many pictures while a file is held, and an entry with the longest
+// prompt takes less.
 const (
 	maxWaiting      = 10_000
 	maxWaitingBytes = 4 << 20
@@ -162,8 +162,8 @@ func (s *Store) Settle() {
 	s.loose = slices.DeleteFunc(s.loose, func(w waiting) bool { return s.writeWaiting(&w) == nil })
 }
 
-// enter writes what waits into the store. It returns the IDs that it has got, and how many entries are new: what a window
-// entered and was killed before it could forget it is there already.
+// enter writes what waits into the store. It returns the IDs that it has got, and how many entries are new: what a
+// window entered and was killed before it could forget it is there already.
 func enter(b *bbolt.Bucket, list []waiting) (ids map[uint64]uint64, fresh int, err error) {
 	if len(list) == 0 {
 		return nil, 0, nil

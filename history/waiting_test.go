@@ -47,8 +47,8 @@ func impatient(path string) (s *Store, news *[]News) {
 	return s, news
 }
 
-// TestHeldStore: another program has the file from before the start until after the end. What was made goes into it in its
-// order when it is free, once, whichever window finds it so.
+// TestHeldStore: another program has the file from before the start until after the end. What was made goes into it in
+// its order when it is free, once, whichever window finds it so.
 func TestHeldStore(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "history.db")
 	stored := mustOpen(t, path)

@@ -194,9 +194,9 @@ func (s *Store) Has(slot Slot) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// Prune removes pictures that neither the desks nor the jobs name and that this window has not kept itself: what is pasted
-// while it starts belongs to a desk that this call cannot know. last says that the window is about to close, and removes
-// those as well.
+// Prune removes pictures that neither the desks nor the jobs name and that this window has not kept itself: what is
+// pasted while it starts belongs to a desk that this call cannot know. last says that the window is about to close, and
+// removes those as well.
 func (s *Store) Prune(desks []Desk, jobs []Job, last bool) error {
 	named := map[string]bool{}
 	for _, j := range jobs {

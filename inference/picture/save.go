@@ -7,14 +7,18 @@ import (
 	"path/filepath"
 )
 
-// Save is Write for a picture that took long to make: where path cannot be written, it goes under another name beside it, or
-// else into the first of the folders that takes it, which is made if need be. It returns the path written, and as failed why
-// that is not the one that was asked for. err says that no place took it; it wraps failed then.
+// Save is Write for a picture that took long to make: where path cannot be written, it goes under another name beside
+// it, or else into the first of the folders that takes it, which is made if need be. It returns the path written, and
+// as failed why that is not the one that was asked for. err says that no place took it; it wraps failed then.
 func Save(path string, img image.Image, meta Metadata, exists OnExist, folders ...string) (written string, failed, err error) {
-	return save(path, exists, folders, meta.Seed, func(path string, exists OnExist) (string, error) { return Write(path, img, meta, exists) })
+	return save(path, exists, folders, meta.Seed, func(path string, exists OnExist) (string, error) {
+		return Write(path, img, meta, exists)
+	})
 }
 
-func save(path string, exists OnExist, folders []string, seed uint64, write func(string, OnExist) (string, error)) (written string, failed, err error) {
+// save is Save with the writer that it is given.
+func save(path string, exists OnExist, folders []string, seed uint64,
+	write func(path string, exists OnExist) (string, error)) (written string, failed, err error) {
 	if written, failed = write(path, exists); failed == nil {
 		return written, nil, nil
 	}

@@ -12,7 +12,8 @@ import (
 	"kleinbild/atomicfile"
 )
 
-// TestSave: a picture that cannot be written where it was to go is kept beside it, or in the first folder that takes it.
+// TestSave: a picture that cannot be written where it was to go is kept beside it, or in the first folder that takes
+// it.
 func TestSave(t *testing.T) {
 	dir := t.TempDir()
 	beside, pictures, temporary := filepath.Join(dir, "beside"), filepath.Join(dir, "Pictures", "made"), filepath.Join(dir, "tmp")

@@ -29,9 +29,10 @@ const newFile fs.FileMode = 0o666
 // maxNumber bounds the search of Number.
 const maxNumber = 100_000
 
-// CheckWritable finds out whether Write will be able to write path, before anything is computed: the folder exists
-// and takes new files, the system takes the name, path is no folder, its name does not promise another format, and what
-// exists there may be replaced: it is not protected, and on Windows no other program has it open. It leaves nothing behind. Only a disk that fills up meanwhile is found later.
+// CheckWritable finds out whether Write will be able to write path, before anything is computed: the folder exists and
+// takes new files, the system takes the name, path is no folder, its name does not promise another format, and what
+// exists there may be replaced: it is not protected, and on Windows no other program has it open. It leaves nothing
+// behind. Only a disk that fills up meanwhile is found later.
 func CheckWritable(path string, exists OnExist) error {
 	if err := checkTarget(path, exists); err != nil {
 		return err
