@@ -129,6 +129,7 @@ func TestUploadMemory(t *testing.T) {
 		eventually(t, "all has come", func() bool { return s.memory.inUse() == counted })
 		heapThen, totalThen := stats()
 		const others = 512 << 10 // of the connection, of the other parts
+		t.Logf("%s: %d counted, %d held, %d allocated", row.name, counted, heapThen-heap, totalThen-total)
 		if held := heapThen - heap; held > counted+others {
 			t.Errorf("%s: %d bytes are held, %d counted", row.name, held, counted)
 		}
@@ -324,5 +325,29 @@ func TestClientOf(t *testing.T) {
 		if have := clientOf(r); have != row.want {
 			t.Errorf("%s %q: %s, want %s", row.address, row.forwarded, have, row.want)
 		}
+	}
+}
+
+// TestPipelinedAndGone: of requests that a client sent at once before it left, no more are answered than it takes to
+// notice that nobody reads.
+func TestPipelinedAndGone(t *testing.T) {
+	engine := &fakeEngine{gate: make(chan struct{})}
+	s := start(t, engine, nil)
+	contentType, body := formOf(t, prompt(), text("size", "64x64"))
+	c := s.dial(t)
+	c.send(strings.Repeat(headOf("/v1/generate", contentType, len(body))+string(body), 200))
+	eventually(t, "the first run begins", func() bool { return engine.runs() == 1 })
+	c.Close()
+	close(engine.gate)
+	eventually(t, "the connection ends", func() bool {
+		s.connections.mu.Lock()
+		defer s.connections.mu.Unlock()
+		return len(s.connections.open) == 0
+	})
+	if n := engine.runs(); n > 3 {
+		t.Errorf("%d runs for a client that has left, want 3 at most", n)
+	}
+	if held := s.queue.held(); held != 0 {
+		t.Errorf("%d places and bytes are left", held)
 	}
 }
