@@ -136,6 +136,11 @@ func TestUploadMemory(t *testing.T) {
 		if made := totalThen - total; made > counted+counted/10+others {
 			t.Errorf("%s: %d bytes were allocated, %d counted", row.name, made, counted)
 		}
+		if held := heapThen - heap; held < size*3/4 {
+			t.Errorf("%s: only %d bytes are held: the measurement is wrong", row.name, held)
+		}
+		runtime.KeepAlive(body)
+		runtime.KeepAlive(uri)
 		c.Close()
 		eventually(t, "all memory is free", func() bool { return s.memory.inUse() == 0 })
 	}
