@@ -62,7 +62,8 @@ func (c serveCommand) Run(ctx context.Context, s Streams, e *ending) error {
 	}
 	opener := &opener{options: options}
 	defer opener.close()
-	if err := c.report(ctx, s, opener); err != nil {
+	opened, err := c.report(ctx, s, opener)
+	if err != nil {
 		return err
 	}
 	listener, err := listen(c.Listen)
@@ -82,7 +83,7 @@ func (c serveCommand) Run(ctx context.Context, s Streams, e *ending) error {
 		fmt.Fprintln(s.Err, "note: other machines can reach this address, and neither the token nor the pictures are encrypted on the way")
 	}
 	handler, err := server.New(server.Options{
-		Open: opener.open, ModelID: c.ModelID, ModelAliases: c.ModelAlias, Version: Version, Token: token, Hosts: c.AllowHost, Origins: c.AllowOrigin,
+		Open: opener.open, Opened: opened, ModelID: c.ModelID, ModelAliases: c.ModelAlias, Version: Version, Token: token, Hosts: c.AllowHost, Origins: c.AllowOrigin,
 		AllowRemoteURIs: c.AllowRemoteURIs, QueueLimit: c.Queue, MaxBodyBytes: int64(c.MaxBody) << 20, Grace: c.Grace,
 		Log: c.logger(s), LogPrompts: c.LogPrompts,
 	})
@@ -101,17 +102,17 @@ func (c serveCommand) Run(ctx context.Context, s Streams, e *ending) error {
 }
 
 // report opens the model and says what it is.
-func (c serveCommand) report(ctx context.Context, s Streams, o *opener) error {
+func (c serveCommand) report(ctx context.Context, s Streams, o *opener) (server.Model, error) {
 	m, err := o.open(ctx)
 	if err != nil {
-		return err
+		return m, err
 	}
 	info := m.Engine.Info()
 	for _, notice := range info.Notices {
 		fmt.Fprintln(s.Err, "note:", notice)
 	}
 	fmt.Fprintf(s.Err, "%s (%s, %s) on %s, %s\n", info.Model, info.Family, info.Variant, info.Device, info.Precision)
-	return nil
+	return m, nil
 }
 
 func (c serveCommand) logger(s Streams) *slog.Logger {

@@ -131,7 +131,8 @@ func get(ctx context.Context, m Model, opts Options) (dir string, err error) {
 		return "", err
 	}
 	staging := dir + ".part"
-	if err := prepare(staging, m.Name, files); err != nil {
+	manifest, err := prepare(staging, m.Name, files)
+	if err != nil {
 		return "", err
 	}
 	// The root keeps every write inside the folder, wherever links in it may lead.
@@ -143,6 +144,9 @@ func get(ctx context.Context, m Model, opts Options) (dir string, err error) {
 	d := &download{hub: h, root: root, patience: opts.patience, track: track, write: opts.write}
 	if err := d.account(files, opts); err != nil {
 		return "", err
+	}
+	if err := atomicfile.Write(filepath.Join(staging, manifestName), manifest, 0o644); err != nil {
+		return "", d.storage(err)
 	}
 	// The largest first: what is left at the end then keeps all connections busy.
 	slices.SortStableFunc(files, func(a, b wanted) int { return cmp.Compare(b.SizeBytes, a.SizeBytes) })
@@ -228,9 +232,9 @@ func listAll(ctx context.Context, h *hub, m Model, p patience, note func(string)
 	return files, checkAll(files)
 }
 
-// prepare makes the folder that is downloaded into. Of what an earlier call left there, it keeps the files that are still
+// prepare makes the folder that is downloaded into, and the text of its list of files. Of what an earlier call left there, it keeps the files that are still
 // wanted. It removes links, also in the folder's own place, and never what they lead to.
-func prepare(staging, model string, files []wanted) error {
+func prepare(staging, model string, files []wanted) ([]byte, error) {
 	old, _ := readManifest(staging) // without one nothing is known about what lies there
 	now := manifest{Model: model}
 	keep := map[string]bool{filepath.Join(staging, manifestName): true}
@@ -262,16 +266,13 @@ func prepare(staging, model string, files []wanted) error {
 		return os.Remove(path)
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := os.MkdirAll(staging, 0o755); err != nil {
-		return err
+		return nil, err
 	}
 	text, err := json.MarshalIndent(now, "", "  ")
-	if err != nil {
-		return err
-	}
-	return atomicfile.Write(filepath.Join(staging, manifestName), append(text, '\n'), 0o644)
+	return append(text, '\n'), err
 }
 
 func readManifest(dir string) (m manifest, err error) {

@@ -25,7 +25,7 @@ func outside(t *testing.T) (dir string, untouched func()) {
 		text, fileErr := os.ReadFile(file)
 		mine, mineErr := os.ReadFile(filepath.Join(dir, "weights", "a.bin"))
 		if err := errors.Join(err, fileErr, mineErr); err != nil || len(list) != 2 || string(text) != "precious" || string(mine) != "mine" {
-			t.Errorf("%v: %q %q, %v: want them untouched", list, text, mine, err)
+			t.Errorf("%v: %.40q %.40q, %v: want them untouched", list, text, mine, err)
 		}
 	}
 }

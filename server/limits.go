@@ -96,7 +96,7 @@ const (
 	retryOpen = 2 * time.Second
 	// openPatience is how long a request that the demo model could serve waits for the search for a real one, which takes
 	// milliseconds unless a disk does not answer.
-	openPatience = 5 * time.Second
+	openPatience = 2 * time.Second
 )
 
 // writeChunk is what has to go out at the usual rate before the client counts as gone.

@@ -49,7 +49,9 @@ type Options struct {
 	// Open returns the model. Where it fails, requests for pictures get its error with 503, and it is called again for
 	// later ones, as it is where the model is the demo model: one downloaded meanwhile is taken without a restart. Its
 	// context ends with the server.
-	Open    func(context.Context) (Model, error)
+	Open func(context.Context) (Model, error)
+	// Opened is a model that Open has given already; none where its Engine is nil.
+	Opened  Model
 	ModelID string // the name that any model answers to; DefaultModelID where empty
 	// ModelAliases are more names of the same model, for clients that ask for one of another service's.
 	ModelAliases []string
@@ -114,12 +116,16 @@ func New(opts Options) (*Server, error) {
 		return nil, fmt.Errorf("server: body limit of %d bytes, want at most %d", opts.MaxBodyBytes, mostBodyBytes)
 	}
 	accepting, refuse := context.WithCancel(context.Background())
-	return &Server{
+	s := &Server{
 		accepting: accepting, refuse: refuse, opts: opts, limits: usualLimits, log: opts.Log, queue: newQueue(opts.QueueLimit),
 		memory:  newMemory(max(opts.MaxBodyBytes, fetchBytes)),
-		decodes: semaphore.NewWeighted(1), decoders: newSlots(maxConnections, 1), remote: newRemote(), connections: newConnections(maxConnections, spareConnections),
-		started: time.Now(), life: context.Background(),
-	}, nil
+		decodes: semaphore.NewWeighted(1), decoders: newSlots(maxConnections, 1), remote: newRemote(),
+		connections: newConnections(maxConnections, spareConnections), started: time.Now(), life: context.Background(),
+	}
+	if opts.Opened.Engine != nil {
+		s.model, s.lastOpen = opts.Opened, time.Now()
+	}
+	return s, nil
 }
 
 // errShutdown is the cause of a run that was cancelled because the server ends.

@@ -20,9 +20,9 @@ const (
 	maxWalked = 100_000
 	// maxListed bounds the entries that are read of one folder whose files are looked at by name.
 	maxListed = 100_000
-	// maxSearchBytes bounds the headers that one search reads, about a second's work. A model's have 0.2 MB. What was looked
+	// maxSearchBytes bounds the headers that one search reads, about a second's work. A model's have 0.2 MB at most. What was looked
 	// at once is remembered, so that the next search goes on behind it.
-	maxSearchBytes = 64 << 20
+	maxSearchBytes = 32 << 20
 	// maxSnapshots bounds the snapshots of a model in the Hugging Face cache that are looked at, the newest first.
 	maxSnapshots = 20
 	// maxStamped bounds the entries by which a model's folder is known again; real ones have some thirty.

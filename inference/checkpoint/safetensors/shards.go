@@ -33,7 +33,7 @@ func OpenSet(ctx context.Context, path string) (*Set, error) {
 
 // SetOf is the set of one file; closing it closes the file.
 func SetOf(f *File) *Set {
-	s := &Set{files: []*File{f}, where: map[string]*File{}}
+	s := &Set{files: []*File{f}, where: make(map[string]*File, len(f.header.entries))}
 	for name := range f.header.entries {
 		s.where[name] = f
 	}
