@@ -161,7 +161,7 @@ func (h *hub) list(ctx context.Context, repository string) (commit string, files
 		return "", nil, fmt.Errorf("%s: want the description of a repository: %w", address, err)
 	}
 	if !isHex(reply.SHA, sha1.Size) {
-		return "", nil, fmt.Errorf("%s: commit %.60q, want its digest", address, reply.SHA)
+		return "", nil, permanent{fmt.Errorf("%s: commit %.60q, want its digest", address, reply.SHA)}
 	}
 	if files, err = siblings(reply.Siblings); err != nil {
 		return "", nil, fmt.Errorf("%s: want the description of a repository: %w", address, err)
