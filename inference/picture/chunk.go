@@ -63,16 +63,24 @@ func (c *chunkReader) next() error {
 		return fmt.Errorf("PNG: chunk %s of %d bytes, want at most %d", c.kind, length, maxChunkBytes)
 	}
 	c.left = int(length)
-	c.crc = crc32.NewIEEE()
+	if c.crc == nil {
+		c.crc = crc32.NewIEEE()
+	}
+	c.crc.Reset()
 	c.crc.Write(header[4:])
 	return nil
 }
 
 // read takes up to n bytes of the current chunk, fewer at its end.
 func (c *chunkReader) read(n int) ([]byte, error) {
-	// Grown while reading: a length in a hostile file must not allocate what the file does not hold.
-	data, err := io.ReadAll(io.LimitReader(c.r, int64(min(n, c.left))))
-	if err == nil && len(data) < min(n, c.left) {
+	n = min(n, c.left)
+	var data []byte
+	var err error
+	if n <= 4<<10 {
+		data = make([]byte, n)
+		_, err = io.ReadFull(c.r, data)
+	} else if data, err = io.ReadAll(io.LimitReader(c.r, int64(n))); err == nil && len(data) < n {
+		// Grown while reading: a length in a hostile file must not allocate what the file does not hold.
 		err = io.ErrUnexpectedEOF
 	}
 	if err != nil {
@@ -105,8 +113,10 @@ func (c *chunkReader) finish() error {
 	if c.left < 0 {
 		return nil
 	}
-	if _, err := io.CopyN(c.crc, c.r, int64(c.left)); err != nil {
-		return c.cut(err)
+	if c.left > 0 {
+		if _, err := io.CopyN(c.crc, c.r, int64(c.left)); err != nil {
+			return c.cut(err)
+		}
 	}
 	return c.checkCRC(c.crc.Sum32())
 }

@@ -264,6 +264,21 @@ func TestTextBombs(t *testing.T) {
 	}
 }
 
+// TestManyTexts: of texts by the thousand the first are read.
+func TestManyTexts(t *testing.T) {
+	plain := encodePNG(t, cornered())
+	header := len(pngSignature) + 4 + 4 + 13 + 4
+	texts := slices.Repeat(appendChunk(nil, "tEXt", []byte("Dream\x00x")), 200_000)
+	began := cpuTime()
+	_, err := ReadOrigin(bytes.NewReader(slices.Concat(plain[:header], texts, plain[header:])))
+	if took := cpuTime() - began; took > 2*time.Second {
+		t.Errorf("they take %v", took)
+	}
+	if !errors.Is(err, ErrTooLong) {
+		t.Errorf("%v, want ErrTooLong", err)
+	}
+}
+
 // TestControlCharactersStayOutside: what another program's metadata says may be shown on a terminal.
 func TestControlCharactersStayOutside(t *testing.T) {
 	value := "a \x1b[2Jred\x07 fox\r\nin\tsnow\u009b5m\nNegative prompt: \x1b]0;x\x07bad\nSteps: 4, Seed: 1, Size: 64x64, X\u202e: \x1b[31mred, Sampler: \x1b[0mEuler"

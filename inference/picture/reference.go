@@ -84,7 +84,8 @@ func DecodeBytes(ctx context.Context, file []byte) (*Reference, error) {
 	return ref, nil
 }
 
-// openRegular opens a file of the user's, never a folder, device or pipe: opening a pipe waits for its writer.
+// openRegular opens a file of the user's, never a folder, device or pipe: opening a pipe waits for its writer. Files of more
+// than MaxFileBytes are no pictures.
 func openRegular(path string) (*os.File, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -96,6 +97,9 @@ func openRegular(path string) (*os.File, error) {
 			kind = "folder"
 		}
 		return nil, fmt.Errorf("picture: %s: found a %s, want a picture file", path, kind)
+	}
+	if info.Size() > MaxFileBytes {
+		return nil, fmt.Errorf("picture: %s: found more than %d MiB, want at most that", path, MaxFileBytes>>20)
 	}
 	file, err := os.Open(path)
 	if err != nil {

@@ -396,6 +396,10 @@ func TestLargeFileIsNotRead(t *testing.T) {
 	if err == nil || after.TotalAlloc-before.TotalAlloc > 1<<20 {
 		t.Errorf("%v after %d bytes of memory, want it refused by its size", err, after.TotalAlloc-before.TotalAlloc)
 	}
+	// Nor for what is written in it: a file of text chunks without end would be read to its end.
+	if _, err := ReadOriginFile(path); err == nil || !strings.Contains(err.Error(), "512 MiB") {
+		t.Errorf("its origin: %v, want it refused by its size", err)
+	}
 }
 
 func TestDecoderPanicIsAnError(t *testing.T) {

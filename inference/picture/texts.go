@@ -33,6 +33,8 @@ const (
 	maxForeignBytes = 256 << 10
 	// maxTextsBytes is for all of a file's texts, and for what was unpacked in vain.
 	maxTextsBytes = 2*maxGraphBytes + 2*maxForeignBytes
+	// maxTexts is for the number of them: a program writes one or two, and each goes through a reader.
+	maxTexts = 32
 )
 
 // ErrTooLong is wrapped by the error for a picture whose maker left more text in it than is read.
@@ -68,7 +70,7 @@ func (l *textList) add(name, value string) {
 	if name == keyword && slices.ContainsFunc(l.texts, func(t text) bool { return t.keyword == keyword }) {
 		return
 	}
-	if len(value) > l.room(name) {
+	if len(value) > l.room(name) || len(l.texts) >= maxTexts && name != keyword {
 		l.tooLong(name)
 		return
 	}
