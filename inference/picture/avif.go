@@ -14,15 +14,14 @@ import (
 //go:linkname libavifGzip github.com/gen2brain/avif.decodeWasm
 var libavifGzip []byte
 
-// libavif is compiled when the first AVIF picture comes.
-var libavif = compiled("avif", &libavifGzip)
+var libavif = &wasmProgram{format: "avif", gzipped: &libavifGzip}
 
 func avifDecode(ctx context.Context, file []byte) (image.Image, error) {
 	head, err := readHEIF(file)
 	if err != nil {
 		return nil, err
 	}
-	return alone(ctx, head.size.Width*head.size.Height, func(ctx context.Context) (image.Image, error) {
+	return libavif.alone(ctx, head.size.Width*head.size.Height, func(ctx context.Context) (image.Image, error) {
 		return decodeAVIF(ctx, file, head)
 	})
 }
@@ -30,7 +29,7 @@ func avifDecode(ctx context.Context, file []byte) (image.Image, error) {
 // decodeAVIF decodes the primary picture, or the first one of a sequence: colours of 8 or 16 bits, multiplied with alpha.
 func decodeAVIF(ctx context.Context, file []byte, head heifHead) (image.Image, error) {
 	const results = 6 // width, height, depth, how many pictures, and how long one is shown: 8 bytes
-	module, err := libavif(ctx, file, results)
+	module, err := libavif.start(ctx, file, results)
 	if err != nil {
 		return nil, err
 	}

@@ -17,8 +17,7 @@ import (
 //go:linkname libheifGzip github.com/gen2brain/heic.heifWasm
 var libheifGzip []byte
 
-// libheif is compiled when the first HEIC picture comes.
-var libheif = compiled("heic", &libheifGzip)
+var libheif = &wasmProgram{format: "heic", gzipped: &libheifGzip}
 
 var errHEIC = errors.New("heic: invalid format: the pictures in it cannot be decoded")
 
@@ -36,7 +35,7 @@ const (
 // decodeHEIC decodes the primary picture, turned and cropped as the file says. It may not be larger than limit.
 func decodeHEIC(ctx context.Context, file []byte, limit Size) (image.Image, error) {
 	const results = 5 // width, height, colour space, chroma, whether colours are multiplied with alpha
-	module, err := libheif(ctx, file, results)
+	module, err := libheif.start(ctx, file, results)
 	if err != nil {
 		return nil, err
 	}

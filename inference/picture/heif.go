@@ -292,7 +292,7 @@ func heicDecode(ctx context.Context, file []byte) (image.Image, error) {
 		return nil, err
 	}
 	side := max(head.size.Width, head.size.Height)
-	img, err := alone(ctx, head.size.Width*head.size.Height, func(ctx context.Context) (image.Image, error) {
+	img, err := libheif.alone(ctx, head.size.Width*head.size.Height, func(ctx context.Context) (image.Image, error) {
 		return decodeHEIC(ctx, file, Size{side, side})
 	})
 	if planes, ok := img.(*image.YCbCr); ok && err == nil {

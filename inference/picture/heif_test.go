@@ -154,7 +154,7 @@ func TestDecoderInWebAssemblyHasATime(t *testing.T) {
 	if end, ok := ctx.Deadline(); !ok || end.IsZero() {
 		t.Error("no deadline")
 	}
-	_, err := alone(t.Context(), 0, func(ctx context.Context) (image.Image, error) {
+	_, err := libheif.alone(t.Context(), 0, func(ctx context.Context) (image.Image, error) {
 		module := &wasmModule{ctx: expired(ctx), format: "heic"}
 		return nil, module.failed()
 	})

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"image"
 	"io"
 	"sync"
 	"time"
@@ -44,55 +45,62 @@ type wasmModule struct {
 	file, results uint32 // addresses
 }
 
-// compiled returns what starts the decoder of a format from its code. It is compiled for the processor, which takes half a
-// second, when the first picture comes. The decoder ends with its context.
-func compiled(format string, gzipped *[]byte) func(ctx context.Context, file []byte, results int) (*wasmModule, error) {
-	type program struct {
-		runtime wazero.Runtime
-		code    wazero.CompiledModule
-	}
-	compile := sync.OnceValues(func() (p program, err error) {
-		unzip, err := gzip.NewReader(bytes.NewReader(*gzipped))
+// wasmProgram is the decoder of a format.
+type wasmProgram struct {
+	format  string
+	gzipped *[]byte
+	once    sync.Once
+	runtime wazero.Runtime
+	code    wazero.CompiledModule
+	err     error
+}
+
+// compile compiles the code for the processor, which takes half a second, when the first picture comes.
+func (p *wasmProgram) compile() error {
+	p.once.Do(func() {
+		unzip, err := gzip.NewReader(bytes.NewReader(*p.gzipped))
 		if err != nil {
-			return p, err
+			p.err = err
+			return
 		}
 		code, err := io.ReadAll(unzip)
 		if err != nil {
-			return p, err
+			p.err = err
+			return
 		}
 		const pageBytes = 64 << 10
 		ctx := experimental.WithFunctionListenerFactory(context.Background(), stopsIn(largeFunctions(code)))
 		config := wazero.NewRuntimeConfig().WithMemoryLimitPages(wasmMemoryBytes / pageBytes)
 		p.runtime = wazero.NewRuntimeWithConfig(ctx, config)
-		if _, err := wasi_snapshot_preview1.Instantiate(ctx, p.runtime); err != nil {
-			return p, err
+		if _, p.err = wasi_snapshot_preview1.Instantiate(ctx, p.runtime); p.err == nil {
+			p.code, p.err = p.runtime.CompileModule(ctx, code)
 		}
-		p.code, err = p.runtime.CompileModule(ctx, code)
-		return p, err
 	})
-	return func(ctx context.Context, file []byte, results int) (*wasmModule, error) {
-		p, err := compile()
-		if err != nil {
-			return nil, err
-		}
-		// Neither standard output nor standard error is given to it.
-		module, err := p.runtime.InstantiateModule(ctx, p.code, wazero.NewModuleConfig().WithName(""))
-		if err != nil {
-			return nil, err
-		}
-		m := &wasmModule{ctx: ctx, format: format, module: module}
-		if m.file, err = m.allocate(len(file)); err == nil {
-			m.results, err = m.allocate(4 * results)
-		}
-		if err == nil && !m.module.Memory().Write(m.file, file) {
-			err = m.failed()
-		}
-		if err != nil {
-			m.close()
-			return nil, err
-		}
-		return m, nil
+	return p.err
+}
+
+// start begins to decode a file, with room for so many results. The decoder ends with its context.
+func (p *wasmProgram) start(ctx context.Context, file []byte, results int) (*wasmModule, error) {
+	if err := p.compile(); err != nil {
+		return nil, err
 	}
+	// Neither standard output nor standard error is given to it.
+	module, err := p.runtime.InstantiateModule(ctx, p.code, wazero.NewModuleConfig().WithName(""))
+	if err != nil {
+		return nil, err
+	}
+	m := &wasmModule{ctx: ctx, format: p.format, module: module}
+	if m.file, err = m.allocate(len(file)); err == nil {
+		m.results, err = m.allocate(4 * results)
+	}
+	if err == nil && !m.module.Memory().Write(m.file, file) {
+		err = m.failed()
+	}
+	if err != nil {
+		m.close()
+		return nil, err
+	}
+	return m, nil
 }
 
 func (m *wasmModule) close() { _ = m.module.Close(context.WithoutCancel(m.ctx)) }
@@ -148,14 +156,18 @@ func (m *wasmModule) bytes(at uint32, n int) []byte {
 // oneWASM lets pictures be decoded one after the other: each takes memory of its own.
 var oneWASM = make(chan struct{}, 1)
 
-// alone runs decode when no other decoder of WebAssembly runs, within the time for a picture of so many pixels.
-func alone[T any](ctx context.Context, pixels int, decode func(context.Context) (T, error)) (result T, err error) {
+// alone runs decode, which starts p, when no other decoder of WebAssembly runs, within the time for a picture of so many
+// pixels. That does not count until p is compiled.
+func (p *wasmProgram) alone(ctx context.Context, pixels int, decode func(context.Context) (image.Image, error)) (image.Image, error) {
 	select {
 	case oneWASM <- struct{}{}:
 	case <-ctx.Done():
-		return result, ctx.Err()
+		return nil, ctx.Err()
 	}
 	defer func() { <-oneWASM }()
+	if err := p.compile(); err != nil {
+		return nil, err
+	}
 	ctx, cancel := wasmLimit(ctx, pixels)
 	defer cancel()
 	return decode(ctx)
