@@ -49,7 +49,8 @@ func (s *session) receive(number int, items []string) {
 		if len(files) == 1 {
 			origin, err := picture.ReadOriginFile(files[0])
 			if errors.Is(err, picture.ErrTooLong) {
-				complaint = fmt.Sprintf("%s says more of how it was made than is read: its settings cannot be restored.", filepath.Base(files[0]))
+				complaint = fmt.Sprintf("%s says more of how it was made than is read: its settings cannot be restored.",
+					filepath.Base(files[0]))
 			}
 			if err == nil {
 				origin.References = origin.References[:min(len(origin.References), inference.MaxReferences)]

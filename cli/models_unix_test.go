@@ -20,7 +20,6 @@ import (
 	"time"
 )
 
-
 // hubOf serves the tiny checkpoint as each of the catalogue's Diffusers repositories. While slow, large files come in
 // small pieces.
 func hubOf(t *testing.T, dir string) (url string, slow, bytesSent *atomic.Int64) {

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// slowPicture is a progressive JPEG of 36 megapixels in two kilobytes: each of its scans says of each block that nothing
-// changes. It takes a decoder half a second or more, the last scans without reading anything.
+// slowPicture is a progressive JPEG of 36 megapixels in two kilobytes: each of its scans says of each block that
+// nothing changes. It takes a decoder half a second or more, the last scans without reading anything.
 func slowPicture() []byte {
 	var file bytes.Buffer
 	file.WriteString("\xff\xd8\xff\xc2\x00\x0b\x08\x17\x70\x17\x70\x01\x01\x11\x00") // 6000 × 6000, gray

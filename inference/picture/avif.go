@@ -8,8 +8,8 @@ import (
 	_ "github.com/gen2brain/avif" // holds libavif
 )
 
-// libavifGzip is libavif and libaom in WebAssembly. Package avif's own Decode sets no limit to memory and time. A version of
-// the package without the module does not link.
+// libavifGzip is libavif and libaom in WebAssembly. Package avif's own Decode sets no limit to memory and time. A
+// version of the package without the module does not link.
 //
 //go:linkname libavifGzip github.com/gen2brain/avif.decodeWasm
 var libavifGzip []byte
@@ -26,7 +26,8 @@ func avifDecode(ctx context.Context, file []byte) (image.Image, error) {
 	})
 }
 
-// decodeAVIF decodes the primary picture, or the first one of a sequence: colours of 8 or 16 bits, multiplied with alpha.
+// decodeAVIF decodes the primary picture, or the first one of a sequence: colours of 8 or 16 bits, multiplied with
+// alpha.
 func decodeAVIF(ctx context.Context, file []byte, head heifHead) (image.Image, error) {
 	const results = 6 // width, height, depth, how many pictures, and how long one is shown: 8 bytes
 	module, err := libavif.start(ctx, file, results)

@@ -14,10 +14,10 @@ var fullLuma, fullChroma = func() (luma, chroma [256]uint8) {
 	return luma, chroma
 }()
 
-// smoothChroma gives a picture with halved colour planes (4:2:0, 4:2:2, 4:4:0) full ones by linear interpolation between
-// the centres of their samples, as libjpeg and libwebp do, and so the reference. Package image repeats the samples,
-// which is off by dozens of levels at the edges of saturated colours. Other pictures are returned as they are. The error is
-// the context's.
+// smoothChroma gives a picture with halved colour planes (4:2:0, 4:2:2, 4:4:0) full ones by linear interpolation
+// between the centres of their samples, as libjpeg and libwebp do, and so the reference. Package image repeats the
+// samples, which is off by dozens of levels at the edges of saturated colours. Other pictures are returned as they are.
+// The error is the context's.
 func smoothChroma(ctx context.Context, img image.Image) (image.Image, error) {
 	switch img := img.(type) {
 	case *image.YCbCr:

@@ -257,14 +257,15 @@ func TestConverterPanicIsAnError(t *testing.T) {
 	}
 }
 
-// TestLargePicturesAreScaledBeforeSlowConversions: the result is that of the other order, but for what the eye does not see.
+// TestLargePicturesAreScaledBeforeSlowConversions: the result is that of the other order, but for what the eye does not
+// see.
 func TestLargePicturesAreScaledBeforeSlowConversions(t *testing.T) {
-	const side = 2200
+	const side = 600
 	rgb, inks := image.NewRGBA(image.Rect(0, 0, side, side)), image.NewCMYK(image.Rect(0, 0, side, side))
 	for i := range side * side {
 		x, y := i%side, i/side
 		copy(rgb.Pix[4*i:], []uint8{uint8(x * 255 / side), uint8(y * 255 / side), uint8((x + y) * 255 / (2 * side)), 255})
-		copy(inks.Pix[4*i:], []uint8{uint8(x * 255 / side), uint8(y * 255 / side), uint8((x + y) * 255 / (2 * side)), uint8(x * y / 40_000)})
+		copy(inks.Pix[4*i:], []uint8{uint8(x * 255 / side), uint8(y * 255 / side), uint8((x + y) * 255 / (2 * side)), uint8(x * y / 3000)})
 	}
 	cmyk, err := os.ReadFile(filepath.Join("testdata", "kinds", "profile-cmyk.jpg"))
 	if err != nil {
@@ -281,8 +282,8 @@ func TestLargePicturesAreScaledBeforeSlowConversions(t *testing.T) {
 		if _, slow := c.to.(*pipeline); !slow {
 			t.Fatalf("%s: %T %s, want a profile with tables", name, c.to, c.note)
 		}
-		fit := Size{550, 550}
-		got, err := convertedAndScaled(t.Context(), row.img, canvas, fit, c.to)
+		fit := Size{150, 150}
+		got, err := convertedAndScaled(t.Context(), row.img, canvas, fit, c.to, 1000)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -35,7 +35,8 @@ var formats = []format{
 	{"JPEG", []string{"\xff\xd8\xff"}, header(jpeg.DecodeConfig), checkJPEG, jpegDecode, byExif(jpegExif), jpegColours},
 	{"WebP", []string{"RIFF????WEBPVP8"}, header(webp.DecodeConfig), checkWebP, webpDecode, byExif(webpExif), webpColours},
 	{"BMP", []string{"BM????\x00\x00\x00\x00"}, bmpConfig, nil, bmpDecode, nil, nil},
-	{"TIFF", []string{"II*\x00", "MM\x00*", "II+\x00", "MM\x00+"}, tiffConfig, nil, tiffDecode, byExif(tiffExif), tiffColours},
+	{"TIFF", []string{"II*\x00", "MM\x00*", "II+\x00", "MM\x00+"}, tiffConfig, nil, tiffDecode, byExif(tiffExif),
+		tiffColours},
 	{"GIF", []string{"GIF87a", "GIF89a"}, header(gif.DecodeConfig), nil, gifDecode, nil, nil},
 	{"HEIC", nil, heicConfig, nil, heicDecode, nil, heifColours}, // by their brands
 	{"AVIF", nil, avifConfig, nil, avifDecode, avifTurned, heifColours},
@@ -157,10 +158,10 @@ func recognise(file []byte) (format, error) {
 	return format{}, fmt.Errorf("found a file that begins with %q, want %s", file[:min(len(file), 8)], formatNames)
 }
 
-// decodeChecked decodes the first frame of file and returns it with the size of its canvas, whose origin is (0, 0); only
-// a frame of an animation may be smaller than that. Before it decodes, the size in the header has passed checkSize and the work
-// the format's own check: every decoder allocates and computes by these. It returns when the decoder has ended, which after
-// a cancel is soon, and then with the context's error.
+// decodeChecked decodes the first frame of file and returns it with the size of its canvas, whose origin is (0, 0);
+// only a frame of an animation may be smaller than that. Before it decodes, the size in the header has passed checkSize
+// and the work the format's own check: every decoder allocates and computes by these. It returns when the decoder has
+// ended, which after a cancel is soon, and then with the context's error.
 func decodeChecked(ctx context.Context, f format, file []byte, checkSize func(Size) error) (image.Image, Size, error) {
 	var img image.Image
 	var header Size

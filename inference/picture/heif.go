@@ -12,8 +12,8 @@ import (
 	"slices"
 )
 
-// HEIC and AVIF are decoded by libheif and libavif (see wasm.go). What their headers say is read here: sizes before anything
-// is decoded, and what the decoders do not pass on.
+// HEIC and AVIF are decoded by libheif and libavif (see wasm.go). What their headers say is read here: sizes before
+// anything is decoded, and what the decoders do not pass on.
 
 // heifHead is what a HEIF file says of its primary picture.
 type heifHead struct {

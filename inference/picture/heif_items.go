@@ -36,20 +36,22 @@ const (
 	maxHEIFItems      = 1 << 17
 )
 
-var errHEIFLists = sizeErrorf("found more than %d items or %d properties of them in the header", maxHEIFItems, maxHEIFProperties)
+var errHEIFLists = sizeErrorf("found more than %d items or %d properties of them in the header", maxHEIFItems,
+	maxHEIFProperties)
 
 const (
-	// maxHEIFShare is how many times its own pixels a picture may take of those in the file: it is decoded or put together,
-	// its tiles are decoded, and both again for its alpha.
+	// maxHEIFShare is how many times its own pixels a picture may take of those in the file: it is decoded or put
+	// together, its tiles are decoded, and both again for its alpha.
 	maxHEIFShare = 5
 	// leastHEIFPixels is for small pictures, whose tiles may be larger than they.
 	leastHEIFPixels = 4 << 20
-	// maxHEIFDepth is how often a picture may be derived from derived ones. Real ones are put together from tiles, once.
+	// maxHEIFDepth is how often a picture may be derived from derived ones. Real ones are put together from tiles,
+	// once.
 	maxHEIFDepth = 8
 )
 
-// heifPixels adds up what is decoded for an item: its own pixels, those of the items that it is derived from, as often as it
-// names them, and those of its auxiliary pictures. An item of which no size is told counts as the largest.
+// heifPixels adds up what is decoded for an item: its own pixels, those of the items that it is derived from, as often
+// as it names them, and those of its auxiliary pictures. An item of which no size is told counts as the largest.
 func heifPixels(item uint64, areas map[uint64]int, largest int, references map[string]map[uint64][]uint64) int {
 	const most = 1 << 40
 	known := map[uint64]int{}

@@ -213,8 +213,8 @@ func (o *Origin) prompt(positive, negative string) {
 	}
 }
 
-// withoutControls returns text without control characters other than the ends of lines and tabs: no prompt means them, and
-// a terminal obeys them.
+// withoutControls returns text without control characters other than the ends of lines and tabs: no prompt means them,
+// and a terminal obeys them.
 func withoutControls(text string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) && r != '\n' && r != '\t' {

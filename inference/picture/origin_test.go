@@ -198,7 +198,8 @@ func TestStrangeOrigins(t *testing.T) {
 	}
 }
 
-// TestLongTextsAreSaid: a text beyond its limit is neither cut nor passed over in silence, nor does it hide another one.
+// TestLongTextsAreSaid: a text beyond its limit is neither cut nor passed over in silence, nor does it hide another
+// one.
 func TestLongTextsAreSaid(t *testing.T) {
 	long := strings.Repeat("x", maxForeignBytes) + "\nSteps: 4, Seed: 1, Size: 64x64"
 	graph := func(bytes int) string { // padded by a node that is not asked for anything

@@ -44,8 +44,8 @@ type Reference struct {
 }
 
 // Open prepares the picture in the file at path. Errors name the path, what was found and what was expected. It leaves
-// nothing running: after a cancel it returns the context's error once the decoder has ended, which takes 100 megapixels some
-// seconds at the worst.
+// nothing running: after a cancel it returns the context's error once the decoder has ended, which takes 100 megapixels
+// some seconds at the worst.
 func Open(ctx context.Context, path string) (*Reference, error) {
 	file, err := openRegular(path)
 	if err != nil {
@@ -84,8 +84,8 @@ func DecodeBytes(ctx context.Context, file []byte) (*Reference, error) {
 	return ref, nil
 }
 
-// openRegular opens a file of the user's, never a folder, device or pipe: opening a pipe waits for its writer. Files of more
-// than MaxFileBytes are no pictures.
+// openRegular opens a file of the user's, never a folder, device or pipe: opening a pipe waits for its writer. Files of
+// more than MaxFileBytes are no pictures.
 func openRegular(path string) (*os.File, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -137,8 +137,8 @@ func (c cancellable) Read(p []byte) (int, error) {
 	return c.r.Read(p[:min(len(p), c.most)])
 }
 
-// forDecoder is a file for a decoder, in small helpings: a decoder can make a lot of few bytes, and what it has read it works
-// on to the end. So many are some scans of a JPEG, of which one can take a tenth of a second.
+// forDecoder is a file for a decoder, in small helpings: a decoder can make a lot of few bytes, and what it has read it
+// works on to the end. So many are some scans of a JPEG, of which one can take a tenth of a second.
 func forDecoder(ctx context.Context, file []byte) io.Reader {
 	return cancellable{ctx, bytes.NewReader(file), 512}
 }
@@ -189,7 +189,7 @@ func prepare(ctx context.Context, file []byte, maxPixels int) (*Reference, error
 		fit := canvas.fit(MaxArea)
 		var scaled *image.RGBA
 		if converted.to != nil {
-			scaled, err = convertedAndScaled(ctx, decoded, canvas, fit, converted.to)
+			scaled, err = convertedAndScaled(ctx, decoded, canvas, fit, converted.to, maxSlowPixels)
 			if err != nil && ctx.Err() == nil {
 				converted = conversion{note: "the colour profile is damaged" + asTaken}
 			}
@@ -234,8 +234,8 @@ func pixelsDigest(img *image.RGBA) string {
 	return hex.EncodeToString(digest.Sum(nil))
 }
 
-// ErrSize is wrapped by the error for a picture that can be read but is too large, too small or too long a strip, or whose
-// file asks for too much work or memory.
+// ErrSize is wrapped by the error for a picture that can be read but is too large, too small or too long a strip, or
+// whose file asks for too much work or memory.
 var ErrSize = errors.New("picture: size out of range")
 
 // sizeError says what was found and what was expected.
@@ -260,14 +260,17 @@ func checkReference(size Size, maxPixels int) error {
 	return nil
 }
 
-// maxSlowPixels bounds the pixels whose colours a slow converter is asked for, at a quarter to one microsecond each. A larger
-// picture is scaled before its colours are converted, which the eye does not see.
+// maxSlowPixels bounds the pixels whose colours a slow converter is asked for, at a quarter to one microsecond each. A
+// larger picture is scaled before its colours are converted, which the eye does not see.
 const maxSlowPixels = 4 << 20
 
-// convertedAndScaled returns the picture in sRGB, on white, of size fit.
-func convertedAndScaled(ctx context.Context, img image.Image, canvas, fit Size, to converter) (*image.RGBA, error) {
+// convertedAndScaled returns the picture in sRGB, on white, of size fit. A slow converter is asked for mostSlow pixels
+// at most.
+func convertedAndScaled(
+	ctx context.Context, img image.Image, canvas, fit Size, to converter, mostSlow int,
+) (*image.RGBA, error) {
 	_, slow := to.(*pipeline)
-	if !slow || canvas.Width*canvas.Height <= maxSlowPixels {
+	if !slow || canvas.Width*canvas.Height <= mostSlow {
 		flat, err := convertedOnWhite(ctx, img, canvas, to)
 		if err != nil {
 			return nil, err

@@ -6,11 +6,11 @@ import (
 	"math"
 )
 
-// The resampler follows Pillow's for pictures of 8 bits, which the reference uses: Lanczos's kernel of three lobes, widened
-// by the factor of the scaling, in fixed point; rows first, whose results are rounded to 8 bits, then columns.
+// The resampler follows Pillow's for pictures of 8 bits, which the reference uses: Lanczos's kernel of three lobes,
+// widened by the factor of the scaling, in fixed point; rows first, whose results are rounded to 8 bits, then columns.
 
-// weightBits is the precision of a weight: a sum of products with 8 bits, whose weights add up to 1 and in absolute terms to
-// less than 2, fits 32 bits.
+// weightBits is the precision of a weight: a sum of products with 8 bits, whose weights add up to 1 and in absolute
+// terms to less than 2, fits 32 bits.
 const weightBits = 32 - 8 - 2
 
 // taps are the samples that one sample of the result is a sum of.
@@ -79,8 +79,8 @@ func scaleInks(ctx context.Context, img *image.CMYK, size Size) (*image.CMYK, er
 	return dst, resample(ctx, dst.Pix, size, img.Pix, img.Stride, Size{img.Rect.Dx(), img.Rect.Dy()}, 4)
 }
 
-// resample fills the first samples (3 or 4) of the four that a pixel has in dst, whose rows lie one behind the other, from
-// those of src.
+// resample fills the first samples (3 or 4) of the four that a pixel has in dst, whose rows lie one behind the other,
+// from those of src.
 func resample(ctx context.Context, dst []uint8, to Size, src []uint8, stride int, from Size, samples int) error {
 	narrow := make([]uint8, samples*to.Width*from.Height) // the rows are scaled, the columns are not
 	across := lanczosTaps(from.Width, to.Width)

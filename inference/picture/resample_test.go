@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestScaleAsPillowScales compares with what Pillow 11.0 makes of the same pixels: Image.resize with Resampling.LANCZOS. All
-// levels are equal.
+// TestScaleAsPillowScales compares with what Pillow 11.0 makes of the same pixels: Image.resize with
+// Resampling.LANCZOS. All levels are equal.
 func TestScaleAsPillowScales(t *testing.T) {
 	for _, row := range []struct {
 		from, to Size

@@ -15,9 +15,9 @@ import (
 // bandRows is how many rows a worker takes at a time. Between two bands it looks at the context.
 const bandRows = 16
 
-// inBands calls what worker returns for bands of so many rows, on all processors. worker is called once for each goroutine,
-// so that what it returns may own memory. A panic in a band is an error; after a cancel no band is begun, and the error is
-// the context's.
+// inBands calls what worker returns for bands of so many rows, on all processors. worker is called once for each
+// goroutine, so that what it returns may own memory. A panic in a band is an error; after a cancel no band is begun,
+// and the error is the context's.
 func inBands(ctx context.Context, rows int, worker func() func(first, count int)) error {
 	var next atomic.Int64
 	var workers errgroup.Group

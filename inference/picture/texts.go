@@ -20,12 +20,12 @@ type text struct {
 // textKeywords are the names of texts that a dialect knows.
 var textKeywords = []string{keyword, keywordParameters, keywordPrompt, keywordWorkflow, keywordInvokeAI, keywordSDMetadata, keywordDream}
 
-// The limits of what is read out of a stranger's picture. A compressed text of a kilobyte could hold a megabyte, and a text
-// goes through several readers.
+// The limits of what is read out of a stranger's picture. A compressed text of a kilobyte could hold a megabyte, and a
+// text goes through several readers.
 const (
 	maxKeywordBytes = 79 // the format's own limit
-	// maxMetadataBytes is for Kleinbild's own: a prompt of 64 KiB, each byte of which JSON may write as six, and as much again
-	// for all else.
+	// maxMetadataBytes is for Kleinbild's own: a prompt of 64 KiB, each byte of which JSON may write as six, and as
+	// much again for all else.
 	maxMetadataBytes = 512 << 10
 	// maxGraphBytes is for ComfyUI's graphs, of which large ones have half a megabyte.
 	maxGraphBytes = 2 << 20
@@ -96,10 +96,10 @@ func (e *longText) Error() string {
 
 func (e *longText) Unwrap() error { return ErrTooLong }
 
-// pngTexts returns the texts with known names in chunks tEXt, zTXt and iTXt, wherever they lie: programs that save a picture
-// again move them and change their kind. It ends with one called Kleinbild's, and else reads to the end. A text of
-// Kleinbild's that is damaged or too long is an error, another's that is damaged is passed over. The texts found before an
-// error come with it.
+// pngTexts returns the texts with known names in chunks tEXt, zTXt and iTXt, wherever they lie: programs that save a
+// picture again move them and change their kind. It ends with one called Kleinbild's, and else reads to the end. A text
+// of Kleinbild's that is damaged or too long is an error, another's that is damaged is passed over. The texts found
+// before an error come with it.
 func pngTexts(r io.Reader) ([]text, error) {
 	chunks, err := newChunkReader(r)
 	if err != nil {

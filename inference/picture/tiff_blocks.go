@@ -167,17 +167,17 @@ func (l *tiffLayout) readBlocks() (err error) {
 }
 
 const (
-	// minTile is the least tile that the format knows, 16×16 pixels. The number of blocks is then bounded by the picture's
-	// pixels; a strip has at least a row.
+	// minTile is the least tile that the format knows, 16×16 pixels. The number of blocks is then bounded by the
+	// picture's pixels; a strip has at least a row.
 	minTile = 16 * 16
-	// Blocks may share their bytes, as empty tiles of maps do, and all of them are read again for each block: together these
-	// many times the file's bytes, and a number for small files.
+	// Blocks may share their bytes, as empty tiles of maps do, and all of them are read again for each block: together
+	// these many times the file's bytes, and a number for small files.
 	maxShared      = 4
 	maxSharedBytes = 16 << 20
 )
 
-// checkWork refuses blocks that together take more than their picture: tiny ones, those that unpack to more samples than
-// anybody looks at, and those that are the same bytes of the file again and again.
+// checkWork refuses blocks that together take more than their picture: tiny ones, those that unpack to more samples
+// than anybody looks at, and those that are the same bytes of the file again and again.
 func (l *tiffLayout) checkWork(n int) error {
 	if l.tiled && l.blockWidth*l.blockHeight < minTile {
 		return fmt.Errorf("found tiles of %d×%d pixels, want 16×16 at least", l.blockWidth, l.blockHeight)
@@ -335,7 +335,8 @@ func (l *tiffLayout) unpack(ctx context.Context, data []byte, want, height int) 
 	return out, err
 }
 
-// inflateFrom makes l.inflater read another block: each one's own would take 40 KB, and there are files of 100,000 blocks.
+// inflateFrom makes l.inflater read another block: each one's own would take 40 KB, and there are files of 100,000
+// blocks.
 func (l *tiffLayout) inflateFrom(packed io.Reader) (err error) {
 	if l.inflater == nil {
 		l.inflater, err = zlib.NewReader(packed)

@@ -18,14 +18,14 @@ import (
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 )
 
-// libheif and libavif are C, compiled to WebAssembly, which runs in Go. What a file's header says of sizes need not be what
-// its data have, and these decoders believe the data: so their memory and their time are bounded from outside.
+// libheif and libavif are C, compiled to WebAssembly, which runs in Go. What a file's header says of sizes need not be
+// what its data have, and these decoders believe the data: so their memory and their time are bounded from outside.
 
 const (
 	// wasmMemoryBytes is what 100 megapixels with 16 bits a sample take, whatever the file's header says.
 	wasmMemoryBytes = 2 << 30
-	// wasmTime and wasmTimePerPixel bound the time of a decoder. A picture takes a tenth of a microsecond a pixel, and noise in
-	// the best quality half a microsecond.
+	// wasmTime and wasmTimePerPixel bound the time of a decoder. A picture takes a tenth of a microsecond a pixel, and
+	// noise in the best quality half a microsecond.
 	wasmTime         = 15 * time.Second
 	wasmTimePerPixel = time.Microsecond
 )
@@ -37,7 +37,8 @@ func wasmLimit(ctx context.Context, pixels int) (context.Context, context.Cancel
 
 var errWASMTime = errors.New("the decoder did not end in time")
 
-// wasmModule is a decoder with memory of its own, which holds a file, and room for the numbers that a C function returns.
+// wasmModule is a decoder with memory of its own, which holds a file, and room for the numbers that a C function
+// returns.
 type wasmModule struct {
 	ctx           context.Context
 	format        string
@@ -156,9 +157,11 @@ func (m *wasmModule) bytes(at uint32, n int) []byte {
 // oneWASM lets pictures be decoded one after the other: each takes memory of its own.
 var oneWASM = make(chan struct{}, 1)
 
-// alone runs decode, which starts p, when no other decoder of WebAssembly runs, within the time for a picture of so many
-// pixels. That does not count until p is compiled.
-func (p *wasmProgram) alone(ctx context.Context, pixels int, decode func(context.Context) (image.Image, error)) (image.Image, error) {
+// alone runs decode, which starts p, when no other decoder of WebAssembly runs, within the time for a picture of so
+// many pixels. That does not count until p is compiled.
+func (p *wasmProgram) alone(
+	ctx context.Context, pixels int, decode func(context.Context) (image.Image, error),
+) (image.Image, error) {
 	select {
 	case oneWASM <- struct{}{}:
 	case <-ctx.Done():
@@ -175,11 +178,13 @@ func (p *wasmProgram) alone(ctx context.Context, pixels int, decode func(context
 
 // stop is a listener that ends a module whose context is done.
 //
-// wazero's own way, WithCloseOnContextDone, looks at the context in each loop, which takes libavif four times as long. Here the
-// context is looked at where large functions begin: a decoder calls some of them for each block of a picture.
+// wazero's own way, WithCloseOnContextDone, looks at the context in each loop, which takes libavif four times as long.
+// Here the context is looked at where large functions begin: a decoder calls some of them for each block of a picture.
 type stop struct{}
 
-func (stop) Before(ctx context.Context, _ api.Module, _ api.FunctionDefinition, _ []uint64, _ experimental.StackIterator) {
+func (stop) Before(
+	ctx context.Context, _ api.Module, _ api.FunctionDefinition, _ []uint64, _ experimental.StackIterator,
+) {
 	if ctx.Err() != nil {
 		panic(errStopped)
 	}
@@ -200,8 +205,8 @@ func stopsIn(functions map[uint32]bool) experimental.FunctionListenerFactory {
 	})
 }
 
-// largeFunction is the least code of a large function, in bytes: libavif and libheif have 200 of them. To look at the context
-// in all of these costs no time that can be measured, and they stop within some milliseconds.
+// largeFunction is the least code of a large function, in bytes: libavif and libheif have 200 of them. To look at the
+// context in all of these costs no time that can be measured, and they stop within some milliseconds.
 const largeFunction = 2048
 
 // largeFunctions returns the numbers of the large functions of a module in WebAssembly's binary format.

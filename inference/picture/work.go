@@ -6,16 +6,17 @@ import (
 	"io"
 )
 
-// What a decoder costs is known from a file's headers, before it begins. A picture's size bounds most of it (MaxPixels); here
-// and beside the readers of TIFF, BMP and HEIF are the limits on what a file can ask for beyond its size.
+// What a decoder costs is known from a file's headers, before it begins. A picture's size bounds most of it
+// (MaxPixels); here and beside the readers of TIFF, BMP and HEIF are the limits on what a file can ask for beyond its
+// size.
 
 const (
-	// maxDecodeBytes bounds what a decoder holds: its picture, and what it needs beside it. 100 megapixels fit as JPEG, in
-	// progressive scans with halved colours, and as PNG of 16 bits; progressive scans with full colours fit up to 71. Several
-	// hundred megabytes for the canvas and the resampler come on top.
+	// maxDecodeBytes bounds what a decoder holds: its picture, and what it needs beside it. 100 megapixels fit as JPEG,
+	// in progressive scans with halved colours, and as PNG of 16 bits; progressive scans with full colours fit up to
+	// 71. Several hundred megabytes for the canvas and the resampler come on top.
 	maxDecodeBytes = 1 << 30
-	// maxPasses is how often the scans of a progressive JPEG may pass over its blocks, on average. Common encoders' ten scans
-	// pass over them 5 times, those of gray pictures 6 times, the most that optimisers make of them 10 times.
+	// maxPasses is how often the scans of a progressive JPEG may pass over its blocks, on average. Common encoders' ten
+	// scans pass over them 5 times, those of gray pictures 6 times, the most that optimisers make of them 10 times.
 	maxPasses = 16
 	// maxSequentialPasses is the same for other JPEGs, in which each component has one scan.
 	maxSequentialPasses = 4
@@ -39,7 +40,8 @@ type jpegFrame struct {
 
 const blockSamples = 64
 
-// newJPEGFrame reads the content of a frame header; nil for one that no decoder takes. Blocks at the border count whole.
+// newJPEGFrame reads the content of a frame header; nil for one that no decoder takes. Blocks at the border count
+// whole.
 func newJPEGFrame(marker byte, content []byte) *jpegFrame {
 	if len(content) < 6 || len(content) < 6+3*int(content[5]) {
 		return nil
@@ -65,8 +67,8 @@ func newJPEGFrame(marker byte, content []byte) *jpegFrame {
 	return f
 }
 
-// memory is what package jpeg holds of the frame: a byte a sample, four of each coefficient of progressive scans, and the
-// pixels that it makes of CMYK.
+// memory is what package jpeg holds of the frame: a byte a sample, four of each coefficient of progressive scans, and
+// the pixels that it makes of CMYK.
 func (f *jpegFrame) memory() int {
 	bytes := f.total * blockSamples
 	if f.progressive {
@@ -78,8 +80,8 @@ func (f *jpegFrame) memory() int {
 	return bytes
 }
 
-// checkJPEG adds up what the scans of a JPEG pass over. It finds markers as package jpeg does, so that no scan escapes it;
-// where it finds a fault it ends, as the decoder will.
+// checkJPEG adds up what the scans of a JPEG pass over. It finds markers as package jpeg does, so that no scan escapes
+// it; where it finds a fault it ends, as the decoder will.
 func checkJPEG(file []byte) error {
 	var frame *jpegFrame
 	passed, scans := 0, 0
@@ -126,15 +128,15 @@ func checkJPEG(file []byte) error {
 				most = maxPasses
 			}
 			if passed > most*frame.total {
-				return sizeErrorf("found a JPEG whose first %d scans pass over the picture more than %d times, want fewer; save it again as a usual one",
-					scans, most)
+				return sizeErrorf("found a JPEG whose first %d scans pass over the picture more than %d times, want fewer; "+
+					"save it again as a usual one", scans, most)
 			}
 		}
 	}
 }
 
-// checkPNG bounds the memory of package png's picture. Beside that of an interlaced file lie its passes, which together have
-// its pixels once more.
+// checkPNG bounds the memory of package png's picture. Beside that of an interlaced file lie its passes, which together
+// have its pixels once more.
 func checkPNG(file []byte) error {
 	const header = len(pngSignature) + 8 // IHDR's content begins there
 	if len(file) < header+13 {

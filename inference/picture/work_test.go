@@ -18,8 +18,8 @@ import (
 	"time"
 )
 
-// hostileSide is the side of the pictures below. Work is counted in the pixels of a header, so that a hundredth of the most
-// pixels shows what the most would take.
+// hostileSide is the side of the pictures below. Work is counted in the pixels of a header, so that a hundredth of the
+// most pixels shows what the most would take.
 const hostileSide = 1000
 
 // bitWriter writes bits, first ones first, as JPEG's scans have them.
@@ -98,8 +98,8 @@ func sequentialScans(side, scans int) []byte {
 	return w.Bytes()
 }
 
-// tenScans is a progressive JPEG as libjpeg and the programs that use it write them, of three components: colours of one
-// value. Its ten scans are jpeg_simple_progression's.
+// tenScans is a progressive JPEG as libjpeg and the programs that use it write them, of three components: colours of
+// one value. Its ten scans are jpeg_simple_progression's.
 func tenScans(width, height int, luma byte) []byte {
 	var w bitWriter
 	w.WriteString(jpegHead(0xc2, width, height, luma, 0x11, 0x11))
@@ -245,8 +245,8 @@ func longTIFF(data []byte, entries map[int][]int) []byte {
 // repeated is n times the same number.
 func repeated(v, n int) []int { return slices.Repeat([]int{v}, n) }
 
-// stripTIFF is a gray picture of zeros, whose rows are strips that all are the same bytes of the file, behind so many bytes of
-// empty deflated blocks.
+// stripTIFF is a gray picture of zeros, whose rows are strips that all are the same bytes of the file, behind so many
+// bytes of empty deflated blocks.
 func stripTIFF(t testing.TB, side, empty int) []byte {
 	t.Helper()
 	packed := compressedBytes(t, make([]byte, side))
@@ -258,8 +258,9 @@ func stripTIFF(t testing.TB, side, empty int) []byte {
 	})
 }
 
-// TestWorkIsBounded: files that ask for much more than their bytes. Whatever they are, a picture of so many pixels takes at
-// most so many times the time of a plain PNG of that size, and so many bytes of memory a pixel. MaxPixels then bounds both.
+// TestWorkIsBounded: files that ask for much more than their bytes. Whatever they are, a picture of so many pixels
+// takes at most so many times the time of a plain PNG of that size, and so many bytes of memory a pixel. MaxPixels then
+// bounds both.
 func TestWorkIsBounded(t *testing.T) {
 	const (
 		side   = hostileSide
@@ -426,8 +427,8 @@ func TestDecodersEndWithTheirContext(t *testing.T) {
 	}
 }
 
-// TestLargePicturesWaitForEachOther: the pictures that are prepared at once have so many pixels together, and who waits may
-// leave.
+// TestLargePicturesWaitForEachOther: the pictures that are prepared at once have so many pixels together, and who waits
+// may leave.
 func TestLargePicturesWaitForEachOther(t *testing.T) {
 	if err := pixelsAtOnce.Acquire(t.Context(), 2*MaxPixels); err != nil {
 		t.Fatal(err)
@@ -452,8 +453,8 @@ func TestLargePicturesWaitForEachOther(t *testing.T) {
 	pixelsAtOnce.Release(2 * MaxPixels)
 }
 
-// soon fails a fuzzed input that takes more than two seconds of a processor. Without fuzzing there is no limit: the first
-// picture of a format may have its decoder compiled.
+// soon fails a fuzzed input that takes more than two seconds of a processor. Without fuzzing there is no limit: the
+// first picture of a format may have its decoder compiled.
 func soon(t *testing.T) (done func()) {
 	const most = 2 * time.Second
 	began := cpuTime()
