@@ -106,25 +106,24 @@ func readIcon(m metadata) (image.Image, error) {
 	return img, nil
 }
 
-// addResources gives a program for Windows its icon, its version and a manifest: sharp on every screen, long paths, UTF-8.
-func addResources(m metadata, path string) error {
+// resources are what a program for Windows carries: its icon, its version and a manifest (sharp on every screen, long paths).
+func resources(m metadata, program string) (set winres.ResourceSet, err error) {
 	img, err := readIcon(m)
 	if err != nil {
-		return err
+		return set, err
 	}
 	icon, err := winres.NewIconFromResizedImage(img, winres.DefaultIconSizes)
 	if err != nil {
-		return err
+		return set, err
 	}
-	var set winres.ResourceSet
 	if err := set.SetIcon(winres.ID(1), icon); err != nil {
-		return err
+		return set, err
 	}
 	var number [4]uint16
 	for i, part := range strings.Split(m.Version, ".") {
 		n, err := strconv.ParseUint(part, 10, 16)
 		if err != nil {
-			return fmt.Errorf("FyneApp.toml: Version %s: %w", m.Version, err)
+			return set, fmt.Errorf("FyneApp.toml: Version %s: %w", m.Version, err)
 		}
 		number[i] = uint16(n)
 	}
@@ -132,10 +131,10 @@ func addResources(m metadata, path string) error {
 	info := version.Info{FileVersion: number, ProductVersion: number, Type: version.App, Timestamp: m.Time}
 	for key, value := range map[string]string{
 		version.ProductName: m.Name, version.FileDescription: m.Name, version.ProductVersion: m.Version, version.FileVersion: m.Version,
-		version.OriginalFilename: filepath.Base(path), version.InternalName: "kleinbild", version.LegalCopyright: "Apache-2.0",
+		version.OriginalFilename: program, version.InternalName: "kleinbild", version.LegalCopyright: "Apache-2.0",
 	} {
 		if err := info.Set(version.LangDefault, key, value); err != nil {
-			return err
+			return set, err
 		}
 	}
 	set.SetVersionInfo(info)
@@ -144,6 +143,15 @@ func addResources(m metadata, path string) error {
 		Compatibility: winres.Win10AndAbove, DPIAwareness: winres.DPIPerMonitorV2, ExecutionLevel: winres.AsInvoker,
 		LongPathAware: true, UseCommonControlsV6: true,
 	})
+	return set, nil
+}
+
+// addResources gives a program for Windows its resources.
+func addResources(m metadata, path string) error {
+	set, err := resources(m, filepath.Base(path))
+	if err != nil {
+		return err
+	}
 	program, err := os.ReadFile(path)
 	if err != nil {
 		return err

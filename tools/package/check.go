@@ -6,6 +6,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"debug/pe"
+	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
@@ -22,8 +23,8 @@ import (
 
 // check says whether the packages in out are what a user can install: the sums hold, a second build gives the same bytes,
 // the archive's program runs, the Debian package installs into an empty root and runs there with nothing but what it
-// depends on, and the program for Windows has its icon and version. It needs to be root, and the network for packages
-// that are depended on.
+// depends on, and the programs for Windows have their icon, version and manifest. It needs to be root, and the network for
+// packages that are depended on.
 func check(out string, window bool) error {
 	m, err := readMetadata()
 	if err != nil {
@@ -291,8 +292,38 @@ func checkExe(m metadata, archive, name string, subsystem uint16) error {
 	if !bytes.Contains(info, wide) {
 		return fmt.Errorf("%s: version information of %d bytes lacks %s", name, len(info), m.Version)
 	}
+	if err := checkManifest(set.Get(winres.RT_MANIFEST, winres.ID(1), winres.LCIDDefault)); err != nil {
+		return fmt.Errorf("%s: manifest: %w", name, err)
+	}
 	if !slices.ContainsFunc(z.File, func(f *zip.File) bool { return path.Base(f.Name) == "LICENSE" }) {
 		return errors.New("no LICENSE")
+	}
+	return nil
+}
+
+// checkManifest reads what Windows goes by when it starts the program: without it, pictures are drawn for 96 dots an inch and
+// scaled by the system, and paths end at 260 characters.
+func checkManifest(text []byte) error {
+	var manifest struct {
+		Settings struct {
+			LongPathAware string `xml:"longPathAware"`
+			DPIAwareness  string `xml:"dpiAwareness"`
+		} `xml:"application>windowsSettings"`
+		Controls struct {
+			Name    string `xml:"name,attr"`
+			Version string `xml:"version,attr"`
+		} `xml:"dependency>dependentAssembly>assemblyIdentity"`
+		Level struct {
+			Level string `xml:"level,attr"`
+		} `xml:"trustInfo>security>requestedPrivileges>requestedExecutionLevel"`
+	}
+	if err := xml.Unmarshal(text, &manifest); err != nil {
+		return fmt.Errorf("%d bytes: %w", len(text), err)
+	}
+	s := manifest.Settings
+	if s.LongPathAware != "true" || !strings.HasPrefix(strings.ToLower(s.DPIAwareness), "permonitorv2") || manifest.Level.Level != "asInvoker" ||
+		manifest.Controls.Name != "Microsoft.Windows.Common-Controls" || !strings.HasPrefix(manifest.Controls.Version, "6.") {
+		return fmt.Errorf("found %+v, want long paths, scaling for each monitor, common controls 6, no other rights", manifest)
 	}
 	return nil
 }

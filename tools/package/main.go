@@ -23,15 +23,59 @@ func main() {
 	log.SetPrefix("package: ")
 	out := flag.String("out", "dist", "the folder to write to")
 	window := flag.Bool("window", false, "build with the window, which takes cgo")
+	system := flag.String("system", "", "windows for that package alone, without SHA256SUMS; nothing for all")
 	checking := flag.Bool("check", false, "check the packages that are there instead: as root")
 	flag.Parse()
 	do := pack
-	if *checking {
+	switch {
+	case *checking:
 		do = check
+	case *system == "windows":
+		do = packWindows
+	case *system != "":
+		log.Fatalf("-system %s: want windows, or nothing for all", *system)
 	}
 	if err := do(*out, *window); err != nil {
 		log.Fatal(err)
 	}
+}
+
+// packWindows builds and writes what is for Windows, for those who try it out.
+func packWindows(out string, window bool) error {
+	m, err := readMetadata()
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(out, 0o755); err != nil {
+		return err
+	}
+	work, err := os.MkdirTemp("", "kleinbild-package-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(work)
+	_, err = writeWindows(m, out, work, window)
+	return err
+}
+
+// writeWindows builds the programs for Windows in work and writes their archive to out.
+func writeWindows(m metadata, out, work string, window bool) (name string, err error) {
+	programs := []string{filepath.Join(work, "kleinbild.exe")}
+	if window {
+		// A console does not wait for a program with a window, and gets no exit code of it.
+		programs = append(programs, filepath.Join(work, "kleinbild-cli.exe"))
+	}
+	for i, program := range programs {
+		if err := build(m, program, "windows", window && i == 0); err != nil {
+			return "", err
+		}
+		if err := addResources(m, program); err != nil {
+			return "", err
+		}
+	}
+	base := "kleinbild-" + m.Version
+	name = base + "-windows-amd64.zip"
+	return name, writeZip(filepath.Join(out, name), base, programs, window, m.Time)
 }
 
 // pack builds and writes everything.
@@ -49,7 +93,7 @@ func pack(out string, window bool) error {
 	}
 	defer os.RemoveAll(work)
 
-	linux, windows := filepath.Join(work, "kleinbild"), filepath.Join(work, "kleinbild.exe")
+	linux := filepath.Join(work, "kleinbild")
 	if err := build(m, linux, "linux", window); err != nil {
 		return err
 	}
@@ -63,22 +107,9 @@ func pack(out string, window bool) error {
 		}
 		programs = append(programs, cli)
 	}
-	if err := build(m, windows, "windows", window); err != nil {
+	zipName, err := writeWindows(m, out, work, window)
+	if err != nil {
 		return err
-	}
-	windowsPrograms := []string{windows}
-	if window {
-		// A console does not wait for a program with a window, and gets no exit code of it.
-		cli := filepath.Join(work, "kleinbild-cli.exe")
-		if err := build(m, cli, "windows", false); err != nil {
-			return err
-		}
-		windowsPrograms = append(windowsPrograms, cli)
-	}
-	for _, program := range windowsPrograms {
-		if err := addResources(m, program); err != nil {
-			return err
-		}
 	}
 
 	tree, err := linuxTree(m, programs, window)
@@ -86,14 +117,11 @@ func pack(out string, window bool) error {
 		return err
 	}
 	base := fmt.Sprintf("kleinbild-%s", m.Version)
-	files := []string{base + "-linux-amd64.tar.xz", fmt.Sprintf("kleinbild_%s_amd64.deb", m.Version), base + "-windows-amd64.zip"}
+	files := []string{base + "-linux-amd64.tar.xz", fmt.Sprintf("kleinbild_%s_amd64.deb", m.Version), zipName}
 	if err := writeTarXZ(filepath.Join(out, files[0]), tree, base, m.Time); err != nil {
 		return err
 	}
 	if err := writeDeb(filepath.Join(out, files[1]), m, tree, linux); err != nil {
-		return err
-	}
-	if err := writeZip(filepath.Join(out, files[2]), base, windowsPrograms, window, m.Time); err != nil {
 		return err
 	}
 	return writeSums(out, files)

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tc-hib/winres"
 )
 
 // TestDependencies reads them out of programs that every Linux has.
@@ -116,5 +118,34 @@ func TestLicenceFiles(t *testing.T) {
 	}
 	if have, err := licenceFiles(filepath.Join(dir, "docs")); err != nil || len(have) != 1 {
 		t.Errorf("%v, %v, want one", have, err)
+	}
+}
+
+// TestManifest: without it, Windows scales pictures that were drawn for 96 dots an inch, and ends paths at 260 characters.
+func TestManifest(t *testing.T) {
+	t.Chdir("../..")
+	t.Setenv("SOURCE_DATE_EPOCH", "1000000000")
+	m, err := readMetadata()
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := resources(m, "kleinbild.exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	manifest := set.Get(winres.RT_MANIFEST, winres.ID(1), winres.LCIDDefault)
+	if err := checkManifest(manifest); err != nil {
+		t.Error(err)
+	}
+	if set.Get(winres.RT_VERSION, winres.ID(1), winres.LCIDDefault) == nil {
+		t.Error("no version")
+	}
+	for _, damage := range [][2]string{
+		{"longPathAware", "longPathAwake"}, {"permonitorv2", "system"}, {"asInvoker", "requireAdministrator"}, {"6.0.0.0", "5.0.0.0"}, {"<", ""},
+	} {
+		damaged := bytes.ReplaceAll(manifest, []byte(damage[0]), []byte(damage[1]))
+		if bytes.Equal(damaged, manifest) || checkManifest(damaged) == nil {
+			t.Errorf("%s for %s is not noticed in %s", damage[1], damage[0], manifest)
+		}
 	}
 }
