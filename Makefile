@@ -15,9 +15,10 @@ WINDOW  := CGO_ENABLED=1 $(GO) build -trimpath -ldflags "$(LDFLAGS)"
 MODEL   ?= demo
 SHOTS   ?= dist/window
 SOAK    ?= 20m
-PACKAGE := $(GO) run ./tools/package -out dist -window
+PACKAGE := $(GO) run ./tools/package -window -out dist
+TEST_WINDOWS := tools/window/needs.sh windows && xvfb-run -a -s "-screen 0 1440x900x24" /usr/bin/python3 tools/window/test_wine.py
 
-.PHONY: help build cli run test test-sim lint fuzz bench generate windows windows-window test-window test-browser test-api soak kernels kernels-check gpu-kit gpu-pack test-gpu bench-gpu package package-check demo-model demo-check
+.PHONY: help build cli run test test-sim lint fuzz bench generate windows windows-window test-windows test-window test-browser test-api soak kernels kernels-check gpu-kit gpu-pack test-gpu bench-gpu package package-windows-check package-check demo-model demo-check
 
 help: ## print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,9 +36,11 @@ run: build ## build it and open the window
 windows: ## cross-build kleinbild.exe, the command line
 	GOOS=windows GOARCH=amd64 $(BUILD) -o kleinbild.exe .
 
-windows-window: ## cross-build kleinbild-window.exe with mingw-w64, and run its command line where Wine is installed
-	CGO_ENABLED=1 GOOS=windows GOARCH=amd64 CC=x86_64-w64-mingw32-gcc $(GO) build -trimpath -ldflags "$(LDFLAGS) -H windowsgui" -o kleinbild-window.exe .
-	tools/window/wine.sh kleinbild-window.exe
+windows-window: ## cross-build what ships for Windows with mingw-w64: a .zip in dist/windows
+	$(PACKAGE)/windows -system windows
+
+test-windows: windows-window ## run that under Wine: dialogs, command line, server, window; screenshots go to SHOTS
+	$(TEST_WINDOWS) dist/windows "$(SHOTS)"
 
 test: lint ## run all tests: no GPU, no weights, no network
 	CGO_ENABLED=0 $(GO) test -timeout 30m ./...
@@ -116,6 +119,9 @@ generate: ## regenerate assembly from its generators
 
 package: ## dist/: .tar.xz and .deb for Linux, .zip for Windows, SHA256SUMS (needs xz and dpkg-deb)
 	$(PACKAGE)
+
+package-windows-check: ## run the .zip that package made under Wine
+	$(TEST_WINDOWS) dist "$(SHOTS)"
 
 package-check: ## what package made: same bytes again, installs and runs in an empty root (as root)
 	$(PACKAGE) -check

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Says which Debian packages are missing for the window; with "test", for its test on a virtual screen.
+# Says which Debian packages are missing for the window; with "test", for its test on a virtual screen; with "windows", for
+# what runs under Wine.
 set -eu
 missing=
 header() { # HEADER PACKAGE
@@ -8,30 +9,37 @@ header() { # HEADER PACKAGE
 program() { # PROGRAM PACKAGE
   command -v "$1" >/dev/null || missing="$missing $2"
 }
-program cc "gcc libc6-dev"
-program pkg-config pkg-config
-if command -v cc >/dev/null; then
-  header GL/gl.h libgl-dev
-  header X11/Xcursor/Xcursor.h libxcursor-dev
-  header X11/extensions/Xrandr.h libxrandr-dev
-  header X11/extensions/Xinerama.h libxinerama-dev
-  header X11/extensions/XInput2.h libxi-dev
-  header X11/extensions/xf86vmode.h libxxf86vm-dev
+if [ "${1:-}" = windows ]; then
+  program wine "wine wine64"
+  program x86_64-w64-mingw32-gcc gcc-mingw-w64-x86-64
 else
-  missing="$missing libgl-dev libxcursor-dev libxrandr-dev libxinerama-dev libxi-dev libxxf86vm-dev"
+  program cc "gcc libc6-dev"
+  program pkg-config pkg-config
+  if command -v cc >/dev/null; then
+    header GL/gl.h libgl-dev
+    header X11/Xcursor/Xcursor.h libxcursor-dev
+    header X11/extensions/Xrandr.h libxrandr-dev
+    header X11/extensions/Xinerama.h libxinerama-dev
+    header X11/extensions/XInput2.h libxi-dev
+    header X11/extensions/xf86vmode.h libxxf86vm-dev
+  else
+    missing="$missing libgl-dev libxcursor-dev libxrandr-dev libxinerama-dev libxi-dev libxxf86vm-dev"
+  fi
 fi
-if [ "${1:-}" = test ]; then
+if [ -n "${1:-}" ]; then
   program Xvfb xvfb
   program xauth xauth
   program xdotool xdotool
   program import imagemagick
-  program dbus-run-session dbus
-  program xclip xclip
+  if [ "$1" = test ]; then
+    program dbus-run-session dbus
+    program xclip xclip
+  fi
   /usr/bin/python3 -c 'import Xlib' 2>/dev/null || missing="$missing python3-xlib"
 fi
 if [ -n "$missing" ]; then
-  echo "the window needs more packages; on Debian and Ubuntu:" >&2
+  echo "this needs more packages; on Debian and Ubuntu:" >&2
   echo "  sudo apt install$missing" >&2
-  echo "(make cli builds the command line without them)" >&2
+  [ "${1:-}" = windows ] || echo "(make cli builds the command line without them)" >&2
   exit 1
 fi
