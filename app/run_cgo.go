@@ -37,9 +37,7 @@ func Run(cfg Config) error {
 		return err
 	}
 	w.SetMaster()
-	if cfg.room, err = primaryScreen(a.Settings().Scale()).makeRoom(); err != nil {
-		return err // the environment takes no more
-	}
+	cfg.room = primaryScreen(a.Settings().Scale()).makeRoom()
 	New(a, w, cfg)
 	started := func() {}
 	if l, ok := a.Lifecycle().(interface{ OnStarted() func() }); ok && l.OnStarted() != nil {

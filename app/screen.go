@@ -76,10 +76,10 @@ func userScale(setting float32) float32 {
 
 // makeRoom returns the largest content that the screen has room for. If leastSize has none, it makes everything smaller: by
 // the environment, which is the only way that Fyne offers.
-func (s screen) makeRoom() (fyne.Size, error) {
+func (s screen) makeRoom() fyne.Size {
 	scale, room := s.fit()
-	if room.IsZero() || scale == fyneScale(s.system*s.user) {
-		return room, nil
+	if !room.IsZero() && scale != fyneScale(s.system*s.user) {
+		_ = os.Setenv(scaleVariable, strconv.FormatFloat(float64(scale/s.system), 'f', 4, 32)) // the name is sound
 	}
-	return room, os.Setenv(scaleVariable, strconv.FormatFloat(float64(scale/s.system), 'f', 4, 32))
+	return room
 }
