@@ -29,14 +29,15 @@ type shFileOpStruct struct {
 }
 
 const (
-	foDelete          = 3
-	fofSilent         = 0x4
-	fofNoConfirmation = 0x10
-	fofAllowUndo      = 0x40
-	fofNoErrorUI      = 0x400
+	foDelete           = 3
+	fofSilent          = 0x4
+	fofNoConfirmation  = 0x10
+	fofAllowUndo       = 0x40
+	fofNoErrorUI       = 0x400
+	fofWantNukeWarning = 0x4000
 )
 
-// Bin moves a file to the recycle bin.
+// Bin moves a file to the recycle bin. Where there is none, as on a network drive, Windows would delete the file: it asks first.
 func Bin(path string) error {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -50,8 +51,12 @@ func Bin(path string) error {
 		return fmt.Errorf("bin: %w", err)
 	}
 	from = append(from, 0) // a list of names, ended by an empty one
-	op := shFileOpStruct{function: foDelete, from: &from[0], flags: fofSilent | fofNoConfirmation | fofAllowUndo | fofNoErrorUI}
-	if code, _, _ := shFileOperationW.Call(uintptr(unsafe.Pointer(&op))); code != 0 || op.aborted != 0 {
+	op := shFileOpStruct{function: foDelete, from: &from[0], flags: fofSilent | fofNoConfirmation | fofAllowUndo | fofNoErrorUI | fofWantNukeWarning}
+	code, _, _ := shFileOperationW.Call(uintptr(unsafe.Pointer(&op)))
+	switch {
+	case op.aborted != 0:
+		return fmt.Errorf("bin: %s stays where it is", path)
+	case code != 0:
 		return fmt.Errorf("bin: %s: Windows refuses (code %d)", path, code)
 	}
 	return nil
