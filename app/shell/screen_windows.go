@@ -21,7 +21,8 @@ type monitorInfo struct {
 }
 
 // KeepOnScreen moves a window, an HWND, to where all of it is seen. Windows cascades new windows, so that the lower end of a
-// large one would lie below the screen. A window that is larger than its screen is made smaller.
+// large one would lie below the screen. A window that is larger than its screen is made smaller. It is to be called on the thread
+// that made the window.
 func KeepOnScreen(window uintptr) {
 	const nearest, noOrder, noFocus = 2, 0x4, 0x10
 	var frame windows.Rect

@@ -1,6 +1,7 @@
 package shell
 
 import (
+	"runtime"
 	"testing"
 	"unsafe"
 
@@ -9,6 +10,8 @@ import (
 
 // TestKeepOnScreen opens windows that the screen does not hold.
 func TestKeepOnScreen(t *testing.T) {
+	runtime.LockOSThread() // a window belongs to the thread that made it
+	defer runtime.UnlockOSThread()
 	class, _ := windows.UTF16PtrFromString("Static")
 	create, destroy := user32.NewProc("CreateWindowExW"), user32.NewProc("DestroyWindow")
 	info := monitorInfo{size: uint32(unsafe.Sizeof(monitorInfo{}))}
