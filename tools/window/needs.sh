@@ -31,10 +31,8 @@ if [ -n "${1:-}" ]; then
   program xauth xauth
   program xdotool xdotool
   program import imagemagick
-  if [ "$1" = test ]; then
-    program dbus-run-session dbus
-    program xclip xclip
-  fi
+  program xclip xclip
+  [ "$1" = windows ] || program dbus-run-session dbus
   /usr/bin/python3 -c 'import Xlib' 2>/dev/null || missing="$missing python3-xlib"
 fi
 if [ -n "$missing" ]; then

@@ -35,7 +35,9 @@ from Xlib import display as xdisplay
 from test_window import CANVAS, GROUND, IN_NOTICE_EDGE, IN_SLOT1, IN_THUMB1, PROMPT, SLOT1, Window, near, png, xdo
 
 SCREEN = (1440, 900)
-BUTTON = (890, 600, 120, 70)  # Generate, in the window at 1280 × 800
+# Places in the window at 1280 × 800.
+BUTTON = (890, 600, 120, 70)  # Generate
+CANVAS_EDGE = (205, 266)
 PROJECT = Path(__file__).resolve().parents[2]
 HOUSE = ["-p", "a red house under a yellow sun", "--seed", "7", "--model", "demo"]
 
@@ -165,7 +167,7 @@ def rooms(wine):
     for room in "dialog", "shell":
         program = wine.drive / f"{room}.exe"
         subprocess.run([os.environ.get("GO", "go"), "test", "-c", "-o", program, f"./app/{room}"], cwd=PROJECT, env=go, check=True)
-        r = wine.run(program, "-test.v")
+        r = wine.run(program, "-test.v", "-test.timeout=100s")
         expect(r.returncode == 0 and "--- PASS" in r.stdout, f"the tests of app/{room} fail:", r.stdout, r.stderr)
     binned = wine.home / ".local/share/Trash/files/kleinbild test.png"
     expect(binned.is_file(), "what was moved to the bin is not in it:", binned)
@@ -273,6 +275,18 @@ def window(wine, gui, cli, out, display):
     w.shot("windows-02-picture")
     r = wine.run(cli, "info", wine.path(made()[0]))
     expect("a red house on a hill" in r.stdout and source.name in r.stdout, "the saved picture does not say how it was made:", r.stdout, r.stderr)
+
+    # Wine hands its clipboard on to X11: the file as image/png, the bitmap as image/bmp.
+    w.click(*CANVAS)
+    w.until("the focus on the canvas", lambda: colourful(w.at(*CANVAS_EDGE)))  # once it can be no double click any more
+    w.key("ctrl+c")
+
+    def copied(kind):
+        return subprocess.run(["xclip", "-selection", "clipboard", "-target", kind, "-out"], capture_output=True, timeout=20).stdout
+
+    w.until("the picture on the clipboard", lambda: b"a red house on a hill" in copied("image/png"))
+    bitmap = copied("image/bmp")
+    expect(bitmap[:2] == b"BM" and len(bitmap) > 3 * 240 * 144, "the bitmap on the clipboard:", bitmap[:64], len(bitmap))
 
     second = WineWindow(display, wine, gui, out, KLEINBILD_MODEL="demo")
     second.until("the history in a second window", lambda: colourful(second.at(*IN_THUMB1)))
