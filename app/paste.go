@@ -48,7 +48,7 @@ func (s *session) pastePicture(file []byte) {
 	}
 	store := s.desks
 	s.slots.read(number, studio.Slot{Digest: studio.Digest(file)}, func(ctx context.Context) (inference.Reference, error) {
-		ref, err := picture.DecodeBytes(ctx, file)
+		ref, err := picture.Decode(ctx, file)
 		if err == nil && store != nil { // it lies nowhere else
 			if _, failed := store.Keep(file); failed != nil {
 				s.post(func() { s.notice.say("The pasted picture may not be there the next time: " + explain(failed)) })

@@ -55,7 +55,7 @@ func reference(t testing.TB, i, width, height int) Reference {
 	if err := png.Encode(&file, img); err != nil {
 		t.Fatal(err)
 	}
-	ref, err := picture.Decode(t.Context(), &file)
+	ref, err := picture.Decode(t.Context(), file.Bytes())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -70,7 +70,7 @@ func (s *Server) decode(ctx context.Context, client string, file *chunks) (*pict
 		return nil, noDecoder(ctx)
 	}
 	defer s.decodes.Release(1)
-	return picture.DecodeBytes(ctx, file.bytes())
+	return picture.Decode(ctx, file.bytes())
 }
 
 // noDecoder says why a request under ctx has waited for a decoder in vain.

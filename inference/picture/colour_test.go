@@ -74,7 +74,7 @@ func TestProfileInSegments(t *testing.T) {
 		{"one is missing", withSegments(plain, app2, first, last), "", "profile is damaged", 200},
 		{"cut off", withSegments(plain, app2, part(1, 1, profile[:third])), "", "damaged", 200},
 	} {
-		ref, err := Decode(t.Context(), bytes.NewReader(row.file))
+		ref, err := Decode(t.Context(), row.file)
 		if err != nil {
 			t.Errorf("%s: %v", row.name, err)
 			continue
@@ -114,7 +114,7 @@ func TestAdobeRGBOfCameras(t *testing.T) {
 		{"Adobe RGB", block(0xffff, "R03\x00"), "Adobe RGB (1998)", 231},
 		{"uncalibrated", block(0xffff, "R98\x00"), "", 200},
 	} {
-		ref, err := Decode(t.Context(), bytes.NewReader(withSegments(plain, app1, row.exif)))
+		ref, err := Decode(t.Context(), withSegments(plain, app1, row.exif))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -240,7 +240,7 @@ func TestHostileProfilesCostNothing(t *testing.T) {
 			t.Errorf("%s costs %d bytes, want less than 1 MiB", name, cost)
 		}
 	}
-	ref, err := Decode(t.Context(), bytes.NewReader(deflated))
+	ref, err := Decode(t.Context(), deflated)
 	if err != nil || !strings.Contains(ref.ProfileNote, "damaged") {
 		t.Errorf("a profile that is no deflate stream: %v, want a note", err)
 	}

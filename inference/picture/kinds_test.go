@@ -116,7 +116,7 @@ func TestKindsThatAreRefused(t *testing.T) {
 		{"AVI", []byte("RIFF\x00\x00\x00\x00AVI LIST"), []string{"film (AVI)"}},
 		{"sound", film("M4A \x00\x00\x00\x00M4A mp42isom"), []string{"sound"}},
 	} {
-		_, err := Decode(t.Context(), bytes.NewReader(row.file))
+		_, err := Decode(t.Context(), row.file)
 		if err == nil {
 			t.Errorf("%s is accepted", row.name)
 			continue
@@ -159,7 +159,7 @@ func TestDecodersErrorsInOwnWords(t *testing.T) {
 		"GIF without colours": {[]byte("GIF89a\x64\x00\x64\x00\x00\x00\x00,\x00\x00\x00\x00\x64\x00\x64\x00\x00\x02\x01\x00\x00;"),
 			"GIF: the file is damaged: no color table"},
 	} {
-		_, err := Decode(t.Context(), bytes.NewReader(row.file))
+		_, err := Decode(t.Context(), row.file)
 		if err == nil || err.Error() != "picture: "+row.want {
 			t.Errorf("%s: %v, want %q", name, err, row.want)
 		}

@@ -172,7 +172,7 @@ func TestOrientationIsFound(t *testing.T) {
 		"PNG, after pixels": insertChunk(plain.Bytes(), "eXIf", block, true),
 		"TIFF":              tiffFile(cornered(), 6),
 	} {
-		ref, err := Decode(t.Context(), bytes.NewReader(file))
+		ref, err := Decode(t.Context(), file)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -191,14 +191,14 @@ func TestOrientationIsFound(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want, err := Decode(t.Context(), bytes.NewReader(lossless))
+	want, err := Decode(t.Context(), lossless)
 	if err != nil {
 		t.Fatal(err)
 	}
 	const hasExif = 1 << 3
 	stored := want.Original
-	got, err := Decode(t.Context(), bytes.NewReader(riffFile("VP8X", vp8x(hasExif, stored.Width, stored.Height),
-		"VP8L", string(lossless[20:]), "EXIF", string(block))))
+	got, err := Decode(t.Context(), riffFile("VP8X", vp8x(hasExif, stored.Width, stored.Height),
+		"VP8L", string(lossless[20:]), "EXIF", string(block)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,6 @@
 package picture
 
 import (
-	"bytes"
 	"image"
 	"testing"
 )
@@ -22,7 +21,7 @@ func TestPreparation(t *testing.T) {
 		{Size{600, 800}, 192, "600×800 → 160×208, 3 px cropped at the left, 4 at the right, 7 at the top and 8 at the bottom"},
 	} {
 		file := encodePNG(t, image.NewGray(image.Rect(0, 0, row.size.Width, row.size.Height)))
-		ref, err := Decode(t.Context(), bytes.NewReader(file))
+		ref, err := Decode(t.Context(), file)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -63,17 +63,8 @@ func Open(ctx context.Context, path string) (*Reference, error) {
 	return ref, nil
 }
 
-// Decode prepares the picture that r holds, as Open does.
-func Decode(ctx context.Context, r io.Reader) (*Reference, error) {
-	ref, err := read(ctx, r, 0)
-	if err != nil {
-		return nil, fmt.Errorf("picture: %w", err)
-	}
-	return ref, nil
-}
-
-// DecodeBytes is Decode for a file that is in memory.
-func DecodeBytes(ctx context.Context, file []byte) (*Reference, error) {
+// Decode prepares the picture in a file that is in memory, as Open does.
+func Decode(ctx context.Context, file []byte) (*Reference, error) {
 	if len(file) > MaxFileBytes {
 		return nil, fmt.Errorf("picture: found %d bytes, want at most %d MiB", len(file), MaxFileBytes>>20)
 	}
