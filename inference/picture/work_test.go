@@ -98,6 +98,23 @@ func sequentialScans(side, scans int) []byte {
 	return w.Bytes()
 }
 
+// restarts is a JPEG of gray pixels that begins anew with each block.
+func restarts(side int) []byte {
+	var w bitWriter
+	w.WriteString(jpegHead(0xc0, side, side, 0x11) + oneCode(0, 0) + oneCode(0x10, 0) + jpegSegment(0xdd, "\x00\x01"))
+	w.WriteString(jpegSegment(startOfScan, "\x01\x01\x00\x00\x3f\x00"))
+	n := blocks(side, 8)
+	for i := range n * n {
+		if i > 0 {
+			w.Write([]byte{0xff, 0xd0 + byte((i-1)%8)})
+		}
+		w.write(0, 2)
+		w.align()
+	}
+	w.WriteString("\xff\xd9")
+	return w.Bytes()
+}
+
 // tenScans is a progressive JPEG as libjpeg and the programs that use it write them, of three components: colours of
 // one value. Its ten scans are jpeg_simple_progression's.
 func tenScans(width, height int, luma byte) []byte {
@@ -301,6 +318,7 @@ func TestWorkIsBounded(t *testing.T) {
 		{"JPEG, the most scans", emptyScans(side, maxPasses)},
 		{"JPEG, the most sequential scans", sequentialScans(side, maxSequentialPasses)},
 		{"JPEG, ten scans", tenScans(side, side, 0x11)},
+		{"JPEG, a restart a block", restarts(side)},
 		{"JPEG, a hundred thousand tables", append([]byte("\xff\xd8"+strings.Repeat(oneCode(0x10, 0), 100_000)), emptyScans(side, 1)[2:]...)},
 		{"GIF, one pixel on a canvas", tinyFrame.Bytes()},
 		{"WebP, no bits a pixel", losslessWebP(side, side)},
