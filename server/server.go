@@ -78,7 +78,7 @@ type Server struct {
 	log         *slog.Logger
 	queue       *queue
 	memory      *memory             // of what clients send
-	decodes     *semaphore.Weighted // a reference of 100 megapixels takes 800 MB while it is decoded
+	decodes     *semaphore.Weighted // a reference of 100 megapixels takes up to 1.3 GB while it is decoded
 	decoders    *slots              // those that wait for a place in decodes, one of each client
 	remote      *remote
 	connections *connections

@@ -1,7 +1,6 @@
 package shell
 
 import (
-	"bytes"
 	"encoding/binary"
 	"image"
 	"image/color"
@@ -165,7 +164,7 @@ func TestBMPOfDIB(t *testing.T) {
 // cropped.
 func comparePicture(t *testing.T, file []byte, want *image.NRGBA) {
 	t.Helper()
-	have, err := picture.Decode(t.Context(), bytes.NewReader(file))
+	have, err := picture.Decode(t.Context(), file)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,7 +21,7 @@ import (
 // (Flux2ImageProcessor.check_image_input).
 const (
 	MaxFileBytes = 512 << 20   // the file
-	MaxPixels    = 100_000_000 // width × height in its header
+	MaxPixels    = 102_000_000 // width × height in its header: cameras of 100 megapixels have 11,648 × 8,736
 	MinSide      = 64          // pixels
 	MaxRatio     = 8           // longer side to shorter side
 	MaxArea      = 1024 * 1024 // pixels; larger pictures are scaled down to it

@@ -291,10 +291,11 @@ func TestHundredMegapixels(t *testing.T) {
 		size Size
 		ok   bool
 	}{
-		{Size{10_000, 10_000}, true},
-		{Size{10_000, 10_001}, false},
-		{Size{25_000, 4_000}, true},
-		{Size{4_001, 25_000}, false},
+		{Size{11_648, 8_736}, true}, // Fujifilm's and Hasselblad's
+		{Size{10_000, 10_200}, true},
+		{Size{10_000, 10_201}, false},
+		{Size{25_500, 4_000}, true},
+		{Size{4_001, 25_500}, false},
 		{Size{0, 0}, false},
 		{Size{0, 5}, false},
 		{Size{math.MaxInt, math.MaxInt}, false},
