@@ -16,7 +16,7 @@ const (
 	// 71. Several hundred megabytes for the canvas and the resampler come on top.
 	maxDecodeBytes = 1 << 30
 	// maxPasses is how often the scans of a progressive JPEG may pass over its blocks, on average. Common encoders' ten
-	// scans pass over them 5 times, those of gray pictures 6 times, the most that optimisers make of them 10 times.
+	// scans pass over them 5 times, those of gray pictures 6 times; optimisers make a few more.
 	maxPasses = 16
 	// maxSequentialPasses is the same for other JPEGs, in which each component has one scan.
 	maxSequentialPasses = 4
