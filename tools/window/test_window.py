@@ -47,10 +47,10 @@ def png(path, width, height, colour):
 class Window:
     """A running kleinbild, and the hands and eyes of who uses it."""
 
-    def __init__(self, display, binary, home, out, model):
+    def __init__(self, display, binary, home, out, model, scale="1"):
         self.display = display
         self.out = out
-        env = dict(os.environ, HOME=str(home), LANG="C.UTF-8", FYNE_SCALE="1", LIBGL_ALWAYS_SOFTWARE="1")
+        env = dict(os.environ, HOME=str(home), LANG="C.UTF-8", FYNE_SCALE=scale, LIBGL_ALWAYS_SOFTWARE="1")
         for name in list(env):
             if name.startswith("XDG_") and name != "XDG_RUNTIME_DIR":
                 del env[name]
@@ -60,10 +60,11 @@ class Window:
         before = set(self.ids())
         self.process = subprocess.Popen([binary], env=env, stdout=self.log, stderr=self.log)
         self.id = self.until("a window", lambda: next(iter(set(self.ids()) - before), None), 60)
+        self.target = self.display.create_resource_object("window", self.id)
+        self.opened = self.target.get_geometry()
         xdo("windowsize", "--sync", self.id, WIDTH, HEIGHT)
         xdo("windowmove", self.id, 0, 0)
         xdo("windowfocus", self.id)
-        self.target = self.display.create_resource_object("window", self.id)
         self.until("the panels", lambda: self.at(10, HEIGHT - 40) != (0, 0, 0), 60)
 
     def ids(self):
@@ -128,12 +129,18 @@ def xdo(*args):
 SLOT1, SLOT3, CANVAS, PROMPT = (100, 110), (100, 440), (620, 290), (500, 640)
 SAVE = (830, 477)  # in the dialog to save in
 IN_SLOT1, IN_SLOT2, IN_SLOT3, IN_THUMB1, IN_NOTICE_EDGE = (60, 90), (100, 240), (60, 400), (250, 764), (460, 12)
-TOKEN_COUNT = (300, 682, 90, 18)
+TOKEN_COUNT, BUTTON = (300, 682, 90, 18), (890, 600, 120, 70)
+CANVAS_EDGE = (205, 266)
 PANEL, GROUND = (0x23, 0x24, 0x27), (0x15, 0x16, 0x17)
 
 
 def near(a, b):
     return max(abs(x - y) for x, y in zip(a, b)) < 12
+
+
+def colourful(colour):
+    """Tells a picture, or the line around what has the focus, from text and grounds."""
+    return max(colour) - min(colour) > 40
 
 
 def main(binary, model, out):
@@ -193,6 +200,7 @@ def main(binary, model, out):
         sys.exit(f"the saved picture does not say how it was made: {info.stdout}{info.stderr}")
 
     w.click(*CANVAS)
+    w.until("the focus on the canvas", lambda: colourful(w.at(*CANVAS_EDGE)))  # once it can be no double click any more
     w.key("ctrl+c")
     paste = ["xclip", "-selection", "clipboard", "-target", "image/png", "-out"]
     ours = re.compile(b"\x89PNG.*a red house on a hill", re.DOTALL)
@@ -249,6 +257,13 @@ def main(binary, model, out):
     settings = next((home / ".config" / "fyne").glob("*/preferences.json")).read_text()
     if "kept for next time" not in settings:
         sys.exit(f"the prompt is lost when the system ends the program: {settings}")
+    # Twice as large as it was, the window would not go on the screen.
+    w = Window(display, binary, home, out, model, scale="2")
+    screen = display.screen()
+    if w.opened.width > screen.width_in_pixels or w.opened.height > screen.height_in_pixels or w.opened.width < 1100:
+        sys.exit(f"the window is larger than the screen: {w.opened.width} x {w.opened.height}")
+    w.shot("16-large-scale")
+    w.end(signal.SIGTERM)
     shutil.rmtree(work, ignore_errors=True)  # kept where the window fails; a program that it started may still write there
     print(f"the window works; screenshots in {out}")
 

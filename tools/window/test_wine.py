@@ -32,12 +32,10 @@ from pathlib import Path
 
 from Xlib import display as xdisplay
 
-from test_window import CANVAS, GROUND, IN_NOTICE_EDGE, IN_SLOT1, IN_THUMB1, PROMPT, SLOT1, Window, near, png, xdo
+from test_window import (BUTTON, CANVAS, CANVAS_EDGE, GROUND, IN_NOTICE_EDGE, IN_SLOT1, IN_THUMB1, PROMPT, SLOT1,
+                         Window, colourful, near, png, xdo)
 
 SCREEN = (1440, 900)
-# Places in the window at 1280 × 800.
-BUTTON = (890, 600, 120, 70)  # Generate
-CANVAS_EDGE = (205, 266)
 PROJECT = Path(__file__).resolve().parents[2]
 HOUSE = ["-p", "a red house under a yellow sun", "--seed", "7", "--model", "demo"]
 
@@ -142,11 +140,6 @@ class WineWindow(Window):
         self.end(signal.SIGKILL)
         while self.id in self.ids():  # the next window may get the same number
             time.sleep(0.05)
-
-
-def colourful(colour):
-    """Tells a picture from the text that stands in its place."""
-    return max(colour) - min(colour) > 40
 
 
 def expect(ok, sentence, *shown):
