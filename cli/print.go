@@ -37,7 +37,7 @@ func (m messages) Write(p []byte) (int, error) {
 	if end {
 		line += "\n"
 	}
-	if _, err := io.WriteString(m.Writer, line); err != nil {
+	if _, err := m.Writer.Write([]byte(line)); err != nil {
 		return 0, err
 	}
 	return len(p), nil
@@ -62,7 +62,7 @@ func (s screen) Write(p []byte) (int, error) {
 			b.WriteByte('\n')
 		}
 	}
-	if _, err := io.WriteString(s.Writer, b.String()); err != nil {
+	if _, err := s.Writer.Write([]byte(b.String())); err != nil {
 		return 0, err
 	}
 	return len(p), nil
