@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,6 +15,7 @@ import (
 
 	"go.etcd.io/bbolt"
 
+	"kleinbild/atomicfile"
 	"kleinbild/inference/picture"
 )
 
@@ -184,18 +184,14 @@ func onNetwork(path string) bool {
 
 // fileDigest returns the SHA-256 of a file in hexadecimal, as picture.Reference has it.
 func fileDigest(ctx context.Context, path string) (string, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return "", err
-	}
-	if !info.Mode().IsRegular() || info.Size() > picture.MaxFileBytes {
-		return "", errors.New("no picture file")
-	}
-	file, err := os.Open(path)
+	file, info, err := atomicfile.Open(path)
 	if err != nil {
 		return "", err
 	}
 	defer file.Close()
+	if info.Size() > picture.MaxFileBytes {
+		return "", errors.New("no picture file")
+	}
 	sum := sha256.New()
 	for block := make([]byte, 1<<20); ; {
 		n, err := file.Read(block)

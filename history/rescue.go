@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 
 	"github.com/gofrs/flock"
 	"go.etcd.io/bbolt"
@@ -34,7 +35,8 @@ func (s *Store) alone(do func() error) error {
 	if err := os.MkdirAll(filepath.Dir(s.path), 0o755); err != nil {
 		return err
 	}
-	lock := flock.New(s.path + ".lock")
+	// A pipe in the place of the lock is opened without waiting.
+	lock := flock.New(s.path+".lock", flock.SetFlag(os.O_CREATE|os.O_RDONLY|syscall.O_NONBLOCK))
 	ctx, cancel := context.WithTimeout(context.Background(), s.patience())
 	defer cancel()
 	switch ok, err := lock.TryLockContext(ctx, lockPause); {
@@ -155,15 +157,14 @@ type scavenger struct {
 // page since, so it counts only if its picture exists.
 func (s *Store) salvage() contents {
 	c := contents{entries: map[uint64]Entry{}, references: map[string][]byte{}}
-	info, err := os.Stat(s.path)
-	if err != nil || !info.Mode().IsRegular() || info.Size() > maxStoreBytes {
-		return c
-	}
-	file, err := os.Open(s.path)
+	file, info, err := atomicfile.Open(s.path)
 	if err != nil {
 		return c
 	}
 	defer file.Close()
+	if info.Size() > maxStoreBytes {
+		return c
+	}
 	salvageFrom(file, info.Size(), c)
 	return c
 }

@@ -85,16 +85,13 @@ func (s *Store) pending() (list []waiting) {
 var errNoEntry = errors.New("found no entry")
 
 func (w *waiting) read() error {
-	info, err := os.Stat(w.file)
-	if err != nil {
+	text, err := atomicfile.Read(w.file, maxWaitingBytes)
+	var system *fs.PathError
+	switch {
+	case errors.As(err, &system):
 		return err
-	}
-	if !info.Mode().IsRegular() || info.Size() > maxWaitingBytes {
+	case err != nil:
 		return errNoEntry
-	}
-	text, err := os.ReadFile(w.file)
-	if err != nil {
-		return err
 	}
 	if json.Unmarshal(text, w) != nil || w.Entry.Path == "" || w.Was >= waitingID {
 		return errNoEntry

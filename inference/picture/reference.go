@@ -15,6 +15,8 @@ import (
 	"sync/atomic"
 
 	"golang.org/x/sync/semaphore"
+
+	"kleinbild/atomicfile"
 )
 
 // The limits of a reference file; the first two bound time and memory, the rest are the model's
@@ -92,7 +94,7 @@ func openRegular(path string) (*os.File, error) {
 	if info.Size() > MaxFileBytes {
 		return nil, fmt.Errorf("picture: %s: found more than %d MiB, want at most that", path, MaxFileBytes>>20)
 	}
-	file, err := os.Open(path)
+	file, _, err := atomicfile.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("picture: %w", err)
 	}
