@@ -3,6 +3,7 @@ package history
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -22,7 +23,8 @@ func many(t *testing.T, dir string, n int) []byte {
 	path := filepath.Join(dir, "made.db")
 	file := put(t, filepath.Join(dir, "picture.png"), "a picture")
 	s := mustOpen(t, path)
-	err := s.update(func(b *bbolt.Bucket) error {
+	// Two transactions: within one, bbolt writes the pages of entries and of references in either order.
+	entries := func(b *bbolt.Bucket) error {
 		for i := range n {
 			id, err := b.NextSequence()
 			if err != nil {
@@ -32,13 +34,19 @@ func many(t *testing.T, dir string, n int) []byte {
 			if err := putEntry(b, id, e); err != nil {
 				return err
 			}
-			if err := remember(b.Tx(), []picture.ReferenceFile{{Path: file, SHA256: digest(fmt.Sprint(i))}}, time.Unix(1, 0)); err != nil {
+		}
+		return nil
+	}
+	references := func(b *bbolt.Bucket) error {
+		for i := range n {
+			list := []picture.ReferenceFile{{Path: file, SHA256: digest(fmt.Sprint(i))}}
+			if err := remember(b.Tx(), list, time.Unix(1, 0)); err != nil {
 				return err
 			}
 		}
 		return nil
-	})
-	if err != nil {
+	}
+	if err := errors.Join(s.update(entries), s.update(references)); err != nil {
 		t.Fatal(err)
 	}
 	s.Add(Entry{Path: file, Picture: picture.Metadata{Prompt: "one more"}})
