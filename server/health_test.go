@@ -44,7 +44,7 @@ func TestHealthLooksForNothing(t *testing.T) {
 		}
 		each := time.Since(start) / asked
 		t.Logf("%s: %v each", state, each)
-		if each > time.Millisecond {
+		if each > 5*time.Millisecond { // a search takes hundreds
 			t.Errorf("%s: %v each, want some microseconds", state, each)
 		}
 	}

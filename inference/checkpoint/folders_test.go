@@ -2,12 +2,14 @@ package checkpoint
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"kleinbild/inference/checkpoint/synthetic"
 )
@@ -298,4 +300,45 @@ func TestWhatIsMissing(t *testing.T) {
 	link(t, filepath.Join(single, "nothing"), dangling)
 	_, err = Open(t.Context(), dangling)
 	wantError(t, "a link", err, dangling, "is a link without a target")
+}
+
+// TestExtraPathsBombs reads lists of folders that are no lists. Each is refused, or gives no more paths than may be.
+func TestExtraPathsBombs(t *testing.T) {
+	laughs := "a: &a [x,x,x,x,x,x,x,x,x]\n"
+	for c := 'b'; c < 'j'; c++ {
+		laughs += fmt.Sprintf("%c: &%c [%s*%c]\n", c, c, strings.Repeat(fmt.Sprintf("*%c,", c-1), 8), c-1)
+	}
+	for _, row := range []struct{ name, text string }{
+		{"over the limit", "a:\n  unet: " + strings.Repeat("x", maxExtraPathsBytes)},
+		{"deep", "a:\n  unet: " + strings.Repeat("[", 30_000)},
+		{"deep and closed", "a:\n  unet: " + strings.Repeat("[", 9_000) + strings.Repeat("]", 9_000)},
+		{"deep by indentation", func() string {
+			var b strings.Builder
+			for i := range 300 {
+				b.WriteString(strings.Repeat(" ", i) + "a:\n")
+			}
+			return b.String()
+		}()},
+		{"aliases of aliases", laughs + "s:\n  unet: *i\n"},
+		{"an alias of itself", "s: &s\n  unet: *s\n"},
+		{"many paths", "s:\n  unet: |\n" + strings.Repeat("    x\n", 10_000)},
+		{"a long path", "s:\n  base_path: " + strings.Repeat("$HOME", 10_000) + "\n  unet: x\n"},
+		{"many keys", "s:\n" + strings.Repeat("  unet: x\n", 6_000)},
+	} {
+		dir := t.TempDir()
+		mustWrite(t, filepath.Join(dir, "extra_model_paths.yaml"), row.text)
+		start := time.Now()
+		tree, _, err := uiTree(dir)
+		if n := len(tree.folders[transformer]); n > maxExtraPaths {
+			t.Errorf("%s: %d paths", row.name, n)
+		}
+		if err != nil && len(err.Error()) > 1000 {
+			t.Errorf("%s: a message of %d bytes", row.name, len(err.Error()))
+		}
+		spent := time.Since(start)
+		t.Logf("%-22s %v, %d paths, %.80v", row.name, spent.Round(time.Millisecond), len(tree.folders[transformer]), err)
+		if spent > 5*time.Second {
+			t.Errorf("%s: %v", row.name, spent)
+		}
+	}
 }

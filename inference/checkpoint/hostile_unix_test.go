@@ -105,8 +105,8 @@ func TestPipesAndDevices(t *testing.T) {
 	})
 }
 
-// TestInterruptedByContext ends a search whose disk does not answer, which nothing stands for here but a pipe that is
-// opened for writing before it is read: so the work itself is replaced.
+// TestInterruptible ends work that does not come back, as reading does from a disk that does not answer. What comes after all
+// is closed.
 func TestInterruptible(t *testing.T) {
 	hung, discarded := make(chan struct{}), make(chan int, 1)
 	ctx, cancel := context.WithCancelCause(t.Context())
@@ -224,5 +224,24 @@ func TestHugeBlockNumbers(t *testing.T) {
 			_, err := Open(t.Context(), path)
 			wantError(t, row.name, err, path, row.want)
 		})
+	}
+}
+
+// TestWalkIsBounded walks more entries than may be looked at: it says where it stopped.
+func TestWalkIsBounded(t *testing.T) {
+	dir := t.TempDir()
+	for i := range 30 {
+		mustWrite(t, filepath.Join(dir, fmt.Sprintf("d%02d", i%3), fmt.Sprintf("klein-%02d.safetensors", i)), "")
+	}
+	w := walker{ctx: t.Context(), left: 15}
+	found := w.files(dir, func(string) bool { return true })
+	if len(found) != 12 || len(w.skipped) != 1 || !strings.Contains(w.skipped[0].Reason, "some are not looked at") {
+		t.Errorf("%d files, %v", len(found), w.skipped)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	w = walker{ctx: ctx, left: 15}
+	if found := w.files(dir, func(string) bool { return true }); len(found) != 0 {
+		t.Errorf("after its end: %q", found)
 	}
 }
