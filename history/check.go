@@ -53,12 +53,6 @@ const (
 	bucketElement                                = 1
 )
 
-// Limits of what is read as a store.
-const (
-	maxStoreBytes = 1 << 30 // about a million pictures; what is larger was not written by this program
-	maxTreeDepth  = 32      // bbolt's trees have at least two children a branch: 2³² pages
-)
-
 const (
 	pageHeaderBytes  = 16
 	elementBytes     = 16

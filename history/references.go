@@ -27,9 +27,6 @@ var referenceBucket = []byte("references")
 // digestBytes is the size of a digest.
 const digestBytes = sha256.Size
 
-// maxReferences bounds the bucket; those that were used longest ago go first.
-const maxReferences = 4096
-
 // Remember keeps where reference pictures lie, for FindReference. References without an absolute path are passed over.
 func (s *Store) Remember(references []picture.ReferenceFile) error {
 	if !slices.ContainsFunc(references, findable) {
@@ -72,9 +69,6 @@ func remember(tx *bbolt.Tx, references []picture.ReferenceFile, now time.Time) e
 	}
 	return forgetOldest(b)
 }
-
-// maxUse bounds the times that are believed: the year 9999.
-const maxUse = 253_402_300_799
 
 // nextUse is now in Unix seconds, but later than every use before: a clock that was set back makes nothing older than
 // it is.

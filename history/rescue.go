@@ -269,9 +269,6 @@ func (x *scavenger) entry(id uint64, value []byte, live bool) {
 	x.entries[id] = e
 }
 
-// maxID bounds the IDs that are taken from a damaged file: those above belong to entries that wait.
-const maxID = waitingID >> 1
-
 // readable parses a page that may be damaged and returns the elements that lie inside it.
 func readable(page []byte) (list []element) {
 	kind, count := native.Uint16(page[8:]), int(native.Uint16(page[10:]))

@@ -49,13 +49,6 @@ func (t *Thumbnails) Get(path string) (*image.RGBA, error) {
 	return small, nil
 }
 
-// Limits of what Read decodes: what lies at a path now need not be what was written there. The program's own pictures
-// have at most 2048 pixels a side.
-const maxSide = 8192
-
-// maxThumbnailBytes is more than a thumbnail takes that nothing makes smaller: 4 bytes a pixel.
-const maxThumbnailBytes = 256 << 10
-
 // Read returns the PNG picture at path.
 func Read(path string) (*image.RGBA, error) {
 	img, err := readPNG(path, maxSide, maxSide, picture.MaxFileBytes)

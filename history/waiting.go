@@ -36,13 +36,6 @@ const (
 	waitingChance = 20 // bits
 )
 
-// Limits of the folder: a person does not make so many pictures while a file is held, and an entry with the longest
-// prompt takes less.
-const (
-	maxWaiting      = 10_000
-	maxWaitingBytes = 4 << 20
-)
-
 // spareBytes are kept in a file beside the store: where the disk is full, deleting it makes place for what waits.
 const spareBytes = 1 << 20
 

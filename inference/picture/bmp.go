@@ -125,10 +125,6 @@ func checkBMP(file []byte) error {
 	return nil
 }
 
-// maxRunLengths is how many times a picture's pixels its run lengths may cover. Writers cover each pixel once, a few
-// round up at the end of a row.
-const maxRunLengths = 2
-
 // checkRunLengths adds up the run lengths, in which a pair of bytes holds inPair pixels that are not repeated. gobmp
 // tries each pixel of a run, also of one that lies beyond the picture's edge, so that two bytes could ask for 255
 // pixels as often as there are bytes.

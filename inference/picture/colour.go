@@ -214,9 +214,6 @@ func plainName(name string) string {
 	return strings.TrimSpace(name)
 }
 
-// The largest profiles are those of printers, with several MiB of tables.
-const maxProfileBytes = 16 << 20
-
 // pngColours reads the chunks before the picture's data.
 func pngColours(file []byte) (tags colourTags) {
 	for kind, data := range pngChunks(file) {

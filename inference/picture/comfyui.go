@@ -22,11 +22,6 @@ type node struct {
 	Inputs map[string]any // string, json.Number, a link, …
 }
 
-const (
-	maxGraphNodes = 5000
-	maxGraphDepth = 100 // links followed one after the other
-)
-
 // The names that inputs have.
 var (
 	textInputs  = []string{"text", "prompt", "positive_prompt", "text_g", "clip_l", "t5xxl", "text_l", "string", "value", "wildcard_text", "populated_text", "text1", "string_a", "a"}

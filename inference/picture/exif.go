@@ -212,10 +212,6 @@ func jpegTexts(r io.Reader) ([]text, error) {
 	}
 }
 
-// maxExifChunk is for the chunk EXIF of WebP: two graphs of ComfyUI's in UTF-8, or Kleinbild's text and the lines for
-// other programs.
-const maxExifChunk = maxTextsBytes
-
 func webpTexts(r io.Reader) ([]text, error) {
 	var list textList
 	_, chunks, err := riff.NewReader(r)

@@ -30,25 +30,8 @@ func heifReferences(iref []byte) (map[string]map[uint64][]uint64, error) {
 	return list, nil
 }
 
-// A number of two bytes names a property, and a picture is put together from 256 × 256 tiles at most.
-const (
-	maxHEIFProperties = 1 << 15
-	maxHEIFItems      = 1 << 17
-)
-
 var errHEIFLists = sizeErrorf("found more than %d items or %d properties of them in the header", maxHEIFItems,
 	maxHEIFProperties)
-
-const (
-	// maxHEIFShare is how many times its own pixels a picture may take of those in the file: it is decoded or put
-	// together, its tiles are decoded, and both again for its alpha.
-	maxHEIFShare = 5
-	// leastHEIFPixels is for small pictures, whose tiles may be larger than they.
-	leastHEIFPixels = 4 << 20
-	// maxHEIFDepth is how often a picture may be derived from derived ones. Real ones are put together from tiles,
-	// once.
-	maxHEIFDepth = 8
-)
 
 // heifPixels adds up what is decoded for an item: its own pixels, those of the items that it is derived from, as often
 // as it names them, and those of its auxiliary pictures. An item of which no size is told counts as the largest.

@@ -181,14 +181,6 @@ func checkProfile(data []byte) error {
 	return nil
 }
 
-const (
-	// maxCurvePoints is what the standard allows the curves of its older tables. Package icc searches a curve that is
-	// not monotonic from its beginning for each point.
-	maxCurvePoints = 4096
-	// maxNames are the bytes of a profile's name in all its languages, with their list.
-	maxNames = 64 << 10
-)
-
 // checkLists refuses curves of too many points, and lists of names that take more than their bytes because they share
 // them. Both are looked for everywhere in the profile: tags may share data, and tables hold curves of their own.
 func checkLists(data []byte) error {

@@ -134,12 +134,6 @@ func readOwn(value string) (Origin, error) {
 	return Origin{Program: programName, Metadata: r.Metadata, HasSeed: true, Complete: true}, nil
 }
 
-// Kleinbild writes nothing longer, or more of them. Who shows a picture's metadata need not count on it.
-const (
-	maxNameBytes      = 4096 // of a path, a model's name
-	maxReferenceFiles = 64
-)
-
 func (m Metadata) checkNames() error {
 	names := []string{m.Model, m.ModelDigest, m.Variant, m.Precision, m.Device, m.Version}
 	if len(m.References) > maxReferenceFiles {
@@ -157,14 +151,6 @@ func (m Metadata) checkNames() error {
 }
 
 const programName = "Kleinbild"
-
-// What is taken of another program's values.
-const (
-	maxForeignSteps  = 1000
-	maxForeignPrompt = 64 << 10 // bytes, as for any prompt
-	maxNotes         = 40
-	maxNoteRunes     = 100
-)
 
 // note says what was changed.
 func (o *Origin) note(format string, args ...any) { keep(&o.Notes, format, args...) }

@@ -19,16 +19,6 @@ import (
 	"kleinbild/atomicfile"
 )
 
-// The limits of a reference file; the first two bound time and memory, the rest are the model's
-// (Flux2ImageProcessor.check_image_input).
-const (
-	MaxFileBytes = 512 << 20   // the file
-	MaxPixels    = 102_000_000 // width × height in its header: cameras of 100 megapixels have 11,648 × 8,736
-	MinSide      = 64          // pixels
-	MaxRatio     = 8           // longer side to shorter side
-	MaxArea      = 1024 * 1024 // pixels; larger pictures are scaled down to it
-)
-
 // Reference is a picture as the model sees it.
 type Reference struct {
 	Image    *image.RGBA // opaque, origin (0, 0), no padding between rows
@@ -252,10 +242,6 @@ func checkReference(size Size, maxPixels int) error {
 	}
 	return nil
 }
-
-// maxSlowPixels bounds the pixels whose colours a slow converter is asked for, at a quarter to one microsecond each. A
-// larger picture is scaled before its colours are converted, which the eye does not see.
-const maxSlowPixels = 4 << 20
 
 // convertedAndScaled returns the picture in sRGB, on white, of size fit. A slow converter is asked for mostSlow pixels
 // at most.

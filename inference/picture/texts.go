@@ -20,23 +20,6 @@ type text struct {
 // textKeywords are the names of texts that a dialect knows.
 var textKeywords = []string{keyword, keywordParameters, keywordPrompt, keywordWorkflow, keywordInvokeAI, keywordSDMetadata, keywordDream}
 
-// The limits of what is read out of a stranger's picture. A compressed text of a kilobyte could hold a megabyte, and a
-// text goes through several readers.
-const (
-	maxKeywordBytes = 79 // the format's own limit
-	// maxMetadataBytes is for Kleinbild's own: a prompt of 64 KiB, each byte of which JSON may write as six, and as
-	// much again for all else.
-	maxMetadataBytes = 512 << 10
-	// maxGraphBytes is for ComfyUI's graphs, of which large ones have half a megabyte.
-	maxGraphBytes = 2 << 20
-	// maxForeignBytes is for other programs' texts: two prompts of 64 KiB, and settings.
-	maxForeignBytes = 256 << 10
-	// maxTextsBytes is for all of a file's texts, and for what was unpacked in vain.
-	maxTextsBytes = 2*maxGraphBytes + 2*maxForeignBytes
-	// maxTexts is for the number of them: a program writes one or two, and each goes through a reader.
-	maxTexts = 32
-)
-
 // ErrTooLong is wrapped by the error for a picture whose maker left more text in it than is read.
 var ErrTooLong = errors.New("the text is too long")
 

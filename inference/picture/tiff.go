@@ -62,9 +62,6 @@ const (
 	extraAlpha      = 2
 )
 
-// maxDirectoryEntries bounds the work on a directory; real ones have some dozens.
-const maxDirectoryEntries = 4096
-
 // tiffDirectory is the first directory of a file.
 type tiffDirectory struct {
 	file   []byte

@@ -127,9 +127,6 @@ func (l *tiffLayout) checkCompression() error {
 // blocks is how many blocks of size cover length.
 func blocks(length, size int) int { return (length + size - 1) / size }
 
-// maxTile bounds a tile that is larger than the picture.
-const maxTile = 2048
-
 // readBlocks finds the strips or tiles.
 func (l *tiffLayout) readBlocks() (err error) {
 	if l.blockWidth, err = l.one(tagTileWidth, 0); err != nil {
@@ -165,16 +162,6 @@ func (l *tiffLayout) readBlocks() (err error) {
 	}
 	return l.checkWork(n)
 }
-
-const (
-	// minTile is the least tile that the format knows, 16×16 pixels. The number of blocks is then bounded by the
-	// picture's pixels; a strip has at least a row.
-	minTile = 16 * 16
-	// Blocks may share their bytes, as empty tiles of maps do, and all of them are read again for each block: together
-	// these many times the file's bytes, and a number for small files.
-	maxShared      = 4
-	maxSharedBytes = 16 << 20
-)
 
 // checkWork refuses blocks that together take more than their picture: tiny ones, those that unpack to more samples
 // than anybody looks at, and those that are the same bytes of the file again and again.

@@ -21,15 +21,6 @@ import (
 // libheif and libavif are C, compiled to WebAssembly, which runs in Go. What a file's header says of sizes need not be
 // what its data have, and these decoders believe the data: so their memory and their time are bounded from outside.
 
-const (
-	// wasmMemoryBytes is what 100 megapixels with 16 bits a sample take, whatever the file's header says.
-	wasmMemoryBytes = 2 << 30
-	// wasmTime and wasmTimePerPixel bound the time of a decoder. A picture takes a tenth of a microsecond a pixel, and
-	// noise in the best quality half a microsecond.
-	wasmTime         = 15 * time.Second
-	wasmTimePerPixel = time.Microsecond
-)
-
 // wasmLimit is a context that ends a decoder of a picture of so many pixels.
 func wasmLimit(ctx context.Context, pixels int) (context.Context, context.CancelFunc) {
 	return context.WithTimeoutCause(ctx, wasmTime+time.Duration(pixels)*wasmTimePerPixel, errWASMTime)

@@ -6,21 +6,8 @@ import (
 	"io"
 )
 
-// What a decoder costs is known from a file's headers, before it begins. A picture's size bounds most of it
-// (MaxPixels); here and beside the readers of TIFF, BMP and HEIF are the limits on what a file can ask for beyond its
-// size.
-
-const (
-	// maxDecodeBytes bounds what a decoder holds: its picture, and what it needs beside it. 100 megapixels fit as JPEG,
-	// in progressive scans with halved colours, and as PNG of 16 bits; progressive scans with full colours fit up to
-	// 71. Several hundred megabytes for the canvas and the resampler come on top.
-	maxDecodeBytes = 1 << 30
-	// maxPasses is how often the scans of a progressive JPEG may pass over its blocks, on average. Common encoders' ten
-	// scans pass over them 5 times, those of gray pictures 6 times; optimisers make a few more.
-	maxPasses = 16
-	// maxSequentialPasses is the same for other JPEGs, in which each component has one scan.
-	maxSequentialPasses = 4
-)
+// What a decoder costs is known from a file's headers, before it begins. A picture's size bounds most of it (MaxPixels);
+// here and beside the readers of TIFF, BMP and HEIF is found out what a file asks for beyond its size (limits.go).
 
 func checkMemory(bytes int) error {
 	if bytes > maxDecodeBytes {
