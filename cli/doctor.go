@@ -21,13 +21,18 @@ import (
 type doctorCommand struct{ modelFlags }
 
 func (c doctorCommand) Run(ctx context.Context, s Streams) error {
-	rows := [][2]string{
-		{"version", Version},
-		{"system", runtime.GOOS + "/" + runtime.GOARCH},
-		{"processor", inference.Processor()},
-		{"memory", memory()},
-		{"graphics", graphics()},
+	rows := [][2]string{{"version", Version}, {"system", runtime.GOOS + "/" + runtime.GOARCH}}
+	processor, rates, err := inference.Processor()
+	if err != nil {
+		return err
 	}
+	rows = append(rows, [2]string{"processor", processor})
+	for _, r := range rates {
+		if r.GFLOPS > 0 {
+			rows = append(rows, [2]string{"", processorRate(r)})
+		}
+	}
+	rows = append(rows, [2]string{"memory", memory()}, [2]string{"graphics", graphics()})
 	if runtime.GOOS == "linux" {
 		state, _ := WindowState()
 		rows = append(rows, [2]string{"window", state})
@@ -84,6 +89,18 @@ func (c doctorCommand) Run(ctx context.Context, s Streams) error {
 	}
 	rows = append(rows, [2]string{"result", "ready to make pictures"})
 	return printRows(s.Out, rows)
+}
+
+// processorRate is a line about one way to multiply.
+func processorRate(r inference.ProcessorRate) string {
+	format, used := "float32", ""
+	if r.BF16 {
+		format = "bf16"
+	}
+	if r.Used {
+		used = ", the one in use"
+	}
+	return fmt.Sprintf("%s: %.0f GFLOP/s a thread in %s%s", r.Path, r.GFLOPS, format, used)
 }
 
 func printRows(w io.Writer, rows [][2]string) error {

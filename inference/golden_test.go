@@ -18,6 +18,7 @@ import (
 	"kleinbild/inference/backend"
 	"kleinbild/inference/checkpoint/safetensors"
 	"kleinbild/inference/checkpoint/synthetic"
+	"kleinbild/inference/cpu"
 	"kleinbild/inference/flux2"
 	"kleinbild/inference/picture"
 	"kleinbild/inference/tensor"
@@ -157,15 +158,41 @@ func (c goldenCase) request(t *testing.T) Request {
 	return req
 }
 
-// goldenEngine is what computes the goldens.
+// goldenEngine is what computes the goldens. A processor in bf16 computes them by each path that it has.
 type goldenEngine struct {
 	device    Device
 	precision Precision
+	path      cpu.Path
 }
 
-var goldenEngines = []goldenEngine{{DeviceCPU, Float32}, {DeviceCPU, BF16}, {DeviceSim, BF16}, {DeviceCUDA, BF16}}
+var goldenEngines = func() []goldenEngine {
+	all := []goldenEngine{{device: DeviceCPU, precision: Float32}}
+	for _, path := range cpu.Paths() {
+		all = append(all, goldenEngine{DeviceCPU, BF16, path})
+	}
+	return append(all, goldenEngine{device: DeviceSim, precision: BF16}, goldenEngine{device: DeviceCUDA, precision: BF16})
+}()
 
-func (g goldenEngine) name() string { return fmt.Sprintf("%s-%s", g.device, g.precision) }
+func (g goldenEngine) name() string {
+	name := fmt.Sprintf("%s-%s", g.device, g.precision)
+	if g.device == DeviceCPU && g.precision == BF16 {
+		name += fmt.Sprintf("-%v", g.path)
+	}
+	return name
+}
+
+// open opens a model on the engine's device, with its path in use until the test ends.
+func (g goldenEngine) open(t *testing.T, model string) *Engine {
+	e := openEngine(t, model, g.device, g.precision)
+	if g.device == DeviceCPU && g.precision == BF16 {
+		restore, err := cpu.Use(g.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(restore)
+	}
+	return e
+}
 
 // goldenSim asks for all cases on the software device, which takes half a minute for one.
 var goldenSim = os.Getenv("KLEINBILD_GOLDEN_SIM") != ""
@@ -286,7 +313,7 @@ func TestGoldenStages(t *testing.T) {
 						return bf16Factor * floor[stage]
 					}
 				}
-				e := openEngine(t, c.model(t), engine.device, engine.precision)
+				e := engine.open(t, c.model(t))
 				checkStages(t, e, c, s, engine.steps)
 			})
 		}
@@ -449,7 +476,7 @@ func TestGoldenPictures(t *testing.T) {
 				if engine.precision == BF16 && !known {
 					t.Skip("the reference's bfloat16 run is not known")
 				}
-				e := openEngine(t, c.model(t), engine.device, engine.precision)
+				e := engine.open(t, c.model(t))
 				result, err := e.Generate(context.Background(), c.request(t), nil)
 				if err != nil {
 					t.Fatal(err)

@@ -1,6 +1,89 @@
 package inference
 
-import "kleinbild/inference/cpu"
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
 
-// Processor describes this machine's processor as far as it matters here: cores and instruction sets.
-func Processor() string { return cpu.Describe() }
+	"kleinbild/atomicfile"
+	"kleinbild/inference/cpu"
+)
+
+// ProcessorRate is what one way to compute products does on one thread of this processor.
+type ProcessorRate struct {
+	Path string
+	// BF16 says that the path multiplies bfloat16, else it multiplies float32.
+	BF16   bool
+	GFLOPS float64
+	// Used marks the path that the processor takes.
+	Used bool
+}
+
+// Processor describes this machine's processor as far as it matters here: cores and the path that products take. The rates
+// are measured if this processor's are not known yet, which takes a few milliseconds.
+func Processor() (string, []ProcessorRate, error) {
+	rates, err := processorPath()
+	var all []ProcessorRate
+	for _, r := range rates {
+		all = append(all, ProcessorRate{
+			Path: r.Level.String(), BF16: r.Level.MultipliesBF16(), GFLOPS: r.FLOPS * 1e-9, Used: r.Level == cpu.Current(),
+		})
+	}
+	return cpu.Describe(), all, err
+}
+
+// pathVariable names the environment variable that takes a path by its name, for measurements and to rule out a fault.
+const pathVariable = "KLEINBILD_SIMD"
+
+// processorPath makes the processor's backend use its fastest path, once in a process, and returns what the paths do. It is
+// called before the first backend is made, never at a program's start: asking for a version does not wait for it.
+var processorPath = sync.OnceValues(func() ([]cpu.Rate, error) {
+	rates := ratesOf(kernelChoicesDir(), cpu.Model(), cpu.Paths(), cpu.Measure)
+	path := cpu.Fastest(rates)
+	if name := os.Getenv(pathVariable); name != "" {
+		var err error
+		if path, err = cpu.ParsePath(name); err != nil {
+			return rates, fmt.Errorf("$%s: %w", pathVariable, err)
+		}
+	}
+	if _, err := cpu.Use(path); err != nil {
+		return rates, fmt.Errorf("$%s: %w", pathVariable, err)
+	}
+	return rates, nil
+})
+
+// processorRates is the file that keeps the rates.
+type processorRates struct {
+	// Version is ratesVersion, Processor the model that was measured.
+	Version   int
+	Processor string
+	Rates     []cpu.Rate
+}
+
+// ratesVersion grows when the kernels change so much that old rates mislead.
+const ratesVersion = 1
+
+// ratesOf returns the rate of each of paths: what the folder dir has for this model of processor, else what measure finds, which is
+// then kept. A picture's precision follows from the rates, so they are measured once, not once a run. A file that cannot be
+// read or written is as none. With one path there is nothing to measure.
+func ratesOf(dir, model string, paths []cpu.Path, measure func() []cpu.Rate) []cpu.Rate {
+	if len(paths) == 1 {
+		return []cpu.Rate{{Level: paths[0]}}
+	}
+	name := filepath.Join(dir, "processor.json")
+	var kept processorRates
+	if text, err := os.ReadFile(name); err == nil && json.Unmarshal(text, &kept) == nil &&
+		kept.Version == ratesVersion && kept.Processor == model &&
+		slices.EqualFunc(kept.Rates, paths, func(r cpu.Rate, p cpu.Path) bool { return r.Level == p && r.FLOPS > 0 }) {
+		return kept.Rates
+	}
+	rates := measure()
+	text, err := json.Marshal(processorRates{ratesVersion, model, rates})
+	if err == nil && os.MkdirAll(dir, 0o755) == nil {
+		_ = atomicfile.Write(name, append(text, '\n'), 0o644)
+	}
+	return rates
+}

@@ -5,7 +5,6 @@ package cpu
 import (
 	"context"
 	"fmt"
-	"runtime"
 	"runtime/debug"
 	"sync/atomic"
 
@@ -40,7 +39,11 @@ func New(activation tensor.DType) *Backend {
 
 // Name tells the instruction set, on which the last bits of results depend; they do not depend on the threads.
 func (b *Backend) Name() string {
-	return fmt.Sprintf("CPU (%v)", simd.Current())
+	level := simd.Current()
+	if b.activation == tensor.F32 {
+		level = min(level, simd.AVX512) // the levels above differ in their products of bfloat16
+	}
+	return fmt.Sprintf("CPU (%v)", level)
 }
 
 // Activation is the format of activations.
@@ -94,15 +97,4 @@ func (b *Backend) Close() error {
 // parallel calls body for pieces of [0, n) of at most grain items, on all cores, until done or stopped.
 func (b *Backend) parallel(n, grain int, body func(from, to int)) {
 	matmul.For(b.stop, (n+grain-1)/grain, func(i int) { body(i*grain, min((i+1)*grain, n)) })
-}
-
-// NativeBF16 says whether the processor multiplies bfloat16, which makes BF16 the faster choice.
-func NativeBF16() bool {
-	_, ok := simd.BF16()
-	return ok
-}
-
-// Describe names the processor's threads and the instruction set that the products use.
-func Describe() string {
-	return fmt.Sprintf("%d threads, %v", runtime.GOMAXPROCS(0), simd.Current())
 }

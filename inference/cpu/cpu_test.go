@@ -13,10 +13,19 @@ import (
 	"kleinbild/inference/tensor"
 )
 
+// TestConformance runs the suite in float32, and in bfloat16 by each path that the processor has.
 func TestConformance(t *testing.T) {
-	for _, activation := range []tensor.DType{tensor.F32, tensor.BF16} {
-		t.Run(activation.String(), func(t *testing.T) {
-			backendtest.Run(t, func(*testing.T) backend.Backend { return cpu.New(activation) })
+	t.Run("F32", func(t *testing.T) {
+		backendtest.Run(t, func(*testing.T) backend.Backend { return cpu.New(tensor.F32) })
+	})
+	for _, path := range cpu.Paths() {
+		t.Run(fmt.Sprintf("BF16 %v", path), func(t *testing.T) {
+			restore, err := cpu.Use(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer restore()
+			backendtest.Run(t, func(*testing.T) backend.Backend { return cpu.New(tensor.BF16) })
 		})
 	}
 }

@@ -17,7 +17,7 @@ import (
 
 // eachLevel runs a test with every level that this processor has.
 func eachLevel(t *testing.T, f func(t *testing.T)) {
-	for l := simd.Generic; l <= simd.AVX512BF16; l++ {
+	for l := simd.Generic; l <= simd.Highest; l++ {
 		t.Run(l.String(), func(t *testing.T) {
 			restore, err := simd.Use(l)
 			if err != nil {

@@ -21,12 +21,15 @@ type Kernel struct {
 }
 
 // Float32 is the kernel of float32 products with float32 accumulation, k in rising order.
-func Float32() Kernel { return current.f32 }
+func Float32() Kernel { return current.Load().f32 }
 
 // BF16 is the kernel of bfloat16 products with float32 accumulation; ok is false where the processor has none.
 // VDPBF16PS takes denormals for zero, flushes denormal results and rounds the sum of a pair of products in its
 // own way, so that its results differ from Float32's by a few float32 ulp of the largest partial sum.
-func BF16() (k Kernel, ok bool) { return current.bf16, current.bf16.mul != nil }
+func BF16() (k Kernel, ok bool) {
+	k = current.Load().bf16
+	return k, k.mul != nil
+}
 
 // Mul computes the MR×NR tile c[i·ldc+j] = Σ a[k·MR+i]·b[k·NR+j] over k < words, added to what c holds if add is set.
 func (k *Kernel) Mul(words int, a, b, c []float32, ldc int, add bool) {
@@ -68,17 +71,19 @@ func (k *Kernel) PackBF16(dst []float32, width int, src unsafe.Pointer, offs []i
 // Peak runs n rounds of the level's float32 multiply-adds without touching memory and returns the number of
 // floating-point operations done: the ceiling of one core. PeakBF16 does so with bfloat16 products, or returns 0.
 func Peak(n int) int {
-	current.peak(n)
-	return n * current.peakFlops
+	s := current.Load()
+	s.peak(n)
+	return n * s.peakFlops
 }
 
 // PeakBF16 is Peak for bfloat16 products; 0 where the processor has none.
 func PeakBF16(n int) int {
-	if current.peakBF16 == nil {
+	s := current.Load()
+	if s.peakBF16 == nil {
 		return 0
 	}
-	current.peakBF16(n)
-	return 2 * n * current.peakFlops
+	s.peakBF16(n)
+	return 2 * n * s.peakFlops
 }
 
 var generic = set{

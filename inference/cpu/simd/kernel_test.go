@@ -17,7 +17,7 @@ import (
 
 // eachLevel runs a test with every level that this processor has.
 func eachLevel(t *testing.T, f func(t *testing.T)) {
-	for l := Generic; l <= AVX512BF16; l++ {
+	for l := Generic; l <= Highest; l++ {
 		t.Run(l.String(), func(t *testing.T) {
 			restore, err := Use(l)
 			if err != nil {
@@ -191,7 +191,7 @@ func TestGenerated(t *testing.T) {
 	if out, err := exec.Command("go", "build", "-o", binary, "./gen").CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
-	for _, part := range []string{"gemm", "pack", "vector"} {
+	for _, part := range []string{"cpuid", "gemm", "pack", "vector"} {
 		asm, stubs := part+"_amd64.s", part+"_amd64.go"
 		cmd := exec.Command(binary, "-part", part, "-out", filepath.Join(dir, asm), "-stubs", filepath.Join(dir, stubs), "-pkg", "simd")
 		if out, err := cmd.CombinedOutput(); err != nil {

@@ -1,13 +1,20 @@
 // Package simd holds the inner loops of the CPU backend: matrix micro-kernels, the packing that feeds them, and
 // row operations on float32 and bfloat16 slices. Each exists in plain Go and, on amd64, in assembly for AVX2 with
-// FMA and for AVX-512; the best that the processor runs is chosen when the program starts. It knows neither
-// threads nor matrices larger than a panel, and trusts its callers' lengths: a short slice panics.
+// FMA and for AVX-512. The widest vectors that the processor has are used from the start; products of bfloat16 are used
+// only after Use, because their instructions are faster than float32's on some processors and slower on others (Measure,
+// Fastest). It knows neither threads nor matrices larger than a panel, and trusts its callers' lengths: a short slice
+// panics.
 //
 // A bfloat16 is the upper half of a float32, kept in a uint16.
 package simd
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+	"sync/atomic"
+)
 
+//go:generate go run ./gen -part cpuid -out cpuid_amd64.s -stubs cpuid_amd64.go -pkg simd
 //go:generate go run ./gen -part gemm -out gemm_amd64.s -stubs gemm_amd64.go -pkg simd
 //go:generate go run ./gen -part pack -out pack_amd64.s -stubs pack_amd64.go -pkg simd
 //go:generate go run ./gen -part vector -out vector_amd64.s -stubs vector_amd64.go -pkg simd
@@ -23,46 +30,79 @@ const (
 	AVX512BF16
 )
 
+// Highest is the last of the levels.
+const Highest = AVX512BF16
+
+var levelNames = [...]string{"generic", "AVX2", "AVX-512", "AVX512-BF16"}
+
 // String gives the usual name.
-func (l Level) String() string {
-	return [...]string{"generic", "AVX2", "AVX-512", "AVX512-BF16"}[l]
+func (l Level) String() string { return levelNames[l] }
+
+// ParseLevel reads what String writes, in letters of either case.
+func ParseLevel(name string) (Level, error) {
+	for l, n := range levelNames {
+		if strings.EqualFold(name, n) {
+			return Level(l), nil
+		}
+	}
+	return 0, fmt.Errorf("level %q, want one of %s", name, strings.Join(levelNames[:], ", "))
 }
+
+// MarshalText writes String.
+func (l Level) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
+
+// UnmarshalText is ParseLevel.
+func (l *Level) UnmarshalText(text []byte) (err error) {
+	*l, err = ParseLevel(string(text))
+	return err
+}
+
+// MultipliesBF16 says whether the level's products of bfloat16 have instructions of their own.
+func (l Level) MultipliesBF16() bool { return l >= AVX512BF16 }
 
 // set is what one level offers.
 type set struct {
 	level     Level
-	f32, bf16 Kernel // bf16.mul is nil where the processor has no such product
+	f32, bf16 Kernel // bf16.mul is nil where the level has no such product
 	peak      func(n int)
 	peakFlops int // of one round of peak
 	peakBF16  func(n int)
 	vector
 }
 
-var current = best()
+// current is the set in use. Only Use changes it.
+var current atomic.Pointer[set]
 
-func best() *set {
-	for l := AVX512BF16; l > Generic; l-- {
-		if s := setFor(l); s != nil {
-			return s
-		}
+func init() { current.Store(setOf(widest())) }
+
+// setOf returns the kernels of a level, or nil if the processor lacks it.
+func setOf(l Level) *set {
+	if l == Generic {
+		return &generic
 	}
-	return &generic
+	return setFor(l)
+}
+
+// widest is the highest level whose products are of float32.
+func widest() Level {
+	l := AVX512
+	for setOf(l) == nil {
+		l--
+	}
+	return l
 }
 
 // Current is the level in use.
-func Current() Level { return current.level }
+func Current() Level { return current.Load().level }
 
-// Use switches all kernels to a lower level than the processor's best, for tests and benchmarks, and returns the function that
-// switches back. It fails where the processor lacks the level, and must not run beside other calls of this package.
+// Use switches all kernels to a level and returns the function that switches back. It fails if the processor lacks the
+// level. Levels from AVX-512 on differ in their products of bfloat16 only. An operation that is under way must not
+// see a change between levels below.
 func Use(l Level) (restore func(), err error) {
-	s := &generic
-	if l != Generic {
-		s = setFor(l)
-	}
+	s := setOf(l)
 	if s == nil {
-		return nil, fmt.Errorf("simd: level %v: this processor has %v", l, best().level)
+		return nil, fmt.Errorf("simd: this processor, or the system that runs on it, lacks %v", l)
 	}
-	old := current
-	current = s
-	return func() { current = old }, nil
+	old := current.Swap(s)
+	return func() { current.Store(old) }, nil
 }

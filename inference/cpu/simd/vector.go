@@ -30,82 +30,86 @@ type vector struct {
 // The operations below let dst be one of their inputs, but not overlap one otherwise. Inputs are at least as long as dst.
 
 // Exp stores e^a, within 2 ulp over the whole range: denormal results are kept, overflow is +Inf, NaN stays NaN.
-func Exp(dst, a []float32) { current.exp(dst, a[:len(dst)]) }
+func Exp(dst, a []float32) { current.Load().exp(dst, a[:len(dst)]) }
 
 // SiLU stores a / (1 + e^-a), within 4 ulp down to a = -87; below, where e^-a overflows float32, it goes to -0 as
 // the usual float32 formula does (an absolute error under 1.5e-36), and it is NaN at -Inf.
-func SiLU(dst, a []float32) { current.silu(dst, a[:len(dst)]) }
+func SiLU(dst, a []float32) { current.Load().silu(dst, a[:len(dst)]) }
 
 // SiLUMul stores SiLU(a)·b, the gate of a SwiGLU; SiLU as above, rounded, then multiplied.
-func SiLUMul(dst, a, b []float32) { current.siluMul(dst, a[:len(dst)], b[:len(dst)]) }
+func SiLUMul(dst, a, b []float32) { current.Load().siluMul(dst, a[:len(dst)], b[:len(dst)]) }
 
 // Add stores a + b.
-func Add(dst, a, b []float32) { current.add(dst, a[:len(dst)], b[:len(dst)]) }
+func Add(dst, a, b []float32) { current.Load().add(dst, a[:len(dst)], b[:len(dst)]) }
 
 // MulAdd stores a·b + c, rounded once.
-func MulAdd(dst, a, b, c []float32) { current.mulAdd(dst, a[:len(dst)], b[:len(dst)], c[:len(dst)]) }
+func MulAdd(dst, a, b, c []float32) {
+	current.Load().mulAdd(dst, a[:len(dst)], b[:len(dst)], c[:len(dst)])
+}
 
 // Scale stores s·a.
-func Scale(dst, a []float32, s float32) { current.scale(dst, a[:len(dst)], s) }
+func Scale(dst, a []float32, s float32) { current.Load().scale(dst, a[:len(dst)], s) }
 
 // Normalize stores (a − mean)·r, rounded after each operation.
-func Normalize(dst, a []float32, mean, r float32) { current.normalize(dst, a[:len(dst)], mean, r) }
+func Normalize(dst, a []float32, mean, r float32) {
+	current.Load().normalize(dst, a[:len(dst)], mean, r)
+}
 
 // WidenBF16 converts bfloat16 to float32, exactly.
-func WidenBF16(dst []float32, a []uint16) { current.widenBF16(dst, a[:len(dst)]) }
+func WidenBF16(dst []float32, a []uint16) { current.Load().widenBF16(dst, a[:len(dst)]) }
 
 // WidenF16 converts IEEE halves to float32, exactly; a signalling NaN becomes quiet.
-func WidenF16(dst []float32, a []uint16) { current.widenF16(dst, a[:len(dst)]) }
+func WidenF16(dst []float32, a []uint16) { current.Load().widenF16(dst, a[:len(dst)]) }
 
 // WidenF8E4M3 converts float8_e4m3fn to float32, exactly.
-func WidenF8E4M3(dst []float32, a []uint8) { current.widenF8(dst, a[:len(dst)]) }
+func WidenF8E4M3(dst []float32, a []uint8) { current.Load().widenF8(dst, a[:len(dst)]) }
 
 // RoundBF16 converts float32 to the nearest bfloat16, ties to even; overflow is infinite, a NaN stays a quiet NaN.
-func RoundBF16(dst []uint16, a []float32) { current.roundBF16(dst, a[:len(dst)]) }
+func RoundBF16(dst []uint16, a []float32) { current.Load().roundBF16(dst, a[:len(dst)]) }
 
 // PairBF16 stores words of two bfloat16 for a kernel with Pairs, a in the lower half.
-func PairBF16(dst []float32, a, b []uint16) { current.pairBF16(dst, a[:len(dst)], b[:len(dst)]) }
+func PairBF16(dst []float32, a, b []uint16) { current.Load().pairBF16(dst, a[:len(dst)], b[:len(dst)]) }
 
 // Sum adds up a in float64: the error is under len(a)·2^-53 of Σ|a|. It is 0 for an empty slice.
-func Sum(a []float32) float64 { return current.sum(a) }
+func Sum(a []float32) float64 { return current.Load().sum(a) }
 
 // SumSquares adds up (a − shift)² in float64, with an error as of Sum: shift 0 gives the mean square of an RMSNorm,
 // shift the mean gives a variance that loses nothing to cancellation.
-func SumSquares(a []float32, shift float64) float64 { return current.sumSquares(a, shift) }
+func SumSquares(a []float32, shift float64) float64 { return current.Load().sumSquares(a, shift) }
 
 // Max returns the largest element, NaN if there is one, −Inf for an empty slice.
 func Max(a []float32) float32 {
 	if len(a) == 0 {
 		return float32(math.Inf(-1))
 	}
-	return current.max(a)
+	return current.Load().max(a)
 }
 
 // Dot adds up a·b over len(a) elements in float32, in 32 interleaved sums: the error is under (len(a)/32+6)·2^-24 of Σ|a·b|
 // (plain Go: float64 sums, rounded once).
-func Dot(a, b []float32) float32 { return current.dot(a, b[:len(a)]) }
+func Dot(a, b []float32) float32 { return current.Load().dot(a, b[:len(a)]) }
 
 // DotBF16 is Dot with bfloat16 b, widened.
-func DotBF16(a []float32, b []uint16) float32 { return current.dotBF16(a, b[:len(a)]) }
+func DotBF16(a []float32, b []uint16) float32 { return current.Load().dotBF16(a, b[:len(a)]) }
 
 // PanelMax raises each m[j] to the largest p[i·NR+j] of rows i.
 func (k *Kernel) PanelMax(p []float32, rows int, m []float32) {
 	if rows > 0 {
-		current.panelMax(p[:rows*k.NR], rows, m[:k.NR])
+		current.Load().panelMax(p[:rows*k.NR], rows, m[:k.NR])
 	}
 }
 
 // PanelScale multiplies column j of p by s[j].
 func (k *Kernel) PanelScale(p []float32, rows int, s []float32) {
 	if rows > 0 {
-		current.panelMul(p[:rows*k.NR], rows, s[:k.NR])
+		current.Load().panelMul(p[:rows*k.NR], rows, s[:k.NR])
 	}
 }
 
 // PanelExp replaces p[i·NR+j] by exp((p − m[j])·scale) and adds column j to sum[j].
 func (k *Kernel) PanelExp(p []float32, rows int, m, sum []float32, scale float32) {
 	if rows > 0 {
-		current.panelExp(p[:rows*k.NR], rows, m[:k.NR], sum[:k.NR], scale)
+		current.Load().panelExp(p[:rows*k.NR], rows, m[:k.NR], sum[:k.NR], scale)
 	}
 }
 

@@ -1,0 +1,100 @@
+package inference
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"kleinbild/inference/cpu"
+)
+
+// Rates are measured once for a model of processor and its paths: later runs, whatever they would have measured, compute alike.
+func TestRatesAreKept(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "cache")
+	fast, err := cpu.ParsePath("AVX512-BF16")
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, err := cpu.ParsePath("AVX-512")
+	if err != nil {
+		t.Fatal(err)
+	}
+	paths := []cpu.Path{plain, fast}
+	measured := 0
+	rates := func(f32, bf16 float64) func() []cpu.Rate {
+		return func() []cpu.Rate {
+			measured++
+			return []cpu.Rate{{Level: plain, FLOPS: f32}, {Level: fast, FLOPS: bf16}}
+		}
+	}
+	name := filepath.Join(dir, "processor.json")
+	for _, c := range []struct {
+		name      string
+		before    func()
+		model     string
+		paths     []cpu.Path
+		measure   func() []cpu.Rate
+		measured  int
+		want      cpu.Path
+		wantRates int
+	}{
+		{"first run", nil, "one", paths, rates(1e11, 2e11), 1, fast, 2},
+		{"second run, with noise", nil, "one", paths, rates(2e11, 1e11), 0, fast, 2},
+		{"another processor", nil, "two", paths, rates(2e11, 1e11), 1, plain, 2},
+		{"a path has gone", nil, "two", paths[:1], rates(1, 1), 0, plain, 1},
+		{"broken file", func() { os.WriteFile(name, []byte(`{"Version":1,"Processor":"two","Rates":[{"Level":"SSE"`), 0o644) },
+			"two", paths, rates(1e11, 2e11), 1, fast, 2},
+		{"rates of nothing", func() {
+			os.WriteFile(name, []byte(`{"Version":1,"Processor":"two","Rates":[{"Level":"AVX-512"},{"Level":"AVX512-BF16"}]}`), 0o644)
+		}, "two", paths, rates(2e11, 1e11), 1, plain, 2},
+	} {
+		if c.before != nil {
+			c.before()
+		}
+		measured = 0
+		got := ratesOf(dir, c.model, c.paths, c.measure)
+		if measured != c.measured || len(got) != c.wantRates || cpu.Fastest(got) != c.want {
+			t.Errorf("%s: measured %d times, %v, path %v; want %d times, %v", c.name, measured, got, cpu.Fastest(got), c.measured, c.want)
+		}
+	}
+	// A folder that cannot be made costs a measurement, no more.
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if got := ratesOf(file, "one", paths, rates(1, 2)); len(got) != 2 {
+		t.Errorf("without a folder: %v", got)
+	}
+}
+
+// auto takes bf16 if the path in use multiplies it, and float32 otherwise; an explicit precision stays.
+func TestPrecisionFollowsPath(t *testing.T) {
+	if _, err := processorPath(); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range cpu.Paths() {
+		restore, err := cpu.Use(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := map[Precision]Precision{PrecisionAuto: Float32, Float32: Float32, BF16: BF16}
+		if path.MultipliesBF16() {
+			want[PrecisionAuto] = BF16
+		}
+		for asked, want := range want {
+			b, got, _, err := openBackend(Options{Device: DeviceCPU, Precision: asked})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got != want {
+				t.Errorf("%v, %v: computes in %v, want %v", path, asked, got, want)
+			}
+			b.Close()
+		}
+		restore()
+	}
+	if _, rates, err := Processor(); err != nil || !slices.ContainsFunc(rates, func(r ProcessorRate) bool { return r.Used }) {
+		t.Errorf("no path is in use: %+v, %v", rates, err)
+	}
+}
