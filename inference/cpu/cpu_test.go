@@ -10,6 +10,7 @@ import (
 	"kleinbild/inference/backend"
 	"kleinbild/inference/backend/backendtest"
 	"kleinbild/inference/cpu"
+	"kleinbild/inference/cpu/simd"
 	"kleinbild/inference/tensor"
 )
 
@@ -28,6 +29,10 @@ func TestConformance(t *testing.T) {
 			backendtest.Run(t, func(*testing.T) backend.Backend { return cpu.New(tensor.BF16) })
 		})
 	}
+	t.Run("BF16 tiles in plain Go", func(t *testing.T) { // for processors without AMX
+		defer simd.UseTileModel()()
+		backendtest.Run(t, func(*testing.T) backend.Backend { return cpu.New(tensor.BF16) })
+	})
 }
 
 // TestOutOfMemory asks for more than any machine maps: the failure sticks, operations on what was not allocated do

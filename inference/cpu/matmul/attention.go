@@ -98,7 +98,7 @@ func (a *attention) run(o, q, k, v Matrix, kv int) {
 	for g := range group {
 		src := q.sub(a.from, a.rows, (kv*group+g)*dim, dim).operand()
 		for p := range panels {
-			src.pack(&ws.packer, queries[(g*panels+p)*nr*steps:], nr, p*nr, 0, dim)
+			src.pack(&ws.packer, right, queries[(g*panels+p)*nr*steps:], p*nr, 0, dim)
 		}
 	}
 	seen := a.keys
@@ -110,7 +110,7 @@ func (a *attention) run(o, q, k, v Matrix, kv int) {
 	for key := 0; key < seen; key += block {
 		n := min(block, seen-key)
 		for i := 0; i < n; i += mr {
-			kHead.pack(&ws.packer, kPanels[i*steps:], mr, key+i, 0, dim)
+			kHead.pack(&ws.packer, left, kPanels[i*steps:], key+i, 0, dim)
 		}
 		a.packValues(vPanels, vHead, key, n)
 		for at := range group * panels {
@@ -138,9 +138,8 @@ func (a *attention) panel(state, queries, kPanels, vPanels, scores []float32, ke
 		}
 	}
 	top, sum, out := state[:nr], state[nr:2*nr], state[2*nr:]
-	for i, steps := 0, words(kn, dim); i < n; i += mr {
-		kn.Mul(steps, kPanels[i*steps:], queries, scores[i*nr:], nr, false)
-	}
+	depth := words(kn, dim)
+	kn.MulPanels(depth, ceilDiv(n, mr), kPanels, mr*depth, queries, scores, nr, false, simd.Ahead{})
 	if a.Causal {
 		for i := max(0, query-key+1); i < n; i++ {
 			for j := 0; j < min(nr, key+i-query); j++ {
@@ -160,15 +159,11 @@ func (a *attention) panel(state, queries, kPanels, vPanels, scores []float32, ke
 	kn.PanelExp(scores, n, top, sum, a.Scale)
 	weights, steps := scores, words(kn, n)
 	if kn.Pairs {
-		if n%2 == 1 {
-			clear(scores[n*nr : (n+1)*nr])
-		}
+		clear(scores[n*nr : max(n, 2*steps)*nr])
 		weights = scores[len(scores)/2:]
 		kn.PanelPairs(weights, scores, steps)
 	}
-	for i := 0; i < dim; i += mr {
-		kn.Mul(steps, vPanels[i*a.block:], weights, out[i*nr:], nr, key > 0)
-	}
+	kn.MulPanels(steps, ceilDiv(dim, mr), vPanels, mr*a.block, weights, out, nr, key > 0, simd.Ahead{})
 }
 
 // raise lifts the maxima to those of the block and scales what was summed under the old ones.
@@ -194,6 +189,10 @@ func (a *attention) raise(state, scores []float32, n int) {
 // packValues makes the panels of vᵀ: mr columns of n rows of v from key on, row (or pair of rows) after row, at dst[column·block].
 func (a *attention) packValues(dst []float32, v Matrix, key, n int) {
 	mr, ws := a.kernel.MR, a.ws
+	if a.kernel.Tiles {
+		a.packValueTiles(dst, v, key, n)
+		return
+	}
 	row := grow(&ws.row, roundUp(a.Dim, mr))
 	clear(row[a.Dim:])
 	src := v.operand()
@@ -221,6 +220,35 @@ func (a *attention) packValues(dst []float32, v Matrix, key, n int) {
 			default:
 				copy(to[:mr], from)
 			}
+		}
+	}
+}
+
+// packValueTiles is packValues for a kernel with Tiles: pairs of rows are words, and groups of pairs are turned panel by panel.
+func (a *attention) packValueTiles(dst []float32, v Matrix, key, n int) {
+	const group = simd.TileWords
+	mr, ws := a.kernel.MR, a.ws
+	stride := roundUp(a.Dim, mr)
+	turn, pair := grow(&ws.row, group*stride), grow(&ws.bf16, 2*a.Dim)
+	src := v.operand()
+	for r := range group {
+		ws.offs[r] = 4 * r * stride
+	}
+	for first := 0; first < words(a.kernel, n); first += group {
+		clear(turn)
+		for r := range group {
+			i := 2 * (first + r)
+			if i >= n {
+				break
+			}
+			clear(pair[a.Dim:])
+			for j := range min(2, n-i) {
+				src.roundRow(ws, pair[j*a.Dim:(j+1)*a.Dim], key+i+j)
+			}
+			simd.PairBF16(turn[r*stride:r*stride+a.Dim], pair, pair[a.Dim:])
+		}
+		for c := 0; c < stride; c += mr {
+			a.kernel.Pack(dst[c*a.block+first*mr:], group, unsafe.Pointer(&turn[c]), ws.offs[:], mr)
 		}
 	}
 }

@@ -55,18 +55,34 @@ func filled(rows, cols int) Matrix {
 	return m
 }
 
-var precisions = map[Precision]string{Float32: "float32", BFloat16: "bfloat16"}
+// eachPath runs a benchmark by every path that this processor has.
+func eachPath(b *testing.B, f func(b *testing.B, precision Precision)) {
+	for _, path := range simd.Paths() {
+		b.Run(path.String(), func(b *testing.B) {
+			restore, err := simd.Use(path)
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer restore()
+			precision := Float32
+			if path.MultipliesBF16() {
+				precision = BFloat16
+			}
+			f(b, precision)
+		})
+	}
+}
 
 func BenchmarkLinear(b *testing.B) {
-	for precision, name := range precisions {
-		for _, shape := range [][3]int{{512, 3072, 3072}, {1536, 3072, 3072}, {1536, 27648, 3072}, {1536, 3072, 12288}} {
+	eachPath(b, func(b *testing.B, precision Precision) {
+		for _, shape := range [][3]int{{512, 9728, 2560}, {768, 3072, 3072}, {768, 27648, 3072}, {768, 3072, 12288}, {1536, 3072, 3072}, {1536, 27648, 3072}, {1536, 3072, 12288}} {
 			m, n, k := shape[0], shape[1], shape[2]
-			b.Run(fmt.Sprintf("%v/%s/%dx%dx%d", simd.Current(), name, m, n, k), func(b *testing.B) {
+			b.Run(fmt.Sprintf("%dx%dx%d", m, n, k), func(b *testing.B) {
 				a, w, dst := filled(m, k), randomWeight(rand.New(rand.NewPCG(1, 2)), tensor.BF16, 1, n, k), filled(m, n)
 				measure(b, 2*float64(m)*float64(n)*float64(k), precision, func() { Linear(nil, dst, a, w, precision, Epilogue{}) })
 			})
 		}
-	}
+	})
 	b.Run(fmt.Sprintf("%v/1x18432x3072", simd.Current()), func(b *testing.B) {
 		a, w, dst := filled(1, 3072), randomWeight(rand.New(rand.NewPCG(1, 2)), tensor.BF16, 1, 18432, 3072), filled(1, 18432)
 		n := 0
@@ -80,24 +96,24 @@ func BenchmarkLinear(b *testing.B) {
 
 // BenchmarkAttention counts 4·S²·Dim operations a head.
 func BenchmarkAttention(b *testing.B) {
-	for precision, name := range precisions {
+	eachPath(b, func(b *testing.B, precision Precision) {
 		for _, s := range []int{768, 1536, 4608} {
-			b.Run(fmt.Sprintf("%v/%s/%dx24x128", simd.Current(), name, s), func(b *testing.B) {
+			b.Run(fmt.Sprintf("%dx24x128", s), func(b *testing.B) {
 				o, q, k, v := filled(s, 24*128), filled(s, 24*128), filled(s, 24*128), filled(s, 24*128)
 				measure(b, 4*float64(s)*float64(s)*24*128, precision, func() {
 					Attention(nil, o, q, k, v, Heads{Query: 24, KV: 24, Dim: 128, Scale: 0.088}, precision)
 				})
 			})
 		}
-	}
+	})
 }
 
 func BenchmarkConv2D(b *testing.B) {
-	for precision, name := range precisions {
+	eachPath(b, func(b *testing.B, precision Precision) {
 		for _, s := range []struct{ side, in, out int }{
 			{64, 512, 512}, {128, 512, 512}, {256, 512, 512}, {512, 256, 256}, {1024, 128, 128}, {1024, 128, 3},
 		} {
-			b.Run(fmt.Sprintf("%v/%s/%d²x%dx%d", simd.Current(), name, s.side, s.in, s.out), func(b *testing.B) {
+			b.Run(fmt.Sprintf("%d²x%dx%d", s.side, s.in, s.out), func(b *testing.B) {
 				pixels := s.side * s.side
 				src, dst := filled(pixels, s.in), filled(pixels, s.out)
 				w := randomWeight(rand.New(rand.NewPCG(1, 2)), tensor.BF16, 1, s.out, s.in, 3, 3)
@@ -106,5 +122,5 @@ func BenchmarkConv2D(b *testing.B) {
 				})
 			})
 		}
-	}
+	})
 }

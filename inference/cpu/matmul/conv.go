@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"unsafe"
 
+	"kleinbild/inference/cpu/simd"
 	"kleinbild/inference/tensor"
 )
 
@@ -92,10 +93,10 @@ func (p *product) packedB(a operand, w *dense, channels, taps int) {
 		for k0 := 0; k0 < p.k; k0 += depth(kn) {
 			n := min(depth(kn), p.k-k0)
 			size := panelWords(kn, n) * nr
-			src.pack(&ws.packer, packed[words(kn, k0)*ld+j*size:], nr, 0, k0, n)
+			src.pack(&ws.packer, right, packed[words(kn, k0)*ld+j*size:], 0, k0, n)
 		}
 	})
-	const pixels = 96 // with their sums beside them in the second-level cache
+	pixels := blocksOf(kn).pixels
 	forEach(p.stop, ceilDiv(p.m, pixels), func(i int, ws *workspace) {
 		p.use(ws)
 		row := i * pixels
@@ -110,16 +111,15 @@ func (p *product) packedB(a operand, w *dense, channels, taps int) {
 			n := min(depth(kn), p.k-k0)
 			size, steps := panelWords(kn, n), words(kn, n)
 			for i := range aPanels {
-				a.pack(&ws.packer, block[i*size*mr:(i+1)*size*mr], mr, row+i*mr, k0, n)
+				a.pack(&ws.packer, left, block[i*size*mr:(i+1)*size*mr], row+i*mr, k0, n)
 			}
 			for j := range panels {
 				b := packed[words(kn, k0)*ld+j*size*nr:]
-				for i := range aPanels {
-					kn.Mul(steps, block[i*size*mr:], b, acc[i*mr*ld+j*nr:], ld, k0 > 0)
-				}
+				next := simd.Ahead{Packed: b[steps*nr:]}
+				kn.MulPanels(steps, aPanels, block, size*mr, b, acc[j*aPanels*mr*nr:], nr, k0 > 0, next)
 			}
 		}
-		p.finish(ws, acc, ld, row, rows, 0, p.n)
+		p.finish(ws, acc, aPanels*mr*nr, row, rows, 0, p.n)
 	})
 }
 
@@ -146,9 +146,10 @@ func (g *gather) pixel(row, tap int) int {
 	return y*g.Width + x
 }
 
-func (g *gather) pack(p *packer, dst []float32, width, row, k0, n int) {
-	if g.channels%8 != 0 {
-		p.packCopy(dst, width, min(width, g.rows-row), n, func(r int, dst []float32) {
+func (g *gather) pack(p *packer, side side, dst []float32, row, k0, n int) {
+	width := p.width(side)
+	if g.channels%p.group() != 0 {
+		p.packCopy(side, dst, min(width, g.rows-row), n, func(r int, dst []float32) {
 			for k := k0; len(dst) > 0; {
 				c := k % g.channels
 				part := dst[:min(len(dst), g.channels-c)]
@@ -175,11 +176,11 @@ func (g *gather) pack(p *packer, dst []float32, width, row, k0, n int) {
 		to, src := dst[words(&p.kernel, k-k0)*width:], g.at(0, c)
 		switch {
 		case !inside || !direct:
-			p.packCopy(to, width, width, part, func(r int, dst []float32) { g.widenPixel(dst, pixels[r], c) })
+			p.packCopy(side, to, width, part, func(r int, dst []float32) { g.widenPixel(dst, pixels[r], c) })
 		case g.dtype == tensor.F32:
 			p.kernel.Pack(to, width, src, p.offs[:], part)
 		case p.kernel.Pairs:
-			p.kernel.Pack(to, width, src, p.offs[:], part/2)
+			p.rows(side, to, src, 0, part)
 		default:
 			p.kernel.PackBF16(to, width, src, p.offs[:], part/2)
 		}

@@ -3,18 +3,33 @@ package matmul
 import (
 	"fmt"
 	"sync/atomic"
+	"unsafe"
 
 	"kleinbild/inference/cpu/simd"
 )
 
-// The sizes of blocks. A block of A, blockRows by a kernel's KC, and a strip of B, stripPanels panels of that depth, lie in the
-// second-level cache together: 110 + 147 KiB of 512 with AVX2, 110 + 295 of the 1024 or more where there is AVX-512.
-const (
-	blockRows   = 72
-	stripPanels = 6
-	chunkRows   = 1536
-	packedBytes = 64 << 20 // of A at a time
-)
+// packedBytes bounds the packed rows of A.
+const packedBytes = 64 << 20
+
+// blocks are the sizes that keep a task's data in the second-level cache.
+type blocks struct {
+	// rows of A, by a kernel's KC, are multiplied by a strip of B, panels of that depth.
+	rows, panels int
+	// chunk is the number of rows of A that a task takes, whose sums it keeps.
+	chunk int
+	// pixels is the number of a convolution's rows that a task takes.
+	pixels int
+}
+
+// blocksOf returns 110 + 147 KiB of 512 with AVX2, 110 + 295 of the 1024 or more where there is AVX-512. Tiles take 256 + 128
+// and sums of 512 KiB, of 2 MiB that two threads share: they are so fast that reading A from the third-level cache is what
+// takes the time, so that strips are wider and blocks are shallower.
+func blocksOf(k *simd.Kernel) blocks {
+	if k.Tiles {
+		return blocks{rows: 512, panels: 8, chunk: 512, pixels: 192}
+	}
+	return blocks{rows: 72, panels: 6, chunk: 1536, pixels: 96}
+}
 
 // product is one matrix product m×n over k and what becomes of it.
 type product struct {
@@ -35,7 +50,7 @@ func (p *product) use(ws *workspace) *workspace {
 // packedA packs A whole (or as many rows as packedBytes hold) before it begins. Then each task widens its own strip of B,
 // block after block of k, and multiplies a chunk of A by it: no weight is widened twice but for tall A, and no two
 // goroutines wait for each other. Sums of a task stay in its own float32 buffer until k is done.
-func (p *product) packedA(a, b operand) {
+func (p *product) packedA(a operand, b *dense) {
 	kn, mr := &p.kernel, p.kernel.MR
 	kBlocks := ceilDiv(p.k, depth(kn))
 	kWords := panelWords(kn, p.k) // KC is a multiple of 8
@@ -54,7 +69,7 @@ func (p *product) packedA(a, b operand) {
 			size := panelWords(kn, n) * mr
 			to := packed[words(kn, k0)*panels*mr:]
 			for j := i / kBlocks * group; j < min((i/kBlocks+1)*group, panels); j++ {
-				a.pack(&p.use(ws).packer, to[j*size:(j+1)*size], mr, from+j*mr, k0, n)
+				a.pack(&p.use(ws).packer, left, to[j*size:(j+1)*size], from+j*mr, k0, n)
 			}
 		})
 		p.strips(packed, from, panels, b)
@@ -62,55 +77,78 @@ func (p *product) packedA(a, b operand) {
 }
 
 // strips multiplies the packed panels of A, rows of the result from `from` on, by all of B.
-func (p *product) strips(packed []float32, from, panels int, b operand) {
+func (p *product) strips(packed []float32, from, panels int, b *dense) {
 	kn, mr, nr := &p.kernel, p.kernel.MR, p.kernel.NR
-	cols := stripPanels * nr
-	chunks := ceilDiv(panels*mr, chunkRows)
+	size := blocksOf(kn)
+	cols, blockPanels := size.panels*nr, size.rows/mr
+	chunks := ceilDiv(panels*mr, size.chunk)
 	strips := ceilDiv(p.n, cols)
-	for strips*chunks < 8*maxWorkers() && panels/chunks*mr > 2*blockRows {
+	for strips*chunks < 8*maxWorkers() && panels/chunks*mr > 2*size.rows {
 		chunks *= 2
 	}
-	chunk := roundUp(ceilDiv(panels, chunks), blockRows/mr)
+	chunk := ceilDiv(panels, chunks)
+	blockPanels = min(blockPanels, chunk)
+	chunk = roundUp(chunk, blockPanels)
 	chunks = ceilDiv(panels, chunk)
 	forEach(p.stop, strips*chunks, func(i int, ws *workspace) {
 		p.use(ws)
-		col := i % strips * cols // chunk after chunk, so that A stays in the last-level cache
+		col, first := i%strips*cols, i/strips*chunk // chunk after chunk, so that A stays in the last-level cache
+		if kn.Tiles {
+			col, first = i/chunks*cols, i%chunks*chunk // strip after strip: a strip of B is read and packed for each chunk
+		}
 		width := min(cols, p.n-col)
 		bPanels := ceilDiv(width, nr)
-		ld := bPanels * nr
-		first := i / strips * chunk
 		last := min(first+chunk, panels)
-		acc := grow(&ws.acc, (last-first)*mr*ld)
+		sums := (last - first) * mr * nr // of one panel of B
+		acc := grow(&ws.acc, bPanels*sums)
 		strip := grow(&ws.b, bPanels*nr*panelWords(kn, depth(kn)))
 		for k0 := 0; k0 == 0 || k0 < p.k; k0 += depth(kn) {
 			n := min(depth(kn), p.k-k0)
 			size, steps := panelWords(kn, n), words(kn, n)
 			for j := range bPanels {
-				b.pack(&ws.packer, strip[j*size*nr:(j+1)*size*nr], nr, col+j*nr, k0, n)
+				b.pack(&ws.packer, right, strip[j*size*nr:(j+1)*size*nr], col+j*nr, k0, n)
 			}
 			ap := packed[words(kn, k0)*panels*mr:]
-			for block := first; block < last; block += blockRows / mr {
+			ahead := p.ahead(packed, panels, first, b, col, k0)
+			for block := first; block < last; block += blockPanels {
 				if stopped(p.stop) {
 					return
 				}
-				end := min(block+blockRows/mr, last)
+				end := min(block+blockPanels, last)
 				for j := range bPanels {
-					for i := block; i < end; i++ {
-						kn.Mul(steps, ap[i*size*mr:], strip[j*size*nr:], acc[(i-first)*mr*ld+j*nr:], ld, k0 > 0)
-					}
+					kn.MulPanels(steps, end-block, ap[block*size*mr:], size*mr, strip[j*size*nr:], acc[j*sums+(block-first)*mr*nr:], nr, k0 > 0, ahead)
+					ahead.Packed = ahead.Packed[min(len(ahead.Packed), (end-block)*steps*4):]
+					ahead.Rows += uintptr(4 * (end - block) * ahead.Stride)
 				}
 				if k0+depth(kn) >= p.k {
-					p.finish(ws, acc[(block-first)*mr*ld:], ld, from+block*mr, min((end-block)*mr, p.m-from-block*mr), col, width)
+					p.finish(ws, acc[(block-first)*mr*nr:], sums, from+block*mr, min((end-block)*mr, p.m-from-block*mr), col, width)
 				}
 			}
 		}
 	})
 }
 
-// finish passes rows×width of sums through the epilogue.
-func (p *product) finish(ws *workspace, acc []float32, ld, row, rows, col, width int) {
+// ahead says what the block of k after the one at k0 will read: the packed panels of A from first on, and the rows of B from col on.
+// After the last one come the first panels of A again, and rows that are not known yet.
+func (p *product) ahead(packed []float32, panels, first int, b *dense, col, k0 int) simd.Ahead {
+	kn := &p.kernel
+	next := k0 + depth(kn)
+	if next >= p.k {
+		return simd.Ahead{Packed: packed[first*kn.MR*panelWords(kn, min(depth(kn), p.k)):], Rows: uintptr(unsafe.Pointer(unsafe.SliceData(packed)))}
+	}
+	size := panelWords(kn, min(depth(kn), p.k-next))
+	return simd.Ahead{Packed: packed[words(kn, next)*panels*kn.MR+first*kn.MR*size:], Rows: uintptr(b.at(col, next)), Stride: b.stride}
+}
+
+// finish passes rows×width of sums through the epilogue. Sums lie panel by panel of B, each `panel` long, row after row.
+func (p *product) finish(ws *workspace, acc []float32, panel, row, rows, col, width int) {
+	nr := p.kernel.NR
+	line := grow(&ws.line, roundUp(width, nr))
 	for i := range rows {
-		p.ep.apply(ws, p.dst, row+i, col, acc[i*ld:i*ld+width])
+		for j := 0; j*nr < width; j++ {
+			copy(line[j*nr:(j+1)*nr], acc[j*panel+i*nr:])
+		}
+		p.ep.apply(ws, p.dst, row+i, col, line[:width])
 	}
 }
 

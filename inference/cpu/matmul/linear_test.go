@@ -15,7 +15,7 @@ import (
 	"kleinbild/inference/tensor"
 )
 
-// eachLevel runs a test with every level that this processor has.
+// eachLevel runs a test with every level that this processor has, and with the model of AMX, which every processor has.
 func eachLevel(t *testing.T, f func(t *testing.T)) {
 	for l := simd.Generic; l <= simd.Highest; l++ {
 		t.Run(l.String(), func(t *testing.T) {
@@ -27,6 +27,10 @@ func eachLevel(t *testing.T, f func(t *testing.T)) {
 			f(t)
 		})
 	}
+	t.Run("tiles in plain Go", func(t *testing.T) {
+		defer simd.UseTileModel()()
+		f(t)
+	})
 }
 
 // randomMatrix makes a matrix with a few unused columns, so that a wrong stride shows.

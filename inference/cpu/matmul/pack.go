@@ -9,9 +9,18 @@ import (
 
 // operand is one side of a product: rows of k-contiguous values.
 type operand interface {
-	// pack makes the panel of `width` rows from row on, values [k0, k0+n) of each; rows past the last are zero.
-	pack(p *packer, dst []float32, width, row, k0, n int)
+	// pack makes a panel of rows from row on, as many as the kernel's panels of that side have, values [k0, k0+n) of
+	// each; rows past the last are zero.
+	pack(p *packer, side side, dst []float32, row, k0, n int)
 }
+
+// side says which panels of a kernel an operand becomes.
+type side uint8
+
+const (
+	left  side = iota // A, of MR rows
+	right             // B, of NR
+)
 
 // packer turns operands into panels for one kernel.
 type packer struct {
@@ -21,6 +30,35 @@ type packer struct {
 	f32    []float32
 	bf16   []uint16
 	wide   []float32
+}
+
+// width is the number of rows of a panel.
+func (p *packer) width(s side) int {
+	if s == left {
+		return p.kernel.MR
+	}
+	return p.kernel.NR
+}
+
+// group is the number of values along k that are packed together.
+func (p *packer) group() int {
+	if p.kernel.Tiles {
+		return 2 * simd.TileWords
+	}
+	return 8
+}
+
+// rows packs bfloat16 for a kernel with Pairs, n values of each row, a multiple of group: row r at src + p.offs[r] bytes, where
+// offs[r] is r·stride unless stride is 0.
+func (p *packer) rows(s side, dst []float32, src unsafe.Pointer, stride, n int) {
+	switch {
+	case p.kernel.Tiles && s == left:
+		p.kernel.PackRows(dst, src, p.offs[:], n/p.group())
+	case p.kernel.Tiles && stride > 0:
+		p.kernel.PackPairs(dst, src, stride, n/p.group())
+	default:
+		p.kernel.Pack(dst, p.width(s), src, p.offs[:], n/2)
+	}
 }
 
 // depth is the number of values of k in a block.
@@ -33,6 +71,9 @@ func depth(k *simd.Kernel) int {
 
 // words is the number of kernel steps for n values of k.
 func words(k *simd.Kernel, n int) int {
+	if k.Tiles {
+		return roundUp((n+1)/2, simd.TileWords)
+	}
 	if k.Pairs {
 		return (n + 1) / 2
 	}
@@ -58,25 +99,26 @@ func (d *dense) at(row, k int) unsafe.Pointer {
 	return unsafe.Add(d.base, row*d.stride+k*d.dtype.SizeBytes())
 }
 
-func (d *dense) pack(p *packer, dst []float32, width, row, k0, n int) {
+func (d *dense) pack(p *packer, side side, dst []float32, row, k0, n int) {
 	if n == 0 {
 		return
 	}
-	whole := row+width <= d.rows && n%8 == 0 && d.scale == 1
+	width := p.width(side)
+	whole := row+width <= d.rows && n%p.group() == 0 && d.scale == 1
 	for r := range width {
 		p.offs[r] = r * d.stride
 	}
 	src := d.at(row, k0)
 	switch {
 	case whole && d.dtype == tensor.BF16 && p.kernel.Pairs:
-		p.kernel.Pack(dst, width, src, p.offs[:], n/2)
+		p.rows(side, dst, src, d.stride, n)
 	case whole && d.dtype == tensor.BF16:
 		p.kernel.PackBF16(dst, width, src, p.offs[:], n/2)
 	case whole && d.dtype == tensor.F32 && !p.round:
 		p.kernel.Pack(dst, width, src, p.offs[:], n)
 	default:
 		rows := min(width, d.rows-row)
-		p.packCopy(dst, width, rows, n, func(r int, dst []float32) { d.widen(dst, row+r, k0) })
+		p.packCopy(side, dst, rows, n, func(r int, dst []float32) { d.widen(dst, row+r, k0) })
 	}
 }
 
@@ -102,8 +144,8 @@ func (d *dense) widen(dst []float32, row, k0 int) {
 }
 
 // packCopy packs rows that row(r, dst) writes as float32 into a copy, padded with zeros to whole groups.
-func (p *packer) packCopy(dst []float32, width, rows, n int, row func(r int, dst []float32)) {
-	stride := roundUp(n, 8)
+func (p *packer) packCopy(side side, dst []float32, rows, n int, row func(r int, dst []float32)) {
+	width, stride := p.width(side), roundUp(n, p.group())
 	if p.round {
 		buf, wide := grow(&p.bf16, width*stride), grow(&p.wide, n)
 		for r := range width {
@@ -117,7 +159,7 @@ func (p *packer) packCopy(dst []float32, width, rows, n int, row func(r int, dst
 			p.offs[r] = 2 * r * stride
 		}
 		if p.kernel.Pairs {
-			p.kernel.Pack(dst, width, unsafe.Pointer(&buf[0]), p.offs[:], stride/2)
+			p.rows(side, dst, unsafe.Pointer(&buf[0]), 2*stride, stride)
 		} else {
 			p.kernel.PackBF16(dst, width, unsafe.Pointer(&buf[0]), p.offs[:], stride/2)
 		}

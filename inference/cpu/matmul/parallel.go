@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"unsafe"
 
 	"kleinbild/inference/tensor"
 )
@@ -53,7 +54,7 @@ func stopped(stop *atomic.Bool) bool { return stop != nil && stop.Load() }
 // workspace is the memory of one goroutine at work, kept from call to call.
 type workspace struct {
 	packer
-	a, b, acc, row []float32
+	a, b, acc, row, line []float32
 }
 
 var workspaces = sync.Pool{New: func() any { return new(workspace) }}
@@ -62,10 +63,27 @@ var workspaces = sync.Pool{New: func() any { return new(workspace) }}
 var shared = sync.Pool{New: func() any { return new([]float32) }}
 
 // grow returns s with length n; what it held is lost.
-func grow[T any](s *[]T, n int) []T {
+func grow[T float32 | uint16](s *[]T, n int) []T {
 	if cap(*s) < n {
-		*s = make([]T, n)
+		*s = newBuffer[T](n)
 	}
 	*s = (*s)[:n]
 	return *s
+}
+
+// hugePage is the size of a large page of memory. Buffers of a tenth of it and more are made of whole ones where the system has
+// them: products walk through several buffers at once, and a virtual machine pays twice for each page that it looks up.
+const hugePage = 2 << 20
+
+func newBuffer[T float32 | uint16](n int) []T {
+	size := int(unsafe.Sizeof(*new(T)))
+	if n*size < hugePage/10 {
+		return make([]T, n)
+	}
+	n = roundUp(n*size, hugePage) / size
+	s := make([]T, n+hugePage/size)
+	skip := (-int(uintptr(unsafe.Pointer(&s[0]))) & (hugePage - 1)) / size
+	s = s[skip : skip+n : skip+n]
+	adviseHuge(unsafe.Slice((*byte)(unsafe.Pointer(&s[0])), n*size))
+	return s
 }

@@ -14,21 +14,30 @@ type Kernel struct {
 	// KC is the number of words along k that make a block: panels of that depth stay in the caches.
 	KC    int
 	Pairs bool
+	// Tiles says that words along k come in groups of TileWords, the last one filled up with zeros, and that a group of an
+	// A panel holds row after row: a[(group·MR+i)·TileWords+word]. B panels are as otherwise, and MR and NR are 32.
+	Tiles bool
 
 	mul            func(k int, a, b, c *float32, ldc, add int)
+	mulTiles       func(groups, panels int, a, b, c *float32, ldc, aPanel, cPanel, add int, ahead *float32, rows uintptr, stride int)
 	pack, packBF16 func(dst []float32, width int, src *byte, offs []int, words int)
 	panelPairs     func(dst, p *float32, pairs int)
+	packRows       func(dst *float32, src *byte, offs *int, groups int)
+	packPairs      func(dst *float32, src *byte, stride, groups int)
 }
+
+// TileWords is the number of words of k in a group of a kernel with Tiles.
+const TileWords = 16
 
 // Float32 is the kernel of float32 products with float32 accumulation, k in rising order.
 func Float32() Kernel { return current.Load().f32 }
 
 // BF16 is the kernel of bfloat16 products with float32 accumulation; ok is false where the processor has none.
-// VDPBF16PS takes denormals for zero, flushes denormal results and rounds the sum of a pair of products in its
-// own way, so that its results differ from Float32's by a few float32 ulp of the largest partial sum.
+// VDPBF16PS and TDPBF16PS take denormals for zero, flush denormal results and round the sum of a pair of products in their
+// own way, so that their results differ from Float32's by a few float32 ulp of the largest partial sum.
 func BF16() (k Kernel, ok bool) {
 	k = current.Load().bf16
-	return k, k.mul != nil
+	return k, k.KC > 0
 }
 
 // Mul computes the MR×NR tile c[i·ldc+j] = Σ a[k·MR+i]·b[k·NR+j] over k < words, added to what c holds if add is set.
@@ -41,12 +50,71 @@ func (k *Kernel) Mul(words int, a, b, c []float32, ldc int, add bool) {
 		}
 		return
 	}
+	if k.Tiles {
+		k.MulPanels(words, 1, a, 0, b, c, ldc, add, Ahead{})
+		return
+	}
 	_, _, _ = a[words*k.MR-1], b[words*k.NR-1], c[(k.MR-1)*ldc+k.NR-1]
 	n := 0
 	if add {
 		n = 1
 	}
 	k.mul(words, &a[0], &b[0], &c[0], 4*ldc, n)
+}
+
+// Ahead is what calls to come will read: it is brought into the second-level cache while a kernel with Tiles multiplies.
+// Each group of each panel brings 256 bytes of Packed, and 64 bytes of each of four of the rows that lie Stride bytes apart
+// from Rows on; each panel brings other rows. Rows is an address, which may lie past the end of what is there.
+type Ahead struct {
+	Packed []float32
+	Rows   uintptr
+	Stride int
+}
+
+// MulPanels multiplies `panels` panels of A, one every aPanel values, by one panel of B: panel i of A makes the rows from i·MR on
+// of c, as Mul does. With Tiles words is a multiple of TileWords.
+func (k *Kernel) MulPanels(words, panels int, a []float32, aPanel int, b, c []float32, ldc int, add bool, next Ahead) {
+	if panels == 0 {
+		return
+	}
+	if !k.Tiles || words == 0 {
+		for i := range panels {
+			k.Mul(words, a[i*aPanel:], b, c[i*k.MR*ldc:], ldc, add)
+		}
+		return
+	}
+	_, _, _ = a[(panels-1)*aPanel+words*k.MR-1], b[words*k.NR-1], c[(panels*k.MR-1)*ldc+k.NR-1]
+	if words%TileWords != 0 {
+		panic("simd: words that fill no group of tiles")
+	}
+	n := 0
+	if add {
+		n = 1
+	}
+	k.mulTiles(words/TileWords, panels, &a[0], &b[0], &c[0], 4*ldc, 4*aPanel, 4*k.MR*ldc, n, unsafe.SliceData(next.Packed), next.Rows, next.Stride)
+}
+
+// PackRows makes an A panel of a kernel with Tiles. Row r begins at src + offs[r] bytes, at any alignment, and is `groups` times
+// 2·TileWords bfloat16 long.
+func (k *Kernel) PackRows(dst []float32, src unsafe.Pointer, offs []int, groups int) {
+	if groups == 0 {
+		return
+	}
+	_ = dst[groups*TileWords*k.MR-1]
+	_ = offs[k.MR-1]
+	k.packRows(&dst[0], (*byte)(src), &offs[0], groups)
+}
+
+// PackPairs makes a B panel of a kernel with Tiles from rows that are stride bytes apart, at any alignment, each `groups` times
+// 2·TileWords bfloat16 long.
+func (k *Kernel) PackPairs(dst []float32, src unsafe.Pointer, stride, groups int) {
+	if groups == 0 {
+		return
+	}
+	_ = dst[groups*TileWords*k.NR-1]
+	for half := range 2 {
+		k.packPairs(&dst[16*half], (*byte)(unsafe.Add(src, 16*half*stride)), stride, groups)
+	}
 }
 
 // Pack makes a panel of `width` rows (MR, NR or a multiple of 8), dst[w·width+r] = word w of row r, of 32-bit words:
@@ -83,7 +151,7 @@ func PeakBF16(n int) int {
 		return 0
 	}
 	s.peakBF16(n)
-	return 2 * n * s.peakFlops
+	return n * s.peakBF16Flops
 }
 
 var generic = set{

@@ -93,6 +93,11 @@ func TestMulBF16(t *testing.T) {
 			return math.Float32frombits(uint32(l) | uint32(h)<<16), float64(tensor.BF16ToF32(l)), float64(tensor.BF16ToF32(h))
 		}
 		for _, k := range depths {
+			at := func(word, row int) int { return word*kernel.MR + row } // in A
+			if kernel.Tiles {
+				k = (k + TileWords - 1) / TileWords * TileWords
+				at = func(word, row int) int { return (word/TileWords*kernel.MR+row)*TileWords + word%TileWords }
+			}
 			for _, add := range []bool{false, true} {
 				a, b := make([]float32, k*kernel.MR), make([]float32, k*kernel.NR)
 				values := map[*float32][2]float64{}
@@ -107,20 +112,20 @@ func TestMulBF16(t *testing.T) {
 				kernel.Mul(k, a, b, c, kernel.NR, add)
 				for i := range kernel.MR {
 					for j := range kernel.NR {
-						at := i*kernel.NR + j
+						to := i*kernel.NR + j
 						want, size := 0.0, 1.0
 						if add {
-							want = float64(before[at])
+							want = float64(before[to])
 						}
 						for s := range k {
-							x, y := values[&a[s*kernel.MR+i]], values[&b[s*kernel.NR+j]]
+							x, y := values[&a[at(s, i)]], values[&b[s*kernel.NR+j]]
 							for h := range x {
 								want += x[h] * y[h]
 								size += math.Abs(x[h] * y[h])
 							}
 						}
-						if d := math.Abs(float64(c[at]) - want); !(d <= float64(4*k+4)*0x1p-24*size) {
-							t.Fatalf("k %d add %v: c[%d,%d] = %v, want %v", k, add, i, j, c[at], want)
+						if d := math.Abs(float64(c[to]) - want); !(d <= float64(4*k+4)*0x1p-24*size) {
+							t.Fatalf("k %d add %v: c[%d,%d] = %v, want %v", k, add, i, j, c[to], want)
 						}
 					}
 				}
@@ -191,7 +196,7 @@ func TestGenerated(t *testing.T) {
 	if out, err := exec.Command("go", "build", "-o", binary, "./gen").CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
-	for _, part := range []string{"cpuid", "gemm", "pack", "vector"} {
+	for _, part := range []string{"amx", "cpuid", "gemm", "pack", "vector"} {
 		asm, stubs := part+"_amd64.s", part+"_amd64.go"
 		cmd := exec.Command(binary, "-part", part, "-out", filepath.Join(dir, asm), "-stubs", filepath.Join(dir, stubs), "-pkg", "simd")
 		if out, err := cmd.CombinedOutput(); err != nil {

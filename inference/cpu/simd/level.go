@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 )
 
+//go:generate go run ./gen -part amx -out amx_amd64.s -stubs amx_amd64.go -pkg simd
 //go:generate go run ./gen -part cpuid -out cpuid_amd64.s -stubs cpuid_amd64.go -pkg simd
 //go:generate go run ./gen -part gemm -out gemm_amd64.s -stubs gemm_amd64.go -pkg simd
 //go:generate go run ./gen -part pack -out pack_amd64.s -stubs pack_amd64.go -pkg simd
@@ -28,12 +29,13 @@ const (
 	AVX2                 // with FMA and F16C
 	AVX512               // F, BW, DQ and VL
 	AVX512BF16
+	AMX // tiles of bfloat16
 )
 
 // Highest is the last of the levels.
-const Highest = AVX512BF16
+const Highest = AMX
 
-var levelNames = [...]string{"generic", "AVX2", "AVX-512", "AVX512-BF16"}
+var levelNames = [...]string{"generic", "AVX2", "AVX-512", "AVX512-BF16", "AMX"}
 
 // String gives the usual name.
 func (l Level) String() string { return levelNames[l] }
@@ -63,10 +65,12 @@ func (l Level) MultipliesBF16() bool { return l >= AVX512BF16 }
 // set is what one level offers.
 type set struct {
 	level     Level
-	f32, bf16 Kernel // bf16.mul is nil where the level has no such product
+	f32, bf16 Kernel // bf16 is the zero Kernel where the level has no such product
 	peak      func(n int)
 	peakFlops int // of one round of peak
 	peakBF16  func(n int)
+	// peakBF16Flops is of one round of peakBF16.
+	peakBF16Flops int
 	vector
 }
 

@@ -5,12 +5,16 @@ import "golang.org/x/sys/cpu"
 // setFor returns the kernels of level l, or nil where the processor lacks it.
 func setFor(l Level) *set {
 	x := &cpu.X86
+	if l == AMX && !(x.HasAMXTile && x.HasAMXBF16 && tilesPermitted()) {
+		return nil
+	}
 	has := map[Level]bool{
 		AVX2:       x.HasAVX2 && x.HasFMA,
 		AVX512:     x.HasAVX2 && x.HasFMA && x.HasAVX512F && x.HasAVX512BW && x.HasAVX512DQ && x.HasAVX512VL,
 		AVX512BF16: x.HasAVX512BF16,
 	}
 	has[AVX512BF16] = has[AVX512BF16] && has[AVX512]
+	has[AMX] = has[AVX512BF16] // every processor with AMX has it
 	if !has[l] {
 		return nil
 	}
@@ -28,7 +32,14 @@ func setFor(l Level) *set {
 	}
 	if l >= AVX512BF16 {
 		s.bf16 = Kernel{MR: 12, NR: 32, KC: 384, Pairs: true, mul: gemmBF16x12x32, pack: packAVX2, panelPairs: panelPairsAVX512}
-		s.peakBF16 = peakBF16
+		s.peakBF16, s.peakBF16Flops = peakBF16, 2*24*16*2
+	}
+	if l >= AMX {
+		s.bf16 = Kernel{
+			MR: 32, NR: 32, KC: 128, Pairs: true, Tiles: true, mulTiles: gemmAMX32x32, pack: packAVX2,
+			panelPairs: panelPairsAVX512, packRows: packRowsAMX, packPairs: packPairsAMX,
+		}
+		s.peakBF16, s.peakBF16Flops = peakAMX, 4*16*16*32*2
 	}
 	return s
 }

@@ -50,7 +50,7 @@ func Measure() []Rate {
 // trial returns a function that multiplies panels and returns the number of operations that took.
 func (s *set) trial() func() float64 {
 	k := s.f32
-	if s.bf16.mul != nil {
+	if s.bf16.KC > 0 {
 		k = s.bf16
 	}
 	a, b, c := make([]float32, k.KC*k.MR), make([]float32, k.KC*k.NR), make([]float32, k.MR*k.NR)

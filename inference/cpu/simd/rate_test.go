@@ -13,6 +13,7 @@ func TestFastest(t *testing.T) {
 		{"AVX2 alone", []Rate{{AVX2, 1e11}}, AVX2},
 		{"Zen 4: VDPBF16PS at twice the rate", []Rate{{AVX512, 117e9}, {AVX512BF16, 230e9}}, AVX512BF16},
 		{"Xeon without AMX: at half the rate", []Rate{{AVX512, 111e9}, {AVX512BF16, 55e9}}, AVX512},
+		{"Xeon with AMX", []Rate{{AVX512, 204e9}, {AVX512BF16, 109e9}, {AMX, 1663e9}}, AMX},
 		{"as fast, and noise in favour", []Rate{{AVX512, 100e9}, {AVX512BF16, 125e9}}, AVX512},
 		{"as fast, and noise against", []Rate{{AVX512, 125e9}, {AVX512BF16, 100e9}}, AVX512},
 	} {

@@ -13,9 +13,11 @@ import (
 )
 
 func main() {
-	part := flag.String("part", "", "cpuid, gemm, pack or vector")
+	part := flag.String("part", "", "amx, cpuid, gemm, pack or vector")
 	flag.Parse()
 	switch *part {
+	case "amx":
+		amx()
 	case "cpuid":
 		cpuid()
 	case "gemm":
@@ -25,7 +27,7 @@ func main() {
 	case "vector":
 		vector()
 	default:
-		fmt.Fprintf(os.Stderr, "gen: -part %q: want cpuid, gemm, pack or vector\n", *part)
+		fmt.Fprintf(os.Stderr, "gen: -part %q: want amx, cpuid, gemm, pack or vector\n", *part)
 		os.Exit(2)
 	}
 	Generate()

@@ -1,0 +1,5 @@
+//go:build !linux
+
+package matmul
+
+func adviseHuge([]byte) {}

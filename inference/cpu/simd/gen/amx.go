@@ -1,0 +1,274 @@
+package main
+
+import (
+	"fmt"
+
+	. "github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/ir"
+	"github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// The tile instructions are VEX-encoded in map 0F38 (Intel SDM, volume 2), and the Go assembler does not know them. Each is
+// written as its bytes under a comment with its text, which a test compares with what a disassembler reads.
+const (
+	ppNone = iota
+	pp66
+	ppF3
+	ppF2
+)
+
+// vex writes the three bytes of the prefix with W 0 and L 0, the opcode and what follows. The R, X, B and vvvv bits are
+// stored inverted; no tile needs R.
+func vex(text string, pp, x, b, vvvv, opcode uint8, rest ...uint8) {
+	Comment(text)
+	code := []uint8{0xc4, 1<<7 | (^x&1)<<6 | (^b&1)<<5 | 0b00010, (^vvvv&15)<<3 | pp, opcode}
+	for _, v := range append(code, rest...) {
+		Instruction(&ir.Instruction{Opcode: "BYTE", Operands: []operand.Op{operand.U8(v)}})
+	}
+}
+
+var gpNames = []string{"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15"}
+
+// onTile writes an instruction of one tile and the memory at base + disp, whose rows are index bytes apart.
+func onTile(name string, pp, opcode uint8, tile int, base, index reg.Register, disp int32) {
+	b, x := number(base), number(index)
+	at := fmt.Sprintf("0x%x(%%%s,%%%s,1)", disp, gpNames[b], gpNames[x])
+	text := fmt.Sprintf("%s %s,%%tmm%d", name, at, tile)
+	if name == "tilestored" {
+		text = fmt.Sprintf("%s %%tmm%d,%s", name, tile, at)
+	}
+	vex(text, pp, x>>3, b>>3, 0, opcode, 0b10<<6|uint8(tile)<<3|0b100, (x&7)<<3|b&7,
+		uint8(disp), uint8(disp>>8), uint8(disp>>16), uint8(disp>>24))
+}
+
+func tileLoad(tile int, base, index reg.Register, disp int32) {
+	onTile("tileloadd", ppF2, 0x4b, tile, base, index, disp)
+}
+
+func tileStore(tile int, base, index reg.Register, disp int32) {
+	onTile("tilestored", ppF3, 0x4b, tile, base, index, disp)
+}
+
+func tileZero(tile int) {
+	vex(fmt.Sprintf("tilezero %%tmm%d", tile), ppF2, 0, 0, 0, 0x49, 0b11<<6|uint8(tile)<<3)
+}
+
+func tileRelease() { vex("tilerelease", ppNone, 0, 0, 0, 0x49, 0xc0) }
+
+// loadTileConfig reads the 64 bytes at base, one of the first eight registers.
+func loadTileConfig(base reg.Register) {
+	b := number(base)
+	vex(fmt.Sprintf("ldtilecfg (%%%s)", gpNames[b]), ppNone, 0, 0, 0, 0x49, b)
+}
+
+// tdpbf16ps adds a·b to acc.
+func tdpbf16ps(acc, a, b int) {
+	vex(fmt.Sprintf("tdpbf16ps %%tmm%d,%%tmm%d,%%tmm%d", b, a, acc), ppF3, 0, 0, uint8(b), 0x5c, 0b11<<6|uint8(acc)<<3|uint8(a))
+}
+
+// amx writes the kernel of 32×32 results: four tiles accumulate, two hold rows of A, two pairs of B.
+func amx() {
+	config := GLOBL("tiles", 8|16) // RODATA|NOPTR
+	DATA(0, operand.U64(1))        // the palette
+	DATA(8, operand.U64(0))
+	for at := 16; at < 64; at += 8 {
+		switch {
+		case at < 32: // eight sizes of a row in bytes, of 16 bits each
+			DATA(at, operand.U64(0x0040_0040_0040_0040))
+		case at == 48: // eight numbers of rows, of 8 bits each
+			DATA(at, operand.U64(0x1010_1010_1010_1010))
+		default:
+			DATA(at, operand.U64(0))
+		}
+	}
+	configure := func() {
+		LEAQ(config, reg.RAX)
+		loadTileConfig(reg.RAX)
+	}
+	const acc, as, bs = 0, 4, 6 // the first tile of each
+
+	TEXT("gemmAMX32x32", NOSPLIT, "func(groups, panels int, a, b, c *float32, ldc, aPanel, cPanel, add int, ahead *float32, rows uintptr, stride int)")
+	doc("gemmAMX32x32 multiplies panels of 32 rows, one every aPanel bytes, by one panel of 32 columns into 32 rows of c\n" +
+		"each, one every cPanel bytes; rows of c are ldc bytes apart. It adds to what is there when add is not 0.\n" +
+		"A word is a pair of bfloat16 and a group 16 words: a[(group·32+i)·16+word], b[(group·16+word)·32+j].\n" +
+		"Each group asks the second-level cache for the next 256 bytes at ahead, and for the next 64 bytes of four rows that are\n" +
+		"stride bytes apart; a panel takes the next four rows. These addresses may be anything.\n" +
+		"The configuration of the tiles lasts from the call's beginning to its end, because goroutines move between threads.\n" +
+		"Go never moves one in the middle: assembly has no points at which the scheduler may stop it. The kernel saves the\n" +
+		"tiles when it takes the thread from the processor or delivers a signal.")
+	Pragma("noescape")
+	a, b, c, ldc := reg.RSI, reg.RDX, reg.RDI, reg.R8
+	groups, lower, rowA, rowB, next := reg.RCX, reg.R9, reg.RBX, reg.R15, reg.RAX
+	ahead, rows, stride, triple := reg.R10, reg.R11, reg.R12, reg.R13
+	configure()
+	Load(Param("a"), a)
+	Load(Param("c"), c)
+	Load(Param("ldc"), ldc)
+	Load(Param("ahead"), ahead)
+	Load(Param("rows"), rows)
+	Load(Param("stride"), stride)
+	LEAQ(operand.Mem{Base: stride, Index: stride, Scale: 2}, triple)
+	MOVQ(operand.I32(64), rowA)
+	MOVQ(operand.I32(128), rowB)
+	Label("panel")
+	Load(Param("b"), b)
+	Load(Param("groups"), groups)
+	MOVQ(a, next)
+	MOVQ(ldc, lower)
+	SHLQ(operand.U8(4), lower)
+	ADDQ(c, lower)
+	CMPQ(mustParam("add"), operand.I8(0))
+	JEQ(operand.LabelRef("clear"))
+	for t := range 4 {
+		tileLoad(acc+t, []reg.Register{c, lower}[t/2], ldc, int32(64*(t%2)))
+	}
+	JMP(operand.LabelRef("loop"))
+	Label("clear")
+	for t := range 4 {
+		tileZero(acc + t)
+	}
+	Label("loop")
+	tileLoad(as, next, rowA, 0)
+	tileLoad(bs, b, rowB, 0)
+	tileLoad(bs+1, b, rowB, 64)
+	tdpbf16ps(acc, as, bs)
+	tileLoad(as+1, next, rowA, 1024)
+	tdpbf16ps(acc+1, as, bs+1)
+	for i := range 32 {
+		PREFETCHT0(operand.Mem{Base: next, Disp: 4096 + 64*i})
+	}
+	for i := range 4 {
+		PREFETCHT1(operand.Mem{Base: ahead, Disp: 64 * i})
+	}
+	ADDQ(operand.I32(256), ahead)
+	PREFETCHT1(operand.Mem{Base: rows})
+	PREFETCHT1(operand.Mem{Base: rows, Index: stride, Scale: 1})
+	PREFETCHT1(operand.Mem{Base: rows, Index: stride, Scale: 2})
+	PREFETCHT1(operand.Mem{Base: rows, Index: triple, Scale: 1})
+	ADDQ(operand.I32(64), rows)
+	tdpbf16ps(acc+2, as+1, bs)
+	tdpbf16ps(acc+3, as+1, bs+1)
+	ADDQ(operand.I32(2048), next)
+	ADDQ(operand.I32(2048), b)
+	DECQ(groups)
+	JNZ(operand.LabelRef("loop"))
+	for t := range 4 {
+		tileStore(acc+t, []reg.Register{c, lower}[t/2], ldc, int32(64*(t%2)))
+	}
+	ADDQ(mustParam("aPanel"), a)
+	ADDQ(mustParam("cPanel"), c)
+	Load(Param("groups"), groups)
+	SHLQ(operand.U8(6), groups)
+	SUBQ(groups, rows)
+	LEAQ(operand.Mem{Base: rows, Index: stride, Scale: 4}, rows)
+	DECQ(mustParam("panels"))
+	JNZ(operand.LabelRef("panel"))
+	tileRelease()
+	RET()
+
+	TEXT("peakAMX", NOSPLIT, "func(n int)")
+	doc("peakAMX issues n rounds of 4 independent products of tiles.")
+	n := Load(Param("n"), reg.RCX)
+	configure()
+	for t := range 8 {
+		tileZero(t)
+	}
+	Label("loop")
+	for t := range 4 {
+		tdpbf16ps(acc+t, as+t/2, bs+t%2)
+	}
+	DECQ(n)
+	JNZ(operand.LabelRef("loop"))
+	tileRelease()
+	RET()
+
+	packRows()
+	packPairs()
+}
+
+// packRows writes the packing of A: nothing is turned, 64 bytes of each row follow each other.
+func packRows() {
+	TEXT("packRowsAMX", NOSPLIT, "func(dst *float32, src *byte, offs *int, groups int)")
+	doc("packRowsAMX copies 32 rows of `groups` times 64 bytes, row r at src+offs[r] bytes, so that the rows' parts of one\n" +
+		"group lie together: dst[(group·32+r)·16+word].")
+	Pragma("noescape")
+	dst := Load(Param("dst"), reg.RDI)
+	src := Load(Param("src"), reg.RSI)
+	offs := Load(Param("offs"), reg.RAX)
+	groups := Load(Param("groups"), reg.RCX)
+	Label("loop")
+	for r := range 32 {
+		MOVQ(operand.Mem{Base: reg.RAX, Disp: 8 * r}, reg.R8)
+		VMOVUPS(operand.Mem{Base: reg.RSI, Index: reg.R8, Scale: 1}, zmm[r%8])
+		VMOVUPS(zmm[r%8], operand.Mem{Base: reg.RDI, Disp: 64 * r})
+	}
+	_ = offs
+	ADDQ(operand.I32(64), src)
+	ADDQ(operand.I32(2048), dst)
+	DECQ(groups)
+	JNZ(operand.LabelRef("loop"))
+	VZEROUPPER()
+	RET()
+}
+
+// packPairs writes the packing of B: as transpose does, four words of 16 rows at a time. A vector takes row r and the rows 4, 8
+// and 12 after it in its quarters, so that the 4×4 transposition within the quarters finishes the job.
+func packPairs() {
+	TEXT("packPairsAMX", NOSPLIT, "func(dst *float32, src *byte, stride, groups int)")
+	doc("packPairsAMX turns 16 rows of `groups` times 16 32-bit words, stride bytes apart, into columns of 16, one every 128\nbytes.")
+	Pragma("noescape")
+	dst := Load(Param("dst"), reg.RDI)
+	src := Load(Param("src"), reg.RSI)
+	stride := Load(Param("stride"), reg.RDX)
+	groups := Load(Param("groups"), reg.RCX)
+	base := []reg.Register{src, reg.R8, reg.R9, reg.R10}
+	triple := reg.R11
+	LEAQ(operand.Mem{Base: stride, Index: stride, Scale: 2}, triple)
+	for i := 1; i < 4; i++ {
+		LEAQ(operand.Mem{Base: base[i-1], Index: stride, Scale: 4}, base[i])
+	}
+	at := func(r, disp int) operand.Mem {
+		m := operand.Mem{Base: base[r/4], Disp: disp}
+		switch r % 4 {
+		case 1:
+			m.Index, m.Scale = stride, 1
+		case 2:
+			m.Index, m.Scale = stride, 2
+		case 3:
+			m.Index, m.Scale = triple, 1
+		}
+		return m
+	}
+	Label("loop")
+	x := []reg.Register{reg.X0, reg.X1, reg.X2, reg.X3}
+	for quad := range 4 {
+		for r := range 4 {
+			VMOVUPS(at(r, 16*quad), x[r])
+			for q := 1; q < 4; q++ {
+				VINSERTF32X4(operand.U8(q), at(r+4*q, 16*quad), zmm[r], zmm[r])
+			}
+		}
+		VUNPCKLPS(zmm[1], zmm[0], zmm[4])
+		VUNPCKHPS(zmm[1], zmm[0], zmm[5])
+		VUNPCKLPS(zmm[3], zmm[2], zmm[6])
+		VUNPCKHPS(zmm[3], zmm[2], zmm[7])
+		for k := range 4 {
+			lo, hi := zmm[4+k/2], zmm[6+k/2]
+			if k%2 == 0 {
+				VUNPCKLPD(hi, lo, zmm[8+k])
+			} else {
+				VUNPCKHPD(hi, lo, zmm[8+k])
+			}
+			VMOVUPS(zmm[8+k], operand.Mem{Base: dst, Disp: 512*quad + 128*k})
+		}
+	}
+	for _, p := range base {
+		ADDQ(operand.I8(64), p)
+	}
+	ADDQ(operand.I32(2048), dst)
+	DECQ(groups)
+	JNZ(operand.LabelRef("loop"))
+	VZEROUPPER()
+	RET()
+}

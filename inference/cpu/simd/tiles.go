@@ -1,0 +1,111 @@
+package simd
+
+import (
+	"math"
+	"unsafe"
+
+	"kleinbild/inference/tensor"
+)
+
+// UseTileModel is Use for a kernel with Tiles in plain Go, whose sums are TDPBF16PS's to the bit. It is for tests: they run the
+// code around AMX on processors without it.
+func UseTileModel() (restore func()) {
+	s := generic
+	s.bf16 = Kernel{
+		MR: 32, NR: 32, KC: 128, Pairs: true, Tiles: true, mulTiles: tilesGeneric, pack: packGeneric,
+		packRows: packRowsGeneric, packPairs: packPairsGeneric, panelPairs: panelPairsGeneric,
+	}
+	old := current.Swap(&s)
+	return func() { current.Store(old) }
+}
+
+// tilesGeneric is gemmAMX32x32.
+func tilesGeneric(groups, panels int, a, b, c *float32, ldc, aPanel, cPanel, add int, _ *float32, _ uintptr, _ int) {
+	const side, pair = 32, TileWords
+	bs := unsafe.Slice(b, groups*pair*side)
+	for p := range panels {
+		as := unsafe.Slice((*float32)(unsafe.Add(unsafe.Pointer(a), p*aPanel)), groups*pair*side)
+		for i := range side {
+			row := unsafe.Slice((*float32)(unsafe.Add(unsafe.Pointer(c), p*cPanel+i*ldc)), side)
+			if add == 0 {
+				clear(row)
+			}
+			for g := range groups {
+				words := as[(g*side+i)*pair : (g*side+i+1)*pair]
+				for j := range side {
+					row[j] = tileProduct(row[j], words, bs[g*pair*side+j:], side)
+				}
+			}
+		}
+	}
+}
+
+// tileProduct is what TDPBF16PS does to one value of its result, given a row of A's tile and a column of B's, whose words are
+// stride apart. It sums the products of the lower and of the upper halves of the words apart, each product added with one
+// rounding, then adds one sum to the other, and both to the result (Intel SDM, volume 2). Denormals are zero going in
+// and coming out.
+func tileProduct(c float32, a, b []float32, stride int) float32 {
+	var sum [2]float32
+	for k, w := range a {
+		x, y := math.Float32bits(w), math.Float32bits(b[k*stride])
+		sum[0] = mulAddFlushed(math.Float32frombits(x<<16), math.Float32frombits(y<<16), sum[0])
+		sum[1] = mulAddFlushed(math.Float32frombits(x&^0xffff), math.Float32frombits(y&^0xffff), sum[1])
+	}
+	return flushed(flushed(c) + flushed(sum[0]+sum[1]))
+}
+
+// mulAddFlushed returns a·b + c, rounded once, for a and b of bfloat16 precision.
+func mulAddFlushed(a, b, c float32) float32 {
+	p, z := float64(flushed(a))*float64(flushed(b)), float64(c) // p is exact
+	s := p + z
+	// What the float64 sum lost makes its last bit odd, so that rounding it again to float32 is as rounding once.
+	t := s - p
+	if lost := (p - (s - t)) + (z - t); lost != 0 && !math.IsInf(s, 0) && !math.IsNaN(lost) {
+		if bits := math.Float64bits(s); bits&1 == 0 {
+			if (lost > 0) == (s > 0) {
+				bits++
+			} else {
+				bits--
+			}
+			s = math.Float64frombits(bits)
+		}
+	}
+	return flushed(float32(s))
+}
+
+// flushed returns zero of x's sign for a denormal x.
+func flushed(x float32) float32 {
+	if bits := math.Float32bits(x); bits&0x7f800000 == 0 {
+		return math.Float32frombits(bits & (1 << 31))
+	}
+	return x
+}
+
+func packRowsGeneric(dst *float32, src *byte, offs *int, groups int) {
+	const rows = 32
+	to := unsafe.Slice(dst, groups*TileWords*rows)
+	for r, off := range unsafe.Slice(offs, rows) {
+		for g := range groups {
+			from := unsafe.Slice((*byte)(unsafe.Add(unsafe.Pointer(src), off+4*TileWords*g)), 4*TileWords)
+			part := to[(g*rows+r)*TileWords : (g*rows+r+1)*TileWords]
+			copy(unsafe.Slice((*byte)(unsafe.Pointer(&part[0])), 4*TileWords), from)
+		}
+	}
+}
+
+func packPairsGeneric(dst *float32, src *byte, stride, groups int) {
+	var offs [16]int
+	for r := range offs {
+		offs[r] = r * stride
+	}
+	packGeneric(unsafe.Slice(dst, (groups*TileWords-1)*32+16), 32, src, offs[:], groups*TileWords)
+}
+
+func panelPairsGeneric(dst, p *float32, pairs int) {
+	const cols = 32
+	to, from := unsafe.Slice(dst, pairs*cols), unsafe.Slice(p, 2*pairs*cols)
+	for i := range to {
+		at := i/cols*2*cols + i%cols
+		to[i] = math.Float32frombits(uint32(tensor.F32ToBF16(from[at])) | uint32(tensor.F32ToBF16(from[at+cols]))<<16)
+	}
+}
