@@ -126,6 +126,6 @@ package-windows-check: ## run the .zip that package made under Wine
 package-check: ## what package made: same bytes again, installs and runs in an empty root (as root)
 	$(PACKAGE) -check
 
-bench: ## matrix products against OpenBLAS (if installed) and the register peak, at the model's shapes
-	$(GO) run ./tools/bench/gemm
-	$(GO) test -run '^$$' -bench . ./inference/cpu/...
+bench: ## the processor's products at the model's shapes, as a share of the register peak, beside OpenBLAS (if installed)
+	CGO_ENABLED=0 $(GO) run . bench cpu
+	CGO_ENABLED=0 $(GO) test -run '^$$' -bench . ./inference/cpu/...

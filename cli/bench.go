@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"strings"
 	"time"
 
 	tokenizer "kleinbild/assets/tokenizer"
@@ -16,6 +17,7 @@ import (
 
 type benchCommand struct {
 	Checkpoint benchCheckpoint `cmd:"" help:"Write a random checkpoint of the 4B model's size (16 GB), to measure with."`
+	CPU        benchCPU        `cmd:"" name:"cpu" help:"Measure the processor's ways to multiply at the 4B model's shapes."`
 	Tune       benchTune       `cmd:"" help:"Measure which of a graphics card's kernels are fastest, and keep the choices."`
 }
 
@@ -46,8 +48,34 @@ func (c benchCheckpoint) Run(ctx context.Context, s Streams) error {
 	return s.result(c.Dir)
 }
 
-// qwen3Tokenizer is the built-in tokenizer as the folder that a checkpoint has, packed into an archive in memory
-// because that is a file system of the standard library.
+// chatTemplate is what Qwen's template makes of a user's message, with thinking off or left open.
+const chatTemplate = `{%- for message in messages %}
+    {{- '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>\n' }}
+{%- endfor %}
+{%- if add_generation_prompt %}
+    {{- '<|im_start|>assistant\n' }}
+    {%- if enable_thinking is defined and enable_thinking is false %}
+        {{- '<think>\n\n</think>\n\n' }}
+    {%- endif %}
+{%- endif %}`
+
+// tokenizerConfig is what transformers wants to know beside tokenizer.json.
+const tokenizerConfig = `{
+  "tokenizer_class": "Qwen2Tokenizer",
+  "add_prefix_space": false,
+  "bos_token": null,
+  "clean_up_tokenization_spaces": false,
+  "eos_token": "<|im_end|>",
+  "errors": "replace",
+  "model_max_length": 131072,
+  "pad_token": "<|endoftext|>",
+  "split_special_tokens": false,
+  "unk_token": null
+}
+`
+
+// qwen3Tokenizer is the built-in tokenizer as the folder that a checkpoint has, with the chat template that Diffusers asks
+// for, packed into an archive in memory because that is a file system of the standard library.
 func qwen3Tokenizer() (fs.FS, error) {
 	unzipped, err := gzip.NewReader(bytes.NewReader(tokenizer.JSONGzip))
 	if err != nil {
@@ -55,12 +83,20 @@ func qwen3Tokenizer() (fs.FS, error) {
 	}
 	var archive bytes.Buffer
 	w := zip.NewWriter(&archive)
-	file, err := w.CreateHeader(&zip.FileHeader{Name: "tokenizer.json", Method: zip.Store})
-	if err != nil {
-		return nil, err
-	}
-	if _, err := io.Copy(file, unzipped); err != nil {
-		return nil, err
+	for _, f := range []struct {
+		name    string
+		content io.Reader
+	}{
+		{"tokenizer.json", unzipped}, {"chat_template.jinja", strings.NewReader(chatTemplate)},
+		{"tokenizer_config.json", strings.NewReader(tokenizerConfig)},
+	} {
+		file, err := w.CreateHeader(&zip.FileHeader{Name: f.name, Method: zip.Store})
+		if err != nil {
+			return nil, err
+		}
+		if _, err := io.Copy(file, f.content); err != nil {
+			return nil, err
+		}
 	}
 	if err := w.Close(); err != nil {
 		return nil, err

@@ -192,6 +192,12 @@ func TestBuiltInTokenizer(t *testing.T) {
 	if err := os.CopyFS(dir, files); err != nil {
 		t.Fatal(err)
 	}
+	// Diffusers stops without a chat template and the kind of tokenizer.
+	for name, part := range map[string]string{"chat_template.jinja": "<|im_start|>assistant\\n", "tokenizer_config.json": `"Qwen2Tokenizer"`} {
+		if text, err := os.ReadFile(filepath.Join(dir, name)); err != nil || !strings.Contains(string(text), part) {
+			t.Errorf("%s: %q, %v", name, text, err)
+		}
+	}
 	if got := mustMake(t, "tokens", "--raw", "-m", dir, "-p", "Hello world"); got.out != "9707 1879\n" {
 		t.Errorf("ids %q, want Qwen3's", got.out)
 	}

@@ -68,7 +68,7 @@ func (t *tracker) counter(step, total int) { t.update(step, total, float64(step)
 
 func (t *tracker) end() {
 	t.done += t.stageWork
-	t.timings = append(t.timings, Timing{t.stage, time.Since(t.stageStart)})
+	t.timings = append(t.timings, Timing{t.stage, time.Since(t.stageStart), t.stageWork})
 }
 
 // The following estimate work in multiply-adds, for the share of each stage in a run.

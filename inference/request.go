@@ -99,10 +99,11 @@ type Result struct {
 	Timings   []Timing
 }
 
-// Timing is how long one stage took.
+// Timing is how long one stage took, and an estimate of its arithmetic in multiply-adds.
 type Timing struct {
 	Stage    Stage
 	Duration time.Duration
+	Work     float64
 }
 
 // MaxSteps bounds a request.

@@ -1,0 +1,133 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+
+	"kleinbild/inference"
+	"kleinbild/inference/picture"
+)
+
+type benchCPU struct {
+	Model   string   `short:"m" placeholder:"DIR" help:"Also make a picture with this model by each path, such as the one that bench checkpoint writes."`
+	Size    string   `default:"256x256" placeholder:"WxH" help:"Size of the picture whose shapes are measured."`
+	Steps   int      `default:"4" help:"Steps of the picture."`
+	Path    []string `placeholder:"NAME" help:"Paths of the picture, of those that doctor shows. Default: all."`
+	Seconds float64  `default:"0.3" help:"Time for each operation and path."`
+	Python  string   `placeholder:"PROGRAM" help:"A Python that has Diffusers, to make the same picture with."`
+	Script  string   `default:"tools/reference/bench.py" help:"What that Python runs."`
+	Shapes  bool     `default:"true" negatable:"" help:"Measure operation by operation."`
+}
+
+func (c benchCPU) Run(ctx context.Context, s Streams) error {
+	size, err := benchSize(c.Size)
+	if err != nil {
+		return err
+	}
+	if !(c.Seconds > 0) || c.Seconds > 60 || c.Steps < 1 || c.Steps > inference.MaxSteps {
+		return usagef("%v seconds, %d steps, want up to a minute and 1 to %d steps", c.Seconds, c.Steps, inference.MaxSteps)
+	}
+	if c.Python != "" && c.Model == "" {
+		return usagef("--python needs a model, -m")
+	}
+	processor, rates, err := inference.Processor()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(s.Out, "%s\n\n| path | kernel, GFLOP/s a thread | |\n|---|---|---|\n", processor)
+	for _, r := range rates {
+		used := ""
+		if r.Used {
+			used = "in use"
+		}
+		fmt.Fprintf(s.Out, "| %s | %.0f | %s |\n", r.Path, r.GFLOPS, used)
+	}
+	if c.Shapes {
+		if err := c.shapes(ctx, s.Out, size); err != nil {
+			return err
+		}
+	}
+	if c.Model == "" {
+		return nil
+	}
+	return c.pictures(ctx, s, size)
+}
+
+// shapes prints a line for each operation: the rate by each path with its share of the peak of the same seconds.
+func (c benchCPU) shapes(ctx context.Context, out io.Writer, size picture.Size) error {
+	var failed error
+	first := true
+	blas, err := inference.BenchProcessor(ctx, size.Width, size.Height, time.Duration(c.Seconds*float64(time.Second)), func(r inference.ShapeRates) {
+		if first {
+			first = false
+			head, rule := "\n| rows×columns×depth |", "|---|"
+			for _, p := range r.Paths {
+				head, rule = head+" "+p.Path+", GFLOP/s | of peak |", rule+"---|---|"
+			}
+			fmt.Fprintf(out, "%s OpenBLAS float32 |\n%s---|\n", head, rule)
+		}
+		line := "| " + r.Shape.String() + " |"
+		for _, p := range r.Paths {
+			line += fmt.Sprintf(" %.0f | %.0f %% |", p.GFLOPS, 100*p.GFLOPS/p.Peak)
+		}
+		theirs := "–"
+		if r.OpenBLAS > 0 {
+			theirs = fmt.Sprintf("%.0f", r.OpenBLAS)
+		}
+		if _, err := fmt.Fprintf(out, "%s %s |\n", line, theirs); err != nil && failed == nil {
+			failed = err
+		}
+	})
+	if err = errors.Join(err, failed); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(out, "\nOpenBLAS: %s\n", oneLine(errors.New(blas)))
+	return err
+}
+
+// pictures prints the stages of a whole picture by each path, with their share of the peak, and what Diffusers takes for it.
+func (c benchCPU) pictures(ctx context.Context, s Streams, size picture.Size) error {
+	fmt.Fprintf(s.Out, "\n| %v, %d steps, by | precision | prompt, s | of peak | steps, s | of peak | decode, s | of peak | whole, s |\n|---|---|---|---|---|---|---|---|---|\n", size, c.Steps)
+	err := inference.BenchPaths(ctx, inference.Options{Model: c.Model}, size, c.Steps, c.Path, func(r inference.PathRun) {
+		line := fmt.Sprintf("| %s | %s |", r.Path, r.Precision)
+		for _, t := range r.Timings {
+			if t.Stage == inference.StageReferences {
+				continue
+			}
+			rate := 2e-9 * t.Work / t.Duration.Seconds()
+			line += fmt.Sprintf(" %.1f | %.0f %% |", t.Duration.Seconds(), 100*rate/r.Peak)
+		}
+		fmt.Fprintf(s.Out, "%s %.1f |\n", line, r.Whole.Seconds())
+	})
+	if err != nil || c.Python == "" {
+		return err
+	}
+	fmt.Fprintln(s.Out)
+	python := exec.CommandContext(ctx, c.Python, c.Script, c.Model, "--size", fmt.Sprintf("%dx%d", size.Width, size.Height),
+		"--steps", strconv.Itoa(c.Steps), "--threads", strconv.Itoa(runtime.GOMAXPROCS(0)))
+	python.Stdout, python.Stderr = s.Out, s.Err
+	if err := python.Run(); err != nil {
+		return fmt.Errorf("bench: %s %s: %w", c.Python, c.Script, err)
+	}
+	return nil
+}
+
+// benchSize reads WxH.
+func benchSize(text string) (size picture.Size, err error) {
+	w, h, ok := strings.Cut(text, "x")
+	if ok {
+		size.Width, _ = strconv.Atoi(w)
+		size.Height, _ = strconv.Atoi(h)
+	}
+	if min(size.Width, size.Height) < 64 || max(size.Width, size.Height) > 2048 || size.Width%16 != 0 || size.Height%16 != 0 {
+		return size, usagef("size %q, want WIDTHxHEIGHT, multiples of 16 from 64 to 2048", text)
+	}
+	return size, nil
+}

@@ -1,0 +1,204 @@
+package inference
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"runtime"
+	"slices"
+	"time"
+
+	"kleinbild/inference/backend"
+	"kleinbild/inference/cpu"
+	"kleinbild/inference/cpu/openblas"
+	"kleinbild/inference/picture"
+	"kleinbild/inference/tensor"
+	"kleinbild/kernels"
+	"kleinbild/kernels/cu"
+)
+
+// PathRate is the rate of one operation by one path, in GFLOP/s on all threads, beside the peak of the path's instructions, measured
+// right before and after.
+type PathRate struct {
+	Path         string
+	GFLOPS, Peak float64
+}
+
+// ShapeRates are the rates of one operation at one shape.
+type ShapeRates struct {
+	Shape kernels.Shape
+	Paths []PathRate
+	// OpenBLAS is the rate of its float32 product of the same sizes, 0 where there is none.
+	OpenBLAS float64
+}
+
+// BenchProcessor measures the products, attentions and convolutions of FLUX.2 [klein] 4B for a picture of width × height by every
+// path of the processor, each for about `each`, the paths in turn, and beside OpenBLAS where it can be loaded: blas says
+// which, or why there is none. report is told of each shape.
+func BenchProcessor(ctx context.Context, width, height int, each time.Duration, report func(ShapeRates)) (blas string, err error) {
+	return benchShapes(ctx, fourB.shapes(cu.DeviceInfo{}, width, height), each, report)
+}
+
+func benchShapes(ctx context.Context, shapes []kernels.Shape, each time.Duration, report func(ShapeRates)) (blas string, err error) {
+	if _, err := processorPath(); err != nil {
+		return "", err
+	}
+	library, err := openblas.Load(runtime.GOMAXPROCS(0))
+	if blas = "none: "; err != nil {
+		blas += err.Error()
+	} else {
+		blas = library.Config
+	}
+	for _, s := range shapes {
+		if s.Rows == 1 {
+			continue // bound by reading the weights
+		}
+		rates := ShapeRates{Shape: s}
+		for _, path := range cpu.Paths() {
+			if err := ctx.Err(); err != nil {
+				return blas, err
+			}
+			r, err := benchShape(s, path, each)
+			if err != nil {
+				return blas, err
+			}
+			rates.Paths = append(rates.Paths, r)
+		}
+		if product := s.Operation == "gemm" || s.Operation == "heads"; product && library != nil {
+			rates.OpenBLAS = library.Rate(s.Rows, s.Cols, s.Depth, each) * 1e-9
+		}
+		report(rates)
+	}
+	return blas, nil
+}
+
+// peakTime is enough for threads that begin together to run together.
+const peakTime = 20 * time.Millisecond
+
+// benchShape takes the best of repeated runs, each ended by the operation's own end.
+func benchShape(s kernels.Shape, path cpu.Path, each time.Duration) (r PathRate, err error) {
+	restore, err := cpu.Use(path)
+	if err != nil {
+		return r, err
+	}
+	defer restore()
+	format := tensor.F32
+	if path.MultipliesBF16() {
+		format = tensor.BF16
+	}
+	b := cpu.New(format)
+	defer b.Close()
+	run, err := shapeRun(b, s)
+	if err != nil {
+		return r, err
+	}
+	peak := func() float64 { return cpu.Peak(path.MultipliesBF16(), min(each, peakTime)) * 1e-9 }
+	r = PathRate{Path: path.String(), Peak: peak()}
+	run() // brings pages and buffers
+	for begin := time.Now(); r.GFLOPS == 0 || time.Since(begin) < each; {
+		t := time.Now()
+		run()
+		r.GFLOPS = max(r.GFLOPS, s.FLOP(s.Rows)/time.Since(t).Seconds()*1e-9)
+	}
+	r.Peak = max(r.Peak, peak())
+	return r, b.Sync()
+}
+
+// shapeRun prepares one operation on b with values like those of a network.
+func shapeRun(b backend.Backend, s kernels.Shape) (run func(), err error) {
+	matrix := func(rows, cols int) backend.Matrix {
+		m := b.Alloc(rows, cols, b.Activation())
+		values := make([]float32, rows*cols)
+		for i := range values {
+			values[i] = float32(i%251)/251 - 0.5
+		}
+		b.Upload(m, values)
+		return m
+	}
+	weight := func(shape ...int) (w backend.Weight) {
+		t := tensor.Tensor{Name: "w", DType: tensor.BF16, Shape: shape, Data: make([]byte, 2*tensor.Elements(shape)), Scale: 1}
+		for i := range t.Data {
+			if t.Data[i] = byte(i % 241); i%2 == 1 {
+				t.Data[i] = 0x3c + byte(i%3) + byte(i%4/2<<7)
+			}
+		}
+		var failed error
+		if w, failed = b.Weight(t); err == nil {
+			err = failed
+		}
+		return w
+	}
+	switch s.Operation {
+	case "gemm", "heads":
+		x, y, w := matrix(s.Rows, s.Depth), matrix(s.Rows, s.Cols), weight(s.Cols, s.Depth)
+		run = func() { b.Linear(y, x, w, backend.Epilogue{}) }
+	case "swiglu":
+		x, y, gate, up := matrix(s.Rows, s.Depth), matrix(s.Rows, s.Cols), weight(s.Cols, s.Depth), weight(s.Cols, s.Depth)
+		run = func() { b.SwiGLU(y, x, gate, up) }
+	case "attention":
+		dim := s.Cols / s.Heads
+		q, o := matrix(s.Rows, s.Cols), matrix(s.Rows, s.Cols)
+		k, v := matrix(s.Depth, s.KVHeads*dim), matrix(s.Depth, s.KVHeads*dim)
+		p := backend.AttentionParams{Heads: s.Heads, KVHeads: s.KVHeads, Scale: float32(1 / math.Sqrt(float64(dim))), Causal: s.Causal}
+		run = func() { b.Attention(o, q, k, v, p) }
+	case "conv", "conv_norm":
+		p := backend.ConvParams{Height: s.Conv.Height, Width: s.Conv.Width, Upsample: s.Conv.Upsample, Downsample: s.Conv.Downsample}
+		x, y, w := matrix(p.Height*p.Width, s.Depth), matrix(s.Rows, s.Cols), weight(s.Cols, s.Depth, s.Conv.Kernel, s.Conv.Kernel)
+		run = func() { b.Conv2D(y, x, w, p) }
+	default:
+		return nil, fmt.Errorf("bench: no operation %q", s.Operation)
+	}
+	return run, err
+}
+
+// PathRun is a whole picture by one path.
+type PathRun struct {
+	Path      string
+	Precision Precision
+	Timings   []Timing
+	Whole     time.Duration
+	// Peak is the rate of the path's instructions on all threads, in GFLOP/s.
+	Peak float64
+}
+
+// BenchPaths makes a picture by each path of the processor with the model of opts, opening it anew each time as a program's start does;
+// only, unless empty, names the paths. report is told of each.
+func BenchPaths(ctx context.Context, opts Options, size picture.Size, steps int, only []string, report func(PathRun)) error {
+	if _, err := processorPath(); err != nil {
+		return err
+	}
+	for _, path := range cpu.Paths() {
+		if len(only) > 0 && !slices.Contains(only, path.String()) {
+			continue
+		}
+		r, err := benchPath(ctx, opts, size, steps, path)
+		if err != nil {
+			return err
+		}
+		report(r)
+	}
+	return nil
+}
+
+func benchPath(ctx context.Context, opts Options, size picture.Size, steps int, path cpu.Path) (r PathRun, err error) {
+	restore, err := cpu.Use(path)
+	if err != nil {
+		return r, err
+	}
+	defer restore()
+	opts.Device, opts.Precision = DeviceCPU, PrecisionAuto
+	begin := time.Now()
+	e, err := Open(ctx, opts)
+	if err != nil {
+		return r, err
+	}
+	defer e.Close()
+	result, err := e.Generate(ctx, Request{Prompt: "a red fox in the snow", Seed: 42, Size: size, Steps: steps}, func(Progress) {})
+	if err != nil {
+		return r, err
+	}
+	return PathRun{
+		Path: path.String(), Precision: e.info.Precision, Timings: result.Timings, Whole: time.Since(begin),
+		Peak: cpu.Peak(path.MultipliesBF16(), peakTime) * 1e-9,
+	}, nil
+}

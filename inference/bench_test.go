@@ -1,0 +1,52 @@
+package inference
+
+import (
+	"testing"
+	"time"
+
+	"kleinbild/inference/cpu"
+	"kleinbild/inference/picture"
+	"kleinbild/kernels/cu"
+)
+
+// Every operation of a run is measured by every path of this processor, and the path in use stays.
+func TestBenchShapes(t *testing.T) {
+	before := cpu.Current()
+	seen := map[string]bool{}
+	shapes := tiny.shapes(cu.DeviceInfo{}, 64, 64)
+	blas, err := benchShapes(t.Context(), shapes, time.Microsecond, func(r ShapeRates) {
+		seen[r.Shape.Operation] = true
+		if len(r.Paths) != len(cpu.Paths()) {
+			t.Errorf("%v: %d paths, want %d", r.Shape, len(r.Paths), len(cpu.Paths()))
+		}
+		for _, p := range r.Paths {
+			if !(p.GFLOPS > 0) || !(p.Peak > 0) {
+				t.Errorf("%v: %+v", r.Shape, p)
+			}
+		}
+	})
+	if err != nil || blas == "" {
+		t.Errorf("%q, %v", blas, err)
+	}
+	for _, operation := range []string{"gemm", "heads", "swiglu", "attention", "conv"} {
+		if !seen[operation] {
+			t.Errorf("%s was not measured", operation)
+		}
+	}
+	if _, err := processorPath(); err != nil || before != cpu.Current() && before.MultipliesBF16() {
+		t.Errorf("the path went from %v to %v, %v", before, cpu.Current(), err)
+	}
+}
+
+func TestBenchPaths(t *testing.T) {
+	var paths []string
+	err := BenchPaths(t.Context(), Options{Model: tinyModel(t, "distilled")}, picture.Size{Width: 64, Height: 64}, 1, nil, func(r PathRun) {
+		paths = append(paths, r.Path)
+		if len(r.Timings) == 0 || r.Whole <= 0 || !(r.Peak > 0) || (r.Precision == BF16) != (len(paths) > 1) {
+			t.Errorf("%+v", r)
+		}
+	})
+	if err != nil || len(paths) != len(cpu.Paths()) {
+		t.Errorf("pictures by %v, %v; want one by each of %v", paths, err, cpu.Paths())
+	}
+}
