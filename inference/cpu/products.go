@@ -41,7 +41,7 @@ func (b *Backend) Linear(dst, x backend.Matrix, w backend.Weight, ep backend.Epi
 	}
 	out := operand(dst)
 	if ep.SiLU {
-		e.Store = func(row, col int, y []float32) {
+		e.Store = func(row, col int, y, _ []float32) {
 			simd.SiLU(y, y)
 			if at := row*out.Stride + col; out.BF16 != nil {
 				simd.RoundBF16(out.BF16[at:at+len(y)], y)
@@ -64,22 +64,17 @@ func (b *Backend) SwiGLU(dst, x backend.Matrix, gate, up backend.Weight) {
 	defer b.caught(debug.SetPanicOnFault(true))
 	out := operand(dst)
 	matmul.Linear(b.stop, out, operand(x), gate.(*weight).Tensor, b.precision(), matmul.Epilogue{})
-	store := func(row, col int, y []float32) {
+	store := func(row, col int, y, wide []float32) {
 		at := row*out.Stride + col
 		if out.BF16 == nil {
 			g := out.F32[at : at+len(y)]
 			simd.SiLUMul(g, g, y)
 			return
 		}
-		var wide [256]float32
-		for len(y) > 0 {
-			n := min(len(y), len(wide))
-			g := out.BF16[at : at+n]
-			simd.WidenBF16(wide[:n], g)
-			simd.SiLUMul(wide[:n], wide[:n], y[:n])
-			simd.RoundBF16(g, wide[:n])
-			y, at = y[n:], at+n
-		}
+		g := out.BF16[at : at+len(y)]
+		simd.WidenBF16(wide, g)
+		simd.SiLUMul(wide, wide, y)
+		simd.RoundBF16(g, wide)
 	}
 	matmul.Linear(b.stop, out, operand(x), up.(*weight).Tensor, b.precision(), matmul.Epilogue{Store: store})
 }

@@ -15,6 +15,8 @@ const packedBytes = 64 << 20
 type blocks struct {
 	// rows of A, by a kernel's KC, are multiplied by a strip of B, panels of that depth.
 	rows, panels int
+	// deep blocks of k of the strip are packed at once.
+	deep int
 	// chunk is the number of rows of A that a task takes, whose sums it keeps.
 	chunk int
 	// pixels is the number of a convolution's rows that a task takes.
@@ -23,12 +25,12 @@ type blocks struct {
 
 // blocksOf returns 110 + 147 KiB of 512 with AVX2, 110 + 295 of the 1024 or more where there is AVX-512. Tiles take 256 + 128
 // and sums of 512 KiB, of 2 MiB that two threads share: they are so fast that reading A from the third-level cache is what
-// takes the time, so that strips are wider and blocks are shallower.
+// takes the time, so that strips are wider and blocks are shallower. Packing two blocks of k at once visits half as many pages.
 func blocksOf(k *simd.Kernel) blocks {
 	if k.Tiles {
-		return blocks{rows: 512, panels: 8, chunk: 512, pixels: 192}
+		return blocks{rows: 512, panels: 8, deep: 2, chunk: 512, pixels: 192}
 	}
-	return blocks{rows: 72, panels: 6, chunk: 1536, pixels: 96}
+	return blocks{rows: 72, panels: 6, deep: 1, chunk: 1536, pixels: 96}
 }
 
 // product is one matrix product m×n over k and what becomes of it.
@@ -80,7 +82,7 @@ func (p *product) packedA(a operand, b *dense) {
 func (p *product) strips(packed []float32, from, panels int, b *dense) {
 	kn, mr, nr := &p.kernel, p.kernel.MR, p.kernel.NR
 	size := blocksOf(kn)
-	cols, blockPanels := size.panels*nr, size.rows/mr
+	cols, blockPanels, deep := size.panels*nr, size.rows/mr, size.deep
 	chunks := ceilDiv(panels*mr, size.chunk)
 	strips := ceilDiv(p.n, cols)
 	for strips*chunks < 8*maxWorkers() && panels/chunks*mr > 2*size.rows {
@@ -101,12 +103,19 @@ func (p *product) strips(packed []float32, from, panels int, b *dense) {
 		last := min(first+chunk, panels)
 		sums := (last - first) * mr * nr // of one panel of B
 		acc := grow(&ws.acc, bPanels*sums)
-		strip := grow(&ws.b, bPanels*nr*panelWords(kn, depth(kn)))
+		strip := grow(&ws.b, bPanels*nr*panelWords(kn, deep*depth(kn)))
+		wide := 0 // words of a panel in strip
+		b.populate(col, width)
 		for k0 := 0; k0 == 0 || k0 < p.k; k0 += depth(kn) {
 			n := min(depth(kn), p.k-k0)
 			size, steps := panelWords(kn, n), words(kn, n)
-			for j := range bPanels {
-				b.pack(&ws.packer, right, strip[j*size*nr:(j+1)*size*nr], col+j*nr, k0, n)
+			part := k0 / depth(kn) % deep // of what is packed at once
+			if part == 0 {
+				n := min(deep*depth(kn), p.k-k0)
+				wide = panelWords(kn, n)
+				for j := range bPanels {
+					b.pack(&ws.packer, right, strip[j*wide*nr:(j+1)*wide*nr], col+j*nr, k0, n)
+				}
 			}
 			ap := packed[words(kn, k0)*panels*mr:]
 			ahead := p.ahead(packed, panels, first, b, col, k0)
@@ -116,7 +125,7 @@ func (p *product) strips(packed []float32, from, panels int, b *dense) {
 				}
 				end := min(block+blockPanels, last)
 				for j := range bPanels {
-					kn.MulPanels(steps, end-block, ap[block*size*mr:], size*mr, strip[j*size*nr:], acc[j*sums+(block-first)*mr*nr:], nr, k0 > 0, ahead)
+					kn.MulPanels(steps, end-block, ap[block*size*mr:], size*mr, strip[(j*wide+part*kn.KC)*nr:], acc[j*sums+(block-first)*mr*nr:], nr, k0 > 0, ahead)
 					ahead.Packed = ahead.Packed[min(len(ahead.Packed), (end-block)*steps*4):]
 					ahead.Rows += uintptr(4 * (end - block) * ahead.Stride)
 				}
@@ -128,23 +137,33 @@ func (p *product) strips(packed []float32, from, panels int, b *dense) {
 	})
 }
 
-// ahead says what the block of k after the one at k0 will read: the packed panels of A from first on, and the rows of B from col on.
-// After the last one come the first panels of A again, and rows that are not known yet.
+// ahead says what is wanted after the block of k at k0: the packed panels of A of the next block from first on, and the part of
+// the rows of B from col on that is packed next. After the last one come the first panels of A again, and rows that are not
+// known yet.
 func (p *product) ahead(packed []float32, panels, first int, b *dense, col, k0 int) simd.Ahead {
 	kn := &p.kernel
 	next := k0 + depth(kn)
 	if next >= p.k {
-		return simd.Ahead{Packed: packed[first*kn.MR*panelWords(kn, min(depth(kn), p.k)):], Rows: uintptr(unsafe.Pointer(unsafe.SliceData(packed)))}
+		next = 0
 	}
 	size := panelWords(kn, min(depth(kn), p.k-next))
-	return simd.Ahead{Packed: packed[words(kn, next)*panels*kn.MR+first*kn.MR*size:], Rows: uintptr(b.at(col, next)), Stride: b.stride}
+	a := simd.Ahead{Packed: packed[words(kn, next)*panels*kn.MR+first*kn.MR*size:], Rows: uintptr(unsafe.Pointer(unsafe.SliceData(packed)))}
+	if later := k0 + blocksOf(kn).deep*depth(kn); later < p.k {
+		a.Rows, a.Stride = uintptr(b.at(col, later)), b.stride
+	}
+	return a
 }
 
 // finish passes rows×width of sums through the epilogue. Sums lie panel by panel of B, each `panel` long, row after row.
 func (p *product) finish(ws *workspace, acc []float32, panel, row, rows, col, width int) {
 	nr := p.kernel.NR
 	line := grow(&ws.line, roundUp(width, nr))
+	const ahead = 8 // rows of the destination, which are far apart
 	for i := range rows {
+		if i+ahead < rows {
+			at, size := p.dst.address(row+i+ahead, col, width)
+			p.kernel.Prefetch(at, size)
+		}
 		for j := 0; j*nr < width; j++ {
 			copy(line[j*nr:(j+1)*nr], acc[j*panel+i*nr:])
 		}
@@ -166,7 +185,7 @@ func (ep *Epilogue) apply(ws *workspace, dst Matrix, row, col int, y []float32) 
 	at := row*dst.Stride + col
 	switch {
 	case ep.Store != nil:
-		ep.Store(row, col, y)
+		ep.Store(row, col, y, grow(&ws.row, len(y)))
 	case dst.BF16 != nil:
 		d := dst.BF16[at : at+len(y)]
 		if ep.Residual {

@@ -3,3 +3,5 @@
 package matmul
 
 func adviseHuge([]byte) {}
+
+func populate([]byte) {}

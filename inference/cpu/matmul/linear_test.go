@@ -149,7 +149,7 @@ func (c linearCase) run(t *testing.T) {
 		for i := range stored {
 			stored[i] = make([]float32, c.n)
 		}
-		ep.Store = func(row, col int, y []float32) { copy(stored[row][col:], y) }
+		ep.Store = func(row, col int, y, _ []float32) { copy(stored[row][col:], y) }
 	}
 	Linear(nil, dst, a, w, c.precision, ep)
 	x := factors(a, c.precision)

@@ -37,6 +37,14 @@ func (m Matrix) sub(i, rows, j, cols int) Matrix {
 	return s
 }
 
+// address is where cols columns from col of a row lie, and their size in bytes; 0 for a view of nothing.
+func (m Matrix) address(row, col, cols int) (at uintptr, sizeBytes int) {
+	if m.BF16 != nil {
+		return uintptr(unsafe.Pointer(unsafe.SliceData(m.BF16))) + uintptr(2*(row*m.Stride+col)), 2 * cols
+	}
+	return uintptr(unsafe.Pointer(unsafe.SliceData(m.F32))) + uintptr(4*(row*m.Stride+col)), 4 * cols
+}
+
 // check panics unless the view lies within its slice.
 func (m Matrix) check(name string) {
 	need := 0
@@ -79,8 +87,8 @@ type Epilogue struct {
 	Residual bool
 	Gate     []float32
 	// Store, if set, takes the rows instead of the destination: y holds the columns from col of row. It runs on several
-	// goroutines, each y once, and may overwrite y.
-	Store func(row, col int, y []float32)
+	// goroutines, each y once, and may overwrite y and scratch, which is as long.
+	Store func(row, col int, y, scratch []float32)
 }
 
 // Linear computes y[M, N] = a[M, K] · w[N, K]ᵀ and passes it through ep into dst [M, N], which must not overlap a. w is

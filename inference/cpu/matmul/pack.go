@@ -99,6 +99,16 @@ func (d *dense) at(row, k int) unsafe.Pointer {
 	return unsafe.Add(d.base, row*d.stride+k*d.dtype.SizeBytes())
 }
 
+// populate brings the pages of rows into this process, if the operand is large enough for that to matter.
+func (d *dense) populate(row, rows int) {
+	const page = 4096
+	from, to := uintptr(d.at(row, 0)), uintptr(d.at(row+rows, 0))
+	skip := -from & (page - 1)
+	if size := int(to-from-skip) &^ (page - 1); to > from+skip && size >= 16*page {
+		populate(unsafe.Slice((*byte)(unsafe.Add(d.at(row, 0), skip)), size))
+	}
+}
+
 func (d *dense) pack(p *packer, side side, dst []float32, row, k0, n int) {
 	if n == 0 {
 		return

@@ -28,3 +28,6 @@ func packRowsAMX(dst *float32, src *byte, offs *int, groups int)
 //
 //go:noescape
 func packPairsAMX(dst *float32, src *byte, stride int, groups int)
+
+// prefetchLines asks the caches for lines of 64 bytes, which may be anything; lines is not 0.
+func prefetchLines(at uintptr, lines int)

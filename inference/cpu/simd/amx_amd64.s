@@ -661,3 +661,16 @@ loop:
 	JNZ          loop
 	VZEROUPPER
 	RET
+
+// func prefetchLines(at uintptr, lines int)
+// Requires: MMX+
+TEXT ·prefetchLines(SB), NOSPLIT, $0-16
+	MOVQ at+0(FP), SI
+	MOVQ lines+8(FP), CX
+
+loop:
+	PREFETCHT0 (SI)
+	ADDQ       $+64, SI
+	DECQ       CX
+	JNZ        loop
+	RET

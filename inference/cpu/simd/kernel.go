@@ -24,6 +24,7 @@ type Kernel struct {
 	panelPairs     func(dst, p *float32, pairs int)
 	packRows       func(dst *float32, src *byte, offs *int, groups int)
 	packPairs      func(dst *float32, src *byte, stride, groups int)
+	prefetch       func(at uintptr, lines int)
 }
 
 // TileWords is the number of words of k in a group of a kernel with Tiles.
@@ -92,6 +93,14 @@ func (k *Kernel) MulPanels(words, panels int, a []float32, aPanel int, b, c []fl
 		n = 1
 	}
 	k.mulTiles(words/TileWords, panels, &a[0], &b[0], &c[0], 4*ldc, 4*aPanel, 4*k.MR*ldc, n, unsafe.SliceData(next.Packed), next.Rows, next.Stride)
+}
+
+// Prefetch asks the caches for sizeBytes of memory from at on, an address that may be anything. It does something with Tiles only:
+// other kernels are slow enough for the processor's own foresight.
+func (k *Kernel) Prefetch(at uintptr, sizeBytes int) {
+	if k.prefetch != nil && sizeBytes > 0 {
+		k.prefetch(at, (sizeBytes+63)/64)
+	}
 }
 
 // PackRows makes an A panel of a kernel with Tiles. Row r begins at src + offs[r] bytes, at any alignment, and is `groups` times

@@ -185,6 +185,21 @@ func amx() {
 
 	packRows()
 	packPairs()
+	prefetch()
+}
+
+// prefetch writes the request for memory that is read and written soon.
+func prefetch() {
+	TEXT("prefetchLines", NOSPLIT, "func(at uintptr, lines int)")
+	doc("prefetchLines asks the caches for lines of 64 bytes, which may be anything; lines is not 0.")
+	at := Load(Param("at"), reg.RSI)
+	lines := Load(Param("lines"), reg.RCX)
+	Label("loop")
+	PREFETCHT0(operand.Mem{Base: reg.RSI})
+	ADDQ(operand.I8(64), at)
+	DECQ(lines)
+	JNZ(operand.LabelRef("loop"))
+	RET()
 }
 
 // packRows writes the packing of A: nothing is turned, 64 bytes of each row follow each other.
