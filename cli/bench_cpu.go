@@ -19,7 +19,7 @@ type benchCPU struct {
 	Model   string   `short:"m" placeholder:"DIR" help:"Also make a picture with this model by each path, such as the one that bench checkpoint writes."`
 	Size    string   `default:"256x256" placeholder:"WxH" help:"Size of the picture whose shapes are measured."`
 	Steps   int      `default:"4" help:"Steps of the picture."`
-	Path    []string `placeholder:"NAME" help:"Paths of the picture, of those that doctor shows. Default: all."`
+	Path    []string `placeholder:"NAME" help:"Measure these paths only, of those that doctor shows."`
 	Seconds float64  `default:"0.3" help:"Time for each operation and path."`
 	Python  string   `placeholder:"PROGRAM" help:"A Python that has Diffusers, to make the same picture with."`
 	Script  string   `default:"tools/reference/bench.py" help:"What that Python runs."`
@@ -36,6 +36,11 @@ func (c benchCPU) Run(ctx context.Context, s Streams) error {
 	}
 	if c.Python != "" && c.Model == "" {
 		return usagef("--python needs a model, -m")
+	}
+	for _, path := range c.Path {
+		if !inference.HasPath(path) {
+			return usagef("--path %q: this processor has no such path, see doctor", path)
+		}
 	}
 	processor, rates, err := inference.Processor()
 	if err != nil {
@@ -64,7 +69,7 @@ func (c benchCPU) Run(ctx context.Context, s Streams) error {
 func (c benchCPU) shapes(ctx context.Context, out io.Writer, size picture.Size) error {
 	var failed error
 	first := true
-	blas, err := inference.BenchProcessor(ctx, size.Width, size.Height, time.Duration(c.Seconds*float64(time.Second)), func(r inference.ShapeRates) {
+	blas, err := inference.BenchProcessor(ctx, size.Width, size.Height, c.Path, time.Duration(c.Seconds*float64(time.Second)), func(r inference.ShapeRates) {
 		if first {
 			first = false
 			head, rule := "\n| rows×columns×depth |", "|---|"

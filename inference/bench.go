@@ -33,13 +33,13 @@ type ShapeRates struct {
 }
 
 // BenchProcessor measures the products, attentions and convolutions of FLUX.2 [klein] 4B for a picture of width × height by every
-// path of the processor, each for about `each`, the paths in turn, and beside OpenBLAS where it can be loaded: blas says
+// path of the processor that only names, or all if it is empty, each for about `each`, the paths in turn, and beside OpenBLAS where it can be loaded: blas says
 // which, or why there is none. report is told of each shape.
-func BenchProcessor(ctx context.Context, width, height int, each time.Duration, report func(ShapeRates)) (blas string, err error) {
-	return benchShapes(ctx, fourB.shapes(cu.DeviceInfo{}, width, height), each, report)
+func BenchProcessor(ctx context.Context, width, height int, only []string, each time.Duration, report func(ShapeRates)) (blas string, err error) {
+	return benchShapes(ctx, fourB.shapes(cu.DeviceInfo{}, width, height), only, each, report)
 }
 
-func benchShapes(ctx context.Context, shapes []kernels.Shape, each time.Duration, report func(ShapeRates)) (blas string, err error) {
+func benchShapes(ctx context.Context, shapes []kernels.Shape, only []string, each time.Duration, report func(ShapeRates)) (blas string, err error) {
 	if _, err := processorPath(); err != nil {
 		return "", err
 	}
@@ -57,6 +57,9 @@ func benchShapes(ctx context.Context, shapes []kernels.Shape, each time.Duration
 		for _, path := range cpu.Paths() {
 			if err := ctx.Err(); err != nil {
 				return blas, err
+			}
+			if len(only) > 0 && !slices.Contains(only, path.String()) {
+				continue
 			}
 			r, err := benchShape(s, path, each)
 			if err != nil {

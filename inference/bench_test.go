@@ -14,7 +14,7 @@ func TestBenchShapes(t *testing.T) {
 	before := cpu.Current()
 	seen := map[string]bool{}
 	shapes := tiny.shapes(cu.DeviceInfo{}, 64, 64)
-	blas, err := benchShapes(t.Context(), shapes, time.Microsecond, func(r ShapeRates) {
+	blas, err := benchShapes(t.Context(), shapes, nil, time.Microsecond, func(r ShapeRates) {
 		seen[r.Shape.Operation] = true
 		if len(r.Paths) != len(cpu.Paths()) {
 			t.Errorf("%v: %d paths, want %d", r.Shape, len(r.Paths), len(cpu.Paths()))

@@ -35,6 +35,11 @@ func Processor() (string, []ProcessorRate, error) {
 	return cpu.Describe(), all, err
 }
 
+// HasPath says whether this processor has the path that Processor calls name.
+func HasPath(name string) bool {
+	return slices.ContainsFunc(cpu.Paths(), func(p cpu.Path) bool { return p.String() == name })
+}
+
 // pathVariable names the environment variable that takes a path by its name, for measurements and to rule out a fault.
 const pathVariable = "KLEINBILD_SIMD"
 
