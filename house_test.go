@@ -30,7 +30,8 @@ var arrows = map[string][]string{
 	"models":      {"atomicfile", "inference/checkpoint"},
 	"history":     {"atomicfile", "inference/picture"},
 	"inference": {
-		"atomicfile", "inference/backend", "inference/checkpoint", "inference/checkpoint/safetensors", "inference/cpu", "inference/cpu/openblas", "inference/cuda", "inference/flux2",
+		"atomicfile", "inference/backend", "inference/checkpoint", "inference/checkpoint/safetensors", "inference/cpu",
+		"inference/cpu/openblas", "inference/cuda", "inference/flux2",
 		"inference/picture", "inference/qwen3", "inference/scheduler", "inference/tensor", "inference/tokenizer", "inference/vae",
 		"kernels", "kernels/cu", "kernels/ptxsim",
 	},

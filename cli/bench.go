@@ -74,8 +74,8 @@ const tokenizerConfig = `{
 }
 `
 
-// qwen3Tokenizer is the built-in tokenizer as the folder that a checkpoint has, with the chat template that Diffusers asks
-// for, packed into an archive in memory because that is a file system of the standard library.
+// qwen3Tokenizer is the built-in tokenizer as the folder that a checkpoint has, with the chat template that Diffusers
+// asks for, packed into an archive in memory because that is a file system of the standard library.
 func qwen3Tokenizer() (fs.FS, error) {
 	unzipped, err := gzip.NewReader(bytes.NewReader(tokenizer.JSONGzip))
 	if err != nil {

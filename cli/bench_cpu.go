@@ -16,7 +16,7 @@ import (
 )
 
 type benchCPU struct {
-	Model   string   `short:"m" placeholder:"DIR" help:"Also make a picture with this model by each path, such as the one that bench checkpoint writes."`
+	Model   string   `short:"m" placeholder:"DIR" help:"Also make a picture by each path, with this model."`
 	Size    string   `default:"256x256" placeholder:"WxH" help:"Size of the picture whose shapes are measured."`
 	Steps   int      `default:"4" help:"Steps of the picture."`
 	Path    []string `placeholder:"NAME" help:"Measure these paths only, of those that doctor shows."`
@@ -69,7 +69,8 @@ func (c benchCPU) Run(ctx context.Context, s Streams) error {
 func (c benchCPU) shapes(ctx context.Context, out io.Writer, size picture.Size) error {
 	var failed error
 	first := true
-	blas, err := inference.BenchProcessor(ctx, size.Width, size.Height, c.Path, time.Duration(c.Seconds*float64(time.Second)), func(r inference.ShapeRates) {
+	each := time.Duration(c.Seconds * float64(time.Second))
+	blas, err := inference.BenchProcessor(ctx, size.Width, size.Height, c.Path, each, func(r inference.ShapeRates) {
 		if first {
 			first = false
 			head, rule := "\n| rows×columns×depth |", "|---|"
@@ -97,9 +98,11 @@ func (c benchCPU) shapes(ctx context.Context, out io.Writer, size picture.Size) 
 	return err
 }
 
-// pictures prints the stages of a whole picture by each path, with their share of the peak, and what Diffusers takes for it.
+// pictures prints the stages of a whole picture by each path, with their share of the peak, and what Diffusers takes
+// for it.
 func (c benchCPU) pictures(ctx context.Context, s Streams, size picture.Size) error {
-	fmt.Fprintf(s.Out, "\n| %v, %d steps, by | precision | prompt, s | of peak | steps, s | of peak | decode, s | of peak | whole, s |\n|---|---|---|---|---|---|---|---|---|\n", size, c.Steps)
+	fmt.Fprintf(s.Out, "\n| %v, %d steps, by | precision | prompt, s | of peak | steps, s | of peak |", size, c.Steps)
+	fmt.Fprintln(s.Out, " decode, s | of peak | whole, s |\n|---|---|---|---|---|---|---|---|---|")
 	err := inference.BenchPaths(ctx, inference.Options{Model: c.Model}, size, c.Steps, c.Path, func(r inference.PathRun) {
 		line := fmt.Sprintf("| %s | %s |", r.Path, r.Precision)
 		for _, t := range r.Timings {

@@ -14,7 +14,9 @@ func TestBenchCPU(t *testing.T) {
 	if n := strings.Count(got.out, " float32 | "); n != 1 {
 		t.Errorf("%d pictures in float32, want one:\n%s", n, got.out)
 	}
-	for _, args := range [][]string{{"--size", "65x64"}, {"--size", "64"}, {"--seconds", "0"}, {"--steps", "0"}, {"--python", "python3"}, {"--path", "SSE2"}} {
+	for _, args := range [][]string{
+		{"--size", "65x64"}, {"--size", "64"}, {"--seconds", "0"}, {"--steps", "0"}, {"--python", "python3"}, {"--path", "SSE2"},
+	} {
 		if got := call("", append([]string{"bench", "cpu", "--no-shapes"}, args...)...); got.code != exitUsage {
 			t.Errorf("%q: %+v, want a mistake of usage", args, got)
 		}

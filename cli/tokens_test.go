@@ -193,7 +193,9 @@ func TestBuiltInTokenizer(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Diffusers stops without a chat template and the kind of tokenizer.
-	for name, part := range map[string]string{"chat_template.jinja": "<|im_start|>assistant\\n", "tokenizer_config.json": `"Qwen2Tokenizer"`} {
+	for name, part := range map[string]string{
+		"chat_template.jinja": "<|im_start|>assistant\\n", "tokenizer_config.json": `"Qwen2Tokenizer"`,
+	} {
 		if text, err := os.ReadFile(filepath.Join(dir, name)); err != nil || !strings.Contains(string(text), part) {
 			t.Errorf("%s: %q, %v", name, text, err)
 		}

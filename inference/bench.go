@@ -17,8 +17,8 @@ import (
 	"kleinbild/kernels/cu"
 )
 
-// PathRate is the rate of one operation by one path, in GFLOP/s on all threads, beside the peak of the path's instructions, measured
-// right before and after.
+// PathRate is the rate of one operation by one path, in GFLOP/s on all threads, beside the peak of the path's
+// instructions, measured right before and after.
 type PathRate struct {
 	Path         string
 	GFLOPS, Peak float64
@@ -32,14 +32,19 @@ type ShapeRates struct {
 	OpenBLAS float64
 }
 
-// BenchProcessor measures the products, attentions and convolutions of FLUX.2 [klein] 4B for a picture of width × height by every
-// path of the processor that only names, or all if it is empty, each for about `each`, the paths in turn, and beside OpenBLAS where it can be loaded: blas says
-// which, or why there is none. report is told of each shape.
-func BenchProcessor(ctx context.Context, width, height int, only []string, each time.Duration, report func(ShapeRates)) (blas string, err error) {
+// BenchProcessor measures the products, attentions and convolutions of FLUX.2 [klein] 4B for a picture of width ×
+// height by every path of the processor that only names, or all if it is empty, each for about `each`, the paths in
+// turn, and beside OpenBLAS where it can be loaded: blas says which, or why there is none. report is told of each
+// shape.
+func BenchProcessor(
+	ctx context.Context, width, height int, only []string, each time.Duration, report func(ShapeRates),
+) (blas string, err error) {
 	return benchShapes(ctx, fourB.shapes(cu.DeviceInfo{}, width, height), only, each, report)
 }
 
-func benchShapes(ctx context.Context, shapes []kernels.Shape, only []string, each time.Duration, report func(ShapeRates)) (blas string, err error) {
+func benchShapes(
+	ctx context.Context, shapes []kernels.Shape, only []string, each time.Duration, report func(ShapeRates),
+) (blas string, err error) {
 	if _, err := processorPath(); err != nil {
 		return "", err
 	}
@@ -164,8 +169,8 @@ type PathRun struct {
 	Peak float64
 }
 
-// BenchPaths makes a picture by each path of the processor with the model of opts, opening it anew each time as a program's start does;
-// only, unless empty, names the paths. report is told of each.
+// BenchPaths makes a picture by each path of the processor with the model of opts, opening it anew each time as a
+// program's start does; only, unless empty, names the paths. report is told of each.
 func BenchPaths(ctx context.Context, opts Options, size picture.Size, steps int, only []string, report func(PathRun)) error {
 	if _, err := processorPath(); err != nil {
 		return err

@@ -28,8 +28,8 @@ const (
 type Precision string
 
 const (
-	// PrecisionAuto takes BF16 on graphics cards, and on a processor whose products of bfloat16 were measured to be clearly
-	// faster than those of float32; Float32 elsewhere.
+	// PrecisionAuto takes BF16 on graphics cards, and on a processor whose products of bfloat16 were measured to be
+	// clearly faster than those of float32; Float32 elsewhere.
 	PrecisionAuto Precision = "auto"
 	// Float32 is exact to the reference's float32 run.
 	Float32 Precision = "float32"

@@ -22,8 +22,8 @@ type ProcessorRate struct {
 	Used bool
 }
 
-// Processor describes this machine's processor as far as it matters here: cores and the path that products take. The rates
-// are measured if this processor's are not known yet, which takes a few milliseconds.
+// Processor describes this machine's processor as far as it matters here: cores and the path that products take. The
+// rates are measured if this processor's are not known yet, which takes a few milliseconds.
 func Processor() (string, []ProcessorRate, error) {
 	rates, err := processorPath()
 	var all []ProcessorRate
@@ -43,8 +43,8 @@ func HasPath(name string) bool {
 // pathVariable names the environment variable that takes a path by its name, for measurements and to rule out a fault.
 const pathVariable = "KLEINBILD_SIMD"
 
-// processorPath makes the processor's backend use its fastest path, once in a process, and returns what the paths do. It is
-// called before the first backend is made, never at a program's start: asking for a version does not wait for it.
+// processorPath makes the processor's backend use its fastest path, once in a process, and returns what the paths do.
+// It is called before the first backend is made, never at a program's start: asking for a version does not wait for it.
 var processorPath = sync.OnceValues(func() ([]cpu.Rate, error) {
 	rates := ratesOf(kernelChoicesDir(), cpu.Model(), cpu.Paths(), cpu.Measure)
 	path := cpu.Fastest(rates)
@@ -71,9 +71,9 @@ type processorRates struct {
 // ratesVersion grows when the kernels change so much that old rates mislead.
 const ratesVersion = 1
 
-// ratesOf returns the rate of each of paths: what the folder dir has for this model of processor, else what measure finds, which is
-// then kept. A picture's precision follows from the rates, so they are measured once, not once a run. A file that cannot be
-// read or written is as none. With one path there is nothing to measure.
+// ratesOf returns the rate of each of paths: what the folder dir has for this model of processor, else what measure
+// finds, which is then kept. A picture's precision follows from the rates, so they are measured once, not once a run. A
+// file that cannot be read or written is as none. With one path there is nothing to measure.
 func ratesOf(dir, model string, paths []cpu.Path, measure func() []cpu.Rate) []cpu.Rate {
 	if len(paths) == 1 {
 		return []cpu.Rate{{Level: paths[0]}}

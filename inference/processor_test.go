@@ -9,7 +9,8 @@ import (
 	"kleinbild/inference/cpu"
 )
 
-// Rates are measured once for a model of processor and its paths: later runs, whatever they would have measured, compute alike.
+// Rates are measured once for a model of processor and its paths: later runs, whatever they would have measured,
+// compute alike.
 func TestRatesAreKept(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "cache")
 	fast, err := cpu.ParsePath("AVX512-BF16")

@@ -21,18 +21,20 @@ func Paths() []Path { return simd.Paths() }
 // Measure times each of Paths: about a millisecond for each.
 func Measure() []Rate { return simd.Measure() }
 
-// Fastest is the path to use, given the rates of Paths. It is one of bfloat16 only if that is clearly faster than float32.
+// Fastest is the path to use, given the rates of Paths. It is one of bfloat16 only if that is clearly faster than
+// float32.
 func Fastest(rates []Rate) Path { return simd.Fastest(rates) }
 
 // ParsePath reads a path's name.
 func ParsePath(name string) (Path, error) { return simd.ParseLevel(name) }
 
-// Use makes all backends compute by p, until restore. Until the first call products are of float32. It fails if the processor
-// lacks the path, and must not run beside an operation.
+// Use makes all backends compute by p, until restore. Until the first call products are of float32. It fails if the
+// processor lacks the path, and must not run beside an operation.
 func Use(p Path) (restore func(), err error) { return simd.Use(p) }
 
-// Peak returns what the instructions of the path in use can do on all threads at once, in floating-point operations a second:
-// products of bfloat16 or of float32, in registers, the best of three times limit. It returns 0 if the path has none.
+// Peak returns what the instructions of the path in use can do on all threads at once, in floating-point operations a
+// second: products of bfloat16 or of float32, in registers, the best of three times limit. It returns 0 if the path has
+// none.
 func Peak(bf16 bool, limit time.Duration) float64 {
 	f := simd.Peak
 	if bf16 {

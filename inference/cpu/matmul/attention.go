@@ -224,7 +224,8 @@ func (a *attention) packValues(dst []float32, v Matrix, key, n int) {
 	}
 }
 
-// packValueTiles is packValues for a kernel with Tiles: pairs of rows are words, and groups of pairs are turned panel by panel.
+// packValueTiles is packValues for a kernel with Tiles: pairs of rows are words, and groups of pairs are turned panel
+// by panel.
 func (a *attention) packValueTiles(dst []float32, v Matrix, key, n int) {
 	const group = simd.TileWords
 	mr, ws := a.kernel.MR, a.ws
@@ -243,6 +244,9 @@ func (a *attention) packValueTiles(dst []float32, v Matrix, key, n int) {
 			}
 			clear(pair[a.Dim:])
 			for j := range min(2, n-i) {
+				if later := key + i + j + 16; later < v.Rows {
+					a.kernel.Prefetch(v.address(later, 0, a.Dim))
+				}
 				src.roundRow(ws, pair[j*a.Dim:(j+1)*a.Dim], key+i+j)
 			}
 			simd.PairBF16(turn[r*stride:r*stride+a.Dim], pair, pair[a.Dim:])
@@ -282,6 +286,9 @@ func (a *attention) store(state []float32, o Matrix) {
 	}
 	row := grow(&a.ws.row, dim)
 	for j := range o.Rows {
+		if later := j + 8; later < o.Rows {
+			a.kernel.Prefetch(o.address(later, 0, dim)) // rows are far apart
+		}
 		for d := 0; d < dim; d += width {
 			copy(row[d:d+width], turned[d*nr+j*width:])
 		}

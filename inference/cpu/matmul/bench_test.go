@@ -75,7 +75,10 @@ func eachPath(b *testing.B, f func(b *testing.B, precision Precision)) {
 
 func BenchmarkLinear(b *testing.B) {
 	eachPath(b, func(b *testing.B, precision Precision) {
-		for _, shape := range [][3]int{{512, 9728, 2560}, {768, 3072, 3072}, {768, 27648, 3072}, {768, 3072, 12288}, {1536, 3072, 3072}, {1536, 27648, 3072}, {1536, 3072, 12288}} {
+		for _, shape := range [][3]int{
+			{512, 9728, 2560}, {768, 3072, 3072}, {768, 27648, 3072}, {768, 3072, 12288}, {1536, 3072, 3072}, {1536, 27648, 3072},
+			{1536, 3072, 12288},
+		} {
 			m, n, k := shape[0], shape[1], shape[2]
 			b.Run(fmt.Sprintf("%dx%dx%d", m, n, k), func(b *testing.B) {
 				a, w, dst := filled(m, k), randomWeight(rand.New(rand.NewPCG(1, 2)), tensor.BF16, 1, n, k), filled(m, n)

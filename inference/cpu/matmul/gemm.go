@@ -23,9 +23,10 @@ type blocks struct {
 	pixels int
 }
 
-// blocksOf returns 110 + 147 KiB of 512 with AVX2, 110 + 295 of the 1024 or more where there is AVX-512. Tiles take 256 + 128
-// and sums of 512 KiB, of 2 MiB that two threads share: they are so fast that reading A from the third-level cache is what
-// takes the time, so that strips are wider and blocks are shallower. Packing two blocks of k at once visits half as many pages.
+// blocksOf returns 110 + 147 KiB of 512 with AVX2, 110 + 295 of the 1024 or more where there is AVX-512. Tiles take 256
+// + 256 and sums of 512 KiB, of 2 MiB that two threads share. They are so fast that reading A from the third-level
+// cache is what takes the time, so their strips are wider and their blocks are shallower. Packing two blocks of k at
+// once visits half as many pages.
 func blocksOf(k *simd.Kernel) blocks {
 	if k.Tiles {
 		return blocks{rows: 512, panels: 8, deep: 2, chunk: 512, pixels: 192}
@@ -80,81 +81,105 @@ func (p *product) packedA(a operand, b *dense) {
 
 // strips multiplies the packed panels of A, rows of the result from `from` on, by all of B.
 func (p *product) strips(packed []float32, from, panels int, b *dense) {
-	kn, mr, nr := &p.kernel, p.kernel.MR, p.kernel.NR
-	size := blocksOf(kn)
-	cols, blockPanels, deep := size.panels*nr, size.rows/mr, size.deep
-	chunks := ceilDiv(panels*mr, size.chunk)
+	kn, size := &p.kernel, blocksOf(&p.kernel)
+	cols := size.panels * kn.NR
+	chunks := ceilDiv(panels*kn.MR, size.chunk)
 	strips := ceilDiv(p.n, cols)
-	for strips*chunks < 8*maxWorkers() && panels/chunks*mr > 2*size.rows {
+	for strips*chunks < 8*maxWorkers() && panels/chunks*kn.MR > 2*size.rows {
 		chunks *= 2
 	}
 	chunk := ceilDiv(panels, chunks)
-	blockPanels = min(blockPanels, chunk)
-	chunk = roundUp(chunk, blockPanels)
+	block := min(size.rows/kn.MR, chunk)
+	chunk = roundUp(chunk, block)
 	chunks = ceilDiv(panels, chunk)
 	forEach(p.stop, strips*chunks, func(i int, ws *workspace) {
 		p.use(ws)
-		col, first := i%strips*cols, i/strips*chunk // chunk after chunk, so that A stays in the last-level cache
+		// Chunk after chunk, so that A stays in the last-level cache; for tiles strip after strip, so that B is read
+		// from memory once.
+		strip, first := i%strips, i/strips*chunk
 		if kn.Tiles {
-			col, first = i/chunks*cols, i%chunks*chunk // strip after strip: a strip of B is read and packed for each chunk
+			strip, first = i/chunks, i%chunks*chunk
 		}
-		width := min(cols, p.n-col)
-		bPanels := ceilDiv(width, nr)
-		last := min(first+chunk, panels)
-		sums := (last - first) * mr * nr // of one panel of B
-		acc := grow(&ws.acc, bPanels*sums)
-		strip := grow(&ws.b, bPanels*nr*panelWords(kn, deep*depth(kn)))
-		wide := 0 // words of a panel in strip
-		b.populate(col, width)
-		for k0 := 0; k0 == 0 || k0 < p.k; k0 += depth(kn) {
-			n := min(depth(kn), p.k-k0)
-			size, steps := panelWords(kn, n), words(kn, n)
-			part := k0 / depth(kn) % deep // of what is packed at once
-			if part == 0 {
-				n := min(deep*depth(kn), p.k-k0)
-				wide = panelWords(kn, n)
-				for j := range bPanels {
-					b.pack(&ws.packer, right, strip[j*wide*nr:(j+1)*wide*nr], col+j*nr, k0, n)
-				}
-			}
-			ap := packed[words(kn, k0)*panels*mr:]
-			ahead := p.ahead(packed, panels, first, b, col, k0)
-			for block := first; block < last; block += blockPanels {
-				if stopped(p.stop) {
-					return
-				}
-				end := min(block+blockPanels, last)
-				for j := range bPanels {
-					kn.MulPanels(steps, end-block, ap[block*size*mr:], size*mr, strip[(j*wide+part*kn.KC)*nr:], acc[j*sums+(block-first)*mr*nr:], nr, k0 > 0, ahead)
-					ahead.Packed = ahead.Packed[min(len(ahead.Packed), (end-block)*steps*4):]
-					ahead.Rows += uintptr(4 * (end - block) * ahead.Stride)
-				}
-				if k0+depth(kn) >= p.k {
-					p.finish(ws, acc[(block-first)*mr*nr:], sums, from+block*mr, min((end-block)*mr, p.m-from-block*mr), col, width)
-				}
-			}
+		t := task{
+			product: p, packed: packed, b: b, panels: panels, from: from, first: first, last: min(first+chunk, panels),
+			block: block, deep: size.deep, col: strip * cols, width: min(cols, p.n-strip*cols),
 		}
+		t.run(ws)
 	})
 }
 
-// ahead says what is wanted after the block of k at k0: the packed panels of A of the next block from first on, and the part of
-// the rows of B from col on that is packed next. After the last one come the first panels of A again, and rows that are not
-// known yet.
-func (p *product) ahead(packed []float32, panels, first int, b *dense, col, k0 int) simd.Ahead {
-	kn := &p.kernel
+// task is the product of the panels [first, last) of A by a strip of B.
+type task struct {
+	*product
+	packed []float32
+	b      *dense
+	// panels are all of A's that are packed, of the rows from `from` on; block is how many are multiplied in turn.
+	panels, from, first, last, block int
+	// deep is how many blocks of k of the strip are packed at once.
+	deep       int
+	col, width int
+}
+
+func (t *task) run(ws *workspace) {
+	kn, mr, nr := &t.kernel, t.kernel.MR, t.kernel.NR
+	bPanels := ceilDiv(t.width, nr)
+	sums := (t.last - t.first) * mr * nr // of one panel of B
+	acc := grow(&ws.acc, bPanels*sums)
+	strip := grow(&ws.b, bPanels*nr*panelWords(kn, t.deep*depth(kn)))
+	wide := 0 // words of a panel in strip
+	t.b.populate(t.col, t.width)
+	for k0 := 0; k0 == 0 || k0 < t.k; k0 += depth(kn) {
+		n := min(depth(kn), t.k-k0)
+		size, steps := panelWords(kn, n), words(kn, n)
+		part := k0 / depth(kn) % t.deep
+		if part == 0 {
+			n := min(t.deep*depth(kn), t.k-k0)
+			wide = panelWords(kn, n)
+			for j := range bPanels {
+				t.b.pack(&ws.packer, right, strip[j*wide*nr:(j+1)*wide*nr], t.col+j*nr, k0, n)
+			}
+		}
+		ap := t.packed[words(kn, k0)*t.panels*mr:]
+		ahead := t.ahead(k0)
+		for at := t.first; at < t.last; at += t.block {
+			if stopped(t.stop) {
+				return
+			}
+			n := min(t.block, t.last-at)
+			for j := range bPanels {
+				b, c := strip[(j*wide+part*kn.KC)*nr:], acc[j*sums+(at-t.first)*mr*nr:]
+				kn.MulPanels(steps, n, ap[at*size*mr:], size*mr, b, c, nr, k0 > 0, ahead)
+				ahead.Packed = ahead.Packed[min(len(ahead.Packed), n*steps*4):]
+				ahead.Rows += uintptr(4 * n * ahead.Stride)
+			}
+			if k0+depth(kn) >= t.k {
+				row := t.from + at*mr
+				t.finish(ws, acc[(at-t.first)*mr*nr:], sums, row, min(n*mr, t.m-row), t.col, t.width)
+			}
+		}
+	}
+}
+
+// ahead says what is wanted after the block of k at k0: the packed panels of A of the next block, and the part of the
+// rows of B that is packed next. After the last block come the first panels of A again, and rows that are not known
+// yet.
+func (t *task) ahead(k0 int) simd.Ahead {
+	kn := &t.kernel
 	next := k0 + depth(kn)
-	if next >= p.k {
+	if next >= t.k {
 		next = 0
 	}
-	size := panelWords(kn, min(depth(kn), p.k-next))
-	a := simd.Ahead{Packed: packed[words(kn, next)*panels*kn.MR+first*kn.MR*size:], Rows: uintptr(unsafe.Pointer(unsafe.SliceData(packed)))}
-	if later := k0 + blocksOf(kn).deep*depth(kn); later < p.k {
-		a.Rows, a.Stride = uintptr(b.at(col, later)), b.stride
+	size := panelWords(kn, min(depth(kn), t.k-next))
+	a := simd.Ahead{Packed: t.packed[words(kn, next)*t.panels*kn.MR+t.first*kn.MR*size:]}
+	a.Rows = uintptr(unsafe.Pointer(unsafe.SliceData(t.packed)))
+	if later := k0 + t.deep*depth(kn); later < t.k {
+		a.Rows, a.Stride = uintptr(t.b.at(t.col, later)), t.b.stride
 	}
 	return a
 }
 
-// finish passes rows×width of sums through the epilogue. Sums lie panel by panel of B, each `panel` long, row after row.
+// finish passes rows×width of sums through the epilogue. Sums lie panel by panel of B, each `panel` long, row after
+// row.
 func (p *product) finish(ws *workspace, acc []float32, panel, row, rows, col, width int) {
 	nr := p.kernel.NR
 	line := grow(&ws.line, roundUp(width, nr))

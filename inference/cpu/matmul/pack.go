@@ -48,8 +48,8 @@ func (p *packer) group() int {
 	return 8
 }
 
-// rows packs bfloat16 for a kernel with Pairs, n values of each row, a multiple of group: row r at src + p.offs[r] bytes, where
-// offs[r] is r·stride unless stride is 0.
+// rows packs bfloat16 for a kernel with Pairs, n values of each row, a multiple of group: row r at src + p.offs[r]
+// bytes, where offs[r] is r·stride unless stride is 0.
 func (p *packer) rows(s side, dst []float32, src unsafe.Pointer, stride, n int) {
 	switch {
 	case p.kernel.Tiles && s == left:

@@ -71,8 +71,9 @@ func grow[T float32 | uint16](s *[]T, n int) []T {
 	return *s
 }
 
-// hugePage is the size of a large page of memory. Buffers of a tenth of it and more are made of whole ones where the system has
-// them: products walk through several buffers at once, and a virtual machine pays twice for each page that it looks up.
+// hugePage is the size of a large page of memory. Buffers of a tenth of it and more are made of whole ones where the
+// system has them: products walk through several buffers at once, and a virtual machine pays twice for each page that
+// it looks up.
 const hugePage = 2 << 20
 
 func newBuffer[T float32 | uint16](n int) []T {

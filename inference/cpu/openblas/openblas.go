@@ -1,5 +1,5 @@
-// Package openblas multiplies float32 matrices by the system's OpenBLAS, to measure beside it. In: sizes. Out: a rate, or an
-// error where the library cannot be loaded. Nothing that makes pictures uses it.
+// Package openblas multiplies float32 matrices by the system's OpenBLAS, to measure beside it. In: sizes. Out: a rate,
+// or an error where the library cannot be loaded. Nothing that makes pictures uses it.
 package openblas
 
 import (
@@ -8,7 +8,8 @@ import (
 
 // Library is OpenBLAS, loaded.
 type Library struct {
-	sgemm func(order, transA, transB, m, n, k int32, alpha float32, a *float32, lda int32, b *float32, ldb int32, beta float32, c *float32, ldc int32)
+	sgemm func(order, transA, transB, m, n, k int32, alpha float32, a *float32, lda int32, b *float32, ldb int32,
+		beta float32, c *float32, ldc int32)
 	// Config is what the library says of itself.
 	Config string
 }
@@ -20,7 +21,8 @@ const (
 	transpose = 112
 )
 
-// Rate returns the floating-point operations a second of c[m, n] = a[m, k] · b[n, k]ᵀ, the best of repeated products within limit.
+// Rate returns the floating-point operations a second of c[m, n] = a[m, k] · b[n, k]ᵀ, the best of repeated products
+// within limit.
 func (l *Library) Rate(m, n, k int, limit time.Duration) float64 {
 	a, b, c := values(m*k), values(n*k), make([]float32, m*n)
 	best := 0.0

@@ -14,8 +14,8 @@ type Kernel struct {
 	// KC is the number of words along k that make a block: panels of that depth stay in the caches.
 	KC    int
 	Pairs bool
-	// Tiles says that words along k come in groups of TileWords, the last one filled up with zeros, and that a group of an
-	// A panel holds row after row: a[(group·MR+i)·TileWords+word]. B panels are as otherwise, and MR and NR are 32.
+	// Tiles says that words along k come in groups of TileWords, the last one filled up with zeros, and that a group of
+	// an A panel holds row after row: a[(group·MR+i)·TileWords+word]. B panels are as otherwise, and MR and NR are 32.
 	Tiles bool
 
 	mul            func(k int, a, b, c *float32, ldc, add int)
@@ -34,8 +34,8 @@ const TileWords = 16
 func Float32() Kernel { return current.Load().f32 }
 
 // BF16 is the kernel of bfloat16 products with float32 accumulation; ok is false where the processor has none.
-// VDPBF16PS and TDPBF16PS take denormals for zero, flush denormal results and round the sum of a pair of products in their
-// own way, so that their results differ from Float32's by a few float32 ulp of the largest partial sum.
+// VDPBF16PS and TDPBF16PS take denormals for zero, flush denormal results and round the sum of a pair of products in
+// their own way, so that their results differ from Float32's by a few float32 ulp of the largest partial sum.
 func BF16() (k Kernel, ok bool) {
 	k = current.Load().bf16
 	return k, k.KC > 0
@@ -63,17 +63,18 @@ func (k *Kernel) Mul(words int, a, b, c []float32, ldc int, add bool) {
 	k.mul(words, &a[0], &b[0], &c[0], 4*ldc, n)
 }
 
-// Ahead is what calls to come will read: it is brought into the second-level cache while a kernel with Tiles multiplies.
-// Each group of each panel brings 256 bytes of Packed, and 64 bytes of each of four of the rows that lie Stride bytes apart
-// from Rows on; each panel brings other rows. Rows is an address, which may lie past the end of what is there.
+// Ahead is what calls to come will read: it is brought into the second-level cache while a kernel with Tiles
+// multiplies. Each group of each panel brings 256 bytes of Packed, and 64 bytes of each of four of the rows that lie
+// Stride bytes apart from Rows on; each panel brings other rows. Rows is an address, which may lie past the end of what
+// is there.
 type Ahead struct {
 	Packed []float32
 	Rows   uintptr
 	Stride int
 }
 
-// MulPanels multiplies `panels` panels of A, one every aPanel values, by one panel of B: panel i of A makes the rows from i·MR on
-// of c, as Mul does. With Tiles words is a multiple of TileWords.
+// MulPanels multiplies `panels` panels of A, one every aPanel values, by one panel of B: panel i of A makes the rows
+// from i·MR on of c, as Mul does. With Tiles words is a multiple of TileWords.
 func (k *Kernel) MulPanels(words, panels int, a []float32, aPanel int, b, c []float32, ldc int, add bool, next Ahead) {
 	if panels == 0 {
 		return
@@ -92,19 +93,20 @@ func (k *Kernel) MulPanels(words, panels int, a []float32, aPanel int, b, c []fl
 	if add {
 		n = 1
 	}
-	k.mulTiles(words/TileWords, panels, &a[0], &b[0], &c[0], 4*ldc, 4*aPanel, 4*k.MR*ldc, n, unsafe.SliceData(next.Packed), next.Rows, next.Stride)
+	k.mulTiles(words/TileWords, panels, &a[0], &b[0], &c[0], 4*ldc, 4*aPanel, 4*k.MR*ldc, n,
+		unsafe.SliceData(next.Packed), next.Rows, next.Stride)
 }
 
-// Prefetch asks the caches for sizeBytes of memory from at on, an address that may be anything. It does something with Tiles only:
-// other kernels are slow enough for the processor's own foresight.
+// Prefetch asks the caches for sizeBytes of memory from at on, an address that may be anything. It does something with
+// Tiles only: other kernels are slow enough for the processor's own foresight.
 func (k *Kernel) Prefetch(at uintptr, sizeBytes int) {
 	if k.prefetch != nil && sizeBytes > 0 {
 		k.prefetch(at, (sizeBytes+63)/64)
 	}
 }
 
-// PackRows makes an A panel of a kernel with Tiles. Row r begins at src + offs[r] bytes, at any alignment, and is `groups` times
-// 2·TileWords bfloat16 long.
+// PackRows makes an A panel of a kernel with Tiles. Row r begins at src + offs[r] bytes, at any alignment, and is
+// `groups` times 2·TileWords bfloat16 long.
 func (k *Kernel) PackRows(dst []float32, src unsafe.Pointer, offs []int, groups int) {
 	if groups == 0 {
 		return
@@ -114,8 +116,8 @@ func (k *Kernel) PackRows(dst []float32, src unsafe.Pointer, offs []int, groups 
 	k.packRows(&dst[0], (*byte)(src), &offs[0], groups)
 }
 
-// PackPairs makes a B panel of a kernel with Tiles from rows that are stride bytes apart, at any alignment, each `groups` times
-// 2·TileWords bfloat16 long.
+// PackPairs makes a B panel of a kernel with Tiles from rows that are stride bytes apart, at any alignment, each
+// `groups` times 2·TileWords bfloat16 long.
 func (k *Kernel) PackPairs(dst []float32, src unsafe.Pointer, stride, groups int) {
 	if groups == 0 {
 		return

@@ -1,7 +1,7 @@
-// Package simd holds the inner loops of the CPU backend: matrix micro-kernels, the packing that feeds them, and
-// row operations on float32 and bfloat16 slices. Each exists in plain Go and, on amd64, in assembly for AVX2 with
-// FMA and for AVX-512. The widest vectors that the processor has are used from the start; products of bfloat16 are used
-// only after Use, because their instructions are faster than float32's on some processors and slower on others (Measure,
+// Package simd holds the inner loops of the CPU backend: matrix micro-kernels, the packing that feeds them, and row
+// operations on float32 and bfloat16 slices. Each exists in plain Go and, on amd64, in assembly for AVX2 with FMA and
+// for AVX-512. The widest vectors that the processor has are used from the start; products of bfloat16 are used only
+// after Use, because their instructions are faster than float32's on some processors and slower on others (Measure,
 // Fastest). It knows neither threads nor matrices larger than a panel, and trusts its callers' lengths: a short slice
 // panics.
 //

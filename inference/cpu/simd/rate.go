@@ -69,9 +69,9 @@ func (s *set) trial() func() float64 {
 	}
 }
 
-// clearlyFaster is how many times faster a path must be to displace the one before it. A path changes the precision of a
-// picture, so noise must not decide: the ratios that processors have are 0.5 (VDPBF16PS on Intel), 2 (on Zen 4), and 8
-// and more (AMX).
+// clearlyFaster is how many times faster a path must be to displace the one before it. A path changes the precision of
+// a picture, so noise must not decide: the ratios that processors have are 0.5 (VDPBF16PS on Intel), 2 (on Zen 4), and
+// 8 and more (AMX).
 const clearlyFaster = 1.3
 
 // Fastest returns the level to use, given the rates of Paths in their order.

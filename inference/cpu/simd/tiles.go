@@ -7,8 +7,8 @@ import (
 	"kleinbild/inference/tensor"
 )
 
-// UseTileModel is Use for a kernel with Tiles in plain Go, whose sums are TDPBF16PS's to the bit. It is for tests: they run the
-// code around AMX on processors without it.
+// UseTileModel is Use for a kernel with Tiles in plain Go, whose sums are TDPBF16PS's to the bit. It is for tests: they
+// run the code around AMX on processors without it.
 func UseTileModel() (restore func()) {
 	s := generic
 	s.bf16 = Kernel{
@@ -40,10 +40,10 @@ func tilesGeneric(groups, panels int, a, b, c *float32, ldc, aPanel, cPanel, add
 	}
 }
 
-// tileProduct is what TDPBF16PS does to one value of its result, given a row of A's tile and a column of B's, whose words are
-// stride apart. It sums the products of the lower and of the upper halves of the words apart, each product added with one
-// rounding, then adds one sum to the other, and both to the result (Intel SDM, volume 2). Denormals are zero going in
-// and coming out.
+// tileProduct is what TDPBF16PS does to one value of its result, given a row of A's tile and a column of B's, whose
+// words are stride apart. It sums the products of the lower and of the upper halves of the words apart, each product
+// added with one rounding, then adds one sum to the other, and both to the result (Intel SDM, volume 2). Denormals are
+// zero going in and coming out.
 func tileProduct(c float32, a, b []float32, stride int) float32 {
 	var sum [2]float32
 	for k, w := range a {

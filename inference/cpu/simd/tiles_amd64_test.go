@@ -13,8 +13,8 @@ import (
 	"unsafe"
 )
 
-// TestTileModel compares the model with the instructions, to the bit: numbers of all sizes, denormals, infinities and NaN among
-// factors and sums.
+// TestTileModel compares the model with the instructions, to the bit: numbers of all sizes, denormals, infinities and
+// NaN among factors and sums.
 func TestTileModel(t *testing.T) {
 	restore, err := Use(AMX)
 	if err != nil {
@@ -93,8 +93,8 @@ func TestTilePacking(t *testing.T) {
 	compare("pairs")
 }
 
-// TestTileEncodings has a disassembler read the bytes of every tile instruction, and compares its text with the comment that the
-// generator wrote over them.
+// TestTileEncodings has a disassembler read the bytes of every tile instruction, and compares its text with the comment
+// that the generator wrote over them.
 func TestTileEncodings(t *testing.T) {
 	objdump, err := exec.LookPath("objdump")
 	if err != nil {

@@ -1043,15 +1043,7 @@ loop:
 	VMULPS       Z3, Z3, Z6
 	VFMADD213PS  Z3, Z6, Z5
 	VADDPS       c3f800000<>+0(SB), Z5, Z5
-	VCVTPS2DQ    Z4, Z4
-	VPSRAD       $0x01, Z4, Z6
-	VPSUBD       Z6, Z4, Z4
-	VPADDD       c0000007f<>+0(SB), Z6, Z6
-	VPADDD       c0000007f<>+0(SB), Z4, Z4
-	VPSLLD       $0x17, Z6, Z6
-	VPSLLD       $0x17, Z4, Z4
-	VMULPS       Z6, Z5, Z5
-	VMULPS       Z4, Z5, Z5
+	VSCALEFPS    Z4, Z5, Z5
 	VADDPS       Z5, Z1, Z1
 	VMOVUPS      Z5, (AX)
 	VMOVUPS      64(AX), Z3
@@ -1073,15 +1065,7 @@ loop:
 	VMULPS       Z3, Z3, Z6
 	VFMADD213PS  Z3, Z6, Z5
 	VADDPS       c3f800000<>+0(SB), Z5, Z5
-	VCVTPS2DQ    Z4, Z4
-	VPSRAD       $0x01, Z4, Z6
-	VPSUBD       Z6, Z4, Z4
-	VPADDD       c0000007f<>+0(SB), Z6, Z6
-	VPADDD       c0000007f<>+0(SB), Z4, Z4
-	VPSLLD       $0x17, Z6, Z6
-	VPSLLD       $0x17, Z4, Z4
-	VMULPS       Z6, Z5, Z5
-	VMULPS       Z4, Z5, Z5
+	VSCALEFPS    Z4, Z5, Z5
 	VADDPS       Z5, Z2, Z2
 	VMOVUPS      Z5, 64(AX)
 	ADDQ         $+128, AX

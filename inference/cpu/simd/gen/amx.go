@@ -9,8 +9,8 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// The tile instructions are VEX-encoded in map 0F38 (Intel SDM, volume 2), and the Go assembler does not know them. Each is
-// written as its bytes under a comment with its text, which a test compares with what a disassembler reads.
+// The tile instructions are VEX-encoded in map 0F38 (Intel SDM, volume 2), and the Go assembler does not know them.
+// Each is written as its bytes under a comment with its text, which a test compares with what a disassembler reads.
 const (
 	ppNone = iota
 	pp66
@@ -227,8 +227,8 @@ func packRows() {
 	RET()
 }
 
-// packPairs writes the packing of B: as transpose does, four words of 16 rows at a time. A vector takes row r and the rows 4, 8
-// and 12 after it in its quarters, so that the 4×4 transposition within the quarters finishes the job.
+// packPairs writes the packing of B: as transpose does, four words of 16 rows at a time. A vector takes row r and the
+// rows 4, 8 and 12 after it in its quarters, so that the 4×4 transposition within the quarters finishes the job.
 func packPairs() {
 	TEXT("packPairsAMX", NOSPLIT, "func(dst *float32, src *byte, stride, groups int)")
 	doc("packPairsAMX turns 16 rows of `groups` times 16 32-bit words, stride bytes apart, into columns of 16, one every 128\nbytes.")

@@ -204,6 +204,10 @@ func (l *lanes) exp(x reg.VecVirtual) reg.VecVirtual {
 	VMULPS(x, x, m)
 	VFMADD213PS(x, m, p) // r² q + r
 	VADDPS(float(1), p, p)
+	if l.n == 16 {
+		VSCALEFPS(n, p, p) // does all of what follows
+		return p
+	}
 	VCVTPS2DQ(n, n)
 	VPSRAD(operand.U8(1), n, m)
 	VPSUBD(m, n, n)
