@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/shirou/gopsutil/v4/load"
+
 	"kleinbild/inference"
 	"kleinbild/inference/picture"
 )
@@ -25,6 +27,9 @@ type benchCPU struct {
 	Script  string   `default:"tools/reference/bench.py" help:"What that Python runs."`
 	Shapes  bool     `default:"true" negatable:"" help:"Measure operation by operation."`
 }
+
+// busyLoad is the number of processes that run or wait from which measurements of time mean little.
+const busyLoad = 0.5
 
 func (c benchCPU) Run(ctx context.Context, s Streams) error {
 	size, err := benchSize(c.Size)
@@ -45,6 +50,9 @@ func (c benchCPU) Run(ctx context.Context, s Streams) error {
 	processor, rates, err := inference.Processor()
 	if err != nil {
 		return err
+	}
+	if avg, err := load.Avg(); err == nil && avg.Load1 > busyLoad {
+		fmt.Fprintf(s.Err, "note: other programs are at work (load %.1f): the rates below are what they leave\n", avg.Load1)
 	}
 	fmt.Fprintf(s.Out, "%s\n\n| path | kernel, GFLOP/s a thread | |\n|---|---|---|\n", processor)
 	for _, r := range rates {

@@ -47,18 +47,30 @@ const pathVariable = "KLEINBILD_SIMD"
 // It is called before the first backend is made, never at a program's start: asking for a version does not wait for it.
 var processorPath = sync.OnceValues(func() ([]cpu.Rate, error) {
 	rates := ratesOf(kernelChoicesDir(), cpu.Model(), cpu.Paths(), cpu.Measure)
-	path := cpu.Fastest(rates)
-	if name := os.Getenv(pathVariable); name != "" {
-		var err error
-		if path, err = cpu.ParsePath(name); err != nil {
-			return rates, fmt.Errorf("$%s: %w", pathVariable, err)
-		}
+	path, err := chosenPath(rates, os.Getenv(pathVariable))
+	if err != nil {
+		return rates, err
 	}
-	if _, err := cpu.Use(path); err != nil {
-		return rates, fmt.Errorf("$%s: %w", pathVariable, err)
-	}
-	return rates, nil
+	_, err = cpu.Use(path)
+	return rates, err
 })
+
+// chosenPath is the path with the name, or the fastest if name is "".
+func chosenPath(rates []cpu.Rate, name string) (cpu.Path, error) {
+	if name == "" {
+		return cpu.Fastest(rates), nil
+	}
+	path, err := cpu.ParsePath(name)
+	if err != nil {
+		return path, fmt.Errorf("$%s: %w", pathVariable, err)
+	}
+	restore, err := cpu.Use(path)
+	if err != nil {
+		return path, fmt.Errorf("$%s: %w", pathVariable, err)
+	}
+	restore()
+	return path, nil
+}
 
 // processorRates is the file that keeps the rates.
 type processorRates struct {

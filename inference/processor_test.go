@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"kleinbild/inference/cpu"
@@ -97,5 +98,21 @@ func TestPrecisionFollowsPath(t *testing.T) {
 	}
 	if _, rates, err := Processor(); err != nil || !slices.ContainsFunc(rates, func(r ProcessorRate) bool { return r.Used }) {
 		t.Errorf("no path is in use: %+v, %v", rates, err)
+	}
+}
+
+func TestChosenPath(t *testing.T) {
+	rates := []cpu.Rate{{Level: cpu.Paths()[0], FLOPS: 1}}
+	for name, want := range map[string]string{
+		"": cpu.Paths()[0].String(), "generic": "generic", "Generic": "generic", "SSE2": "", "AMX ": "",
+	} {
+		got, err := chosenPath(rates, name)
+		if want == "" {
+			if err == nil || !strings.Contains(err.Error(), pathVariable) {
+				t.Errorf("%q: %v, %v; want an error that names $%s", name, got, err, pathVariable)
+			}
+		} else if err != nil || got.String() != want {
+			t.Errorf("%q: %v, %v; want %s", name, got, err, want)
+		}
 	}
 }
