@@ -80,6 +80,9 @@ type processorRates struct {
 	Rates     []cpu.Rate
 }
 
+// maxRatesBytes bounds the file of rates, which has some 200 bytes.
+const maxRatesBytes = 16 << 10
+
 // ratesVersion grows when the kernels change so much that old rates mislead.
 const ratesVersion = 1
 
@@ -92,7 +95,7 @@ func ratesOf(dir, model string, paths []cpu.Path, measure func() []cpu.Rate) []c
 	}
 	name := filepath.Join(dir, "processor.json")
 	var kept processorRates
-	if text, err := os.ReadFile(name); err == nil && json.Unmarshal(text, &kept) == nil &&
+	if text, err := atomicfile.Read(name, maxRatesBytes); err == nil && json.Unmarshal(text, &kept) == nil &&
 		kept.Version == ratesVersion && kept.Processor == model &&
 		slices.EqualFunc(kept.Rates, paths, func(r cpu.Rate, p cpu.Path) bool { return r.Level == p && r.FLOPS > 0 }) {
 		return kept.Rates
