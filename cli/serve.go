@@ -26,7 +26,7 @@ type serveCommand struct {
 	AllowHost       []string      `placeholder:"NAME" help:"A name, beside localhost and IP addresses, that clients may use for this machine."`
 	AllowOrigin     []string      `placeholder:"URL" help:"A website, such as https://paint.example, whose scripts may use the API."`
 	AllowRemoteURIs bool          `name:"allow-remote-uris" help:"Fetch reference pictures from http and https addresses on the public internet."`
-	Queue           int           `default:"32" placeholder:"N" help:"Requests that may wait; more get 429."`
+	Queue           int           `default:"32" placeholder:"N" help:"Requests that may wait, half of what the others leave for each client; more get 429."`
 	MaxBody         int           `name:"max-body" default:"64" placeholder:"MB" help:"The largest request, 1 to 256 MiB."`
 	Grace           time.Duration `default:"30s" placeholder:"TIME" help:"How long the picture under way may take once the server is told to end."`
 	LogFormat       string        `enum:"text,json" default:"text" placeholder:"NAME" help:"text or json, on standard error."`
