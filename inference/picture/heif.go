@@ -99,13 +99,17 @@ func readHEIF(file []byte) (heifHead, error) {
 	type property struct {
 		kind    string
 		content []byte
+		alpha   bool // of auxC: the item that it is of holds alpha
 	}
 	var properties []property
 	for kind, content := range isoBoxes(isoBox(iprp, "ipco")) {
 		if len(properties) == maxHEIFProperties {
 			return head, errHEIFLists
 		}
-		properties = append(properties, property{kind, content})
+		// Looked at here, once a property, and not once for each of the items that name it.
+		alpha := kind == "auxC" &&
+			(bytes.Contains(content, []byte(":alpha")) || bytes.Contains(content, []byte("hevc:2015:auxid:1")))
+		properties = append(properties, property{kind, content, alpha})
 		if kind == "ispe" && len(content) >= 12 {
 			w, h := binary.BigEndian.Uint32(content[4:]), binary.BigEndian.Uint32(content[8:])
 			head.largest = max(head.largest, int(min(uint64(w)*uint64(h), 1<<40)))
@@ -130,9 +134,8 @@ func readHEIF(file []byte) (heifHead, error) {
 				continue
 			}
 			p := properties[index-1]
-			if p.kind == "auxC" {
-				means := func(urn string) bool { return bytes.Contains(p.content, []byte(urn)) }
-				alphas[item] = alphas[item] || means(":alpha") || means("hevc:2015:auxid:1")
+			if p.alpha {
+				alphas[item] = true
 			}
 			if p.kind == "ispe" && len(p.content) >= 12 {
 				w, h := binary.BigEndian.Uint32(p.content[4:]), binary.BigEndian.Uint32(p.content[8:])

@@ -1,6 +1,7 @@
 package picture
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 func isoBoxOf(kind string, content ...byte) []byte {
@@ -78,6 +80,24 @@ func TestListsOfHEICAreBounded(t *testing.T) {
 		if _, err := heicConfig(file); !errors.Is(err, ErrSize) || !strings.Contains(err.Error(), "items") {
 			t.Errorf("%s: %v, want it refused", name, err)
 		}
+	}
+}
+
+// TestPropertiesOfHEICAreReadOnce: a long property that ten thousand items name costs what its bytes cost.
+func TestPropertiesOfHEICAreReadOnce(t *testing.T) {
+	long := append(isoBoxOf("auxC", make([]byte, 4<<20)...), isoBoxOf("ispe", 0, 0, 0, 0, 0, 0, 0, 64, 0, 0, 0, 64)...)
+	const items, named = 10_000, 100
+	associations := binary.BigEndian.AppendUint32(make([]byte, 4), items)
+	for range items {
+		associations = append(associations, 0, 1, named)
+		associations = append(associations, bytes.Repeat([]byte{1}, named)...)
+	}
+	begin := cpuTime()
+	for range 3 {
+		_, _ = heicConfig(headerHEIC(long, associations, nil))
+	}
+	if took := cpuTime() - begin; took > 2*time.Second {
+		t.Errorf("%v of processor time", took)
 	}
 }
 

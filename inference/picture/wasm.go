@@ -77,8 +77,12 @@ func (p *wasmProgram) start(ctx context.Context, file []byte, results int) (*was
 		return nil, err
 	}
 	// Neither standard output nor standard error is given to it.
-	module, err := p.runtime.InstantiateModule(ctx, p.code, wazero.NewModuleConfig().WithName(""))
+	inOnePiece := experimental.WithMemoryAllocator(ctx, experimental.MemoryAllocatorFunc(newLinearMemory))
+	module, err := p.runtime.InstantiateModule(inOnePiece, p.code, wazero.NewModuleConfig().WithName(""))
 	if err != nil {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
 		return nil, err
 	}
 	m := &wasmModule{ctx: ctx, format: p.format, module: module}
@@ -94,6 +98,27 @@ func (p *wasmProgram) start(ctx context.Context, file []byte, results int) (*was
 	}
 	return m, nil
 }
+
+// linearMemory is a module's memory, with addresses for all that the module may have. Pages that it does not touch take
+// nothing. The runtime's own memory grows by copying, which holds the old and the new at once, and leaves both to the
+// garbage collector.
+type linearMemory struct{ bytes []byte }
+
+func newLinearMemory(_, most uint64) experimental.LinearMemory {
+	return &linearMemory{make([]byte, 0, min(most, wasmMemoryBytes))}
+}
+
+// Reallocate implements experimental.LinearMemory.
+func (l *linearMemory) Reallocate(size uint64) []byte {
+	if size > uint64(cap(l.bytes)) {
+		return nil
+	}
+	l.bytes = l.bytes[:size]
+	return l.bytes
+}
+
+// Free implements experimental.LinearMemory.
+func (l *linearMemory) Free() { l.bytes = nil }
 
 func (m *wasmModule) close() { _ = m.module.Close(context.WithoutCancel(m.ctx)) }
 

@@ -439,7 +439,11 @@ func TestDecodersEndWithTheirContext(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if _, err := prepare(ctx, file, MaxPixels); !errors.Is(err, context.Canceled) {
+		f, err := recognise(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.decode(ctx, file); !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: %v, want the context's error", name, err)
 		}
 	}
