@@ -54,14 +54,13 @@ const (
 )
 
 const (
-	pageHeaderBytes  = 16
-	elementBytes     = 16
-	bucketBytes      = 16 // root page (8), sequence (8); the page of a small bucket follows in the place of the root
-	metaBytes        = 64
-	boltMagic        = 0xED0CDAED
-	boltVersion      = 2
-	noFreelist       = ^uint64(0)
-	defaultPageBytes = 4096
+	pageHeaderBytes = 16
+	elementBytes    = 16
+	bucketBytes     = 16 // root page (8), sequence (8); the page of a small bucket follows in the place of the root
+	metaBytes       = 64
+	boltMagic       = 0xED0CDAED
+	boltVersion     = 2
+	noFreelist      = ^uint64(0)
 )
 
 var native = binary.NativeEndian
@@ -290,6 +289,9 @@ func (f *boltFile) topBucket(e element) error {
 	}
 	if len(e.value) < bucketBytes {
 		return damagef("a bucket of %d bytes", len(e.value))
+	}
+	if sequence := native.Uint64(e.value[8:]); sequence >= maxID { // the next entry would get an ID of those that wait
+		return damagef("a bucket that has counted to %d", sequence)
 	}
 	if root := native.Uint64(e.value); root != 0 {
 		return f.tree(root, nil, nil, 0, nil)

@@ -203,6 +203,10 @@ func TestCrafted(t *testing.T) {
 			at := bytes.Index(page(d, f.root)[:pageBytes], []byte("pictures")) + len("pictures")
 			native.PutUint64(page(d, f.root)[at:], f.root)
 		}, n},
+		{"a bucket that has counted to IDs of those that wait", func(d []byte) {
+			at := bytes.Index(page(d, f.root)[:pageBytes], []byte("pictures")) + len("pictures")
+			native.PutUint64(page(d, f.root)[at+8:], 1<<62+n)
+		}, n},
 		{"a child beyond the file", func(d []byte) { native.PutUint64(page(d, branch)[pageHeaderBytes+8:], 1<<40) }, n},
 		{"no list of free pages", func(d []byte) { metas(d, func(m []byte) { native.PutUint64(m[32:], noFreelist) }) }, n},
 		{"a list of 2⁴⁰ free pages", func(d []byte) {

@@ -177,14 +177,16 @@ const maxTries = 4
 // run calls do with the open database, after it has made or repaired the file where that is needed. do may be called
 // more than once. A missing file has nothing to read.
 func (s *Store) run(readOnly bool, do func(*bbolt.DB) error) (err error) {
-	for try := range maxTries {
+	met := false // damage, by this operation
+	for range maxTries {
 		err = s.open(readOnly, do)
 		d := damageOf(err)
 		switch {
 		case err == nil:
 			return nil
 		case d != nil && s.tell != nil:
-			err = s.repair(d, try > 0)
+			err = s.repair(d, met)
+			met = true
 		case errors.Is(err, fs.ErrNotExist) && readOnly:
 			return nil
 		case errors.Is(err, fs.ErrNotExist):

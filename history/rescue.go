@@ -40,11 +40,10 @@ func (s *Store) alone(do func() error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), s.patience())
 	defer cancel()
 	switch ok, err := lock.TryLockContext(ctx, lockPause); {
-	case ctx.Err() != nil:
-		return ErrHeld
-	case err != nil:
+	case ok:
+	case err != nil && ctx.Err() == nil:
 		return err
-	case !ok:
+	default:
 		return ErrHeld
 	}
 	defer lock.Unlock()
@@ -81,7 +80,10 @@ func (s *Store) repair(d *damage, insist bool) error {
 		case seen != nil && damageOf(seen) == nil:
 			return seen
 		}
-		found := s.salvage()
+		found, err := s.salvage()
+		if err != nil {
+			return err
+		}
 		file, err := s.build(found)
 		if err != nil {
 			return err
@@ -92,7 +94,7 @@ func (s *Store) repair(d *damage, insist bool) error {
 			return err
 		}
 		if err := file.Replace(s.path); err != nil {
-			return err
+			return errors.Join(err, os.Rename(aside, s.path)) // the next try begins again
 		}
 		s.say(News{Aside: aside, Rescued: len(found.entries)})
 		return nil
@@ -155,23 +157,27 @@ type scavenger struct {
 // salvage reads what it can of the damaged file: first the tree, as far as it leads, and then every page, because a
 // page that the tree does not reach mostly holds its old entries still. The user may have removed an entry of such a
 // page since, so it counts only if its picture exists.
-func (s *Store) salvage() contents {
+// The error is that of a file which cannot be opened at present.
+func (s *Store) salvage() (contents, error) {
 	c := contents{entries: map[uint64]Entry{}, references: map[string][]byte{}}
 	file, info, err := atomicfile.Open(s.path)
 	if err != nil {
-		return c
+		if info, e := os.Stat(s.path); e == nil && info.Mode().IsRegular() {
+			return c, err
+		}
+		return c, nil
 	}
 	defer file.Close()
 	if info.Size() > maxStoreBytes {
-		return c
+		return c, nil
 	}
 	salvageFrom(file, info.Size(), c)
-	return c
+	return c, nil
 }
 
 func salvageFrom(r io.ReaderAt, sizeBytes int64, c contents) {
-	const metas, readings = 2, 4
-	pageBytes := int64(defaultPageBytes)
+	const metas, readings = 2, 6
+	pageBytes := int64(os.Getpagesize()) // what bbolt takes, where no meta page can say
 	var trees []meta
 	for i := range int64(metas) {
 		if m, err := readMeta(r, i*pageBytes, sizeBytes); err == nil {
@@ -187,7 +193,7 @@ func salvageFrom(r io.ReaderAt, sizeBytes int64, c contents) {
 	}
 	for id := range x.pages {
 		if list, kind := x.read(id); kind == leafPage {
-			x.collect(list, false)
+			x.collect(list, false, true)
 		}
 	}
 }
@@ -224,7 +230,7 @@ func (x *scavenger) follow(id uint64, depth int) {
 	x.used[id] = true
 	list, kind := x.read(id)
 	if kind == leafPage {
-		x.collect(list, true)
+		x.collect(list, true, true)
 	}
 	for _, e := range list {
 		switch {
@@ -236,12 +242,15 @@ func (x *scavenger) follow(id uint64, depth int) {
 	}
 }
 
-// collect takes the elements that are ours. live says that they belong to the tree.
-func (x *scavenger) collect(list []element, live bool) {
+// collect takes the elements that are ours. live says that they belong to the tree, top that they may be buckets; a store
+// has none inside others, and following those would take a time that grows with each level.
+func (x *scavenger) collect(list []element, live, top bool) {
 	for _, e := range list {
 		switch {
-		case e.bucket && len(e.value) >= bucketBytes+pageHeaderBytes && native.Uint64(e.value) == 0:
-			x.collect(readable(e.value[bucketBytes:]), live)
+		case e.bucket:
+			if top && len(e.value) >= bucketBytes+pageHeaderBytes && native.Uint64(e.value) == 0 {
+				x.collect(readable(e.value[bucketBytes:]), live, false)
+			}
 		case len(e.key) == 8:
 			x.entry(binary.BigEndian.Uint64(e.key), e.value, live)
 		case len(e.key) == digestBytes && len(e.value) > 8 && filepath.IsAbs(string(e.value[8:])):
@@ -254,6 +263,10 @@ func (x *scavenger) collect(list []element, live bool) {
 
 func (x *scavenger) entry(id uint64, value []byte, live bool) {
 	if _, known := x.entries[id]; known || id == 0 || id > maxID {
+		return
+	}
+	// Elements of a damaged page may share their bytes.
+	if x.budgetBytes -= int64(len(value)); x.budgetBytes < 0 {
 		return
 	}
 	var e Entry

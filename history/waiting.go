@@ -56,7 +56,7 @@ func (s *Store) pending() (list []waiting) {
 	for _, f := range files {
 		name, isEntry := strings.CutSuffix(f.Name(), ".json")
 		id, err := strconv.ParseUint(name, 10, 64)
-		if !isEntry || err != nil || len(list) == maxWaiting {
+		if !isEntry || err != nil || id < waitingID || len(list) == maxWaiting {
 			continue
 		}
 		w := waiting{id: id, file: filepath.Join(s.waitingDir(), f.Name())}
