@@ -70,7 +70,8 @@ func (s *session) quit() {
 func (s *session) remember() {
 	s.set.setWindowSize(s.win.Canvas().Size())
 	s.set.setPrompt(s.prompt.entry.Text)
-	s.strip.binNow()
 	s.store.Settle()
 	s.writeLast()
+	s.strip.binNow() // last: the bin may ask, and a history that is held is waited for
+	s.store.Settle()
 }

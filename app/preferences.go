@@ -37,13 +37,16 @@ func keepPreferences(path string) {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission): // there is none yet, or nobody can read it
 		return
 	case err != nil:
-		_ = os.Rename(path, path+".damaged")
+		_, _ = atomicfile.SetAside(path)
 	}
 	switch {
 	case soundPreferences(text):
 		_ = atomicfile.Write(kept, text, privateFile)
 	default:
 		if old, err := atomicfile.Read(kept, maxPreferencesBytes); err == nil && soundPreferences(old) {
+			if len(text) > 0 {
+				_, _ = atomicfile.SetAside(path)
+			}
 			if atomicfile.Write(path, old, privateFile) != nil {
 				_ = os.Rename(kept, path) // the disk is full; the next start copies it again
 			}

@@ -44,6 +44,7 @@ func TestFirstStart(t *testing.T) {
 	have = true
 	catalogue.got <- "/models/4b"
 	b.until("the model is open", func() bool { return b.session.engine == engine })
+	b.settle() // it is remembered behind that
 	if b.start.content.Visible() || remembered != "/models/4b" || opened[len(opened)-1].Setting != "/models/4b" {
 		t.Errorf("visible %v, setting %q, opened %+v", b.start.content.Visible(), remembered, opened)
 	}
