@@ -108,6 +108,14 @@ func TestPipesAndDevices(t *testing.T) {
 // TestInterruptible ends work that does not come back, as reading does from a disk that does not answer. What comes after all
 // is closed.
 func TestInterruptible(t *testing.T) {
+	func() {
+		defer func() {
+			if p := recover(); p == nil || !strings.Contains(fmt.Sprint(p), "a parser's fault") {
+				t.Errorf("recovered %v, want the panic of the work on the caller's goroutine", p)
+			}
+		}()
+		_, _ = Interruptible(t.Context(), func() (int, error) { panic("a parser's fault") }, func(int) {})
+	}()
 	hung, discarded := make(chan struct{}), make(chan int, 1)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	began := make(chan struct{})

@@ -1,6 +1,10 @@
 package checkpoint
 
-import "context"
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+)
 
 // Interruptible returns what work returns, or the cause of ctx as soon as that ends: reading from a disk that does not answer
 // cannot be stopped, but nobody has to wait for it. What work returns after that, without an error, goes to discard.
@@ -9,22 +13,32 @@ func Interruptible[T any](ctx context.Context, work func() (T, error), discard f
 		return result, context.Cause(ctx)
 	}
 	type outcome struct {
-		result T
-		err    error
+		result   T
+		err      error
+		panicked any
 	}
 	done := make(chan outcome)
 	go func() {
-		r, err := work()
-		select {
-		case done <- outcome{r, err}:
-		case <-ctx.Done():
-			if err == nil {
-				discard(r)
+		var o outcome
+		defer func() {
+			if p := recover(); p != nil {
+				o.panicked = fmt.Sprintf("%v\n%s", p, debug.Stack())
 			}
-		}
+			select {
+			case done <- o:
+			case <-ctx.Done():
+				if o.panicked == nil && o.err == nil {
+					discard(o.result)
+				}
+			}
+		}()
+		o.result, o.err = work()
 	}()
 	select {
 	case o := <-done:
+		if o.panicked != nil {
+			panic(o.panicked) // on the caller's goroutine, where it may be guarded
+		}
 		return o.result, o.err
 	case <-ctx.Done():
 		return result, context.Cause(ctx)

@@ -99,6 +99,9 @@ func remembered[T any](ctx context.Context, key string, stampNow func() (stamp, 
 	if !known || ctx.Err() != nil || errors.Is(err, safetensors.ErrBudget) {
 		return found, err
 	}
+	if p, ok := errors.AsType[*fs.PathError](err); ok && !errors.Is(p, fs.ErrNotExist) && !errors.Is(p, fs.ErrPermission) {
+		return found, err // a disk's fault, or too many open files: it may go by itself
+	}
 	if age := time.Since(before.newest); age >= 0 && age < settled {
 		return found, err
 	}
