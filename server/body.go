@@ -36,6 +36,7 @@ type incoming struct {
 	lease   *lease
 	pace    *pace
 	err     error // sticks
+	cut     bool  // the last read had the patience of one that others wait for
 
 	mu      sync.Mutex // guards the rest
 	over    bool       // nothing more is read
@@ -57,17 +58,24 @@ func (s *Server) withBody(ctx context.Context, w *reply, r *http.Request, weight
 	r.Body = in
 	held.onHurry(in.hurry)
 	defer context.AfterFunc(ctx, in.interrupt)()
+	whole := false
+	defer func() { // also where a panic passes, which becomes a 500
+		held.onHurry(nil)
+		in.end()
+		if !whole {
+			held.end()
+		}
+	}()
 	err := read(r)
 	if err == nil {
 		// A client's farewell is noticed only once its body has been read to the end.
 		_, err = io.Copy(io.Discard, r.Body)
 	}
-	held.onHurry(nil)
-	in.end()
 	if err != nil {
-		held.end()
 		return nil, err
 	}
+	whole = true
+	in.end()
 	_ = w.control.SetReadDeadline(time.Time{})
 	return held, nil
 }
@@ -80,11 +88,16 @@ func (in *incoming) Read(p []byte) (int, error) {
 		p = p[:in.left+1]
 	}
 	stall, rate := in.s.limits.stall, in.s.limits.rate
-	pressed := in.s.memory.hurried(in.lease)
-	if pressed {
-		stall, rate = in.s.limits.hurried, in.s.limits.hurriedRate
+	if in.cut {
+		in.cut = false
+		in.pace.excuse(in.s.limits.stall - in.s.limits.hurried) // the patience that hurry took
 	}
-	in.wait(in.pace.moved(0, rate, stall), pressed)
+	in.wait(in.pace.moved(0, rate, stall), false) // first: from here on hurry finds a deadline to shorten
+	if in.s.memory.hurried(in.lease) {
+		in.cut = true
+		stall, rate = in.s.limits.hurried, in.s.limits.hurriedRate
+		in.wait(in.pace.moved(0, rate, stall), true)
+	}
 	n, err := in.body.Read(p)
 	in.rested()
 	in.pace.moved(n, rate, stall)
@@ -142,7 +155,7 @@ func (in *incoming) rested() {
 func (in *incoming) hurry() {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if sooner := time.Now().Add(in.s.limits.hurried); sooner.Before(in.until) {
+	if sooner := time.Now().Add(in.s.limits.hurried); in.ctx.Err() == nil && sooner.Before(in.until) {
 		in.until, in.pressed = sooner, true
 		_ = in.control.SetReadDeadline(sooner)
 	}

@@ -54,8 +54,8 @@ func (c *connections) add(conn net.Conn) {
 	fits := c.shares.fits(client, 1, int64(c.limit))
 	if !fits {
 		victim := client
-		if c.shares.held[client] <= c.shares.most(client, int64(c.limit)) {
-			victim = "" // the client has its share or less: there are too many in all
+		if c.shares.held[client] == 0 {
+			victim = "" // who has none does not fit only where there are too many in all
 		}
 		fits = c.closeOne(victim)
 	}

@@ -89,6 +89,22 @@ func TestConnectionShares(t *testing.T) {
 		}
 		return new
 	}
+	// Somebody who is at the share takes nothing from others while there is room.
+	idle := []*conn{}
+	for range 8 {
+		idle = append(idle, open("10.0.0.8", http.StateIdle))
+	}
+	for range 5 {
+		idle = append(idle, open("10.0.0.9", http.StateActive))
+	}
+	for i, other := range idle[:8] {
+		if other.closed {
+			t.Errorf("idle connection %d of another client was closed while there was room", i)
+		}
+	}
+	for _, other := range idle {
+		c.changed(other, http.StateClosed)
+	}
 	var flood []*conn
 	for range 20 {
 		flood = append(flood, open("10.0.0.1", http.StateActive))

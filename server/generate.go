@@ -89,7 +89,7 @@ func (s *Server) accept(w *reply, r *http.Request, weight int64, read func(*http
 	if text := warning(j.ignored); text != "" {
 		w.Header().Set("Warning", text)
 	}
-	m, err := s.openModel(r.Context())
+	m, err := s.openModel(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -103,13 +103,19 @@ func (s *Server) accept(w *reply, r *http.Request, weight int64, read func(*http
 	if j.admission, err = s.queue.admit(client, j.holds(native)); err != nil {
 		return nil, err
 	}
+	kept := false
+	defer func() { // also where a panic passes, which becomes a 500
+		if !kept {
+			j.admission.end()
+		}
+	}()
 	if err = s.prepare(ctx, j, held); err == nil {
 		err = j.settleSize(native)
 	}
 	if err != nil {
-		j.admission.end()
 		return nil, err
 	}
+	kept = true
 	return j, nil
 }
 

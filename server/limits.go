@@ -31,7 +31,8 @@ const (
 
 // Memory for what clients send.
 const (
-	// laneBytes of every request are free of the budget, so that a request without pictures never waits for those with.
+	// laneBytes of every request are free of the budget, so that a request without pictures, of up to
+	// 8 KiB of JSON, never waits for those with.
 	// maxConnections bounds what all of them hold: 64 MiB.
 	laneBytes  = 64 << 10
 	formWeight = 1 // bytes of memory for each of a form: texts are few, and pictures are held once

@@ -169,6 +169,9 @@ func (f *fetching) Read(p []byte) (int, error) {
 	if n > 0 {
 		before := time.Now()
 		if err := f.lease.take(f.ctx, int64(n), f.limits.memory); err != nil {
+			if context.Cause(f.ctx) == errTooSlow {
+				err = errMemory() // the fetch's time went in waiting here
+			}
 			return 0, err
 		}
 		f.pace.excuse(time.Since(before))

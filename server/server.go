@@ -400,7 +400,7 @@ func (s *Server) health(w *reply, _ *http.Request) error {
 	}
 	if _, err := s.knownModel(); err != nil {
 		// Anybody may ask, so that the error, which names folders, stays inside.
-		return errorf(http.StatusServiceUnavailable, "no model")
+		return &apiError{status: http.StatusServiceUnavailable, detail: "no model", retryAfter: 10 * time.Second}
 	}
 	return w.json(http.StatusOK, map[string]string{"status": "ok"})
 }
