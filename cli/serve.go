@@ -50,8 +50,8 @@ func (c serveCommand) Run(ctx context.Context, s Streams, e *ending) error {
 		return usagef("--queue %d, want 1 to 10000", c.Queue)
 	case c.MaxBody < 1 || c.MaxBody > 256:
 		return usagef("--max-body %d, want 1 to 256", c.MaxBody)
-	case c.Grace <= 0:
-		return usagef("--grace %v, want more than 0s", c.Grace)
+	case c.Grace <= 0 || c.Grace > 24*time.Hour:
+		return usagef("--grace %v, want more than 0s and at most 24h", c.Grace)
 	}
 	if err := c.checkNames(); err != nil {
 		return err
@@ -135,7 +135,15 @@ func (o *opener) open(ctx context.Context) (server.Model, error) {
 	defer o.mu.Unlock()
 	if o.engine != nil && o.engine.Info().Missing != nil {
 		if _, err := inference.FindModel(ctx, o.options); err == nil {
-			o.engine, o.demo = nil, o.engine
+			engine, err := inference.Open(ctx, o.options)
+			if err != nil {
+				return server.Model{}, err
+			}
+			if engine.Info().Missing != nil { // it is gone again
+				_ = engine.Close()
+			} else {
+				o.engine, o.demo = engine, o.engine
+			}
 		}
 	}
 	if o.engine == nil {
