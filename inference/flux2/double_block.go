@@ -21,27 +21,30 @@ type doubleStreamBlock struct{ image, text stream }
 
 func doubleBlockName(i int) string { return fmt.Sprintf("transformer_blocks.%d.", i) }
 
+// loadDoubleStreamBlock asks for the weights in the order in which forward uses them: a device that does not hold all of
+// them brings them in that order.
 func loadDoubleStreamBlock(l *backend.Loader, cfg Config, i int) doubleStreamBlock {
-	load := func(q, k, v, out, normQ, normK, ff string) stream {
-		at := doubleBlockName(i)
-		d, mlp := cfg.Hidden(), cfg.MLPHidden()
-		in := l.Get(at+ff+".linear_in.weight", 2*mlp, d)
-		s := stream{
-			q: l.Get(at+"attn."+q+".weight", d, d), k: l.Get(at+"attn."+k+".weight", d, d),
-			v: l.Get(at+"attn."+v+".weight", d, d), out: l.Get(at+"attn."+out+".weight", d, d),
-			normQ: l.Get(at+"attn."+normQ+".weight", cfg.HeadDim),
-			normK: l.Get(at+"attn."+normK+".weight", cfg.HeadDim),
-			down:  l.Get(at+ff+".linear_out.weight", d, mlp),
-		}
-		if in != nil {
-			s.gate, s.up = in.Slice(0, mlp), in.Slice(mlp, 2*mlp)
-		}
+	at := doubleBlockName(i)
+	d, mlp := cfg.Hidden(), cfg.MLPHidden()
+	attention := func(q, k, v, normQ, normK string) (s stream) {
+		s.q, s.normQ = l.Get(at+"attn."+q+".weight", d, d), l.Get(at+"attn."+normQ+".weight", cfg.HeadDim)
+		s.k, s.normK = l.Get(at+"attn."+k+".weight", d, d), l.Get(at+"attn."+normK+".weight", cfg.HeadDim)
+		s.v = l.Get(at+"attn."+v+".weight", d, d)
 		return s
 	}
-	return doubleStreamBlock{
-		image: load("to_q", "to_k", "to_v", "to_out.0", "norm_q", "norm_k", "ff"),
-		text:  load("add_q_proj", "add_k_proj", "add_v_proj", "to_add_out", "norm_added_q", "norm_added_k", "ff_context"),
+	rest := func(s *stream, out, ff string) {
+		s.out = l.Get(at+"attn."+out+".weight", d, d)
+		if in := l.Get(at+ff+".linear_in.weight", 2*mlp, d); in != nil {
+			s.gate, s.up = in.Slice(0, mlp), in.Slice(mlp, 2*mlp)
+		}
+		s.down = l.Get(at+ff+".linear_out.weight", d, mlp)
 	}
+	var block doubleStreamBlock
+	block.text = attention("add_q_proj", "add_k_proj", "add_v_proj", "norm_added_q", "norm_added_k")
+	block.image = attention("to_q", "to_k", "to_v", "norm_q", "norm_k")
+	rest(&block.text, "to_add_out", "ff_context")
+	rest(&block.image, "to_out.0", "ff")
+	return block
 }
 
 // forward updates r.hidden. A modulation is (shift, scale, gate) for the attention, then for the feed-forward.

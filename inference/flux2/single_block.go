@@ -19,12 +19,13 @@ func singleBlockName(i int) string { return fmt.Sprintf("single_transformer_bloc
 func loadSingleStreamBlock(l *backend.Loader, cfg Config, i int) singleStreamBlock {
 	at := singleBlockName(i) + "attn."
 	d, mlp := cfg.Hidden(), cfg.MLPHidden()
-	fused := l.Get(at+"to_qkv_mlp_proj.weight", 3*d+2*mlp, d)
+	// In the order in which forward uses them; the norms go with the product that they follow.
 	block := singleStreamBlock{
 		normQ: l.Get(at+"norm_q.weight", cfg.HeadDim),
 		normK: l.Get(at+"norm_k.weight", cfg.HeadDim),
-		out:   l.Get(at+"to_out.weight", d, d+mlp),
 	}
+	fused := l.Get(at+"to_qkv_mlp_proj.weight", 3*d+2*mlp, d)
+	block.out = l.Get(at+"to_out.weight", d, d+mlp)
 	if fused != nil {
 		block.q, block.kv = fused.Slice(0, d), fused.Slice(d, 3*d)
 		block.gate, block.up = fused.Slice(3*d, 3*d+mlp), fused.Slice(3*d+mlp, 3*d+2*mlp)

@@ -31,15 +31,15 @@ func New(b backend.Backend, cfg Config, src tensor.Source) (*Transformer, error)
 	d := cfg.Hidden()
 	t := &Transformer{
 		b: b, cfg: cfg,
-		latentIn:    l.Get("x_embedder.weight", d, cfg.InChannels),
-		contextIn:   l.Get("context_embedder.weight", d, cfg.ContextDim),
-		timeIn:      l.Get("time_guidance_embed.timestep_embedder.linear_1.weight", d, cfg.TimeChannels),
-		timeOut:     l.Get("time_guidance_embed.timestep_embedder.linear_2.weight", d, d),
-		modImage:    l.Get("double_stream_modulation_img.linear.weight", 6*d, d),
-		modText:     l.Get("double_stream_modulation_txt.linear.weight", 6*d, d),
-		modSingle:   l.Get("single_stream_modulation.linear.weight", 3*d, d),
-		modOut:      l.Get("norm_out.linear.weight", 2*d, d),
-		velocityOut: l.Get("proj_out.weight", cfg.OutChannels, d),
+		// In the order in which a run and its steps use them.
+		contextIn: l.Get("context_embedder.weight", d, cfg.ContextDim),
+		timeIn:    l.Get("time_guidance_embed.timestep_embedder.linear_1.weight", d, cfg.TimeChannels),
+		timeOut:   l.Get("time_guidance_embed.timestep_embedder.linear_2.weight", d, d),
+		modImage:  l.Get("double_stream_modulation_img.linear.weight", 6*d, d),
+		modText:   l.Get("double_stream_modulation_txt.linear.weight", 6*d, d),
+		modSingle: l.Get("single_stream_modulation.linear.weight", 3*d, d),
+		modOut:    l.Get("norm_out.linear.weight", 2*d, d),
+		latentIn:  l.Get("x_embedder.weight", d, cfg.InChannels),
 	}
 	for i := range cfg.DoubleBlocks {
 		t.doubleBlocks = append(t.doubleBlocks, loadDoubleStreamBlock(l, cfg, i))
@@ -47,6 +47,7 @@ func New(b backend.Backend, cfg Config, src tensor.Source) (*Transformer, error)
 	for i := range cfg.SingleBlocks {
 		t.singleBlocks = append(t.singleBlocks, loadSingleStreamBlock(l, cfg, i))
 	}
+	t.velocityOut = l.Get("proj_out.weight", cfg.OutChannels, d)
 	if err := l.Err(); err != nil {
 		return nil, fmt.Errorf("flux2: %w", err)
 	}

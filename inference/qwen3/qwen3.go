@@ -40,14 +40,15 @@ func New(b backend.Backend, cfg Config, src tensor.Source) (*Encoder, error) {
 	for i := range HiddenStates[len(HiddenStates)-1] {
 		at := layer(i)
 		e.layers = append(e.layers, decoderLayer{
+			// In the order in which Encode uses them.
 			inputNorm: l.Get(at+"input_layernorm.weight", hidden),
-			postNorm:  l.Get(at+"post_attention_layernorm.weight", hidden),
 			q:         l.Get(at+"self_attn.q_proj.weight", qDim, hidden),
+			qNorm:     l.Get(at+"self_attn.q_norm.weight", cfg.HeadDim),
 			k:         l.Get(at+"self_attn.k_proj.weight", kvDim, hidden),
+			kNorm:     l.Get(at+"self_attn.k_norm.weight", cfg.HeadDim),
 			v:         l.Get(at+"self_attn.v_proj.weight", kvDim, hidden),
 			o:         l.Get(at+"self_attn.o_proj.weight", hidden, qDim),
-			qNorm:     l.Get(at+"self_attn.q_norm.weight", cfg.HeadDim),
-			kNorm:     l.Get(at+"self_attn.k_norm.weight", cfg.HeadDim),
+			postNorm:  l.Get(at+"post_attention_layernorm.weight", hidden),
 			gate:      l.Get(at+"mlp.gate_proj.weight", cfg.IntermediateSize, hidden),
 			up:        l.Get(at+"mlp.up_proj.weight", cfg.IntermediateSize, hidden),
 			down:      l.Get(at+"mlp.down_proj.weight", hidden, cfg.IntermediateSize),
