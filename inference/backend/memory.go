@@ -99,8 +99,8 @@ func (m Memory) Placements(room int64) map[string]Placement {
 			}
 		}
 		placements[network] = placed
-		if small > 0 {
-			placements[network] = Place(sizes, room-small)
+		if beside := Place(sizes, room-small); small > 0 && beside.LaneBytes > 0 { // lanes are worth more than its place
+			placements[network] = beside
 		}
 	}
 	return placements

@@ -1,6 +1,7 @@
 // Package cuda is the backend that computes on a GPU, over the kernels of kernels/ and a device of kernels/cu: NVIDIA's
 // driver, or a device in software. Activations are bfloat16 matrices (float32 where a stage asks for that), in one piece of
-// memory whose size a rehearsal finds out before the run; weights become bfloat16 on their way to the device and stay there.
+// memory whose size a rehearsal finds out before the run; weights become bfloat16 on their way to the device and stay there, but for those that pass through
+// lanes where they do not all fit (lanes.go).
 //
 // It refuses heads wider than 512 columns and group normalisations of more than 2048, which no published model has.
 package cuda
@@ -50,6 +51,8 @@ type Backend struct {
 	// laneBytes is the size of each network's lanes, 0 if it has none; lanes are those that are there.
 	laneBytes map[string]int64
 	lanes     map[string]*lanes
+	// noLanes are the networks for whose lanes there was no memory since Reserve.
+	noLanes map[string]bool
 	// misplaced says that weights had to leave that should have stayed: the next operation places all anew.
 	misplaced bool
 	// aheadOf is the part behind which parts were sent for last; aheadWaits says that more shall be once a lane is free.
@@ -191,6 +194,11 @@ func (b *Backend) issue(name string, family kernels.Family, f func(q *kernels.Qu
 	if err := b.dev.compiled(family); err != nil {
 		b.fail(name, err)
 		return
+	}
+	for _, w := range weights { // no part of the operation's leaves for another
+		if w != nil {
+			w.(*weight).part.used = b.clock
+		}
 	}
 	for _, w := range weights {
 		if w != nil && !b.need(name, w.(*weight)) {

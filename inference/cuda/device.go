@@ -49,7 +49,7 @@ func (b *Backend) start() error {
 		p.leave()
 	}
 	b.replays, b.aheadOf = nil, nil
-	b.lanes, b.misplaced = map[string]*lanes{}, false
+	b.lanes, b.noLanes, b.misplaced = map[string]*lanes{}, map[string]bool{}, false
 	b.arena.reset(0)
 	b.keeping.Store(0)
 

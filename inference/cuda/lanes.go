@@ -50,7 +50,10 @@ func (b *Backend) place() error {
 			continue
 		}
 		placed := placements[p.network]
-		stays := placed.Stays[counted[p.network]]
+		if b.noLanes[p.network] {
+			placed.LaneBytes = 0
+		}
+		stays := placed.LaneBytes == 0 || placed.Stays[counted[p.network]]
 		counted[p.network]++
 		if b.lanes[p.network] != nil && (p.travels == stays || b.laneBytes[p.network] != placed.LaneBytes) {
 			if err := b.closeLanes(p.network); err != nil {
@@ -85,6 +88,7 @@ func (b *Backend) openLanes(network string) (*lanes, error) {
 		if closed := b.closeLanes(network); closed != nil || !errors.Is(err, cu.ErrOutOfMemory) {
 			return nil, errors.Join(err, closed)
 		}
+		b.noLanes[network], b.laneBytes[network] = true, 0
 		for _, p := range b.parts {
 			if p.network == network {
 				p.travels = false

@@ -60,6 +60,7 @@ func (b *Backend) Reserve(m backend.Memory) error {
 		err = b.resize(m.Activations)
 	}
 	if err == nil {
+		clear(b.noLanes)
 		err = b.place()
 	}
 	if err != nil {

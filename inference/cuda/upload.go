@@ -115,8 +115,9 @@ type sentChunk struct {
 func (u *uploader) copy(p *part) (err error) {
 	defer func() {
 		if err != nil { // the parts before p have no other error to tell
-			for _, c := range u.sent {
-				if c.of != p {
+			for i, c := range u.sent {
+				// Once a part: whoever waits for it may then change its chunks.
+				if c.of != p && (i == 0 || u.sent[i-1].of != c.of) {
 					c.of.fail(err)
 				}
 			}
