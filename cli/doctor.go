@@ -24,7 +24,7 @@ func (c doctorCommand) Run(ctx context.Context, s Streams) error {
 	rows := [][2]string{{"version", Version}, {"system", runtime.GOOS + "/" + runtime.GOARCH}}
 	processor, rates, err := inference.Processor()
 	if err != nil {
-		return err
+		processor = err.Error()
 	}
 	rows = append(rows, [2]string{"processor", processor})
 	for _, r := range rates {

@@ -1,6 +1,7 @@
 package inference
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -86,6 +87,12 @@ const maxRatesBytes = 16 << 10
 // ratesVersion grows when the kernels change so much that old rates mislead.
 const ratesVersion = 1
 
+// ratesFile names the file of a model of processor and the paths that it may take, as machines may share the folder.
+func ratesFile(dir, model string, paths []cpu.Path) string {
+	id := sha256.Sum256(fmt.Append(nil, model, paths))
+	return filepath.Join(dir, fmt.Sprintf("processor-%x.json", id[:4]))
+}
+
 // ratesOf returns the rate of each of paths: what the folder dir has for this model of processor, else what measure
 // finds, which is then kept. A picture's precision follows from the rates, so they are measured once, not once a run. A
 // file that cannot be read or written is as none. With one path there is nothing to measure.
@@ -93,7 +100,7 @@ func ratesOf(dir, model string, paths []cpu.Path, measure func() []cpu.Rate) []c
 	if len(paths) == 1 {
 		return []cpu.Rate{{Level: paths[0]}}
 	}
-	name := filepath.Join(dir, "processor.json")
+	name := ratesFile(dir, model, paths)
 	var kept processorRates
 	if text, err := atomicfile.Read(name, maxRatesBytes); err == nil && json.Unmarshal(text, &kept) == nil &&
 		kept.Version == ratesVersion && kept.Processor == model &&

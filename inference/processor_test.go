@@ -30,7 +30,7 @@ func TestRatesAreKept(t *testing.T) {
 			return []cpu.Rate{{Level: plain, FLOPS: f32}, {Level: fast, FLOPS: bf16}}
 		}
 	}
-	name := filepath.Join(dir, "processor.json")
+	name := ratesFile(dir, "two", paths)
 	for _, c := range []struct {
 		name      string
 		before    func()
@@ -44,6 +44,7 @@ func TestRatesAreKept(t *testing.T) {
 		{"first run", nil, "one", paths, rates(1e11, 2e11), 1, fast, 2},
 		{"second run, with noise", nil, "one", paths, rates(2e11, 1e11), 0, fast, 2},
 		{"another processor", nil, "two", paths, rates(2e11, 1e11), 1, plain, 2},
+		{"the first one again", nil, "one", paths, rates(2e11, 1e11), 0, fast, 2},
 		{"a path has gone", nil, "two", paths[:1], rates(1, 1), 0, plain, 1},
 		{"broken file", func() { os.WriteFile(name, []byte(`{"Version":1,"Processor":"two","Rates":[{"Level":"SSE"`), 0o644) },
 			"two", paths, rates(1e11, 2e11), 1, fast, 2},

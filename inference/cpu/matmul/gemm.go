@@ -126,8 +126,10 @@ func (t *task) run(ws *workspace) {
 	sums := (t.last - t.first) * mr * nr // of one panel of B
 	acc := grow(&ws.acc, bPanels*sums)
 	strip := grow(&ws.b, bPanels*nr*panelWords(kn, t.deep*depth(kn)))
-	wide := 0 // words of a panel in strip
-	t.b.populate(t.col, t.width)
+	wide := 0         // words of a panel in strip
+	if t.first == 0 { // once a strip
+		t.b.populate(t.col, t.width)
+	}
 	for k0 := 0; k0 == 0 || k0 < t.k; k0 += depth(kn) {
 		n := min(depth(kn), t.k-k0)
 		size, steps := panelWords(kn, n), words(kn, n)
