@@ -21,7 +21,7 @@ import (
 )
 
 // Backend implements backend.Backend. Operations queue kernels and return; nothing waits for the device but Sync,
-// Download, and operations whose weights are still on their way.
+// Download, operations whose weights are still on their way, and weights that leave to make room.
 type Backend struct {
 	options Options
 	info    cu.DeviceInfo

@@ -23,7 +23,7 @@ type device struct {
 	// base and size are the arena's memory.
 	base cu.DevicePtr
 	size int64
-	// held is the bytes of the arena and of the weights that are here.
+	// held is the bytes of the arena, of lanes, and of the weights that have memory of their own.
 	held atomic.Int64
 	// undefine makes memory count as never written again: the software device catches who reads another's leftovers.
 	undefine func(cu.DevicePtr, int64) error

@@ -111,7 +111,8 @@ type sentChunk struct {
 	of *part
 }
 
-// copy brings a part. A chunk is ready when its buffer's turn comes again, or when no part waits behind it.
+// copy brings a part. A chunk is ready when its buffer's turn comes again, when no part waits behind it, or when
+// the first chunk of a part for a lane comes behind it.
 func (u *uploader) copy(p *part) (err error) {
 	defer func() {
 		if err != nil { // the parts before p have no other error to tell

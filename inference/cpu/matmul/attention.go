@@ -35,7 +35,7 @@ const (
 //
 // Everything is computed transposed: a block's scores are [keys][queries], which puts a query in a vector lane. Softmax
 // then crosses no lanes, and the scores are already the packed panel that the product with v wants. With BFloat16, and
-// a processor that multiplies it, the weights of the softmax are rounded to it too, after they were summed.
+// a path that multiplies it, the weights of the softmax are rounded to it too, after they were summed.
 func Attention(stop *atomic.Bool, o, q, k, v Matrix, h Heads, precision Precision) {
 	keys := h.Keys
 	if keys == 0 {

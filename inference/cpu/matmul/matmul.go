@@ -73,8 +73,8 @@ type Precision uint8
 const (
 	// Float32 widens both sides to float32, exactly.
 	Float32 Precision = iota
-	// BFloat16 rounds what isn't bfloat16 (weights after their scale) to it. Processors with AVX512-BF16 then use
-	// its products, see simd.BF16; elsewhere float32 products do, which are exact for such factors.
+	// BFloat16 rounds what isn't bfloat16 (weights after their scale) to it. Products are then those of the path in use,
+	// see simd.BF16; if it has none, those of float32, which are exact for such factors.
 	BFloat16
 )
 

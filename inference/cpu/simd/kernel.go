@@ -33,7 +33,7 @@ const TileWords = 16
 // Float32 is the kernel of float32 products with float32 accumulation, k in rising order.
 func Float32() Kernel { return current.Load().f32 }
 
-// BF16 is the kernel of bfloat16 products with float32 accumulation; ok is false where the processor has none.
+// BF16 is the kernel of bfloat16 products with float32 accumulation; ok is false where the path in use has none.
 // VDPBF16PS and TDPBF16PS take denormals for zero, flush denormal results and round the sum of a pair of products in
 // their own way, so that their results differ from Float32's by a few float32 ulp of the largest partial sum.
 func BF16() (k Kernel, ok bool) {
@@ -155,7 +155,7 @@ func Peak(n int) int {
 	return n * s.peakFlops
 }
 
-// PeakBF16 is Peak for bfloat16 products; 0 where the processor has none.
+// PeakBF16 is Peak for bfloat16 products; 0 where the path in use has none.
 func PeakBF16(n int) int {
 	s := current.Load()
 	if s.peakBF16 == nil {
