@@ -42,6 +42,14 @@ func main() {
 
 // packWindows builds and writes what is for Windows, for those who try it out.
 func packWindows(out string, window bool) error {
+	return inWork(out, func(m metadata, work string) error {
+		_, err := writeWindows(m, out, work, window)
+		return err
+	})
+}
+
+// inWork makes the folder out, and calls do with a folder that goes afterwards.
+func inWork(out string, do func(m metadata, work string) error) error {
 	m, err := readMetadata()
 	if err != nil {
 		return err
@@ -54,8 +62,7 @@ func packWindows(out string, window bool) error {
 		return err
 	}
 	defer os.RemoveAll(work)
-	_, err = writeWindows(m, out, work, window)
-	return err
+	return do(m, work)
 }
 
 // writeWindows builds the programs for Windows in work and writes their archive to out.
@@ -80,19 +87,11 @@ func writeWindows(m metadata, out, work string, window bool) (name string, err e
 
 // pack builds and writes everything.
 func pack(out string, window bool) error {
-	m, err := readMetadata()
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(out, 0o755); err != nil {
-		return err
-	}
-	work, err := os.MkdirTemp("", "kleinbild-package-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(work)
+	return inWork(out, func(m metadata, work string) error { return packAll(m, out, work, window) })
+}
 
+// packAll is pack in a folder for what is built.
+func packAll(m metadata, out, work string, window bool) error {
 	linux := filepath.Join(work, "kleinbild")
 	if err := build(m, linux, "linux", window); err != nil {
 		return err
