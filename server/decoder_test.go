@@ -8,34 +8,12 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"kleinbild/tools/soak/clients"
 )
 
-// slowPicture is a progressive JPEG of 36 megapixels in two kilobytes: each of its scans says of each block that
-// nothing changes. It takes a decoder half a second or more, the last scans without reading anything.
-func slowPicture() []byte {
-	var file bytes.Buffer
-	file.WriteString("\xff\xd8\xff\xc2\x00\x0b\x08\x17\x70\x17\x70\x01\x01\x11\x00") // 6000 × 6000, gray
-	// A table of one code, of one bit: the end of a run of 16,384 blocks and more, as the next 14 bits say.
-	file.WriteString("\xff\xc4\x00\x14\x10\x01" + strings.Repeat("\x00", 15) + "\xe0")
-	const blocks = 750 * 750
-	for range 15 {
-		file.WriteString("\xff\xda\x00\x08\x01\x01\x00\x01\x3f\x00")
-		bits, count := uint64(0), 0
-		for left := blocks; left > 0; left -= 1<<15 - 1 {
-			bits, count = bits<<15|1<<14-1, count+15
-			for ; count >= 8; count -= 8 {
-				b := byte(bits >> (count - 8))
-				file.WriteByte(b)
-				if b == 0xff {
-					file.WriteByte(0)
-				}
-			}
-		}
-		file.WriteByte(byte(bits<<(8-count) | 0xff>>count&0x7f))
-	}
-	file.WriteString("\xff\xd9")
-	return file.Bytes()
-}
+// slowPicture takes a decoder half a second or more, the last scans without reading anything.
+func slowPicture() []byte { return clients.EmptyScans(6000, 15) }
 
 func (s *running) decoderIsFree() bool {
 	free := s.decodes.TryAcquire(1)

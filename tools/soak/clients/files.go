@@ -42,8 +42,8 @@ var hostileFiles = sync.OnceValue(func() map[string][]byte {
 	header := bytes.Clone(sound)
 	binary.BigEndian.PutUint32(header[16:], 1<<31-1)
 	return map[string][]byte{
-		"many empty scans":     emptyScans(6000, 15),
-		"very many scans":      emptyScans(10000, 400),
+		"many empty scans":     EmptyScans(6000, 15),
+		"very many scans":      EmptyScans(10000, 400),
 		"a large empty PNG":    largePNG(8000),
 		"many frames":          movie.Bytes(),
 		"a cut PNG":            sound[:len(sound)/2],
@@ -58,13 +58,14 @@ var hostileFiles = sync.OnceValue(func() map[string][]byte {
 	}
 })
 
-// emptyScans is a progressive JPEG whose scans say of each block that nothing changes: a few kilobytes that take
-// seconds.
-func emptyScans(side, scans int) []byte {
+// EmptyScans returns a progressive JPEG of side × side gray pixels whose scans say of each block that nothing changes: a
+// few kilobytes that take seconds.
+func EmptyScans(side, scans int) []byte {
 	var file bytes.Buffer
 	file.WriteString("\xff\xd8\xff\xc2\x00\x0b\x08")
 	_ = binary.Write(&file, binary.BigEndian, [2]uint16{uint16(side), uint16(side)})
 	file.WriteString("\x01\x01\x11\x00")
+	// A table of one code, of one bit: the end of a run of 16,384 blocks and more, as the next 14 bits say.
 	file.WriteString("\xff\xc4\x00\x14\x10\x01" + strings.Repeat("\x00", 15) + "\xe0")
 	blocks := (side + 7) / 8 * ((side + 7) / 8)
 	for range scans {
