@@ -479,6 +479,11 @@ func FuzzDecode(f *testing.F) {
 	} {
 		f.Add(file)
 	}
+	for _, decoder := range []*wasmProgram{libheif, libavif} {
+		if err := decoder.compile(); err != nil { // now: soon must not count it
+			f.Fatal(err)
+		}
+	}
 	f.Fuzz(func(t *testing.T, file []byte) {
 		defer soon(t)()
 		// A hundredth of the limit: the search is for faults, not for large memory.
