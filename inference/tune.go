@@ -100,7 +100,7 @@ func (m modelSizes) shapes(device cu.DeviceInfo, width, height int) []kernels.Sh
 	}
 	// queries and keys, which leave their product as heads
 	heads := func(rows, cols, depth, width int) {
-		e := kernels.Epilogue{Heads: kernels.Heads{Cols: cols, Weight: kernels.Matrix{Cols: width}}}
+		e := kernels.Epilogue{QKNormRoPE: kernels.QKNormRoPE{Cols: cols, Weight: kernels.Matrix{Cols: width}}}
 		add(kernels.Shape{Operation: e.Operation(), Rows: rows, Cols: cols, Depth: depth})
 	}
 	swiglu := func(rows, cols, depth int) {

@@ -22,7 +22,7 @@ var (
 		{name: "silu_64x64", m: 64, n: 64, k: 64, threads: 128, stages: 3, blocks: 3},
 		{name: "silu_any", m: 64, n: 64, k: 32, threads: 128, stages: 2, blocks: 3, takes: unaligned},
 	}
-	headsTiles = []tile{
+	qkNormRoPETiles = []tile{
 		{name: "heads_128x256", m: 128, n: 256, k: 32, threads: 256, stages: 3, blocks: 1},
 		{name: "heads_128x128", m: 128, n: 128, k: 32, threads: 128, stages: 3, blocks: 2},
 		{name: "heads_64x128", m: 64, n: 128, k: 64, threads: 128, stages: 3, blocks: 2},
@@ -45,11 +45,11 @@ var (
 	}
 )
 
-// GEMMVariants, HeadsVariants and SwiGLUVariants name the kernels that GEMM, without heads and with them, and SwiGLU choose
-// from, by Variant, for all targets.
-func GEMMVariants() []string   { return variants(gemmTiles) }
-func HeadsVariants() []string  { return variants(headsTiles) }
-func SwiGLUVariants() []string { return variants(swigluTiles) }
+// GEMMVariants, QKNormRoPEVariants and SwiGLUVariants name the kernels that GEMM, without QKNormRoPE and with it, and SwiGLU
+// choose from, by Variant, for all targets.
+func GEMMVariants() []string       { return variants(gemmTiles) }
+func QKNormRoPEVariants() []string { return variants(qkNormRoPETiles) }
+func SwiGLUVariants() []string     { return variants(swigluTiles) }
 
 // Epilogue says what becomes of a product y = a·bᵀ.
 type Epilogue struct {
@@ -58,15 +58,15 @@ type Epilogue struct {
 	// Add accumulates: dst += y, or dst += gate ⊙ y with the row Gate [1, n] where that is given.
 	Add  bool
 	Gate Matrix
-	// SiLU stores silu(y); nothing else goes with it.
+	// SiLU stores silu(y). No other field may be set with it.
 	SiLU bool
-	// Heads turns heads of y; nothing else goes with it.
-	Heads Heads
+	// QKNormRoPE normalises and rotates heads of y. No other field may be set with it.
+	QKNormRoPE QKNormRoPE
 }
 
-// Heads are the first Cols columns of a product, heads of d columns each: queries or keys as attention wants them, with the
-// columns behind them stored as they are. The zero value has none.
-type Heads struct {
+// QKNormRoPE is what attention wants done to queries and keys: the first Cols columns of a product are heads of d columns
+// each, which are normalised and rotated. The columns behind them are stored unchanged. The zero value changes nothing.
+type QKNormRoPE struct {
 	Cols int
 	// Weight [1, d] multiplies each head divided by its root mean square, sqrt(mean(x²) + Eps); then RoPE rotates it.
 	Weight Matrix
@@ -74,7 +74,7 @@ type Heads struct {
 	RoPE   RoPE
 }
 
-// headCols is the width of the heads that leave a product turned; others are turned behind it.
+// headCols is the width of the heads that products normalise and rotate. For other widths the kernel qk_norm_rope follows.
 const headCols = 128
 
 // Operation names what Shape calls a product with this epilogue.
@@ -82,7 +82,7 @@ func (e Epilogue) Operation() string {
 	switch {
 	case e.SiLU:
 		return "silu"
-	case e.Heads.Cols > 0 && e.Heads.Weight.Cols == headCols:
+	case e.QKNormRoPE.Cols > 0 && e.QKNormRoPE.Weight.Cols == headCols:
 		return "heads"
 	}
 	return "gemm"
@@ -90,11 +90,11 @@ func (e Epilogue) Operation() string {
 
 // check refuses rows that do not fit n columns, and what does not go together.
 func (e Epilogue) check(operation string, n int) error {
-	if (e.SiLU || e.Heads.Cols != 0) && (e.Bias.Data != 0 || e.Add || e.Gate.Data != 0 || e.SiLU && e.Heads.Cols != 0) {
-		return fmt.Errorf("%s: SiLU or heads with something else: want one of them alone", operation)
+	if (e.SiLU || e.QKNormRoPE.Cols != 0) && (e.Bias.Data != 0 || e.Add || e.Gate.Data != 0 || e.SiLU && e.QKNormRoPE.Cols != 0) {
+		return fmt.Errorf("%s: SiLU or QKNormRoPE with another field: want one of them alone", operation)
 	}
-	if e.Heads.Cols < 0 || e.Heads.Cols > n {
-		return fmt.Errorf("%s: %d columns of heads, want 0 to %d", operation, e.Heads.Cols, n)
+	if e.QKNormRoPE.Cols < 0 || e.QKNormRoPE.Cols > n {
+		return fmt.Errorf("%s: %d columns of heads, want 0 to %d", operation, e.QKNormRoPE.Cols, n)
 	}
 	if e.Bias.Data != 0 {
 		if err := isRow(operation, "bias", e.Bias, n); err != nil {
@@ -112,8 +112,8 @@ func (e Epilogue) check(operation string, n int) error {
 
 // alignment is what is left of that of the operands: fast kernels read rows of an epilogue in pairs of columns.
 func (e Epilogue) alignment(have alignment) alignment {
-	cos, sin := e.Heads.RoPE.Cos, e.Heads.RoPE.Sin
-	if uint64(e.Bias.Data|e.Gate.Data|e.Heads.Weight.Data|cos.Data|sin.Data)%8 != 0 || (cos.Stride|sin.Stride)%2 != 0 {
+	cos, sin := e.QKNormRoPE.RoPE.Cos, e.QKNormRoPE.RoPE.Sin
+	if uint64(e.Bias.Data|e.Gate.Data|e.QKNormRoPE.Weight.Data|cos.Data|sin.Data)%8 != 0 || (cos.Stride|sin.Stride)%2 != 0 {
 		return max(have, loose)
 	}
 	return have
@@ -133,8 +133,8 @@ func alignmentOf(dst Matrix, depth int, operands ...Matrix) alignment {
 }
 
 // GEMM computes y = a·bᵀ for a [m, k] and b [n, k], both BF16, and stores it in dst [m, n] as e says. A variant whose
-// demands on alignment are not met is replaced. Heads that no kernel turns where they leave the product are turned behind
-// it, by a launch of Norm.
+// demands on alignment are not met is replaced. Where no kernel
+// normalises and rotates heads before it stores them, the kernel qk_norm_rope follows.
 func (q *Queue) GEMM(dst, a, b Matrix, e Epilogue, variant Variant) error {
 	operation := e.Operation()
 	if err := check(operation, dst, a, b); err != nil {
@@ -149,9 +149,9 @@ func (q *Queue) GEMM(dst, a, b Matrix, e Epilogue, variant Variant) error {
 	if err := e.check(operation, dst.Cols); err != nil {
 		return err
 	}
-	heads := e.Heads
-	if heads.Cols > 0 {
-		if err := heads.RoPE.check(operation, dst.cols(0, heads.Cols), heads.Weight); err != nil {
+	p := e.QKNormRoPE
+	if p.Cols > 0 {
+		if err := p.RoPE.check(operation, dst.cols(0, p.Cols), p.Weight); err != nil {
 			return err
 		}
 	}
@@ -159,11 +159,11 @@ func (q *Queue) GEMM(dst, a, b Matrix, e Epilogue, variant Variant) error {
 		return nil
 	}
 	have := e.alignment(alignmentOf(dst, a.Cols, a, b))
-	if heads.Cols > 0 && (operation != "heads" || have != strict) {
+	if p.Cols > 0 && (operation != "heads" || have != strict) {
 		if err := q.GEMM(dst, a, b, Epilogue{}, Auto); err != nil {
 			return err
 		}
-		return q.QKNormRoPE(dst.cols(0, heads.Cols), heads.Weight, heads.RoPE, heads.Eps)
+		return q.QKNormRoPE(dst.cols(0, p.Cols), p.Weight, p.RoPE, p.Eps)
 	}
 	shape := Shape{Operation: operation, Rows: dst.Rows, Cols: dst.Cols, Depth: a.Cols}
 	t, err := q.choose(tableOf(shape), variant, have, shape)
@@ -184,8 +184,8 @@ func (q *Queue) GEMM(dst, a, b Matrix, e Epilogue, variant Variant) error {
 		q.size(dst).Int32(int32(a.Cols))
 	case "heads":
 		q.size(dst).Int32(int32(a.Cols))
-		q.matrix(heads.Weight)
-		q.angles(heads.RoPE).Int32(int32(heads.Cols)).Float32(heads.Eps)
+		q.matrix(p.Weight)
+		q.angles(p.RoPE).Int32(int32(p.Cols)).Float32(p.Eps)
 	}
 	return q.launch(GEMM, t.kernel(), t.grid(dst.Rows, dst.Cols, q.set.ctx.Device().SMs), 1)
 }

@@ -90,11 +90,11 @@ func TestSiLU(t *testing.T) {
 	}
 }
 
-// TestHeads runs every variant that turns heads as they leave a product, with columns behind them, and what is turned behind
-// the product.
-func TestHeads(t *testing.T) { onEachDevice(t, testHeads) }
+// TestGEMMQKNormRoPE runs every variant that normalises and rotates heads, with columns behind them, and products that the
+// kernel qk_norm_rope follows.
+func TestGEMMQKNormRoPE(t *testing.T) { onEachDevice(t, testGEMMQKNormRoPE) }
 
-func testHeads(h *harness) {
+func testGEMMQKNormRoPE(h *harness) {
 	const eps = 1e-6
 	for _, s := range []struct {
 		m, n, k, cols, d int
@@ -111,18 +111,18 @@ func testHeads(h *harness) {
 			Sin:    h.upload(each(s.m, s.d/2, func(i, j int) float64 { return math.Sin(angles[i][j]) }), layout{dtype: F32}),
 			Halves: s.halves,
 		}
-		e := Epilogue{Heads: Heads{Cols: s.cols, Weight: h.row(w[0], DType(s.m%2)), Eps: eps, RoPE: rope}}
-		turned := turnedHeads(y, s.d, w[0], angles, s.halves, eps)
+		e := Epilogue{QKNormRoPE: QKNormRoPE{Cols: s.cols, Weight: h.row(w[0], DType(s.m%2)), Eps: eps, RoPE: rope}}
+		rotated := qkNormRoPE(y, s.d, w[0], angles, s.halves, eps)
 		want := each(s.m, s.n, func(i, j int) float64 {
 			if j < s.cols {
-				return turned(i, j)
+				return rotated(i, j)
 			}
 			return y[i][j]
 		})
 		var first []byte
-		for v, name := range HeadsVariants() {
+		for v, name := range QKNormRoPEVariants() {
 			fused := s.d == headCols && s.l == whole
-			if fused && !h.tries(headsTiles, v, strict, Shape{Operation: "heads"}) || !fused && v > 0 {
+			if fused && !h.tries(qkNormRoPETiles, v, strict, Shape{Operation: "heads"}) || !fused && v > 0 {
 				continue
 			}
 			dst, tolerance := h.target(s.m, s.n, s.l), toleranceOf(Matrix{Rows: s.m, Cols: s.n})

@@ -65,7 +65,7 @@ func allKernels(f Family) []kernel {
 	case GroupNorm:
 		return append(rowKernels(256, "group_norm_sums"), kernel{name: "group_norm_finish", threads: 128})
 	case GEMM:
-		return tileKernels(gemmTiles, siluTiles, headsTiles, swigluTiles)
+		return tileKernels(gemmTiles, siluTiles, qkNormRoPETiles, swigluTiles)
 	case Attention:
 		return tileKernels(attentions[64], attentions[128], attentions[256], attentions[512])
 	}

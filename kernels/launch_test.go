@@ -60,9 +60,9 @@ func TestRefusals(t *testing.T) {
 		{"gemm of F32", q.GEMM(m(4, 8), imagine(4, 16, F32), m(8, 16), Epilogue{}, Auto), "gemm: F32 [4 16], want BF16"},
 		{"bias", q.GEMM(m(4, 8), m(4, 16), m(8, 16), Epilogue{Bias: m(1, 4)}, Auto), "gemm: bias BF16 [1 4], want [1 8]"},
 		{"gate alone", q.GEMM(m(4, 8), m(4, 16), m(8, 16), Epilogue{Gate: m(1, 8)}, Auto), "want Add"},
-		{"silu and a bias", q.GEMM(m(4, 8), m(4, 16), m(8, 16), Epilogue{SiLU: true, Bias: m(1, 8)}, Auto), "silu: SiLU or heads with something else"},
-		{"heads of too many columns", q.GEMM(m(4, 32), m(4, 16), m(32, 16), Epilogue{Heads: Heads{Cols: 48, Weight: m(1, 16), RoPE: rope}}, Auto), "gemm: 48 columns of heads, want 0 to 32"},
-		{"half a head", q.GEMM(m(4, 32), m(4, 16), m(32, 16), Epilogue{Heads: Heads{Cols: 24, Weight: m(1, 16), RoPE: rope}}, Auto), "want an even width that divides"},
+		{"silu and a bias", q.GEMM(m(4, 8), m(4, 16), m(8, 16), Epilogue{SiLU: true, Bias: m(1, 8)}, Auto), "silu: SiLU or QKNormRoPE with another field"},
+		{"heads of too many columns", q.GEMM(m(4, 32), m(4, 16), m(32, 16), Epilogue{QKNormRoPE: QKNormRoPE{Cols: 48, Weight: m(1, 16), RoPE: rope}}, Auto), "gemm: 48 columns of heads, want 0 to 32"},
+		{"half a head", q.GEMM(m(4, 32), m(4, 16), m(32, 16), Epilogue{QKNormRoPE: QKNormRoPE{Cols: 24, Weight: m(1, 16), RoPE: rope}}, Auto), "want an even width that divides"},
 		{"variant", q.GEMM(m(4, 8), m(4, 16), m(8, 16), Epilogue{}, 99), "gemm: variant 99, want 0 to"},
 		{"swiglu", q.SwiGLU(m(4, 8), m(4, 16), m(8, 16), spaced(m(8, 16), 24), Auto), "want [m k], twice [n k] of one stride"},
 		{"heads", q.Attention(m(4, 96), m(4, 96), m(4, 64), m(4, 64), AttentionShape{Heads: 3, KVHeads: 2, Keys: 4}, Auto), "want divisors of each other"},
@@ -97,7 +97,7 @@ func TestLaunchesDoNotAllocate(t *testing.T) {
 			return q.ConvNorm(m(4, 8), m(4, 8), m(8, 72), m(1, 8), ConvShape{Height: 2, Width: 2, Kernel: 3}, true, n, m(4, 8), Auto)
 		},
 		"heads": func() error {
-			return q.GEMM(m(4, 128), m(4, 16), m(128, 16), Epilogue{Heads: Heads{Cols: 128, Weight: m(1, 128), RoPE: RoPE{Cos: imagine(4, 64, F32), Sin: imagine(4, 64, F32)}}}, Auto)
+			return q.GEMM(m(4, 128), m(4, 16), m(128, 16), Epilogue{QKNormRoPE: QKNormRoPE{Cols: 128, Weight: m(1, 128), RoPE: RoPE{Cos: imagine(4, 64, F32), Sin: imagine(4, 64, F32)}}}, Auto)
 		},
 		"gemm": func() error {
 			return q.GEMM(m(4, 8), m(4, 16), m(8, 16), Epilogue{Bias: m(1, 8), Add: true, Gate: m(1, 8)}, Auto)

@@ -75,12 +75,12 @@ func TestQKNormRoPE(t *testing.T) {
 		m := h.target(s.rows, s.heads*s.d, s.l)
 		h.must(h.Copy(m, h.upload(x, s.l)))
 		h.must(h.QKNormRoPE(m, h.upload(w, layout{dtype: DType(s.rows % 2)}), rope, eps))
-		h.check(fmt.Sprintf("%+v", s), m, each(s.rows, s.heads*s.d, turnedHeads(x, s.d, w[0], angles, s.halves, eps)), true)
+		h.check(fmt.Sprintf("%+v", s), m, each(s.rows, s.heads*s.d, qkNormRoPE(x, s.d, w[0], angles, s.halves, eps)), true)
 	}
 }
 
-// turnedHeads gives the values of x [rows, heads·d] after RMSNorm by w of each head and RoPE by angles [rows, d/2].
-func turnedHeads(x table, d int, w []float64, angles table, halves bool, eps float64) func(i, j int) float64 {
+// qkNormRoPE gives the values of x [rows, heads·d] after RMSNorm by w of each head and RoPE by angles [rows, d/2].
+func qkNormRoPE(x table, d int, w []float64, angles table, halves bool, eps float64) func(i, j int) float64 {
 	return func(i, j int) float64 {
 		head, c := x[i][j/d*d:][:d], j%d
 		mean, variance := moments(head)

@@ -237,7 +237,7 @@ func (s Shape) launch(q *Queue, rows int, memory cu.DevicePtr, v Variant) error 
 		return q.ConvNorm(m[0], m[1], m[2], Matrix{}, s.conv(rows), false, n, Matrix{}, v)
 	case "heads":
 		angles := Matrix{Data: m[4].Data, Rows: rows, Cols: headCols / 2, Stride: headCols / 2, DType: F32}
-		return q.GEMM(m[0], m[1], m[2], Epilogue{Heads: Heads{Cols: s.Cols, Weight: m[3], Eps: 1e-6, RoPE: RoPE{Cos: angles, Sin: angles}}}, v)
+		return q.GEMM(m[0], m[1], m[2], Epilogue{QKNormRoPE: QKNormRoPE{Cols: s.Cols, Weight: m[3], Eps: 1e-6, RoPE: RoPE{Cos: angles, Sin: angles}}}, v)
 	case "swiglu":
 		return q.SwiGLU(m[0], m[1], m[2], m[3], v)
 	}

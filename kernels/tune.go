@@ -200,7 +200,7 @@ func tableOf(s Shape) []tile {
 	case s.Operation == "silu":
 		return siluTiles
 	case s.Operation == "heads":
-		return headsTiles
+		return qkNormRoPETiles
 	case s.Operation == "swiglu":
 		return swigluTiles
 	case s.Operation == "attention" && s.Heads > 0:

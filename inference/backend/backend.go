@@ -112,15 +112,16 @@ type Epilogue struct {
 	// Add accumulates: dst += y, or dst += gate ⊙ y with the row Gate [1, n] where that is given.
 	Add  bool
 	Gate Matrix
-	// SiLU stores y·sigmoid(y). It goes without all others.
+	// SiLU stores y·sigmoid(y). No other field may be set with it.
 	SiLU bool
-	// Heads turns heads of y. It goes without all others.
-	Heads Heads
+	// QKNormRoPE normalises and rotates the heads of y. No other field may be set with it.
+	QKNormRoPE QKNormRoPE
 }
 
-// Heads are the first Cols columns of a product, queries or keys, heads of d columns each: every one is normalised as RMSNorm
-// does, Weight being [d], and rotated. The columns behind them are stored as they are; the zero value has no heads.
-type Heads struct {
+// QKNormRoPE is what attention wants done to queries and keys. The first Cols columns of a product are heads of d columns
+// each: every head is normalised as RMSNorm does, with Weight [d], and rotated by RoPE. The columns behind the first Cols
+// are stored unchanged. The zero value changes nothing.
+type QKNormRoPE struct {
 	Cols   int
 	Weight Weight
 	Eps    float32

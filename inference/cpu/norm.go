@@ -43,9 +43,9 @@ func (b *Backend) LayerNorm(dst, x, scale, shift backend.Matrix, eps float32) {
 	})
 }
 
-// turnHeads normalises and rotates the heads of x in place.
-func (b *Backend) turnHeads(x backend.Matrix, heads backend.Heads) {
-	gain, rope, eps := heads.Weight.(*weight).floats(), heads.RoPE, heads.Eps
+// qkNormRoPE normalises and rotates the heads of x in place.
+func (b *Backend) qkNormRoPE(x backend.Matrix, p backend.QKNormRoPE) {
+	gain, rope, eps := p.Weight.(*weight).floats(), p.RoPE, p.Eps
 	d := len(gain)
 	mustHave(x.Cols%d == 0 && rope.Cos.Rows == x.Rows && rope.Cos.Cols == d/2,
 		"Linear: [%d %d] with heads of %d by angles [%d %d]", x.Rows, x.Cols, d, rope.Cos.Rows, rope.Cos.Cols)

@@ -51,8 +51,8 @@ func (b *Backend) Linear(dst, x backend.Matrix, w backend.Weight, ep backend.Epi
 		}
 	}
 	matmul.Linear(b.stop, out, operand(x), w.(*weight).Tensor, b.precision(), e)
-	if ep.Heads.Cols > 0 {
-		b.turnHeads(dst.ColRange(0, ep.Heads.Cols), ep.Heads)
+	if ep.QKNormRoPE.Cols > 0 {
+		b.qkNormRoPE(dst.ColRange(0, ep.QKNormRoPE.Cols), ep.QKNormRoPE)
 	}
 }
 

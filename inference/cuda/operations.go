@@ -14,16 +14,16 @@ func (b *Backend) Copy(dst, src backend.Matrix) {
 // Linear computes y = x·wᵀ and stores it as ep says.
 func (b *Backend) Linear(dst, x backend.Matrix, w backend.Weight, ep backend.Epilogue) {
 	e := kernels.Epilogue{Add: ep.Add, Gate: view(ep.Gate), SiLU: ep.SiLU}
-	if h := ep.Heads; h.Cols > 0 {
-		e.Heads = kernels.Heads{Cols: h.Cols, Weight: row(h.Weight), Eps: h.Eps, RoPE: kernels.RoPE{Cos: view(h.RoPE.Cos), Sin: view(h.RoPE.Sin), Halves: h.RoPE.Halves}}
+	if h := ep.QKNormRoPE; h.Cols > 0 {
+		e.QKNormRoPE = kernels.QKNormRoPE{Cols: h.Cols, Weight: row(h.Weight), Eps: h.Eps, RoPE: kernels.RoPE{Cos: view(h.RoPE.Cos), Sin: view(h.RoPE.Sin), Halves: h.RoPE.Halves}}
 	}
 	b.note(dst, kernels.Shape{Operation: e.Operation(), Depth: x.Cols})
 	b.issue("linear", kernels.GEMM, func(q *kernels.Queue) error {
 		// Where weights lie is known when they have come.
 		e := e
-		e.Bias, e.Heads.Weight = row(ep.Bias), row(ep.Heads.Weight)
+		e.Bias, e.QKNormRoPE.Weight = row(ep.Bias), row(ep.QKNormRoPE.Weight)
 		return q.GEMM(view(dst), view(x), matrix(w), e, kernels.Auto)
-	}, w, ep.Bias, ep.Heads.Weight)
+	}, w, ep.Bias, ep.QKNormRoPE.Weight)
 }
 
 // SwiGLU computes dst = silu(x·gateᵀ) ⊙ (x·upᵀ).

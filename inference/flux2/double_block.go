@@ -63,11 +63,11 @@ func (block doubleStreamBlock) forward(r *Run, modImage, modText []backend.Matri
 		normed := r.normed.RowRange(side.from, side.to)
 		rope := backend.RoPE{Cos: r.rope.Cos.RowRange(side.from, side.to), Sin: r.rope.Sin.RowRange(side.from, side.to)}
 		b.LayerNorm(normed, r.hidden.RowRange(side.from, side.to), side.mod[1], side.mod[0], eps)
-		heads := func(norm backend.Weight) backend.Epilogue {
-			return backend.Epilogue{Heads: backend.Heads{Cols: r.hidden.Cols, Weight: norm, Eps: eps, RoPE: rope}}
+		qkNormRoPE := func(norm backend.Weight) backend.Epilogue {
+			return backend.Epilogue{QKNormRoPE: backend.QKNormRoPE{Cols: r.hidden.Cols, Weight: norm, Eps: eps, RoPE: rope}}
 		}
-		b.Linear(qkv[0].RowRange(side.from, side.to), normed, side.q, heads(side.normQ))
-		b.Linear(qkv[1].RowRange(side.from, side.to), normed, side.k, heads(side.normK))
+		b.Linear(qkv[0].RowRange(side.from, side.to), normed, side.q, qkNormRoPE(side.normQ))
+		b.Linear(qkv[1].RowRange(side.from, side.to), normed, side.k, qkNormRoPE(side.normK))
 		b.Linear(qkv[2].RowRange(side.from, side.to), normed, side.v, backend.Epilogue{})
 	}
 	attended := r.inner.ColRange(0, r.hidden.Cols)

@@ -42,13 +42,13 @@ func (block singleStreamBlock) forward(r *Run, mod []backend.Matrix, from, to in
 	hidden, normed := r.hidden.RowRange(from, to), r.normed.RowRange(from, to)
 	inner := r.inner.RowRange(from, to)
 	ropeQ := backend.RoPE{Cos: r.rope.Cos.RowRange(from, to), Sin: r.rope.Sin.RowRange(from, to)}
-	heads := func(norm backend.Weight, rope backend.RoPE) backend.Epilogue {
-		return backend.Epilogue{Heads: backend.Heads{Cols: d, Weight: norm, Eps: eps, RoPE: rope}}
+	qkNormRoPE := func(norm backend.Weight, rope backend.RoPE) backend.Epilogue {
+		return backend.Epilogue{QKNormRoPE: backend.QKNormRoPE{Cols: d, Weight: norm, Eps: eps, RoPE: rope}}
 	}
 
 	b.LayerNorm(r.normed, r.hidden, mod[1], mod[0], eps)
-	b.Linear(q, normed, block.q, heads(block.normQ, ropeQ))
-	b.Linear(kv, r.normed, block.kv, heads(block.normK, r.rope))
+	b.Linear(q, normed, block.q, qkNormRoPE(block.normQ, ropeQ))
+	b.Linear(kv, r.normed, block.kv, qkNormRoPE(block.normK, r.rope))
 	b.Attention(inner.ColRange(0, d), q, k, v, r.t.cfg.attention(r.hidden.Rows))
 	b.SwiGLU(inner.ColRange(d, inner.Cols), normed, block.gate, block.up)
 	b.Linear(hidden, inner, block.out, backend.Epilogue{Add: true, Gate: mod[2]})

@@ -92,8 +92,8 @@ func (e *Encoder) Encode(ctx context.Context, dst backend.Matrix, ids []int32, v
 			return err
 		}
 		b.RMSNorm(normed, x, l.inputNorm, eps)
-		b.Linear(q, normed, l.q, backend.Epilogue{Heads: backend.Heads{Cols: qDim, Weight: l.qNorm, Eps: eps, RoPE: rope}})
-		b.Linear(k, normed, l.k, backend.Epilogue{Heads: backend.Heads{Cols: kvDim, Weight: l.kNorm, Eps: eps, RoPE: rope}})
+		b.Linear(q, normed, l.q, backend.Epilogue{QKNormRoPE: backend.QKNormRoPE{Cols: qDim, Weight: l.qNorm, Eps: eps, RoPE: rope}})
+		b.Linear(k, normed, l.k, backend.Epilogue{QKNormRoPE: backend.QKNormRoPE{Cols: kvDim, Weight: l.kNorm, Eps: eps, RoPE: rope}})
 		b.Linear(v, normed, l.v, backend.Epilogue{})
 		b.Attention(attended, q, k, v, backend.AttentionParams{
 			Heads: cfg.Heads, KVHeads: cfg.KVHeads, Causal: true, Keys: valid,

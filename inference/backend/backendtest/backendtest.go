@@ -20,7 +20,7 @@ func Run(t *testing.T, open func(t *testing.T) backend.Backend) {
 		test func(h *harness)
 	}{
 		{"Copy", testCopy}, {"Linear", testLinear}, {"SwiGLU", testSwiGLU}, {"Embedding", testEmbedding},
-		{"Elementwise", testElementwise}, {"Norms", testNorms}, {"Heads", testHeads},
+		{"Elementwise", testElementwise}, {"Norms", testNorms}, {"QKNormRoPE", testQKNormRoPE},
 		{"Attention", testAttention}, {"Conv2D", testConv2D}, {"GroupNorm", testGroupNorm}, {"Patchify", testPatchify},
 		{"Cancel", testCancel},
 	} {

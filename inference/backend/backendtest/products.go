@@ -47,8 +47,9 @@ func testLinear(h *harness) {
 	h.check("sliced weight", dst, product(x, values[16*24:27*24], 11))
 }
 
-// testHeads has columns behind the heads, views that fast kernels refuse and, where aligned, whole matrices that they take.
-func testHeads(h *harness) {
+// testQKNormRoPE has columns behind the heads. Rows marked as aligned use whole matrices, which fast kernels take; the others
+// use views, which fast kernels refuse.
+func testQKNormRoPE(h *harness) {
 	const eps = 1e-6
 	for _, s := range []struct {
 		rows, heads, d, others, k int
@@ -90,8 +91,8 @@ func testHeads(h *harness) {
 			dst, source = h.whole(s.rows, cols+s.others), h.whole(s.rows, s.k)
 			h.b.Upload(source.Matrix, flatten(x))
 		}
-		h.b.Linear(dst.Matrix, source.Matrix, w, backend.Epilogue{Heads: backend.Heads{Cols: cols, Weight: gain, Eps: eps, RoPE: rope}})
-		// Where heads are turned behind the product, it is rounded before.
+		h.b.Linear(dst.Matrix, source.Matrix, w, backend.Epilogue{QKNormRoPE: backend.QKNormRoPE{Cols: cols, Weight: gain, Eps: eps, RoPE: rope}})
+		// Where a backend runs QKNormRoPE after the product, the product is rounded before it.
 		h.checkWithin(fmt.Sprintf("%+v", s), dst, want, 2*h.tolerance())
 	}
 }

@@ -132,7 +132,7 @@ func heads(m, n, k int) measured {
 		func(q *kernels.Queue, x []kernels.Matrix) error {
 			angles := kernels.Matrix{Data: x[4].Data, Rows: m, Cols: 64, Stride: 64, DType: kernels.F32}
 			rope := kernels.RoPE{Cos: angles, Sin: angles}
-			return q.GEMM(x[0], x[1], x[2], kernels.Epilogue{Heads: kernels.Heads{Cols: n, Weight: x[3], Eps: 1e-6, RoPE: rope}}, kernels.Auto)
+			return q.GEMM(x[0], x[1], x[2], kernels.Epilogue{QKNormRoPE: kernels.QKNormRoPE{Cols: n, Weight: x[3], Eps: 1e-6, RoPE: rope}}, kernels.Auto)
 		},
 	}
 }
