@@ -6,10 +6,10 @@ import (
 	"math"
 )
 
-// BF16ToF32 widens a bfloat16; the result is exact.
+// BF16ToF32 converts the bits of a bfloat16 to float32. The result is exact.
 func BF16ToF32(b uint16) float32 { return math.Float32frombits(uint32(b) << 16) }
 
-// F32ToBF16 rounds to the nearest bfloat16, ties to even, as torch does; a NaN stays a quiet NaN.
+// F32ToBF16 returns the bits of the bfloat16 nearest to f; ties go to even, as in torch. A NaN gives a quiet NaN.
 func F32ToBF16(f float32) uint16 {
 	bits := math.Float32bits(f)
 	if bits&0x7fffffff > 0x7f800000 {
@@ -18,7 +18,7 @@ func F32ToBF16(f float32) uint16 {
 	return uint16((bits + 0x7fff + (bits>>16)&1) >> 16)
 }
 
-// F16ToF32 widens an IEEE half; the result is exact.
+// F16ToF32 converts the bits of an IEEE half to float32. The result is exact.
 func F16ToF32(h uint16) float32 {
 	sign := uint32(h&0x8000) << 16
 	exp := uint32(h>>10) & 0x1f
@@ -33,8 +33,8 @@ func F16ToF32(h uint16) float32 {
 	return math.Float32frombits(sign | (exp+112)<<23 | frac<<13)
 }
 
-// f8e4m3 holds every value of the 8-bit format with 4 exponent bits (bias 7) and 3 fraction bits, which has
-// no infinities: 0x7f and 0xff are NaN (torch.float8_e4m3fn).
+// f8e4m3 holds the value of every bit pattern of torch.float8_e4m3fn: 4 exponent bits (bias 7) and 3 fraction bits.
+// The format has no infinities; 0x7f and 0xff are NaN.
 var f8e4m3 = func() (table [256]float32) {
 	for i := range table {
 		exp, frac := i>>3&15, i&7
@@ -53,11 +53,11 @@ var f8e4m3 = func() (table [256]float32) {
 	return table
 }()
 
-// F8E4M3ToF32 widens a float8_e4m3fn; the result is exact.
+// F8E4M3ToF32 converts the bits of a float8_e4m3fn to float32. The result is exact.
 func F8E4M3ToF32(b byte) float32 { return f8e4m3[b] }
 
-// Widen converts len(dst) values of format dtype from src to float32, exactly. src holds at least
-// len(dst)·dtype.SizeBytes() bytes; dtype satisfies Float.
+// Widen converts len(dst) little-endian values of format dtype from src to float32, exactly. src must hold at least
+// len(dst)·dtype.SizeBytes() bytes. Widen panics if dtype.Float() is false; Loader.Get refuses such tensors.
 func Widen(dst []float32, dtype DType, src []byte) {
 	switch dtype {
 	case F32:
@@ -77,6 +77,6 @@ func Widen(dst []float32, dtype DType, src []byte) {
 			dst[i] = f8e4m3[src[i]]
 		}
 	default:
-		panic(fmt.Sprintf("tensor: Widen of %v: the loader lets only float formats through", dtype))
+		panic(fmt.Sprintf("tensor: Widen: dtype %v, want F32, F16, BF16 or F8_E4M3", dtype))
 	}
 }

@@ -1,5 +1,5 @@
-// Package tensor describes weights as they lie in a checkpoint: a name, a number format, a shape and the
-// bytes themselves, which stay where the file was mapped. It converts numbers; it computes nothing.
+// Package tensor describes the weights of a checkpoint: a name, a number format, a shape, and the bytes, which stay in
+// the mapped file. It converts between number formats; other arithmetic belongs to the backends.
 package tensor
 
 import "fmt"
@@ -7,8 +7,8 @@ import "fmt"
 // DType is the number format of stored values.
 type DType uint8
 
-// The formats that a safetensors header may name. Computation uses F32, F16, BF16 and F8E4M3; the rest are
-// recognised so that an error can name them.
+// The formats that a safetensors header may name. Weights can be F32, F16, BF16 or F8E4M3. The other formats are known
+// only so that an error can name them.
 const (
 	Invalid DType = iota
 	F64
@@ -50,7 +50,7 @@ var dtypes = [...]struct {
 	Bool:    {"BOOL", 1},
 }
 
-// ParseDType returns the format that safetensors spells name.
+// ParseDType returns the format whose safetensors name is name.
 func ParseDType(name string) (DType, error) {
 	for d, row := range dtypes {
 		if DType(d) != Invalid && row.name == name {
@@ -60,7 +60,7 @@ func ParseDType(name string) (DType, error) {
 	return Invalid, fmt.Errorf("tensor: unknown dtype %q", name)
 }
 
-// String gives the safetensors spelling.
+// String returns the safetensors name of d.
 func (d DType) String() string {
 	if int(d) < len(dtypes) {
 		return dtypes[d].name
@@ -68,7 +68,7 @@ func (d DType) String() string {
 	return fmt.Sprintf("dtype(%d)", uint8(d))
 }
 
-// SizeBytes is the size of one value.
+// SizeBytes returns the size of one value in bytes, or 0 for an unknown format.
 func (d DType) SizeBytes() int {
 	if int(d) < len(dtypes) {
 		return dtypes[d].sizeBytes
@@ -76,7 +76,7 @@ func (d DType) SizeBytes() int {
 	return 0
 }
 
-// Float says whether values of this format can be widened to float32 as weights.
+// Float reports whether weights may have this format: Widen converts it to float32.
 func (d DType) Float() bool {
 	return d == F32 || d == F16 || d == BF16 || d == F8E4M3
 }

@@ -6,10 +6,11 @@ import (
 	"runtime/debug"
 )
 
-// Fault says that a page of a mapped file could not be read: the file was cut short, or its disk is gone. Reading a
-// tensor's Data can end in one at any time, in Go code, in assembly and on any goroutine; unguarded it ends the program.
+// Fault is the error for a page of a mapped file that cannot be read, because the file was truncated or its disk is
+// gone. Any read of a tensor's Data can fault, in Go code or in assembly, on any goroutine. A fault outside Guard ends
+// the program.
 type Fault struct {
-	// Address is where in memory the page lies; the checkpoint knows which file that is.
+	// Address is the memory address of the failed read. The checkpoint knows which file is mapped there.
 	Address uintptr
 }
 
@@ -17,8 +18,8 @@ func (f *Fault) Error() string {
 	return fmt.Sprintf("tensor: address %#x: the mapped file could not be read", f.Address)
 }
 
-// FaultOf returns the fault that a call of recover gave, nil if that gave nil. It panics again with all else, which is a
-// mistake of the program. The goroutine must have set debug.SetPanicOnFault before the fault.
+// FaultOf converts the result of recover() to a *Fault. It returns nil for nil, and panics again with any other value,
+// since that is a bug of the program. The goroutine must have called debug.SetPanicOnFault(true) before the fault.
 func FaultOf(recovered any) *Fault {
 	switch r := recovered.(type) {
 	case nil:
@@ -34,7 +35,8 @@ func FaultOf(recovered any) *Fault {
 	panic(recovered)
 }
 
-// Guard calls f, which reads tensors' Data on this goroutine, and returns the *Fault that ended it, if any.
+// Guard calls f on this goroutine and returns nil, or the *Fault that ended f. It does not guard goroutines that f
+// starts.
 func Guard(f func()) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {

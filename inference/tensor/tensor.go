@@ -6,18 +6,18 @@ import (
 	"slices"
 )
 
-// Tensor is one weight of a checkpoint, dense and row-major. Data belongs to the checkpoint that gave it and is
-// valid until that is closed; nobody writes to it.
+// Tensor is one weight of a checkpoint, dense and row-major. Data belongs to the checkpoint: it is read-only and valid
+// until the checkpoint is closed.
 type Tensor struct {
 	Name  string
 	DType DType
 	Shape []int
 	Data  []byte
-	// Scale multiplies every value of a quantised tensor (the file's weight_scale); 1 for all others.
+	// Scale multiplies every value. It is the file's weight_scale for a quantised tensor, and 1 for any other.
 	Scale float32
 }
 
-// Elements is the product of shape.
+// Elements returns the number of values of a tensor of the given shape: the product of its dimensions.
 func Elements(shape []int) int {
 	n := 1
 	for _, d := range shape {
@@ -26,7 +26,7 @@ func Elements(shape []int) int {
 	return n
 }
 
-// Slice returns rows [from, to) of the first dimension, sharing the data.
+// Slice returns rows [from, to) of the first dimension. The result shares t's data.
 func (t Tensor) Slice(from, to int) Tensor {
 	row := Elements(t.Shape[1:]) * t.DType.SizeBytes()
 	s := t
@@ -35,7 +35,7 @@ func (t Tensor) Slice(from, to int) Tensor {
 	return s
 }
 
-// Float32s returns a widened copy, Scale applied.
+// Float32s returns the values as float32, multiplied by Scale.
 func (t Tensor) Float32s() []float32 {
 	dst := make([]float32, Elements(t.Shape))
 	Widen(dst, t.DType, t.Data)
@@ -47,19 +47,19 @@ func (t Tensor) Float32s() []float32 {
 	return dst
 }
 
-// ErrMissing is wrapped by the error of a Source that has no tensor of the name asked for.
+// ErrMissing is wrapped by the error of Source.Tensor if the source has no tensor of that name.
 var ErrMissing = errors.New("tensor is missing")
 
-// Source gives the weights of one component (a transformer, a VAE, a text encoder) by their Diffusers names.
+// Source returns the weights of one component (transformer, VAE or text encoder) by their Diffusers names.
 type Source interface {
 	// Tensor returns the weight called name, or an error that wraps ErrMissing and names the file.
 	Tensor(name string) (Tensor, error)
-	// Names lists all names, sorted.
+	// Names returns all names, sorted.
 	Names() []string
 }
 
-// Dim returns a dimension of the weight called name, 0 where there is no such weight or dimension: for reading a model's
-// sizes off its tensors.
+// Dim returns dimension dim of the weight called name, or 0 if there is no such weight or dimension. The networks infer
+// their configs with it if a file has none.
 func Dim(src Source, name string, dim int) int {
 	t, err := src.Tensor(name)
 	if err != nil || dim >= len(t.Shape) {
@@ -68,17 +68,18 @@ func Dim(src Source, name string, dim int) int {
 	return t.Shape[dim]
 }
 
-// Loader reads the weights that a model is built from and checks each against the shape its config asks for.
-// The first error sticks and is returned by Err, so that a constructor reads top to bottom.
+// Loader reads the weights of a network and checks the shape and the format of each. After the first error Get returns
+// empty tensors, and Err returns that error, so that a constructor needs one check at its end.
 type Loader struct {
 	src Source
 	err error
 }
 
-// NewLoader reads from src.
+// NewLoader returns a Loader that reads from src.
 func NewLoader(src Source) *Loader { return &Loader{src: src} }
 
-// Get returns the weight called name, of the given shape and a float format.
+// Get returns the weight called name. It fails if the weight's shape is not shape, or its format is no weight format
+// (DType.Float).
 func (l *Loader) Get(name string, shape ...int) Tensor {
 	if l.err != nil {
 		return Tensor{}

@@ -27,7 +27,8 @@ func TestDTypeNames(t *testing.T) {
 	}
 }
 
-// TestBF16 rounds every float32 near every bfloat16 against the definition: the nearer neighbour, the even one of two.
+// TestBF16 rounds float32 values around every bfloat16. The expected result is the nearest bfloat16; of two equally
+// near ones it is the even one.
 func TestBF16(t *testing.T) {
 	for b := range 1 << 16 {
 		f := BF16ToF32(uint16(b))
@@ -45,7 +46,7 @@ func TestBF16(t *testing.T) {
 			want int
 		}{{0, b}, {1, b}, {0x7fff, b}, {0x8000, b + b&1}, {0x8001, b + 1}, {0xffff, b + 1}} {
 			if b&0x7fff == 0x7f80 && row.low != 0 {
-				continue // beyond infinity are NaNs
+				continue // these bit patterns are NaNs
 			}
 			x := math.Float32frombits(uint32(b)<<16 | row.low)
 			if got := F32ToBF16(x); int(got) != row.want {
@@ -55,7 +56,8 @@ func TestBF16(t *testing.T) {
 	}
 }
 
-// TestSmallFormats compares with the formats' definition: (-1)^s · 2^(e−bias) · (1 + fraction), denormals below.
+// TestSmallFormats compares with the definition of the formats: (−1)^s · 2^(e−bias) · (1 + fraction), and for e = 0
+// the subnormal (−1)^s · 2^(1−bias) · fraction.
 func TestSmallFormats(t *testing.T) {
 	value := func(bits, expBits, fracBits, bias int) float64 {
 		exp, frac := bits>>fracBits&(1<<expBits-1), bits&(1<<fracBits-1)
@@ -100,7 +102,7 @@ func TestSmallFormats(t *testing.T) {
 	}
 }
 
-// memory is a Source of its own tensors.
+// memory is a Source over a map of tensors.
 type memory map[string]Tensor
 
 func (m memory) Names() []string { return nil }
@@ -132,7 +134,7 @@ func TestSlice(t *testing.T) {
 		t.Errorf("values %v, want %v", have, want)
 	}
 	if !slices.Equal(w.Shape, []int{4, 3, 2}) {
-		t.Errorf("the whole's shape became %v", w.Shape)
+		t.Errorf("Slice changed the tensor's own shape to %v", w.Shape)
 	}
 }
 
@@ -141,7 +143,7 @@ func TestLoader(t *testing.T) {
 	src := memory{"w": bf16Tensor("file: w", 1, 2, 3), "ints": ints}
 	l := NewLoader(src)
 	if got := l.Get("w", 2, 3); l.Err() != nil || got.Name != "file: w" {
-		t.Fatalf("Get of a sound tensor: %v, %v", got.Name, l.Err())
+		t.Fatalf("Get of a valid tensor: %v, %v", got.Name, l.Err())
 	}
 	for _, row := range []struct {
 		name  string
@@ -166,6 +168,6 @@ func TestLoader(t *testing.T) {
 		t.Errorf("Dim of w: %d, want 3", d)
 	}
 	if d := Dim(src, "w", 2) + Dim(src, "absent", 0); d != 0 {
-		t.Errorf("Dim of what is not there: %d, want 0", d)
+		t.Errorf("Dim of a missing dimension and a missing tensor: sum %d, want 0", d)
 	}
 }
