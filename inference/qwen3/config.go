@@ -8,7 +8,7 @@ import (
 	"kleinbild/inference/tensor"
 )
 
-// Config is what the encoder reads of a Qwen3 config.json.
+// Config holds the fields of a Qwen3 config.json that the encoder uses.
 type Config struct {
 	HiddenSize       int     `json:"hidden_size"`
 	IntermediateSize int     `json:"intermediate_size"`
@@ -21,21 +21,22 @@ type Config struct {
 	RopeTheta        float64 `json:"rope_theta"`
 }
 
-// HiddenStates are the states that make the prompt embeds, counted as the reference does: 0 is the token
-// embedding, k the output of layer k.
+// HiddenStates are the hidden states that are concatenated to the prompt embeds. As in the reference, state 0 is the
+// token embedding and state k the output of the k-th layer.
 var HiddenStates = [3]int{9, 18, 27}
 
-// EmbedDim is the width of the prompt embeds.
+// EmbedDim is the width of the prompt embeds: 3·HiddenSize.
 func (c Config) EmbedDim() int { return len(HiddenStates) * c.HiddenSize }
 
-// Limits of what is taken for a config, so that a broken file is refused before memory is asked for.
+// Upper limits of a config's fields, so that a damaged file is refused before memory is allocated.
 const (
 	maxWidth  = 1 << 17
 	maxLayers = 1 << 10
 	maxVocab  = 1 << 22
 )
 
-// ParseConfig reads a config.json. Options that change the arithmetic and are not implemented are refused.
+// ParseConfig parses a config.json. It returns an error for a size outside the limits, and for an option that changes
+// the arithmetic and is not implemented.
 func ParseConfig(data []byte) (Config, error) {
 	file := struct {
 		Config
@@ -85,8 +86,8 @@ func ParseConfig(data []byte) (Config, error) {
 	return c, c.check()
 }
 
-// InferConfig reads the sizes off the tensors of a file that comes without a config. What shapes do not tell
-// (eps, theta) is the same for every Qwen3.
+// InferConfig derives the config from the shapes of src's tensors, for a file that has no config. The shapes do not
+// give RMSNormEps and RopeTheta, which are the same for every Qwen3.
 func InferConfig(src tensor.Source) (Config, error) {
 	c := Config{RMSNormEps: 1e-6, RopeTheta: 1_000_000}
 	shape := func(name string, dim int) int { return tensor.Dim(src, name, dim) }
@@ -125,7 +126,8 @@ func (c Config) check() error {
 	}
 	switch {
 	case c.Heads%c.KVHeads != 0:
-		return fmt.Errorf("qwen3: config: num_attention_heads %d is no multiple of num_key_value_heads %d", c.Heads, c.KVHeads)
+		return fmt.Errorf("qwen3: config: num_attention_heads %d is no multiple of num_key_value_heads %d",
+			c.Heads, c.KVHeads)
 	case c.HeadDim%backend.HeadMultiple != 0:
 		return fmt.Errorf("qwen3: config: head_dim is %d, want a multiple of %d", c.HeadDim, backend.HeadMultiple)
 	case !(c.RMSNormEps > 0 && c.RMSNormEps < 1):

@@ -1,5 +1,5 @@
-// Package qwen3 turns token ids into prompt embeds: it runs the Qwen3 language model as far as its 27th layer
-// and keeps three of the hidden states. It knows nothing of text, padding ids or pictures.
+// Package qwen3 turns token ids into prompt embeds: it runs the first 27 layers of the Qwen3 language model and
+// concatenates the outputs of layers 9, 18 and 27. It knows nothing of text, padding ids or pictures.
 //
 // The arithmetic follows Qwen3Model of Hugging Face transformers.
 package qwen3
@@ -13,13 +13,14 @@ import (
 	"kleinbild/inference/tensor"
 )
 
-// Encoder is the text encoder on a backend.
+// Encoder is the text encoder, its weights loaded on a backend.
 type Encoder struct {
 	b      backend.Backend
 	cfg    Config
 	embed  backend.Weight
 	layers []decoderLayer
-	// norm is the final norm; only the state after the very last layer passes it.
+	// norm is the model's final norm. It is nil if the model has more layers than the encoder runs: the reference
+	// applies it to the output of the last layer only.
 	norm backend.Weight
 }
 
@@ -32,7 +33,8 @@ type decoderLayer struct {
 
 func layer(i int) string { return fmt.Sprintf("model.layers.%d.", i) }
 
-// New loads the layers that are needed from src and checks their shapes against cfg.
+// New loads the first 27 layers from src. It returns an error if a weight is missing or has another shape than cfg
+// gives.
 func New(b backend.Backend, cfg Config, src tensor.Source) (*Encoder, error) {
 	l := backend.NewLoader(b, src)
 	hidden, qDim, kvDim := cfg.HiddenSize, cfg.Heads*cfg.HeadDim, cfg.KVHeads*cfg.HeadDim
@@ -40,7 +42,7 @@ func New(b backend.Backend, cfg Config, src tensor.Source) (*Encoder, error) {
 	for i := range HiddenStates[len(HiddenStates)-1] {
 		at := layer(i)
 		e.layers = append(e.layers, decoderLayer{
-			// In the order in which Encode uses them.
+			// A GPU loads the weights in this order, which is the order of their use in Encode.
 			inputNorm: l.Get(at+"input_layernorm.weight", hidden),
 			q:         l.Get(at+"self_attn.q_proj.weight", qDim, hidden),
 			qNorm:     l.Get(at+"self_attn.q_norm.weight", cfg.HeadDim),
@@ -63,16 +65,19 @@ func New(b backend.Backend, cfg Config, src tensor.Source) (*Encoder, error) {
 	return e, nil
 }
 
-// Config returns the sizes.
+// Config returns the config that New was given.
 func (e *Encoder) Config() Config { return e.cfg }
 
-// Encode runs the model over ids, of which the first valid ones are text and the rest padding, and stores the
-// prompt embeds in dst [len(ids), 3·hidden]. Rows of padding are computed like the rest, as the transformer
-// is given them too; as keys they are masked. progress is called after each layer.
-func (e *Encoder) Encode(ctx context.Context, dst backend.Matrix, ids []int32, valid int, progress func(layer, total int)) error {
+// Encode computes the prompt embeds of ids and stores them in dst [len(ids), 3·hidden]. The first valid ids are text,
+// the others padding. Padding is masked as keys, but its rows are computed too, because the transformer reads them.
+// progress is called after each layer. Encode returns an error for an id outside the vocabulary, ctx's error, and the
+// backend's.
+func (e *Encoder) Encode(ctx context.Context, dst backend.Matrix, ids []int32, valid int,
+	progress func(layer, total int)) error {
 	for i, id := range ids {
 		if id < 0 || int(id) >= e.cfg.VocabSize {
-			return fmt.Errorf("qwen3: token %d is %d, want 0 to %d: the tokenizer belongs to another model", i, id, e.cfg.VocabSize-1)
+			return fmt.Errorf("qwen3: token %d is %d, want 0 to %d: the tokenizer belongs to another model",
+				i, id, e.cfg.VocabSize-1)
 		}
 	}
 	b, cfg, n := e.b, e.cfg, len(ids)
@@ -120,8 +125,8 @@ func (e *Encoder) Encode(ctx context.Context, dst backend.Matrix, ids []int32, v
 	return b.Sync()
 }
 
-// rope returns the rotation of positions 0 … n−1. Inverse frequencies and angles are float32 as in the
-// reference: at position 511 their rounding shows.
+// rope returns the rotations of positions 0 … n−1. Frequencies and angles are float32, as in the reference: for late
+// positions (511) the rounding of an angle is large enough to be seen in the results.
 func (e *Encoder) rope(s *backend.Scope, n int) backend.RoPE {
 	half := e.cfg.HeadDim / 2
 	cos, sin := make([]float32, n*half), make([]float32, n*half)
