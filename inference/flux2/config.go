@@ -8,7 +8,7 @@ import (
 	"kleinbild/inference/tensor"
 )
 
-// Config is what the transformer reads of its config.json.
+// Config holds the fields of a config.json that the transformer uses.
 type Config struct {
 	InChannels   int     `json:"in_channels"`
 	OutChannels  int     `json:"out_channels"`
@@ -24,7 +24,7 @@ type Config struct {
 	Eps          float64 `json:"eps"`
 }
 
-// defaults are the values of every FLUX.2 [klein]; sizes come from the file.
+// defaults returns the values that are the same for every FLUX.2 [klein]. The sizes, which differ, are 0.
 func defaults() Config {
 	return Config{
 		InChannels: 128, HeadDim: 128, TimeChannels: 256, MLPRatio: 3,
@@ -35,10 +35,11 @@ func defaults() Config {
 // Hidden is the width of the token streams.
 func (c Config) Hidden() int { return c.Heads * c.HeadDim }
 
-// MLPHidden is the width inside the feed-forward parts.
+// MLPHidden is the width inside the MLPs: that of the gate and of the up projection.
 func (c Config) MLPHidden() int { return int(float64(c.Hidden()) * c.MLPRatio) }
 
-// ParseConfig reads a config.json. Options that change the arithmetic and are not implemented are refused.
+// ParseConfig parses a config.json. It returns an error for a size outside the limits, and for an option that changes
+// the arithmetic and is not implemented.
 func ParseConfig(data []byte) (Config, error) {
 	file := struct {
 		Config
@@ -63,7 +64,7 @@ func ParseConfig(data []byte) (Config, error) {
 	return c, c.check()
 }
 
-// InferConfig reads the sizes off the tensors of a file that comes without a config.
+// InferConfig derives the config from the shapes of src's tensors, for a file that has no config.
 func InferConfig(src tensor.Source) (Config, error) {
 	c := defaults()
 	shape := func(name string, dim int) int { return tensor.Dim(src, name, dim) }
@@ -83,13 +84,13 @@ func InferConfig(src tensor.Source) (Config, error) {
 		c.Heads = hidden / c.HeadDim
 	}
 	if hidden > 0 {
-		// linear2 of a single block reads the attention and the MLP side by side.
+		// The input of a single block's to_out has hidden columns of attention and MLPHidden columns of the MLP.
 		c.MLPRatio = float64(shape(singleBlockName(0)+"attn.to_out.weight", 1)-hidden) / float64(hidden)
 	}
 	return c, c.check()
 }
 
-// Limits of what is taken for a config, so that a broken file is refused before memory is asked for.
+// Upper limits of a config's fields, so that a damaged file is refused before memory is allocated.
 const (
 	maxWidth  = 1 << 17
 	maxBlocks = 1 << 10
@@ -118,15 +119,18 @@ func (c Config) check() error {
 	sum := 0
 	for _, d := range c.AxesDims {
 		if d < 0 || d%2 != 0 || d > c.HeadDim {
-			return fmt.Errorf("flux2: config: axes_dims_rope is %v, want even numbers up to attention_head_dim %d", c.AxesDims, c.HeadDim)
+			return fmt.Errorf("flux2: config: axes_dims_rope is %v, want even numbers up to attention_head_dim %d",
+				c.AxesDims, c.HeadDim)
 		}
 		sum += d
 	}
 	switch {
 	case sum != c.HeadDim:
-		return fmt.Errorf("flux2: config: axes_dims_rope %v add up to %d, want attention_head_dim %d", c.AxesDims, sum, c.HeadDim)
+		return fmt.Errorf("flux2: config: axes_dims_rope %v add up to %d, want attention_head_dim %d",
+			c.AxesDims, sum, c.HeadDim)
 	case c.HeadDim%backend.HeadMultiple != 0:
-		return fmt.Errorf("flux2: config: attention_head_dim is %d, want a multiple of %d", c.HeadDim, backend.HeadMultiple)
+		return fmt.Errorf("flux2: config: attention_head_dim is %d, want a multiple of %d",
+			c.HeadDim, backend.HeadMultiple)
 	case c.TimeChannels%2 != 0:
 		return fmt.Errorf("flux2: config: timestep_guidance_channels is %d, want an even number", c.TimeChannels)
 	case !(c.MLPRatio <= 64 && c.MLPHidden() > 0):

@@ -6,8 +6,9 @@ import (
 	"testing"
 )
 
-const published = `{"_class_name": "Flux2Transformer2DModel", "attention_head_dim": 128, "axes_dims_rope": [32, 32, 32, 32],
-	"eps": 1e-06, "guidance_embeds": false, "in_channels": 128, "joint_attention_dim": 7680, "mlp_ratio": 3.0,
+const published = `{"_class_name": "Flux2Transformer2DModel",
+	"attention_head_dim": 128, "axes_dims_rope": [32, 32, 32, 32], "eps": 1e-06,
+	"guidance_embeds": false, "in_channels": 128, "joint_attention_dim": 7680, "mlp_ratio": 3.0,
 	"num_attention_heads": 24, "num_layers": 5, "num_single_layers": 20, "out_channels": null, "patch_size": 1,
 	"rope_theta": 2000, "timestep_guidance_channels": 256}`
 
@@ -41,9 +42,13 @@ func TestParseConfigRefuses(t *testing.T) {
 		{"odd axes", `[32, 32, 32, 32]`, `[31, 33, 32, 32]`, "axes_dims_rope is [31 33 32 32]"},
 		{"negative axis", `[32, 32, 32, 32]`, `[-32, 96, 32, 32]`, "axes_dims_rope is [-32 96 32 32]"},
 		{"axes of another sum", `[32, 32, 32, 32]`, `[16, 32, 32, 32]`, "add up to 112, want attention_head_dim 128"},
-		{"axes whose sum overflows to the right one", `[32, 32, 32, 32]`, `[4611686018427387904, 4611686018427387904, 4611686018427387904, 4611686018427388032]`, "axes_dims_rope is [4611686018427387904"},
-		{"head of no kernel's width", `"attention_head_dim": 128, "axes_dims_rope": [32, 32, 32, 32]`, `"attention_head_dim": 120, "axes_dims_rope": [24, 32, 32, 32]`, "attention_head_dim is 120, want a multiple of 16"},
-		{"head too wide", `"attention_head_dim": 128`, `"attention_head_dim": 2048`, "attention_head_dim is 2048, want 16 to 1024"},
+		{"axes whose sum overflows to the right one", `[32, 32, 32, 32]`,
+			`[4611686018427387904, 4611686018427387904, 4611686018427387904, 4611686018427388032]`,
+			"axes_dims_rope is [4611686018427387904"},
+		{"head of no kernel's width", `"attention_head_dim": 128, "axes_dims_rope": [32, 32, 32, 32]`,
+			`"attention_head_dim": 120, "axes_dims_rope": [24, 32, 32, 32]`, "attention_head_dim is 120, want a multiple of 16"},
+		{"head too wide", `"attention_head_dim": 128`, `"attention_head_dim": 2048`,
+			"attention_head_dim is 2048, want 16 to 1024"},
 		{"no MLP", `3.0`, `1e-9`, "mlp_ratio is 1e-09"},
 		{"negative MLP", `3.0`, `-3`, "mlp_ratio is -3"},
 		{"huge MLP", `3.0`, `1e300`, "mlp_ratio is 1e+300"},
@@ -56,13 +61,14 @@ func TestParseConfigRefuses(t *testing.T) {
 	} {
 		text := strings.Replace(published, row.old, row.new, 1)
 		_, err := ParseConfig([]byte(text))
-		if text == published || err == nil || !strings.Contains(err.Error(), row.want) || !strings.HasPrefix(err.Error(), "flux2: config: ") || strings.Contains(err.Error(), "\n") {
+		if text == published || err == nil || !strings.Contains(err.Error(), row.want) ||
+			!strings.HasPrefix(err.Error(), "flux2: config: ") || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v, want one line with %q", row.name, err, row.want)
 		}
 	}
 }
 
-// FuzzConfig: what is accepted can be computed with.
+// FuzzConfig checks that the transformer can run every accepted config.
 func FuzzConfig(f *testing.F) {
 	f.Add([]byte(published))
 	for _, mutation := range []string{"-1", "0", "1e300", "9223372036854775807", `"x"`, "[[[]]]", "null", "1.5"} {
@@ -79,7 +85,8 @@ func FuzzConfig(f *testing.F) {
 		for _, d := range c.AxesDims {
 			sum += d
 		}
-		if c.HeadDim%16 != 0 || c.HeadDim < 16 || c.HeadDim > 1024 || sum != c.HeadDim || c.MLPHidden() < 1 || c.MLPHidden() > 64*c.Hidden() ||
+		if c.HeadDim%16 != 0 || c.HeadDim < 16 || c.HeadDim > 1024 || sum != c.HeadDim || c.MLPHidden() < 1 ||
+			c.MLPHidden() > 64*c.Hidden() ||
 			c.Heads < 1 || c.OutChannels != c.InChannels || c.DoubleBlocks < 0 || c.SingleBlocks < 1 {
 			t.Errorf("accepted %+v", c)
 		}

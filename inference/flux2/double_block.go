@@ -7,8 +7,8 @@ import (
 	"kleinbild/inference/backend"
 )
 
-// stream is one side of a double-stream block, the image's (references included) or the text's: its own
-// projections around an attention that both share.
+// stream holds the weights of one of the two streams of a double-stream block: the text's, or the image's, to which the
+// references belong. Each stream has projections and an MLP of its own; both attend to the joint sequence.
 type stream struct {
 	q, k, v, out backend.Weight
 	normQ, normK backend.Weight
@@ -16,38 +16,39 @@ type stream struct {
 	down         backend.Weight
 }
 
-// doubleStreamBlock is Flux2TransformerBlock.
+// doubleStreamBlock is Flux2TransformerBlock of Diffusers.
 type doubleStreamBlock struct{ image, text stream }
 
 func doubleBlockName(i int) string { return fmt.Sprintf("transformer_blocks.%d.", i) }
 
-// loadDoubleStreamBlock asks for the weights in the order in which forward uses them: a device that does not hold all of
-// them brings them in that order.
+// loadDoubleStreamBlock loads the weights of block i in the order in which forward uses them, since a GPU loads them in
+// that order.
 func loadDoubleStreamBlock(l *backend.Loader, cfg Config, i int) doubleStreamBlock {
-	at := doubleBlockName(i)
+	prefix := doubleBlockName(i)
 	d, mlp := cfg.Hidden(), cfg.MLPHidden()
-	attention := func(q, k, v, normQ, normK string) (s stream) {
-		s.q, s.normQ = l.Get(at+"attn."+q+".weight", d, d), l.Get(at+"attn."+normQ+".weight", cfg.HeadDim)
-		s.k, s.normK = l.Get(at+"attn."+k+".weight", d, d), l.Get(at+"attn."+normK+".weight", cfg.HeadDim)
-		s.v = l.Get(at+"attn."+v+".weight", d, d)
+	qkv := func(q, k, v, normQ, normK string) (s stream) {
+		s.q, s.normQ = l.Get(prefix+"attn."+q+".weight", d, d), l.Get(prefix+"attn."+normQ+".weight", cfg.HeadDim)
+		s.k, s.normK = l.Get(prefix+"attn."+k+".weight", d, d), l.Get(prefix+"attn."+normK+".weight", cfg.HeadDim)
+		s.v = l.Get(prefix+"attn."+v+".weight", d, d)
 		return s
 	}
-	rest := func(s *stream, out, ff string) {
-		s.out = l.Get(at+"attn."+out+".weight", d, d)
-		if in := l.Get(at+ff+".linear_in.weight", 2*mlp, d); in != nil {
+	outAndMLP := func(s *stream, out, mlpName string) {
+		s.out = l.Get(prefix+"attn."+out+".weight", d, d)
+		if in := l.Get(prefix+mlpName+".linear_in.weight", 2*mlp, d); in != nil {
 			s.gate, s.up = in.Slice(0, mlp), in.Slice(mlp, 2*mlp)
 		}
-		s.down = l.Get(at+ff+".linear_out.weight", d, mlp)
+		s.down = l.Get(prefix+mlpName+".linear_out.weight", d, mlp)
 	}
 	var block doubleStreamBlock
-	block.text = attention("add_q_proj", "add_k_proj", "add_v_proj", "norm_added_q", "norm_added_k")
-	block.image = attention("to_q", "to_k", "to_v", "norm_q", "norm_k")
-	rest(&block.text, "to_add_out", "ff_context")
-	rest(&block.image, "to_out.0", "ff")
+	block.text = qkv("add_q_proj", "add_k_proj", "add_v_proj", "norm_added_q", "norm_added_k")
+	block.image = qkv("to_q", "to_k", "to_v", "norm_q", "norm_k")
+	outAndMLP(&block.text, "to_add_out", "ff_context")
+	outAndMLP(&block.image, "to_out.0", "ff")
 	return block
 }
 
-// forward updates r.hidden. A modulation is (shift, scale, gate) for the attention, then for the feed-forward.
+// forward applies the block to r.hidden in place. modImage and modText are six rows [1, hidden] each: shift, scale and
+// gate of the attention, then shift, scale and gate of the MLP.
 func (block doubleStreamBlock) forward(r *Run, modImage, modText []backend.Matrix) {
 	b, eps := r.t.b, r.t.cfg.eps()
 	sides := []struct {
@@ -55,8 +56,8 @@ func (block doubleStreamBlock) forward(r *Run, modImage, modText []backend.Matri
 		from, to int
 		mod      []backend.Matrix
 	}{
-		{block.text, 0, r.text, modText},
-		{block.image, r.text, r.hidden.Rows, modImage},
+		{block.text, 0, r.textTokens, modText},
+		{block.image, r.textTokens, r.hidden.Rows, modImage},
 	}
 	qkv := r.qkv.Chunks(3)
 	for _, side := range sides {
@@ -82,7 +83,7 @@ func (block doubleStreamBlock) forward(r *Run, modImage, modText []backend.Matri
 	}
 }
 
-// attention is the plain attention over n keys.
+// attention returns the parameters of an attention over n keys, without a mask.
 func (c Config) attention(n int) backend.AttentionParams {
 	return backend.AttentionParams{
 		Heads: c.Heads, KVHeads: c.Heads, Keys: n, Scale: float32(1 / math.Sqrt(float64(c.HeadDim))),

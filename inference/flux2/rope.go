@@ -6,22 +6,22 @@ import (
 	"kleinbild/inference/backend"
 )
 
-// axes is the number of coordinates of a token: time, row, column, place in the text.
+// axes is the number of coordinates of a token: time, row, column, and index in the text.
 const axes = 4
 
-// position is a token's coordinates (T, H, W, L).
+// position holds the coordinates (T, H, W, L) of a token, in the order of axes_dims_rope.
 type position [axes]int
 
-// Grid is the size of a picture in tokens, 16 pixels a side each.
+// Grid is the size of a picture in tokens. A token stands for 16×16 pixels.
 type Grid struct{ Height, Width int }
 
-// Tokens is the number of tokens of the grid.
+// Tokens returns the number of tokens of the grid.
 func (g Grid) Tokens() int { return g.Height * g.Width }
 
-// referenceTime is the distance between references on the time axis: reference i stands at (i+1)·10.
-const referenceTime = 10
+// referenceTimeStep is the distance between pictures on the time axis: the image has T = 0, reference i T = (i+1)·10.
+const referenceTimeStep = 10
 
-// positions lists the coordinates of the joint sequence: text, image, references.
+// positions returns the coordinates of the tokens of the joint sequence: text, image, references.
 func positions(textLen int, image Grid, refs []Grid) []position {
 	var all []position
 	for l := range textLen {
@@ -30,22 +30,23 @@ func positions(textLen int, image Grid, refs []Grid) []position {
 	for i, g := range append([]Grid{image}, refs...) {
 		for y := range g.Height {
 			for x := range g.Width {
-				all = append(all, position{referenceTime * i, y, x, 0})
+				all = append(all, position{referenceTimeStep * i, y, x, 0})
 			}
 		}
 	}
 	return all
 }
 
-// rope returns the rotation of the given positions: each axis turns its own pairs of neighbouring coordinates.
-// Angles are float64, as in Flux2PosEmbed; many tokens share a coordinate, so that each is turned once.
-func (c Config) rope(s *backend.Scope, at []position) backend.RoPE {
+// rope returns the rotations of tokens at the given positions. Each axis rotates its own range of a head's channels, in
+// pairs of neighbours. Angles are float64, as in Flux2PosEmbed. Many tokens share a coordinate, so each coordinate's
+// cosines and sines are computed once and copied.
+func (c Config) rope(s *backend.Scope, tokens []position) backend.RoPE {
 	half := c.HeadDim / 2
-	cos, sin := make([]float32, len(at)*half), make([]float32, len(at)*half)
-	first := 0
+	cos, sin := make([]float32, len(tokens)*half), make([]float32, len(tokens)*half)
+	first := 0 // the axis's first pair within a head
 	for axis, dim := range c.AxesDims {
 		last := 0
-		for _, pos := range at {
+		for _, pos := range tokens {
 			last = max(last, pos[axis])
 		}
 		pairs := dim / 2
@@ -57,11 +58,11 @@ func (c Config) rope(s *backend.Scope, at []position) backend.RoPE {
 				cosines[x*pairs+i], sines[x*pairs+i] = float32(cs), float32(sn)
 			}
 		}
-		for row, pos := range at {
+		for row, pos := range tokens {
 			copy(cos[row*half+first:][:pairs], cosines[pos[axis]*pairs:])
 			copy(sin[row*half+first:][:pairs], sines[pos[axis]*pairs:])
 		}
 		first += pairs
 	}
-	return backend.RoPE{Cos: s.Upload(len(at), half, cos), Sin: s.Upload(len(at), half, sin)}
+	return backend.RoPE{Cos: s.Upload(len(tokens), half, cos), Sin: s.Upload(len(tokens), half, sin)}
 }

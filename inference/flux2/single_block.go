@@ -6,10 +6,11 @@ import (
 	"kleinbild/inference/backend"
 )
 
-// singleStreamBlock is Flux2SingleTransformerBlock: attention and MLP side by side on the joint sequence.
+// singleStreamBlock is Flux2SingleTransformerBlock of Diffusers: attention and MLP read the same normalised joint
+// sequence, and one projection reads the results of both.
 type singleStreamBlock struct {
-	q, kv        backend.Weight // rows of attn.to_qkv_mlp_proj
-	gate, up     backend.Weight
+	q, kv        backend.Weight // the first 3·hidden rows of attn.to_qkv_mlp_proj
+	gate, up     backend.Weight // its other 2·mlp rows
 	normQ, normK backend.Weight
 	out          backend.Weight // [hidden, hidden + mlp]
 }
@@ -17,15 +18,15 @@ type singleStreamBlock struct {
 func singleBlockName(i int) string { return fmt.Sprintf("single_transformer_blocks.%d.", i) }
 
 func loadSingleStreamBlock(l *backend.Loader, cfg Config, i int) singleStreamBlock {
-	at := singleBlockName(i) + "attn."
+	prefix := singleBlockName(i) + "attn."
 	d, mlp := cfg.Hidden(), cfg.MLPHidden()
-	// In the order in which forward uses them; the norms go with the product that they follow.
+	// A GPU loads the weights in this order. The norms come first, since they are part of the first products (QK norm).
 	block := singleStreamBlock{
-		normQ: l.Get(at+"norm_q.weight", cfg.HeadDim),
-		normK: l.Get(at+"norm_k.weight", cfg.HeadDim),
+		normQ: l.Get(prefix+"norm_q.weight", cfg.HeadDim),
+		normK: l.Get(prefix+"norm_k.weight", cfg.HeadDim),
 	}
-	fused := l.Get(at+"to_qkv_mlp_proj.weight", 3*d+2*mlp, d)
-	block.out = l.Get(at+"to_out.weight", d, d+mlp)
+	fused := l.Get(prefix+"to_qkv_mlp_proj.weight", 3*d+2*mlp, d)
+	block.out = l.Get(prefix+"to_out.weight", d, d+mlp)
 	if fused != nil {
 		block.q, block.kv = fused.Slice(0, d), fused.Slice(d, 3*d)
 		block.gate, block.up = fused.Slice(3*d, 3*d+mlp), fused.Slice(3*d+mlp, 3*d+2*mlp)
@@ -33,7 +34,8 @@ func loadSingleStreamBlock(l *backend.Loader, cfg Config, i int) singleStreamBlo
 	return block
 }
 
-// forward updates rows [from, to) of r.hidden, all rows being keys and values. mod is (shift, scale, gate).
+// forward applies the block to rows [from, to) of r.hidden in place. Keys and values come from all rows. mod holds
+// three rows [1, hidden]: shift, scale and gate.
 func (block singleStreamBlock) forward(r *Run, mod []backend.Matrix, from, to int) {
 	b, eps, d := r.t.b, r.t.cfg.eps(), r.hidden.Cols
 	q := r.qkv.ColRange(0, d).RowRange(from, to)

@@ -1,7 +1,7 @@
-// Package flux2 is the FLUX.2 [klein] transformer: noisy latents, a prompt's embeds and reference latents go
-// in, the velocity of the flow comes out. It knows nothing of text, pixels or schedules.
+// Package flux2 is the FLUX.2 [klein] transformer. From noisy latents, the embeds of a prompt and the latents of
+// references it computes the velocity of the flow. It knows nothing of text, pixels or schedules.
 //
-// The arithmetic follows Flux2Transformer2DModel of Diffusers; weight names are its names.
+// Arithmetic and weight names are those of Flux2Transformer2DModel of Diffusers.
 package flux2
 
 import (
@@ -12,34 +12,34 @@ import (
 	"kleinbild/inference/tensor"
 )
 
-// Transformer is the model on a backend.
+// Transformer is the network, its weights loaded on a backend.
 type Transformer struct {
 	b   backend.Backend
 	cfg Config
 
-	latentIn, contextIn          backend.Weight // x_embedder, context_embedder
-	timeIn, timeOut              backend.Weight
+	xEmbedder, contextEmbedder   backend.Weight
+	timeLinear1, timeLinear2     backend.Weight // of timestep_embedder
 	modImage, modText, modSingle backend.Weight
 	doubleBlocks                 []doubleStreamBlock
 	singleBlocks                 []singleStreamBlock
-	modOut, velocityOut          backend.Weight // norm_out.linear, proj_out
+	normOut, projOut             backend.Weight
 }
 
-// New loads all weights from src and checks their shapes against cfg.
+// New loads all weights from src. It returns an error if a weight is missing or has another shape than cfg gives.
 func New(b backend.Backend, cfg Config, src tensor.Source) (*Transformer, error) {
 	l := backend.NewLoader(b, src)
 	d := cfg.Hidden()
 	t := &Transformer{
 		b: b, cfg: cfg,
-		// In the order in which a run and its steps use them.
-		contextIn: l.Get("context_embedder.weight", d, cfg.ContextDim),
-		timeIn:    l.Get("time_guidance_embed.timestep_embedder.linear_1.weight", d, cfg.TimeChannels),
-		timeOut:   l.Get("time_guidance_embed.timestep_embedder.linear_2.weight", d, d),
-		modImage:  l.Get("double_stream_modulation_img.linear.weight", 6*d, d),
-		modText:   l.Get("double_stream_modulation_txt.linear.weight", 6*d, d),
-		modSingle: l.Get("single_stream_modulation.linear.weight", 3*d, d),
-		modOut:    l.Get("norm_out.linear.weight", 2*d, d),
-		latentIn:  l.Get("x_embedder.weight", d, cfg.InChannels),
+		// A GPU loads the weights in this order, which is the order of their use in NewRun and Velocity.
+		contextEmbedder: l.Get("context_embedder.weight", d, cfg.ContextDim),
+		timeLinear1:     l.Get("time_guidance_embed.timestep_embedder.linear_1.weight", d, cfg.TimeChannels),
+		timeLinear2:     l.Get("time_guidance_embed.timestep_embedder.linear_2.weight", d, d),
+		modImage:        l.Get("double_stream_modulation_img.linear.weight", 6*d, d),
+		modText:         l.Get("double_stream_modulation_txt.linear.weight", 6*d, d),
+		modSingle:       l.Get("single_stream_modulation.linear.weight", 3*d, d),
+		normOut:         l.Get("norm_out.linear.weight", 2*d, d),
+		xEmbedder:       l.Get("x_embedder.weight", d, cfg.InChannels),
 	}
 	for i := range cfg.DoubleBlocks {
 		t.doubleBlocks = append(t.doubleBlocks, loadDoubleStreamBlock(l, cfg, i))
@@ -47,96 +47,98 @@ func New(b backend.Backend, cfg Config, src tensor.Source) (*Transformer, error)
 	for i := range cfg.SingleBlocks {
 		t.singleBlocks = append(t.singleBlocks, loadSingleStreamBlock(l, cfg, i))
 	}
-	t.velocityOut = l.Get("proj_out.weight", cfg.OutChannels, d)
+	t.projOut = l.Get("proj_out.weight", cfg.OutChannels, d)
 	if err := l.Err(); err != nil {
 		return nil, fmt.Errorf("flux2: %w", err)
 	}
 	return t, nil
 }
 
-// Config returns the sizes.
+// Config returns the config that New was given.
 func (t *Transformer) Config() Config { return t.cfg }
 
-// Run holds what stays the same over the steps of one picture: the projected prompt and references, the
-// rotations, and the working memory.
+// Run holds the matrices of one picture. Those that are the same for all its steps (embedded prompts and references,
+// rotations) are computed once, by NewRun.
 type Run struct {
-	t     *Transformer
-	s     *backend.Scope
-	text  int
-	image int
+	t *Transformer
+	s *backend.Scope
 
-	prompts []backend.Matrix // projected prompts [text, hidden]
-	refs    backend.Matrix   // projected references [reference tokens, hidden]
-	rope    backend.RoPE
+	textTokens, imageTokens int
 
-	// The joint sequence [text | image | references] and one row of working memory for each of its tokens.
-	hidden, normed backend.Matrix
-	qkv            backend.Matrix // [·, 3·hidden]
-	inner          backend.Matrix // [·, hidden + mlp]: attention and MLP side by side
+	prompts []backend.Matrix // a matrix [text tokens, hidden] for each prompt, after context_embedder
+	refs    backend.Matrix   // [reference tokens, hidden], after x_embedder
+	rope    backend.RoPE     // of the joint sequence
 
-	// What a step starts from: the latents, the noise level and what the modulations make of it, a row each.
-	latents                               backend.Matrix // [image, in channels]
-	sinusoid, mid, temb                   backend.Matrix
-	modImage, modText, modSingle, modLast backend.Matrix
+	// Working memory with a row for each token of the joint sequence: text, image, references.
+	hidden, normed backend.Matrix // [tokens, hidden]
+	qkv            backend.Matrix // [tokens, 3·hidden]
+	inner          backend.Matrix // [tokens, hidden + mlp]: results of the attention, then of the MLP
+
+	// Working memory that is filled anew in each step. All but latents have one row.
+	latents                              backend.Matrix // [image tokens, in channels]
+	sinusoid, timeHidden, temb           backend.Matrix
+	modImage, modText, modSingle, modOut backend.Matrix
 }
 
-// NewRun prepares a picture of the given size for one or more prompts of equal length, each [text tokens, context
-// width]. refLatents is [reference tokens, channels], all references in order, refs being their sizes. Prompts and
-// references may be freed once Sync has returned.
+// NewRun prepares the making of one picture of the given size. prompts are one or more matrices [text tokens, context
+// width] with the same number of rows. refLatents [reference tokens, in channels] holds the tokens of all references
+// one after the other, and refs their sizes; without references refLatents has no rows. The caller may free prompts and
+// refLatents after Sync, and must free the Run.
 func (t *Transformer) NewRun(prompts []backend.Matrix, image Grid, refLatents backend.Matrix, refs []Grid) *Run {
 	b, d := t.b, t.cfg.Hidden()
 	s := backend.NewScope(b)
-	r := &Run{t: t, s: s, text: prompts[0].Rows, image: image.Tokens()}
-	at := positions(r.text, image, refs)
+	r := &Run{t: t, s: s, textTokens: prompts[0].Rows, imageTokens: image.Tokens()}
+	tokens := positions(r.textTokens, image, refs)
 	for _, p := range prompts {
-		projected := s.Alloc(r.text, d)
-		b.Linear(projected, p, t.contextIn, backend.Epilogue{})
-		r.prompts = append(r.prompts, projected)
+		embedded := s.Alloc(r.textTokens, d)
+		b.Linear(embedded, p, t.contextEmbedder, backend.Epilogue{})
+		r.prompts = append(r.prompts, embedded)
 	}
 	if refLatents.Rows > 0 {
 		in := s.Alloc(refLatents.Rows, refLatents.Cols)
 		b.Copy(in, refLatents)
 		r.refs = s.Alloc(refLatents.Rows, d)
-		b.Linear(r.refs, in, t.latentIn, backend.Epilogue{})
+		b.Linear(r.refs, in, t.xEmbedder, backend.Epilogue{})
 	}
-	r.rope = t.cfg.rope(s, at)
-	r.hidden, r.normed = s.Alloc(len(at), d), s.Alloc(len(at), d)
-	r.qkv, r.inner = s.Alloc(len(at), 3*d), s.Alloc(len(at), d+t.cfg.MLPHidden())
-	r.latents = s.Alloc(r.image, t.cfg.InChannels)
-	r.sinusoid, r.mid, r.temb = s.Alloc(1, t.cfg.TimeChannels), s.Alloc(1, d), s.Alloc(1, d)
+	r.rope = t.cfg.rope(s, tokens)
+	r.hidden, r.normed = s.Alloc(len(tokens), d), s.Alloc(len(tokens), d)
+	r.qkv, r.inner = s.Alloc(len(tokens), 3*d), s.Alloc(len(tokens), d+t.cfg.MLPHidden())
+	r.latents = s.Alloc(r.imageTokens, t.cfg.InChannels)
+	r.sinusoid, r.timeHidden, r.temb = s.Alloc(1, t.cfg.TimeChannels), s.Alloc(1, d), s.Alloc(1, d)
 	modulation := func(w backend.Weight) backend.Matrix { return s.Alloc(1, w.Shape()[0]) }
 	r.modImage, r.modText = modulation(t.modImage), modulation(t.modText)
-	r.modSingle, r.modLast = modulation(t.modSingle), modulation(t.modOut)
+	r.modSingle, r.modOut = modulation(t.modSingle), modulation(t.normOut)
 	return r
 }
 
-// Free gives the working memory back.
+// Free frees the matrices of the run.
 func (r *Run) Free() { r.s.Free() }
 
-// replayTokens is the size of a picture, 512×512 pixels, up to which issuing a step may take as long as computing it.
+// replayTokens is the size of a picture (512×512 pixels) up to which a GPU can take longer to be given the operations
+// of a step than to compute them. Steps of such pictures are recorded once and replayed.
 const replayTokens = 32 * 32
 
-// step names the operations of one velocity.
-type step struct {
+// replayKey identifies the recorded operations of a velocity: they are the same for the same matrices.
+type replayKey struct {
 	r            *Run
 	prompt       int
 	dst, latents backend.Matrix
 }
 
-// Velocity computes the velocity of latents [image tokens, channels] at noise level sigma, under the prompt of the
-// given index, into dst of the same shape. progress is called after each block that is issued; a small picture's steps
-// are issued once and replayed.
+// Velocity computes the velocity of the flow at latents [image tokens, in channels] and noise level sigma (0 to 1) for
+// prompts[prompt] of NewRun, and stores it in dst, which has the shape of latents. progress is called after the
+// operations of each block were issued; it is not called in a step that a backend replays.
 func (r *Run) Velocity(dst, latents backend.Matrix, prompt int, sigma float32, progress func(block, total int)) {
 	r.t.b.Upload(r.sinusoid, sinusoid(r.t.cfg.TimeChannels, sigma))
 	compute := func() { r.velocity(dst, latents, prompt, progress) }
-	if r.image > replayTokens {
+	if r.imageTokens > replayTokens {
 		compute()
 		return
 	}
-	r.t.b.Replay(step{r, prompt, dst, latents}, compute)
+	r.t.b.Replay(replayKey{r, prompt, dst, latents}, compute)
 }
 
-// velocity is Velocity from the sinusoid on. It allocates nothing.
+// velocity computes the velocity from r.sinusoid. As Replay requires, it neither allocates nor uploads.
 func (r *Run) velocity(dst, latents backend.Matrix, prompt int, progress func(block, total int)) {
 	t, b := r.t, r.t.b
 	r.embedTime()
@@ -146,12 +148,12 @@ func (r *Run) velocity(dst, latents backend.Matrix, prompt int, progress func(bl
 		return m.Chunks(m.Cols / d)
 	}
 	modImage, modText := modulation(r.modImage, t.modImage), modulation(r.modText, t.modText)
-	modSingle, modOut := modulation(r.modSingle, t.modSingle), modulation(r.modLast, t.modOut)
+	modSingle, modOut := modulation(r.modSingle, t.modSingle), modulation(r.modOut, t.normOut)
 
-	b.Copy(r.hidden.RowRange(0, r.text), r.prompts[prompt])
-	imageEnd := r.text + r.image
+	b.Copy(r.hidden.RowRange(0, r.textTokens), r.prompts[prompt])
+	imageEnd := r.textTokens + r.imageTokens
 	b.Copy(r.latents, latents)
-	b.Linear(r.hidden.RowRange(r.text, imageEnd), r.latents, t.latentIn, backend.Epilogue{})
+	b.Linear(r.hidden.RowRange(r.textTokens, imageEnd), r.latents, t.xEmbedder, backend.Epilogue{})
 	if imageEnd < r.hidden.Rows {
 		b.Copy(r.hidden.RowRange(imageEnd, r.hidden.Rows), r.refs)
 	}
@@ -165,21 +167,22 @@ func (r *Run) velocity(dst, latents backend.Matrix, prompt int, progress func(bl
 		from, to := 0, r.hidden.Rows
 		if i == len(t.singleBlocks)-1 {
 			// Nothing after the last block reads the text or the references.
-			from, to = r.text, imageEnd
+			from, to = r.textTokens, imageEnd
 		}
 		block.forward(r, modSingle, from, to)
 		progress(len(t.doubleBlocks)+i+1, total)
 	}
 
-	out := r.normed.RowRange(r.text, imageEnd)
-	b.LayerNorm(out, r.hidden.RowRange(r.text, imageEnd), modOut[0], modOut[1], t.cfg.eps())
-	b.Linear(dst, out, t.velocityOut, backend.Epilogue{})
+	out := r.normed.RowRange(r.textTokens, imageEnd)
+	// norm_out.linear gives the scale first, unlike the modulations of the blocks.
+	b.LayerNorm(out, r.hidden.RowRange(r.textTokens, imageEnd), modOut[0], modOut[1], t.cfg.eps())
+	b.Linear(dst, out, t.projOut, backend.Epilogue{})
 }
 
-// sinusoid encodes a noise level: cosines, then sines.
+// sinusoid returns the sinusoidal embedding of a noise level: channels/2 cosines, then as many sines.
 func sinusoid(channels int, sigma float32) []float32 {
 	half := channels / 2
-	// The reference divides the scheduler's timestep by 1000 and multiplies it again, in float32.
+	// The reference computes σ·1000 in the scheduler, divides it by 1000 and multiplies it again, all in float32.
 	timestep := sigma * 1000 / 1000 * 1000
 	out := make([]float32, 2*half)
 	for i := range half {
@@ -190,11 +193,11 @@ func sinusoid(channels int, sigma float32) []float32 {
 	return out
 }
 
-// embedTime computes silu(temb), which all modulations start from.
+// embedTime stores the silu of the time embedding in r.temb. All modulations are products of it.
 func (r *Run) embedTime() {
 	t, b := r.t, r.t.b
-	b.Linear(r.mid, r.sinusoid, t.timeIn, backend.Epilogue{SiLU: true})
-	b.Linear(r.temb, r.mid, t.timeOut, backend.Epilogue{SiLU: true})
+	b.Linear(r.timeHidden, r.sinusoid, t.timeLinear1, backend.Epilogue{SiLU: true})
+	b.Linear(r.temb, r.timeHidden, t.timeLinear2, backend.Epilogue{SiLU: true})
 }
 
 func (c Config) eps() float32 { return float32(c.Eps) }
