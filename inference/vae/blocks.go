@@ -7,39 +7,43 @@ import (
 	"kleinbild/inference/backend"
 )
 
-// normEps is the epsilon of every group normalisation (ResnetBlock2D and Attention as the VAE builds them).
+// normEps is the epsilon of all group normalisations. It is not part of the config: Diffusers' VAE passes 1e-6 to
+// ResnetBlock2D and Attention.
 const normEps = 1e-6
 
-// picture is an activation with its size: a row a pixel in raster order, a column a channel.
-type picture struct {
+// featureMap is the activation of a convolution: a matrix [height·width, channels] with pixels in raster order.
+type featureMap struct {
 	backend.Matrix
 	height, width int
 }
 
-// convolution is a Conv2d with bias.
+// convolution holds the weights of a Conv2d: weight [out, in, k, k] and bias [out].
 type convolution struct{ weight, bias backend.Weight }
 
 func loadConvolution(l *backend.Loader, name string, out, in, kernel int) convolution {
 	return convolution{l.Get(name+".weight", out, in, kernel, kernel), l.Get(name+".bias", out)}
 }
 
-// pass says how a convolution walks over the picture, and what normalises it first.
-type pass struct {
+// convOptions are the options of one convolution (see backend.ConvParams). If norm is set, it normalises the input, and
+// SiLU follows it, before the convolution.
+type convOptions struct {
 	upsample, downsample, add bool
 	norm                      *groupNorm
 }
 
-// apply stores the convolution of x in dst, which has the size that p makes.
-func (w *walk) apply(c convolution, dst, x picture, p pass) {
-	params := backend.ConvParams{Height: x.height, Width: x.width, Upsample: p.upsample, Downsample: p.downsample, Bias: c.bias, Add: p.add}
-	if p.norm != nil {
-		n := p.norm.params(w.groups, true)
+// apply convolves x and stores the result in dst, which must have the resulting size.
+func (p *pass) apply(c convolution, dst, x featureMap, o convOptions) {
+	params := backend.ConvParams{
+		Height: x.height, Width: x.width, Upsample: o.upsample, Downsample: o.downsample, Bias: c.bias, Add: o.add,
+	}
+	if o.norm != nil {
+		n := o.norm.params(p.groups, true)
 		params.Norm = &n
 	}
-	w.b.Conv2D(dst.Matrix, x.Matrix, c.weight, params)
+	p.b.Conv2D(dst.Matrix, x.Matrix, c.weight, params)
 }
 
-// groupNorm is a GroupNorm with affine weights.
+// groupNorm holds the weights of a GroupNorm: gamma and beta [channels].
 type groupNorm struct{ gamma, beta backend.Weight }
 
 func loadGroupNorm(l *backend.Loader, name string, channels int) groupNorm {
@@ -50,8 +54,8 @@ func (g groupNorm) params(groups int, silu bool) backend.GroupNormParams {
 	return backend.GroupNormParams{Groups: groups, Gamma: g.gamma, Beta: g.beta, Eps: normEps, SiLU: silu}
 }
 
-// resnetBlock is ResnetBlock2D: x + conv2(silu(norm2(conv1(silu(norm1(x)))))), with a 1×1 convolution on x
-// where the width changes.
+// resnetBlock is ResnetBlock2D: x + conv2(silu(norm2(conv1(silu(norm1(x)))))). If the numbers of input and output
+// channels differ, the first x passes the 1×1 convolution shortcut.
 type resnetBlock struct {
 	norm1, norm2 groupNorm
 	conv1, conv2 convolution
@@ -72,7 +76,7 @@ func loadResnetBlock(l *backend.Loader, name string, in, out int) resnetBlock {
 	return r
 }
 
-// attentionBlock is the single-head attention of the middle, over all pixels.
+// attentionBlock is the single-head attention over all pixels in the middle of encoder and decoder.
 type attentionBlock struct {
 	norm                       groupNorm
 	q, k, v, out               backend.Weight
@@ -92,7 +96,7 @@ func loadAttentionBlock(l *backend.Loader, name string, channels int) attentionB
 	return a
 }
 
-// midBlock is UNetMidBlock2D: a ResNet block, the attention, a ResNet block.
+// midBlock is UNetMidBlock2D: a ResNet block, an attention unless the config leaves it out, a ResNet block.
 type midBlock struct {
 	first, second resnetBlock
 	attention     *attentionBlock
@@ -110,49 +114,51 @@ func loadMidBlock(l *backend.Loader, name string, channels int, attention bool) 
 	return m
 }
 
-// walk carries one picture through the network, allocating each next activation and freeing the last.
-type walk struct {
+// pass is one forward pass through the encoder or the decoder. x is the current feature map, which the pass owns: each
+// layer updates it or replaces it.
+type pass struct {
 	b      backend.Backend
 	groups int
-	x      picture
+	x      featureMap
 }
 
-func (w *walk) alloc(height, width, channels int) picture {
-	return picture{w.b.Alloc(height*width, channels, w.b.Activation()), height, width}
+func (p *pass) alloc(height, width, channels int) featureMap {
+	return featureMap{p.b.Alloc(height*width, channels, p.b.Activation()), height, width}
 }
 
-// become replaces the current picture.
-func (w *walk) become(next picture) {
-	w.b.Free(w.x.Matrix)
-	w.x = next
+// replace frees the current feature map and continues with next.
+func (p *pass) replace(next featureMap) {
+	p.b.Free(p.x.Matrix)
+	p.x = next
 }
 
-func (w *walk) convolve(c convolution, p pass) {
-	height, width := backend.ConvParams{Height: w.x.height, Width: w.x.width, Upsample: p.upsample, Downsample: p.downsample}.OutputSize()
-	next := w.alloc(height, width, c.weight.Shape()[0])
-	w.apply(c, next, w.x, p)
-	w.become(next)
+func (p *pass) convolve(c convolution, o convOptions) {
+	size := backend.ConvParams{Height: p.x.height, Width: p.x.width, Upsample: o.upsample, Downsample: o.downsample}
+	height, width := size.OutputSize()
+	next := p.alloc(height, width, c.weight.Shape()[0])
+	p.apply(c, next, p.x, o)
+	p.replace(next)
 }
 
-func (w *walk) resnet(r resnetBlock) {
-	x := w.x
-	h := w.alloc(x.height, x.width, r.out)
-	w.apply(r.conv1, h, x, pass{norm: &r.norm1})
+func (p *pass) resnet(r resnetBlock) {
+	x := p.x
+	h := p.alloc(x.height, x.width, r.out)
+	p.apply(r.conv1, h, x, convOptions{norm: &r.norm1})
 	if r.shortcut != nil {
-		next := w.alloc(x.height, x.width, r.out)
-		w.apply(*r.shortcut, next, x, pass{})
-		w.become(next)
+		next := p.alloc(x.height, x.width, r.out)
+		p.apply(*r.shortcut, next, x, convOptions{})
+		p.replace(next)
 	}
-	w.apply(r.conv2, w.x, h, pass{norm: &r.norm2, add: true})
-	w.b.Free(h.Matrix)
+	p.apply(r.conv2, p.x, h, convOptions{norm: &r.norm2, add: true})
+	p.b.Free(h.Matrix)
 }
 
-func (w *walk) attend(a attentionBlock) {
-	b, x := w.b, w.x
+func (p *pass) attend(a attentionBlock) {
+	b, x := p.b, p.x
 	s := backend.NewScope(b)
 	defer s.Free()
-	normed := picture{s.Alloc(x.Rows, x.Cols), x.height, x.width}
-	b.GroupNorm(normed.Matrix, x.Matrix, a.norm.params(w.groups, false))
+	normed := featureMap{s.Alloc(x.Rows, x.Cols), x.height, x.width}
+	b.GroupNorm(normed.Matrix, x.Matrix, a.norm.params(p.groups, false))
 	q, k, v := s.Alloc(x.Rows, x.Cols), s.Alloc(x.Rows, x.Cols), s.Alloc(x.Rows, x.Cols)
 	b.Linear(q, normed.Matrix, a.q, backend.Epilogue{Bias: a.qBias})
 	b.Linear(k, normed.Matrix, a.k, backend.Epilogue{Bias: a.kBias})
@@ -163,12 +169,13 @@ func (w *walk) attend(a attentionBlock) {
 	b.Linear(x.Matrix, normed.Matrix, a.out, backend.Epilogue{Bias: a.oBias, Add: true})
 }
 
-func (w *walk) mid(m midBlock) {
-	w.resnet(m.first)
+func (p *pass) mid(m midBlock) {
+	p.resnet(m.first)
 	if m.attention != nil {
-		w.attend(*m.attention)
+		p.attend(*m.attention)
 	}
-	w.resnet(m.second)
+	p.resnet(m.second)
 }
 
-func level(side string, i int) string { return fmt.Sprintf("%s_blocks.%d", side, i) }
+// levelName returns the name of level i, direction being "down" or "up".
+func levelName(direction string, i int) string { return fmt.Sprintf("%s_blocks.%d", direction, i) }

@@ -9,7 +9,7 @@ import (
 	"kleinbild/inference/tensor"
 )
 
-// Config is what the autoencoder reads of its config.json.
+// Config holds the fields of a config.json that the autoencoder uses.
 type Config struct {
 	LatentChannels int   `json:"latent_channels"`
 	EncoderWidths  []int `json:"block_out_channels"`
@@ -20,7 +20,7 @@ type Config struct {
 	MidAttention   bool  `json:"mid_block_add_attention"`
 	QuantConv      bool  `json:"use_quant_conv"`
 	PostQuantConv  bool  `json:"use_post_quant_conv"`
-	// BatchNormEps is added to the variance of the latents' statistics.
+	// BatchNormEps is added to bn.running_var, the variance of the token channels.
 	BatchNormEps float64 `json:"batch_norm_eps"`
 }
 
@@ -31,17 +31,19 @@ func defaults() Config {
 	}
 }
 
-// levels is the number of resolutions: three halvings make latents of an eighth of the picture's size, which
-// the patches of the transformer halve once more.
+// levels is the number of resolutions of encoder and decoder. All levels but the last halve the size in the encoder and
+// double it in the decoder: latents have an eighth of the picture's height and width, and tokens (2×2 latents) a
+// sixteenth.
 const levels = 4
 
-// PixelsPerToken is the side of the square that one token of the transformer stands for.
+// PixelsPerToken is the side, in pixels, of the square that one token stands for.
 const PixelsPerToken = 16
 
-// TokenChannels is the width of a token: 2×2 latents.
+// TokenChannels is the width of a token: the channels of 2×2 latents.
 func (c Config) TokenChannels() int { return 4 * c.LatentChannels }
 
-// ParseConfig reads a config.json. Options that change the arithmetic and are not implemented are refused.
+// ParseConfig parses a config.json. It returns an error for a size outside the limits, and for an option that changes
+// the arithmetic and is not implemented.
 func ParseConfig(data []byte) (Config, error) {
 	file := struct {
 		Config
@@ -62,13 +64,14 @@ func ParseConfig(data []byte) (Config, error) {
 	case file.ActFn != "silu":
 		return Config{}, fmt.Errorf("vae: config: act_fn is %q, want silu", file.ActFn)
 	case file.InChannels != 3 || file.OutChannels != 3:
-		return Config{}, fmt.Errorf("vae: config: in_channels and out_channels are %d and %d, want 3 and 3", file.InChannels, file.OutChannels)
+		return Config{}, fmt.Errorf("vae: config: in_channels and out_channels are %d and %d, want 3 and 3",
+			file.InChannels, file.OutChannels)
 	case !slices.Equal(file.PatchSize, []int{2, 2}):
 		return Config{}, fmt.Errorf("vae: config: patch_size is %v, want [2 2]", file.PatchSize)
 	case other(file.DownTypes, "DownEncoderBlock2D"):
-		return Config{}, fmt.Errorf("vae: config: down_block_types are %v, want DownEncoderBlock2D", file.DownTypes)
+		return Config{}, fmt.Errorf("vae: config: down_block_types are %v, want only DownEncoderBlock2D", file.DownTypes)
 	case other(file.UpTypes, "UpDecoderBlock2D"):
-		return Config{}, fmt.Errorf("vae: config: up_block_types are %v, want UpDecoderBlock2D", file.UpTypes)
+		return Config{}, fmt.Errorf("vae: config: up_block_types are %v, want only UpDecoderBlock2D", file.UpTypes)
 	}
 	c := file.Config
 	if c.DecoderWidths == nil {
@@ -77,15 +80,17 @@ func ParseConfig(data []byte) (Config, error) {
 	return c, c.check()
 }
 
-// InferConfig reads the sizes off the tensors of a file that comes without a config. The number of groups is
-// the one of every published FLUX.2 autoencoder.
+// InferConfig derives the config from the shapes of src's tensors, for a file that has no config. The shapes do not
+// give the number of groups, SampleSize and BatchNormEps, which are the same for every published FLUX.2 autoencoder.
 func InferConfig(src tensor.Source) (Config, error) {
 	c := defaults()
 	shape := func(name string, dim int) int { return tensor.Dim(src, name, dim) }
 	c.EncoderWidths, c.DecoderWidths = nil, nil
 	for i := range levels {
-		c.EncoderWidths = append(c.EncoderWidths, shape(fmt.Sprintf("encoder.down_blocks.%d.resnets.0.conv1.weight", i), 0))
-		c.DecoderWidths = append(c.DecoderWidths, shape(fmt.Sprintf("decoder.up_blocks.%d.resnets.0.conv1.weight", levels-1-i), 0))
+		encoder := fmt.Sprintf("encoder.down_blocks.%d.resnets.0.conv1.weight", i)
+		decoder := fmt.Sprintf("decoder.up_blocks.%d.resnets.0.conv1.weight", levels-1-i)
+		c.EncoderWidths = append(c.EncoderWidths, shape(encoder, 0))
+		c.DecoderWidths = append(c.DecoderWidths, shape(decoder, 0))
 	}
 	c.LayersPerBlock = 0
 	for shape(fmt.Sprintf("encoder.down_blocks.0.resnets.%d.conv1.weight", c.LayersPerBlock), 0) > 0 {
@@ -117,12 +122,14 @@ func (c Config) check() error {
 	}
 	for _, w := range slices.Concat(c.EncoderWidths, c.DecoderWidths) {
 		if w < 1 || w > 1<<14 || w%c.Groups != 0 {
-			return fmt.Errorf("vae: config: a level has %d channels, want a multiple of norm_num_groups %d up to %d", w, c.Groups, 1<<14)
+			return fmt.Errorf("vae: config: a level has %d channels, want a multiple of norm_num_groups %d up to %d",
+				w, c.Groups, 1<<14)
 		}
 	}
 	for _, deepest := range []int{c.EncoderWidths[levels-1], c.DecoderWidths[levels-1]} {
 		if c.MidAttention && (deepest%backend.HeadMultiple != 0 || deepest > backend.MaxHead) {
-			return fmt.Errorf("vae: config: the deepest level, which has attention, has %d channels, want a multiple of %d up to %d", deepest, backend.HeadMultiple, backend.MaxHead)
+			return fmt.Errorf("vae: config: the deepest level has an attention and %d channels, want a multiple of %d up to %d",
+				deepest, backend.HeadMultiple, backend.MaxHead)
 		}
 	}
 	if !(c.BatchNormEps > 0 && c.BatchNormEps < 1) {

@@ -1,8 +1,8 @@
-// Package vae turns pictures into latents and latents into pictures. It knows nothing of prompts, noise or
-// files. Latents leave and enter as the transformer's tokens: 2×2 latent pixels side by side, normalised by
-// the statistics that come with the weights.
+// Package vae turns pictures into latents and latents into pictures. Latents have the form of the transformer's tokens:
+// a token is a patch of 2×2 latents, normalised by the mean and variance (bn) that come with the weights. The package
+// knows nothing of prompts, noise or files.
 //
-// The arithmetic follows AutoencoderKLFlux2 of Diffusers and what Flux2KleinPipeline does around it.
+// The arithmetic follows AutoencoderKLFlux2 of Diffusers, and Flux2KleinPipeline for patches and normalisation.
 package vae
 
 import (
@@ -14,13 +14,13 @@ import (
 	"kleinbild/inference/tensor"
 )
 
-// VAE is the autoencoder on a backend.
+// VAE is the autoencoder, its weights loaded on a backend.
 type VAE struct {
 	b       backend.Backend
 	cfg     Config
 	encoder encoder
 	decoder decoder
-	// mean and std of each token channel over many pictures.
+	// mean and std [token channels] normalise tokens: sqrt(bn.running_var + BatchNormEps) is std.
 	mean, std []float32
 }
 
@@ -52,7 +52,7 @@ type decoderLevel struct {
 	upsample *convolution
 }
 
-// New loads all weights from src and checks their shapes against cfg.
+// New loads all weights from src. It returns an error if a weight is missing or has another shape than cfg gives.
 func New(b backend.Backend, cfg Config, src tensor.Source) (*VAE, error) {
 	l := backend.NewLoader(b, src)
 	v := &VAE{b: b, cfg: cfg, encoder: loadEncoder(l, cfg), decoder: loadDecoder(l, cfg)}
@@ -78,9 +78,10 @@ func loadEncoder(l *backend.Loader, cfg Config) encoder {
 	}
 	in := widths[0]
 	for i, out := range widths {
-		name := "encoder." + level("down", i)
+		name := "encoder." + levelName("down", i)
 		for j := range cfg.LayersPerBlock {
-			e.levels[i].resnets = append(e.levels[i].resnets, loadResnetBlock(l, fmt.Sprintf("%s.resnets.%d", name, j), in, out))
+			r := loadResnetBlock(l, fmt.Sprintf("%s.resnets.%d", name, j), in, out)
+			e.levels[i].resnets = append(e.levels[i].resnets, r)
 			in = out
 		}
 		if i < levels-1 {
@@ -105,9 +106,10 @@ func loadDecoder(l *backend.Loader, cfg Config) decoder {
 		convOut: loadConvolution(l, "decoder.conv_out", 3, widths[0], 3),
 	}
 	for i := range levels {
-		name, out := "decoder."+level("up", i), widths[levels-1-i]
+		name, out := "decoder."+levelName("up", i), widths[levels-1-i]
 		for j := range cfg.LayersPerBlock + 1 {
-			d.levels[i].resnets = append(d.levels[i].resnets, loadResnetBlock(l, fmt.Sprintf("%s.resnets.%d", name, j), in, out))
+			r := loadResnetBlock(l, fmt.Sprintf("%s.resnets.%d", name, j), in, out)
+			d.levels[i].resnets = append(d.levels[i].resnets, r)
 			in = out
 		}
 		if i < levels-1 {
@@ -122,34 +124,34 @@ func loadDecoder(l *backend.Loader, cfg Config) decoder {
 	return d
 }
 
-// Config returns the sizes.
+// Config returns the config that New was given.
 func (v *VAE) Config() Config { return v.cfg }
 
-// Encode stores the tokens of a picture in dst [height/16·width/16, token channels]. pixels is row-major
-// [height·width, 3] in [−1, 1]; height and width are multiples of 16. The mean of the latent distribution is
-// taken, no sample.
+// Encode encodes a picture and stores its tokens in dst [(height/16)·(width/16), token channels]. pixels is row-major
+// [height·width, 3] with values in [−1, 1]; height and width are multiples of 16. The result is the mean of the latent
+// distribution, not a sample. Errors are ctx's and the backend's.
 func (v *VAE) Encode(ctx context.Context, dst backend.Matrix, pixels []float32, height, width int) error {
 	b, e := v.b, v.encoder
-	w := &walk{b: b, groups: v.cfg.Groups}
-	w.x = w.alloc(height, width, 3)
-	defer func() { b.Free(w.x.Matrix) }()
-	b.Upload(w.x.Matrix, pixels)
-	w.convolve(e.convIn, pass{})
+	p := &pass{b: b, groups: v.cfg.Groups}
+	p.x = p.alloc(height, width, 3)
+	defer func() { b.Free(p.x.Matrix) }()
+	b.Upload(p.x.Matrix, pixels)
+	p.convolve(e.convIn, convOptions{})
 	for _, level := range e.levels {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		for _, r := range level.resnets {
-			w.resnet(r)
+			p.resnet(r)
 		}
 		if level.downsample != nil {
-			w.convolve(*level.downsample, pass{downsample: true})
+			p.convolve(*level.downsample, convOptions{downsample: true})
 		}
 	}
-	w.mid(e.mid)
-	w.convolve(e.convOut, pass{norm: &e.normOut})
+	p.mid(e.mid)
+	p.convolve(e.convOut, convOptions{norm: &e.normOut})
 	if e.quant != nil {
-		w.convolve(*e.quant, pass{})
+		p.convolve(*e.quant, convOptions{})
 	}
 
 	s := backend.NewScope(b)
@@ -158,45 +160,48 @@ func (v *VAE) Encode(ctx context.Context, dst backend.Matrix, pixels []float32, 
 	for i, std := range v.std {
 		scale[i], shift[i] = 1/std, -v.mean[i]/std
 	}
-	mean := w.x.ColRange(0, v.cfg.LatentChannels)
-	b.Patchify(dst, mean, w.x.height, w.x.width)
+	mean := p.x.ColRange(0, v.cfg.LatentChannels)
+	b.Patchify(dst, mean, p.x.height, p.x.width)
 	b.Affine(dst, dst, s.Upload(1, len(scale), scale), s.Upload(1, len(shift), shift))
 	return b.Sync()
 }
 
-// Decode returns the picture of tokens [height/16·width/16, token channels]: row-major [height·width, 3],
-// nominally in [−1, 1], not clamped. progress is called after each level.
-func (v *VAE) Decode(ctx context.Context, tokens backend.Matrix, height, width int, progress func(level, total int)) ([]float32, error) {
+// Decode decodes tokens [(height/16)·(width/16), token channels] to a picture: row-major [height·width, 3]. Its values
+// are not clamped to [−1, 1]. progress is called after the middle block and after each level. Errors are ctx's and the
+// backend's.
+func (v *VAE) Decode(
+	ctx context.Context, tokens backend.Matrix, height, width int, progress func(level, total int),
+) ([]float32, error) {
 	b, d := v.b, v.decoder
 	s := backend.NewScope(b)
 	defer s.Free()
 	latents := s.AllocAs(tokens.Rows, tokens.Cols, tensor.F32)
 	b.Affine(latents, tokens, s.Upload(1, len(v.std), v.std), s.Upload(1, len(v.mean), v.mean))
-	w := &walk{b: b, groups: v.cfg.Groups}
-	w.x = w.alloc(height/8, width/8, v.cfg.LatentChannels)
-	defer func() { b.Free(w.x.Matrix) }()
-	b.Unpatchify(w.x.Matrix, latents, height/8, width/8)
+	p := &pass{b: b, groups: v.cfg.Groups}
+	p.x = p.alloc(height/8, width/8, v.cfg.LatentChannels)
+	defer func() { b.Free(p.x.Matrix) }()
+	b.Unpatchify(p.x.Matrix, latents, height/8, width/8)
 
 	if d.postQuant != nil {
-		w.convolve(*d.postQuant, pass{})
+		p.convolve(*d.postQuant, convOptions{})
 	}
-	w.convolve(d.convIn, pass{})
-	w.mid(d.mid)
+	p.convolve(d.convIn, convOptions{})
+	p.mid(d.mid)
 	progress(1, levels+1)
 	for i, level := range d.levels {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
 		for _, r := range level.resnets {
-			w.resnet(r)
+			p.resnet(r)
 		}
 		if level.upsample != nil {
-			w.convolve(*level.upsample, pass{upsample: true})
+			p.convolve(*level.upsample, convOptions{upsample: true})
 		}
 		progress(i+2, levels+1)
 	}
-	w.convolve(d.convOut, pass{norm: &d.normOut})
-	pixels := make([]float32, w.x.Rows*w.x.Cols)
-	b.Download(pixels, w.x.Matrix)
+	p.convolve(d.convOut, convOptions{norm: &d.normOut})
+	pixels := make([]float32, p.x.Rows*p.x.Cols)
+	b.Download(pixels, p.x.Matrix)
 	return pixels, b.Sync()
 }
