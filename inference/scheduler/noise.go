@@ -2,9 +2,9 @@ package scheduler
 
 import "math"
 
-// Noise returns n standard normal values as torch.randn makes them in float32 on a CPU generator seeded with
-// seed, of which torch keeps the low 32 bits. They agree within a few units in the last place: torch's own
-// logarithm and sine are vectorised and round differently. n is at least 16; below that torch works otherwise.
+// Noise returns n standard normal values, equal to torch.randn(n) in float32 with a CPU generator seeded with seed, of
+// which torch uses the low 32 bits. The values agree within a few units in the last place, since torch's vectorised
+// logarithm and sine round differently. n must be at least 16: for fewer values torch uses another method.
 func Noise(seed uint64, n int) []float32 {
 	rng := newMT19937(uint32(seed))
 	out := make([]float32, n)
@@ -14,7 +14,7 @@ func Noise(seed uint64, n int) []float32 {
 	for i := 0; i+block <= n; i += block {
 		boxMuller(out[i : i+block])
 	}
-	// A tail that is no whole block is drawn again together with the values before it.
+	// If n is no multiple of block, torch draws the last 16 values again.
 	if n%block != 0 {
 		last := out[n-block:]
 		for i := range last {
@@ -25,11 +25,11 @@ func Noise(seed uint64, n int) []float32 {
 	return out
 }
 
-// block is the number of values that torch transforms at once.
+// block is the number of values that torch transforms together.
 const block = 16
 
-// boxMuller turns 16 uniforms into normals in place: value i gives the radius and value i+8 the angle of the
-// pair (i, i+8).
+// boxMuller transforms 16 uniform values to normal ones in place. Value i gives the radius and value i+8 the angle of
+// the pair (i, i+8).
 func boxMuller(v []float32) {
 	for i := range block / 2 {
 		radius := float32(math.Sqrt(float64(-2 * float32(math.Log(float64(1-v[i]))))))
@@ -38,7 +38,7 @@ func boxMuller(v []float32) {
 	}
 }
 
-// mt19937 is the Mersenne Twister of Matsumoto and Nishimura with 32-bit output.
+// mt19937 is Matsumoto and Nishimura's Mersenne Twister with 32-bit output.
 type mt19937 struct {
 	state [624]uint32
 	next  int
@@ -70,5 +70,5 @@ func (m *mt19937) uint32() uint32 {
 	return y ^ y>>18
 }
 
-// uniform is a multiple of 2^-24 in [0, 1).
+// uniform returns the low 24 bits of the next output as a multiple of 2^-24 in [0, 1).
 func (m *mt19937) uniform() float32 { return float32(m.uint32()&(1<<24-1)) * (1.0 / (1 << 24)) }

@@ -1,5 +1,5 @@
-// Package scheduler makes what the sampler starts from: the noise levels of a run and the noise itself, both
-// exactly as the reference makes them.
+// Package scheduler computes the noise levels (sigmas) of a run and its initial noise, as Diffusers and torch do. The
+// Euler steps themselves are in package inference.
 package scheduler
 
 import (
@@ -8,11 +8,11 @@ import (
 	"math"
 )
 
-// TrainTimesteps scales a noise level σ to the timestep that the transformer is given.
+// TrainTimesteps is the number of timesteps of the training: noise level σ is timestep σ·TrainTimesteps.
 const TrainTimesteps = 1000
 
-// CheckConfig reads a scheduler_config.json and refuses schedules other than the flow-matching one with
-// resolution-dependent exponential shift that FLUX.2 [klein] uses.
+// CheckConfig parses a scheduler_config.json. It returns an error unless the file describes the schedule of
+// FLUX.2 [klein]: flow matching with an exponential shift that depends on the resolution.
 func CheckConfig(data []byte) error {
 	cfg := struct {
 		Class             string   `json:"_class_name"`
@@ -34,7 +34,8 @@ func CheckConfig(data []byte) error {
 		what string
 	}{
 		{cfg.Class != className, fmt.Sprintf("_class_name is %q, want %s", cfg.Class, className)},
-		{cfg.TrainTimesteps != TrainTimesteps, fmt.Sprintf("num_train_timesteps is %v, want %d", cfg.TrainTimesteps, TrainTimesteps)},
+		{cfg.TrainTimesteps != TrainTimesteps, fmt.Sprintf("num_train_timesteps is %v, want %d",
+			cfg.TrainTimesteps, TrainTimesteps)},
 		{!cfg.DynamicShifting, "use_dynamic_shifting is false, want true"},
 		{cfg.TimeShiftType != "exponential", fmt.Sprintf("time_shift_type is %q, want exponential", cfg.TimeShiftType)},
 		{cfg.ShiftTerminal != nil && *cfg.ShiftTerminal != 0, "shift_terminal is set, want none"},
@@ -51,8 +52,9 @@ func CheckConfig(data []byte) error {
 
 const className = "FlowMatchEulerDiscreteScheduler"
 
-// Sigmas returns the steps+1 noise levels of a run over imageTokens tokens, from near 1 down to 0, after
-// Flux2KleinPipeline and FlowMatchEulerDiscreteScheduler.set_timesteps, in the precision they use.
+// Sigmas returns the steps+1 noise levels of a run, descending from 1 to 0; steps is at least 1. imageTokens is the
+// number of tokens of the picture, without references. It follows Flux2KleinPipeline and
+// FlowMatchEulerDiscreteScheduler.set_timesteps, and rounds to float32 where they do.
 func Sigmas(imageTokens, steps int) []float32 {
 	expMu := float32(math.Exp(empiricalMu(imageTokens, steps)))
 	sigmas := make([]float32, steps+1)
@@ -70,8 +72,9 @@ func Sigmas(imageTokens, steps int) []float32 {
 	return sigmas
 }
 
-// empiricalMu is compute_empirical_mu of the pipeline: a line in the number of tokens that was fitted at 10
-// steps and another at 200, blended by the number of steps.
+// empiricalMu is the pipeline's compute_empirical_mu. For 10 and for 200 steps μ is a linear function of the number of
+// tokens; for other numbers of steps it is interpolated between the two. Above 4300 tokens it is the function of 200
+// steps.
 func empiricalMu(imageTokens, steps int) float64 {
 	n := float64(imageTokens)
 	at200 := 0.00016927*n + 0.45666666

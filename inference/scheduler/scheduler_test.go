@@ -12,8 +12,8 @@ import (
 	"kleinbild/inference/checkpoint/safetensors"
 )
 
-// TestNoiseEqualsReference compares with torch.randn's own values: 4 units in the last place, or 3e-7, because torch's
-// vectorised logarithm and sine round differently.
+// TestNoiseEqualsReference compares with values of torch.randn. The tolerance is 4 units in the last place or 3e-7,
+// because torch's vectorised logarithm and sine round differently.
 func TestNoiseEqualsReference(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join("testdata", "noise.json"))
 	if err != nil {
@@ -70,14 +70,16 @@ func TestNoiseKeepsLowBits(t *testing.T) {
 		}
 	}
 	if a[0] == c[0] {
-		t.Error("seeds 7 and 8 begin alike")
+		t.Error("seeds 7 and 8 give the same first value")
 	}
 }
 
-// TestSigmas: the values are those of FlowMatchEulerDiscreteScheduler after Flux2KleinPipeline's call of set_timesteps,
-// by the formula in float64; the float32 of the reference is within 1e-6 of that.
+// TestSigmas computes the formula of FlowMatchEulerDiscreteScheduler.set_timesteps, as Flux2KleinPipeline calls it, in
+// float64. The reference computes in float32, which is within 1e-6 of that.
 func TestSigmas(t *testing.T) {
-	for _, row := range []struct{ tokens, steps int }{{16, 1}, {16, 4}, {4096, 4}, {4300, 4}, {4301, 4}, {16384, 4}, {4032, 50}, {256, 200}} {
+	for _, row := range []struct{ tokens, steps int }{
+		{16, 1}, {16, 4}, {4096, 4}, {4300, 4}, {4301, 4}, {16384, 4}, {4032, 50}, {256, 200},
+	} {
 		n := float64(row.tokens)
 		at200 := 0.00016927*n + 0.45666666
 		mu := at200
@@ -103,8 +105,9 @@ func TestSigmas(t *testing.T) {
 }
 
 func TestCheckConfig(t *testing.T) {
-	const published = `{"_class_name": "FlowMatchEulerDiscreteScheduler", "num_train_timesteps": 1000, "use_dynamic_shifting": true,
-		"time_shift_type": "exponential", "shift_terminal": null, "invert_sigmas": false, "use_karras_sigmas": false,
+	const published = `{"_class_name": "FlowMatchEulerDiscreteScheduler",
+		"num_train_timesteps": 1000, "use_dynamic_shifting": true, "time_shift_type": "exponential", "shift_terminal": null,
+		"invert_sigmas": false, "use_karras_sigmas": false,
 		"use_exponential_sigmas": false, "use_beta_sigmas": false, "stochastic_sampling": false, "shift": 3.0}`
 	if err := CheckConfig([]byte(published)); err != nil {
 		t.Error(err)
@@ -123,7 +126,8 @@ func TestCheckConfig(t *testing.T) {
 	} {
 		text := strings.Replace(published, row.old, row.new, 1)
 		err := CheckConfig([]byte(text))
-		if text == published || err == nil || !strings.Contains(err.Error(), row.want) || strings.Contains(err.Error(), "\n") {
+		if text == published || err == nil || !strings.Contains(err.Error(), row.want) ||
+			strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v, want one line with %q", row.name, err, row.want)
 		}
 	}
