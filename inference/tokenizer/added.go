@@ -8,36 +8,40 @@ import (
 	"unicode/utf8"
 )
 
-// addedToken is a token that is cut out of the text before words are formed, as tokenizer.json's added_tokens describe it.
+// addedToken is an entry of added_tokens in tokenizer.json: a token that is cut out of the text before the text is
+// split into words.
 type addedToken struct {
 	ID         int32  `json:"id"`
 	Content    string `json:"content"`
-	SingleWord bool   `json:"single_word"` // only where no letter, digit, mark or underscore touches it
-	LStrip     bool   `json:"lstrip"`      // takes the white space before it
-	RStrip     bool   `json:"rstrip"`      // takes the white space after it
-	Normalized bool   `json:"normalized"`  // looked for after normalisation instead of before
+	SingleWord bool   `json:"single_word"` // matches only if no word character (isWord) is next to it
+	LStrip     bool   `json:"lstrip"`      // includes the white space before it
+	RStrip     bool   `json:"rstrip"`      // includes the white space after it
+	Normalized bool   `json:"normalized"`  // matches in the normalised text, not in the text as given
 }
 
-// matcher finds added tokens. They are sorted by their content, so that those that begin with the bytes seen so far are a
-// part of the list; each further byte halves it. begin holds where the tokens of each first byte begin.
+// matcher finds added tokens in a text. tokens are sorted by content, so that all tokens with a common prefix are
+// adjacent. The tokens with first byte c are tokens[begin[c]:begin[c+1]].
 type matcher struct {
 	tokens []addedToken
 	begin  [257]int
 }
 
 func newMatcher(tokens []addedToken) (m matcher) {
-	m.tokens = slices.SortedStableFunc(slices.Values(tokens), func(a, b addedToken) int { return strings.Compare(a.Content, b.Content) })
+	m.tokens = slices.SortedStableFunc(slices.Values(tokens), func(a, b addedToken) int {
+		return strings.Compare(a.Content, b.Content)
+	})
 	for c := range m.begin {
 		m.begin[c] = sort.Search(len(m.tokens), func(i int) bool { return int(m.tokens[i].Content[0]) >= c })
 	}
 	return m
 }
 
-// split calls yield for every part of text in order: an added token with its id, or the text between with id absent. Matches are
-// the leftmost, of these the longest, and do not overlap; a match that its single_word flag rejects is skipped as a whole.
+// split calls yield for every part of text in order: an added token with its id, or the text between tokens with id
+// absent. Of several matches split takes the leftmost, and of these the longest. A match that SingleWord rejects is
+// skipped whole: no other token is searched for inside it.
 func (m *matcher) split(text string, yield func(part string, id int32)) {
-	done := 0
-	var space struct{ begin, end int } // the run of white space behind the last token with rstrip
+	done := 0                          // text[:done] has been yielded
+	var space struct{ begin, end int } // the white space after the last token with RStrip
 	for i := 0; i < len(text); {
 		token, ok := m.at(text[i:])
 		if !ok {
@@ -51,10 +55,10 @@ func (m *matcher) split(text string, yield func(part string, id int32)) {
 		}
 		if token.LStrip {
 			trimmed := min(done, start) + len(strings.TrimRightFunc(text[min(done, start):start], unicode.IsSpace))
-			start = min(max(done, trimmed), stop) // an rstrip before may have taken all of this token
+			start = min(max(done, trimmed), stop) // done > stop if the RStrip of a token before included this whole token
 		}
 		if token.RStrip {
-			if stop < space.begin || stop >= space.end { // each run of white space is looked through once
+			if stop < space.begin || stop >= space.end { // so that each run of white space is scanned once
 				space.begin, space.end = stop, len(text)-len(strings.TrimLeftFunc(text[stop:], unicode.IsSpace))
 			}
 			stop = max(stop, space.end)
@@ -70,14 +74,14 @@ func (m *matcher) split(text string, yield func(part string, id int32)) {
 	}
 }
 
-// at returns the longest token that text, which is not empty, begins with.
+// at returns the longest token at the beginning of text, which must not be empty.
 func (m *matcher) at(text string) (token addedToken, found bool) {
 	low, high := m.begin[text[0]], m.begin[int(text[0])+1]
 	for n := 1; low < high; n++ {
-		// The tokens from low to high begin with text[:n]; the first of them may be no longer than that.
+		// All of tokens[low:high] begin with text[:n]. The first of them may be text[:n].
 		if len(m.tokens[low].Content) == n {
 			token, found = m.tokens[low], true
-			for low < high && len(m.tokens[low].Content) == n { // two tokens that normalisation made equal
+			for low < high && len(m.tokens[low].Content) == n { // normalisation can make two tokens equal
 				low++
 			}
 		}
@@ -85,7 +89,7 @@ func (m *matcher) at(text string) (token addedToken, found bool) {
 			break
 		}
 		if low < high && m.tokens[low].Content[n] == text[n] && m.tokens[high-1].Content[n] == text[n] {
-			continue // as do all between
+			continue // all tokens between also begin with text[:n+1]
 		}
 		of := func(i int) byte { return m.tokens[low+i].Content[n] }
 		first := sort.Search(high-low, func(i int) bool { return of(i) >= text[n] })
@@ -105,7 +109,7 @@ func startsInWord(s string) bool {
 	return n > 0 && isWord(r)
 }
 
-// isWord is \w of Unicode's regular expressions (UTS #18, annex C).
+// isWord reports whether r is in \w of Unicode regular expressions (UTS #18, annex C).
 func isWord(r rune) bool {
 	return isLetter(r) || r == 0x200c || r == 0x200d ||
 		unicode.In(r, unicode.Nl, unicode.Other_Alphabetic, unicode.M, unicode.Nd, unicode.Pc)

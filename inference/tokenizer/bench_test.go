@@ -27,7 +27,7 @@ func BenchmarkOpen(b *testing.B) {
 	}
 }
 
-// BenchmarkEncode holds one text per way in which time could grow faster than the text.
+// BenchmarkEncode encodes prose, and texts for which a naive implementation takes quadratic time.
 func BenchmarkEncode(b *testing.B) {
 	tok := embedded(b)
 	for _, row := range []struct{ name, text string }{
@@ -37,7 +37,7 @@ func BenchmarkEncode(b *testing.B) {
 		{"one run of spaces", strings.Repeat(" ", 100_000) + "x"},
 		{"space pairs", strings.Repeat(" \n", 50_000)},
 		{"marks", "a" + strings.Repeat("\u0323\u0301", 50_000)},
-		{"special tokens begun", strings.Repeat("<|im_", 20_000)},
+		{"prefixes of special tokens", strings.Repeat("<|im_", 20_000)},
 	} {
 		b.Run(row.name, func(b *testing.B) {
 			b.SetBytes(int64(len(row.text)))

@@ -7,12 +7,14 @@ type merge struct{ left, right, id int32 }
 
 func pairKey(left, right int32) uint64 { return uint64(uint32(left))<<32 | uint64(uint32(right)) }
 
-// symbol is a token of a word under way, in a list linked by positions. A swallowed symbol has id absent.
+// symbol is a token of a word that is being merged. prev and next are the indices of its neighbours. The right symbol
+// of a merge gets the id absent.
 type symbol struct{ id, prev, next int32 }
 
-// appendWord appends the ids of one word: its bytes' tokens, of which again and again the adjacent pair of the lowest rank is joined,
-// the leftmost first among equals. A queue of the candidates keeps a word of n bytes at n·log n steps; a candidate whose symbols
-// have changed since it was queued is recognised by its rank and skipped.
+// appendWord appends the ids of one word. It starts with the tokens of the word's bytes and merges the adjacent pair of
+// the lowest rank, the leftmost of equal ones, until no pair has a merge. A priority queue holds the candidates, so
+// that a word of n bytes takes O(n·log n) steps. A merge leaves outdated candidates in the queue; they are skipped,
+// since their symbols no longer are the pair of their rank.
 func (t *Tokenizer) appendWord(ids []int32, word string) []int32 {
 	symbols := make([]symbol, 0, 64)
 	for i := range len(word) {
@@ -23,7 +25,7 @@ func (t *Tokenizer) appendWord(ids []int32, word string) []int32 {
 	}
 	end := int32(len(symbols))
 	queue := make(queue, 0, 64)
-	propose := func(left int32) {
+	push := func(left int32) {
 		if left < 0 || symbols[left].next == end {
 			return
 		}
@@ -32,7 +34,7 @@ func (t *Tokenizer) appendWord(ids []int32, word string) []int32 {
 		}
 	}
 	for i := range end {
-		propose(i)
+		push(i)
 	}
 	for len(queue) > 0 {
 		candidate := queue.pop()
@@ -47,8 +49,8 @@ func (t *Tokenizer) appendWord(ids []int32, word string) []int32 {
 		if left.next != end {
 			symbols[left.next].prev = at
 		}
-		propose(left.prev)
-		propose(at)
+		push(left.prev)
+		push(at)
 	}
 	for i := int32(0); i < end; i = symbols[i].next {
 		ids = append(ids, symbols[i].id)
@@ -56,7 +58,8 @@ func (t *Tokenizer) appendWord(ids []int32, word string) []int32 {
 	return ids
 }
 
-// queue is a binary heap of rank<<32 | position: the lowest rank first, then the leftmost.
+// queue is a binary heap of candidates, rank<<32 | index of the left symbol. Its smallest value has the lowest rank,
+// and of equal ranks the leftmost position.
 type queue []uint64
 
 func (q *queue) push(v uint64) {
@@ -90,8 +93,8 @@ func (q *queue) pop() uint64 {
 	return top
 }
 
-// byteRunes spells each byte as the one printable character that byte-level vocabularies write for it: printable Latin-1 bytes
-// stand for themselves, the others take the characters from U+0100 on (GPT-2's bytes_to_unicode).
+// byteRunes holds the printable character that byte-level vocabularies write for each byte, and runeBytes the inverse.
+// A printable Latin-1 byte is its own character; the others are numbered from U+0100 (bytes_to_unicode of GPT-2).
 var byteRunes, runeBytes = func() (runes [256]rune, bytes map[rune]byte) {
 	bytes = make(map[rune]byte, 256)
 	next := rune(0x100)
@@ -106,7 +109,8 @@ var byteRunes, runeBytes = func() (runes [256]rune, bytes map[rune]byte) {
 	return runes, bytes
 }()
 
-// spelledBytes returns the bytes that a vocabulary entry spells; an entry with any other character stands for its own UTF-8.
+// spelledBytes returns the bytes that a vocabulary entry spells with byteRunes. An entry with another character spells
+// its own UTF-8 bytes.
 func spelledBytes(entry string) string {
 	out := make([]byte, 0, utf8.RuneCountInString(entry))
 	for _, r := range entry {

@@ -6,13 +6,13 @@ import (
 	"slices"
 )
 
-// build fills t from a vocabulary in the spelling of byteRunes, its merges in order of rank, and the added tokens, and checks that
-// they agree with each other.
+// build fills t from a vocabulary spelled with byteRunes, its merges in the order of their ranks, and the added tokens.
+// It returns an error if these contradict each other.
 func (t *Tokenizer) build(vocab []entry, merges [][2]string, added []addedToken, conf config) error {
 	ids := make(map[string]int32, len(vocab))
 	for _, e := range vocab {
 		if first, ok := ids[e.token]; ok {
-			return fmt.Errorf("token %.200q is there twice, with the ids %d and %d", e.token, first, e.id)
+			return fmt.Errorf("token %.200q occurs twice, with the ids %d and %d", e.token, first, e.id)
 		}
 		if err := t.claim(e.token, e.id); err != nil {
 			return err
@@ -36,10 +36,11 @@ func (t *Tokenizer) build(vocab []entry, merges [][2]string, added []addedToken,
 		joined = append(append(joined[:0], pair[0]...), pair[1]...)
 		id, hasBoth := ids[string(joined)]
 		if !hasLeft || !hasRight || !hasBoth {
-			return fmt.Errorf("merge %d: %.200q and %.200q: want both and what they make in the vocabulary", i, pair[0], pair[1])
+			return fmt.Errorf("merge %d: %.200q and %.200q: want a vocabulary that holds both and their concatenation",
+				i, pair[0], pair[1])
 		}
 		t.merges[i] = merge{left, right, id}
-		t.rank[pairKey(left, right)] = uint32(i) // of equal merges the last counts, as in the reference
+		t.rank[pairKey(left, right)] = uint32(i) // the last of equal merges wins, as in the reference
 	}
 
 	if len(added) > maxAdded {
@@ -48,7 +49,7 @@ func (t *Tokenizer) build(vocab []entry, merges [][2]string, added []addedToken,
 	t.added = make(map[string]int32, len(added))
 	slices.SortFunc(added, func(a, b addedToken) int { return cmp.Compare(a.ID, b.ID) })
 	t.contents = make(map[int32]string, len(added))
-	var raw, normal []addedToken
+	var raw, normalized []addedToken
 	for _, token := range added {
 		if len(token.Content) > maxAddedBytes {
 			return fmt.Errorf("added token of %d bytes, want at most %d", len(token.Content), maxAddedBytes)
@@ -57,7 +58,7 @@ func (t *Tokenizer) build(vocab []entry, merges [][2]string, added []addedToken,
 			return fmt.Errorf("added token %.200q has the ids %d and %d, want one", token.Content, first, token.ID)
 		}
 		if id, ok := ids[token.Content]; ok && id != token.ID {
-			return fmt.Errorf("added token %.200q has the id %d, and %d in the vocabulary", token.Content, token.ID, id)
+			return fmt.Errorf("added token %.200q has the id %d, but %d in the vocabulary", token.Content, token.ID, id)
 		} else if !ok {
 			if err := t.claim(token.Content, token.ID); err != nil {
 				return err
@@ -67,17 +68,17 @@ func (t *Tokenizer) build(vocab []entry, merges [][2]string, added []addedToken,
 		t.contents[token.ID] = token.Content
 		if token.Normalized {
 			token.Content = nfc(token.Content)
-			normal = append(normal, token)
+			normalized = append(normalized, token)
 		} else {
 			raw = append(raw, token)
 		}
 	}
-	t.raw, t.normal = newMatcher(raw), newMatcher(normal)
+	t.raw, t.normalized = newMatcher(raw), newMatcher(normalized)
 	t.pad = cmp.Or(string(conf.PadToken), endOfText)
 	return nil
 }
 
-// claim gives id to token.
+// claim assigns id to token. It returns an error if token is empty, or id is out of range or assigned.
 func (t *Tokenizer) claim(token string, id int32) error {
 	if token == "" {
 		return fmt.Errorf("the token with the id %d is empty", id)

@@ -12,16 +12,16 @@ import (
 	"strings"
 )
 
-// config is what tokenizer_config.json says that changes ids; the zero value is that of a missing file.
+// config holds the fields of tokenizer_config.json that change ids. A missing file gives the zero value.
 type config struct {
 	Class              string                `json:"tokenizer_class"`
 	PadToken           tokenName             `json:"pad_token"`
 	PaddingSide        string                `json:"padding_side"`
 	SplitSpecialTokens bool                  `json:"split_special_tokens"`
-	AddedTokens        map[string]addedToken `json:"added_tokens_decoder"` // by decimal id
+	AddedTokens        map[string]addedToken `json:"added_tokens_decoder"` // the keys are decimal ids
 }
 
-// tokenName is written as a string or as an object with the string as its content.
+// tokenName is a token's content. In JSON it is a string, or an object with the field content.
 type tokenName string
 
 func (n *tokenName) UnmarshalJSON(data []byte) error {
@@ -52,12 +52,13 @@ func readConfig(fsys fs.FS, dir string) (conf config, err error) {
 	case conf.PaddingSide != "" && conf.PaddingSide != "right":
 		return conf, fmt.Errorf("tokenizer: %s: padding_side %.100q, want right", name, conf.PaddingSide)
 	case conf.SplitSpecialTokens:
-		return conf, fmt.Errorf("tokenizer: %s: split_special_tokens is set, want special tokens kept whole", name)
+		return conf, fmt.Errorf("tokenizer: %s: split_special_tokens is true, want false", name)
 	}
 	for key, token := range conf.AddedTokens {
 		id, err := strconv.ParseInt(key, 10, 32)
 		if err != nil {
-			return conf, fmt.Errorf("tokenizer: %s: added_tokens_decoder: id %.50q, want a number up to %d", name, key, maxID)
+			return conf, fmt.Errorf("tokenizer: %s: added_tokens_decoder: id %.50q, want a number up to %d",
+				name, key, maxID)
 		}
 		token.ID = int32(id)
 		conf.AddedTokens[key] = token
@@ -65,15 +66,15 @@ func readConfig(fsys fs.FS, dir string) (conf config, err error) {
 	return conf, nil
 }
 
-// override returns added with the tokens of tokenizer_config.json: as in transformers, its flags count where both files describe
-// a token. Contradicting ids are left for newTokenizer to find.
+// override returns added together with the tokens of c. As in transformers, if both have a token with the same id and
+// content, c's flags are used. Tokens whose ids contradict each other are kept; build returns an error for them.
 func (c config) override(added []addedToken) []addedToken {
 	type key struct {
 		id      int32
 		content string
 	}
 	place := make(map[key]int, len(added))
-	for i, a := range slices.Backward(added) { // of equal ones the first
+	for i, a := range slices.Backward(added) { // so that place holds the first of equal tokens
 		place[key{a.ID, a.Content}] = i
 	}
 	for _, token := range c.AddedTokens {
@@ -86,7 +87,7 @@ func (c config) override(added []addedToken) []addedToken {
 	return added
 }
 
-// parse reads tokenizer.json as the tokenizers library writes it.
+// parse parses data, a tokenizer.json. Errors call it name.
 func parse(name string, data []byte, conf config) (*Tokenizer, error) {
 	var file struct {
 		AddedTokens   json.RawMessage `json:"added_tokens"`
@@ -99,7 +100,7 @@ func parse(name string, data []byte, conf config) (*Tokenizer, error) {
 		return nil, fmt.Errorf("tokenizer: %s: %w", name, err)
 	}
 	if file.Model == nil {
-		return nil, fmt.Errorf("tokenizer: %s: no model in it", name)
+		return nil, fmt.Errorf("tokenizer: %s: has no model", name)
 	}
 	if file.Normalizer.kind() != "NFC" {
 		return nil, fmt.Errorf("tokenizer: %s: normalizer %.100s, want NFC", name, file.Normalizer.kind())
@@ -109,7 +110,8 @@ func parse(name string, data []byte, conf config) (*Tokenizer, error) {
 	}
 	var words *preTokenizer
 	var added []addedToken
-	err := cmp.Or(part(file.PreTokenizer, "pre_tokenizer", maxPreTokenizerBytes, &words), words.check(), file.Model.check(),
+	err := cmp.Or(
+		part(file.PreTokenizer, "pre_tokenizer", maxPreTokenizerBytes, &words), words.check(), file.Model.check(),
 		part(file.AddedTokens, "added_tokens", maxConfigBytes, &added))
 	if err != nil {
 		return nil, fmt.Errorf("tokenizer: %s: %w", name, err)
@@ -127,12 +129,14 @@ func parse(name string, data []byte, conf config) (*Tokenizer, error) {
 		return nil, fmt.Errorf("tokenizer: %s: %w", name, err)
 	}
 	if file.Model.handlesUnknown() && slices.Contains(t.bytes[:], absent) {
-		return nil, fmt.Errorf("tokenizer: %s: model: unk_token or byte_fallback with a vocabulary that lacks bytes, want all 256", name)
+		return nil, fmt.Errorf("tokenizer: %s: model has unk_token or byte_fallback, and a vocabulary that lacks bytes, "+
+			"want all 256", name)
 	}
 	return t, nil
 }
 
-// part reads one part of tokenizer.json, which is none where it is missing.
+// part parses text, the value of key what in tokenizer.json, into *into. If the key is missing, text is nil and *into
+// stays as it is.
 func part[T any](text json.RawMessage, what string, limit int, into *T) error {
 	if len(text) > limit {
 		return fmt.Errorf("%s of %d bytes, want at most %d", what, len(text), limit)
@@ -146,7 +150,7 @@ func part[T any](text json.RawMessage, what string, limit int, into *T) error {
 	return nil
 }
 
-// component is any part of tokenizer.json that is known by its type alone.
+// component is a part of tokenizer.json of which only the type is read.
 type component struct {
 	Type string `json:"type"`
 }
@@ -158,22 +162,28 @@ func (c *component) kind() string {
 	return c.Type
 }
 
-// preTokenizer is a part of the pre_tokenizer of tokenizer.json.
+// preTokenizer is the pre_tokenizer of tokenizer.json, or a part of it.
 type preTokenizer struct {
-	Type     string                 `json:"type"`
-	Parts    []preTokenizer         `json:"pretokenizers"` // of a Sequence
-	Pattern  struct{ Regex string } // of a Split, as the next two
+	Type string `json:"type"`
+
+	// Field of a Sequence.
+	Parts []preTokenizer `json:"pretokenizers"`
+
+	// Fields of a Split.
+	Pattern  struct{ Regex string }
 	Behavior string
 	Invert   bool
-	// of a ByteLevel; the library takes a missing use_regex for true
+
+	// Fields of a ByteLevel. A missing use_regex means true in the reference.
 	AddPrefixSpace bool  `json:"add_prefix_space"`
 	UseRegex       *bool `json:"use_regex"`
 }
 
-// check accepts Qwen2's two parts: the pattern that wordLen implements, then bytes as they are.
+// check returns an error unless p is Qwen2's sequence of two parts: a Split by the pattern that wordLen implements, and
+// a ByteLevel without a pattern of its own.
 func (p *preTokenizer) check() error {
 	if p == nil {
-		return errors.New("pre_tokenizer none, want Sequence")
+		return errors.New("pre_tokenizer is missing, want Sequence")
 	}
 	if p.Type != "Sequence" || len(p.Parts) != 2 || p.Parts[0].Type != "Split" || p.Parts[1].Type != "ByteLevel" {
 		found := p.Type
@@ -185,9 +195,11 @@ func (p *preTokenizer) check() error {
 	split, byteLevel := p.Parts[0], p.Parts[1]
 	switch {
 	case split.Pattern.Regex != qwen2Pattern:
-		return fmt.Errorf("pre_tokenizer Split pattern %.200q, want that of Qwen2: %q", split.Pattern.Regex, qwen2Pattern)
+		return fmt.Errorf("pre_tokenizer Split pattern %.200q, want that of Qwen2: %q",
+			split.Pattern.Regex, qwen2Pattern)
 	case split.Behavior != "Isolated" || split.Invert:
-		return fmt.Errorf("pre_tokenizer Split behavior %.200q, invert %t, want Isolated, false", split.Behavior, split.Invert)
+		return fmt.Errorf("pre_tokenizer Split behavior %.200q, invert %t, want Isolated, false",
+			split.Behavior, split.Invert)
 	case byteLevel.AddPrefixSpace:
 		return errors.New("pre_tokenizer ByteLevel add_prefix_space true, want false")
 	case byteLevel.UseRegex == nil || *byteLevel.UseRegex:
@@ -225,11 +237,11 @@ func (m *bpeModel) check() error {
 	return nil
 }
 
-// handlesUnknown reports whether the model treats bytes that the vocabulary lacks in a way of its own, instead of dropping them.
+// handlesUnknown reports whether the model has a rule for bytes without a token, which this package drops.
 func (m *bpeModel) handlesUnknown() bool { return m.UnkToken != "" || m.ByteFallback }
 
-// parsePair reads vocab.json and merges.txt, for which transformers sets up the same stages as tokenizer.json lists. Special
-// tokens come from tokenizer_config.json and added_tokens.json.
+// parsePair parses the data of vocab.json and merges.txt, for which transformers uses the same stages as a Qwen2
+// tokenizer.json lists. Special tokens come from conf and from added_tokens.json in fsys. Errors call fsys dir.
 func parsePair(fsys fs.FS, dir string, vocabData, mergesData []byte, conf config) (*Tokenizer, error) {
 	t := &Tokenizer{name: dir}
 	vocab, err := parseVocabFile(filepath.Join(dir, "vocab.json"), vocabData)
@@ -261,7 +273,7 @@ func parsePair(fsys fs.FS, dir string, vocabData, mergesData []byte, conf config
 	return t, nil
 }
 
-// readAdded reads added_tokens.json, {"token": id, …}, if it is there.
+// readAdded reads added_tokens.json, {"token": id, …}. A missing file gives no tokens.
 func readAdded(fsys fs.FS, dir string) ([]addedToken, error) {
 	name := filepath.Join(dir, "added_tokens.json")
 	data, err := readFile(fsys, "added_tokens.json", name, maxConfigBytes)
@@ -282,9 +294,9 @@ func readAdded(fsys fs.FS, dir string) ([]addedToken, error) {
 	return added, nil
 }
 
-// parseVocabFile reads a file that holds a vocabulary and nothing else.
+// parseVocabFile parses data, a file that holds only {"token": id, …}. Errors call it name.
 func parseVocabFile(name string, data []byte) ([]entry, error) {
-	var valid json.RawMessage
+	var valid json.RawMessage // parseVocab requires valid JSON
 	if err := json.Unmarshal(data, &valid); err != nil {
 		return nil, fmt.Errorf("tokenizer: %s: %w", name, err)
 	}

@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// TestFlags compares every flag of added tokens with the reference, on a small vocabulary whose merges are spelled "a b".
+// TestFlags compares ids with the reference for a small vocabulary whose added tokens have every flag. Its merges are
+// written "a b".
 func TestFlags(t *testing.T) {
 	tok, err := Open("testdata/flags")
 	if err != nil {
@@ -22,7 +23,8 @@ func TestFlags(t *testing.T) {
 	})
 }
 
-// TestGolden compares the ids of every case in the folder of the reference's outputs, each with the tokenizer of its model.
+// TestGolden compares the ids of the prompt of every golden case with the reference's. It reads the tokenizer of the
+// case's model in all forms: the folder, tokenizer.json alone, and vocab.json with merges.txt.
 func TestGolden(t *testing.T) {
 	golden := os.Getenv("KLEINBILD_GOLDEN")
 	if golden == "" {
@@ -45,7 +47,7 @@ func TestGolden(t *testing.T) {
 			}
 			path := filepath.Join(golden, "models", filepath.Base(c.Model), "tokenizer")
 			if _, err := os.Stat(path); err != nil {
-				path = filepath.Join(golden, "models", "distilled", "tokenizer") // single files carry none
+				path = filepath.Join(golden, "models", "distilled", "tokenizer") // single-file models have no tokenizer
 			}
 			ids, mask := storedInts(t, dir, "input_ids"), storedInts(t, dir, "attention_mask")
 			count := 0
@@ -62,7 +64,8 @@ func TestGolden(t *testing.T) {
 					t.Fatal(err)
 				}
 				if !slices.Equal(e.IDs, ids) || e.Count != count {
-					t.Errorf("%s: %q: count %d, want %d; ids equal: %t", path, c.Prompt, e.Count, count, slices.Equal(e.IDs, ids))
+					t.Errorf("%s: %q: count %d, want %d; ids equal: %t",
+						path, c.Prompt, e.Count, count, slices.Equal(e.IDs, ids))
 				}
 			}
 			check(path)
@@ -82,7 +85,7 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// storedInts reads an int64 tensor of a case's stages.safetensors.
+// storedInts reads an integer tensor of stages.safetensors in a case's folder.
 func storedInts(t *testing.T, dir, name string) []int32 {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join(dir, "stages.safetensors"))

@@ -15,9 +15,11 @@ import (
 	asset "kleinbild/assets/tokenizer"
 )
 
-// Open reads the tokenizer in a folder: tokenizer.json, or else vocab.json with merges.txt, to which the Qwen2 rules are applied;
-// tokenizer_config.json and, beside vocab.json, added_tokens.json name the special tokens. path may also be a tokenizer.json itself.
-// The error satisfies errors.Is(err, fs.ErrNotExist) where there is none of these files.
+// Open reads a tokenizer. path is a folder, or a tokenizer.json.
+//
+// In a folder Open reads tokenizer.json; if there is none, vocab.json with merges.txt. tokenizer_config.json, and for
+// vocab.json also added_tokens.json, add special tokens. The error wraps fs.ErrNotExist if path or all of these files
+// are missing.
 func Open(path string) (*Tokenizer, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -33,10 +35,11 @@ func Open(path string) (*Tokenizer, error) {
 	return parse(path, data, config{})
 }
 
-// OpenFS is Open for the root folder of any file system.
+// OpenFS is like Open for the root folder of fsys.
 func OpenFS(fsys fs.FS) (*Tokenizer, error) { return openFS(fsys, ".") }
 
-// Embedded returns the tokenizer of Qwen3 that is part of the program, for checkpoints that carry none. It is read at the first call.
+// Embedded returns Qwen3's tokenizer, which is embedded in the program, for checkpoints without one. The first call
+// parses it.
 var Embedded = sync.OnceValues(func() (*Tokenizer, error) {
 	const name = "embedded tokenizer.json"
 	unzip, err := gzip.NewReader(bytes.NewReader(asset.JSONGzip))
@@ -66,19 +69,21 @@ func openFS(fsys fs.FS, dir string) (*Tokenizer, error) {
 	vocab, vocabErr := readFile(fsys, "vocab.json", filepath.Join(dir, "vocab.json"), maxFileBytes)
 	merges, mergesErr := readFile(fsys, "merges.txt", filepath.Join(dir, "merges.txt"), maxFileBytes)
 	if errors.Is(vocabErr, fs.ErrNotExist) && errors.Is(mergesErr, fs.ErrNotExist) {
-		return nil, fmt.Errorf("tokenizer: %s: found neither tokenizer.json nor vocab.json and merges.txt: %w", dir, fs.ErrNotExist)
+		return nil, fmt.Errorf("tokenizer: %s: found neither tokenizer.json nor vocab.json and merges.txt: %w",
+			dir, fs.ErrNotExist)
 	}
 	if err := cmp.Or(vocabErr, mergesErr); err != nil {
-		return nil, fmt.Errorf("%v (vocab.json and merges.txt belong together)", err) // not ErrNotExist: something is there
+		// The error must not wrap fs.ErrNotExist, since the folder has one of the two files.
+		return nil, fmt.Errorf("%v (vocab.json and merges.txt belong together)", err)
 	}
 	return parsePair(fsys, dir, vocab, merges, conf)
 }
 
-// readFile reads a file of at most limit bytes; name is how errors call it.
+// readFile reads a regular file of at most limit bytes. Errors call it name.
 func readFile(fsys fs.FS, file, name string, limit int64) ([]byte, error) {
 	withName := func(err error) error {
 		if path, ok := errors.AsType[*fs.PathError](err); ok {
-			err = path.Err // its path is relative to fsys
+			err = path.Err // without its path, which is relative to fsys
 		}
 		return fmt.Errorf("tokenizer: %s: %w", name, err)
 	}
@@ -86,7 +91,7 @@ func readFile(fsys fs.FS, file, name string, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, withName(err)
 	}
-	if !info.Mode().IsRegular() { // opening a pipe would wait for its writer
+	if !info.Mode().IsRegular() { // opening a pipe would block until it has a writer
 		return nil, fmt.Errorf("tokenizer: %s: is no regular file", name)
 	}
 	f, err := fsys.Open(file)
@@ -95,7 +100,8 @@ func readFile(fsys fs.FS, file, name string, limit int64) ([]byte, error) {
 	}
 	defer f.Close()
 	if info.Size() > limit {
-		return nil, fmt.Errorf("tokenizer: %s: %d bytes, want at most %d: no tokenizer is that large", name, info.Size(), limit)
+		return nil, fmt.Errorf("tokenizer: %s: %d bytes, want at most %d: no tokenizer is that large",
+			name, info.Size(), limit)
 	}
 	data := make([]byte, info.Size())
 	if _, err := io.ReadFull(f, data); err != nil {

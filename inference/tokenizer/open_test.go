@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// smallFile is a valid tokenizer.json of all 256 bytes, one merge and the tokens of the template.
+// smallFile returns a valid tokenizer.json with the tokens of all 256 bytes, one merge, and the template's tokens.
 func smallFile() string {
 	var vocab strings.Builder
 	for b, r := range byteRunes {
@@ -20,14 +20,15 @@ func smallFile() string {
 {"id":257,"content":"<|endoftext|>"},{"id":258,"content":"<|im_start|>"},{"id":259,"content":"<|im_end|>"},
 {"id":260,"content":"<think>"},{"id":261,"content":"</think>"}],
 "normalizer":{"type":"NFC"},"pre_tokenizer":{"type":"Sequence","pretokenizers":[
-{"type":"Split","pattern":{"Regex":"` + strings.ReplaceAll(qwen2Pattern, `\`, `\\`) + `"},"behavior":"Isolated","invert":false},
+{"type":"Split","pattern":{"Regex":"` + strings.ReplaceAll(qwen2Pattern, `\`, `\\`) + `"},
+"behavior":"Isolated","invert":false},
 {"type":"ByteLevel","add_prefix_space":false,"trim_offsets":false,"use_regex":false}]},
 "model":{"type":"BPE","dropout":null,"unk_token":null,"vocab":{` + vocab.String() + `"ab":256},"merges":[["a","b"]]}}`
 }
 
 func TestSmallFile(t *testing.T) {
 	for _, row := range []struct{ name, old, new string }{
-		{"as it is", "", ""},
+		{"unchanged", "", ""},
 		{"merge as a line", `[["a","b"]]`, `["a b"]`},
 		{"escaped", `"ab":256`, `"a\u0062":256`},
 		{"no merges", `[["a","b"]]`, `[]`},
@@ -53,7 +54,7 @@ func TestSmallFile(t *testing.T) {
 func replace(t *testing.T, s, old, new string) string {
 	t.Helper()
 	if old != "" && strings.Count(s, old) != 1 {
-		t.Fatalf("%q is there %d times, want once", old, strings.Count(s, old))
+		t.Fatalf("%q occurs %d times, want once", old, strings.Count(s, old))
 	}
 	return strings.Replace(s, old, new, 1)
 }
@@ -62,17 +63,19 @@ func TestRefusesTokenizerJSON(t *testing.T) {
 	for _, row := range []struct{ name, old, new, want string }{
 		{"truncated", `"merges":[["a","b"]]}}`, `"merges":[["a",`, "unexpected end of JSON"},
 		{"not JSON", `{"version"`, `version`, "invalid character"},
-		{"no model", `"model":{`, `"other":{`, "no model"},
+		{"no model", `"model":{`, `"other":{`, "has no model"},
 		{"other model", `"type":"BPE"`, `"type":"Unigram"`, `model type "Unigram", want BPE`},
 		{"other normalizer", `"type":"NFC"`, `"type":"NFKC"`, "normalizer NFKC, want NFC"},
 		{"no normalizer", `{"type":"NFC"}`, `null`, "normalizer none, want NFC"},
 		{"other pattern", `\\p{N}| ?`, `\\p{N}{1,3}| ?`, "want that of Qwen2"},
-		{"other pre-tokenizer", `"type":"Split"`, `"type":"Digits"`, `"Sequence Digits ByteLevel", want Sequence Split ByteLevel`},
+		{"other pre-tokenizer", `"type":"Split"`, `"type":"Digits"`,
+			`"Sequence Digits ByteLevel", want Sequence Split ByteLevel`},
 		{"other behavior", `"Isolated"`, `"Removed"`, `behavior "Removed"`},
 		{"inverted", `"invert":false`, `"invert":true`, "invert true"},
 		{"prefix space", `"add_prefix_space":false`, `"add_prefix_space":true`, "add_prefix_space true"},
 		{"second pattern by default", `,"use_regex":false`, ``, "use_regex true"},
-		{"post-processor", `"normalizer":`, `"post_processor":{"type":"TemplateProcessing"},"normalizer":`, "post_processor TemplateProcessing"},
+		{"post-processor", `"normalizer":`, `"post_processor":{"type":"TemplateProcessing"},"normalizer":`,
+			"post_processor TemplateProcessing"},
 		{"dropout", `"dropout":null`, `"dropout":0.1`, "dropout 0.1"},
 		{"prefix", `"dropout":null`, `"continuing_subword_prefix":"##"`, "continuing_subword_prefix"},
 		{"suffix", `"dropout":null`, `"end_of_word_suffix":"</w>"`, "end_of_word_suffix"},
@@ -87,7 +90,7 @@ func TestRefusesTokenizerJSON(t *testing.T) {
 		{"huge id", `"ab":256`, `"ab":9223372036854775808`, `id of "ab": found 9223372036854775808`},
 		{"fractional id", `"ab":256`, `"ab":256.5`, `id of "ab"`},
 		{"id twice", `"ab":256`, `"ab":255`, `id 255 belongs to`},
-		{"token twice", `"ab":256`, `"ab":256,"ab":300`, `token "ab" is there twice`},
+		{"token twice", `"ab":256`, `"ab":256,"ab":300`, `token "ab" occurs twice`},
 		{"empty token", `"ab":256`, `"ab":256,"":300`, `id 300 is empty`},
 		{"merge of an unknown token", `[["a","b"]]`, `[["a","b"],["ab","ab"]]`, `merge 1: "ab" and "ab"`},
 		{"merge of three", `[["a","b"]]`, `[["a","b","c"]]`, "want two tokens"},
@@ -99,7 +102,8 @@ func TestRefusesTokenizerJSON(t *testing.T) {
 		{"added token at a taken id", `"id":257`, `"id":256`, "id 256 belongs to"},
 		{"added token twice", `"id":257`, `"id":300,"content":"<think>"},{"id":257`, `added token "<think>" has the ids`},
 		{"added token without content", `"content":"<|endoftext|>"`, `"special":true`, "is empty"},
-		{"added token with another id than in the vocabulary", `"content":"<think>"`, `"content":"ab"`, `added token "ab" has the id 260, and 256`},
+		{"added token with another id than in the vocabulary", `"content":"<think>"`, `"content":"ab"`,
+			`added token "ab" has the id 260, but 256`},
 		{"added id out of range", `"id":257`, `"id":-257`, "has the id -257"},
 		{"added id too large for a number", `"id":257`, `"id":4294967553`, "cannot unmarshal"},
 	} {
@@ -110,14 +114,15 @@ func TestRefusesTokenizerJSON(t *testing.T) {
 	}
 }
 
-// refuses wants Open(path) to fail with one line that holds file and want.
+// refuses fails t unless Open(path) returns an error of one line that contains file and want.
 func refuses(t *testing.T, path, file, want string) {
 	t.Helper()
 	_, err := Open(path)
 	if err == nil {
 		t.Fatal("was accepted")
 	}
-	if s := err.Error(); !strings.Contains(s, file) || !strings.Contains(s, want) || strings.Contains(s, "\n") || len(s) > 1000 {
+	if s := err.Error(); !strings.Contains(s, file) || !strings.Contains(s, want) || strings.Contains(s, "\n") ||
+		len(s) > 1000 {
 		t.Errorf("error %q, want one line that names %s and says %q", s, file, want)
 	}
 }
@@ -137,23 +142,38 @@ func TestRefusesFolder(t *testing.T) {
 		{"empty", nil, "", "neither tokenizer.json nor vocab.json and merges.txt"},
 		{"no merges", map[string]string{"vocab.json": vocab}, "merges.txt", "belong together"},
 		{"no vocabulary", map[string]string{"merges.txt": "a b\n"}, "vocab.json", "belong together"},
-		{"truncated vocabulary", map[string]string{"vocab.json": vocab[:100], "merges.txt": "a b\n"}, "vocab.json", "unexpected end"},
-		{"merge of three", map[string]string{"vocab.json": vocab, "merges.txt": "#version: 0.2\na b\na b c\n"}, "merges.txt", "line 3"},
-		{"unknown merge", map[string]string{"vocab.json": vocab, "merges.txt": "b a\n"}, "", `vocab.json, merges.txt: merge 0: "b" and "a"`},
-		{"added token at a taken id", map[string]string{"vocab.json": vocab, "merges.txt": "", "added_tokens.json": `{"x!":3}`}, "", "id 3 belongs to"},
-		{"added tokens are a list", map[string]string{"vocab.json": vocab, "merges.txt": "", "added_tokens.json": `[]`}, "added_tokens.json", "want an object"},
-		{"other class", map[string]string{"vocab.json": vocab, "merges.txt": "", "tokenizer_config.json": `{"tokenizer_class":"T5Tokenizer"}`}, "tokenizer_config.json", `"T5Tokenizer", want Qwen2Tokenizer`},
-		{"left padding", map[string]string{"tokenizer.json": smallFile(), "tokenizer_config.json": `{"padding_side":"left"}`}, "tokenizer_config.json", "left"},
-		{"split special tokens", map[string]string{"tokenizer.json": smallFile(), "tokenizer_config.json": `{"split_special_tokens":true}`}, "tokenizer_config.json", "split_special_tokens"},
-		{"config id", map[string]string{"tokenizer.json": smallFile(), "tokenizer_config.json": `{"added_tokens_decoder":{"x":{"content":"y"}}}`}, "tokenizer_config.json", `id "x"`},
-		{"config contradicts", map[string]string{"tokenizer.json": smallFile(), "tokenizer_config.json": `{"added_tokens_decoder":{"300":{"content":"<think>"}}}`}, "tokenizer.json", `"<think>" has the ids 260 and 300`},
-		{"config is truncated", map[string]string{"tokenizer.json": smallFile(), "tokenizer_config.json": `{`}, "tokenizer_config.json", "unexpected end"},
+		{"truncated vocabulary", map[string]string{"vocab.json": vocab[:100], "merges.txt": "a b\n"}, "vocab.json",
+			"unexpected end"},
+		{"merge of three", map[string]string{"vocab.json": vocab, "merges.txt": "#version: 0.2\na b\na b c\n"}, "merges.txt",
+			"line 3"},
+		{"unknown merge", map[string]string{"vocab.json": vocab, "merges.txt": "b a\n"}, "",
+			`vocab.json, merges.txt: merge 0: "b" and "a"`},
+		{"added token at a taken id",
+			map[string]string{"vocab.json": vocab, "merges.txt": "", "added_tokens.json": `{"x!":3}`}, "", "id 3 belongs to"},
+		{"added tokens are a list", map[string]string{"vocab.json": vocab, "merges.txt": "", "added_tokens.json": `[]`},
+			"added_tokens.json", "want an object"},
+		{"other class", map[string]string{"vocab.json": vocab, "merges.txt": "",
+			"tokenizer_config.json": `{"tokenizer_class":"T5Tokenizer"}`}, "tokenizer_config.json",
+			`"T5Tokenizer", want Qwen2Tokenizer`},
+		{"left padding", map[string]string{"tokenizer.json": smallFile(), "tokenizer_config.json": `{"padding_side":"left"}`},
+			"tokenizer_config.json", "left"},
+		{"split special tokens",
+			map[string]string{"tokenizer.json": smallFile(), "tokenizer_config.json": `{"split_special_tokens":true}`},
+			"tokenizer_config.json", "split_special_tokens"},
+		{"config id", map[string]string{"tokenizer.json": smallFile(),
+			"tokenizer_config.json": `{"added_tokens_decoder":{"x":{"content":"y"}}}`}, "tokenizer_config.json", `id "x"`},
+		{"config contradicts",
+			map[string]string{"tokenizer.json": smallFile(),
+				"tokenizer_config.json": `{"added_tokens_decoder":{"300":{"content":"<think>"}}}`}, "tokenizer.json",
+			`"<think>" has the ids 260 and 300`},
+		{"config is truncated", map[string]string{"tokenizer.json": smallFile(), "tokenizer_config.json": `{`},
+			"tokenizer_config.json", "unexpected end"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			dir := writeDir(t, row.files)
 			refuses(t, dir, filepath.Join(dir, row.file), row.want)
 			if _, err := Open(dir); errors.Is(err, fs.ErrNotExist) != (row.name == "empty") {
-				t.Errorf("%v: fs.ErrNotExist is for folders that hold nothing of a tokenizer", err)
+				t.Errorf("%v: want fs.ErrNotExist only for a folder without any file of a tokenizer", err)
 			}
 		})
 	}
@@ -167,7 +187,7 @@ func TestRefusesHugeFile(t *testing.T) {
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Truncate(path, 1<<30); err != nil { // takes no room on disk
+	if err := os.Truncate(path, 1<<30); err != nil { // a sparse file, which takes no space on disk
 		t.Skip(err)
 	}
 	refuses(t, path, path, "1073741824 bytes, want at most")
@@ -186,7 +206,7 @@ func TestPromptNeedsTemplateTokens(t *testing.T) {
 	}
 }
 
-// TestPad takes the padding token from tokenizer_config.json, written in either way.
+// TestPad checks the padding token of tokenizer_config.json, written as a string and as an object.
 func TestPad(t *testing.T) {
 	for _, config := range []string{`{"pad_token":"<|im_end|>"}`, `{"pad_token":{"content":"<|im_end|>"}}`} {
 		tok, err := Open(writeDir(t, map[string]string{"tokenizer.json": smallFile(), "tokenizer_config.json": config}))
@@ -199,7 +219,8 @@ func TestPad(t *testing.T) {
 	}
 }
 
-// FuzzOpen wants one line of error, or a tokenizer that works, for any tokenizer.json.
+// FuzzOpen parses any bytes as tokenizer.json. It wants an error of one line, or a tokenizer whose ids are below
+// VocabSize.
 func FuzzOpen(f *testing.F) {
 	f.Add([]byte(smallFile()))
 	f.Add([]byte(`{"model":{"type":"BPE","vocab":{"a":0},"merges":["a a"]}}`))

@@ -5,40 +5,42 @@ import (
 	"strings"
 )
 
-// The chat template of Qwen3 for one message of a user with thinking off. The reference puts the prompt in as it is: nothing is
-// trimmed, and special tokens written in it stay special.
+// The parts of Qwen3's chat template before and after the prompt, for one message of the user with thinking off. The
+// reference does not trim the prompt, and encodes special tokens that are written in it as such.
 const (
 	templateHead = "<|im_start|>user\n"
 	templateTail = "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
 )
 
-// templateTokens are what the vocabulary must hold for the template to mean anything.
+// templateTokens are the special tokens of the template. Without them the template would be encoded as plain text.
 var templateTokens = []string{"<|im_start|>", "<|im_end|>", "<think>", "</think>"}
 
-// endOfText pads where tokenizer_config.json names no pad_token.
+// endOfText is the padding token if tokenizer_config.json has no pad_token.
 const endOfText = "<|endoftext|>"
 
-// Encoding is a prompt as the text encoder takes it.
+// Encoding is a prompt as input of the text encoder.
 type Encoding struct {
-	IDs   []int32 // exactly maxLength ids, padded at the end
-	Count int     // ids that are not padding: attend to IDs[:Count]
-	Total int     // ids before truncation; more than Count means that the prompt was too long
-	Cut   string  // the end of the prompt that was cut off, without the template around it; normalised
+	IDs   []int32 // maxLength ids; IDs[Count:] is padding
+	Count int     // the number of ids that are not padding, which the attention mask keeps
+	Total int     // the number of ids before truncation
+	Cut   string  // the end of the prompt that was cut off, normalised and without the template
 }
 
-// Truncated reports whether anything was cut off, be it only the end of the template.
+// Truncated reports whether ids were cut off, even if they belong only to the template.
 func (e Encoding) Truncated() bool { return e.Total > e.Count }
 
-// Prompt puts the chat template around prompt (which may be empty) and returns exactly maxLength ids: cut off at the end where there
-// are more, padded with the padding token where there are fewer. It follows Flux2KleinPipeline._get_qwen3_prompt_embeds, whose
-// maxLength is 512. A vocabulary that lacks a token of the template or the padding token is an error.
+// Prompt puts prompt, which may be empty, into the chat template and encodes it to exactly maxLength ids: it cuts off
+// the end if there are more, and appends padding tokens if there are fewer. It follows _get_qwen3_prompt_embeds of
+// Flux2KleinPipeline, whose maxLength is 512. It returns an error if the vocabulary lacks the padding token or a token
+// of the template.
 func (t *Tokenizer) Prompt(prompt string, maxLength int) (Encoding, error) {
 	if maxLength < 1 || maxLength > maxPromptLength {
 		return Encoding{}, fmt.Errorf("tokenizer: maximum length %d, want 1 to %d", maxLength, maxPromptLength)
 	}
 	for _, token := range append([]string{t.pad}, templateTokens...) {
 		if _, ok := t.added[token]; !ok {
-			return Encoding{}, fmt.Errorf("tokenizer: %s: no special token %.100s, which the chat template of Qwen3 needs", t.name, token)
+			return Encoding{}, fmt.Errorf("tokenizer: %s: no special token %.100s, which the chat template of Qwen3 needs",
+				t.name, token)
 		}
 	}
 	ids := t.Encode(templateHead + prompt + templateTail)
@@ -48,7 +50,7 @@ func (t *Tokenizer) Prompt(prompt string, maxLength int) (Encoding, error) {
 		e.IDs[i] = t.added[t.pad]
 	}
 	if e.Truncated() {
-		// Where the cut falls into the template's tail, nothing of the prompt is lost.
+		// If only a part of the template's tail was cut off, the prompt is complete.
 		e.Cut, _ = strings.CutSuffix(t.Decode(ids[e.Count:]), templateTail)
 		if strings.HasSuffix(templateTail, e.Cut) {
 			e.Cut = ""

@@ -9,12 +9,13 @@ import (
 	"unsafe"
 )
 
-// scanner walks over the values of a JSON text that encoding/json has found valid. A vocabulary and its merges are 450,000 strings:
-// encoding/json takes over a second for them, this some hundredths.
+// scanner reads the tokens of a JSON text that encoding/json has found valid. A vocabulary with its merges has 450,000
+// strings, for which encoding/json takes more than a second and scanner a few hundredths.
 type scanner struct{ rest string }
 
-// next returns the next bracket or brace as its own kind, a string as kind '"' with its value, and any other value as kind '0' with
-// its literal; kind 0 is the end.
+// next returns the next token of the JSON text, skipping commas and colons. Its kind is the character itself for a
+// brace or bracket, '"' for a string, whose value is returned, '0' for any other value, whose literal is returned, and
+// 0 at the end.
 func (s *scanner) next() (kind byte, value string) {
 	s.rest = strings.TrimLeft(s.rest, " \t\r\n,:")
 	if s.rest == "" {
@@ -37,7 +38,7 @@ func (s *scanner) next() (kind byte, value string) {
 		if !escaped {
 			return '"', literal[1:end]
 		}
-		json.Unmarshal([]byte(literal), &value) // valid, as the whole text is
+		json.Unmarshal([]byte(literal), &value) // cannot fail: the text is valid
 		return '"', value
 	}
 	end := strings.IndexAny(s.rest, ",]} \t\r\n")
@@ -49,15 +50,16 @@ func (s *scanner) next() (kind byte, value string) {
 	return '0', literal
 }
 
-// entry is one line of a vocabulary: a token in the spelling of byteRunes.
+// entry is an entry of a vocabulary: a token, spelled with byteRunes, and its id.
 type entry struct {
 	token string
 	id    int32
 }
 
-// parseVocab reads {"token": id, …} from valid JSON, keys that occur twice included.
+// parseVocab parses {"token": id, …} from valid JSON. A key that occurs twice gives two entries. The entries' tokens
+// share data's memory, which must not change afterwards.
 func parseVocab(data []byte) ([]entry, error) {
-	s := scanner{unsafe.String(unsafe.SliceData(data), len(data))} // nobody writes to it any more
+	s := scanner{unsafe.String(unsafe.SliceData(data), len(data))}
 	if kind, _ := s.next(); kind != '{' {
 		return nil, errors.New("want an object of tokens and ids")
 	}
@@ -82,7 +84,8 @@ func parseVocab(data []byte) ([]entry, error) {
 	}
 }
 
-// parseMerges reads ["a b", …] or, as newer files have it, [["a", "b"], …] from valid JSON.
+// parseMerges parses ["a b", …] or, in newer files, [["a", "b"], …] from valid JSON. The tokens share data's memory,
+// which must not change afterwards.
 func parseMerges(data []byte) ([][2]string, error) {
 	s := scanner{unsafe.String(unsafe.SliceData(data), len(data))}
 	if kind, _ := s.next(); kind != '[' {
@@ -116,7 +119,7 @@ func parseMerges(data []byte) ([][2]string, error) {
 	}
 }
 
-// splitMerge reads "a b"; no token holds a space, as byteRunes has another character for it.
+// splitMerge parses "a b". Tokens hold no space, since byteRunes spells it with another character.
 func splitMerge(line string) (pair [2]string, err error) {
 	left, right, ok := strings.Cut(line, " ")
 	if !ok || strings.Contains(right, " ") {

@@ -1,13 +1,15 @@
-// Package tokenizer turns a prompt into the token ids that Qwen3 was trained on, and ids back into text.
+// Package tokenizer turns a prompt into Qwen3's token ids, and ids back into text.
 //
-// In goes UTF-8 text and a tokenizer's files (tokenizer.json, or vocab.json with merges.txt); out come ids, equal to those of the
-// reference (Hugging Face tokenizers 0.23 under transformers' Qwen2Tokenizer). A text passes four stages: added tokens are cut
-// out of it, the rest is normalised (NFC), split into words (the Qwen2 pattern) and merged byte pair by byte pair (BPE).
+// It reads a tokenizer's files (tokenizer.json, or vocab.json with merges.txt) and gives the same ids as the reference,
+// Hugging Face tokenizers 0.23 as used by transformers' Qwen2Tokenizer. A text passes four stages: added tokens are cut
+// out of it; the rest is normalised (NFC); the result is split into words (the Qwen2 pattern); the bytes of each word
+// are merged to tokens by byte-pair encoding (BPE).
 //
-// Bytes that are not UTF-8 become U+FFFD first, one for each maximal invalid part, as Python's decoding with errors="replace" does.
+// Bytes that are not UTF-8 are replaced by U+FFFD before the first stage, one for each maximal invalid part, as in
+// Python's decoding with errors="replace".
 //
-// It refuses every other kind of tokenizer by name (another model type, normalizer, pattern or option), as well as files that
-// contradict themselves. It knows nothing of the model but the chat template in Prompt.
+// Files of another kind of tokenizer (another model type, normalizer, pattern or option) and files that contradict each
+// other are an error. The package knows nothing of the model but the chat template in Prompt.
 package tokenizer
 
 import (
@@ -15,28 +17,28 @@ import (
 	"unicode/utf8"
 )
 
-// Tokenizer holds one vocabulary. It never changes after opening: any number of goroutines may use it at once.
+// Tokenizer holds one vocabulary. It does not change after Open, so that goroutines may use it concurrently.
 type Tokenizer struct {
-	name     string            // the file or folder it was read from, for errors
-	tokens   []string          // id → its spelling in the vocabulary; empty where no token has that id
-	bytes    [256]int32        // byte → id of its one-byte token, or absent
-	rank     map[uint64]uint32 // pairKey(left, right) → index in merges; the lower, the earlier
-	merges   []merge
-	raw      matcher          // added tokens found in the text as it is
-	normal   matcher          // added tokens found after normalisation
-	added    map[string]int32 // added token → id
-	contents map[int32]string // id → added token
-	pad      string           // the padding token
+	name       string            // the file or folder that it was read from, for errors
+	tokens     []string          // id → token, spelled with byteRunes; empty if no token has that id
+	bytes      [256]int32        // byte → id of its one-byte token, or absent
+	rank       map[uint64]uint32 // pairKey(left, right) → index in merges; lower ranks are merged first
+	merges     []merge
+	raw        matcher          // added tokens that are searched for in the text as given
+	normalized matcher          // added tokens that are searched for in the normalised text
+	added      map[string]int32 // content of an added token → id
+	contents   map[int32]string // id of an added token → content
+	pad        string           // content of the padding token
 }
 
-// absent marks a byte without a token; the reference drops such bytes.
+// absent is the id of a byte or a text part that has none. The reference drops bytes without a token.
 const absent = -1
 
-// VocabSize is the highest id plus one: an embedding needs at least that many rows.
+// VocabSize returns the highest id plus one. The model's embedding must have at least that many rows.
 func (t *Tokenizer) VocabSize() int { return len(t.tokens) }
 
-// Encode returns the ids of text as it stands: no template, no padding, no truncation. Added tokens written out in the text
-// (<|im_end|>, <think>) become their ids, as in the reference. The cost grows with n·log n of the text's length at worst.
+// Encode returns the ids of text, without template, padding or truncation. An added token that is written in the text
+// (<|im_end|>, <think>) becomes its id, as in the reference. A text of n bytes takes at most O(n·log n) steps.
 func (t *Tokenizer) Encode(text string) []int32 {
 	ids := []int32{}
 	t.raw.split(validUTF8(text), func(piece string, id int32) {
@@ -44,7 +46,7 @@ func (t *Tokenizer) Encode(text string) []int32 {
 			ids = append(ids, id)
 			return
 		}
-		t.normal.split(nfc(piece), func(piece string, id int32) {
+		t.normalized.split(nfc(piece), func(piece string, id int32) {
 			if id != absent {
 				ids = append(ids, id)
 				return
@@ -59,8 +61,8 @@ func (t *Tokenizer) Encode(text string) []int32 {
 	return ids
 }
 
-// Decode returns the text of ids, special tokens included. Unknown ids are left out; a character that the ids hold only a part
-// of becomes U+FFFD.
+// Decode returns the text of ids, including special tokens. Ids without a token are skipped. Bytes that are not UTF-8,
+// such as those of a character whose other tokens are missing, become U+FFFD.
 func (t *Tokenizer) Decode(ids []int32) string {
 	var text strings.Builder
 	for _, id := range ids {
@@ -73,8 +75,8 @@ func (t *Tokenizer) Decode(ids []int32) string {
 	return validUTF8(text.String())
 }
 
-// validUTF8 replaces what is not UTF-8 by U+FFFD, one for each maximal part of a character (Unicode 15, section 3.9, table 3-8).
-// Go's own conversion writes one for each byte.
+// validUTF8 replaces bytes that are not UTF-8 by U+FFFD, one for each maximal subpart of a character (Unicode 15,
+// section 3.9, table 3-8). Go's own conversion writes one for each byte.
 func validUTF8(s string) string {
 	if utf8.ValidString(s) {
 		return s
@@ -91,7 +93,8 @@ func validUTF8(s string) string {
 	return out.String()
 }
 
-// invalidLen is the length of the invalid part that s starts with: the longest beginning of any character, or one byte.
+// invalidLen returns the length of the invalid part at the beginning of s: the longest prefix that begins some
+// character, or 1.
 func invalidLen(s string) int {
 	for n := min(3, len(s)); n > 1; n-- {
 		if !utf8.FullRuneInString(s[:n]) {

@@ -27,7 +27,8 @@ func embedded(t testing.TB) *Tokenizer {
 	return tok
 }
 
-// eachLine calls visit with every value of a file of JSON lines, compressed where its name ends in .gz, and fails on an empty one.
+// eachLine calls visit with every value of a file of JSON lines. A file whose name ends in .gz is decompressed; a file
+// without values fails the test.
 func eachLine[T any](t *testing.T, path string, visit func(T)) {
 	t.Helper()
 	f, err := os.Open(path)
@@ -53,7 +54,7 @@ func eachLine[T any](t *testing.T, path string, visit func(T)) {
 	}
 	t.Logf("%s: %d values", path, n)
 	if n == 0 {
-		t.Fatalf("%s: no values in it", path)
+		t.Fatalf("%s: no values", path)
 	}
 }
 
@@ -62,7 +63,8 @@ type vector struct {
 	IDs  []int32
 }
 
-// TestVectors compares with the reference text by text; $KLEINBILD_VECTORS may name one more file, made by tools/reference/tokens.py.
+// TestVectors compares ids with the reference's for many texts. $KLEINBILD_VECTORS may name one more file of texts and
+// ids, as tools/reference/tokens.py writes it.
 func TestVectors(t *testing.T) {
 	tok := embedded(t)
 	files := []string{"testdata/vectors.jsonl.gz", "testdata/random.jsonl.gz"}
@@ -99,7 +101,8 @@ func TestPromptVectors(t *testing.T) {
 		}
 		all := tok.Encode(v.Templated)
 		if !slices.Equal(e.IDs, v.IDs) || e.Count != v.MaskSum || e.Total != len(all) {
-			t.Errorf("%.80q: count %d, total %d, want %d, %d; ids equal: %t", v.Prompt, e.Count, e.Total, v.MaskSum, len(all), slices.Equal(e.IDs, v.IDs))
+			t.Errorf("%.80q: count %d, total %d, want %d, %d; ids equal: %t",
+				v.Prompt, e.Count, e.Total, v.MaskSum, len(all), slices.Equal(e.IDs, v.IDs))
 		}
 		if e.Truncated() {
 			truncated++
@@ -124,7 +127,8 @@ func TestCut(t *testing.T) {
 		count        int
 		cut          string
 	}{
-		// 3 ids before the prompt, 10 for the words (" " joins the next word, the last stays alone), 9 after it.
+		// The template has 3 ids before the prompt and 9 after it. A space belongs to the token of the word after it;
+		// the last space is a token of its own.
 		{"fits", words[:4], 13, 13, ""},
 		{"template cut", words[:4], 12, 12, ""},
 		{"only the prompt is left", words[:4], 4, 4, ""},
@@ -139,7 +143,8 @@ func TestCut(t *testing.T) {
 				t.Fatal(err)
 			}
 			if e.Count != row.count || e.Cut != row.cut || len(e.IDs) != row.maxLength {
-				t.Errorf("count %d, cut %q, %d ids; want %d, %q, %d", e.Count, e.Cut, len(e.IDs), row.count, row.cut, row.maxLength)
+				t.Errorf("count %d, cut %q, %d ids; want %d, %q, %d",
+					e.Count, e.Cut, len(e.IDs), row.count, row.cut, row.maxLength)
 			}
 		})
 	}
@@ -150,14 +155,16 @@ func TestCut(t *testing.T) {
 	}
 }
 
-// TestUnicode fails when Go's tables move to another version: then words.go and unicode.go have to be compared with the reference again.
+// TestUnicode fails if Go's tables are those of another version of Unicode: the tables in unicode.go must then be made
+// anew by comparing with the reference. It also checks nfc.
 func TestUnicode(t *testing.T) {
 	if unicode.Version != "15.0.0" {
-		t.Errorf("Go's Unicode is %s; the differences in unicode.go are those from 15.0.0", unicode.Version)
+		t.Errorf("Go's Unicode is %s, but the tables in unicode.go are differences from 15.0.0", unicode.Version)
 	}
 	for _, row := range []struct{ name, in, want string }{
 		{"composes", "e\u0301", "é"},
-		{"40 marks in a row, no joiner", "a" + strings.Repeat("\u0323\u0301", 20), "ạ" + strings.Repeat("\u0323", 19) + strings.Repeat("\u0301", 20)},
+		{"40 marks in a row, no joiner", "a" + strings.Repeat("\u0323\u0301", 20),
+			"ạ" + strings.Repeat("\u0323", 19) + strings.Repeat("\u0301", 20)},
 		{"mark of Unicode 11 is no mark", "a\u08d3\u0301", "a\u08d3\u0301"},
 		{"mark of Unicode 11 stops reordering", "a\u0301\u08d3\u0323", "á\u08d3\u0323"},
 		{"pair of Unicode 13 stays apart", "\U00011935\U00011930e\u0301", "\U00011935\U00011930é"},
@@ -196,7 +203,8 @@ func TestInvalidUTF8(t *testing.T) {
 	}
 }
 
-// TestPair writes the real vocabulary as vocab.json, merges.txt and the configs, and wants the ids of tokenizer.json.
+// TestPair writes the embedded tokenizer as vocab.json, merges.txt and a file of added tokens. It wants the ids that
+// tokenizer.json gives.
 func TestPair(t *testing.T) {
 	unzip, err := gzip.NewReader(bytes.NewReader(asset.JSONGzip))
 	if err != nil {
@@ -238,7 +246,9 @@ func TestPair(t *testing.T) {
 		files map[string]string
 	}{
 		{"added_tokens.json", map[string]string{"added_tokens.json": marshal(added)}},
-		{"tokenizer_config.json", map[string]string{"tokenizer_config.json": marshal(map[string]any{"added_tokens_decoder": decoder, "pad_token": map[string]string{"content": "<|endoftext|>"}})}},
+		{"tokenizer_config.json",
+			map[string]string{"tokenizer_config.json": marshal(map[string]any{"added_tokens_decoder": decoder,
+				"pad_token": map[string]string{"content": "<|endoftext|>"}})}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			row.files["vocab.json"] = string(file.Model.Vocab)
@@ -282,7 +292,8 @@ func FuzzEncode(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		ids := tok.Encode(text)
-		// Added tokens cut the text before it is normalised, so their neighbours may compose once they are joined again.
+		// Added tokens are cut out before the text is normalised. Once the parts are joined, characters on both sides
+		// of a token may compose, so that both texts are normalised before they are compared.
 		valid := validUTF8(text)
 		if got, want := nfc(tok.Decode(ids)), nfc(valid); got != want {
 			t.Errorf("%+q: decodes to %+q, want %+q", text, got, want)

@@ -8,18 +8,21 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// The reference works with two versions of Unicode, neither of which is Go's (15.0): its pattern matcher (Oniguruma) knows the letters
-// and numbers of Unicode 16, its normalizer the marks and compositions of Unicode 9. The tables here hold the differences, found by
-// asking the reference about every code point.
+// The reference uses two versions of Unicode, and Go (15.0) a third: the reference's pattern matcher (Oniguruma) has
+// the letters and numbers of Unicode 16, its normalizer the marks and compositions of Unicode 9. The tables below hold
+// the differences from Go's. They were found by running the reference on every code point.
 
+// isLetter reports whether r is in \p{L} of Unicode 16.
 func isLetter(r rune) bool {
 	return unicode.Is(unicode.L, r) || r >= 0x1c89 && unicode.Is(newLetters, r)
 }
+
+// isNumber reports whether r is in \p{N} of Unicode 16.
 func isNumber(r rune) bool {
 	return unicode.Is(unicode.N, r) || r >= 0x10d40 && unicode.Is(newNumbers, r)
 }
 
-// newLetters are the code points of \p{L} since Unicode 15.0.
+// newLetters are the code points that joined \p{L} after Unicode 15.0.
 var newLetters = &unicode.RangeTable{
 	R16: []unicode.Range16{{0x1c89, 0x1c8a, 1}, {0xa7cb, 0xa7cd, 1}, {0xa7da, 0xa7dc, 1}},
 	R32: []unicode.Range32{
@@ -30,16 +33,18 @@ var newLetters = &unicode.RangeTable{
 	},
 }
 
-// newNumbers are the code points of \p{N} since Unicode 15.0.
+// newNumbers are the code points that joined \p{N} after Unicode 15.0.
 var newNumbers = &unicode.RangeTable{R32: []unicode.Range32{
 	{0x10d40, 0x10d49, 1}, {0x116d0, 0x116e3, 1}, {0x11bf0, 0x11bf9, 1}, {0x16130, 0x16139, 1}, {0x16d70, 0x16d79, 1},
 	{0x1ccf0, 0x1ccf9, 1}, {0x1e5f1, 0x1e5fa, 1},
 }}
 
-// newMarks are the combining marks since Unicode 9: to the reference's normalizer they are letters like any other.
+// newMarks are the combining marks that were added after Unicode 9. The reference's normalizer treats them like
+// letters.
 var newMarks = &unicode.RangeTable{
 	R16: []unicode.Range16{
-		{0x07fd, 0x07fd, 1}, {0x0898, 0x089f, 1}, {0x08ca, 0x08d3, 1}, {0x09fe, 0x09fe, 1}, {0x0c3c, 0x0c3c, 1}, {0x0d3b, 0x0d3c, 1},
+		{0x07fd, 0x07fd, 1}, {0x0898, 0x089f, 1}, {0x08ca, 0x08d3, 1}, {0x09fe, 0x09fe, 1}, {0x0c3c, 0x0c3c, 1},
+		{0x0d3b, 0x0d3c, 1},
 		{0x0eba, 0x0eba, 1}, {0x1715, 0x1715, 1}, {0x1abf, 0x1ace, 1}, {0x1df6, 0x1dfa, 1}, {0xa82c, 0xa82c, 1},
 	},
 	R32: []unicode.Range32{
@@ -51,18 +56,18 @@ var newMarks = &unicode.RangeTable{
 	},
 }
 
-// newComposite is the one composition since Unicode 9 that Go knows.
+// newComposite is the only composite that was added between Unicode 9 and Go's version.
 const newComposite = 0x11938
 
-// nfc normalises valid UTF-8 to form C as the reference does: with the data of Unicode 9, and without the joiner that Go's own
-// implementation puts after 30 marks in a row.
+// nfc normalises s, valid UTF-8, to form C as the reference does: with the data of Unicode 9. Unlike Go's own
+// implementation it inserts no joiner (U+034F) after 30 marks in a row.
 func nfc(s string) string {
 	if norm.NFC.IsNormalString(s) {
 		return s
 	}
 	type char struct {
 		r   rune
-		ccc uint8 // canonical combining class; 0 starts a group
+		ccc uint8 // canonical combining class; 0 for a starter
 	}
 	var chars []char
 	var buf []byte
@@ -88,8 +93,8 @@ func nfc(s string) string {
 	var out strings.Builder
 	out.Grow(len(s))
 	for i := 0; i < len(chars); {
-		// One starter, the marks it swallows, and those it leaves behind. A starter may swallow the next one only where no
-		// mark lies between.
+		// Compose one starter with the marks after it, and keep the marks that do not compose in left. A starter may
+		// compose with the next starter only if no mark is left between them.
 		starter, left := chars[i], chars[i+1:i+1]
 		blocked := uint8(0)
 		for i++; i < len(chars); i++ {
@@ -114,7 +119,7 @@ func nfc(s string) string {
 	return out.String()
 }
 
-// compose returns the primary composite of a and b.
+// compose returns the primary composite of a and b in Unicode 9, if there is one.
 func compose(a, b rune) (rune, bool) {
 	if b < 0x300 || unicode.Is(newMarks, b) || unicode.Is(newMarks, a) {
 		return 0, false

@@ -5,10 +5,11 @@ import (
 	"unicode/utf8"
 )
 
-// qwen2Pattern is the pre-tokenisation pattern that wordLen implements, as tokenizer.json spells it.
-const qwen2Pattern = `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`
+// qwen2Pattern is the pattern in Qwen2's tokenizer.json that splits a text into words. wordLen implements it.
+const qwen2Pattern = `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*` +
+	`|\s*[\r\n]+|\s+(?!\S)|\s+`
 
-// class sorts characters as qwen2Pattern does.
+// class is the set of characters in qwen2Pattern to which a character belongs.
 type class uint8
 
 const (
@@ -17,9 +18,10 @@ const (
 	number               // \p{N}
 	newline              // [\r\n]
 	space                // any other \s
-	end                  // past the text
+	end                  // no character: the end of the text
 )
 
+// classOf returns the class and the length in bytes of the first character of s.
 func classOf(s string) (class, int) {
 	r, n := utf8.DecodeRuneInString(s)
 	switch {
@@ -37,8 +39,8 @@ func classOf(s string) (class, int) {
 	return other, n
 }
 
-// wordLen is the length in bytes of the first match of qwen2Pattern in s, which is valid UTF-8 and not empty. The match always
-// starts at the beginning of s: every character belongs to a class that some alternative takes.
+// wordLen returns the length in bytes of the first match of qwen2Pattern in s, which must be valid UTF-8 and not empty.
+// The match always begins at the start of s, since a character of any class begins a match of some alternative.
 func wordLen(s string) int {
 	if n := contractionLen(s); n > 0 { // (?i:'s|'t|'re|'ve|'m|'ll|'d)
 		return n
@@ -55,20 +57,21 @@ func wordLen(s string) int {
 		return n + runLen(s[n:], newline, newline)
 	}
 
-	// White space: its whole run, cut according to what it holds and what follows.
+	// s begins with white space. The last three alternatives match parts of it.
 	run := runLen(s, newline, space)
-	for i := run; i > 0; i-- { // \s*[\r\n]+ gives back what follows the last line end
+	for i := run; i > 0; i-- { // \s*[\r\n]+ matches up to the last line end
 		if s[i-1] == '\r' || s[i-1] == '\n' {
 			return i
 		}
 	}
-	if _, last := utf8.DecodeLastRuneInString(s[:run]); run < len(s) && last < run { // \s+(?!\S) leaves one for the next word
+	// \s+(?!\S) leaves the last space to the next word.
+	if _, last := utf8.DecodeLastRuneInString(s[:run]); run < len(s) && last < run {
 		return run - last
 	}
 	return run // \s+
 }
 
-// runLen is the length in bytes of the characters of classes from … to that s starts with.
+// runLen returns the length in bytes of the characters at the beginning of s whose class is in [from, to].
 func runLen(s string, from, to class) int {
 	i := 0
 	for {
@@ -80,8 +83,9 @@ func runLen(s string, from, to class) int {
 	}
 }
 
-// contractionLen is the length of the English contraction that s starts with, or 0. Without regard to case also means 'ſ (U+017F),
-// which folds to s; no other letter here has a partner outside ASCII.
+// contractionLen returns the length in bytes of the English contraction at the beginning of s, or 0. The pattern
+// ignores case, so that 'ſ (U+017F), which folds to 's, matches too. No other letter of the contractions folds to a
+// letter outside ASCII.
 func contractionLen(s string) int {
 	if len(s) < 2 || s[0] != '\'' {
 		return 0
