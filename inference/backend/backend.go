@@ -1,6 +1,7 @@
-// Package backend is the set of operations that the model's stages are written against. Activations are
-// matrices: a row for each token or pixel, a column for each channel. A stage allocates what it needs, calls
-// operations destination first, and asks Sync at the end whether all of them worked.
+// Package backend declares the operations that the model's stages (text encoder, transformer, VAE) are written with,
+// and that a processor and a GPU implement. Activations are matrices with a row for each token or pixel and a column
+// for each channel. A stage allocates its matrices, calls operations on them, destination first, and calls Sync at its
+// end for the first error.
 package backend
 
 import (
@@ -10,106 +11,114 @@ import (
 	"kleinbild/inference/tensor"
 )
 
-// Backend computes on one device. It is not safe for concurrent use: one run at a time.
+// Backend computes on one device. A Backend must not be used by two goroutines at the same time, and it serves one run
+// (the making of one picture) at a time.
 //
-// Operations may be asynchronous and return nothing. The first failure (out of memory, a cancelled context, a
-// fault of the device) sticks: later operations do nothing and Sync returns it. Shapes that do not fit are a
-// mistake of the calling stage, not of the user: they panic, or stick where only a device's launcher meets them.
+// Operations return nothing, because a device may execute them asynchronously. The first error (out of memory, a
+// cancelled context, a failure of the device) is kept: later operations do nothing, and Sync returns it. Shapes that do
+// not match are a bug of the calling stage: an operation panics, or keeps an error if only a GPU launcher checks them.
 //
-// Matrices given to an operation may be views with a row stride. A destination never overlaps an operand
-// unless the operation says so. Arithmetic is float32 whatever the storage; results are rounded once, when
-// they are stored.
+// Operands may be views with a row stride. A destination must not overlap an operand unless the operation allows it.
+// Arithmetic is float32 for all storage formats; a result is rounded once, when it is stored.
 type Backend interface {
-	// Name says what computes, for people and for the metadata of pictures: "CPU (AVX2)".
+	// Name returns the name of the backend and its device, such as "CPU (AVX2)", for people and for pictures' metadata.
 	Name() string
-	// Activation is the format in which stages keep activations: F32, or BF16 for the reference's usual run.
+	// Activation returns the format of activations: F32, or BF16, in which the reference usually runs.
 	Activation() tensor.DType
 
-	// Begin clears the sticky error and ties all operations up to the next Begin to ctx.
+	// Begin starts a run: it clears the kept error. If ctx ends, the operations up to the next Begin fail with its
+	// error.
 	Begin(ctx context.Context)
 	// Sync waits for all operations and returns the first error since Begin.
 	Sync() error
-	// Close frees every weight and matrix.
+	// Close frees all weights and matrices.
 	Close() error
 
-	// Alloc returns a matrix of undefined contents; dtype is F32 or BF16. It lives until Free, within one run: from a
-	// Begin to the next.
+	// Alloc returns a matrix of undefined contents. dtype is F32 or BF16. The matrix is valid until Free, and at most
+	// until the next Begin.
 	Alloc(rows, cols int, dtype tensor.DType) Matrix
-	// Keep is Alloc for a matrix that outlives the run, as caches need; after an error that wraps ErrLost it is dead.
+	// Keep is like Alloc, but the matrix stays valid after the next Begin, as caches need it. An error that wraps
+	// ErrLost makes it invalid.
 	Keep(rows, cols int, dtype tensor.DType) Matrix
-	// Free gives matrices of Alloc and Keep back; views of them are dead from then on.
+	// Free frees matrices of Alloc and Keep. Their views become invalid too.
 	Free(ms ...Matrix)
-	// Network names the network that the weights asked for from now on belong to. Those of one network are used
-	// together; networks are named in the order in which a run uses them.
+	// Network names the network to which the weights of the following calls of Weight and Table belong. Networks must
+	// be named in the order in which a run uses them. A device without memory for all networks holds the weights of the
+	// one in use.
 	Network(name string)
-	// Weight makes a checkpoint's tensor usable by this backend. t.Data must stay valid until Close.
+	// Weight makes a tensor of a checkpoint usable by this backend. t.Data must stay valid until Close.
 	Weight(t tensor.Tensor) (Weight, error)
-	// Table is Weight for a matrix that Embedding alone reads, a few rows at a time: it may stay where it lies.
+	// Table is like Weight for a matrix that only Embedding reads, a few rows at a time. A backend may leave it in the
+	// checkpoint's file.
 	Table(t tensor.Tensor) (Weight, error)
 
-	// Replay runs f, which calls the same operations on the same matrices whenever it is given under the same key
-	// between two Begins, so that a backend may record it once and play it later. f neither allocates, frees,
-	// uploads, downloads nor asks Sync.
+	// Replay calls f, or repeats the operations of an earlier call with the same key since Begin. For one key f must
+	// always call the same operations on the same matrices, and it must not call Alloc, Keep, Free, Upload, Download or
+	// Sync.
 	Replay(key any, f func())
 
 	// Upload copies src, row-major [dst.Rows, dst.Cols], into dst.
 	Upload(dst Matrix, src []float32)
-	// Download waits for src and copies it into dst, row-major; after an error dst is undefined.
+	// Download waits for src and copies it into dst, row-major [src.Rows, src.Cols]. After an error the contents of dst
+	// are undefined.
 	Download(dst []float32, src Matrix)
-	// Copy converts between storage formats where they differ. Shapes are equal.
+	// Copy copies src into dst, which has the same shape, and converts it if their formats differ.
 	Copy(dst, src Matrix)
 
-	// Linear computes y = x·wᵀ for x [m, k] and w [n, k] and stores it as ep says.
+	// Linear computes y = x·wᵀ for x [m, k] and w [n, k], and stores it in dst [m, n] as ep describes.
 	Linear(dst, x Matrix, w Weight, ep Epilogue)
 	// SwiGLU computes dst = silu(x·gateᵀ) ⊙ (x·upᵀ) for x [m, k], gate and up [n, k], dst [m, n].
 	SwiGLU(dst, x Matrix, gate, up Weight)
-	// Embedding gathers rows of a weight of Table: dst[i] = table[ids[i]].
+	// Embedding copies rows of table, a weight returned by Table [vocabulary, n]: dst[i] = table[ids[i]], dst being
+	// [len(ids), n].
 	Embedding(dst Matrix, table Weight, ids []int32)
 
-	// AddScaled computes dst = a + s·b; dst may be a or b.
+	// AddScaled computes dst = a + s·b, all [m, n]. dst may be a or b.
 	AddScaled(dst, a, b Matrix, s float32)
-	// Lerp computes dst = a + s·(b − a); dst may be a or b.
+	// Lerp computes dst = a + s·(b − a), all [m, n]. dst may be a or b.
 	Lerp(dst, a, b Matrix, s float32)
-	// Affine computes dst = x ⊙ scale + shift with the rows scale and shift [1, n]; dst may be x.
+	// Affine computes dst = x ⊙ scale + shift for x and dst [m, n] and the rows scale and shift [1, n]. dst may be x.
 	Affine(dst, x, scale, shift Matrix)
 
-	// RMSNorm computes dst = x / sqrt(mean(x²) + eps) ⊙ w over each row; w is [n]; dst may be x.
+	// RMSNorm computes dst = x / sqrt(mean(x²) + eps) ⊙ w for each row of x [m, n]; w is [n]. dst may be x.
 	RMSNorm(dst, x Matrix, w Weight, eps float32)
-	// LayerNorm computes dst = (x − mean) / sqrt(var + eps) ⊙ (1 + scale) + shift over each row; scale and
-	// shift are rows [1, n]; dst may be x.
+	// LayerNorm computes dst = (x − mean) / sqrt(variance + eps) ⊙ (1 + scale) + shift for each row of x [m, n]; scale
+	// and shift are rows [1, n]. dst may be x.
 	LayerNorm(dst, x, scale, shift Matrix, eps float32)
-	// Attention computes softmax(scale·q·kᵀ + mask)·v head by head. q and dst are [m, heads·d], k and v are
-	// [s, kvHeads·d]; query head h reads key head h·kvHeads/heads.
+	// Attention computes softmax(scale·q·kᵀ + mask)·v for each head. q and dst are [m, heads·d]; k and v are
+	// [s, kvHeads·d]. Query head h uses key and value head h·kvHeads/heads.
 	Attention(dst, q, k, v Matrix, p AttentionParams)
 
-	// Conv2D convolves the picture x, [p.Height·p.Width, channels] with rows in raster order, by w
-	// [out, channels, k, k], k being 1 or 3, and stores [outHeight·outWidth, out]. x is normalised first where p.Norm is given.
+	// Conv2D convolves the picture x [p.Height·p.Width, in], pixels in raster order, with w [out, in, k, k], where k is
+	// 1 or 3, and stores [outHeight·outWidth, out] in dst, with the height and width of p.OutputSize.
 	Conv2D(dst, x Matrix, w Weight, p ConvParams)
-	// GroupNorm normalises groups of columns over the whole picture; dst may be x.
+	// GroupNorm normalises x [pixels, channels]: each group of channels has one mean and variance over all pixels. dst
+	// may be x.
 	GroupNorm(dst, x Matrix, p GroupNormParams)
-	// Patchify turns 2×2 pixels into one: x [height·width, c] → dst [height/2·width/2, 4·c], channel
-	// order c·4 + dy·2 + dx. Unpatchify is its inverse; height and width are always those of the larger grid.
+	// Patchify makes one row of the channels of 2×2 pixels: from x [height·width, c] it stores
+	// dst [(height/2)·(width/2), 4·c], channel c of pixel (dy, dx) at column c·4 + dy·2 + dx.
 	Patchify(dst, x Matrix, height, width int)
+	// Unpatchify is the inverse of Patchify: x is [(height/2)·(width/2), 4·c] and dst [height·width, c].
 	Unpatchify(dst, x Matrix, height, width int)
 }
 
-// ErrLost is wrapped by the error of a device that has failed: everything of Keep is lost with it, and the next Begin
-// starts the device anew.
+// ErrLost is wrapped by the error of a device that has failed. All matrices of Keep are lost then, and the next Begin
+// opens the device again.
 var ErrLost = errors.New("the device's memory is lost")
 
-// Weight is a checkpoint's tensor on a backend.
+// Weight is a tensor of a checkpoint, usable by a backend.
 type Weight interface {
-	// Shape is the tensor's shape.
+	// Shape returns the tensor's shape.
 	Shape() []int
-	// Slice views rows [from, to) of the first dimension.
+	// Slice returns a view of rows [from, to) of the first dimension.
 	Slice(from, to int) Weight
 }
 
-// Epilogue says what becomes of the product y of Linear.
+// Epilogue describes how Linear stores its product y [m, n]. The zero value stores y.
 type Epilogue struct {
 	// Bias [n] is added to each row of y unless nil.
 	Bias Weight
-	// Add accumulates: dst += y, or dst += gate ⊙ y with the row Gate [1, n] where that is given.
+	// Add adds y to dst instead of storing it. If Gate, a row [1, n], is set, it adds Gate ⊙ y.
 	Add  bool
 	Gate Matrix
 	// SiLU stores y·sigmoid(y). No other field may be set with it.
@@ -128,47 +137,49 @@ type QKNormRoPE struct {
 	RoPE   RoPE
 }
 
-// A head's width is a multiple of HeadMultiple and at most MaxHead: what kernels cut it into, and what fits their
-// fastest memory. Stages check their configs against it.
+// The width of an attention's head must be a multiple of HeadMultiple, the granularity of the kernels, and at most
+// MaxHead, which still fits a processor core's or a GPU's fastest memory. ParseConfig of each stage checks both.
 const (
 	HeadMultiple = 16
 	MaxHead      = 1024
 )
 
-// AttentionParams describes one attention.
+// AttentionParams are the parameters of an attention.
 type AttentionParams struct {
 	Heads, KVHeads int
-	Scale          float32
-	// Causal lets query i see keys 0 … i only.
+	// Scale multiplies the products of queries and keys.
+	Scale float32
+	// Causal masks the keys after i for query i.
 	Causal bool
-	// Keys masks all keys from this one on (padding).
+	// Keys is the number of keys that are not padding: the keys from this index on are masked.
 	Keys int
 }
 
-// RoPE holds the rotation of each row's coordinate pairs: angles' cosines and sines, float32 [m, d/2].
+// RoPE holds a rotary position embedding: the cosine and the sine of the angle by which each pair of a head's channels
+// is rotated, for each row. Cos and Sin are float32 [m, d/2] for heads of d channels.
 type RoPE struct {
 	Cos, Sin Matrix
-	// Halves pairs coordinate i with i + d/2 (Qwen3); otherwise 2i with 2i + 1 (FLUX.2).
+	// Halves says that pair i consists of channels i and i + d/2 (Qwen3). Without it these are 2i and 2i + 1 (FLUX.2).
 	Halves bool
 }
 
-// ConvParams describes one convolution of stride 1 and zero padding k/2, unless changed.
+// ConvParams are the parameters of a convolution. Its stride is 1 and its zero padding k/2, unless Downsample is set.
 type ConvParams struct {
-	// Height and Width are of the input as stored.
+	// Height and Width are the size of x in pixels.
 	Height, Width int
-	// Upsample doubles the input by nearest neighbour before convolving.
+	// Upsample doubles height and width of the input by nearest neighbour before the convolution.
 	Upsample bool
-	// Downsample uses stride 2 after padding one row below and one column on the right only.
+	// Downsample uses stride 2, and pads with one row below and one column on the right only.
 	Downsample bool
 	// Bias [out] is added to each pixel.
 	Bias Weight
-	// Add accumulates into dst.
+	// Add adds the result to dst instead of storing it.
 	Add bool
-	// Norm, unless nil, is what GroupNorm makes of x before it is padded and convolved. x itself stays.
+	// Norm, unless nil, applies GroupNorm to the input before it is padded and convolved. x is not changed.
 	Norm *GroupNormParams
 }
 
-// OutputSize returns the height and width of the result.
+// OutputSize returns the height and width of the result in pixels.
 func (p ConvParams) OutputSize() (height, width int) {
 	switch {
 	case p.Upsample:
@@ -179,11 +190,12 @@ func (p ConvParams) OutputSize() (height, width int) {
 	return p.Height, p.Width
 }
 
-// GroupNormParams describes one group normalisation: each of Groups groups of columns over all rows, scaled and shifted by
-// Gamma and Beta [n], with SiLU behind it where SiLU.
+// GroupNormParams are the parameters of a group normalisation: y = (x − mean) / sqrt(variance + Eps) ⊙ Gamma + Beta,
+// with mean and variance over all pixels and the channels of one of Groups groups. Gamma and Beta are [channels].
 type GroupNormParams struct {
 	Groups      int
 	Gamma, Beta Weight
 	Eps         float32
-	SiLU        bool
+	// SiLU stores y·sigmoid(y) instead of y.
+	SiLU bool
 }

@@ -6,12 +6,12 @@ import (
 	"kleinbild/inference/tensor"
 )
 
-// Buffer is memory of a backend; only that backend looks inside.
+// Buffer is memory of a backend. Only that backend can read and write it.
 type Buffer interface {
 	SizeBytes() int64
 }
 
-// Matrix is a view of rows × cols values in a Buffer. Row i begins at element Offset + i·Stride.
+// Matrix is a view of Rows × Cols values of format DType in a Buffer. Row i begins at value Offset + i·Stride.
 type Matrix struct {
 	Rows, Cols int
 	Stride     int
@@ -20,7 +20,7 @@ type Matrix struct {
 	Buffer     Buffer
 }
 
-// RowRange views rows [from, to).
+// RowRange returns a view of rows [from, to). It panics if they are out of range.
 func (m Matrix) RowRange(from, to int) Matrix {
 	if from < 0 || from > to || to > m.Rows {
 		panic(fmt.Sprintf("backend: rows [%d, %d) of %d", from, to, m.Rows))
@@ -30,7 +30,7 @@ func (m Matrix) RowRange(from, to int) Matrix {
 	return m
 }
 
-// ColRange views columns [from, to).
+// ColRange returns a view of columns [from, to). It panics if they are out of range.
 func (m Matrix) ColRange(from, to int) Matrix {
 	if from < 0 || from > to || to > m.Cols {
 		panic(fmt.Sprintf("backend: columns [%d, %d) of %d", from, to, m.Cols))
@@ -40,7 +40,7 @@ func (m Matrix) ColRange(from, to int) Matrix {
 	return m
 }
 
-// Chunks views the columns as n equal parts.
+// Chunks returns views of n ranges of m.Cols/n columns each.
 func (m Matrix) Chunks(n int) []Matrix {
 	width := m.Cols / n
 	parts := make([]Matrix, n)
@@ -50,55 +50,55 @@ func (m Matrix) Chunks(n int) []Matrix {
 	return parts
 }
 
-// Scope allocates matrices that are freed together, so that a stage's working memory ends with its function.
+// Scope allocates matrices that are freed together, usually at the end of the function that made the scope.
 type Scope struct {
 	b    Backend
 	live []Matrix
 }
 
-// NewScope allocates from b.
+// NewScope returns a scope that allocates from b.
 func NewScope(b Backend) *Scope { return &Scope{b: b} }
 
-// Alloc returns a matrix of undefined contents in the backend's activation format.
+// Alloc returns a matrix of undefined contents in the backend's format of activations.
 func (s *Scope) Alloc(rows, cols int) Matrix { return s.AllocAs(rows, cols, s.b.Activation()) }
 
-// AllocAs returns a matrix of undefined contents.
+// AllocAs returns a matrix of undefined contents in format dtype.
 func (s *Scope) AllocAs(rows, cols int, dtype tensor.DType) Matrix {
 	m := s.b.Alloc(rows, cols, dtype)
 	s.live = append(s.live, m)
 	return m
 }
 
-// Upload returns a float32 matrix that holds src.
+// Upload returns a float32 matrix that holds src, row-major [rows, cols].
 func (s *Scope) Upload(rows, cols int, src []float32) Matrix {
 	m := s.AllocAs(rows, cols, tensor.F32)
 	s.b.Upload(m, src)
 	return m
 }
 
-// Free frees all of the scope's matrices.
+// Free frees all matrices that the scope has allocated.
 func (s *Scope) Free() {
 	s.b.Free(s.live...)
 	s.live = nil
 }
 
-// Loader turns a component's tensors into a backend's weights, each checked against the shape its config asks
-// for. The first error sticks, so that a constructor reads top to bottom.
+// Loader loads the weights of a network onto a backend and checks the shape of each. After the first error its methods
+// return nil, and Err returns that error, so that a constructor needs one check at its end.
 type Loader struct {
 	b    Backend
 	host *tensor.Loader
 	err  error
 }
 
-// NewLoader loads from src onto b.
+// NewLoader returns a loader from src onto b.
 func NewLoader(b Backend, src tensor.Source) *Loader {
 	return &Loader{b: b, host: tensor.NewLoader(src)}
 }
 
-// Get loads the weight called name, which must have the given shape.
+// Get returns the weight called name, which must have the given shape.
 func (l *Loader) Get(name string, shape ...int) Weight { return l.load(l.b.Weight, name, shape) }
 
-// Table loads the weight called name for Embedding.
+// Table is like Get for a weight that only Embedding reads.
 func (l *Loader) Table(name string, shape ...int) Weight { return l.load(l.b.Table, name, shape) }
 
 func (l *Loader) load(onto func(tensor.Tensor) (Weight, error), name string, shape []int) Weight {
@@ -114,7 +114,7 @@ func (l *Loader) load(onto func(tensor.Tensor) (Weight, error), name string, sha
 	return w
 }
 
-// Host returns the weight widened to float32 for use outside the backend.
+// Host returns the values of the weight called name as float32, for use outside the backend.
 func (l *Loader) Host(name string, shape ...int) []float32 {
 	t := l.host.Get(name, shape...)
 	if l.err == nil {
@@ -126,5 +126,5 @@ func (l *Loader) Host(name string, shape ...int) []float32 {
 	return t.Float32s()
 }
 
-// Err returns the first error of Get and Host.
+// Err returns the first error of Get, Table and Host.
 func (l *Loader) Err() error { return l.err }

@@ -2,21 +2,21 @@ package backend
 
 import "fmt"
 
-// Memory is what a run needs of a device, in bytes.
+// Memory is the memory of a device that a run needs, in bytes.
 type Memory struct {
-	// Parts are the weights, in the order in which a run uses them.
+	// Parts are the parts of the networks' weights, in the order in which a run uses them.
 	Parts []PartMemory
-	// Activations is the most that matrices of Alloc take at a time, Kept what Keep gives.
+	// Activations is the most that all matrices of Alloc take at the same time, and Kept the size of those of Keep.
 	Activations, Kept int64
 }
 
-// PartMemory is weights of one network that come to the device and leave it together.
+// PartMemory describes a part of a network's weights. A part is copied to the device, and removed from it, as a whole.
 type PartMemory struct {
 	Network string
 	Bytes   int64
 }
 
-// Weights is the sum over all parts.
+// Weights returns the size of all parts.
 func (m Memory) Weights() int64 {
 	sum := int64(0)
 	for _, p := range m.Parts {
@@ -25,10 +25,10 @@ func (m Memory) Weights() int64 {
 	return sum
 }
 
-// Most is what the run takes where all weights stay on the device.
+// Most returns the memory that the run takes if all weights stay on the device.
 func (m Memory) Most() int64 { return m.Weights() + m.Activations + m.Kept }
 
-// Least is what the run cannot do without: one part at a time.
+// Least returns the least memory with which the run is possible: the device holds one part at a time.
 func (m Memory) Least() int64 {
 	largest := int64(0)
 	for _, p := range m.Parts {
@@ -37,20 +37,22 @@ func (m Memory) Least() int64 {
 	return largest + m.Activations + m.Kept
 }
 
-// Lanes is the number of lanes through which parts pass that do not stay: one is read while the other is filled.
+// Lanes is the number of lanes. A lane is a buffer on the device into which a part that does not stay there is copied
+// before each use. With two lanes the device computes with one part while the next is copied.
 const Lanes = 2
 
-// Placement says how a network's weights come to a device on which they do not all fit.
+// Placement says which parts of a network stay on a device that cannot hold them all.
 type Placement struct {
-	// Stays has an entry for each part. A part that does not stay passes through a lane each time it is used.
+	// Stays has an entry for each part. A part that does not stay is copied into a lane each time it is used.
 	Stays []bool
-	// LaneBytes is the size of a lane; 0 if there are none, because all parts fit or because there is no room for two
-	// lanes. In the latter case all parts stay as long as no other part of the network needs their memory.
+	// LaneBytes is the size of a lane. It is 0 if there are no lanes: because all parts fit, or because two lanes do
+	// not fit. In both cases Stays is true for all parts; in the second case a part is removed when another part of the
+	// network needs its memory.
 	LaneBytes int64
 }
 
-// Place places the parts of one network, of so many bytes each, in room bytes. It spreads the parts that pass through
-// lanes evenly over the network, so that the copy of each has the computing of several parts to run beside.
+// Place decides which parts of a network stay in room bytes; parts holds the size of each in bytes. It spreads the
+// parts that use lanes evenly over the network, so that several parts are computed with while one is copied.
 func Place(parts []int64, room int64) Placement {
 	total, largest := int64(0), int64(0)
 	for _, bytes := range parts {
@@ -67,14 +69,14 @@ func Place(parts []int64, room int64) Placement {
 	p.LaneBytes = largest
 	left := room - Lanes*largest
 	share := float64(left) / float64(total)
-	due := 0.0 // bytes that should stay among the parts so far, and do not
+	due := 0.0 // bytes that an even spread would have kept of the parts so far, minus those that stay
 	for i, bytes := range parts {
 		due += share * float64(bytes)
 		if bytes <= left && due >= float64(bytes)/2 {
 			p.Stays[i], left, due = true, left-bytes, due-float64(bytes)
 		}
 	}
-	for i, bytes := range parts { // what rounding has left
+	for i, bytes := range parts { // use the memory that the even spread has left
 		if !p.Stays[i] && bytes <= left {
 			p.Stays[i], left = true, left-bytes
 		}
@@ -82,8 +84,9 @@ func Place(parts []int64, room int64) Placement {
 	return p
 }
 
-// Placements places each network of m, by its name, in room bytes for all but activations and what is kept. Networks smaller
-// than a lane of another one keep their place beside it: every picture needs them.
+// Placements returns the placement of each network of m, by name. room is the memory in bytes for weights: without
+// activations and kept matrices. A network that is smaller than a lane of another one stays on the device beside that
+// one, since every picture needs it.
 func (m Memory) Placements(room int64) map[string]Placement {
 	parts := map[string][]int64{}
 	for _, p := range m.Parts {
@@ -99,7 +102,8 @@ func (m Memory) Placements(room int64) map[string]Placement {
 			}
 		}
 		placements[network] = placed
-		if beside := Place(sizes, room-small); small > 0 && beside.LaneBytes > 0 { // lanes are worth more than its place
+		// Lanes matter more than the small networks: these give their memory up if no lanes would fit beside them.
+		if beside := Place(sizes, room-small); small > 0 && beside.LaneBytes > 0 {
 			placements[network] = beside
 		}
 	}
@@ -113,11 +117,15 @@ func sumOf(sizes []int64) (sum int64) {
 	return sum
 }
 
-// Peak is what the run takes in all where it can have so much room: parts come in their order, bring along those after
-// them that fit, and make Victim leave where they do not fit themselves.
+// Peak returns the most memory in bytes that the run takes at a time, on a device that gives it room bytes. It
+// simulates the run: a part that is not on the device is copied to it, and with it the parts that follow, as far as
+// they fit. If the part does not fit, the one that Victim returns is removed. The lanes of a network are allocated when
+// the first part needs one. The result exceeds room if the run is impossible.
 func (m Memory) Peak(room int64) int64 {
-	f := forecast{m: m, room: room - m.Activations - m.Kept, here: make([]bool, len(m.Parts)), used: make([]int64, len(m.Parts)),
-		lanes: map[string]int64{}}
+	f := forecast{
+		m: m, room: room - m.Activations - m.Kept,
+		here: make([]bool, len(m.Parts)), used: make([]int64, len(m.Parts)), lanes: map[string]int64{},
+	}
 	placements := m.Placements(f.room)
 	stays := make([]bool, len(m.Parts))
 	counted := map[string]int{}
@@ -125,7 +133,7 @@ func (m Memory) Peak(room int64) int64 {
 		stays[i] = placements[p.Network].Stays[counted[p.Network]]
 		counted[p.Network]++
 	}
-	for range 2 { // what the first run leaves is there for the second
+	for range 2 { // the second run starts with the parts that the first has left on the device
 		for i, p := range m.Parts {
 			f.clock++
 			f.used[i] = f.clock
@@ -147,14 +155,14 @@ func (m Memory) Peak(room int64) int64 {
 	return f.peak + m.Activations + m.Kept
 }
 
-// forecast follows what lies on a device.
+// forecast simulates the weights on a device.
 type forecast struct {
 	m               Memory
-	room, sum, peak int64
-	here            []bool
-	used            []int64
-	clock           int64
-	lanes           map[string]int64 // the bytes of each network's lanes
+	room, sum, peak int64            // in bytes: the limit, the weights and lanes on the device, and the highest sum
+	here            []bool           // for each part: it is on the device
+	used            []int64          // for each part: the clock at its last use
+	clock           int64            // the number of uses so far
+	lanes           map[string]int64 // for each network: the bytes of its lanes
 }
 
 func (f *forecast) take(bytes int64) {
@@ -169,7 +177,8 @@ func (f *forecast) bring(part int) {
 	}
 }
 
-// fit makes room for bytes of a network as far as it can.
+// fit removes parts and lanes from the device until bytes more fit, or nothing is left to remove. First it removes
+// parts of other networks, then their lanes, then parts of network itself.
 func (f *forecast) fit(network string, bytes int64) {
 	for f.sum+bytes > f.room {
 		var candidates []PartUse
@@ -199,18 +208,20 @@ func (f *forecast) fit(network string, bytes int64) {
 	}
 }
 
-// PartUse is a part on the device that could leave it.
+// PartUse describes a part that is on the device and may be removed.
 type PartUse struct {
+	// Part is the index of the part.
 	Part int
-	// Other says that it belongs to another network than the one that is being worked with.
+	// Other says that the part does not belong to the network in use.
 	Other bool
 	Bytes int64
-	// Used is the time of its last use.
+	// Used is the time of the last use, in any unit.
 	Used int64
 }
 
-// Victim returns the part that leaves, −1 where there is none: the largest of other networks, of which the small ones would
-// make little room; else the one used last, as a network's parts are used in a circle, and it has the longest way to its turn.
+// Victim returns the index of the part to remove, or −1 if parts is empty. It prefers parts of other networks, and of
+// these the largest, since a small one frees little memory. If there are none, it takes the part that was used last: a
+// network's parts are used in turn, so that this part is needed again last.
 func Victim(parts []PartUse) int {
 	best := -1
 	for i, p := range parts {
@@ -228,32 +239,35 @@ func Victim(parts []PartUse) int {
 	return parts[best].Part
 }
 
-// Planned is a backend on a device whose memory a run must fit.
+// Planned is a backend whose device has limited memory, so that the memory of a run is reserved before the run.
 type Planned interface {
 	Backend
-	// Rehearsal returns a backend that computes nothing and takes no memory.
+	// Rehearsal returns a backend that computes nothing and takes no memory. A run on it finds out the memory that the
+	// same run needs on this backend.
 	Rehearsal() Rehearsal
-	// Room is the device's memory that a run can have, and all of it.
+	// Room returns the device's memory in bytes: the part that a run can have, and the total.
 	Room() (room, total int64, err error)
-	// Reserve makes room for a run that needs m, between Begin and its first Alloc, or fails with *MemoryError.
+	// Reserve reserves memory for a run that needs m. It must be called after Begin and before the first Alloc. The
+	// error is a *MemoryError if the device has too little memory.
 	Reserve(m Memory) error
 }
 
-// Rehearsal is a backend on which stages find out what memory they need.
+// Rehearsal is a backend that records the memory that the stages ask for.
 type Rehearsal interface {
 	Backend
-	// Memory is what the weights need, and the run since Begin.
+	// Memory returns the memory for all weights so far, and for the activations since Begin.
 	Memory() Memory
 }
 
-// MemoryError says that a run does not fit the device, in bytes.
+// MemoryError is the error for a run that needs more memory than the device has. All sizes are in bytes.
 type MemoryError struct {
 	Need, Room, Total int64
 }
 
-// Error gives all figures in GB.
+// Error returns the message, with sizes in GB.
 func (e *MemoryError) Error() string {
-	return fmt.Sprintf("not enough graphics memory: this picture needs %.2f GB, %.2f of %.2f GB can be had", gb(e.Need), gb(e.Room), gb(e.Total))
+	return fmt.Sprintf("not enough graphics memory: this picture needs %.2f GB, %.2f of %.2f GB are available",
+		gb(e.Need), gb(e.Room), gb(e.Total))
 }
 
 func gb(bytes int64) float64 { return float64(bytes) / 1e9 }

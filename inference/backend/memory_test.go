@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// TestMemoryPeak follows networks through devices of every size that makes a difference.
+// TestMemoryPeak checks the sizes of a run of three networks, and its peak on devices of every size that makes a
+// difference. It also checks Victim and the text of MemoryError.
 func TestMemoryPeak(t *testing.T) {
 	m := Memory{Parts: []PartMemory{{"encoder", 50}, {"vae", 2}, {"transformer", 70}}, Activations: 9, Kept: 1}
 	if m.Weights() != 122 || m.Most() != 132 || m.Least() != 80 {
@@ -14,12 +15,12 @@ func TestMemoryPeak(t *testing.T) {
 	}
 	for _, row := range []struct{ room, want int64 }{
 		{1000, 132},
-		{132, 132}, // to the byte
-		{131, 82},  // the encoder leaves for the transformer
+		{132, 132}, // exactly all weights
+		{131, 82},  // the encoder is removed for the transformer
 		{82, 82},
-		{81, 80}, // even the smallest has no place beside the transformer
+		{81, 80}, // not even the VAE fits beside the transformer
 		{80, 80},
-		{10, 80}, // does not fit: what it would need
+		{10, 80}, // impossible: Peak is the least memory
 	} {
 		if got := m.Peak(row.room); got != row.want {
 			t.Errorf("room for %d: peak %d, want %d", row.room, got, row.want)
@@ -28,7 +29,7 @@ func TestMemoryPeak(t *testing.T) {
 	if got := (Memory{Activations: 3}).Peak(5); got != 3 {
 		t.Errorf("no weights: peak %d, want 3", got)
 	}
-	// Of a network in three parts on a device that holds two, one comes and goes.
+	// The device has room for two lanes, but not for one of the network's three parts beside them.
 	m = Memory{Parts: []PartMemory{{"a", 10}, {"a", 10}, {"a", 10}}}
 	if got := m.Peak(29); got != 20 {
 		t.Errorf("three parts in room for two: peak %d, want 20", got)
@@ -42,7 +43,7 @@ func TestMemoryPeak(t *testing.T) {
 		{[]PartUse{{4, false, 9, 9}, {5, true, 1, 1}, {6, true, 3, 2}, {7, true, 2, 8}}, 6},
 	} {
 		if got := Victim(row.parts); got != row.want {
-			t.Errorf("of %v leaves %d, want %d", row.parts, got, row.want)
+			t.Errorf("Victim(%v): %d, want %d", row.parts, got, row.want)
 		}
 	}
 	err := &MemoryError{Need: 9_330_000_000, Room: 7_500_000_000, Total: 8_000_000_000}
@@ -51,14 +52,14 @@ func TestMemoryPeak(t *testing.T) {
 	}
 }
 
-// TestPlace spreads the parts that pass through lanes over the network, and keeps to the room.
+// TestPlace checks that parts that use lanes are spread over the network, and that no placement exceeds the room.
 func TestPlace(t *testing.T) {
 	even := []int64{10, 10, 10, 10, 10, 10, 10, 10}
 	for _, row := range []struct {
 		name  string
 		parts []int64
 		room  int64
-		stays string // a letter for each part: s stays, l passes through a lane
+		stays string // a letter for each part: s for a part that stays, l for one that uses a lane
 		lane  int64
 	}{
 		{"all fit", even, 80, "ssssssss", 0},
@@ -85,8 +86,9 @@ func TestPlace(t *testing.T) {
 			t.Errorf("%s: %d bytes, want at most %d", row.name, held, row.room)
 		}
 	}
-	// A small network keeps its place beside a large one that does not fit.
-	m := Memory{Parts: []PartMemory{{"vae", 5}, {"transformer", 10}, {"transformer", 10}, {"transformer", 10}, {"transformer", 10}}}
+	// A small network stays beside a large one that does not fit.
+	m := Memory{Parts: []PartMemory{{"vae", 5}, {"transformer", 10}, {"transformer", 10}, {"transformer", 10},
+		{"transformer", 10}}}
 	if p := m.Placements(39)["transformer"]; p.LaneBytes != 10 || strings.Count(fmt.Sprint(p.Stays), "true") != 1 {
 		t.Errorf("beside a network of 5 in room for 39: %+v, want one part that stays", p)
 	}

@@ -1,5 +1,5 @@
-// Package backendtest is the conformance suite of backends: every operation, at ragged sizes and on views inside
-// larger matrices, against float64 loops that are short enough to be believed.
+// Package backendtest is the conformance suite that every backend must pass. It compares each operation, with ragged
+// sizes and on views inside larger matrices, with a simple loop in float64.
 package backendtest
 
 import (
@@ -13,7 +13,8 @@ import (
 	"kleinbild/inference/tensor"
 )
 
-// Run tests the backend that open returns; its activation format decides the tolerances.
+// Run tests backends that open returns, a new one for each operation. The tolerances depend on the format of
+// activations.
 func Run(t *testing.T, open func(t *testing.T) backend.Backend) {
 	for _, row := range []struct {
 		name string
@@ -32,15 +33,17 @@ func Run(t *testing.T, open func(t *testing.T) backend.Backend) {
 	}
 }
 
+// harness holds the backend under test and the source of random operands.
 type harness struct {
 	*testing.T
 	b   backend.Backend
 	rng *rand.Rand
 }
 
-// table is a matrix of exact values.
+// table is a matrix in float64, of operands or of expected results.
 type table [][]float64
 
+// table returns random values that the format of activations holds exactly.
 func (h *harness) table(rows, cols int) table {
 	m := make(table, rows)
 	for i := range m {
@@ -52,7 +55,7 @@ func (h *harness) table(rows, cols int) table {
 	return m
 }
 
-// round returns v as the activation format holds it.
+// round rounds v to the format of activations.
 func (h *harness) round(v float32) float64 {
 	if h.b.Activation() == tensor.BF16 {
 		return float64(tensor.BF16ToF32(tensor.F32ToBF16(v)))
@@ -60,17 +63,17 @@ func (h *harness) round(v float32) float64 {
 	return float64(v)
 }
 
-// border is what lies around a view and must stay.
+// border is the number of rows and columns around a view. Operations must not change them.
 const border = 3
 
-// guarded is a view in the middle of a larger matrix, or a whole one without a border.
+// guarded is a view in the middle of a larger matrix, or a whole matrix (border 0).
 type guarded struct {
 	backend.Matrix
 	whole  backend.Matrix
 	border int
 }
 
-// view allocates a view inside a larger matrix whose every value is 7.
+// view allocates a larger matrix, sets all its values to 7, and returns a view inside it.
 func (h *harness) view(rows, cols int) guarded {
 	whole := h.b.Alloc(rows+2*border, cols+2*border, h.b.Activation())
 	sevens := make([]float32, whole.Rows*whole.Cols)
@@ -81,20 +84,20 @@ func (h *harness) view(rows, cols int) guarded {
 	return guarded{whole.RowRange(border, border+rows).ColRange(border, border+cols), whole, border}
 }
 
-// upload allocates a view that holds values.
+// upload returns a view inside a larger matrix. The view holds values.
 func (h *harness) upload(values table) guarded {
 	m := h.view(len(values), len(values[0]))
 	h.b.Upload(m.Matrix, flatten(values))
 	return m
 }
 
-// whole allocates a matrix without surroundings, as stages do.
+// whole allocates a matrix without a border, as stages do.
 func (h *harness) whole(rows, cols int) guarded {
 	m := h.b.Alloc(rows, cols, h.b.Activation())
 	return guarded{Matrix: m, whole: m}
 }
 
-// vector uploads a row without surroundings, in float32 as rope tables and modulations may be.
+// vector uploads a row without a border, in float32, which the tables of RoPE and modulations may have.
 func (h *harness) vector(values []float64) backend.Matrix {
 	m := h.b.Alloc(1, len(values), tensor.F32)
 	h.b.Upload(m, flatten(table{values}))
@@ -111,12 +114,15 @@ func flatten(m table) []float32 {
 	return out
 }
 
-// weight makes a weight of the given format; the values returned are those it holds.
+// weight makes a random weight of the given format, and returns it with the values that the backend computes with.
 func (h *harness) weight(dtype tensor.DType, shape ...int) (backend.Weight, []float64) {
 	return h.weightOf(h.b.Weight, dtype, shape...)
 }
 
-func (h *harness) weightOf(onto func(tensor.Tensor) (backend.Weight, error), dtype tensor.DType, shape ...int) (backend.Weight, []float64) {
+// weightOf is weight for load, which is the backend's Weight or Table.
+func (h *harness) weightOf(
+	load func(tensor.Tensor) (backend.Weight, error), dtype tensor.DType, shape ...int,
+) (backend.Weight, []float64) {
 	n := tensor.Elements(shape)
 	t := tensor.Tensor{Name: "w", DType: dtype, Shape: shape, Scale: 1}
 	for range n {
@@ -127,7 +133,7 @@ func (h *harness) weightOf(onto func(tensor.Tensor) (backend.Weight, error), dty
 		case tensor.BF16:
 			t.Data = binary.LittleEndian.AppendUint16(t.Data, tensor.F32ToBF16(v))
 		case tensor.F16:
-			// Every finite pattern of a middle exponent is a fair value.
+			// Random sign and fraction, and an exponent that gives values of 0.25 to 0.5.
 			t.Data = binary.LittleEndian.AppendUint16(t.Data, uint16(h.rng.Uint32())&0x83ff|13<<10)
 		case tensor.F8E4M3:
 			t.Data = append(t.Data, byte(h.rng.Uint32())&0xbf)
@@ -138,19 +144,20 @@ func (h *harness) weightOf(onto func(tensor.Tensor) (backend.Weight, error), dty
 	for i, v := range t.Float32s() {
 		values[i] = float64(v)
 		if len(shape) > 1 {
-			// A bfloat16 backend multiplies by bfloat16 weights, as the reference does after loading.
+			// A backend with bfloat16 activations rounds weight matrices to bfloat16, as the reference does when it
+			// loads them.
 			values[i] = h.round(v)
 		}
 	}
-	w, err := onto(t)
+	w, err := load(t)
 	if err != nil {
 		h.Fatal(err)
 	}
 	return w, values
 }
 
-// tolerance is the relative RMS error allowed: float32 arithmetic in any order of summation, or one rounding to
-// bfloat16 (2^-8 at most, about 1.7e-3 in the mean square) and what a product loses before it.
+// tolerance returns the allowed relative RMS error: that of float32 sums in any order; for bfloat16 that of one
+// rounding of the result (at most 2^-8, in the root mean square about 1.7e-3) and of roundings inside a product.
 func (h *harness) tolerance() float64 {
 	if h.b.Activation() == tensor.BF16 {
 		return 3e-3
@@ -158,12 +165,13 @@ func (h *harness) tolerance() float64 {
 	return 2e-6
 }
 
-// check compares a view and its surroundings.
+// check fails if m differs from want by more than h.tolerance, or if the border of m has changed.
 func (h *harness) check(name string, m guarded, want table) {
 	h.Helper()
 	h.checkWithin(name, m, want, h.tolerance())
 }
 
+// checkWithin is check with another tolerance.
 func (h *harness) checkWithin(name string, m guarded, want table, tolerance float64) {
 	h.Helper()
 	whole := make([]float32, m.whole.Rows*m.whole.Cols)
@@ -202,7 +210,7 @@ func (h *harness) checkWithin(name string, m guarded, want table, tolerance floa
 
 func silu(x float64) float64 { return x / (1 + math.Exp(-x)) }
 
-// product is x·wᵀ with w row-major [n, len(x[0])].
+// product returns x·wᵀ for w, row-major [n, len(x[0])].
 func product(x table, w []float64, n int) table {
 	out := make(table, len(x))
 	for i, row := range x {
@@ -216,7 +224,7 @@ func product(x table, w []float64, n int) table {
 	return out
 }
 
-// each builds a table from its indices.
+// each returns the table whose value at (i, j) is f(i, j).
 func each(rows, cols int, f func(i, j int) float64) table {
 	out := make(table, rows)
 	for i := range out {
@@ -228,6 +236,8 @@ func each(rows, cols int, f func(i, j int) float64) table {
 	return out
 }
 
+// testCancel checks that a cancelled context ends a run with its error, and that the backend works after the next
+// Begin.
 func testCancel(h *harness) {
 	ctx, cancel := context.WithCancel(context.Background())
 	h.b.Begin(ctx)
@@ -235,7 +245,7 @@ func testCancel(h *harness) {
 	x := h.upload(h.table(5, 7))
 	y := h.view(5, 7)
 	for h.b.Sync() == nil {
-		// The cancellation travels to the backend on its own.
+		// The backend may notice the cancellation some operations later.
 		h.b.Copy(y.Matrix, x.Matrix)
 	}
 	if err := h.b.Sync(); err != context.Canceled {

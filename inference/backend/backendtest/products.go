@@ -10,7 +10,8 @@ import (
 
 func testLinear(h *harness) {
 	for _, s := range []struct{ m, n, k int }{
-		{1, 1, 1}, {1, 257, 129}, {5, 7, 3}, {6, 16, 32}, {7, 17, 33}, {13, 48, 80}, {31, 129, 127}, {33, 96, 768}, {100, 63, 2053},
+		{1, 1, 1}, {1, 257, 129}, {5, 7, 3}, {6, 16, 32}, {7, 17, 33}, {13, 48, 80}, {31, 129, 127}, {33, 96, 768},
+		{100, 63, 2053},
 	} {
 		for _, dtype := range []tensor.DType{tensor.BF16, tensor.F32, tensor.F16, tensor.F8E4M3} {
 			name := fmt.Sprintf("[%d %d] by %v [%d %d]", s.m, s.k, dtype, s.n, s.k)
@@ -39,7 +40,7 @@ func testLinear(h *harness) {
 			h.check(name+", residual", dst, each(s.m, s.n, func(i, j int) float64 { return old[i][j] + y[i][j] }))
 		}
 	}
-	// Rows of a weight are a weight.
+	// A slice of a weight can be used like a weight.
 	x := h.table(9, 24)
 	w, values := h.weight(tensor.BF16, 40, 24)
 	dst := h.view(9, 11)
@@ -55,8 +56,10 @@ func testQKNormRoPE(h *harness) {
 		rows, heads, d, others, k int
 		halves, aligned           bool
 	}{
-		{1, 1, 2, 0, 3, false, false}, {1, 2, 2, 5, 3, true, false}, {7, 3, 16, 16, 33, false, false}, {7, 3, 16, 0, 32, true, true},
-		{33, 2, 128, 128, 48, false, true}, {33, 2, 128, 128, 48, true, true}, {70, 3, 128, 0, 80, true, false}, {130, 1, 128, 24, 16, false, true},
+		{1, 1, 2, 0, 3, false, false}, {1, 2, 2, 5, 3, true, false}, {7, 3, 16, 16, 33, false, false},
+		{7, 3, 16, 0, 32, true, true},
+		{33, 2, 128, 128, 48, false, true}, {33, 2, 128, 128, 48, true, true}, {70, 3, 128, 0, 80, true, false},
+		{130, 1, 128, 24, 16, false, true},
 	} {
 		cols := s.heads * s.d
 		x := h.table(s.rows, s.k)
@@ -64,7 +67,8 @@ func testQKNormRoPE(h *harness) {
 		y := product(x, values, cols+s.others)
 		gain, gains := h.weight(tensor.BF16, s.d)
 		angles := h.table(s.rows, s.d/2)
-		rope := backend.RoPE{Cos: h.b.Alloc(s.rows, s.d/2, tensor.F32), Sin: h.b.Alloc(s.rows, s.d/2, tensor.F32), Halves: s.halves}
+		rope := backend.RoPE{Cos: h.b.Alloc(s.rows, s.d/2, tensor.F32), Sin: h.b.Alloc(s.rows, s.d/2, tensor.F32),
+			Halves: s.halves}
 		h.b.Upload(rope.Cos, flatten(each(s.rows, s.d/2, func(i, j int) float64 { return math.Cos(angles[i][j]) })))
 		h.b.Upload(rope.Sin, flatten(each(s.rows, s.d/2, func(i, j int) float64 { return math.Sin(angles[i][j]) })))
 		want := each(s.rows, cols+s.others, func(i, j int) float64 {
@@ -105,7 +109,7 @@ func testSwiGLU(h *harness) {
 		g, u := product(x, gates, s.n), product(x, ups, s.n)
 		dst := h.view(s.m, s.n)
 		h.b.SwiGLU(dst.Matrix, h.upload(x).Matrix, gate, up)
-		// The gate may be rounded before it meets the other half.
+		// A backend may round one of the two products before it multiplies them.
 		h.checkWithin(fmt.Sprintf("[%d %d] → %d", s.m, s.k, s.n), dst,
 			each(s.m, s.n, func(i, j int) float64 { return silu(g[i][j]) * u[i][j] }), 2*h.tolerance())
 	}
@@ -166,7 +170,7 @@ func testAttention(h *harness) {
 		h.b.Attention(dst.Matrix, h.upload(q).Matrix, h.upload(k).Matrix, h.upload(v).Matrix, backend.AttentionParams{
 			Heads: s.heads, KVHeads: s.kvHeads, Scale: float32(scale), Causal: s.causal, Keys: s.valid,
 		})
-		// Probabilities may be rounded to the activation format before they meet the values.
+		// A backend may round the probabilities to the format of activations before it multiplies them with the values.
 		h.checkWithin(fmt.Sprintf("%+v", s), dst, want, 2*h.tolerance())
 	}
 }
@@ -175,7 +179,7 @@ func testConv2D(h *harness) {
 	for _, s := range []struct {
 		height, width, in, out, kernel int
 		up, down, add                  bool
-		groups                         int // of a normalisation before it
+		groups                         int // groups of ConvParams.Norm; 0 for none
 	}{
 		{1, 1, 3, 5, 3, false, false, false, 0},
 		{4, 6, 3, 17, 3, false, false, false, 0},

@@ -8,7 +8,7 @@ import (
 	"kleinbild/inference/tensor"
 )
 
-// sizes are ragged on purpose.
+// sizes are ragged: most are no multiples of the width of a vector or a tile.
 var sizes = []struct{ rows, cols int }{{1, 1}, {1, 31}, {33, 7}, {5, 128}, {127, 33}, {3, 4097}}
 
 func testCopy(h *harness) {
@@ -18,7 +18,7 @@ func testCopy(h *harness) {
 		h.b.Copy(dst.Matrix, h.upload(values).Matrix)
 		h.check(fmt.Sprint(s), dst, values)
 
-		// There and back through the other formats: values of the activation format survive float32.
+		// Copy to float32 and back, which must not change the values.
 		wide := h.b.Alloc(s.rows, s.cols, tensor.F32)
 		h.b.Copy(wide, dst.Matrix)
 		dst = h.view(s.rows, s.cols)
@@ -49,11 +49,12 @@ func testElementwise(h *harness) {
 		})
 		inPlace := h.upload(a)
 		h.b.AddScaled(inPlace.Matrix, inPlace.Matrix, y.Matrix, 2)
-		h.check(fmt.Sprint("AddScaled in place ", s), inPlace, each(s.rows, s.cols, func(i, j int) float64 { return a[i][j] + 2*b[i][j] }))
+		h.check(fmt.Sprint("AddScaled in place ", s), inPlace,
+			each(s.rows, s.cols, func(i, j int) float64 { return a[i][j] + 2*b[i][j] }))
 	}
 }
 
-// moments returns mean and variance.
+// moments returns the mean and the variance of row.
 func moments(row []float64) (mean, variance float64) {
 	for _, v := range row {
 		mean += v
@@ -71,7 +72,7 @@ func testNorms(h *harness) {
 		a := h.table(s.rows, s.cols)
 		for i := range a {
 			for j := range a[i] {
-				a[i][j] = h.round(float32(a[i][j] + 3)) // a mean that must go
+				a[i][j] = h.round(float32(a[i][j] + 3)) // a mean that LayerNorm must subtract
 			}
 		}
 		gain, gains := h.weight(tensor.BF16, s.cols)
@@ -103,13 +104,15 @@ func testGroupNorm(h *harness) {
 				want = each(s.rows, cols, func(i, j int) float64 { return silu(want[i][j]) })
 			}
 			dst := h.upload(x)
-			h.b.GroupNorm(dst.Matrix, dst.Matrix, backend.GroupNormParams{Groups: s.groups, Gamma: gamma, Beta: beta, Eps: 1e-6, SiLU: withSiLU})
+			h.b.GroupNorm(dst.Matrix, dst.Matrix, backend.GroupNormParams{
+				Groups: s.groups, Gamma: gamma, Beta: beta, Eps: 1e-6, SiLU: withSiLU,
+			})
 			h.check(fmt.Sprintf("%+v SiLU %v", s, withSiLU), dst, want)
 		}
 	}
 }
 
-// normalised is GroupNorm of x with an eps of 1e-6.
+// normalised returns GroupNorm of x with an eps of 1e-6.
 func normalised(x table, groups int, gamma, beta []float64) table {
 	width := len(x[0]) / groups
 	mean, scale := make([]float64, groups), make([]float64, groups)
@@ -121,7 +124,9 @@ func normalised(x table, groups int, gamma, beta []float64) table {
 		m, variance := moments(all)
 		mean[g], scale[g] = m, 1/math.Sqrt(variance+1e-6)
 	}
-	return each(len(x), len(x[0]), func(i, j int) float64 { return (x[i][j]-mean[j/width])*scale[j/width]*gamma[j] + beta[j] })
+	return each(len(x), len(x[0]), func(i, j int) float64 {
+		return (x[i][j]-mean[j/width])*scale[j/width]*gamma[j] + beta[j]
+	})
 }
 
 func testPatchify(h *harness) {
