@@ -275,7 +275,7 @@ func TestOpenFolderRefuses(t *testing.T) {
 		{"shard absent", remove("text_encoder/model-00002-of-00002.safetensors"), "text_encoder/model-00002-of-00002.safetensors", "(one of 2 shards in model.safetensors.index.json)"},
 		{"shard not finished", func() error {
 			return os.Rename(in("text_encoder/model-00002-of-00002.safetensors"), in("text_encoder/model-00002-of-00002.safetensors.part"))
-		}, "text_encoder/model-00002-of-00002.safetensors", "model-00002-of-00002.safetensors.part is there: the download is not finished"},
+		}, "text_encoder/model-00002-of-00002.safetensors", "model-00002-of-00002.safetensors.part exists: the download is not finished"},
 		{"shard cut short", func() error { return os.Truncate(in("text_encoder/model-00001-of-00002.safetensors"), 100_000) }, "text_encoder/model-00001-of-00002.safetensors", "100000 bytes, want 195560: the file is incomplete"},
 		{"folder without files", func() error { return errors.Join(os.RemoveAll(in("vae")), os.Mkdir(in("vae"), 0o755)) }, "vae/config.json", "is missing"},
 	} {

@@ -7,22 +7,24 @@ import (
 	"sync/atomic"
 )
 
-// ErrBudget is wrapped by the error for a file that was not read because too much had been read before.
-var ErrBudget = errors.New("is not looked at: this search has read enough, the next one goes on from here")
+// ErrBudget is wrapped by the error of Open and OpenSet for a file that was not read because the budget was spent.
+var ErrBudget = errors.New("was not read: this search has reached its limit, the next search continues here")
 
-// fileBytes is what a file costs a budget beside its header: looking at it takes time, however little it holds.
+// fileBytes is added to the bytes of each file that is counted, since opening even a small file takes time.
 const fileBytes = 4 << 10
 
 type budgetKey struct{}
 
-// WithBudget returns a context with which Open and OpenSet read headers and indexes of so many bytes altogether.
+// WithBudget returns a context that limits the headers and indexes that Open and OpenSet read with it to bytes in
+// total.
 func WithBudget(ctx context.Context, bytes int64) context.Context {
 	left := new(atomic.Int64)
 	left.Store(bytes)
 	return context.WithValue(ctx, budgetKey{}, left)
 }
 
-// spend takes the bytes of a header or index at path from the budget of ctx, if it has one.
+// spend subtracts the size of the header or index at path from the budget of ctx, if ctx has one. It returns an error
+// if the budget is too small.
 func spend(ctx context.Context, path string, bytes int64) error {
 	left, ok := ctx.Value(budgetKey{}).(*atomic.Int64)
 	if ok && left.Add(-bytes-fileBytes) < 0 {

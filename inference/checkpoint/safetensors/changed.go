@@ -10,18 +10,20 @@ import (
 	"kleinbild/inference/tensor"
 )
 
-// UnreadableError says that a mapped file is no longer what was opened.
+// UnreadableError is the error for a mapped file that was changed after Open, or whose disk is gone.
 type UnreadableError struct{ Path string }
 
 func (e *UnreadableError) Error() string {
-	return fmt.Sprintf("the model's file %s could not be read: it was changed or its disk was removed; open the model again", e.Path)
+	return fmt.Sprintf("the model's file %s could not be read: it was changed or its disk was removed; "+
+		"open the model again", e.Path)
 }
 
-// Changed returns an *UnreadableError if the file was written to or cut short since it was opened. A file that was deleted,
-// or replaced by another one of its name, is still there for those who have it mapped. Another time of change alone means
-// little (a file system that rounds it, a touch): then the samples decide, if they were read.
+// Changed returns an *UnreadableError if the file was written to or truncated after Open. It returns nil for a file
+// that was deleted, or replaced by another file with its name, since the mapping still holds the old file. If only the
+// time of modification has changed, which a touch or a file system that rounds times can cause, Changed compares the
+// samples, provided that Samples was called before.
 func (f *File) Changed() error {
-	if f.builtIn {
+	if f.inMemory {
 		return nil
 	}
 	now, err := os.Stat(f.path)
@@ -40,15 +42,15 @@ func (f *File) Changed() error {
 	return &UnreadableError{f.path}
 }
 
-// Holds says whether address lies in the file's mapping.
+// Holds reports whether address lies in the file's mapping.
 func (f *File) Holds(address uintptr) bool {
 	start := uintptr(unsafe.Pointer(unsafe.SliceData(f.mapped)))
-	return !f.builtIn && f.mapped != nil && address >= start && address-start < uintptr(len(f.mapped))
+	return !f.inMemory && f.mapped != nil && address >= start && address-start < uintptr(len(f.mapped))
 }
 
-// Guard calls f, which reads tensors of files on this goroutine or hands on what other goroutines met. A page that could not be
-// read makes it fail with an *UnreadableError instead of ending the program. A fault elsewhere is the program's mistake and
-// ends it.
+// Guard calls f, which reads tensors of files, and returns its error. If a page of one of files cannot be read, Guard
+// returns an *UnreadableError: f may meet that fault on this goroutine, or return the *tensor.Fault of another one. A
+// fault at any other address is a bug of the program, and Guard panics.
 func Guard(files []*File, f func() error) error {
 	var err error
 	if fault := tensor.Guard(func() { err = f() }); fault != nil {

@@ -1,10 +1,11 @@
-// Package safetensors reads and writes the safetensors format: an 8-byte length, a JSON header, and the tensors end to
-// end. Reading is a memory map: opening costs the header only, whatever the file's size, and a tensor's bytes come from the
-// disk when somebody touches them. A model split over several files is read through its index.
+// Package safetensors reads and writes the safetensors format: the header's length in 8 bytes, a JSON header, and the
+// data of all tensors without gaps. Files are memory-mapped: Open reads only the header, and a tensor's data is read
+// from the disk when it is used. A model in several files (shards) is opened by its index.
 //
-// It refuses files that are cut short or longer than their header says, headers over the limits of limits.go, keys given
-// twice, dtypes it does not know, sizes that disagree with shape and dtype, overlaps and holes; and whatever is no ordinary
-// file. Every error names the file, what was found and what was expected.
+// The reader returns an error for a file that is shorter or longer than its header says, a header over the limits in
+// limits.go, a duplicate key, an unknown dtype, a size that does not match shape and dtype, tensors that overlap or
+// leave a gap, and for anything that is no regular file. Every error names the file, what was found and what was
+// expected.
 //
 // Format: https://huggingface.co/docs/safetensors.
 package safetensors
@@ -31,24 +32,24 @@ import (
 	"kleinbild/inference/tensor"
 )
 
-// File is one safetensors file, mapped or already in memory. Its methods may be called from several goroutines, except Close, Changed
-// and Samples.
+// File is an open safetensors file, mapped or in memory. Goroutines may call its methods concurrently, except Close,
+// Changed and Samples.
 type File struct {
 	path   string
 	header *header
-	mapped mmap.MMap // the whole file, nil once closed
+	mapped mmap.MMap // the whole file; nil after Close
 	data   []byte    // the part of mapped after the header
 	info   os.FileInfo
-	// samples are those that Samples read first.
+	// samples is the result of the first call of Samples.
 	samples []byte
-	// builtIn says that mapped is the caller's memory, not a mapping.
-	builtIn bool
+	// inMemory says that mapped is the caller's memory, not a mapping.
+	inMemory bool
 }
 
-// NotSafetensorsError says that a file is of another, known format.
+// NotSafetensorsError is the error for a file of another known format.
 type NotSafetensorsError struct {
 	Path string
-	// Format is what the file is instead, for people: "a GGUF file", "a Git LFS pointer (the weights themselves were not downloaded)".
+	// Format names the file's format for people, such as "a GGUF file".
 	Format string
 	GGUF   bool
 }
@@ -57,12 +58,11 @@ func (e *NotSafetensorsError) Error() string {
 	return fmt.Sprintf("safetensors: %s: %s, want a safetensors file", e.Path, e.Format)
 }
 
-// Open maps the file at path and checks its header against its size. The file must not be changed or cut short while it
-// is open: reading a mapped page that has lost its file is a fault, see tensor.Guard. Once ctx ends nothing more is read, and
-// the error is its cause.
+// Open maps the file at path and checks that header and size match. The file must not be changed or truncated while it
+// is open: reading a page that the file no longer has is a fault (see Guard). If ctx has ended, Open returns its cause.
 func Open(ctx context.Context, path string) (*File, error) { return open(ctx, path, maxHeaderBytes) }
 
-// open is Open with a limit of its own for the header.
+// open is like Open, with a limit for the header's bytes.
 func open(ctx context.Context, path string, maxHeader int) (*File, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
@@ -71,14 +71,15 @@ func open(ctx context.Context, path string, maxHeader int) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The mapping outlives the descriptor, on Linux and on Windows.
+	// The mapping stays valid after Close, on Linux and on Windows.
 	defer f.Close()
 	h, err := check(ctx, f, path, info.Size(), maxHeader)
 	if err != nil {
 		return nil, err
 	}
 	if info.Size() > math.MaxInt {
-		return nil, fmt.Errorf("safetensors: %s: %d bytes, more than this system can map", path, info.Size())
+		return nil, fmt.Errorf("safetensors: %s: %d bytes, want at most %d: this system cannot map more",
+			path, info.Size(), math.MaxInt)
 	}
 	mapped, err := mmap.Map(f, mmap.RDONLY, 0)
 	if err != nil {
@@ -87,17 +88,17 @@ func open(ctx context.Context, path string, maxHeader int) (*File, error) {
 	return &File{path: path, header: h, mapped: mapped, data: mapped[8+len(h.text):], info: info}, nil
 }
 
-// FromBytes checks a whole file that is in memory, and reads it in place; path is what errors call it. The file must not be
-// changed while it is open.
+// FromBytes opens a file whose contents are in memory, without copying them. Errors call it path. The contents must not
+// be changed while the file is open.
 func FromBytes(path string, file []byte) (*File, error) {
 	h, err := check(context.Background(), bytes.NewReader(file), path, int64(len(file)), maxHeaderBytes)
 	if err != nil {
 		return nil, err
 	}
-	return &File{path: path, header: h, mapped: file, data: file[8+len(h.text):], builtIn: true}, nil
+	return &File{path: path, header: h, mapped: file, data: file[8+len(h.text):], inMemory: true}, nil
 }
 
-// check reads the header of a file of size bytes and compares the two.
+// check reads the header of a file of size bytes. It returns an error unless the header describes size bytes.
 func check(ctx context.Context, f io.ReaderAt, path string, size int64, maxHeader int) (*header, error) {
 	text, err := readHeader(ctx, f, path, size, maxHeader)
 	if err != nil {
@@ -113,7 +114,8 @@ func check(ctx context.Context, f io.ReaderAt, path string, size int64, maxHeade
 	want := 8 + int64(len(text)) + h.dataBytes
 	switch {
 	case size < want:
-		return nil, fmt.Errorf("safetensors: %s: %d bytes, want %d: the file is incomplete, download it again", path, size, want)
+		return nil, fmt.Errorf("safetensors: %s: %d bytes, want %d: the file is incomplete, download it again",
+			path, size, want)
 	case size > want:
 		return nil, fmt.Errorf("safetensors: %s: %d bytes, want %d: bytes after the last tensor", path, size, want)
 	}
@@ -128,21 +130,24 @@ func openRegular(path string) (*os.File, fs.FileInfo, error) {
 	return f, info, nil
 }
 
-// openError looks for what a broken download leaves behind, so that the message can say what happened.
+// openError returns the error for a file that could not be opened. If it finds traces of an interrupted download, or a
+// link without a target, the message says so.
 func openError(path string, err error) error {
 	for _, suffix := range []string{".part", ".incomplete", ".aria2", ".crdownload"} {
 		if _, statErr := os.Stat(path + suffix); statErr == nil {
-			return fmt.Errorf("safetensors: %s: is missing, but %s is there: the download is not finished: %w",
+			return fmt.Errorf("safetensors: %s: is missing, but %s exists: the download is not finished: %w",
 				path, filepath.Base(path)+suffix, err)
 		}
 	}
 	if target, linkErr := os.Readlink(path); linkErr == nil && errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("safetensors: %s: is a link without a target: %s is not there: %w", path, target, fs.ErrNotExist)
+		return fmt.Errorf("safetensors: %s: is a link without a target: %s does not exist: %w",
+			path, target, fs.ErrNotExist)
 	}
 	return fmt.Errorf("safetensors: %w", err)
 }
 
-// readHeader returns the JSON text of a file of size bytes. A text over the limit is not read.
+// readHeader returns the JSON header of a file of size bytes. It returns an error, without reading the header, if that
+// has more than limit bytes.
 func readHeader(ctx context.Context, f io.ReaderAt, path string, size int64, limit int) ([]byte, error) {
 	head := make([]byte, min(size, 512))
 	if _, err := f.ReadAt(head, 0); err != nil && err != io.EOF {
@@ -158,9 +163,11 @@ func readHeader(ctx context.Context, f io.ReaderAt, path string, size int64, lim
 	n := binary.LittleEndian.Uint64(head)
 	switch {
 	case n > uint64(limit):
-		return nil, fmt.Errorf("safetensors: %s: header of %d bytes, want at most %d: is this a safetensors file?", path, n, limit)
+		return nil, fmt.Errorf("safetensors: %s: header of %d bytes, want at most %d: is this a safetensors file?",
+			path, n, limit)
 	case int64(n) > size-8:
-		return nil, fmt.Errorf("safetensors: %s: %d bytes, want at least %d for the header: the file is incomplete, download it again", path, size, 8+n)
+		return nil, fmt.Errorf("safetensors: %s: %d bytes, want at least %d for the header: "+
+			"the file is incomplete, download it again", path, size, 8+n)
 	}
 	if err := spend(ctx, path, int64(n)); err != nil {
 		return nil, err
@@ -172,7 +179,7 @@ func readHeader(ctx context.Context, f io.ReaderAt, path string, size int64, lim
 	return text, nil
 }
 
-// sniff recognises by their first bytes the files that people mistake for safetensors.
+// sniff recognises, by their first bytes, files that people mistake for safetensors. It returns nil for any other file.
 func sniff(head []byte) *NotSafetensorsError {
 	switch {
 	case len(head) == 0:
@@ -184,7 +191,7 @@ func sniff(head []byte) *NotSafetensorsError {
 	case bytes.HasPrefix(head, []byte("PK\x03\x04")):
 		return &NotSafetensorsError{Format: "a zip archive or a PyTorch pickle"}
 	case bytes.HasPrefix(head, []byte("\x80\x02")) || bytes.HasPrefix(head, []byte("\x80\x04")):
-		// A header of 0x280 or 0x480 bytes begins so too, but then six zero bytes follow.
+		// The length of a header can begin with these bytes too (0x280, 0x480), but its other bytes are then 0.
 		if len(head) < 8 || binary.LittleEndian.Uint64(head) > maxHeaderBytes {
 			return &NotSafetensorsError{Format: "a Python pickle"}
 		}
@@ -194,22 +201,22 @@ func sniff(head []byte) *NotSafetensorsError {
 	return nil
 }
 
-// Path is the path that the file was opened by, or what FromBytes calls it.
+// Path returns the path that Open or FromBytes was given.
 func (f *File) Path() string { return f.path }
 
-// SizeBytes is the size of the whole file.
+// SizeBytes returns the size of the whole file.
 func (f *File) SizeBytes() int64 { return int64(len(f.mapped)) }
 
-// Header is the JSON text that opens the file.
+// Header returns the JSON header as it is in the file.
 func (f *File) Header() string { return f.header.text }
 
-// Metadata is the header's __metadata__, nil when it has none.
+// Metadata returns the header's __metadata__, or nil if it has none.
 func (f *File) Metadata() map[string]string { return f.header.metadata }
 
-// Names lists the tensors, sorted.
+// Names returns the names of all tensors, sorted.
 func (f *File) Names() []string { return slices.Sorted(maps.Keys(f.header.entries)) }
 
-// Stat describes a tensor without touching its data: Data is nil.
+// Stat returns the tensor called name without its Data, which is nil. It reads nothing from the file.
 func (f *File) Stat(name string) (tensor.Tensor, error) {
 	e, ok := f.header.entries[name]
 	if !ok {
@@ -218,10 +225,11 @@ func (f *File) Stat(name string) (tensor.Tensor, error) {
 	return tensor.Tensor{Name: f.path + ": " + name, DType: e.dtype, Shape: slices.Clone(e.shape), Scale: 1}, nil
 }
 
-// Tensor returns the tensor called name; Name of the result is the file's path and the name, for error messages.
+// Tensor returns the tensor called name. The Name of the result is the file's path and the name, for error messages.
 //
-// Data is the mapped file itself, valid until Close, and begins at a multiple of the dtype's size in memory, so that it may
-// be viewed as []uint16 or []float32. Few files place a tensor off that alignment; such a tensor is copied at every call.
+// Data is a part of the mapping, valid until Close. It begins at an address that is a multiple of the dtype's size, so
+// that it can be read as []uint16 or []float32. Few files hold a tensor that is not aligned; Tensor returns a copy of
+// it.
 func (f *File) Tensor(name string) (tensor.Tensor, error) {
 	t, err := f.Stat(name)
 	if err != nil {
@@ -231,15 +239,16 @@ func (f *File) Tensor(name string) (tensor.Tensor, error) {
 		return tensor.Tensor{}, fmt.Errorf("safetensors: %s: %s: the file was closed", f.path, name)
 	}
 	e := f.header.entries[name]
-	if off := (8 + int64(len(f.header.text)) + e.begin) % int64(t.DType.SizeBytes()); off != 0 && e.end-e.begin > maxCopiedBytes {
-		return tensor.Tensor{}, fmt.Errorf("safetensors: %s: %s: %d bytes that lie %d bytes off their alignment, want at most %d",
-			f.path, name, e.end-e.begin, off, int64(maxCopiedBytes))
+	off := (8 + int64(len(f.header.text)) + e.begin) % int64(t.DType.SizeBytes())
+	if off != 0 && e.end-e.begin > maxCopiedBytes {
+		return tensor.Tensor{}, fmt.Errorf("safetensors: %s: %s: %d bytes that are not aligned (by %d bytes), "+
+			"want at most %d", f.path, name, e.end-e.begin, off, int64(maxCopiedBytes))
 	}
 	t.Data = aligned(f.data[e.begin:e.end:e.end], t.DType.SizeBytes())
 	return t, nil
 }
 
-// aligned returns data, or a copy of it where data does not begin at a multiple of size.
+// aligned returns data, or a copy of it if the address of data is no multiple of size.
 func aligned(data []byte, size int) []byte {
 	if uintptr(unsafe.Pointer(unsafe.SliceData(data)))%uintptr(size) == 0 {
 		return data
@@ -250,14 +259,15 @@ func aligned(data []byte, size int) []byte {
 	return c
 }
 
-// Of a file, sampleCount blocks of sampleBytes, spread evenly, are its samples: the distilled and the base model have the same
-// headers and the same sizes in single files, and only their values differ.
+// The samples of a file are sampleCount blocks of sampleBytes, spread evenly over it. They tell apart files with the
+// same header and size but other values, such as the single files of the distilled and of the base model.
 const (
 	sampleCount = 16
 	sampleBytes = 4096
 )
 
-// Samples returns 16 evenly spread blocks of 4 KiB of the file, as they were when first asked for.
+// Samples returns 16 blocks of 4 KiB, spread evenly over the file. The first call reads them, later calls return the
+// same bytes.
 func (f *File) Samples() ([]byte, error) {
 	if f.samples == nil {
 		samples, err := f.readSamples()
@@ -269,10 +279,10 @@ func (f *File) Samples() ([]byte, error) {
 	return f.samples, nil
 }
 
-// readSamples reads through the file rather than the mapping: one read of a block instead of read-ahead around a fault.
+// readSamples reads the samples from the file, not from the mapping: a page fault would also read the pages around it.
 func (f *File) readSamples() ([]byte, error) {
 	var r io.ReaderAt = bytes.NewReader(f.mapped)
-	if !f.builtIn {
+	if !f.inMemory {
 		file, _, err := openRegular(f.path)
 		if err != nil {
 			return nil, err
@@ -290,21 +300,21 @@ func (f *File) readSamples() ([]byte, error) {
 	return samples.Bytes(), nil
 }
 
-// Release gives the memory of the pages read so far back to the system, which keeps what it can as its cache of the
-// file: tensors stay valid, and reading them again costs little. Systems without such a call do nothing.
+// Release removes the mapping's pages from the process's resident memory. Tensors stay valid; reading them again is
+// cheap as long as the pages are in the system's file cache. On systems other than Linux Release does nothing.
 func (f *File) Release() {
-	if !f.builtIn {
+	if !f.inMemory {
 		release(f.mapped)
 	}
 }
 
-// Close unmaps the file: every Data that it gave becomes invalid. Closing twice is harmless.
+// Close unmaps the file, which makes the Data of its tensors invalid. A second call does nothing.
 func (f *File) Close() error {
 	if f.mapped == nil {
 		return nil
 	}
 	f.data = nil
-	if f.builtIn {
+	if f.inMemory {
 		f.mapped = nil
 		return nil
 	}

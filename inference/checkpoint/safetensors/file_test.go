@@ -15,7 +15,7 @@ import (
 	"kleinbild/inference/tensor"
 )
 
-// encode is a file with the given header text and data.
+// encode returns a file with the given header and as many bytes of data.
 func encode(header string, data int) []byte {
 	file := binary.LittleEndian.AppendUint64(nil, uint64(len(header)))
 	file = append(file, header...)
@@ -34,14 +34,15 @@ func write(t *testing.T, name string, content []byte) string {
 	return path
 }
 
-// one is the header of a file with a single tensor "a".
+// one returns the header of a file with a single tensor "a".
 func one(dtype, shape, offsets string) string {
 	return fmt.Sprintf(`{"a":{"dtype":%q,"shape":%s,"data_offsets":%s}}`, dtype, shape, offsets)
 }
 
-// two is the header of tensors "a" and "b" of 4 bytes each, at the given offsets.
+// two returns the header of tensors "a" and "b" of 4 bytes each, at the given offsets.
 func two(a, b string) string {
-	return fmt.Sprintf(`{"a":{"dtype":"F32","shape":[1],"data_offsets":%s},"b":{"dtype":"F32","shape":[1],"data_offsets":%s}}`, a, b)
+	return fmt.Sprintf(`{"a":{"dtype":"F32","shape":[1],"data_offsets":%s},`+
+		`"b":{"dtype":"F32","shape":[1],"data_offsets":%s}}`, a, b)
 }
 
 func TestOpenAccepts(t *testing.T) {
@@ -56,7 +57,8 @@ func TestOpenAccepts(t *testing.T) {
 		{"a scalar", one("I64", "[]", "[0,8]"), 8, []string{"a"}},
 		{"no elements", one("F32", "[0,7]", "[0,0]"), 0, []string{"a"}},
 		{"data in another order than names", two("[4,8]", "[0,4]"), 8, []string{"a", "b"}},
-		{"an empty tensor between", `{"e":{"dtype":"U8","shape":[0],"data_offsets":[4,4]},` + two("[0,4]", "[4,8]")[1:], 8, []string{"a", "b", "e"}},
+		{"an empty tensor between", `{"e":{"dtype":"U8","shape":[0],"data_offsets":[4,4]},` + two("[0,4]", "[4,8]")[1:], 8,
+			[]string{"a", "b", "e"}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			f, err := Open(t.Context(), write(t, "x.safetensors", encode(row.header, row.data)))
@@ -85,7 +87,8 @@ func TestOpenRefuses(t *testing.T) {
 		{"pickle", []byte("\x80\x02\x8a\x0al\xfc\x9c\x46\xf9 j\xa8P"), "a Python pickle"},
 		{"zip", []byte("PK\x03\x04........"), "a zip archive"},
 		{"header over 8 MB", encode("", 8)[8:], "header of 506097522914230528 bytes, want at most 8388608"},
-		{"header cut short", encode(one("F32", "[2]", "[0,8]"), 0)[:40], "40 bytes, want at least 62 for the header: the file is incomplete"},
+		{"header cut short", encode(one("F32", "[2]", "[0,8]"), 0)[:40],
+			"40 bytes, want at least 62 for the header: the file is incomplete"},
 		{"data cut short", encode(one("F32", "[2]", "[0,8]"), 5), "67 bytes, want 70: the file is incomplete"},
 		{"bytes after the data", encode(one("F32", "[2]", "[0,8]"), 9), "71 bytes, want 70: bytes after the last tensor"},
 
@@ -98,10 +101,12 @@ func TestOpenRefuses(t *testing.T) {
 		{"an array", encode(`{"a":[]}`, 0), `"a": found [, want an object`},
 		{"deeply nested", encode(`{"a":`+strings.Repeat("[", 20000), 0), "header: byte"},
 
-		{"duplicate tensor", encode(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}`, 8), `"a": this key is there twice`},
-		{"duplicate tensor, escaped", encode(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"\u0061":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}`, 8), `"a": this key is there twice`},
-		{"duplicate key in a tensor", encode(`{"a":{"dtype":"F32","dtype":"F16","shape":[1],"data_offsets":[0,4]}}`, 4), `"a": "dtype": this key is there twice`},
-		{"duplicate metadata", encode(`{"__metadata__":{"x":"1","x":"2"}}`, 0), `"__metadata__": "x": this key is there twice`},
+		{"duplicate tensor", encode(strings.Replace(two("[0,4]", "[4,8]"), `"b"`, `"a"`, 1), 8), `"a": duplicate key`},
+		{"duplicate tensor, escaped",
+			encode(strings.Replace(two("[0,4]", "[4,8]"), `"b"`, `"\u0061"`, 1), 8), `"a": duplicate key`},
+		{"duplicate key in a tensor", encode(`{"a":{"dtype":"F32","dtype":"F16","shape":[1],"data_offsets":[0,4]}}`, 4),
+			`"a": "dtype": duplicate key`},
+		{"duplicate metadata", encode(`{"__metadata__":{"x":"1","x":"2"}}`, 0), `"__metadata__": "x": duplicate key`},
 		{"metadata no strings", encode(`{"__metadata__":{"x":1}}`, 0), `"x": found 1, want a string`},
 
 		{"unknown dtype", encode(one("F4", "[2]", "[0,8]"), 8), `"a": "dtype": tensor: unknown dtype "F4"`},
@@ -109,13 +114,16 @@ func TestOpenRefuses(t *testing.T) {
 		{"dtype missing", encode(`{"a":{"shape":[1],"data_offsets":[0,4]}}`, 4), `"a": dtype is missing`},
 		{"shape missing", encode(`{"a":{"dtype":"F32","data_offsets":[0,4]}}`, 4), `"a": shape is missing`},
 		{"offsets missing", encode(`{"a":{"dtype":"F32","shape":[1]}}`, 4), `"a": data_offsets is missing`},
-		{"unknown key", encode(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4],"strides":[1]}}`, 4), `"strides": unknown key`},
+		{"unknown key", encode(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4],"strides":[1]}}`, 4),
+			`"strides": unknown key`},
 		{"shape null", encode(one("F32", "null", "[0,4]"), 4), "found null, want an array"},
 
 		{"wrong size", encode(one("F32", "[3]", "[0,8]"), 8), `"a": 8 bytes, want 12 for F32 [3]`},
-		{"dimension 2^63", encode(one("U8", "[9223372036854775808]", "[0,8]"), 8), "found 9223372036854775808, want a whole number from 0 to 2^63-1"},
+		{"dimension 2^63", encode(one("U8", "[9223372036854775808]", "[0,8]"), 8),
+			"found 9223372036854775808, want a whole number from 0 to 2^63-1"},
 		{"dimension 2^63-1 of F32", encode(one("F32", "[9223372036854775807]", "[0,8]"), 8), "is larger than any file"},
-		{"dimensions whose product is 2^64", encode(one("U8", "[4294967296,4294967296]", "[0,0]"), 0), "is larger than any file"},
+		{"dimensions whose product is 2^64", encode(one("U8", "[4294967296,4294967296]", "[0,0]"), 0),
+			"is larger than any file"},
 		{"the same beside a 0", encode(one("U8", "[0,4294967296,4294967296]", "[0,0]"), 0), "is larger than any file"},
 		{"negative dimension", encode(one("F32", "[-1]", "[0,4]"), 4), "found -1, want a whole number"},
 		{"fractional dimension", encode(one("F32", "[1.5]", "[0,4]"), 4), "found 1.5, want a whole number"},
@@ -128,9 +136,10 @@ func TestOpenRefuses(t *testing.T) {
 		{"offset 2^63", encode(one("F32", "[1]", "[0,9223372036854775808]"), 4), "found 9223372036854775808"},
 		{"overlap", encode(two("[0,4]", "[2,6]"), 6), `"b" begins at byte 2, inside "a" which ends at 4`},
 		{"the same bytes twice", encode(two("[0,4]", "[0,4]"), 4), `"b" begins at byte 0, inside "a" which ends at 4`},
-		{"hole", encode(two("[0,4]", "[8,12]"), 12), `"b" begins at byte 8, want 4`},
-		{"hole at the start", encode(one("F32", "[1]", "[4,8]"), 8), `"a" begins at byte 4, want 0`},
-		{"out of range", encode(one("U8", "[1099511627776]", "[0,1099511627776]"), 8), "want 1099511627861: the file is incomplete"},
+		{"gap", encode(two("[0,4]", "[8,12]"), 12), `"b" begins at byte 8, want 4`},
+		{"gap at the start", encode(one("F32", "[1]", "[4,8]"), 8), `"a" begins at byte 4, want 0`},
+		{"out of range", encode(one("U8", "[1099511627776]", "[0,1099511627776]"), 8),
+			"want 1099511627861: the file is incomplete"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			path := write(t, "x.safetensors", row.file)
@@ -139,7 +148,8 @@ func TestOpenRefuses(t *testing.T) {
 				f.Close()
 				t.Fatal("opened")
 			}
-			if text := err.Error(); !strings.Contains(text, row.want) || !strings.Contains(text, path) || strings.Contains(text, "\n") {
+			if text := err.Error(); !strings.Contains(text, row.want) || !strings.Contains(text, path) ||
+				strings.Contains(text, "\n") {
 				t.Errorf("%q, want one line with the path and %q", text, row.want)
 			}
 		})
@@ -149,7 +159,8 @@ func TestOpenRefuses(t *testing.T) {
 func TestOpenMissing(t *testing.T) {
 	path := write(t, "x.safetensors.part", []byte("half"))
 	_, err := Open(t.Context(), strings.TrimSuffix(path, ".part"))
-	if !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "x.safetensors.part is there: the download is not finished") {
+	want := "x.safetensors.part exists: the download is not finished"
+	if !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), want) {
 		t.Error(err)
 	}
 	if _, err := Open(t.Context(), filepath.Dir(path)); err == nil {
@@ -158,8 +169,9 @@ func TestOpenMissing(t *testing.T) {
 }
 
 func TestTensor(t *testing.T) {
-	// The data of "b" begins at an odd address: 8 + an even header + 1.
-	header := `{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"b":{"dtype":"F32","shape":[2,1],"data_offsets":[1,9]}}`
+	// The header has an even length, so that the data of "b", at offset 1, has an odd address.
+	header := `{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},` +
+		`"b":{"dtype":"F32","shape":[2,1],"data_offsets":[1,9]}}`
 	if len(header)%2 == 1 {
 		header += " "
 	}
@@ -173,7 +185,8 @@ func TestTensor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !bytes.Equal(b.Data, []byte{1, 2, 3, 4, 5, 6, 7, 8}) || b.DType != tensor.F32 || !slices.Equal(b.Shape, []int{2, 1}) || b.Scale != 1 || b.Name != path+": b" {
+	if !bytes.Equal(b.Data, []byte{1, 2, 3, 4, 5, 6, 7, 8}) || b.DType != tensor.F32 ||
+		!slices.Equal(b.Shape, []int{2, 1}) || b.Scale != 1 || b.Name != path+": b" {
 		t.Errorf("%+v", b)
 	}
 	if address := uintptr(unsafe.Pointer(&b.Data[0])); address%4 != 0 {
@@ -210,19 +223,27 @@ func TestOpenSet(t *testing.T) {
 		files       map[string][]byte
 		want        string // error, "" for none
 	}{
-		{"complete", `{"metadata":{"total_size":6},"weight_map":{"a":"m-1.safetensors","b":"m-2.safetensors"}}`, complete, ""},
-		{"shard missing", `{"weight_map":{"a":"m-1.safetensors","b":"m-3.safetensors"}}`, complete, "(one of 2 shards in x.safetensors.index.json)"},
-		{"shard not finished", `{"weight_map":{"a":"m-1.safetensors"}}`, map[string][]byte{"m-1.safetensors.part": nil}, "m-1.safetensors.part is there: the download is not finished"},
-		{"shard cut short", `{"weight_map":{"a":"m-1.safetensors"}}`, map[string][]byte{"m-1.safetensors": shard("a")[:62]}, "m-1.safetensors: 62 bytes, want 64: the file is incomplete"},
-		{"tensor not in its shard", `{"weight_map":{"a":"m-1.safetensors","b":"m-1.safetensors"}}`, complete, "names 1 tensors that its shards lack: b (in m-1.safetensors)"},
-		{"tensor twice", `{"weight_map":{"a":"m-1.safetensors","a":"m-2.safetensors"}}`, complete, `"weight_map": "a": this key is there twice`},
-		{"weight_map twice", `{"weight_map":{},"weight_map":{"a":"m-1.safetensors"}}`, complete, `"weight_map": this key is there twice`},
+		{"complete", `{"metadata":{"total_size":6},"weight_map":{"a":"m-1.safetensors","b":"m-2.safetensors"}}`, complete,
+			""},
+		{"shard missing", `{"weight_map":{"a":"m-1.safetensors","b":"m-3.safetensors"}}`, complete,
+			"(one of 2 shards in x.safetensors.index.json)"},
+		{"shard not finished", `{"weight_map":{"a":"m-1.safetensors"}}`, map[string][]byte{"m-1.safetensors.part": nil},
+			"m-1.safetensors.part exists: the download is not finished"},
+		{"shard cut short", `{"weight_map":{"a":"m-1.safetensors"}}`, map[string][]byte{"m-1.safetensors": shard("a")[:62]},
+			"m-1.safetensors: 62 bytes, want 64: the file is incomplete"},
+		{"tensor not in its shard", `{"weight_map":{"a":"m-1.safetensors","b":"m-1.safetensors"}}`, complete,
+			"names 1 tensors that its shards lack: b (in m-1.safetensors)"},
+		{"tensor twice", `{"weight_map":{"a":"m-1.safetensors","a":"m-2.safetensors"}}`, complete,
+			`"weight_map": "a": duplicate key`},
+		{"weight_map twice", `{"weight_map":{},"weight_map":{"a":"m-1.safetensors"}}`, complete,
+			`"weight_map": duplicate key`},
 		{"no weight_map", `{"metadata":{}}`, complete, "weight_map is missing or empty"},
 		{"empty weight_map", `{"weight_map":{}}`, complete, "weight_map is missing or empty"},
 		{"shard no string", `{"weight_map":{"a":1}}`, complete, "found 1, want a string"},
 		{"not JSON", `{"weight_map":`, complete, "unexpected end of JSON input"},
 		{"an array", `[]`, complete, "found [, want an object"},
-		{"parent folder", `{"weight_map":{"a":"../m-1.safetensors"}}`, complete, `shard "../m-1.safetensors", want the plain name`},
+		{"parent folder", `{"weight_map":{"a":"../m-1.safetensors"}}`, complete,
+			`shard "../m-1.safetensors", want the plain name`},
 		{"parent folder, Windows", `{"weight_map":{"a":"..\\m-1.safetensors"}}`, complete, `want the plain name`},
 		{"absolute", `{"weight_map":{"a":"/etc/m-1.safetensors"}}`, complete, `want the plain name`},
 		{"drive", `{"weight_map":{"a":"C:m-1.safetensors"}}`, complete, `want the plain name`},
@@ -245,7 +266,8 @@ func TestOpenSet(t *testing.T) {
 				if err == nil {
 					t.Fatal("opened")
 				}
-				if text := filepath.ToSlash(err.Error()); !strings.Contains(text, row.want) || !strings.Contains(text, filepath.ToSlash(dir)) || strings.Contains(text, "\n") {
+				if text := filepath.ToSlash(err.Error()); !strings.Contains(text, row.want) ||
+					!strings.Contains(text, filepath.ToSlash(dir)) || strings.Contains(text, "\n") {
 					t.Errorf("%q, want one line with %q", text, row.want)
 				}
 				return
@@ -255,7 +277,8 @@ func TestOpenSet(t *testing.T) {
 			}
 			defer s.Close()
 			b, err := s.Tensor("b")
-			if err != nil || !bytes.Equal(b.Data, []byte{0, 1, 2}) || len(s.Files()) != 2 || !slices.Equal(s.Names(), []string{"a", "b"}) {
+			if err != nil || !bytes.Equal(b.Data, []byte{0, 1, 2}) || len(s.Files()) != 2 ||
+				!slices.Equal(s.Names(), []string{"a", "b"}) {
 				t.Errorf("%+v %v", b, err)
 			}
 			if _, err := s.Tensor("c"); !errors.Is(err, tensor.ErrMissing) {

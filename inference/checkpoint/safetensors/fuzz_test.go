@@ -10,10 +10,11 @@ import (
 	"kleinbild/inference/tensor"
 )
 
-// FuzzHeader holds any header that is accepted against what readers rely on: tensors lie inside the data, end to end, as
-// large as shape and dtype say; and the writer's header of the same tensors is accepted too.
+// FuzzHeader checks what readers rely on for every accepted header: tensors are inside the data, fill it, and have the
+// size of their shape and dtype. The header that the writer makes for the same tensors must be accepted too.
 func FuzzHeader(f *testing.F) {
-	for _, s := range []string{`{}`, one("F32", "[2,3]", "[0,24]"), two("[4,8]", "[0,4]"), two("[0,4]", "[2,6]"), `{"__metadata__":{"a":"b"}}`} {
+	for _, s := range []string{`{}`, one("F32", "[2,3]", "[0,24]"), two("[4,8]", "[0,4]"), two("[0,4]", "[2,6]"),
+		`{"__metadata__":{"a":"b"}}`} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
@@ -25,7 +26,8 @@ func FuzzHeader(f *testing.F) {
 		var entries []Entry
 		for name, e := range h.entries {
 			size := e.end - e.begin
-			if e.begin < 0 || size < 0 || e.end > h.dataBytes || size != int64(tensor.Elements(e.shape))*int64(e.dtype.SizeBytes()) {
+			if e.begin < 0 || size < 0 || e.end > h.dataBytes ||
+				size != int64(tensor.Elements(e.shape))*int64(e.dtype.SizeBytes()) {
 				t.Errorf("%q: %+v in %d bytes", name, e, h.dataBytes)
 			}
 			sum += size
@@ -41,12 +43,12 @@ func FuzzHeader(f *testing.F) {
 		h2, err := parseHeader(again[8:])
 		if err != nil || h2.dataBytes != h.dataBytes || !maps.Equal(h2.metadata, h.metadata) ||
 			!slices.Equal(slices.Sorted(maps.Keys(h2.entries)), slices.Sorted(maps.Keys(h.entries))) {
-			t.Errorf("written again as %s: %v", again[8:], err)
+			t.Errorf("the writer's header %s: %v", again[8:], err)
 		}
 	})
 }
 
-// FuzzFile opens whole files without a disk: the length in front and the header in it must never be trusted.
+// FuzzFile reads the headers of arbitrary files. A header must never be longer than the file.
 func FuzzFile(f *testing.F) {
 	f.Add(encode(`{}`, 0))
 	f.Add(encode(one("F32", "[2]", "[0,8]"), 8))
@@ -60,9 +62,10 @@ func FuzzFile(f *testing.F) {
 	})
 }
 
-// FuzzIndex makes sure that no shard name leads out of the folder.
+// FuzzIndex checks that every accepted shard is in the folder of the index.
 func FuzzIndex(f *testing.F) {
-	for _, s := range []string{`{"weight_map":{"a":"m-1.safetensors"}}`, `{"weight_map":{"a":"../m.safetensors"}}`, `{"metadata":{"total_size":1},"weight_map":{}}`} {
+	for _, s := range []string{`{"weight_map":{"a":"m-1.safetensors"}}`, `{"weight_map":{"a":"../m.safetensors"}}`,
+		`{"metadata":{"total_size":1},"weight_map":{}}`} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {

@@ -14,7 +14,7 @@ import (
 
 const metadataKey = "__metadata__"
 
-// entry is what a header says of one tensor. begin and end count from the first byte after the header.
+// entry describes one tensor. begin and end are byte offsets from the end of the header.
 type entry struct {
 	dtype      tensor.DType
 	shape      []int
@@ -23,15 +23,15 @@ type entry struct {
 
 // header is a parsed and checked JSON header.
 type header struct {
-	text     string // as it lies in the file
+	text     string // the JSON text as it is in the file
 	metadata map[string]string
 	entries  map[string]entry
-	// dataBytes is where the last tensor ends: tensors lie end to end from 0, so it is their sum.
+	// dataBytes is the size of all tensors, which is the end of the last one.
 	dataBytes int64
 }
 
-// parseHeader reads the JSON that opens a file. It refuses what the format forbids: keys given twice, sizes that are not
-// shape times dtype, overlaps and holes. It does not know how long the file is; the caller compares dataBytes.
+// parseHeader parses the JSON header of a file. It returns an error for duplicate keys, sizes that do not match shape
+// and dtype, overlaps and gaps. It does not know the file's size, which the caller must compare with dataBytes.
 func parseHeader(text []byte) (*header, error) {
 	if len(text) == 0 || text[0] != '{' {
 		return nil, errors.New("header does not begin with '{'")
@@ -41,10 +41,10 @@ func parseHeader(text []byte) (*header, error) {
 	}
 	h := &header{text: string(text), entries: map[string]entry{}}
 	s := &scanner{text: h.text}
-	err := s.object(maxTensors+1, func(name string) (err error) { // and the metadata
+	err := s.object(maxTensors+1, func(name string) (err error) { // one more key for the metadata
 		if name == metadataKey {
 			if h.metadata != nil {
-				return errTwice
+				return errDuplicate
 			}
 			h.metadata, err = s.strings(maxMetadataKeys)
 			return err
@@ -52,8 +52,8 @@ func parseHeader(text []byte) (*header, error) {
 		if len(name) > maxNameBytes {
 			return fmt.Errorf("a name of %d bytes, want at most %d", len(name), maxNameBytes)
 		}
-		if _, twice := h.entries[name]; twice {
-			return errTwice
+		if _, duplicate := h.entries[name]; duplicate {
+			return errDuplicate
 		}
 		h.entries[name], err = s.entry()
 		return err
@@ -64,21 +64,22 @@ func parseHeader(text []byte) (*header, error) {
 	return h, h.checkLayout()
 }
 
-// The keys of a tensor.
+// The keys of a tensor's description.
 const (
 	keyDType   = "dtype"
 	keyShape   = "shape"
 	keyOffsets = "data_offsets"
 )
 
+// entry parses the description of a tensor, which comes next.
 func (s *scanner) entry() (entry, error) {
 	var e entry
 	var offsets [2]int64
 	var bounds int
-	var dtype, shape, ends bool
+	var hasDType, hasShape, hasOffsets bool
 	once := func(has *bool) error {
 		if *has {
-			return errTwice
+			return errDuplicate
 		}
 		*has = true
 		return nil
@@ -86,17 +87,17 @@ func (s *scanner) entry() (entry, error) {
 	err := s.object(4, func(key string) error {
 		switch key {
 		case keyDType:
-			if err := once(&dtype); err != nil {
+			if err := once(&hasDType); err != nil {
 				return err
 			}
 			name, err := s.string()
 			if err != nil {
 				return err
 			}
-			e.dtype, err = tensor.ParseDType(name[:min(len(name), 40)]) // its error repeats it
+			e.dtype, err = tensor.ParseDType(name[:min(len(name), 40)]) // shortened, since the error repeats the name
 			return err
 		case keyShape:
-			if err := once(&shape); err != nil {
+			if err := once(&hasShape); err != nil {
 				return err
 			}
 			var list [maxRank]int64
@@ -107,7 +108,7 @@ func (s *scanner) entry() (entry, error) {
 			}
 			return err
 		case keyOffsets:
-			if err := once(&ends); err != nil {
+			if err := once(&hasOffsets); err != nil {
 				return err
 			}
 			var err error
@@ -122,7 +123,7 @@ func (s *scanner) entry() (entry, error) {
 	for _, row := range []struct {
 		has bool
 		key string
-	}{{dtype, keyDType}, {shape, keyShape}, {ends, keyOffsets}} {
+	}{{hasDType, keyDType}, {hasShape, keyShape}, {hasOffsets, keyOffsets}} {
 		if !row.has {
 			return entry{}, fmt.Errorf("%s is missing", row.key)
 		}
@@ -141,8 +142,8 @@ func (s *scanner) entry() (entry, error) {
 	return e, nil
 }
 
-// sizeBytes is the product of shape times the size of a value. A shape whose dimensions overflow is refused even when
-// another dimension is 0, so that no product of a part of it can overflow later.
+// sizeBytes returns the product of shape and the size of a value. It returns an error if the product overflows, even if
+// another dimension is 0: later products of some of the dimensions must not overflow either.
 func sizeBytes(dtype tensor.DType, shape []int) (int64, error) {
 	size, empty := int64(dtype.SizeBytes()), false
 	for _, d := range shape {
@@ -161,7 +162,8 @@ func sizeBytes(dtype tensor.DType, shape []int) (int64, error) {
 	return size, nil
 }
 
-// numbers reads an array of whole numbers in [0, 2^63) into list and returns how many there were; list must hold them all.
+// numbers parses an array of whole numbers in [0, 2^63), which comes next, into list and returns its length. It returns
+// an error if the array is longer than list.
 func (s *scanner) numbers(list []int64) (n int, err error) {
 	if t := s.next(); t.kind != '[' {
 		return 0, fmt.Errorf("found %v, want an array", t)
@@ -186,7 +188,7 @@ func (s *scanner) numbers(list []int64) (n int, err error) {
 	}
 }
 
-// checkLayout makes sure that the tensors lie end to end from byte 0, as the format demands.
+// checkLayout sets dataBytes. It returns an error if tensors overlap or leave a gap, which the format forbids.
 func (h *header) checkLayout() error {
 	type span struct {
 		name       string
@@ -208,9 +210,11 @@ func (h *header) checkLayout() error {
 	for i, s := range spans {
 		switch {
 		case s.begin < h.dataBytes:
-			return fmt.Errorf("header: %q begins at byte %d, inside %q which ends at %d", s.name, s.begin, spans[i-1].name, h.dataBytes)
+			return fmt.Errorf("header: %q begins at byte %d, inside %q which ends at %d",
+				s.name, s.begin, spans[i-1].name, h.dataBytes)
 		case s.begin > h.dataBytes:
-			return fmt.Errorf("header: %q begins at byte %d, want %d: bytes between belong to no tensor", s.name, s.begin, h.dataBytes)
+			return fmt.Errorf("header: %q begins at byte %d, want %d: the bytes between belong to no tensor",
+				s.name, s.begin, h.dataBytes)
 		}
 		h.dataBytes = s.end
 	}

@@ -1,25 +1,26 @@
 package safetensors
 
-// What this package reads of a file before anybody asked for a weight. A file of a stranger's must not cost more than these
-// allow; each limit is refused before the memory that it bounds is taken.
+// Limits for files, which may come from a stranger. They bound the memory and the time of opening a file; a file over a
+// limit is refused before the memory is allocated.
 const (
-	// maxHeaderBytes bounds a header, and those of all shards of a set together. The headers of the largest models of this
-	// family, with some thousand tensors, have 0.1 to 0.2 MB; what remains is for workflows and training notes in metadata.
-	// The format itself allows 100 MB.
+	// maxHeaderBytes bounds the header of a file, and the sum of the headers of all shards of a set. The largest models
+	// of this family have about a thousand tensors and headers of 0.1 to 0.2 MB. The rest is for metadata, in which
+	// programs store workflows and training notes. The format itself allows 100 MB.
 	maxHeaderBytes = 8 << 20
-	// maxTensors is a hundred times what the largest model of this family has.
+	// maxTensors is a hundred times the number of tensors of the largest model of this family.
 	maxTensors = 100_000
-	// maxMetadataKeys: trainers write some hundred keys, ComfyUI a handful.
+	// maxMetadataKeys bounds the keys of __metadata__. Trainers write a few hundred, ComfyUI a few.
 	maxMetadataKeys = 10_000
-	// maxNameBytes bounds a tensor's name; real ones have up to some hundred bytes. Errors print names.
+	// maxNameBytes bounds the name of a tensor, which errors print. Real names have at most a few hundred bytes.
 	maxNameBytes = 1000
-	// maxRank is torch's own limit of dimensions.
+	// maxRank bounds the number of dimensions, as torch does.
 	maxRank = 64
-	// maxIndexBytes bounds the index of a set; the one of the largest model in this family has some 50 kB.
+	// maxIndexBytes bounds the index of a set. The index of the largest model of this family has about 50 kB.
 	maxIndexBytes = 8 << 20
-	// maxShards bounds the files of a set. The largest open models come in some 200, and Linux maps 65,530 files a process.
+	// maxShards bounds the shards of a set. The largest open models have about 200, and Linux allows 65,530 mappings
+	// per process.
 	maxShards = 1000
-	// maxCopiedBytes bounds a tensor that is copied because it lies off its alignment: the copy is memory, not a mapping.
-	// The largest tensor of this family, the embedding of the 9B models in float32, has 2.5 GB.
+	// maxCopiedBytes bounds a tensor that is copied to memory because it is not aligned. The largest tensor of this
+	// family, the embedding of the 9B models in float32, has 2.5 GB.
 	maxCopiedBytes = 4 << 30
 )

@@ -6,14 +6,15 @@ import (
 	"unicode/utf8"
 )
 
-// maxFileNameBytes is what the file systems of Linux and Windows take.
+// maxFileNameBytes is the longest name that the file systems of Linux and Windows allow.
 const maxFileNameBytes = 255
 
-// deviceNames are, on Windows, devices in every folder, whatever ending they have.
+// deviceNames are names that Windows gives to devices, in every folder and with any file extension.
 var deviceNames = []string{"con", "prn", "aux", "nul", "conin$", "conout$"}
 
-// PlainName says whether name is that of one file in one folder on every system, as a name must be that a stranger's file or
-// server gives: no path, drive or stream, no name of a device, no dot or blank at its end, no dot at its beginning.
+// PlainName reports whether name is a safe file name on every system. Names that come from a stranger's file or server
+// must be. A plain name has no path, drive or stream, no control characters, no name of a device, no dot or space at
+// its end or beginning, and at most 255 bytes of UTF-8.
 func PlainName(name string) bool {
 	if name == "" || len(name) > maxFileNameBytes || !utf8.ValidString(name) || strings.ContainsAny(name, `/\:*?"<>|`) {
 		return false

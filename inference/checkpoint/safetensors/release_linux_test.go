@@ -12,7 +12,8 @@ import (
 	"kleinbild/inference/tensor"
 )
 
-// TestRelease reads a tensor of many pages, releases them, and reads it again.
+// TestRelease checks that Release removes the pages of a large tensor from the resident memory, and that the tensor has
+// the same values afterwards.
 func TestRelease(t *testing.T) {
 	const values = 8 << 20
 	path := filepath.Join(t.TempDir(), "x.safetensors")
@@ -26,7 +27,8 @@ func TestRelease(t *testing.T) {
 		}
 		return nil
 	}
-	err = Write(context.Background(), out, nil, []Entry{{Name: "w", DType: tensor.U8, Shape: []int{values}, Fill: fill}}, nil)
+	err = Write(context.Background(), out, nil, []Entry{{Name: "w", DType: tensor.U8, Shape: []int{values}, Fill: fill}},
+		nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,14 +54,15 @@ func TestRelease(t *testing.T) {
 	read := residentFilePages(t)
 	f.Release()
 	if released := residentFilePages(t); read-released < values/2/1024 {
-		t.Errorf("resident file pages: %d kB after reading, %d kB after Release, want %d kB less", read, released, values/1024)
+		t.Errorf("resident file pages: %d kB after reading, %d kB after Release, want %d kB less",
+			read, released, values/1024)
 	}
 	if after := sum(); after != before {
 		t.Errorf("sum after Release %d, want %d", after, before)
 	}
 }
 
-// residentFilePages is in kB.
+// residentFilePages returns the resident memory of mapped files (RssFile) in kB.
 func residentFilePages(t *testing.T) (kB int) {
 	t.Helper()
 	status, err := os.Open("/proc/self/status")

@@ -8,21 +8,22 @@ import (
 	"unicode/utf8"
 )
 
-// scanner walks over a JSON text that checkJSON accepted. The Decoder of encoding/json takes seconds for a header of 8 MB,
-// this some hundredths; and the strings that it gives are parts of the text, not copies.
+// scanner reads the tokens of a JSON text that checkJSON has accepted. For a header of 8 MB it takes a few hundredths
+// of a second, and the Decoder of encoding/json several seconds. Its strings share the text's memory unless they have
+// escapes.
 type scanner struct {
 	text string
-	at   int
+	at   int // the offset of the next byte
 }
 
-// token is a bracket or brace as its own kind, a string as kind '"', another value as kind '0' with its literal, or the end of
-// the text as kind 0.
+// token is a token of the JSON text. Its kind is the character itself for a bracket or brace, '"' for a string, '0' for
+// another value, whose literal is value, and 0 for the end of the text.
 type token struct {
 	kind  byte
 	value string
 }
 
-// String is what errors call a token that is not the expected one.
+// String returns the token as errors print it.
 func (t token) String() string {
 	switch t.kind {
 	case 0:
@@ -33,7 +34,7 @@ func (t token) String() string {
 	return string(t.kind)
 }
 
-// checkJSON returns why text is no JSON, with the byte at which that shows.
+// checkJSON returns an error if text is not JSON in UTF-8. A syntax error comes with its byte offset.
 func checkJSON(text []byte) error {
 	if !utf8.Valid(text) {
 		return errors.New("not UTF-8")
@@ -48,7 +49,7 @@ func checkJSON(text []byte) error {
 	return err
 }
 
-// next returns the next token; commas and colons, which the grammar settles, are passed over.
+// next returns the next token. It skips commas and colons, since the text is valid.
 func (s *scanner) next() token {
 	for ; s.at < len(s.text); s.at++ {
 		switch c := s.text[s.at]; c {
@@ -68,7 +69,7 @@ func (s *scanner) next() token {
 	return token{}
 }
 
-// stringAt reads the string whose quote is next.
+// stringAt reads the string whose opening quote comes next.
 func (s *scanner) stringAt() (value string) {
 	begin, escaped := s.at, false
 	for s.at++; s.text[s.at] != '"'; s.at++ {
@@ -81,12 +82,12 @@ func (s *scanner) stringAt() (value string) {
 	if !escaped {
 		return s.text[begin+1 : s.at-1]
 	}
-	_ = json.Unmarshal([]byte(s.text[begin:s.at]), &value) // valid, as the whole text is
+	_ = json.Unmarshal([]byte(s.text[begin:s.at]), &value) // cannot fail: the text is valid
 	return value
 }
 
-// object walks the object that comes next and calls value for each of its keys; value consumes what belongs to it. More than
-// limit keys are refused.
+// object reads the object that comes next and calls value for each key; value must read the key's value. It returns an
+// error if there are more than limit keys.
 func (s *scanner) object(limit int, value func(key string) error) error {
 	if t := s.next(); t.kind != '{' {
 		return fmt.Errorf("found %v, want an object", t)
@@ -105,12 +106,13 @@ func (s *scanner) object(limit int, value func(key string) error) error {
 	}
 }
 
-// strings reads an object whose values are all strings.
+// strings reads the object that comes next, whose values must be strings. It returns an error if there are more than
+// limit keys.
 func (s *scanner) strings(limit int) (map[string]string, error) {
 	list := map[string]string{}
 	err := s.object(limit, func(key string) error {
-		if _, twice := list[key]; twice {
-			return errTwice
+		if _, duplicate := list[key]; duplicate {
+			return errDuplicate
 		}
 		value, err := s.string()
 		list[key] = value
@@ -119,8 +121,9 @@ func (s *scanner) strings(limit int) (map[string]string, error) {
 	return list, err
 }
 
-var errTwice = errors.New("this key is there twice")
+var errDuplicate = errors.New("duplicate key")
 
+// string reads the string that comes next.
 func (s *scanner) string() (string, error) {
 	t := s.next()
 	if t.kind != '"' {
@@ -129,7 +132,7 @@ func (s *scanner) string() (string, error) {
 	return t.value, nil
 }
 
-// skip passes over the value that comes next, however deep it is.
+// skip skips the value that comes next, of any depth.
 func (s *scanner) skip() {
 	for depth := 0; ; {
 		switch s.next().kind {

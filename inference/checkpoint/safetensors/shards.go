@@ -13,13 +13,14 @@ import (
 	"kleinbild/inference/tensor"
 )
 
-// Set is a model's weights in one or more files, behind one list of names. It satisfies tensor.Source.
+// Set holds the weights of a model, which are in one or more files. It implements tensor.Source.
 type Set struct {
-	files []*File
-	where map[string]*File
+	files  []*File
+	fileOf map[string]*File // tensor name → its file
 }
 
-// OpenSet opens a single .safetensors file, or all shards named by a .safetensors.index.json; see Open.
+// OpenSet opens a .safetensors file, or all shards that a .safetensors.index.json names. See Open for ctx and for what
+// must not happen to the files.
 func OpenSet(ctx context.Context, path string) (*Set, error) {
 	if strings.HasSuffix(path, ".json") {
 		return openIndex(ctx, path)
@@ -31,11 +32,11 @@ func OpenSet(ctx context.Context, path string) (*Set, error) {
 	return SetOf(f), nil
 }
 
-// SetOf is the set of one file; closing it closes the file.
+// SetOf returns the set of one file. Its Close closes the file.
 func SetOf(f *File) *Set {
-	s := &Set{files: []*File{f}, where: make(map[string]*File, len(f.header.entries))}
+	s := &Set{files: []*File{f}, fileOf: make(map[string]*File, len(f.header.entries))}
 	for name := range f.header.entries {
-		s.where[name] = f
+		s.fileOf[name] = f
 	}
 	return s
 }
@@ -59,9 +60,9 @@ func openIndex(ctx context.Context, path string) (*Set, error) {
 	if len(shards) > maxShards {
 		return nil, fmt.Errorf("safetensors: %s: names %d files, want at most %d", path, len(shards), maxShards)
 	}
-	s := &Set{where: map[string]*File{}}
+	s := &Set{fileOf: map[string]*File{}}
 	byName := map[string]*File{}
-	left := maxHeaderBytes // for the headers of all files together
+	left := maxHeaderBytes // bytes that the headers of the other files may have together
 	for _, shard := range shards {
 		f, err := open(ctx, filepath.Join(filepath.Dir(path), shard), left)
 		if err != nil {
@@ -79,17 +80,19 @@ func openIndex(ctx context.Context, path string) (*Set, error) {
 		if _, ok := f.header.entries[name]; !ok {
 			missing = append(missing, fmt.Sprintf("%s (in %s)", name, weightMap[name]))
 		}
-		s.where[name] = f
+		s.fileOf[name] = f
 	}
 	if missing != nil {
-		err := fmt.Errorf("safetensors: %s: names %d tensors that its shards lack: %s", path, len(missing), first(missing, 3))
+		err := fmt.Errorf("safetensors: %s: names %d tensors that its shards lack: %s",
+			path, len(missing), first(missing, 3))
 		s.Close()
 		return nil, err
 	}
 	return s, nil
 }
 
-// parseIndex returns the weight_map of an index: tensor name to shard file. A shard is a plain file name beside the index.
+// parseIndex returns the weight_map of an index, which maps tensor names to shards. A shard must be a plain file name:
+// it is in the folder of the index.
 func parseIndex(text []byte) (map[string]string, error) {
 	if err := checkJSON(text); err != nil {
 		return nil, err
@@ -102,7 +105,7 @@ func parseIndex(text []byte) (map[string]string, error) {
 			return nil
 		}
 		if weightMap != nil {
-			return errTwice
+			return errDuplicate
 		}
 		weightMap, err = s.strings(maxTensors)
 		return err
@@ -118,13 +121,14 @@ func parseIndex(text []byte) (map[string]string, error) {
 			return nil, fmt.Errorf("weight_map: a name of %d bytes, want at most %d", len(name), maxNameBytes)
 		}
 		if !PlainName(shard) || !strings.HasSuffix(shard, ".safetensors") {
-			return nil, fmt.Errorf("weight_map: %q: shard %.200q, want the plain name of a .safetensors file", name, shard)
+			return nil, fmt.Errorf("weight_map: %q: shard %.200q, want the plain name of a .safetensors file",
+				name, shard)
 		}
 	}
 	return weightMap, nil
 }
 
-// first joins up to n of list, and says how many more there are.
+// first joins the first n of list, and appends the number of the others.
 func first(list []string, n int) string {
 	if len(list) <= n {
 		return strings.Join(list, ", ")
@@ -132,24 +136,24 @@ func first(list []string, n int) string {
 	return fmt.Sprintf("%s and %d more", strings.Join(list[:n], ", "), len(list)-n)
 }
 
-// Files lists the mapped files, sorted by name.
+// Files returns the open files, sorted by name.
 func (s *Set) Files() []*File { return s.files }
 
-// Names lists the tensors, sorted.
-func (s *Set) Names() []string { return slices.Sorted(maps.Keys(s.where)) }
+// Names returns the names of all tensors, sorted.
+func (s *Set) Names() []string { return slices.Sorted(maps.Keys(s.fileOf)) }
 
-// Stat describes a tensor without touching its data: Data is nil.
+// Stat returns the tensor called name without its data, like File.Stat.
 func (s *Set) Stat(name string) (tensor.Tensor, error) {
-	f, ok := s.where[name]
+	f, ok := s.fileOf[name]
 	if !ok {
 		return tensor.Tensor{}, s.missing(name)
 	}
 	return f.Stat(name)
 }
 
-// Tensor returns the tensor called name, as File.Tensor does.
+// Tensor returns the tensor called name, like File.Tensor.
 func (s *Set) Tensor(name string) (tensor.Tensor, error) {
-	f, ok := s.where[name]
+	f, ok := s.fileOf[name]
 	if !ok {
 		return tensor.Tensor{}, s.missing(name)
 	}
@@ -164,14 +168,14 @@ func (s *Set) missing(name string) error {
 	return fmt.Errorf("safetensors: %s: %s: %w", where, name, tensor.ErrMissing)
 }
 
-// Release gives back the memory of all files' pages, as File.Release does.
+// Release calls File.Release for all files.
 func (s *Set) Release() {
 	for _, f := range s.files {
 		f.Release()
 	}
 }
 
-// Close unmaps all files.
+// Close closes all files.
 func (s *Set) Close() error {
 	var errs []error
 	for _, f := range s.files {

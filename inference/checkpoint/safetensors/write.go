@@ -16,26 +16,30 @@ import (
 	"kleinbild/inference/tensor"
 )
 
-// chunkBytes is how much of a tensor is made and written at a time, by each of GOMAXPROCS workers.
+// chunkBytes is the size of the parts in which each of GOMAXPROCS workers fills and writes a tensor.
 const chunkBytes = 1 << 20
 
-// Entry is a tensor to write, whose values are made when their turn comes.
+// Entry is a tensor to write. Write calls Fill for its values, part by part.
 type Entry struct {
 	Name  string
 	DType tensor.DType
 	Shape []int
-	// Fill puts into dst the little-endian values from the element with row-major index first on; len(dst) is a multiple of
-	// the dtype's size. It is called from several goroutines, for each part of the tensor once.
+	// Fill stores values in dst, little-endian, starting with the one whose row-major index is first. len(dst) is a
+	// multiple of the dtype's size. Goroutines call Fill concurrently, once for each part of the tensor.
 	Fill func(dst []byte, first int) error
 }
 
-// SizeBytes is the size of the tensor's data.
+// SizeBytes returns the size of the tensor's data.
 func (e Entry) SizeBytes() int64 { return int64(tensor.Elements(e.Shape)) * int64(e.DType.SizeBytes()) }
 
-// Write puts a whole file into w: the header, padded to 8 bytes, then the tensors, larger formats first and else by name,
-// which is the reference writer's order and keeps every tensor aligned. It holds a few chunks in memory, never a tensor.
-// progress, if any, is told how many bytes were written since its last call, one call at a time.
-func Write(ctx context.Context, w io.WriterAt, metadata map[string]string, entries []Entry, progress func(written int64)) error {
+// Write writes a safetensors file to w: the header, padded to a multiple of 8 bytes, and the tensors. Tensors are
+// sorted like those of the reference's writer, by descending size of a value and then by name, which keeps all of them
+// aligned. Write needs the memory of a few chunks, not of a tensor. After each chunk it calls progress, unless nil,
+// with the number of bytes that were written since the last call; these calls are never concurrent. It ends with the
+// cause of ctx if ctx ends.
+func Write(
+	ctx context.Context, w io.WriterAt, metadata map[string]string, entries []Entry, progress func(written int64),
+) error {
 	entries = slices.SortedFunc(slices.Values(entries), func(a, b Entry) int {
 		return cmp.Or(cmp.Compare(b.DType.SizeBytes(), a.DType.SizeBytes()), cmp.Compare(a.Name, b.Name))
 	})
@@ -49,8 +53,8 @@ func Write(ctx context.Context, w io.WriterAt, metadata map[string]string, entri
 
 	type chunk struct {
 		entry    Entry
-		from, to int64 // bytes of the tensor
-		at       int64 // of the file
+		from, to int64 // byte range of the tensor
+		at       int64 // byte offset in the file
 	}
 	var chunks []chunk
 	at := int64(len(head))
@@ -100,14 +104,14 @@ func Write(ctx context.Context, w io.WriterAt, metadata map[string]string, entri
 	return context.Cause(ctx)
 }
 
-// encodeHeader returns the length and the JSON text, padded with spaces so that the data begins at a multiple of 8.
-// Keys are in the order of the data, as the reference writes them.
+// encodeHeader returns the header's length and its JSON text, padded with spaces to a multiple of 8 bytes. Like the
+// reference it writes the keys in the order of the data.
 func encodeHeader(metadata map[string]string, entries []Entry) ([]byte, error) {
 	var b bytes.Buffer
 	b.Write(make([]byte, 8))
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
-	// Encode ends with a newline that has no place here.
+	// value removes the newline that Encode appends.
 	value := func(v any) error {
 		err := enc.Encode(v)
 		b.Truncate(b.Len() - 1)
@@ -134,7 +138,7 @@ func encodeHeader(metadata map[string]string, entries []Entry) ([]byte, error) {
 		case err != nil:
 			return nil, fmt.Errorf("safetensors: write %s: %w", e.Name, err)
 		case seen[e.Name]:
-			return nil, fmt.Errorf("safetensors: write %s: the name is there twice", e.Name)
+			return nil, fmt.Errorf("safetensors: write %s: duplicate name", e.Name)
 		}
 		seen[e.Name] = true
 		shape := e.Shape

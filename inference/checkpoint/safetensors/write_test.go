@@ -12,7 +12,7 @@ import (
 	"kleinbild/inference/tensor"
 )
 
-// counting fills U32 tensors with their indices.
+// counting is a Fill for U32 tensors: each value is its index.
 func counting(dst []byte, first int) error {
 	for i := 0; i < len(dst); i += 4 {
 		binary.LittleEndian.PutUint32(dst[i:], uint32(first+i/4))
@@ -21,8 +21,9 @@ func counting(dst []byte, first int) error {
 }
 
 func TestWriteReadsBack(t *testing.T) {
-	// Ragged against the chunk size, which is 2^18 values of 4 bytes.
-	sizes := map[string]int{"none": 0, "one": 1, "chunk-1": 1<<18 - 1, "chunk": 1 << 18, "chunk+1": 1<<18 + 1, "<&>\"é": 3<<18 + 5}
+	// Sizes around a multiple of the chunk size, which is 2^18 values of 4 bytes.
+	sizes := map[string]int{"none": 0, "one": 1, "chunk-1": 1<<18 - 1, "chunk": 1 << 18, "chunk+1": 1<<18 + 1,
+		"<&>\"é": 3<<18 + 5}
 	var entries []Entry
 	var total, reported int64
 	for name, n := range sizes {
@@ -77,8 +78,8 @@ func TestWriteFails(t *testing.T) {
 		want    string
 	}{
 		{"fill fails", t.Context(), []Entry{entry("a", func([]byte, int) error { return full })}, "write a: out of values"},
-		{"name twice", t.Context(), []Entry{entry("a", counting), entry("a", counting)}, "write a: the name is there twice"},
-		{"metadata's name", t.Context(), []Entry{entry("__metadata__", counting)}, "write __metadata__: the name is there twice"},
+		{"name twice", t.Context(), []Entry{entry("a", counting), entry("a", counting)}, "write a: duplicate name"},
+		{"metadata's name", t.Context(), []Entry{entry("__metadata__", counting)}, "write __metadata__: duplicate name"},
 		{"too large", t.Context(), []Entry{{"a", tensor.U32, []int{1 << 40, 1 << 40}, counting}}, "larger than any file"},
 		{"cancelled", cancelled, []Entry{entry("a", counting)}, "context canceled"},
 	} {

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// spent is the processor's time that f takes on this thread, which other programs do not change.
-func spent(f func()) time.Duration {
+// cpuTime returns the CPU time of f on this thread, on which the load of the machine has little influence.
+func cpuTime(f func()) time.Duration {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	var before, after unix.Rusage

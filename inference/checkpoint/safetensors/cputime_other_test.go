@@ -4,7 +4,8 @@ package safetensors
 
 import "time"
 
-func spent(f func()) time.Duration {
+// cpuTime returns the time of f.
+func cpuTime(f func()) time.Duration {
 	start := time.Now()
 	f()
 	return time.Since(start)
