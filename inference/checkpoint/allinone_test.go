@@ -13,7 +13,7 @@ import (
 	"kleinbild/inference/tensor"
 )
 
-// prefixed puts a text in front of the tensors' names; drop is taken off first.
+// prefixed returns entries with prefix before their names, from which it removes the prefix drop first.
 func prefixed(entries []safetensors.Entry, drop, prefix string) []safetensors.Entry {
 	entries = slices.Clone(entries)
 	for i := range entries {
@@ -22,10 +22,11 @@ func prefixed(entries []safetensors.Entry, drop, prefix string) []safetensors.En
 	return entries
 }
 
-// allInOne is what tools that save a whole checkpoint write.
+// allInOne returns the tensors of a file that holds a whole checkpoint, as programs save it.
 func allInOne(s synthetic.Spec, textPrefix, vaePrefix string) []safetensors.Entry {
 	t, v, e := s.SingleFiles()
-	return slices.Concat(prefixed(t, "", "model.diffusion_model."), prefixed(v, "", vaePrefix), prefixed(e, "", textPrefix))
+	return slices.Concat(prefixed(t, "", "model.diffusion_model."), prefixed(v, "", vaePrefix),
+		prefixed(e, "", textPrefix))
 }
 
 func writeEntries(t *testing.T, path string, entries []safetensors.Entry) string {
@@ -71,7 +72,8 @@ func TestAllInOne(t *testing.T) {
 	}
 	t.Run("two of three", func(t *testing.T) {
 		tr, v, _ := small().SingleFiles()
-		path := writeEntries(t, filepath.Join(dir, "two.safetensors"), slices.Concat(prefixed(tr, "", "model.diffusion_model."), prefixed(v, "", "vae.")))
+		path := writeEntries(t, filepath.Join(dir, "two.safetensors"),
+			slices.Concat(prefixed(tr, "", "model.diffusion_model."), prefixed(v, "", "vae.")))
 		c := mustOpen(t, path+","+spec(single, textFile))
 		compareSources(t, c.VAE.Source, want.VAE.Source)
 		_, err := Open(t.Context(), path)
@@ -83,9 +85,12 @@ func TestAllInOne(t *testing.T) {
 		entries    []safetensors.Entry
 	}{
 		{"a block is missing", "lacks double block 0", without(whole, "model.diffusion_model.double_blocks.0.")},
-		{"a tensor of none", "1 tensors of none of them: other.weight", append(slices.Clone(whole), of("other.weight", tensor.BF16, 4))},
-		{"an unknown tensor", "1 tensors do not belong to a FLUX.2 [klein] VAE: vae.other.weight", append(slices.Clone(whole), of("vae.other.weight", tensor.BF16, 4))},
-		{"two encoders", "holds two networks of the kind text encoder", append(slices.Clone(whole), of("text_encoders.qwen3_8b.transformer.model.embed_tokens.weight", tensor.BF16, 4, 4))},
+		{"a tensor of none", "1 tensors that belong to none of them: other.weight",
+			append(slices.Clone(whole), of("other.weight", tensor.BF16, 4))},
+		{"an unknown tensor", "1 tensors do not belong to a FLUX.2 [klein] VAE: vae.other.weight",
+			append(slices.Clone(whole), of("vae.other.weight", tensor.BF16, 4))},
+		{"two encoders", "holds two networks of the kind text encoder",
+			append(slices.Clone(whole), of("text_encoders.qwen3_8b.transformer.model.embed_tokens.weight", tensor.BF16, 4, 4))},
 	} {
 		for i, e := range row.entries {
 			if e.Fill == nil {
@@ -98,7 +103,8 @@ func TestAllInOne(t *testing.T) {
 	}
 }
 
-// A file that was rounded to float8 and has no scale anywhere is taken as it is, and that is said.
+// TestFP8WithoutScales checks that a file whose weights were only rounded to float8, without any scale, is used
+// unscaled, with a notice.
 func TestFP8WithoutScales(t *testing.T) {
 	_, single := tiny(t)
 	tr, _, _ := small().SingleFiles()
@@ -115,12 +121,15 @@ func TestFP8WithoutScales(t *testing.T) {
 	}
 	path := writeEntries(t, filepath.Join(t.TempDir(), "flux-2-klein-4b-e4m3.safetensors"), tr)
 	c := mustOpen(t, path+","+spec(single, vaeFile, textFile))
-	if x := mustTensor(t, c.Transformer.Source, "transformer_blocks.0.attn.to_out.0.weight"); x.Scale != 1 || x.Float32s()[0] != 1 {
+	if x := mustTensor(t, c.Transformer.Source, "transformer_blocks.0.attn.to_out.0.weight"); x.Scale != 1 ||
+		x.Float32s()[0] != 1 {
 		t.Errorf("scale %v, value %v, want 1 and 1", x.Scale, x.Float32s()[0])
 	}
-	if len(c.Notices) != 1 || !strings.Contains(c.Notices[0], "float8 weights without scales: taken as they are") {
+	if len(c.Notices) != 1 || !strings.Contains(c.Notices[0],
+		"float8 weights have no scales: their values are used unscaled") {
 		t.Errorf("notices %q", c.Notices)
 	}
-	_, err := Open(t.Context(), writeEntries(t, path, append(tr, safetensors.Entry{Name: "scaled_fp8", DType: tensor.F8E4M3, Shape: []int{0}}))+","+spec(single, vaeFile, textFile))
+	mark := safetensors.Entry{Name: "scaled_fp8", DType: tensor.F8E4M3, Shape: []int{0}}
+	_, err := Open(t.Context(), writeEntries(t, path, append(tr, mark))+","+spec(single, vaeFile, textFile))
 	wantError(t, "a mark of scales", err, path, "dtype F8_E4M3 without its weight_scale")
 }

@@ -1,15 +1,17 @@
-// Package checkpoint finds a FLUX.2 [klein] model on disk and opens it: what enters is a folder or a list of files, what
-// leaves is, for each of transformer, VAE and text encoder, its weights under their Diffusers names (memory-mapped, nothing
-// is read ahead) and the bytes of its config.
+// Package checkpoint finds a FLUX.2 [klein] model on disk and opens it. From a folder or a list of files it gives, for
+// the transformer, the VAE and the text encoder, the weights by their Diffusers names and the text of the config.
+// Weights are memory-mapped; they are read when they are used.
 //
-// Two layouts are read: the Diffusers folder (model_index.json and a folder for each component), and single files under the
-// original names, recognised by their tensors and renamed as Diffusers' scripts/convert_flux2_to_diffusers.py does; also as
-// they lie in the folders of ComfyUI, Forge and SwarmUI. A single file may hold all three networks under prefixes. Weights in
-// float8_e4m3fn carry the scale that the file stores beside them, or none where the file has none at all.
+// It reads two layouts. A Diffusers folder has a model_index.json and a folder for each component. Single files have
+// the original names of Black Forest Labs; they are recognised by their tensors, also in the folders of ComfyUI, Forge
+// and SwarmUI, and their tensors are renamed as in scripts/convert_flux2_to_diffusers.py of Diffusers. A single file
+// may hold all three networks, each under a prefix. A weight in float8_e4m3fn has the scale that the file stores for
+// it; if the file stores no scale at all, the scale is 1.
 //
-// It refuses incomplete files and downloads, tensors it does not know, other families and quantisations (NVFP4, GGUF, int8,
-// …) by their names, and fp8 weights that lack a scale others have. At the widths of published models it knows the number of
-// blocks. It does not know the shapes that a config asks for: the stages check those.
+// Open returns an error for incomplete files and downloads, for unknown tensors, for models of another family and for
+// other quantisations (NVFP4, GGUF, int8, …), which it names, and for fp8 weights without a scale in a file that has
+// scales. The numbers of blocks are checked if the widths are those of a published model. The shapes that a config asks
+// for are not checked here, but by the networks.
 package checkpoint
 
 import (
@@ -25,7 +27,7 @@ import (
 	"kleinbild/inference/tensor"
 )
 
-// Layout is how a checkpoint lies on disk.
+// Layout is the form of a checkpoint on disk.
 type Layout string
 
 const (
@@ -33,68 +35,74 @@ const (
 	SingleFiles Layout = "single files"
 )
 
-// Component is one of the three networks.
+// Component is one of the three networks of a checkpoint.
 type Component struct {
-	// Source gives the weights by their Diffusers names, without the component's name in front.
+	// Source returns the weights by their Diffusers names, without the name of the component.
 	Source tensor.Source
-	// ConfigJSON is the text of config.json, known to be a JSON object; nil for single files, whose sizes follow from shapes.
+	// ConfigJSON is the text of config.json, which is a JSON object. It is nil for single files: their sizes are
+	// derived from the shapes.
 	ConfigJSON []byte
-	// Files are the weight files, as paths.
+	// Files are the paths of the weight files.
 	Files     []string
 	SizeBytes int64
 
 	set *safetensors.Set
 }
 
-// Release gives back the memory of the weights read so far; they stay valid, see safetensors.File.Release.
+// Release removes the weights from the resident memory. They stay valid (see safetensors.File.Release).
 func (c Component) Release() { c.set.Release() }
 
-// ModelIndex is what model_index.json says beyond naming the components.
+// ModelIndex holds the settings in model_index.json.
 type ModelIndex struct {
-	// IsDistilled is nil when the key is absent, as it always is for single files; the reference then takes false.
+	// IsDistilled is nil if the key is missing, and for single files. The reference takes a missing key as false.
 	IsDistilled *bool
-	// MaxSequenceLength is the optional max_sequence_length, 0 when absent.
+	// MaxSequenceLength is max_sequence_length, or 0 if the key is missing.
 	MaxSequenceLength int
 }
 
-// VariantHint is a guess that must be said aloud: single files do not tell a distilled model from a base model.
+// VariantHint is a guess of the variant, for single files: distilled and base models have the same tensors. The user
+// must be told of it.
 type VariantHint struct {
 	Base bool
-	// Sentence says what was guessed from what.
+	// Sentence tells the user what was guessed, and why.
 	Sentence string
 }
 
-// Checkpoint is an opened model. Its tensors are valid until Close.
+// Checkpoint is an open model. Its tensors are valid until Close.
 type Checkpoint struct {
-	// Name is for people: the folder's name, or the transformer file's without its ending.
+	// Name is the model's name for people: that of the folder, or of the transformer's file without its extension.
 	Name   string
 	Layout Layout
 
 	Transformer, VAE, TextEncoder Component
 
-	// Tokenizer is a folder or a tokenizer.json; "" when the checkpoint has none and the embedded one serves.
+	// Tokenizer is the path of a folder or a tokenizer.json, or "" if the checkpoint has no tokenizer. Then the
+	// tokenizer that is embedded in the program must be used.
 	Tokenizer string
-	// TokenizerFiles is the folder's contents where it is part of the program, nil elsewhere.
+	// TokenizerFiles holds the tokenizer's files if the model is embedded in the program, and is nil otherwise.
 	TokenizerFiles fs.FS
-	// SchedulerConfig is the text of scheduler_config.json, nil for single files.
+	// SchedulerConfig is the text of scheduler_config.json, or nil for single files.
 	SchedulerConfig []byte
 	Index           ModelIndex
-	// Notices are sentences about what was assumed of the weights.
+	// Notices are sentences that tell the user what was assumed about the weights.
 	Notices []string
-	// Hint is nil where model_index.json says what the model is.
+	// Hint is nil if model_index.json gives the variant.
 	Hint *VariantHint
-	// Digest identifies the checkpoint: see digest.
+	// Digest identifies the checkpoint (see digest).
 	Digest    string
 	SizeBytes int64
 }
 
-// Open opens the checkpoint that spec names: Demo for the model that is part of the program, a folder (Diffusers',
-// ComfyUI's, or one of single files), or single files separated by commas in any order (transformer, VAE,
-// text encoder, and optionally a tokenizer.json or the folder that holds one). The error is one line that names the file. When
-// ctx ends Open returns its cause at once.
+// Open opens the checkpoint that spec names: Demo, for the model that is embedded in the program; a folder of
+// Diffusers, of ComfyUI, or with single files; or single files separated by commas, in any order: transformer, VAE,
+// text encoder, and optionally a tokenizer.json or its folder. An error is one line that names the file. If ctx ends,
+// Open returns its cause at once.
 func Open(ctx context.Context, spec string) (*Checkpoint, error) {
-	return Interruptible(ctx, func() (*Checkpoint, error) { return openWhole(ctx, spec) }, func(c *Checkpoint) { c.Close() })
+	return Interruptible(ctx, func() (*Checkpoint, error) { return openWhole(ctx, spec) },
+		func(c *Checkpoint) { c.Close() })
 }
+
+// openWhole opens the checkpoint and sets sizes, notices and digest.
 
 func openWhole(ctx context.Context, spec string) (*Checkpoint, error) {
 	if strings.TrimSpace(spec) == "" {
@@ -110,7 +118,8 @@ func openWhole(ctx context.Context, spec string) (*Checkpoint, error) {
 			p.SizeBytes += f.SizeBytes()
 		}
 		if w, ok := p.Source.(*weights); ok && w.unscaled > 0 {
-			c.Notices = append(c.Notices, fmt.Sprintf("%s: %d float8 weights without scales: taken as they are", w.path, w.unscaled))
+			c.Notices = append(c.Notices, fmt.Sprintf("%s: %d float8 weights have no scales: their values are used unscaled",
+				w.path, w.unscaled))
 		}
 	}
 	for _, f := range c.files() {
@@ -131,13 +140,13 @@ func open(ctx context.Context, spec string) (*Checkpoint, error) {
 	if err == nil && info.IsDir() {
 		return openFolder(ctx, spec)
 	}
-	if err == nil { // a name may hold a comma
+	if err == nil { // the name of a file may contain a comma
 		return openFiles(ctx, spec, []string{spec})
 	}
 	return openFiles(ctx, spec, itemsOf(spec))
 }
 
-// itemsOf cuts a list at its commas, but for those in the names of files and folders that are there.
+// itemsOf splits a list at its commas, except those in the names of existing files and folders.
 func itemsOf(spec string) (items []string) {
 	for pieces := strings.Split(spec, ","); len(pieces) > 0; {
 		taken := 1
@@ -170,10 +179,10 @@ func openFolder(ctx context.Context, dir string) (*Checkpoint, error) {
 	if isDangling(index) {
 		return nil, fmt.Errorf("checkpoint: %s: %s", index, missing(index))
 	}
-	if t, ok, err := uiTree(dir); err != nil {
+	if t, ok, err := installationAt(dir); err != nil {
 		return nil, err
 	} else if ok {
-		return openTree(ctx, t)
+		return openInstallation(ctx, t)
 	}
 	files, err := weightFiles(dir)
 	if err != nil {
@@ -184,13 +193,15 @@ func openFolder(ctx context.Context, dir string) (*Checkpoint, error) {
 	}
 	for _, part := range diffusersParts {
 		if exists(filepath.Join(dir, part.folder)) {
-			return nil, fmt.Errorf("checkpoint: %s: %s; the folder holds %s", index, missing(index), folder{files: os.DirFS(dir), dir: dir}.listing("."))
+			return nil, fmt.Errorf("checkpoint: %s: %s; the folder holds %s",
+				index, missing(index), folder{files: os.DirFS(dir), dir: dir}.listing("."))
 		}
 	}
-	return nil, fmt.Errorf("checkpoint: %s: holds neither model_index.json (a Diffusers folder) nor .safetensors files", dir)
+	return nil, fmt.Errorf("checkpoint: %s: holds neither model_index.json (a Diffusers folder) nor .safetensors files",
+		dir)
 }
 
-// weightFiles lists the paths of the safetensors files that lie in dir, sorted.
+// weightFiles returns the paths of the safetensors files in dir, sorted.
 func weightFiles(dir string) ([]string, error) {
 	list, err := readDir(dir, maxListed)
 	if err != nil {
@@ -214,7 +225,7 @@ func (c *Checkpoint) components() []*Component {
 	return []*Component{&c.Transformer, &c.VAE, &c.TextEncoder}
 }
 
-// Close unmaps all files; the tensors taken from the checkpoint become invalid.
+// Close closes all files. The tensors of the checkpoint become invalid.
 func (c *Checkpoint) Close() error {
 	var errs []error
 	for _, p := range c.components() {

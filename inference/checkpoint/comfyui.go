@@ -13,59 +13,62 @@ import (
 	"github.com/adrg/xdg"
 )
 
-// ComfyUIVariable is the environment variable that names a ComfyUI folder in an unusual place.
+// ComfyUIVariable is the environment variable with the path of ComfyUI's folder, if it is in an unusual place.
 const ComfyUIVariable = "COMFYUI_PATH"
 
-// uiFolders are the folders in which ComfyUI, Forge, SwarmUI and Stability Matrix keep each kind of file, below models, as
-// plainName writes them: diffusion_models and its old name unet, text_encoders and clip, Forge's text_encoder, and the folders
-// of whole checkpoints, checkpoints and Stable-diffusion.
-var uiFolders = map[kind][]string{
+// folderNames are the folders below models in which ComfyUI, Forge, SwarmUI and Stability Matrix keep each kind of
+// file: diffusion_models (formerly unet), text_encoders (formerly clip), Forge's text_encoder, vae, and for all-in-one
+// files checkpoints and Stable-diffusion. The names are spelled as plainName returns them.
+var folderNames = map[kind][]string{
 	transformer: {"diffusionmodels", "unet", "checkpoints", "stablediffusion"},
 	textEncoder: {"textencoders", "clip", "textencoder"},
 	vae:         {"vae"},
 }
 
-// uiFoldersShown is what messages call them.
-var uiFoldersShown = map[kind]string{
-	transformer: "diffusion_models, unet, checkpoints or Stable-diffusion", textEncoder: "text_encoders or clip", vae: "vae",
+// folderNamesShown are the names of these folders in messages.
+var folderNamesShown = map[kind]string{
+	transformer: "diffusion_models, unet, checkpoints or Stable-diffusion", textEncoder: "text_encoders or clip",
+	vae: "vae",
 }
 
-// plainName is a folder's name without what differs between programs and systems: case, dashes and underlines.
+// plainName returns a folder's name in lower case and without dashes, underscores and spaces, which differ between
+// programs.
 func plainName(name string) string {
 	return strings.NewReplacer("_", "", "-", "", " ", "").Replace(strings.ToLower(name))
 }
 
-// comfyNames are parts of the names that these files, or the folders that hold them, are given. The folders hold many models,
-// and opening all to look at their tensors would take long; what is in a file is checked all the same.
-var comfyNames = map[kind][]string{
+// fileNameParts are texts of which one must occur in the path of a file below its kind's folder. The folders hold many
+// models, and opening all of them would take long. The tensors of a file that matches are still checked.
+var fileNameParts = map[kind][]string{
 	transformer: {"klein"},
 	textEncoder: {"qwen"},
 	vae:         {"flux2", "flux.2", "flux-2", "full_encoder_small_decoder"},
 }
 
-// tree is the folders of an installation, by kind.
-type tree struct {
+// installation holds the folders of an installation of ComfyUI or a similar program, by the kind of file in them.
+type installation struct {
 	dir     string
 	folders map[kind][]string
-	// skipped is a file of paths that cannot be read.
+	// skipped holds dir, with the reason, if its extra_model_paths.yaml cannot be read.
 	skipped []Place
 }
 
-// uiTree returns the folders of the installation at dir: dir or the folder models in it, and what an extra_model_paths.yaml
-// names. ok is false where there is none; err is of that file, where there is nothing else.
-func uiTree(dir string) (t tree, ok bool, err error) {
-	t = tree{dir: dir, folders: map[kind][]string{}}
+// installationAt returns the installation at dir, which has its folders in models or in dir itself. It includes the
+// folders that an extra_model_paths.yaml in dir names. ok is false if there are no folders; err is then the error of an
+// extra_model_paths.yaml that cannot be read.
+func installationAt(dir string) (t installation, ok bool, err error) {
+	t = installation{dir: dir, folders: map[kind][]string{}}
 	defaults, others, err := extraPaths(dir)
 	if err != nil {
 		t.skipped = []Place{{dir, strings.TrimPrefix(err.Error(), "checkpoint: ")}}
 	}
-	for k := range uiFolders {
+	for k := range folderNames {
 		t.folders[k] = append(t.folders[k], defaults[k]...)
 	}
-	// split_files is how ComfyUI's own repositories of the hub hold the folders.
+	// ComfyUI's repositories on the hub have the folders in split_files.
 	for _, models := range append(subfolders(dir, "models"), dir, filepath.Join(dir, "split_files")) {
 		before := len(t.folders[transformer])
-		for k, names := range uiFolders {
+		for k, names := range folderNames {
 			for _, name := range names {
 				t.folders[k] = append(t.folders[k], subfolders(models, name)...)
 			}
@@ -75,7 +78,7 @@ func uiTree(dir string) (t tree, ok bool, err error) {
 			break
 		}
 	}
-	for k := range uiFolders {
+	for k := range folderNames {
 		t.folders[k] = append(t.folders[k], others[k]...)
 		ok = ok || len(defaults[k])+len(others[k]) > 0
 	}
@@ -85,7 +88,7 @@ func uiTree(dir string) (t tree, ok bool, err error) {
 	return t, ok, err
 }
 
-// subfolders lists the folders in dir, and links, whose plain name is name.
+// subfolders returns the paths of the folders and links in dir whose plain name is name.
 func subfolders(dir, name string) (found []string) {
 	list, _ := readDir(dir, maxListed)
 	for _, e := range list {
@@ -96,8 +99,8 @@ func subfolders(dir, name string) (found []string) {
 	return found
 }
 
-// openTree opens the first model of an installation.
-func openTree(ctx context.Context, t tree) (*Checkpoint, error) {
+// openInstallation opens the first model of t.
+func openInstallation(ctx context.Context, t installation) (*Checkpoint, error) {
 	specs, _, err := t.specs(ctx)
 	if len(specs) == 0 {
 		return nil, err
@@ -105,24 +108,25 @@ func openTree(ctx context.Context, t tree) (*Checkpoint, error) {
 	return open(ctx, specs[0])
 }
 
-// candidate is a weight file that opens.
+// candidate is a weight file that can be opened.
 type candidate struct {
 	path string
-	// kinds are the networks in it.
+	// kinds are the networks in the file.
 	kinds []kind
-	// width is that of the prompt embeds that the transformer takes or the text encoder gives.
+	// width is the width of the prompt embeds that the file's transformer reads or its text encoder makes.
 	width int
 	size  *size
 }
 
 func (c candidate) has(k kind) bool { return slices.Contains(c.kinds, k) }
 
-// look tells what is in a file; it is remembered as Judge's verdicts are.
-func look(ctx context.Context, path string) (candidate, error) {
-	return remembered(ctx, "file "+path, func() (stamp, bool) { return stampOf(path) }, func() (candidate, error) { return lookInto(ctx, path) })
+// inspect returns what a weight file holds. The result is cached, as Judge's is.
+func inspect(ctx context.Context, path string) (candidate, error) {
+	return cached(ctx, "file "+path, func() (stamp, bool) { return stampOf(path) },
+		func() (candidate, error) { return inspectNow(ctx, path) })
 }
 
-func lookInto(ctx context.Context, path string) (candidate, error) {
+func inspectNow(ctx context.Context, path string) (candidate, error) {
 	c := &Checkpoint{}
 	defer c.Close()
 	if err := c.addFile(ctx, path); err != nil {
@@ -147,28 +151,28 @@ func lookInto(ctx context.Context, path string) (candidate, error) {
 	return found, nil
 }
 
-// specs lists the transformers of an installation, each with the first text encoder and VAE that fit it, as specs for Open:
-// distilled models before base models. The error says why a transformer has no such, or why there is none; skipped are
-// folders and links that could not be read.
-func (t tree) specs(ctx context.Context) (specs []string, skipped []Place, err error) {
+// specs returns the models of an installation as specs for Open, distilled ones before base ones: each transformer with
+// the first text encoder and the first VAE that fit it. err says why no text encoder or VAE fits a transformer, or why
+// there is no transformer. skipped holds the folders and links that could not be read.
+func (t installation) specs(ctx context.Context) (specs []string, skipped []Place, err error) {
 	skipped = t.skipped
 	found := map[kind][]candidate{}
 	broken := map[kind]error{}
 	for _, k := range []kind{transformer, vae, textEncoder} {
 		w, seen := walker{ctx: ctx, left: maxWalked}, map[string]bool{}
 		for _, folder := range t.folders[k] {
-			for _, path := range w.files(folder, func(name string) bool { return named(name, k) }) {
+			for _, path := range w.files(folder, func(name string) bool { return hasFamilyName(name, k) }) {
 				if ctx.Err() != nil {
 					return nil, nil, context.Cause(ctx)
 				}
 				path, err := indexOf(path)
 				if seen[path] && err == nil {
-					continue // another shard
+					continue // another shard of an index that was inspected
 				}
 				seen[path] = true
 				var c candidate
 				if err == nil {
-					c, err = look(ctx, path)
+					c, err = inspect(ctx, path)
 				}
 				switch {
 				case err != nil:
@@ -181,7 +185,7 @@ func (t tree) specs(ctx context.Context) (specs []string, skipped []Place, err e
 		skipped = append(skipped, w.skipped...)
 	}
 	if len(found[transformer]) == 0 {
-		return nil, skipped, t.none(transformer, nil, broken[transformer], skipped)
+		return nil, skipped, t.noFile(transformer, nil, broken[transformer], skipped)
 	}
 	slices.SortStableFunc(found[transformer], func(a, b candidate) int { return isBase(a.path) - isBase(b.path) })
 	for _, tr := range found[transformer] {
@@ -190,13 +194,16 @@ func (t tree) specs(ctx context.Context) (specs []string, skipped []Place, err e
 			if tr.has(k) { // an all-in-one checkpoint
 				continue
 			}
-			i := slices.IndexFunc(found[k], func(c candidate) bool { return len(c.kinds) == 1 && (k == vae || c.width == tr.width) })
+			i := slices.IndexFunc(found[k], func(c candidate) bool {
+				return len(c.kinds) == 1 && (k == vae || c.width == tr.width)
+			})
 			if i < 0 {
 				files = nil
 				if len(found[k]) > 0 {
-					err = fmt.Errorf("checkpoint: %s: embeds of %d do not fit the %d of %s; get %s", found[k][0].path, found[k][0].width, tr.width, tr.path, usualFile(k, tr.size))
+					err = fmt.Errorf("checkpoint: %s: embeds of width %d do not fit %s, want width %d; get %s",
+						found[k][0].path, found[k][0].width, tr.path, tr.width, usualFile(k, tr.size))
 				} else {
-					err = t.none(k, tr.size, broken[k], skipped)
+					err = t.noFile(k, tr.size, broken[k], skipped)
 				}
 				break
 			}
@@ -209,9 +216,11 @@ func (t tree) specs(ctx context.Context) (specs []string, skipped []Place, err e
 	return specs, skipped, err
 }
 
-// none says that there is no file of a kind, and what was found in its place.
-func (t tree) none(k kind, s *size, broken error, skipped []Place) error {
-	err := fmt.Errorf("checkpoint: %s: no %s in %s; %s is the usual one", t.dir, k, uiFoldersShown[k], usualFile(k, s))
+// noFile returns the error for an installation without a file of kind k. broken, unless nil, is the error of a file
+// that did not open; skipped holds the folders that could not be read.
+func (t installation) noFile(k kind, s *size, broken error, skipped []Place) error {
+	err := fmt.Errorf("checkpoint: %s: no %s in %s; %s is the usual one",
+		t.dir, k, folderNamesShown[k], usualFile(k, s))
 	if len(skipped) > 0 {
 		err = fmt.Errorf("%w; %s %s", err, skipped[0].Where, skipped[0].Reason)
 	}
@@ -221,11 +230,13 @@ func (t tree) none(k kind, s *size, broken error, skipped []Place) error {
 	return err
 }
 
-// named says whether a path below a kind's folder, in lower case, speaks of this family.
-func named(path string, k kind) bool {
-	return slices.ContainsFunc(comfyNames[k], func(part string) bool { return strings.Contains(path, part) })
+// hasFamilyName reports whether path, in lower case and relative to the folder of kind k, contains a name of this
+// family.
+func hasFamilyName(path string, k kind) bool {
+	return slices.ContainsFunc(fileNameParts[k], func(part string) bool { return strings.Contains(path, part) })
 }
 
+// isBase returns 1 if the file's name contains "base", and 0 otherwise, as a key for sorting.
 func isBase(path string) int {
 	if strings.Contains(strings.ToLower(filepath.Base(path)), "base") {
 		return 1
@@ -233,11 +244,12 @@ func isBase(path string) int {
 	return 0
 }
 
-// comfyUIs lists where people have ComfyUI, Forge and SwarmUI, and where their installers put them.
-func comfyUIs(env func(string) string) []string {
+// installationDirs returns the folders in which people and installers usually put ComfyUI, Forge and SwarmUI.
+func installationDirs(env func(string) string) []string {
 	list := []string{
-		filepath.Join(xdg.Home, "ComfyUI"), filepath.Join(xdg.Home, "comfy", "ComfyUI"), filepath.Join(xdg.UserDirs.Documents, "ComfyUI"),
-		filepath.Join(xdg.ConfigHome, "ComfyUI"), // the desktop program's extra_models_config.yaml
+		filepath.Join(xdg.Home, "ComfyUI"), filepath.Join(xdg.Home, "comfy", "ComfyUI"),
+		filepath.Join(xdg.UserDirs.Documents, "ComfyUI"),
+		filepath.Join(xdg.ConfigHome, "ComfyUI"), // holds extra_models_config.yaml of ComfyUI's desktop program
 	}
 	for _, name := range []string{"stable-diffusion-webui-forge", "sd-webui-forge-classic", "SwarmUI", "StableSwarmUI"} {
 		list = append(list, filepath.Join(xdg.Home, name))
@@ -245,7 +257,8 @@ func comfyUIs(env func(string) string) []string {
 	if runtime.GOOS == "windows" {
 		list = append(list, filepath.Join(os.Getenv("APPDATA"), "ComfyUI"))
 		for _, drive := range []string{os.Getenv("SystemDrive") + `\`, xdg.Home} {
-			for _, name := range []string{"ComfyUI", `ComfyUI_windows_portable\ComfyUI`, `webui_forge\webui`, "stable-diffusion-webui-forge", "SwarmUI"} {
+			for _, name := range []string{"ComfyUI", `ComfyUI_windows_portable\ComfyUI`, `webui_forge\webui`,
+				"stable-diffusion-webui-forge", "SwarmUI"} {
 				list = append(list, filepath.Join(drive, name))
 			}
 		}
@@ -256,9 +269,10 @@ func comfyUIs(env func(string) string) []string {
 	return list
 }
 
-// usableInComfyUI gives the models in dir; that there is no installation is nothing to mention.
-func usableInComfyUI(ctx context.Context, dir string, tried *[]Place) []string {
-	t, ok, err := uiTree(dir)
+// modelsInInstallation returns the models of the installation at dir, and adds what could not be used to tried. If dir
+// has no installation, it adds nothing.
+func modelsInInstallation(ctx context.Context, dir string, tried *[]Place) []string {
+	t, ok, err := installationAt(dir)
 	if !ok && err == nil {
 		return nil
 	}

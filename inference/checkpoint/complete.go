@@ -8,9 +8,10 @@ import (
 	"strings"
 )
 
-// complete checks by the names of its weights that nothing is missing, before shapes and numbers of blocks become a config: a
-// file that lost its last block would pass for a smaller model. At published widths the numbers of blocks are known; at others
-// those up to the highest number count. config is the text of config.json, nil where there is none.
+// complete returns an error if weights of kind k are missing. It must be called before a config is derived from the
+// weights: a file without its last block would pass for a smaller model. The number of blocks is known if the widths
+// are those of a published model; otherwise it is the highest block number plus one. config is the text of config.json,
+// or nil if there is none.
 func (w *weights) complete(k kind, config []byte) error {
 	s := sizeOf(w, k)
 	var missing []string
@@ -21,7 +22,7 @@ func (w *weights) complete(k kind, config []byte) error {
 	case textEncoder:
 		missing, err = w.missingOfTextEncoder(s, config)
 	case vae:
-		if config == nil { // a config says exactly what the stage then asks for
+		if config == nil { // with a config the VAE itself finds missing weights
 			missing = w.missingOfVAE()
 		}
 	}
@@ -32,24 +33,28 @@ func (w *weights) complete(k kind, config []byte) error {
 	if s != nil {
 		which += " " + s.name
 	}
-	return fmt.Errorf("checkpoint: %s: is incomplete: it lacks %s of the %s of %s; get %s again", w.path, first(missing, 4), k, which, usualFile(k, s))
+	return fmt.Errorf("checkpoint: %s: is incomplete: it lacks %s of the %s of %s; get %s again",
+		w.path, first(missing, 4), k, which, usualFile(k, s))
 }
 
-// blocks looks at the numbered blocks under a name.
+// blocks describes the numbered blocks of a network: UNDER.0.INNER, UNDER.1.INNER, ….
 type blocks struct {
-	under, title string
-	inner        []string
-	count        int    // as published, 0 for unknown
-	key          string // of the number in a config
+	under string   // the name before the number
+	title string   // the name of a block in messages
+	inner []string // the weights of a block
+	count int      // the number of blocks of the published model, or 0 if it is unknown
+	key   string   // the key of the number of blocks in config.json
 }
 
-// missingBlocks names blocks that are missing altogether, and single weights of others.
+// missingBlocks returns the blocks that are missing, and the missing weights of the other blocks.
 func (w *weights) missingBlocks(b blocks, config []byte) (missing []string, err error) {
 	found := map[int]bool{}
+	prefix := prefixOf(b.under)
 	for name := range w.refs {
-		if block, index, _, ok := cutBlock(strings.TrimPrefix(name, prefixOf(b.under))); ok && prefixOf(b.under)+block == b.under {
+		if block, index, _, ok := cutBlock(strings.TrimPrefix(name, prefix)); ok && prefix+block == b.under {
 			if index >= maxBlocks {
-				return nil, fmt.Errorf("checkpoint: %s: holds %s %d, want less than %d", w.path, b.title, index, maxBlocks)
+				return nil, fmt.Errorf("checkpoint: %s: holds %s %d, want less than %d",
+					w.path, b.title, index, maxBlocks)
 			}
 			found[index] = true
 		}
@@ -61,12 +66,14 @@ func (w *weights) missingBlocks(b blocks, config []byte) (missing []string, err 
 	count := highest + 1
 	if b.count > 0 {
 		if count > b.count {
-			return nil, fmt.Errorf("checkpoint: %s: holds %s %d, a model of this width has %d of them", w.path, b.title, highest, b.count)
+			return nil, fmt.Errorf("checkpoint: %s: holds %s %d, a model of this width has %d of them",
+				w.path, b.title, highest, b.count)
 		}
 		count = b.count
 	}
-	if said, ok := configNumber(config, b.key); ok && said < count {
-		return nil, fmt.Errorf("checkpoint: %s: holds %d %ss, config.json says %s is %d", w.path, count, b.title, b.key, said)
+	if declared, ok := configNumber(config, b.key); ok && declared < count {
+		return nil, fmt.Errorf("checkpoint: %s: holds %d %ss, config.json says %s is %d",
+			w.path, count, b.title, b.key, declared)
 	}
 	for i := range count {
 		if !found[i] {
@@ -82,9 +89,10 @@ func (w *weights) missingBlocks(b blocks, config []byte) (missing []string, err 
 	return missing, nil
 }
 
-// prefixOf is all but the last word of a name, with its dot.
+// prefixOf returns name up to and including its last dot.
 func prefixOf(name string) string { return name[:strings.LastIndexByte(name, '.')+1] }
 
+// configNumber returns the number with the given key in config. ok is false if there is none.
 func configNumber(config []byte, key string) (int, bool) {
 	var file map[string]any
 	if json.Unmarshal(config, &file) != nil {
@@ -99,8 +107,8 @@ func (w *weights) has(name string) bool {
 	return ok
 }
 
-// lacks lists the names that are not there.
-func (w *weights) lacks(names ...string) (missing []string) {
+// missingOf returns the names for which w has no weight.
+func (w *weights) missingOf(names ...string) (missing []string) {
 	for _, name := range names {
 		if !w.has(name) {
 			missing = append(missing, name)
@@ -110,14 +118,19 @@ func (w *weights) lacks(names ...string) (missing []string) {
 }
 
 func (w *weights) missingOfTransformer(s *size, config []byte) (missing []string, err error) {
-	double := blocks{"transformer_blocks", "double block", innerNames(doubleBlockNames), 0, "num_layers"}
-	single := blocks{"single_transformer_blocks", "single block", innerNames(singleBlockNames), 0, "num_single_layers"}
+	double := blocks{
+		under: "transformer_blocks", title: "double block", inner: innerNames(doubleBlockNames), key: "num_layers",
+	}
+	single := blocks{
+		under: "single_transformer_blocks", title: "single block", inner: innerNames(singleBlockNames),
+		key: "num_single_layers",
+	}
 	if s != nil {
 		double.count, single.count = s.doubleBlocks, s.singleBlocks
 	}
 	for _, to := range slices.Sorted(maps.Values(transformerNames)) {
 		if !strings.Contains(to, "guidance_embedder") {
-			missing = append(missing, w.lacks(to+".weight")...)
+			missing = append(missing, w.missingOf(to+".weight")...)
 		}
 	}
 	for _, b := range []blocks{double, single} {
@@ -130,7 +143,7 @@ func (w *weights) missingOfTransformer(s *size, config []byte) (missing []string
 	return missing, nil
 }
 
-// innerNames lists the weights of a block by their Diffusers names.
+// innerNames returns the Diffusers names of a block's weights, sorted.
 func innerNames(table map[string][]string) (list []string) {
 	for _, parts := range table {
 		for _, part := range parts {
@@ -150,10 +163,11 @@ func (w *weights) missingOfTextEncoder(s *size, config []byte) (missing []string
 		layers.count = s.textLayers
 	}
 	list, err := w.missingBlocks(layers, config)
-	return append(w.lacks("model.embed_tokens.weight", "model.norm.weight"), list...), err
+	return append(w.missingOf("model.embed_tokens.weight", "model.norm.weight"), list...), err
 }
 
-// The autoencoder's levels, and the number of ResNet blocks of each in the encoder; the decoder has one more.
+// The number of levels of the autoencoder, and of ResNet blocks of each level in the encoder. The decoder's levels have
+// one more.
 const (
 	vaeLevels         = 4
 	vaeLayersPerBlock = 2
@@ -162,7 +176,7 @@ const (
 func (w *weights) missingOfVAE() (missing []string) {
 	want := func(names ...string) {
 		for _, name := range names {
-			missing = append(missing, w.lacks(name+".weight", name+".bias")...)
+			missing = append(missing, w.missingOf(name+".weight", name+".bias")...)
 		}
 	}
 	names := w.Names()
@@ -197,5 +211,5 @@ func (w *weights) missingOfVAE() (missing []string) {
 		}
 	}
 	want("quant_conv", "post_quant_conv")
-	return append(missing, w.lacks("bn.running_mean", "bn.running_var")...)
+	return append(missing, w.missingOf("bn.running_mean", "bn.running_var")...)
 }

@@ -7,14 +7,14 @@ import (
 	"kleinbild/assets/demo"
 )
 
-// Demo is the spec of the model that is part of the program: a toy of the real architecture that makes simple drawings. A
-// folder of this name is ./demo.
+// Demo is the spec of the model that is embedded in the program: a small model of the real architecture that makes
+// simple drawings. The spec of a folder with this name is ./demo.
 const Demo = "demo"
 
-// demoName is what the demo model calls itself in pictures and replies.
+// demoName is the demo model's name in pictures and replies.
 const demoName = "kleinbild-demo"
 
-// openDemo opens the demo model in place: nothing is unpacked or copied.
+// openDemo opens the demo model in the program's memory, without unpacking or copying it.
 func openDemo(ctx context.Context) (*Checkpoint, error) {
 	f := folder{files: demo.Configs, dir: demoName, weights: demo.Weights}
 	c, err := openDiffusers(ctx, f)

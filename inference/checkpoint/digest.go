@@ -11,9 +11,10 @@ import (
 	"kleinbild/inference/checkpoint/safetensors"
 )
 
-// digest identifies a checkpoint without reading gigabytes: it is the SHA-256, in hex, over the configs, and over the header,
-// the size and 16 evenly spread blocks of 4 KiB of each weight file. File names and the tokenizer do not enter. Checkpoints that
-// differ in a few weights only may share a digest: it tells models apart, it does not verify them.
+// digest returns a digest that identifies a checkpoint without reading gigabytes: the SHA-256, in hex, of the configs,
+// and of the header, the size and 16 evenly spread blocks of 4 KiB of each weight file. File names and the tokenizer do
+// not change it. It tells models apart but does not verify them: checkpoints that differ in only a few weights may have
+// the same digest.
 func digest(ctx context.Context, c *Checkpoint) (string, error) {
 	h := sha256.New()
 	add := func(b []byte) {

@@ -14,19 +14,19 @@ import (
 	"kleinbild/inference/checkpoint/safetensors"
 )
 
-// pipelineClass is the only pipeline this program reproduces.
+// pipelineClass is the only pipeline of Diffusers that this program implements.
 const pipelineClass = "Flux2KleinPipeline"
 
-// folder holds the files of a Diffusers model.
+// folder is the folder of a Diffusers model, on disk or embedded in the program.
 type folder struct {
 	files fs.FS
-	// dir is where it lies, or what messages call it where it is part of the program.
+	// dir is the path on disk, or the name of an embedded model in messages.
 	dir string
-	// weights are the contents of the safetensors files of a model that is part of the program, by name.
+	// weights holds the contents of an embedded model's safetensors files, by name. It is nil for a folder on disk.
 	weights map[string][]byte
 }
 
-// path is what messages call a file of the folder.
+// path returns the path of a file of the folder, for messages.
 func (f folder) path(name string) string { return filepath.Join(f.dir, filepath.FromSlash(name)) }
 
 func (f folder) exists(name string) bool {
@@ -34,7 +34,7 @@ func (f folder) exists(name string) bool {
 	return err == nil || f.weights[name] != nil
 }
 
-// openSet opens a safetensors file, or the index of several.
+// openSet opens a safetensors file, or all shards of an index.
 func (f folder) openSet(ctx context.Context, name string) (*safetensors.Set, error) {
 	if f.weights == nil {
 		return safetensors.OpenSet(ctx, f.path(name))
@@ -46,7 +46,7 @@ func (f folder) openSet(ctx context.Context, name string) (*safetensors.Set, err
 	return safetensors.SetOf(file), nil
 }
 
-// diffusersParts are the folders of the components, and what their weight files are called without an ending.
+// diffusersParts are the folders of the components, and the names of their weight files without extension.
 var diffusersParts = []struct {
 	kind                kind
 	folder, weightsName string
@@ -56,7 +56,7 @@ var diffusersParts = []struct {
 	{textEncoder, "text_encoder", "model"},
 }
 
-// openDiffusers opens the folder that Diffusers' save_pretrained writes.
+// openDiffusers opens a folder as Diffusers' save_pretrained writes it.
 func openDiffusers(ctx context.Context, f folder) (_ *Checkpoint, err error) {
 	c := &Checkpoint{Name: folderName(f.dir), Layout: Diffusers}
 	if c.Index, err = f.readModelIndex("model_index.json"); err != nil {
@@ -89,10 +89,11 @@ func (f folder) openComponent(ctx context.Context, p *Component, dir, weightsNam
 	if p.set, err = f.openSet(ctx, name); err != nil {
 		return err
 	}
-	return p.take(p.set, f.path(name), partOf(k))
+	return p.setWeights(p.set, f.path(name), partOf(k))
 }
 
-// weightsName is the weight file of a component's folder, or the index of several.
+// weightsName returns the name of the weight file in a component's folder dir, or of the index if there are shards.
+// stem is the file's name without extension.
 func (f folder) weightsName(dir, stem string) (string, error) {
 	name := dir + "/" + stem + ".safetensors"
 	if index := name + ".index.json"; !f.exists(name) && f.exists(index) {
@@ -111,7 +112,7 @@ func (f folder) weightsName(dir, stem string) (string, error) {
 	return name, nil
 }
 
-// listing names what lies in dir, for a message about what does not.
+// listing returns the first names in dir, for a message about a missing file.
 func (f folder) listing(dir string) string {
 	list, err := fs.ReadDir(f.files, dir)
 	var names []string
@@ -124,7 +125,7 @@ func (f folder) listing(dir string) string {
 	return first(names, 5)
 }
 
-// first joins up to n of list, and says how many more there are.
+// first joins the first n of list, and appends the number of the others.
 func first(list []string, n int) string {
 	if len(list) <= n {
 		return strings.Join(list, ", ")
@@ -132,19 +133,19 @@ func first(list []string, n int) string {
 	return fmt.Sprintf("%s and %d more", strings.Join(list[:n], ", "), len(list)-n)
 }
 
-// readConfig returns the text of a JSON object.
+// readConfig reads the file called name, which must hold a JSON object within the limits of plainConfig.
 func (f folder) readConfig(name string) ([]byte, error) {
 	path := f.path(name)
 	info, err := fs.Stat(f.files, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("checkpoint: %s: %s", path, missing(path))
 	}
-	if err == nil && !info.Mode().IsRegular() { // opening a pipe would wait for its writer
+	if err == nil && !info.Mode().IsRegular() { // opening a pipe would block until it has a writer
 		return nil, fmt.Errorf("checkpoint: %s: is no regular file, want a JSON object", path)
 	}
 	file, err := f.files.Open(name)
 	if inside, ok := errors.AsType[*fs.PathError](err); ok {
-		err = inside.Err // its path is relative to the folder
+		err = inside.Err // without its path, which is relative to the folder
 	}
 	if err != nil {
 		return nil, fmt.Errorf("checkpoint: %s: %w", path, err)
@@ -155,7 +156,7 @@ func (f folder) readConfig(name string) ([]byte, error) {
 		return nil, fmt.Errorf("checkpoint: %s: %w", path, err)
 	}
 	if len(text) > maxConfigBytes {
-		return nil, fmt.Errorf("checkpoint: %s: more than %d bytes", path, maxConfigBytes)
+		return nil, fmt.Errorf("checkpoint: %s: more than %d bytes, want a model's config", path, maxConfigBytes)
 	}
 	var object map[string]json.RawMessage
 	if err := json.Unmarshal(text, &object); err != nil {
@@ -174,7 +175,7 @@ func (f folder) readConfig(name string) ([]byte, error) {
 	return text, nil
 }
 
-// plainConfig refuses valid JSON that is no config: deeper, of more values or of longer words than any.
+// plainConfig returns an error for valid JSON that is deeper, has more values or longer strings than a config has.
 func plainConfig(text []byte) error {
 	depth, values := 0, 0
 	for dec := json.NewDecoder(bytes.NewReader(text)); ; values++ {
@@ -182,7 +183,7 @@ func plainConfig(text []byte) error {
 		if err == io.EOF {
 			return nil
 		}
-		if err != nil { // such as a number beyond those of float64
+		if err != nil { // such as a number that is too large for a float64
 			return err
 		}
 		switch t := token.(type) {
@@ -194,11 +195,12 @@ func plainConfig(text []byte) error {
 			}
 		case string:
 			if len(t) > maxConfigString {
-				return fmt.Errorf("found a text of %d bytes, want at most %d", len(t), maxConfigString)
+				return fmt.Errorf("found a string of %d bytes, want at most %d", len(t), maxConfigString)
 			}
 		}
 		if depth > maxConfigDepth || values > maxConfigValues {
-			return fmt.Errorf("more than %d values or %d levels, want a model's config", maxConfigValues, maxConfigDepth)
+			return fmt.Errorf("more than %d values or %d levels, want a model's config",
+				maxConfigValues, maxConfigDepth)
 		}
 	}
 }
@@ -218,26 +220,28 @@ func (f folder) readModelIndex(name string) (ModelIndex, error) {
 		return ModelIndex{}, fmt.Errorf("checkpoint: %s: %w", path, err)
 	}
 	if file.ClassName != pipelineClass {
-		return ModelIndex{}, fmt.Errorf("checkpoint: %s: _class_name %q, want %q%s", path, file.ClassName, pipelineClass, familyOfPipeline(file.ClassName))
+		return ModelIndex{}, fmt.Errorf("checkpoint: %s: _class_name %q, want %q%s",
+			path, file.ClassName, pipelineClass, familyOfPipeline(file.ClassName))
 	}
 	index := ModelIndex{IsDistilled: file.IsDistilled}
 	if n := file.MaxSequenceLength; n != nil {
 		if *n < 1 {
-			return ModelIndex{}, fmt.Errorf("checkpoint: %s: max_sequence_length %d, want at least 1", path, *n)
+			return ModelIndex{}, fmt.Errorf("checkpoint: %s: max_sequence_length %d, want at least 1",
+				path, *n)
 		}
 		index.MaxSequenceLength = *n
 	}
 	return index, nil
 }
 
-// holdsTokenizer says whether dir has the files that a tokenizer is read from.
+// holdsTokenizer reports whether dir has the files of a tokenizer.
 func holdsTokenizer(dir string) bool {
 	return exists(filepath.Join(dir, "tokenizer.json")) ||
 		exists(filepath.Join(dir, "vocab.json")) && exists(filepath.Join(dir, "merges.txt"))
 }
 
-// folderName is what people call the model in dir. In the Hugging Face cache that is not the folder's own name, which is a
-// commit: …/models--OWNER--NAME/snapshots/COMMIT.
+// folderName returns the name of the model in dir, for people. It is the folder's name, except in the Hugging Face
+// cache, where the folder has the name of a commit: for …/models--OWNER--NAME/snapshots/COMMIT it is NAME.
 func folderName(dir string) string {
 	if abs, err := filepath.Abs(dir); err == nil {
 		dir = abs

@@ -14,12 +14,12 @@ import (
 	"kleinbild/atomicfile"
 )
 
-// extraPathFiles are the files in which ComfyUI, and its desktop program, keep folders of models that lie elsewhere.
+// extraPathFiles are the files in which ComfyUI and its desktop program list further folders of models.
 var extraPathFiles = []string{"extra_model_paths.yaml", "extra_models_config.yaml"}
 
-// extraPaths reads the folders of each kind that ComfyUI's extra_model_paths.yaml in dir names, those of sections with
-// is_default first; none where there is no such file. A file has sections, each with an optional base_path and, for a kind of
-// model, one path or several on lines of their own.
+// extraPaths returns the folders that the extraPathFiles in dir list, by kind: those of sections with is_default, and
+// those of the others. Without such a file it returns none. A file has sections; a section may have a base_path, and
+// for each kind of model one path, or several on lines of their own.
 func extraPaths(dir string) (defaults, others map[kind][]string, err error) {
 	defaults, others = map[kind][]string{}, map[kind][]string{}
 	for _, name := range extraPathFiles {
@@ -36,11 +36,12 @@ func extraPaths(dir string) (defaults, others map[kind][]string, err error) {
 			return nil, nil, fmt.Errorf("checkpoint: %s: %w", path, err)
 		}
 		if len(file.Content) == 0 {
-			continue // nothing but comments
+			continue // the file is empty or has only comments
 		}
 		sections := file.Content[0]
 		if sections.Kind != yaml.MappingNode {
-			return nil, nil, fmt.Errorf("checkpoint: %s: line %d: found no sections", path, sections.Line)
+			return nil, nil, fmt.Errorf("checkpoint: %s: line %d: found no sections, want NAME: and its paths",
+				path, sections.Line)
 		}
 		for i := 0; i+1 < len(sections.Content); i += 2 {
 			readSection(dir, sections.Content[i+1], defaults, others)
@@ -49,7 +50,7 @@ func extraPaths(dir string) (defaults, others map[kind][]string, err error) {
 	return defaults, others, nil
 }
 
-// readSection adds the paths of a section. Of a key that is given twice both count.
+// readSection adds the paths of a section to defaults or others. If a key occurs twice, it adds the paths of both.
 func readSection(dir string, section *yaml.Node, defaults, others map[kind][]string) {
 	if section.Kind != yaml.MappingNode {
 		return
@@ -68,7 +69,7 @@ func readSection(dir string, section *yaml.Node, defaults, others map[kind][]str
 	}
 	for i := 0; i+1 < len(section.Content); i += 2 {
 		key := plainName(section.Content[i].Value)
-		for k, keys := range uiFolders {
+		for k, keys := range folderNames {
 			if !slices.Contains(keys, key) {
 				continue
 			}
@@ -82,7 +83,7 @@ func readSection(dir string, section *yaml.Node, defaults, others map[kind][]str
 	}
 }
 
-// lines gives the paths of a value: a text with one on each line, or a list.
+// lines returns the paths of a value, which is a text with a path on each line, or a list.
 func lines(n *yaml.Node) (paths []string) {
 	var list []string
 	var text string
@@ -97,7 +98,8 @@ func lines(n *yaml.Node) (paths []string) {
 	return paths
 }
 
-// extraPath joins as ComfyUI does: below base, which may begin with ~, hold variables, and be relative to the file's folder.
+// extraPath joins a path and its section's base_path as ComfyUI does. base may begin with ~ and contain environment
+// variables; a relative base is relative to dir, the folder of the file.
 func extraPath(dir, base, path string) string {
 	base = os.ExpandEnv(ExpandHome(base))
 	path = filepath.FromSlash(path)

@@ -6,10 +6,11 @@ import (
 	"kleinbild/inference/checkpoint/safetensors"
 )
 
-// UnreadableError says that one of the model's files is no longer what was opened: it was changed, or its disk was removed.
+// UnreadableError is the error for a weight file that was changed after Open, or whose disk is gone.
 type UnreadableError = safetensors.UnreadableError
 
-// Changed returns an *UnreadableError if a weight file was written to or cut short since it was opened.
+// Changed returns an *UnreadableError if a weight file was written to or truncated after Open (see
+// safetensors.File.Changed).
 func (c *Checkpoint) Changed() error {
 	for _, f := range c.files() {
 		if err := f.Changed(); err != nil {
@@ -19,11 +20,11 @@ func (c *Checkpoint) Changed() error {
 	return nil
 }
 
-// Guard calls f, which reads the checkpoint's tensors on this goroutine or hands on what others met: a page that cannot be
-// read makes it fail with an *UnreadableError, see safetensors.Guard.
+// Guard calls f, which reads tensors of the checkpoint, and returns its error, or an *UnreadableError if a page of a
+// weight file cannot be read. See safetensors.Guard for faults on other goroutines.
 func (c *Checkpoint) Guard(f func() error) error { return safetensors.Guard(c.files(), f) }
 
-// files lists the weight files, each once though several components may lie in it.
+// files returns the weight files. A file that holds several components occurs once.
 func (c *Checkpoint) files() (list []*safetensors.File) {
 	for _, p := range c.components() {
 		if p.set == nil {

@@ -11,7 +11,7 @@ import (
 	"kleinbild/inference/checkpoint/safetensors"
 )
 
-// openFiles opens single files, told apart by their tensors; spec is what the user wrote.
+// openFiles opens single files, whose kinds it recognises by their tensors. spec is the user's spec, for messages.
 func openFiles(ctx context.Context, spec string, items []string) (_ *Checkpoint, err error) {
 	c := &Checkpoint{Layout: SingleFiles}
 	defer func() {
@@ -54,13 +54,14 @@ func openFiles(ctx context.Context, spec string, items []string) (_ *Checkpoint,
 	return c, nil
 }
 
-// addFile opens a weight file and puts it where its tensors say.
+// addFile opens a weight file and sets the components of c that it holds.
 func (c *Checkpoint) addFile(ctx context.Context, path string) error {
 	set, err := safetensors.OpenSet(ctx, path)
 	if err != nil {
 		var other *safetensors.NotSafetensorsError
 		if errors.As(err, &other) && other.GGUF {
-			return fmt.Errorf("checkpoint: %s: is a GGUF file, which is not supported; get %s", path, allUsual(sizeNamed(filepath.Base(path))))
+			return fmt.Errorf("checkpoint: %s: is a GGUF file, which is not supported; get %s",
+				path, allUsual(sizeNamed(filepath.Base(path))))
 		}
 		return err
 	}
@@ -79,14 +80,15 @@ func (c *Checkpoint) addFile(ctx context.Context, path string) error {
 		c.component(part.kind).set = set
 	}
 	for _, part := range parts {
-		if err := c.component(part.kind).take(set, path, part); err != nil {
+		if err := c.component(part.kind).setWeights(set, path, part); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// checkParts makes sure that all three networks are there, and are of one size where theirs are published ones.
+// checkParts returns an error if a network is missing, or if transformer and text encoder have different published
+// sizes.
 func (c *Checkpoint) checkParts(spec string) error {
 	known := func(k kind) *size {
 		if w, ok := c.component(k).Source.(*weights); ok {
@@ -103,7 +105,8 @@ func (c *Checkpoint) checkParts(spec string) error {
 	t, e := known(transformer), known(textEncoder)
 	if t != nil && e != nil && t != e {
 		return fmt.Errorf("checkpoint: %s: is the text encoder of %s, but %s is a transformer of %s; get %s",
-			c.TextEncoder.set.Files()[0].Path(), e.name, c.Transformer.set.Files()[0].Path(), t.name, usualFile(textEncoder, t))
+			c.TextEncoder.set.Files()[0].Path(), e.name, c.Transformer.set.Files()[0].Path(), t.name,
+			usualFile(textEncoder, t))
 	}
 	return nil
 }
@@ -118,7 +121,8 @@ func (c *Checkpoint) component(k kind) *Component {
 	return &c.TextEncoder
 }
 
-// tokenizerItem says whether an item of the list is a tokenizer: a tokenizer.json, or a folder that holds one.
+// tokenizerItem reports whether an item of a spec is a tokenizer: a .json file that is no index, or a folder with a
+// tokenizer's files. It returns an error for a .json file that does not exist.
 func tokenizerItem(item string) (bool, error) {
 	if strings.HasSuffix(item, ".json") && !strings.HasSuffix(item, ".index.json") {
 		if !exists(item) {
@@ -129,7 +133,7 @@ func tokenizerItem(item string) (bool, error) {
 	return holdsTokenizer(item), nil
 }
 
-// tokenizerBeside looks for a tokenizer in the folders of the files.
+// tokenizerBeside returns the path of the first tokenizer in the folders of the files, or "".
 func tokenizerBeside(items []string) string {
 	for _, item := range items {
 		dir := filepath.Dir(item)
@@ -143,10 +147,12 @@ func tokenizerBeside(items []string) string {
 	return ""
 }
 
-// hintOf guesses the variant from a transformer's file name, which is all there is.
+// hintOf guesses the variant from the name of the transformer's file, since the tensors do not tell it.
 func hintOf(file string) *VariantHint {
 	if strings.Contains(strings.ToLower(file), "base") {
-		return &VariantHint{true, fmt.Sprintf("%s: taken for a base model because of its name; --variant distilled says otherwise", file)}
+		return &VariantHint{true, fmt.Sprintf(
+			"%s: taken for a base model because of its name; --variant distilled says otherwise", file)}
 	}
-	return &VariantHint{false, fmt.Sprintf("%s: taken for a distilled model because its name does not say base; --variant base says otherwise", file)}
+	return &VariantHint{false, fmt.Sprintf(
+		"%s: taken for a distilled model because its name does not say base; --variant base says otherwise", file)}
 }

@@ -16,43 +16,43 @@ import (
 	"kleinbild/inference/checkpoint/safetensors"
 )
 
-// ModelVariable is the environment variable that names a model.
+// ModelVariable is the environment variable with the spec of a model.
 const ModelVariable = "KLEINBILD_MODEL"
 
-// DefaultName is the folder under ModelsDir that is looked at first.
+// DefaultName is the folder in ModelsDir that is searched first.
 const DefaultName = "flux2-klein-4b"
 
-// repositories are the models on Hugging Face that are looked for in its cache, first come, first served.
+// repositories are the published models, by their ids on Hugging Face. In its cache they are searched in this order.
 var repositories = []string{
 	"black-forest-labs/FLUX.2-klein-4B", "black-forest-labs/FLUX.2-klein-base-4B",
 	"black-forest-labs/FLUX.2-klein-9B", "black-forest-labs/FLUX.2-klein-base-9B",
 }
 
-// Place is somewhere a model was looked for in vain.
+// Place is a folder or file in which no usable model was found.
 type Place struct {
-	// Where is a folder.
+	// Where is the path.
 	Where string
-	// Reason says why it does not serve.
+	// Reason says why no model there can be used.
 	Reason string
 }
 
-// What is said of a place where nobody has put anything.
+// The reasons for places where there is nothing wrong.
 const (
-	placeAbsent   = "is not there"
+	placeAbsent   = "does not exist"
 	placeNoModels = "holds no models"
 	placeNoFamily = "holds no FLUX.2 [klein]"
 )
 
-// Empty says that nothing there is wrong: there just is no model.
+// Empty reports whether the place just holds no model, without anything being wrong there.
 func (p Place) Empty() bool {
 	return p.Reason == placeAbsent || p.Reason == placeNoModels || p.Reason == placeNoFamily
 }
 
-// NotFoundError says that there is no model in any of the usual places. Its text is one line; a program with room to spare
-// prints Tried and Command on lines of their own.
+// NotFoundError is the error of Find if there is no model in any of the usual places. Its message is one line; a face
+// may print Tried and Command on lines of their own instead.
 type NotFoundError struct {
 	Tried []Place
-	// Command downloads the default model to where it is found next time.
+	// Command is the command that downloads the default model to a place where Find finds it.
 	Command string
 }
 
@@ -60,26 +60,29 @@ func (e *NotFoundError) Error() string {
 	return fmt.Sprintf("checkpoint: %s; get one with: %s", e.Search(), e.Command)
 }
 
-// Search says where a model was looked for.
+// Search returns the places where a model was searched for, as a sentence.
 func (e *NotFoundError) Search() string {
 	var places []string
 	for _, p := range e.Tried {
 		places = append(places, fmt.Sprintf("%s (%s)", p.Where, p.Reason))
 	}
-	return fmt.Sprintf("no model found: not by --model, not by $%s, not in the settings, not in %s", ModelVariable, strings.Join(places, ", not in "))
+	return fmt.Sprintf("no model found: not by --model, not by $%s, not in the settings, not in %s",
+		ModelVariable, strings.Join(places, ", not in "))
 }
 
-// ModelsDir is where the app keeps models, each in a folder of its own: kleinbild/models in the user's data folder
-// (~/.local/share on Linux, %LOCALAPPDATA% on Windows).
+// ModelsDir returns the folder in which this program keeps models, each in a folder of its own: kleinbild/models in the
+// user's data folder (~/.local/share on Linux, %LOCALAPPDATA% on Windows).
 func ModelsDir() string { return filepath.Join(xdg.DataHome, "kleinbild", "models") }
 
-// Find looks for a model: explicit (the command line's --model), $KLEINBILD_MODEL, the user's setting, the folders in
-// ModelsDir, the Hugging Face cache, ComfyUI. The first three name a spec as Open takes it, and an empty one is passed
-// over; one that names something that is not there is an error, since another model would be a surprise. In the other
-// places anything that does not open is passed over, and tried says why.
+// Find returns the spec of the first model that it finds: explicit (the command line's --model), $KLEINBILD_MODEL, the
+// user's setting, the folders in ModelsDir, the Hugging Face cache, ComfyUI and similar programs. The first three are
+// names or specs (see resolve); an empty one is skipped, and one that does not exist is an error, since another model
+// would be a surprise. In the other places models that do not open are skipped, and tried holds the reasons.
 //
-// The error is a *NotFoundError when nothing was found. When ctx ends it is its cause, at once.
-func Find(ctx context.Context, explicit string, env func(string) string, setting string) (spec string, tried []Place, err error) {
+// The error is a *NotFoundError if there is no model. If ctx ends, Find returns its cause at once.
+func Find(
+	ctx context.Context, explicit string, env func(string) string, setting string,
+) (spec string, tried []Place, err error) {
 	type result struct {
 		spec  string
 		tried []Place
@@ -91,7 +94,9 @@ func Find(ctx context.Context, explicit string, env func(string) string, setting
 	return r.spec, r.tried, err
 }
 
-func findNow(ctx context.Context, explicit string, env func(string) string, setting string) (spec string, tried []Place, err error) {
+func findNow(
+	ctx context.Context, explicit string, env func(string) string, setting string,
+) (spec string, tried []Place, err error) {
 	for _, named := range []struct{ by, spec string }{
 		{"--model", explicit},
 		{"$" + ModelVariable, env(ModelVariable)},
@@ -106,7 +111,7 @@ func findNow(ctx context.Context, explicit string, env func(string) string, sett
 		}
 		return spec, nil, nil
 	}
-	for dir := range usable(ctx, env, &tried) {
+	for dir := range usualModels(ctx, env, &tried) {
 		return dir, tried, nil
 	}
 	if ctx.Err() != nil {
@@ -115,8 +120,8 @@ func findNow(ctx context.Context, explicit string, env func(string) string, sett
 	return "", tried, &NotFoundError{tried, DownloadCommand}
 }
 
-// Search lists the models in the usual places that open, in the order in which Find takes them, each once, and what was
-// passed over. When ctx ends the error is its cause, at once.
+// Search returns the specs of all models in the usual places, in the order of Find and without repetitions. tried holds
+// the places without a usable model. If ctx ends, Search returns its cause at once.
 func Search(ctx context.Context, env func(string) string) (specs []string, tried []Place, err error) {
 	type result struct {
 		specs []string
@@ -130,7 +135,7 @@ func Search(ctx context.Context, env func(string) string) (specs []string, tried
 }
 
 func search(ctx context.Context, env func(string) string) (specs []string, tried []Place, err error) {
-	for spec := range usable(ctx, env, &tried) {
+	for spec := range usualModels(ctx, env, &tried) {
 		if !slices.Contains(specs, spec) {
 			specs = append(specs, spec)
 		}
@@ -141,28 +146,28 @@ func search(ctx context.Context, env func(string) string) (specs []string, tried
 	return specs, tried, nil
 }
 
-// usable gives the models in the usual places as it finds them, and notes in tried what does not serve. It ends when ctx
-// does.
-func usable(ctx context.Context, env func(string) string, tried *[]Place) iter.Seq[string] {
+// usualModels yields the specs of the models in the usual places, and adds the places without a usable model to tried.
+// It ends if ctx ends.
+func usualModels(ctx context.Context, env func(string) string, tried *[]Place) iter.Seq[string] {
 	ctx = safetensors.WithBudget(ctx, maxSearchBytes)
 	return func(yield func(string) bool) {
-		for dir := range usableInModelsDir(ctx, ModelsDir(), tried) {
+		for dir := range modelsInDir(ctx, ModelsDir(), tried) {
 			if !yield(dir) {
 				return
 			}
 		}
 		for _, hub := range hubs(env) {
-			for dir := range usableInHub(ctx, hub, tried) {
+			for dir := range modelsInHub(ctx, hub, tried) {
 				if !yield(dir) {
 					return
 				}
 			}
 		}
-		for _, comfyUI := range comfyUIs(env) {
+		for _, comfyUI := range installationDirs(env) {
 			if ctx.Err() != nil {
 				return
 			}
-			for _, spec := range usableInComfyUI(ctx, comfyUI, tried) {
+			for _, spec := range modelsInInstallation(ctx, comfyUI, tried) {
 				if !yield(spec) {
 					return
 				}
@@ -171,9 +176,9 @@ func usable(ctx context.Context, env func(string) string, tried *[]Place) iter.S
 	}
 }
 
-// serves says whether the model at dir can be used, and notes in tried why not. more is false where there is no use in
-// looking at others.
-func serves(ctx context.Context, dir string, tried *[]Place) (ok, more bool) {
+// tryOpen reports whether the model at dir opens, and adds the reason to tried if it does not. more is false if the
+// search must end, because ctx has ended or its budget is spent.
+func tryOpen(ctx context.Context, dir string, tried *[]Place) (ok, more bool) {
 	err := opens(ctx, dir)
 	if ctx.Err() != nil {
 		return false, false
@@ -184,8 +189,8 @@ func serves(ctx context.Context, dir string, tried *[]Place) (ok, more bool) {
 	return err == nil, !errors.Is(err, safetensors.ErrBudget)
 }
 
-// usableInModelsDir gives the models in dir that open, the default one first.
-func usableInModelsDir(ctx context.Context, dir string, tried *[]Place) iter.Seq[string] {
+// modelsInDir yields the models in dir that open, the default one first.
+func modelsInDir(ctx context.Context, dir string, tried *[]Place) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		list, err := readDir(dir, maxListed)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -206,7 +211,7 @@ func usableInModelsDir(ctx context.Context, dir string, tried *[]Place) iter.Seq
 				continue
 			}
 			found = true
-			ok, more := serves(ctx, path, tried)
+			ok, more := tryOpen(ctx, path, tried)
 			if ok && !yield(path) || !more {
 				return
 			}
@@ -217,6 +222,7 @@ func usableInModelsDir(ctx context.Context, dir string, tried *[]Place) iter.Seq
 	}
 }
 
+// isDefault returns 1 for the folder of the default model and 0 otherwise, as a key for sorting.
 func isDefault(e fs.DirEntry) int {
 	if e.Name() == DefaultName {
 		return 1
@@ -224,8 +230,8 @@ func isDefault(e fs.DirEntry) int {
 	return 0
 }
 
-// hubs lists where Hugging Face's tools keep what they download. They use the first that is set; a model left under another
-// serves as well.
+// hubs returns the folders in which Hugging Face's tools may have put downloads. The tools use only the first folder
+// whose variable is set, but models in the others can be used too.
 func hubs(env func(string) string) []string {
 	var list []string
 	add := func(parts ...string) {
@@ -235,16 +241,16 @@ func hubs(env func(string) string) []string {
 		}
 	}
 	add(env("HF_HUB_CACHE"))
-	add(env("HUGGINGFACE_HUB_CACHE")) // its older name
+	add(env("HUGGINGFACE_HUB_CACHE")) // the older name of HF_HUB_CACHE
 	add(env("HF_HOME"), "hub")
 	add(env("XDG_CACHE_HOME"), "huggingface", "hub")
 	add(xdg.Home, ".cache", "huggingface", "hub")
 	return list
 }
 
-// usableInHub gives the snapshots of the published repositories that have a usable one, and of others that are called after the
-// family.
-func usableInHub(ctx context.Context, hub string, tried *[]Place) iter.Seq[string] {
+// modelsInHub yields the snapshots in a Hugging Face cache that open, one for each repository that repositoriesIn
+// returns.
+func modelsInHub(ctx context.Context, hub string, tried *[]Place) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		found := false
 		for _, dir := range repositoriesIn(hub) {
@@ -254,7 +260,7 @@ func usableInHub(ctx context.Context, hub string, tried *[]Place) iter.Seq[strin
 				*tried = append(*tried, Place{dir, strings.TrimPrefix(err.Error(), "checkpoint: "+dir+": ")})
 				continue
 			}
-			ok, more := serves(ctx, snapshot, tried)
+			ok, more := tryOpen(ctx, snapshot, tried)
 			if ok && !yield(snapshot) || !more {
 				return
 			}
@@ -269,7 +275,8 @@ func usableInHub(ctx context.Context, hub string, tried *[]Place) iter.Seq[strin
 	}
 }
 
-// repositoriesIn lists the folders of this family's models in a cache, the published ones first.
+// repositoriesIn returns the folders of the published models in a Hugging Face cache, and then of other models with
+// "klein" in their names.
 func repositoriesIn(hub string) (dirs []string) {
 	for _, repository := range repositories {
 		if dir := filepath.Join(hub, hubPrefix+strings.ReplaceAll(repository, "/", "--")); exists(dir) {
@@ -279,12 +286,13 @@ func repositoriesIn(hub string) (dirs []string) {
 	list, _ := readDir(hub, maxListed)
 	for _, e := range list {
 		dir := filepath.Join(hub, e.Name())
-		if strings.HasPrefix(e.Name(), hubPrefix) && strings.Contains(strings.ToLower(e.Name()), "klein") && !slices.Contains(dirs, dir) {
+		isKlein := strings.HasPrefix(e.Name(), hubPrefix) && strings.Contains(strings.ToLower(e.Name()), "klein")
+		if isKlein && !slices.Contains(dirs, dir) {
 			dirs = append(dirs, dir)
 		}
 	}
 	return dirs
 }
 
-// DownloadCommand is what a user types to get the default model to where it is found.
+// DownloadCommand is the command that downloads the default model.
 const DownloadCommand = "kleinbild models get " + DefaultName

@@ -14,7 +14,7 @@ import (
 	"kleinbild/inference/checkpoint/synthetic"
 )
 
-// home makes an empty home for the test, and the environment that goes with it.
+// home gives the test an empty home folder, and returns it with an empty environment.
 func home(t *testing.T) (dir string, env map[string]string) {
 	dir = t.TempDir()
 	t.Setenv("HOME", dir)
@@ -30,7 +30,7 @@ func find(explicit string, env map[string]string, setting string) (string, []Pla
 	return Find(context.Background(), explicit, func(key string) string { return env[key] }, setting)
 }
 
-// model is a complete checkpoint at dir/parts.
+// model writes a complete checkpoint to the joined path and returns the path.
 func model(t *testing.T, parts ...string) string {
 	t.Helper()
 	dir := filepath.Join(parts...)
@@ -54,7 +54,7 @@ func TestFindOrder(t *testing.T) {
 			t.Errorf("%s: %q, %v; want %q", name, got, err, want)
 		}
 	}
-	// From the last place to the first: each goes before those already there.
+	// Models are added from the last place to the first. Each must be found before those that were added earlier.
 	comfyUI := comfyModel(t, filepath.Join(dir, "ComfyUI"))
 	expect("ComfyUI", "", "", comfySpecOf(comfyUI))
 	env[ComfyUIVariable] = comfyModel(t, filepath.Join(dir, "elsewhere"))
@@ -79,27 +79,29 @@ func TestFindOrder(t *testing.T) {
 	get := func(key string) string { return env[key] }
 	all, _, err := Search(t.Context(), get)
 	want := []string{
-		filepath.Join(dir, "data", "kleinbild", "models", DefaultName), other, filepath.Join(dir, "hub", hubSnapshot), inHFHome, inHome,
+		filepath.Join(dir, "data", "kleinbild", "models", DefaultName), other, filepath.Join(dir, "hub", hubSnapshot),
+		inHFHome, inHome,
 		comfySpecOf(env[ComfyUIVariable]), comfySpecOf(comfyUI),
 	}
 	if err != nil || !slices.Equal(all, want) {
-		t.Errorf("All gives %q, want %q", all, want)
+		t.Errorf("Search gives %q, want %q", all, want)
 	}
 }
 
-// hubSnapshot is where the cache keeps the commit that the tests use.
+// hubSnapshot is the path of a snapshot in a Hugging Face cache.
 var hubSnapshot = filepath.Join("models--black-forest-labs--FLUX.2-klein-4B", "snapshots", "0123456789abcdef")
 
-// comfySpecOf names the files of comfyModel's model.
+// comfySpecOf returns the spec of comfyModel's model in dir.
 func comfySpecOf(dir string) string {
 	models := filepath.Join(dir, "models")
 	return strings.Join([]string{
 		filepath.Join(models, "diffusion_models", "flux2", "flux-2-klein-4b.safetensors"),
-		filepath.Join(models, "text_encoders", "qwen_3_4b.safetensors"), filepath.Join(models, "vae", "flux2-vae.safetensors"),
+		filepath.Join(models, "text_encoders", "qwen_3_4b.safetensors"),
+		filepath.Join(models, "vae", "flux2-vae.safetensors"),
 	}, ",")
 }
 
-// comfyModel is a ComfyUI folder with a model and files of others.
+// comfyModel writes a ComfyUI folder with a model and with files that are no model, and returns dir.
 func comfyModel(t *testing.T, dir string) string {
 	t.Helper()
 	single := filepath.Join(t.TempDir(), "single")
@@ -117,7 +119,7 @@ func comfyModel(t *testing.T, dir string) string {
 		}
 		mustWrite(t, filepath.Join(dir, "models", filepath.FromSlash(to)), string(data))
 	}
-	mustWrite(t, filepath.Join(dir, "models", "diffusion_models", "another.safetensors"), "not looked at")
+	mustWrite(t, filepath.Join(dir, "models", "diffusion_models", "another.safetensors"), "not opened")
 	mustWrite(t, filepath.Join(dir, "models", "vae", "ae-flux2-broken.safetensors"), "no safetensors file")
 	return dir
 }
@@ -136,18 +138,18 @@ func TestComfyUI(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	// A base model is offered after the distilled one.
+	// A base model comes after the distilled one.
 	base := filepath.Join(dir, "models", "unet", "a-klein-base.safetensors")
 	data, err := os.ReadFile(filepath.Join(dir, "models", "diffusion_models", "flux2", "flux-2-klein-4b.safetensors"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	mustWrite(t, base, string(data))
-	specs := usableInComfyUI(t.Context(), filepath.Join(dir, "models"), &[]Place{})
+	specs := modelsInInstallation(t.Context(), filepath.Join(dir, "models"), &[]Place{})
 	if err != nil || len(specs) != 2 || specs[0] != comfySpecOf(dir) || !strings.HasPrefix(specs[1], base+",") {
 		t.Errorf("%q %v", specs, err)
 	}
-	// An encoder that is as wide as another model needs it does not serve.
+	// A text encoder of another width does not fit the transformer.
 	wide := small()
 	wide.TextEncoder.HiddenSize *= 2
 	other := filepath.Join(t.TempDir(), "wide")
@@ -165,14 +167,15 @@ func TestComfyUI(t *testing.T) {
 	if err := os.Remove(encoder); err != nil {
 		t.Fatal(err)
 	}
-	if c, err := Open(t.Context(), dir); err == nil || !strings.Contains(err.Error(), "no text encoder in text_encoders or clip; qwen_3_4b.safetensors (bf16) for 4B") {
+	missing := "no text encoder in text_encoders or clip; qwen_3_4b.safetensors (bf16) for 4B"
+	if c, err := Open(t.Context(), dir); err == nil || !strings.Contains(err.Error(), missing) {
 		t.Errorf("%v %v", c, err)
 	}
 }
 
 func TestFindNamesWhatDoesNotExist(t *testing.T) {
 	dir, env := home(t)
-	model(t, dir, "data", "kleinbild", "models", DefaultName) // never fallen back to
+	model(t, dir, "data", "kleinbild", "models", DefaultName) // must not be found instead
 	gone := filepath.Join(dir, "gone")
 	there := filepath.Join(dir, "there.safetensors")
 	mustWrite(t, there, "")
@@ -224,7 +227,7 @@ func TestFindSkipsIncomplete(t *testing.T) {
 			t.Errorf("tried %v, want %v", tried[i], w)
 		}
 		if !strings.Contains(err.Error(), w.Where) {
-			t.Errorf("the message lacks %s", w.Where)
+			t.Errorf("the error does not name %s", w.Where)
 		}
 	}
 	const command = "kleinbild models get flux2-klein-4b"
@@ -240,7 +243,8 @@ func TestFindSkipsIncomplete(t *testing.T) {
 func TestFindNothing(t *testing.T) {
 	dir, env := home(t)
 	_, tried, err := find("", env, "")
-	if err == nil || len(tried) != 2 || tried[0].Reason != "is not there" || tried[1].Where != filepath.Join(dir, ".cache", "huggingface", "hub") {
+	if err == nil || len(tried) != 2 || tried[0].Reason != "does not exist" ||
+		tried[1].Where != filepath.Join(dir, ".cache", "huggingface", "hub") {
 		t.Errorf("%v %v", tried, err)
 	}
 }

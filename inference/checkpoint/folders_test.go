@@ -1,7 +1,6 @@
 package checkpoint
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,11 +13,11 @@ import (
 	"kleinbild/inference/checkpoint/synthetic"
 )
 
-// link makes a link, or skips the test where links need a privilege.
+// link makes a symbolic link. It skips the test on Windows, where links need a privilege.
 func link(t *testing.T, target, path string) {
 	t.Helper()
 	if runtime.GOOS == "windows" {
-		t.Skip("links need a privilege there")
+		t.Skip("links need a privilege on Windows")
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		t.Fatal(err)
@@ -28,7 +27,7 @@ func link(t *testing.T, target, path string) {
 	}
 }
 
-// copyFile copies one of the small single files.
+// copyFile copies a file, makes the folders of to, and returns to.
 func copyFile(t *testing.T, from, to string) string {
 	t.Helper()
 	data, err := os.ReadFile(from)
@@ -39,7 +38,7 @@ func copyFile(t *testing.T, from, to string) string {
 	return to
 }
 
-// singles makes the small single files, once a test.
+// singles writes the small checkpoint as single files and returns their folder.
 func singles(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "single")
@@ -49,7 +48,8 @@ func singles(t *testing.T) string {
 	return dir
 }
 
-// What lies in the folders of programs with a window is found however they are linked, spelled and named.
+// TestUIFolders checks that a model is found in the folders of ComfyUI and similar programs, with all spellings of the
+// folders, with links, and with lists of further folders.
 func TestUIFolders(t *testing.T) {
 	single := singles(t)
 	put := func(name string, to ...string) { copyFile(t, filepath.Join(single, name), filepath.Join(to...)) }
@@ -68,7 +68,8 @@ func TestUIFolders(t *testing.T) {
 		}},
 		{"linked folders inside, in loops", func(dir string) {
 			store := t.TempDir()
-			for _, row := range [][3]string{{"diffusion_models", "a", bf16File}, {"text_encoders", "b", textFile}, {"vae", "c", vaeFile}} {
+			for _, row := range [][3]string{{"diffusion_models", "a", bf16File}, {"text_encoders", "b", textFile},
+				{"vae", "c", vaeFile}} {
 				put(row[2], store, row[1], "deep", row[2])
 				link(t, filepath.Join(store, row[1]), filepath.Join(dir, "models", row[0], "linked"))
 				link(t, filepath.Join(dir, "models", row[0]), filepath.Join(store, row[1], "back"))
@@ -112,7 +113,7 @@ func TestUIFolders(t *testing.T) {
 			put(textFile, dir, "Models", "TextEncoders", textFile)
 			put(vaeFile, dir, "Models", "VAE", vaeFile)
 		}},
-		{"a folder that says what the file does not", func(dir string) {
+		{"the family in the folder's name only", func(dir string) {
 			put(bf16File, dir, "models", "diffusion_models", "klein-4b", "model.safetensors")
 			put(textFile, dir, "models", "text_encoders", "qwen3", "model.safetensors")
 			put(vaeFile, dir, "models", "vae", "flux2", "diffusion_pytorch_model.safetensors")
@@ -121,13 +122,15 @@ func TestUIFolders(t *testing.T) {
 			put(bf16File, dir, "models", "diffusion_models", bf16File)
 			put(vaeFile, dir, "models", "vae", vaeFile)
 			folder, _ := tiny(t)
-			if err := os.CopyFS(filepath.Join(dir, "models", "text_encoders", "Qwen3-4B"), os.DirFS(filepath.Join(folder, "text_encoder"))); err != nil {
+			if err := os.CopyFS(filepath.Join(dir, "models", "text_encoders", "Qwen3-4B"),
+				os.DirFS(filepath.Join(folder, "text_encoder"))); err != nil {
 				t.Fatal(err)
 			}
 		}},
 		{"an all-in-one checkpoint", func(dir string) {
 			mustWrite(t, filepath.Join(dir, "models", "checkpoints", "x"), "")
-			writeEntries(t, filepath.Join(dir, "models", "checkpoints", "my-klein.safetensors"), allInOne(small(), "text_encoders.qwen3_4b.transformer.", "vae."))
+			writeEntries(t, filepath.Join(dir, "models", "checkpoints", "my-klein.safetensors"),
+				allInOne(small(), "text_encoders.qwen3_4b.transformer.", "vae."))
 		}},
 		{"beside files of other families and a link without a target", func(dir string) {
 			put(bf16File, dir, "models", "diffusion_models", bf16File)
@@ -144,20 +147,23 @@ func TestUIFolders(t *testing.T) {
 			put(textFile, store, "encoders", textFile)
 			put(vaeFile, store, "other", "vae", vaeFile)
 			mustWrite(t, filepath.Join(dir, "extra_model_paths.yaml"), "# mine\na111:\n  base_path: "+store+"\n"+
-				"  checkpoints: nowhere\n  diffusion_models: |\n    nets/first\n    nets/second\n  clip: nowhere\n  clip: encoders/\n  is_default: false\n\n"+
+				"  checkpoints: nowhere\n  diffusion_models: |\n    nets/first\n    nets/second\n"+
+				"  clip: nowhere\n  clip: encoders/\n  is_default: false\n\n"+
 				"comfyui:\n  vae: "+filepath.ToSlash(filepath.Join(store, "other", "vae"))+"\nempty:\n")
 		}},
 		{"extra_model_paths.yaml, relative and as lists", func(dir string) {
 			put(bf16File, dir, "store", "unet", bf16File)
 			put(textFile, dir, "store", "te", textFile)
 			put(vaeFile, dir, "store", "vae", vaeFile)
-			mustWrite(t, filepath.Join(dir, "extra_model_paths.yaml"), "x:\n  base_path: ./store\n  unet: unet\n  text_encoders:\n    - gone\n    - te\n  vae: [vae]\n")
+			mustWrite(t, filepath.Join(dir, "extra_model_paths.yaml"),
+				"x:\n  base_path: ./store\n  unet: unet\n  text_encoders:\n    - gone\n    - te\n  vae: [vae]\n")
 		}},
 		{"the desktop program's file", func(dir string) {
 			put(bf16File, dir, "store", "unet", bf16File)
 			put(textFile, dir, "store", "te", textFile)
 			put(vaeFile, dir, "store", "vae", vaeFile)
-			mustWrite(t, filepath.Join(dir, "extra_models_config.yaml"), "x:\n  base_path: "+dir+"\n  unet: store/unet\n  text_encoders: store/te\n  vae: store/vae\n")
+			mustWrite(t, filepath.Join(dir, "extra_models_config.yaml"),
+				"x:\n  base_path: "+dir+"\n  unet: store/unet\n  text_encoders: store/te\n  vae: store/vae\n")
 		}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -183,15 +189,17 @@ func TestUIFolders(t *testing.T) {
 	}
 }
 
-// Sections with is_default go before the installation's own folders.
+// TestExtraPathsOrder checks that the folders of sections with is_default come before the installation's own folders,
+// and those of other sections after them. It also reads files with errors.
 func TestExtraPathsOrder(t *testing.T) {
 	dir := t.TempDir()
 	mustWrite(t, filepath.Join(dir, "models", "unet", "x"), "")
-	mustWrite(t, filepath.Join(dir, "extra_model_paths.yaml"), "a:\n  base_path: /one\n  unet: u\nb:\n  base_path: /two\n  is_default: true\n  unet: u\n")
-	tree, ok, err := uiTree(dir)
+	mustWrite(t, filepath.Join(dir, "extra_model_paths.yaml"),
+		"a:\n  base_path: /one\n  unet: u\nb:\n  base_path: /two\n  is_default: true\n  unet: u\n")
+	found, ok, err := installationAt(dir)
 	want := []string{filepath.FromSlash("/two/u"), filepath.Join(dir, "models", "unet"), filepath.FromSlash("/one/u")}
-	if runtime.GOOS != "windows" && (!ok || err != nil || !slices.Equal(tree.folders[transformer], want)) {
-		t.Errorf("%q %v %v, want %q", tree.folders[transformer], ok, err, want)
+	if runtime.GOOS != "windows" && (!ok || err != nil || !slices.Equal(found.folders[transformer], want)) {
+		t.Errorf("%q %v %v, want %q", found.folders[transformer], ok, err, want)
 	}
 	for _, row := range []struct{ text, want string }{
 		{"a:\n\t- b", "yaml: line 2"},
@@ -205,30 +213,32 @@ func TestExtraPathsOrder(t *testing.T) {
 		copyFile(t, filepath.Join(singles(t), from), filepath.Join(dir, "models", to, from))
 	}
 	var tried []Place
-	if specs := usableInComfyUI(t.Context(), dir, &tried); len(specs) != 1 || len(tried) != 1 || !strings.Contains(tried[0].Reason, "found no sections") {
+	if specs := modelsInInstallation(t.Context(), dir, &tried); len(specs) != 1 || len(tried) != 1 ||
+		!strings.Contains(tried[0].Reason, "found no sections") {
 		t.Errorf("beside a broken file of paths: %q %v", specs, tried)
 	}
 	for _, text := range []string{"", "# nothing\n", "a: b\nc: 3\n"} {
 		mustWrite(t, filepath.Join(dir, "extra_model_paths.yaml"), text)
-		if _, _, err := uiTree(dir); err != nil {
+		if _, _, err := installationAt(dir); err != nil {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
 }
 
-// A folder that cannot be read is passed over, and told of.
+// TestUnreadableFolder checks that a search skips folders that it cannot read, and returns them with the reason.
 func TestUnreadableFolder(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		t.Skip("permissions are others there")
+		t.Skip("Windows has other permissions")
 	}
 	base, env := home(t)
 	dir := comfyModel(t, filepath.Join(base, "elsewhere"))
 	env[ComfyUIVariable] = dir
-	// A link to itself cannot be read by anybody.
+	// Nobody can read a link to itself.
 	endless := filepath.Join(dir, "models", "vae", "endless")
 	link(t, endless, endless)
 	specs, tried, _ := Search(t.Context(), func(key string) string { return env[key] })
-	if len(specs) != 1 || !slices.ContainsFunc(tried, func(p Place) bool { return p.Where == endless && strings.HasPrefix(p.Reason, "cannot be read: ") }) {
+	unreadable := func(p Place) bool { return p.Where == endless && strings.HasPrefix(p.Reason, "cannot be read: ") }
+	if len(specs) != 1 || !slices.ContainsFunc(tried, unreadable) {
 		t.Errorf("%q %v", specs, tried)
 	}
 	if os.Getuid() == 0 {
@@ -244,7 +254,8 @@ func TestUnreadableFolder(t *testing.T) {
 	}
 }
 
-// What is not there is called what it is: a link without a target, a download that is not complete, or missing.
+// TestWhatIsMissing checks the reasons that errors give for a file that does not exist: a link without a target, a
+// download that is not complete, or just missing.
 func TestWhatIsMissing(t *testing.T) {
 	folder, single := tiny(t)
 	hub := t.TempDir()
@@ -276,24 +287,27 @@ func TestWhatIsMissing(t *testing.T) {
 		}
 		link(t, "../../../blobs/gone", path)
 		_, err = Open(t.Context(), repository)
-		if wantError(t, "a blob is gone", err, path, "is a link without a target: ../../../blobs/gone is not there"); err != nil && strings.Contains(err.Error(), "not complete") {
+		wantError(t, "a blob is gone", err, path, "is a link without a target: ../../../blobs/gone does not exist")
+		if err != nil && strings.Contains(err.Error(), "not complete") {
 			t.Error(err)
 		}
 		if err := os.Rename(kept, path); err != nil {
 			t.Fatal(err)
 		}
 	}
-	// Files of other downloads in a folder say nothing of this one; those that Hugging Face's tools keep beside it do.
-	if err := errors.Join(os.Remove(filepath.Join(folder, "vae", "config.json")), os.WriteFile(filepath.Join(folder, "vae", "film.mp4.part"), nil, 0o644)); err != nil {
+	// The unfinished file of another download does not make this one unfinished. A file in Hugging Face's .cache does.
+	if err := os.Remove(filepath.Join(folder, "vae", "config.json")); err != nil {
 		t.Fatal(err)
 	}
+	mustWrite(t, filepath.Join(folder, "vae", "film.mp4.part"), "")
 	_, err := Open(t.Context(), folder)
 	if err == nil || strings.Contains(err.Error(), "not complete") {
 		t.Errorf("another download: %v", err)
 	}
 	mustWrite(t, filepath.Join(folder, ".cache", "huggingface", "download", "vae", "x.incomplete"), "")
 	_, err = Open(t.Context(), folder)
-	wantError(t, "a download to a folder", err, filepath.Join(folder, "vae", "config.json"), "is missing: the download is not complete")
+	wantError(t, "a download to a folder", err, filepath.Join(folder, "vae", "config.json"),
+		"is missing: the download is not complete")
 	_, err = Open(t.Context(), filepath.Join(single, "gone.safetensors"))
 	wantError(t, "a file", err, "gone.safetensors", "no such file")
 	dangling := filepath.Join(single, "dangling.safetensors")
@@ -302,7 +316,8 @@ func TestWhatIsMissing(t *testing.T) {
 	wantError(t, "a link", err, dangling, "is a link without a target")
 }
 
-// TestExtraPathsBombs reads lists of folders that are no lists. Each is refused, or gives no more paths than may be.
+// TestExtraPathsBombs reads hostile files of paths. Each must be an error, or give at most maxExtraPaths paths, in
+// bounded time.
 func TestExtraPathsBombs(t *testing.T) {
 	laughs := "a: &a [x,x,x,x,x,x,x,x,x]\n"
 	for c := 'b'; c < 'j'; c++ {
@@ -310,9 +325,9 @@ func TestExtraPathsBombs(t *testing.T) {
 	}
 	for _, row := range []struct{ name, text string }{
 		{"over the limit", "a:\n  unet: " + strings.Repeat("x", maxExtraPathsBytes)},
-		{"deep", "a:\n  unet: " + strings.Repeat("[", 30_000)},
-		{"deep and closed", "a:\n  unet: " + strings.Repeat("[", 9_000) + strings.Repeat("]", 9_000)},
-		{"deep by indentation", func() string {
+		{"deeply nested, not closed", "a:\n  unet: " + strings.Repeat("[", 30_000)},
+		{"deeply nested", "a:\n  unet: " + strings.Repeat("[", 9_000) + strings.Repeat("]", 9_000)},
+		{"deeply nested by indentation", func() string {
 			var b strings.Builder
 			for i := range 300 {
 				b.WriteString(strings.Repeat(" ", i) + "a:\n")
@@ -328,15 +343,16 @@ func TestExtraPathsBombs(t *testing.T) {
 		dir := t.TempDir()
 		mustWrite(t, filepath.Join(dir, "extra_model_paths.yaml"), row.text)
 		start := time.Now()
-		tree, _, err := uiTree(dir)
-		if n := len(tree.folders[transformer]); n > maxExtraPaths {
+		found, _, err := installationAt(dir)
+		if n := len(found.folders[transformer]); n > maxExtraPaths {
 			t.Errorf("%s: %d paths", row.name, n)
 		}
 		if err != nil && len(err.Error()) > 1000 {
 			t.Errorf("%s: a message of %d bytes", row.name, len(err.Error()))
 		}
 		spent := time.Since(start)
-		t.Logf("%-22s %v, %d paths, %.80v", row.name, spent.Round(time.Millisecond), len(tree.folders[transformer]), err)
+		t.Logf("%-22s %v, %d paths, %.80v",
+			row.name, spent.Round(time.Millisecond), len(found.folders[transformer]), err)
 		if spent > 5*time.Second {
 			t.Errorf("%s: %v", row.name, spent)
 		}

@@ -7,13 +7,13 @@ import (
 	"kleinbild/inference/checkpoint/safetensors"
 )
 
-// tensors are the names and shapes of a file, asked for by their ends: tools put prefixes in front.
+// tensors finds the tensors of a file by the ends of their names, since programs put different prefixes before them.
 type tensors struct {
 	names []string
 	set   *safetensors.Set
 }
 
-// find returns the tensor whose name ends in the whole words of suffix, "" for none.
+// find returns the name that is suffix, or ends in a dot and suffix. It returns "" if there is none.
 func (t tensors) find(suffix string) string {
 	for _, name := range t.names {
 		if head, ok := strings.CutSuffix(name, suffix); ok && (head == "" || strings.HasSuffix(head, ".")) {
@@ -23,7 +23,7 @@ func (t tensors) find(suffix string) string {
 	return ""
 }
 
-// has says whether there is a tensor for one of the suffixes.
+// has reports whether find finds a tensor for one of the suffixes.
 func (t tensors) has(suffixes ...string) bool {
 	for _, suffix := range suffixes {
 		if t.find(suffix) != "" {
@@ -33,8 +33,8 @@ func (t tensors) has(suffixes ...string) bool {
 	return false
 }
 
-// part says whether a name holds one of the texts anywhere.
-func (t tensors) part(texts ...string) bool {
+// contains reports whether one of the texts occurs anywhere in a name.
+func (t tensors) contains(texts ...string) bool {
 	for _, name := range t.names {
 		for _, text := range texts {
 			if strings.Contains(name, text) {
@@ -45,7 +45,7 @@ func (t tensors) part(texts ...string) bool {
 	return false
 }
 
-// dim is a dimension of the tensor with that suffix, 0 for none.
+// dim returns dimension i of the tensor that find finds for suffix, or 0 if there is none.
 func (t tensors) dim(suffix string, i int) int {
 	stat, err := t.set.Stat(t.find(suffix))
 	if err != nil || i >= len(stat.Shape) {
@@ -54,96 +54,108 @@ func (t tensors) dim(suffix string, i int) int {
 	return stat.Shape[i]
 }
 
-// family recognises files that people take for parts of a FLUX.2 [klein].
+// family is a family of files that people mistake for parts of a FLUX.2 [klein].
 type family struct {
-	// name says what the file is, what what to do about it; "" is to get the usual files.
-	name, what string
-	is         func(t tensors) bool
+	// name is the family and advice what the user can do, in the words of a message. An empty advice is to get the
+	// usual files.
+	name, advice string
+	is           func(t tensors) bool
 }
 
-// A sentence for each kind of thing that is not a model by itself.
+// The advice for files that are no models by themselves.
 const (
-	noAdapter = "adapters are not read: give the model that it was made for"
-	noControl = "control models are not read"
+	noAdapter = "adapters are not supported: choose the model that it was made for"
+	noControl = "control models are not supported"
 )
 
-// families are looked at in order: adapters carry the names of what they adapt, and whole checkpoints hold the VAE and the
-// encoders of their family.
+// families are checked in this order. Adapters come first, since they have the tensor names of the model that they
+// adapt. Models come before VAEs and text encoders, since an all-in-one file has the tensors of all three.
 var families = []family{
-	{"a DoRA", noAdapter, func(t tensors) bool { return t.part(".dora_scale", "lora_magnitude_vector") }},
-	{"a LoKr", noAdapter, func(t tensors) bool { return t.part("lokr_w1", "lokr_w2") }},
-	{"a LoHa", noAdapter, func(t tensors) bool { return t.part("hada_w1", "hada_w2") }},
-	{"an OFT adapter", noAdapter, func(t tensors) bool { return t.part(".oft_blocks", ".oft_diag", ".oft_R") }},
+	{"a DoRA", noAdapter, func(t tensors) bool { return t.contains(".dora_scale", "lora_magnitude_vector") }},
+	{"a LoKr", noAdapter, func(t tensors) bool { return t.contains("lokr_w1", "lokr_w2") }},
+	{"a LoHa", noAdapter, func(t tensors) bool { return t.contains("hada_w1", "hada_w2") }},
+	{"an OFT adapter", noAdapter, func(t tensors) bool { return t.contains(".oft_blocks", ".oft_diag", ".oft_R") }},
 	{"a LoRA", noAdapter, func(t tensors) bool {
-		return t.part("lora_A", "lora_B", "lora_down", "lora_up", "lora.down", "lora.up", "lora_linear_layer", "lora_mid", "lora_unet_", "lora_te")
+		return t.contains("lora_A", "lora_B", "lora_down", "lora_up", "lora.down", "lora.up", "lora_linear_layer",
+			"lora_mid", "lora_unet_", "lora_te")
 	}},
-	{"an IA3 adapter", noAdapter, func(t tensors) bool { return t.part(".on_input") }},
-	{"a LoRA of whole differences", noAdapter, func(t tensors) bool { return t.part(".diff_b") || t.has("diff") }},
-	{"a textual inversion embedding", "embeddings are not read", func(t tensors) bool {
+	{"an IA3 adapter", noAdapter, func(t tensors) bool { return t.contains(".on_input") }},
+	{"a LoRA of whole differences", noAdapter, func(t tensors) bool { return t.contains(".diff_b") || t.has("diff") }},
+	{"a textual inversion embedding", "embeddings are not supported", func(t tensors) bool {
 		return t.has("emb_params", "string_to_param") || len(t.names) <= 3 && t.has("clip_l", "clip_g", "t5xxl")
 	}},
 	{"an IP-Adapter", noControl, func(t tensors) bool {
-		return t.part("ip_adapter.", "ip-adapter.", "ip_adapter_", "to_k_ip", "double_blocks.0.processor.")
+		return t.contains("ip_adapter.", "ip-adapter.", "ip_adapter_", "to_k_ip", "double_blocks.0.processor.")
 	}},
 	{"a ControlNet", noControl, func(t tensors) bool {
-		return t.part("controlnet_", "control_model.", "zero_convs.", "input_hint_block", "control_layers.", "control_img_in")
+		return t.contains("controlnet_", "control_model.", "zero_convs.", "input_hint_block", "control_layers.",
+			"control_img_in")
 	}},
-	{"a T2I-Adapter", noControl, func(t tensors) bool { return t.has("adapter.body.0.in_conv.weight", "body.0.block1.weight") }},
+	{"a T2I-Adapter", noControl,
+		func(t tensors) bool { return t.has("adapter.body.0.in_conv.weight", "body.0.block1.weight") }},
 
-	{"HunyuanVideo", "", func(t tensors) bool { return t.part("txt_in.individual_token_refiner.") }},
-	{"Chroma", "", func(t tensors) bool { return t.part("distilled_guidance_layer.") }},
+	{"HunyuanVideo", "", func(t tensors) bool { return t.contains("txt_in.individual_token_refiner.") }},
+	{"Chroma", "", func(t tensors) bool { return t.contains("distilled_guidance_layer.") }},
 	{"FLUX.2 [dev]", "", func(t tensors) bool {
-		return t.part("double_stream_modulation_img.", "time_guidance_embed.") &&
-			(t.part("guidance_in.", "guidance_embedder.") || t.dim("img_in.weight", 0) == 6144 || t.dim("x_embedder.weight", 0) == 6144)
+		return t.contains("double_stream_modulation_img.", "time_guidance_embed.") &&
+			(t.contains("guidance_in.", "guidance_embedder.") || t.dim("img_in.weight", 0) == 6144 ||
+				t.dim("x_embedder.weight", 0) == 6144)
 	}},
-	{"FLUX.1 [dev]", "", func(t tensors) bool { return isFlux1(t) && t.part("guidance_in.", "guidance_embedder.") }},
+	{"FLUX.1 [dev]", "", func(t tensors) bool { return isFlux1(t) && t.contains("guidance_in.", "guidance_embedder.") }},
 	{"FLUX.1", "", isFlux1},
 	{"Z-Image", "", func(t tensors) bool {
-		return t.part("all_x_embedder.") || t.has("cap_embedder.1.weight") && t.dim("cap_embedder.1.weight", 0) == 3840
+		return t.contains("all_x_embedder.") || t.has("cap_embedder.1.weight") && t.dim("cap_embedder.1.weight", 0) == 3840
 	}},
-	{"Lumina-Image 2", "", func(t tensors) bool { return t.has("cap_embedder.1.weight") || t.part("time_caption_embed.") }},
+	{"Lumina-Image 2", "", func(t tensors) bool {
+		return t.has("cap_embedder.1.weight") ||
+			t.contains("time_caption_embed.")
+	}},
 	{"Qwen-Image", "", func(t tensors) bool {
-		return t.has("txt_norm.weight") && t.part("transformer_blocks.") || t.has("transformer_blocks.0.img_mod.1.weight")
+		return t.has("txt_norm.weight") && t.contains("transformer_blocks.") || t.has("transformer_blocks.0.img_mod.1.weight")
 	}},
 	{"Wan", "", func(t tensors) bool {
-		return t.has("head.modulation") && t.has("patch_embedding.weight") || t.part("condition_embedder.time_embedder.")
+		return t.has("head.modulation") && t.has("patch_embedding.weight") || t.contains("condition_embedder.time_embedder.")
 	}},
 	{"Stable Diffusion 3", "", func(t tensors) bool {
-		return t.part("joint_blocks.0.") || t.has("pos_embed.proj.weight") && t.has("transformer_blocks.0.attn.add_q_proj.weight", "transformer_blocks.0.attn.add_k_proj.weight")
+		return t.contains("joint_blocks.0.") || t.has("pos_embed.proj.weight") &&
+			t.has("transformer_blocks.0.attn.add_q_proj.weight", "transformer_blocks.0.attn.add_k_proj.weight")
 	}},
 	{"LTX-Video", "", func(t tensors) bool {
-		return t.has("patchify_proj.weight") || t.has("proj_in.weight") && t.part("caption_projection.linear_1.") && t.part("scale_shift_table")
+		return t.has("patchify_proj.weight") || t.has("proj_in.weight") && t.contains("caption_projection.linear_1.") &&
+			t.contains("scale_shift_table")
 	}},
 	{"PixArt", "", func(t tensors) bool {
-		return t.part("adaln_single.emb.timestep_embedder.") || t.has("t_block.1.weight")
+		return t.contains("adaln_single.emb.timestep_embedder.") || t.has("t_block.1.weight")
 	}},
 	{"AuraFlow", "", func(t tensors) bool {
-		return t.part("double_layers.0.attn.w1q") || t.part("joint_transformer_blocks.0.")
+		return t.contains("double_layers.0.attn.w1q") || t.contains("joint_transformer_blocks.0.")
 	}},
 	{"HiDream", "", func(t tensors) bool { return t.has("caption_projection.0.linear.weight") }},
 	{"Hunyuan-DiT", "", func(t tensors) bool { return t.has("mlp_t5.0.weight") }},
 	{"Cosmos", "", func(t tensors) bool {
 		return t.has("blocks.0.mlp.layer1.weight", "blocks.block0.blocks.0.block.attn.to_q.0.weight")
 	}},
-	{"Stable Cascade", "", func(t tensors) bool { return t.has("clf.1.weight") && t.part("down_blocks.") }},
+	{"Stable Cascade", "", func(t tensors) bool { return t.has("clf.1.weight") && t.contains("down_blocks.") }},
 	{"SDXL", "", func(t tensors) bool {
-		return isUNet(t) && (t.has("label_emb.0.0.weight", "add_embedding.linear_1.weight") || t.part("conditioner.embedders."))
+		return isUNet(t) && (t.has("label_emb.0.0.weight", "add_embedding.linear_1.weight") ||
+			t.contains("conditioner.embedders."))
 	}},
 	{"Stable Diffusion 2", "", func(t tensors) bool { return isUNet(t) && crossWidth(t) == 1024 }},
 	{"Stable Diffusion 1.5", "", isUNet},
 
 	{"a VAE of Wan or Qwen-Image", vaeAdvice, func(t tensors) bool {
-		return t.part("decoder.middle.0.residual.", "encoder.downsamples.0.residual.") ||
-			t.part("decoder.mid_block.resnets.0.norm1.gamma", "decoder.mid_block.attentions.0.norm.gamma")
+		return t.contains("decoder.middle.0.residual.", "encoder.downsamples.0.residual.") ||
+			t.contains("decoder.mid_block.resnets.0.norm1.gamma", "decoder.mid_block.attentions.0.norm.gamma")
 	}},
 	{"a small VAE for previews (TAESD)", vaeAdvice, func(t tensors) bool {
-		return t.part("taesd_") || t.has("decoder.layers.1.weight") || t.has("decoder.1.weight") && t.has("decoder.3.conv.0.weight") || t.has("3.conv.0.weight") && t.has("1.weight")
+		return t.contains("taesd_") || t.has("decoder.layers.1.weight") ||
+			t.has("decoder.1.weight") && t.has("decoder.3.conv.0.weight") || t.has("3.conv.0.weight") && t.has("1.weight")
 	}},
 	{"the decoder of a VAE without its encoder", vaeAdvice, func(t tensors) bool {
-		return t.has("decoder.conv_in.weight") && !t.part("encoder.conv", "encoder.mid", "encoder.down")
+		return t.has("decoder.conv_in.weight") && !t.contains("encoder.conv", "encoder.mid", "encoder.down")
 	}},
 	{"the encoder of a VAE without its decoder", vaeAdvice, func(t tensors) bool {
-		return t.has("encoder.conv_in.weight") && !t.part("decoder.mid", "decoder.up", "decoder.conv")
+		return t.has("encoder.conv_in.weight") && !t.contains("decoder.mid", "decoder.up", "decoder.conv")
 	}},
 	{"a VAE of Stable Diffusion or SDXL (4 latent channels)", vaeAdvice, func(t tensors) bool {
 		return t.dim("decoder.conv_in.weight", 1) == 4
@@ -153,20 +165,22 @@ var families = []family{
 	}},
 
 	{"a T5 text encoder", encoderAdvice, func(t tensors) bool {
-		return t.has("block.0.layer.0.SelfAttention.q.weight") || t.has("shared.weight") && t.part("SelfAttention")
+		return t.has("block.0.layer.0.SelfAttention.q.weight") || t.has("shared.weight") && t.contains("SelfAttention")
 	}},
 	{"a CLIP vision encoder", encoderAdvice, func(t tensors) bool {
-		return t.has("vision_model.encoder.layers.0.self_attn.q_proj.weight", "visual.transformer.resblocks.0.attn.in_proj_weight")
+		return t.has("vision_model.encoder.layers.0.self_attn.q_proj.weight",
+			"visual.transformer.resblocks.0.attn.in_proj_weight")
 	}},
 	{"a CLIP text encoder", encoderAdvice, func(t tensors) bool {
 		return t.has("text_model.encoder.layers.0.self_attn.q_proj.weight", "transformer.resblocks.0.attn.in_proj_weight")
 	}},
 	{"Qwen2.5-VL, Qwen-Image's text encoder", encoderAdvice, func(t tensors) bool {
-		return t.part("visual.blocks.") && t.has("layers.0.self_attn.q_proj.bias")
+		return t.contains("visual.blocks.") && t.has("layers.0.self_attn.q_proj.bias")
 	}},
-	{"Qwen3-VL", encoderAdvice, func(t tensors) bool { return t.has("embed_tokens.weight") && t.part("visual.") }},
+	{"Qwen3-VL", encoderAdvice, func(t tensors) bool { return t.has("embed_tokens.weight") && t.contains("visual.") }},
 	{"a Qwen2 text encoder", encoderAdvice, func(t tensors) bool { return t.has("layers.0.self_attn.q_proj.bias") }},
-	{"a Gemma text encoder", encoderAdvice, func(t tensors) bool { return t.part("layers.0.pre_feedforward_layernorm.") }},
+	{"a Gemma text encoder", encoderAdvice,
+		func(t tensors) bool { return t.contains("layers.0.pre_feedforward_layernorm.") }},
 	{"Mistral Small, FLUX.2 [dev]'s text encoder", encoderAdvice, func(t tensors) bool {
 		return isLlama(t) && t.dim("embed_tokens.weight", 1) == 5120
 	}},
@@ -182,39 +196,42 @@ const (
 )
 
 func isFlux1(t tensors) bool {
-	return t.part("double_blocks.0.img_mod.", "time_text_embed.", "single_blocks.0.modulation.") && t.part("single_blocks.", "single_transformer_blocks.", "double_blocks.")
+	return t.contains("double_blocks.0.img_mod.", "time_text_embed.", "single_blocks.0.modulation.") &&
+		t.contains("single_blocks.", "single_transformer_blocks.", "double_blocks.")
 }
 
 func isUNet(t tensors) bool {
 	return t.has("input_blocks.0.0.weight") || t.has("down_blocks.0.resnets.0.time_emb_proj.weight")
 }
 
-// crossWidth is the width of the prompt embeds that a UNet takes.
+// crossWidth returns the width of the prompt embeds that a UNet reads.
 func crossWidth(t tensors) int {
-	return max(t.dim("input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight", 1), t.dim("down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.weight", 1))
+	return max(t.dim("input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight", 1),
+		t.dim("down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.weight", 1))
 }
 
-// isLlama knows encoders with the names of Qwen3 and without the norms that only that has.
+// isLlama recognises text encoders with the tensor names of Qwen3, but without its QK norms.
 func isLlama(t tensors) bool {
-	return t.has("embed_tokens.weight") && t.has("layers.0.self_attn.q_proj.weight") && !t.part(".self_attn.q_norm.")
+	return t.has("embed_tokens.weight") && t.has("layers.0.self_attn.q_proj.weight") && !t.contains(".self_attn.q_norm.")
 }
 
-// qwen3Width is the width of a text encoder that a transformer does not lie beside.
+// qwen3Width returns the width of a Qwen3 text encoder, or 0 if the file has none.
 func qwen3Width(t tensors) int {
-	if !t.part(".self_attn.q_norm.") {
+	if !t.contains(".self_attn.q_norm.") {
 		return 0
 	}
 	return t.dim("embed_tokens.weight", 1)
 }
 
-// foreignFamily says what a file is that belongs to another family, and what to get; nil for all others.
+// foreignFamily returns an error, which names the family and the files to get, for a file of another family. It returns
+// nil for any other file.
 func foreignFamily(set *safetensors.Set, path string) error {
 	t := tensors{set.Names(), set}
 	for _, f := range families {
 		if !f.is(t) {
 			continue
 		}
-		advice := f.what
+		advice := f.advice
 		if advice == "" {
 			advice = "this program runs FLUX.2 [klein]: get " + allUsual(sizeNamed(path))
 		}
@@ -223,17 +240,19 @@ func foreignFamily(set *safetensors.Set, path string) error {
 	return nil
 }
 
-// pipelines are the beginnings of the names of Diffusers' pipelines, longer ones first.
-var pipelines = []struct{ begins, family string }{
-	{"Flux2Pipeline", "FLUX.2 [dev]"}, {"Flux", "FLUX.1"}, {"Chroma", "Chroma"}, {"ZImage", "Z-Image"}, {"QwenImage", "Qwen-Image"},
-	{"StableDiffusionXL", "SDXL"}, {"StableDiffusion3", "Stable Diffusion 3"}, {"StableDiffusion", "Stable Diffusion"},
-	{"Wan", "Wan"}, {"Hunyuan", "Hunyuan"}, {"LTX", "LTX-Video"}, {"Lumina", "Lumina-Image"}, {"PixArt", "PixArt"}, {"Sana", "Sana"},
+// pipelines holds prefixes of the class names of Diffusers' pipelines, and the families that they run. A prefix that
+// begins with another one comes before it.
+var pipelines = []struct{ prefix, family string }{
+	{"Flux2Pipeline", "FLUX.2 [dev]"}, {"Flux", "FLUX.1"}, {"Chroma", "Chroma"}, {"ZImage", "Z-Image"},
+	{"QwenImage", "Qwen-Image"}, {"StableDiffusionXL", "SDXL"}, {"StableDiffusion3", "Stable Diffusion 3"},
+	{"StableDiffusion", "Stable Diffusion"}, {"Wan", "Wan"}, {"Hunyuan", "Hunyuan"}, {"LTX", "LTX-Video"},
+	{"Lumina", "Lumina-Image"}, {"PixArt", "PixArt"}, {"Sana", "Sana"},
 }
 
-// familyOfPipeline tells, in the words of a message, which family a pipeline of Diffusers makes pictures with; "" if unknown.
+// familyOfPipeline returns a clause for messages that names the family of a Diffusers pipeline, or "" if it is unknown.
 func familyOfPipeline(class string) string {
 	for _, p := range pipelines {
-		if strings.HasPrefix(class, p.begins) && !strings.HasPrefix(class, "Flux2Klein") {
+		if strings.HasPrefix(class, p.prefix) && !strings.HasPrefix(class, "Flux2Klein") {
 			return ": it is " + p.family + ", and this program runs FLUX.2 [klein]"
 		}
 	}

@@ -5,12 +5,13 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"kleinbild/inference/tensor"
 )
 
-// golden returns the folder of reference checkpoints, or skips the test where it is absent.
+// golden returns the folder of the reference's checkpoints. It skips the test if there is none.
 func golden(t *testing.T) string {
 	dir := os.Getenv("KLEINBILD_GOLDEN")
 	if dir == "" {
@@ -41,13 +42,15 @@ func mustTensor(t *testing.T, src tensor.Source, name string) tensor.Tensor {
 	return x
 }
 
-// The single files hold the weights of the Diffusers folder under other names: each must come out with the same shape
-// and the same values.
+// TestGoldenSingleFilesEqualFolder checks that every weight has the same shape and values in the single files as in the
+// Diffusers folder, from which they were converted.
 func TestGoldenSingleFilesEqualFolder(t *testing.T) {
 	dir := golden(t)
 	single := func(name string) string { return filepath.Join(dir, "single", name) }
 	want := mustOpen(t, filepath.Join(dir, "distilled"))
-	got := mustOpen(t, single("qwen_3_4b.safetensors")+","+single("flux2-vae.safetensors")+", "+single("flux-2-klein-4b.safetensors"))
+	got := mustOpen(t, strings.Join([]string{
+		single("qwen_3_4b.safetensors"), single("flux2-vae.safetensors"), " " + single("flux-2-klein-4b.safetensors"),
+	}, ","))
 	compareSources(t, got.Transformer.Source, want.Transformer.Source)
 	compareSources(t, got.VAE.Source, want.VAE.Source)
 	compareSources(t, got.TextEncoder.Source, want.TextEncoder.Source)
@@ -70,7 +73,8 @@ func compareSources(t *testing.T, got, want tensor.Source) {
 	}
 }
 
-// The other reference checkpoints open too: sharded transformer, narrow decoder, text encoder in one file.
+// TestGoldenFoldersOpen opens the reference's checkpoints, which include a sharded transformer, a narrow decoder and a
+// text encoder in one file, and reads all their weights.
 func TestGoldenFoldersOpen(t *testing.T) {
 	dir := golden(t)
 	for name, distilled := range map[string]bool{"distilled": true, "base": false, "demo": true} {

@@ -19,7 +19,7 @@ import (
 	"kleinbild/inference/tensor"
 )
 
-// within runs f, which must come back soon: nothing in a hostile folder may make it wait.
+// within runs f and fails the test if f takes longer than limit.
 func within(t *testing.T, limit time.Duration, what string, f func()) {
 	t.Helper()
 	done := make(chan struct{})
@@ -36,6 +36,7 @@ func within(t *testing.T, limit time.Duration, what string, f func()) {
 	}
 }
 
+// pipe makes a named pipe at the joined path.
 func pipe(t *testing.T, parts ...string) {
 	t.Helper()
 	path := filepath.Join(parts...)
@@ -44,8 +45,8 @@ func pipe(t *testing.T, parts ...string) {
 	}
 }
 
-// TestPipesAndDevices puts pipes and devices in the place of everything that a search opens: files, folders, lists of
-// folders. Each of them made the search wait for ever, or read without end.
+// TestPipesAndDevices puts named pipes and devices in the place of everything that a search opens: files, folders and
+// lists of folders. Without checks a search waits for ever at a pipe, and reads a device without end.
 func TestPipesAndDevices(t *testing.T) {
 	home, env := home(t)
 	models := filepath.Join(home, "data", "kleinbild", "models")
@@ -54,7 +55,7 @@ func TestPipesAndDevices(t *testing.T) {
 	link(t, "/dev/zero", filepath.Join(models, "b", "model.safetensors"))
 	pipe(t, models, "c", "model_index.json")
 	link(t, "/dev/zero", filepath.Join(models, "d", "model_index.json"))
-	pipe(t, models, "e", "vae") // of an installation
+	pipe(t, models, "e", "vae") // with unet beside it an installation
 	mustWrite(t, filepath.Join(models, "e", "unet", "x"), "")
 	pipe(t, models, "f.safetensors")
 	broken := filepath.Join(models, "g")
@@ -91,7 +92,7 @@ func TestPipesAndDevices(t *testing.T) {
 			}
 		})
 	}
-	// The places themselves.
+	// The folders of models themselves are pipes.
 	for _, path := range []string{models, filepath.Join(home, ".cache", "huggingface", "hub")} {
 		if err := os.RemoveAll(path); err != nil {
 			t.Fatal(err)
@@ -105,8 +106,8 @@ func TestPipesAndDevices(t *testing.T) {
 	})
 }
 
-// TestInterruptible ends work that does not come back, as reading does from a disk that does not answer. What comes after all
-// is closed.
+// TestInterruptible checks that Interruptible returns before work that hangs, discards a result that comes later, and
+// panics if work does; and that all functions with a context end with its cause.
 func TestInterruptible(t *testing.T) {
 	func() {
 		defer func() {
@@ -133,7 +134,7 @@ func TestInterruptible(t *testing.T) {
 	}
 	close(hung)
 	if n := <-discarded; n != 7 {
-		t.Errorf("discarded %d, want what came too late", n)
+		t.Errorf("discarded %d, want the late result 7", n)
 	}
 	if _, err := Interruptible(ctx, func() (int, error) { t.Error("began"); return 0, nil }, func(int) {}); err == nil {
 		t.Error("no error after the end")
@@ -153,7 +154,7 @@ func TestInterruptible(t *testing.T) {
 	}
 }
 
-// hostileHeader is a file of the largest header that is parsed, of tensors that no model has.
+// hostileHeader returns a file with the largest header that is parsed.
 func hostileHeader(t *testing.T) []byte {
 	t.Helper()
 	var b strings.Builder
@@ -163,15 +164,16 @@ func hostileHeader(t *testing.T) []byte {
 		if n > 0 {
 			b.WriteByte(',')
 		}
-		fmt.Fprintf(&b, `"transformer.blocks.%d.%s":{"dtype":"U8","shape":[],"data_offsets":[%d,%d]}`, n, strings.Repeat("x.", 10), n, n+1)
+		fmt.Fprintf(&b, `"transformer.blocks.%d.%s":{"dtype":"U8","shape":[],"data_offsets":[%d,%d]}`,
+			n, strings.Repeat("x.", 10), n, n+1)
 	}
 	b.WriteString("}")
 	file := binary.LittleEndian.AppendUint64(nil, uint64(b.Len()))
 	return append(append(file, b.String()...), make([]byte, n)...)
 }
 
-// TestManyHostileFiles searches an installation of thousands of files with the largest headers, in deep folders and loops of
-// links. The first search reads what it may, later ones what is left and then nothing.
+// TestManyHostileFiles searches an installation with thousands of files with the largest headers, deep folders and
+// loops of links. The search must end soon, at once if it is cancelled.
 func TestManyHostileFiles(t *testing.T) {
 	home, env := home(t)
 	dir := filepath.Join(home, "ui")
@@ -200,7 +202,7 @@ func TestManyHostileFiles(t *testing.T) {
 		})
 	}
 	read(30 * time.Second)
-	// A cancelled search comes back at once, wherever it is.
+	// A cancelled search returns at once.
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
 	within(t, 5*time.Second, "a search that is cancelled", func() {
@@ -210,21 +212,29 @@ func TestManyHostileFiles(t *testing.T) {
 	})
 }
 
-// TestHugeBlockNumbers opens files whose tensors bear numbers beyond any model's: the list of the blocks that are missing
-// grew until the memory was full.
+// TestHugeBlockNumbers opens files with huge numbers of blocks. Without a limit the list of missing blocks fills the
+// memory.
 func TestHugeBlockNumbers(t *testing.T) {
 	e := func(name string, shape ...int) safetensors.Entry {
-		return safetensors.Entry{Name: name, DType: tensor.BF16, Shape: shape, Fill: func([]byte, int) error { return nil }}
+		return safetensors.Entry{
+			Name: name, DType: tensor.BF16, Shape: shape, Fill: func([]byte, int) error { return nil },
+		}
 	}
 	for _, row := range []struct {
 		name    string
 		entries []safetensors.Entry
 		want    string
 	}{
-		{"a transformer", []safetensors.Entry{e("img_in.weight", 8, 8), e("double_blocks.9000000000000000000.img_attn.qkv.weight", 24, 8)}, "holds double block 9000000000000000000, want less than 1024"},
-		{"single blocks", []safetensors.Entry{e("x_embedder.weight", 8, 8), e("single_transformer_blocks.1024.attn.norm_q.weight", 8)}, "holds single block 1024, want less than 1024"},
-		{"a text encoder", []safetensors.Entry{e("model.embed_tokens.weight", 8, 8), e("model.layers.4611686018427387904.self_attn.q_norm.weight", 8)}, "holds layer 4611686018427387904, want less than 1024"},
-		{"a VAE", []safetensors.Entry{e("decoder.mid.block_1.conv1.weight", 8, 8), e("encoder.conv_in.weight", 8, 8), e("decoder.conv_in.weight", 8, 8), e("decoder.up.9223372036854775807.block.0.conv1.weight", 8, 8)}, "incomplete"},
+		{"a transformer", []safetensors.Entry{e("img_in.weight", 8, 8),
+			e("double_blocks.9000000000000000000.img_attn.qkv.weight", 24, 8)},
+			"holds double block 9000000000000000000, want less than 1024"},
+		{"single blocks", []safetensors.Entry{e("x_embedder.weight", 8, 8),
+			e("single_transformer_blocks.1024.attn.norm_q.weight", 8)}, "holds single block 1024, want less than 1024"},
+		{"a text encoder", []safetensors.Entry{e("model.embed_tokens.weight", 8, 8),
+			e("model.layers.4611686018427387904.self_attn.q_norm.weight", 8)},
+			"holds layer 4611686018427387904, want less than 1024"},
+		{"a VAE", []safetensors.Entry{e("decoder.mid.block_1.conv1.weight", 8, 8), e("encoder.conv_in.weight", 8, 8),
+			e("decoder.conv_in.weight", 8, 8), e("decoder.up.9223372036854775807.block.0.conv1.weight", 8, 8)}, "incomplete"},
 	} {
 		path := filepath.Join(t.TempDir(), "x.safetensors")
 		writeEntries(t, path, row.entries)
@@ -235,7 +245,8 @@ func TestHugeBlockNumbers(t *testing.T) {
 	}
 }
 
-// TestWalkIsBounded walks more entries than may be looked at: it says where it stopped.
+// TestWalkIsBounded checks that a walk ends after left entries and says where, and that it ends if its context has
+// ended.
 func TestWalkIsBounded(t *testing.T) {
 	dir := t.TempDir()
 	for i := range 30 {
@@ -243,7 +254,7 @@ func TestWalkIsBounded(t *testing.T) {
 	}
 	w := walker{ctx: t.Context(), left: 15}
 	found := w.files(dir, func(string) bool { return true })
-	if len(found) != 12 || len(w.skipped) != 1 || !strings.Contains(w.skipped[0].Reason, "some are not looked at") {
+	if len(found) != 12 || len(w.skipped) != 1 || !strings.Contains(w.skipped[0].Reason, "was not searched completely") {
 		t.Errorf("%d files, %v", len(found), w.skipped)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -6,8 +6,8 @@ import (
 	"syscall"
 )
 
-// identity tells one file from another that took its name, size and time of change: its number on its disk, and when the
-// number was last written, which no program can set.
+// identity returns what distinguishes a file from another one with the same name, size and time of modification: its
+// device and inode, and the inode's time of change, which no program can set.
 func identity(info fs.FileInfo) string {
 	if s, ok := info.Sys().(*syscall.Stat_t); ok {
 		return fmt.Sprint(s.Dev, s.Ino, s.Ctim.Sec, s.Ctim.Nsec)

@@ -6,8 +6,9 @@ import (
 	"runtime/debug"
 )
 
-// Interruptible returns what work returns, or the cause of ctx as soon as that ends: reading from a disk that does not answer
-// cannot be stopped, but nobody has to wait for it. What work returns after that, without an error, goes to discard.
+// Interruptible calls work on a goroutine and returns its result, or the cause of ctx as soon as ctx ends. It is for
+// reads from a disk that may not answer, which cannot be stopped. If work returns a result later, without an error,
+// Interruptible calls discard with it. A panic of work is a panic of Interruptible.
 func Interruptible[T any](ctx context.Context, work func() (T, error), discard func(T)) (result T, err error) {
 	if ctx.Err() != nil {
 		return result, context.Cause(ctx)
@@ -37,7 +38,7 @@ func Interruptible[T any](ctx context.Context, work func() (T, error), discard f
 	select {
 	case o := <-done:
 		if o.panicked != nil {
-			panic(o.panicked) // on the caller's goroutine, where it may be guarded
+			panic(o.panicked) // on the caller's goroutine, which may recover it
 		}
 		return o.result, o.err
 	case <-ctx.Done():

@@ -11,8 +11,9 @@ import (
 	"kleinbild/inference/checkpoint/safetensors"
 )
 
-// expandItems puts, in a list of files, the weight files of a folder in the folder's place, and the index of a shard in the
-// shard's. A folder of a whole Diffusers model, of which there may be one, is returned as model: it gives what the files do not.
+// expandItems replaces, in the items of a spec, each folder by its weight files and each shard by its index. One item
+// may be the folder of a whole Diffusers model, which it returns as model: the components that the other items do not
+// hold come from it.
 func expandItems(ctx context.Context, items []string) (expanded []string, model string, err error) {
 	add := func(path string) error {
 		path, err := indexOf(path)
@@ -60,10 +61,10 @@ func expandItems(ctx context.Context, items []string) (expanded []string, model 
 	return expanded, model, nil
 }
 
-// shardName is what tools call the parts of a model in several files.
+// shardName matches the names of shards.
 var shardName = regexp.MustCompile(`^(.+)-(\d{5})-of-(\d{5})(\.safetensors)$`)
 
-// indexOf returns the index that a shard belongs to, and any other path as it is.
+// indexOf returns the path of the index of a shard, and returns any other path unchanged.
 func indexOf(path string) (string, error) {
 	m := shardName.FindStringSubmatch(filepath.Base(path))
 	if m == nil || m[3] == "00001" {
@@ -71,12 +72,13 @@ func indexOf(path string) (string, error) {
 	}
 	index := filepath.Join(filepath.Dir(path), m[1]+m[4]+".index.json")
 	if !exists(index) {
-		return "", fmt.Errorf("checkpoint: %s: is one of %s files; %s, which lists them, %s", path, m[3], index, missing(index))
+		return "", fmt.Errorf("checkpoint: %s: is one of %s files; %s, which lists them, %s",
+			path, m[3], index, missing(index))
 	}
 	return index, nil
 }
 
-// addModel takes from a Diffusers folder the components that c lacks, and its tokenizer.
+// addModel sets the components that c lacks from a Diffusers folder, and the tokenizer if c has none.
 func (c *Checkpoint) addModel(ctx context.Context, dir string) error {
 	f := folder{files: os.DirFS(dir), dir: dir}
 	for _, part := range diffusersParts {
@@ -93,7 +95,7 @@ func (c *Checkpoint) addModel(ctx context.Context, dir string) error {
 			return err
 		}
 		p.set = set
-		if err := p.take(set, f.path(name), partOf(part.kind)); err != nil {
+		if err := p.setWeights(set, f.path(name), partOf(part.kind)); err != nil {
 			return err
 		}
 	}
@@ -103,11 +105,11 @@ func (c *Checkpoint) addModel(ctx context.Context, dir string) error {
 	return nil
 }
 
-// partOf is a whole file of a Diffusers folder.
+// partOf returns the part of a Diffusers folder's weight file: all of it, with unchanged names.
 func partOf(k kind) part { return part{kind: k, names: diffusersNames} }
 
-// take makes a part of set the component's weights, once nothing of it is missing.
-func (p *Component) take(set *safetensors.Set, path string, from part) error {
+// setWeights makes a part of set the source of the component. It returns an error if weights are missing.
+func (p *Component) setWeights(set *safetensors.Set, path string, from part) error {
 	w, err := newWeights(set, path, from)
 	if err != nil {
 		return err

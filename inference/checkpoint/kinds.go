@@ -10,7 +10,7 @@ import (
 	"kleinbild/inference/checkpoint/safetensors"
 )
 
-// kind is what a network is.
+// kind is one of the three networks.
 type kind int
 
 const (
@@ -23,19 +23,19 @@ func (k kind) String() string {
 	return [...]string{"transformer", "VAE", "text encoder"}[k]
 }
 
-// part is one network in a weight file. Most files hold one; all-in-one checkpoints hold up to three under prefixes.
+// part is a network in a weight file. Most files hold one; an all-in-one file holds up to three, each under a prefix.
 type part struct {
 	kind kind
-	// prefix stands in front of the names that the kind's naming knows.
+	// prefix is the text before the names of the part's tensors. names expects and removes it.
 	prefix string
 	names  naming
-	// owns says whether a tensor of the file belongs to this part; nil means all of them do.
-	owns func(name string) bool
+	// includes reports whether a tensor of the file belongs to this part. If it is nil, all tensors do.
+	includes func(name string) bool
 }
 
-// marks are tensors that every file of a kind and naming has, under whatever prefix the tool that saved it put in front. There
-// are several for each, so that a file that lacks one is called incomplete rather than unknown.
-var marks = []struct {
+// signatures are tensors that every file of a kind and a naming has, after a prefix that depends on the program that
+// saved the file. Each kind has several, so that a file that lacks one of them is recognised as incomplete.
+var signatures = []struct {
 	tensor string
 	kind   kind
 	names  func(prefix string, set *safetensors.Set) naming
@@ -54,7 +54,7 @@ var marks = []struct {
 	{"layers.1.self_attn.q_norm.weight", textEncoder, textEncoderNames},
 }
 
-// keepNames is the naming of a component's file taken out of a Diffusers folder.
+// keepNames returns the naming of a weight file from a Diffusers folder: it removes the prefix.
 func keepNames(prefix string, _ *safetensors.Set) naming {
 	return func(name string) ([]target, bool) {
 		name, ok := strings.CutPrefix(name, prefix)
@@ -62,8 +62,8 @@ func keepNames(prefix string, _ *safetensors.Set) naming {
 	}
 }
 
-// recognise tells by its tensors what a file holds and how its tensors are named: the parts in the order of their kinds. A file
-// of another family is refused by its name. path is for messages.
+// recognise returns the parts that a file holds, by its tensors, in the order of their kinds. It returns an error for a
+// file of another family, which it names. path is for messages.
 func recognise(set *safetensors.Set, path string) ([]part, error) {
 	names := set.Names()
 	if len(names) == 0 {
@@ -73,7 +73,7 @@ func recognise(set *safetensors.Set, path string) ([]part, error) {
 		return nil, err
 	}
 	var parts []part
-	for _, m := range marks {
+	for _, m := range signatures {
 		for _, name := range names {
 			prefix, ok := strings.CutSuffix(name, m.tensor)
 			if !ok || prefix != "" && !strings.HasSuffix(prefix, ".") {
@@ -83,7 +83,8 @@ func recognise(set *safetensors.Set, path string) ([]part, error) {
 				if parts[other].prefix == prefix {
 					continue
 				}
-				return nil, fmt.Errorf("holds two networks of the kind %s, at %q and %q", m.kind, parts[other].prefix, prefix)
+				return nil, fmt.Errorf("holds two networks of the kind %s, with the prefixes %q and %q",
+					m.kind, parts[other].prefix, prefix)
 			}
 			parts = append(parts, part{kind: m.kind, prefix: prefix, names: m.names(prefix, set)})
 		}
@@ -93,16 +94,17 @@ func recognise(set *safetensors.Set, path string) ([]part, error) {
 	}
 	slices.SortFunc(parts, func(a, b part) int { return cmp.Compare(a.kind, b.kind) })
 	if len(parts) > 1 {
-		return parts, shareOut(parts, names)
+		return parts, assignTensors(parts, names)
 	}
 	return parts, nil
 }
 
-// shareOut gives every tensor of an all-in-one checkpoint to one of its parts: by the longest prefix, else by the first word
-// of the name, which covers what a tool keeps beside a network (text_encoders.qwen3_4b.logit_scale).
-func shareOut(parts []part, names []string) error {
+// assignTensors assigns each tensor of an all-in-one file to one of its parts: to the part with the longest prefix of
+// the name, or, if no prefix matches, to the part whose prefix has the same first word, which is for tensors that
+// programs store beside a network (text_encoders.qwen3_4b.logit_scale).
+func assignTensors(parts []part, names []string) error {
 	owner := map[string]int{}
-	var nobodys []string
+	var unassigned []string
 	for _, name := range names {
 		best, length := -1, -1
 		for i, p := range parts {
@@ -117,16 +119,17 @@ func shareOut(parts []part, names []string) error {
 			}
 		}
 		if best < 0 {
-			nobodys = append(nobodys, name)
+			unassigned = append(unassigned, name)
 			continue
 		}
 		owner[name] = best
 	}
-	if nobodys != nil {
-		return fmt.Errorf("holds several networks and %d tensors of none of them: %s", len(nobodys), first(nobodys, 3))
+	if unassigned != nil {
+		return fmt.Errorf("holds several networks, and %d tensors that belong to none of them: %s",
+			len(unassigned), first(unassigned, 3))
 	}
 	for i := range parts {
-		parts[i].owns = func(name string) bool { return owner[name] == i }
+		parts[i].includes = func(name string) bool { return owner[name] == i }
 	}
 	return nil
 }

@@ -2,39 +2,42 @@ package checkpoint
 
 import "time"
 
-// What is read of folders that other programs and strangers fill. Each limit is far above what is there in earnest, and is
-// what keeps a search short whatever lies on the disk; those of weight files are in safetensors.
+// Limits for folders that other programs and strangers fill. They keep a search short, whatever is on the disk, and are
+// far above real sizes. The limits for weight files are in package safetensors.
 const (
-	// maxConfigBytes bounds a config; real ones have up to some 20 kB.
+	// maxConfigBytes bounds a config. Real ones have up to 20 kB.
 	maxConfigBytes = 256 << 10
-	// maxConfigDepth, maxConfigValues and maxConfigString bound what is in it: configs are a few dozen numbers and words,
-	// and lists of module names. Errors repeat the words.
+	// maxConfigDepth, maxConfigValues and maxConfigString bound the depth of a config, the number of its values and the
+	// bytes of a string. Real configs have a few dozen numbers and words, and lists of module names. Errors print the
+	// strings.
 	maxConfigDepth  = 16
 	maxConfigValues = 10_000
 	maxConfigString = 1000
-	// maxBlocks bounds the number that a block's name holds, as the stages' own limits of layers do.
+	// maxBlocks bounds the number in the name of a block, as the configs of the networks do.
 	maxBlocks = 1 << 10
-	// maxDepth bounds how deep folders of models are searched.
+	// maxDepth bounds the depth of the folders that are searched for models.
 	maxDepth = 12
-	// maxWalked bounds the entries of folders that are walked in one installation: some 0.3 s.
+	// maxWalked bounds the entries of folders that are visited in one installation, which takes about 0.3 s.
 	maxWalked = 100_000
-	// maxListed bounds the entries that are read of one folder whose files are looked at by name.
+	// maxListed bounds the entries that are read of one folder.
 	maxListed = 100_000
-	// maxSearchBytes bounds the headers that one search reads, about a second's work. A model's have 0.2 MB at most. What was looked
-	// at once is remembered, so that the next search goes on behind it.
+	// maxSearchBytes bounds the headers that one search reads, which takes about a second. The headers of a model have
+	// at most 0.2 MB. Results are cached, so that the next search continues with the files that this one did not read.
 	maxSearchBytes = 32 << 20
-	// maxSnapshots bounds the snapshots of a model in the Hugging Face cache that are looked at, the newest first.
+	// maxSnapshots bounds the snapshots of a repository in the Hugging Face cache that are tried, the newest first.
 	maxSnapshots = 20
-	// maxStamped bounds the entries by which a model's folder is known again; real ones have some thirty.
+	// maxStamped bounds the entries of a model's folder that enter its stamp. Real folders have about thirty.
 	maxStamped = 2000
-	// maxVerdicts bounds what is remembered, some kilobytes each at worst.
+	// maxVerdicts bounds the number of cached verdicts, which have a few kilobytes each at most.
 	maxVerdicts = 4096
-	// settled is how old a file must be for its time of change to tell a later change: FAT counts in 2 s.
+	// settled is the age from which a file's time of modification shows any later change. FAT stores times in units of
+	// 2 s.
 	settled = 2 * time.Second
-	// maxExtraPathsBytes, maxExtraPaths and maxPathBytes bound ComfyUI's extra_model_paths.yaml; real ones have 1 to 3 kB.
+	// maxExtraPathsBytes, maxExtraPaths and maxPathBytes bound ComfyUI's extra_model_paths.yaml, its paths of one kind,
+	// and the bytes of a path. Real files have 1 to 3 kB.
 	maxExtraPathsBytes = 64 << 10
 	maxExtraPaths      = 1000
 	maxPathBytes       = 4096
-	// maxRefBytes bounds refs/main of the Hugging Face cache, which holds 40 digits.
+	// maxRefBytes bounds refs/main in the Hugging Face cache, which has 40 digits.
 	maxRefBytes = 1 << 10
 )

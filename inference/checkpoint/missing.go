@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// unfinishedSuffixes end the names of files that a download is still writing.
+// unfinishedSuffixes are the suffixes of files that a download has not finished.
 var unfinishedSuffixes = []string{".part", ".incomplete", ".aria2", ".crdownload"}
 
 const notComplete = "is missing: the download is not complete"
@@ -15,18 +15,18 @@ const notComplete = "is missing: the download is not complete"
 // diffusersFolders are the folders of a Diffusers model.
 var diffusersFolders = []string{"transformer", "vae", "text_encoder", "tokenizer", "scheduler"}
 
-// missing says in a few words what is wrong with a path that is not there: a link whose target is gone, a download that is not
-// complete, or nothing more than that it is missing.
+// missing returns a clause for messages that says why path does not exist: it is a link without a target, its download
+// is not complete, or it is just missing.
 func missing(path string) string {
 	if target, err := os.Readlink(path); err == nil && isDangling(path) {
-		return "is a link without a target: " + target + " is not there"
+		return "is a link without a target: " + target + " does not exist"
 	}
 	for _, suffix := range unfinishedSuffixes {
 		if exists(path + suffix) {
 			return notComplete
 		}
 	}
-	// Hugging Face's tools write elsewhere first: into the cache's blobs, or below the folder that a model was asked to go to.
+	// Hugging Face's tools write unfinished files elsewhere: to blobs in the cache, or to .cache in the model's folder.
 	dir := filepath.Dir(path)
 	places := []string{filepath.Join(dir, ".cache", "huggingface", "download")}
 	if name := filepath.Base(dir); slices.Contains(diffusersFolders, name) {
@@ -41,13 +41,13 @@ func missing(path string) string {
 	return "is missing"
 }
 
-// isDangling says whether path is a link whose target is not there.
+// isDangling reports whether path is a link without a target.
 func isDangling(path string) bool {
 	_, err := os.Lstat(path)
 	return err == nil && !exists(path)
 }
 
-// unfinished says whether a download into dir has left files that are not complete.
+// unfinished reports whether dir holds files that a download has not finished.
 func unfinished(dir string) bool {
 	list, _ := readDir(dir, maxListed)
 	for _, e := range list {
@@ -60,7 +60,8 @@ func unfinished(dir string) bool {
 	return false
 }
 
-// repositoryOf returns the folder models--OWNER--NAME of the Hugging Face cache that path lies in.
+// repositoryOf returns the folder models--OWNER--NAME of the Hugging Face cache that contains path. ok is false if
+// there is none.
 func repositoryOf(path string) (dir string, ok bool) {
 	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
 		if strings.HasPrefix(filepath.Base(dir), hubPrefix) {

@@ -8,7 +8,8 @@ import (
 	"kleinbild/inference/checkpoint/safetensors"
 )
 
-// The tables follow scripts/convert_flux2_to_diffusers.py of Diffusers.
+// The tables of this file map original names to Diffusers names, as scripts/convert_flux2_to_diffusers.py of Diffusers
+// does.
 
 var transformerNames = map[string]string{
 	"img_in":                           "x_embedder",
@@ -24,7 +25,7 @@ var transformerNames = map[string]string{
 	"final_layer.adaLN_modulation.1":   "norm_out.linear",
 }
 
-// Names inside a block; several targets share the rows of a fused projection equally.
+// doubleBlockNames holds the names inside a block. The rows of a fused projection are split equally among its targets.
 var doubleBlockNames = map[string][]string{
 	"img_attn.qkv":             {"attn.to_q", "attn.to_k", "attn.to_v"},
 	"img_attn.norm.query_norm": {"attn.norm_q"},
@@ -47,7 +48,7 @@ var singleBlockNames = map[string][]string{
 	"norm.key_norm":   {"attn.norm_k"},
 }
 
-// originalTransformerNames renames what Black Forest Labs' own files call double_blocks and single_blocks.
+// originalTransformerNames returns the naming of Black Forest Labs' own files (double_blocks, single_blocks).
 func originalTransformerNames(prefix string, _ *safetensors.Set) naming {
 	return func(name string) ([]target, bool) {
 		name, ok := strings.CutPrefix(name, prefix)
@@ -57,7 +58,7 @@ func originalTransformerNames(prefix string, _ *safetensors.Set) naming {
 		layer, parameter := cutLast(name)
 		switch parameter {
 		case "scale":
-			parameter = "weight" // RMSNorm's
+			parameter = "weight" // of an RMSNorm
 		case "weight", "bias":
 		default:
 			return nil, false
@@ -89,13 +90,15 @@ func originalTransformerNames(prefix string, _ *safetensors.Set) naming {
 	}
 }
 
-// diffusersTransformerNames takes the names that a Diffusers folder has, and knows no others.
+// diffusersTransformerNames returns the naming of a file with Diffusers names under a prefix. Other names are unknown.
 func diffusersTransformerNames(prefix string, _ *safetensors.Set) naming {
 	known := map[string]bool{}
 	for _, to := range transformerNames {
 		known[to+".weight"] = true
 	}
-	inner := map[string][]string{"transformer_blocks": innerNames(doubleBlockNames), "single_transformer_blocks": innerNames(singleBlockNames)}
+	inner := map[string][]string{
+		"transformer_blocks": innerNames(doubleBlockNames), "single_transformer_blocks": innerNames(singleBlockNames),
+	}
 	return func(name string) ([]target, bool) {
 		name, ok := strings.CutPrefix(name, prefix)
 		block, _, rest, isBlock := cutBlock(name)
@@ -139,7 +142,8 @@ var vaeResnetNames = map[string]string{
 	"nin_shortcut": "conv_shortcut",
 }
 
-// originalVAENames renames the autoencoder's latent-diffusion names. The decoder's levels count the other way round.
+// originalVAENames returns the naming of an autoencoder with the names of the latent-diffusion code. It numbers the
+// decoder's levels in the opposite order.
 func originalVAENames(prefix string, set *safetensors.Set) naming {
 	upLevels := 0
 	for _, name := range set.Names() {
@@ -182,7 +186,8 @@ func originalVAENames(prefix string, set *safetensors.Set) naming {
 	}
 }
 
-// vaeLayer gives the name of a layer of the encoder or decoder, "" for an unknown one.
+// vaeLayer returns the Diffusers name of a layer of half, the encoder or the decoder, and the form of its weight. It
+// returns "" for an unknown layer.
 func vaeLayer(half, layer string, upLevels int) (string, form) {
 	if to, ok := vaeNames[layer]; ok {
 		return to, asIs
@@ -199,7 +204,8 @@ func vaeLayer(half, layer string, upLevels int) (string, form) {
 	}
 	for _, block := range []string{"1", "2"} {
 		if inner, ok := strings.CutPrefix(layer, "mid.block_"+block+"."); ok {
-			return join("mid_block.resnets."+map[string]string{"1": "0", "2": "1"}[block], vaeResnetNames[inner]), asIs
+			index := map[string]string{"1": "0", "2": "1"}[block]
+			return join("mid_block.resnets."+index, vaeResnetNames[inner]), asIs
 		}
 	}
 	block, level, inner, ok := cutBlock(layer)
@@ -222,7 +228,7 @@ func vaeLayer(half, layer string, upLevels int) (string, form) {
 	return join(block+".resnets."+strconv.Itoa(index), vaeResnetNames[inner]), asIs
 }
 
-// join is a.b, or "" when b is unknown.
+// join returns a.b, or "" if b is empty.
 func join(a, b string) string {
 	if b == "" {
 		return ""
@@ -237,11 +243,11 @@ var qwen3Layers = map[string]bool{
 	"input_layernorm": true, "post_attention_layernorm": true,
 }
 
-// textEncoderNames puts "model." in place of whatever stands before embed_tokens.weight.
+// textEncoderNames returns the naming of a text encoder: it replaces the prefix by "model.".
 func textEncoderNames(prefix string, _ *safetensors.Set) naming {
 	return func(name string) ([]target, bool) {
 		if name == "lm_head.weight" || strings.HasSuffix(name, ".lm_head.weight") {
-			return nil, true // of no use to an encoder
+			return nil, true // an encoder does not use it
 		}
 		name, ok := strings.CutPrefix(name, prefix)
 		if !ok {

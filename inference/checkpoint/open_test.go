@@ -19,8 +19,8 @@ import (
 	"kleinbild/inference/tensor"
 )
 
-// small is a checkpoint of some 2 MB, since these tests make it often: two double blocks, one single block, two layers of
-// the text encoder in two files.
+// small returns the spec of a checkpoint of about 2 MB, since these tests write it often: two double blocks, one single
+// block, and a text encoder of two layers in two shards.
 func small() synthetic.Spec {
 	return synthetic.Spec{
 		Seed: 3, Distilled: true,
@@ -31,7 +31,7 @@ func small() synthetic.Spec {
 	}
 }
 
-// tiny makes the small checkpoint as a folder and as single files.
+// tiny writes the small checkpoint as a Diffusers folder and as single files.
 func tiny(t *testing.T) (folder, single string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -45,7 +45,7 @@ func tiny(t *testing.T) (folder, single string) {
 	return folder, single
 }
 
-// spec joins the names of files in dir to a list.
+// spec returns the spec of files in dir.
 func spec(dir string, names ...string) string {
 	for i, name := range names {
 		names[i] = filepath.Join(dir, name)
@@ -63,7 +63,8 @@ const (
 func TestOpenFolder(t *testing.T) {
 	folder, _ := tiny(t)
 	c := mustOpen(t, folder)
-	if c.Name != "tiny" || c.Layout != Diffusers || c.Hint != nil || c.Tokenizer != filepath.Join(folder, "tokenizer") || len(c.Digest) != 64 {
+	if c.Name != "tiny" || c.Layout != Diffusers || c.Hint != nil || c.Tokenizer != filepath.Join(folder, "tokenizer") ||
+		len(c.Digest) != 64 {
 		t.Errorf("%+v", c)
 	}
 	if d := c.Index.IsDistilled; d == nil || !*d || c.Index.MaxSequenceLength != 0 {
@@ -80,7 +81,8 @@ func TestOpenFolder(t *testing.T) {
 		{Component{ConfigJSON: c.SchedulerConfig}, 0, "shift"},
 	} {
 		var config map[string]any
-		if err := json.Unmarshal(p.component.ConfigJSON, &config); err != nil || config[p.key] == nil || len(p.component.Files) != p.files {
+		if err := json.Unmarshal(p.component.ConfigJSON, &config); err != nil || config[p.key] == nil ||
+			len(p.component.Files) != p.files {
 			t.Errorf("%v: files %v, %s: %v, %v", p.key, p.component.Files, p.key, config[p.key], err)
 		}
 	}
@@ -107,13 +109,19 @@ func TestOpenSingleFiles(t *testing.T) {
 	}{
 		{"any order", spec(single, textFile, bf16File, vaeFile), ""},
 		{"spaces and an empty item", spec(single, vaeFile) + ", " + spec(single, bf16File, textFile) + ",", ""},
-		{"with a tokenizer.json", spec(single, vaeFile, bf16File) + "," + spec(folder, "tokenizer/tokenizer.json") + "," + spec(single, textFile), filepath.Join(folder, "tokenizer", "tokenizer.json")},
-		{"with a tokenizer's folder", spec(single, vaeFile, bf16File, textFile) + "," + spec(folder, "tokenizer"), filepath.Join(folder, "tokenizer")},
-		{"files out of a Diffusers folder", spec(folder, "vae/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors.index.json", "transformer/diffusion_pytorch_model.safetensors"), ""},
+		{"with a tokenizer.json",
+			spec(single, vaeFile, bf16File) + "," + spec(folder, "tokenizer/tokenizer.json") + "," + spec(single, textFile),
+			filepath.Join(folder, "tokenizer", "tokenizer.json")},
+		{"with a tokenizer's folder", spec(single, vaeFile, bf16File, textFile) + "," + spec(folder, "tokenizer"),
+			filepath.Join(folder, "tokenizer")},
+		{"files out of a Diffusers folder",
+			spec(folder, "vae/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors.index.json",
+				"transformer/diffusion_pytorch_model.safetensors"), ""},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			c := mustOpen(t, row.spec)
-			if c.Layout != SingleFiles || c.Tokenizer != row.tokenizer || c.Transformer.ConfigJSON != nil || c.SchedulerConfig != nil || c.Index != (ModelIndex{}) {
+			if c.Layout != SingleFiles || c.Tokenizer != row.tokenizer || c.Transformer.ConfigJSON != nil ||
+				c.SchedulerConfig != nil || c.Index != (ModelIndex{}) {
 				t.Errorf("%+v", c)
 			}
 			compareSources(t, c.Transformer.Source, want.Transformer.Source)
@@ -132,7 +140,8 @@ func TestOpenSingleFiles(t *testing.T) {
 	})
 }
 
-// A fp8 weight is at most half a step from its bfloat16 original: 2^-4 of the value, or 2^-10 of the scale near zero.
+// TestFP8 checks that an fp8 weight differs from its bfloat16 original by at most half a step: 2^-4 of the value, or
+// 2^-10 of the scale near zero.
 func TestFP8(t *testing.T) {
 	folder, single := tiny(t)
 	want := mustOpen(t, folder)
@@ -140,7 +149,8 @@ func TestFP8(t *testing.T) {
 	quantised := 0
 	for _, name := range want.Transformer.Source.Names() {
 		g, w := mustTensor(t, got.Transformer.Source, name), mustTensor(t, want.Transformer.Source, name)
-		inBlock := strings.Contains(name, "transformer_blocks.") && strings.HasSuffix(name, "weight") && !strings.Contains(name, "norm_")
+		inBlock := strings.Contains(name, "transformer_blocks.") && strings.HasSuffix(name, "weight") &&
+			!strings.Contains(name, "norm_")
 		if (g.DType == tensor.F8E4M3) != inBlock || (g.Scale != 1) != inBlock {
 			t.Errorf("%s: dtype %v, scale %v", name, g.DType, g.Scale)
 		}
@@ -180,7 +190,7 @@ func TestDigestTellsModelsApart(t *testing.T) {
 	if again := mustOpen(t, spec(single, textFile, bf16File, vaeFile)).Digest; again != first {
 		t.Error("the digest depends on the order of the files")
 	}
-	// The same sizes and headers with other values, as distilled and base are in single files.
+	// A model with the same headers and sizes and other values, like the base model's single files.
 	other := small()
 	other.Seed++
 	dir := filepath.Join(t.TempDir(), "other")
@@ -196,7 +206,8 @@ func TestVariantHint(t *testing.T) {
 		"flux-2-klein-base-4b-fp8.safetensors": true,
 		"FLUX.2-Klein-BASE-4B.safetensors":     true,
 	} {
-		if h := hintOf(file); h.Base != base || !strings.Contains(h.Sentence, file) || !strings.Contains(h.Sentence, "--variant") {
+		if h := hintOf(file); h.Base != base || !strings.Contains(h.Sentence, file) ||
+			!strings.Contains(h.Sentence, "--variant") {
 			t.Errorf("%s: %+v, want base %v", file, h, base)
 		}
 	}
@@ -210,13 +221,17 @@ func TestModelIndex(t *testing.T) {
 		err        string
 	}{
 		{"distilled", `{"_class_name":"Flux2KleinPipeline","is_distilled":true}`, ModelIndex{&yes, 0}, ""},
-		{"base, limit", `{"_class_name":"Flux2KleinPipeline","is_distilled":false,"max_sequence_length":256}`, ModelIndex{&no, 256}, ""},
-		{"silent", `{"_class_name":"Flux2KleinPipeline"}`, ModelIndex{}, ""},
-		{"another pipeline", `{"_class_name":"FluxPipeline"}`, ModelIndex{}, `_class_name "FluxPipeline", want "Flux2KleinPipeline": it is FLUX.1`},
+		{"base, limit", `{"_class_name":"Flux2KleinPipeline","is_distilled":false,"max_sequence_length":256}`,
+			ModelIndex{&no, 256}, ""},
+		{"no is_distilled", `{"_class_name":"Flux2KleinPipeline"}`, ModelIndex{}, ""},
+		{"another pipeline", `{"_class_name":"FluxPipeline"}`, ModelIndex{},
+			`_class_name "FluxPipeline", want "Flux2KleinPipeline": it is FLUX.1`},
 		{"no class", `{}`, ModelIndex{}, `_class_name "", want "Flux2KleinPipeline"`},
 		{"no bool", `{"_class_name":"Flux2KleinPipeline","is_distilled":"yes"}`, ModelIndex{}, "is_distilled"},
-		{"limit 0", `{"_class_name":"Flux2KleinPipeline","max_sequence_length":0}`, ModelIndex{}, "max_sequence_length 0, want at least 1"},
-		{"limit no whole number", `{"_class_name":"Flux2KleinPipeline","max_sequence_length":1.5}`, ModelIndex{}, "max_sequence_length"},
+		{"limit 0", `{"_class_name":"Flux2KleinPipeline","max_sequence_length":0}`, ModelIndex{},
+			"max_sequence_length 0, want at least 1"},
+		{"limit no whole number", `{"_class_name":"Flux2KleinPipeline","max_sequence_length":1.5}`, ModelIndex{},
+			"max_sequence_length"},
 		{"syntax", "{\n  \"_class_name\": }", ModelIndex{}, "byte 20: invalid character '}'"},
 		{"empty", ``, ModelIndex{}, "unexpected end of JSON input"},
 		{"an array", `[]`, ModelIndex{}, "want a JSON object"},
@@ -237,7 +252,7 @@ func TestModelIndex(t *testing.T) {
 	}
 }
 
-// wantError checks that err is one line that names the file and holds text.
+// wantError fails the test unless err is one line that contains file and text.
 func wantError(t *testing.T, row string, err error, file, text string) {
 	t.Helper()
 	if err == nil {
@@ -264,20 +279,34 @@ func TestOpenFolderRefuses(t *testing.T) {
 		file   string
 		want   string
 	}{
-		{"model index absent", remove("model_index.json"), "model_index.json", "is missing; the folder holds scheduler, text_encoder, tokenizer, transformer, vae"},
-		{"scheduler config absent", remove("scheduler/scheduler_config.json"), "scheduler/scheduler_config.json", "is missing"},
+		{"model index absent", remove("model_index.json"), "model_index.json",
+			"is missing; the folder holds scheduler, text_encoder, tokenizer, transformer, vae"},
+		{"scheduler config absent", remove("scheduler/scheduler_config.json"), "scheduler/scheduler_config.json",
+			"is missing"},
 		{"transformer config absent", remove("transformer/config.json"), "transformer/config.json", "is missing"},
-		{"VAE config broken", func() error { return os.WriteFile(in("vae/config.json"), []byte(`{"a":1,}`), 0o644) }, "vae/config.json", "byte 8: invalid character '}'"},
-		{"text encoder config too long", func() error { return os.Truncate(in("text_encoder/config.json"), maxConfigBytes+1) }, "text_encoder/config.json", "more than 262144 bytes"},
-		{"tokenizer absent", remove("tokenizer/tokenizer.json", "tokenizer/vocab.json"), "tokenizer", "holds neither tokenizer.json nor vocab.json with merges.txt"},
-		{"weights absent", remove("transformer/diffusion_pytorch_model.safetensors"), "transformer/diffusion_pytorch_model.safetensors", "is missing, and so is its .index.json; the folder holds config.json"},
-		{"index absent", remove("text_encoder/model.safetensors.index.json"), "text_encoder/model.safetensors", "the folder holds config.json, model-00001-of-00002.safetensors, model-00002-of-00002.safetensors"},
-		{"shard absent", remove("text_encoder/model-00002-of-00002.safetensors"), "text_encoder/model-00002-of-00002.safetensors", "(one of 2 shards in model.safetensors.index.json)"},
+		{"VAE config broken", func() error { return os.WriteFile(in("vae/config.json"), []byte(`{"a":1,}`), 0o644) },
+			"vae/config.json", "byte 8: invalid character '}'"},
+		{"text encoder config too long",
+			func() error { return os.Truncate(in("text_encoder/config.json"), maxConfigBytes+1) }, "text_encoder/config.json",
+			"more than 262144 bytes"},
+		{"tokenizer absent", remove("tokenizer/tokenizer.json", "tokenizer/vocab.json"), "tokenizer",
+			"holds neither tokenizer.json nor vocab.json with merges.txt"},
+		{"weights absent", remove("transformer/diffusion_pytorch_model.safetensors"),
+			"transformer/diffusion_pytorch_model.safetensors",
+			"is missing, and so is its .index.json; the folder holds config.json"},
+		{"index absent", remove("text_encoder/model.safetensors.index.json"), "text_encoder/model.safetensors",
+			"the folder holds config.json, model-00001-of-00002.safetensors, model-00002-of-00002.safetensors"},
+		{"shard absent", remove("text_encoder/model-00002-of-00002.safetensors"),
+			"text_encoder/model-00002-of-00002.safetensors", "(one of 2 shards in model.safetensors.index.json)"},
 		{"shard not finished", func() error {
-			return os.Rename(in("text_encoder/model-00002-of-00002.safetensors"), in("text_encoder/model-00002-of-00002.safetensors.part"))
-		}, "text_encoder/model-00002-of-00002.safetensors", "model-00002-of-00002.safetensors.part exists: the download is not finished"},
-		{"shard cut short", func() error { return os.Truncate(in("text_encoder/model-00001-of-00002.safetensors"), 100_000) }, "text_encoder/model-00001-of-00002.safetensors", "100000 bytes, want 195560: the file is incomplete"},
-		{"folder without files", func() error { return errors.Join(os.RemoveAll(in("vae")), os.Mkdir(in("vae"), 0o755)) }, "vae/config.json", "is missing"},
+			return os.Rename(in("text_encoder/model-00002-of-00002.safetensors"),
+				in("text_encoder/model-00002-of-00002.safetensors.part"))
+		}, "text_encoder/model-00002-of-00002.safetensors",
+			"model-00002-of-00002.safetensors.part exists: the download is not finished"},
+		{"shard cut short", func() error { return os.Truncate(in("text_encoder/model-00001-of-00002.safetensors"), 100_000) },
+			"text_encoder/model-00001-of-00002.safetensors", "100000 bytes, want 195560: the file is incomplete"},
+		{"folder without files", func() error { return errors.Join(os.RemoveAll(in("vae")), os.Mkdir(in("vae"), 0o755)) },
+			"vae/config.json", "is missing"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			kept := t.TempDir()
@@ -302,7 +331,7 @@ func TestOpenFolderRefuses(t *testing.T) {
 	}
 }
 
-// tensorFile writes a file of zeros with the given tensors, but for those of one element, which hold 1.
+// tensorFile writes a file with the given tensors, zeros unless they have a Fill, and returns its path.
 func tensorFile(t *testing.T, name string, entries ...safetensors.Entry) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
@@ -321,10 +350,12 @@ func tensorFile(t *testing.T, name string, entries ...safetensors.Entry) string 
 	return path
 }
 
+// of returns a tensor without values.
 func of(name string, dtype tensor.DType, shape ...int) safetensors.Entry {
 	return safetensors.Entry{Name: name, DType: dtype, Shape: shape}
 }
 
+// scaleOfValue returns a float32 tensor that holds the scale v.
 func scaleOfValue(name string, v float32) safetensors.Entry {
 	return safetensors.Entry{Name: name, DType: tensor.F32, Fill: func(dst []byte, _ int) error {
 		binary.LittleEndian.PutUint32(dst, math.Float32bits(v))
@@ -348,37 +379,68 @@ func TestOpenFilesRefuses(t *testing.T) {
 		{"no VAE: the usual one", spec(single, bf16File, textFile), textFile, "flux2-vae.safetensors is the usual one"},
 		{"no transformer", spec(single, vaeFile, textFile), vaeFile, "no transformer among"},
 		{"no text encoder", spec(single, vaeFile, bf16File), vaeFile, "no text encoder among"},
-		{"two transformers", spec(single, vaeFile, bf16File, fp8File, textFile), fp8File, "is a second transformer beside " + filepath.Join(single, bf16File)},
-		{"two transformers in a folder", single, bf16File, "is a second transformer beside " + filepath.Join(single, fp8File)},
-		{"two tokenizers", spec(folder, "tokenizer", "tokenizer/tokenizer.json"), filepath.Join(folder, "tokenizer", "tokenizer.json"), "is a second tokenizer"},
+		{"two transformers", spec(single, vaeFile, bf16File, fp8File, textFile), fp8File,
+			"is a second transformer beside " + filepath.Join(single, bf16File)},
+		{"two transformers in a folder", single, bf16File,
+			"is a second transformer beside " + filepath.Join(single, fp8File)},
+		{"two tokenizers", spec(folder, "tokenizer", "tokenizer/tokenizer.json"),
+			filepath.Join(folder, "tokenizer", "tokenizer.json"), "is a second tokenizer"},
 		{"missing file", spec(single, bf16File, "gone.safetensors"), gone, "safetensors: "},
 		{"missing tokenizer", spec(single, bf16File, "gone.json"), "gone.json", "is missing"},
 		{"GGUF", gguf, gguf, "is a GGUF file, which is not supported; get flux-2-klein-4b.safetensors (bf16)"},
 		{"no tensors", file(), "x.safetensors", "holds no tensors"},
-		{"something else", file(of("conv1.weight", tensor.F32, 1)), "x.safetensors", "is no FLUX.2 transformer, VAE or Qwen3 text encoder; it holds conv1.weight"},
-		{"LoRA", file(of("diffusion_model.single_blocks.0.linear1.lora_A.weight", tensor.F32, 1)), "x.safetensors", "is a LoRA"},
-		{"FLUX.1", file(imgIn, of("double_blocks.0.img_mod.lin.weight", tensor.BF16, 4), of("double_blocks.0.img_mod.lin.bias", tensor.BF16, 4), of("vector_in.in_layer.bias", tensor.BF16, 4), of("vector_in.in_layer.weight", tensor.BF16, 4)),
+		{"something else", file(of("conv1.weight", tensor.F32, 1)), "x.safetensors",
+			"is no FLUX.2 transformer, VAE or Qwen3 text encoder; it holds conv1.weight"},
+		{"LoRA", file(of("diffusion_model.single_blocks.0.linear1.lora_A.weight", tensor.F32, 1)), "x.safetensors",
+			"is a LoRA"},
+		{"FLUX.1", file(imgIn, of("double_blocks.0.img_mod.lin.weight", tensor.BF16, 4),
+			of("double_blocks.0.img_mod.lin.bias", tensor.BF16, 4), of("vector_in.in_layer.bias", tensor.BF16, 4),
+			of("vector_in.in_layer.weight", tensor.BF16, 4)),
 			"x.safetensors", "is FLUX.1; this program runs FLUX.2 [klein]"},
-		{"Qwen2", file(of("model.embed_tokens.weight", tensor.BF16, 4), of("model.layers.0.self_attn.q_proj.bias", tensor.BF16, 4)), "x.safetensors", "is a Qwen2 text encoder"},
-		{"another VAE", file(of("decoder.mid.block_1.conv1.weight", tensor.BF16, 4), of("decoder.mid.block_3.conv1.weight", tensor.BF16, 4)), "x.safetensors", "do not belong to a FLUX.2 [klein] VAE: decoder.mid.block_3.conv1.weight"},
-		{"qkv that cannot be cut", file(imgIn, of("double_blocks.0.img_attn.qkv.weight", tensor.BF16, 4, 4)), "x.safetensors: double_blocks.0.img_attn.qkv.weight", "shape [4 4], want rows in 3 equal parts"},
-		{"modulation that cannot be cut", file(imgIn, of("final_layer.adaLN_modulation.1.weight", tensor.BF16)), "adaLN_modulation.1.weight", "shape [], want rows in 2 equal parts"},
-		{"attention of 3×3", file(of("decoder.mid.block_1.conv1.weight", tensor.BF16, 4), of("decoder.mid.attn_1.q.weight", tensor.BF16, 4, 4, 3, 3)), "attn_1.q.weight", "shape [4 4 3 3], want a linear layer or a 1×1 convolution"},
-		{"two names for one weight", file(of("decoder.mid.block_1.conv1.weight", tensor.BF16, 4), of("encoder.quant_conv.bias", tensor.BF16, 4), of("quant_conv.bias", tensor.BF16, 4)), "x.safetensors: quant_conv.bias", "stands for quant_conv.bias, as encoder.quant_conv.bias does"},
+		{"Qwen2", file(of("model.embed_tokens.weight", tensor.BF16, 4),
+			of("model.layers.0.self_attn.q_proj.bias", tensor.BF16, 4)), "x.safetensors", "is a Qwen2 text encoder"},
+		{"another VAE", file(of("decoder.mid.block_1.conv1.weight", tensor.BF16, 4),
+			of("decoder.mid.block_3.conv1.weight", tensor.BF16, 4)), "x.safetensors",
+			"do not belong to a FLUX.2 [klein] VAE: decoder.mid.block_3.conv1.weight"},
+		{"qkv that cannot be cut", file(imgIn, of("double_blocks.0.img_attn.qkv.weight", tensor.BF16, 4, 4)),
+			"x.safetensors: double_blocks.0.img_attn.qkv.weight", "shape [4 4], want rows in 3 equal parts"},
+		{"modulation that cannot be cut", file(imgIn, of("final_layer.adaLN_modulation.1.weight", tensor.BF16)),
+			"adaLN_modulation.1.weight", "shape [], want rows in 2 equal parts"},
+		{"attention of 3×3", file(of("decoder.mid.block_1.conv1.weight", tensor.BF16, 4),
+			of("decoder.mid.attn_1.q.weight", tensor.BF16, 4, 4, 3, 3)), "attn_1.q.weight",
+			"shape [4 4 3 3], want a linear layer or a 1×1 convolution"},
+		{"two names for one weight",
+			file(of("decoder.mid.block_1.conv1.weight", tensor.BF16, 4), of("encoder.quant_conv.bias", tensor.BF16, 4),
+				of("quant_conv.bias", tensor.BF16, 4)), "x.safetensors: quant_conv.bias",
+			"is quant_conv.bias, which encoder.quant_conv.bias is too"},
 
-		{"fp8 without a scale beside one that has it", file(imgIn, fp8, of("single_blocks.1.linear1.weight", tensor.F8E4M3, 4, 4), scaleOfValue("single_blocks.1.linear1.weight_scale", 1)), "single_blocks.0.linear1.weight", "dtype F8_E4M3 without its weight_scale"},
+		{"fp8 without a scale beside one that has it",
+			file(imgIn, fp8, of("single_blocks.1.linear1.weight", tensor.F8E4M3, 4, 4),
+				scaleOfValue("single_blocks.1.linear1.weight_scale", 1)), "single_blocks.0.linear1.weight",
+			"dtype F8_E4M3 without its weight_scale"},
 		{"scale 0", file(imgIn, fp8, scaleOfValue(scaleName, 0)), scaleName, "0, want a positive number"},
 		{"negative scale", file(imgIn, fp8, scaleOfValue(scaleName, -1)), scaleName, "-1, want a positive number"},
-		{"NaN scale", file(imgIn, fp8, scaleOfValue(scaleName, float32(math.NaN()))), scaleName, "NaN, want a positive number"},
-		{"infinite scale", file(imgIn, fp8, scaleOfValue(scaleName, float32(math.Inf(1)))), scaleName, "+Inf, want a positive number"},
-		{"scale per channel", file(imgIn, fp8, of(scaleName, tensor.F32, 4, 1)), scaleName, "shape [4 1], want one scale for the whole tensor"},
+		{"NaN scale", file(imgIn, fp8, scaleOfValue(scaleName, float32(math.NaN()))), scaleName,
+			"NaN, want a positive number"},
+		{"infinite scale", file(imgIn, fp8, scaleOfValue(scaleName, float32(math.Inf(1)))), scaleName,
+			"+Inf, want a positive number"},
+		{"scale per channel", file(imgIn, fp8, of(scaleName, tensor.F32, 4, 1)), scaleName,
+			"shape [4 1], want one scale for the whole tensor"},
 		{"integer scale", file(imgIn, fp8, of(scaleName, tensor.I32)), scaleName, "dtype I32, want F32"},
-		{"two scales", file(imgIn, fp8, scaleOfValue(scaleName, 1), scaleOfValue("single_blocks.0.linear1.scale_weight", 1)), "linear1.", "is a second scale of single_blocks.0.linear1.weight"},
-		{"scale of bf16", file(imgIn, scaleOfValue("img_in.weight_scale", 2)), "img_in.weight", "dtype BF16 with a weight_scale"},
-		{"NVFP4", file(imgIn, of("single_blocks.0.linear1.weight", tensor.U8, 4, 2), of(scaleName, tensor.F8E4M3, 4, 1), scaleOfValue("single_blocks.0.linear1.weight_scale_2", 1)), "x.safetensors", "NVFP4 weights are not supported; get flux-2-klein-4b.safetensors"},
-		{"int8", file(imgIn, of("single_blocks.0.linear1.weight", tensor.I8, 4, 4)), "x.safetensors", "int8 (I8) weights are not supported; get flux-2-klein-4b.safetensors"},
-		{"e5m2", file(imgIn, of("single_blocks.0.linear1.weight", tensor.F8E5M2, 4, 4)), "x.safetensors", "float8_e5m2 weights are not supported"},
-		{"NVFP4 text encoder", file(of("model.embed_tokens.weight", tensor.BF16, 4, 4), of("model.layers.0.mlp.up_proj.weight", tensor.U8, 4, 2)), "x.safetensors", "(U8) weights are not supported; get qwen_3_4b.safetensors"},
+		{"two scales", file(imgIn, fp8, scaleOfValue(scaleName, 1), scaleOfValue("single_blocks.0.linear1.scale_weight", 1)),
+			"linear1.", "is a second scale of single_blocks.0.linear1.weight"},
+		{"scale of bf16", file(imgIn, scaleOfValue("img_in.weight_scale", 2)), "img_in.weight",
+			"dtype BF16 with a weight_scale"},
+		{"NVFP4", file(imgIn, of("single_blocks.0.linear1.weight", tensor.U8, 4, 2), of(scaleName, tensor.F8E4M3, 4, 1),
+			scaleOfValue("single_blocks.0.linear1.weight_scale_2", 1)), "x.safetensors",
+			"NVFP4 weights are not supported; get flux-2-klein-4b.safetensors"},
+		{"int8", file(imgIn, of("single_blocks.0.linear1.weight", tensor.I8, 4, 4)), "x.safetensors",
+			"int8 (I8) weights are not supported; get flux-2-klein-4b.safetensors"},
+		{"e5m2", file(imgIn, of("single_blocks.0.linear1.weight", tensor.F8E5M2, 4, 4)), "x.safetensors",
+			"float8_e5m2 weights are not supported"},
+		{"NVFP4 text encoder",
+			file(of("model.embed_tokens.weight", tensor.BF16, 4, 4), of("model.layers.0.mlp.up_proj.weight", tensor.U8, 4, 2)),
+			"x.safetensors", "(U8) weights are not supported; get qwen_3_4b.safetensors"},
 	} {
 		c, err := Open(t.Context(), row.spec)
 		if err == nil {
@@ -388,7 +450,7 @@ func TestOpenFilesRefuses(t *testing.T) {
 	}
 }
 
-// Tools put prefixes in front of the names and leave other things beside the weights.
+// TestPrefixesAndExtras recognises files with prefixes before their names, and with tensors that are no weights.
 func TestPrefixesAndExtras(t *testing.T) {
 	for _, row := range []struct {
 		name    string
@@ -402,7 +464,8 @@ func TestPrefixesAndExtras(t *testing.T) {
 			scaleOfValue("model.diffusion_model.double_blocks.3.txt_attn.qkv.scale_weight", 0.5),
 			scaleOfValue("model.diffusion_model.double_blocks.3.txt_attn.qkv.scale_input", 1),
 			of("model.diffusion_model.scaled_fp8", tensor.F8E4M3, 0),
-		}, transformer, []string{"transformer_blocks.3.attn.add_k_proj.weight", "transformer_blocks.3.attn.add_q_proj.weight", "transformer_blocks.3.attn.add_v_proj.weight", "x_embedder.weight"}},
+		}, transformer, []string{"transformer_blocks.3.attn.add_k_proj.weight", "transformer_blocks.3.attn.add_q_proj.weight",
+			"transformer_blocks.3.attn.add_v_proj.weight", "x_embedder.weight"}},
 		{"transformer, comfy_quant", []safetensors.Entry{
 			of("img_in.weight", tensor.BF16, 4, 4),
 			of("single_blocks.12.linear2.weight", tensor.F8E4M3, 4, 4),
@@ -414,9 +477,12 @@ func TestPrefixesAndExtras(t *testing.T) {
 			of("lm_head.weight", tensor.BF16, 4, 4), of("layers.0.self_attn.rotary_emb.inv_freq", tensor.F32, 4),
 		}, textEncoder, []string{"model.embed_tokens.weight", "model.layers.0.mlp.up_proj.weight"}},
 		{"VAE", []safetensors.Entry{
-			of("first_stage_model.decoder.mid.block_1.conv1.weight", tensor.F32, 4, 4, 3, 3), of("first_stage_model.bn.num_batches_tracked", tensor.I64),
-			of("first_stage_model.decoder.up.2.upsample.conv.bias", tensor.F32, 4), of("first_stage_model.decoder.up.0.block.1.nin_shortcut.bias", tensor.F32, 4),
-		}, vae, []string{"decoder.mid_block.resnets.0.conv1.weight", "decoder.up_blocks.0.upsamplers.0.conv.bias", "decoder.up_blocks.2.resnets.1.conv_shortcut.bias"}},
+			of("first_stage_model.decoder.mid.block_1.conv1.weight", tensor.F32, 4, 4, 3, 3),
+			of("first_stage_model.bn.num_batches_tracked", tensor.I64),
+			of("first_stage_model.decoder.up.2.upsample.conv.bias", tensor.F32, 4),
+			of("first_stage_model.decoder.up.0.block.1.nin_shortcut.bias", tensor.F32, 4),
+		}, vae, []string{"decoder.mid_block.resnets.0.conv1.weight", "decoder.up_blocks.0.upsamplers.0.conv.bias",
+			"decoder.up_blocks.2.resnets.1.conv_shortcut.bias"}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			path := tensorFile(t, "x.safetensors", row.entries...)
@@ -438,7 +504,8 @@ func TestPrefixesAndExtras(t *testing.T) {
 			}
 			for _, name := range w.Names() {
 				x := mustTensor(t, w, name)
-				if want := map[bool]float32{true: 0.5, false: 1}[x.DType == tensor.F8E4M3]; x.Scale != want || !strings.HasPrefix(x.Name, path+": ") {
+				if want := map[bool]float32{true: 0.5, false: 1}[x.DType == tensor.F8E4M3]; x.Scale != want ||
+					!strings.HasPrefix(x.Name, path+": ") {
 					t.Errorf("%s: scale %v, want %v", x.Name, x.Scale, want)
 				}
 			}
@@ -450,7 +517,7 @@ func TestPrefixesAndExtras(t *testing.T) {
 	}
 }
 
-// Slices of a fused projection lie in the file's mapping; nothing the size of a model is ever copied.
+// TestWeightsAreNotCopied checks that the data of weights, also of slices of a fused projection, is the file's mapping.
 func TestWeightsAreNotCopied(t *testing.T) {
 	_, single := tiny(t)
 	c := mustOpen(t, spec(single, bf16File, vaeFile, textFile))
@@ -461,7 +528,8 @@ func TestWeightsAreNotCopied(t *testing.T) {
 		}
 	}
 	k := mustTensor(t, c.Transformer.Source, "transformer_blocks.1.attn.to_k.weight")
-	if want := fmt.Sprintf("%s: double_blocks.1.img_attn.qkv.weight[128:256]", filepath.Join(single, bf16File)); k.Name != want {
+	if want := fmt.Sprintf("%s: double_blocks.1.img_attn.qkv.weight[128:256]",
+		filepath.Join(single, bf16File)); k.Name != want {
 		t.Errorf("name %q, want %q", k.Name, want)
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// TestPipeAsExtraPaths: a pipe in the place of ComfyUI's list of folders would keep the search for ever.
+// TestPipeAsExtraPaths checks that extraPaths does not wait if ComfyUI's list of folders is a named pipe.
 func TestPipeAsExtraPaths(t *testing.T) {
 	dir := t.TempDir()
 	if err := syscall.Mkfifo(filepath.Join(dir, extraPathFiles[0]), 0o600); err != nil {
@@ -27,6 +27,6 @@ func TestPipeAsExtraPaths(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 	case <-time.After(5 * time.Second):
-		t.Fatal("it waits")
+		t.Fatal("extraPaths waits for the pipe")
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"syscall"
 )
 
-// readDir lists up to limit entries of a folder, sorted by name. Unlike os.ReadDir it does not wait where a pipe has the
-// folder's name.
+// readDir returns up to limit entries of a folder, sorted by name. Unlike os.ReadDir it does not block if path is a
+// pipe.
 func readDir(path string, limit int) ([]fs.DirEntry, error) {
 	info, err := os.Stat(path)
 	if err != nil {

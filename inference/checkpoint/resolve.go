@@ -14,10 +14,10 @@ import (
 	"kleinbild/atomicfile"
 )
 
-// hubPrefix begins the names of the folders of models in the Hugging Face cache.
+// hubPrefix is the prefix of the folders of models in the Hugging Face cache.
 const hubPrefix = "models--"
 
-// ExpandHome puts the user's home folder in the place of a leading ~, which a shell leaves alone inside lists and quotes.
+// ExpandHome replaces a leading ~ by the user's home folder. Shells do not do so inside lists and quotes.
 func ExpandHome(path string) string {
 	if path == "~" {
 		return xdg.Home
@@ -28,8 +28,9 @@ func ExpandHome(path string) string {
 	return path
 }
 
-// resolve turns what a user calls a model into a spec for Open: paths, a leading ~ in any of them, the names that a list of
-// the models shows, and ids as the hub has them (OWNER/NAME) of models in its cache. What is there by its path goes first.
+// resolve returns the spec for Open of what a user calls a model: Demo, or a path or a list of paths, which may begin
+// with ~, names of models as lists show them, and ids (OWNER/NAME) of models in the Hugging Face cache. An existing
+// path comes before a name.
 func resolve(ctx context.Context, spec string, env func(string) string) (string, error) {
 	if spec = strings.TrimSpace(spec); spec == Demo {
 		return spec, nil
@@ -55,7 +56,8 @@ func resolve(ctx context.Context, spec string, env func(string) string) (string,
 	return strings.Join(items, ","), nil
 }
 
-// absent says why a name or path leads nowhere; alone is false in a list, which is of files as a rule.
+// absent returns a clause for messages that says why there is no model item. alone says that the spec is only item, not
+// a list: the items of a list are usually files, not names of models.
 func absent(item string, alone bool) string {
 	if reason := missing(item); reason != "is missing" {
 		return reason
@@ -69,8 +71,8 @@ func absent(item string, alone bool) string {
 	return "does not exist, neither as a file or folder nor as a model on this machine (kleinbild models list shows those)"
 }
 
-// byName looks for a model by the name of its folder in ModelsDir, its hub id, or the name that Open gives it; "" where there
-// is none.
+// byName returns the spec of the model with the given name: that of its folder in ModelsDir, its id on the hub, or the
+// name that Open gives it. It returns "" if there is none.
 func byName(ctx context.Context, name string, env func(string) string) (spec string, err error) {
 	if !strings.ContainsAny(name, `/\`) {
 		if dir := filepath.Join(ModelsDir(), name); name != ".." && name != "." && exists(dir) {
@@ -89,12 +91,13 @@ func byName(ctx context.Context, name string, env func(string) string) (spec str
 	if err != nil {
 		return "", err
 	}
-	for _, same := range []func(a, b string) bool{func(a, b string) bool { return a == b }, strings.EqualFold} {
+	exactly := func(a, b string) bool { return a == b }
+	for _, same := range []func(a, b string) bool{exactly, strings.EqualFold} {
 		if i := slices.IndexFunc(all, func(spec string) bool { return same(nameOf(spec), name) }); i >= 0 {
 			return all[i], nil
 		}
 	}
-	// A model that is here and does not open says itself what is wrong with it.
+	// A model that does not open is returned too: the error of Open says what is wrong with it.
 	for _, hub := range hubs(env) {
 		for _, dir := range repositoriesIn(hub) {
 			if strings.HasSuffix(strings.ToLower(dir), "--"+strings.ToLower(name)) {
@@ -105,7 +108,7 @@ func byName(ctx context.Context, name string, env func(string) string) (spec str
 	return "", nil
 }
 
-// nameOf is what Open calls the model of a spec that All lists.
+// nameOf returns the name that Open gives to the model of a spec of Search.
 func nameOf(spec string) string {
 	if info, err := os.Stat(spec); err == nil && info.IsDir() {
 		return folderName(spec)
@@ -114,7 +117,7 @@ func nameOf(spec string) string {
 	return strings.TrimSuffix(file, filepath.Ext(file))
 }
 
-// isRepository knows a model's folder in the Hugging Face cache.
+// isRepository reports whether dir is the folder of a model in the Hugging Face cache.
 func isRepository(dir string) bool {
 	if abs, err := filepath.Abs(dir); err == nil {
 		dir = abs
@@ -122,8 +125,8 @@ func isRepository(dir string) bool {
 	return strings.HasPrefix(filepath.Base(dir), hubPrefix) && exists(filepath.Join(dir, "snapshots"))
 }
 
-// snapshotOf returns the folder of the files of a model in the Hugging Face cache: the one that refs/main names, else the
-// newest that opens.
+// snapshotOf returns the folder with the files of a model in the Hugging Face cache: the snapshot that refs/main names,
+// or, if that does not exist, the newest one that opens, or the newest.
 func snapshotOf(ctx context.Context, repository string) (string, error) {
 	snapshots := filepath.Join(repository, "snapshots")
 	if commit, err := atomicfile.Read(filepath.Join(repository, "refs", "main"), maxRefBytes); err == nil {
@@ -164,5 +167,5 @@ func snapshotOf(ctx context.Context, repository string) (string, error) {
 		}
 		return "", fmt.Errorf("checkpoint: %s: %s", repository, reason)
 	}
-	return newest, nil // its own error says more
+	return newest, nil // the error of opening it says what is wrong
 }

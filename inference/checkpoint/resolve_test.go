@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// A model goes by what the list of models shows, by its hub id, and by paths with ~ in them.
+// TestResolve finds models by the names that lists show, by ids of the hub, and by paths that begin with ~.
 func TestResolve(t *testing.T) {
 	dir, env := home(t)
 	own := model(t, dir, "data", "kleinbild", "models", "mine")
@@ -36,7 +36,8 @@ func TestResolve(t *testing.T) {
 		{"name of the cache's folder", "models--black-forest-labs--FLUX.2-klein-4B", snapshot},
 		{"the cache's folder", repository, repository},
 		{"home", "~/hub/models--black-forest-labs--FLUX.2-klein-4B", repository},
-		{"home in a list", "~/single/" + bf16File + ", ~/single/" + textFile + ",~/single/" + vaeFile, at(bf16File, textFile, vaeFile)},
+		{"home in a list", "~/single/" + bf16File + ", ~/single/" + textFile + ",~/single/" + vaeFile,
+			at(bf16File, textFile, vaeFile)},
 		{"an id in a list", "~/single/" + bf16File + ",black-forest-labs/FLUX.2-klein-4B", at(bf16File) + "," + snapshot},
 	} {
 		for _, by := range []string{"--model", ModelVariable, "setting"} {
@@ -80,14 +81,17 @@ func TestResolve(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"nothing", "black-forest-labs/FLUX.2-klein-9B", "../mine", "..", "models--a--b"} {
-		if got, _, err := find(name, env, ""); err == nil && name != ".." || err != nil && !strings.Contains(err.Error(), "--model: "+name+": does not exist, neither as a file or folder nor as a model on this machine") {
+		want := "--model: " + name + ": does not exist, neither as a file or folder nor as a model on this machine"
+		got, _, err := find(name, env, "")
+		if err == nil && name != ".." || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %q %v", name, got, err)
 		}
 	}
-	if _, _, err := find("flux2-klein-9b", env, ""); err == nil || !strings.HasSuffix(err.Error(), "is not on this machine; get it with: kleinbild models get flux2-klein-9b") {
+	advice := "is not on this machine; get it with: kleinbild models get flux2-klein-9b"
+	if _, _, err := find("flux2-klein-9b", env, ""); err == nil || !strings.HasSuffix(err.Error(), advice) {
 		t.Errorf("a model to download: %v", err)
 	}
-	// Every name that is listed leads to its model.
+	// Find finds every model of Search by its name.
 	specs, _, err := Search(t.Context(), func(key string) string { return env[key] })
 	if err != nil {
 		t.Fatal(err)
@@ -99,7 +103,8 @@ func TestResolve(t *testing.T) {
 	}
 }
 
-// The cache is used as it is, whatever refs/main says.
+// TestSnapshots finds the complete snapshot in a Hugging Face cache: without refs/main, with one that names a snapshot
+// that does not exist, and with one that names it.
 func TestSnapshots(t *testing.T) {
 	dir, env := home(t)
 	repository := filepath.Join(dir, ".cache", "huggingface", "hub", "models--black-forest-labs--FLUX.2-klein-4B")
@@ -117,12 +122,12 @@ func TestSnapshots(t *testing.T) {
 	}
 	expect("no refs/main")
 	mustWrite(t, filepath.Join(repository, "refs", "main"), "ccc")
-	expect("refs/main of a snapshot that is not there")
+	expect("refs/main of a snapshot that does not exist")
 	mustWrite(t, filepath.Join(repository, "refs", "main"), "bbb\n")
 	expect("refs/main")
 }
 
-// A list takes folders and shards as it takes files.
+// TestListItems opens specs whose items are folders and shards.
 func TestListItems(t *testing.T) {
 	folder, single := tiny(t)
 	in := func(name string) string { return filepath.Join(folder, filepath.FromSlash(name)) }
@@ -132,9 +137,11 @@ func TestListItems(t *testing.T) {
 		{"the first shard", spec(single, bf16File, vaeFile) + "," + one, ""},
 		{"another shard", spec(single, bf16File, vaeFile) + "," + two, ""},
 		{"both shards", spec(single, bf16File, vaeFile) + "," + two + "," + one, ""},
-		{"a shard and its index", spec(single, bf16File, vaeFile) + "," + one + "," + in("text_encoder/model.safetensors.index.json"), ""},
+		{"a shard and its index",
+			spec(single, bf16File, vaeFile) + "," + one + "," + in("text_encoder/model.safetensors.index.json"), ""},
 		{"the folder of the shards", spec(single, bf16File, vaeFile) + "," + in("text_encoder"), ""},
-		{"folders of all", in("transformer") + "," + in("vae") + "," + in("text_encoder") + "," + in("tokenizer"), in("tokenizer")},
+		{"folders of all", in("transformer") + "," + in("vae") + "," + in("text_encoder") + "," + in("tokenizer"),
+			in("tokenizer")},
 		{"a whole model for what is not given", spec(single, bf16File) + "," + folder, in("tokenizer")},
 	} {
 		c, err := Open(t.Context(), row.spec)
@@ -159,5 +166,6 @@ func TestListItems(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = Open(t.Context(), spec(single, bf16File, vaeFile)+","+one)
-	wantError(t, "a shard without its index", err, one, "is one of 00002 files; "+in("text_encoder/model.safetensors.index.json")+", which lists them, is missing")
+	wantError(t, "a shard without its index", err, one,
+		"is one of 00002 files; "+in("text_encoder/model.safetensors.index.json")+", which lists them, is missing")
 }

@@ -2,15 +2,15 @@ package checkpoint
 
 import "strings"
 
-// size is a published size of the family, known by its widths.
+// size is a published size of the family. It is recognised by its widths.
 type size struct {
 	name string
-	// hidden is the transformer's width, context that of the prompt embeds that it takes.
+	// hidden is the width of the transformer, context that of the prompt embeds that it reads.
 	hidden, context            int
 	doubleBlocks, singleBlocks int
-	// textHidden is the text encoder's width, textLayers the number of its layers.
+	// textHidden is the width of the text encoder, textLayers the number of its layers.
 	textHidden, textLayers int
-	// usual are the files that people have, by kind.
+	// usual are the names of the usual files, by kind, for messages.
 	usual [3]string
 }
 
@@ -25,7 +25,8 @@ var sizes = []size{
 
 const vaeFileName = "flux2-vae.safetensors"
 
-// sizeOf returns the published size that a component's widths tell, nil for another. The VAE is the same for all.
+// sizeOf returns the published size with the widths of w, or nil if there is none. It is always nil for a VAE, which is
+// the same for all sizes.
 func sizeOf(w *weights, k kind) *size {
 	for i, s := range sizes {
 		switch {
@@ -38,7 +39,8 @@ func sizeOf(w *weights, k kind) *size {
 	return nil
 }
 
-// sizeNamed guesses the size from a file's name, for formats whose tensors are not read.
+// sizeNamed guesses the size from a file's name, for formats whose tensors are not read. It returns nil if the name
+// tells none.
 func sizeNamed(file string) *size {
 	for i, s := range sizes {
 		lower := strings.ToLower(file)
@@ -49,7 +51,7 @@ func sizeNamed(file string) *size {
 	return nil
 }
 
-// usualFile is the file of a kind that people have, for messages that ask for one; with no size, that of each.
+// usualFile returns the usual files of a kind for size s, for messages. If s is nil, it returns those of all sizes.
 func usualFile(k kind, s *size) string {
 	if s != nil {
 		return s.usual[k]
@@ -64,7 +66,7 @@ func usualFile(k kind, s *size) string {
 	return strings.Join(list, ", ")
 }
 
-// allUsual is a whole model of size s, the smallest where s is nil.
+// allUsual returns the usual files of a whole model of size s, or of the smallest size if s is nil.
 func allUsual(s *size) string {
 	if s == nil {
 		s = &sizes[0]

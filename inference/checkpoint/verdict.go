@@ -16,15 +16,15 @@ import (
 	"kleinbild/inference/checkpoint/safetensors"
 )
 
-// Summary is what a search tells of a model that opens.
+// Summary describes a model that opens.
 type Summary struct {
-	// Name is for people, as Checkpoint's.
+	// Name is the Name of its Checkpoint.
 	Name      string
 	SizeBytes int64
 }
 
-// Judge opens the model that spec names, as Open takes it, and closes it again: the error says why it does not open. The
-// verdict is remembered by the names, sizes and times of the files, so that the next search reads none of them.
+// Judge opens the model that spec names (see Open) and closes it again. The error says why it does not open. The result
+// is cached until names, sizes or times of the files change, so that the next search does not read them.
 func Judge(ctx context.Context, spec string) (Summary, error) {
 	return Interruptible(ctx, func() (Summary, error) { return judge(ctx, spec) }, func(Summary) {})
 }
@@ -38,7 +38,8 @@ func judge(ctx context.Context, spec string) (Summary, error) {
 			}
 			return judge(ctx, snapshot)
 		}
-		if t, ok, err := uiTree(spec); ok && err == nil { // its files lie deeper than a stamp looks
+		// The files of an installation are deeper than a stamp covers, so the spec of its first model is judged.
+		if t, ok, err := installationAt(spec); ok && err == nil {
 			specs, _, err := t.specs(ctx)
 			if len(specs) == 0 {
 				return Summary{}, err
@@ -46,7 +47,7 @@ func judge(ctx context.Context, spec string) (Summary, error) {
 			return judge(ctx, specs[0])
 		}
 	}
-	return remembered(ctx, "model "+spec, func() (stamp, bool) { return stampOf(spec) }, func() (s Summary, err error) {
+	return cached(ctx, "model "+spec, func() (stamp, bool) { return stampOf(spec) }, func() (s Summary, err error) {
 		c, err := open(ctx, spec)
 		if err != nil {
 			return s, err
@@ -59,19 +60,19 @@ func judge(ctx context.Context, spec string) (Summary, error) {
 	})
 }
 
-// opens returns why the model that spec names cannot be used, nil when it can.
+// opens returns nil if the model that spec names opens, and otherwise the reason.
 func opens(ctx context.Context, spec string) error {
 	_, err := judge(ctx, spec)
 	return err
 }
 
-// stamp tells the state of the files that a verdict depends on: their names, sizes and times of change.
+// stamp is a fingerprint of the files on which a verdict depends.
 type stamp struct {
-	sum    [sha256.Size]byte
-	newest time.Time
+	sum    [sha256.Size]byte // of their names, sizes, times of modification and identities
+	newest time.Time         // the latest time of modification
 }
 
-// verdict is what was found, and of what.
+// verdict is a cached result, with the stamp of the files that it was made from.
 type verdict struct {
 	of    stamp
 	found any
@@ -83,9 +84,10 @@ var verdicts = struct {
 	list map[string]verdict
 }{list: map[string]verdict{}}
 
-// remembered returns what look found when the files had the same stamp, or what it finds now. What was found while the files
-// changed, or too soon after for their times to tell, is not remembered; nor is what ctx or its budget kept from being read.
-func remembered[T any](ctx context.Context, key string, stampNow func() (stamp, bool), look func() (T, error)) (T, error) {
+// cached returns the cached result of look for key if the files still have the same stamp, and calls look otherwise. It
+// does not cache a result if the files changed during look or less than settled before it, if the end of ctx or of its
+// budget kept look from reading, or if stampNow returns false.
+func cached[T any](ctx context.Context, key string, stampNow func() (stamp, bool), look func() (T, error)) (T, error) {
 	before, known := stampNow()
 	if known {
 		verdicts.Lock()
@@ -100,7 +102,7 @@ func remembered[T any](ctx context.Context, key string, stampNow func() (stamp, 
 		return found, err
 	}
 	if p, ok := errors.AsType[*fs.PathError](err); ok && !errors.Is(p, fs.ErrNotExist) && !errors.Is(p, fs.ErrPermission) {
-		return found, err // a disk's fault, or too many open files: it may go by itself
+		return found, err // an error of the disk, or too many open files: the next call may succeed
 	}
 	if age := time.Since(before.newest); age >= 0 && age < settled {
 		return found, err
@@ -111,8 +113,8 @@ func remembered[T any](ctx context.Context, key string, stampNow func() (stamp, 
 	verdicts.Lock()
 	defer verdicts.Unlock()
 	if len(verdicts.list) >= maxVerdicts {
-		for any := range verdicts.list { // whichever comes; what is still wanted is looked at again
-			delete(verdicts.list, any)
+		for oldKey := range verdicts.list { // remove any verdict; if it is needed again, its files are read again
+			delete(verdicts.list, oldKey)
 			break
 		}
 	}
@@ -120,15 +122,15 @@ func remembered[T any](ctx context.Context, key string, stampNow func() (stamp, 
 	return found, err
 }
 
-// stamper writes what it sees of files to a hash.
+// stamper computes a stamp. It writes what os.Stat tells of files to a hash.
 type stamper struct {
 	hash.Hash
 	newest time.Time
-	left   int // entries
+	left   int // the number of entries that may still be added
 }
 
-// stampOf is the stamp of a model's folder and of the folders in it, or of a list of files. ok is false where there is none:
-// for the demo model, and for folders of more than maxStamped entries.
+// stampOf returns the stamp of the files of spec: of a model's folder and the folders in it, or of a list of files. ok
+// is false for the demo model and for folders of more than maxStamped entries, which have no stamp.
 func stampOf(spec string) (s stamp, ok bool) {
 	w := stamper{Hash: sha256.New(), left: maxStamped}
 	items := []string{spec}
@@ -141,12 +143,12 @@ func stampOf(spec string) (s stamp, ok bool) {
 			return s, false
 		case isDir(item):
 			w.folder(item, 1)
-			// These say whether a file that is missing is still on its way.
+			// From these folders missing finds out whether a download is complete.
 			w.file(filepath.Join(item, ".cache", "huggingface", "download"))
 			if repository, ok := repositoryOf(filepath.Join(item, "x")); ok {
 				w.file(filepath.Join(repository, "blobs"))
 			}
-		case strings.HasSuffix(item, ".json"): // an index, whose shards lie beside it
+		case strings.HasSuffix(item, ".json"): // an index: its shards are in the same folder
 			w.folder(filepath.Dir(item), 0)
 		default:
 			w.file(item)
@@ -160,7 +162,7 @@ func stampOf(spec string) (s stamp, ok bool) {
 	return s, true
 }
 
-// folder adds the entries of dir, and of the folders in it down to depth.
+// folder adds the entries of dir, and of its subfolders down to depth.
 func (w *stamper) folder(dir string, depth int) {
 	list, err := readDir(dir, max(w.left, 0)+1)
 	if err != nil {
@@ -177,7 +179,7 @@ func (w *stamper) folder(dir string, depth int) {
 	}
 }
 
-// file adds what is known of a file without opening it, and says whether it is a folder.
+// file adds what os.Stat tells of path, and reports whether it is a folder.
 func (w *stamper) file(path string) (isDir bool) {
 	w.left--
 	info, err := os.Stat(path)

@@ -17,12 +17,12 @@ import (
 	"kleinbild/inference/checkpoint/synthetic"
 )
 
-// opened counts the files below dir, folders aside, that f opens.
+// opened returns the names of the files below dir that f opens.
 func opened(t *testing.T, dir string, f func()) (names []string) {
 	t.Helper()
 	watch, err := unix.InotifyInit1(unix.IN_NONBLOCK)
 	if err != nil {
-		t.Skip("nothing tells what is opened:", err)
+		t.Skip("inotify is not available:", err)
 	}
 	defer unix.Close(watch)
 	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
@@ -43,7 +43,7 @@ func opened(t *testing.T, dir string, f func()) (names []string) {
 	for at := 0; at < n; {
 		mask, length := binary.NativeEndian.Uint32(events[at+4:]), int(binary.NativeEndian.Uint32(events[at+12:]))
 		name := string(bytes.TrimRight(events[at+16:at+16+length], "\x00"))
-		if mask&unix.IN_ISDIR == 0 && name != "main" { // refs/main
+		if mask&unix.IN_ISDIR == 0 && name != "main" { // refs/main is always read
 			names = append(names, name)
 		}
 		at += 16 + length
@@ -51,7 +51,7 @@ func opened(t *testing.T, dir string, f func()) (names []string) {
 	return names
 }
 
-// age makes everything below dir an hour old.
+// age sets the times of everything below dir to an hour ago.
 func age(t *testing.T, dir string) {
 	t.Helper()
 	then := time.Now().Add(-time.Hour)
@@ -66,8 +66,8 @@ func age(t *testing.T, dir string) {
 	}
 }
 
-// TestSecondSearchReadsNothing searches places that hold good, broken and foreign models: once they were looked at, no file
-// is opened again, until one changes.
+// TestSecondSearchReadsNothing searches places with good, broken and foreign models. A second search must open no file,
+// until a file changes.
 func TestSecondSearchReadsNothing(t *testing.T) {
 	home, env := home(t)
 	models := filepath.Join(home, "data", "kleinbild", "models")
@@ -111,7 +111,7 @@ func TestSecondSearchReadsNothing(t *testing.T) {
 	}); len(names) != 0 {
 		t.Errorf("the second search opens %q", names)
 	}
-	// A file that takes another's name, size and time is another file all the same.
+	// A change must be noticed even if the file's size and time of modification stay the same.
 	config := filepath.Join(good, "vae", "config.json")
 	text, err := os.ReadFile(config)
 	if err != nil {
@@ -136,18 +136,19 @@ func TestSecondSearchReadsNothing(t *testing.T) {
 	}
 	mustWrite(t, config, string(text))
 	if after := search(); !slices.Contains(after, good) {
-		t.Errorf("mended: %q", after)
+		t.Errorf("after the repair: %q", after)
 	}
 }
 
-// TestVerdictsAreBounded fills the memory of verdicts.
+// TestVerdictsAreBounded checks that at most maxVerdicts verdicts are cached.
 func TestVerdictsAreBounded(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "x.safetensors")
 	mustWrite(t, path, "no model")
 	age(t, dir)
 	for i := range maxVerdicts + 10 {
-		_, err := remembered(t.Context(), strings.Repeat("k", i%7)+path+string(rune(i)), func() (stamp, bool) { return stampOf(path) }, func() (int, error) { return i, nil })
+		_, err := cached(t.Context(), strings.Repeat("k", i%7)+path+string(rune(i)),
+			func() (stamp, bool) { return stampOf(path) }, func() (int, error) { return i, nil })
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -10,17 +10,18 @@ import (
 	"strings"
 )
 
-// walker lists weight files below folders. It follows links to files and to folders, enters each folder once, and goes past
-// what cannot be read.
+// walker finds weight files below folders. It follows links to files and to folders, enters each folder once, and skips
+// what it cannot read.
 type walker struct {
 	ctx     context.Context
-	left    int             // entries that may still be looked at
-	entered map[string]bool // by their real paths
-	// skipped is what could not be read, with the reason.
+	left    int             // the number of entries that may still be visited
+	entered map[string]bool // the folders that were entered, by their real paths
+	// skipped holds the paths that could not be read, with the reasons.
 	skipped []Place
 }
 
-// files lists the weight files below dir whose path below it, in lower case, wanted takes, in the order of their paths.
+// files returns the paths of the weight files below dir, in the order of their paths. wanted is called with a path
+// relative to dir, in lower case, and reports whether the file is wanted.
 func (w *walker) files(dir string, wanted func(path string) bool) []string {
 	return w.below(dir, "", 0, wanted)
 }
@@ -46,7 +47,8 @@ func (w *walker) below(dir, relative string, depth int, wanted func(path string)
 		w.skip(dir, err)
 	}
 	if w.left -= len(list); w.left < 0 {
-		w.skipped = append(w.skipped, Place{dir, fmt.Sprintf("holds, with the folders before it, more than %d entries: some are not looked at", maxWalked)})
+		w.skipped = append(w.skipped, Place{dir, fmt.Sprintf(
+			"was not searched completely: the folders up to this one have more than %d entries", maxWalked)})
 		list = list[:len(list)-1]
 	}
 	for _, e := range list {
@@ -56,7 +58,7 @@ func (w *walker) below(dir, relative string, depth int, wanted func(path string)
 		path, name := filepath.Join(dir, e.Name()), filepath.Join(relative, strings.ToLower(e.Name()))
 		isWeights := isWeightFile(name) && wanted(name)
 		kind := e.Type()
-		if kind&(fs.ModeSymlink|fs.ModeIrregular) != 0 { // junctions of Windows are irregular
+		if kind&(fs.ModeSymlink|fs.ModeIrregular) != 0 { // a junction of Windows is irregular
 			info, err := os.Stat(path)
 			if err != nil {
 				if isWeights || filepath.Ext(name) == "" {
@@ -76,6 +78,7 @@ func (w *walker) below(dir, relative string, depth int, wanted func(path string)
 	return found
 }
 
+// skip adds path to w.skipped with a reason for err.
 func (w *walker) skip(path string, err error) {
 	reason := "cannot be read"
 	var inner *fs.PathError
@@ -90,7 +93,7 @@ func (w *walker) skip(path string, err error) {
 	w.skipped = append(w.skipped, Place{path, reason})
 }
 
-// isWeightFile knows safetensors files by both of their endings.
+// isWeightFile reports whether name has one of the two extensions of safetensors files.
 func isWeightFile(name string) bool {
 	lower := strings.ToLower(name)
 	return strings.HasSuffix(lower, ".safetensors") || strings.HasSuffix(lower, ".sft")

@@ -11,60 +11,64 @@ import (
 	"kleinbild/inference/tensor"
 )
 
-// weights is a component's tensor.Source: Diffusers names, each led to (a part of) a tensor of the files.
+// weights is the tensor.Source of a component. It maps Diffusers names to tensors of the files, or to parts of them.
 type weights struct {
 	set  *safetensors.Set
 	path string
 	refs map[string]ref
-	// unscaled counts float8 weights without a scale, which are taken as they are.
+	// unscaled is the number of float8 weights in a file without scales.
 	unscaled int
 }
 
-// ref says where a weight comes from and what is done to it on the way.
+// ref describes how a weight is made from a tensor of the files.
 type ref struct {
-	name string // in the files
-	// part of parts: the rows are cut into so many equal parts; 1 of 1 takes all.
+	name string // of the tensor
+	// The tensor's rows are cut into parts equal parts; the weight is the one with index part.
 	part, parts int
 	form        form
 	scale       float32
 }
 
+// form is a change of a tensor's data or shape.
 type form int
 
 const (
 	asIs form = iota
-	// swapHalves exchanges the first and the second half of the rows: original files have the final layer's (shift, scale),
-	// Diffusers has (scale, shift).
+	// swapHalves exchanges the first and the second half of the rows. The final layer's modulation is (shift, scale) in
+	// original files and (scale, shift) in Diffusers.
 	swapHalves
-	// linear drops the trailing 1s of a 1×1 convolution's shape.
+	// linear removes the trailing dimensions of 1 from the shape of a 1×1 convolution.
 	linear
 )
 
-// naming tells which weights a tensor of a file gives: none and true for one that is known and not needed, none and
-// false for an unknown one.
+// naming returns the weights that are made from the tensor called name. It returns (nil, true) for a tensor that is
+// known but not needed, and (nil, false) for an unknown tensor.
 type naming func(name string) (targets []target, known bool)
 
+// target is a weight that is made from a tensor. See ref for part, parts and form.
 type target struct {
 	name        string
 	part, parts int
 	form        form
 }
 
-// whole is the usual case: the tensor under another name.
+// whole returns the target for a whole, unchanged tensor.
 func whole(name string) []target { return []target{{name, 0, 1, asIs}} }
 
-// diffusersNames is the naming of files that have their final names.
+// diffusersNames is the naming of a file with Diffusers names.
 func diffusersNames(name string) ([]target, bool) { return whole(name), true }
 
-// newWeights renames the tensors of a part of set and checks what can be checked without a config: that every tensor is
-// known, that formats are those we compute with, that shapes can be cut, that fp8 has scales. path is for messages.
+// newWeights returns the weights of a part of set. It returns an error for an unknown tensor, a format that is no
+// weight format, a shape that cannot be cut into equal parts, and an fp8 weight without a scale. Shapes are not
+// compared with a config. path is for messages.
 func newWeights(set *safetensors.Set, path string, p part) (*weights, error) {
 	owned := set.Names()
-	if p.owns != nil {
-		owned = slices.DeleteFunc(owned, func(name string) bool { return !p.owns(name) })
+	if p.includes != nil {
+		owned = slices.DeleteFunc(owned, func(name string) bool { return !p.includes(name) })
 	}
 	if format := foreignFormat(set, owned); format != "" {
-		return nil, fmt.Errorf("checkpoint: %s: %s weights are not supported; get %s", path, format, usualFile(p.kind, p.size(set, path)))
+		return nil, fmt.Errorf("checkpoint: %s: %s weights are not supported; get %s",
+			path, format, usualFile(p.kind, p.size(set, path)))
 	}
 	var scales map[string]float32
 	err := safetensors.Guard(set.Files(), func() (err error) {
@@ -75,9 +79,10 @@ func newWeights(set *safetensors.Set, path string, p part) (*weights, error) {
 		return nil, err
 	}
 	w := &weights{set: set, path: path, refs: map[string]ref{}}
-	// A file that was only rounded to float8 has no scales at all, and its values are meant as they are. Where there is one
-	// scale, or a mark of the formats that have them, a missing one is a fault.
-	plain := !slices.ContainsFunc(owned, isQuantisationDetail) && set.Files()[0].Metadata()["_quantization_metadata"] == ""
+	// A file whose weights were only rounded to float8 has no scales, and its values are used unscaled. In a file with
+	// any scale, or any other detail of a quantisation with scales, every float8 weight must have one.
+	plain := !slices.ContainsFunc(owned, isQuantisationDetail) &&
+		set.Files()[0].Metadata()["_quantization_metadata"] == ""
 	var unknown []string
 	for _, name := range owned {
 		if isQuantisationDetail(name) || isBuffer(name) {
@@ -106,18 +111,20 @@ func newWeights(set *safetensors.Set, path string, p part) (*weights, error) {
 				return nil, err
 			}
 			if other, taken := w.refs[t.name]; taken {
-				return nil, fmt.Errorf("%s: stands for %s, as %s does", stat.Name, t.name, other.name)
+				return nil, fmt.Errorf("%s: is %s, which %s is too", stat.Name, t.name, other.name)
 			}
 			w.refs[t.name] = ref{name, t.part, t.parts, t.form, scale}
 		}
 	}
 	if unknown != nil {
-		return nil, fmt.Errorf("checkpoint: %s: %d tensors do not belong to a FLUX.2 [klein] %s: %s", path, len(unknown), p.kind, first(unknown, 3))
+		return nil, fmt.Errorf("checkpoint: %s: %d tensors do not belong to a FLUX.2 [klein] %s: %s",
+			path, len(unknown), p.kind, first(unknown, 3))
 	}
 	return w, nil
 }
 
-// size is the published size of a part whose weights are not read, by its name or the width of its first layer.
+// size returns the published size of a part whose weights cannot be used, by the width of its first layer or by the
+// name in path. It returns nil if neither tells a size.
 func (p part) size(set *safetensors.Set, path string) *size {
 	hidden := func(name string, i int) int { return tensors{set.Names(), set}.dim(name, i) }
 	for i, s := range sizes {
@@ -129,6 +136,7 @@ func (p part) size(set *safetensors.Set, path string) *size {
 	return sizeNamed(path)
 }
 
+// checkForm returns an error if the target cannot be made from a tensor of stat's shape.
 func checkForm(stat tensor.Tensor, t target) error {
 	parts := t.parts
 	if t.form == swapHalves {
@@ -143,7 +151,7 @@ func checkForm(stat tensor.Tensor, t target) error {
 	return nil
 }
 
-// dim is a dimension of the weight called name, 0 where there is none, without a look at its data.
+// dim returns dimension i of the weight called name, or 0 if there is none. It reads no data.
 func (w *weights) dim(name string, i int) int {
 	r := w.refs[name]
 	stat, err := w.set.Stat(r.name)
@@ -156,10 +164,10 @@ func (w *weights) dim(name string, i int) int {
 	return stat.Shape[i]
 }
 
-// Names lists the weights, sorted.
+// Names returns the names of all weights, sorted.
 func (w *weights) Names() []string { return slices.Sorted(maps.Keys(w.refs)) }
 
-// Tensor returns the weight called name, mapped from the file; only the small swapped one is a copy.
+// Tensor returns the weight called name. Its data is the file's mapping, except for swapHalves, which needs a copy.
 func (w *weights) Tensor(name string) (tensor.Tensor, error) {
 	r, ok := w.refs[name]
 	if !ok {
@@ -184,12 +192,12 @@ func (w *weights) Tensor(name string) (tensor.Tensor, error) {
 	return t, nil
 }
 
-// Suffixes under which quantised files keep what belongs to the weight before the last dot. The second spelling of each is
-// ComfyUI's older one.
+// Suffixes of the tensors that quantised files store for a weight, in place of ".weight". Those ending in Old are
+// ComfyUI's older names.
 const (
 	weightScale    = ".weight_scale"
 	weightScaleOld = ".scale_weight"
-	inputScale     = ".input_scale" // for fp8 activations, which we do not use
+	inputScale     = ".input_scale" // for fp8 activations, which this program does not use
 	inputScaleOld  = ".scale_input"
 	comfyQuant     = ".comfy_quant"
 	scaledFP8      = "scaled_fp8"
@@ -204,14 +212,14 @@ func isQuantisationDetail(name string) bool {
 	return name == scaledFP8 || strings.HasSuffix(name, "."+scaledFP8)
 }
 
-// isBuffer says whether a tensor is no weight but something that a training program keeps beside them.
+// isBuffer reports whether a tensor is no weight, but a buffer that programs store beside the weights.
 func isBuffer(name string) bool {
 	return strings.HasSuffix(name, ".num_batches_tracked") || strings.HasSuffix(name, ".rotary_emb.inv_freq") ||
 		strings.HasSuffix(name, ".logit_scale") // ComfyUI's checkpoints have one for every encoder
 }
 
-// foreignMarks are tensors that only other quantisations keep beside a weight.
-var foreignMarks = []struct{ suffix, format string }{
+// foreignSuffixes are suffixes of tensors that only quantisations other than fp8 with one scale store.
+var foreignSuffixes = []struct{ suffix, format string }{
 	{".weight_scale_2", "NVFP4"},
 	{".weight_global_scale", "NVFP4"},
 	{".weight_packed", "packed 4-bit"},
@@ -225,23 +233,23 @@ var foreignMarks = []struct{ suffix, format string }{
 	{".qweight", "GPTQ, AWQ or SVDQuant"},
 }
 
-// foreignDTypes are formats of weights that we recognise and do not compute with.
+// foreignDTypes names the quantisations of formats that cannot be weights here.
 var foreignDTypes = map[tensor.DType]string{
 	tensor.I8:     "int8 (I8)",
 	tensor.U8:     "packed 4-bit or MX (U8)",
 	tensor.F8E5M2: "float8_e5m2",
 }
 
-// foreignFormat names the quantisation of set if it is one we cannot compute with.
+// foreignFormat returns the name of the quantisation of the tensors called names, or "" if they can be used.
 func foreignFormat(set *safetensors.Set, names []string) string {
 	for _, name := range names {
-		for _, mark := range foreignMarks {
+		for _, mark := range foreignSuffixes {
 			if strings.HasSuffix(name, mark.suffix) {
 				return mark.format
 			}
 		}
 	}
-	// The marks say more than the formats, so that these come second.
+	// Suffixes name a quantisation more precisely than dtypes, which therefore come second.
 	for _, name := range names {
 		stat, err := set.Stat(name)
 		if err == nil && strings.HasSuffix(name, ".weight") && foreignDTypes[stat.DType] != "" {
@@ -254,7 +262,7 @@ func foreignFormat(set *safetensors.Set, names []string) string {
 	return ""
 }
 
-// readScales reads the scale of every quantised weight, by the weight's name.
+// readScales returns the scales of the quantised weights, by the names of the weights.
 func readScales(set *safetensors.Set, names []string) (map[string]float32, error) {
 	scales := map[string]float32{}
 	for _, name := range names {
@@ -269,7 +277,8 @@ func readScales(set *safetensors.Set, names []string) (map[string]float32, error
 			return nil, err
 		}
 		if len(t.Shape) > 1 || tensor.Elements(t.Shape) != 1 {
-			return nil, fmt.Errorf("%s: shape %v, want one scale for the whole tensor: scales per channel or block are not supported", t.Name, t.Shape)
+			return nil, fmt.Errorf("%s: shape %v, want one scale for the whole tensor: "+
+				"scales per channel or block are not supported", t.Name, t.Shape)
 		}
 		if t.DType == tensor.F8E4M3 || !t.DType.Float() {
 			return nil, fmt.Errorf("%s: dtype %v, want F32, F16 or BF16", t.Name, t.DType)
@@ -281,7 +290,7 @@ func readScales(set *safetensors.Set, names []string) (map[string]float32, error
 		if !(scale > 0) || math.IsInf(float64(scale), 0) {
 			return nil, fmt.Errorf("%s: %v, want a positive number", t.Name, scale)
 		}
-		if _, twice := scales[layer+".weight"]; twice {
+		if _, duplicate := scales[layer+".weight"]; duplicate {
 			return nil, fmt.Errorf("%s: is a second scale of %s.weight", t.Name, layer)
 		}
 		scales[layer+".weight"] = scale
@@ -289,7 +298,8 @@ func readScales(set *safetensors.Set, names []string) (map[string]float32, error
 	return scales, nil
 }
 
-// scaleOf returns the scale that belongs to a tensor, 1 for formats that need none.
+// scaleOf returns the scale of the tensor called name, or 1 for a format without scales. It returns an error if an fp8
+// tensor has no scale, or another tensor has one.
 func scaleOf(stat tensor.Tensor, name string, scales map[string]float32) (float32, error) {
 	scale, has := scales[name]
 	switch {
