@@ -174,7 +174,7 @@ func TestBenchCheckpointRefusesWhatIsThere(t *testing.T) {
 	dir := t.TempDir()
 	writeFile(t, filepath.Join(dir, "precious"), "x")
 	got := call("", "bench", "checkpoint", dir)
-	if line := errorLine(t, got); got.code != exitFailure || !strings.Contains(line, dir) || !strings.Contains(line, "is there already") {
+	if line := errorLine(t, got); got.code != exitFailure || !strings.Contains(line, dir) || !strings.Contains(line, "already exists") {
 		t.Errorf("%d %s", got.code, line)
 	}
 	if list, err := os.ReadDir(dir); err != nil || len(list) != 1 {

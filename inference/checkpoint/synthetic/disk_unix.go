@@ -4,7 +4,7 @@ package synthetic
 
 import "golang.org/x/sys/unix"
 
-// freeBytes is what this user may still write to the file system of dir.
+// freeBytes returns the space that this user may still use on the file system of dir.
 func freeBytes(dir string) (int64, error) {
 	var s unix.Statfs_t
 	if err := unix.Statfs(dir, &s); err != nil {

@@ -2,7 +2,7 @@ package synthetic
 
 import "golang.org/x/sys/windows"
 
-// freeBytes is what this user may still write to the volume of dir.
+// freeBytes returns the space that this user may still use on the volume of dir.
 func freeBytes(dir string) (int64, error) {
 	path, err := windows.UTF16PtrFromString(dir)
 	if err != nil {

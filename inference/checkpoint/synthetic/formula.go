@@ -9,15 +9,17 @@ import (
 	"kleinbild/inference/tensor"
 )
 
-const golden64 = 0x9E3779B97F4A7C15 // 2^64 divided by the golden ratio, splitmix64's step
+const golden64 = 0x9E3779B97F4A7C15 // 2^64 divided by the golden ratio: the step of splitmix64
 
-// values are the numbers of one weight: a + b·u, with u uniform in [-1, 1) by the weight's name and the seed.
+// values computes the values of a weight: a + b·u, with u uniform in [-1, 1). The sequence of u depends on the weight's
+// name and the seed.
 type values struct {
 	key  uint64
 	a, b float64
 }
 
-// newValues gives the numbers of the weight called name, which begins with its component ("vae.decoder.conv_in.weight").
+// newValues returns the values of the weight called name, which begins with the component
+// ("vae.decoder.conv_in.weight").
 func newValues(name string, shape []int, seed uint64) values {
 	h := fnv.New64a()
 	h.Write([]byte(name))
@@ -25,8 +27,8 @@ func newValues(name string, shape []int, seed uint64) values {
 	return values{h.Sum64() ^ seed*golden64, a, b}
 }
 
-// spread gives a and b. They keep a network of any depth and width within the range where its activations carry
-// information: unit variance through linear layers, norms that matter.
+// spread returns a and b for a weight. They keep the activations of a network of any depth and width in a useful range:
+// linear layers preserve the variance, and the weights of norms differ from 1 enough to show errors.
 func spread(name string, shape []int) (a, b float64) {
 	is := func(parts ...string) bool {
 		for _, p := range parts {
@@ -63,7 +65,7 @@ func spread(name string, shape []int) (a, b float64) {
 	return 0, gain * math.Sqrt(3/float64(fanIn))
 }
 
-// at gives the bfloat16 with row-major index i.
+// at returns the bfloat16 value with row-major index i.
 func (v values) at(i int) uint16 {
 	z := v.key + uint64(i+1)*golden64
 	z ^= z >> 30
@@ -72,18 +74,19 @@ func (v values) at(i int) uint16 {
 	z *= 0x94D049BB133111EB
 	z ^= z >> 31
 	u := float64(z>>40)*0x1p-23 - 1
-	// The conversion keeps the product from being fused with the sum on machines that could.
+	// The conversion to float64 forbids the compiler to fuse the product with the sum.
 	return tensor.F32ToBF16(float32(v.a + float64(v.b*u)))
 }
 
-// fill writes bfloat16 values from index first on into dst.
+// fill stores values in dst, little-endian, starting with the one whose row-major index is first.
 type fill func(dst []byte, first int)
 
+// fill is a fill of bfloat16 values.
 func (v values) fill(dst []byte, first int) {
 	for i := range len(dst) / 2 {
 		binary.LittleEndian.PutUint16(dst[2*i:], v.at(first+i))
 	}
 }
 
-// zeros stands for integer buffers that are still at their start.
+// zeros is the fill of integer buffers, which count from 0.
 func zeros(dst []byte, _ int) { clear(dst) }

@@ -14,10 +14,10 @@ import (
 	"kleinbild/inference/tensor"
 )
 
-// WriteSingleFiles makes the folder dir, which must not exist, with the weights of s as other tools keep them, under the
-// original names: flux-2-klein-4b.safetensors (bfloat16), flux-2-klein-4b-fp8.safetensors (float8_e4m3fn linears of
-// the blocks, each with a weight_scale of its largest magnitude / 448), flux2-vae.safetensors (float32, attention as 1×1
-// convolutions) and qwen_3_4b.safetensors. There is no tokenizer among them.
+// WriteSingleFiles writes the weights of s as single files with the original names to the new folder dir:
+// flux-2-klein-4b.safetensors (bfloat16), flux-2-klein-4b-fp8.safetensors (float8_e4m3fn for the linear layers of the
+// blocks, each with a weight_scale of its largest magnitude / 448), flux2-vae.safetensors (float32, with the
+// attention's linear layers as 1×1 convolutions) and qwen_3_4b.safetensors. It writes no tokenizer. dir must not exist.
 func WriteSingleFiles(ctx context.Context, dir string, s Spec) error {
 	bf16 := s.originalTransformer()
 	files := []file{
@@ -29,7 +29,7 @@ func WriteSingleFiles(ctx context.Context, dir string, s Spec) error {
 	return atomically(dir, files, Options{}, func(f *folder) error { return f.weights(ctx) })
 }
 
-// SingleFiles gives what WriteSingleFiles writes, but for the fp8 file, as tensors to write otherwise.
+// SingleFiles returns the tensors of the files that WriteSingleFiles writes, without those of the fp8 file.
 func (s Spec) SingleFiles() (transformer, vae, textEncoder []safetensors.Entry) {
 	return entries(s.originalTransformer()), entries(s.originalVAE()), entries(s.textEncoderWeights())
 }
@@ -42,7 +42,7 @@ func entries(weights []weight) []safetensors.Entry {
 	return list
 }
 
-// originalNames leads from Diffusers names to those of the original transformer, what follows being "weight".
+// originalNames maps the Diffusers names of the transformer's layers to the original ones. N is the number of a block.
 var originalNames = map[string]string{
 	"time_guidance_embed.timestep_embedder.linear_1": "time_in.in_layer",
 	"time_guidance_embed.timestep_embedder.linear_2": "time_in.out_layer",
@@ -79,10 +79,11 @@ var originalNames = map[string]string{
 
 var blockNumber = regexp.MustCompile(`blocks\.(\d+)\.`)
 
-// originalTransformer fuses q, k and v, and exchanges the halves of the final modulation, as the original files have them.
+// originalTransformer returns the transformer's weights with the original names. As in the original files, q, k and v
+// are fused, and the halves of the final modulation are exchanged.
 func (s Spec) originalTransformer() []weight {
 	var list []weight
-	at := map[string]int{} // index in list
+	at := map[string]int{} // name → index in list
 	for _, w := range s.transformerWeights() {
 		layer := strings.TrimSuffix(w.name, ".weight")
 		number := ""
@@ -108,7 +109,7 @@ func (s Spec) originalTransformer() []weight {
 	return list
 }
 
-// rotated gives the n values that begin with index from and wrap around.
+// rotated returns the fill of the n values of f, rotated so that the one with index from comes first.
 func rotated(f fill, from, n int) fill {
 	return func(dst []byte, first int) {
 		split := min(max(n-from-first, 0), len(dst)/2)
@@ -117,7 +118,7 @@ func rotated(f fill, from, n int) fill {
 	}
 }
 
-// stacked puts the rows of b under those of a.
+// stacked returns a weight with the rows of a and, after them, those of b.
 func stacked(a, b weight) weight {
 	n := tensor.Elements(a.shape)
 	top := a.fill
@@ -130,7 +131,7 @@ func stacked(a, b weight) weight {
 	return a
 }
 
-// quantise turns the linears of the blocks into float8_e4m3fn with a scale.
+// quantise returns weights with the linear layers of the blocks in float8_e4m3fn, each with a scale.
 func quantise(weights []weight) []weight {
 	var list []weight
 	for _, w := range weights {
@@ -149,7 +150,7 @@ func quantise(weights []weight) []weight {
 				}
 			}},
 			scalar(layer+".weight_scale", scale),
-			// Published files have one for each layer; no weight-only arithmetic uses it.
+			// Published files have an input_scale for each layer. Only a product with fp8 activations uses it.
 			scalar(layer+".input_scale", 0.05))
 	}
 	return list
@@ -161,7 +162,7 @@ func scalar(name string, v float32) weight {
 	}}
 }
 
-// largest is the largest magnitude of w.
+// largest returns the largest magnitude of the values of w.
 func largest(w weight) (amax float64) {
 	row := make([]byte, 2*tensor.Elements(w.shape[1:]))
 	for r := range w.shape[0] {
@@ -173,11 +174,12 @@ func largest(w weight) (amax float64) {
 	return amax
 }
 
-// f32ToF8E4M3 rounds to the nearest float8_e4m3fn, ties to even; magnitudes beyond 448 become 448.
+// f32ToF8E4M3 returns the code of the float8_e4m3fn nearest to f; ties go to even. Magnitudes above 448 become 448.
 func f32ToF8E4M3(f float32) byte {
 	magnitude := float32(math.Abs(float64(f)))
-	const largest = 0x7e
-	// Codes without the sign are in the order of their values.
+	const largest = 0x7e // the code of 448
+	// The codes of positive values have the order of the values, so a binary search finds the largest value ≤
+	// magnitude.
 	code := byte(0)
 	for bit := byte(0x40); bit != 0; bit >>= 1 {
 		if c := code | bit; c <= largest && tensor.F8E4M3ToF32(c) <= magnitude {
@@ -185,7 +187,7 @@ func f32ToF8E4M3(f float32) byte {
 		}
 	}
 	if code < largest {
-		// The sum is exact in float64; below it the smaller neighbour is nearer.
+		// The middle of two neighbours is exact in float64.
 		middle := (float64(tensor.F8E4M3ToF32(code)) + float64(tensor.F8E4M3ToF32(code+1))) / 2
 		if m := float64(magnitude); m > middle || m == middle && code&1 == 1 {
 			code++
@@ -197,8 +199,8 @@ func f32ToF8E4M3(f float32) byte {
 	return code
 }
 
-// originalVAE widens to float32 and goes back to the latent-diffusion names, in which the decoder's levels count from
-// full resolution.
+// originalVAE returns the autoencoder's weights in float32 with the names of the latent-diffusion code, which numbers
+// the decoder's levels from the highest resolution down.
 func (s Spec) originalVAE() []weight {
 	levels := len(s.VAE.BlockOutChannels)
 	level := regexp.MustCompile(`up_blocks\.(\d+)`)
@@ -231,7 +233,7 @@ func (s Spec) originalVAE() []weight {
 	return list
 }
 
-// widened turns bfloat16 into float32.
+// widened returns the fill of the bfloat16 values of f as float32.
 func widened(f fill) fill {
 	return func(dst []byte, first int) {
 		bf16 := make([]byte, len(dst)/2)

@@ -1,16 +1,16 @@
 package synthetic
 
-// Spec says how large a checkpoint is and which numbers it holds. The three configs are those that Diffusers and
-// transformers write, and are written as they are.
+// Spec describes a checkpoint: its configs, and the seed of its values.
 type Spec struct {
 	Seed      uint64
 	Distilled bool
 
+	// The configs have the fields that Diffusers and transformers write.
 	Transformer TransformerConfig
 	VAE         VAEConfig
 	TextEncoder TextEncoderConfig
 
-	// Weights beyond so many bytes go to a next file; 0 means one file.
+	// The largest size of a shard in bytes; 0 for one file.
 	TransformerShardBytes, TextEncoderShardBytes int64
 }
 
@@ -33,7 +33,7 @@ type TransformerConfig struct {
 	TimestepGuidanceChannels int     `json:"timestep_guidance_channels"`
 }
 
-// VAEConfig is vae/config.json. DecoderBlockOutChannels is nil when the decoder is as wide as the encoder.
+// VAEConfig is vae/config.json. DecoderBlockOutChannels is nil if the decoder has the same channels as the encoder.
 type VAEConfig struct {
 	ClassName               string   `json:"_class_name"`
 	ActFn                   string   `json:"act_fn"`
@@ -75,8 +75,8 @@ type TextEncoderConfig struct {
 	VocabSize             int      `json:"vocab_size"`
 }
 
-// NewTransformer is the family's transformer with the sizes that vary: heads of 128, double and single blocks, and the
-// width of the prompt embeds.
+// NewTransformer returns the config of a transformer of the family with the given numbers of heads, which have 128
+// channels each, and of blocks. contextDim is the width of the prompt embeds.
 func NewTransformer(heads, doubleBlocks, singleBlocks, contextDim int) TransformerConfig {
 	return TransformerConfig{
 		ClassName: "Flux2Transformer2DModel", AttentionHeadDim: 128, AxesDimsRope: [4]int{32, 32, 32, 32}, Eps: 1e-6,
@@ -85,7 +85,8 @@ func NewTransformer(heads, doubleBlocks, singleBlocks, contextDim int) Transform
 	}
 }
 
-// NewVAE is the family's autoencoder with the given channels from full resolution down; decoder may be nil.
+// NewVAE returns the config of an autoencoder of the family. encoder and decoder are the channels of the levels, from
+// the highest resolution down. If decoder is nil, it is like encoder.
 func NewVAE(encoder, decoder []int) VAEConfig {
 	c := VAEConfig{
 		ClassName: "AutoencoderKLFlux2", ActFn: "silu", BatchNormEps: 1e-4, BatchNormMomentum: 0.1,
@@ -100,7 +101,7 @@ func NewVAE(encoder, decoder []int) VAEConfig {
 	return c
 }
 
-// NewTextEncoder is a Qwen3 with heads of 128.
+// NewTextEncoder returns the config of a Qwen3 whose heads have 128 channels.
 func NewTextEncoder(layers, hidden, heads, keyValueHeads, intermediate, vocabulary int) TextEncoderConfig {
 	return TextEncoderConfig{
 		Architectures: []string{"Qwen3ForCausalLM"}, DType: "bfloat16", HeadDim: 128, HiddenAct: "silu", HiddenSize: hidden,
@@ -110,7 +111,7 @@ func NewTextEncoder(layers, hidden, heads, keyValueHeads, intermediate, vocabula
 	}
 }
 
-// Full4B has the sizes and the files of FLUX.2 [klein] 4B: 16 GB.
+// Full4B returns a spec with the sizes and the shards of FLUX.2 [klein] 4B: 16 GB.
 func Full4B() Spec {
 	return Spec{
 		Seed: 1, Distilled: true,
@@ -121,7 +122,8 @@ func Full4B() Spec {
 	}
 }
 
-// TinyDistilled is the smallest checkpoint in which everything occurs: some 21 MB, its text encoder in two files.
+// TinyDistilled returns the spec of a small distilled checkpoint of about 21 MB with every kind of layer, and a text
+// encoder in two shards.
 func TinyDistilled() Spec {
 	return Spec{
 		Seed: 1, Distilled: true,
@@ -132,8 +134,8 @@ func TinyDistilled() Spec {
 	}
 }
 
-// TinyBase is a base model of other shapes: a sharded transformer, a decoder smaller than the encoder, grouped-query
-// attention.
+// TinyBase returns the spec of a small base model with other shapes: a transformer in shards, a decoder with fewer
+// channels than the encoder, and a text encoder with other numbers of heads.
 func TinyBase() Spec {
 	return Spec{
 		Seed:                  2,

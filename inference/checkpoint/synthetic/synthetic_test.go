@@ -16,8 +16,8 @@ import (
 	"kleinbild/inference/tensor"
 )
 
-// goldenDigests are the SHA-256 of the files that the reference outputs were made with, taken from those files: equal
-// digests mean equal names, order, shapes and values, down to the shards and the fp8 scales.
+// goldenDigests are the SHA-256 of the files with which the reference's outputs were made. Equal digests mean equal
+// names, order, shapes, values, shards and fp8 scales.
 var goldenDigests = map[string]map[string]string{
 	"distilled": {
 		"text_encoder/model-00001-of-00002.safetensors":   "fbd20fc1b31dacd4a7a0c09bf54cae784e72406ab5551aee6f5520492b3b8284",
@@ -52,7 +52,7 @@ var goldenDigests = map[string]map[string]string{
 
 func TestTinyEqualsReference(t *testing.T) {
 	for _, row := range []struct {
-		name  string // of the folder among the goldens
+		name  string // of the folder, as in the goldens
 		write func(dir string) error
 	}{
 		{"distilled", func(dir string) error { return WriteTiny(dir, TinyDistilled()) }},
@@ -86,7 +86,7 @@ func TestTinyEqualsReference(t *testing.T) {
 	}
 }
 
-// The sizes are those of the published files.
+// TestFull4BSizes compares the sizes of Full4B's files with those of the published files.
 func TestFull4BSizes(t *testing.T) {
 	want := []struct {
 		path string
@@ -103,7 +103,7 @@ func TestFull4BSizes(t *testing.T) {
 	}
 	for i, w := range want {
 		got := float64(files[i].sizeBytes()) / 1e9
-		// Published sizes have three digits.
+		// Published sizes are rounded to three digits.
 		if files[i].path != w.path || got < w.size*0.998 || got > w.size*1.002 {
 			t.Errorf("%s: %.4f GB, want %s: %.3f GB", files[i].path, got, w.path, w.size)
 		}
@@ -113,7 +113,7 @@ func TestFull4BSizes(t *testing.T) {
 func TestWriteRefuses(t *testing.T) {
 	t.Run("an existing folder", func(t *testing.T) {
 		dir := t.TempDir()
-		if err := WriteTiny(dir, TinyBase()); err == nil || !strings.Contains(err.Error(), "is there already") {
+		if err := WriteTiny(dir, TinyBase()); err == nil || !strings.Contains(err.Error(), "already exists") {
 			t.Error(err)
 		}
 	})
@@ -141,7 +141,7 @@ func TestWriteRefuses(t *testing.T) {
 func wantEmpty(t *testing.T, dir string) {
 	t.Helper()
 	if list, err := os.ReadDir(dir); err != nil || len(list) != 0 {
-		t.Errorf("left behind: %v %v", list, err)
+		t.Errorf("the folder holds %v (%v), want nothing", list, err)
 	}
 }
 
@@ -174,7 +174,7 @@ func TestF32ToF8E4M3(t *testing.T) {
 		{"tie goes to the even code above", 19, 0x5a}, // 18 is 0x59, 20 is 0x5a
 		{"just past the tie", 17.000002, 0x59},
 		{"half of the smallest subnormal", 0x1p-10, 0x00},
-		{"more than half of it", 0x1.8p-10, 0x01},
+		{"more than half of the smallest subnormal", 0x1.8p-10, 0x01},
 		{"beyond the largest", 1e9, 0x7e},
 		{"negative", -1, 0xb8},
 	} {
@@ -184,7 +184,8 @@ func TestF32ToF8E4M3(t *testing.T) {
 	}
 }
 
-// Each value of the reference's configs that is written here too must be the same; the reference writes more of them.
+// TestConfigsAgreeWithReference checks that every value of the configs is the same in the reference's configs, which
+// have more keys.
 func TestConfigsAgreeWithReference(t *testing.T) {
 	golden := os.Getenv("KLEINBILD_GOLDEN")
 	if golden == "" {
@@ -198,10 +199,13 @@ func TestConfigsAgreeWithReference(t *testing.T) {
 		if err := WriteTiny(dir, s); err != nil {
 			t.Fatal(err)
 		}
-		for _, file := range []string{"model_index.json", "scheduler/scheduler_config.json", "transformer/config.json", "vae/config.json", "text_encoder/config.json"} {
+		for _, file := range []string{
+			"model_index.json", "scheduler/scheduler_config.json", "transformer/config.json", "vae/config.json",
+			"text_encoder/config.json",
+		} {
 			got, want := readObject(t, filepath.Join(dir, file)), readObject(t, filepath.Join(golden, "models", name, file))
 			for key, value := range got {
-				// The reference computed in float32 and says so; its files hold bfloat16, as ours do.
+				// The reference's config says float32, in which it computed, though its files hold bfloat16.
 				if key != "dtype" && !reflect.DeepEqual(value, want[key]) {
 					t.Errorf("%s/%s: %s: %v, want %v", name, file, key, value, want[key])
 				}

@@ -9,7 +9,7 @@ import (
 	"io/fs"
 )
 
-// The tiny checkpoints' tokenizers: byte-level BPE trained on a few kB of text, in the files that Qwen2Tokenizer has.
+// The tokenizers of the tiny checkpoints: byte-level BPE trained on a few kB of text, with the files of Qwen2Tokenizer.
 var (
 	//go:embed tokenizer-distilled.zip
 	tokenizerDistilled []byte
@@ -17,7 +17,7 @@ var (
 	tokenizerBase []byte
 )
 
-// TinyTokenizer holds the files of the tokenizer that fits TinyDistilled, or TinyBase.
+// TinyTokenizer returns the files of the tokenizer for TinyDistilled, or for TinyBase.
 func TinyTokenizer(distilled bool) (fs.FS, error) {
 	archive := tokenizerBase
 	if distilled {
@@ -30,7 +30,7 @@ func TinyTokenizer(distilled bool) (fs.FS, error) {
 	return r, nil
 }
 
-// WriteTiny makes the folder dir, which must not exist, with TinyDistilled or TinyBase and its tokenizer.
+// WriteTiny writes the small checkpoint s, with a tokenizer, to the new folder dir.
 func WriteTiny(dir string, s Spec) error {
 	tokenizer, err := TinyTokenizer(s.Distilled)
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"kleinbild/inference/tensor"
 )
 
-// weight is a tensor of a component under its Diffusers name.
+// weight is a tensor of a component. Its name is the Diffusers name.
 type weight struct {
 	name  string
 	dtype tensor.DType
@@ -23,19 +23,19 @@ func (w weight) entry() safetensors.Entry {
 	}}
 }
 
-// list collects the weights of one component in the order of its state dict, which decides what goes into which shard.
+// list collects the weights of a component in the order of the reference's state dict, which determines the shards.
 type list struct {
 	component string
 	seed      uint64
 	weights   []weight
 }
 
-// add appends a weight of shape, named by a format.
+// add appends a weight. Its name is made from format and args.
 func (l *list) add(shape []int, format string, args ...any) {
 	name := fmt.Sprintf(format, args...)
 	formulaName := l.component + "." + name
 	if formulaName == "text_encoder.model.embed_tokens.weight" {
-		formulaName = "text_encoder.lm_head.weight" // the two are tied
+		formulaName = "text_encoder.lm_head.weight" // the two are the same weight
 	}
 	l.weights = append(l.weights, weight{name, tensor.BF16, shape, newValues(formulaName, shape, l.seed).fill})
 }

@@ -1,9 +1,9 @@
-// Package synthetic makes checkpoints of any size whose weights are a formula of their names: for tests, which then need no
-// files, and for benchmarks at full size. What enters is a Spec, what leaves is a folder in the Diffusers layout, or single
-// files under the original names. The pictures of such a model mean nothing.
+// Package synthetic writes checkpoints of any size whose weights are computed from their names, for tests, which then
+// need no files, and for benchmarks at full size. From a Spec it writes a Diffusers folder, or single files with the
+// original names. The pictures of such a model show nothing.
 //
-// Weights are made as they are written, in pieces, on all cores; the memory used does not depend on the checkpoint's size.
-// It refuses to write where something is, or where the disk has no room.
+// Weights are computed in pieces while they are written, on all cores, so that the memory does not depend on the size
+// of the checkpoint. Writing fails if the target exists or the disk has too little space.
 package synthetic
 
 import (
@@ -17,16 +17,16 @@ import (
 	"kleinbild/inference/checkpoint/safetensors"
 )
 
-// Options of Write; the zero value writes no tokenizer and is silent.
+// Options are the options of Write. The zero value writes no tokenizer and reports no progress.
 type Options struct {
-	// Tokenizer holds the files for the tokenizer folder.
+	// Tokenizer holds the files of the tokenizer folder.
 	Tokenizer fs.FS
-	// Progress is told how much of the weights is written, in bytes, from one goroutine at a time.
+	// Progress, unless nil, is called with the bytes of weights that have been written. Its calls are never concurrent.
 	Progress func(written, total int64)
 }
 
-// Write makes the folder dir, which must not exist. It appears when it is complete: until then the files are in a folder
-// beside it, which is removed when something fails or ctx ends.
+// Write writes the checkpoint s to the new folder dir, in the Diffusers layout. dir must not exist, and appears when it
+// is complete: until then the files are in a temporary folder beside it, which is removed on an error and if ctx ends.
 func Write(ctx context.Context, dir string, s Spec, o Options) error {
 	return atomically(dir, s.files(), o, func(f *folder) error {
 		if err := f.config("model_index.json", s.modelIndex()); err != nil {
@@ -35,7 +35,9 @@ func Write(ctx context.Context, dir string, s Spec, o Options) error {
 		if err := f.config("scheduler/scheduler_config.json", schedulerConfig); err != nil {
 			return err
 		}
-		for name, config := range map[string]any{"transformer": s.Transformer, "vae": s.VAE, "text_encoder": s.TextEncoder} {
+		for name, config := range map[string]any{
+			"transformer": s.Transformer, "vae": s.VAE, "text_encoder": s.TextEncoder,
+		} {
 			if err := f.config(name+"/config.json", config); err != nil {
 				return err
 			}
@@ -49,7 +51,7 @@ func Write(ctx context.Context, dir string, s Spec, o Options) error {
 	})
 }
 
-// file is a safetensors file to write, and where the folder's index, if any, lists it.
+// file is a safetensors file to write. index is the path of the index that lists it, or "".
 type file struct {
 	path    string
 	index   string
@@ -63,14 +65,14 @@ func (f file) sizeBytes() (n int64) {
 	return n
 }
 
-// files lists the weight files of the Diffusers layout.
+// files returns the weight files of the Diffusers layout.
 func (s Spec) files() []file {
 	files := shards("transformer/diffusion_pytorch_model", s.transformerWeights(), s.TransformerShardBytes)
 	files = append(files, shards("vae/diffusion_pytorch_model", s.vaeWeights(), 0)...)
 	return append(files, shards("text_encoder/model", s.textEncoderWeights(), s.TextEncoderShardBytes)...)
 }
 
-// shards cuts weights, in their order, into files of at most limit bytes; 0 means one file.
+// shards distributes weights, in their order, over files of at most limit bytes. If limit is 0, there is one file.
 func shards(path string, weights []weight, limit int64) []file {
 	var files []file
 	var size int64
@@ -93,17 +95,17 @@ func shards(path string, weights []weight, limit int64) []file {
 	return files
 }
 
-// folder is the one being written.
+// folder is the temporary folder that is being written.
 type folder struct {
 	dir      string
 	files    []file
 	progress func(written int64)
 }
 
-// atomically runs write on a temporary folder and gives it the name dir when that succeeds.
+// atomically calls write with a temporary folder, and renames that to dir if write succeeds.
 func atomically(dir string, files []file, o Options, write func(*folder) error) (err error) {
 	if _, err := os.Lstat(dir); err == nil {
-		return fmt.Errorf("synthetic: %s: is there already", dir)
+		return fmt.Errorf("synthetic: %s: already exists", dir)
 	}
 	parent := filepath.Dir(dir)
 	if err := os.MkdirAll(parent, 0o777); err != nil {
@@ -139,7 +141,7 @@ func atomically(dir string, files []file, o Options, write func(*folder) error) 
 	if err := write(f); err != nil {
 		return err
 	}
-	if err := os.Chmod(temporary, 0o755); err != nil { // MkdirTemp's is the user's alone
+	if err := os.Chmod(temporary, 0o755); err != nil { // MkdirTemp gives it the mode 0700
 		return fmt.Errorf("synthetic: %w", err)
 	}
 	if err := os.Rename(temporary, dir); err != nil {
@@ -148,7 +150,7 @@ func atomically(dir string, files []file, o Options, write func(*folder) error) 
 	return nil
 }
 
-// config writes v as indented JSON.
+// config writes v as indented JSON to the file called name.
 func (f *folder) config(name string, v any) error {
 	text, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
@@ -164,7 +166,7 @@ func (f *folder) config(name string, v any) error {
 	return nil
 }
 
-// weights writes the weight files and the indexes of those that are shards.
+// weights writes the weight files, and the indexes of shards.
 func (f *folder) weights(ctx context.Context) error {
 	type index struct {
 		Metadata  map[string]int64  `json:"metadata"`
