@@ -29,6 +29,8 @@ type fakeEngine struct {
 	step time.Duration // that a step takes
 	fail error
 	hold chan struct{} // stops after the first step until it is closed
+	// paint makes a picture of w×h pixels for a seed.
+	paint func(w, h int, seed uint64) *image.RGBA
 
 	mu       sync.Mutex
 	requests []inference.Request
@@ -36,7 +38,7 @@ type fakeEngine struct {
 }
 
 func newFakeEngine() *fakeEngine {
-	return &fakeEngine{info: inference.Info{
+	return &fakeEngine{paint: landscape, info: inference.Info{
 		Model: "fake", Digest: "fake-digest", Family: "FLUX.2 [klein] 4B", Variant: inference.Distilled, Device: "a test",
 		Precision: inference.Float32, Steps: 4, Guidance: 1, NativeSize: 1024, MaxSequenceLength: 512,
 	}}
@@ -87,7 +89,7 @@ func (e *fakeEngine) Generate(ctx context.Context, req inference.Request, progre
 		}
 		progress(inference.Progress{
 			Stage: inference.StageSteps, Step: i + 1, Total: steps, Fraction: float64(i+1) / float64(steps),
-			Remaining: time.Duration(steps-i-1) * e.step, Preview: landscape(max(req.Size.Width/8, 1), max(req.Size.Height/8, 1), req.Seed),
+			Remaining: time.Duration(steps-i-1) * e.step, Preview: e.paint(max(req.Size.Width/8, 1), max(req.Size.Height/8, 1), req.Seed),
 		})
 	}
 	m := picture.Metadata{
@@ -98,7 +100,7 @@ func (e *fakeEngine) Generate(ctx context.Context, req inference.Request, progre
 		m.References = append(m.References, picture.ReferenceFile{Path: r.Path, SHA256: r.FileSHA256})
 	}
 	return &inference.Result{
-		Image: landscape(req.Size.Width, req.Size.Height, req.Seed), Workflow: inference.WorkflowOf(len(req.References)), Metadata: m,
+		Image: e.paint(req.Size.Width, req.Size.Height, req.Seed), Workflow: inference.WorkflowOf(len(req.References)), Metadata: m,
 	}, nil
 }
 
@@ -324,13 +326,19 @@ func (n *noticeBar) said() string {
 	return strings.Join(said, "\n")
 }
 
-// file writes a PNG picture and returns its path.
+// file writes a PNG picture of landscape and returns its path.
 func (b *bench) file(name string, w, h int, seed uint64) string {
+	b.t.Helper()
+	return b.write(name, landscape(w, h, seed))
+}
+
+// write writes a PNG picture and returns its path.
+func (b *bench) write(name string, img image.Image) string {
 	b.t.Helper()
 	path := filepath.Join(b.dir, name)
 	f, err := os.Create(path)
 	if err == nil {
-		err = errors.Join(png.Encode(f, landscape(w, h, seed)), f.Close())
+		err = errors.Join(png.Encode(f, img), f.Close())
 	}
 	if err != nil {
 		b.t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"image"
 	"image/color"
+	"image/draw"
 	"image/png"
 	"os"
 	"path/filepath"
@@ -29,7 +30,11 @@ var scenes = []scene{
 	{"empty", nil, func(b *bench) {}},
 	{"first-start", []benchOption{withoutModel}, func(b *bench) {}},
 	{"edit", []benchOption{withPlan}, func(b *bench) {
-		b.twoReferences()
+		house := landscape(1030, 1370, 1)
+		paintHouse(house, 400, 1260, 360)
+		b.slots.add(0, []string{b.file("garden.png", 1200, 800, 3), b.write("house.png", house)})
+		b.until("two references", func() bool { return len(b.slots.references()) == 2 })
+		b.engine.paint = houseOnHill
 		for i := range 3 {
 			b.shape.setSeed(fmt.Sprint(i))
 			b.make("Put the red house of image 2 on the hill of image 1, morning light, keep the sky as it is")
@@ -53,6 +58,32 @@ var scenes = []scene{
 		b.shape.setSeed(firstSeed)
 		b.advanced.toggle()
 	}},
+}
+
+// houseOnHill is what the edit scene's prompt asks for: the landscape of image 1 with the red house of image 2. The seed
+// chooses where the house stands.
+func houseOnHill(w, h int, seed uint64) *image.RGBA {
+	img := landscape(w, h, 3)
+	paintHouse(img, w*(88-10*int(seed%3))/100, h*78/100, h*20/100)
+	return img
+}
+
+// paintHouse draws a red house of that width, in pixels, whose floor has its middle at x, y.
+func paintHouse(img *image.RGBA, x, y, width int) {
+	fill := func(x0, y0, x1, y1 int, c color.RGBA) {
+		draw.Draw(img, image.Rect(x0, y0, x1, y1), image.NewUniform(c), image.Point{}, draw.Src)
+	}
+	half, eaves := width/2, y-width*6/10
+	fill(x-half, eaves, x+half, y, color.RGBA{178, 58, 48, 255})
+	for row := range half { // the roof, from the ridge down to below the eaves
+		reach := (row + 1) * 6 / 5
+		fill(x-reach, eaves-half+row, x+reach, eaves-half+row+1, color.RGBA{92, 44, 40, 255})
+	}
+	fill(x-width/10, y-width*35/100, x+width/10, y, color.RGBA{70, 38, 34, 255})
+	for _, side := range []int{-1, 1} {
+		middle := x + side*width*3/10
+		fill(middle-width*8/100, eaves+width*12/100, middle+width*8/100, eaves+width*28/100, color.RGBA{246, 231, 176, 255})
+	}
 }
 
 func (b *bench) twoReferences() {
