@@ -153,8 +153,12 @@ func small() Model {
 	return Model{Name: "small", Licence: apache, sources: []source{{"owner/small", []pattern{{path: "config.json"}, {path: "weights/*.bin"}}}}}
 }
 
-// options of a download that is not patient at all.
+// options of a download that is not patient at all. The hub is complete from here on.
 func (h *fakeHub) options(t *testing.T) Options {
+	// ServeHTTP takes this lock before it reads the hub's fields. A request of another process would otherwise be
+	// ordered by nothing behind the test that filled them.
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	return Options{
 		Dir: filepath.Join(t.TempDir(), "models"), BaseURL: h.URL,
 		patience: patience{attempts: 4, first: time.Millisecond, most: 5 * time.Millisecond, stall: 150 * time.Millisecond},
