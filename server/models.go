@@ -9,7 +9,7 @@ import (
 // The paths of models; an id may have slashes.
 const (
 	pathModels = "/v1/models"
-	pathModel  = pathModels + "/{id}"
+	pathModel  = pathModels + "/{id...}"
 )
 
 // modelList is OpenAI's shape of GET /v1/models.
@@ -42,7 +42,10 @@ func (s *Server) modelItems(ctx context.Context) []modelItem {
 
 // oneModel is GET /v1/models/{id}.
 func (s *Server) oneModel(w *reply, r *http.Request) error {
-	id := strings.TrimPrefix(r.URL.Path, pathModels+"/")
+	id := strings.TrimPrefix(r.URL.Path, pathModels+"/") // not r.PathValue, which dispatch does not set
+	if id == "" {
+		return errNoPath()
+	}
 	for _, item := range s.modelItems(r.Context()) {
 		if item.ID == id {
 			return w.json(http.StatusOK, item)

@@ -17,7 +17,6 @@ import (
 	"net/http"
 	"runtime/debug"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -201,97 +200,6 @@ func within(d time.Duration, done <-chan struct{}) bool {
 	case <-timer.C:
 		return false
 	}
-}
-
-// handler answers a request or returns what to tell the client.
-type handler func(*reply, *http.Request) error
-
-// pathHealth says no more than whether pictures can be made.
-const pathHealth = "/healthz"
-
-// routes are the API's paths; HEAD goes with GET.
-func (s *Server) routes() map[string]map[string]handler {
-	return map[string]map[string]handler{
-		pathHealth:               {http.MethodGet: s.health},
-		"/openapi.json":          {http.MethodGet: s.openAPI},
-		pathModels:               {http.MethodGet: s.models},
-		pathModel:                {http.MethodGet: s.oneModel},
-		"/v1/generate":           {http.MethodPost: s.generate},
-		"/v1/images/generations": {http.MethodPost: s.imageGenerations},
-		"/v1/images/edits":       {http.MethodPost: s.imageEdits},
-	}
-}
-
-// Handler is the whole API, its checks included.
-func (s *Server) Handler() http.Handler {
-	routes := s.routes()
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		out := newReply(w, s.limits)
-		out.watch(r)
-		err := s.guarded(out, r, routes)
-		whole := err == nil || s.fail(out, r, err)
-		out.unwatch(r)
-		s.logRequest(out, r)
-		s.turns.Add(-out.turns)
-		if !whole {
-			panic(http.ErrAbortHandler) // net/http then closes the connection
-		}
-	})
-}
-
-// guarded turns a panic into an error: one request must not end the program.
-func (s *Server) guarded(w *reply, r *http.Request, routes map[string]map[string]handler) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			s.log.Error("panic", "route", w.route, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-			err = errorf(http.StatusInternalServerError, "internal error; the server's log has more")
-		}
-	}()
-	return s.dispatch(w, r, routes)
-}
-
-func (s *Server) dispatch(w *reply, r *http.Request, routes map[string]map[string]handler) error {
-	if err := s.checkConnection(r); err != nil {
-		return err
-	}
-	open := r.URL.Path == pathHealth // to load balancers, which send no token, and in HTTP/1.0 no Host
-	if !open {
-		if err := s.checkHost(r); err != nil {
-			return err
-		}
-	}
-	if preflight, err := s.checkOrigin(w, r); preflight || err != nil {
-		return err
-	}
-	if !open {
-		if err := s.checkToken(w, r); err != nil {
-			return err
-		}
-	}
-	route := r.URL.Path
-	if strings.HasPrefix(route, pathModels+"/") && route != pathModels+"/" {
-		route = pathModel
-	}
-	methods, ok := routes[route]
-	if !ok {
-		return errorf(http.StatusNotFound, "no such path; GET /openapi.json describes what there is")
-	}
-	method := r.Method
-	if method == http.MethodHead {
-		method = http.MethodGet
-	}
-	handle, ok := methods[method]
-	if !ok {
-		var allowed []string
-		for m := range methods {
-			allowed = append(allowed, m)
-		}
-		slices.Sort(allowed)
-		w.Header().Set("Allow", strings.Join(allowed, ", "))
-		return errorf(http.StatusMethodNotAllowed, "method %s, want %s", printable(r.Method), strings.Join(allowed, ", "))
-	}
-	w.route = route
-	return handle(w, r)
 }
 
 // openModel returns the model. It is opened where that has not succeeded yet, and asked for again while it is the demo

@@ -417,11 +417,10 @@ func TestDocument(t *testing.T) {
 		t.Errorf("version %q, OpenAPI %q", doc.Info.Version, doc.OpenAPI)
 	}
 	// The document and the server know the same paths and methods.
-	for path, methods := range s.routes() {
-		for method := range methods {
-			if item := doc.Paths.Value(path); item == nil || item.GetOperation(method) == nil {
-				t.Errorf("the document lacks %s %s", method, path)
-			}
+	for pattern := range s.routes() {
+		method, path, _ := strings.Cut(strings.Replace(pattern, "...}", "}", 1), " ")
+		if item := doc.Paths.Value(path); item == nil || item.GetOperation(method) == nil {
+			t.Errorf("the document lacks %s", pattern)
 		}
 	}
 	if have, want := len(doc.Paths.Map()), len(s.routes()); have != want {
@@ -495,8 +494,13 @@ func TestPathsAndMethods(t *testing.T) {
 		{"GET", "/v1/../healthz", 404, ""},
 		{"GET", "/v1/generate", 405, "POST"},
 		{"OPTIONS", "/v1/generate", 405, "POST"},
-		{"DELETE", "/v1/models", 405, "GET"},
+		{"POST", "/v1//generate", 404, ""},
+		{"DELETE", "/v1/models", 405, "GET, HEAD"},
+		{"PROPFIND", "/healthz", 405, "GET, HEAD"},
 		{"HEAD", "/v1/models", 200, ""},
+		{"GET", "/v1/models/", 404, ""},
+		{"GET", "/v1/models/owner/name", 404, ""},
+		{"POST", "/v1/models/owner%2Fname", 405, "GET, HEAD"},
 		{"GET", "/openapi.json", 200, ""},
 	} {
 		r, err := http.NewRequest(row.method, s.url("/"), nil)
@@ -507,6 +511,9 @@ func TestPathsAndMethods(t *testing.T) {
 		g, err := s.send(r)
 		if err != nil || g.status != row.status || g.header.Get("Allow") != row.allow {
 			t.Errorf("%s %s: %d, Allow %q, %v; want %d, %q", row.method, row.path, g.status, g.header.Get("Allow"), err, row.status, row.allow)
+		}
+		if location := g.header.Get("Location"); location != "" {
+			t.Errorf("%s %s: redirected to %s", row.method, row.path, location)
 		}
 		if row.status != 200 && g.detail() == "" {
 			t.Errorf("%s %s: no detail in %q", row.method, row.path, g.body)
