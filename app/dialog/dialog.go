@@ -1,14 +1,15 @@
-// Package dialog shows the system's own file dialogs, built up in the manner of sqweek/dialog:
+// Package dialog shows the system's own file dialogs. Its builders have the shape of those in sqweek/dialog:
 //
 //	path, err := dialog.File().Title("Open").Filter("Pictures", "png", "jpg").Load()
 //
-// On Linux they come from xdg-desktop-portal, on Windows from comdlg32 and shell32. Each call waits for the user: it is
-// not for the goroutine that draws. Where the system has no dialog, ErrUnavailable says so and the caller shows its own.
+// On Linux the dialogs come from xdg-desktop-portal, on Windows from comdlg32 and shell32. Each call blocks until the
+// user has answered, so it must not run on the goroutine that draws. If the system has no dialogs, a call returns
+// ErrUnavailable and the caller shows a dialog of its own.
 package dialog
 
 import "errors"
 
-// ErrCancelled is returned when the user closed the dialog without a choice.
+// ErrCancelled is returned if the user closed the dialog without choosing anything.
 var ErrCancelled = errors.New("dialog: cancelled")
 
 // ErrUnavailable is wrapped by the error of a call that found no dialog to show.
@@ -20,38 +21,38 @@ type filter struct {
 	extensions []string
 }
 
-// FileBuilder is a dialog for files in the making.
+// FileBuilder collects the options of a file dialog. Load, LoadMany or Save shows it.
 type FileBuilder struct {
 	title, dir, file string
 	filters          []filter
 	owner            uintptr
 }
 
-// File begins a dialog that chooses files.
+// File returns the builder of a dialog in which the user chooses files.
 func File() *FileBuilder { return &FileBuilder{} }
 
-// Title names the dialog.
+// Title sets the dialog's title.
 func (b *FileBuilder) Title(title string) *FileBuilder { b.title = title; return b }
 
-// Filter adds a kind of file. The first one is chosen at the start.
+// Filter adds a kind of file: a name and at least one extension, without a dot. The dialog opens with the first filter.
 func (b *FileBuilder) Filter(name string, extensions ...string) *FileBuilder {
 	b.filters = append(b.filters, filter{name, extensions})
 	return b
 }
 
-// SetStartDir is the folder that the dialog begins in.
+// SetStartDir sets the folder that the dialog shows first.
 func (b *FileBuilder) SetStartDir(dir string) *FileBuilder { b.dir = dir; return b }
 
-// SetStartFile is the name that a save dialog proposes.
+// SetStartFile sets the file name that a save dialog proposes.
 func (b *FileBuilder) SetStartFile(name string) *FileBuilder { b.file = name; return b }
 
-// Owner is the system's handle of the window that the dialog belongs to: an X11 window or an HWND; 0 for none.
+// Owner sets the window that the dialog stays in front of, by the system's handle: an X11 window or an HWND, 0 for none.
 func (b *FileBuilder) Owner(handle uintptr) *FileBuilder { b.owner = handle; return b }
 
-// Load asks for one file to open.
+// Load asks for one file to open and returns its path.
 func (b *FileBuilder) Load() (string, error) { return first(b.load(false)) }
 
-// LoadMany asks for files to open.
+// LoadMany asks for one or more files to open and returns their paths.
 func (b *FileBuilder) LoadMany() ([]string, error) {
 	paths, err := b.load(true)
 	if err == nil && len(paths) == 0 {
@@ -60,30 +61,32 @@ func (b *FileBuilder) LoadMany() ([]string, error) {
 	return paths, err
 }
 
-// Save asks where to save; the system has asked about replacing what is there.
+// Save asks where to save a file and returns the path. If a file of that name exists, the dialog has already asked
+// whether to replace it.
 func (b *FileBuilder) Save() (string, error) { return first(b.save()) }
 
-// DirectoryBuilder is a dialog for a folder in the making.
+// DirectoryBuilder collects the options of a folder dialog. Browse shows it.
 type DirectoryBuilder struct {
 	title, dir string
 	owner      uintptr
 }
 
-// Directory begins a dialog that chooses a folder.
+// Directory returns the builder of a dialog in which the user chooses a folder.
 func Directory() *DirectoryBuilder { return &DirectoryBuilder{} }
 
-// Title names the dialog.
+// Title sets the dialog's title.
 func (b *DirectoryBuilder) Title(title string) *DirectoryBuilder { b.title = title; return b }
 
-// SetStartDir is the folder that the dialog begins in.
+// SetStartDir sets the folder that the dialog shows first.
 func (b *DirectoryBuilder) SetStartDir(dir string) *DirectoryBuilder { b.dir = dir; return b }
 
-// Owner is as FileBuilder's.
+// Owner sets the window that the dialog stays in front of, as FileBuilder.Owner does.
 func (b *DirectoryBuilder) Owner(handle uintptr) *DirectoryBuilder { b.owner = handle; return b }
 
-// Browse asks for a folder.
+// Browse asks for a folder and returns its path.
 func (b *DirectoryBuilder) Browse() (string, error) { return first(b.browse()) }
 
+// first returns the first of the chosen paths, or ErrCancelled if none was chosen.
 func first(paths []string, err error) (string, error) {
 	switch {
 	case err != nil:

@@ -13,7 +13,7 @@ import (
 	"github.com/godbus/dbus/v5"
 )
 
-// The names of org.freedesktop.portal.FileChooser.
+// D-Bus names and paths of the portal's interface for file dialogs.
 const (
 	portalName    = "org.freedesktop.portal.Desktop"
 	portalPath    = "/org/freedesktop/portal/desktop"
@@ -21,18 +21,19 @@ const (
 	requestPrefix = "/org/freedesktop/portal/desktop/request/"
 )
 
-// portalFilter is a kind of file as the portal takes it: (sa(us)), where 0 stands for a glob.
+// portalFilter is a filter in the portal's format, D-Bus type (sa(us)).
 type portalFilter struct {
 	Name  string
 	Globs []portalGlob
 }
 
+// portalGlob is one pattern of a portalFilter.
 type portalGlob struct {
-	Kind    uint32
+	Kind    uint32 // 0 for a glob, 1 for a media type
 	Pattern string
 }
 
-// globs spells the filters; the portal's globs know no case, so that both are in the pattern.
+// globs returns the filters in the portal's format.
 func globs(filters []filter) (list []portalFilter) {
 	for _, f := range filters {
 		p := portalFilter{Name: f.name}
@@ -44,6 +45,7 @@ func globs(filters []filter) (list []portalFilter) {
 	return list
 }
 
+// anyCase returns a glob that matches s in upper and lower case, because the portal's globs are case-sensitive.
 func anyCase(s string) string {
 	var b strings.Builder
 	for _, r := range s {
@@ -56,7 +58,7 @@ func anyCase(s string) string {
 	return b.String()
 }
 
-// bytesOf is a path as the portal takes it: with a zero at its end.
+// bytesOf returns a path in the portal's format: bytes with a zero at the end.
 func bytesOf(path string) dbus.Variant { return dbus.MakeVariant(append([]byte(path), 0)) }
 
 func (b *FileBuilder) options() map[string]dbus.Variant {
@@ -90,9 +92,13 @@ func (b *DirectoryBuilder) browse() ([]string, error) {
 	return ask("OpenFile", b.owner, b.title, options)
 }
 
-// ask calls the portal and waits for the answer, which comes as a signal of the request's own object.
+// ask calls a method of the portal and waits for the user's answer, which arrives as a signal of the request's object.
+//
+// The portal takes the request's object path from the sender's name and a token, so the path is known before the call.
+// The signal is subscribed to before the call too, because a portal may answer before the call returns.
 func ask(method string, owner uintptr, title string, options map[string]dbus.Variant) ([]string, error) {
-	conn, err := dbus.ConnectSessionBus() // of its own: its signals are this dialog's
+	// Each dialog has a connection of its own, so that it receives no other dialog's signals.
+	conn, err := dbus.ConnectSessionBus()
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
@@ -102,7 +108,6 @@ func ask(method string, owner uintptr, title string, options map[string]dbus.Var
 	token := "kleinbild" + rand.Text()
 	sender := strings.ReplaceAll(strings.TrimPrefix(conn.Names()[0], ":"), ".", "_")
 	request := dbus.ObjectPath(requestPrefix + sender + "/" + token)
-	// Before the call, so that a fast answer is not missed.
 	if err := conn.AddMatchSignal(dbus.WithMatchObjectPath(request), dbus.WithMatchMember("Response")); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
@@ -121,15 +126,16 @@ func ask(method string, owner uintptr, title string, options map[string]dbus.Var
 			return answer(s.Body)
 		}
 	}
-	return nil, fmt.Errorf("%w: the portal went away", ErrUnavailable)
+	return nil, fmt.Errorf("%w: the connection to the portal was lost", ErrUnavailable)
 }
 
-// answer reads (u response, a{sv} results).
+// answer reads the body of the Response signal: a code and a map that holds the chosen files as URIs. The URIs are parsed
+// as URIs, in which a plus sign is a plus sign, and not as a query, in which it is a space.
 func answer(body []any) ([]string, error) {
 	var response uint32
 	var results map[string]dbus.Variant
 	if err := dbus.Store(body, &response, &results); err != nil {
-		return nil, fmt.Errorf("dialog: the system's file dialog gave an answer that cannot be read: %w", err)
+		return nil, fmt.Errorf("dialog: the system's file dialog sent a malformed answer: %w", err)
 	}
 	switch response {
 	case 0:
@@ -140,13 +146,13 @@ func answer(body []any) ([]string, error) {
 	}
 	uris, ok := results["uris"].Value().([]string)
 	if !ok {
-		return nil, errors.New("dialog: the system's file dialog named no file: try again")
+		return nil, errors.New("dialog: the system's file dialog did not say which file was chosen: try again")
 	}
 	var paths []string
 	for _, uri := range uris {
 		u, err := url.Parse(uri)
 		if err != nil || u.Scheme != "file" {
-			return nil, fmt.Errorf("dialog: %s: found a place on the network, want a file on this machine", uri)
+			return nil, fmt.Errorf("dialog: %s is on the network, want a file on this machine", uri)
 		}
 		paths = append(paths, u.Path)
 	}

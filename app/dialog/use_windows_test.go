@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// These tests use the system's own dialogs, as a person does.
+// These tests open the dialogs of Windows and press their buttons, as a user does.
 
 var (
 	postMessageW = user32.NewProc("PostMessageW")
@@ -22,21 +22,22 @@ var (
 const (
 	wmSetText, wmCommand = 0xc, 0x111
 	idOK, idCancel       = 1, 2
-	readOnlyBox          = 0x410 // chx1 of dlgs.h
+	readOnlyBox          = 0x410 // the control chx1 of dlgs.h
 )
 
-// found is what EnumChildWindows collects.
+// found collects the windows that EnumChildWindows passes to its callback.
 type found struct {
-	class string // "" for any
+	class string // the class of windows to collect; "" collects all
 	list  []windows.HWND
 }
 
 var collect = windows.NewCallback(func(w windows.HWND, to *found) uintptr {
 	name := make([]uint16, 64)
-	if _, err := windows.GetClassName(w, &name[0], int32(len(name))); err == nil && (to.class == "" || windows.UTF16ToString(name) == to.class) {
+	_, err := windows.GetClassName(w, &name[0], int32(len(name)))
+	if err == nil && (to.class == "" || windows.UTF16ToString(name) == to.class) {
 		to.list = append(to.list, w)
 	}
-	return 1 // go on
+	return 1 // continue with the next window
 })
 
 func windowsOf(parent windows.HWND, class string) []windows.HWND {
@@ -45,7 +46,8 @@ func windowsOf(parent windows.HWND, class string) []windows.HWND {
 	return f.list
 }
 
-// use waits for a dialog of this program, which another goroutine has asked for, and does something with it.
+// use waits until this program shows a dialog and passes it to do. The caller opens the dialog afterwards, and then waits
+// for done to be closed.
 func use(t *testing.T, do func(dialog windows.HWND)) (done chan struct{}) {
 	done = make(chan struct{})
 	go func() {
@@ -54,13 +56,14 @@ func use(t *testing.T, do func(dialog windows.HWND)) (done chan struct{}) {
 		for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 			for _, w := range windowsOf(windows.GetDesktopWindow(), dialogClass) {
 				var process uint32
-				if _, err := windows.GetWindowThreadProcessId(w, &process); err == nil && process == windows.GetCurrentProcessId() && windows.IsWindowVisible(w) {
+				_, err := windows.GetWindowThreadProcessId(w, &process)
+				if err == nil && process == windows.GetCurrentProcessId() && windows.IsWindowVisible(w) {
 					do(w)
 					return
 				}
 			}
 		}
-		t.Error("no dialog appears")
+		t.Error("no dialog appeared within 20 s")
 	}()
 	return done
 }
@@ -69,7 +72,8 @@ func press(dialog windows.HWND, button uintptr) {
 	postMessageW.Call(uintptr(dialog), wmCommand, button, 0)
 }
 
-// folder makes a folder that the test leaves empty: under Wine 8 os.RemoveAll, and so t.TempDir, fails.
+// folder makes a folder that is removed at the end of the test, which must leave it empty. t.TempDir fails under Wine 8,
+// because os.RemoveAll does.
 func folder(t *testing.T, name string) string {
 	t.Helper()
 	dir := filepath.Join(os.TempDir(), name)
@@ -80,7 +84,7 @@ func folder(t *testing.T, name string) string {
 	return dir
 }
 
-// TestSaveShorterName: the buffer still holds the end of the longer name that was proposed.
+// TestSaveShorterName saves under a name that is shorter than the proposed one, whose rest stays in the buffer.
 func TestSaveShorterName(t *testing.T) {
 	dir := folder(t, "kleinbild ä save")
 	pressed := use(t, func(w windows.HWND) {
@@ -97,12 +101,12 @@ func TestSaveShorterName(t *testing.T) {
 	}
 }
 
-// TestNoReadOnlyBox: whether a picture is opened to be read only means nothing here.
+// TestNoReadOnlyBox checks that the dialog does not offer to open files as read-only.
 func TestNoReadOnlyBox(t *testing.T) {
 	pressed := use(t, func(w windows.HWND) {
 		for _, child := range windowsOf(w, "") {
 			if id, _, _ := getDlgCtrlID.Call(uintptr(child)); id == readOnlyBox && windows.IsWindowVisible(child) {
-				t.Error("there is a box “Open as read-only”")
+				t.Error("the dialog shows the box “Open as read-only”")
 			}
 		}
 		press(w, idCancel)
@@ -113,7 +117,7 @@ func TestNoReadOnlyBox(t *testing.T) {
 	<-pressed
 }
 
-// treeItem is TVITEMW.
+// treeItem is the structure TVITEMW of the Windows headers.
 type treeItem struct {
 	mask                                    uint32
 	item                                    uintptr
@@ -123,7 +127,7 @@ type treeItem struct {
 	param                                   uintptr
 }
 
-// chosenInTree is the name of the folder that a folder dialog has chosen.
+// chosenInTree returns the name of the folder that is selected in a folder dialog.
 func chosenInTree(dialog windows.HWND) string {
 	const getNextItem, caret, getItem, byHandle, text = 0x110a, 9, 0x113e, 0x10, 0x1
 	for _, tree := range windowsOf(dialog, "SysTreeView32") {
@@ -138,7 +142,7 @@ func chosenInTree(dialog windows.HWND) string {
 
 func TestBrowseStartsInItsFolder(t *testing.T) {
 	dir := folder(t, "kleinbild ä folder")
-	// Wine 8 does not find its way to a folder in the first such dialog of a new profile.
+	// In a new profile, Wine 8 does not select the folder in the first dialog, so this one is cancelled.
 	pressed := use(t, func(w windows.HWND) { press(w, idCancel) })
 	if have, err := Directory().SetStartDir(dir).Browse(); !errors.Is(err, ErrCancelled) {
 		t.Errorf("cancelled: %q, %v", have, err)
@@ -146,7 +150,7 @@ func TestBrowseStartsInItsFolder(t *testing.T) {
 	<-pressed
 	for _, start := range []string{filepath.ToSlash(dir), filepath.Join(dir, "not", "there")} {
 		pressed = use(t, func(w windows.HWND) {
-			// The way down to the folder may take a moment.
+			// The dialog opens the folders above one after another, which may take a moment.
 			for end := time.Now().Add(5 * time.Second); chosenInTree(w) != filepath.Base(dir) && time.Now().Before(end); {
 				time.Sleep(20 * time.Millisecond)
 			}
@@ -155,7 +159,7 @@ func TestBrowseStartsInItsFolder(t *testing.T) {
 		have, err := Directory().Title("Where?").SetStartDir(start).Browse()
 		<-pressed
 		if err != nil || !sameFile(have, dir) {
-			t.Errorf("begun in %s: %q, %v; want %s", start, have, err, dir)
+			t.Errorf("start folder %s: %q, %v; want %s", start, have, err, dir)
 		}
 	}
 }

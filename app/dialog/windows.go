@@ -3,6 +3,7 @@
 package dialog
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -28,7 +29,7 @@ var (
 	coTaskMemFree        = ole32.NewProc("CoTaskMemFree")
 )
 
-// openFileName is OPENFILENAMEW.
+// openFileName is the structure OPENFILENAMEW of the Windows headers.
 type openFileName struct {
 	structSize             uint32
 	owner, instance        uintptr
@@ -50,7 +51,7 @@ type openFileName struct {
 
 const (
 	ofnOverwritePrompt  = 0x2
-	ofnHideReadOnly     = 0x4 // no box "Open as read-only", which means nothing here
+	ofnHideReadOnly     = 0x4 // without the box "Open as read-only", which has no meaning here
 	ofnNoChangeDir      = 0x8
 	ofnAllowMultiSelect = 0x200
 	ofnPathMustExist    = 0x800
@@ -58,7 +59,7 @@ const (
 	ofnExplorer         = 0x80000
 )
 
-// nameRoom holds many names, in UTF-16 units.
+// nameRoom is the size of the buffer for the chosen names, in UTF-16 units. A user may choose hundreds of files.
 const nameRoom = 64 << 10
 
 func (b *FileBuilder) load(many bool) ([]string, error) {
@@ -75,7 +76,7 @@ func (b *FileBuilder) show(dialog *windows.LazyProc, flags uint32) ([]string, er
 	if err := dialog.Find(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	runtime.LockOSThread() // the dialog handles this thread's messages
+	runtime.LockOSThread() // Windows sends the dialog's messages to the thread that opened it.
 	defer runtime.UnlockOSThread()
 	names := make([]uint16, nameRoom)
 	if b.file != "" {
@@ -107,7 +108,8 @@ func (b *FileBuilder) show(dialog *windows.LazyProc, flags uint32) ([]string, er
 	return chosenNames(names, flags&ofnAllowMultiSelect != 0), nil
 }
 
-// filterList spells filters as Windows takes them: names and patterns in turn, each ended by a zero, and one more.
+// filterList returns the filters in the format of Windows: for each one its name and its patterns, each with a zero at the
+// end, and a last zero after all of them. It adds a filter for all files.
 func filterList(filters []filter) (list []uint16) {
 	for _, f := range filters {
 		list = append(list, windows.StringToUTF16(f.name)...)
@@ -118,8 +120,9 @@ func filterList(filters []filter) (list []uint16) {
 	return append(list, 0)
 }
 
-// chosenNames reads what the dialog wrote: one path, or where many may be chosen a folder and the names in it. Behind one path
-// the buffer still holds the end of a longer name that was proposed.
+// chosenNames returns the paths that the dialog wrote into buffer. If the dialog allows one file, the buffer holds its path up
+// to the first zero, and after that zero the rest of a longer name that was proposed. If it allows many, the buffer holds
+// either one path or a folder and the names of files in it, each with a zero at the end, and a last zero.
 func chosenNames(buffer []uint16, many bool) (paths []string) {
 	if !many {
 		return []string{windows.UTF16ToString(buffer)}
@@ -141,14 +144,14 @@ func chosenNames(buffer []uint16, many bool) (paths []string) {
 	return paths[1:]
 }
 
-// browseInfo is BROWSEINFOW.
+// browseInfo is the structure BROWSEINFOW of the Windows headers.
 type browseInfo struct {
 	owner, root uintptr
 	displayName *uint16
 	title       *uint16
 	flags       uint32
 	callback    uintptr
-	start       *uint16 // what callback gets: the folder to begin in
+	start       *uint16 // passed to callback: the folder to show first
 	image       int32
 }
 
@@ -159,8 +162,8 @@ const (
 	bffmSetSelectionW   = 0x400 + 103
 )
 
-// startFolder is what the folder dialog calls when something happens in it: once it is there, it gets its start folder, the
-// UTF-16 text at dir. Windows takes such a function for as long as the program runs, so there is one for all dialogs.
+// startFolder returns the function that a folder dialog calls on its events. On the first event the function selects the
+// folder whose UTF-16 text is at dir. Windows keeps callbacks for as long as the program runs, so all dialogs share one.
 var startFolder = sync.OnceValue(func() uintptr {
 	return windows.NewCallback(func(dialog, message, _, dir uintptr) uintptr {
 		if message == bffmInitialized && dir != 0 {
@@ -171,8 +174,8 @@ var startFolder = sync.OnceValue(func() uintptr {
 	})
 })
 
-// existing returns dir, or the next folder above it that is there; "" for none. A dialog that is given a folder that is not
-// there begins anywhere.
+// existing returns dir if it exists, else the nearest folder above it that exists, else "". If a dialog is given a folder that
+// does not exist, it shows an arbitrary one.
 func existing(dir string) string {
 	for dir != "" {
 		dir = filepath.Clean(dir)
@@ -192,12 +195,12 @@ func (b *DirectoryBuilder) browse() ([]string, error) {
 	if err := shBrowseForFolderW.Find(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	runtime.LockOSThread()
+	runtime.LockOSThread() // as in show
 	defer runtime.UnlockOSThread()
 	if err := windows.CoInitializeEx(0, windows.COINIT_APARTMENTTHREADED); err == nil {
 		defer windows.CoUninitialize()
 	}
-	name := make([]uint16, windows.MAX_PATH) // of the folder alone
+	name := make([]uint16, windows.MAX_PATH) // The dialog writes the folder's base name here.
 	info := browseInfo{owner: b.owner, displayName: &name[0], flags: bifReturnOnlyFSDirs | bifNewDialogStyle}
 	info.title, _ = windows.UTF16PtrFromString(b.title)
 	if dir := existing(b.dir); dir != "" {
@@ -210,9 +213,10 @@ func (b *DirectoryBuilder) browse() ([]string, error) {
 	}
 	defer coTaskMemFree.Call(list)
 	path := make([]uint16, windows.MAX_LONG_PATH)
-	const anyKind = 0
-	if ok, _, _ := shGetPathFromIDList.Call(list, uintptr(unsafe.Pointer(&path[0])), uintptr(len(path)), anyKind); ok == 0 {
-		return nil, fmt.Errorf("dialog: what was chosen is not a folder on a disk")
+	const noOptions = 0
+	start, room := uintptr(unsafe.Pointer(&path[0])), uintptr(len(path))
+	if ok, _, _ := shGetPathFromIDList.Call(list, start, room, noOptions); ok == 0 {
+		return nil, errors.New("dialog: the chosen place is not a folder on a disk, want one that is")
 	}
 	return []string{windows.UTF16ToString(path)}, nil
 }

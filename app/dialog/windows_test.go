@@ -33,7 +33,7 @@ func TestChosenNames(t *testing.T) {
 	}
 }
 
-// TestStructSizes compares with the sizes of the Windows headers for 64 bits.
+// TestStructSizes compares the structures with their sizes in the Windows headers for 64 bits.
 func TestStructSizes(t *testing.T) {
 	if n := unsafe.Sizeof(openFileName{}); n != 152 {
 		t.Errorf("OPENFILENAMEW has %d bytes, want 152", n)
