@@ -13,20 +13,22 @@ type completionCommand struct {
 	Shell string `arg:"" enum:"bash,zsh,fish" help:"bash, zsh or fish."`
 }
 
-// Run prints a script that completes commands and flags; what follows a flag is completed as a file.
+// Run prints a script that completes commands and flags. The value of a flag is completed as a file name.
 func (c completionCommand) Run(s Streams, model *kong.Application) error {
-	write := map[string]func(io.Writer, []completion) error{"bash": bashCompletion, "zsh": zshCompletion, "fish": fishCompletion}[c.Shell]
+	write := map[string]func(io.Writer, []completion) error{
+		"bash": bashCompletion, "zsh": zshCompletion, "fish": fishCompletion,
+	}[c.Shell]
 	return write(s.Out, completions(model.Node, nil))
 }
 
-// completion is a command, and what may follow it.
+// completion is a command and the words that may follow it.
 type completion struct {
 	path     []string // "models", "get"; empty for the program itself
 	commands []*kong.Node
 	flags    []*kong.Flag
 }
 
-// completions lists the visible commands below node, node first.
+// completions lists node and the visible commands below it, node first. path is the path of node.
 func completions(node *kong.Node, path []string) (list []completion) {
 	c := completion{path: path}
 	for _, f := range node.AllFlags(true) {
@@ -46,7 +48,23 @@ func completions(node *kong.Node, path []string) (list []completion) {
 	return list
 }
 
-// words are what may come next, as one line.
+// pattern is the path as the scripts write it: "/models/get", or "" for the program itself.
+func (c completion) pattern() string {
+	if len(c.path) == 0 {
+		return ""
+	}
+	return "/" + strings.Join(c.path, "/")
+}
+
+// paths are the patterns of all commands in list, which begins with the program itself.
+func paths(list []completion) (all []string) {
+	for _, c := range list[1:] {
+		all = append(all, c.pattern())
+	}
+	return all
+}
+
+// words are the names of the commands and flags that may come next, separated by spaces.
 func (c completion) words() string {
 	var words []string
 	for _, command := range c.commands {
@@ -96,17 +114,14 @@ compdef _kleinbild kleinbild
 `)
 }
 
-// cases writes head, which takes the pattern of all commands, a case for each command's words, and tail.
+// cases writes a script: head, which takes a pattern that matches all commands, a case for the words that may follow
+// each command, and tail.
 func cases(w io.Writer, list []completion, head, one, tail string) error {
-	var all []string
-	for _, c := range list[1:] {
-		all = append(all, "/"+strings.Join(c.path, "/"))
-	}
-	fmt.Fprintf(w, head, strings.Join(all, "|"))
-	for i, c := range list {
-		pattern := `""`
-		if i > 0 {
-			pattern = all[i-1]
+	fmt.Fprintf(w, head, strings.Join(paths(list), "|"))
+	for _, c := range list {
+		pattern := c.pattern()
+		if pattern == "" {
+			pattern = `""`
 		}
 		fmt.Fprintf(w, one, pattern, c.words())
 	}
@@ -115,21 +130,22 @@ func cases(w io.Writer, list []completion, head, one, tail string) error {
 }
 
 func fishCompletion(w io.Writer, list []completion) error {
-	quote := func(text string) string { return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(text) + "'" }
+	fmt.Fprintf(w, `function __kleinbild_at
+    set -l at ""
+    for word in (commandline -opc)[2..]
+        switch "$at/$word"
+            case %s
+                set at "$at/$word"
+        end
+    end
+    test "$at" = "$argv[1]"
+end
+`, strings.Join(paths(list), " "))
+	quote := func(text string) string {
+		return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(text) + "'"
+	}
 	for _, c := range list {
-		// A command counts where all of its path has been typed, and none of what comes below it.
-		var conditions []string
-		for _, name := range c.path {
-			conditions = append(conditions, "__fish_seen_subcommand_from "+name)
-		}
-		var below []string
-		for _, command := range c.commands {
-			below = append(below, command.Name)
-		}
-		if len(below) > 0 {
-			conditions = append(conditions, "not __fish_seen_subcommand_from "+strings.Join(below, " "))
-		}
-		when := quote(strings.Join(conditions, "; and "))
+		when := quote(fmt.Sprintf("__kleinbild_at %q", c.pattern()))
 		for _, command := range c.commands {
 			fmt.Fprintf(w, "complete -c kleinbild -f -n %s -a %s -d %s\n", when, command.Name, quote(command.Help))
 		}
@@ -142,7 +158,8 @@ func fishCompletion(w io.Writer, list []completion) error {
 			if flag.IsBool() {
 				value = ""
 			}
-			fmt.Fprintf(w, "complete -c kleinbild -n %s -l %s%s%s -d %s\n", when, flag.Name, short, value, quote(flag.Help))
+			fmt.Fprintf(w, "complete -c kleinbild -n %s -l %s%s%s -d %s\n",
+				when, flag.Name, short, value, quote(flag.Help))
 		}
 	}
 	return nil
@@ -153,7 +170,8 @@ type manualCommand struct{}
 // Run prints the manual page in the language of man.
 func (manualCommand) Run(s Streams, model *kong.Application) error {
 	escape := strings.NewReplacer(`\`, `\e`, "-", `\-`, "\n.", "\n\\&.", "\n'", "\n\\&'")
-	fmt.Fprintf(s.Out, ".TH KLEINBILD 1 \"\" %q \"User Commands\"\n.SH NAME\nkleinbild \\- %s\n", "Kleinbild "+Version, escape.Replace(model.Help))
+	fmt.Fprintf(s.Out, ".TH KLEINBILD 1 \"\" %q \"User Commands\"\n.SH NAME\nkleinbild \\- %s\n",
+		"Kleinbild "+Version, escape.Replace(model.Help))
 	fmt.Fprintf(s.Out, ".SH SYNOPSIS\n.B kleinbild\n.I command\n[\\fIflags\\fR]\n.SH COMMANDS\n")
 	for _, c := range completions(model.Node, nil)[1:] {
 		node := model.Node
@@ -170,7 +188,7 @@ func (manualCommand) Run(s Streams, model *kong.Application) error {
 			fmt.Fprintf(s.Out, ".TP\n.I %s\n%s\n", escape.Replace(p.Name), escape.Replace(p.Help))
 		}
 		if len(c.commands) > 0 {
-			continue // its flags are those of the commands below
+			continue // Its flags are listed with the commands below.
 		}
 		for _, flag := range c.flags {
 			if flag.Name == "help" {
