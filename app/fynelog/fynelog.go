@@ -1,5 +1,5 @@
-// Package fynelog is the output of Go's log in programs with a window. Fyne and GLFW log what went wrong in lines of their
-// own; those that say what the user is told in a sentence, or needs not know, are left out.
+// Package fynelog filters Go's log in programs with a window. Fyne and GLFW log errors there. The filter drops the messages
+// that the program tells the user in a sentence of its own, and those about locales that need no action.
 package fynelog
 
 import (
@@ -12,25 +12,26 @@ import (
 
 var messages = &filter{out: os.Stderr}
 
-// Fyne logs when it is initialised, before any function of the program runs. Packages without dependencies of their own are
-// initialised first, so this one imports nothing but the few packages that the log itself needs.
+// Fyne logs while its packages are initialised, before any function of the program runs, so this package has to be
+// initialised before them. Go initialises a package after all of its imports; this one imports only the few packages that the
+// log itself needs, so its turn comes long before Fyne's.
 func init() { log.SetOutput(messages) }
 
-// NoWindow says that the window could not be made, which Fyne says in its log alone.
+// NoWindow reports whether Fyne failed to create its window. Fyne reports this only in its log.
 func NoWindow() bool { return messages.noWindow }
 
-// filter writes what is not left out.
+// filter writes messages to out, except the dropped ones.
 type filter struct {
-	out     io.Writer
-	leaving bool // the lines that follow belong to a message that is left out
-	// noWindow says that the window could not be made, which Fyne says in its log alone.
-	noWindow bool
+	out      io.Writer
+	dropping bool // whether the last message was dropped: the lines that continue it are dropped too
+	noWindow bool // whether a message said that the window could not be created
 }
 
-// What begins the messages that are left out. A locale such as C, which many systems start programs with, is no fault.
+// Texts in the first lines of the messages that are dropped. A locale such as C is not an error: many systems start programs
+// with it.
 var (
 	windowFailed = []byte("Fyne error:  window creation error")
-	leftOut      = [][]byte{
+	dropped      = [][]byte{
 		windowFailed,
 		[]byte("Fyne error:  failed to initialise GLFW"),
 		[]byte("Fyne error:  Error parsing user locale"),
@@ -38,17 +39,17 @@ var (
 		[]byte("Fyne error:  Failed to load user locales"),
 		[]byte("PlatformError: "),
 	}
-	// What goes on with Fyne's messages.
-	goesOn = [][]byte{[]byte("  Cause:"), []byte("  At: ")}
+	// Texts in the lines that continue a message of Fyne's.
+	continued = [][]byte{[]byte("  Cause:"), []byte("  At: ")}
 )
 
-// Write takes a line of the log.
+// Write takes one line of the log, as the package log writes them.
 func (l *filter) Write(line []byte) (int, error) {
 	l.noWindow = l.noWindow || bytes.Contains(line, windowFailed)
-	if !containsAny(line, goesOn) {
-		l.leaving = containsAny(line, leftOut)
+	if !containsAny(line, continued) {
+		l.dropping = containsAny(line, dropped)
 	}
-	if l.leaving {
+	if l.dropping {
 		return len(line), nil
 	}
 	if _, err := l.out.Write(printable(line)); err != nil {
@@ -57,12 +58,14 @@ func (l *filter) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// printable takes out what drives a terminal, as plain.Printable does, which this package may not import: messages name
-// files, which may be anybody's. A message ends in its line's end.
+// printable replaces the characters that control a terminal or change the direction of text, because messages quote the
+// names of files that may come from strangers. The line's end stays. The function repeats plain.Printable, because this
+// package must not import others: see init.
 func printable(line []byte) []byte {
 	text, end := bytes.CutSuffix(line, []byte("\n"))
 	text = bytes.Map(func(r rune) rune {
-		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' || r >= '\u202A' && r <= '\u202E' || r >= '\u2066' && r <= '\u2069' {
+		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' ||
+			r >= '\u202A' && r <= '\u202E' || r >= '\u2066' && r <= '\u2069' {
 			return unicode.ReplacementChar
 		}
 		return r

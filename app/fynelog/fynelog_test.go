@@ -7,27 +7,28 @@ import (
 	"testing"
 )
 
-// TestFyneLog leaves out what is no fault or is told otherwise, and nothing else.
-func TestFyneLog(t *testing.T) {
+// TestFilter checks which messages are dropped and which are written.
+func TestFilter(t *testing.T) {
 	var out strings.Builder
 	l := &filter{out: &out}
 	logger := log.Default().Writer()
 	log.SetOutput(l)
 	defer log.SetOutput(logger)
 	for _, reason := range []string{"Error parsing user locale C", "failed to initialise GLFW", "window creation error"} {
-		logError(reason, errors.New("left out"))
+		logError(reason, errors.New("dropped"))
 	}
 	log.Println("PlatformError: X11: Failed to open display :77")
 	if out.Len() > 0 || !l.noWindow {
-		t.Errorf("wrote %q; no window: %v", out.String(), l.noWindow)
+		t.Errorf("wrote %q, want nothing; no window: %v, want true", out.String(), l.noWindow)
 	}
 	logError("font load error", errors.New("bad table"))
-	if got := out.String(); !strings.Contains(got, "font load error") || !strings.Contains(got, "bad table") || strings.Count(got, "\n") != 3 {
-		t.Errorf("wrote %q", got)
+	got := out.String()
+	if !strings.Contains(got, "font load error") || !strings.Contains(got, "bad table") || strings.Count(got, "\n") != 3 {
+		t.Errorf("wrote %q, want the three lines of the font's error", got)
 	}
 }
 
-// TestHostileNames: what a message quotes drives no terminal.
+// TestHostileNames checks that the names in a message cannot control a terminal or begin a line.
 func TestHostileNames(t *testing.T) {
 	var out strings.Builder
 	l := &filter{out: &out}
@@ -40,7 +41,7 @@ func TestHostileNames(t *testing.T) {
 	}
 }
 
-// logError logs as fyne.LogError does. This package may not import Fyne, not even in a test: see init.
+// logError logs as fyne.LogError does. A test of this package must not import Fyne either: see init.
 func logError(reason string, err error) {
 	log.Println("Fyne error: ", reason)
 	log.Println("  Cause:", err)
