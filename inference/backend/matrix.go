@@ -2,6 +2,7 @@ package backend
 
 import (
 	"fmt"
+	"slices"
 
 	"kleinbild/inference/tensor"
 )
@@ -69,7 +70,7 @@ func (s *Scope) AllocAs(rows, cols int, dtype tensor.DType) Matrix {
 	return m
 }
 
-// Upload returns a float32 matrix that holds src, row-major [rows, cols].
+// Upload returns a float32 matrix that holds src, row-major [rows, cols]. In a rehearsal src may be nil.
 func (s *Scope) Upload(rows, cols int, src []float32) Matrix {
 	m := s.AllocAs(rows, cols, tensor.F32)
 	s.b.Upload(m, src)
@@ -85,41 +86,23 @@ func (s *Scope) Free() {
 // Loader loads the weights of a network onto a backend and checks the shape of each. After the first error its methods
 // return nil, and Err returns that error, so that a constructor needs one check at its end.
 type Loader struct {
-	b    Backend
-	host *tensor.Loader
-	err  error
+	b   Backend
+	src tensor.Source
+	err error
 }
 
 // NewLoader returns a loader from src onto b.
-func NewLoader(b Backend, src tensor.Source) *Loader {
-	return &Loader{b: b, host: tensor.NewLoader(src)}
-}
+func NewLoader(b Backend, src tensor.Source) *Loader { return &Loader{b: b, src: src} }
 
-// Get returns the weight called name, which must have the given shape.
-func (l *Loader) Get(name string, shape ...int) Weight { return l.load(l.b.Weight, name, shape) }
+// Get returns the weight called name, which must have the given shape and a float format.
+func (l *Loader) Get(name string, shape ...int) Weight { return l.onto(l.b.Weight, name, shape) }
 
 // Table is like Get for a weight that only Embedding reads.
-func (l *Loader) Table(name string, shape ...int) Weight { return l.load(l.b.Table, name, shape) }
-
-func (l *Loader) load(onto func(tensor.Tensor) (Weight, error), name string, shape []int) Weight {
-	t := l.host.Get(name, shape...)
-	if l.err == nil {
-		l.err = l.host.Err()
-	}
-	if l.err != nil {
-		return nil
-	}
-	var w Weight
-	w, l.err = onto(t)
-	return w
-}
+func (l *Loader) Table(name string, shape ...int) Weight { return l.onto(l.b.Table, name, shape) }
 
 // Host returns the values of the weight called name as float32, for use outside the backend.
 func (l *Loader) Host(name string, shape ...int) []float32 {
-	t := l.host.Get(name, shape...)
-	if l.err == nil {
-		l.err = l.host.Err()
-	}
+	t := l.read(name, shape)
 	if l.err != nil {
 		return nil
 	}
@@ -128,3 +111,27 @@ func (l *Loader) Host(name string, shape ...int) []float32 {
 
 // Err returns the first error of Get, Table and Host.
 func (l *Loader) Err() error { return l.err }
+
+func (l *Loader) onto(load func(tensor.Tensor) (Weight, error), name string, shape []int) (w Weight) {
+	t := l.read(name, shape)
+	if l.err == nil {
+		w, l.err = load(t)
+	}
+	return w
+}
+
+func (l *Loader) read(name string, shape []int) tensor.Tensor {
+	if l.err != nil {
+		return tensor.Tensor{}
+	}
+	t, err := l.src.Tensor(name)
+	switch {
+	case err != nil:
+		l.err = err
+	case !slices.Equal(t.Shape, shape):
+		l.err = fmt.Errorf("%s: shape %v, want %v", t.Name, t.Shape, shape)
+	case !t.DType.Float():
+		l.err = fmt.Errorf("%s: dtype %v, want F32, F16, BF16 or F8_E4M3", t.Name, t.DType)
+	}
+	return t
+}

@@ -1,10 +1,6 @@
 package tensor
 
-import (
-	"errors"
-	"fmt"
-	"slices"
-)
+import "errors"
 
 // Tensor is one weight of a checkpoint, dense and row-major. Data belongs to the checkpoint: it is read-only and valid
 // until the checkpoint is closed.
@@ -67,34 +63,3 @@ func Dim(src Source, name string, dim int) int {
 	}
 	return t.Shape[dim]
 }
-
-// Loader reads the weights of a network and checks the shape and the format of each. After the first error Get returns
-// empty tensors, and Err returns that error, so that a constructor needs one check at its end.
-type Loader struct {
-	src Source
-	err error
-}
-
-// NewLoader returns a Loader that reads from src.
-func NewLoader(src Source) *Loader { return &Loader{src: src} }
-
-// Get returns the weight called name. It fails if the weight's shape is not shape, or its format is no weight format
-// (DType.Float).
-func (l *Loader) Get(name string, shape ...int) Tensor {
-	if l.err != nil {
-		return Tensor{}
-	}
-	t, err := l.src.Tensor(name)
-	switch {
-	case err != nil:
-		l.err = err
-	case !slices.Equal(t.Shape, shape):
-		l.err = fmt.Errorf("%s: shape %v, want %v", t.Name, t.Shape, shape)
-	case !t.DType.Float():
-		l.err = fmt.Errorf("%s: dtype %v, want F32, F16, BF16 or F8_E4M3", t.Name, t.DType)
-	}
-	return t
-}
-
-// Err returns the first error of Get.
-func (l *Loader) Err() error { return l.err }

@@ -2,11 +2,9 @@ package tensor
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 	"testing"
 )
 
@@ -138,32 +136,8 @@ func TestSlice(t *testing.T) {
 	}
 }
 
-func TestLoader(t *testing.T) {
-	ints := Tensor{Name: "ints", DType: I64, Shape: []int{1}, Data: make([]byte, 8), Scale: 1}
-	src := memory{"w": bf16Tensor("file: w", 1, 2, 3), "ints": ints}
-	l := NewLoader(src)
-	if got := l.Get("w", 2, 3); l.Err() != nil || got.Name != "file: w" {
-		t.Fatalf("Get of a valid tensor: %v, %v", got.Name, l.Err())
-	}
-	for _, row := range []struct {
-		name  string
-		shape []int
-		want  string
-	}{
-		{"absent", []int{1}, "missing"},
-		{"w", []int{3, 2}, "file: w: shape [2 3], want [3 2]"},
-		{"ints", []int{1}, "dtype I64, want F32"},
-	} {
-		l := NewLoader(src)
-		l.Get(row.name, row.shape...)
-		first := l.Err()
-		if first == nil || !strings.Contains(first.Error(), row.want) {
-			t.Errorf("Get(%s, %v): %v, want %q", row.name, row.shape, first, row.want)
-		}
-		if l.Get("w", 2, 3); !errors.Is(l.Err(), first) {
-			t.Errorf("Get(%s): the first error did not stick", row.name)
-		}
-	}
+func TestDim(t *testing.T) {
+	src := memory{"w": bf16Tensor("w", 1, 2, 3)}
 	if d := Dim(src, "w", 1); d != 3 {
 		t.Errorf("Dim of w: %d, want 3", d)
 	}
