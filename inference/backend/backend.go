@@ -57,7 +57,7 @@ type Backend interface {
 	// Sync.
 	Replay(key any, f func())
 
-	// Upload copies src, row-major [dst.Rows, dst.Cols], into dst.
+	// Upload copies src, row-major [dst.Rows, dst.Cols], into dst. src may be nil in a rehearsal.
 	Upload(dst Matrix, src []float32)
 	// Download waits for src and copies it into dst, row-major [src.Rows, src.Cols]. After an error the contents of dst
 	// are undefined.

@@ -252,11 +252,19 @@ type Planned interface {
 	Reserve(m Memory) error
 }
 
-// Rehearsal is a backend that records the memory that the stages ask for.
+// Rehearsal is a backend that records the memory that the stages ask for. Its operations look at sizes only.
 type Rehearsal interface {
 	Backend
+	// Rehearses returns true.
+	Rehearses() bool
 	// Memory returns the memory for all weights so far, and for the activations since Begin.
 	Memory() Memory
+}
+
+// Rehearses says whether b is a Rehearsal. The stages prepare no values for one.
+func Rehearses(b Backend) bool {
+	r, ok := b.(interface{ Rehearses() bool })
+	return ok && r.Rehearses()
 }
 
 // MemoryError is the error for a run that needs more memory than the device has. All sizes are in bytes.

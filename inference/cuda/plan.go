@@ -14,6 +14,9 @@ func (b *Backend) Rehearsal() backend.Rehearsal {
 	return r
 }
 
+// Rehearses says whether this backend is a rehearsal.
+func (b *Backend) Rehearses() bool { return b.rehearsal }
+
 // Memory is what the run since Begin has asked for, and all weights.
 func (b *Backend) Memory() backend.Memory {
 	m := backend.Memory{Activations: b.arena.peak, Kept: b.kept}

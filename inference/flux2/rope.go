@@ -1,10 +1,6 @@
 package flux2
 
-import (
-	"math"
-
-	"kleinbild/inference/backend"
-)
+import "math"
 
 // axes is the number of coordinates of a token: time, row, column, and index in the text.
 const axes = 4
@@ -37,12 +33,12 @@ func positions(textLen int, image Grid, refs []Grid) []position {
 	return all
 }
 
-// rope returns the rotations of tokens at the given positions. Each axis rotates its own range of a head's channels, in
-// pairs of neighbours. Angles are float64, as in Flux2PosEmbed. Many tokens share a coordinate, so each coordinate's
-// cosines and sines are computed once and copied.
-func (c Config) rope(s *backend.Scope, tokens []position) backend.RoPE {
+// rotations returns the cosines and sines of tokens at the given positions, each row-major [tokens, half the head]. Each
+// axis rotates its own range of a head's channels, in pairs of neighbours. Angles are float64, as in Flux2PosEmbed. Many
+// tokens share a coordinate, so each coordinate's cosines and sines are computed once and copied.
+func (c Config) rotations(tokens []position) (cos, sin []float32) {
 	half := c.HeadDim / 2
-	cos, sin := make([]float32, len(tokens)*half), make([]float32, len(tokens)*half)
+	cos, sin = make([]float32, len(tokens)*half), make([]float32, len(tokens)*half)
 	first := 0 // the axis's first pair within a head
 	for axis, dim := range c.AxesDims {
 		last := 0
@@ -64,5 +60,5 @@ func (c Config) rope(s *backend.Scope, tokens []position) backend.RoPE {
 		}
 		first += pairs
 	}
-	return backend.RoPE{Cos: s.Upload(len(tokens), half, cos), Sin: s.Upload(len(tokens), half, sin)}
+	return cos, sin
 }

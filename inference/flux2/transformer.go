@@ -88,7 +88,7 @@ func (t *Transformer) NewRun(prompts []backend.Matrix, image Grid, refLatents ba
 	b, d := t.b, t.cfg.Hidden()
 	s := backend.NewScope(b)
 	r := &Run{t: t, s: s, textTokens: prompts[0].Rows, imageTokens: image.Tokens()}
-	tokens := positions(r.textTokens, image, refs)
+	tokens := r.textTokens + r.imageTokens + refLatents.Rows
 	for _, p := range prompts {
 		embedded := s.Alloc(r.textTokens, d)
 		b.Linear(embedded, p, t.contextEmbedder, backend.Epilogue{})
@@ -100,9 +100,14 @@ func (t *Transformer) NewRun(prompts []backend.Matrix, image Grid, refLatents ba
 		r.refs = s.Alloc(refLatents.Rows, d)
 		b.Linear(r.refs, in, t.xEmbedder, backend.Epilogue{})
 	}
-	r.rope = t.cfg.rope(s, tokens)
-	r.hidden, r.normed = s.Alloc(len(tokens), d), s.Alloc(len(tokens), d)
-	r.qkv, r.inner = s.Alloc(len(tokens), 3*d), s.Alloc(len(tokens), d+t.cfg.MLPHidden())
+	var cos, sin []float32
+	if !backend.Rehearses(b) {
+		cos, sin = t.cfg.rotations(positions(r.textTokens, image, refs))
+	}
+	half := t.cfg.HeadDim / 2
+	r.rope = backend.RoPE{Cos: s.Upload(tokens, half, cos), Sin: s.Upload(tokens, half, sin)}
+	r.hidden, r.normed = s.Alloc(tokens, d), s.Alloc(tokens, d)
+	r.qkv, r.inner = s.Alloc(tokens, 3*d), s.Alloc(tokens, d+t.cfg.MLPHidden())
 	r.latents = s.Alloc(r.imageTokens, t.cfg.InChannels)
 	r.sinusoid, r.timeHidden, r.temb = s.Alloc(1, t.cfg.TimeChannels), s.Alloc(1, d), s.Alloc(1, d)
 	modulation := func(w backend.Weight) backend.Matrix { return s.Alloc(1, w.Shape()[0]) }

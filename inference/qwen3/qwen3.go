@@ -125,17 +125,28 @@ func (e *Encoder) Encode(ctx context.Context, dst backend.Matrix, ids []int32, v
 	return b.Sync()
 }
 
-// rope returns the rotations of positions 0 … n−1. Frequencies and angles are float32, as in the reference: for late
-// positions (511) the rounding of an angle is large enough to be seen in the results.
+// rope returns the rotations of positions 0 … n−1.
 func (e *Encoder) rope(s *backend.Scope, n int) backend.RoPE {
+	var cos, sin []float32
+	if !backend.Rehearses(e.b) {
+		cos, sin = e.cfg.rotations(n)
+	}
 	half := e.cfg.HeadDim / 2
-	cos, sin := make([]float32, n*half), make([]float32, n*half)
+	return backend.RoPE{Cos: s.Upload(n, half, cos), Sin: s.Upload(n, half, sin), Halves: true}
+}
+
+// rotations returns the cosines and sines of positions 0 … n−1, each row-major [n, half the head]. Frequencies and angles
+// are float32, as in the reference: for late positions (511) the rounding of an angle is large enough to be seen in the
+// results.
+func (c Config) rotations(n int) (cos, sin []float32) {
+	half := c.HeadDim / 2
+	cos, sin = make([]float32, n*half), make([]float32, n*half)
 	for i := range half {
-		freq := float32(1 / float32(math.Pow(e.cfg.RopeTheta, float64(2*i)/float64(e.cfg.HeadDim))))
+		freq := float32(1 / float32(math.Pow(c.RopeTheta, float64(2*i)/float64(c.HeadDim))))
 		for pos := range n {
 			angle := float64(float32(pos) * freq)
 			cos[pos*half+i], sin[pos*half+i] = float32(math.Cos(angle)), float32(math.Sin(angle))
 		}
 	}
-	return backend.RoPE{Cos: s.Upload(n, half, cos), Sin: s.Upload(n, half, sin), Halves: true}
+	return cos, sin
 }

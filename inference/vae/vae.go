@@ -128,7 +128,7 @@ func loadDecoder(l *backend.Loader, cfg Config) decoder {
 func (v *VAE) Config() Config { return v.cfg }
 
 // Encode encodes a picture and stores its tokens in dst [(height/16)·(width/16), token channels]. pixels is row-major
-// [height·width, 3] with values in [−1, 1]; height and width are multiples of 16. The result is the mean of the latent
+// [height·width, 3] with values in [−1, 1], or nil in a rehearsal; height and width are multiples of 16. The result is the mean of the latent
 // distribution, not a sample. Errors are ctx's and the backend's.
 func (v *VAE) Encode(ctx context.Context, dst backend.Matrix, pixels []float32, height, width int) error {
 	b, e := v.b, v.encoder
@@ -167,7 +167,7 @@ func (v *VAE) Encode(ctx context.Context, dst backend.Matrix, pixels []float32, 
 }
 
 // Decode decodes tokens [(height/16)·(width/16), token channels] to a picture: row-major [height·width, 3]. Its values
-// are not clamped to [−1, 1]. progress is called after the middle block and after each level. Errors are ctx's and the
+// are not clamped to [−1, 1]; in a rehearsal the result is nil. progress is called after the middle block and after each level. Errors are ctx's and the
 // backend's.
 func (v *VAE) Decode(
 	ctx context.Context, tokens backend.Matrix, height, width int, progress func(level, total int),
@@ -201,6 +201,9 @@ func (v *VAE) Decode(
 		progress(i+2, levels+1)
 	}
 	p.convolve(d.convOut, convOptions{norm: &d.normOut})
+	if backend.Rehearses(b) {
+		return nil, b.Sync()
+	}
 	pixels := make([]float32, p.x.Rows*p.x.Cols)
 	b.Download(pixels, p.x.Matrix)
 	return pixels, b.Sync()
