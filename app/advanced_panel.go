@@ -3,7 +3,6 @@ package app
 import (
 	"fmt"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -49,14 +48,14 @@ func newAdvancedPanel(s *session) *advancedPanel {
 	p := &advancedPanel{s: s, line: newBox(colorLine, 0), arrow: widget.NewIcon(nil)}
 	p.fold = newButton("", p.toggle)
 	p.fold.quiet = true
-	p.steps, p.guidance = newField(s), newField(s)
+	p.steps, p.guidance = newField(s.keys), newField(s.keys)
 	p.steps.OnChanged = func(string) { s.requestChanged() }
 	p.guidance.OnChanged = func(string) { s.requestChanged() }
-	p.device = newChoice(s, deviceChoices, s.set.device(), func(v string) {
+	p.device = newChoice(s.keys, deviceChoices, s.set.device(), func(v string) {
 		s.set.setDevice(v)
 		s.openModel(inference.Options{})
 	})
-	p.theme = newChoice(s, themeChoices, s.set.theme(), func(v string) {
+	p.theme = newChoice(s.keys, themeChoices, s.set.theme(), func(v string) {
 		s.set.setTheme(v)
 		s.app.Settings().SetTheme(newTheme(v))
 	})
@@ -72,27 +71,6 @@ func newAdvancedPanel(s *session) *advancedPanel {
 	p.content = arranged(func() fyne.Size { return fyne.NewSize(0, p.height()) }, p.place)
 	p.refresh()
 	return p
-}
-
-// newChoice is a list with its choices spelled for people.
-func newChoice(s *session, choices [][2]string, value string, chosen func(string)) *choice {
-	var names []string
-	for _, c := range choices {
-		names = append(names, c[0])
-	}
-	w := &choice{escape: s.escape}
-	w.Options, w.PlaceHolder = names, "Choose…"
-	w.ExtendBaseWidget(w)
-	for _, c := range choices {
-		if c[1] == value {
-			w.SetSelected(c[0])
-		}
-	}
-	w.OnChanged = func(name string) {
-		i := slices.IndexFunc(choices, func(c [2]string) bool { return c[0] == name })
-		chosen(choices[i][1])
-	}
-	return w
 }
 
 func (p *advancedPanel) toggle() {

@@ -236,14 +236,13 @@ func (p *canvasPanel) show(pic *shown) {
 func (p *canvasPanel) draw() {
 	pic := p.s.shown
 	if pic == nil {
-		p.view.set(nil, picture.Size{}, nil)
+		p.view.set(nil, image.Point{}, nil)
 	} else {
 		before := pic.before
 		if !p.comparing {
 			before = nil
 		}
-		b := pic.image.Rect
-		p.view.set(pic.image, picture.Size{Width: b.Dx(), Height: b.Dy()}, before)
+		p.view.set(pic.image, pic.image.Rect.Size(), before)
 	}
 	p.refresh()
 }
@@ -251,7 +250,7 @@ func (p *canvasPanel) draw() {
 // showPreview shows what a picture on its way will look like.
 func (p *canvasPanel) showPreview(img *image.RGBA, size picture.Size) {
 	p.previewing = true
-	p.view.set(img, size, nil)
+	p.view.set(img, image.Pt(size.Width, size.Height), nil)
 	p.refresh()
 }
 
@@ -285,7 +284,7 @@ func (p *canvasPanel) carry(pos fyne.Position) bool {
 // dropCarried puts it into the slot that it was dropped on.
 func (p *canvasPanel) dropCarried() {
 	s := p.s
-	target := s.drag.end()
+	target := s.slotDropped()
 	switch {
 	case target == nil || s.shown == nil:
 	case s.shown.path == "":
@@ -342,7 +341,7 @@ func (s *session) openEntry(e history.Entry) {
 				s.notice.ask(fmt.Sprintf("%s is no longer there.", e.Path), action{"Remove from the history", func() { s.strip.forget(e.ID) }})
 			case err != nil:
 				s.notice.fail(err)
-			case s.strip.marked == e.ID:
+			case s.strip.row.marked == e.ID:
 				s.view.away = s.run != nil
 				s.view.show(&shown{image: img, meta: e.Picture, path: e.Path, id: e.ID, before: before})
 			}

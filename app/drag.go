@@ -8,19 +8,22 @@ import (
 	"fyne.io/fyne/v2/container"
 )
 
-// dragLayer shows a picture under the pointer while it is dragged inside the window, and lights the slot it is over.
+// dropTarget is a place that a picture can be dropped on. It lights up while the picture is over it.
+type dropTarget interface{ setLit(lit bool) }
+
+// dragLayer shows a picture under the pointer while it is dragged inside the window, and lights the target that it is over.
 type dragLayer struct {
-	s       *session
+	find    func(pos fyne.Position) dropTarget // the target at a place in the window, nil for none
 	ghost   *canvas.Image
 	content *fyne.Container
-	over    *slot
-	pos     fyne.Position
+	over    dropTarget
+	pos     fyne.Position // of the pointer, in the window
 }
 
 const ghostSide float32 = 96
 
-func newDragLayer(s *session) *dragLayer {
-	d := &dragLayer{s: s, ghost: canvas.NewImageFromImage(nil)}
+func newDragLayer(find func(pos fyne.Position) dropTarget) *dragLayer {
+	d := &dragLayer{find: find, ghost: canvas.NewImageFromImage(nil)}
 	d.ghost.FillMode = canvas.ImageFillContain
 	d.ghost.ScaleMode = canvas.ImageScaleFastest
 	d.ghost.Translucency = 0.25
@@ -39,24 +42,24 @@ func (d *dragLayer) follow(img *image.RGBA, pos fyne.Position) {
 	}
 	d.pos = pos
 	d.ghost.Move(pos.SubtractXY(ghostSide/2, ghostSide/2))
-	d.light(d.s.slots.at(pos))
+	d.light(d.find(pos))
 }
 
-func (d *dragLayer) light(c *slot) {
-	if d.over == c {
+func (d *dragLayer) light(target dropTarget) {
+	if d.over == target {
 		return
 	}
-	for _, slot := range []*slot{d.over, c} {
-		if slot != nil {
-			slot.lit = slot == c
-			slot.Refresh()
-		}
+	if d.over != nil {
+		d.over.setLit(false)
 	}
-	d.over = c
+	if target != nil {
+		target.setLit(true)
+	}
+	d.over = target
 }
 
-// end takes the picture away and returns the slot that it was dropped on, nil for none.
-func (d *dragLayer) end() *slot {
+// end takes the picture away and returns the target that it was dropped on, nil for none.
+func (d *dragLayer) end() dropTarget {
 	target := d.over
 	d.light(nil)
 	d.ghost.Hide()

@@ -45,9 +45,6 @@ func (f *frame) rescaled() {
 	}
 }
 
-// between returns x, held within the limits.
-func between(least, x, most float32) float32 { return min(max(x, least), most) }
-
 func (f *frame) place(size fyne.Size) {
 	if size.IsZero() {
 		return
@@ -83,24 +80,5 @@ func (f *frame) place(size fyne.Size) {
 	if wasLow != f.low() {
 		f.right.Content.Refresh()
 		s.strip.content.Refresh()
-	}
-}
-
-// stacked puts objects below each other at the full width and their least height.
-type stacked struct{}
-
-func (stacked) MinSize(objects []fyne.CanvasObject) (min fyne.Size) {
-	for _, o := range objects {
-		min.Height += o.MinSize().Height
-	}
-	return min
-}
-
-func (stacked) Layout(objects []fyne.CanvasObject, size fyne.Size) {
-	var y float32
-	for _, o := range objects {
-		height := o.MinSize().Height
-		at(o, 0, y, size.Width, height)
-		y += height
 	}
 }

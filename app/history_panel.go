@@ -2,6 +2,7 @@ package app
 
 import (
 	"fmt"
+	"image"
 	"slices"
 	"time"
 
@@ -18,7 +19,6 @@ type historyPanel struct {
 	s      *session
 	all    []history.Entry   // newest first
 	found  []history.Entry   // those that match the search
-	marked uint64            // the entry on the canvas
 	binned map[uint64]*waste // on their way to the bin
 
 	search  *field
@@ -36,14 +36,16 @@ func newHistoryPanel(s *session) *historyPanel {
 		s: s, ground: newBox(colorPanel, 0), count: newLabel("", colorDim, sizeCaption), binned: map[uint64]*waste{},
 		empty: newLabel("What you make appears here.", colorDim, sizeText),
 	}
-	p.search = newField(s)
+	p.search = newField(s.keys)
 	p.search.SetPlaceHolder("Search prompts")
 	p.search.Icon = theme.SearchIcon()
 	p.search.OnChanged = func(string) { p.filter() }
 	p.fold = newLink("Show history", p.toggle)
-	p.row = newThumbRow(p)
-	p.scroll = container.NewHScroll(p.row)
-	p.scroll.OnScrolled = func(fyne.Position) { p.row.Refresh() }
+	p.row = newThumbRow()
+	p.row.load, p.row.background = s.thumbnails.Get, s.background
+	p.row.open, p.row.bin, p.row.menu = p.open, p.bin, p.menu
+	p.row.drag, p.row.drop = func(img *image.RGBA, pos fyne.Position) { s.drag.follow(img, pos) }, p.dropped
+	p.scroll = p.row.scroll
 	p.content = arranged(noSize, p.place, p.ground, p.fold, p.search, p.count, p.scroll, p.empty)
 	return p
 }
@@ -196,8 +198,8 @@ func (p *historyPanel) renumber() {
 			continue
 		}
 		if i := slices.IndexFunc(p.all, func(e history.Entry) bool { return e.Path == pic.path }); i >= 0 {
-			if p.marked == pic.id {
-				p.marked = p.all[i].ID
+			if p.row.marked == pic.id {
+				p.row.marked = p.all[i].ID
 			}
 			pic.id = p.all[i].ID
 		}
@@ -232,8 +234,11 @@ func (p *historyPanel) filter() {
 		p.empty.set("No prompt has these words.", colorDim)
 	}
 	show(p.empty, len(p.found) == 0 && (p.s.frame == nil || !p.folded()))
-	p.row.changed()
-	p.scroll.Refresh()
+	items := make([]thumbItem, len(p.found))
+	for i, e := range p.found {
+		items[i] = thumbItem{e.ID, e.Path}
+	}
+	p.row.set(items)
 }
 
 // prompts are the earlier prompts, newest first, each once.
@@ -253,15 +258,28 @@ func (p *historyPanel) index(id uint64) int {
 }
 
 // mark frames the entry that is on the canvas; 0 frames none.
-func (p *historyPanel) mark(id uint64) {
-	p.marked = id
-	if i := p.index(id); i >= 0 {
-		x := float32(i)*thumbPitch + thumbEdge
-		if left, width := p.scroll.Offset.X, p.scroll.Size().Width; x < left || x+thumbPitch > left+width {
-			p.scroll.ScrollToOffset(fyne.NewPos(max(x-width/2+thumbPitch/2, 0), 0))
-		}
+func (p *historyPanel) mark(id uint64) { p.row.mark(id) }
+
+// menu is what can be done with an entry.
+func (p *historyPanel) menu(id uint64) *fyne.Menu {
+	i := p.index(id)
+	if i < 0 {
+		return nil
 	}
-	p.row.Refresh()
+	e := p.found[i]
+	return p.s.pictureMenu(e.Picture, e.Path, e.ID, false)
+}
+
+// dropped uses a picture that was dragged out of the row as a reference: in the slot that it was dropped on, or in the next
+// free one if it was dropped on the canvas.
+func (p *historyPanel) dropped(path string) {
+	s := p.s
+	pos := s.drag.pos
+	if target := s.slotDropped(); target != nil {
+		s.slots.add(target.number, []string{path})
+	} else if within(s.view.view, pos) || within(s.view.emptyTitle, pos) {
+		s.slots.add(0, []string{path})
+	}
 }
 
 // open shows an entry on the canvas.
@@ -273,7 +291,7 @@ func (p *historyPanel) open(id uint64) {
 
 // step goes to the picture before (-1, newer) or after (1, older) the one on the canvas.
 func (p *historyPanel) step(by int) {
-	if i := p.index(p.marked) + by; i >= 0 && i < len(p.found) {
+	if i := p.index(p.row.marked) + by; i >= 0 && i < len(p.found) {
 		p.s.openEntry(p.found[i])
 	}
 }

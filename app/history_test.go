@@ -30,8 +30,8 @@ func TestHistoryHeldByAnotherProgram(t *testing.T) {
 		t.Errorf("said again: %q", b.said())
 	}
 	waiting := b.strip.all[0]
-	if b.strip.marked != waiting.ID || b.shown.id != waiting.ID || waiting.Path != b.shown.path {
-		t.Errorf("marked %d, shown %d, want %d", b.strip.marked, b.shown.id, waiting.ID)
+	if b.strip.row.marked != waiting.ID || b.shown.id != waiting.ID || waiting.Path != b.shown.path {
+		t.Errorf("marked %d, shown %d, want %d", b.strip.row.marked, b.shown.id, waiting.ID)
 	}
 	if err := file.Close(); err != nil {
 		t.Fatal(err)
@@ -40,8 +40,8 @@ func TestHistoryHeldByAnotherProgram(t *testing.T) {
 	b.settle()
 	b.wantSaid("1 picture that waited")
 	now := b.strip.all[0]
-	if len(b.strip.all) != 2 || now.ID == waiting.ID || now.Path != waiting.Path || b.strip.marked != now.ID || b.shown.id != now.ID {
-		t.Errorf("%d entries, marked %d, shown %d, want %d", len(b.strip.all), b.strip.marked, b.shown.id, now.ID)
+	if len(b.strip.all) != 2 || now.ID == waiting.ID || now.Path != waiting.Path || b.strip.row.marked != now.ID || b.shown.id != now.ID {
+		t.Errorf("%d entries, marked %d, shown %d, want %d", len(b.strip.all), b.strip.row.marked, b.shown.id, now.ID)
 	}
 }
 

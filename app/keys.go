@@ -4,8 +4,6 @@ import (
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/driver/desktop"
 	"fyne.io/fyne/v2/widget"
-
-	"kleinbild/plain"
 )
 
 // shortcuts are the keys that work wherever the focus is.
@@ -20,9 +18,6 @@ func (s *session) shortcuts() map[fyne.KeyName]func() {
 		fyne.KeyB:      s.view.toggleCompare,
 	}
 }
-
-// ctrlShiftZ is redo as well as Ctrl + Y, which is all that Fyne knows.
-var ctrlShiftZ = &desktop.CustomShortcut{KeyName: fyne.KeyZ, Modifier: fyne.KeyModifierShortcutDefault | fyne.KeyModifierShift}
 
 func (s *session) addShortcuts() {
 	canvas := s.win.Canvas()
@@ -70,7 +65,7 @@ func (s *session) shortcut(shortcut fyne.Shortcut) bool {
 func (s *session) escape() {
 	top := s.win.Canvas().Overlays().Top()
 	switch {
-	case s.modal != nil && top == fyne.CanvasObject(s.modal.popUp):
+	case s.modal.is(top):
 		s.modal.close()
 	case top != nil:
 		top.Hide()
@@ -88,40 +83,6 @@ func (s *session) escape() {
 	}
 }
 
-// choice is a list to choose from that lets Escape through.
-type choice struct {
-	widget.Select
-	escape func()
-}
-
-func (c *choice) TypedKey(e *fyne.KeyEvent) {
-	if e.Name == fyne.KeyEscape {
-		c.escape()
-		return
-	}
-	c.Select.TypedKey(e)
-}
-
-// sentenceLabel is a text of several lines. It takes no focus, as a selectable one does, which then swallows the window's
-// keys: a right click copies it.
-type sentenceLabel struct {
-	widget.Label
-	s *session
-}
-
-func newSentenceLabel(s *session, text string) *sentenceLabel {
-	l := &sentenceLabel{s: s}
-	text = plain.Printable(text) // it may quote a file's name, or what a file says
-	l.Text, l.Wrapping = text, fyne.TextWrapWord
-	l.ExtendBaseWidget(l)
-	return l
-}
-
-func (l *sentenceLabel) TappedSecondary(e *fyne.PointEvent) {
-	copyText := fyne.NewMenuItem("Copy text", func() { l.s.app.Clipboard().SetContent(l.Text) })
-	widget.ShowPopUpMenuAtPosition(fyne.NewMenu("", copyText), l.s.win.Canvas(), e.AbsolutePosition)
-}
-
 // blocked says whether a dialog is open that has to be answered first, the window's own or the system's.
 func (s *session) blocked() bool {
 	_, dialog := s.win.Canvas().Overlays().Top().(*widget.PopUp)
@@ -136,18 +97,4 @@ func (s *session) pasteText(paste fyne.Shortcut) {
 	}
 	s.win.Canvas().Focus(s.prompt.entry)
 	s.prompt.entry.TypedShortcut(paste)
-}
-
-// takeFocus gives an object that was clicked the keyboard, for the keys that belong to it.
-func takeFocus(o fyne.Focusable) {
-	if c := fyne.CurrentApp().Driver().CanvasForObject(o.(fyne.CanvasObject)); c != nil {
-		c.Focus(o)
-	}
-}
-
-// forward hands a key that a focused object has no use for to the window.
-func forward(o fyne.CanvasObject, e *fyne.KeyEvent) {
-	if c := fyne.CurrentApp().Driver().CanvasForObject(o); c != nil && c.OnTypedKey() != nil {
-		c.OnTypedKey()(e)
-	}
 }

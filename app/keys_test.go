@@ -246,7 +246,7 @@ func TestEverythingByKeyboard(t *testing.T) {
 			t.Errorf("arrows from %T %v lead to %T", row.from, row.keys, got)
 		}
 	}
-	if b.shape.aspect != b.shape.tiles[4].aspect || b.shape.count != 3 || b.shown.id != b.strip.all[1].ID {
+	if b.shape.aspect != picture.AspectRatios()[4] || b.shape.count != 3 || b.shown.id != b.strip.all[1].ID {
 		t.Errorf("chosen: %s, %d, picture %d", b.shape.aspect, b.shape.count, b.shown.id)
 	}
 	// The ring is there on what is chosen, too.

@@ -1,5 +1,26 @@
 package app
 
+import (
+	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/widget"
+)
+
+// showModal shows a modal in the place of the one that is open.
+func (s *session) showModal(body fyne.CanvasObject, answers ...action) *modal {
+	if s.modal.open() {
+		s.modal.close()
+	}
+	s.modal = showModal(s.win.Canvas(), body, answers...)
+	return s.modal
+}
+
+// ask shows a question with its answers.
+func (s *session) ask(text string, answers ...action) *modal {
+	l := widget.NewLabel(text)
+	l.Wrapping = fyne.TextWrapWord
+	return s.showModal(l, answers...)
+}
+
 // leave closes the window. It asks what is to become of a picture that lies on no disk.
 func (s *session) leave() {
 	if s.shown != nil && s.shown.path == "" && s.run == nil {

@@ -270,3 +270,58 @@ func fixed(width, height float32) func() fyne.Size {
 func sqrt(x float32) float32 { return float32(math.Sqrt(float64(x))) }
 
 func pow(x, y float32) float32 { return float32(math.Pow(float64(x), float64(y))) }
+
+// between returns x, held within the limits.
+func between(least, x, most float32) float32 { return min(max(x, least), most) }
+
+// within says whether a place in the window lies on an object.
+func within(o fyne.CanvasObject, pos fyne.Position) bool {
+	origin, size := fyne.CurrentApp().Driver().AbsolutePositionForObject(o), o.Size()
+	return o.Visible() && pos.X >= origin.X && pos.Y >= origin.Y && pos.X < origin.X+size.Width && pos.Y < origin.Y+size.Height
+}
+
+// show hides or shows an object.
+func show(o fyne.CanvasObject, visible bool) {
+	switch {
+	case visible && !o.Visible():
+		o.Show()
+	case !visible && o.Visible():
+		o.Hide()
+	}
+}
+
+// columnWidth is what a line of text reads well at.
+const columnWidth float32 = 580
+
+// centred puts one object in the middle of its width, and of its height where there is room.
+type centred struct{}
+
+func (centred) MinSize(objects []fyne.CanvasObject) fyne.Size {
+	return fyne.NewSize(200, objects[0].MinSize().Height+2*margin)
+}
+
+func (centred) Layout(objects []fyne.CanvasObject, size fyne.Size) {
+	width := min(size.Width-4*margin, columnWidth)
+	height := objects[0].MinSize().Height
+	at(objects[0], (size.Width-width)/2, max((size.Height-height)/2, margin), width, height)
+}
+
+// stacked puts objects below each other, at the full width and their least height. Unlike Fyne's VBox it has them begin at
+// whole pixels of the screen, wherever a text of several lines ends.
+type stacked struct{}
+
+func (stacked) MinSize(objects []fyne.CanvasObject) (min fyne.Size) {
+	for _, o := range objects {
+		min.Height += o.MinSize().Height
+	}
+	return min
+}
+
+func (stacked) Layout(objects []fyne.CanvasObject, size fyne.Size) {
+	var y float32
+	for _, o := range objects {
+		height := o.MinSize().Height
+		at(o, 0, y, size.Width, height)
+		y += height
+	}
+}

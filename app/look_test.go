@@ -50,7 +50,7 @@ func TestNamesDoNotMislead(t *testing.T) {
 	l.set("x", colorText)
 	l.set(name, colorText)
 	for where, have := range map[string]string{
-		"label": first, "label that is set": l.text, "notice": newSentenceLabel(nil, name).Text, "menu": shorten("fox\u202egnp.exe\x1b[2J", 70) + `\nYour disk is full`,
+		"label": first, "label that is set": l.text, "notice": newSentenceLabel(name).Text, "menu": shorten("fox\u202egnp.exe\x1b[2J", 70) + `\nYour disk is full`,
 	} {
 		if have != want {
 			t.Errorf("%s: %q, want %q", where, have, want)

@@ -9,10 +9,14 @@ import (
 	"fyne.io/fyne/v2/theme"
 )
 
-// noticeBar is a column of sentences over the canvas, each with what can be done about it. It takes the place of dialogs:
-// nothing ever opens by itself. A notice that asks stays until it is answered; one that only tells goes by itself.
+// noticeBar is a column of sentences, each with what can be done about it. It takes the place of dialogs: nothing opens by
+// itself. A notice that asks stays until it is answered; one that only tells goes by itself.
 type noticeBar struct {
-	s       *session
+	// after runs a function on Fyne's goroutine after a time, unless it is stopped before.
+	after func(d time.Duration, do func()) (stop func() bool)
+	away  func() bool // says whether nobody reads, because another window is in front
+	moved func()      // is called when the notices need another height
+
 	notes   []*note // those that ask come first, each kind in the order in which it came
 	actions []*button
 	content *fyne.Container
@@ -40,8 +44,9 @@ type action struct {
 // The most notices that are on show: of those that ask, the others wait; of those that tell, the oldest goes.
 const maxAsking, maxTelling = 2, 2
 
-func newNoticeBar(s *session) *noticeBar {
-	n := &noticeBar{s: s}
+// newNoticeBar returns an empty bar; its owner sets what it does.
+func newNoticeBar() *noticeBar {
+	n := &noticeBar{}
 	n.content = arranged(noSize, n.place)
 	n.content.Hide()
 	return n
@@ -56,11 +61,8 @@ func (n *noticeBar) say(text string, actions ...action) {
 // ask shows a sentence that stays until an action is taken or it is closed.
 func (n *noticeBar) ask(text string, actions ...action) { n.add(text, true, 0, actions) }
 
-// fail tells an error; there is twice the time to read it.
-func (n *noticeBar) fail(err error) {
-	text := explain(err)
-	n.add(text, false, 2*readingTime(text, false), nil)
-}
+// warn tells what failed; there is twice the time to read it.
+func (n *noticeBar) warn(text string) { n.add(text, false, 2*readingTime(text, false), nil) }
 
 // readingTime is how long a sentence stays: longer where it has more words, or something to click.
 func readingTime(text string, offers bool) time.Duration {
@@ -99,10 +101,10 @@ func (n *noticeBar) add(text string, asks bool, stay time.Duration, actions []ac
 	n.show()
 }
 
-// time lets a note go after a while. Where another window is in front nobody reads: the time begins anew.
+// time lets a note go after a while. If nobody reads then, the time begins anew.
 func (n *noticeBar) time(t *note, stay time.Duration) {
-	t.stop = n.s.after(stay, func() {
-		if n.s.focusLost && slices.Contains(n.notes, t) {
+	t.stop = n.after(stay, func() {
+		if n.away() && slices.Contains(n.notes, t) {
 			n.time(t, stay)
 			return
 		}
@@ -127,7 +129,7 @@ func (n *noticeBar) hide() {
 	n.show()
 }
 
-// dismiss closes what tells, or where nothing does the first question. It says whether there was anything.
+// dismiss closes all notices that tell. If there are none, it closes the first question. It says whether there was a notice.
 func (n *noticeBar) dismiss() bool {
 	switch {
 	case len(n.notes) == 0:
@@ -173,7 +175,7 @@ func (n *noticeBar) show() {
 		n.actions = append(n.actions, t.actions...)
 	}
 	show(n.content, len(n.notes) > 0)
-	n.s.view.layout()
+	n.moved()
 }
 
 func (n *noticeBar) visible() bool { return n.content.Visible() }
@@ -197,7 +199,7 @@ func (n *noticeBar) place(size fyne.Size) {
 }
 
 func (n *noticeBar) newNote(text string, asks bool, actions []action) *note {
-	t := &note{bar: n, asks: asks, ground: newBox(colorPanel, radius), text: newSentenceLabel(n.s, text)}
+	t := &note{bar: n, asks: asks, ground: newBox(colorPanel, radius), text: newSentenceLabel(text)}
 	t.ground.stroke = colorLine
 	t.close = newIconButton(theme.CancelIcon(), func() { n.remove(t) })
 	t.close.quiet = true

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"image"
 	"math"
 	"strings"
 	"testing"
@@ -56,7 +57,7 @@ func TestSizes(t *testing.T) {
 	}
 	b.engine.info.NativeSize = 128
 	b.engineChanged()
-	if got := b.shape.tiles[0].size; got != (picture.Size{Width: 128, Height: 128}) {
+	if got := b.shape.tiles[0].pixels; got != image.Pt(128, 128) {
 		t.Errorf("square of a small model: %v", got)
 	}
 }

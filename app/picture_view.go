@@ -10,15 +10,13 @@ import (
 	"fyne.io/fyne/v2/driver/desktop"
 	"fyne.io/fyne/v2/widget"
 	"golang.org/x/image/draw"
-
-	"kleinbild/inference/picture"
 )
 
 // pictureView shows one picture: the wheel zooms at the pointer, dragging pans, a double click goes to 1:1 and back.
 // With a second picture it compares the two on either side of a divider.
 type pictureView struct {
 	widget.BaseWidget
-	size   picture.Size // of the picture; what is drawn may have fewer pixels (a preview) or be shrunk to the screen's
+	size   image.Point // of the picture, in pixels; what is drawn may have fewer pixels (a preview) or be shrunk to the screen's
 	full   *image.RGBA
 	before *image.RGBA // nil without comparison
 
@@ -93,11 +91,11 @@ func newPictureView() *pictureView {
 
 // set shows img, drawn as large as a picture of the given size; before is compared with it where it is not nil.
 // A picture of the same size keeps zoom and place where it was looked at closer; else it is fitted, or centred.
-func (v *pictureView) set(img *image.RGBA, size picture.Size, before *image.RGBA) {
+func (v *pictureView) set(img *image.RGBA, size image.Point, before *image.RGBA) {
 	if size != v.size || v.scale == v.fitScale() {
 		v.fit = true
 	} else if !v.fit && !v.zoomedIn() {
-		w, h := float32(size.Width)*v.scale, float32(size.Height)*v.scale
+		w, h := float32(size.X)*v.scale, float32(size.Y)*v.scale
 		v.offset = fyne.NewPos((v.Size().Width-w)/2, (v.Size().Height-h)/2)
 	}
 	v.full, v.size, v.before = rgba(img), size, rgba(before)
@@ -120,7 +118,7 @@ func (v *pictureView) set(img *image.RGBA, size picture.Size, before *image.RGBA
 func (v *pictureView) pixels() float32 { return v.currentScale() * screenScale(v) }
 
 func (v *pictureView) currentScale() float32 {
-	if !v.fit || v.size.Width == 0 {
+	if !v.fit || v.size.X == 0 {
 		return v.scale
 	}
 	return v.fitScale()
@@ -128,12 +126,12 @@ func (v *pictureView) currentScale() float32 {
 
 // fitScale is the scale at which the whole picture shows.
 func (v *pictureView) fitScale() float32 {
-	if v.size.Width == 0 {
+	if v.size.X == 0 {
 		return 1
 	}
 	const border = 24
 	size := v.Size()
-	s := min((size.Width-2*border)/float32(v.size.Width), (size.Height-2*border)/float32(v.size.Height))
+	s := min((size.Width-2*border)/float32(v.size.X), (size.Height-2*border)/float32(v.size.Y))
 	return max(s, minScale)
 }
 
@@ -150,7 +148,7 @@ func (v *pictureView) place() {
 		return
 	}
 	s := v.currentScale()
-	w, h := float32(v.size.Width)*s, float32(v.size.Height)*s
+	w, h := float32(v.size.X)*s, float32(v.size.Y)*s
 	if v.fit {
 		v.offset = fyne.NewPos(float32(int((v.Size().Width-w)/2)), float32(int((v.Size().Height-h)/2)))
 	} else {
@@ -210,8 +208,8 @@ func (v *pictureView) sharpen() {
 		return
 	}
 	asked, full := v.asked, v.full
-	width := int(float32(v.size.Width)*v.pixels() + 0.5)
-	height := int(float32(v.size.Height)*v.pixels() + 0.5)
+	width := int(float32(v.size.X)*v.pixels() + 0.5)
+	height := int(float32(v.size.Y)*v.pixels() + 0.5)
 	if width >= full.Rect.Dx() || width < 1 || height < 1 {
 		if v.after.Image != full {
 			v.after.Image = full
@@ -297,13 +295,13 @@ func (v *pictureView) Dragged(e *fyne.DragEvent) {
 	if v.moving == dragNothing {
 		v.moving, v.moved, v.from = dragPan, fyne.Delta{}, viewState{v.fit, v.scale, v.offset}
 		from := e.Position.X - e.Dragged.DX
-		line := v.offset.X + float32(v.size.Width)*v.currentScale()*v.split
+		line := v.offset.X + float32(v.size.X)*v.currentScale()*v.split
 		if v.before != nil && from > line-18 && from < line+18 {
 			v.moving = dragDivider
 		}
 	}
 	if v.moving == dragDivider {
-		v.setSplit((e.Position.X - v.offset.X) / (float32(v.size.Width) * v.currentScale()))
+		v.setSplit((e.Position.X - v.offset.X) / (float32(v.size.X) * v.currentScale()))
 		return
 	}
 	v.moved.DX += e.Dragged.DX
@@ -389,4 +387,16 @@ func (v *pictureView) MinSize() fyne.Size { return fyne.NewSize(64, 64) }
 
 func (v *pictureView) CreateRenderer() fyne.WidgetRenderer {
 	return widget.NewSimpleRenderer(container.NewClip(container.NewWithoutLayout(v.after, v.clip, v.divider, v.handle, v.grip, v.ring)))
+}
+
+// rgba returns img if it is what Fyne draws fast: at the origin.
+func rgba(img *image.RGBA) *image.RGBA {
+	if img == nil || img.Rect.Min == (image.Point{}) {
+		return img
+	}
+	dst := image.NewRGBA(image.Rect(0, 0, img.Rect.Dx(), img.Rect.Dy()))
+	for y := range dst.Rect.Dy() {
+		copy(dst.Pix[y*dst.Stride:], img.Pix[img.PixOffset(img.Rect.Min.X, img.Rect.Min.Y+y):][:4*dst.Rect.Dx()])
+	}
+	return dst
 }

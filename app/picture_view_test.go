@@ -1,13 +1,12 @@
 package app
 
 import (
+	"image"
 	"math"
 	"path/filepath"
 	"testing"
 
 	"fyne.io/fyne/v2"
-
-	"kleinbild/inference/picture"
 )
 
 // newView is a view with a picture of 1200 × 400 pixels.
@@ -112,11 +111,11 @@ func TestPan(t *testing.T) {
 	}
 	// Another picture of the same size keeps the place, one of another size is fitted.
 	was = v.offset
-	v.set(landscape(1200, 400, 3), picture.Size{Width: 1200, Height: 400}, nil)
+	v.set(landscape(1200, 400, 3), image.Pt(1200, 400), nil)
 	if v.offset != was || v.fit {
 		t.Error("the place was lost")
 	}
-	v.set(landscape(400, 400, 3), picture.Size{Width: 400, Height: 400}, nil)
+	v.set(landscape(400, 400, 3), image.Pt(400, 400), nil)
 	if !v.fit {
 		t.Error("another size is not fitted")
 	}
@@ -125,7 +124,7 @@ func TestPan(t *testing.T) {
 // TestPlaceOfTheNext: a picture that was pushed about does not leave its place to the next one, a closer look does.
 func TestPlaceOfTheNext(t *testing.T) {
 	v := newView(t)
-	next := func() { v.set(landscape(v.size.Width, v.size.Height, 4), v.size, nil) }
+	next := func() { v.set(landscape(v.size.X, v.size.Y, 4), v.size, nil) }
 	v.Dragged(dragged(v.middle(), -40, 60))
 	v.DragEnd()
 	if v.fit {
@@ -135,7 +134,7 @@ func TestPlaceOfTheNext(t *testing.T) {
 		t.Errorf("the next picture is at %v", v.offset)
 	}
 	// A picture that is smaller than the window ends at 1:1, and lies in the middle.
-	v.set(landscape(64, 64, 1), picture.Size{Width: 64, Height: 64}, nil)
+	v.set(landscape(64, 64, 1), image.Pt(64, 64), nil)
 	for range 500 {
 		v.Scrolled(scrolled(fyne.NewPos(30, 30), -10))
 	}

@@ -25,18 +25,14 @@ func newPromptEntry(p *promptPanel) *promptEntry {
 // TypedShortcut offers the window its shortcuts first: an entry would swallow them.
 func (e *promptEntry) TypedShortcut(shortcut fyne.Shortcut) {
 	s := e.panel.s
+	if s.keys.undoes(&e.Entry, shortcut) {
+		return
+	}
 	switch c := shortcut.(type) {
 	case *fyne.ShortcutPaste:
 		s.paste(func() { e.pasteText(c.Clipboard) })
 		return
-	case *fyne.ShortcutUndo, *fyne.ShortcutRedo:
-		s.undoText(&e.Entry, shortcut)
-		return
 	case *desktop.CustomShortcut:
-		if *c == *ctrlShiftZ {
-			s.undoText(&e.Entry, &fyne.ShortcutRedo{})
-			return
-		}
 		if c.Modifier == fyne.KeyModifierShortcutDefault {
 			switch c.KeyName {
 			case fyne.KeyUp:
@@ -48,14 +44,14 @@ func (e *promptEntry) TypedShortcut(shortcut fyne.Shortcut) {
 			}
 		}
 	}
-	if !s.shortcut(shortcut) {
+	if !s.keys.shortcut(shortcut) {
 		e.Entry.TypedShortcut(shortcut)
 	}
 }
 
 func (e *promptEntry) TypedKey(key *fyne.KeyEvent) {
 	if key.Name == fyne.KeyEscape {
-		e.panel.s.escape()
+		e.panel.s.keys.escape()
 		return
 	}
 	if (key.Name == fyne.KeyReturn || key.Name == fyne.KeyEnter) && spaces(e.Text) >= maxPrompt {
@@ -71,46 +67,4 @@ func (e *promptEntry) AcceptsTab() bool { return false }
 func (e *promptEntry) toEnd() {
 	e.Entry.TypedKey(&fyne.KeyEvent{Name: fyne.KeyPageDown})
 	e.Entry.TypedKey(&fyne.KeyEvent{Name: fyne.KeyEnd})
-}
-
-// field is an entry of one line that lets the window's shortcuts through.
-type field struct {
-	widget.Entry
-	s *session
-}
-
-// fieldHeight is what an entry of one line needs.
-const fieldHeight float32 = 36
-
-func newField(s *session) *field {
-	f := &field{s: s}
-	f.ExtendBaseWidget(f)
-	return f
-}
-
-func (f *field) TypedShortcut(shortcut fyne.Shortcut) {
-	switch c := shortcut.(type) {
-	case *fyne.ShortcutPaste:
-		f.paste(c.Clipboard)
-		return
-	case *fyne.ShortcutUndo, *fyne.ShortcutRedo:
-		f.s.undoText(&f.Entry, shortcut)
-		return
-	case *desktop.CustomShortcut:
-		if *c == *ctrlShiftZ {
-			f.s.undoText(&f.Entry, &fyne.ShortcutRedo{})
-			return
-		}
-	}
-	if !f.s.shortcut(shortcut) {
-		f.Entry.TypedShortcut(shortcut)
-	}
-}
-
-func (f *field) TypedKey(key *fyne.KeyEvent) {
-	if key.Name == fyne.KeyEscape {
-		f.s.escape()
-		return
-	}
-	f.Entry.TypedKey(key)
 }

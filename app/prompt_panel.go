@@ -284,29 +284,3 @@ func roughly(d time.Duration) string {
 		return fmt.Sprintf("%.1f h", s/3600)
 	}
 }
-
-// progressLine is a thin line that grows.
-type progressLine struct {
-	widget.BaseWidget
-	fraction float32
-	bar      *box
-}
-
-func newProgressLine() *progressLine {
-	p := &progressLine{bar: newBox(colorAccent, 0)}
-	p.ExtendBaseWidget(p)
-	return p
-}
-
-func (p *progressLine) set(fraction float32) {
-	if p.fraction != fraction {
-		p.fraction = fraction
-		p.Refresh()
-	}
-}
-
-func (p *progressLine) CreateRenderer() fyne.WidgetRenderer {
-	return widget.NewSimpleRenderer(arranged(noSize, func(size fyne.Size) {
-		at(p.bar, 0, 0, size.Width*p.fraction, size.Height)
-	}, p.bar))
-}

@@ -2,7 +2,6 @@ package app
 
 import (
 	"fmt"
-	"strings"
 	"unicode/utf8"
 
 	"fyne.io/fyne/v2"
@@ -47,9 +46,6 @@ func fitting(text string, n int) string {
 	return text
 }
 
-// maxFieldRunes bounds the text in a box of one line: numbers, and words to search for.
-const maxFieldRunes = 400
-
 // admit is the one door of the prompt's box. It returns what of text may enter where room spaces are left, by the rule that
 // holds for prompts everywhere, and says what it left out.
 func (s *session) admit(text string, room int) string {
@@ -68,32 +64,6 @@ func (s *session) admit(text string, room int) string {
 	left := total - utf8.RuneCountInString(kept)
 	s.notice.say(fmt.Sprintf("%s: %d of the text's %d characters were left out at its end.", promptLimit, left, total))
 	return kept
-}
-
-// firstRunes returns the first n runes of text.
-func firstRunes(text string, n int) string {
-	for i := range text {
-		if n == 0 {
-			return text[:i]
-		}
-		n--
-	}
-	return text
-}
-
-// bounded is a clipboard that holds a text: for an entry that pastes by itself.
-type bounded string
-
-func (b bounded) Content() string { return string(b) }
-func (bounded) SetContent(string) {}
-
-// paste pastes the clipboard's beginning, as far as there is room.
-func (f *field) paste(clipboard fyne.Clipboard) {
-	room := maxFieldRunes - utf8.RuneCountInString(f.Text) + utf8.RuneCountInString(f.SelectedText())
-	text := strings.ToValidUTF8(firstRunes(clipboard.Content(), max(room, 0)), "")
-	if text != "" {
-		f.Entry.TypedShortcut(&fyne.ShortcutPaste{Clipboard: bounded(text)})
-	}
 }
 
 // pasteText pastes what of the clipboard's text may enter, in the place of what is selected.

@@ -7,10 +7,9 @@ import (
 	"fyne.io/fyne/v2/widget"
 )
 
-// modal is a small window of the window's own, in front of everything: for what the user has asked for and what cannot
-// go on without an answer. Escape closes it, which answers nothing.
+// modal is a small window inside the window, in front of everything: for what the user has asked for and what cannot go on
+// without an answer. It can be closed without one.
 type modal struct {
-	s       *session
 	popUp   *widget.PopUp
 	buttons []*button
 	content *fyne.Container
@@ -18,13 +17,18 @@ type modal struct {
 
 const modalWidth float32 = 460
 
-// open says that the modal is on show; nil is not.
+// open says whether the modal is on show; a nil one is not.
 func (m *modal) open() bool { return m != nil && m.popUp.Visible() }
 
-// showModal puts body over a row of buttons. A button closes the modal before it does its work; the last one is the
-// usual answer and has the focus, so that a key that was pressed too often destroys nothing.
-func (s *session) showModal(body fyne.CanvasObject, answers ...action) *modal {
-	m := &modal{s: s}
+// is says whether an overlay of the canvas is this modal.
+func (m *modal) is(overlay fyne.CanvasObject) bool {
+	return m.open() && overlay == fyne.CanvasObject(m.popUp)
+}
+
+// showModal puts body over a row of buttons, in front of a window. A button closes the modal before it does its work; the
+// last one is the usual answer and has the focus, so that a key that was pressed too often destroys nothing.
+func showModal(window fyne.Canvas, body fyne.CanvasObject, answers ...action) *modal {
+	m := &modal{}
 	var row []fyne.CanvasObject
 	for i, a := range answers {
 		b := newButton(a.text, func() {
@@ -48,27 +52,11 @@ func (s *session) showModal(body fyne.CanvasObject, answers ...action) *modal {
 	}, row...)
 	m.content = container.NewPadded(container.NewPadded(container.NewVBox(body, buttons)))
 	width := canvas.NewRectangle(nil)
-	width.SetMinSize(fyne.NewSize(min(modalWidth, s.win.Canvas().Size().Width-2*margin), 0))
-	m.popUp = widget.NewModalPopUp(container.NewStack(width, m.content), s.win.Canvas())
-	if s.modal.open() {
-		s.modal.close()
-	}
-	s.modal = m
+	width.SetMinSize(fyne.NewSize(min(modalWidth, window.Size().Width-2*margin), 0))
+	m.popUp = widget.NewModalPopUp(container.NewStack(width, m.content), window)
 	m.popUp.Show()
-	s.win.Canvas().Focus(m.buttons[len(m.buttons)-1])
+	window.Focus(m.buttons[len(m.buttons)-1])
 	return m
 }
 
-func (m *modal) close() {
-	if m.s.modal == m {
-		m.s.modal = nil
-	}
-	m.popUp.Hide()
-}
-
-// ask shows a question with its answers.
-func (s *session) ask(text string, answers ...action) *modal {
-	l := widget.NewLabel(text)
-	l.Wrapping = fyne.TextWrapWord
-	return s.showModal(l, answers...)
-}
+func (m *modal) close() { m.popUp.Hide() }

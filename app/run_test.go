@@ -271,7 +271,7 @@ func TestLookingBack(t *testing.T) {
 		t.Errorf("one of the two is gone, the sign says %q", got)
 	}
 	test.Tap(b.view.newer)
-	if b.shown.id != b.strip.all[0].ID || b.view.newer.Visible() || b.strip.marked != b.shown.id {
+	if b.shown.id != b.strip.all[0].ID || b.view.newer.Visible() || b.strip.row.marked != b.shown.id {
 		t.Errorf("shows %q", b.shown.meta.Prompt)
 	}
 	// What is asked for while nothing is made is to be seen.

@@ -3,7 +3,6 @@ package app
 import (
 	"errors"
 	"fmt"
-	"image"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -201,16 +200,4 @@ func (s *session) reveal(path string) {
 			}
 		}
 	})
-}
-
-// rgba returns img if it is what Fyne draws fast: at the origin.
-func rgba(img *image.RGBA) *image.RGBA {
-	if img == nil || img.Rect.Min == (image.Point{}) {
-		return img
-	}
-	dst := image.NewRGBA(image.Rect(0, 0, img.Rect.Dx(), img.Rect.Dy()))
-	for y := range dst.Rect.Dy() {
-		copy(dst.Pix[y*dst.Stride:], img.Pix[img.PixOffset(img.Rect.Min.X, img.Rect.Min.Y+y):][:4*dst.Rect.Dx()])
-	}
-	return dst
 }

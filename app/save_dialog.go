@@ -22,7 +22,7 @@ type saveDialog struct {
 }
 
 func (s *session) showSaveDialog(dir, name string, chosen func(path string)) *saveDialog {
-	d := &saveDialog{s: s, dir: dir, chosen: chosen, folder: widget.NewLabel(dir), name: newField(s)}
+	d := &saveDialog{s: s, dir: dir, chosen: chosen, folder: widget.NewLabel(dir), name: newField(s.keys)}
 	d.folder.Truncation = fyne.TextTruncateEllipsis
 	d.name.SetText(name)
 	d.name.OnSubmitted = func(string) {

@@ -24,7 +24,7 @@ func TestSaveAgain(t *testing.T) {
 		b.saveTo(b.shown, filepath.Join(dir, name), false)
 		b.settle()
 		b.wantSaid(said)
-		if b.session.modal != nil {
+		if b.session.modal.open() {
 			t.Errorf("%s: asks whether to replace it", name)
 		}
 		if !slices.ContainsFunc(b.notice.actions, func(a *button) bool { return a.text == "Choose another name…" }) {

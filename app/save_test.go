@@ -51,8 +51,8 @@ func TestResultsAreSaved(t *testing.T) {
 	if want := []string{"a-fox-1836311903-2.png", "a-fox-1836311903.png"}; !slices.Equal(names, want) {
 		t.Errorf("saved %v, want %v", names, want)
 	}
-	if b.shown.path != b.strip.all[0].Path || b.strip.marked != b.strip.all[0].ID {
-		t.Errorf("shown %s, marked %d", b.shown.path, b.strip.marked)
+	if b.shown.path != b.strip.all[0].Path || b.strip.row.marked != b.strip.all[0].ID {
+		t.Errorf("shown %s, marked %d", b.shown.path, b.strip.row.marked)
 	}
 	if b.estimate() <= 0 {
 		t.Error("no estimate after two pictures")

@@ -41,13 +41,14 @@ type session struct {
 	store      *history.Store
 	thumbnails *history.Thumbnails
 
+	keys     *keys
 	slots    *slotsPanel
 	prompt   *promptPanel
 	shape    *shapePanel
 	advanced *advancedPanel
 	cost     *costPanel
 	view     *canvasPanel
-	notice   *noticeBar
+	notice   notices
 	queue    *queuePanel
 	strip    *historyPanel
 	start    *startPage
@@ -86,7 +87,11 @@ func newSession(a fyne.App, w fyne.Window, cfg Config, post, spawn func(func()))
 	s.after = func(d time.Duration, do func()) func() bool { return time.AfterFunc(d, func() { post(do) }).Stop }
 	s.closing, s.close = context.WithCancel(context.Background())
 	a.Settings().SetTheme(newTheme(s.set.theme()))
-	s.notice = newNoticeBar(s)
+	s.keys = &keys{shortcut: s.shortcut, escape: s.escape, undo: s.undoText}
+	s.notice = notices{newNoticeBar()}
+	s.notice.after = func(d time.Duration, do func()) func() bool { return s.after(d, do) }
+	s.notice.away = func() bool { return s.focusLost }
+	s.notice.moved = func() { s.view.layout() }
 	s.slots = newSlotsPanel(s)
 	s.prompt = newPromptPanel(s)
 	s.shape = newShapePanel(s)
@@ -96,7 +101,7 @@ func newSession(a fyne.App, w fyne.Window, cfg Config, post, spawn func(func()))
 	s.start = newStartPage(s)
 	s.view = newCanvasPanel(s)
 	s.strip = newHistoryPanel(s)
-	s.drag = newDragLayer(s)
+	s.drag = newDragLayer(s.slots.target)
 	s.frame = newFrame(s)
 	w.SetTitle("Kleinbild")
 	w.SetPadded(false)

@@ -2,6 +2,7 @@ package app
 
 import (
 	"fmt"
+	"image"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -22,7 +23,7 @@ type shapePanel struct {
 	count  int
 
 	title     *label
-	tiles     []*tile
+	tiles     []*tile // one for each of picture.AspectRatios
 	seedTitle *label
 	onShow    *button // the seed of the picture on the canvas
 	seedEntry *field
@@ -52,11 +53,14 @@ func newShapePanel(s *session) *shapePanel {
 		if name == "" {
 			name = string(a)
 		}
-		t := newTile(p, a, name)
+		t := newTile(name, "no image 1")
+		t.tapped = func() { p.choose(a) }
+		t.beside = func(by int) { p.chooseBeside(t, by) }
+		t.tabStop = func() bool { return p.tabStop() == t }
 		p.tiles = append(p.tiles, t)
 		objects = append(objects, t)
 	}
-	p.seedEntry = newField(s)
+	p.seedEntry = newField(s.keys)
 	p.seedEntry.OnChanged = func(string) {
 		if !p.setting {
 			p.chosen = true
@@ -100,8 +104,6 @@ func (p *shapePanel) tileHeight() float32 {
 func (p *shapePanel) height() float32 {
 	return 36 + 3*(p.tileHeight()+6) + 6 + 2*26 + fieldHeight + gap + 38
 }
-
-const tileColumns = 3
 
 // tabStop is the tile that Tab goes to.
 func (p *shapePanel) tabStop() *tile {
@@ -178,9 +180,9 @@ func (p *shapePanel) choose(a picture.AspectRatio) {
 // setSize chooses a size in pixels: the tile that has it, or none.
 func (p *shapePanel) setSize(size picture.Size) {
 	p.aspect, p.custom = "", size
-	for _, t := range p.tiles {
-		if t.size == size {
-			p.aspect = t.aspect
+	for i, a := range picture.AspectRatios() {
+		if p.tiles[i].pixels == image.Pt(size.Width, size.Height) {
+			p.aspect = a
 		}
 	}
 	p.s.requestChanged()
@@ -192,9 +194,10 @@ func (p *shapePanel) refresh() {
 	if p.aspect == picture.Match && len(sizes) == 0 && !p.s.slots.reading() {
 		p.aspect = p.s.set.aspect()
 	}
-	for _, t := range p.tiles {
-		t.size, _ = t.aspect.SizeFor(p.native(), sizes...)
-		t.chosen = t.aspect == p.aspect
+	for i, a := range picture.AspectRatios() {
+		size, _ := a.SizeFor(p.native(), sizes...) // no size for Match without references
+		t := p.tiles[i]
+		t.pixels, t.chosen = image.Pt(size.Width, size.Height), a == p.aspect
 		t.Refresh()
 	}
 	title := "Size"

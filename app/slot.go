@@ -145,10 +145,13 @@ func (c *slot) DragEnd() {
 		return
 	}
 	c.dragging = false
-	if target := c.panel.s.drag.end(); target != nil && target != c {
+	if target := c.panel.s.slotDropped(); target != nil && target != c {
 		c.panel.move(c.number, target.number)
 	}
 }
+
+// setLit lights the slot up while a picture is dragged over it.
+func (c *slot) setLit(lit bool) { c.lit = lit; c.Refresh() }
 
 func (c *slot) CreateRenderer() fyne.WidgetRenderer {
 	r := &slotRenderer{
@@ -270,75 +273,4 @@ func (r *slotRenderer) Refresh() {
 	r.browse.Refresh()
 	r.clear.Refresh()
 	canvas.Refresh(c)
-}
-
-// show hides or shows an object.
-func show(o fyne.CanvasObject, visible bool) {
-	switch {
-	case visible && !o.Visible():
-		o.Show()
-	case !visible && o.Visible():
-		o.Hide()
-	}
-}
-
-// dashes is a dashed outline: a place for something.
-type dashes struct {
-	widget.BaseWidget
-	color fyne.ThemeColorName
-}
-
-func newDashes() *dashes {
-	d := &dashes{color: colorLine}
-	d.ExtendBaseWidget(d)
-	return d
-}
-
-func (d *dashes) CreateRenderer() fyne.WidgetRenderer { return &dashesRenderer{dashes: d} }
-
-type dashesRenderer struct {
-	dashes *dashes
-	lines  []fyne.CanvasObject
-}
-
-func (r *dashesRenderer) MinSize() fyne.Size           { return fyne.Size{} }
-func (r *dashesRenderer) Objects() []fyne.CanvasObject { return r.lines }
-func (r *dashesRenderer) Destroy()                     {}
-
-// Layout begins and ends each side with a dash, so that the sides meet in the corners.
-func (r *dashesRenderer) Layout(size fyne.Size) {
-	const length, every float32 = 4, 7
-	r.lines = r.lines[:0]
-	scale := screenScale(r.dashes)
-	dash := func(x, y, width, height float32) {
-		line := canvas.NewRectangle(theme.Color(r.dashes.color))
-		line.Move(fyne.NewPos(toPixel(x, scale), toPixel(y, scale)))
-		line.Resize(fyne.NewSize(width, height))
-		r.lines = append(r.lines, line)
-	}
-	// apart is the distance of a side's dashes, and n their number but the first.
-	apart := func(side float32) (distance float32, n int) {
-		n = max(int((side-length)/every+0.5), 1)
-		return (side - length) / float32(n), n
-	}
-	distance, n := apart(size.Width)
-	for i := range n + 1 {
-		x := float32(i) * distance
-		dash(x, 0, length, 1)
-		dash(x, size.Height-1, length, 1)
-	}
-	distance, n = apart(size.Height)
-	for i := range n + 1 {
-		y := float32(i) * distance
-		dash(0, y, 1, length)
-		dash(size.Width-1, y, 1, length)
-	}
-}
-
-func (r *dashesRenderer) Refresh() {
-	for _, o := range r.lines {
-		line := o.(*canvas.Rectangle)
-		line.FillColor = theme.Color(r.dashes.color)
-		line.Refresh()
-	}
 }

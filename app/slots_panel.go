@@ -346,8 +346,16 @@ func (p *slotsPanel) at(pos fyne.Position) *slot {
 	return nil
 }
 
-// within says whether a place in the window lies on an object.
-func within(o fyne.CanvasObject, pos fyne.Position) bool {
-	origin, size := fyne.CurrentApp().Driver().AbsolutePositionForObject(o), o.Size()
-	return o.Visible() && pos.X >= origin.X && pos.Y >= origin.Y && pos.X < origin.X+size.Width && pos.Y < origin.Y+size.Height
+// target is the slot at a place in the window, as a target for a drag.
+func (p *slotsPanel) target(pos fyne.Position) dropTarget {
+	if c := p.at(pos); c != nil {
+		return c
+	}
+	return nil
+}
+
+// slotDropped ends a drag and returns the slot that it ended on, nil for none.
+func (s *session) slotDropped() *slot {
+	c, _ := s.drag.end().(*slot)
+	return c
 }

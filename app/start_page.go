@@ -38,22 +38,6 @@ func newStartPage(s *session) *startPage {
 	return p
 }
 
-// columnWidth is what a line of text reads well at.
-const columnWidth float32 = 580
-
-// centred puts one object in the middle of its width, and of its height where there is room.
-type centred struct{}
-
-func (centred) MinSize(objects []fyne.CanvasObject) fyne.Size {
-	return fyne.NewSize(200, objects[0].MinSize().Height+2*margin)
-}
-
-func (centred) Layout(objects []fyne.CanvasObject, size fyne.Size) {
-	width := min(size.Width-4*margin, columnWidth)
-	height := objects[0].MinSize().Height
-	at(objects[0], (size.Width-width)/2, max((size.Height-height)/2, margin), width, height)
-}
-
 // look searches this machine for models and shows them.
 func (p *startPage) look() {
 	p.refresh()
@@ -172,7 +156,7 @@ func (p *startPage) width() float32 {
 }
 
 func (p *startPage) paragraph(text string) fyne.CanvasObject {
-	l := newSentenceLabel(p.s, text)
+	l := newSentenceLabel(text)
 	// A label has a margin of its own; without it the text lines up with the headings.
 	const inset = 8
 	return arranged(func() fyne.Size {

@@ -4,27 +4,45 @@ import (
 	"errors"
 	"image"
 	"io/fs"
+	"slices"
 
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/canvas"
+	"fyne.io/fyne/v2/container"
 	"fyne.io/fyne/v2/driver/desktop"
 	"fyne.io/fyne/v2/theme"
 	"fyne.io/fyne/v2/widget"
-
-	"kleinbild/history"
 )
 
-// thumbRow is the row of thumbnails inside its scroller. Only those in sight are there as objects, and only those are
-// read, so that thousands of entries cost no more than a screenful.
+// thumbItem is one picture of a row.
+type thumbItem struct {
+	id   uint64
+	path string
+}
+
+// thumbRow is a row of thumbnails with its scroller. Only those in sight are there as objects, and only those are read, so
+// that thousands of items cost no more than a screenful.
 type thumbRow struct {
 	widget.BaseWidget
-	panel *historyPanel
-	cells []*thumb               // in sight, and some spare
-	known map[string]*image.RGBA // thumbnails by path; nil while being read or where unreadable
-	gone  map[string]bool        // paths where no file is any more
-	order []string               // the paths in known, oldest first
-	wait  []string               // to be read, the last one first
-	busy  int                    // readers at work
+	// load reads the thumbnail of a file, away from Fyne's goroutine; background runs such work, and what it returns on Fyne's
+	// goroutine.
+	load       func(path string) (*image.RGBA, error)
+	background func(work func() (done func()))
+	open, bin  func(id uint64)
+	menu       func(id uint64) *fyne.Menu
+	// drag is told where a picture is dragged in the window, and drop that it was let go.
+	drag func(img *image.RGBA, pos fyne.Position)
+	drop func(path string)
+
+	scroll *container.Scroll
+	items  []thumbItem
+	marked uint64                 // the item with a frame, 0 for none
+	cells  []*thumb               // in sight, and some spare
+	known  map[string]*image.RGBA // thumbnails by path; nil while being read or where unreadable
+	gone   map[string]bool        // paths where no file is any more
+	order  []string               // the paths in known, oldest first
+	wait   []string               // to be read, the last one first
+	busy   int                    // readers at work
 }
 
 // The place of one thumbnail, and how many are kept in memory.
@@ -37,18 +55,42 @@ const (
 	readers             = 2
 )
 
-func newThumbRow(p *historyPanel) *thumbRow {
-	r := &thumbRow{panel: p, known: map[string]*image.RGBA{}, gone: map[string]bool{}}
+// newThumbRow returns an empty row; its owner sets what it does.
+func newThumbRow() *thumbRow {
+	r := &thumbRow{known: map[string]*image.RGBA{}, gone: map[string]bool{}}
 	r.ExtendBaseWidget(r)
+	r.scroll = container.NewHScroll(r)
+	r.scroll.OnScrolled = func(fyne.Position) { r.Refresh() }
 	return r
 }
 
 func (r *thumbRow) MinSize() fyne.Size {
-	return fyne.NewSize(thumbEdge+float32(len(r.panel.found))*thumbPitch, thumbHeight)
+	return fyne.NewSize(thumbEdge+float32(len(r.items))*thumbPitch, thumbHeight)
 }
 
-// changed is called when there are other entries.
-func (r *thumbRow) changed() { r.Refresh() }
+// set shows other items.
+func (r *thumbRow) set(items []thumbItem) {
+	r.items = items
+	r.Refresh()
+	r.scroll.Refresh()
+}
+
+// mark frames an item and brings it into sight; 0 frames none.
+func (r *thumbRow) mark(id uint64) {
+	r.marked = id
+	if i := r.index(id); i >= 0 {
+		x := float32(i)*thumbPitch + thumbEdge
+		if left, width := r.scroll.Offset.X, r.scroll.Size().Width; x < left || x+thumbPitch > left+width {
+			r.scroll.ScrollToOffset(fyne.NewPos(max(x-width/2+thumbPitch/2, 0), 0))
+		}
+	}
+	r.Refresh()
+}
+
+// index returns the place of an item in the row, -1 if it is not there.
+func (r *thumbRow) index(id uint64) int {
+	return slices.IndexFunc(r.items, func(item thumbItem) bool { return item.id == id })
+}
 
 func (r *thumbRow) CreateRenderer() fyne.WidgetRenderer { return &thumbRowRenderer{row: r} }
 
@@ -66,11 +108,11 @@ func (r *thumbRowRenderer) Objects() []fyne.CanvasObject {
 	return list
 }
 
-// place gives the entries in sight a cell.
+// place gives the items in sight a cell.
 func (r *thumbRow) place() {
-	found, scroll := r.panel.found, r.panel.scroll
+	items, scroll := r.items, r.scroll
 	first := max(int(scroll.Offset.X/thumbPitch), 0)
-	last := min(int((scroll.Offset.X+scroll.Size().Width)/thumbPitch)+1, len(found))
+	last := min(int((scroll.Offset.X+scroll.Size().Width)/thumbPitch)+1, len(items))
 	n := max(last-first, 0)
 	for len(r.cells) < n {
 		r.cells = append(r.cells, newThumb(r))
@@ -82,7 +124,7 @@ func (r *thumbRow) place() {
 			continue
 		}
 		at(c, thumbEdge+float32(first+i)*thumbPitch, y, thumbWidth, thumbHeight)
-		c.show(found[first+i])
+		c.show(items[first+i])
 	}
 }
 
@@ -104,7 +146,6 @@ func (r *thumbRow) thumbnail(path string) *image.RGBA {
 
 // read has the newest request read: what was scrolled past can wait.
 func (r *thumbRow) read() {
-	s := r.panel.s
 	for r.busy < readers && len(r.wait) > 0 {
 		path := r.wait[len(r.wait)-1]
 		r.wait = r.wait[:len(r.wait)-1]
@@ -112,9 +153,8 @@ func (r *thumbRow) read() {
 			continue
 		}
 		r.busy++
-		thumbnails := s.thumbnails
-		s.background(func() func() {
-			img, err := thumbnails.Get(path)
+		r.background(func() func() {
+			img, err := r.load(path)
 			return func() {
 				r.busy--
 				if _, wanted := r.known[path]; wanted {
@@ -133,7 +173,7 @@ func (r *thumbRow) found(path string, img *image.RGBA, gone bool) {
 		r.gone[path] = true
 	}
 	for _, c := range r.cells {
-		if c.entry.Path == path {
+		if c.item.path == path {
 			c.Refresh()
 		}
 	}
@@ -153,26 +193,26 @@ func (r *thumbRow) tabStop() *thumb {
 	return first
 }
 
-// openBeside shows the picture that lies by places after c, and has the keyboard follow.
+// openBeside opens the item that lies by places after c, and gives it the keyboard.
 func (r *thumbRow) openBeside(c *thumb, by int) {
-	i := r.panel.index(c.entry.ID) + by
-	if i < 0 || i >= len(r.panel.found) {
+	i := r.index(c.item.id) + by
+	if i < 0 || i >= len(r.items) {
 		return
 	}
-	e := r.panel.found[i]
-	r.panel.s.openEntry(e)
+	id := r.items[i].id
+	r.open(id)
 	for _, c := range r.cells {
-		if c.Visible() && c.entry.ID == e.ID {
-			r.panel.s.win.Canvas().Focus(c)
+		if c.Visible() && c.item.id == id {
+			takeFocus(c)
 		}
 	}
 }
 
-// thumb is one earlier picture. It can be opened, dragged into a slot, and asked for its menu.
+// thumb is one picture of the row. It can be opened, dragged elsewhere, and asked for its menu.
 type thumb struct {
 	widget.BaseWidget
 	row              *thumbRow
-	entry            history.Entry
+	item             thumbItem
 	hovered, focused bool
 	dragging         bool
 	marked           bool
@@ -184,23 +224,24 @@ func newThumb(r *thumbRow) *thumb {
 	return t
 }
 
-func (t *thumb) show(e history.Entry) {
-	marked := t.row.panel.marked == e.ID
-	if t.entry.ID != e.ID || t.entry.Path != e.Path || t.marked != marked {
-		t.entry, t.marked = e, marked
+func (t *thumb) show(item thumbItem) {
+	if marked := t.row.marked == item.id; t.item != item || t.marked != marked {
+		t.item, t.marked = item, marked
 		t.Refresh()
 	}
 }
 
 func (t *thumb) Tapped(*fyne.PointEvent) {
 	takeFocus(t)
-	t.row.panel.s.openEntry(t.entry)
+	t.row.open(t.item.id)
 }
 
 func (t *thumb) TappedSecondary(e *fyne.PointEvent) {
-	s := t.row.panel.s
-	widget.ShowPopUpMenuAtPosition(s.pictureMenu(t.entry.Picture, t.entry.Path, t.entry.ID, false), s.win.Canvas(), e.AbsolutePosition)
+	if menu := t.row.menu(t.item.id); menu != nil {
+		widget.ShowPopUpMenuAtPosition(menu, fyne.CurrentApp().Driver().CanvasForObject(t), e.AbsolutePosition)
+	}
 }
+
 func (t *thumb) MouseIn(*desktop.MouseEvent)    { t.hovered = true; t.Refresh() }
 func (t *thumb) MouseMoved(*desktop.MouseEvent) {}
 func (t *thumb) MouseOut()                      { t.hovered = false; t.Refresh() }
@@ -208,16 +249,15 @@ func (t *thumb) FocusGained()                   { t.focused = true; t.Refresh() 
 func (t *thumb) FocusLost()                     { t.focused = false; t.Refresh() }
 func (t *thumb) TypedRune(rune)                 {}
 func (t *thumb) TypedKey(e *fyne.KeyEvent) {
-	s := t.row.panel.s
 	switch e.Name {
 	case fyne.KeyReturn, fyne.KeyEnter, fyne.KeySpace:
-		s.openEntry(t.entry)
+		t.row.open(t.item.id)
 	case fyne.KeyLeft:
 		t.row.openBeside(t, -1)
 	case fyne.KeyRight:
 		t.row.openBeside(t, 1)
 	case fyne.KeyDelete:
-		s.strip.bin(t.entry.ID)
+		t.row.bin(t.item.id)
 	default:
 		forward(t, e)
 	}
@@ -230,7 +270,7 @@ func (t *thumb) Disable()       {}
 
 func (t *thumb) Dragged(e *fyne.DragEvent) {
 	t.dragging = true
-	t.row.panel.s.drag.follow(t.row.known[t.entry.Path], e.AbsolutePosition)
+	t.row.drag(t.row.known[t.item.path], e.AbsolutePosition)
 }
 
 func (t *thumb) DragEnd() {
@@ -238,13 +278,7 @@ func (t *thumb) DragEnd() {
 		return
 	}
 	t.dragging = false
-	s := t.row.panel.s
-	pos := s.drag.pos
-	if target := s.drag.end(); target != nil {
-		s.slots.add(target.number, []string{t.entry.Path})
-	} else if within(s.view.view, pos) || within(s.view.emptyTitle, pos) {
-		s.slots.add(0, []string{t.entry.Path})
-	}
+	t.row.drop(t.item.path)
 }
 
 func (t *thumb) CreateRenderer() fyne.WidgetRenderer {
@@ -282,7 +316,7 @@ func (r *thumbRenderer) Layout(size fyne.Size) {
 
 func (r *thumbRenderer) Refresh() {
 	t := r.thumb
-	if img := t.row.thumbnail(t.entry.Path); img != nil {
+	if img := t.row.thumbnail(t.item.path); img != nil {
 		if r.picture.Image != image.Image(img) {
 			r.picture.Image = img
 			r.picture.Refresh()
@@ -291,7 +325,7 @@ func (r *thumbRenderer) Refresh() {
 	} else {
 		show(r.picture, false)
 	}
-	show(r.gone, t.row.gone[t.entry.Path])
+	show(r.gone, t.row.gone[t.item.path])
 	edge, veil := colorNone, colorNone
 	if t.marked {
 		edge = colorAccent

@@ -2,39 +2,47 @@ package app
 
 import (
 	"fmt"
+	"image"
 
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/canvas"
 	"fyne.io/fyne/v2/driver/desktop"
 	"fyne.io/fyne/v2/theme"
 	"fyne.io/fyne/v2/widget"
-
-	"kleinbild/inference/picture"
 )
 
-// tile is one size to choose, drawn in its true proportions.
+// tileColumns is how many tiles of a group lie side by side.
+const tileColumns = 3
+
+// tile is one of a group of sizes to choose from, drawn in its true proportions. The group is one stop of Tab, in rows of
+// tileColumns; the arrow keys go from one tile to the next.
 type tile struct {
 	widget.BaseWidget
-	panel  *shapePanel
-	aspect picture.AspectRatio
+	name    string
+	missing string      // what a tile without a size says instead of it
+	pixels  image.Point // the size; zero if the tile cannot be chosen
+	chosen  bool
+	// tapped chooses the tile. beside chooses the one that lies by tiles after it. tabStop says whether Tab goes to this tile
+	// of its group.
+	tapped  func()
+	beside  func(by int)
+	tabStop func() bool
 
-	name             string
-	size             picture.Size // zero where it cannot be chosen
-	chosen           bool
 	hovered, focused bool
 }
 
-func newTile(p *shapePanel, aspect picture.AspectRatio, name string) *tile {
-	t := &tile{panel: p, aspect: aspect, name: name}
+// newTile returns a tile with a name; its owner sets what it does.
+func newTile(name, missing string) *tile {
+	t := &tile{name: name, missing: missing}
 	t.ExtendBaseWidget(t)
 	return t
 }
 
-func (t *tile) enabled() bool { return t.size != picture.Size{} }
+func (t *tile) enabled() bool { return t.pixels != image.Point{} }
 
 func (t *tile) choose() {
 	if t.enabled() {
-		t.panel.choose(t.aspect)
+		t.tapped()
 	}
 }
 
@@ -50,20 +58,20 @@ func (t *tile) TypedKey(e *fyne.KeyEvent) {
 	case fyne.KeyReturn, fyne.KeyEnter, fyne.KeySpace:
 		t.choose()
 	case fyne.KeyLeft:
-		t.panel.chooseBeside(t, -1)
+		t.beside(-1)
 	case fyne.KeyRight:
-		t.panel.chooseBeside(t, 1)
+		t.beside(1)
 	case fyne.KeyUp:
-		t.panel.chooseBeside(t, -tileColumns)
+		t.beside(-tileColumns)
 	case fyne.KeyDown:
-		t.panel.chooseBeside(t, tileColumns)
+		t.beside(tileColumns)
 	default:
 		forward(t, e)
 	}
 }
 
-// Disabled keeps all tiles but one out of the order of Tab: the sizes are one stop, arrows go from one to the next.
-func (t *tile) Disabled() bool { return t.panel.tabStop() != t }
+// Disabled keeps all tiles but one out of the order of Tab.
+func (t *tile) Disabled() bool { return !t.tabStop() }
 func (t *tile) Enable()        {}
 func (t *tile) Disable()       {}
 
@@ -99,10 +107,10 @@ func (r *tileRenderer) Layout(size fyne.Size) {
 	texts := float32(38)
 	room := size.Height - texts - 8
 	w, h := shapeSide*0.7, shapeSide*0.7
-	if s := r.tile.size; r.tile.enabled() {
+	if s := r.tile.pixels; r.tile.enabled() {
 		// The same area for all: the proportions are what differs.
 		area := min(shapeSide*0.75, room) * min(shapeSide*0.75, room)
-		ratio := float32(s.Width) / float32(s.Height)
+		ratio := float32(s.X) / float32(s.Y)
 		w, h = sqrt(area*ratio), sqrt(area/ratio)
 	}
 	if most := min(size.Width-16, shapeSide*1.2); w > most {
@@ -118,14 +126,14 @@ func (r *tileRenderer) Layout(size fyne.Size) {
 	r.showPixels()
 }
 
-// showPixels says the size as wide as there is room.
+// showPixels says the size, without spaces if there is no room for them.
 func (r *tileRenderer) showPixels() {
 	t := r.tile
-	r.pixels.text = times(t.size)
+	r.pixels.text = fmt.Sprintf("%d × %d", t.pixels.X, t.pixels.Y)
 	if !t.enabled() {
-		r.pixels.text = "no image 1"
+		r.pixels.text = t.missing
 	} else if r.pixels.natural().Width > r.pixels.Size().Width {
-		r.pixels.text = fmt.Sprintf("%d×%d", t.size.Width, t.size.Height)
+		r.pixels.text = fmt.Sprintf("%d×%d", t.pixels.X, t.pixels.Y)
 	}
 	r.pixels.Refresh()
 }

@@ -1,0 +1,43 @@
+package app
+
+import (
+	"slices"
+
+	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/widget"
+)
+
+// choice is a list to choose from that lets Escape through to the window.
+type choice struct {
+	widget.Select
+	keys *keys
+}
+
+// newChoice returns a list of choices, each a pair of what is shown and the value that it stands for. chosen is called with
+// the value of the user's choice.
+func newChoice(k *keys, choices [][2]string, value string, chosen func(value string)) *choice {
+	w := &choice{keys: k}
+	for _, c := range choices {
+		w.Options = append(w.Options, c[0])
+	}
+	w.PlaceHolder = "Choose…"
+	w.ExtendBaseWidget(w)
+	for _, c := range choices {
+		if c[1] == value {
+			w.SetSelected(c[0])
+		}
+	}
+	w.OnChanged = func(name string) {
+		i := slices.IndexFunc(choices, func(c [2]string) bool { return c[0] == name })
+		chosen(choices[i][1])
+	}
+	return w
+}
+
+func (c *choice) TypedKey(e *fyne.KeyEvent) {
+	if e.Name == fyne.KeyEscape {
+		c.keys.escape()
+		return
+	}
+	c.Select.TypedKey(e)
+}
