@@ -19,7 +19,8 @@ const module = "kleinbild/"
 var arrows = map[string][]string{
 	".":           {"cli", "app", "inference", "models"},
 	"atomicfile":  {},
-	"app":         {"atomicfile", "history", "app/dialog", "app/fynelog", "app/shell", "app/studio", "inference", "inference/picture", "assets/demo", "assets/look", "plain"},
+	"app":         {"atomicfile", "history", "app/dialog", "app/fynelog", "app/shell", "app/studio", "app/ui", "inference", "inference/picture", "assets/demo", "assets/look", "plain"},
+	"app/ui":      {"assets/look", "plain"},
 	"app/dialog":  {},
 	"app/shell":   {"atomicfile"},
 	"app/fynelog": {},
@@ -61,7 +62,8 @@ var arrows = map[string][]string{
 	"kernels/ptxsim/ptx":               {},
 }
 
-// reserved says which rooms alone may import a package from outside.
+// reserved says which rooms alone may import a package from outside. A room stands for those below it, except for those that
+// refused names.
 var reserved = map[string][]string{
 	"fyne.io/fyne/v2":               {"app"},
 	"github.com/go-gl/glfw":         {"app"},
@@ -74,6 +76,11 @@ var reserved = map[string][]string{
 	"github.com/gen2brain":          {"inference/picture"},
 	"github.com/tetratelabs/wazero": {"inference/picture"},
 	"github.com/ebitengine/purego":  {"kernels/cu", "inference/cpu/openblas"},
+}
+
+// refused names rooms that may not import a package though they lie below one that may.
+var refused = map[string][]string{
+	"app/studio": {"fyne.io/fyne/v2", "github.com/go-gl/glfw"},
 }
 
 // roomOf returns the row of arrows that a folder belongs to.
@@ -138,6 +145,11 @@ func checkImport(t *testing.T, path, dir, room, name string) {
 		mine := slices.ContainsFunc(owners, func(owner string) bool { return room == owner || strings.HasPrefix(room, owner+"/") })
 		if (name == outside || strings.HasPrefix(name, outside+"/")) && !mine {
 			t.Errorf("%s imports %s, which only %s may", path, name, strings.Join(owners, " and "))
+		}
+	}
+	for _, outside := range refused[room] {
+		if name == outside || strings.HasPrefix(name, outside+"/") {
+			t.Errorf("%s imports %s, which %s may not", path, name, room)
 		}
 	}
 	target, own := strings.CutPrefix(name, module)

@@ -10,6 +10,7 @@ import (
 	fynetheme "fyne.io/fyne/v2/theme"
 	"fyne.io/fyne/v2/widget"
 
+	"kleinbild/app/ui"
 	"kleinbild/inference"
 )
 
@@ -17,58 +18,58 @@ import (
 type advancedPanel struct {
 	s        *session
 	open     bool
-	fold     *button
+	fold     *ui.Button
 	arrow    *widget.Icon
 	rows     []*advancedRow
-	steps    *field
-	guidance *field
-	device   *choice
-	theme    *choice
-	model    *label
-	folder   *label
-	line     *box
+	steps    *ui.Field
+	guidance *ui.Field
+	device   *ui.Choice
+	theme    *ui.Choice
+	model    *ui.Label
+	folder   *ui.Label
+	line     *ui.Box
 	content  *fyne.Container
 }
 
 // advancedRow is a name with a control, which may be a text with a button.
 type advancedRow struct {
-	name    *label
+	name    *ui.Label
 	control fyne.CanvasObject
-	change  *button // nil where the control is enough
+	change  *ui.Button // nil where the control is enough
 	hidden  bool
 }
 
 // What the lists offer: what is shown, and what it stands for.
 var (
 	deviceChoices = [][2]string{{"Automatic", string(inference.DeviceAuto)}, {"Graphics card", string(inference.DeviceCUDA)}, {"Processor", string(inference.DeviceCPU)}}
-	themeChoices  = [][2]string{{"As the system", themeSystem}, {"Light", themeLight}, {"Dark", themeDark}}
+	themeChoices  = [][2]string{{"As the system", ui.ThemeSystem}, {"Light", ui.ThemeLight}, {"Dark", ui.ThemeDark}}
 )
 
 func newAdvancedPanel(s *session) *advancedPanel {
-	p := &advancedPanel{s: s, line: newBox(colorLine, 0), arrow: widget.NewIcon(nil)}
-	p.fold = newButton("", p.toggle)
-	p.fold.quiet = true
-	p.steps, p.guidance = newField(s.keys), newField(s.keys)
+	p := &advancedPanel{s: s, line: ui.NewBox(ui.ColorLine, 0), arrow: widget.NewIcon(nil)}
+	p.fold = ui.NewButton("", p.toggle)
+	p.fold.Quiet = true
+	p.steps, p.guidance = ui.NewField(s.keys), ui.NewField(s.keys)
 	p.steps.OnChanged = func(string) { s.requestChanged() }
 	p.guidance.OnChanged = func(string) { s.requestChanged() }
-	p.device = newChoice(s.keys, deviceChoices, s.set.device(), func(v string) {
+	p.device = ui.NewChoice(s.keys, deviceChoices, s.set.device(), func(v string) {
 		s.set.setDevice(v)
 		s.openModel(inference.Options{})
 	})
-	p.theme = newChoice(s.keys, themeChoices, s.set.theme(), func(v string) {
+	p.theme = ui.NewChoice(s.keys, themeChoices, s.set.theme(), func(v string) {
 		s.set.setTheme(v)
-		s.app.Settings().SetTheme(newTheme(v))
+		s.app.Settings().SetTheme(ui.NewTheme(v))
 	})
-	p.model, p.folder = newLabel("", colorText, sizeCaption), newLabel("", colorText, sizeCaption)
+	p.model, p.folder = ui.NewLabel("", ui.ColorText, ui.SizeCaption), ui.NewLabel("", ui.ColorText, ui.SizeCaption)
 	p.rows = []*advancedRow{
-		{name: newLabel("Steps", colorDim, sizeCaption), control: p.steps},
-		{name: newLabel("Guidance", colorDim, sizeCaption), control: p.guidance},
-		{name: newLabel("Compute on", colorDim, sizeCaption), control: p.device},
-		{name: newLabel("Theme", colorDim, sizeCaption), control: p.theme},
-		{name: newLabel("Model", colorDim, sizeCaption), control: p.model, change: newLink("change…", s.chooseModel)},
-		{name: newLabel("Save in", colorDim, sizeCaption), control: p.folder, change: newLink("change…", s.choosePicturesDir)},
+		{name: ui.NewLabel("Steps", ui.ColorDim, ui.SizeCaption), control: p.steps},
+		{name: ui.NewLabel("Guidance", ui.ColorDim, ui.SizeCaption), control: p.guidance},
+		{name: ui.NewLabel("Compute on", ui.ColorDim, ui.SizeCaption), control: p.device},
+		{name: ui.NewLabel("Theme", ui.ColorDim, ui.SizeCaption), control: p.theme},
+		{name: ui.NewLabel("Model", ui.ColorDim, ui.SizeCaption), control: p.model, change: ui.NewLink("change…", s.chooseModel)},
+		{name: ui.NewLabel("Save in", ui.ColorDim, ui.SizeCaption), control: p.folder, change: ui.NewLink("change…", s.choosePicturesDir)},
 	}
-	p.content = arranged(func() fyne.Size { return fyne.NewSize(0, p.height()) }, p.place)
+	p.content = ui.Arranged(func() fyne.Size { return fyne.NewSize(0, p.height()) }, p.place)
 	p.refresh()
 	return p
 }
@@ -98,7 +99,7 @@ func (p *advancedPanel) refresh() {
 	if p.open {
 		arrow = fynetheme.MenuDropDownIcon()
 	}
-	p.arrow.SetResource(themed(arrow, colorDim))
+	p.arrow.SetResource(ui.Themed(arrow, ui.ColorDim))
 	var info inference.Info
 	if p.s.engine != nil {
 		info = p.s.engine.Info()
@@ -110,14 +111,14 @@ func (p *advancedPanel) refresh() {
 	if model == "" {
 		model = "none"
 	}
-	p.model.set(model, colorText)
-	p.folder.set(p.s.picturesDir(), colorText)
-	if base := filepath.Base(p.s.picturesDir()); p.folder.natural().Width > 150 {
-		p.folder.set("…"+string(filepath.Separator)+base, colorText)
+	p.model.Set(model, ui.ColorText)
+	p.folder.Set(p.s.picturesDir(), ui.ColorText)
+	if base := filepath.Base(p.s.picturesDir()); p.folder.Natural().Width > 150 {
+		p.folder.Set("…"+string(filepath.Separator)+base, ui.ColorText)
 	}
-	name := newLabel("Advanced", colorDim, sizeText)
+	name := ui.NewLabel("Advanced", ui.ColorDim, ui.SizeText)
 	p.content.Objects = []fyne.CanvasObject{p.line, name, p.arrow, p.fold}
-	at(name, margin, 12, 120, 28)
+	ui.At(name, ui.Margin, 12, 120, 28)
 	if p.open {
 		for _, r := range p.rows {
 			if r.hidden {
@@ -133,24 +134,24 @@ func (p *advancedPanel) refresh() {
 }
 
 func (p *advancedPanel) place(size fyne.Size) {
-	width := size.Width - 2*margin
-	at(p.line, margin, 4, width, 1)
-	at(p.arrow, margin+width-18, 17, 18, 18)
-	at(p.fold, margin-6, 12, width+12, 28)
+	width := size.Width - 2*ui.Margin
+	ui.At(p.line, ui.Margin, 4, width, 1)
+	ui.At(p.arrow, ui.Margin+width-18, 17, 18, 18)
+	ui.At(p.fold, ui.Margin-6, 12, width+12, 28)
 	y := float32(44)
 	const nameWidth = 76
 	for _, r := range p.rows {
 		if !p.open || r.hidden {
 			continue
 		}
-		at(r.name, margin, y, nameWidth, fieldHeight)
-		x, w := margin+nameWidth, width-nameWidth
+		ui.At(r.name, ui.Margin, y, nameWidth, ui.FieldHeight)
+		x, w := ui.Margin+nameWidth, width-nameWidth
 		if r.change != nil {
 			c := r.change.MinSize().Width
-			at(r.change, margin+width-c+6, y+6, c, 24)
+			ui.At(r.change, ui.Margin+width-c+6, y+6, c, 24)
 			w -= c
 		}
-		at(r.control, x, y, w, fieldHeight)
+		ui.At(r.control, x, y, w, ui.FieldHeight)
 		y += advancedRowHeight
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/test"
 
+	"kleinbild/app/ui"
 	"kleinbild/inference"
 	"kleinbild/inference/picture"
 )
@@ -244,7 +245,7 @@ func newBench(t *testing.T, size fyne.Size, options ...benchOption) *bench {
 		cfg.Open = func(context.Context, inference.Options) (Engine, error) { return b.engine, nil }
 	}
 	if a.Preferences().String("theme") == "" {
-		a.Preferences().SetString("theme", themeDark)
+		a.Preferences().SetString("theme", ui.ThemeDark)
 	}
 	b.session = b.open(a, cfg, size)
 	b.shape.setSeed(firstSeed)
@@ -311,20 +312,14 @@ func (b *bench) timed(f func()) {
 }
 
 func (b *bench) said() string {
-	if b.session == nil || !b.notice.visible() {
+	if b.session == nil || !b.notice.Visible() {
 		return ""
 	}
 	return b.notice.said()
 }
 
 // said is all that the notices say, one a line.
-func (n *noticeBar) said() string {
-	var said []string
-	for _, t := range n.shown() {
-		said = append(said, t.text.Text)
-	}
-	return strings.Join(said, "\n")
-}
+func (n notices) said() string { return strings.Join(n.Sentences(), "\n") }
 
 // file writes a PNG picture of landscape and returns its path.
 func (b *bench) file(name string, w, h int, seed uint64) string {

@@ -23,7 +23,7 @@ func (p *historyPanel) bin(id uint64) {
 	onCanvas := p.s.shown != nil && p.s.shown.id == id
 	p.throw(e, func() {
 		p.s.do(studio.Step{Undo: func() { p.unbin(e, onCanvas) }, Redo: func() { p.throw(e, func() {}) }}, func() {})
-		p.s.notice.say("Moved to the bin.", p.s.undoAction())
+		p.s.notice.Say("Moved to the bin.", p.s.undoAction())
 	})
 }
 
@@ -42,7 +42,7 @@ func (p *historyPanel) throw(e history.Entry, done func()) {
 		}
 		return func() {
 			if err != nil {
-				p.s.notice.say("The picture could not be moved to the bin. " + explain(err))
+				p.s.notice.Say("The picture could not be moved to the bin. " + explain(err))
 				return
 			}
 			p.removed(e.ID)
@@ -72,7 +72,7 @@ func (p *historyPanel) throwLater(e history.Entry, bin func(string) error) {
 				return func() {
 					delete(p.binned, e.ID)
 					if err != nil {
-						p.s.notice.say("The picture could not be moved to the bin. " + explain(err))
+						p.s.notice.Say("The picture could not be moved to the bin. " + explain(err))
 					}
 					p.reload()
 				}
@@ -120,7 +120,7 @@ func (p *historyPanel) unbin(e history.Entry, onCanvas bool) {
 		}
 		return func() {
 			if err != nil {
-				p.s.notice.say("The picture could not be taken back from the bin. " + explain(err))
+				p.s.notice.Say("The picture could not be taken back from the bin. " + explain(err))
 				return
 			}
 			back()

@@ -10,6 +10,7 @@ import (
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/widget"
 
+	"kleinbild/app/ui"
 	"kleinbild/history"
 	"kleinbild/inference"
 	"kleinbild/inference/picture"
@@ -19,18 +20,18 @@ import (
 // first.
 type canvasPanel struct {
 	s          *session
-	ground     *box
-	view       *pictureView
-	percent    *button
-	fit        *button
-	compare    *button
-	copy       *button
-	save       *button
-	newer      *button // a picture is finished and waits to be looked at
-	tools      []*button
+	ground     *ui.Box
+	view       *ui.PictureView
+	percent    *ui.Button
+	fit        *ui.Button
+	compare    *ui.Button
+	copy       *ui.Button
+	save       *ui.Button
+	newer      *ui.Button // a picture is finished and waits to be looked at
+	tools      []*ui.Button
 	emptyTitle *widget.Label
 	emptyHint  *widget.Label
-	emptyStart *button
+	emptyStart *ui.Button
 	comparing  bool
 	previewing bool
 	away       bool     // another picture was opened while pictures are being made
@@ -39,32 +40,32 @@ type canvasPanel struct {
 }
 
 func newCanvasPanel(s *session) *canvasPanel {
-	p := &canvasPanel{s: s, ground: newBox(colorCanvas, 0), view: newPictureView()}
-	p.view.background = s.background
-	p.view.changed = p.refreshTools
-	p.view.menu = p.showMenu
-	p.view.carry, p.view.drop = p.carry, p.dropCarried
-	p.view.step = func(by int) { s.strip.step(by) }
-	p.percent = newButton("", func() { p.view.oneToOne(p.view.middle()) })
-	p.fit = newButton("Fit", p.view.zoomToFit)
-	p.compare = newButton("Before | After", p.toggleCompare)
-	p.copy = newButton("Copy", s.copyPicture)
-	p.save = newButton("Save as…", s.saveCopy)
-	p.newer = newButton("", p.showNewest)
-	p.newer.quiet, p.newer.chosen = true, true
-	p.tools = []*button{p.newer, p.percent, p.fit, p.compare, p.copy, p.save}
+	p := &canvasPanel{s: s, ground: ui.NewBox(ui.ColorCanvas, 0), view: ui.NewPictureView()}
+	p.view.Background = s.background
+	p.view.OnChanged = p.refreshTools
+	p.view.OnMenu = p.showMenu
+	p.view.OnCarry, p.view.OnDrop = p.carry, p.dropCarried
+	p.view.OnStep = func(by int) { s.strip.step(by) }
+	p.percent = ui.NewButton("", func() { p.view.OneToOne(p.view.Middle()) })
+	p.fit = ui.NewButton("Fit", p.view.ZoomToFit)
+	p.compare = ui.NewButton("Before | After", p.toggleCompare)
+	p.copy = ui.NewButton("Copy", s.copyPicture)
+	p.save = ui.NewButton("Save as…", s.saveCopy)
+	p.newer = ui.NewButton("", p.showNewest)
+	p.newer.Quiet, p.newer.Chosen = true, true
+	p.tools = []*ui.Button{p.newer, p.percent, p.fit, p.compare, p.copy, p.save}
 	p.emptyTitle, p.emptyHint = widget.NewLabel(""), widget.NewLabel("")
 	p.emptyTitle.Alignment, p.emptyHint.Alignment = fyne.TextAlignCenter, fyne.TextAlignCenter
 	p.emptyTitle.Wrapping, p.emptyHint.Wrapping = fyne.TextWrapWord, fyne.TextWrapWord
 	p.emptyTitle.SizeName = "headingText"
 	p.emptyHint.Importance = widget.LowImportance
-	p.emptyStart = newButton("Try an example", p.example)
-	p.emptyStart.accent = true
+	p.emptyStart = ui.NewButton("Try an example", p.example)
+	p.emptyStart.Accent = true
 	objects := []fyne.CanvasObject{p.ground, p.view, p.emptyTitle, p.emptyHint, p.emptyStart}
 	for _, b := range p.tools {
 		objects = append(objects, b)
 	}
-	p.content = arranged(noSize, p.place, append(objects, s.start.content, s.notice.content)...)
+	p.content = ui.Arranged(ui.NoSize, p.place, append(objects, s.start.content, s.notice.Content)...)
 	p.refresh()
 	return p
 }
@@ -73,36 +74,36 @@ const toolsHeight float32 = 44
 
 func (p *canvasPanel) place(size fyne.Size) {
 	p.ground.Resize(size)
-	noticeWidth := min(size.Width-2*margin, 680)
+	noticeWidth := min(size.Width-2*ui.Margin, 680)
 	// Notices lie over the picture, which stays where it is.
-	at(p.s.notice.content, (size.Width-noticeWidth)/2, margin, noticeWidth, p.s.notice.height(noticeWidth))
-	at(p.view, 0, 0, size.Width, size.Height-toolsHeight)
+	ui.At(p.s.notice.Content, (size.Width-noticeWidth)/2, ui.Margin, noticeWidth, p.s.notice.Height(noticeWidth))
+	ui.At(p.view, 0, 0, size.Width, size.Height-toolsHeight)
 	p.s.start.content.Resize(size)
 	var width float32
 	for _, b := range p.tools {
 		if b.Visible() {
-			width += b.MinSize().Width + gap
+			width += b.MinSize().Width + ui.Gap
 		}
 	}
-	x, y := (size.Width-width+gap)/2, size.Height-toolsHeight+4
+	x, y := (size.Width-width+ui.Gap)/2, size.Height-toolsHeight+4
 	for _, b := range p.tools {
 		if b.Visible() {
 			w := b.MinSize().Width
-			at(b, x, y, w, 28)
-			x += w + gap
+			ui.At(b, x, y, w, 28)
+			x += w + ui.Gap
 		}
 	}
-	textWidth := min(size.Width-2*margin, 520)
+	textWidth := min(size.Width-2*ui.Margin, 520)
 	left, middle := (size.Width-textWidth)/2, size.Height/2
 	p.emptyTitle.Resize(fyne.NewSize(textWidth, 0))
 	title := p.emptyTitle.MinSize().Height
 	p.emptyHint.Resize(fyne.NewSize(textWidth, 0))
 	hint := p.emptyHint.MinSize().Height
 	top := middle - (title+hint+44)/2
-	at(p.emptyTitle, left, top, textWidth, title)
-	at(p.emptyHint, left, top+title-8, textWidth, hint)
+	ui.At(p.emptyTitle, left, top, textWidth, title)
+	ui.At(p.emptyHint, left, top+title-8, textWidth, hint)
 	w := p.emptyStart.MinSize().Width + 24
-	at(p.emptyStart, (size.Width-w)/2, top+title+hint+4, w, 36)
+	ui.At(p.emptyStart, (size.Width-w)/2, top+title+hint+4, w, 36)
 }
 
 func (p *canvasPanel) layout() { p.content.Refresh() }
@@ -119,43 +120,43 @@ func (p *canvasPanel) refresh() {
 	if start && !s.start.content.Visible() {
 		s.start.look()
 	}
-	show(s.start.content, start)
-	picture := p.view.full != nil && !start
-	show(p.view, picture)
-	empty := p.view.full == nil && !start
+	ui.Show(s.start.content, start)
+	picture := p.view.Picture() != nil && !start
+	ui.Show(p.view, picture)
+	empty := p.view.Picture() == nil && !start
 	p.emptyTitle.SetText("Describe a picture below, or drop one here to change it.")
 	hint := "Ctrl + Enter makes it. Up to four pictures on the left can be called “image 1” to “image 4” in the prompt."
 	if small := s.smallModel(); small > 0 {
 		hint = fmt.Sprintf("This is a small model to try things with: its pictures have the area of %d × %d pixels. A full one is chosen under Advanced.", small, small)
 	}
 	p.emptyHint.SetText(hint)
-	show(p.emptyTitle, empty)
-	show(p.emptyHint, empty)
-	show(p.emptyStart, empty && s.prompt.entry.Text == "" && s.slots.count() == 0)
+	ui.Show(p.emptyTitle, empty)
+	ui.Show(p.emptyHint, empty)
+	ui.Show(p.emptyStart, empty && s.prompt.entry.Text == "" && s.slots.count() == 0)
 	p.refreshTools()
 }
 
 func (p *canvasPanel) refreshTools() {
 	start := p.s.start.content.Visible()
-	picture := p.view.full != nil && !start
+	picture := p.view.Picture() != nil && !start
 	finished := picture && p.s.shown != nil && !p.previewing
-	p.percent.setText(fmt.Sprintf("%.0f %%", p.view.pixels()*100), "")
-	p.fit.setChosen(false)
+	p.percent.SetText(fmt.Sprintf("%.0f %%", p.view.Pixels()*100), "")
+	p.fit.SetChosen(false)
 	switch n := len(p.unseen); {
 	case p.content != nil && p.content.Size().Width < 640:
-		p.newer.setText(fmt.Sprintf("%d new: show", n), "")
+		p.newer.SetText(fmt.Sprintf("%d new: show", n), "")
 	case n == 1:
-		p.newer.setText("New picture: show", "")
+		p.newer.SetText("New picture: show", "")
 	default:
-		p.newer.setText(fmt.Sprintf("%d new pictures: show", n), "")
+		p.newer.SetText(fmt.Sprintf("%d new pictures: show", n), "")
 	}
-	show(p.newer, picture && len(p.unseen) > 0)
-	show(p.percent, picture)
-	show(p.fit, picture && !p.view.fit)
-	show(p.compare, finished && p.s.shown.before != nil)
-	show(p.copy, finished)
-	show(p.save, finished)
-	p.compare.setChosen(p.comparing)
+	ui.Show(p.newer, picture && len(p.unseen) > 0)
+	ui.Show(p.percent, picture)
+	ui.Show(p.fit, picture && !p.view.Fitted())
+	ui.Show(p.compare, finished && p.s.shown.before != nil)
+	ui.Show(p.copy, finished)
+	ui.Show(p.save, finished)
+	p.compare.SetChosen(p.comparing)
 	p.s.shape.showShown()
 	p.layout()
 }
@@ -185,8 +186,7 @@ func (p *canvasPanel) occupied() bool {
 	if p.s.start.content.Visible() {
 		return true
 	}
-	v := p.view
-	return p.s.shown != nil && !p.previewing && (p.away || v.zoomedIn() || v.before != nil || v.moving != dragNothing)
+	return p.s.shown != nil && !p.previewing && (p.away || p.view.Attended())
 }
 
 // offer shows a picture that was just made, or where the canvas is occupied a sign of it.
@@ -236,13 +236,13 @@ func (p *canvasPanel) show(pic *shown) {
 func (p *canvasPanel) draw() {
 	pic := p.s.shown
 	if pic == nil {
-		p.view.set(nil, image.Point{}, nil)
+		p.view.Set(nil, image.Point{}, nil)
 	} else {
 		before := pic.before
 		if !p.comparing {
 			before = nil
 		}
-		p.view.set(pic.image, pic.image.Rect.Size(), before)
+		p.view.Set(pic.image, pic.image.Rect.Size(), before)
 	}
 	p.refresh()
 }
@@ -250,7 +250,7 @@ func (p *canvasPanel) draw() {
 // showPreview shows what a picture on its way will look like.
 func (p *canvasPanel) showPreview(img *image.RGBA, size picture.Size) {
 	p.previewing = true
-	p.view.set(img, image.Pt(size.Width, size.Height), nil)
+	p.view.Set(img, image.Pt(size.Width, size.Height), nil)
 	p.refresh()
 }
 
@@ -273,11 +273,11 @@ func (p *canvasPanel) toggleCompare() {
 // carry takes the picture along while a drag is over the slots.
 func (p *canvasPanel) carry(pos fyne.Position) bool {
 	s := p.s
-	if s.shown == nil || p.previewing || !within(s.slots.content, pos) {
-		s.drag.end()
+	if s.shown == nil || p.previewing || !ui.Within(s.slots.content, pos) {
+		s.drag.End()
 		return false
 	}
-	s.drag.follow(p.view.full, pos)
+	s.drag.Follow(p.view.Picture(), pos)
 	return true
 }
 
@@ -288,7 +288,7 @@ func (p *canvasPanel) dropCarried() {
 	switch {
 	case target == nil || s.shown == nil:
 	case s.shown.path == "":
-		s.notice.say("This picture is not saved yet: save it first, then use it.", action{"Save as…", s.saveCopy})
+		s.notice.Say("This picture is not saved yet: save it first, then use it.", ui.Action{Text: "Save as…", Do: s.saveCopy})
 	default:
 		s.slots.add(target.number, []string{s.shown.path})
 	}
@@ -337,11 +337,11 @@ func (s *session) openEntry(e history.Entry) {
 		return func() {
 			switch {
 			case errors.Is(err, fs.ErrNotExist):
-				s.strip.row.found(e.Path, nil, true)
-				s.notice.ask(fmt.Sprintf("%s is no longer there.", e.Path), action{"Remove from the history", func() { s.strip.forget(e.ID) }})
+				s.strip.row.Found(e.Path, nil, true)
+				s.notice.Ask(fmt.Sprintf("%s is no longer there.", e.Path), ui.Action{Text: "Remove from the history", Do: func() { s.strip.forget(e.ID) }})
 			case err != nil:
 				s.notice.fail(err)
-			case s.strip.row.marked == e.ID:
+			case s.strip.row.Marked == e.ID:
 				s.view.away = s.run != nil
 				s.view.show(&shown{image: img, meta: e.Picture, path: e.Path, id: e.ID, before: before})
 			}

@@ -6,16 +6,17 @@ import (
 	"fyne.io/fyne/v2"
 	"github.com/shirou/gopsutil/v4/mem"
 
+	"kleinbild/app/ui"
 	"kleinbild/inference"
 )
 
 // costPanel says which model computes where, and what the next picture will cost in memory where the engine plans it.
 type costPanel struct {
 	s       *session
-	model   *label
-	bar     *box
-	filled  *box
-	memory  *label
+	model   *ui.Label
+	bar     *ui.Box
+	filled  *ui.Box
+	memory  *ui.Label
 	share   float32
 	asked   int // counts refreshes
 	content *fyne.Container
@@ -23,26 +24,26 @@ type costPanel struct {
 
 func newCostPanel(s *session) *costPanel {
 	p := &costPanel{
-		s: s, model: newLabel("", colorDim, sizeCaption), memory: newLabel("", colorDim, sizeCaption),
-		bar: newBox(colorLine, 2), filled: newBox(colorDim, 2),
+		s: s, model: ui.NewLabel("", ui.ColorDim, ui.SizeCaption), memory: ui.NewLabel("", ui.ColorDim, ui.SizeCaption),
+		bar: ui.NewBox(ui.ColorLine, 2), filled: ui.NewBox(ui.ColorDim, 2),
 	}
-	p.content = arranged(noSize, p.place, p.model, p.bar, p.filled, p.memory)
+	p.content = ui.Arranged(ui.NoSize, p.place, p.model, p.bar, p.filled, p.memory)
 	return p
 }
 
 func (p *costPanel) height() float32 {
-	if p.memory.text == "" {
+	if p.memory.Text == "" {
 		return 36
 	}
 	return 62
 }
 
 func (p *costPanel) place(size fyne.Size) {
-	width := size.Width - 2*margin
-	at(p.model, margin, 6, width, 18)
-	at(p.bar, margin, 28, width, 4)
-	at(p.filled, margin, 28, width*p.share, 4)
-	at(p.memory, margin, 36, width, 18)
+	width := size.Width - 2*ui.Margin
+	ui.At(p.model, ui.Margin, 6, width, 18)
+	ui.At(p.bar, ui.Margin, 28, width, 4)
+	ui.At(p.filled, ui.Margin, 28, width*p.share, 4)
+	ui.At(p.memory, ui.Margin, 36, width, 18)
 }
 
 func (p *costPanel) refresh() {
@@ -51,17 +52,17 @@ func (p *costPanel) refresh() {
 	switch {
 	case engine != nil:
 		info := engine.Info()
-		p.model.set(modelName(info)+" · "+info.Device, colorDim)
+		p.model.Set(modelName(info)+" · "+info.Device, ui.ColorDim)
 		if planner, ok := engine.(Planner); ok {
 			p.plan(planner)
 			return
 		}
 	case p.s.opening:
-		p.model.set("Opening the model…", colorDim)
+		p.model.Set("Opening the model…", ui.ColorDim)
 	default:
-		p.model.set("No model", colorDim)
+		p.model.Set("No model", ui.ColorDim)
 	}
-	p.show("", colorDim, 0)
+	p.show("", ui.ColorDim, 0)
 }
 
 // plan asks for the next picture's memory; only the answer to the last question is shown.
@@ -77,11 +78,11 @@ func (p *costPanel) plan(planner Planner) {
 			switch {
 			case asked != p.asked:
 			case err != nil:
-				p.show("", colorDim, 0)
+				p.show("", ui.ColorDim, 0)
 			case !plan.Fits():
-				p.show(fmt.Sprintf("needs %s GB, %s GB free: take a smaller size", gigabytes(plan.LeastBytes), gigabytes(plan.RoomBytes)), colorError, 1)
+				p.show(fmt.Sprintf("needs %s GB, %s GB free: take a smaller size", gigabytes(plan.LeastBytes), gigabytes(plan.RoomBytes)), ui.ColorError, 1)
 			default:
-				p.show(fmt.Sprintf("needs %s of %s GB", gigabytes(plan.PeakBytes), gigabytes(plan.TotalBytes)), colorDim,
+				p.show(fmt.Sprintf("needs %s of %s GB", gigabytes(plan.PeakBytes), gigabytes(plan.TotalBytes)), ui.ColorDim,
 					min(float32(plan.PeakBytes)/float32(plan.TotalBytes), 1))
 			}
 		}
@@ -90,9 +91,9 @@ func (p *costPanel) plan(planner Planner) {
 
 func (p *costPanel) show(memory string, color fyne.ThemeColorName, share float32) {
 	p.share = share
-	p.memory.set(memory, color)
+	p.memory.Set(memory, color)
 	for _, o := range []fyne.CanvasObject{p.bar, p.filled, p.memory} {
-		show(o, memory != "")
+		ui.Show(o, memory != "")
 	}
 	p.content.Refresh()
 	if p.s.frame != nil {

@@ -10,6 +10,7 @@ import (
 	"fyne.io/fyne/v2/widget"
 
 	"kleinbild/app/studio"
+	"kleinbild/app/ui"
 	"kleinbild/inference/picture"
 )
 
@@ -48,10 +49,10 @@ func (s *session) showDesk(d studio.Desk) {
 		s.shape.setLocked(d.Locked)
 		s.shape.setCount(min(max(d.Count, 1), maxCount))
 		if s.advanced.steps.Text != d.Steps {
-			s.advanced.steps.SetText(firstRunes(d.Steps, maxFieldRunes))
+			s.advanced.steps.SetText(ui.FirstRunes(d.Steps, ui.MaxFieldRunes))
 		}
 		if s.advanced.guidance.Text != d.Guidance {
-			s.advanced.guidance.SetText(firstRunes(d.Guidance, maxFieldRunes))
+			s.advanced.guidance.SetText(ui.FirstRunes(d.Guidance, ui.MaxFieldRunes))
 		}
 		if d.Aspect != "" {
 			s.shape.choose(d.Aspect)
@@ -140,11 +141,11 @@ func (s *session) undoText(e *widget.Entry, shortcut fyne.Shortcut) {
 }
 
 // undoAction is the button of a notice that takes back what was just done.
-func (s *session) undoAction() action {
+func (s *session) undoAction() ui.Action {
 	steps := s.steps
-	return action{"Undo", func() {
+	return ui.Action{Text: "Undo", Do: func() {
 		if s.steps != steps {
-			s.notice.say("More was changed since then: Ctrl + Z takes it back step by step.")
+			s.notice.Say("More was changed since then: Ctrl + Z takes it back step by step.")
 			return
 		}
 		s.undo()
@@ -159,7 +160,7 @@ func (s *session) overwrite(text string, do func()) {
 	}
 	unfinished := strings.TrimSpace(before.Prompt) != "" && !slices.Contains(s.strip.prompts(), before.Prompt)
 	if unfinished || len(before.Slots) > 0 {
-		s.notice.say(text, s.undoAction())
+		s.notice.Say(text, s.undoAction())
 	}
 }
 
@@ -173,7 +174,7 @@ func (s *session) openDesk() {
 		desk, ok, err = store.LoadDesk()
 	}
 	if err != nil {
-		s.notice.say("What is on the desk may not be there the next time: " + explain(err))
+		s.notice.Say("What is on the desk may not be there the next time: " + explain(err))
 	}
 	s.amend(func() {
 		switch {
@@ -232,7 +233,7 @@ func (s *session) openQueue(desk studio.Desk) {
 			s.queue.bringBack(jobs)
 			switch {
 			case err != nil:
-				s.notice.say("What waited last time could not be read: " + explain(err))
+				s.notice.Say("What waited last time could not be read: " + explain(err))
 			case len(broken) > 0:
 				s.sayBroken(why)
 			}
@@ -244,13 +245,13 @@ func (s *session) openQueue(desk studio.Desk) {
 // sayBroken offers the desks of jobs whose pictures are gone.
 func (s *session) sayBroken(why error) {
 	text := fmt.Sprintf("%d of the pictures that wait cannot be made. %s", len(s.broken), explain(why))
-	s.notice.say(text, action{"Put it on the desk", func() {
+	s.notice.Say(text, ui.Action{Text: "Put it on the desk", Do: func() {
 		k := s.broken[0]
 		s.broken = s.broken[1:]
 		k.Desk.Seed, k.Desk.Count = fmt.Sprint(k.Seed), k.Count
 		s.change(func() { s.showDesk(k.Desk) })
 		s.keepSoon()
-	}}, action{"Discard", func() {
+	}}, ui.Action{Text: "Discard", Do: func() {
 		s.broken = nil
 		s.keepSoon()
 	}})
@@ -287,7 +288,7 @@ func (s *session) keep() {
 			s.writer.busy = false
 			if err != nil && !s.writer.failed {
 				s.writer.failed = true // once: it would come with every change
-				s.notice.say("What is on the desk may not be there the next time: " + explain(err))
+				s.notice.Say("What is on the desk may not be there the next time: " + explain(err))
 			}
 			if err == nil {
 				s.writer.failed = false

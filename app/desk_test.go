@@ -8,18 +8,18 @@ import (
 
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/test"
-
 	"github.com/adrg/xdg"
 
 	"kleinbild/app/shell"
+	"kleinbild/app/ui"
 	"kleinbild/inference/picture"
 )
 
 // take takes what a notice of s offers.
 func (b *bench) take(s *session, offer string) {
 	b.t.Helper()
-	for _, a := range s.notice.actions {
-		if a.text == offer {
+	for _, a := range s.notice.Actions {
+		if a.Text == offer {
 			test.Tap(a)
 			b.settle()
 			return
@@ -111,7 +111,7 @@ func TestUndoKeys(t *testing.T) {
 	b.wantNames()
 	b.prompt.entry.TypedShortcut(&fyne.ShortcutUndo{})
 	b.wantNames("one.png")
-	b.shape.seedEntry.TypedShortcut(ctrlShiftZ)
+	b.shape.seedEntry.TypedShortcut(ui.CtrlShiftZ)
 	b.wantNames()
 	canvas := b.win.Canvas().(interface{ TypedShortcut(fyne.Shortcut) })
 	b.win.Canvas().Unfocus()
@@ -120,7 +120,7 @@ func TestUndoKeys(t *testing.T) {
 	canvas.TypedShortcut(&fyne.ShortcutRedo{})
 	b.wantNames()
 	canvas.TypedShortcut(&fyne.ShortcutUndo{})
-	canvas.TypedShortcut(ctrlShiftZ)
+	canvas.TypedShortcut(ui.CtrlShiftZ)
 	b.wantNames()
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"fyne.io/fyne/v2"
 
+	"kleinbild/app/ui"
 	"kleinbild/history"
 	"kleinbild/inference"
 	"kleinbild/inference/picture"
@@ -21,7 +22,7 @@ import (
 // else, the next free slots. A picture that Kleinbild made can have its settings back instead.
 func (s *session) drop(pos fyne.Position, uris []fyne.URI) {
 	if s.blocked() {
-		s.notice.say("Close the dialog first, then drop the pictures again.")
+		s.notice.Say("Close the dialog first, then drop the pictures again.")
 		return
 	}
 	var items []string
@@ -60,18 +61,18 @@ func (s *session) receive(number int, items []string) {
 		}
 		return func() {
 			if complaint != "" {
-				s.notice.say(complaint)
+				s.notice.Say(complaint)
 			}
 			switch {
 			case made == nil || number > 0:
 				s.slots.add(number, files)
 				if made != nil {
-					s.notice.ask(by+".", action{"Restore its settings", func() { s.restore(*made) }})
+					s.notice.Ask(by+".", ui.Action{Text: "Restore its settings", Do: func() { s.restore(*made) }})
 				}
 			default:
-				s.notice.ask(by+": “"+shorten(made.Prompt, 60)+"”",
-					action{"Restore its settings", func() { s.restore(*made) }},
-					action{"Use as reference", func() { s.slots.add(0, files) }})
+				s.notice.Ask(by+": “"+shorten(made.Prompt, 60)+"”",
+					ui.Action{Text: "Restore its settings", Do: func() { s.restore(*made) }},
+					ui.Action{Text: "Use as reference", Do: func() { s.slots.add(0, files) }})
 			}
 		}
 	})

@@ -18,6 +18,7 @@ import (
 	"fyne.io/fyne/v2/storage"
 	"fyne.io/fyne/v2/test"
 
+	"kleinbild/app/ui"
 	"kleinbild/inference"
 	"kleinbild/inference/picture"
 )
@@ -66,7 +67,7 @@ func TestDrops(t *testing.T) {
 	b.wantSaid("1 of the 2 found no free slot")
 	b.dropAt(b.view.view, one)
 	b.wantSaid("All four slots are taken")
-	if got := b.prompt.workflow.text; got != "Multi-reference · 4 pictures" {
+	if got := b.prompt.workflow.Text; got != "Multi-reference · 4 pictures" {
 		t.Errorf("workflow %q", got)
 	}
 
@@ -156,17 +157,17 @@ func TestReorderByDragging(t *testing.T) {
 	}
 	drag(from, middle(from))
 	drag(from, middle(to))
-	if !to.lit || !b.drag.ghost.Visible() {
+	if !to.lit || !b.drag.Ghost.Visible() {
 		t.Error("the slot under the drag is not lit")
 	}
 	from.DragEnd()
 	b.wantNames("c.png", "b.png", "a.png")
-	if b.drag.ghost.Visible() || to.lit {
+	if b.drag.Ghost.Visible() || to.lit {
 		t.Error("the drag left something behind")
 	}
 
 	b.make("for the history")
-	thumb := b.strip.row.cells[0]
+	thumb := b.strip.row.Cells[0]
 	b.slots.clear(1)
 	drag(thumb, middle(thumb))
 	drag(thumb, middle(b.slots.slots[3]))
@@ -203,7 +204,7 @@ func TestPaste(t *testing.T) {
 func TestPasteTextElsewhere(t *testing.T) {
 	b := newBench(t, usual)
 	b.view.show(&shown{image: landscape(64, 64, 1)})
-	takeFocus(b.view.view)
+	ui.TakeFocus(b.view.view)
 	b.app.Clipboard().SetContent("a fox")
 	b.pasteText(&fyne.ShortcutPaste{Clipboard: b.app.Clipboard()})
 	b.settle()
@@ -231,7 +232,7 @@ func TestRestoreSettings(t *testing.T) {
 	b.dropAt(b.view.view, made)
 	b.wantSaid("Kleinbild made this picture")
 	b.wantNames() // nothing happens by itself
-	test.Tap(b.notice.actions[0])
+	test.Tap(b.notice.Actions[0])
 	b.settle()
 	b.wantNames("ref.png")
 	size, _ := b.shape.size()
@@ -240,7 +241,7 @@ func TestRestoreSettings(t *testing.T) {
 	}
 
 	b.dropAt(b.view.view, made)
-	test.Tap(b.notice.actions[1])
+	test.Tap(b.notice.Actions[1])
 	b.settle()
 	if b.names()[1] != filepath.Base(made) {
 		t.Errorf("slots %v, want the picture as a reference", b.names())
@@ -261,7 +262,7 @@ func TestRestoreOfOthers(t *testing.T) {
 	b.wantSaid("AUTOMATIC1111")
 	b.wantSaid("Sampler Euler a")
 	b.wantNames()
-	test.Tap(b.notice.actions[0])
+	test.Tap(b.notice.Actions[0])
 	b.settle()
 	size, _ := b.shape.size()
 	if seed, err := b.shape.seed(); err != nil || seed == 0 || b.prompt.entry.Text != "a fox" || b.advanced.steps.Text != "20" || size != (picture.Size{Width: 96, Height: 64}) {

@@ -39,8 +39,8 @@ func TestRealEngine(t *testing.T) {
 	b.advanced.steps.SetText("2")
 	b.prompt.setText("a red fox")
 	b.settle()
-	if !strings.HasSuffix(b.prompt.tokens.text, " of 32 tokens") {
-		t.Errorf("tokens %q", b.prompt.tokens.text)
+	if !strings.HasSuffix(b.prompt.tokens.Text, " of 32 tokens") {
+		t.Errorf("tokens %q", b.prompt.tokens.Text)
 	}
 	b.generate()
 	b.until("a picture", func() bool {

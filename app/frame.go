@@ -3,6 +3,8 @@ package app
 import (
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/container"
+
+	"kleinbild/app/ui"
 )
 
 // frame lays the panels out: slots left, sizes right, the canvas in all that is left, the prompt below it and the
@@ -11,26 +13,26 @@ type frame struct {
 	s       *session
 	size    fyne.Size
 	scale   float32 // of the screen, when the panels were laid out
-	left    *box
-	rightBg *box
+	left    *ui.Box
+	rightBg *ui.Box
 	right   *container.Scroll // scrolls where Advanced is unfolded in a low window
-	lines   [4]*box
+	lines   [4]*ui.Box
 	content *fyne.Container
 }
 
 func newFrame(s *session) *frame {
-	f := &frame{s: s, left: newBox(colorPanel, 0), rightBg: newBox(colorPanel, 0), size: s.set.windowSize(s.cfg.room)}
+	f := &frame{s: s, left: ui.NewBox(ui.ColorPanel, 0), rightBg: ui.NewBox(ui.ColorPanel, 0), size: s.set.windowSize(s.cfg.room)}
 	s.frame = f // the panels ask it how low the window is
-	stack := container.New(stacked{}, s.shape.content, s.advanced.content)
+	stack := container.New(ui.Stacked{}, s.shape.content, s.advanced.content)
 	f.right = container.NewVScroll(stack)
 	objects := []fyne.CanvasObject{
 		f.left, s.slots.content, s.view.content, s.queue.content, s.prompt.content, f.rightBg, f.right, s.cost.content, s.strip.content,
 	}
 	for i := range f.lines {
-		f.lines[i] = newBox(colorLine, 0)
+		f.lines[i] = ui.NewBox(ui.ColorLine, 0)
 		objects = append(objects, f.lines[i])
 	}
-	f.content = arranged(func() fyne.Size { return leastSize }, f.place, append(objects, s.drag.content)...)
+	f.content = ui.Arranged(func() fyne.Size { return leastSize }, f.place, append(objects, s.drag.Content)...)
 	return f
 }
 
@@ -52,8 +54,8 @@ func (f *frame) place(size fyne.Size) {
 	wasLow := f.low()
 	f.size = size
 	s := f.s
-	left := float32(int(between(156, size.Width*0.16, 340)))
-	right := float32(int(between(228, size.Width*0.186, 340)))
+	left := float32(int(ui.Between(156, size.Width*0.16, 340)))
+	right := float32(int(ui.Between(228, size.Width*0.186, 340)))
 	strip := s.strip.height()
 	prompt := float32(132)
 	if f.low() {
@@ -62,21 +64,21 @@ func (f *frame) place(size fyne.Size) {
 	upper := size.Height - strip
 	middle := size.Width - left - right
 	queue := s.queue.height()
-	at(f.left, 0, 0, left, upper)
-	at(s.slots.content, 0, 0, left, upper)
-	at(s.view.content, left, 0, middle, upper-prompt-queue)
-	at(s.queue.content, left, upper-prompt-queue, middle, queue)
-	at(s.prompt.content, left, upper-prompt, middle, prompt)
+	ui.At(f.left, 0, 0, left, upper)
+	ui.At(s.slots.content, 0, 0, left, upper)
+	ui.At(s.view.content, left, 0, middle, upper-prompt-queue)
+	ui.At(s.queue.content, left, upper-prompt-queue, middle, queue)
+	ui.At(s.prompt.content, left, upper-prompt, middle, prompt)
 	cost := s.cost.height()
-	at(f.rightBg, left+middle, 0, right, upper)
-	at(f.right, left+middle, 0, right, upper-cost)
-	at(s.cost.content, left+middle, upper-cost, right, cost)
-	at(s.strip.content, 0, upper, size.Width, strip)
-	at(f.lines[0], left-1, 0, 1, upper)
-	at(f.lines[1], left+middle, 0, 1, upper)
-	at(f.lines[2], 0, upper, size.Width, 1)
-	at(f.lines[3], left, upper-prompt-queue, middle, 1)
-	s.drag.content.Resize(size)
+	ui.At(f.rightBg, left+middle, 0, right, upper)
+	ui.At(f.right, left+middle, 0, right, upper-cost)
+	ui.At(s.cost.content, left+middle, upper-cost, right, cost)
+	ui.At(s.strip.content, 0, upper, size.Width, strip)
+	ui.At(f.lines[0], left-1, 0, 1, upper)
+	ui.At(f.lines[1], left+middle, 0, 1, upper)
+	ui.At(f.lines[2], 0, upper, size.Width, 1)
+	ui.At(f.lines[3], left, upper-prompt-queue, middle, 1)
+	s.drag.Content.Resize(size)
 	if wasLow != f.low() {
 		f.right.Content.Refresh()
 		s.strip.content.Refresh()

@@ -75,10 +75,10 @@ func TestNothingCanBeWrittenChild(t *testing.T) {
 	if read(desk) != keptDesk {
 		t.Errorf("desk %q, want the old one", read(desk))
 	}
-	b.notice.dismiss()
+	b.notice.Dismiss()
 	b.keep()
 	b.settle()
-	if b.notice.visible() {
+	if b.notice.Visible() {
 		t.Errorf("said again: %q", b.said())
 	}
 	b.pastePicture([]byte(picture))

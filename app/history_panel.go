@@ -10,6 +10,7 @@ import (
 	"fyne.io/fyne/v2/container"
 	"fyne.io/fyne/v2/theme"
 
+	"kleinbild/app/ui"
 	"kleinbild/history"
 )
 
@@ -21,32 +22,32 @@ type historyPanel struct {
 	found  []history.Entry   // those that match the search
 	binned map[uint64]*waste // on their way to the bin
 
-	search  *field
-	count   *label
-	fold    *button
-	row     *thumbRow
+	search  *ui.Field
+	count   *ui.Label
+	fold    *ui.Button
+	row     *ui.ThumbRow
 	scroll  *container.Scroll
-	empty   *label
-	ground  *box
+	empty   *ui.Label
+	ground  *ui.Box
 	content *fyne.Container
 }
 
 func newHistoryPanel(s *session) *historyPanel {
 	p := &historyPanel{
-		s: s, ground: newBox(colorPanel, 0), count: newLabel("", colorDim, sizeCaption), binned: map[uint64]*waste{},
-		empty: newLabel("What you make appears here.", colorDim, sizeText),
+		s: s, ground: ui.NewBox(ui.ColorPanel, 0), count: ui.NewLabel("", ui.ColorDim, ui.SizeCaption), binned: map[uint64]*waste{},
+		empty: ui.NewLabel("What you make appears here.", ui.ColorDim, ui.SizeText),
 	}
-	p.search = newField(s.keys)
+	p.search = ui.NewField(s.keys)
 	p.search.SetPlaceHolder("Search prompts")
 	p.search.Icon = theme.SearchIcon()
 	p.search.OnChanged = func(string) { p.filter() }
-	p.fold = newLink("Show history", p.toggle)
-	p.row = newThumbRow()
-	p.row.load, p.row.background = s.thumbnails.Get, s.background
-	p.row.open, p.row.bin, p.row.menu = p.open, p.bin, p.menu
-	p.row.drag, p.row.drop = func(img *image.RGBA, pos fyne.Position) { s.drag.follow(img, pos) }, p.dropped
-	p.scroll = p.row.scroll
-	p.content = arranged(noSize, p.place, p.ground, p.fold, p.search, p.count, p.scroll, p.empty)
+	p.fold = ui.NewLink("Show history", p.toggle)
+	p.row = ui.NewThumbRow()
+	p.row.Load, p.row.Background = s.thumbnails.Get, s.background
+	p.row.OnOpen, p.row.OnBin, p.row.Menu = p.open, p.bin, p.menu
+	p.row.OnDrag, p.row.OnDrop = func(img *image.RGBA, pos fyne.Position) { s.drag.Follow(img, pos) }, p.dropped
+	p.scroll = p.row.Scroll
+	p.content = ui.Arranged(ui.NoSize, p.place, p.ground, p.fold, p.search, p.count, p.scroll, p.empty)
 	return p
 }
 
@@ -76,29 +77,29 @@ func (p *historyPanel) toggle() {
 func (p *historyPanel) place(size fyne.Size) {
 	p.ground.Resize(size)
 	low, folded := p.s.frame.low(), p.folded()
-	show(p.fold, low)
+	ui.Show(p.fold, low)
 	for _, o := range []fyne.CanvasObject{p.search, p.count, p.scroll} {
-		show(o, !folded)
+		ui.Show(o, !folded)
 	}
-	show(p.empty, !folded && len(p.found) == 0)
+	ui.Show(p.empty, !folded && len(p.found) == 0)
 	top := float32(0)
 	if low {
-		p.fold.setText("Show history", "")
+		p.fold.SetText("Show history", "")
 		if !folded {
-			p.fold.setText("Hide history", "")
+			p.fold.SetText("Hide history", "")
 		}
-		at(p.fold, margin-6, 4, p.fold.MinSize().Width, 24)
+		ui.At(p.fold, ui.Margin-6, 4, p.fold.MinSize().Width, 24)
 		top = 24
 	}
 	if folded {
 		return
 	}
 	middle := top + (size.Height-top)/2
-	at(p.search, margin, middle-28, searchWidth, fieldHeight)
-	at(p.count, margin+4, middle+12, searchWidth, 16)
-	x := searchWidth + 2*margin - thumbEdge
-	at(p.scroll, x, top, size.Width-x, size.Height-top)
-	at(p.empty, x+thumbEdge, middle-28, size.Width-x-margin, fieldHeight)
+	ui.At(p.search, ui.Margin, middle-28, searchWidth, ui.FieldHeight)
+	ui.At(p.count, ui.Margin+4, middle+12, searchWidth, 16)
+	x := searchWidth + 2*ui.Margin - ui.ThumbEdge
+	ui.At(p.scroll, x, top, size.Width-x, size.Height-top)
+	ui.At(p.empty, x+ui.ThumbEdge, middle-28, size.Width-x-ui.Margin, ui.FieldHeight)
 }
 
 func (p *historyPanel) focusSearch() {
@@ -133,16 +134,16 @@ func (s *session) historyNews(n history.News) {
 		if n.Rescued > 0 {
 			found = pictureCount(n.Rescued) + " could be read and stayed in it"
 		}
-		s.notice.say("The history was damaged. " + found + "; the damaged file is now " + n.Aside +
+		s.notice.Say("The history was damaged. " + found + "; the damaged file is now " + n.Aside +
 			". All pictures are still in their folder.")
 	case n.Err != nil:
-		s.notice.say("The history cannot be written at present. " + explain(n.Err) +
+		s.notice.Say("The history cannot be written at present. " + explain(n.Err) +
 			" What you make meanwhile is kept, and is added once it can be.")
 		return
 	case n.Entered > 0:
-		s.notice.say("The history can be written: " + pictureCount(n.Entered) + " that waited were added.")
+		s.notice.Say("The history can be written: " + pictureCount(n.Entered) + " that waited were added.")
 	case n.Back:
-		s.notice.say("The history can be written again.")
+		s.notice.Say("The history can be written again.")
 	}
 	s.strip.reload()
 }
@@ -198,8 +199,8 @@ func (p *historyPanel) renumber() {
 			continue
 		}
 		if i := slices.IndexFunc(p.all, func(e history.Entry) bool { return e.Path == pic.path }); i >= 0 {
-			if p.row.marked == pic.id {
-				p.row.marked = p.all[i].ID
+			if p.row.Marked == pic.id {
+				p.row.Marked = p.all[i].ID
 			}
 			pic.id = p.all[i].ID
 		}
@@ -228,17 +229,17 @@ func (p *historyPanel) filter() {
 	case len(p.all) > 0:
 		text = pictureCount(len(p.all))
 	}
-	p.count.set(text, colorDim)
-	p.empty.set("What you make appears here.", colorDim)
+	p.count.Set(text, ui.ColorDim)
+	p.empty.Set("What you make appears here.", ui.ColorDim)
 	if len(p.all) > 0 {
-		p.empty.set("No prompt has these words.", colorDim)
+		p.empty.Set("No prompt has these words.", ui.ColorDim)
 	}
-	show(p.empty, len(p.found) == 0 && (p.s.frame == nil || !p.folded()))
-	items := make([]thumbItem, len(p.found))
+	ui.Show(p.empty, len(p.found) == 0 && (p.s.frame == nil || !p.folded()))
+	items := make([]ui.ThumbItem, len(p.found))
 	for i, e := range p.found {
-		items[i] = thumbItem{e.ID, e.Path}
+		items[i] = ui.ThumbItem{ID: e.ID, Path: e.Path}
 	}
-	p.row.set(items)
+	p.row.Set(items)
 }
 
 // prompts are the earlier prompts, newest first, each once.
@@ -258,7 +259,7 @@ func (p *historyPanel) index(id uint64) int {
 }
 
 // mark frames the entry that is on the canvas; 0 frames none.
-func (p *historyPanel) mark(id uint64) { p.row.mark(id) }
+func (p *historyPanel) mark(id uint64) { p.row.Mark(id) }
 
 // menu is what can be done with an entry.
 func (p *historyPanel) menu(id uint64) *fyne.Menu {
@@ -274,10 +275,10 @@ func (p *historyPanel) menu(id uint64) *fyne.Menu {
 // free one if it was dropped on the canvas.
 func (p *historyPanel) dropped(path string) {
 	s := p.s
-	pos := s.drag.pos
+	pos := s.drag.Pos
 	if target := s.slotDropped(); target != nil {
 		s.slots.add(target.number, []string{path})
-	} else if within(s.view.view, pos) || within(s.view.emptyTitle, pos) {
+	} else if ui.Within(s.view.view, pos) || ui.Within(s.view.emptyTitle, pos) {
 		s.slots.add(0, []string{path})
 	}
 }
@@ -291,7 +292,7 @@ func (p *historyPanel) open(id uint64) {
 
 // step goes to the picture before (-1, newer) or after (1, older) the one on the canvas.
 func (p *historyPanel) step(by int) {
-	if i := p.index(p.row.marked) + by; i >= 0 && i < len(p.found) {
+	if i := p.index(p.row.Marked) + by; i >= 0 && i < len(p.found) {
 		p.s.openEntry(p.found[i])
 	}
 }

@@ -24,14 +24,14 @@ func TestHistoryHeldByAnotherProgram(t *testing.T) {
 		}
 	})
 	b.wantSaid("another program uses the file")
-	b.notice.dismiss()
+	b.notice.Dismiss()
 	b.make("made meanwhile")
-	if b.notice.visible() {
+	if b.notice.Visible() {
 		t.Errorf("said again: %q", b.said())
 	}
 	waiting := b.strip.all[0]
-	if b.strip.row.marked != waiting.ID || b.shown.id != waiting.ID || waiting.Path != b.shown.path {
-		t.Errorf("marked %d, shown %d, want %d", b.strip.row.marked, b.shown.id, waiting.ID)
+	if b.strip.row.Marked != waiting.ID || b.shown.id != waiting.ID || waiting.Path != b.shown.path {
+		t.Errorf("marked %d, shown %d, want %d", b.strip.row.Marked, b.shown.id, waiting.ID)
 	}
 	if err := file.Close(); err != nil {
 		t.Fatal(err)
@@ -40,8 +40,8 @@ func TestHistoryHeldByAnotherProgram(t *testing.T) {
 	b.settle()
 	b.wantSaid("1 picture that waited")
 	now := b.strip.all[0]
-	if len(b.strip.all) != 2 || now.ID == waiting.ID || now.Path != waiting.Path || b.strip.row.marked != now.ID || b.shown.id != now.ID {
-		t.Errorf("%d entries, marked %d, shown %d, want %d", len(b.strip.all), b.strip.row.marked, b.shown.id, now.ID)
+	if len(b.strip.all) != 2 || now.ID == waiting.ID || now.Path != waiting.Path || b.strip.row.Marked != now.ID || b.shown.id != now.ID {
+		t.Errorf("%d entries, marked %d, shown %d, want %d", len(b.strip.all), b.strip.row.Marked, b.shown.id, now.ID)
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/driver/desktop"
 	"fyne.io/fyne/v2/widget"
+
+	"kleinbild/app/ui"
 )
 
 // shortcuts are the keys that work wherever the focus is.
@@ -32,7 +34,7 @@ func (s *session) addShortcuts() {
 		{&fyne.ShortcutCopy{}, func(fyne.Shortcut) { s.copyPicture() }},
 		{&fyne.ShortcutUndo{}, func(fyne.Shortcut) { s.undo() }},
 		{&fyne.ShortcutRedo{}, func(fyne.Shortcut) { s.redo() }},
-		{ctrlShiftZ, func(fyne.Shortcut) { s.redo() }},
+		{ui.CtrlShiftZ, func(fyne.Shortcut) { s.redo() }},
 	} {
 		canvas.AddShortcut(k.shortcut, func(c fyne.Shortcut) {
 			if !s.blocked() {
@@ -65,13 +67,13 @@ func (s *session) shortcut(shortcut fyne.Shortcut) bool {
 func (s *session) escape() {
 	top := s.win.Canvas().Overlays().Top()
 	switch {
-	case s.modal.is(top):
-		s.modal.close()
+	case s.modal.Is(top):
+		s.modal.Close()
 	case top != nil:
 		top.Hide()
 	case s.start.canLeave():
 		s.start.leave()
-	case s.view.view.before != nil:
+	case s.view.view.Comparing():
 		s.view.toggleCompare()
 	case s.run != nil:
 		s.cancelRun()
@@ -79,7 +81,7 @@ func (s *session) escape() {
 		s.waiting = false
 		s.prompt.refresh()
 	default:
-		s.notice.dismiss()
+		s.notice.Dismiss()
 	}
 }
 
@@ -92,7 +94,7 @@ func (s *session) blocked() bool {
 // pasteText puts text that was pasted elsewhere into the prompt.
 func (s *session) pasteText(paste fyne.Shortcut) {
 	if s.app.Clipboard().Content() == "" {
-		s.notice.say("There is neither a picture nor text to paste.")
+		s.notice.Say("There is neither a picture nor text to paste.")
 		return
 	}
 	s.win.Canvas().Focus(s.prompt.entry)

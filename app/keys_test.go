@@ -10,6 +10,7 @@ import (
 	"fyne.io/fyne/v2/driver/desktop"
 	"fyne.io/fyne/v2/test"
 
+	"kleinbild/app/ui"
 	"kleinbild/inference/picture"
 )
 
@@ -29,8 +30,8 @@ func TestTypingAndKeys(t *testing.T) {
 	if got := b.prompt.entry.Text; got != "ein Fuchs, 狐, лиса\nim Schnee" {
 		t.Errorf("prompt %q", got)
 	}
-	if !strings.Contains(b.prompt.tokens.text, " of 512 tokens") {
-		t.Errorf("tokens %q", b.prompt.tokens.text)
+	if !strings.Contains(b.prompt.tokens.Text, " of 512 tokens") {
+		t.Errorf("tokens %q", b.prompt.tokens.Text)
 	}
 	b.prompt.entry.TypedShortcut(&fyne.ShortcutUndo{})
 	if strings.Contains(b.prompt.entry.Text, "Schnee") {
@@ -100,7 +101,7 @@ func TestEscapeByOrder(t *testing.T) {
 		"prompt": func() fyne.Focusable { return b.prompt.entry }, "list of devices": func() fyne.Focusable { return b.advanced.device },
 		"list of themes": func() fyne.Focusable { return b.advanced.theme }, "steps": func() fyne.Focusable { return b.advanced.steps },
 		"search": func() fyne.Focusable { return b.strip.search }, "Cancel": func() fyne.Focusable { return b.prompt.cancel },
-		"thumbnail": func() fyne.Focusable { return b.strip.row.cells[0] }, "nothing": func() fyne.Focusable { return nil },
+		"thumbnail": func() fyne.Focusable { return b.strip.row.Cells[0] }, "nothing": func() fyne.Focusable { return nil },
 	}
 	for name, focus := range focuses {
 		t.Run(name, func(t *testing.T) {
@@ -111,7 +112,7 @@ func TestEscapeByOrder(t *testing.T) {
 			b.strip.open(b.strip.all[0].ID)
 			b.settle()
 			b.view.toggleCompare()
-			b.notice.ask("Restore?", action{"Restore", nil})
+			b.notice.Ask("Restore?", ui.Action{Text: "Restore", Do: nil})
 			b.chooseModel()
 			b.view.showMenu(fyne.NewPos(300, 200))
 			escape := func() {
@@ -132,7 +133,7 @@ func TestEscapeByOrder(t *testing.T) {
 			state := func() string {
 				s := ""
 				for _, on := range []bool{
-					b.win.Canvas().Overlays().Top() != nil, b.start.content.Visible(), b.view.comparing, b.run != nil, b.notice.visible(),
+					b.win.Canvas().Overlays().Top() != nil, b.start.content.Visible(), b.view.comparing, b.run != nil, b.notice.Visible(),
 				} {
 					s += map[bool]string{true: "1", false: "0"}[on]
 				}
@@ -145,7 +146,7 @@ func TestEscapeByOrder(t *testing.T) {
 				escape()
 			}
 			b.until("the end of the run", func() bool { return b.run == nil })
-			for b.notice.visible() {
+			for b.notice.Visible() {
 				was := b.said()
 				escape()
 				if b.said() == was {
@@ -202,19 +203,19 @@ func TestEverythingByKeyboard(t *testing.T) {
 	for range 100 {
 		b.win.Canvas().FocusNext()
 		f := b.win.Canvas().Focused()
-		if k, ok := f.(*button); ok && k.passed != nil && !reached[f] {
+		if k, ok := f.(*ui.Button); ok && k.Passed != nil && !reached[f] {
 			stops["counts"]++
 		} else if !reached[f] {
 			stops[fmt.Sprintf("%T", f)]++
 		}
 		reached[f] = true
 	}
-	if stops["*app.tile"] != 1 || stops["counts"] != 1 || stops["*app.thumb"] != 1 {
+	if stops["*ui.Tile"] != 1 || stops["counts"] != 1 || stops["*ui.Thumb"] != 1 {
 		t.Errorf("stops of Tab: %v, want one for the sizes, the counts and the thumbnails", stops)
 	}
 	want := []fyne.Focusable{
 		b.prompt.entry, b.prompt.generate, b.prompt.earlier, b.prompt.images[0], b.shape.seedEntry, b.shape.dice, b.shape.lock,
-		b.advanced.fold, b.advanced.steps, b.advanced.device, b.advanced.theme, b.strip.search, b.strip.row.cells[0],
+		b.advanced.fold, b.advanced.steps, b.advanced.device, b.advanced.theme, b.strip.search, b.strip.row.Cells[0],
 		b.view.view, b.view.percent, b.view.compare, b.view.copy, b.view.save,
 	}
 	for _, c := range b.slots.slots {
@@ -235,7 +236,7 @@ func TestEverythingByKeyboard(t *testing.T) {
 	}{
 		{b.shape.tiles[1], []fyne.KeyName{fyne.KeyLeft, fyne.KeyDown, fyne.KeyRight}, b.shape.tiles[4]},
 		{b.shape.counts[0], []fyne.KeyName{fyne.KeyLeft, fyne.KeyRight, fyne.KeyRight}, b.shape.counts[2]},
-		{b.strip.row.cells[0], []fyne.KeyName{fyne.KeyRight}, b.strip.row.cells[1]},
+		{b.strip.row.Cells[0], []fyne.KeyName{fyne.KeyRight}, b.strip.row.Cells[1]},
 	} {
 		b.win.Canvas().Focus(row.from)
 		for _, key := range row.keys {
@@ -251,8 +252,9 @@ func TestEverythingByKeyboard(t *testing.T) {
 	}
 	// The ring is there on what is chosen, too.
 	b.win.Canvas().Focus(b.shape.tiles[4])
-	if ring := test.WidgetRenderer(b.shape.tiles[4]).(*tileRenderer).ground; ring.stroke != colorText || ring.strokeWidth != 2 {
-		t.Errorf("a chosen tile with the focus has the edge %v", ring.stroke)
+	ground := test.WidgetRenderer(b.shape.tiles[4]).Objects()[0].(*ui.Box)
+	if ground.Stroke != ui.ColorText || ground.StrokeWidth != 2 {
+		t.Errorf("a chosen tile with the focus has the edge %v", ground.Stroke)
 	}
 	press(b.shape.tiles[0], fyne.KeySpace)
 	press(b.shape.counts[2], fyne.KeyReturn)

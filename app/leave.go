@@ -3,19 +3,21 @@ package app
 import (
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/widget"
+
+	"kleinbild/app/ui"
 )
 
 // showModal shows a modal in the place of the one that is open.
-func (s *session) showModal(body fyne.CanvasObject, answers ...action) *modal {
-	if s.modal.open() {
-		s.modal.close()
+func (s *session) showModal(body fyne.CanvasObject, answers ...ui.Action) *ui.Modal {
+	if s.modal.IsOpen() {
+		s.modal.Close()
 	}
-	s.modal = showModal(s.win.Canvas(), body, answers...)
+	s.modal = ui.ShowModal(s.win.Canvas(), body, answers...)
 	return s.modal
 }
 
 // ask shows a question with its answers.
-func (s *session) ask(text string, answers ...action) *modal {
+func (s *session) ask(text string, answers ...ui.Action) *ui.Modal {
 	l := widget.NewLabel(text)
 	l.Wrapping = fyne.TextWrapWord
 	return s.showModal(l, answers...)
@@ -25,7 +27,7 @@ func (s *session) ask(text string, answers ...action) *modal {
 func (s *session) leave() {
 	if s.shown != nil && s.shown.path == "" && s.run == nil {
 		s.ask("The picture on the canvas is not saved, and is gone when the window closes.",
-			action{"Close without it", s.leaveQueue}, action{"Save as…", s.saveCopy})
+			ui.Action{Text: "Close without it", Do: s.leaveQueue}, ui.Action{Text: "Save as…", Do: s.saveCopy})
 		return
 	}
 	s.leaveQueue()
@@ -46,12 +48,12 @@ func (s *session) leaveQueue() {
 		s.quit()
 		return
 	}
-	answers := []action{{"Discard", s.discard}}
+	answers := []ui.Action{{Text: "Discard", Do: s.discard}}
 	if s.desks != nil {
-		answers = append(answers, action{"Keep for next time", s.quit})
+		answers = append(answers, ui.Action{Text: "Keep for next time", Do: s.quit})
 	}
 	if s.engine != nil || s.opening {
-		answers = append(answers, action{"Finish", s.finish})
+		answers = append(answers, ui.Action{Text: "Finish", Do: s.finish})
 	}
 	s.ask(waitText(waiting)+". Finish before the window closes, keep for next time, or discard?", answers...)
 }
@@ -59,7 +61,7 @@ func (s *session) leaveQueue() {
 // finish closes the window once all pictures are made.
 func (s *session) finish() {
 	s.finishing = true
-	s.notice.ask("The window closes when the pictures are made.", action{"Stay open", func() { s.finishing = false }})
+	s.notice.Ask("The window closes when the pictures are made.", ui.Action{Text: "Stay open", Do: func() { s.finishing = false }})
 	s.queue.goOn()
 }
 

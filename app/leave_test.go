@@ -17,11 +17,11 @@ import (
 // answer taps a button of the question.
 func (b *bench) answer(s *session, text string) {
 	b.t.Helper()
-	if !s.modal.open() {
+	if !s.modal.IsOpen() {
 		b.t.Fatalf("nothing is asked; the window says %q", b.said())
 	}
-	for _, a := range s.modal.buttons {
-		if a.text == text {
+	for _, a := range s.modal.Buttons {
+		if a.Text == text {
 			test.Tap(a)
 			return
 		}
@@ -66,11 +66,11 @@ func TestCloseAsks(t *testing.T) {
 			b.until("the first is on its way", func() bool { return b.view.previewing })
 
 			b.leave()
-			if !b.session.modal.open() || closed {
+			if !b.session.modal.IsOpen() || closed {
 				t.Fatal("closed unasked")
 			}
 			b.win.Canvas().Focused().TypedKey(&fyne.KeyEvent{Name: fyne.KeyEscape})
-			if b.session.modal.open() || b.run == nil || closed {
+			if b.session.modal.IsOpen() || b.run == nil || closed {
 				t.Fatal("Escape is no answer, and cancels nothing")
 			}
 			b.leave()
@@ -145,7 +145,7 @@ func TestSystemEnd(t *testing.T) {
 	}
 	// Closed again without a word about it, it still waits.
 	again.leave()
-	if again.modal.open() {
+	if again.modal.IsOpen() {
 		t.Error("asks about what rests since last time")
 	}
 	third := b.open(b.app, b.cfg, usual)
@@ -153,7 +153,7 @@ func TestSystemEnd(t *testing.T) {
 	if len(third.queue.jobs) != 1 {
 		t.Errorf("%d jobs wait after another start", len(third.queue.jobs))
 	}
-	test.Tap(third.notice.actions[1]) // Discard
+	test.Tap(third.notice.Actions[1]) // Discard
 	if !third.queue.empty() {
 		t.Error("not discarded")
 	}

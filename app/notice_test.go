@@ -10,6 +10,7 @@ import (
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/test"
 
+	"kleinbild/app/ui"
 	"kleinbild/inference"
 )
 
@@ -43,9 +44,9 @@ func TestNoticeOfADroppedPicture(t *testing.T) {
 			if b.said() != "Kleinbild made this picture: “a lighthouse”" {
 				t.Errorf("after an hour the window says %q", b.said())
 			}
-			test.Tap(b.notice.actions[0])
+			test.Tap(b.notice.Actions[0])
 			b.settle()
-			if b.prompt.entry.Text != "a lighthouse" || b.notice.visible() {
+			if b.prompt.entry.Text != "a lighthouse" || b.notice.Visible() {
 				t.Errorf("prompt %q, says %q", b.prompt.entry.Text, b.said())
 			}
 		})
@@ -56,9 +57,9 @@ func TestNotices(t *testing.T) {
 	b := newBench(t, usual)
 	b.view.show(&shown{image: landscape(1200, 400, 1)})
 	b.settle()
-	where, size := b.view.view.after.Position(), b.view.view.after.Size()
-	b.notice.say("Copied.")
-	if b.view.view.after.Position() != where || b.view.view.after.Size() != size {
+	where, size := b.view.view.Placed()
+	b.notice.Say("Copied.")
+	if now, as := b.view.view.Placed(); now != where || as != size {
 		t.Error("a notice moved the picture")
 	}
 	b.clock.pass(time.Second)
@@ -68,34 +69,34 @@ func TestNotices(t *testing.T) {
 	b.wantSaid("Copied.") // nobody looked
 	b.focusLost = false
 	b.clock.pass(time.Minute)
-	if b.notice.visible() {
+	if b.notice.Visible() {
 		t.Errorf("after a minute the window says %q", b.said())
 	}
 
 	answered := ""
-	answer := func(what string) action { return action{what, func() { answered = what }} }
-	b.notice.ask("Restore?", answer("Restore"))
-	b.notice.say("Agree?", answer("Yes"), answer("No"))
-	b.notice.ask("A third?", answer("Third"))
-	b.notice.say("Image 1 was removed.", answer("Undo"))
-	b.notice.say("Image 2 was removed.", answer("Undo"))
+	answer := func(what string) ui.Action { return ui.Action{Text: what, Do: func() { answered = what }} }
+	b.notice.Ask("Restore?", answer("Restore"))
+	b.notice.Say("Agree?", answer("Yes"), answer("No"))
+	b.notice.Ask("A third?", answer("Third"))
+	b.notice.Say("Image 1 was removed.", answer("Undo"))
+	b.notice.Say("Image 2 was removed.", answer("Undo"))
 	b.notice.fail(errors.New("inference: it is broken"))
 	if got := strings.Split(b.said(), "\n"); strings.Join(got, "|") != "Restore?|Agree?|Image 2 was removed.|It is broken." {
 		t.Errorf("the window says %q", got)
 	}
 	b.clock.pass(time.Hour)
-	b.notice.hide()
+	b.notice.Hide()
 	if b.said() != "Restore?\nAgree?" {
 		t.Errorf("the window says %q, want the questions", b.said())
 	}
-	test.Tap(b.notice.actions[2])
+	test.Tap(b.notice.Actions[2])
 	if answered != "No" || b.said() != "Restore?\nA third?" {
 		t.Errorf("answered %q, then the window says %q", answered, b.said())
 	}
 	for range 2 {
 		b.win.Canvas().OnTypedKey()(&fyne.KeyEvent{Name: fyne.KeyEscape})
 	}
-	if b.notice.visible() {
+	if b.notice.Visible() {
 		t.Errorf("Escape leaves %q", b.said())
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/test"
 
+	"kleinbild/app/ui"
 	"kleinbild/inference"
 	"kleinbild/inference/picture"
 )
@@ -57,7 +58,7 @@ func TestSizes(t *testing.T) {
 	}
 	b.engine.info.NativeSize = 128
 	b.engineChanged()
-	if got := b.shape.tiles[0].pixels; got != image.Pt(128, 128) {
+	if got := b.shape.tiles[0].Pixels; got != image.Pt(128, 128) {
 		t.Errorf("square of a small model: %v", got)
 	}
 }
@@ -113,20 +114,20 @@ func TestFitsEverywhere(t *testing.T) {
 		}
 		var texts []placed
 		walk(b.win.Content(), fyne.Position{}, func(o fyne.CanvasObject, pos fyne.Position) {
-			l, ok := o.(*label)
-			if !ok || l.text == "" {
+			l, ok := o.(*ui.Label)
+			if !ok || l.Text == "" {
 				return
 			}
 			inRight := pos.X >= b.frame.right.Position().X
-			natural := l.natural()
+			natural := l.Natural()
 			width := min(natural.Width, l.Size().Width)
-			switch l.align {
+			switch l.Align {
 			case fyne.TextAlignCenter:
 				pos.X += (l.Size().Width - width) / 2
 			case fyne.TextAlignTrailing:
 				pos.X += l.Size().Width - width
 			}
-			p := placed{l.text, pos.X, pos.Y + (l.Size().Height-natural.Height)/2 + 3, pos.X + width, pos.Y + (l.Size().Height+natural.Height)/2 - 3}
+			p := placed{l.Text, pos.X, pos.Y + (l.Size().Height-natural.Height)/2 + 3, pos.X + width, pos.Y + (l.Size().Height+natural.Height)/2 - 3}
 			if p.y1 >= size.Height || inRight && l != b.cost.model && p.y2 > size.Height-b.strip.height()-b.cost.height() {
 				return // out of sight, or where scrolling brings it
 			}
@@ -161,46 +162,23 @@ func TestTextAtWholePixels(t *testing.T) {
 			b.win.Canvas().(test.WindowlessCanvas).SetScale(scale)
 			b.win.Resize(size)
 			b.frame.rescaled()
-			b.notice.say("A sentence.", action{"Undo", nil})
+			b.notice.Say("A sentence.", ui.Action{Text: "Undo", Do: nil})
 			texts := 0
 			walk(b.win.Content(), fyne.Position{}, func(o fyne.CanvasObject, pos fyne.Position) {
-				l, ok := o.(*label)
-				if !ok || l.text == "" {
+				l, ok := o.(*ui.Label)
+				if !ok || l.Text == "" {
 					return
 				}
 				texts++
 				at := pos.Add(test.WidgetRenderer(l).Objects()[0].Position())
 				for _, v := range []float32{at.X * scale, at.Y * scale} {
 					if off := math.Abs(float64(v) - math.Round(float64(v))); off > 0.01 {
-						t.Errorf("%v at scale %v: %q lies at %v, %v of the screen's pixels", size, scale, l.text, at.X*scale, at.Y*scale)
+						t.Errorf("%v at scale %v: %q lies at %v, %v of the screen's pixels", size, scale, l.Text, at.X*scale, at.Y*scale)
 					}
 				}
 			})
 			if texts < 30 {
 				t.Errorf("found %d texts", texts)
-			}
-		}
-	}
-}
-
-// TestDashesMeet: the frame of an empty slot is closed in its corners.
-func TestDashesMeet(t *testing.T) {
-	for _, size := range []fyne.Size{{Width: 132, Height: 118}, {Width: 181, Height: 150.5}, {Width: 300, Height: 240}} {
-		d := newDashes()
-		d.Resize(size)
-		at := func(x, y float32) (n int) { // dashes over a place
-			for _, o := range test.WidgetRenderer(d).Objects() {
-				p, s := o.Position(), o.Size()
-				if x >= p.X && x < p.X+s.Width && y >= p.Y && y < p.Y+s.Height {
-					n++
-				}
-			}
-			return n
-		}
-		right, bottom := toPixel(size.Width-1, 1)+0.5, toPixel(size.Height-1, 1)+0.5
-		for _, corner := range [][2]float32{{0.5, 0.5}, {right, 0.5}, {0.5, bottom}, {right, bottom}} {
-			if n := at(corner[0], corner[1]); n != 2 {
-				t.Errorf("%v: %d dashes in the corner %v, want one of each side", size, n, corner)
 			}
 		}
 	}

@@ -43,7 +43,7 @@ func (s *session) paste(text func()) {
 func (s *session) pastePicture(file []byte) {
 	number := s.slots.free()
 	if number == 0 {
-		s.notice.say("All four slots are taken: remove a picture first, then paste.")
+		s.notice.Say("All four slots are taken: remove a picture first, then paste.")
 		return
 	}
 	store := s.desks
@@ -51,7 +51,7 @@ func (s *session) pastePicture(file []byte) {
 		ref, err := picture.Decode(ctx, file)
 		if err == nil && store != nil { // it lies nowhere else
 			if _, failed := store.Keep(file); failed != nil {
-				s.post(func() { s.notice.say("The pasted picture may not be there the next time: " + explain(failed)) })
+				s.post(func() { s.notice.Say("The pasted picture may not be there the next time: " + explain(failed)) })
 			}
 		}
 		return inference.Reference{Reference: ref}, err

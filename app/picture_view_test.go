@@ -1,156 +1,14 @@
 package app
 
 import (
-	"image"
-	"math"
 	"path/filepath"
 	"testing"
 
 	"fyne.io/fyne/v2"
 )
 
-// newView is a view with a picture of 1200 × 400 pixels.
-func newView(t *testing.T) *pictureView {
-	b := newBench(t, usual)
-	b.view.show(&shown{image: landscape(1200, 400, 1), before: landscape(500, 500, 2)})
-	b.settle()
-	return b.view.view
-}
-
-// pixelAt is the picture's point at a place in the view.
-func (v *pictureView) pixelAt(pos fyne.Position) (x, y float64) {
-	s := v.currentScale()
-	return float64((pos.X - v.offset.X) / s), float64((pos.Y - v.offset.Y) / s)
-}
-
-func scrolled(pos fyne.Position, dy float32) *fyne.ScrollEvent {
-	return &fyne.ScrollEvent{PointEvent: fyne.PointEvent{Position: pos}, Scrolled: fyne.Delta{DY: dy}}
-}
-
 func dragged(pos fyne.Position, dx, dy float32) *fyne.DragEvent {
 	return &fyne.DragEvent{PointEvent: fyne.PointEvent{Position: pos.AddXY(dx, dy)}, Dragged: fyne.Delta{DX: dx, DY: dy}}
-}
-
-func TestZoomAtThePointer(t *testing.T) {
-	v := newView(t)
-	if got := v.after.Size(); math.Abs(float64(got.Width-(v.Size().Width-48))) > 1 || math.Abs(float64(got.Width/got.Height-3)) > 0.01 {
-		t.Errorf("fits as %v", got)
-	}
-	pos := fyne.NewPos(400, 210)
-	x, y := v.pixelAt(pos)
-	for range 12 {
-		v.Scrolled(scrolled(pos, 10))
-	}
-	if x2, y2 := v.pixelAt(pos); math.Abs(x-x2) > 0.5 || math.Abs(y-y2) > 0.5 || v.fit {
-		t.Errorf("the point under the pointer went from %.1f,%.1f to %.1f,%.1f", x, y, x2, y2)
-	}
-	for range 500 {
-		v.Scrolled(scrolled(pos, 10))
-	}
-	if v.scale > maxScale {
-		t.Errorf("scale %v", v.scale)
-	}
-	for range 2000 {
-		v.Scrolled(scrolled(pos, -10))
-	}
-	if !v.fit {
-		t.Errorf("zooming out ends at %v, want the whole picture at %v", v.scale, v.fitScale())
-	}
-	v.DoubleTapped(&fyne.PointEvent{Position: pos})
-	if v.pixels() != 1 {
-		t.Errorf("1:1 is %v", v.pixels())
-	}
-	v.DoubleTapped(&fyne.PointEvent{Position: pos})
-	if !v.fit {
-		t.Error("a second double click does not fit the picture")
-	}
-	v.TypedKey(&fyne.KeyEvent{Name: fyne.KeyPlus})
-	v.TypedKey(&fyne.KeyEvent{Name: fyne.KeyMinus})
-	v.TypedKey(&fyne.KeyEvent{Name: fyne.Key0})
-	if !v.fit {
-		t.Error("0 does not fit the picture")
-	}
-}
-
-// TestKeysAfterADoubleClick: it gives the canvas the keyboard, which a ring shows.
-func TestKeysAfterADoubleClick(t *testing.T) {
-	v := newView(t)
-	if v.ring.Visible() {
-		t.Error("a ring without the focus")
-	}
-	v.DoubleTapped(&fyne.PointEvent{Position: v.middle()})
-	c := fyne.CurrentApp().Driver().CanvasForObject(v)
-	if c.Focused() != fyne.Focusable(v) || !v.ring.Visible() {
-		t.Fatalf("the focus is on %T, ring %v", c.Focused(), v.ring.Visible())
-	}
-	c.Focused().TypedKey(&fyne.KeyEvent{Name: fyne.Key0})
-	if !v.fit {
-		t.Error("0 does not fit the picture")
-	}
-	c.Unfocus()
-	if v.ring.Visible() {
-		t.Error("the ring stays")
-	}
-}
-
-func TestPan(t *testing.T) {
-	v := newView(t)
-	v.oneToOne(v.middle())
-	was := v.offset
-	v.Dragged(dragged(fyne.NewPos(100, 100), 30, -20))
-	v.DragEnd()
-	if v.offset != was.AddXY(30, -20) {
-		t.Errorf("%v, want %v", v.offset, was.AddXY(30, -20))
-	}
-	for range 100 {
-		v.Dragged(dragged(fyne.NewPos(100, 100), 500, 500))
-	}
-	v.DragEnd()
-	if v.offset.X > v.Size().Width/2 || v.offset.Y+v.after.Size().Height/2 > v.Size().Height {
-		t.Errorf("the picture was dragged out of sight: %v", v.offset)
-	}
-	// Another picture of the same size keeps the place, one of another size is fitted.
-	was = v.offset
-	v.set(landscape(1200, 400, 3), image.Pt(1200, 400), nil)
-	if v.offset != was || v.fit {
-		t.Error("the place was lost")
-	}
-	v.set(landscape(400, 400, 3), image.Pt(400, 400), nil)
-	if !v.fit {
-		t.Error("another size is not fitted")
-	}
-}
-
-// TestPlaceOfTheNext: a picture that was pushed about does not leave its place to the next one, a closer look does.
-func TestPlaceOfTheNext(t *testing.T) {
-	v := newView(t)
-	next := func() { v.set(landscape(v.size.X, v.size.Y, 4), v.size, nil) }
-	v.Dragged(dragged(v.middle(), -40, 60))
-	v.DragEnd()
-	if v.fit {
-		t.Fatal("the drag did nothing")
-	}
-	if next(); !v.fit {
-		t.Errorf("the next picture is at %v", v.offset)
-	}
-	// A picture that is smaller than the window ends at 1:1, and lies in the middle.
-	v.set(landscape(64, 64, 1), image.Pt(64, 64), nil)
-	for range 500 {
-		v.Scrolled(scrolled(fyne.NewPos(30, 30), -10))
-	}
-	if v.pixels() != 1 {
-		t.Errorf("zooming out ends at %v of the screen's pixels", v.pixels())
-	}
-	for range 100 {
-		v.Dragged(dragged(v.middle(), -500, -500))
-	}
-	v.DragEnd()
-	if v.offset.X < -32 || v.offset.Y < -32 {
-		t.Errorf("pushed out of sight, to %v", v.offset)
-	}
-	if next(); v.pixels() != 1 || math.Abs(float64(v.offset.X+32-v.Size().Width/2)) > 1 {
-		t.Errorf("the next small picture is at %v, %v", v.offset, v.pixels())
-	}
 }
 
 // TestDragToSlot drops the picture on the canvas into a slot, and leaves it where it was.
@@ -159,71 +17,48 @@ func TestDragToSlot(t *testing.T) {
 	b.engine.info.NativeSize = 128
 	b.make("dragged")
 	v := b.view.view
-	v.zoom(v.currentScale()*1.5, v.middle())
-	was := viewState{v.fit, v.scale, v.offset}
+	v.Zoom(v.CurrentScale()*1.5, v.Middle())
+	offset, size := v.Placed()
 	origin := fyne.CurrentApp().Driver().AbsolutePositionForObject(v)
-	pos := v.middle()
+	pos := v.Middle()
 	to := func(target fyne.Position) { // a place in the window
 		target = target.Subtract(origin)
 		v.Dragged(dragged(pos, target.X-pos.X, target.Y-pos.Y))
 		pos = target
 	}
 	to(origin.AddXY(20, 300))
-	if v.offset == was.offset {
+	if now, _ := v.Placed(); now == offset {
 		t.Error("the drag does not pan")
 	}
 	to(middle(b.slots.slots[2]))
-	if !b.slots.slots[2].lit || !b.drag.ghost.Visible() {
+	if !b.slots.slots[2].lit || !b.drag.Ghost.Visible() {
 		t.Error("the slot under the drag is not lit")
 	}
-	to(origin.Add(v.middle()).AddXY(10, 0))
-	if b.drag.ghost.Visible() || b.slots.slots[2].lit || v.offset != was.offset.AddXY(10, 0) {
-		t.Errorf("back over the canvas it is at %v, want 10 right of %v", v.offset, was.offset)
+	to(origin.Add(v.Middle()).AddXY(10, 0))
+	if now, _ := v.Placed(); b.drag.Ghost.Visible() || b.slots.slots[2].lit || now != offset.AddXY(10, 0) {
+		t.Errorf("back over the canvas it is at %v, want 10 right of %v", now, offset)
 	}
 	to(middle(b.slots.slots[0]))
 	v.DragEnd()
 	b.settle()
 	b.wantNames(filepath.Base(b.shown.path))
-	if got := (viewState{v.fit, v.scale, v.offset}); got != was || b.drag.ghost.Visible() {
-		t.Errorf("the view is at %+v, want %+v", got, was)
+	if now, as := v.Placed(); now != offset || as != size || b.drag.Ghost.Visible() {
+		t.Errorf("the picture is at %v as %v, want %v as %v", now, as, offset, size)
 	}
 }
 
 func TestCompare(t *testing.T) {
 	b := newBench(t, usual)
 	b.view.show(&shown{image: landscape(1200, 400, 1), before: landscape(500, 500, 2)})
-	v := b.view.view
-	if v.clip.Visible() {
+	if b.view.view.Comparing() {
 		t.Error("compares though nobody asked")
 	}
 	b.shortcut(ctrl(fyne.KeyB))
-	if !v.clip.Visible() || v.clip.Size().Width != v.after.Size().Width/2 {
-		t.Errorf("clip %v of %v", v.clip.Size(), v.after.Size())
-	}
-	// All of the reference is there, in its own proportions; beside it the picture does not show through.
-	if s := v.left.Size(); math.Abs(float64(s.Width/s.Height-1)) > 0.01 || math.Abs(float64(s.Height-v.after.Size().Height)) > 1 {
-		t.Errorf("the reference is drawn as %v over %v", s, v.after.Size())
-	}
-	if !v.bands.Visible() || v.bands.Size() != v.after.Size() {
-		t.Errorf("beside the reference %v of the picture are covered, want %v", v.bands.Size(), v.after.Size())
-	}
-	line := fyne.NewPos(v.offset.X+v.after.Size().Width/2, v.middle().Y)
-	v.Dragged(dragged(line, v.after.Size().Width/4, 0))
-	v.DragEnd()
-	if math.Abs(float64(v.split-0.75)) > 0.01 || !v.fit {
-		t.Errorf("the divider is at %v", v.split)
-	}
-	v.Dragged(dragged(fyne.NewPos(v.offset.X+10, v.middle().Y), -9, 0)) // away from the divider: pans
-	v.DragEnd()
-	if math.Abs(float64(v.split-0.75)) > 0.01 || v.fit {
-		t.Error("a drag beside the divider moved it")
-	}
-	v.TypedKey(&fyne.KeyEvent{Name: fyne.KeyComma})
-	if math.Abs(float64(v.split-0.73)) > 0.01 {
-		t.Errorf("the divider is at %v after a key", v.split)
+	if !b.view.view.Comparing() {
+		t.Error("does not compare")
 	}
 	b.view.show(&shown{image: landscape(300, 300, 1)})
-	if v.clip.Visible() || b.view.compare.Visible() {
+	if b.view.view.Comparing() || b.view.compare.Visible() {
 		t.Error("compares with nothing")
 	}
 }

@@ -25,7 +25,7 @@ func newPromptEntry(p *promptPanel) *promptEntry {
 // TypedShortcut offers the window its shortcuts first: an entry would swallow them.
 func (e *promptEntry) TypedShortcut(shortcut fyne.Shortcut) {
 	s := e.panel.s
-	if s.keys.undoes(&e.Entry, shortcut) {
+	if s.keys.Undoes(&e.Entry, shortcut) {
 		return
 	}
 	switch c := shortcut.(type) {
@@ -44,14 +44,14 @@ func (e *promptEntry) TypedShortcut(shortcut fyne.Shortcut) {
 			}
 		}
 	}
-	if !s.keys.shortcut(shortcut) {
+	if !s.keys.Shortcut(shortcut) {
 		e.Entry.TypedShortcut(shortcut)
 	}
 }
 
 func (e *promptEntry) TypedKey(key *fyne.KeyEvent) {
 	if key.Name == fyne.KeyEscape {
-		e.panel.s.keys.escape()
+		e.panel.s.keys.Escape()
 		return
 	}
 	if (key.Name == fyne.KeyReturn || key.Name == fyne.KeyEnter) && spaces(e.Text) >= maxPrompt {

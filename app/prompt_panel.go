@@ -9,6 +9,7 @@ import (
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/widget"
 
+	"kleinbild/app/ui"
 	"kleinbild/inference"
 	"kleinbild/plain"
 )
@@ -18,16 +19,16 @@ import (
 type promptPanel struct {
 	s        *session
 	entry    *promptEntry
-	generate *button
-	progress *progressLine
-	workflow *label
-	tokens   *label
-	estimate *label
-	cancel   *button
-	images   [inference.MaxReferences]*button
-	earlier  *button
+	generate *ui.Button
+	progress *ui.ProgressLine
+	workflow *ui.Label
+	tokens   *ui.Label
+	estimate *ui.Label
+	cancel   *ui.Button
+	images   [inference.MaxReferences]*ui.Button
+	earlier  *ui.Button
 	content  *fyne.Container
-	ground   *box
+	ground   *ui.Box
 
 	counting *time.Timer // counts tokens once typing pauses
 	recalled int         // which earlier prompt is shown, counted back from the newest; 0 is what the user typed
@@ -35,24 +36,24 @@ type promptPanel struct {
 }
 
 func newPromptPanel(s *session) *promptPanel {
-	p := &promptPanel{s: s, ground: newBox(colorPanel, 0), progress: newProgressLine()}
+	p := &promptPanel{s: s, ground: ui.NewBox(ui.ColorPanel, 0), progress: ui.NewProgressLine()}
 	p.entry = newPromptEntry(p)
 	p.entry.OnChanged = func(string) { p.changed() }
-	p.generate = newButton("Generate", s.pressGenerate)
-	p.generate.accent = true
-	p.workflow = newLabel("", colorAccent, sizeCaption)
-	p.tokens = newLabel("", colorDim, sizeCaption)
-	p.estimate = newLabel("", colorDim, sizeCaption)
-	p.cancel = newButton("Cancel", s.cancelRun)
-	p.cancel.small = true
-	p.earlier = newLink("earlier prompts", p.showEarlier)
+	p.generate = ui.NewButton("Generate", s.pressGenerate)
+	p.generate.Accent = true
+	p.workflow = ui.NewLabel("", ui.ColorAccent, ui.SizeCaption)
+	p.tokens = ui.NewLabel("", ui.ColorDim, ui.SizeCaption)
+	p.estimate = ui.NewLabel("", ui.ColorDim, ui.SizeCaption)
+	p.cancel = ui.NewButton("Cancel", s.cancelRun)
+	p.cancel.Small = true
+	p.earlier = ui.NewLink("earlier prompts", p.showEarlier)
 	objects := []fyne.CanvasObject{p.ground, p.progress, p.entry, p.generate, p.workflow, p.tokens, p.estimate, p.cancel}
 	for i := range p.images {
 		number := i + 1
-		p.images[i] = newLink(fmt.Sprintf("image %d", number), func() { p.insertImage(number) })
+		p.images[i] = ui.NewLink(fmt.Sprintf("image %d", number), func() { p.insertImage(number) })
 		objects = append(objects, p.images[i])
 	}
-	p.content = arranged(noSize, p.place, append(objects, p.earlier)...)
+	p.content = ui.Arranged(ui.NoSize, p.place, append(objects, p.earlier)...)
 	return p
 }
 
@@ -60,26 +61,26 @@ const generateWidth float32 = 148
 
 func (p *promptPanel) place(size fyne.Size) {
 	p.ground.Resize(size)
-	at(p.progress, 0, 0, size.Width, 3)
+	ui.At(p.progress, 0, 0, size.Width, 3)
 	beside := generateWidth
 	if size.Width < 640 {
 		beside = 116
 	}
-	height := size.Height - margin - 34
-	at(p.entry, margin, margin, size.Width-3*margin-beside, height)
-	at(p.generate, size.Width-margin-beside, margin, beside, height)
+	height := size.Height - ui.Margin - 34
+	ui.At(p.entry, ui.Margin, ui.Margin, size.Width-3*ui.Margin-beside, height)
+	ui.At(p.generate, size.Width-ui.Margin-beside, ui.Margin, beside, height)
 
-	p.earlier.text = "earlier prompts"
+	p.earlier.Text = "earlier prompts"
 	if size.Width < 640 {
-		p.earlier.text = "earlier"
+		p.earlier.Text = "earlier"
 	}
 	p.earlier.Refresh()
 	y := size.Height - 30
-	right := size.Width - margin
-	place := func(b *button) {
+	right := size.Width - ui.Margin
+	place := func(b *ui.Button) {
 		w := b.MinSize().Width
 		right -= w
-		at(b, right, y, w, 24)
+		ui.At(b, right, y, w, 24)
 	}
 	place(p.earlier)
 	for _, b := range slices.Backward(p.images[:]) {
@@ -88,18 +89,18 @@ func (p *promptPanel) place(size fyne.Size) {
 		}
 	}
 	if p.cancel.Visible() {
-		right -= gap / 2
+		right -= ui.Gap / 2
 		place(p.cancel)
 	}
-	x := margin
-	for _, l := range []*label{p.workflow, p.tokens, p.estimate} {
-		w := l.natural().Width
-		if l.text == "" || x+w > right-4 {
+	x := ui.Margin
+	for _, l := range []*ui.Label{p.workflow, p.tokens, p.estimate} {
+		w := l.Natural().Width
+		if l.Text == "" || x+w > right-4 {
 			l.Resize(fyne.NewSize(0, 24))
 			l.Move(fyne.NewPos(x, size.Height)) // no room: out of sight
 			continue
 		}
-		at(l, x, y, w, 24)
+		ui.At(l, x, y, w, 24)
 		x += w + 14
 	}
 }
@@ -119,41 +120,41 @@ func workflowText(references int) string {
 func (p *promptPanel) refresh() {
 	s := p.s
 	n := s.slots.count()
-	p.workflow.set(workflowText(n), colorAccent)
+	p.workflow.Set(workflowText(n), ui.ColorAccent)
 	for i, b := range p.images {
-		show(b, i < n)
+		ui.Show(b, i < n)
 	}
 	estimate := ""
 	if d := s.estimate(); d > 0 {
 		estimate = "about " + roughly(d)
 	}
-	p.estimate.set(estimate, colorDim)
+	p.estimate.Set(estimate, ui.ColorDim)
 	p.refreshButton()
 	p.content.Refresh()
 }
 
 func (p *promptPanel) refreshButton() {
 	s := p.s
-	if s.run == nil && p.cancel.focused {
+	if s.run == nil && p.cancel.Focused {
 		s.win.Canvas().Focus(p.generate)
 	}
-	show(p.cancel, s.run != nil)
-	p.generate.accent = s.run == nil
+	ui.Show(p.cancel, s.run != nil)
+	p.generate.Accent = s.run == nil
 	switch {
 	case s.run != nil:
-		p.generate.setText("Add to queue", s.run.status())
-		p.progress.set(s.run.fraction())
+		p.generate.SetText("Add to queue", s.run.status())
+		p.progress.Set(s.run.fraction())
 	case s.opening:
-		p.generate.setText("Generate", "opening the model…")
+		p.generate.SetText("Generate", "opening the model…")
 	case s.waiting:
-		p.generate.setText("Generate", "reading pictures…")
+		p.generate.SetText("Generate", "reading pictures…")
 	default:
-		p.generate.setText("Generate", "Ctrl + Enter")
+		p.generate.SetText("Generate", "Ctrl + Enter")
 	}
 	if s.run == nil {
-		p.progress.set(0)
+		p.progress.Set(0)
 	}
-	p.generate.setDisabled(s.run == nil && s.engine == nil)
+	p.generate.SetDisabled(s.run == nil && s.engine == nil)
 }
 
 // typingPause is how long typing rests before tokens are counted.
@@ -174,7 +175,7 @@ func (p *promptPanel) changed() {
 func (p *promptPanel) countTokens() {
 	engine, text := p.s.engine, p.entry.Text
 	if engine == nil {
-		p.tokens.set("", colorDim)
+		p.tokens.Set("", ui.ColorDim)
 		return
 	}
 	p.s.background(func() func() {
@@ -183,12 +184,12 @@ func (p *promptPanel) countTokens() {
 			if err != nil || p.entry.Text != text {
 				return
 			}
-			color := colorDim
+			color := ui.ColorDim
 			line := fmt.Sprintf("%d of %d tokens", count, limit)
 			if count > limit {
-				color, line = colorError, fmt.Sprintf("%d of %d tokens: the end is cut off", count, limit)
+				color, line = ui.ColorError, fmt.Sprintf("%d of %d tokens: the end is cut off", count, limit)
 			}
-			p.tokens.set(line, color)
+			p.tokens.Set(line, color)
 			p.content.Refresh()
 		}
 	})

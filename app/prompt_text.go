@@ -6,6 +6,7 @@ import (
 
 	"fyne.io/fyne/v2"
 
+	"kleinbild/app/ui"
 	"kleinbild/inference"
 )
 
@@ -52,9 +53,9 @@ func (s *session) admit(text string, room int) string {
 	total := utf8.RuneCountInString(text)
 	// What is far beyond is left out before the rule is applied, which knows a limit in bytes. Line ends of two
 	// characters become one.
-	text, err := inference.ParsePrompt(firstRunes(text, 2*maxPrompt+1))
+	text, err := inference.ParsePrompt(ui.FirstRunes(text, 2*maxPrompt+1))
 	if err != nil {
-		s.notice.say("That text cannot be a prompt. " + explain(err))
+		s.notice.Say("That text cannot be a prompt. " + explain(err))
 		return ""
 	}
 	kept := fitting(text, room)
@@ -62,7 +63,7 @@ func (s *session) admit(text string, room int) string {
 		return kept
 	}
 	left := total - utf8.RuneCountInString(kept)
-	s.notice.say(fmt.Sprintf("%s: %d of the text's %d characters were left out at its end.", promptLimit, left, total))
+	s.notice.Say(fmt.Sprintf("%s: %d of the text's %d characters were left out at its end.", promptLimit, left, total))
 	return kept
 }
 
@@ -70,14 +71,14 @@ func (s *session) admit(text string, room int) string {
 func (e *promptEntry) pasteText(clipboard fyne.Clipboard) {
 	room := maxPrompt - spaces(e.Text) + spaces(e.SelectedText())
 	if text := e.panel.s.admit(clipboard.Content(), room); text != "" {
-		e.Entry.TypedShortcut(&fyne.ShortcutPaste{Clipboard: bounded(text)})
+		e.Entry.TypedShortcut(&fyne.ShortcutPaste{Clipboard: ui.Bounded(text)})
 	}
 }
 
 // TypedRune types where there is room.
 func (e *promptEntry) TypedRune(r rune) {
 	if e.SelectedText() == "" && spaces(e.Text)+space(r) > maxPrompt {
-		e.panel.s.notice.say(promptLimit + ".")
+		e.panel.s.notice.Say(promptLimit + ".")
 		return
 	}
 	e.Entry.TypedRune(r)

@@ -10,6 +10,7 @@ import (
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/test"
 
+	"kleinbild/app/ui"
 	"kleinbild/history"
 	"kleinbild/inference/picture"
 )
@@ -89,7 +90,7 @@ func TestLongTexts(t *testing.T) {
 func TestPromptIsFull(t *testing.T) {
 	b := newBench(t, usual)
 	b.prompt.setText(strings.Repeat("word ", maxPrompt/5)[:maxPrompt-1] + "\r\n")
-	if text := b.prompt.entry.Text; len(text) != maxPrompt || b.notice.visible() {
+	if text := b.prompt.entry.Text; len(text) != maxPrompt || b.notice.Visible() {
 		t.Fatalf("%d characters; says %q: all of it has room", len(text), b.said())
 	}
 	test.Type(b.prompt.entry, "x")
@@ -132,10 +133,25 @@ func TestPromptOfOtherBytes(t *testing.T) {
 func TestLongTextInAField(t *testing.T) {
 	b := newBench(t, usual)
 	b.app.Clipboard().SetContent(longTexts["base64"])
-	for _, f := range []*field{b.strip.search, b.shape.seedEntry, b.advanced.steps} {
+	for _, f := range []*ui.Field{b.strip.search, b.shape.seedEntry, b.advanced.steps} {
 		f.TypedShortcut(&fyne.ShortcutPaste{Clipboard: b.app.Clipboard()})
-		if n := len(f.Text); n != maxFieldRunes {
-			t.Errorf("%d characters, want %d", n, maxFieldRunes)
+		if n := len(f.Text); n != ui.MaxFieldRunes {
+			t.Errorf("%d characters, want %d", n, ui.MaxFieldRunes)
+		}
+	}
+}
+
+// TestShorten: a text in a menu can neither break its line nor turn the order of what is read.
+func TestShorten(t *testing.T) {
+	for text, want := range map[string]string{
+		"a  fox\n in snow": "a fox in snow", "fox\u202egnp.exe\x1b[2J": `fox\u202egnp.exe\x1b[2J`, "a long text": "a long te…",
+	} {
+		n := 70
+		if text == "a long text" {
+			n = 10
+		}
+		if got := shorten(text, n); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"fyne.io/fyne/v2/theme"
 
 	"kleinbild/app/studio"
+	"kleinbild/app/ui"
 )
 
 // queuePanel lists the jobs that wait: what is next comes first. Each can be taken back into the window, moved
@@ -16,26 +17,26 @@ type queuePanel struct {
 	s       *session
 	jobs    []job
 	paused  bool // the last job could not be saved, and the others would fare the same; or they wait since last time
-	ground  *box
-	title   *label
-	resume  *button
+	ground  *ui.Box
+	title   *ui.Label
+	resume  *ui.Button
 	rows    []*queueRow
-	more    *label // how many are not on show
+	more    *ui.Label // how many are not on show
 	content *fyne.Container
 }
 
 type queueRow struct {
-	text          *label
-	edit, up, del *button
+	text          *ui.Label
+	edit, up, del *ui.Button
 }
 
 // queueShown is the number of rows on show; the title counts the others.
 const queueShown = 4
 
 func newQueuePanel(s *session) *queuePanel {
-	q := &queuePanel{s: s, ground: newBox(colorPanel, 0), title: newHeading(""), more: newLabel("", colorDim, sizeCaption)}
-	q.resume = newLink("go on", q.goOn)
-	q.content = arranged(noSize, q.place)
+	q := &queuePanel{s: s, ground: ui.NewBox(ui.ColorPanel, 0), title: ui.NewHeading(""), more: ui.NewLabel("", ui.ColorDim, ui.SizeCaption)}
+	q.resume = ui.NewLink("go on", q.goOn)
+	q.content = ui.Arranged(ui.NoSize, q.place)
 	q.refresh()
 	return q
 }
@@ -74,7 +75,7 @@ func (q *queuePanel) bringBack(jobs []job) {
 	q.jobs = append(q.jobs, jobs...)
 	q.paused = true
 	q.refresh()
-	q.s.notice.say(waitText(pictures)+" from last time.", action{"Go on", q.goOn}, action{"Discard", func() {
+	q.s.notice.Say(waitText(pictures)+" from last time.", ui.Action{Text: "Go on", Do: q.goOn}, ui.Action{Text: "Discard", Do: func() {
 		for _, j := range jobs {
 			q.withdraw(j.id)
 		}
@@ -125,7 +126,7 @@ func (q *queuePanel) step(i int) studio.Step {
 
 func (q *queuePanel) remove(i int) {
 	q.s.do(q.step(i), func() { q.withdraw(q.jobs[i].id) })
-	q.s.notice.say("Removed from the queue.", q.s.undoAction())
+	q.s.notice.Say("Removed from the queue.", q.s.undoAction())
 }
 
 func (q *queuePanel) forward(i int) {
@@ -140,7 +141,7 @@ func (q *queuePanel) edit(i int) {
 		q.withdraw(j.id)
 		q.s.restoreJob(j)
 	})
-	q.s.notice.say("Back on the desk, out of the queue.", q.s.undoAction())
+	q.s.notice.Say("Back on the desk, out of the queue.", q.s.undoAction())
 }
 
 func (q *queuePanel) height() float32 {
@@ -160,26 +161,27 @@ func (q *queuePanel) refresh() {
 	if q.paused {
 		title = fmt.Sprintf("Paused · %d waiting", len(q.jobs))
 	}
-	q.title.set(title, colorDim)
-	show(q.resume, q.paused)
+	q.title.Set(title, ui.ColorDim)
+	ui.Show(q.resume, q.paused)
 	q.content.Objects = []fyne.CanvasObject{q.ground, q.title, q.resume}
 	for i, j := range q.jobs[:min(len(q.jobs), queueShown)] {
 		row := &queueRow{
-			text: newLabel(describe(j), colorText, sizeText),
-			edit: newLink("edit", func() { q.edit(i) }),
-			up:   newIconButton(theme.MoveUpIcon(), func() { q.forward(i) }),
-			del:  newIconButton(theme.CancelIcon(), func() { q.remove(i) }),
+			text: ui.NewLabel(describe(j), ui.ColorText, ui.SizeText),
+			edit: ui.NewLink("edit", func() { q.edit(i) }),
+			up:   ui.NewIconButton(theme.MoveUpIcon(), func() { q.forward(i) }),
+			del:  ui.NewIconButton(theme.CancelIcon(), func() { q.remove(i) }),
 		}
-		row.up.quiet, row.del.quiet, row.up.disabled = true, true, i == 0
+		row.up.Quiet, row.del.Quiet = true, true
+		row.up.SetDisabled(i == 0)
 		q.rows = append(q.rows, row)
 		q.content.Objects = append(q.content.Objects, row.text, row.edit, row.up, row.del)
 	}
-	q.more.set("", colorDim)
+	q.more.Set("", ui.ColorDim)
 	if n := len(q.jobs) - len(q.rows); n > 0 {
-		q.more.set(fmt.Sprintf("and %d more", n), colorDim)
+		q.more.Set(fmt.Sprintf("and %d more", n), ui.ColorDim)
 	}
 	q.content.Objects = append(q.content.Objects, q.more)
-	show(q.content, !q.empty())
+	ui.Show(q.content, !q.empty())
 	q.content.Refresh()
 	q.s.keepSoon()
 	if q.s.frame != nil {
@@ -207,17 +209,17 @@ func describe(j job) string {
 
 func (q *queuePanel) place(size fyne.Size) {
 	q.ground.Resize(size)
-	at(q.title, margin, 8, size.Width-120, 20)
-	at(q.resume, size.Width-margin-q.resume.MinSize().Width, 6, q.resume.MinSize().Width, 24)
-	at(q.more, margin, 32+float32(len(q.rows))*28, size.Width-2*margin, 18)
+	ui.At(q.title, ui.Margin, 8, size.Width-120, 20)
+	ui.At(q.resume, size.Width-ui.Margin-q.resume.MinSize().Width, 6, q.resume.MinSize().Width, 24)
+	ui.At(q.more, ui.Margin, 32+float32(len(q.rows))*28, size.Width-2*ui.Margin, 18)
 	for i, row := range q.rows {
 		y := 32 + float32(i)*28
-		x := size.Width - margin
-		for _, b := range []*button{row.del, row.up, row.edit} {
+		x := size.Width - ui.Margin
+		for _, b := range []*ui.Button{row.del, row.up, row.edit} {
 			w := max(b.MinSize().Width, 26)
 			x -= w
-			at(b, x, y+1, w, 26)
+			ui.At(b, x, y+1, w, 26)
 		}
-		at(row.text, margin, y, x-2*margin, 28)
+		ui.At(row.text, ui.Margin, y, x-2*ui.Margin, 28)
 	}
 }

@@ -37,7 +37,7 @@ func (s *session) restore(meta picture.Metadata) {
 		s.slots.lay(slots)
 	})
 	if len(missing) > 0 {
-		s.notice.say("Where "+strings.Join(missing, " and ")+" lies is not known: add it again.", s.undoAction())
+		s.notice.Say("Where "+strings.Join(missing, " and ")+" lies is not known: add it again.", s.undoAction())
 	}
 	s.view.refresh()
 	s.requestChanged()

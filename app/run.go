@@ -13,6 +13,7 @@ import (
 
 	"fyne.io/fyne/v2"
 
+	"kleinbild/app/ui"
 	"kleinbild/history"
 	"kleinbild/inference"
 	"kleinbild/inference/picture"
@@ -59,12 +60,12 @@ func (s *session) generate() {
 	s.waiting = false
 	if s.engine == nil && !s.opening {
 		s.view.refresh()
-		s.notice.say("There is no model to make pictures with yet.")
+		s.notice.Say("There is no model to make pictures with yet.")
 		return
 	}
 	if strings.TrimSpace(s.prompt.entry.Text) == "" && s.slots.count() == 0 {
 		s.win.Canvas().Focus(s.prompt.entry)
-		s.notice.say("Describe the picture first: a few words are enough.")
+		s.notice.Say("Describe the picture first: a few words are enough.")
 		return
 	}
 	if s.slots.reading() {
@@ -122,7 +123,7 @@ func (s *session) next() {
 	ctx, cancel := context.WithCancel(s.closing)
 	r := &run{s: s, job: j, cancel: cancel}
 	s.run = r
-	s.notice.hide()
+	s.notice.Hide()
 	s.prompt.refresh()
 	work := jobWork{
 		engine: s.engine, dir: s.picturesDir(), otherDirs: []string{s.cfg.PicturesDir, os.TempDir()},
@@ -181,7 +182,7 @@ func (r *run) make(ctx context.Context, w jobWork) error {
 		r.s.post(func() {
 			r.show(p, &entry)
 			if result.Truncated != "" {
-				r.s.notice.say("The prompt is longer than the model reads: its end was cut off, from “" + shorten(result.Truncated, 60) + "”.")
+				r.s.notice.Say("The prompt is longer than the model reads: its end was cut off, from “" + shorten(result.Truncated, 60) + "”.")
 			}
 		})
 		if failed != nil {
@@ -248,7 +249,7 @@ func (r *run) finished(err error) {
 	switch {
 	case errors.Is(err, context.Canceled):
 		if r.done == 0 {
-			s.notice.say("Cancelled.")
+			s.notice.Say("Cancelled.")
 		}
 	case errors.As(err, &save):
 		if rest := r.job; r.done < rest.count { // it waits on, with what waits
@@ -257,17 +258,17 @@ func (r *run) finished(err error) {
 			s.queue.insert(0, rest)
 		}
 		s.queue.pause()
-		actions := []action{{"Choose another folder…", s.choosePicturesDir}}
+		actions := []ui.Action{{Text: "Choose another folder…", Do: s.choosePicturesDir}}
 		text := "Pictures cannot be saved in " + s.picturesDir() + ". " + explain(save.error)
 		switch {
 		case save.kept != "":
 			text += " The last one is kept as " + save.kept + "."
-			actions = append(actions, action{"Show in folder", func() { s.reveal(save.kept) }})
+			actions = append(actions, ui.Action{Text: "Show in folder", Do: func() { s.reveal(save.kept) }})
 		case s.shown != nil && s.shown.path == "":
 			text = "The picture could not be saved. " + explain(save.error)
-			actions = append(actions, action{"Save as…", s.saveCopy})
+			actions = append(actions, ui.Action{Text: "Save as…", Do: s.saveCopy})
 		}
-		s.notice.ask(text, actions...)
+		s.notice.Ask(text, actions...)
 	case err != nil:
 		s.notice.fail(err)
 	case s.focusLost && s.queue.empty():

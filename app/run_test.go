@@ -10,6 +10,7 @@ import (
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/test"
 
+	"kleinbild/app/ui"
 	"kleinbild/inference/picture"
 )
 
@@ -55,8 +56,8 @@ func TestSeedOnShow(t *testing.T) {
 	b.shape.setCount(2)
 	b.shape.setSeed("41")
 	b.make("two")
-	if got := b.shape.onShow; !got.Visible() || got.text != "on show: 42" {
-		t.Errorf("says %q", got.text)
+	if got := b.shape.onShow; !got.Visible() || got.Text != "on show: 42" {
+		t.Errorf("says %q", got.Text)
 	}
 	if b.shape.seedEntry.Text == "42" {
 		t.Fatal("the next seed is that of the picture on show")
@@ -91,7 +92,7 @@ func TestSeedOnShow(t *testing.T) {
 	b.prompt.setText("on its way")
 	b.generate()
 	b.until("a preview", func() bool { return b.view.previewing })
-	if got := b.shape.onShow.text; got != "on show: 1234" {
+	if got := b.shape.onShow.Text; got != "on show: 1234" {
 		t.Errorf("says %q of the picture on its way", got)
 	}
 	test.Tap(b.shape.onShow)
@@ -139,13 +140,13 @@ func TestLongQueue(t *testing.T) {
 	for range 5 {
 		b.generate()
 	}
-	if b.queue.more.text != "" {
-		t.Errorf("four wait, it says %q", b.queue.more.text)
+	if b.queue.more.Text != "" {
+		t.Errorf("four wait, it says %q", b.queue.more.Text)
 	}
 	b.generate()
 	b.generate()
-	if b.queue.more.text != "and 2 more" {
-		t.Errorf("six wait, it says %q", b.queue.more.text)
+	if b.queue.more.Text != "and 2 more" {
+		t.Errorf("six wait, it says %q", b.queue.more.Text)
 	}
 	if end := b.queue.more.Position().Y + b.queue.more.Size().Height; end > b.queue.content.Size().Height {
 		t.Errorf("the line ends at %v of %v", end, b.queue.content.Size().Height)
@@ -164,7 +165,7 @@ func TestNoCancelByAccident(t *testing.T) {
 	}
 	first := b.run
 	b.clock.pass(time.Second)
-	if got := b.prompt.generate.text; got != "Add to queue" {
+	if got := b.prompt.generate.Text; got != "Add to queue" {
 		t.Errorf("the button says %q", got)
 	}
 	test.Tap(b.prompt.generate)
@@ -179,7 +180,7 @@ func TestNoCancelByAccident(t *testing.T) {
 	if b.run != first || len(b.queue.jobs) != 3 {
 		t.Errorf("%d wait, want 3 behind the first", len(b.queue.jobs))
 	}
-	if near := b.prompt.generate; within(near, middle(b.prompt.cancel)) || !b.prompt.cancel.Visible() {
+	if near := b.prompt.generate; ui.Within(near, middle(b.prompt.cancel)) || !b.prompt.cancel.Visible() {
 		t.Error("Cancel lies on Generate")
 	}
 	b.queue.jobs = nil
@@ -263,15 +264,15 @@ func TestLookingBack(t *testing.T) {
 		}
 		return b.run == nil && len(b.strip.all) == 3
 	})
-	if got := b.view.newer; !got.Visible() || got.text != "2 new pictures: show" {
-		t.Errorf("the sign says %q, visible %v", got.text, got.Visible())
+	if got := b.view.newer; !got.Visible() || got.Text != "2 new pictures: show" {
+		t.Errorf("the sign says %q, visible %v", got.Text, got.Visible())
 	}
 	b.strip.removed(b.strip.all[1].ID)
-	if got := b.view.newer.text; got != "New picture: show" {
+	if got := b.view.newer.Text; got != "New picture: show" {
 		t.Errorf("one of the two is gone, the sign says %q", got)
 	}
 	test.Tap(b.view.newer)
-	if b.shown.id != b.strip.all[0].ID || b.view.newer.Visible() || b.strip.row.marked != b.shown.id {
+	if b.shown.id != b.strip.all[0].ID || b.view.newer.Visible() || b.strip.row.Marked != b.shown.id {
 		t.Errorf("shows %q", b.shown.meta.Prompt)
 	}
 	// What is asked for while nothing is made is to be seen.
@@ -288,14 +289,14 @@ func TestLookingBack(t *testing.T) {
 func TestToolsFit(t *testing.T) {
 	b := newBench(t, leastSize)
 	b.view.show(&shown{image: landscape(1200, 400, 1), before: landscape(500, 500, 2)})
-	b.view.view.zoom(1, b.view.view.middle())
+	b.view.view.Zoom(1, b.view.view.Middle())
 	for id := range uint64(12) {
 		b.view.offer(&shown{path: "a.png", id: id + 100, image: landscape(64, 64, 1)})
 	}
 	b.settle()
 	for _, k := range b.view.tools {
 		if x := k.Position().X; !k.Visible() || x < 0 || x+k.Size().Width > b.view.content.Size().Width {
-			t.Errorf("%q lies from %v to %v of %v, visible %v", k.text, x, x+k.Size().Width, b.view.content.Size().Width, k.Visible())
+			t.Errorf("%q lies from %v to %v of %v, visible %v", k.Text, x, x+k.Size().Width, b.view.content.Size().Width, k.Visible())
 		}
 	}
 }
@@ -306,9 +307,9 @@ func TestCanvasIsOccupied(t *testing.T) {
 		name string
 		do   func(b *bench)
 	}{
-		{"zoomed in", func(b *bench) { b.view.view.zoom(b.view.view.currentScale()*2, b.view.view.middle()) }},
+		{"zoomed in", func(b *bench) { b.view.view.Zoom(b.view.view.CurrentScale()*2, b.view.view.Middle()) }},
 		{"comparing", func(b *bench) { b.view.toggleCompare() }},
-		{"dragging", func(b *bench) { b.view.view.Dragged(dragged(b.view.view.middle(), 3, 3)) }},
+		{"dragging", func(b *bench) { b.view.view.Dragged(dragged(b.view.view.Middle(), 3, 3)) }},
 		{"page of models", func(b *bench) { b.chooseModel() }},
 	} {
 		t.Run(row.name, func(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"unicode"
 
 	"kleinbild/app/shell"
+	"kleinbild/app/ui"
 	"kleinbild/atomicfile"
 	"kleinbild/inference/picture"
 )
@@ -67,7 +68,7 @@ func (s *session) choosePicturesDir() {
 				}
 				s.set.setPicturesDir(dir)
 				s.advanced.refresh()
-				s.notice.say("Pictures are now saved in " + dir + ".")
+				s.notice.Say("Pictures are now saved in " + dir + ".")
 			}
 		})
 	})
@@ -77,7 +78,7 @@ func (s *session) choosePicturesDir() {
 func (s *session) saveCopy() {
 	p := s.shown
 	if p == nil {
-		s.notice.say("There is no picture to save yet.")
+		s.notice.Say("There is no picture to save yet.")
 		return
 	}
 	name := fileName(p.meta.Prompt, p.meta.Seed)
@@ -119,12 +120,12 @@ func completeName(path string) (complete, refusal string) {
 // replaced only if the user was asked about that very name. asked says that the dialog did so for path.
 func (s *session) saveTo(p *shown, path string, asked bool) {
 	complete, refusal := completeName(path)
-	again := action{"Choose another name…", func() {
+	again := ui.Action{Text: "Choose another name…", Do: func() {
 		stem := strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
 		s.saveCopyAs(p, filepath.Dir(path), stem+".png")
 	}}
 	if refusal != "" {
-		s.notice.say(refusal, again)
+		s.notice.Say(refusal, again)
 		return
 	}
 	asked = asked && complete == path
@@ -133,11 +134,11 @@ func (s *session) saveTo(p *shown, path string, asked bool) {
 		info, there := os.Stat(complete)
 		return func() {
 			if there == nil && info.IsDir() {
-				s.notice.ask(complete+" is a folder.", again)
+				s.notice.Ask(complete+" is a folder.", again)
 				return
 			}
 			if err == nil && !asked {
-				s.ask(fmt.Sprintf("%s is there already. Replace it?", complete), action{"Replace", func() { s.writeCopy(p, complete, again) }}, again, action{"Cancel", nil})
+				s.ask(fmt.Sprintf("%s is there already. Replace it?", complete), ui.Action{Text: "Replace", Do: func() { s.writeCopy(p, complete, again) }}, again, ui.Action{Text: "Cancel", Do: nil})
 				return
 			}
 			s.writeCopy(p, complete, again)
@@ -146,18 +147,18 @@ func (s *session) saveTo(p *shown, path string, asked bool) {
 }
 
 // writeCopy writes a copy whole or not at all, in the place of what had its name. Where that fails, again is offered.
-func (s *session) writeCopy(p *shown, path string, again action) {
+func (s *session) writeCopy(p *shown, path string, again ui.Action) {
 	s.background(func() func() {
 		err := picture.WriteCopy(path, p.image, p.meta)
 		return func() {
 			if err != nil {
-				s.notice.ask(explain(err), again)
+				s.notice.Ask(explain(err), again)
 				return
 			}
 			if p.path == "" {
 				p.path = path
 			}
-			s.notice.say("Saved as "+path+".", action{"Show in folder", func() { s.reveal(path) }})
+			s.notice.Say("Saved as "+path+".", ui.Action{Text: "Show in folder", Do: func() { s.reveal(path) }})
 		}
 	})
 }
@@ -179,7 +180,7 @@ func (s *session) copyPicture() {
 				s.notice.fail(err)
 				return
 			}
-			s.notice.say("Copied.")
+			s.notice.Say("Copied.")
 		}
 	})
 }
@@ -194,7 +195,7 @@ func (s *session) reveal(path string) {
 		return func() {
 			switch {
 			case errors.Is(err, fs.ErrNotExist):
-				s.notice.say(fmt.Sprintf("%s is no longer there.", path))
+				s.notice.Say(fmt.Sprintf("%s is no longer there.", path))
 			case err != nil:
 				s.notice.fail(err)
 			}

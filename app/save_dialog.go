@@ -8,39 +8,41 @@ import (
 	fynedialog "fyne.io/fyne/v2/dialog"
 	"fyne.io/fyne/v2/storage"
 	"fyne.io/fyne/v2/widget"
+
+	"kleinbild/app/ui"
 )
 
 // saveDialog asks for a folder and a name where the system has no dialog. Fyne's own one is no use: it opens the file
 // that is chosen, which empties it, before anybody has looked at the name.
 type saveDialog struct {
 	s      *session
-	modal  *modal
+	modal  *ui.Modal
 	dir    string
 	folder *widget.Label
-	name   *field
+	name   *ui.Field
 	chosen func(path string)
 }
 
 func (s *session) showSaveDialog(dir, name string, chosen func(path string)) *saveDialog {
-	d := &saveDialog{s: s, dir: dir, chosen: chosen, folder: widget.NewLabel(dir), name: newField(s.keys)}
+	d := &saveDialog{s: s, dir: dir, chosen: chosen, folder: widget.NewLabel(dir), name: ui.NewField(s.keys)}
 	d.folder.Truncation = fyne.TextTruncateEllipsis
 	d.name.SetText(name)
 	d.name.OnSubmitted = func(string) {
-		d.modal.close()
+		d.modal.Close()
 		d.save()
 	}
-	title := newLabel("Save a copy", colorText, "headingText")
-	change := newButton("Change folder…", d.changeFolder)
-	hint := newLabel("The name's ending chooses the format: .png, .jpg or .webp. Each keeps the settings.", colorDim, sizeCaption)
-	body := arranged(fixed(0, 150), func(size fyne.Size) {
-		at(title, 0, 0, size.Width, 28)
+	title := ui.NewLabel("Save a copy", ui.ColorText, "headingText")
+	change := ui.NewButton("Change folder…", d.changeFolder)
+	hint := ui.NewLabel("The name's ending chooses the format: .png, .jpg or .webp. Each keeps the settings.", ui.ColorDim, ui.SizeCaption)
+	body := ui.Arranged(ui.Fixed(0, 150), func(size fyne.Size) {
+		ui.At(title, 0, 0, size.Width, 28)
 		w := change.MinSize().Width
-		at(d.folder, -8, 34, size.Width-w, fieldHeight)
-		at(change, size.Width-w, 38, w, 28)
-		at(d.name, 0, 76, size.Width, fieldHeight)
-		at(hint, 0, 116, size.Width, 20)
+		ui.At(d.folder, -8, 34, size.Width-w, ui.FieldHeight)
+		ui.At(change, size.Width-w, 38, w, 28)
+		ui.At(d.name, 0, 76, size.Width, ui.FieldHeight)
+		ui.At(hint, 0, 116, size.Width, 20)
 	}, title, d.folder, change, d.name, hint)
-	d.modal = s.showModal(body, action{"Cancel", nil}, action{"Save", d.save})
+	d.modal = s.showModal(body, ui.Action{Text: "Cancel", Do: nil}, ui.Action{Text: "Save", Do: d.save})
 	s.win.Canvas().Focus(d.name)
 	d.name.Entry.TypedShortcut(&fyne.ShortcutSelectAll{}) // what is typed takes the place of the proposal
 	return d

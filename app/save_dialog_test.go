@@ -9,6 +9,8 @@ import (
 
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/test"
+
+	"kleinbild/app/ui"
 )
 
 // TestSaveAgain: a place that takes no file is said, and another name is offered.
@@ -24,10 +26,10 @@ func TestSaveAgain(t *testing.T) {
 		b.saveTo(b.shown, filepath.Join(dir, name), false)
 		b.settle()
 		b.wantSaid(said)
-		if b.session.modal.open() {
+		if b.session.modal.IsOpen() {
 			t.Errorf("%s: asks whether to replace it", name)
 		}
-		if !slices.ContainsFunc(b.notice.actions, func(a *button) bool { return a.text == "Choose another name…" }) {
+		if !slices.ContainsFunc(b.notice.Actions, func(a *ui.Button) bool { return a.Text == "Choose another name…" }) {
 			t.Errorf("%s: no other name is offered", name)
 		}
 	}
@@ -82,7 +84,7 @@ func TestSaveDialogEmptiesNothing(t *testing.T) {
 				} else {
 					d := b.showSaveDialog(dir, "", func(path string) { b.saveTo(b.shown, path, false) })
 					d.name.SetText(row.typed)
-					test.Tap(d.modal.buttons[len(d.modal.buttons)-1])
+					test.Tap(d.modal.Buttons[len(d.modal.Buttons)-1])
 				}
 				b.settle()
 			}
@@ -90,13 +92,13 @@ func TestSaveDialogEmptiesNothing(t *testing.T) {
 			if row.refuse != "" {
 				b.wantSaid(row.refuse)
 			}
-			if asks := b.session.modal.open(); asks != row.asks {
+			if asks := b.session.modal.IsOpen(); asks != row.asks {
 				t.Fatalf("asks %v, want %v; the window says %q", asks, row.asks, b.said())
 			}
 			if row.asks {
 				whole(row.saved)
 				b.win.Canvas().Focused().TypedKey(&fyne.KeyEvent{Name: fyne.KeyEscape})
-				if b.session.modal.open() {
+				if b.session.modal.IsOpen() {
 					t.Fatal("Escape does not close the question")
 				}
 				whole(row.saved)

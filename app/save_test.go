@@ -12,8 +12,10 @@ import (
 	"testing"
 	"time"
 
+	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/test"
 
+	"kleinbild/app/ui"
 	"kleinbild/history"
 	"kleinbild/inference/picture"
 )
@@ -51,8 +53,8 @@ func TestResultsAreSaved(t *testing.T) {
 	if want := []string{"a-fox-1836311903-2.png", "a-fox-1836311903.png"}; !slices.Equal(names, want) {
 		t.Errorf("saved %v, want %v", names, want)
 	}
-	if b.shown.path != b.strip.all[0].Path || b.strip.row.marked != b.strip.all[0].ID {
-		t.Errorf("shown %s, marked %d", b.shown.path, b.strip.row.marked)
+	if b.shown.path != b.strip.all[0].Path || b.strip.row.Marked != b.strip.all[0].ID {
+		t.Errorf("shown %s, marked %d", b.shown.path, b.strip.row.Marked)
 	}
 	if b.estimate() <= 0 {
 		t.Error("no estimate after two pictures")
@@ -67,7 +69,7 @@ func TestFolderThatCannotBeWritten(t *testing.T) {
 	b.prompt.setText("a fox")
 	b.generate()
 	b.generate()
-	b.until("the sentence", func() bool { return b.run == nil && b.notice.visible() })
+	b.until("the sentence", func() bool { return b.run == nil && b.notice.Visible() })
 	b.wantSaid("Pictures cannot be saved")
 	if n := len(b.engine.made()); n != 0 {
 		t.Errorf("%d pictures were computed", n)
@@ -97,10 +99,10 @@ func TestFullDisk(t *testing.T) {
 	}
 	make := func() {
 		t.Helper()
-		b.notice.dismiss()
+		b.notice.Dismiss()
 		b.prompt.setText("a fox")
 		b.generate()
-		b.until("the sentence", func() bool { return b.run == nil && b.notice.visible() })
+		b.until("the sentence", func() bool { return b.run == nil && b.notice.Visible() })
 		b.settle()
 		b.wantSaid("The disk is full")
 		files, _ := filepath.Glob(filepath.Join(disk, "*"))
@@ -111,20 +113,20 @@ func TestFullDisk(t *testing.T) {
 	}
 	make()
 	b.wantSaid("The last one is kept as " + b.cfg.PicturesDir)
-	if len(b.strip.all) != 1 || filepath.Dir(b.shown.path) != b.cfg.PicturesDir || b.strip.all[0].Path != b.shown.path || len(b.notice.actions) != 2 {
-		t.Fatalf("shown %+v, %d in the history, %d actions", b.shown, len(b.strip.all), len(b.notice.actions))
+	if len(b.strip.all) != 1 || filepath.Dir(b.shown.path) != b.cfg.PicturesDir || b.strip.all[0].Path != b.shown.path || len(b.notice.Actions) != 2 {
+		t.Fatalf("shown %+v, %d in the history, %d actions", b.shown, len(b.strip.all), len(b.notice.Actions))
 	}
 	b.session.cfg.PicturesDir = filepath.Join(disk, "Pictures")
 	t.Setenv("TMPDIR", disk)
 	make()
-	if b.shown == nil || b.shown.path != "" || len(b.strip.all) != 1 || len(b.notice.actions) != 2 {
-		t.Fatalf("shown %v, %d in the history, %d actions", b.shown, len(b.strip.all), len(b.notice.actions))
+	if b.shown == nil || b.shown.path != "" || len(b.strip.all) != 1 || len(b.notice.Actions) != 2 {
+		t.Fatalf("shown %v, %d in the history, %d actions", b.shown, len(b.strip.all), len(b.notice.Actions))
 	}
 	b.leave()
 	if b.modal == nil || b.closing.Err() != nil {
 		t.Error("the window closes and the picture with it")
 	} else {
-		b.modal.close()
+		b.modal.Close()
 	}
 	elsewhere := filepath.Join(b.dir, "saved.png")
 	b.saveTo(b.shown, elsewhere, false)
@@ -144,8 +146,8 @@ func TestHistoryAcrossRestartsAndWindows(t *testing.T) {
 	b.until("the second window sees it", func() bool { return len(other.strip.all) == 2 })
 
 	other.strip.search.SetText("BOTH open")
-	if len(other.strip.found) != 1 || other.strip.count.text != "1 of 2" {
-		t.Errorf("found %d, %q", len(other.strip.found), other.strip.count.text)
+	if len(other.strip.found) != 1 || other.strip.count.Text != "1 of 2" {
+		t.Errorf("found %d, %q", len(other.strip.found), other.strip.count.Text)
 	}
 	other.strip.search.SetText("")
 	other.strip.step(1) // from none to the newest
@@ -158,14 +160,19 @@ func TestHistoryAcrossRestartsAndWindows(t *testing.T) {
 		t.Fatal(err)
 	}
 	other.strip.open(gone.ID)
-	b.until("a sentence", func() bool { return other.notice.visible() })
+	b.until("a sentence", func() bool { return other.notice.Visible() })
 	if said := other.notice.said(); !strings.Contains(said, "no longer there") {
 		t.Errorf("says %q", said)
 	}
-	if cell := other.strip.row.cells[0]; !other.strip.row.gone[gone.Path] || !test.WidgetRenderer(cell).(*thumbRenderer).gone.Visible() {
-		t.Error("the tile does not say that its file is gone")
+	said := false
+	walk(other.strip.row.Cells[0], fyne.Position{}, func(o fyne.CanvasObject, _ fyne.Position) {
+		l, ok := o.(*ui.Label)
+		said = said || ok && l.Text == "file is gone"
+	})
+	if !said {
+		t.Error("the thumbnail does not say that its file is gone")
 	}
-	test.Tap(other.notice.actions[0])
+	test.Tap(other.notice.Actions[0])
 	b.until("both windows forget it", func() bool { return len(other.strip.all) == 1 && len(b.strip.all) == 1 })
 }
 
@@ -179,7 +186,7 @@ func TestMoveToBin(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.strip.bin(e.ID)
-	b.until("a sentence", b.notice.visible)
+	b.until("a sentence", b.notice.Visible)
 	b.wantSaid("could not be moved")
 	if len(b.strip.all) != 1 {
 		t.Error("the entry went though the bin failed")
@@ -207,7 +214,7 @@ func TestThousandsOfEntries(t *testing.T) {
 		}
 		b.settle()
 	})
-	if n := len(b.strip.row.cells); n > 20 {
+	if n := len(b.strip.row.Cells); n > 20 {
 		t.Errorf("%d thumbnails for one row", n)
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"fyne.io/fyne/v2"
 
+	"kleinbild/app/ui"
 	"kleinbild/history"
 	"kleinbild/inference"
 	"kleinbild/inference/picture"
@@ -41,7 +42,7 @@ type session struct {
 	store      *history.Store
 	thumbnails *history.Thumbnails
 
-	keys     *keys
+	keys     *ui.Keys
 	slots    *slotsPanel
 	prompt   *promptPanel
 	shape    *shapePanel
@@ -52,7 +53,7 @@ type session struct {
 	queue    *queuePanel
 	strip    *historyPanel
 	start    *startPage
-	drag     *dragLayer
+	drag     *ui.DragLayer
 	frame    *frame
 
 	deskState
@@ -63,7 +64,7 @@ type session struct {
 	shown     *shown      // what the canvas shows, nil when it is empty
 	pressed   func() bool // stops the clock of the last press of Generate; false once it has run out
 	waiting   bool        // Generate was pressed while pictures were being read
-	modal     *modal      // in front of the window, nil for none
+	modal     *ui.Modal   // in front of the window, nil for none
 	focusLost bool        // another window is in front
 	picking   bool        // a native dialog is open
 }
@@ -86,12 +87,12 @@ func newSession(a fyne.App, w fyne.Window, cfg Config, post, spawn func(func()))
 	s := &session{app: a, win: w, cfg: cfg, post: post, spawn: spawn, set: settings{a.Preferences()}, thumbnails: history.NewThumbnails(cfg.ThumbnailDir)}
 	s.after = func(d time.Duration, do func()) func() bool { return time.AfterFunc(d, func() { post(do) }).Stop }
 	s.closing, s.close = context.WithCancel(context.Background())
-	a.Settings().SetTheme(newTheme(s.set.theme()))
-	s.keys = &keys{shortcut: s.shortcut, escape: s.escape, undo: s.undoText}
-	s.notice = notices{newNoticeBar()}
-	s.notice.after = func(d time.Duration, do func()) func() bool { return s.after(d, do) }
-	s.notice.away = func() bool { return s.focusLost }
-	s.notice.moved = func() { s.view.layout() }
+	a.Settings().SetTheme(ui.NewTheme(s.set.theme()))
+	s.keys = &ui.Keys{Shortcut: s.shortcut, Escape: s.escape, Undo: s.undoText}
+	s.notice = notices{ui.NewNotices()}
+	s.notice.After = func(d time.Duration, do func()) func() bool { return s.after(d, do) }
+	s.notice.Away = func() bool { return s.focusLost }
+	s.notice.OnResized = func() { s.view.layout() }
 	s.slots = newSlotsPanel(s)
 	s.prompt = newPromptPanel(s)
 	s.shape = newShapePanel(s)
@@ -101,7 +102,7 @@ func newSession(a fyne.App, w fyne.Window, cfg Config, post, spawn func(func()))
 	s.start = newStartPage(s)
 	s.view = newCanvasPanel(s)
 	s.strip = newHistoryPanel(s)
-	s.drag = newDragLayer(s.slots.target)
+	s.drag = ui.NewDragLayer(s.slots.target)
 	s.frame = newFrame(s)
 	w.SetTitle("Kleinbild")
 	w.SetPadded(false)
@@ -187,7 +188,7 @@ func (s *session) opened(e Engine, err error) {
 				s.sayDemo()
 			}
 		} else if text := strings.TrimSpace(strings.Join(sentences, " ")); text != "" {
-			s.notice.say(text)
+			s.notice.Say(text)
 		}
 		s.next()
 	}
@@ -198,7 +199,7 @@ func (s *session) onlyDemo() bool { return s.engine != nil && s.engine.Info().Mi
 
 // sayDemo names the demo model for what it is.
 func (s *session) sayDemo() {
-	s.notice.say("Demo model: simple drawings only.", action{"Get the real one…", s.chooseModel})
+	s.notice.Say("Demo model: simple drawings only.", ui.Action{Text: "Get the real one…", Do: s.chooseModel})
 }
 
 // engineChanged brings everything up to date that depends on the model.
@@ -235,7 +236,7 @@ func explain(err error) string {
 	for _, room := range []string{"picture: ", "inference: ", "checkpoint: ", "history: ", "thumbnail: ", "studio: ", "bin: ", "clipboard: ", "dialog: ", "prompt: "} {
 		text = strings.ReplaceAll(text, room, "")
 	}
-	return sentence(firstRunes(strings.ReplaceAll(text, "\n", "; "), maxExplained))
+	return sentence(ui.FirstRunes(strings.ReplaceAll(text, "\n", "; "), maxExplained))
 }
 
 // maxExplained bounds what a notice says: an error may hold a list of files.

@@ -5,6 +5,7 @@ import (
 
 	"fyne.io/fyne/v2"
 
+	"kleinbild/app/ui"
 	"kleinbild/inference"
 	"kleinbild/inference/picture"
 )
@@ -13,14 +14,7 @@ import (
 // checked when it is read.
 type settings struct{ fyne.Preferences }
 
-// The choices of theme.
-const (
-	themeSystem = "system"
-	themeLight  = "light"
-	themeDark   = "dark"
-)
-
-func (p settings) theme() string      { return p.StringWithFallback("theme", themeSystem) }
+func (p settings) theme() string      { return p.StringWithFallback("theme", ui.ThemeSystem) }
 func (p settings) setTheme(v string)  { p.SetString("theme", v) }
 func (p settings) prompt() string     { return p.String("prompt") }
 func (p settings) setPrompt(v string) { p.SetString("prompt", v) }

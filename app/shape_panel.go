@@ -11,6 +11,7 @@ import (
 
 	"fyne.io/fyne/v2"
 
+	"kleinbild/app/ui"
 	"kleinbild/assets/look"
 	"kleinbild/inference/picture"
 )
@@ -22,18 +23,18 @@ type shapePanel struct {
 	custom picture.Size        // restored from a picture, of no aspect in the table
 	count  int
 
-	title     *label
-	tiles     []*tile // one for each of picture.AspectRatios
-	seedTitle *label
-	onShow    *button // the seed of the picture on the canvas
-	seedEntry *field
-	dice      *button
-	lock      *button
+	title     *ui.Label
+	tiles     []*ui.Tile // one for each of picture.AspectRatios
+	seedTitle *ui.Label
+	onShow    *ui.Button // the seed of the picture on the canvas
+	seedEntry *ui.Field
+	dice      *ui.Button
+	lock      *ui.Button
 	locked    bool
 	setting   bool // the seed is being set by the window, not typed
 	chosen    bool // the user asked for the seed in the entry: Lock locks it whatever is on show
-	number    *label
-	counts    []*button
+	number    *ui.Label
+	counts    []*ui.Button
 	content   *fyne.Container
 }
 
@@ -45,7 +46,7 @@ var tileNames = map[picture.AspectRatio]string{
 func newShapePanel(s *session) *shapePanel {
 	p := &shapePanel{
 		s: s, aspect: s.set.aspect(), count: s.set.count(),
-		title: newHeading("Size"), seedTitle: newHeading("Seed"), number: newHeading("Pictures"),
+		title: ui.NewHeading("Size"), seedTitle: ui.NewHeading("Seed"), number: ui.NewHeading("Pictures"),
 	}
 	objects := []fyne.CanvasObject{p.title}
 	for _, a := range picture.AspectRatios() {
@@ -53,36 +54,36 @@ func newShapePanel(s *session) *shapePanel {
 		if name == "" {
 			name = string(a)
 		}
-		t := newTile(name, "no image 1")
-		t.tapped = func() { p.choose(a) }
-		t.beside = func(by int) { p.chooseBeside(t, by) }
-		t.tabStop = func() bool { return p.tabStop() == t }
+		t := ui.NewTile(name, "no image 1")
+		t.OnTapped = func() { p.choose(a) }
+		t.OnArrow = func(by int) { p.chooseBeside(t, by) }
+		t.IsTabStop = func() bool { return p.tabStop() == t }
 		p.tiles = append(p.tiles, t)
 		objects = append(objects, t)
 	}
-	p.seedEntry = newField(s.keys)
+	p.seedEntry = ui.NewField(s.keys)
 	p.seedEntry.OnChanged = func(string) {
 		if !p.setting {
 			p.chosen = true
 			p.setLocked(true) // a number that was typed is meant
 		}
 	}
-	p.dice = newIconButton(fyne.NewStaticResource("dice.svg", look.Dice), p.rollDice)
-	p.lock = newButton("Lock", p.toggleLock)
-	p.onShow = newLink("", p.takeShown)
+	p.dice = ui.NewIconButton(fyne.NewStaticResource("dice.svg", look.Dice), p.rollDice)
+	p.lock = ui.NewButton("Lock", p.toggleLock)
+	p.onShow = ui.NewLink("", p.takeShown)
 	p.onShow.Hide()
 	objects = append(objects, p.seedTitle, p.onShow, p.seedEntry, p.dice, p.lock, p.number)
 	for n := 1; n <= maxCount; n++ {
-		b := newButton(strconv.Itoa(n), func() { p.setCount(n) })
-		b.passed = func() bool { return p.count != n }
-		b.arrows = func(by int) {
+		b := ui.NewButton(strconv.Itoa(n), func() { p.setCount(n) })
+		b.Passed = func() bool { return p.count != n }
+		b.OnArrow = func(by int) {
 			p.setCount(min(max(n+by, 1), maxCount))
 			p.s.win.Canvas().Focus(p.counts[p.count-1])
 		}
 		p.counts = append(p.counts, b)
 		objects = append(objects, b)
 	}
-	p.content = arranged(func() fyne.Size { return fyne.NewSize(0, p.height()) }, p.place, objects...)
+	p.content = ui.Arranged(func() fyne.Size { return fyne.NewSize(0, p.height()) }, p.place, objects...)
 	if seed := s.set.lockedSeed(); seed != "" {
 		p.setSeed(seed)
 		p.setLocked(true)
@@ -102,13 +103,13 @@ func (p *shapePanel) tileHeight() float32 {
 }
 
 func (p *shapePanel) height() float32 {
-	return 36 + 3*(p.tileHeight()+6) + 6 + 2*26 + fieldHeight + gap + 38
+	return 36 + 3*(p.tileHeight()+6) + 6 + 2*26 + ui.FieldHeight + ui.Gap + 38
 }
 
 // tabStop is the tile that Tab goes to.
-func (p *shapePanel) tabStop() *tile {
+func (p *shapePanel) tabStop() *ui.Tile {
 	for _, t := range p.tiles {
-		if t.chosen {
+		if t.Chosen {
 			return t
 		}
 	}
@@ -116,10 +117,10 @@ func (p *shapePanel) tabStop() *tile {
 }
 
 // chooseBeside chooses the size that lies by tiles after t, past those that cannot be chosen.
-func (p *shapePanel) chooseBeside(t *tile, by int) {
+func (p *shapePanel) chooseBeside(t *ui.Tile, by int) {
 	for i := slices.Index(p.tiles, t) + by; i >= 0 && i < len(p.tiles); i += by {
-		if p.tiles[i].enabled() {
-			p.tiles[i].choose()
+		if p.tiles[i].Enabled() {
+			p.tiles[i].Choose()
 			p.s.win.Canvas().Focus(p.tiles[i])
 			return
 		}
@@ -127,29 +128,29 @@ func (p *shapePanel) chooseBeside(t *tile, by int) {
 }
 
 func (p *shapePanel) place(size fyne.Size) {
-	width := size.Width - 2*margin
-	at(p.title, margin, 10, width, 20)
-	const columns, between = tileColumns, 6
+	width := size.Width - 2*ui.Margin
+	ui.At(p.title, ui.Margin, 10, width, 20)
+	const columns, between = ui.TileColumns, 6
 	w := (width - (columns-1)*between) / columns
 	h := p.tileHeight()
 	for i, t := range p.tiles {
-		at(t, margin+float32(i%columns)*(w+between), 36+float32(i/columns)*(h+between), w, h)
+		ui.At(t, ui.Margin+float32(i%columns)*(w+between), 36+float32(i/columns)*(h+between), w, h)
 	}
 	y := 36 + 3*(h+between) + 6
-	at(p.seedTitle, margin, y, width, 20)
+	ui.At(p.seedTitle, ui.Margin, y, width, 20)
 	p.placeShown(size.Width, y)
 	y += 26
 	lock := p.lock.MinSize().Width + 4
-	at(p.seedEntry, margin, y, width-lock-fieldHeight-2*between, fieldHeight)
-	at(p.dice, size.Width-margin-lock-between-fieldHeight, y, fieldHeight, fieldHeight)
-	at(p.lock, size.Width-margin-lock, y, lock, fieldHeight)
-	y += fieldHeight + gap
-	at(p.number, margin, y, width, 20)
+	ui.At(p.seedEntry, ui.Margin, y, width-lock-ui.FieldHeight-2*between, ui.FieldHeight)
+	ui.At(p.dice, size.Width-ui.Margin-lock-between-ui.FieldHeight, y, ui.FieldHeight, ui.FieldHeight)
+	ui.At(p.lock, size.Width-ui.Margin-lock, y, lock, ui.FieldHeight)
+	y += ui.FieldHeight + ui.Gap
+	ui.At(p.number, ui.Margin, y, width, 20)
 	y += 26
 	const apart = 2
 	w = (width - apart*float32(len(p.counts)-1)) / float32(len(p.counts))
 	for i, b := range p.counts {
-		at(b, margin+float32(i)*(w+apart), y, w, 30)
+		ui.At(b, ui.Margin+float32(i)*(w+apart), y, w, 30)
 	}
 }
 
@@ -181,7 +182,7 @@ func (p *shapePanel) choose(a picture.AspectRatio) {
 func (p *shapePanel) setSize(size picture.Size) {
 	p.aspect, p.custom = "", size
 	for i, a := range picture.AspectRatios() {
-		if p.tiles[i].pixels == image.Pt(size.Width, size.Height) {
+		if p.tiles[i].Pixels == image.Pt(size.Width, size.Height) {
 			p.aspect = a
 		}
 	}
@@ -197,14 +198,14 @@ func (p *shapePanel) refresh() {
 	for i, a := range picture.AspectRatios() {
 		size, _ := a.SizeFor(p.native(), sizes...) // no size for Match without references
 		t := p.tiles[i]
-		t.pixels, t.chosen = image.Pt(size.Width, size.Height), a == p.aspect
+		t.Pixels, t.Chosen = image.Pt(size.Width, size.Height), a == p.aspect
 		t.Refresh()
 	}
 	title := "Size"
 	if p.aspect == "" {
 		title = "Size · " + times(p.custom)
 	}
-	p.title.set(title, colorDim)
+	p.title.Set(title, ui.ColorDim)
 }
 
 // seed reads the number in the entry.
@@ -237,8 +238,8 @@ func (p *shapePanel) showShown() {
 	if seed > math.MaxUint32 {
 		text = strconv.FormatUint(seed, 10) // too long to say more
 	}
-	if show(p.onShow, ok); ok && p.onShow.text != text {
-		p.onShow.text = text
+	if ui.Show(p.onShow, ok); ok && p.onShow.Text != text {
+		p.onShow.Text = text
 		p.content.Refresh()
 	}
 }
@@ -246,9 +247,9 @@ func (p *shapePanel) showShown() {
 // placeShown puts it beside the heading, at the right.
 func (p *shapePanel) placeShown(width, y float32) {
 	w := p.onShow.MinSize().Width
-	most := width - 2*margin - p.seedTitle.natural().Width
+	most := width - 2*ui.Margin - p.seedTitle.Natural().Width
 	p.onShow.Refresh()
-	at(p.onShow, width-margin+6-min(w, most), y-2, min(w, most), 24)
+	ui.At(p.onShow, width-ui.Margin+6-min(w, most), y-2, min(w, most), 24)
 }
 
 // takeShown takes the seed of the picture on the canvas.
@@ -303,11 +304,11 @@ func (p *shapePanel) setLocked(locked bool) {
 	if locked {
 		p.s.set.setLockedSeed(p.seedEntry.Text)
 	}
-	p.lock.setChosen(locked)
+	p.lock.SetChosen(locked)
 	if locked {
-		p.lock.setText("Locked", "")
+		p.lock.SetText("Locked", "")
 	} else {
-		p.lock.setText("Lock", "")
+		p.lock.SetText("Lock", "")
 	}
 	p.content.Refresh()
 }
@@ -316,7 +317,7 @@ func (p *shapePanel) setCount(n int) {
 	p.count = n
 	p.s.set.setCount(n)
 	for i, b := range p.counts {
-		b.setChosen(i+1 == n)
+		b.SetChosen(i+1 == n)
 	}
 	if p.s.cost != nil {
 		p.s.requestChanged()

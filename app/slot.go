@@ -13,6 +13,7 @@ import (
 	"fyne.io/fyne/v2/widget"
 
 	"kleinbild/app/studio"
+	"kleinbild/app/ui"
 	"kleinbild/inference"
 	"kleinbild/inference/picture"
 )
@@ -79,7 +80,7 @@ func (c *slot) Tapped(*fyne.PointEvent) {
 		c.panel.browse()
 		return
 	}
-	takeFocus(c)
+	ui.TakeFocus(c)
 }
 
 func (c *slot) TappedSecondary(e *fyne.PointEvent) {
@@ -127,7 +128,7 @@ func (c *slot) TypedKey(e *fyne.KeyEvent) {
 	case fyne.KeyDown:
 		c.panel.move(c.number, c.number+1)
 	default:
-		forward(c, e)
+		ui.Forward(c, e)
 	}
 }
 
@@ -137,7 +138,7 @@ func (c *slot) Dragged(e *fyne.DragEvent) {
 		return
 	}
 	c.dragging = true
-	c.panel.s.drag.follow(c.thumb, e.AbsolutePosition)
+	c.panel.s.drag.Follow(c.thumb, e.AbsolutePosition)
 }
 
 func (c *slot) DragEnd() {
@@ -151,36 +152,36 @@ func (c *slot) DragEnd() {
 }
 
 // setLit lights the slot up while a picture is dragged over it.
-func (c *slot) setLit(lit bool) { c.lit = lit; c.Refresh() }
+func (c *slot) SetLit(lit bool) { c.lit = lit; c.Refresh() }
 
 func (c *slot) CreateRenderer() fyne.WidgetRenderer {
 	r := &slotRenderer{
-		slot: c, ground: newBox(colorNone, radius), edge: newBox(colorNone, radius), dashes: newDashes(),
-		badge: canvas.NewCircle(nil), number: newLabel(strconv.Itoa(c.number), colorText, sizeCaption),
-		picture: canvas.NewImageFromImage(nil), caption: newLabel("", colorDim, sizeCaption),
-		invite: newLabel("Drop a picture", colorDim, sizeText), browse: newLabel("or click to browse", colorDim, sizeCaption),
+		slot: c, ground: ui.NewBox(ui.ColorNone, ui.Radius), edge: ui.NewBox(ui.ColorNone, ui.Radius), dashes: ui.NewDashes(),
+		badge: canvas.NewCircle(nil), number: ui.NewLabel(strconv.Itoa(c.number), ui.ColorText, ui.SizeCaption),
+		picture: canvas.NewImageFromImage(nil), caption: ui.NewLabel("", ui.ColorDim, ui.SizeCaption),
+		invite: ui.NewLabel("Drop a picture", ui.ColorDim, ui.SizeText), browse: ui.NewLabel("or click to browse", ui.ColorDim, ui.SizeCaption),
 	}
-	r.number.style.Bold = true
-	r.number.align, r.invite.align, r.browse.align = fyne.TextAlignCenter, fyne.TextAlignCenter, fyne.TextAlignCenter
+	r.number.Style.Bold = true
+	r.number.Align, r.invite.Align, r.browse.Align = fyne.TextAlignCenter, fyne.TextAlignCenter, fyne.TextAlignCenter
 	r.picture.FillMode = canvas.ImageFillContain
 	r.picture.ScaleMode = canvas.ImageScaleFastest
-	r.picture.CornerRadius = radius
-	r.clear = newIconButton(theme.CancelIcon(), func() { c.panel.clear(c.number) })
-	r.clear.overPicture = true
+	r.picture.CornerRadius = ui.Radius
+	r.clear = ui.NewIconButton(theme.CancelIcon(), func() { c.panel.clear(c.number) })
+	r.clear.OverPicture = true
 	r.Refresh()
 	return r
 }
 
 type slotRenderer struct {
 	slot           *slot
-	ground, edge   *box
-	dashes         *dashes
+	ground, edge   *ui.Box
+	dashes         *ui.Dashes
 	badge          *canvas.Circle
-	number         *label
+	number         *ui.Label
 	picture        *canvas.Image
-	caption        *label
-	invite, browse *label
-	clear          *button
+	caption        *ui.Label
+	invite, browse *ui.Label
+	clear          *ui.Button
 }
 
 const (
@@ -198,21 +199,21 @@ func (r *slotRenderer) Layout(size fyne.Size) {
 	r.ground.Resize(size)
 	r.edge.Resize(size)
 	r.dashes.Resize(size)
-	at(r.badge, 8, 8, badgeSide, badgeSide)
-	at(r.number, 8, 8, badgeSide, badgeSide)
-	at(r.clear, size.Width-30, 8, badgeSide, badgeSide)
-	at(r.picture, 0, 0, size.Width, size.Height-captionHeight)
-	at(r.caption, 10, size.Height-captionHeight, size.Width-20, captionHeight)
+	ui.At(r.badge, 8, 8, badgeSide, badgeSide)
+	ui.At(r.number, 8, 8, badgeSide, badgeSide)
+	ui.At(r.clear, size.Width-30, 8, badgeSide, badgeSide)
+	ui.At(r.picture, 0, 0, size.Width, size.Height-captionHeight)
+	ui.At(r.caption, 10, size.Height-captionHeight, size.Width-20, captionHeight)
 	r.setCaption()
 	middle := size.Height / 2
-	at(r.invite, 4, middle-18, size.Width-8, 18)
-	at(r.browse, 4, middle+2, size.Width-8, 16)
+	ui.At(r.invite, 4, middle-18, size.Width-8, 18)
+	ui.At(r.browse, 4, middle+2, size.Width-8, 16)
 }
 
 func (r *slotRenderer) setCaption() {
 	for _, text := range r.slot.captions() {
-		r.caption.set(text, colorDim)
-		if r.caption.natural().Width <= r.slot.Size().Width-20 {
+		r.caption.Set(text, ui.ColorDim)
+		if r.caption.Natural().Width <= r.slot.Size().Width-20 {
 			return
 		}
 	}
@@ -222,51 +223,51 @@ func (r *slotRenderer) Refresh() {
 	c := r.slot
 	next := c.panel.free() == c.number
 	filled, highlight := c.ref != nil, (c.lit || c.hovered && next) && c.ref == nil || c.lit
-	ground, edge := colorNone, colorNone
+	ground, edge := ui.ColorNone, ui.ColorNone
 	if filled || c.reading != "" {
-		ground = colorRaised
+		ground = ui.ColorRaised
 	}
 	if highlight || c.focused {
-		edge = colorAccent
+		edge = ui.ColorAccent
 	}
-	r.ground.set(ground, colorNone)
-	r.edge.strokeWidth = 1
+	r.ground.Set(ground, ui.ColorNone)
+	r.edge.StrokeWidth = 1
 	if highlight {
-		r.edge.strokeWidth = 2
+		r.edge.StrokeWidth = 2
 	}
-	r.edge.stroke = edge
+	r.edge.Stroke = edge
 	r.edge.Refresh()
 
-	r.dashes.color = colorLine
-	ink := colorDim
+	r.dashes.Color = ui.ColorLine
+	ink := ui.ColorDim
 	if next {
-		r.dashes.color, ink = colorAccent, colorAccent
+		r.dashes.Color, ink = ui.ColorAccent, ui.ColorAccent
 	}
-	show(r.dashes, c.empty() && edge == colorNone)
+	ui.Show(r.dashes, c.empty() && edge == ui.ColorNone)
 	r.dashes.Refresh()
 	if filled {
-		r.badge.FillColor = theme.Color(colorAccent)
-		r.number.set(strconv.Itoa(c.number), colorOnAccent)
+		r.badge.FillColor = theme.Color(ui.ColorAccent)
+		r.number.Set(strconv.Itoa(c.number), ui.ColorOnAccent)
 	} else {
-		r.badge.FillColor = theme.Color(colorLine)
-		r.number.set(strconv.Itoa(c.number), colorText)
+		r.badge.FillColor = theme.Color(ui.ColorLine)
+		r.number.Set(strconv.Itoa(c.number), ui.ColorText)
 	}
 	r.badge.Refresh()
-	r.invite.set("Drop a picture", ink)
-	r.browse.set("or click to browse", ink)
+	r.invite.Set("Drop a picture", ink)
+	r.browse.Set("or click to browse", ink)
 	if c.reading != "" {
-		r.invite.set("Reading…", colorText)
+		r.invite.Set("Reading…", ui.ColorText)
 	}
-	show(r.invite, !filled)
-	show(r.browse, c.empty())
-	show(r.clear, filled || c.reading != "")
-	show(r.picture, filled)
+	ui.Show(r.invite, !filled)
+	ui.Show(r.browse, c.empty())
+	ui.Show(r.clear, filled || c.reading != "")
+	ui.Show(r.picture, filled)
 	if img := image.Image(c.thumb); c.thumb != nil && r.picture.Image != img {
 		r.picture.Image = img
 		r.picture.Refresh()
 	}
 	r.Layout(c.Size()) // at the screen's present scale
-	show(r.caption, !c.empty())
+	ui.Show(r.caption, !c.empty())
 	r.caption.Refresh()
 	r.number.Refresh()
 	r.invite.Refresh()

@@ -10,6 +10,7 @@ import (
 	"fyne.io/fyne/v2"
 
 	"kleinbild/app/studio"
+	"kleinbild/app/ui"
 	"kleinbild/history"
 	"kleinbild/inference"
 	"kleinbild/inference/picture"
@@ -22,31 +23,31 @@ type slotsPanel struct {
 	slots   [inference.MaxReferences]*slot
 	loads   [inference.MaxReferences]context.CancelFunc // reading under way
 	content *fyne.Container
-	title   *label
+	title   *ui.Label
 }
 
 // thumbnail side of a slot, in pixels: a slot's width at twice the usual scale.
 const slotThumbSide = 520
 
 func newSlotsPanel(s *session) *slotsPanel {
-	p := &slotsPanel{s: s, title: newHeading("References")}
+	p := &slotsPanel{s: s, title: ui.NewHeading("References")}
 	objects := []fyne.CanvasObject{p.title}
 	for i := range p.slots {
 		p.slots[i] = newSlot(p, i+1)
 		objects = append(objects, p.slots[i])
 	}
-	p.content = arranged(noSize, p.place, objects...)
+	p.content = ui.Arranged(ui.NoSize, p.place, objects...)
 	return p
 }
 
 func (p *slotsPanel) place(size fyne.Size) {
-	at(p.title, margin, 10, size.Width-2*margin, 20)
+	ui.At(p.title, ui.Margin, 10, size.Width-2*ui.Margin, 20)
 	const top = 36
 	n := float32(len(p.slots))
-	width := size.Width - 2*margin
-	height := min((size.Height-top-margin-(n-1)*gap)/n, width*0.72+captionHeight)
+	width := size.Width - 2*ui.Margin
+	height := min((size.Height-top-ui.Margin-(n-1)*ui.Gap)/n, width*0.72+captionHeight)
 	for i, c := range p.slots {
-		at(c, margin, top+float32(i)*(height+gap), width, height)
+		ui.At(c, ui.Margin, top+float32(i)*(height+ui.Gap), width, height)
 	}
 }
 
@@ -156,11 +157,11 @@ func (p *slotsPanel) add(number int, paths []string) {
 	changed := p.s.change(func() { replaced, left = p.fill(number, paths) })
 	switch {
 	case left == 1 && len(paths) == 1:
-		p.s.notice.say("All four slots are taken: drop the picture onto the one that it should replace, or remove one first.")
+		p.s.notice.Say("All four slots are taken: drop the picture onto the one that it should replace, or remove one first.")
 	case left > 0:
-		p.s.notice.say(fmt.Sprintf("The model takes four pictures: %d of the %d found no free slot.", left, len(paths)))
+		p.s.notice.Say(fmt.Sprintf("The model takes four pictures: %d of the %d found no free slot.", left, len(paths)))
 	case changed && replaced > 0:
-		p.s.notice.say(fmt.Sprintf("Image %d was replaced.", replaced), p.s.undoAction())
+		p.s.notice.Say(fmt.Sprintf("Image %d was replaced.", replaced), p.s.undoAction())
 	}
 }
 
@@ -225,13 +226,13 @@ func (p *slotsPanel) finished(c *slot, name string, ref inference.Reference, thu
 			p.changed()
 		})
 		p.s.waiting = false
-		p.s.notice.say(sentence(strings.ReplaceAll(explain(err), name, filepath.Base(name))))
+		p.s.notice.Say(sentence(strings.ReplaceAll(explain(err), name, filepath.Base(name))))
 		return
 	}
 	c.ref, c.thumb = &ref, thumb
 	p.changed()
 	if ref.ProfileNote != "" {
-		p.s.notice.say(fmt.Sprintf("Image %d: %s.", c.number, ref.ProfileNote))
+		p.s.notice.Say(fmt.Sprintf("Image %d: %s.", c.number, ref.ProfileNote))
 	}
 	if p.s.waiting && !p.reading() {
 		p.s.generate()
@@ -274,7 +275,7 @@ func (p *slotsPanel) clear(number int) {
 		p.compact()
 		p.changed()
 	})
-	p.s.notice.say(fmt.Sprintf("Image %d was removed.", number), p.s.undoAction())
+	p.s.notice.Say(fmt.Sprintf("Image %d was removed.", number), p.s.undoAction())
 }
 
 func (p *slotsPanel) clearAll() {
@@ -339,7 +340,7 @@ func (p *slotsPanel) browseFor(number int) {
 // at returns the slot at a place in the window.
 func (p *slotsPanel) at(pos fyne.Position) *slot {
 	for _, c := range p.slots {
-		if within(c, pos) {
+		if ui.Within(c, pos) {
 			return c
 		}
 	}
@@ -347,7 +348,7 @@ func (p *slotsPanel) at(pos fyne.Position) *slot {
 }
 
 // target is the slot at a place in the window, as a target for a drag.
-func (p *slotsPanel) target(pos fyne.Position) dropTarget {
+func (p *slotsPanel) target(pos fyne.Position) ui.DropTarget {
 	if c := p.at(pos); c != nil {
 		return c
 	}
@@ -356,6 +357,6 @@ func (p *slotsPanel) target(pos fyne.Position) dropTarget {
 
 // slotDropped ends a drag and returns the slot that it ended on, nil for none.
 func (s *session) slotDropped() *slot {
-	c, _ := s.drag.end().(*slot)
+	c, _ := s.drag.End().(*slot)
 	return c
 }

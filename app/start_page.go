@@ -8,6 +8,7 @@ import (
 	"fyne.io/fyne/v2/canvas"
 	"fyne.io/fyne/v2/container"
 
+	"kleinbild/app/ui"
 	"kleinbild/assets/demo"
 	"kleinbild/inference"
 )
@@ -22,18 +23,18 @@ type startPage struct {
 
 	loading string // the download under way
 	cancel  context.CancelFunc
-	bar     *progressLine
-	state   *label
+	bar     *ui.ProgressLine
+	state   *ui.Label
 
 	column  *fyne.Container
 	content *fyne.Container
 }
 
 func newStartPage(s *session) *startPage {
-	p := &startPage{s: s, bar: newProgressLine(), state: newLabel("", colorDim, sizeCaption)}
-	p.column = container.New(stacked{})
-	scroll := container.NewVScroll(container.New(centred{}, p.column))
-	p.content = container.NewStack(newBox(colorCanvas, 0), scroll)
+	p := &startPage{s: s, bar: ui.NewProgressLine(), state: ui.NewLabel("", ui.ColorDim, ui.SizeCaption)}
+	p.column = container.New(ui.Stacked{})
+	scroll := container.NewVScroll(container.New(ui.Centred{}, p.column))
+	p.content = container.NewStack(ui.NewBox(ui.ColorCanvas, 0), scroll)
 	p.content.Hide()
 	return p
 }
@@ -73,50 +74,50 @@ func (p *startPage) refresh() {
 		text = explain(s.openError)
 	}
 	if p.canLeave() && (!onlyDemo || s.set.demoTried()) { // the first time there is nothing to go back to
-		back := newLink("‹ Back", p.leave)
-		rows = append(rows, arranged(fixed(0, 28), func(fyne.Size) { at(back, -6, 0, back.MinSize().Width, 24) }, back))
+		back := ui.NewLink("‹ Back", p.leave)
+		rows = append(rows, ui.Arranged(ui.Fixed(0, 28), func(fyne.Size) { ui.At(back, -6, 0, back.MinSize().Width, 24) }, back))
 	}
 	rows = append(rows, heading(title), p.paragraph(text))
 	if onlyDemo {
-		rows = append(rows, spaced(newHeading("Nothing to download")))
+		rows = append(rows, spaced(ui.NewHeading("Nothing to download")))
 		rows = append(rows, p.demoRow())
 	}
 	if len(p.found) > 0 {
-		rows = append(rows, spaced(newHeading("On this machine")))
+		rows = append(rows, spaced(ui.NewHeading("On this machine")))
 		for _, m := range p.found {
-			b := newButton("Use", func() { p.use(m.Spec) })
+			b := ui.NewButton("Use", func() { p.use(m.Spec) })
 			if p.inUse(m) {
-				b = newButton("In use", p.leave)
-				b.chosen = true
+				b = ui.NewButton("In use", p.leave)
+				b.Chosen = true
 			}
 			rows = append(rows, p.row(m.Name, m.Spec, gigabytes(m.SizeBytes)+" GB", b))
 		}
 	}
 	if s.cfg.Catalogue != nil {
-		rows = append(rows, spaced(newHeading("Download")))
+		rows = append(rows, spaced(ui.NewHeading("Download")))
 		for _, d := range s.cfg.Catalogue.Downloads() {
-			b := newButton("Download", func() { p.ask(d) })
+			b := ui.NewButton("Download", func() { p.ask(d) })
 			switch {
 			case p.loading == d.Name:
-				b = newButton("Stop", p.cancel)
+				b = ui.NewButton("Stop", p.cancel)
 			case p.loading != "":
-				b.disabled = true
+				b.SetDisabled(true)
 			default:
-				b.accent = len(p.found) == 0 && d.Name == s.cfg.Catalogue.Downloads()[0].Name
+				b.Accent = len(p.found) == 0 && d.Name == s.cfg.Catalogue.Downloads()[0].Name
 			}
 			rows = append(rows, p.row(d.Name, d.About, gigabytes(d.SizeBytes)+" GB · "+d.Licence, b))
 			if p.loading == d.Name {
-				rows = append(rows, arranged(fixed(0, 28), func(size fyne.Size) {
-					at(p.bar, 0, 2, size.Width, 3)
-					at(p.state, 0, 8, size.Width, 18)
+				rows = append(rows, ui.Arranged(ui.Fixed(0, 28), func(size fyne.Size) {
+					ui.At(p.bar, 0, 2, size.Width, 3)
+					ui.At(p.state, 0, 8, size.Width, 18)
 				}, p.bar, p.state))
 			}
 		}
 	}
-	rows = append(rows, spaced(newHeading("A folder of yours")))
-	rows = append(rows, p.row("A Diffusers folder", "with transformer, text_encoder and vae in it", "", newButton("Choose…", p.chooseFolder)))
+	rows = append(rows, spaced(ui.NewHeading("A folder of yours")))
+	rows = append(rows, p.row("A Diffusers folder", "with transformer, text_encoder and vae in it", "", ui.NewButton("Choose…", p.chooseFolder)))
 	if s.engine == nil && s.set.device() != string(inference.DeviceAuto) {
-		rows = append(rows, p.row("Compute on what is there", "instead of what was chosen under Advanced", "", newButton("Try", func() {
+		rows = append(rows, p.row("Compute on what is there", "instead of what was chosen under Advanced", "", ui.NewButton("Try", func() {
 			s.advanced.device.SetSelected(deviceChoices[0][0]) // which opens the model
 		})))
 	}
@@ -146,43 +147,43 @@ func (p *startPage) leave() {
 }
 
 func heading(text string) fyne.CanvasObject {
-	l := newLabel(text, colorText, "headingText")
-	return arranged(fixed(0, 36), func(size fyne.Size) { l.Resize(size) }, l)
+	l := ui.NewLabel(text, ui.ColorText, "headingText")
+	return ui.Arranged(ui.Fixed(0, 36), func(size fyne.Size) { l.Resize(size) }, l)
 }
 
 // width is that of the column.
 func (p *startPage) width() float32 {
-	return between(100, p.content.Size().Width-4*margin, columnWidth)
+	return ui.Between(100, p.content.Size().Width-4*ui.Margin, ui.ColumnWidth)
 }
 
 func (p *startPage) paragraph(text string) fyne.CanvasObject {
-	l := newSentenceLabel(text)
+	l := ui.NewSentenceLabel(text)
 	// A label has a margin of its own; without it the text lines up with the headings.
 	const inset = 8
-	return arranged(func() fyne.Size {
+	return ui.Arranged(func() fyne.Size {
 		l.Resize(fyne.NewSize(p.width()+2*inset, 0))
 		return fyne.NewSize(0, l.MinSize().Height)
-	}, func(size fyne.Size) { at(l, -inset, 0, size.Width+2*inset, size.Height) }, l)
+	}, func(size fyne.Size) { ui.At(l, -inset, 0, size.Width+2*inset, size.Height) }, l)
 }
 
-func spaced(l *label) fyne.CanvasObject {
-	return arranged(fixed(0, 36), func(size fyne.Size) { at(l, 0, 12, size.Width, 20) }, l)
+func spaced(l *ui.Label) fyne.CanvasObject {
+	return ui.Arranged(ui.Fixed(0, 36), func(size fyne.Size) { ui.At(l, 0, 12, size.Width, 20) }, l)
 }
 
 // row is one choice: what it is, about it, its size, and the button that takes it.
-func (p *startPage) row(name, about, size string, b *button) fyne.CanvasObject {
-	ground := newBox(colorPanel, radius)
-	title, sub, amount := newLabel(name, colorText, sizeText), newLabel(about, colorDim, sizeCaption), newLabel(size, colorDim, sizeCaption)
-	amount.align = fyne.TextAlignTrailing
-	return arranged(fixed(0, 60), func(size fyne.Size) {
-		at(ground, 0, 0, size.Width, 54)
+func (p *startPage) row(name, about, size string, b *ui.Button) fyne.CanvasObject {
+	ground := ui.NewBox(ui.ColorPanel, ui.Radius)
+	title, sub, amount := ui.NewLabel(name, ui.ColorText, ui.SizeText), ui.NewLabel(about, ui.ColorDim, ui.SizeCaption), ui.NewLabel(size, ui.ColorDim, ui.SizeCaption)
+	amount.Align = fyne.TextAlignTrailing
+	return ui.Arranged(ui.Fixed(0, 60), func(size fyne.Size) {
+		ui.At(ground, 0, 0, size.Width, 54)
 		w := b.MinSize().Width + 8
-		at(b, size.Width-w-margin, 12, w, 30)
-		a := amount.natural().Width
-		at(amount, size.Width-w-2*margin-a, 12, a, 30)
-		room := size.Width - w - a - 4*margin
-		at(title, margin, 8, room, 20)
-		at(sub, margin, 28, room, 18)
+		ui.At(b, size.Width-w-ui.Margin, 12, w, 30)
+		a := amount.Natural().Width
+		ui.At(amount, size.Width-w-2*ui.Margin-a, 12, a, 30)
+		room := size.Width - w - a - 4*ui.Margin
+		ui.At(title, ui.Margin, 8, room, 20)
+		ui.At(sub, ui.Margin, 28, room, 18)
 	}, ground, title, sub, amount, b)
 }
 
@@ -190,12 +191,12 @@ func (p *startPage) row(name, about, size string, b *button) fyne.CanvasObject {
 func (p *startPage) demoRow() fyne.CanvasObject {
 	const height, inset, side = 96, 6, 78
 	shown := canvas.NewImageFromResource(fyne.NewStaticResource("house.png", demo.Picture))
-	row := p.row("Demo model: simple drawings only", "“"+demo.Prompt+"”", "", newButton("Try", p.try))
-	ground := newBox(colorPanel, radius)
-	return arranged(fixed(0, height), func(size fyne.Size) {
-		at(ground, 0, 0, size.Width, height-6)
-		at(shown, inset, inset, side, side)
-		at(row, inset+side, (height-60)/2, size.Width-inset-side, 60)
+	row := p.row("Demo model: simple drawings only", "“"+demo.Prompt+"”", "", ui.NewButton("Try", p.try))
+	ground := ui.NewBox(ui.ColorPanel, ui.Radius)
+	return ui.Arranged(ui.Fixed(0, height), func(size fyne.Size) {
+		ui.At(ground, 0, 0, size.Width, height-6)
+		ui.At(shown, inset, inset, side, side)
+		ui.At(row, inset+side, (height-60)/2, size.Width-inset-side, 60)
 	}, ground, shown, row)
 }
 
@@ -214,7 +215,7 @@ func (p *startPage) use(spec string) {
 	if remember := s.cfg.RememberModel; remember != nil {
 		s.background(func() func() {
 			if err := remember(spec); err != nil {
-				return func() { s.notice.say("The choice of the model could not be kept: " + explain(err)) }
+				return func() { s.notice.Say("The choice of the model could not be kept: " + explain(err)) }
 			}
 			return nil
 		})
@@ -234,23 +235,23 @@ func (p *startPage) ask(d Download) {
 		p.download(d)
 		return
 	}
-	p.s.notice.ask(d.Agree, action{"I agree: download", func() { p.download(d) }}, action{"No", nil})
+	p.s.notice.Ask(d.Agree, ui.Action{Text: "I agree: download", Do: func() { p.download(d) }}, ui.Action{Text: "No", Do: nil})
 }
 
 // download fetches a model; what was fetched stays where it is stopped, and the next time goes on from there.
 func (p *startPage) download(d Download) {
 	ctx, cancel := context.WithCancel(p.s.closing)
 	p.loading, p.cancel = d.Name, cancel
-	p.bar.set(0)
-	p.state.set("Connecting…", colorDim)
+	p.bar.Set(0)
+	p.state.Set("Connecting…", ui.ColorDim)
 	p.refresh()
 	catalogue, post := p.s.cfg.Catalogue, p.s.post
 	p.s.background(func() func() {
 		meter := newMeter(post, func(done, total int64) {
 			if total > 0 {
-				p.bar.set(float32(done) / float32(total))
+				p.bar.Set(float32(done) / float32(total))
 			}
-			p.state.set(fmt.Sprintf("%s of %s GB", gigabytes(done), gigabytes(total)), colorDim)
+			p.state.Set(fmt.Sprintf("%s of %s GB", gigabytes(done), gigabytes(total)), ui.ColorDim)
 		})
 		spec, err := catalogue.Get(ctx, d.Name, meter.report)
 		return func() {
@@ -260,7 +261,7 @@ func (p *startPage) download(d Download) {
 			p.refresh()
 			switch {
 			case stopped:
-				p.s.notice.say("The download is stopped; it goes on from there next time.")
+				p.s.notice.Say("The download is stopped; it goes on from there next time.")
 			case err != nil:
 				p.s.notice.fail(err)
 			default:

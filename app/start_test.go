@@ -8,6 +8,7 @@ import (
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/test"
 
+	"kleinbild/app/ui"
 	"kleinbild/assets/demo"
 	"kleinbild/inference"
 	"kleinbild/inference/picture"
@@ -38,9 +39,9 @@ func TestFirstStart(t *testing.T) {
 	if b.start.loading != "" {
 		t.Error("a download began before the licence was agreed to")
 	}
-	test.Tap(b.notice.actions[1])
+	test.Tap(b.notice.Actions[1])
 	b.start.ask(catalogue.Downloads()[0])
-	b.until("progress", func() bool { return b.start.bar.fraction > 0 })
+	b.until("progress", func() bool { return b.start.bar.Fraction > 0 })
 	have = true
 	catalogue.got <- "/models/4b"
 	b.until("the model is open", func() bool { return b.session.engine == engine })
@@ -90,8 +91,8 @@ func TestModelInUse(t *testing.T) {
 	b.settle()
 	marked := map[string]float32{}
 	walk(b.start.content, fyne.Position{}, func(o fyne.CanvasObject, pos fyne.Position) {
-		if k, ok := o.(*button); ok && k.text != "" {
-			marked[k.text] = pos.Y
+		if k, ok := o.(*ui.Button); ok && k.Text != "" {
+			marked[k.Text] = pos.Y
 		}
 	})
 	if use, in := marked["Use"], marked["In use"]; use == 0 || in <= use {
@@ -145,19 +146,19 @@ func withPlan(b *bench, cfg *Config) {
 
 func TestPlannedMemory(t *testing.T) {
 	b := newBench(t, usual, withPlan)
-	if got := b.cost.memory.text; got != "needs 5.0 of 12.0 GB" || !b.cost.bar.Visible() {
+	if got := b.cost.memory.Text; got != "needs 5.0 of 12.0 GB" || !b.cost.bar.Visible() {
 		t.Errorf("%q", got)
 	}
 	b.slots.add(0, []string{b.file("one.png", 64, 64, 1)})
 	b.settle()
-	if got := b.cost.memory.text; got != "needs 7.0 of 12.0 GB" {
+	if got := b.cost.memory.Text; got != "needs 7.0 of 12.0 GB" {
 		t.Errorf("with a reference: %q", got)
 	}
 	again := b.slots.references()[0].Path
 	b.slots.add(0, []string{again, again, again})
 	b.settle()
-	if got := b.cost.memory; got.text != "needs 13.0 GB, 10.0 GB free: take a smaller size" || got.color != colorError {
-		t.Errorf("more than there is: %q in %s", got.text, got.color)
+	if got := b.cost.memory; got.Text != "needs 13.0 GB, 10.0 GB free: take a smaller size" || got.Color != ui.ColorError {
+		t.Errorf("more than there is: %q in %s", got.Text, got.Color)
 	}
 }
 
@@ -181,7 +182,7 @@ func TestSettingsPersist(t *testing.T) {
 	b.leave()
 	again := b.open(b.app, b.cfg, fyne.NewSize(1000, 700))
 	size := again.set.windowSize(fyne.Size{})
-	if again.shape.aspect != picture.Wide || again.shape.count != 5 || again.shape.seedEntry.Text != "77" || !again.shape.locked || !again.shape.lock.chosen || again.prompt.entry.Text != "kept" || size != fyne.NewSize(1000, 700) {
+	if again.shape.aspect != picture.Wide || again.shape.count != 5 || again.shape.seedEntry.Text != "77" || !again.shape.locked || !again.shape.lock.Chosen || again.prompt.entry.Text != "kept" || size != fyne.NewSize(1000, 700) {
 		t.Errorf("%v %d %s %q %v", again.shape.aspect, again.shape.count, again.shape.seedEntry.Text, again.prompt.entry.Text, size)
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/test"
 
+	"kleinbild/app/ui"
 	"kleinbild/inference/picture"
 )
 
@@ -54,7 +55,7 @@ var scenes = []scene{
 		b.prompt.setText("A third")
 		b.generate()
 		b.until("a preview", func() bool { return b.view.previewing })
-		b.notice.say("Kleinbild made this picture: “A lighthouse”", action{"Restore its settings", nil}, action{"Use as reference", nil})
+		b.notice.Say("Kleinbild made this picture: “A lighthouse”", ui.Action{Text: "Restore its settings", Do: nil}, ui.Action{Text: "Use as reference", Do: nil})
 		b.shape.setSeed(firstSeed)
 		b.advanced.toggle()
 	}},
@@ -98,15 +99,15 @@ var pictures = []struct {
 	theme string
 	scale float32
 }{
-	{"empty", fyne.NewSize(1280, 800), themeLight, 1},
-	{"first-start", fyne.NewSize(1440, 900), themeDark, 1},
-	{"first-start", fyne.NewSize(900, 600), themeLight, 1},
-	{"edit", fyne.NewSize(1440, 900), themeDark, 1},
-	{"edit", fyne.NewSize(1440, 900), themeLight, 1},
-	{"edit", fyne.NewSize(900, 600), themeDark, 2},
-	{"edit", fyne.NewSize(3840, 2160), themeDark, 1},
-	{"running", fyne.NewSize(1440, 900), themeLight, 1},
-	{"running", fyne.NewSize(900, 600), themeDark, 1},
+	{"empty", fyne.NewSize(1280, 800), ui.ThemeLight, 1},
+	{"first-start", fyne.NewSize(1440, 900), ui.ThemeDark, 1},
+	{"first-start", fyne.NewSize(900, 600), ui.ThemeLight, 1},
+	{"edit", fyne.NewSize(1440, 900), ui.ThemeDark, 1},
+	{"edit", fyne.NewSize(1440, 900), ui.ThemeLight, 1},
+	{"edit", fyne.NewSize(900, 600), ui.ThemeDark, 2},
+	{"edit", fyne.NewSize(3840, 2160), ui.ThemeDark, 1},
+	{"running", fyne.NewSize(1440, 900), ui.ThemeLight, 1},
+	{"running", fyne.NewSize(900, 600), ui.ThemeDark, 1},
 }
 
 // TestWindowPictures compares the whole window, drawn by Fyne's software driver, with committed pictures. With

@@ -1,4 +1,4 @@
-package app
+package ui
 
 import (
 	"fyne.io/fyne/v2"
@@ -7,22 +7,23 @@ import (
 	"fyne.io/fyne/v2/widget"
 )
 
-// dashes is a dashed outline: a place for something.
-type dashes struct {
+// Dashes is a dashed outline: a place for something.
+type Dashes struct {
 	widget.BaseWidget
-	color fyne.ThemeColorName
+	Color fyne.ThemeColorName
 }
 
-func newDashes() *dashes {
-	d := &dashes{color: colorLine}
+// NewDashes returns an outline in the colour of lines.
+func NewDashes() *Dashes {
+	d := &Dashes{Color: ColorLine}
 	d.ExtendBaseWidget(d)
 	return d
 }
 
-func (d *dashes) CreateRenderer() fyne.WidgetRenderer { return &dashesRenderer{dashes: d} }
+func (d *Dashes) CreateRenderer() fyne.WidgetRenderer { return &dashesRenderer{dashes: d} }
 
 type dashesRenderer struct {
-	dashes *dashes
+	dashes *Dashes
 	lines  []fyne.CanvasObject
 }
 
@@ -36,7 +37,7 @@ func (r *dashesRenderer) Layout(size fyne.Size) {
 	r.lines = r.lines[:0]
 	scale := screenScale(r.dashes)
 	dash := func(x, y, width, height float32) {
-		line := canvas.NewRectangle(theme.Color(r.dashes.color))
+		line := canvas.NewRectangle(theme.Color(r.dashes.Color))
 		line.Move(fyne.NewPos(toPixel(x, scale), toPixel(y, scale)))
 		line.Resize(fyne.NewSize(width, height))
 		r.lines = append(r.lines, line)
@@ -63,7 +64,7 @@ func (r *dashesRenderer) Layout(size fyne.Size) {
 func (r *dashesRenderer) Refresh() {
 	for _, o := range r.lines {
 		line := o.(*canvas.Rectangle)
-		line.FillColor = theme.Color(r.dashes.color)
+		line.FillColor = theme.Color(r.dashes.Color)
 		line.Refresh()
 	}
 }

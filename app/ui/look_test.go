@@ -1,4 +1,4 @@
-package app
+package ui
 
 import (
 	"image/color"
@@ -25,14 +25,14 @@ func luminance(c color.Color) float64 {
 // TestContrast wants 4.5:1 for every text on every ground that it lies on.
 func TestContrast(t *testing.T) {
 	// The canvas carries no text in the accent.
-	pairs := [][2]fyne.ThemeColorName{{colorOnAccent, colorAccent}, {colorText, colorCanvas}, {colorDim, colorCanvas}}
-	for _, g := range []fyne.ThemeColorName{colorPanel, colorRaised} {
-		for _, ink := range []fyne.ThemeColorName{colorText, colorDim, colorAccent, colorError} {
+	pairs := [][2]fyne.ThemeColorName{{ColorOnAccent, ColorAccent}, {ColorText, ColorCanvas}, {ColorDim, ColorCanvas}}
+	for _, g := range []fyne.ThemeColorName{ColorPanel, ColorRaised} {
+		for _, ink := range []fyne.ThemeColorName{ColorText, ColorDim, ColorAccent, ColorError} {
 			pairs = append(pairs, [2]fyne.ThemeColorName{ink, g})
 		}
 	}
-	for _, choice := range []string{themeDark, themeLight} {
-		th := newTheme(choice)
+	for _, choice := range []string{ThemeDark, ThemeLight} {
+		th := NewTheme(choice)
 		for _, p := range pairs {
 			a, b := luminance(th.Color(p[0], theme.VariantDark)), luminance(th.Color(p[1], theme.VariantDark))
 			if ratio := (max(a, b) + 0.05) / (min(a, b) + 0.05); ratio < 4.5 {
@@ -42,15 +42,16 @@ func TestContrast(t *testing.T) {
 	}
 }
 
-// TestNamesDoNotMislead: a file's name, and what a file says, can neither break a line nor turn the order of what is read.
+// TestNamesDoNotMislead: a file's name, and what a file says, can neither break a line nor turn the order of what is
+// read.
 func TestNamesDoNotMislead(t *testing.T) {
 	const name, want = "fox\u202egnp.exe\x1b[2J\nYour disk is full", `fox\u202egnp.exe\x1b[2J\nYour disk is full`
-	l := newLabel(name, colorText, sizeText)
-	first := l.text
-	l.set("x", colorText)
-	l.set(name, colorText)
+	l := NewLabel(name, ColorText, SizeText)
+	first := l.Text
+	l.Set("x", ColorText)
+	l.Set(name, ColorText)
 	for where, have := range map[string]string{
-		"label": first, "label that is set": l.text, "notice": newSentenceLabel(name).Text, "menu": shorten("fox\u202egnp.exe\x1b[2J", 70) + `\nYour disk is full`,
+		"label": first, "label that is set": l.Text, "notice": NewSentenceLabel(name).Text,
 	} {
 		if have != want {
 			t.Errorf("%s: %q, want %q", where, have, want)

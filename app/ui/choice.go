@@ -1,4 +1,4 @@
-package app
+package ui
 
 import (
 	"slices"
@@ -7,16 +7,16 @@ import (
 	"fyne.io/fyne/v2/widget"
 )
 
-// choice is a list to choose from that lets Escape through to the window.
-type choice struct {
+// Choice is a list to choose from that lets Escape through to the window.
+type Choice struct {
 	widget.Select
-	keys *keys
+	keys *Keys
 }
 
-// newChoice returns a list of choices, each a pair of what is shown and the value that it stands for. chosen is called with
-// the value of the user's choice.
-func newChoice(k *keys, choices [][2]string, value string, chosen func(value string)) *choice {
-	w := &choice{keys: k}
+// NewChoice returns a list of choices, each a pair of what is shown and the value that it stands for. chosen is called
+// with the value of the user's choice.
+func NewChoice(k *Keys, choices [][2]string, value string, chosen func(value string)) *Choice {
+	w := &Choice{keys: k}
 	for _, c := range choices {
 		w.Options = append(w.Options, c[0])
 	}
@@ -34,9 +34,9 @@ func newChoice(k *keys, choices [][2]string, value string, chosen func(value str
 	return w
 }
 
-func (c *choice) TypedKey(e *fyne.KeyEvent) {
+func (c *Choice) TypedKey(e *fyne.KeyEvent) {
 	if e.Name == fyne.KeyEscape {
-		c.keys.escape()
+		c.keys.Escape()
 		return
 	}
 	c.Select.TypedKey(e)

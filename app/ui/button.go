@@ -1,0 +1,227 @@
+package ui
+
+import (
+	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/canvas"
+	"fyne.io/fyne/v2/driver/desktop"
+	"fyne.io/fyne/v2/theme"
+	"fyne.io/fyne/v2/widget"
+)
+
+// Button is the one button of the window: a word or an icon on a raised ground, reached by keyboard like everything
+// that can be clicked. Whoever changes a field of a button that is on show calls Refresh.
+type Button struct {
+	widget.BaseWidget
+	Text        string
+	Quiet       bool // no ground of its own, dim text
+	Small       bool // caption size
+	Accent      bool // the next thing to do
+	Chosen      bool // is what applies now
+	OverPicture bool // on a dark disc, to be seen on any picture
+	// A group of buttons is one stop of Tab. Passed says whether Tab passes this button of it, and OnArrow goes by buttons
+	// further. Both are nil for a button by itself.
+	Passed  func() bool
+	OnArrow func(by int)
+	Focused bool // has the keyboard; only read by others
+
+	sub      string // a second, smaller line
+	icon     fyne.Resource
+	tapped   func()
+	disabled bool
+	hovered  bool
+}
+
+// NewButton returns a button with a word.
+func NewButton(text string, tapped func()) *Button {
+	b := &Button{Text: text, tapped: tapped}
+	b.ExtendBaseWidget(b)
+	return b
+}
+
+// NewIconButton returns a button with an icon.
+func NewIconButton(icon fyne.Resource, tapped func()) *Button {
+	b := &Button{icon: icon, tapped: tapped}
+	b.ExtendBaseWidget(b)
+	return b
+}
+
+// NewLink is a quiet button in small type.
+func NewLink(text string, tapped func()) *Button {
+	b := &Button{Text: text, tapped: tapped, Quiet: true, Small: true}
+	b.ExtendBaseWidget(b)
+	return b
+}
+
+// SetText changes the text and the smaller line below it, "" for none.
+func (b *Button) SetText(text, sub string) {
+	if b.Text != text || b.sub != sub {
+		b.Text, b.sub = text, sub
+		b.Refresh()
+	}
+}
+
+// SetChosen says whether the button is what applies now.
+func (b *Button) SetChosen(chosen bool) {
+	if b.Chosen != chosen {
+		b.Chosen = chosen
+		b.Refresh()
+	}
+}
+
+// SetDisabled says whether the button can not be pressed.
+func (b *Button) SetDisabled(disabled bool) {
+	if b.disabled != disabled {
+		b.disabled = disabled
+		b.Refresh()
+	}
+}
+
+func (b *Button) activate() {
+	if !b.disabled && b.tapped != nil {
+		b.tapped()
+	}
+}
+
+func (b *Button) Tapped(*fyne.PointEvent)        { b.activate() }
+func (b *Button) MouseIn(*desktop.MouseEvent)    { b.hovered = true; b.Refresh() }
+func (b *Button) MouseMoved(*desktop.MouseEvent) {}
+func (b *Button) MouseOut()                      { b.hovered = false; b.Refresh() }
+func (b *Button) FocusGained()                   { b.Focused = true; b.Refresh() }
+func (b *Button) FocusLost()                     { b.Focused = false; b.Refresh() }
+func (b *Button) TypedRune(rune)                 {}
+
+func (b *Button) TypedKey(e *fyne.KeyEvent) {
+	switch {
+	case e.Name == fyne.KeyReturn, e.Name == fyne.KeyEnter, e.Name == fyne.KeySpace:
+		b.activate()
+	case b.OnArrow != nil && (e.Name == fyne.KeyLeft || e.Name == fyne.KeyUp):
+		b.OnArrow(-1)
+	case b.OnArrow != nil && (e.Name == fyne.KeyRight || e.Name == fyne.KeyDown):
+		b.OnArrow(1)
+	default:
+		Forward(b, e)
+	}
+}
+
+func (b *Button) textSize() fyne.ThemeSizeName {
+	if b.Small {
+		return SizeCaption
+	}
+	return SizeText
+}
+
+// Disabled says whether Tab passes the button.
+func (b *Button) Disabled() bool { return b.disabled || b.Passed != nil && b.Passed() }
+func (b *Button) Enable()        { b.SetDisabled(false) }
+func (b *Button) Disable()       { b.SetDisabled(true) }
+
+// MinSize leaves room for the text, so that a row of buttons can ask for it.
+func (b *Button) MinSize() fyne.Size {
+	height := float32(28)
+	if b.Small {
+		height = 24
+	}
+	width := height
+	if b.Text != "" {
+		side := float32(10)
+		if b.Quiet {
+			side = 6
+		}
+		width = ceil(fyne.MeasureText(b.Text, theme.Size(b.textSize()), fyne.TextStyle{}).Width) + 2*side
+	}
+	return fyne.NewSize(max(width, height), height)
+}
+
+func (b *Button) CreateRenderer() fyne.WidgetRenderer {
+	r := &buttonRenderer{
+		button: b, ground: NewBox(ColorNone, Radius), veil: NewBox(ColorNone, Radius),
+		text: NewLabel("", ColorText, SizeText), sub: NewLabel("", ColorText, SizeCaption), icon: widget.NewIcon(nil),
+	}
+	r.text.Align, r.sub.Align = fyne.TextAlignCenter, fyne.TextAlignCenter
+	r.Refresh()
+	return r
+}
+
+type buttonRenderer struct {
+	button       *Button
+	ground, veil *Box
+	text, sub    *Label
+	icon         *widget.Icon
+}
+
+func (r *buttonRenderer) Layout(size fyne.Size) {
+	r.ground.Resize(size)
+	r.veil.Resize(size)
+	side := min(size.Height-8, 18)
+	if r.button.OverPicture {
+		r.ground.radius, r.veil.radius = size.Height/2, size.Height/2
+		r.ground.Refresh()
+		r.veil.Refresh()
+	}
+	At(r.icon, (size.Width-side)/2, (size.Height-side)/2, side, side)
+	if r.button.sub == "" {
+		At(r.text, 2, 0, size.Width-4, size.Height)
+		return
+	}
+	middle := size.Height / 2
+	At(r.text, 4, middle-20, size.Width-8, 20)
+	At(r.sub, 4, middle+1, size.Width-8, 16)
+}
+
+func (r *buttonRenderer) MinSize() fyne.Size { return r.button.MinSize() }
+func (r *buttonRenderer) Destroy()           {}
+
+func (r *buttonRenderer) Objects() []fyne.CanvasObject {
+	return []fyne.CanvasObject{r.ground, r.veil, r.icon, r.text, r.sub}
+}
+
+func (r *buttonRenderer) Refresh() {
+	b := r.button
+	fill, ink := ColorRaised, ColorText
+	switch {
+	case b.Accent, b.Chosen && !b.Quiet:
+		fill, ink = ColorAccent, ColorOnAccent
+	case b.Quiet && b.Chosen:
+		fill, ink = ColorNone, ColorAccent
+	case b.Quiet:
+		fill, ink = ColorNone, ColorDim
+	}
+	if b.OverPicture {
+		fill, ink = colorScrim, colorOnScrim
+		r.ground.radius, r.veil.radius = b.Size().Height/2, b.Size().Height/2
+	}
+	if b.disabled {
+		ink = ColorDim
+		if b.Accent {
+			fill = ColorRaised
+		}
+	}
+	stroke := ColorNone
+	if b.Focused {
+		stroke = ColorAccent
+		if fill == ColorAccent {
+			stroke = ColorText
+		}
+	}
+	r.ground.Set(fill, stroke)
+	veil := ColorNone
+	if b.hovered && !b.disabled {
+		veil = theme.ColorNameHover
+	}
+	r.veil.Set(veil, ColorNone)
+	r.text.size, r.text.Style.Bold = b.textSize(), b.Accent
+	r.text.Set(b.Text, ink)
+	r.sub.Set(b.sub, ink)
+	if b.icon != nil {
+		r.icon.SetResource(Themed(b.icon, ink))
+	}
+	r.text.Refresh()
+	r.sub.Refresh()
+	r.Layout(b.Size())
+	canvas.Refresh(b)
+}
+
+// Themed returns an icon in a colour of the theme.
+func Themed(icon fyne.Resource, color fyne.ThemeColorName) fyne.Resource {
+	return theme.NewColoredResource(icon, color)
+}

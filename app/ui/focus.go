@@ -1,0 +1,17 @@
+package ui
+
+import "fyne.io/fyne/v2"
+
+// TakeFocus gives an object that was clicked the keyboard, for the keys that belong to it.
+func TakeFocus(o fyne.Focusable) {
+	if c := fyne.CurrentApp().Driver().CanvasForObject(o.(fyne.CanvasObject)); c != nil {
+		c.Focus(o)
+	}
+}
+
+// Forward hands a key that a focused object has no use for to the window.
+func Forward(o fyne.CanvasObject, e *fyne.KeyEvent) {
+	if c := fyne.CurrentApp().Driver().CanvasForObject(o); c != nil && c.OnTypedKey() != nil {
+		c.OnTypedKey()(e)
+	}
+}

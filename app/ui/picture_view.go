@@ -1,0 +1,288 @@
+package ui
+
+import (
+	"image"
+	"image/color"
+
+	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/canvas"
+	"fyne.io/fyne/v2/container"
+	"fyne.io/fyne/v2/widget"
+	"golang.org/x/image/draw"
+)
+
+// PictureView shows one picture: the wheel zooms at the pointer, dragging pans, a double click goes to 1:1 and back.
+// With a second picture it compares the two on either side of a divider.
+type PictureView struct {
+	widget.BaseWidget
+	// Background runs work away from Fyne's goroutine, and then what the work returns on it.
+	Background func(work func() (done func()))
+	OnChanged  func()              // scale or place changed
+	OnMenu     func(fyne.Position) // the picture was clicked on for its menu, at a place in the window
+	OnStep     func(by int)        // the user asks for the picture after (+1) or before (-1) this one
+	// OnCarry says whether a drag at a place in the window takes the picture along, out of the view, instead of panning
+	// it. OnDrop ends such a drag.
+	OnCarry func(fyne.Position) bool
+	OnDrop  func()
+
+	// size is the picture's, in pixels. What is drawn may have fewer, as a preview has or a copy shrunk to the screen's.
+	size   image.Point
+	full   *image.RGBA
+	before *image.RGBA // nil without comparison
+
+	fit    bool
+	scale  float32 // points for a picture's pixel, where it does not fit
+	offset fyne.Position
+	split  float32 // the divider, 0 … 1 of the picture's width
+
+	after, left *canvas.Image
+	clip        *container.Clip
+	leftHolder  *fyne.Container
+	bands       *Box // beside a reference of another shape
+	ring        *Box // the focus
+	divider     *canvas.Rectangle
+	handle      *canvas.Circle
+	grip        *canvas.Text
+
+	moving     int // what a drag does
+	carrying   bool
+	from       viewState  // before the drag
+	moved      fyne.Delta // since then
+	asked      int        // counts what was asked of sharpen, to know the last
+	sharpening bool       // a copy is being made
+
+}
+
+// viewState is where a view is.
+type viewState struct {
+	fit    bool
+	scale  float32
+	offset fyne.Position
+}
+
+// gripInk is dark in every theme: the divider is white over any picture.
+var gripInk = color.NRGBA{0x23, 0x23, 0x23, 0xff}
+
+// What a drag does.
+const (
+	dragNothing = iota
+	dragPan
+	dragDivider
+)
+
+// The least and greatest scale of all pictures, in points for a pixel.
+const minScale, maxScale = 1.0 / 256, 16
+
+// NewPictureView returns an empty view; its owner sets what it does.
+func NewPictureView() *PictureView {
+	v := &PictureView{fit: true, split: 0.5}
+	v.divider, v.grip = canvas.NewRectangle(color.White), canvas.NewText("‹ ›", gripInk)
+	v.after, v.left = canvas.NewImageFromImage(nil), canvas.NewImageFromImage(nil)
+	for _, img := range []*canvas.Image{v.after, v.left} {
+		img.ScaleMode = canvas.ImageScaleFastest
+		img.FillMode = canvas.ImageFillStretch
+	}
+	v.bands, v.ring = NewBox(ColorCanvas, 0), NewBox(ColorNone, 0)
+	v.ring.Stroke, v.ring.StrokeWidth = ColorAccent, 2
+	v.ring.Hide()
+	v.leftHolder = container.NewWithoutLayout(v.bands, v.left)
+	v.clip = container.NewClip(v.leftHolder)
+	v.handle = canvas.NewCircle(color.White)
+	v.grip.Alignment, v.grip.TextSize = fyne.TextAlignCenter, 12
+	v.ExtendBaseWidget(v)
+	return v
+}
+
+// Set shows img, drawn as large as a picture of the given size in pixels. If before is not nil, it is compared with
+// img. A picture of the same size keeps zoom and place if the last one was looked at closer; otherwise it is fitted or
+// centred.
+func (v *PictureView) Set(img *image.RGBA, size image.Point, before *image.RGBA) {
+	if size != v.size || v.scale == v.fitScale() {
+		v.fit = true
+	} else if !v.fit && !v.zoomedIn() {
+		w, h := float32(size.X)*v.scale, float32(size.Y)*v.scale
+		v.offset = fyne.NewPos((v.Size().Width-w)/2, (v.Size().Height-h)/2)
+	}
+	v.full, v.size, v.before = rgba(img), size, rgba(before)
+	v.asked++ // a copy on its way is of the picture before
+	if v.full == nil {
+		v.after.Image, v.left.Image = nil, nil
+	} else {
+		v.after.Image = v.full
+		v.after.Refresh()
+	}
+	if v.before != nil {
+		v.left.Image = v.before
+		v.left.Refresh()
+	}
+	v.place()
+	v.sharpen()
+}
+
+// Picture returns what is on show, nil for nothing.
+func (v *PictureView) Picture() *image.RGBA { return v.full }
+
+// Comparing says whether a second picture is compared with the one on show.
+func (v *PictureView) Comparing() bool { return v.before != nil }
+
+// Fitted says whether the picture is shown as large as there is room for.
+func (v *PictureView) Fitted() bool { return v.fit }
+
+// Attended says whether the user is at something with the picture: a closer look, a comparison, a drag.
+func (v *PictureView) Attended() bool {
+	return v.zoomedIn() || v.Comparing() || v.moving != dragNothing
+}
+
+// Placed returns where the picture lies in the view, and how large it is drawn.
+func (v *PictureView) Placed() (fyne.Position, fyne.Size) { return v.after.Position(), v.after.Size() }
+
+// Pixels is how many of the screen's pixels one of the picture's takes.
+func (v *PictureView) Pixels() float32 { return v.CurrentScale() * screenScale(v) }
+
+func (v *PictureView) CurrentScale() float32 {
+	if !v.fit || v.size.X == 0 {
+		return v.scale
+	}
+	return v.fitScale()
+}
+
+// fitScale is the scale at which the whole picture shows.
+func (v *PictureView) fitScale() float32 {
+	if v.size.X == 0 {
+		return 1
+	}
+	const border = 24
+	size := v.Size()
+	s := min((size.Width-2*border)/float32(v.size.X), (size.Height-2*border)/float32(v.size.Y))
+	return max(s, minScale)
+}
+
+// zoomedIn says whether less than the whole picture is meant to be seen.
+func (v *PictureView) zoomedIn() bool { return !v.fit && v.scale > v.fitScale()*1.001 }
+
+// place puts the picture where scale and offset say.
+func (v *PictureView) place() {
+	if v.full == nil {
+		for _, o := range []fyne.CanvasObject{v.after, v.clip, v.divider, v.handle, v.grip} {
+			o.Hide()
+		}
+		canvas.Refresh(v)
+		return
+	}
+	s := v.CurrentScale()
+	w, h := float32(v.size.X)*s, float32(v.size.Y)*s
+	if v.fit {
+		v.offset = fyne.NewPos(float32(int((v.Size().Width-w)/2)), float32(int((v.Size().Height-h)/2)))
+	} else {
+		v.offset.X = hold(v.offset.X, w, v.Size().Width)
+		v.offset.Y = hold(v.offset.Y, h, v.Size().Height)
+	}
+	mode := canvas.ImageScaleFastest
+	if !v.fit && v.Pixels() >= 3 {
+		mode = canvas.ImageScalePixels // so near, the pixels themselves are looked at
+	}
+	v.after.ScaleMode, v.left.ScaleMode = mode, mode
+	At(v.after, v.offset.X, v.offset.Y, w, h)
+	v.after.Show()
+	comparing := v.before != nil
+	for _, o := range []fyne.CanvasObject{v.clip, v.divider, v.handle, v.grip} {
+		Show(o, comparing)
+	}
+	if comparing {
+		x := v.offset.X + w*v.split
+		At(v.clip, v.offset.X, v.offset.Y, x-v.offset.X, h)
+		bx, by, bw, bh := contain(v.before.Rect, w, h)
+		At(v.left, bx, by, bw, bh)
+		At(v.bands, 0, 0, w, h)
+		top, bottom := max(v.offset.Y, 0), min(v.offset.Y+h, v.Size().Height)
+		At(v.divider, x-1, top, 2, bottom-top)
+		middle := (top + bottom) / 2
+		At(v.handle, x-14, middle-14, 28, 28)
+		At(v.grip, x-14, middle-15, 28, 28)
+	}
+	canvas.Refresh(v)
+}
+
+// hold keeps a picture of the given length in sight: half of it where it is smaller than the room, else so much that
+// half of the room is filled.
+func hold(offset, length, room float32) float32 {
+	if length <= room {
+		return Between(-length/2, offset, room-length/2)
+	}
+	return Between(room/2-length, offset, room/2)
+}
+
+// contain is where all of a picture shows in w × h, in its own proportions.
+func contain(r image.Rectangle, w, h float32) (x, y, width, height float32) {
+	s := min(w/float32(r.Dx()), h/float32(r.Dy()))
+	width, height = float32(r.Dx())*s, float32(r.Dy())*s
+	return (w - width) / 2, (h - height) / 2, width, height
+}
+
+// sharpen replaces what is drawn by a copy shrunk to the screen's pixels: graphics cards skip pixels when they shrink.
+// One copy is made at a time: of all the scales that a turn of the wheel passes, the last one counts.
+func (v *PictureView) sharpen() {
+	if v.full == nil || v.Background == nil {
+		return
+	}
+	v.asked++
+	if v.sharpening {
+		return
+	}
+	asked, full := v.asked, v.full
+	width := int(float32(v.size.X)*v.Pixels() + 0.5)
+	height := int(float32(v.size.Y)*v.Pixels() + 0.5)
+	if width >= full.Rect.Dx() || width < 1 || height < 1 {
+		if v.after.Image != full {
+			v.after.Image = full
+			v.after.Refresh()
+		}
+		return
+	}
+	v.sharpening = true
+	v.Background(func() func() {
+		small := image.NewRGBA(image.Rect(0, 0, width, height))
+		draw.CatmullRom.Scale(small, small.Rect, full, full.Rect, draw.Src, nil)
+		return func() {
+			v.sharpening = false
+			if v.asked != asked {
+				v.sharpen()
+				return
+			}
+			v.after.Image = small
+			v.after.Refresh()
+		}
+	})
+}
+
+func (v *PictureView) Resize(size fyne.Size) {
+	if size == v.Size() {
+		return
+	}
+	v.BaseWidget.Resize(size)
+	v.ring.Resize(size)
+	v.place()
+	v.sharpen()
+	if v.OnChanged != nil {
+		v.OnChanged()
+	}
+}
+
+func (v *PictureView) MinSize() fyne.Size { return fyne.NewSize(64, 64) }
+
+func (v *PictureView) CreateRenderer() fyne.WidgetRenderer {
+	all := container.NewWithoutLayout(v.after, v.clip, v.divider, v.handle, v.grip, v.ring)
+	return widget.NewSimpleRenderer(container.NewClip(all))
+}
+
+// rgba returns img if it is what Fyne draws fast: at the origin.
+func rgba(img *image.RGBA) *image.RGBA {
+	if img == nil || img.Rect.Min == (image.Point{}) {
+		return img
+	}
+	dst := image.NewRGBA(image.Rect(0, 0, img.Rect.Dx(), img.Rect.Dy()))
+	for y := range dst.Rect.Dy() {
+		copy(dst.Pix[y*dst.Stride:], img.Pix[img.PixOffset(img.Rect.Min.X, img.Rect.Min.Y+y):][:4*dst.Rect.Dx()])
+	}
+	return dst
+}

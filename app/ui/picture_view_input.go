@@ -1,0 +1,150 @@
+package ui
+
+import (
+	"math"
+
+	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/driver/desktop"
+)
+
+// Zoom sets the scale and keeps the picture's point at pos where it is.
+func (v *PictureView) Zoom(scale float32, pos fyne.Position) {
+	if v.full == nil {
+		return
+	}
+	old, fit := v.CurrentScale(), v.fitScale()
+	// Zooming out ends where all of the picture shows, or at 1:1 where that is smaller.
+	v.scale = Between(min(fit, 1/screenScale(v)), scale, maxScale)
+	if v.fit = v.scale == fit; v.fit {
+		v.rescaled()
+		return
+	}
+	k := v.scale / old
+	v.offset = fyne.NewPos(pos.X-(pos.X-v.offset.X)*k, pos.Y-(pos.Y-v.offset.Y)*k)
+	v.rescaled()
+}
+
+// ZoomToFit shows the picture as large as there is room for.
+func (v *PictureView) ZoomToFit() {
+	v.fit = true
+	v.rescaled()
+}
+
+// OneToOne shows a pixel of the picture as one of the screen.
+func (v *PictureView) OneToOne(pos fyne.Position) { v.Zoom(1/screenScale(v), pos) }
+
+func (v *PictureView) rescaled() {
+	v.place()
+	v.sharpen()
+	if v.OnChanged != nil {
+		v.OnChanged()
+	}
+}
+
+// Middle is the middle of the view.
+func (v *PictureView) Middle() fyne.Position {
+	return fyne.NewPos(v.Size().Width/2, v.Size().Height/2)
+}
+
+func (v *PictureView) Scrolled(e *fyne.ScrollEvent) {
+	// A notch is 10 units here; a tenth of the scale each feels even at every scale.
+	v.Zoom(v.CurrentScale()*pow(1.012, e.Scrolled.DY), e.Position)
+}
+
+func (v *PictureView) Dragged(e *fyne.DragEvent) {
+	if v.full == nil {
+		return
+	}
+	if v.moving == dragNothing {
+		v.moving, v.moved, v.from = dragPan, fyne.Delta{}, viewState{v.fit, v.scale, v.offset}
+		from := e.Position.X - e.Dragged.DX
+		line := v.offset.X + float32(v.size.X)*v.CurrentScale()*v.split
+		if v.before != nil && from > line-18 && from < line+18 {
+			v.moving = dragDivider
+		}
+	}
+	if v.moving == dragDivider {
+		v.setSplit((e.Position.X - v.offset.X) / (float32(v.size.X) * v.CurrentScale()))
+		return
+	}
+	v.moved.DX += e.Dragged.DX
+	v.moved.DY += e.Dragged.DY
+	v.fit, v.scale, v.offset = v.from.fit, v.from.scale, v.from.offset
+	at := fyne.CurrentApp().Driver().AbsolutePositionForObject(v).Add(e.Position)
+	if v.carrying = v.OnCarry != nil && v.OnCarry(at); !v.carrying {
+		v.scale = v.CurrentScale()
+		v.fit = false
+		v.offset = v.offset.Add(v.moved)
+	}
+	v.place()
+	if v.OnChanged != nil {
+		v.OnChanged()
+	}
+}
+
+func (v *PictureView) DragEnd() {
+	v.moving = dragNothing
+	if v.carrying {
+		v.carrying = false
+		v.OnDrop()
+	}
+}
+
+func (v *PictureView) setSplit(split float32) {
+	v.split = min(max(split, 0), 1)
+	v.place()
+}
+
+func (v *PictureView) DoubleTapped(e *fyne.PointEvent) {
+	TakeFocus(v) // no single click is told of before
+	if v.Pixels() > 0.999 && v.Pixels() < 1.001 && !v.fit {
+		v.ZoomToFit()
+		return
+	}
+	v.OneToOne(e.Position)
+}
+
+func (v *PictureView) Tapped(*fyne.PointEvent) { TakeFocus(v) }
+
+func (v *PictureView) TappedSecondary(e *fyne.PointEvent) {
+	if v.full != nil && v.OnMenu != nil {
+		v.OnMenu(e.AbsolutePosition)
+	}
+}
+
+func (v *PictureView) Cursor() desktop.Cursor {
+	if v.full != nil && !v.fit {
+		return desktop.PointerCursor
+	}
+	return desktop.DefaultCursor
+}
+
+func (v *PictureView) FocusGained()   { v.ring.Show() }
+func (v *PictureView) FocusLost()     { v.ring.Hide() }
+func (v *PictureView) TypedRune(rune) {}
+
+func (v *PictureView) TypedKey(e *fyne.KeyEvent) {
+	const nudge = 0.02
+	switch e.Name {
+	case fyne.KeyPlus, fyne.KeyEqual:
+		v.Zoom(v.CurrentScale()*1.25, v.Middle())
+	case fyne.KeyMinus:
+		v.Zoom(v.CurrentScale()/1.25, v.Middle())
+	case fyne.Key0:
+		v.ZoomToFit()
+	case fyne.Key1:
+		v.OneToOne(v.Middle())
+	case fyne.KeyComma:
+		v.setSplit(v.split - nudge)
+	case fyne.KeyPeriod:
+		v.setSplit(v.split + nudge)
+	case fyne.KeyLeft:
+		v.OnStep(-1)
+	case fyne.KeyRight:
+		v.OnStep(1)
+	default:
+		Forward(v, e)
+	}
+}
+
+func pow(x, y float32) float32 { return float32(math.Pow(float64(x), float64(y))) }
