@@ -21,7 +21,7 @@ type module struct {
 const (
 	jitErrorLog      = 5
 	jitErrorLogBytes = 6
-	jitLineInfo      = 12
+	jitLineInfo      = 13
 )
 
 // jitRequest is what cuModuleLoadDataEx reads and writes, in one object so that all of it stays where it is.

@@ -271,7 +271,7 @@ API R cuModuleLoadDataEx(struct module **m, const char *image, unsigned n, const
     return r;
   }
   int line_info = 0;
-  for (unsigned i = 0; i < n; i++) line_info |= option[i] == 12 && value[i] == (void *)1;
+  for (unsigned i = 0; i < n; i++) line_info |= option[i] == 13 && value[i] == (void *)1;
   *m = calloc(1, sizeof **m);
   for (const char *p = image; (p = strstr(p, ".entry "));) {
     struct function *f = calloc(1, sizeof *f);
