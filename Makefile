@@ -126,6 +126,6 @@ package-windows-check: ## run the .zip that package made under Wine
 package-check: ## what package made: same bytes again, installs and runs in an empty root (as root)
 	$(PACKAGE) -check
 
-bench: ## the processor's products at the model's shapes, as a share of the register peak, beside OpenBLAS (if installed)
-	CGO_ENABLED=0 $(GO) run . bench cpu
-	CGO_ENABLED=0 $(GO) test -run '^$$' -bench . ./inference/cpu/...
+# BENCH_MODEL is a checkpoint of full size (kleinbild bench checkpoint DIR), BENCH_PYTHON a Python that has Diffusers.
+bench: cli ## measure this machine beside OpenBLAS, Diffusers (BENCH_MODEL, BENCH_PYTHON) and package png: docs/speed.md
+	CGO_ENABLED=0 $(GO) run ./tools/speed -model "$(BENCH_MODEL)" -python "$(BENCH_PYTHON)" ./kleinbild

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -26,6 +27,7 @@ type benchCPU struct {
 	Python  string   `placeholder:"PROGRAM" help:"A Python that has Diffusers, to make the same picture with."`
 	Script  string   `default:"tools/reference/bench.py" help:"What that Python runs."`
 	Shapes  bool     `default:"true" negatable:"" help:"Measure operation by operation."`
+	Rates   bool     `default:"true" negatable:"" help:"Print the rates of the paths' kernels."`
 }
 
 // busyLoad is the number of processes that run or wait from which measurements of time mean little.
@@ -54,13 +56,15 @@ func (c benchCPU) Run(ctx context.Context, s Streams) error {
 	if avg, err := load.Avg(); err == nil && avg.Load1 > busyLoad {
 		fmt.Fprintf(s.Err, "note: other programs are at work (load %.1f): the rates below are what they leave\n", avg.Load1)
 	}
-	fmt.Fprintf(s.Out, "%s\n\n| path | kernel, GFLOP/s a thread | |\n|---|---|---|\n", processor)
-	for _, r := range rates {
-		used := ""
-		if r.Used {
-			used = "in use"
+	if c.Rates {
+		fmt.Fprintf(s.Out, "%s\n\n| path | kernel, GFLOP/s a thread | |\n|---|---|---|\n", processor)
+		for _, r := range rates {
+			used := ""
+			if r.Used {
+				used = "in use"
+			}
+			fmt.Fprintf(s.Out, "| %s | %.0f | %s |\n", r.Path, r.GFLOPS, used)
 		}
-		fmt.Fprintf(s.Out, "| %s | %.0f | %s |\n", r.Path, r.GFLOPS, used)
 	}
 	if c.Shapes {
 		if err := c.shapes(ctx, s.Out, size); err != nil {
@@ -106,13 +110,24 @@ func (c benchCPU) shapes(ctx context.Context, out io.Writer, size picture.Size) 
 	return err
 }
 
-// pictures prints the stages of a whole picture by each path, with their share of the peak, and what Diffusers takes
-// for it.
+// pictures prints the stages of a whole picture by each path, with their share of the peak, in one table with what
+// Diffusers takes for the same picture.
 func (c benchCPU) pictures(ctx context.Context, s Streams, size picture.Size) error {
-	fmt.Fprintf(s.Out, "\n| %v, %d steps, by | precision | prompt, s | of peak | steps, s | of peak |", size, c.Steps)
-	fmt.Fprintln(s.Out, " decode, s | of peak | whole, s |\n|---|---|---|---|---|---|---|---|---|")
-	err := inference.BenchPaths(ctx, inference.Options{Model: c.Model}, size, c.Steps, c.Path, func(r inference.PathRun) {
-		line := fmt.Sprintf("| %s | %s |", r.Path, r.Precision)
+	var theirs diffusersRun
+	if c.Python != "" {
+		var err error
+		if theirs, err = c.diffusers(ctx, s, size); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(s.Out, "\n| %v, steps: %d, by | precision | prompt, s | of peak | steps, s | of peak |", size, c.Steps)
+	fmt.Fprintln(s.Out, " decode, s | of peak | whole, s | ratio | peak resident, GB |\n|---|---|---|---|---|---|---|---|---|---|---|")
+	if c.Python != "" {
+		fmt.Fprintf(s.Out, "| Diffusers %s, torch %s | %s | %.1f | | %.1f | | %.1f | | %.1f | 1 | %.1f |\n", theirs.Diffusers, theirs.Torch,
+			theirs.DType, sum(theirs.Encode), sum(theirs.Step), sum(theirs.Decode), theirs.Whole, theirs.Resident/1e9)
+	}
+	return inference.BenchPaths(ctx, inference.Options{Model: c.Model}, size, c.Steps, c.Path, func(r inference.PathRun) {
+		line := fmt.Sprintf("| Kleinbild, %s | %s |", r.Path, r.Precision)
 		for _, t := range r.Timings {
 			if t.Stage == inference.StageReferences {
 				continue
@@ -120,19 +135,47 @@ func (c benchCPU) pictures(ctx context.Context, s Streams, size picture.Size) er
 			rate := 2e-9 * t.Work / t.Duration.Seconds()
 			line += fmt.Sprintf(" %.1f | %.0f %% |", t.Duration.Seconds(), 100*rate/r.Peak)
 		}
-		fmt.Fprintf(s.Out, "%s %.1f |\n", line, r.Whole.Seconds())
+		ratio, resident := "–", "–"
+		if theirs.Whole > 0 {
+			ratio = fmt.Sprintf("%.2f", r.Whole.Seconds()/theirs.Whole)
+		}
+		if r.PeakResidentBytes > 0 {
+			resident = fmt.Sprintf("%.1f", float64(r.PeakResidentBytes)/1e9)
+		}
+		fmt.Fprintf(s.Out, "%s %.1f | %s | %s |\n", line, r.Whole.Seconds(), ratio, resident)
 	})
-	if err != nil || c.Python == "" {
-		return err
-	}
-	fmt.Fprintln(s.Out)
+}
+
+// diffusersRun is what tools/reference/bench.py prints: seconds, and bytes of Resident.
+type diffusersRun struct {
+	Diffusers, Torch, DType string
+	Encode, Step, Decode    []float64
+	Whole, Resident         float64
+}
+
+// diffusers makes the picture with Diffusers.
+func (c benchCPU) diffusers(ctx context.Context, s Streams, size picture.Size) (r diffusersRun, err error) {
 	python := exec.CommandContext(ctx, c.Python, c.Script, c.Model, "--size", fmt.Sprintf("%dx%d", size.Width, size.Height),
 		"--steps", strconv.Itoa(c.Steps), "--threads", strconv.Itoa(runtime.GOMAXPROCS(0)))
-	python.Stdout, python.Stderr = s.Out, s.Err
-	if err := python.Run(); err != nil {
-		return fmt.Errorf("bench: %s %s: %w", c.Python, c.Script, err)
+	python.Stderr = s.Err
+	text, err := python.Output()
+	if err == nil {
+		err = json.Unmarshal(text, &r)
 	}
-	return nil
+	if err == nil && !(r.Whole > 0) {
+		err = errors.New("printed no time of the whole")
+	}
+	if err != nil {
+		return r, fmt.Errorf("bench: %s %s: %w", c.Python, c.Script, err)
+	}
+	return r, nil
+}
+
+func sum(seconds []float64) (total float64) {
+	for _, s := range seconds {
+		total += s
+	}
+	return total
 }
 
 // benchSize reads WxH.

@@ -171,6 +171,9 @@ type PathRun struct {
 	Whole     time.Duration
 	// Peak is the rate of the path's instructions on all threads, in GFLOP/s.
 	Peak float64
+	// PeakResidentBytes is the process's largest resident memory in that time, the pages of mapped weights included;
+	// 0 if the system does not tell.
+	PeakResidentBytes int64
 }
 
 // BenchPaths makes a picture by each path of the processor with the model of opts, opening it anew each time as a
@@ -199,7 +202,7 @@ func benchPath(ctx context.Context, opts Options, size picture.Size, steps int, 
 	}
 	defer restore()
 	opts.Device, opts.Precision = DeviceCPU, PrecisionAuto
-	begin := time.Now()
+	begin, resident := time.Now(), peakResident()
 	e, err := Open(ctx, opts)
 	if err != nil {
 		return r, err
@@ -211,6 +214,6 @@ func benchPath(ctx context.Context, opts Options, size picture.Size, steps int, 
 	}
 	return PathRun{
 		Path: path.String(), Precision: e.info.Precision, Timings: result.Timings, Whole: time.Since(begin),
-		Peak: cpu.Peak(path.MultipliesBF16(), peakTime) * 1e-9,
+		Peak: cpu.Peak(path.MultipliesBF16(), peakTime) * 1e-9, PeakResidentBytes: resident(),
 	}, nil
 }

@@ -1,6 +1,7 @@
 package inference
 
 import (
+	"runtime"
 	"testing"
 	"time"
 
@@ -44,6 +45,9 @@ func TestBenchPaths(t *testing.T) {
 		paths = append(paths, r.Path)
 		if len(r.Timings) == 0 || r.Whole <= 0 || !(r.Peak > 0) || (r.Precision == BF16) != (len(paths) > 1) {
 			t.Errorf("%+v", r)
+		}
+		if runtime.GOOS == "linux" && (r.PeakResidentBytes < 1<<20 || r.PeakResidentBytes > 1<<36) {
+			t.Errorf("%s: %d bytes resident at the peak", r.Path, r.PeakResidentBytes)
 		}
 	})
 	if err != nil || len(paths) != len(cpu.Paths()) {

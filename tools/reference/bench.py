@@ -1,9 +1,10 @@
-"""Times Diffusers on the CPU on a checkpoint, in a process of its own, and prints a row of a Markdown table.
+"""Times Diffusers on the CPU on a checkpoint, in a process of its own, and prints what it measured as JSON.
 
     python bench.py CHECKPOINT --size 512x512 --steps 4 --threads 2 --dtype bfloat16
 
-"whole" is the time of the process from its start to its end, imports and loading included. Peak memory is what the system counted as
-resident; "anonymous" leaves out pages that are only mapped from files (sampled ten times a second, Linux only).
+load, encode, step and decode are lists of seconds. "whole" is the time of the process from its start to its end, imports
+and loading included. "resident" is the peak of its resident memory in bytes, as the system counted it; "anonymous" is the
+peak of what is not mapped from files (sampled ten times a second, Linux only).
 """
 
 import argparse
@@ -19,6 +20,7 @@ import time
 
 def measure(args):
     """Runs the pipeline and writes the seconds of its stages to standard output."""
+    import diffusers
     import torch
     from diffusers import Flux2KleinPipeline
 
@@ -47,7 +49,8 @@ def measure(args):
     picture = pipe(prompt=args.prompt, width=width, height=height, num_inference_steps=args.steps, guidance_scale=1.0, generator=torch.Generator("cpu").manual_seed(42)).images[0]
     if args.output:
         picture.save(args.output)
-    json.dump(seconds, sys.stdout)
+    versions = {"diffusers": diffusers.__version__, "torch": torch.__version__.split("+")[0], "dtype": args.dtype}
+    json.dump(versions | seconds, sys.stdout)
 
 
 def watch(process, peak):
@@ -59,7 +62,7 @@ def watch(process, peak):
         except OSError:
             return
         if found:
-            peak[0] = max(peak[0], int(found[1]) / 1e6)
+            peak[0] = max(peak[0], int(found[1]) * 1024)
         time.sleep(0.1)
 
 
@@ -85,7 +88,7 @@ def main():
     start = time.perf_counter()
     threads = {name: str(args.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     process = subprocess.Popen([sys.executable, *sys.argv, "--measure"], stdout=subprocess.PIPE, env=os.environ | threads)
-    peak = [0.0]
+    peak = [0]
     watcher = threading.Thread(target=watch, args=(process, peak), daemon=True)
     watcher.start()
     output = process.stdout.read()
@@ -96,15 +99,10 @@ def main():
     if process.returncode != 0:
         sys.exit(f"bench: the pipeline ended with status {process.returncode}")
 
-    seconds = json.loads(output)
-    steps = seconds["step"]
-    width, height = args.size
-    print("| engine | size | steps | threads | load, s | text encoder | a step | VAE decode | whole, s | peak resident, GB | of it anonymous |")
-    print("|---|---|---|---|---|---|---|---|---|---|---|")
-    print(
-        f"| Diffusers {args.dtype} | {width}×{height} | {args.steps} | {args.threads} | {sum(seconds['load']):.1f} | {sum(seconds['encode']):.1f} "
-        f"| {min(steps):.1f}–{max(steps):.1f} | {sum(seconds['decode']):.1f} | {whole:.1f} | {usage.ru_maxrss / 1e6:.1f} | {peak[0]:.1f} |"
-    )
+    measured = json.loads(output)
+    measured |= {"whole": whole, "resident": usage.ru_maxrss * 1024, "anonymous": peak[0]}
+    json.dump(measured, sys.stdout)
+    print()
 
 
 if __name__ == "__main__":
