@@ -128,8 +128,8 @@ func loadDecoder(l *backend.Loader, cfg Config) decoder {
 func (v *VAE) Config() Config { return v.cfg }
 
 // Encode encodes a picture and stores its tokens in dst [(height/16)·(width/16), token channels]. pixels is row-major
-// [height·width, 3] with values in [−1, 1], or nil in a rehearsal; height and width are multiples of 16. The result is the mean of the latent
-// distribution, not a sample. Errors are ctx's and the backend's.
+// [height·width, 3] with values in [−1, 1], or nil in a rehearsal; height and width are multiples of 16. The result is
+// the mean of the latent distribution, not a sample. Errors are ctx's and the backend's.
 func (v *VAE) Encode(ctx context.Context, dst backend.Matrix, pixels []float32, height, width int) error {
 	b, e := v.b, v.encoder
 	p := &pass{b: b, groups: v.cfg.Groups}
