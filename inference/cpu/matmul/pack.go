@@ -102,7 +102,9 @@ func (d *dense) at(row, k int) unsafe.Pointer {
 // populate brings the pages of rows into this process, if the operand is large enough for that to matter.
 func (d *dense) populate(row, rows int) {
 	const page = 4096
-	from, to := uintptr(d.at(row, 0)), uintptr(d.at(row+rows, 0))
+	// The end is a number, not a pointer: behind the last row it would point into memory of something else.
+	from := uintptr(d.at(row, 0))
+	to := from + uintptr(rows*d.stride)
 	skip := -from & (page - 1)
 	if size := int(to-from-skip) &^ (page - 1); to > from+skip && size >= 16*page {
 		populate(unsafe.Slice((*byte)(unsafe.Add(d.at(row, 0), skip)), size))
