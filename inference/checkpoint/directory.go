@@ -195,7 +195,7 @@ func plainConfig(text []byte) error {
 			}
 		case string:
 			if len(t) > maxConfigString {
-				return fmt.Errorf("found a string of %d bytes, want at most %d", len(t), maxConfigString)
+				return fmt.Errorf("found a text of %d bytes, want at most %d", len(t), maxConfigString)
 			}
 		}
 		if depth > maxConfigDepth || values > maxConfigValues {
