@@ -46,7 +46,8 @@ func (b *FileBuilder) SetStartDir(dir string) *FileBuilder { b.dir = dir; return
 // SetStartFile sets the file name that a save dialog proposes.
 func (b *FileBuilder) SetStartFile(name string) *FileBuilder { b.file = name; return b }
 
-// Owner sets the window that the dialog stays in front of, by the system's handle: an X11 window or an HWND, 0 for none.
+// Owner sets the window that the dialog stays in front of, by the system's handle: an X11 window or an HWND, 0 for
+// none.
 func (b *FileBuilder) Owner(handle uintptr) *FileBuilder { b.owner = handle; return b }
 
 // Load asks for one file to open and returns its path.

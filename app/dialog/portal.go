@@ -129,8 +129,8 @@ func ask(method string, owner uintptr, title string, options map[string]dbus.Var
 	return nil, fmt.Errorf("%w: the connection to the portal was lost", ErrUnavailable)
 }
 
-// answer reads the body of the Response signal: a code and a map that holds the chosen files as URIs. The URIs are parsed
-// as URIs, in which a plus sign is a plus sign, and not as a query, in which it is a space.
+// answer reads the body of the Response signal: a code and a map that holds the chosen files as URIs. The URIs are
+// parsed as URIs, in which a plus sign is a plus sign, and not as a query, in which it is a space.
 func answer(body []any) ([]string, error) {
 	var response uint32
 	var results map[string]dbus.Variant

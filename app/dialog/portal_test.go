@@ -115,7 +115,8 @@ func TestPortal(t *testing.T) {
 
 	// Names whose characters URIs escape come back as they are on the disk. Portals write a plus sign either way.
 	p.answers(0, "file:///tmp/a%20b%2B%23%25.png", "file:///tmp/%C3%A4+c.png")
-	paths, err := File().Title("Choose").Filter("Pictures", "png", "jpeg").SetStartDir("/tmp/x y").Owner(0xabc).LoadMany()
+	many := File().Title("Choose").Filter("Pictures", "png", "jpeg").SetStartDir("/tmp/x y").Owner(0xabc)
+	paths, err := many.LoadMany()
 	if err != nil || !slices.Equal(paths, []string{"/tmp/a b+#%.png", "/tmp/ä+c.png"}) {
 		t.Errorf("%q, %v", paths, err)
 	}

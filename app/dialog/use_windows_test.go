@@ -46,8 +46,8 @@ func windowsOf(parent windows.HWND, class string) []windows.HWND {
 	return f.list
 }
 
-// use waits until this program shows a dialog and passes it to do. The caller opens the dialog afterwards, and then waits
-// for done to be closed.
+// use waits until this program shows a dialog and passes it to do. The caller opens the dialog afterwards, and then
+// waits for done to be closed.
 func use(t *testing.T, do func(dialog windows.HWND)) (done chan struct{}) {
 	done = make(chan struct{})
 	go func() {
@@ -72,8 +72,8 @@ func press(dialog windows.HWND, button uintptr) {
 	postMessageW.Call(uintptr(dialog), wmCommand, button, 0)
 }
 
-// folder makes a folder that is removed at the end of the test, which must leave it empty. t.TempDir fails under Wine 8,
-// because os.RemoveAll does.
+// folder makes a folder that is removed at the end of the test, which must leave it empty. t.TempDir fails under Wine
+// 8, because os.RemoveAll does.
 func folder(t *testing.T, name string) string {
 	t.Helper()
 	dir := filepath.Join(os.TempDir(), name)
@@ -94,7 +94,8 @@ func TestSaveShorterName(t *testing.T) {
 		}
 		press(w, idOK)
 	})
-	have, err := File().Filter("PNG", "png").SetStartDir(dir).SetStartFile(strings.Repeat("long ", 20) + "name.png").Save()
+	proposed := strings.Repeat("long ", 20) + "name.png"
+	have, err := File().Filter("PNG", "png").SetStartDir(dir).SetStartFile(proposed).Save()
 	<-pressed
 	if want := filepath.Join(dir, "k.png"); err != nil || have != want {
 		t.Errorf("%q, %v; want %q", have, err, want)
@@ -151,7 +152,8 @@ func TestBrowseStartsInItsFolder(t *testing.T) {
 	for _, start := range []string{filepath.ToSlash(dir), filepath.Join(dir, "not", "there")} {
 		pressed = use(t, func(w windows.HWND) {
 			// The dialog opens the folders above one after another, which may take a moment.
-			for end := time.Now().Add(5 * time.Second); chosenInTree(w) != filepath.Base(dir) && time.Now().Before(end); {
+			end := time.Now().Add(5 * time.Second)
+			for chosenInTree(w) != filepath.Base(dir) && time.Now().Before(end) {
 				time.Sleep(20 * time.Millisecond)
 			}
 			press(w, idOK)

@@ -108,8 +108,8 @@ func (b *FileBuilder) show(dialog *windows.LazyProc, flags uint32) ([]string, er
 	return chosenNames(names, flags&ofnAllowMultiSelect != 0), nil
 }
 
-// filterList returns the filters in the format of Windows: for each one its name and its patterns, each with a zero at the
-// end, and a last zero after all of them. It adds a filter for all files.
+// filterList returns the filters in the format of Windows: for each one its name and its patterns, each with a zero at
+// the end, and a last zero after all of them. It adds a filter for all files.
 func filterList(filters []filter) (list []uint16) {
 	for _, f := range filters {
 		list = append(list, windows.StringToUTF16(f.name)...)
@@ -120,9 +120,9 @@ func filterList(filters []filter) (list []uint16) {
 	return append(list, 0)
 }
 
-// chosenNames returns the paths that the dialog wrote into buffer. If the dialog allows one file, the buffer holds its path up
-// to the first zero, and after that zero the rest of a longer name that was proposed. If it allows many, the buffer holds
-// either one path or a folder and the names of files in it, each with a zero at the end, and a last zero.
+// chosenNames returns the paths that the dialog wrote into buffer. If the dialog allows one file, the buffer holds its
+// path up to the first zero, and after that zero the rest of a longer name that was proposed. If it allows many, the
+// buffer holds either one path or a folder and the names of files in it, each with a zero at the end, and a last zero.
 func chosenNames(buffer []uint16, many bool) (paths []string) {
 	if !many {
 		return []string{windows.UTF16ToString(buffer)}
@@ -162,8 +162,8 @@ const (
 	bffmSetSelectionW   = 0x400 + 103
 )
 
-// startFolder returns the function that a folder dialog calls on its events. On the first event the function selects the
-// folder whose UTF-16 text is at dir. Windows keeps callbacks for as long as the program runs, so all dialogs share one.
+// startFolder returns the function that a folder dialog calls on its events. When the dialog is initialised, the
+// function selects the folder whose UTF-16 text is at dir. Go never frees a callback, so all dialogs share this one.
 var startFolder = sync.OnceValue(func() uintptr {
 	return windows.NewCallback(func(dialog, message, _, dir uintptr) uintptr {
 		if message == bffmInitialized && dir != 0 {
@@ -174,8 +174,8 @@ var startFolder = sync.OnceValue(func() uintptr {
 	})
 })
 
-// existing returns dir if it exists, else the nearest folder above it that exists, else "". If a dialog is given a folder that
-// does not exist, it shows an arbitrary one.
+// existing returns dir if it exists, else the nearest folder above it that exists, else "". If a dialog is given a
+// folder that does not exist, it shows an arbitrary one.
 func existing(dir string) string {
 	for dir != "" {
 		dir = filepath.Clean(dir)

@@ -1,5 +1,5 @@
-// Package fynelog filters Go's log in programs with a window. Fyne and GLFW log errors there. The filter drops the messages
-// that the program tells the user in a sentence of its own, and those about locales that need no action.
+// Package fynelog filters Go's log in programs with a window. Fyne and GLFW log errors there. The filter drops the
+// messages that the program tells the user in a sentence of its own, and those about locales that need no action.
 package fynelog
 
 import (
@@ -13,8 +13,8 @@ import (
 var messages = &filter{out: os.Stderr}
 
 // Fyne logs while its packages are initialised, before any function of the program runs, so this package has to be
-// initialised before them. Go initialises a package after all of its imports; this one imports only the few packages that the
-// log itself needs, so its turn comes long before Fyne's.
+// initialised before them. Go initialises a package after all of its imports; this one imports only the few packages
+// that the log itself needs, so its turn comes long before Fyne's.
 func init() { log.SetOutput(messages) }
 
 // NoWindow reports whether Fyne failed to create its window. Fyne reports this only in its log.
@@ -27,8 +27,8 @@ type filter struct {
 	noWindow bool // whether a message said that the window could not be created
 }
 
-// Texts in the first lines of the messages that are dropped. A locale such as C is not an error: many systems start programs
-// with it.
+// Texts in the first lines of the messages that are dropped. A locale such as C is not an error: many systems start
+// programs with it.
 var (
 	windowFailed = []byte("Fyne error:  window creation error")
 	dropped      = [][]byte{

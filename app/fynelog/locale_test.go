@@ -11,7 +11,8 @@ import (
 	_ "kleinbild/app/fynelog"
 )
 
-// TestLocales starts programs in locales that Fyne does not know. Fyne logs an error about each while it is initialised.
+// TestLocales starts programs in locales that Fyne does not know. Fyne logs an error about each while it is
+// initialised.
 func TestLocales(t *testing.T) {
 	self, err := os.Executable()
 	if err != nil {

@@ -14,20 +14,21 @@ import (
 	"github.com/jezek/xgb/xproto"
 )
 
-// ErrNoClipboard is returned where there is no X11 server to ask; Wayland's desktops run one for programs like this one
-// and hand its clipboard on.
+// ErrNoClipboard is returned if there is no X11 server. Wayland desktops run one for programs like this, XWayland, and
+// share its clipboard.
 var ErrNoClipboard = errors.New("there is no clipboard for pictures here: no X11 server answers")
 
-func init() { xgb.Logger = log.New(io.Discard, "", 0) } // every failure comes back as an error
+func init() { xgb.Logger = log.New(io.Discard, "", 0) } // xgb returns as errors what it logs.
 
-// The clipboard after the conventions for X11 clients (ICCCM, chapter 2). What is too large for a request goes in
-// portions, each asked for by deleting the one before.
+// The clipboard follows the conventions for X11 clients (ICCCM, chapter 2): it is a selection, which one window owns,
+// and other windows ask the owner to write it into a property of theirs. Data that is too large for one request is sent
+// in portions (INCR). The receiver asks for the next portion by deleting the property.
 const (
 	portionBytes = 128 << 10
-	answerTime   = 5 * time.Second // for the other program, which may hang
+	answerTime   = 5 * time.Second // how long the other program may take, which may hang
 )
 
-// client is a connection with an unseen window, which the conventions need.
+// client is a connection to the X11 server with an invisible window, which owns the selection or receives it.
 type client struct {
 	conn   *xgb.Conn
 	window xproto.Window
@@ -54,7 +55,7 @@ func newClient() (*client, error) {
 		for {
 			event, err := conn.WaitForEvent()
 			if event == nil && err == nil {
-				return // closed
+				return // The connection is closed.
 			}
 			if event != nil {
 				c.events <- event
@@ -64,9 +65,11 @@ func newClient() (*client, error) {
 	return c, nil
 }
 
+// prepare looks up the atoms and makes the window.
 func (c *client) prepare() (err error) {
 	for name, atom := range map[string]*xproto.Atom{
-		"CLIPBOARD": &c.clipboard, "image/png": &c.png, "INCR": &c.incremental, "TARGETS": &c.targets, "KLEINBILD": &c.property,
+		"CLIPBOARD": &c.clipboard, "image/png": &c.png, "INCR": &c.incremental, "TARGETS": &c.targets,
+		"KLEINBILD": &c.property,
 	} {
 		reply, err := xproto.InternAtom(c.conn, false, uint16(len(name)), name).Reply()
 		if err != nil {
@@ -78,11 +81,11 @@ func (c *client) prepare() (err error) {
 		return err
 	}
 	screen := xproto.Setup(c.conn).DefaultScreen(c.conn)
-	return xproto.CreateWindowChecked(c.conn, 0, c.window, screen.Root, 0, 0, 1, 1, 0, xproto.WindowClassInputOnly, screen.RootVisual,
-		xproto.CwEventMask, []uint32{xproto.EventMaskPropertyChange}).Check()
+	return xproto.CreateWindowChecked(c.conn, 0, c.window, screen.Root, 0, 0, 1, 1, 0, xproto.WindowClassInputOnly,
+		screen.RootVisual, xproto.CwEventMask, []uint32{xproto.EventMaskPropertyChange}).Check()
 }
 
-// close ends the connection. What waits for the reading goroutine is taken, so that it can end.
+// close ends the connection. It also drains the events, so that the goroutine that sends them is not blocked and ends.
 func (c *client) close() {
 	c.conn.Close()
 	go func() {
@@ -91,7 +94,7 @@ func (c *client) close() {
 	}()
 }
 
-// next waits for an event that is wanted.
+// next waits until wanted returns true for an event, at most for answerTime. It drops the events before.
 func (c *client) next(wanted func(xgb.Event) bool) error {
 	timer := time.NewTimer(answerTime)
 	defer timer.Stop()
@@ -99,30 +102,33 @@ func (c *client) next(wanted func(xgb.Event) bool) error {
 		select {
 		case e, ok := <-c.events:
 			if !ok {
-				return errors.New("clipboard: the X11 server went away")
+				return errors.New("clipboard: the connection to the X11 server was lost")
 			}
 			if wanted(e) {
 				return nil
 			}
 		case <-timer.C:
-			return errors.New("clipboard: the program that holds the picture does not answer")
+			return fmt.Errorf("clipboard: the program that holds the picture did not answer within %v", answerTime)
 		}
 	}
 }
 
-// take reads the property that an answer lies in and deletes it.
+// take reads and deletes the property that the other program has written.
 func (c *client) take() (*xproto.GetPropertyReply, error) {
-	reply, err := xproto.GetProperty(c.conn, true, c.window, c.property, xproto.GetPropertyTypeAny, 0, mostBytes/4).Reply()
+	const words = mostBytes / 4 // The protocol counts in units of 4 bytes.
+	reply, err := xproto.GetProperty(c.conn, true, c.window, c.property, xproto.GetPropertyTypeAny, 0, words).Reply()
 	if err != nil {
 		return nil, fmt.Errorf("clipboard: %w", err)
 	}
 	return reply, nil
 }
 
-// PasteFiles returns nothing here: file managers put the names of copied files on the clipboard as text.
+// PasteFiles returns nothing on this system, because file managers put the names of copied files on the clipboard as
+// text.
 func PasteFiles() ([]string, error) { return nil, nil }
 
-// PastePicture returns the clipboard's picture as a file, a PNG.
+// PastePicture returns the clipboard's picture as a PNG file. The error is ErrNoPicture if the clipboard holds no
+// picture, and ErrNoClipboard if there is no clipboard.
 func PastePicture() ([]byte, error) {
 	c, err := newClient()
 	if err != nil {
@@ -169,7 +175,8 @@ func PastePicture() ([]byte, error) {
 	}
 }
 
-// CopyPNG puts a PNG file on the clipboard. It stays there until something else is copied or this program ends.
+// CopyPNG puts a PNG file on the clipboard, where it stays until something else is copied or this program ends. The
+// error is ErrNoClipboard if there is no clipboard.
 func CopyPNG(file []byte) error {
 	c, err := newClient()
 	if err != nil {
@@ -179,22 +186,23 @@ func CopyPNG(file []byte) error {
 	owner, err := xproto.GetSelectionOwner(c.conn, c.clipboard).Reply()
 	if err != nil || owner.Owner != c.window {
 		c.close()
-		return errors.New("clipboard: another program holds it")
+		return errors.New("clipboard: another program holds it: try again")
 	}
 	go c.serve(file)
 	return nil
 }
 
-// transfer is a picture on its way to another program's window, in portions.
+// transfer identifies a picture that is being sent to another program in portions: by that program's window and
+// property.
 type transfer struct {
 	window   xproto.Window
 	property xproto.Atom
 }
 
-// serve answers those who paste, until another program owns the clipboard.
+// serve answers the programs that paste, until another program owns the clipboard.
 func (c *client) serve(file []byte) {
 	defer c.close()
-	sent := map[transfer]int{}
+	sent := map[transfer]int{} // bytes of file
 	for e := range c.events {
 		switch e := e.(type) {
 		case xproto.SelectionClearEvent:
@@ -208,7 +216,7 @@ func (c *client) serve(file []byte) {
 				continue
 			}
 			portion := file[at:min(at+portionBytes, len(file))]
-			c.put(t, c.png, 8, portion) // an empty one ends it
+			c.put(t, c.png, 8, portion) // An empty portion ends the transfer.
 			if sent[t] = at + len(portion); len(portion) == 0 {
 				delete(sent, t)
 			}
@@ -216,14 +224,18 @@ func (c *client) serve(file []byte) {
 	}
 }
 
+// put writes data, whose elements have format bits, into the other program's property.
 func (c *client) put(t transfer, kind xproto.Atom, format byte, data []byte) {
-	xproto.ChangeProperty(c.conn, xproto.PropModeReplace, t.window, t.property, kind, format, uint32(len(data))/uint32(format/8), data)
+	count := uint32(len(data)) / uint32(format/8)
+	xproto.ChangeProperty(c.conn, xproto.PropModeReplace, t.window, t.property, kind, format, count, data)
 }
 
+// answer writes what another program asks for: the list of formats, the file, or the file's size, which begins a
+// transfer in portions. It then tells that program which property it wrote, or none.
 func (c *client) answer(e xproto.SelectionRequestEvent, file []byte, sent map[transfer]int) {
 	t := transfer{e.Requestor, e.Property}
 	if t.property == xproto.AtomNone {
-		t.property = e.Target // as clients of old ask
+		t.property = e.Target // Old clients name no property and expect this one.
 	}
 	switch {
 	case e.Target == c.targets:
@@ -232,16 +244,20 @@ func (c *client) answer(e xproto.SelectionRequestEvent, file []byte, sent map[tr
 		xgb.Put32(atoms[4:], uint32(c.png))
 		c.put(t, xproto.AtomAtom, 32, atoms)
 	case e.Target != c.png:
-		t.property = xproto.AtomNone // refused
+		t.property = xproto.AtomNone // There is no such format.
 	case len(file) <= portionBytes:
 		c.put(t, c.png, 8, file)
 	default:
-		xproto.ChangeWindowAttributes(c.conn, t.window, xproto.CwEventMask, []uint32{xproto.EventMaskPropertyChange})
+		// The event that the other program has deleted the property asks for the first portion.
+		events := []uint32{xproto.EventMaskPropertyChange}
+		xproto.ChangeWindowAttributes(c.conn, t.window, xproto.CwEventMask, events)
 		size := make([]byte, 4)
 		xgb.Put32(size, uint32(len(file)))
 		sent[t] = 0
 		c.put(t, c.incremental, 32, size)
 	}
-	notify := xproto.SelectionNotifyEvent{Time: e.Time, Requestor: e.Requestor, Selection: e.Selection, Target: e.Target, Property: t.property}
+	notify := xproto.SelectionNotifyEvent{
+		Time: e.Time, Requestor: e.Requestor, Selection: e.Selection, Target: e.Target, Property: t.property,
+	}
 	xproto.SendEvent(c.conn, false, e.Requestor, 0, string(notify.Bytes()))
 }

@@ -39,7 +39,8 @@ const (
 	gmemMoveable = 2
 )
 
-// withClipboard opens the clipboard, which belongs to one program at a time, on one thread.
+// withClipboard calls do while this thread has the clipboard open. One program at a time can open it, so it tries for
+// 0.2 s.
 func withClipboard(do func() error) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -47,7 +48,7 @@ func withClipboard(do func() error) error {
 		if ok, _, err := openClipboard.Call(0); ok != 0 {
 			break
 		} else if tries == 10 {
-			return fmt.Errorf("clipboard: another program holds it: %w", err)
+			return fmt.Errorf("clipboard: another program holds it: try again: %w", err)
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
@@ -55,14 +56,14 @@ func withClipboard(do func() error) error {
 	return do()
 }
 
-// pngFormat is the format that browsers and picture editors share PNG files under.
+// pngFormat returns the clipboard format under which browsers and picture editors share PNG files.
 func pngFormat() uintptr {
 	name, _ := windows.UTF16PtrFromString("PNG")
 	format, _, _ := registerClipboardFormatW.Call(uintptr(unsafe.Pointer(name)))
 	return format
 }
 
-// read copies a format's bytes; nil where the clipboard does not have it.
+// read returns the bytes that the open clipboard holds in a format, or nil if it does not hold that format.
 func read(format uintptr) ([]byte, error) {
 	if format == 0 {
 		return nil, nil
@@ -85,7 +86,8 @@ func read(format uintptr) ([]byte, error) {
 	return data, nil
 }
 
-// PasteFiles returns the files that were copied in a file manager.
+// PasteFiles returns the paths of the files that were copied in a file manager, none if the clipboard holds something
+// else.
 func PasteFiles() (paths []string, err error) {
 	err = withClipboard(func() error {
 		drop, _, _ := getClipboardData.Call(cfHDrop)
@@ -105,7 +107,8 @@ func PasteFiles() (paths []string, err error) {
 	return paths, err
 }
 
-// PastePicture returns the clipboard's picture as a file: a PNG, or where there is none a BMP.
+// PastePicture returns the clipboard's picture as a PNG file, or as a BMP file if the clipboard holds no PNG. The error
+// is ErrNoPicture if it holds no picture.
 func PastePicture() (file []byte, err error) {
 	var dib []byte
 	err = withClipboard(func() error {
@@ -125,8 +128,8 @@ func PastePicture() (file []byte, err error) {
 	return bmpOfDIB(dib)
 }
 
-// bitmapFormat is the kind of bitmap that was copied; 0 for none. The clipboard makes the other kinds of it and lists them
-// behind it: what it makes of CF_DIB has no alpha worth reading.
+// bitmapFormat returns the format in which a bitmap was copied: CF_DIB, CF_DIBV5, or 0 for none. Windows converts a
+// bitmap to the other format too and lists that one later. The CF_DIBV5 that it makes of a CF_DIB has no usable alpha.
 func bitmapFormat() (format uintptr) {
 	for {
 		format, _, _ = enumClipboardFormats.Call(format)
@@ -136,7 +139,7 @@ func bitmapFormat() (format uintptr) {
 	}
 }
 
-// CopyPNG puts a PNG file on the clipboard, and beside it the bitmap that programs take that do not know PNG there.
+// CopyPNG puts a PNG file on the clipboard, and the same picture as a bitmap for programs that do not paste PNG.
 func CopyPNG(file []byte) error {
 	img, err := png.Decode(bytes.NewReader(file))
 	if err != nil {
@@ -152,15 +155,15 @@ func CopyPNG(file []byte) error {
 		if ok, _, err := emptyClipboard.Call(); ok == 0 {
 			return fmt.Errorf("clipboard: %w", err)
 		}
-		// The fullest first: programs take the first kind that they know.
+		// PNG comes first, because programs take the first format that they know.
 		if err := give(pngFormat(), file); err != nil {
 			return err
 		}
-		return give(cfDIBV5, dib) // the clipboard makes CF_DIB and CF_BITMAP of it
+		return give(cfDIBV5, dib) // Windows makes CF_DIB and CF_BITMAP of it.
 	})
 }
 
-// give hands the open clipboard data of a format.
+// give puts data on the open clipboard in a format.
 func give(format uintptr, data []byte) error {
 	handle, _, err := globalAlloc.Call(gmemMoveable, uintptr(len(data)))
 	if handle == 0 {
@@ -177,5 +180,5 @@ func give(format uintptr, data []byte) error {
 		globalFree.Call(handle)
 		return fmt.Errorf("clipboard: %w", err)
 	}
-	return nil // the memory is the clipboard's now
+	return nil // The clipboard owns the memory now.
 }

@@ -11,7 +11,7 @@ import (
 	"unicode/utf16"
 )
 
-// content is what the clipboard holds in a format, or has made of another one.
+// content returns what the clipboard holds in a format, whether a program put it there or Windows converted it.
 func content(t *testing.T, format uintptr) (data []byte) {
 	t.Helper()
 	err := withClipboard(func() (err error) {
@@ -24,7 +24,7 @@ func content(t *testing.T, format uintptr) (data []byte) {
 	return data
 }
 
-// fill puts one format on the clipboard.
+// fill replaces the clipboard's content by data in one format.
 func fill(t *testing.T, format uintptr, data []byte) {
 	t.Helper()
 	err := withClipboard(func() error {
@@ -45,15 +45,15 @@ func pngOf(t *testing.T, img image.Image) []byte {
 	return file.Bytes()
 }
 
-// TestCopy reads back what another program sees: the file, the bitmap that belongs to it, and the one that the system makes of
-// that for older programs.
+// TestCopy reads what another program sees of a copied picture: the file, the bitmap, and the bitmap that Windows makes
+// of that for older programs.
 func TestCopy(t *testing.T) {
 	for _, img := range []*image.NRGBA{testPicture(), opaque(testPicture())} {
 		file := pngOf(t, img)
 		if err := CopyPNG(file); err != nil {
 			t.Fatal(err)
 		}
-		if have := content(t, pngFormat()); !bytes.HasPrefix(have, file) { // the system rounds sizes up
+		if have := content(t, pngFormat()); !bytes.HasPrefix(have, file) { // Windows rounds sizes up.
 			t.Errorf("PNG: %d bytes, want %d", len(have), len(file))
 		}
 		checkDIBV5(t, content(t, cfDIBV5), img)
@@ -69,7 +69,7 @@ func TestCopy(t *testing.T) {
 		comparePicture(t, pasted, img)
 	}
 	if err := CopyPNG([]byte("no picture")); err == nil {
-		t.Error("a text was copied as a picture")
+		t.Error("a text: no error, want one")
 	}
 }
 
@@ -97,7 +97,8 @@ func TestPaste(t *testing.T) {
 	comparePicture(t, file, img)
 }
 
-// TestPasteFiles pastes DROPFILES: a header, then names ended by zeros.
+// TestPasteFiles pastes the structure DROPFILES: a header, then names with a zero at the end of each and one at the
+// end.
 func TestPasteFiles(t *testing.T) {
 	const header = 20
 	drop := binary.LittleEndian.AppendUint32(nil, header)
@@ -111,9 +112,9 @@ func TestPasteFiles(t *testing.T) {
 	}
 	fill(t, cfHDrop, drop)
 	if files, err := PasteFiles(); err != nil || !slices.Equal(files, want) {
-		t.Errorf("files %q, %v", files, err)
+		t.Errorf("files %q, %v; want %q", files, err, want)
 	}
 	if _, err := PastePicture(); !errors.Is(err, ErrNoPicture) {
-		t.Errorf("a picture of files: %v", err)
+		t.Errorf("files but no picture: %v, want ErrNoPicture", err)
 	}
 }

@@ -7,21 +7,21 @@ import (
 	"image"
 )
 
-// A device-independent bitmap (DIB) is how Windows keeps pictures on its clipboard: a BMP file without the file's header.
+// Windows keeps pictures on its clipboard as device-independent bitmaps (DIB): BMP files without the file header.
 const (
 	bmpFileHeaderBytes = 14
 	infoHeaderBytes    = 40  // BITMAPINFOHEADER
 	v5HeaderBytes      = 124 // BITMAPV5HEADER
 	biBitFields        = 3
 	lcsSRGB            = 0x73524742 // "sRGB"
-	lcsGMImages        = 4          // a picture, to be matched by perception
+	lcsGMImages        = 4          // rendering intent: perceptual
 )
 
-// dibMasks are the places of red, green, blue and alpha in a pixel of 32 bits.
+// dibMasks are the bits of red, green, blue and alpha in a pixel of 32 bits.
 var dibMasks = [4]uint32{0x00ff0000, 0x0000ff00, 0x000000ff, 0xff000000}
 
-// dibV5 spells img as CF_DIBV5: sRGB, 32 bits a pixel, alpha not multiplied into the colours, the lowest row first. Rows from
-// the top, which the format has too, are read upside down by some programs.
+// dibV5 returns img in the clipboard format CF_DIBV5: sRGB, 32 bits per pixel, colours not multiplied by alpha, the
+// bottom row first. The format allows the top row first too, but some programs then show the picture upside down.
 func dibV5(img *image.NRGBA) []byte {
 	width, height := img.Rect.Dx(), img.Rect.Dy()
 	dib := make([]byte, v5HeaderBytes+4*width*height)
@@ -49,16 +49,20 @@ func dibV5(img *image.NRGBA) []byte {
 	return dib
 }
 
-// bmpOfDIB puts the file's header back in front of a DIB.
+// bmpOfDIB returns a DIB as a BMP file: it puts a file header before it, which says where the pixels begin. The DIB may
+// come from any program.
 func bmpOfDIB(dib []byte) ([]byte, error) {
 	if len(dib) < infoHeaderBytes {
-		return nil, fmt.Errorf("clipboard: the bitmap has %d bytes, want at least %d: copy the picture again", len(dib), infoHeaderBytes)
+		return nil, fmt.Errorf("clipboard: the bitmap has %d bytes, want at least %d: copy the picture again",
+			len(dib), infoHeaderBytes)
 	}
 	order := binary.LittleEndian
-	header, bits, compression, colours := uint64(order.Uint32(dib)), order.Uint16(dib[14:]), order.Uint32(dib[16:]), uint64(order.Uint32(dib[32:]))
+	header, colours := uint64(order.Uint32(dib)), uint64(order.Uint32(dib[32:]))
+	bits, compression := order.Uint16(dib[14:]), order.Uint32(dib[16:])
 	pixels := header
 	if compression == biBitFields {
-		// Masks follow the short header. Some programs repeat them behind a longer one, which holds them already.
+		// The masks follow the short header. The longer headers hold them, but some programs repeat them after the
+		// header.
 		if header == infoHeaderBytes || masksRepeated(dib, header) {
 			pixels += 12
 		}
@@ -68,7 +72,8 @@ func bmpOfDIB(dib []byte) ([]byte, error) {
 	}
 	pixels += 4 * colours
 	if pixels > uint64(len(dib)) {
-		return nil, fmt.Errorf("clipboard: the bitmap's pixels begin at byte %d of %d: copy the picture again", pixels, len(dib))
+		const format = "clipboard: the bitmap's pixels begin at byte %d, want at most %d: copy the picture again"
+		return nil, fmt.Errorf(format, pixels, len(dib))
 	}
 	file := append(make([]byte, 0, bmpFileHeaderBytes+len(dib)), "BM"...)
 	file = order.AppendUint32(file, uint32(bmpFileHeaderBytes+len(dib)))
@@ -77,7 +82,7 @@ func bmpOfDIB(dib []byte) ([]byte, error) {
 	return append(file, dib...), nil
 }
 
-// masksRepeated tells whether the masks of a long header stand behind it once more.
+// masksRepeated tells whether the masks in a long header are repeated after it.
 func masksRepeated(dib []byte, header uint64) bool {
 	const masksBytes = 12
 	return header >= infoHeaderBytes+masksBytes && header+masksBytes <= uint64(len(dib)) &&

@@ -9,8 +9,8 @@ import (
 	"kleinbild/inference/picture"
 )
 
-// testPicture has many colours and alphas, and rows of 24 bits that do not end at 4 bytes. References have at least 64 pixels
-// a side.
+// testPicture has many colours and alphas, and an odd width, so that rows of 24-bit pixels need padding to 4 bytes. It
+// is not smaller than 64 pixels a side, because comparePicture reads it as a reference.
 func testPicture() *image.NRGBA {
 	img := image.NewNRGBA(image.Rect(0, 0, 65, 64))
 	for i := range img.Pix {
@@ -19,7 +19,7 @@ func testPicture() *image.NRGBA {
 	return img
 }
 
-// opaque returns img without its alpha.
+// opaque returns img with alpha 255 everywhere.
 func opaque(img *image.NRGBA) *image.NRGBA {
 	o := image.NewNRGBA(img.Rect)
 	copy(o.Pix, img.Pix)
@@ -29,12 +29,13 @@ func opaque(img *image.NRGBA) *image.NRGBA {
 	return o
 }
 
-// TestDIBV5 reads the bitmap by the format's description: its header, and each pixel from below.
+// TestDIBV5 reads the bitmap as the format's description says: the header, and the pixels from the bottom row up.
 func TestDIBV5(t *testing.T) {
 	img := testPicture()
 	checkDIBV5(t, dibV5(img), img)
-	// A picture that begins elsewhere than at the origin, in rows with a rest.
-	checkDIBV5(t, dibV5(img.SubImage(image.Rect(1, 1, 4, 3)).(*image.NRGBA)), img.SubImage(image.Rect(1, 1, 4, 3)).(*image.NRGBA))
+	// A part of a picture does not begin at the origin, and its rows are not adjacent in memory.
+	part := img.SubImage(image.Rect(1, 1, 4, 3)).(*image.NRGBA)
+	checkDIBV5(t, dibV5(part), part)
 }
 
 func checkDIBV5(t *testing.T, dib []byte, img *image.NRGBA) {
@@ -49,9 +50,11 @@ func checkDIBV5(t *testing.T, dib []byte, img *image.NRGBA) {
 		at   int
 		want uint32
 	}{
-		{"header", 0, 124}, {"width", 4, uint32(width)}, {"height, positive: from below", 8, uint32(height)}, {"planes and bits", 12, 32<<16 | 1},
+		{"header", 0, 124}, {"width", 4, uint32(width)},
+		{"height, positive for the bottom row first", 8, uint32(height)}, {"planes and bits", 12, 32<<16 | 1},
 		{"compression: bit fields", 16, 3}, {"bytes", 20, uint32(4 * width * height)}, {"colours", 32, 0},
-		{"red", 40, 0xff0000}, {"green", 44, 0xff00}, {"blue", 48, 0xff}, {"alpha", 52, 0xff000000}, {"colour space sRGB", 56, 0x73524742},
+		{"red", 40, 0xff0000}, {"green", 44, 0xff00}, {"blue", 48, 0xff}, {"alpha", 52, 0xff000000},
+		{"colour space sRGB", 56, 0x73524742},
 	} {
 		if le(row.at) != row.want {
 			t.Errorf("%s: %#x, want %#x", row.what, le(row.at), row.want)
@@ -68,7 +71,8 @@ func checkDIBV5(t *testing.T, dib []byte, img *image.NRGBA) {
 	}
 }
 
-// dib32 spells img behind a header of some size, with masks where compression 3 asks for them.
+// dib32 returns img as a bitmap of 32 bits per pixel with a header of the given size. If compression is 3 (bit fields),
+// masks follow a header of 40 bytes, and a longer header if masksAgain is set.
 func dib32(img *image.NRGBA, header int, compression uint32, fromTop, masksAgain bool) []byte {
 	width, height := img.Rect.Dx(), img.Rect.Dy()
 	dib := make([]byte, header)
@@ -96,7 +100,7 @@ func dib32(img *image.NRGBA, header int, compression uint32, fromTop, masksAgain
 	return dib
 }
 
-// dib24 has rows of whole 4 bytes.
+// dib24 returns img as a bitmap of 24 bits per pixel, whose rows are padded to 4 bytes.
 func dib24(img *image.NRGBA) []byte {
 	dib := dib32(img, 40, 0, false, false)[:40]
 	dib[14] = 24
@@ -112,7 +116,7 @@ func dib24(img *image.NRGBA) []byte {
 	return dib
 }
 
-// dibs are the bitmaps that programs copy, and what is read of them.
+// dibs returns bitmaps as programs copy them, and the pictures that should be read from them.
 func dibs() []dibRow {
 	img := testPicture()
 	clear := image.NewNRGBA(img.Rect)
@@ -123,12 +127,12 @@ func dibs() []dibRow {
 	return []dibRow{
 		{"24 bits", dib24(img), opaque(img)},
 		{"32 bits, the fourth byte unused", dib32(img, 40, 0, false, false), opaque(img)},
-		{"32 bits, from the top", dib32(img, 40, 0, true, false), opaque(img)},
-		{"bit fields behind the short header", dib32(img, 40, 3, false, false), opaque(img)},
+		{"32 bits, top row first", dib32(img, 40, 0, true, false), opaque(img)},
+		{"bit fields after the short header", dib32(img, 40, 3, false, false), opaque(img)},
 		{"version 5", dibV5(img), img},
-		{"version 5, from the top", dib32(img, 124, 3, true, false), img},
+		{"version 5, top row first", dib32(img, 124, 3, true, false), img},
 		{"version 5, masks repeated", dib32(img, 124, 3, false, true), img},
-		{"version 5, declared alpha that was never written", dib32(clear, 124, 3, false, false), opaque(img)},
+		{"version 5, alpha 0 in every pixel", dib32(clear, 124, 3, false, false), opaque(img)},
 	}
 }
 
@@ -150,18 +154,18 @@ func TestBMPOfDIB(t *testing.T) {
 	}
 	for _, cut := range []int{0, 3, 39} {
 		if _, err := bmpOfDIB(dibV5(testPicture())[:cut]); err == nil {
-			t.Errorf("%d bytes are no bitmap", cut)
+			t.Errorf("a bitmap of %d bytes: no error, want one", cut)
 		}
 	}
 	hostile := dibV5(testPicture())
 	binary.LittleEndian.PutUint32(hostile[32:], 0xffffffff) // colours
 	if _, err := bmpOfDIB(hostile); err == nil {
-		t.Error("a palette of 16 GB")
+		t.Error("a palette of 16 GB: no error, want one")
 	}
 }
 
-// comparePicture reads file as a reference, and compares its pixels. Transparent parts lie on white, and a 65th column is
-// cropped.
+// comparePicture reads file as a reference and compares its pixels with want. Reading puts transparent parts on white
+// and crops the 65th column.
 func comparePicture(t *testing.T, file []byte, want *image.NRGBA) {
 	t.Helper()
 	have, err := picture.Decode(t.Context(), file)

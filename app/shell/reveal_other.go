@@ -11,7 +11,8 @@ import (
 	"github.com/godbus/dbus/v5"
 )
 
-// Reveal opens the file manager with the file selected, or at least its folder.
+// Reveal opens the file manager with the file at path selected. If no file manager can do that, it opens the file's
+// folder.
 func Reveal(path string) error {
 	address := (&url.URL{Scheme: "file", Path: path}).String()
 	if conn, err := dbus.ConnectSessionBus(); err == nil {
@@ -21,8 +22,9 @@ func Reveal(path string) error {
 			return nil
 		}
 	}
-	if err := exec.Command("xdg-open", filepath.Dir(path)).Run(); err != nil {
-		return fmt.Errorf("no file manager answers: the picture lies in %s", filepath.Dir(path))
+	dir := filepath.Dir(path)
+	if err := exec.Command("xdg-open", dir).Run(); err != nil {
+		return fmt.Errorf("no file manager could be opened: the picture is in %s", dir)
 	}
 	return nil
 }

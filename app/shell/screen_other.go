@@ -2,5 +2,5 @@
 
 package shell
 
-// KeepOnScreen does nothing here: under X11 the window manager places windows.
+// KeepOnScreen does nothing on this system, because the window manager of X11 places windows.
 func KeepOnScreen(window uintptr) {}

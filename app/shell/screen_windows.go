@@ -13,16 +13,16 @@ var (
 	setWindowPos      = user32.NewProc("SetWindowPos")
 )
 
-// monitorInfo is MONITORINFO. work is the screen without the taskbar.
+// monitorInfo is the structure MONITORINFO of the Windows headers. work is the screen without the taskbar.
 type monitorInfo struct {
 	size      uint32
 	all, work windows.Rect
 	flags     uint32
 }
 
-// KeepOnScreen moves a window, an HWND, to where all of it is seen. Windows cascades new windows, so that the lower end of a
-// large one would lie below the screen. A window that is larger than its screen is made smaller. It is to be called on the thread
-// that made the window.
+// KeepOnScreen moves a window, an HWND, so that all of it is visible, and shrinks it if it is larger than the screen.
+// Windows places new windows in a cascade, in which the lower edge of a large window may lie below the screen. Call it
+// on the thread that made the window.
 func KeepOnScreen(window uintptr) {
 	const nearest, noOrder, noFocus = 2, 0x4, 0x10
 	var frame windows.Rect
@@ -36,13 +36,14 @@ func KeepOnScreen(window uintptr) {
 	}
 	left, width := within(frame.Left, frame.Right, info.work.Left, info.work.Right)
 	top, height := within(frame.Top, frame.Bottom, info.work.Top, info.work.Bottom)
-	if left == frame.Left && top == frame.Top && width == frame.Right-frame.Left && height == frame.Bottom-frame.Top {
+	if (windows.Rect{Left: left, Top: top, Right: left + width, Bottom: top + height}) == frame {
 		return
 	}
-	setWindowPos.Call(window, 0, uintptr(left), uintptr(top), uintptr(width), uintptr(height), noOrder|noFocus)
+	const flags = noOrder | noFocus
+	setWindowPos.Call(window, 0, uintptr(left), uintptr(top), uintptr(width), uintptr(height), flags)
 }
 
-// within moves a stretch into limits, and shortens it where it is too long for them.
+// within moves an interval into the limits least and most, and shortens it if it is longer than they allow.
 func within(from, to, least, most int32) (start, length int32) {
 	length = min(to-from, most-least)
 	return max(min(from, most-length), least), length

@@ -8,9 +8,9 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// TestKeepOnScreen opens windows that the screen does not hold.
+// TestKeepOnScreen opens windows that lie outside the screen or are larger.
 func TestKeepOnScreen(t *testing.T) {
-	runtime.LockOSThread() // a window belongs to the thread that made it
+	runtime.LockOSThread() // A window belongs to the thread that made it.
 	defer runtime.UnlockOSThread()
 	class, _ := windows.UTF16PtrFromString("Static")
 	create, destroy := user32.NewProc("CreateWindowExW"), user32.NewProc("DestroyWindow")
@@ -26,7 +26,8 @@ func TestKeepOnScreen(t *testing.T) {
 		{"larger than it", 26, 26, 9000, 8000, false},
 	} {
 		const overlapped = 0xcf0000
-		w, _, err := create.Call(0, uintptr(unsafe.Pointer(class)), 0, overlapped, uintptr(row.x), uintptr(row.y), uintptr(row.width), uintptr(row.height), 0, 0, 0, 0)
+		w, _, err := create.Call(0, uintptr(unsafe.Pointer(class)), 0, overlapped, uintptr(row.x), uintptr(row.y),
+			uintptr(row.width), uintptr(row.height), 0, 0, 0, 0)
 		if w == 0 {
 			t.Fatal(err)
 		}
@@ -37,15 +38,19 @@ func TestKeepOnScreen(t *testing.T) {
 		monitor, _, _ := monitorFromWindow.Call(w, 2)
 		getMonitorInfoW.Call(monitor, uintptr(unsafe.Pointer(&info)))
 		destroy.Call(w)
-		if after.Left < info.work.Left || after.Top < info.work.Top || after.Right > info.work.Right || after.Bottom > info.work.Bottom || info.work.Right == 0 {
-			t.Errorf("%s: the window lies at %v, want it within %v", row.name, after, info.work)
+		work := info.work
+		if work.Right == 0 || after.Left < work.Left || after.Top < work.Top ||
+			after.Right > work.Right || after.Bottom > work.Bottom {
+			t.Errorf("%s: the window is at %v, want it within %v", row.name, after, work)
 		}
 		if row.same != (before == after) {
-			t.Errorf("%s: %v before, %v after", row.name, before, after)
+			t.Errorf("%s: %v before, %v after; want them equal: %v", row.name, before, after, row.same)
 		}
-		if row.width < 1000 && (after.Right-after.Left != before.Right-before.Left || after.Bottom-after.Top != before.Bottom-before.Top) {
-			t.Errorf("%s: size changed from %v to %v", row.name, before, after)
+		if row.width < 1000 && sizeOf(before) != sizeOf(after) {
+			t.Errorf("%s: the size changed from %v to %v", row.name, before, after)
 		}
 	}
-	KeepOnScreen(0) // a window that is gone
+	KeepOnScreen(0) // A window that does not exist is ignored.
 }
+
+func sizeOf(r windows.Rect) [2]int32 { return [2]int32{r.Right - r.Left, r.Bottom - r.Top} }

@@ -1,6 +1,6 @@
-// Package shell is what the window asks of the desktop around it: pictures on the clipboard, the bin, the file manager, the
-// window's place on the screen. Each call but KeepOnScreen may wait for another program: it is not for the goroutine that
-// draws.
+// Package shell uses the desktop around the window: it copies and pastes pictures, moves files to the bin and back,
+// shows a file in the file manager, and keeps the window on the screen. Every call except KeepOnScreen may wait for
+// another program, so it must not run on the goroutine that draws.
 package shell
 
 import (
@@ -8,10 +8,11 @@ import (
 	"fmt"
 )
 
-// ErrNoPicture is returned by PastePicture where the clipboard holds no picture.
+// ErrNoPicture is returned by PastePicture if the clipboard holds no picture.
 var ErrNoPicture = errors.New("the clipboard holds no picture")
 
-// mostBytes is the largest picture that is taken from the clipboard: twice a bitmap of 8192 × 8192 pixels.
+// mostBytes is the size of the largest picture that is read from the clipboard: twice that of a bitmap of 8192 × 8192
+// pixels with 32 bits each.
 const mostBytes = 512 << 20
 
-var errTooLarge = fmt.Errorf("clipboard: the picture is larger than %d MB", mostBytes>>20)
+var errTooLarge = fmt.Errorf("clipboard: the picture has more than %d MiB, want at most that", mostBytes>>20)

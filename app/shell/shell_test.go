@@ -32,51 +32,52 @@ func TestBin(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
-			t.Errorf("the file is still there: %v", err)
+			t.Errorf("the file is still in its folder: %v", err)
 		}
 		moved, err := os.ReadFile(filepath.Join(home, "Trash", "files", want))
 		if err != nil || moved[0] != byte(n) {
 			t.Errorf("%v, %v", moved, err)
 		}
-		note, err := os.ReadFile(filepath.Join(home, "Trash", "info", want+".trashinfo"))
-		if err != nil || !strings.HasPrefix(string(note), "[Trash Info]\nPath="+dir+"/a%20fox%20%25+%23%C3%A4.png\nDeletionDate=20") {
-			t.Errorf("%q, %v", note, err)
+		info, err := os.ReadFile(filepath.Join(home, "Trash", "info", want+".trashinfo"))
+		begin := "[Trash Info]\nPath=" + dir + "/a%20fox%20%25+%23%C3%A4.png\nDeletionDate=20"
+		if err != nil || !strings.HasPrefix(string(info), begin) {
+			t.Errorf("info file %q, %v; want it to begin with %q", info, err, begin)
 		}
 	}
 	if err := Bin(filepath.Join(dir, "gone")); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("a file that is gone: %v", err)
+		t.Errorf("a file that does not exist: %v, want ErrNotExist", err)
 	}
 	if infos, _ := os.ReadDir(filepath.Join(home, "Trash", "info")); len(infos) != 2 {
-		t.Errorf("%d notes for 2 files", len(infos))
+		t.Errorf("%d info files for 2 files", len(infos))
 	}
 
 	older := filepath.Join(home, "Trash", "info", "a fox %+#ä.png.trashinfo")
 	if err := os.Chtimes(older, time.Time{}, time.Now().Add(-time.Hour)); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []byte{1, 0} { // what was thrown away last comes back first
+	for _, want := range []byte{1, 0} { // The last file that was moved to the bin comes back first.
 		if err := Unbin(path); err != nil {
 			t.Fatal(err)
 		}
 		if got, err := os.ReadFile(path); err != nil || got[0] != want {
-			t.Errorf("%v, %v: want the file %d", got, err, want)
+			t.Errorf("restored %v, %v; want the file %d", got, err, want)
 		}
 		if err := Unbin(path); !errors.Is(err, fs.ErrExist) {
-			t.Errorf("onto a file that is there: %v", err)
+			t.Errorf("restored over a file: %v, want ErrExist", err)
 		}
 		if err := os.Remove(path); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if err := Unbin(path); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("what is not in the bin: %v", err)
+		t.Errorf("a file that is not in the bin: %v, want ErrNotExist", err)
 	}
 	if infos, _ := os.ReadDir(filepath.Join(home, "Trash", "info")); len(infos) != 0 {
-		t.Errorf("%d notes for no files", len(infos))
+		t.Errorf("%d info files for no files", len(infos))
 	}
 }
 
-// startX runs an X11 server of the test's own.
+// startX runs an X11 server for this test alone.
 func startX(t *testing.T) {
 	t.Helper()
 	server := exec.Command("Xvfb", "-displayfd", "1", "-screen", "0", "64x64x24", "-noreset", "-nolisten", "tcp")
@@ -85,7 +86,7 @@ func startX(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := server.Start(); err != nil {
-		t.Skipf("no Xvfb here: %v", err)
+		t.Skipf("Xvfb: %v", err)
 	}
 	t.Cleanup(func() {
 		server.Process.Kill()
@@ -93,16 +94,16 @@ func startX(t *testing.T) {
 	})
 	number, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
-		t.Skipf("Xvfb does not start: %v", err)
+		t.Skipf("Xvfb printed no display: %v", err)
 	}
 	t.Setenv("DISPLAY", ":"+strings.TrimSpace(number))
 }
 
-// TestClipboard copies with one connection and pastes with another: in one piece and in portions.
+// TestClipboard copies with one connection to the X11 server and pastes with another, in one piece and in portions.
 func TestClipboard(t *testing.T) {
 	startX(t)
 	if _, err := PastePicture(); !errors.Is(err, ErrNoPicture) {
-		t.Errorf("an empty clipboard: %v", err)
+		t.Errorf("an empty clipboard: %v, want ErrNoPicture", err)
 	}
 	for _, size := range []int{1, portionBytes, portionBytes + 1, 5*portionBytes + 77} {
 		file := make([]byte, size)
@@ -112,7 +113,7 @@ func TestClipboard(t *testing.T) {
 		if err := CopyPNG(file); err != nil {
 			t.Fatal(err)
 		}
-		for range 2 { // it can be pasted again
+		for range 2 { // A picture can be pasted more than once.
 			if got, err := PastePicture(); err != nil || !bytes.Equal(got, file) {
 				t.Errorf("%d bytes: pasted %d, %v", size, len(got), err)
 			}

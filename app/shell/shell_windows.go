@@ -17,7 +17,7 @@ var (
 	shFileOperationW = shell32.NewProc("SHFileOperationW")
 )
 
-// shFileOpStruct is SHFILEOPSTRUCTW.
+// shFileOpStruct is the structure SHFILEOPSTRUCTW of the Windows headers.
 type shFileOpStruct struct {
 	window        uintptr
 	function      uint32
@@ -37,7 +37,8 @@ const (
 	fofWantNukeWarning = 0x4000
 )
 
-// Bin moves a file to the recycle bin. Where there is none, as on a network drive, Windows would delete the file: it asks first.
+// Bin moves the file at path to the recycle bin. On a drive without one, such as a network drive, Windows would delete
+// the file, and asks the user first.
 func Bin(path string) error {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -50,33 +51,35 @@ func Bin(path string) error {
 	if err != nil {
 		return fmt.Errorf("bin: %w", err)
 	}
-	from = append(from, 0) // a list of names, ended by an empty one
-	op := shFileOpStruct{function: foDelete, from: &from[0], flags: fofSilent | fofNoConfirmation | fofAllowUndo | fofNoErrorUI | fofWantNukeWarning}
+	from = append(from, 0) // Windows takes a list of names, which an empty name ends.
+	const flags = fofSilent | fofNoConfirmation | fofAllowUndo | fofNoErrorUI | fofWantNukeWarning
+	op := shFileOpStruct{function: foDelete, from: &from[0], flags: flags}
 	code, _, _ := shFileOperationW.Call(uintptr(unsafe.Pointer(&op)))
 	switch {
 	case op.aborted != 0:
-		return fmt.Errorf("bin: %s stays where it is", path)
+		return fmt.Errorf("bin: %s was not moved, because the question about it was answered with no", path)
 	case code != 0:
-		return fmt.Errorf("bin: %s: Windows refuses (code %d)", path, code)
+		return fmt.Errorf("bin: %s was not moved: Windows refused (code %d)", path, code)
 	}
 	return nil
 }
 
-// CanUnbin says that Unbin works on this system. Windows has no call that takes a file back from its bin.
+// CanUnbin tells whether Unbin works on this system. Windows has no function that restores a file from its recycle bin.
 const CanUnbin = false
 
-// Unbin is there for other systems.
+// Unbin returns an error on this system: see CanUnbin.
 func Unbin(path string) error {
-	return fmt.Errorf("bin: %s: take it back with the Explorer: %w", path, errors.ErrUnsupported)
+	return fmt.Errorf("bin: %s: restore it in the Explorer: %w", path, errors.ErrUnsupported)
 }
 
-// Reveal opens the Explorer with the file selected. Its exit code says nothing.
+// Reveal opens the Explorer with the file at path selected. It does not wait for the Explorer, whose exit code has no
+// meaning.
 func Reveal(path string) error {
 	c := exec.Command("explorer.exe")
 	c.SysProcAttr = &syscall.SysProcAttr{CmdLine: `explorer.exe /select,"` + path + `"`}
 	if err := c.Start(); err != nil {
-		return fmt.Errorf("explorer: %w", err)
+		return fmt.Errorf("the Explorer could not be opened: %w", err)
 	}
-	go c.Wait() // not to leave a zombie's handle
+	go c.Wait() // releases the process handle
 	return nil
 }

@@ -19,6 +19,6 @@ func TestBin(t *testing.T) {
 		t.Error("the file is still there")
 	}
 	if err := Bin(path); err == nil {
-		t.Error("a file that is gone was moved")
+		t.Error("a file that does not exist: no error, want one")
 	}
 }
