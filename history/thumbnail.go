@@ -97,8 +97,9 @@ func Fit(img image.Image, width, height int) *image.RGBA {
 	if h > height {
 		w, h = max(b.Dx()*height/b.Dy(), 1), height
 	}
-	// Resize returns the type that it is given. It rounds its weights to 1/256, so that levels differ from the exact ones by up
-	// to 10 of 255: enough for a thumbnail. References, whose levels the model sees, are scaled by inference/picture.
+	// Resize returns the type that it is given. It rounds its weights to 1/256, so that levels differ from the exact
+	// ones by up to 10 of 255: enough for a thumbnail. References, whose levels the model sees, are scaled by
+	// inference/picture.
 	return resize.Resize(uint(w), uint(h), toRGBA(img), resize.Lanczos3).(*image.RGBA)
 }
 

@@ -51,5 +51,6 @@ func (s *Server) oneModel(w *reply, r *http.Request) error {
 			return w.json(http.StatusOK, item)
 		}
 	}
-	return &apiError{status: http.StatusNotFound, detail: "model: " + quote(printable(id)) + " is not served; GET /v1/models lists what is", field: fieldModel}
+	detail := "model: " + quote(printable(id)) + " is not served; GET /v1/models lists what is"
+	return &apiError{status: http.StatusNotFound, detail: detail, field: fieldModel}
 }

@@ -10,8 +10,8 @@ import (
 // handler answers a request or returns the error that the client is told.
 type handler func(*reply, *http.Request) error
 
-// ServeHTTP makes a handler a value that http.ServeMux keeps. It is never called: dispatch asks the mux for the handler of a
-// request and calls that one itself, since it needs the error.
+// ServeHTTP makes a handler a value that http.ServeMux keeps. It is never called: dispatch asks the mux for the handler
+// of a request and calls that one itself, since it needs the error.
 func (handler) ServeHTTP(http.ResponseWriter, *http.Request) {}
 
 // pathHealth says no more than whether pictures can be made.
@@ -88,8 +88,8 @@ func (s *Server) dispatch(w *reply, r *http.Request, routes *http.ServeMux) erro
 	return handle(w, r)
 }
 
-// unmatched returns the error of a request that no route matches. refusal is what http.ServeMux would answer: an Allow header
-// if the path has other methods, a redirect if the path is not in its shortest form.
+// unmatched returns the error of a request that no route matches. refusal is what http.ServeMux would answer: an Allow
+// header if the path has other methods, a redirect if the path is not in its shortest form.
 func unmatched(w *reply, r *http.Request, refusal http.Handler) error {
 	answer := headersOnly{}
 	refusal.ServeHTTP(answer, r)
