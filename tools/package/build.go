@@ -20,7 +20,7 @@ import (
 	"github.com/tc-hib/winres/version"
 )
 
-// metadata is what FyneApp.toml says, and the time that all files get.
+// metadata holds the contents of FyneApp.toml, and the time that all packed files get.
 type metadata struct {
 	Name, ID, Version, Icon string
 	Build                   int
@@ -28,7 +28,7 @@ type metadata struct {
 	Time                    time.Time
 }
 
-// desktopEntry is what a Linux desktop's menu shows.
+// desktopEntry holds the texts for the menus of Linux desktops.
 type desktopEntry struct {
 	GenericName, Comment string
 	Categories, Keywords []string
@@ -45,13 +45,13 @@ func readMetadata() (metadata, error) {
 	m := file.Details
 	m.Linux = file.LinuxAndBSD
 	if m.Name == "" || m.ID == "" || m.Icon == "" || !regexp.MustCompile(`^\d+\.\d+\.\d+$`).MatchString(m.Version) {
-		return m, fmt.Errorf("FyneApp.toml: %+v, want Name, ID, Icon and a Version of three numbers", m)
+		return m, fmt.Errorf("FyneApp.toml: %+v, want a Name, an ID, an Icon and a Version of three numbers", m)
 	}
 	seconds := os.Getenv("SOURCE_DATE_EPOCH")
 	if seconds == "" {
 		text, err := exec.Command("git", "log", "-1", "--format=%ct").Output()
 		if err != nil {
-			return m, fmt.Errorf("the time of the last commit: %w; set SOURCE_DATE_EPOCH", err)
+			return m, fmt.Errorf("git log: %w; want the time of the last commit, or SOURCE_DATE_EPOCH set", err)
 		}
 		seconds = strings.TrimSpace(string(text))
 	}
@@ -63,7 +63,7 @@ func readMetadata() (metadata, error) {
 	return m, nil
 }
 
-// build compiles the program for a system.
+// build compiles the program for a system, linux or windows.
 func build(m metadata, output, system string, window bool) error {
 	flags := "-s -w -buildid= -X kleinbild/cli.Version=" + m.Version
 	if window && system == "windows" {
@@ -78,7 +78,7 @@ func build(m metadata, output, system string, window bool) error {
 	return nil
 }
 
-// buildEnv is the environment of the go command for a system.
+// buildEnv returns the environment in which the go command builds for a system.
 func buildEnv(system string, window bool) []string {
 	env := append(os.Environ(), "GOOS="+system, "GOARCH=amd64")
 	switch {
@@ -101,12 +101,13 @@ func readIcon(m metadata) (image.Image, error) {
 		return nil, fmt.Errorf("%s: %w", m.Icon, err)
 	}
 	if size := img.Bounds().Size(); size.X != size.Y || size.X < 256 {
-		return nil, fmt.Errorf("%s: %v pixels, want a square of at least 256", m.Icon, size)
+		return nil, fmt.Errorf("%s: %d×%d pixels, want a square of at least 256×256", m.Icon, size.X, size.Y)
 	}
 	return img, nil
 }
 
-// resources are what a program for Windows carries: its icon, its version and a manifest (sharp on every screen, long paths).
+// resources returns the resources of a program for Windows: its icon, its version, and a manifest. The manifest asks
+// for drawing at the screen's own resolution and for paths of more than 260 characters.
 func resources(m metadata, program string) (set winres.ResourceSet, err error) {
 	img, err := readIcon(m)
 	if err != nil {
@@ -130,7 +131,8 @@ func resources(m metadata, program string) (set winres.ResourceSet, err error) {
 	number[3] = uint16(m.Build)
 	info := version.Info{FileVersion: number, ProductVersion: number, Type: version.App, Timestamp: m.Time}
 	for key, value := range map[string]string{
-		version.ProductName: m.Name, version.FileDescription: m.Name, version.ProductVersion: m.Version, version.FileVersion: m.Version,
+		version.ProductName: m.Name, version.FileDescription: m.Name,
+		version.ProductVersion: m.Version, version.FileVersion: m.Version,
 		version.OriginalFilename: program, version.InternalName: "kleinbild", version.LegalCopyright: "Apache-2.0",
 	} {
 		if err := info.Set(version.LangDefault, key, value); err != nil {
@@ -146,7 +148,7 @@ func resources(m metadata, program string) (set winres.ResourceSet, err error) {
 	return set, nil
 }
 
-// addResources gives a program for Windows its resources.
+// addResources adds its resources to the program for Windows at path.
 func addResources(m metadata, path string) error {
 	set, err := resources(m, filepath.Base(path))
 	if err != nil {

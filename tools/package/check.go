@@ -21,10 +21,14 @@ import (
 	"github.com/tc-hib/winres"
 )
 
-// check says whether the packages in out are what a user can install: the sums hold, a second build gives the same bytes,
-// the archive's program runs, the Debian package installs into an empty root and runs there with nothing but what it
-// depends on, and the programs for Windows have their icon, version and manifest. It needs to be root, and the network for
-// packages that are depended on.
+// check returns an error if a user could not install the packages in out. It checks that
+//   - the files have the digests in SHA256SUMS,
+//   - a second build gives the same bytes,
+//   - the program in the .tar.xz runs, and the command line runs where there is nothing but the C library,
+//   - the .deb installs into an empty root and runs there with only the packages that it depends on,
+//   - the programs for Windows have their icon, version and manifest.
+//
+// It must run as root, and needs the network to fetch the packages that the .deb depends on.
 func check(out string, window bool) error {
 	m, err := readMetadata()
 	if err != nil {
@@ -35,41 +39,22 @@ func check(out string, window bool) error {
 		return err
 	}
 	defer os.RemoveAll(work)
-	if err := os.Chmod(work, 0o755); err != nil { // another user runs what is in it
+	if err := os.Chmod(work, 0o755); err != nil { // Another user runs the program in it.
 		return err
 	}
 	base := "kleinbild-" + m.Version
+	linux := filepath.Join(out, base+"-linux-amd64.tar.xz")
+	deb := filepath.Join(out, fmt.Sprintf("kleinbild_%s_amd64.deb", m.Version))
+	windows := filepath.Join(out, base+"-windows-amd64.zip")
 	for _, step := range []struct {
 		what string
 		do   func() error
 	}{
 		{"checksums", func() error { return command(out, "sha256sum", "--check", "--quiet", "SHA256SUMS") }},
 		{"reproducible", func() error { return checkReproducible(out, filepath.Join(work, "again"), window) }},
-		{".tar.xz", func() error {
-			if err := command(work, "tar", "-xJf", absolute(filepath.Join(out, base+"-linux-amd64.tar.xz"))); err != nil {
-				return err
-			}
-			if err := expectVersion(exec.Command(filepath.Join(work, base, "bin", "kleinbild"), "version"), m); err != nil {
-				return err
-			}
-			if !window {
-				return nil
-			}
-			return checkBare(filepath.Join(work, base, "bin"))
-		}},
-		{".deb", func() error {
-			return checkDeb(m, absolute(filepath.Join(out, fmt.Sprintf("kleinbild_%s_amd64.deb", m.Version))), work)
-		}},
-		{".zip", func() error {
-			archive := filepath.Join(out, base+"-windows-amd64.zip")
-			if !window {
-				return checkExe(m, archive, path.Join(base, "kleinbild.exe"), pe.IMAGE_SUBSYSTEM_WINDOWS_CUI)
-			}
-			if err := checkExe(m, archive, path.Join(base, "kleinbild-cli.exe"), pe.IMAGE_SUBSYSTEM_WINDOWS_CUI); err != nil {
-				return err
-			}
-			return checkExe(m, archive, path.Join(base, "kleinbild.exe"), pe.IMAGE_SUBSYSTEM_WINDOWS_GUI)
-		}},
+		{".tar.xz", func() error { return checkTar(m, absolute(linux), base, work, window) }},
+		{".deb", func() error { return checkDeb(m, absolute(deb), work) }},
+		{".zip", func() error { return checkZip(m, windows, base, window) }},
 	} {
 		if err := step.do(); err != nil {
 			return fmt.Errorf("%s: %w", step.what, err)
@@ -79,6 +64,34 @@ func check(out string, window bool) error {
 	return nil
 }
 
+// checkTar unpacks the archive for Linux in work, below the folder base, and runs its programs.
+func checkTar(m metadata, archive, base, work string, window bool) error {
+	if err := command(work, "tar", "-xJf", archive); err != nil {
+		return err
+	}
+	bin := filepath.Join(work, base, "bin")
+	if err := expectVersion(exec.Command(filepath.Join(bin, "kleinbild"), "version"), m); err != nil {
+		return err
+	}
+	if !window {
+		return nil
+	}
+	return checkBare(bin)
+}
+
+// checkZip checks the programs for Windows in an archive, below the folder base.
+func checkZip(m metadata, archive, base string, window bool) error {
+	const console, gui = pe.IMAGE_SUBSYSTEM_WINDOWS_CUI, pe.IMAGE_SUBSYSTEM_WINDOWS_GUI
+	if !window {
+		return checkExe(m, archive, path.Join(base, "kleinbild.exe"), console)
+	}
+	if err := checkExe(m, archive, path.Join(base, "kleinbild-cli.exe"), console); err != nil {
+		return err
+	}
+	return checkExe(m, archive, path.Join(base, "kleinbild.exe"), gui)
+}
+
+// absolute returns name as an absolute path, or name itself if that is not known.
 func absolute(name string) string {
 	if full, err := filepath.Abs(name); err == nil {
 		return full
@@ -86,7 +99,7 @@ func absolute(name string) string {
 	return name
 }
 
-// command runs a program in dir and returns what it said as an error.
+// command runs a program in dir. If it fails, the error holds what the program printed.
 func command(dir, name string, args ...string) error {
 	c := exec.Command(name, args...)
 	c.Dir = dir
@@ -96,7 +109,7 @@ func command(dir, name string, args ...string) error {
 	return nil
 }
 
-// checkReproducible packs again with another umask and in another time zone.
+// checkReproducible packs again into the folder again, with another umask and time zone, and compares the digests.
 func checkReproducible(out, again string, window bool) error {
 	syscall.Umask(0o077)
 	defer syscall.Umask(0o022)
@@ -115,23 +128,24 @@ func checkReproducible(out, again string, window bool) error {
 		return err
 	}
 	if !bytes.Equal(first, second) {
-		return fmt.Errorf("the second build differs:\n%s%s", first, second)
+		return fmt.Errorf("the second build has the digests\n%s, want those of the first one:\n%s", second, first)
 	}
 	return nil
 }
 
+// expectVersion runs a command of the program and returns an error unless it prints the version.
 func expectVersion(c *exec.Cmd, m metadata) error {
-	var said bytes.Buffer
-	c.Stderr = &said
+	var stderr bytes.Buffer
+	c.Stderr = &stderr
 	out, err := c.Output()
 	if err != nil || string(out) != "kleinbild "+m.Version+"\n" {
-		return fmt.Errorf("%v: %q, %q, %v; want version %s", c.Args, out, &said, err, m.Version)
+		return fmt.Errorf("%v: printed %q and %q, %v; want version %s", c.Args, out, &stderr, err, m.Version)
 	}
 	return nil
 }
 
-// checkBare runs the command line in root, where there is nothing else but the C library: its doctor names what the
-// window lacks.
+// checkBare copies the C library to the programs in root and runs the command line's doctor there, with root as its
+// file system. The doctor should name the libraries that the program with the window lacks.
 func checkBare(root string) error {
 	loaded, err := exec.Command("ldd", filepath.Join(root, "kleinbild-cli")).Output()
 	if err != nil {
@@ -157,12 +171,14 @@ func checkBare(root string) error {
 		SysProcAttr: &syscall.SysProcAttr{Chroot: root},
 	}).CombinedOutput()
 	if err != nil || !bytes.Contains(out, []byte("libGL.so.1")) || !bytes.Contains(out, []byte("to get them: ")) {
-		return fmt.Errorf("doctor where there is only the C library: %v: %s; want it to name the libraries that the window lacks", err, out)
+		const format = "doctor with the C library alone: %v: %s; want it to name the libraries that the window lacks"
+		return fmt.Errorf(format, err, out)
 	}
 	return nil
 }
 
-// checkDeb installs the package in a root that holds only what it depends on, and runs it there as nobody.
+// checkDeb installs the package in a root that holds nothing but the packages it depends on, runs it there as the user
+// nobody, and removes it.
 func checkDeb(m metadata, deb, work string) error {
 	root := filepath.Join(work, "root")
 	for _, dir := range []string{"var/lib/dpkg/info", "var/lib/dpkg/updates", "var/lib/dpkg/triggers", "tmp"} {
@@ -180,16 +196,18 @@ func checkDeb(m metadata, deb, work string) error {
 	if err := unpackDependencies(deb, root, work); err != nil {
 		return err
 	}
-	// The dependencies are there as files, which dpkg does not know of.
+	// --force-depends: the dependencies were unpacked without dpkg, so its database does not have them.
 	if err := command(work, "dpkg", "--root="+root, "--force-depends", "--install", deb); err != nil {
 		return err
 	}
-	if db, err := os.ReadFile(status); err != nil || !bytes.Contains(db, []byte("Package: kleinbild\nStatus: install ok installed")) {
-		return fmt.Errorf("dpkg's database: %s %v", db, err)
+	const installed = "Package: kleinbild\nStatus: install ok installed"
+	if db, err := os.ReadFile(status); err != nil || !bytes.Contains(db, []byte(installed)) {
+		return fmt.Errorf("dpkg's database: %s %v, want kleinbild installed", db, err)
 	}
 	inside := func(args ...string) *exec.Cmd {
 		return &exec.Cmd{
-			Path: "/usr/bin/kleinbild", Args: append([]string{"kleinbild"}, args...), Dir: "/", Env: []string{"HOME=/tmp", "PATH=/usr/bin"},
+			Path: "/usr/bin/kleinbild", Args: append([]string{"kleinbild"}, args...),
+			Dir: "/", Env: []string{"HOME=/tmp", "PATH=/usr/bin"},
 			SysProcAttr: &syscall.SysProcAttr{Chroot: root, Credential: &syscall.Credential{Uid: 65534, Gid: 65534}},
 		}
 	}
@@ -206,19 +224,20 @@ func checkDeb(m metadata, deb, work string) error {
 		"usr/share/man/man1/kleinbild.1.gz", "usr/share/bash-completion/completions/kleinbild",
 	} {
 		if info, err := os.Stat(filepath.Join(root, file)); err != nil || info.Mode().Perm() != 0o644 {
-			return fmt.Errorf("%s: %v, want it with mode 0644", file, err)
+			return fmt.Errorf("%s: %v, want the file with mode 0644", file, err)
 		}
 	}
 	if err := command(work, "dpkg", "--root="+root, "--remove", "kleinbild"); err != nil {
 		return err
 	}
 	if _, err := os.Stat(filepath.Join(root, "usr/bin/kleinbild")); err == nil {
-		return errors.New("the program is there after its removal")
+		return errors.New("usr/bin/kleinbild exists after the package was removed, want it removed too")
 	}
 	return nil
 }
 
-// unpackDependencies asks apt what an empty system would need, and unpacks it.
+// unpackDependencies fetches the packages that apt would install with the .deb on an empty system, and unpacks them in
+// root.
 func unpackDependencies(deb, root, work string) error {
 	depends, err := exec.Command("dpkg-deb", "--field", deb, "Depends").Output()
 	if err != nil {
@@ -255,8 +274,8 @@ func unpackDependencies(deb, root, work string) error {
 	return nil
 }
 
-// checkExe reads a program for Windows out of the archive, and its subsystem (console or window) and resources out of the
-// program.
+// checkExe checks the program called name in the archive: its subsystem (console or window), its resources, and that a
+// LICENSE is beside it.
 func checkExe(m metadata, archive, name string, subsystem uint16) error {
 	z, err := zip.OpenReader(archive)
 	if err != nil {
@@ -285,24 +304,24 @@ func checkExe(m metadata, archive, name string, subsystem uint16) error {
 	}
 	icon, err := set.GetIcon(winres.ID(1))
 	if err != nil || icon == nil {
-		return fmt.Errorf("%s: icon: %w", name, err)
+		return fmt.Errorf("%s: icon: %v, want one", name, err)
 	}
 	info := set.Get(winres.RT_VERSION, winres.ID(1), winres.LCIDDefault)
 	wide := []byte(strings.Join(strings.Split(m.Version, ""), "\x00"))
 	if !bytes.Contains(info, wide) {
-		return fmt.Errorf("%s: version information of %d bytes lacks %s", name, len(info), m.Version)
+		return fmt.Errorf("%s: version information of %d bytes, want %s in it", name, len(info), m.Version)
 	}
 	if err := checkManifest(set.Get(winres.RT_MANIFEST, winres.ID(1), winres.LCIDDefault)); err != nil {
 		return fmt.Errorf("%s: manifest: %w", name, err)
 	}
 	if !slices.ContainsFunc(z.File, func(f *zip.File) bool { return path.Base(f.Name) == "LICENSE" }) {
-		return errors.New("no LICENSE")
+		return fmt.Errorf("%s: no LICENSE, want one", archive)
 	}
 	return nil
 }
 
-// checkManifest reads what Windows goes by when it starts the program: without it, pictures are drawn for 96 dots an inch and
-// scaled by the system, and paths end at 260 characters.
+// checkManifest checks the manifest that Windows reads when it starts the program. Without it, Windows lets the program
+// draw at 96 dots per inch and scales the result, and limits paths to 260 characters.
 func checkManifest(text []byte) error {
 	var manifest struct {
 		Settings struct {
@@ -320,10 +339,12 @@ func checkManifest(text []byte) error {
 	if err := xml.Unmarshal(text, &manifest); err != nil {
 		return fmt.Errorf("%d bytes: %w", len(text), err)
 	}
-	s := manifest.Settings
-	if s.LongPathAware != "true" || !strings.HasPrefix(strings.ToLower(s.DPIAwareness), "permonitorv2") || manifest.Level.Level != "asInvoker" ||
-		manifest.Controls.Name != "Microsoft.Windows.Common-Controls" || !strings.HasPrefix(manifest.Controls.Version, "6.") {
-		return fmt.Errorf("found %+v, want long paths, scaling for each monitor, common controls 6, no other rights", manifest)
+	settings, controls := manifest.Settings, manifest.Controls
+	if settings.LongPathAware != "true" || !strings.HasPrefix(strings.ToLower(settings.DPIAwareness), "permonitorv2") ||
+		controls.Name != "Microsoft.Windows.Common-Controls" || !strings.HasPrefix(controls.Version, "6.") ||
+		manifest.Level.Level != "asInvoker" {
+		const format = "%+v, want long paths, a scale for each monitor, common controls 6 and the rights of the user"
+		return fmt.Errorf(format, manifest)
 	}
 	return nil
 }

@@ -4,7 +4,7 @@ package main
 
 import (
 	"bytes"
-	"crypto/md5" // dpkg's
+	"crypto/md5" // dpkg's digest
 	"debug/elf"
 	"fmt"
 	"io/fs"
@@ -16,7 +16,7 @@ import (
 	"strings"
 )
 
-// copyright is the file that Debian asks for.
+// copyright is the file usr/share/doc/kleinbild/copyright, which Debian requires. %s is the program's name.
 const copyright = `Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
 Upstream-Name: %s
 
@@ -26,7 +26,16 @@ License: Apache-2.0
  On Debian systems the text is in /usr/share/common-licenses/Apache-2.0.
 `
 
-// writeDeb writes the tree below /usr as a Debian package.
+// changelog is the file usr/share/doc/kleinbild/changelog.gz, which Debian requires. The two %s are version and date.
+const changelog = `kleinbild (%s) unstable; urgency=medium
+
+  * Release.
+
+ -- The Kleinbild authors <kleinbild@localhost>  %s
+`
+
+// writeDeb writes a Debian package that installs the tree below /usr. It depends on the libraries that program is
+// linked with.
 func writeDeb(output string, m metadata, tree []entry, program string) error {
 	depends, err := dependencies(program)
 	if err != nil {
@@ -40,14 +49,14 @@ func writeDeb(output string, m metadata, tree []entry, program string) error {
 	var files []entry
 	for _, e := range tree {
 		e.path = "usr/" + e.path
-		// Debian's zsh looks here, not in site-functions.
+		// Debian's zsh reads the completions of packages from another folder.
 		e.path = strings.Replace(e.path, "share/zsh/site-functions", "share/zsh/vendor-completions", 1)
 		files = append(files, e)
 	}
-	changelog := fmt.Sprintf("kleinbild (%s) unstable; urgency=medium\n\n  * Release.\n\n -- The Kleinbild authors <kleinbild@localhost>  %s\n", m.Version, m.Time.Format("Mon, 02 Jan 2006 15:04:05 -0700"))
+	release := fmt.Appendf(nil, changelog, m.Version, m.Time.Format("Mon, 02 Jan 2006 15:04:05 -0700"))
 	files = append(files,
 		entry{"usr/share/doc/kleinbild/copyright", 0o644, fmt.Appendf(nil, copyright, m.Name)},
-		entry{"usr/share/doc/kleinbild/changelog.gz", 0o644, gzipped([]byte(changelog))})
+		entry{"usr/share/doc/kleinbild/changelog.gz", 0o644, gzipped(release)})
 	slices.SortFunc(files, func(a, b entry) int { return strings.Compare(a.path, b.path) })
 
 	var sums bytes.Buffer
@@ -77,14 +86,18 @@ Description: make and edit pictures with FLUX.2 [klein]
 			return err
 		}
 	}
-	// Modes without the umask, and one time for all.
+	// The modes must not depend on the umask, nor the times on the clock.
+	modes := map[string]fs.FileMode{}
+	for _, f := range files {
+		modes[filepath.Join(stage, filepath.FromSlash(f.path))] = f.mode
+	}
 	err = filepath.WalkDir(stage, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		mode := fs.FileMode(0o755)
-		if i := slices.IndexFunc(files, func(f entry) bool { return filepath.Join(stage, filepath.FromSlash(f.path)) == path }); i >= 0 {
-			mode = files[i].mode
+		mode, ok := modes[path]
+		if !ok {
+			mode = 0o755 // a folder
 		}
 		if err := os.Chmod(path, mode); err != nil {
 			return err
@@ -94,8 +107,9 @@ Description: make and edit pictures with FLUX.2 [klein]
 	if err != nil {
 		return err
 	}
-	// One thread: with more, the file would depend on their number.
-	command := exec.Command("dpkg-deb", "--root-owner-group", "-Zxz", "-z6", "--threads-max=1", "--build", stage, output)
+	// With more than one thread, the bytes would depend on their number.
+	command := exec.Command("dpkg-deb", "--root-owner-group", "-Zxz", "-z6", "--threads-max=1",
+		"--build", stage, output)
 	command.Env = append(os.Environ(), "SOURCE_DATE_EPOCH="+strconv.FormatInt(m.Time.Unix(), 10))
 	if out, err := command.CombinedOutput(); err != nil {
 		return fmt.Errorf("dpkg-deb: %w: %s", err, out)
@@ -103,20 +117,20 @@ Description: make and edit pictures with FLUX.2 [klein]
 	return nil
 }
 
-// debianPackages hold the libraries that the program asks the system for.
+// debianPackages maps each library that the program is linked with to the Debian package that contains it.
 var debianPackages = map[string]string{
-	"libc.so.6": "libc6", "libm.so.6": "libc6", "libdl.so.2": "libc6", "libpthread.so.0": "libc6", "librt.so.1": "libc6",
-	"ld-linux-x86-64.so.2": "libc6", "libresolv.so.2": "libc6",
+	"libc.so.6": "libc6", "libm.so.6": "libc6", "libdl.so.2": "libc6", "libpthread.so.0": "libc6",
+	"librt.so.1": "libc6", "ld-linux-x86-64.so.2": "libc6", "libresolv.so.2": "libc6",
 	"libGL.so.1": "libgl1", "libX11.so.6": "libx11-6", "libEGL.so.1": "libegl1", "libgcc_s.so.1": "libgcc-s1",
 	"libXcursor.so.1": "libxcursor1", "libXrandr.so.2": "libxrandr2", "libXinerama.so.1": "libxinerama1",
 	"libXi.so.6": "libxi6", "libXxf86vm.so.1": "libxxf86vm1",
 }
 
-// loadedLater are packages that a program with a window opens libraries of while it runs.
+// loadedLater are the packages of libraries that a program with a window opens while it runs.
 var loadedLater = []string{"libxcursor1", "libxrandr2", "libxinerama1", "libxi6", "libxxf86vm1"}
 
-// dependencies returns the control file's lines about other packages, from what the program is linked with: nothing for
-// a static one.
+// dependencies returns the lines of the control file about other packages. Depends names the packages of the libraries
+// that the program is linked with; a static program has no such line.
 func dependencies(program string) (string, error) {
 	file, err := elf.Open(program)
 	if err != nil {
@@ -134,7 +148,7 @@ func dependencies(program string) (string, error) {
 	for _, library := range libraries {
 		name, ok := debianPackages[library]
 		if !ok {
-			return "", fmt.Errorf("%s needs %s, which no package is known for", program, library)
+			return "", fmt.Errorf("%s is linked with %s, want a library in debianPackages", program, library)
 		}
 		packages = append(packages, name)
 	}
@@ -155,7 +169,7 @@ func dependencies(program string) (string, error) {
 	return "Depends: " + strings.Join(packages, ", ") + "\nRecommends: xdg-desktop-portal\n", nil
 }
 
-// newestGlibc is the highest version of glibc's symbols that the program uses.
+// newestGlibc returns the highest version among the glibc symbols that the program uses, or "" if it uses none.
 func newestGlibc(file *elf.File) (newest string, err error) {
 	symbols, err := file.ImportedSymbols()
 	if err != nil {

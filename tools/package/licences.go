@@ -16,8 +16,8 @@ import (
 	"strings"
 )
 
-// thirdParty is a file with the licences of all modules that are compiled into the program, and of Go: most of them ask
-// for that. It is an error where a module has none.
+// thirdParty returns a file with the licences of Go and of all modules that are compiled into the program. Most
+// licences require that their text is distributed with the program. The error names a module that has no licence.
 func thirdParty(system string, window bool) (entry, error) {
 	list := exec.Command("go", "list", "-deps", "-json=Module,Standard", ".")
 	list.Env = buildEnv(system, window)
@@ -26,7 +26,7 @@ func thirdParty(system string, window bool) (entry, error) {
 	if err != nil {
 		return entry{}, fmt.Errorf("go list: %w", err)
 	}
-	modules := map[string]string{} // "path version" → its folder
+	modules := map[string]string{} // from "path version" to the module's folder
 	for decoder := json.NewDecoder(bytes.NewReader(out)); ; {
 		var p struct {
 			Module *struct {
@@ -61,21 +61,25 @@ func thirdParty(system string, window bool) (entry, error) {
 			return entry{}, err
 		}
 		if len(files) == 0 {
-			return entry{}, fmt.Errorf("%s: no licence in %s", name, modules[name])
+			return entry{}, fmt.Errorf("%s: no licence file in %s, want one", name, modules[name])
 		}
 		for _, file := range files {
 			licence, err := os.ReadFile(file)
 			if err != nil {
 				return entry{}, err
 			}
-			fmt.Fprintf(&text, "\n%s\n%s: %s\n\n%s\n", strings.Repeat("=", 78), name, filepath.Base(file), bytes.TrimSpace(licence))
+			fmt.Fprintf(&text, "\n%s\n%s: %s\n\n%s\n",
+				strings.Repeat("=", 78), name, filepath.Base(file), bytes.TrimSpace(licence))
 		}
 	}
 	return entry{"third-party-licences.txt", 0o644, text.Bytes()}, nil
 }
 
-// licenceFiles are the files of a module's folder that are called so, and those in its folder lib, where modules keep the
-// libraries that they carry.
+// licencePrefixes begin the names of licence files, in upper case.
+var licencePrefixes = []string{"LICEN", "COPYING", "NOTICE", "PATENTS"}
+
+// licenceFiles returns the licence files in a module's folder, and in its folder lib, where modules keep the C
+// libraries that they include.
 func licenceFiles(dir string) (files []string, err error) {
 	for _, folder := range []string{dir, filepath.Join(dir, "lib")} {
 		list, err := os.ReadDir(folder)
@@ -85,8 +89,8 @@ func licenceFiles(dir string) (files []string, err error) {
 			return nil, err
 		}
 		for _, e := range list {
-			name := strings.ToUpper(e.Name())
-			if !e.IsDir() && (strings.HasPrefix(name, "LICEN") || strings.HasPrefix(name, "COPYING") || strings.HasPrefix(name, "NOTICE") || strings.HasPrefix(name, "PATENTS")) {
+			begins := func(prefix string) bool { return strings.HasPrefix(strings.ToUpper(e.Name()), prefix) }
+			if !e.IsDir() && slices.ContainsFunc(licencePrefixes, begins) {
 				files = append(files, filepath.Join(folder, e.Name()))
 			}
 		}

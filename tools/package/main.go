@@ -1,10 +1,10 @@
 //go:build unix
 
-// Package builds the program and packs it: for Linux a .tar.xz and a .deb, for Windows a .zip, and SHA256SUMS. The same
-// sources give the same bytes: all times are those of the last commit, or $SOURCE_DATE_EPOCH.
+// Package builds the program and packs it: a .tar.xz and a .deb for Linux, a .zip for Windows, and SHA256SUMS. The same
+// sources give the same bytes, because all files get the time of the last commit, or $SOURCE_DATE_EPOCH if it is set.
 //
-// It runs in the project's root, on Linux, and needs xz and dpkg-deb; with -window also what the window is built with, for Windows
-// the compiler x86_64-w64-mingw32-gcc.
+// Run it in the project's root, on Linux. It needs xz and dpkg-deb, and with -window what the window is built with: a C
+// compiler and X11's headers for Linux, the compiler x86_64-w64-mingw32-gcc for Windows.
 package main
 
 import (
@@ -21,10 +21,10 @@ import (
 func main() {
 	log.SetFlags(0)
 	log.SetPrefix("package: ")
-	out := flag.String("out", "dist", "the folder to write to")
-	window := flag.Bool("window", false, "build with the window, which takes cgo")
-	system := flag.String("system", "", "windows for that package alone, without SHA256SUMS; nothing for all")
-	checking := flag.Bool("check", false, "check the packages that are there instead: as root")
+	out := flag.String("out", "dist", "the folder that the packages are written to")
+	window := flag.Bool("window", false, "build the programs with the window, which needs cgo")
+	system := flag.String("system", "", "windows writes the package for Windows only, without SHA256SUMS; default: all")
+	checking := flag.Bool("check", false, "check the packages in the folder instead of writing them; needs root")
 	flag.Parse()
 	do := pack
 	switch {
@@ -33,14 +33,14 @@ func main() {
 	case *system == "windows":
 		do = packWindows
 	case *system != "":
-		log.Fatalf("-system %s: want windows, or nothing for all", *system)
+		log.Fatalf("-system %s, want windows or no such flag", *system)
 	}
 	if err := do(*out, *window); err != nil {
 		log.Fatal(err)
 	}
 }
 
-// packWindows builds and writes what is for Windows, for those who try it out.
+// packWindows builds and writes the package for Windows only.
 func packWindows(out string, window bool) error {
 	return inWork(out, func(m metadata, work string) error {
 		_, err := writeWindows(m, out, work, window)
@@ -48,7 +48,7 @@ func packWindows(out string, window bool) error {
 	})
 }
 
-// inWork makes the folder out, and calls do with a folder that goes afterwards.
+// inWork makes the folder out and calls do with a temporary folder, which it removes afterwards.
 func inWork(out string, do func(m metadata, work string) error) error {
 	m, err := readMetadata()
 	if err != nil {
@@ -69,7 +69,8 @@ func inWork(out string, do func(m metadata, work string) error) error {
 func writeWindows(m metadata, out, work string, window bool) (name string, err error) {
 	programs := []string{filepath.Join(work, "kleinbild.exe")}
 	if window {
-		// A console does not wait for a program with a window, and gets no exit code of it.
+		// A console does not wait for a program with a window and does not receive its exit code, so scripts need a
+		// second program.
 		programs = append(programs, filepath.Join(work, "kleinbild-cli.exe"))
 	}
 	for i, program := range programs {
@@ -85,12 +86,12 @@ func writeWindows(m metadata, out, work string, window bool) (name string, err e
 	return name, writeZip(filepath.Join(out, name), base, programs, window, m.Time)
 }
 
-// pack builds and writes everything.
+// pack builds and writes all packages.
 func pack(out string, window bool) error {
 	return inWork(out, func(m metadata, work string) error { return packAll(m, out, work, window) })
 }
 
-// packAll is pack in a folder for what is built.
+// packAll builds the programs in work and writes all packages to out.
 func packAll(m metadata, out, work string, window bool) error {
 	linux := filepath.Join(work, "kleinbild")
 	if err := build(m, linux, "linux", window); err != nil {
@@ -98,8 +99,8 @@ func packAll(m metadata, out, work string, window bool) error {
 	}
 	programs := []string{linux}
 	if window {
-		// A system's loader does not start the window's program where libraries are missing, whatever is asked of it: the
-		// command line by itself runs anywhere, and its doctor says what to install.
+		// If libraries are missing, the system's loader does not start the program with the window at all, not even for
+		// a command. The command line by itself runs everywhere, and its doctor says what to install.
 		cli := filepath.Join(work, "kleinbild-cli")
 		if err := build(m, cli, "linux", false); err != nil {
 			return err
@@ -126,7 +127,7 @@ func packAll(m metadata, out, work string, window bool) error {
 	return writeSums(out, files)
 }
 
-// writeSums writes SHA256SUMS as sha256sum -c reads it.
+// writeSums writes SHA256SUMS in the format that sha256sum -c reads.
 func writeSums(out string, files []string) error {
 	slices.Sort(files)
 	var lines strings.Builder

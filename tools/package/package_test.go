@@ -16,7 +16,7 @@ import (
 	"github.com/tc-hib/winres"
 )
 
-// TestDependencies reads them out of programs that every Linux has.
+// TestDependencies reads the dependencies of a program that every Linux has, of a static program, and of a text.
 func TestDependencies(t *testing.T) {
 	if have, err := dependencies("/bin/sh"); err != nil || !strings.HasPrefix(have, "Depends: libc6 (>= 2.") {
 		t.Errorf("/bin/sh: %q %v", have, err)
@@ -31,11 +31,11 @@ func TestDependencies(t *testing.T) {
 		t.Errorf("a static program: %q %v", have, err)
 	}
 	if _, err := dependencies("package_test.go"); err == nil {
-		t.Error("a text has dependencies")
+		t.Error("a text: no error, want one")
 	}
 }
 
-// TestTarXZ: whatever the order and the modes on disk, an archive has the same bytes, its folders first.
+// TestTarXZ checks that packing twice gives the same bytes, and what the archive holds: the folders first.
 func TestTarXZ(t *testing.T) {
 	if _, err := exec.LookPath("xz"); err != nil {
 		t.Skip("xz is not installed")
@@ -74,7 +74,11 @@ func TestTarXZ(t *testing.T) {
 			t.Errorf("%+v", h)
 		}
 	}
-	if want := []string{"root/", "root/bin/", "root/share/", "root/share/b/", "root/bin/a", "root/share/b/c", "root/LICENSE", "root/README.md"}; !slices.Equal(names, want) {
+	want := []string{
+		"root/", "root/bin/", "root/share/", "root/share/b/",
+		"root/bin/a", "root/share/b/c", "root/LICENSE", "root/README.md",
+	}
+	if !slices.Equal(names, want) {
 		t.Errorf("%q, want %q", names, want)
 	}
 }
@@ -89,18 +93,19 @@ func TestMetadata(t *testing.T) {
 	if _, err := readIcon(m); err != nil {
 		t.Error(err)
 	}
-	for _, text := range []string{"", "[Details]\nName = \"x\"\nID = \"x\"\nIcon = \"x\"\nVersion = \"1.2\"\n", "[Details\n"} {
+	const shortVersion = "[Details]\nName = \"x\"\nID = \"x\"\nIcon = \"x\"\nVersion = \"1.2\"\n"
+	for _, text := range []string{"", shortVersion, "[Details\n"} {
 		t.Chdir(t.TempDir())
 		if err := os.WriteFile("FyneApp.toml", []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		if m, err := readMetadata(); err == nil {
-			t.Errorf("%q gives %+v", text, m)
+			t.Errorf("%q: %+v, want an error", text, m)
 		}
 	}
 }
 
-// TestLicenceFiles finds a module's own and those of the libraries that it carries.
+// TestLicenceFiles finds the licences of a module and of the C libraries in its folder lib.
 func TestLicenceFiles(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{"LICENSE", "main.go", "lib/LICENSE.libheif", "lib/heif.wasm", "docs/LICENSE"} {
@@ -121,7 +126,8 @@ func TestLicenceFiles(t *testing.T) {
 	}
 }
 
-// TestManifest: without it, Windows scales pictures that were drawn for 96 dots an inch, and ends paths at 260 characters.
+// TestManifest checks the manifest of the programs for Windows, and that checkManifest notices when a part of it is
+// missing.
 func TestManifest(t *testing.T) {
 	t.Chdir("../..")
 	t.Setenv("SOURCE_DATE_EPOCH", "1000000000")
@@ -138,14 +144,15 @@ func TestManifest(t *testing.T) {
 		t.Error(err)
 	}
 	if set.Get(winres.RT_VERSION, winres.ID(1), winres.LCIDDefault) == nil {
-		t.Error("no version")
+		t.Error("no version information, want one")
 	}
 	for _, damage := range [][2]string{
-		{"longPathAware", "longPathAwake"}, {"permonitorv2", "system"}, {"asInvoker", "requireAdministrator"}, {"6.0.0.0", "5.0.0.0"}, {"<", ""},
+		{"longPathAware", "longPathAwake"}, {"permonitorv2", "system"}, {"asInvoker", "requireAdministrator"},
+		{"6.0.0.0", "5.0.0.0"}, {"<", ""},
 	} {
 		damaged := bytes.ReplaceAll(manifest, []byte(damage[0]), []byte(damage[1]))
 		if bytes.Equal(damaged, manifest) || checkManifest(damaged) == nil {
-			t.Errorf("%s for %s is not noticed in %s", damage[1], damage[0], manifest)
+			t.Errorf("%s instead of %s: no error, want one: %s", damage[1], damage[0], manifest)
 		}
 	}
 }

@@ -23,17 +23,18 @@ import (
 	"golang.org/x/image/draw"
 )
 
-// entry is a file of a package.
+// entry is a file in a package.
 type entry struct {
-	path string
+	path string // below the package's root, with slashes
 	mode fs.FileMode
 	data []byte
 }
 
-// iconSizes are those that desktops ask for; larger ones than the icon has are left away.
+// iconSizes are the sizes in pixels that desktops look for. Sizes above the icon's own are left out.
 var iconSizes = []int{16, 24, 32, 48, 64, 128, 256, 512}
 
-// desktop is the menu's entry. Its types let pictures be dropped on the icon and opened with the program.
+// desktop is the entry in the desktop's menu. Because of its MimeType, pictures can be dropped on the icon and opened
+// with the program.
 const desktop = `[Desktop Entry]
 Type=Application
 Name=%[1]s
@@ -48,8 +49,8 @@ MimeType=image/png;image/jpeg;image/webp;image/heic;image/avif;image/bmp;image/t
 StartupWMClass=%[1]s
 `
 
-// linuxTree is what lies below the prefix (/usr, or ~/.local), sorted by path. It asks the first program for its manual
-// and its completions.
+// linuxTree returns the files that are installed below a prefix (/usr or ~/.local), sorted by path. It runs the first
+// program to print its manual and its completion scripts.
 func linuxTree(m metadata, programs []string, window bool) (tree []entry, err error) {
 	add := func(path string, mode fs.FileMode, data []byte) { tree = append(tree, entry{path, mode, data}) }
 	for _, program := range programs {
@@ -59,8 +60,9 @@ func linuxTree(m metadata, programs []string, window bool) (tree []entry, err er
 		}
 		add("bin/"+filepath.Base(program), 0o755, binary)
 	}
-	add("share/applications/"+m.ID+".desktop", 0o644, fmt.Appendf(nil, desktop, m.Name, m.ID,
-		m.Linux.GenericName, m.Linux.Comment, strings.Join(m.Linux.Categories, ";"), strings.Join(m.Linux.Keywords, ";")))
+	categories, keywords := strings.Join(m.Linux.Categories, ";"), strings.Join(m.Linux.Keywords, ";")
+	add("share/applications/"+m.ID+".desktop", 0o644,
+		fmt.Appendf(nil, desktop, m.Name, m.ID, m.Linux.GenericName, m.Linux.Comment, categories, keywords))
 	icon, err := readIcon(m)
 	if err != nil {
 		return nil, err
@@ -99,6 +101,7 @@ func linuxTree(m metadata, programs []string, window bool) (tree []entry, err er
 	return tree, nil
 }
 
+// scaled returns img as a PNG file of size × size pixels.
 func scaled(img image.Image, size int) ([]byte, error) {
 	dst := image.NewNRGBA(image.Rect(0, 0, size, size))
 	draw.CatmullRom.Scale(dst, dst.Rect, img, img.Bounds(), draw.Src, nil)
@@ -107,16 +110,16 @@ func scaled(img image.Image, size int) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// gzipped carries no time and no name.
+// gzipped returns data as a gzip file without a time and a name, so that the same data gives the same bytes.
 func gzipped(data []byte) []byte {
 	var b bytes.Buffer
-	w, _ := gzip.NewWriterLevel(&b, gzip.BestCompression) // a valid level, and a buffer takes all
+	w, _ := gzip.NewWriterLevel(&b, gzip.BestCompression) // The level is valid, and writing to a buffer does not fail.
 	_, _ = w.Write(data)
 	_ = w.Close()
 	return b.Bytes()
 }
 
-// documents go with the archives.
+// documents returns the files that are put into both archives, beside the programs.
 func documents() (tree []entry, err error) {
 	for _, name := range []string{"LICENSE", "README.md"} {
 		data, err := os.ReadFile(name)
@@ -128,7 +131,7 @@ func documents() (tree []entry, err error) {
 	return tree, nil
 }
 
-// folders lists the folders of a tree below root, root included, parents first.
+// folders lists root and the folders of tree below it, parents first.
 func folders(root string, tree []entry) (list []string) {
 	seen := map[string]bool{}
 	for _, e := range tree {
@@ -141,7 +144,7 @@ func folders(root string, tree []entry) (list []string) {
 	return list
 }
 
-// writeTarXZ writes the tree and the documents below one folder.
+// writeTarXZ writes the tree and the documents into a .tar.xz, below the folder root. All files get the time at.
 func writeTarXZ(output string, tree []entry, root string, at time.Time) error {
 	more, err := documents()
 	if err != nil {
@@ -151,7 +154,10 @@ func writeTarXZ(output string, tree []entry, root string, at time.Time) error {
 	var archive bytes.Buffer
 	w := tar.NewWriter(&archive)
 	header := func(name string, mode fs.FileMode, size int, kind byte) error {
-		return w.WriteHeader(&tar.Header{Typeflag: kind, Name: name, Mode: int64(mode), Size: int64(size), ModTime: at, Uname: "root", Gname: "root", Format: tar.FormatUSTAR})
+		return w.WriteHeader(&tar.Header{
+			Typeflag: kind, Name: name, Mode: int64(mode), Size: int64(size), ModTime: at,
+			Uname: "root", Gname: "root", Format: tar.FormatUSTAR,
+		})
 	}
 	for _, dir := range folders(root, tree) {
 		if err := header(dir+"/", 0o755, 0, tar.TypeDir); err != nil {
@@ -169,13 +175,13 @@ func writeTarXZ(output string, tree []entry, root string, at time.Time) error {
 	if err := w.Close(); err != nil {
 		return err
 	}
-	// One thread: with more, the file would depend on their number.
+	// With more than one thread, the bytes would depend on their number.
 	command := exec.Command("xz", "-6", "--threads=1", "--stdout")
 	command.Stdin, command.Stderr = &archive, os.Stderr
 	return writeOutput(output, command)
 }
 
-// writeOutput stores what a command prints.
+// writeOutput runs a command and writes its standard output to a file.
 func writeOutput(output string, command *exec.Cmd) error {
 	file, err := os.Create(output)
 	if err != nil {
@@ -188,7 +194,8 @@ func writeOutput(output string, command *exec.Cmd) error {
 	return file.Close()
 }
 
-// writeZip writes the programs for Windows and the documents.
+// writeZip writes the programs for Windows and the documents into a .zip, below the folder root. All files get the time
+// at.
 func writeZip(output, root string, programs []string, window bool, at time.Time) error {
 	tree, err := documents()
 	if err != nil {
