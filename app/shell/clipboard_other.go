@@ -94,8 +94,8 @@ func (c *client) close() {
 	}()
 }
 
-// next waits until wanted returns true for an event, at most for answerTime. It drops the events before.
-func (c *client) next(wanted func(xgb.Event) bool) error {
+// waitFor waits until wanted returns true for an event, at most for answerTime. It drops all events before that one.
+func (c *client) waitFor(wanted func(xgb.Event) bool) error {
 	timer := time.NewTimer(answerTime)
 	defer timer.Stop()
 	for {
@@ -113,9 +113,9 @@ func (c *client) next(wanted func(xgb.Event) bool) error {
 	}
 }
 
-// take reads and deletes the property that the other program has written.
-func (c *client) take() (*xproto.GetPropertyReply, error) {
-	const words = mostBytes / 4 // The protocol counts in units of 4 bytes.
+// readProperty reads and deletes the property that the other program has written.
+func (c *client) readProperty() (*xproto.GetPropertyReply, error) {
+	const words = maxPictureBytes / 4 // The protocol counts in units of 4 bytes.
 	reply, err := xproto.GetProperty(c.conn, true, c.window, c.property, xproto.GetPropertyTypeAny, 0, words).Reply()
 	if err != nil {
 		return nil, fmt.Errorf("clipboard: %w", err)
@@ -137,7 +137,7 @@ func PastePicture() ([]byte, error) {
 	defer c.close()
 	xproto.ConvertSelection(c.conn, c.window, c.clipboard, c.png, c.property, xproto.TimeCurrentTime)
 	var answer xproto.SelectionNotifyEvent
-	err = c.next(func(e xgb.Event) (ok bool) {
+	err = c.waitFor(func(e xgb.Event) (ok bool) {
 		answer, ok = e.(xproto.SelectionNotifyEvent)
 		return ok
 	})
@@ -147,7 +147,7 @@ func PastePicture() ([]byte, error) {
 	if answer.Property == xproto.AtomNone {
 		return nil, ErrNoPicture
 	}
-	reply, err := c.take()
+	reply, err := c.readProperty()
 	if err != nil {
 		return nil, err
 	}
@@ -156,20 +156,20 @@ func PastePicture() ([]byte, error) {
 	}
 	var file []byte
 	for {
-		err := c.next(func(e xgb.Event) bool {
+		err := c.waitFor(func(e xgb.Event) bool {
 			p, ok := e.(xproto.PropertyNotifyEvent)
 			return ok && p.Atom == c.property && p.State == xproto.PropertyNewValue
 		})
 		if err != nil {
 			return nil, err
 		}
-		if reply, err = c.take(); err != nil {
+		if reply, err = c.readProperty(); err != nil {
 			return nil, err
 		}
 		if len(reply.Value) == 0 {
 			return file, nil
 		}
-		if file = append(file, reply.Value...); len(file) > mostBytes {
+		if file = append(file, reply.Value...); len(file) > maxPictureBytes {
 			return nil, errTooLarge
 		}
 	}
@@ -216,7 +216,7 @@ func (c *client) serve(file []byte) {
 				continue
 			}
 			portion := file[at:min(at+portionBytes, len(file))]
-			c.put(t, c.png, 8, portion) // An empty portion ends the transfer.
+			c.writeProperty(t, c.png, 8, portion) // An empty portion ends the transfer.
 			if sent[t] = at + len(portion); len(portion) == 0 {
 				delete(sent, t)
 			}
@@ -224,8 +224,8 @@ func (c *client) serve(file []byte) {
 	}
 }
 
-// put writes data, whose elements have format bits, into the other program's property.
-func (c *client) put(t transfer, kind xproto.Atom, format byte, data []byte) {
+// writeProperty writes data, whose elements have format bits, into the other program's property.
+func (c *client) writeProperty(t transfer, kind xproto.Atom, format byte, data []byte) {
 	count := uint32(len(data)) / uint32(format/8)
 	xproto.ChangeProperty(c.conn, xproto.PropModeReplace, t.window, t.property, kind, format, count, data)
 }
@@ -242,11 +242,11 @@ func (c *client) answer(e xproto.SelectionRequestEvent, file []byte, sent map[tr
 		atoms := make([]byte, 8)
 		xgb.Put32(atoms, uint32(c.targets))
 		xgb.Put32(atoms[4:], uint32(c.png))
-		c.put(t, xproto.AtomAtom, 32, atoms)
+		c.writeProperty(t, xproto.AtomAtom, 32, atoms)
 	case e.Target != c.png:
 		t.property = xproto.AtomNone // There is no such format.
 	case len(file) <= portionBytes:
-		c.put(t, c.png, 8, file)
+		c.writeProperty(t, c.png, 8, file)
 	default:
 		// The event that the other program has deleted the property asks for the first portion.
 		events := []uint32{xproto.EventMaskPropertyChange}
@@ -254,7 +254,7 @@ func (c *client) answer(e xproto.SelectionRequestEvent, file []byte, sent map[tr
 		size := make([]byte, 4)
 		xgb.Put32(size, uint32(len(file)))
 		sent[t] = 0
-		c.put(t, c.incremental, 32, size)
+		c.writeProperty(t, c.incremental, 32, size)
 	}
 	notify := xproto.SelectionNotifyEvent{
 		Time: e.Time, Requestor: e.Requestor, Selection: e.Selection, Target: e.Target, Property: t.property,

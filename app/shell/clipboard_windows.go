@@ -63,8 +63,8 @@ func pngFormat() uintptr {
 	return format
 }
 
-// read returns the bytes that the open clipboard holds in a format, or nil if it does not hold that format.
-func read(format uintptr) ([]byte, error) {
+// getData returns the bytes that the open clipboard holds in a format, or nil if it does not hold that format.
+func getData(format uintptr) ([]byte, error) {
 	if format == 0 {
 		return nil, nil
 	}
@@ -73,7 +73,7 @@ func read(format uintptr) ([]byte, error) {
 		return nil, nil
 	}
 	size, _, _ := globalSize.Call(handle)
-	if size > mostBytes {
+	if size > maxPictureBytes {
 		return nil, errTooLarge
 	}
 	from, _, _ := globalLock.Call(handle)
@@ -112,8 +112,8 @@ func PasteFiles() (paths []string, err error) {
 func PastePicture() (file []byte, err error) {
 	var dib []byte
 	err = withClipboard(func() error {
-		if file, err = read(pngFormat()); file == nil && err == nil {
-			dib, err = read(bitmapFormat())
+		if file, err = getData(pngFormat()); file == nil && err == nil {
+			dib, err = getData(bitmapFormat())
 		}
 		return err
 	})
@@ -156,15 +156,15 @@ func CopyPNG(file []byte) error {
 			return fmt.Errorf("clipboard: %w", err)
 		}
 		// PNG comes first, because programs take the first format that they know.
-		if err := give(pngFormat(), file); err != nil {
+		if err := setData(pngFormat(), file); err != nil {
 			return err
 		}
-		return give(cfDIBV5, dib) // Windows makes CF_DIB and CF_BITMAP of it.
+		return setData(cfDIBV5, dib) // Windows makes CF_DIB and CF_BITMAP of it.
 	})
 }
 
-// give puts data on the open clipboard in a format.
-func give(format uintptr, data []byte) error {
+// setData puts data on the open clipboard in a format.
+func setData(format uintptr, data []byte) error {
 	handle, _, err := globalAlloc.Call(gmemMoveable, uintptr(len(data)))
 	if handle == 0 {
 		return fmt.Errorf("clipboard: %w", err)

@@ -15,7 +15,7 @@ import (
 func content(t *testing.T, format uintptr) (data []byte) {
 	t.Helper()
 	err := withClipboard(func() (err error) {
-		data, err = read(format)
+		data, err = getData(format)
 		return err
 	})
 	if err != nil {
@@ -29,7 +29,7 @@ func fill(t *testing.T, format uintptr, data []byte) {
 	t.Helper()
 	err := withClipboard(func() error {
 		emptyClipboard.Call()
-		return give(format, data)
+		return setData(format, data)
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -11,8 +11,8 @@ import (
 // ErrNoPicture is returned by PastePicture if the clipboard holds no picture.
 var ErrNoPicture = errors.New("the clipboard holds no picture")
 
-// mostBytes is the size of the largest picture that is read from the clipboard: twice that of a bitmap of 8192 × 8192
-// pixels with 32 bits each.
-const mostBytes = 512 << 20
+// maxPictureBytes is the size of the largest picture that is read from the clipboard: twice that of a bitmap of 8192 ×
+// 8192 pixels with 32 bits each.
+const maxPictureBytes = 512 << 20
 
-var errTooLarge = fmt.Errorf("clipboard: the picture has more than %d MiB, want at most that", mostBytes>>20)
+var errTooLarge = fmt.Errorf("clipboard: the picture has more than %d MiB, want at most that", maxPictureBytes>>20)
