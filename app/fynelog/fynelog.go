@@ -59,8 +59,8 @@ func (l *filter) Write(line []byte) (int, error) {
 }
 
 // printable replaces the characters that control a terminal or change the direction of text, because messages quote the
-// names of files that may come from strangers. The line's end stays. The function repeats plain.Printable, because this
-// package must not import others: see init.
+// names of files that may come from strangers. The line's end stays. The function stands in for plain.Printable,
+// because this package must not import others: see init.
 func printable(line []byte) []byte {
 	text, end := bytes.CutSuffix(line, []byte("\n"))
 	text = bytes.Map(func(r rune) rune {
