@@ -36,6 +36,7 @@ var arrows = map[string][]string{
 		"inference/picture", "inference/qwen3", "inference/scheduler", "inference/tensor", "inference/tokenizer", "inference/vae",
 		"kernels", "kernels/cu", "kernels/ptxsim",
 	},
+	"inference/asktest":                {"inference"},
 	"inference/tensor":                 {},
 	"inference/backend":                {"inference/tensor"},
 	"inference/backend/backendtest":    {"inference/backend", "inference/tensor"},

@@ -1,7 +1,6 @@
 package app
 
 import (
-	"fmt"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -156,20 +155,18 @@ func (p *advancedPanel) place(size fyne.Size) {
 	}
 }
 
-// numbers are the steps and the guidance; 0 leaves the model's own.
-func (p *advancedPanel) numbers() (steps int, guidance float64, err error) {
+// fill adds the steps and the guidance that are typed; the model's own are left out. The guidance of a distilled model is
+// hidden, and left out as well.
+func (p *advancedPanel) fill(ask *inference.Ask) (err error) {
 	if text := strings.TrimSpace(p.steps.Text); text != "" {
-		if steps, err = strconv.Atoi(text); err != nil || steps < 1 || steps > inference.MaxSteps {
-			return 0, 0, fmt.Errorf("the steps are %q, want a number from 1 to %d", shorten(text, 24), inference.MaxSteps)
+		if ask.Steps, err = inference.ParseSteps(text); err != nil {
+			return err
 		}
 	}
 	if text := strings.TrimSpace(p.guidance.Text); text != "" && !p.rows[1].hidden {
-		guidance, err = strconv.ParseFloat(strings.Replace(text, ",", ".", 1), 64)
-		if err != nil || !(guidance >= 1 && guidance <= 100) {
-			return 0, 0, fmt.Errorf("the guidance is %q, want a number from 1 to 100", shorten(text, 24))
-		}
+		ask.Guidance, err = inference.ParseGuidance(strings.Replace(text, ",", ".", 1))
 	}
-	return steps, guidance, nil
+	return err
 }
 
 // setNumbers shows the steps and guidance of an earlier picture.
@@ -183,7 +180,7 @@ func (p *advancedPanel) setNumbers(steps int, guidance float64) {
 	if steps > 0 && steps != info.Steps {
 		p.steps.SetText(strconv.Itoa(steps))
 	}
-	if guidance >= 1 && guidance != info.Guidance {
+	if guidance >= inference.NoGuidance && guidance != info.Guidance {
 		p.guidance.SetText(strconv.FormatFloat(guidance, 'g', -1, 64))
 	}
 }

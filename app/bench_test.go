@@ -50,7 +50,7 @@ func (e *fakeEngine) Info() inference.Info { return e.info }
 func (e *fakeEngine) CountTokens(prompt string) (int, int, error) { return 9 + len(prompt)/4, 512, nil }
 
 func (e *fakeEngine) Work(req inference.Request) float64 {
-	return float64(req.Size.Width * req.Size.Height)
+	return float64(req.Size().Width * req.Size().Height)
 }
 
 func (e *fakeEngine) Close() error {
@@ -90,18 +90,18 @@ func (e *fakeEngine) Generate(ctx context.Context, req inference.Request, progre
 		}
 		progress(inference.Progress{
 			Stage: inference.StageSteps, Step: i + 1, Total: steps, Fraction: float64(i+1) / float64(steps),
-			Remaining: time.Duration(steps-i-1) * e.step, Preview: e.paint(max(req.Size.Width/8, 1), max(req.Size.Height/8, 1), req.Seed),
+			Remaining: time.Duration(steps-i-1) * e.step, Preview: e.paint(max(req.Size().Width/8, 1), max(req.Size().Height/8, 1), req.Seed()),
 		})
 	}
 	m := picture.Metadata{
-		Prompt: req.Prompt, Seed: req.Seed, Steps: steps, Guidance: 1, Width: req.Size.Width, Height: req.Size.Height,
+		Prompt: req.Prompt(), Seed: req.Seed(), Steps: steps, Guidance: 1, Width: req.Size().Width, Height: req.Size().Height,
 		Model: e.info.Model, ModelDigest: e.info.Digest, Device: e.info.Device, Precision: string(e.info.Precision),
 	}
-	for _, r := range req.References {
+	for _, r := range req.References() {
 		m.References = append(m.References, picture.ReferenceFile{Path: r.Path, SHA256: r.FileSHA256})
 	}
 	return &inference.Result{
-		Image: e.paint(req.Size.Width, req.Size.Height, req.Seed), Workflow: inference.WorkflowOf(len(req.References)), Metadata: m,
+		Image: e.paint(req.Size().Width, req.Size().Height, req.Seed()), Workflow: inference.WorkflowOf(len(req.References())), Metadata: m,
 	}, nil
 }
 

@@ -166,7 +166,7 @@ func TestQueueIsUndone(t *testing.T) {
 		t.Helper()
 		var prompts []string
 		for _, j := range b.queue.jobs {
-			prompts = append(prompts, j.request.Prompt)
+			prompts = append(prompts, j.ask.Prompt())
 		}
 		if got := strings.Join(prompts, " "); got != want {
 			t.Errorf("%q wait, want %q", got, want)

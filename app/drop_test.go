@@ -121,7 +121,7 @@ func TestBadDrops(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.make("without its file")
-	if refs := b.engine.made()[0].References; len(refs) != 1 || refs[0].Image == nil {
+	if refs := b.engine.made()[0].References(); len(refs) != 1 || refs[0].Image == nil {
 		t.Errorf("the engine got %d references", len(refs))
 	}
 }

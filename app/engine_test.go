@@ -65,9 +65,13 @@ func TestRealEngine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want, err := e.Generate(t.Context(), inference.Request{
-		Prompt: "a red fox", References: []inference.Reference{ref}, Size: picture.Size{Width: 80, Height: 64}, Seed: 1836311903, Steps: 2,
-	}, nil)
+	request, err := inference.Ask{
+		Prompt: "a red fox", References: []inference.Source{ref}, Size: &picture.Size{Width: 80, Height: 64}, Seed: new(uint64(1836311903)), Steps: new(2),
+	}.Resolve(e.Info())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := e.Generate(t.Context(), request, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

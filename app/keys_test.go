@@ -39,7 +39,7 @@ func TestTypingAndKeys(t *testing.T) {
 	}
 	b.prompt.entry.TypedShortcut(ctrl(fyne.KeyReturn))
 	b.until("Ctrl+Enter makes a picture", func() bool { return len(b.strip.all) == 1 })
-	if made := b.engine.made(); len(made) != 1 || made[0].Seed != 1836311903 || made[0].Size != (picture.Size{Width: 1344, Height: 768}) {
+	if made := b.engine.made(); len(made) != 1 || made[0].Seed() != 1836311903 || made[0].Size() != (picture.Size{Width: 1344, Height: 768}) {
 		t.Errorf("the engine got %+v", made)
 	}
 	if b.shown == nil || b.shown.path == "" {

@@ -96,7 +96,7 @@ func TestCloseAsks(t *testing.T) {
 			}
 			var kept []string
 			for _, j := range again.queue.jobs {
-				text := j.request.Prompt
+				text := j.ask.Prompt()
 				if j.count > 1 {
 					text += "*2"
 				}
@@ -115,8 +115,8 @@ func TestCloseAsks(t *testing.T) {
 			b.take(again, "Go on")
 			b.until("all is made", func() bool { return again.run == nil && again.queue.empty() })
 			made := b.engine.made()[before:]
-			if last := made[len(made)-1]; len(made) != 4 || last.Seed != 33 || len(last.References) != 2 || last.References[1].Image == nil {
-				t.Errorf("made %d, the last with seed %d and %d references", len(made), last.Seed, len(last.References))
+			if last := made[len(made)-1]; len(made) != 4 || last.Seed() != 33 || len(last.References()) != 2 || last.References()[1].Image == nil {
+				t.Errorf("made %d, the last with seed %d and %d references", len(made), last.Seed(), len(last.References()))
 			}
 		})
 	}

@@ -68,7 +68,7 @@ func TestAdvanced(t *testing.T) {
 	b.advanced.toggle()
 	b.advanced.steps.SetText("9")
 	b.make("nine steps")
-	if got := b.engine.made()[0].Steps; got != 9 {
+	if got := b.engine.made()[0].Steps(); got != 9 {
 		t.Errorf("%d steps", got)
 	}
 	b.advanced.steps.SetText("many")
@@ -82,7 +82,7 @@ func TestAdvanced(t *testing.T) {
 	b.advanced.steps.SetText("")
 	b.advanced.guidance.SetText("3,5")
 	b.make("guided")
-	if got := b.engine.made()[1].Guidance; got != 3.5 {
+	if got := b.engine.made()[1].Guidance(); got != 3.5 {
 		t.Errorf("guidance %v", got)
 	}
 	old := b.engine

@@ -191,12 +191,12 @@ func (q *queuePanel) refresh() {
 
 // describe says a job in a line.
 func describe(j job) string {
-	prompt := shorten(j.request.Prompt, 120)
+	prompt := shorten(j.ask.Prompt(), 120)
 	if prompt == "" {
 		prompt = "(no prompt)"
 	}
-	what := times(j.request.Size)
-	if n := len(j.request.References); n == 1 {
+	what := times(j.size)
+	if n := len(j.ask.References()); n == 1 {
 		what += " · 1 reference"
 	} else if n > 1 {
 		what += fmt.Sprintf(" · %d references", n)

@@ -24,9 +24,10 @@ const maxCount = 8
 
 // run is a job on its way. Its fields belong to Fyne's goroutine, except latest and pending.
 type run struct {
-	s      *session
-	job    job
-	cancel context.CancelFunc
+	s       *session
+	job     job
+	request inference.Request // of the first picture
+	cancel  context.CancelFunc
 
 	done     int // finished pictures
 	progress inference.Progress
@@ -84,29 +85,55 @@ func (s *session) generate() {
 	}
 	s.queue.add(j)
 	s.amend(s.shape.nextSeed)
-	s.set.setPrompt(j.request.Prompt)
+	s.set.setPrompt(j.ask.Prompt())
 	s.next()
 }
 
 // newJob collects what the window shows.
 func (s *session) newJob() (job, error) {
 	j := job{aspect: s.shape.aspect, count: s.shape.count, desk: s.desk()}
-	var err error
-	if j.seed, err = s.shape.seed(); err != nil {
+	seed, err := s.shape.seed()
+	if err != nil {
 		return j, err
 	}
-	j.request, err = s.request()
-	return j, err
+	ask, err := s.nextAsk()
+	if err != nil {
+		return j, err
+	}
+	ask.Seed = &seed
+	if j.ask, err = ask.Check(); err != nil {
+		return j, err
+	}
+	j.seed = seed
+	j.size, _ = j.ask.Size(s.info())
+	return j, nil
 }
 
-// request is the next picture's, without a seed.
-func (s *session) request() (req inference.Request, err error) {
-	req = inference.Request{Prompt: s.prompt.entry.Text, References: s.slots.references(), Preview: true}
-	if req.Size, err = s.shape.size(); err != nil {
-		return req, err
+// nextAsk is what the window asks for, without a seed. Its error is about a text that cannot be read.
+func (s *session) nextAsk() (inference.Ask, error) {
+	ask := inference.Ask{Prompt: s.prompt.entry.Text, Preview: true}
+	for _, r := range s.slots.references() {
+		ask.References = append(ask.References, r)
 	}
-	req.Steps, req.Guidance, err = s.advanced.numbers()
-	return req, err
+	s.shape.fill(&ask)
+	return ask, s.advanced.fill(&ask)
+}
+
+// request is that for the next picture, with any seed, to find out what it costs.
+func (s *session) request() (inference.Request, error) {
+	ask, err := s.nextAsk()
+	if err != nil {
+		return inference.Request{}, err
+	}
+	return ask.Resolve(s.info())
+}
+
+// info describes the model, as far as one is open.
+func (s *session) info() inference.Info {
+	if s.engine == nil {
+		return inference.Info{}
+	}
+	return s.engine.Info()
 }
 
 // next begins the first job of the queue where nothing is being made.
@@ -120,14 +147,19 @@ func (s *session) next() {
 		s.closeWhenDone()
 		return
 	}
+	request, err := j.ask.Resolve(s.engine.Info())
+	if err != nil {
+		s.notice.fail(err)
+		return
+	}
 	ctx, cancel := context.WithCancel(s.closing)
-	r := &run{s: s, job: j, cancel: cancel}
+	r := &run{s: s, job: j, request: request, cancel: cancel}
 	s.run = r
 	s.notice.Hide()
 	s.prompt.refresh()
 	work := jobWork{
 		engine: s.engine, dir: s.picturesDir(), otherDirs: []string{s.cfg.PicturesDir, os.TempDir()},
-		version: s.cfg.Version, store: s.store, unit: s.engine.Work(j.request),
+		version: s.cfg.Version, store: s.store, unit: s.engine.Work(request),
 	}
 	s.background(func() func() {
 		err := r.make(ctx, work)
@@ -153,8 +185,7 @@ func (r *run) make(ctx context.Context, w jobWork) error {
 		return saveError{err, ""}
 	}
 	for i := range r.job.count {
-		req := r.job.request
-		req.Seed = r.job.seed + uint64(i)
+		req := r.request.WithSeed(r.job.seed + uint64(i))
 		start := time.Now()
 		result, err := w.engine.Generate(ctx, req, r.report)
 		if err != nil {
@@ -163,12 +194,12 @@ func (r *run) make(ctx context.Context, w jobWork) error {
 		result.Metadata.Version = w.version
 		entry := history.Entry{Made: time.Now(), Took: time.Since(start), Work: w.unit, Picture: result.Metadata}
 		p := &shown{image: result.Image, meta: result.Metadata}
-		if len(req.References) > 0 {
-			p.before = req.References[0].Image
+		if refs := req.References(); len(refs) > 0 {
+			p.before = refs[0].Image
 		}
-		path := filepath.Join(w.dir, fileName(result.Metadata.Prompt, req.Seed))
+		path := filepath.Join(w.dir, fileName(result.Metadata.Prompt, req.Seed()))
 		if picture.CheckWritable(path, picture.Number) != nil { // prepareDir has found that others can be
-			path = filepath.Join(w.dir, fileName("", req.Seed))
+			path = filepath.Join(w.dir, fileName("", req.Seed()))
 		}
 		var failed error
 		p.path, failed, err = picture.Save(path, result.Image, result.Metadata, picture.Number, w.otherDirs...)
@@ -220,7 +251,7 @@ func (r *run) update() {
 	}
 	r.progress = *r.latest.Load()
 	if preview := r.preview.Swap(nil); preview != nil && !r.s.view.occupied() {
-		r.s.view.showPreview(preview, r.job.request.Size)
+		r.s.view.showPreview(preview, r.request.Size())
 	}
 	r.s.prompt.refreshButton()
 }
@@ -272,7 +303,7 @@ func (r *run) finished(err error) {
 	case err != nil:
 		s.notice.fail(err)
 	case s.focusLost && s.queue.empty():
-		s.app.SendNotification(fyne.NewNotification("Kleinbild", doneText(r.job.count, r.job.request.Prompt)))
+		s.app.SendNotification(fyne.NewNotification("Kleinbild", doneText(r.job.count, r.request.Prompt())))
 	}
 	s.requestChanged()
 	s.next()

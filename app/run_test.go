@@ -22,7 +22,7 @@ func TestSeedAndCount(t *testing.T) {
 	b.make("three")
 	var seeds []uint64
 	for _, r := range b.engine.made() {
-		seeds = append(seeds, r.Seed)
+		seeds = append(seeds, r.Seed())
 	}
 	if len(seeds) != 3 || seeds[0] != 7 || seeds[1] != 8 || seeds[2] != 9 {
 		t.Errorf("seeds %v, want 7, 8, 9", seeds)
@@ -125,7 +125,7 @@ func TestQueue(t *testing.T) {
 	b.until("the queue is done", func() bool { return b.run == nil && b.queue.empty() && len(b.strip.all) == 2 })
 	var prompts []string
 	for _, r := range b.engine.made() {
-		prompts = append(prompts, r.Prompt)
+		prompts = append(prompts, r.Prompt())
 	}
 	if strings.Join(prompts, " ") != "first fourth" {
 		t.Errorf("made %v", prompts)
@@ -231,7 +231,7 @@ func TestGenerateWhileReading(t *testing.T) {
 		t.Fatal("did not wait")
 	}
 	b.until("a picture", func() bool { return len(b.strip.all) == 1 })
-	if n := len(b.engine.made()[0].References); n != 1 {
+	if n := len(b.engine.made()[0].References()); n != 1 {
 		t.Errorf("%d references", n)
 	}
 }

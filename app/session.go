@@ -2,6 +2,8 @@ package app
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"image"
 	"slices"
 	"strings"
@@ -229,14 +231,29 @@ func explain(err error) string {
 	if err == nil {
 		return ""
 	}
+	var field inference.FieldError
+	if errors.As(err, &field) {
+		return sentence(fieldText(field))
+	}
 	text := plain.Text(err)
 	if plain.Full(err) {
 		text = "the disk is full: free some space, then try again"
 	}
-	for _, room := range []string{"picture: ", "inference: ", "checkpoint: ", "history: ", "thumbnail: ", "studio: ", "bin: ", "clipboard: ", "dialog: ", "prompt: "} {
+	for _, room := range []string{"picture: ", "inference: ", "checkpoint: ", "history: ", "thumbnail: ", "studio: ", "bin: ", "clipboard: ", "dialog: "} {
 		text = strings.ReplaceAll(text, room, "")
 	}
 	return sentence(ui.FirstRunes(strings.ReplaceAll(text, "\n", "; "), maxExplained))
+}
+
+// fieldText says in the window's words what is wrong with a field.
+func fieldText(e inference.FieldError) string {
+	switch e.Field {
+	case inference.FieldPrompt: // the notice says what it is
+		return fmt.Sprintf("found %s, want %s", e.Got, e.Want)
+	case inference.FieldSeed:
+		return fmt.Sprintf("the seed has to be a whole number such as 42, %s is none: the dice draw one", e.Got)
+	}
+	return fmt.Sprintf("the %s: found %s, want %s", e.Field, e.Got, e.Want)
 }
 
 // maxExplained bounds what a notice says: an error may hold a list of files.

@@ -4,15 +4,14 @@ import (
 	"fmt"
 	"image"
 	"math"
-	"math/rand/v2"
 	"slices"
 	"strconv"
-	"strings"
 
 	"fyne.io/fyne/v2"
 
 	"kleinbild/app/ui"
 	"kleinbild/assets/look"
+	"kleinbild/inference"
 	"kleinbild/inference/picture"
 )
 
@@ -208,13 +207,24 @@ func (p *shapePanel) refresh() {
 	p.title.Set(title, ui.ColorDim)
 }
 
-// seed reads the number in the entry.
-func (p *shapePanel) seed() (uint64, error) {
-	seed, err := strconv.ParseUint(strings.TrimSpace(p.seedEntry.Text), 10, 64)
-	if err != nil {
-		return 0, fmt.Errorf("the seed has to be a whole number such as 42, “%s” is none: the dice draw one", shorten(p.seedEntry.Text, 24))
+// fill adds the size.
+func (p *shapePanel) fill(ask *inference.Ask) {
+	if ask.Aspect = p.aspect; p.aspect == "" {
+		custom := p.custom
+		ask.Size = &custom
 	}
-	return seed, nil
+}
+
+// seed reads the number in the entry. Here -1 draws none: the dice do, so that the window shows which one.
+func (p *shapePanel) seed() (uint64, error) {
+	seed, err := inference.ParseSeed(p.seedEntry.Text)
+	if err == nil && seed == nil {
+		err = inference.Unreadable(inference.FieldSeed, p.seedEntry.Text)
+	}
+	if err != nil {
+		return 0, err
+	}
+	return *seed, nil
 }
 
 // shownSeed is the seed of the picture on the canvas, which may still be on its way.
@@ -282,9 +292,9 @@ func (p *shapePanel) rollDice() {
 	p.chosen = true
 }
 
-// roll takes a new seed, of the 32 bits that torch's generator keeps.
+// roll takes a new seed.
 func (p *shapePanel) roll() {
-	p.setSeed(strconv.FormatUint(rand.Uint64()>>32, 10))
+	p.setSeed(strconv.FormatUint(inference.RandomSeed(), 10))
 	if p.locked {
 		p.s.set.setLockedSeed(p.seedEntry.Text)
 	}

@@ -136,7 +136,7 @@ func TestOpeningIsLeft(t *testing.T) {
 type plannedEngine struct{ *fakeEngine }
 
 func (plannedEngine) Plan(req inference.Request) (inference.Plan, error) {
-	need := int64(5+2*len(req.References)) * 1e9
+	need := int64(5+2*len(req.References())) * 1e9
 	return inference.Plan{PeakBytes: need, LeastBytes: need, RoomBytes: 10e9, TotalBytes: 12e9}, nil
 }
 

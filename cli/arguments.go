@@ -15,7 +15,7 @@ import (
 )
 
 // asGiven decodes strings byte by byte. Kong's own decoder goes through JSON, which puts U+FFFD in place of bytes that are
-// not UTF-8: a file so called could not be named.
+// not UTF-8, so that a file with such a name could not be opened.
 var asGiven = kong.KindMapper(reflect.String, kong.MapperFunc(func(ctx *kong.DecodeContext, target reflect.Value) error {
 	token, err := ctx.Scan.PopValue("string")
 	if err != nil {
@@ -29,32 +29,30 @@ var asGiven = kong.KindMapper(reflect.String, kong.MapperFunc(func(ctx *kong.Dec
 	return nil
 }))
 
-// seedFlag is the text of a seed, which may begin with a minus: -1 is random.
-type seedFlag string
+// numberFlag is the text of a number, "" if the flag is not given. It is read together with the other fields of a request,
+// so that all faces say the same of a bad one.
+type numberFlag string
 
-var negative = regexp.MustCompile(`^-\d+$`)
+var negative = regexp.MustCompile(`^-[.\d]+$`)
 
 // Decode takes a negative number for a value, where the parser would see flags.
-func (s *seedFlag) Decode(ctx *kong.DecodeContext) error {
+func (s *numberFlag) Decode(ctx *kong.DecodeContext) error {
 	token := ctx.Scan.Peek()
 	if !token.IsValue() && !negative.MatchString(token.String()) {
 		return errors.New("found no value")
 	}
-	*s = seedFlag(ctx.Scan.Pop().String())
+	*s = numberFlag(ctx.Scan.Pop().String())
 	return nil
 }
 
-// maxStdinBytes bounds what is read of standard input for one prompt; a prompt may be far shorter.
+// maxStdinBytes bounds what is read of standard input for one prompt; the limit of a prompt is far lower.
 const maxStdinBytes = 1 << 20
 
-// parsePrompt reads the value of --prompt: the prompt itself, or - for all of standard input, whose line ends at the end go.
-func parsePrompt(text string, in io.Reader) (string, error) {
-	if text != "-" {
-		prompt, err := inference.ParsePrompt(text)
-		if err != nil {
-			return "", usageError{err}
-		}
-		return prompt, nil
+// readPrompt reads the value of --prompt: the prompt itself, or - for all of standard input without the line ends at its
+// end. What it returns is not checked yet.
+func readPrompt(text string, in io.Reader) (string, error) {
+	if text != standardInput {
+		return text, nil
 	}
 	all, err := io.ReadAll(io.LimitReader(bufio.NewReader(in), maxStdinBytes+1))
 	if err != nil {
@@ -63,12 +61,17 @@ func parsePrompt(text string, in io.Reader) (string, error) {
 	if len(all) > maxStdinBytes {
 		return "", fmt.Errorf("prompt: standard input: found more than %d bytes, want at most %d", maxStdinBytes, inference.MaxPromptBytes)
 	}
-	prompt, err := inference.ParsePrompt(strings.TrimRight(string(all), "\r\n"))
-	if err != nil {
-		return "", fmt.Errorf("standard input: %w", err)
-	}
-	if strings.TrimSpace(prompt) == "" {
+	text = strings.TrimRight(string(all), "\r\n")
+	if strings.TrimSpace(strings.TrimPrefix(text, "\uFEFF")) == "" {
 		return "", errors.New("prompt: standard input: found nothing, want a prompt (-p \"\" draws without one)")
 	}
-	return prompt, nil
+	return text, nil
+}
+
+// promptError says what is wrong with a prompt that readPrompt has read. That of standard input is no mistake of usage.
+func promptError(flag string, err error) error {
+	if flag == standardInput {
+		return fmt.Errorf("standard input: %w", err)
+	}
+	return flagError(err)
 }

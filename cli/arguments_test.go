@@ -1,8 +1,12 @@
 package cli
 
 import (
+	"errors"
 	"strings"
 	"testing"
+
+	"kleinbild/inference"
+	"kleinbild/inference/asktest"
 )
 
 // TestStandardInputIsRefused: what is no prompt never becomes a picture.
@@ -39,5 +43,27 @@ func TestRandomSeeds(t *testing.T) {
 	}
 	if len(seen) != 5 {
 		t.Errorf("%v, want five seeds", seen)
+	}
+}
+
+// TestBadAsks: the command line ends at the engine's error for each value that no face may take.
+func TestBadAsks(t *testing.T) {
+	for _, bad := range asktest.Cases() {
+		c := generateCommand{
+			Prompt: new("a fox"), Count: 1, Aspect: bad.Aspect, Size: bad.Size,
+			Seed: numberFlag(bad.Seed), Steps: numberFlag(bad.Steps), Guidance: numberFlag(bad.Guidance),
+		}
+		if bad.Prompt != "" {
+			c.Prompt = &bad.Prompt
+		}
+		for range bad.References {
+			c.Image = append(c.Image, "gone.png")
+		}
+		_, err := c.settle(t.Context(), Streams{In: strings.NewReader("")})
+		var usage usageError
+		var field inference.FieldError
+		if !errors.As(err, &usage) || !errors.As(err, &field) || field != bad.Want || !strings.HasPrefix(err.Error(), flags[field.Field]+": found ") {
+			t.Errorf("%s: %v, want a mistake of usage and %+v", bad.Name, err, bad.Want)
+		}
 	}
 }

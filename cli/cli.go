@@ -11,6 +11,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"kleinbild/inference"
 	"kleinbild/plain"
 )
 
@@ -44,6 +45,9 @@ type commands struct {
 
 // usageError is a mistake in the arguments, as against a failure of the work.
 type usageError struct{ error }
+
+// Unwrap returns the mistake.
+func (e usageError) Unwrap() error { return e.error }
 
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
@@ -104,11 +108,11 @@ func Main(args []string, streams Streams) (code int) {
 	return exitFailure
 }
 
-// withRange adds to the parser's complaint about a number what would have been taken.
+// withRange adds to the parser's error about a number which numbers the flag takes.
 func withRange(err error) error {
 	for flag, want := range map[string]string{
-		"--seed": "0 to 18446744073709551615, or -1 for a random one", "--count": countRange, "--steps": stepsRange, "--guidance": guidanceRange,
-		"--max-sequence-length": lengthRange,
+		"--seed": inference.FieldSeed.Want(), "--steps": inference.FieldSteps.Want(), "--guidance": inference.FieldGuidance.Want(),
+		"--count": countRange, "--max-sequence-length": lengthRange,
 	} {
 		if strings.HasPrefix(err.Error(), flag+":") {
 			return fmt.Errorf("%w; want %s", err, want)

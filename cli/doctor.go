@@ -13,7 +13,6 @@ import (
 	"github.com/shirou/gopsutil/v4/mem"
 
 	"kleinbild/inference"
-	"kleinbild/inference/picture"
 	"kleinbild/models"
 	"kleinbild/plain"
 )
@@ -140,12 +139,12 @@ func memory() string {
 
 // graphicsMemory says what a picture of the default size needs.
 func graphicsMemory(e *inference.Engine) (string, error) {
-	size, err := picture.Landscape.SizeFor(e.Info().NativeSize)
+	req, err := inference.Ask{}.Resolve(e.Info())
 	if err != nil {
 		return "", err
 	}
-	p, err := e.Plan(inference.Request{Size: size})
-	return fmt.Sprintf("%v of graphics memory for %v", p, size), err
+	p, err := e.Plan(req)
+	return fmt.Sprintf("%v of graphics memory for %v", p, req.Size()), err
 }
 
 // graphics describes what --device cuda would use.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -23,20 +22,15 @@ type modelFlags struct {
 	MaxSequenceLength *int   `placeholder:"N" help:"Text tokens, at most the model's 512."`
 }
 
-// What the numbers may be.
-const (
-	maxCount    = 1000
-	maxGuidance = 100
-)
+// maxCount bounds --count.
+const maxCount = 1000
 
 var (
-	countRange    = fmt.Sprintf("1 to %d", maxCount)
-	stepsRange    = fmt.Sprintf("1 to %d", inference.MaxSteps)
-	guidanceRange = fmt.Sprintf("0 to %d", maxGuidance)
-	lengthRange   = fmt.Sprintf("1 to %d", inference.MaxSequenceLength)
+	countRange  = fmt.Sprintf("1 to %d", maxCount)
+	lengthRange = fmt.Sprintf("1 to %d", inference.MaxSequenceLength)
 )
 
-// sequenceLength is the value of --max-sequence-length, 0 where it is not given.
+// sequenceLength returns the value of --max-sequence-length, 0 if it is not given.
 func sequenceLength(flag *int) (int, error) {
 	switch {
 	case flag == nil:
@@ -74,27 +68,27 @@ func (f modelFlags) options() (inference.Options, error) {
 }
 
 type generateCommand struct {
-	Prompt   *string  `short:"p" placeholder:"TEXT" help:"What to draw; - reads it from standard input."`
-	Image    []string `short:"i" placeholder:"FILE" sep:"none" help:"A reference picture; up to four, in order."`
-	Aspect   string   `short:"a" placeholder:"NAME" help:"square, landscape (default), portrait, photo, photo_v, standard, standard_v, wide, a ratio such as 16:9 for the nearest of them, or match for the size of image 1."`
-	Size     string   `placeholder:"WxH" help:"Exact size: multiples of 16, 64 to 2048 a side."`
-	Seed     seedFlag `short:"s" placeholder:"N" help:"The same seed gives the same picture; -1 is random. Default: random."`
-	Count    int      `short:"n" default:"1" placeholder:"N" help:"How many pictures, with seeds counting up."`
-	Steps    *int     `placeholder:"N" help:"Default: 4 for distilled models, 50 for base models."`
-	Guidance *float64 `placeholder:"X" help:"Base models only. Default: 4; 1 is none."`
-	Like     string   `placeholder:"FILE" help:"Repeat a picture made by Kleinbild; other flags change what they name."`
-	Output   string   `short:"o" placeholder:"FILE" help:"Where to write the picture: .png, .jpg, .webp, or - for a PNG on standard output. Default: kleinbild-SEED.png, numbered where that exists."`
-	JSON     bool     `name:"json" help:"Print a JSON object for each picture instead of its path."`
-	Noise    string   `placeholder:"FILE" help:"Start from the tensor called noise of a safetensors file (for tests)."`
+	Prompt   *string    `short:"p" placeholder:"TEXT" help:"What to draw; - reads it from standard input."`
+	Image    []string   `short:"i" placeholder:"FILE" sep:"none" help:"A reference picture; up to four, in order."`
+	Aspect   string     `short:"a" placeholder:"NAME" help:"square, landscape (default), portrait, photo, photo_v, standard, standard_v, wide, a ratio such as 16:9 for the nearest of them, or match for the size of image 1."`
+	Size     string     `placeholder:"WxH" help:"Exact size: multiples of 16, 64 to 2048 a side."`
+	Seed     numberFlag `short:"s" placeholder:"N" help:"The same seed gives the same picture; -1 is random. Default: random."`
+	Count    int        `short:"n" default:"1" placeholder:"N" help:"How many pictures, with seeds counting up."`
+	Steps    numberFlag `placeholder:"N" help:"Default: 4 for distilled models, 50 for base models."`
+	Guidance numberFlag `placeholder:"X" help:"Base models only. Default: 4; 1 is none."`
+	Like     string     `placeholder:"FILE" help:"Repeat a picture made by Kleinbild; other flags change what they name."`
+	Output   string     `short:"o" placeholder:"FILE" help:"Where to write the picture: .png, .jpg, .webp, or - for a PNG on standard output. Default: kleinbild-SEED.png, numbered where that exists."`
+	JSON     bool       `name:"json" help:"Print a JSON object for each picture instead of its path."`
+	Noise    string     `placeholder:"FILE" help:"Start from the tensor called noise of a safetensors file (for tests)."`
 	modelFlags
 }
 
-// job is what generate was asked to do, settled before anything heavy starts.
+// job is what generate was asked to do, checked before anything heavy starts.
 type job struct {
 	options inference.Options
-	request inference.Request
-	aspect  picture.AspectRatio // where the request has no size yet
-	like    *picture.Metadata
+	checked inference.Checked
+	request inference.Request // once the model is open
+	like    *picture.Metadata // of the picture to repeat, nil if there is none
 	seeds   []uint64
 	output  string
 	notes   []string // for standard error, once nothing is wrong
@@ -125,11 +119,11 @@ func (c *generateCommand) Run(ctx context.Context, s Streams) error {
 		fmt.Fprintln(s.Err, "note:", note)
 	}
 	j.compare(s.Err, info)
-	if c.Guidance != nil && *c.Guidance > 1 && info.Variant == inference.Distilled {
+	if c.Guidance != "" && j.checked.Guidance() > inference.NoGuidance && info.Variant == inference.Distilled {
 		fmt.Fprintln(s.Err, "note: a distilled model knows no guidance: --guidance changes nothing")
 	}
-	if err := j.settleSize(info.NativeSize); err != nil {
-		return usageError{err}
+	if err := c.resolve(j, info); err != nil {
+		return err
 	}
 	for i, p := range j.preparations(info.NativeSize) {
 		if p.Changed() {
@@ -141,9 +135,9 @@ func (c *generateCommand) Run(ctx context.Context, s Streams) error {
 		memory = fmt.Sprintf(", %v of graphics memory", p)
 	}
 	fmt.Fprintf(s.Err, "%s (%s, %s) on %s, %s%s; %v, %s, opened in %.2f s\n", info.Model, info.Family, info.Variant, info.Device,
-		info.Precision, memory, j.request.Size, inference.WorkflowOf(len(j.request.References)), opened.Seconds())
+		info.Precision, memory, j.request.Size(), inference.WorkflowOf(len(j.request.References())), opened.Seconds())
 	for i, seed := range j.seeds {
-		j.request.Seed = seed
+		j.request = j.request.WithSeed(seed)
 		if err := c.one(ctx, s, engine, j, i); err != nil {
 			return err
 		}
@@ -157,7 +151,7 @@ const maxCutShown = 80
 // one makes and writes one picture.
 func (c *generateCommand) one(ctx context.Context, s Streams, engine *inference.Engine, j *job, i int) error {
 	start := time.Now()
-	display := newProgress(s.Err, fmt.Sprintf("picture %d/%d, seed %d", i+1, len(j.seeds), j.request.Seed))
+	display := newProgress(s.Err, fmt.Sprintf("picture %d/%d, seed %d", i+1, len(j.seeds), j.request.Seed()))
 	result, err := engine.Generate(ctx, j.request, display.update)
 	display.finish()
 	if err != nil {
@@ -199,29 +193,11 @@ func (c *generateCommand) one(ctx context.Context, s Streams, engine *inference.
 	return err
 }
 
-// settle reads the arguments and opens the references.
+// settle reads the arguments, checks them and reads the references.
 func (c *generateCommand) settle(ctx context.Context, s Streams) (*job, error) {
 	j := &job{output: c.Output}
-	if c.Like != "" {
-		meta, err := picture.ReadMetadataFile(c.Like)
-		if errors.Is(err, picture.ErrNoMetadata) {
-			if origin, other := picture.ReadOriginFile(c.Like); other == nil {
-				return nil, fmt.Errorf("%w: it says how %s made it, which kleinbild info shows", err, origin.Program)
-			}
-		}
-		if err != nil {
-			return nil, err
-		}
-		j.repeat(meta)
-		if c.Precision == "" {
-			c.Precision = meta.Precision
-		}
-		if c.Variant == "" {
-			c.Variant = meta.Variant
-		}
-		if c.MaxSequenceLength == nil && meta.MaxSequenceLength != 0 {
-			c.MaxSequenceLength = &meta.MaxSequenceLength
-		}
+	if err := c.readLike(j); err != nil {
+		return nil, err
 	}
 	if err := c.checkStandardOutput(behind(s.Out)); err != nil {
 		return nil, err
@@ -230,134 +206,73 @@ func (c *generateCommand) settle(ctx context.Context, s Streams) (*job, error) {
 	if j.options, err = c.modelFlags.options(); err != nil {
 		return nil, err
 	}
-	if err := c.settlePrompt(j, s.In); err != nil {
-		return nil, err
+	if c.Count < 1 || c.Count > maxCount {
+		return nil, usagef("--count %d, want %s", c.Count, countRange)
 	}
-	if err := c.settleNumbers(j); err != nil {
-		return nil, err
+	ask, err := c.ask(j, s.In)
+	if err == nil {
+		j.checked, err = ask.Check()
 	}
-	if err := c.settleReferences(ctx, j); err != nil {
-		return nil, err
-	}
-	if c.Noise != "" {
-		if j.request.Noise, err = inference.ReadNoise(c.Noise); err != nil {
-			return nil, err
-		}
-		fmt.Fprintln(s.Err, "note: the noise comes from a file: the seed is not used, and --like cannot repeat the picture")
-	}
-	return j, nil
-}
-
-// repeat takes over the settings of an earlier picture.
-func (j *job) repeat(meta picture.Metadata) {
-	j.like = &meta
-	j.request.Prompt, j.request.Steps, j.request.Guidance = meta.Prompt, meta.Steps, meta.Guidance
-	j.request.Size = picture.Size{Width: meta.Width, Height: meta.Height}
-}
-
-func (c *generateCommand) settlePrompt(j *job, in io.Reader) (err error) {
-	switch {
-	case c.Prompt == nil && j.like == nil:
-		return usagef("no prompt: give -p TEXT (it may be empty), or --like FILE")
-	case c.Prompt != nil:
-		j.request.Prompt, err = parsePrompt(*c.Prompt, in)
-	default:
-		if j.request.Prompt, err = inference.ParsePrompt(j.like.Prompt); err != nil {
-			err = fmt.Errorf("%s: %w", c.Like, err)
-		}
-	}
-	return err
-}
-
-func (c *generateCommand) settleNumbers(j *job) error {
-	switch {
-	case c.Count < 1 || c.Count > maxCount:
-		return usagef("--count %d, want %s", c.Count, countRange)
-	case c.Steps != nil && (*c.Steps < 1 || *c.Steps > inference.MaxSteps):
-		return usagef("--steps %d, want %s", *c.Steps, stepsRange)
-	case c.Guidance != nil && !(*c.Guidance >= 0 && *c.Guidance <= maxGuidance):
-		return usagef("--guidance %v, want %s", *c.Guidance, guidanceRange)
-	case c.Aspect != "" && c.Size != "":
-		return usagef("--aspect and --size exclude each other")
-	}
-	if c.Steps != nil {
-		j.request.Steps = *c.Steps
-	}
-	if c.Guidance != nil {
-		// To the engine 0 means the default; 1 is as little guidance as 0.
-		j.request.Guidance = max(*c.Guidance, 1)
-	}
-	var err error
-	switch {
-	case c.Size != "":
-		if j.request.Size, err = picture.ParseSize(c.Size); err != nil {
-			return usageError{err}
-		}
-	case c.Aspect != "":
-		j.request.Size = picture.Size{}
-		if j.aspect, err = picture.ParseAspectRatio(c.Aspect); err != nil {
-			return usageError{err}
-		}
-		if strings.ContainsAny(c.Aspect, ":/") {
-			j.notes = append(j.notes, fmt.Sprintf("--aspect %s: %s is the nearest shape", c.Aspect, j.aspect))
-		}
-	case j.like == nil:
-		j.aspect = picture.DefaultAspectRatio
-	}
-	first := inference.RandomSeed()
-	if j.like != nil {
-		first = j.like.Seed
-	}
-	if c.Seed != "" {
-		if first, err = inference.ParseSeed(string(c.Seed)); err != nil {
-			return usageError{fmt.Errorf("--seed: %w", err)}
-		}
+	if err != nil {
+		return nil, c.refuse(err)
 	}
 	for i := range uint64(c.Count) {
-		j.seeds = append(j.seeds, first+i)
+		j.seeds = append(j.seeds, j.checked.Seed()+i)
+	}
+	if j.checked, err = j.checked.Read(ctx, inference.ReadAtOnce); err != nil {
+		return nil, err
+	}
+	return j, c.checkOverwriting(j)
+}
+
+// readLike reads the picture of --like. Flags that are not given take its values.
+func (c *generateCommand) readLike(j *job) error {
+	if c.Like == "" {
+		return nil
+	}
+	meta, err := picture.ReadMetadataFile(c.Like)
+	if errors.Is(err, picture.ErrNoMetadata) {
+		if origin, other := picture.ReadOriginFile(c.Like); other == nil {
+			return fmt.Errorf("%w: it says how %s made it, which kleinbild info shows", err, origin.Program)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	j.like = &meta
+	if c.Precision == "" {
+		c.Precision = meta.Precision
+	}
+	if c.Variant == "" {
+		c.Variant = meta.Variant
+	}
+	if c.MaxSequenceLength == nil && meta.MaxSequenceLength != 0 {
+		c.MaxSequenceLength = &meta.MaxSequenceLength
 	}
 	return nil
 }
 
-func (c *generateCommand) settleReferences(ctx context.Context, j *job) error {
-	paths := c.Image
-	if len(paths) == 0 && j.like != nil {
-		if n := len(j.like.References); n > inference.MaxReferences {
-			return usagef("%d reference pictures, want at most %d", n, inference.MaxReferences)
-		}
-		for _, r := range j.like.References {
-			// Beside the picture, and where the program was started.
-			path, err := history.At(HistoryFile(), nil).FindReference(ctx, r, filepath.Dir(c.Like), ".")
-			if err != nil && ctx.Err() == nil {
-				err = fmt.Errorf("%s: %w; give it again with -i", c.Like, err)
-			}
-			if err != nil {
-				return err
-			}
-			paths = append(paths, path)
-		}
+// resolve makes the request for the model that was opened.
+func (c *generateCommand) resolve(j *job, info inference.Info) (err error) {
+	if j.request, err = j.checked.Resolve(info); err != nil {
+		return c.refuse(err)
 	}
-	if len(paths) > inference.MaxReferences {
-		return usagef("%d reference pictures, want at most %d", len(paths), inference.MaxReferences)
+	if j.like == nil || c.Aspect != "" || c.Size != "" {
+		return nil
 	}
-	refs, err := inference.OpenReferences(ctx, paths)
-	if err != nil {
-		return err
+	if want := sizeOf(*j.like); j.request.Size() != want { // its own size is too large, and not that of its image 1
+		_, err := inference.Ask{Size: &want}.Check()
+		return c.refuse(err)
 	}
-	for i := range refs {
-		// What is remembered of it outlives the working directory.
-		if refs[i].Path, err = filepath.Abs(refs[i].Path); err != nil {
-			return err
-		}
-	}
-	j.request.References = refs
-	if j.aspect == picture.Match && len(j.request.References) == 0 {
-		return usagef("--aspect match needs a reference picture (-i)")
-	}
+	return nil
+}
+
+// checkOverwriting refuses an output that is also a reference.
+func (c *generateCommand) checkOverwriting(j *job) error {
 	for _, seed := range j.seeds {
 		output, exists := j.outputFor(seed)
-		for _, r := range j.request.References {
-			if exists == picture.Replace && sameFile(r.Path, output) {
+		for _, source := range j.checked.References() {
+			if r, ok := source.(inference.Reference); ok && exists == picture.Replace && sameFile(r.Path, output) {
 				return usagef("output %s is also a reference picture; it is not overwritten", output)
 			}
 		}
@@ -365,25 +280,12 @@ func (c *generateCommand) settleReferences(ctx context.Context, j *job) error {
 	return nil
 }
 
-// preparations say what became of the references for a model whose native picture is native × native pixels.
+// preparations returns what became of each reference for a model whose native picture is native × native pixels.
 func (j *job) preparations(native int) (list []picture.Preparation) {
-	for _, r := range j.request.References {
+	for _, r := range j.request.References() {
 		list = append(list, r.Preparation(native))
 	}
 	return list
-}
-
-// settleSize turns an aspect ratio into pixels; a model trained on smaller pictures has smaller ones.
-func (j *job) settleSize(native int) (err error) {
-	if j.aspect == "" {
-		return nil
-	}
-	var refs []picture.Size
-	for _, r := range j.request.References {
-		refs = append(refs, r.Reference.Size)
-	}
-	j.request.Size, err = j.aspect.SizeFor(native, refs...)
-	return err
 }
 
 // compare says why a repetition may differ from its model.

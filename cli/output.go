@@ -44,7 +44,7 @@ func (j *job) checkOutputs() error {
 	if j.output == standardOutput {
 		return nil
 	}
-	meta := picture.Metadata{Prompt: j.request.Prompt}
+	meta := picture.Metadata{Prompt: j.checked.Prompt()}
 	for _, seed := range j.seeds {
 		path, exists := j.outputFor(seed)
 		if err := picture.CheckWritable(path, exists); err != nil {

@@ -58,9 +58,13 @@ func (c tokensCommand) Run(ctx context.Context, s Streams) error {
 	if c.JSON && c.Prompt == nil {
 		return tokenLines(s, encode)
 	}
-	prompt, err := parsePrompt(*c.Prompt, s.In)
+	text, err := readPrompt(*c.Prompt, s.In)
 	if err != nil {
 		return err
+	}
+	prompt, err := inference.ParsePrompt(text)
+	if err != nil {
+		return promptError(*c.Prompt, err)
 	}
 	line, cut, err := encode(prompt)
 	if err != nil {

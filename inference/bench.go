@@ -208,7 +208,12 @@ func benchPath(ctx context.Context, opts Options, size picture.Size, steps int, 
 		return r, err
 	}
 	defer e.Close()
-	result, err := e.Generate(ctx, Request{Prompt: "a red fox in the snow", Seed: 42, Size: size, Steps: steps}, func(Progress) {})
+	seed := uint64(42)
+	req, err := Ask{Prompt: "a red fox in the snow", Seed: &seed, Size: &size, Steps: &steps}.Resolve(e.info)
+	if err != nil {
+		return r, err
+	}
+	result, err := e.Generate(ctx, req, nil)
 	if err != nil {
 		return r, err
 	}

@@ -43,16 +43,16 @@ func TestCancelEndsEveryStage(t *testing.T) {
 	large := picture.Size{Width: 2048, Height: 1024}
 	for _, row := range []struct {
 		name string
-		req  Request
+		ask  Ask
 		// at says when to start the tenth of a second; calls counts the stage's calls of progress.
 		at func(p Progress, calls int) bool
 	}{
-		{"prompt", Request{Size: large}, func(p Progress, calls int) bool { return p.Stage == StagePrompt }},
-		{"references", Request{Size: large, References: []Reference{ref}}, func(p Progress, calls int) bool { return p.Stage == StageReferences }},
-		{"steps", Request{Size: large}, func(p Progress, calls int) bool { return p.Stage == StageSteps }},
+		{"prompt", Ask{Size: &large}, func(p Progress, calls int) bool { return p.Stage == StagePrompt }},
+		{"references", Ask{Size: &large, References: []Source{ref}}, func(p Progress, calls int) bool { return p.Stage == StageReferences }},
+		{"steps", Ask{Size: &large}, func(p Progress, calls int) bool { return p.Stage == StageSteps }},
 		// After the stage's beginning, two double and two single blocks.
-		{"preview", Request{Size: picture.Size{Width: 192, Height: 192}, Preview: true}, func(p Progress, calls int) bool { return p.Stage == StageSteps && calls == 5 }},
-		{"decode", Request{Size: picture.Size{Width: 512, Height: 512}, Steps: 1}, func(p Progress, calls int) bool { return p.Stage == StageDecode }},
+		{"preview", Ask{Size: &picture.Size{Width: 192, Height: 192}, Preview: true}, func(p Progress, calls int) bool { return p.Stage == StageSteps && calls == 5 }},
+		{"decode", Ask{Size: &picture.Size{Width: 512, Height: 512}, Steps: new(1)}, func(p Progress, calls int) bool { return p.Stage == StageDecode }},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
@@ -61,7 +61,7 @@ func TestCancelEndsEveryStage(t *testing.T) {
 			var used time.Duration
 			started := false
 			cancelled := make(chan struct{})
-			_, err := e.Generate(ctx, row.req, func(p Progress) {
+			_, err := e.Generate(ctx, resolve(t, e, row.ask), func(p Progress) {
 				calls[p.Stage]++
 				if !started && row.at(p, calls[p.Stage]) {
 					started = true
@@ -106,7 +106,7 @@ func TestCancelledBefore(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cause := errors.New("the user closed the window")
 	cancel(cause)
-	if _, err := e.Generate(ctx, quick("a fox"), nil); !errors.Is(err, cause) {
+	if _, err := e.Generate(ctx, resolve(t, e, quick("a fox")), nil); !errors.Is(err, cause) {
 		t.Errorf("%v, want the cause", err)
 	}
 	if len(e.prompts.entries) != 0 {

@@ -77,12 +77,12 @@ func brightness(img *image.RGBA) float64 {
 	return sum / 255 / float64(len(img.Pix)/4*3)
 }
 
-func demoPicture(t *testing.T, e *Engine, req Request) *image.RGBA {
+func demoPicture(t *testing.T, e *Engine, ask Ask) *image.RGBA {
 	t.Helper()
-	if req.Size == (picture.Size{}) {
-		req.Size = picture.Size{Width: e.info.NativeSize, Height: e.info.NativeSize}
+	if ask.Size == nil {
+		ask.Size = &picture.Size{Width: e.info.NativeSize, Height: e.info.NativeSize}
 	}
-	r, err := e.Generate(context.Background(), req, nil)
+	r, err := e.Generate(context.Background(), resolve(t, e, ask), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,7 +148,7 @@ func TestDemoPictures(t *testing.T) {
 		{"YELLOW SUN", map[string]string{"yellow": "centre"}, "red"},
 		{"a red balloon above a blue boat", map[string]string{"red": "centre", "blue": "centre"}, "green"},
 	} {
-		img := demoPicture(t, e, Request{Prompt: row.prompt, Seed: uint64(seed)})
+		img := demoPicture(t, e, Ask{Prompt: row.prompt, Seed: new(uint64(seed))})
 		for name, place := range row.want {
 			v.shows(row.prompt, img, name, place)
 		}
@@ -156,8 +156,8 @@ func TestDemoPictures(t *testing.T) {
 			v.lacks(row.prompt, img, row.absent)
 		}
 	}
-	day := brightness(demoPicture(t, e, Request{Prompt: "a green tree in a meadow", Seed: 7}))
-	night := brightness(demoPicture(t, e, Request{Prompt: "a green tree in a meadow at night", Seed: 7}))
+	day := brightness(demoPicture(t, e, Ask{Prompt: "a green tree in a meadow", Seed: new(uint64(7))}))
+	night := brightness(demoPicture(t, e, Ask{Prompt: "a green tree in a meadow at night", Seed: new(uint64(7))}))
 	v.hold(night < 0.7*day, "brightness %.2f at night and %.2f by day, want night far darker", night, day)
 	v.most()
 }
@@ -172,9 +172,9 @@ func TestDemoEdits(t *testing.T) {
 		{"red", "boat", "blue", "fish", "in the snow"},
 	} {
 		prompt := fmt.Sprintf("a large %s %s on the left and a %s %s on the right %s", row.leftColour, row.left, row.rightColour, row.right, row.where)
-		before := demoPicture(t, e, Request{Prompt: prompt, Seed: uint64(2*i + 1)})
+		before := demoPicture(t, e, Ask{Prompt: prompt, Seed: new(uint64(2*i + 1))})
 		edited := func(prompt string) *image.RGBA {
-			return demoPicture(t, e, Request{Prompt: prompt, Seed: uint64(2*i + 2), References: []Reference{pictureReference(t, before)}})
+			return demoPicture(t, e, Ask{Prompt: prompt, Seed: new(uint64(2*i + 2)), References: []Source{pictureReference(t, before)}})
 		}
 
 		recolour := "make the " + row.left + " yellow"
@@ -206,8 +206,8 @@ func TestDemoEdits(t *testing.T) {
 func TestDemoCompositions(t *testing.T) {
 	e := openOptions(t, Options{Model: checkpoint.Demo, Precision: Float32})
 	v := &verdicts{T: t}
-	car := demoPicture(t, e, Request{Prompt: "a large red car in the centre in a meadow", Seed: 1})
-	ball := demoPicture(t, e, Request{Prompt: "a large blue ball in the centre, in the snow", Seed: 2})
+	car := demoPicture(t, e, Ask{Prompt: "a large red car in the centre in a meadow", Seed: new(uint64(1))})
+	ball := demoPicture(t, e, Ask{Prompt: "a large blue ball in the centre, in the snow", Seed: new(uint64(2))})
 	for seed, row := range []struct {
 		prompt string
 		images []*image.RGBA
@@ -217,11 +217,11 @@ func TestDemoCompositions(t *testing.T) {
 		{"the ball from image 2 on the left and the car from image 1 on the right, in the desert", []*image.RGBA{car, ball}, map[string]string{"blue": "left", "red": "right"}},
 		{"the ball of image 1 on the left and the car of image 2 on the right", []*image.RGBA{ball, car}, map[string]string{"blue": "left", "red": "right"}},
 	} {
-		var refs []Reference
+		var refs []Source
 		for _, img := range row.images {
 			refs = append(refs, pictureReference(t, img))
 		}
-		img := demoPicture(t, e, Request{Prompt: row.prompt, Seed: uint64(seed), References: refs})
+		img := demoPicture(t, e, Ask{Prompt: row.prompt, Seed: new(uint64(seed)), References: refs})
 		for colour, place := range row.want {
 			v.shows(row.prompt, img, colour, place)
 		}
@@ -243,16 +243,16 @@ func TestDemoPictureOnKernels(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	req := Request{Prompt: "a large red house in a meadow", Seed: 1, Steps: 1}
-	made := demoPicture(t, kernels, req)
-	want := demoPicture(t, openOptions(t, Options{Model: checkpoint.Demo, Precision: BF16}), req)
+	ask := Ask{Prompt: "a large red house in a meadow", Seed: new(uint64(1)), Steps: new(1)}
+	made := demoPicture(t, kernels, ask)
+	want := demoPicture(t, openOptions(t, Options{Model: checkpoint.Demo, Precision: BF16}), ask)
 	// Sums in another order, rounded to bfloat16: some pixels at edges differ more.
 	if d := levelsApart(made, want, want.Rect); d > 2 {
 		t.Errorf("the kernels' picture differs from the processor's by %.2f levels, want at most 2", d)
 	}
 	v := &verdicts{T: t}
-	v.shows(req.Prompt, made, "red", "centre")
-	v.lacks(req.Prompt, made, "blue")
+	v.shows(ask.Prompt, made, "red", "centre")
+	v.lacks(ask.Prompt, made, "blue")
 	v.most()
 }
 
@@ -310,7 +310,7 @@ func TestDemoSizes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		img := demoPicture(t, e, Request{Prompt: "a large red house in a meadow", Seed: 3, Size: size, Steps: 1})
+		img := demoPicture(t, e, Ask{Prompt: "a large red house in a meadow", Seed: new(uint64(3)), Size: &size, Steps: new(1)})
 		if img.Rect.Dx() != size.Width || img.Rect.Dy() != size.Height || size.Width > 2*e.info.NativeSize {
 			t.Errorf("%s: %v, want %v", aspect, img.Rect, size)
 		}

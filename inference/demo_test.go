@@ -79,7 +79,7 @@ func TestDemoPictureIsItsOwn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	made := demoPicture(t, e, Request{Prompt: demo.Prompt, Seed: 1})
+	made := demoPicture(t, e, Ask{Prompt: demo.Prompt, Seed: new(uint64(1))})
 	if shown.Bounds() != made.Bounds() {
 		t.Fatalf("the picture is %v, the model makes %v", shown.Bounds(), made.Bounds())
 	}
@@ -134,13 +134,13 @@ func TestDemoReferencesAtItsOwnArea(t *testing.T) {
 	if err != nil || size != own.Size {
 		t.Fatalf("match is %v, %v, want %v", size, err, own.Size)
 	}
-	req := Request{Prompt: "make it night", Size: size, Steps: 1, References: []Reference{own}}
-	want := e.Work(req)
-	req.References = []Reference{photo}
-	if got := e.Work(req); got != want || want == 0 {
+	ask := Ask{Prompt: "make it night", Size: &size, Steps: new(1), References: []Source{own}}
+	want := e.Work(resolve(t, e, ask))
+	ask.References = []Source{photo}
+	if got := e.Work(resolve(t, e, ask)); got != want || want == 0 {
 		t.Errorf("work of %g, want the %g of a picture of its own size", got, want)
 	}
-	result := generate(t, e, req)
+	result := generate(t, e, ask)
 	if result.Image.Rect.Dx() != native || result.Metadata.References[0].SHA256 != photo.FileSHA256 {
 		t.Errorf("%v from %v", result.Image.Rect, result.Metadata.References)
 	}

@@ -62,6 +62,8 @@ type Info struct {
 	// NativeSize is the side of the square pictures that the model was trained on.
 	NativeSize        int
 	MaxSequenceLength int
+	// TokenChannels is the number of values of a token, which stands for 16 × 16 pixels.
+	TokenChannels int
 	// Demo says that this is the toy model that is part of the program; Missing tells of the search where it serves because no
 	// other was found.
 	Demo    bool
@@ -163,7 +165,7 @@ func newEngine(ckpt *checkpoint.Checkpoint, opts Options) (*Engine, error) {
 	e.info = Info{
 		Model: ckpt.Name, Digest: ckpt.Digest, Layout: string(ckpt.Layout), SizeBytes: ckpt.SizeBytes,
 		Family: familyOf(e.transformer.Config()), Variant: variant, Device: b.Name(), Precision: precision,
-		NativeSize: e.vae.Config().SampleSize, Notices: notices,
+		NativeSize: e.vae.Config().SampleSize, TokenChannels: e.transformer.Config().InChannels, Notices: notices,
 		MaxSequenceLength: textTokens(ckpt.Index.MaxSequenceLength, opts.MaxSequenceLength),
 	}
 	e.info.Steps, e.info.Guidance = variant.defaults()

@@ -8,7 +8,6 @@ import (
 	"image"
 	"image/color"
 	"image/png"
-	"math"
 	"runtime"
 	"slices"
 	"strings"
@@ -17,9 +16,18 @@ import (
 	"kleinbild/inference/picture"
 )
 
-// quick is a request that takes a tenth of a second.
-func quick(prompt string) Request {
-	return Request{Prompt: prompt, Size: picture.Size{Width: 64, Height: 64}, Seed: 1, Steps: 1}
+// quick asks for a picture that takes a tenth of a second.
+func quick(prompt string) Ask {
+	return Ask{Prompt: prompt, Size: &picture.Size{Width: 64, Height: 64}, Seed: new(uint64(1)), Steps: new(1)}
+}
+
+func resolve(t testing.TB, e *Engine, ask Ask) Request {
+	t.Helper()
+	req, err := ask.Resolve(e.info)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return req
 }
 
 // openShort opens a tiny model with few text tokens, which makes it ten times as fast.
@@ -33,9 +41,9 @@ func openShort(t testing.TB, name string) *Engine {
 	return e
 }
 
-func generate(t testing.TB, e *Engine, req Request) *Result {
+func generate(t testing.TB, e *Engine, ask Ask) *Result {
 	t.Helper()
-	result, err := e.Generate(t.Context(), req, nil)
+	result, err := e.Generate(t.Context(), resolve(t, e, ask), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +77,7 @@ func TestOneCallerAtATime(t *testing.T) {
 	entered, leave, done := make(chan struct{}), make(chan struct{}), make(chan error)
 	go func() {
 		first := true
-		_, err := e.Generate(context.Background(), quick("a"), func(Progress) {
+		_, err := e.Generate(context.Background(), resolve(t, e, quick("a")), func(Progress) {
 			if first {
 				first = false
 				close(entered)
@@ -79,7 +87,7 @@ func TestOneCallerAtATime(t *testing.T) {
 		done <- err
 	}()
 	<-entered
-	if _, err := e.Generate(t.Context(), quick("b"), nil); !errors.Is(err, ErrBusy) {
+	if _, err := e.Generate(t.Context(), resolve(t, e, quick("b")), nil); !errors.Is(err, ErrBusy) {
 		t.Errorf("second caller: %v, want ErrBusy", err)
 	}
 	closed := make(chan error)
@@ -99,16 +107,16 @@ func TestOneCallerAtATime(t *testing.T) {
 	if err := e.Close(); err != nil {
 		t.Errorf("second Close: %v", err)
 	}
-	if _, err := e.Generate(t.Context(), quick("c"), nil); !errors.Is(err, ErrClosed) {
+	if _, err := e.Generate(t.Context(), resolve(t, e, quick("c")), nil); !errors.Is(err, ErrClosed) {
 		t.Errorf("after Close: %v, want ErrClosed", err)
 	}
 }
 
 // stagesOf counts the calls of progress for each stage; 1 means that the stage had nothing to compute.
-func stagesOf(t *testing.T, e *Engine, req Request) (map[Stage]int, *Result) {
+func stagesOf(t *testing.T, e *Engine, ask Ask) (map[Stage]int, *Result) {
 	t.Helper()
 	calls := map[Stage]int{}
-	result, err := e.Generate(t.Context(), req, func(p Progress) { calls[p.Stage]++ })
+	result, err := e.Generate(t.Context(), resolve(t, e, ask), func(p Progress) { calls[p.Stage]++ })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +178,7 @@ func TestPromptCacheTellsPaddingFromText(t *testing.T) {
 func TestReferenceCache(t *testing.T) {
 	e := openShort(t, "distilled")
 	req := quick("a fox")
-	req.References = []Reference{reference(t, 0, 64, 64), reference(t, 1, 80, 64)}
+	req.References = []Source{reference(t, 0, 64, 64), reference(t, 1, 80, 64)}
 	want := generate(t, e, req)
 	if n := len(e.references.entries); n != 2 {
 		t.Fatalf("%d entries, want 2", n)
@@ -179,13 +187,13 @@ func TestReferenceCache(t *testing.T) {
 		t.Error("a second run gives another picture, or encodes again")
 	}
 	swapped := req
-	swapped.References = []Reference{req.References[1], req.References[0]}
+	swapped.References = []Source{req.References[1], req.References[0]}
 	if samePicture(want, generate(t, e, swapped)) || len(e.references.entries) != 2 {
 		t.Error("the order of references changes nothing, or they are encoded again")
 	}
 	for i := range referenceCacheEntries + 2 {
 		one := quick("a fox")
-		one.References = []Reference{reference(t, 2+i, 64, 64)}
+		one.References = []Source{reference(t, 2+i, 64, 64)}
 		generate(t, e, one)
 		if n := len(e.references.entries); n > referenceCacheEntries {
 			t.Fatalf("%d entries, want at most %d", n, referenceCacheEntries)
@@ -204,11 +212,11 @@ func TestPreviews(t *testing.T) {
 		{400, 64, 144, 32}, // 25 tokens in squares of 3
 	} {
 		req := quick("a fox")
-		req.Size, req.Steps = picture.Size{Width: row.width, Height: row.height}, 3
+		req.Size, req.Steps = &picture.Size{Width: row.width, Height: row.height}, new(3)
 		want := generate(t, e, req)
 		req.Preview = true
 		at := map[int]*image.RGBA{}
-		got, err := e.Generate(t.Context(), req, func(p Progress) {
+		got, err := e.Generate(t.Context(), resolve(t, e, req), func(p Progress) {
 			if p.Preview != nil {
 				if p.Stage != StageSteps || at[p.Step] != nil {
 					t.Errorf("a preview in %s %d", p.Stage, p.Step)
@@ -231,10 +239,10 @@ func TestPreviews(t *testing.T) {
 func TestProgressGrows(t *testing.T) {
 	e := openShort(t, "base")
 	req := quick("a fox")
-	req.Steps, req.References = 2, []Reference{reference(t, 0, 64, 64)}
+	req.Steps, req.References = new(2), []Source{reference(t, 0, 64, 64)}
 	var order []Stage
 	var last Progress
-	result, err := e.Generate(t.Context(), req, func(p Progress) {
+	result, err := e.Generate(t.Context(), resolve(t, e, req), func(p Progress) {
 		if p.Fraction < last.Fraction || p.Fraction > 1 || p.Elapsed < last.Elapsed || p.Remaining < 0 || p.Step > p.Total {
 			t.Errorf("%+v after %+v", p, last)
 		}
@@ -263,8 +271,8 @@ func TestDeterministic(t *testing.T) {
 	for _, precision := range []Precision{Float32, BF16} {
 		t.Run(string(precision), func(t *testing.T) {
 			req := quick("a fox")
-			req.Steps, req.Size = 2, picture.Size{Width: 144, Height: 112} // groups of pixels beyond one piece
-			req.References = []Reference{reference(t, 0, 96, 80)}
+			req.Steps, req.Size = new(2), &picture.Size{Width: 144, Height: 112} // groups of pixels beyond one piece
+			req.References = []Source{reference(t, 0, 96, 80)}
 			var pictures []*Result
 			for _, threads := range []int{1, 2, 2} {
 				func() {
@@ -281,55 +289,31 @@ func TestDeterministic(t *testing.T) {
 }
 
 func TestGuidance(t *testing.T) {
-	with := func(e *Engine, guidance float64) *Result {
+	with := func(e *Engine, guidance *float64) *Result {
 		req := quick("a fox")
 		req.Guidance = guidance
 		return generate(t, e, req)
 	}
 	base := openShort(t, "base")
-	if !samePicture(with(base, 0), with(base, 4)) {
+	if !samePicture(with(base, nil), with(base, new(float64(4)))) {
 		t.Error("base: the default is not guidance 4")
 	}
-	if samePicture(with(base, 1), with(base, 4)) || !samePicture(with(base, 1), with(base, 0.5)) {
+	if samePicture(with(base, new(float64(1))), with(base, new(float64(4)))) || !samePicture(with(base, new(float64(1))), with(base, new(float64(0.5)))) {
 		t.Error("base: guidance 1 is not the same as none, or the same as 4")
 	}
 	distilled := openShort(t, "distilled")
-	if !samePicture(with(distilled, 1), with(distilled, 7)) {
+	if !samePicture(with(distilled, new(float64(1))), with(distilled, new(float64(7)))) {
 		t.Error("distilled: guidance changes the picture")
 	}
 }
 
-func TestRequestsRefused(t *testing.T) {
+// TestForeignRequests: a request is for the model that it was resolved for.
+func TestForeignRequests(t *testing.T) {
 	e := openShort(t, "distilled")
-	ref := reference(t, 0, 64, 64)
-	noise := func(n int, value float32) []float32 {
-		x := make([]float32, n)
-		x[0] = value
-		return x
-	}
-	const values = 128 * 4 * 4
-	for _, row := range []struct {
-		name   string
-		change func(*Request)
-		want   string
-	}{
-		{"steps", func(r *Request) { r.Steps = -1 }, "-1 steps, want 1 to 1000"},
-		{"too many steps", func(r *Request) { r.Steps = 1001 }, "1001 steps, want 1 to 1000"},
-		{"guidance", func(r *Request) { r.Guidance = -1 }, "guidance -1, want 0 to 100"},
-		{"guidance NaN", func(r *Request) { r.Guidance = math.NaN() }, "guidance NaN"},
-		{"no size", func(r *Request) { r.Size = picture.Size{} }, "size 0x0"},
-		{"size", func(r *Request) { r.Size.Width = 72 }, "width 72, want a multiple of 16"},
-		{"five references", func(r *Request) { r.References = slices.Repeat([]Reference{ref}, 5) }, "5 reference pictures, want at most 4"},
-		{"noise of another size", func(r *Request) { r.Noise = noise(7, 0) }, "noise of 7 values, want 2048 for 64x64"},
-		{"noise infinite", func(r *Request) { r.Noise = noise(values, float32(math.Inf(1))) }, "noise is not finite"},
-		{"noise NaN", func(r *Request) { r.Noise = noise(values, float32(math.NaN())) }, "noise is not finite"},
-		{"endless prompt", func(r *Request) { r.Prompt = strings.Repeat("x", 8<<20) }, "metadata of"},
-	} {
-		req := quick("a fox")
-		row.change(&req)
-		_, err := e.Generate(t.Context(), req, func(Progress) { t.Errorf("%s: computed", row.name) })
-		if err == nil || !strings.Contains(err.Error(), row.want) {
-			t.Errorf("%s: %v, want %q", row.name, err, row.want)
+	for name, req := range map[string]Request{"none": {}, "of another model": resolve(t, openShort(t, "base"), quick("a fox"))} {
+		_, err := e.Generate(t.Context(), req, func(Progress) { t.Errorf("%s: computed", name) })
+		if err == nil || !strings.Contains(err.Error(), "resolved for another model") {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
@@ -337,16 +321,15 @@ func TestRequestsRefused(t *testing.T) {
 // TestMatchedSizeMayBeWide: a reference of 8:1 has a side that nobody could ask for.
 func TestMatchedSizeMayBeWide(t *testing.T) {
 	e := openShort(t, "distilled")
-	req := quick("a fox")
-	req.References = []Reference{reference(t, 0, 512, 64)}
-	req.Size = req.References[0].Size
-	if got := generate(t, e, req); got.Image.Rect != image.Rect(0, 0, 512, 64) {
+	ask := quick("a fox")
+	wide := reference(t, 0, 512, 64)
+	ask.Size, ask.Aspect, ask.References = nil, picture.Match, []Source{wide}
+	if got := generate(t, e, ask); got.Image.Rect != image.Rect(0, 0, 512, 64) {
 		t.Errorf("%v", got.Image.Rect)
 	}
-	req.References[0].Size.Width = 2880 // as of a picture of 2880×360, whose pixels do not matter here
-	req.Size = req.References[0].Size
-	if _, err := e.complete(req); err != nil {
-		t.Error(err)
+	wide.Size.Width = 2880 // as of a picture of 2880×360, whose pixels do not matter here
+	if got := resolve(t, e, ask).Size(); got != wide.Size {
+		t.Errorf("size %v, want %v", got, wide.Size)
 	}
 }
 
@@ -364,26 +347,21 @@ func TestTokensAndWork(t *testing.T) {
 		t.Errorf("%d tokens of a hundred words: those that are cut off count as well", long)
 	}
 
-	one := e.Work(quick("a"))
+	one := e.Work(resolve(t, e, quick("a")))
 	more := quick("a")
-	more.Steps = 4
+	more.Steps = new(4)
 	large := quick("a")
-	large.Size = picture.Size{Width: 128, Height: 128}
+	large.Size = &picture.Size{Width: 128, Height: 128}
 	edit := quick("a")
-	edit.References = []Reference{reference(t, 1, 64, 64)}
-	for name, req := range map[string]Request{"four steps": more, "a larger picture": large, "a reference": edit} {
-		if got := e.Work(req); got <= one {
+	edit.References = []Source{reference(t, 1, 64, 64)}
+	for name, ask := range map[string]Ask{"four steps": more, "a larger picture": large, "a reference": edit} {
+		if got := e.Work(resolve(t, e, ask)); got <= one {
 			t.Errorf("%s takes %v, a picture without %v", name, got, one)
 		}
 	}
-	bad := quick("a")
-	bad.Size.Width = 65
-	if got := e.Work(bad); got != 0 {
-		t.Errorf("a request that is refused takes %v", got)
-	}
 	// While a picture is being made nobody waits.
-	_, err = e.Generate(t.Context(), quick("a"), func(Progress) {
-		if n, _, err := e.CountTokens("fox"); err != nil || n <= empty || e.Work(quick("a")) != one {
+	_, err = e.Generate(t.Context(), resolve(t, e, quick("a")), func(Progress) {
+		if n, _, err := e.CountTokens("fox"); err != nil || n <= empty || e.Work(resolve(t, e, quick("a"))) != one {
 			t.Error("no answer during a run")
 		}
 	})

@@ -55,7 +55,7 @@ func TestModelFileCutShort(t *testing.T) {
 				})
 			} else {
 				done := false
-				_, err = e.Generate(t.Context(), quick("a fox"), func(p Progress) {
+				_, err = e.Generate(t.Context(), resolve(t, e, quick("a fox")), func(p Progress) {
 					if p.Stage == row.from && !done {
 						done = true
 						cut()
@@ -69,7 +69,7 @@ func TestModelFileCutShort(t *testing.T) {
 			if len(e.prompts.entries)+len(e.references.entries) > 0 {
 				t.Error("results of the broken run stay in the caches")
 			}
-			if _, err := e.Generate(t.Context(), quick("a fox"), nil); !errors.As(err, &unreadable) {
+			if _, err := e.Generate(t.Context(), resolve(t, e, quick("a fox")), nil); !errors.As(err, &unreadable) {
 				t.Errorf("the next run: %v, want an UnreadableError", err)
 			}
 			generate(t, other, quick("a fox"))
@@ -115,7 +115,7 @@ func TestModelFileWrittenTo(t *testing.T) {
 		t.Fatal(err)
 	}
 	var unreadable *UnreadableError
-	if _, err := e.Generate(t.Context(), quick("a fox"), nil); !errors.As(err, &unreadable) || unreadable.Path != path {
+	if _, err := e.Generate(t.Context(), resolve(t, e, quick("a fox")), nil); !errors.As(err, &unreadable) || unreadable.Path != path {
 		t.Errorf("%v, want an UnreadableError of %s", err, path)
 	}
 }

@@ -143,19 +143,19 @@ func openEngine(t testing.TB, model string, device Device, precision Precision) 
 	return e
 }
 
-func (c goldenCase) request(t *testing.T) Request {
-	req := Request{
-		Prompt: c.Prompt, Seed: c.Seed, Steps: c.Steps, Guidance: c.Guidance,
-		Size: picture.Size{Width: c.Width, Height: c.Height},
+func (c goldenCase) ask(t *testing.T) Ask {
+	ask := Ask{
+		Prompt: c.Prompt, Seed: &c.Seed, Steps: &c.Steps, Guidance: &c.Guidance,
+		Size: &picture.Size{Width: c.Width, Height: c.Height},
 	}
 	for _, name := range c.Refs {
 		ref, err := OpenReference(t.Context(), filepath.Join(c.Dir, name))
 		if err != nil {
 			t.Fatal(err)
 		}
-		req.References = append(req.References, ref)
+		ask.References = append(ask.References, ref)
 	}
-	return req
+	return ask
 }
 
 // goldenEngine is what computes the goldens. A processor in bf16 computes them by each path that it has.
@@ -352,10 +352,7 @@ func bf16Floors(t *testing.T) map[string]map[string]float64 {
 // checkStages computes the velocities of the steps that want says, of so many.
 func checkStages(t *testing.T, e *Engine, c goldenCase, s stages, want func(step, steps int) bool) {
 	ctx, b := context.Background(), e.b
-	req, err := e.complete(c.request(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	req := resolve(t, e, c.ask(t))
 	b.Begin(ctx)
 	scope := backend.NewScope(b)
 	defer scope.Free()
@@ -399,8 +396,8 @@ func checkStages(t *testing.T, e *Engine, c goldenCase, s stages, want func(step
 	channels := e.transformer.Config().InChannels
 	var refLatents []float32
 	var refs []flux2.Grid
-	for i, ref := range req.References {
-		g := e.grid(ref.Size)
+	for i, ref := range req.references {
+		g := gridOf(ref.Size)
 		name := fmt.Sprintf("ref%d", i+1)
 		pixels := pack(s.get(name+".pixels"), 3, ref.Size.Width*ref.Size.Height)
 		if worst := relativeRMS(ref.Rows(), pixels); worst > 1e-6 {
@@ -419,15 +416,15 @@ func checkStages(t *testing.T, e *Engine, c goldenCase, s stages, want func(step
 		joined = scope.Upload(len(refLatents)/channels, channels, refLatents)
 	}
 
-	grid := e.grid(req.Size)
+	grid := gridOf(req.size)
 	n := grid.Tokens()
 	run := e.transformer.NewRun(embeds, grid, joined, refs)
 	defer run.Free()
 	sigmas := s.get("sigmas")
 	latents := pack(s.get("noise"), channels, n)
 	velocity, unguided := scope.AllocAs(n, channels, tensor.F32), scope.AllocAs(n, channels, tensor.F32)
-	for i := range req.Steps {
-		if !want(i, req.Steps) {
+	for i := range req.steps {
+		if !want(i, req.steps) {
 			latents = s.get(fmt.Sprintf("latents.%d", i))
 			continue
 		}
@@ -435,13 +432,13 @@ func checkStages(t *testing.T, e *Engine, c goldenCase, s stages, want func(step
 		run.Velocity(velocity, in, 0, sigmas[i], none)
 		if len(embeds) > 1 {
 			run.Velocity(unguided, in, 1, sigmas[i], none)
-			b.Lerp(velocity, unguided, velocity, float32(req.Guidance))
+			b.Lerp(velocity, unguided, velocity, float32(req.guidance))
 		}
 		s.compare(fmt.Sprintf("velocity.%d", i), download(e, velocity))
 		latents = s.get(fmt.Sprintf("latents.%d", i))
 	}
 
-	pixels, err := e.vae.Decode(ctx, scope.Upload(n, channels, latents), req.Size.Height, req.Size.Width, none)
+	pixels, err := e.vae.Decode(ctx, scope.Upload(n, channels, latents), req.size.Height, req.size.Width, none)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -477,7 +474,7 @@ func TestGoldenPictures(t *testing.T) {
 					t.Skip("the reference's bfloat16 run is not known")
 				}
 				e := engine.open(t, c.model(t))
-				result, err := e.Generate(context.Background(), c.request(t), nil)
+				result, err := e.Generate(context.Background(), resolve(t, e, c.ask(t)), nil)
 				if err != nil {
 					t.Fatal(err)
 				}

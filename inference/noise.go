@@ -7,7 +7,7 @@ import (
 	"kleinbild/inference/checkpoint/safetensors"
 )
 
-// ReadNoise reads the tensor called noise of a safetensors file, for Request.Noise.
+// ReadNoise reads the tensor called noise of a safetensors file, for Ask.Noise.
 func ReadNoise(path string) ([]float32, error) {
 	f, err := safetensors.Open(context.Background(), path)
 	if err != nil {

@@ -288,8 +288,8 @@ func TestConfigsOfAnyContent(t *testing.T) {
 				if configs := fmt.Sprint(e.encoder.Config(), e.transformer.Config(), e.vae.Config()); !computed[configs] {
 					computed[configs] = true
 					req := quick("a fox")
-					req.References = []Reference{reference(t, 0, 64, 64)}
-					if _, err := e.Generate(t.Context(), req, nil); err != nil && strings.Contains(err.Error(), "\n") {
+					req.References = []Source{reference(t, 0, 64, 64)}
+					if _, err := e.Generate(t.Context(), resolve(t, e, req), nil); err != nil && strings.Contains(err.Error(), "\n") {
 						t.Errorf("%s: %v", name, err)
 					}
 				}
@@ -327,7 +327,7 @@ func TestAllInOne(t *testing.T) {
 	whole := openEngine(t, path+","+filepath.Join(tinyModel(t, "distilled"), "tokenizer"), DeviceCPU, Float32)
 	split := openEngine(t, tinyModel(t, "single/flux-2-klein-4b.safetensors"), DeviceCPU, Float32)
 	req := quick("a fox")
-	req.References = []Reference{reference(t, 0, 64, 64)}
+	req.References = []Source{reference(t, 0, 64, 64)}
 	if a, b := generate(t, whole, req), generate(t, split, req); !slices.Equal(a.Image.Pix, b.Image.Pix) {
 		t.Error("the pictures differ")
 	}

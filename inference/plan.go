@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"sort"
 	"sync"
-	"time"
 
 	"kleinbild/inference/backend"
 	"kleinbild/inference/picture"
@@ -14,12 +13,12 @@ import (
 
 // Plan is the memory of the graphics card that a request takes, in bytes.
 type Plan struct {
-	// WeightsBytes is of all weights, ActivationsBytes of the working memory, KeptBytes of what is kept for later runs.
+	// WeightsBytes is for all weights, ActivationsBytes for the working memory, KeptBytes for results that later runs use.
 	WeightsBytes, ActivationsBytes, KeptBytes int64
-	// PeakBytes is the most that is taken at a time: weights that do not fit together come and go, which takes time.
-	// LeastBytes is what it cannot do without.
+	// PeakBytes is the most that the request takes at a time. If not all weights fit, they come and go, which takes time.
+	// With less than LeastBytes the request cannot be computed.
 	PeakBytes, LeastBytes int64
-	// RoomBytes is what the request can have now, TotalBytes all of the card's memory.
+	// RoomBytes is what the request can have now, TotalBytes the whole memory of the card.
 	RoomBytes, TotalBytes int64
 }
 
@@ -35,12 +34,12 @@ func (p Plan) String() string {
 	return fmt.Sprintf("%.1f of %.1f GB", gb(p.PeakBytes), gb(p.RoomBytes))
 }
 
-// ErrNoPlan is returned by Plan where the engine computes in the machine's own memory, which pages come to and leave.
+// ErrNoPlan is returned by Plan if the engine computes on the processor, whose memory the system manages.
 var ErrNoPlan = errors.New("inference: memory is planned on graphics cards only")
 
-// Plan says what memory req takes, also while another run is under way. Nothing is computed.
+// Plan returns the memory that req takes. Nothing is computed. It may be called while a picture is being made.
 func (e *Engine) Plan(req Request) (Plan, error) {
-	m, err := e.planner.memory(e, req)
+	m, err := e.planner.memory(e, e.shapeOf(req))
 	if err != nil {
 		return Plan{}, err
 	}
@@ -51,20 +50,23 @@ func (e *Engine) Plan(req Request) (Plan, error) {
 	}, err
 }
 
-// planner finds out what memory requests need, by a rehearsal of each shape of request.
+// planner finds out what memory requests need, by a rehearsal of each shape.
 type planner struct {
 	mu        sync.Mutex
 	device    backend.Planned
 	rehearsal backend.Rehearsal
 	networks  networks
-	known     map[string]backend.Memory
+	known     map[shape]backend.Memory
 	closed    bool
 }
 
 // plannedShapes bounds what is remembered.
 const plannedShapes = 256
 
-func (p *planner) memory(e *Engine, req Request) (backend.Memory, error) {
+// plannedSteps are enough for a plan: all steps are alike, and a second one shows what is kept between two.
+const plannedSteps = 2
+
+func (p *planner) memory(e *Engine, s shape) (backend.Memory, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
@@ -73,18 +75,8 @@ func (p *planner) memory(e *Engine, req Request) (backend.Memory, error) {
 	case p.device == nil:
 		return backend.Memory{}, ErrNoPlan
 	}
-	req, err := e.complete(req)
-	if err != nil {
-		return backend.Memory{}, err
-	}
-	req.References = e.forModel(req.References)
-	// Steps are alike; two show what lies between them.
-	req.Steps = min(req.Steps, 2)
-	key := fmt.Sprint(req.Size, req.Steps, req.Preview, e.guided(req), req.Prompt == "")
-	for _, ref := range req.References {
-		key += fmt.Sprint(ref.Size, ref.PixelsSHA256)
-	}
-	m, ok := p.known[key]
+	s.steps = min(s.steps, plannedSteps)
+	m, ok := p.known[s]
 	if ok {
 		return m, nil
 	}
@@ -92,17 +84,16 @@ func (p *planner) memory(e *Engine, req Request) (backend.Memory, error) {
 		p.known = nil
 	}
 	if p.known == nil {
-		p.known = map[string]backend.Memory{}
+		p.known = map[shape]backend.Memory{}
 	}
 	fresh := newCaches(p.rehearsal)
-	r := &run{e: e, networks: p.networks, caches: &fresh, ctx: context.Background(), req: req, s: backend.NewScope(p.rehearsal),
-		track: tracker{report: func(Progress) {}, start: time.Now()}, rehearsal: true}
+	r := e.newRun(context.Background(), p.networks, &fresh, s, func(Progress) {})
 	p.rehearsal.Begin(r.ctx)
-	_, err = r.picture()
+	_, err := r.picture()
 	r.s.Free()
 	if err == nil {
 		m = p.rehearsal.Memory()
-		p.known[key] = m
+		p.known[s] = m
 	}
 	return m, err
 }
@@ -113,18 +104,18 @@ func (p *planner) close() {
 	p.closed, p.networks, p.rehearsal = true, networks{}, nil
 }
 
-// reserve makes room for the run of req, at the cost of the caches where it must.
-func (e *Engine) reserve(req Request) error {
+// reserve makes room for r on the device. It drops the caches if there is not enough room beside them.
+func (e *Engine) reserve(r *run) error {
 	device := e.planner.device
 	if device == nil {
 		return nil
 	}
-	m, err := e.planner.memory(e, req)
+	m, err := e.planner.memory(e, r.shape)
 	if err != nil {
 		return err
 	}
 	rest := m
-	rest.Kept -= e.keptOf(req)
+	rest.Kept -= r.keptBytes()
 	err = device.Reserve(rest)
 	var full *backend.MemoryError
 	if errors.As(err, &full) && len(e.prompts.entries)+len(e.references.entries) > 0 {
@@ -134,51 +125,33 @@ func (e *Engine) reserve(req Request) error {
 	return err
 }
 
-// keptOf returns the bytes that the caches hold of req's results.
-func (e *Engine) keptOf(req Request) (bytes int64) {
-	seen := map[string]bool{}
-	add := func(c *cache, key string) {
-		if m, ok := c.get(key); ok && !seen[key] {
-			seen[key] = true
-			bytes += m.Buffer.SizeBytes()
-		}
-	}
-	for _, prompt := range e.prompted(req) {
-		if enc, err := e.tokens.Prompt(prompt, e.info.MaxSequenceLength); err == nil {
-			add(&e.prompts, promptKey(enc))
-		}
-	}
-	for _, ref := range req.References {
-		add(&e.references, ref.PixelsSHA256)
-	}
-	return bytes
-}
-
-// explain adds what would fit to an error that says that req does not.
-func (e *Engine) explain(err error, req Request) error {
+// explain adds to an error that says that a request of shape s does not fit what would fit.
+func (e *Engine) explain(err error, s shape) error {
 	var full *backend.MemoryError
 	if errors.As(err, &full) {
-		return fmt.Errorf("%w; %s", err, e.fits(req, full.Room))
+		return fmt.Errorf("%w; %s", err, e.fits(s, full.Room))
 	}
 	return err
 }
 
-// fits names the largest size of req's proportions that room suffices for.
-func (e *Engine) fits(req Request, room int64) string {
+// fits names the largest size of the proportions of s for which room bytes suffice.
+func (e *Engine) fits(s shape, room int64) string {
 	const parts = 32
 	size := func(i int) picture.Size {
-		return picture.Size{Width: req.Size.Width * i / parts / 16 * 16, Height: req.Size.Height * i / parts / 16 * 16}
+		return picture.Size{Width: s.size.Width * i / parts / 16 * 16, Height: s.size.Height * i / parts / 16 * 16}
 	}
 	fitting := sort.Search(parts, func(i int) bool {
-		smaller := req
-		smaller.Size, smaller.Noise = size(i+1), nil
+		smaller := s
+		if smaller.size = size(i + 1); smaller.size.Check() != nil {
+			return false
+		}
 		m, err := e.planner.memory(e, smaller)
-		return smaller.Size.Check() == nil && (err != nil || m.Least() > room)
+		return err != nil || m.Least() > room
 	})
-	switch s := size(fitting); {
-	case fitting > 0 && s.Check() == nil:
-		return fmt.Sprintf("%v would fit", s)
-	case len(req.References) > 0:
+	switch smaller := size(fitting); {
+	case fitting > 0 && smaller.Check() == nil:
+		return fmt.Sprintf("%v would fit", smaller)
+	case len(s.referenced()) > 0:
 		return "no smaller size would fit with these references"
 	}
 	return "no smaller size would fit"

@@ -9,36 +9,39 @@ import (
 	"kleinbild/inference/vae"
 )
 
-// previewTokens bounds a preview's sides: 12 tokens are 192 pixels, which decode in a small part of a step of any model
-// that takes time. Smaller pictures are shown as they are.
+// previewTokens bounds the sides of a preview: 12 tokens are 192 pixels, which decode in a small part of a step of any model
+// that takes time. Smaller pictures are shown at their own size.
 const previewTokens = 12
 
 // preview decodes the latents that the last velocity points to, averaged over squares of tokens so that the decoder
 // has little to do. It needs nothing but the VAE itself, so that it works for any checkpoint.
 func (r *run) preview(latents, velocity backend.Matrix, sigma float32) (*image.RGBA, error) {
-	b, grid := r.b, r.e.grid(r.req.Size)
+	b, grid := r.b, gridOf(r.shape.size)
 	s := backend.NewScope(b)
 	defer s.Free()
 	expected := s.AllocAs(latents.Rows, latents.Cols, latents.DType)
 	b.AddScaled(expected, latents, velocity, -sigma)
-	host := make([]float32, expected.Rows*expected.Cols)
-	b.Download(host, expected)
-	if err := b.Sync(); err != nil {
-		return nil, err
-	}
 	square := (max(grid.Height, grid.Width) + previewTokens - 1) / previewTokens
-	pooled, small := pool(host, grid, latents.Cols, square)
+	small := flux2.Grid{Height: (grid.Height + square - 1) / square, Width: (grid.Width + square - 1) / square}
+	var pooled []float32
+	if r.content != nil {
+		host := make([]float32, expected.Rows*expected.Cols)
+		b.Download(host, expected)
+		if err := b.Sync(); err != nil {
+			return nil, err
+		}
+		pooled = pool(host, grid, small, latents.Cols, square)
+	}
 	height, width := small.Height*vae.PixelsPerToken, small.Width*vae.PixelsPerToken
 	pixels, err := r.vae.Decode(r.ctx, s.Upload(small.Tokens(), latents.Cols, pooled), height, width, func(int, int) {})
-	if err != nil {
+	if err != nil || r.content == nil {
 		return nil, err
 	}
 	return picture.FromFloats(pixels, width, height)
 }
 
-// pool averages squares of tokens; squares at the lower and right edge may be cut off.
-func pool(tokens []float32, grid flux2.Grid, channels, square int) ([]float32, flux2.Grid) {
-	small := flux2.Grid{Height: (grid.Height + square - 1) / square, Width: (grid.Width + square - 1) / square}
+// pool averages squares of tokens into the tokens of small; squares at the lower and right edge may be cut off.
+func pool(tokens []float32, grid, small flux2.Grid, channels, square int) []float32 {
 	sums, counts := make([]float32, small.Tokens()*channels), make([]float32, small.Tokens())
 	for y := range grid.Height {
 		for x := range grid.Width {
@@ -53,5 +56,5 @@ func pool(tokens []float32, grid flux2.Grid, channels, square int) ([]float32, f
 	for i := range sums {
 		sums[i] /= counts[i/channels]
 	}
-	return sums, small
+	return sums
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"kleinbild/inference/flux2"
+	"kleinbild/inference/picture"
 	"kleinbild/inference/qwen3"
 	"kleinbild/inference/vae"
 )
@@ -19,19 +20,20 @@ const (
 	StageDecode     Stage = "decode"
 )
 
-// Progress tells how far a run is. It comes when a stage begins and after every layer, from the goroutine that computes: what handles it
-// must not block. A graphics card is handed layers before it computes them, a step's at most: within a step, progress runs ahead.
+// Progress tells how far a run is. It is reported when a stage begins and after every layer, by the goroutine that computes:
+// the callback must not block. A graphics card is handed the layers of up to one step before it computes them, so that
+// progress runs ahead within a step.
 type Progress struct {
 	Stage Stage
-	// Step counts finished parts of the stage: layers, references, steps, levels. Total is 0 where a stage has just begun.
+	// Step counts finished parts of the stage: layers, references, steps, levels. Total is 0 when a stage has just begun.
 	Step, Total int
 	// Fraction of the whole run's arithmetic that is done, 0 … 1.
 	Fraction float64
 	Elapsed  time.Duration
-	// Remaining is an estimate, 0 while there is nothing to estimate from.
+	// Remaining is an estimate, 0 until there is something to estimate it from.
 	Remaining time.Duration
-	// Preview is set once after each step where the request asks for it: the picture as the model expects it to
-	// become, at a fraction of its size.
+	// Preview is set once after each step if the request asks for it: the picture that the model expects at the end, at a
+	// fraction of its size.
 	Preview *image.RGBA
 }
 
@@ -47,13 +49,13 @@ type tracker struct {
 	stageWork   float64
 }
 
-// begin starts a stage of the given work.
+// begin starts a stage that takes the given work.
 func (t *tracker) begin(stage Stage, work float64) {
 	t.stage, t.stageStart, t.stageWork = stage, time.Now(), work
 	t.update(0, 0, 0, nil)
 }
 
-// update reports step of total of the stage, of whose work fraction is done.
+// update reports that step parts out of total are finished, and which fraction of the stage's work that is.
 func (t *tracker) update(step, total int, fraction float64, preview *image.RGBA) {
 	p := Progress{Stage: t.stage, Step: step, Total: total, Elapsed: time.Since(t.start), Preview: preview}
 	p.Fraction = min((t.done+fraction*t.stageWork)/t.total, 1)
@@ -63,21 +65,24 @@ func (t *tracker) update(step, total int, fraction float64, preview *image.RGBA)
 	t.report(p)
 }
 
-// counter is a stage's progress callback.
+// counter is the progress callback of a stage whose parts take equal work.
 func (t *tracker) counter(step, total int) { t.update(step, total, float64(step)/float64(total), nil) }
 
+// end ends the stage and notes how long it took.
 func (t *tracker) end() {
 	t.done += t.stageWork
 	t.timings = append(t.timings, Timing{t.stage, time.Since(t.stageStart), t.stageWork})
 }
 
-// The following estimate work in multiply-adds, for the share of each stage in a run.
+// The following functions estimate work in multiply-adds.
 
+// promptWork is the work of encoding one prompt of so many tokens.
 func promptWork(c qwen3.Config, tokens int) float64 {
 	perToken := float64(c.HiddenSize) * float64(2*(c.Heads+c.KVHeads)*c.HeadDim+3*c.IntermediateSize)
 	return float64(qwen3.HiddenStates[2]) * float64(tokens) * perToken
 }
 
+// stepWork is the work of one pass of the transformer over so many tokens of text, picture and references.
 func stepWork(c flux2.Config, tokens int) float64 {
 	d, mlp, n := float64(c.Hidden()), float64(c.MLPHidden()), float64(tokens)
 	return float64(c.DoubleBlocks+c.SingleBlocks) * n * (4*d*d + 3*d*mlp + 2*n*d)
@@ -87,12 +92,12 @@ func stepWork(c flux2.Config, tokens int) float64 {
 // and half of that to encode.
 const decodeWorkPerPixel, encodeWorkPerPixel = 5e6, 2.5e6
 
-func decodeWork(c vae.Config, pixels int) float64 {
+func decodeWork(c vae.Config, size picture.Size) float64 {
 	width := float64(c.DecoderWidths[0]) / 128
-	return decodeWorkPerPixel * width * width * float64(pixels)
+	return decodeWorkPerPixel * width * width * float64(size.Width*size.Height)
 }
 
-func encodeWork(c vae.Config, pixels int) float64 {
+func encodeWork(c vae.Config, size picture.Size) float64 {
 	width := float64(c.EncoderWidths[0]) / 128
-	return encodeWorkPerPixel * width * width * float64(pixels)
+	return encodeWorkPerPixel * width * width * float64(size.Width*size.Height)
 }

@@ -6,32 +6,42 @@ import (
 	"unicode/utf8"
 )
 
-// MaxPromptBytes bounds a prompt. The model reads 512 tokens, seldom more than 4 KB; what is far beyond is a mistake, and
-// windows and queues keep prompts by the hundred.
+// MaxPromptBytes bounds a prompt. The model reads 512 tokens, which seldom take more than 4 KB; a much longer prompt is a
+// mistake, and windows and queues keep prompts by the hundred.
 const MaxPromptBytes = 64 << 10
 
 // ParsePrompt returns the prompt in text. It is the one rule for prompts, wherever they come from: UTF-8, at most
 // MaxPromptBytes, without a byte order mark at the start, with "\n" for the line ends "\r\n" and "\r". Text in another
-// encoding is refused, and the error says what was found and where: the model would draw garbage from it.
+// encoding is refused, since the model would draw garbage from it. The error is a FieldError that says what was found
+// and where.
 func ParsePrompt(text string) (string, error) {
 	if strings.HasPrefix(text, "\xff\xfe") || strings.HasPrefix(text, "\xfe\xff") {
-		return "", fmt.Errorf("prompt: found UTF-16 text, want UTF-8")
+		return "", FieldError{FieldPrompt, "UTF-16 text", "UTF-8"}
 	}
 	text = strings.TrimPrefix(text, "\uFEFF")
 	if len(text) > MaxPromptBytes {
-		return "", fmt.Errorf("prompt: found %d bytes, want at most %d", len(text), MaxPromptBytes)
+		return "", FieldError{FieldPrompt, fmt.Sprintf("%d bytes", len(text)), fmt.Sprintf("at most %d", MaxPromptBytes)}
 	}
 	if i := strings.IndexByte(text, 0); i >= 0 {
-		return "", fmt.Errorf("prompt: found a NUL at byte %d, want UTF-8 text", i)
+		return "", FieldError{FieldPrompt, fmt.Sprintf("a NUL at byte %d", i), "UTF-8 text"}
 	}
+	if !utf8.ValidString(text) {
+		i := firstInvalid(text)
+		return "", FieldError{FieldPrompt, fmt.Sprintf("byte 0x%02x at byte %d", text[i], i), "UTF-8 text"}
+	}
+	text = strings.ReplaceAll(text, "\r\n", "\n")
+	return strings.ReplaceAll(text, "\r", "\n"), nil
+}
+
+// firstInvalid returns where the first bytes lie that are not UTF-8; there are some.
+func firstInvalid(text string) int {
 	for i, r := range text {
 		if r != utf8.RuneError {
 			continue
 		}
 		if _, size := utf8.DecodeRuneInString(text[i:]); size == 1 {
-			return "", fmt.Errorf("prompt: found byte 0x%02x at byte %d, want UTF-8 text", text[i], i)
+			return i
 		}
 	}
-	text = strings.ReplaceAll(text, "\r\n", "\n")
-	return strings.ReplaceAll(text, "\r", "\n"), nil
+	return len(text) - 1
 }

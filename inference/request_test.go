@@ -1,6 +1,7 @@
 package inference
 
 import (
+	"context"
 	"fmt"
 	"image"
 	"image/png"
@@ -10,8 +11,20 @@ import (
 	"testing"
 )
 
-// TestOpenReferences: pictures come in the order of their paths, and of several errors the first in this order.
-func TestOpenReferences(t *testing.T) {
+// file is the path of a reference.
+type file string
+
+func (f file) Open(ctx context.Context) (Reference, error) { return OpenReference(ctx, string(f)) }
+
+func files(paths []string) (all []Source) {
+	for _, path := range paths {
+		all = append(all, file(path))
+	}
+	return all
+}
+
+// TestReadReferences: pictures come in the order of their paths, and of several errors the first in this order.
+func TestReadReferences(t *testing.T) {
 	dir := t.TempDir()
 	var paths []string
 	for i := range MaxReferences {
@@ -28,17 +41,29 @@ func TestOpenReferences(t *testing.T) {
 		}
 		paths = append(paths, path)
 	}
-	refs, err := OpenReferences(t.Context(), paths)
-	if err != nil || len(refs) != len(paths) {
-		t.Fatalf("%d references, %v", len(refs), err)
-	}
-	for i, r := range refs {
-		if r.Path != paths[i] || r.Size.Width != 64+16*i {
-			t.Errorf("reference %d is %s of %v", i, r.Path, r.Size)
+	for _, atOnce := range []int{1, ReadAtOnce, MaxReferences} {
+		c, err := Ask{References: files(paths)}.Check()
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	bad := []string{paths[0], filepath.Join(dir, "first"), paths[1], filepath.Join(dir, "second")}
-	if refs, err := OpenReferences(t.Context(), bad); refs != nil || err == nil || !strings.Contains(err.Error(), "first") {
-		t.Errorf("%d references, %v; want the error of %s", len(refs), err, bad[1])
+		if _, err := c.Resolve(Info{}); err == nil || !strings.Contains(err.Error(), "reference 1 has not been read") {
+			t.Errorf("unread: %v", err)
+		}
+		if c, err = c.Read(t.Context(), atOnce); err != nil || len(c.References()) != len(paths) {
+			t.Fatalf("%d references, %v", len(c.References()), err)
+		}
+		for i, source := range c.References() {
+			if r := source.(Reference); r.Path != paths[i] || r.Size.Width != 64+16*i {
+				t.Errorf("reference %d is %s of %v", i, r.Path, r.Size)
+			}
+		}
+		bad := []string{paths[0], filepath.Join(dir, "first"), paths[1], filepath.Join(dir, "second")}
+		c, err = Ask{References: files(bad)}.Check()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Read(t.Context(), atOnce); err == nil || !strings.Contains(err.Error(), "first") {
+			t.Errorf("%v; want the error of %s", err, bad[1])
+		}
 	}
 }

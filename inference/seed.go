@@ -1,8 +1,6 @@
 package inference
 
 import (
-	"fmt"
-	"math"
 	"math/rand/v2"
 	"strconv"
 	"strings"
@@ -11,15 +9,15 @@ import (
 // RandomSeed draws a seed of the 32 bits that torch's generator keeps of one.
 func RandomSeed() uint64 { return rand.Uint64() >> 32 }
 
-// ParseSeed reads a seed: a whole number of 64 bits, or -1 for a random one, which it draws.
-func ParseSeed(text string) (uint64, error) {
+// ParseSeed reads a seed for Ask.Seed: a whole number of 64 bits, or -1 for a random one, which is nil.
+func ParseSeed(text string) (*uint64, error) {
 	text = strings.TrimSpace(text)
 	if text == "-1" {
-		return RandomSeed(), nil
+		return nil, nil
 	}
 	seed, err := strconv.ParseUint(text, 10, 64)
 	if err != nil {
-		return 0, fmt.Errorf("seed: found %q, want a whole number from 0 to %d, or -1 for a random one", text, uint64(math.MaxUint64))
+		return nil, Unreadable(FieldSeed, text)
 	}
-	return seed, nil
+	return &seed, nil
 }

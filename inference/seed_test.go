@@ -22,16 +22,19 @@ func TestParseSeed(t *testing.T) {
 		{"", 0, false},
 	} {
 		got, err := ParseSeed(row.text)
-		if got != row.want || (err == nil) != row.ok {
-			t.Errorf("%q: %d, %v, want %d", row.text, got, err, row.want)
+		if (err == nil) != row.ok || row.ok && (got == nil || *got != row.want) {
+			t.Errorf("%q: %v, %v, want %d", row.text, got, err, row.want)
 		}
 		if err != nil && !strings.Contains(err.Error(), "0 to 18446744073709551615, or -1") {
 			t.Errorf("%q: %v", row.text, err)
 		}
 	}
-	a, errA := ParseSeed("-1")
-	b, errB := ParseSeed(" -1 ")
-	if errA != nil || errB != nil || a == b || a > math.MaxUint32 || b > math.MaxUint32 {
-		t.Errorf("-1: %d, %v and %d, %v, want two random seeds of 32 bits", a, errA, b, errB)
+	for _, random := range []string{"-1", " -1 "} {
+		if got, err := ParseSeed(random); got != nil || err != nil {
+			t.Errorf("%q: %v, %v, want none", random, got, err)
+		}
+	}
+	if a, b := RandomSeed(), RandomSeed(); a == b || a > math.MaxUint32 || b > math.MaxUint32 {
+		t.Errorf("%d and %d, want two random seeds of 32 bits", a, b)
 	}
 }

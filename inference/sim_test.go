@@ -60,9 +60,9 @@ func openSim(t *testing.T, devices ...ptxsim.Device) (*Engine, *simDevices) {
 	return e, d
 }
 
-func plan(t *testing.T, e *Engine, req Request) Plan {
+func plan(t *testing.T, e *Engine, ask Ask) Plan {
 	t.Helper()
-	p, err := e.Plan(req)
+	p, err := e.Plan(resolve(t, e, ask))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,15 +86,15 @@ func TestPlannedMemory(t *testing.T) {
 	e, d := openSim(t, ptxsim.Device{})
 	small := quick("a fox")
 	edit := small
-	edit.References = []Reference{reference(t, 0, 64, 80), reference(t, 1, 64, 64)}
-	edit.Steps, edit.Preview = 2, true
+	edit.References = []Source{reference(t, 0, 64, 80), reference(t, 1, 64, 64)}
+	edit.Steps, edit.Preview = new(2), true
 	var first *Result
 	for _, row := range []struct {
 		name string
-		req  Request
+		ask  Ask
 	}{{"text to image", small}, {"two references, previews", edit}} {
 		before := d.used(t)
-		p := plan(t, e, row.req)
+		p := plan(t, e, row.ask)
 		if now := d.used(t); now != before {
 			t.Errorf("%s: planning took %d bytes", row.name, now-before)
 		}
@@ -103,7 +103,7 @@ func TestPlannedMemory(t *testing.T) {
 		}
 		d.opened.PeakBytes()
 		e.caches.drop() // another request's
-		result := generate(t, e, row.req)
+		result := generate(t, e, row.ask)
 		if first == nil {
 			first = result
 		}
@@ -130,12 +130,12 @@ func TestPlannedMemory(t *testing.T) {
 func TestOutOfDeviceMemory(t *testing.T) {
 	full, _ := openSim(t, ptxsim.Device{})
 	small, large := quick("a fox"), quick("a fox")
-	large.Size = picture.Size{Width: 320, Height: 192}
+	large.Size = &picture.Size{Width: 320, Height: 192}
 	need := plan(t, full, large).LeastBytes
 	e, d := openSim(t, ptxsim.Device{TotalBytes: need - 1})
 
 	before := d.used(t)
-	_, err := e.Generate(t.Context(), large, func(Progress) { t.Error("computed what does not fit") })
+	_, err := e.Generate(t.Context(), resolve(t, e, large), func(Progress) { t.Error("computed what does not fit") })
 	var short *backend.MemoryError
 	if !errors.As(err, &short) || short.Need != need || short.Room != need-1 || !strings.HasSuffix(err.Error(), " would fit") {
 		t.Fatalf("%v, want %d bytes needed, %d to have, and what would fit", err, need, need-1)
@@ -145,7 +145,7 @@ func TestOutOfDeviceMemory(t *testing.T) {
 	}
 	fitting := large
 	words := strings.Fields(err.Error())
-	if fitting.Size, err = picture.ParseSize(words[len(words)-3]); err != nil {
+	if fitting.Size, err = ParseSize(words[len(words)-3]); err != nil {
 		t.Fatal(err)
 	}
 	if p := plan(t, e, fitting); !p.Fits() {
@@ -154,7 +154,7 @@ func TestOutOfDeviceMemory(t *testing.T) {
 
 	// Another process takes almost all that is free as the run begins: there is no place for the text encoder.
 	var taken cu.DevicePtr
-	_, err = e.Generate(t.Context(), small, func(p Progress) {
+	_, err = e.Generate(t.Context(), resolve(t, e, small), func(p Progress) {
 		if free, _, err := d.opened.MemGetInfo(); taken == 0 && err == nil {
 			taken, err = d.opened.MemAlloc(free - 64<<10)
 			if err != nil {
@@ -165,7 +165,7 @@ func TestOutOfDeviceMemory(t *testing.T) {
 	if short = nil; !errors.As(err, &short) || !strings.Contains(err.Error(), "text encoder") || !strings.Contains(err.Error(), "would fit") || short.Room >= short.Need {
 		t.Fatalf("%v, want that the text encoder does not fit, and what would", err)
 	}
-	if _, err := e.Generate(t.Context(), small, nil); !errors.As(err, &short) {
+	if _, err := e.Generate(t.Context(), resolve(t, e, small), nil); !errors.As(err, &short) {
 		t.Errorf("%v while another process holds the memory", err)
 	}
 	if err := d.opened.MemFree(taken); err != nil {
@@ -183,8 +183,8 @@ func TestOutOfDeviceMemory(t *testing.T) {
 func TestFaultAndCancel(t *testing.T) {
 	e, d := openSim(t, ptxsim.Device{Budget: 50}, ptxsim.Device{})
 	req := quick("a fox")
-	req.Steps = 3
-	_, err := e.Generate(t.Context(), req, nil)
+	req.Steps = new(3)
+	_, err := e.Generate(t.Context(), resolve(t, e, req), nil)
 	var fault *ptxsim.Fault
 	if !errors.Is(err, backend.ErrLost) || !errors.As(err, &fault) || !strings.HasPrefix(err.Error(), "qwen3: cuda: ") && !strings.HasPrefix(err.Error(), "cuda: ") {
 		t.Fatalf("%v, want the fault and its operation", err)
@@ -192,7 +192,7 @@ func TestFaultAndCancel(t *testing.T) {
 	broken := d.opened
 	// Planning goes on beside a run. Within a step nothing is allocated, not even for a moment.
 	var plans []Plan
-	want, err := e.Generate(t.Context(), req, func(p Progress) {
+	want, err := e.Generate(t.Context(), resolve(t, e, req), func(p Progress) {
 		plans = append(plans, plan(t, e, req))
 		if p.Stage == StageSteps {
 			if peak, used := d.opened.PeakBytes(), d.used(t); p.Step > 0 && peak != used {
@@ -212,7 +212,7 @@ func TestFaultAndCancel(t *testing.T) {
 
 	ctx, cancel := context.WithCancelCause(t.Context())
 	reason := errors.New("enough")
-	_, err = e.Generate(ctx, req, func(p Progress) {
+	_, err = e.Generate(ctx, resolve(t, e, req), func(p Progress) {
 		if p.Stage == StageSteps && p.Step == 1 {
 			cancel(reason)
 		}
@@ -247,7 +247,7 @@ func TestDevicesRefused(t *testing.T) {
 	if n := e.Info().Notices; len(n) == 0 || !strings.HasPrefix(n[len(n)-1], "computing on the processor: no NVIDIA") {
 		t.Errorf("auto without a card says %q", n)
 	}
-	if _, err := e.Plan(quick("a fox")); !errors.Is(err, ErrNoPlan) {
+	if _, err := e.Plan(resolve(t, e, quick("a fox"))); !errors.Is(err, ErrNoPlan) {
 		t.Errorf("a plan on the processor: %v, want ErrNoPlan", err)
 	}
 }

@@ -19,8 +19,8 @@ import (
 // form is a multipart/form-data body.
 type form struct {
 	values  values
-	uploads []upload // in the order in which they came
-	uris    []source // of image_uris
+	uploads []upload  // in the order in which they came
+	uris    []*source // of image_uris
 	urisErr error
 }
 

@@ -114,7 +114,11 @@ func TestSamePictureAsTheEngine(t *testing.T) {
 	engine := tinyEngine(t)
 	s := start(t, engine, nil)
 	g := s.generateWith(t, prompt(), text("seed", "11"), text("size", "64x64"), text("steps", "1"))
-	result, err := engine.Generate(context.Background(), inference.Request{Prompt: "a fox", Seed: 11, Size: picture.Size{Width: 64, Height: 64}, Steps: 1}, nil)
+	request, err := inference.Ask{Prompt: "a fox", Seed: new(uint64(11)), Size: &picture.Size{Width: 64, Height: 64}, Steps: new(1)}.Resolve(engine.Info())
+	if err != nil {
+		t.Fatal(err)
+	}
+	result, err := engine.Generate(context.Background(), request, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -125,7 +125,7 @@ func TestDecoderFlood(t *testing.T) {
 		}
 	}
 	for i, request := range engine.seen() {
-		if request.References[0].Image.Pix[0] == 2 && i > 2 {
+		if request.References()[0].Image.Pix[0] == 2 && i > 2 {
 			t.Errorf("the other client's picture is number %d", i)
 		}
 	}

@@ -117,9 +117,9 @@ func newProgressEvent(p inference.Progress) progressEvent {
 }
 
 func newPictureEvent(m *made) pictureEvent {
-	n := len(m.request.References)
+	n := len(m.request.References())
 	return pictureEvent{
-		m.id, m.took.Seconds(), m.request.Size.String(), m.model, inference.WorkflowOf(n), n, m.request.Seed,
+		m.id, m.took.Seconds(), m.request.Size().String(), m.model, inference.WorkflowOf(n), n, m.request.Seed(),
 		filePlace,
 	}
 }

@@ -1,7 +1,7 @@
 package server
 
 import (
-	"math"
+	"errors"
 	"net/url"
 	"slices"
 	"strconv"
@@ -34,20 +34,24 @@ var generateFields = []string{
 	fieldOutputFormat, fieldOutputCompression, fieldStream,
 }
 
-const (
-	sizeAuto = "auto" // the same as none
-	sizeWant = "want WIDTHxHEIGHT in multiples of 16 from 64 to 2048, or match"
-)
+const sizeAuto = "auto" // the same as no size
+
+// ourNames are the engine's fields by this API's names.
+var ourNames = map[inference.Field]string{
+	inference.FieldPrompt: fieldPrompt, inference.FieldReferences: fieldImages, inference.FieldAspect: fieldAspectRatio,
+	inference.FieldSize: fieldSize, inference.FieldSeed: fieldSeed, inference.FieldSteps: fieldSteps, inference.FieldGuidance: fieldGuidance,
+}
 
 // job is what a client asks for.
 type job struct {
 	model     string
-	request   inference.Request // without size and references
-	aspect    picture.AspectRatio
-	size      picture.Size // exact, where not zero
-	sources   []source
-	n         int      // pictures
-	ignored   []string // names of fields that were passed over
+	ask       inference.Ask     // until it is checked
+	checked   inference.Checked // afterwards
+	request   inference.Request // from the turn on
+	sources   []*source         // the reference pictures, nil once they are read
+	pictures  string            // the path's name for them
+	n         int               // pictures
+	ignored   []string          // names of fields that were passed over
 	admission *admission
 
 	format   format // of the finished pictures
@@ -60,6 +64,9 @@ type source struct {
 	field string // for messages
 	data  chunks
 	url   *url.URL
+	// server and held, the lease of the request's body, are set before Open is called.
+	server *Server
+	held   *lease
 }
 
 // parse reads the fields of POST /v1/generate.
@@ -68,10 +75,11 @@ func (f *form) parse(allowRemote bool) (*job, error) {
 	if err != nil {
 		return nil, err
 	}
-	if j.aspect, err = parseAspect(f.values[fieldAspectRatio].text); err != nil {
+	if err := f.values.aspectRatio(&j.ask); err != nil {
 		return nil, err
 	}
-	if j.sources, err = f.sources(fieldImages); err != nil {
+	uploads, err := f.sources(fieldImages)
+	if err != nil {
 		return nil, err
 	}
 	if f.urisErr != nil {
@@ -82,44 +90,46 @@ func (f *form) parse(allowRemote bool) (*job, error) {
 			return nil, invalid(src.field, "URLs are not fetched by this server (--allow-remote-uris); want a data URI")
 		}
 	}
-	j.sources = append(j.sources, f.uris...)
-	if n := len(j.sources); n > inference.MaxReferences {
-		return nil, invalid(fieldImages, "%d reference pictures together with image_uris, want at most %d", n, inference.MaxReferences)
+	j.refer(fieldImages, slices.Concat(uploads, f.uris))
+	if err := f.values.size(&j.ask, string(picture.Match)); err != nil {
+		return nil, err
 	}
-	return j, j.parseSize(f.values[fieldSize].text)
+	return j, f.values.check(j)
 }
 
-// job reads the fields that all paths have, of those that a path knows.
+// refer makes sources the job's reference pictures, which messages call by name.
+func (j *job) refer(name string, sources []*source) {
+	j.pictures, j.sources = name, sources
+	for _, src := range sources {
+		j.ask.References = append(j.ask.References, src)
+	}
+}
+
+// job reads the fields that all paths have, of those that a path knows. The path adds its own to the job's ask, and checks
+// it.
 func (v values) job(known ...string) (*job, error) {
 	ignored, err := v.settle(known...)
 	if err != nil {
 		return nil, err
 	}
 	j := &job{ignored: ignored, n: 1}
-	prompt, err := v.string(fieldPrompt)
-	if err != nil {
+	if j.ask.Prompt, err = v.string(fieldPrompt); err != nil {
 		return nil, err
 	}
-	if j.request.Prompt, err = parsePrompt(prompt); err != nil {
-		return nil, err
+	if j.ask.Prompt == "" {
+		return nil, invalid(fieldPrompt, "is required")
 	}
 	if j.model, err = v.string(fieldModel); err != nil {
 		return nil, err
 	}
-	if j.request.Seed, err = v.seed(); err != nil {
+	if j.ask.Seed, err = read(v, inference.FieldSeed, inference.ParseSeed); err != nil {
 		return nil, err
 	}
-	if j.request.Steps, err = v.integer(fieldSteps, 1, inference.MaxSteps, 0); err != nil {
+	if j.ask.Steps, err = read(v, inference.FieldSteps, inference.ParseSteps); err != nil {
 		return nil, err
 	}
-	const none = -1
-	guidance, err := v.number(fieldGuidance, 0, maxGuidance, none)
-	if err != nil {
+	if j.ask.Guidance, err = read(v, inference.FieldGuidance, inference.ParseGuidance); err != nil {
 		return nil, err
-	}
-	if guidance != none {
-		// To the engine 0 means the model's default; 1 is as little guidance as 0.
-		j.request.Guidance = max(guidance, 1)
 	}
 	stream, given, err := v.truth(fieldStream)
 	if err != nil {
@@ -132,78 +142,111 @@ func (v values) job(known ...string) (*job, error) {
 	if j.format, compresses, err = v.format(); err != nil {
 		return nil, err
 	}
-	if err := j.format.check(j.request.Prompt); err != nil {
-		return nil, err
-	}
 	if !compresses {
 		j.ignored = append(j.ignored, fieldOutputCompression)
 	}
 	return j, nil
 }
 
-func parsePrompt(text string) (string, error) {
-	if text == "" {
-		return "", invalid(fieldPrompt, "is required")
+// read returns a number of the engine's, nil if there is none.
+func read[T any](v values, field inference.Field, parse func(text string) (*T, error)) (*T, error) {
+	value, ok := v.given(ourNames[field])
+	if !ok {
+		return nil, nil
 	}
-	prompt, err := inference.ParsePrompt(text)
+	if value.kind != formText && value.kind != jsonNumber {
+		return nil, v.refuse(inference.FieldError{Field: field, Got: value.got(), Want: field.Want()})
+	}
+	x, err := parse(wholeNumber(value.text))
 	if err != nil {
-		return "", invalid(fieldPrompt, "%s", strings.TrimPrefix(err.Error(), "prompt: "))
+		return nil, v.refuse(err)
 	}
-	return prompt, nil
+	return x, nil
 }
 
-// parseSeed draws one where none is given, or -1 is.
-func parseSeed(text string) (uint64, error) {
-	if text == "" {
-		return inference.RandomSeed(), nil
+// aspectRatio reads the shape of the picture. Match is a size here.
+func (v values) aspectRatio(ask *inference.Ask) error {
+	text := v[fieldAspectRatio].text
+	if text == string(picture.Match) {
+		return v.refuse(inference.Unreadable(inference.FieldAspect, text))
 	}
-	seed, err := inference.ParseSeed(text)
-	if err != nil {
-		return 0, invalid(fieldSeed, "%s, want an integer from 0 to %d, or -1 for a random one", quote(text), uint64(math.MaxUint64))
-	}
-	return seed, nil
+	ask.Aspect = picture.AspectRatio(text)
+	return nil
 }
 
-func parseAspect(text string) (picture.AspectRatio, error) {
-	if text == "" {
-		return picture.DefaultAspectRatio, nil
-	}
-	names := picture.AspectRatios()
-	names = names[:len(names)-1] // without match, which is a size here
-	if aspect := picture.AspectRatio(text); slices.Contains(names, aspect) {
-		return aspect, nil
-	}
-	var list []string
-	for _, name := range names {
-		list = append(list, string(name))
-	}
-	return "", invalid(fieldAspectRatio, "%s, want one of %s", quote(text), strings.Join(list, ", "))
-}
-
-// parseSize reads an exact size, which goes before the aspect ratio.
-func (j *job) parseSize(text string) (err error) {
+// size reads an exact size, which goes before the aspect ratio, or one of words: auto is the same as none, match is the
+// size of image 1.
+func (v values) size(ask *inference.Ask, words ...string) error {
+	text, err := v.string(fieldSize)
 	switch {
-	case text == "", text == sizeAuto:
+	case err != nil:
+		return err
+	case text == "" || text == sizeAuto:
 		return nil
-	case text == string(picture.Match) && len(j.sources) == 0:
-		return invalid(fieldSize, "match needs a reference picture")
-	case text == string(picture.Match):
-		j.aspect = picture.Match
+	case slices.Contains(words, text):
+		ask.Aspect = picture.AspectRatio(text)
 		return nil
 	}
-	if j.size, err = picture.ParseSize(text); err != nil {
-		return invalid(fieldSize, "%s, %s", quote(text), sizeWant)
+	ask.Aspect = ""
+	if ask.Size, err = inference.ParseSize(text); err != nil {
+		return v.refuse(err, append(words, sizeAuto)...)
 	}
 	return nil
 }
 
+// check compares all that the job asks for with its limits.
+func (v values) check(j *job) (err error) {
+	if j.checked, err = j.ask.Check(); err != nil {
+		var e inference.FieldError
+		if errors.As(err, &e) && e.Field == inference.FieldReferences && j.pictures != "" {
+			return refusal(e, j.pictures, e.Want)
+		}
+		return v.refuse(err)
+	}
+	return j.format.check(j.checked.Prompt())
+}
+
+// refuse says an error of the engine's in this API's words, with the name that the client used for the field. others are
+// words that the field takes beside what the engine wants.
+func (v values) refuse(err error, others ...string) error {
+	var e inference.FieldError
+	if !errors.As(err, &e) {
+		return err
+	}
+	name, want := ourNames[e.Field], e.Want
+	if field, ok := v.given(name); ok {
+		name = field.name
+	}
+	if e.Field == inference.FieldAspect {
+		want = "one of " + strings.Join(shapes(), ", ")
+	}
+	return refusal(e, name, strings.Join(append([]string{want}, others...), ", or "))
+}
+
+// refusal is the reply to a bad value of the field called name.
+func refusal(e inference.FieldError, name, want string) *apiError {
+	refused := invalid(name, "found %s, want %s", e.Got, want)
+	refused.cause = e
+	return refused
+}
+
+// shapes are the values of aspect_ratio.
+func shapes() (names []string) {
+	for _, a := range picture.AspectRatios() {
+		if a != picture.Match { // which is a size here
+			names = append(names, string(a))
+		}
+	}
+	return names
+}
+
 // parseURL reads an address to fetch a picture from.
-func parseURL(field, text string) (source, error) {
+func parseURL(field, text string) (*source, error) {
 	address, err := url.Parse(text)
 	if err != nil || address.Scheme != "http" && address.Scheme != "https" || address.Host == "" || address.User != nil {
-		return source{}, invalid(field, "want a data URI, or an http or https URL without a user name")
+		return nil, invalid(field, "want a data URI, or an http or https URL without a user name")
 	}
-	return source{field: field, url: address}, nil
+	return &source{field: field, url: address}, nil
 }
 
 // quote shows a client its value, or the beginning of it.

@@ -39,7 +39,7 @@ func TestPictureNames(t *testing.T) {
 				}
 				requests := engine.seen()
 				var have []uint8
-				for _, ref := range requests[len(requests)-1].References {
+				for _, ref := range requests[len(requests)-1].References() {
 					have = append(have, ref.Image.Pix[0])
 				}
 				if fmt.Sprint(have) != fmt.Sprint(row.order) {
@@ -110,27 +110,27 @@ func TestForeignFields(t *testing.T) {
 		steps            int
 		guidance         float64
 	}{
-		{"steps", "num_inference_steps=7", `"num_inference_steps": 7`, 200, "", "", 7, 0},
-		{"guidance", "guidance_scale=2.5", `"guidance_scale": 2.5`, 200, "", "", 0, 2.5},
-		{"size", "width=128 height=64", `"width": 128, "height": 64.0`, 200, "", "128x64", 0, 0},
+		{"steps", "num_inference_steps=7", `"num_inference_steps": 7`, 200, "", "", 7, 1},
+		{"guidance", "guidance_scale=2.5", `"guidance_scale": 2.5`, 200, "", "", 4, 2.5},
+		{"size", "width=128 height=64", `"width": 128, "height": 64.0`, 200, "", "128x64", 4, 1},
 		{"wrong steps", "num_inference_steps=0", `"num_inference_steps": 0`, 422, "num_inference_steps: found ", "", 0, 0},
 		{"steps twice", "num_inference_steps=7 steps=7", `"num_inference_steps": 7, "steps": 7`, 422, "num_inference_steps: found together with steps", "", 0, 0},
 		{"width alone", "width=128", `"width": 128`, 422, "width: found without height", "", 0, 0},
 		{"height alone", "height=128", `"height": 128`, 422, "height: found without width", "", 0, 0},
 		{"size twice", "width=64 height=64 size=64x64", `"width": 64, "height": 64, "size": "64x64"`, 422, "width: found together with size", "", 0, 0},
-		{"odd width", "width=100 height=64", `"width": 100, "height": 64`, 422, `size: `, "", 0, 0},
+		{"odd width", "width=100 height=64", `"width": 100, "height": 64`, 422, "width and height: found 100x64, want each side a multiple of 16", "", 0, 0},
 		{"negative prompt", "negative_prompt=cats", `"negative_prompt": "cats"`, 422, "negative_prompt: this model knows none", "", 0, 0},
-		{"no negative prompt", "negative_prompt=", `"negative_prompt": " ", "loras": [], "strength": null`, 200, "", "", 0, 0},
+		{"no negative prompt", "negative_prompt=", `"negative_prompt": " ", "loras": [], "strength": null`, 200, "", "", 4, 1},
 		{"strength", "strength=0.5", `"strength": 0.5`, 422, "strength: is not supported", "", 0, 0},
 		{"mask", "mask=abc", `"mask": "data:image/png;base64,AAAA"`, 422, "mask: is not supported", "", 0, 0},
 		{"picture by URL", "image_url=http://x/", `"image_url": "http://x/"`, 422, "image_url: is not supported here; want pictures", "", 0, 0},
 		{"sampler", "sampler_name=DDIM", `"sampler_name": "DDIM"`, 422, "sampler_name: is not supported", "", 0, 0},
 		{"transparency", "background=transparent", `"background": "transparent"`, 422, `background: found "transparent"`, "", 0, 0},
 		{"several at once", "num_images=2", `"num_images": 2`, 422, "num_images: found ", "", 0, 0},
-		{"one at once", "num_images=1", `"num_images": 1`, 200, "", "", 0, 0},
-		{"without effect", "quality=high user=me", `"quality": "high", "user": "me"`, 200, `299 kleinbild "fields without effect: quality, user"`, "", 0, 0},
-		{"the usual", "quality=auto background=opaque", `"quality": "auto", "background": "opaque", "user": null`, 200, "", "", 0, 0},
-		{"a name for headers", "ä\"=x", `"ä\"": "x"`, 200, `299 kleinbild "fields without effect: ??"`, "", 0, 0},
+		{"one at once", "num_images=1", `"num_images": 1`, 200, "", "", 4, 1},
+		{"without effect", "quality=high user=me", `"quality": "high", "user": "me"`, 200, `299 kleinbild "fields without effect: quality, user"`, "", 4, 1},
+		{"the usual", "quality=auto background=opaque", `"quality": "auto", "background": "opaque", "user": null`, 200, "", "", 4, 1},
+		{"a name for headers", "ä\"=x", `"ä\"": "x"`, 200, `299 kleinbild "fields without effect: ??"`, "", 4, 1},
 	} {
 		contentType, body := "application/json", []byte(`{"prompt": "a fox", `+row.json+`}`)
 		check := func(t *testing.T, g got) {
@@ -147,8 +147,8 @@ func TestForeignFields(t *testing.T) {
 			}
 			requests := engine.seen()
 			last := requests[len(requests)-1]
-			if last.Steps != row.steps || last.Guidance != row.guidance || row.size != "" && last.Size.String() != row.size {
-				t.Errorf("%d steps, guidance %v, size %v", last.Steps, last.Guidance, last.Size)
+			if last.Steps() != row.steps || last.Guidance() != row.guidance || row.size != "" && last.Size().String() != row.size {
+				t.Errorf("%d steps, guidance %v, size %v", last.Steps(), last.Guidance(), last.Size())
 			}
 		}
 		t.Run(row.name+", JSON", func(t *testing.T) { check(t, s.post(t, "/v1/images/generations", contentType, body)) })

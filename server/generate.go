@@ -35,13 +35,13 @@ type made struct {
 func (m *made) setHeaders(h http.Header) {
 	h.Set("X-Generation-Id", m.id)
 	h.Set("X-Generation-Time", strconv.FormatFloat(m.took.Seconds(), 'f', 3, 64))
-	h.Set("X-Resolution", m.request.Size.String())
+	h.Set("X-Resolution", m.request.Size().String())
 	h.Set("X-Model", m.model)
-	h.Set("X-Workflow", string(inference.WorkflowOf(len(m.request.References))))
-	if n := len(m.request.References); n > 0 {
+	h.Set("X-Workflow", string(inference.WorkflowOf(len(m.request.References()))))
+	if n := len(m.request.References()); n > 0 {
 		h.Set("X-Reference-Count", strconv.Itoa(n))
 	}
-	h.Set("X-Seed", strconv.FormatUint(m.request.Seed, 10))
+	h.Set("X-Seed", strconv.FormatUint(m.request.Seed(), 10))
 }
 
 // generate is POST /v1/generate.
@@ -97,10 +97,9 @@ func (s *Server) accept(w *reply, r *http.Request, weight int64, read func(*http
 		return nil, err
 	}
 	if s.opts.LogPrompts {
-		w.attrs = append(w.attrs, slog.String("prompt", j.request.Prompt))
+		w.attrs = append(w.attrs, slog.String("prompt", j.checked.Prompt()))
 	}
-	native := m.Engine.Info().NativeSize
-	if j.admission, err = s.queue.admit(client, j.holds(native)); err != nil {
+	if j.admission, err = s.queue.admit(client, j.holds(m.Engine.Info())); err != nil {
 		return nil, err
 	}
 	kept := false
@@ -109,10 +108,7 @@ func (s *Server) accept(w *reply, r *http.Request, weight int64, read func(*http
 			j.admission.end()
 		}
 	}()
-	if err = s.prepare(ctx, j, held); err == nil {
-		err = j.settleSize(native)
-	}
-	if err != nil {
+	if err := s.prepare(ctx, j, held); err != nil {
 		return nil, err
 	}
 	kept = true
@@ -132,10 +128,10 @@ func (s *Server) whileOpen(ctx context.Context) (open context.Context, leave fun
 
 // holds is the memory that a request takes at most from its admission on: its references, and the files of its
 // pictures, of which a stream has one at a time.
-func (j *job) holds(native int) int64 {
-	pixels, pictures := native*native, j.n
-	if j.size != (picture.Size{}) {
-		pixels = j.size.Width * j.size.Height
+func (j *job) holds(info inference.Info) int64 {
+	pixels, pictures := info.NativeSize*info.NativeSize, j.n
+	if size, known := j.checked.Size(info); known {
+		pixels = size.Width * size.Height
 	}
 	if j.stream != nil && *j.stream {
 		pictures = 1
@@ -150,51 +146,44 @@ func (s *Server) checkModel(name string, m Model) error {
 	return nil
 }
 
-// prepare fetches and decodes the references. held is the lease of the request's body.
-func (s *Server) prepare(ctx context.Context, j *job, held *lease) error {
-	for i := range j.sources {
-		src := &j.sources[i]
-		if src.url != nil {
-			var err error
-			if src.data, err = s.remote.fetch(ctx, s.limits, src.field, src.url, held); err != nil {
-				return err
-			}
-		}
-		size := src.data.size
-		ref, err := s.decode(ctx, held.client, &src.data)
-		if err != nil {
-			if busy, ok := errors.AsType[*apiError](err); ok {
-				return busy
-			}
-			if ctx.Err() != nil {
-				return context.Cause(ctx)
-			}
-			status := http.StatusUnsupportedMediaType
-			if errors.Is(err, picture.ErrSize) {
-				status = http.StatusUnprocessableEntity
-			}
-			return &apiError{status: status, detail: src.field + ": " + err.Error(), field: src.field}
-		}
-		if src.url != nil {
-			held.give(int64(size))
-		}
-		j.request.References = append(j.request.References, inference.Reference{Reference: ref})
+// prepare fetches and decodes the references, one at a time. held is the lease of the request's body.
+func (s *Server) prepare(ctx context.Context, j *job, held *lease) (err error) {
+	for _, src := range j.sources {
+		src.server, src.held = s, held
 	}
 	j.sources = nil
-	return nil
+	j.checked, err = j.checked.Read(ctx, 1)
+	return err
 }
 
-func (j *job) settleSize(native int) (err error) {
-	if j.size != (picture.Size{}) {
-		j.request.Size = j.size
-		return nil
+// Open fetches and decodes the picture. Its bytes are given back.
+func (src *source) Open(ctx context.Context) (inference.Reference, error) {
+	s, held := src.server, src.held
+	if src.url != nil {
+		var err error
+		if src.data, err = s.remote.fetch(ctx, s.limits, src.field, src.url, held); err != nil {
+			return inference.Reference{}, err
+		}
 	}
-	var refs []picture.Size
-	for _, r := range j.request.References {
-		refs = append(refs, r.Reference.Size)
+	size := src.data.size
+	ref, err := s.decode(ctx, held.client, &src.data)
+	if err != nil {
+		if busy, ok := errors.AsType[*apiError](err); ok {
+			return inference.Reference{}, busy
+		}
+		if ctx.Err() != nil {
+			return inference.Reference{}, context.Cause(ctx)
+		}
+		status := http.StatusUnsupportedMediaType
+		if errors.Is(err, picture.ErrSize) {
+			status = http.StatusUnprocessableEntity
+		}
+		return inference.Reference{}, &apiError{status: status, detail: src.field + ": " + err.Error(), field: src.field}
 	}
-	j.request.Size, err = j.aspect.SizeFor(native, refs...)
-	return err
+	if src.url != nil {
+		held.give(int64(size))
+	}
+	return inference.Reference{Reference: ref}, nil
 }
 
 // watcher is told how a picture gets on; its functions may be nil.
@@ -221,9 +210,9 @@ func (s *Server) make(w *reply, r *http.Request, j *job, watch watcher) (*made, 
 	if err := j.format.encode(&file, result.Image, meta); err != nil {
 		return nil, err
 	}
-	m.file, m.usage = file.Bytes(), usageOf(j.request, meta)
+	m.file, m.usage = file.Bytes(), usageOf(m.request, meta)
 	w.attrs = append(w.attrs, slog.Group("picture",
-		"id", m.id, "workflow", inference.WorkflowOf(len(j.request.References)), "size", j.request.Size.String(),
+		"id", m.id, "workflow", inference.WorkflowOf(len(m.request.References())), "size", m.request.Size().String(),
 		"steps", meta.Steps, "engine_seconds", m.took.Seconds(), "waited_seconds", (time.Since(queued)-m.took).Seconds()))
 	return m, nil
 }
@@ -238,6 +227,10 @@ func (s *Server) run(ctx context.Context, w *reply, place *ticket, j *job, watch
 	s.turns.Add(1)
 	model, err := s.openModel(ctx)
 	if err != nil {
+		return nil, nil, err
+	}
+	// The model may be another one than when the request came.
+	if j.request, err = j.checked.Resolve(model.Engine.Info()); err != nil {
 		return nil, nil, err
 	}
 	start := time.Now()

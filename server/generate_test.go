@@ -76,7 +76,7 @@ func TestReferenceOrder(t *testing.T) {
 	if g.status != http.StatusOK {
 		t.Fatalf("%d %s", g.status, g.body)
 	}
-	for i, ref := range engine.seen()[0].References {
+	for i, ref := range engine.seen()[0].References() {
 		if have := ref.Image.Pix[0]; int(have) != i+1 {
 			t.Errorf("reference %d is picture %d", i+1, have)
 		}
@@ -88,12 +88,12 @@ func TestGenerateRequest(t *testing.T) {
 	s := start(t, engine, nil)
 	g := s.generateWith(t, text("prompt", "ein Fuchs, 狐\n"), text("seed", "18446744073709551615"), text("steps", "7"), text("guidance", "2.5"))
 	have := engine.seen()[0]
-	if g.header.Get("X-Seed") != "18446744073709551615" || have.Prompt != "ein Fuchs, 狐\n" || have.Seed != 1<<64-1 || have.Steps != 7 || have.Guidance != 2.5 {
+	if g.header.Get("X-Seed") != "18446744073709551615" || have.Prompt() != "ein Fuchs, 狐\n" || have.Seed() != 1<<64-1 || have.Steps() != 7 || have.Guidance() != 2.5 {
 		t.Errorf("%+v, X-Seed %s", have, g.header.Get("X-Seed"))
 	}
-	// 0 is no guidance, which to the engine is 1: its 0 is the model's default.
+	// 0 is no guidance, as 1 is.
 	s.generateWith(t, prompt(), text("guidance", "0"))
-	if have := engine.seen()[1]; have.Guidance != 1 || have.Steps != 0 {
+	if have := engine.seen()[1]; have.Guidance() != 1 || have.Steps() != 4 {
 		t.Errorf("%+v", have)
 	}
 	if a, b := s.generateWith(t, prompt()), s.generateWith(t, prompt()); a.header.Get("X-Seed") == b.header.Get("X-Seed") ||
@@ -121,15 +121,15 @@ func TestGenerateRefuses(t *testing.T) {
 		{"prompt with a NUL", []part{text("prompt", "a\x00")}, 422, "prompt: found a NUL at byte 1, want UTF-8 text"},
 		{"prompt twice", []part{ok, ok}, 422, "prompt: given twice"},
 		{"another model", []part{ok, text("model", "flux3")}, 422, `model: "flux3", want flux2-klein-4b`},
-		{"aspect ratio", []part{ok, text("aspect_ratio", "Square")}, 422, `aspect_ratio: "Square", want one of square, landscape, portrait, photo, photo_v, standard, standard_v, wide`},
+		{"aspect ratio", []part{ok, text("aspect_ratio", "Square")}, 422, `aspect_ratio: found "Square", want one of square, landscape, portrait, photo, photo_v, standard, standard_v, wide`},
 		{"match is no aspect ratio", []part{ok, text("aspect_ratio", "match")}, 422, "aspect_ratio: "},
-		{"negative seed", []part{ok, text("seed", "-2")}, 422, `seed: "-2", want an integer from 0 to 18446744073709551615, or -1`},
-		{"steps", []part{ok, text("steps", "0")}, 422, `steps: found "0", want an integer from 1 to 1000`},
-		{"guidance", []part{ok, text("guidance", "NaN")}, 422, `guidance: found "NaN", want a number from 0 to 100`},
-		{"size", []part{ok, text("size", "100x100")}, 422, `size: "100x100", want WIDTHxHEIGHT in multiples of 16 from 64 to 2048, or match`},
-		{"match without references", []part{ok, text("size", "match")}, 422, "size: match needs a reference picture"},
-		{"five files", []part{ok, file("images", "a", small), file("images", "a", small), file("images", "a", small), file("images", "a", small), file("images", "a", small)}, 422, "images: 5 reference pictures"},
-		{"three and two", []part{ok, file("images", "a", small), file("images", "a", small), file("images", "a", small), text("image_uris", `["`+uri+`","`+uri+`"]`)}, 422, "images: 5 reference pictures together with image_uris, want at most 4"},
+		{"negative seed", []part{ok, text("seed", "-2")}, 422, `seed: found -2, want a whole number from 0 to 18446744073709551615, or -1`},
+		{"steps", []part{ok, text("steps", "0")}, 422, `steps: found 0, want a whole number from 1 to 1000`},
+		{"guidance", []part{ok, text("guidance", "NaN")}, 422, `guidance: found NaN, want a number from 0 to 100`},
+		{"size", []part{ok, text("size", "100x100")}, 422, `size: found 100x100, want each side a multiple of 16 from 64 to 2048; the nearest size is 96x96`},
+		{"match without references", []part{ok, text("size", "match")}, 422, "images: found none, want at least one to match the size of"},
+		{"five files", []part{ok, file("images", "a", small), file("images", "a", small), file("images", "a", small), file("images", "a", small), file("images", "a", small)}, 422, "images: found 5 reference pictures"},
+		{"three and two", []part{ok, file("images", "a", small), file("images", "a", small), file("images", "a", small), text("image_uris", `["`+uri+`","`+uri+`"]`)}, 422, "images: found 5 reference pictures, want at most 4"},
 		{"URIs not JSON", []part{ok, text("image_uris", uri)}, 422, "image_uris: want a JSON array"},
 		{"URIs of numbers", []part{ok, text("image_uris", "[1]")}, 422, "image_uris: want a JSON array"},
 		{"file URI", []part{ok, text("image_uris", `["file:///etc/passwd"]`)}, 422, "image_uris[0]: want a data URI, or an http"},

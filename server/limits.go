@@ -26,7 +26,6 @@ const (
 	maxURLBytes  = 8 << 10 // of an address in image_uris, as most servers have it
 	maxPictures  = 10      // the n of a request, as at OpenAI
 	maxPartials  = 3       // the most previews in a stream, as at OpenAI
-	maxGuidance  = 100
 )
 
 // Memory for what clients send.

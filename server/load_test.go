@@ -263,7 +263,7 @@ func TestByteByByte(t *testing.T) {
 	for i := range len(whole) {
 		c.send(whole[i : i+1])
 	}
-	if status, _, text := c.answer(); status != 200 || len(engine.seen()[0].References) != 1 {
+	if status, _, text := c.answer(); status != 200 || len(engine.seen()[0].References()) != 1 {
 		t.Errorf("%d %.200s", status, text)
 	}
 	const pipelined = 5

@@ -3,7 +3,6 @@ package server
 import (
 	"net/http"
 
-	"kleinbild/inference"
 	"kleinbild/inference/picture"
 )
 
@@ -34,8 +33,13 @@ func (s *Server) imageGenerations(w *reply, r *http.Request) error {
 		if err != nil {
 			return nil, err
 		}
-		images, err = v.imagesJob()
-		return images.job, err
+		if images, err = v.imagesJob(); err != nil {
+			return nil, err
+		}
+		if images.ask.Size == nil {
+			images.ask.Aspect = picture.Square
+		}
+		return images.job, v.check(images.job)
 	})
 	if err != nil {
 		return err
@@ -55,7 +59,10 @@ func (s *Server) imageEdits(w *reply, r *http.Request) error {
 		if images, err = f.values.imagesJob(); err != nil {
 			return nil, err
 		}
-		return images.job, images.addImages(f)
+		if err := images.addImages(f); err != nil {
+			return nil, err
+		}
+		return images.job, f.values.check(images.job)
 	})
 	if err != nil {
 		return err
@@ -64,12 +71,11 @@ func (s *Server) imageEdits(w *reply, r *http.Request) error {
 	return s.answerImages(w, r, images, imageEdit)
 }
 
-// imagesJob checks a request.
+// imagesJob reads a request, all but its pictures.
 func (v values) imagesJob() (images imagesJob, err error) {
 	if images.job, err = v.job(imagesFields...); err != nil {
 		return images, err
 	}
-	images.aspect = picture.Square
 	if images.n, err = v.integer(fieldN, 1, maxPictures, 1); err != nil {
 		return images, err
 	}
@@ -82,25 +88,21 @@ func (v values) imagesJob() (images imagesJob, err error) {
 		return images, err
 	}
 	images.url = as == asURL
-	size, err := v.string(fieldSize)
-	if err != nil || size == "" || size == sizeAuto {
-		return images, err
-	}
-	if images.size, err = picture.ParseSize(size); err != nil {
-		return images, invalid(fieldSize, "found %s, want auto, or WIDTHxHEIGHT in multiples of 16 from 64 to 2048", quote(size))
-	}
-	return images, nil
+	return images, v.size(&images.ask)
 }
 
-// addImages takes the pictures to edit; without a size the first one gives it.
-func (j *job) addImages(f *form) (err error) {
-	switch n := len(f.uploads); {
-	case n == 0:
+// addImages takes the pictures to edit; if there is no size, the first one gives it.
+func (j *job) addImages(f *form) error {
+	if len(f.uploads) == 0 {
 		return invalid("image", "is required")
-	case n > inference.MaxReferences:
-		return invalid("image", "%d pictures, want at most %d", n, inference.MaxReferences)
 	}
-	j.aspect = picture.Match
-	j.sources, err = f.sources("image")
-	return err
+	sources, err := f.sources("image")
+	if err != nil {
+		return err
+	}
+	j.refer("image", sources)
+	if j.ask.Size == nil {
+		j.ask.Aspect = picture.Match
+	}
+	return nil
 }

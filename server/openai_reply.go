@@ -52,8 +52,8 @@ type inputDetails struct {
 
 func usageOf(request inference.Request, meta picture.Metadata) usage {
 	tokens := func(size picture.Size) int { return size.Width / 16 * (size.Height / 16) }
-	u := usage{OutputTokens: tokens(request.Size), InputDetails: inputDetails{TextTokens: meta.MaxSequenceLength}}
-	for _, ref := range request.References {
+	u := usage{OutputTokens: tokens(request.Size()), InputDetails: inputDetails{TextTokens: meta.MaxSequenceLength}}
+	for _, ref := range request.References() {
 		u.InputDetails.ImageTokens += tokens(ref.Reference.Size)
 	}
 	u.InputTokens = u.InputDetails.ImageTokens + u.InputDetails.TextTokens
@@ -90,10 +90,10 @@ func (s *Server) answerImages(w *reply, r *http.Request, images imagesJob, kind 
 			item = imageItem{URL: "data:" + images.format.contentType() + ";base64," + filePlace}
 		}
 		list.Data = append(list.Data, item)
-		list.Size = m.request.Size.String()
+		list.Size = m.request.Size().String()
 		list.Usage.add(m.usage)
 		m.setHeaders(w.Header())
-		images.request.Seed++
+		images.checked = images.checked.WithSeed(images.checked.Seed() + 1)
 	}
 	list.Created = time.Now().Unix()
 	return w.json(http.StatusOK, list, files...)
@@ -123,24 +123,26 @@ type completedEvent struct {
 }
 
 func (s *Server) streamImages(w *reply, r *http.Request, images imagesJob, kind string) error {
-	event := func(name string) imageEvent {
+	event := func(name string, size picture.Size) imageEvent {
 		return imageEvent{
 			kind + name, filePlace, background, time.Now().Unix(), images.format.name, pictureEffort,
-			images.request.Size.String(),
+			size.String(),
 		}
 	}
-	images.request.Preview = images.partials > 0
+	if images.partials > 0 {
+		images.checked = images.checked.WithPreviews()
+	}
 	for range images.n {
 		index := 0
 		m, err := s.makeWatched(w, r, images.job, reporter{
 			queued:   func(int) error { return w.begin() },
 			progress: func(inference.Progress) error { return w.begin() },
 			partial: func(preview *image.RGBA) error {
-				file, err := images.format.encodePreview(preview, images.request.Size)
+				file, err := images.format.encodePreview(preview, images.request.Size())
 				if err != nil {
 					return err
 				}
-				e := partialEvent{event(".partial_image"), index}
+				e := partialEvent{event(".partial_image", images.request.Size()), index}
 				index++
 				return w.event(e.Type, e, file)
 			},
@@ -148,11 +150,11 @@ func (s *Server) streamImages(w *reply, r *http.Request, images imagesJob, kind 
 		if err != nil {
 			return err
 		}
-		e := completedEvent{event(".completed"), m.usage}
+		e := completedEvent{event(".completed", m.request.Size()), m.usage}
 		if err := w.event(e.Type, e, m.file); err != nil {
 			return err
 		}
-		images.request.Seed++
+		images.checked = images.checked.WithSeed(images.checked.Seed() + 1)
 	}
 	return nil
 }

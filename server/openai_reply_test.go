@@ -336,8 +336,8 @@ func TestManyPictures(t *testing.T) {
 	}
 	var seeds []uint64
 	for _, request := range engine.seen() {
-		if request.Prompt == "many" {
-			seeds = append(seeds, request.Seed)
+		if request.Prompt() == "many" {
+			seeds = append(seeds, request.Seed())
 		}
 	}
 	if fmt.Sprint(seeds) != "[7 8 9]" {

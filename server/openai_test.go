@@ -65,7 +65,7 @@ func TestImageGenerations(t *testing.T) {
 		})
 	}
 	last := engine.seen()[engine.runs()-1]
-	if last.Seed != 7 || last.Steps != 3 || last.Guidance != 2 {
+	if last.Seed() != 7 || last.Steps() != 3 || last.Guidance() != 2 {
 		t.Errorf("%+v", last)
 	}
 }
@@ -84,12 +84,12 @@ func TestImageGenerationsRefuses(t *testing.T) {
 		{"no prompt", "application/json", `{}`, 422, "prompt: is required", "prompt"},
 		{"prompt a number", "application/json", `{"prompt": 5}`, 422, "prompt: found 5, want a string", "prompt"},
 		{"another model", "application/json", `{"prompt": "x", "model": "dall-e-3"}`, 422, `model: "dall-e-3", want flux2-klein-4b`, "model"},
-		{"n", "application/json", `{"prompt": "x", "n": 11}`, 422, "n: found 11, want an integer from 1 to 10", "n"},
+		{"n", "application/json", `{"prompt": "x", "n": 11}`, 422, "n: found 11, want a whole number from 1 to 10", "n"},
 		{"size", "application/json", `{"prompt": "x", "size": "1000x1000"}`, 422, "size: ", "size"},
 		{"file", "application/json", `{"prompt": "x", "response_format": "file"}`, 422, `response_format: found "file", want b64_json or url`, "response_format"},
 		{"gif", "application/json", `{"prompt": "x", "output_format": "gif"}`, 422, `output_format: found "gif", want png or jpeg or webp`, "output_format"},
-		{"compression", "application/json", `{"prompt": "x", "output_compression": 101}`, 422, "output_compression: found 101, want an integer from 0 to 100", "output_compression"},
-		{"partial images", "application/json", `{"prompt": "x", "stream": true, "partial_images": 4}`, 422, "partial_images: found 4, want an integer from 0 to 3", "partial_images"},
+		{"compression", "application/json", `{"prompt": "x", "output_compression": 101}`, 422, "output_compression: found 101, want a whole number from 0 to 100", "output_compression"},
+		{"partial images", "application/json", `{"prompt": "x", "stream": true, "partial_images": 4}`, 422, "partial_images: found 4, want a whole number from 0 to 3", "partial_images"},
 		{"seed", "application/json", `{"prompt": "x", "seed": -2}`, 422, "seed: ", "seed"},
 		{"steps", "application/json", `{"prompt": "x", "steps": 0}`, 422, "steps: ", "steps"},
 		{"guidance", "application/json", `{"prompt": "x", "guidance": 1000}`, 422, "guidance: ", "guidance"},
@@ -126,7 +126,7 @@ func TestImageEdits(t *testing.T) {
 		{"two, as arrays", []part{prompt(), a, b, text("n", "2"), text("seed", "5"), text("quality", "high")}, 200, "64x80"},
 		{"with a size", []part{prompt(), b, text("size", "128x128"), text("steps", "2"), text("guidance", "1.5")}, 200, "128x128"},
 		{"none", []part{prompt()}, 422, "image: is required"},
-		{"five", []part{prompt(), a, a, a, a, a}, 422, "image: 5 pictures, want at most 4"},
+		{"five", []part{prompt(), a, a, a, a, a}, 422, "image: found 5 reference pictures, want at most 4"},
 		{"mask", []part{prompt(), single, file("mask", "m.png", pngOf(t, 64, 80, 1))}, 422, "mask: is not supported"},
 		{"n", []part{prompt(), single, text("n", "many")}, 422, `n: found "many"`},
 		{"steps", []part{prompt(), single, text("steps", "many")}, 422, `steps: found "many"`},
@@ -152,7 +152,7 @@ func TestImageEdits(t *testing.T) {
 			}
 		})
 	}
-	if two := engine.seen()[2]; len(two.References) != 2 || two.Seed != 6 || two.References[1].Image.Pix[0] != 2 {
-		t.Errorf("the second of two edits: seed %d, %d references", two.Seed, len(two.References))
+	if two := engine.seen()[2]; len(two.References()) != 2 || two.Seed() != 6 || two.References()[1].Image.Pix[0] != 2 {
+		t.Errorf("the second of two edits: seed %d, %d references", two.Seed(), len(two.References()))
 	}
 }

@@ -39,10 +39,10 @@ type upload struct {
 
 // sources returns the form's pictures: first those without a number in the order in which they came, then by number.
 // base is the path's own name for them, which messages use for those without a number.
-func (f *form) sources(base string) ([]source, error) {
+func (f *form) sources(base string) ([]*source, error) {
 	uploads := slices.Clone(f.uploads)
 	slices.SortStableFunc(uploads, func(a, b upload) int { return cmp.Compare(a.number, b.number) })
-	var list []source
+	var list []*source
 	for i, u := range uploads {
 		field := u.name
 		if u.number == math.MinInt {
@@ -50,7 +50,7 @@ func (f *form) sources(base string) ([]source, error) {
 		} else if i > 0 && uploads[i-1].number == u.number {
 			return nil, invalid(u.name, "found two pictures of this number, want one")
 		}
-		list = append(list, source{field: field, data: u.data})
+		list = append(list, &source{field: field, data: u.data})
 	}
 	return list, nil
 }

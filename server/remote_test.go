@@ -100,7 +100,7 @@ func TestRemoteReferences(t *testing.T) {
 			t.Errorf("%s: %d %.200s; want %d %s", row.path, g.status, g.body, row.status, row.want)
 		}
 	}
-	if refs := engine.seen()[0].References; len(refs) != 1 || refs[0].Image.Pix[0] != 9 {
+	if refs := engine.seen()[0].References(); len(refs) != 1 || refs[0].Image.Pix[0] != 9 {
 		t.Errorf("references %v", refs)
 	}
 }

@@ -27,9 +27,13 @@ type apiError struct {
 	field      string        // the form field or JSON key at fault, if any
 	retryAfter time.Duration // 0: no Retry-After
 	final      bool          // the connection ends with it
+	cause      error         // nil unless the detail tells of another error
 }
 
 func (e *apiError) Error() string { return e.detail }
+
+// Unwrap returns the error that the detail tells of.
+func (e *apiError) Unwrap() error { return e.cause }
 
 func errorf(status int, format string, args ...any) *apiError {
 	return &apiError{status: status, detail: fmt.Sprintf(format, args...)}

@@ -72,7 +72,7 @@ func (e *fakeEngine) Generate(ctx context.Context, req inference.Request, progre
 	if progress != nil {
 		progress(inference.Progress{Stage: inference.StageSteps, Step: 1, Total: 4, Fraction: 0.5})
 	}
-	for step := 1; e.previews && req.Preview && step <= 4; step++ {
+	for step := 1; e.previews && req.Previews() && step <= 4; step++ {
 		p := inference.Progress{Stage: inference.StageSteps, Step: step, Total: 4}
 		if step < 4 {
 			p.Preview = image.NewRGBA(image.Rect(0, 0, 16, 16))
@@ -94,19 +94,19 @@ func (e *fakeEngine) Generate(ctx context.Context, req inference.Request, progre
 			return nil, err
 		}
 	}
-	img := image.NewRGBA(image.Rect(0, 0, req.Size.Width, req.Size.Height))
+	img := image.NewRGBA(image.Rect(0, 0, req.Size().Width, req.Size().Height))
 	if e.noise {
 		_, _ = rand.NewChaCha8([32]byte{}).Read(img.Pix)
 	}
 	return &inference.Result{
-		Image: img, Workflow: inference.WorkflowOf(len(req.References)),
+		Image: img, Workflow: inference.WorkflowOf(len(req.References())),
 		Metadata: metadataOf(req),
 	}, nil
 }
 
 func metadataOf(req inference.Request) picture.Metadata {
 	return picture.Metadata{
-		Prompt: req.Prompt, Seed: req.Seed, Steps: 4, Width: req.Size.Width, Height: req.Size.Height, MaxSequenceLength: 512,
+		Prompt: req.Prompt(), Seed: req.Seed(), Steps: 4, Width: req.Size().Width, Height: req.Size().Height, MaxSequenceLength: 512,
 	}
 }
 

@@ -82,31 +82,31 @@ func (f *form) readURIs(text *jsonText) (empty bool, err error) {
 }
 
 // readURI reads one string, whose opening quote was read.
-func readURI(field string, text *jsonText) (source, error) {
+func readURI(field string, text *jsonText) (*source, error) {
 	text.open = true
 	head, err := text.until(',', maxURLBytes)
 	if err != nil {
-		return source{}, err
+		return nil, err
 	}
 	scheme, kind, ok := strings.Cut(head, ":")
 	if !ok || !strings.EqualFold(scheme, "data") {
 		rest, err := text.until(noStop, maxURLBytes-len(head))
 		if err != nil {
-			return source{}, err
+			return nil, err
 		}
 		return parseURL(field, head+rest)
 	}
 	if !strings.HasSuffix(strings.ToLower(kind), ";base64,") {
-		return source{}, invalid(field, "want data:image/…;base64,…")
+		return nil, invalid(field, "want data:image/…;base64,…")
 	}
-	src := source{field: field}
+	src := &source{field: field}
 	_, err = src.data.ReadFrom(base64.NewDecoder(base64.StdEncoding, text))
 	var corrupt base64.CorruptInputError
 	switch {
 	case errors.As(err, &corrupt) || errors.Is(err, io.ErrUnexpectedEOF) && text.failed == nil:
-		return source{}, invalid(field, "is not valid base64")
+		return nil, invalid(field, "is not valid base64")
 	case err != nil:
-		return source{}, err
+		return nil, err
 	}
 	return src, nil
 }

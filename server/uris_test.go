@@ -15,7 +15,7 @@ import (
 )
 
 // urisOf reads image_uris as the server does.
-func urisOf(t testing.TB, array string) (sources []source, err error) {
+func urisOf(t testing.TB, array string) (sources []*source, err error) {
 	t.Helper()
 	contentType, body := formOf(t, text(fieldImageURIs, array))
 	f, err := readForm(request(contentType, body))

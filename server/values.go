@@ -39,18 +39,20 @@ func (v values) given(name string) (value, bool) {
 	return field, ok && field.text != ""
 }
 
-// found shows a client its value, or the beginning of it.
-func (f value) found() string {
+// got shows a client its value, or the beginning of it.
+func (f value) got() string {
 	switch f.kind {
 	case jsonNumber, jsonBool:
-		return "found " + clip(f.text)
+		return clip(f.text)
 	case jsonArray:
-		return "found an array"
+		return "an array"
 	case jsonObject:
-		return "found an object"
+		return "an object"
 	}
-	return "found " + quote(f.text)
+	return quote(f.text)
 }
+
+func (f value) found() string { return "found " + f.got() }
 
 // string returns a field of text, "" if there is none.
 func (v values) string(name string) (string, error) {
@@ -75,7 +77,7 @@ func (v values) choice(name string, words ...string) (string, error) {
 	return "", invalid(field.name, "%s, want %s", field.found(), strings.Join(words, " or "))
 }
 
-// integer returns a field that is an integer from low to high, or otherwise if there is none. 360.0 is an integer, too.
+// integer returns a field that is a whole number from low to high, or otherwise if there is none. 360.0 is one, too.
 func (v values) integer(name string, low, high, otherwise int) (int, error) {
 	field, ok := v.given(name)
 	if !ok {
@@ -83,22 +85,9 @@ func (v values) integer(name string, low, high, otherwise int) (int, error) {
 	}
 	n, err := strconv.Atoi(wholeNumber(field.text))
 	if err != nil || n < low || n > high || field.kind != formText && field.kind != jsonNumber {
-		return 0, invalid(field.name, "%s, want an integer from %d to %d", field.found(), low, high)
+		return 0, invalid(field.name, "%s, want a whole number from %d to %d", field.found(), low, high)
 	}
 	return n, nil
-}
-
-// number returns a field that is a number from low to high, or otherwise if there is none.
-func (v values) number(name string, low, high, otherwise float64) (float64, error) {
-	field, ok := v.given(name)
-	if !ok {
-		return otherwise, nil
-	}
-	x, err := strconv.ParseFloat(field.text, 64)
-	if err != nil || !(x >= low && x <= high) || field.kind != formText && field.kind != jsonNumber {
-		return 0, invalid(field.name, "%s, want a number from %v to %v", field.found(), low, high)
-	}
-	return x, nil
 }
 
 // truth returns a field that is true or false, and whether it is given.
@@ -111,15 +100,6 @@ func (v values) truth(name string) (is, given bool, err error) {
 		return field.text == "true", true, nil
 	}
 	return false, false, invalid(field.name, "%s, want true or false", field.found())
-}
-
-// seed returns the seed, a random one if there is none.
-func (v values) seed() (uint64, error) {
-	field, ok := v.given(fieldSeed)
-	if ok && field.kind != formText && field.kind != jsonNumber {
-		return 0, invalid(field.name, "%s, want an integer", field.found())
-	}
-	return parseSeed(wholeNumber(field.text))
 }
 
 // wholeNumber writes a number without a fraction in digits alone: "360" for "360.0" and "3.6e2". Any other text stays.

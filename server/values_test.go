@@ -17,9 +17,9 @@ func TestJSONValues(t *testing.T) {
 		status        int
 		want          string // the detail
 	}{
-		{"steps a word", `"steps": "abc"`, 422, `steps: found "abc", want an integer from 1 to 1000`},
-		{"steps in quotes", `"steps": "4"`, 422, `steps: found "4", want an integer from 1 to 1000`},
-		{"steps a fraction", `"steps": 4.5`, 422, `steps: found 4.5, want an integer from 1 to 1000`},
+		{"steps a word", `"steps": "abc"`, 422, `steps: found "abc", want a whole number from 1 to 1000`},
+		{"steps in quotes", `"steps": "4"`, 422, `steps: found "4", want a whole number from 1 to 1000`},
+		{"steps a fraction", `"steps": 4.5`, 422, `steps: found 4.5, want a whole number from 1 to 1000`},
 		{"steps negative", `"steps": -1`, 422, `steps: found -1, want`},
 		{"steps huge", `"steps": 1e400`, 422, `steps: found 1e400, want`},
 		{"steps long", `"steps": ` + strings.Repeat("1", 100), 422, `steps: found ` + strings.Repeat("1", 40) + `…, want`},
@@ -29,18 +29,18 @@ func TestJSONValues(t *testing.T) {
 		{"steps whole", `"steps": 360.0`, 200, ""},
 		{"steps whole, by exponent", `"steps": 3.6e2`, 200, ""},
 		{"n whole", `"n": 1.0`, 200, ""},
-		{"n a word", `"n": "many"`, 422, `n: found "many", want an integer from 1 to 10`},
-		{"n too many", `"n": 11`, 422, `n: found 11, want an integer from 1 to 10`},
+		{"n a word", `"n": "many"`, 422, `n: found "many", want a whole number from 1 to 10`},
+		{"n too many", `"n": 11`, 422, `n: found 11, want a whole number from 1 to 10`},
 		{"seed whole", `"seed": 360.0`, 200, ""},
 		{"seed the largest", `"seed": 18446744073709551615`, 200, ""},
 		{"seed the largest, whole", `"seed": 18446744073709551615.00`, 200, ""},
 		{"seed too large", `"seed": 18446744073709551616`, 422, `seed: `},
-		{"seed a fraction", `"seed": 1.5`, 422, `seed: "1.5", want an integer`},
-		{"seed in quotes", `"seed": "7"`, 422, `seed: found "7", want an integer`},
-		{"seed a list", `"seed": []`, 422, `seed: found an array, want an integer`},
+		{"seed a fraction", `"seed": 1.5`, 422, `seed: found 1.5, want a whole number`},
+		{"seed in quotes", `"seed": "7"`, 422, `seed: found "7", want a whole number`},
+		{"seed a list", `"seed": []`, 422, `seed: found an array, want a whole number`},
 		{"guidance", `"guidance": 2`, 200, ""},
 		{"guidance a word", `"guidance": "much"`, 422, `guidance: found "much", want a number from 0 to 100`},
-		{"guidance too much", `"guidance": 1e3`, 422, `guidance: found 1e3, want a number from 0 to 100`},
+		{"guidance too much", `"guidance": 1e3`, 422, `guidance: found 1000, want a number from 0 to 100`},
 		{"stream a word", `"stream": "true"`, 422, `stream: found "true", want true or false`},
 		{"stream a number", `"stream": 1`, 422, `stream: found 1, want true or false`},
 		{"size a number", `"size": 64`, 422, `size: found 64, want a string`},
@@ -87,7 +87,7 @@ func TestFormNumbers(t *testing.T) {
 	engine := &fakeEngine{}
 	s := start(t, engine, nil)
 	g := s.generateWith(t, prompt(), text("size", "64x64"), text("seed", "360.0"), text("steps", "4.0"), text("guidance", "2.0"))
-	if have := engine.seen(); g.status != 200 || have[0].Seed != 360 || have[0].Steps != 4 || have[0].Guidance != 2 {
+	if have := engine.seen(); g.status != 200 || have[0].Seed() != 360 || have[0].Steps() != 4 || have[0].Guidance() != 2 {
 		t.Errorf("%d %s, %+v", g.status, g.body, have)
 	}
 }

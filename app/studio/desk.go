@@ -4,6 +4,7 @@
 package studio
 
 import (
+	"context"
 	"path/filepath"
 
 	"kleinbild/inference"
@@ -91,11 +92,37 @@ type Job struct {
 	Guidance float64      `json:"guidance,omitempty"` // 0 for the model's own
 }
 
-// Request returns the job's request without its seed. All pictures of its desk have to be there.
-func (j Job) Request() inference.Request {
-	req := inference.Request{Prompt: j.Desk.Prompt, Size: j.Size, Steps: j.Steps, Guidance: j.Guidance, Preview: true}
-	for _, s := range j.Desk.Slots {
-		req.References = append(req.References, inference.Reference{Path: s.Path, Reference: s.Ref})
+// Ask returns what the job asks for. Pictures of its desk that have not been read are read by store. A size that matches
+// image 1 is asked for as such, since it may be one that nobody could ask for.
+func (j Job) Ask(store *Store) inference.Ask {
+	ask := inference.Ask{Prompt: j.Desk.Prompt, Seed: &j.Seed, Preview: true}
+	if j.Desk.Aspect == picture.Match {
+		ask.Aspect = picture.Match
+	} else {
+		ask.Size = &j.Size
 	}
-	return req
+	if j.Steps != 0 {
+		ask.Steps = &j.Steps
+	}
+	if j.Guidance != 0 {
+		ask.Guidance = &j.Guidance
+	}
+	for _, s := range j.Desk.Slots {
+		ask.References = append(ask.References, slotSource{store, s})
+	}
+	return ask
+}
+
+// slotSource reads the picture of a slot.
+type slotSource struct {
+	store *Store
+	slot  Slot
+}
+
+// Open returns the slot's picture, which is read unless it has been.
+func (s slotSource) Open(ctx context.Context) (inference.Reference, error) {
+	if s.slot.Ref != nil {
+		return inference.Reference{Path: s.slot.Path, Reference: s.slot.Ref}, nil
+	}
+	return s.store.Read(ctx, s.slot)
 }

@@ -235,9 +235,13 @@ func TestStore(t *testing.T) {
 	if _, err := s.Read(t.Context(), back.Slots[0]); !errors.Is(err, ErrChanged) || !strings.Contains(err.Error(), file) {
 		t.Errorf("a changed file: %v", err)
 	}
-	if r := (Job{Desk: Desk{Slots: []Slot{{Path: "a", Ref: ref(64)}}}, Size: picture.Size{Width: 64, Height: 64}}).Request(); len(r.References) != 1 || r.References[0].Path != "a" {
-		t.Errorf("request %+v", r)
+	ask := Job{Desk: Desk{Slots: []Slot{{Path: "a", Ref: ref(64)}}}, Size: picture.Size{Width: 64, Height: 64}, Steps: 7}.Ask(nil)
+	if len(ask.References) != 1 || *ask.Steps != 7 || ask.Guidance != nil || ask.Size.Width != 64 {
+		t.Errorf("%+v", ask)
+	} else if r, err := ask.References[0].Open(t.Context()); err != nil || r.Path != "a" {
+		t.Errorf("reference %q, %v", r.Path, err)
 	}
+
 }
 
 // TestTwoWindows has two windows at a time: neither loses what waits in it, nor sees the other's.

@@ -14,6 +14,11 @@ const (
 	maxOutputSide = 2048
 )
 
+// OutputSides says in words what each side of an output may be.
+func OutputSides() string {
+	return fmt.Sprintf("a multiple of %d from %d to %d", sideMultiple, minOutputSide, maxOutputSide)
+}
+
 // NativeSide is the side of the square whose area the published models are trained for, in pixels.
 const NativeSide = 1024
 
@@ -33,8 +38,8 @@ func (s Size) Check() error {
 		pixels int
 	}{{"width", s.Width}, {"height", s.Height}} {
 		if side.pixels < minOutputSide || side.pixels > maxOutputSide || side.pixels%sideMultiple != 0 {
-			return fmt.Errorf("picture: size %v: %s %d, want a multiple of %d from %d to %d; the nearest size is %v",
-				s, side.name, side.pixels, sideMultiple, minOutputSide, maxOutputSide, s.Nearest())
+			return fmt.Errorf("picture: size %v: %s %d, want %s; the nearest size is %v",
+				s, side.name, side.pixels, OutputSides(), s.Nearest())
 		}
 	}
 	return nil

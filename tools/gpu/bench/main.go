@@ -106,7 +106,13 @@ func (b bench) wholePictures(checkpoint string) error {
 	}
 	defer os.RemoveAll(dir)
 	for i := range b.pictures + 1 {
-		req := inference.Request{Prompt: fmt.Sprintf("picture %d of a red fox in the snow", i), Size: size, Seed: uint64(i + 1), Steps: b.steps}
+		seed := uint64(i + 1)
+		req, err := inference.Ask{
+			Prompt: fmt.Sprintf("picture %d of a red fox in the snow", i), Size: &size, Seed: &seed, Steps: &b.steps,
+		}.Resolve(e.Info())
+		if err != nil {
+			return err
+		}
 		plan, err := e.Plan(req)
 		if err != nil {
 			return err

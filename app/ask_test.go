@@ -1,0 +1,47 @@
+package app
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"kleinbild/inference"
+	"kleinbild/inference/asktest"
+)
+
+// TestBadAsks: the window ends at the engine's error for each value that no face may take, as far as it can be entered: a
+// shape is a tile, and there are four slots.
+func TestBadAsks(t *testing.T) {
+	b := newBench(t, usual)
+	b.engine.info.Variant = inference.Base // which has guidance
+	b.engineChanged()
+	tried := 0
+	for _, c := range asktest.Cases() {
+		size, err := inference.ParseSize(c.Size)
+		if c.Aspect != "" || c.References > 0 || c.Size != "" && err != nil {
+			continue
+		}
+		tried++
+		b.prompt.entry.Text = "a fox"
+		if c.Prompt != "" {
+			b.prompt.entry.Text = c.Prompt
+		}
+		b.shape.aspect = b.set.aspect()
+		if c.Size != "" {
+			b.shape.aspect, b.shape.custom = "", *size
+		}
+		b.shape.setSeed(firstSeed)
+		if c.Seed != "" {
+			b.shape.setSeed(c.Seed)
+		}
+		b.advanced.steps.Text, b.advanced.guidance.Text = c.Steps, c.Guidance
+		_, err = b.newJob()
+		var field inference.FieldError
+		if !errors.As(err, &field) || field != c.Want || !strings.Contains(explain(err), c.Want.Got) {
+			t.Errorf("%s: %v, want %+v", c.Name, err, c.Want)
+		}
+	}
+	if tried < 15 {
+		t.Errorf("%d values were entered, want most of them", tried)
+	}
+}

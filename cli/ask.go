@@ -1,0 +1,189 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"kleinbild/history"
+	"kleinbild/inference"
+	"kleinbild/inference/picture"
+)
+
+// ask collects what the flags and the picture of --like ask for. Its errors are about what cannot be read at all.
+func (c *generateCommand) ask(j *job, in io.Reader) (ask inference.Ask, err error) {
+	if j.like != nil {
+		ask = c.again(*j.like)
+	}
+	switch {
+	case c.Prompt == nil && j.like == nil:
+		return ask, usagef("no prompt: give -p TEXT (it may be empty), or --like FILE")
+	case c.Prompt != nil:
+		if ask.Prompt, err = readPrompt(*c.Prompt, in); err != nil {
+			return ask, err
+		}
+	}
+	if c.Aspect != "" || c.Size != "" {
+		ask.Aspect, ask.Size = "", nil
+	}
+	if c.Aspect != "" {
+		if ask.Aspect, err = picture.ParseAspectRatio(c.Aspect); err != nil {
+			ask.Aspect = picture.AspectRatio(c.Aspect) // Check says what is wrong with it
+		} else if strings.ContainsAny(c.Aspect, ":/") {
+			j.notes = append(j.notes, fmt.Sprintf("--aspect %s: %s is the nearest shape", c.Aspect, ask.Aspect))
+		}
+	}
+	if c.Size != "" {
+		if ask.Size, err = inference.ParseSize(c.Size); err != nil {
+			return ask, err
+		}
+	}
+	if c.Seed != "" {
+		if ask.Seed, err = inference.ParseSeed(string(c.Seed)); err != nil {
+			return ask, err
+		}
+	}
+	if c.Steps != "" {
+		if ask.Steps, err = inference.ParseSteps(string(c.Steps)); err != nil {
+			return ask, err
+		}
+	}
+	if c.Guidance != "" {
+		if ask.Guidance, err = inference.ParseGuidance(string(c.Guidance)); err != nil {
+			return ask, err
+		}
+	}
+	if len(c.Image) > 0 {
+		ask.References = nil
+	}
+	for _, path := range c.Image {
+		ask.References = append(ask.References, referenceFile(path))
+	}
+	if c.Noise != "" {
+		if ask.Noise, err = inference.ReadNoise(c.Noise); err != nil {
+			return ask, err
+		}
+		j.notes = append(j.notes, "the noise comes from a file: the seed is not used, and --like cannot repeat the picture")
+	}
+	return ask, nil
+}
+
+// again asks for an earlier picture. A size that nobody could ask for is that of its image 1.
+func (c *generateCommand) again(meta picture.Metadata) inference.Ask {
+	ask := inference.Ask{Prompt: meta.Prompt, Seed: &meta.Seed}
+	if meta.Steps != 0 {
+		ask.Steps = &meta.Steps
+	}
+	if meta.Guidance != 0 {
+		ask.Guidance = &meta.Guidance
+	}
+	finder := &referenceFinder{like: c.Like}
+	for _, r := range meta.References {
+		ask.References = append(ask.References, earlierReference{finder, r})
+	}
+	if size := sizeOf(meta); size.Check() != nil && len(meta.References) > 0 {
+		ask.Aspect = picture.Match
+	} else {
+		ask.Size = &size
+	}
+	return ask
+}
+
+func sizeOf(meta picture.Metadata) picture.Size {
+	return picture.Size{Width: meta.Width, Height: meta.Height}
+}
+
+// refuse says an error about a field with the name of the flag that has its value, or of the picture of --like.
+func (c *generateCommand) refuse(err error) error {
+	var e inference.FieldError
+	if !errors.As(err, &e) {
+		return err
+	}
+	given := map[inference.Field]bool{
+		inference.FieldPrompt: c.Prompt != nil, inference.FieldReferences: len(c.Image) > 0, inference.FieldAspect: c.Aspect != "",
+		inference.FieldSize: c.Size != "", inference.FieldSeed: c.Seed != "", inference.FieldSteps: c.Steps != "",
+		inference.FieldGuidance: c.Guidance != "", inference.FieldNoise: c.Noise != "",
+	}
+	switch {
+	case c.Like != "" && !given[e.Field]:
+		return fmt.Errorf("%s: %w", c.Like, err)
+	case e.Field == inference.FieldPrompt:
+		return promptError(*c.Prompt, err)
+	}
+	return flagError(err)
+}
+
+// flags are the engine's fields by the names of this command line.
+var flags = map[inference.Field]string{
+	inference.FieldPrompt: "--prompt", inference.FieldReferences: "--image (-i)", inference.FieldAspect: "--aspect", inference.FieldSize: "--size",
+	inference.FieldSeed: "--seed", inference.FieldSteps: "--steps", inference.FieldGuidance: "--guidance", inference.FieldNoise: "--noise",
+}
+
+// flagError says an error about a field in the words of this command line; any other error stays as it is.
+func flagError(err error) error {
+	var e inference.FieldError
+	if !errors.As(err, &e) {
+		return err
+	}
+	want := e.Want
+	if e.Field == inference.FieldAspect {
+		want += ", or a ratio near one of theirs, such as 16:9"
+	}
+	return usageError{inWords{fmt.Sprintf("%s: found %s, want %s", flags[e.Field], e.Got, want), e}}
+}
+
+// inWords is an error in other words than those of its cause.
+type inWords struct {
+	text  string
+	cause error
+}
+
+func (w inWords) Error() string { return w.text }
+func (w inWords) Unwrap() error { return w.cause }
+
+// referenceFile is the path of a reference.
+type referenceFile string
+
+// Open reads the picture. The path that is remembered of it does not depend on the working directory.
+func (f referenceFile) Open(ctx context.Context) (inference.Reference, error) {
+	ref, err := inference.OpenReference(ctx, string(f))
+	if err == nil {
+		ref.Path, err = filepath.Abs(ref.Path)
+	}
+	return ref, err
+}
+
+// earlierReference is a reference of the picture of --like.
+type earlierReference struct {
+	*referenceFinder
+	file picture.ReferenceFile
+}
+
+// referenceFinder finds the files of references, one at a time: the history is locked for each search.
+type referenceFinder struct {
+	mu   sync.Mutex
+	like string
+}
+
+// Open finds the file and reads it.
+func (r earlierReference) Open(ctx context.Context) (inference.Reference, error) {
+	path, err := r.find(ctx, r.file)
+	if err != nil && ctx.Err() == nil {
+		err = fmt.Errorf("%s: %w; give it again with -i", r.like, err)
+	}
+	if err != nil {
+		return inference.Reference{}, err
+	}
+	return referenceFile(path).Open(ctx)
+}
+
+// find looks where the history says, beside the picture, and where the program was started.
+func (f *referenceFinder) find(ctx context.Context, file picture.ReferenceFile) (string, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return history.At(HistoryFile(), nil).FindReference(ctx, file, filepath.Dir(f.like), ".")
+}

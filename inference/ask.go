@@ -1,0 +1,262 @@
+package inference
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
+
+	"kleinbild/inference/picture"
+)
+
+// Ask is what a person asks for. What a person leaves out is nil, or empty. Check compares all of it with its limits; with
+// Checked.Resolve a model adds its defaults.
+//
+// A new field has its place here, a row in rules, and a use in Checked.Resolve if a model has a say in it.
+type Ask struct {
+	// Prompt holds the bytes as they came, in whatever encoding; see ParsePrompt. It may be empty.
+	Prompt string
+	// References are pictures that the model looks at, "image 1" first.
+	References []Source
+	// Aspect and Size exclude each other. If both are left out, the picture has picture.DefaultAspectRatio.
+	Aspect picture.AspectRatio
+	Size   *picture.Size // in pixels
+	Seed   *uint64       // nil for a random one
+	// Steps and Guidance are the model's own if they are nil. A guidance of 0 to 1 is none; distilled models ignore it.
+	Steps    *int
+	Guidance *float64
+	// Noise replaces the noise that the seed gives: [token channels, height/16, width/16], row-major.
+	Noise []float32
+	// Preview asks for a small picture after each step.
+	Preview bool
+}
+
+// Source is a reference picture, which may not have been read yet. A Reference is one that has been read.
+type Source interface {
+	// Open reads and prepares the picture.
+	Open(ctx context.Context) (Reference, error)
+}
+
+// Checked is an Ask whose fields are all within their limits. Only Ask.Check makes one, so that nothing is checked again.
+type Checked struct {
+	prompt     string
+	references []Source
+	aspect     picture.AspectRatio // "" if size is set
+	size       picture.Size
+	seed       uint64
+	steps      int     // 0 for the model's own
+	guidance   float64 // NoGuidance to MaxGuidance, 0 for the model's own
+	noise      []float32
+	preview    bool
+}
+
+// rules are the checks of an Ask, in the order in which they are made. Each returns a FieldError, or puts the field into
+// the Checked.
+var rules = []func(a Ask, c *Checked) error{
+	func(a Ask, c *Checked) (err error) {
+		c.prompt, err = ParsePrompt(a.Prompt)
+		return err
+	},
+	func(a Ask, c *Checked) error {
+		if n := len(a.References); n > MaxReferences {
+			return FieldError{FieldReferences, fmt.Sprintf("%d reference pictures", n), FieldReferences.Want()}
+		}
+		c.references = slices.Clone(a.References)
+		return nil
+	},
+	checkSize,
+	func(a Ask, c *Checked) error {
+		if a.Seed == nil {
+			c.seed = RandomSeed()
+		} else {
+			c.seed = *a.Seed
+		}
+		return nil
+	},
+	func(a Ask, c *Checked) error {
+		if a.Steps == nil {
+			return nil
+		}
+		if c.steps = *a.Steps; c.steps < 1 || c.steps > MaxSteps {
+			return FieldError{FieldSteps, strconv.Itoa(c.steps), FieldSteps.Want()}
+		}
+		return nil
+	},
+	func(a Ask, c *Checked) error {
+		if a.Guidance == nil {
+			return nil
+		}
+		if g := *a.Guidance; !(g >= MinGuidance && g <= MaxGuidance) { // NaN is neither
+			return FieldError{FieldGuidance, strconv.FormatFloat(g, 'g', -1, 64), FieldGuidance.Want()}
+		}
+		c.guidance = max(*a.Guidance, NoGuidance)
+		return nil
+	},
+	func(a Ask, c *Checked) error {
+		for i, v := range a.Noise {
+			if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
+				return FieldError{FieldNoise, fmt.Sprintf("%v at %d", v, i), FieldNoise.Want()}
+			}
+		}
+		c.noise = a.Noise
+		return nil
+	},
+	func(a Ask, c *Checked) error {
+		c.preview = a.Preview
+		return nil
+	},
+}
+
+// checkSize settles which of aspect ratio and size decides. The size of image 1 may be matched though nobody could ask
+// for it: a picture of 8:1 is wider than a size may be.
+func checkSize(a Ask, c *Checked) error {
+	switch {
+	case a.Size != nil && a.Aspect != "":
+		return FieldError{FieldSize, "an aspect ratio as well", "one of both"}
+	case a.Size != nil && a.Size.Check() != nil:
+		return FieldError{FieldSize, a.Size.String(), fmt.Sprintf("each side %s; the nearest size is %v", picture.OutputSides(), a.Size.Nearest())}
+	case a.Size != nil:
+		c.size = *a.Size
+		return nil
+	case a.Aspect == "":
+		c.aspect = picture.DefaultAspectRatio
+		return nil
+	case !slices.Contains(picture.AspectRatios(), a.Aspect):
+		return Unreadable(FieldAspect, string(a.Aspect))
+	case a.Aspect == picture.Match && len(a.References) == 0:
+		return FieldError{FieldReferences, "none", "at least one to match the size of"}
+	}
+	c.aspect = a.Aspect
+	return nil
+}
+
+// Check compares all fields with their limits. It reads no reference and needs no model. The error is a FieldError, the
+// first in the order of rules.
+func (a Ask) Check() (Checked, error) {
+	var c Checked
+	for _, rule := range rules {
+		if err := rule(a, &c); err != nil {
+			return Checked{}, err
+		}
+	}
+	return c, nil
+}
+
+// Resolve is Check, and then Checked.Resolve for a model that is open already.
+func (a Ask) Resolve(info Info) (Request, error) {
+	c, err := a.Check()
+	if err != nil {
+		return Request{}, err
+	}
+	return c.Resolve(info)
+}
+
+// Prompt returns the prompt in UTF-8, with "\n" for all line ends.
+func (c Checked) Prompt() string { return c.prompt }
+
+// References returns the reference pictures; after Read each is a Reference.
+func (c Checked) References() []Source { return slices.Clone(c.references) }
+
+// Seed returns the seed, which was drawn if the Ask had none.
+func (c Checked) Seed() uint64 { return c.seed }
+
+// Steps returns the number of steps, 0 for the model's own.
+func (c Checked) Steps() int { return c.steps }
+
+// Guidance returns the guidance, 0 for the model's own.
+func (c Checked) Guidance() float64 { return c.guidance }
+
+// WithSeed returns c with another seed.
+func (c Checked) WithSeed(seed uint64) Checked {
+	c.seed = seed
+	return c
+}
+
+// WithPreviews returns c with a preview after each step.
+func (c Checked) WithPreviews() Checked {
+	c.preview = true
+	return c
+}
+
+// ReadAtOnce is how many references to read at a time: a decoder has one thread, and two of the largest files take 2 GB.
+const ReadAtOnce = 2
+
+// Read reads those references that have not been read, atOnce at a time. The error is that of the first reference that
+// cannot be read, as its Source returned it.
+func (c Checked) Read(ctx context.Context, atOnce int) (Checked, error) {
+	read, errs := make([]Source, len(c.references)), make([]error, len(c.references))
+	var failed atomic.Bool
+	var group errgroup.Group
+	group.SetLimit(atOnce)
+	for i, source := range c.references {
+		if failed.Load() {
+			break // the error is that of a reference that has begun
+		}
+		group.Go(func() error {
+			read[i], errs[i] = source.Open(ctx)
+			if errs[i] != nil {
+				failed.Store(true)
+			}
+			return nil
+		})
+	}
+	_ = group.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return Checked{}, err
+		}
+	}
+	c.references = read
+	return c, nil
+}
+
+// Size returns the size of the picture that a model makes, in pixels. known is false if it is that of a reference that
+// has not been read.
+func (c Checked) Size(info Info) (size picture.Size, known bool) {
+	if c.aspect == "" {
+		return c.size, true
+	}
+	var first []picture.Size
+	if c.aspect == picture.Match {
+		ref, read := asRead(c.references[0])
+		if !read {
+			return picture.Size{}, false
+		}
+		first = []picture.Size{ref.Size}
+	}
+	size, err := c.aspect.SizeFor(info.NativeSize, first...)
+	return size, err == nil
+}
+
+// Resolve adds what the model decides: the size in pixels, and the defaults of steps and guidance. All references have to
+// be read. The error is a FieldError if the noise is of another size than the picture.
+func (c Checked) Resolve(info Info) (Request, error) {
+	r := Request{
+		model: info.Digest, prompt: c.prompt, seed: c.seed, steps: c.steps, guidance: c.guidance, noise: c.noise, preview: c.preview,
+	}
+	for i, source := range c.references {
+		ref, read := asRead(source)
+		if !read {
+			return Request{}, fmt.Errorf("inference: reference %d has not been read", i+1)
+		}
+		r.references = append(r.references, ref)
+	}
+	if r.size, _ = c.Size(info); r.size == (picture.Size{}) {
+		return Request{}, errors.New("inference: a request without a size, want one that Ask.Check has made")
+	}
+	if r.steps == 0 {
+		r.steps = info.Steps
+	}
+	if r.guidance == 0 {
+		r.guidance = info.Guidance
+	}
+	if want := gridOf(r.size).Tokens() * info.TokenChannels; r.noise != nil && len(r.noise) != want {
+		return Request{}, FieldError{FieldNoise, fmt.Sprintf("%d values", len(r.noise)), fmt.Sprintf("%d for %v", want, r.size)}
+	}
+	return r, nil
+}

@@ -1,0 +1,115 @@
+package inference
+
+import (
+	"fmt"
+
+	"kleinbild/inference/checkpoint"
+	"kleinbild/inference/tokenizer"
+)
+
+// content is what a run reads beside sizes: texts, pixels and numbers. A rehearsal has none, so that methods of a nil
+// content do nothing.
+type content struct {
+	prompts    []tokenizer.Encoding // one for each pass of a step; the empty prompt comes second
+	references []Reference          // as the model sees them
+	guidance   float64
+	seed       uint64
+	noise      []float32 // nil for the seed's
+	model      string    // for messages
+	precision  Precision
+	ckpt       *checkpoint.Checkpoint
+}
+
+// contentOf prepares what the run of req reads.
+func (e *Engine) contentOf(req Request) (*content, error) {
+	c := &content{
+		guidance: req.guidance, seed: req.seed, noise: req.noise, model: e.info.Model, precision: e.info.Precision, ckpt: e.ckpt,
+	}
+	texts := []string{req.prompt}
+	if e.guided(req) {
+		texts = append(texts, "")
+	}
+	for _, text := range texts {
+		enc, err := e.tokens.Prompt(text, e.info.MaxSequenceLength)
+		if err != nil {
+			return nil, err
+		}
+		c.prompts = append(c.prompts, enc)
+	}
+	for _, ref := range req.references {
+		c.references = append(c.references, Reference{ref.Path, ref.For(e.info.NativeSize)})
+	}
+	return c, nil
+}
+
+// releaseTextEncoder lets the pages of the text encoder's files leave memory.
+func (c *content) releaseTextEncoder() {
+	if c != nil {
+		c.ckpt.TextEncoder.Release()
+	}
+}
+
+// releaseTransformer lets the pages of the transformer's files leave memory.
+func (c *content) releaseTransformer() {
+	if c != nil {
+		c.ckpt.Transformer.Release()
+	}
+}
+
+// runPrompt is a prompt as token ids, of which the first count are text, and its key in the cache.
+type runPrompt struct {
+	key   string
+	ids   []int32
+	count int
+}
+
+// promptKey tells prompts apart. The same ids may be text or padding: a long prompt can end in the padding token.
+func promptKey(enc tokenizer.Encoding) string { return fmt.Sprint(enc.Count, enc.IDs) }
+
+// prompt returns the prompt of pass i. In a rehearsal any ids will do, and the empty prompt is the same for both passes.
+func (r *run) prompt(i int) runPrompt {
+	if r.content != nil {
+		enc := r.content.prompts[i]
+		return runPrompt{promptKey(enc), enc.IDs, enc.Count}
+	}
+	if r.shape.unprompted {
+		i = 0
+	}
+	return runPrompt{fmt.Sprint(i), make([]int32, r.textTokens), r.textTokens}
+}
+
+// reference returns the key of reference i in the cache, and its pixels, row-major [height·width, 3] in [−1, 1]; nil in a
+// rehearsal.
+func (r *run) reference(i int) (key string, pixels func() []float32) {
+	if r.content != nil {
+		ref := r.content.references[i]
+		return ref.PixelsSHA256, ref.Rows
+	}
+	return fmt.Sprint(r.shape.references[i].same), func() []float32 { return nil }
+}
+
+// guidance returns how far the velocity goes from that of the empty prompt to that of the prompt, and beyond it.
+func (r *run) guidance() float32 {
+	if r.content == nil {
+		return NoGuidance
+	}
+	return float32(r.content.guidance)
+}
+
+// keptBytes returns the memory of those results of r that the caches hold already.
+func (r *run) keptBytes() (bytes int64) {
+	seen := map[string]bool{}
+	add := func(c *cache, key string) {
+		if m, ok := c.get(key); ok && !seen[key] {
+			seen[key] = true
+			bytes += m.Buffer.SizeBytes()
+		}
+	}
+	for i := range r.content.prompts {
+		add(&r.prompts, r.prompt(i).key)
+	}
+	for _, ref := range r.content.references {
+		add(&r.references, ref.PixelsSHA256)
+	}
+	return bytes
+}

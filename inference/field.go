@@ -1,0 +1,136 @@
+package inference
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+
+	"kleinbild/inference/picture"
+)
+
+// Field is a part of an Ask, in the engine's own words. Each face has its own name for it: a flag, a member of a JSON
+// object, a label.
+type Field string
+
+const (
+	FieldPrompt     Field = "prompt"
+	FieldReferences Field = "references"
+	FieldAspect     Field = "aspect ratio"
+	FieldSize       Field = "size"
+	FieldSeed       Field = "seed"
+	FieldSteps      Field = "steps"
+	FieldGuidance   Field = "guidance"
+	FieldNoise      Field = "noise"
+)
+
+// The limits of a request.
+const (
+	// MaxReferences is the number of reference pictures that the model was trained for.
+	MaxReferences = 4
+	// MaxSteps is far beyond the number of steps after which a picture still changes.
+	MaxSteps = 1000
+	// MinGuidance to NoGuidance ask for no guidance, as in the reference, which guides if guidance_scale is above 1.
+	MinGuidance, NoGuidance = 0, 1
+	// MaxGuidance is far beyond the guidance at which pictures are still sound.
+	MaxGuidance = 100
+)
+
+// FieldError says that the value of a field cannot be used. It can be compared with ==. A face finds it with errors.As
+// and tells it in its own words.
+type FieldError struct {
+	Field Field
+	// Got is what was found: a number as it was written, any other text in quotes.
+	Got string
+	// Want is what the field takes.
+	Want string
+}
+
+// Error names the field, what was found and what is wanted.
+func (e FieldError) Error() string {
+	return fmt.Sprintf("%s: found %s, want %s", e.Field, e.Got, e.Want)
+}
+
+// Want says what f takes, for people.
+func (f Field) Want() string {
+	switch f {
+	case FieldPrompt:
+		return fmt.Sprintf("UTF-8 text of at most %d bytes", MaxPromptBytes)
+	case FieldReferences:
+		return fmt.Sprintf("at most %d", MaxReferences)
+	case FieldAspect:
+		return "one of " + aspectNames()
+	case FieldSize:
+		return "WIDTHxHEIGHT, each side " + picture.OutputSides()
+	case FieldSeed:
+		return fmt.Sprintf("a whole number from 0 to %d, or -1 for a random one", uint64(math.MaxUint64))
+	case FieldSteps:
+		return fmt.Sprintf("a whole number from 1 to %d", MaxSteps)
+	case FieldGuidance:
+		return fmt.Sprintf("a number from %d to %d", MinGuidance, MaxGuidance)
+	case FieldNoise:
+		return "finite numbers"
+	}
+	return "nothing"
+}
+
+func aspectNames() string {
+	var names []string
+	for _, a := range picture.AspectRatios() {
+		names = append(names, string(a))
+	}
+	return strings.Join(names, ", ")
+}
+
+// Unreadable returns the error for a text that a face cannot read as a value of field.
+func Unreadable(field Field, text string) FieldError {
+	return FieldError{field, found(text), field.Want()}
+}
+
+// foundBytes bounds what an error repeats of a value.
+const foundBytes = 40
+
+// found writes a text for FieldError.Got: a number as it is, any other text in quotes; a long one is cut off.
+func found(text string) string {
+	short := text
+	if len(text) > foundBytes {
+		short = strings.ToValidUTF8(text[:foundBytes], "") + "…"
+	}
+	if _, err := strconv.ParseFloat(text, 64); err == nil || isOutOfRange(err) {
+		return short
+	}
+	return strconv.Quote(short)
+}
+
+// isOutOfRange says whether a text was a number, but one that is too large for a float64.
+func isOutOfRange(err error) bool {
+	number, ok := err.(*strconv.NumError)
+	return ok && number.Err == strconv.ErrRange
+}
+
+// ParseSize reads WIDTHxHEIGHT. It does not compare the sides with their limits; Ask.Check does.
+func ParseSize(text string) (*picture.Size, error) {
+	size, err := picture.ParseSize(text)
+	if err != nil && size == (picture.Size{}) {
+		return nil, Unreadable(FieldSize, text)
+	}
+	return &size, nil
+}
+
+// ParseSteps reads a whole number. It does not compare it with its limits; Ask.Check does.
+func ParseSteps(text string) (*int, error) {
+	steps, err := strconv.Atoi(text)
+	if err != nil {
+		return nil, Unreadable(FieldSteps, text)
+	}
+	return &steps, nil
+}
+
+// ParseGuidance reads a number. It does not compare it with its limits; Ask.Check does.
+func ParseGuidance(text string) (*float64, error) {
+	guidance, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		return nil, Unreadable(FieldGuidance, text)
+	}
+	return &guidance, nil
+}

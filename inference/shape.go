@@ -1,0 +1,79 @@
+package inference
+
+import (
+	"kleinbild/inference/flux2"
+	"kleinbild/inference/picture"
+	"kleinbild/inference/vae"
+)
+
+// shape is what the cost of a request depends on: sizes and counts, neither texts nor pixels. Shapes can be compared with
+// ==, so that a shape is the key of what is known about its requests.
+type shape struct {
+	size picture.Size
+	// references has the sizes that the model sees; unused places are zero.
+	references [MaxReferences]referenceShape
+	steps      int
+	// guided says that each step takes two passes, one of them for the empty prompt; unprompted, that the prompt is empty
+	// itself, so that one encoding serves both.
+	guided, unprompted bool
+	preview            bool
+}
+
+// referenceShape is the size of a reference, and the index of the first reference with the same pixels: equal pictures are
+// encoded once.
+type referenceShape struct {
+	size picture.Size
+	same int
+}
+
+// shapeOf returns the shape of r. It scales no pixels.
+func (e *Engine) shapeOf(r Request) shape {
+	s := shape{size: r.size, steps: r.steps, guided: e.guided(r), unprompted: r.prompt == "", preview: r.preview}
+	for i, ref := range r.references {
+		same := i
+		for j := i - 1; j >= 0; j-- {
+			if r.references[j].PixelsSHA256 == ref.PixelsSHA256 {
+				same = j
+			}
+		}
+		s.references[i] = referenceShape{ref.SizeFor(e.info.NativeSize), same}
+	}
+	return s
+}
+
+// prompts returns how many prompts each step takes a pass for.
+func (s shape) prompts() int {
+	if s.guided {
+		return 2
+	}
+	return 1
+}
+
+// referenced returns the references that are there.
+func (s shape) referenced() []referenceShape {
+	n := 0
+	for n < len(s.references) && s.references[n].size != (picture.Size{}) {
+		n++
+	}
+	return s.references[:n]
+}
+
+// gridOf returns the size of a picture in tokens.
+func gridOf(s picture.Size) flux2.Grid {
+	return flux2.Grid{Height: s.Height / vae.PixelsPerToken, Width: s.Width / vae.PixelsPerToken}
+}
+
+// Work estimates the arithmetic of r in multiply-adds, as if the caches held nothing of it: runs of one engine take time
+// in proportion. It may be called while a picture is being made.
+func (e *Engine) Work(r Request) float64 { return e.work(e.shapeOf(r), e.info.MaxSequenceLength) }
+
+// work estimates the arithmetic of a request of shape s with so many text tokens.
+func (n networks) work(s shape, textTokens int) float64 {
+	tokens := textTokens + gridOf(s.size).Tokens()
+	total := float64(s.prompts())*promptWork(n.encoder.Config(), textTokens) + decodeWork(n.vae.Config(), s.size)
+	for _, ref := range s.referenced() {
+		tokens += gridOf(ref.size).Tokens()
+		total += encodeWork(n.vae.Config(), ref.size)
+	}
+	return total + float64(s.steps*s.prompts())*stepWork(n.transformer.Config(), tokens)
+}

@@ -1,0 +1,107 @@
+package server
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"testing"
+
+	"kleinbild/inference"
+	"kleinbild/inference/asktest"
+)
+
+// TestBadAsks: the API ends at the engine's error for each value that no face may take, on each path that knows the field.
+func TestBadAsks(t *testing.T) {
+	for _, c := range asktest.Cases() {
+		for kind, parse := range map[string]func(asktest.Case) error{
+			"/v1/generate": func(c asktest.Case) error {
+				_, err := formWith(c, formValues(c)).parse(false)
+				return err
+			},
+			"/v1/images/edits": func(c asktest.Case) error {
+				f := formWith(c, formValues(c))
+				f.uploads = append(f.uploads, upload{name: "image", number: math.MinInt})
+				images, err := f.values.imagesJob()
+				if err == nil {
+					err = images.addImages(f)
+				}
+				if err == nil {
+					err = f.values.check(images.job)
+				}
+				return err
+			},
+			"/v1/images/generations": func(c asktest.Case) error {
+				v, err := parseJSON([]byte(jsonOf(c)))
+				if err != nil {
+					return err
+				}
+				images, err := v.imagesJob()
+				if err == nil {
+					err = v.check(images.job)
+				}
+				return err
+			},
+		} {
+			if c.Aspect != "" && kind != "/v1/generate" || c.References > 0 && kind == "/v1/images/generations" {
+				continue // it has no such field
+			}
+			if kind == "/v1/images/edits" && c.References > 0 {
+				c.References-- // one is there already
+			}
+			err := parse(c)
+			var field inference.FieldError
+			var told *apiError
+			if !errors.As(err, &field) || field != c.Want || !errors.As(err, &told) || told.status != 422 {
+				t.Errorf("%s, %s: %v (%+v), want a 422 of %+v", kind, c.Name, err, field, c.Want)
+			}
+		}
+	}
+}
+
+// fieldsOf are the case's fields by their names here.
+func fieldsOf(c asktest.Case) map[string]string {
+	fields := map[string]string{fieldPrompt: "a fox"}
+	for name, text := range map[string]string{
+		fieldPrompt: c.Prompt, fieldAspectRatio: c.Aspect, fieldSize: c.Size, fieldSeed: c.Seed, fieldSteps: c.Steps, fieldGuidance: c.Guidance,
+	} {
+		if text != "" {
+			fields[name] = text
+		}
+	}
+	return fields
+}
+
+func formValues(c asktest.Case) values {
+	v := values{}
+	for name, text := range fieldsOf(c) {
+		v[name] = value{name: name, text: text}
+	}
+	return v
+}
+
+func formWith(c asktest.Case, v values) *form {
+	f := &form{values: v}
+	for i := range c.References {
+		f.uploads = append(f.uploads, upload{name: fmt.Sprintf("image[%d]", i), number: i})
+	}
+	return f
+}
+
+// jsonOf writes numbers as numbers, any other text as a string.
+func jsonOf(c asktest.Case) string {
+	body := ""
+	for name, text := range fieldsOf(c) {
+		_, err := strconv.ParseFloat(text, 64)
+		if number := err == nil || errors.Is(err, strconv.ErrRange); !number || name == fieldPrompt {
+			quoted, err := json.Marshal(text)
+			if err != nil {
+				panic(err)
+			}
+			text = string(quoted)
+		}
+		body += fmt.Sprintf(", %q: %s", name, text)
+	}
+	return "{" + body[2:] + "}"
+}
