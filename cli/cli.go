@@ -101,7 +101,7 @@ func Main(args []string, streams Streams) (code int) {
 		fmt.Fprintln(streams.Err, "kleinbild: cancelled")
 		return exitInterrupt
 	}
-	fmt.Fprintf(streams.Err, "kleinbild: %s\n", oneLine(err))
+	fmt.Fprintf(streams.Err, "kleinbild: %s\n", oneLine(withFlag(err)))
 	if errors.As(err, &usage) {
 		return exitUsage
 	}
@@ -117,6 +117,17 @@ func withRange(err error) error {
 		if strings.HasPrefix(err.Error(), flag+":") {
 			return fmt.Errorf("%w; want %s", err, want)
 		}
+	}
+	return err
+}
+
+// withFlag adds to an error of the engine which flag helps.
+func withFlag(err error) error {
+	switch {
+	case errors.Is(err, inference.ErrNoCUDA):
+		return fmt.Errorf("%w; use --device cpu or auto", err)
+	case errors.Is(err, inference.ErrNoFloat32):
+		return fmt.Errorf("%w; use --device cpu", err)
 	}
 	return err
 }

@@ -369,12 +369,12 @@ func TestFailuresBeforeComputing(t *testing.T) {
 		{"like a folder", "--like folder", []string{"folder", "found a folder"}},
 		{"noise no safetensors", "--noise text.png -o old.png", []string{"text.png", "safetensors"}},
 		{"noise a folder", "--noise folder", []string{"folder", "found a folder"}},
-		{"model missing", "-m gone", []string{"--model: gone: does not exist"}},
+		{"model missing", "-m gone", []string{"model: gone: does not exist"}},
 		{"model a text", "-m text.png -o old.png", []string{"text.png"}},
 		{"model an empty folder", "-m folder", []string{"folder", "model_index.json"}},
 		{"model one file of three", "-m " + filepath.Join(model(t, "single"), "flux2-vae.safetensors"), []string{"no transformer among"}},
 		{"GPU", "--device cuda", []string{"--device cpu"}},
-		{"float32 on a GPU", "--device sim --precision float32", []string{"device sim computes in bf16", "--device cpu"}},
+		{"float32 on a GPU", "--device sim --precision float32", []string{"device sim: it computes in bf16", "--device cpu"}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			args := strings.Fields("generate -p x " + row.args)

@@ -161,7 +161,7 @@ func TestDoctor(t *testing.T) {
 		filepath.Join(model(t, "single"), "qwen_3_4b.safetensors"), filepath.Join(model(t, "single"), "flux2-vae.safetensors"),
 		filepath.Join(model(t, "single"), "flux-2-klein-4b.safetensors"), filepath.Join(model(t, "distilled"), "tokenizer"),
 	}, ","))
-	if !strings.Contains(got.out, "--variant base says otherwise") {
+	if !strings.Contains(got.out, "choose the variant base if that is wrong") {
 		t.Errorf("a guess is not said aloud:\n%s", got.out)
 	}
 	got = call("", "doctor", "-m", t.TempDir())

@@ -28,10 +28,10 @@ const (
 type Precision string
 
 const (
-	// PrecisionAuto takes BF16 on graphics cards, and on a processor whose products of bfloat16 were measured to be
-	// clearly faster than those of float32; Float32 elsewhere.
+	// PrecisionAuto is BF16 on graphics cards, and on a processor whose bfloat16 products were measured to be clearly
+	// faster than its float32 products; otherwise it is Float32.
 	PrecisionAuto Precision = "auto"
-	// Float32 is exact to the reference's float32 run.
+	// Float32 computes as the reference's float32 run does.
 	Float32 Precision = "float32"
 	// BF16 rounds activations as the reference's usual bfloat16 run does.
 	BF16 Precision = "bf16"
@@ -59,10 +59,13 @@ func ParsePrecision(name string) (Precision, error) {
 	return "", fmt.Errorf("precision %q, want auto, float32 or bf16", name)
 }
 
-// ErrNoCUDA is wrapped by Open's error where DeviceCUDA is asked for and there is no graphics card that can be used.
+// ErrNoCUDA is wrapped by Open's error if DeviceCUDA is asked for and there is no graphics card that can be used.
 var ErrNoCUDA = errors.New("device cuda")
 
-// openBackend is the one place that chooses a backend. Notices say why a graphics card is left alone.
+// ErrNoFloat32 is wrapped by Open's error if Float32 is asked for on a device that computes in bf16 only.
+var ErrNoFloat32 = errors.New("it computes in bf16, not in float32")
+
+// openBackend is the one place that chooses a backend. Notices say why a graphics card is not used.
 func openBackend(opts Options) (b backend.Backend, p Precision, notices []string, err error) {
 	device, err := ParseDevice(string(opts.Device))
 	if err != nil {
@@ -75,12 +78,12 @@ func openBackend(opts Options) (b backend.Backend, p Precision, notices []string
 	switch device {
 	case DeviceSim, DeviceCUDA:
 		if precision == Float32 {
-			return nil, "", nil, fmt.Errorf("device %s computes in bf16, not in float32; use --device cpu", device)
+			return nil, "", nil, fmt.Errorf("device %s: %w, want bf16 or auto", device, ErrNoFloat32)
 		}
 		if device == DeviceSim {
 			b, err = openCUDA(cmp.Or(opts.sim, &sim))
 		} else if b, err = openCUDA(&gpu); err != nil {
-			err = fmt.Errorf("%w: %w; use --device cpu or auto", ErrNoCUDA, err)
+			err = fmt.Errorf("%w: %w", ErrNoCUDA, err)
 		}
 		return b, BF16, nil, err
 	case DeviceAuto:

@@ -78,11 +78,11 @@ func TestVariants(t *testing.T) {
 	}{
 		{"folder says distilled", tinyModel(t, "distilled"), "", Distilled, ""},
 		{"folder says base", tinyModel(t, "base"), "", Base, ""},
-		{"folder says nothing", changedModel(t, "distilled", index(`"is_distilled": true,`, "")), "", Base, "changed: its model_index.json does not say is_distilled: taken for a base model, as the reference does; --variant distilled says otherwise"},
+		{"folder says nothing", changedModel(t, "distilled", index(`"is_distilled": true,`, "")), "", Base, "changed: its model_index.json does not say is_distilled: taken for a base model, as the reference does; choose the variant distilled if that is wrong"},
 		{"folder says nothing, overruled", changedModel(t, "distilled", index(`"is_distilled": true,`, "")), Distilled, Distilled, ""},
 		{"folder overruled", tinyModel(t, "distilled"), Base, Base, ""},
-		{"file's name does not say base", renamed("flux-2-klein-4b.safetensors"), "", Distilled, "flux-2-klein-4b.safetensors: taken for a distilled model because its name does not say base; --variant base says otherwise"},
-		{"file's name says base", renamed("flux-2-klein-Base-4b.safetensors"), "", Base, "flux-2-klein-Base-4b.safetensors: taken for a base model because of its name; --variant distilled says otherwise"},
+		{"file's name does not say base", renamed("flux-2-klein-4b.safetensors"), "", Distilled, "flux-2-klein-4b.safetensors: taken for a distilled model because its name does not say base; choose the variant base if that is wrong"},
+		{"file's name says base", renamed("flux-2-klein-Base-4b.safetensors"), "", Base, "flux-2-klein-Base-4b.safetensors: taken for a base model because of its name; choose the variant distilled if that is wrong"},
 		{"file's name overruled", renamed("flux-2-klein-base-4b.safetensors"), Distilled, Distilled, ""},
 	} {
 		t.Run(row.name, func(t *testing.T) {

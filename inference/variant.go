@@ -15,7 +15,7 @@ const (
 	Base      Variant = "base"
 )
 
-// ParseVariant accepts "", which means: as the checkpoint says.
+// ParseVariant accepts "" too, which means what the checkpoint says.
 func ParseVariant(name string) (Variant, error) {
 	switch v := Variant(name); v {
 	case "", Distilled, Base:
@@ -32,8 +32,8 @@ func (v Variant) defaults() (steps int, guidance float64) {
 	return 4, 1
 }
 
-// variantOf decides between what the user says, what model_index.json says, and what a file's name hints. A guess
-// comes with the sentence that says so.
+// variantOf decides between what the user says, what model_index.json says, and what the name of a file suggests. If it
+// has to guess, it returns a sentence that says so.
 func variantOf(c *checkpoint.Checkpoint, override Variant) (Variant, []string) {
 	switch {
 	case override != "":
@@ -45,12 +45,12 @@ func variantOf(c *checkpoint.Checkpoint, override Variant) (Variant, []string) {
 	case c.Index.IsDistilled != nil && *c.Index.IsDistilled:
 		return Distilled, nil
 	case c.Index.IsDistilled == nil:
-		return Base, []string{fmt.Sprintf("%s: its model_index.json does not say is_distilled: taken for a base model, as the reference does; --variant distilled says otherwise", c.Name)}
+		return Base, []string{fmt.Sprintf("%s: its model_index.json does not say is_distilled: taken for a base model, as the reference does; choose the variant distilled if that is wrong", c.Name)}
 	}
 	return Base, nil
 }
 
-// families are the published sizes.
+// families are the sizes that were published.
 var families = []struct {
 	name                             string
 	heads, double, single, contextIn int

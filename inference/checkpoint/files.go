@@ -151,8 +151,9 @@ func tokenizerBeside(items []string) string {
 func hintOf(file string) *VariantHint {
 	if strings.Contains(strings.ToLower(file), "base") {
 		return &VariantHint{true, fmt.Sprintf(
-			"%s: taken for a base model because of its name; --variant distilled says otherwise", file)}
+			"%s: taken for a base model because of its name; choose the variant distilled if that is wrong", file)}
 	}
 	return &VariantHint{false, fmt.Sprintf(
-		"%s: taken for a distilled model because its name does not say base; --variant base says otherwise", file)}
+		"%s: taken for a distilled model because its name does not say base; "+
+			"choose the variant base if that is wrong", file)}
 }

@@ -66,7 +66,7 @@ func (e *NotFoundError) Search() string {
 	for _, p := range e.Tried {
 		places = append(places, fmt.Sprintf("%s (%s)", p.Where, p.Reason))
 	}
-	return fmt.Sprintf("no model found: not by --model, not by $%s, not in the settings, not in %s",
+	return fmt.Sprintf("no model found: not by a name, not by $%s, not in the settings, not in %s",
 		ModelVariable, strings.Join(places, ", not in "))
 }
 
@@ -74,7 +74,7 @@ func (e *NotFoundError) Search() string {
 // user's data folder (~/.local/share on Linux, %LOCALAPPDATA% on Windows).
 func ModelsDir() string { return filepath.Join(xdg.DataHome, "kleinbild", "models") }
 
-// Find returns the spec of the first model that it finds: explicit (the command line's --model), $KLEINBILD_MODEL, the
+// Find returns the spec of the first model that it finds: explicit (the model that a user names), $KLEINBILD_MODEL, the
 // user's setting, the folders in ModelsDir, the Hugging Face cache, ComfyUI and similar programs. The first three are
 // names or specs (see resolve); an empty one is skipped, and one that does not exist is an error, since another model
 // would be a surprise. In the other places models that do not open are skipped, and tried holds the reasons.
@@ -98,7 +98,7 @@ func findNow(
 	ctx context.Context, explicit string, env func(string) string, setting string,
 ) (spec string, tried []Place, err error) {
 	for _, named := range []struct{ by, spec string }{
-		{"--model", explicit},
+		{"model", explicit},
 		{"$" + ModelVariable, env(ModelVariable)},
 		{"model in the settings", setting},
 	} {

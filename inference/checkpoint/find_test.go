@@ -182,8 +182,8 @@ func TestFindNamesWhatDoesNotExist(t *testing.T) {
 	for _, row := range []struct {
 		name, explicit, variable, setting, want string
 	}{
-		{"explicit", gone, "", "", "--model: " + gone + ": does not exist"},
-		{"explicit list", there + "," + gone, "", "", "--model: " + gone + ": does not exist"},
+		{"explicit", gone, "", "", "model: " + gone + ": does not exist"},
+		{"explicit list", there + "," + gone, "", "", "model: " + gone + ": does not exist"},
 		{"environment", "", gone, dir, "$KLEINBILD_MODEL: " + gone + ": does not exist"},
 		{"setting", "", "", gone, "model in the settings: " + gone + ": does not exist"},
 	} {

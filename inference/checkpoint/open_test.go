@@ -207,7 +207,7 @@ func TestVariantHint(t *testing.T) {
 		"FLUX.2-Klein-BASE-4B.safetensors":     true,
 	} {
 		if h := hintOf(file); h.Base != base || !strings.Contains(h.Sentence, file) ||
-			!strings.Contains(h.Sentence, "--variant") {
+			!strings.Contains(h.Sentence, "choose the variant ") {
 			t.Errorf("%s: %+v, want base %v", file, h, base)
 		}
 	}

@@ -81,7 +81,7 @@ func TestResolve(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"nothing", "black-forest-labs/FLUX.2-klein-9B", "../mine", "..", "models--a--b"} {
-		want := "--model: " + name + ": does not exist, neither as a file or folder nor as a model on this machine"
+		want := "model: " + name + ": does not exist, neither as a file or folder nor as a model on this machine"
 		got, _, err := find(name, env, "")
 		if err == nil && name != ".." || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %q %v", name, got, err)
