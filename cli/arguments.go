@@ -14,9 +14,11 @@ import (
 	"kleinbild/inference"
 )
 
-// asGiven decodes strings byte by byte. Kong's own decoder goes through JSON, which puts U+FFFD in place of bytes that are
-// not UTF-8, so that a file with such a name could not be opened.
-var asGiven = kong.KindMapper(reflect.String, kong.MapperFunc(func(ctx *kong.DecodeContext, target reflect.Value) error {
+// asGiven decodes strings byte by byte. Kong's own decoder goes through JSON, which puts U+FFFD in place of bytes that
+// are not UTF-8, so that a file with such a name could not be opened.
+var asGiven = kong.KindMapper(reflect.String, kong.MapperFunc(decodeBytes))
+
+func decodeBytes(ctx *kong.DecodeContext, target reflect.Value) error {
 	token, err := ctx.Scan.PopValue("string")
 	if err != nil {
 		return err
@@ -27,15 +29,15 @@ var asGiven = kong.KindMapper(reflect.String, kong.MapperFunc(func(ctx *kong.Dec
 	}
 	target.SetString(text)
 	return nil
-}))
+}
 
-// numberFlag is the text of a number, "" if the flag is not given. It is read together with the other fields of a request,
-// so that all faces say the same of a bad one.
+// numberFlag is the text of a number, "" if the flag is not given. The engine reads it, so that a bad number gives the
+// same error as in the window and the server.
 type numberFlag string
 
 var negative = regexp.MustCompile(`^-[.\d]+$`)
 
-// Decode takes a negative number for a value, where the parser would see flags.
+// Decode accepts a negative number as the value. The parser alone would read it as flags.
 func (s *numberFlag) Decode(ctx *kong.DecodeContext) error {
 	token := ctx.Scan.Peek()
 	if !token.IsValue() && !negative.MatchString(token.String()) {
@@ -48,8 +50,8 @@ func (s *numberFlag) Decode(ctx *kong.DecodeContext) error {
 // maxStdinBytes bounds what is read of standard input for one prompt; the limit of a prompt is far lower.
 const maxStdinBytes = 1 << 20
 
-// readPrompt reads the value of --prompt: the prompt itself, or - for all of standard input without the line ends at its
-// end. What it returns is not checked yet.
+// readPrompt reads the value of --prompt: the prompt itself, or - for all of standard input without the line ends at
+// its end. What it returns is not checked yet.
 func readPrompt(text string, in io.Reader) (string, error) {
 	if text != standardInput {
 		return text, nil
@@ -59,7 +61,8 @@ func readPrompt(text string, in io.Reader) (string, error) {
 		return "", fmt.Errorf("prompt: standard input: %w", err)
 	}
 	if len(all) > maxStdinBytes {
-		return "", fmt.Errorf("prompt: standard input: found more than %d bytes, want at most %d", maxStdinBytes, inference.MaxPromptBytes)
+		return "", fmt.Errorf("prompt: standard input: found more than %d bytes, want at most %d",
+			maxStdinBytes, inference.MaxPromptBytes)
 	}
 	text = strings.TrimRight(string(all), "\r\n")
 	if strings.TrimSpace(strings.TrimPrefix(text, "\uFEFF")) == "" {
@@ -68,7 +71,8 @@ func readPrompt(text string, in io.Reader) (string, error) {
 	return text, nil
 }
 
-// promptError says what is wrong with a prompt that readPrompt has read. That of standard input is no mistake of usage.
+// promptError says what is wrong with a prompt that readPrompt has returned. A bad prompt on standard input is a
+// failure, not a mistake of usage.
 func promptError(flag string, err error) error {
 	if flag == standardInput {
 		return fmt.Errorf("standard input: %w", err)

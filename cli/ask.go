@@ -14,7 +14,8 @@ import (
 	"kleinbild/inference/picture"
 )
 
-// ask collects what the flags and the picture of --like ask for. Its errors are about what cannot be read at all.
+// ask collects what the flags and the picture of --like ask for. It fails if a flag cannot be read at all; limits are
+// not checked here.
 func (c *generateCommand) ask(j *job, in io.Reader) (ask inference.Ask, err error) {
 	if j.like != nil {
 		ask = c.again(*j.like)
@@ -67,12 +68,13 @@ func (c *generateCommand) ask(j *job, in io.Reader) (ask inference.Ask, err erro
 		if ask.Noise, err = inference.ReadNoise(c.Noise); err != nil {
 			return ask, err
 		}
-		j.notes = append(j.notes, "the noise comes from a file: the seed is not used, and --like cannot repeat the picture")
+		j.notes = append(j.notes,
+			"the noise comes from a file: the seed is not used, and --like cannot repeat the picture")
 	}
 	return ask, nil
 }
 
-// again asks for an earlier picture. A size that nobody could ask for is that of its image 1.
+// again asks for an earlier picture. If its size is beyond the limits, it was matched to image 1.
 func (c *generateCommand) again(meta picture.Metadata) inference.Ask {
 	ask := inference.Ask{Prompt: meta.Prompt, Seed: &meta.Seed}
 	if meta.Steps != 0 {
@@ -97,16 +99,17 @@ func sizeOf(meta picture.Metadata) picture.Size {
 	return picture.Size{Width: meta.Width, Height: meta.Height}
 }
 
-// refuse says an error about a field with the name of the flag that has its value, or of the picture of --like.
+// refuse names the origin of a bad value: its flag, or the file of --like.
 func (c *generateCommand) refuse(err error) error {
 	var e inference.FieldError
 	if !errors.As(err, &e) {
 		return err
 	}
 	given := map[inference.Field]bool{
-		inference.FieldPrompt: c.Prompt != nil, inference.FieldReferences: len(c.Image) > 0, inference.FieldAspect: c.Aspect != "",
-		inference.FieldSize: c.Size != "", inference.FieldSeed: c.Seed != "", inference.FieldSteps: c.Steps != "",
-		inference.FieldGuidance: c.Guidance != "", inference.FieldNoise: c.Noise != "",
+		inference.FieldPrompt: c.Prompt != nil, inference.FieldReferences: len(c.Image) > 0,
+		inference.FieldAspect: c.Aspect != "", inference.FieldSize: c.Size != "", inference.FieldSeed: c.Seed != "",
+		inference.FieldSteps: c.Steps != "", inference.FieldGuidance: c.Guidance != "",
+		inference.FieldNoise: c.Noise != "",
 	}
 	switch {
 	case c.Like != "" && !given[e.Field]:
@@ -117,13 +120,14 @@ func (c *generateCommand) refuse(err error) error {
 	return flagError(err)
 }
 
-// flags are the engine's fields by the names of this command line.
+// flags has the flag of each field.
 var flags = map[inference.Field]string{
-	inference.FieldPrompt: "--prompt", inference.FieldReferences: "--image (-i)", inference.FieldAspect: "--aspect", inference.FieldSize: "--size",
-	inference.FieldSeed: "--seed", inference.FieldSteps: "--steps", inference.FieldGuidance: "--guidance", inference.FieldNoise: "--noise",
+	inference.FieldPrompt: "--prompt", inference.FieldReferences: "--image (-i)", inference.FieldAspect: "--aspect",
+	inference.FieldSize: "--size", inference.FieldSeed: "--seed", inference.FieldSteps: "--steps",
+	inference.FieldGuidance: "--guidance", inference.FieldNoise: "--noise",
 }
 
-// flagError says an error about a field in the words of this command line; any other error stays as it is.
+// flagError turns a FieldError into a mistake of usage that names the flag. It returns any other error as it is.
 func flagError(err error) error {
 	var e inference.FieldError
 	if !errors.As(err, &e) {
@@ -136,7 +140,7 @@ func flagError(err error) error {
 	return usageError{inWords{fmt.Sprintf("%s: found %s, want %s", flags[e.Field], e.Got, want), e}}
 }
 
-// inWords is an error in other words than those of its cause.
+// inWords is an error with a text of its own and the error that caused it.
 type inWords struct {
 	text  string
 	cause error
@@ -148,7 +152,7 @@ func (w inWords) Unwrap() error { return w.cause }
 // referenceFile is the path of a reference.
 type referenceFile string
 
-// Open reads the picture. The path that is remembered of it does not depend on the working directory.
+// Open reads the picture. The reference remembers an absolute path, which stays right in another working directory.
 func (f referenceFile) Open(ctx context.Context) (inference.Reference, error) {
 	ref, err := inference.OpenReference(ctx, string(f))
 	if err == nil {
@@ -163,7 +167,7 @@ type earlierReference struct {
 	file picture.ReferenceFile
 }
 
-// referenceFinder finds the files of references, one at a time: the history is locked for each search.
+// referenceFinder finds the files of references, one at a time, because each search locks the history.
 type referenceFinder struct {
 	mu   sync.Mutex
 	like string
@@ -181,7 +185,7 @@ func (r earlierReference) Open(ctx context.Context) (inference.Reference, error)
 	return referenceFile(path).Open(ctx)
 }
 
-// find looks where the history says, beside the picture, and where the program was started.
+// find looks in the history, in the folder of the picture, and in the working directory.
 func (f *referenceFinder) find(ctx context.Context, file picture.ReferenceFile) (string, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

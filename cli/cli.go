@@ -43,7 +43,7 @@ type commands struct {
 	Manual     manualCommand     `cmd:"" hidden:"" help:"Print the manual page."`
 }
 
-// usageError is a mistake in the arguments, as against a failure of the work.
+// usageError is a mistake in the arguments; any other error is a failure of the work.
 type usageError struct{ error }
 
 // Unwrap returns the mistake.
@@ -51,7 +51,7 @@ func (e usageError) Unwrap() error { return e.error }
 
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
-// exit is how kong leaves after printing help.
+// exit is what the parser panics with to end the program after it has printed help.
 type exit int
 
 // Main runs the command that args name and returns the exit code.
@@ -108,11 +108,12 @@ func Main(args []string, streams Streams) (code int) {
 	return exitFailure
 }
 
-// withRange adds to the parser's error about a number which numbers the flag takes.
+// withRange adds to the parser's error about a number what the flag takes.
 func withRange(err error) error {
 	for flag, want := range map[string]string{
-		"--seed": inference.FieldSeed.Want(), "--steps": inference.FieldSteps.Want(), "--guidance": inference.FieldGuidance.Want(),
-		"--count": countRange, "--max-sequence-length": lengthRange,
+		"--seed": inference.FieldSeed.Want(), "--steps": inference.FieldSteps.Want(),
+		"--guidance": inference.FieldGuidance.Want(),
+		"--count":    countRange, "--max-sequence-length": lengthRange,
 	} {
 		if strings.HasPrefix(err.Error(), flag+":") {
 			return fmt.Errorf("%w; want %s", err, want)
@@ -121,7 +122,7 @@ func withRange(err error) error {
 	return err
 }
 
-// withFlag adds to an error of the engine which flag helps.
+// withFlag adds to an error of the engine the flag that helps.
 func withFlag(err error) error {
 	switch {
 	case errors.Is(err, inference.ErrNoCUDA):
@@ -132,7 +133,7 @@ func withFlag(err error) error {
 	return err
 }
 
-// oneLine keeps errors that joined several causes on one line.
+// oneLine puts an error of several causes on one line.
 func oneLine(err error) string {
 	return plain.Printable(strings.ReplaceAll(plain.Text(err), "\n", "; "))
 }

@@ -68,7 +68,7 @@ func (c doctorCommand) Run(ctx context.Context, s Streams) error {
 	rows = nil
 	if info.Missing != nil {
 		for _, p := range info.Missing.Tried {
-			if p.Empty() { // the others were told of above
+			if p.Empty() { // the others are listed above
 				rows = append(rows, [2]string{"no model in", p.Where + " (" + p.Reason + ")"})
 			}
 		}
@@ -122,7 +122,7 @@ func printTable(w io.Writer, rows [][]string) error {
 	return t.Flush()
 }
 
-// comfortableBytes holds those 14 GB of the 4B model's files that are read, beside its working memory.
+// comfortableBytes is the 14 GB that are read of the 4B model's files, and its working memory.
 const comfortableBytes = 18 << 30
 
 func memory() string {
@@ -132,12 +132,12 @@ func memory() string {
 	}
 	text := fmt.Sprintf("%.1f GB, %.1f GB free", float64(m.Total)/1e9, float64(m.Available)/1e9)
 	if m.Total < comfortableBytes {
-		text += "; too little to keep the 4B model's 14 GB in, which is then read from disk in every step: slow, but it works"
+		text += "; too little for the 4B model's 14 GB, which are then read from disk in every step: slow, but it works"
 	}
 	return text
 }
 
-// graphicsMemory says what a picture of the default size needs.
+// graphicsMemory says how much memory a picture of the default size needs.
 func graphicsMemory(e *inference.Engine) (string, error) {
 	req, err := inference.Ask{}.Resolve(e.Info())
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"kleinbild/inference/picture"
 )
 
-// modelFlags choose a model and where it computes.
+// modelFlags choose a model and the device that computes.
 type modelFlags struct {
 	Model             string `short:"m" placeholder:"MODEL" help:"A folder, files or folders separated by commas, a name that models list shows, an id of the hub (OWNER/NAME) in its cache, or demo for the built-in toy. Default: $$KLEINBILD_MODEL, then the usual places."`
 	Variant           string `placeholder:"NAME" help:"distilled or base, where the files do not tell."`
@@ -63,7 +63,8 @@ func (f modelFlags) options() (inference.Options, error) {
 		return inference.Options{}, err
 	}
 	return inference.Options{
-		Model: f.Model, Setting: user.Model, Variant: variant, MaxSequenceLength: length, Device: device, Precision: precision,
+		Model: f.Model, Setting: user.Model, Variant: variant, MaxSequenceLength: length,
+		Device: device, Precision: precision,
 	}, nil
 }
 
@@ -83,7 +84,7 @@ type generateCommand struct {
 	modelFlags
 }
 
-// job is what generate was asked to do, checked before anything heavy starts.
+// job is what generate was asked to do. All of it is checked before the model is opened.
 type job struct {
 	options inference.Options
 	checked inference.Checked
@@ -134,8 +135,9 @@ func (c *generateCommand) Run(ctx context.Context, s Streams) error {
 	if p, err := engine.Plan(j.request); err == nil {
 		memory = fmt.Sprintf(", %v of graphics memory", p)
 	}
-	fmt.Fprintf(s.Err, "%s (%s, %s) on %s, %s%s; %v, %s, opened in %.2f s\n", info.Model, info.Family, info.Variant, info.Device,
-		info.Precision, memory, j.request.Size(), inference.WorkflowOf(len(j.request.References())), opened.Seconds())
+	fmt.Fprintf(s.Err, "%s (%s, %s) on %s, %s%s; %v, %s, opened in %.2f s\n",
+		info.Model, info.Family, info.Variant, info.Device, info.Precision, memory,
+		j.request.Size(), inference.WorkflowOf(len(j.request.References())), opened.Seconds())
 	for i, seed := range j.seeds {
 		j.request = j.request.WithSeed(seed)
 		if err := c.one(ctx, s, engine, j, i); err != nil {
@@ -145,7 +147,7 @@ func (c *generateCommand) Run(ctx context.Context, s Streams) error {
 	return nil
 }
 
-// maxCutShown bounds what is quoted of a prompt's end; the tokens command shows all of it.
+// maxCutShown is how many bytes of a prompt's cut-off end are quoted; the tokens command shows all of it.
 const maxCutShown = 80
 
 // one makes and writes one picture.
@@ -158,7 +160,8 @@ func (c *generateCommand) one(ctx context.Context, s Streams, engine *inference.
 		return err
 	}
 	if i == 0 && result.Truncated != "" {
-		fmt.Fprintf(s.Err, "note: the prompt is too long for the model; %d bytes are cut off, from %.*q\n", len(result.Truncated), maxCutShown, result.Truncated)
+		fmt.Fprintf(s.Err, "note: the prompt is too long for the model; %d bytes are cut off, from %.*q\n",
+			len(result.Truncated), maxCutShown, result.Truncated)
 	}
 	meta := result.Metadata
 	meta.Version = Version
@@ -171,7 +174,8 @@ func (c *generateCommand) one(ctx context.Context, s Streams, engine *inference.
 	}
 	if i == 0 {
 		if err := history.At(HistoryFile(), nil).Remember(meta.References); err != nil {
-			fmt.Fprintf(s.Err, "note: where the references lie could not be remembered, so that --like will look beside the picture: %s\n", oneLine(err))
+			fmt.Fprintf(s.Err, "note: the places of the references could not be remembered, "+
+				"so that --like will look beside the picture: %s\n", oneLine(err))
 		}
 	}
 	var stages []string
@@ -180,7 +184,7 @@ func (c *generateCommand) one(ctx context.Context, s Streams, engine *inference.
 	}
 	fmt.Fprintf(s.Err, "seed %d: %.2f s (%s)\n", meta.Seed, time.Since(start).Seconds(), strings.Join(stages, ", "))
 	if j.output == standardOutput {
-		return failed // the picture is all that stands there
+		return failed // standard output holds the picture and nothing else
 	}
 	if c.JSON {
 		err = writeJSON(s.Out, newReport(path, result, time.Since(start), j.preparations(engine.Info().NativeSize)), "")
@@ -252,7 +256,7 @@ func (c *generateCommand) readLike(j *job) error {
 	return nil
 }
 
-// resolve makes the request for the model that was opened.
+// resolve makes the request for the model that info describes.
 func (c *generateCommand) resolve(j *job, info inference.Info) (err error) {
 	if j.request, err = j.checked.Resolve(info); err != nil {
 		return c.refuse(err)
@@ -260,7 +264,7 @@ func (c *generateCommand) resolve(j *job, info inference.Info) (err error) {
 	if j.like == nil || c.Aspect != "" || c.Size != "" {
 		return nil
 	}
-	if want := sizeOf(*j.like); j.request.Size() != want { // its own size is too large, and not that of its image 1
+	if want := sizeOf(*j.like); j.request.Size() != want { // it is beyond the limits, and no match of image 1 either
 		_, err := inference.Ask{Size: &want}.Check()
 		return c.refuse(err)
 	}
@@ -288,7 +292,7 @@ func (j *job) preparations(native int) (list []picture.Preparation) {
 	return list
 }
 
-// compare says why a repetition may differ from its model.
+// compare says why the new picture may differ from that of --like.
 func (j *job) compare(w io.Writer, info inference.Info) {
 	if j.like == nil {
 		return

@@ -159,7 +159,7 @@ func TestReferencesAreFound(t *testing.T) {
 	writeFile(t, "file", "x")
 	home(filepath.Join(dir, "file"))
 	got = mustMake(t, small(t, "-p", "a fox", "-i", "garden.png", "-o", "y.png")...)
-	if !strings.Contains(got.err, "note: where the references lie could not be remembered") || got.out != "y.png\n" {
+	if !strings.Contains(got.err, "note: the places of the references could not be remembered") || got.out != "y.png\n" {
 		t.Errorf("out %q, err %q", got.out, got.err)
 	}
 	home(filepath.Join(dir, "damaged"))

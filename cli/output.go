@@ -19,7 +19,7 @@ import (
 // standardOutput is the name that stands for it.
 const standardOutput = "-"
 
-// checkStandardOutput refuses what cannot go together with a picture on standard output.
+// checkStandardOutput refuses flags that exclude a picture on standard output, and a terminal.
 func (c *generateCommand) checkStandardOutput(out io.Writer) error {
 	if c.Output != standardOutput {
 		return nil
@@ -36,7 +36,7 @@ func (c *generateCommand) checkStandardOutput(out io.Writer) error {
 	return nil
 }
 
-// reserveBytes is more than the fields of metadata that are not known before a run take.
+// reserveBytes is more than the metadata takes that is not known before a run.
 const reserveBytes = 4096
 
 // checkOutputs finds out whether all pictures can be written, before anything is computed.
@@ -61,8 +61,8 @@ func (j *job) checkOutputs() error {
 // to go.
 func PicturesDir() string { return filepath.Join(xdg.UserDirs.Pictures, "Kleinbild") }
 
-// write writes a finished picture and returns the path that it has got. failed says why that is not the one that was
-// asked for; err, that the picture is nowhere.
+// write writes a finished picture and returns its path. failed says why that is not the path that was asked for. err
+// says that the picture could not be written anywhere.
 func (j *job) write(out io.Writer, img image.Image, meta picture.Metadata) (path string, failed, err error) {
 	folders := []string{PicturesDir(), os.TempDir()}
 	if j.output == standardOutput {
@@ -77,7 +77,7 @@ func (j *job) write(out io.Writer, img image.Image, meta picture.Metadata) (path
 	return picture.Save(path, img, meta, exists, folders...)
 }
 
-// outputFor names the file of a seed: what the user named is replaced, a name of ours never is.
+// outputFor names the file of a seed. A file that the user named is replaced; a file with a name of ours never is.
 func (j *job) outputFor(seed uint64) (string, picture.OnExist) {
 	if j.output == "" {
 		return fmt.Sprintf("kleinbild-%d.png", seed), picture.Number
@@ -89,23 +89,24 @@ func (j *job) outputFor(seed uint64) (string, picture.OnExist) {
 	return fmt.Sprintf("%s-%d%s", strings.TrimSuffix(j.output, ext), seed, ext), picture.Replace
 }
 
-// report is the JSON that generate prints. Beside a path that is not UTF-8 stand its bytes. References have their base
-// names, as in the picture.
+// report is the JSON that generate prints. If a path is not UTF-8, its bytes are given as well. References have their
+// base names, as in the picture.
 type report struct {
 	Path      string             `json:"path"`
 	PathBytes []byte             `json:"path_base64,omitempty"`
 	Workflow  inference.Workflow `json:"workflow"`
 	Seconds   float64            `json:"seconds"`
 	Stages    map[string]float64 `json:"stages"`
-	// Prepared says what became of each reference before the model saw it.
+	// Prepared says how each reference was changed for the model.
 	Prepared []picture.Preparation `json:"prepared,omitempty"`
 	picture.Metadata
 }
 
 func newReport(path string, r *inference.Result, took time.Duration, prepared []picture.Preparation) report {
 	rep := report{
-		Path: path, PathBytes: picture.PathBytes(path), Workflow: r.Workflow, Seconds: took.Seconds(), Stages: map[string]float64{},
-		Prepared: prepared, Metadata: r.Metadata.WithoutFolders(),
+		Path: path, PathBytes: picture.PathBytes(path), Workflow: r.Workflow,
+		Seconds: took.Seconds(), Stages: map[string]float64{}, Prepared: prepared,
+		Metadata: r.Metadata.WithoutFolders(),
 	}
 	rep.Metadata.Version = Version
 	for _, t := range r.Timings {

@@ -43,7 +43,8 @@ func (c tokensCommand) Run(ctx context.Context, s Streams) error {
 	if err != nil {
 		return err
 	}
-	t, maxLength, err := inference.OpenTokenizer(ctx, inference.Options{Model: c.Model, Setting: user.Model, MaxSequenceLength: length})
+	opts := inference.Options{Model: c.Model, Setting: user.Model, MaxSequenceLength: length}
+	t, maxLength, err := inference.OpenTokenizer(ctx, opts)
 	if err != nil {
 		return err
 	}
@@ -83,8 +84,8 @@ func (c tokensCommand) Run(ctx context.Context, s Streams) error {
 	return nil
 }
 
-// tokenLines answers each line of standard input with one line. JSON says each character of a prompt, so that the prompt
-// is taken as it is, carriage returns and NUL too: this is how the tokenizer is looked at.
+// tokenLines answers each line of standard input with one line. JSON can express every character, so that prompts are
+// used unchanged, even with carriage returns and NULs: this is for testing the tokenizer.
 func tokenLines(s Streams, encode func(string) (tokenLine, string, error)) error {
 	out := bufio.NewWriter(s.Out)
 	defer out.Flush()

@@ -14,10 +14,11 @@ import (
 	"kleinbild/inference/picture"
 )
 
-// Ask is what a person asks for. What a person leaves out is nil, or empty. Check compares all of it with its limits; with
-// Checked.Resolve a model adds its defaults.
+// Ask is what a person asks for. A field that is left out is nil or empty. Check compares all fields with their limits;
+// Checked.Resolve adds the defaults of a model.
 //
-// A new field has its place here, a row in rules, and a use in Checked.Resolve if a model has a say in it.
+// To add a field, add it here and to Checked, with a row in rules and its text in Field.Want. If the model decides
+// about it, Checked.Resolve uses it.
 type Ask struct {
 	// Prompt holds the bytes as they came, in whatever encoding; see ParsePrompt. It may be empty.
 	Prompt string
@@ -42,7 +43,8 @@ type Source interface {
 	Open(ctx context.Context) (Reference, error)
 }
 
-// Checked is an Ask whose fields are all within their limits. Only Ask.Check makes one, so that nothing is checked again.
+// Checked is an Ask whose fields are all within their limits. Only Ask.Check makes one, so that nothing is checked
+// again.
 type Checked struct {
 	prompt     string
 	references []Source
@@ -55,8 +57,8 @@ type Checked struct {
 	preview    bool
 }
 
-// rules are the checks of an Ask, in the order in which they are made. Each returns a FieldError, or puts the field into
-// the Checked.
+// rules are the checks of an Ask, in the order in which they are made. Each returns a FieldError, or puts the field
+// into the Checked.
 var rules = []func(a Ask, c *Checked) error{
 	func(a Ask, c *Checked) (err error) {
 		c.prompt, err = ParsePrompt(a.Prompt)
@@ -112,14 +114,15 @@ var rules = []func(a Ask, c *Checked) error{
 	},
 }
 
-// checkSize settles which of aspect ratio and size decides. The size of image 1 may be matched though nobody could ask
-// for it: a picture of 8:1 is wider than a size may be.
+// checkSize checks the aspect ratio or the size, whichever is given. The size that Match takes from image 1 has no
+// limit here: a picture of 8:1 may be wider than a size that a person asks for.
 func checkSize(a Ask, c *Checked) error {
 	switch {
 	case a.Size != nil && a.Aspect != "":
 		return FieldError{FieldSize, "an aspect ratio as well", "one of both"}
 	case a.Size != nil && a.Size.Check() != nil:
-		return FieldError{FieldSize, a.Size.String(), fmt.Sprintf("each side %s; the nearest size is %v", picture.OutputSides(), a.Size.Nearest())}
+		want := fmt.Sprintf("each side %s; the nearest size is %v", picture.OutputSides(), a.Size.Nearest())
+		return FieldError{FieldSize, a.Size.String(), want}
 	case a.Size != nil:
 		c.size = *a.Size
 		return nil
@@ -147,7 +150,7 @@ func (a Ask) Check() (Checked, error) {
 	return c, nil
 }
 
-// Resolve is Check, and then Checked.Resolve for a model that is open already.
+// Resolve calls Check and then Checked.Resolve, for a model that is open and references that have been read.
 func (a Ask) Resolve(info Info) (Request, error) {
 	c, err := a.Check()
 	if err != nil {
@@ -183,7 +186,8 @@ func (c Checked) WithPreviews() Checked {
 	return c
 }
 
-// ReadAtOnce is how many references to read at a time: a decoder has one thread, and two of the largest files take 2 GB.
+// ReadAtOnce is how many references to read at a time: a decoder has one thread, and two of the largest files take
+// 2 GB.
 const ReadAtOnce = 2
 
 // Read reads those references that have not been read, atOnce at a time. The error is that of the first reference that
@@ -195,7 +199,7 @@ func (c Checked) Read(ctx context.Context, atOnce int) (Checked, error) {
 	group.SetLimit(atOnce)
 	for i, source := range c.references {
 		if failed.Load() {
-			break // the error is that of a reference that has begun
+			break // the error belongs to a reference that has been started
 		}
 		group.Go(func() error {
 			read[i], errs[i] = source.Open(ctx)
@@ -233,11 +237,12 @@ func (c Checked) Size(info Info) (size picture.Size, known bool) {
 	return size, err == nil
 }
 
-// Resolve adds what the model decides: the size in pixels, and the defaults of steps and guidance. All references have to
-// be read. The error is a FieldError if the noise is of another size than the picture.
+// Resolve adds what the model decides: the size in pixels, and the defaults of steps and guidance. All references have
+// to be read. The error is a FieldError if the noise is of another size than the picture.
 func (c Checked) Resolve(info Info) (Request, error) {
 	r := Request{
-		model: info.Digest, prompt: c.prompt, seed: c.seed, steps: c.steps, guidance: c.guidance, noise: c.noise, preview: c.preview,
+		model: info.Digest, prompt: c.prompt, seed: c.seed, steps: c.steps, guidance: c.guidance, noise: c.noise,
+		preview: c.preview,
 	}
 	for i, source := range c.references {
 		ref, read := asRead(source)
@@ -256,7 +261,8 @@ func (c Checked) Resolve(info Info) (Request, error) {
 		r.guidance = info.Guidance
 	}
 	if want := gridOf(r.size).Tokens() * info.TokenChannels; r.noise != nil && len(r.noise) != want {
-		return Request{}, FieldError{FieldNoise, fmt.Sprintf("%d values", len(r.noise)), fmt.Sprintf("%d for %v", want, r.size)}
+		got := fmt.Sprintf("%d values", len(r.noise))
+		return Request{}, FieldError{FieldNoise, got, fmt.Sprintf("%d for %v", want, r.size)}
 	}
 	return r, nil
 }

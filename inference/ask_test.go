@@ -3,6 +3,7 @@ package inference
 import (
 	"errors"
 	"math"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -191,4 +192,33 @@ func BenchmarkKeystroke(b *testing.B) {
 			}
 		}
 	})
+}
+
+// TestCostsLookAtSizes: what a window asks at each key allocates nothing, and a rehearsal allocates far less than one
+// picture's pixels, of which it would hold many.
+func TestCostsLookAtSizes(t *testing.T) {
+	e, err := Open(t.Context(), Options{Model: tinyModel(t, "base"), Device: DeviceSim})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	req := resolve(t, e, Ask{Preview: true, References: []Source{reference(t, 0, 1024, 1024), reference(t, 1, 640, 480)}})
+	if n := testing.AllocsPerRun(10, func() { e.Work(req) }); n != 0 {
+		t.Errorf("Work allocates %v times", n)
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	if _, err := e.Plan(req); err != nil {
+		t.Fatal(err)
+	}
+	runtime.ReadMemStats(&after)
+	if bytes, pixels := after.TotalAlloc-before.TotalAlloc, uint64(4*3*1344*768); bytes > pixels/4 {
+		t.Errorf("a rehearsal allocates %d bytes, want far less than the %d of the picture's pixels", bytes, pixels)
+	}
+	// The same request is known from then on, whatever its prompt says.
+	more := req
+	more.prompt, more.seed = "another fox", 2
+	if n := testing.AllocsPerRun(10, func() { _, _ = e.Plan(more) }); n > 20 {
+		t.Errorf("a plan that is known allocates %v times", n)
+	}
 }

@@ -12,7 +12,7 @@ const (
 	referenceCacheEntries = 16
 )
 
-// caches are what runs leave to later ones.
+// caches hold results that later runs use again.
 type caches struct {
 	prompts    cache // prompt embeds by token ids
 	references cache // reference latents by the digest of their pixels
@@ -28,8 +28,8 @@ func (c *caches) drop() {
 	c.references.drop()
 }
 
-// cache keeps the most recently used matrices by key; what falls out is freed. Matrices of one run must not exceed
-// the limit, or the first would be freed while the last is computed.
+// cache holds the most recently used matrices by key and frees those that it drops. One run must not use more matrices
+// than limit, or the first would be freed while the last is computed.
 type cache struct {
 	b       backend.Backend
 	limit   int
@@ -43,8 +43,8 @@ type cacheEntry struct {
 
 func newCache(b backend.Backend, limit int) cache { return cache{b: b, limit: limit} }
 
-// cached returns the matrix of key, computing it at most once while it stays in the cache. compute returns a matrix of
-// Keep, also beside an error.
+// cached returns the matrix of key. If the cache does not hold it, compute computes it. compute returns a matrix that
+// Keep has allocated, even if it fails.
 func (c *cache) cached(key string, compute func() (backend.Matrix, error)) (backend.Matrix, error) {
 	if m, ok := c.get(key); ok {
 		return m, nil
@@ -69,7 +69,7 @@ func (c *cache) get(key string) (backend.Matrix, bool) {
 	return e.value, true
 }
 
-// put hands value over to the cache.
+// put stores value under key. The cache owns it from then on.
 func (c *cache) put(key string, value backend.Matrix) {
 	if len(c.entries) == c.limit {
 		c.b.Free(c.entries[0].value)

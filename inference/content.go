@@ -23,7 +23,8 @@ type content struct {
 // contentOf prepares what the run of req reads.
 func (e *Engine) contentOf(req Request) (*content, error) {
 	c := &content{
-		guidance: req.guidance, seed: req.seed, noise: req.noise, model: e.info.Model, precision: e.info.Precision, ckpt: e.ckpt,
+		guidance: req.guidance, seed: req.seed, noise: req.noise,
+		model: e.info.Model, precision: e.info.Precision, ckpt: e.ckpt,
 	}
 	texts := []string{req.prompt}
 	if e.guided(req) {
@@ -66,7 +67,8 @@ type runPrompt struct {
 // promptKey tells prompts apart. The same ids may be text or padding: a long prompt can end in the padding token.
 func promptKey(enc tokenizer.Encoding) string { return fmt.Sprint(enc.Count, enc.IDs) }
 
-// prompt returns the prompt of pass i. In a rehearsal any ids will do, and the empty prompt is the same for both passes.
+// prompt returns the prompt of pass i. In a rehearsal any ids will do, and the empty prompt is the same for both
+// passes.
 func (r *run) prompt(i int) runPrompt {
 	if r.content != nil {
 		enc := r.content.prompts[i]
@@ -78,8 +80,8 @@ func (r *run) prompt(i int) runPrompt {
 	return runPrompt{fmt.Sprint(i), make([]int32, r.textTokens), r.textTokens}
 }
 
-// reference returns the key of reference i in the cache, and its pixels, row-major [height·width, 3] in [−1, 1]; nil in a
-// rehearsal.
+// reference returns the key of reference i in the cache, and its pixels, row-major [height·width, 3] in [−1, 1]; nil in
+// a rehearsal.
 func (r *run) reference(i int) (key string, pixels func() []float32) {
 	if r.content != nil {
 		ref := r.content.references[i]
@@ -88,7 +90,7 @@ func (r *run) reference(i int) (key string, pixels func() []float32) {
 	return fmt.Sprint(r.shape.references[i].same), func() []float32 { return nil }
 }
 
-// guidance returns how far the velocity goes from that of the empty prompt to that of the prompt, and beyond it.
+// guidance returns the factor by which the velocity goes from that of the empty prompt towards that of the prompt.
 func (r *run) guidance() float32 {
 	if r.content == nil {
 		return NoGuidance

@@ -1,6 +1,6 @@
-// Package inference makes pictures: Open finds and maps a checkpoint, Generate turns a prompt and up to four
-// reference pictures into one. It joins the stages (tokenizer, text encoder, transformer, VAE) over a backend;
-// windows, command lines and servers are built on it and see no stage.
+// Package inference makes pictures: Open finds and maps a checkpoint, an Ask becomes a Request, and Generate turns it
+// into one picture. The package joins the stages (tokenizer, text encoder, transformer, VAE) over a backend. Windows,
+// command lines and servers are built on it and see no stage.
 package inference
 
 import (
@@ -29,16 +29,16 @@ import (
 type Options struct {
 	// Model is a Diffusers directory, or single files as a comma list; "" searches the usual places.
 	Model string
-	// Setting is the model that the user's settings name, tried after the environment.
+	// Setting is the model that the user's settings name. It is tried after the environment.
 	Setting   string
 	Device    Device
 	Precision Precision
-	// Variant overrides what the checkpoint says or hints.
+	// Variant overrides what the checkpoint says, or what the name of its file suggests.
 	Variant Variant
 	// MaxSequenceLength lowers the number of text tokens; 0 leaves the model's.
 	MaxSequenceLength int
 
-	// sim is the software device that tests want.
+	// sim is the software device of tests.
 	sim *cuda.Options
 }
 
@@ -51,7 +51,7 @@ type Info struct {
 	Digest    string
 	Location  string
 	Layout    string
-	Family    string // "FLUX.2 [klein] 4B", or the number of parameters where the sizes are of no published model
+	Family    string // "FLUX.2 [klein] 4B", or the sizes if no published model has them
 	Variant   Variant
 	Device    string // what computes, for people
 	Precision Precision
@@ -64,8 +64,8 @@ type Info struct {
 	MaxSequenceLength int
 	// TokenChannels is the number of values of a token, which stands for 16 × 16 pixels.
 	TokenChannels int
-	// Demo says that this is the toy model that is part of the program; Missing tells of the search where it serves because no
-	// other was found.
+	// Demo says that this is the toy model that is part of the program. If no other model was found, Missing says where
+	// it was looked for.
 	Demo    bool
 	Missing *NoModelError
 	// Notices are sentences that the user should read, such as a guess that was made.
@@ -92,26 +92,27 @@ type networks struct {
 	vae         *vae.VAE
 }
 
-// ErrBusy is returned by Generate while another run of the same engine is under way.
+// ErrBusy is returned by Generate while the same engine makes another picture.
 var ErrBusy = errors.New("inference: the engine is busy with another picture")
 
-// UnreadableError is returned by Generate when a file of the model was changed or its disk was removed. The engine makes no
-// further picture until the file is what it was; the model can be opened again.
+// UnreadableError is returned by Generate if a file of the model was changed or its disk was removed. The engine makes
+// no further pictures until the file is as it was. The model can be opened again.
 type UnreadableError = checkpoint.UnreadableError
 
 // ErrClosed is returned by Generate after Close.
 var ErrClosed = errors.New("inference: the engine is closed")
 
-// NoModelError tells of a search that found no model in any of the usual places.
+// NoModelError says that no model was found in any of the usual places.
 type NoModelError = checkpoint.NotFoundError
 
-// Open maps a checkpoint and checks all of it: configs, the shape of every weight, the tokenizer. Nothing is
-// computed and no weight is read yet, so it takes well under a second whatever the model's size.
+// Open maps a checkpoint and checks all of it: configs, the shape of every weight, the tokenizer. It computes nothing
+// and reads no weight, so that it takes well under a second for a model of any size.
 //
-// Where no model is found in any of the usual places, that is the demo model, and Info.Missing says where was looked. When
-// ctx ends Open returns its cause at once, also where a disk does not answer.
+// If no model is found in any of the usual places, Open opens the demo model, and Info.Missing says where a model was
+// looked for. When ctx ends, Open returns its cause at once, even if a disk does not answer.
 func Open(ctx context.Context, opts Options) (*Engine, error) {
-	return checkpoint.Interruptible(ctx, func() (*Engine, error) { return open(ctx, opts) }, func(e *Engine) { e.Close() })
+	start := func() (*Engine, error) { return open(ctx, opts) }
+	return checkpoint.Interruptible(ctx, start, func(e *Engine) { e.Close() })
 }
 
 func open(ctx context.Context, opts Options) (*Engine, error) {
@@ -130,19 +131,20 @@ func open(ctx context.Context, opts Options) (*Engine, error) {
 	e.info.Location, e.info.Missing = spec, missing
 	if spec == checkpoint.Demo {
 		e.info.Demo, e.info.Location = true, "part of the program"
-		e.info.Notices = append(e.info.Notices, "demo model: simple drawings only; get the real one with: "+checkpoint.DownloadCommand)
+		e.info.Notices = append(e.info.Notices,
+			"demo model: simple drawings only; get the real one with: "+checkpoint.DownloadCommand)
 	}
 	return e, nil
 }
 
-// FindModel returns the model that Open would take, as Open's Options.Model takes it. Where there is none the error is a
-// *NoModelError, though Open then takes the demo model.
+// FindModel returns the model that Open would open, in the form of Options.Model. If there is none, the error is a
+// *NoModelError, though Open would open the demo model.
 func FindModel(ctx context.Context, opts Options) (string, error) {
 	spec, _, err := checkpoint.Find(ctx, opts.Model, os.Getenv, opts.Setting)
 	return spec, err
 }
 
-// find is FindModel and the demo model where there is no other; missing then tells of the search.
+// find returns what FindModel returns, or the demo model if there is no other; missing then says where was looked.
 func find(ctx context.Context, opts Options) (spec string, missing *NoModelError, err error) {
 	spec, err = FindModel(ctx, opts)
 	if errors.As(err, &missing) {
@@ -170,21 +172,25 @@ func newEngine(ckpt *checkpoint.Checkpoint, opts Options) (*Engine, error) {
 	}
 	e.info.Steps, e.info.Guidance = variant.defaults()
 	if native := e.info.NativeSize; 0 < native && native < picture.NativeSide {
-		e.info.Notices = append(e.info.Notices, fmt.Sprintf("the model was trained on pictures of %d×%d: sizes named by an aspect ratio are scaled to that area", native, native))
+		e.info.Notices = append(e.info.Notices, fmt.Sprintf(
+			"the model was trained on pictures of %d×%d: the sizes of aspect ratios are scaled to that area",
+			native, native))
 	}
-	// Also finds out whether the template fits the vocabulary and the length.
+	// This also finds out whether the template fits the vocabulary and the length.
 	if _, err := e.tokens.Prompt("", e.info.MaxSequenceLength); err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
 	return e, nil
 }
 
-// loadStages builds the networks on b, and once more to plan with, and checks that they fit each other.
+// loadStages builds the networks on b, and again on its rehearsal if it has one. It checks that the networks belong
+// together.
 func (e *Engine) loadStages(b backend.Backend) error {
 	c := e.ckpt
 	if c.SchedulerConfig != nil {
 		if err := scheduler.CheckConfig(c.SchedulerConfig); err != nil {
-			return fmt.Errorf("%s: %w", filepath.Join(filepath.Dir(folderOf(c.Transformer)), "scheduler", "scheduler_config.json"), err)
+			root := filepath.Dir(folderOf(c.Transformer))
+			return fmt.Errorf("%s: %w", filepath.Join(root, "scheduler", "scheduler_config.json"), err)
 		}
 	}
 	textConfig, err := configOf(c.TextEncoder, qwen3.ParseConfig, qwen3.InferConfig)
@@ -200,11 +206,13 @@ func (e *Engine) loadStages(b backend.Backend) error {
 		return err
 	}
 	if have, want := textConfig.EmbedDim(), fluxConfig.ContextDim; have != want {
-		return fmt.Errorf("%s: the text encoder gives embeds of %d, the transformer in %s wants %d: they belong to different models",
+		return fmt.Errorf(
+			"%s: the text encoder gives embeds of %d, the transformer in %s wants %d: they belong to different models",
 			c.TextEncoder.Files[0], have, c.Transformer.Files[0], want)
 	}
 	if have, want := vaeConfig.TokenChannels(), fluxConfig.InChannels; have != want {
-		return fmt.Errorf("%s: the VAE gives tokens of %d channels, the transformer in %s wants %d: they belong to different models",
+		return fmt.Errorf(
+			"%s: the VAE gives tokens of %d channels, the transformer in %s wants %d: they belong to different models",
 			c.VAE.Files[0], have, c.Transformer.Files[0], want)
 	}
 
@@ -214,13 +222,15 @@ func (e *Engine) loadStages(b backend.Backend) error {
 	if have, want := e.tokens.VocabSize(), textConfig.VocabSize; have > want {
 		which := c.Tokenizer
 		if which == "" {
-			which = "the built-in Qwen3 tokenizer, as none lies with the model"
+			which = "the built-in Qwen3 tokenizer, as the model has none"
 		}
-		return fmt.Errorf("tokenizer: %s: %d ids, want at most the %d rows of %s's embedding: it belongs to another model", which, have, want, filepath.Base(c.TextEncoder.Files[0]))
+		return fmt.Errorf(
+			"tokenizer: %s: %d ids, want at most the %d rows of %s's embedding: it belongs to another model",
+			which, have, want, filepath.Base(c.TextEncoder.Files[0]))
 	}
 
 	build := func(b backend.Backend) (n networks, err error) {
-		// References are encoded before the transformer has its turn.
+		// Networks are built in the order in which a run uses them: references are encoded before the first step.
 		n.b = b
 		b.Network("text encoder")
 		if n.encoder, err = qwen3.New(b, textConfig, c.TextEncoder.Source); err != nil {
@@ -245,7 +255,9 @@ func (e *Engine) loadStages(b backend.Backend) error {
 }
 
 // configOf reads a component's config, or infers it from the tensors of a single file.
-func configOf[C any](c checkpoint.Component, parse func([]byte) (C, error), infer func(tensor.Source) (C, error)) (cfg C, err error) {
+func configOf[C any](
+	c checkpoint.Component, parse func([]byte) (C, error), infer func(tensor.Source) (C, error),
+) (cfg C, err error) {
 	file := c.Files[0]
 	if c.ConfigJSON != nil {
 		file = filepath.Join(folderOf(c), "config.json")
@@ -264,15 +276,15 @@ func folderOf(c checkpoint.Component) string { return filepath.Dir(c.Files[0]) }
 // Info describes the engine.
 func (e *Engine) Info() Info { return e.info }
 
-// CountTokens returns how many tokens a prompt takes with the template around it, and how many the model reads: what
-// is beyond is cut off. It may be called while a picture is being made.
+// CountTokens returns how many tokens a prompt takes with the template around it, and how many the model reads: it cuts
+// off the rest. It may be called while a picture is being made.
 func (e *Engine) CountTokens(prompt string) (count, limit int, err error) {
 	limit = e.info.MaxSequenceLength
 	enc, err := e.tokens.Prompt(prompt, limit)
 	return enc.Total, limit, err
 }
 
-// Close waits for a run under way and frees everything.
+// Close waits until Generate has returned and frees everything.
 func (e *Engine) Close() error {
 	e.busy.Lock()
 	defer e.busy.Unlock()
@@ -281,14 +293,14 @@ func (e *Engine) Close() error {
 	}
 	e.planner.close()
 	err := errors.Join(e.b.Close(), e.ckpt.Close())
-	// What the caller may keep is a husk: no caches, no widened weights, no views of unmapped files. The tokenizer
-	// stays, since CountTokens reads it without waiting for a run.
+	// If the caller keeps the engine, it holds no caches, no widened weights and no views of unmapped files. The
+	// tokenizer stays, since CountTokens reads it without a lock.
 	e.ckpt, e.networks, e.caches = nil, networks{}, caches{}
 	return err
 }
 
-// OpenTokenizer opens the tokenizer of a model without the rest of it: opts.Model may also be a tokenizer.json, or a
-// folder that holds one. maxLength is the model's number of text tokens.
+// OpenTokenizer opens the tokenizer of a model without the rest of the model. opts.Model may also be a tokenizer.json,
+// or a folder that holds one. maxLength is the model's number of text tokens.
 func OpenTokenizer(ctx context.Context, opts Options) (t *tokenizer.Tokenizer, maxLength int, err error) {
 	type result struct {
 		t         *tokenizer.Tokenizer
@@ -305,7 +317,7 @@ func tokenizerOf(ctx context.Context, opts Options) (t *tokenizer.Tokenizer, max
 	opts.Model = checkpoint.ExpandHome(opts.Model)
 	for _, path := range []string{opts.Model, filepath.Join(opts.Model, "tokenizer")} {
 		if _, err := os.Stat(filepath.Join(opts.Model, "model_index.json")); opts.Model == "" || err == nil {
-			break // a whole model, which may lower the number of tokens
+			break // this is a whole model, which may lower the number of tokens
 		}
 		if t, err = tokenizer.Open(path); !errors.Is(err, fs.ErrNotExist) {
 			return t, textTokens(opts.MaxSequenceLength), err
@@ -334,7 +346,7 @@ func openTokenizer(c *checkpoint.Checkpoint) (*tokenizer.Tokenizer, error) {
 	return tokenizer.Open(c.Tokenizer)
 }
 
-// textTokens is the reference's number of text tokens, lowered by those limits that are not 0.
+// textTokens returns MaxSequenceLength, or the least of limits that is not 0.
 func textTokens(limits ...int) int {
 	n := MaxSequenceLength
 	for _, limit := range limits {

@@ -30,14 +30,14 @@ const (
 	MaxReferences = 4
 	// MaxSteps is far beyond the number of steps after which a picture still changes.
 	MaxSteps = 1000
-	// MinGuidance to NoGuidance ask for no guidance, as in the reference, which guides if guidance_scale is above 1.
+	// A guidance from MinGuidance to NoGuidance means none. The reference guides only if its guidance_scale is above 1.
 	MinGuidance, NoGuidance = 0, 1
-	// MaxGuidance is far beyond the guidance at which pictures are still sound.
+	// MaxGuidance is far above any guidance that gives usable pictures.
 	MaxGuidance = 100
 )
 
-// FieldError says that the value of a field cannot be used. It can be compared with ==. A face finds it with errors.As
-// and tells it in its own words.
+// FieldError says that the value of a field cannot be used. FieldErrors can be compared with ==. A face finds it with
+// errors.As and says it in its own words.
 type FieldError struct {
 	Field Field
 	// Got is what was found: a number as it was written, any other text in quotes.

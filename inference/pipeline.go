@@ -27,7 +27,7 @@ func (e *Engine) Generate(ctx context.Context, req Request, progress func(Progre
 		return nil, ErrClosed
 	}
 	if req.model != e.info.Digest || req.steps == 0 {
-		return nil, errors.New("inference: the request was resolved for another model, want one of Resolve with this model's info")
+		return nil, errors.New("inference: the request was resolved for another model, want one for this model")
 	}
 	if progress == nil {
 		progress = func(Progress) {}
@@ -65,8 +65,8 @@ func (e *Engine) Generate(ctx context.Context, req Request, progress func(Progre
 	}, nil
 }
 
-// guard calls f, which reads weights. It fails with an *UnreadableError if the model's files have changed since they were
-// opened, before f or during it: pages that are missing from a file that was cut off read as zeros.
+// guard calls f, which reads weights. It fails with an *UnreadableError if the model's files have changed since they
+// were opened, before f or during it: pages that are missing from a file that was cut off read as zeros.
 func (e *Engine) guard(f func() error) error {
 	if err := e.ckpt.Changed(); err != nil {
 		return err
@@ -192,7 +192,9 @@ func (r *run) noise() <-chan []float32 {
 }
 
 // denoise integrates the flow from noise to latents [image tokens, channels], by Euler steps in float32.
-func (r *run) denoise(noise []float32, embeds []backend.Matrix, refLatents backend.Matrix, refs []flux2.Grid) (backend.Matrix, error) {
+func (r *run) denoise(
+	noise []float32, embeds []backend.Matrix, refLatents backend.Matrix, refs []flux2.Grid,
+) (backend.Matrix, error) {
 	b, steps := r.b, r.shape.steps
 	grid, channels := gridOf(r.shape.size), r.transformer.Config().InChannels
 	n := grid.Tokens()
@@ -264,8 +266,8 @@ func (r *run) decode(latents backend.Matrix) (*image.RGBA, error) {
 		return nil, err
 	}
 	if slices.ContainsFunc(pixels, func(v float32) bool { return v != v }) {
-		return nil, fmt.Errorf("inference: the picture has values that are not numbers: the weights of %s are damaged, or too large for %s",
-			r.content.model, r.content.precision)
+		return nil, fmt.Errorf("inference: the picture has values that are not numbers: "+
+			"the weights of %s are damaged, or too large for %s", r.content.model, r.content.precision)
 	}
 	return picture.FromFloats(pixels, size.Width, size.Height)
 }

@@ -13,10 +13,11 @@ import (
 
 // Plan is the memory of the graphics card that a request takes, in bytes.
 type Plan struct {
-	// WeightsBytes is for all weights, ActivationsBytes for the working memory, KeptBytes for results that later runs use.
+	// WeightsBytes is for all weights, ActivationsBytes for the working memory, KeptBytes for results that later runs
+	// use.
 	WeightsBytes, ActivationsBytes, KeptBytes int64
-	// PeakBytes is the most that the request takes at a time. If not all weights fit, they come and go, which takes time.
-	// With less than LeastBytes the request cannot be computed.
+	// PeakBytes is the most that the request takes at a time. If not all weights fit, they come and go, which takes
+	// time. With less than LeastBytes the request cannot be computed.
 	PeakBytes, LeastBytes int64
 	// RoomBytes is what the request can have now, TotalBytes the whole memory of the card.
 	RoomBytes, TotalBytes int64

@@ -9,8 +9,8 @@ import (
 	"kleinbild/inference/vae"
 )
 
-// previewTokens bounds the sides of a preview: 12 tokens are 192 pixels, which decode in a small part of a step of any model
-// that takes time. Smaller pictures are shown at their own size.
+// previewTokens bounds the sides of a preview: 12 tokens are 192 pixels, which decode in a small part of a step of any
+// model that takes time. Smaller pictures are shown at their own size.
 const previewTokens = 12
 
 // preview decodes the latents that the last velocity points to, averaged over squares of tokens so that the decoder

@@ -20,20 +20,21 @@ const (
 	StageDecode     Stage = "decode"
 )
 
-// Progress tells how far a run is. It is reported when a stage begins and after every layer, by the goroutine that computes:
-// the callback must not block. A graphics card is handed the layers of up to one step before it computes them, so that
-// progress runs ahead within a step.
+// Progress tells how far a run is. It is reported when a stage begins and after every layer, by the goroutine that
+// computes: the callback must not block. A graphics card is handed the layers of up to one step before it computes
+// them, so that progress runs ahead within a step.
 type Progress struct {
 	Stage Stage
-	// Step counts finished parts of the stage: layers, references, steps, levels. Total is 0 when a stage has just begun.
+	// Step counts finished parts of the stage: layers, references, steps, levels. Total is 0 when a stage has just
+	// begun.
 	Step, Total int
 	// Fraction of the whole run's arithmetic that is done, 0 … 1.
 	Fraction float64
 	Elapsed  time.Duration
 	// Remaining is an estimate, 0 until there is something to estimate it from.
 	Remaining time.Duration
-	// Preview is set once after each step if the request asks for it: the picture that the model expects at the end, at a
-	// fraction of its size.
+	// Preview is set once after each step if the request asks for it: the picture that the model expects at the end, at
+	// a fraction of its size.
 	Preview *image.RGBA
 }
 

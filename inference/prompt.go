@@ -6,8 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// MaxPromptBytes bounds a prompt. The model reads 512 tokens, which seldom take more than 4 KB; a much longer prompt is a
-// mistake, and windows and queues keep prompts by the hundred.
+// MaxPromptBytes bounds a prompt. The model reads 512 tokens, which seldom take more than 4 KB; a much longer prompt is
+// a mistake, and windows and queues keep prompts by the hundred.
 const MaxPromptBytes = 64 << 10
 
 // ParsePrompt returns the prompt in text. It is the one rule for prompts, wherever they come from: UTF-8, at most
@@ -20,7 +20,8 @@ func ParsePrompt(text string) (string, error) {
 	}
 	text = strings.TrimPrefix(text, "\uFEFF")
 	if len(text) > MaxPromptBytes {
-		return "", FieldError{FieldPrompt, fmt.Sprintf("%d bytes", len(text)), fmt.Sprintf("at most %d", MaxPromptBytes)}
+		got := fmt.Sprintf("%d bytes", len(text))
+		return "", FieldError{FieldPrompt, got, fmt.Sprintf("at most %d", MaxPromptBytes)}
 	}
 	if i := strings.IndexByte(text, 0); i >= 0 {
 		return "", FieldError{FieldPrompt, fmt.Sprintf("a NUL at byte %d", i), "UTF-8 text"}
@@ -33,7 +34,7 @@ func ParsePrompt(text string) (string, error) {
 	return strings.ReplaceAll(text, "\r", "\n"), nil
 }
 
-// firstInvalid returns where the first bytes lie that are not UTF-8; there are some.
+// firstInvalid returns the index of the first byte of text that is not UTF-8. There has to be one.
 func firstInvalid(text string) int {
 	for i, r := range text {
 		if r != utf8.RuneError {

@@ -29,8 +29,8 @@ func OpenReference(ctx context.Context, path string) (Reference, error) {
 	return Reference{path, r}, err
 }
 
-// Request asks one model for one picture. Checked.Resolve makes it: all of it is within the limits, and nothing is left
-// out. The zero value is refused.
+// Request asks one model for one picture. Only Checked.Resolve makes one, so that all fields are set and within their
+// limits. Generate refuses the zero value.
 type Request struct {
 	model      string // the digest of the model that it was resolved for
 	prompt     string

@@ -6,21 +6,21 @@ import (
 	"kleinbild/inference/vae"
 )
 
-// shape is what the cost of a request depends on: sizes and counts, neither texts nor pixels. Shapes can be compared with
-// ==, so that a shape is the key of what is known about its requests.
+// shape is what the cost of a request depends on: sizes and counts, neither texts nor pixels. Shapes can be compared
+// with ==, so that a shape is the key of what is known about its requests.
 type shape struct {
 	size picture.Size
 	// references has the sizes that the model sees; unused places are zero.
 	references [MaxReferences]referenceShape
 	steps      int
-	// guided says that each step takes two passes, one of them for the empty prompt; unprompted, that the prompt is empty
-	// itself, so that one encoding serves both.
+	// guided says that each step takes two passes, one of them for the empty prompt; unprompted, that the prompt is
+	// empty itself, so that one encoding serves both.
 	guided, unprompted bool
 	preview            bool
 }
 
-// referenceShape is the size of a reference, and the index of the first reference with the same pixels: equal pictures are
-// encoded once.
+// referenceShape is the size of a reference, and the index of the first reference with the same pixels: equal pictures
+// are encoded once.
 type referenceShape struct {
 	size picture.Size
 	same int
@@ -63,8 +63,8 @@ func gridOf(s picture.Size) flux2.Grid {
 	return flux2.Grid{Height: s.Height / vae.PixelsPerToken, Width: s.Width / vae.PixelsPerToken}
 }
 
-// Work estimates the arithmetic of r in multiply-adds, as if the caches held nothing of it: runs of one engine take time
-// in proportion. It may be called while a picture is being made.
+// Work estimates the arithmetic of r in multiply-adds, as if the caches held nothing of it: runs of one engine take
+// time in proportion. It may be called while a picture is being made.
 func (e *Engine) Work(r Request) float64 { return e.work(e.shapeOf(r), e.info.MaxSequenceLength) }
 
 // work estimates the arithmetic of a request of shape s with so many text tokens.

@@ -14,8 +14,8 @@ import (
 	"kleinbild/kernels/ptxsim"
 )
 
-// The following run the whole engine on the software device, which reports whatever kernels do wrong. It is slow: requests
-// are as small as they can be.
+// The following run the whole engine on the software device, which reports whatever kernels do wrong. It is slow:
+// requests are as small as they can be.
 
 // simDevices hands out the software devices of one engine in turn; the last serves from then on.
 type simDevices struct {
@@ -80,8 +80,8 @@ func checkPeak(t *testing.T, name string, d *simDevices, p Plan) {
 	}
 }
 
-// TestPlannedMemory compares the device's own count with what was planned before each run; weights that do not fit together
-// come and go, and change nothing.
+// TestPlannedMemory compares the device's own count with what was planned before each run; weights that do not fit
+// together come and go, and change nothing.
 func TestPlannedMemory(t *testing.T) {
 	e, d := openSim(t, ptxsim.Device{})
 	small := quick("a fox")

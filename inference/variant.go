@@ -45,7 +45,8 @@ func variantOf(c *checkpoint.Checkpoint, override Variant) (Variant, []string) {
 	case c.Index.IsDistilled != nil && *c.Index.IsDistilled:
 		return Distilled, nil
 	case c.Index.IsDistilled == nil:
-		return Base, []string{fmt.Sprintf("%s: its model_index.json does not say is_distilled: taken for a base model, as the reference does; choose the variant distilled if that is wrong", c.Name)}
+		return Base, []string{fmt.Sprintf("%s: its model_index.json does not say is_distilled: "+
+			"taken for a base model, as the reference does; choose the variant distilled if that is wrong", c.Name)}
 	}
 	return Base, nil
 }
@@ -61,9 +62,11 @@ var families = []struct {
 
 func familyOf(c flux2.Config) string {
 	for _, f := range families {
-		if c.Heads == f.heads && c.DoubleBlocks == f.double && c.SingleBlocks == f.single && c.ContextDim == f.contextIn {
+		blocks := c.DoubleBlocks == f.double && c.SingleBlocks == f.single
+		if blocks && c.Heads == f.heads && c.ContextDim == f.contextIn {
 			return f.name
 		}
 	}
-	return fmt.Sprintf("FLUX.2 [klein] of its own size: %d heads, %d + %d blocks", c.Heads, c.DoubleBlocks, c.SingleBlocks)
+	return fmt.Sprintf("FLUX.2 [klein] of its own size: %d heads, %d + %d blocks",
+		c.Heads, c.DoubleBlocks, c.SingleBlocks)
 }

@@ -17,8 +17,8 @@ import (
 
 const eventStream = "text/event-stream"
 
-// wantsEvents says whether the reply is a stream of events: the field stream decides, and without it an Accept that
-// prefers events to contentType, the kind of reply that the path has otherwise.
+// wantsEvents says whether the reply is a stream of events. The field stream decides. If it is not given, the reply is
+// a stream if the Accept header prefers events to contentType, the path's other kind of reply.
 func wantsEvents(r *http.Request, stream *bool, contentType string) bool {
 	if stream != nil {
 		return *stream
@@ -27,8 +27,8 @@ func wantsEvents(r *http.Request, stream *bool, contentType string) bool {
 	return quality(accept, eventStream) > quality(accept, contentType)
 }
 
-// quality is how much Accept headers want a kind of content, 0 to 1: what names it best decides. Without a header all
-// kinds are as welcome.
+// quality returns how much Accept headers want a kind of content, from 0 to 1. The most precise entry decides. If there
+// is no header, all kinds are equal.
 func quality(accept []string, contentType string) float64 {
 	if len(accept) == 0 {
 		return 1
@@ -54,7 +54,7 @@ func quality(accept []string, contentType string) float64 {
 	return q
 }
 
-// begin sends the headers of a stream, so that neither client nor proxy takes a long wait for a dead connection.
+// begin sends the headers of a stream at once, so that clients and proxies know that the connection is alive.
 func (w *reply) begin() error {
 	if w.events {
 		return nil
@@ -66,7 +66,7 @@ func (w *reply) begin() error {
 	return w.control.Flush()
 }
 
-// event sends one server-sent event, with files in the places of its filePlace; the first begins the reply.
+// event sends one server-sent event, with files in place of each filePlace. The first event begins the reply.
 func (w *reply) event(name string, v any, files ...[]byte) error {
 	if err := w.begin(); err != nil {
 		return err
@@ -87,7 +87,7 @@ func (w *reply) event(name string, v any, files ...[]byte) error {
 	return w.control.Flush()
 }
 
-// queuedEvent, progressEvent and pictureEvent are the events of POST /v1/generate; the last one is picture or error.
+// queuedEvent, progressEvent and pictureEvent are the events of POST /v1/generate. The last event is picture or error.
 type queuedEvent struct {
 	Before int `json:"before"` // pictures that are made first
 }
@@ -135,15 +135,15 @@ func (s *Server) streamGenerate(w *reply, r *http.Request, j *job) error {
 	return w.event("picture", newPictureEvent(m), m.file)
 }
 
-// reporter writes what happens on the way to a picture.
+// reporter has functions that write the events while a picture is made.
 type reporter struct {
 	queued   func(before int) error
 	progress func(inference.Progress) error
-	partial  func(preview *image.RGBA) error // of each preview that the job asks for; nil where it asks for none
+	partial  func(preview *image.RGBA) error // nil if the job asks for no previews
 }
 
-// makeWatched is make with events on the way, which this goroutine alone writes. A client that reads slowly misses
-// progress: the engine never waits for it.
+// makeWatched calls make and writes events meanwhile, all of them from this goroutine. A client that reads slowly
+// misses progress events: the engine never waits for it.
 func (s *Server) makeWatched(w *reply, r *http.Request, j *job, report reporter) (*made, error) {
 	type outcome struct {
 		m        *made
@@ -204,8 +204,8 @@ func (s *Server) makeWatched(w *reply, r *http.Request, j *job, report reporter)
 	}
 }
 
-// partialDue says whether the preview after a step is one of wanted ones, which are spread evenly over the steps before
-// the last.
+// partialDue says whether the preview after step is sent. The wanted previews are spread evenly over all steps but the
+// last.
 func partialDue(step, steps, wanted int) bool {
 	before := steps - 1
 	if step < 1 || step > before {
@@ -215,7 +215,7 @@ func partialDue(step, steps, wanted int) bool {
 	return step*wanted/before > (step-1)*wanted/before
 }
 
-// replace puts v where the only sender's last value may still lie.
+// replace sends v on c, which has room for one value and no other sender. It drops a value that was not received.
 func replace[T any](c chan T, v T) {
 	select {
 	case <-c:
@@ -224,7 +224,7 @@ func replace[T any](c chan T, v T) {
 	c <- v
 }
 
-// comment is an event that clients pass over: a sign of life. It begins the stream, too.
+// comment sends an event that clients ignore, to show that the connection is alive. It begins the stream if necessary.
 func (w *reply) comment() error {
 	if err := w.begin(); err != nil {
 		return err

@@ -28,40 +28,41 @@ const (
 // fieldMask is a file of OpenAI's POST /v1/images/edits.
 const fieldMask = "mask"
 
-// generateFields are what POST /v1/generate knows, beside pictures.
+// generateFields are the fields of POST /v1/generate, without pictures.
 var generateFields = []string{
 	fieldPrompt, fieldModel, fieldAspectRatio, fieldImageURIs, fieldSeed, fieldSteps, fieldGuidance, fieldSize,
 	fieldOutputFormat, fieldOutputCompression, fieldStream,
 }
 
-const sizeAuto = "auto" // the same as no size
+const sizeAuto = "auto" // the same as leaving the size out
 
-// ourNames are the engine's fields by this API's names.
+// ourNames has this API's name of each field of the engine's.
 var ourNames = map[inference.Field]string{
 	inference.FieldPrompt: fieldPrompt, inference.FieldReferences: fieldImages, inference.FieldAspect: fieldAspectRatio,
-	inference.FieldSize: fieldSize, inference.FieldSeed: fieldSeed, inference.FieldSteps: fieldSteps, inference.FieldGuidance: fieldGuidance,
+	inference.FieldSize: fieldSize, inference.FieldSeed: fieldSeed,
+	inference.FieldSteps: fieldSteps, inference.FieldGuidance: fieldGuidance,
 }
 
 // job is what a client asks for.
 type job struct {
 	model     string
-	ask       inference.Ask     // until it is checked
-	checked   inference.Checked // afterwards
-	request   inference.Request // from the turn on
+	ask       inference.Ask     // what the fields say
+	checked   inference.Checked // ask, after it was checked
+	request   inference.Request // set when the job has its turn
 	sources   []*source         // the reference pictures, nil once they are read
-	pictures  string            // the path's name for them
-	n         int               // pictures
-	ignored   []string          // names of fields that were passed over
+	pictures  string            // the path's name for the reference pictures
+	n         int               // how many pictures to make
+	ignored   []string          // names of fields that have no effect
 	admission *admission
 
 	format   format // of the finished pictures
-	stream   *bool  // asked for, or not, by a field
-	partials int    // previews in a stream
+	stream   *bool  // the field stream, nil if it is not given
+	partials int    // how many previews a stream has
 }
 
 // source is a reference picture before it is decoded: bytes, or an address to fetch them from.
 type source struct {
-	field string // for messages
+	field string // its name in messages
 	data  chunks
 	url   *url.URL
 	// server and held, the lease of the request's body, are set before Open is called.
@@ -97,7 +98,7 @@ func (f *form) parse(allowRemote bool) (*job, error) {
 	return j, f.values.check(j)
 }
 
-// refer makes sources the job's reference pictures, which messages call by name.
+// refer makes sources the job's reference pictures. Messages call them name.
 func (j *job) refer(name string, sources []*source) {
 	j.pictures, j.sources = name, sources
 	for _, src := range sources {
@@ -105,8 +106,8 @@ func (j *job) refer(name string, sources []*source) {
 	}
 }
 
-// job reads the fields that all paths have, of those that a path knows. The path adds its own to the job's ask, and checks
-// it.
+// job reads the fields that all paths have in common. known are the fields of the path. The path then adds its own
+// fields to the job's ask, and checks it.
 func (v values) job(known ...string) (*job, error) {
 	ignored, err := v.settle(known...)
 	if err != nil {
@@ -148,7 +149,7 @@ func (v values) job(known ...string) (*job, error) {
 	return j, nil
 }
 
-// read returns a number of the engine's, nil if there is none.
+// read returns the number of a field of the engine's, nil if it is not given.
 func read[T any](v values, field inference.Field, parse func(text string) (*T, error)) (*T, error) {
 	value, ok := v.given(ourNames[field])
 	if !ok {
@@ -164,7 +165,7 @@ func read[T any](v values, field inference.Field, parse func(text string) (*T, e
 	return x, nil
 }
 
-// aspectRatio reads the shape of the picture. Match is a size here.
+// aspectRatio reads the shape of the picture. In this API match is a size, not a shape.
 func (v values) aspectRatio(ask *inference.Ask) error {
 	text := v[fieldAspectRatio].text
 	if text == string(picture.Match) {
@@ -174,8 +175,8 @@ func (v values) aspectRatio(ask *inference.Ask) error {
 	return nil
 }
 
-// size reads an exact size, which goes before the aspect ratio, or one of words: auto is the same as none, match is the
-// size of image 1.
+// size reads an exact size, or one of words, such as match, which is the size of image 1. A size replaces the aspect
+// ratio; auto is the same as no size.
 func (v values) size(ask *inference.Ask, words ...string) error {
 	text, err := v.string(fieldSize)
 	switch {
@@ -194,7 +195,7 @@ func (v values) size(ask *inference.Ask, words ...string) error {
 	return nil
 }
 
-// check compares all that the job asks for with its limits.
+// check compares everything that the job asks for with its limits.
 func (v values) check(j *job) (err error) {
 	if j.checked, err = j.ask.Check(); err != nil {
 		var e inference.FieldError
@@ -206,8 +207,8 @@ func (v values) check(j *job) (err error) {
 	return j.format.check(j.checked.Prompt())
 }
 
-// refuse says an error of the engine's in this API's words, with the name that the client used for the field. others are
-// words that the field takes beside what the engine wants.
+// refuse turns a FieldError into the reply to the client, with the name that the client used for the field. others are
+// words that the field takes in addition to what the engine wants. It returns any other error as it is.
 func (v values) refuse(err error, others ...string) error {
 	var e inference.FieldError
 	if !errors.As(err, &e) {
@@ -240,10 +241,11 @@ func shapes() (names []string) {
 	return names
 }
 
-// parseURL reads an address to fetch a picture from.
+// parseURL reads the address of a picture to fetch.
 func parseURL(field, text string) (*source, error) {
 	address, err := url.Parse(text)
-	if err != nil || address.Scheme != "http" && address.Scheme != "https" || address.Host == "" || address.User != nil {
+	web := err == nil && (address.Scheme == "http" || address.Scheme == "https")
+	if !web || address.Host == "" || address.User != nil {
 		return nil, invalid(field, "want a data URI, or an http or https URL without a user name")
 	}
 	return &source{field: field, url: address}, nil

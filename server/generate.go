@@ -17,7 +17,7 @@ import (
 	"kleinbild/inference/picture"
 )
 
-// pictureHeaders are the reply's headers about a picture.
+// pictureHeaders are the headers of a reply that describe its picture.
 var pictureHeaders = []string{
 	"X-Generation-Id", "X-Generation-Time", "X-Resolution", "X-Model", "X-Workflow", "X-Reference-Count", "X-Seed",
 }
@@ -26,7 +26,7 @@ var pictureHeaders = []string{
 type made struct {
 	id      string
 	file    []byte
-	took    time.Duration // on the engine, not in the queue
+	took    time.Duration // for computing, without the time in the queue
 	model   string
 	request inference.Request
 	usage   usage
@@ -68,8 +68,8 @@ func (s *Server) generate(w *reply, r *http.Request) error {
 	return w.body(http.StatusOK, j.format.contentType(), m.file)
 }
 
-// accept reads a request, checks all that can be checked before computing, lets it into the queue, and prepares its
-// references. The job's admission must be ended.
+// accept reads a request, checks everything that can be checked before computing, admits it to the queue, and prepares
+// its references. The caller has to end the job's admission.
 func (s *Server) accept(w *reply, r *http.Request, weight int64, read func(*http.Request) (*job, error)) (*job, error) {
 	client := clientOf(r)
 	if err := s.queue.room(client); err != nil {
@@ -103,7 +103,7 @@ func (s *Server) accept(w *reply, r *http.Request, weight int64, read func(*http
 		return nil, err
 	}
 	kept := false
-	defer func() { // also where a panic passes, which becomes a 500
+	defer func() { // this also runs after a panic, which becomes a 500
 		if !kept {
 			j.admission.end()
 		}
@@ -115,8 +115,8 @@ func (s *Server) accept(w *reply, r *http.Request, weight int64, read func(*http
 	return j, nil
 }
 
-// whileOpen returns a context that ends with ctx, or when the server begins to end. What is not in the queue by then
-// would be refused there.
+// whileOpen returns a context that ends with ctx, or when the server begins to end: the queue refuses requests from
+// then on.
 func (s *Server) whileOpen(ctx context.Context) (open context.Context, leave func()) {
 	open, cancel := context.WithCancelCause(ctx)
 	stop := context.AfterFunc(s.accepting, func() { cancel(errClosed()) })
@@ -126,8 +126,8 @@ func (s *Server) whileOpen(ctx context.Context) (open context.Context, leave fun
 	}
 }
 
-// holds is the memory that a request takes at most from its admission on: its references, and the files of its
-// pictures, of which a stream has one at a time.
+// holds returns the most memory that a request takes once it is admitted: for its references, and for the files of its
+// pictures. A stream holds one picture at a time.
 func (j *job) holds(info inference.Info) int64 {
 	pixels, pictures := info.NativeSize*info.NativeSize, j.n
 	if size, known := j.checked.Size(info); known {
@@ -146,7 +146,7 @@ func (s *Server) checkModel(name string, m Model) error {
 	return nil
 }
 
-// prepare fetches and decodes the references, one at a time. held is the lease of the request's body.
+// prepare fetches and decodes the references one at a time. held is the lease for the request's body.
 func (s *Server) prepare(ctx context.Context, j *job, held *lease) (err error) {
 	for _, src := range j.sources {
 		src.server, src.held = s, held
@@ -156,7 +156,7 @@ func (s *Server) prepare(ctx context.Context, j *job, held *lease) (err error) {
 	return err
 }
 
-// Open fetches and decodes the picture. Its bytes are given back.
+// Open fetches and decodes the picture, and frees its bytes.
 func (src *source) Open(ctx context.Context) (inference.Reference, error) {
 	s, held := src.server, src.held
 	if src.url != nil {
@@ -178,7 +178,8 @@ func (src *source) Open(ctx context.Context) (inference.Reference, error) {
 		if errors.Is(err, picture.ErrSize) {
 			status = http.StatusUnprocessableEntity
 		}
-		return inference.Reference{}, &apiError{status: status, detail: src.field + ": " + err.Error(), field: src.field}
+		detail := src.field + ": " + err.Error()
+		return inference.Reference{}, &apiError{status: status, detail: detail, field: src.field}
 	}
 	if src.url != nil {
 		held.give(int64(size))
@@ -186,13 +187,13 @@ func (src *source) Open(ctx context.Context) (inference.Reference, error) {
 	return inference.Reference{Reference: ref}, nil
 }
 
-// watcher is told how a picture gets on; its functions may be nil.
+// watcher has functions that are called while a picture is made. They may be nil.
 type watcher struct {
-	queued   func(before int) error // while waiting, at once and then every now and then
+	queued   func(before int) error // called at once and then repeatedly, while the request waits
 	progress func(inference.Progress)
 }
 
-// make waits for a turn and makes one picture. The run stops when the client goes away.
+// make waits for a turn and makes one picture. It stops when the client goes away.
 func (s *Server) make(w *reply, r *http.Request, j *job, watch watcher) (*made, error) {
 	ctx := r.Context()
 	queued := time.Now()
@@ -213,12 +214,15 @@ func (s *Server) make(w *reply, r *http.Request, j *job, watch watcher) (*made, 
 	m.file, m.usage = file.Bytes(), usageOf(m.request, meta)
 	w.attrs = append(w.attrs, slog.Group("picture",
 		"id", m.id, "workflow", inference.WorkflowOf(len(m.request.References())), "size", m.request.Size().String(),
-		"steps", meta.Steps, "engine_seconds", m.took.Seconds(), "waited_seconds", (time.Since(queued)-m.took).Seconds()))
+		"steps", meta.Steps, "engine_seconds", m.took.Seconds(),
+		"waited_seconds", (time.Since(queued)-m.took).Seconds()))
 	return m, nil
 }
 
-// run has the turn while the engine computes, and leaves whatever happens.
-func (s *Server) run(ctx context.Context, w *reply, place *ticket, j *job, watch watcher) (*inference.Result, *made, error) {
+// run computes the picture when its turn has come, and always ends the turn.
+func (s *Server) run(
+	ctx context.Context, w *reply, place *ticket, j *job, watch watcher,
+) (*inference.Result, *made, error) {
 	defer place.leave()
 	if err := await(ctx, place, s.limits.queued, watch.queued); err != nil {
 		return nil, nil, err
@@ -229,7 +233,7 @@ func (s *Server) run(ctx context.Context, w *reply, place *ticket, j *job, watch
 	if err != nil {
 		return nil, nil, err
 	}
-	// The model may be another one than when the request came.
+	// The model may have changed since the request came.
 	if j.request, err = j.checked.Resolve(model.Engine.Info()); err != nil {
 		return nil, nil, err
 	}
@@ -238,10 +242,11 @@ func (s *Server) run(ctx context.Context, w *reply, place *ticket, j *job, watch
 	if err != nil {
 		return nil, nil, err
 	}
-	return result, &made{id: uuid.NewString(), took: time.Since(start), model: s.servedBy(model), request: j.request}, nil
+	m := &made{id: uuid.NewString(), took: time.Since(start), model: s.servedBy(model), request: j.request}
+	return result, m, nil
 }
 
-// await waits for the turn, telling queued how many go before.
+// await waits for the turn and calls queued with the number of pictures that are made first.
 func await(ctx context.Context, place *ticket, every time.Duration, queued func(int) error) error {
 	if queued == nil {
 		return place.wait(ctx)

@@ -94,8 +94,8 @@ const (
 const (
 	// retryOpen is how long a failure to open the model is remembered.
 	retryOpen = 2 * time.Second
-	// openPatience is how long a request that the demo model could serve waits for the search for a real one, which takes
-	// milliseconds unless a disk does not answer.
+	// openPatience is how long a request that the demo model could serve waits for the search for a real one, which
+	// takes milliseconds unless a disk does not answer.
 	openPatience = 2 * time.Second
 )
 

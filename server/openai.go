@@ -6,14 +6,14 @@ import (
 	"kleinbild/inference/picture"
 )
 
-// The fields of OpenAI's image API that change something here and are on no other path.
+// The fields of OpenAI's image API that have an effect and that no other path has.
 const (
 	fieldN              = "n"
 	fieldResponseFormat = "response_format"
 	fieldPartialImages  = "partial_images"
 )
 
-// imagesFields are the fields that OpenAI's paths know; seed, steps and guidance are this server's own.
+// imagesFields are the fields of OpenAI's paths. Seed, steps and guidance are additions of this server.
 var imagesFields = []string{
 	fieldPrompt, fieldModel, fieldSeed, fieldSteps, fieldGuidance, fieldSize, fieldN, fieldResponseFormat,
 	fieldOutputFormat, fieldOutputCompression, fieldStream, fieldPartialImages,
@@ -71,7 +71,7 @@ func (s *Server) imageEdits(w *reply, r *http.Request) error {
 	return s.answerImages(w, r, images, imageEdit)
 }
 
-// imagesJob reads a request, all but its pictures.
+// imagesJob reads the fields of a request, without its pictures.
 func (v values) imagesJob() (images imagesJob, err error) {
 	if images.job, err = v.job(imagesFields...); err != nil {
 		return images, err
@@ -91,7 +91,7 @@ func (v values) imagesJob() (images imagesJob, err error) {
 	return images, v.size(&images.ask)
 }
 
-// addImages takes the pictures to edit; if there is no size, the first one gives it.
+// addImages adds the pictures to edit. If the request has no size, the result has the size of the first one.
 func (j *job) addImages(f *form) error {
 	if len(f.uploads) == 0 {
 		return invalid("image", "is required")

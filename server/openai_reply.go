@@ -15,7 +15,7 @@ const (
 	imageEdit       = "image_edit"
 )
 
-// What pictures are in the words of OpenAI's replies: never transparent, and of one quality.
+// How OpenAI's replies describe our pictures: never transparent, and of one quality.
 const (
 	background    = "opaque"
 	pictureEffort = "auto"
@@ -31,13 +31,13 @@ type imagesReply struct {
 	Usage        usage       `json:"usage"`
 }
 
-// imageItem has one of both.
+// imageItem has one of the two fields.
 type imageItem struct {
 	B64JSON string `json:"b64_json,omitempty"`
 	URL     string `json:"url,omitempty"`
 }
 
-// usage counts tokens: the prompt's, and one for every 16x16 pixels.
+// usage counts tokens: those of the prompt, and one for every 16×16 pixels.
 type usage struct {
 	InputTokens  int          `json:"input_tokens"`
 	InputDetails inputDetails `json:"input_tokens_details"`
@@ -69,7 +69,8 @@ func (u *usage) add(more usage) {
 	u.TotalTokens += more.TotalTokens
 }
 
-// answerImages makes the pictures one after the other, with seeds counting up; each waits for a turn of its own.
+// answerImages makes the pictures one after another. Each seed is one more than the last, and each picture waits for a
+// turn of its own.
 func (s *Server) answerImages(w *reply, r *http.Request, images imagesJob, kind string) error {
 	if wantsEvents(r, images.stream, "application/json") {
 		return s.streamImages(w, r, images, kind)

@@ -254,8 +254,8 @@ func (w *reply) head(status int, contentType string, size int) {
 	w.WriteHeader(status)
 }
 
-// printable takes control characters, and marks that turn the direction of text, out of what clients send: it reaches logs
-// and terminals.
+// printable takes control characters, and marks that turn the direction of text, out of what clients send: it reaches
+// logs and terminals.
 func printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		if plain.DrivesTerminal(r) {

@@ -22,7 +22,7 @@ type value struct {
 type kind int
 
 const (
-	formText   kind = iota // may mean a string, a number or a truth
+	formText   kind = iota // may stand for a string, a number or a boolean
 	jsonString             // the kinds of JSON; null is no value
 	jsonNumber
 	jsonBool
@@ -39,7 +39,7 @@ func (v values) given(name string) (value, bool) {
 	return field, ok && field.text != ""
 }
 
-// got shows a client its value, or the beginning of it.
+// got returns the value, or the beginning of it, for a message to the client.
 func (f value) got() string {
 	switch f.kind {
 	case jsonNumber, jsonBool:
@@ -54,7 +54,7 @@ func (f value) got() string {
 
 func (f value) found() string { return "found " + f.got() }
 
-// string returns a field of text, "" if there is none.
+// string returns a field of text, "" if it is not given.
 func (v values) string(name string) (string, error) {
 	field, ok := v.given(name)
 	if ok && field.kind > jsonString {
@@ -63,7 +63,7 @@ func (v values) string(name string) (string, error) {
 	return field.text, nil
 }
 
-// choice returns a field that is one of few words, "" if there is none.
+// choice returns a field that has to be one of words, "" if it is not given.
 func (v values) choice(name string, words ...string) (string, error) {
 	field, ok := v.given(name)
 	if !ok {
@@ -90,13 +90,14 @@ func (v values) integer(name string, low, high, otherwise int) (int, error) {
 	return n, nil
 }
 
-// truth returns a field that is true or false, and whether it is given.
+// truth returns a boolean field, and whether it is given.
 func (v values) truth(name string) (is, given bool, err error) {
 	field, ok := v.given(name)
 	if !ok {
 		return false, false, nil
 	}
-	if known := field.text == "true" || field.text == "false"; known && (field.kind == formText || field.kind == jsonBool) {
+	known := field.text == "true" || field.text == "false"
+	if known && (field.kind == formText || field.kind == jsonBool) {
 		return field.text == "true", true, nil
 	}
 	return false, false, invalid(field.name, "%s, want true or false", field.found())
@@ -157,7 +158,8 @@ func parseJSON(text []byte) (values, error) {
 				return nil, errorf(http.StatusBadRequest, "JSON: %s", err)
 			}
 			if halfPair(raw, field.text) {
-				return nil, invalid(field.name, "found half of a surrogate pair (\\ud800 to \\udfff), want whole characters")
+				return nil, invalid(field.name,
+					"found half of a surrogate pair (\\ud800 to \\udfff), want whole characters")
 			}
 		default:
 			field.kind = jsonNumber
