@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"testing"
 
+	"github.com/getkin/kin-openapi/openapi3"
+
 	"kleinbild/inference"
 	"kleinbild/inference/asktest"
 )
@@ -104,4 +106,34 @@ func jsonOf(c asktest.Case) string {
 		body += fmt.Sprintf(", %q: %s", name, text)
 	}
 	return "{" + body[2:] + "}"
+}
+
+// TestDocumentedLimits: the API's document tells the engine's limits.
+func TestDocumentedLimits(t *testing.T) {
+	doc, err := apiDocument()
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for path, kind := range map[string]string{
+		"/v1/generate": "multipart/form-data", "/v1/images/edits": "multipart/form-data", "/v1/images/generations": "application/json",
+	} {
+		schema := doc.Paths.Value(path).Post.RequestBody.Value.Content[kind].Schema.Value
+		for name, want := range map[string][2]float64{
+			fieldSteps: {1, inference.MaxSteps}, fieldGuidance: {inference.MinGuidance, inference.MaxGuidance},
+		} {
+			field := schema.Properties[name].Value
+			for _, one := range append(openapi3.SchemaRefs{schema.Properties[name]}, field.AnyOf...) {
+				if v := one.Value; v.Min != nil && v.Max != nil {
+					found++
+					if *v.Min != want[0] || *v.Max != want[1] {
+						t.Errorf("%s: %s from %v to %v, want %v", path, name, *v.Min, *v.Max, want)
+					}
+				}
+			}
+		}
+	}
+	if found != 6 {
+		t.Errorf("%d limits are documented, want 6", found)
+	}
 }
