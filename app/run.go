@@ -150,6 +150,7 @@ func (s *session) next() {
 	request, err := j.ask.Resolve(s.engine.Info())
 	if err != nil {
 		s.notice.fail(err)
+		s.next()
 		return
 	}
 	ctx, cancel := context.WithCancel(s.closing)

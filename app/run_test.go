@@ -132,6 +132,26 @@ func TestQueue(t *testing.T) {
 	}
 }
 
+// TestQueuedForAnotherModel: a job that waits is made at the size that its shape has for the model that makes it.
+func TestQueuedForAnotherModel(t *testing.T) {
+	b := newBench(t, usual)
+	b.engine.hold = make(chan struct{})
+	b.prompt.setText("a fox")
+	b.generate()
+	b.until("the first", func() bool { return b.run != nil })
+	b.generate()
+	if got := b.queue.jobs[0].size; got != (picture.Size{Width: 1344, Height: 768}) {
+		t.Errorf("waits at %v", got)
+	}
+	b.engine.info.NativeSize = 128
+	b.engineChanged()
+	close(b.engine.hold)
+	b.until("both", func() bool { return b.run == nil && b.queue.empty() })
+	if made := b.engine.made(); len(made) != 2 || made[1].Size() != (picture.Size{Width: 160, Height: 96}) {
+		t.Errorf("%d made, the second at %v", len(made), made[len(made)-1].Size())
+	}
+}
+
 // TestLongQueue says how many wait below those on show.
 func TestLongQueue(t *testing.T) {
 	b := newBench(t, usual)
