@@ -1,5 +1,5 @@
-// Package cpu is the backend that computes on the processor's cores. Weights stay where the checkpoint was
-// mapped and are widened or rounded a panel at a time; activations are float32 or bfloat16 matrices in memory.
+// Package cpu is the backend for processors. Weights stay in the checkpoint's mapping; products convert them to float32
+// or bfloat16 a panel at a time. Activations are float32 or bfloat16 matrices in memory.
 package cpu
 
 import (
@@ -14,42 +14,43 @@ import (
 	"kleinbild/inference/tensor"
 )
 
-// Backend implements backend.Backend. Operations are synchronous; a cancelled context stops the one under way
-// between tiles.
+// Backend implements backend.Backend. Operations are synchronous. If the context ends, the running operation stops
+// after its current tiles.
 type Backend struct {
 	activation tensor.DType
 
-	stop   *atomic.Bool
-	detach func() bool
+	stop   *atomic.Bool // true after an error, or after ctx has ended
+	detach func() bool  // stops the watching of ctx
 	ctx    context.Context
-	err    error
+	err    error // the first error since Begin
 
 	pool pool
 }
 
 var _ backend.Backend = (*Backend)(nil)
 
-// New returns a backend that uses all cores. activation is F32, or BF16 to keep activations as the reference's
-// bfloat16 run does.
+// New returns a backend that uses all cores. activation is the format of activations: F32, or BF16 as in the
+// reference's bfloat16 run.
 func New(activation tensor.DType) *Backend {
 	b := &Backend{activation: activation, pool: pool{used: map[*buffer]bool{}}}
 	b.Begin(context.Background())
 	return b
 }
 
-// Name tells the instruction set, on which the last bits of results depend; they do not depend on the threads.
+// Name returns "CPU" and the instruction set. The last bits of results depend on the instruction set, but not on the
+// number of threads.
 func (b *Backend) Name() string {
 	level := simd.Current()
 	if b.activation == tensor.F32 {
-		level = min(level, simd.AVX512) // the levels above differ in their products of bfloat16
+		level = min(level, simd.AVX512) // higher levels differ only in products of bfloat16
 	}
 	return fmt.Sprintf("CPU (%v)", level)
 }
 
-// Activation is the format of activations.
+// Activation returns the format of activations.
 func (b *Backend) Activation() tensor.DType { return b.activation }
 
-// Begin ties the operations that follow to ctx.
+// Begin starts a run, whose operations stop if ctx ends.
 func (b *Backend) Begin(ctx context.Context) {
 	if b.detach != nil {
 		b.detach()
@@ -59,7 +60,7 @@ func (b *Backend) Begin(ctx context.Context) {
 	b.detach = context.AfterFunc(ctx, func() { stop.Store(true) })
 }
 
-// Sync returns the first failure since Begin, or the context's error if that stopped an operation.
+// Sync returns the first error since Begin, or the cause of the context if that has ended.
 func (b *Backend) Sync() error {
 	if b.err == nil && b.stop.Load() {
 		return context.Cause(b.ctx)
@@ -67,10 +68,10 @@ func (b *Backend) Sync() error {
 	return b.err
 }
 
-// Replay calls f: issuing operations costs a processor nothing.
+// Replay calls f. Recording operations would save a processor nothing.
 func (b *Backend) Replay(_ any, f func()) { f() }
 
-// fail makes err stick and stops all operations.
+// fail keeps err, unless an earlier error is kept, and stops all operations.
 func (b *Backend) fail(err error) {
 	if b.err == nil {
 		b.err = err
@@ -78,23 +79,24 @@ func (b *Backend) fail(err error) {
 	b.stop.Store(true)
 }
 
-// caught ends an operation that reads weights: a page of their file that cannot be read fails the run, not the program.
-// It is deferred with what debug.SetPanicOnFault(true) returned.
-func (b *Backend) caught(before bool) {
+// recoverFault is deferred by operations that read weights, with the result of debug.SetPanicOnFault(true). If a page
+// of the weights' file cannot be read, the run fails instead of the program.
+func (b *Backend) recoverFault(before bool) {
 	debug.SetPanicOnFault(before)
 	if fault := tensor.FaultOf(recover()); fault != nil {
 		b.fail(fault)
 	}
 }
 
-// Close gives all memory back.
+// Close frees all memory.
 func (b *Backend) Close() error {
 	b.detach()
-	b.pool.drop()
+	b.pool.freeAll()
 	return nil
 }
 
-// parallel calls body for pieces of [0, n) of at most grain items, on all cores, until done or stopped.
+// parallel calls body on all cores for ranges of at most grain items that cover [0, n). If the backend stops, no
+// further range is begun.
 func (b *Backend) parallel(n, grain int, body func(from, to int)) {
 	matmul.For(b.stop, (n+grain-1)/grain, func(i int) { body(i*grain, min((i+1)*grain, n)) })
 }

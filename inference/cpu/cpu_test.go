@@ -14,7 +14,8 @@ import (
 	"kleinbild/inference/tensor"
 )
 
-// TestConformance runs the suite in float32, and in bfloat16 by each path that the processor has.
+// TestConformance runs the conformance suite with float32 activations, and with bfloat16 ones for each path that the
+// processor has.
 func TestConformance(t *testing.T) {
 	t.Run("F32", func(t *testing.T) {
 		backendtest.Run(t, func(*testing.T) backend.Backend { return cpu.New(tensor.F32) })
@@ -29,14 +30,15 @@ func TestConformance(t *testing.T) {
 			backendtest.Run(t, func(*testing.T) backend.Backend { return cpu.New(tensor.BF16) })
 		})
 	}
-	t.Run("BF16 tiles in plain Go", func(t *testing.T) { // for processors without AMX
+	// The Go model of AMX tests the code around the tiles on processors without AMX.
+	t.Run("BF16 tiles in plain Go", func(t *testing.T) {
 		defer simd.UseTileModel()()
 		backendtest.Run(t, func(*testing.T) backend.Backend { return cpu.New(tensor.BF16) })
 	})
 }
 
-// TestOutOfMemory asks for more than any machine maps: the failure sticks, operations on what was not allocated do
-// nothing, and a new run works again.
+// TestOutOfMemory allocates more than a process can map. Operations on that matrix must do nothing, Sync must return
+// the error, and the next run must work.
 func TestOutOfMemory(t *testing.T) {
 	b := cpu.New(tensor.F32)
 	defer b.Close()
@@ -55,7 +57,7 @@ func TestOutOfMemory(t *testing.T) {
 	}
 }
 
-// TestCloseFreesAll leaves matrices in use, as caches do.
+// TestCloseFreesAll checks that Close frees matrices that were not freed, such as those of caches.
 func TestCloseFreesAll(t *testing.T) {
 	before := mappings(t)
 	b := cpu.New(tensor.F32)
@@ -71,7 +73,7 @@ func TestCloseFreesAll(t *testing.T) {
 	}
 }
 
-// mappings is the size of the process's address space in bytes.
+// mappings returns the size of the process's address space in bytes.
 func mappings(t *testing.T) (n int) {
 	t.Helper()
 	text, err := os.ReadFile("/proc/self/statm")

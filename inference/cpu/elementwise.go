@@ -5,7 +5,7 @@ import (
 	"kleinbild/inference/cpu/simd"
 )
 
-// AddScaled computes dst = a + s·b.
+// AddScaled computes dst = x + s·y.
 func (b *Backend) AddScaled(dst, x, y backend.Matrix, s float32) {
 	b.combine("AddScaled", dst, x, y, func(out, p, q []float32) {
 		for i, v := range p {
@@ -14,7 +14,7 @@ func (b *Backend) AddScaled(dst, x, y backend.Matrix, s float32) {
 	})
 }
 
-// Lerp computes dst = a + s·(b − a).
+// Lerp computes dst = x + s·(y − x).
 func (b *Backend) Lerp(dst, x, y backend.Matrix, s float32) {
 	b.combine("Lerp", dst, x, y, func(out, p, q []float32) {
 		for i, v := range p {
@@ -23,6 +23,7 @@ func (b *Backend) Lerp(dst, x, y backend.Matrix, s float32) {
 	})
 }
 
+// combine calls row for each row of x and y and stores its result in dst. op is the operation's name, for panics.
 func (b *Backend) combine(op string, dst, x, y backend.Matrix, row func(out, p, q []float32)) {
 	mustMatch(op, dst, x)
 	mustMatch(op, dst, y)
@@ -46,7 +47,7 @@ func (b *Backend) Affine(dst, x, scale, shift backend.Matrix) {
 	b.mapRows(dst, x, func(_ int, out, in []float32) { simd.MulAdd(out, in, scales, shifts) })
 }
 
-// Patchify turns 2×2 pixels into one.
+// Patchify makes one row of the channels of 2×2 pixels.
 func (b *Backend) Patchify(dst, x backend.Matrix, height, width int) {
 	mustHave(x.Rows == height*width && dst.Rows*4 == x.Rows && dst.Cols == 4*x.Cols,
 		"Patchify of [%d %d] as %d×%d into [%d %d]", x.Rows, x.Cols, height, width, dst.Rows, dst.Cols)
@@ -73,7 +74,8 @@ func (b *Backend) Unpatchify(dst, x backend.Matrix, height, width int) {
 	})
 }
 
-// patches calls visit for the four pixels of each patch in turn, sub being dy·2 + dx, with scratch rows.
+// patches calls visit for the four pixels of each patch, sub being dy·2 + dx. wide and narrow are scratch rows of a
+// patch and of a pixel.
 func (b *Backend) patches(height, width, cols int, visit func(patch, pixel, sub int, wide, narrow []float32)) {
 	b.parallel(height/2*(width/2), rowGrain(4*cols), func(from, to int) {
 		wide, narrow := make([]float32, 4*cols), make([]float32, cols)
@@ -88,6 +90,6 @@ func (b *Backend) patches(height, width, cols int, visit func(patch, pixel, sub 
 
 // vector returns the single row of m as float32.
 func vector(m backend.Matrix) []float32 {
-	mustHave(m.Rows == 1, "a matrix of %d rows where a row is wanted", m.Rows)
+	mustHave(m.Rows == 1, "matrix of %d rows, want 1", m.Rows)
 	return load(m, 0, make([]float32, m.Cols))
 }

@@ -4,7 +4,7 @@ package cpu
 
 import "golang.org/x/sys/unix"
 
-// mapMemory returns zeroed memory of its own pages.
+// mapMemory returns zeroed memory in pages of its own.
 func mapMemory(sizeBytes int) ([]byte, error) {
 	m, err := unix.Mmap(-1, 0, sizeBytes, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
 	if err == nil {
@@ -13,5 +13,5 @@ func mapMemory(sizeBytes int) ([]byte, error) {
 	return m, err
 }
 
-// unmapMemory fails only for memory that mapMemory did not give.
+// unmapMemory frees memory of mapMemory. It can fail only for other memory.
 func unmapMemory(m []byte) { _ = unix.Munmap(m) }

@@ -6,17 +6,17 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// mapMemory returns zeroed memory of its own pages.
+// mapMemory returns zeroed memory in pages of its own.
 func mapMemory(sizeBytes int) ([]byte, error) {
 	at, err := windows.VirtualAlloc(0, uintptr(sizeBytes), windows.MEM_RESERVE|windows.MEM_COMMIT, windows.PAGE_READWRITE)
 	if err != nil {
 		return nil, err
 	}
-	// The address is no Go pointer: reading it out of its own variable tells vet so.
+	// at is not a Go pointer. vet accepts the conversion only if the address is read from the variable.
 	return unsafe.Slice(*(**byte)(unsafe.Pointer(&at)), sizeBytes), nil
 }
 
-// unmapMemory fails only for memory that mapMemory did not give.
+// unmapMemory frees memory of mapMemory. It can fail only for other memory.
 func unmapMemory(m []byte) {
 	_ = windows.VirtualFree(uintptr(unsafe.Pointer(unsafe.SliceData(m))), 0, windows.MEM_RELEASE)
 }

@@ -11,9 +11,9 @@ import (
 	"kleinbild/inference/tensor"
 )
 
-// buffer is the memory of one matrix: one of the two slices is set. Large buffers are mappings of their own, so that
-// what is freed goes back to the system at once: a decoder's activations are gigabytes, and the collector would let
-// as much again pile up.
+// buffer is the memory of a matrix. One of f32 and bf16 is set. A large buffer is a mapping of its own, which is
+// returned to the system when it is freed: a decoder's activations have gigabytes, and the garbage collector would let
+// as much unused memory accumulate.
 type buffer struct {
 	f32    []float32
 	bf16   []uint16
@@ -23,6 +23,7 @@ type buffer struct {
 // mappedBytes is the size from which a buffer is a mapping.
 const mappedBytes = 1 << 20
 
+// newBuffer returns a buffer for n values.
 func newBuffer(n int, dtype tensor.DType) (*buffer, error) {
 	size := n * dtype.SizeBytes()
 	if size < mappedBytes {
@@ -48,23 +49,23 @@ func (b *buffer) free() {
 	*b = buffer{}
 }
 
-// SizeBytes is the memory held.
+// SizeBytes returns the size of the buffer's memory.
 func (b *buffer) SizeBytes() int64 { return int64(len(b.f32))*4 + int64(len(b.bf16))*2 }
 
-// pool keeps freed buffers for the next allocation of a similar size, so that a run of equal layers allocates once. It
-// knows the buffers in use as well: mappings are not garbage-collected.
+// pool keeps freed buffers for later allocations of similar sizes, so that equal layers reuse the same memory. It also
+// holds the buffers in use, since mappings are not garbage-collected.
 type pool struct {
 	mu        sync.Mutex
 	used      map[*buffer]bool
 	free      []*buffer // oldest first
-	sizeBytes int64     // of free
+	sizeBytes int64     // the size of the buffers in free
 }
 
-// poolBytes bounds what is kept.
+// poolBytes bounds the size of the free buffers.
 const poolBytes = 1 << 30
 
-// take returns a buffer for n values: the smallest free one that holds no more than twice as many, or a new one.
-func (p *pool) take(n int, dtype tensor.DType) (*buffer, error) {
+// get returns a buffer for n values: the smallest free one that is at most twice as large, or a new one.
+func (p *pool) get(n int, dtype tensor.DType) (*buffer, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	need := int64(n) * int64(dtype.SizeBytes())
@@ -90,11 +91,11 @@ func (p *pool) take(n int, dtype tensor.DType) (*buffer, error) {
 	return buf, nil
 }
 
-// give takes a buffer back; one that is not in use is an allocation that failed.
-func (p *pool) give(buf *buffer) {
+// put makes a buffer free.
+func (p *pool) put(buf *buffer) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.used[buf] {
+	if !p.used[buf] { // the buffer of an allocation that failed
 		return
 	}
 	delete(p.used, buf)
@@ -103,8 +104,8 @@ func (p *pool) give(buf *buffer) {
 	p.shrink(poolBytes)
 }
 
-// drop frees everything, what is in use included.
-func (p *pool) drop() {
+// freeAll frees the memory of all buffers, including those in use.
+func (p *pool) freeAll() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.shrink(0)
@@ -114,7 +115,7 @@ func (p *pool) drop() {
 	clear(p.used)
 }
 
-// shrink frees the oldest buffers until at most limit bytes are kept.
+// shrink frees the memory of the oldest free buffers until the others have at most limit bytes.
 func (p *pool) shrink(limit int64) {
 	for len(p.free) > 0 && p.sizeBytes > limit {
 		p.sizeBytes -= p.free[0].SizeBytes()
@@ -128,40 +129,40 @@ func (b *Backend) Alloc(rows, cols int, dtype tensor.DType) backend.Matrix {
 	if dtype != tensor.F32 && dtype != tensor.BF16 {
 		panic(fmt.Sprintf("cpu: Alloc of %v, want F32 or BF16", dtype))
 	}
-	buf, err := b.pool.take(rows*cols, dtype)
+	buf, err := b.pool.get(rows*cols, dtype)
 	if err != nil {
-		// The matrix is never read or written: a failed backend does nothing.
+		// The empty buffer is never read or written, since operations do nothing after fail.
 		b.fail(err)
 		buf = &buffer{}
 	}
 	return backend.Matrix{Rows: rows, Cols: cols, Stride: cols, DType: dtype, Buffer: buf}
 }
 
-// Keep is Alloc: matrices of the processor outlive runs anyway.
+// Keep is like Alloc, whose matrices stay valid over runs on this backend.
 func (b *Backend) Keep(rows, cols int, dtype tensor.DType) backend.Matrix {
 	return b.Alloc(rows, cols, dtype)
 }
 
-// Free gives matrices back for reuse.
+// Free frees matrices. Their memory may be reused.
 func (b *Backend) Free(ms ...backend.Matrix) {
 	for _, m := range ms {
-		b.pool.give(m.Buffer.(*buffer))
+		b.pool.put(m.Buffer.(*buffer))
 	}
 }
 
-// rowF32 is row i of a float32 matrix.
+// rowF32 returns row i of a float32 matrix.
 func rowF32(m backend.Matrix, i int) []float32 {
 	at := m.Offset + i*m.Stride
 	return m.Buffer.(*buffer).f32[at : at+m.Cols : at+m.Cols]
 }
 
-// rowBF16 is row i of a bfloat16 matrix.
+// rowBF16 returns row i of a bfloat16 matrix.
 func rowBF16(m backend.Matrix, i int) []uint16 {
 	at := m.Offset + i*m.Stride
 	return m.Buffer.(*buffer).bf16[at : at+m.Cols : at+m.Cols]
 }
 
-// load returns row i as float32: the row itself, or widened into scratch.
+// load returns row i as float32: the row itself, or a copy in scratch if m is bfloat16.
 func load(m backend.Matrix, i int, scratch []float32) []float32 {
 	if m.DType == tensor.F32 {
 		return rowF32(m, i)
@@ -171,7 +172,8 @@ func load(m backend.Matrix, i int, scratch []float32) []float32 {
 	return scratch
 }
 
-// target returns where to compute row i: the row itself, or scratch, which store then rounds into the row.
+// target returns the memory into which row i is computed: the row itself, or scratch if m is bfloat16. store then
+// rounds scratch into the row.
 func target(m backend.Matrix, i int, scratch []float32) []float32 {
 	if m.DType == tensor.F32 {
 		return rowF32(m, i)
@@ -179,7 +181,7 @@ func target(m backend.Matrix, i int, scratch []float32) []float32 {
 	return scratch[:m.Cols]
 }
 
-// store completes target.
+// store stores a row that was computed into target's result.
 func store(m backend.Matrix, i int, row []float32) {
 	if m.DType == tensor.BF16 {
 		simd.RoundBF16(rowBF16(m, i), row)
@@ -212,13 +214,13 @@ func (b *Backend) Download(dst []float32, src backend.Matrix) {
 	})
 }
 
-// Copy copies src into dst, converting between formats.
+// Copy copies src into dst and converts between their formats.
 func (b *Backend) Copy(dst, src backend.Matrix) {
 	mustMatch("Copy", dst, src)
 	b.mapRows(dst, src, func(_ int, out, in []float32) { copy(out, in) })
 }
 
-// mapRows computes each row of dst from the same row of src; the two may be the same matrix.
+// mapRows calls row for each row of src and stores its result in the same row of dst. dst may be src.
 func (b *Backend) mapRows(dst, src backend.Matrix, row func(i int, out, in []float32)) {
 	b.parallel(dst.Rows, rowGrain(src.Cols), func(from, to int) {
 		in, out := scratch(src), scratch(dst)
@@ -230,7 +232,7 @@ func (b *Backend) mapRows(dst, src backend.Matrix, row func(i int, out, in []flo
 	})
 }
 
-// scratch is memory for load and target, which need it for bfloat16 only.
+// scratch returns the scratch row of load and target, or nil for a float32 matrix, which needs none.
 func scratch(m backend.Matrix) []float32 {
 	if m.DType == tensor.F32 {
 		return nil
@@ -238,14 +240,16 @@ func scratch(m backend.Matrix) []float32 {
 	return make([]float32, m.Cols)
 }
 
-// rowGrain is a number of rows worth a goroutine's turn.
+// rowGrain returns the number of rows that a goroutine processes at a time: enough to outweigh the cost of a handover.
 func rowGrain(cols int) int { return max(1, 1<<15/max(cols, 1)) }
 
-// mustMatch panics unless a and b have one shape: a mistake in a stage.
+// mustMatch panics unless a and b have the same shape.
 func mustMatch(op string, a, b backend.Matrix) {
-	mustHave(a.Rows == b.Rows && a.Cols == b.Cols, "%s: [%d %d] and [%d %d]", op, a.Rows, a.Cols, b.Rows, b.Cols)
+	mustHave(a.Rows == b.Rows && a.Cols == b.Cols, "%s: shapes [%d %d] and [%d %d], want equal ones",
+		op, a.Rows, a.Cols, b.Rows, b.Cols)
 }
 
+// mustHave panics with a message unless ok: the shapes of operands are a bug of the calling stage.
 func mustHave(ok bool, format string, args ...any) {
 	if !ok {
 		panic("cpu: " + fmt.Sprintf(format, args...))

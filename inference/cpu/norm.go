@@ -8,12 +8,12 @@ import (
 	"kleinbild/inference/cpu/simd"
 )
 
-// RMSNorm normalises each row by its root mean square.
+// RMSNorm divides each row by its root mean square and multiplies it with the weight.
 func (b *Backend) RMSNorm(dst, x backend.Matrix, w backend.Weight, eps float32) {
-	defer b.caught(debug.SetPanicOnFault(true))
+	defer b.recoverFault(debug.SetPanicOnFault(true))
 	mustMatch("RMSNorm", dst, x)
 	gain := w.(*weight).floats()
-	mustHave(len(gain) == x.Cols, "RMSNorm of %d columns by %d weights", x.Cols, len(gain))
+	mustHave(len(gain) == x.Cols, "RMSNorm: weight of %d values, want %d", len(gain), x.Cols)
 	b.mapRows(dst, x, func(_ int, out, in []float32) { rmsNorm(out, in, gain, eps) })
 }
 
@@ -68,16 +68,18 @@ func (b *Backend) qkNormRoPE(x backend.Matrix, p backend.QKNormRoPE) {
 	})
 }
 
-// GroupNorm normalises groups of columns over all rows. Sums are float64: a group of a 1024×1024 picture has
-// four million values.
+// GroupNorm normalises groups of columns over all rows. Sums are float64, since a group of a 1024×1024 picture has four
+// million values.
 func (b *Backend) GroupNorm(dst, x backend.Matrix, p backend.GroupNormParams) {
-	defer b.caught(debug.SetPanicOnFault(true))
+	defer b.recoverFault(debug.SetPanicOnFault(true))
 	mustMatch("GroupNorm", dst, x)
 	gains, shifts := p.Gamma.(*weight).floats(), p.Beta.(*weight).floats()
 	width := x.Cols / p.Groups
-	mustHave(width*p.Groups == x.Cols && len(gains) == x.Cols, "GroupNorm of %d columns in %d groups by %d weights", x.Cols, p.Groups, len(gains))
+	mustHave(width*p.Groups == x.Cols && len(gains) == x.Cols, "GroupNorm: %d columns in %d groups, gamma of %d values",
+		x.Cols, p.Groups, len(gains))
 
-	// Pieces are fixed, and their sums are added in order, so that the result does not depend on the threads.
+	// The rows are summed in pieces of a fixed size, whose sums are added in order, so that the result does not depend
+	// on the number of threads.
 	const pieceRows = 1024
 	pieces := (x.Rows + pieceRows - 1) / pieceRows
 	sums := make([]float64, pieces*2*p.Groups)
@@ -88,7 +90,7 @@ func (b *Backend) GroupNorm(dst, x backend.Matrix, p backend.GroupNormParams) {
 		}
 	})
 
-	// y = x·scale + shift, per column.
+	// For each column, y = x·scale + shift.
 	scale, shift := make([]float32, x.Cols), make([]float32, x.Cols)
 	n := float64(x.Rows) * float64(width)
 	for g := range p.Groups {
@@ -112,8 +114,8 @@ func (b *Backend) GroupNorm(dst, x backend.Matrix, p backend.GroupNormParams) {
 	})
 }
 
-// groupSums adds each group's sum and sum of squares over the rows of x to acc. Columns are summed side by side in
-// float32 for a few rows at a time, then in float64.
+// groupSums adds the sum and the sum of squares of each group of columns of x to acc. For speed each column is summed
+// in float32 over a few rows, and these sums are added in float64.
 func groupSums(acc []float64, x backend.Matrix, width int) {
 	const shortRows = 16
 	wide, sum, squares := scratch(x), make([]float32, x.Cols), make([]float32, x.Cols)

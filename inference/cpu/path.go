@@ -9,32 +9,32 @@ import (
 	"kleinbild/inference/cpu/simd"
 )
 
-// Path is a way to compute products: an instruction set. Rate is what one does on one thread.
+// A Path is an instruction set with which products are computed. A Rate is the speed of a path on one thread.
 type (
 	Path = simd.Level
 	Rate = simd.Rate
 )
 
-// Paths lists the paths that this processor has; the first is the best of float32.
+// Paths returns the paths that this processor has. The first is the fastest one for products of float32.
 func Paths() []Path { return simd.Paths() }
 
-// Measure times each of Paths: about a millisecond for each.
+// Measure measures the rate of each of Paths, which takes about a millisecond for each.
 func Measure() []Rate { return simd.Measure() }
 
-// Fastest is the path to use, given the rates of Paths. It is one of bfloat16 only if that is clearly faster than
-// float32.
+// Fastest returns the path to use, given the rates of Paths. It returns a path with products of bfloat16 only if that
+// is clearly faster than float32.
 func Fastest(rates []Rate) Path { return simd.Fastest(rates) }
 
-// ParsePath reads a path's name.
+// ParsePath returns the path with the given name.
 func ParsePath(name string) (Path, error) { return simd.ParseLevel(name) }
 
-// Use makes all backends compute by p, until restore. Until the first call products are of float32. It fails if the
-// processor lacks the path, and must not run beside an operation.
+// Use makes all backends use path p until restore is called. Before the first call products are float32. Use returns an
+// error if the processor lacks the path. It must not be called during an operation.
 func Use(p Path) (restore func(), err error) { return simd.Use(p) }
 
-// Peak returns what the instructions of the path in use can do on all threads at once, in floating-point operations a
-// second: products of bfloat16 or of float32, in registers, the best of three times limit. It returns 0 if the path has
-// none.
+// Peak returns the highest rate of the current path on all threads together, in floating-point operations per second:
+// multiply-adds in registers, of bfloat16 or of float32. It measures three times for the time limit and returns the
+// best result, or 0 if the path has no products of bfloat16.
 func Peak(bf16 bool, limit time.Duration) float64 {
 	f := simd.Peak
 	if bf16 {
@@ -62,13 +62,13 @@ func Peak(bf16 bool, limit time.Duration) float64 {
 	return best
 }
 
-// Current is the path in use.
+// Current returns the current path.
 func Current() Path { return simd.Current() }
 
-// Model names the processor's model, "" where there is nothing to choose.
+// Model returns the name of the processor's model, or "" on systems with only one path.
 func Model() string { return simd.Processor() }
 
-// Describe names the processor's threads and the path in use.
+// Describe returns the number of threads and the current path, for people.
 func Describe() string {
 	return fmt.Sprintf("%d threads, %v", runtime.GOMAXPROCS(0), simd.Current())
 }

@@ -9,7 +9,7 @@ import (
 	"kleinbild/inference/tensor"
 )
 
-// operand is m as the products take it.
+// operand converts m to matmul's type.
 func operand(m backend.Matrix) matmul.Matrix {
 	buf := m.Buffer.(*buffer)
 	o := matmul.Matrix{Rows: m.Rows, Cols: m.Cols, Stride: m.Stride}
@@ -21,7 +21,7 @@ func operand(m backend.Matrix) matmul.Matrix {
 	return o
 }
 
-// precision is what the activation format multiplies.
+// precision returns the precision of products for the format of activations.
 func (b *Backend) precision() matmul.Precision {
 	if b.activation == tensor.BF16 {
 		return matmul.BFloat16
@@ -34,7 +34,7 @@ func (b *Backend) Linear(dst, x backend.Matrix, w backend.Weight, ep backend.Epi
 	if b.stop.Load() {
 		return
 	}
-	defer b.caught(debug.SetPanicOnFault(true))
+	defer b.recoverFault(debug.SetPanicOnFault(true))
 	e := matmul.Epilogue{Bias: vectorOf(ep.Bias), Residual: ep.Add}
 	if ep.Gate.Buffer != nil {
 		e.Gate = vector(ep.Gate)
@@ -56,12 +56,13 @@ func (b *Backend) Linear(dst, x backend.Matrix, w backend.Weight, ep backend.Epi
 	}
 }
 
-// SwiGLU computes silu(x·gateᵀ) ⊙ (x·upᵀ): the second product is multiplied onto the first as it leaves.
+// SwiGLU computes silu(x·gateᵀ) ⊙ (x·upᵀ). The first product is stored in dst, and the epilogue of the second combines
+// both.
 func (b *Backend) SwiGLU(dst, x backend.Matrix, gate, up backend.Weight) {
 	if b.stop.Load() {
 		return
 	}
-	defer b.caught(debug.SetPanicOnFault(true))
+	defer b.recoverFault(debug.SetPanicOnFault(true))
 	out := operand(dst)
 	matmul.Linear(b.stop, out, operand(x), gate.(*weight).Tensor, b.precision(), matmul.Epilogue{})
 	store := func(row, col int, y, wide []float32) {
@@ -94,14 +95,14 @@ func (b *Backend) Conv2D(dst, x backend.Matrix, w backend.Weight, p backend.Conv
 	if b.stop.Load() {
 		return
 	}
-	defer b.caught(debug.SetPanicOnFault(true))
+	defer b.recoverFault(debug.SetPanicOnFault(true))
 	if p.Norm != nil {
 		normed := b.Alloc(x.Rows, x.Cols, x.DType)
 		defer b.Free(normed)
 		b.GroupNorm(normed, x, *p.Norm)
 		x = normed
 	}
-	pic := matmul.Picture{Height: p.Height, Width: p.Width, Upsample: p.Upsample, Down: p.Downsample}
+	pic := matmul.Picture{Height: p.Height, Width: p.Width, Upsample: p.Upsample, Downsample: p.Downsample}
 	matmul.Conv2D(b.stop, operand(dst), operand(x), pic, w.(*weight).Tensor, b.precision(),
 		matmul.Epilogue{Bias: vectorOf(p.Bias), Residual: p.Add})
 }

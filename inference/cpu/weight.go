@@ -9,17 +9,17 @@ import (
 	"kleinbild/inference/tensor"
 )
 
-// weight is a checkpoint's tensor where it lies; small vectors are widened once, on first use.
+// weight is a tensor in the checkpoint's mapping.
 type weight struct {
 	tensor.Tensor
 	mu   sync.Mutex
-	wide []float32
+	wide []float32 // the result of floats
 }
 
-// Network does nothing: weights stay where they lie.
+// Network does nothing, since all weights stay in the checkpoint's mapping.
 func (b *Backend) Network(string) {}
 
-// Weight checks that t can be computed with.
+// Weight returns t as a weight. It returns an error if t's format is no weight format.
 func (b *Backend) Weight(t tensor.Tensor) (backend.Weight, error) {
 	if !t.DType.Float() {
 		return nil, fmt.Errorf("cpu: %s: dtype %v, want F32, F16, BF16 or F8_E4M3", t.Name, t.DType)
@@ -27,18 +27,18 @@ func (b *Backend) Weight(t tensor.Tensor) (backend.Weight, error) {
 	return &weight{Tensor: t}, nil
 }
 
-// Table is Weight.
+// Table is the same as Weight.
 func (b *Backend) Table(t tensor.Tensor) (backend.Weight, error) { return b.Weight(t) }
 
-// Shape is the tensor's shape.
+// Shape returns the tensor's shape.
 func (w *weight) Shape() []int { return w.Tensor.Shape }
 
-// Slice views rows of the first dimension.
+// Slice returns a view of rows [from, to) of the first dimension.
 func (w *weight) Slice(from, to int) backend.Weight {
 	return &weight{Tensor: w.Tensor.Slice(from, to)}
 }
 
-// floats returns a vector's values. What a fault ends is read again the next time.
+// floats returns the values of a vector as float32. It keeps them, unless a fault ends the reading.
 func (w *weight) floats() []float32 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -48,7 +48,7 @@ func (w *weight) floats() []float32 {
 	return w.wide
 }
 
-// vectorOf returns the values of w, or nil for none.
+// vectorOf returns the values of w as float32, or nil if w is nil.
 func vectorOf(w backend.Weight) []float32 {
 	if w == nil {
 		return nil
@@ -56,11 +56,12 @@ func vectorOf(w backend.Weight) []float32 {
 	return w.(*weight).floats()
 }
 
-// Embedding gathers rows of table.
+// Embedding copies rows of table: dst[i] = table[ids[i]].
 func (b *Backend) Embedding(dst backend.Matrix, table backend.Weight, ids []int32) {
-	defer b.caught(debug.SetPanicOnFault(true))
+	defer b.recoverFault(debug.SetPanicOnFault(true))
 	t := table.(*weight).Tensor
-	mustHave(dst.Rows == len(ids) && dst.Cols == t.Shape[1], "Embedding of %d ids from %v into [%d %d]", len(ids), t.Shape, dst.Rows, dst.Cols)
+	mustHave(dst.Rows == len(ids) && dst.Cols == t.Shape[1], "Embedding of %d ids from %v into [%d %d]",
+		len(ids), t.Shape, dst.Rows, dst.Cols)
 	b.parallel(dst.Rows, rowGrain(dst.Cols), func(from, to int) {
 		wide := scratch(dst)
 		for i := from; i < to; i++ {

@@ -10,32 +10,33 @@ import (
 	"kleinbild/inference/tensor"
 )
 
-// Heads describes an attention over columns of row-major matrices: query head h takes columns [h·Dim, (h+1)·Dim) of Q and O;
-// it reads the key and value head h·KV/Query, laid out likewise in K and V.
+// Heads describes an attention. Query head h is in columns [h·Dim, (h+1)·Dim) of q and o. It uses key and value head
+// h·KV/Query, which is in the corresponding columns of k and v.
 type Heads struct {
-	Query, KV int // KV divides Query
-	Dim       int // a multiple of 16, at most 1024
+	Query, KV int // the numbers of query heads and of key and value heads; KV divides Query
+	Dim       int // the channels of a head: a multiple of 16, at most 1024
 	Scale     float32
-	// Causal lets query i see keys 0 … i only.
+	// Causal masks the keys after i for query i.
 	Causal bool
-	// Keys is the number of leading rows of K and V that are seen; 0 means all.
+	// Keys is the number of leading rows of k and v that are not masked; 0 means all.
 	Keys int
 }
 
 const (
 	// attentionBytes bounds the packed keys and values of a block, so that they stay in the second-level cache.
 	attentionBytes = 256 << 10
-	// attentionRows bounds the queries of a task, whose sums it keeps at hand.
+	// attentionRows bounds the queries of a task, which keeps their sums and outputs in memory.
 	attentionRows = 1536
 )
 
-// Attention computes o = softmax(q·kᵀ·Scale)·v for every head, softmax over the keys a query may see: flash-style, block of
-// keys after block of keys with a running maximum and sum in float32, so that no score matrix exists. q and o are
-// [S, Query·Dim], k and v [T, KV·Dim]; o must not overlap the others.
+// Attention computes o = softmax(q·kᵀ·Scale)·v for each head, with the softmax over the keys that are not masked. q and
+// o are [S, Query·Dim], k and v [T, KV·Dim]; o must not overlap the others.
 //
-// Everything is computed transposed: a block's scores are [keys][queries], which puts a query in a vector lane. Softmax
-// then crosses no lanes, and the scores are already the packed panel that the product with v wants. With BFloat16, and
-// a path that multiplies it, the weights of the softmax are rounded to it too, after they were summed.
+// As in flash attention, the keys are processed in blocks, with a running maximum and sum in float32, so that no matrix
+// of all scores is needed. All matrices are transposed: the scores of a block are [keys][queries], with a query in each
+// vector lane. The softmax then needs no operation across lanes, and the scores already are a packed panel for the
+// product with v. With BFloat16, and a path that has products of bfloat16, the weights of the softmax are rounded to
+// bfloat16 after they were summed.
 func Attention(stop *atomic.Bool, o, q, k, v Matrix, h Heads, precision Precision) {
 	keys := h.Keys
 	if keys == 0 {
@@ -46,47 +47,54 @@ func Attention(stop *atomic.Bool, o, q, k, v Matrix, h Heads, precision Precisio
 		m    Matrix
 		rows int
 		cols int
-	}{{"q", q, q.Rows, h.Query * h.Dim}, {"o", o, q.Rows, h.Query * h.Dim}, {"k", k, k.Rows, h.KV * h.Dim}, {"v", v, k.Rows, h.KV * h.Dim}} {
+	}{
+		{"q", q, q.Rows, h.Query * h.Dim}, {"o", o, q.Rows, h.Query * h.Dim},
+		{"k", k, k.Rows, h.KV * h.Dim}, {"v", v, k.Rows, h.KV * h.Dim},
+	} {
 		if c.m.Rows != c.rows || c.m.Cols != c.cols {
-			panic(fmt.Sprintf("matmul: attention: %s is [%d, %d], want [%d, %d]", c.name, c.m.Rows, c.m.Cols, c.rows, c.cols))
+			panic(fmt.Sprintf("matmul: attention: %s is [%d, %d], want [%d, %d]",
+				c.name, c.m.Rows, c.m.Cols, c.rows, c.cols))
 		}
 		c.m.check("attention: " + c.name)
 	}
-	if h.KV < 1 || h.Query%h.KV != 0 || h.Dim < 16 || h.Dim%16 != 0 || h.Dim > 1024 || keys < 1 || keys > k.Rows || !(h.Scale > 0) {
-		panic(fmt.Sprintf("matmul: attention: %+v over %d keys: want KV to divide Query, Dim a multiple of 16 up to 1024, a positive Scale, and a key", h, k.Rows))
+	if h.KV < 1 || h.Query%h.KV != 0 || h.Dim < 16 || h.Dim%16 != 0 || h.Dim > 1024 || keys < 1 || keys > k.Rows ||
+		!(h.Scale > 0) {
+		panic(fmt.Sprintf("matmul: attention: %+v over %d keys: want KV to divide Query, Dim a multiple of 16 up to 1024, "+
+			"a positive Scale, and 1 to %d Keys", h, k.Rows, k.Rows))
 	}
 	if q.Rows == 0 {
 		return
 	}
 	kernel, round := pick(precision)
-	// Long chunks pack keys and values rarely, many chunks keep all cores busy.
+	// Each chunk of queries packs all keys and values, so chunks should be long; but all cores need chunks.
 	chunk := min(attentionRows*h.KV/h.Query, ceilDiv(q.Rows, ceilDiv(4*maxWorkers(), h.KV)))
 	chunk = roundUp(max(chunk, min(4*kernel.NR, q.Rows)), kernel.NR)
 	chunks := ceilDiv(q.Rows, chunk)
 	forEach(stop, chunks*h.KV, func(i int, ws *workspace) {
 		ws.kernel, ws.round = kernel, round
-		// The last chunks see the most keys when Causal: begin with those.
+		// With Causal the last chunks have the most keys: they are computed first, so that no core waits for them.
 		from := (chunks - 1 - i/h.KV) * chunk
 		a := attention{Heads: h, stop: stop, ws: ws, kernel: &kernel, from: from, rows: min(chunk, q.Rows-from), keys: keys}
 		a.run(o, q, k, v, i%h.KV)
 	})
 }
 
-// attention is one task: the queries [from, from+rows) of all heads that share one key and value head.
+// attention is a task: queries [from, from+rows) of all heads that share a key and value head.
 type attention struct {
 	Heads
 	stop             *atomic.Bool
 	ws               *workspace
 	kernel           *simd.Kernel
 	from, rows, keys int
-	block            int // words of keys packed at a time
+	block            int // words of keys in a block
 }
 
+// run computes the task for key and value head kv.
 func (a *attention) run(o, q, k, v Matrix, kv int) {
 	ws, nr, mr, dim := a.ws, a.kernel.NR, a.kernel.MR, a.Dim
 	group := a.Query / a.KV
-	panels := ceilDiv(a.rows, nr) // of one head
-	dimRows := roundUp(dim, mr)   // of a transposed output, with what the last tile writes too much
+	panels := ceilDiv(a.rows, nr) // panels of queries of a head
+	dimRows := roundUp(dim, mr)   // rows of a transposed output, including those that only the last tile writes
 	steps := words(a.kernel, dim)
 	block := max(attentionBytes/8/steps/mr, 1) * mr
 	a.block = words(a.kernel, block)
@@ -128,8 +136,8 @@ func (a *attention) run(o, q, k, v Matrix, kv int) {
 	}
 }
 
-// panel takes a block of n keys from key on into the state of the nr queries from query on: maxima, sums, and the
-// transposed output [dim][nr].
+// panel updates the state of nr queries, which begin at query, with a block of n keys, which begins at key. The state
+// holds maxima, sums, and the transposed output [dim][nr].
 func (a *attention) panel(state, queries, kPanels, vPanels, scores []float32, key, n, query int) {
 	kn, nr, mr, dim := a.kernel, a.kernel.NR, a.kernel.MR, a.Dim
 	if a.Causal {
@@ -154,7 +162,7 @@ func (a *attention) panel(state, queries, kPanels, vPanels, scores []float32, ke
 		clear(sum)
 		kn.PanelMax(scores, n, top)
 	} else {
-		a.raise(state, scores, n)
+		a.rescale(state, scores, n)
 	}
 	kn.PanelExp(scores, n, top, sum, a.Scale)
 	weights, steps := scores, words(kn, n)
@@ -166,8 +174,9 @@ func (a *attention) panel(state, queries, kPanels, vPanels, scores []float32, ke
 	kn.MulPanels(steps, ceilDiv(dim, mr), vPanels, mr*a.block, weights, out, nr, key > 0, simd.Ahead{})
 }
 
-// raise lifts the maxima to those of the block and scales what was summed under the old ones.
-func (a *attention) raise(state, scores []float32, n int) {
+// rescale updates the maxima with the scores of a block, and multiplies the sums and outputs so far by the factors that
+// the new maxima require.
+func (a *attention) rescale(state, scores []float32, n int) {
 	nr := a.kernel.NR
 	top, sum, out := state[:nr], state[nr:2*nr], state[2*nr:]
 	var old, factor [32]float32
@@ -186,7 +195,8 @@ func (a *attention) raise(state, scores []float32, n int) {
 	a.kernel.PanelScale(out, a.Dim, factor[:])
 }
 
-// packValues makes the panels of vᵀ: mr columns of n rows of v from key on, row (or pair of rows) after row, at dst[column·block].
+// packValues packs n rows of v, which begin at key, into panels of vᵀ. The panel of mr columns that begin at column c
+// is at dst[c·a.block]; it holds row after row, or pair of rows after pair.
 func (a *attention) packValues(dst []float32, v Matrix, key, n int) {
 	mr, ws := a.kernel.MR, a.ws
 	if a.kernel.Tiles {
@@ -224,19 +234,19 @@ func (a *attention) packValues(dst []float32, v Matrix, key, n int) {
 	}
 }
 
-// packValueTiles is packValues for a kernel with Tiles: pairs of rows are words, and groups of pairs are turned panel
-// by panel.
+// packValueTiles is packValues for a kernel with Tiles. A pair of rows makes a row of words; each group of these is
+// transposed panel by panel.
 func (a *attention) packValueTiles(dst []float32, v Matrix, key, n int) {
 	const group = simd.TileWords
 	mr, ws := a.kernel.MR, a.ws
 	stride := roundUp(a.Dim, mr)
-	turn, pair := grow(&ws.row, group*stride), grow(&ws.bf16, 2*a.Dim)
+	pairs, pair := grow(&ws.row, group*stride), grow(&ws.bf16, 2*a.Dim)
 	src := v.operand()
 	for r := range group {
 		ws.offs[r] = 4 * r * stride
 	}
 	for first := 0; first < words(a.kernel, n); first += group {
-		clear(turn)
+		clear(pairs)
 		for r := range group {
 			i := 2 * (first + r)
 			if i >= n {
@@ -249,15 +259,15 @@ func (a *attention) packValueTiles(dst []float32, v Matrix, key, n int) {
 				}
 				src.roundRow(ws, pair[j*a.Dim:(j+1)*a.Dim], key+i+j)
 			}
-			simd.PairBF16(turn[r*stride:r*stride+a.Dim], pair, pair[a.Dim:])
+			simd.PairBF16(pairs[r*stride:r*stride+a.Dim], pair, pair[a.Dim:])
 		}
 		for c := 0; c < stride; c += mr {
-			a.kernel.Pack(dst[c*a.block+first*mr:], group, unsafe.Pointer(&turn[c]), ws.offs[:], mr)
+			a.kernel.Pack(dst[c*a.block+first*mr:], group, unsafe.Pointer(&pairs[c]), ws.offs[:], mr)
 		}
 	}
 }
 
-// roundRow stores the beginning of a row as bfloat16.
+// roundRow stores the first len(dst) values of a row as bfloat16.
 func (d *dense) roundRow(ws *workspace, dst []uint16, row int) {
 	if d.dtype == tensor.BF16 {
 		copy(dst, unsafe.Slice((*uint16)(d.at(row, 0)), len(dst)))
@@ -268,7 +278,7 @@ func (d *dense) roundRow(ws *workspace, dst []uint16, row int) {
 	simd.RoundBF16(dst, wide)
 }
 
-// store divides the output of a panel by its sums, turns it and writes it to o, at most nr rows.
+// store divides the outputs of a panel by its sums, transposes them and writes them to o, which has at most nr rows.
 func (a *attention) store(state []float32, o Matrix) {
 	nr, dim := a.kernel.NR, a.Dim
 	sum, out := state[nr:2*nr], state[2*nr:]
@@ -277,20 +287,20 @@ func (a *attention) store(state []float32, o Matrix) {
 	}
 	a.kernel.PanelScale(out, dim, sum)
 	const width = 16
-	turned := grow(&a.ws.f32, nr*dim)
+	transposed := grow(&a.ws.f32, nr*dim)
 	for r := range width {
 		a.ws.offs[r] = 4 * r * nr
 	}
 	for d := 0; d < dim; d += width {
-		a.kernel.Pack(turned[d*nr:], width, unsafe.Pointer(&out[d*nr]), a.ws.offs[:], nr)
+		a.kernel.Pack(transposed[d*nr:], width, unsafe.Pointer(&out[d*nr]), a.ws.offs[:], nr)
 	}
 	row := grow(&a.ws.row, dim)
 	for j := range o.Rows {
 		if later := j + 8; later < o.Rows {
-			a.kernel.Prefetch(o.address(later, 0, dim)) // rows are far apart
+			a.kernel.Prefetch(o.address(later, 0, dim)) // the processor does not prefetch rows that are far apart
 		}
 		for d := 0; d < dim; d += width {
-			copy(row[d:d+width], turned[d*nr+j*width:])
+			copy(row[d:d+width], transposed[d*nr+j*width:])
 		}
 		if o.BF16 != nil {
 			simd.RoundBF16(o.BF16[j*o.Stride:j*o.Stride+dim], row)

@@ -13,7 +13,7 @@ import (
 	"kleinbild/inference/cpu/simd"
 )
 
-// attend is the formula in float64.
+// attend computes an attention in float64.
 func attend(qm, km, vm Matrix, h Heads, precision Precision) [][]float64 {
 	q, k, v := factors(qm, precision), factors(km, precision), factors(vm, precision)
 	keys := h.Keys
@@ -85,8 +85,8 @@ func TestAttention(t *testing.T) {
 					before := clone(o)
 					Attention(nil, o, q, k, v, h, precision)
 					want := attend(q, k, v, h, precision)
-					// A score is a sum of Dim products below 1; its error times the scale is a relative error of the weight,
-					// twice that of a quotient; then a mean of values below 1.
+					// A score is a sum of Dim products below 1. Its error times the scale is the relative error of a
+					// weight, and twice that of the quotient of two weights. The output is a mean of values below 1.
 					tolerance := float64(h.Dim+8)*0x1p-24*float64(h.Scale)*2 + 16*0x1p-24
 					if _, ok := simd.BF16(); ok && precision == BFloat16 {
 						tolerance = 2*tolerance + 0x1p-9 // half an ulp of every weight
@@ -126,6 +126,7 @@ func TestAttentionDeterministic(t *testing.T) {
 	}
 }
 
+// TestAttentionStop checks that Attention returns soon after the stop flag is set.
 func TestAttentionStop(t *testing.T) {
 	const s, cols = 2048, 8 * 128
 	m := func() Matrix { return Matrix{Rows: s, Cols: cols, Stride: cols, F32: make([]float32, s*cols)} }

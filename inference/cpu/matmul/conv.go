@@ -9,39 +9,41 @@ import (
 	"kleinbild/inference/tensor"
 )
 
-// Picture is the geometry of a convolution's input: rows of the matrix are its pixels, line by line.
+// Picture is the geometry of a convolution. The rows of the input matrix are the pixels in raster order.
 type Picture struct {
 	Height, Width int
-	// Upsample doubles both sides by repeating pixels, before the convolution and without a copy.
+	// Upsample doubles height and width of the input by nearest neighbour before the convolution. It makes no copy.
 	Upsample bool
-	// Down takes every second pixel, after a pad of one on the right and at the bottom only; otherwise the stride is 1 and the pad
-	// half the kernel on all sides.
-	Down bool
+	// Downsample uses stride 2, and pads with one row at the bottom and one column on the right only. Otherwise the
+	// stride is 1, and the padding on all sides is half the kernel's size.
+	Downsample bool
 }
 
-// Conv2DSize returns the sides of the result of a kernel of kh×kw.
+// Conv2DSize returns height and width of the result for a kernel of kh×kw.
 func Conv2DSize(p Picture, kh, kw int) (height, width int) {
 	height, width = p.Height, p.Width
 	if p.Upsample {
 		height, width = 2*height, 2*width
 	}
-	if p.Down {
+	if p.Downsample {
 		return (height+1-kh)/2 + 1, (width+1-kw)/2 + 1
 	}
 	return height + kh/2*2 - kh + 1, width + kw/2*2 - kw + 1
 }
 
-// Conv2D convolves src [Height·Width, I] with w [O, I, kh, kw], as it lies in the checkpoint, and passes the result through ep
-// into dst [height·width, O] of Conv2DSize. It is a product over (kh, kw, I) whose left side is gathered from the
-// picture panel by panel; the kernel is turned and packed once a call (4·O·I·kh·kw bytes). dst must not overlap src.
+// Conv2D convolves src [Height·Width, I] with w [O, I, kh, kw], which has the checkpoint's layout, and stores the
+// result in dst [height·width, O], with the size of Conv2DSize, as ep describes. dst must not overlap src.
+//
+// The convolution is a matrix product over (kh, kw, I). Panels of its left side are gathered from the picture. The
+// kernel is reordered and packed once in each call, which takes 4·O·I·kh·kw bytes.
 func Conv2D(stop *atomic.Bool, dst, src Matrix, pic Picture, w tensor.Tensor, precision Precision, ep Epilogue) {
 	if len(w.Shape) != 4 || w.Shape[1] != src.Cols || src.Rows != pic.Height*pic.Width || !w.DType.Float() ||
 		len(w.Data) < tensor.Elements(w.Shape)*w.DType.SizeBytes() {
-		panic(fmt.Sprintf("matmul: conv2d: %s: %v %v of %d bytes on %d×%d pixels in [%d, %d]", w.Name, w.DType, w.Shape, len(w.Data),
-			pic.Height, pic.Width, src.Rows, src.Cols))
+		panic(fmt.Sprintf("matmul: conv2d: %s: %v %v of %d bytes, want a float kernel for %d×%d pixels in [%d, %d]",
+			w.Name, w.DType, w.Shape, len(w.Data), pic.Height, pic.Width, src.Rows, src.Cols))
 	}
 	n, kh, kw := w.Shape[0], w.Shape[2], w.Shape[3]
-	if kh == 1 && kw == 1 && !pic.Down && !pic.Upsample {
+	if kh == 1 && kw == 1 && !pic.Downsample && !pic.Upsample {
 		Linear(stop, dst, src, w, precision, ep)
 		return
 	}
@@ -58,17 +60,24 @@ func Conv2D(stop *atomic.Bool, dst, src Matrix, pic Picture, w tensor.Tensor, pr
 	if m == 0 || n == 0 {
 		return
 	}
-	a := &gather{dense: src.operand(), Picture: pic, kw: kw, outWidth: width, rows: m, stride: 1, padY: kh / 2, padX: kw / 2, channels: src.Cols}
-	if pic.Down {
+	a := &gather{
+		dense: src.operand(), Picture: pic, kw: kw, outWidth: width, rows: m, stride: 1, padY: kh / 2, padX: kw / 2,
+		channels: src.Cols,
+	}
+	if pic.Downsample {
 		a.stride, a.padY, a.padX = 2, 0, 0
 	}
 	p := newProduct(stop, m, n, kh*kw*src.Cols, precision)
 	p.dst, p.ep = dst, ep
-	weights := &dense{dtype: w.DType, base: unsafe.Pointer(unsafe.SliceData(w.Data)), rows: n, stride: p.k * w.DType.SizeBytes(), scale: w.Scale}
+	weights := &dense{
+		dtype: w.DType, base: unsafe.Pointer(unsafe.SliceData(w.Data)), rows: n, stride: p.k * w.DType.SizeBytes(),
+		scale: w.Scale,
+	}
 	p.packedB(a, weights, src.Cols, kh*kw)
 }
 
-// packedB turns and packs the kernel first, then multiplies blocks of pixels, each by its own goroutine, by all of it.
+// packedB computes the product of a convolution. It packs the whole kernel w first, with the order (taps, channels)
+// instead of (channels, taps); then goroutines multiply blocks of pixels of a by it.
 func (p *product) packedB(a operand, w *dense, channels, taps int) {
 	kn, mr, nr := &p.kernel, p.kernel.MR, p.kernel.NR
 	panels := ceilDiv(p.n, nr)
@@ -79,17 +88,17 @@ func (p *product) packedB(a operand, w *dense, channels, taps int) {
 	forEach(p.stop, panels, func(j int, ws *workspace) {
 		p.use(ws)
 		rows := min(nr, p.n-j*nr)
-		turned, row := grow(&ws.a, rows*p.k), grow(&ws.row, p.k)
+		reordered, row := grow(&ws.a, rows*p.k), grow(&ws.row, p.k)
 		for r := range rows {
 			w.widen(row, j*nr+r, 0)
-			to := turned[r*p.k : (r+1)*p.k]
+			to := reordered[r*p.k : (r+1)*p.k]
 			for t := range taps {
 				for c := range channels {
 					to[t*channels+c] = row[c*taps+t]
 				}
 			}
 		}
-		src := Matrix{Rows: rows, Cols: p.k, Stride: p.k, F32: turned}.operand()
+		src := Matrix{Rows: rows, Cols: p.k, Stride: p.k, F32: reordered}.operand()
 		for k0 := 0; k0 < p.k; k0 += depth(kn) {
 			n := min(depth(kn), p.k-k0)
 			size := panelWords(kn, n) * nr
@@ -123,14 +132,16 @@ func (p *product) packedB(a operand, w *dense, channels, taps int) {
 	})
 }
 
-// gather is the left side of a convolution: row = pixel of the result, k = (ky·kw + kx)·channels + channel.
+// gather is the left operand of a convolution. Its rows are the pixels of the result, and its columns are
+// k = (ky·kw + kx)·channels + channel.
 type gather struct {
 	*dense
 	Picture
 	kw, outWidth, rows, stride, padY, padX, channels int
 }
 
-// pixel returns the row of the source under tap (ky, kx) of result pixel row, or -1 outside.
+// pixel returns the row of the source for tap ky·kw + kx of the result's pixel row, or -1 if that is outside the
+// picture.
 func (g *gather) pixel(row, tap int) int {
 	y := row/g.outWidth*g.stride + tap/g.kw - g.padY
 	x := row%g.outWidth*g.stride + tap%g.kw - g.padX
@@ -146,6 +157,7 @@ func (g *gather) pixel(row, tap int) int {
 	return y*g.Width + x
 }
 
+// pack implements operand.
 func (g *gather) pack(p *packer, side side, dst []float32, row, k0, n int) {
 	width := p.width(side)
 	if g.channels%p.group() != 0 {
@@ -188,7 +200,7 @@ func (g *gather) pack(p *packer, side side, dst []float32, row, k0, n int) {
 	}
 }
 
-// widenPixel stores channels from c on of a source pixel, zeros for -1.
+// widenPixel stores len(dst) channels of a source pixel, beginning with c, or zeros if pixel is -1.
 func (g *gather) widenPixel(dst []float32, pixel, c int) {
 	if pixel < 0 {
 		clear(dst)

@@ -8,7 +8,7 @@ import (
 	"kleinbild/inference/tensor"
 )
 
-// convolve is the definition in float64: a picture of what the options make of it, then the sum over taps.
+// convolve computes a convolution in float64.
 func convolve(src Matrix, pic Picture, w tensor.Tensor, precision Precision) (out [][]float64) {
 	in, kh, kw := w.Shape[1], w.Shape[2], w.Shape[3]
 	up := 1
@@ -31,7 +31,7 @@ func convolve(src Matrix, pic Picture, w tensor.Tensor, precision Precision) (ou
 					for i := range kh {
 						for j := range kw {
 							sy, sx := y-kh/2+i, x-kw/2+j
-							if pic.Down {
+							if pic.Downsample {
 								sy, sx = 2*y+i, 2*x+j
 							}
 							pixel[o] += at(sy, sx, c) * rounded(float64(weights[((o*in+c)*kh+i)*kw+j]), precision)
@@ -68,8 +68,8 @@ func TestConv2D(t *testing.T) {
 			{"1×1", Picture{Height: 5, Width: 7}, 32, 31, 1, tensor.BF16, false, false, Float32, false},
 			{"float8", Picture{Height: 5, Width: 7}, 16, 6, 3, tensor.F8E4M3, false, false, Float32, false},
 			{"upsample", Picture{Height: 5, Width: 6, Upsample: true}, 16, 17, 3, tensor.BF16, false, false, Float32, true},
-			{"down even", Picture{Height: 8, Width: 10, Down: true}, 16, 7, 3, tensor.BF16, false, false, Float32, false},
-			{"down odd", Picture{Height: 9, Width: 7, Down: true}, 16, 7, 3, tensor.BF16, true, false, BFloat16, false},
+			{"down even", Picture{Height: 8, Width: 10, Downsample: true}, 16, 7, 3, tensor.BF16, false, false, Float32, false},
+			{"down odd", Picture{Height: 9, Width: 7, Downsample: true}, 16, 7, 3, tensor.BF16, true, false, BFloat16, false},
 			{"one pixel", Picture{Height: 1, Width: 1}, 8, 4, 3, tensor.F32, false, false, Float32, false},
 		} {
 			t.Run(c.name, func(t *testing.T) {
@@ -104,7 +104,8 @@ func TestConv2D(t *testing.T) {
 	})
 }
 
-// What reaches past the picture is zero even where the picture's memory is not: a NaN outside stays outside.
+// TestConv2DNaN checks that a NaN in one pixel reaches only the results whose kernel covers that pixel: padding is 0,
+// and is not read from memory beside the picture's rows.
 func TestConv2DNaN(t *testing.T) {
 	eachLevel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(3, 4))

@@ -11,22 +11,25 @@ import (
 // packedBytes bounds the packed rows of A.
 const packedBytes = 64 << 20
 
-// blocks are the sizes that keep a task's data in the second-level cache.
+// blocks are the sizes of the parts in which a product is computed. They keep a task's data in the second-level cache.
 type blocks struct {
-	// rows of A, by a kernel's KC, are multiplied by a strip of B, panels of that depth.
-	rows, panels int
-	// deep blocks of k of the strip are packed at once.
+	// rows is the number of rows of A that are multiplied by a strip of B, both with the depth of a block of k.
+	rows int
+	// panels is the number of panels of B in a strip.
+	panels int
+	// deep is the number of blocks of k of a strip that are packed at a time.
 	deep int
-	// chunk is the number of rows of A that a task takes, whose sums it keeps.
+	// chunk is the number of rows of A in a task, which keeps their sums in memory.
 	chunk int
-	// pixels is the number of a convolution's rows that a task takes.
+	// pixels is the number of pixels of a convolution in a task.
 	pixels int
 }
 
-// blocksOf returns 110 + 147 KiB of 512 with AVX2, 110 + 295 of the 1024 or more where there is AVX-512. Tiles take 256
-// + 256 and sums of 512 KiB, of 2 MiB that two threads share. They are so fast that reading A from the third-level
-// cache is what takes the time, so their strips are wider and their blocks are shallower. Packing two blocks of k at
-// once visits half as many pages.
+// blocksOf returns the sizes for a kernel. Blocks of A and B take 111 + 147 kB with AVX2, for a second-level cache of
+// 512 KiB, and 111 + 295 kB with AVX-512, for one of 1 MiB or more. With tiles they take 256 + 256 KiB, and the sums
+// 512 KiB, of 2 MiB that two threads share. Tiles are so fast that reading A from the third-level cache limits them, so
+// their strips are wider and their blocks less deep. Packing two blocks of k at a time halves the visits to the pages
+// of the weights.
 func blocksOf(k *simd.Kernel) blocks {
 	if k.Tiles {
 		return blocks{rows: 512, panels: 8, deep: 2, chunk: 512, pixels: 192}
@@ -34,7 +37,7 @@ func blocksOf(k *simd.Kernel) blocks {
 	return blocks{rows: 72, panels: 6, deep: 1, chunk: 1536, pixels: 96}
 }
 
-// product is one matrix product m×n over k and what becomes of it.
+// product is a matrix product [m, k]·[k, n] and its epilogue.
 type product struct {
 	stop    *atomic.Bool
 	m, n, k int
@@ -44,19 +47,19 @@ type product struct {
 	ep      Epilogue
 }
 
-// use readies a workspace for the product's kernel.
+// use sets a workspace to the product's kernel.
 func (p *product) use(ws *workspace) *workspace {
 	ws.kernel, ws.round = p.kernel, p.round
 	return ws
 }
 
-// packedA packs A whole (or as many rows as packedBytes hold) before it begins. Then each task widens its own strip of B,
-// block after block of k, and multiplies a chunk of A by it: no weight is widened twice but for tall A, and no two
-// goroutines wait for each other. Sums of a task stay in its own float32 buffer until k is done.
+// packedA packs A first, all of it or as many rows as packedBytes allows. Then each task packs its strip of B, block of
+// k after block, and multiplies a chunk of A by it. A weight is converted once, or more often if A has several chunks,
+// and no goroutine waits for another. A task keeps its sums in float32 until all blocks of k are done.
 func (p *product) packedA(a operand, b *dense) {
 	kn, mr := &p.kernel, p.kernel.MR
 	kBlocks := ceilDiv(p.k, depth(kn))
-	kWords := panelWords(kn, p.k) // KC is a multiple of 8
+	kWords := panelWords(kn, p.k) // enough for all blocks, since KC is a multiple of 8
 	limit := max(packedBytes/4/max(kWords, 1), mr)
 	parts := ceilDiv(p.m, limit)
 	rows := roundUp(ceilDiv(p.m, parts), mr)
@@ -79,7 +82,7 @@ func (p *product) packedA(a operand, b *dense) {
 	}
 }
 
-// strips multiplies the packed panels of A, rows of the result from `from` on, by all of B.
+// strips multiplies the packed panels of A by all of B. from is the first row of the panels in A.
 func (p *product) strips(packed []float32, from, panels int, b *dense) {
 	kn, size := &p.kernel, blocksOf(&p.kernel)
 	cols := size.panels * kn.NR
@@ -94,8 +97,8 @@ func (p *product) strips(packed []float32, from, panels int, b *dense) {
 	chunks = ceilDiv(panels, chunk)
 	forEach(p.stop, strips*chunks, func(i int, ws *workspace) {
 		p.use(ws)
-		// Chunk after chunk, so that A stays in the last-level cache; for tiles strip after strip, so that B is read
-		// from memory once.
+		// Tasks go chunk by chunk, so that a chunk of A stays in the last-level cache. With tiles they go strip by
+		// strip, so that B is read from memory once.
 		strip, first := i%strips, i/strips*chunk
 		if kn.Tiles {
 			strip, first = i/chunks, i%chunks*chunk
@@ -113,21 +116,25 @@ type task struct {
 	*product
 	packed []float32
 	b      *dense
-	// panels are all of A's that are packed, of the rows from `from` on; block is how many are multiplied in turn.
-	panels, from, first, last, block int
-	// deep is how many blocks of k of the strip are packed at once.
-	deep       int
+	// panels is the number of packed panels of A, and from the first of their rows.
+	panels, from int
+	// first and last delimit the panels of this task; block is the number of panels that are multiplied at a time.
+	first, last, block int
+	// deep is the number of blocks of k of the strip that are packed at a time.
+	deep int
+	// col and width are the columns of the result that the strip of B makes.
 	col, width int
 }
 
+// run computes the task.
 func (t *task) run(ws *workspace) {
 	kn, mr, nr := &t.kernel, t.kernel.MR, t.kernel.NR
 	bPanels := ceilDiv(t.width, nr)
-	sums := (t.last - t.first) * mr * nr // of one panel of B
+	sums := (t.last - t.first) * mr * nr // the number of sums for a panel of B
 	acc := grow(&ws.acc, bPanels*sums)
 	strip := grow(&ws.b, bPanels*nr*panelWords(kn, t.deep*depth(kn)))
 	wide := 0         // words of a panel in strip
-	if t.first == 0 { // once a strip
+	if t.first == 0 { // in the first task of each strip
 		t.b.populate(t.col, t.width)
 	}
 	for k0 := 0; k0 == 0 || k0 < t.k; k0 += depth(kn) {
@@ -162,9 +169,9 @@ func (t *task) run(ws *workspace) {
 	}
 }
 
-// ahead says what is wanted after the block of k at k0: the packed panels of A of the next block, and the part of the
-// rows of B that is packed next. After the last block come the first panels of A again, and rows that are not known
-// yet.
+// ahead returns what is read after the block of k at k0: the packed panels of A in the next block, and the part of B's
+// rows that is packed next. After the last block these are the first panels of A again. The next rows of B are then not
+// known, and Rows is an address that is in the caches anyway.
 func (t *task) ahead(k0 int) simd.Ahead {
 	kn := &t.kernel
 	next := k0 + depth(kn)
@@ -180,12 +187,12 @@ func (t *task) ahead(k0 int) simd.Ahead {
 	return a
 }
 
-// finish passes rows×width of sums through the epilogue. Sums lie panel by panel of B, each `panel` long, row after
-// row.
+// finish applies the epilogue to rows×width sums, which are stored panel by panel of B. The sums of a panel have the
+// length panel and are stored row by row.
 func (p *product) finish(ws *workspace, acc []float32, panel, row, rows, col, width int) {
 	nr := p.kernel.NR
 	line := grow(&ws.line, roundUp(width, nr))
-	const ahead = 8 // rows of the destination, which are far apart
+	const ahead = 8 // rows of the destination: the processor does not prefetch rows that are far apart
 	for i := range rows {
 		if i+ahead < rows {
 			at, size := p.dst.address(row+i+ahead, col, width)
@@ -205,6 +212,7 @@ func (ep *Epilogue) check(name string, n int) {
 	}
 }
 
+// apply stores the sums y of columns [col, col+len(y)) of a row as ep describes. It may overwrite y.
 func (ep *Epilogue) apply(ws *workspace, dst Matrix, row, col int, y []float32) {
 	if ep.Bias != nil {
 		simd.Add(y, y, ep.Bias[col:])
@@ -229,7 +237,7 @@ func (ep *Epilogue) apply(ws *workspace, dst Matrix, row, col int, y []float32) 
 	}
 }
 
-// add stores old + gate·y.
+// add stores old + Gate·y, or old + y without a Gate.
 func (ep *Epilogue) add(dst, old, y []float32, col int) {
 	if ep.Gate != nil {
 		simd.MulAdd(dst, y, ep.Gate[col:], old)

@@ -15,7 +15,7 @@ import (
 	"kleinbild/inference/tensor"
 )
 
-// eachLevel runs a test with every level that this processor has, and with the model of AMX, which every processor has.
+// eachLevel runs a test with each level that this processor has, and with the Go model of AMX.
 func eachLevel(t *testing.T, f func(t *testing.T)) {
 	for l := simd.Generic; l <= simd.Highest; l++ {
 		t.Run(l.String(), func(t *testing.T) {
@@ -33,7 +33,7 @@ func eachLevel(t *testing.T, f func(t *testing.T)) {
 	})
 }
 
-// randomMatrix makes a matrix with a few unused columns, so that a wrong stride shows.
+// randomMatrix returns a random matrix whose stride exceeds its columns, so that a wrong stride is noticed.
 func randomMatrix(r *rand.Rand, rows, cols int, bf16 bool) Matrix {
 	m := Matrix{Rows: rows, Cols: cols, Stride: cols + 3}
 	if bf16 {
@@ -64,7 +64,7 @@ func clone(m Matrix) Matrix {
 	return m
 }
 
-// randomWeight makes a weight whose bytes begin at an odd address, as in a file.
+// randomWeight returns a random weight whose data is not aligned, as it can be in a file.
 func randomWeight(r *rand.Rand, dtype tensor.DType, scale float32, shape ...int) tensor.Tensor {
 	n := tensor.Elements(shape)
 	data := make([]byte, 1, 1+n*dtype.SizeBytes())
@@ -76,7 +76,8 @@ func randomWeight(r *rand.Rand, dtype tensor.DType, scale float32, shape ...int)
 		case tensor.BF16:
 			data = binary.LittleEndian.AppendUint16(data, tensor.F32ToBF16(v))
 		case tensor.F16:
-			data = binary.LittleEndian.AppendUint16(data, uint16(r.UintN(2)<<15|r.UintN(0x3c00))) // |v| < 1, denormals too
+			// |v| < 1, including denormals
+			data = binary.LittleEndian.AppendUint16(data, uint16(r.UintN(2)<<15|r.UintN(0x3c00)))
 		case tensor.F8E4M3:
 			data = append(data, byte(r.UintN(2)<<7|r.UintN(0x38)))
 		}
@@ -84,7 +85,7 @@ func randomWeight(r *rand.Rand, dtype tensor.DType, scale float32, shape ...int)
 	return tensor.Tensor{Name: "w", DType: dtype, Shape: shape, Data: data[1:], Scale: scale}
 }
 
-// factors returns what is multiplied, in float64.
+// factors returns the values of m in float64, rounded to precision.
 func factors(m Matrix, precision Precision) [][]float64 {
 	rows := make([][]float64, m.Rows)
 	for i := range rows {
@@ -103,14 +104,14 @@ func rounded(v float64, precision Precision) float64 {
 	return v
 }
 
-// bound is the largest error of a float32 sum of k products of factors below 1 in size: blocks of at most 768 products one after
-// the other, then the blocks, a few more roundings, and twice that for VDPBF16PS.
+// bound returns the largest error of a float32 sum of k products of factors below 1 in magnitude: k roundings of the
+// sum and a few of the epilogue, and twice that for VDPBF16PS.
 func bound(k int) float64 { return 2 * float64(k+8) * 0x1p-24 }
 
 func within(t *testing.T, what string, got, want, bound float64, bf16 bool) {
 	t.Helper()
 	if bf16 {
-		bound += math.Abs(want) * 0x1p-8 // half a bfloat16 ulp, and the float32 error may tip it
+		bound += math.Abs(want) * 0x1p-8 // one rounding to bfloat16, which the float32 error may turn to the other neighbour
 	}
 	if !(math.Abs(got-want) <= bound) {
 		t.Fatalf("%s: %v, want %v ± %v", what, got, want, bound)
@@ -119,7 +120,7 @@ func within(t *testing.T, what string, got, want, bound float64, bf16 bool) {
 
 type linearCase struct {
 	m, n, k   int
-	a, dst    bool // bfloat16
+	a, dst    bool // the matrix is bfloat16
 	w         tensor.DType
 	scale     float32
 	precision Precision
@@ -204,9 +205,11 @@ func TestLinear(t *testing.T) {
 					c.run(t)
 				}
 			}
-			// More than one block of k, strip of columns and chunk of rows, whole and ragged.
+			// Several blocks of k, strips of columns and chunks of rows, of full size and smaller.
 			linearCase{m: 7, n: 33, k: 4097, w: tensor.BF16, scale: 1, precision: precision, a: true}.run(t)
-			linearCase{m: 80, n: 120, k: 800, w: tensor.BF16, scale: 1, precision: precision, a: true, dst: true, residual: true}.run(t)
+			linearCase{
+				m: 80, n: 120, k: 800, w: tensor.BF16, scale: 1, precision: precision, a: true, dst: true, residual: true,
+			}.run(t)
 			linearCase{m: 7, n: 9, k: 1536, w: tensor.F32, scale: 1, precision: precision}.run(t)
 			linearCase{m: 1, n: 4097, k: 33, w: tensor.BF16, scale: 1, precision: precision}.run(t)
 			linearCase{m: 4097, n: 3, k: 5, w: tensor.BF16, scale: 1, precision: precision}.run(t)
@@ -215,7 +218,7 @@ func TestLinear(t *testing.T) {
 	})
 }
 
-// A NaN spoils its row of the result and nothing else.
+// TestLinearNaN checks that a NaN in a row of the input makes that row of the result NaN, and no other.
 func TestLinearNaN(t *testing.T) {
 	eachLevel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(9, 10))
@@ -235,7 +238,7 @@ func TestLinearNaN(t *testing.T) {
 	})
 }
 
-// The number of goroutines leaves no trace in the bits.
+// TestLinearDeterministic checks that the result does not depend on the number of goroutines.
 func TestLinearDeterministic(t *testing.T) {
 	r := rand.New(rand.NewPCG(11, 12))
 	for _, m := range []int{1, 3, 200} {
@@ -256,11 +259,13 @@ func TestLinearDeterministic(t *testing.T) {
 	}
 }
 
-// A product of several seconds ends within 200 ms of the flag.
+// TestLinearStop checks that Linear returns within 200 ms after the stop flag is set.
 func TestLinearStop(t *testing.T) {
 	for _, m := range []int{1, 2000} {
 		a := Matrix{Rows: m, Cols: 4096, Stride: 4096, BF16: make([]uint16, m*4096)}
-		w := tensor.Tensor{Name: "w", DType: tensor.BF16, Shape: []int{8192, 4096}, Data: make([]byte, 2*8192*4096), Scale: 1}
+		w := tensor.Tensor{
+			Name: "w", DType: tensor.BF16, Shape: []int{8192, 4096}, Data: make([]byte, 2*8192*4096), Scale: 1,
+		}
 		dst := Matrix{Rows: m, Cols: 8192, Stride: 8192, F32: make([]float32, m*8192)}
 		var stop atomic.Bool
 		var at time.Time

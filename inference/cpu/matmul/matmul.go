@@ -1,13 +1,13 @@
-// Package matmul multiplies matrices on all cores: activations by the weights of a checkpoint, pictures by
-// convolution kernels, queries by keys and values. What enters are row-major matrices of float32 or bfloat16 and
-// weights as they lie in the file; what leaves is written to the caller's matrix while it is hot in the cache. No
-// widened copy of a weight is ever made, only panels of bounded size. It allocates no results and knows no models.
+// Package matmul computes matrix products on all cores: of activations and a checkpoint's weights, of pictures and
+// convolution kernels, and of queries, keys and values. Activations are row-major matrices of float32 or bfloat16, and
+// weights have the format of the file. Weights are converted in panels of bounded size, never as a whole. Results are
+// stored in the caller's matrices, through an epilogue that is applied while they are in the cache.
 //
-// The same inputs give the same bits whatever the number of cores: every sum runs in one order, in blocks of k of
-// a fixed depth. (Processors with other vector units, and products of few rows, sum in other orders.)
+// The same operands give the same bits for any number of cores, since each sum is computed in one fixed order, in
+// blocks of k of a fixed depth. Other instruction sets, and products of few rows, sum in other orders.
 //
-// Shapes that don't fit are a caller's bug and panic. A true stop flag ends any call within tens of milliseconds;
-// the destination is then undefined.
+// Shapes that do not match are a bug of the caller and panic. If the stop flag is set, a call returns within tens of
+// milliseconds and leaves the destination undefined.
 package matmul
 
 import (
@@ -19,14 +19,15 @@ import (
 	"kleinbild/inference/tensor"
 )
 
-// Matrix is a row-major view of someone's memory: element (i, j) is at i·Stride + j of the one slice that is not nil.
+// Matrix is a row-major view of a caller's memory. One of F32 and BF16 is not nil; value (i, j) is its element
+// i·Stride + j.
 type Matrix struct {
 	Rows, Cols, Stride int
 	F32                []float32
 	BF16               []uint16
 }
 
-// sub is the view of rows from i and cols columns from j.
+// sub returns a view of rows rows from row i and cols columns from column j.
 func (m Matrix) sub(i, rows, j, cols int) Matrix {
 	s := Matrix{Rows: rows, Cols: cols, Stride: m.Stride}
 	if at := i*m.Stride + j; m.BF16 != nil {
@@ -37,7 +38,7 @@ func (m Matrix) sub(i, rows, j, cols int) Matrix {
 	return s
 }
 
-// address is where cols columns from col of a row lie, and their size in bytes; 0 for a view of nothing.
+// address returns the address of cols columns of a row, from column col, and their size in bytes.
 func (m Matrix) address(row, col, cols int) (at uintptr, sizeBytes int) {
 	if m.BF16 != nil {
 		return uintptr(unsafe.Pointer(unsafe.SliceData(m.BF16))) + uintptr(2*(row*m.Stride+col)), 2 * cols
@@ -45,18 +46,19 @@ func (m Matrix) address(row, col, cols int) (at uintptr, sizeBytes int) {
 	return uintptr(unsafe.Pointer(unsafe.SliceData(m.F32))) + uintptr(4*(row*m.Stride+col)), 4 * cols
 }
 
-// check panics unless the view lies within its slice.
+// check panics unless the matrix is inside its slice.
 func (m Matrix) check(name string) {
-	need := 0
+	size := 0
 	if m.Rows > 0 && m.Cols > 0 {
-		need = (m.Rows-1)*m.Stride + m.Cols
+		size = (m.Rows-1)*m.Stride + m.Cols
 	}
-	if (m.F32 != nil && m.BF16 != nil) || m.Cols > m.Stride && m.Rows > 1 || len(m.F32)+len(m.BF16) < need {
+	if (m.F32 != nil && m.BF16 != nil) || m.Cols > m.Stride && m.Rows > 1 || len(m.F32)+len(m.BF16) < size {
 		panic(fmt.Sprintf("matmul: %s: %d float32 and %d bfloat16, want one of them to hold [%d, %d] with stride %d",
 			name, len(m.F32), len(m.BF16), m.Rows, m.Cols, m.Stride))
 	}
 }
 
+// operand returns m as an operand of a product.
 func (m Matrix) operand() *dense {
 	d := &dense{rows: m.Rows, scale: 1}
 	if m.BF16 != nil {
@@ -67,36 +69,39 @@ func (m Matrix) operand() *dense {
 	return d
 }
 
-// Precision says what is multiplied; sums are float32 in any case.
+// Precision is the format of the factors of products. Sums are always float32.
 type Precision uint8
 
 const (
-	// Float32 widens both sides to float32, exactly.
+	// Float32 converts both operands to float32, exactly.
 	Float32 Precision = iota
-	// BFloat16 rounds what isn't bfloat16 (weights after their scale) to it. Products are then those of the path in use,
-	// see simd.BF16; if it has none, those of float32, which are exact for such factors.
+	// BFloat16 rounds operands that are not bfloat16 (weights after the multiplication by their scale). The current
+	// path then multiplies bfloat16 (see simd.BF16), or float32 if it has no such products: products of bfloat16 values
+	// are exact in float32.
 	BFloat16
 )
 
-// Epilogue says what becomes of the product y while it is hot.
+// Epilogue describes how the product y [M, N] is stored.
 type Epilogue struct {
-	// Bias [N] is added to every row; nil adds nothing.
+	// Bias [N] is added to each row unless nil.
 	Bias []float32
-	// Residual adds to the destination instead of overwriting it: dst += Gate·y, Gate [N] or nil for ones. A bfloat16
-	// destination is widened, added to in float32, and rounded once.
+	// Residual adds y to the destination instead of storing it. If Gate [N] is not nil, it adds Gate ⊙ y. For a
+	// bfloat16 destination the sum is computed in float32 and rounded once.
 	Residual bool
 	Gate     []float32
-	// Store, if set, takes the rows instead of the destination: y holds the columns from col of row. It runs on several
-	// goroutines, each y once, and may overwrite y and scratch, which is as long.
+	// Store, unless nil, is called with parts of y instead of storing them in the destination: y holds columns of row,
+	// beginning with col. Goroutines call it concurrently, once for each part. It may overwrite y and scratch, which
+	// have the same length.
 	Store func(row, col int, y, scratch []float32)
 }
 
-// Linear computes y[M, N] = a[M, K] · w[N, K]ᵀ and passes it through ep into dst [M, N], which must not overlap a. w is
-// dense, of a Float dtype; its Scale is applied before rounding. With ep.Store dst is unused.
+// Linear computes y [M, N] = a [M, K] · w [N, K]ᵀ and stores it in dst [M, N] as ep describes. dst must not overlap a;
+// it is not used if ep.Store is set. w must have a weight format (DType.Float). Its Scale is applied before rounding.
 func Linear(stop *atomic.Bool, dst, a Matrix, w tensor.Tensor, precision Precision, ep Epilogue) {
 	if len(w.Shape) < 2 || tensor.Elements(w.Shape) != w.Shape[0]*a.Cols || !w.DType.Float() ||
 		len(w.Data) < tensor.Elements(w.Shape)*w.DType.SizeBytes() {
-		panic(fmt.Sprintf("matmul: linear: %s: %v %v of %d bytes, want a float matrix [N, %d]", w.Name, w.DType, w.Shape, len(w.Data), a.Cols))
+		panic(fmt.Sprintf("matmul: linear: %s: %v %v of %d bytes, want a float matrix [N, %d]",
+			w.Name, w.DType, w.Shape, len(w.Data), a.Cols))
 	}
 	n := w.Shape[0]
 	if ep.Store == nil && (dst.Rows != a.Rows || dst.Cols != n) {
@@ -107,7 +112,10 @@ func Linear(stop *atomic.Bool, dst, a Matrix, w tensor.Tensor, precision Precisi
 		dst.check("linear: destination")
 	}
 	ep.check(w.Name, n)
-	weights := &dense{dtype: w.DType, base: unsafe.Pointer(unsafe.SliceData(w.Data)), rows: n, stride: a.Cols * w.DType.SizeBytes(), scale: w.Scale}
+	weights := &dense{
+		dtype: w.DType, base: unsafe.Pointer(unsafe.SliceData(w.Data)), rows: n, stride: a.Cols * w.DType.SizeBytes(),
+		scale: w.Scale,
+	}
 	p := newProduct(stop, a.Rows, n, a.Cols, precision)
 	p.dst, p.ep = dst, ep
 	switch {
@@ -125,7 +133,7 @@ func newProduct(stop *atomic.Bool, m, n, k int, precision Precision) *product {
 	return p
 }
 
-// pick returns the kernel for a precision, and whether factors must be rounded to bfloat16 for it.
+// pick returns the kernel for a precision, and whether operands must be rounded to bfloat16.
 func pick(precision Precision) (kernel simd.Kernel, round bool) {
 	if precision == BFloat16 {
 		if kernel, ok := simd.BF16(); ok {

@@ -7,32 +7,33 @@ import (
 	"kleinbild/inference/tensor"
 )
 
-// operand is one side of a product: rows of k-contiguous values.
+// operand is the left or right side of a product: rows of values, with k as the index inside a row.
 type operand interface {
-	// pack makes a panel of rows from row on, as many as the kernel's panels of that side have, values [k0, k0+n) of
-	// each; rows past the last are zero.
+	// pack packs values [k0, k0+n) of the rows from row on into a panel for the given side, which has MR or NR rows.
+	// Rows after the operand's last are zero.
 	pack(p *packer, side side, dst []float32, row, k0, n int)
 }
 
-// side says which panels of a kernel an operand becomes.
+// side is the side of an operand in a product.
 type side uint8
 
 const (
-	left  side = iota // A, of MR rows
-	right             // B, of NR
+	left  side = iota // A, in panels of MR rows
+	right             // B, in panels of NR rows
 )
 
-// packer turns operands into panels for one kernel.
+// packer packs operands into panels for a kernel.
 type packer struct {
 	kernel simd.Kernel
-	round  bool // to bfloat16
-	offs   [32]int
-	f32    []float32
-	bf16   []uint16
-	wide   []float32
+	round  bool // the operands are rounded to bfloat16
+	// Working memory: offsets of rows in bytes, and copies of rows.
+	offs [32]int
+	f32  []float32
+	bf16 []uint16
+	wide []float32
 }
 
-// width is the number of rows of a panel.
+// width returns the number of rows of a panel.
 func (p *packer) width(s side) int {
 	if s == left {
 		return p.kernel.MR
@@ -40,7 +41,7 @@ func (p *packer) width(s side) int {
 	return p.kernel.NR
 }
 
-// group is the number of values along k that are packed together.
+// group returns the number of values of a row that are packed together. Only whole groups can be packed without a copy.
 func (p *packer) group() int {
 	if p.kernel.Tiles {
 		return 2 * simd.TileWords
@@ -48,8 +49,8 @@ func (p *packer) group() int {
 	return 8
 }
 
-// rows packs bfloat16 for a kernel with Pairs, n values of each row, a multiple of group: row r at src + p.offs[r]
-// bytes, where offs[r] is r·stride unless stride is 0.
+// rows packs n bfloat16 values of each row for a kernel with Pairs; n is a multiple of group. Row r is p.offs[r] bytes
+// after src. If stride is not 0, p.offs[r] is r·stride.
 func (p *packer) rows(s side, dst []float32, src unsafe.Pointer, stride, n int) {
 	switch {
 	case p.kernel.Tiles && s == left:
@@ -61,7 +62,7 @@ func (p *packer) rows(s side, dst []float32, src unsafe.Pointer, stride, n int) 
 	}
 }
 
-// depth is the number of values of k in a block.
+// depth returns the number of values of k in a block.
 func depth(k *simd.Kernel) int {
 	if k.Pairs {
 		return 2 * k.KC
@@ -69,7 +70,7 @@ func depth(k *simd.Kernel) int {
 	return k.KC
 }
 
-// words is the number of kernel steps for n values of k.
+// words returns the number of words (steps of the kernel along k) for n values of k.
 func words(k *simd.Kernel, n int) int {
 	if k.Tiles {
 		return roundUp((n+1)/2, simd.TileWords)
@@ -80,26 +81,27 @@ func words(k *simd.Kernel, n int) int {
 	return n
 }
 
-// panelWords is words with room for what packing in groups writes past the end.
+// panelWords returns words(k, n), rounded up to what packing in groups can write.
 func panelWords(k *simd.Kernel, n int) int { return roundUp(words(k, n), 8) }
 
 func roundUp(n, to int) int { return (n + to - 1) / to * to }
 
 func ceilDiv(n, by int) int { return (n + by - 1) / by }
 
-// dense is an operand whose rows lie in memory at a fixed stride, in any float format, at any alignment.
+// dense is an operand in memory, in any float format and with any alignment. Its rows are stride bytes apart.
 type dense struct {
 	dtype        tensor.DType
 	base         unsafe.Pointer
-	rows, stride int // stride in bytes
+	rows, stride int
 	scale        float32
 }
 
+// at returns the address of value k of a row.
 func (d *dense) at(row, k int) unsafe.Pointer {
 	return unsafe.Add(d.base, row*d.stride+k*d.dtype.SizeBytes())
 }
 
-// populate brings the pages of rows into this process, if the operand is large enough for that to matter.
+// populate reads the pages of rows rows from row on (see populate in huge_linux.go) if these have at least 64 KB.
 func (d *dense) populate(row, rows int) {
 	const page = 4096
 	// The end is a number, not a pointer: behind the last row it would point into memory of something else.
@@ -111,6 +113,7 @@ func (d *dense) populate(row, rows int) {
 	}
 }
 
+// pack implements operand.
 func (d *dense) pack(p *packer, side side, dst []float32, row, k0, n int) {
 	if n == 0 {
 		return
@@ -134,7 +137,7 @@ func (d *dense) pack(p *packer, side side, dst []float32, row, k0, n int) {
 	}
 }
 
-// widen stores len(dst) values of a row from k0 on, scaled.
+// widen stores len(dst) values of a row, from k0 on, as float32 multiplied by the scale.
 func (d *dense) widen(dst []float32, row, k0 int) {
 	if len(dst) == 0 {
 		return
@@ -155,7 +158,8 @@ func (d *dense) widen(dst []float32, row, k0 int) {
 	}
 }
 
-// packCopy packs rows that row(r, dst) writes as float32 into a copy, padded with zeros to whole groups.
+// packCopy packs n values of each of rows rows. row(r, dst) writes a row as float32 to a copy, which packCopy pads with
+// zeros to whole groups and to the panel's number of rows.
 func (p *packer) packCopy(side side, dst []float32, rows, n int, row func(r int, dst []float32)) {
 	width, stride := p.width(side), roundUp(n, p.group())
 	if p.round {

@@ -10,18 +10,18 @@ import (
 	"kleinbild/inference/tensor"
 )
 
-// For calls f(i) for every i < n, on as many goroutines as GOMAXPROCS, each taking the next i when it is free. No
-// further i is begun once stop (which may be nil) is true. It returns when all calls have. If one of them could not read
-// a mapped file, it panics with the *tensor.Fault, on the caller's goroutine.
+// For calls f(i) for each i < n on GOMAXPROCS goroutines, and returns when all calls have returned. A goroutine that is
+// free calls f with the next i. If stop, which may be nil, becomes true, no further call begins. If a call cannot read
+// a mapped file, For panics with the *tensor.Fault, on the caller's goroutine.
 func For(stop *atomic.Bool, n int, f func(i int)) {
 	forEach(stop, n, func(i int, _ *workspace) { f(i) })
 }
 
-// forEach is For with a workspace for each goroutine.
+// forEach is like For, and gives each goroutine a workspace.
 func forEach(stop *atomic.Bool, n int, f func(i int, ws *workspace)) {
 	var next atomic.Int64
 	var fault atomic.Pointer[tensor.Fault]
-	turns := func() {
+	loop := func() {
 		ws := workspaces.Get().(*workspace)
 		defer workspaces.Put(ws)
 		for !stopped(stop) && fault.Load() == nil {
@@ -33,9 +33,9 @@ func forEach(stop *atomic.Bool, n int, f func(i int, ws *workspace)) {
 		}
 	}
 	work := func() {
-		var met *tensor.Fault
-		if err := tensor.Guard(turns); errors.As(err, &met) {
-			fault.Store(met)
+		var f *tensor.Fault
+		if err := tensor.Guard(loop); errors.As(err, &f) {
+			fault.Store(f)
 		}
 	}
 	var wg sync.WaitGroup
@@ -44,14 +44,14 @@ func forEach(stop *atomic.Bool, n int, f func(i int, ws *workspace)) {
 	}
 	work()
 	wg.Wait()
-	if met := fault.Load(); met != nil {
-		panic(met)
+	if f := fault.Load(); f != nil {
+		panic(f)
 	}
 }
 
 func stopped(stop *atomic.Bool) bool { return stop != nil && stop.Load() }
 
-// workspace is the memory of one goroutine at work, kept from call to call.
+// workspace is the working memory of a goroutine. It is reused by later calls.
 type workspace struct {
 	packer
 	a, b, acc, row, line []float32
@@ -59,10 +59,10 @@ type workspace struct {
 
 var workspaces = sync.Pool{New: func() any { return new(workspace) }}
 
-// shared holds the buffers that goroutines read together.
+// shared holds buffers that all goroutines of a product read.
 var shared = sync.Pool{New: func() any { return new([]float32) }}
 
-// grow returns s with length n; what it held is lost.
+// grow returns *s with length n. Its contents are undefined.
 func grow[T float32 | uint16](s *[]T, n int) []T {
 	if cap(*s) < n {
 		*s = newBuffer[T](n)
@@ -71,11 +71,12 @@ func grow[T float32 | uint16](s *[]T, n int) []T {
 	return *s
 }
 
-// hugePage is the size of a large page of memory. Buffers of a tenth of it and more are made of whole ones where the
-// system has them: products walk through several buffers at once, and a virtual machine pays twice for each page that
-// it looks up.
+// hugePage is the size of a large page of memory in bytes. Buffers of at least a tenth of it are aligned to large pages
+// and filled up to whole ones, if the system has them: products read several buffers at the same time, and in a virtual
+// machine a TLB miss costs twice as much.
 const hugePage = 2 << 20
 
+// newBuffer returns a slice of at least n values.
 func newBuffer[T float32 | uint16](n int) []T {
 	size := int(unsafe.Sizeof(*new(T)))
 	if n*size < hugePage/10 {

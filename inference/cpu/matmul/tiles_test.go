@@ -14,8 +14,8 @@ import (
 	"kleinbild/inference/tensor"
 )
 
-// Signals that stop threads in the middle of a call, and goroutines that move between threads, change nothing: the garbage
-// collector and the profiler send signals while more goroutines than threads multiply tiles.
+// TestTilesUnderSignals checks that signals during a product of tiles, and goroutines that move between threads, do not
+// change the result. The garbage collector and the profiler send signals while more goroutines than threads compute.
 func TestTilesUnderSignals(t *testing.T) {
 	restore, err := simd.Use(simd.AMX)
 	if err != nil {
@@ -30,7 +30,7 @@ func TestTilesUnderSignals(t *testing.T) {
 		return dst.F32
 	}
 	want := product()
-	if err := pprof.StartCPUProfile(io.Discard); err == nil { // else a profile is being made already
+	if err := pprof.StartCPUProfile(io.Discard); err == nil { // an error means that a profile is being made already
 		defer pprof.StopCPUProfile()
 	}
 	var done atomic.Bool
@@ -44,7 +44,7 @@ func TestTilesUnderSignals(t *testing.T) {
 		workers.Go(func() {
 			for range 20 {
 				if !slices.Equal(product(), want) {
-					t.Error("a product under signals has other bits")
+					t.Error("the result of a product changed under signals")
 					return
 				}
 				runtime.Gosched()

@@ -8,13 +8,13 @@ import (
 	"kleinbild/inference/tensor"
 )
 
-// vectorRows is the largest number of rows of A for which reading the weights takes longer than multiplying, so that
-// packing them would only cost.
+// vectorRows is the largest number of rows of A for which reading the weights takes longer than multiplying them, so
+// that packing would only cost time.
 const vectorRows = 4
 
 func maxWorkers() int { return runtime.GOMAXPROCS(0) }
 
-// vectors is the product of few rows: dot products along the weights as they lie.
+// vectors computes a product of few rows by dot products with the rows of the weights, without packing.
 func (p *product) vectors(a, w *dense) {
 	rows := make([]float32, p.m*p.k)
 	for i := range p.m {
@@ -24,7 +24,7 @@ func (p *product) vectors(a, w *dense) {
 			round(row)
 		}
 	}
-	// A quarter of a megabyte of weights for each task, many tasks for each core.
+	// A task has about 256 KiB of weights, so that there are many tasks for each core.
 	per := max(1, 256<<10/max(w.stride, 1))
 	forEach(p.stop, ceilDiv(p.n, per), func(task int, ws *workspace) {
 		col := task * per
@@ -58,7 +58,7 @@ func (p *product) vectors(a, w *dense) {
 	})
 }
 
-// round rounds to bfloat16 and back, in pieces.
+// round rounds the values of x to bfloat16.
 func round(x []float32) {
 	var b [256]uint16
 	for len(x) > 0 {

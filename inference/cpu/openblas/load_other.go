@@ -4,5 +4,5 @@ package openblas
 
 import "errors"
 
-// Load has been written for Linux and macOS only.
-func Load(int) (*Library, error) { return nil, errors.New("openblas: not looked for on this system") }
+// Load returns an error: it is written for Linux and macOS only.
+func Load(int) (*Library, error) { return nil, errors.New("openblas: is not supported on this system") }

@@ -9,10 +9,10 @@ import (
 	"github.com/ebitengine/purego"
 )
 
-// names are what the library is called, by system.
+// names are the file names of the library on Linux and macOS.
 var names = []string{"libopenblas.so.0", "libopenblas.so", "libopenblas.dylib"}
 
-// Load loads the library and sets its number of threads.
+// Load loads the library and sets its number of threads. It returns an error if the library is not installed.
 func Load(threads int) (*Library, error) {
 	var errs []error
 	for _, name := range names {

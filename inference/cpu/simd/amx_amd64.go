@@ -2,32 +2,33 @@
 
 package simd
 
-// gemmAMX32x32 multiplies panels of 32 rows, one every aPanel bytes, by one panel of 32 columns into 32 rows of c
-// each, one every cPanel bytes; rows of c are ldc bytes apart. It adds to what is there when add is not 0.
-// A word is a pair of bfloat16 and a group 16 words: a[(group·32+i)·16+word], b[(group·16+word)·32+j].
-// Each group asks the second-level cache for the next 256 bytes at ahead, and for the next 64 bytes of four rows that are
-// stride bytes apart; a panel takes the next four rows. These addresses may be anything.
-// The configuration of the tiles lasts from the call's beginning to its end, because goroutines move between threads.
-// Go never moves one in the middle: assembly has no points at which the scheduler may stop it. The kernel saves the
-// tiles when it takes the thread from the processor or delivers a signal.
+// gemmAMX32x32 multiplies `panels` panels of 32 rows by one panel of 32 columns. Panels of a are
+// aPanel bytes apart, their results cPanel bytes apart, and rows of c ldc bytes apart. If add is not
+// 0, the results are added to c. A word is a pair of bfloat16, and a group has 16 words:
+// a[(group·32+i)·16+word], b[(group·16+word)·32+j]. In each group the function prefetches, to the
+// second-level cache, the next 256 bytes at ahead and the next 64 bytes of each of four rows that are
+// stride bytes apart; the next panel prefetches the next four rows. These addresses may be invalid.
+// The tiles are configured at the beginning and released at the end, because goroutines move between
+// threads. Go does not move one in between, since it does not preempt assembly. The kernel saves the
+// tiles if it preempts the thread or delivers a signal.
 //
 //go:noescape
 func gemmAMX32x32(groups int, panels int, a *float32, b *float32, c *float32, ldc int, aPanel int, cPanel int, add int, ahead *float32, rows uintptr, stride int)
 
-// peakAMX issues n rounds of 4 independent products of tiles.
+// peakAMX executes n rounds of 4 independent products of tiles.
 func peakAMX(n int)
 
-// packRowsAMX copies 32 rows of `groups` times 64 bytes, row r at src+offs[r] bytes, so that the rows' parts of one
-// group lie together: dst[(group·32+r)·16+word].
+// packRowsAMX copies 32 rows of `groups` times 64 bytes, row r from src+offs[r] bytes, and stores the
+// parts of a group together: dst[(group·32+r)·16+word].
 //
 //go:noescape
 func packRowsAMX(dst *float32, src *byte, offs *int, groups int)
 
-// packPairsAMX turns 16 rows of `groups` times 16 32-bit words, stride bytes apart, into columns of 16, one every 128
-// bytes.
+// packPairsAMX transposes 16 rows of `groups` times 16 32-bit words, which are stride bytes apart. The
+// columns of 16 words are stored 128 bytes apart.
 //
 //go:noescape
 func packPairsAMX(dst *float32, src *byte, stride int, groups int)
 
-// prefetchLines asks the caches for lines of 64 bytes, which may be anything; lines is not 0.
+// prefetchLines prefetches lines of 64 bytes at an address, which may be invalid; lines is not 0.
 func prefetchLines(at uintptr, lines int)

@@ -2,5 +2,5 @@
 
 package simd
 
-// cpuid asks the processor about itself.
+// cpuid executes CPUID with EAX = leaf and ECX = sub.
 func cpuid(leaf uint32, sub uint32) (a uint32, b uint32, c uint32, d uint32)

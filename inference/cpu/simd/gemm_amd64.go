@@ -2,33 +2,34 @@
 
 package simd
 
-// gemm6x16 multiplies a panel of 6 rows, a[k·6+i], by one of 16 columns, b[k·16+j], over k steps
-// into c[i·ldc+j], ldc in bytes, adding to what is there when add is not 0.
-// AVX2 and FMA: 12 of 16 registers accumulate.
+// gemm6x16 multiplies a panel of 6 rows, a[k·6+i], by a panel of 16 columns, b[k·16+j], in k steps and
+// stores the result in c, whose rows are ldc bytes apart. If add is not 0, it adds the result to c.
+// It needs AVX2 and FMA. 12 of 16 registers accumulate.
 //
 //go:noescape
 func gemm6x16(k int, a *float32, b *float32, c *float32, ldc int, add int)
 
-// gemm12x32 multiplies a panel of 12 rows, a[k·12+i], by one of 32 columns, b[k·32+j], over k steps
-// into c[i·ldc+j], ldc in bytes, adding to what is there when add is not 0.
-// AVX-512: 24 of 32 registers accumulate.
+// gemm12x32 multiplies a panel of 12 rows, a[k·12+i], by a panel of 32 columns, b[k·32+j], in k steps and
+// stores the result in c, whose rows are ldc bytes apart. If add is not 0, it adds the result to c.
+// It needs AVX-512. 24 of 32 registers accumulate.
 //
 //go:noescape
 func gemm12x32(k int, a *float32, b *float32, c *float32, ldc int, add int)
 
-// gemmBF16x12x32 multiplies a panel of 12 rows, a[k·12+i], by one of 32 columns, b[k·32+j], over k steps
-// into c[i·ldc+j], ldc in bytes, adding to what is there when add is not 0.
-// AVX512-BF16: a word of a or b is a pair of bfloat16, a step of k two products. VDPBF16PS takes denormals for zero,
-// flushes denormal results and rounds each pair's sum in its own way, whatever MXCSR says.
+// gemmBF16x12x32 multiplies a panel of 12 rows, a[k·12+i], by a panel of 32 columns, b[k·32+j], in k steps and
+// stores the result in c, whose rows are ldc bytes apart. If add is not 0, it adds the result to c.
+// It needs AVX512-BF16. A word of a or b is a pair of bfloat16, and a step of k adds two products.
+// VDPBF16PS reads denormals as zero, flushes denormal results to zero and rounds the sum of each pair
+// in a way of its own; MXCSR does not change that.
 //
 //go:noescape
 func gemmBF16x12x32(k int, a *float32, b *float32, c *float32, ldc int, add int)
 
-// peakAVX2 issues n rounds of 12 independent multiply-adds.
+// peakAVX2 executes n rounds of 12 independent multiply-adds.
 func peakAVX2(n int)
 
-// peakAVX512 issues n rounds of 24 independent multiply-adds.
+// peakAVX512 executes n rounds of 24 independent multiply-adds.
 func peakAVX512(n int)
 
-// peakBF16 issues n rounds of 24 independent multiply-adds.
+// peakBF16 executes n rounds of 24 independent multiply-adds.
 func peakBF16(n int)

@@ -11,7 +11,7 @@ TEXT ·gemm6x16(SB), NOSPLIT, $0-48
 	MOVQ c+24(FP), DI
 	MOVQ ldc+32(FP), R8
 
-	// The tile's rows are wanted when the loop ends
+	// Prefetch the rows of c, which are read or written after the loop
 	MOVQ       DI, R9
 	PREFETCHT0 (R9)
 	ADDQ       R8, R9
@@ -210,7 +210,7 @@ TEXT ·gemm12x32(SB), NOSPLIT, $0-48
 	MOVQ c+24(FP), DI
 	MOVQ ldc+32(FP), R8
 
-	// The tile's rows are wanted when the loop ends
+	// Prefetch the rows of c, which are read or written after the loop
 	MOVQ       DI, R9
 	PREFETCHT0 (R9)
 	PREFETCHT0 64(R9)
@@ -571,7 +571,7 @@ TEXT ·gemmBF16x12x32(SB), NOSPLIT, $0-48
 	MOVQ c+24(FP), DI
 	MOVQ ldc+32(FP), R8
 
-	// The tile's rows are wanted when the loop ends
+	// Prefetch the rows of c, which are read or written after the loop
 	MOVQ       DI, R9
 	PREFETCHT0 (R9)
 	PREFETCHT0 64(R9)

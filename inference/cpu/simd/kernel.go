@@ -2,24 +2,25 @@ package simd
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math"
 	"unsafe"
 )
 
-// Kernel multiplies packed panels. An A panel holds MR rows as columns, a[k·MR+i]; a B panel NR rows of the
-// transposed right-hand side likewise, b[k·NR+j]. Their words are float32 or, with Pairs, two bfloat16 of
-// neighbouring k, the first in the lower half.
+// Kernel multiplies packed panels. A panel of A holds MR rows, transposed: a[k·MR+i]. A panel of B holds NR rows of the
+// transposed right operand in the same way: b[k·NR+j]. A value is a word of 32 bits: a float32 or, with Pairs, the
+// bfloat16 values of two neighbouring k, the first in the lower half.
 type Kernel struct {
 	MR, NR int
-	// KC is the number of words along k that make a block: panels of that depth stay in the caches.
+	// KC is the number of words along k in a block, whose panels stay in the caches.
 	KC    int
 	Pairs bool
-	// Tiles says that words along k come in groups of TileWords, the last one filled up with zeros, and that a group of
-	// an A panel holds row after row: a[(group·MR+i)·TileWords+word]. B panels are as otherwise, and MR and NR are 32.
+	// Tiles says that words along k come in groups of TileWords, the last of which is padded with zeros. A panel of A
+	// holds a group row by row: a[(group·MR+i)·TileWords+word]. Panels of B are as above. MR and NR are 32.
 	Tiles bool
 
 	mul            func(k int, a, b, c *float32, ldc, add int)
-	mulTiles       func(groups, panels int, a, b, c *float32, ldc, aPanel, cPanel, add int, ahead *float32, rows uintptr, stride int)
+	mulTiles       mulTilesFunc
 	pack, packBF16 func(dst []float32, width int, src *byte, offs []int, words int)
 	panelPairs     func(dst, p *float32, pairs int)
 	packRows       func(dst *float32, src *byte, offs *int, groups int)
@@ -27,21 +28,25 @@ type Kernel struct {
 	prefetch       func(at uintptr, lines int)
 }
 
+// mulTilesFunc is the type of gemmAMX32x32.
+type mulTilesFunc func(groups, panels int, a, b, c *float32, ldc, aPanel, cPanel, add int,
+	ahead *float32, rows uintptr, stride int)
+
 // TileWords is the number of words of k in a group of a kernel with Tiles.
 const TileWords = 16
 
-// Float32 is the kernel of float32 products with float32 accumulation, k in rising order.
+// Float32 returns the kernel of float32 products. Sums are float32, in the order of k.
 func Float32() Kernel { return current.Load().f32 }
 
-// BF16 is the kernel of bfloat16 products with float32 accumulation; ok is false where the path in use has none.
-// VDPBF16PS and TDPBF16PS take denormals for zero, flush denormal results and round the sum of a pair of products in
-// their own way, so that their results differ from Float32's by a few float32 ulp of the largest partial sum.
+// BF16 returns the kernel of bfloat16 products with float32 sums. ok is false if the current level has none. VDPBF16PS
+// and TDPBF16PS read denormals as zero, flush denormal results to zero and round the sum of a pair of products in a way
+// of their own, so that their results differ from Float32's by a few float32 ulp of the largest partial sum.
 func BF16() (k Kernel, ok bool) {
 	k = current.Load().bf16
 	return k, k.KC > 0
 }
 
-// Mul computes the MR×NR tile c[i·ldc+j] = Σ a[k·MR+i]·b[k·NR+j] over k < words, added to what c holds if add is set.
+// Mul computes the MR×NR tile c[i·ldc+j] = Σ a[k·MR+i]·b[k·NR+j] over k < words. If add is set, it adds the tile to c.
 func (k *Kernel) Mul(words int, a, b, c []float32, ldc int, add bool) {
 	if words == 0 {
 		if !add {
@@ -63,18 +68,18 @@ func (k *Kernel) Mul(words int, a, b, c []float32, ldc int, add bool) {
 	k.mul(words, &a[0], &b[0], &c[0], 4*ldc, n)
 }
 
-// Ahead is what calls to come will read: it is brought into the second-level cache while a kernel with Tiles
-// multiplies. Each group of each panel brings 256 bytes of Packed, and 64 bytes of each of four of the rows that lie
-// Stride bytes apart from Rows on; each panel brings other rows. Rows is an address, which may lie past the end of what
-// is there.
+// Ahead names memory that later calls read. A kernel with Tiles prefetches it to the second-level cache while it
+// multiplies: for each group of each panel the next 256 bytes of Packed, and 64 bytes of each of four rows, which are
+// Stride bytes apart and begin at address Rows. Each panel prefetches the next four rows. The addresses may be past the
+// end of the data.
 type Ahead struct {
 	Packed []float32
 	Rows   uintptr
 	Stride int
 }
 
-// MulPanels multiplies `panels` panels of A, one every aPanel values, by one panel of B: panel i of A makes the rows
-// from i·MR on of c, as Mul does. With Tiles words is a multiple of TileWords.
+// MulPanels multiplies `panels` panels of A, which are aPanel values apart, by one panel of B, as Mul does. Panel i of
+// A makes rows [i·MR, (i+1)·MR) of c. With Tiles words must be a multiple of TileWords.
 func (k *Kernel) MulPanels(words, panels int, a []float32, aPanel int, b, c []float32, ldc int, add bool, next Ahead) {
 	if panels == 0 {
 		return
@@ -87,7 +92,7 @@ func (k *Kernel) MulPanels(words, panels int, a []float32, aPanel int, b, c []fl
 	}
 	_, _, _ = a[(panels-1)*aPanel+words*k.MR-1], b[words*k.NR-1], c[(panels*k.MR-1)*ldc+k.NR-1]
 	if words%TileWords != 0 {
-		panic("simd: words that fill no group of tiles")
+		panic(fmt.Sprintf("simd: MulPanels: %d words, want a multiple of %d", words, TileWords))
 	}
 	n := 0
 	if add {
@@ -97,16 +102,16 @@ func (k *Kernel) MulPanels(words, panels int, a []float32, aPanel int, b, c []fl
 		unsafe.SliceData(next.Packed), next.Rows, next.Stride)
 }
 
-// Prefetch asks the caches for sizeBytes of memory from at on, an address that may be anything. It does something with
-// Tiles only: other kernels are slow enough for the processor's own foresight.
+// Prefetch prefetches sizeBytes of memory at an address, which may be invalid. Without Tiles it does nothing: for
+// slower kernels the processor's own prefetching is enough.
 func (k *Kernel) Prefetch(at uintptr, sizeBytes int) {
 	if k.prefetch != nil && sizeBytes > 0 {
 		k.prefetch(at, (sizeBytes+63)/64)
 	}
 }
 
-// PackRows makes an A panel of a kernel with Tiles. Row r begins at src + offs[r] bytes, at any alignment, and is
-// `groups` times 2·TileWords bfloat16 long.
+// PackRows packs a panel of A for a kernel with Tiles. Row r begins at src + offs[r] bytes, with any alignment, and has
+// groups·2·TileWords bfloat16 values.
 func (k *Kernel) PackRows(dst []float32, src unsafe.Pointer, offs []int, groups int) {
 	if groups == 0 {
 		return
@@ -116,8 +121,8 @@ func (k *Kernel) PackRows(dst []float32, src unsafe.Pointer, offs []int, groups 
 	k.packRows(&dst[0], (*byte)(src), &offs[0], groups)
 }
 
-// PackPairs makes a B panel of a kernel with Tiles from rows that are stride bytes apart, at any alignment, each
-// `groups` times 2·TileWords bfloat16 long.
+// PackPairs packs a panel of B for a kernel with Tiles. The rows are stride bytes apart, with any alignment, and have
+// groups·2·TileWords bfloat16 values each.
 func (k *Kernel) PackPairs(dst []float32, src unsafe.Pointer, stride, groups int) {
 	if groups == 0 {
 		return
@@ -128,8 +133,9 @@ func (k *Kernel) PackPairs(dst []float32, src unsafe.Pointer, stride, groups int
 	}
 }
 
-// Pack makes a panel of `width` rows (MR, NR or a multiple of 8), dst[w·width+r] = word w of row r, of 32-bit words:
-// float32, or pairs of bfloat16. Row r begins at src + offs[r] bytes, at any alignment; words is a multiple of 4.
+// Pack packs a panel of `width` rows (MR, NR or a multiple of 8): dst[w·width+r] is word w of row r. Words have 32
+// bits: a float32 or a pair of bfloat16. Row r begins at src + offs[r] bytes, with any alignment. words is a multiple
+// of 4.
 func (k *Kernel) Pack(dst []float32, width int, src unsafe.Pointer, offs []int, words int) {
 	if words == 0 {
 		return
@@ -138,7 +144,8 @@ func (k *Kernel) Pack(dst []float32, width int, src unsafe.Pointer, offs []int, 
 	k.pack(dst, width, (*byte)(src), offs[:width], words)
 }
 
-// PackBF16 is Pack for a float32 panel from rows of bfloat16, widened; words counts pairs, so dst takes 2·words·width.
+// PackBF16 is like Pack for rows of bfloat16, which it converts to float32. words is the number of pairs, so that dst
+// gets 2·words·width values.
 func (k *Kernel) PackBF16(dst []float32, width int, src unsafe.Pointer, offs []int, words int) {
 	if words == 0 {
 		return
@@ -147,15 +154,15 @@ func (k *Kernel) PackBF16(dst []float32, width int, src unsafe.Pointer, offs []i
 	k.packBF16(dst, width, (*byte)(src), offs[:width], words)
 }
 
-// Peak runs n rounds of the level's float32 multiply-adds without touching memory and returns the number of
-// floating-point operations done: the ceiling of one core. PeakBF16 does so with bfloat16 products, or returns 0.
+// Peak executes n rounds of the level's float32 multiply-adds in registers and returns the number of floating-point
+// operations. Its rate is the peak of a core.
 func Peak(n int) int {
 	s := current.Load()
 	s.peak(n)
 	return n * s.peakFlops
 }
 
-// PeakBF16 is Peak for bfloat16 products; 0 where the path in use has none.
+// PeakBF16 is like Peak for bfloat16 products. It returns 0 if the current level has none.
 func PeakBF16(n int) int {
 	s := current.Load()
 	if s.peakBF16 == nil {
@@ -172,7 +179,7 @@ var generic = set{
 	vector:    vectorGeneric,
 }
 
-// mulGeneric is the 4×4 tile in plain Go.
+// mulGeneric is the micro-kernel of 4×4 results in plain Go.
 func mulGeneric(k int, a, b, c *float32, ldc, add int) {
 	as, bs := unsafe.Slice(a, 4*k), unsafe.Slice(b, 4*k)
 	var acc [4][4]float32

@@ -15,7 +15,7 @@ import (
 	"kleinbild/inference/tensor"
 )
 
-// eachLevel runs a test with every level that this processor has.
+// eachLevel runs a test with each level that this processor has.
 func eachLevel(t *testing.T, f func(t *testing.T)) {
 	for l := Generic; l <= Highest; l++ {
 		t.Run(l.String(), func(t *testing.T) {
@@ -39,8 +39,8 @@ func random(r *rand.Rand, n int) []float32 {
 
 var depths = []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 15, 16, 17, 31, 33, 127, 129, 384}
 
-// A float32 sum of k products of factors in [-1, 1], one after the other, is off by at most about k·2^-24 of Σ|a·b| plus one
-// rounding of the result when it is added to c.
+// TestMulFloat32 compares Mul with sums in float64. The error of a float32 sum of k products, in order, is at most
+// about k·2^-24 of Σ|a·b|, plus one rounding when the result is added to c.
 func TestMulFloat32(t *testing.T) {
 	eachLevel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(1, 2))
@@ -80,7 +80,8 @@ func TestMulFloat32(t *testing.T) {
 	})
 }
 
-// The instruction may round each pair's sum on the way and drops denormals, so that the bound is twice float32's.
+// TestMulBF16 compares Mul of bfloat16 with sums in float64. The instruction may round the sum of each pair and drops
+// denormals, so that the bound is twice that of float32.
 func TestMulBF16(t *testing.T) {
 	eachLevel(t, func(t *testing.T) {
 		kernel, ok := BF16()
@@ -93,7 +94,7 @@ func TestMulBF16(t *testing.T) {
 			return math.Float32frombits(uint32(l) | uint32(h)<<16), float64(tensor.BF16ToF32(l)), float64(tensor.BF16ToF32(h))
 		}
 		for _, k := range depths {
-			at := func(word, row int) int { return word*kernel.MR + row } // in A
+			at := func(word, row int) int { return word*kernel.MR + row } // the index in a panel of A
 			if kernel.Tiles {
 				k = (k + TileWords - 1) / TileWords * TileWords
 				at = func(word, row int) int { return (word/TileWords*kernel.MR+row)*TileWords + word%TileWords }
@@ -146,7 +147,7 @@ func TestPack(t *testing.T) {
 			for _, words := range []int{0, 4, 8, 12, 64} {
 				offs := make([]int, width)
 				for i := range offs {
-					offs[i] = r.IntN(len(src) - 256) // odd ones too
+					offs[i] = r.IntN(len(src) - 256) // with any alignment
 				}
 				dst := make([]float32, 2*words*width+1)
 				bits := func(i int) uint32 { return math.Float32bits(dst[i]) }
@@ -177,7 +178,7 @@ func TestPack(t *testing.T) {
 	})
 }
 
-// The committed assembly is what the generator writes.
+// TestGenerated checks that the committed assembly is what ./gen writes.
 func TestGenerated(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds the generator")
@@ -186,7 +187,7 @@ func TestGenerated(t *testing.T) {
 		t.Skip("no go command")
 	}
 	if runtime.GOARCH != "amd64" {
-		t.Skip("the generator's output is the same everywhere; checked on amd64")
+		t.Skip("the generator's output is checked on amd64 only")
 	}
 	dir := t.TempDir()
 	binary := filepath.Join(dir, "gen")
@@ -198,12 +199,13 @@ func TestGenerated(t *testing.T) {
 	}
 	for _, part := range []string{"amx", "cpuid", "gemm", "pack", "vector"} {
 		asm, stubs := part+"_amd64.s", part+"_amd64.go"
-		cmd := exec.Command(binary, "-part", part, "-out", filepath.Join(dir, asm), "-stubs", filepath.Join(dir, stubs), "-pkg", "simd")
+		cmd := exec.Command(binary, "-part", part, "-out", filepath.Join(dir, asm), "-stubs", filepath.Join(dir, stubs),
+			"-pkg", "simd")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("%s: %v\n%s", part, err, out)
 		}
 		for _, name := range []string{asm, stubs} {
-			// The first line holds the command.
+			// The first line is the command, which differs.
 			_, want, _ := strings.Cut(read(t, filepath.Join(dir, name)), "\n")
 			if _, got, _ := strings.Cut(read(t, name), "\n"); got != want {
 				t.Errorf("%s: differs from what ./gen writes; run go generate", name)
@@ -234,7 +236,8 @@ func BenchmarkPeak(b *testing.B) {
 
 func BenchmarkMul(b *testing.B) {
 	kernel := Float32()
-	a, bp, c := make([]float32, kernel.KC*kernel.MR), make([]float32, kernel.KC*kernel.NR), make([]float32, kernel.MR*kernel.NR)
+	a, bp, c := make([]float32, kernel.KC*kernel.MR), make([]float32, kernel.KC*kernel.NR),
+		make([]float32, kernel.MR*kernel.NR)
 	b.Run(fmt.Sprintf("%v/%dx%dx%d", Current(), kernel.MR, kernel.NR, kernel.KC), func(b *testing.B) {
 		n := 0
 		for b.Loop() {

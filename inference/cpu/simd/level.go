@@ -1,9 +1,9 @@
-// Package simd holds the inner loops of the CPU backend: matrix micro-kernels, the packing that feeds them, and row
-// operations on float32 and bfloat16 slices. Each exists in plain Go and, on amd64, in assembly for AVX2 with FMA and
-// for AVX-512. The widest vectors that the processor has are used from the start; products of bfloat16 are used only
-// after Use, because their instructions are faster than float32's on some processors and slower on others (Measure,
-// Fastest). It knows neither threads nor matrices larger than a panel, and trusts its callers' lengths: a short slice
-// panics.
+// Package simd holds the inner loops of the processor backend: matrix micro-kernels, the packing of their panels, and
+// row operations on float32 and bfloat16 slices. Each exists in plain Go and, on amd64, in assembly for AVX2 with FMA
+// and for AVX-512. The widest vectors of the processor are used from the start. Products of bfloat16 are used only
+// after Use, since their instructions are faster than those of float32 on some processors and slower on others (see
+// Measure and Fastest). The package starts no goroutines and knows no matrices larger than a panel. A slice that is too
+// short panics.
 //
 // A bfloat16 is the upper half of a float32, kept in a uint16.
 package simd
@@ -20,10 +20,10 @@ import (
 //go:generate go run ./gen -part pack -out pack_amd64.s -stubs pack_amd64.go -pkg simd
 //go:generate go run ./gen -part vector -out vector_amd64.s -stubs vector_amd64.go -pkg simd
 
-// Level names an instruction set that the kernels are written for.
+// Level is an instruction set for which the kernels are written.
 type Level uint8
 
-// The levels, each including those before it.
+// The levels. Each includes the ones before it.
 const (
 	Generic Level = iota // plain Go
 	AVX2                 // with FMA and F16C
@@ -32,15 +32,15 @@ const (
 	AMX // tiles of bfloat16
 )
 
-// Highest is the last of the levels.
+// Highest is the highest level.
 const Highest = AMX
 
 var levelNames = [...]string{"generic", "AVX2", "AVX-512", "AVX512-BF16", "AMX"}
 
-// String gives the usual name.
+// String returns the usual name of the level.
 func (l Level) String() string { return levelNames[l] }
 
-// ParseLevel reads what String writes, in letters of either case.
+// ParseLevel returns the level with the given name, ignoring case.
 func ParseLevel(name string) (Level, error) {
 	for l, n := range levelNames {
 		if strings.EqualFold(name, n) {
@@ -50,31 +50,31 @@ func ParseLevel(name string) (Level, error) {
 	return 0, fmt.Errorf("level %q, want one of %s", name, strings.Join(levelNames[:], ", "))
 }
 
-// MarshalText writes String.
+// MarshalText returns the result of String.
 func (l Level) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
 
-// UnmarshalText is ParseLevel.
+// UnmarshalText sets l to the result of ParseLevel.
 func (l *Level) UnmarshalText(text []byte) (err error) {
 	*l, err = ParseLevel(string(text))
 	return err
 }
 
-// MultipliesBF16 says whether the level's products of bfloat16 have instructions of their own.
+// MultipliesBF16 reports whether the level has instructions for products of bfloat16.
 func (l Level) MultipliesBF16() bool { return l >= AVX512BF16 }
 
-// set is what one level offers.
+// set holds the kernels and functions of a level.
 type set struct {
 	level     Level
-	f32, bf16 Kernel // bf16 is the zero Kernel where the level has no such product
-	peak      func(n int)
-	peakFlops int // of one round of peak
-	peakBF16  func(n int)
-	// peakBF16Flops is of one round of peakBF16.
+	f32, bf16 Kernel // bf16 is the zero Kernel if the level has no products of bfloat16
+	// peak and peakBF16 execute n rounds of multiply-adds; peakFlops and peakBF16Flops are the operations of a round.
+	peak          func(n int)
+	peakFlops     int
+	peakBF16      func(n int)
 	peakBF16Flops int
 	vector
 }
 
-// current is the set in use. Only Use changes it.
+// current is the current set. Use and UseTileModel change it.
 var current atomic.Pointer[set]
 
 func init() { current.Store(setOf(widest())) }
@@ -87,7 +87,7 @@ func setOf(l Level) *set {
 	return setFor(l)
 }
 
-// widest is the highest level whose products are of float32.
+// widest returns the highest level of this processor without products of bfloat16.
 func widest() Level {
 	l := AVX512
 	for setOf(l) == nil {
@@ -96,16 +96,16 @@ func widest() Level {
 	return l
 }
 
-// Current is the level in use.
+// Current returns the current level.
 func Current() Level { return current.Load().level }
 
-// Use switches all kernels to a level and returns the function that switches back. It fails if the processor lacks the
-// level. Levels from AVX-512 on differ in their products of bfloat16 only. An operation that is under way must not
-// see a change between levels below.
+// Use makes level l current and returns a function that restores the previous level. It returns an error if the
+// processor lacks l. Levels from AVX-512 on differ only in their products of bfloat16. The level must not change during
+// an operation, except between levels from AVX-512 on.
 func Use(l Level) (restore func(), err error) {
 	s := setOf(l)
 	if s == nil {
-		return nil, fmt.Errorf("simd: this processor, or the system that runs on it, lacks %v", l)
+		return nil, fmt.Errorf("simd: %v is not supported by this processor or its operating system", l)
 	}
 	old := current.Swap(s)
 	return func() { current.Store(old) }, nil

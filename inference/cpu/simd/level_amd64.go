@@ -2,7 +2,7 @@ package simd
 
 import "golang.org/x/sys/cpu"
 
-// setFor returns the kernels of level l, or nil where the processor lacks it.
+// setFor returns the set of level l, or nil if the processor lacks it.
 func setFor(l Level) *set {
 	x := &cpu.X86
 	if l == AMX && !(x.HasAMXTile && x.HasAMXBF16 && tilesPermitted()) {
@@ -14,7 +14,7 @@ func setFor(l Level) *set {
 		AVX512BF16: x.HasAVX512BF16,
 	}
 	has[AVX512BF16] = has[AVX512BF16] && has[AVX512]
-	has[AMX] = has[AVX512BF16] // every processor with AMX has it
+	has[AMX] = has[AVX512BF16] // every processor with AMX has AVX512-BF16
 	if !has[l] {
 		return nil
 	}
@@ -31,7 +31,9 @@ func setFor(l Level) *set {
 		s.peak, s.peakFlops = peakAVX512, 24*16*2
 	}
 	if l >= AVX512BF16 {
-		s.bf16 = Kernel{MR: 12, NR: 32, KC: 384, Pairs: true, mul: gemmBF16x12x32, pack: packAVX2, panelPairs: panelPairsAVX512}
+		s.bf16 = Kernel{
+			MR: 12, NR: 32, KC: 384, Pairs: true, mul: gemmBF16x12x32, pack: packAVX2, panelPairs: panelPairsAVX512,
+		}
 		s.peakBF16, s.peakBF16Flops = peakBF16, 2*24*16*2
 	}
 	if l >= AMX {
@@ -44,7 +46,7 @@ func setFor(l Level) *set {
 	return s
 }
 
-// packAVX2 packs panels of a width that is a multiple of 8 or 6, in groups of 4 words.
+// packAVX2 packs panels whose width is a multiple of 8 or 6, four words at a time.
 func packAVX2(dst []float32, width int, src *byte, offs []int, words int) {
 	if width%8 == 0 {
 		for r := 0; r < width; r += 8 {
@@ -57,7 +59,7 @@ func packAVX2(dst []float32, width int, src *byte, offs []int, words int) {
 	}
 }
 
-// packBF16AVX2 is packAVX2 for pairs of bfloat16 widened to float32.
+// packBF16AVX2 is like packAVX2 for pairs of bfloat16, which it converts to float32.
 func packBF16AVX2(dst []float32, width int, src *byte, offs []int, words int) {
 	if width%8 == 0 {
 		for r := 0; r < width; r += 8 {

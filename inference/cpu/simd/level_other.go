@@ -2,8 +2,8 @@
 
 package simd
 
-// setFor knows no kernels but the plain ones here.
+// setFor returns nil, since only the Generic level exists here.
 func setFor(Level) *set { return nil }
 
-// Processor needs no name where there is nothing to choose.
+// Processor returns "", since there is only one level.
 func Processor() string { return "" }

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Processor names the processor's model: its signature (family, model, stepping) and what its maker calls it.
+// Processor returns the name of the processor's model: its signature (family, model, stepping) and its brand string.
 func Processor() string {
 	a, _, _, _ := cpuid(1, 0)
 	name := fmt.Sprintf("%06x", a)

@@ -2,26 +2,26 @@
 
 package simd
 
-// pack6 turns 6 rows of 4·quads 32-bit words, row r at src+offs[r] bytes,
-// into columns of 6 at dst, one every stride bytes.
+// pack6 transposes 6 rows of 4·quads 32-bit words. Row r begins at src+offs[r]
+// bytes. The columns of 6 words are stored at dst, stride bytes apart.
 //
 //go:noescape
 func pack6(dst *float32, stride int, src *byte, offs *int, quads int)
 
-// pack6BF16 turns 6 rows of 4·quads pairs of bfloat16, each widened to two float32, row r at src+offs[r] bytes,
-// into columns of 6 at dst, one every stride bytes.
+// pack6BF16 transposes 6 rows of 4·quads pairs of bfloat16, converted to float32. Row r begins at src+offs[r]
+// bytes. The columns of 6 words are stored at dst, stride bytes apart.
 //
 //go:noescape
 func pack6BF16(dst *float32, stride int, src *byte, offs *int, quads int)
 
-// pack8 turns 8 rows of 4·quads 32-bit words, row r at src+offs[r] bytes,
-// into columns of 8 at dst, one every stride bytes.
+// pack8 transposes 8 rows of 4·quads 32-bit words. Row r begins at src+offs[r]
+// bytes. The columns of 8 words are stored at dst, stride bytes apart.
 //
 //go:noescape
 func pack8(dst *float32, stride int, src *byte, offs *int, quads int)
 
-// pack8BF16 turns 8 rows of 4·quads pairs of bfloat16, each widened to two float32, row r at src+offs[r] bytes,
-// into columns of 8 at dst, one every stride bytes.
+// pack8BF16 transposes 8 rows of 4·quads pairs of bfloat16, converted to float32. Row r begins at src+offs[r]
+// bytes. The columns of 8 words are stored at dst, stride bytes apart.
 //
 //go:noescape
 func pack8BF16(dst *float32, stride int, src *byte, offs *int, quads int)

@@ -2,14 +2,15 @@ package simd
 
 import "time"
 
-// Rate is what a level's products do on one thread, on panels in its caches, in floating-point operations a second.
+// Rate is the rate of a level's products on one thread, with panels in its caches, in floating-point operations per
+// second.
 type Rate struct {
 	Level Level
 	FLOPS float64
 }
 
-// Paths lists the levels that compete on this processor: the widest vectors with products of float32, then the
-// levels that multiply bfloat16 by instructions of their own.
+// Paths returns the levels of this processor among which Fastest chooses: the one with the widest vectors and products
+// of float32, then those with products of bfloat16.
 func Paths() []Level {
 	all := []Level{widest()}
 	for l := AVX512BF16; l <= Highest; l++ {
@@ -21,14 +22,14 @@ func Paths() []Level {
 }
 
 const (
-	// rateRounds is how often each path is timed, one path after the other, so that another program's work meets all
-	// of them. The best round counts.
+	// rateRounds is the number of times that each path is measured. The paths take turns, so that the load of other
+	// programs affects all of them, and the best round of each counts.
 	rateRounds = 6
-	// rateTime is the time of one round.
+	// rateTime is the duration of a round.
 	rateTime = 200 * time.Microsecond
 )
 
-// Measure times the products of each of Paths, which takes about a millisecond for each.
+// Measure measures the rate of each of Paths, which takes about a millisecond for each.
 func Measure() []Rate {
 	paths := Paths()
 	rates, runs := make([]Rate, len(paths)), make([]func() float64, len(paths))
@@ -47,7 +48,7 @@ func Measure() []Rate {
 	return rates
 }
 
-// trial returns a function that multiplies panels and returns the number of operations that took.
+// trial returns a function that multiplies two panels and returns the number of floating-point operations.
 func (s *set) trial() func() float64 {
 	k := s.f32
 	if s.bf16.KC > 0 {
@@ -56,7 +57,7 @@ func (s *set) trial() func() float64 {
 	a, b, c := make([]float32, k.KC*k.MR), make([]float32, k.KC*k.NR), make([]float32, k.MR*k.NR)
 	for _, p := range [][]float32{a, b} {
 		for i := range p {
-			p[i] = 1 // as a pair of bfloat16: 0 and 1
+			p[i] = 1 // a pair of bfloat16 reads it as 0 and 1
 		}
 	}
 	flop := 2 * float64(k.KC*k.MR*k.NR)
@@ -69,9 +70,9 @@ func (s *set) trial() func() float64 {
 	}
 }
 
-// clearlyFaster is how many times faster a path must be to displace the one before it. A path changes the precision of
-// a picture, so noise must not decide: the ratios that processors have are 0.5 (VDPBF16PS on Intel), 2 (on Zen 4), and
-// 8 and more (AMX).
+// clearlyFaster is the ratio of rates from which Fastest prefers a path to the one before it. The path decides the
+// precision of pictures, so noise must not decide the path. Ratios of processors are 0.5 (VDPBF16PS on Intel), 2
+// (VDPBF16PS on Zen 4), and 8 or more (AMX).
 const clearlyFaster = 1.3
 
 // Fastest returns the level to use, given the rates of Paths in their order.

@@ -2,7 +2,8 @@ package simd
 
 import "testing"
 
-// The rates are those of processors: nothing but a clear margin takes a path off float32.
+// TestFastest uses rates of real processors. A path with products of bfloat16 must be chosen only if it is clearly
+// faster.
 func TestFastest(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -41,11 +42,12 @@ func TestMeasure(t *testing.T) {
 		t.Errorf("the first path is %v, want one of float32", rates[0].Level)
 	}
 	if Current() != before {
-		t.Errorf("the level in use went from %v to %v", before, Current())
+		t.Errorf("Measure changed the current level from %v to %v", before, Current())
 	}
 }
 
-// A feature flag alone takes no path with other precision.
+// TestStartsWithFloat32 checks that the program does not start with products of bfloat16, even if the processor has
+// them.
 func TestStartsWithFloat32(t *testing.T) {
 	if Current().MultipliesBF16() {
 		t.Errorf("the program starts with %v", Current())

@@ -7,8 +7,8 @@ import (
 	"kleinbild/inference/tensor"
 )
 
-// UseTileModel is Use for a kernel with Tiles in plain Go, whose sums are TDPBF16PS's to the bit. It is for tests: they
-// run the code around AMX on processors without it.
+// UseTileModel is like Use for a kernel with Tiles in plain Go, which computes the same bits as TDPBF16PS. With it
+// tests run the code around AMX on processors without AMX.
 func UseTileModel() (restore func()) {
 	s := generic
 	s.bf16 = Kernel{
@@ -19,7 +19,7 @@ func UseTileModel() (restore func()) {
 	return func() { current.Store(old) }
 }
 
-// tilesGeneric is gemmAMX32x32.
+// tilesGeneric is gemmAMX32x32 in plain Go.
 func tilesGeneric(groups, panels int, a, b, c *float32, ldc, aPanel, cPanel, add int, _ *float32, _ uintptr, _ int) {
 	const side, pair = 32, TileWords
 	bs := unsafe.Slice(b, groups*pair*side)
@@ -40,10 +40,10 @@ func tilesGeneric(groups, panels int, a, b, c *float32, ldc, aPanel, cPanel, add
 	}
 }
 
-// tileProduct is what TDPBF16PS does to one value of its result, given a row of A's tile and a column of B's, whose
-// words are stride apart. It sums the products of the lower and of the upper halves of the words apart, each product
-// added with one rounding, then adds one sum to the other, and both to the result (Intel SDM, volume 2). Denormals are
-// zero going in and coming out.
+// tileProduct computes one value of the result of TDPBF16PS from its old value c, a row a of A's tile, and a column of
+// B's tile, whose words are stride apart in b. The instruction sums the products of the lower and of the upper halves
+// of the words separately, with one rounding for each product, adds the two sums, and adds the result to c (Intel SDM,
+// volume 2). Denormal operands and results are zero.
 func tileProduct(c float32, a, b []float32, stride int) float32 {
 	var sum [2]float32
 	for k, w := range a {
@@ -58,7 +58,8 @@ func tileProduct(c float32, a, b []float32, stride int) float32 {
 func mulAddFlushed(a, b, c float32) float32 {
 	p, z := float64(flushed(a))*float64(flushed(b)), float64(c) // p is exact
 	s := p + z
-	// What the float64 sum lost makes its last bit odd, so that rounding it again to float32 is as rounding once.
+	// If the float64 sum was rounded, its last bit is made odd (rounding to odd), so that the second rounding, to
+	// float32, gives the same result as a single one.
 	t := s - p
 	if lost := (p - (s - t)) + (z - t); lost != 0 && !math.IsInf(s, 0) && !math.IsNaN(lost) {
 		if bits := math.Float64bits(s); bits&1 == 0 {
@@ -73,7 +74,7 @@ func mulAddFlushed(a, b, c float32) float32 {
 	return flushed(float32(s))
 }
 
-// flushed returns zero of x's sign for a denormal x.
+// flushed returns x, or a zero with its sign if x is denormal.
 func flushed(x float32) float32 {
 	if bits := math.Float32bits(x); bits&0x7f800000 == 0 {
 		return math.Float32frombits(bits & (1 << 31))

@@ -13,8 +13,8 @@ import (
 	"unsafe"
 )
 
-// TestTileModel compares the model with the instructions, to the bit: numbers of all sizes, denormals, infinities and
-// NaN among factors and sums.
+// TestTileModel compares the bits of the model with those of the instructions, for numbers of all magnitudes,
+// denormals, infinities and NaN.
 func TestTileModel(t *testing.T) {
 	restore, err := Use(AMX)
 	if err != nil {
@@ -58,7 +58,7 @@ func TestTileModel(t *testing.T) {
 	}
 }
 
-// TestTilePacking compares the assembly that packs with plain Go.
+// TestTilePacking compares the packing in assembly with that in plain Go.
 func TestTilePacking(t *testing.T) {
 	if setOf(AMX) == nil {
 		t.Skip("no AMX")
@@ -93,8 +93,8 @@ func TestTilePacking(t *testing.T) {
 	compare("pairs")
 }
 
-// TestTileEncodings has a disassembler read the bytes of every tile instruction, and compares its text with the comment
-// that the generator wrote over them.
+// TestTileEncodings disassembles the bytes of every tile instruction and compares the text with the comment that the
+// generator wrote above them.
 func TestTileEncodings(t *testing.T) {
 	objdump, err := exec.LookPath("objdump")
 	if err != nil {

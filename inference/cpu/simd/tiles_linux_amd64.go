@@ -11,9 +11,9 @@ const (
 	xfeatureTileData = 18     // XFEATURE_XTILEDATA
 )
 
-// tilesPermitted asks the kernel, once, to let this process use tiles: the tiles' 8 KB in a thread's state are handed out on
-// demand. It refuses if it is older than 5.16, or if a thread has a signal stack too small for the larger state; Go's own
-// have 32 KB, of which that state takes 11. Threads made later are permitted too.
+// tilesPermitted asks the kernel, once, for the permission to use tiles, which enlarge the state of a thread by 8 KB. A
+// kernel before 5.16 refuses, and any kernel if the signal stack of a thread is too small for the larger state: it
+// takes 11 KB, and Go's signal stacks have 32 KB. The permission also holds for threads that start later.
 var tilesPermitted = sync.OnceValue(func() bool {
 	_, _, errno := unix.Syscall(unix.SYS_ARCH_PRCTL, archReqXCompPerm, xfeatureTileData, 0)
 	return errno == 0

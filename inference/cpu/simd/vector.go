@@ -6,7 +6,7 @@ import (
 	"kleinbild/inference/tensor"
 )
 
-// vector holds the row operations of a level; each takes its length from dst, or from a where there is none.
+// vector holds the row operations of a level. The length of dst, or of a if there is no dst, is the number of elements.
 type vector struct {
 	exp, silu          func(dst, a []float32)
 	siluMul, add       func(dst, a, b []float32)
@@ -27,22 +27,24 @@ type vector struct {
 	panelExp           func(p []float32, rows int, m, sum []float32, scale float32)
 }
 
-// The operations below let dst be one of their inputs, but not overlap one otherwise. Inputs are at least as long as dst.
+// In the operations below dst may be one of the inputs, but must not overlap one in any other way. Inputs must be at
+// least as long as dst.
 
-// Exp stores e^a, within 2 ulp over the whole range: denormal results are kept, overflow is +Inf, NaN stays NaN.
+// Exp stores e^a, with an error of at most 2 ulp for all a. Denormal results are kept, overflow gives +Inf, and NaN
+// gives NaN.
 func Exp(dst, a []float32) { current.Load().exp(dst, a[:len(dst)]) }
 
-// SiLU stores a / (1 + e^-a), within 4 ulp down to a = -87; below, where e^-a overflows float32, it goes to -0 as
-// the usual float32 formula does (an absolute error under 1.5e-36), and it is NaN at -Inf.
+// SiLU stores a / (1 + e^-a). The error is at most 4 ulp for a ≥ −87. Below that e^-a overflows, and the result goes to
+// −0 as in the usual float32 formula, with an absolute error under 1.5e-36. For −Inf it is NaN.
 func SiLU(dst, a []float32) { current.Load().silu(dst, a[:len(dst)]) }
 
-// SiLUMul stores SiLU(a)·b, the gate of a SwiGLU; SiLU as above, rounded, then multiplied.
+// SiLUMul stores SiLU(a)·b, as SwiGLU needs it. SiLU(a) is rounded before the multiplication.
 func SiLUMul(dst, a, b []float32) { current.Load().siluMul(dst, a[:len(dst)], b[:len(dst)]) }
 
 // Add stores a + b.
 func Add(dst, a, b []float32) { current.Load().add(dst, a[:len(dst)], b[:len(dst)]) }
 
-// MulAdd stores a·b + c, rounded once.
+// MulAdd stores a·b + c with one rounding.
 func MulAdd(dst, a, b, c []float32) {
 	current.Load().mulAdd(dst, a[:len(dst)], b[:len(dst)], c[:len(dst)])
 }
@@ -50,7 +52,7 @@ func MulAdd(dst, a, b, c []float32) {
 // Scale stores s·a.
 func Scale(dst, a []float32, s float32) { current.Load().scale(dst, a[:len(dst)], s) }
 
-// Normalize stores (a − mean)·r, rounded after each operation.
+// Normalize stores (a − mean)·r with a rounding after each operation.
 func Normalize(dst, a []float32, mean, r float32) {
 	current.Load().normalize(dst, a[:len(dst)], mean, r)
 }
@@ -58,26 +60,26 @@ func Normalize(dst, a []float32, mean, r float32) {
 // WidenBF16 converts bfloat16 to float32, exactly.
 func WidenBF16(dst []float32, a []uint16) { current.Load().widenBF16(dst, a[:len(dst)]) }
 
-// WidenF16 converts IEEE halves to float32, exactly; a signalling NaN becomes quiet.
+// WidenF16 converts IEEE halves to float32, exactly. A signalling NaN becomes quiet.
 func WidenF16(dst []float32, a []uint16) { current.Load().widenF16(dst, a[:len(dst)]) }
 
 // WidenF8E4M3 converts float8_e4m3fn to float32, exactly.
 func WidenF8E4M3(dst []float32, a []uint8) { current.Load().widenF8(dst, a[:len(dst)]) }
 
-// RoundBF16 converts float32 to the nearest bfloat16, ties to even; overflow is infinite, a NaN stays a quiet NaN.
+// RoundBF16 converts float32 to the nearest bfloat16; ties go to even. Overflow gives infinity, and NaN a quiet NaN.
 func RoundBF16(dst []uint16, a []float32) { current.Load().roundBF16(dst, a[:len(dst)]) }
 
-// PairBF16 stores words of two bfloat16 for a kernel with Pairs, a in the lower half.
+// PairBF16 stores the words of a kernel with Pairs, with a in the lower halves and b in the upper halves.
 func PairBF16(dst []float32, a, b []uint16) { current.Load().pairBF16(dst, a[:len(dst)], b[:len(dst)]) }
 
-// Sum adds up a in float64: the error is under len(a)·2^-53 of Σ|a|. It is 0 for an empty slice.
+// Sum returns the sum of a in float64. The error is under len(a)·2^-53 of Σ|a|. The sum of an empty slice is 0.
 func Sum(a []float32) float64 { return current.Load().sum(a) }
 
-// SumSquares adds up (a − shift)² in float64, with an error as of Sum: shift 0 gives the mean square of an RMSNorm,
-// shift the mean gives a variance that loses nothing to cancellation.
+// SumSquares returns the sum of (a − shift)² in float64, with an error like Sum's. RMSNorm needs it with shift 0; with
+// the mean as shift it gives a variance without cancellation.
 func SumSquares(a []float32, shift float64) float64 { return current.Load().sumSquares(a, shift) }
 
-// Max returns the largest element, NaN if there is one, −Inf for an empty slice.
+// Max returns the largest element. It returns NaN if there is one, and −Inf for an empty slice.
 func Max(a []float32) float32 {
 	if len(a) == 0 {
 		return float32(math.Inf(-1))
@@ -85,14 +87,14 @@ func Max(a []float32) float32 {
 	return current.Load().max(a)
 }
 
-// Dot adds up a·b over len(a) elements in float32, in 32 interleaved sums: the error is under (len(a)/32+6)·2^-24 of Σ|a·b|
-// (plain Go: float64 sums, rounded once).
+// Dot returns the sum of a·b over len(a) elements. Assembly computes it in float32, in 32 interleaved sums, with an
+// error under (len(a)/32+6)·2^-24 of Σ|a·b|. Plain Go computes it in float64 and rounds once.
 func Dot(a, b []float32) float32 { return current.Load().dot(a, b[:len(a)]) }
 
-// DotBF16 is Dot with bfloat16 b, widened.
+// DotBF16 is like Dot for bfloat16 b.
 func DotBF16(a []float32, b []uint16) float32 { return current.Load().dotBF16(a, b[:len(a)]) }
 
-// PanelMax raises each m[j] to the largest p[i·NR+j] of rows i.
+// PanelMax sets each m[j] to the maximum of m[j] and the values p[i·NR+j] of rows i.
 func (k *Kernel) PanelMax(p []float32, rows int, m []float32) {
 	if rows > 0 {
 		current.Load().panelMax(p[:rows*k.NR], rows, m[:k.NR])
@@ -106,15 +108,15 @@ func (k *Kernel) PanelScale(p []float32, rows int, s []float32) {
 	}
 }
 
-// PanelExp replaces p[i·NR+j] by exp((p − m[j])·scale) and adds column j to sum[j].
+// PanelExp replaces each p[i·NR+j] by exp((p[i·NR+j] − m[j])·scale) and adds the new values of column j to sum[j].
 func (k *Kernel) PanelExp(p []float32, rows int, m, sum []float32, scale float32) {
 	if rows > 0 {
 		current.Load().panelExp(p[:rows*k.NR], rows, m[:k.NR], sum[:k.NR], scale)
 	}
 }
 
-// PanelPairs rounds rows 2i and 2i+1 of p, finite numbers, to bfloat16 and stores them as row i of dst: a B panel of a kernel with
-// Pairs, the only kind that has this.
+// PanelPairs rounds rows 2i and 2i+1 of p to bfloat16 and stores them as row i of dst, a panel of B. The values must be
+// finite. Only a kernel with Pairs has this function.
 func (k *Kernel) PanelPairs(dst, p []float32, pairs int) {
 	if pairs > 0 {
 		_, _ = dst[pairs*k.NR-1], p[2*pairs*k.NR-1]

@@ -37,17 +37,17 @@ func scaleAVX2(dst *float32, a *float32, n int, s float32)
 //go:noescape
 func normalizeAVX2(dst *float32, a *float32, n int, mean float32, r float32)
 
-// widenBF16AVX2 stores bfloat16 a widened for n elements, a multiple of 8.
+// widenBF16AVX2 stores bfloat16 a as float32 for n elements, a multiple of 8.
 //
 //go:noescape
 func widenBF16AVX2(dst *float32, a *uint16, n int)
 
-// widenF16AVX2 stores IEEE half a widened for n elements, a multiple of 8.
+// widenF16AVX2 stores IEEE half a as float32 for n elements, a multiple of 8.
 //
 //go:noescape
 func widenF16AVX2(dst *float32, a *uint16, n int)
 
-// widenF8AVX2 stores float8_e4m3fn a widened for n elements, a multiple of 8.
+// widenF8AVX2 stores float8_e4m3fn a as float32 for n elements, a multiple of 8.
 //
 //go:noescape
 func widenF8AVX2(dst *float32, a *uint8, n int)
@@ -62,22 +62,22 @@ func roundBF16AVX2(dst *uint16, a *float32, n int)
 //go:noescape
 func pairBF16AVX2(dst *float32, a *uint16, b *uint16, n int)
 
-// sumAVX2 adds up a in float64; n is a multiple of 8.
+// sumAVX2 returns the sum of a in float64; n is a multiple of 8.
 //
 //go:noescape
 func sumAVX2(a *float32, n int) float64
 
-// sumSquaresAVX2 adds up (a - shift)² in float64; n is a multiple of 8.
+// sumSquaresAVX2 returns the sum of (a - shift)² in float64; n is a multiple of 8.
 //
 //go:noescape
 func sumSquaresAVX2(a *float32, n int, shift float64) float64
 
-// dotAVX2 adds up a·b in float32, 32 sums at a time; n is a multiple of 32.
+// dotAVX2 returns the sum of a·b in float32, in 32 interleaved sums; n is a multiple of 32.
 //
 //go:noescape
 func dotAVX2(a *float32, b *float32, n int) float32
 
-// dotBF16AVX2 adds up a·b in float32, 32 sums at a time; n is a multiple of 32.
+// dotBF16AVX2 returns the sum of a·b in float32, in 32 interleaved sums; n is a multiple of 32.
 //
 //go:noescape
 func dotBF16AVX2(a *float32, b *uint16, n int) float32
@@ -87,38 +87,40 @@ func dotBF16AVX2(a *float32, b *uint16, n int) float32
 //go:noescape
 func maxAVX2(a *float32, n int) float32
 
-// panelMaxAVX2 raises m to the columns' maxima; p has rows of 16, rows is not 0.
+// panelMaxAVX2 sets m to the maxima of m and the columns of p. Rows of p have 16 values; rows is not 0.
 //
 //go:noescape
 func panelMaxAVX2(p *float32, rows int, m *float32)
 
-// panelExpAVX2 replaces p by exp((p - m)·scale) and adds the columns to sum; p has rows of 16, rows is not 0.
+// panelExpAVX2 replaces p by exp((p - m)·scale) and adds the sums of the columns to sum. Rows of p have 16
+// values; rows is not 0.
 //
 //go:noescape
 func panelExpAVX2(p *float32, rows int, m *float32, sum *float32, scale float32)
 
-// panelScaleAVX2 multiplies the columns by s; p has rows of 16, rows is not 0.
+// panelScaleAVX2 multiplies the columns of p by s. Rows of p have 16 values; rows is not 0.
 //
 //go:noescape
 func panelScaleAVX2(p *float32, rows int, s *float32)
 
-// panelMaxAVX512 raises m to the columns' maxima; p has rows of 32, rows is not 0.
+// panelMaxAVX512 sets m to the maxima of m and the columns of p. Rows of p have 32 values; rows is not 0.
 //
 //go:noescape
 func panelMaxAVX512(p *float32, rows int, m *float32)
 
-// panelExpAVX512 replaces p by exp((p - m)·scale) and adds the columns to sum; p has rows of 32, rows is not 0.
+// panelExpAVX512 replaces p by exp((p - m)·scale) and adds the sums of the columns to sum. Rows of p have 32
+// values; rows is not 0.
 //
 //go:noescape
 func panelExpAVX512(p *float32, rows int, m *float32, sum *float32, scale float32)
 
-// panelScaleAVX512 multiplies the columns by s; p has rows of 32, rows is not 0.
+// panelScaleAVX512 multiplies the columns of p by s. Rows of p have 32 values; rows is not 0.
 //
 //go:noescape
 func panelScaleAVX512(p *float32, rows int, s *float32)
 
-// panelPairsAVX512 rounds rows 2i and 2i+1 of p to bfloat16 and stores them as row i of words, the even row in the
-// lower half; rows of 32, pairs is not 0.
+// panelPairsAVX512 rounds rows 2i and 2i+1 of p to bfloat16 and stores them as row i of words, with
+// the even row in the lower halves. Rows have 32 values; pairs is not 0.
 //
 //go:noescape
 func panelPairsAVX512(dst *float32, p *float32, pairs int)

@@ -854,7 +854,7 @@ loop:
 	DECQ    CX
 	JNZ     loop
 
-	// All ones is a NaN, and the first source of VMAXPS yields to the second
+	// Reduce the lanes of the maxima and of the NaN masks; a mask of ones is a NaN
 	VEXTRACTF128 $0x01, Y0, X2
 	VEXTRACTF128 $0x01, Y1, X3
 	VMAXPS       X2, X0, X0

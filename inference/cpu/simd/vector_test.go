@@ -10,7 +10,7 @@ import (
 
 var lengths = []int{0, 1, 5, 6, 7, 8, 15, 16, 17, 31, 32, 33, 127, 129, 4097}
 
-// ulps is the distance in units in the last place of a correctly rounded float32, denormals included.
+// ulps returns the distance of got from want in units in the last place of want as a float32.
 func ulps(got float32, want float64) float64 {
 	w := float32(want)
 	switch {
@@ -28,14 +28,17 @@ func ulps(got float32, want float64) float64 {
 	return math.Abs(float64(got)-want) / ulp
 }
 
-// sweep visits float32 over the whole range: every stride-th bit pattern, among them NaN and both infinities.
+// sweep returns float32 values over the whole range: special values, and every stride-th bit pattern.
 func sweep(stride uint32) []float32 {
-	s := []float32{0, float32(math.Copysign(0, -1)), float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1)),
-		math.SmallestNonzeroFloat32, -math.SmallestNonzeroFloat32, math.MaxFloat32, -math.MaxFloat32, 88.72283, 88.72284, -87.33655, -103.97208, -103.97209, -104}
+	s := []float32{
+		0, float32(math.Copysign(0, -1)), float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1)),
+		math.SmallestNonzeroFloat32, -math.SmallestNonzeroFloat32, math.MaxFloat32, -math.MaxFloat32,
+		88.72283, 88.72284, -87.33655, -103.97208, -103.97209, -104,
+	}
 	for b := uint64(0); b < 1<<32; b += uint64(stride) {
 		s = append(s, math.Float32frombits(uint32(b)))
 	}
-	// Densely where the exponential is neither 0, 1 nor infinite.
+	// More values where the exponential is neither 0 nor infinite.
 	for x := -105.0; x < 90; x += float64(stride) / (1 << 28) {
 		s = append(s, float32(x))
 	}
@@ -93,15 +96,18 @@ func TestElementwise(t *testing.T) {
 	fma := func(a, b, c float32) float64 { return float64(a)*float64(b) + float64(c) }
 	for _, row := range []struct {
 		name  string
-		ulp   float64 // besides the rounding to float32, for what is stated in two operations or through float64
+		ulp   float64 // the allowed error: more than 0 for operations of several steps, and for want in float64
 		apply func(dst, a, b, c []float32)
 		want  func(a, b, c float32) float64
 	}{
 		{"add", 0, func(d, a, b, c []float32) { Add(d, a, b) }, func(a, b, c float32) float64 { return float64(a + b) }},
 		{"mulAdd", 0.5001, func(d, a, b, c []float32) { MulAdd(d, a, b, c) }, fma},
-		{"scale", 0, func(d, a, b, c []float32) { Scale(d, a, 0.3) }, func(a, b, c float32) float64 { return float64(a * 0.3) }},
-		{"normalize", 0, func(d, a, b, c []float32) { Normalize(d, a, 0.1, 3) }, func(a, b, c float32) float64 { v := a - 0.1; return float64(v * 3) }},
-		{"siluMul", 5, func(d, a, b, c []float32) { SiLUMul(d, a, b) }, func(a, b, c float32) float64 { return float64(a) / (1 + math.Exp(-float64(a))) * float64(b) }},
+		{"scale", 0, func(d, a, b, c []float32) { Scale(d, a, 0.3) },
+			func(a, b, c float32) float64 { return float64(a * 0.3) }},
+		{"normalize", 0, func(d, a, b, c []float32) { Normalize(d, a, 0.1, 3) },
+			func(a, b, c float32) float64 { v := a - 0.1; return float64(v * 3) }},
+		{"siluMul", 5, func(d, a, b, c []float32) { SiLUMul(d, a, b) },
+			func(a, b, c float32) float64 { return float64(a) / (1 + math.Exp(-float64(a))) * float64(b) }},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			eachLevel(t, func(t *testing.T) {
@@ -132,7 +138,7 @@ func TestElementwise(t *testing.T) {
 	}
 }
 
-// Conversions are exact or correctly rounded: every value of the small formats, all rounding cases of bfloat16.
+// TestConversions checks the conversions of all values of the small formats, and all cases of rounding to bfloat16.
 func TestConversions(t *testing.T) {
 	eachLevel(t, func(t *testing.T) {
 		same := func(name string, code int, got, want float32) {
@@ -219,7 +225,7 @@ func TestReductions(t *testing.T) {
 				size += math.Abs(float64(v) * float64(b[i]))
 				top = max(top, float64(v))
 			}
-			// float64 sums in another order: n·2^-53 of terms up to 2.
+			// The error of a float64 sum in another order, for terms up to 2.
 			exact := float64(2*n) * 0x1p-52
 			single := float64(n/32+7) * 0x1p-24 * (size + 1)
 			for _, c := range []struct {
@@ -285,7 +291,7 @@ func TestPanels(t *testing.T) {
 					}
 					want += float64(e[i*nr+j])
 				}
-				// one float32 sum after the other, of terms up to 1
+				// The error of a float32 sum, in order, of terms up to 1.
 				if !(math.Abs(float64(total[j])-want) <= float64(rows*(rows+1)+1)*0x1p-24) {
 					t.Fatalf("rows %d: sum of column %d is %v, want %v", rows, j, total[j], want)
 				}

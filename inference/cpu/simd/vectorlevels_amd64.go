@@ -1,7 +1,8 @@
 package simd
 
-// The assembly takes whole groups of 8 (32 for the dot products); a remainder goes through a padded copy, so
-// that every element meets the same arithmetic wherever it stands.
+// The assembly computes whole groups of 8 elements (32 in dot products). The functions below copy the remaining
+// elements to a padded group, so that the result for an element does not depend on its position. Sums and dot products
+// add the remaining elements in plain Go.
 
 func tail1[D, A any](f func(dst *D, a *A, n int)) func([]D, []A) {
 	return func(dst []D, a []A) {
@@ -114,7 +115,7 @@ var vectorAVX2 = vector{
 	},
 }
 
-// vectorAVX512 differs in the panels, whose rows are two vectors.
+// vectorAVX512 differs from vectorAVX2 only in the operations on panels, whose rows are two vectors.
 var vectorAVX512 = func() vector {
 	v := vectorAVX2
 	v.panelMax = func(p []float32, rows int, m []float32) { panelMaxAVX512(&p[0], rows, &m[0]) }

@@ -9,8 +9,8 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// The tile instructions are VEX-encoded in map 0F38 (Intel SDM, volume 2), and the Go assembler does not know them.
-// Each is written as its bytes under a comment with its text, which a test compares with what a disassembler reads.
+// The Go assembler does not know the tile instructions, which are VEX-encoded in map 0F38 (Intel SDM, volume 2). They
+// are written as bytes under a comment with their text. TestTileEncodings compares the text with a disassembler's.
 const (
 	ppNone = iota
 	pp66
@@ -18,8 +18,8 @@ const (
 	ppF2
 )
 
-// vex writes the three bytes of the prefix with W 0 and L 0, the opcode and what follows. The R, X, B and vvvv bits are
-// stored inverted; no tile needs R.
+// vex writes a comment with text, the three bytes of the VEX prefix with W = 0 and L = 0, the opcode, and rest. The R,
+// X, B and vvvv bits are stored inverted; R is always 0, since there are only eight tiles.
 func vex(text string, pp, x, b, vvvv, opcode uint8, rest ...uint8) {
 	Comment(text)
 	code := []uint8{0xc4, 1<<7 | (^x&1)<<6 | (^b&1)<<5 | 0b00010, (^vvvv&15)<<3 | pp, opcode}
@@ -28,9 +28,11 @@ func vex(text string, pp, x, b, vvvv, opcode uint8, rest ...uint8) {
 	}
 }
 
-var gpNames = []string{"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15"}
+var gpNames = []string{
+	"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
+}
 
-// onTile writes an instruction of one tile and the memory at base + disp, whose rows are index bytes apart.
+// onTile writes an instruction with a tile and the memory at base + disp, where the tile's rows are index bytes apart.
 func onTile(name string, pp, opcode uint8, tile int, base, index reg.Register, disp int32) {
 	b, x := number(base), number(index)
 	at := fmt.Sprintf("0x%x(%%%s,%%%s,1)", disp, gpNames[b], gpNames[x])
@@ -56,18 +58,21 @@ func tileZero(tile int) {
 
 func tileRelease() { vex("tilerelease", ppNone, 0, 0, 0, 0x49, 0xc0) }
 
-// loadTileConfig reads the 64 bytes at base, one of the first eight registers.
+// loadTileConfig writes the instruction that reads a configuration of 64 bytes at base, which must be one of the first
+// eight registers.
 func loadTileConfig(base reg.Register) {
 	b := number(base)
 	vex(fmt.Sprintf("ldtilecfg (%%%s)", gpNames[b]), ppNone, 0, 0, 0, 0x49, b)
 }
 
-// tdpbf16ps adds a·b to acc.
+// tdpbf16ps writes the instruction that adds the product of tiles a and b to tile acc.
 func tdpbf16ps(acc, a, b int) {
-	vex(fmt.Sprintf("tdpbf16ps %%tmm%d,%%tmm%d,%%tmm%d", b, a, acc), ppF3, 0, 0, uint8(b), 0x5c, 0b11<<6|uint8(acc)<<3|uint8(a))
+	vex(fmt.Sprintf("tdpbf16ps %%tmm%d,%%tmm%d,%%tmm%d", b, a, acc), ppF3, 0, 0, uint8(b), 0x5c,
+		0b11<<6|uint8(acc)<<3|uint8(a))
 }
 
-// amx writes the kernel of 32×32 results: four tiles accumulate, two hold rows of A, two pairs of B.
+// amx writes the functions for AMX. The kernel makes 32×32 results: four tiles accumulate them, two hold rows of A, and
+// two hold pairs of rows of B.
 func amx() {
 	config := GLOBL("tiles", 8|16) // RODATA|NOPTR
 	DATA(0, operand.U64(1))        // the palette
@@ -86,17 +91,19 @@ func amx() {
 		LEAQ(config, reg.RAX)
 		loadTileConfig(reg.RAX)
 	}
-	const acc, as, bs = 0, 4, 6 // the first tile of each
+	const acc, as, bs = 0, 4, 6 // the first tiles of the results, of A and of B
 
-	TEXT("gemmAMX32x32", NOSPLIT, "func(groups, panels int, a, b, c *float32, ldc, aPanel, cPanel, add int, ahead *float32, rows uintptr, stride int)")
-	doc("gemmAMX32x32 multiplies panels of 32 rows, one every aPanel bytes, by one panel of 32 columns into 32 rows of c\n" +
-		"each, one every cPanel bytes; rows of c are ldc bytes apart. It adds to what is there when add is not 0.\n" +
-		"A word is a pair of bfloat16 and a group 16 words: a[(group·32+i)·16+word], b[(group·16+word)·32+j].\n" +
-		"Each group asks the second-level cache for the next 256 bytes at ahead, and for the next 64 bytes of four rows that are\n" +
-		"stride bytes apart; a panel takes the next four rows. These addresses may be anything.\n" +
-		"The configuration of the tiles lasts from the call's beginning to its end, because goroutines move between threads.\n" +
-		"Go never moves one in the middle: assembly has no points at which the scheduler may stop it. The kernel saves the\n" +
-		"tiles when it takes the thread from the processor or delivers a signal.")
+	TEXT("gemmAMX32x32", NOSPLIT, "func(groups, panels int, a, b, c *float32, ldc, aPanel, cPanel, add int, "+
+		"ahead *float32, rows uintptr, stride int)")
+	doc("gemmAMX32x32 multiplies `panels` panels of 32 rows by one panel of 32 columns. Panels of a are\n" +
+		"aPanel bytes apart, their results cPanel bytes apart, and rows of c ldc bytes apart. If add is not\n" +
+		"0, the results are added to c. A word is a pair of bfloat16, and a group has 16 words:\n" +
+		"a[(group·32+i)·16+word], b[(group·16+word)·32+j]. In each group the function prefetches, to the\n" +
+		"second-level cache, the next 256 bytes at ahead and the next 64 bytes of each of four rows that are\n" +
+		"stride bytes apart; the next panel prefetches the next four rows. These addresses may be invalid.\n" +
+		"The tiles are configured at the beginning and released at the end, because goroutines move between\n" +
+		"threads. Go does not move one in between, since it does not preempt assembly. The kernel saves the\n" +
+		"tiles if it preempts the thread or delivers a signal.")
 	Pragma("noescape")
 	a, b, c, ldc := reg.RSI, reg.RDX, reg.RDI, reg.R8
 	groups, lower, rowA, rowB, next := reg.RCX, reg.R9, reg.RBX, reg.R15, reg.RAX
@@ -168,7 +175,7 @@ func amx() {
 	RET()
 
 	TEXT("peakAMX", NOSPLIT, "func(n int)")
-	doc("peakAMX issues n rounds of 4 independent products of tiles.")
+	doc("peakAMX executes n rounds of 4 independent products of tiles.")
 	n := Load(Param("n"), reg.RCX)
 	configure()
 	for t := range 8 {
@@ -188,10 +195,10 @@ func amx() {
 	prefetch()
 }
 
-// prefetch writes the request for memory that is read and written soon.
+// prefetch writes prefetchLines.
 func prefetch() {
 	TEXT("prefetchLines", NOSPLIT, "func(at uintptr, lines int)")
-	doc("prefetchLines asks the caches for lines of 64 bytes, which may be anything; lines is not 0.")
+	doc("prefetchLines prefetches lines of 64 bytes at an address, which may be invalid; lines is not 0.")
 	at := Load(Param("at"), reg.RSI)
 	lines := Load(Param("lines"), reg.RCX)
 	Label("loop")
@@ -202,11 +209,11 @@ func prefetch() {
 	RET()
 }
 
-// packRows writes the packing of A: nothing is turned, 64 bytes of each row follow each other.
+// packRows writes the packing of A, which needs no transposition.
 func packRows() {
 	TEXT("packRowsAMX", NOSPLIT, "func(dst *float32, src *byte, offs *int, groups int)")
-	doc("packRowsAMX copies 32 rows of `groups` times 64 bytes, row r at src+offs[r] bytes, so that the rows' parts of one\n" +
-		"group lie together: dst[(group·32+r)·16+word].")
+	doc("packRowsAMX copies 32 rows of `groups` times 64 bytes, row r from src+offs[r] bytes, and stores the\n" +
+		"parts of a group together: dst[(group·32+r)·16+word].")
 	Pragma("noescape")
 	dst := Load(Param("dst"), reg.RDI)
 	src := Load(Param("src"), reg.RSI)
@@ -227,11 +234,12 @@ func packRows() {
 	RET()
 }
 
-// packPairs writes the packing of B: as transpose does, four words of 16 rows at a time. A vector takes row r and the
-// rows 4, 8 and 12 after it in its quarters, so that the 4×4 transposition within the quarters finishes the job.
+// packPairs writes the packing of B, which transposes four words of 16 rows at a time. The quarters of a vector hold
+// rows r, r+4, r+8 and r+12, so that 4×4 transpositions inside the quarters complete the transposition.
 func packPairs() {
 	TEXT("packPairsAMX", NOSPLIT, "func(dst *float32, src *byte, stride, groups int)")
-	doc("packPairsAMX turns 16 rows of `groups` times 16 32-bit words, stride bytes apart, into columns of 16, one every 128\nbytes.")
+	doc("packPairsAMX transposes 16 rows of `groups` times 16 32-bit words, which are stride bytes apart. The\n" +
+		"columns of 16 words are stored 128 bytes apart.")
 	Pragma("noescape")
 	dst := Load(Param("dst"), reg.RDI)
 	src := Load(Param("src"), reg.RSI)

@@ -8,7 +8,7 @@ import (
 // cpuid writes func cpuid(leaf, sub uint32) (a, b, c, d uint32).
 func cpuid() {
 	TEXT("cpuid", NOSPLIT, "func(leaf, sub uint32) (a, b, c, d uint32)")
-	doc("cpuid asks the processor about itself.")
+	doc("cpuid executes CPUID with EAX = leaf and ECX = sub.")
 	Load(Param("leaf"), reg.EAX)
 	Load(Param("sub"), reg.ECX)
 	CPUID()

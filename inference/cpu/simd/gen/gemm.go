@@ -9,37 +9,39 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// tile describes a micro-kernel: mr rows by nv vectors of results in registers. Every step of k loads nv vectors
-// of the B panel and broadcasts mr values of the A panel.
+// tile describes a micro-kernel, which keeps mr rows by nv vectors of results in registers. Each step of k loads nv
+// vectors of the B panel and broadcasts mr values of the A panel.
 type tile struct {
 	name   string
 	doc    string
 	mr, nv int
 	unroll int
 	vec    []reg.Register
-	bytes  int // of one vector
-	// madd adds a·b to acc, all vector registers.
+	bytes  int // the size of a vector
+	// madd writes the instruction that adds a·b to acc; all are vector registers.
 	madd func(acc, a, b reg.Register)
 	zero func(r reg.Register)
 }
 
+// gemm writes the micro-kernels and the functions that measure their peak.
 func gemm() {
 	tile{
 		name: "gemm6x16", mr: 6, nv: 2, unroll: 4, vec: ymm, bytes: 32,
-		doc:  "AVX2 and FMA: 12 of 16 registers accumulate.",
+		doc:  "It needs AVX2 and FMA. 12 of 16 registers accumulate.",
 		madd: func(acc, a, b reg.Register) { VFMADD231PS(a, b, acc) },
 		zero: func(r reg.Register) { VXORPS(r, r, r) },
 	}.generate()
 	tile{
 		name: "gemm12x32", mr: 12, nv: 2, unroll: 4, vec: zmm, bytes: 64,
-		doc:  "AVX-512: 24 of 32 registers accumulate.",
+		doc:  "It needs AVX-512. 24 of 32 registers accumulate.",
 		madd: func(acc, a, b reg.Register) { VFMADD231PS(a, b, acc) },
 		zero: func(r reg.Register) { VPXORD(r, r, r) },
 	}.generate()
 	tile{
 		name: "gemmBF16x12x32", mr: 12, nv: 2, unroll: 2, vec: zmm, bytes: 64,
-		doc: "AVX512-BF16: a word of a or b is a pair of bfloat16, a step of k two products. VDPBF16PS takes denormals for zero,\n" +
-			"flushes denormal results and rounds each pair's sum in its own way, whatever MXCSR says.",
+		doc: "It needs AVX512-BF16. A word of a or b is a pair of bfloat16, and a step of k adds two products.\n" +
+			"VDPBF16PS reads denormals as zero, flushes denormal results to zero and rounds the sum of each pair\n" +
+			"in a way of its own; MXCSR does not change that.",
 		madd: vdpbf16ps,
 		zero: func(r reg.Register) { VPXORD(r, r, r) },
 	}.generate()
@@ -62,11 +64,11 @@ var zmm = []reg.Register{
 	reg.Z24, reg.Z25, reg.Z26, reg.Z27, reg.Z28, reg.Z29, reg.Z30, reg.Z31,
 }
 
-// generate writes func name(k int, a, b, c *float32, ldc, add int): C tile (+)= A panel · B panel.
+// generate writes the micro-kernel.
 func (t tile) generate() {
 	TEXT(t.name, NOSPLIT, "func(k int, a, b, c *float32, ldc, add int)")
-	doc(fmt.Sprintf("%s multiplies a panel of %d rows, a[k·%d+i], by one of %d columns, b[k·%d+j], over k steps\n"+
-		"into c[i·ldc+j], ldc in bytes, adding to what is there when add is not 0.\n%s",
+	doc(fmt.Sprintf("%s multiplies a panel of %d rows, a[k·%d+i], by a panel of %d columns, b[k·%d+j], in k steps and\n"+
+		"stores the result in c, whose rows are ldc bytes apart. If add is not 0, it adds the result to c.\n%s",
 		t.name, t.mr, t.mr, t.nv*t.bytes/4, t.nv*t.bytes/4, t.doc))
 	Pragma("noescape")
 	k := Load(Param("k"), reg.RCX)
@@ -77,7 +79,7 @@ func (t tile) generate() {
 	acc := func(i, j int) reg.Register { return t.vec[i*t.nv+j] }
 	bs := t.vec[t.mr*t.nv : t.mr*t.nv+t.nv]
 	as := t.vec[t.mr*t.nv+t.nv:]
-	Comment("The tile's rows are wanted when the loop ends")
+	Comment("Prefetch the rows of c, which are read or written after the loop")
 	MOVQ(reg.RDI, reg.R9)
 	for range t.mr {
 		for line := 0; line < t.nv*t.bytes; line += 64 {
@@ -144,6 +146,7 @@ func (t tile) generate() {
 	RET()
 }
 
+// mustParam returns the memory of a parameter. It panics if there is none.
 func mustParam(name string) operand.Mem {
 	b, err := Param(name).Resolve()
 	if err != nil {
@@ -152,11 +155,10 @@ func mustParam(name string) operand.Mem {
 	return b.Addr
 }
 
-// chain writes func name(n int): n rounds of independent multiply-adds, the ceiling that a micro-kernel is
-// measured against.
+// chain writes a function that executes n rounds of independent multiply-adds. Its rate is the peak of a micro-kernel.
 func chain(name string, acc, ab []reg.Register, madd func(acc, a, b reg.Register), zero func(reg.Register)) {
 	TEXT(name, NOSPLIT, "func(n int)")
-	doc(fmt.Sprintf("%s issues n rounds of %d independent multiply-adds.", name, len(acc)))
+	doc(fmt.Sprintf("%s executes n rounds of %d independent multiply-adds.", name, len(acc)))
 	n := Load(Param("n"), reg.RCX)
 	for _, r := range append(append([]reg.Register{}, acc...), ab...) {
 		zero(r)
@@ -171,7 +173,7 @@ func chain(name string, acc, ab []reg.Register, madd func(acc, a, b reg.Register
 	RET()
 }
 
-// vdpbf16ps emits VDPBF16PS acc, a, b on zmm registers, which the Go assembler does not know:
+// vdpbf16ps writes VDPBF16PS acc, a, b for zmm registers, which the Go assembler does not know:
 // EVEX.512.F3.0F38.W0 52 /r (Intel SDM, volume 2). The R, X, B and V' bits are stored inverted.
 func vdpbf16ps(acc, a, b reg.Register) {
 	dst, src1, src2 := number(acc), number(a), number(b)

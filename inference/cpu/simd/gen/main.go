@@ -1,4 +1,4 @@
-// Command gen writes the assembly of package simd. Each part is one file:
+// Command gen writes the assembly of package simd, a file for each part:
 //
 //	go run ./gen -part gemm -out gemm_amd64.s -stubs gemm_amd64.go -pkg simd
 package main
@@ -33,5 +33,5 @@ func main() {
 	Generate()
 }
 
-// doc sets the stub's comment, a line for each line of text.
+// doc sets the comment of the function's stub to the lines of text.
 func doc(text string) { Doc(strings.Split(text, "\n")...) }

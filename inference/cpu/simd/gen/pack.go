@@ -15,18 +15,17 @@ func pack() {
 	}
 }
 
-// transpose writes func name(dst *float32, stride int, src *byte, offs *int, quads int): `rows` rows of 32-bit
-// words become columns. Four words of each row are turned at a time: a vector takes row r in its low half and
-// row r+4 in its high half, so that the 4×4 transposition within the halves finishes the job.
-// With bf16 a word is a pair of bfloat16, and each column of pairs becomes two columns of float32.
+// transpose writes a function that transposes `rows` rows of 32-bit words, four words of each row at a time. The halves
+// of a vector hold rows r and r+4, so that 4×4 transpositions inside the halves complete the transposition. With bf16 a
+// word is a pair of bfloat16, and a column of pairs gives two columns of float32.
 func transpose(name string, rows int, bf16 bool) {
 	TEXT(name, NOSPLIT, "func(dst *float32, stride int, src *byte, offs *int, quads int)")
 	what := "32-bit words"
 	if bf16 {
-		what = "pairs of bfloat16, each widened to two float32"
+		what = "pairs of bfloat16, converted to float32"
 	}
-	doc(fmt.Sprintf("%s turns %d rows of 4·quads %s, row r at src+offs[r] bytes,\n"+
-		"into columns of %d at dst, one every stride bytes.", name, rows, what, rows))
+	doc(fmt.Sprintf("%s transposes %d rows of 4·quads %s. Row r begins at src+offs[r]\n"+
+		"bytes. The columns of %d words are stored at dst, stride bytes apart.", name, rows, what, rows))
 	Pragma("noescape")
 	Load(Param("dst"), reg.RDI)
 	Load(Param("stride"), reg.RDX)

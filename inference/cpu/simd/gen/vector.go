@@ -14,41 +14,47 @@ func vector() {
 	y := &lanes{n: 8}
 	for _, r := range []row{
 		{name: "expAVX2", doc: "exp(a)", in: f32, body: func(v []reg.VecVirtual) reg.VecVirtual { return y.exp(v[0]) }},
-		{name: "siluAVX2", doc: "a / (1 + exp(-a))", in: f32, body: func(v []reg.VecVirtual) reg.VecVirtual { return y.silu(v[0]) }},
-		{name: "siluMulAVX2", doc: "a / (1 + exp(-a)) · b", in: f32, inputs: 2, body: func(v []reg.VecVirtual) reg.VecVirtual {
-			s := y.silu(v[0])
-			VMULPS(v[1], s, s)
-			return s
-		}},
+		{name: "siluAVX2", doc: "a / (1 + exp(-a))", in: f32,
+			body: func(v []reg.VecVirtual) reg.VecVirtual { return y.silu(v[0]) }},
+		{name: "siluMulAVX2", doc: "a / (1 + exp(-a)) · b", in: f32, inputs: 2,
+			body: func(v []reg.VecVirtual) reg.VecVirtual {
+				s := y.silu(v[0])
+				VMULPS(v[1], s, s)
+				return s
+			}},
 		{name: "addAVX2", doc: "a + b", in: f32, inputs: 2, body: func(v []reg.VecVirtual) reg.VecVirtual {
 			VADDPS(v[1], v[0], v[0])
 			return v[0]
 		}},
-		{name: "mulAddAVX2", doc: "a·b + c, rounded once,", in: f32, inputs: 3, body: func(v []reg.VecVirtual) reg.VecVirtual {
-			VFMADD213PS(v[2], v[1], v[0])
-			return v[0]
-		}},
+		{name: "mulAddAVX2", doc: "a·b + c, rounded once,", in: f32, inputs: 3,
+			body: func(v []reg.VecVirtual) reg.VecVirtual {
+				VFMADD213PS(v[2], v[1], v[0])
+				return v[0]
+			}},
 		{name: "scaleAVX2", doc: "s·a", in: f32, scalars: []string{"s"}, body: func(v []reg.VecVirtual) reg.VecVirtual {
 			VMULPS(v[1], v[0], v[0])
 			return v[0]
 		}},
-		{name: "normalizeAVX2", doc: "(a - mean)·r", in: f32, scalars: []string{"mean", "r"}, body: func(v []reg.VecVirtual) reg.VecVirtual {
-			VSUBPS(v[1], v[0], v[0])
-			VMULPS(v[2], v[0], v[0])
-			return v[0]
-		}},
-		{name: "widenBF16AVX2", doc: "bfloat16 a widened", in: bf16, body: func(v []reg.VecVirtual) reg.VecVirtual {
+		{name: "normalizeAVX2", doc: "(a - mean)·r", in: f32, scalars: []string{"mean", "r"},
+			body: func(v []reg.VecVirtual) reg.VecVirtual {
+				VSUBPS(v[1], v[0], v[0])
+				VMULPS(v[2], v[0], v[0])
+				return v[0]
+			}},
+		{name: "widenBF16AVX2", doc: "bfloat16 a as float32", in: bf16, body: func(v []reg.VecVirtual) reg.VecVirtual {
 			VPSLLD(operand.U8(16), v[0], v[0])
 			return v[0]
 		}},
-		{name: "widenF16AVX2", doc: "IEEE half a widened", in: f16, body: func(v []reg.VecVirtual) reg.VecVirtual { return v[0] }},
-		{name: "widenF8AVX2", doc: "float8_e4m3fn a widened", in: f8, body: widenF8},
+		{name: "widenF16AVX2", doc: "IEEE half a as float32", in: f16,
+			body: func(v []reg.VecVirtual) reg.VecVirtual { return v[0] }},
+		{name: "widenF8AVX2", doc: "float8_e4m3fn a as float32", in: f8, body: widenF8},
 		{name: "roundBF16AVX2", doc: "a rounded to bfloat16, ties to even,", in: f32, out: bf16, body: roundBF16},
-		{name: "pairBF16AVX2", doc: "words of bfloat16 a (lower half) and b", in: bf16, inputs: 2, body: func(v []reg.VecVirtual) reg.VecVirtual {
-			VPSLLD(operand.U8(16), v[1], v[1])
-			VPOR(v[1], v[0], v[0])
-			return v[0]
-		}},
+		{name: "pairBF16AVX2", doc: "words of bfloat16 a (lower half) and b", in: bf16, inputs: 2,
+			body: func(v []reg.VecVirtual) reg.VecVirtual {
+				VPSLLD(operand.U8(16), v[1], v[1])
+				VPOR(v[1], v[0], v[0])
+				return v[0]
+			}},
 	} {
 		r.generate()
 	}
@@ -65,11 +71,11 @@ func vector() {
 	panelPairs()
 }
 
-// elem is the storage of a row.
+// elem is the format of a row's elements.
 type elem struct {
 	goType string
 	bytes  int
-	load   func(m operand.Mem, r reg.Register) // eight values, widened or as integers
+	load   func(m operand.Mem, r reg.Register) // writes the load of eight elements, as float32 or as integers
 }
 
 var (
@@ -79,13 +85,13 @@ var (
 	f8   = elem{"uint8", 1, func(m operand.Mem, r reg.Register) { VPMOVZXBD(m, r) }}
 )
 
-// row is a function that maps n elements, a multiple of 8, eight at a time.
+// row describes a function that computes n elements, a multiple of 8, eight at a time.
 type row struct {
 	name, doc string
-	in, out   elem // out: float32 if not set
-	inputs    int  // of 1 (if not set) to 3
+	in, out   elem // out is float32 if it is not set
+	inputs    int  // 1 to 3; 0 means 1
 	scalars   []string
-	body      func(v []reg.VecVirtual) reg.VecVirtual // v: inputs, then scalars in every lane
+	body      func(v []reg.VecVirtual) reg.VecVirtual // v holds the inputs, then the scalars in all lanes
 }
 
 func (r row) generate() {
@@ -141,7 +147,7 @@ func (r row) generate() {
 	RET()
 }
 
-// constant is 64 bytes of one repeated 32-bit word, for vectors of either width.
+// constant returns the memory of a constant: 64 bytes of a repeated 32-bit word, for vectors of both widths.
 func constant(bits uint32) operand.Mem {
 	name := fmt.Sprintf("c%08x", bits)
 	if m, ok := constants[bits]; ok {
@@ -159,8 +165,10 @@ var constants = map[uint32]operand.Mem{}
 
 func float(v float32) operand.Mem { return constant(math.Float32bits(v)) }
 
-// expQ holds the coefficients of q in lanes.exp, lowest first.
-var expQ = [5]float32{0.4999999343207783, 0.16666520398686446, 0.04166839079422825, 0.00836874514200802, 0.0013814539647636456}
+// expQ holds the coefficients of q in lanes.exp, the lowest first.
+var expQ = [5]float32{
+	0.4999999343207783, 0.16666520398686446, 0.04166839079422825, 0.00836874514200802, 0.0013814539647636456,
+}
 
 // lanes writes code for vectors of n float32.
 type lanes struct{ n int }
@@ -179,13 +187,13 @@ func (l *lanes) suffix() string {
 	return "AVX2"
 }
 
-// exp replaces x by its exponential: 2^n·e^r with |r| ≤ ln2/2, e^r = 1 + r + r²·q(r), q of degree 4 fitted for the
-// least largest relative error (2e-9). The power of two is applied in two halves so that denormal results round
-// once and overflow goes to infinity. A NaN comes through.
+// exp replaces x by its exponential 2^n·e^r with |r| ≤ ln2/2 and e^r = 1 + r + r²·q(r), where q is the polynomial of
+// degree 4 with the least maximal relative error (2e-9). The power of two is applied in two factors, so that denormal
+// results are rounded once and overflow gives infinity. NaN gives NaN.
 func (l *lanes) exp(x reg.VecVirtual) reg.VecVirtual {
 	n, p, m := l.vec(), l.vec(), l.vec()
 	VMOVUPS(float(89), n)
-	VMINPS(x, n, x) // the second source, x, is what a NaN yields
+	VMINPS(x, n, x) // gives the second source, x, if that is NaN
 	VMOVUPS(float(-104), n)
 	VMAXPS(x, n, x)
 	VMULPS(float(math.Log2E), x, n)
@@ -205,7 +213,7 @@ func (l *lanes) exp(x reg.VecVirtual) reg.VecVirtual {
 	VFMADD213PS(x, m, p) // r² q + r
 	VADDPS(float(1), p, p)
 	if l.n == 16 {
-		VSCALEFPS(n, p, p) // does all of what follows
+		VSCALEFPS(n, p, p) // replaces all instructions below
 		return p
 	}
 	VCVTPS2DQ(n, n)
@@ -229,8 +237,8 @@ func (l *lanes) silu(x reg.VecVirtual) reg.VecVirtual {
 	return e
 }
 
-// widenF8 moves exponent and fraction into place and corrects the bias by a multiplication, which also makes
-// normal numbers of the format's denormals. The one NaN, 0x7f, is set by hand.
+// widenF8 shifts exponent and fraction into their float32 positions and corrects the bias by a multiplication, which
+// also converts the format's denormals to normal numbers. The code of NaN, 0x7f, is handled separately.
 func widenF8(v []reg.VecVirtual) reg.VecVirtual {
 	x, nan, sign := v[0], YMM(), YMM()
 	VPSLLD(operand.U8(24), x, sign)
@@ -258,10 +266,10 @@ func roundBF16(v []reg.VecVirtual) reg.VecVirtual {
 	return x
 }
 
-// sum writes a reduction in float64 over n float32, a multiple of 8: four accumulators of four lanes.
+// sum writes a sum in float64 of n float32, a multiple of 8, with two accumulators of four lanes.
 func sum(name, what, signature string, square bool) {
 	TEXT(name, NOSPLIT, signature)
-	doc(fmt.Sprintf("%s adds up %s in float64; n is a multiple of 8.", name, what))
+	doc(fmt.Sprintf("%s returns the sum of %s in float64; n is a multiple of 8.", name, what))
 	Pragma("noescape")
 	a := Load(Param("a"), GP64())
 	n := Load(Param("n"), GP64())
@@ -301,10 +309,11 @@ func sum(name, what, signature string, square bool) {
 	RET()
 }
 
-// dot writes the dot product of float32 a and b of another storage, n a multiple of 32: four accumulators of eight lanes.
+// dot writes the dot product of n float32 a and n elements b of format other, n a multiple of 32, with four
+// accumulators of eight lanes.
 func dot(name string, other elem) {
 	TEXT(name, NOSPLIT, fmt.Sprintf("func(a *float32, b *%s, n int) float32", other.goType))
-	doc(fmt.Sprintf("%s adds up a·b in float32, 32 sums at a time; n is a multiple of 32.", name))
+	doc(fmt.Sprintf("%s returns the sum of a·b in float32, in 32 interleaved sums; n is a multiple of 32.", name))
 	Pragma("noescape")
 	a := Load(Param("a"), GP64())
 	b := Load(Param("b"), GP64())
@@ -346,7 +355,8 @@ func dot(name string, other elem) {
 	RET()
 }
 
-// maximum writes the largest of n float32, a positive multiple of 8. VMAXPS forgets a NaN, so those are gathered aside.
+// maximum writes the maximum of n float32, a positive multiple of 8. VMAXPS can drop a NaN, so that NaNs are collected
+// in a register of their own.
 func maximum() {
 	TEXT("maxAVX2", NOSPLIT, "func(a *float32, n int) float32")
 	doc("maxAVX2 returns the largest element, or NaN if there is one; n is a positive multiple of 8.")
@@ -365,7 +375,7 @@ func maximum() {
 	ADDQ(operand.I8(32), a)
 	DECQ(n)
 	JNZ(operand.LabelRef("loop"))
-	Comment("All ones is a NaN, and the first source of VMAXPS yields to the second")
+	Comment("Reduce the lanes of the maxima and of the NaN masks; a mask of ones is a NaN")
 	h, hn := XMM(), XMM()
 	mx, nx := m.AsX(), nan.AsX()
 	VEXTRACTF128(operand.U8(1), m, h)
@@ -386,12 +396,14 @@ func maximum() {
 	RET()
 }
 
-// A panel is `rows` rows of two vectors. Softmax runs down its columns, so that nothing crosses lanes.
-
-func (l *lanes) panel(name, signature, text string, body func(p reg.Register, v [2]reg.VecVirtual), lane, result string) {
+// panel writes a function on a panel of `rows` rows of two vectors. It works on columns, so that no operation crosses
+// lanes. body gets the address of a row, and the two vectors of the parameter lane, which are stored at the end if
+// result is lane.
+func (l *lanes) panel(name, signature, text string, body func(p reg.Register, v [2]reg.VecVirtual), lane,
+	result string) {
 	name += l.suffix()
 	TEXT(name, NOSPLIT, signature)
-	doc(fmt.Sprintf("%s %s; p has rows of %d, rows is not 0.", name, text, 2*l.n))
+	doc(fmt.Sprintf("%s %s. Rows of p have %d values; rows is not 0.", name, text, 2*l.n))
 	Pragma("noescape")
 	p := Load(Param("p"), GP64())
 	rows := Load(Param("rows"), GP64())
@@ -415,7 +427,7 @@ func (l *lanes) panel(name, signature, text string, body func(p reg.Register, v 
 }
 
 func (l *lanes) panelMax() {
-	l.panel("panelMax", "func(p *float32, rows int, m *float32)", "raises m to the columns' maxima",
+	l.panel("panelMax", "func(p *float32, rows int, m *float32)", "sets m to the maxima of m and the columns of p",
 		func(p reg.Register, m [2]reg.VecVirtual) {
 			for i := range m {
 				VMAXPS(operand.Mem{Base: p, Disp: 4 * l.n * i}, m[i], m[i])
@@ -424,7 +436,7 @@ func (l *lanes) panelMax() {
 }
 
 func (l *lanes) panelScale() {
-	l.panel("panelScale", "func(p *float32, rows int, s *float32)", "multiplies the columns by s",
+	l.panel("panelScale", "func(p *float32, rows int, s *float32)", "multiplies the columns of p by s",
 		func(p reg.Register, s [2]reg.VecVirtual) {
 			for i := range s {
 				x := l.vec()
@@ -437,7 +449,8 @@ func (l *lanes) panelScale() {
 func (l *lanes) panelExp() {
 	name := "panelExp" + l.suffix()
 	TEXT(name, NOSPLIT, "func(p *float32, rows int, m, sum *float32, scale float32)")
-	doc(fmt.Sprintf("%s replaces p by exp((p - m)·scale) and adds the columns to sum; p has rows of %d, rows is not 0.", name, 2*l.n))
+	doc(fmt.Sprintf("%s replaces p by exp((p - m)·scale) and adds the sums of the columns to sum. Rows of p have %d\n"+
+		"values; rows is not 0.", name, 2*l.n))
 	Pragma("noescape")
 	p := Load(Param("p"), GP64())
 	rows := Load(Param("rows"), GP64())
@@ -469,11 +482,12 @@ func (l *lanes) panelExp() {
 	RET()
 }
 
-// panelPairs rounds as roundBF16 does but for NaN: the sums of the same panel hold those already.
+// panelPairs writes the rounding of a panel to bfloat16. Unlike roundBF16 it does not handle NaN, since the sums of the
+// same panel are NaN then.
 func panelPairs() {
 	TEXT("panelPairsAVX512", NOSPLIT, "func(dst, p *float32, pairs int)")
-	doc("panelPairsAVX512 rounds rows 2i and 2i+1 of p to bfloat16 and stores them as row i of words, the even row in the\n" +
-		"lower half; rows of 32, pairs is not 0.")
+	doc("panelPairsAVX512 rounds rows 2i and 2i+1 of p to bfloat16 and stores them as row i of words, with\n" +
+		"the even row in the lower halves. Rows have 32 values; pairs is not 0.")
 	Pragma("noescape")
 	dst := Load(Param("dst"), GP64())
 	p := Load(Param("p"), GP64())
