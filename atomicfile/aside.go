@@ -11,8 +11,8 @@ import (
 // maxAside bounds the search for a free name.
 const maxAside = 1000
 
-// SetAside renames what cannot be read at path, a file or a folder, so that a new file can have the name and a person
-// can still look at the old one. It returns the new name, path.damaged-UNIXTIME, which nothing had.
+// SetAside renames the damaged file or folder at path, so that a new file can get the name and a person can still
+// examine the old one. It returns the new name: path.damaged-UNIXTIME, or path.damaged-UNIXTIME-N if that exists.
 func SetAside(path string) (aside string, err error) {
 	first := fmt.Sprintf("%s.damaged-%d", path, time.Now().Unix())
 	for n := 1; n <= maxAside; n++ {
@@ -24,5 +24,5 @@ func SetAside(path string) (aside string, err error) {
 			return aside, os.Rename(path, aside)
 		}
 	}
-	return "", fmt.Errorf("%s: the names up to %s are taken", path, aside)
+	return "", fmt.Errorf("%s: all names up to %s exist", path, aside)
 }

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestSetAside: what was set aside before stays, also within a second; a folder goes as well.
+// TestSetAside sets several files and a folder aside within a second: each gets another name.
 func TestSetAside(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "history.db")
 	seen := map[string]bool{}
@@ -18,11 +18,11 @@ func TestSetAside(t *testing.T) {
 		}
 		aside, err := SetAside(path)
 		if kept, read := os.ReadFile(aside); err != nil || seen[aside] || string(kept) != text {
-			t.Errorf("%s: %q, %v, %v, want %q under a name of its own", aside, kept, err, read, text)
+			t.Errorf("%s: %q, %v, %v, want %q under a new name", aside, kept, err, read, text)
 		}
 		seen[aside] = true
 		if _, err := os.Lstat(path); err == nil {
-			t.Error("it is still there")
+			t.Errorf("%s still exists", path)
 		}
 	}
 	if err := os.MkdirAll(filepath.Join(path, "inside"), 0o777); err != nil {
@@ -32,6 +32,6 @@ func TestSetAside(t *testing.T) {
 		t.Errorf("a folder: %s, %v", aside, err)
 	}
 	if _, err := SetAside(path); err == nil {
-		t.Error("nothing was set aside")
+		t.Error("a missing file: no error")
 	}
 }

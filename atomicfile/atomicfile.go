@@ -1,10 +1,11 @@
-// Package atomicfile writes files that appear whole or not at all. In: a path and what writes the content. Out: the
-// file under its name, or an error and what was there before. It knows nothing of what the files mean. It also reads small
-// files, and refuses what is none (Read).
+// Package atomicfile writes files that appear whole or not at all: if a write fails, the file that had the name before
+// stays. It also checks names before a program computes the content (CheckName, CheckReplace), and reads small regular
+// files (Read).
 //
-// The content goes to a temporary name in the same folder, is flushed to the disk, and gets its name in one step. A disk
-// that fills up, or a program that is killed, leaves at most that temporary file, which nothing takes for anything.
-// The modules that do this are not for Windows (google/renameio) or do not flush (natefinch/atomic).
+// The content is written to a temporary file in the same folder and flushed to the disk; then the file is renamed or
+// linked in one step. If the disk is full or the program is killed, at most the temporary file .kleinbild-*.tmp
+// remains, which no part of the program reads. Of the existing modules, google/renameio does not support Windows, and
+// natefinch/atomic does not flush.
 package atomicfile
 
 import (
@@ -18,51 +19,51 @@ import (
 	"time"
 )
 
-// File is a file without its name yet. What is written to it has none until Replace or Claim.
+// File is a new file under a temporary name. Replace and Claim give it its final name.
 type File struct {
 	*os.File
 	closed bool
 }
 
-// Create makes an empty file beside path, with the permissions perm less the user's umask. The caller ends it with
-// Discard, which does nothing after Replace or Claim.
+// Create makes an empty temporary file in the folder of path, with the permissions perm less the user's umask. The
+// caller must call Discard, also after Replace or Claim.
 func Create(path string, perm fs.FileMode) (*File, error) {
 	name := filepath.Join(filepath.Dir(path), ".kleinbild-"+rand.Text()+".tmp")
 	file, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, perm)
 	if err != nil {
-		return nil, fmt.Errorf("cannot write in folder %s: %w", filepath.Dir(path), nameless(err))
+		return nil, fmt.Errorf("cannot write in folder %s: %w", filepath.Dir(path), withoutName(err))
 	}
 	return &File{File: file}, nil
 }
 
-// nameless takes the temporary name, which is not one that the user knows, out of an error.
-func nameless(err error) error {
+// withoutName removes the temporary name, which the user does not know, from an error.
+func withoutName(err error) error {
 	if cause, ok := errors.AsType[*fs.PathError](err); ok {
 		return cause.Err
 	}
 	return err
 }
 
-// Write is that of os.File; its error does not name the file, which has no name yet.
+// Write writes as os.File.Write does. Its error does not contain the temporary name.
 func (f *File) Write(data []byte) (int, error) {
 	n, err := f.File.Write(data)
-	return n, nameless(err)
+	return n, withoutName(err)
 }
 
-// Finish flushes the content to the disk and closes the file.
+// Finish flushes the content to the disk and closes the file. A second call does nothing.
 func (f *File) Finish() error {
 	if f.closed {
 		return nil
 	}
 	f.closed = true
 	err := f.Sync()
-	if closed := f.Close(); err == nil {
-		err = closed
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
 	}
-	return nameless(err)
+	return withoutName(err)
 }
 
-// Discard removes the file unless it has got its name.
+// Discard closes the file and removes the temporary name. The file stays if Replace or Claim has named it.
 func (f *File) Discard() {
 	if !f.closed {
 		f.Close()
@@ -70,25 +71,26 @@ func (f *File) Discard() {
 	os.Remove(f.Name())
 }
 
-// Replace gives the finished file the name path; what had it is gone.
+// Replace finishes the file and renames it to path. A file that exists at path is replaced.
 func (f *File) Replace(path string) error {
 	if err := f.Finish(); err != nil {
 		return err
 	}
-	return patiently(func() error { return os.Rename(f.Name(), path) }, inTheWay, replacePause)
+	return retry(func() error { return os.Rename(f.Name(), path) }, isTemporary, replacePause)
 }
 
-// On Windows, virus scanners and the search index open a new file for a moment, in which it cannot be replaced. Replace
-// tries again for a second.
+// On Windows, virus scanners and the search index open a new file for a moment, and an open file cannot be replaced.
+// Replace tries for about a second.
 const (
 	replaceTries = 10
 	replacePause = 100 * time.Millisecond
 )
 
-// patiently repeats do while its error may go by itself.
-func patiently(do func() error, passing func(error) bool, pause time.Duration) error {
+// retry calls do up to replaceTries times, with pauses, until it succeeds or returns an error for which temporary is
+// false. It returns the error of the last call.
+func retry(do func() error, temporary func(error) bool, pause time.Duration) error {
 	for range replaceTries - 1 {
-		if err := do(); err == nil || !passing(err) {
+		if err := do(); err == nil || !temporary(err) {
 			return err
 		}
 		time.Sleep(pause)
@@ -96,16 +98,17 @@ func patiently(do func() error, passing func(error) bool, pause time.Duration) e
 	return do()
 }
 
-// Claim gives the finished file the name path if that is free, and else returns an error that wraps fs.ErrExist; of two
-// programs at it, one gets the name. A second link does that in one step; where a file system has none (FAT), Windows has a
-// step of its own, and elsewhere an empty file takes the name for a moment.
+// Claim finishes the file and names it path. If path exists, Claim returns an error that wraps fs.ErrExist. If two
+// programs claim a path at once, one of them gets it. Claim makes a hard link, which is one step. If the file system
+// has no hard links (FAT), Claim renames the file: on Windows with a call that never replaces a file, and on other
+// systems after creating an empty file at path.
 func (f *File) Claim(path string) error {
 	if err := f.Finish(); err != nil {
 		return err
 	}
 	err := os.Link(f.Name(), path)
 	if err == nil || errors.Is(err, fs.ErrExist) {
-		return err // Discard removes the temporary name
+		return err
 	}
 	return claimWithoutLinks(f.Name(), path)
 }
@@ -128,8 +131,8 @@ func claimWithoutLinks(temporary, path string) error {
 	return err
 }
 
-// Write replaces the file at path by data, with the permissions perm less the user's umask. A symbolic link stays: the
-// file it leads to is replaced.
+// Write replaces the file at path by one that contains data, with the permissions perm less the user's umask. If path
+// is a symbolic link, the file that it points to is replaced, and the link stays.
 func Write(path string, data []byte, perm fs.FileMode) error {
 	if target, err := filepath.EvalSymlinks(path); err == nil {
 		path = target
@@ -140,7 +143,7 @@ func Write(path string, data []byte, perm fs.FileMode) error {
 	})
 }
 
-// write is Write for what content writes.
+// write replaces the file at path by one whose bytes the function content writes.
 func write(path string, perm fs.FileMode, content func(io.Writer) error) error {
 	f, err := Create(path, perm)
 	if err != nil {

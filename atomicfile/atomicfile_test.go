@@ -11,12 +11,12 @@ import (
 	"testing"
 )
 
-// only checks that folder holds one file, name, with content.
-func only(t *testing.T, folder, name, content string) {
+// wantOneFile checks that folder contains one file, name, with content.
+func wantOneFile(t *testing.T, folder, name, content string) {
 	t.Helper()
 	list, err := os.ReadDir(folder)
 	if err != nil || len(list) != 1 || list[0].Name() != name {
-		t.Errorf("%v, %v, want %s alone", list, err, name)
+		t.Errorf("%v, %v, want only %s", list, err, name)
 	}
 	if text, err := os.ReadFile(filepath.Join(folder, name)); err != nil || string(text) != content {
 		t.Errorf("%s: %q, %v, want %q", name, text, err, content)
@@ -30,7 +30,7 @@ func TestWrite(t *testing.T) {
 		if err := Write(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		only(t, dir, "token", text)
+		wantOneFile(t, dir, "token", text)
 	}
 	if info, err := os.Stat(path); err != nil || runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
 		t.Errorf("mode %v, %v, want 0600", info.Mode(), err)
@@ -40,14 +40,14 @@ func TestWrite(t *testing.T) {
 	}
 }
 
-// TestErrorsNameNoTemporaryFile: a full disk is said of the file that is meant.
+// TestErrorsNameNoTemporaryFile checks that errors of Write and Finish do not contain the temporary name.
 func TestErrorsNameNoTemporaryFile(t *testing.T) {
 	f, err := Create(filepath.Join(t.TempDir(), "fox.png"), 0o666)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Discard()
-	f.Close() // what is written now fails
+	f.Close() // makes Write and Finish fail
 	_, err = f.Write([]byte("x"))
 	for _, err := range []error{err, f.Finish()} {
 		if err == nil || strings.Contains(err.Error(), ".tmp") {
@@ -56,7 +56,7 @@ func TestErrorsNameNoTemporaryFile(t *testing.T) {
 	}
 }
 
-// TestWriteFails: a disk that fills up in the middle leaves what was there, and nothing where nothing was.
+// TestWriteFails lets the disk fill up in the middle: the old file stays, and no file appears where none was.
 func TestWriteFails(t *testing.T) {
 	full := errors.New("no space left on device")
 	half := func(w io.Writer) error {
@@ -77,7 +77,7 @@ func TestWriteFails(t *testing.T) {
 	if err := write(path, 0o600, half); !errors.Is(err, full) {
 		t.Errorf("%v, want %v", err, full)
 	}
-	only(t, dir, "token", "precious")
+	wantOneFile(t, dir, "token", "precious")
 }
 
 func TestWriteFollowsLinks(t *testing.T) {
@@ -95,9 +95,9 @@ func TestWriteFollowsLinks(t *testing.T) {
 	if err := Write(link, []byte("new"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	only(t, filepath.Join(dir, "dotfiles"), "settings.json", "new")
+	wantOneFile(t, filepath.Join(dir, "dotfiles"), "settings.json", "new")
 	if target, err := os.Readlink(link); err != nil {
-		t.Errorf("the link is gone: %q, %v", target, err)
+		t.Errorf("not a link any more: %q, %v", target, err)
 	}
 }
 
@@ -121,7 +121,7 @@ func TestClaim(t *testing.T) {
 	if err := claim("second"); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("%v, want fs.ErrExist", err)
 	}
-	only(t, dir, "a", "first")
+	wantOneFile(t, dir, "a", "first")
 }
 
 func TestClaimWithoutLinks(t *testing.T) {
@@ -131,17 +131,18 @@ func TestClaimWithoutLinks(t *testing.T) {
 		if err := os.WriteFile(temporary, []byte(text), 0o666); err != nil {
 			t.Fatal(err)
 		}
-		if err := claimWithoutLinks(temporary, path); (err == nil) != (text == "new") || err != nil && !errors.Is(err, fs.ErrExist) {
-			t.Errorf("%s: %v, want the name for the first alone", text, err)
+		err := claimWithoutLinks(temporary, path)
+		if (err == nil) != (text == "new") || err != nil && !errors.Is(err, fs.ErrExist) {
+			t.Errorf("%s: %v, want success for the first only", text, err)
 		}
 	}
 	if err := os.Remove(temporary); err != nil {
 		t.Fatal(err)
 	}
-	only(t, dir, "fox.png", "new")
+	wantOneFile(t, dir, "fox.png", "new")
 	other := filepath.Join(dir, "other.png")
 	if err := claimWithoutLinks(temporary, other); err == nil {
-		t.Error("nothing to give a name to, and no error")
+		t.Error("a missing temporary file: no error")
 	}
-	only(t, dir, "fox.png", "new")
+	wantOneFile(t, dir, "fox.png", "new")
 }

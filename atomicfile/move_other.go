@@ -2,5 +2,5 @@
 
 package atomicfile
 
-// moveIfFree has no system call that every file system without links knows.
+// moveIfFree does nothing: these systems have no call that renames without replacing on every file system.
 func moveIfFree(_, _ string) (done bool, err error) { return false, nil }

@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// moveIfFree gives a file a name that no file has, in one step.
+// moveIfFree renames a file in one step, and fails if a file named to exists. done is always true on Windows.
 func moveIfFree(from, to string) (done bool, err error) {
 	old, err := windows.UTF16PtrFromString(from)
 	if err != nil {

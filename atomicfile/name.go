@@ -10,18 +10,19 @@ import (
 	"unicode/utf16"
 )
 
-// Limits of one name: in bytes on the file systems of Linux, in UTF-16 units on those of Windows.
+// Limits of the length of one name: in bytes on the file systems of Linux, in UTF-16 code units on those of Windows.
 const maxNameBytes, maxNameUnits = 255, 255
 
-// CheckName finds out whether the system takes the name that path ends in for that of a file, before anything is
-// computed for it. What one file system takes and another does not, only a try can tell.
+// CheckName returns an error if the operating system cannot create a regular file with the last element of path as its
+// name. Callers check a name before they compute the content. A file system can have more rules, which CheckName does
+// not know.
 func CheckName(path string) error { return checkName(path, runtime.GOOS == "windows") }
 
-// checkName is CheckName for either system, so that every machine tests both.
+// checkName is CheckName with the rules of Windows or of Linux, so that the tests can check both on every machine.
 func checkName(path string, windows bool) error {
 	name := path
 	if windows {
-		if len(path) >= 2 && path[1] == ':' { // a drive
+		if len(path) >= 2 && path[1] == ':' { // a drive letter
 			path = path[2:]
 		}
 		name = path[strings.LastIndexAny(path, `/\`)+1:]
@@ -32,7 +33,7 @@ func checkName(path string, windows bool) error {
 	case name == "" || name == "." || name == "..":
 		return errors.New("the name of a file is missing")
 	case strings.ContainsRune(name, 0):
-		return errors.New("the name holds a NUL, which no system takes: choose another one")
+		return errors.New("the name contains a NUL, which no system allows: choose another one")
 	case !windows && len(name) > maxNameBytes, windows && len(utf16.Encode([]rune(name))) > maxNameUnits:
 		return errors.New("the name is too long: choose a shorter one")
 	case windows:
@@ -41,14 +42,15 @@ func checkName(path string, windows bool) error {
 	return nil
 }
 
-// checkWindowsName refuses what Windows would read as something else: a device, whatever its ending, another stream of
-// a file, or a name without the dot or blank at its end.
+// checkWindowsName returns an error for a name that Windows refuses or reads as something else: a device, with or
+// without an extension, a stream of another file (fox.png:stream), or a name whose last dot or space Windows drops.
 func checkWindowsName(name string) error {
-	if i := strings.IndexFunc(name, func(r rune) bool { return r < ' ' || strings.ContainsRune(`<>:"|?*`, r) }); i >= 0 {
-		return fmt.Errorf("the name holds %q, which Windows does not take: choose another one", name[i])
+	forbidden := func(r rune) bool { return r < ' ' || strings.ContainsRune(`<>:"|?*`, r) }
+	if i := strings.IndexFunc(name, forbidden); i >= 0 {
+		return fmt.Errorf("the name contains %q, which Windows does not allow: choose another one", name[i])
 	}
 	if last := name[len(name)-1]; last == '.' || last == ' ' {
-		return fmt.Errorf("the name ends in %q, which Windows leaves out: choose another one", last)
+		return fmt.Errorf("the name ends in %q, which Windows drops: choose another one", last)
 	}
 	stem, _, _ := strings.Cut(name, ".")
 	if stem = strings.ToUpper(strings.TrimRight(stem, " ")); isDevice(stem) {
@@ -57,7 +59,8 @@ func checkWindowsName(name string) error {
 	return nil
 }
 
-// isDevice tells the names that Windows keeps for devices; it counts the digits ¹, ² and ³ among 1 to 9.
+// isDevice reports whether stem, a name in upper case without extension, is one that Windows reserves for a device.
+// After COM and LPT, Windows accepts ¹, ² and ³ as digits.
 func isDevice(stem string) bool {
 	switch stem {
 	case "CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$":
@@ -71,21 +74,21 @@ func isDevice(stem string) bool {
 	return false
 }
 
-// CheckReplace finds out whether the file at path can be replaced: nobody has protected it against writing, and on
-// Windows no other program has it open. A path that nothing has is none that cannot be replaced.
+// CheckReplace returns an error if the file at path is protected against writing, or, on Windows, if another program
+// has it open. If no file exists at path, it returns nil.
 func CheckReplace(path string) error {
 	path = filepath.Clean(path)
-	if err := protected(path); err != nil {
+	if err := checkProtected(path); err != nil {
 		return err
 	}
-	return inUse(path)
+	return checkInUse(path)
 }
 
-// ErrProtected is wrapped by the error for a file that somebody has protected against writing. A system that replaces
-// files by their folder's leave would replace it all the same.
+// ErrProtected is the error for a regular file without write permission. On Unix, a rename needs write permission for
+// the folder only, and would replace the file.
 var ErrProtected = errors.New("the file is protected against writing: choose another name, or allow writing to it")
 
-func protected(path string) error {
+func checkProtected(path string) error {
 	info, err := os.Stat(path)
 	if err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o222 == 0 {
 		return ErrProtected

@@ -14,13 +14,18 @@ func TestCheckName(t *testing.T) {
 	for _, row := range []struct{ path, refused string }{
 		{"fox.png", either}, {"/a/b/fox.png", either}, {"füchse 狐.png", either}, {".hidden.png", either}, {"com.png", either},
 		{"com10.png", either}, {"console.png", either}, {"nullify.png", either}, {"com0.png", either}, {"a..png", either},
-		{"con-7.png", either}, {"lpt¹x.png", either}, {`sub\fox.png`, either}, {`C:\a\fox.png`, either}, {"C:fox.png", either},
+		{"con-7.png", either}, {"lpt¹x.png", either}, {`sub\fox.png`, either}, {`C:\a\fox.png`, either},
+		{"C:fox.png", either},
 		{"lpt1", onWindows}, {"LPT9.png", onWindows}, {"con", onWindows}, {"con.png", onWindows}, {"Con.tar.png", onWindows},
 		{"nul.png", onWindows}, {"nul .png", onWindows}, {"aux.", onWindows}, {"prn", onWindows}, {"conin$", onWindows},
-		{"CONOUT$.png", onWindows}, {"COM¹", onWindows}, {"com³.png", onWindows}, {"lpt².png", onWindows}, {`C:\a\nul.png`, onWindows},
-		{"C:con", onWindows}, {"a/con.png", onWindows}, {"fox.png.", onWindows}, {"fox.png ", onWindows}, {"fox. . ", onWindows},
-		{"a<b.png", onWindows}, {"a>b.png", onWindows}, {"ab:c.png", onWindows}, {"fox.png:stream", onWindows}, {`a"b.png`, onWindows},
-		{"a|b.png", onWindows}, {"a?b.png", onWindows}, {"a*b.png", onWindows}, {"a\nb.png", onWindows}, {"a\x1f.png", onWindows},
+		{"CONOUT$.png", onWindows}, {"COM¹", onWindows}, {"com³.png", onWindows}, {"lpt².png", onWindows},
+		{`C:\a\nul.png`, onWindows},
+		{"C:con", onWindows}, {"a/con.png", onWindows}, {"fox.png.", onWindows}, {"fox.png ", onWindows},
+		{"fox. . ", onWindows},
+		{"a<b.png", onWindows}, {"a>b.png", onWindows}, {"ab:c.png", onWindows}, {"fox.png:stream", onWindows},
+		{`a"b.png`, onWindows},
+		{"a|b.png", onWindows}, {"a?b.png", onWindows}, {"a*b.png", onWindows}, {"a\nb.png", onWindows},
+		{"a\x1f.png", onWindows},
 		{strings.Repeat("狐", 80) + ".png", either}, {strings.Repeat("狐", 85) + ".png", onLinux},
 		{strings.Repeat("𝕏", 126) + ".png", nowhere}, {strings.Repeat("a", 251) + ".png", either},
 		{strings.Repeat("a", 252) + ".png", nowhere}, {"a\x00.png", nowhere}, {"", nowhere}, {"a/", nowhere}, {"..", nowhere},
@@ -34,27 +39,27 @@ func TestCheckName(t *testing.T) {
 	}
 }
 
-// TestPatience: what goes by itself is waited for, within bounds.
-func TestPatience(t *testing.T) {
-	passing, lasting := errors.New("passing"), errors.New("lasting")
+// TestRetry checks how often retry calls a function, and which error it returns.
+func TestRetry(t *testing.T) {
+	temporary, permanent := errors.New("temporary"), errors.New("permanent")
 	for _, row := range []struct {
 		name  string
 		fails []error
 		calls int
 		want  error
 	}{
-		{"at once", nil, 1, nil},
-		{"in a moment", []error{passing, passing}, 3, nil},
-		{"never", slices.Repeat([]error{passing}, 100), replaceTries, passing},
-		{"for another reason", []error{passing, lasting, passing}, 2, lasting},
+		{"success", nil, 1, nil},
+		{"success at the third call", []error{temporary, temporary}, 3, nil},
+		{"temporary errors without end", slices.Repeat([]error{temporary}, 100), replaceTries, temporary},
+		{"a permanent error", []error{temporary, permanent, temporary}, 2, permanent},
 	} {
 		calls := 0
-		err := patiently(func() error {
+		err := retry(func() error {
 			if calls++; calls <= len(row.fails) {
 				return row.fails[calls-1]
 			}
 			return nil
-		}, func(err error) bool { return err == passing }, 0)
+		}, func(err error) bool { return err == temporary }, 0)
 		if err != row.want || calls != row.calls {
 			t.Errorf("%s: %v after %d calls, want %v after %d", row.name, err, calls, row.want, row.calls)
 		}
@@ -64,7 +69,7 @@ func TestPatience(t *testing.T) {
 func TestCheckReplace(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "fox.png")
 	if err := CheckReplace(path); err != nil {
-		t.Errorf("nothing there: %v", err)
+		t.Errorf("no file: %v", err)
 	}
 	if err := os.WriteFile(path, []byte("old"), 0o644); err != nil {
 		t.Fatal(err)
@@ -78,5 +83,5 @@ func TestCheckReplace(t *testing.T) {
 	if err := CheckReplace(path); !errors.Is(err, ErrProtected) {
 		t.Errorf("a protected file: %v", err)
 	}
-	_ = os.Chmod(path, 0o644) // so that it can be removed
+	_ = os.Chmod(path, 0o644) // so that Windows can remove it
 }

@@ -7,9 +7,9 @@ import (
 	"os"
 )
 
-// Read returns the content of the small file at path: settings, tokens, manifests, notes. The file must be a regular one of
-// limit bytes at most. A pipe, a device or a folder in its place is an error, and so is a larger file, of which nothing is
-// read. Errors of the system are those of os.ReadFile.
+// Read returns the content of a small file, such as settings, a token or a manifest. It returns an error if path is not
+// a regular file (a pipe, a device or a folder), or if the file has more than limit bytes; such a file is not read into
+// memory. Errors of the system are those of os.ReadFile.
 func Read(path string, limit int64) ([]byte, error) {
 	file, info, err := Open(path)
 	if err != nil {
@@ -23,14 +23,15 @@ func Read(path string, limit int64) ([]byte, error) {
 	switch {
 	case err != nil:
 		return nil, err
-	case int64(len(text)) > limit: // it has grown, or its file system does not know its size
-		return nil, fmt.Errorf("%s: found more than %d bytes, want at most that", path, limit)
+	case int64(len(text)) > limit: // the file has grown, or its file system reports no size (/proc)
+		return nil, fmt.Errorf("%s: found more than %d bytes, want at most %d", path, limit, limit)
 	}
 	return text, nil
 }
 
-// Open opens the regular file at path for reading. It does not wait as os.Open does where a pipe that nobody writes to lies
-// at path, nor does it open a device, which may act on that: it looks before it opens, and again at what it has opened.
+// Open opens the regular file at path for reading, and returns an error for anything else. Other than os.Open, it does
+// not wait if path is a pipe without a writer, and it does not open a device, because some devices react to that. It
+// checks the kind of file before opening it, and again after opening it, because the path may have changed.
 func Open(path string) (*os.File, fs.FileInfo, error) {
 	info, err := stat(path)
 	if err != nil {
@@ -39,7 +40,7 @@ func Open(path string) (*os.File, fs.FileInfo, error) {
 	if !info.Mode().IsRegular() {
 		return nil, nil, notRegular(path, info.Mode())
 	}
-	file, err := openAtOnce(path)
+	file, err := openNonblocking(path)
 	if err != nil {
 		return nil, nil, err
 	}

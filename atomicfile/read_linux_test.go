@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestReadLeased: a file that a file server has a lease on is read once the server gives it up.
+// TestReadLeased reads a file on which a file server has a lease: Read waits until the server gives the lease up.
 func TestReadLeased(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "weights")
 	if err := os.WriteFile(path, []byte("x"), 0o600); err != nil {
@@ -25,7 +25,7 @@ func TestReadLeased(t *testing.T) {
 	go func() {
 		for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
 			if kind, err := unix.FcntlInt(server.Fd(), unix.F_GETLEASE, 0); err != nil || kind != unix.F_WRLCK {
-				break // it is asked for
+				break // the system has asked for the lease
 			}
 		}
 		server.Close()

@@ -11,10 +11,11 @@ import (
 
 func stat(path string) (fs.FileInfo, error) { return os.Stat(path) }
 
-// openAtOnce opens a file that may have become a pipe or a terminal since it was looked at: it neither waits for a writer
-// nor takes the terminal for the program's own. It does wait where another program, such as a file server, holds a lease on
-// the file: the system has told that program to give the lease up.
-func openAtOnce(path string) (*os.File, error) {
+// openNonblocking opens a file that may have become a pipe or a terminal since stat. It does not wait for a writer of
+// the pipe (O_NONBLOCK), and does not make the terminal the process's controlling one (O_NOCTTY). If another program,
+// such as a file server, has a lease on the file, the first open fails with EWOULDBLOCK, and the system asks that
+// program to give the lease up; the second open waits for that.
+func openNonblocking(path string) (*os.File, error) {
 	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		return os.OpenFile(path, os.O_RDONLY|syscall.O_NOCTTY, 0)

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// TestReadDoesNotWait reads what would keep os.ReadFile for ever.
+// TestReadDoesNotWait reads files on which os.ReadFile waits for ever or reads without end.
 func TestReadDoesNotWait(t *testing.T) {
 	dir := t.TempDir()
 	pipe, loop, link := filepath.Join(dir, "pipe"), filepath.Join(dir, "loop"), filepath.Join(dir, "link")
@@ -34,11 +34,11 @@ func TestReadDoesNotWait(t *testing.T) {
 				t.Errorf("%s: %v, want %s", path, err, want)
 			}
 		case <-time.After(5 * time.Second):
-			t.Fatalf("%s: it waits", path)
+			t.Fatalf("%s: Read waits", path)
 		}
 	}
-	// What has become a pipe since it was looked at is opened, and does not keep the program either.
-	file, err := openAtOnce(pipe)
+	// If a file becomes a pipe after stat, opening it must not wait either.
+	file, err := openNonblocking(pipe)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,12 +8,13 @@ import (
 	"strings"
 )
 
-// stat refuses names of devices and pipes (CON, COM1, \\.\pipe\x) as they are: on Windows looking at one opens it.
+// stat returns an error for the name of a device or a pipe (CON, COM1, \\.\pipe\x): on Windows os.Stat opens them.
 func stat(path string) (fs.FileInfo, error) {
-	if strings.HasPrefix(filepath.Clean(path), `\\.\`) || !filepath.IsLocal(filepath.Base(path)) && filepath.Base(path) != ".." {
+	base := filepath.Base(path)
+	if strings.HasPrefix(filepath.Clean(path), `\\.\`) || !filepath.IsLocal(base) && base != ".." {
 		return nil, fmt.Errorf("%s: found the name of a device, want a file", path)
 	}
 	return os.Stat(path)
 }
 
-func openAtOnce(path string) (*os.File, error) { return os.Open(path) }
+func openNonblocking(path string) (*os.File, error) { return os.Open(path) }

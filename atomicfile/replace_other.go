@@ -2,8 +2,8 @@
 
 package atomicfile
 
-// inUse says that another program keeps a file from being replaced, which only Windows does.
-func inUse(string) error { return nil }
+// checkInUse returns nil: these systems replace a file that another program has open.
+func checkInUse(string) error { return nil }
 
-// inTheWay says that a file may be replaced in a moment.
-func inTheWay(error) bool { return false }
+// isTemporary returns false: on these systems a second attempt at a rename fails as the first did.
+func isTemporary(error) bool { return false }
