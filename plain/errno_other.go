@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// Full says that a disk, or the user's share of it, is full.
+// Full reports whether err means that the disk or the user's quota is full.
 func Full(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
 
 func readOnly(e syscall.Errno) bool { return e == syscall.EROFS }

@@ -7,9 +7,11 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// Full says that a disk is full. Go's own ENOSPC is an invention here that no system call returns.
+// Full reports whether err means that the disk is full. No system call of Windows returns syscall.ENOSPC, but Go code
+// may.
 func Full(err error) bool {
-	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, windows.ERROR_DISK_FULL) || errors.Is(err, windows.ERROR_HANDLE_DISK_FULL)
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, windows.ERROR_DISK_FULL) ||
+		errors.Is(err, windows.ERROR_HANDLE_DISK_FULL)
 }
 
 func readOnly(e syscall.Errno) bool { return e == windows.ERROR_WRITE_PROTECT || e == syscall.EROFS }

@@ -1,5 +1,5 @@
-// Package plain says what the system and the libraries report in words that tell a user what to do. The window and the
-// command line use it alike, so that they agree.
+// Package plain replaces the error texts of the operating system and of libraries by texts that tell a user what to do.
+// The window and the command line both use it, so that they show the same texts.
 package plain
 
 import (
@@ -21,18 +21,18 @@ import (
 	"syscall"
 )
 
-// Text returns what err says, with the words of the system and of libraries replaced. What the project's own rooms wrote
-// around them stays.
+// Text returns err's text with the parts that come from the system and from known libraries replaced. The text that
+// this project's packages have put around them stays. For nil it returns "".
 func Text(err error) string {
 	if err == nil {
 		return ""
 	}
 	text := err.Error()
 	walk(err, func(e error) bool {
-		said, known := words(e)
+		replacement, known := plainText(e)
 		if known {
-			text = strings.ReplaceAll(text, e.Error(), said)
-			if path, ok := e.(*fs.PathError); ok && path.Path != "" { // the text around often names it as well
+			text = strings.ReplaceAll(text, e.Error(), replacement)
+			if path, ok := e.(*fs.PathError); ok && path.Path != "" { // a wrapping error often contains the path too
 				text = strings.ReplaceAll(text, path.Path+": "+path.Path, path.Path)
 			}
 		}
@@ -41,7 +41,8 @@ func Text(err error) string {
 	return text
 }
 
-// walk visits err and what it wraps, outer ones first; it goes no deeper where visit says so.
+// walk calls visit for err and for the errors that it wraps, the outer ones first. If visit returns false for an error,
+// walk skips the errors inside it.
 func walk(err error, visit func(error) bool) {
 	if err == nil || !visit(err) {
 		return
@@ -56,51 +57,52 @@ func walk(err error, visit func(error) bool) {
 	}
 }
 
-// words are what to say instead of one error, apart from those around it.
-func words(err error) (said string, known bool) {
+// plainText returns the replacement for the text of one error of the chain. known is false if there is none.
+func plainText(err error) (text string, known bool) {
 	switch e := err.(type) {
 	case *fs.PathError:
-		return about(e.Path, e.Err, e.Op == "mkdir")
+		return fileText(e.Path, e.Err, e.Op == "mkdir")
 	case *os.LinkError:
-		return about(e.New, e.Err, false)
+		return fileText(e.New, e.Err, false)
 	case *os.SyscallError:
-		return about("", e.Err, false)
+		return fileText("", e.Err, false)
 	case syscall.Errno:
-		return about("", e, false)
+		return fileText("", e, false)
 	case *url.Error:
-		return unreachable(e.URL, e.Err)
+		return networkText(e.URL, e.Err)
 	case *net.OpError:
 		if e.Op == "dial" {
-			return unreachable("", e)
+			return networkText("", e)
 		}
 	case *net.DNSError:
-		return unreachable("", e)
+		return networkText("", e)
 	case *exec.Error:
-		return fmt.Sprintf("the program %s is not there: install it, then try again", e.Name), true
+		return fmt.Sprintf("the program %s is not installed: install it, then try again", e.Name), true
 	case *json.SyntaxError, *json.UnmarshalTypeError:
 		return "the file is damaged", true
 	case png.FormatError, jpeg.FormatError:
 		return damaged, true
 	case png.UnsupportedError, jpeg.UnsupportedError:
-		return "the picture is of a kind that is not read: save it as another PNG or JPEG first", true
+		return "the picture is of an unsupported kind: save it as another PNG or JPEG first", true
 	}
 	switch err {
 	case image.ErrFormat:
-		return "the file is no picture that is read", true
+		return "the file is not a picture in a supported format", true
 	case io.ErrUnexpectedEOF:
 		return "the file is cut off: get or save it again", true
 	case context.DeadlineExceeded:
 		return "there was no answer in time: try again", true
 	case fs.ErrNotExist, fs.ErrPermission, fs.ErrExist:
-		return about("", err, false)
+		return fileText("", err, false)
 	}
 	return "", false
 }
 
 const damaged = "the picture is damaged: get or save it again"
 
-// about says a fault of the file system. path is "" where the text around names it.
-func about(path string, err error, mkdir bool) (said string, known bool) {
+// fileText returns the text for err, an error of the file system. path is "" if err does not know its file; the text
+// then says "the file". mkdir is true if err comes from making the folder path.
+func fileText(path string, err error, mkdir bool) (text string, known bool) {
 	name := path
 	if name == "" {
 		name = "the file"
@@ -114,7 +116,8 @@ func about(path string, err error, mkdir bool) (said string, known bool) {
 	case readOnly(errno):
 		return fmt.Sprintf("the system does not allow writing to %s: choose another folder", filepath.Dir(path)), true
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Sprintf("the system does not allow access to %s: choose another place, or change who may use it", name), true
+		return fmt.Sprintf("the system does not allow access to %s: choose another place, or change who may use it",
+			name), true
 	case errno == syscall.ENOTDIR && mkdir:
 		return fmt.Sprintf("%s is a file, not a folder: choose another folder", name), true
 	case errno == syscall.ENOTDIR:
@@ -125,9 +128,10 @@ func about(path string, err error, mkdir bool) (said string, known bool) {
 		if path != "" {
 			name = "the name " + shortened(filepath.Base(path))
 		}
-		return fmt.Sprintf("%s is too long for this disk: choose a shorter one", strings.Replace(name, "the file", "the name", 1)), true
+		name = strings.Replace(name, "the file", "the name", 1)
+		return fmt.Sprintf("%s is too long for this disk: choose a shorter one", name), true
 	case badName(errno):
-		return fmt.Sprintf("%s has a name that this disk does not take: choose another one", name), true
+		return fmt.Sprintf("%s has a name that this disk does not allow: choose another one", name), true
 	case inUse(errno):
 		return fmt.Sprintf("another program uses %s: close it there, then try again", name), true
 	case errno == syscall.ELOOP:
@@ -144,7 +148,7 @@ func about(path string, err error, mkdir bool) (said string, known bool) {
 	return "", false
 }
 
-// shortened keeps the beginning of a long name.
+// shortened returns name, or its first 40 characters and an ellipsis if it is longer.
 func shortened(name string) string {
 	const most = 40
 	if r := []rune(name); len(r) > most {
@@ -153,8 +157,9 @@ func shortened(name string) string {
 	return name
 }
 
-// unreachable says a fault of the network.
-func unreachable(address string, err error) (said string, known bool) {
+// networkText returns the text for err, an error of the network. address is the URL that was requested, or "". known is
+// false for context.Canceled, because the user stopped the request.
+func networkText(address string, err error) (text string, known bool) {
 	host := "the server"
 	if u, parsed := url.Parse(address); parsed == nil && u.Host != "" {
 		host = u.Host

@@ -8,12 +8,12 @@ import (
 	"unicode/utf8"
 )
 
-// Printable returns text in one line that drives neither a terminal nor the order of what is read: characters for which
-// DrivesTerminal holds, and bytes that are not UTF-8, are shown as Go's escapes, so that a name can be found again by what is
-// shown. It is for names of files, and for what files and servers of strangers say.
+// Printable returns text with each character for which DrivesTerminal is true, and each byte that is not UTF-8, as an
+// escape of Go (\x1b, \u202e). The result is one line that cannot control a terminal or change the order of its
+// characters. It is for file names, and for texts from files and servers of strangers.
 func Printable(text string) string {
-	clean := func(r rune) bool { return r == utf8.RuneError || DrivesTerminal(r) }
-	if !strings.ContainsFunc(text, clean) {
+	mayNeedEscape := func(r rune) bool { return r == utf8.RuneError || DrivesTerminal(r) }
+	if !strings.ContainsFunc(text, mayNeedEscape) {
 		return text
 	}
 	var b strings.Builder
@@ -31,9 +31,10 @@ func Printable(text string) string {
 	return b.String()
 }
 
-// DrivesTerminal says whether a character does something instead of being shown: control characters (ESC, line ends, DEL,
-// the C1 set), line and paragraph separators, and the marks that turn the direction of what follows, with which gnp.exe
-// reads exe.png.
+// DrivesTerminal reports whether a character controls the terminal or the text instead of being shown: control
+// characters (ESC, line ends, DEL, the C1 set), line and paragraph separators, and the Unicode characters that change
+// the direction of text, which can make a file gnp.exe appear as exe.png.
 func DrivesTerminal(r rune) bool {
-	return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' || r >= '\u202A' && r <= '\u202E' || r >= '\u2066' && r <= '\u2069'
+	return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' ||
+		r >= '\u202A' && r <= '\u202E' || r >= '\u2066' && r <= '\u2069'
 }

@@ -11,7 +11,7 @@ func TestPrintable(t *testing.T) {
 		{"title in C1", "\u009d0;title\u009c", `\u009d0;title\u009c`},
 		{"another line", "a\nkleinbild: done\r", `a\nkleinbild: done\r`},
 		{"DEL and NUL", "a\x7fb\x00", `a\x7fb\x00`},
-		{"other way round", "a\u202egnp.exe\u202c\u2066x\u2069", `a\u202egnp.exe\u202c\u2066x\u2069`},
+		{"text direction", "a\u202egnp.exe\u202c\u2066x\u2069", `a\u202egnp.exe\u202c\u2066x\u2069`},
 		{"separators", "a\u2028b\u2029c", `a\u2028b\u2029c`},
 		{"not UTF-8", "\x9b2J\xff\uFFFD", `\x9b2J\xff` + "\uFFFD"},
 		{"half a character at the end", "a\xe2\x80", `a\xe2\x80`},
