@@ -1,0 +1,133 @@
+package jpegrows
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"kleinbild/inference/picture/jpegrows/jpegtest"
+)
+
+// decode decodes a whole file, a band of so many rows at a time.
+func decode(file []byte, bandRows int) (*Picture, []byte, error) {
+	p, err := New(file)
+	if err != nil {
+		return nil, nil, err
+	}
+	d := p.NewDecoder(bandRows)
+	c, scratch := d.NewCoefficients(), d.NewScratch()
+	pix := make([]byte, 4*p.Width*p.Height)
+	for d.Next(c) {
+		for part := range d.Parts() {
+			if err := d.Read(c, part); err != nil {
+				return nil, nil, err
+			}
+		}
+		for row := range c.Rows() {
+			d.Transform(c, row)
+		}
+		first, end := d.Ready(c)
+		for y := first; y < end; y++ {
+			d.Row(y, pix[4*p.Width*y:4*p.Width*(y+1)], scratch)
+		}
+		d.Advance(c)
+	}
+	return p, pix, nil
+}
+
+type size struct{ width, height int }
+
+// sizes are less than a block, less than an MCU, whole MCUs, and some of several bands of 16 rows.
+var sizes = []size{{1, 1}, {2, 3}, {3, 2}, {5, 17}, {16, 16}, {17, 33}, {31, 8}, {64, 47}, {131, 77}}
+
+// kinds have the digest of the pixels of all sizes, four bytes each, as Pillow 13.0 with libjpeg-turbo 3.2 decodes
+// them: convert("RGBA") of gray and coloured pictures, and CMYK as it is.
+var kinds = []struct {
+	name     string
+	kind     Kind
+	factors  []byte
+	segments string
+	digest   string
+}{
+	{"gray", Gray, []byte{0x11}, "",
+		"614fe7522e5818f67df7227a28584cb80259b667a4c948849640e3dc7af85118"},
+	{"gray-22", Gray, []byte{0x22}, "",
+		"614fe7522e5818f67df7227a28584cb80259b667a4c948849640e3dc7af85118"},
+	{"444", RGB, []byte{0x11, 0x11, 0x11}, "",
+		"54f9b2e88abf6aeffec9de29e862d77a61eb570dbc26eb2ec26404fdbfa9597d"},
+	{"422", RGB, []byte{0x21, 0x11, 0x11}, "",
+		"9935c256f49755129fdde85b16e5b4f045866a1379c33edb13ee76701209cdc6"},
+	{"440", RGB, []byte{0x12, 0x11, 0x11}, "",
+		"5e71711e96332d5357f71fdedaf94014e3b7b54199f6ff26bf3a8de0daa57ade"},
+	{"420", RGB, []byte{0x22, 0x11, 0x11}, "",
+		"24fa6607941e74739743a95418a6ba20252ac5515a592adb8996cdb3735a7166"},
+	{"440-22", RGB, []byte{0x22, 0x21, 0x21}, "",
+		"5e71711e96332d5357f71fdedaf94014e3b7b54199f6ff26bf3a8de0daa57ade"},
+	{"rgb", RGB, []byte{0x11, 0x11, 0x11}, jpegtest.Adobe(0),
+		"ae19d664895b419b787e13a58667224de1416f45baba0db17169a5f4c0b34f4e"},
+	{"cmyk", CMYK, []byte{0x11, 0x11, 0x11, 0x11}, "",
+		"c61636c8f98cc930c871ce54556bff46074399769f9dba8f66440928c004b8bb"},
+	{"cmyk-adobe", CMYK, []byte{0x11, 0x11, 0x11, 0x11}, jpegtest.Adobe(0),
+		"c61636c8f98cc930c871ce54556bff46074399769f9dba8f66440928c004b8bb"},
+	{"cmyk-22", CMYK, []byte{0x22, 0x11, 0x11, 0x22}, jpegtest.Adobe(0),
+		"eafb775bb162b72755fcf9c1579ac4412a9ede17a1c46aa5e38b94112fce62e2"},
+	{"ycck", CMYK, []byte{0x11, 0x11, 0x11, 0x11}, jpegtest.Adobe(2),
+		"be7ed00435da68a335fbc12072d96495ac2a55f919e85f335173aa2e362d9b08"},
+	{"ycck-22", CMYK, []byte{0x22, 0x11, 0x11, 0x22}, jpegtest.Adobe(2),
+		"5c2df6783893a5444248941c0554643e37584725f62c3ad1f87312be1c503ccd"},
+}
+
+// ways are the ways to write the same coefficients.
+var ways = []struct {
+	name string
+	as   func(*jpegtest.File)
+}{
+	{"sequential", func(*jpegtest.File) {}},
+	{"separate", func(f *jpegtest.File) { f.Separate = true }},
+	{"progressive", func(f *jpegtest.File) { f.Progressive = true }},
+	{"restarts", func(f *jpegtest.File) { f.Restart = 3 }},
+	{"progressive-restarts", func(f *jpegtest.File) { f.Progressive, f.Restart = true, 5 }},
+}
+
+// TestLevelsAreLibjpegs compares with what Pillow decodes: all levels are equal, of every kind and size, however the
+// file is written and however many rows a band has. $KLEINBILD_JPEG_FILES names a folder to write the files to, for
+// Pillow.
+func TestLevelsAreLibjpegs(t *testing.T) {
+	folder := os.Getenv("KLEINBILD_JPEG_FILES")
+	for _, kind := range kinds {
+		for _, way := range ways {
+			digest := sha256.New()
+			for i, size := range sizes {
+				f := jpegtest.File{
+					Width: size.width, Height: size.height, Factors: kind.factors, Segments: kind.segments,
+					Coefficients: jpegtest.Noise,
+				}
+				way.as(&f)
+				file := f.Encode()
+				if folder != "" {
+					name := fmt.Sprintf("%s.%s.%d.jpg", kind.name, way.name, i)
+					if err := os.WriteFile(filepath.Join(folder, name), file, 0o666); err != nil {
+						t.Fatal(err)
+					}
+				}
+				p, pix, err := decode(file, 16)
+				if err != nil || p.Kind != kind.kind || p.Width != size.width || p.Height != size.height {
+					t.Fatalf("%s, %s, %v: %v, %+v", kind.name, way.name, size, err, p)
+				}
+				digest.Write(pix)
+				for _, rows := range []int{1, 1000} {
+					if _, other, err := decode(file, rows); err != nil || !bytes.Equal(other, pix) {
+						t.Errorf("%s, %s, %v: %v, or other levels in bands of %d rows", kind.name, way.name, size, err, rows)
+					}
+				}
+			}
+			if got := hex.EncodeToString(digest.Sum(nil)); got != kind.digest {
+				t.Errorf("%s, %s: digest %s, want %s", kind.name, way.name, got, kind.digest)
+			}
+		}
+	}
+}
