@@ -2,6 +2,7 @@ package picture
 
 import (
 	"context"
+	"encoding/binary"
 	"image"
 	"math"
 )
@@ -66,11 +67,17 @@ func scale(ctx context.Context, img *image.RGBA, size Size) (*image.RGBA, error)
 	if from == size {
 		return img, nil
 	}
-	dst := image.NewRGBA(image.Rect(0, 0, size.Width, size.Height))
-	for i := 3; i < len(dst.Pix); i += 4 {
-		dst.Pix[i] = 255
-	}
+	dst := newOpaque(size)
 	return dst, resample(ctx, dst.Pix, size, img.Pix, img.Stride, from, 3)
+}
+
+// newOpaque returns an opaque black picture.
+func newOpaque(size Size) *image.RGBA {
+	img := image.NewRGBA(image.Rect(0, 0, size.Width, size.Height))
+	for i := 3; i < len(img.Pix); i += 4 {
+		img.Pix[i] = 255
+	}
+	return img
 }
 
 // scaleInks is scale for a picture of four inks.
@@ -82,27 +89,38 @@ func scaleInks(ctx context.Context, img *image.CMYK, size Size) (*image.CMYK, er
 // resample fills the first samples (3 or 4) of the four that a pixel has in dst, whose rows lie one behind the other,
 // from those of src.
 func resample(ctx context.Context, dst []uint8, to Size, src []uint8, stride int, from Size, samples int) error {
-	narrow := make([]uint8, samples*to.Width*from.Height) // the rows are scaled, the columns are not
-	across := lanczosTaps(from.Width, to.Width)
+	narrow := newNarrowRows(from, to, samples)
 	err := inBands(ctx, from.Height, func() func(first, count int) {
+		scaler := narrow.scaler()
 		return func(first, count int) {
 			for y := first; y < first+count; y++ {
-				row := src[y*stride : y*stride+4*from.Width]
-				out := narrow[samples*to.Width*y : samples*to.Width*(y+1)]
-				if samples == 4 {
-					resampleRow4(out, row, across)
-				} else {
-					resampleRow3(out, row, across)
-				}
+				scaler.put(y, src[y*stride:y*stride+4*from.Width])
 			}
 		}
 	})
 	if err != nil {
 		return err
 	}
-	down := lanczosTaps(from.Height, to.Height)
-	return inBands(ctx, to.Height, func() func(first, count int) {
-		sums := make([]int32, samples*to.Width)
+	return narrow.scaled(ctx, dst)
+}
+
+// narrowRows is a picture whose rows have been scaled down, and its columns not yet.
+type narrowRows struct {
+	from, to Size
+	samples  int // of a pixel: 3 or 4
+	across   []taps
+	pix      []uint8
+}
+
+func newNarrowRows(from, to Size, samples int) *narrowRows {
+	return &narrowRows{from, to, samples, lanczosTaps(from.Width, to.Width), make([]uint8, samples*to.Width*from.Height)}
+}
+
+// scaled scales the columns, once all rows have been put, into the first samples of the four that a pixel has in dst.
+func (n *narrowRows) scaled(ctx context.Context, dst []uint8) error {
+	down := lanczosTaps(n.from.Height, n.to.Height)
+	return inBands(ctx, n.to.Height, func() func(first, count int) {
+		sums := make([]int32, n.samples*n.to.Width)
 		return func(first, count int) {
 			for y := first; y < first+count; y++ {
 				for i := range sums {
@@ -110,14 +128,14 @@ func resample(ctx context.Context, dst []uint8, to Size, src []uint8, stride int
 				}
 				for j, w := range down[y].weights {
 					at := len(sums) * (down[y].first + j)
-					for i, v := range narrow[at : at+len(sums)] {
+					for i, v := range n.pix[at : at+len(sums)] {
 						sums[i] += w * int32(v)
 					}
 				}
-				out := dst[4*to.Width*y : 4*to.Width*(y+1)]
-				for x := range to.Width {
-					for c := range samples {
-						out[4*x+c] = rounded(sums[samples*x+c])
+				out := dst[4*n.to.Width*y : 4*n.to.Width*(y+1)]
+				for x := range n.to.Width {
+					for c := range n.samples {
+						out[4*x+c] = rounded(sums[n.samples*x+c])
 					}
 				}
 			}
@@ -125,37 +143,51 @@ func resample(ctx context.Context, dst []uint8, to Size, src []uint8, stride int
 	})
 }
 
-// resampleRow3 scales the first three of the four samples that each pixel of row has.
-func resampleRow3(out, row []uint8, across []taps) {
-	for x, t := range across {
-		r, g, b := int32(half), int32(half), int32(half)
-		in := row[4*t.first : 4*(t.first+len(t.weights))]
-		for _, w := range t.weights {
-			p := in[:4:4]
-			r += w * int32(p[0])
-			g += w * int32(p[1])
-			b += w * int32(p[2])
-			in = in[4:]
+// rowScaler scales rows, for one goroutine. The samples of a pixel lie in pairs, in the halves of 64 bits, so that one
+// multiplication weighs two: the sum of the lower half borrows from the upper one where it is negative, which is given
+// back at the end.
+type rowScaler struct {
+	*narrowRows
+	even, odd []uint64 // of each pixel of a row: samples 0 and 2, and 1 and 3
+}
+
+// scaler returns a scaler of rows for one goroutine.
+func (n *narrowRows) scaler() *rowScaler {
+	return &rowScaler{n, make([]uint64, n.from.Width), make([]uint64, n.from.Width)}
+}
+
+// put scales row y of the picture, of four samples a pixel.
+func (s *rowScaler) put(y int, row []uint8) {
+	row = row[:4*len(s.even)]
+	odd := s.odd[:len(s.even)]
+	for i := range s.even {
+		pixel := uint64(binary.LittleEndian.Uint32(row[4*i:]))
+		s.even[i] = pixel&0xff | pixel&0xff0000<<16
+		odd[i] = pixel>>8&0xff | pixel>>8&0xff0000<<16
+	}
+	const halves = half<<32 | half
+	length := s.samples * s.to.Width
+	out := s.pix[length*y : length*(y+1)]
+	for x, t := range s.across {
+		sum02, sum13 := uint64(halves), uint64(halves)
+		even, odd := s.even[t.first:][:len(t.weights)], s.odd[t.first:][:len(t.weights)]
+		for i, w := range t.weights {
+			w := uint64(int64(w))
+			sum02 += w * even[i]
+			sum13 += w * odd[i]
 		}
-		p := out[3*x : 3*x+3]
-		p[0], p[1], p[2] = rounded(r), rounded(g), rounded(b)
+		p := out[s.samples*x : s.samples*(x+1)]
+		sum0, sum2 := halvesOf(sum02)
+		sum1, sum3 := halvesOf(sum13)
+		p[0], p[1], p[2] = rounded(sum0), rounded(sum1), rounded(sum2)
+		if len(p) == 4 {
+			p[3] = rounded(sum3)
+		}
 	}
 }
 
-// resampleRow4 is resampleRow3 for all four.
-func resampleRow4(out, row []uint8, across []taps) {
-	for x, t := range across {
-		c, m, y, k := int32(half), int32(half), int32(half), int32(half)
-		in := row[4*t.first : 4*(t.first+len(t.weights))]
-		for _, w := range t.weights {
-			p := in[:4:4]
-			c += w * int32(p[0])
-			m += w * int32(p[1])
-			y += w * int32(p[2])
-			k += w * int32(p[3])
-			in = in[4:]
-		}
-		p := out[4*x : 4*x+4]
-		p[0], p[1], p[2], p[3] = rounded(c), rounded(m), rounded(y), rounded(k)
-	}
+// halvesOf takes two sums apart.
+func halvesOf(sums uint64) (lower, upper int32) {
+	lower = int32(sums)
+	return lower, int32((sums - uint64(int64(lower))) >> 32)
 }
