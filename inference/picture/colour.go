@@ -110,6 +110,9 @@ type converter interface {
 // asTaken ends a note: what was done instead.
 const asTaken = "; its colours are taken for sRGB"
 
+// damagedProfile is the conversion of a picture whose profile cannot be applied.
+var damagedProfile = conversion{note: "the colour profile is damaged" + asTaken}
+
 // conversionOf decides how the colours of img become sRGB.
 func conversionOf(tags colourTags, img image.Image) conversion {
 	note := ""
@@ -123,7 +126,7 @@ func conversionOf(tags colourTags, img image.Image) conversion {
 	_, cmyk := img.(*image.CMYK)
 	switch {
 	case tags.damaged != nil:
-		return conversion{note: "the colour profile is damaged" + asTaken}
+		return damagedProfile
 	case tags.icc != nil:
 		return profileConversion(tags.icc, img)
 	case tags.srgb || cmyk:

@@ -17,10 +17,15 @@ const (
 
 // The limits of decoding.
 const (
-	// maxDecodeBytes bounds what a decoder holds: its picture, and what it needs beside it. 100 megapixels fit as JPEG,
-	// in progressive scans with halved colours, and as PNG of 16 bits; progressive scans with full colours fit up to
-	// 71. Several hundred megabytes for the canvas and the resampler come on top.
+	// maxDecodeBytes bounds what a decoder holds: its picture, and what it needs beside it. 100 megapixels fit as PNG of
+	// 16 bits. Several hundred megabytes for the canvas and the resampler come on top. Large JPEG pictures need less,
+	// but for those that package jpegrows does not read, of which progressive scans with full colours fit up to 71
+	// megapixels.
 	maxDecodeBytes = 1 << 30
+	// wholeJPEGPixels bounds the JPEG pictures that package jpeg decodes, which takes 8 to 20 bytes a pixel with the canvas.
+	// Larger ones are decoded by package jpegrows in bands of rows, in memory for some hundred rows. It is more than
+	// maxSlowPixels: a large picture is scaled before a slow converter is asked.
+	wholeJPEGPixels = 8_000_000
 	// maxPasses is how often the scans of a progressive JPEG may pass over its blocks, on average. Common encoders' ten
 	// scans pass over them 5 times, those of gray pictures 6 times; optimisers make a few more.
 	maxPasses = 16

@@ -139,7 +139,7 @@ func prepare(ctx context.Context, file []byte, maxPixels int) (*Reference, error
 	}
 	held := int64(0)
 	defer func() { pixelsAtOnce.Release(held) }()
-	decoded, canvas, err := decodeChecked(ctx, f, file, func(header Size) error {
+	checkSize := func(header Size) error {
 		if err := checkReference(header, maxPixels); err != nil || held > 0 {
 			return err
 		}
@@ -149,8 +149,16 @@ func prepare(ctx context.Context, file []byte, maxPixels int) (*Reference, error
 		}
 		held = pixels
 		return nil
-	})
+	}
+	large, err := newLargeJPEG(f, file, wholeJPEGPixels, checkSize)
 	if err != nil {
+		return nil, err
+	}
+	var decoded image.Image
+	var canvas Size
+	if large != nil {
+		canvas = large.size()
+	} else if decoded, canvas, err = decodeChecked(ctx, f, file, checkSize); err != nil {
 		return nil, err
 	}
 	orientation := upright
@@ -163,22 +171,12 @@ func prepare(ctx context.Context, file []byte, maxPixels int) (*Reference, error
 	}
 	var converted conversion
 	var img *image.RGBA
-	err = guard(func() error { // profiles are read by another project, too
-		converted = conversionOf(tags, decoded)
-		decoded, err := smoothChroma(ctx, decoded)
-		if err != nil {
-			return err
-		}
-		fit := canvas.fit(MaxArea)
+	err = guard(func() (err error) { // profiles are read by another project, too
 		var scaled *image.RGBA
-		if converted.to != nil {
-			scaled, err = convertedAndScaled(ctx, decoded, canvas, fit, converted.to, maxSlowPixels)
-			if err != nil && ctx.Err() == nil {
-				converted = conversion{note: "the colour profile is damaged" + asTaken}
-			}
-		}
-		if converted.to == nil {
-			scaled, err = onWhiteAndScaled(ctx, decoded, canvas, fit)
+		if fit := canvas.fit(MaxArea); large != nil {
+			scaled, converted, err = large.scaled(ctx, tags, fit)
+		} else {
+			scaled, converted, err = prepareWhole(ctx, decoded, tags, canvas, fit)
 		}
 		if err != nil {
 			return err
@@ -189,6 +187,10 @@ func prepare(ctx context.Context, file []byte, maxPixels int) (*Reference, error
 	})
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
+	}
+	var broken *decodeError
+	if errors.As(err, &broken) {
+		return nil, err
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: it cannot be prepared: %w", f.name, err)
@@ -241,6 +243,26 @@ func checkReference(size Size, maxPixels int) error {
 		return sizeErrorf("found %v pixels, %.1f:1, want at most %d:1", size, float64(long)/float64(short), MaxRatio)
 	}
 	return nil
+}
+
+// prepareWhole returns a decoded picture in sRGB, on white, of size fit, and what became of its colours.
+func prepareWhole(
+	ctx context.Context, decoded image.Image, tags colourTags, canvas, fit Size,
+) (*image.RGBA, conversion, error) {
+	converted := conversionOf(tags, decoded)
+	decoded, err := smoothChroma(ctx, decoded)
+	if err != nil {
+		return nil, conversion{}, err
+	}
+	if converted.to != nil {
+		img, err := convertedAndScaled(ctx, decoded, canvas, fit, converted.to, maxSlowPixels)
+		if err == nil || ctx.Err() != nil {
+			return img, converted, err
+		}
+		converted = damagedProfile
+	}
+	img, err := onWhiteAndScaled(ctx, decoded, canvas, fit)
+	return img, converted, err
 }
 
 // convertedAndScaled returns the picture in sRGB, on white, of size fit. A slow converter is asked for mostSlow pixels

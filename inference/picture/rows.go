@@ -19,6 +19,11 @@ const bandRows = 16
 // goroutine, so that what it returns may own memory. A panic in a band is an error; after a cancel no band is begun,
 // and the error is the context's.
 func inBands(ctx context.Context, rows int, worker func() func(first, count int)) error {
+	return inBandsOf(ctx, bandRows, rows, worker)
+}
+
+// inBandsOf is inBands for bands of another size.
+func inBandsOf(ctx context.Context, bandRows, rows int, worker func() func(first, count int)) error {
 	var next atomic.Int64
 	var workers errgroup.Group
 	for range min(runtime.GOMAXPROCS(0), (rows+bandRows-1)/bandRows) {
@@ -26,7 +31,7 @@ func inBands(ctx context.Context, rows int, worker func() func(first, count int)
 			return guard(func() error {
 				band := worker()
 				for {
-					first := int(next.Add(bandRows)) - bandRows
+					first := int(next.Add(int64(bandRows))) - bandRows
 					if first >= rows {
 						return nil
 					}

@@ -67,15 +67,23 @@ func (f *jpegFrame) memory() int {
 	return bytes
 }
 
-// checkJPEG adds up what the scans of a JPEG pass over. It finds markers as package jpeg does, so that no scan escapes
-// it; where it finds a fault it ends, as the decoder will.
+// checkJPEG bounds the work and the memory of package jpeg.
 func checkJPEG(file []byte) error {
-	var frame *jpegFrame
+	frame, err := checkJPEGScans(file)
+	if err != nil || frame == nil {
+		return err
+	}
+	return checkMemory(frame.memory())
+}
+
+// checkJPEGScans adds up what the scans of a JPEG pass over, and returns the file's first frame, nil if there is none. It
+// finds markers as package jpeg does, so that no scan escapes it; where it finds a fault it ends, as the decoder will.
+func checkJPEGScans(file []byte) (frame *jpegFrame, err error) {
 	passed, scans := 0, 0
 	for rest := file[min(2, len(file)):]; ; {
 		at := bytes.IndexByte(rest, 0xff)
 		if at < 0 || at+1 >= len(rest) {
-			return nil
+			return frame, nil
 		}
 		marker := rest[at+1]
 		switch {
@@ -86,22 +94,19 @@ func checkJPEG(file []byte) error {
 			rest = rest[at+2:]
 			continue
 		case marker == endOfImage || at+4 > len(rest):
-			return nil
+			return frame, nil
 		}
 		rest = rest[at+2:]
 		length := int(binary.BigEndian.Uint16(rest))
 		if length < 2 || length > len(rest) {
-			return nil
+			return frame, nil
 		}
 		content := rest[2:length]
 		rest = rest[length:]
 		switch {
 		case marker >= 0xc0 && marker <= 0xc2 && frame == nil:
 			if frame = newJPEGFrame(marker, content); frame == nil {
-				return nil
-			}
-			if err := checkMemory(frame.memory()); err != nil {
-				return err
+				return nil, nil
 			}
 		case marker == startOfScan && frame != nil && len(content) > 0:
 			scans++
@@ -115,7 +120,7 @@ func checkJPEG(file []byte) error {
 				most = maxPasses
 			}
 			if passed > most*frame.total {
-				return sizeErrorf("found a JPEG whose first %d scans pass over the picture more than %d times, want fewer; "+
+				return nil, sizeErrorf("found a JPEG whose first %d scans pass over the picture more than %d times, want fewer; "+
 					"save it again as a usual one", scans, most)
 			}
 		}

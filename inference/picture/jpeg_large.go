@@ -1,0 +1,208 @@
+package picture
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"image"
+	"io"
+	"sync"
+
+	"kleinbild/inference/picture/jpegrows"
+)
+
+// largeJPEG is a JPEG of more than wholeJPEGPixels, which is scaled down while it is decoded.
+type largeJPEG struct {
+	*jpegrows.Picture
+	format format
+}
+
+// newLargeJPEG reads the headers of a JPEG file. It returns nil for one of at most so many pixels, and for one that
+// package jpeg has to decode or to judge for another reason. The size in the header has passed checkSize, and the scans
+// their limits.
+func newLargeJPEG(f format, file []byte, atMost int, checkSize func(Size) error) (*largeJPEG, error) {
+	if f.name != "JPEG" {
+		return nil, nil
+	}
+	var large *largeJPEG
+	err := guard(func() error {
+		config, err := f.config(file)
+		if err != nil || config.Width*config.Height <= atMost {
+			return nil // package jpeg says it again
+		}
+		if err := checkSize(Size{config.Width, config.Height}); err != nil {
+			return err
+		}
+		if _, err := checkJPEGScans(file); err != nil {
+			return err
+		}
+		p, err := jpegrows.New(file)
+		if errors.Is(err, jpegrows.ErrNotRead) {
+			return nil
+		}
+		large = &largeJPEG{p, f}
+		return err
+	})
+	if err != nil && errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil, damaged(f, err)
+	}
+	return large, err
+}
+
+func (l *largeJPEG) size() Size { return Size{l.Width, l.Height} }
+
+// scaled returns the picture in sRGB, of size fit, as prepareWhole does for others. The error for a damaged file is a
+// decodeError.
+func (l *largeJPEG) scaled(ctx context.Context, tags colourTags, fit Size) (*image.RGBA, conversion, error) {
+	var kind image.Image = &image.RGBA{}
+	switch l.Kind {
+	case jpegrows.Gray:
+		kind = &image.Gray{}
+	case jpegrows.CMYK:
+		kind = &image.CMYK{}
+	}
+	converted := conversionOf(tags, kind)
+	if converted.to == nil {
+		img, err := l.scaledRGB(ctx, fit)
+		return img, converted, err
+	}
+	if _, slow := converted.to.(*pipeline); !slow {
+		img, err := l.scaleRows(ctx, fit, rowConverter(converted.to))
+		return img, converted, err
+	}
+	var small image.Image
+	var err error
+	if l.Kind == jpegrows.CMYK {
+		small, err = l.scaledInks(ctx, fit)
+	} else {
+		small, err = l.scaledRGB(ctx, fit)
+	}
+	if err != nil {
+		return nil, conversion{}, err
+	}
+	img, err := convertedOnWhite(ctx, small, fit, converted.to)
+	if err != nil && ctx.Err() == nil {
+		img, err = l.scaledRGB(ctx, fit)
+		return img, damagedProfile, err
+	}
+	return img, converted, err
+}
+
+// scaledRGB returns the picture with its colours as they are.
+func (l *largeJPEG) scaledRGB(ctx context.Context, fit Size) (*image.RGBA, error) {
+	change := unchanged
+	if l.Kind == jpegrows.CMYK {
+		change = func() func(row []uint8) { return inksToRGB }
+	}
+	return l.scaleRows(ctx, fit, change)
+}
+
+func unchanged() func(row []uint8) { return func([]uint8) {} }
+
+// inksToRGB converts a row of CMYK as Pillow does, and so the reference: each ink takes its share of what black leaves.
+func inksToRGB(row []uint8) {
+	for ; len(row) >= 4; row = row[4:] {
+		left := 255 - uint32(row[3])
+		for c, ink := range row[:3] {
+			product := uint32(ink)*left + 128
+			row[c] = uint8(left - (product>>8+product)>>8) // divided by 255, rounded
+		}
+	}
+}
+
+// rowConverter converts rows of four samples of 8 bits into sRGB.
+func rowConverter(to converter) func() func(row []uint8) {
+	return func() func(row []uint8) {
+		var samples []uint16
+		var levels []uint8
+		return func(row []uint8) {
+			if samples == nil {
+				samples, levels = make([]uint16, len(row)), make([]uint8, len(row)/4*3)
+			}
+			wide(samples, row)
+			to.row(levels, samples)
+			for i := 0; i < len(row); i += 4 {
+				copy(row[i:i+3], levels[i/4*3:])
+			}
+		}
+	}
+}
+
+// scaleRows returns the picture of size fit. Each goroutine changes the rows with what change returns for it, before
+// they are scaled.
+func (l *largeJPEG) scaleRows(ctx context.Context, fit Size, change func() func(row []uint8)) (*image.RGBA, error) {
+	dst := newOpaque(fit)
+	return dst, l.scaleInto(ctx, dst.Pix, newNarrowRows(l.size(), fit, 3), change)
+}
+
+// scaledInks returns a picture of four inks of size fit.
+func (l *largeJPEG) scaledInks(ctx context.Context, fit Size) (*image.CMYK, error) {
+	dst := image.NewCMYK(image.Rect(0, 0, fit.Width, fit.Height))
+	return dst, l.scaleInto(ctx, dst.Pix, newNarrowRows(l.size(), fit, 4), unchanged)
+}
+
+// scaleInto decodes the picture a band at a time: while the rows of one band are made and scaled, the coefficients of
+// the next are read.
+func (l *largeJPEG) scaleInto(
+	ctx context.Context, dst []uint8, narrow *narrowRows, change func() func(row []uint8),
+) error {
+	const bandHeight = 64 // rows: some megabytes
+	d := l.NewDecoder(bandHeight)
+	now, next := d.NewCoefficients(), d.NewCoefficients()
+	more := d.Next(now)
+	readErr := readBand(d, now)()
+	for more && readErr == nil {
+		band := now
+		more = d.Next(next)
+		wait := readBand(d, next)
+		err := l.makeRows(ctx, d, band, narrow, change)
+		readErr = wait()
+		if err != nil {
+			return err
+		}
+		d.Advance(band)
+		now, next = next, now
+	}
+	if readErr != nil {
+		return damaged(l.format, readErr)
+	}
+	return narrow.scaled(ctx, dst)
+}
+
+// readBand begins to read a band, and returns what waits for the end. Of several errors that of the first part counts,
+// so that a file always has the same.
+func readBand(d *jpegrows.Decoder, band *jpegrows.Coefficients) (wait func() error) {
+	errs := make([]error, d.Parts())
+	var reading sync.WaitGroup
+	for part := range errs {
+		reading.Go(func() { errs[part] = guard(func() error { return d.Read(band, part) }) })
+	}
+	return func() error {
+		reading.Wait()
+		return cmp.Or(errs...)
+	}
+}
+
+// makeRows makes the rows that are ready with a band, and scales them.
+func (l *largeJPEG) makeRows(
+	ctx context.Context, d *jpegrows.Decoder, band *jpegrows.Coefficients, narrow *narrowRows,
+	change func() func(row []uint8),
+) error {
+	err := inBandsOf(ctx, 1, band.Rows(), func() func(first, count int) {
+		return func(first, _ int) { d.Transform(band, first) }
+	})
+	if err != nil {
+		return err
+	}
+	start, end := d.Ready(band)
+	return inBandsOf(ctx, bandRows/2, end-start, func() func(first, count int) {
+		row, scratch, scaler, change := make([]uint8, 4*l.Width), d.NewScratch(), narrow.scaler(), change()
+		return func(first, count int) {
+			for y := start + first; y < start+first+count; y++ {
+				d.Row(y, row, scratch)
+				change(row)
+				scaler.put(y, row)
+			}
+		}
+	})
+}
