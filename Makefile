@@ -83,7 +83,7 @@ gpu-kit: ## everything that tests and measures on a GPU machine without Go, in d
 	CGO_ENABLED=0 $(GO) test -c -o $(GPU_KIT)/kernels/cu/cu.test ./kernels/cu
 	CGO_ENABLED=0 $(GO) test -c -o $(GPU_KIT)/inference/cuda/cuda.test ./inference/cuda
 	CGO_ENABLED=0 $(GO) test -c -o $(GPU_KIT)/inference/inference.test ./inference
-	cp -r kernels/src kernels/ptx $(GPU_KIT)/kernels
+	cp -r kernels/src kernels/ptx kernels/table.go kernels/params.go $(GPU_KIT)/kernels
 	cp -r inference/testdata $(GPU_KIT)/inference
 	$(BUILD) -o $(GPU_KIT)/kleinbild .
 	CGO_ENABLED=0 $(GO) build -trimpath -o $(GPU_KIT)/bench ./tools/gpu/bench
@@ -102,7 +102,7 @@ test-gpu: gpu-kit ## test on this machine's GPU: conformance, compute-sanitizer,
 bench-gpu: gpu-kit ## measure on this machine's GPU, beside PyTorch and Diffusers where they are: a table in dist/gpu/results
 	$(GPU_KIT)/run.sh bench
 
-kernels: ## recompile kernels/src to PTX, byte for byte (needs clang-22)
+kernels: ## recompile kernels/src to PTX, byte for byte, and write the table of kernels (needs clang-22)
 	kernels/src/build.sh
 
 kernels-check: ## registers, spills and inner loops of the PTX, to kernels/SPEED.md (needs CUDA_TOOLS: tools/kernels/check.py says how)

@@ -14,7 +14,7 @@ func TestBenchTune(t *testing.T) {
 		t.Fatalf("%d, %s", got.code, got.err)
 	}
 	lines := strings.Split(strings.TrimSpace(got.out), "\n")
-	row := regexp.MustCompile(`^(gemm|heads|swiglu|attention|conv|conv_norm) \d+×\d+×\d+(, [^ ].*?)?  +((?:gemm|heads|swiglu|attention|conv)_\w+) +[\d.e-]+  +(.+)$`)
+	row := regexp.MustCompile(`^(gemm|gemm_qk_norm_rope|swiglu|attention|conv|conv_norm) \d+×\d+×\d+(, [^ ].*?)?  +((?:gemm|swiglu|attention|conv)_\w+) +[\d.e-]+  +(.+)$`)
 	seen := map[string]int{}
 	for _, line := range lines[1:] {
 		m := row.FindStringSubmatch(line)
@@ -27,7 +27,7 @@ func TestBenchTune(t *testing.T) {
 			t.Errorf("%s is chosen without a time: %s", m[3], m[4])
 		}
 	}
-	for operation, least := range map[string]int{"gemm": 12, "heads": 5, "swiglu": 3, "attention": 2, "conv": 3, "conv_norm": 2} {
+	for operation, least := range map[string]int{"gemm": 12, "gemm_qk_norm_rope": 5, "swiglu": 3, "attention": 2, "conv": 3, "conv_norm": 2} {
 		if seen[operation] < least {
 			t.Errorf("%d lines of %s, want %d at least", seen[operation], operation, least)
 		}

@@ -14,7 +14,6 @@ import (
 	"kleinbild/inference/picture"
 	"kleinbild/inference/tensor"
 	"kleinbild/kernels"
-	"kleinbild/kernels/cu"
 )
 
 // PathRate is the rate of one operation by one path, in GFLOP/s on all threads, beside the peak of the path's
@@ -39,7 +38,11 @@ type ShapeRates struct {
 func BenchProcessor(
 	ctx context.Context, width, height int, only []string, each time.Duration, report func(ShapeRates),
 ) (blas string, err error) {
-	return benchShapes(ctx, fourB.shapes(cu.DeviceInfo{}, width, height), only, each, report)
+	shapes, err := KernelShapes(DeviceSim, picture.Size{Width: width, Height: height}, false)
+	if err != nil {
+		return "", err
+	}
+	return benchShapes(ctx, shapes, only, each, report)
 }
 
 func benchShapes(
@@ -72,7 +75,7 @@ func benchShapes(
 			}
 			rates.Paths = append(rates.Paths, r)
 		}
-		if product := s.Operation == "gemm" || s.Operation == "heads"; product && library != nil {
+		if processorRuns[s.Operation].product && library != nil {
 			rates.OpenBLAS = library.Rate(s.Rows, s.Cols, s.Depth, each) * 1e-9
 		}
 		report(rates)
@@ -140,27 +143,64 @@ func shapeRun(b backend.Backend, s kernels.Shape) (run func(), err error) {
 		}
 		return w
 	}
-	switch s.Operation {
-	case "gemm", "heads":
-		x, y, w := matrix(s.Rows, s.Depth), matrix(s.Rows, s.Cols), weight(s.Cols, s.Depth)
-		run = func() { b.Linear(y, x, w, backend.Epilogue{}) }
-	case "swiglu":
-		x, y, gate, up := matrix(s.Rows, s.Depth), matrix(s.Rows, s.Cols), weight(s.Cols, s.Depth), weight(s.Cols, s.Depth)
-		run = func() { b.SwiGLU(y, x, gate, up) }
-	case "attention":
-		dim := s.Cols / s.Heads
-		q, o := matrix(s.Rows, s.Cols), matrix(s.Rows, s.Cols)
-		k, v := matrix(s.Depth, s.KVHeads*dim), matrix(s.Depth, s.KVHeads*dim)
-		p := backend.AttentionParams{Heads: s.Heads, KVHeads: s.KVHeads, Scale: float32(1 / math.Sqrt(float64(dim))), Causal: s.Causal}
-		run = func() { b.Attention(o, q, k, v, p) }
-	case "conv", "conv_norm":
-		p := backend.ConvParams{Height: s.Conv.Height, Width: s.Conv.Width, Upsample: s.Conv.Upsample, Downsample: s.Conv.Downsample}
-		x, y, w := matrix(p.Height*p.Width, s.Depth), matrix(s.Rows, s.Cols), weight(s.Cols, s.Depth, s.Conv.Kernel, s.Conv.Kernel)
-		run = func() { b.Conv2D(y, x, w, p) }
-	default:
+	operation, ok := processorRuns[s.Operation]
+	if !ok {
 		return nil, fmt.Errorf("bench: no operation %q", s.Operation)
 	}
+	run = operation.prepare(b, s, matrix, weight)
 	return run, err
+}
+
+// processorRun is how the processor's backend computes an operation.
+type processorRun struct {
+	// product says that the operation is a matrix product of the shape's rows, columns and depth alone.
+	product bool
+	prepare func(
+		b backend.Backend, s kernels.Shape, matrix func(rows, cols int) backend.Matrix, weight func(shape ...int) backend.Weight,
+	) (run func())
+}
+
+// processorRuns has an entry for each operation that is measured on a processor, by its name.
+var processorRuns = map[string]processorRun{
+	kernels.OpGEMM.Name:           {product: true, prepare: prepareLinear},
+	kernels.OpSiLU.Name:           {product: true, prepare: prepareLinear},
+	kernels.OpGEMMQKNormRoPE.Name: {product: true, prepare: prepareLinear},
+	kernels.OpSwiGLU.Name:         {prepare: prepareSwiGLU},
+	kernels.OpAttention.Name:      {prepare: prepareAttention},
+	kernels.OpConv.Name:           {prepare: prepareConv},
+	kernels.OpConvNorm.Name:       {prepare: prepareConv},
+}
+
+func prepareLinear(
+	b backend.Backend, s kernels.Shape, matrix func(rows, cols int) backend.Matrix, weight func(shape ...int) backend.Weight,
+) func() {
+	x, y, w := matrix(s.Rows, s.Depth), matrix(s.Rows, s.Cols), weight(s.Cols, s.Depth)
+	return func() { b.Linear(y, x, w, backend.Epilogue{}) }
+}
+
+func prepareSwiGLU(
+	b backend.Backend, s kernels.Shape, matrix func(rows, cols int) backend.Matrix, weight func(shape ...int) backend.Weight,
+) func() {
+	x, y, gate, up := matrix(s.Rows, s.Depth), matrix(s.Rows, s.Cols), weight(s.Cols, s.Depth), weight(s.Cols, s.Depth)
+	return func() { b.SwiGLU(y, x, gate, up) }
+}
+
+func prepareAttention(
+	b backend.Backend, s kernels.Shape, matrix func(rows, cols int) backend.Matrix, _ func(shape ...int) backend.Weight,
+) func() {
+	dim := s.Cols / s.Heads
+	q, o := matrix(s.Rows, s.Cols), matrix(s.Rows, s.Cols)
+	k, v := matrix(s.Depth, s.KVHeads*dim), matrix(s.Depth, s.KVHeads*dim)
+	p := backend.AttentionParams{Heads: s.Heads, KVHeads: s.KVHeads, Scale: float32(1 / math.Sqrt(float64(dim))), Causal: s.Causal}
+	return func() { b.Attention(o, q, k, v, p) }
+}
+
+func prepareConv(
+	b backend.Backend, s kernels.Shape, matrix func(rows, cols int) backend.Matrix, weight func(shape ...int) backend.Weight,
+) func() {
+	p := backend.ConvParams{Height: s.Conv.Height, Width: s.Conv.Width, Upsample: s.Conv.Upsample, Downsample: s.Conv.Downsample}
+	x, y, w := matrix(p.Height*p.Width, s.Depth), matrix(s.Rows, s.Cols), weight(s.Cols, s.Depth, s.Conv.Kernel, s.Conv.Kernel)
+	return func() { b.Conv2D(y, x, w, p) }
 }
 
 // PathRun is a whole picture by one path.

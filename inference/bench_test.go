@@ -7,14 +7,16 @@ import (
 
 	"kleinbild/inference/cpu"
 	"kleinbild/inference/picture"
-	"kleinbild/kernels/cu"
 )
 
 // Every operation of a run is measured by every path of this processor, and the path in use stays.
 func TestBenchShapes(t *testing.T) {
 	before := cpu.Current()
 	seen := map[string]bool{}
-	shapes := tiny.shapes(cu.DeviceInfo{}, 64, 64)
+	shapes, err := KernelShapes(DeviceSim, picture.Size{}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
 	blas, err := benchShapes(t.Context(), shapes, nil, time.Microsecond, func(r ShapeRates) {
 		seen[r.Shape.Operation] = true
 		if len(r.Paths) != len(cpu.Paths()) {
@@ -29,7 +31,7 @@ func TestBenchShapes(t *testing.T) {
 	if err != nil || blas == "" {
 		t.Errorf("%q, %v", blas, err)
 	}
-	for _, operation := range []string{"gemm", "heads", "swiglu", "attention", "conv"} {
+	for _, operation := range []string{"gemm", "gemm_qk_norm_rope", "swiglu", "attention", "conv", "conv_norm"} {
 		if !seen[operation] {
 			t.Errorf("%s was not measured", operation)
 		}

@@ -2,168 +2,152 @@ package inference
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"time"
 
 	"github.com/adrg/xdg"
 
-	"kleinbild/inference/flux2"
-	"kleinbild/inference/qwen3"
+	"kleinbild/inference/checkpoint"
+	"kleinbild/inference/checkpoint/synthetic"
+	"kleinbild/inference/cuda"
+	"kleinbild/inference/picture"
 	"kleinbild/kernels"
-	"kleinbild/kernels/cu"
-	"kleinbild/kernels/ptxsim"
+	"kleinbild/kernels/tune"
 )
 
 // KernelTimes is what was measured for one shape of an operation.
-type KernelTimes = kernels.Measurement
+type KernelTimes = tune.Measurement
 
-// kernelChoicesDir is where the choices among a graphics card's kernels are kept.
+// kernelChoicesDir is the folder where the choices among a graphics card's kernels are kept.
 func kernelChoicesDir() string { return filepath.Join(xdg.CacheHome, "kleinbild") }
 
 // TuneReport is what Tune has found.
 type TuneReport struct {
-	// Device is the graphics card, GEMM and Attention the targets that those kernels are made for.
+	// Device is the graphics card. GEMM and Attention name the kind of card that the kernels used for products and attention
+	// are made for.
 	Device, GEMM, Attention string
 	Times                   []KernelTimes
-	// Dir is where the choices are kept.
+	// Dir is the folder where the choices are kept, "" if they are not.
 	Dir string
 }
 
-// Tune measures the kernels that compete on the graphics card, at the shapes of FLUX.2 [klein] 4B and a picture of
-// width × height, and keeps the choices, which later runs follow; what is known is not measured again unless again. On
-// device "sim" shapes are tiny, times mean nothing, and nothing is kept. progress is told of each shape measured.
+// Tune measures the kernels that compete on the graphics card, at the shapes of a picture of width × height made by the model
+// that Open would find, or by FLUX.2 [klein] 4B if there is none. It keeps the choices, which later runs follow. It measures
+// what is known already only if again is set. On device "sim" the model is tiny, times mean nothing, and nothing is kept.
+// progress is told of each shape measured.
 func Tune(ctx context.Context, device Device, width, height int, again bool, progress func(KernelTimes)) (r TuneReport, err error) {
-	o := kernels.TuneOptions{Dir: kernelChoicesDir(), Again: again, Report: progress}
-	model := fourB
-	var c cu.Context
+	o := tune.Options{Dir: kernelChoicesDir(), Again: again, Report: progress}
+	size := picture.Size{Width: width, Height: height}
+	var e *Engine
 	switch device {
 	case DeviceCUDA:
-		c, err = cu.Device(0).MakeContext()
-	case "sim":
-		c, model = ptxsim.Open(ptxsim.Device{}), tiny
-		width, height = 32, 32
-		o.Dir, o.Rounds, o.Budget = "", 1, time.Minute
+		e, err = engineToTune(ctx)
+	case DeviceSim:
+		size = tinySize
+		o.Dir, o.Rounds, o.Budget = "", 1, time.Hour
+		e, err = hollowTiny()
 	default:
 		err = fmt.Errorf("want cuda or sim")
 	}
 	if err != nil {
 		return r, fmt.Errorf("tune: device %s: %w", device, err)
 	}
-	defer c.Close()
-	set := kernels.New(c)
-	r.Device, r.Dir = c.Device().Name, o.Dir
-	if r.GEMM, err = set.Target(kernels.GEMM); err != nil {
+	defer func() { err = errors.Join(err, e.Close()) }()
+	if err := e.rehearse(size); err != nil {
+		return r, fmt.Errorf("tune: %w", err)
+	}
+	b := e.b.(*cuda.Backend)
+	r.Device, r.Dir = b.DeviceName(), o.Dir
+	if r.GEMM, err = b.Target(kernels.OpGEMM); err != nil {
 		return r, err
 	}
-	if r.Attention, err = set.Target(kernels.Attention); err != nil {
+	if r.Attention, err = b.Target(kernels.OpAttention); err != nil {
 		return r, err
 	}
-	r.Times, err = set.Tune(ctx, model.shapes(c.Device(), width, height), o)
+	r.Times, err = b.Tune(ctx, o)
 	return r, err
 }
 
-// modelSizes are the sizes that decide the shapes of a run.
-type modelSizes struct {
-	transformer flux2.Config
-	encoder     qwen3.Config
-	text        int
-	vae         [4]int // channels, by level
+// engineToTune opens the model that Open would find, or FLUX.2 [klein] 4B without its weights, on the graphics card.
+func engineToTune(ctx context.Context) (*Engine, error) {
+	opts := Options{Device: DeviceCUDA}
+	_, err := FindModel(ctx, opts)
+	var missing *NoModelError
+	switch {
+	case err == nil:
+		return Open(ctx, opts)
+	case errors.As(err, &missing):
+		return openHollow(synthetic.Full4B(), opts)
+	}
+	return nil, err
 }
 
-var (
-	fourB = modelSizes{
-		transformer: flux2.Config{InChannels: 128, Heads: 24, HeadDim: 128, ContextDim: 7680, TimeChannels: 256, MLPRatio: 3},
-		encoder:     qwen3.Config{HiddenSize: 2560, IntermediateSize: 9728, Heads: 32, KVHeads: 8, HeadDim: 128},
-		text:        MaxSequenceLength, vae: [4]int{128, 256, 512, 512},
-	}
-	tiny = modelSizes{
-		transformer: flux2.Config{InChannels: 64, Heads: 1, HeadDim: 128, ContextDim: 96, TimeChannels: 32, MLPRatio: 1},
-		encoder:     qwen3.Config{HiddenSize: 32, IntermediateSize: 80, Heads: 2, KVHeads: 1, HeadDim: 128},
-		text:        16, vae: [4]int{16, 16, 16, 32},
-	}
-)
+// rehearse finds out the shapes of all operations of a picture of a size, from a prompt alone, without computing anything.
+// The backend must be a *cuda.Backend; it remembers them.
+func (e *Engine) rehearse(size picture.Size) error {
+	_, err := e.Plan(Request{Prompt: "a picture", Size: size})
+	return err
+}
 
-// shapes lists what a text-to-image run launches with a choice of kernels, each once: the products and attentions of the
-// text encoder and the transformer, then the decoder's convolutions. The last single block's have fewer rows.
-func (m modelSizes) shapes(device cu.DeviceInfo, width, height int) []kernels.Shape {
-	var all []kernels.Shape
-	seen := map[kernels.Shape]bool{}
-	add := func(s kernels.Shape) {
-		if !seen[s] {
-			seen[s] = true
-			all = append(all, s)
-		}
+// KernelShapes lists the shapes of the products, attentions and convolutions that the device computes for a picture of a size
+// made by FLUX.2 [klein] 4B, or by a tiny model if tiny is set, each once, in their order.
+func KernelShapes(device Device, size picture.Size, tiny bool) (shapes []kernels.Shape, err error) {
+	var e *Engine
+	if tiny {
+		size = tinySize
+		e, err = hollowTiny()
+	} else {
+		e, err = openHollow(synthetic.Full4B(), Options{Device: device})
 	}
-	linear := func(rows, cols, depth int) {
-		add(kernels.Shape{Operation: "gemm", Rows: rows, Cols: cols, Depth: depth})
+	if err != nil {
+		return nil, err
 	}
-	// queries and keys, which leave their product as heads
-	heads := func(rows, cols, depth, width int) {
-		e := kernels.Epilogue{QKNormRoPE: kernels.QKNormRoPE{Cols: cols, Weight: kernels.Matrix{Cols: width}}}
-		add(kernels.Shape{Operation: e.Operation(), Rows: rows, Cols: cols, Depth: depth})
+	defer func() { err = errors.Join(err, e.Close()) }()
+	if err := e.rehearse(size); err != nil {
+		return nil, err
 	}
-	swiglu := func(rows, cols, depth int) {
-		add(kernels.Shape{Operation: "swiglu", Rows: rows, Cols: cols, Depth: depth})
-	}
+	return e.b.(*cuda.Backend).RehearsedShapes(), nil
+}
 
-	e, q := m.encoder, m.encoder.Heads*m.encoder.HeadDim
-	heads(m.text, q, e.HiddenSize, e.HeadDim)
-	heads(m.text, e.KVHeads*e.HeadDim, e.HiddenSize, e.HeadDim)
-	linear(m.text, e.KVHeads*e.HeadDim, e.HiddenSize)
-	add(kernels.Shape{Operation: "attention", Rows: m.text, Cols: q, Depth: m.text, Heads: e.Heads, KVHeads: e.KVHeads, Causal: true})
-	linear(m.text, e.HiddenSize, q)
-	swiglu(m.text, e.IntermediateSize, e.HiddenSize)
-	linear(m.text, e.HiddenSize, e.IntermediateSize)
+// openHollow opens a checkpoint that has the sizes of s, but no weights: it can rehearse runs, and make none.
+func openHollow(s synthetic.Spec, opts Options) (*Engine, error) {
+	c := &checkpoint.Checkpoint{Name: "hollow", Index: checkpoint.ModelIndex{IsDistilled: &s.Distilled}}
+	for _, part := range []struct {
+		name string
+		to   *checkpoint.Component
+		make func() (synthetic.Hollow, error)
+	}{{"transformer", &c.Transformer, s.HollowTransformer}, {"vae", &c.VAE, s.HollowVAE}, {"text_encoder", &c.TextEncoder, s.HollowTextEncoder}} {
+		h, err := part.make()
+		if err != nil {
+			return nil, err
+		}
+		*part.to = checkpoint.Component{Source: h, ConfigJSON: h.ConfigJSON, Files: []string{part.name}}
+	}
+	if s.TextEncoder.VocabSize < embeddedVocabulary { // no published model's
+		files, err := synthetic.TinyTokenizer(s.Distilled)
+		if err != nil {
+			return nil, err
+		}
+		c.TokenizerFiles = files
+	}
+	return newEngine(c, opts)
+}
 
-	t, d, mlp := m.transformer, m.transformer.Hidden(), m.transformer.MLPHidden()
-	image := width / 16 * height / 16
-	for _, parts := range []int{6, 3, 2} { // modulations of double blocks, of single ones, of the output
-		linear(1, parts*d, d)
-	}
-	linear(m.text, d, t.ContextDim)
-	linear(image, d, t.InChannels)
-	for _, rows := range []int{image, m.text} {
-		heads(rows, d, d, t.HeadDim)
-		linear(rows, d, d)
-		swiglu(rows, mlp, d)
-		linear(rows, d, mlp)
-	}
-	joint := image + m.text
-	heads(joint, d, d, t.HeadDim)
-	heads(joint, 2*d, d, t.HeadDim)
-	add(kernels.Shape{Operation: "attention", Rows: joint, Cols: d, Depth: joint, Heads: t.Heads, KVHeads: t.Heads})
-	swiglu(joint, mlp, d)
-	linear(joint, d, d+mlp)
+// embeddedVocabulary is the number of ids of the tokenizer that is part of the program.
+const embeddedVocabulary = 151669
 
-	h, w := height/8, width/8
-	conv := func(out, in, kernel int, up, normed bool) {
-		c := kernels.ConvShape{Height: h, Width: w, Kernel: kernel, Upsample: up}
-		oh, ow := c.OutputSize()
-		operation := "conv"
-		if normed && kernels.FoldsNorm(device, kernels.Matrix{Cols: in, Stride: in}, c) {
-			operation = "conv_norm"
-		}
-		add(kernels.Shape{Operation: operation, Rows: oh * ow, Cols: out, Depth: in, Conv: c})
-		h, w = oh, ow
-	}
-	deepest := m.vae[len(m.vae)-1]
-	latents := t.InChannels / 4
-	conv(latents, latents, 1, false, false)
-	conv(deepest, latents, 3, false, false)
-	linear(h*w, deepest, deepest)
-	in := deepest
-	for level := len(m.vae) - 1; level >= 0; level-- {
-		out := m.vae[level]
-		conv(out, in, 3, false, true)
-		if in != out {
-			conv(out, in, 1, false, false)
-		}
-		conv(out, out, 3, false, true)
-		if level > 0 {
-			conv(out, out, 3, true, false)
-		}
-		in = out
-	}
-	return all
+// tinySize and tinyText are the picture and the number of text tokens of hollowTiny.
+var tinySize = picture.Size{Width: 64, Height: 64}
+
+const tinyText = 24
+
+// hollowTiny opens a model that is as small as the configs allow, on the software device.
+func hollowTiny() (*Engine, error) {
+	s := synthetic.TinyDistilled()
+	s.Transformer = synthetic.NewTransformer(1, 1, 1, 3*32)
+	s.VAE = synthetic.NewVAE([]int{32, 32, 32, 64}, nil)
+	s.TextEncoder = synthetic.NewTextEncoder(28, 32, 2, 1, 80, s.TextEncoder.VocabSize)
+	return openHollow(s, Options{Device: DeviceSim, MaxSequenceLength: tinyText})
 }

@@ -1,129 +1,141 @@
 package kernels
 
-import "fmt"
-
-// attentions are the kernels of src/attention.cu and src/attention.sm_90a.cu, by the width of the heads that they are made
-// for. As tiles they are m queries of one head, n columns wide.
-var attentions = map[int][]tile{
-	64: {
-		inRegisters("attention_64x64", 64, 64, 2, strict),
-		inRegisters("attention_64_any", 64, 64, 1, unaligned),
-	},
-	128: {
-		inRegisters("attention_128x64", 128, 64, 2, strict),
-		inRegisters("attention_128x128", 128, 128, 1, strict),
-		inRegisters("attention_128_any", 128, 64, 1, unaligned),
-		byWarpgroups("attention_wgmma_64", 64, 1, 2),
-		byWarpgroups("attention_wgmma_128", 128, 2, 1),
-		byWarpgroups("attention_wgmma_128_turns", 128, 2, 1),
-	},
-	256: {inSharedMemory("attention_256", 256, strict), inSharedMemory("attention_256_any", 256, unaligned)},
-	512: {inSharedMemory("attention_512", 512, strict), inSharedMemory("attention_512_any", 512, unaligned)},
-}
-
-// attentionKeys is the number of keys in a portion, wgmmaKeys that of sm_90a, where heads are wgmmaWidth wide.
-const (
-	attentionKeys = 64
-	wgmmaKeys     = 128
-	wgmmaWidth    = 128
+import (
+	"fmt"
+	"slices"
 )
 
-// inRegisters keeps queries, keys and values in shared memory, all else in registers.
-func inRegisters(name string, width, queries, blocks int, takes alignment) tile {
-	return tile{name: name, m: queries, n: width, threads: 2 * queries, blocks: blocks, takes: takes,
-		sharedBytes: (queries + 2*attentionKeys) * width * 2}
-}
+const (
+	attention                = "attention"
+	attentionFamily   Family = "attention"
+	maxAttentionWidth        = 512
+)
 
-// inSharedMemory keeps queries there, three slices of 64 columns, probabilities, and four numbers a query.
-func inSharedMemory(name string, width int, takes alignment) tile {
-	const queries = 64
-	return tile{name: name, m: queries, n: width, threads: 256, blocks: 1, takes: takes,
-		sharedBytes: queries*width*2 + 3*attentionKeys*64*2 + queries*attentionKeys*2 + 4*4*queries}
-}
+// OpAttention is the attention of query [rows, cols] to key and value [depth, cols/heads·kvHeads].
+var OpAttention = define(Operation{
+	Name:     attention,
+	Families: []Family{attentionFamily},
+	Fits: func(s Shape) bool {
+		return s.Depth > 0 && s.KVHeads > 0 && s.Heads > 0 && s.Heads%s.KVHeads == 0 && s.Cols%(8*s.Heads) == 0 && s.Cols/s.Heads <= maxAttentionWidth
+	},
+	Operands: func(s Shape) []Operand {
+		width := s.Cols / s.Heads * s.KVHeads
+		return []Operand{{s.Rows, s.Cols, BF16}, {s.Rows, s.Cols, BF16}, {s.Depth, width, BF16}, {s.Depth, width, BF16}}
+	},
+	Launch: func(q *Queue, s Shape, m []Matrix, v Variant) error {
+		return q.Attention(m[0], m[1], m[2], m[3], AttentionParams{Heads: s.Heads, KVHeads: s.KVHeads, Scale: 1, Causal: s.Causal, Keys: s.Depth}, v)
+	},
+	FLOP: func(s Shape) float64 {
+		flop := 4 * float64(s.Rows) * float64(s.Cols) * float64(s.Depth)
+		if s.Causal {
+			flop /= 2
+		}
+		return flop
+	},
+	Trials: []Shape{
+		{Operation: attention, Rows: 150, Cols: 256, Depth: 300, Heads: 2, KVHeads: 1},
+		{Operation: attention, Rows: 130, Cols: 128, Depth: 130, Heads: 1, KVHeads: 1, Causal: true},
+	},
+	tilesOf: func(s Shape) []*kernel {
+		if s.Heads < 1 {
+			return nil
+		}
+		return attentionTiles[attentionWidth(s.Cols/s.Heads)]
+	},
+})
 
-// byWarpgroups keeps queries there, stages buffers of keys and as many of values, and barriers: one for the queries, and
-// for each buffer two.
-func byWarpgroups(name string, queries, stages, blocks int) tile {
-	return tile{name: name, target: sm90a, m: queries, n: wgmmaWidth, threads: 2*queries + 128, blocks: blocks,
-		sharedBytes: queries*wgmmaWidth*2 + 2*stages*wgmmaKeys*wgmmaWidth*2 + (1+4*stages)*mbarrierBytes}
-}
+// attentionTiles are the kernels by the width of the heads that they are made for. As tiles they have m queries of one head
+// and n columns.
+var attentionTiles = func() map[int][]*kernel {
+	byWidth := map[int][]*kernel{}
+	for _, t := range tilesIn(attention) {
+		byWidth[t.n] = append(byWidth[t.n], t)
+	}
+	return byWidth
+}()
 
-func attentionTiles(d int) []tile {
-	for _, width := range []int{64, 128, 256} {
+// attentionWidths are the keys of attentionTiles in ascending order.
+var attentionWidths = func() []int {
+	var widths []int
+	for width := range attentionTiles {
+		widths = append(widths, width)
+	}
+	slices.Sort(widths)
+	return widths
+}()
+
+// attentionWidth returns the width of the kernels for heads of d columns.
+func attentionWidth(d int) int {
+	for _, width := range attentionWidths {
 		if d <= width {
-			return attentions[width]
+			return width
 		}
 	}
-	return attentions[512]
+	return maxAttentionWidth
 }
 
-// AttentionVariants names the kernels that Attention chooses from for heads of d columns, by Variant, for all targets.
-func AttentionVariants(d int) []string { return variants(attentionTiles(d)) }
-
-// AttentionShape describes one attention.
-type AttentionShape struct {
+// AttentionParams describes one attention. It has the fields of the backend's type of that name.
+type AttentionParams struct {
 	Heads, KVHeads int
 	Scale          float32
 	// Causal lets query i see keys 0 … i only.
 	Causal bool
-	// Keys masks all keys from this one on; there is one at least.
+	// Keys masks all keys from this one on. It is at least 1.
 	Keys int
 }
 
 // Attention computes dst = softmax(scale·q·kᵀ + mask)·v head by head, all BF16: query and dst [m, heads·d], key and value
-// [n, kvHeads·d], d being 512 at most; query head h reads key head h·kvHeads/heads.
-func (q *Queue) Attention(dst, query, key, value Matrix, s AttentionShape, variant Variant) error {
-	const operation = "attention"
-	if err := check(operation, dst, query, key, value); err != nil {
+// [n, kvHeads·d]. d is at most 512. Query head h reads key head h·kvHeads/heads.
+func (q *Queue) Attention(dst, query, key, value Matrix, p AttentionParams, variant Variant) error {
+	if err := check(attention, dst, query, key, value); err != nil {
 		return err
 	}
-	if err := isBF16(operation, dst, query, key, value); err != nil {
+	if err := isBF16(attention, dst, query, key, value); err != nil {
 		return err
 	}
-	if s.Heads < 1 || s.KVHeads < 1 || s.Heads%s.KVHeads != 0 || query.Cols%s.Heads != 0 {
-		return fmt.Errorf("%s: %v in %d heads on %d, want divisors of each other and of the columns", operation, query, s.Heads, s.KVHeads)
+	if p.Heads < 1 || p.KVHeads < 1 || p.Heads%p.KVHeads != 0 || query.Cols%p.Heads != 0 {
+		return fmt.Errorf("%s: %v in %d heads on %d, want divisors of each other and of the columns", attention, query, p.Heads, p.KVHeads)
 	}
-	d := query.Cols / s.Heads
-	if d < 1 || d > 512 || dst.Rows != query.Rows || dst.Cols != query.Cols || key.Cols != s.KVHeads*d || value.Rows != key.Rows || value.Cols != key.Cols {
-		return fmt.Errorf("%s: %v by %v and %v into %v, want heads of 512 columns at most and [m %d], twice [n %d], [m %d]",
-			operation, query, key, value, dst, query.Cols, s.KVHeads*d, query.Cols)
+	d := query.Cols / p.Heads
+	if d < 1 || d > maxAttentionWidth || dst.Rows != query.Rows || dst.Cols != query.Cols || key.Cols != p.KVHeads*d ||
+		value.Rows != key.Rows || value.Cols != key.Cols {
+		return fmt.Errorf("%s: %v by %v and %v into %v, want heads of %d columns at most and [m %d], twice [n %d], [m %d]",
+			attention, query, key, value, dst, maxAttentionWidth, query.Cols, p.KVHeads*d, query.Cols)
 	}
-	if s.Keys < 1 || s.Keys > key.Rows {
-		return fmt.Errorf("%s: %d keys of %v, want 1 to %d", operation, s.Keys, key, key.Rows)
+	if p.Keys < 1 || p.Keys > key.Rows {
+		return fmt.Errorf("%s: %d keys of %v, want 1 to %d", attention, p.Keys, key, key.Rows)
 	}
 	if query.Rows == 0 {
 		return nil
 	}
-	shape := Shape{Operation: operation, Rows: query.Rows, Cols: query.Cols, Depth: s.Keys, Heads: s.Heads, KVHeads: s.KVHeads, Causal: s.Causal}
 	have := alignmentOf(dst, d, query, key, value)
 	if have == loose {
 		have = unaligned
 	}
-	t, err := q.choose(attentionTiles(d), variant, have, shape)
+	k, err := q.choose(variant, have, Shape{
+		Operation: attention, Rows: query.Rows, Cols: query.Cols, Depth: p.Keys, Heads: p.Heads, KVHeads: p.KVHeads, Causal: p.Causal,
+	})
 	if err != nil {
 		return err
 	}
-	q.args.Reset()
-	if t.target == sm90a {
-		if err := q.attentionTensors(t, query, key, value, s); err != nil {
+	blocks := ceilDiv(query.Rows, k.m)
+	if k.target == SM90a {
+		params := attentionWGMMAParams{
+			dst: dst, rows: query.Rows, keys: p.Keys, heads: p.Heads, kvHeads: p.KVHeads, d: d, causal: asInt(p.Causal), scale: p.Scale,
+		}
+		if params.q, err = q.tensor(headTensor(query, query.Rows, p.Heads, k.m)); err != nil {
 			return err
 		}
-		q.matrix(dst)
-	} else {
-		q.args.Ptr(query.Data).Ptr(key.Data).Ptr(value.Data)
-		q.matrix(dst).Int32(int32(query.Stride)).Int32(int32(key.Stride)).Int32(int32(value.Stride))
+		if params.k, err = q.tensor(headTensor(key, p.Keys, p.KVHeads, k.k)); err != nil {
+			return err
+		}
+		if params.v, err = q.tensor(headTensor(value, p.Keys, p.KVHeads, k.k)); err != nil {
+			return err
+		}
+		return q.launchAttentionWGMMA(k, params, blocks, p.Heads)
 	}
-	q.args.Int32(int32(query.Rows)).Int32(int32(s.Keys)).Int32(int32(s.Heads)).Int32(int32(s.KVHeads)).Int32(int32(d)).
-		Int32(truth(s.Causal)).Float32(s.Scale)
-	return q.launch(Attention, t.kernel(), ceilDiv(query.Rows, t.m), s.Heads)
-}
-
-func (q *Queue) attentionTensors(t tile, query, key, value Matrix, s AttentionShape) error {
-	if err := q.tensor(headTensor(query, query.Rows, s.Heads, t.m)); err != nil {
-		return err
-	}
-	if err := q.tensor(headTensor(key, s.Keys, s.KVHeads, wgmmaKeys)); err != nil {
-		return err
-	}
-	return q.tensor(headTensor(value, s.Keys, s.KVHeads, wgmmaKeys))
+	return q.launchAttention(k, attentionParams{
+		q: query.Data, k: key.Data, v: value.Data, dst: dst, qStride: query.Stride, kStride: key.Stride, vStride: value.Stride,
+		rows: query.Rows, keys: p.Keys, heads: p.Heads, kvHeads: p.KVHeads, d: d, causal: asInt(p.Causal), scale: p.Scale,
+	}, blocks, p.Heads)
 }

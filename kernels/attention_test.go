@@ -62,12 +62,13 @@ func testAttention(h *harness) {
 		}
 		mq, mk, mv := h.upload(q, s.l), h.upload(k, s.l), h.upload(v, s.l)
 		var first []byte
-		for variant, name := range AttentionVariants(s.d) {
-			if !h.tries(attentionTiles(s.d), variant, s.l.alignment(), Shape{Operation: "attention"}) {
+		shape := Shape{Operation: attention, Cols: s.heads * s.d, Heads: s.heads}
+		for variant, name := range OpAttention.Variants(shape) {
+			if !h.tries(shape, variant, s.l.alignment()) {
 				continue
 			}
 			dst := h.target(s.queries, s.heads*s.d, s.l)
-			h.must(h.Attention(dst, mq, mk, mv, AttentionShape{Heads: s.heads, KVHeads: s.kvHeads, Scale: float32(scale), Causal: s.causal, Keys: s.keys}, Variant(variant)))
+			h.must(h.Attention(dst, mq, mk, mv, AttentionParams{Heads: s.heads, KVHeads: s.kvHeads, Scale: float32(scale), Causal: s.causal, Keys: s.keys}, Variant(variant)))
 			// Probabilities are rounded before they meet the values: a second rounding, averaged over the keys.
 			h.checkWithin(fmt.Sprintf("%s %+v", name, s), dst, want, true, 2*toleranceOf(dst))
 			if have := h.bytes(dst); first == nil {

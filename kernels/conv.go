@@ -6,44 +6,87 @@ import (
 	"kleinbild/kernels/cu"
 )
 
-// The tiles of src/conv.cu and src/conv.sm_90a.cu.
-var convTiles = []tile{
-	{name: "conv_256x128", m: 256, n: 128, k: 32, threads: 256, stages: 3, blocks: 1},
-	{name: "conv_128x128", m: 128, n: 128, k: 32, threads: 128, stages: 3, blocks: 2},
-	{name: "conv_128x128_deep", m: 128, n: 128, k: 32, threads: 128, stages: 4, blocks: 2},
-	{name: "conv_128x32", m: 128, n: 32, k: 32, threads: 128, stages: 4, blocks: 2, takes: loose},
-	{name: "conv_any", m: 64, n: 64, k: 32, threads: 128, stages: 2, blocks: 3, takes: unaligned},
-	{name: "conv_wgmma_128x256", target: sm90a, m: 128, n: 256, k: 64, threads: 384, stages: 4, blocks: 1},
-	{name: "conv_wgmma_256x128", target: sm90a, m: 256, n: 128, k: 64, threads: 384, stages: 4, blocks: 1},
-	{name: "conv_wgmma_128x128_twin", target: sm90a, m: 128, n: 128, k: 64, threads: 256, stages: 3, blocks: 2},
+const (
+	conv              = "conv"
+	convNorm          = "conv_norm"
+	convFamily Family = "conv"
+	// convPatch is the width of the patches that the tiles of sm_90a and of conv_norm are made of: PATCH in src.
+	convPatch = 16
+	// trialGroups divides the channels of every aligned shape. The statistics before a convolution take the same time
+	// whatever kernel follows.
+	trialGroups = 8
+)
+
+// OpConv is a convolution of depth channels into cols, of the picture that Shape.Conv describes.
+var OpConv = define(Operation{
+	Name:     conv,
+	Families: []Family{convFamily},
+	Fits:     fitsConv,
+	Operands: convOperands,
+	Launch: func(q *Queue, s Shape, m []Matrix, v Variant) error {
+		return q.Conv(m[0], m[1], m[2], Matrix{}, s.Conv, false, v)
+	},
+	FLOP: convFLOP,
+	Trials: []Shape{
+		{Operation: conv, Rows: 9 * 18, Cols: 136, Depth: 72, Conv: ConvParams{Height: 9, Width: 18, Kernel: 3}},
+		{Operation: conv, Rows: 4 * 3 * 5, Cols: 16, Depth: 16, Conv: ConvParams{Height: 3, Width: 5, Kernel: 3, Upsample: true}},
+		{Operation: conv, Rows: 4 * 3, Cols: 16, Depth: 16, Conv: ConvParams{Height: 8, Width: 6, Kernel: 3, Downsample: true}},
+	},
+	tilesOf: func(s Shape) []*kernel {
+		if s.Conv.Downsample { // src/conv.sm_90a.cu does not downsample
+			return convTilesSM80
+		}
+		return convTiles
+	},
+})
+
+// OpConvNorm is a 3×3 convolution of a picture that is normalised while it is loaded. Its operands are followed by gamma,
+// beta and the working memory of the normalisation, and by the normalised picture for targets that do not fold.
+var OpConvNorm = define(Operation{
+	Name:     convNorm,
+	Families: []Family{convFamily, groupNormFamily, elementwiseFamily},
+	Fits:     func(s Shape) bool { return fitsConv(s) && s.Conv.folds() },
+	Operands: func(s Shape) []Operand {
+		work := GroupNormBytes(s.Conv.Height*s.Conv.Width, s.Depth, trialGroups)
+		return append(convOperands(s), Operand{1, s.Depth, BF16}, Operand{1, s.Depth, BF16}, Operand{1, int(work), BF16},
+			Operand{s.Conv.Height * s.Conv.Width, s.Depth, BF16})
+	},
+	Launch: func(q *Queue, s Shape, m []Matrix, v Variant) error {
+		n := GroupNormParams{Groups: trialGroups, Gamma: m[3], Beta: m[4], Eps: 1e-6, SiLU: true, Work: m[5].Data}
+		return q.ConvNorm(m[0], m[1], m[2], Matrix{}, s.Conv, false, n, m[6], v)
+	},
+	FLOP:   convFLOP,
+	Trials: []Shape{{Operation: convNorm, Rows: 9 * 18, Cols: 136, Depth: 72, Conv: ConvParams{Height: 9, Width: 18, Kernel: 3}}},
+})
+
+var (
+	convTiles     = tilesIn(conv)
+	convTilesSM80 = func() []*kernel {
+		var tiles []*kernel
+		for _, t := range convTiles {
+			if t.target == SM80 {
+				tiles = append(tiles, t)
+			}
+		}
+		return tiles
+	}()
+)
+
+func fitsConv(s Shape) bool {
+	return s.Depth > 0 && s.Depth%8 == 0 && s.Cols%8 == 0 && s.Conv.check() == nil && s.Rows == s.Conv.outputRows()
 }
 
-// convNormTiles normalise what they load, src/halo.h.
-var convNormTiles = []tile{
-	halos(tile{name: "conv_norm_256x128", m: 256, n: 128, k: 32, threads: 256, stages: 3, blocks: 1}),
-	halos(tile{name: "conv_norm_128x128", m: 128, n: 128, k: 32, threads: 128, stages: 3, blocks: 2}),
-	halos(tile{name: "conv_norm_128x32", m: 128, n: 32, k: 32, threads: 128, stages: 4, blocks: 2, takes: loose}),
+func convOperands(s Shape) []Operand {
+	return []Operand{{s.Rows, s.Cols, BF16}, {s.Conv.Height * s.Conv.Width, s.Depth, BF16}, {s.Cols, s.Conv.Kernel * s.Conv.Kernel * s.Depth, BF16}}
 }
 
-// halos gives a tile its shared memory: two patches with the pixels around them, and the filters' stages.
-func halos(t tile) tile {
-	patch := (t.m/convPatch + 2) * (convPatch + 2)
-	t.sharedBytes = (2*patch + t.stages*t.n) * t.k * 2
-	return t
+func convFLOP(s Shape) float64 {
+	return 2 * float64(s.Rows) * float64(s.Cols) * float64(s.Depth) * float64(s.Conv.Kernel*s.Conv.Kernel)
 }
 
-// convPatch is the width of the patches that tiles of sm_90a and of convNormTiles are made of.
-const convPatch = 16
-
-// ConvVariants names the kernels that Conv chooses from, by Variant, for all targets.
-func ConvVariants() []string { return variants(convTiles) }
-
-// ConvNormVariants names those that ConvNorm chooses from where it folds.
-func ConvNormVariants() []string { return variants(convNormTiles) }
-
-// ConvShape describes a convolution of stride 1 and zero padding Kernel/2, unless changed.
-type ConvShape struct {
-	// Height and Width are of the input as stored.
+// ConvParams describes a convolution of stride 1 and zero padding Kernel/2, unless a field says otherwise.
+type ConvParams struct {
+	// Height and Width are those of the input as stored.
 	Height, Width int
 	// Kernel is 1 or 3.
 	Kernel int
@@ -53,149 +96,154 @@ type ConvShape struct {
 	Downsample bool
 }
 
-// check refuses what no kernel computes.
-func (s ConvShape) check() error {
-	if s.Kernel != 1 && s.Kernel != 3 || s.Upsample && s.Downsample || s.Downsample && s.Kernel != 3 {
-		return fmt.Errorf("conv: a kernel of %d, upsample %v, downsample %v: want 1 or 3, not both, and 3 with downsample", s.Kernel, s.Upsample, s.Downsample)
+// check returns an error for a convolution that no kernel computes.
+func (p ConvParams) check() error {
+	if p.Kernel != 1 && p.Kernel != 3 || p.Upsample && p.Downsample || p.Downsample && p.Kernel != 3 {
+		return fmt.Errorf("conv: a kernel of %d, upsample %v, downsample %v: want 1 or 3, not both, and 3 with downsample",
+			p.Kernel, p.Upsample, p.Downsample)
 	}
 	return nil
 }
 
 // OutputSize returns the height and width of the result.
-func (s ConvShape) OutputSize() (height, width int) {
+func (p ConvParams) OutputSize() (height, width int) {
 	switch {
-	case s.Upsample:
-		return 2 * s.Height, 2 * s.Width
-	case s.Downsample:
-		return s.Height / 2, s.Width / 2
+	case p.Upsample:
+		return 2 * p.Height, 2 * p.Width
+	case p.Downsample:
+		return p.Height / 2, p.Width / 2
 	}
-	return s.Height, s.Width
+	return p.Height, p.Width
 }
 
-// FoldsNorm says that on such a device ConvNorm normalises x while it loads it, and needs no normed. Filters are aligned where
-// x is.
-func FoldsNorm(d cu.DeviceInfo, x Matrix, s ConvShape) bool {
-	for t := sm80 + 1; t < targets; t++ {
-		if t.runsOn(d) && len(kernelsOf(Conv, t)) > 0 {
+// outputRows is the number of pixels of the result.
+func (p ConvParams) outputRows() int {
+	height, width := p.OutputSize()
+	return height * width
+}
+
+// folds says whether there is a kernel that normalises what it loads for the convolution.
+func (p ConvParams) folds() bool { return p.Kernel == 3 && !p.Upsample && !p.Downsample }
+
+// FoldsNorm says whether ConvNorm, on such a device, normalises x while loading it and needs no normed. Filters have the
+// alignment that x has.
+func FoldsNorm(d cu.DeviceInfo, x Matrix, p ConvParams) bool {
+	for t := SM80 + 1; t < targets; t++ {
+		if t.RunsOn(d) && len(kernelsOf(convFamily, t)) > 0 {
 			return false
 		}
 	}
-	return s.folds() && x.Cols%8 == 0 && x.rowsAligned()
+	return p.folds() && x.Cols%8 == 0 && x.rowsAligned()
 }
 
-// folds says whether some kernel normalises what it loads for the convolution.
-func (s ConvShape) folds() bool { return s.Kernel == 3 && !s.Upsample && !s.Downsample }
-
-// ConvNorm is Conv of x normalised by n. Where kernels fold that into what they load, x is read as it is; else normed, of the
-// shape of x and BF16, holds it until the queue has passed. The zero Matrix will do where FoldsNorm says so.
-func (q *Queue) ConvNorm(dst, x, w, bias Matrix, s ConvShape, add bool, n Normalisation, normed Matrix, variant Variant) error {
-	t, folds, err := q.convNorm(dst, x, w, bias, s, variant)
+// ConvNorm is Conv of x normalised by n. If a kernel can normalise what it loads, x is read as it is. Otherwise normed, BF16
+// and of the shape of x, holds the normalised picture until the queue has passed. It may be the zero Matrix if FoldsNorm
+// returns true.
+func (q *Queue) ConvNorm(
+	dst, x, w, bias Matrix, p ConvParams, add bool, n GroupNormParams, normed Matrix, variant Variant,
+) error {
+	k, err := q.convNormKernel(dst, x, w, bias, p, variant)
 	if err != nil {
 		return err
 	}
-	if !folds {
+	if k == nil {
 		if err := q.GroupNorm(normed, x, n); err != nil {
 			return err
 		}
-		return q.Conv(dst, normed, w, bias, s, add, Auto)
+		return q.Conv(dst, normed, w, bias, p, add, Auto)
 	}
 	scale, shift, err := q.statistics(x, n)
 	if err != nil || dst.Rows == 0 || dst.Cols == 0 {
 		return err
 	}
-	q.args.Reset().Ptr(x.Data).Int32(int32(x.Stride)).Ptr(w.Data).Int32(int32(w.Stride))
-	q.matrix(dst)
-	q.matrix(bias)
-	q.size(dst).Int32(truth(add)).Int32(int32(s.Height)).Int32(int32(s.Width)).Int32(int32(x.Cols)).
-		Ptr(scale.Data).Ptr(shift.Data).Int32(truth(n.SiLU))
-	patches := ceilDiv(s.Height, t.m/convPatch) * ceilDiv(s.Width, convPatch)
-	return q.launch(Conv, t.kernel(), patches*ceilDiv(dst.Cols, t.n), 1)
+	patches := ceilDiv(p.Height, k.m/convPatch) * ceilDiv(p.Width, convPatch)
+	return q.launchConvNorm(k, convNormParams{
+		x: x.Data, xStride: x.Stride, w: w.Data, wStride: w.Stride, dst: dst, bias: bias, rows: dst.Rows, cols: dst.Cols,
+		add: asInt(add), height: p.Height, width: p.Width, channels: x.Cols, scale: scale.Data, shift: shift.Data, silu: asInt(n.SiLU),
+	}, patches*ceilDiv(dst.Cols, k.n), 1)
 }
 
-// convNorm chooses the kernel that normalises what it loads, if there is one: the kernels for sm_90a load by TMA, which
-// computes nothing, and are faster all the same.
-func (q *Queue) convNorm(dst, x, w, bias Matrix, s ConvShape, variant Variant) (t tile, folds bool, err error) {
+// convNormKernel returns the kernel that normalises what it loads, nil if there is none. The kernels for sm_90a load by TMA,
+// which computes nothing, and are faster all the same.
+func (q *Queue) convNormKernel(dst, x, w, bias Matrix, p ConvParams, variant Variant) (*kernel, error) {
 	e := Epilogue{Bias: bias}
-	if err := s.checkOperands(dst, x, w, e); err != nil {
-		return t, false, err
+	if err := p.checkOperands(dst, x, w, e); err != nil {
+		return nil, err
 	}
-	best, err := q.set.bestTarget(Conv)
-	if err != nil || best != sm80 || !s.folds() {
-		return t, false, err
+	best, err := q.set.bestTarget(convFamily)
+	if err != nil || best != SM80 || !p.folds() {
+		return nil, err
 	}
 	have := e.alignment(alignmentOf(dst, x.Cols, x, w))
 	if have == unaligned {
-		return t, false, nil
+		return nil, nil
 	}
-	t, err = q.choose(convNormTiles, variant, have, Shape{Operation: "conv_norm", Rows: dst.Rows, Cols: dst.Cols, Depth: x.Cols, Conv: s})
-	return t, err == nil, err
+	return q.choose(variant, have, Shape{Operation: convNorm, Rows: dst.Rows, Cols: dst.Cols, Depth: x.Cols, Conv: p})
 }
 
 // Conv convolves the picture x [height·width, in] by w [out, kernel·kernel·in], a filter's values by row, column and
-// channel as Taps orders them, adds bias [1, out] unless it is the zero Matrix, and stores the result in dst
-// [outHeight·outWidth, out], or adds it to dst where add. All but bias are BF16.
-func (q *Queue) Conv(dst, x, w, bias Matrix, s ConvShape, add bool, variant Variant) error {
+// channel, adds bias [1, out] unless it is the zero Matrix, and stores the result in dst [outHeight·outWidth, out], or adds
+// it to dst if add is set. All but bias are BF16.
+func (q *Queue) Conv(dst, x, w, bias Matrix, p ConvParams, add bool, variant Variant) error {
 	e := Epilogue{Bias: bias}
-	if err := s.checkOperands(dst, x, w, e); err != nil {
+	if err := p.checkOperands(dst, x, w, e); err != nil {
 		return err
 	}
 	if dst.Rows == 0 || dst.Cols == 0 {
 		return nil
 	}
-	_, width := s.OutputSize()
-	shape := Shape{Operation: "conv", Rows: dst.Rows, Cols: dst.Cols, Depth: x.Cols, Conv: s}
-	t, err := q.choose(convTiles, variant, e.alignment(alignmentOf(dst, x.Cols, x, w)), shape)
+	shape := Shape{Operation: conv, Rows: dst.Rows, Cols: dst.Cols, Depth: x.Cols, Conv: p}
+	k, err := q.choose(variant, e.alignment(alignmentOf(dst, x.Cols, x, w)), shape)
 	if err != nil {
 		return err
 	}
-	sms := q.set.ctx.Device().SMs
-	if t.target == sm90a {
-		return q.convPatches(t, dst, x, w, bias, s, add, sms)
+	if k.target == SM90a {
+		return q.convPatches(k, dst, x, w, bias, p, add)
 	}
-	q.args.Reset().Ptr(x.Data).Int32(int32(x.Stride)).Ptr(w.Data).Int32(int32(w.Stride))
-	q.matrix(dst)
-	q.matrix(bias)
-	q.size(dst).Int32(truth(add)).Int32(int32(s.Height)).Int32(int32(s.Width)).Int32(int32(x.Cols)).Int32(int32(width)).
-		Int32(int32(s.Kernel)).Int32(truth(s.Upsample)).Int32(truth(s.Downsample))
-	return q.launch(Conv, t.kernel(), t.grid(dst.Rows, dst.Cols, sms), 1)
+	_, width := p.OutputSize()
+	return q.launchConv(k, convParams{
+		x: x.Data, xStride: x.Stride, w: w.Data, wStride: w.Stride, dst: dst, bias: bias, rows: dst.Rows, cols: dst.Cols,
+		add: asInt(add), height: p.Height, width: p.Width, channels: x.Cols, outWidth: width, kernel: p.Kernel,
+		upsample: asInt(p.Upsample), downsample: asInt(p.Downsample),
+	}, k.grid(dst.Rows, dst.Cols, q.set.ctx.Device().SMs), 1)
 }
 
-// checkOperands refuses matrices that do not fit the convolution.
-func (s ConvShape) checkOperands(dst, x, w Matrix, e Epilogue) error {
-	const operation = "conv"
-	if err := check(operation, dst, x, w); err != nil {
+// checkOperands returns an error if the matrices do not fit the convolution.
+func (p ConvParams) checkOperands(dst, x, w Matrix, e Epilogue) error {
+	if err := check(conv, dst, x, w); err != nil {
 		return err
 	}
-	if err := isBF16(operation, dst, x, w); err != nil {
+	if err := isBF16(conv, dst, x, w); err != nil {
 		return err
 	}
-	if err := s.check(); err != nil {
+	if err := p.check(); err != nil {
 		return err
 	}
-	height, width := s.OutputSize()
-	if x.Rows != s.Height*s.Width || x.Cols == 0 || w.Cols != s.Kernel*s.Kernel*x.Cols || dst.Rows != height*width || dst.Cols != w.Rows {
+	height, width := p.OutputSize()
+	if x.Rows != p.Height*p.Width || x.Cols == 0 || w.Cols != p.Kernel*p.Kernel*x.Cols || dst.Rows != height*width || dst.Cols != w.Rows {
 		return fmt.Errorf("%s: %v as %d×%d pixels by %v into %v, want [pixels in], [out %d·in] and [%d out]",
-			operation, x, s.Height, s.Width, w, dst, s.Kernel*s.Kernel, height*width)
+			conv, x, p.Height, p.Width, w, dst, p.Kernel*p.Kernel, height*width)
 	}
-	return e.check(operation, dst.Cols)
+	return e.check(conv, dst.Cols)
 }
 
 // convPatches launches a tile of src/conv.sm_90a.cu.
-func (q *Queue) convPatches(t tile, dst, x, w, bias Matrix, s ConvShape, add bool, sms int) error {
-	height := t.m / convPatch
-	q.args.Reset()
-	if err := q.tensor(pictureTensor(x, s.Height, s.Width, height, convPatch)); err != nil {
+func (q *Queue) convPatches(k *kernel, dst, x, w, bias Matrix, p ConvParams, add bool) error {
+	height := k.m / convPatch
+	pixels, err := q.tensor(pictureTensor(x, p.Height, p.Width, height, convPatch))
+	if err != nil {
 		return err
 	}
-	if err := q.tensor(headTensor(w, w.Rows, s.Kernel*s.Kernel, t.n)); err != nil {
+	filters, err := q.tensor(headTensor(w, w.Rows, p.Kernel*p.Kernel, k.n))
+	if err != nil {
 		return err
 	}
-	q.matrix(dst)
-	q.matrix(bias).Int32(int32(dst.Cols)).Int32(truth(add)).Int32(int32(s.Height)).Int32(int32(s.Width)).Int32(int32(x.Cols)).
-		Int32(int32(s.Kernel)).Int32(truth(s.Upsample))
-	patches := ceilDiv(s.Height, height) * ceilDiv(s.Width, convPatch)
-	if s.Upsample {
+	patches := ceilDiv(p.Height, height) * ceilDiv(p.Width, convPatch)
+	if p.Upsample {
 		patches *= 4
 	}
-	return q.launch(Conv, t.kernel(), t.grid(patches*t.m, dst.Cols, sms), 1)
+	return q.launchConvWGMMA(k, convWGMMAParams{
+		pixels: pixels, filters: filters, dst: dst, bias: bias, cols: dst.Cols, add: asInt(add), height: p.Height, width: p.Width,
+		channels: x.Cols, kernel: p.Kernel, upsample: asInt(p.Upsample),
+	}, k.grid(patches*k.m, dst.Cols, q.set.ctx.Device().SMs), 1)
 }

@@ -31,23 +31,22 @@ func testConv(h *harness) {
 		x := h.random(s.height*s.width, s.in)
 		w := h.random(s.out, s.in*s.kernel*s.kernel)
 		bias := h.random(1, s.out)
-		shape := ConvShape{Height: s.height, Width: s.width, Kernel: s.kernel, Upsample: s.up, Downsample: s.down}
+		shape := ConvParams{Height: s.height, Width: s.width, Kernel: s.kernel, Upsample: s.up, Downsample: s.down}
 		oh, ow := shape.OutputSize()
 		old := h.random(oh*ow, s.out)
 		want := convolved(x, w, bias[0], shape)
 		if s.add {
 			want = sum(want, old)
 		}
-		filters := h.alloc(s.out, s.in*s.kernel*s.kernel, layout{})
-		h.must(h.Taps(filters, h.upload(w, layout{}), s.kernel*s.kernel))
+		filters := h.upload(byTaps(w, s.kernel*s.kernel), layout{})
 		mx := h.upload(x, s.l)
 		var first []byte
-		for variant, name := range ConvVariants() {
+		for variant, name := range OpConv.Variants(Shape{Conv: shape}) {
 			l, have := s.l, s.l.alignment()
 			if s.out%8 != 0 {
 				l, have = ragged, max(have, loose)
 			}
-			if !h.tries(convTiles, variant, have, Shape{Operation: "conv", Conv: shape}) {
+			if !h.tries(Shape{Operation: conv, Conv: shape}, variant, have) {
 				continue
 			}
 			dst := h.target(oh*ow, s.out, l)
@@ -100,31 +99,30 @@ func testConvNorm(h *harness) {
 				for c := g * width; c < (g+1)*width; c++ {
 					v := (x[i][c]-mean)/math.Sqrt(variance+eps)*gamma[0][c] + beta[0][c]
 					if s.silu {
-						v = silu(v)
+						v = siluOf(v)
 					}
 					normed[i][c] = widen(round(v)) // it is rounded before it is multiplied
 				}
 			}
 		}
-		shape := ConvShape{Height: s.height, Width: s.width, Kernel: s.kernel}
+		shape := ConvParams{Height: s.height, Width: s.width, Kernel: s.kernel}
 		want := convolved(normed, w, bias[0], shape)
 		if s.add {
 			want = sum(want, old)
 		}
-		filters := h.alloc(s.out, s.in*s.kernel*s.kernel, layout{})
-		h.must(h.Taps(filters, h.upload(w, layout{}), s.kernel*s.kernel))
+		filters := h.upload(byTaps(w, s.kernel*s.kernel), layout{})
 		l := s.l
 		if s.out%8 != 0 {
 			l = ragged
 		}
-		n := Normalisation{
+		n := GroupNormParams{
 			Groups: s.groups, Gamma: h.row(gamma[0], BF16), Beta: h.row(beta[0], F32), Eps: eps, SiLU: s.silu,
 			Work: h.memory(int(GroupNormBytes(len(x), s.in, s.groups))),
 		}
 		mx, have := h.upload(x, s.l), l.alignment()
 		var first []byte
-		for variant, name := range ConvNormVariants() {
-			if variant > 0 && !(FoldsNorm(h.set.ctx.Device(), mx, shape) && convNormTiles[variant].fits(have, sm80)) {
+		for variant, name := range OpConvNorm.Variants(Shape{Conv: shape}) {
+			if variant > 0 && !(FoldsNorm(h.set.ctx.Device(), mx, shape) && OpConvNorm.tiles[variant].fits(have, SM80)) {
 				continue
 			}
 			dst := h.target(s.height*s.width, s.out, l)
@@ -144,7 +142,7 @@ func testConvNorm(h *harness) {
 }
 
 // convolved is the convolution in float64; a row of w has its values by channel, then tap.
-func convolved(x, w table, bias []float64, s ConvShape) table {
+func convolved(x, w table, bias []float64, s ConvParams) table {
 	height, width, shrink := s.Height, s.Width, 1
 	if s.Upsample {
 		height, width, shrink = 2*height, 2*width, 2
@@ -166,6 +164,14 @@ func convolved(x, w table, bias []float64, s ConvShape) table {
 			}
 		}
 		return total
+	})
+}
+
+// byTaps reorders rows of filters, whose values are by channel and then tap, as Conv takes them: by tap and then channel.
+func byTaps(w table, taps int) table {
+	return each(len(w), len(w[0]), func(i, j int) float64 {
+		channels := len(w[0]) / taps
+		return w[i][j%channels*taps+j/channels]
 	})
 }
 

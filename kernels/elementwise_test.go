@@ -33,7 +33,7 @@ func TestElementwise(t *testing.T) {
 		run("lerp", func(i, j int) float64 { return a[i][j] + 4*(b[i][j]-a[i][j]) }, func(dst Matrix) error { return h.Lerp(dst, x, y, 4) })
 		affine := func(i, j int) float64 { return a[i][j]*scale[0][j] + shift[0][j] }
 		run("affine", affine, func(dst Matrix) error { return h.Affine(dst, x, h.upload(scale, wide), h.upload(shift, s.x), false) })
-		run("affine, silu", func(i, j int) float64 { return silu(affine(i, j)) }, func(dst Matrix) error {
+		run("affine, silu", func(i, j int) float64 { return siluOf(affine(i, j)) }, func(dst Matrix) error {
 			return h.Affine(dst, x, h.upload(scale, s.x), h.upload(shift, wide), true)
 		})
 		h.must(h.AddScaled(x, x, y, 2))
@@ -60,26 +60,6 @@ func TestCopyIsExact(t *testing.T) {
 	}
 }
 
-func TestEmbedding(t *testing.T) {
-	h := newHarness(t)
-	ids := []int32{0, 10, 3, 3, 9}
-	var b []byte
-	for _, id := range ids {
-		b = binary.LittleEndian.AppendUint32(b, uint32(id))
-	}
-	p := h.memory(len(b))
-	h.must(h.stream.MemcpyHtoDAsync(p, b))
-	for _, s := range []struct {
-		cols       int
-		dst, table layout
-	}{{48, whole, whole}, {33, ragged, ragged}, {80, whole, wide}, {16, wide, ragged}} {
-		values := h.random(11, s.cols)
-		dst := h.target(len(ids), s.cols, s.dst)
-		h.must(h.Embedding(dst, h.upload(values, s.table), p))
-		h.checkWithin(fmt.Sprint(s), dst, each(len(ids), s.cols, func(i, j int) float64 { return values[ids[i]][j] }), true, 0)
-	}
-}
-
 func TestPatchify(t *testing.T) {
 	h := newHarness(t)
 	for _, s := range []struct {
@@ -97,42 +77,5 @@ func TestPatchify(t *testing.T) {
 		back := h.target(s.height*s.width, s.channels, s.l)
 		h.must(h.Unpatchify(back, dst, s.height, s.width))
 		h.checkWithin(fmt.Sprint("unpatchify ", s), back, x, true, 0)
-	}
-}
-
-func TestRGB8(t *testing.T) {
-	h := newHarness(t)
-	const pixels = 131
-	for _, l := range []layout{{dtype: F32}, {dtype: BF16}, {F32, 5, 1}} {
-		x := each(pixels, 3, func(i, j int) float64 { return widen(round(2.5 * math.Sin(float64(3*i+j)))) })
-		x[0] = []float64{math.Inf(1), math.Inf(-1), math.NaN()}
-		p := h.memory(3 * pixels)
-		h.must(h.RGB8(p, h.upload(x, l)))
-		have := make([]byte, 3*pixels)
-		h.must(h.stream.MemcpyDtoHAsync(have, p))
-		h.must(h.stream.Synchronize())
-		for i := range have {
-			v := x[i/3][i%3]
-			want := byte(math.RoundToEven(255 * min(max(v/2+0.5, 0), 1)))
-			if math.IsNaN(v) {
-				want = 0
-			}
-			if have[i] != want {
-				t.Errorf("%v: %v became %d, want %d", l, v, have[i], want)
-			}
-		}
-	}
-}
-
-func TestTaps(t *testing.T) {
-	h := newHarness(t)
-	for _, s := range []struct {
-		out, in, taps int
-		l             layout
-	}{{5, 3, 9, ragged}, {32, 16, 9, layout{dtype: F32}}, {7, 48, 1, whole}} {
-		x := h.random(s.out, s.in*s.taps)
-		dst := h.target(s.out, s.in*s.taps, layout{})
-		h.must(h.Taps(dst, h.upload(x, s.l), s.taps))
-		h.checkWithin(fmt.Sprint(s), dst, each(s.out, s.in*s.taps, func(i, j int) float64 { return x[i][j%s.in*s.taps+j/s.in] }), true, 0)
 	}
 }

@@ -1,61 +1,92 @@
 package kernels
 
-import "fmt"
+import (
+	"fmt"
 
-// The tiles of src/gemm.cu and src/gemm.sm_90a.cu.
-var (
-	gemmTiles = []tile{
-		{name: "gemm_128x256", m: 128, n: 256, k: 32, threads: 256, stages: 3, blocks: 1},
-		{name: "gemm_128x256_deep", m: 128, n: 256, k: 32, threads: 256, stages: 4, blocks: 1},
-		{name: "gemm_128x128", m: 128, n: 128, k: 32, threads: 128, stages: 3, blocks: 2},
-		{name: "gemm_128x128_deep", m: 128, n: 128, k: 32, threads: 128, stages: 4, blocks: 2},
-		{name: "gemm_64x64", m: 64, n: 64, k: 64, threads: 128, stages: 3, blocks: 3},
-		{name: "gemm_loose", m: 64, n: 64, k: 64, threads: 128, stages: 3, blocks: 3, takes: loose},
-		{name: "gemm_any", m: 64, n: 64, k: 32, threads: 128, stages: 2, blocks: 3, takes: unaligned},
-		{name: "gemm_wgmma_128x256", target: sm90a, m: 128, n: 256, k: 64, threads: 384, stages: 4, blocks: 1},
-		{name: "gemm_wgmma_192x192", target: sm90a, m: 192, n: 192, k: 64, threads: 512, stages: 4, blocks: 1},
-		{name: "gemm_wgmma_128x128", target: sm90a, m: 128, n: 128, k: 64, threads: 384, stages: 6, blocks: 1},
-		{name: "gemm_wgmma_128x128_twin", target: sm90a, m: 128, n: 128, k: 64, threads: 256, stages: 3, blocks: 2},
-		{name: "gemm_wgmma_64x128", target: sm90a, m: 64, n: 128, k: 64, threads: 256, stages: 4, blocks: 2},
-	}
-	siluTiles = []tile{
-		{name: "silu_64x64", m: 64, n: 64, k: 64, threads: 128, stages: 3, blocks: 3},
-		{name: "silu_any", m: 64, n: 64, k: 32, threads: 128, stages: 2, blocks: 3, takes: unaligned},
-	}
-	qkNormRoPETiles = []tile{
-		{name: "heads_128x256", m: 128, n: 256, k: 32, threads: 256, stages: 3, blocks: 1},
-		{name: "heads_128x128", m: 128, n: 128, k: 32, threads: 128, stages: 3, blocks: 2},
-		{name: "heads_64x128", m: 64, n: 128, k: 64, threads: 128, stages: 3, blocks: 2},
-		{name: "heads_wgmma_128x256", target: sm90a, m: 128, n: 256, k: 64, threads: 384, stages: 4, blocks: 1},
-		{name: "heads_wgmma_128x128", target: sm90a, m: 128, n: 128, k: 64, threads: 384, stages: 6, blocks: 1},
-		{name: "heads_wgmma_64x128", target: sm90a, m: 64, n: 128, k: 64, threads: 256, stages: 4, blocks: 2},
-	}
-	swigluTiles = []tile{
-		{name: "swiglu_128x256", m: 128, n: 128, k: 32, threads: 256, stages: 3, blocks: 1, paired: true},
-		{name: "swiglu_128x256_deep", m: 128, n: 128, k: 32, threads: 256, stages: 4, blocks: 1, paired: true},
-		{name: "swiglu_128x128", m: 128, n: 64, k: 32, threads: 128, stages: 3, blocks: 2, paired: true},
-		{name: "swiglu_128x128_deep", m: 128, n: 64, k: 32, threads: 128, stages: 4, blocks: 2, paired: true},
-		{name: "swiglu_64x128", m: 64, n: 64, k: 64, threads: 128, stages: 3, blocks: 2, paired: true},
-		{name: "swiglu_any", m: 64, n: 64, k: 32, threads: 128, stages: 2, blocks: 2, paired: true, takes: unaligned},
-		{name: "swiglu_wgmma_128x256", target: sm90a, m: 128, n: 128, k: 64, threads: 384, stages: 4, blocks: 1, paired: true},
-		{name: "swiglu_wgmma_192x192", target: sm90a, m: 192, n: 96, k: 64, threads: 512, stages: 4, blocks: 1, paired: true},
-		{name: "swiglu_wgmma_128x128", target: sm90a, m: 128, n: 64, k: 64, threads: 384, stages: 6, blocks: 1, paired: true},
-		{name: "swiglu_wgmma_128x128_twin", target: sm90a, m: 128, n: 64, k: 64, threads: 256, stages: 3, blocks: 2, paired: true},
-		{name: "swiglu_wgmma_64x128", target: sm90a, m: 64, n: 64, k: 64, threads: 256, stages: 4, blocks: 2, paired: true},
-	}
+	"kleinbild/kernels/cu"
 )
 
-// GEMMVariants, QKNormRoPEVariants and SwiGLUVariants name the kernels that GEMM, without QKNormRoPE and with it, and SwiGLU
-// choose from, by Variant, for all targets.
-func GEMMVariants() []string       { return variants(gemmTiles) }
-func QKNormRoPEVariants() []string { return variants(qkNormRoPETiles) }
-func SwiGLUVariants() []string     { return variants(swigluTiles) }
+// The names of the operations of src/gemm.cu.
+const (
+	gemm           = "gemm"
+	silu           = "silu"
+	gemmQKNormRoPE = "gemm_qk_norm_rope"
+	swiglu         = "swiglu"
+)
+
+// OpGEMM is y = a·bᵀ for a [rows, depth] and b [cols, depth], with bias and residual.
+var OpGEMM = define(Operation{
+	Name:     gemm,
+	Families: []Family{gemmFamily},
+	Fits:     fitsProduct,
+	Operands: func(s Shape) []Operand {
+		return []Operand{{s.Rows, s.Cols, BF16}, {s.Rows, s.Depth, BF16}, {s.Cols, s.Depth, BF16}}
+	},
+	Launch: func(q *Queue, s Shape, m []Matrix, v Variant) error {
+		return q.GEMM(m[0], m[1], m[2], Epilogue{}, v)
+	},
+	FLOP:   productFLOP,
+	Trials: []Shape{{Operation: gemm, Rows: 200, Cols: 264, Depth: 136}},
+})
+
+// OpSiLU is silu(a·bᵀ).
+var OpSiLU = define(Operation{
+	Name:     silu,
+	Families: []Family{gemmFamily},
+	Fits:     fitsProduct,
+	Operands: func(s Shape) []Operand {
+		return []Operand{{s.Rows, s.Cols, BF16}, {s.Rows, s.Depth, BF16}, {s.Cols, s.Depth, BF16}}
+	},
+	Launch: func(q *Queue, s Shape, m []Matrix, v Variant) error {
+		return q.GEMM(m[0], m[1], m[2], Epilogue{SiLU: true}, v)
+	},
+	FLOP:   productFLOP,
+	Trials: []Shape{{Operation: silu, Rows: 5, Cols: 72, Depth: 136}},
+})
+
+// OpGEMMQKNormRoPE is y = a·bᵀ with y's heads of headCols columns normalised and rotated. Its operands are followed by the
+// weight of the normalisation and by the angles, whose cosines serve as sines too.
+var OpGEMMQKNormRoPE = define(Operation{
+	Name:     gemmQKNormRoPE,
+	Families: []Family{gemmFamily, normFamily},
+	Fits:     func(s Shape) bool { return fitsProduct(s) && s.Cols%headCols == 0 },
+	Operands: func(s Shape) []Operand {
+		return []Operand{{s.Rows, s.Cols, BF16}, {s.Rows, s.Depth, BF16}, {s.Cols, s.Depth, BF16}, {1, headCols, BF16}, {s.Rows, headCols / 2, F32}}
+	},
+	Launch: func(q *Queue, s Shape, m []Matrix, v Variant) error {
+		p := QKNormRoPE{Cols: s.Cols, Weight: m[3], Eps: 1e-6, RoPE: RoPE{Cos: m[4], Sin: m[4]}}
+		return q.GEMM(m[0], m[1], m[2], Epilogue{QKNormRoPE: p}, v)
+	},
+	FLOP:   productFLOP,
+	Trials: []Shape{{Operation: gemmQKNormRoPE, Rows: 150, Cols: 384, Depth: 72}},
+})
+
+// OpSwiGLU is silu(a·gateᵀ) ⊙ (a·upᵀ).
+var OpSwiGLU = define(Operation{
+	Name:     swiglu,
+	Families: []Family{gemmFamily},
+	Fits:     fitsProduct,
+	Operands: func(s Shape) []Operand {
+		return []Operand{{s.Rows, s.Cols, BF16}, {s.Rows, s.Depth, BF16}, {s.Cols, s.Depth, BF16}, {s.Cols, s.Depth, BF16}}
+	},
+	Launch: func(q *Queue, s Shape, m []Matrix, v Variant) error {
+		return q.SwiGLU(m[0], m[1], m[2], m[3], v)
+	},
+	FLOP:   func(s Shape) float64 { return 2 * productFLOP(s) },
+	Trials: []Shape{{Operation: swiglu, Rows: 70, Cols: 136, Depth: 136}},
+})
+
+const gemmFamily Family = "gemm"
+
+func fitsProduct(s Shape) bool { return s.Depth > 0 && s.Depth%8 == 0 && s.Cols%8 == 0 }
+
+func productFLOP(s Shape) float64 { return 2 * float64(s.Rows) * float64(s.Cols) * float64(s.Depth) }
 
 // Epilogue says what becomes of a product y = a·bᵀ.
 type Epilogue struct {
 	// Bias [1, n] is added to each row of y unless it is the zero Matrix.
 	Bias Matrix
-	// Add accumulates: dst += y, or dst += gate ⊙ y with the row Gate [1, n] where that is given.
+	// Add accumulates: dst += y, or dst += gate ⊙ y if the row Gate [1, n] is given.
 	Add  bool
 	Gate Matrix
 	// SiLU stores silu(y). No other field may be set with it.
@@ -77,24 +108,25 @@ type QKNormRoPE struct {
 // headCols is the width of the heads that products normalise and rotate. For other widths the kernel qk_norm_rope follows.
 const headCols = 128
 
-// Operation names what Shape calls a product with this epilogue.
+// Operation names the operation that a product with this epilogue is.
 func (e Epilogue) Operation() string {
 	switch {
 	case e.SiLU:
-		return "silu"
+		return silu
 	case e.QKNormRoPE.Cols > 0 && e.QKNormRoPE.Weight.Cols == headCols:
-		return "heads"
+		return gemmQKNormRoPE
 	}
-	return "gemm"
+	return gemm
 }
 
-// check refuses rows that do not fit n columns, and what does not go together.
+// check returns an error if rows do not fit n columns, or if fields are set that exclude each other.
 func (e Epilogue) check(operation string, n int) error {
-	if (e.SiLU || e.QKNormRoPE.Cols != 0) && (e.Bias.Data != 0 || e.Add || e.Gate.Data != 0 || e.SiLU && e.QKNormRoPE.Cols != 0) {
+	rotates, others := e.QKNormRoPE.Cols != 0, e.Bias.Data != 0 || e.Add || e.Gate.Data != 0
+	if (e.SiLU || rotates) && others || e.SiLU && rotates {
 		return fmt.Errorf("%s: SiLU or QKNormRoPE with another field: want one of them alone", operation)
 	}
-	if e.QKNormRoPE.Cols < 0 || e.QKNormRoPE.Cols > n {
-		return fmt.Errorf("%s: %d columns of heads, want 0 to %d", operation, e.QKNormRoPE.Cols, n)
+	if cols := e.QKNormRoPE.Cols; cols < 0 || cols > n {
+		return fmt.Errorf("%s: %d columns of heads, want 0 to %d", operation, cols, n)
 	}
 	if e.Bias.Data != 0 {
 		if err := isRow(operation, "bias", e.Bias, n); err != nil {
@@ -110,7 +142,8 @@ func (e Epilogue) check(operation string, n int) error {
 	return isRow(operation, "gate", e.Gate, n)
 }
 
-// alignment is what is left of that of the operands: fast kernels read rows of an epilogue in pairs of columns.
+// alignment returns what operands and epilogue offer together: fast kernels read the rows of an epilogue two columns at a
+// time.
 func (e Epilogue) alignment(have alignment) alignment {
 	cos, sin := e.QKNormRoPE.RoPE.Cos, e.QKNormRoPE.RoPE.Sin
 	if uint64(e.Bias.Data|e.Gate.Data|e.QKNormRoPE.Weight.Data|cos.Data|sin.Data)%8 != 0 || (cos.Stride|sin.Stride)%2 != 0 {
@@ -119,7 +152,7 @@ func (e Epilogue) alignment(have alignment) alignment {
 	return have
 }
 
-// alignmentOf says which kernels can take operands a and b whose slices are depth wide, and dst.
+// alignmentOf returns what dst and operands, whose slices are depth wide, offer to kernels.
 func alignmentOf(dst Matrix, depth int, operands ...Matrix) alignment {
 	for _, m := range operands {
 		if depth%8 != 0 || !m.rowsAligned() {
@@ -132,9 +165,9 @@ func alignmentOf(dst Matrix, depth int, operands ...Matrix) alignment {
 	return strict
 }
 
-// GEMM computes y = a·bᵀ for a [m, k] and b [n, k], both BF16, and stores it in dst [m, n] as e says. A variant whose
-// demands on alignment are not met is replaced. Where no kernel
-// normalises and rotates heads before it stores them, the kernel qk_norm_rope follows.
+// GEMM computes y = a·bᵀ for a [m, k] and b [n, k], both BF16, and stores it in dst [m, n] as e says. If the operands do
+// not have the alignment that variant needs, another kernel is launched. If no kernel normalises and rotates the heads
+// before it stores them, the kernel qk_norm_rope follows.
 func (q *Queue) GEMM(dst, a, b Matrix, e Epilogue, variant Variant) error {
 	operation := e.Operation()
 	if err := check(operation, dst, a, b); err != nil {
@@ -149,9 +182,9 @@ func (q *Queue) GEMM(dst, a, b Matrix, e Epilogue, variant Variant) error {
 	if err := e.check(operation, dst.Cols); err != nil {
 		return err
 	}
-	p := e.QKNormRoPE
-	if p.Cols > 0 {
-		if err := p.RoPE.check(operation, dst.cols(0, p.Cols), p.Weight); err != nil {
+	qk := e.QKNormRoPE
+	if qk.Cols > 0 {
+		if err := qk.RoPE.check(operation, dst.cols(0, qk.Cols), qk.Weight); err != nil {
 			return err
 		}
 	}
@@ -159,85 +192,108 @@ func (q *Queue) GEMM(dst, a, b Matrix, e Epilogue, variant Variant) error {
 		return nil
 	}
 	have := e.alignment(alignmentOf(dst, a.Cols, a, b))
-	if p.Cols > 0 && (operation != "heads" || have != strict) {
+	if qk.Cols > 0 && (qk.Weight.Cols != headCols || have != strict) {
 		if err := q.GEMM(dst, a, b, Epilogue{}, Auto); err != nil {
 			return err
 		}
-		return q.QKNormRoPE(dst.cols(0, p.Cols), p.Weight, p.RoPE, p.Eps)
+		return q.QKNormRoPE(dst.cols(0, qk.Cols), qk.Weight, qk.RoPE, qk.Eps)
 	}
-	shape := Shape{Operation: operation, Rows: dst.Rows, Cols: dst.Cols, Depth: a.Cols}
-	t, err := q.choose(tableOf(shape), variant, have, shape)
+	k, err := q.choose(variant, have, Shape{Operation: operation, Rows: dst.Rows, Cols: dst.Cols, Depth: a.Cols})
 	if err != nil {
 		return err
 	}
-	q.args.Reset()
-	if err := q.operands(t, a, b); err != nil {
-		return err
+	if k.target == SM90a {
+		return q.productWGMMA(k, dst, a, b, e)
 	}
-	q.matrix(dst)
-	switch operation {
-	case "gemm":
-		q.matrix(e.Bias)
-		q.matrix(e.Gate)
-		q.size(dst).Int32(truth(e.Add)).Int32(int32(a.Cols))
-	case "silu":
-		q.size(dst).Int32(int32(a.Cols))
-	case "heads":
-		q.size(dst).Int32(int32(a.Cols))
-		q.matrix(p.Weight)
-		q.angles(p.RoPE).Int32(int32(p.Cols)).Float32(p.Eps)
-	}
-	return q.launch(GEMM, t.kernel(), t.grid(dst.Rows, dst.Cols, q.set.ctx.Device().SMs), 1)
+	return q.product(k, dst, a, b, e)
 }
 
-// operands packs A and the matrices that B is made of, as the tile's kernel takes them.
-func (q *Queue) operands(t tile, a Matrix, b ...Matrix) error {
-	if t.target == sm90a {
-		if err := q.tensor(matrixTensor(a, t.m)); err != nil {
-			return err
-		}
-		for _, m := range b {
-			if err := q.tensor(matrixTensor(m, t.n)); err != nil {
-				return err
-			}
-		}
-		return nil
+// product launches a tile of src/gemm.cu.
+func (q *Queue) product(k *kernel, dst, a, b Matrix, e Epilogue) error {
+	grid := k.grid(dst.Rows, dst.Cols, q.set.ctx.Device().SMs)
+	switch qk := e.QKNormRoPE; {
+	case e.SiLU:
+		return q.launchSiLU(k, siluParams{
+			a: a.Data, aStride: a.Stride, b: b.Data, bStride: b.Stride, dst: dst, rows: dst.Rows, cols: dst.Cols, depth: a.Cols,
+		}, grid, 1)
+	case qk.Cols > 0:
+		return q.launchGEMMQKNormRoPE(k, gemmQKNormRoPEParams{
+			a: a.Data, aStride: a.Stride, b: b.Data, bStride: b.Stride, dst: dst, rows: dst.Rows, cols: dst.Cols, depth: a.Cols,
+			w: qk.Weight, cos: qk.RoPE.Cos.Data, sin: qk.RoPE.Sin.Data, cosStride: qk.RoPE.Cos.Stride, sinStride: qk.RoPE.Sin.Stride,
+			halves: asInt(qk.RoPE.Halves), headCols: qk.Cols, eps: qk.Eps,
+		}, grid, 1)
 	}
-	q.args.Ptr(a.Data).Int32(int32(a.Stride))
-	for _, m := range b {
-		q.args.Ptr(m.Data)
+	return q.launchGEMM(k, gemmParams{
+		a: a.Data, aStride: a.Stride, b: b.Data, bStride: b.Stride, dst: dst, bias: e.Bias, gate: e.Gate,
+		rows: dst.Rows, cols: dst.Cols, add: asInt(e.Add), depth: a.Cols,
+	}, grid, 1)
+}
+
+// productWGMMA launches a tile of src/gemm.sm_90a.cu.
+func (q *Queue) productWGMMA(k *kernel, dst, a, b Matrix, e Epilogue) error {
+	mapA, mapB, err := q.operandTensors(k, a, b)
+	if err != nil {
+		return err
 	}
-	q.args.Int32(int32(b[0].Stride))
-	return nil
+	grid := k.grid(dst.Rows, dst.Cols, q.set.ctx.Device().SMs)
+	if qk := e.QKNormRoPE; qk.Cols > 0 {
+		return q.launchGEMMQKNormRoPEWGMMA(k, gemmQKNormRoPEWGMMAParams{
+			a: mapA, b: mapB, dst: dst, rows: dst.Rows, cols: dst.Cols, depth: a.Cols,
+			w: qk.Weight, cos: qk.RoPE.Cos.Data, sin: qk.RoPE.Sin.Data, cosStride: qk.RoPE.Cos.Stride, sinStride: qk.RoPE.Sin.Stride,
+			halves: asInt(qk.RoPE.Halves), headCols: qk.Cols, eps: qk.Eps,
+		}, grid, 1)
+	}
+	return q.launchGEMMWGMMA(k, gemmWGMMAParams{
+		a: mapA, b: mapB, dst: dst, bias: e.Bias, gate: e.Gate, rows: dst.Rows, cols: dst.Cols, add: asInt(e.Add), depth: a.Cols,
+	}, grid, 1)
+}
+
+// operandTensors describes the operands of a product in boxes of a tile's rows and columns.
+func (q *Queue) operandTensors(k *kernel, a, b Matrix) (mapA, mapB *cu.TensorMap, err error) {
+	if mapA, err = q.tensor(matrixTensor(a, k.m)); err != nil {
+		return nil, nil, err
+	}
+	mapB, err = q.tensor(matrixTensor(b, k.n))
+	return mapA, mapB, err
 }
 
 // SwiGLU computes dst = silu(a·gateᵀ) ⊙ (a·upᵀ) for a [m, k], gate and up [n, k] and dst [m, n], all BF16. gate and up
 // have the same stride.
 func (q *Queue) SwiGLU(dst, a, gate, up Matrix, variant Variant) error {
-	const operation = "swiglu"
-	if err := check(operation, dst, a, gate, up); err != nil {
+	if err := check(swiglu, dst, a, gate, up); err != nil {
 		return err
 	}
-	if err := isBF16(operation, dst, a, gate, up); err != nil {
+	if err := isBF16(swiglu, dst, a, gate, up); err != nil {
 		return err
 	}
 	if a.Cols != gate.Cols || a.Cols == 0 || up.Rows != gate.Rows || up.Cols != gate.Cols || up.Stride != gate.Stride ||
 		dst.Rows != a.Rows || dst.Cols != gate.Rows {
-		return fmt.Errorf("%s: %v by %v and %v into %v, want [m k], twice [n k] of one stride, and [m n]", operation, a, gate, up, dst)
+		return fmt.Errorf("%s: %v by %v and %v into %v, want [m k], twice [n k] of one stride, and [m n]", swiglu, a, gate, up, dst)
 	}
 	if dst.Rows == 0 || dst.Cols == 0 {
 		return nil
 	}
-	shape := Shape{Operation: operation, Rows: dst.Rows, Cols: dst.Cols, Depth: a.Cols}
-	t, err := q.choose(swigluTiles, variant, alignmentOf(dst, a.Cols, a, gate, up), shape)
+	shape := Shape{Operation: swiglu, Rows: dst.Rows, Cols: dst.Cols, Depth: a.Cols}
+	k, err := q.choose(variant, alignmentOf(dst, a.Cols, a, gate, up), shape)
 	if err != nil {
 		return err
 	}
-	q.args.Reset()
-	if err := q.operands(t, a, gate, up); err != nil {
-		return err
+	grid := k.grid(dst.Rows, dst.Cols, q.set.ctx.Device().SMs)
+	if k.target == SM90a {
+		mapA, mapGate, err := q.operandTensors(k, a, gate)
+		if err != nil {
+			return err
+		}
+		mapUp, err := q.tensor(matrixTensor(up, k.n))
+		if err != nil {
+			return err
+		}
+		return q.launchSwiGLUWGMMA(k, swigluWGMMAParams{
+			a: mapA, gate: mapGate, up: mapUp, dst: dst, rows: dst.Rows, cols: dst.Cols, depth: a.Cols,
+		}, grid, 1)
 	}
-	q.matrix(dst)
-	q.size(dst).Int32(int32(a.Cols))
-	return q.launch(GEMM, t.kernel(), t.grid(dst.Rows, dst.Cols, q.set.ctx.Device().SMs), 1)
+	return q.launchSwiGLU(k, swigluParams{
+		a: a.Data, aStride: a.Stride, gate: gate.Data, up: up.Data, bStride: gate.Stride, dst: dst,
+		rows: dst.Rows, cols: dst.Cols, depth: a.Cols,
+	}, grid, 1)
 }

@@ -44,8 +44,8 @@ func testGEMM(h *harness) {
 				return v
 			})
 			var first []byte
-			for v, name := range GEMMVariants() {
-				if !h.tries(gemmTiles, v, strict, Shape{Operation: "gemm"}) {
+			for v, name := range OpGEMM.Variants(Shape{}) {
+				if !h.tries(Shape{Operation: gemm}, v, strict) {
 					continue
 				}
 				dst := h.target(s.m, s.n, whole)
@@ -86,7 +86,7 @@ func TestSiLU(t *testing.T) {
 		y := product(a, b)
 		dst := h.target(s.m, s.n, s.l)
 		h.must(h.GEMM(dst, h.upload(a, operands), h.upload(b, operands), Epilogue{SiLU: true}, Auto))
-		h.check(fmt.Sprintf("%+v", s), dst, each(s.m, s.n, func(i, j int) float64 { return silu(y[i][j]) }), true)
+		h.check(fmt.Sprintf("%+v", s), dst, each(s.m, s.n, func(i, j int) float64 { return siluOf(y[i][j]) }), true)
 	}
 }
 
@@ -112,7 +112,7 @@ func testGEMMQKNormRoPE(h *harness) {
 			Halves: s.halves,
 		}
 		e := Epilogue{QKNormRoPE: QKNormRoPE{Cols: s.cols, Weight: h.row(w[0], DType(s.m%2)), Eps: eps, RoPE: rope}}
-		rotated := qkNormRoPE(y, s.d, w[0], angles, s.halves, eps)
+		rotated := rotatedHeads(y, s.d, w[0], angles, s.halves, eps)
 		want := each(s.m, s.n, func(i, j int) float64 {
 			if j < s.cols {
 				return rotated(i, j)
@@ -120,9 +120,9 @@ func testGEMMQKNormRoPE(h *harness) {
 			return y[i][j]
 		})
 		var first []byte
-		for v, name := range QKNormRoPEVariants() {
+		for v, name := range OpGEMMQKNormRoPE.Variants(Shape{}) {
 			fused := s.d == headCols && s.l == whole
-			if fused && !h.tries(qkNormRoPETiles, v, strict, Shape{Operation: "heads"}) || !fused && v > 0 {
+			if fused && !h.tries(Shape{Operation: gemmQKNormRoPE}, v, strict) || !fused && v > 0 {
 				continue
 			}
 			dst, tolerance := h.target(s.m, s.n, s.l), toleranceOf(Matrix{Rows: s.m, Cols: s.n})
@@ -182,10 +182,10 @@ func testSwiGLU(h *harness) {
 	}{{1, 16, 48, whole}, {130, 144, 80, whole}, {31, 48, 32, whole}, {9, 24, 520, whole}, {7, 33, 17, ragged}} {
 		a, gate, up := h.random(s.m, s.k), h.random(s.n, s.k), h.random(s.n, s.k)
 		g, u := product(a, gate), product(a, up)
-		want := each(s.m, s.n, func(i, j int) float64 { return silu(g[i][j]) * u[i][j] })
+		want := each(s.m, s.n, func(i, j int) float64 { return siluOf(g[i][j]) * u[i][j] })
 		var first []byte
-		for v, name := range SwiGLUVariants() {
-			if !h.tries(swigluTiles, v, s.l.alignment(), Shape{Operation: "swiglu"}) {
+		for v, name := range OpSwiGLU.Variants(Shape{}) {
+			if !h.tries(Shape{Operation: swiglu}, v, s.l.alignment()) {
 				continue
 			}
 			dst := h.target(s.m, s.n, s.l)

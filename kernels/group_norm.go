@@ -6,35 +6,56 @@ import (
 	"kleinbild/kernels/cu"
 )
 
-// Sizes of src/group_norm.cu.
 const (
+	groupNorm              = "group_norm"
+	groupNormFamily Family = "group_norm"
+	// Sizes of src/group_norm.cu.
 	groupNormChunk   = 256
 	groupNormColumns = 2048
 	partBytes        = 16
 )
 
-// GroupNormBytes is the working memory that GroupNorm needs for a picture of this shape.
+// OpGroupNorm normalises groups of columns over all rows; Shape.Depth is the number of groups. Its operands are followed by
+// gamma, beta and the working memory.
+var OpGroupNorm = define(Operation{
+	Name:     groupNorm,
+	Families: []Family{groupNormFamily, elementwiseFamily},
+	Groups:   []string{"group_norm_sums", "group_norm_finish"},
+	Fits: func(s Shape) bool {
+		return s.Depth > 0 && s.Cols%8 == 0 && s.Cols%s.Depth == 0 && s.Cols <= groupNormColumns
+	},
+	Operands: func(s Shape) []Operand {
+		work := Operand{1, int(GroupNormBytes(s.Rows, s.Cols, s.Depth)), BF16}
+		return []Operand{{s.Rows, s.Cols, BF16}, {s.Rows, s.Cols, BF16}, {1, s.Cols, BF16}, {1, s.Cols, BF16}, work}
+	},
+	Launch: func(q *Queue, s Shape, m []Matrix, _ Variant) error {
+		return q.GroupNorm(m[0], m[1], GroupNormParams{Groups: s.Depth, Gamma: m[2], Beta: m[3], Eps: 1e-6, SiLU: true, Work: m[4].Data})
+	},
+	Trials: []Shape{{Operation: groupNorm, Rows: 300, Cols: 128, Depth: 32}},
+})
+
+// GroupNormBytes is the size of the working memory that GroupNorm needs for a picture of this shape.
 func GroupNormBytes(rows, cols, groups int) int64 {
 	return int64(ceilDiv(rows, groupNormChunk))*int64(groups)*partBytes + 2*4*int64(roundUp(cols, 8))
 }
 
 func roundUp(n, multiple int) int { return ceilDiv(n, multiple) * multiple }
 
-// Normalisation describes a group normalisation.
-type Normalisation struct {
+// GroupNormParams describes a group normalisation, as the backend's type of that name does.
+type GroupNormParams struct {
 	// Each of Groups groups of columns is normalised over all rows, scaled and shifted by the rows Gamma and Beta [1, cols].
 	Groups      int
 	Gamma, Beta Matrix
 	Eps         float32
-	// SiLU is applied behind it.
+	// SiLU applies SiLU to the normalised values.
 	SiLU bool
 	// Work is GroupNormBytes of device memory, aligned to 16 bytes, in use until the queue has passed.
 	Work cu.DevicePtr
 }
 
 // GroupNorm normalises x; dst may be x.
-func (q *Queue) GroupNorm(dst, x Matrix, n Normalisation) error {
-	if err := sameShape("group_norm", dst, x); err != nil {
+func (q *Queue) GroupNorm(dst, x Matrix, n GroupNormParams) error {
+	if err := sameShape(groupNorm, dst, x); err != nil {
 		return err
 	}
 	scale, shift, err := q.statistics(x, n)
@@ -44,10 +65,9 @@ func (q *Queue) GroupNorm(dst, x Matrix, n Normalisation) error {
 	return q.Affine(dst, x, scale, shift, n.SiLU)
 }
 
-// statistics makes the rows, F32 [1, cols], that x is multiplied by and added to.
-func (q *Queue) statistics(x Matrix, n Normalisation) (scale, shift Matrix, err error) {
-	const operation = "group_norm"
-	if err := n.check(operation, x); err != nil || x.Rows == 0 {
+// statistics computes two rows, F32 [1, cols]: the normalised x is x ⊙ scale + shift.
+func (q *Queue) statistics(x Matrix, n GroupNormParams) (scale, shift Matrix, err error) {
+	if err := n.check(x); err != nil || x.Rows == 0 {
 		return scale, shift, err
 	}
 	chunks := ceilDiv(x.Rows, groupNormChunk)
@@ -55,30 +75,29 @@ func (q *Queue) statistics(x Matrix, n Normalisation) (scale, shift Matrix, err 
 	shift = scale
 	shift.Data += cu.DevicePtr(4 * roundUp(x.Cols, 8))
 
-	q.args.Reset().Ptr(n.Work)
-	q.matrix(x)
-	q.size(x).Int32(int32(n.Groups))
-	if err := q.launch(GroupNorm, pick(aligned(x), "group_norm_sums", "group_norm_sums_any"), chunks, 1); err != nil {
+	sums := groupNormSumsParams{parts: n.Work, x: x, rows: x.Rows, cols: x.Cols, groups: n.Groups}
+	if err := q.launchGroupNormSums(pick("group_norm_sums", aligned(x)), sums, chunks, 1); err != nil {
 		return scale, shift, err
 	}
-	q.args.Reset().Ptr(scale.Data).Ptr(shift.Data).Ptr(n.Work)
-	q.matrix(n.Gamma)
-	q.matrix(n.Beta).Int32(int32(chunks)).Int32(int32(x.Cols)).Int32(int32(n.Groups)).Float32(n.Eps)
-	return scale, shift, q.launch(GroupNorm, kernel{name: "group_norm_finish", threads: 128}, n.Groups, 1)
+	return scale, shift, q.launchGroupNormFinish(pick("group_norm_finish", true), groupNormFinishParams{
+		scale: scale.Data, shift: shift.Data, parts: n.Work, gamma: n.Gamma, beta: n.Beta,
+		chunks: chunks, cols: x.Cols, groups: n.Groups, eps: n.Eps,
+	}, n.Groups, 1)
 }
 
-func (n Normalisation) check(operation string, x Matrix) error {
+// check returns an error unless n fits x.
+func (n GroupNormParams) check(x Matrix) error {
 	if n.Groups < 1 || x.Cols%n.Groups != 0 || x.Cols > groupNormColumns {
-		return fmt.Errorf("%s: %v in %d groups, want a divisor of the columns, and %d columns at most", operation, x, n.Groups, groupNormColumns)
+		return fmt.Errorf("%s: %v in %d groups, want a divisor of the columns, and %d columns at most", groupNorm, x, n.Groups, groupNormColumns)
 	}
-	if err := isRow(operation, "gamma", n.Gamma, x.Cols); err != nil {
+	if err := isRow(groupNorm, "gamma", n.Gamma, x.Cols); err != nil {
 		return err
 	}
-	if err := isRow(operation, "beta", n.Beta, x.Cols); err != nil {
+	if err := isRow(groupNorm, "beta", n.Beta, x.Cols); err != nil {
 		return err
 	}
 	if n.Work == 0 || n.Work%16 != 0 {
-		return fmt.Errorf("%s: working memory at %#x, want a multiple of 16", operation, n.Work)
+		return fmt.Errorf("%s: working memory at %#x, want a multiple of 16", groupNorm, n.Work)
 	}
 	return nil
 }

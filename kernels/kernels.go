@@ -1,88 +1,83 @@
-// Package kernels launches the project's own GPU kernels, shipped as PTX for sm_80 and everything after it, and for some
-// families as PTX for one kind of GPU beside it. What enters is matrices in device memory and a stream, what leaves is
-// queued work; launches wait for nothing. It refuses shapes that do not fit each other, and knows nothing of models,
-// weights' names or which device runs it.
+// Package kernels launches the project's own GPU kernels. They are shipped as PTX for sm_80 and everything after it, and
+// some families also as PTX for one kind of GPU. What enters is matrices in device memory and a stream, what leaves is
+// queued work: a launch does not wait for the device. The package refuses shapes that do not fit each other. It knows
+// nothing of models, of the names of weights, or of which device runs a kernel.
 //
-// One file holds one family of kernels: gemm.go launches src/gemm.cu and src/gemm.sm_90a.cu, compiled to
-// ptx/gemm.sm_80.ptx and ptx/gemm.sm_90a.ptx by `make kernels`.
+// One file holds one family of kernels: gemm.go describes and launches the operations of src/gemm.cu and
+// src/gemm.sm_90a.cu, which `make kernels` compiles to ptx/gemm.sm_80.ptx and ptx/gemm.sm_90a.ptx. README.md shows how to
+// add an operation.
 package kernels
 
-import "kleinbild/kernels/cu"
+import (
+	"slices"
 
-// Family is a file of kernels, compiled and loaded as one module.
-type Family int
-
-// The families.
-const (
-	Elementwise Family = iota
-	Norm
-	GroupNorm
-	GEMM
-	Attention
-	Conv
-	families
+	"kleinbild/kernels/cu"
 )
 
-// Families lists all of them.
+// Family names a file of kernels, which is compiled and loaded as one module: "gemm" for src/gemm.cu.
+type Family string
+
+// Families lists all families by name.
 func Families() []Family {
-	all := make([]Family, families)
-	for i := range all {
-		all[i] = Family(i)
+	var all []Family
+	for _, k := range compiled {
+		all = append(all, k.family)
 	}
-	return all
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
-// String is the name of the family's source file.
-func (f Family) String() string {
-	return [...]string{"elementwise", "norm", "group_norm", "gemm", "attention", "conv"}[f]
-}
-
-// kernel is what a launch needs to know besides its parameters.
+// kernel is one compiled kernel. table.go lists all of them, as the build script finds them in src.
 type kernel struct {
-	name        string
-	target      target
-	threads     int
+	name string
+	// group is the name without the tile's size and suffix. The kernels of a group have the same parameters.
+	group  string
+	family Family
+	target Target
+	takes  alignment
+	// m and n are the rows and columns of the result that a block computes, k the width of a slice of the operands. They
+	// are 0 for kernels that do not compute tiles.
+	m, n, k int
+	// stages is the number of slices in shared memory, blocks the number of blocks that fit a multiprocessor together.
+	threads, stages, blocks int
+	// sharedBytes is the dynamic shared memory of a block.
 	sharedBytes int
 }
 
 // kernelsOf lists the kernels of a family that are made for a target.
-func kernelsOf(f Family, t target) []kernel {
-	var all []kernel
-	for _, k := range allKernels(f) {
-		if k.target == t {
+func kernelsOf(f Family, t Target) []*kernel {
+	var all []*kernel
+	for i := range compiled {
+		if k := &compiled[i]; k.family == f && k.target == t {
 			all = append(all, k)
 		}
 	}
 	return all
 }
 
-func allKernels(f Family) []kernel {
-	switch f {
-	case Elementwise:
-		return rowKernels(256, "copy", "add_scaled", "lerp", "affine", "embedding", "patchify!", "unpatchify!", "rgb8!", "taps!")
-	case Norm:
-		return rowKernels(256, "rms_norm", "layer_norm", "qk_norm_rope")
-	case GroupNorm:
-		return append(rowKernels(256, "group_norm_sums"), kernel{name: "group_norm_finish", threads: 128})
-	case GEMM:
-		return tileKernels(gemmTiles, siluTiles, qkNormRoPETiles, swigluTiles)
-	case Attention:
-		return tileKernels(attentions[64], attentions[128], attentions[256], attentions[512])
-	}
-	return tileKernels(convTiles, convNormTiles)
-}
-
-// rowKernels lists kernels that come for aligned rows and for any, but for names that end in "!".
-func rowKernels(threads int, names ...string) []kernel {
-	var all []kernel
-	for _, n := range names {
-		if base := n[:len(n)-1]; n[len(n)-1] == '!' {
-			all = append(all, kernel{name: base, threads: threads})
-		} else {
-			all = append(all, kernel{name: n, threads: threads}, kernel{name: n + "_any", threads: threads})
+// rowKernels holds the groups of kernels that come in two forms: for aligned rows, and, with the suffix _any, for all rows.
+var rowKernels = func() map[string][2]*kernel {
+	pairs := map[string][2]*kernel{}
+	for i := range compiled {
+		if k := &compiled[i]; k.m == 0 {
+			pair := pairs[k.group]
+			if k.takes == strict {
+				pair[0] = k
+			} else {
+				pair[1] = k
+			}
+			pairs[k.group] = pair
 		}
 	}
-	return all
+	return pairs
+}()
+
+// pick returns the kernel of a group for aligned rows, or the one for all rows.
+func pick(group string, aligned bool) *kernel {
+	if aligned {
+		return rowKernels[group][0]
+	}
+	return rowKernels[group][1]
 }
 
 // Queue launches kernels on one stream, in order. It is not safe for concurrent use.
@@ -98,23 +93,16 @@ func (s *Set) On(stream cu.Stream) *Queue {
 	return &Queue{set: s, stream: stream, maps: map[tensorKey]*cu.TensorMap{}}
 }
 
-// launch queues k with the parameters packed in q.args. An empty grid is no work.
-func (q *Queue) launch(f Family, k kernel, gridX, gridY int) error {
+// launch queues k with the parameters packed in q.args. An empty grid is no work. The functions of params.go call it,
+// which pack the parameters of a group.
+func (q *Queue) launch(k *kernel, gridX, gridY int) error {
 	if gridX == 0 || gridY == 0 {
 		return nil
 	}
-	functions, err := q.set.functions(f, k.target)
+	functions, err := q.set.functions(k.family, k.target)
 	if err != nil {
 		return err
 	}
 	return functions[k.name].Launch(cu.Dim3{X: gridX, Y: gridY, Z: 1}, cu.Dim3{X: k.threads, Y: 1, Z: 1},
 		k.sharedBytes, q.stream, q.args.Bytes())
-}
-
-// pick returns the kernel for aligned rows, or its twin for any.
-func pick(aligned bool, plain, any string) kernel {
-	if aligned {
-		return kernel{name: plain, threads: 256}
-	}
-	return kernel{name: any, threads: 256}
 }

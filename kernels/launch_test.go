@@ -29,7 +29,7 @@ func imagine(rows, cols int, dtype DType) Matrix {
 
 // TestRefusals asks for what does not fit.
 func TestRefusals(t *testing.T) {
-	q := New(absent{}).On(nil)
+	q := New(absent{}, nil).On(nil)
 	m := func(rows, cols int) Matrix { return imagine(rows, cols, BF16) }
 	moved := func(m Matrix, by cu.DevicePtr) Matrix { m.Data += by; return m }
 	spaced := func(m Matrix, stride int) Matrix { m.Stride = stride; return m }
@@ -45,17 +45,14 @@ func TestRefusals(t *testing.T) {
 		{"odd address", q.AddScaled(m(4, 8), m(4, 8), moved(m(4, 8), 1), 1), "want an address that is a multiple of 2"},
 		{"too large", q.Lerp(m(1<<16, 1<<15), m(1<<16, 1<<15), m(1<<16, 1<<15), 1), "want fewer than 2147483648 values"},
 		{"affine row", q.Affine(m(4, 8), m(4, 8), m(1, 7), m(1, 8), false), "affine: scale BF16 [1 7], want [1 8]"},
-		{"embedding", q.Embedding(m(4, 8), m(100, 9), 16), "rows of one width"},
 		{"patchify", q.Patchify(m(1, 12), m(6, 3), 3, 2), "want even sides"},
-		{"rgb8", q.RGB8(16, m(4, 4)), "want three columns"},
-		{"taps", q.Taps(m(4, 28), m(4, 28), 9), "want a multiple of 9 columns"},
 		{"rms norm", q.RMSNorm(m(4, 8), m(4, 8), m(2, 8), 0), "rms_norm: weight BF16 [2 8], want [1 8]"},
 		{"layer norm", q.LayerNorm(m(4, 8), m(4, 8), m(1, 8), m(1, 4), 0), "layer_norm: shift BF16 [1 4], want [1 8]"},
 		{"rope angles", q.QKNormRoPE(m(4, 32), m(1, 16), RoPE{Cos: rope.Cos, Sin: m(4, 8)}, 0), "angles BF16 [4 8], want F32 [4 8]"},
 		{"rope heads", q.QKNormRoPE(m(4, 30), m(1, 16), rope, 0), "want an even width that divides the columns"},
-		{"groups", q.GroupNorm(m(4, 8), m(4, 8), Normalisation{Groups: 3, Gamma: m(1, 8), Beta: m(1, 8), Work: 16}), "want a divisor of the columns"},
-		{"group columns", q.GroupNorm(m(4, 4096), m(4, 4096), Normalisation{Groups: 32, Gamma: m(1, 4096), Beta: m(1, 4096), Work: 16}), "2048 columns at most"},
-		{"group norm's memory", q.GroupNorm(m(4, 8), m(4, 8), Normalisation{Groups: 2, Gamma: m(1, 8), Beta: m(1, 8), Work: 8}), "want a multiple of 16"},
+		{"groups", q.GroupNorm(m(4, 8), m(4, 8), GroupNormParams{Groups: 3, Gamma: m(1, 8), Beta: m(1, 8), Work: 16}), "want a divisor of the columns"},
+		{"group columns", q.GroupNorm(m(4, 4096), m(4, 4096), GroupNormParams{Groups: 32, Gamma: m(1, 4096), Beta: m(1, 4096), Work: 16}), "2048 columns at most"},
+		{"group norm's memory", q.GroupNorm(m(4, 8), m(4, 8), GroupNormParams{Groups: 2, Gamma: m(1, 8), Beta: m(1, 8), Work: 8}), "want a multiple of 16"},
 		{"gemm", q.GEMM(m(4, 8), m(4, 16), m(8, 24), Epilogue{}, Auto), "gemm: BF16 [4 16] by BF16 [8 24] into BF16 [4 8], want [m k], [n k] and [m n]"},
 		{"gemm of F32", q.GEMM(m(4, 8), imagine(4, 16, F32), m(8, 16), Epilogue{}, Auto), "gemm: F32 [4 16], want BF16"},
 		{"bias", q.GEMM(m(4, 8), m(4, 16), m(8, 16), Epilogue{Bias: m(1, 4)}, Auto), "gemm: bias BF16 [1 4], want [1 8]"},
@@ -65,12 +62,12 @@ func TestRefusals(t *testing.T) {
 		{"half a head", q.GEMM(m(4, 32), m(4, 16), m(32, 16), Epilogue{QKNormRoPE: QKNormRoPE{Cols: 24, Weight: m(1, 16), RoPE: rope}}, Auto), "want an even width that divides"},
 		{"variant", q.GEMM(m(4, 8), m(4, 16), m(8, 16), Epilogue{}, 99), "gemm: variant 99, want 0 to"},
 		{"swiglu", q.SwiGLU(m(4, 8), m(4, 16), m(8, 16), spaced(m(8, 16), 24), Auto), "want [m k], twice [n k] of one stride"},
-		{"heads", q.Attention(m(4, 96), m(4, 96), m(4, 64), m(4, 64), AttentionShape{Heads: 3, KVHeads: 2, Keys: 4}, Auto), "want divisors of each other"},
-		{"wide heads", q.Attention(m(4, 520), m(4, 520), m(4, 520), m(4, 520), AttentionShape{Heads: 1, KVHeads: 1, Keys: 4}, Auto), "512 columns at most"},
-		{"no keys", q.Attention(m(4, 64), m(4, 64), m(4, 64), m(4, 64), AttentionShape{Heads: 1, KVHeads: 1}, Auto), "attention: 0 keys of BF16 [4 64], want 1 to 4"},
-		{"attention's variant", q.Attention(m(4, 64), m(4, 64), m(4, 64), m(4, 64), AttentionShape{Heads: 1, KVHeads: 1, Keys: 1}, 2), "variant 2, want 0 to 1"},
-		{"kernel", q.Conv(m(4, 8), m(4, 8), m(8, 200), Matrix{}, ConvShape{Height: 2, Width: 2, Kernel: 5}, false, Auto), "want 1 or 3"},
-		{"picture", q.Conv(m(4, 8), m(4, 8), m(8, 72), Matrix{}, ConvShape{Height: 2, Width: 2, Kernel: 3, Upsample: true}, false, Auto), "[16 out]"},
+		{"heads", q.Attention(m(4, 96), m(4, 96), m(4, 64), m(4, 64), AttentionParams{Heads: 3, KVHeads: 2, Keys: 4}, Auto), "want divisors of each other"},
+		{"wide heads", q.Attention(m(4, 520), m(4, 520), m(4, 520), m(4, 520), AttentionParams{Heads: 1, KVHeads: 1, Keys: 4}, Auto), "512 columns at most"},
+		{"no keys", q.Attention(m(4, 64), m(4, 64), m(4, 64), m(4, 64), AttentionParams{Heads: 1, KVHeads: 1}, Auto), "attention: 0 keys of BF16 [4 64], want 1 to 4"},
+		{"attention's variant", q.Attention(m(4, 64), m(4, 64), m(4, 64), m(4, 64), AttentionParams{Heads: 1, KVHeads: 1, Keys: 1}, 2), "variant 2, want 0 to 1"},
+		{"kernel", q.Conv(m(4, 8), m(4, 8), m(8, 200), Matrix{}, ConvParams{Height: 2, Width: 2, Kernel: 5}, false, Auto), "want 1 or 3"},
+		{"picture", q.Conv(m(4, 8), m(4, 8), m(8, 72), Matrix{}, ConvParams{Height: 2, Width: 2, Kernel: 3, Upsample: true}, false, Auto), "[16 out]"},
 	} {
 		if c.err == nil || !strings.Contains(c.err.Error(), c.want) {
 			t.Errorf("%s: %v, want … %s …", c.name, c.err, c.want)
@@ -80,21 +77,20 @@ func TestRefusals(t *testing.T) {
 
 // TestLaunchesDoNotAllocate also finds that nothing is refused by mistake.
 func TestLaunchesDoNotAllocate(t *testing.T) {
-	q := New(absent{}).On(nil)
+	q := New(absent{}, nil).On(nil)
 	m := func(rows, cols int) Matrix { return imagine(rows, cols, BF16) }
 	rope := RoPE{Cos: imagine(4, 8, F32), Sin: imagine(4, 8, F32)}
 	for name, launch := range map[string]func() error{
-		"copy":      func() error { return q.Copy(m(4, 8), m(4, 8)) },
-		"affine":    func() error { return q.Affine(m(4, 8), m(4, 8), m(1, 8), m(1, 8), true) },
-		"embedding": func() error { return q.Embedding(m(4, 8), m(100, 8), 16) },
-		"norm":      func() error { return q.LayerNorm(m(4, 8), m(4, 8), m(1, 8), m(1, 8), 1e-6) },
-		"rope":      func() error { return q.QKNormRoPE(m(4, 32), m(1, 16), rope, 1e-6) },
+		"copy":   func() error { return q.Copy(m(4, 8), m(4, 8)) },
+		"affine": func() error { return q.Affine(m(4, 8), m(4, 8), m(1, 8), m(1, 8), true) },
+		"norm":   func() error { return q.LayerNorm(m(4, 8), m(4, 8), m(1, 8), m(1, 8), 1e-6) },
+		"rope":   func() error { return q.QKNormRoPE(m(4, 32), m(1, 16), rope, 1e-6) },
 		"group": func() error {
-			return q.GroupNorm(m(4, 8), m(4, 8), Normalisation{Groups: 2, Gamma: m(1, 8), Beta: m(1, 8), Eps: 1e-6, SiLU: true, Work: 16})
+			return q.GroupNorm(m(4, 8), m(4, 8), GroupNormParams{Groups: 2, Gamma: m(1, 8), Beta: m(1, 8), Eps: 1e-6, SiLU: true, Work: 16})
 		},
 		"normalised conv": func() error {
-			n := Normalisation{Groups: 2, Gamma: m(1, 8), Beta: m(1, 8), Eps: 1e-6, SiLU: true, Work: 16}
-			return q.ConvNorm(m(4, 8), m(4, 8), m(8, 72), m(1, 8), ConvShape{Height: 2, Width: 2, Kernel: 3}, true, n, m(4, 8), Auto)
+			n := GroupNormParams{Groups: 2, Gamma: m(1, 8), Beta: m(1, 8), Eps: 1e-6, SiLU: true, Work: 16}
+			return q.ConvNorm(m(4, 8), m(4, 8), m(8, 72), m(1, 8), ConvParams{Height: 2, Width: 2, Kernel: 3}, true, n, m(4, 8), Auto)
 		},
 		"heads": func() error {
 			return q.GEMM(m(4, 128), m(4, 16), m(128, 16), Epilogue{QKNormRoPE: QKNormRoPE{Cols: 128, Weight: m(1, 128), RoPE: RoPE{Cos: imagine(4, 64, F32), Sin: imagine(4, 64, F32)}}}, Auto)
@@ -104,10 +100,10 @@ func TestLaunchesDoNotAllocate(t *testing.T) {
 		},
 		"swiglu": func() error { return q.SwiGLU(m(4, 8), m(4, 16), m(8, 16), m(8, 16), Auto) },
 		"attention": func() error {
-			return q.Attention(m(4, 64), m(4, 64), m(4, 64), m(4, 64), AttentionShape{Heads: 1, KVHeads: 1, Keys: 4}, Auto)
+			return q.Attention(m(4, 64), m(4, 64), m(4, 64), m(4, 64), AttentionParams{Heads: 1, KVHeads: 1, Keys: 4}, Auto)
 		},
 		"conv": func() error {
-			return q.Conv(m(4, 8), m(4, 8), m(8, 72), m(1, 8), ConvShape{Height: 2, Width: 2, Kernel: 3}, true, Auto)
+			return q.Conv(m(4, 8), m(4, 8), m(8, 72), m(1, 8), ConvParams{Height: 2, Width: 2, Kernel: 3}, true, Auto)
 		},
 		"no rows": func() error { return q.GEMM(m(0, 8), m(0, 16), m(8, 16), Epilogue{}, Auto) },
 	} {
@@ -123,15 +119,15 @@ func TestLaunchesDoNotAllocate(t *testing.T) {
 // TestDescriptorsAreRemembered: launches for sm_90a make each descriptor once, then allocate nothing, and do not grow
 // without end.
 func TestDescriptorsAreRemembered(t *testing.T) {
-	q := New(nameOfLast{ptxsim.Open(ptxsim.Device{Major: 9})}).only(sm90a).On(nil)
+	q := New(nameOfLast{ptxsim.Open(ptxsim.Device{Major: 9})}, nil).Only(SM90a).On(nil)
 	m := func(rows, cols int) Matrix { return imagine(rows, cols, BF16) }
-	conv := ConvShape{Height: 2, Width: 2, Kernel: 3}
+	conv := ConvParams{Height: 2, Width: 2, Kernel: 3}
 	for want, launch := range map[string]func() error{
 		"gemm":   func() error { return q.GEMM(m(4, 8), m(4, 16), m(8, 16), Epilogue{}, Auto) },
 		"swiglu": func() error { return q.SwiGLU(m(4, 8), m(4, 16), m(8, 16), m(8, 16), Auto) },
 		"conv":   func() error { return q.Conv(m(4, 8), m(4, 8), m(8, 72), m(1, 8), conv, true, Auto) },
 		"attention": func() error {
-			return q.Attention(m(4, 128), m(4, 128), m(4, 128), m(4, 128), AttentionShape{Heads: 1, KVHeads: 1, Keys: 4}, Auto)
+			return q.Attention(m(4, 128), m(4, 128), m(4, 128), m(4, 128), AttentionParams{Heads: 1, KVHeads: 1, Keys: 4}, Auto)
 		},
 	} {
 		if err := launch(); err != nil || !strings.HasPrefix(lastLaunched, want+"_wgmma") {
@@ -153,30 +149,55 @@ func TestDescriptorsAreRemembered(t *testing.T) {
 
 // TestChoice looks at what Auto takes where the answer is clear.
 func TestChoice(t *testing.T) {
+	heads := Shape{Operation: attention, Heads: 24}
 	for _, c := range []struct {
-		table      []tile
+		shape      Shape
 		have       alignment
-		best       target
+		best       Target
 		rows, cols int
 		want       string
 	}{
-		{gemmTiles, strict, sm80, 4608, 9216, "gemm_128x256"},
-		{gemmTiles, strict, sm80, 1, 18432, "gemm_64x64"},
-		{gemmTiles, loose, sm90a, 4096, 128, "gemm_loose"},
-		{gemmTiles, unaligned, sm90a, 4096, 4096, "gemm_any"},
-		{swigluTiles, strict, sm80, 4608, 9216, "swiglu_128x256"},
-		{convTiles, strict, sm80, 1 << 20, 128, "conv_256x128"},
-		{gemmTiles, strict, sm90a, 4096, 4096, "gemm_wgmma_128x256"},
-		{gemmTiles, strict, sm90a, 4608, 3072, "gemm_wgmma_192x192"}, // three rounds, where 128×256 needs four
-		{gemmTiles, strict, sm90a, 1, 18432, "gemm_wgmma_64x128"},
-		{attentions[128], strict, sm80, 4608, 3072, "attention_128x128"},
-		{attentions[128], strict, sm90a, 4608, 3072, "attention_wgmma_128"},
-		{attentions[128], unaligned, sm90a, 4608, 3072, "attention_128_any"},
-		{convTiles, strict, sm90a, 1 << 20, 128, "conv_wgmma_256x128"},
-		{convTiles, loose, sm90a, 1 << 20, 3, "conv_128x32"},
+		{Shape{Operation: gemm}, strict, SM80, 4608, 9216, "gemm_128x256"},
+		{Shape{Operation: gemm}, strict, SM80, 1, 18432, "gemm_64x64"},
+		{Shape{Operation: gemm}, loose, SM90a, 4096, 128, "gemm_loose"},
+		{Shape{Operation: gemm}, unaligned, SM90a, 4096, 4096, "gemm_any"},
+		{Shape{Operation: swiglu}, strict, SM80, 4608, 9216, "swiglu_128x256"},
+		{Shape{Operation: conv}, strict, SM80, 1 << 20, 128, "conv_256x128"},
+		{Shape{Operation: gemm}, strict, SM90a, 4096, 4096, "gemm_wgmma_128x256"},
+		{Shape{Operation: gemm}, strict, SM90a, 4608, 3072, "gemm_wgmma_192x192"}, // three rounds, where 128×256 needs four
+		{Shape{Operation: gemm}, strict, SM90a, 1, 18432, "gemm_wgmma_64x128"},
+		{heads, strict, SM80, 4608, 3072, "attention_128x128"},
+		{heads, strict, SM90a, 4608, 3072, "attention_wgmma_128"},
+		{heads, unaligned, SM90a, 4608, 3072, "attention_128_any"},
+		{Shape{Operation: conv}, strict, SM90a, 1 << 20, 128, "conv_wgmma_256x128"},
+		{Shape{Operation: conv}, loose, SM90a, 1 << 20, 3, "conv_128x32"},
+		{Shape{Operation: conv, Conv: ConvParams{Downsample: true}}, strict, SM90a, 1 << 20, 128, "conv_256x128"},
 	} {
-		if got, err := choose(c.table, Auto, c.have, targetOf(c.table, c.have, Shape{}, c.best), Shape{Rows: c.rows, Cols: c.cols}, 132); err != nil || got.name != c.want {
-			t.Errorf("%d × %d: %s, %v, want %s", c.rows, c.cols, got.name, err, c.want)
+		c.shape.Rows, c.shape.Cols = c.rows, c.cols
+		tiles := Find(c.shape.Operation).tilesFor(c.shape)
+		got, err := choose(tiles, Auto, c.have, targetOf(tiles, c.have, c.best), c.shape, 132)
+		if err != nil || got.name != c.want {
+			t.Errorf("%v: %+v, %v, want %s", c.shape, got, err, c.want)
 		}
 	}
+}
+
+// nameOfLast is a device that only remembers the name of the kernel launched last.
+type nameOfLast struct{ cu.Context }
+
+type namedModule struct{ cu.Module }
+
+type namedFunction struct {
+	cu.Function
+	name string
+}
+
+var lastLaunched string
+
+func (nameOfLast) LoadModule([]byte, cu.ModuleOptions) (cu.Module, error) { return namedModule{}, nil }
+func (namedModule) Function(name string) (cu.Function, error)             { return namedFunction{name: name}, nil }
+func (namedFunction) SetMaxDynamicShared(int) error                       { return nil }
+func (f namedFunction) Launch(_, _ cu.Dim3, _ int, _ cu.Stream, _ []byte) error {
+	lastLaunched = f.name
+	return nil
 }

@@ -31,8 +31,8 @@ func (d DType) String() string {
 	return "BF16"
 }
 
-// Matrix is rows × cols values in device memory: value (i, j) is number i·Stride + j from Data. The zero value stands for
-// an absent one.
+// Matrix is rows × cols values in device memory: value (i, j) is number i·Stride + j from Data. The zero value means that
+// there is no matrix.
 type Matrix struct {
 	Data       cu.DevicePtr
 	Rows, Cols int
@@ -43,7 +43,7 @@ type Matrix struct {
 // String gives shape and format for errors.
 func (m Matrix) String() string { return fmt.Sprintf("%v [%d %d]", m.DType, m.Rows, m.Cols) }
 
-// cols is the columns [from, to).
+// cols returns the columns [from, to).
 func (m Matrix) cols(from, to int) Matrix {
 	m.Data += cu.DevicePtr(from * m.DType.SizeBytes())
 	m.Cols = to - from
@@ -56,7 +56,7 @@ func (m Matrix) rowsAligned() bool {
 	return uint64(m.Data)%16 == 0 && (m.Rows == 1 || m.Stride*size%16 == 0)
 }
 
-// aligned says whether the kernels that take eight columns at a time can have the matrices.
+// aligned says whether kernels that take eight columns at a time can read and write the matrices.
 func aligned(ms ...Matrix) bool {
 	for _, m := range ms {
 		if m.Cols%8 != 0 || !m.rowsAligned() {
@@ -66,15 +66,13 @@ func aligned(ms ...Matrix) bool {
 	return true
 }
 
-// matrix packs m as Mat of src/cu.h.
-func (q *Queue) matrix(m Matrix) *cu.Args {
-	return q.args.Ptr(m.Data).Int32(int32(m.Stride)).Int32(int32(m.DType))
-}
+// packMatrix packs m as Mat of src/cu.h.
+func packMatrix(a *cu.Args, m Matrix) { a.Ptr(m.Data).Int32(int32(m.Stride)).Int32(int32(m.DType)) }
 
 // maxElements bounds rows × stride and the number of threads of a launch, which kernels count in 32 bits.
 const maxElements = 1 << 31
 
-// check refuses matrices that are no matrices; an operation's own rules come after it.
+// check returns an error for matrices that no operation takes. An operation has rules of its own besides.
 func check(operation string, ms ...Matrix) error {
 	for _, m := range ms {
 		if m.Rows < 0 || m.Cols < 0 || m.Rows > 0 && m.Cols > 0 && (m.Data == 0 || m.Stride < m.Cols && m.Rows > 1) {
@@ -90,7 +88,7 @@ func check(operation string, ms ...Matrix) error {
 	return nil
 }
 
-// sameShape refuses operands whose shape is not dst's.
+// sameShape returns an error if an operand has another shape than dst.
 func sameShape(operation string, dst Matrix, ms ...Matrix) error {
 	if err := check(operation, dst); err != nil {
 		return err
@@ -106,7 +104,7 @@ func sameShape(operation string, dst Matrix, ms ...Matrix) error {
 	return nil
 }
 
-// isRow refuses a vector that is not one row of n values.
+// isRow returns an error unless m is one row of n values.
 func isRow(operation, name string, m Matrix, n int) error {
 	if err := check(operation, m); err != nil {
 		return err
@@ -117,7 +115,7 @@ func isRow(operation, name string, m Matrix, n int) error {
 	return nil
 }
 
-// isBF16 refuses other formats.
+// isBF16 returns an error if a matrix has another format.
 func isBF16(operation string, ms ...Matrix) error {
 	for _, m := range ms {
 		if m.DType != BF16 {

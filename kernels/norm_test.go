@@ -75,12 +75,12 @@ func TestQKNormRoPE(t *testing.T) {
 		m := h.target(s.rows, s.heads*s.d, s.l)
 		h.must(h.Copy(m, h.upload(x, s.l)))
 		h.must(h.QKNormRoPE(m, h.upload(w, layout{dtype: DType(s.rows % 2)}), rope, eps))
-		h.check(fmt.Sprintf("%+v", s), m, each(s.rows, s.heads*s.d, qkNormRoPE(x, s.d, w[0], angles, s.halves, eps)), true)
+		h.check(fmt.Sprintf("%+v", s), m, each(s.rows, s.heads*s.d, rotatedHeads(x, s.d, w[0], angles, s.halves, eps)), true)
 	}
 }
 
-// qkNormRoPE gives the values of x [rows, heads·d] after RMSNorm by w of each head and RoPE by angles [rows, d/2].
-func qkNormRoPE(x table, d int, w []float64, angles table, halves bool, eps float64) func(i, j int) float64 {
+// rotatedHeads gives the values of x [rows, heads·d] after RMSNorm by w of each head and RoPE by angles [rows, d/2].
+func rotatedHeads(x table, d int, w []float64, angles table, halves bool, eps float64) func(i, j int) float64 {
 	return func(i, j int) float64 {
 		head, c := x[i][j/d*d:][:d], j%d
 		mean, variance := moments(head)
@@ -125,12 +125,12 @@ func TestGroupNorm(t *testing.T) {
 		x := h.upload(a, s.l)
 		dst := h.target(s.rows, cols, s.l)
 		work := h.memory(int(GroupNormBytes(s.rows, cols, s.groups)))
-		h.must(h.GroupNorm(dst, x, Normalisation{Groups: s.groups, Gamma: h.upload(gamma, layout{dtype: BF16}), Beta: h.upload(beta, layout{dtype: F32}), Eps: eps, SiLU: s.silu, Work: work}))
+		h.must(h.GroupNorm(dst, x, GroupNormParams{Groups: s.groups, Gamma: h.upload(gamma, layout{dtype: BF16}), Beta: h.upload(beta, layout{dtype: F32}), Eps: eps, SiLU: s.silu, Work: work}))
 		h.check(fmt.Sprintf("%+v", s), dst, each(s.rows, cols, func(i, j int) float64 {
 			g := j / s.width
 			y := (a[i][j]-mean[g])*scale[g]*gamma[0][j] + beta[0][j]
 			if s.silu {
-				return silu(y)
+				return siluOf(y)
 			}
 			return y
 		}), true)

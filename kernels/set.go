@@ -10,40 +10,61 @@ import (
 )
 
 //go:embed ptx/*.ptx
-var ptx embed.FS
+var ptxFiles embed.FS
 
-// target is the kind of GPU that kernels are compiled for: ptx/<family>.<target>.ptx.
-type target int
+//go:embed ptx/MANIFEST
+var manifest []byte
 
-// The targets, best last. A new one is a name here, what runs it below, and kernels in the families' tables.
+// Manifest lists the hashes of the sources and of the PTX: it identifies the kernels of a build.
+func Manifest() []byte { return manifest }
+
+// Target is the kind of GPU that kernels are compiled for: ptx/<family>.<target>.ptx.
+type Target int
+
+// The targets, the best last. A new target needs a name here, a case in RunsOn, and sources of its own.
 const (
-	sm80 target = iota
-	sm90a
+	SM80 Target = iota
+	SM90a
 	targets
 )
 
-func (t target) String() string { return [...]string{"sm_80", "sm_90a"}[t] }
+// String is the target's name in the names of files: "sm_80".
+func (t Target) String() string { return [...]string{"sm_80", "sm_90a"}[t] }
 
-// runsOn says which GPUs a target is for: sm_80 is for all, and names that end in a letter are for one kind alone.
-func (t target) runsOn(d cu.DeviceInfo) bool {
-	switch t {
-	case sm90a:
+// RunsOn says which GPUs a target is for. sm_80 is for all; a name that ends in a letter is for one kind alone.
+func (t Target) RunsOn(d cu.DeviceInfo) bool {
+	if t == SM90a {
 		return d.Major == 9 && d.Minor == 0
 	}
 	return true
 }
 
+// Tuner decides what a Set leaves open. Package tune has one.
+type Tuner interface {
+	// Try compares the kernels that a family has for a target with those for sm_80, on the Set's device. It returns an
+	// error that wraps ErrTrial if they compute something else.
+	Try(s *Set, f Family, t Target) error
+	// Variant returns the variant for a shape of which several kernels compete, or Auto.
+	Variant(shape Shape) Variant
+}
+
+// ErrTrial means that kernels for a target compute something else than those for sm_80.
+var ErrTrial = errors.New("failed its trial")
+
 // Set is the kernels of one device. It may be used from several goroutines.
 type Set struct {
 	ctx     cu.Context
-	modules *[families][targets]module
-	forced  *target // instead of the best, for trials
-	best    [families]struct {
-		once   sync.Once
-		target target
-		err    error
-	}
-	tuning tuning
+	tuner   Tuner
+	modules map[Family]*[targets]module
+	only    *Target // used instead of the best target if not nil
+	best    map[Family]*bestTarget
+}
+
+// bestTarget is the outcome of the search for a family's target.
+type bestTarget struct {
+	once   sync.Once
+	target Target
+	err    error
 }
 
 // module is a family for a target, on the device.
@@ -53,45 +74,67 @@ type module struct {
 	functions map[string]cu.Function
 }
 
-// New returns the kernels for ctx; nothing is compiled yet.
-func New(ctx cu.Context) *Set { return &Set{ctx: ctx, modules: new([families][targets]module)} }
+// New returns the kernels for ctx; nothing is compiled yet. If tuner is nil, kernels for the device's own target are used
+// without a trial, and a rule chooses among variants.
+func New(ctx cu.Context, tuner Tuner) *Set {
+	modules := map[Family]*[targets]module{}
+	for _, f := range Families() {
+		modules[f] = new([targets]module)
+	}
+	return newSet(ctx, tuner, modules)
+}
 
-// Load compiles a family, for its best target and for sm_80, which takes the driver up to seconds; the first launches do
-// it where nobody has before. After an error the family stays unusable.
+func newSet(ctx cu.Context, tuner Tuner, modules map[Family]*[targets]module) *Set {
+	s := &Set{ctx: ctx, tuner: tuner, modules: modules, best: map[Family]*bestTarget{}}
+	for f := range modules {
+		s.best[f] = new(bestTarget)
+	}
+	return s
+}
+
+// Only returns the set with the kernels of one target and without a tuner. It shares what is compiled with s.
+func (s *Set) Only(t Target) *Set {
+	only := newSet(s.ctx, nil, s.modules)
+	only.only = &t
+	return only
+}
+
+// Context returns the device that the set is for.
+func (s *Set) Context() cu.Context { return s.ctx }
+
+// Load compiles a family for its best target and for sm_80. That takes the driver up to seconds; without Load the first
+// launches do it. After an error the family stays unusable.
 func (s *Set) Load(f Family) error {
 	t, err := s.bestTarget(f)
 	if err != nil {
 		return err
 	}
-	if t != sm80 {
-		_, err = s.functions(f, sm80)
+	if t != SM80 {
+		_, err = s.functions(f, SM80)
 	}
 	return err
 }
 
-// Target names the kind of GPU that a family's kernels are for where operands allow: "sm_80", or "sm_90a".
-func (s *Set) Target(f Family) (string, error) {
-	t, err := s.bestTarget(f)
-	return t.String(), err
-}
+// Target returns the target of the kernels that launches of an operation use if the operands allow it.
+func (s *Set) Target(o *Operation) (Target, error) { return s.bestTarget(o.Families[0]) }
 
-// bestTarget tries the targets that are for the device, best first. One that the driver does not accept, being too old for
-// it or finding fault with it, or whose kernels fail their trial, is passed over.
-func (s *Set) bestTarget(f Family) (target, error) {
-	if s.forced != nil {
-		return *s.forced, nil
+// bestTarget tries the targets that are for the device, the best first. It passes over a target if the driver does not
+// accept the PTX, because it is too old or finds fault with it, or if the kernels fail their trial.
+func (s *Set) bestTarget(f Family) (Target, error) {
+	if s.only != nil {
+		return *s.only, nil
 	}
-	b := &s.best[f]
+	b := s.best[f]
 	b.once.Do(func() {
-		for t := targets - 1; t >= sm80; t-- {
-			if !t.runsOn(s.ctx.Device()) || len(kernelsOf(f, t)) == 0 {
+		for t := targets - 1; t >= SM80; t-- {
+			if !t.RunsOn(s.ctx.Device()) || len(kernelsOf(f, t)) == 0 {
 				continue
 			}
 			b.target = t
-			if _, b.err = s.functions(f, t); b.err == nil && t != sm80 {
-				b.err = s.try(f, t)
+			if _, b.err = s.functions(f, t); b.err == nil && t != SM80 && s.tuner != nil {
+				b.err = s.tuner.Try(s, f, t)
 			}
-			if b.err == nil || t == sm80 || !refused(b.err) {
+			if b.err == nil || t == SM80 || !refused(b.err) {
 				return
 			}
 		}
@@ -99,23 +142,24 @@ func (s *Set) bestTarget(f Family) (target, error) {
 	return b.target, b.err
 }
 
-// refused tells PTX that a driver does not take, or takes wrongly, from faults of the device.
+// refused says whether an error means that the driver does not take the PTX, or takes it wrongly. Other errors are faults
+// of the device.
 func refused(err error) bool {
 	var jit *cu.JITError
 	var driver *cu.DriverTooOldError
-	return errors.As(err, &jit) || errors.As(err, &driver) || errors.Is(err, errTrial)
+	return errors.As(err, &jit) || errors.As(err, &driver) || errors.Is(err, ErrTrial)
 }
 
 // functions are the kernels of a family for a target, by name.
-func (s *Set) functions(f Family, t target) (map[string]cu.Function, error) {
+func (s *Set) functions(f Family, t Target) (map[string]cu.Function, error) {
 	m := &s.modules[f][t]
 	m.once.Do(func() { m.functions, m.err = s.load(f, t) })
 	return m.functions, m.err
 }
 
-func (s *Set) load(f Family, t target) (map[string]cu.Function, error) {
+func (s *Set) load(f Family, t Target) (map[string]cu.Function, error) {
 	name := fmt.Sprintf("%v.%v.ptx", f, t)
-	text, err := ptx.ReadFile("ptx/" + name)
+	text, err := ptxFiles.ReadFile("ptx/" + name)
 	if err != nil {
 		return nil, fmt.Errorf("kernels: %w", err)
 	}

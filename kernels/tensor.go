@@ -2,9 +2,9 @@ package kernels
 
 import "kleinbild/kernels/cu"
 
-// tensorKey is what an operand's descriptor depends on: its extents, the innermost first, the distances in values between
-// neighbours in the others, and the extents of the boxes that are moved, of panelColumns columns each. A matrix has two
-// dimensions, and zeros for the third.
+// tensorKey is what the descriptor of an operand depends on: the extents of its dimensions, the innermost first; the distances
+// between neighbours in the other dimensions, in values; and the extents of the boxes that are copied, each of panelColumns
+// columns. A matrix has two dimensions and zeros for the third.
 type tensorKey struct {
 	data    cu.DevicePtr
 	dims    [3]int
@@ -13,30 +13,31 @@ type tensorKey struct {
 }
 
 const (
-	// panelColumns fill the 128 bytes that the widest swizzle takes.
+	// panelColumns values fill the 128 bytes of the widest swizzle.
 	panelColumns = 64
-	// maxTensors bounds what a queue remembers. A model's weights and the buffers of some sizes are a few hundred.
+	// maxTensors bounds the descriptors that a queue remembers. A model needs a few hundred.
 	maxTensors = 4096
 )
 
-// matrixTensor is m in boxes of rows. What lies outside reads as zeros.
+// matrixTensor describes m in boxes of so many rows. Reads outside of m give zeros.
 func matrixTensor(m Matrix, rows int) tensorKey {
 	return tensorKey{data: m.Data, dims: [3]int{m.Cols, m.Rows}, strides: [2]int{m.rowStride()}, box: [2]int{rows}}
 }
 
-// headTensor is the first rows of m, heads side by side and each with zeros around it, in boxes of box rows of one head.
+// headTensor describes the first rows of m, whose columns are heads side by side, in boxes of box rows of one head. Reads
+// outside of a head give zeros.
 func headTensor(m Matrix, rows, heads, box int) tensorKey {
 	cols := m.Cols / heads
 	return tensorKey{data: m.Data, dims: [3]int{cols, heads, rows}, strides: [2]int{cols, m.rowStride()}, box: [2]int{1, box}}
 }
 
-// pictureTensor is m's rows as the pixels of a picture, in boxes of width × height.
+// pictureTensor describes the rows of m as the pixels of a picture, in boxes of width × height.
 func pictureTensor(m Matrix, pictureHeight, pictureWidth, height, width int) tensorKey {
 	stride := m.rowStride()
 	return tensorKey{data: m.Data, dims: [3]int{m.Cols, pictureWidth, pictureHeight}, strides: [2]int{stride, stride * pictureWidth}, box: [2]int{width, height}}
 }
 
-// rowStride is the distance between rows; that of a single row may be anything, and is made what descriptors take.
+// rowStride is the distance between rows. That of a single row may be any number; descriptors need a multiple of 8.
 func (m Matrix) rowStride() int {
 	if m.Rows == 1 {
 		return roundUp(m.Cols, 8)
@@ -44,21 +45,20 @@ func (m Matrix) rowStride() int {
 	return m.Stride
 }
 
-// tensor packs a descriptor, made once and remembered.
-func (q *Queue) tensor(key tensorKey) error {
+// tensor returns the descriptor of an operand. It is made once and remembered.
+func (q *Queue) tensor(key tensorKey) (*cu.TensorMap, error) {
 	encoded, ok := q.maps[key]
 	if !ok {
 		var err error
 		if encoded, err = q.encode(key); err != nil {
-			return err
+			return nil, err
 		}
 		if len(q.maps) == maxTensors {
 			clear(q.maps)
 		}
 		q.maps[key] = encoded
 	}
-	q.args.TensorMap(encoded)
-	return nil
+	return encoded, nil
 }
 
 func (q *Queue) encode(k tensorKey) (*cu.TensorMap, error) {

@@ -29,8 +29,8 @@ type Backend struct {
 	dev       *device
 	opened    sync.Mutex
 	rehearsal bool
-	// met is shared with rehearsals.
-	met *met
+	// rehearsed is shared with rehearsals.
+	rehearsed *rehearsed
 
 	arena arena
 	// kept is the bytes of Keep in a rehearsal.
@@ -93,7 +93,7 @@ func New(o Options) (*Backend, error) {
 	if o.PartBytes == 0 {
 		o.PartBytes = 256 << 20
 	}
-	b := &Backend{options: o, met: new(met), ctx: context.Background(), laneBytes: map[string]int64{}}
+	b := &Backend{options: o, rehearsed: new(rehearsed), ctx: context.Background(), laneBytes: map[string]int64{}}
 	if err := b.start(); err != nil {
 		return nil, err
 	}
@@ -105,6 +105,9 @@ func New(o Options) (*Backend, error) {
 func (b *Backend) Name() string {
 	return fmt.Sprintf("%s (sm_%d%d)", b.info.Name, b.info.Major, b.info.Minor)
 }
+
+// DeviceName is the name of the device alone.
+func (b *Backend) DeviceName() string { return b.info.Name }
 
 // Activation is the format of activations.
 func (b *Backend) Activation() tensor.DType { return tensor.BF16 }
@@ -177,9 +180,9 @@ func (b *Backend) fail(operation string, err error) {
 // blame is fail for an error that the device told late.
 func (b *Backend) blame(err error) { b.fail(b.last+", or an operation before it", err) }
 
-// issue queues an operation of a family of kernels that reads weights, nil ones among them. f runs on the thread that owns
-// the device.
-func (b *Backend) issue(name string, family kernels.Family, f func(q *kernels.Queue) error, weights ...backend.Weight) {
+// issue queues f, which launches a kernels' operation that reads weights, some of which may be nil. f runs on the thread that
+// owns the device.
+func (b *Backend) issue(name string, o *kernels.Operation, f func(q *kernels.Queue) error, weights ...backend.Weight) {
 	if b.rehearsal || b.stopped() {
 		return
 	}
@@ -191,7 +194,7 @@ func (b *Backend) issue(name string, family kernels.Family, f func(q *kernels.Qu
 		}
 	}
 	// On that thread f must not wait for another goroutine's compilation, which needs the thread.
-	if err := b.dev.compiled(family); err != nil {
+	if err := b.dev.compiled(o); err != nil {
 		b.fail(name, err)
 		return
 	}

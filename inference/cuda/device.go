@@ -8,12 +8,13 @@ import (
 	"kleinbild/kernels"
 	"kleinbild/kernels/cu"
 	"kleinbild/kernels/ptxsim"
+	"kleinbild/kernels/tune"
 )
 
 // device is what belongs to one context: all of it goes with a fault.
 type device struct {
 	ctx   cu.Context
-	set   *kernels.Set
+	tuner *tune.Tuner
 	queue *kernels.Queue
 	// compute takes the operations, and the copies that they need.
 	compute cu.Stream
@@ -57,7 +58,7 @@ func (b *Backend) start() error {
 	if err != nil {
 		return err
 	}
-	d := &device{ctx: ctx, set: kernels.New(ctx), eager: make(chan struct{})}
+	d := &device{ctx: ctx, tuner: tune.New(ctx), eager: make(chan struct{})}
 	if d.compute, err = ctx.MakeStream(); err == nil {
 		d.staging, err = newStaging(ctx, d.compute, stagingBytes)
 	}
@@ -69,12 +70,12 @@ func (b *Backend) start() error {
 	}); ok {
 		d.undefine = sim.Undefine
 	}
-	d.queue = d.set.On(d.compute)
+	d.queue = d.tuner.Set().On(d.compute)
 	go func() {
 		defer close(d.eager)
 		for _, f := range kernels.Families() {
-			if !b.options.Eager || d.set.Load(f) != nil {
-				return // the operation that needs the family meets the error
+			if !b.options.Eager || d.tuner.Set().Load(f) != nil {
+				return // the operation that needs the family reports the error
 			}
 		}
 	}()
@@ -103,22 +104,14 @@ func (d *device) weightStaging(bytes int) (*staging, error) {
 	return d.weights, nil
 }
 
-// compiled waits until the family is there, and what its launchers use besides.
-func (d *device) compiled(f kernels.Family) error {
-	if err := d.set.Load(kernels.Elementwise); err != nil {
-		return err
-	}
-	switch f {
-	case kernels.GEMM: // heads that no product turns
-		if err := d.set.Load(kernels.Norm); err != nil {
-			return err
-		}
-	case kernels.Conv: // of what is normalised
-		if err := d.set.Load(kernels.GroupNorm); err != nil {
+// compiled waits until all families of kernels that an operation launches are on the device.
+func (d *device) compiled(o *kernels.Operation) error {
+	for _, f := range o.Families {
+		if err := d.tuner.Set().Load(f); err != nil {
 			return err
 		}
 	}
-	return d.set.Load(f)
+	return nil
 }
 
 func (d *device) close() error {

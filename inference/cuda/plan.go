@@ -9,7 +9,7 @@ import (
 // Rehearsal returns a backend that computes nothing and needs no device: stages built and run on it find out what memory
 // this one will need.
 func (b *Backend) Rehearsal() backend.Rehearsal {
-	r := &Backend{info: b.info, rehearsal: true, options: b.options, met: b.met}
+	r := &Backend{info: b.info, rehearsal: true, options: b.options, rehearsed: b.rehearsed}
 	r.arena.reset(endless)
 	return r
 }

@@ -14,7 +14,7 @@ type replay struct {
 // time its weights are on the device and its kernels compiled. Where weights come and go, it runs f every time.
 func (b *Backend) Replay(key any, f func()) {
 	if b.rehearsal {
-		b.guarded(f) // whose shapes are met
+		b.guarded(f) // so that its shapes are rehearsed
 		return
 	}
 	if b.stopped() {

@@ -28,7 +28,7 @@ func TestShapes(t *testing.T) {
 		t.Run(row.target, func(t *testing.T) {
 			b, _ := openSims(t, row.device)
 			s.test(t, b)
-			if got, err := b.dev.set.Target(kernels.GEMM); got != row.target || err != nil {
+			if got, err := b.dev.tuner.Set().Target(kernels.OpGEMM); got.String() != row.target || err != nil {
 				t.Errorf("products for %s, %v", got, err)
 			}
 		})

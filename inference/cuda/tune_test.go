@@ -9,7 +9,7 @@ import (
 	"kleinbild/inference/tensor"
 )
 
-// TestTune: what a rehearsal has met is measured when memory is reserved, once, and kept for other processes.
+// TestTune: what a rehearsal has issued is measured when memory is reserved, once, and kept for other processes.
 func TestTune(t *testing.T) {
 	dir := t.TempDir()
 	for process := range 2 {
@@ -26,14 +26,14 @@ func TestTune(t *testing.T) {
 			r.Linear(wide, x, w, backend.Epilogue{})
 			r.Free(x, y, wide)
 		}
-		if n := len(b.met.shapes); n != 1 || b.met.shapes[0].Depth != 16 {
-			t.Errorf("a rehearsal met %v, want one shape", b.met.shapes)
+		if n := len(b.rehearsed.shapes); n != 1 || b.rehearsed.shapes[0].Depth != 16 {
+			t.Errorf("a rehearsal issued %v, want one shape", b.rehearsed.shapes)
 		}
 		b.Begin(t.Context())
 		if err := b.Reserve(r.Memory()); err != nil {
 			t.Fatal(err)
 		}
-		if missing, err := b.dev.set.Missing(b.met.shapes); err != nil || len(missing) != 0 {
+		if missing, err := b.dev.tuner.Missing(b.rehearsed.shapes); err != nil || len(missing) != 0 {
 			t.Errorf("process %d: missing %v, %v", process, missing, err)
 		}
 		if files, err := os.ReadDir(dir); err != nil || len(files) != 1 {
@@ -42,8 +42,8 @@ func TestTune(t *testing.T) {
 		x, y := upload(b, 8, 16, 1), b.Alloc(8, 16, tensor.BF16)
 		b.Linear(y, x, w, backend.Epilogue{})
 		wantValues(t, b, y, 8)
-		if wanted := b.dev.set.Wanted(); len(wanted) != 0 {
-			t.Errorf("process %d: the run met %v, which no rehearsal had", process, wanted)
+		if unmeasured := b.dev.tuner.Unmeasured(); len(unmeasured) != 0 {
+			t.Errorf("process %d: the run launched %v, which no rehearsal had", process, unmeasured)
 		}
 		if err := b.Close(); err != nil {
 			t.Error(err)

@@ -1,21 +1,21 @@
 // Attention: dst = softmax(scale·q·k^T + mask)·v, head by head. q and dst are [rows, heads·d], k and v [keys, kv_heads·d];
-// query head h reads key head h·kv_heads/heads. With causal, query i sees keys 0 … i. Keys from `keys` on do not exist.
+// query head h reads key head h·kv_heads/heads. With causal, query i sees keys 0 … i. There are no keys from `keys` on.
 //
-// A block keeps some queries of one head and walks over the keys, KEYS at a time, with the running maximum and sum of
-// each query: what has been gathered is scaled down whenever the maximum rises, so no matrix of scores is ever stored.
-// Probabilities are rounded to bfloat16 before they meet the values; sums are float32.
-//
-//   attention_<D>x<rows>   d ≤ D (64 or 128). Scores stay in the registers of the warp that multiplies them by the values.
-//   attention_<D>          d ≤ D (256 or 512), for the VAE. One warp's registers do not hold a result that wide: four warps
-//                          share it, each with a quarter of the columns, and exchange probabilities in shared memory.
-//
-// Rows start at multiples of 16 bytes and d is a multiple of 8; the _any kernels take everything, one value at a time.
-// Keys are taken in the same order and the same portions by all kernels of one D, so all give the same bits.
-//
-// Rate: bound by mma.sync, 4·rows·keys·d FLOP a head, and by the exponentials, one a score.
+// A block keeps some queries of one head and walks over the keys, KEYS at a time, with the running maximum and sum of each
+// query. When the maximum rises, the result so far is scaled down, so that no matrix of scores is ever stored.
+// Probabilities are rounded to bfloat16 before they are multiplied by the values; sums are float32.
+//   attention_<D>x<rows>  d ≤ D, which is 64 or 128. The warp that multiplies scores by values keeps them in registers.
+//   attention_<D>         d ≤ D, which is 256 or 512, for the VAE. The registers of one warp do not hold so wide a result:
+//                         four warps compute a quarter of the columns each and exchange probabilities in shared memory.
+// Rows start at multiples of 16 bytes and d is a multiple of 8. The _any kernels take any rows, one value at a time. All
+// kernels of one D take the keys in the same order and in the same portions, so that they give the same bits.
+// Rate: the limit is mma.sync, 4·rows·keys·d FLOP a head, and the exponentials, one for each score.
 #include "tile.h"
 
 static constexpr int KEYS = 64;
+// The shared memory of attention_body and of wide_body for `rows` queries of heads of `width` columns.
+constexpr int narrow_bytes(int width, int rows) { return (rows + 2 * KEYS) * width * 2; }
+constexpr int wide_bytes(int width, int rows) { return rows * width * 2 + 3 * KEYS * 64 * 2 + rows * KEYS * 2 + 4 * 4 * rows; }
 
 struct Attention {
   const bf16 *q, *k, *v;
@@ -24,13 +24,13 @@ struct Attention {
   float scale; // times log2 e
 };
 
-// place returns where a piece of a row lies in a buffer whose rows have D columns, 64 at least; step moves such an
+// place returns the offset of a piece of a row in a buffer whose rows have D columns, at least 64. step moves such an
 // address right by k·16 columns.
 template <int D> DEV u32 place(int row, int piece) { return row * (D * 2) + ((piece ^ (row & 7)) << 4); }
 DEV u32 step(u32 at, int k) { return (at ^ ((k & 3) << 5)) + (k >> 2) * 128; }
 
-// copy_rows copies ROWS rows of D columns from row first on, rows from end on repeating the last, columns from cols on
-// being zeros.
+// copy_rows copies ROWS rows of D columns from row first on. Rows from end on repeat the last row, columns from cols on are
+// zeros.
 template <int SIZE, int ROWS, int D, bool ALIGNED> DEV void copy_rows(u32 buffer, const bf16 *m, int stride, int first, int end, int cols) {
   constexpr int PIECES = D / 8;
   UNROLL_IF(ALIGNED)
@@ -40,7 +40,7 @@ template <int SIZE, int ROWS, int D, bool ALIGNED> DEV void copy_rows(u32 buffer
   }
 }
 
-// mask hides what a query may not see. Element c of mma tile j belongs to row + 8·(c/2) and to key first + 8·j + c%2.
+// mask hides the keys that a query may not see. Element c of mma tile j belongs to row + 8·(c/2) and key first + 8·j + c%2.
 template <int NJ> DEV void mask(float (&s)[NJ][4], int row, int first, int keys, int causal) {
   UNROLL
   for (int j = 0; j < NJ; j++)
@@ -60,7 +60,7 @@ DEV float quad_sum(float v) {
   return v + shuffle_xor(v, 2);
 }
 
-// D is the head's width, ROWS the queries of a block, MI·16 those of a warp.
+// D is the width of a head, ROWS the number of queries of a block, MI·16 that of a warp.
 template <int D, int ROWS, int MI, bool ALIGNED> DEV void attention_body(const Attention &p) {
   DYNAMIC_SHARED(shared);
   constexpr int SIZE = ROWS / (MI * 16) * 32;
@@ -86,7 +86,7 @@ template <int D, int ROWS, int MI, bool ALIGNED> DEV void attention_body(const A
   const u32 v_at = v_buffer + place<D>(lane & 15, lane >> 4);
   for (int first = 0; first < keys; first += KEYS) {
     copy_async_wait<0>();
-    barrier(); // the keys are there, and all have left the last values
+    barrier(); // the keys have arrived, and no warp still reads the last values
     copy_rows<SIZE, KEYS, D, ALIGNED>(v_buffer, v, p.v_stride, first, p.keys, p.d);
     copy_async_commit();
 
@@ -109,7 +109,7 @@ template <int D, int ROWS, int MI, bool ALIGNED> DEV void attention_body(const A
       }
     }
     copy_async_wait<0>();
-    barrier(); // the values are there, and all have left the keys
+    barrier(); // the values have arrived, and no warp still reads the keys
     if (first + KEYS < keys) copy_rows<SIZE, KEYS, D, ALIGNED>(k_buffer, k, p.k_stride, first + KEYS, p.keys, p.d);
     copy_async_commit();
 
@@ -139,7 +139,7 @@ template <int D, int ROWS, int MI, bool ALIGNED> DEV void attention_body(const A
     }
     UNROLL
     for (int x = 0; x < KEYS / 16; x++) {
-      // Two tiles of scores, as mma left them, are one operand of the next product.
+      // Two tiles of scores in the layout that mma gives them are one operand of the next product.
       u32 a[MI][4], b[4];
       UNROLL
       for (int i = 0; i < MI; i++)
@@ -165,8 +165,8 @@ template <int D, int ROWS, int MI, bool ALIGNED> DEV void attention_body(const A
     store<MI, 1, ALIGNED>(out, InOrder{out.rows}, first_row + warp_row, j * 8, [&](int i, int jj, int c) { return o[i][j + jj][c] * sum[i][c / 2]; });
 }
 
-// Sixty-four queries a block; 2 × 4 warps: a warp has 32 queries, and of each a quarter of the keys and a quarter of each
-// SLICE columns of the result.
+// A block has 64 queries and 2 × 4 warps. A warp has 32 of the queries and, of each, a quarter of the keys and a quarter of
+// each SLICE columns of the result.
 template <int D, bool ALIGNED> DEV void wide_body(const Attention &p) {
   DYNAMIC_SHARED(shared);
   constexpr int ROWS = 64, SLICE = 64, STAGES = 3, SIZE = 256, SLICE_BYTES = KEYS * SLICE * 2;
@@ -176,7 +176,7 @@ template <int D, bool ALIGNED> DEV void wide_body(const Attention &p) {
   const bf16 *const k = p.k + kv_head * p.d, *const v = p.v + kv_head * p.d;
   const int keys = p.causal ? min(p.keys, first_row + ROWS) : p.keys, slices = (p.d + SLICE - 1) / SLICE;
 
-  // Slices of keys and values come one after the other: all of a portion's keys, then all of its values.
+  // Slices arrive one after the other: all slices of a portion's keys, then all slices of its values.
   int next_first = 0, next_slice = 0;
   u32 read = ring, write = ring;
   auto fetch_next = [&] {
@@ -238,7 +238,7 @@ template <int D, bool ALIGNED> DEV void wide_body(const Attention &p) {
         if (lane % 4 == 0) exchange[quarter][row + h * 8] = top;
       }
     }
-    barrier(); // all quarters' maxima are there
+    barrier(); // the maxima of all quarters are in shared memory
     UNROLL
     for (int i = 0; i < 2; i++)
       UNROLL
@@ -311,18 +311,18 @@ template <int D, bool ALIGNED> DEV void wide_body(const Attention &p) {
     }
 }
 
-#define ATTENTION(name, size, blocks, ...)                                                                                            \
-  KERNEL THREADS(size, blocks) void name(const bf16 *q, const bf16 *k, const bf16 *v, Mat dst, int q_stride, int k_stride,            \
-                                         int v_stride, int rows, int keys, int heads, int kv_heads, int d, int causal, float scale) { \
-    __VA_ARGS__(Attention{q, k, v, dst, q_stride, k_stride, v_stride, rows, keys, heads, kv_heads, d, causal, scale * LOG2E});        \
+#define ATTENTION(name, size, blocks, tile, ...)                                                                     \
+  KERNEL THREADS(size, blocks) tile void name(const bf16 *q, const bf16 *k, const bf16 *v, Mat dst, int q_stride,    \
+      int k_stride, int v_stride, int rows, int keys, int heads, int kv_heads, int d, int causal, float scale) {     \
+    __VA_ARGS__({q, k, v, dst, q_stride, k_stride, v_stride, rows, keys, heads, kv_heads, d, causal, scale * LOG2E});\
   }
 
-ATTENTION(attention_64x64, 128, 2, attention_body<64, 64, 1, true>)
-ATTENTION(attention_64_any, 128, 1, attention_body<64, 64, 1, false>)
-ATTENTION(attention_128x64, 128, 2, attention_body<128, 64, 1, true>)
-ATTENTION(attention_128x128, 256, 1, attention_body<128, 128, 1, true>)
-ATTENTION(attention_128_any, 128, 1, attention_body<128, 64, 1, false>)
-ATTENTION(attention_256, 256, 1, wide_body<256, true>)
-ATTENTION(attention_256_any, 256, 1, wide_body<256, false>)
-ATTENTION(attention_512, 256, 1, wide_body<512, true>)
-ATTENTION(attention_512_any, 256, 1, wide_body<512, false>)
+ATTENTION(attention_64x64, 128, 2, TILE(64, 64, KEYS, 1, narrow_bytes(64, 64), STRICT), attention_body<64, 64, 1, true>)
+ATTENTION(attention_64_any, 128, 1, TILE(64, 64, KEYS, 1, narrow_bytes(64, 64), UNALIGNED), attention_body<64, 64, 1, false>)
+ATTENTION(attention_128x64, 128, 2, TILE(64, 128, KEYS, 1, narrow_bytes(128, 64), STRICT), attention_body<128, 64, 1, true>)
+ATTENTION(attention_128x128, 256, 1, TILE(128, 128, KEYS, 1, narrow_bytes(128, 128), STRICT), attention_body<128, 128, 1, true>)
+ATTENTION(attention_128_any, 128, 1, TILE(64, 128, KEYS, 1, narrow_bytes(128, 64), UNALIGNED), attention_body<128, 64, 1, false>)
+ATTENTION(attention_256, 256, 1, TILE(64, 256, KEYS, 3, wide_bytes(256, 64), STRICT), wide_body<256, true>)
+ATTENTION(attention_256_any, 256, 1, TILE(64, 256, KEYS, 3, wide_bytes(256, 64), UNALIGNED), wide_body<256, false>)
+ATTENTION(attention_512, 256, 1, TILE(64, 512, KEYS, 3, wide_bytes(512, 64), STRICT), wide_body<512, true>)
+ATTENTION(attention_512_any, 256, 1, TILE(64, 512, KEYS, 3, wide_bytes(512, 64), UNALIGNED), wide_body<512, false>)

@@ -1,19 +1,19 @@
-// Attention on sm_90a: what attention.cu says, for heads of 65 to 128 columns, aligned.
+// Attention on sm_90a: see attention.cu. For heads of 65 to 128 columns and aligned operands.
 //
-// A block keeps as many queries of one head as the kernel's name says, 64 for each consumer. Keys and values come in portions
-// of KEYS, each through a ring of its own; columns behind the head's and keys behind the last arrive as zeros. The next scores
-// are multiplied while the last probabilities meet their values, and the exponentials of one consumer run beside the products
-// of the other.
+// The name of a kernel gives the number of queries that a block keeps, 64 for each consumer. Keys and values come in portions
+// of KEYS, each through its own ring; columns past the head's width and keys past the last arrive as zeros. The next scores
+// are multiplied while the last probabilities are multiplied by their values, and the exponentials of one consumer run beside
+// the products of the other. In the _turns kernel a consumer issues its products only after the other has, so that the two
+// do not compute the same thing at the same time.
 //
-// With _turns, one consumer's products wait until the other's have been issued, so that the two do not fall into step.
-//
-// Keys are taken in the same order and the same portions by all kernels here: all give the same bits.
-//
-// Rate: bound by wgmma, 4·rows·keys·128 FLOP a head, and by the exponentials, one a score.
+// All kernels here take the keys in the same order and in the same portions, so that they give the same bits.
+// Rate: the limit is wgmma, 4·rows·keys·128 FLOP a head, and the exponentials, one for each score.
 #include "hopper.h"
 #include "tile.h"
 
 static constexpr int KEYS = 128, D = 128;
+// The shared memory of a block: queries, rings of keys and of values, and their barriers.
+constexpr int bytes(int rows, int stages) { return rows * D * 2 + 2 * stages * KEYS * D * 2 + (1 + 4 * stages) * 8; }
 
 struct Attention {
   Mat dst;
@@ -30,7 +30,7 @@ DEV float quad_sum(float v) {
   return v + shuffle_xor(v, 2);
 }
 
-// Softmax is the running state of a thread's two rows.
+// Softmax is the running maximum and sum of a thread's two rows.
 struct Softmax {
   float most[2], sum[2], shrink[2];
 
@@ -38,7 +38,7 @@ struct Softmax {
     UNROLL
     for (int h = 0; h < 2; h++) most[h] = -__builtin_inff(), sum[h] = 0;
   }
-  // take turns scores into probabilities, and leaves in shrink what earlier results have to be multiplied with.
+  // take replaces scores by probabilities. Earlier results must be multiplied by shrink afterwards.
   MEMBER void take(float (&s)[KEYS / 8][4], float scale) {
     UNROLL
     for (int h = 0; h < 2; h++) {
@@ -61,7 +61,7 @@ struct Softmax {
   }
 };
 
-// mask hides what a query may not see: s belongs to row and row + 8, and to the keys first, first + 1, first + 8, ….
+// mask hides the keys that a query may not see. s belongs to row and row + 8, and to the keys first, first + 1, first + 8, ….
 DEV void mask(float (&s)[KEYS / 8][4], int row, int first, int keys, int causal) {
   UNROLL
   for (int j = 0; j < KEYS / 8; j++)
@@ -72,7 +72,7 @@ DEV void mask(float (&s)[KEYS / 8][4], int row, int first, int keys, int causal)
     }
 }
 
-// pack rounds probabilities, which lie as the next product's operand.
+// pack rounds probabilities. They already have the layout of an operand of the next product.
 DEV void pack(u32 (&p)[KEYS / 16][4], const float (&s)[KEYS / 8][4]) {
   UNROLL
   for (int x = 0; x < KEYS / 16; x++)
@@ -83,7 +83,7 @@ DEV void pack(u32 (&p)[KEYS / 16][4], const float (&s)[KEYS / 8][4]) {
 template <int CONSUMERS, int STAGES, bool TURNS> DEV void attention_body(const TensorMap &q, const TensorMap &k, const TensorMap &v, const Attention &p) {
   extern SHARED __attribute__((aligned(1024))) u8 panels[];
   constexpr int ROWS = 64 * CONSUMERS, BUFFER = KEYS * D * 2, SPARE = CONSUMERS == 1 ? 40 : 24, OWN = CONSUMERS == 1 ? 208 : 240;
-  // Queries, keys and values lie as two panels each.
+  // Queries, keys and values are two panels each.
   const u32 queries = shared_address(panels), keys = queries + ROWS * D * 2, values = keys + STAGES * BUFFER;
   const u32 queries_full = values + STAGES * BUFFER, keys_full = queries_full + 8, keys_empty = keys_full + STAGES * 8, values_full = keys_empty + STAGES * 8,
             values_empty = values_full + STAGES * 8;
@@ -164,7 +164,7 @@ template <int CONSUMERS, int STAGES, bool TURNS> DEV void attention_body(const T
     softmax.take(s, p.scale);
   };
 
-  // A turn is the other's to give; the second consumer begins with giving one. Barrier 0 is everybody's.
+  // A consumer waits for its turn, which the other one gives; the second gives the first turn. barrier() uses barrier 0.
   constexpr int BOTH = 2 * WARPGROUP;
   const int turn = 1 + WARP / 4, others_turn = 2 - WARP / 4;
   auto take_turn = [&]() INLINE {
@@ -210,10 +210,10 @@ template <int CONSUMERS, int STAGES, bool TURNS> DEV void attention_body(const T
   store<1, D / 32, true>(out, InOrder{out.rows}, first_row + WARP * 16, 0, [&](int, int j, int c) INLINE { return o[j][c] * softmax.sum[c / 2]; });
 }
 
-#define ATTENTION(name, consumers, stages, blocks, turns)                                                                                      \
-  KERNEL THREADS((consumers + 1) * WARPGROUP, blocks) void name(TENSOR q, TENSOR k, TENSOR v, Mat dst, int rows, int keys, int heads,   \
-                                                                int kv_heads, int d, int causal, float scale) {                         \
-    attention_body<consumers, stages, turns>(q, k, v, Attention{dst, rows, keys, heads, kv_heads, d, causal, scale * LOG2E});                  \
+#define ATTENTION(name, N, stages, blocks, turns) KERNEL THREADS((N + 1) * WARPGROUP, blocks)                        \
+  TILE(64 * N, D, KEYS, stages, bytes(64 * N, stages), STRICT) void name(TENSOR q, TENSOR k, TENSOR v, Mat dst,      \
+      int rows, int keys, int heads, int kv_heads, int d, int causal, float scale) {                                 \
+    attention_body<N, stages, turns>(q, k, v, {dst, rows, keys, heads, kv_heads, d, causal, scale * LOG2E});         \
   }
 
 ATTENTION(attention_wgmma_128, 2, 2, 1, false)

@@ -1,13 +1,14 @@
 #!/bin/bash
-# build.sh compiles every .cu here to ../ptx and lists what it read and wrote, by hash, in ../ptx/MANIFEST: x.cu for sm_80
-# and everything after it, x.sm_90a.cu for that target alone, each in the lowest PTX version that has it, because that
-# decides how old a driver may be. It needs clang-22 (Debian's package) and nothing of CUDA. Paths are relative and the
+# build.sh compiles every .cu here to ../ptx: x.cu for sm_80 and everything after it, x.sm_90a.cu for that target alone. The
+# PTX has the lowest version that knows the target, because the version decides how old a driver may be. It then writes the
+# launchers' table and packers of parameters, ../table.go and ../params.go, and lists the hashes of all that it read and
+# wrote in ../ptx/MANIFEST. It needs clang-22 (Debian's package) and Go, but nothing of CUDA. Paths are relative and the
 # compiler's version is fixed, so that the same sources give the same bytes everywhere.
 set -euo pipefail
 cd "$(dirname "$0")"
 CLANG=${CLANG:-clang-22}
 
-# version_of prints the lowest PTX version of a target.
+# version_of prints the lowest PTX version that knows a target.
 version_of() {
   case $1 in
   sm_80) echo 7.0 ;;
@@ -20,6 +21,9 @@ version_of() {
 
 "$CLANG" --version | grep -q 'version 22\.' || { echo "build.sh: $CLANG is not clang 22" >&2; exit 1; }
 rm -f ../ptx/*.ptx
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+trees=()
 for file in *.cu; do
   name=${file%.cu}
   case $name in
@@ -28,9 +32,10 @@ for file in *.cu; do
   esac
   version=$(version_of "$arch")
   out=../ptx/$name.ptx
-  "$CLANG" -x cuda --cuda-device-only -nocudainc -nocudalib --cuda-gpu-arch=$arch --cuda-feature=+ptx${version/./} -std=c++20 -O3 \
-    -Wall -Werror -Wno-cuda-compat -gline-directives-only -fno-verbose-asm -fdebug-compilation-dir=. -S -o - "$file" |
-    # Line numbers stay, for profilers and for the software device; what repeats or says nothing goes.
+  flags=(-x cuda --cuda-device-only -nocudainc -nocudalib --cuda-gpu-arch="$arch" --cuda-feature="+ptx${version/./}" -std=c++20 -Wno-cuda-compat)
+  "$CLANG" "${flags[@]}" -O3 -Wall -Werror -gline-directives-only -fno-verbose-asm \
+    -fdebug-compilation-dir=. -S -o - "$file" |
+    # Line numbers stay, for profilers and for the software device. Repeated and empty directives are removed.
     awk '
       $1 == ".loc" { if ($3 != 0) { loc = "\t.loc " $2 " " $3 " 0" } next }
       /^\$L__(tmp|func_begin|func_end)[0-9]+:$/ || /^[ \t]*\/\// || /^[ \t]*$/ || /\.section/ { next }
@@ -39,6 +44,9 @@ for file in *.cu; do
       { sub(/^\t\.file\t/, "\t.file "); gsub(/"\.\/(\.\/)*/, "\""); print }
     ' >"$out"
   grep -q "^\.version $version\$" "$out" || { echo "build.sh: $out is not PTX $version" >&2; exit 1; }
+  "$CLANG" "${flags[@]}" -DTABLE -fsyntax-only -Xclang -ast-dump=json "$file" >"$scratch/$name.json"
+  trees+=("$name=$scratch/$name.json")
 done
 cd ..
-LC_ALL=C sha256sum src/* ptx/*.ptx >ptx/MANIFEST
+go run ../tools/kernels/table -out . "${trees[@]}"
+LC_ALL=C sha256sum src/* ptx/*.ptx table.go params.go >ptx/MANIFEST

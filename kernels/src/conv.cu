@@ -1,18 +1,18 @@
 // Convolutions of a picture x [height·width, channels], rows in raster order, with a kernel of 1×1 or 3×3 and zero padding
 // of one, as a matrix product that is never laid out: C[pixel, out] = Σ over taps and channels of x[pixel + tap, channel]·
-// w[out, tap, channel], then what Output in tile.h says.
+// w[out, tap, channel], then bias and residual: see Output in tile.h.
 //
 //   upsample     x is doubled by nearest neighbour first, in the indices only
 //   downsample   stride 2; the padding is one row below and one column on the right only
 //
-// x and w are bfloat16, w being [out, taps·channels]. A block computes a tile of pixels × output channels, as the kernel's
-// name says, _deep with four slices instead of three; a slice is 32 channels of a tap. Rows of x and w start at multiples of 16 bytes and
-// channels are a multiple of 8, and so for dst unless the kernel is conv_128x32, which stores one value at a time;
-// conv_any also loads so.
+// x and w are bfloat16, w is [out, taps·channels]. A block computes a tile. The name of a kernel gives its size as pixels ×
+// output channels. A slice is 32 channels of a tap; _deep kernels hold four slices, not three. Rows of x, w and dst start at
+// multiples of 16 bytes and their widths are multiples of 8. conv_128x32 stores dst one value at a time, at any address, and
+// conv_any loads one value at a time too.
 //
-// conv_norm is the 3×3 convolution of what halo.h makes of x while it is loaded; conv_norm_128x32 stores as conv_128x32 does.
-//
-// Rate: bound by mma.sync; a picture's pixels are read nine times, from the L2 cache but once.
+// conv_norm is the 3×3 convolution of a picture that halo.h normalises while loading it. conv_norm_128x32 stores as
+// conv_128x32 does.
+// Rate: the limit is mma.sync; each pixel is read nine times, eight of them from the L2 cache.
 #include "halo.h"
 
 using Large = Tile<256, 128, 32, 64, 64, 3>;
@@ -20,18 +20,18 @@ template <int STAGES> using Medium = Tile<128, 128, 32, 64, 64, STAGES>;
 using Narrow = Tile<128, 32, 32, 32, 32, 4>;
 using Any = Tile<64, 64, 32, 32, 32, 2>;
 
-// Shape describes the convolution. out_width is of the result; kernel is 1 or 3; pixels counts the result's.
+// Shape describes the convolution. out_width and pixels describe the result; kernel is 1 or 3.
 struct Shape {
   int height, width, channels, out_width, pixels, kernel, upsample, downsample;
 };
 
-// Pixels copies the rows of x that a tile's pixels meet, one tap's slice of channels after the other.
+// Pixels copies the rows of x that a tile's pixels need, a slice of channels of a tap at a time.
 template <class T, bool ALIGNED> struct Pixels {
   static constexpr int N = T::BM / T::ROWS;
   const bf16 *x;
   int stride, height, width, channels, kernel, halve;
-  int y0[N], x0[N]; // of the first tap, in the picture as it is convolved
-  int tap_y, tap_x, channel, first; // first is the thread's piece
+  int y0[N], x0[N]; // the first tap's place in the picture that is convolved, which upsample doubles
+  int tap_y, tap_x, channel, first; // first is the first channel of the thread's piece
   u32 offset;
 
   MEMBER void begin(const bf16 *picture, int row_stride, const Shape &s, int from) {
@@ -105,12 +105,12 @@ DEV void conv_body(const bf16 *x, int x_stride, const bf16 *w, int w_stride, con
     store<T::MI, 1, WHOLE>(out, InOrder{out.rows}, row, col + j * 8, [&](int i, int jj, int k) { return acc[i][j + jj][k]; });
 }
 
-#define CONV(name, T, ALIGNED, WHOLE, BLOCKS)                                                                                            \
-  KERNEL THREADS(T::SIZE, BLOCKS) void name(const bf16 *x, int x_stride, const bf16 *w, int w_stride, Mat dst, Mat bias, int rows,       \
-                                            int cols, int add, int height, int width, int channels, int out_width, int kernel,           \
-                                            int upsample, int downsample) {                                                              \
-    conv_body<T, ALIGNED, WHOLE>(x, x_stride, w, w_stride, Output{dst, bias, {}, rows, cols, add},                                       \
-                                 Shape{height, width, channels, out_width, rows, kernel, upsample, downsample});                         \
+#define CONV(name, T, ALIGNED, WHOLE, BLOCKS)                                                                        \
+  KERNEL THREADS(T::SIZE, BLOCKS) TILE_OF(T, T::BN, takes(ALIGNED, WHOLE)) void name(                                \
+      const bf16 *x, int x_stride, const bf16 *w, int w_stride, Mat dst, Mat bias, int rows, int cols, int add,      \
+      int height, int width, int channels, int out_width, int kernel, int upsample, int downsample) {                \
+    conv_body<T, ALIGNED, WHOLE>(x, x_stride, w, w_stride, {dst, bias, {}, rows, cols, add},                         \
+                                 {height, width, channels, out_width, rows, kernel, upsample, downsample});          \
   }
 
 CONV(conv_256x128, Large, true, true, 1)
@@ -119,12 +119,12 @@ CONV(conv_128x128_deep, Medium<4>, true, true, 2)
 CONV(conv_128x32, Narrow, true, false, 2)
 CONV(conv_any, Any, false, false, 2)
 
-#define CONV_NORM(name, T, WHOLE, BLOCKS)                                                                                                \
-  KERNEL THREADS(T::SIZE, BLOCKS) void name(const bf16 *x, int x_stride, const bf16 *w, int w_stride, Mat dst, Mat bias, int rows, int cols,  \
-                                       int add, int height, int width, int channels, const float *scale, const float *shift, int silu) { \
-    conv_norm_body<T, WHOLE>(x, x_stride, w, w_stride, Output{dst, bias, {}, rows, cols, add}, height, width, channels,                  \
-                             Norm{scale, shift, silu});                                                                                  \
-  }
+#define CONV_NORM(name, T, WHOLE, BLOCKS) KERNEL THREADS(T::SIZE, BLOCKS)                                            \
+  TILE(T::BM, T::BN, T::BK, T::STAGES, Halos<T>::SHARED_BYTES, takes(true, WHOLE)) void name(const bf16 *x,          \
+      int x_stride, const bf16 *w, int w_stride, Mat dst, Mat bias, int rows, int cols, int add, int height, int width,\
+      int channels, const float *scale, const float *shift, int silu) {                                              \
+    const Output out = {dst, bias, {}, rows, cols, add};                                                             \
+    conv_norm_body<T, WHOLE>(x, x_stride, w, w_stride, out, height, width, channels, {scale, shift, silu}); }
 
 CONV_NORM(conv_norm_256x128, Large, true, 1)
 CONV_NORM(conv_norm_128x128, Medium<3>, true, 2)

@@ -1,18 +1,18 @@
-// Convolutions on sm_90a: conv.cu without its downsample, for operands as its aligned kernels take them.
+// Convolutions on sm_90a: conv.cu without its downsample, for operands that its STRICT kernels take.
 //
-// A tile's rows are the pixels of a patch, PATCH wide, whose channels one copy brings for each tap: the copy's zeros outside
-// the picture are the padding. Of a picture to be doubled, a patch is of x, and stands for those pixels of the result that lie
-// at one of the four corners of x's: all of them meet the same pixel of x at the same tap.
+// The rows of a tile are the pixels of a patch, PATCH wide. For each tap, one copy brings the channels of the patch; the zeros
+// that it brings from outside the picture are the padding. If the picture is to be doubled, a patch is one of x, and stands for
+// the pixels of the result at one of the four corners of x's pixels: all of them need the same pixel of x at the same tap.
 //
-// Tiles and how blocks walk over them: grid.h. A kernel's name says its tile's size as pixels × output channels; _twin
-// ones share a multiprocessor in twos.
+// grid.h says how a block walks over tiles. The name of a kernel gives the size of its tile as pixels × output channels. Two
+// blocks of a _twin kernel share a multiprocessor.
 //
-// Rate: bound by wgmma; a picture's pixels are read nine times, from the L2 cache but once.
+// Rate: the limit is wgmma; each pixel is read nine times, eight of them from the L2 cache.
 #include "grid.h"
 
 static constexpr int PATCH = 16;
 
-// Patches is where a tile's rows lie in the result. height and width are of x.
+// Patches maps the rows of a tile to rows of the result. height and width are those of x.
 template <int BM> struct Patches {
   static constexpr int HEIGHT = BM / PATCH;
   int height, width, upsample, patches_x, patches;
@@ -22,7 +22,7 @@ template <int BM> struct Patches {
     patches = patches_x * ((height + HEIGHT - 1) / HEIGHT);
   }
   MEMBER int tiles() const { return upsample ? 4 * patches : patches; }
-  // origin gives a tile's first pixel of x, and its corner.
+  // origin returns the first pixel of x that a tile needs, and its corner.
   MEMBER void origin(int tile, int &y, int &x, int &corner) const {
     corner = tile / patches;
     const int patch = tile % patches;
@@ -60,10 +60,10 @@ DEV void conv_body(const TensorMap &pixels, const TensorMap &filters, const Outp
       });
 }
 
-#define CONV(name, ...)                                                                                                                     \
-  KERNEL THREADS(__VA_ARGS__::SIZE, __VA_ARGS__::BLOCKS) void name(TENSOR pixels, TENSOR filters, Mat dst, Mat bias, int cols, int add,     \
-                                                                   int height, int width, int channels, int kernel, int upsample) {         \
-    conv_body<__VA_ARGS__>(pixels, filters, Output{dst, bias, {}, 0, cols, add}, {height, width, upsample}, channels, kernel);              \
+#define CONV(name, G) KERNEL THREADS(G::SIZE, G::BLOCKS)                                                             \
+  TILE_OF(G, G::BN, STRICT) void name(TENSOR pixels, TENSOR filters, Mat dst, Mat bias, int cols, int add,           \
+      int height, int width, int channels, int kernel, int upsample) {                                               \
+    conv_body<G>(pixels, filters, Output{dst, bias, {}, 0, cols, add}, {height, width, upsample}, channels, kernel); \
   }
 
 using Wide = Grid<2, 1, 256, 4, 1>;

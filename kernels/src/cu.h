@@ -1,7 +1,7 @@
-// cu.h is all that the kernels include: number formats, indices, and the instructions that C++ has no words for.
+// cu.h is the base of all kernels: number formats, indices, and functions for the instructions that C++ cannot express.
 // clang compiles it for the device without CUDA's own headers.
 //
-// bfloat16 is stored and never computed with: loads widen to float, stores round to nearest even.
+// bfloat16 is a storage format only: loads widen it to float, stores round to the nearest value, ties to even.
 #pragma once
 
 using u8 = unsigned char;
@@ -22,14 +22,29 @@ struct alignas(8) f32x2 {
 };
 
 #define DEV static inline __attribute__((device, always_inline))
-// What an OP does counts as done by the line that calls it.
+// Line numbers of an OP's instructions are those of the line that calls it.
 #define OP DEV __attribute__((nodebug))
 #define MEMBER inline __attribute__((device, always_inline))
-// INLINE is for lambdas whose captured registers must not get addresses.
+// INLINE is for lambdas whose captured variables must stay in registers.
 #define INLINE __attribute__((always_inline))
 #define KERNEL extern "C" __attribute__((global))
 // THREADS states the block's size and how many blocks a multiprocessor shall hold at once.
 #define THREADS(threads, blocks) __attribute__((launch_bounds(threads, blocks)))
+// TILE describes a kernel whose block computes m × n values of the result from slices of k columns. `stages` slices are in
+// shared memory at a time, and `bytes` is the dynamic shared memory of a block. The compiled code does not depend on it:
+// build.sh defines TABLE when it reads the table of kernels.
+#ifdef TABLE
+#define TILE(m, n, k, stages, bytes, takes) __attribute__((annotate("tile", m, n, k, stages, bytes, takes)))
+#else
+#define TILE(...)
+#endif
+// TILE_OF is TILE for a Tile of tile.h or a Grid of grid.h.
+#define TILE_OF(T, n, takes) TILE(T::BM, n, T::BK, T::STAGES, T::SHARED_BYTES, takes)
+// STRICT kernels take rows that start at multiples of 16 bytes and whose width is a multiple of 8. For LOOSE ones the
+// result may lie anywhere and be float32, for UNALIGNED ones the operands may lie anywhere too. Kernels without TILE are
+// UNALIGNED if their name ends in _any.
+enum Takes { STRICT, LOOSE, UNALIGNED };
+static constexpr Takes takes(bool aligned, bool whole) { return !aligned ? UNALIGNED : whole ? STRICT : LOOSE; }
 #define SHARED __attribute__((shared))
 #define DYNAMIC_SHARED(name) extern SHARED __attribute__((aligned(128))) u8 name[]
 #define GLOBAL __attribute__((address_space(1)))
@@ -44,8 +59,8 @@ struct alignas(8) f32x2 {
 #define BLOCK_Y ((int)__nvvm_read_ptx_sreg_ctaid_y())
 #define BLOCKS_X ((int)__nvvm_read_ptx_sreg_nctaid_x())
 
-// Mat is a matrix in global memory as the launchers pass it: element (i, j) is at index i·stride + j, float32
-// where f32 is set, else bfloat16.
+// Mat is a matrix in global memory as the launchers pass it. Element (i, j) has the index i·stride + j. Elements are float32
+// if f32 is set, else bfloat16.
 struct Mat {
   u8 *data;
   int stride;
@@ -77,7 +92,7 @@ OP u32 round_pair(float low, float high) {
   return r;
 }
 
-// Approximations with a relative error of 2^-22 or so, far below bfloat16's 2^-9.
+// Approximations with a relative error of about 2^-22, far below bfloat16's 2^-9.
 OP float exp2_approx(float x) { return __nvvm_ex2_approx_ftz_f(x); }
 OP float rsqrt_approx(float x) { return __nvvm_rsqrt_approx_ftz_f(x); }
 OP float reciprocal(float x) { return __nvvm_rcp_approx_ftz_f(x); }
@@ -86,15 +101,15 @@ OP float silu(float x) { return x * reciprocal(1.0f + exp2_approx(-LOG2E * x)); 
 
 OP u32 shuffle_xor(u32 v, int mask) { return (u32)__nvvm_shfl_sync_bfly_i32(0xffffffffu, (int)v, mask, 31); }
 OP float shuffle_xor(float v, int mask) { return f32_of_bits(shuffle_xor(bits_of_f32(v), mask)); }
-// warp_sum adds over the warp; every lane gets the same bits, as each step adds the same two numbers in both lanes.
+// warp_sum adds v over the warp. Every lane gets the same bits, because each step adds the same two numbers in both lanes.
 OP float warp_sum(float v) {
   UNROLL
   for (int m = 16; m; m >>= 1) v += shuffle_xor(v, m);
   return v;
 }
 
-// Eight columns of a row. Aligned ones are whole and lie at 16 bytes; others are taken one at a time, and columns
-// from cols on count as 0.
+// load8 and store8 move eight columns of a row. If ALIGNED, the eight columns exist and start at a multiple of 16 bytes.
+// Otherwise they are moved one at a time; columns from cols on are read as 0 and not stored.
 template <bool ALIGNED> OP void load8(float (&v)[8], Mat m, i64 row, int col, int cols) {
   const i64 at = row * m.stride + col;
   if (ALIGNED && m.f32) {
@@ -158,15 +173,16 @@ OP void store_shared(u32 at, u32x4 w) {
   asm volatile("st.shared.v4.b32 [%0], {%1, %2, %3, %4};" ::"r"(at), "r"(w.v[0]), "r"(w.v[1]), "r"(w.v[2]), "r"(w.v[3]) : "memory");
 }
 
-// Asynchronous copies of 16 bytes from global to shared memory. The bytes from `bytes` on, 0 or 16, are zeros.
+// copy_async starts a copy of 16 bytes from global to shared memory. With bytes = 0 it stores zeros and reads nothing; else
+// bytes is 16.
 OP void copy_async(u32 dst, const void *src, int bytes) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(dst), "l"((GLOBAL const void *)src), "r"(bytes) : "memory");
 }
 OP void copy_async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
-// copy_async_wait waits for all but the N groups committed last; a barrier must follow.
+// copy_async_wait waits for all groups but the N that were committed last. A barrier must follow it.
 template <int N> OP void copy_async_wait() { asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory"); }
 
-// Four 8×8 matrices of bfloat16; lane l gives the address of row l%8 of matrix l/8.
+// load_matrices loads four 8×8 matrices of bfloat16. Lane l passes the address of row l%8 of matrix l/8.
 OP void load_matrices(u32 (&r)[4], u32 address) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
                : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
@@ -179,7 +195,8 @@ OP void load_matrices_transposed(u32 (&r)[4], u32 address) {
                : "r"(address)
                : "memory");
 }
-// d[16, 8] += a[16, 16]·b[16, 8]. Lane l holds of d rows l/4 and l/4 + 8, columns 2·(l%4) and the next.
+// multiply_add computes d[16, 8] += a[16, 16]·b[16, 8]. Lane l holds the columns 2·(l%4) and 2·(l%4) + 1 of the rows l/4
+// and l/4 + 8 of d.
 OP void multiply_add(float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) {
   asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
                : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])

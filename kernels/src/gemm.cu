@@ -1,29 +1,29 @@
 // Matrix products.
 //
-//   gemm     C[M, N] = A[M, K]·B[N, K]^T, then what Output in tile.h says: bias, residual, gated residual
-//   silu     C[M, N] = silu(A[M, K]·B[N, K]^T)
-//   heads    C[M, N] = A[M, K]·B[N, K]^T, then what Heads in heads.h says: RMSNorm and RoPE of queries and keys
-//   swiglu   C[M, N] = silu(A·G^T) ⊙ (A·U^T) with G and U [N, K]; a tile takes half its columns from each
+//   gemm               C[M, N] = A[M, K]·B[N, K]^T, then bias, residual or gated residual: see Output in tile.h
+//   silu               C[M, N] = silu(A[M, K]·B[N, K]^T)
+//   gemm_qk_norm_rope  C[M, N] = A[M, K]·B[N, K]^T, then RMSNorm and RoPE of queries or keys: see qk_norm_rope.h
+//   swiglu             C[M, N] = silu(A·G^T) ⊙ (A·U^T) with G and U [N, K]; half of a tile's columns come from each
 //
-// A, B, G and U are bfloat16, C bfloat16 or float32. A block computes one tile; a kernel's name says its size as rows ×
-// columns, with swiglu's columns before they are halved; _deep ones hold four slices instead of three. Rows of A, B and C
-// start at multiples of 16 bytes, and K and N are multiples of 8. gemm_loose stores C one value at a time, wherever it
-// lies and in float32 too; the _any kernels also load so. M is free.
+// A, B, G and U are bfloat16, C is bfloat16 or float32. A block computes one tile. The name of a kernel gives the size of
+// its tile as rows × columns; for swiglu the columns are those of G and U together. _deep kernels hold four slices, not
+// three. Rows of A, B and C start at multiples of 16 bytes, K and N are multiples of 8, M is any number. gemm_loose stores
+// C one value at a time, at any address and also as float32. The _any kernels load one value at a time too.
 //
-// Rate: bound by mma.sync where M and N fill the card; with few rows by the bytes of B over the bandwidth.
-#include "heads.h"
+// Rate: mma.sync is the limit if M and N fill the card; if there are few rows, it is reading B at the card's bandwidth.
+#include "qk_norm_rope.h"
 
 template <int STAGES> using Large = Tile<128, 256, 32, 64, 64, STAGES>;
 template <int STAGES> using Medium = Tile<128, 128, 32, 64, 64, STAGES>;
 using Small = Tile<64, 64, 64, 32, 32, 3>;
 using SmallPair = Tile<64, 128, 64, 32, 64, 3>;
-using LargeHeads = Tile<128, 256, 32, 32, 128, 3>;
-using MediumHeads = Tile<128, 128, 32, 32, 128, 3>;
-using SmallHeads = Tile<64, 128, 64, 16, 128, 3>;
+using LargeQK = Tile<128, 256, 32, 32, 128, 3>;
+using MediumQK = Tile<128, 128, 32, 32, 128, 3>;
+using SmallQK = Tile<64, 128, 64, 16, 128, 3>;
 using Any = Tile<64, 64, 32, 32, 32, 2>;
 using AnyPair = Tile<64, 128, 32, 32, 64, 2>;
 
-// change(acc, row, col) comes between the sums, the first of a warp's being (row, col), and their store.
+// gemm_body calls change(acc, row, col) before it stores a warp's sums, of which the first is element (row, col).
 template <class T, bool ALIGNED, bool WHOLE, class Change>
 DEV void gemm_body(const bf16 *a, int a_stride, const bf16 *b, int b_stride, const Output &out, int depth, Change change) {
   DYNAMIC_SHARED(shared);
@@ -42,8 +42,8 @@ DEV void gemm_body(const bf16 *a, int a_stride, const bf16 *b, int b_stride, con
     store<T::MI, 1, WHOLE>(out, InOrder{out.rows}, row, col + j * 8, [&](int i, int jj, int k) { return acc[i][j + jj][k]; });
 }
 
-// PairedRows copies COUNT rows, of each WN the first half from gate and the second from up, so that a warp has both of a
-// column.
+// PairedRows copies rows of gate and of up: of each WN rows, the first half comes from gate and the second from up, so that
+// a warp has both values of a column.
 template <class T, bool ALIGNED> struct PairedRows {
   static constexpr int N = T::BN / T::ROWS;
   const bf16 *at[N];
@@ -86,36 +86,36 @@ DEV void swiglu_body(const bf16 *a, int a_stride, const bf16 *gate, const bf16 *
                [&](int i, int j, int k) { return silu(acc[i][j][k]) * acc[i][j + 4][k]; });
 }
 
-#define GEMM(name, T, ALIGNED, WHOLE, BLOCKS)                                                                                               \
-  KERNEL THREADS(T::SIZE, BLOCKS) void name(const bf16 *a, int a_stride, const bf16 *b, int b_stride, Mat dst, Mat bias, Mat gate,          \
-                                            int rows, int cols, int add, int depth) {                                                       \
-    gemm_body<T, ALIGNED, WHOLE>(a, a_stride, b, b_stride, Output{dst, bias, gate, rows, cols, add}, depth, [](auto &, int, int) INLINE {}); \
+#define GEMM(name, T, ALIGNED, WHOLE, BLOCKS) KERNEL THREADS(T::SIZE, BLOCKS)                                        \
+  TILE_OF(T, T::BN, takes(ALIGNED, WHOLE)) void name(const bf16 *a, int a_stride, const bf16 *b, int b_stride,       \
+      Mat dst, Mat bias, Mat gate, int rows, int cols, int add, int depth) {                                         \
+    const Output out = {dst, bias, gate, rows, cols, add};                                                           \
+    gemm_body<T, ALIGNED, WHOLE>(a, a_stride, b, b_stride, out, depth, [](auto &, int, int) INLINE {});              \
   }
-#define SWIGLU(name, T, ALIGNED, WHOLE, BLOCKS)                                                                                             \
-  KERNEL THREADS(T::SIZE, BLOCKS) void name(const bf16 *a, int a_stride, const bf16 *gate, const bf16 *up, int b_stride, Mat dst,           \
-                                            int rows, int cols, int depth) {                                                                \
-    swiglu_body<T, ALIGNED, WHOLE>(a, a_stride, gate, up, b_stride, Output{dst, {}, {}, rows, cols, 0}, depth);                             \
+#define SWIGLU(name, T, ALIGNED, WHOLE, BLOCKS) KERNEL THREADS(T::SIZE, BLOCKS)                                      \
+  TILE_OF(T, T::BN / 2, takes(ALIGNED, WHOLE)) void name(const bf16 *a, int a_stride, const bf16 *gate, const bf16 *up,\
+      int b_stride, Mat dst, int rows, int cols, int depth) {                                                        \
+    swiglu_body<T, ALIGNED, WHOLE>(a, a_stride, gate, up, b_stride, {dst, {}, {}, rows, cols, 0}, depth);            \
   }
-#define SILU(name, T, ALIGNED, WHOLE, BLOCKS)                                                                                               \
-  KERNEL THREADS(T::SIZE, BLOCKS) void name(const bf16 *a, int a_stride, const bf16 *b, int b_stride, Mat dst, int rows, int cols,          \
-                                            int depth) {                                                                                    \
-    gemm_body<T, ALIGNED, WHOLE>(a, a_stride, b, b_stride, Output{dst, {}, {}, rows, cols, 0}, depth, [](auto &acc, int, int) INLINE {      \
-      UNROLL                                                                                                                                \
-      for (auto &tiles : acc) UNROLL for (auto &tile : tiles) UNROLL for (float &v : tile) v = silu(v);                                     \
-    });                                                                                                                                     \
+#define SILU(name, T, ALIGNED, WHOLE, BLOCKS) KERNEL THREADS(T::SIZE, BLOCKS)                                        \
+  TILE_OF(T, T::BN, takes(ALIGNED, WHOLE)) void name(const bf16 *a, int a_stride, const bf16 *b, int b_stride,       \
+      Mat dst, int rows, int cols, int depth) {                                                                      \
+    const Output out = {dst, {}, {}, rows, cols, 0};                                                                 \
+    gemm_body<T, ALIGNED, WHOLE>(a, a_stride, b, b_stride, out, depth, [](auto &acc, int, int) INLINE {              \
+      UNROLL for (auto &tiles : acc) UNROLL for (auto &tile : tiles) UNROLL for (float &v : tile) v = silu(v);       \
+    });                                                                                                              \
   }
-// A warp has whole heads.
-#define HEADS(name, T, BLOCKS)                                                                                                              \
-  KERNEL THREADS(T::SIZE, BLOCKS) void name(const bf16 *a, int a_stride, const bf16 *b, int b_stride, Mat dst, int rows, int cols,          \
-                                            int depth, Mat w, const float *cos, const float *sin, int cos_stride, int sin_stride,           \
-                                            int halves, int turned, float eps) {                                                            \
-    static_assert(T::WN == HEAD);                                                                                                           \
-    const Heads heads = {w, cos, sin, cos_stride, sin_stride, halves, turned, eps};                                                         \
-    gemm_body<T, true, true>(a, a_stride, b, b_stride, Output{dst, {}, {}, rows, cols, 0}, depth,                                           \
-                             [&](auto &acc, int row, int col) INLINE {                                                                      \
-                               UNROLL                                                                                                       \
-                               for (int i = 0; i < T::MI; i++) turn_heads(acc[i], heads, row + i * 16, rows, col);                          \
-                             });                                                                                                            \
+// A warp computes whole heads.
+#define QK_NORM_ROPE(name, T, BLOCKS) KERNEL THREADS(T::SIZE, BLOCKS) TILE_OF(T, T::BN, STRICT) void name(           \
+      const bf16 *a, int a_stride, const bf16 *b, int b_stride, Mat dst, int rows, int cols, int depth, Mat w,       \
+      const float *cos, const float *sin, int cos_stride, int sin_stride, int halves, int head_cols, float eps) {    \
+    static_assert(T::WN == HEAD);                                                                                    \
+    const QKNormRoPE qk = {w, cos, sin, cos_stride, sin_stride, halves, head_cols, eps};                             \
+    const Output out = {dst, {}, {}, rows, cols, 0};                                                                 \
+    gemm_body<T, true, true>(a, a_stride, b, b_stride, out, depth, [&](auto &acc, int row, int col) INLINE {         \
+      UNROLL                                                                                                         \
+      for (int i = 0; i < T::MI; i++) qk_norm_rope(acc[i], qk, row + i * 16, rows, col);                             \
+    });                                                                                                              \
   }
 
 GEMM(gemm_128x256, Large<3>, true, true, 1)
@@ -127,9 +127,9 @@ GEMM(gemm_loose, Small, true, false, 2)
 GEMM(gemm_any, Any, false, false, 2)
 SILU(silu_64x64, Small, true, true, 3)
 SILU(silu_any, Any, false, false, 2)
-HEADS(heads_128x256, LargeHeads, 1)
-HEADS(heads_128x128, MediumHeads, 2)
-HEADS(heads_64x128, SmallHeads, 2)
+QK_NORM_ROPE(gemm_qk_norm_rope_128x256, LargeQK, 1)
+QK_NORM_ROPE(gemm_qk_norm_rope_128x128, MediumQK, 2)
+QK_NORM_ROPE(gemm_qk_norm_rope_64x128, SmallQK, 2)
 SWIGLU(swiglu_128x256, Large<3>, true, true, 1)
 SWIGLU(swiglu_128x256_deep, Large<4>, true, true, 1)
 SWIGLU(swiglu_128x128, Medium<3>, true, true, 2)

@@ -1,13 +1,13 @@
-// Matrix products on sm_90a: gemm, heads and swiglu of gemm.cu, for operands as its aligned kernels take them.
+// Matrix products on sm_90a: gemm, gemm_qk_norm_rope and swiglu of gemm.cu, for operands that its STRICT kernels take.
 //
-// Tiles and how blocks walk over them: grid.h. A kernel's name says its tile's size as rows × columns, with swiglu's before
-// they are halved; _twin ones share a multiprocessor in twos.
+// grid.h says how a block walks over tiles. The name of a kernel gives the size of its tile as rows × columns; for swiglu
+// the columns are those of G and U together. Two blocks of a _twin kernel share a multiprocessor.
 //
-// Rate: bound by wgmma where M and N fill the card; with few rows by the bytes of B over the bandwidth.
+// Rate: wgmma is the limit if M and N fill the card; if there are few rows, it is reading B at the card's bandwidth.
 #include "grid.h"
-#include "heads.h"
+#include "qk_norm_rope.h"
 
-// change(acc, row, col) comes between the sums of 64 rows, the first of a warp's being (row, col), and their store.
+// gemm_body calls change(acc, row, col) before it stores the sums of 64 rows. A warp's first sum is element (row, col).
 template <class G, class Change> DEV void gemm_body(const TensorMap &a, const TensorMap &b, const Output &out, int depth, Change change) {
   run<G>(
       (out.rows + G::BM - 1) / G::BM, (out.cols + G::BN - 1) / G::BN, (depth + PANEL - 1) / PANEL,
@@ -40,22 +40,23 @@ template <class G> DEV void swiglu_body(const TensorMap &a, const TensorMap &gat
       });
 }
 
-#define GEMM(name, ...)                                                                                                                     \
-  KERNEL THREADS(__VA_ARGS__::SIZE, __VA_ARGS__::BLOCKS) void name(TENSOR a, TENSOR b, Mat dst, Mat bias, Mat gate, int rows, int cols,     \
-                                                                   int add, int depth) {                                                    \
-    gemm_body<__VA_ARGS__>(a, b, Output{dst, bias, gate, rows, cols, add}, depth, [](auto &, int, int) INLINE {});                          \
+#define GEMM(name, G)                                                                                                \
+  KERNEL THREADS(G::SIZE, G::BLOCKS) TILE_OF(G, G::BN, STRICT) void name(                                            \
+      TENSOR a, TENSOR b, Mat dst, Mat bias, Mat gate, int rows, int cols, int add, int depth) {                     \
+    gemm_body<G>(a, b, Output{dst, bias, gate, rows, cols, add}, depth, [](auto &, int, int) INLINE {});             \
   }
-#define SWIGLU(name, ...)                                                                                                                   \
-  KERNEL THREADS(__VA_ARGS__::SIZE, __VA_ARGS__::BLOCKS) void name(TENSOR a, TENSOR gate, TENSOR up, Mat dst, int rows, int cols, int depth) { \
-    swiglu_body<__VA_ARGS__>(a, gate, up, Output{dst, {}, {}, rows, cols, 0}, depth);                                                       \
+#define SWIGLU(name, G)                                                                                              \
+  KERNEL THREADS(G::SIZE, G::BLOCKS) TILE_OF(G, G::BN / 2, STRICT) void name(                                        \
+      TENSOR a, TENSOR gate, TENSOR up, Mat dst, int rows, int cols, int depth) {                                    \
+    swiglu_body<G>(a, gate, up, Output{dst, {}, {}, rows, cols, 0}, depth);                                          \
   }
-#define HEADS(name, ...)                                                                                                                    \
-  KERNEL THREADS(__VA_ARGS__::SIZE, __VA_ARGS__::BLOCKS) void name(TENSOR a, TENSOR b, Mat dst, int rows, int cols, int depth, Mat w,       \
-                                                                   const float *cos, const float *sin, int cos_stride, int sin_stride,      \
-                                                                   int halves, int turned, float eps) {                                     \
-    const Heads heads = {w, cos, sin, cos_stride, sin_stride, halves, turned, eps};                                                         \
-    gemm_body<__VA_ARGS__>(a, b, Output{dst, {}, {}, rows, cols, 0}, depth,                                                                 \
-                           [&](auto &acc, int row, int col) INLINE { turn_heads(acc, heads, row, rows, col); });                            \
+#define QK_NORM_ROPE(name, G)                                                                                        \
+  KERNEL THREADS(G::SIZE, G::BLOCKS) TILE_OF(G, G::BN, STRICT) void name(                                            \
+      TENSOR a, TENSOR b, Mat dst, int rows, int cols, int depth, Mat w, const float *cos, const float *sin,         \
+      int cos_stride, int sin_stride, int halves, int head_cols, float eps) {                                        \
+    const QKNormRoPE qk = {w, cos, sin, cos_stride, sin_stride, halves, head_cols, eps};                             \
+    gemm_body<G>(a, b, Output{dst, {}, {}, rows, cols, 0}, depth,                                                    \
+                           [&](auto &acc, int row, int col) INLINE { qk_norm_rope(acc, qk, row, rows, col); });      \
   }
 
 using Large = Grid<2, 1, 256, 4, 1>;
@@ -69,9 +70,9 @@ GEMM(gemm_wgmma_192x192, Square)
 GEMM(gemm_wgmma_128x128, Medium)
 GEMM(gemm_wgmma_128x128_twin, Twin)
 GEMM(gemm_wgmma_64x128, Small)
-HEADS(heads_wgmma_128x256, Large)
-HEADS(heads_wgmma_128x128, Medium)
-HEADS(heads_wgmma_64x128, Small)
+QK_NORM_ROPE(gemm_qk_norm_rope_wgmma_128x256, Large)
+QK_NORM_ROPE(gemm_qk_norm_rope_wgmma_128x128, Medium)
+QK_NORM_ROPE(gemm_qk_norm_rope_wgmma_64x128, Small)
 SWIGLU(swiglu_wgmma_128x256, Large)
 SWIGLU(swiglu_wgmma_192x192, Square)
 SWIGLU(swiglu_wgmma_128x128, Medium)

@@ -12,7 +12,7 @@
 template <int CONSUMERS_, int MI_, int BN_, int STAGES_, int BLOCKS_> struct Grid {
   static constexpr int CONSUMERS = CONSUMERS_, MI = MI_, BM = 64 * MI * CONSUMERS, BN = BN_, NJ = BN / 8, STAGES = STAGES_, BLOCKS = BLOCKS_;
   static constexpr int SIZE = (CONSUMERS + 1) * WARPGROUP;
-  static constexpr int A_BYTES = BM * PANEL_ROW, STAGE_BYTES = A_BYTES + BN * PANEL_ROW;
+  static constexpr int BK = PANEL, A_BYTES = BM * PANEL_ROW, STAGE_BYTES = A_BYTES + BN * PANEL_ROW, SHARED_BYTES = STAGES * (STAGE_BYTES + 16);
   // What a thread has at first, what the producer keeps, and what that leaves for the others.
   static constexpr int REGISTERS = 65536 / (SIZE * BLOCKS) / 8 * 8, SPARE = CONSUMERS == 3 ? 24 : 40;
   static constexpr int MOST = (REGISTERS * (CONSUMERS + 1) - SPARE) / CONSUMERS / 8 * 8, OWN = MOST < 240 ? MOST : 240;

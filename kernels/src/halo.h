@@ -1,12 +1,11 @@
-// halo.h is the convolution of a picture that is normalised as it is loaded: 3×3 over silu(x ⊙ scale + shift), with rows
-// scale and shift, as group_norm.cu makes them.
-//
-// A value is met by nine taps, and would be normalised nine times where each tap copies its pixels. Here a block takes a
-// patch of the result, and of 32 channels at a time copies the patch with the pixels around it, its halo, once; normalises it
-// where it lies in shared memory; and has the nine taps read it there. The padding stays zero, as it is of what is normalised.
+// halo.h convolves a picture that it normalises while loading it: 3×3 over silu(x ⊙ scale + shift) with the rows scale and
+// shift that group_norm.cu computes. Nine taps read each value, so normalising at each tap would repeat the work nine times.
+// Instead a block takes a patch of the result and, for 32 channels at a time, copies the patch and the pixels around it (its
+// halo) once, normalises them in shared memory, and lets the nine taps read them there. The padding stays zero.
 #pragma once
 #include "tile.h"
 
+// PATCH is the width of a patch.
 static constexpr int PATCH = 16, HALO = PATCH + 2;
 
 struct Norm {
@@ -14,14 +13,15 @@ struct Norm {
   int silu;
 };
 
-// Halos are two buffers of BM / PATCH + 2 rows of HALO pixels of BK channels: one is read, one filled.
+// Halos has two buffers of BM / PATCH + 2 rows of HALO pixels of BK channels: one is read while the other is filled.
 template <class T> struct Halos {
   static constexpr int ROWS = (T::BM / PATCH + 2) * HALO, BYTES = ROWS * T::BK * 2;
+  static constexpr int SHARED_BYTES = 2 * BYTES + T::STAGES * T::BN * T::BK * 2;
   static_assert(T::WM % PATCH == 0 && T::SIZE % T::PIECES == 0);
   const bf16 *x;
   int stride, height, width, channels, top, left;
 
-  // inside says where pixel `row` of the halo lies in the picture, −1 for nowhere.
+  // inside returns the index in the picture of pixel `row` of the halo, −1 if it lies outside.
   MEMBER int inside(int row) const {
     const int py = top + row / HALO, px = left + row % HALO;
     return (u32)py < (u32)height && (u32)px < (u32)width ? py * width + px : -1;
@@ -61,7 +61,7 @@ template <class T> struct Halos {
       store_shared(at, w);
     }
   }
-  // of_tap is what a lane names to ldmatrix of 16 pixels of the patch, those of its line `line`, at a tap.
+  // of_tap returns the address that a lane passes to ldmatrix for the 16 pixels of line `line` of the patch, at a tap.
   MEMBER u32 of_tap(int line, int tap) const {
     return permuted<T::BK>((line + tap / 3) * HALO + (LANE & 15) + tap % 3, LANE >> 4);
   }
@@ -96,7 +96,7 @@ struct Steps {
   }
 };
 
-// multiply_halos sums nine taps of every slice into acc.
+// multiply_halos adds the products of the nine taps of every slice to acc.
 template <class T> DEV void multiply_halos(float (&acc)[T::MI][T::NJ][4], u32 shared, const Halos<T> &halos, const TapFilters<T> &filters, const Norm &norm) {
   constexpr u32 ROW = T::BK * 2, FILTER_BYTES = T::BN * ROW, FILTERS_AT = 2 * Halos<T>::BYTES;
   const int warp_line = WARP / T::WARPS_N * (T::WM / PATCH), slices = (halos.channels + T::BK - 1) / T::BK;
@@ -115,7 +115,7 @@ template <class T> DEV void multiply_halos(float (&acc)[T::MI][T::NJ][4], u32 sh
   for (Steps step; step.slice < slices; step.next(), ahead.next()) {
     const u32 halo = shared + (step.slice & 1) * Halos<T>::BYTES;
     copy_async_wait<T::STAGES - 2>();
-    barrier(); // what this step reads has arrived for all, and all have left what is filled next
+    barrier(); // all copies that this step reads are complete, and no warp still reads what is filled next
     if (ahead.slice < slices) filters.load(write, ahead.tap, ahead.slice);
     if (step.tap == 0 && step.slice + 1 < slices) halos.load(shared + ((step.slice + 1) & 1) * Halos<T>::BYTES, step.slice + 1);
     copy_async_commit();
@@ -134,7 +134,7 @@ template <class T> DEV void multiply_halos(float (&acc)[T::MI][T::NJ][4], u32 sh
   }
 }
 
-// InPatch is where a tile's rows lie in the result.
+// InPatch maps the rows of a tile to rows of the result.
 struct InPatch {
   int height, width, top, left;
 

@@ -11,10 +11,10 @@
 
 template <int BM_, int BN_, int BK_, int WM_, int WN_, int STAGES_> struct Tile {
   static constexpr int BM = BM_, BN = BN_, BK = BK_, WM = WM_, WN = WN_, STAGES = STAGES_;
-  static constexpr int WARPS_N = BN / WN, SIZE = BM / WM * WARPS_N * 32; // SIZE counts threads
+  static constexpr int WARPS_N = BN / WN, SIZE = BM / WM * WARPS_N * 32; // SIZE is the number of threads
   static constexpr int MI = WM / 16, NJ = WN / 8;                        // mma tiles of a warp
   static constexpr int PIECES = BK / 8, ROWS = SIZE / PIECES;            // rows that all threads copy at once
-  static constexpr int STAGE_BYTES = (BM + BN) * BK * 2;
+  static constexpr int STAGE_BYTES = (BM + BN) * BK * 2, SHARED_BYTES = STAGES * STAGE_BYTES;
   static_assert(WN % 32 == 0 && WM % 16 == 0 && (BK == 32 || BK == 64) && BM % ROWS == 0 && BN % ROWS == 0 && STAGES >= 2);
 };
 

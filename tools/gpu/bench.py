@@ -48,40 +48,48 @@ def peer(torch, row):
     """PyTorch's name and time for a row of `bench kernels`; None where it cannot."""
     s, random = row["shape"], lambda *shape: torch.randn(*shape, device="cuda", dtype=torch.bfloat16) * 0.02
     functional = torch.nn.functional
+    rows, cols, depth = s["rows"], s["cols"], s["depth"]
     if row["kind"] == "gemm":
-        x, w = random(s["m"], s["k"]), random(s["n"], s["k"])
+        x, w = random(rows, depth), random(cols, depth)
         return "cuBLAS", timed(torch, lambda: functional.linear(x, w))
-    if row["kind"] == "heads":
-        x, w, gain, angles = random(s["m"], s["k"]), random(s["n"], s["k"]), random(128), torch.randn(s["m"], 1, 64, 2, device="cuda")
-        turn = torch.view_as_complex(angles)
+    if row["kind"] == "silu":
+        x, w = random(rows, depth), random(cols, depth)
+        return "cuBLAS, SiLU", timed(torch, lambda: functional.silu(functional.linear(x, w)))
+    if row["kind"] == "gemm_qk_norm_rope":
+        x, w, gain, angles = random(rows, depth), random(cols, depth), random(128), torch.randn(rows, 1, 64, 2, device="cuda")
+        rotation = torch.view_as_complex(angles)
 
-        def heads():
-            y = functional.rms_norm(functional.linear(x, w).view(s["m"], -1, 128), (128,), gain, 1e-6)
-            return torch.view_as_real(torch.view_as_complex(y.float().unflatten(-1, (64, 2))) * turn).flatten(-2).to(torch.bfloat16)
+        def qk_norm_rope():
+            y = functional.rms_norm(functional.linear(x, w).view(rows, -1, 128), (128,), gain, 1e-6)
+            return torch.view_as_real(torch.view_as_complex(y.float().unflatten(-1, (64, 2))) * rotation).flatten(-2).to(torch.bfloat16)
 
-        return "cuBLAS, RMSNorm, RoPE", timed(torch, heads)
+        return "cuBLAS, RMSNorm, RoPE", timed(torch, qk_norm_rope)
     if row["kind"] == "swiglu":
-        x, gate, up = random(s["m"], s["k"]), random(s["n"], s["k"]), random(s["n"], s["k"])
+        x, gate, up = random(rows, depth), random(cols, depth), random(cols, depth)
         return "cuBLAS twice, SiLU, product", timed(torch, lambda: functional.silu(functional.linear(x, gate)) * functional.linear(x, up))
     if row["kind"] == "attention":
-        q = random(1, s["heads"], s["rows"], s["width"])
-        k, v = random(1, s["kv_heads"], s["rows"], s["width"]), random(1, s["kv_heads"], s["rows"], s["width"])
-        return "SDPA", timed(torch, lambda: functional.scaled_dot_product_attention(q, k, v, is_causal=bool(s["causal"]), enable_gqa=s["heads"] != s["kv_heads"]))
-    if row["kind"] == "conv":
-        x = random(1, s["in"], s["side"], s["side"]).to(memory_format=torch.channels_last)
-        w = random(s["out"], s["in"], 3, 3).to(memory_format=torch.channels_last)
+        width, grouped = cols // s["heads"], s["heads"] != s["kv_heads"]
+        q = random(1, s["heads"], rows, width)
+        k, v = random(1, s["kv_heads"], depth, width), random(1, s["kv_heads"], depth, width)
+        return "SDPA", timed(torch, lambda: functional.scaled_dot_product_attention(q, k, v, is_causal=bool(s["causal"]), enable_gqa=grouped))
+    if row["kind"] in ("conv", "conv_norm") and not s["downsample"]:
+        x = random(1, depth, s["height"], s["width"]).to(memory_format=torch.channels_last)
+        w, padding = random(cols, depth, s["kernel"], s["kernel"]).to(memory_format=torch.channels_last), s["kernel"] // 2
+        if row["kind"] == "conv_norm":
+            gamma, beta = random(depth), random(depth)
+            return "GroupNorm, SiLU, cuDNN", timed(
+                torch, lambda: functional.conv2d(functional.silu(functional.group_norm(x, 8, gamma, beta)), w, padding=padding)
+            )
         if s["upsample"]:
-            return "interpolate, cuDNN", timed(torch, lambda: functional.conv2d(functional.interpolate(x, scale_factor=2.0, mode="nearest"), w, padding=1))
-        return "cuDNN", timed(torch, lambda: functional.conv2d(x, w, padding=1))
-    if row["kind"] == "conv_norm":
-        x = random(1, s["in"], s["side"], s["side"]).to(memory_format=torch.channels_last)
-        w, gamma, beta = random(s["out"], s["in"], 3, 3).to(memory_format=torch.channels_last), random(s["in"]), random(s["in"])
-        return "GroupNorm, SiLU, cuDNN", timed(torch, lambda: functional.conv2d(functional.silu(functional.group_norm(x, s["groups"], gamma, beta)), w, padding=1))
+            return "interpolate, cuDNN", timed(
+                torch, lambda: functional.conv2d(functional.interpolate(x, scale_factor=2.0, mode="nearest"), w, padding=padding)
+            )
+        return "cuDNN", timed(torch, lambda: functional.conv2d(x, w, padding=padding))
     return None
 
 
 def label(row):
-    return row["kind"] + " " + ", ".join(f"{k} {v}" for k, v in row["shape"].items())
+    return row["name"]
 
 
 def kernel_table(args, torch):
@@ -91,19 +99,22 @@ def kernel_table(args, torch):
         ok = ok and fine
         for row in rows:
             key = label(row)
-            work[key] = row["flop"]
+            work[key] = row.get("flop", 0), row["bytes"]
             best[key] = min(best.get(key, row["seconds"]), row["seconds"])
             if torch is None:
                 continue
             try:
-                names[key], seconds = peer(torch, row)
-                peers[key] = min(peers.get(key, seconds), seconds)
+                if theirs := peer(torch, row):
+                    names[key], seconds = theirs
+                    peers[key] = min(peers.get(key, seconds), seconds)
             except (RuntimeError, TypeError) as error:
                 print(f"PyTorch: {key}: {error}", file=sys.stderr)
             torch.cuda.empty_cache()
-    lines = ["| kernel | ms | TFLOP/s | peer | ms | Kleinbild's share of the peer's rate |", "|---|---|---|---|---|---|"]
+    lines = ["| kernel | ms | TFLOP/s, or GB/s where memory is the limit | peer | ms | Kleinbild's share of the peer's rate |", "|---|---|---|---|---|---|"]
     for key, seconds in best.items():
-        line = f"| {key} | {seconds * 1e3:.3f} | {work[key] / seconds / 1e12:.0f} |"
+        flop, moved = work[key]
+        rate = f"{flop / seconds / 1e12:.0f} TFLOP/s" if flop else f"{moved / seconds / 1e9:.0f} GB/s"
+        line = f"| {key} | {seconds * 1e3:.3f} | {rate} |"
         if key in peers:
             line += f" {names[key]} | {peers[key] * 1e3:.3f} | {100 * peers[key] / seconds:.0f} % |"
         else:

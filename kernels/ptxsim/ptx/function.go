@@ -95,8 +95,12 @@ func (p *parser) parseFunction(entry bool) error {
 			continue
 		case ".minnctapersm", ".maxnctapersm", ".maxnreg", ".maxclusterrank":
 			p.next()
-			if _, err = p.integer(); err != nil {
+			n, err := p.integer()
+			if err != nil {
 				return err
+			}
+			if t.text == ".minnctapersm" {
+				f.MinBlocks = n
 			}
 			continue
 		case ".noreturn", ".explicitcluster":

@@ -57,6 +57,7 @@ type Function struct {
 	Instructions []Instruction
 	MaxThreads   [3]int // .maxntid; zero where absent
 	ReqThreads   [3]int // .reqntid; zero where absent
+	MinBlocks    int    // .minnctapersm; zero where absent
 	Line         int
 }
 

@@ -17,6 +17,7 @@ func TestParse(t *testing.T) {
 .global .u64 where = generic(table)+4;
 .visible .entry k(.param .u64 .ptr .global .align 16 k_p0, .param .align 64 .b8 k_p1[128])
 .maxntid 64, 2
+.minnctapersm 3
 {
 	.reg .pred %p<3>;
 	.reg .b32 %r<5>;
@@ -45,13 +46,13 @@ again: // a label
 		t.Errorf("module %+v", m)
 	case len(m.Variables) != 2 || m.Variables[0].Size() != 6 || m.Variables[1].Init[0].Offset != 4:
 		t.Errorf("variables %+v", m.Variables)
-	case k.Params[0].Align != 8 || k.Params[1].Align != 64 || k.Params[1].Size() != 128 || k.MaxThreads != [3]int{64, 2, 1}:
+	case k.Params[0].Align != 8 || k.Params[1].Align != 64 || k.Params[1].Size() != 128 || k.MaxThreads != [3]int{64, 2, 1} || k.MinBlocks != 3:
 		t.Errorf("kernel %+v", k)
 	case len(in) != 6 || len(k.Registers) != 10:
 		t.Errorf("%d instructions, %d registers", len(in), len(k.Registers))
 	case in[0].Guard != 1 || !in[0].GuardNot || in[0].Operands[1].Offset != 8 || in[0].Operands[1].List[0].Variable.Name != "tile":
 		t.Errorf("%+v", in[0])
-	case in[0].Source != Position{1, 7, "dir/k.cu:70"} || in[3].Source != in[0].Source || in[0].Line != 16:
+	case in[0].Source != Position{1, 7, "dir/k.cu:70"} || in[3].Source != in[0].Source || in[0].Line != 17:
 		t.Errorf("position %+v, %+v, line %d", in[0].Source, in[3].Source, in[0].Line)
 	case in[1].Operands[0].Register != 9 || in[2].Operands[0].Target != 1:
 		t.Errorf("inner scope: %+v, %+v", in[1], in[2])

@@ -5,7 +5,7 @@
 //	bench [-device cuda|sim] upload
 //	bench [-device cuda|sim] [-size 1024x1024] pictures CHECKPOINT
 //
-// On the software device shapes are tiny and times mean nothing: a rehearsal of the commands.
+// On the software device shapes are tiny and times mean nothing: it only shows that the commands run.
 package main
 
 import (

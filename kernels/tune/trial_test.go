@@ -1,4 +1,4 @@
-package kernels
+package tune
 
 import (
 	"errors"
@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"kleinbild/kernels"
 	"kleinbild/kernels/cu"
 	"kleinbild/kernels/ptxsim"
 )
@@ -52,33 +53,34 @@ func TestTargets(t *testing.T) {
 		major, minor int
 		err          error
 		broken       string
-		family       Family
+		operation    *kernels.Operation
 		want         string
 	}{
-		{"A100", 8, 0, nil, "", Attention, "sm_80"},
-		{"H200", 9, 0, nil, "", GEMM, "sm_90a"},
-		{"H200", 9, 0, nil, "", Attention, "sm_90a"},
-		{"H200", 9, 0, nil, "", Conv, "sm_90a"},
-		{"H200, a family without its own", 9, 0, nil, "", Norm, "sm_80"},
-		{"B200", 10, 0, nil, "", Attention, "sm_80"},
-		{"RTX 5090", 12, 0, nil, "", Attention, "sm_80"},
-		{"PTX not accepted", 9, 0, &cu.JITError{Module: "m", Err: errors.New("no")}, "", Attention, "sm_80"},
-		{"an old driver", 9, 0, &cu.DriverTooOldError{}, "", Attention, "sm_80"},
-		{"a product that does nothing", 9, 0, nil, "swiglu_wgmma_64x128", GEMM, "sm_80"},
-		{"an attention that does nothing", 9, 0, nil, "attention_wgmma_128_turns", Attention, "sm_80"},
-		{"a convolution that does nothing", 9, 0, nil, "conv_wgmma_256x128", Conv, "sm_80"},
+		{"A100", 8, 0, nil, "", kernels.OpAttention, "sm_80"},
+		{"H200", 9, 0, nil, "", kernels.OpGEMM, "sm_90a"},
+		{"H200", 9, 0, nil, "", kernels.OpAttention, "sm_90a"},
+		{"H200", 9, 0, nil, "", kernels.OpConv, "sm_90a"},
+		{"H200, a family without its own", 9, 0, nil, "", kernels.OpLayerNorm, "sm_80"},
+		{"B200", 10, 0, nil, "", kernels.OpAttention, "sm_80"},
+		{"RTX 5090", 12, 0, nil, "", kernels.OpAttention, "sm_80"},
+		{"PTX not accepted", 9, 0, &cu.JITError{Module: "m", Err: errors.New("no")}, "", kernels.OpAttention, "sm_80"},
+		{"an old driver", 9, 0, &cu.DriverTooOldError{}, "", kernels.OpAttention, "sm_80"},
+		{"a product that does nothing", 9, 0, nil, "swiglu_wgmma_64x128", kernels.OpGEMM, "sm_80"},
+		{"an attention that does nothing", 9, 0, nil, "attention_wgmma_128_turns", kernels.OpAttention, "sm_80"},
+		{"a convolution that does nothing", 9, 0, nil, "conv_wgmma_256x128", kernels.OpConv, "sm_80"},
 	} {
 		var loaded []string
 		ctx := ptxsim.Open(ptxsim.Device{Major: c.major, Minor: c.minor})
-		set := New(picky{ctx, c.err, c.broken, &loaded})
-		if err := set.Load(c.family); err != nil {
+		set := New(picky{ctx, c.err, c.broken, &loaded}).Set()
+		family := c.operation.Families[0]
+		if err := set.Load(family); err != nil {
 			t.Errorf("%s: %v", c.name, err)
 		}
-		files := []string{c.family.String() + ".sm_80.ptx"}
-		if c.major == 9 && c.family != Norm {
-			files = append([]string{c.family.String() + ".sm_90a.ptx"}, files...)
+		files := []string{string(family) + ".sm_80.ptx"}
+		if c.major == 9 && c.operation != kernels.OpLayerNorm {
+			files = append([]string{string(family) + ".sm_90a.ptx"}, files...)
 		}
-		if got, err := set.Target(c.family); got != c.want || err != nil || !slices.Equal(loaded, files) {
+		if got, err := set.Target(c.operation); got.String() != c.want || err != nil || !slices.Equal(loaded, files) {
 			t.Errorf("%s: %s, %v, loaded %v, want %s and %v", c.name, got, err, loaded, c.want, files)
 		}
 		if free, total, err := ctx.MemGetInfo(); err != nil || free != total {
@@ -90,9 +92,9 @@ func TestTargets(t *testing.T) {
 	}
 
 	var loaded []string
-	set := New(picky{Context: ptxsim.Open(ptxsim.Device{Major: 9}), err: &cu.OutOfMemoryError{}, loaded: &loaded})
+	set := New(picky{Context: ptxsim.Open(ptxsim.Device{Major: 9}), err: &cu.OutOfMemoryError{}, loaded: &loaded}).Set()
 	for range 2 {
-		if err := set.Load(GEMM); !errors.Is(err, cu.ErrOutOfMemory) {
+		if err := set.Load("gemm"); !errors.Is(err, cu.ErrOutOfMemory) {
 			t.Errorf("out of memory while compiling: %v", err)
 		}
 	}

@@ -1,30 +1,30 @@
-// heads.h turns heads where they leave a product, before they are rounded: what attention wants of queries and keys.
+// qk_norm_rope.h normalises and rotates heads of a product before they are rounded: attention wants its queries and keys so.
 #pragma once
 #include "tile.h"
 
 static constexpr int HEAD = 128, HEAD_TILES = HEAD / 8;
 
-// Heads says what becomes of the first cols columns of a product, heads of HEAD: each is divided by its root mean square and
-// multiplied by the row w, then its pairs of coordinates are turned by angles, whose cosines and sines are float32 rows of
-// HEAD / 2. A pair is two neighbours or, with halves, coordinates i and i + HEAD / 2.
-struct Heads {
+// QKNormRoPE applies to the first cols columns of a product, which are heads of HEAD columns. Each head is divided by its root
+// mean square and multiplied by the row w. Then its pairs of coordinates are rotated: cos and sin are float32 rows of HEAD / 2
+// values. A pair is two neighbours or, with halves, the coordinates i and i + HEAD / 2.
+struct QKNormRoPE {
   Mat w;
   const float *cos, *sin;
   int cos_stride, sin_stride, halves, cols;
   float eps;
 };
 
-// turn scales a pair of coordinates and turns it by an angle.
-DEV void turn(float &a, float &z, float a_scale, float z_scale, float cos, float sin) {
+// rotate scales a pair of coordinates and rotates it by an angle.
+DEV void rotate(float &a, float &z, float a_scale, float z_scale, float cos, float sin) {
   const float x = a * a_scale, y = z * z_scale;
   a = x * cos - y * sin;
   z = y * cos + x * sin;
 }
 
-// turn_heads turns what a lane has of the rows `row` and `row` + 8 of a warp's 16×NJ·8 sums, the first of whose columns is
-// col. Squares are added over ascending columns of a lane, then over the four lanes of a row: all tiles give the same bits.
-// Rows past the end have the last one's angles: they are not stored.
-template <int NJ> DEV void turn_heads(float (&y)[NJ][4], const Heads &h, int row, int rows, int col) {
+// qk_norm_rope changes the sums y of a lane: it holds parts of the rows `row` and `row` + 8 of a warp's 16×NJ·8 sums, whose first
+// column is col. Squares are added over ascending columns of a lane, then over the four lanes of a row, so that all tiles
+// give the same bits. Rows past the end use the angles of the last row; they are not stored.
+template <int NJ> DEV void qk_norm_rope(float (&y)[NJ][4], const QKNormRoPE &h, int row, int rows, int col) {
   static_assert(NJ % HEAD_TILES == 0);
   const int q = LANE & 3;
   UNROLL
@@ -51,13 +51,13 @@ template <int NJ> DEV void turn_heads(float (&y)[NJ][4], const Heads &h, int row
           UNROLL
           for (int c = 0; c < 2; c++) {
             const int k = j + HEAD_TILES / 2;
-            turn(y[first + j][half + c], y[first + k][half + c], scale * w[j][c], scale * w[k][c], cosines.v[c], sines.v[c]);
+            rotate(y[first + j][half + c], y[first + k][half + c], scale * w[j][c], scale * w[k][c], cosines.v[c], sines.v[c]);
           }
         }
       } else {
         UNROLL
         for (int j = 0; j < HEAD_TILES; j++)
-          turn(y[first + j][half], y[first + j][half + 1], scale * w[j][0], scale * w[j][1], ldg<float>(cos + j * 4 + q), ldg<float>(sin + j * 4 + q));
+          rotate(y[first + j][half], y[first + j][half + 1], scale * w[j][0], scale * w[j][1], ldg<float>(cos + j * 4 + q), ldg<float>(sin + j * 4 + q));
       }
     }
   }

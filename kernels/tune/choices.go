@@ -1,8 +1,7 @@
-package kernels
+package tune
 
 import (
 	"crypto/sha256"
-	_ "embed"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -14,30 +13,28 @@ import (
 	"unicode"
 
 	"kleinbild/atomicfile"
+	"kleinbild/kernels"
 )
 
-//go:embed ptx/MANIFEST
-var manifest []byte
-
-// choicesFile is what Tune keeps. Measurements of another device, driver or build are worth nothing.
+// choicesFile is what Tune keeps. Measurements of another device, driver or build are not used.
 type choicesFile struct {
 	Device     string
 	Capability string
 	SMs        int
 	Driver     int
-	// Kernels is the hash of what the build has of them.
+	// Kernels is a hash of the kernels of the build.
 	Kernels string
 	Shapes  []Measurement
 }
 
-// header is the file for this device without its shapes.
-func (s *Set) header() choicesFile {
-	d := s.ctx.Device()
-	sum := sha256.Sum256(manifest)
+// header returns the file for this device without its shapes.
+func (t *Tuner) header() choicesFile {
+	d := t.set.Context().Device()
+	sum := sha256.Sum256(kernels.Manifest())
 	return choicesFile{Device: d.Name, Capability: fmt.Sprintf("%d.%d", d.Major, d.Minor), SMs: d.SMs, Driver: d.DriverVersion, Kernels: hex.EncodeToString(sum[:8])}
 }
 
-// path is one file for each kind of card.
+// path is the file's path in dir: there is one for each kind of card.
 func (f choicesFile) path(dir string) string {
 	name := strings.Map(func(r rune) rune {
 		if r < unicode.MaxASCII && (unicode.IsLetter(r) || unicode.IsDigit(r)) {
@@ -48,12 +45,15 @@ func (f choicesFile) path(dir string) string {
 	return filepath.Join(dir, fmt.Sprintf("kernels-%s-%d.json", name, f.SMs))
 }
 
-// maxChoicesBytes bounds the file of choices; that of a card with all shapes measured has some 100 KiB.
+// maxChoicesBytes bounds the file of choices. With all shapes of a model measured it has about 100 KiB.
 const maxChoicesBytes = 4 << 20
 
-// recall reads what keep wrote; nothing where the file is damaged, or of another device, driver or build.
-func (s *Set) recall(dir string) []Measurement {
-	want := s.header()
+// Recall makes launches follow what Tune has kept in dir, if that is of this device, driver and build.
+func (t *Tuner) Recall(dir string) { t.adopt(t.recall(dir)) }
+
+// recall reads what keep wrote. It returns nothing if the file is damaged, or of another device, driver or build.
+func (t *Tuner) recall(dir string) []Measurement {
+	want := t.header()
 	text, err := atomicfile.Read(want.path(dir), maxChoicesBytes)
 	if err != nil {
 		return nil
@@ -68,19 +68,19 @@ func (s *Set) recall(dir string) []Measurement {
 		return nil
 	}
 	for _, m := range shapes {
-		if m.check() != nil {
+		if m.Check() != nil {
 			return nil
 		}
 	}
 	return shapes
 }
 
-// keep writes all that is known, whole or not at all.
-func (s *Set) keep(dir string) error {
-	f := s.header()
-	s.tuning.mu.Lock()
-	f.Shapes = slices.SortedFunc(maps.Values(s.tuning.all), func(a, b Measurement) int { return compareShapes(a.Shape, b.Shape) })
-	s.tuning.mu.Unlock()
+// keep writes all measurements. The file is replaced as a whole or not at all.
+func (t *Tuner) keep(dir string) error {
+	f := t.header()
+	t.mu.Lock()
+	f.Shapes = slices.SortedFunc(maps.Values(t.measurements), func(a, b Measurement) int { return compareShapes(a.Shape, b.Shape) })
+	t.mu.Unlock()
 	text, err := json.MarshalIndent(f, "", " ")
 	if err != nil {
 		return fmt.Errorf("tune: %w", err)

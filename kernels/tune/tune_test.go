@@ -1,4 +1,4 @@
-package kernels
+package tune
 
 import (
 	"context"
@@ -11,26 +11,27 @@ import (
 	"testing"
 	"time"
 
+	"kleinbild/kernels"
 	"kleinbild/kernels/cu"
 	"kleinbild/kernels/ptxsim"
 )
 
 // small are shapes of every operation, and what competes for them on sm_80.
 var small = []struct {
-	Shape
+	kernels.Shape
 	rivals []string
 }{
-	{Shape{Operation: "gemm", Rows: 70, Cols: 48, Depth: 32}, []string{"gemm_128x256", "gemm_128x256_deep", "gemm_128x128", "gemm_128x128_deep", "gemm_64x64"}},
-	{Shape{Operation: "swiglu", Rows: 7, Cols: 16, Depth: 48}, []string{"swiglu_128x256", "swiglu_128x256_deep", "swiglu_128x128", "swiglu_128x128_deep", "swiglu_64x128"}},
-	{Shape{Operation: "attention", Rows: 30, Cols: 256, Depth: 20, Heads: 2, KVHeads: 1, Causal: true}, []string{"attention_128x64", "attention_128x128"}},
-	{Shape{Operation: "conv", Rows: 48, Cols: 16, Depth: 8, Conv: ConvShape{Height: 3, Width: 4, Kernel: 3, Upsample: true}},
+	{kernels.Shape{Operation: "gemm", Rows: 70, Cols: 48, Depth: 32}, []string{"gemm_128x256", "gemm_128x256_deep", "gemm_128x128", "gemm_128x128_deep", "gemm_64x64"}},
+	{kernels.Shape{Operation: "swiglu", Rows: 7, Cols: 16, Depth: 48}, []string{"swiglu_128x256", "swiglu_128x256_deep", "swiglu_128x128", "swiglu_128x128_deep", "swiglu_64x128"}},
+	{kernels.Shape{Operation: "attention", Rows: 30, Cols: 256, Depth: 20, Heads: 2, KVHeads: 1, Causal: true}, []string{"attention_128x64", "attention_128x128"}},
+	{kernels.Shape{Operation: "conv", Rows: 48, Cols: 16, Depth: 8, Conv: kernels.ConvParams{Height: 3, Width: 4, Kernel: 3, Upsample: true}},
 		[]string{"conv_256x128", "conv_128x128", "conv_128x128_deep", "conv_128x32"}},
-	{Shape{Operation: "conv_norm", Rows: 12, Cols: 16, Depth: 8, Conv: ConvShape{Height: 3, Width: 4, Kernel: 3}},
+	{kernels.Shape{Operation: "conv_norm", Rows: 12, Cols: 16, Depth: 8, Conv: kernels.ConvParams{Height: 3, Width: 4, Kernel: 3}},
 		[]string{"conv_norm_256x128", "conv_norm_128x128", "conv_norm_128x32"}},
 }
 
-func smallShapes() []Shape {
-	var all []Shape
+func smallShapes() []kernels.Shape {
+	var all []kernels.Shape
 	for _, s := range small {
 		all = append(all, s.Shape)
 	}
@@ -39,18 +40,18 @@ func smallShapes() []Shape {
 
 // Tuned sets are shared, for the time that compiling takes, but not what they know.
 var (
-	tunedSet    = sync.OnceValue(func() *Set { return New(ptxsim.Open(ptxsim.Device{})) })
-	tunedHopper = sync.OnceValue(func() *Set { return New(ptxsim.Open(ptxsim.Device{Major: 9})) })
+	tunedSM80  = sync.OnceValue(func() *Tuner { return New(ptxsim.Open(ptxsim.Device{})) })
+	tunedSM90a = sync.OnceValue(func() *Tuner { return New(ptxsim.Open(ptxsim.Device{Major: 9})) })
 )
 
 // tune makes a set forget, and returns what it finds, and how many shapes it measured.
-func tune(t *testing.T, set *Set, shapes []Shape, o TuneOptions) ([]Measurement, int) {
+func tune(t *testing.T, tuner *Tuner, shapes []kernels.Shape, o Options) ([]Measurement, int) {
 	t.Helper()
-	set.tuning.known.Store(nil)
-	set.tuning.all, set.tuning.wanted = nil, nil
+	tuner.choices.Store(nil)
+	tuner.measurements, tuner.unmeasured = nil, nil
 	measured := 0
 	o.Report = func(Measurement) { measured++ }
-	found, err := set.Tune(context.Background(), shapes, o)
+	found, err := tuner.Tune(context.Background(), shapes, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,8 +60,8 @@ func tune(t *testing.T, set *Set, shapes []Shape, o TuneOptions) ([]Measurement,
 
 func TestTune(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "cache")
-	o := TuneOptions{Dir: dir, Budget: time.Minute, Rounds: 1}
-	found, measured := tune(t, tunedSet(), smallShapes(), o)
+	o := Options{Dir: dir, Budget: time.Minute, Rounds: 1}
+	found, measured := tune(t, tunedSM80(), smallShapes(), o)
 	if measured != len(small) {
 		t.Errorf("measured %d shapes, want %d", measured, len(small))
 	}
@@ -79,7 +80,7 @@ func TestTune(t *testing.T) {
 		}
 	}
 
-	again, measured := tune(t, tunedSet(), smallShapes(), o)
+	again, measured := tune(t, tunedSM80(), smallShapes(), o)
 	if measured != 0 {
 		t.Errorf("measured %d shapes once more, want those of the file", measured)
 	}
@@ -89,7 +90,7 @@ func TestTune(t *testing.T) {
 		}
 	}
 	// Another kind of card has kernels of its own, and measurements.
-	if found, measured := tune(t, tunedHopper(), smallShapes()[:1], o); measured != 1 {
+	if found, measured := tune(t, tunedSM90a(), smallShapes()[:1], o); measured != 1 {
 		t.Errorf("another device measured %d shapes, want 1", measured)
 	} else if !strings.HasPrefix(found[0].Chosen, "gemm_wgmma") || len(found[0].Times) != 5 {
 		t.Errorf("on sm_90a %+v, want its five kernels", found[0])
@@ -103,16 +104,16 @@ func TestTune(t *testing.T) {
 // TestDamagedChoices leaves files behind that cannot be used; each is as none.
 func TestDamagedChoices(t *testing.T) {
 	dir := t.TempDir()
-	set := New(nameOfLast{ptxsim.Open(ptxsim.Device{})})
+	tuner := New(nameOfLast{ptxsim.Open(ptxsim.Device{})})
 	var all []Measurement
 	for _, s := range small {
 		all = append(all, Measurement{Shape: s.Shape, Chosen: s.rivals[1], Times: []VariantTime{{s.rivals[1], 1}}})
 	}
-	set.adopt(all)
-	if err := set.keep(dir); err != nil {
+	tuner.adopt(all)
+	if err := tuner.keep(dir); err != nil {
 		t.Fatal(err)
 	}
-	path := set.header().path(dir)
+	path := tuner.header().path(dir)
 	good, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -140,12 +141,12 @@ func TestDamagedChoices(t *testing.T) {
 		if err := os.WriteFile(path, []byte(c.text), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		fresh := New(set.ctx)
+		fresh := New(tuner.set.Context())
 		fresh.adopt(fresh.recall(dir))
-		if n := len(fresh.tuning.all); n != c.want {
+		if n := len(fresh.measurements); n != c.want {
 			t.Errorf("%s: %d choices, want %d", name, n, c.want)
 		}
-		if err := set.keep(dir); err != nil {
+		if err := tuner.keep(dir); err != nil {
 			t.Fatal(err)
 		}
 		if now, err := os.ReadFile(path); err != nil || string(now) != text {
@@ -156,8 +157,8 @@ func TestDamagedChoices(t *testing.T) {
 
 // TestTuneKeepsGoing has no memory, no time or no folder for measuring: launches take the static choice.
 func TestTuneKeepsGoing(t *testing.T) {
-	found, _ := tune(t, New(nameOfLast{ptxsim.Open(ptxsim.Device{TotalBytes: 1 << 10})}), smallShapes(), TuneOptions{})
-	hasty, _ := tune(t, tunedSet(), smallShapes(), TuneOptions{Budget: time.Nanosecond})
+	found, _ := tune(t, New(nameOfLast{ptxsim.Open(ptxsim.Device{TotalBytes: 1 << 10})}), smallShapes(), Options{})
+	hasty, _ := tune(t, tunedSM80(), smallShapes(), Options{Budget: time.Nanosecond})
 	for i, s := range small {
 		for _, m := range []Measurement{found[i], hasty[i]} {
 			if len(m.Times) != 0 || !slices.Contains(s.rivals, m.Chosen) {
@@ -165,22 +166,22 @@ func TestTuneKeepsGoing(t *testing.T) {
 			}
 		}
 	}
-	set := tunedSet()
+	tuner := tunedSM80()
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if found, err := set.Tune(context.Background(), smallShapes()[:1], TuneOptions{Dir: file, Rounds: 1, Again: true}); err == nil || len(found) != 1 || found[0].Chosen == "" {
+	if found, err := tuner.Tune(context.Background(), smallShapes()[:1], Options{Dir: file, Rounds: 1, Again: true}); err == nil || len(found) != 1 || found[0].Chosen == "" {
 		t.Errorf("into a file instead of a folder: %v, %v, want measurements and an error", found, err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := set.Tune(ctx, smallShapes(), TuneOptions{Again: true}); !errors.Is(err, context.Canceled) {
+	if _, err := tuner.Tune(ctx, smallShapes(), Options{Again: true}); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
-	for _, bad := range []Shape{{}, {Operation: "gemm", Rows: 1, Cols: 7, Depth: 8}, {Operation: "attention", Rows: 1, Cols: 8, Depth: 1},
+	for _, bad := range []kernels.Shape{{}, {Operation: "gemm", Rows: 1, Cols: 7, Depth: 8}, {Operation: "attention", Rows: 1, Cols: 8, Depth: 1},
 		{Operation: "conv", Rows: 1, Cols: 8, Depth: 8}, {Operation: "swiglu", Rows: 1 << 20, Cols: 1 << 20, Depth: 8}} {
-		if _, err := set.Tune(context.Background(), []Shape{bad}, TuneOptions{}); err == nil {
+		if _, err := tuner.Tune(context.Background(), []kernels.Shape{bad}, Options{}); err == nil {
 			t.Errorf("%v was measured", bad)
 		}
 	}
@@ -188,35 +189,35 @@ func TestTuneKeepsGoing(t *testing.T) {
 
 // TestChoicesAreFollowed launches with Auto before and after a choice is known.
 func TestChoicesAreFollowed(t *testing.T) {
-	set := New(nameOfLast{ptxsim.Open(ptxsim.Device{})})
-	q := set.On(nil)
+	tuner := New(nameOfLast{ptxsim.Open(ptxsim.Device{})})
+	q := tuner.Set().On(nil)
 	launch := func(rows int) string {
 		t.Helper()
 		lastLaunched = ""
-		if err := q.GEMM(imagine(rows, 48, BF16), imagine(rows, 32, BF16), imagine(48, 32, BF16), Epilogue{}, Auto); err != nil {
+		if err := q.GEMM(imagine(rows, 48), imagine(rows, 32), imagine(48, 32), kernels.Epilogue{}, kernels.Auto); err != nil {
 			t.Fatal(err)
 		}
 		return lastLaunched
 	}
-	shape := Shape{Operation: "gemm", Rows: 1000, Cols: 48, Depth: 32}
-	far, odd, alone := shape, shape, Shape{Operation: "attention", Rows: 9, Cols: 512, Depth: 9, Heads: 1, KVHeads: 1}
+	shape := kernels.Shape{Operation: "gemm", Rows: 1000, Cols: 48, Depth: 32}
+	far, odd, alone := shape, shape, kernels.Shape{Operation: "attention", Rows: 9, Cols: 512, Depth: 9, Heads: 1, KVHeads: 1}
 	far.Rows, odd.Cols = 3, 7
-	all := []Shape{shape, far, odd, alone, shape}
-	if missing, err := set.Missing(all); err != nil || !slices.Equal(missing, []Shape{shape, far}) {
-		t.Errorf("missing %v, %v, want %v", missing, err, []Shape{shape, far})
+	all := []kernels.Shape{shape, far, odd, alone, shape}
+	if missing, err := tuner.Missing(all); err != nil || !slices.Equal(missing, []kernels.Shape{shape, far}) {
+		t.Errorf("missing %v, %v, want %v", missing, err, []kernels.Shape{shape, far})
 	}
 	static := launch(1000)
 	other := "gemm_128x128_deep"
 	if static == other {
 		t.Fatalf("the static choice is %s", other)
 	}
-	if wanted := set.Wanted(); !slices.Equal(wanted, []Shape{shape}) {
-		t.Errorf("wanted %v, want %v", wanted, shape)
+	if unmeasured := tuner.Unmeasured(); !slices.Equal(unmeasured, []kernels.Shape{shape}) {
+		t.Errorf("unmeasured %v, want %v", unmeasured, shape)
 	}
 	near := shape
 	near.Rows = 2100
-	set.adopt([]Measurement{{Shape: shape, Chosen: other}, {Shape: near, Chosen: "gemm_128x256_deep"}})
-	if missing, err := set.Missing(all); err != nil || !slices.Equal(missing, []Shape{far}) {
+	tuner.adopt([]Measurement{{Shape: shape, Chosen: other}, {Shape: near, Chosen: "gemm_128x256_deep"}})
+	if missing, err := tuner.Missing(all); err != nil || !slices.Equal(missing, []kernels.Shape{far}) {
 		t.Errorf("missing %v, %v, want %v", missing, err, far)
 	}
 	for rows, want := range map[int]string{1000: other, 500: other, 1400: other, 1600: "gemm_128x256_deep", 4200: "gemm_128x256_deep"} {
@@ -227,12 +228,17 @@ func TestChoicesAreFollowed(t *testing.T) {
 	if got := launch(499); strings.HasSuffix(got, "_deep") {
 		t.Errorf("499 rows took %s, which was chosen for 1000", got)
 	}
-	if wanted := set.Wanted(); len(wanted) != 1 || wanted[0].Rows != 499 {
-		t.Errorf("wanted %v, want 499 rows", wanted)
+	if unmeasured := tuner.Unmeasured(); len(unmeasured) != 1 || unmeasured[0].Rows != 499 {
+		t.Errorf("unmeasured %v, want 499 rows", unmeasured)
 	}
 }
 
-// nameOfLast is a device that only notes what is launched.
+// imagine is a matrix that no kernel reads.
+func imagine(rows, cols int) kernels.Matrix {
+	return kernels.Matrix{Data: 1 << 20, Rows: rows, Cols: cols, Stride: cols}
+}
+
+// nameOfLast is a device that only remembers the name of the kernel launched last.
 type nameOfLast struct{ cu.Context }
 
 type namedModule struct{ cu.Module }
