@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/adrg/xdg"
@@ -87,7 +88,8 @@ func engineToTune(ctx context.Context) (*Engine, error) {
 // rehearse finds out the shapes of all operations of a picture of a size, from a prompt alone, without computing anything.
 // The backend must be a *cuda.Backend; it remembers them.
 func (e *Engine) rehearse(size picture.Size) error {
-	_, err := e.Plan(Request{Prompt: "a picture", Size: size})
+	long := strings.Repeat("picture ", MaxSequenceLength) // so that no key of the text is masked
+	_, err := e.Plan(Request{Prompt: long, Size: size})
 	return err
 }
 

@@ -55,21 +55,25 @@ func kernelsOf(f Family, t Target) []*kernel {
 	return all
 }
 
-// rowKernels holds the groups of kernels that come in two forms: for aligned rows, and, with the suffix _any, for all rows.
+// rowKernels holds the kernels that do not compute tiles, by group: the one for aligned rows, and the one for all rows, whose
+// name ends in _any. A group with a single kernel has it in both places.
 var rowKernels = func() map[string][2]*kernel {
-	pairs := map[string][2]*kernel{}
+	groups := map[string][2]*kernel{}
 	for i := range compiled {
-		if k := &compiled[i]; k.m == 0 {
-			pair := pairs[k.group]
-			if k.takes == strict {
-				pair[0] = k
-			} else {
-				pair[1] = k
-			}
-			pairs[k.group] = pair
+		k := &compiled[i]
+		if k.m > 0 {
+			continue
 		}
+		group := groups[k.group]
+		if k.takes == strict || group[0] == nil {
+			group[0] = k
+		}
+		if k.takes == unaligned || group[1] == nil {
+			group[1] = k
+		}
+		groups[k.group] = group
 	}
-	return pairs
+	return groups
 }()
 
 // pick returns the kernel of a group for aligned rows, or the one for all rows.
