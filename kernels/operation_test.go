@@ -22,6 +22,8 @@ import (
 func TestOperations(t *testing.T) { onEachDevice(t, testOperations) }
 
 func testOperations(h *harness) {
+	uncounted = true
+	defer func() { uncounted = false }()
 	for _, o := range Operations() {
 		if len(o.Trials) == 0 {
 			h.Errorf("%s: no trial shape, want one at least", o.Name)
