@@ -32,11 +32,12 @@ func TestPartsPassThroughLanesBesideComputing(t *testing.T) {
 		})
 		return e
 	}
-	req := quick("a fox")
-	req.Steps = 2
+	const steps = 2
+	ask := quick("a fox")
+	ask.Steps = new(steps)
 	whole := open(cuda.OpenSoftware)
-	want := generate(t, whole, req)
-	m, err := whole.planner.memory(whole, req)
+	want := generate(t, whole, ask)
+	m, err := whole.planner.memory(whole, whole.shapeOf(resolve(t, whole, ask)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +60,7 @@ func TestPartsPassThroughLanesBesideComputing(t *testing.T) {
 
 	device := &loggedDevice{Context: ptxsim.Open(ptxsim.Device{TotalBytes: m.Activations + m.Kept + room})}
 	small := open(func() (cu.Context, error) { return device, nil })
-	got, err := small.Generate(t.Context(), req, func(p Progress) { device.log(entry{what: stageBegun, stage: p.Stage}) })
+	got, err := small.Generate(t.Context(), resolve(t, small, ask), func(p Progress) { device.log(entry{what: stageBegun, stage: p.Stage}) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +68,7 @@ func TestPartsPassThroughLanesBesideComputing(t *testing.T) {
 		t.Error("another picture where parts come and go")
 	}
 	checkLanes(t, arrivalsOf(device.entries), map[Stage]int{
-		StagePrompt: travelling["text encoder"], StageSteps: req.Steps * travelling["transformer"], StageDecode: travelling["VAE"],
+		StagePrompt: travelling["text encoder"], StageSteps: steps * travelling["transformer"], StageDecode: travelling["VAE"],
 	})
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/adrg/xdg"
@@ -88,8 +87,10 @@ func engineToTune(ctx context.Context) (*Engine, error) {
 // rehearse finds out the shapes of all operations of a picture of a size, from a prompt alone, without computing anything.
 // The backend must be a *cuda.Backend; it remembers them.
 func (e *Engine) rehearse(size picture.Size) error {
-	long := strings.Repeat("picture ", MaxSequenceLength) // so that no key of the text is masked
-	_, err := e.Plan(Request{Prompt: long, Size: size})
+	req, err := Ask{Size: &size}.Resolve(e.info)
+	if err == nil {
+		_, err = e.Plan(req)
+	}
 	return err
 }
 
