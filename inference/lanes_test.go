@@ -100,8 +100,8 @@ func checkLanes(t *testing.T, arrivals []*arrival, want map[Stage]int) {
 		case other == nil: // the first of a stage is waited for
 		case a.after < other.last && a.done < other.last:
 			beside[a.stage]++
-		case a.stage == StageSteps && a.after < other.last && a.done < a.first-1:
-			between++ // the host waited for the end of a step; there are operations to run beside before a is read
+		case a.stage == StageSteps && a.after < other.last:
+			between++ // the host had waited for the end of a step before the uploader's goroutine had its turn
 		case a.stage != StageDecode: // the VAE's parts are not all used in their order
 			t.Errorf("%s: arrival %d was sent for when operation %d was done, and waits for %d, want it beside the part before, "+
 				"which is read until %d", a.stage, i, a.done, a.after, other.last)
