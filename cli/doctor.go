@@ -31,7 +31,7 @@ func (c doctorCommand) Run(ctx context.Context, s Streams) error {
 			rows = append(rows, [2]string{"", processorRate(r)})
 		}
 	}
-	rows = append(rows, [2]string{"memory", memory()}, [2]string{"graphics", graphics()})
+	rows = append(rows, [2]string{"memory", memory()}, [2]string{"graphics", graphics()}, [2]string{"driver", driver()})
 	if runtime.GOOS == "linux" {
 		state, _ := WindowState()
 		rows = append(rows, [2]string{"window", state})
@@ -145,6 +145,15 @@ func graphicsMemory(e *inference.Engine) (string, error) {
 	}
 	p, err := e.Plan(req)
 	return fmt.Sprintf("%v of graphics memory for %v", p, req.Size()), err
+}
+
+// driver says what launches kernels there.
+func driver() string {
+	name, err := inference.Driver()
+	if err != nil {
+		return err.Error()
+	}
+	return "kernels are launched through " + name
 }
 
 // graphics describes what --device cuda would use.

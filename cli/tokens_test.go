@@ -152,7 +152,7 @@ func TestHelp(t *testing.T) {
 
 func TestDoctor(t *testing.T) {
 	got := mustMake(t, "doctor", "-m", model(t, "distilled"))
-	for _, want := range []string{"version", Version, runtime.GOOS, "threads", "GB free", "graphics", "distilled", "ready to make pictures"} {
+	for _, want := range []string{"version", Version, runtime.GOOS, "threads", "GB free", "graphics", "kernels are launched through", "distilled", "ready to make pictures"} {
 		if !strings.Contains(got.out, want) {
 			t.Errorf("doctor lacks %q:\n%s", want, got.out)
 		}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"strings"
 
 	"kleinbild/inference/backend"
 	"kleinbild/inference/cpu"
@@ -75,6 +76,11 @@ func openBackend(opts Options) (b backend.Backend, p Precision, notices []string
 	if err != nil {
 		return nil, "", nil, err
 	}
+	if device == DeviceCUDA || device == DeviceAuto {
+		if _, err := cuda.Driver(); err != nil {
+			return nil, "", nil, err
+		}
+	}
 	switch device {
 	case DeviceSim, DeviceCUDA:
 		if precision == Float32 {
@@ -134,3 +140,22 @@ func openCUDA(o *cuda.Options) (backend.Backend, error) {
 
 // Graphics describes the graphics card that DeviceCUDA would use, or says why there is none.
 func Graphics() (string, error) { return cuda.Describe() }
+
+// Driver names the package through which kernels would be launched on that card, and how another is chosen if this program
+// has one.
+func Driver() (string, error) {
+	d, err := cuda.Driver()
+	if err != nil {
+		return "", err
+	}
+	var others []string
+	for _, name := range cuda.DriverNames() {
+		if name != d.Name() {
+			others = append(others, fmt.Sprintf("$%s=%s", cuda.DriverVariable, name))
+		}
+	}
+	if len(others) == 0 {
+		return d.Name(), nil
+	}
+	return fmt.Sprintf("%s (%s chooses another)", d.Name(), strings.Join(others, ", ")), nil
+}

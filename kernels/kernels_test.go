@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"kleinbild/kernels/cu"
+	"kleinbild/kernels/cu/purego"
 	"kleinbild/kernels/ptxsim"
 )
 
@@ -39,7 +40,7 @@ var (
 		case "sim":
 			return New(recorder{ptxsim.Open(ptxsim.Device{})}, nil), nil
 		case "cuda":
-			ctx, err := cu.Device(0).MakeContext()
+			ctx, err := purego.Driver.MakeContext(0)
 			return New(recorder{ctx}, nil), err
 		}
 		return nil, fmt.Errorf("device %q, want sim or cuda", *deviceName)

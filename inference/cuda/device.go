@@ -192,21 +192,25 @@ func (s *staging) free() (err error) {
 
 // OpenGPU makes a context on the GPU with the most memory among those that can be used.
 func OpenGPU() (cu.Context, error) {
-	best, _, err := bestGPU()
+	d, err := Driver()
 	if err != nil {
 		return nil, err
 	}
-	return best.MakeContext()
+	best, _, err := bestGPU(d)
+	if err != nil {
+		return nil, err
+	}
+	return d.MakeContext(best)
 }
 
 // bestGPU returns the error of the first GPU where none can be used.
-func bestGPU() (best cu.Device, info cu.DeviceInfo, err error) {
-	n, err := cu.NumDevices()
+func bestGPU(d cu.Driver) (best int, info cu.DeviceInfo, err error) {
+	n, err := d.NumDevices()
 	if err != nil {
 		return 0, info, err
 	}
 	for i := range n {
-		one, e := cu.Device(i).Info()
+		one, e := d.Info(i)
 		if e == nil && (one.Major < cu.OldestMajor || one.Major == cu.OldestMajor && one.Minor < cu.OldestMinor) {
 			e = &cu.DeviceTooOldError{Name: one.Name, FoundMajor: one.Major, FoundMinor: one.Minor, WantMajor: cu.OldestMajor, WantMinor: cu.OldestMinor}
 		}
@@ -215,7 +219,7 @@ func bestGPU() (best cu.Device, info cu.DeviceInfo, err error) {
 				err = e
 			}
 		} else if one.TotalBytes > info.TotalBytes {
-			best, info = cu.Device(i), one
+			best, info = i, one
 		}
 	}
 	if info.TotalBytes > 0 {
@@ -229,7 +233,11 @@ func OpenSoftware() (cu.Context, error) { return ptxsim.Open(ptxsim.Device{}), n
 
 // Describe names the GPU that OpenGPU would take, its memory and what its driver knows, or says why there is none.
 func Describe() (string, error) {
-	_, info, err := bestGPU()
+	d, err := Driver()
+	if err != nil {
+		return "", err
+	}
+	_, info, err := bestGPU(d)
 	if err != nil {
 		return "", err
 	}

@@ -1,4 +1,4 @@
-package cu
+package cu_test
 
 import (
 	"bytes"
@@ -10,11 +10,15 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	. "kleinbild/kernels/cu"
 )
 
-func TestDevice(t *testing.T) {
+func TestDevice(t *testing.T) { each(t, testDevice) }
+
+func testDevice(t *testing.T) {
 	useFake(t, "current")
-	if n, err := NumDevices(); n != 1 || err != nil {
+	if n, err := current.NumDevices(); n != 1 || err != nil {
 		t.Fatalf("found %d, %v, want 1 device", n, err)
 	}
 	want := DeviceInfo{
@@ -22,7 +26,7 @@ func TestDevice(t *testing.T) {
 		TotalBytes: 1 << 30, SMs: 132, SharedBytesPerBlock: 232448, SharedBytesPerSM: 233472, WarpSize: 32, L2Bytes: 60 << 20,
 		ClockKHz: 1980000, MemoryClockKHz: 3201000, MemoryBusBits: 6144,
 	}
-	if got, err := Device(0).Info(); got != want || err != nil {
+	if got, err := current.Info(0); got != want || err != nil {
 		t.Errorf("found %+v, %v\n want %+v", got, err, want)
 	}
 	if got := newContext(t).Device(); got != want {
@@ -31,7 +35,9 @@ func TestDevice(t *testing.T) {
 }
 
 // TestCopies sends bytes to the device and back through page-locked and Go memory.
-func TestCopies(t *testing.T) {
+func TestCopies(t *testing.T) { each(t, testCopies) }
+
+func testCopies(t *testing.T) {
 	f := useFake(t, "current")
 	c := newContext(t)
 	s := must[Stream](t)(c.MakeStream())
@@ -84,7 +90,9 @@ func wantLog(t *testing.T, f *fakeDriver, want ...string) {
 }
 
 // TestLaunch compares every argument that reaches the driver.
-func TestLaunch(t *testing.T) {
+func TestLaunch(t *testing.T) { each(t, testLaunch) }
+
+func testLaunch(t *testing.T) {
 	f := useFake(t, "current")
 	c := newContext(t)
 	s := must[Stream](t)(c.MakeStream())
@@ -110,7 +118,9 @@ func TestLaunch(t *testing.T) {
 		"launch tiled grid=1,1,65535 block=1,1,1 shared=200000 params=07000000"+strings.Repeat("00", 60)+hex+"9900000000000000")
 }
 
-func TestFunctions(t *testing.T) {
+func TestFunctions(t *testing.T) { each(t, testFunctions) }
+
+func testFunctions(t *testing.T) {
 	f := useFake(t, "current")
 	c := newContext(t)
 	m := must[Module](t)(c.LoadModule([]byte(testPTX), ModuleOptions{Name: "test.ptx", LineInfo: true}))
@@ -138,7 +148,9 @@ func TestFunctions(t *testing.T) {
 	}
 }
 
-func TestEvents(t *testing.T) {
+func TestEvents(t *testing.T) { each(t, testEvents) }
+
+func testEvents(t *testing.T) {
 	t.Setenv("FAKECUDA_BUSY", "2")
 	f := useFake(t, "current")
 	c := newContext(t)
@@ -177,7 +189,9 @@ func TestEvents(t *testing.T) {
 }
 
 // TestGraph records work, which does nothing then, and replays it twice with the parameters of the recording.
-func TestGraph(t *testing.T) {
+func TestGraph(t *testing.T) { each(t, testGraph) }
+
+func testGraph(t *testing.T) {
 	f := useFake(t, "current")
 	c := newContext(t)
 	s := must[Stream](t)(c.MakeStream())
@@ -215,7 +229,9 @@ func TestGraph(t *testing.T) {
 }
 
 // TestOwnerThread calls from many goroutines at once: the fake counts each call that comes from a wrong thread.
-func TestOwnerThread(t *testing.T) {
+func TestOwnerThread(t *testing.T) { each(t, testOwnerThread) }
+
+func testOwnerThread(t *testing.T) {
 	f := useFake(t, "current")
 	c := newContext(t)
 	var all sync.WaitGroup
@@ -260,7 +276,9 @@ func TestOwnerThread(t *testing.T) {
 }
 
 // TestWaitingHoldsUpNobody: a wait for a stream and a compilation last until a third goroutine has allocated.
-func TestWaitingHoldsUpNobody(t *testing.T) {
+func TestWaitingHoldsUpNobody(t *testing.T) { each(t, testWaitingHoldsUpNobody) }
+
+func testWaitingHoldsUpNobody(t *testing.T) {
 	t.Setenv("FAKECUDA_UNTIL_ALLOCS", "10")
 	useFake(t, "current")
 	c := newContext(t)
@@ -283,7 +301,9 @@ func TestWaitingHoldsUpNobody(t *testing.T) {
 	both.Wait()
 }
 
-func TestDo(t *testing.T) {
+func TestDo(t *testing.T) { each(t, testDo) }
+
+func testDo(t *testing.T) {
 	useFake(t, "current")
 	c := newContext(t)
 	want := errors.New("mine")
@@ -305,9 +325,11 @@ func TestDo(t *testing.T) {
 }
 
 // TestGoexit ends the owner's thread from within: nothing may wait for it.
-func TestGoexit(t *testing.T) {
+func TestGoexit(t *testing.T) { each(t, testGoexit) }
+
+func testGoexit(t *testing.T) {
 	f := useFake(t, "current")
-	c := must[Context](t)(Device(0).MakeContext())
+	c := must[Context](t)(current.MakeContext(0))
 	for i, err := range []error{c.Do(func() error { runtime.Goexit(); return nil }), c.Do(func() error { return nil }), c.Synchronize()} {
 		if !errors.Is(err, ErrClosed) {
 			t.Errorf("call %d: %v, want ErrClosed", i, err)
@@ -318,9 +340,11 @@ func TestGoexit(t *testing.T) {
 }
 
 // TestClose: everything that was made is freed, twice is once, and all else says that it is closed.
-func TestClose(t *testing.T) {
+func TestClose(t *testing.T) { each(t, testClose) }
+
+func testClose(t *testing.T) {
 	f := useFake(t, "current")
-	c := must[Context](t)(Device(0).MakeContext())
+	c := must[Context](t)(current.MakeContext(0))
 	s := must[Stream](t)(c.MakeStream())
 	e := must[Event](t)(c.MakeEvent(true))
 	fill := loadFunction(t, c, "nothing")
@@ -355,9 +379,11 @@ func TestClose(t *testing.T) {
 }
 
 // TestCloseInDo: the thread is the owner's, so nothing may wait for it.
-func TestCloseInDo(t *testing.T) {
+func TestCloseInDo(t *testing.T) { each(t, testCloseInDo) }
+
+func testCloseInDo(t *testing.T) {
 	useFake(t, "current")
-	c := must[Context](t)(Device(0).MakeContext())
+	c := must[Context](t)(current.MakeContext(0))
 	err := c.Do(func() error {
 		if err := c.Close(); err != nil {
 			return err
@@ -371,9 +397,11 @@ func TestCloseInDo(t *testing.T) {
 }
 
 // TestCloseWhileInUse closes under goroutines that call: each call works or says that it is closed.
-func TestCloseWhileInUse(t *testing.T) {
+func TestCloseWhileInUse(t *testing.T) { each(t, testCloseWhileInUse) }
+
+func testCloseWhileInUse(t *testing.T) {
 	useFake(t, "current")
-	c := must[Context](t)(Device(0).MakeContext())
+	c := must[Context](t)(current.MakeContext(0))
 	s := must[Stream](t)(c.MakeStream())
 	var all sync.WaitGroup
 	for i := range 6 {

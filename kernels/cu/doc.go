@@ -1,6 +1,7 @@
-// Package cu drives NVIDIA GPUs without cgo and without CUDA's toolkit: what enters is PTX text, bytes and launches,
-// what leaves is bytes and errors in plain sentences. The driver is found when it is first needed; a program that
-// imports this package runs without one. Names follow CUDA's driver API in the shape of gorgonia.org/cu.
+// Package cu is the interface of an NVIDIA GPU, without CUDA's toolkit: what enters is PTX text, bytes and launches,
+// what leaves is bytes and errors in plain sentences. Names follow CUDA's driver API in the shape of gorgonia.org/cu.
+// The package driver implements it, with a binding that reaches the driver's library, and refuses drivers older than the
+// calls it needs.
 //
-// It refuses drivers older than the calls it needs, and knows nothing of models, kernels or tuning.
+// It knows nothing of models, kernels or tuning.
 package cu

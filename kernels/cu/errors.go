@@ -32,7 +32,7 @@ type DriverTooOldError struct {
 // Error names both versions and the driver release that suffices.
 func (e *DriverTooOldError) Error() string {
 	return fmt.Sprintf("the NVIDIA driver is too old: %s needs CUDA %s (driver %s or newer), found CUDA %s",
-		e.Need, cudaVersion(e.Want), driverRelease(e.Want), cudaVersion(e.Found))
+		e.Need, cudaVersion(e.Want), DriverRelease(e.Want), cudaVersion(e.Found))
 }
 
 // DeviceTooOldError says that a GPU is too old.

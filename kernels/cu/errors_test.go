@@ -1,18 +1,22 @@
-package cu
+package cu_test
 
 import (
 	"errors"
 	"strings"
 	"testing"
+
+	. "kleinbild/kernels/cu"
 )
 
 // TestNoDriver needs no fake: a library of this name exists nowhere.
-func TestNoDriver(t *testing.T) {
+func TestNoDriver(t *testing.T) { each(t, testNoDriver) }
+
+func testNoDriver(t *testing.T) {
 	useDriver(t, "libcuda-of-no-machine.so.1")
 	for name, f := range map[string]func() error{
-		"NumDevices":  func() error { _, err := NumDevices(); return err },
-		"Info":        func() error { _, err := Device(0).Info(); return err },
-		"MakeContext": func() error { _, err := Device(0).MakeContext(); return err },
+		"NumDevices":  func() error { _, err := current.NumDevices(); return err },
+		"Info":        func() error { _, err := current.Info(0); return err },
+		"MakeContext": func() error { _, err := current.MakeContext(0); return err },
 	} {
 		err := f()
 		if !errors.Is(err, ErrNoDriver) {
@@ -30,8 +34,10 @@ func TestNoDriver(t *testing.T) {
 }
 
 // TestThisMachine asks the real driver, or meets one of the errors that say why not.
-func TestThisMachine(t *testing.T) {
-	n, err := NumDevices()
+func TestThisMachine(t *testing.T) { each(t, testThisMachine) }
+
+func testThisMachine(t *testing.T) {
+	n, err := current.NumDevices()
 	var old *DriverTooOldError
 	switch {
 	case err == nil && n < 1:
@@ -42,12 +48,14 @@ func TestThisMachine(t *testing.T) {
 	t.Log(n, err)
 }
 
-func TestMakeContextErrors(t *testing.T) {
+func TestMakeContextErrors(t *testing.T) { each(t, testMakeContextErrors) }
+
+func testMakeContextErrors(t *testing.T) {
 	for _, row := range []struct {
 		name    string
 		env     map[string]string
 		variant string
-		device  Device
+		device  int
 		is      error
 		text    string
 	}{
@@ -73,7 +81,7 @@ func TestMakeContextErrors(t *testing.T) {
 			for k, v := range row.env {
 				t.Setenv(k, v)
 			}
-			_, err := row.device.MakeContext()
+			_, err := current.MakeContext(row.device)
 			requireError(t, err, row.is, row.text)
 		})
 	}
@@ -113,7 +121,9 @@ func requireError(t *testing.T, err, is error, text string) {
 	}
 }
 
-func TestFeaturesOfAnOldDriver(t *testing.T) {
+func TestFeaturesOfAnOldDriver(t *testing.T) { each(t, testFeaturesOfAnOldDriver) }
+
+func testFeaturesOfAnOldDriver(t *testing.T) {
 	t.Setenv("FAKECUDA_VERSION", "11030")
 	useFake(t, "old")
 	c := newContext(t)
@@ -128,7 +138,9 @@ func TestFeaturesOfAnOldDriver(t *testing.T) {
 		"the NVIDIA driver is too old: the tensor memory accelerator needs CUDA 12.0 (driver 525 or newer), found CUDA 11.3")
 }
 
-func TestLoadModuleErrors(t *testing.T) {
+func TestLoadModuleErrors(t *testing.T) { each(t, testLoadModuleErrors) }
+
+func testLoadModuleErrors(t *testing.T) {
 	for _, row := range []struct {
 		name string
 		env  map[string]string
@@ -175,7 +187,9 @@ func TestLoadModuleErrors(t *testing.T) {
 	}
 }
 
-func TestJITErrorKeepsTheLog(t *testing.T) {
+func TestJITErrorKeepsTheLog(t *testing.T) { each(t, testJITErrorKeepsTheLog) }
+
+func testJITErrorKeepsTheLog(t *testing.T) {
 	t.Setenv("FAKECUDA_JIT", "218")
 	t.Setenv("FAKECUDA_JIT_LOG", "first\nsecond")
 	useFake(t, "current")
@@ -185,7 +199,9 @@ func TestJITErrorKeepsTheLog(t *testing.T) {
 	}
 }
 
-func TestOutOfMemory(t *testing.T) {
+func TestOutOfMemory(t *testing.T) { each(t, testOutOfMemory) }
+
+func testOutOfMemory(t *testing.T) {
 	t.Setenv("FAKECUDA_TOTAL_MIB", "64")
 	f := useFake(t, "current")
 	c := newContext(t)
@@ -202,11 +218,13 @@ func TestOutOfMemory(t *testing.T) {
 }
 
 // TestOutOfMemoryAnywhere fails each allocation of a run in turn: what was allocated before is freed by Close.
-func TestOutOfMemoryAnywhere(t *testing.T) {
+func TestOutOfMemoryAnywhere(t *testing.T) { each(t, testOutOfMemoryAnywhere) }
+
+func testOutOfMemoryAnywhere(t *testing.T) {
 	f := useFake(t, "current")
 	for _, at := range []string{"1", "2", "3"} {
 		t.Setenv("FAKECUDA_OOM_AT", at)
-		c := must[Context](t)(Device(0).MakeContext())
+		c := must[Context](t)(current.MakeContext(0))
 		var err error
 		allocated := 0
 		for err == nil && allocated < 5 {
@@ -224,7 +242,9 @@ func TestOutOfMemoryAnywhere(t *testing.T) {
 	}
 }
 
-func TestAllocationsRefused(t *testing.T) {
+func TestAllocationsRefused(t *testing.T) { each(t, testAllocationsRefused) }
+
+func testAllocationsRefused(t *testing.T) {
 	useFake(t, "current")
 	c := newContext(t)
 	for _, n := range []int64{0, -1} {
@@ -252,7 +272,9 @@ func TestAllocationsRefused(t *testing.T) {
 	}
 }
 
-func TestLaunchErrors(t *testing.T) {
+func TestLaunchErrors(t *testing.T) { each(t, testLaunchErrors) }
+
+func testLaunchErrors(t *testing.T) {
 	useFake(t, "current")
 	c := newContext(t)
 	f := loadFunction(t, c, "nothing")
@@ -288,7 +310,9 @@ func TestLaunchErrors(t *testing.T) {
 }
 
 // TestContextLost: a kernel faults, every call says so until the context is closed, and the next one works.
-func TestContextLost(t *testing.T) {
+func TestContextLost(t *testing.T) { each(t, testContextLost) }
+
+func testContextLost(t *testing.T) {
 	f := useFake(t, "current")
 	c := newContext(t)
 	fill := loadFunction(t, c, "nothing")

@@ -1,4 +1,4 @@
-package cu
+package cu_test
 
 import (
 	"os"
@@ -10,8 +10,35 @@ import (
 	"testing"
 	"unsafe"
 
-	"github.com/ebitengine/purego"
+	ebitengine "github.com/ebitengine/purego"
+
+	. "kleinbild/kernels/cu"
+	"kleinbild/kernels/cu/driver"
+	"kleinbild/kernels/cu/purego"
 )
+
+// bindings are the packages that reach the driver: each test runs with all of them.
+var bindings = []func(path string) *driver.Driver{purego.At}
+
+// at is the binding under test, current the driver that it has found.
+var (
+	at      func(path string) *driver.Driver
+	current Driver
+)
+
+// each runs a test or a benchmark with every binding, on the machine's driver until it chooses another.
+func each[T interface {
+	testing.TB
+	Run(string, func(T)) bool
+}](t T, test func(T)) {
+	for _, b := range bindings {
+		machine := b(driver.LibraryName)
+		t.Run(machine.Name(), func(t T) {
+			at, current = b, machine
+			test(t)
+		})
+	}
+}
 
 // fakeDriver is testdata/fakecuda, loaded in the driver's place.
 type fakeDriver struct {
@@ -65,7 +92,7 @@ func useFake(t testing.TB, variant string) *fakeDriver {
 		t.Fatal(err)
 	}
 	useDriver(t, path)
-	library, err := openLibrary(path)
+	library, err := openFake(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,20 +108,21 @@ func useFake(t testing.TB, variant string) *fakeDriver {
 	return f
 }
 
-// useDriver makes installed look for the driver at path.
+// useDriver looks for the driver at path until the end of the test.
 func useDriver(t testing.TB, path string) {
-	loaded.driver, loaded.path = nil, path
-	t.Cleanup(func() { loaded.driver, loaded.path = nil, "" })
+	machine := current
+	current = at(path)
+	t.Cleanup(func() { current = machine })
 }
 
 //go:uintptrescapes
 func (f *fakeDriver) call(name string, args ...uintptr) uintptr {
 	f.t.Helper()
-	entry, err := findSymbol(f.library, name)
+	entry, err := findFake(f.library, name)
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	r, _, _ := purego.SyscallN(entry, args...)
+	r, _, _ := ebitengine.SyscallN(entry, args...)
 	return r
 }
 
@@ -107,14 +135,19 @@ func (f *fakeDriver) count(what string) int {
 // log returns what the fake was asked to do.
 func (f *fakeDriver) log() []string {
 	address := f.call("fake_log")
-	text := cString(*(**byte)(unsafe.Pointer(&address)))
+	log := *(**byte)(unsafe.Pointer(&address))
+	n := 0
+	for *(*byte)(unsafe.Add(unsafe.Pointer(log), n)) != 0 {
+		n++
+	}
+	text := string(unsafe.Slice(log, n))
 	return strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 }
 
 // newContext makes a context on device 0 and closes it at the end.
-func newContext(t testing.TB) *driverContext {
+func newContext(t testing.TB) Context {
 	t.Helper()
-	c, err := Device(0).MakeContext()
+	c, err := current.MakeContext(0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +156,7 @@ func newContext(t testing.TB) *driverContext {
 			t.Errorf("Close: %v", err)
 		}
 	})
-	return c.(*driverContext)
+	return c
 }
 
 // must returns a value that came without an error.

@@ -1,4 +1,4 @@
-package cu
+package cu_test
 
 import (
 	_ "embed"
@@ -7,6 +7,8 @@ import (
 	"math"
 	"strings"
 	"testing"
+
+	. "kleinbild/kernels/cu"
 )
 
 //go:embed testdata/fill.ptx
@@ -15,7 +17,7 @@ var fillPTX []byte
 // realContext skips where this machine has no GPU.
 func realContext(t testing.TB) Context {
 	t.Helper()
-	c, err := Device(0).MakeContext()
+	c, err := current.MakeContext(0)
 	if err != nil {
 		t.Skip("no GPU for this test: ", err)
 	}
@@ -24,7 +26,9 @@ func realContext(t testing.TB) Context {
 }
 
 // TestGPU runs a kernel at once and as a graph, and reads what it wrote.
-func TestGPU(t *testing.T) {
+func TestGPU(t *testing.T) { each(t, testGPU) }
+
+func testGPU(t *testing.T) {
 	c := realContext(t)
 	t.Logf("%+v", c.Device())
 	free, total, err := c.MemGetInfo()
@@ -72,7 +76,7 @@ func TestGPU(t *testing.T) {
 	x := must[GraphExec](t)(must[Graph](t)(s.EndCapture()).Instantiate())
 	check(t, work(7), x.Launch(s), s.Synchronize())
 	verify("graph", -2)
-	if c.Device().Major >= 9 && c.Device().DriverVersion >= tma.cuda {
+	if c.Device().Major >= 9 && c.Device().DriverVersion >= 12000 {
 		map2d := matrix()
 		map2d.Address = p
 		if m, err := c.TensorMapEncodeTiled(map2d); err != nil || m == (TensorMap{}) {
@@ -93,7 +97,9 @@ func TestGPU(t *testing.T) {
 }
 
 // TestGPUFault loses a context to a kernel and goes on with another.
-func TestGPUFault(t *testing.T) {
+func TestGPUFault(t *testing.T) { each(t, testGPUFault) }
+
+func testGPUFault(t *testing.T) {
 	for range 2 {
 		c := realContext(t)
 		m := must[Module](t)(c.LoadModule(fillPTX, ModuleOptions{Name: "fill.ptx"}))
@@ -112,7 +118,9 @@ func TestGPUFault(t *testing.T) {
 }
 
 // BenchmarkGPULaunch measures the whole way of a launch, the driver's part included.
-func BenchmarkGPULaunch(b *testing.B) {
+func BenchmarkGPULaunch(b *testing.B) { each(b, benchmarkGPULaunch) }
+
+func benchmarkGPULaunch(b *testing.B) {
 	c := realContext(b)
 	m := must[Module](b)(c.LoadModule(fillPTX, ModuleOptions{Name: "fill.ptx"}))
 	fill := must[Function](b)(m.Function("fill"))

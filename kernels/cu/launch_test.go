@@ -1,11 +1,13 @@
-package cu
+package cu_test
 
 import (
 	"testing"
+
+	. "kleinbild/kernels/cu"
 )
 
 // queueing is everything that a step of the model does, ready to be called again and again.
-func queueing(t testing.TB, f *fakeDriver) (*driverContext, map[string]func() error) {
+func queueing(t testing.TB, f *fakeDriver) (Context, map[string]func() error) {
 	c := newContext(t)
 	s := must[Stream](t)(c.MakeStream())
 	fill := loadFunction(t, c, "fill")
@@ -15,13 +17,8 @@ func queueing(t testing.TB, f *fakeDriver) (*driverContext, map[string]func() er
 	check(t, s.BeginCapture())
 	x := must[GraphExec](t)(must[Graph](t)(s.EndCapture()).Instantiate())
 	// The way to the driver and back is what counts, not the fake's bookkeeping.
-	idle, err := findSymbol(f.library, "fake_idle_launch")
-	check(t, err)
-	d := *c.driver
-	c.driver = &d
-	for _, call := range []symbol{cuLaunchKernel, cuMemcpyHtoDAsync, cuMemcpyDtoHAsync, cuMemcpyDtoDAsync, cuMemsetD8Async, cuEventRecord, cuStreamWaitEvent, cuGraphLaunch} {
-		d.entry[call] = idle
-	}
+	f.call("fake_idle", 1)
+	t.Cleanup(func() { f.call("fake_idle", 0) })
 	var a Args
 	return c, map[string]func() error{
 		"launch": func() error {
@@ -39,7 +36,9 @@ func queueing(t testing.TB, f *fakeDriver) (*driverContext, map[string]func() er
 }
 
 // TestQueueingAllocatesNothing: a step of hundreds of launches leaves the garbage collector asleep.
-func TestQueueingAllocatesNothing(t *testing.T) {
+func TestQueueingAllocatesNothing(t *testing.T) { each(t, testQueueingAllocatesNothing) }
+
+func testQueueingAllocatesNothing(t *testing.T) {
 	c, calls := queueing(t, useFake(t, "current"))
 	for name, f := range calls {
 		check(t, c.Do(func() error {
@@ -56,7 +55,9 @@ func TestQueueingAllocatesNothing(t *testing.T) {
 }
 
 // BenchmarkQueueing measures this side of the driver: packing, checks and the call of an empty C function.
-func BenchmarkQueueing(b *testing.B) {
+func BenchmarkQueueing(b *testing.B) { each(b, benchmarkQueueing) }
+
+func benchmarkQueueing(b *testing.B) {
 	c, calls := queueing(b, useFake(b, "current"))
 	for _, name := range []string{"launch", "memset", "record"} {
 		b.Run(name, func(b *testing.B) {

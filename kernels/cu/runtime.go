@@ -31,8 +31,28 @@ type DeviceInfo struct {
 	ClockKHz, MemoryClockKHz, MemoryBusBits int
 }
 
-// Context is a device in use. Two packages implement it: this one over NVIDIA's driver, and kernels/ptxsim in
-// software.
+// OldestMajor and OldestMinor are the lowest compute capability that contexts are made for: below sm_80 a GPU has
+// neither bfloat16 matrix products nor asynchronous copies into shared memory.
+const (
+	OldestMajor = 8
+	OldestMinor = 0
+)
+
+// Driver is NVIDIA's driver on this machine. It is loaded when it is first needed; two packages reach it, purego and
+// gorgonia. GPUs are numbered in the driver's order, from 0.
+type Driver interface {
+	// Name is the package that reaches the driver: "purego" or "gorgonia".
+	Name() string
+	// NumDevices counts GPUs. Where it cannot, the error says why: ErrNoDriver, *DriverTooOldError, ErrNoDevice.
+	NumDevices() (int, error)
+	// Info describes a GPU without making a context.
+	Info(number int) (DeviceInfo, error)
+	// MakeContext starts using a GPU. Besides NumDevices's errors there are *DeviceTooOldError below compute
+	// capability 8.0 and *OutOfMemoryError where other processes hold all memory.
+	MakeContext(number int) (Context, error)
+}
+
+// Context is a device in use: driver implements it over NVIDIA's driver, kernels/ptxsim in software.
 //
 // Methods of a context, and of everything made by it, may be called from any goroutine. What a stream is given
 // runs in the order of the calls, so goroutines that share a stream order their calls themselves.

@@ -1,9 +1,6 @@
 package cu
 
-import (
-	"fmt"
-	"unsafe"
-)
+import "fmt"
 
 // TensorMapBytes and TensorMapAlign are the size and alignment of a TensorMap as a kernel parameter.
 const (
@@ -97,8 +94,8 @@ func (t TensorMapTiled) Check() error {
 	switch {
 	case size == 0:
 		return fmt.Errorf("tensor map: element type %d is not known", t.Type)
-	case rank < 1 || rank > maxTensorRank:
-		return fmt.Errorf("tensor map: rank %d, want 1 … %d", rank, maxTensorRank)
+	case rank < 1 || rank > MaxTensorRank:
+		return fmt.Errorf("tensor map: rank %d, want 1 … %d", rank, MaxTensorRank)
 	case len(t.Strides) != rank-1 || len(t.Box) != rank || t.ElementStrides != nil && len(t.ElementStrides) != rank:
 		return fmt.Errorf("tensor map: %d strides, %d box sizes and %d element strides for rank %d, want %d, %d and none or %d",
 			len(t.Strides), len(t.Box), len(t.ElementStrides), rank, rank-1, rank, rank)
@@ -141,42 +138,5 @@ func (t TensorMapTiled) Check() error {
 	return nil
 }
 
-const maxTensorRank = 5
-
-// tensorMapRequest is what cuTensorMapEncodeTiled reads and writes, in one object so that all of it stays where it
-// is; the map is the 128 bytes at the first address of storage that TensorMapAlign divides.
-type tensorMapRequest struct {
-	dims, strides  [maxTensorRank]uint64
-	box, elementBy [maxTensorRank]uint32
-	storage        [TensorMapBytes + TensorMapAlign]byte
-}
-
-// TensorMapEncodeTiled implements Context.
-func (c *driverContext) TensorMapEncodeTiled(t TensorMapTiled) (m TensorMap, err error) {
-	if err := c.require(tma); err != nil {
-		return m, err
-	}
-	if err := t.Check(); err != nil {
-		return m, err
-	}
-	q := &tensorMapRequest{elementBy: [maxTensorRank]uint32{1, 1, 1, 1, 1}}
-	for i, n := range t.Dims {
-		q.dims[i], q.box[i] = uint64(n), uint32(t.Box[i])
-	}
-	for i, n := range t.Strides {
-		q.strides[i] = uint64(n)
-	}
-	for i, n := range t.ElementStrides {
-		q.elementBy[i] = uint32(n)
-	}
-	at := -int(uintptr(unsafe.Pointer(&q.storage))) & (TensorMapAlign - 1)
-	err = c.Do(func() error {
-		const noInterleave = 0
-		return c.check(cuTensorMapEncodeTiled, c.call(cuTensorMapEncodeTiled, uintptr(unsafe.Pointer(&q.storage[at])),
-			uintptr(t.Type), uintptr(len(t.Dims)), uintptr(t.Address), uintptr(unsafe.Pointer(&q.dims)),
-			uintptr(unsafe.Pointer(&q.strides)), uintptr(unsafe.Pointer(&q.box)), uintptr(unsafe.Pointer(&q.elementBy)),
-			noInterleave, uintptr(t.Swizzle), uintptr(t.L2Promotion), uintptr(t.Fill)))
-	})
-	copy(m[:], q.storage[at:])
-	return m, err
-}
+// MaxTensorRank is how many dimensions a TensorMapTiled can have.
+const MaxTensorRank = 5

@@ -1,8 +1,10 @@
-package cu
+package cu_test
 
 import (
 	"strings"
 	"testing"
+
+	. "kleinbild/kernels/cu"
 )
 
 // matrix is a valid description, as a product of bfloat16 matrices uses it.
@@ -13,7 +15,9 @@ func matrix() TensorMapTiled {
 	}
 }
 
-func TestTensorMapEncodeTiled(t *testing.T) {
+func TestTensorMapEncodeTiled(t *testing.T) { each(t, testTensorMapEncodeTiled) }
+
+func testTensorMapEncodeTiled(t *testing.T) {
 	f := useFake(t, "current")
 	c := newContext(t)
 	five := TensorMapTiled{

@@ -18,8 +18,8 @@ var releases = []struct{ cuda, ptxMajor, ptxMinor, driver int }{
 	{13000, 9, 0, 580},
 }
 
-// driverRelease returns the oldest driver branch that supports a CUDA version, "?" where it is not known.
-func driverRelease(cuda int) string {
+// DriverRelease returns the oldest driver branch that supports a CUDA version, "?" where it is not known.
+func DriverRelease(cuda int) string {
 	for _, r := range releases {
 		if r.cuda >= cuda {
 			return fmt.Sprint(r.driver)
@@ -38,9 +38,9 @@ func firstLine(log string) string {
 	return ""
 }
 
-// ptxNeeds returns the CUDA version of the first driver that accepts a PTX version; 0, which every driver
+// PTXNeeds returns the CUDA version of the first driver that accepts a PTX version; 0, which every driver
 // satisfies, where the table does not have it and the driver is to judge.
-func ptxNeeds(major, minor int) int {
+func PTXNeeds(major, minor int) int {
 	for _, r := range releases {
 		if r.ptxMajor == major && r.ptxMinor == minor {
 			return r.cuda

@@ -33,7 +33,7 @@ typedef int R;
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static char text[1 << 20];
 static size_t used;
-static int violations, leaks, retained, owner, allocs, lost, queries, holders;
+static int violations, leaks, retained, owner, allocs, lost, queries, holders, by_pointers, idle;
 static __thread void *current;
 
 static long setting(const char *name, long otherwise) {
@@ -65,9 +65,10 @@ static int thread(void) { return (int)syscall(SYS_gettid); }
     if (!current || !retained) { violation(__func__, "no context is current"); return 201; } \
     if (lost) return lost;                                                   \
   } while (0)
-// Likewise, on the owner's thread.
+// Likewise, on the owner's thread. An idle driver does nothing more: then what a call costs is the way there and back.
 #define OWNER                                                                \
   do {                                                                       \
+    if (idle) return 0;                                                      \
     CURRENT;                                                                 \
     if (thread() != owner) return violation(__func__, "not the owner's thread"); \
   } while (0)
@@ -126,15 +127,17 @@ API int fake_count(const char *what) {
   if (!strcmp(what, "leaks")) return leaks;
   if (!strcmp(what, "retained")) return retained;
   if (!strcmp(what, "holders")) return holders; // threads on which the context is current
+  if (!strcmp(what, "by_pointers")) return by_pointers; // launches with a pointer to each parameter
   pthread_mutex_lock(&mutex);
   for (struct object *o = objects; o; o = o->next) n += !strcmp(o->kind, what);
   pthread_mutex_unlock(&mutex);
   return n;
 }
 API const char *fake_log(void) { return text; }
+API void fake_idle(int on) { idle = on; }
 API void fake_reset(void) {
   used = 0, text[0] = 0;
-  violations = leaks = retained = owner = allocs = lost = queries = holders = 0;
+  violations = leaks = retained = owner = allocs = lost = queries = holders = by_pointers = idle = 0;
   while (objects) { struct object *o = objects; objects = o->next; free(o); }
 }
 
@@ -239,11 +242,16 @@ API R cuMemFreeHost(void *p) {
 }
 
 // Modules and functions.
-struct function { char name[64]; size_t param_bytes; int dynamic; struct function *next; };
+struct function {
+  char name[64];
+  size_t params, at[64], size[64], param_bytes; // where each parameter lies among all of them, packed
+  int dynamic;
+  struct function *next;
+};
 struct module { struct function *functions; };
 
-// The size of a kernel's parameters, from its declaration in PTX.
-static size_t param_bytes(const char *p, const char *end) {
+// The places and sizes of a kernel's parameters, from its declaration in PTX.
+static void read_params(struct function *f, const char *p, const char *end) {
   size_t at = 0;
   while ((p = strstr(p, ".param ")) && p < end) {
     size_t align = 0, size = 0, count = 1;
@@ -254,9 +262,11 @@ static size_t param_bytes(const char *p, const char *end) {
     const char *bracket = strchr(p, '['), *stop = strpbrk(p, ",)");
     if (bracket && bracket < stop) count = strtoul(bracket + 1, NULL, 10);
     if (!align) align = size;
-    at = (at + align - 1) / align * align + size * count;
+    at = (at + align - 1) / align * align;
+    f->at[f->params] = at, f->size[f->params++] = size * count;
+    at += size * count;
   }
-  return at;
+  f->param_bytes = at;
 }
 
 API R cuModuleLoadDataEx(struct module **m, const char *image, unsigned n, const int *option, void **value) {
@@ -279,7 +289,7 @@ API R cuModuleLoadDataEx(struct module **m, const char *image, unsigned n, const
     size_t k = strspn(p, "abcdefghijklmnopqrstuvwxyz0123456789_");
     memcpy(f->name, p, k < 63 ? k : 63);
     const char *open = strchr(p, '('), *close = strchr(p, ')');
-    if (open && close) f->param_bytes = param_bytes(open, close);
+    if (open && close) read_params(f, open, close);
     f->next = (*m)->functions, (*m)->functions = f;
   }
   add("module", *m, 1);
@@ -365,7 +375,12 @@ API R cuLaunchKernel(struct function *f, unsigned gx, unsigned gy, unsigned gz, 
   size_t bytes = 0;
   R r = (R)setting("FAKECUDA_LAUNCH", 0);
   if (r) return r;
-  if (params) return violation(__func__, "an array of parameters");
+  if (params && extra) return violation(__func__, "parameters in two ways");
+  unsigned char gathered[4096] = {0};
+  if (params) { // a pointer to each
+    for (size_t i = 0; i < f->params; i++) memcpy(gathered + f->at[i], params[i], f->size[i]);
+    buffer = f->params ? gathered : NULL, bytes = f->param_bytes, by_pointers++;
+  }
   for (; extra && *extra; extra += 2) {
     if (*extra == (void *)1) buffer = extra[1];
     if (*extra == (void *)2) bytes = *(size_t *)extra[1];
@@ -377,10 +392,6 @@ API R cuLaunchKernel(struct function *f, unsigned gx, unsigned gy, unsigned gz, 
   for (size_t i = 0; i < bytes && n + 3 < (int)sizeof o.line; i++) n += sprintf(o.line + n, "%02x", buffer[i]);
   return queue(s, o);
 }
-// A launch for the benchmark: nothing but the way there and back.
-API R fake_idle_launch(void *f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz,
-                       unsigned shared, void *s, void **params, void **extra) { return 0; }
-
 API R cuStreamCreate(struct stream **s, unsigned flags) {
   OWNER;
   if (flags != 1) return 1;

@@ -1,4 +1,4 @@
-package cu
+package driver
 
 import (
 	"cmp"
@@ -8,14 +8,16 @@ import (
 	"sync"
 	"sync/atomic"
 	"unsafe"
+
+	"kleinbild/kernels/cu"
 )
 
 // driverContext is a device's primary context. One thread owns it: that thread retains, uses and releases it. Only
 // what takes long and changes nothing, waiting and compiling, happens on the caller's own thread, where the
 // context is current for that long: an upload goes on while a module is compiled or a step is waited for.
 type driverContext struct {
-	*driver
-	info   DeviceInfo
+	*library
+	info   cu.DeviceInfo
 	device int32
 	// owner is the owning thread's identity; 0 once the context is closed.
 	owner atomic.Uint32
@@ -23,7 +25,7 @@ type driverContext struct {
 	// gone is closed when the owning thread has ended.
 	gone chan struct{}
 	// handle is the driver's.
-	handle uintptr
+	handle Handle
 	// last is the kernel launched last, for the error that it may cause.
 	last atomic.Pointer[function]
 	lost atomic.Bool
@@ -33,18 +35,35 @@ type driverContext struct {
 	mutex sync.Mutex
 	// live is what the context has made and not destroyed.
 	live map[resource]struct{}
-
-	launch launchBlock
 }
 
 // resource is a handle with the call that destroys it.
 type resource struct {
-	destroy symbol
-	handle  uintptr
+	destroy Symbol
+	handle  Handle
 }
 
 // destroyOrder is how Close frees what is left: users before what they use.
-var destroyOrder = []symbol{cuGraphExecDestroy, cuGraphDestroy, cuEventDestroy, cuStreamDestroy, cuModuleUnload, cuMemFreeHost, cuMemFree}
+var destroyOrder = []Symbol{CuGraphExecDestroy, CuGraphDestroy, CuEventDestroy, CuStreamDestroy, CuModuleUnload, CuMemFreeHost, CuMemFree}
+
+// free destroys what r stands for.
+func (c *driverContext) free(r resource) Result {
+	switch r.destroy {
+	case CuGraphExecDestroy:
+		return c.GraphExecDestroy(r.handle)
+	case CuGraphDestroy:
+		return c.GraphDestroy(r.handle)
+	case CuEventDestroy:
+		return c.EventDestroy(r.handle)
+	case CuStreamDestroy:
+		return c.StreamDestroy(r.handle)
+	case CuModuleUnload:
+		return c.ModuleUnload(r.handle)
+	case CuMemFreeHost:
+		return c.library.MemFreeHost(hostPointer(r.handle))
+	}
+	return c.library.MemFree(cu.DevicePtr(r.handle))
+}
 
 // job is a function on its way to the owner's thread.
 type job struct {
@@ -54,21 +73,21 @@ type job struct {
 	done     chan struct{}
 }
 
-// MakeContext starts using the GPU. Besides NumDevices's errors there are *DeviceTooOldError below compute
-// capability 8.0 and *OutOfMemoryError where other processes hold all memory.
-func (dev Device) MakeContext() (Context, error) {
-	d, err := installed()
+// MakeContext implements cu.Driver.
+func (d *Driver) MakeContext(number int) (cu.Context, error) {
+	l, err := d.installed()
 	if err != nil {
 		return nil, err
 	}
-	handle, info, err := d.describe(dev)
+	handle, info, err := l.describe(number)
 	if err != nil {
 		return nil, err
 	}
-	if info.Major < OldestMajor || info.Major == OldestMajor && info.Minor < OldestMinor {
-		return nil, &DeviceTooOldError{info.Name, info.Major, info.Minor, OldestMajor, OldestMinor}
+	if info.Major < cu.OldestMajor || info.Major == cu.OldestMajor && info.Minor < cu.OldestMinor {
+		return nil, &cu.DeviceTooOldError{Name: info.Name, FoundMajor: info.Major, FoundMinor: info.Minor,
+			WantMajor: cu.OldestMajor, WantMinor: cu.OldestMinor}
 	}
-	c := &driverContext{driver: d, info: info, device: handle, jobs: make(chan *job), gone: make(chan struct{}), live: map[resource]struct{}{}}
+	c := &driverContext{library: l, info: info, device: handle, jobs: make(chan *job), gone: make(chan struct{}), live: map[resource]struct{}{}}
 	started := make(chan error)
 	go c.own(started)
 	if err := <-started; err != nil {
@@ -85,19 +104,20 @@ func (c *driverContext) own(started chan<- error) {
 	runtime.LockOSThread()
 	defer close(c.gone)
 	// The flag is a wish: it is refused where the program around this one already uses the context.
-	c.call(cuDevicePrimaryCtxSetFlags, uintptr(c.device), blockingSync)
-	r := c.call(cuDevicePrimaryCtxRetain, uintptr(unsafe.Pointer(&c.handle)), uintptr(c.device))
+	c.DevicePrimaryCtxSetFlags(c.device, blockingSync)
+	var r Result
+	c.handle, r = c.DevicePrimaryCtxRetain(c.device)
 	switch {
 	case r == resultOutOfMemory:
-		started <- &OutOfMemoryError{TotalBytes: c.info.TotalBytes}
+		started <- &cu.OutOfMemoryError{TotalBytes: c.info.TotalBytes}
 		return
-	case r != success:
-		started <- c.error(cuDevicePrimaryCtxRetain, r)
+	case r != Success:
+		started <- c.error(CuDevicePrimaryCtxRetain, r)
 		return
 	}
-	if r := c.call(cuCtxSetCurrent, c.handle); r != success {
-		c.call(cuDevicePrimaryCtxRelease, uintptr(c.device))
-		started <- c.error(cuCtxSetCurrent, r)
+	if r := c.CtxSetCurrent(c.handle); r != Success {
+		c.DevicePrimaryCtxRelease(c.device)
+		started <- c.error(CuCtxSetCurrent, r)
 		return
 	}
 	c.owner.Store(threadID())
@@ -117,9 +137,9 @@ func (j *job) run() {
 }
 
 // errExited is what Do returns for a function that has left by runtime.Goexit.
-var errExited = fmt.Errorf("GPU context: %w: its thread was ended", ErrClosed)
+var errExited = fmt.Errorf("GPU context: %w: its thread was ended", cu.ErrClosed)
 
-func errClosedContext() error { return fmt.Errorf("GPU context: %w", ErrClosed) }
+func errClosedContext() error { return fmt.Errorf("GPU context: %w", cu.ErrClosed) }
 
 // here says whether the caller runs on the owner's thread.
 func (c *driverContext) here() bool { return threadID() == c.owner.Load() }
@@ -157,17 +177,17 @@ func (c *driverContext) wait(f func() error) error {
 	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	if err := c.check(cuCtxSetCurrent, c.call(cuCtxSetCurrent, c.handle)); err != nil {
+	if err := c.check(CuCtxSetCurrent, c.CtxSetCurrent(c.handle)); err != nil {
 		return err
 	}
-	defer c.call(cuCtxSetCurrent, 0)
+	defer c.CtxSetCurrent(0)
 	return f()
 }
 
 // check turns a result into an error; sticky ones are remembered.
-func (c *driverContext) check(s symbol, r result) error {
+func (c *driverContext) check(s Symbol, r Result) error {
 	switch {
-	case r == success:
+	case r == Success:
 		return nil
 	case r == resultOutOfMemory:
 		return c.outOfMemory(0)
@@ -176,26 +196,28 @@ func (c *driverContext) check(s symbol, r result) error {
 	}
 	c.lost.Store(true)
 	if f := c.last.Load(); f != nil {
-		return fmt.Errorf("%w: %w; the last kernel launched was %s", ErrContextLost, c.error(s, r), f.name)
+		return fmt.Errorf("%w: %w; the last kernel launched was %s", cu.ErrContextLost, c.error(s, r), f.name)
 	}
-	return fmt.Errorf("%w: %w", ErrContextLost, c.error(s, r))
+	return fmt.Errorf("%w: %w", cu.ErrContextLost, c.error(s, r))
 }
 
 func (c *driverContext) outOfMemory(asked int64) error {
-	e := &OutOfMemoryError{AskedBytes: asked, TotalBytes: c.info.TotalBytes}
-	c.call(cuMemGetInfo, uintptr(unsafe.Pointer(&e.FreeBytes)), uintptr(unsafe.Pointer(&e.TotalBytes)))
+	e := &cu.OutOfMemoryError{AskedBytes: asked, TotalBytes: c.info.TotalBytes}
+	if free, total, r := c.library.MemGetInfo(); r == Success {
+		e.FreeBytes, e.TotalBytes = free, total
+	}
 	return e
 }
 
 // made remembers a resource until its destruction.
-func (c *driverContext) made(destroy symbol, handle uintptr) {
+func (c *driverContext) made(destroy Symbol, handle Handle) {
 	c.mutex.Lock()
 	c.live[resource{destroy, handle}] = struct{}{}
 	c.mutex.Unlock()
 }
 
 // destroy frees a resource; one that is not live has been freed before.
-func (c *driverContext) destroy(destroy symbol, handle uintptr) error {
+func (c *driverContext) destroy(destroy Symbol, handle Handle) error {
 	return c.Do(func() error {
 		r := resource{destroy, handle}
 		c.mutex.Lock()
@@ -203,14 +225,14 @@ func (c *driverContext) destroy(destroy symbol, handle uintptr) error {
 		delete(c.live, r)
 		c.mutex.Unlock()
 		if !ok {
-			return fmt.Errorf("%s: %w", symbols[destroy].name, ErrClosed)
+			return fmt.Errorf("%s: %w", destroy.Name(), cu.ErrClosed)
 		}
-		return c.check(destroy, c.call(destroy, handle))
+		return c.check(destroy, c.free(r))
 	})
 }
 
 // destroyOnce also forgets the handle: the driver does not tell a dead one from one that it has given anew.
-func (c *driverContext) destroyOnce(destroy symbol, handle *uintptr) error {
+func (c *driverContext) destroyOnce(destroy Symbol, handle *Handle) error {
 	return c.Do(func() error {
 		h := *handle
 		*handle = 0
@@ -219,17 +241,17 @@ func (c *driverContext) destroyOnce(destroy symbol, handle *uintptr) error {
 }
 
 // Device implements Context.
-func (c *driverContext) Device() DeviceInfo { return c.info }
+func (c *driverContext) Device() cu.DeviceInfo { return c.info }
 
 // Synchronize implements Context.
 func (c *driverContext) Synchronize() error {
-	return c.wait(func() error { return c.check(cuCtxSynchronize, c.call(cuCtxSynchronize)) })
+	return c.wait(func() error { return c.check(CuCtxSynchronize, c.CtxSynchronize()) })
 }
 
 // Close implements Context.
 func (c *driverContext) Close() error {
 	err := c.Do(c.close)
-	if errors.Is(err, ErrClosed) {
+	if errors.Is(err, cu.ErrClosed) {
 		return nil
 	}
 	return err
@@ -239,7 +261,7 @@ func (c *driverContext) close() error {
 	if c.owner.Load() == 0 {
 		return nil
 	}
-	err := c.check(cuCtxSynchronize, c.call(cuCtxSynchronize))
+	err := c.check(CuCtxSynchronize, c.CtxSynchronize())
 	c.aside.Lock()
 	defer c.aside.Unlock()
 	c.mutex.Lock()
@@ -247,18 +269,21 @@ func (c *driverContext) close() error {
 	for _, s := range destroyOrder {
 		for r := range c.live {
 			if r.destroy == s {
-				err = cmp.Or(err, c.check(s, c.call(s, r.handle)))
+				err = cmp.Or(err, c.check(s, c.free(r)))
 			}
 		}
 	}
 	clear(c.live)
 	c.owner.Store(0)
-	c.call(cuCtxSetCurrent, 0)
-	released := c.check(cuDevicePrimaryCtxRelease, c.call(cuDevicePrimaryCtxRelease, uintptr(c.device)))
+	c.CtxSetCurrent(0)
+	released := c.check(CuDevicePrimaryCtxRelease, c.DevicePrimaryCtxRelease(c.device))
 	if c.lost.Load() {
 		// The fault has been reported by what met it. Without a reset the next context would inherit it.
-		c.call(cuDevicePrimaryCtxReset, uintptr(c.device))
+		c.DevicePrimaryCtxReset(c.device)
 		return nil
 	}
 	return cmp.Or(err, released)
 }
+
+// hostPointer is the address that a handle of page-locked memory is.
+func hostPointer(h Handle) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Pointer(&h)) }

@@ -1,40 +1,26 @@
-package cu
+package driver
 
 import (
 	"bytes"
 	"fmt"
 	"math"
-	"runtime"
 	"strconv"
-	"unsafe"
 
-	"github.com/ebitengine/purego"
+	"kleinbild/kernels/cu"
 )
 
 type module struct {
 	c      *driverContext
-	handle uintptr
+	handle Handle
 	name   string
 }
 
-// Values of CUjit_option.
-const (
-	jitErrorLog      = 5
-	jitErrorLogBytes = 6
-	jitLineInfo      = 13
-)
-
-// jitRequest is what cuModuleLoadDataEx reads and writes, in one object so that all of it stays where it is.
-type jitRequest struct {
-	module  uintptr
-	options [3]uint32
-	values  [3]uintptr
-	log     [16 << 10]byte
-}
+// logBytes is room for what the compiler of PTX says.
+const logBytes = 16 << 10
 
 // LoadModule implements Context. The header of the PTX is read first, so that what can be said of an old driver or
 // GPU is said in those words.
-func (c *driverContext) LoadModule(ptx []byte, options ModuleOptions) (Module, error) {
+func (c *driverContext) LoadModule(ptx []byte, options cu.ModuleOptions) (cu.Module, error) {
 	h, err := parseHeader(ptx)
 	if err != nil {
 		return nil, fmt.Errorf("load %s: %w", options.Name, err)
@@ -44,27 +30,20 @@ func (c *driverContext) LoadModule(ptx []byte, options ModuleOptions) (Module, e
 	}
 	m := &module{c: c, name: options.Name}
 	err = c.wait(func() error {
-		image := append(bytes.Clone(ptx), 0)
-		q := &jitRequest{options: [3]uint32{jitErrorLog, jitErrorLogBytes, jitLineInfo}}
-		q.values = [3]uintptr{uintptr(unsafe.Pointer(&q.log)), uintptr(len(q.log) - 1), 1}
-		n := 2
-		if options.LineInfo {
-			n = 3
-		}
-		r := c.call(cuModuleLoadDataEx, uintptr(unsafe.Pointer(&q.module)), uintptr(unsafe.Pointer(&image[0])),
-			uintptr(n), uintptr(unsafe.Pointer(&q.options)), uintptr(unsafe.Pointer(&q.values)))
-		runtime.KeepAlive(q)
+		log := make([]byte, logBytes)
+		handle, r := c.ModuleLoadDataEx(ptx, log, options.LineInfo)
 		switch {
-		case r == success:
-			m.handle = q.module
-			c.made(cuModuleUnload, m.handle)
+		case r == Success:
+			m.handle = handle
+			c.made(CuModuleUnload, m.handle)
 			return nil
-		case r == resultPTXVersion && ptxNeeds(h.major, h.minor) > c.version:
+		case r == resultPTXVersion && cu.PTXNeeds(h.major, h.minor) > c.version:
 			return h.driverTooOld(c.version)
 		case r == resultOutOfMemory || r.sticky():
-			return fmt.Errorf("load %s: %w", m.name, c.check(cuModuleLoadDataEx, r))
+			return fmt.Errorf("load %s: %w", m.name, c.check(CuModuleLoadDataEx, r))
 		}
-		return &JITError{Module: m.name, Log: cString(&q.log[0]), Err: c.error(cuModuleLoadDataEx, r)}
+		log, _, _ = bytes.Cut(log, []byte{0})
+		return &cu.JITError{Module: m.name, Log: string(log), Err: c.error(CuModuleLoadDataEx, r)}
 	})
 	if err != nil {
 		return nil, err
@@ -73,18 +52,18 @@ func (c *driverContext) LoadModule(ptx []byte, options ModuleOptions) (Module, e
 }
 
 // Function implements Module.
-func (m *module) Function(name string) (Function, error) {
+func (m *module) Function(name string) (cu.Function, error) {
 	f := &function{c: m.c, module: m, name: name}
 	err := m.c.Do(func() error {
 		if err := m.alive(); err != nil {
 			return err
 		}
-		cName := append([]byte(name), 0)
-		r := m.c.call(cuModuleGetFunction, uintptr(unsafe.Pointer(&f.handle)), m.handle, uintptr(unsafe.Pointer(&cName[0])))
+		var r Result
+		f.kernel, r = m.c.ModuleGetFunction(m.handle, name)
 		if r == resultNotFound {
-			return fmt.Errorf("%s: %w: %s", m.name, ErrNotFound, name)
+			return fmt.Errorf("%s: %w: %s", m.name, cu.ErrNotFound, name)
 		}
-		return m.c.check(cuModuleGetFunction, r)
+		return m.c.check(CuModuleGetFunction, r)
 	})
 	if err != nil {
 		return nil, err
@@ -95,18 +74,18 @@ func (m *module) Function(name string) (Function, error) {
 // alive refuses what an unloaded module has taken along.
 func (m *module) alive() error {
 	if m.handle == 0 {
-		return fmt.Errorf("%s: %w", m.name, ErrClosed)
+		return fmt.Errorf("%s: %w", m.name, cu.ErrClosed)
 	}
 	return nil
 }
 
 // Unload implements Module.
-func (m *module) Unload() error { return m.c.destroyOnce(cuModuleUnload, &m.handle) }
+func (m *module) Unload() error { return m.c.destroyOnce(CuModuleUnload, &m.handle) }
 
 type function struct {
 	c      *driverContext
 	module *module
-	handle uintptr
+	kernel Function
 	name   string
 }
 
@@ -123,24 +102,23 @@ const (
 func (f *function) Name() string { return f.name }
 
 // Attributes implements Function.
-func (f *function) Attributes() (a FunctionAttributes, err error) {
+func (f *function) Attributes() (a cu.FunctionAttributes, err error) {
 	err = f.c.Do(func() error {
 		if err := f.module.alive(); err != nil {
 			return err
 		}
 		for _, want := range []struct {
 			to        *int
-			attribute uintptr
+			attribute int
 		}{
 			{&a.MaxThreads, functionMaxThreads}, {&a.SharedBytes, functionSharedBytes},
 			{&a.LocalBytes, functionLocalBytes}, {&a.Registers, functionRegisters},
 		} {
-			var v int32
-			r := f.c.call(cuFuncGetAttribute, uintptr(unsafe.Pointer(&v)), want.attribute, f.handle)
-			if err := f.c.check(cuFuncGetAttribute, r); err != nil {
+			var r Result
+			*want.to, r = f.kernel.GetAttribute(want.attribute)
+			if err := f.c.check(CuFuncGetAttribute, r); err != nil {
 				return fmt.Errorf("%s: %w", f.name, err)
 			}
-			*want.to = int(v)
 		}
 		return nil
 	})
@@ -153,8 +131,8 @@ func (f *function) SetMaxDynamicShared(bytes int) error {
 		if err := f.module.alive(); err != nil {
 			return err
 		}
-		r := f.c.call(cuFuncSetAttribute, f.handle, functionMaxDynamicShared, uintptr(bytes))
-		if err := f.c.check(cuFuncSetAttribute, r); err != nil {
+		r := f.kernel.SetAttribute(functionMaxDynamicShared, bytes)
+		if err := f.c.check(CuFuncSetAttribute, r); err != nil {
 			return fmt.Errorf("%s: %d bytes of dynamic shared memory, the GPU has %d for a block: %w",
 				f.name, bytes, f.c.info.SharedBytesPerBlock, err)
 		}
@@ -162,28 +140,8 @@ func (f *function) SetMaxDynamicShared(bytes int) error {
 	})
 }
 
-// maxParamBytes is the size of all parameters of a kernel before PTX 8.1.
-const maxParamBytes = 4096
-
-// launchBlock is the memory of one call of cuLaunchKernel, used by the owner's thread again and again, so that a
-// launch allocates nothing.
-type launchBlock struct {
-	// args serves queue too.
-	args   [11]uintptr
-	extra  [5]uintptr
-	bytes  uintptr
-	params [maxParamBytes]byte
-}
-
-// Values for cuLaunchKernel's extra.
-const (
-	launchParamEnd     = 0
-	launchParamPointer = 1
-	launchParamBytes   = 2
-)
-
 // Launch implements Function.
-func (f *function) Launch(grid, block Dim3, sharedBytes int, s Stream, params []byte) error {
+func (f *function) Launch(grid, block cu.Dim3, sharedBytes int, s cu.Stream, params []byte) error {
 	c := f.c
 	if !c.here() {
 		return c.Do(func() error { return f.Launch(grid, block, sharedBytes, s, params) })
@@ -196,33 +154,21 @@ func (f *function) Launch(grid, block Dim3, sharedBytes int, s Stream, params []
 		err = checkLaunch(grid, block, sharedBytes, params)
 	}
 	if err != nil {
-		return &LaunchError{f.name, grid, block, sharedBytes, err}
+		return &cu.LaunchError{Kernel: f.name, Grid: grid, Block: block, SharedBytes: sharedBytes, Err: err}
 	}
-	l := &c.launch
-	l.bytes = uintptr(copy(l.params[:], params))
-	l.extra = [5]uintptr{launchParamPointer, uintptr(unsafe.Pointer(&l.params)), launchParamBytes, uintptr(unsafe.Pointer(&l.bytes)), launchParamEnd}
-	l.args = [11]uintptr{
-		f.handle, uintptr(grid.X), uintptr(grid.Y), uintptr(grid.Z), uintptr(block.X), uintptr(block.Y), uintptr(block.Z),
-		uintptr(sharedBytes), on, 0, uintptr(unsafe.Pointer(&l.extra)),
-	}
-	if len(params) == 0 {
-		l.args[10] = 0
-	}
-	r, _, _ := purego.SyscallN(c.entry[cuLaunchKernel], l.args[:]...)
-	runtime.KeepAlive(c)
-	if r := result(r); r != success {
-		err := c.check(cuLaunchKernel, r)
+	if r := f.kernel.LaunchKernel(grid, block, sharedBytes, on, params); r != Success {
+		err := c.check(CuLaunchKernel, r)
 		if r.sticky() {
 			return err // the fault of an earlier kernel
 		}
-		return &LaunchError{f.name, grid, block, sharedBytes, err}
+		return &cu.LaunchError{Kernel: f.name, Grid: grid, Block: block, SharedBytes: sharedBytes, Err: err}
 	}
 	c.last.Store(f)
 	return nil
 }
 
 // checkLaunch refuses what would not survive the way into 32-bit arguments.
-func checkLaunch(grid, block Dim3, sharedBytes int, params []byte) error {
+func checkLaunch(grid, block cu.Dim3, sharedBytes int, params []byte) error {
 	for _, n := range [...]int{grid.X, grid.Y, grid.Z, block.X, block.Y, block.Z} {
 		if n < 1 || n > math.MaxInt32 {
 			return fmt.Errorf("extent %d, want 1 … %d", n, math.MaxInt32)
@@ -231,8 +177,8 @@ func checkLaunch(grid, block Dim3, sharedBytes int, params []byte) error {
 	if sharedBytes < 0 || sharedBytes > math.MaxInt32 {
 		return fmt.Errorf("shared memory of %d bytes", sharedBytes)
 	}
-	if len(params) > maxParamBytes {
-		return fmt.Errorf("parameters of %d bytes, want %d at most", len(params), maxParamBytes)
+	if len(params) > MaxParamBytes {
+		return fmt.Errorf("parameters of %d bytes, want %d at most", len(params), MaxParamBytes)
 	}
 	return nil
 }
@@ -274,20 +220,20 @@ func parseHeader(ptx []byte) (h header, err error) {
 }
 
 // fits says why a module cannot run on a device.
-func (h header) fits(info DeviceInfo, name string) error {
-	if want := ptxNeeds(h.major, h.minor); want > info.DriverVersion {
+func (h header) fits(info cu.DeviceInfo, name string) error {
+	if want := cu.PTXNeeds(h.major, h.minor); want > info.DriverVersion {
 		return h.driverTooOld(info.DriverVersion)
 	}
 	has := info.Major*10 + info.Minor
 	switch {
 	case h.exact && has != h.sm:
-		return &TargetError{name, h.target, info.Name, info.Major, info.Minor}
+		return &cu.TargetError{Module: name, Target: h.target, Name: info.Name, Major: info.Major, Minor: info.Minor}
 	case has < h.sm:
-		return &DeviceTooOldError{info.Name, info.Major, info.Minor, h.sm / 10, h.sm % 10}
+		return &cu.DeviceTooOldError{Name: info.Name, FoundMajor: info.Major, FoundMinor: info.Minor, WantMajor: h.sm / 10, WantMinor: h.sm % 10}
 	}
 	return nil
 }
 
 func (h header) driverTooOld(found int) error {
-	return &DriverTooOldError{Need: fmt.Sprintf("PTX %d.%d", h.major, h.minor), Found: found, Want: ptxNeeds(h.major, h.minor)}
+	return &cu.DriverTooOldError{Need: fmt.Sprintf("PTX %d.%d", h.major, h.minor), Found: found, Want: cu.PTXNeeds(h.major, h.minor)}
 }

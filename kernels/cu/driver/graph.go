@@ -1,8 +1,9 @@
-package cu
+package driver
 
 import (
 	"fmt"
-	"unsafe"
+
+	"kleinbild/kernels/cu"
 )
 
 // CU_STREAM_CAPTURE_MODE_RELAXED: while one goroutine records, others go on allocating and asking events on the
@@ -19,12 +20,12 @@ func (s *stream) BeginCapture() error {
 		if err != nil {
 			return err
 		}
-		return s.c.check(cuStreamBeginCapture, s.c.call(cuStreamBeginCapture, on, captureRelaxed))
+		return s.c.check(CuStreamBeginCapture, s.c.StreamBeginCapture(on, captureRelaxed))
 	})
 }
 
 // EndCapture implements Stream.
-func (s *stream) EndCapture() (Graph, error) {
+func (s *stream) EndCapture() (cu.Graph, error) {
 	if err := s.c.require(graphs); err != nil {
 		return nil, err
 	}
@@ -34,11 +35,11 @@ func (s *stream) EndCapture() (Graph, error) {
 		if err != nil {
 			return err
 		}
-		r := s.c.call(cuStreamEndCapture, on, uintptr(unsafe.Pointer(&g.handle)))
-		if r == success {
-			s.c.made(cuGraphDestroy, g.handle)
+		var r Result
+		if g.handle, r = s.c.StreamEndCapture(on); r == Success {
+			s.c.made(CuGraphDestroy, g.handle)
 		}
-		return s.c.check(cuStreamEndCapture, r)
+		return s.c.check(CuStreamEndCapture, r)
 	})
 	if err != nil {
 		return nil, err
@@ -48,21 +49,21 @@ func (s *stream) EndCapture() (Graph, error) {
 
 type graph struct {
 	c      *driverContext
-	handle uintptr
+	handle Handle
 }
 
 // Instantiate implements Graph.
-func (g *graph) Instantiate() (GraphExec, error) {
+func (g *graph) Instantiate() (cu.GraphExec, error) {
 	x := &graphExec{c: g.c}
 	err := g.c.Do(func() error {
 		if g.handle == 0 {
-			return fmt.Errorf("graph: %w", ErrClosed)
+			return fmt.Errorf("graph: %w", cu.ErrClosed)
 		}
-		r := g.c.call(cuGraphInstantiate, uintptr(unsafe.Pointer(&x.handle)), g.handle, 0)
-		if r == success {
-			g.c.made(cuGraphExecDestroy, x.handle)
+		var r Result
+		if x.handle, r = g.c.GraphInstantiate(g.handle); r == Success {
+			g.c.made(CuGraphExecDestroy, x.handle)
 		}
-		return g.c.check(cuGraphInstantiate, r)
+		return g.c.check(CuGraphInstantiate, r)
 	})
 	if err != nil {
 		return nil, err
@@ -71,28 +72,28 @@ func (g *graph) Instantiate() (GraphExec, error) {
 }
 
 // Destroy implements Graph.
-func (g *graph) Destroy() error { return g.c.destroyOnce(cuGraphDestroy, &g.handle) }
+func (g *graph) Destroy() error { return g.c.destroyOnce(CuGraphDestroy, &g.handle) }
 
 type graphExec struct {
 	c      *driverContext
-	handle uintptr
+	handle Handle
 }
 
 // Launch implements GraphExec.
-func (x *graphExec) Launch(s Stream) error {
+func (x *graphExec) Launch(s cu.Stream) error {
 	c := x.c
 	if !c.here() {
 		return c.Do(func() error { return x.Launch(s) })
 	}
 	if x.handle == 0 {
-		return fmt.Errorf("graph: %w", ErrClosed)
+		return fmt.Errorf("graph: %w", cu.ErrClosed)
 	}
 	on, err := c.stream(s)
 	if err != nil {
 		return err
 	}
-	return c.queue(cuGraphLaunch, x.handle, on, 0, 0)
+	return c.check(CuGraphLaunch, c.GraphLaunch(x.handle, on))
 }
 
 // Destroy implements GraphExec.
-func (x *graphExec) Destroy() error { return x.c.destroyOnce(cuGraphExecDestroy, &x.handle) }
+func (x *graphExec) Destroy() error { return x.c.destroyOnce(CuGraphExecDestroy, &x.handle) }

@@ -1,4 +1,4 @@
-package cu
+package driver
 
 import (
 	"errors"
@@ -7,26 +7,26 @@ import (
 	"time"
 	"unsafe"
 
-	"github.com/ebitengine/purego"
+	"kleinbild/kernels/cu"
 )
 
 type stream struct {
 	c      *driverContext
-	handle uintptr
+	handle Handle
 }
 
 // CU_STREAM_NON_BLOCKING: no order between this stream and the default one.
 const streamNonBlocking = 1
 
 // MakeStream implements Context.
-func (c *driverContext) MakeStream() (Stream, error) {
+func (c *driverContext) MakeStream() (cu.Stream, error) {
 	s := &stream{c: c}
 	err := c.Do(func() error {
-		r := c.call(cuStreamCreate, uintptr(unsafe.Pointer(&s.handle)), streamNonBlocking)
-		if r == success {
-			c.made(cuStreamDestroy, s.handle)
+		var r Result
+		if s.handle, r = c.StreamCreate(streamNonBlocking); r == Success {
+			c.made(CuStreamDestroy, s.handle)
 		}
-		return c.check(cuStreamCreate, r)
+		return c.check(CuStreamCreate, r)
 	})
 	if err != nil {
 		return nil, err
@@ -38,30 +38,19 @@ var errForeign = errors.New("made by another device's context")
 
 // stream returns the handle of one of the context's own streams. A destroyed one has none: to the driver, 0 would
 // be the default stream.
-func (c *driverContext) stream(s Stream) (uintptr, error) {
+func (c *driverContext) stream(s cu.Stream) (Handle, error) {
 	own, ok := s.(*stream)
 	switch {
 	case !ok || own == nil || own.c != c:
 		return 0, fmt.Errorf("stream: %w", errForeign)
 	case own.handle == 0:
-		return 0, fmt.Errorf("stream: %w", ErrClosed)
+		return 0, fmt.Errorf("stream: %w", cu.ErrClosed)
 	}
 	return own.handle, nil
 }
 
-// queue makes a call of up to four arguments, on the owner's thread, without allocating; the calls that take fewer do
-// not see the rest.
-//
-//go:uintptrescapes
-func (c *driverContext) queue(s symbol, a0, a1, a2, a3 uintptr) error {
-	args := c.launch.args[:4]
-	args[0], args[1], args[2], args[3] = a0, a1, a2, a3
-	r, _, _ := purego.SyscallN(c.entry[s], args...)
-	return c.check(s, result(r))
-}
-
 // MemcpyHtoDAsync implements Stream.
-func (s *stream) MemcpyHtoDAsync(dst DevicePtr, src []byte) error {
+func (s *stream) MemcpyHtoDAsync(dst cu.DevicePtr, src []byte) error {
 	c := s.c
 	if !c.here() {
 		return c.Do(func() error { return s.MemcpyHtoDAsync(dst, src) })
@@ -70,11 +59,11 @@ func (s *stream) MemcpyHtoDAsync(dst DevicePtr, src []byte) error {
 	if err != nil || len(src) == 0 {
 		return err
 	}
-	return c.queue(cuMemcpyHtoDAsync, uintptr(dst), uintptr(unsafe.Pointer(&src[0])), uintptr(len(src)), on)
+	return c.check(CuMemcpyHtoDAsync, c.library.MemcpyHtoDAsync(dst, unsafe.Pointer(&src[0]), int64(len(src)), on))
 }
 
 // MemcpyDtoHAsync implements Stream.
-func (s *stream) MemcpyDtoHAsync(dst []byte, src DevicePtr) error {
+func (s *stream) MemcpyDtoHAsync(dst []byte, src cu.DevicePtr) error {
 	c := s.c
 	if !c.here() {
 		return c.Do(func() error { return s.MemcpyDtoHAsync(dst, src) })
@@ -83,11 +72,11 @@ func (s *stream) MemcpyDtoHAsync(dst []byte, src DevicePtr) error {
 	if err != nil || len(dst) == 0 {
 		return err
 	}
-	return c.queue(cuMemcpyDtoHAsync, uintptr(unsafe.Pointer(&dst[0])), uintptr(src), uintptr(len(dst)), on)
+	return c.check(CuMemcpyDtoHAsync, c.library.MemcpyDtoHAsync(unsafe.Pointer(&dst[0]), src, int64(len(dst)), on))
 }
 
 // MemcpyDtoDAsync implements Stream.
-func (s *stream) MemcpyDtoDAsync(dst, src DevicePtr, bytes int64) error {
+func (s *stream) MemcpyDtoDAsync(dst, src cu.DevicePtr, bytes int64) error {
 	c := s.c
 	if !c.here() {
 		return c.Do(func() error { return s.MemcpyDtoDAsync(dst, src, bytes) })
@@ -96,11 +85,11 @@ func (s *stream) MemcpyDtoDAsync(dst, src DevicePtr, bytes int64) error {
 	if err != nil || bytes == 0 {
 		return err
 	}
-	return c.queue(cuMemcpyDtoDAsync, uintptr(dst), uintptr(src), uintptr(bytes), on)
+	return c.check(CuMemcpyDtoDAsync, c.library.MemcpyDtoDAsync(dst, src, bytes, on))
 }
 
 // MemsetD8Async implements Stream.
-func (s *stream) MemsetD8Async(dst DevicePtr, value byte, bytes int64) error {
+func (s *stream) MemsetD8Async(dst cu.DevicePtr, value byte, bytes int64) error {
 	c := s.c
 	if !c.here() {
 		return c.Do(func() error { return s.MemsetD8Async(dst, value, bytes) })
@@ -109,11 +98,11 @@ func (s *stream) MemsetD8Async(dst DevicePtr, value byte, bytes int64) error {
 	if err != nil || bytes == 0 {
 		return err
 	}
-	return c.queue(cuMemsetD8Async, uintptr(dst), uintptr(value), uintptr(bytes), on)
+	return c.check(CuMemsetD8Async, c.library.MemsetD8Async(dst, value, bytes, on))
 }
 
 // Wait implements Stream.
-func (s *stream) Wait(e Event) error {
+func (s *stream) Wait(e cu.Event) error {
 	c := s.c
 	if !c.here() {
 		return c.Do(func() error { return s.Wait(e) })
@@ -126,7 +115,7 @@ func (s *stream) Wait(e Event) error {
 	if err != nil {
 		return err
 	}
-	return c.queue(cuStreamWaitEvent, on, mark, 0, 0)
+	return c.check(CuStreamWaitEvent, c.StreamWaitEvent(on, mark))
 }
 
 // Synchronize implements Stream.
@@ -136,38 +125,38 @@ func (s *stream) Synchronize() error {
 		if err != nil {
 			return err
 		}
-		return s.c.check(cuStreamSynchronize, s.c.call(cuStreamSynchronize, on))
+		return s.c.check(CuStreamSynchronize, s.c.StreamSynchronize(on))
 	})
 }
 
 // Destroy implements Stream.
-func (s *stream) Destroy() error { return s.c.destroyOnce(cuStreamDestroy, &s.handle) }
+func (s *stream) Destroy() error { return s.c.destroyOnce(CuStreamDestroy, &s.handle) }
 
 type event struct {
 	c      *driverContext
-	handle uintptr
+	handle Handle
 	timing bool
 }
 
-// Flags of cuEventCreate. Whoever waits for an event sleeps.
+// Flags of CuEventCreate. Whoever waits for an event sleeps.
 const (
 	eventBlockingSync  = 1
 	eventDisableTiming = 2
 )
 
 // MakeEvent implements Context.
-func (c *driverContext) MakeEvent(timing bool) (Event, error) {
+func (c *driverContext) MakeEvent(timing bool) (cu.Event, error) {
 	e := &event{c: c, timing: timing}
-	flags := uintptr(eventBlockingSync)
+	flags := eventBlockingSync
 	if !timing {
 		flags |= eventDisableTiming
 	}
 	err := c.Do(func() error {
-		r := c.call(cuEventCreate, uintptr(unsafe.Pointer(&e.handle)), flags)
-		if r == success {
-			c.made(cuEventDestroy, e.handle)
+		var r Result
+		if e.handle, r = c.EventCreate(flags); r == Success {
+			c.made(CuEventDestroy, e.handle)
 		}
-		return c.check(cuEventCreate, r)
+		return c.check(CuEventCreate, r)
 	})
 	if err != nil {
 		return nil, err
@@ -176,19 +165,19 @@ func (c *driverContext) MakeEvent(timing bool) (Event, error) {
 }
 
 // event returns the handle of one of the context's own events.
-func (c *driverContext) event(e Event) (uintptr, error) {
+func (c *driverContext) event(e cu.Event) (Handle, error) {
 	own, ok := e.(*event)
 	switch {
 	case !ok || own == nil || own.c != c:
 		return 0, fmt.Errorf("event: %w", errForeign)
 	case own.handle == 0:
-		return 0, fmt.Errorf("event: %w", ErrClosed)
+		return 0, fmt.Errorf("event: %w", cu.ErrClosed)
 	}
 	return own.handle, nil
 }
 
 // Record implements Event.
-func (e *event) Record(s Stream) error {
+func (e *event) Record(s cu.Stream) error {
 	c := e.c
 	if !c.here() {
 		return c.Do(func() error { return e.Record(s) })
@@ -201,7 +190,7 @@ func (e *event) Record(s Stream) error {
 	if err != nil {
 		return err
 	}
-	return c.queue(cuEventRecord, mark, on, 0, 0)
+	return c.check(CuEventRecord, c.EventRecord(mark, on))
 }
 
 // Query implements Event.
@@ -211,12 +200,12 @@ func (e *event) Query() (passed bool, err error) {
 		if err != nil {
 			return err
 		}
-		r := e.c.call(cuEventQuery, mark)
+		r := e.c.EventQuery(mark)
 		if r == resultNotReady {
 			return nil
 		}
-		passed = r == success
-		return e.c.check(cuEventQuery, r)
+		passed = r == Success
+		return e.c.check(CuEventQuery, r)
 	})
 	return passed, err
 }
@@ -228,12 +217,12 @@ func (e *event) Synchronize() error {
 		if err != nil {
 			return err
 		}
-		return e.c.check(cuEventSynchronize, e.c.call(cuEventSynchronize, mark))
+		return e.c.check(CuEventSynchronize, e.c.EventSynchronize(mark))
 	})
 }
 
 // Elapsed implements Event.
-func (e *event) Elapsed(start Event) (d time.Duration, err error) {
+func (e *event) Elapsed(start cu.Event) (d time.Duration, err error) {
 	err = e.c.Do(func() error {
 		to, err := e.c.event(e)
 		if err != nil {
@@ -243,13 +232,12 @@ func (e *event) Elapsed(start Event) (d time.Duration, err error) {
 		if err != nil {
 			return err
 		}
-		var ms float32
-		r := e.c.call(cuEventElapsedTime, uintptr(unsafe.Pointer(&ms)), from, to)
-		d = time.Duration(math.Round(float64(ms) * 1e6))
-		return e.c.check(cuEventElapsedTime, r)
+		ms, r := e.c.EventElapsedTime(from, to)
+		d = time.Duration(math.Round(ms * 1e6))
+		return e.c.check(CuEventElapsedTime, r)
 	})
 	return d, err
 }
 
 // Destroy implements Event.
-func (e *event) Destroy() error { return e.c.destroyOnce(cuEventDestroy, &e.handle) }
+func (e *event) Destroy() error { return e.c.destroyOnce(CuEventDestroy, &e.handle) }

@@ -1,9 +1,6 @@
-package cu
+package purego
 
 import "golang.org/x/sys/windows"
-
-// libraryName is what the driver installs into System32.
-const libraryName = "nvcuda.dll"
 
 // openLibrary looks in System32 only, so that no DLL lying beside a program or a picture is ever loaded.
 func openLibrary(name string) (uintptr, error) {
@@ -14,6 +11,3 @@ func openLibrary(name string) (uintptr, error) {
 func findSymbol(library uintptr, name string) (uintptr, error) {
 	return windows.GetProcAddress(windows.Handle(library), name)
 }
-
-// threadID tells OS threads apart; it is never 0.
-func threadID() uint32 { return windows.GetCurrentThreadId() }

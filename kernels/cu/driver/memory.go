@@ -1,38 +1,43 @@
-package cu
+package driver
 
 import (
 	"fmt"
 	"unsafe"
+
+	"kleinbild/kernels/cu"
 )
 
 // MemGetInfo implements Context.
 func (c *driverContext) MemGetInfo() (free, total int64, err error) {
 	err = c.Do(func() error {
-		return c.check(cuMemGetInfo, c.call(cuMemGetInfo, uintptr(unsafe.Pointer(&free)), uintptr(unsafe.Pointer(&total))))
+		var r Result
+		free, total, r = c.library.MemGetInfo()
+		return c.check(CuMemGetInfo, r)
 	})
 	return free, total, err
 }
 
 // MemAlloc implements Context.
-func (c *driverContext) MemAlloc(bytes int64) (p DevicePtr, err error) {
+func (c *driverContext) MemAlloc(bytes int64) (p cu.DevicePtr, err error) {
 	if bytes <= 0 {
 		return 0, fmt.Errorf("allocate device memory: found %d bytes, want more than 0", bytes)
 	}
 	err = c.Do(func() error {
-		r := c.call(cuMemAlloc, uintptr(unsafe.Pointer(&p)), uintptr(bytes))
+		var r Result
+		p, r = c.library.MemAlloc(bytes)
 		if r == resultOutOfMemory {
 			return c.outOfMemory(bytes)
 		}
-		if r == success {
-			c.made(cuMemFree, uintptr(p))
+		if r == Success {
+			c.made(CuMemFree, Handle(p))
 		}
-		return c.check(cuMemAlloc, r)
+		return c.check(CuMemAlloc, r)
 	})
 	return p, err
 }
 
 // MemFree implements Context.
-func (c *driverContext) MemFree(p DevicePtr) error { return c.destroy(cuMemFree, uintptr(p)) }
+func (c *driverContext) MemFree(p cu.DevicePtr) error { return c.destroy(CuMemFree, Handle(p)) }
 
 // MemAllocHost implements Context.
 func (c *driverContext) MemAllocHost(bytes int) ([]byte, error) {
@@ -41,12 +46,12 @@ func (c *driverContext) MemAllocHost(bytes int) ([]byte, error) {
 	}
 	var p unsafe.Pointer
 	err := c.Do(func() error {
-		r := c.call(cuMemHostAlloc, uintptr(unsafe.Pointer(&p)), uintptr(bytes), 0)
-		if r != success {
+		var r Result
+		if p, r = c.MemHostAlloc(bytes); r != Success {
 			// The machine's memory has run out, not the device's.
-			return fmt.Errorf("allocate %d bytes of page-locked memory: %w", bytes, c.error(cuMemHostAlloc, r))
+			return fmt.Errorf("allocate %d bytes of page-locked memory: %w", bytes, c.error(CuMemHostAlloc, r))
 		}
-		c.made(cuMemFreeHost, uintptr(p))
+		c.made(CuMemFreeHost, Handle(p))
 		return nil
 	})
 	if err != nil {
@@ -57,5 +62,5 @@ func (c *driverContext) MemAllocHost(bytes int) ([]byte, error) {
 
 // MemFreeHost implements Context.
 func (c *driverContext) MemFreeHost(b []byte) error {
-	return c.destroy(cuMemFreeHost, uintptr(unsafe.Pointer(unsafe.SliceData(b))))
+	return c.destroy(CuMemFreeHost, Handle(unsafe.Pointer(unsafe.SliceData(b))))
 }
