@@ -20,7 +20,10 @@ require (
 	golang.org/x/text v0.43.0
 )
 
-require github.com/kovidgoyal/go-parallel v1.1.1 // indirect
+require (
+	github.com/kovidgoyal/go-parallel v1.1.1 // indirect
+	github.com/pkg/errors v0.9.1 // indirect
+)
 
 require (
 	github.com/ebitengine/purego v0.11.3
@@ -78,4 +81,5 @@ require (
 	golang.org/x/net v0.61.0 // indirect
 	golang.org/x/sync v0.24.0
 	golang.org/x/tools v0.52.0 // indirect
+	gorgonia.org/cu v0.9.6
 )

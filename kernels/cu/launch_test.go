@@ -10,7 +10,7 @@ import (
 func queueing(t testing.TB, f *fakeDriver) (Context, map[string]func() error) {
 	c := newContext(t)
 	s := must[Stream](t)(c.MakeStream())
-	fill := loadFunction(t, c, "fill")
+	fill, tiled := loadFunction(t, c, "fill"), loadFunction(t, c, "tiled")
 	e := must[Event](t)(c.MakeEvent(false))
 	p := must[DevicePtr](t)(c.MemAlloc(64))
 	b := must[[]byte](t)(c.MemAllocHost(64))
@@ -20,10 +20,15 @@ func queueing(t testing.TB, f *fakeDriver) (Context, map[string]func() error) {
 	f.call("fake_idle", 1)
 	t.Cleanup(func() { f.call("fake_idle", 0) })
 	var a Args
+	var m TensorMap
 	return c, map[string]func() error{
 		"launch": func() error {
 			a.Reset().Ptr(p).Int32(1).Float32(2).Uint64(3)
 			return fill.Launch(Dim3{72, 36, 1}, Dim3{256, 1, 1}, 49152, s, a.Bytes())
+		},
+		"launch with a structure": func() error {
+			a.Reset().Uint32(1).TensorMap(&m).Ptr(p)
+			return tiled.Launch(Dim3{72, 36, 1}, Dim3{256, 1, 1}, 49152, s, a.Bytes())
 		},
 		"htod":   func() error { return s.MemcpyHtoDAsync(p, b) },
 		"dtoh":   func() error { return s.MemcpyDtoHAsync(b, p) },
@@ -59,7 +64,7 @@ func BenchmarkQueueing(b *testing.B) { each(b, benchmarkQueueing) }
 
 func benchmarkQueueing(b *testing.B) {
 	c, calls := queueing(b, useFake(b, "current"))
-	for _, name := range []string{"launch", "memset", "record"} {
+	for _, name := range []string{"launch", "launch with a structure", "memset", "record"} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			check(b, c.Do(func() error {
