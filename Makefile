@@ -10,15 +10,19 @@ DEMO_STATE ?= ../demo-train
 export GOFLAGS += -tags=nodynamic
 LDFLAGS := -s -w -X kleinbild/cli.Version=$(VERSION)
 BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -ldflags "$(LDFLAGS)"
+# With cgo kernels are launched through gorgonia.org/cu, which is compiled with the project's own cuda.h and libcuda.a.
+TAGGED  := -tags=nodynamic,gorgonia
+CUDA    := folder=$$(GO="$(GO)" kernels/cu/gorgonia/libcuda/build.sh) && CGO_ENABLED=1 \
+  CGO_CFLAGS="'-I$$folder' $${CGO_CFLAGS:--g -O2}" CGO_LDFLAGS="'-L$$folder' $${CGO_LDFLAGS:--g -O2}"
 # Fyne's window needs a C compiler. Other flags would compile all of its C anew.
-WINDOW  := CGO_ENABLED=1 $(GO) build -trimpath -ldflags "$(LDFLAGS)"
+WINDOW  := $(CUDA) $(GO) build $(TAGGED) -trimpath -ldflags "$(LDFLAGS)"
 MODEL   ?= demo
 SHOTS   ?= dist/window
 SOAK    ?= 20m
 PACKAGE := $(GO) run ./tools/package -window -out dist
 TEST_WINDOWS := tools/window/needs.sh windows && xvfb-run -a -s "-screen 0 1440x900x24" /usr/bin/python3 tools/window/test_wine.py
 
-.PHONY: help build cli run test test-sim lint fuzz bench generate windows windows-window test-windows test-window test-browser test-api soak kernels kernels-check gpu-kit gpu-pack test-gpu bench-gpu package package-windows-check package-check demo-model demo-check
+.PHONY: help build cli run test test-gorgonia test-sim lint fuzz bench generate windows windows-window test-windows test-window test-browser test-api soak kernels kernels-check gpu-kit gpu-pack test-gpu bench-gpu package package-windows-check package-check demo-model demo-check
 
 help: ## print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +49,10 @@ test-windows: windows-window ## run that under Wine: dialogs, command line, serv
 test: lint ## run all tests: no GPU, no weights, no network
 	CGO_ENABLED=0 $(GO) test -timeout 30m ./...
 	$(MAKE) --no-print-directory fuzz windows cli
+
+test-gorgonia: ## test the driver through gorgonia.org/cu, and without it, against a fake driver (needs a C compiler)
+	$(CUDA) $(GO) vet $(TAGGED) ./kernels/cu/... ./inference/cuda
+	$(CUDA) $(GO) test $(TAGGED) ./kernels/cu/...
 
 test-window: build ## use the real window on a virtual screen; a screenshot of each step goes to SHOTS
 	@tools/window/needs.sh test

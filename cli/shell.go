@@ -212,6 +212,9 @@ What requests to the server must send.
 .B KLEINBILD_MODEL
 A model, as for \-\-model.
 .TP
+.B KLEINBILD_DRIVER
+The package through which kernels are launched on a graphics card, gorgonia or purego, where the program has both.
+.TP
 .B KLEINBILD_TOKEN
 The server's token.
 .TP

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"image"
 	"image/png"
@@ -70,7 +71,11 @@ func build(m metadata, output, system string, window bool) error {
 		flags += " -H windowsgui"
 	}
 	command := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", flags, "-o", output, ".")
-	command.Env = buildEnv(system, window)
+	env, err := buildEnv(system, window)
+	if err != nil {
+		return err
+	}
+	command.Env = env
 	command.Stderr = os.Stderr
 	if err := command.Run(); err != nil {
 		return fmt.Errorf("go build for %s: %w", system, err)
@@ -78,16 +83,28 @@ func build(m metadata, output, system string, window bool) error {
 	return nil
 }
 
-// buildEnv returns the environment in which the go command builds for a system.
-func buildEnv(system string, window bool) []string {
+// buildEnv returns the environment in which the go command builds for a system. With the window, which takes cgo, kernels
+// are launched through gorgonia.org/cu.
+func buildEnv(system string, window bool) ([]string, error) {
 	env := append(os.Environ(), "GOOS="+system, "GOARCH=amd64")
-	switch {
-	case !window:
-		return append(env, "CGO_ENABLED=0")
-	case system == "windows":
-		return append(env, "CGO_ENABLED=1", "CC=x86_64-w64-mingw32-gcc")
+	if !window {
+		return append(env, "CGO_ENABLED=0"), nil
 	}
-	return append(env, "CGO_ENABLED=1")
+	if system == "windows" {
+		env = append(env, "CC=x86_64-w64-mingw32-gcc")
+	}
+	script := exec.Command("kernels/cu/gorgonia/libcuda/build.sh")
+	script.Env, script.Stderr = env, os.Stderr
+	out, err := script.Output()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", script.Path, err)
+	}
+	folder := strings.TrimSpace(string(out))
+	const usual = "-g -O2" // of the go command; the Makefile has the same, or all C would be compiled once more
+	return append(env, "CGO_ENABLED=1",
+		"CGO_CFLAGS='-I"+folder+"' "+cmp.Or(os.Getenv("CGO_CFLAGS"), usual),
+		"CGO_LDFLAGS='-L"+folder+"' "+cmp.Or(os.Getenv("CGO_LDFLAGS"), usual),
+		"GOFLAGS="+os.Getenv("GOFLAGS")+" -tags=nodynamic,gorgonia"), nil
 }
 
 func readIcon(m metadata) (image.Image, error) {

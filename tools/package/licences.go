@@ -20,8 +20,11 @@ import (
 // licences require that their text is distributed with the program. The error names a module that has no licence.
 func thirdParty(system string, window bool) (entry, error) {
 	list := exec.Command("go", "list", "-deps", "-json=Module,Standard", ".")
-	list.Env = buildEnv(system, window)
-	list.Stderr = os.Stderr
+	env, err := buildEnv(system, window)
+	if err != nil {
+		return entry{}, err
+	}
+	list.Env, list.Stderr = env, os.Stderr
 	out, err := list.Output()
 	if err != nil {
 		return entry{}, fmt.Errorf("go list: %w", err)
