@@ -29,11 +29,11 @@ const (
 type scanHeader struct {
 	components  []int // indices into Picture.components
 	dc, ac      []*huffman
-	first, last int // coefficients in zigzag order
-	high, low   int // bits of successive approximation
-	restart     int // MCUs between restart markers; 0 for none
-	data        []byte
-	cutOff      bool // the file ends with the data
+	first, last int    // coefficients in zigzag order
+	high, low   int    // bits of successive approximation
+	restart     int    // MCUs between restart markers; 0 for none
+	data        []byte // from the end of the header to the next marker that is not a restart marker
+	cutOff      bool   // the file ends with the data
 }
 
 // headers is the state between the segments of a file.
@@ -102,7 +102,7 @@ func New(file []byte) (*Picture, error) {
 	}
 }
 
-// segment reads one segment; false for one that image/jpeg has to judge.
+// segment reads one segment. It returns false for one that image/jpeg has to judge.
 func (h *headers) segment(marker byte, content []byte) bool {
 	switch {
 	case marker >= markerSOF0 && marker <= markerSOF2:
@@ -294,7 +294,7 @@ func (h *headers) scan(content []byte) bool {
 	return true
 }
 
-// quantise gives a component the quantisation table that holds now; false if there is none.
+// quantise gives a component the quantisation table that holds now. It returns false if there is none.
 func (h *headers) quantise(c *component) bool {
 	table := h.quant[c.table]
 	if table == nil {

@@ -4,12 +4,12 @@ package jpegrows
 type huffmanCodes struct {
 	counts [16]byte // of codes of 1 to 16 bits
 	values []byte
-	built  *huffman // what table made, which a file with a hundred thousand tables does for few of them
+	built  *huffman // made when a scan first uses the table: a file may hold a hundred thousand that none uses
 	kind   tableKind
 }
 
-// newHuffmanCodes reads the codes at the beginning of content; nil if there is no table. No code may begin with another
-// one, so that the codes of all lengths have to fit in 16 bits together.
+// newHuffmanCodes reads the codes at the beginning of content. It returns nil if there is no valid table. No code may
+// begin with another one, so all codes together have to fit in 16 bits.
 func newHuffmanCodes(content []byte) (codes *huffmanCodes, rest []byte) {
 	if len(content) < 16 {
 		return nil, nil
@@ -54,7 +54,7 @@ type huffman struct {
 	values []byte
 }
 
-// table returns the table of a kind; nil if there are no codes, or values that have no meaning for that kind.
+// table returns the table of a kind. It returns nil if there are no codes, or values that have no meaning for that kind.
 func (c *huffmanCodes) table(kind tableKind) *huffman {
 	if c == nil {
 		return nil

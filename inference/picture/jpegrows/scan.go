@@ -7,10 +7,10 @@ type scan struct {
 	*scanHeader
 	picture *Picture
 	bits    bitReader
-	dcs     [4]int // the last DC of each component
-	empty   int    // blocks in which this scan has no more coefficients
-	left    int    // MCUs before the next restart marker
-	marker  byte   // its number
+	dcs     [4]int // the last DC coefficient of each component
+	empty   int    // how many of the next blocks have no more coefficients in this scan
+	left    int    // how many MCUs come before the next restart marker
+	marker  byte   // the number of that marker
 }
 
 // readRow decodes the row of MCUs with that number in the band.
