@@ -170,7 +170,7 @@ func TestModelsGet(t *testing.T) {
 		code     int
 		out, err string
 	}{
-		{"models get --base-url " + url, "", exitFailure, "", "is there already"},
+		{"models get --base-url " + url, "", exitFailure, "", "is already installed"},
 		{"models path", "", exitOK, dir + "\n", ""},
 		{"models path flux2-klein-4b", "", exitOK, dir + "\n", ""},
 		{"models path flux2-klein-9b", "", exitFailure, "", "get it with: kleinbild models get flux2-klein-9b"},
@@ -185,8 +185,8 @@ func TestModelsGet(t *testing.T) {
 		{"models get flux2-klein-9b --base-url " + url, "yes\n", exitOK, "flux2-klein-9b\n", "Do you agree to its licence?"},
 		{"models get flux2-klein-base-9b --accept-licence --base-url " + url, "", exitOK, "flux2-klein-base-9b\n", ""},
 		{"models rm flux2-klein-9b", "", exitOK, "", ""},
-		{"models rm flux2-klein-9b", "", exitFailure, "", "is not there"},
-		{"models rm ../models", "", exitFailure, "", "want that of a folder"},
+		{"models rm flux2-klein-9b", "", exitFailure, "", "is not installed"},
+		{"models rm ../models", "", exitFailure, "", "want the name of a folder"},
 	} {
 		t.Run(row.args, func(t *testing.T) {
 			cmd := inHome(program(t, strings.Fields(row.args)...), home)

@@ -1,9 +1,9 @@
-// Package models gets FLUX.2 [klein] models from Hugging Face and looks after those that are there: a name of the
-// catalogue goes in, a folder that the engine opens comes out.
+// Package models downloads FLUX.2 [klein] models from Hugging Face, and lists, verifies and removes installed ones. Get
+// takes a model of the catalogue and returns a folder that the engine can open.
 //
-// It is the only package of the program that connects anywhere by itself, and only in Get. It prints nothing: progress
-// goes to a callback. A download that ends early, for whatever reason, goes on where it stopped the next time; a model
-// has its final name only once every file of it has been verified.
+// No other package of the program connects to a server by itself, and this one does so only in Get. It prints nothing:
+// it reports progress to a callback. An interrupted download is resumed by the next Get. A model gets its final name
+// only after all its files have been verified.
 package models
 
 import (
@@ -18,25 +18,26 @@ type Model struct {
 	Name      string // what people type, and the name of its folder
 	Title     string
 	Licence   Licence
-	SizeBytes int64 // of the download, rounded: the hub knows it exactly
+	SizeBytes int64 // of the download, rounded
 	sources   []source
 }
 
-// Licence is what a model may be used for.
+// Licence is the licence of a model.
 type Licence struct {
 	Name string
 	URL  string
-	// Ask means that the user must agree before the download.
+	// Ask is true if the user must agree to the licence before the download.
 	Ask bool
 }
 
-// source is a repository, and the files of it that a model needs.
+// source is a repository, and patterns for the files that a model needs from it.
 type source struct {
 	repository string
 	files      []pattern
 }
 
-// pattern selects files by path.Match; to is the name in the model's folder, where it differs from the path.
+// pattern selects the files whose path matches path (path.Match). to is the file's path in the model's folder, or "" if
+// it is the same.
 type pattern struct{ path, to string }
 
 var (
@@ -47,7 +48,7 @@ var (
 	}
 )
 
-// diffusers selects the folder that Diffusers writes out of a repository that holds single files as well.
+// diffusers selects the files in the layout of Diffusers from a repository that also has single-file weights.
 func diffusers(repository string) []source {
 	return []source{{repository, []pattern{
 		{path: "model_index.json"}, {path: "scheduler/*.json"},
@@ -58,7 +59,8 @@ func diffusers(repository string) []source {
 	}}}
 }
 
-// fp8 selects an fp8 transformer, and the text encoder and the VAE as single files from where they are published so.
+// fp8 selects file, an fp8 transformer, from repository, and the text encoder and the VAE, each as a single file, from
+// Comfy-Org/flux2-klein-4B.
 func fp8(repository, file string) []source {
 	return []source{
 		{repository, []pattern{{path: file}}},
@@ -69,19 +71,25 @@ func fp8(repository, file string) []source {
 	}
 }
 
-// Catalogue lists the models that Get knows, the usual one first.
+// Catalogue returns the models that can be downloaded, the default one first.
 func Catalogue() []Model {
 	return []Model{
-		{checkpoint.DefaultName, "4B, distilled: 4 steps", apache, 16_000_000_000, diffusers("black-forest-labs/FLUX.2-klein-4B")},
-		{"flux2-klein-4b-fp8", "4B, distilled, fp8 transformer", apache, 12_500_000_000, fp8("black-forest-labs/FLUX.2-klein-4b-fp8", "flux-2-klein-4b-fp8.safetensors")},
-		{"flux2-klein-base-4b", "4B, base: 50 steps, for variety", apache, 16_000_000_000, diffusers("black-forest-labs/FLUX.2-klein-base-4B")},
-		{"flux2-klein-base-4b-fp8", "4B, base, fp8 transformer", apache, 12_500_000_000, fp8("black-forest-labs/FLUX.2-klein-base-4b-fp8", "flux-2-klein-base-4b-fp8.safetensors")},
-		{"flux2-klein-9b", "9B, distilled: 4 steps", nonCommercial, 35_000_000_000, diffusers("black-forest-labs/FLUX.2-klein-9B")},
-		{"flux2-klein-base-9b", "9B, base: 50 steps, for variety", nonCommercial, 35_000_000_000, diffusers("black-forest-labs/FLUX.2-klein-base-9B")},
+		{checkpoint.DefaultName, "4B, distilled: 4 steps", apache, 16_000_000_000,
+			diffusers("black-forest-labs/FLUX.2-klein-4B")},
+		{"flux2-klein-4b-fp8", "4B, distilled, fp8 transformer", apache, 12_500_000_000,
+			fp8("black-forest-labs/FLUX.2-klein-4b-fp8", "flux-2-klein-4b-fp8.safetensors")},
+		{"flux2-klein-base-4b", "4B, base: 50 steps, for variety", apache, 16_000_000_000,
+			diffusers("black-forest-labs/FLUX.2-klein-base-4B")},
+		{"flux2-klein-base-4b-fp8", "4B, base, fp8 transformer", apache, 12_500_000_000,
+			fp8("black-forest-labs/FLUX.2-klein-base-4b-fp8", "flux-2-klein-base-4b-fp8.safetensors")},
+		{"flux2-klein-9b", "9B, distilled: 4 steps", nonCommercial, 35_000_000_000,
+			diffusers("black-forest-labs/FLUX.2-klein-9B")},
+		{"flux2-klein-base-9b", "9B, base: 50 steps, for variety", nonCommercial, 35_000_000_000,
+			diffusers("black-forest-labs/FLUX.2-klein-base-9B")},
 	}
 }
 
-// Find returns the catalogue's model called name; the error lists the names.
+// Find returns the model of the catalogue with the given name. The error lists the names that exist.
 func Find(name string) (Model, error) {
 	var names []string
 	for _, m := range Catalogue() {

@@ -1,7 +1,7 @@
 package models
 
 import (
-	"crypto/sha1" // git's, which names small files by it
+	"crypto/sha1" // git identifies small files by their SHA-1
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// newHash returns what computes the digest that the hub knows of the file.
+// newHash returns a hash of the kind whose digest the hub lists for the file.
 func (f remoteFile) newHash() hash.Hash {
 	if f.SHA256 != "" {
 		return sha256.New()
@@ -19,14 +19,14 @@ func (f remoteFile) newHash() hash.Hash {
 	return h
 }
 
-// match compares the digest of a file's bytes with the hub's.
+// match returns an error unless the digest of h is the one that the hub lists.
 func (f remoteFile) match(h hash.Hash) error {
 	name, want := "SHA-256", f.SHA256
 	if want == "" {
 		name, want = "git's SHA-1", f.GitSHA1
 	}
-	if have := hex.EncodeToString(h.Sum(nil)); !strings.EqualFold(have, want) {
-		return fmt.Errorf("%s is %s, want %s", name, have, want)
+	if got := hex.EncodeToString(h.Sum(nil)); !strings.EqualFold(got, want) {
+		return fmt.Errorf("%s is %s, want %s", name, got, want)
 	}
 	return nil
 }

@@ -20,56 +20,57 @@ import (
 	"kleinbild/inference/checkpoint"
 )
 
-// Options say how to download. The zero value serves.
+// Options are the options of Get. The zero value uses the defaults.
 type Options struct {
-	Dir      string // holds a folder for each model; checkpoint.ModelsDir() where empty
-	BaseURL  string // DefaultBaseURL where empty
-	Token    string // for repositories that ask for one
-	Parallel int    // files at once; 4 where 0
-	// LicenceAccepted is the user's agreement, which models with Licence.Ask need.
+	Dir      string // the folder of the models' folders; "" for checkpoint.ModelsDir()
+	BaseURL  string // "" for DefaultBaseURL
+	Token    string // a token of Hugging Face, for repositories that need one
+	Parallel int    // files at once; 0 for 4
+	// LicenceAccepted is true if the user has agreed to the licence. Models with Licence.Ask need it.
 	LicenceAccepted bool
 	// Progress is called from the goroutines that download, one call at a time and at most ten times a second. It must
 	// not block. It may be nil.
 	Progress func(Progress)
 
-	patience  patience                         // for tests; usual where zero
-	freeBytes func(dir string) (uint64, error) // for tests
-	// write puts bytes into a file; for tests, os.File's where nil.
-	write func(f *os.File, b []byte) (int, error)
+	// Tests set these; the zero values stand for usualPatience, the system's free space and os.File.Write.
+	patience  patience
+	freeBytes func(dir string) (uint64, error)
+	write     func(f *os.File, b []byte) (int, error)
 }
 
-// patience is how much a download bears.
+// patience says how often and how long a download tries.
 type patience struct {
-	attempts int           // in a row that bring nothing
-	first    time.Duration // before the second attempt; it doubles with each
-	most     time.Duration // between two attempts
-	stall    time.Duration // between two reads
+	attempts int           // the most attempts in a row that bring no bytes
+	first    time.Duration // the wait before the second attempt; each next wait is twice as long
+	most     time.Duration // the longest wait between two attempts
+	stall    time.Duration // the longest wait for the next bytes of a connection
 }
 
 var usualPatience = patience{attempts: 8, first: time.Second, most: time.Minute, stall: 30 * time.Second}
 
-// LicenceError says that the user has to agree to a licence first.
+// LicenceError is the error if the user has not agreed to the model's licence.
 type LicenceError struct{ Model Model }
 
 func (e *LicenceError) Error() string {
-	return fmt.Sprintf("%s is under the %s (%s), which has to be accepted first", e.Model.Name, e.Model.Licence.Name, e.Model.Licence.URL)
+	return fmt.Sprintf("%s is under the %s (%s), which has to be accepted first",
+		e.Model.Name, e.Model.Licence.Name, e.Model.Licence.URL)
 }
 
-// StorageError says that the disk did not take what came, as a full one does. What was written before is kept.
+// StorageError is the error if a file of the download cannot be written, for example because the disk is full. The
+// bytes written before stay.
 type StorageError struct {
-	Dir string
-	// NeedBytes are still to come.
-	NeedBytes int64
-	Err       error // the system's
+	Dir       string // the folder of the models
+	NeedBytes int64  // how many bytes are missing
+	Err       error  // the system's error
 }
 
 func (e *StorageError) Error() string {
-	return fmt.Sprintf("%s: %s are still to come, and what has come is kept: %v", e.Dir, amount(e.NeedBytes), e.Err)
+	return fmt.Sprintf("%s: %s are missing; the files downloaded so far are kept: %v", e.Dir, amount(e.NeedBytes), e.Err)
 }
 
 func (e *StorageError) Unwrap() error { return e.Err }
 
-// amount is a number of bytes for people.
+// amount formats a number of bytes in MB or GB.
 func amount(bytes int64) string {
 	if bytes < 1e8 {
 		return fmt.Sprintf("%.1f MB", float64(bytes)/1e6)
@@ -77,29 +78,30 @@ func amount(bytes int64) string {
 	return fmt.Sprintf("%.1f GB", float64(bytes)/1e9)
 }
 
-// ErrInstalled is wrapped by Get's error where the model is there already.
-var ErrInstalled = errors.New("is there already")
+// ErrInstalled is the error if the model is already installed.
+var ErrInstalled = errors.New("is already installed")
 
-// ErrLocked is wrapped by the error where another process has the model in its hands.
-var ErrLocked = errors.New("another download of it is under way")
+// ErrLocked is the error if another process downloads or removes the model.
+var ErrLocked = errors.New("another process downloads or removes it")
 
-// manifestName is the file in a model's folder that lists the others.
+// manifestName is the name of the file in a model's folder that lists the other files.
 const manifestName = "kleinbild.json"
 
-// manifest says what a folder holds, or is going to hold.
+// manifest lists the files of a model's folder. Get writes it before it downloads them.
 type manifest struct {
 	Model string         `json:"model"`
 	Files []manifestFile `json:"files"`
 }
 
 type manifestFile struct {
-	remoteFile        // Path is that in the folder
+	remoteFile        // Path is the path in the model's folder
 	Repository string `json:"repository"`
 	Commit     string `json:"commit"`
 }
 
-// Get downloads a model and returns its folder. What an earlier call left is gone on with. When ctx ends, so does Get,
-// with its error, and what has come stays.
+// Get downloads a model and returns its folder. It resumes an interrupted download. If ctx ends, Get returns ctx's
+// cause, and the bytes downloaded so far stay. Other errors can be a *LicenceError, a *StorageError, an *AccessError,
+// or wrap ErrInstalled or ErrLocked.
 func Get(ctx context.Context, m Model, opts Options) (dir string, err error) {
 	if dir, err = get(ctx, m, opts); err != nil {
 		return "", fmt.Errorf("models: %w", err)
@@ -135,20 +137,20 @@ func get(ctx context.Context, m Model, opts Options) (dir string, err error) {
 	if err != nil {
 		return "", err
 	}
-	// The root keeps every write inside the folder, wherever links in it may lead.
+	// os.Root keeps every write inside the folder, whatever links are in it.
 	root, err := os.OpenRoot(staging)
 	if err != nil {
 		return "", err
 	}
 	defer root.Close()
 	d := &download{hub: h, root: root, patience: opts.patience, track: track, write: opts.write}
-	if err := d.account(files, opts); err != nil {
+	if err := d.countBytes(files, opts); err != nil {
 		return "", err
 	}
 	if err := atomicfile.Write(filepath.Join(staging, manifestName), manifest, 0o644); err != nil {
-		return "", d.storage(err)
+		return "", d.storageError(err)
 	}
-	// The largest first: what is left at the end then keeps all connections busy.
+	// The largest files come first, so that no single large file is left at the end.
 	slices.SortStableFunc(files, func(a, b wanted) int { return cmp.Compare(b.SizeBytes, a.SizeBytes) })
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(opts.Parallel)
@@ -159,12 +161,13 @@ func get(ctx context.Context, m Model, opts Options) (dir string, err error) {
 		return "", err
 	}
 	d.track.finish()
-	if err := root.Close(); err != nil { // Windows renames no folder that is open
+	if err := root.Close(); err != nil { // before the rename: Windows does not rename a folder that is open
 		return "", err
 	}
 	return dir, os.Rename(staging, dir)
 }
 
+// complete returns o with the defaults for its zero fields.
 func (o Options) complete() Options {
 	o.Dir = cmp.Or(o.Dir, checkpoint.ModelsDir())
 	o.Parallel = cmp.Or(o.Parallel, 4)
@@ -187,30 +190,30 @@ func (o Options) complete() Options {
 	return o
 }
 
-// lock keeps a second process away from a model.
+// lock locks the model called name in dir for this process. The error wraps ErrLocked if another process has locked it.
 func lock(dir, name string) (unlock func(), err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
 	path := filepath.Join(dir, "."+name+".lock")
 	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() { // opening a pipe would wait
-		return nil, fmt.Errorf("lock: %s: is no ordinary file, want one or none", path)
+		return nil, fmt.Errorf("lock: %s: is not a regular file", path)
 	}
-	l := flock.New(path) // the system takes the lock away when the process ends, however it does
+	l := flock.New(path) // the system unlocks it when the process ends, also after a crash
 	switch ok, err := l.TryLock(); {
 	case err != nil:
 		return nil, fmt.Errorf("lock: %w", err)
 	case !ok:
 		return nil, fmt.Errorf("%s: %w", name, ErrLocked)
 	}
-	// The file stays: whoever removed it could remove the lock of a third.
+	// The lock file stays: after removing it, two processes could lock different files with this name.
 	return func() { _ = l.Unlock() }, nil
 }
 
-// listAll asks each of the model's repositories what it holds.
-func listAll(ctx context.Context, h *hub, m Model, p patience, note func(string)) (files []wanted, err error) {
+// listAll requests the file lists of the model's repositories and returns the files to download.
+func listAll(ctx context.Context, h *hub, m Model, p patience, report func(string)) (files []wanted, err error) {
 	for _, s := range m.sources {
-		err := p.insist(ctx, note, func() (progressed bool, err error) {
+		err := p.retry(ctx, report, func() (progressed bool, err error) {
 			commit, all, err := h.list(ctx, s.repository)
 			if err != nil {
 				return false, err
@@ -232,10 +235,11 @@ func listAll(ctx context.Context, h *hub, m Model, p patience, note func(string)
 	return files, checkAll(files)
 }
 
-// prepare makes the folder that is downloaded into, and the text of its list of files. Of what an earlier call left there, it keeps the files that are still
-// wanted. It removes links, also in the folder's own place, and never what they lead to.
+// prepare creates the folder staging, which the files are downloaded to, and returns the text of its manifest. In a
+// folder that an earlier call left, it keeps only files that its manifest lists with the same path, size and digest as
+// files, and their .part files. It removes links, also if staging is one, and never touches their targets.
 func prepare(staging, model string, files []wanted) ([]byte, error) {
-	old, _ := readManifest(staging) // without one nothing is known about what lies there
+	old, _ := readManifest(staging) // if it cannot be read, no file is kept
 	now := manifest{Model: model}
 	keep := map[string]bool{filepath.Join(staging, manifestName): true}
 	for _, f := range files {
@@ -255,7 +259,7 @@ func prepare(staging, model string, files []wanted) ([]byte, error) {
 		switch {
 		case err != nil:
 			return err
-		case d.IsDir() && keep[path]: // where a file belongs
+		case d.IsDir() && keep[path]: // a folder with the name of a file
 			if err := os.RemoveAll(path); err != nil {
 				return err
 			}
@@ -275,6 +279,7 @@ func prepare(staging, model string, files []wanted) ([]byte, error) {
 	return append(text, '\n'), err
 }
 
+// readManifest reads the manifest in dir and checks its paths, sizes and digests.
 func readManifest(dir string) (m manifest, err error) {
 	text, err := atomicfile.Read(filepath.Join(dir, manifestName), maxManifestBytes)
 	if err != nil {
@@ -291,21 +296,23 @@ func readManifest(dir string) (m manifest, err error) {
 	return m, nil
 }
 
-// account counts what is there already, and whether the rest fits on the disk.
-func (d *download) account(files []wanted, opts Options) error {
+// countBytes starts the progress with the bytes of all files and of those downloaded already. It returns an error if
+// the others do not fit on the disk.
+func (d *download) countBytes(files []wanted, opts Options) error {
 	var total, done int64
 	for _, f := range files {
 		total += f.SizeBytes
-		if info, err := d.root.Lstat(f.place()); err == nil && info.Size() == f.SizeBytes {
+		if info, err := d.root.Lstat(f.localPath()); err == nil && info.Size() == f.SizeBytes {
 			done += f.SizeBytes
-		} else if info, err := d.root.Lstat(f.place() + ".part"); err == nil && info.Size() <= f.SizeBytes {
+		} else if info, err := d.root.Lstat(f.localPath() + ".part"); err == nil && info.Size() <= f.SizeBytes {
 			done += info.Size()
 		}
 	}
-	// Where the system cannot tell what is free, a full disk says so in its time.
+	// If the system does not report the free space, the download starts, and a full disk is a *StorageError later.
 	free, err := opts.freeBytes(d.root.Name())
 	if need := total - done + spareBytes; err == nil && need > 0 && uint64(need) > free {
-		return fmt.Errorf("%s: %.1f GB are free, want %.1f GB for the download", opts.Dir, float64(free)/1e9, float64(need)/1e9)
+		return fmt.Errorf("%s: %.1f GB are free, want %.1f GB for the download",
+			opts.Dir, float64(free)/1e9, float64(need)/1e9)
 	}
 	d.track.begin(total, done)
 	return nil

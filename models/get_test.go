@@ -23,11 +23,11 @@ import (
 
 const weights = "owner/small/weights/a.bin"
 
-// smallHub serves small, whose weights have 100 kB.
+// smallHub starts a hub with the model of small, whose weights have 100 kB. It returns the weights.
 func smallHub(t *testing.T) (h *fakeHub, content []byte) {
 	h = newFakeHub(t)
 	h.add("owner/small/config.json", 100)
-	h.add("owner/small/README.md", 5000) // not asked for
+	h.add("owner/small/README.md", 5000) // not part of the model
 	return h, h.add(weights, 100_000)
 }
 
@@ -103,7 +103,8 @@ func TestGetWholeModel(t *testing.T) {
 	}
 }
 
-// expectFiles checks that dir holds the files of want and the manifest, and that nothing else is left in models.
+// expectFiles checks that the folder dir contains the files of the folder want and the manifest, and that the folder
+// models contains no other folders.
 func expectFiles(t *testing.T, models, dir, want string) {
 	t.Helper()
 	list := func(dir string) (files []string) {
@@ -119,11 +120,11 @@ func expectFiles(t *testing.T, models, dir, want string) {
 		}
 		return files
 	}
-	have, expected := list(dir), append(list(want), manifestName)
-	slices.Sort(have)
+	got, expected := list(dir), append(list(want), manifestName)
+	slices.Sort(got)
 	slices.Sort(expected)
-	if !slices.Equal(have, expected) {
-		t.Errorf("files %q, want %q", have, expected)
+	if !slices.Equal(got, expected) {
+		t.Errorf("files %q, want %q", got, expected)
 	}
 	entries, err := os.ReadDir(models)
 	if err != nil {
@@ -131,13 +132,19 @@ func expectFiles(t *testing.T, models, dir, want string) {
 	}
 	for _, e := range entries {
 		if e.Name() != filepath.Base(dir) && !strings.HasSuffix(e.Name(), ".lock") {
-			t.Errorf("%s is left", e.Name())
+			t.Errorf("found %s", e.Name())
 		}
 	}
 }
 
-// sequence gives each request for the weights the next number, from 0.
-func sequence(answer func(n int, w http.ResponseWriter, r *http.Request, content []byte) bool) func(http.ResponseWriter, *http.Request, []byte) bool {
+// misbehaviour answers a request for a file with the given content, or returns false to let the hub answer it.
+type misbehaviour = func(w http.ResponseWriter, r *http.Request, content []byte) bool
+
+// numbered is a misbehaviour that also gets the number of the request, from 0.
+type numbered = func(n int, w http.ResponseWriter, r *http.Request, content []byte) bool
+
+// sequence returns a misbehaviour that calls answer for requests for the weights, with their numbers.
+func sequence(answer numbered) misbehaviour {
 	var n atomic.Int32
 	return func(w http.ResponseWriter, r *http.Request, content []byte) bool {
 		if !strings.HasSuffix(r.URL.Path, "a.bin") {
@@ -147,7 +154,7 @@ func sequence(answer func(n int, w http.ResponseWriter, r *http.Request, content
 	}
 }
 
-// sendRaw writes a reply of its own making and closes the connection.
+// sendRaw writes a reply whose header need not match its body, and closes the connection.
 func sendRaw(w http.ResponseWriter, head string, body []byte) {
 	conn, buffer, err := w.(http.Hijacker).Hijack()
 	if err != nil {
@@ -159,7 +166,7 @@ func sendRaw(w http.ResponseWriter, head string, body []byte) {
 	_ = buffer.Flush()
 }
 
-// offsetOf is where a request wants to go on.
+// offsetOf returns the first byte that a request asks for.
 func offsetOf(r *http.Request) int {
 	text := strings.TrimSuffix(strings.TrimPrefix(r.Header.Get("Range"), "bytes="), "-")
 	n, _ := strconv.Atoi(text)
@@ -169,10 +176,10 @@ func offsetOf(r *http.Request) int {
 func TestGetFromBadServers(t *testing.T) {
 	for _, row := range []struct {
 		name   string
-		answer func(n int, w http.ResponseWriter, r *http.Request, content []byte) bool
-		want   string // in the error; "" where the download succeeds all the same
+		answer numbered
+		want   string // part of the error; "" if the download must succeed
 	}{
-		{"cuts the connection again and again", func(_ int, w http.ResponseWriter, r *http.Request, content []byte) bool {
+		{"cuts every connection after 9,000 bytes", func(_ int, w http.ResponseWriter, r *http.Request, content []byte) bool {
 			at := offsetOf(r)
 			rest := content[at:]
 			if len(rest) < 10_000 {
@@ -185,13 +192,13 @@ func TestGetFromBadServers(t *testing.T) {
 			sendRaw(w, fmt.Sprintf("%s\r\nContent-Length: %d", status, len(rest)), rest[:9_000])
 			return true
 		}, ""},
-		{"cuts it before anything comes", func(n int, w http.ResponseWriter, _ *http.Request, content []byte) bool {
+		{"sends no body three times", func(n int, w http.ResponseWriter, _ *http.Request, content []byte) bool {
 			if n < 3 {
 				sendRaw(w, fmt.Sprintf("200 OK\r\nContent-Length: %d", len(content)), nil)
 			}
 			return n < 3
 		}, ""},
-		{"cuts it for ever", func(_ int, w http.ResponseWriter, _ *http.Request, content []byte) bool {
+		{"never sends a body", func(_ int, w http.ResponseWriter, _ *http.Request, content []byte) bool {
 			sendRaw(w, fmt.Sprintf("200 OK\r\nContent-Length: %d", len(content)), nil)
 			return true
 		}, "weights/a.bin: given up after 4 attempts: "},
@@ -217,7 +224,7 @@ func TestGetFromBadServers(t *testing.T) {
 			if n == 0 {
 				sendRaw(w, "200 OK", content[:50_000])
 			} else if offsetOf(r) != 50_000 {
-				t.Errorf("goes on at %d", offsetOf(r))
+				t.Errorf("resumes at %d, want 50,000", offsetOf(r))
 			}
 			return n == 0
 		}, ""},
@@ -229,8 +236,8 @@ func TestGetFromBadServers(t *testing.T) {
 				}
 			}
 			return true
-		}, "more than the announced 100000 bytes"},
-		{"knows no ranges", func(n int, w http.ResponseWriter, r *http.Request, content []byte) bool {
+		}, "the server sends more than the 100000 bytes that it lists"},
+		{"does not support ranges", func(n int, w http.ResponseWriter, r *http.Request, content []byte) bool {
 			if n == 0 {
 				sendRaw(w, fmt.Sprintf("200 OK\r\nContent-Length: %d", len(content)), content[:70_000])
 			} else {
@@ -243,11 +250,12 @@ func TestGetFromBadServers(t *testing.T) {
 			case 0:
 				sendRaw(w, fmt.Sprintf("200 OK\r\nContent-Length: %d", len(content)), content[:70_000])
 			case 1:
-				sendRaw(w, "206 Partial Content\r\nContent-Range: bytes 10-30009/100000\r\nContent-Length: 30000", content[10:30_010])
+				sendRaw(w, "206 Partial Content\r\nContent-Range: bytes 10-30009/100000\r\nContent-Length: 30000",
+					content[10:30_010])
 			}
 			return n < 2
 		}, ""},
-		{"has lost the range", func(n int, w http.ResponseWriter, _ *http.Request, content []byte) bool {
+		{"does not have the range any more", func(n int, w http.ResponseWriter, _ *http.Request, content []byte) bool {
 			switch n {
 			case 0:
 				sendRaw(w, fmt.Sprintf("200 OK\r\nContent-Length: %d", len(content)), content[:70_000])
@@ -264,15 +272,15 @@ func TestGetFromBadServers(t *testing.T) {
 			}
 			return n == 0
 		}, ""},
-		{"changes the file half-way", func(n int, w http.ResponseWriter, r *http.Request, content []byte) bool {
+		{"changes the file after half of it", func(n int, w http.ResponseWriter, r *http.Request, content []byte) bool {
 			if n == 0 {
 				sendRaw(w, fmt.Sprintf("200 OK\r\nContent-Length: %d", len(content)), content[:50_000])
 				return true
 			}
 			http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(bytes.Repeat([]byte("x"), len(content))))
 			return true
-		}, "weights/a.bin: what comes is not the file that was announced: SHA-256 is "},
-		{"stands still", func(n int, w http.ResponseWriter, r *http.Request, content []byte) bool {
+		}, "weights/a.bin: the server sends another file than it lists: SHA-256 is "},
+		{"stalls once", func(n int, w http.ResponseWriter, r *http.Request, content []byte) bool {
 			if n == 0 {
 				w.Header().Set("Content-Length", strconv.Itoa(len(content)))
 				_, _ = w.Write(content[:30_000])
@@ -281,31 +289,31 @@ func TestGetFromBadServers(t *testing.T) {
 			}
 			return n == 0
 		}, ""},
-		{"stands still for ever", func(_ int, _ http.ResponseWriter, r *http.Request, _ []byte) bool {
+		{"stalls every time", func(_ int, _ http.ResponseWriter, r *http.Request, _ []byte) bool {
 			<-r.Context().Done()
 			return true
-		}, "given up after 4 attempts: nothing came for too long"},
+		}, "given up after 4 attempts: the server sent nothing for too long"},
 		{"is slow", func(_ int, w http.ResponseWriter, _ *http.Request, content []byte) bool {
 			w.Header().Set("Content-Length", strconv.Itoa(len(content)))
 			for part := range slices.Chunk(content, 10_000) {
 				_, _ = w.Write(part)
 				_ = http.NewResponseController(w).Flush()
-				time.Sleep(30 * time.Millisecond) // in all more than a read may take
+				time.Sleep(30 * time.Millisecond) // ten parts take longer than patience.stall, each part less
 			}
 			return true
 		}, ""},
-		{"is busy", func(n int, w http.ResponseWriter, _ *http.Request, _ []byte) bool {
+		{"is busy three times", func(n int, w http.ResponseWriter, _ *http.Request, _ []byte) bool {
 			if n < 3 {
 				w.Header().Set("Retry-After", "0")
 				http.Error(w, "", []int{429, 503, 500}[n])
 			}
 			return n < 3
 		}, ""},
-		{"is busy for ever", func(_ int, w http.ResponseWriter, _ *http.Request, _ []byte) bool {
+		{"is always busy", func(_ int, w http.ResponseWriter, _ *http.Request, _ []byte) bool {
 			http.Error(w, "", http.StatusServiceUnavailable)
 			return true
 		}, "status 503 Service Unavailable"},
-		{"is asked too often", func(_ int, w http.ResponseWriter, _ *http.Request, _ []byte) bool {
+		{"limits the rate of requests", func(_ int, w http.ResponseWriter, _ *http.Request, _ []byte) bool {
 			http.Error(w, "", http.StatusTooManyRequests)
 			return true
 		}, "given up after 4 attempts"},
@@ -329,23 +337,23 @@ func TestGetFromBadServers(t *testing.T) {
 					t.Errorf("error %v, want %s", err, row.want)
 				}
 				if _, err := os.Stat(filepath.Join(opts.Dir, "small")); err == nil {
-					t.Error("the model has its name")
+					t.Error("the model has its final name")
 				}
 				return
 			}
 			if err != nil {
 				t.Fatal(err)
 			}
-			have, err := os.ReadFile(filepath.Join(dir, "weights", "a.bin"))
-			if err != nil || !bytes.Equal(have, content) {
-				t.Errorf("%d bytes, want the %d of the hub; %v", len(have), len(content), err)
+			got, err := os.ReadFile(filepath.Join(dir, "weights", "a.bin"))
+			if err != nil || !bytes.Equal(got, content) {
+				t.Errorf("%d bytes, want the hub's %d; %v", len(got), len(content), err)
 			}
 		})
 	}
 }
 
-// TestPermanentErrorsAreNotTriedAgain counts the requests.
-func TestPermanentErrorsAreNotTriedAgain(t *testing.T) {
+// TestRequestsByStatus counts the requests for a file: permanent errors are not tried again.
+func TestRequestsByStatus(t *testing.T) {
 	for status, want := range map[int]int{401: 1, 403: 1, 404: 1, 410: 1, 503: 4, 429: 4, 408: 4} {
 		h, _ := smallHub(t)
 		requests := 0
@@ -365,7 +373,7 @@ func TestPermanentErrorsAreNotTriedAgain(t *testing.T) {
 	}
 }
 
-// TestRetryAfter: the server's wish counts.
+// TestRetryAfter checks that the next request waits for as long as the header Retry-After says.
 func TestRetryAfter(t *testing.T) {
 	h, _ := smallHub(t)
 	h.misbehave = sequence(func(n int, w http.ResponseWriter, _ *http.Request, _ []byte) bool {
@@ -383,8 +391,8 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
-// TestCancelAndGoOn: what has come stays, and only the rest is asked for.
-func TestCancelAndGoOn(t *testing.T) {
+// TestCancelAndResume cancels a download: the bytes stay, and the next Get requests only the rest.
+func TestCancelAndResume(t *testing.T) {
 	h, content := smallHub(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	h.misbehave = sequence(func(n int, w http.ResponseWriter, r *http.Request, content []byte) bool {
@@ -423,15 +431,15 @@ func TestCancelAndGoOn(t *testing.T) {
 		t.Errorf("%d requests, range %q, want one from %d", len(later), later[0].Header.Get("Range"), info.Size())
 	}
 	if first.DoneBytes < info.Size() {
-		t.Errorf("progress begins at %d bytes, want what was there", first.DoneBytes)
+		t.Errorf("progress begins at %d bytes, want at least %d", first.DoneBytes, info.Size())
 	}
-	if have, err := os.ReadFile(filepath.Join(dir, "weights", "a.bin")); err != nil || !bytes.Equal(have, content) {
-		t.Errorf("%d bytes, %v", len(have), err)
+	if got, err := os.ReadFile(filepath.Join(dir, "weights", "a.bin")); err != nil || !bytes.Equal(got, content) {
+		t.Errorf("%d bytes, %v", len(got), err)
 	}
 }
 
-// TestRepositoryHasMoved: of an earlier commit only what is the same is kept.
-func TestRepositoryHasMoved(t *testing.T) {
+// TestNewCommit changes the repository after an interrupted download: only unchanged files are kept.
+func TestNewCommit(t *testing.T) {
 	h, _ := smallHub(t)
 	h.add("owner/small/weights/b.bin", 50_000)
 	stop := true
@@ -458,8 +466,8 @@ func TestRepositoryHasMoved(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if have, err := os.ReadFile(filepath.Join(dir, "weights", "a.bin")); err != nil || !bytes.Equal(have, changed) {
-		t.Errorf("%d bytes, %v", len(have), err)
+	if got, err := os.ReadFile(filepath.Join(dir, "weights", "a.bin")); err != nil || !bytes.Equal(got, changed) {
+		t.Errorf("%d bytes, %v", len(got), err)
 	}
 	if entries, err := os.ReadDir(filepath.Join(dir, "weights")); err != nil || len(entries) != 1 {
 		t.Errorf("%v %v", entries, err)
@@ -476,7 +484,8 @@ func TestGetRefuses(t *testing.T) {
 		t.Errorf("licence: %v, %d requests", err, h.total())
 	}
 	opts.freeBytes = func(string) (uint64, error) { return spareBytes + 50_000, nil }
-	if _, err := Get(context.Background(), small(), opts); err == nil || !strings.Contains(err.Error(), "GB are free, want ") || len(h.fileRequests()) != 0 {
+	_, err := Get(context.Background(), small(), opts)
+	if err == nil || !strings.Contains(err.Error(), "GB are free, want ") || len(h.fileRequests()) != 0 {
 		t.Errorf("disk: %v, %d requests", err, len(h.fileRequests()))
 	}
 	opts.freeBytes = nil
@@ -491,9 +500,10 @@ func TestGetRefuses(t *testing.T) {
 		t.Errorf("lock: Remove: %v", err)
 	}
 	unlock()
-	lacks := small()
-	lacks.sources[0].files = append(lacks.sources[0].files, pattern{path: "vae/*.safetensors"})
-	if _, err := Get(context.Background(), lacks, opts); err == nil || !strings.Contains(err.Error(), "owner/small: holds no vae/*.safetensors") {
+	larger := small()
+	larger.sources[0].files = append(larger.sources[0].files, pattern{path: "vae/*.safetensors"})
+	_, err = Get(context.Background(), larger, opts)
+	if err == nil || !strings.Contains(err.Error(), "owner/small: found no file vae/*.safetensors") {
 		t.Errorf("missing file: %v", err)
 	}
 	for _, base := range []string{"ftp://example.com", "example.com", "http://", "://"} {
@@ -503,29 +513,39 @@ func TestGetRefuses(t *testing.T) {
 		}
 	}
 	opts.BaseURL, opts.Token = "http://hub.example", "hf_secret"
-	if _, err := Get(context.Background(), small(), opts); err == nil || !strings.Contains(err.Error(), "a token is sent over https only") {
-		t.Errorf("token in the clear: %v", err)
+	_, err = Get(context.Background(), small(), opts)
+	if err == nil || !strings.Contains(err.Error(), "a token is sent over https only") {
+		t.Errorf("a token over http: %v", err)
 	}
 }
 
-const commitOf = "cccccccccccccccccccccccccccccccccccccccc"
-
-// TestListingsThatLie: nothing is written where a listing has no business.
-func TestListingsThatLie(t *testing.T) {
-	good := `{"rfilename": "config.json", "size": 1, "blobId": "` + strings.Repeat("a", 40) + `"}`
+// TestBadListings lets a hub list files with invalid paths, sizes or digests: Get returns an error.
+func TestBadListings(t *testing.T) {
+	digest := strings.Repeat("a", 40)
+	good := `{"rfilename": "config.json", "size": 1, "blobId": "` + digest + `"}`
+	// with returns a listing of the file config.json and one more file.
+	with := func(file string) string {
+		return `{"sha": "` + strings.Repeat("c", 40) + `", "siblings": [` + good + `, {` + file + `}]}`
+	}
+	withName := func(name string) string {
+		return with(`"rfilename": "` + name + `", "size": 1, "blobId": "` + digest + `"`)
+	}
 	for _, row := range []struct{ name, listing, want string }{
 		{"no JSON", "<html>", "want the description of a repository"},
 		{"no commit", `{"siblings": [` + good + `]}`, "commit"},
-		{"a commit that leads elsewhere", `{"sha": "../../x", "siblings": [` + good + `]}`, "commit"},
-		{"a path that leads out", `{"sha": "` + commitOf + `", "siblings": [` + good + `, {"rfilename": "weights/..", "size": 1, "blobId": "` + strings.Repeat("a", 40) + `"}]}`, "holds no"},
-		{"a hidden file", `{"sha": "` + commitOf + `", "siblings": [` + good + `, {"rfilename": "weights/.bin", "size": 1, "blobId": "` + strings.Repeat("a", 40) + `"}]}`, "want a plain relative path"},
-		{"a drive", `{"sha": "` + commitOf + `", "siblings": [` + good + `, {"rfilename": "weights/C:x.bin", "size": 1, "blobId": "` + strings.Repeat("a", 40) + `"}]}`, "want a plain relative path"},
-		{"a backslash", `{"sha": "` + commitOf + `", "siblings": [` + good + `, {"rfilename": "weights/..\\x.bin", "size": 1, "blobId": "` + strings.Repeat("a", 40) + `"}]}`, "want a plain relative path"},
-		{"a negative size", `{"sha": "` + commitOf + `", "siblings": [` + good + `, {"rfilename": "weights/a.bin", "size": -1, "blobId": "` + strings.Repeat("a", 40) + `"}]}`, "-1 bytes, want 0 to"},
-		{"no digest", `{"sha": "` + commitOf + `", "siblings": [` + good + `, {"rfilename": "weights/a.bin", "size": 1}]}`, "comes without a digest"},
+		{"a commit that is a path", `{"sha": "../../x", "siblings": [` + good + `]}`, "commit"},
+		{"a path out of the folder", withName("weights/.."), "found no file"},
+		{"a hidden file", withName("weights/.bin"), "want a plain relative path"},
+		{"a drive", withName("weights/C:x.bin"), "want a plain relative path"},
+		{"a backslash", withName(`weights/..\\x.bin`), "want a plain relative path"},
+		{"a negative size", with(`"rfilename": "weights/a.bin", "size": -1, "blobId": "` + digest + `"`),
+			"-1 bytes, want 0 to"},
+		{"no digest", with(`"rfilename": "weights/a.bin", "size": 1`), "found no valid digest"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, row.listing) }))
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				fmt.Fprint(w, row.listing)
+			}))
 			defer server.Close()
 			opts := (&fakeHub{Server: server}).options(t)
 			opts.patience.attempts = 1
@@ -538,7 +558,9 @@ func TestListingsThatLie(t *testing.T) {
 
 func TestCatalogue(t *testing.T) {
 	for _, m := range Catalogue() {
-		if got, err := Find(m.Name); err != nil || got.Title != m.Title || !validPath(m.Name) || m.SizeBytes < 1e9 || m.Licence.Name == "" || m.Licence.URL == "" {
+		got, err := Find(m.Name)
+		if err != nil || got.Title != m.Title || !validPath(m.Name) || m.SizeBytes < 1e9 || m.Licence.Name == "" ||
+			m.Licence.URL == "" {
 			t.Errorf("%+v %v", m, err)
 		}
 		if ask := strings.Contains(m.Name, "9b"); m.Licence.Ask != ask {

@@ -22,41 +22,50 @@ import (
 	"time"
 )
 
-// listing is a description of a repository with the given files beside those of small.
+// listing returns the description of a repository with the two files of small and the given ones.
 func listing(files ...string) string {
 	digest := strings.Repeat("a", 40)
-	all := []string{`{"rfilename":"config.json","size":1,"blobId":"` + digest + `"}`, `{"rfilename":"weights/x.bin","size":1,"blobId":"` + digest + `"}`}
+	all := []string{
+		`{"rfilename":"config.json","size":1,"blobId":"` + digest + `"}`,
+		`{"rfilename":"weights/x.bin","size":1,"blobId":"` + digest + `"}`,
+	}
 	return `{"sha":"` + strings.Repeat("c", 40) + `","siblings":[` + strings.Join(append(all, files...), ",") + `]}`
 }
 
-// sibling is one more file of a listing.
+// sibling returns one file for listing.
 func sibling(name string, size string) string {
 	text, _ := json.Marshal(name)
 	return fmt.Sprintf(`{"rfilename":%s,"size":%s,"blobId":"%s"}`, text, size, strings.Repeat("b", 40))
 }
 
-// TestHostileListings asks hubs whose listings name files that would lie elsewhere, overwrite each other or fill the disk.
-// Nothing of them is written, and nothing is asked for twice.
+// TestHostileListings lets hubs list files that would be written outside the folder, overwrite each other or fill the
+// disk. Get returns an error after the request for the listing.
 func TestHostileListings(t *testing.T) {
 	const plain = "want a plain relative path"
 	rows := []struct{ name, listing, want string }{
 		{"a size beyond any disk", listing(sibling("weights/a.bin", "9223372036854775807")), "bytes, want 0 to"},
-		{"sizes that add up to less than nothing", listing(sibling("weights/a.bin", "4611686018427387904"), sibling("weights/b.bin", "4611686018427387904")), "bytes, want 0 to"},
-		{"a size that is no number", listing(sibling("weights/a.bin", `"1"`)), "want the description"},
-		{"a size beyond numbers", listing(sibling("weights/a.bin", "9223372036854775808")), "want the description"},
-		{"a terabyte that the disk has not", listing(sibling("weights/a.bin", "200000000000")), "GB are free, want"},
-		{"the same file twice", listing(sibling("weights/x.bin", "1")), "weights/x.bin: is there twice"},
-		{"two names that differ in case", listing(sibling("weights/X.bin", "1")), "is there twice"},
-		{"thousands of files", listing(strings.Split(strings.Repeat(sibling("weights/%.bin", "1")+"\n", 600), "\n")[:600]...), "more than 500 files"},
-		{"a digest that is none", listing(strings.Replace(sibling("weights/a.bin", "1"), strings.Repeat("b", 40), strings.Repeat("/", 40), 1)), "comes without a digest"},
-		{"a commit that is none", strings.Replace(listing(), strings.Repeat("c", 40), strings.Repeat(".", 40), 1), "want its digest"},
+		{"sizes whose sum overflows", listing(sibling("weights/a.bin", "4611686018427387904"),
+			sibling("weights/b.bin", "4611686018427387904")), "bytes, want 0 to"},
+		{"a size that is a string", listing(sibling("weights/a.bin", `"1"`)), "want the description"},
+		{"a size that overflows", listing(sibling("weights/a.bin", "9223372036854775808")), "want the description"},
+		{"200 GB on a disk with 1 GiB", listing(sibling("weights/a.bin", "200000000000")), "GB are free, want"},
+		{"the same file twice", listing(sibling("weights/x.bin", "1")), "weights/x.bin: is listed twice"},
+		{"two names that differ in case", listing(sibling("weights/X.bin", "1")), "is listed twice"},
+		{"600 files", listing(strings.Split(strings.Repeat(sibling("weights/%.bin", "1")+"\n", 600), "\n")[:600]...),
+			"more than 500 files"},
+		{"a digest that is not hexadecimal", listing(strings.Replace(sibling("weights/a.bin", "1"),
+			strings.Repeat("b", 40), strings.Repeat("/", 40), 1)), "found no valid digest"},
+		{"a commit that is not hexadecimal", strings.Replace(listing(), strings.Repeat("c", 40), strings.Repeat(".", 40), 1),
+			"want its digest"},
 		{"a name of 10,000 letters", listing(sibling("weights/"+strings.Repeat("a", 10_000)+".bin", "1")), plain},
 		{"over the limit", `{"sha":"` + strings.Repeat("c", maxListBytes) + `"}`, "more than 2097152 bytes"},
 		{"deep", `{"x":` + strings.Repeat("[", 500_000) + strings.Repeat("]", 500_000) + `}`, "want the description"},
-		{"files without anything", `{"sha":"` + strings.Repeat("c", 40) + `","siblings":[` + strings.Repeat("{},", 600_000) + `{}]}`, "more than 10000 files"},
+		{"600,001 empty objects", `{"sha":"` + strings.Repeat("c", 40) + `","siblings":[` +
+			strings.Repeat("{},", 600_000) + `{}]}`, "more than 10000 files"},
 	}
 	for _, name := range []string{
-		"weights/..\\..\\x.bin", "weights/C:x.bin", "weights/.bin", "weights/nul.bin", "weights/COM1.bin", "weights/a\x00.bin", "weights/a\n.bin", "weights/ a.bin",
+		"weights/..\\..\\x.bin", "weights/C:x.bin", "weights/.bin", "weights/nul.bin", "weights/COM1.bin",
+		"weights/a\x00.bin", "weights/a\n.bin", "weights/ a.bin",
 		"weights/a?.bin", "weights/a|b.bin", "weights/\u00e4\xff.bin", "weights/a:b.bin",
 	} {
 		rows = append(rows, struct{ name, listing, want string }{name, listing(sibling(name, "1")), plain})
@@ -70,13 +79,13 @@ func TestHostileListings(t *testing.T) {
 		opts := (&fakeHub{Server: server}).options(t)
 		opts.patience.attempts = 1
 		opts.freeBytes = func(string) (uint64, error) { return 1 << 30, nil }
-		if row.name == "thousands of files" {
+		if row.name == "600 files" {
 			row.listing = strings.ReplaceAll(row.listing, "%.bin", ".bin")
 			for i := range 600 {
 				row.listing = strings.Replace(row.listing, `weights/.bin`, fmt.Sprintf(`weights/%d.bin`, i), 1)
 			}
 		}
-		if row.name == "weights/\u00e4\xff.bin" { // JSON cannot say it; what comes instead is a plain name
+		if row.name == "weights/\u00e4\xff.bin" { // json.Marshal replaces the byte by U+FFFD, which makes a plain name
 			row.want = ""
 		}
 		var before, after runtime.MemStats
@@ -91,12 +100,12 @@ func TestHostileListings(t *testing.T) {
 			t.Errorf("%.40q: %d MB", row.name, taken)
 		}
 		if asked.Load() != 1 && row.want != "" {
-			t.Errorf("%.40q: %d requests, want that of the listing", row.name, asked.Load())
+			t.Errorf("%.40q: %d requests, want one, for the listing", row.name, asked.Load())
 		}
 	}
 }
 
-// TestEndlessReplies asks a hub whose listing never ends, is a gigabyte long, or is compressed to nearly nothing.
+// TestEndlessReplies lets a hub send a listing that never ends, is a gigabyte long, or is a gzip bomb.
 func TestEndlessReplies(t *testing.T) {
 	bomb := func(w io.Writer) {
 		z := gzip.NewWriter(w)
@@ -121,7 +130,7 @@ func TestEndlessReplies(t *testing.T) {
 		}, "more than 2097152 bytes"},
 		{"a gzip bomb", func(w http.ResponseWriter, r *http.Request) {
 			if r.Header.Get("Accept-Encoding") != "identity" {
-				t.Errorf("asks for %q", r.Header.Get("Accept-Encoding"))
+				t.Errorf("Accept-Encoding %q, want identity", r.Header.Get("Accept-Encoding"))
 			}
 			w.Header().Set("Content-Encoding", "gzip")
 			bomb(w)
@@ -136,7 +145,7 @@ func TestEndlessReplies(t *testing.T) {
 		server.CloseClientConnections()
 		server.Close()
 	}
-	// The same in the place of a file: no byte more is written than was announced, and nothing is unpacked.
+	// A bomb instead of a file: at most one byte more than the listed size is written, and nothing is unpacked.
 	h, _ := smallHub(t)
 	h.misbehave = sequence(func(_ int, w http.ResponseWriter, _ *http.Request, _ []byte) bool {
 		w.Header().Set("Content-Encoding", "gzip")
@@ -145,7 +154,7 @@ func TestEndlessReplies(t *testing.T) {
 	})
 	opts := h.options(t)
 	if _, err := Get(t.Context(), small(), opts); err == nil {
-		t.Error("a bomb for a file: no error")
+		t.Error("a bomb instead of a file: no error")
 	}
 	err := filepath.WalkDir(opts.Dir, func(path string, d fs.DirEntry, err error) error {
 		if info, err := os.Stat(path); err == nil && info.Size() > 100_001 {
@@ -158,7 +167,7 @@ func TestEndlessReplies(t *testing.T) {
 	}
 }
 
-// TestFullDisk fills the disk in the middle of a download, and goes on once there is space again.
+// TestFullDisk lets the disk fill up during a download, and resumes it after there is space again.
 func TestFullDisk(t *testing.T) {
 	for _, cause := range []error{syscall.ENOSPC, errors.New("file too large")} {
 		h, content := smallHub(t)
@@ -176,10 +185,13 @@ func TestFullDisk(t *testing.T) {
 		}
 		_, err := Get(t.Context(), small(), opts)
 		var full *StorageError
-		if !errors.As(err, &full) || !errors.Is(err, cause) || full.NeedBytes < 40_000 || full.NeedBytes > 40_200 || full.Dir != opts.Dir {
-			t.Fatalf("%v, want a StorageError with some 40,000 bytes to come", err)
+		if !errors.As(err, &full) || !errors.Is(err, cause) || full.NeedBytes < 40_000 || full.NeedBytes > 40_200 ||
+			full.Dir != opts.Dir {
+			t.Fatalf("%v, want a StorageError with about 40,000 missing bytes", err)
 		}
-		if text := err.Error(); !strings.Contains(text, "0.0 MB are still to come, and what has come is kept") || strings.Contains(text, "\n") {
+		text := err.Error()
+		if !strings.Contains(text, "0.0 MB are missing; the files downloaded so far are kept") ||
+			strings.Contains(text, "\n") {
 			t.Errorf("%q", text)
 		}
 		seen := len(h.fileRequests())
@@ -197,11 +209,11 @@ func TestFullDisk(t *testing.T) {
 		}
 		for _, r := range h.fileRequests()[seen:] {
 			if strings.HasSuffix(r.URL.Path, "a.bin") && offsetOf(r) < 59_000 {
-				t.Errorf("goes on at %d", offsetOf(r))
+				t.Errorf("resumes at %d, want at least 59,000", offsetOf(r))
 			}
 		}
 	}
-	// Where the system cannot tell what is free, the download begins.
+	// If the system does not report the free space, the download starts.
 	h, _ := smallHub(t)
 	opts := h.options(t)
 	opts.freeBytes = func(string) (uint64, error) { return 0, errors.New("not known") }
@@ -210,11 +222,12 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// childVariable makes TestTwoProcesses the other process: it holds the folder and the hub.
+// childVariable is the environment variable that makes TestTwoProcesses the child process. Its value is the folder of
+// models and the hub's address, on two lines.
 const childVariable = "KLEINBILD_TEST_DOWNLOAD"
 
-// TestTwoProcesses downloads one model in two processes. The second says that the first is at it; once that was killed, the
-// second goes on from what it left.
+// TestTwoProcesses downloads one model in two processes. The second one returns ErrLocked while the first runs, and
+// resumes the download after the first was killed.
 func TestTwoProcesses(t *testing.T) {
 	if value := os.Getenv(childVariable); value != "" {
 		dir, hub, _ := strings.Cut(value, "\n")
@@ -258,7 +271,7 @@ func TestTwoProcesses(t *testing.T) {
 			break
 		}
 		if time.Now().After(deadline) {
-			t.Fatal("the child writes nothing")
+			t.Fatal("the child has not written the file")
 		}
 	}
 	if _, err := Get(t.Context(), small(), opts); !errors.Is(err, ErrLocked) {
@@ -282,7 +295,7 @@ func TestTwoProcesses(t *testing.T) {
 	}
 	for _, r := range h.fileRequests()[seen:] {
 		if strings.HasSuffix(r.URL.Path, "a.bin") && offsetOf(r) != 70_000 {
-			t.Errorf("goes on at %d, want what the killed process left", offsetOf(r))
+			t.Errorf("resumes at %d, want 70,000", offsetOf(r))
 		}
 	}
 }

@@ -21,10 +21,10 @@ import (
 	"kleinbild/inference/checkpoint"
 )
 
-// DefaultBaseURL is where models come from unless Options say otherwise.
+// DefaultBaseURL is the server that models are downloaded from if Options.BaseURL is empty.
 const DefaultBaseURL = "https://huggingface.co"
 
-// hub speaks Hugging Face's public interface.
+// hub is a client for the HTTP API of Hugging Face.
 type hub struct {
 	base   *url.URL
 	token  string
@@ -47,9 +47,9 @@ func newHub(base, token string) (*hub, error) {
 	return &hub{address, token, &http.Client{Transport: transport, CheckRedirect: checkRedirect}}, nil
 }
 
-// checkRedirect keeps the token for the address that the user named: another scheme, host or port, where the files may
-// lie, does not get it. net/http by itself sends it to all ports and subdomains of a host. A way that began encrypted
-// stays so.
+// checkRedirect removes the token from redirected requests whose scheme, host or port is not that of the first request:
+// large files are on other servers. net/http alone would send the token to all ports and subdomains of the first host.
+// It returns an error for a redirect from https to another scheme, and for the tenth redirect.
 func checkRedirect(next *http.Request, via []*http.Request) error {
 	first := via[0].URL
 	switch {
@@ -63,15 +63,15 @@ func checkRedirect(next *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// remoteFile is a file of a repository. One of the two digests is known: large files have the first.
+// remoteFile is a file of a repository. It has one of the two digests: large files (git LFS) have SHA256.
 type remoteFile struct {
 	Path      string `json:"path"`
 	SizeBytes int64  `json:"size"`
 	SHA256    string `json:"sha256,omitempty"`
-	GitSHA1   string `json:"git_sha1,omitempty"` // of "blob SIZE\x00" and the content
+	GitSHA1   string `json:"git_sha1,omitempty"` // the SHA-1 of "blob SIZE\x00" followed by the content
 }
 
-// statusError is a reply that is no success.
+// statusError is the error for an HTTP status other than 200, 206, 401 and 403.
 type statusError struct {
 	status     int
 	where      string
@@ -82,28 +82,31 @@ func (e *statusError) Error() string {
 	return fmt.Sprintf("%s: status %d %s", e.where, e.status, http.StatusText(e.status))
 }
 
-// AccessError says that the hub does not give a repository to this user.
+// AccessError is the error if the hub refuses access to a repository (status 401 or 403).
 type AccessError struct {
 	Repository string
-	URL        string // where to ask for access
-	HadToken   bool
+	URL        string // the repository's page, where the user can ask for access
+	HadToken   bool   // the request had a token
 }
 
 func (e *AccessError) Error() string {
 	if e.HadToken {
-		return fmt.Sprintf("%s: access refused; agree to its licence at %s with the account that the token in HF_TOKEN belongs to", e.Repository, e.URL)
+		return fmt.Sprintf("%s: access refused; agree to its licence at %s with the account that the token in HF_TOKEN "+
+			"belongs to", e.Repository, e.URL)
 	}
-	return fmt.Sprintf("%s: access refused; agree to its licence at %s, make a token there and set HF_TOKEN to it", e.Repository, e.URL)
+	return fmt.Sprintf("%s: access refused; agree to its licence at %s, make a token there and set HF_TOKEN to it",
+		e.Repository, e.URL)
 }
 
-// get asks for address, from offset on where that is not 0. Anything but 200 and 206 is an error.
+// get requests address, or its bytes from offset on. Statuses other than 200 and 206 are errors: an *AccessError or a
+// *statusError.
 func (h *hub) get(ctx context.Context, repository, address string, offset int64) (*http.Response, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return nil, err
 	}
 	request.Header.Set("User-Agent", "kleinbild")
-	request.Header.Set("Accept-Encoding", "identity") // sizes and offsets are those of the file
+	request.Header.Set("Accept-Encoding", "identity") // so that sizes and offsets are those of the file
 	if h.token != "" {
 		request.Header.Set("Authorization", "Bearer "+h.token)
 	}
@@ -119,13 +122,14 @@ func (h *hub) get(ctx context.Context, repository, address string, offset int64)
 		return response, nil
 	case http.StatusUnauthorized, http.StatusForbidden:
 		response.Body.Close()
-		return nil, &AccessError{Repository: repository, URL: h.base.JoinPath(repository).String(), HadToken: h.token != ""}
+		page := h.base.JoinPath(repository).String()
+		return nil, &AccessError{Repository: repository, URL: page, HadToken: h.token != ""}
 	}
 	response.Body.Close()
 	return nil, &statusError{response.StatusCode, address, retryAfter(response.Header.Get("Retry-After"))}
 }
 
-// retryAfter reads seconds or a date; 0 where there is neither.
+// retryAfter parses the header Retry-After, a number of seconds or a date. It returns 0 if text is neither.
 func retryAfter(text string) time.Duration {
 	if seconds, err := strconv.Atoi(text); err == nil && seconds > 0 {
 		return time.Duration(seconds) * time.Second
@@ -136,7 +140,7 @@ func retryAfter(text string) time.Duration {
 	return 0
 }
 
-// list returns the commit that the repository's main branch is at, and the files of it.
+// list returns the latest commit of the repository's main branch and the commit's files.
 func (h *hub) list(ctx context.Context, repository string) (commit string, files []remoteFile, err error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
@@ -151,7 +155,8 @@ func (h *hub) list(ctx context.Context, repository string) (commit string, files
 		return "", nil, fmt.Errorf("%s: %w", address, err)
 	}
 	if len(text) > maxListBytes {
-		return "", nil, permanent{fmt.Errorf("%s: more than %d bytes, want the description of a repository", address, maxListBytes)}
+		return "", nil, permanent{fmt.Errorf("%s: found more than %d bytes, want the description of a repository",
+			address, maxListBytes)}
 	}
 	var reply struct {
 		SHA      string          `json:"sha"`
@@ -169,15 +174,16 @@ func (h *hub) list(ctx context.Context, repository string) (commit string, files
 	return reply.SHA, files, nil
 }
 
-// siblings reads the list of a repository's files, one after the other: a list of nothing at all would else fill the memory.
+// siblings parses the list of a repository's files. It parses them one by one, so that a list of many empty objects
+// does not fill the memory.
 func siblings(text json.RawMessage) (files []remoteFile, err error) {
 	dec := json.NewDecoder(bytes.NewReader(text))
 	if t, err := dec.Token(); err != nil || t != json.Delim('[') {
-		return nil, errors.New("no list of files")
+		return nil, errors.New("found no list of files")
 	}
 	for dec.More() {
 		if len(files) == maxListed {
-			return nil, permanent{fmt.Errorf("more than %d files", maxListed)}
+			return nil, permanent{fmt.Errorf("found more than %d files", maxListed)}
 		}
 		var s struct {
 			Name   string `json:"rfilename"`
@@ -200,12 +206,13 @@ func siblings(text json.RawMessage) (files []remoteFile, err error) {
 	return files, nil
 }
 
-// url is where a file of a commit lies.
+// url returns the address of a file of a commit.
 func (h *hub) url(repository, commit, file string) string {
 	return h.base.JoinPath(repository, "resolve", commit, file).String()
 }
 
-// choose returns the files of a listing that the patterns select, each with its place in the model's folder.
+// choose returns the files that the source's patterns select, with their paths in the model's folder. Each pattern must
+// select at least one.
 func (s source) choose(files []remoteFile) (chosen []wanted, err error) {
 	for _, p := range s.files {
 		found := false
@@ -222,11 +229,11 @@ func (s source) choose(files []remoteFile) (chosen []wanted, err error) {
 				return nil, fmt.Errorf("%s: %w", s.repository, err)
 			}
 			if chosen = append(chosen, w); len(chosen) > maxFiles {
-				return nil, fmt.Errorf("%s: more than %d files of the kinds that a model has", s.repository, maxFiles)
+				return nil, fmt.Errorf("%s: found more than %d files that match", s.repository, maxFiles)
 			}
 		}
 		if !found {
-			return nil, fmt.Errorf("%s: holds no %s", s.repository, p.path)
+			return nil, fmt.Errorf("%s: found no file %s", s.repository, p.path)
 		}
 	}
 	return chosen, nil
@@ -235,31 +242,33 @@ func (s source) choose(files []remoteFile) (chosen []wanted, err error) {
 // wanted is a file to download.
 type wanted struct {
 	remoteFile
-	to         string // path in the model's folder, with slashes
+	to         string // the path in the model's folder, with slashes
 	repository string
 	commit     string
 }
 
-// check refuses what a listing must not say: the file is written to disk under this name and compared with this digest.
+// check returns an error if the file's path, size or digest is invalid. The hub's list is not trusted: the file is
+// written to that path and compared with that digest.
 func (w wanted) check() error {
 	switch {
 	case !validPath(w.to) || strings.EqualFold(w.to, manifestName):
-		return fmt.Errorf("file %.200q, want a plain relative path", w.to)
+		return fmt.Errorf("found the file %.200q, want a plain relative path", w.to)
 	case w.SizeBytes < 0 || w.SizeBytes > maxFileBytes:
-		return fmt.Errorf("%s: %d bytes, want 0 to %d", w.to, w.SizeBytes, int64(maxFileBytes))
+		return fmt.Errorf("%s: found %d bytes, want 0 to %d", w.to, w.SizeBytes, int64(maxFileBytes))
 	case w.SHA256 != "" && !isHex(w.SHA256, sha256.Size), w.SHA256 == "" && !isHex(w.GitSHA1, sha1.Size):
-		return errors.New(w.to + ": comes without a digest")
+		return errors.New(w.to + ": found no valid digest")
 	}
 	return nil
 }
 
-// isHex says whether text is a digest of so many bytes.
+// isHex reports whether text is a hexadecimal number of the given number of bytes.
 func isHex(text string, bytes int) bool {
 	_, err := hex.DecodeString(text)
 	return err == nil && len(text) == 2*bytes
 }
 
-// validPath takes names that mean the same on every system.
+// validPath reports whether p is a relative path with slashes whose names are safe on every system, and do not end in
+// .part.
 func validPath(p string) bool {
 	for part := range strings.SplitSeq(p, "/") {
 		if !checkpoint.PlainName(part) || strings.HasSuffix(strings.ToLower(part), ".part") {
@@ -269,24 +278,24 @@ func validPath(p string) bool {
 	return len(p) <= maxPathBytes
 }
 
-// checkAll refuses lists whose files would overwrite each other, as two names do that differ in their case on the disks of
-// Windows and macOS, or that are too many.
+// checkAll returns an error for too many files, and for files that would overwrite each other. Names that differ only
+// in case are one name on the disks of Windows and macOS.
 func checkAll(files []wanted) error {
 	if len(files) > maxFiles {
-		return fmt.Errorf("%d files, want at most %d", len(files), maxFiles)
+		return fmt.Errorf("found %d files, want at most %d", len(files), maxFiles)
 	}
-	taken := map[string]bool{}
+	names := map[string]bool{}
 	for _, f := range files {
 		name := strings.ToLower(f.to)
-		if taken[name] {
-			return fmt.Errorf("%s: is there twice", f.to)
+		if names[name] {
+			return fmt.Errorf("%s: is listed twice", f.to)
 		}
-		taken[name] = true
+		names[name] = true
 	}
 	for _, f := range files {
 		for dir := path.Dir(strings.ToLower(f.to)); dir != "."; dir = path.Dir(dir) {
-			if taken[dir] {
-				return fmt.Errorf("%s: is a file and a folder", dir)
+			if names[dir] {
+				return fmt.Errorf("%s: is listed as a file and as a folder", dir)
 			}
 		}
 	}

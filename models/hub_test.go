@@ -19,18 +19,18 @@ import (
 	"time"
 )
 
-// fakeHub is a hub on a loopback port whose files may misbehave.
+// fakeHub is a hub on a loopback port that can answer requests wrongly.
 type fakeHub struct {
 	*httptest.Server
 	commit string
-	// misbehave, if set, answers a request for a file in its own way and returns true, or leaves it to the hub.
-	misbehave func(w http.ResponseWriter, r *http.Request, content []byte) bool
+	// misbehave is nil, or answers requests for files instead of the hub.
+	misbehave misbehaviour
 
 	mu       sync.Mutex
 	files    map[string][]byte // by repository/path
 	requests []*http.Request
-	active   int
-	most     int // requests for files at once
+	active   int // requests for files that are being answered
+	most     int // the maximum of active
 }
 
 func newFakeHub(t *testing.T) *fakeHub {
@@ -41,7 +41,7 @@ func newFakeHub(t *testing.T) *fakeHub {
 	return h
 }
 
-// add puts random bytes under repository/path.
+// add stores random bytes as the file name, which is repository/path, and returns them.
 func (h *fakeHub) add(name string, size int) []byte {
 	r := rand.New(rand.NewPCG(uint64(len(name)), uint64(size)))
 	data := make([]byte, size)
@@ -52,7 +52,7 @@ func (h *fakeHub) add(name string, size int) []byte {
 	return data
 }
 
-// addDir serves the files of a folder as a repository.
+// addDir stores the files of a folder as a repository.
 func (h *fakeHub) addDir(t *testing.T, repository, dir string) {
 	t.Helper()
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
@@ -101,7 +101,7 @@ func (h *fakeHub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content))
 }
 
-// list describes a repository; files of a kilobyte and more are large ones.
+// list writes the description of a repository. Files from 1 KiB on are large ones (git LFS).
 func (h *fakeHub) list(w http.ResponseWriter, repository string) {
 	type lfs struct {
 		SHA256 string `json:"sha256"`
@@ -130,7 +130,7 @@ func (h *fakeHub) list(w http.ResponseWriter, repository string) {
 	_ = json.NewEncoder(w).Encode(map[string]any{"sha": h.commit, "siblings": siblings})
 }
 
-// fileRequests are the requests for files so far.
+// fileRequests returns the requests for files so far.
 func (h *fakeHub) fileRequests() (list []*http.Request) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -142,6 +142,7 @@ func (h *fakeHub) fileRequests() (list []*http.Request) {
 	return list
 }
 
+// total returns the number of requests so far.
 func (h *fakeHub) total() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -17,23 +17,24 @@ import (
 
 // Installed is a model on this machine.
 type Installed struct {
-	Name string // of its folder; what people call it where it lies elsewhere
-	Path string // as the engine takes it
-	Own  bool   // in the folder of models, where Remove may remove it
-	Size int64  // of its weights, in bytes
+	Name string // the name of its folder in dir, or the name of a model elsewhere
+	Path string // for the engine: a folder, or a list of files
+	Own  bool   // the model is in dir, so that Remove can remove it
+	Size int64  // of its weights, in bytes; 0 if it cannot be opened
 }
 
-// Skipped is something that looks like a model, or a folder of models, and does not serve.
+// Skipped is a broken model, a folder that cannot be read, or a link to a missing file.
 type Skipped = checkpoint.Place
 
-// List returns the models in dir ("" is the usual one) and, after them, those that the engine finds elsewhere.
+// List returns the models in dir ("" for checkpoint.ModelsDir()) and, after them, those that the engine finds
+// elsewhere.
 func List(ctx context.Context, dir string, env func(string) string) ([]Installed, error) {
 	list, _, err := Look(ctx, dir, env)
 	return list, err
 }
 
-// Look is List, with what was passed over outside of dir: broken models, folders that cannot be read, links without a target.
-// When ctx ends the error is its cause, at once.
+// Look returns the models as List does, and the places outside dir that were skipped. If ctx ends, Look returns at once
+// with ctx's cause.
 func Look(ctx context.Context, dir string, env func(string) string) (list []Installed, skipped []Skipped, err error) {
 	type result struct {
 		list    []Installed
@@ -48,12 +49,12 @@ func Look(ctx context.Context, dir string, env func(string) string) (list []Inst
 
 func look(ctx context.Context, dir string, env func(string) string) (list []Installed, skipped []Skipped, err error) {
 	dir = Options{Dir: dir}.complete().Dir
-	// The search comes first: what it has looked at is remembered, and it reads no more than it may.
+	// Search comes first, because it limits how much it reads, and describe then uses the results that it has cached.
 	specs, tried, err := checkpoint.Search(ctx, env)
 	if err != nil {
 		return nil, nil, err
 	}
-	entries, _ := os.ReadDir(dir) // no folder, no models
+	entries, _ := os.ReadDir(dir) // if dir does not exist, it has no models
 	for _, e := range entries {
 		if path := filepath.Join(dir, e.Name()); isDir(path) && !strings.Contains(e.Name(), ".part") {
 			list = append(list, describe(ctx, path, true))
@@ -75,6 +76,7 @@ func look(ctx context.Context, dir string, env func(string) string) (list []Inst
 	return list, skipped, nil
 }
 
+// describe returns the model at path. own is true if it is in the folder of models.
 func describe(ctx context.Context, path string, own bool) Installed {
 	i := Installed{Name: filepath.Base(path), Path: path, Own: own}
 	s, err := checkpoint.Judge(ctx, path)
@@ -91,25 +93,26 @@ func describe(ctx context.Context, path string, own bool) Installed {
 // Path returns the folder of the model called name in dir.
 func Path(dir, name string) (string, error) {
 	if !validPath(name) || strings.Contains(name, "/") {
-		return "", fmt.Errorf("models: name %q, want that of a folder", name)
+		return "", fmt.Errorf("models: name %q, want the name of a folder", name)
 	}
 	path := filepath.Join(Options{Dir: dir}.complete().Dir, name)
 	if info, err := os.Stat(path); err != nil || !info.IsDir() {
-		return "", fmt.Errorf("models: %s: is not there; get it with: kleinbild models get %s", path, name)
+		return "", fmt.Errorf("models: %s: is not installed; get it with: kleinbild models get %s", path, name)
 	}
 	return path, nil
 }
 
-// Remove deletes the model called name in dir, and what a download of it has left. Of links, also of one in the model's own
-// place, it removes the link and never what it leads to.
+// Remove deletes the model called name in dir, and the files of an interrupted download of it. It removes links, also
+// if the model's folder is one, and never their targets. The error wraps ErrLocked if another process has locked the
+// model.
 func Remove(dir, name string) error {
 	if !validPath(name) || strings.Contains(name, "/") {
-		return fmt.Errorf("models: name %q, want that of a folder", name)
+		return fmt.Errorf("models: name %q, want the name of a folder", name)
 	}
 	dir = Options{Dir: dir}.complete().Dir
 	path := filepath.Join(dir, name)
 	if !isDir(path) && !isDir(path+".part") {
-		return fmt.Errorf("models: %s: is not there", path)
+		return fmt.Errorf("models: %s: is not installed", path)
 	}
 	unlock, err := lock(dir, name)
 	if err != nil {
@@ -127,19 +130,21 @@ func isDir(path string) bool {
 	return err == nil && info.IsDir()
 }
 
-// ErrNoDigests is wrapped by Verify's error for files that nobody has recorded digests of.
+// ErrNoDigests is the error of Verify for a model without recorded digests.
 var ErrNoDigests = errors.New("there are no digests to compare with")
 
-// Damage is a file that is not what it was.
+// Damage is a file that Verify could not read, or whose size or digest is wrong.
 type Damage struct {
-	File string
+	File string // the path in the model's folder, with slashes
 	Err  error
 }
 
-// Verify reads the model at path and compares every file with the digest that came with it: those downloaded by Get, and
-// those in the Hugging Face cache, which are named by it.
+// Verify reads the model at path and compares its files with their digests. It knows the digests of models that Get has
+// downloaded (from the manifest) and of models in the Hugging Face cache (from the names of their files). It returns
+// the damaged files. progress may be nil.
 func Verify(ctx context.Context, path string, progress func(Progress)) (damaged []Damage, err error) {
-	return checkpoint.Interruptible(ctx, func() ([]Damage, error) { return verify(ctx, path, progress) }, func([]Damage) {})
+	return checkpoint.Interruptible(ctx, func() ([]Damage, error) { return verify(ctx, path, progress) },
+		func([]Damage) {})
 }
 
 func verify(ctx context.Context, path string, progress func(Progress)) (damaged []Damage, err error) {
@@ -190,12 +195,13 @@ func verifyFile(ctx context.Context, path string, f remoteFile, t *tracker) erro
 		}
 	}
 	if size != f.SizeBytes {
-		return fmt.Errorf("%d bytes, want %d", size, f.SizeBytes)
+		return fmt.Errorf("found %d bytes, want %d", size, f.SizeBytes)
 	}
 	return f.match(h)
 }
 
-// digests returns what is known of the files of the model at path.
+// digests returns the files of the model at path with their recorded sizes and digests. The error wraps ErrNoDigests if
+// there are none.
 func digests(ctx context.Context, path string) (files []remoteFile, err error) {
 	if m, err := readManifest(path); err == nil {
 		for _, f := range m.Files {
@@ -205,14 +211,14 @@ func digests(ctx context.Context, path string) (files []remoteFile, err error) {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("models: %w", err)
 	}
-	if !isDir(path) { // single files, as a list
+	if !isDir(path) { // a list of files
 		return nil, fmt.Errorf("models: %s: %w", path, ErrNoDigests)
 	}
-	// In the cache a snapshot's files are links to ../../blobs/DIGEST.
+	// In the Hugging Face cache, a snapshot's files are links to ../../blobs/DIGEST.
 	entries := 0
 	err = filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {
 		if entries++; entries > maxVerified {
-			return fmt.Errorf("%s: more than %d entries, want a model's folder", path, maxVerified)
+			return fmt.Errorf("%s: found more than %d entries, want the folder of a model", path, maxVerified)
 		}
 		if ctx.Err() != nil {
 			return context.Cause(ctx)

@@ -40,7 +40,8 @@ func TestVerifyFindsDamage(t *testing.T) {
 	} {
 		mustWrite(t, path, row.content)
 		damaged, err := Verify(context.Background(), dir, nil)
-		if err != nil || len(damaged) != 1 || damaged[0].File != "weights/a.bin" || !strings.Contains(damaged[0].Err.Error(), row.want) {
+		if err != nil || len(damaged) != 1 || damaged[0].File != "weights/a.bin" ||
+			!strings.Contains(damaged[0].Err.Error(), row.want) {
 			t.Errorf("%s: %v %v", row.name, damaged, err)
 		}
 	}
@@ -49,7 +50,8 @@ func TestVerifyFindsDamage(t *testing.T) {
 	}
 	mustWrite(t, filepath.Join(dir, "config.json"), strings.Repeat("x", 100))
 	damaged, err := Verify(context.Background(), dir, nil)
-	if err != nil || len(damaged) != 2 || !strings.Contains(damaged[0].Err.Error(), "git's SHA-1 is ") || !errors.Is(damaged[1].Err, os.ErrNotExist) {
+	if err != nil || len(damaged) != 2 || !strings.Contains(damaged[0].Err.Error(), "git's SHA-1 is ") ||
+		!errors.Is(damaged[1].Err, os.ErrNotExist) {
 		t.Errorf("%v %v", damaged, err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -57,9 +59,11 @@ func TestVerifyFindsDamage(t *testing.T) {
 	if _, err := Verify(ctx, dir, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
-	mustWrite(t, filepath.Join(dir, manifestName), `{"files": [{"path": "../../etc/passwd", "size": 1, "sha256": "`+strings.Repeat("a", 64)+`"}]}`)
-	if _, err := Verify(context.Background(), dir, nil); err == nil || !strings.Contains(err.Error(), "want a plain relative path") {
-		t.Errorf("a manifest that leads out: %v", err)
+	mustWrite(t, filepath.Join(dir, manifestName),
+		`{"files": [{"path": "../../etc/passwd", "size": 1, "sha256": "`+strings.Repeat("a", 64)+`"}]}`)
+	if _, err := Verify(context.Background(), dir, nil); err == nil ||
+		!strings.Contains(err.Error(), "want a plain relative path") {
+		t.Errorf("a manifest with a path out of the folder: %v", err)
 	}
 	for _, path := range []string{t.TempDir(), "a.safetensors,b.safetensors"} {
 		if _, err := Verify(context.Background(), path, nil); !errors.Is(err, ErrNoDigests) {
@@ -68,7 +72,7 @@ func TestVerifyFindsDamage(t *testing.T) {
 	}
 }
 
-// TestVerifyCache: the Hugging Face cache names its files by their digests.
+// TestVerifyCache verifies a model in the Hugging Face cache, whose files are named by their digests.
 func TestVerifyCache(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("links need a privilege there")
@@ -88,7 +92,8 @@ func TestVerifyCache(t *testing.T) {
 		t.Errorf("%v %v", damaged, err)
 	}
 	mustWrite(t, filepath.Join(repository, "blobs", digest), "weighty")
-	if damaged, err := Verify(context.Background(), snapshot, nil); err != nil || len(damaged) != 1 || damaged[0].File != "vae/a.safetensors" {
+	if damaged, err := Verify(context.Background(), snapshot, nil); err != nil || len(damaged) != 1 ||
+		damaged[0].File != "vae/a.safetensors" {
 		t.Errorf("%v %v", damaged, err)
 	}
 }
@@ -113,7 +118,8 @@ func TestListPathRemove(t *testing.T) {
 		return ""
 	}
 	list, err := List(t.Context(), dir, env)
-	if err != nil || len(list) < 3 || list[0].Name != "broken" || list[0].Size != 0 || list[1].Name != "mine" || list[1].Size == 0 || !list[1].Own ||
+	if err != nil || len(list) < 3 || list[0].Name != "broken" || list[0].Size != 0 || list[1].Name != "mine" ||
+		list[1].Size == 0 || !list[1].Own ||
 		list[2].Name != "FLUX.2-klein-4B" || list[2].Own {
 		t.Fatalf("%+v", list)
 	}
@@ -122,12 +128,12 @@ func TestListPathRemove(t *testing.T) {
 	}
 	for _, name := range []string{"", "..", "a/b", "/etc", "gone", `a\b`, "half"} {
 		if path, err := Path(dir, name); err == nil {
-			t.Errorf("Path of %q is %q", name, path)
+			t.Errorf("Path of %q is %q, want an error", name, path)
 		}
 	}
 	for _, name := range []string{"", "..", "a/b", "/etc", "gone", `..\x`} {
 		if err := Remove(dir, name); err == nil {
-			t.Errorf("Remove takes %q", name)
+			t.Errorf("Remove of %q: no error", name)
 		}
 	}
 	for _, name := range []string{"mine", "half"} {
@@ -146,12 +152,12 @@ func TestRate(t *testing.T) {
 	track.begin(1000, 500)
 	track.finish()
 	if last.Rate != 0 || last.Remaining != 0 || last.DoneBytes != 500 {
-		t.Errorf("what was found has a rate: %+v", last)
+		t.Errorf("%+v, want no rate from bytes that were downloaded before", last)
 	}
 	track.samples = []sample{{time.Now().Add(-2 * time.Second), 0}}
 	track.add(250)
 	track.finish()
-	// The clock runs on between the two lines above.
+	// Slightly more than 2 s have passed since the sample.
 	if last.Rate < 100 || last.Rate > 126 || last.Remaining < 2*time.Second || last.Remaining > 3*time.Second {
 		t.Errorf("250 bytes in 2 s with 250 left: %+v", last)
 	}
@@ -161,6 +167,6 @@ func TestRate(t *testing.T) {
 	}
 	track.finish()
 	if last.Problem != "" {
-		t.Errorf("a problem is told twice: %+v", last)
+		t.Errorf("%+v, want the problem in one report only", last)
 	}
 }

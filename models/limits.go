@@ -1,24 +1,24 @@
 package models
 
-// What is taken of a hub, and of folders that a download of this program's has begun or another program's has left. Each limit
-// is far above what there is in earnest.
+// These limits bound what the package reads from a hub and from folders on the disk. Real models are far below them.
 const (
-	// maxListBytes bounds the description of a repository; real ones have tens of kB.
+	// maxListBytes bounds the description of a repository. Real ones have tens of kB.
 	maxListBytes = 2 << 20
-	// maxListed bounds the files of a repository, which has a hundred.
+	// maxListed bounds the number of files of a repository. Real ones have about a hundred.
 	maxListed = 10_000
-	// maxFiles bounds the files of a model, of which the largest here has some thirty.
+	// maxFiles bounds the number of files of a model. The largest model of the catalogue has about thirty.
 	maxFiles = 500
-	// maxFileBytes bounds one file; the largest have 10 GB. maxFiles of them add up without overflow.
+	// maxFileBytes bounds the size of one file. The largest real ones have 10 GB. The sum of maxFiles such sizes fits
+	// into an int64.
 	maxFileBytes = 200 << 30
-	// maxPathBytes bounds a file's path in the model's folder, so that the whole stays below what Windows takes.
+	// maxPathBytes bounds a file's path in the model's folder, so that the whole path is not too long for Windows.
 	maxPathBytes = 150
-	// maxManifestBytes bounds the list of a model's files; real ones have 10 kB.
+	// maxManifestBytes bounds the size of a manifest. Real ones have 10 kB.
 	maxManifestBytes = 1 << 20
-	// maxVerified bounds the entries of a folder in the Hugging Face cache that is verified.
+	// maxVerified bounds the number of entries that Verify visits in a folder of the Hugging Face cache.
 	maxVerified = 10_000
-	// maxRedirects is net/http's own limit, which a CheckRedirect replaces.
+	// maxRedirects is the limit of net/http, which does not apply to a client with a CheckRedirect function.
 	maxRedirects = 10
-	// spareBytes is what a download leaves free on the disk.
+	// spareBytes is how much disk space a download leaves free.
 	spareBytes = 256 << 20
 )

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// outside is a folder with a file that nothing may touch.
+// outside makes a folder with two files. untouched checks that they are unchanged.
 func outside(t *testing.T) (dir string, untouched func()) {
 	t.Helper()
 	dir = t.TempDir()
@@ -24,7 +24,8 @@ func outside(t *testing.T) (dir string, untouched func()) {
 		list, err := os.ReadDir(dir)
 		text, fileErr := os.ReadFile(file)
 		mine, mineErr := os.ReadFile(filepath.Join(dir, "weights", "a.bin"))
-		if err := errors.Join(err, fileErr, mineErr); err != nil || len(list) != 2 || string(text) != "precious" || string(mine) != "mine" {
+		err = errors.Join(err, fileErr, mineErr)
+		if err != nil || len(list) != 2 || string(text) != "precious" || string(mine) != "mine" {
 			t.Errorf("%v: %.40q %.40q, %v: want them untouched", list, text, mine, err)
 		}
 	}
@@ -37,7 +38,7 @@ func symlink(t *testing.T, target, path string) {
 	}
 }
 
-// TestDownloadFollowsNoLinks begins downloads in folders that somebody has filled with links to the user's own files.
+// TestDownloadFollowsNoLinks starts downloads in folders that contain links to the user's files.
 func TestDownloadFollowsNoLinks(t *testing.T) {
 	for _, row := range []struct {
 		name string
@@ -62,8 +63,10 @@ func TestDownloadFollowsNoLinks(t *testing.T) {
 			symlink(t, elsewhere, filepath.Join(models, "small.part", "config.json", "deeper"))
 		}},
 		{"pipes", func(t *testing.T, models, elsewhere string) {
+			staging := filepath.Join(models, "small.part")
 			for _, name := range []string{"config.json", "config.json.part", manifestName} {
-				if err := errors.Join(os.MkdirAll(filepath.Join(models, "small.part"), 0o755), syscall.Mkfifo(filepath.Join(models, "small.part", name), 0o600)); err != nil {
+				err := errors.Join(os.MkdirAll(staging, 0o755), syscall.Mkfifo(filepath.Join(staging, name), 0o600))
+				if err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -73,7 +76,7 @@ func TestDownloadFollowsNoLinks(t *testing.T) {
 			h, content := smallHub(t)
 			opts := h.options(t)
 			elsewhere, untouched := outside(t)
-			// A list that says all of it is wanted, as an earlier download would have left it.
+			// A manifest that lists all files, as an interrupted download leaves one.
 			if _, err := Get(t.Context(), small(), opts); err != nil {
 				t.Fatal(err)
 			}
@@ -85,7 +88,8 @@ func TestDownloadFollowsNoLinks(t *testing.T) {
 				t.Fatal(err)
 			}
 			row.make(t, opts.Dir, elsewhere)
-			if path := filepath.Join(opts.Dir, "small.part"); row.name != "the folder itself" && row.name != "the list of files" && row.name != "pipes" {
+			if path := filepath.Join(opts.Dir, "small.part"); row.name != "the folder itself" &&
+				row.name != "the list of files" && row.name != "pipes" {
 				mustWrite(t, filepath.Join(path, manifestName), string(manifest))
 			}
 			dir, err := Get(t.Context(), small(), opts)
@@ -93,8 +97,8 @@ func TestDownloadFollowsNoLinks(t *testing.T) {
 				t.Fatal(err)
 			}
 			untouched()
-			if have, err := os.ReadFile(filepath.Join(dir, "weights", "a.bin")); err != nil || !bytes.Equal(have, content) {
-				t.Errorf("%d bytes, %v", len(have), err)
+			if got, err := os.ReadFile(filepath.Join(dir, "weights", "a.bin")); err != nil || !bytes.Equal(got, content) {
+				t.Errorf("%d bytes, %v", len(got), err)
 			}
 			if info, err := os.Lstat(dir); err != nil || !info.IsDir() {
 				t.Errorf("%v %v, want a folder", info, err)
@@ -103,7 +107,7 @@ func TestDownloadFollowsNoLinks(t *testing.T) {
 	}
 }
 
-// TestRemoveFollowsNoLinks removes models that are links, and models that hold links.
+// TestRemoveFollowsNoLinks removes models that are links, and models that contain links.
 func TestRemoveFollowsNoLinks(t *testing.T) {
 	models := t.TempDir()
 	elsewhere, untouched := outside(t)
@@ -118,30 +122,34 @@ func TestRemoveFollowsNoLinks(t *testing.T) {
 		}
 		for _, path := range []string{name, name + ".part"} {
 			if _, err := os.Lstat(filepath.Join(models, path)); !errors.Is(err, os.ErrNotExist) {
-				t.Errorf("%s is left: %v", path, err)
+				t.Errorf("%s still exists: %v", path, err)
 			}
 		}
 	}
 	untouched()
 }
 
-// TestLockIsAFile: a pipe in the lock's place would wait for ever.
+// TestLockIsAFile uses pipes as the lock and as a file of a model: opening one would wait for ever.
 func TestLockIsAFile(t *testing.T) {
 	h, _ := smallHub(t)
 	opts := h.options(t)
-	if err := errors.Join(os.MkdirAll(opts.Dir, 0o755), syscall.Mkfifo(filepath.Join(opts.Dir, ".small.lock"), 0o600)); err != nil {
+	if err := errors.Join(os.MkdirAll(opts.Dir, 0o755),
+		syscall.Mkfifo(filepath.Join(opts.Dir, ".small.lock"), 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Get(t.Context(), small(), opts); err == nil || !strings.Contains(err.Error(), ".small.lock: is no ordinary file") {
+	_, err := Get(t.Context(), small(), opts)
+	if err == nil || !strings.Contains(err.Error(), ".small.lock: is not a regular file") {
 		t.Error(err)
 	}
-	// Nor do pipes in an installed model make its verification wait.
+	// Verify must not wait for a pipe in a model either.
 	dir := filepath.Join(t.TempDir(), "small")
-	mustWrite(t, filepath.Join(dir, manifestName), `{"files":[{"path":"a","size":1,"git_sha1":"`+strings.Repeat("a", 40)+`"}]}`)
+	mustWrite(t, filepath.Join(dir, manifestName),
+		`{"files":[{"path":"a","size":1,"git_sha1":"`+strings.Repeat("a", 40)+`"}]}`)
 	if err := syscall.Mkfifo(filepath.Join(dir, "a"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if damaged, err := Verify(t.Context(), dir, nil); err != nil || len(damaged) != 1 || !strings.Contains(damaged[0].Err.Error(), "found a pipe") {
+	if damaged, err := Verify(t.Context(), dir, nil); err != nil || len(damaged) != 1 ||
+		!strings.Contains(damaged[0].Err.Error(), "found a pipe") {
 		t.Errorf("%v %v", damaged, err)
 	}
 }

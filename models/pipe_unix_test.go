@@ -13,11 +13,13 @@ import (
 	"time"
 )
 
-// TestPipesBesideAModel: nothing waits for a pipe in the place of a lock or a manifest; rm names the one that is in its way.
+// TestPipesBesideAModel uses pipes as a model's lock and manifest: Verify and Remove must not wait, and Remove's error
+// names the lock.
 func TestPipesBesideAModel(t *testing.T) {
 	dir := t.TempDir()
 	model := filepath.Join(dir, "m")
-	err := errors.Join(os.Mkdir(model, 0o755), syscall.Mkfifo(filepath.Join(model, manifestName), 0o600), syscall.Mkfifo(filepath.Join(dir, ".m.lock"), 0o600))
+	err := errors.Join(os.Mkdir(model, 0o755), syscall.Mkfifo(filepath.Join(model, manifestName), 0o600),
+		syscall.Mkfifo(filepath.Join(dir, ".m.lock"), 0o600))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -25,10 +27,10 @@ func TestPipesBesideAModel(t *testing.T) {
 	go func() {
 		_, err := Verify(t.Context(), model, nil)
 		if err == nil {
-			err = errors.New("a model whose manifest is a pipe is sound")
+			err = errors.New("verifying a model whose manifest is a pipe: no error")
 		} else {
-			if err = Remove(dir, "m"); err == nil || !strings.Contains(err.Error(), ".m.lock: is no ordinary file") {
-				err = fmt.Errorf("rm: %v, want the name of what is no lock", err)
+			if err = Remove(dir, "m"); err == nil || !strings.Contains(err.Error(), ".m.lock: is not a regular file") {
+				err = fmt.Errorf("Remove: %v, want the name of the lock", err)
 			} else {
 				err = nil
 			}
@@ -41,6 +43,6 @@ func TestPipesBesideAModel(t *testing.T) {
 			t.Error(err)
 		}
 	case <-time.After(5 * time.Second):
-		t.Fatal("it waits")
+		t.Fatal("Verify or Remove waits")
 	}
 }

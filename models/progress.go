@@ -5,13 +5,12 @@ import (
 	"time"
 )
 
-// Progress tells how far a download or a verification is.
+// Progress is the state of a download or a verification.
 type Progress struct {
 	DoneBytes, TotalBytes int64
-	// Rate is in bytes a second, over the last seconds; 0 while it is not known.
-	Rate      float64
-	Remaining time.Duration // an estimate, 0 while it is not known
-	// Problem is why something is tried again, set once for each.
+	Rate                  float64       // bytes per second over the last 10 s; 0 if not known yet
+	Remaining             time.Duration // an estimate; 0 if not known yet
+	// Problem is the text of the error after which the download tries again. One report has it, the next ones do not.
 	Problem string
 }
 
@@ -27,9 +26,10 @@ type tracker struct {
 	now      Progress
 	reported time.Time
 	samples  []sample // of the last rateWindow
-	moved    int64    // bytes that came
+	moved    int64    // bytes downloaded or read by this process
 }
 
+// sample is the value of tracker.moved at a time.
 type sample struct {
 	at    time.Time
 	moved int64
@@ -37,7 +37,7 @@ type sample struct {
 
 func newTracker(report func(Progress)) *tracker { return &tracker{report: report} }
 
-// begin says how much there is in all, and how much of it was there before: that says nothing about the rate.
+// begin sets the total, and the bytes that were downloaded before, which do not count for the rate.
 func (t *tracker) begin(total, done int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -45,7 +45,7 @@ func (t *tracker) begin(total, done int64) {
 	t.samples = []sample{{time.Now(), 0}}
 }
 
-// add counts n more bytes, or fewer where something has to come again.
+// add adds n to the bytes done. n is negative if bytes must be downloaded again.
 func (t *tracker) add(n int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -56,13 +56,14 @@ func (t *tracker) add(n int64) {
 	}
 }
 
-// left is what is still to come.
+// left returns the number of bytes that are missing.
 func (t *tracker) left() int64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return max(t.now.TotalBytes-t.now.DoneBytes, 0)
 }
 
+// problem reports text as Progress.Problem once.
 func (t *tracker) problem(text string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -71,13 +72,14 @@ func (t *tracker) problem(text string) {
 	t.now.Problem = ""
 }
 
+// finish reports the final state.
 func (t *tracker) finish() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.send()
 }
 
-// send works the rate out and reports.
+// send computes the rate and calls report.
 func (t *tracker) send() {
 	now := time.Now()
 	t.reported = now

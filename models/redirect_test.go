@@ -7,13 +7,13 @@ import (
 	"testing"
 )
 
-// TestRedirects follows redirects from a server that was given a token to others.
+// TestRedirects follows redirects from a server that gets a token to other servers.
 func TestRedirects(t *testing.T) {
-	got := "" // the Authorization that came at the end
+	got := "" // the Authorization header of the last request
 	end := func(w http.ResponseWriter, r *http.Request) { got = "token " + r.Header.Get("Authorization") }
-	plain, sealed := httptest.NewServer(http.HandlerFunc(end)), httptest.NewTLSServer(http.HandlerFunc(end))
+	plain, secure := httptest.NewServer(http.HandlerFunc(end)), httptest.NewTLSServer(http.HandlerFunc(end))
 	defer plain.Close()
-	defer sealed.Close()
+	defer secure.Close()
 	hop := ""
 	redirect := func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
@@ -27,9 +27,10 @@ func TestRedirects(t *testing.T) {
 			http.Redirect(w, r, r.URL.Query().Get("to"), http.StatusTemporaryRedirect)
 		}
 	}
-	from, fromSealed := httptest.NewServer(http.HandlerFunc(redirect)), httptest.NewTLSServer(http.HandlerFunc(redirect))
+	from := httptest.NewServer(http.HandlerFunc(redirect))
+	fromSecure := httptest.NewTLSServer(http.HandlerFunc(redirect))
 	defer from.Close()
-	defer fromSealed.Close()
+	defer fromSecure.Close()
 	hop = from.URL
 	back := httptest.NewServer(http.HandlerFunc(redirect))
 	defer back.Close()
@@ -37,12 +38,12 @@ func TestRedirects(t *testing.T) {
 		{"the same server", from.URL + "/?to=/end", "token Bearer secret", ""},
 		{"another port", from.URL + "/?to=" + plain.URL, "token ", ""},
 		{"another host name", from.URL + "/?to=" + strings.Replace(plain.URL, "127.0.0.1", "localhost", 1), "token ", ""},
-		{"to https on another port", from.URL + "/?to=" + sealed.URL, "token ", ""},
-		{"https, the same server", fromSealed.URL + "/?to=/end", "token Bearer secret", ""},
-		{"https, another port", fromSealed.URL + "/?to=" + sealed.URL, "token ", ""},
-		{"https to http", fromSealed.URL + "/?to=" + plain.URL, "", "want https"},
+		{"to https on another port", from.URL + "/?to=" + secure.URL, "token ", ""},
+		{"https, the same server", fromSecure.URL + "/?to=/end", "token Bearer secret", ""},
+		{"https, another port", fromSecure.URL + "/?to=" + secure.URL, "token ", ""},
+		{"https to http", fromSecure.URL + "/?to=" + plain.URL, "", "want https"},
 		{"in a circle", from.URL + "/round", "", "10 redirects"},
-		{"away and back to the one that was named", from.URL + "/?to=" + back.URL + "/there-and-back", "token Bearer secret", ""},
+		{"to another server and back", from.URL + "/?to=" + back.URL + "/there-and-back", "token Bearer secret", ""},
 	} {
 		got = ""
 		request, err := http.NewRequest(http.MethodGet, row.address, nil)
@@ -50,7 +51,7 @@ func TestRedirects(t *testing.T) {
 			t.Fatal(err)
 		}
 		request.Header.Set("Authorization", "Bearer secret")
-		client := fromSealed.Client() // it trusts both servers with https
+		client := fromSecure.Client() // trusts the certificate of both servers with https
 		client.CheckRedirect = checkRedirect
 		response, err := client.Do(request)
 		if err == nil {
@@ -59,7 +60,8 @@ func TestRedirects(t *testing.T) {
 		if got != row.want {
 			t.Errorf("%s: got %q, want %q", row.name, got, row.want)
 		}
-		if row.problem == "" && err != nil || row.problem != "" && (err == nil || !strings.Contains(err.Error(), row.problem) || !isPermanent(err)) {
+		if row.problem == "" && err != nil || row.problem != "" &&
+			(err == nil || !strings.Contains(err.Error(), row.problem) || !isPermanent(err)) {
 			t.Errorf("%s: error %v, want %q", row.name, err, row.problem)
 		}
 	}
