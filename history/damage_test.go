@@ -16,21 +16,22 @@ import (
 	"kleinbild/inference/picture"
 )
 
-// many makes a store of so many entries, with a removed one and a reference for each, and returns its bytes. The
-// pictures of the entries are there.
-func many(t *testing.T, dir string, n int) []byte {
+// storeWith makes a store with n+1 entries and n references, and returns the bytes of its file. The entries' picture
+// exists.
+func storeWith(t *testing.T, dir string, n int) []byte {
 	t.Helper()
 	path := filepath.Join(dir, "made.db")
 	file := put(t, filepath.Join(dir, "picture.png"), "a picture")
 	s := mustOpen(t, path)
-	// Two transactions: within one, bbolt writes the pages of entries and of references in either order.
+	// Two transactions, because within one bbolt writes the pages of the two buckets in random order.
 	entries := func(b *bbolt.Bucket) error {
 		for i := range n {
 			id, err := b.NextSequence()
 			if err != nil {
 				return err
 			}
-			e := Entry{Path: file, Took: 1, Picture: picture.Metadata{Prompt: fmt.Sprint("prompt ", i, strings.Repeat(" x", 100))}}
+			e := Entry{Path: file, Took: 1, Picture: picture.Metadata{Prompt: fmt.Sprint("prompt ", i,
+				strings.Repeat(" x", 100))}}
 			if err := putEntry(b, id, e); err != nil {
 				return err
 			}
@@ -57,8 +58,9 @@ func many(t *testing.T, dir string, n int) []byte {
 	return data
 }
 
-// survives opens a store of these bytes and uses it. It returns the entries that are there and the damaged file's name.
-func survives(t *testing.T, name string, dir string, data []byte) (list []Entry, aside string) {
+// openDamaged writes data to a store's file, lists the entries and adds one. It checks that the store works, and
+// returns the listed entries and the new name of the damaged file, or "" if no damage was found.
+func openDamaged(t *testing.T, name string, dir string, data []byte) (list []Entry, aside string) {
 	t.Helper()
 	path := filepath.Join(dir, "history.db")
 	left, err := filepath.Glob(path + "*")
@@ -88,8 +90,9 @@ func survives(t *testing.T, name string, dir string, data []byte) (list []Entry,
 		}
 	}
 	e := s.Add(Entry{Path: "/new.png"})
-	if after := s.List(); s.trouble != nil || len(after) != len(list)+1 || after[0].Path != "/new.png" || after[0].ID != e.ID || e.ID >= waitingID {
-		t.Fatalf("%s: %d entries, then %d, %v", name, len(list), len(after), s.trouble)
+	if after := s.List(); s.lastErr != nil || len(after) != len(list)+1 || after[0].Path != "/new.png" ||
+		after[0].ID != e.ID || e.ID >= waitingID {
+		t.Fatalf("%s: %d entries, then %d, %v", name, len(list), len(after), s.lastErr)
 	}
 	if took := time.Since(start); took > 2*time.Second {
 		t.Errorf("%s: %v", name, took)
@@ -97,16 +100,17 @@ func survives(t *testing.T, name string, dir string, data []byte) (list []Entry,
 	return list, aside
 }
 
-// TestTruncated cuts a file of many pages off: what is left of it goes on.
+// TestTruncated truncates a file of many pages at several sizes: entries of the rest are rescued.
 func TestTruncated(t *testing.T) {
 	dir := t.TempDir()
 	const n = 600
-	whole := many(t, dir, n)
+	whole := storeWith(t, dir, n)
 	if len(whole) < 300<<10 {
 		t.Fatalf("a store of %d bytes, want more pages", len(whole))
 	}
-	for _, size := range []int{0, 1, 100, 4095, 4096, 5000, 8191, 8192, 12 << 10, 16 << 10, 32 << 10, 100_000, len(whole) / 2} {
-		list, aside := survives(t, fmt.Sprint(size, " bytes"), dir, whole[:size])
+	for _, size := range []int{0, 1, 100, 4095, 4096, 5000, 8191, 8192, 12 << 10, 16 << 10, 32 << 10, 100_000,
+		len(whole) / 2} {
+		list, aside := openDamaged(t, fmt.Sprint(size, " bytes"), dir, whole[:size])
 		if aside == "" {
 			t.Errorf("%d bytes: nothing was set aside", size)
 		}
@@ -114,17 +118,17 @@ func TestTruncated(t *testing.T) {
 			t.Errorf("%d of %d bytes: %d entries rescued, want at least %d", size, len(whole), len(list), least)
 		}
 	}
-	if list, aside := survives(t, "whole", dir, whole); aside != "" || len(list) != n+1 {
+	if list, aside := openDamaged(t, "whole", dir, whole); aside != "" || len(list) != n+1 {
 		t.Errorf("the whole file: %d entries, aside %q", len(list), aside)
 	}
 }
 
-// TestFlips changes every byte of the first pages and of each page's header and elements, and a few others: the store
-// opens, and no entry goes without a word.
+// TestFlips changes every byte of the first four pages and of the first 80 bytes of each page, and a few other bytes:
+// the store opens, and no entry is lost without a report.
 func TestFlips(t *testing.T) {
 	dir := t.TempDir()
 	const n, pageBytes = 30, 4096
-	whole := many(t, dir, n)
+	whole := storeWith(t, dir, n)
 	if err := check(bytes.NewReader(whole), int64(len(whole))); err != nil {
 		t.Fatal(err)
 	}
@@ -141,32 +145,32 @@ func TestFlips(t *testing.T) {
 		}
 		flip := []byte{0x01, 0x80, 0xff}[at%3]
 		damaged[at] ^= flip
-		// Most changes are seen by check alone, which a store would act on.
+		// check is tried with every change; opening a store with each of them would take too long.
 		if err := check(bytes.NewReader(damaged), int64(len(damaged))); err != nil && damageOf(err) == nil {
-			t.Errorf("byte %d: %v is no damage", at, err)
+			t.Errorf("byte %d: %v, want a *damage", at, err)
 		} else if err == nil && at%511 == 0 || at%67 == 0 && inPage < 80 {
-			list, aside := survives(t, fmt.Sprintf("byte %d of page %d", inPage, at/pageBytes), dir, damaged)
+			list, aside := openDamaged(t, fmt.Sprintf("byte %d of page %d", inPage, at/pageBytes), dir, damaged)
 			if tried++; aside != "" {
 				set++
 			}
 			if len(list) < n && aside == "" {
-				t.Errorf("byte %d of page %d: %d entries of %d, and nothing was said", inPage, at/pageBytes, len(list), n+1)
+				t.Errorf("byte %d of page %d: %d entries of %d, and no news", inPage, at/pageBytes, len(list), n+1)
 			}
 		}
 		damaged[at] ^= flip
 	}
 	t.Logf("%d tried in a store, %d set aside", tried, set)
 	if tried < 10 || set < 3 {
-		t.Errorf("%d tried, %d set aside: the test looks at nothing", tried, set)
+		t.Errorf("%d tried, %d set aside, want at least 10 and 3", tried, set)
 	}
 }
 
-// TestCrafted has files whose checksums are right and whose numbers are traps: bbolt itself recurses without end,
-// allocates without bound or panics on another goroutine.
+// TestCrafted opens files with valid checksums and crafted numbers, with which bbolt itself would recurse without end,
+// allocate without bound or panic on another goroutine.
 func TestCrafted(t *testing.T) {
 	dir := t.TempDir()
 	const n, pageBytes = 300, 4096
-	whole := many(t, dir, n)
+	whole := storeWith(t, dir, n)
 	f, err := openBolt(bytes.NewReader(whole), int64(len(whole)))
 	if err != nil {
 		t.Fatal(err)
@@ -179,7 +183,7 @@ func TestCrafted(t *testing.T) {
 	}
 	branch := native.Uint64(root[0].value)
 	if native.Uint16(page(whole, branch)[8:]) != branchPage {
-		t.Fatal("the pictures' root page is no branch")
+		t.Fatal("the root page of the pictures is not a branch")
 	}
 	metas := func(data []byte, change func(m []byte)) {
 		for id := range uint64(2) {
@@ -203,7 +207,7 @@ func TestCrafted(t *testing.T) {
 			at := bytes.Index(page(d, f.root)[:pageBytes], []byte("pictures")) + len("pictures")
 			native.PutUint64(page(d, f.root)[at:], f.root)
 		}, n},
-		{"a bucket that has counted to IDs of those that wait", func(d []byte) {
+		{"a bucket whose sequence number is above maxID", func(d []byte) {
 			at := bytes.Index(page(d, f.root)[:pageBytes], []byte("pictures")) + len("pictures")
 			native.PutUint64(page(d, f.root)[at+8:], 1<<62+n)
 		}, n},
@@ -222,7 +226,9 @@ func TestCrafted(t *testing.T) {
 		{"pages of 2³¹ bytes", func(d []byte) { metas(d, func(m []byte) { native.PutUint32(m[8:], 1<<31) }) }, 0},
 		{"the root at the end", func(d []byte) { metas(d, func(m []byte) { native.PutUint64(m[16:], ^uint64(0)) }) }, n},
 		{"2³² pages after one", func(d []byte) { native.PutUint32(page(d, branch)[12:], ^uint32(0)) }, n},
-		{"another bucket", func(d []byte) { copy(page(d, f.root)[bytes.Index(page(d, f.root), []byte("pictures")):], "pastures") }, n},
+		{"another bucket", func(d []byte) {
+			copy(page(d, f.root)[bytes.Index(page(d, f.root), []byte("pictures")):], "pastures")
+		}, n},
 		{"text", func(d []byte) { copy(d, strings.Repeat("no store\n", len(d)/9)) }, 0},
 		{"zeros", func(d []byte) { clear(d) }, 0},
 		{"one meta is cut off", func(d []byte) { clear(d[:pageBytes]) }, n},
@@ -230,7 +236,7 @@ func TestCrafted(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			damaged := bytes.Clone(whole)
 			row.damage(damaged)
-			list, aside := survives(t, row.name, dir, damaged)
+			list, aside := openDamaged(t, row.name, dir, damaged)
 			if aside == "" || len(list) < row.least {
 				t.Errorf("%d entries, want at least %d; aside %q", len(list), row.least, aside)
 			}
@@ -238,7 +244,7 @@ func TestCrafted(t *testing.T) {
 	}
 }
 
-// sumMeta gives a meta its checksum.
+// sumMeta sets the checksum of a meta page.
 func sumMeta(m []byte) {
 	sum := uint64(14695981039346656037) // FNV-1a
 	for _, b := range m[:metaBytes-8] {
@@ -247,7 +253,7 @@ func sumMeta(m []byte) {
 	binary.NativeEndian.PutUint64(m[metaBytes-8:], sum)
 }
 
-// TestBadEntries: one entry or reference that is no such thing costs itself alone.
+// TestBadEntries stores one invalid entry or reference: all others stay.
 func TestBadEntries(t *testing.T) {
 	for _, row := range []struct {
 		name       string
@@ -257,13 +263,14 @@ func TestBadEntries(t *testing.T) {
 	}{
 		{"no JSON", key(99), []byte("{"), bucket, true},
 		{"another key", []byte("key"), []byte("{}"), bucket, true},
-		{"a reference of no time", bytes.Repeat([]byte{1}, digestBytes), []byte("x"), referenceBucket, false},
+		{"a reference without a time", bytes.Repeat([]byte{1}, digestBytes), []byte("x"), referenceBucket, false},
 		{"a reference in another form", []byte("x"), nil, referenceBucket, false},
-		{"a reference of no time that there is", bytes.Repeat([]byte{1}, digestBytes), []byte("\xff\xff\xff\xff\xff\xff\xff\xff/x.png"), referenceBucket, false},
+		{"a reference with an impossible time", bytes.Repeat([]byte{1}, digestBytes),
+			[]byte("\xff\xff\xff\xff\xff\xff\xff\xff/x.png"), referenceBucket, false},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			dir := t.TempDir()
-			many(t, dir, 5)
+			storeWith(t, dir, 5)
 			path := filepath.Join(dir, "made.db")
 			db, err := bbolt.Open(path, 0o600, nil)
 			if err != nil {
@@ -280,14 +287,15 @@ func TestBadEntries(t *testing.T) {
 			ref := picture.ReferenceFile{Path: filepath.Join(dir, "picture.png"), SHA256: digest("later")}
 			s.Add(Entry{Path: "/new.png", Picture: picture.Metadata{References: []picture.ReferenceFile{ref}}})
 			sum, _ := digestOf(ref)
-			if got, err := s.remembered(sum); err != nil || got != ref.Path || s.trouble != nil {
-				t.Errorf("%q, %v, %v", got, err, s.trouble)
+			if got, err := s.remembered(sum); err != nil || got != ref.Path || s.lastErr != nil {
+				t.Errorf("%q, %v, %v", got, err, s.lastErr)
 			}
 		})
 	}
 }
 
-// TestNoFile: what is no file is set aside, and where nothing can be the user is told and goes on.
+// TestNoFile uses a folder or a broken link as the store, which are set aside, and a store in a folder that cannot
+// exist: an error is reported, and the entries stay in memory.
 func TestNoFile(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "history.db")
@@ -299,7 +307,7 @@ func TestNoFile(t *testing.T) {
 		t.Fatalf("a folder: %+v", *news)
 	}
 	if info, err := os.Stat(filepath.Join((*news)[0].Aside, "inside")); err != nil || !info.IsDir() {
-		t.Errorf("what was in the folder: %v", err)
+		t.Errorf("the content of the folder: %v", err)
 	}
 	s.Add(entry("kept"))
 	if err := os.Rename(path, path+".moved"); err != nil {
@@ -319,11 +327,12 @@ func TestNoFile(t *testing.T) {
 	}
 }
 
-// TestTruncatedWhileOpen cuts the file off in the middle of a transaction: the operation ends, the store goes on.
+// TestTruncatedWhileOpen truncates the file within a transaction: the operation succeeds after a repair, and the store
+// works afterwards.
 func TestTruncatedWhileOpen(t *testing.T) {
 	dir := t.TempDir()
 	const n = 600
-	data := many(t, dir, n)
+	data := storeWith(t, dir, n)
 	path := filepath.Join(dir, "made.db")
 	for _, reading := range []bool{true, false} {
 		write(t, path, data)
@@ -333,7 +342,7 @@ func TestTruncatedWhileOpen(t *testing.T) {
 			if first {
 				first = false
 				if err := os.Truncate(path, 16<<10); err != nil {
-					t.Skip("a file that is in use cannot be cut off here:", err)
+					t.Skip("cannot truncate an open file here:", err)
 				}
 			}
 		}
@@ -355,7 +364,7 @@ func TestTruncatedWhileOpen(t *testing.T) {
 		}
 		before := len(s.List())
 		s.Add(entry("after"))
-		if list := s.List(); len(list) != before+1 || s.trouble != nil {
+		if list := s.List(); len(list) != before+1 || s.lastErr != nil {
 			t.Errorf("reading %v: %d entries, then %d", reading, before, len(list))
 		}
 	}

@@ -14,19 +14,20 @@ import (
 	bbolterrors "go.etcd.io/bbolt/errors"
 )
 
-// How long an operation waits until another program lets go of the file. While the file is known to be held, what is
-// asked for goes beside it at once, and the next try comes soon.
+// Timeouts for a file that another program has locked or open. After an operation has failed, the next ones wait for
+// shortTimeout only, so that the window does not stop for two seconds each time.
 const (
 	lockTimeout  = 2 * time.Second
 	shortTimeout = 100 * time.Millisecond
-	lockPause    = 50 * time.Millisecond // between two tries where the system allows not even opening it
+	lockPause    = 50 * time.Millisecond // between two attempts to open the file, if the system refuses that
 )
 
-// ErrHeld is wrapped by the error for a file that another program does not let go of.
+// ErrHeld is the error for a file that another program keeps locked or open.
 var ErrHeld = errors.New("another program uses the file and does not let go of it: close it there")
 
-// guarded calls do, which reads a mapped file. What a damaged one brings about, a page that cannot be read or one of
-// bbolt's assertions, is an error. bbolt's locks may be held afterwards: its database is not to be used again.
+// guarded calls do, which reads a mapped file. It returns panics as errors: the fault of a page that cannot be read,
+// and bbolt's assertions about damaged files, are *damage. After an error, bbolt's mutexes may still be locked: the
+// caller must not use the database again.
 func guarded(do func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
@@ -44,14 +45,14 @@ func guarded(do func() error) (err error) {
 	return do()
 }
 
-// open calls do with the database, which it has checked, and closes it. Where there is no file, the error is
-// fs.ErrNotExist. The lock is held meanwhile: shared by readers, or by one writer alone.
+// open checks the file, opens it, calls do and closes it. If the file does not exist, the error is fs.ErrNotExist. The
+// file is locked meanwhile: for several readers, or for one writer.
 func (s *Store) open(readOnly bool, do func(*bbolt.DB) error) error {
-	if err := s.look(); err != nil {
+	if err := s.checkKind(); err != nil {
 		return err
 	}
-	// A reading bbolt looks at nothing but the metas: under its lock the rest can be checked. Those that write in
-	// between have checked it as well, and leave it whole.
+	// When bbolt opens a file for reading, it reads only the meta pages, so check can read the rest under the same
+	// lock. Before the second lock another window may write, but it has checked the file too, and leaves it valid.
 	if err := s.lock(true, func(db *bbolt.DB, file *os.File) error {
 		info, err := file.Stat()
 		if err == nil {
@@ -67,12 +68,13 @@ func (s *Store) open(readOnly bool, do func(*bbolt.DB) error) error {
 	return s.lock(false, func(db *bbolt.DB, _ *os.File) error { return do(db) })
 }
 
-// look says what else than a file has the store's name: opening a pipe, say, would not return.
-func (s *Store) look() error {
+// checkKind returns a *damage if the store's path is not a regular file, because opening a pipe, for example, would not
+// return.
+func (s *Store) checkKind() error {
 	info, err := os.Stat(s.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, link := os.Lstat(s.path); link == nil {
-			return damagef("found a link that leads nowhere")
+			return damagef("found a link to a missing file")
 		}
 	}
 	switch {
@@ -88,20 +90,21 @@ func (s *Store) look() error {
 	return nil
 }
 
-// minStoreBytes is less than the four pages of an empty store. bbolt takes a file of 0 bytes for one that it is to
-// make.
+// minStoreBytes is less than the four pages of an empty store. Smaller files are refused because bbolt initialises a
+// file of 0 bytes as a new database.
 const minStoreBytes = 2048
 
-// lock opens the file under its lock, calls do and closes it.
+// lock opens and locks the file, calls do and closes the file. It returns ErrHeld if that takes longer than the
+// timeout.
 func (s *Store) lock(readOnly bool, do func(*bbolt.DB, *os.File) error) error {
-	patience := s.patience()
-	deadline := time.Now().Add(patience)
+	timeout := s.timeout()
+	deadline := time.Now().Add(timeout)
 	var file *os.File
-	options := &bbolt.Options{Timeout: patience, ReadOnly: readOnly, NoStatistics: true}
+	options := &bbolt.Options{Timeout: timeout, ReadOnly: readOnly, NoStatistics: true}
 	options.OpenFile = func(name string, flag int, perm os.FileMode) (_ *os.File, err error) {
 		for {
 			file, err = s.openFile(name, flag&^os.O_CREATE, perm)
-			if err == nil || !held(err) || time.Until(deadline) < lockPause {
+			if err == nil || !isHeld(err) || time.Until(deadline) < lockPause {
 				return file, err
 			}
 			time.Sleep(lockPause)
@@ -117,12 +120,12 @@ func (s *Store) lock(readOnly bool, do func(*bbolt.DB, *os.File) error) error {
 		return err
 	})
 	if !done && file != nil {
-		release(file) // bbolt's own Close may wait for ever now
+		release(file) // not db.Close, which could wait for ever for a locked mutex
 	}
 	switch {
-	case errors.Is(err, bbolterrors.ErrTimeout) || held(err):
+	case errors.Is(err, bbolterrors.ErrTimeout) || isHeld(err):
 		return ErrHeld
-	case err != nil && strings.Contains(err.Error(), "file size too small"): // bbolt has no name for it
+	case err != nil && strings.Contains(err.Error(), "file size too small"): // bbolt has no error value for this
 		return &damage{error: err}
 	}
 	return err

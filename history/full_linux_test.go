@@ -11,12 +11,12 @@ import (
 	"kleinbild/inference/picture"
 )
 
-// TestFullDisk fills the disk of the store: nothing that is there suffers, and entries that are added wait in the place
-// of the spare file until there is space.
+// TestFullDisk fills the disk of the store: stored entries stay, and new ones wait in the space of the spare file until
+// the disk has space again.
 func TestFullDisk(t *testing.T) {
 	disk := t.TempDir()
 	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", disk).CombinedOutput(); err != nil {
-		t.Skipf("no disk to fill without the right to mount one: %s", out)
+		t.Skipf("cannot mount a small disk: %s", out)
 	}
 	defer exec.Command("umount", disk).Run()
 	s, news := listen(filepath.Join(disk, "history.db"))
@@ -24,7 +24,7 @@ func TestFullDisk(t *testing.T) {
 	large.Picture.Prompt = strings.Repeat("x", 5000)
 	s.Add(large)
 	filler := filepath.Join(disk, "filler")
-	_ = os.WriteFile(filler, make([]byte, 4<<20), 0o644) // as much as there is space
+	_ = os.WriteFile(filler, make([]byte, 4<<20), 0o644) // more than the disk has: it fills up
 	const more = 10
 	for i := range more {
 		large.Made = large.Made.Add(1)
@@ -32,7 +32,7 @@ func TestFullDisk(t *testing.T) {
 		s.Add(large)
 	}
 	list := s.List()
-	// The space of the spare file lets the store itself grow once more.
+	// The first waiting entry removes the spare file, whose space may let the store grow once more: up to three news.
 	if len(list) != 1+more || len(*news) > 3 || (*news)[0].Err == nil || (*news)[0].Aside != "" {
 		t.Fatalf("%d entries, %+v", len(list), *news)
 	}
@@ -41,9 +41,9 @@ func TestFullDisk(t *testing.T) {
 			t.Errorf("entry %d is number %d, want the newest first", i, e.Took)
 		}
 	}
-	// The program ends: what waits is on the disk all the same.
-	if len(s.loose) != 0 {
-		t.Errorf("%d entries are held by the program alone", len(s.loose))
+	// All waiting entries must have files, so that they are not lost if the program ends.
+	if len(s.inMemory) != 0 {
+		t.Errorf("%d entries are only in memory", len(s.inMemory))
 	}
 	if err := os.Remove(filler); err != nil {
 		t.Fatal(err)

@@ -1,11 +1,12 @@
-// Package history remembers the pictures that were made. An entry says where a picture lies and how it was made; the
-// pictures themselves are files of the user's. In: entries of finished, written pictures. Out: all of them, newest
-// first, and their thumbnails; and where reference pictures lie. It knows nothing of windows.
+// Package history stores entries for the pictures that were made. An entry contains a picture's path and how the
+// picture was made; the picture is a file of the user's. Store.List returns all entries, newest first, Thumbnails makes
+// small pictures, and Store.FindReference finds the reference pictures of an entry.
 //
-// The store is a file that several windows share: it is opened, and locked, only for the length of one operation. An
-// operation that returned is on the disk; one that was killed did not happen. A file that is damaged, at the start or
-// while it is in use, is set aside, and what could be read of it goes on. Where the file cannot be written, because
-// another program holds it or the disk is full, what is added waits beside it (waiting.go).
+// The store is a bbolt file that several windows share. Each operation opens and locks the file, and closes it at its
+// end. After an operation has returned, its change is on the disk; after a crash within an operation, the file is as
+// before. If the file is damaged, at the start or later, it is renamed, and a new file gets the entries that can be
+// read (rescue.go). If the file cannot be written, because another program has it open or the disk is full, new entries
+// wait in files beside it (waiting.go).
 package history
 
 import (
@@ -29,7 +30,7 @@ import (
 
 // Entry is one picture.
 type Entry struct {
-	ID      uint64        `json:"-"` // counts up; 0 before it was added
+	ID      uint64        `json:"-"` // increases from entry to entry; 0 before Add
 	Path    string        `json:"path"`
 	Made    time.Time     `json:"made"`
 	Took    time.Duration `json:"took"`
@@ -37,7 +38,8 @@ type Entry struct {
 	Picture picture.Metadata
 }
 
-// MarshalJSON adds the bytes of a path that is not UTF-8, of which JSON keeps U+FFFD only.
+// MarshalJSON adds the field path_base64 if the path is not UTF-8, because encoding/json would write U+FFFD for its
+// other bytes.
 func (e Entry) MarshalJSON() ([]byte, error) {
 	type plain Entry
 	return json.Marshal(struct {
@@ -46,7 +48,7 @@ func (e Entry) MarshalJSON() ([]byte, error) {
 	}{plain(e.sane()), picture.PathBytes(e.Path)})
 }
 
-// UnmarshalJSON reads what MarshalJSON wrote.
+// UnmarshalJSON reads the format of MarshalJSON.
 func (e *Entry) UnmarshalJSON(text []byte) error {
 	type plain Entry
 	read := struct {
@@ -61,8 +63,8 @@ func (e *Entry) UnmarshalJSON(text []byte) error {
 	return err
 }
 
-// sane returns e without values that no picture has, which a clock or a damaged file may bring about, and that JSON
-// cannot hold or a window would show.
+// sane returns e with impossible values set to zero: a year that JSON cannot represent, a negative duration, or an
+// infinite, negative or NaN Work. A wrong clock or a damaged file can cause them.
 func (e Entry) sane() Entry {
 	if year := e.Made.Year(); year < 0 || year > 9999 {
 		e.Made = time.Time{}
@@ -73,7 +75,7 @@ func (e Entry) sane() Entry {
 	return e
 }
 
-// Matches says whether every word of query occurs in the prompt, in any case.
+// Matches reports whether the prompt contains every word of query. Case does not matter.
 func (e Entry) Matches(query string) bool {
 	prompt := strings.ToLower(e.Picture.Prompt)
 	for word := range strings.FieldsSeq(strings.ToLower(query)) {
@@ -84,109 +86,110 @@ func (e Entry) Matches(query string) bool {
 	return true
 }
 
-// Store is a history on the disk.
+// Store is a history file. Its methods may be called on any goroutine.
 type Store struct {
-	path string
-	tell func(News)
-	// Other than os.OpenFile and lockTimeout in tests only.
+	path   string
+	onNews func(News)
+	// Tests replace os.OpenFile and lockTimeout here.
 	openFile func(name string, flag int, perm fs.FileMode) (*os.File, error)
 	wait     time.Duration
 
 	mu          sync.Mutex
-	trouble     error             // why the file could not be reached or written last
-	last        []Entry           // as it was read last
-	loose       []waiting         // entries that wait and could not be written anywhere
-	lastWaiting uint64            // counts entries that wait
-	moved       map[uint64]uint64 // the IDs of entries that waited → those they got
+	lastErr     error             // the error of an update or a List, until an update succeeds
+	last        []Entry           // the result of the last List that could read the file
+	inMemory    []waiting         // waiting entries for which not even a file could be written
+	lastWaiting uint64            // the number in the ID of the latest waiting entry
+	newIDs      map[uint64]uint64 // from the IDs of entries that have waited to their IDs in the store
 }
 
-// News is what became of a store that a user is to be told, each piece once.
+// News is an event of a store that the user should see. Each event is reported once.
 type News struct {
-	// Aside is the name that the damaged file has now, "" for none. Rescued entries of it are in the new one.
+	// Aside is the new name of a damaged file, or "". The new file has Rescued entries of the damaged one.
 	Aside   string
 	Rescued int
-	// Err says why the store cannot be reached or written at present. What is added waits, and each later operation
-	// tries again.
+	// Err says why the store cannot be read or written. New entries wait, and each later operation tries again.
 	Err error
-	// Back says that the store can be written again, and Entered how many entries have waited.
+	// Back is true if the store can be written again. Entered is the number of waiting entries that are now in it.
 	Back    bool
 	Entered int
 }
 
 var bucket = []byte("pictures")
 
-// At returns the store at path without touching it; each operation opens it. tell hears its news on the goroutine of
-// the operation. It may be nil: a damaged file is then left as it is, and an operation on it fails.
-func At(path string, tell func(News)) *Store {
-	return &Store{path: path, tell: tell, openFile: os.OpenFile, wait: lockTimeout, moved: map[uint64]uint64{}}
+// At returns the store at path. It does not open the file; each operation does. onNews is called on the goroutine of
+// the operation. If onNews is nil, a damaged file is not repaired, and an operation on it fails.
+func At(path string, onNews func(News)) *Store {
+	return &Store{path: path, onNews: onNews, openFile: os.OpenFile, wait: lockTimeout, newIDs: map[uint64]uint64{}}
 }
 
-// Prepare makes what is not there, looks at all entries and enters what waits. The news say what is wrong.
+// Prepare creates the file and the spare file if they do not exist, reads all entries, and writes the waiting ones into
+// the file. It reports errors to onNews.
 func (s *Store) Prepare() {
 	if s.update(func(b *bbolt.Bucket) error {
 		_, err := entries(b)
 		return err
 	}) == nil {
-		s.keepSpare() // once a start: on a disk that stays full it would come and go with each entry
+		s.keepSpare() // not in each operation: on a full disk each entry would remove the spare file again
 	}
 }
 
-// Retry enters what waits, and finds out whether a store that could not be written can be now. It does nothing
-// otherwise, and may be called often, though on no goroutine that must not wait.
+// Retry writes the waiting entries into the store, and reports to onNews if a store that failed before can be written
+// again. If no entries wait and no operation has failed, it does nothing. It can wait for the file's lock, so a user
+// interface should call it on a goroutine of its own.
 func (s *Store) Retry() {
 	s.mu.Lock()
-	trouble := s.trouble
+	lastErr := s.lastErr
 	s.mu.Unlock()
-	if trouble != nil || len(s.pending()) > 0 {
+	if lastErr != nil || len(s.pending()) > 0 {
 		_ = s.update(func(*bbolt.Bucket) error { return nil })
 	}
 }
 
-// say tells news.
-func (s *Store) say(n News) {
-	if s.tell != nil {
-		s.tell(n)
+// notify passes n to onNews.
+func (s *Store) notify(n News) {
+	if s.onNews != nil {
+		s.onNews(n)
 	}
 }
 
-// failed notes that the store cannot be reached, and says so once.
-func (s *Store) failed(err error) {
+// recordError sets lastErr, and reports err to onNews if no error was recorded before.
+func (s *Store) recordError(err error) {
 	s.mu.Lock()
-	known := s.trouble != nil
-	s.trouble = err
+	known := s.lastErr != nil
+	s.lastErr = err
 	s.mu.Unlock()
 	if !known {
-		s.say(News{Err: err})
+		s.notify(News{Err: err})
 	}
 }
 
-// patience is how long the next operation waits for the file.
-func (s *Store) patience() time.Duration {
+// timeout returns how long the next operation waits for the file's lock: shortTimeout if an error is recorded.
+func (s *Store) timeout() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.trouble != nil {
+	if s.lastErr != nil {
 		return min(shortTimeout, s.wait)
 	}
 	return s.wait
 }
 
-// maxTries is how often an operation is begun: a file that is missing is made and a damaged one repaired, each of which
-// may be another window's work.
+// maxTries bounds how often run opens the file. Each failed try creates or repairs it, and another window may do the
+// same or damage it again.
 const maxTries = 4
 
-// run calls do with the open database, after it has made or repaired the file where that is needed. do may be called
-// more than once. A missing file has nothing to read.
+// run opens the database and calls do. If the file does not exist, a writing operation creates it, and a reading one
+// returns nil without calling do. If the file is damaged, run repairs it. do may be called more than once.
 func (s *Store) run(readOnly bool, do func(*bbolt.DB) error) (err error) {
-	met := false // damage, by this operation
+	foundDamage := false
 	for range maxTries {
 		err = s.open(readOnly, do)
 		d := damageOf(err)
 		switch {
 		case err == nil:
 			return nil
-		case d != nil && s.tell != nil:
-			err = s.repair(d, met)
-			met = true
+		case d != nil && s.onNews != nil:
+			err = s.repair(d, foundDamage)
+			foundDamage = true
 		case errors.Is(err, fs.ErrNotExist) && readOnly:
 			return nil
 		case errors.Is(err, fs.ErrNotExist):
@@ -198,12 +201,13 @@ func (s *Store) run(readOnly bool, do func(*bbolt.DB) error) (err error) {
 			return s.wrap(err)
 		}
 	}
-	return s.wrap(errors.New("the file is damaged again and again"))
+	return s.wrap(fmt.Errorf("the file is missing or damaged after %d attempts to repair it", maxTries))
 }
 
 func (s *Store) wrap(err error) error { return fmt.Errorf("history: %s: %w", s.path, err) }
 
-// update runs a transaction, and in front of it what waits is entered. Its error was told.
+// update runs a writing transaction: it writes the waiting entries and then calls do. It reports its error, and the end
+// of an error, to onNews.
 func (s *Store) update(do func(*bbolt.Bucket) error) error {
 	count := 0
 	err := s.run(false, func(db *bbolt.DB) error {
@@ -219,26 +223,26 @@ func (s *Store) update(do func(*bbolt.Bucket) error) error {
 			}
 			return do(b)
 		})
-		if err == nil { // the lock is still held: no other window enters them as well
-			s.entered(list, ids)
+		if err == nil { // under the lock, so that no other window writes the same entries
+			s.forgetEntered(list, ids)
 		}
 		return err
 	})
 	if err != nil {
-		s.failed(err)
+		s.recordError(err)
 		return err
 	}
 	s.mu.Lock()
-	back := s.trouble != nil
-	s.trouble = nil
+	back := s.lastErr != nil
+	s.lastErr = nil
 	s.mu.Unlock()
 	if back || count > 0 {
-		s.say(News{Back: true, Entered: count})
+		s.notify(News{Back: true, Entered: count})
 	}
 	return nil
 }
 
-// view runs a reading transaction; several windows may be in one at a time.
+// view runs a reading transaction. Several windows can read at the same time.
 func (s *Store) view(do func(*bbolt.Bucket) error) error {
 	return s.run(true, func(db *bbolt.DB) error {
 		return db.View(func(tx *bbolt.Tx) error {
@@ -251,8 +255,8 @@ func (s *Store) view(do func(*bbolt.Bucket) error) error {
 	})
 }
 
-// Add stores a finished picture and returns the entry with its ID. Where the store cannot be written, the entry waits:
-// it is in List, and gets another ID when it is entered.
+// Add stores an entry and returns it with its ID. If the store cannot be written, the entry waits: List returns it, and
+// it gets another ID when it is written into the store.
 func (s *Store) Add(e Entry) Entry {
 	err := s.update(func(b *bbolt.Bucket) error {
 		id, err := nextID(b)
@@ -271,7 +275,7 @@ func (s *Store) Add(e Entry) Entry {
 	return e
 }
 
-// nextID returns an ID above all others, whatever became of the bucket's count.
+// nextID returns an ID that is higher than all others, also if the bucket's sequence number is too low.
 func nextID(b *bbolt.Bucket) (id uint64, err error) {
 	if last, _ := b.Cursor().Last(); len(last) == 8 && binary.BigEndian.Uint64(last) > b.Sequence() {
 		if err := b.SetSequence(binary.BigEndian.Uint64(last)); err != nil {
@@ -281,9 +285,9 @@ func nextID(b *bbolt.Bucket) (id uint64, err error) {
 	return b.NextSequence()
 }
 
-// Restore puts an entry that was removed back to its place, at once or when the store can be written.
+// Restore stores a removed entry again, with its old ID. If the store cannot be written, the entry waits.
 func (s *Store) Restore(e Entry) {
-	e.ID = s.idNow(e.ID)
+	e.ID = s.storeID(e.ID)
 	if e.ID >= waitingID {
 		s.postpone(e, 0)
 		s.Retry()
@@ -294,27 +298,29 @@ func (s *Store) Restore(e Entry) {
 	}
 }
 
-// Remove forgets an entry; the picture stays. An entry that is not there is no error: another window was faster.
+// Remove removes an entry, but not its picture. It returns nil if the entry does not exist, because another window may
+// have removed it.
 func (s *Store) Remove(id uint64) error {
-	if found, err := s.drop(id); found {
+	if found, err := s.removeWaiting(id); found {
 		return err
 	}
-	id = s.idNow(id)
+	id = s.storeID(id)
 	return s.update(func(b *bbolt.Bucket) error { return b.Delete(key(id)) })
 }
 
-// idNow returns the ID of an entry that may have waited when its ID was read.
-func (s *Store) idNow(id uint64) uint64 {
+// storeID returns the ID in the store of an entry that had the given ID while it waited. It returns other IDs
+// unchanged.
+func (s *Store) storeID(id uint64) uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if now, ok := s.moved[id]; ok {
-		return now
+	if newID, ok := s.newIDs[id]; ok {
+		return newID
 	}
 	return id
 }
 
-// List returns all entries, newest first, with those that wait. Where the file cannot be reached, the others are as
-// they were read last.
+// List returns all entries, newest first, and the waiting ones among them. If the file cannot be read, it returns the
+// stored entries of the last List that could read it.
 func (s *Store) List() []Entry {
 	var list []Entry
 	err := s.view(func(b *bbolt.Bucket) (err error) {
@@ -322,7 +328,7 @@ func (s *Store) List() []Entry {
 		return err
 	})
 	if err != nil {
-		s.failed(err)
+		s.recordError(err)
 	}
 	s.mu.Lock()
 	if err == nil {
@@ -332,7 +338,7 @@ func (s *Store) List() []Entry {
 	s.mu.Unlock()
 	stored := list
 	for _, w := range s.pending() {
-		if w.Entry.ID = w.shownID(); w.in(stored) < 0 {
+		if w.Entry.ID = w.shownID(); w.indexIn(stored) < 0 {
 			list = append(list, w.Entry)
 		}
 	}
@@ -340,6 +346,7 @@ func (s *Store) List() []Entry {
 	return list
 }
 
+// entries returns all entries of a bucket, newest first.
 func entries(b *bbolt.Bucket) (list []Entry, err error) {
 	if b == nil {
 		return nil, nil
@@ -353,7 +360,7 @@ func entries(b *bbolt.Bucket) (list []Entry, err error) {
 			return &damage{error: err}
 		}
 		if e.ID = binary.BigEndian.Uint64(k); e.ID > maxID {
-			return damagef("entry %d", e.ID)
+			return damagef("found the entry ID %d, want at most %d", e.ID, maxID)
 		}
 		list = append(list, e)
 		return nil
@@ -364,7 +371,8 @@ func entries(b *bbolt.Bucket) (list []Entry, err error) {
 
 func key(id uint64) []byte { return binary.BigEndian.AppendUint64(nil, id) }
 
-// Version changes when any window has changed the store or what waits beside it; it is cheap to ask.
+// Version returns a string that changes whenever a window changes the store or its waiting entries. It calls os.Stat
+// twice and does not open the store.
 func (s *Store) Version() string {
 	version := ""
 	for _, path := range []string{s.path, s.waitingDir()} {

@@ -17,7 +17,8 @@ import (
 )
 
 func entry(prompt string) Entry {
-	return Entry{Path: "/pictures/" + prompt + ".png", Made: time.Unix(1_700_000_000, 0).UTC(), Took: 3 * time.Second, Work: 1e9, Picture: picture.Metadata{Prompt: prompt, Seed: 1 << 63}}
+	return Entry{Path: "/pictures/" + prompt + ".png", Made: time.Unix(1_700_000_000, 0).UTC(), Took: 3 * time.Second,
+		Work: 1e9, Picture: picture.Metadata{Prompt: prompt, Seed: 1 << 63}}
 }
 
 func mustOpen(t *testing.T, path string) *Store {
@@ -31,7 +32,7 @@ func mustOpen(t *testing.T, path string) *Store {
 	return s
 }
 
-// listen opens a store and collects its news.
+// listen prepares a store and collects its news.
 func listen(path string) (s *Store, news *[]News) {
 	news = new([]News)
 	s = At(path, func(n News) { *news = append(*news, n) })
@@ -42,8 +43,8 @@ func listen(path string) (s *Store, news *[]News) {
 func mustList(t *testing.T, s *Store) []Entry {
 	t.Helper()
 	list := s.List()
-	if s.trouble != nil {
-		t.Fatal(s.trouble)
+	if s.lastErr != nil {
+		t.Fatal(s.lastErr)
 	}
 	return list
 }
@@ -60,7 +61,8 @@ func TestAddListRemove(t *testing.T) {
 		t.Error("the version did not change")
 	}
 	list := mustList(t, mustOpen(t, path))
-	if len(list) != 3 || list[0].Picture.Prompt != "三" || list[0].ID <= list[1].ID || list[2].Picture.Seed != 1<<63 || list[2].Took != 3*time.Second {
+	if len(list) != 3 || list[0].Picture.Prompt != "三" || list[0].ID <= list[1].ID || list[2].Picture.Seed != 1<<63 ||
+		list[2].Took != 3*time.Second {
 		t.Errorf("list %+v", list)
 	}
 	if err := s.Remove(added[1].ID); err != nil {
@@ -77,11 +79,11 @@ func TestAddListRemove(t *testing.T) {
 		t.Errorf("restored: %+v", list)
 	}
 	if e := s.Add(entry("new")); e.ID <= added[2].ID || e.ID >= waitingID {
-		t.Errorf("id %d: ids are not used again", e.ID)
+		t.Errorf("ID %d, want one above %d", e.ID, added[2].ID)
 	}
 }
 
-// TestTwoWindows adds from two stores on one file at a time.
+// TestTwoWindows adds entries to one file from two stores at the same time.
 func TestTwoWindows(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "history.db")
 	const each = 20
@@ -114,7 +116,8 @@ func write(t *testing.T, path string, data []byte) {
 
 func TestMatches(t *testing.T) {
 	e := entry("A red FOX in the Schnee")
-	for query, want := range map[string]bool{"": true, "fox": true, "schnee RED": true, "  fox  ": true, "blue": false, "fox blue": false} {
+	for query, want := range map[string]bool{"": true, "fox": true, "schnee RED": true, "  fox  ": true, "blue": false,
+		"fox blue": false} {
 		if e.Matches(query) != want {
 			t.Errorf("%q: %v", query, !want)
 		}
@@ -149,7 +152,7 @@ func TestThumbnails(t *testing.T) {
 	if err != nil || len(files) != 1 {
 		t.Fatalf("%d files in the cache, %v", len(files), err)
 	}
-	// The second time it comes from the cache, though the picture could not be read.
+	// The second Get must return the cached file, which the test replaces by another picture.
 	cached := filepath.Join(cache, files[0].Name())
 	f, err := os.Create(cached)
 	if err != nil || png.Encode(f, image.NewGray(image.Rect(0, 0, 3, 2))) != nil || f.Close() != nil {
@@ -160,7 +163,7 @@ func TestThumbnails(t *testing.T) {
 	}
 	write(t, cached, []byte("damaged"))
 	if again, err := thumbs.Get(path); err != nil || again.Rect != small.Rect {
-		t.Errorf("%v, %v: a damaged cache is made anew", again.Bounds(), err)
+		t.Errorf("%v, %v: want a damaged thumbnail made again", again.Bounds(), err)
 	}
 	var large bytes.Buffer
 	if err := png.Encode(&large, image.NewGray(image.Rect(0, 0, 9000, 20))); err != nil {
@@ -168,7 +171,7 @@ func TestThumbnails(t *testing.T) {
 	}
 	write(t, cached, large.Bytes())
 	if again, err := thumbs.Get(path); err != nil || again.Rect != small.Rect {
-		t.Errorf("%v, %v: a thumbnail that is none is made anew", again.Bounds(), err)
+		t.Errorf("%v, %v: want a thumbnail of the wrong size made again", again.Bounds(), err)
 	}
 	if err := errors.Join(os.Remove(cached), os.Mkdir(cached, 0o755)); err != nil {
 		t.Fatal(err)
@@ -181,11 +184,11 @@ func TestThumbnails(t *testing.T) {
 	}
 	for _, bad := range []string{filepath.Join(dir, "gone.png"), dir, cached[:0]} {
 		if _, err := thumbs.Get(bad); err == nil {
-			t.Errorf("%q has a thumbnail", bad)
+			t.Errorf("%q: no error", bad)
 		}
 	}
 	write(t, path, []byte("not a picture"))
 	if _, err := thumbs.Get(path); err == nil {
-		t.Error("a file that is no picture has a thumbnail")
+		t.Error("a file that is not a picture: no error")
 	}
 }

@@ -1,23 +1,24 @@
 package history
 
-// This file holds the limits of what is read of files that may be damaged or another program's, with their reasons.
+// These limits bound what the package reads from files that may be damaged or written by another program.
 const (
-	maxStoreBytes = 1 << 30 // about a million pictures; what is larger was not written by this program
-	maxTreeDepth  = 32      // bbolt's trees have at least two children a branch: 2³² pages
-	// maxID bounds the IDs that are taken from a damaged file: those above belong to entries that wait.
+	maxStoreBytes = 1 << 30 // about a million entries
+	maxTreeDepth  = 32      // a branch page of bbolt has at least two children, so that this is enough for 2³² pages
+	// maxID is the highest ID of an entry in the store. Waiting entries have IDs from waitingID on.
 	maxID = waitingID >> 1
-	// maxReferences bounds the bucket; those that were used longest ago go first.
+	// maxReferences is the largest number of reference pictures in the store. The least recently used ones are removed.
 	maxReferences = 4096
-	// maxUse bounds the times that are believed: the year 9999.
+	// maxUse is the latest time of use that is believed, in Unix seconds: the end of the year 9999.
 	maxUse = 253_402_300_799
 
-	// A person does not make so many pictures while a file is held, and an entry with the longest prompt takes less.
+	// maxWaiting is more entries than a person makes while the file cannot be written, and maxWaitingBytes is more than
+	// the JSON of one entry with the longest prompt takes.
 	maxWaiting      = 10_000
 	maxWaitingBytes = 4 << 20
 
-	// maxSide bounds the pictures that Read decodes: what lies at a path now need not be what was written there. The
-	// program's own have at most 2048 pixels a side.
+	// maxSide bounds the width and height of a picture that Read decodes, because another file may now be at an entry's
+	// path. This program's pictures have at most 2048 pixels a side.
 	maxSide = 8192
-	// maxThumbnailBytes is more than a thumbnail takes that nothing makes smaller: 4 bytes a pixel.
+	// maxThumbnailBytes is more than an uncompressed thumbnail takes, at 4 bytes a pixel.
 	maxThumbnailBytes = 256 << 10
 )

@@ -14,7 +14,7 @@ import (
 	"kleinbild/inference/picture"
 )
 
-// TestPipesAsHistory: a pipe in the place of the store or of its lock keeps nobody.
+// TestPipesAsHistory uses a pipe as the store or as its lock file: operations must not wait for a writer.
 func TestPipesAsHistory(t *testing.T) {
 	for _, name := range []string{"history.db", "history.db.lock"} {
 		dir := t.TempDir()
@@ -30,10 +30,10 @@ func TestPipesAsHistory(t *testing.T) {
 		select {
 		case err := <-done:
 			if name == "history.db" && err == nil {
-				t.Error("a pipe is a store")
+				t.Error("a pipe as the store: no error")
 			}
 		case <-time.After(8 * time.Second):
-			t.Fatalf("%s: it waits", name)
+			t.Fatalf("%s: the operation waits", name)
 		}
 		if info, err := os.Lstat(filepath.Join(dir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("%v, %v", info, err)

@@ -19,15 +19,15 @@ import (
 	"kleinbild/inference/picture"
 )
 
-// Where reference pictures lie is the user's own affair: a picture, which may be shared, holds their base names and
-// digests, and the store remembers the paths. An entry of the bucket is the digest (32 bytes) → the time of its last use
-// (8 bytes, Unix, big endian) and the path, byte for byte.
+// referenceBucket has the paths of reference pictures. The metadata of a picture file, which the user may share, has
+// only their base names and digests; their paths are private. A key is a SHA-256 digest (32 bytes); its value is the
+// time of the last use (8 bytes, Unix seconds, big endian) and the path, byte for byte.
 var referenceBucket = []byte("references")
 
-// digestBytes is the size of a digest.
 const digestBytes = sha256.Size
 
-// Remember keeps where reference pictures lie, for FindReference. References without an absolute path are passed over.
+// Remember stores the paths of reference pictures for FindReference. It skips references without an absolute path or a
+// valid digest.
 func (s *Store) Remember(references []picture.ReferenceFile) error {
 	if !slices.ContainsFunc(references, findable) {
 		return nil
@@ -43,7 +43,7 @@ func findable(r picture.ReferenceFile) bool {
 func digestOf(r picture.ReferenceFile) ([]byte, error) {
 	digest, err := hex.DecodeString(r.SHA256)
 	if err == nil && len(digest) != digestBytes {
-		err = fmt.Errorf("a digest of %d bytes, want %d", len(digest), digestBytes)
+		err = fmt.Errorf("found a digest of %d bytes, want %d", len(digest), digestBytes)
 	}
 	return digest, err
 }
@@ -70,8 +70,8 @@ func remember(tx *bbolt.Tx, references []picture.ReferenceFile, now time.Time) e
 	return forgetOldest(b)
 }
 
-// nextUse is now in Unix seconds, but later than every use before: a clock that was set back makes nothing older than
-// it is.
+// nextUse returns now in Unix seconds, or a later time if the bucket already contains now or a later one. So the order
+// of uses stays right if the clock is set back.
 func nextUse(b *bbolt.Bucket, now time.Time) (when uint64, err error) {
 	when = uint64(max(now.Unix(), 0))
 	return when, b.ForEach(func(_, v []byte) error {
@@ -84,7 +84,7 @@ func nextUse(b *bbolt.Bucket, now time.Time) (when uint64, err error) {
 	})
 }
 
-// forgetOldest brings the bucket down to maxReferences.
+// forgetOldest removes the least recently used references until the bucket has at most maxReferences.
 func forgetOldest(b *bbolt.Bucket) error {
 	type use struct{ key, when []byte }
 	var all []use
@@ -103,7 +103,7 @@ func forgetOldest(b *bbolt.Bucket) error {
 	return nil
 }
 
-// remembered returns the path that the store has for a digest, "" for none.
+// remembered returns the stored path for a digest, or "".
 func (s *Store) remembered(digest []byte) (path string, err error) {
 	err = s.view(func(b *bbolt.Bucket) error {
 		if references := b.Tx().Bucket(referenceBucket); references != nil {
@@ -116,10 +116,10 @@ func (s *Store) remembered(digest []byte) (path string, err error) {
 	return path, err
 }
 
-// MissingReference says that no file with a reference's digest was found.
+// MissingReference is the error if no file with a reference's digest was found.
 type MissingReference struct {
 	Reference picture.ReferenceFile
-	Changed   string // a file of its name with other content, "" where there is none
+	Changed   string // the path of a file with the reference's name but other content, or ""
 }
 
 func (e *MissingReference) Error() string {
@@ -133,9 +133,9 @@ func (e *MissingReference) Error() string {
 	return fmt.Sprintf("reference %s (SHA-256 %.12s…) was not found", name, e.Reference.SHA256)
 }
 
-// FindReference returns the path of a file whose content has the digest of r. It looks where r says, as pictures of earlier
-// versions do; where the store remembers it; and for its base name in folders, in their order. A store that is nil or
-// cannot be read remembers nothing. The error is a *MissingReference, or that of ctx.
+// FindReference returns the path of a file whose content has the digest of r. It tries r.Path if that is absolute,
+// which earlier versions wrote into pictures, then the path in the store, and then the base name of r.Path in each of
+// folders. If s is nil or cannot be read, it tries only the others. The error is a *MissingReference, or that of ctx.
 func (s *Store) FindReference(ctx context.Context, r picture.ReferenceFile, folders ...string) (string, error) {
 	missing := &MissingReference{Reference: r}
 	digest, err := digestOf(r)
@@ -171,12 +171,13 @@ func (s *Store) FindReference(ctx context.Context, r picture.ReferenceFile, fold
 	return "", missing
 }
 
-// onNetwork tells a path at which only looking would make Windows log in somewhere. A picture may come from anybody.
+// onNetwork reports whether path is on a network share (\\server\share). Windows would log in to the server of such a
+// path, and anybody can write a picture with one.
 func onNetwork(path string) bool {
 	return strings.HasPrefix(path, `\\`) || strings.HasPrefix(path, "//")
 }
 
-// fileDigest returns the SHA-256 of a file in hexadecimal, as picture.Reference has it.
+// fileDigest returns the SHA-256 digest of a file in hexadecimal, as in picture.ReferenceFile.
 func fileDigest(ctx context.Context, path string) (string, error) {
 	file, info, err := atomicfile.Open(path)
 	if err != nil {
@@ -184,7 +185,7 @@ func fileDigest(ctx context.Context, path string) (string, error) {
 	}
 	defer file.Close()
 	if info.Size() > picture.MaxFileBytes {
-		return "", errors.New("no picture file")
+		return "", fmt.Errorf("found %d bytes, want at most %d", info.Size(), int64(picture.MaxFileBytes))
 	}
 	sum := sha256.New()
 	for block := make([]byte, 1<<20); ; {

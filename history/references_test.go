@@ -38,13 +38,14 @@ func put(t *testing.T, path, text string) string {
 func TestFindReference(t *testing.T) {
 	dir := t.TempDir()
 	at := func(parts ...string) string { return filepath.Join(append([]string{dir}, parts...)...) }
-	s := At(at("data", "history.db"), nil) // the folder is made
+	s := At(at("data", "history.db"), nil) // creates the folder
 	away := put(t, at("photos", "garden.jpg"), "garden")
 	put(t, at("beside", "house.jpg"), "house")
 	put(t, at("beside", "tree.jpg"), "another tree")
 	put(t, at("here", "tree.jpg"), "tree")
 	put(t, at("here", "sea.jpg"), "another sea")
-	if err := s.Remember([]picture.ReferenceFile{{Path: away, SHA256: digest("garden")}, {Path: "relative.jpg", SHA256: digest("x")}, {Path: away, SHA256: "no digest"}}); err != nil {
+	if err := s.Remember([]picture.ReferenceFile{{Path: away, SHA256: digest("garden")},
+		{Path: "relative.jpg", SHA256: digest("x")}, {Path: away, SHA256: "no digest"}}); err != nil {
 		t.Fatal(err)
 	}
 	for _, row := range []struct {
@@ -56,13 +57,19 @@ func TestFindReference(t *testing.T) {
 	}{
 		{"remembered", s, picture.ReferenceFile{Path: "garden.jpg", SHA256: digest("garden")}, away, ""},
 		{"remembered under another name", s, picture.ReferenceFile{Path: "renamed.jpg", SHA256: digest("garden")}, away, ""},
-		{"beside the picture", s, picture.ReferenceFile{Path: "house.jpg", SHA256: digest("house")}, at("beside", "house.jpg"), ""},
-		{"here, where that beside is another", s, picture.ReferenceFile{Path: "tree.jpg", SHA256: digest("tree")}, at("here", "tree.jpg"), ""},
-		{"an absolute path, as earlier versions wrote", s, picture.ReferenceFile{Path: away, SHA256: digest("garden")}, away, ""},
-		{"an absolute path that is gone", s, picture.ReferenceFile{Path: at("gone", "house.jpg"), SHA256: digest("house")}, at("beside", "house.jpg"), ""},
-		{"an absolute path of Windows", s, picture.ReferenceFile{Path: `C:\photos\house.jpg`, SHA256: digest("house")}, at("beside", "house.jpg"), ""},
+		{"beside the picture", s, picture.ReferenceFile{Path: "house.jpg", SHA256: digest("house")},
+			at("beside", "house.jpg"), ""},
+		{"in the second folder, with another file in the first", s, picture.ReferenceFile{Path: "tree.jpg", SHA256: digest("tree")},
+			at("here", "tree.jpg"), ""},
+		{"an absolute path, as earlier versions wrote", s, picture.ReferenceFile{Path: away, SHA256: digest("garden")}, away,
+			""},
+		{"an absolute path that is gone", s, picture.ReferenceFile{Path: at("gone", "house.jpg"), SHA256: digest("house")},
+			at("beside", "house.jpg"), ""},
+		{"an absolute path of Windows", s, picture.ReferenceFile{Path: `C:\photos\house.jpg`, SHA256: digest("house")},
+			at("beside", "house.jpg"), ""},
 		{"no store", nil, picture.ReferenceFile{Path: "house.jpg", SHA256: digest("house")}, at("beside", "house.jpg"), ""},
-		{"a store that cannot be read", At(filepath.Join(away, "history.db"), nil), picture.ReferenceFile{Path: "house.jpg", SHA256: digest("house")}, at("beside", "house.jpg"), ""},
+		{"a store that cannot be read", At(filepath.Join(away, "history.db"), nil),
+			picture.ReferenceFile{Path: "house.jpg", SHA256: digest("house")}, at("beside", "house.jpg"), ""},
 		{"changed", s, picture.ReferenceFile{Path: "sea.jpg", SHA256: digest("sea")}, "", "has changed"},
 		{"nowhere", s, picture.ReferenceFile{Path: "moon.jpg", SHA256: digest("moon")}, "", "reference moon.jpg (SHA-256 "},
 		{"pasted", s, picture.ReferenceFile{SHA256: digest("pasted")}, "", "a picture that was pasted"},
@@ -80,12 +87,14 @@ func TestFindReference(t *testing.T) {
 	}
 	cancelled, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := s.FindReference(cancelled, picture.ReferenceFile{Path: "garden.jpg", SHA256: digest("garden")}); !errors.Is(err, context.Canceled) {
+	garden := picture.ReferenceFile{Path: "garden.jpg", SHA256: digest("garden")}
+	if _, err := s.FindReference(cancelled, garden); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 }
 
-// TestReferencesOfPictures: what the window adds is remembered too, and the latest place of a file counts.
+// TestReferencesOfPictures checks that Add stores the paths of an entry's references, and that the latest path of a
+// digest is found.
 func TestReferencesOfPictures(t *testing.T) {
 	dir := t.TempDir()
 	s := At(filepath.Join(dir, "history.db"), nil)
@@ -97,7 +106,8 @@ func TestReferencesOfPictures(t *testing.T) {
 	for _, path := range []string{second, first} {
 		ref := picture.ReferenceFile{Path: path, SHA256: digest("fox")}
 		s.Add(Entry{Path: path, Picture: picture.Metadata{References: []picture.ReferenceFile{ref}}})
-		if got, err := s.FindReference(context.Background(), picture.ReferenceFile{SHA256: digest("fox")}); err != nil || got != path {
+		got, err := s.FindReference(context.Background(), picture.ReferenceFile{SHA256: digest("fox")})
+		if err != nil || got != path {
 			t.Errorf("%q, %v, want %q", got, err, path)
 		}
 	}
@@ -119,14 +129,16 @@ func TestReferencesAreBounded(t *testing.T) {
 	}
 	old, recent := all[:10], all[10:]
 	for i, references := range [][]picture.ReferenceFile{old, recent} {
-		if err := s.update(func(b *bbolt.Bucket) error { return remember(b.Tx(), references, time.Unix(int64(1000+i), 0)) }); err != nil {
+		if err := s.update(func(b *bbolt.Bucket) error {
+			return remember(b.Tx(), references, time.Unix(int64(1000+i), 0))
+		}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for i, r := range []picture.ReferenceFile{old[0], old[9], recent[0], recent[len(recent)-1]} {
 		sum, _ := digestOf(r)
 		if got, err := s.remembered(sum); err != nil || (got == path) != (i >= 2) {
-			t.Errorf("%d: %q, %v: the oldest are to go", i, got, err)
+			t.Errorf("%d: %q, %v, want the oldest removed", i, got, err)
 		}
 	}
 }

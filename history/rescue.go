@@ -21,23 +21,24 @@ import (
 	"kleinbild/atomicfile"
 )
 
-// storePerm are the permissions of the store, less the user's umask.
+// storePerm are the permissions of new files, less the user's umask.
 const storePerm fs.FileMode = 0o644
 
-// contents are what a store holds.
+// contents is the content of a store: entries by ID, and values of the reference bucket by digest.
 type contents struct {
 	entries    map[uint64]Entry
 	references map[string][]byte
 }
 
-// alone calls do while no other window makes or repairs the store.
-func (s *Store) alone(do func() error) error {
+// withLock calls do under a lock file, so that only one window creates or repairs the store. It returns ErrHeld if it
+// does not get the lock in time.
+func (s *Store) withLock(do func() error) error {
 	if err := os.MkdirAll(filepath.Dir(s.path), 0o755); err != nil {
 		return err
 	}
-	// A pipe in the place of the lock is opened without waiting.
+	// With O_NONBLOCK, opening does not wait if the lock file is a pipe.
 	lock := flock.New(s.path+".lock", flock.SetFlag(os.O_CREATE|os.O_RDONLY|syscall.O_NONBLOCK))
-	ctx, cancel := context.WithTimeout(context.Background(), s.patience())
+	ctx, cancel := context.WithTimeout(context.Background(), s.timeout())
 	defer cancel()
 	switch ok, err := lock.TryLockContext(ctx, lockPause); {
 	case ok:
@@ -50,9 +51,9 @@ func (s *Store) alone(do func() error) error {
 	return do()
 }
 
-// create makes an empty store where there is none. It gets its name when it is whole.
+// create makes an empty store, unless the file exists.
 func (s *Store) create() error {
-	return s.alone(func() error {
+	return s.withLock(func() error {
 		file, err := s.build(contents{})
 		if err != nil {
 			return err
@@ -61,22 +62,24 @@ func (s *Store) create() error {
 		if err := file.Claim(s.path); !errors.Is(err, fs.ErrExist) {
 			return err
 		}
-		return nil // another window was faster
+		return nil // another window has created it
 	})
 }
 
-// repair sets a damaged file aside and puts a store in its place that has what could be read of it. insist says that
-// the damage was met again although nothing is to be seen of it.
-func (s *Store) repair(d *damage, insist bool) error {
-	return s.alone(func() error {
+// repair renames a damaged file and creates a new store with the entries and references that can be read. It first
+// checks the file again. If it finds no damage, another window has repaired the file, and repair does nothing. But if
+// again is true, the same operation has found damage before, so repair replaces even such a file, unless d is a fault
+// in reading a page, which can be the disk's; repair then returns it.
+func (s *Store) repair(d *damage, again bool) error {
+	return s.withLock(func() error {
 		seen := s.open(true, func(db *bbolt.DB) error {
 			return db.View(func(tx *bbolt.Tx) error { _, err := entries(tx.Bucket(bucket)); return err })
 		})
 		switch {
-		case seen == nil && d.fault && insist:
-			return errors.New(d.Error()) // the disk's fault, not the file's
-		case seen == nil && !insist, errors.Is(seen, fs.ErrNotExist):
-			return nil // another window was faster
+		case seen == nil && d.fault && again:
+			return errors.New(d.Error()) // not a *damage any more
+		case seen == nil && !again, errors.Is(seen, fs.ErrNotExist):
+			return nil
 		case seen != nil && damageOf(seen) == nil:
 			return seen
 		}
@@ -94,14 +97,14 @@ func (s *Store) repair(d *damage, insist bool) error {
 			return err
 		}
 		if err := file.Replace(s.path); err != nil {
-			return errors.Join(err, os.Rename(aside, s.path)) // the next try begins again
+			return errors.Join(err, os.Rename(aside, s.path)) // so that the next operation can repair the file
 		}
-		s.say(News{Aside: aside, Rescued: len(found.entries)})
+		s.notify(News{Aside: aside, Rescued: len(found.entries)})
 		return nil
 	})
 }
 
-// build makes a store under a temporary name beside the file.
+// build writes a store with contents c to a temporary file in the store's folder.
 func (s *Store) build(c contents) (*atomicfile.File, error) {
 	file, err := atomicfile.Create(s.path, storePerm)
 	if err != nil {
@@ -121,7 +124,7 @@ func (s *Store) build(c contents) (*atomicfile.File, error) {
 	return file, nil
 }
 
-// fill writes contents into an empty store. Entries keep their IDs.
+// fill writes c into an empty store. Entries keep their IDs.
 func (c contents) fill(tx *bbolt.Tx) error {
 	b, err := tx.CreateBucketIfNotExists(bucket)
 	if err != nil {
@@ -147,17 +150,17 @@ func (c contents) fill(tx *bbolt.Tx) error {
 	return nil
 }
 
-// scavenger reads what it can of a damaged file.
-type scavenger struct {
+// salvager reads the entries of a damaged file.
+type salvager struct {
 	boltFile
 	contents
-	budgetBytes int64
+	budgetBytes int64 // how many bytes may still be read: damaged pages may lead to the same bytes many times
 }
 
-// salvage reads what it can of the damaged file: first the tree, as far as it leads, and then every page, because a
-// page that the tree does not reach mostly holds its old entries still. The user may have removed an entry of such a
-// page since, so it counts only if its picture exists.
-// The error is that of a file which cannot be opened at present.
+// salvage reads the entries and references of the damaged file: first those of the tree, as far as its pages can be
+// read, and then those of every leaf page, because a page outside the tree mostly still has its old entries. The user
+// may have removed such an entry, so salvage takes it only if its picture exists. salvage returns an error if the file
+// cannot be opened at present. If the path is not a regular file or the file is too large, it returns empty contents.
 func (s *Store) salvage() (contents, error) {
 	c := contents{entries: map[uint64]Entry{}, references: map[string][]byte{}}
 	file, info, err := atomicfile.Open(s.path)
@@ -176,20 +179,20 @@ func (s *Store) salvage() (contents, error) {
 }
 
 func salvageFrom(r io.ReaderAt, sizeBytes int64, c contents) {
-	const metas, readings = 2, 6
-	pageBytes := int64(os.Getpagesize()) // what bbolt takes, where no meta page can say
-	var trees []meta
-	for i := range int64(metas) {
+	const metaPages, maxReadings = 2, 6
+	pageBytes := int64(os.Getpagesize()) // bbolt's default, used if no meta page can be read
+	var metas []meta
+	for i := range int64(metaPages) {
 		if m, err := readMeta(r, i*pageBytes, sizeBytes); err == nil {
-			trees, pageBytes = append(trees, m), m.pageBytes
+			metas, pageBytes = append(metas, m), m.pageBytes
 		}
 	}
-	slices.SortFunc(trees, func(a, b meta) int { return cmp.Compare(b.counter, a.counter) })
-	x := scavenger{boltFile{r: r, sizeBytes: sizeBytes}, c, readings * sizeBytes}
+	slices.SortFunc(metas, func(a, b meta) int { return cmp.Compare(b.txid, a.txid) })
+	x := salvager{boltFile{r: r, sizeBytes: sizeBytes}, c, maxReadings * sizeBytes}
 	x.meta = meta{pageBytes: pageBytes, pages: uint64(sizeBytes / pageBytes)}
-	for _, m := range trees[:min(len(trees), 1)] {
+	for _, m := range metas[:min(len(metas), 1)] {
 		x.used = make([]bool, x.pages)
-		x.follow(m.root, 0)
+		x.walkTree(m.root, 0)
 	}
 	for id := range x.pages {
 		if list, kind := x.read(id); kind == leafPage {
@@ -198,8 +201,9 @@ func salvageFrom(r io.ReaderAt, sizeBytes int64, c contents) {
 	}
 }
 
-// read parses a page wherever it came from; the kind is 0 where that fails.
-func (x *scavenger) read(id uint64) (list []element, kind uint16) {
+// read parses the page id without checking that it belongs to the tree. The kind is 0 if the page cannot be read or is
+// neither a leaf nor a branch.
+func (x *salvager) read(id uint64) (list []element, kind uint16) {
 	if id >= x.pages {
 		return nil, 0
 	}
@@ -219,11 +223,11 @@ func (x *scavenger) read(id uint64) (list []element, kind uint16) {
 	if _, err := x.r.ReadAt(page, int64(id)*x.pageBytes); err != nil {
 		return nil, 0
 	}
-	return readable(page), kind
+	return parseReadable(page), kind
 }
 
-// follow collects from a tree what can be read, whatever the rest is like.
-func (x *scavenger) follow(id uint64, depth int) {
+// walkTree collects the entries of the page id and of the pages below it, and skips pages that cannot be read.
+func (x *salvager) walkTree(id uint64, depth int) {
 	if depth > maxTreeDepth || id >= x.pages || x.used[id] {
 		return
 	}
@@ -235,21 +239,21 @@ func (x *scavenger) follow(id uint64, depth int) {
 	for _, e := range list {
 		switch {
 		case kind == branchPage:
-			x.follow(e.child, depth+1)
+			x.walkTree(e.child, depth+1)
 		case e.bucket && len(e.value) >= bucketBytes && native.Uint64(e.value) != 0:
-			x.follow(native.Uint64(e.value), depth+1)
+			x.walkTree(native.Uint64(e.value), depth+1)
 		}
 	}
 }
 
-// collect takes the elements that are ours. live says that they belong to the tree, top that they may be buckets; a store
-// has none inside others, and following those would take a time that grows with each level.
-func (x *scavenger) collect(list []element, live, top bool) {
+// collect stores the elements that are entries or references. live is true if they belong to the tree. top is true if
+// they may be buckets; a store has no buckets inside buckets, and following crafted ones could take exponential time.
+func (x *salvager) collect(list []element, live, top bool) {
 	for _, e := range list {
 		switch {
 		case e.bucket:
 			if top && len(e.value) >= bucketBytes+pageHeaderBytes && native.Uint64(e.value) == 0 {
-				x.collect(readable(e.value[bucketBytes:]), live, false)
+				x.collect(parseReadable(e.value[bucketBytes:]), live, false)
 			}
 		case len(e.key) == 8:
 			x.entry(binary.BigEndian.Uint64(e.key), e.value, live)
@@ -261,11 +265,12 @@ func (x *scavenger) collect(list []element, live, top bool) {
 	}
 }
 
-func (x *scavenger) entry(id uint64, value []byte, live bool) {
+// entry stores an entry, unless one with its ID is known.
+func (x *salvager) entry(id uint64, value []byte, live bool) {
 	if _, known := x.entries[id]; known || id == 0 || id > maxID {
 		return
 	}
-	// Elements of a damaged page may share their bytes.
+	// Elements of a damaged page may overlap, so that their sizes count too.
 	if x.budgetBytes -= int64(len(value)); x.budgetBytes < 0 {
 		return
 	}
@@ -282,8 +287,8 @@ func (x *scavenger) entry(id uint64, value []byte, live bool) {
 	x.entries[id] = e
 }
 
-// readable parses a page that may be damaged and returns the elements that lie inside it.
-func readable(page []byte) (list []element) {
+// parseReadable parses a page that may be damaged and returns the elements whose key and value are inside the page.
+func parseReadable(page []byte) (list []element) {
 	kind, count := native.Uint16(page[8:]), int(native.Uint16(page[10:]))
 	for i := range count {
 		at := uint64(pageHeaderBytes + i*elementBytes)
@@ -308,7 +313,7 @@ func readable(page []byte) (list []element) {
 	return list
 }
 
-// putEntry writes an entry under its ID.
+// putEntry writes an entry with the given ID.
 func putEntry(b *bbolt.Bucket, id uint64, e Entry) error {
 	value, err := json.Marshal(e)
 	if err != nil {

@@ -17,16 +17,18 @@ import (
 	"kleinbild/inference/picture"
 )
 
-// The box that thumbnails fit into, in pixels: the strip's cells at twice the usual scale.
+// Thumbnails have at most this width and height, in pixels: the size of a cell of the window's strip at a scale of 2.
 const (
 	ThumbnailWidth  = 224
 	ThumbnailHeight = 136
 )
 
-// Thumbnails makes small versions of pictures and keeps them in a folder, by the picture's path, size and time.
+// Thumbnails makes small versions of pictures and caches them in a folder. The key is the picture's path, size and
+// modification time.
 type Thumbnails struct{ dir string }
 
-// NewThumbnails uses dir, which need not exist. Where it cannot be written, thumbnails are made anew each time.
+// NewThumbnails returns a cache in the folder dir, which need not exist. If dir cannot be written, each Get makes the
+// thumbnail again.
 func NewThumbnails(dir string) *Thumbnails { return &Thumbnails{dir} }
 
 // Get returns the thumbnail of the picture at path.
@@ -49,7 +51,7 @@ func (t *Thumbnails) Get(path string) (*image.RGBA, error) {
 	return small, nil
 }
 
-// Read returns the PNG picture at path.
+// Read returns the PNG picture at path. It refuses pictures with more than 8192 pixels a side.
 func Read(path string) (*image.RGBA, error) {
 	img, err := readPNG(path, maxSide, maxSide, picture.MaxFileBytes)
 	if err != nil {
@@ -66,7 +68,7 @@ func readPNG(path string, width, height int, maxBytes int64) (*image.RGBA, error
 	}
 	config, err := png.DecodeConfig(bytes.NewReader(file))
 	if err == nil && (config.Width > width || config.Height > height) {
-		err = fmt.Errorf("%d × %d pixels, want at most %d × %d", config.Width, config.Height, width, height)
+		err = fmt.Errorf("found %d × %d pixels, want at most %d × %d", config.Width, config.Height, width, height)
 	}
 	var img image.Image
 	if err == nil {
@@ -78,7 +80,7 @@ func readPNG(path string, width, height int, maxBytes int64) (*image.RGBA, error
 	return toRGBA(img), nil
 }
 
-// store writes a cached thumbnail whole or not at all. It is a cache: failing costs time later, nothing else.
+// store writes a thumbnail to the cache. It ignores errors: the next Get makes the thumbnail again.
 func (t *Thumbnails) store(path string, img image.Image) {
 	var file bytes.Buffer
 	if png.Encode(&file, img) != nil || os.MkdirAll(t.dir, 0o755) != nil {
@@ -87,7 +89,7 @@ func (t *Thumbnails) store(path string, img image.Image) {
 	_ = atomicfile.Write(path, file.Bytes(), 0o600)
 }
 
-// Fit scales img down to fit into width × height, keeping its proportions; a smaller one is copied.
+// Fit returns img scaled down to at most width × height, with its aspect ratio kept. A smaller img is copied.
 func Fit(img image.Image, width, height int) *image.RGBA {
 	b := img.Bounds()
 	if b.Dx() <= width && b.Dy() <= height {
@@ -103,7 +105,7 @@ func Fit(img image.Image, width, height int) *image.RGBA {
 	return resize.Resize(uint(w), uint(h), toRGBA(img), resize.Lanczos3).(*image.RGBA)
 }
 
-// toRGBA copies img to the origin.
+// toRGBA returns a copy of img whose bounds begin at (0, 0).
 func toRGBA(img image.Image) *image.RGBA {
 	dst := image.NewRGBA(image.Rect(0, 0, img.Bounds().Dx(), img.Bounds().Dy()))
 	draw.Draw(dst, dst.Rect, img, img.Bounds().Min, draw.Src)

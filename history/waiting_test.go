@@ -16,7 +16,7 @@ import (
 	"kleinbild/inference/picture"
 )
 
-// hold locks a store's file, as another program does, until free is called.
+// hold locks a store's file as another program would, until free is called.
 func hold(t *testing.T, path string) (free func()) {
 	t.Helper()
 	db, err := bbolt.Open(path, 0o644, &bbolt.Options{Timeout: time.Second})
@@ -30,7 +30,7 @@ func hold(t *testing.T, path string) (free func()) {
 	}
 }
 
-// prompts lists what a store has, oldest first.
+// prompts returns the prompts of list, oldest first.
 func prompts(list []Entry) string {
 	var all []string
 	for _, e := range list {
@@ -39,16 +39,16 @@ func prompts(list []Entry) string {
 	return strings.Join(all, " ")
 }
 
-// impatient opens a store that does not wait long.
-func impatient(path string) (s *Store, news *[]News) {
+// listenShortWait returns a store that waits for its lock for 60 ms, and collects its news. It does not call Prepare.
+func listenShortWait(path string) (s *Store, news *[]News) {
 	news = new([]News)
 	s = At(path, func(n News) { *news = append(*news, n) })
 	s.wait = 60 * time.Millisecond
 	return s, news
 }
 
-// TestHeldStore: another program has the file from before the start until after the end. What was made goes into it in
-// its order when it is free, once, whichever window finds it so.
+// TestHeldStore lets another program hold the file from before the program's start until after its end. When the file
+// is free, the next window writes the waiting entries into it, in their order and once.
 func TestHeldStore(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "history.db")
 	stored := mustOpen(t, path)
@@ -58,13 +58,13 @@ func TestHeldStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	free := hold(t, path)
-	s, news := impatient(path)
+	s, news := listenShortWait(path)
 	s.Prepare()
 	made := time.Now()
 	var added []Entry
 	for i, prompt := range []string{"second", "third", "dropped"} {
 		e := entry(prompt)
-		e.Made = made.Add(-time.Duration(i) * time.Hour) // the clock is set back meanwhile
+		e.Made = made.Add(-time.Duration(i) * time.Hour) // as if the clock were set back
 		added = append(added, s.Add(e))
 	}
 	s.Restore(gone)
@@ -76,38 +76,40 @@ func TestHeldStore(t *testing.T) {
 	}
 	s.Retry()
 	if len(*news) != 1 || !errors.Is((*news)[0].Err, ErrHeld) {
-		t.Fatalf("news %+v, want one: it is held", *news)
+		t.Fatalf("news %+v, want only ErrHeld", *news)
 	}
-	// The program ends; another window, which finds the file held too, adds to it.
-	other, _ := impatient(path)
+	// The program ends. Another window adds an entry while the file is still held.
+	other, _ := listenShortWait(path)
 	other.Add(entry("fourth"))
 	if got := prompts(other.List()); got != "gone second third fourth" {
 		t.Errorf("the next window: %q", got)
 	}
 	free()
 	next, news := listen(path)
-	if got := prompts(next.List()); got != "first gone second third fourth" || len(*news) != 1 || !(*news)[0].Back || (*news)[0].Entered != 4 {
+	if got := prompts(next.List()); got != "first gone second third fourth" || len(*news) != 1 || !(*news)[0].Back ||
+		(*news)[0].Entered != 4 {
 		t.Fatalf("free: %q, %+v", got, *news)
 	}
 	if left, err := os.ReadDir(next.waitingDir()); err != nil || len(left) != 0 {
-		t.Errorf("left over: %v, %v", left, err)
+		t.Errorf("files left: %v, %v", left, err)
 	}
 	if list := next.List(); list[4].ID != first.ID || list[3].ID != gone.ID || list[0].ID >= waitingID {
 		t.Errorf("IDs %+v", list)
 	}
-	// The window that held them finds them under their new IDs.
+	// next has written the entries and knows their new IDs; s does not, so that its Remove has no effect.
 	if err := s.Remove(added[0].ID); err != nil || prompts(s.List()) != "first gone second third fourth" {
-		t.Errorf("%v, %q: the other window's IDs are not known here", err, prompts(s.List()))
+		t.Errorf("%v, %q: want no entry removed", err, prompts(s.List()))
 	}
 	if len(*news) != 1 {
 		t.Errorf("news %+v", *news)
 	}
 }
 
-// TestHeldForAWhile: the same window goes on with what it had, and reads at once what it may.
+// TestHeldForAWhile holds the file while a window uses it: List returns the stored and the waiting entries without a
+// long wait, and the window knows an entry's new ID after the file is free.
 func TestHeldForAWhile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "history.db")
-	s, news := impatient(path)
+	s, news := listenShortWait(path)
 	s.Prepare()
 	s.Add(entry("first"))
 	s.List()
@@ -118,7 +120,7 @@ func TestHeldForAWhile(t *testing.T) {
 		t.Errorf("held: %q", got)
 	}
 	if took := time.Since(start); took > time.Second {
-		t.Errorf("%v for a list of a file that is known to be held", took)
+		t.Errorf("List of a held file took %v", took)
 	}
 	free()
 	s.Retry()
@@ -126,15 +128,15 @@ func TestHeldForAWhile(t *testing.T) {
 		t.Errorf("news %+v", *news)
 	}
 	if err := s.Remove(e.ID); err != nil || prompts(s.List()) != "first" {
-		t.Errorf("%v, %q: the ID of an entry that waited is known", err, prompts(s.List()))
+		t.Errorf("%v, %q: want the entry removed by its waiting ID", err, prompts(s.List()))
 	}
 }
 
-// TestSharingViolation is what Windows says of a file that another program has open.
+// TestSharingViolation simulates Windows's error for a file that another program has open.
 func TestSharingViolation(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "history.db")
 	mustOpen(t, path).Add(entry("first"))
-	s, news := impatient(path)
+	s, news := listenShortWait(path)
 	const sharingViolation = syscall.Errno(32)
 	s.openFile = func(name string, _ int, _ fs.FileMode) (*os.File, error) {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: sharingViolation}
@@ -151,7 +153,7 @@ func TestSharingViolation(t *testing.T) {
 	}
 }
 
-// TestKilledWhileEntering: entries that are in the store and still wait are not entered twice.
+// TestKilledWhileEntering checks that entries which are in the store and still wait are not entered twice.
 func TestKilledWhileEntering(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "history.db")
 	s := mustOpen(t, path)
@@ -159,23 +161,23 @@ func TestKilledWhileEntering(t *testing.T) {
 		s.Add(entry(prompt))
 		s.postpone(entry(prompt), 0)
 	}
-	write(t, filepath.Join(s.waitingDir(), fmt.Sprintf("%020d.json", waitingID)), []byte("{")) // no entry
+	write(t, filepath.Join(s.waitingDir(), fmt.Sprintf("%020d.json", waitingID)), []byte("{")) // damaged
 	s.Retry()
 	if got := prompts(s.List()); got != "one two" {
 		t.Errorf("%q", got)
 	}
 	left, err := filepath.Glob(filepath.Join(s.waitingDir(), "*"))
 	if err != nil || len(left) != 1 || !strings.Contains(left[0], ".damaged-") {
-		t.Errorf("left over: %v, %v", left, err)
+		t.Errorf("files left: %v, %v, want only the damaged one", left, err)
 	}
 }
 
-// TestNowhereToWait: where not even a file can be written beside the store, the program holds the entries until it can.
+// TestNowhereToWait: if files cannot be written beside the store either, entries stay in memory until they can.
 func TestNowhereToWait(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "data", "history.db")
-	write(t, filepath.Join(dir, "data"), nil) // a file in the place of the folder
-	s, news := impatient(path)
+	write(t, filepath.Join(dir, "data"), nil) // a file instead of the folder
+	s, news := listenShortWait(path)
 	s.Prepare()
 	s.Add(entry("first"))
 	s.Add(entry("second"))
@@ -197,13 +199,14 @@ func TestNowhereToWait(t *testing.T) {
 	}
 }
 
-// TestSpare: where the disk is full, the spare file makes place for what waits.
+// TestSpare checks that an entry that cannot be written removes the spare file.
 func TestSpare(t *testing.T) {
 	s := mustOpen(t, filepath.Join(t.TempDir(), "history.db"))
 	if info, err := os.Stat(s.sparePath()); err != nil || info.Size() != spareBytes {
 		t.Fatalf("the spare file: %v", err)
 	}
-	// A folder that cannot be made is what a full disk looks like here; it can once the spare file is gone.
+	// The spare file and the waiting folder's name are two links to one file, so that creating the folder fails, as on
+	// a full disk.
 	if err := os.Rename(s.sparePath(), s.waitingDir()); err != nil {
 		t.Fatal(err)
 	}
@@ -216,7 +219,8 @@ func TestSpare(t *testing.T) {
 	}
 }
 
-// TestClock: the order is that of adding, and times that no clock shows are none.
+// TestClock checks that List keeps the order of Add whatever the entries' times are, and that impossible times become
+// zero.
 func TestClock(t *testing.T) {
 	s := mustOpen(t, filepath.Join(t.TempDir(), "history.db"))
 	now := time.Now()
@@ -236,7 +240,7 @@ func TestClock(t *testing.T) {
 	}
 }
 
-// TestReferencesUnderAClockThatIsSetBack: the latest use stays the latest.
+// TestReferencesUnderAClockThatIsSetBack checks that the last use counts as the latest one after the clock is set back.
 func TestReferencesUnderAClockThatIsSetBack(t *testing.T) {
 	s := At(filepath.Join(t.TempDir(), "history.db"), nil)
 	path, err := filepath.Abs("x.jpg")
@@ -252,14 +256,16 @@ func TestReferencesUnderAClockThatIsSetBack(t *testing.T) {
 		references []picture.ReferenceFile
 		when       int64
 	}{{all, 2_000_000_000}, {latest, 1_900_000_000}, {all[:1], -5}} {
-		if err := s.update(func(b *bbolt.Bucket) error { return remember(b.Tx(), use.references, time.Unix(use.when, 0)) }); err != nil {
+		if err := s.update(func(b *bbolt.Bucket) error {
+			return remember(b.Tx(), use.references, time.Unix(use.when, 0))
+		}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for _, r := range []picture.ReferenceFile{latest[0], all[0]} {
 		sum, _ := digestOf(r)
 		if got, err := s.remembered(sum); err != nil || got != path {
-			t.Errorf("%q, %v: what was used last is forgotten", got, err)
+			t.Errorf("%q, %v: the last used reference was removed", got, err)
 		}
 	}
 }
