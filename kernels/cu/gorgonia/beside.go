@@ -5,15 +5,20 @@ package gorgonia
 // #include "libcuda.h"
 //
 // // launch_packed launches a kernel with its parameters in one buffer, which the driver copies.
-// static CUresult launch_packed(CUfunction f, const unsigned int *extent, unsigned int shared, CUstream s, void *params, size_t bytes) {
+// static CUresult launch_packed(CUfunction f, const unsigned int *extent, unsigned int shared, CUstream s, void *params,
+//                               size_t bytes) {
 //   void *extra[] = {CU_LAUNCH_PARAM_BUFFER_POINTER, params, CU_LAUNCH_PARAM_BUFFER_SIZE, &bytes, CU_LAUNCH_PARAM_END};
-//   return cuLaunchKernel(f, extent[0], extent[1], extent[2], extent[3], extent[4], extent[5], shared, s, NULL, bytes ? extra : NULL);
+//   return cuLaunchKernel(f, extent[0], extent[1], extent[2], extent[3], extent[4], extent[5], shared, s, NULL,
+//                         bytes ? extra : NULL);
 // }
 //
 // // encode_tiled takes the address of device memory as a number: to Go it is no pointer.
 // static CUresult encode_tiled(CUtensorMap *map, int type, cuuint32_t rank, CUdeviceptr address, const cuuint64_t *dims,
-//                              const cuuint64_t *strides, const cuuint32_t *box, const cuuint32_t *steps, int swizzle, int promotion, int fill) {
-//   return cuTensorMapEncodeTiled(map, type, rank, (void *)(uintptr_t)address, dims, strides, box, steps, 0, swizzle, promotion, fill);
+//                              const cuuint64_t *strides, const cuuint32_t *box, const cuuint32_t *steps, int swizzle,
+//                              int promotion, int fill) {
+//   const int no_interleave = 0;
+//   return cuTensorMapEncodeTiled(map, type, rank, (void *)(uintptr_t)address, dims, strides, box, steps, no_interleave,
+//                                 swizzle, promotion, fill);
 // }
 import "C"
 
@@ -32,7 +37,8 @@ import (
 
 // handles are the package's types that hold a handle of the driver and nothing else.
 type handles interface {
-	gorgonia.CUContext | gorgonia.Module | gorgonia.Function | gorgonia.Stream | gorgonia.Event | gorgonia.Graph | gorgonia.ExecGraph
+	gorgonia.CUContext | gorgonia.Module | gorgonia.Function |
+		gorgonia.Stream | gorgonia.Event | gorgonia.Graph | gorgonia.ExecGraph
 }
 
 // handle returns the handle in v, which the package keeps to itself.
@@ -81,14 +87,17 @@ func (l *library) MemHostAlloc(bytes int) (p unsafe.Pointer, r driver.Result) {
 
 // SetAttribute implements driver.Function.
 func (f *function) SetAttribute(attribute, value int) driver.Result {
-	return driver.Result(C.cuFuncSetAttribute(c[C.CUfunction](handle(f.kernel)), C.CUfunction_attribute(attribute), C.int(value)))
+	kernel := c[C.CUfunction](handle(f.kernel))
+	return driver.Result(C.cuFuncSetAttribute(kernel, C.CUfunction_attribute(attribute), C.int(value)))
 }
 
 // launchPacked launches a kernel whose parameters the package cannot take.
 func (f *function) launchPacked(grid, block cu.Dim3, sharedBytes int, stream driver.Handle, params []byte) driver.Result {
-	f.extent = [6]C.uint{C.uint(grid.X), C.uint(grid.Y), C.uint(grid.Z), C.uint(block.X), C.uint(block.Y), C.uint(block.Z)}
-	return driver.Result(C.launch_packed(c[C.CUfunction](handle(f.kernel)), &f.extent[0], C.uint(sharedBytes), c[C.CUstream](stream),
-		unsafe.Pointer(unsafe.SliceData(params)), C.size_t(len(params))))
+	for i, n := range [...]int{grid.X, grid.Y, grid.Z, block.X, block.Y, block.Z} {
+		f.extent[i] = C.uint(n)
+	}
+	return driver.Result(C.launch_packed(c[C.CUfunction](handle(f.kernel)), &f.extent[0], C.uint(sharedBytes),
+		c[C.CUstream](stream), unsafe.Pointer(unsafe.SliceData(params)), C.size_t(len(params))))
 }
 
 // extent is a grid and a block, as launchPacked hands them to C.
@@ -135,8 +144,9 @@ func (l *library) TensorMapEncodeTiled(t cu.TensorMapTiled) (m cu.TensorMap, r d
 	// Go aligns no variable to 64 bytes: the map is where they begin in memory that has room to spare.
 	storage := new([cu.TensorMapBytes + cu.TensorMapAlign]byte)
 	at := -int(uintptr(unsafe.Pointer(storage))) & (cu.TensorMapAlign - 1)
-	r = driver.Result(C.encode_tiled((*C.CUtensorMap)(unsafe.Pointer(&storage[at])), C.int(t.Type), C.cuuint32_t(len(t.Dims)),
-		C.CUdeviceptr(t.Address), &dims[0], &strides[0], &box[0], &steps[0], C.int(t.Swizzle), C.int(t.L2Promotion), C.int(t.Fill)))
+	r = driver.Result(C.encode_tiled((*C.CUtensorMap)(unsafe.Pointer(&storage[at])), C.int(t.Type),
+		C.cuuint32_t(len(t.Dims)), C.CUdeviceptr(t.Address), &dims[0], &strides[0], &box[0], &steps[0],
+		C.int(t.Swizzle), C.int(t.L2Promotion), C.int(t.Fill)))
 	copy(m[:], storage[at:])
 	return m, r
 }

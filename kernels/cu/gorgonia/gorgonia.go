@@ -178,7 +178,8 @@ func (l *library) MemcpyDtoHAsync(dst unsafe.Pointer, src cu.DevicePtr, bytes in
 
 // MemcpyDtoDAsync implements driver.Calls.
 func (l *library) MemcpyDtoDAsync(dst, src cu.DevicePtr, bytes int64, stream driver.Handle) driver.Result {
-	return result(gorgonia.MemcpyDtoDAsync(gorgonia.DevicePtr(dst), gorgonia.DevicePtr(src), bytes, as[gorgonia.Stream](stream)))
+	to, from := gorgonia.DevicePtr(dst), gorgonia.DevicePtr(src)
+	return result(gorgonia.MemcpyDtoDAsync(to, from, bytes, as[gorgonia.Stream](stream)))
 }
 
 // MemsetD8Async implements driver.Calls.

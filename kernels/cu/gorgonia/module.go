@@ -102,7 +102,8 @@ func (f *function) LaunchKernel(grid, block cu.Dim3, sharedBytes int, stream dri
 		f.values[i] = binary.NativeEndian.Uint64(word[:])
 	}
 	if end != len(params) {
-		return resultInvalidValue // what the driver says of packed parameters; of others it does not learn the size
+		return resultInvalidValue // as the driver says of packed parameters; it does not learn the size of others
 	}
-	return result(f.kernel.Launch(grid.X, grid.Y, grid.Z, block.X, block.Y, block.Z, sharedBytes, as[gorgonia.Stream](stream), f.pointers))
+	return result(f.kernel.Launch(grid.X, grid.Y, grid.Z, block.X, block.Y, block.Z, sharedBytes,
+		as[gorgonia.Stream](stream), f.pointers))
 }

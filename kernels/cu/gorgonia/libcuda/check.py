@@ -20,8 +20,8 @@ def compile_c(text, *options):
 places = [f"offsetof({s}, {f})" for s, fields in structures.items() for f in fields] + [f"sizeof({s})" for s in structures]
 program = here / "check-places"
 try:
-    compile_c('#include "cuda.h"\n#include <stdio.h>\nint main() {\n' + "".join(f'  printf("%zu\\n", {p});\n' for p in places) + "}\n",
-              f"-I{here}", "-o", str(program))
+    prints = "".join(f'  printf("%zu\\n", {p});\n' for p in places)
+    compile_c('#include "cuda.h"\n#include <stdio.h>\nint main() {\n' + prints + "}\n", f"-I{here}", "-o", str(program))
     found = subprocess.run([program], capture_output=True, text=True, check=True).stdout.split()
 finally:
     program.unlink(missing_ok=True)
@@ -31,7 +31,9 @@ text += "".join(f'_Static_assert({n} == {v}, "{n}");\n' for n, v in numbers)
 # The toolkit's nodes of kernels and fills have newer versions; ours are the first, which the first functions take.
 first = lambda p: re.sub(r"CUDA_(KERNEL|MEMSET|HOST)_NODE_PARAMS\b", r"CUDA_\1_NODE_PARAMS_v1", p)
 text += "".join(f'_Static_assert({first(p)} == {v}, "{p}");\n' for p, v in zip(places, found))
-text += "#undef cuGraphAddKernelNode\n" + first("#define CALL0(name) CUresult name(void);\n#define CALL1(name, ...) CUresult name(__VA_ARGS__);\n")
-text += "".join(f"#define CALL{n} CALL1\n" for n in (2, 3, 4, 5, 6, 8, 11, 12)) + first((here / "calls.h").read_text())
+text += "#undef cuGraphAddKernelNode\n#define CALL0(name) CUresult name(void);\n#define CALL1(name, ...) CUresult name(__VA_ARGS__);\n"
+calls = (here / "calls.h").read_text()
+text += "".join(f"#define CALL{n} CALL1\n" for n in (2, 3, 4, 5, 6, 8, 11, 12)) + first(calls)
 compile_c(text, f"-I{sys.argv[1]}", "-Werror", "-fsyntax-only")
-print(f"{len(numbers)} numbers, {len(places)} places in {len(structures)} structures and {len(re.findall('CALL', (here / 'calls.h').read_text())) - 1} functions agree")
+functions = len(re.findall(r"^CALL", calls, re.M))
+print(f"{len(numbers)} numbers, {len(places)} places in {len(structures)} structures and {functions} functions agree")
