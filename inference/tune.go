@@ -25,18 +25,18 @@ func kernelChoicesDir() string { return filepath.Join(xdg.CacheHome, "kleinbild"
 
 // TuneReport is what Tune has found.
 type TuneReport struct {
-	// Device is the graphics card. GEMM and Attention name the kind of card that the kernels used for products and attention
-	// are made for.
+	// Device is the graphics card. GEMM and Attention name the kind of card that the kernels used for products and
+	// attention are made for.
 	Device, GEMM, Attention string
 	Times                   []KernelTimes
 	// Dir is the folder where the choices are kept, "" if they are not.
 	Dir string
 }
 
-// Tune measures the kernels that compete on the graphics card, at the shapes of a picture of width × height made by the model
-// that Open would find, or by FLUX.2 [klein] 4B if there is none. It keeps the choices, which later runs follow. It measures
-// what is known already only if again is set. On device "sim" the model is tiny, times mean nothing, and nothing is kept.
-// progress is told of each shape measured.
+// Tune measures the kernels that compete on the graphics card, at the shapes of a picture of width × height made by the
+// model that Open would find, or by FLUX.2 [klein] 4B if there is none. It keeps the choices, which later runs follow.
+// It measures what is known already only if again is set. On device "sim" the model is tiny, times mean nothing, and
+// nothing is kept. progress is told of each shape measured.
 func Tune(ctx context.Context, device Device, width, height int, again bool, progress func(KernelTimes)) (r TuneReport, err error) {
 	o := tune.Options{Dir: kernelChoicesDir(), Again: again, Report: progress}
 	size := picture.Size{Width: width, Height: height}
@@ -84,8 +84,8 @@ func engineToTune(ctx context.Context) (*Engine, error) {
 	return nil, err
 }
 
-// rehearse finds out the shapes of all operations of a picture of a size, from a prompt alone, without computing anything.
-// The backend must be a *cuda.Backend; it remembers them.
+// rehearse finds out the shapes of all operations of a picture of a size, from a prompt alone, without computing
+// anything. The backend must be a *cuda.Backend; it remembers them.
 func (e *Engine) rehearse(size picture.Size) error {
 	req, err := Ask{Size: &size}.Resolve(e.info)
 	if err == nil {
@@ -94,8 +94,8 @@ func (e *Engine) rehearse(size picture.Size) error {
 	return err
 }
 
-// KernelShapes lists the shapes of the products, attentions and convolutions that the device computes for a picture of a size
-// made by FLUX.2 [klein] 4B, or by a tiny model if tiny is set, each once, in their order.
+// KernelShapes lists the shapes of the products, attentions and convolutions that the device computes for a picture of
+// a size made by FLUX.2 [klein] 4B, or by a tiny model if tiny is set, each once, in their order.
 func KernelShapes(device Device, size picture.Size, tiny bool) (shapes []kernels.Shape, err error) {
 	var e *Engine
 	if tiny {

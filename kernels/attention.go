@@ -44,8 +44,8 @@ var OpAttention = define(Operation{
 	},
 })
 
-// attentionTiles are the kernels by the width of the heads that they are made for. As tiles they have m queries of one head
-// and n columns.
+// attentionTiles are the kernels by the width of the heads that they are made for. As tiles they have m queries of one
+// head and n columns.
 var attentionTiles = func() map[int][]*kernel {
 	byWidth := map[int][]*kernel{}
 	for _, t := range tilesIn(attention) {
@@ -84,8 +84,8 @@ type AttentionParams struct {
 	Keys int
 }
 
-// Attention computes dst = softmax(scale·q·kᵀ + mask)·v head by head, all BF16: query and dst [m, heads·d], key and value
-// [n, kvHeads·d]. d is at most 512. Query head h reads key head h·kvHeads/heads.
+// Attention computes dst = softmax(scale·q·kᵀ + mask)·v head by head, all BF16: query and dst [m, heads·d], key and
+// value [n, kvHeads·d]. d is at most 512. Query head h reads key head h·kvHeads/heads.
 func (q *Queue) Attention(dst, query, key, value Matrix, p AttentionParams, variant Variant) error {
 	if err := check(attention, dst, query, key, value); err != nil {
 		return err

@@ -40,8 +40,8 @@ var OpConv = define(Operation{
 	},
 })
 
-// OpConvNorm is a 3×3 convolution of a picture that is normalised while it is loaded. Its operands are followed by gamma,
-// beta and the working memory of the normalisation, and by the normalised picture for targets that do not fold.
+// OpConvNorm is a 3×3 convolution of a picture that is normalised while it is loaded. Its operands are followed by
+// gamma, beta and the working memory of the normalisation, and by the normalised picture for targets that do not fold.
 var OpConvNorm = define(Operation{
 	Name:     convNorm,
 	Families: []Family{convFamily, groupNormFamily, elementwiseFamily},
@@ -125,8 +125,8 @@ func (p ConvParams) outputRows() int {
 // folds says whether there is a kernel that normalises what it loads for the convolution.
 func (p ConvParams) folds() bool { return p.Kernel == 3 && !p.Upsample && !p.Downsample }
 
-// FoldsNorm says whether ConvNorm, on such a device, normalises x while loading it and needs no normed. Filters have the
-// alignment that x has.
+// FoldsNorm says whether ConvNorm, on such a device, normalises x while loading it and needs no normed. Filters have
+// the alignment that x has.
 func FoldsNorm(d cu.DeviceInfo, x Matrix, p ConvParams) bool {
 	for t := SM80 + 1; t < targets; t++ {
 		if t.RunsOn(d) && len(kernelsOf(convFamily, t)) > 0 {
@@ -136,9 +136,9 @@ func FoldsNorm(d cu.DeviceInfo, x Matrix, p ConvParams) bool {
 	return p.folds() && x.Cols%8 == 0 && x.rowsAligned()
 }
 
-// ConvNorm is Conv of x normalised by n. If a kernel can normalise what it loads, x is read as it is. Otherwise normed, BF16
-// and of the shape of x, holds the normalised picture until the queue has passed. It may be the zero Matrix if FoldsNorm
-// returns true.
+// ConvNorm is Conv of x normalised by n. If a kernel can normalise what it loads, x is read as it is. Otherwise normed,
+// BF16 and of the shape of x, holds the normalised picture until the queue has passed. It may be the zero Matrix if
+// FoldsNorm returns true.
 func (q *Queue) ConvNorm(
 	dst, x, w, bias Matrix, p ConvParams, add bool, n GroupNormParams, normed Matrix, variant Variant,
 ) error {
@@ -163,8 +163,8 @@ func (q *Queue) ConvNorm(
 	}, patches*ceilDiv(dst.Cols, k.n), 1)
 }
 
-// convNormKernel returns the kernel that normalises what it loads, nil if there is none. The kernels for sm_90a load by TMA,
-// which computes nothing, and are faster all the same.
+// convNormKernel returns the kernel that normalises what it loads, nil if there is none. The kernels for sm_90a load by
+// TMA, which computes nothing, and are faster all the same.
 func (q *Queue) convNormKernel(dst, x, w, bias Matrix, p ConvParams, variant Variant) (*kernel, error) {
 	e := Epilogue{Bias: bias}
 	if err := p.checkOperands(dst, x, w, e); err != nil {
@@ -182,8 +182,8 @@ func (q *Queue) convNormKernel(dst, x, w, bias Matrix, p ConvParams, variant Var
 }
 
 // Conv convolves the picture x [height·width, in] by w [out, kernel·kernel·in], a filter's values by row, column and
-// channel, adds bias [1, out] unless it is the zero Matrix, and stores the result in dst [outHeight·outWidth, out], or adds
-// it to dst if add is set. All but bias are BF16.
+// channel, adds bias [1, out] unless it is the zero Matrix, and stores the result in dst [outHeight·outWidth, out], or
+// adds it to dst if add is set. All but bias are BF16.
 func (q *Queue) Conv(dst, x, w, bias Matrix, p ConvParams, add bool, variant Variant) error {
 	e := Epilogue{Bias: bias}
 	if err := p.checkOperands(dst, x, w, e); err != nil {

@@ -64,7 +64,8 @@ func testConv(h *harness) {
 	}
 }
 
-// TestConvNorm compares what normalises while it loads, on devices that do, and what normalises before, with float64 loops.
+// TestConvNorm compares what normalises while it loads, on devices that do, and what normalises before, with float64
+// loops.
 func TestConvNorm(t *testing.T) { onEachDevice(t, testConvNorm) }
 
 func testConvNorm(h *harness) {
@@ -167,7 +168,8 @@ func convolved(x, w table, bias []float64, s ConvParams) table {
 	})
 }
 
-// byTaps reorders rows of filters, whose values are by channel and then tap, as Conv takes them: by tap and then channel.
+// byTaps reorders rows of filters, whose values are by channel and then tap, as Conv takes them: by tap and then
+// channel.
 func byTaps(w table, taps int) table {
 	return each(len(w), len(w[0]), func(i, j int) float64 {
 		channels := len(w[0]) / taps

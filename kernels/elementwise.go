@@ -115,8 +115,8 @@ func (q *Queue) Lerp(dst, a, b Matrix, s float32) error {
 	return q.launchLerp(pick(lerp, aligned(dst, a, b)), p, chunkGrid(dst), 1)
 }
 
-// Affine computes dst = x ⊙ scale + shift with the rows scale and shift [1, cols], or SiLU of that if silu is set; dst may
-// be x.
+// Affine computes dst = x ⊙ scale + shift with the rows scale and shift [1, cols], or SiLU of that if silu is set; dst
+// may be x.
 func (q *Queue) Affine(dst, x, scale, shift Matrix, silu bool) error {
 	if err := sameShape(affine, dst, x); err != nil {
 		return err

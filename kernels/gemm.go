@@ -44,8 +44,8 @@ var OpSiLU = define(Operation{
 	Trials: []Shape{{Operation: silu, Rows: 5, Cols: 72, Depth: 136}},
 })
 
-// OpGEMMQKNormRoPE is y = a·bᵀ with y's heads of headCols columns normalised and rotated. Its operands are followed by the
-// weight of the normalisation and by the angles, whose cosines serve as sines too.
+// OpGEMMQKNormRoPE is y = a·bᵀ with y's heads of headCols columns normalised and rotated. Its operands are followed by
+// the weight of the normalisation and by the angles, whose cosines serve as sines too.
 var OpGEMMQKNormRoPE = define(Operation{
 	Name:     gemmQKNormRoPE,
 	Families: []Family{gemmFamily, normFamily},
@@ -95,8 +95,9 @@ type Epilogue struct {
 	QKNormRoPE QKNormRoPE
 }
 
-// QKNormRoPE is what attention wants done to queries and keys: the first Cols columns of a product are heads of d columns
-// each, which are normalised and rotated. The columns behind them are stored unchanged. The zero value changes nothing.
+// QKNormRoPE is what attention wants done to queries and keys: the first Cols columns of a product are heads of d
+// columns each, which are normalised and rotated. The columns behind them are stored unchanged. The zero value changes
+// nothing.
 type QKNormRoPE struct {
 	Cols int
 	// Weight [1, d] multiplies each head divided by its root mean square, sqrt(mean(x²) + Eps); then RoPE rotates it.
@@ -105,7 +106,8 @@ type QKNormRoPE struct {
 	RoPE   RoPE
 }
 
-// headCols is the width of the heads that products normalise and rotate. For other widths the kernel qk_norm_rope follows.
+// headCols is the width of the heads that products normalise and rotate. For other widths the kernel qk_norm_rope
+// follows.
 const headCols = 128
 
 // Operation names the operation that a product with this epilogue is.
@@ -142,8 +144,8 @@ func (e Epilogue) check(operation string, n int) error {
 	return isRow(operation, "gate", e.Gate, n)
 }
 
-// alignment returns what operands and epilogue offer together: fast kernels read the rows of an epilogue two columns at a
-// time.
+// alignment returns what operands and epilogue offer together: fast kernels read the rows of an epilogue two columns at
+// a time.
 func (e Epilogue) alignment(have alignment) alignment {
 	cos, sin := e.QKNormRoPE.RoPE.Cos, e.QKNormRoPE.RoPE.Sin
 	if uint64(e.Bias.Data|e.Gate.Data|e.QKNormRoPE.Weight.Data|cos.Data|sin.Data)%8 != 0 || (cos.Stride|sin.Stride)%2 != 0 {
@@ -165,9 +167,9 @@ func alignmentOf(dst Matrix, depth int, operands ...Matrix) alignment {
 	return strict
 }
 
-// GEMM computes y = a·bᵀ for a [m, k] and b [n, k], both BF16, and stores it in dst [m, n] as e says. If the operands do
-// not have the alignment that variant needs, another kernel is launched. If no kernel normalises and rotates the heads
-// before it stores them, the kernel qk_norm_rope follows.
+// GEMM computes y = a·bᵀ for a [m, k] and b [n, k], both BF16, and stores it in dst [m, n] as e says. If the operands
+// do not have the alignment that variant needs, another kernel is launched. If no kernel normalises and rotates the
+// heads before it stores them, the kernel qk_norm_rope follows.
 func (q *Queue) GEMM(dst, a, b Matrix, e Epilogue, variant Variant) error {
 	operation := e.Operation()
 	if err := check(operation, dst, a, b); err != nil {

@@ -90,8 +90,8 @@ func TestSiLU(t *testing.T) {
 	}
 }
 
-// TestGEMMQKNormRoPE runs every variant that normalises and rotates heads, with columns behind them, and products that the
-// kernel qk_norm_rope follows.
+// TestGEMMQKNormRoPE runs every variant that normalises and rotates heads, with columns behind them, and products that
+// the kernel qk_norm_rope follows.
 func TestGEMMQKNormRoPE(t *testing.T) { onEachDevice(t, testGEMMQKNormRoPE) }
 
 func testGEMMQKNormRoPE(h *harness) {

@@ -15,8 +15,8 @@ const (
 	partBytes        = 16
 )
 
-// OpGroupNorm normalises groups of columns over all rows; Shape.Depth is the number of groups. Its operands are followed by
-// gamma, beta and the working memory.
+// OpGroupNorm normalises groups of columns over all rows; Shape.Depth is the number of groups. Its operands are
+// followed by gamma, beta and the working memory.
 var OpGroupNorm = define(Operation{
 	Name:     groupNorm,
 	Families: []Family{groupNormFamily, elementwiseFamily},
@@ -43,7 +43,8 @@ func roundUp(n, multiple int) int { return ceilDiv(n, multiple) * multiple }
 
 // GroupNormParams describes a group normalisation, as the backend's type of that name does.
 type GroupNormParams struct {
-	// Each of Groups groups of columns is normalised over all rows, scaled and shifted by the rows Gamma and Beta [1, cols].
+	// Each of Groups groups of columns is normalised over all rows, scaled and shifted by the rows Gamma and Beta [1,
+	// cols].
 	Groups      int
 	Gamma, Beta Matrix
 	Eps         float32

@@ -1,11 +1,11 @@
-// Package kernels launches the project's own GPU kernels. They are shipped as PTX for sm_80 and everything after it, and
-// some families also as PTX for one kind of GPU. What enters is matrices in device memory and a stream, what leaves is
-// queued work: a launch does not wait for the device. The package refuses shapes that do not fit each other. It knows
-// nothing of models, of the names of weights, or of which device runs a kernel.
+// Package kernels launches the project's own GPU kernels. They are shipped as PTX for sm_80 and everything after it,
+// and some families also as PTX for one kind of GPU. What enters is matrices in device memory and a stream, what leaves
+// is queued work: a launch does not wait for the device. The package refuses shapes that do not fit each other. It
+// knows nothing of models, of the names of weights, or of which device runs a kernel.
 //
 // One file holds one family of kernels: gemm.go describes and launches the operations of src/gemm.cu and
-// src/gemm.sm_90a.cu, which `make kernels` compiles to ptx/gemm.sm_80.ptx and ptx/gemm.sm_90a.ptx. README.md shows how to
-// add an operation.
+// src/gemm.sm_90a.cu, which `make kernels` compiles to ptx/gemm.sm_80.ptx and ptx/gemm.sm_90a.ptx. README.md shows how
+// to add an operation.
 package kernels
 
 import (
@@ -55,8 +55,8 @@ func kernelsOf(f Family, t Target) []*kernel {
 	return all
 }
 
-// rowKernels holds the kernels that do not compute tiles, by group: the one for aligned rows, and the one for all rows, whose
-// name ends in _any. A group with a single kernel has it in both places.
+// rowKernels holds the kernels that do not compute tiles, by group: the one for aligned rows, and the one for all rows,
+// whose name ends in _any. A group with a single kernel has it in both places.
 var rowKernels = func() map[string][2]*kernel {
 	groups := map[string][2]*kernel{}
 	for i := range compiled {

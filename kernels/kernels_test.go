@@ -20,8 +20,8 @@ import (
 	"kleinbild/kernels/ptxsim"
 )
 
-// harness runs the shipped PTX on a device. The software device, which tests use unless told otherwise, reports whatever
-// reads what nobody wrote, leaves its memory, or races. Results are compared with float64 loops.
+// harness runs the shipped PTX on a device. The software device, which tests use unless told otherwise, reports
+// whatever reads what nobody wrote, leaves its memory, or races. Results are compared with float64 loops.
 type harness struct {
 	*testing.T
 	ctx    cu.Context
@@ -48,8 +48,8 @@ var (
 	hopper = sync.OnceValues(func() (*Set, error) { return New(recorder{ptxsim.Open(ptxsim.Device{Major: 9})}, nil), nil })
 )
 
-// onEachDevice runs a test on the devices whose kernels differ: on both software devices, or on the GPU, and there with the
-// kernels for sm_80 too.
+// onEachDevice runs a test on the devices whose kernels differ: on both software devices, or on the GPU, and there with
+// the kernels for sm_80 too.
 func onEachDevice(t *testing.T, test func(h *harness)) {
 	t.Run(*deviceName, func(t *testing.T) { test(newHarness(t)) })
 	if *deviceName == "sim" {
@@ -67,8 +67,8 @@ func onEachDevice(t *testing.T, test func(h *harness)) {
 	})
 }
 
-// tries says whether a test shall launch a variant: one that the device takes for these operands. What it does not take is
-// replaced by another, which has its own turn.
+// tries says whether a test shall launch a variant: one that the device takes for these operands. What it does not take
+// is replaced by another, which has its own turn.
 func (h *harness) tries(s Shape, v int, have alignment) bool {
 	h.Helper()
 	o := Find(s.Operation)
@@ -84,7 +84,8 @@ type recordedModule struct{ cu.Module }
 
 type recordedFunction struct{ cu.Function }
 
-// launched holds the names of those kernels. uncounted is set while a test launches kernels without comparing their results.
+// launched holds the names of those kernels. uncounted is set while a test launches kernels without comparing their
+// results.
 var (
 	launched  = map[string]bool{}
 	uncounted bool
@@ -282,8 +283,9 @@ func (h *harness) bytes(m Matrix) []byte {
 	return b
 }
 
-// toleranceOf is the relative RMS error allowed. Rounding once to BF16 is off by 2⁻⁸ at most and by 1.6e-3 on the average
-// of many, where rounding twice gives 2.3e-3; F32 arithmetic with approximate exponentials and roots by 2⁻²⁰ at most.
+// toleranceOf is the relative RMS error allowed. Rounding once to BF16 is off by 2⁻⁸ at most and by 1.6e-3 on the
+// average of many, where rounding twice gives 2.3e-3; F32 arithmetic with approximate exponentials and roots by 2⁻²⁰ at
+// most.
 func toleranceOf(m Matrix) float64 {
 	switch {
 	case m.DType == F32:

@@ -31,8 +31,8 @@ func (d DType) String() string {
 	return "BF16"
 }
 
-// Matrix is rows × cols values in device memory: value (i, j) is number i·Stride + j from Data. The zero value means that
-// there is no matrix.
+// Matrix is rows × cols values in device memory: value (i, j) is number i·Stride + j from Data. The zero value means
+// that there is no matrix.
 type Matrix struct {
 	Data       cu.DevicePtr
 	Rows, Cols int

@@ -34,8 +34,8 @@ var OpLayerNorm = define(Operation{
 	Trials: []Shape{{Operation: layerNorm, Rows: 5, Cols: 528}},
 })
 
-// OpQKNormRoPE normalises and rotates the heads of its first operand in place. The second is the weight, the third holds
-// angles, whose cosines serve as sines too.
+// OpQKNormRoPE normalises and rotates the heads of its first operand in place. The second is the weight, the third
+// holds angles, whose cosines serve as sines too.
 var OpQKNormRoPE = define(Operation{
 	Name:     qkNormRoPE,
 	Families: []Family{normFamily},
@@ -107,8 +107,8 @@ func (r RoPE) check(operation string, x, w Matrix) error {
 	return nil
 }
 
-// QKNormRoPE normalises each head of x [rows, heads·d], BF16, in place as RMSNorm does, with the weight w [1, d], and rotates
-// it.
+// QKNormRoPE normalises each head of x [rows, heads·d], BF16, in place as RMSNorm does, with the weight w [1, d], and
+// rotates it.
 func (q *Queue) QKNormRoPE(x, w Matrix, rope RoPE, eps float32) error {
 	if err := rope.check(qkNormRoPE, x, w); err != nil {
 		return err

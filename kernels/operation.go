@@ -8,8 +8,8 @@ import (
 	"kleinbild/kernels/cu"
 )
 
-// Operation is an operation of the GPU with all that measuring, testing and benchmarking need to know of it. Each is one
-// literal in the file of its family.
+// Operation is an operation of the GPU with all that measuring, testing and benchmarking need to know of it. Each is
+// one literal in the file of its family.
 type Operation struct {
 	// Name is what shapes, files and tables call the operation. The names of its kernels begin with it, unless Groups says
 	// otherwise.
@@ -129,8 +129,8 @@ func Layout(operands []Operand, at cu.DevicePtr) (ms []Matrix, bytes int64) {
 type Shape struct {
 	// Operation is the Name of an Operation.
 	Operation string
-	// Rows and Cols are the result's. Depth is the number of values in a sum: a product's k, attention's keys, the channels
-	// that enter a convolution. For qk_norm_rope it is the width of a head, for group_norm the number of groups.
+	// Rows and Cols are the result's. Depth is the number of values in a sum: a product's k, attention's keys, the
+	// channels that enter a convolution. For qk_norm_rope it is the width of a head, for group_norm the number of groups.
 	Rows, Cols, Depth int
 	// Heads, KVHeads and Causal describe an attention, Conv a convolution or the picture of patchify.
 	Heads, KVHeads int        `json:",omitempty"`

@@ -17,8 +17,8 @@ import (
 	"kleinbild/kernels/ptxsim/ptx"
 )
 
-// TestOperations launches every variant of every operation at its trial shapes through what the operation says of itself,
-// on each target. Variants of one target give the same bits.
+// TestOperations launches every variant of every operation at its trial shapes through what the operation says of
+// itself, on each target. Variants of one target give the same bits.
 func TestOperations(t *testing.T) { onEachDevice(t, testOperations) }
 
 func testOperations(h *harness) {
@@ -67,8 +67,8 @@ func testOperations(h *harness) {
 	}
 }
 
-// TestEverySourceAndKernelBelongs: every source is a family with an operation, every kernel belongs to an operation, and the
-// table lists what the PTX has.
+// TestEverySourceAndKernelBelongs: every source is a family with an operation, every kernel belongs to an operation,
+// and the table lists what the PTX has.
 func TestEverySourceAndKernelBelongs(t *testing.T) {
 	groups, families := map[string][]string{}, map[Family]bool{}
 	for _, o := range Operations() {
@@ -138,8 +138,8 @@ func TestEverySourceAndKernelBelongs(t *testing.T) {
 	}
 }
 
-// TestParametersAreThoseOfThePTX compares the parameters that the launchers pack, for each kernel that tests launch, with
-// those of the PTX: their number of bytes, with the last one's padding.
+// TestParametersAreThoseOfThePTX compares the parameters that the launchers pack, for each kernel that tests launch,
+// with those of the PTX: their number of bytes, with the last one's padding.
 func TestParametersAreThoseOfThePTX(t *testing.T) {
 	sizes := map[string]int{}
 	files, err := fs.Glob(ptxFiles, "ptx/*.ptx")
@@ -219,8 +219,8 @@ func (f packedFunction) Launch(_, _ cu.Dim3, _ int, _ cu.Stream, params []byte) 
 	return nil
 }
 
-// TestNoSwitchOnOperations counts the places outside of tests that compare something with the name of an operation: what
-// differs between operations stands in the Operation.
+// TestNoSwitchOnOperations counts the places outside of tests that compare something with the name of an operation:
+// what differs between operations stands in the Operation.
 func TestNoSwitchOnOperations(t *testing.T) {
 	if _, err := os.Stat("../go.mod"); err != nil {
 		t.Skip("the sources are not here")

@@ -74,8 +74,8 @@ type module struct {
 	functions map[string]cu.Function
 }
 
-// New returns the kernels for ctx; nothing is compiled yet. If tuner is nil, kernels for the device's own target are used
-// without a trial, and a rule chooses among variants.
+// New returns the kernels for ctx; nothing is compiled yet. If tuner is nil, kernels for the device's own target are
+// used without a trial, and a rule chooses among variants.
 func New(ctx cu.Context, tuner Tuner) *Set {
 	modules := map[Family]*[targets]module{}
 	for _, f := range Families() {
@@ -142,8 +142,8 @@ func (s *Set) bestTarget(f Family) (Target, error) {
 	return b.target, b.err
 }
 
-// refused says whether an error means that the driver does not take the PTX, or takes it wrongly. Other errors are faults
-// of the device.
+// refused says whether an error means that the driver does not take the PTX, or takes it wrongly. Other errors are
+// faults of the device.
 func refused(err error) bool {
 	var jit *cu.JITError
 	var driver *cu.DriverTooOldError

@@ -2,9 +2,9 @@ package kernels
 
 import "kleinbild/kernels/cu"
 
-// tensorKey is what the descriptor of an operand depends on: the extents of its dimensions, the innermost first; the distances
-// between neighbours in the other dimensions, in values; and the extents of the boxes that are copied, each of panelColumns
-// columns. A matrix has two dimensions and zeros for the third.
+// tensorKey is what the descriptor of an operand depends on: the extents of its dimensions, the innermost first; the
+// distances between neighbours in the other dimensions, in values; and the extents of the boxes that are copied, each
+// of panelColumns columns. A matrix has two dimensions and zeros for the third.
 type tensorKey struct {
 	data    cu.DevicePtr
 	dims    [3]int
@@ -24,8 +24,8 @@ func matrixTensor(m Matrix, rows int) tensorKey {
 	return tensorKey{data: m.Data, dims: [3]int{m.Cols, m.Rows}, strides: [2]int{m.rowStride()}, box: [2]int{rows}}
 }
 
-// headTensor describes the first rows of m, whose columns are heads side by side, in boxes of box rows of one head. Reads
-// outside of a head give zeros.
+// headTensor describes the first rows of m, whose columns are heads side by side, in boxes of box rows of one head.
+// Reads outside of a head give zeros.
 func headTensor(m Matrix, rows, heads, box int) tensorKey {
 	cols := m.Cols / heads
 	return tensorKey{data: m.Data, dims: [3]int{cols, heads, rows}, strides: [2]int{cols, m.rowStride()}, box: [2]int{1, box}}

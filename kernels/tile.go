@@ -30,8 +30,8 @@ func (k *kernel) fits(have alignment, target Target) bool {
 // tilesOver counts the tiles of a result of rows × cols.
 func (k *kernel) tilesOver(rows, cols int) int { return ceilDiv(rows, k.m) * ceilDiv(cols, k.n) }
 
-// grid counts the blocks of a launch. On sm_90a a block takes one tile after the other, so that there are as many blocks
-// as fit the GPU together; elsewhere each tile has a block.
+// grid counts the blocks of a launch. On sm_90a a block takes one tile after the other, so that there are as many
+// blocks as fit the GPU together; elsewhere each tile has a block.
 func (k *kernel) grid(rows, cols, sms int) int {
 	if k.target == SM90a {
 		return min(k.tilesOver(rows, cols), max(sms, 1)*k.blocks)
@@ -111,8 +111,8 @@ func (q *Queue) choose(variant Variant, have alignment, shape Shape) (*kernel, e
 	return choose(tiles, variant, have, target, shape, q.set.ctx.Device().SMs)
 }
 
-// choose returns the tile that variant names if it is made for the target and takes the operands' alignment, else the one
-// that should be fastest.
+// choose returns the tile that variant names if it is made for the target and takes the operands' alignment, else the
+// one that should be fastest.
 func choose(tiles []*kernel, variant Variant, have alignment, target Target, s Shape, sms int) (*kernel, error) {
 	if variant != Auto && (variant < 0 || int(variant) >= len(tiles)) {
 		return nil, fmt.Errorf("%s: variant %d, want 0 to %d", s.Operation, variant, len(tiles)-1)

@@ -1,7 +1,7 @@
 // Package cuda is the backend that computes on a GPU, over the kernels of kernels/ and a device of kernels/cu: NVIDIA's
-// driver, or a device in software. Activations are bfloat16 matrices (float32 where a stage asks for that), in one piece of
-// memory whose size a rehearsal finds out before the run; weights become bfloat16 on their way to the device and stay there, but for those that pass through
-// lanes where they do not all fit (lanes.go).
+// driver, or a device in software. Activations are bfloat16 matrices (float32 where a stage asks for that), in one
+// piece of memory whose size a rehearsal finds out before the run; weights become bfloat16 on their way to the device
+// and stay there, but for those that pass through lanes where they do not all fit (lanes.go).
 //
 // It refuses heads wider than 512 columns and group normalisations of more than 2048, which no published model has.
 package cuda
@@ -112,7 +112,8 @@ func (b *Backend) DeviceName() string { return b.info.Name }
 // Activation is the format of activations.
 func (b *Backend) Activation() tensor.DType { return tensor.BF16 }
 
-// Begin ties the operations that follow to ctx. After a fault it starts the device anew; where that fails, Sync says so.
+// Begin ties the operations that follow to ctx. After a fault it starts the device anew; where that fails, Sync says
+// so.
 func (b *Backend) Begin(ctx context.Context) {
 	b.flush()
 	b.ctx, b.err, b.last = ctx, nil, "begin"
@@ -180,8 +181,8 @@ func (b *Backend) fail(operation string, err error) {
 // blame is fail for an error that the device told late.
 func (b *Backend) blame(err error) { b.fail(b.last+", or an operation before it", err) }
 
-// issue queues f, which launches a kernels' operation that reads weights, some of which may be nil. f runs on the thread that
-// owns the device.
+// issue queues f, which launches a kernels' operation that reads weights, some of which may be nil. f runs on the
+// thread that owns the device.
 func (b *Backend) issue(name string, o *kernels.Operation, f func(q *kernels.Queue) error, weights ...backend.Weight) {
 	if b.rehearsal || b.stopped() {
 		return

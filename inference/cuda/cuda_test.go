@@ -234,8 +234,8 @@ func TestNetworksTakeTurns(t *testing.T) {
 	}
 }
 
-// TestPartsComeAndGo: of a network in five parts on a device with room for three, two steps in a row find what stayed, and
-// nothing is recorded that would not be there at its replay. With more room, recording begins.
+// TestPartsComeAndGo: of a network in five parts on a device with room for three, two steps in a row find what stayed,
+// and nothing is recorded that would not be there at its replay. With more room, recording begins.
 func TestPartsComeAndGo(t *testing.T) {
 	for _, row := range []struct {
 		room, calls int
@@ -335,7 +335,8 @@ func (p *pinless) MemAllocHost(bytes int) ([]byte, error) {
 	return p.Context.MemAllocHost(bytes)
 }
 
-// TestUploadFails: the operation that needs the weights fails, nothing stays on the device, and the next run tries again.
+// TestUploadFails: the operation that needs the weights fails, nothing stays on the device, and the next run tries
+// again.
 func TestUploadFails(t *testing.T) {
 	device := &pinless{Context: ptxsim.Open(ptxsim.Device{})}
 	b := openOn(t, func() (cu.Context, error) { return device, nil })
@@ -374,8 +375,8 @@ func TestUploadFails(t *testing.T) {
 	}
 }
 
-// TestFault: the error names the operation and the kernel; what was kept is gone; another device serves the next run, and
-// where there is none, that is said.
+// TestFault: the error names the operation and the kernel; what was kept is gone; another device serves the next run,
+// and where there is none, that is said.
 func TestFault(t *testing.T) {
 	b, _ := openSims(t, ptxsim.Device{Budget: 60}, ptxsim.Device{})
 	w := bf16Weight(t, b, "w", 0.5, 64, 64)

@@ -69,7 +69,8 @@ func (b *Backend) place() error {
 	return b.err
 }
 
-// openLanes allocates a network's lanes, at the cost of other weights. Without room for them its parts come one at a time.
+// openLanes allocates a network's lanes, at the cost of other weights. Without room for them its parts come one at a
+// time.
 func (b *Backend) openLanes(network string) (*lanes, error) {
 	if l := b.lanes[network]; l != nil {
 		return l, nil
@@ -123,9 +124,9 @@ func (b *Backend) closeLanes(network string) error {
 	return errors.Join(errs...)
 }
 
-// vacate returns an empty lane for a part that comes behind the operations queued so far; nil if there is none. It takes
-// one whose part has been used since it came and is not needed by the current operation. If an operation waits for the
-// new part, one that has not been used will do.
+// vacate returns an empty lane for a part that comes behind the operations queued so far; nil if there is none. It
+// takes one whose part has been used since it came and is not needed by the current operation. If an operation waits
+// for the new part, one that has not been used will do.
 func (b *Backend) vacate(l *lanes, urgent bool) (*lane, error) {
 	if l == nil {
 		return nil, nil

@@ -10,8 +10,8 @@ import (
 	"kleinbild/kernels/ptxsim"
 )
 
-// circle is a network whose parts of partBytes are used one after another, step after step, on a software device with room
-// for some of them beside the activations.
+// circle is a network whose parts of partBytes are used one after another, step after step, on a software device with
+// room for some of them beside the activations.
 type circle struct {
 	*Backend
 	device *ptxsim.Context
@@ -125,8 +125,8 @@ func TestLanesOutOfOrder(t *testing.T) {
 	}
 }
 
-// TestAnotherProgramTakesMemory: what another program takes away before or while parts come leaves a smaller placement, and the
-// same values.
+// TestAnotherProgramTakesMemory: what another program takes away before or while parts come leaves a smaller placement,
+// and the same values.
 func TestAnotherProgramTakesMemory(t *testing.T) {
 	for _, row := range []struct{ room, taken, beforeStep int }{
 		{5, 2, 0}, {5, 3, 0}, {5, 4, 0}, {circleParts, 3, 0}, {5, 1, 1},

@@ -27,8 +27,8 @@ func matrixOf(buf *buffer, rows, cols int, dtype tensor.DType) backend.Matrix {
 	return backend.Matrix{Rows: rows, Cols: cols, Stride: cols, DType: dtype, Buffer: buf}
 }
 
-// Alloc returns a matrix of undefined contents: a piece of the arena, or memory of its own where Reserve has not been told
-// of it.
+// Alloc returns a matrix of undefined contents: a piece of the arena, or memory of its own where Reserve has not been
+// told of it.
 func (b *Backend) Alloc(rows, cols int, dtype tensor.DType) backend.Matrix {
 	mustHave(dtype == tensor.F32 || dtype == tensor.BF16, "Alloc of %v, want F32 or BF16", dtype)
 	mustHave(!b.recording, "Alloc of [%d %d] inside a replay", rows, cols)

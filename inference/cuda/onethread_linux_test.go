@@ -14,8 +14,8 @@ import (
 	"kleinbild/kernels/ptxsim"
 )
 
-// oneThread is a software device that one thread owns, as it does a GPU's context: what does not compile or wait is handed
-// to that thread. Who waits there for somebody who needs the thread, waits for ever.
+// oneThread is a software device that one thread owns, as it does a GPU's context: what does not compile or wait is
+// handed to that thread. Who waits there for somebody who needs the thread, waits for ever.
 type oneThread struct {
 	*ptxsim.Context
 	owner atomic.Int64

@@ -101,8 +101,8 @@ func (b *Backend) ahead(p *part) {
 	}
 }
 
-// after yields the parts in the order in which a run uses them after p. A network that passes through lanes is used in a
-// circle, step after step; behind one that stays come the networks after it.
+// after yields the parts in the order in which a run uses them after p. A network that passes through lanes is used in
+// a circle, step after step; behind one that stays come the networks after it.
 func (b *Backend) after(p *part) iter.Seq[*part] {
 	return func(yield func(*part) bool) {
 		at := slices.Index(b.parts, p)
@@ -176,8 +176,8 @@ func (b *Backend) allocate(bytes int64, what string) (cu.DevicePtr, error) {
 	}
 }
 
-// evict takes weights off the device that the current operation, which works with a network, does not need: parts of other
-// networks, then their lanes, then parts and lanes of its own, which the next operation then places anew.
+// evict takes weights off the device that the current operation, which works with a network, does not need: parts of
+// other networks, then their lanes, then parts and lanes of its own, which the next operation then places anew.
 func (b *Backend) evict(network string) bool {
 	victim := b.victim(network)
 	if victim != nil && victim.network != network {

@@ -6,8 +6,8 @@ import (
 	"kleinbild/inference/backend"
 )
 
-// Rehearsal returns a backend that computes nothing and needs no device: stages built and run on it find out what memory
-// this one will need.
+// Rehearsal returns a backend that computes nothing and needs no device: stages built and run on it find out what
+// memory this one will need.
 func (b *Backend) Rehearsal() backend.Rehearsal {
 	r := &Backend{info: b.info, rehearsal: true, options: b.options, rehearsed: b.rehearsed}
 	r.arena.reset(endless)
@@ -28,9 +28,8 @@ func (b *Backend) Memory() backend.Memory {
 	return m
 }
 
-// Room returns the device's memory that a run can have: what is free and what this backend holds, all of which can leave,
-// but for the driver's margin.
-// It may be called during a run.
+// Room returns the device's memory that a run can have: what is free and what this backend holds, all of which can
+// leave, but for the driver's margin. It may be called during a run.
 func (b *Backend) Room() (room, total int64, err error) {
 	room, total, err = b.available()
 	return room + b.keeping.Load(), total, err

@@ -12,8 +12,8 @@ import (
 	"kleinbild/kernels/ptxsim"
 )
 
-// TestShapes computes operations at the shapes of FLUX.2 [klein] 4B and a picture of 1024×1024 on a GPU, at small ones on
-// software devices with the kernels of each target, and compares a sample of the results with float64 loops.
+// TestShapes computes operations at the shapes of FLUX.2 [klein] 4B and a picture of 1024×1024 on a GPU, at small ones
+// on software devices with the kernels of each target, and compares a sample of the results with float64 loops.
 func TestShapes(t *testing.T) {
 	if *deviceName == "cuda" {
 		s := shapes{hidden: 3072, mlp: 9216, heads: 24, kvHeads: 8, width: 128, text: 512, joint: 4608, side: 1024, channels: 128}

@@ -8,8 +8,8 @@ import (
 	"kleinbild/kernels"
 )
 
-// table is a weight of which an operation reads a few rows: it stays in the file's mapping, and the rows are sent. The 4B
-// model's embedding has 151,936 of them, a prompt 512.
+// table is a weight of which an operation reads a few rows: it stays in the file's mapping, and the rows are sent. The
+// 4B model's embedding has 151,936 of them, a prompt 512.
 type table struct{ tensor.Tensor }
 
 // Table checks that t can be read.

@@ -19,8 +19,8 @@ type rehearsed struct {
 	shapes []kernels.Shape
 }
 
-// rehearse remembers the shape of a rehearsal's operation, of which s lacks the rows and columns of dst. Kernels compete only
-// for results in bfloat16.
+// rehearse remembers the shape of a rehearsal's operation, of which s lacks the rows and columns of dst. Kernels
+// compete only for results in bfloat16.
 func (b *Backend) rehearse(dst backend.Matrix, s kernels.Shape) {
 	if !b.rehearsal || dst.DType != tensor.BF16 {
 		return
@@ -33,16 +33,16 @@ func (b *Backend) rehearse(dst backend.Matrix, s kernels.Shape) {
 	}
 }
 
-// RehearsedShapes lists the shapes of the products, attentions and convolutions that rehearsals have issued, each once, in
-// their order.
+// RehearsedShapes lists the shapes of the products, attentions and convolutions that rehearsals have issued, each once,
+// in their order.
 func (b *Backend) RehearsedShapes() []kernels.Shape {
 	b.rehearsed.mu.Lock()
 	defer b.rehearsed.mu.Unlock()
 	return slices.Clone(b.rehearsed.shapes)
 }
 
-// Tune measures the kernels that compete for the rehearsed shapes on this device, which should be idle. It returns what is
-// known of the shapes for which kernels compete.
+// Tune measures the kernels that compete for the rehearsed shapes on this device, which should be idle. It returns what
+// is known of the shapes for which kernels compete.
 func (b *Backend) Tune(ctx context.Context, o tune.Options) ([]tune.Measurement, error) {
 	b.flush()
 	var shapes []kernels.Shape
@@ -67,8 +67,8 @@ func (b *Backend) Target(o *kernels.Operation) (string, error) {
 	return t.String(), err
 }
 
-// tune measures the kernels that compete for rehearsed shapes which no process has measured on this device. Results do not
-// change, and a shape that cannot be measured only runs slower, so that only a lost device is an error.
+// tune measures the kernels that compete for rehearsed shapes which no process has measured on this device. Results do
+// not change, and a shape that cannot be measured only runs slower, so that only a lost device is an error.
 func (b *Backend) tune() {
 	if b.options.Choices == "" {
 		return

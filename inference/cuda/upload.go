@@ -24,7 +24,8 @@ type load struct {
 	over  bool
 }
 
-// bring puts p behind the parts that are on their way. Where it comes to lie in a lane, its copy waits for the lane's mark.
+// bring puts p behind the parts that are on their way. Where it comes to lie in a lane, its copy waits for the lane's
+// mark.
 func (b *Backend) bring(p *part, at cu.DevicePtr, in *lane) {
 	p.at, p.sealed, p.chunks, p.behind = at, true, nil, nil
 	size := int64(b.options.ChunkBytes)

@@ -1,15 +1,15 @@
-// Attention: dst = softmax(scale·q·k^T + mask)·v, head by head. q and dst are [rows, heads·d], k and v [keys, kv_heads·d];
-// query head h reads key head h·kv_heads/heads. With causal, query i sees keys 0 … i. There are no keys from `keys` on.
+// Attention: dst = softmax(scale·q·k^T + mask)·v by heads. q and dst are [rows, heads·d], k and v [keys, kv_heads·d];
+// query head h reads key head h·kv_heads/heads. With causal, query i sees keys 0 … i. No key from `keys` on exists.
 //
-// A block keeps some queries of one head and walks over the keys, KEYS at a time, with the running maximum and sum of each
-// query. When the maximum rises, the result so far is scaled down, so that no matrix of scores is ever stored.
+// A block keeps some queries of one head and walks over the keys, KEYS at a time, with the running maximum and sum of
+// each query. When the maximum rises, the result so far is scaled down, so that no matrix of scores is ever stored.
 // Probabilities are rounded to bfloat16 before they are multiplied by the values; sums are float32.
 //   attention_<D>x<rows>  d ≤ D, which is 64 or 128. The warp that multiplies scores by values keeps them in registers.
 //   attention_<D>         d ≤ D, which is 256 or 512, for the VAE. The registers of one warp do not hold so wide a result:
 //                         four warps compute a quarter of the columns each and exchange probabilities in shared memory.
-// Rows start at multiples of 16 bytes and d is a multiple of 8. The _any kernels take any rows, one value at a time. All
-// kernels of one D take the keys in the same order and in the same portions, so that they give the same bits.
-// Rate: the limit is mma.sync, 4·rows·keys·d FLOP a head, and the exponentials, one for each score.
+// Rows start at multiples of 16 bytes and d is a multiple of 8. The _any kernels take any rows, one value at a time.
+// All kernels of one D take the keys in the same order and in the same portions, so that they give the same bits. Rate:
+// the limit is mma.sync, 4·rows·keys·d FLOP a head, and the exponentials, one for each score.
 #include "tile.h"
 
 static constexpr int KEYS = 64;
@@ -29,8 +29,8 @@ struct Attention {
 template <int D> DEV u32 place(int row, int piece) { return row * (D * 2) + ((piece ^ (row & 7)) << 4); }
 DEV u32 step(u32 at, int k) { return (at ^ ((k & 3) << 5)) + (k >> 2) * 128; }
 
-// copy_rows copies ROWS rows of D columns from row first on. Rows from end on repeat the last row, columns from cols on are
-// zeros.
+// copy_rows copies ROWS rows of D columns from row first on. Rows from end on repeat the last row, columns from cols on
+// are zeros.
 template <int SIZE, int ROWS, int D, bool ALIGNED> DEV void copy_rows(u32 buffer, const bf16 *m, int stride, int first, int end, int cols) {
   constexpr int PIECES = D / 8;
   UNROLL_IF(ALIGNED)
@@ -40,7 +40,7 @@ template <int SIZE, int ROWS, int D, bool ALIGNED> DEV void copy_rows(u32 buffer
   }
 }
 
-// mask hides the keys that a query may not see. Element c of mma tile j belongs to row + 8·(c/2) and key first + 8·j + c%2.
+// mask hides keys from queries. Element c of mma tile j belongs to row + 8·(c/2) and key first + 8·j + c%2.
 template <int NJ> DEV void mask(float (&s)[NJ][4], int row, int first, int keys, int causal) {
   UNROLL
   for (int j = 0; j < NJ; j++)
@@ -165,8 +165,8 @@ template <int D, int ROWS, int MI, bool ALIGNED> DEV void attention_body(const A
     store<MI, 1, ALIGNED>(out, InOrder{out.rows}, first_row + warp_row, j * 8, [&](int i, int jj, int c) { return o[i][j + jj][c] * sum[i][c / 2]; });
 }
 
-// A block has 64 queries and 2 × 4 warps. A warp has 32 of the queries and, of each, a quarter of the keys and a quarter of
-// each SLICE columns of the result.
+// A block has 64 queries and 2 × 4 warps. A warp has 32 of the queries and, of each, a quarter of the keys and a
+// quarter of each SLICE columns of the result.
 template <int D, bool ALIGNED> DEV void wide_body(const Attention &p) {
   DYNAMIC_SHARED(shared);
   constexpr int ROWS = 64, SLICE = 64, STAGES = 3, SIZE = 256, SLICE_BYTES = KEYS * SLICE * 2;

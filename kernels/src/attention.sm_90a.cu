@@ -1,10 +1,10 @@
 // Attention on sm_90a: see attention.cu. For heads of 65 to 128 columns and aligned operands.
 //
-// The name of a kernel gives the number of queries that a block keeps, 64 for each consumer. Keys and values come in portions
-// of KEYS, each through its own ring; columns past the head's width and keys past the last arrive as zeros. The next scores
-// are multiplied while the last probabilities are multiplied by their values, and the exponentials of one consumer run beside
-// the products of the other. In the _turns kernel a consumer issues its products only after the other has, so that the two
-// do not compute the same thing at the same time.
+// The name of a kernel gives the number of queries that a block keeps, 64 for each consumer. Keys and values come in
+// portions of KEYS, each through its own ring; columns past the head's width and keys past the last arrive as zeros.
+// The next scores are multiplied while the last probabilities are multiplied by their values, and the exponentials of
+// one consumer run beside the products of the other. In the _turns kernel a consumer issues its products only after the
+// other has, so that the two do not compute the same thing at the same time.
 //
 // All kernels here take the keys in the same order and in the same portions, so that they give the same bits.
 // Rate: the limit is wgmma, 4·rows·keys·128 FLOP a head, and the exponentials, one for each score.
@@ -61,7 +61,7 @@ struct Softmax {
   }
 };
 
-// mask hides the keys that a query may not see. s belongs to row and row + 8, and to the keys first, first + 1, first + 8, ….
+// mask hides keys from queries. s belongs to row and row + 8, and to the keys first, first + 1, first + 8, ….
 DEV void mask(float (&s)[KEYS / 8][4], int row, int first, int keys, int causal) {
   UNROLL
   for (int j = 0; j < KEYS / 8; j++)
@@ -164,7 +164,7 @@ template <int CONSUMERS, int STAGES, bool TURNS> DEV void attention_body(const T
     softmax.take(s, p.scale);
   };
 
-  // A consumer waits for its turn, which the other one gives; the second gives the first turn. barrier() uses barrier 0.
+  // A consumer's turn is given by the other one. The second begins by giving a turn. barrier() uses barrier 0.
   constexpr int BOTH = 2 * WARPGROUP;
   const int turn = 1 + WARP / 4, others_turn = 2 - WARP / 4;
   auto take_turn = [&]() INLINE {

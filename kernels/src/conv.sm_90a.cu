@@ -1,11 +1,11 @@
 // Convolutions on sm_90a: conv.cu without its downsample, for operands that its STRICT kernels take.
 //
-// The rows of a tile are the pixels of a patch, PATCH wide. For each tap, one copy brings the channels of the patch; the zeros
-// that it brings from outside the picture are the padding. If the picture is to be doubled, a patch is one of x, and stands for
-// the pixels of the result at one of the four corners of x's pixels: all of them need the same pixel of x at the same tap.
+// The rows of a tile are the pixels of a patch, PATCH wide. One copy for each tap brings the channels of the patch;
+// zeros from outside the picture are the padding. With upsample a patch is one of x, and stands for the pixels of the
+// result at one of the four corners of x's pixels: all of these need the same pixel of x at the same tap.
 //
-// grid.h says how a block walks over tiles. The name of a kernel gives the size of its tile as pixels × output channels. Two
-// blocks of a _twin kernel share a multiprocessor.
+// grid.h says how a block walks over tiles. The name of a kernel gives the size of its tile as pixels × output
+// channels. Two blocks of a _twin kernel share a multiprocessor.
 //
 // Rate: the limit is wgmma; each pixel is read nine times, eight of them from the L2 cache.
 #include "grid.h"

@@ -30,9 +30,9 @@ struct alignas(8) f32x2 {
 #define KERNEL extern "C" __attribute__((global))
 // THREADS states the block's size and how many blocks a multiprocessor shall hold at once.
 #define THREADS(threads, blocks) __attribute__((launch_bounds(threads, blocks)))
-// TILE describes a kernel whose block computes m × n values of the result from slices of k columns. `stages` slices are in
-// shared memory at a time, and `bytes` is the dynamic shared memory of a block. The compiled code does not depend on it:
-// build.sh defines TABLE when it reads the table of kernels.
+// TILE describes a kernel whose block computes m × n values of the result from slices of k columns. `stages` slices are
+// in shared memory at a time, and `bytes` is the dynamic shared memory of a block. The compiled code does not depend on
+// it: build.sh defines TABLE when it reads the table of kernels.
 #ifdef TABLE
 #define TILE(m, n, k, stages, bytes, takes) __attribute__((annotate("tile", m, n, k, stages, bytes, takes)))
 #else
@@ -41,8 +41,8 @@ struct alignas(8) f32x2 {
 // TILE_OF is TILE for a Tile of tile.h or a Grid of grid.h.
 #define TILE_OF(T, n, takes) TILE(T::BM, n, T::BK, T::STAGES, T::SHARED_BYTES, takes)
 // STRICT kernels take rows that start at multiples of 16 bytes and whose width is a multiple of 8. For LOOSE ones the
-// result may lie anywhere and be float32, for UNALIGNED ones the operands may lie anywhere too. Kernels without TILE are
-// UNALIGNED if their name ends in _any.
+// result may lie anywhere and be float32, for UNALIGNED ones the operands may lie anywhere too. Kernels without TILE
+// are UNALIGNED if their name ends in _any.
 enum Takes { STRICT, LOOSE, UNALIGNED };
 static constexpr Takes takes(bool aligned, bool whole) { return !aligned ? UNALIGNED : whole ? STRICT : LOOSE; }
 #define SHARED __attribute__((shared))
@@ -59,8 +59,8 @@ static constexpr Takes takes(bool aligned, bool whole) { return !aligned ? UNALI
 #define BLOCK_Y ((int)__nvvm_read_ptx_sreg_ctaid_y())
 #define BLOCKS_X ((int)__nvvm_read_ptx_sreg_nctaid_x())
 
-// Mat is a matrix in global memory as the launchers pass it. Element (i, j) has the index i·stride + j. Elements are float32
-// if f32 is set, else bfloat16.
+// Mat is a matrix in global memory as the launchers pass it. Element (i, j) has the index i·stride + j. Elements are
+// float32 if f32 is set, else bfloat16.
 struct Mat {
   u8 *data;
   int stride;
@@ -101,15 +101,16 @@ OP float silu(float x) { return x * reciprocal(1.0f + exp2_approx(-LOG2E * x)); 
 
 OP u32 shuffle_xor(u32 v, int mask) { return (u32)__nvvm_shfl_sync_bfly_i32(0xffffffffu, (int)v, mask, 31); }
 OP float shuffle_xor(float v, int mask) { return f32_of_bits(shuffle_xor(bits_of_f32(v), mask)); }
-// warp_sum adds v over the warp. Every lane gets the same bits, because each step adds the same two numbers in both lanes.
+// warp_sum adds v over the warp. Every lane gets the same bits, because each step adds the same two numbers in both
+// lanes.
 OP float warp_sum(float v) {
   UNROLL
   for (int m = 16; m; m >>= 1) v += shuffle_xor(v, m);
   return v;
 }
 
-// load8 and store8 move eight columns of a row. If ALIGNED, the eight columns exist and start at a multiple of 16 bytes.
-// Otherwise they are moved one at a time; columns from cols on are read as 0 and not stored.
+// load8 and store8 move eight columns of a row. If ALIGNED, the eight columns exist and start at a multiple of 16
+// bytes. Otherwise they are moved one at a time; columns from cols on are read as 0 and not stored.
 template <bool ALIGNED> OP void load8(float (&v)[8], Mat m, i64 row, int col, int cols) {
   const i64 at = row * m.stride + col;
   if (ALIGNED && m.f32) {
@@ -173,8 +174,8 @@ OP void store_shared(u32 at, u32x4 w) {
   asm volatile("st.shared.v4.b32 [%0], {%1, %2, %3, %4};" ::"r"(at), "r"(w.v[0]), "r"(w.v[1]), "r"(w.v[2]), "r"(w.v[3]) : "memory");
 }
 
-// copy_async starts a copy of 16 bytes from global to shared memory. With bytes = 0 it stores zeros and reads nothing; else
-// bytes is 16.
+// copy_async starts a copy of 16 bytes from global to shared memory. With bytes = 0 it stores zeros and reads nothing;
+// else bytes is 16.
 OP void copy_async(u32 dst, const void *src, int bytes) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(dst), "l"((GLOBAL const void *)src), "r"(bytes) : "memory");
 }
@@ -195,8 +196,8 @@ OP void load_matrices_transposed(u32 (&r)[4], u32 address) {
                : "r"(address)
                : "memory");
 }
-// multiply_add computes d[16, 8] += a[16, 16]·b[16, 8]. Lane l holds the columns 2·(l%4) and 2·(l%4) + 1 of the rows l/4
-// and l/4 + 8 of d.
+// multiply_add computes d[16, 8] += a[16, 16]·b[16, 8]. Lane l holds the columns 2·(l%4) and 2·(l%4) + 1 of the rows
+// l/4 and l/4 + 8 of d.
 OP void multiply_add(float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) {
   asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
                : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])

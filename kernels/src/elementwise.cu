@@ -5,9 +5,9 @@
 //   affine      y = x ⊙ scale + shift with rows scale and shift, or SiLU of that
 //   patchify    y[py·w/2 + px, c·4 + dy·2 + dx] = x[(2·py + dy)·w + 2·px + dx, c]; unpatchify is the inverse
 //
-// A thread computes eight columns of a row (one value in patchify and unpatchify). Blocks of 256 threads cover rows × columns
-// in raster order. Kernels without a suffix take rows that start at multiples of 16 bytes and widths that are multiples of 8;
-// the _any kernels take any rows, one value at a time.
+// A thread computes eight columns of a row (one value in patchify and unpatchify). Blocks of 256 threads cover rows ×
+// columns in raster order. Kernels without a suffix take rows that start at multiples of 16 bytes and widths that are
+// multiples of 8; the _any kernels take any rows, one value at a time.
 //
 // Rate: memory is the limit, the bytes of the operands over the card's bandwidth.
 #include "cu.h"

@@ -5,10 +5,10 @@
 //   gemm_qk_norm_rope  C[M, N] = A[M, K]·B[N, K]^T, then RMSNorm and RoPE of queries or keys: see qk_norm_rope.h
 //   swiglu             C[M, N] = silu(A·G^T) ⊙ (A·U^T) with G and U [N, K]; half of a tile's columns come from each
 //
-// A, B, G and U are bfloat16, C is bfloat16 or float32. A block computes one tile. The name of a kernel gives the size of
-// its tile as rows × columns; for swiglu the columns are those of G and U together. _deep kernels hold four slices, not
-// three. Rows of A, B and C start at multiples of 16 bytes, K and N are multiples of 8, M is any number. gemm_loose stores
-// C one value at a time, at any address and also as float32. The _any kernels load one value at a time too.
+// A, B, G and U are bfloat16, C is bfloat16 or float32. A block computes one tile. The name of a kernel gives the size
+// of its tile as rows × columns; for swiglu the columns are those of G and U together. _deep kernels hold four slices,
+// not three. Rows of A, B and C start at multiples of 16 bytes, K and N are multiples of 8, M is any number. gemm_loose
+// stores C one value at a time, at any address and also as float32. The _any kernels load one value at a time too.
 //
 // Rate: mma.sync is the limit if M and N fill the card; if there are few rows, it is reading B at the card's bandwidth.
 #include "qk_norm_rope.h"
@@ -42,8 +42,8 @@ DEV void gemm_body(const bf16 *a, int a_stride, const bf16 *b, int b_stride, con
     store<T::MI, 1, WHOLE>(out, InOrder{out.rows}, row, col + j * 8, [&](int i, int jj, int k) { return acc[i][j + jj][k]; });
 }
 
-// PairedRows copies rows of gate and of up: of each WN rows, the first half comes from gate and the second from up, so that
-// a warp has both values of a column.
+// PairedRows copies rows of gate and of up: of each WN rows, the first half comes from gate and the second from up, so
+// that a warp has both values of a column.
 template <class T, bool ALIGNED> struct PairedRows {
   static constexpr int N = T::BN / T::ROWS;
   const bf16 *at[N];

@@ -1,7 +1,7 @@
 // Matrix products on sm_90a: gemm, gemm_qk_norm_rope and swiglu of gemm.cu, for operands that its STRICT kernels take.
 //
-// grid.h says how a block walks over tiles. The name of a kernel gives the size of its tile as rows × columns; for swiglu
-// the columns are those of G and U together. Two blocks of a _twin kernel share a multiprocessor.
+// grid.h says how a block walks over tiles. The name of a kernel gives the size of its tile as rows × columns; for
+// swiglu the columns are those of G and U together. Two blocks of a _twin kernel share a multiprocessor.
 //
 // Rate: wgmma is the limit if M and N fill the card; if there are few rows, it is reading B at the card's bandwidth.
 #include "grid.h"

@@ -1,26 +1,26 @@
-// grid.h is what matrix products and convolutions on sm_90a share: a block stays on its multiprocessor and takes tile after
-// tile of C[M, N] = A[M, K]·B[N, K]^T, so that the copies of the next tile run while the last one is being stored. A slice is
-// 64 columns of A and of B.
+// grid.h is what matrix products and convolutions on sm_90a share: a block stays on its multiprocessor and computes one
+// tile of C[M, N] = A[M, K]·B[N, K]^T after the other, so that the copies for the next tile run while the last is
+// stored. A slice is 64 columns of A and of B.
 //
-// Whatever the tile, an element is summed over ascending k in steps of 16 by wgmma: all shapes give the same bits.
+// Whatever the tile, an element is summed over ascending k in steps of 16 by wgmma: all tiles give the same bits.
 #pragma once
 #include "hopper.h"
 #include "tile.h"
 
-// Grid says how a block is made: a consumer has MI times 64 rows of the tile, a multiprocessor BLOCKS blocks. Of twins, one
-// multiplies while the other stores.
+// Grid describes a block: a consumer has MI times 64 rows of the tile, a multiprocessor has BLOCKS blocks. If there are
+// two, one multiplies while the other stores.
 template <int CONSUMERS_, int MI_, int BN_, int STAGES_, int BLOCKS_> struct Grid {
   static constexpr int CONSUMERS = CONSUMERS_, MI = MI_, BM = 64 * MI * CONSUMERS, BN = BN_, NJ = BN / 8, STAGES = STAGES_, BLOCKS = BLOCKS_;
   static constexpr int SIZE = (CONSUMERS + 1) * WARPGROUP;
   static constexpr int BK = PANEL, A_BYTES = BM * PANEL_ROW, STAGE_BYTES = A_BYTES + BN * PANEL_ROW, SHARED_BYTES = STAGES * (STAGE_BYTES + 16);
-  // What a thread has at first, what the producer keeps, and what that leaves for the others.
+  // REGISTERS is what a thread has at first, SPARE what the producer keeps, OWN what a consumer gets then.
   static constexpr int REGISTERS = 65536 / (SIZE * BLOCKS) / 8 * 8, SPARE = CONSUMERS == 3 ? 24 : 40;
   static constexpr int MOST = (REGISTERS * (CONSUMERS + 1) - SPARE) / CONSUMERS / 8 * 8, OWN = MOST < 240 ? MOST : 240;
-  // Groups of 32 columns whose reads are under way together when a tile is stored, as registers allow.
+  // GROUPS of 32 columns are read at the same time when a tile is stored, as many as the registers hold.
   static constexpr int GROUPS = CONSUMERS == 3 ? 1 : MI * BN == 256 ? 2 : 4;
 };
 
-// Barriers of a ring: full ones, then empty ones, behind the buffers.
+// Pipeline is the ring of buffers, and behind them the barriers: first all full ones, then all empty ones.
 template <class G> struct Pipeline {
   u32 buffers;
 
@@ -40,8 +40,8 @@ template <class G> struct Pipeline {
   }
 };
 
-// run walks over the block's tiles: the producer calls load(slice, full, tile_m, tile_n, step) for each slice, consumers
-// done(acc, row, tile_n) for each 64 rows of a tile, row being the warp's first.
+// run walks over the tiles of the block. The producer calls load(slice, full, tile_m, tile_n, step) for each slice, a
+// consumer calls done(acc, row, tile_n) for each 64 rows of a tile; row is the first row of the warp.
 template <class G, class Load, class Done> DEV void run(int tiles_m, int tiles_n, int steps, Load load, Done done) {
   extern SHARED __attribute__((aligned(1024))) u8 panels[];
   const Pipeline<G> pipe = {shared_address(panels)};

@@ -1,27 +1,27 @@
 // Group normalisation of a picture x [rows, cols] with rows in raster order: groups of width columns are normalised
-// over all rows, y = (x − mean) / sqrt(var + eps) ⊙ gamma + beta. What is stored is a row of scales and one of shifts,
-// so that y = x ⊙ scale + shift; `affine` in elementwise.cu applies them, with SiLU.
+// over all rows, y = (x − mean) / sqrt(var + eps) ⊙ gamma + beta. The kernels store a row of scales and a row of shifts
+// such that y = x ⊙ scale + shift; `affine` in elementwise.cu applies them, with SiLU.
 //
-//   group_norm_sums    a block takes CHUNK rows. Of each group in them it stores the count, a value k that occurs in
-//                      the group, Σ(x − k) and Σ(x − k)²: differences from k are of the size of the deviation, which
-//                      plain squares lose where the mean is large. Threads take eight columns, in every so-many-th row.
-//   group_norm_finish  a block a group merges the chunks in float64 and in a fixed order: a thread's chunks first,
-//                      then the threads' as a tree. Results do not depend on the order in which blocks ran.
+//   group_norm_sums    A block takes CHUNK rows. For each group in them it stores the count, a value k that occurs in
+//                      the group, Σ(x − k) and Σ(x − k)². Differences from k have the size of the deviation; plain
+//                      squares would lose the deviation if the mean is large. A thread takes eight columns of some rows.
+//   group_norm_finish  A block for each group merges the chunks in float64 and in a fixed order: first each thread its
+//                      chunks, then the threads' results as a tree. The order in which blocks run does not matter.
 //
-// cols ≤ 2048. Aligned rows (see elementwise.cu) or, in group_norm_sums_any, all.
+// cols ≤ 2048. group_norm_sums takes aligned rows (see elementwise.cu), group_norm_sums_any all rows.
 //
-// Bound by memory: group_norm_sums reads x once; the rest is small.
+// Rate: memory is the limit: group_norm_sums reads x once, the rest is small.
 #include "cu.h"
 
 enum { CHUNK = 256 };
 
-// One group of one chunk.
+// Part is what is stored for one group of one chunk.
 struct alignas(16) Part {
   float count, k, sum, squares;
 };
 
 template <bool ALIGNED> DEV void sums_body(Part *parts, Mat x, int rows, int cols, int groups) {
-  // Per thread and column, Σ(x − k) and Σ(x − k)²: [row lane][column], at most 256·8 of each.
+  // Σ(x − k) and Σ(x − k)² of each thread and column: [row lane][column], at most 256·8 of each.
   SHARED static float sums[2048], squares[2048];
   const int width = cols / groups, strips = (cols + 7) / 8, lanes = 256 / strips;
   const int row_lane = TID / strips, col = TID % strips * 8;
@@ -62,7 +62,7 @@ template <bool ALIGNED> DEV void sums_body(Part *parts, Mat x, int rows, int col
 KERNEL THREADS(256, 1) void group_norm_sums(Part *parts, Mat x, int rows, int cols, int groups) { sums_body<true>(parts, x, rows, cols, groups); }
 KERNEL THREADS(256, 1) void group_norm_sums_any(Part *parts, Mat x, int rows, int cols, int groups) { sums_body<false>(parts, x, rows, cols, groups); }
 
-// Moments is the count, the mean and Σ(x − mean)² of some values.
+// Moments holds the count, the mean and Σ(x − mean)² of some values.
 struct Moments {
   double n, mean, m2;
 };

@@ -3,16 +3,16 @@
 //   rms_norm      y = x / sqrt(mean(x²) + eps) ⊙ w                                    over each row
 //   layer_norm    y = (x − mean) / sqrt(var + eps) ⊙ (1 + scale) + shift              over each row
 //   qk_norm_rope  rms_norm over each head of d columns, then each pair (a, z) of coordinates becomes
-//                 (a·cos − z·sin, z·cos + a·sin); pair p is (2p, 2p + 1), or (p, p + d/2) where halves
+//                 (a·cos − z·sin, z·cos + a·sin); pair p is (2p, 2p + 1), or (p, p + d/2) with halves
 //
-// rms_norm and layer_norm take a row a block of 256 threads; threads take eight columns at a time. The row is read
-// again for each pass: it lies in the L1 cache by then. qk_norm_rope takes a head a warp and works in place. y may be x.
-// Aligned rows (see elementwise.cu) or, in the _any kernels, all.
+// In rms_norm and layer_norm a block of 256 threads computes a row, eight columns a thread at a time. It reads the row
+// again for each pass, by then from the L1 cache. In qk_norm_rope a warp computes a head, in place. y may be x. Kernels
+// without a suffix take aligned rows (see elementwise.cu), the _any kernels all rows.
 //
-// Bound by memory: one read and one write of x over the card's bandwidth.
+// Rate: memory is the limit, one read and one write of x over the card's bandwidth.
 #include "cu.h"
 
-// block_sum adds over the 256 threads in a fixed order; part is used once.
+// block_sum adds v over the 256 threads, in a fixed order. Each call needs a part of its own.
 DEV float block_sum(float v, float (&part)[8]) {
   v = warp_sum(v);
   if (LANE == 0) part[WARP] = v;
@@ -85,7 +85,7 @@ KERNEL THREADS(256, 1) void layer_norm_any(Mat dst, Mat x, Mat scale, Mat shift,
   layer_norm_body<false>(dst, x, scale, shift, cols, eps);
 }
 
-// A warp's lanes take pairs p = lane, lane + 32, …. With PAIRS the pair's two bfloat16 lie side by side in one word.
+// A lane takes the pairs p = lane, lane + 32, …. With PAIRS the two bfloat16 of a pair are neighbours in one word.
 template <bool PAIRS> DEV void qk_norm_rope_body(bf16 *x, int stride, Mat w, const float *cos, const float *sin, int cos_stride, int sin_stride,
                                                  int rows, int heads, int d, int halves, float eps) {
   const u32 unit = (u32)BLOCK_X * 8 + WARP, row = unit / (u32)heads, head = unit % (u32)heads;
@@ -115,12 +115,12 @@ template <bool PAIRS> DEV void qk_norm_rope_body(bf16 *x, int stride, Mat w, con
     }
     a *= r * load1(w, 0, p * step);
     z *= r * load1(w, 0, p * step + partner);
-    const float turned = a * c - z * s, other = z * c + a * s;
+    const float first = a * c - z * s, second = z * c + a * s;
     if (PAIRS) {
-      stg(at + 2 * p, round_pair(turned, other));
+      stg(at + 2 * p, round_pair(first, second));
     } else {
-      stg(at + p * step, round_bf16(turned));
-      stg(at + p * step + partner, round_bf16(other));
+      stg(at + p * step, round_bf16(first));
+      stg(at + p * step + partner, round_bf16(second));
     }
   }
 }

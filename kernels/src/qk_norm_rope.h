@@ -1,12 +1,12 @@
-// qk_norm_rope.h normalises and rotates heads of a product before they are rounded: attention wants its queries and keys so.
+// qk_norm_rope.h normalises and rotates heads of a product before they are rounded, as attention needs them.
 #pragma once
 #include "tile.h"
 
 static constexpr int HEAD = 128, HEAD_TILES = HEAD / 8;
 
-// QKNormRoPE applies to the first cols columns of a product, which are heads of HEAD columns. Each head is divided by its root
-// mean square and multiplied by the row w. Then its pairs of coordinates are rotated: cos and sin are float32 rows of HEAD / 2
-// values. A pair is two neighbours or, with halves, the coordinates i and i + HEAD / 2.
+// QKNormRoPE applies to the first cols columns of a product, which are heads of HEAD columns. Each head is divided by
+// its root mean square and multiplied by the row w. Then its pairs of coordinates are rotated: cos and sin are float32
+// rows of HEAD / 2 values. A pair is two neighbours or, with halves, the coordinates i and i + HEAD / 2.
 struct QKNormRoPE {
   Mat w;
   const float *cos, *sin;
@@ -21,9 +21,9 @@ DEV void rotate(float &a, float &z, float a_scale, float z_scale, float cos, flo
   z = y * cos + x * sin;
 }
 
-// qk_norm_rope changes the sums y of a lane: it holds parts of the rows `row` and `row` + 8 of a warp's 16×NJ·8 sums, whose first
-// column is col. Squares are added over ascending columns of a lane, then over the four lanes of a row, so that all tiles
-// give the same bits. Rows past the end use the angles of the last row; they are not stored.
+// qk_norm_rope changes the sums y of a lane: it holds parts of the rows `row` and `row` + 8 of a warp's 16×NJ·8 sums,
+// whose first column is col. Squares are added over ascending columns of a lane, then over the four lanes of a row, so
+// that all tiles give the same bits. Rows past the end use the angles of the last row; they are not stored.
 template <int NJ> DEV void qk_norm_rope(float (&y)[NJ][4], const QKNormRoPE &h, int row, int rows, int col) {
   static_assert(NJ % HEAD_TILES == 0);
   const int q = LANE & 3;

@@ -1,10 +1,10 @@
-// tile.h is what the matrix product and the convolution share: a block computes a tile of C[M, N] = A[M, K]·B[N, K]^T.
+// tile.h is what matrix products and convolutions share: a block computes a tile of C[M, N] = A[M, K]·B[N, K]^T.
 //
-// Slices of A and B, BK columns wide, travel through a ring of STAGES buffers in shared memory. There a row's pieces of
-// 16 bytes are permuted by the row's number, so that neither the copies nor ldmatrix meet bank conflicts. Warps multiply
-// with mma.sync, each its own WM×WN part of the tile, with float32 sums.
+// Slices of A and B, BK columns wide, pass through a ring of STAGES buffers in shared memory. The pieces of 16 bytes of
+// a row are permuted there by the row's number, so that neither the copies nor ldmatrix have bank conflicts. Each warp
+// multiplies its own WM×WN part of the tile with mma.sync and sums in float32.
 //
-// Whatever the tile, an element is summed over ascending k in steps of 16 by the same instruction: all shapes give the
+// Whatever the tile, an element is summed over ascending k in steps of 16 by the same instruction: all tiles give the
 // same bits.
 #pragma once
 #include "cu.h"
@@ -12,18 +12,18 @@
 template <int BM_, int BN_, int BK_, int WM_, int WN_, int STAGES_> struct Tile {
   static constexpr int BM = BM_, BN = BN_, BK = BK_, WM = WM_, WN = WN_, STAGES = STAGES_;
   static constexpr int WARPS_N = BN / WN, SIZE = BM / WM * WARPS_N * 32; // SIZE is the number of threads
-  static constexpr int MI = WM / 16, NJ = WN / 8;                        // mma tiles of a warp
-  static constexpr int PIECES = BK / 8, ROWS = SIZE / PIECES;            // rows that all threads copy at once
+  static constexpr int MI = WM / 16, NJ = WN / 8;                        // the mma tiles of a warp
+  static constexpr int PIECES = BK / 8, ROWS = SIZE / PIECES;            // ROWS rows are copied by all threads at once
   static constexpr int STAGE_BYTES = (BM + BN) * BK * 2, SHARED_BYTES = STAGES * STAGE_BYTES;
   static_assert(WN % 32 == 0 && WM % 16 == 0 && (BK == 32 || BK == 64) && BM % ROWS == 0 && BN % ROWS == 0 && STAGES >= 2);
 };
 
-// permuted returns where a piece of a row lies in a buffer whose rows have BK columns.
+// permuted returns the offset of a piece of a row in a buffer whose rows have BK columns.
 template <int BK> DEV u32 permuted(int row, int piece) {
   return row * (BK * 2) + ((piece ^ (BK == 64 ? row & 7 : row >> 1 & 3)) << 4);
 }
 
-// fetch8 takes up to count values from p to 16 bytes of shared memory, one at a time.
+// fetch8 copies up to count values from p to 16 bytes of shared memory, one at a time; the others become zeros.
 DEV void fetch8(u32 dst, const bf16 *p, int count) {
   u32x4 w;
   UNROLL
@@ -34,7 +34,7 @@ DEV void fetch8(u32 dst, const bf16 *p, int count) {
   store_shared(dst, w);
 }
 
-// fetch takes 16 bytes, of which the first count values are wanted: all eight or none where ALIGNED.
+// fetch copies 16 bytes, of which the first count values are wanted. If ALIGNED, they are all eight or none.
 template <bool ALIGNED> DEV void fetch(u32 dst, const bf16 *p, int count) {
   if (ALIGNED)
     copy_async(dst, p, count > 0 ? 16 : 0);
@@ -42,7 +42,7 @@ template <bool ALIGNED> DEV void fetch(u32 dst, const bf16 *p, int count) {
     fetch8(dst, p, count);
 }
 
-// Rows copies COUNT rows of a matrix, slice by slice. Rows past the end repeat the last: what they give is not stored.
+// Rows copies COUNT rows of a matrix, slice by slice. Rows past the end repeat the last; their products are not stored.
 template <class T, int COUNT, bool ALIGNED> struct Rows {
   static constexpr int N = COUNT / T::ROWS;
   const bf16 *at[N];
@@ -66,19 +66,19 @@ template <class T, int COUNT, bool ALIGNED> struct Rows {
   }
 };
 
-// clear makes a warp's sums zero.
+// clear sets a warp's sums to zero.
 template <class T> DEV void clear(float (&acc)[T::MI][T::NJ][4]) {
   UNROLL
   for (int i = 0; i < T::MI; i++) UNROLL for (int j = 0; j < T::NJ; j++) UNROLL for (int k = 0; k < 4; k++) acc[i][j][k] = 0;
 }
 
-// ldmatrix: of A, lanes name rows 0 … 15 of the left half, then of the right; of B, rows 0 … 7 left and right, then 8 … 15.
-// rows_of_a and rows_of_b are what a lane names of a slice from `row` on.
+// rows_of_a and rows_of_b return the offset that a lane passes to ldmatrix for the rows of a slice from `row` on. For A
+// the lanes name rows 0 … 15 of the left half, then of the right; for B rows 0 … 7 left and right, then rows 8 … 15.
 template <int BK> DEV u32 rows_of_a(int row) { return permuted<BK>(row + (LANE & 15), LANE >> 4); }
 template <int BK> DEV u32 rows_of_b(int row) { return permuted<BK>(row + (LANE & 7) + (LANE >> 4 << 3), LANE >> 3 & 1); }
 
-// multiply_slice adds the product of one slice to a warp's sums. a(i, right) is what a lane names of the warp's i-th 16 rows of
-// A, b(j, right) of its j-th 16 rows of B, `right` bytes to the right: the permutation makes that an exclusive or.
+// multiply_slice adds the product of one slice to a warp's sums. a(i, right) is the address that a lane passes for the i-th
+// 16 rows of A, `right` bytes to the right, and b(j, right) that for B; the permutation makes it an exclusive or.
 template <class T, class A, class B> DEV void multiply_slice(float (&acc)[T::MI][T::NJ][4], A a, B b) {
   UNROLL
   for (int k = 0; k < T::BK / 16; k++) {
@@ -94,7 +94,7 @@ template <class T, class A, class B> DEV void multiply_slice(float (&acc)[T::MI]
   }
 }
 
-// multiply sums steps slices into acc. a and b are asked for one slice after the other.
+// multiply adds the products of `steps` slices to acc. It asks a and b for one slice after the other.
 template <class T, class A, class B> DEV void multiply(float (&acc)[T::MI][T::NJ][4], u32 shared, A &a, B &b, int steps) {
   constexpr u32 B_AT = T::BM * T::BK * 2, ROWS16 = 16 * T::BK * 2;
   const u32 a_at = rows_of_a<T::BK>(WARP / T::WARPS_N * T::WM), b_at = B_AT + rows_of_b<T::BK>(WARP % T::WARPS_N * T::WN);
@@ -111,7 +111,7 @@ template <class T, class A, class B> DEV void multiply(float (&acc)[T::MI][T::NJ
   const u32 end = shared + T::STAGES * T::STAGE_BYTES;
   for (int step = 0; step < steps; step++) {
     copy_async_wait<T::STAGES - 2>();
-    barrier(); // the slice has arrived for all, and all have left the buffer that is filled next
+    barrier(); // the slice has arrived, and no warp still reads the buffer that is filled next
     if (step + T::STAGES - 1 < steps) {
       a.load(write);
       b.load(write + B_AT);
@@ -125,8 +125,8 @@ template <class T, class A, class B> DEV void multiply(float (&acc)[T::MI][T::NJ
   }
 }
 
-// transpose4 exchanges word j of lane q with word q of lane j, among each four lanes. An mma tile's row lies in four
-// lanes, two columns in each; transposed, a lane has the eight columns of one tile: 16 bytes.
+// transpose4 exchanges word j of lane q with word q of lane j, among each four lanes. Four lanes hold a row of an mma
+// tile, two columns each; transposed, one lane holds the eight columns of one tile, 16 bytes.
 DEV void transpose4(u32 (&w)[4]) {
   const bool odd = LANE & 1, upper = LANE & 2;
   UNROLL
@@ -141,15 +141,15 @@ DEV void transpose4(u32 (&w)[4]) {
   }
 }
 
-// Output says what becomes of a product y: dst = y + bias, or dst += gate ⊙ (y + bias) where add. The rows bias and gate
-// are absent where their data is null.
+// Output says what becomes of a product y: dst = y + bias, or dst += gate ⊙ (y + bias) if add is set. There is no row
+// bias or gate if its data is null.
 struct Output {
   Mat dst, bias, gate;
   int rows, cols, add;
 };
 
-// row_pairs reads what a lane needs of a row: of each mma tile its two columns, from col on; those behind last are last's.
-// An absent row is of one value.
+// row_pairs reads the columns of a row that a lane needs, two of each mma tile, from col on. Columns behind `last`
+// repeat it. If there is no row, all values are `absent`.
 template <int N> DEV void row_pairs(float (&v)[N][2], Mat m, int col, int last, float absent) {
   if (!m.data) {
     UNROLL
@@ -169,7 +169,7 @@ template <int N> DEV void row_pairs(float (&v)[N][2], Mat m, int col, int last, 
   }
 }
 
-// store_whole is store for aligned results. What it reads is all asked for before any of it is used.
+// store_whole is store for aligned results. It issues all its reads before it uses the first of them.
 template <int MI, int GROUPS, bool ADD, class R, class Y> DEV void store_whole(const Output &out, R rows, int row, int col, Y y) {
   const int lane = LANE, q = lane & 3, last = out.cols - 8 + q * 2;
   float bias[GROUPS * 4][2], gate[GROUPS * 4][2];
@@ -214,17 +214,17 @@ template <int MI, int GROUPS, bool ADD, class R, class Y> DEV void store_whole(c
       }
 }
 
-// InOrder is where tiles' rows lie in most results; -1 is nowhere.
+// InOrder maps rows of tiles to rows of the result, −1 for none, as most results need it.
 struct InOrder {
   int rows;
 
   MEMBER int at(int row) const { return row < rows ? row : -1; }
 };
 
-// store writes MI·16 rows and GROUPS·32 columns from (row, col) on; y(i, j, k) is element k of mma tile (i, j), and rows
-// says where the result has a tile's row. With WHOLE,
-// dst is bfloat16, its rows of cols columns, a multiple of 8, are aligned to 16 bytes, and bias and gate to 8; else values
-// are stored one by one.
+// store writes MI·16 rows and GROUPS·32 columns from (row, col) on. y(i, j, k) is element k of mma tile (i, j), and
+// rows.at maps a row of the tile to a row of the result. With WHOLE, dst is bfloat16, its rows start at multiples of 16
+// bytes and have a multiple of 8 columns, and bias and gate start at multiples of 8 bytes. Otherwise the values are
+// stored one by one.
 template <int MI, int GROUPS, bool WHOLE, class R, class Y> DEV void store(const Output &out, R rows, int row, int col, Y y) {
   if constexpr (WHOLE) {
     if (out.add)
@@ -253,8 +253,8 @@ template <int MI, int GROUPS, bool WHOLE, class R, class Y> DEV void store(const
   }
 }
 
-// tile_at orders a grid of tiles so that those that run together share rows of A and of B: bands of BAND tile rows,
-// column by column.
+// tile_at orders the tiles so that those that run at the same time share rows of A and of B: in bands of BAND tile
+// rows, column by column within a band.
 DEV void tile_at(int index, int &tile_m, int &tile_n, int tiles_m, int tiles_n) {
   constexpr int BAND = 8;
   const int per_band = BAND * tiles_n, band = index / per_band, within = index % per_band;

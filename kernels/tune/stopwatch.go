@@ -59,8 +59,8 @@ const (
 	fewestRows = 256
 )
 
-// measure times the variants that compete for a shape in turn, within the share of time as far as one round of all allows.
-// Beside an error it returns the launcher's own choice and no times.
+// measure times the variants that compete for a shape in turn, within the share of time as far as one round of all
+// allows. Beside an error it returns the launcher's own choice and no times.
 func (w *stopwatch) measure(ctx context.Context, s kernels.Shape, share time.Duration) (m Measurement, err error) {
 	o := kernels.Find(s.Operation)
 	rivals, err := w.set.Rivals(s) // the launcher's own choice first, so that noise does not decide against it

@@ -15,9 +15,9 @@ import (
 // probabilities of two attentions by as much again.
 const trialTolerance = 1e-2
 
-// Try compares what a family has for a target with what it has for sm_80, at the trial shapes of its operations. No machine
-// that the project is built on has every kind of GPU. Kernels that could not be run there are used only after they have
-// agreed, on the user's GPU, with kernels that could.
+// Try compares what a family has for a target with what it has for sm_80, at the trial shapes of its operations. No
+// machine that the project is built on has every kind of GPU. Kernels that could not be run there are used only after
+// they have agreed, on the user's GPU, with kernels that could.
 func (t *Tuner) Try(set *kernels.Set, f kernels.Family, target kernels.Target) error {
 	stream, err := set.Context().MakeStream()
 	if err != nil {

@@ -46,7 +46,8 @@ func (m pickyModule) Function(name string) (cu.Function, error) {
 
 func (brokenFunction) Launch(_, _ cu.Dim3, _ int, _ cu.Stream, _ []byte) error { return nil }
 
-// TestTargets tries what each GPU is offered, and what happens where the driver does not take it or it computes nonsense.
+// TestTargets tries what each GPU is offered, and what happens where the driver does not take it or it computes
+// nonsense.
 func TestTargets(t *testing.T) {
 	for _, c := range []struct {
 		name         string

@@ -1,7 +1,7 @@
-// Package tune measures which of the kernels that compete for a shape is fastest on the device at hand, and keeps what it
-// has found from run to run. It also tries the kernels for one kind of GPU before they are used. What enters is a device and
-// shapes, what leaves is a kernels.Set whose launches follow the measurements. Results do not depend on them: only kernels
-// that give the same bits compete.
+// Package tune measures which of the kernels that compete for a shape is fastest on the device at hand, and keeps what
+// it has found from run to run. It also tries the kernels for one kind of GPU before they are used. What enters is a
+// device and shapes, what leaves is a kernels.Set whose launches follow the measurements. Results do not depend on
+// them: only kernels that give the same bits compete.
 package tune
 
 import (
@@ -116,8 +116,8 @@ func (t *Tuner) Unmeasured() []kernels.Shape {
 	return slices.SortedFunc(maps.Keys(t.unmeasured), compareShapes)
 }
 
-// Missing lists those of shapes, each once, for which kernels compete on this device and nothing is measured. It compiles
-// the families of such shapes.
+// Missing lists those of shapes, each once, for which kernels compete on this device and nothing is measured. It
+// compiles the families of such shapes.
 func (t *Tuner) Missing(shapes []kernels.Shape) ([]kernels.Shape, error) {
 	var missing []kernels.Shape
 	for _, shape := range shapes {
@@ -184,9 +184,9 @@ const (
 )
 
 // Tune finds the fastest variant for each of shapes: in the file that Dir has for this device, driver and build, or by
-// measuring on the device, which should be idle. Launches with Auto follow from then on. It returns what is known of the
-// shapes, in their order. A file that cannot be read counts as none. If the file cannot be written, Tune returns the error
-// beside the measurements.
+// measuring on the device, which should be idle. Launches with Auto follow from then on. It returns what is known of
+// the shapes, in their order. A file that cannot be read counts as none. If the file cannot be written, Tune returns
+// the error beside the measurements.
 func (t *Tuner) Tune(ctx context.Context, shapes []kernels.Shape, o Options) ([]Measurement, error) {
 	if o.Budget == 0 {
 		o.Budget = defaultBudget

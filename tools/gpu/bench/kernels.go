@@ -96,8 +96,8 @@ func (d *device) matrices(operands []kernels.Operand) (ms []kernels.Matrix, free
 	return ms, free, d.stream.Synchronize()
 }
 
-// measured lists the shapes to time: those of the network, and one of each operation that the network's rehearsal does not
-// list.
+// measured lists the shapes to time: those of the network, and one of each operation that the network's rehearsal does
+// not list.
 func (b bench) measured() ([]kernels.Shape, error) {
 	size, err := picture.ParseSize(b.size)
 	if err != nil {

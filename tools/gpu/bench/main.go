@@ -1,5 +1,5 @@
-// Command bench measures what the graphics card does: kernels at the shapes of FLUX.2 [klein] 4B, the upload of weights,
-// and whole pictures. It prints one JSON object a line, which ../table.py puts beside PyTorch's figures.
+// Command bench measures what the graphics card does: kernels at the shapes of FLUX.2 [klein] 4B, the upload of
+// weights, and whole pictures. It prints one JSON object a line, which ../table.py puts beside PyTorch's figures.
 //
 //	bench [-device cuda|sim] kernels
 //	bench [-device cuda|sim] upload
@@ -83,7 +83,8 @@ type row struct {
 
 func (b bench) print(r row) error { return b.out.Encode(r) }
 
-// wholePictures opens a checkpoint and makes a first picture, which brings the weights, then warm ones of other prompts.
+// wholePictures opens a checkpoint and makes a first picture, which brings the weights, then warm ones of other
+// prompts.
 func (b bench) wholePictures(checkpoint string) error {
 	size, err := picture.ParseSize(b.size)
 	if err != nil {

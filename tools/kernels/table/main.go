@@ -1,12 +1,12 @@
-// Command table writes what the launchers in kernels/ know of the compiled kernels: table.go lists the kernels with their
-// geometry, params.go has a function for each group of kernels that packs its parameters and launches it. It is part of
-// kernels/src/build.sh:
+// Command table writes what the launchers in kernels/ know of the compiled kernels: table.go lists the kernels with
+// their geometry, params.go has a function for each group of kernels that packs its parameters and launches it. It is
+// part of kernels/src/build.sh:
 //
 //	table -out KERNELS FAMILY.TARGET=SYNTAX.json…
 //
-// SYNTAX.json is clang's syntax tree of the source, compiled with -DTABLE; KERNELS/ptx/FAMILY.TARGET.ptx is the PTX that
-// clang made of it. Names and types of parameters and what TILE says come from the former, threads and blocks from the
-// latter. The two must agree on the size of every parameter.
+// SYNTAX.json is clang's syntax tree of the source, compiled with -DTABLE; KERNELS/ptx/FAMILY.TARGET.ptx is the PTX
+// that clang made of it. Names and types of parameters and what TILE says come from the former, threads and blocks from
+// the latter. The two must agree on the size of every parameter.
 package main
 
 import (
