@@ -131,7 +131,9 @@ func shapeRun(b backend.Backend, s kernels.Shape) (run func(), err error) {
 		return m
 	}
 	weight := func(shape ...int) (w backend.Weight) {
-		t := tensor.Tensor{Name: "w", DType: tensor.BF16, Shape: shape, Data: make([]byte, 2*tensor.Elements(shape)), Scale: 1}
+		t := tensor.Tensor{
+			Name: "w", DType: tensor.BF16, Shape: shape, Data: make([]byte, 2*tensor.Elements(shape)), Scale: 1,
+		}
 		for i := range t.Data {
 			if t.Data[i] = byte(i % 241); i%2 == 1 {
 				t.Data[i] = 0x3c + byte(i%3) + byte(i%4/2<<7)
@@ -156,7 +158,8 @@ type processorRun struct {
 	// product says that the operation is a matrix product of the shape's rows, columns and depth alone.
 	product bool
 	prepare func(
-		b backend.Backend, s kernels.Shape, matrix func(rows, cols int) backend.Matrix, weight func(shape ...int) backend.Weight,
+		b backend.Backend, s kernels.Shape, matrix func(rows, cols int) backend.Matrix,
+		weight func(shape ...int) backend.Weight,
 	) (run func())
 }
 
@@ -172,14 +175,16 @@ var processorRuns = map[string]processorRun{
 }
 
 func prepareLinear(
-	b backend.Backend, s kernels.Shape, matrix func(rows, cols int) backend.Matrix, weight func(shape ...int) backend.Weight,
+	b backend.Backend, s kernels.Shape, matrix func(rows, cols int) backend.Matrix,
+	weight func(shape ...int) backend.Weight,
 ) func() {
 	x, y, w := matrix(s.Rows, s.Depth), matrix(s.Rows, s.Cols), weight(s.Cols, s.Depth)
 	return func() { b.Linear(y, x, w, backend.Epilogue{}) }
 }
 
 func prepareSwiGLU(
-	b backend.Backend, s kernels.Shape, matrix func(rows, cols int) backend.Matrix, weight func(shape ...int) backend.Weight,
+	b backend.Backend, s kernels.Shape, matrix func(rows, cols int) backend.Matrix,
+	weight func(shape ...int) backend.Weight,
 ) func() {
 	x, y, gate, up := matrix(s.Rows, s.Depth), matrix(s.Rows, s.Cols), weight(s.Cols, s.Depth), weight(s.Cols, s.Depth)
 	return func() { b.SwiGLU(y, x, gate, up) }
@@ -191,15 +196,22 @@ func prepareAttention(
 	dim := s.Cols / s.Heads
 	q, o := matrix(s.Rows, s.Cols), matrix(s.Rows, s.Cols)
 	k, v := matrix(s.Depth, s.KVHeads*dim), matrix(s.Depth, s.KVHeads*dim)
-	p := backend.AttentionParams{Heads: s.Heads, KVHeads: s.KVHeads, Scale: float32(1 / math.Sqrt(float64(dim))), Causal: s.Causal}
+	p := backend.AttentionParams{
+		Heads: s.Heads, KVHeads: s.KVHeads, Scale: float32(1 / math.Sqrt(float64(dim))), Causal: s.Causal,
+	}
 	return func() { b.Attention(o, q, k, v, p) }
 }
 
 func prepareConv(
-	b backend.Backend, s kernels.Shape, matrix func(rows, cols int) backend.Matrix, weight func(shape ...int) backend.Weight,
+	b backend.Backend, s kernels.Shape, matrix func(rows, cols int) backend.Matrix,
+	weight func(shape ...int) backend.Weight,
 ) func() {
-	p := backend.ConvParams{Height: s.Conv.Height, Width: s.Conv.Width, Upsample: s.Conv.Upsample, Downsample: s.Conv.Downsample}
-	x, y, w := matrix(p.Height*p.Width, s.Depth), matrix(s.Rows, s.Cols), weight(s.Cols, s.Depth, s.Conv.Kernel, s.Conv.Kernel)
+	p := backend.ConvParams{
+		Height: s.Conv.Height, Width: s.Conv.Width, Upsample: s.Conv.Upsample, Downsample: s.Conv.Downsample,
+	}
+	x, y, w := matrix(p.Height*p.Width, s.Depth), matrix(s.Rows, s.Cols), weight(
+		s.Cols, s.Depth, s.Conv.Kernel, s.Conv.Kernel,
+	)
 	return func() { b.Conv2D(y, x, w, p) }
 }
 
@@ -218,7 +230,9 @@ type PathRun struct {
 
 // BenchPaths makes a picture by each path of the processor with the model of opts, opening it anew each time as a
 // program's start does; only, unless empty, names the paths. report is told of each.
-func BenchPaths(ctx context.Context, opts Options, size picture.Size, steps int, only []string, report func(PathRun)) error {
+func BenchPaths(
+	ctx context.Context, opts Options, size picture.Size, steps int, only []string, report func(PathRun),
+) error {
 	if _, err := processorPath(); err != nil {
 		return err
 	}

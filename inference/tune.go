@@ -37,7 +37,9 @@ type TuneReport struct {
 // model that Open would find, or by FLUX.2 [klein] 4B if there is none. It keeps the choices, which later runs follow.
 // It measures what is known already only if again is set. On device "sim" the model is tiny, times mean nothing, and
 // nothing is kept. progress is told of each shape measured.
-func Tune(ctx context.Context, device Device, width, height int, again bool, progress func(KernelTimes)) (r TuneReport, err error) {
+func Tune(
+	ctx context.Context, device Device, width, height int, again bool, progress func(KernelTimes),
+) (r TuneReport, err error) {
 	o := tune.Options{Dir: kernelChoicesDir(), Again: again, Report: progress}
 	size := picture.Size{Width: width, Height: height}
 	var e *Engine
@@ -121,7 +123,10 @@ func openHollow(s synthetic.Spec, opts Options) (*Engine, error) {
 		name string
 		to   *checkpoint.Component
 		make func() (synthetic.Hollow, error)
-	}{{"transformer", &c.Transformer, s.HollowTransformer}, {"vae", &c.VAE, s.HollowVAE}, {"text_encoder", &c.TextEncoder, s.HollowTextEncoder}} {
+	}{
+		{"transformer", &c.Transformer, s.HollowTransformer}, {"vae", &c.VAE, s.HollowVAE},
+		{"text_encoder", &c.TextEncoder, s.HollowTextEncoder},
+	} {
 		h, err := part.make()
 		if err != nil {
 			return nil, err

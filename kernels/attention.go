@@ -16,14 +16,18 @@ var OpAttention = define(Operation{
 	Name:     attention,
 	Families: []Family{attentionFamily},
 	Fits: func(s Shape) bool {
-		return s.Depth > 0 && s.KVHeads > 0 && s.Heads > 0 && s.Heads%s.KVHeads == 0 && s.Cols%(8*s.Heads) == 0 && s.Cols/s.Heads <= maxAttentionWidth
+		return s.Depth > 0 && s.KVHeads > 0 && s.Heads > 0 && s.Heads%s.KVHeads == 0 && s.Cols%(8*s.Heads) == 0 &&
+			s.Cols/s.Heads <= maxAttentionWidth
 	},
 	Operands: func(s Shape) []Operand {
 		width := s.Cols / s.Heads * s.KVHeads
 		return []Operand{{s.Rows, s.Cols, BF16}, {s.Rows, s.Cols, BF16}, {s.Depth, width, BF16}, {s.Depth, width, BF16}}
 	},
 	Launch: func(q *Queue, s Shape, m []Matrix, v Variant) error {
-		return q.Attention(m[0], m[1], m[2], m[3], AttentionParams{Heads: s.Heads, KVHeads: s.KVHeads, Scale: 1, Causal: s.Causal, Keys: s.Depth}, v)
+		return q.Attention(
+			m[0], m[1], m[2], m[3],
+			AttentionParams{Heads: s.Heads, KVHeads: s.KVHeads, Scale: 1, Causal: s.Causal, Keys: s.Depth}, v,
+		)
 	},
 	FLOP: func(s Shape) float64 {
 		flop := 4 * float64(s.Rows) * float64(s.Cols) * float64(s.Depth)
@@ -94,7 +98,9 @@ func (q *Queue) Attention(dst, query, key, value Matrix, p AttentionParams, vari
 		return err
 	}
 	if p.Heads < 1 || p.KVHeads < 1 || p.Heads%p.KVHeads != 0 || query.Cols%p.Heads != 0 {
-		return fmt.Errorf("%s: %v in %d heads on %d, want divisors of each other and of the columns", attention, query, p.Heads, p.KVHeads)
+		return fmt.Errorf(
+			"%s: %v in %d heads on %d, want divisors of each other and of the columns", attention, query, p.Heads, p.KVHeads,
+		)
 	}
 	d := query.Cols / p.Heads
 	if d < 1 || d > maxAttentionWidth || dst.Rows != query.Rows || dst.Cols != query.Cols || key.Cols != p.KVHeads*d ||
@@ -113,7 +119,8 @@ func (q *Queue) Attention(dst, query, key, value Matrix, p AttentionParams, vari
 		have = unaligned
 	}
 	k, err := q.choose(variant, have, Shape{
-		Operation: attention, Rows: query.Rows, Cols: query.Cols, Depth: p.Keys, Heads: p.Heads, KVHeads: p.KVHeads, Causal: p.Causal,
+		Operation: attention, Rows: query.Rows, Cols: query.Cols, Depth: p.Keys, Heads: p.Heads, KVHeads: p.KVHeads,
+		Causal: p.Causal,
 	})
 	if err != nil {
 		return err
@@ -121,7 +128,8 @@ func (q *Queue) Attention(dst, query, key, value Matrix, p AttentionParams, vari
 	blocks := ceilDiv(query.Rows, k.m)
 	if k.target == SM90a {
 		params := attentionWGMMAParams{
-			dst: dst, rows: query.Rows, keys: p.Keys, heads: p.Heads, kvHeads: p.KVHeads, d: d, causal: asInt(p.Causal), scale: p.Scale,
+			dst: dst, rows: query.Rows, keys: p.Keys, heads: p.Heads, kvHeads: p.KVHeads, d: d, causal: asInt(p.Causal),
+			scale: p.Scale,
 		}
 		if params.q, err = q.tensor(headTensor(query, query.Rows, p.Heads, k.m)); err != nil {
 			return err
@@ -135,7 +143,8 @@ func (q *Queue) Attention(dst, query, key, value Matrix, p AttentionParams, vari
 		return q.launchAttentionWGMMA(k, params, blocks, p.Heads)
 	}
 	return q.launchAttention(k, attentionParams{
-		q: query.Data, k: key.Data, v: value.Data, dst: dst, qStride: query.Stride, kStride: key.Stride, vStride: value.Stride,
-		rows: query.Rows, keys: p.Keys, heads: p.Heads, kvHeads: p.KVHeads, d: d, causal: asInt(p.Causal), scale: p.Scale,
+		q: query.Data, k: key.Data, v: value.Data, dst: dst, qStride: query.Stride, kStride: key.Stride,
+		vStride: value.Stride,
+		rows:    query.Rows, keys: p.Keys, heads: p.Heads, kvHeads: p.KVHeads, d: d, causal: asInt(p.Causal), scale: p.Scale,
 	}, blocks, p.Heads)
 }

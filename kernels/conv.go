@@ -29,8 +29,14 @@ var OpConv = define(Operation{
 	FLOP: convFLOP,
 	Trials: []Shape{
 		{Operation: conv, Rows: 9 * 18, Cols: 136, Depth: 72, Conv: ConvParams{Height: 9, Width: 18, Kernel: 3}},
-		{Operation: conv, Rows: 4 * 3 * 5, Cols: 16, Depth: 16, Conv: ConvParams{Height: 3, Width: 5, Kernel: 3, Upsample: true}},
-		{Operation: conv, Rows: 4 * 3, Cols: 16, Depth: 16, Conv: ConvParams{Height: 8, Width: 6, Kernel: 3, Downsample: true}},
+		{
+			Operation: conv, Rows: 4 * 3 * 5, Cols: 16, Depth: 16,
+			Conv: ConvParams{Height: 3, Width: 5, Kernel: 3, Upsample: true},
+		},
+		{
+			Operation: conv, Rows: 4 * 3, Cols: 16, Depth: 16,
+			Conv: ConvParams{Height: 8, Width: 6, Kernel: 3, Downsample: true},
+		},
 	},
 	tilesOf: func(s Shape) []*kernel {
 		if s.Conv.Downsample { // src/conv.sm_90a.cu does not downsample
@@ -55,8 +61,10 @@ var OpConvNorm = define(Operation{
 		n := GroupNormParams{Groups: trialGroups, Gamma: m[3], Beta: m[4], Eps: 1e-6, SiLU: true, Work: m[5].Data}
 		return q.ConvNorm(m[0], m[1], m[2], Matrix{}, s.Conv, false, n, m[6], v)
 	},
-	FLOP:   convFLOP,
-	Trials: []Shape{{Operation: convNorm, Rows: 9 * 18, Cols: 136, Depth: 72, Conv: ConvParams{Height: 9, Width: 18, Kernel: 3}}},
+	FLOP: convFLOP,
+	Trials: []Shape{
+		{Operation: convNorm, Rows: 9 * 18, Cols: 136, Depth: 72, Conv: ConvParams{Height: 9, Width: 18, Kernel: 3}},
+	},
 })
 
 var (
@@ -77,7 +85,10 @@ func fitsConv(s Shape) bool {
 }
 
 func convOperands(s Shape) []Operand {
-	return []Operand{{s.Rows, s.Cols, BF16}, {s.Conv.Height * s.Conv.Width, s.Depth, BF16}, {s.Cols, s.Conv.Kernel * s.Conv.Kernel * s.Depth, BF16}}
+	return []Operand{
+		{s.Rows, s.Cols, BF16}, {s.Conv.Height * s.Conv.Width, s.Depth, BF16},
+		{s.Cols, s.Conv.Kernel * s.Conv.Kernel * s.Depth, BF16},
+	}
 }
 
 func convFLOP(s Shape) float64 {
@@ -159,7 +170,8 @@ func (q *Queue) ConvNorm(
 	patches := ceilDiv(p.Height, k.m/convPatch) * ceilDiv(p.Width, convPatch)
 	return q.launchConvNorm(k, convNormParams{
 		x: x.Data, xStride: x.Stride, w: w.Data, wStride: w.Stride, dst: dst, bias: bias, rows: dst.Rows, cols: dst.Cols,
-		add: asInt(add), height: p.Height, width: p.Width, channels: x.Cols, scale: scale.Data, shift: shift.Data, silu: asInt(n.SiLU),
+		add: asInt(add), height: p.Height, width: p.Width, channels: x.Cols, scale: scale.Data, shift: shift.Data,
+		silu: asInt(n.SiLU),
 	}, patches*ceilDiv(dst.Cols, k.n), 1)
 }
 
@@ -220,7 +232,8 @@ func (p ConvParams) checkOperands(dst, x, w Matrix, e Epilogue) error {
 		return err
 	}
 	height, width := p.OutputSize()
-	if x.Rows != p.Height*p.Width || x.Cols == 0 || w.Cols != p.Kernel*p.Kernel*x.Cols || dst.Rows != height*width || dst.Cols != w.Rows {
+	if x.Rows != p.Height*p.Width || x.Cols == 0 || w.Cols != p.Kernel*p.Kernel*x.Cols || dst.Rows != height*width ||
+		dst.Cols != w.Rows {
 		return fmt.Errorf("%s: %v as %d×%d pixels by %v into %v, want [pixels in], [out %d·in] and [%d out]",
 			conv, x, p.Height, p.Width, w, dst, p.Kernel*p.Kernel, height*width)
 	}
@@ -243,7 +256,8 @@ func (q *Queue) convPatches(k *kernel, dst, x, w, bias Matrix, p ConvParams, add
 		patches *= 4
 	}
 	return q.launchConvWGMMA(k, convWGMMAParams{
-		pixels: pixels, filters: filters, dst: dst, bias: bias, cols: dst.Cols, add: asInt(add), height: p.Height, width: p.Width,
+		pixels: pixels, filters: filters, dst: dst, bias: bias, cols: dst.Cols, add: asInt(add), height: p.Height,
+		width:    p.Width,
 		channels: x.Cols, kernel: p.Kernel, upsample: asInt(p.Upsample),
 	}, k.grid(patches*k.m, dst.Cols, q.set.ctx.Device().SMs), 1)
 }

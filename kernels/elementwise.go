@@ -154,7 +154,8 @@ func checkPatches(operation string, dst, x, patches, pixels Matrix, height, widt
 	if err := check(operation, dst, x); err != nil {
 		return err
 	}
-	if height%2 != 0 || width%2 != 0 || pixels.Rows != height*width || patches.Rows*4 != pixels.Rows || patches.Cols != 4*pixels.Cols {
+	if height%2 != 0 || width%2 != 0 || pixels.Rows != height*width || patches.Rows*4 != pixels.Rows ||
+		patches.Cols != 4*pixels.Cols {
 		return fmt.Errorf("%s: %v into %v as %d×%d pixels: want even sides, a quarter of the rows, four times the columns",
 			operation, x, dst, height, width)
 	}

@@ -51,7 +51,10 @@ var OpGEMMQKNormRoPE = define(Operation{
 	Families: []Family{gemmFamily, normFamily},
 	Fits:     func(s Shape) bool { return fitsProduct(s) && s.Cols%headCols == 0 },
 	Operands: func(s Shape) []Operand {
-		return []Operand{{s.Rows, s.Cols, BF16}, {s.Rows, s.Depth, BF16}, {s.Cols, s.Depth, BF16}, {1, headCols, BF16}, {s.Rows, headCols / 2, F32}}
+		return []Operand{
+			{s.Rows, s.Cols, BF16}, {s.Rows, s.Depth, BF16}, {s.Cols, s.Depth, BF16}, {1, headCols, BF16},
+			{s.Rows, headCols / 2, F32},
+		}
 	},
 	Launch: func(q *Queue, s Shape, m []Matrix, v Variant) error {
 		p := QKNormRoPE{Cols: s.Cols, Weight: m[3], Eps: 1e-6, RoPE: RoPE{Cos: m[4], Sin: m[4]}}
@@ -148,7 +151,8 @@ func (e Epilogue) check(operation string, n int) error {
 // a time.
 func (e Epilogue) alignment(have alignment) alignment {
 	cos, sin := e.QKNormRoPE.RoPE.Cos, e.QKNormRoPE.RoPE.Sin
-	if uint64(e.Bias.Data|e.Gate.Data|e.QKNormRoPE.Weight.Data|cos.Data|sin.Data)%8 != 0 || (cos.Stride|sin.Stride)%2 != 0 {
+	if uint64(e.Bias.Data|e.Gate.Data|e.QKNormRoPE.Weight.Data|cos.Data|sin.Data)%8 != 0 ||
+		(cos.Stride|sin.Stride)%2 != 0 {
 		return max(have, loose)
 	}
 	return have
@@ -221,8 +225,9 @@ func (q *Queue) product(k *kernel, dst, a, b Matrix, e Epilogue) error {
 	case qk.Cols > 0:
 		return q.launchGEMMQKNormRoPE(k, gemmQKNormRoPEParams{
 			a: a.Data, aStride: a.Stride, b: b.Data, bStride: b.Stride, dst: dst, rows: dst.Rows, cols: dst.Cols, depth: a.Cols,
-			w: qk.Weight, cos: qk.RoPE.Cos.Data, sin: qk.RoPE.Sin.Data, cosStride: qk.RoPE.Cos.Stride, sinStride: qk.RoPE.Sin.Stride,
-			halves: asInt(qk.RoPE.Halves), headCols: qk.Cols, eps: qk.Eps,
+			w: qk.Weight, cos: qk.RoPE.Cos.Data, sin: qk.RoPE.Sin.Data, cosStride: qk.RoPE.Cos.Stride,
+			sinStride: qk.RoPE.Sin.Stride,
+			halves:    asInt(qk.RoPE.Halves), headCols: qk.Cols, eps: qk.Eps,
 		}, grid, 1)
 	}
 	return q.launchGEMM(k, gemmParams{
@@ -241,12 +246,14 @@ func (q *Queue) productWGMMA(k *kernel, dst, a, b Matrix, e Epilogue) error {
 	if qk := e.QKNormRoPE; qk.Cols > 0 {
 		return q.launchGEMMQKNormRoPEWGMMA(k, gemmQKNormRoPEWGMMAParams{
 			a: mapA, b: mapB, dst: dst, rows: dst.Rows, cols: dst.Cols, depth: a.Cols,
-			w: qk.Weight, cos: qk.RoPE.Cos.Data, sin: qk.RoPE.Sin.Data, cosStride: qk.RoPE.Cos.Stride, sinStride: qk.RoPE.Sin.Stride,
-			halves: asInt(qk.RoPE.Halves), headCols: qk.Cols, eps: qk.Eps,
+			w: qk.Weight, cos: qk.RoPE.Cos.Data, sin: qk.RoPE.Sin.Data, cosStride: qk.RoPE.Cos.Stride,
+			sinStride: qk.RoPE.Sin.Stride,
+			halves:    asInt(qk.RoPE.Halves), headCols: qk.Cols, eps: qk.Eps,
 		}, grid, 1)
 	}
 	return q.launchGEMMWGMMA(k, gemmWGMMAParams{
-		a: mapA, b: mapB, dst: dst, bias: e.Bias, gate: e.Gate, rows: dst.Rows, cols: dst.Cols, add: asInt(e.Add), depth: a.Cols,
+		a: mapA, b: mapB, dst: dst, bias: e.Bias, gate: e.Gate, rows: dst.Rows, cols: dst.Cols, add: asInt(e.Add),
+		depth: a.Cols,
 	}, grid, 1)
 }
 
@@ -270,7 +277,9 @@ func (q *Queue) SwiGLU(dst, a, gate, up Matrix, variant Variant) error {
 	}
 	if a.Cols != gate.Cols || a.Cols == 0 || up.Rows != gate.Rows || up.Cols != gate.Cols || up.Stride != gate.Stride ||
 		dst.Rows != a.Rows || dst.Cols != gate.Rows {
-		return fmt.Errorf("%s: %v by %v and %v into %v, want [m k], twice [n k] of one stride, and [m n]", swiglu, a, gate, up, dst)
+		return fmt.Errorf(
+			"%s: %v by %v and %v into %v, want [m k], twice [n k] of one stride, and [m n]", swiglu, a, gate, up, dst,
+		)
 	}
 	if dst.Rows == 0 || dst.Cols == 0 {
 		return nil

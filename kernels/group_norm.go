@@ -29,7 +29,9 @@ var OpGroupNorm = define(Operation{
 		return []Operand{{s.Rows, s.Cols, BF16}, {s.Rows, s.Cols, BF16}, {1, s.Cols, BF16}, {1, s.Cols, BF16}, work}
 	},
 	Launch: func(q *Queue, s Shape, m []Matrix, _ Variant) error {
-		return q.GroupNorm(m[0], m[1], GroupNormParams{Groups: s.Depth, Gamma: m[2], Beta: m[3], Eps: 1e-6, SiLU: true, Work: m[4].Data})
+		return q.GroupNorm(
+			m[0], m[1], GroupNormParams{Groups: s.Depth, Gamma: m[2], Beta: m[3], Eps: 1e-6, SiLU: true, Work: m[4].Data},
+		)
 	},
 	Trials: []Shape{{Operation: groupNorm, Rows: 300, Cols: 128, Depth: 32}},
 })
@@ -72,7 +74,9 @@ func (q *Queue) statistics(x Matrix, n GroupNormParams) (scale, shift Matrix, er
 		return scale, shift, err
 	}
 	chunks := ceilDiv(x.Rows, groupNormChunk)
-	scale = Matrix{Data: n.Work + cu.DevicePtr(chunks*n.Groups*partBytes), Rows: 1, Cols: x.Cols, Stride: x.Cols, DType: F32}
+	scale = Matrix{
+		Data: n.Work + cu.DevicePtr(chunks*n.Groups*partBytes), Rows: 1, Cols: x.Cols, Stride: x.Cols, DType: F32,
+	}
 	shift = scale
 	shift.Data += cu.DevicePtr(4 * roundUp(x.Cols, 8))
 
@@ -89,7 +93,10 @@ func (q *Queue) statistics(x Matrix, n GroupNormParams) (scale, shift Matrix, er
 // check returns an error unless n fits x.
 func (n GroupNormParams) check(x Matrix) error {
 	if n.Groups < 1 || x.Cols%n.Groups != 0 || x.Cols > groupNormColumns {
-		return fmt.Errorf("%s: %v in %d groups, want a divisor of the columns, and %d columns at most", groupNorm, x, n.Groups, groupNormColumns)
+		return fmt.Errorf(
+			"%s: %v in %d groups, want a divisor of the columns, and %d columns at most", groupNorm, x, n.Groups,
+			groupNormColumns,
+		)
 	}
 	if err := isRow(groupNorm, "gamma", n.Gamma, x.Cols); err != nil {
 		return err

@@ -76,13 +76,18 @@ const maxElements = 1 << 31
 func check(operation string, ms ...Matrix) error {
 	for _, m := range ms {
 		if m.Rows < 0 || m.Cols < 0 || m.Rows > 0 && m.Cols > 0 && (m.Data == 0 || m.Stride < m.Cols && m.Rows > 1) {
-			return fmt.Errorf("%s: %v with rows %d values apart at %#x: want rows that do not overlap, in device memory", operation, m, m.Stride, m.Data)
+			return fmt.Errorf(
+				"%s: %v with rows %d values apart at %#x: want rows that do not overlap, in device memory", operation, m,
+				m.Stride, m.Data,
+			)
 		}
 		if m.Rows*m.Cols >= maxElements || m.Stride >= maxElements {
 			return fmt.Errorf("%s: %v with rows %d values apart: want fewer than %d values", operation, m, m.Stride, maxElements)
 		}
 		if uint64(m.Data)%uint64(m.DType.SizeBytes()) != 0 {
-			return fmt.Errorf("%s: %v at %#x: want an address that is a multiple of %d", operation, m, m.Data, m.DType.SizeBytes())
+			return fmt.Errorf(
+				"%s: %v at %#x: want an address that is a multiple of %d", operation, m, m.Data, m.DType.SizeBytes(),
+			)
 		}
 	}
 	return nil

@@ -117,7 +117,8 @@ func (q *Queue) QKNormRoPE(x, w Matrix, rope RoPE, eps float32) error {
 	// Neighbours are read as one word if the rows allow it.
 	words := !rope.Halves && x.Data%4 == 0 && (x.Rows == 1 || x.Stride%2 == 0)
 	return q.launchQKNormRoPE(pick(qkNormRoPE, words), qkNormRoPEParams{
-		x: x.Data, stride: x.Stride, w: w, cos: rope.Cos.Data, sin: rope.Sin.Data, cosStride: rope.Cos.Stride, sinStride: rope.Sin.Stride,
-		halves: asInt(rope.Halves), rows: x.Rows, heads: x.Cols / d, d: d, eps: eps,
+		x: x.Data, stride: x.Stride, w: w, cos: rope.Cos.Data, sin: rope.Sin.Data, cosStride: rope.Cos.Stride,
+		sinStride: rope.Sin.Stride,
+		halves:    asInt(rope.Halves), rows: x.Rows, heads: x.Cols / d, d: d, eps: eps,
 	}, ceilDiv(x.Rows*(x.Cols/d), 8), 1)
 }

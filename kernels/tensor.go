@@ -28,13 +28,18 @@ func matrixTensor(m Matrix, rows int) tensorKey {
 // Reads outside of a head give zeros.
 func headTensor(m Matrix, rows, heads, box int) tensorKey {
 	cols := m.Cols / heads
-	return tensorKey{data: m.Data, dims: [3]int{cols, heads, rows}, strides: [2]int{cols, m.rowStride()}, box: [2]int{1, box}}
+	return tensorKey{
+		data: m.Data, dims: [3]int{cols, heads, rows}, strides: [2]int{cols, m.rowStride()}, box: [2]int{1, box},
+	}
 }
 
 // pictureTensor describes the rows of m as the pixels of a picture, in boxes of width × height.
 func pictureTensor(m Matrix, pictureHeight, pictureWidth, height, width int) tensorKey {
 	stride := m.rowStride()
-	return tensorKey{data: m.Data, dims: [3]int{m.Cols, pictureWidth, pictureHeight}, strides: [2]int{stride, stride * pictureWidth}, box: [2]int{width, height}}
+	return tensorKey{
+		data: m.Data, dims: [3]int{m.Cols, pictureWidth, pictureHeight}, strides: [2]int{stride, stride * pictureWidth},
+		box: [2]int{width, height},
+	}
 }
 
 // rowStride is the distance between rows. That of a single row may be any number; descriptors need a multiple of 8.

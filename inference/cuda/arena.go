@@ -1,22 +1,26 @@
 package cuda
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
-// arena gives out pieces of one range of device memory. It knows offsets alone, and the first gap that is wide enough
-// serves: the same requests get the same pieces whatever lies behind the last of them, so that a run can be rehearsed.
+// arena allocates pieces of one range of device memory. It knows offsets only, and takes the first gap that is wide
+// enough. The same requests therefore get the same pieces, whatever the size of the range, so that a run can be
+// rehearsed.
 type arena struct {
 	gaps []span // by offset, none touching another
-	// peak is the end of the highest piece given out since reset, used the bytes now given out.
+	// peak is the end of the highest piece allocated since reset, used the number of bytes allocated now.
 	peak, used int64
 }
 
 // span is the bytes [from, to).
 type span struct{ from, to int64 }
 
-// pieceAlign is what pieces are multiples of, as memory of the driver is.
+// pieceAlign divides the offsets and sizes of pieces, as it does those of the driver's allocations.
 const pieceAlign = 256
 
-// endless is the size of an arena that finds out how much is needed.
+// endless is the size of an arena in a rehearsal, which finds out how much memory is needed.
 const endless = 1 << 62
 
 func aligned(bytes int64) int64 { return (bytes + pieceAlign - 1) / pieceAlign * pieceAlign }
@@ -29,8 +33,8 @@ func (a *arena) reset(size int64) {
 	}
 }
 
-// take returns the offset of a new piece, unless no gap is wide enough.
-func (a *arena) take(bytes int64) (int64, bool) {
+// alloc returns the offset of a new piece. ok is false if no gap is wide enough.
+func (a *arena) alloc(bytes int64) (offset int64, ok bool) {
 	bytes = aligned(bytes)
 	for i, g := range a.gaps {
 		if g.to-g.from < bytes {
@@ -46,11 +50,11 @@ func (a *arena) take(bytes int64) (int64, bool) {
 	return 0, false
 }
 
-// give returns a piece.
-func (a *arena) give(from, bytes int64) {
+// free makes a piece a gap again.
+func (a *arena) free(from, bytes int64) {
 	bytes = aligned(bytes)
 	a.used -= bytes
-	i, _ := slices.BinarySearchFunc(a.gaps, from, func(g span, from int64) int { return int(min(max(g.from-from, -1), 1)) })
+	i, _ := slices.BinarySearchFunc(a.gaps, from, func(g span, from int64) int { return cmp.Compare(g.from, from) })
 	a.gaps = slices.Insert(a.gaps, i, span{from, from + bytes})
 	if i+1 < len(a.gaps) && a.gaps[i].to == a.gaps[i+1].from {
 		a.gaps[i].to = a.gaps[i+1].to

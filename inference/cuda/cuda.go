@@ -1,9 +1,10 @@
-// Package cuda is the backend that computes on a GPU, over the kernels of kernels/ and a device of kernels/cu: NVIDIA's
-// driver, or a device in software. Activations are bfloat16 matrices (float32 where a stage asks for that), in one
-// piece of memory whose size a rehearsal finds out before the run; weights become bfloat16 on their way to the device
-// and stay there, but for those that pass through lanes where they do not all fit (lanes.go).
+// Package cuda is the backend that computes on a GPU, over the kernels of kernels/ and a device of kernels/cu, which is
+// NVIDIA's driver or a device in software. Activations are bfloat16 matrices, or float32 if a stage asks for that. They
+// are in one allocation, whose size a rehearsal finds out before the run. Weights become bfloat16 on their way to the
+// device and stay there; if they do not all fit, some pass through lanes instead (lanes.go).
 //
-// It refuses heads wider than 512 columns and group normalisations of more than 2048, which no published model has.
+// It refuses heads wider than 512 columns and group normalisations of more than 2048 columns. No published model has
+// any.
 package cuda
 
 import (
@@ -25,7 +26,7 @@ import (
 type Backend struct {
 	options Options
 	info    cu.DeviceInfo
-	// dev is nil for a rehearsal, and where the device could not be started again. opened guards it for Room.
+	// dev is nil for a rehearsal, and if the device could not be started again. opened guards it for Room.
 	dev       *device
 	opened    sync.Mutex
 	rehearsal bool
@@ -33,34 +34,35 @@ type Backend struct {
 	rehearsed *rehearsed
 
 	arena arena
-	// kept is the bytes of Keep in a rehearsal.
+	// kept is the number of bytes of Keep in a rehearsal.
 	kept int64
 
 	ctx context.Context
 	err error
-	// pending are operations that the device's thread has not been handed yet: a hand-over costs more than a launch.
+	// pending are operations that have not been handed to the device's thread yet. A hand-over costs more than a launch.
 	pending []operation
-	// last is the operation queued last: an error of the device is its own or an earlier one's.
+	// last is the operation queued last. An error of the device comes from it or from an earlier one.
 	last string
-	// recording forbids what a replay could not repeat; capturing says that the device records.
+	// recording forbids calls that a replay could not repeat. capturing says that the device records.
 	recording, capturing bool
 	replays              map[any]*replay
 
 	parts []*part
 	load  *load
-	// laneBytes is the size of each network's lanes, 0 if it has none; lanes are those that are there.
+	// laneBytes is the size of each network's lanes, 0 if it has none. lanes are those that are allocated.
 	laneBytes map[string]int64
 	lanes     map[string]*lanes
-	// noLanes are the networks for whose lanes there was no memory since Reserve.
+	// noLanes has the networks for whose lanes there was no memory since the last Reserve.
 	noLanes map[string]bool
-	// misplaced says that weights had to leave that should have stayed: the next operation places all anew.
+	// misplaced says that weights were evicted that should have stayed. The next operation places all weights anew.
 	misplaced bool
-	// aheadOf is the part behind which parts were sent for last; aheadWaits says that more shall be once a lane is free.
+	// aheadOf is the part for which ahead was called last. aheadWaits says that it has to be called again, once a lane is
+	// free.
 	aheadOf    *part
 	aheadWaits bool
-	// clock counts operations; a part's is that of its last use. drops counts parts that have left.
+	// clock counts operations; part.used is its value at the part's last use. drops counts parts that were removed.
 	clock, drops int64
-	// planned is what Reserve was told last, keeping the bytes of Keep that are alive.
+	// planned is what Reserve was told last. keeping is the number of bytes of matrices of Keep.
 	planned backend.Memory
 	keeping atomic.Int64
 }
@@ -71,16 +73,16 @@ var _ backend.Planned = (*Backend)(nil)
 type Options struct {
 	// Open starts the device, at first and after a fault.
 	Open func() (cu.Context, error)
-	// ChunkBytes is the size of the two page-locked buffers through which weights pass; 32 MiB where 0.
+	// ChunkBytes is the size of the two page-locked buffers through which weights pass; 32 MiB if 0.
 	ChunkBytes int
-	// PartBytes is the size of a network's parts, which come and go on their own where not all fit; 256 MiB where 0.
+	// PartBytes is the size of the parts of a network, which come and go one by one if they do not all fit; 256 MiB if 0.
 	PartBytes int64
 	// MarginBytes of the device's memory are left to its driver, for kernels and graphs.
 	MarginBytes int64
 	// Eager compiles all kernels in the background as soon as the device is there, beside the upload of weights.
 	Eager bool
-	// Choices is the folder where what was measured of competing kernels is kept; nothing is measured if "". TuneBudget is
-	// the time that measuring may take at a time, 5 s where 0.
+	// Choices is the folder where measurements of competing kernels are kept; nothing is measured if it is "". TuneBudget
+	// is the time that measuring before one run may take, 5 s if 0.
 	Choices    string
 	TuneBudget time.Duration
 }
@@ -112,8 +114,8 @@ func (b *Backend) DeviceName() string { return b.info.Name }
 // Activation is the format of activations.
 func (b *Backend) Activation() tensor.DType { return tensor.BF16 }
 
-// Begin ties the operations that follow to ctx. After a fault it starts the device anew; where that fails, Sync says
-// so.
+// Begin ties the operations that follow to ctx. After a fault it starts the device anew. If that fails, Sync returns
+// the error.
 func (b *Backend) Begin(ctx context.Context) {
 	b.flush()
 	b.ctx, b.err, b.last = ctx, nil, "begin"
@@ -148,10 +150,11 @@ func (b *Backend) Sync() error {
 	return b.err
 }
 
-// usable says whether the device takes calls.
+// usable says whether the device can be called.
 func (b *Backend) usable() bool { return b.dev != nil && !b.dev.lost }
 
-// stopped says whether operations do nothing: after a failure, or once the context is done, which is one.
+// stopped says whether operations do nothing: after a failure, or when the context has ended, which becomes the
+// failure.
 func (b *Backend) stopped() bool {
 	if b.err == nil && b.ctx.Err() != nil {
 		b.err = context.Cause(b.ctx)
@@ -162,11 +165,11 @@ func (b *Backend) stopped() bool {
 // lostError is a fault of the device.
 type lostError struct{ error }
 
-// Unwrap returns the device's own error, Is makes it backend.ErrLost.
+// Unwrap returns the device's error, and Is makes it equal to backend.ErrLost.
 func (e lostError) Unwrap() error        { return e.error }
 func (e lostError) Is(target error) bool { return target == backend.ErrLost }
 
-// fail makes err stick, with the operation's name.
+// fail remembers err, with the operation's name, unless there was an earlier failure.
 func (b *Backend) fail(operation string, err error) {
 	err = fmt.Errorf("cuda: %s: %w", operation, err)
 	if errors.Is(err, cu.ErrContextLost) {
@@ -178,7 +181,7 @@ func (b *Backend) fail(operation string, err error) {
 	}
 }
 
-// blame is fail for an error that the device told late.
+// blame is fail for an error that an earlier operation may have caused.
 func (b *Backend) blame(err error) { b.fail(b.last+", or an operation before it", err) }
 
 // issue queues f, which launches a kernels' operation that reads weights, some of which may be nil. f runs on the
@@ -194,18 +197,18 @@ func (b *Backend) issue(name string, o *kernels.Operation, f func(q *kernels.Que
 			return
 		}
 	}
-	// On that thread f must not wait for another goroutine's compilation, which needs the thread.
+	// f runs on the device's thread. It must not wait there for another goroutine's compilation, which needs that thread.
 	if err := b.dev.compiled(o); err != nil {
 		b.fail(name, err)
 		return
 	}
-	for _, w := range weights { // no part of the operation's leaves for another
+	for _, w := range weights { // so that no part of the operation is evicted for another
 		if w != nil {
 			w.(*weight).part.used = b.clock
 		}
 	}
 	for _, w := range weights {
-		if w != nil && !b.need(name, w.(*weight)) {
+		if w != nil && !b.ensureOnDevice(name, w.(*weight)) {
 			return
 		}
 	}
@@ -214,16 +217,16 @@ func (b *Backend) issue(name string, o *kernels.Operation, f func(q *kernels.Que
 	}
 }
 
-// operation is one that waits to be queued.
+// operation is an operation that waits to be queued.
 type operation struct {
 	name string
 	f    func(q *kernels.Queue) error
 }
 
-// handOver is the number of operations that the device's thread is given at a time.
+// handOver is the number of operations that are handed to the device's thread at a time.
 const handOver = 16
 
-// flush queues what is pending. It comes before everything that the device is told otherwise.
+// flush queues the pending operations. It is called before every other call of the device.
 func (b *Backend) flush() {
 	pending := b.pending
 	b.pending = b.pending[:0]
@@ -245,7 +248,7 @@ func (b *Backend) flush() {
 	clear(pending) // closures hold matrices
 }
 
-// Close waits for the device and gives everything back.
+// Close waits for the device and frees everything.
 func (b *Backend) Close() error {
 	if b.rehearsal || b.dev == nil {
 		return nil

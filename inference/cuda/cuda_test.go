@@ -83,7 +83,7 @@ func TestConformance(t *testing.T) {
 // hands out what one of the size that it found out does.
 func TestArena(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
-	var requests []int64 // positive: take, otherwise: give the piece of that number, from the end
+	var requests []int64 // positive: alloc, otherwise: free the piece of that number, from the end
 	live := 0
 	for range 2000 {
 		if live > 0 && rng.IntN(5) < 2 {
@@ -102,11 +102,11 @@ func TestArena(t *testing.T) {
 		for _, r := range requests {
 			if r <= 0 {
 				i := len(pieces) - 1 + int(r)
-				a.give(pieces[i].from, pieces[i].bytes)
+				a.free(pieces[i].from, pieces[i].bytes)
 				pieces = slices.Delete(pieces, i, i+1)
 				continue
 			}
-			from, ok := a.take(r)
+			from, ok := a.alloc(r)
 			if !ok {
 				t.Fatalf("no place for %d bytes in an arena of %d", r, size)
 			}
@@ -119,7 +119,7 @@ func TestArena(t *testing.T) {
 			offsets = append(offsets, from)
 		}
 		for _, p := range pieces {
-			a.give(p.from, p.bytes)
+			a.free(p.from, p.bytes)
 		}
 		if want := []span{{0, size}}; a.used != 0 || !slices.Equal(a.gaps, want) {
 			t.Errorf("all given back: %d bytes used, gaps %v, want %v", a.used, a.gaps, want)
@@ -132,7 +132,7 @@ func TestArena(t *testing.T) {
 	}
 	var a arena
 	a.reset(512)
-	if _, ok := a.take(513); ok {
+	if _, ok := a.alloc(513); ok {
 		t.Error("513 bytes of 512")
 	}
 }

@@ -11,38 +11,39 @@ import (
 	"kleinbild/kernels/tune"
 )
 
-// device is what belongs to one context: all of it goes with a fault.
+// device is everything that belongs to one context and is lost with it after a fault.
 type device struct {
 	ctx   cu.Context
 	tuner *tune.Tuner
 	queue *kernels.Queue
-	// compute takes the operations, and the copies that they need.
+	// compute is the stream of the operations and of the copies that they need.
 	compute cu.Stream
 	staging *staging
-	// weights is what weights pass through, made by the first upload.
+	// weights has the buffers through which weights pass. The first upload makes it.
 	weights *staging
 	// base and size are the arena's memory.
 	base cu.DevicePtr
 	size int64
-	// held is the bytes of the arena, of lanes, and of the weights that have memory of their own.
+	// held is the number of bytes of the arena, of lanes, and of parts that have memory of their own.
 	held atomic.Int64
-	// undefine makes memory count as never written again: the software device catches who reads another's leftovers.
+	// undefine, if not nil, makes the software device treat memory as never written, so that it reports who reads old
+	// values.
 	undefine func(cu.DevicePtr, int64) error
 	lost     bool
-	// recalled says that what other processes have measured has been taken over.
+	// recalled says that the choices that other processes have measured were read.
 	recalled bool
-	// eager is closed when nothing is compiled in the background any more.
+	// eager is closed when the compilation in the background has ended.
 	eager chan struct{}
 }
 
-// stagingBytes is the size of a buffer for activations: what a megapixel reference needs is a handful of them.
+// stagingBytes is the size of a buffer for activations. A reference of a megapixel takes a few of them.
 const stagingBytes = 2 << 20
 
-// start opens the device, and forgets what the last one held.
+// start opens the device. Nothing of what the last one held remains.
 func (b *Backend) start() error {
 	b.stopLoading()
 	if b.dev != nil {
-		// What it was lost by has been reported.
+		// The fault that it was lost by has been reported.
 		_ = b.dev.close()
 		b.use(nil)
 	}
@@ -89,7 +90,7 @@ func (b *Backend) use(d *device) {
 	b.opened.Unlock()
 }
 
-// weightStaging is for the upload under way, of which there is one.
+// weightStaging returns the buffers for the upload of weights. There is one upload at a time.
 func (d *device) weightStaging(bytes int) (*staging, error) {
 	if d.weights != nil {
 		return d.weights, nil
@@ -119,7 +120,7 @@ func (d *device) close() error {
 	return d.ctx.Close()
 }
 
-// staging is two page-locked buffers: one is filled or read while the other is copied.
+// staging has two page-locked buffers: one is filled or read while the other is copied.
 type staging struct {
 	ctx     cu.Context
 	stream  cu.Stream
@@ -142,13 +143,13 @@ func newStaging(ctx cu.Context, stream cu.Stream, bytes int) (*staging, error) {
 	return s, nil
 }
 
-// take waits until the last copy out of the next buffer is done, and returns it.
-func (s *staging) take() ([]byte, error) {
+// nextBuffer waits for the last copy out of the next buffer, and returns the buffer.
+func (s *staging) nextBuffer() ([]byte, error) {
 	s.turn = 1 - s.turn
 	return s.buffers[s.turn], s.passed[s.turn].Synchronize()
 }
 
-// send queues the copy of the first n bytes of the buffer that take returned.
+// send queues the copy of the first n bytes of the buffer that nextBuffer returned.
 func (s *staging) send(to cu.DevicePtr, n int) error {
 	return s.ctx.Do(func() error {
 		if err := s.stream.MemcpyHtoDAsync(to, s.buffers[s.turn][:n]); err != nil {
@@ -158,7 +159,7 @@ func (s *staging) send(to cu.DevicePtr, n int) error {
 	})
 }
 
-// receive copies n bytes into that buffer and waits for them.
+// receive copies n bytes into that buffer and waits for the copy.
 func (s *staging) receive(from cu.DevicePtr, n int) error {
 	err := s.ctx.Do(func() error {
 		if err := s.stream.MemcpyDtoHAsync(s.buffers[s.turn][:n], from); err != nil {
@@ -177,7 +178,7 @@ func (s *staging) wait() error {
 	return errors.Join(s.passed[0].Synchronize(), s.passed[1].Synchronize())
 }
 
-// free gives back what there is of it.
+// free frees the buffers and events that exist.
 func (s *staging) free() (err error) {
 	for i, b := range s.buffers {
 		if s.passed[i] != nil {
@@ -203,7 +204,7 @@ func OpenGPU() (cu.Context, error) {
 	return d.MakeContext(best)
 }
 
-// bestGPU returns the error of the first GPU where none can be used.
+// bestGPU returns the GPU with the most memory. If none can be used, it returns the error of the first.
 func bestGPU(d cu.Driver) (best int, info cu.DeviceInfo, err error) {
 	n, err := d.NumDevices()
 	if err != nil {
@@ -212,7 +213,9 @@ func bestGPU(d cu.Driver) (best int, info cu.DeviceInfo, err error) {
 	for i := range n {
 		one, e := d.Info(i)
 		if e == nil && (one.Major < cu.OldestMajor || one.Major == cu.OldestMajor && one.Minor < cu.OldestMinor) {
-			e = &cu.DeviceTooOldError{Name: one.Name, FoundMajor: one.Major, FoundMinor: one.Minor, WantMajor: cu.OldestMajor, WantMinor: cu.OldestMinor}
+			e = &cu.DeviceTooOldError{
+				Name: one.Name, FoundMajor: one.Major, FoundMinor: one.Minor, WantMajor: cu.OldestMajor, WantMinor: cu.OldestMinor,
+			}
 		}
 		if e != nil {
 			if err == nil {

@@ -7,24 +7,24 @@ import (
 	"kleinbild/kernels/cu"
 )
 
-// lane is memory through which parts pass that do not stay on the device.
+// lane is memory for parts that do not stay on the device: one after the other is copied into it.
 type lane struct {
 	at cu.DevicePtr
-	// part is what lies there or is on its way, nil if nothing is. came is the backend's clock when it was sent for.
+	// part is in the lane or on its way, nil if none is. came is the backend's clock when its copy was requested.
 	part *part
 	came int64
-	// passed is recorded behind the last operation that reads what a lane held before.
+	// passed is recorded behind the last operation that reads the lane's previous part.
 	passed cu.Event
 }
 
-// lanes are those of one network, of so many bytes each.
+// lanes are the lanes of one network, each of so many bytes.
 type lanes struct {
 	bytes int64
 	lane  [backend.Lanes]lane
-	open  bool // all have their memory
+	open  bool // all lanes have memory
 }
 
-// holding returns the lane where p lies, nil if it has memory of its own.
+// holding returns the lane that holds p, nil if p has memory of its own.
 func (b *Backend) holding(p *part) *lane {
 	if l := b.lanes[p.network]; l != nil {
 		for i := range l.lane {
@@ -36,8 +36,8 @@ func (b *Backend) holding(p *part) *lane {
 	return nil
 }
 
-// place decides for each network which parts stay on the device and which pass through lanes. It frees what another
-// decision has left.
+// place decides for each network which parts stay on the device and which pass through lanes. It frees what the last
+// decision allocated otherwise.
 func (b *Backend) place() error {
 	room, _, err := b.available()
 	if err != nil {
@@ -69,8 +69,8 @@ func (b *Backend) place() error {
 	return b.err
 }
 
-// openLanes allocates a network's lanes, at the cost of other weights. Without room for them its parts come one at a
-// time.
+// openLanes allocates the lanes of a network, if necessary by evicting other weights. If there is no room for them, the
+// parts of the network come one at a time.
 func (b *Backend) openLanes(network string) (*lanes, error) {
 	if l := b.lanes[network]; l != nil {
 		return l, nil
@@ -101,7 +101,7 @@ func (b *Backend) openLanes(network string) (*lanes, error) {
 	return l, nil
 }
 
-// closeLanes gives the memory of a network's lanes back, once what is on its way has arrived.
+// closeLanes waits for the copies into a network's lanes and frees the lanes.
 func (b *Backend) closeLanes(network string) error {
 	l := b.lanes[network]
 	delete(b.lanes, network)

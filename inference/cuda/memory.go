@@ -12,40 +12,40 @@ import (
 
 // buffer is the memory of one matrix: a piece of the arena, or an allocation of its own.
 type buffer struct {
-	// dev is the device that holds it; nil in a rehearsal, and after a failed allocation.
+	// dev is the device that holds it, nil in a rehearsal and after a failed allocation.
 	dev *device
 	at  cu.DevicePtr
-	// offset is the piece's in the arena, −1 for an allocation.
+	// offset is that of the piece in the arena, −1 for an allocation of its own.
 	offset, bytes int64
 	kept, freed   bool
 }
 
-// SizeBytes is the memory held.
+// SizeBytes is the size of the buffer.
 func (b *buffer) SizeBytes() int64 { return b.bytes }
 
 func matrixOf(buf *buffer, rows, cols int, dtype tensor.DType) backend.Matrix {
 	return backend.Matrix{Rows: rows, Cols: cols, Stride: cols, DType: dtype, Buffer: buf}
 }
 
-// Alloc returns a matrix of undefined contents: a piece of the arena, or memory of its own where Reserve has not been
-// told of it.
+// Alloc returns a matrix of undefined contents: a piece of the arena, or memory of its own if the arena has no room,
+// because Reserve was not told of it.
 func (b *Backend) Alloc(rows, cols int, dtype tensor.DType) backend.Matrix {
 	mustHave(dtype == tensor.F32 || dtype == tensor.BF16, "Alloc of %v, want F32 or BF16", dtype)
 	mustHave(!b.recording, "Alloc of [%d %d] inside a replay", rows, cols)
-	return matrixOf(b.take(int64(rows)*int64(cols)*int64(dtype.SizeBytes())), rows, cols, dtype)
+	return matrixOf(b.allocBuffer(int64(rows)*int64(cols)*int64(dtype.SizeBytes())), rows, cols, dtype)
 }
 
-// take finds memory; what it returns after a failure is never used.
-func (b *Backend) take(bytes int64) *buffer {
+// allocBuffer allocates a piece of the arena, or memory of its own. After a failure nothing uses what it returns.
+func (b *Backend) allocBuffer(bytes int64) *buffer {
 	bytes = max(bytes, 1)
 	buf := &buffer{offset: -1, bytes: bytes}
 	if !b.rehearsal && b.stopped() {
 		return buf
 	}
-	from, ok := b.arena.take(bytes)
+	from, ok := b.arena.alloc(bytes)
 	switch {
 	case !ok:
-		return b.own(bytes, "a matrix")
+		return b.allocOutside(bytes, "a matrix")
 	case b.rehearsal:
 		buf.offset = from
 		return buf
@@ -60,8 +60,8 @@ func (b *Backend) take(bytes int64) *buffer {
 	return buf
 }
 
-// own allocates outside the arena.
-func (b *Backend) own(bytes int64, what string) *buffer {
+// allocOutside allocates memory of the device outside the arena.
+func (b *Backend) allocOutside(bytes int64, what string) *buffer {
 	buf := &buffer{offset: -1, bytes: bytes}
 	at, err := b.allocate(bytes, what)
 	if err != nil {
@@ -82,7 +82,7 @@ func (b *Backend) Keep(rows, cols int, dtype tensor.DType) backend.Matrix {
 	case b.stopped():
 		return matrixOf(&buffer{offset: -1, bytes: bytes}, rows, cols, dtype)
 	}
-	buf := b.own(bytes, "a result to keep")
+	buf := b.allocOutside(bytes, "a result to keep")
 	if buf.dev != nil {
 		buf.kept = true
 		b.keeping.Add(bytes)
@@ -90,7 +90,7 @@ func (b *Backend) Keep(rows, cols int, dtype tensor.DType) backend.Matrix {
 	return matrixOf(buf, rows, cols, dtype)
 }
 
-// Free gives matrices back. Work that has been queued still finds them; the memory's next user comes after it.
+// Free frees matrices. Queued work may still use them, since the memory's next user is queued behind it.
 func (b *Backend) Free(ms ...backend.Matrix) {
 	mustHave(!b.recording, "Free inside a replay")
 	for _, m := range ms {
@@ -108,7 +108,7 @@ func (b *Backend) free(buf *buffer) {
 	}
 	switch {
 	case buf.offset >= 0:
-		b.arena.give(buf.offset, buf.bytes)
+		b.arena.free(buf.offset, buf.bytes)
 	case buf.dev != nil:
 		b.flush()
 		if err := b.dev.ctx.MemFree(buf.at); err != nil {
@@ -117,15 +117,15 @@ func (b *Backend) free(buf *buffer) {
 	}
 }
 
-// scratch calls f with working memory that the operation's kernels use and nobody after them.
+// scratch calls f with working memory for the kernels of one operation.
 func (b *Backend) scratch(bytes int64, f func(at cu.DevicePtr)) {
 	mustHave(!b.recording, "an operation with working memory inside a replay")
-	buf := b.take(bytes)
+	buf := b.allocBuffer(bytes)
 	f(buf.at)
 	b.free(buf)
 }
 
-// view is m as kernels take it; the zero Matrix stays that.
+// view returns m as kernels take it. The zero Matrix stays the zero Matrix.
 func view(m backend.Matrix) kernels.Matrix {
 	if m.Buffer == nil {
 		return kernels.Matrix{}
@@ -167,7 +167,7 @@ func (b *Backend) send(operation string, at cu.DevicePtr, n, size int, fill func
 	b.flush()
 	b.last = operation
 	for from := 0; from < n && b.err == nil; {
-		buf, err := b.dev.staging.take()
+		buf, err := b.dev.staging.nextBuffer()
 		if err != nil {
 			b.blame(err)
 			return
@@ -214,7 +214,7 @@ func (b *Backend) Download(dst []float32, src backend.Matrix) {
 	b.flush()
 	at, size := view(src).Data, src.DType.SizeBytes()
 	for from := 0; from < len(dst) && b.err == nil; {
-		buf, err := b.dev.staging.take()
+		buf, err := b.dev.staging.nextBuffer()
 		count := min(len(dst)-from, len(buf)/size)
 		if err == nil {
 			err = b.dev.staging.receive(at+cu.DevicePtr(from*size), count*size)

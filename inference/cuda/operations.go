@@ -15,7 +15,10 @@ func (b *Backend) Copy(dst, src backend.Matrix) {
 func (b *Backend) Linear(dst, x backend.Matrix, w backend.Weight, ep backend.Epilogue) {
 	e := kernels.Epilogue{Add: ep.Add, Gate: view(ep.Gate), SiLU: ep.SiLU}
 	if h := ep.QKNormRoPE; h.Cols > 0 {
-		e.QKNormRoPE = kernels.QKNormRoPE{Cols: h.Cols, Weight: row(h.Weight), Eps: h.Eps, RoPE: kernels.RoPE{Cos: view(h.RoPE.Cos), Sin: view(h.RoPE.Sin), Halves: h.RoPE.Halves}}
+		e.QKNormRoPE = kernels.QKNormRoPE{
+			Cols: h.Cols, Weight: row(h.Weight), Eps: h.Eps,
+			RoPE: kernels.RoPE{Cos: view(h.RoPE.Cos), Sin: view(h.RoPE.Sin), Halves: h.RoPE.Halves},
+		}
 	}
 	operation := e.Operation()
 	b.rehearse(dst, kernels.Shape{Operation: operation, Depth: x.Cols})
@@ -37,7 +40,9 @@ func (b *Backend) SwiGLU(dst, x backend.Matrix, gate, up backend.Weight) {
 
 // AddScaled computes dst = x + s·y.
 func (b *Backend) AddScaled(dst, x, y backend.Matrix, s float32) {
-	b.issue("add_scaled", kernels.OpAddScaled, func(q *kernels.Queue) error { return q.AddScaled(view(dst), view(x), view(y), s) })
+	b.issue("add_scaled", kernels.OpAddScaled, func(q *kernels.Queue) error {
+		return q.AddScaled(view(dst), view(x), view(y), s)
+	})
 }
 
 // Lerp computes dst = x + s·(y − x).
@@ -47,22 +52,30 @@ func (b *Backend) Lerp(dst, x, y backend.Matrix, s float32) {
 
 // Affine computes dst = x ⊙ scale + shift.
 func (b *Backend) Affine(dst, x, scale, shift backend.Matrix) {
-	b.issue("affine", kernels.OpAffine, func(q *kernels.Queue) error { return q.Affine(view(dst), view(x), view(scale), view(shift), false) })
+	b.issue("affine", kernels.OpAffine, func(q *kernels.Queue) error {
+		return q.Affine(view(dst), view(x), view(scale), view(shift), false)
+	})
 }
 
 // RMSNorm normalises each row by its root mean square.
 func (b *Backend) RMSNorm(dst, x backend.Matrix, w backend.Weight, eps float32) {
-	b.issue("rms_norm", kernels.OpRMSNorm, func(q *kernels.Queue) error { return q.RMSNorm(view(dst), view(x), row(w), eps) }, w)
+	b.issue("rms_norm", kernels.OpRMSNorm, func(q *kernels.Queue) error {
+		return q.RMSNorm(view(dst), view(x), row(w), eps)
+	}, w)
 }
 
 // LayerNorm normalises each row and modulates it.
 func (b *Backend) LayerNorm(dst, x, scale, shift backend.Matrix, eps float32) {
-	b.issue("layer_norm", kernels.OpLayerNorm, func(q *kernels.Queue) error { return q.LayerNorm(view(dst), view(x), view(scale), view(shift), eps) })
+	b.issue("layer_norm", kernels.OpLayerNorm, func(q *kernels.Queue) error {
+		return q.LayerNorm(view(dst), view(x), view(scale), view(shift), eps)
+	})
 }
 
 // Attention computes softmax(scale·q·kᵀ + mask)·v head by head.
 func (b *Backend) Attention(dst, query, key, value backend.Matrix, p backend.AttentionParams) {
-	b.rehearse(dst, kernels.Shape{Operation: kernels.OpAttention.Name, Depth: p.Keys, Heads: p.Heads, KVHeads: p.KVHeads, Causal: p.Causal})
+	b.rehearse(dst, kernels.Shape{
+		Operation: kernels.OpAttention.Name, Depth: p.Keys, Heads: p.Heads, KVHeads: p.KVHeads, Causal: p.Causal,
+	})
 	b.issue("attention", kernels.OpAttention, func(q *kernels.Queue) error {
 		return q.Attention(view(dst), view(query), view(key), view(value), kernels.AttentionParams(p), kernels.Auto)
 	})
@@ -70,7 +83,9 @@ func (b *Backend) Attention(dst, query, key, value backend.Matrix, p backend.Att
 
 // Conv2D convolves the picture x.
 func (b *Backend) Conv2D(dst, x backend.Matrix, w backend.Weight, p backend.ConvParams) {
-	conv := kernels.ConvParams{Height: p.Height, Width: p.Width, Kernel: w.Shape()[2], Upsample: p.Upsample, Downsample: p.Downsample}
+	conv := kernels.ConvParams{
+		Height: p.Height, Width: p.Width, Kernel: w.Shape()[2], Upsample: p.Upsample, Downsample: p.Downsample,
+	}
 	n, folds := p.Norm, kernels.FoldsNorm(b.info, view(x), conv)
 	operation := kernels.OpConv
 	if n != nil && folds {
@@ -91,14 +106,18 @@ func (b *Backend) Conv2D(dst, x backend.Matrix, w backend.Weight, p backend.Conv
 	b.scratch(kernels.GroupNormBytes(x.Rows, x.Cols, n.Groups), func(at cu.DevicePtr) {
 		// Without a kernel that folds the normalisation in, ConvNorm launches GroupNorm and Conv.
 		b.issue("conv", kernels.OpConvNorm, func(q *kernels.Queue) error {
-			return q.ConvNorm(view(dst), view(x), matrix(w), row(p.Bias), conv, p.Add, groupNorm(*n, at), view(normed), kernels.Auto)
+			return q.ConvNorm(
+				view(dst), view(x), matrix(w), row(p.Bias), conv, p.Add, groupNorm(*n, at), view(normed), kernels.Auto,
+			)
 		}, w, p.Bias, n.Gamma, n.Beta)
 	})
 }
 
 // groupNorm is n as kernels take it, with working memory.
 func groupNorm(n backend.GroupNormParams, work cu.DevicePtr) kernels.GroupNormParams {
-	return kernels.GroupNormParams{Groups: n.Groups, Gamma: row(n.Gamma), Beta: row(n.Beta), Eps: n.Eps, SiLU: n.SiLU, Work: work}
+	return kernels.GroupNormParams{
+		Groups: n.Groups, Gamma: row(n.Gamma), Beta: row(n.Beta), Eps: n.Eps, SiLU: n.SiLU, Work: work,
+	}
 }
 
 // GroupNorm normalises groups of columns over all rows.
@@ -112,10 +131,14 @@ func (b *Backend) GroupNorm(dst, x backend.Matrix, p backend.GroupNormParams) {
 
 // Patchify makes one row of 2×2 pixels.
 func (b *Backend) Patchify(dst, x backend.Matrix, height, width int) {
-	b.issue("patchify", kernels.OpPatchify, func(q *kernels.Queue) error { return q.Patchify(view(dst), view(x), height, width) })
+	b.issue("patchify", kernels.OpPatchify, func(q *kernels.Queue) error {
+		return q.Patchify(view(dst), view(x), height, width)
+	})
 }
 
 // Unpatchify is the inverse of Patchify.
 func (b *Backend) Unpatchify(dst, x backend.Matrix, height, width int) {
-	b.issue("unpatchify", kernels.OpUnpatchify, func(q *kernels.Queue) error { return q.Unpatchify(view(dst), view(x), height, width) })
+	b.issue("unpatchify", kernels.OpUnpatchify, func(q *kernels.Queue) error {
+		return q.Unpatchify(view(dst), view(x), height, width)
+	})
 }

@@ -10,12 +10,13 @@ import (
 	"kleinbild/kernels/cu"
 )
 
-// need brings w's part of its network to the device unless it is there, and waits for the chunks up to w.
-func (b *Backend) need(operation string, w *weight) bool {
+// ensureOnDevice copies w's part of its network to the device unless it is there, and waits for the chunks up to w. It
+// returns false if the operation cannot be queued.
+func (b *Backend) ensureOnDevice(operation string, w *weight) bool {
 	p := w.part
 	p.used = b.clock
 	last := (w.offset + w.bytes() - 1) / int64(b.options.ChunkBytes)
-	if p.at != 0 && p.chunks[last].failed() { // in an earlier run, with others of its upload
+	if p.at != 0 && p.chunks[last].failed() { // in an earlier run, with other parts of its upload
 		b.drop(p)
 	}
 	if p.at == 0 {
@@ -42,7 +43,7 @@ func (b *Backend) need(operation string, w *weight) bool {
 	return c.err == nil
 }
 
-// fetch makes room for a part that an operation waits for, at the cost of others, and sends for it.
+// fetch makes room for a part that an operation waits for, if necessary by evicting others, and starts its copy.
 func (b *Backend) fetch(p *part) error {
 	if p.travels {
 		l, err := b.openLanes(p.network)
@@ -65,8 +66,8 @@ func (b *Backend) fetch(p *part) error {
 	return nil
 }
 
-// ahead sends for the parts that a run uses after p, in their order, as far as there is room: their copies run beside
-// the operations that use p. Parts of other networks leave for those of p's.
+// ahead starts the copies of the parts that a run uses after p, in their order, as far as there is room. They run
+// beside the operations that use p. Parts of other networks are evicted for parts of p's network.
 func (b *Backend) ahead(p *part) {
 	if b.capturing || p == b.aheadOf && !b.aheadWaits {
 		return
@@ -101,8 +102,8 @@ func (b *Backend) ahead(p *part) {
 	}
 }
 
-// after yields the parts in the order in which a run uses them after p. A network that passes through lanes is used in
-// a circle, step after step; behind one that stays come the networks after it.
+// after yields the parts in the order in which a run uses them after p. The parts of a network with lanes are used in a
+// circle, step after step. A network without lanes is followed by the networks after it.
 func (b *Backend) after(p *part) iter.Seq[*part] {
 	return func(yield func(*part) bool) {
 		at := slices.Index(b.parts, p)
@@ -120,12 +121,12 @@ func (b *Backend) after(p *part) iter.Seq[*part] {
 	}
 }
 
-// room allocates memory for a part that is not needed yet; 0 if there is none.
+// room allocates memory for a part that is not needed yet. It returns 0 if there is none.
 func (b *Backend) room(p *part, evictOthers bool) cu.DevicePtr {
 	for {
 		free, _, err := b.dev.ctx.MemGetInfo()
 		if err != nil {
-			return 0 // the operation that needs the part meets the error
+			return 0 // the operation that needs the part reports the error
 		}
 		if free >= p.bytes+b.planned.Kept+b.options.MarginBytes {
 			at, err := b.dev.ctx.MemAlloc(p.bytes)
@@ -134,15 +135,15 @@ func (b *Backend) room(p *part, evictOthers bool) cu.DevicePtr {
 			}
 			return at
 		}
-		victim := b.victim(p.network)
-		if !evictOthers || victim == nil || victim.network == p.network {
+		evicted := b.partToEvict(p.network)
+		if !evictOthers || evicted == nil || evicted.network == p.network {
 			return 0
 		}
-		b.drop(victim)
+		b.drop(evicted)
 	}
 }
 
-// drop takes a part off the device.
+// drop removes a part from the device.
 func (b *Backend) drop(p *part) {
 	b.flush()
 	p.wait()
@@ -162,7 +163,7 @@ func (b *Backend) drop(p *part) {
 	}
 }
 
-// allocate finds device memory, at the cost of weights that the current operation does not need.
+// allocate allocates device memory. If there is too little, it evicts weights that the current operation does not need.
 func (b *Backend) allocate(bytes int64, what string) (cu.DevicePtr, error) {
 	for {
 		at, err := b.dev.ctx.MemAlloc(bytes)
@@ -171,20 +172,22 @@ func (b *Backend) allocate(bytes int64, what string) (cu.DevicePtr, error) {
 		}
 		if !b.evict(what) {
 			room, total, roomErr := b.available()
-			return 0, errors.Join(fmt.Errorf("%s: %w: %w", what, &backend.MemoryError{Need: b.planned.Least(), Room: room, Total: total}, err), roomErr)
+			full := &backend.MemoryError{Need: b.planned.Least(), Room: room, Total: total}
+			return 0, errors.Join(fmt.Errorf("%s: %w: %w", what, full, err), roomErr)
 		}
 	}
 }
 
-// evict takes weights off the device that the current operation, which works with a network, does not need: parts of
-// other networks, then their lanes, then parts and lanes of its own, which the next operation then places anew.
+// evict removes weights that the current operation, which uses a network, does not need: parts of other networks, then
+// their lanes, then parts and lanes of the network itself. In the last two cases the next operation places all weights
+// anew. It returns false if there is nothing to remove.
 func (b *Backend) evict(network string) bool {
-	victim := b.victim(network)
-	if victim != nil && victim.network != network {
+	evicted := b.partToEvict(network)
+	if evicted != nil && evicted.network != network {
 		if _, weights := b.laneBytes[network]; !weights { // activations: the networks have less room
 			b.misplaced = true
 		}
-		b.drop(victim)
+		b.drop(evicted)
 		return b.err == nil
 	}
 	for other, l := range b.lanes {
@@ -192,9 +195,9 @@ func (b *Backend) evict(network string) bool {
 			return b.giveUpLanes(other)
 		}
 	}
-	if victim != nil {
+	if evicted != nil {
 		b.misplaced = true
-		b.drop(victim)
+		b.drop(evicted)
 		return b.err == nil
 	}
 	if own := b.lanes[network]; own != nil && own.open && !own.inUse(b.clock) {
@@ -204,7 +207,7 @@ func (b *Backend) evict(network string) bool {
 	return false
 }
 
-// giveUpLanes closes lanes for a better use of their memory.
+// giveUpLanes closes lanes so that their memory can be used otherwise.
 func (b *Backend) giveUpLanes(network string) bool {
 	if err := b.closeLanes(network); err != nil {
 		b.blame(err)
@@ -212,8 +215,8 @@ func (b *Backend) giveUpLanes(network string) bool {
 	return b.err == nil
 }
 
-// victim returns the part with memory of its own that leaves for a network, nil if there is none.
-func (b *Backend) victim(network string) *part {
+// partToEvict returns the part to remove for a network, among those that have memory of their own, or nil.
+func (b *Backend) partToEvict(network string) *part {
 	var candidates []backend.PartUse
 	for i, p := range b.parts {
 		if p.at != 0 && p.used < b.clock && b.holding(p) == nil {

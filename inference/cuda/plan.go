@@ -28,14 +28,14 @@ func (b *Backend) Memory() backend.Memory {
 	return m
 }
 
-// Room returns the device's memory that a run can have: what is free and what this backend holds, all of which can
-// leave, but for the driver's margin. It may be called during a run.
+// Room returns the memory of the device that a run can have: what is free and what this backend holds, all of which can
+// be freed, without the driver's margin. It may be called during a run.
 func (b *Backend) Room() (room, total int64, err error) {
 	room, total, err = b.available()
 	return room + b.keeping.Load(), total, err
 }
 
-// available is Room without what was kept of earlier runs.
+// available is Room without the matrices that were kept of earlier runs.
 func (b *Backend) available() (room, total int64, err error) {
 	b.opened.Lock()
 	defer b.opened.Unlock()
@@ -46,7 +46,7 @@ func (b *Backend) available() (room, total int64, err error) {
 	return max(room+b.dev.held.Load()-b.options.MarginBytes, 0), total, err
 }
 
-// Reserve makes the arena as large as m says. Matrices of Alloc are dead afterwards.
+// Reserve makes the arena as large as m says. Matrices of Alloc must not be used afterwards.
 func (b *Backend) Reserve(m backend.Memory) error {
 	if !b.usable() {
 		return b.err
@@ -73,7 +73,7 @@ func (b *Backend) Reserve(m backend.Memory) error {
 	return nil
 }
 
-// resize exchanges the arena's memory.
+// resize replaces the arena's memory.
 func (b *Backend) resize(bytes int64) error {
 	b.flush()
 	b.arena.reset(0)

@@ -6,7 +6,7 @@ import "kleinbild/kernels/cu"
 type replay struct {
 	graph cu.GraphExec
 	last  string
-	// drops is the backend's count before f was called last: as long as it stays, all that f needs is where it was.
+	// drops is the backend's count when f was called last. While it stays the same, all weights of f are where they were.
 	drops int64
 }
 
@@ -43,14 +43,14 @@ func (b *Backend) Replay(key any, f func()) {
 	}
 }
 
-// guarded calls f, which may do nothing that a recording could not repeat.
+// guarded calls f. f must not do anything that a recording could not repeat.
 func (b *Backend) guarded(f func()) {
 	b.recording = true
 	defer func() { b.recording = false }()
 	f()
 }
 
-// record returns what f queues, ready to run; nil after a failure.
+// record returns a recording of what f queues, ready to run, or nil after a failure.
 func (b *Backend) record(f func()) cu.GraphExec {
 	if b.flush(); b.err != nil {
 		return nil
@@ -91,7 +91,7 @@ func (b *Backend) forget() {
 	b.replays = nil
 }
 
-// destroy gives a recording back; there may be none.
+// destroy frees a recording, if there is one.
 func (r *replay) destroy(b *Backend) {
 	if r == nil || r.graph == nil {
 		return

@@ -8,8 +8,8 @@ import (
 	"kleinbild/kernels"
 )
 
-// table is a weight of which an operation reads a few rows: it stays in the file's mapping, and the rows are sent. The
-// 4B model's embedding has 151,936 of them, a prompt 512.
+// table is a weight of which an operation reads a few rows. It stays in the file's mapping, and the rows are copied to
+// the device. The 4B model's embedding has 151,936 rows, of which a prompt uses 512.
 type table struct{ tensor.Tensor }
 
 // Table checks that t can be read.
@@ -26,11 +26,14 @@ func (t *table) Shape() []int { return t.Tensor.Shape }
 // Slice views rows.
 func (t *table) Slice(from, to int) backend.Weight { return &table{t.Tensor.Slice(from, to)} }
 
-// Embedding sends rows of a table.
+// Embedding copies rows of a table to the device.
 func (b *Backend) Embedding(dst backend.Matrix, w backend.Weight, ids []int32) {
 	t := w.(*table)
 	rows, cols := t.Shape()[0], t.Shape()[1]
-	mustHave(dst.Rows == len(ids) && dst.Cols == cols, "Embedding of %d ids from %v into [%d %d]", len(ids), t.Shape(), dst.Rows, dst.Cols)
+	mustHave(
+		dst.Rows == len(ids) && dst.Cols == cols, "Embedding of %d ids from %v into [%d %d]", len(ids), t.Shape(),
+		dst.Rows, dst.Cols,
+	)
 	for i, id := range ids {
 		mustHave(id >= 0 && int(id) < rows, "Embedding: id %d is %d, of %d rows", i, id, rows)
 	}

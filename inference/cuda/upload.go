@@ -24,8 +24,8 @@ type load struct {
 	over  bool
 }
 
-// bring puts p behind the parts that are on their way. Where it comes to lie in a lane, its copy waits for the lane's
-// mark.
+// bring queues the copy of p behind the parts that are on their way. If p goes into a lane, its copy waits until the
+// lane's last part is no longer read.
 func (b *Backend) bring(p *part, at cu.DevicePtr, in *lane) {
 	p.at, p.sealed, p.chunks, p.behind = at, true, nil, nil
 	size := int64(b.options.ChunkBytes)
@@ -52,7 +52,7 @@ func (l *load) add(p *part) bool {
 	return !l.over
 }
 
-// next returns the part whose turn it is; nil, and the load is over, if there is none.
+// next returns the next part. If there is none, it returns nil and the load is over.
 func (l *load) next() *part {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -72,7 +72,7 @@ func (l *load) idle() bool {
 	return len(l.parts) == 0
 }
 
-// stopLoading ends an upload; what has not arrived fails.
+// stopLoading ends an upload. Chunks that have not arrived fail.
 func (b *Backend) stopLoading() {
 	if b.load != nil {
 		b.load.stop.Store(true)
@@ -83,7 +83,7 @@ func (b *Backend) stopLoading() {
 
 var errStopped = errors.New("the upload was stopped")
 
-// run brings the parts, and tells those that wait for a chunk of a part that could not be brought.
+// run copies the parts. It tells those that wait for a chunk if its part could not be copied.
 func (l *load) run(chunkBytes int) {
 	defer close(l.done)
 	s, err := l.dev.weightStaging(chunkBytes)
@@ -116,7 +116,7 @@ type sentChunk struct {
 // the first chunk of a part for a lane comes behind it.
 func (u *uploader) copy(p *part) (err error) {
 	defer func() {
-		if err != nil { // the parts before p have no other error to tell
+		if err != nil { // the parts before p would not report an error otherwise
 			for i, c := range u.sent {
 				// Once a part: whoever waits for it may then change its chunks.
 				if c.of != p && (i == 0 || u.sent[i-1].of != c.of) {
@@ -130,7 +130,7 @@ func (u *uploader) copy(p *part) (err error) {
 		if u.load.stop.Load() {
 			return errStopped
 		}
-		buf, err := s.take()
+		buf, err := s.nextBuffer()
 		if err != nil {
 			return err
 		}
@@ -160,7 +160,7 @@ func (u *uploader) copy(p *part) (err error) {
 	return nil
 }
 
-// settle waits until all that was sent has arrived.
+// settle waits until all chunks that were sent have arrived.
 func (u *uploader) settle() error {
 	if err := u.staging.wait(); err != nil {
 		return err
@@ -172,17 +172,17 @@ func (u *uploader) settle() error {
 	return nil
 }
 
-// piece is some values of one weight on their way into a buffer.
+// piece is a range of values of one weight and where in a buffer they go.
 type piece struct {
 	w    *stored
 	to   []byte
 	from int // the first value
 }
 
-// pieceBytes is a reader's turn.
+// pieceBytes is the size of the pieces that a reader converts at a time.
 const pieceBytes = 1 << 20
 
-// maxReaders is enough to keep a disk busy, and more than a bus can take from memory.
+// maxReaders bounds the readers. So many keep a disk busy, and read memory faster than a bus copies it.
 const maxReaders = 16
 
 // fill writes the part's bytes from an offset on into buf, by several readers: the first to touch a page of the
@@ -202,7 +202,9 @@ func (n *part) fill(buf []byte, from int64) error {
 		}
 		start, end := max(w.offset, from), min(w.offset+w.bytes(), to)
 		for at := start; at < end; at += pieceBytes {
-			pieces = append(pieces, piece{w, buf[at-from : min(at+pieceBytes, end)-from], int(at-w.offset) / w.dtype.SizeBytes()})
+			pieces = append(
+				pieces, piece{w, buf[at-from : min(at+pieceBytes, end)-from], int(at-w.offset) / w.dtype.SizeBytes()},
+			)
 		}
 	}
 	var next atomic.Int64

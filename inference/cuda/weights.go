@@ -11,18 +11,19 @@ import (
 	"kleinbild/kernels/cu"
 )
 
-// part is a piece of a network: weights that come to the device together, in one allocation, and leave it together.
+// part is a part of a network: weights that are copied to the device together, into one allocation, and removed
+// together.
 type part struct {
 	network string
 	weights []*stored
 	bytes   int64
-	// sealed is set when the part has been on the device: weights that come later start another one.
+	// sealed is set when the part has been on the device. Weights that are added later start another part.
 	sealed bool
 	// travels says that the part does not stay on the device, but passes through a lane.
 	travels bool
-	// at is where the weights are or will be; 0 while they are away.
+	// at is where the weights are or will be, 0 while they are not on the device.
 	at cu.DevicePtr
-	// chunks are the pieces in which they come, behind a mark of the device's if behind is not nil.
+	// chunks are the pieces in which they are copied. If behind is not nil, the copies wait for it.
 	chunks []*chunk
 	behind cu.Event
 	used   int64
@@ -41,7 +42,7 @@ func (c *chunk) arrive() {
 	close(c.ready)
 }
 
-// failed says whether the chunk's upload is over and did not succeed.
+// failed says whether the chunk's upload has ended with an error.
 func (c *chunk) failed() bool {
 	select {
 	case <-c.ready:
@@ -51,7 +52,7 @@ func (c *chunk) failed() bool {
 	}
 }
 
-// leave forgets where the weights were.
+// leave marks the weights as not on the device.
 func (p *part) leave() { p.at, p.chunks = 0, nil }
 
 // wait returns once all chunks have arrived or failed.
@@ -71,8 +72,9 @@ func (p *part) fail(err error) {
 	}
 }
 
-// stored is a checkpoint's tensor as it lies on the device: a matrix of bfloat16 with a row for each index of the first
-// dimension, a convolution's rows in the order that kernels.Conv takes, or a vector, which stays as exact as the file.
+// stored is a checkpoint's tensor as it is stored on the device: a matrix of bfloat16 with a row for each index of the
+// first dimension; for a convolution, with the values of a row in the order of kernels.Conv; or a vector, as exact as
+// in the file.
 type stored struct {
 	tensor.Tensor
 	part   *part
@@ -93,7 +95,7 @@ type weight struct {
 // Network begins another network.
 func (b *Backend) Network(name string) { b.parts = append(b.parts, &part{network: name}) }
 
-// Weight notes where t shall lie; it is read when an operation needs it.
+// Weight plans where on the device t goes. It is read when an operation needs it.
 func (b *Backend) Weight(t tensor.Tensor) (backend.Weight, error) {
 	switch {
 	case !t.DType.Float():
@@ -127,7 +129,9 @@ func (w *weight) Shape() []int { return append([]int{w.to - w.from}, w.stored.Sh
 
 // Slice views rows of the first dimension.
 func (w *weight) Slice(from, to int) backend.Weight {
-	mustHave(from >= 0 && from <= to && w.from+to <= w.to, "rows [%d, %d) of %s, which has %d", from, to, w.Name, w.to-w.from)
+	mustHave(
+		from >= 0 && from <= to && w.from+to <= w.to, "rows [%d, %d) of %s, which has %d", from, to, w.Name, w.to-w.from,
+	)
 	return &weight{w.stored, w.from + from, w.from + to}
 }
 

@@ -31,7 +31,10 @@ type choicesFile struct {
 func (t *Tuner) header() choicesFile {
 	d := t.set.Context().Device()
 	sum := sha256.Sum256(kernels.Manifest())
-	return choicesFile{Device: d.Name, Capability: fmt.Sprintf("%d.%d", d.Major, d.Minor), SMs: d.SMs, Driver: d.DriverVersion, Kernels: hex.EncodeToString(sum[:8])}
+	return choicesFile{
+		Device: d.Name, Capability: fmt.Sprintf("%d.%d", d.Major, d.Minor), SMs: d.SMs, Driver: d.DriverVersion,
+		Kernels: hex.EncodeToString(sum[:8]),
+	}
 }
 
 // path is the file's path in dir: there is one for each kind of card.
@@ -79,7 +82,9 @@ func (t *Tuner) recall(dir string) []Measurement {
 func (t *Tuner) keep(dir string) error {
 	f := t.header()
 	t.mu.Lock()
-	f.Shapes = slices.SortedFunc(maps.Values(t.measurements), func(a, b Measurement) int { return compareShapes(a.Shape, b.Shape) })
+	f.Shapes = slices.SortedFunc(
+		maps.Values(t.measurements), func(a, b Measurement) int { return compareShapes(a.Shape, b.Shape) },
+	)
 	t.mu.Unlock()
 	text, err := json.MarshalIndent(f, "", " ")
 	if err != nil {

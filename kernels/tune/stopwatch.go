@@ -133,7 +133,9 @@ func pickFastest(times []VariantTime) string {
 }
 
 // time returns the device's time of one launch out of several in a row.
-func (w *stopwatch) time(ctx context.Context, s kernels.Shape, memory cu.DevicePtr, v kernels.Variant, launches int) (time.Duration, error) {
+func (w *stopwatch) time(
+	ctx context.Context, s kernels.Shape, memory cu.DevicePtr, v kernels.Variant, launches int,
+) (time.Duration, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, context.Cause(ctx)
 	}

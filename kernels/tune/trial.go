@@ -44,7 +44,9 @@ type trial struct {
 }
 
 // compare launches every variant that the target has for a shape.
-func (r *trial) compare(reference, tried *kernels.Queue, o *kernels.Operation, s kernels.Shape, target kernels.Target) (err error) {
+func (r *trial) compare(
+	reference, tried *kernels.Queue, o *kernels.Operation, s kernels.Shape, target kernels.Target,
+) (err error) {
 	variants := o.VariantsFor(s, target)
 	if len(variants) == 0 {
 		return nil
@@ -85,7 +87,9 @@ func (r *trial) compare(reference, tried *kernels.Queue, o *kernels.Operation, s
 }
 
 // result launches a variant and reads what it has stored. The memory of the result is zero before.
-func (r *trial) result(q *kernels.Queue, o *kernels.Operation, s kernels.Shape, memory cu.DevicePtr, v kernels.Variant) ([]float64, error) {
+func (r *trial) result(
+	q *kernels.Queue, o *kernels.Operation, s kernels.Shape, memory cu.DevicePtr, v kernels.Variant,
+) ([]float64, error) {
 	operands, _ := kernels.Layout(o.Operands(s), memory)
 	raw := make([]byte, s.Rows*s.Cols*kernels.BF16.SizeBytes())
 	if err := r.stream.MemsetD8Async(memory, 0, int64(len(raw))); err != nil {

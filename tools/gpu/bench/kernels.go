@@ -88,7 +88,8 @@ func (d *device) matrices(operands []kernels.Operand) (ms []kernels.Matrix, free
 		pattern[i], pattern[i+1] = byte(seed>>16), byte(seed>>24)&0x80|0x3c|byte(seed>>20)&1 // ±0.0078 to ±0.031
 	}
 	for from := int64(0); from < bytes; from += int64(len(pattern)) {
-		if err := d.stream.MemcpyHtoDAsync(at+cu.DevicePtr(from), pattern[:min(int64(len(pattern)), bytes-from)]); err != nil {
+		piece := pattern[:min(int64(len(pattern)), bytes-from)]
+		if err := d.stream.MemcpyHtoDAsync(at+cu.DevicePtr(from), piece); err != nil {
 			free()
 			return nil, nil, err
 		}
@@ -136,7 +137,8 @@ func rowOf(s kernels.Shape) row {
 	flag := map[bool]int{true: 1}
 	r := row{Kind: s.Operation, Name: s.String(), FLOP: s.FLOP(s.Rows), Shape: map[string]int{
 		"rows": s.Rows, "cols": s.Cols, "depth": s.Depth, "heads": s.Heads, "kv_heads": s.KVHeads, "causal": flag[s.Causal],
-		"height": s.Conv.Height, "width": s.Conv.Width, "kernel": s.Conv.Kernel, "upsample": flag[s.Conv.Upsample], "downsample": flag[s.Conv.Downsample],
+		"height": s.Conv.Height, "width": s.Conv.Width, "kernel": s.Conv.Kernel, "upsample": flag[s.Conv.Upsample],
+		"downsample": flag[s.Conv.Downsample],
 	}}
 	for _, o := range kernels.Find(s.Operation).Operands(s) {
 		r.Bytes += o.SizeBytes()

@@ -92,7 +92,9 @@ func (b bench) wholePictures(checkpoint string) error {
 	}
 	idle := deviceBytes()
 	start := time.Now()
-	e, err := inference.Open(context.Background(), inference.Options{Model: checkpoint, Device: inference.Device(b.device)})
+	e, err := inference.Open(
+		context.Background(), inference.Options{Model: checkpoint, Device: inference.Device(b.device)},
+	)
 	if err != nil {
 		return err
 	}
@@ -128,11 +130,15 @@ func (b bench) wholePictures(checkpoint string) error {
 			return err
 		}
 		generated := time.Since(start)
-		if _, err := picture.Write(filepath.Join(dir, "picture.png"), result.Image, result.Metadata, picture.Replace); err != nil {
+		path := filepath.Join(dir, "picture.png")
+		if _, err := picture.Write(path, result.Image, result.Metadata, picture.Replace); err != nil {
 			return err
 		}
 		whole := time.Since(start)
-		rows := []row{{Kind: kind, Name: "whole, PNG included", Seconds: whole.Seconds()}, {Kind: kind, Name: "PNG", Seconds: (whole - generated).Seconds()}}
+		rows := []row{
+			{Kind: kind, Name: "whole, PNG included", Seconds: whole.Seconds()},
+			{Kind: kind, Name: "PNG", Seconds: (whole - generated).Seconds()},
+		}
 		for _, t := range result.Timings {
 			r := row{Kind: kind, Name: string(t.Stage), Seconds: t.Duration.Seconds()}
 			if t.Stage == inference.StageSteps {

@@ -71,7 +71,10 @@ func (b bench) weights(bytes int64, pieces int) (r row, err error) {
 	}
 	var ws []backend.Weight
 	for i := range pieces {
-		w, err := dev.Weight(tensor.Tensor{Name: fmt.Sprint("w", i), DType: tensor.BF16, Shape: []int{rows, cols}, Scale: 1, Data: data[i*each : (i+1)*each]})
+		w, err := dev.Weight(tensor.Tensor{
+			Name: fmt.Sprint("w", i), DType: tensor.BF16, Shape: []int{rows, cols}, Scale: 1,
+			Data: data[i*each : (i+1)*each],
+		})
 		if err != nil {
 			return r, err
 		}

@@ -135,7 +135,10 @@ func compare(k kernel, params []*ptx.Variable) error {
 			return fmt.Errorf("parameter %s: %w", p.name, err)
 		}
 		if v := params[i]; as.bytes != v.Size() || as.align != v.Align {
-			return fmt.Errorf("parameter %s: %d bytes aligned to %d, in the PTX %d aligned to %d", p.name, as.bytes, as.align, v.Size(), v.Align)
+			return fmt.Errorf(
+				"parameter %s: %d bytes aligned to %d, in the PTX %d aligned to %d", p.name, as.bytes, as.align, v.Size(),
+				v.Align,
+			)
 		}
 	}
 	return nil
