@@ -6,7 +6,7 @@ import (
 )
 
 // Args packs kernel parameters, in the order of the kernel's declaration and each at its natural alignment. The
-// zero value is ready; after Reset it reuses its memory, so that packing allocates nothing.
+// zero value is ready. After Reset it reuses its memory, so that packing allocates nothing.
 type Args struct{ buf []byte }
 
 // Reset forgets all parameters.

@@ -13,17 +13,17 @@ var (
 	ErrNoDevice = errors.New("no NVIDIA GPU")
 	// ErrNotFound means that a module has no kernel of this name.
 	ErrNotFound = errors.New("no such kernel")
-	// ErrOutOfMemory is what every *OutOfMemoryError wraps.
+	// ErrOutOfMemory is wrapped by every *OutOfMemoryError.
 	ErrOutOfMemory = errors.New("out of device memory")
-	// ErrContextLost means that a fault has made the context useless: Close it and make another.
+	// ErrContextLost means that a fault has made the context unusable: Close it and make another.
 	ErrContextLost = errors.New("the GPU's context is lost")
-	// ErrClosed means that the context, or what is used of it, has been closed.
+	// ErrClosed means that the context, or the stream, event or module used, has been closed.
 	ErrClosed = errors.New("closed")
 )
 
 // DriverTooOldError says that a newer driver is needed.
 type DriverTooOldError struct {
-	// Need is what needs it: "PTX 8.0".
+	// Need names what requires the newer driver: "PTX 8.0".
 	Need string
 	// Found and Want are CUDA versions: 12040 for 12.4.
 	Found, Want int
@@ -51,7 +51,7 @@ func (e *DeviceTooOldError) Error() string {
 // OutOfMemoryError says how much device memory was asked for and how much there was, in bytes.
 type OutOfMemoryError struct{ AskedBytes, FreeBytes, TotalBytes int64 }
 
-// Error gives all three in MiB; what the driver allocates for itself is not told, and AskedBytes is 0 then.
+// Error gives all three in MiB. AskedBytes is 0 for memory that the driver allocates for itself, whose size is unknown.
 func (e *OutOfMemoryError) Error() string {
 	const mib = 1 << 20
 	if e.AskedBytes == 0 {
@@ -64,7 +64,7 @@ func (e *OutOfMemoryError) Error() string {
 // Unwrap returns ErrOutOfMemory.
 func (e *OutOfMemoryError) Unwrap() error { return ErrOutOfMemory }
 
-// LaunchError says which launch was refused or failed.
+// LaunchError describes a launch that was refused or failed.
 type LaunchError struct {
 	Kernel      string
 	Grid, Block Dim3
@@ -81,14 +81,14 @@ func (e *LaunchError) Error() string {
 // Unwrap returns the cause.
 func (e *LaunchError) Unwrap() error { return e.Err }
 
-// JITError says why PTX was not accepted.
+// JITError says why the driver did not accept PTX.
 type JITError struct {
-	// Module is ModuleOptions.Name, Log the compiler's own words.
+	// Module is ModuleOptions.Name, Log the output of the compiler.
 	Module, Log string
 	Err         error
 }
 
-// Error is one line: the log's first one stands for it.
+// Error is one line, with the first line of the log.
 func (e *JITError) Error() string {
 	return fmt.Sprintf("load %s: %v%s", e.Module, e.Err, firstLine(e.Log))
 }
@@ -96,7 +96,7 @@ func (e *JITError) Error() string {
 // Unwrap returns the cause.
 func (e *JITError) Unwrap() error { return e.Err }
 
-// DriverError is a call that the driver refused, in its own words.
+// DriverError is an error of a call of the driver, in the driver's words.
 type DriverError struct {
 	// Call is the entry point, Code its CUresult.
 	Call string
@@ -107,7 +107,7 @@ type DriverError struct {
 // Error gives all three.
 func (e *DriverError) Error() string { return fmt.Sprintf("%s: %s (error %d)", e.Call, e.Text, e.Code) }
 
-// TargetError says that a module was compiled for another GPU: targets that end in "a" run on theirs alone.
+// TargetError says that a module was compiled for another GPU. Targets that end in "a" run on one kind of GPU alone.
 type TargetError struct {
 	Module, Target, Name string
 	// The GPU's compute capability.

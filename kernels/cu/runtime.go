@@ -16,7 +16,7 @@ type DeviceInfo struct {
 	Major, Minor int
 	// DriverVersion is the newest CUDA version that the driver knows: 12080 for 12.8.
 	DriverVersion int
-	// UUID tells cards of one model apart ("GPU-…"); PCIBusID is where it sits ("0000:01:00.0").
+	// UUID distinguishes cards of one model ("GPU-…"). PCIBusID is the card's place ("0000:01:00.0").
 	UUID, PCIBusID string
 	// TotalBytes is the device's memory.
 	TotalBytes int64
@@ -27,11 +27,11 @@ type DeviceInfo struct {
 	SharedBytesPerBlock, SharedBytesPerSM int
 	WarpSize                              int
 	L2Bytes                               int
-	// ClockKHz and MemoryClockKHz are peak clocks, MemoryBusBits the memory's width; 0 where unknown.
+	// ClockKHz and MemoryClockKHz are peak clocks, MemoryBusBits is the width of the memory bus. Unknown values are 0.
 	ClockKHz, MemoryClockKHz, MemoryBusBits int
 }
 
-// OldestMajor and OldestMinor are the lowest compute capability that contexts are made for: below sm_80 a GPU has
+// OldestMajor and OldestMinor are the lowest compute capability that contexts are made for. GPUs below sm_80 have
 // neither bfloat16 matrix products nor asynchronous copies into shared memory.
 const (
 	OldestMajor = 8
@@ -54,33 +54,32 @@ type Driver interface {
 
 // Context is a device in use: driver implements it over NVIDIA's driver, kernels/ptxsim in software.
 //
-// Methods of a context, and of everything made by it, may be called from any goroutine. What a stream is given
-// runs in the order of the calls, so goroutines that share a stream order their calls themselves.
+// Methods of a context, and of everything made by it, may be called from any goroutine. The work of a stream runs in
+// the order of the calls, so goroutines that share a stream must order their calls.
 //
-// Work is asynchronous: an error that a kernel causes may come back from any later call. Errors are those of this
-// package; one that wraps ErrContextLost means that nothing made by this context can be used again: Close it and
-// make another.
+// Work is asynchronous: any later call may return an error that a kernel caused. Errors are those of this package. If
+// one wraps ErrContextLost, nothing made by this context can be used any more: Close it and make another.
 type Context interface {
 	// Device describes the device.
 	Device() DeviceInfo
-	// Do runs f on the thread that owns the context and returns f's error; a panic of f is the caller's. Calls
-	// made by f itself (not by goroutines it starts) run at once, where each call from elsewhere is handed to
-	// that thread, which takes some microseconds and a few small allocations: an issuer of many launches wraps
-	// them in one Do. f must not wait for goroutines that call the context. Waiting and LoadModule hold up the
-	// thread when f does them, and nobody when called from elsewhere.
+	// Do runs f on the thread that owns the context and returns f's error. If f panics, Do panics in the caller.
+	// Calls made by f itself (not by goroutines that it starts) run at once. A call from elsewhere is handed to that
+	// thread, which takes some microseconds and a few small allocations: wrap many launches in one Do. f must not
+	// wait for goroutines that call the context. If f waits for the device or loads a module, the thread is blocked
+	// for that time; called from elsewhere, they block nobody.
 	Do(f func() error) error
 	// MemGetInfo returns the bytes of device memory that are free, for all processes, and in all.
 	MemGetInfo() (free, total int64, err error)
 
 	// MemAlloc returns device memory of undefined contents, aligned to 256 bytes at least. bytes is positive.
-	// An *OutOfMemoryError says what there was.
+	// If there is not enough, the error is an *OutOfMemoryError.
 	MemAlloc(bytes int64) (DevicePtr, error)
-	// MemFree gives memory of MemAlloc back, after waiting for all work that may use it.
+	// MemFree frees memory of MemAlloc, after waiting for all work that may use it.
 	MemFree(p DevicePtr) error
-	// MemAllocHost returns page-locked host memory, which copies to and from it need to be asynchronous. It is
-	// not Go memory: it may not be touched after MemFreeHost or Close.
+	// MemAllocHost returns page-locked host memory. Only copies to and from such memory are asynchronous. It is not
+	// Go memory: it must not be used after MemFreeHost or Close.
 	MemAllocHost(bytes int) ([]byte, error)
-	// MemFreeHost gives memory of MemAllocHost back; b is what MemAllocHost returned.
+	// MemFreeHost frees memory of MemAllocHost. b is the slice that MemAllocHost returned.
 	MemFreeHost(b []byte) error
 
 	// LoadModule compiles PTX text for this device. A *JITError carries the compiler's log.
@@ -90,7 +89,7 @@ type Context interface {
 
 	// MakeStream returns a queue that does not wait for other streams unless told to.
 	MakeStream() (Stream, error)
-	// MakeEvent returns a mark for streams; only one with timing can be asked for Elapsed.
+	// MakeEvent returns a mark for streams. Elapsed needs events with timing.
 	MakeEvent(timing bool) (Event, error)
 
 	// Synchronize waits for all work of the context.
@@ -109,9 +108,9 @@ type ModuleOptions struct {
 
 // Module is compiled PTX on the device.
 type Module interface {
-	// Function returns the kernel of this name; ErrNotFound where there is none.
+	// Function returns the kernel of this name, or ErrNotFound.
 	Function(name string) (Function, error)
-	// Unload frees the module; its functions are dead from then on.
+	// Unload frees the module. Its functions must not be used afterwards.
 	Unload() error
 }
 
@@ -119,20 +118,20 @@ type Module interface {
 type Function interface {
 	// Name is the kernel's name in the PTX.
 	Name() string
-	// Attributes says what the kernel needs.
+	// Attributes returns the resources that the kernel needs.
 	Attributes() (FunctionAttributes, error)
-	// SetMaxDynamicShared allows launches with this many bytes of dynamic shared memory; without it 48 KiB are
-	// allowed, less the static ones.
+	// SetMaxDynamicShared allows launches with this many bytes of dynamic shared memory. Without it the static and
+	// dynamic shared memory together may have 48 KiB.
 	SetMaxDynamicShared(bytes int) error
-	// Launch queues the kernel. sharedBytes is the dynamic shared memory. params holds the parameters as the
-	// PTX declares them, packed each at its natural alignment, and is copied before Launch returns: Args packs
-	// them. A *LaunchError says what was refused.
+	// Launch queues the kernel. sharedBytes is the dynamic shared memory. params holds the parameters in the order of
+	// the PTX, each at its natural alignment; Args packs them. Launch copies params before it returns. If it refuses
+	// the launch, the error is a *LaunchError.
 	Launch(grid, block Dim3, sharedBytes int, stream Stream, params []byte) error
 }
 
-// FunctionAttributes is what the compiler made of a kernel.
+// FunctionAttributes are the resources that a compiled kernel needs.
 type FunctionAttributes struct {
-	// Registers and LocalBytes are for each thread; local memory beyond 0 is spilling or a stack.
+	// Registers and LocalBytes are per thread. Local memory means that registers were spilled, or a stack.
 	Registers, LocalBytes int
 	// SharedBytes is the static shared memory of a block.
 	SharedBytes int
@@ -142,17 +141,17 @@ type FunctionAttributes struct {
 
 // Stream is a queue of work, executed in order.
 type Stream interface {
-	// MemcpyHtoDAsync queues a copy of src to the device. src stays reachable and untouched until the stream is
-	// past it, and is memory of MemAllocHost where the copy shall not hold up the caller.
+	// MemcpyHtoDAsync queues a copy of src to the device. src must stay reachable and unchanged until the copy is
+	// done. If src is not memory of MemAllocHost, the call blocks during the copy.
 	MemcpyHtoDAsync(dst DevicePtr, src []byte) error
-	// MemcpyDtoHAsync queues a copy from the device into dst, complete when the stream is past it.
+	// MemcpyDtoHAsync queues a copy from the device into dst. dst is valid when the stream has executed it.
 	MemcpyDtoHAsync(dst []byte, src DevicePtr) error
-	// MemcpyDtoDAsync queues a copy within the device; the ranges do not overlap.
+	// MemcpyDtoDAsync queues a copy within the device. The ranges must not overlap.
 	MemcpyDtoDAsync(dst, src DevicePtr, bytes int64) error
 	// MemsetD8Async queues filling bytes bytes with value.
 	MemsetD8Async(dst DevicePtr, value byte, bytes int64) error
 
-	// Wait makes the stream's later work wait for what e marked last.
+	// Wait makes the stream's later work wait for the last mark of e.
 	Wait(e Event) error
 	// Synchronize waits until the queue is empty.
 	Synchronize() error
@@ -170,11 +169,12 @@ type Stream interface {
 type Event interface {
 	// Record queues the mark; an earlier mark of this event is forgotten.
 	Record(s Stream) error
-	// Query says whether the stream has passed the mark; true for an event never recorded.
+	// Query says whether the stream has passed the mark. It returns true for an event that was never recorded.
 	Query() (bool, error)
-	// Synchronize waits for that.
+	// Synchronize waits until the stream has passed the mark.
 	Synchronize() error
-	// Elapsed returns the device's time from start to this event; both have timing and are passed.
+	// Elapsed returns the device's time from start to this event. Both must have timing, and their streams must have
+	// passed them.
 	Elapsed(start Event) (time.Duration, error)
 	// Destroy frees the event.
 	Destroy() error
@@ -182,9 +182,9 @@ type Event interface {
 
 // Graph is recorded work.
 type Graph interface {
-	// Instantiate prepares the graph for launches; it can be done more than once.
+	// Instantiate prepares the graph for launches. It can be called more than once.
 	Instantiate() (GraphExec, error)
-	// Destroy frees the recording; what Instantiate returned stays.
+	// Destroy frees the recording. Results of Instantiate stay usable.
 	Destroy() error
 }
 

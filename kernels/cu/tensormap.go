@@ -8,8 +8,8 @@ const (
 	TensorMapAlign = 64
 )
 
-// TensorMap is an encoded descriptor, passed to a kernel by value as a __grid_constant__ parameter. Its bytes mean
-// something to the context that made it only.
+// TensorMap is an encoded descriptor, passed to a kernel by value as a __grid_constant__ parameter. Only the context
+// that made it understands its bytes.
 type TensorMap [TensorMapBytes]byte
 
 // TensorMapTiled describes a tensor of up to five dimensions and the box of it that one TMA instruction moves. The
@@ -19,7 +19,7 @@ type TensorMap [TensorMapBytes]byte
 type TensorMapTiled struct {
 	Type    TensorMapDataType
 	Address DevicePtr
-	// Dims are the tensor's extents in elements; reads outside give Fill, writes outside are dropped.
+	// Dims are the tensor's extents in elements. Reads outside give Fill, writes outside do nothing.
 	Dims []int64
 	// Strides are the distances in bytes between neighbours in dimensions 1 … rank−1: one fewer than Dims.
 	Strides []int64
@@ -79,7 +79,7 @@ const (
 	L2Promotion256B TensorMapL2Promotion = 3
 )
 
-// TensorMapFill is what reads outside the tensor give; the values are CUtensorMapFloatOOBfill's.
+// TensorMapFill is the result of reads outside the tensor. The values are those of CUtensorMapFloatOOBfill.
 type TensorMapFill int
 
 // Fills.
@@ -88,7 +88,7 @@ const (
 	FillNaN  TensorMapFill = 1
 )
 
-// Check says which of the rules t breaks. TensorMapEncodeTiled calls it.
+// Check returns an error that names the rule that t breaks, nil if there is none. TensorMapEncodeTiled calls it.
 func (t TensorMapTiled) Check() error {
 	size, rank := t.Type.Bytes(), len(t.Dims)
 	switch {

@@ -18,7 +18,7 @@ var releases = []struct{ cuda, ptxMajor, ptxMinor, driver int }{
 	{13000, 9, 0, 580},
 }
 
-// DriverRelease returns the oldest driver branch that supports a CUDA version, "?" where it is not known.
+// DriverRelease returns the oldest driver branch that supports a CUDA version, "?" if it is not known.
 func DriverRelease(cuda int) string {
 	for _, r := range releases {
 		if r.cuda >= cuda {
@@ -28,7 +28,7 @@ func DriverRelease(cuda int) string {
 	return "?"
 }
 
-// firstLine returns the first line of a log that says something, after a colon; nothing for an empty log.
+// firstLine returns a colon and the first line of a log that is not empty, or "" if there is none.
 func firstLine(log string) string {
 	for line := range strings.Lines(log) {
 		if line = strings.TrimSpace(line); line != "" {
@@ -38,8 +38,8 @@ func firstLine(log string) string {
 	return ""
 }
 
-// PTXNeeds returns the CUDA version of the first driver that accepts a PTX version; 0, which every driver
-// satisfies, where the table does not have it and the driver is to judge.
+// PTXNeeds returns the CUDA version of the first driver that accepts a PTX version. For a version that is not in the
+// table it returns 0, which every driver satisfies, so that the driver decides.
 func PTXNeeds(major, minor int) int {
 	for _, r := range releases {
 		if r.ptxMajor == major && r.ptxMinor == minor {

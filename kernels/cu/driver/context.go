@@ -13,27 +13,27 @@ import (
 )
 
 // driverContext is a device's primary context. One thread owns it: that thread retains, uses and releases it. Only
-// what takes long and changes nothing, waiting and compiling, happens on the caller's own thread, where the
-// context is current for that long: an upload goes on while a module is compiled or a step is waited for.
+// waiting and compiling, which take long and change nothing, happen on the caller's thread, where the context is
+// current for that time. So an upload continues while a module is compiled or a caller waits for a step.
 type driverContext struct {
 	*library
 	info   cu.DeviceInfo
 	device int32
-	// owner is the owning thread's identity; 0 once the context is closed.
+	// owner is the id of the owning thread, 0 after the context was closed.
 	owner atomic.Uint32
 	jobs  chan *job
 	// gone is closed when the owning thread has ended.
 	gone chan struct{}
-	// handle is the driver's.
+	// handle is the driver's handle.
 	handle Handle
 	// last is the kernel launched last, for the error that it may cause.
 	last atomic.Pointer[function]
 	lost atomic.Bool
-	// aside is held for reading by calls on other threads than the owner, for writing by Close.
+	// aside is held for reading by calls on threads other than the owner's, and for writing by Close.
 	aside sync.RWMutex
 
 	mutex sync.Mutex
-	// live is what the context has made and not destroyed.
+	// live has the resources that the context has made and not destroyed.
 	live map[resource]struct{}
 }
 
@@ -43,10 +43,12 @@ type resource struct {
 	handle  Handle
 }
 
-// destroyOrder is how Close frees what is left: users before what they use.
-var destroyOrder = []Symbol{CuGraphExecDestroy, CuGraphDestroy, CuEventDestroy, CuStreamDestroy, CuModuleUnload, CuMemFreeHost, CuMemFree}
+// destroyOrder is the order in which Close frees resources: each before the ones that it uses.
+var destroyOrder = []Symbol{
+	CuGraphExecDestroy, CuGraphDestroy, CuEventDestroy, CuStreamDestroy, CuModuleUnload, CuMemFreeHost, CuMemFree,
+}
 
-// free destroys what r stands for.
+// free destroys the resource r.
 func (c *driverContext) free(r resource) Result {
 	switch r.destroy {
 	case CuGraphExecDestroy:
@@ -87,23 +89,27 @@ func (d *Driver) MakeContext(number int) (cu.Context, error) {
 		return nil, &cu.DeviceTooOldError{Name: info.Name, FoundMajor: info.Major, FoundMinor: info.Minor,
 			WantMajor: cu.OldestMajor, WantMinor: cu.OldestMinor}
 	}
-	c := &driverContext{library: l, info: info, device: handle, jobs: make(chan *job), gone: make(chan struct{}), live: map[resource]struct{}{}}
+	c := &driverContext{
+		library: l, info: info, device: handle, jobs: make(chan *job), gone: make(chan struct{}),
+		live: map[resource]struct{}{},
+	}
 	started := make(chan error)
-	go c.own(started)
+	go c.serve(started)
 	if err := <-started; err != nil {
 		return nil, fmt.Errorf("make a context on %s: %w", info.Name, err)
 	}
 	return c, nil
 }
 
-// CU_CTX_SCHED_BLOCKING_SYNC: waiting threads sleep, so that readers and tokenizer have the processors.
+// CU_CTX_SCHED_BLOCKING_SYNC: waiting threads sleep and leave the processors to readers of weights and the tokenizer.
 const blockingSync = 4
 
-// own is the life of the owner's thread. It returns locked, which ends the thread and what the driver left on it.
-func (c *driverContext) own(started chan<- error) {
+// serve runs on the owner's thread until the context is closed. It returns without unlocking the thread, which ends the
+// thread with everything that the driver left on it.
+func (c *driverContext) serve(started chan<- error) {
 	runtime.LockOSThread()
 	defer close(c.gone)
-	// The flag is a wish: it is refused where the program around this one already uses the context.
+	// The driver may refuse the flag, if something else in this process already uses the context.
 	c.DevicePrimaryCtxSetFlags(c.device, blockingSync)
 	var r Result
 	c.handle, r = c.DevicePrimaryCtxRetain(c.device)
@@ -122,7 +128,7 @@ func (c *driverContext) own(started chan<- error) {
 	}
 	c.owner.Store(threadID())
 	started <- nil
-	// A job that leaves by runtime.Goexit takes the thread along; nothing may then wait for it.
+	// A job that calls runtime.Goexit ends the thread. Nothing may wait for the thread then.
 	defer c.owner.Store(0)
 	for c.owner.Load() != 0 {
 		(<-c.jobs).run()
@@ -136,7 +142,7 @@ func (j *job) run() {
 	j.err = j.f()
 }
 
-// errExited is what Do returns for a function that has left by runtime.Goexit.
+// errExited is the error of Do for a function that called runtime.Goexit.
 var errExited = fmt.Errorf("GPU context: %w: its thread was ended", cu.ErrClosed)
 
 func errClosedContext() error { return fmt.Errorf("GPU context: %w", cu.ErrClosed) }
@@ -165,7 +171,7 @@ func (c *driverContext) Do(f func() error) error {
 	return j.err
 }
 
-// wait runs a call that takes long without holding up the owner.
+// wait runs a call that takes long on the caller's thread, so that the owner's thread can work.
 func (c *driverContext) wait(f func() error) error {
 	if c.here() {
 		return f()
@@ -184,7 +190,7 @@ func (c *driverContext) wait(f func() error) error {
 	return f()
 }
 
-// check turns a result into an error; sticky ones are remembered.
+// check turns a result into an error, and remembers sticky results.
 func (c *driverContext) check(s Symbol, r Result) error {
 	switch {
 	case r == Success:
@@ -216,7 +222,7 @@ func (c *driverContext) made(destroy Symbol, handle Handle) {
 	c.mutex.Unlock()
 }
 
-// destroy frees a resource; one that is not live has been freed before.
+// destroy frees a resource, unless it was freed before.
 func (c *driverContext) destroy(destroy Symbol, handle Handle) error {
 	return c.Do(func() error {
 		r := resource{destroy, handle}
@@ -231,7 +237,7 @@ func (c *driverContext) destroy(destroy Symbol, handle Handle) error {
 	})
 }
 
-// destroyOnce also forgets the handle: the driver does not tell a dead one from one that it has given anew.
+// destroyOnce also clears the handle: the driver cannot tell a freed handle from an equal one that it has given since.
 func (c *driverContext) destroyOnce(destroy Symbol, handle *Handle) error {
 	return c.Do(func() error {
 		h := *handle
@@ -278,7 +284,7 @@ func (c *driverContext) close() error {
 	c.CtxSetCurrent(0)
 	released := c.check(CuDevicePrimaryCtxRelease, c.DevicePrimaryCtxRelease(c.device))
 	if c.lost.Load() {
-		// The fault has been reported by what met it. Without a reset the next context would inherit it.
+		// The call that met the fault has reported it. Without a reset the next context would inherit the fault.
 		c.DevicePrimaryCtxReset(c.device)
 		return nil
 	}

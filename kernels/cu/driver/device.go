@@ -50,7 +50,7 @@ const (
 	attributeSharedPerBlockIn = 97
 )
 
-// describe returns the driver's handle of a device and what it says of it.
+// describe returns the driver's handle of a device and its description.
 func (l *library) describe(number int) (handle int32, info cu.DeviceInfo, err error) {
 	n, err := l.devices()
 	if err != nil {
@@ -86,7 +86,7 @@ func (l *library) describe(number int) (handle int32, info cu.DeviceInfo, err er
 			return 0, info, err
 		}
 	}
-	// Identity serves caches only: a driver that does not tell costs nothing but the cache.
+	// Only caches need the identity. Without it they are not used.
 	if uuid, r := l.DeviceGetUuid(handle); r == Success {
 		info.UUID = fmt.Sprintf("GPU-%x-%x-%x-%x-%x", uuid[:4], uuid[4:6], uuid[6:8], uuid[8:10], uuid[10:])
 	}

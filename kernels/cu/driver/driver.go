@@ -29,7 +29,7 @@ type library struct {
 	version int
 }
 
-// installed returns the machine's driver. Failures are not remembered: a driver may still be starting.
+// installed returns the machine's driver. It does not remember failures, since a driver may still be starting.
 func (d *Driver) installed() (*library, error) {
 	d.mutex.Lock()
 	defer d.mutex.Unlock()
@@ -73,7 +73,7 @@ func (d *Driver) open() (*library, error) {
 	}
 }
 
-// require says why a feature is missing, where it is.
+// require returns an error that says why a feature is missing, nil if it is not.
 func (l *library) require(f *feature) error {
 	for i, s := range symbols {
 		if s.of != f || l.Has(Symbol(i)) {
@@ -87,7 +87,7 @@ func (l *library) require(f *feature) error {
 	return nil
 }
 
-// error puts a result into the driver's words; nil for success.
+// error returns the driver's text for a result, nil for success.
 func (l *library) error(s Symbol, r Result) error {
 	if r == Success {
 		return nil

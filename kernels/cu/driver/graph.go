@@ -6,8 +6,8 @@ import (
 	"kleinbild/kernels/cu"
 )
 
-// CU_STREAM_CAPTURE_MODE_RELAXED: while one goroutine records, others go on allocating and asking events on the
-// same thread, which the stricter modes would answer by spoiling the recording.
+// CU_STREAM_CAPTURE_MODE_RELAXED: while one goroutine records, others may allocate memory and query events on the same
+// thread. In the stricter modes that would invalidate the recording.
 const captureRelaxed = 2
 
 // BeginCapture implements Stream.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 
 	"kleinbild/kernels/cu"
 )
@@ -15,11 +16,11 @@ type module struct {
 	name   string
 }
 
-// logBytes is room for what the compiler of PTX says.
+// logBytes is the size of the buffer for the log of the PTX compiler.
 const logBytes = 16 << 10
 
-// LoadModule implements Context. The header of the PTX is read first, so that what can be said of an old driver or
-// GPU is said in those words.
+// LoadModule implements Context. It reads the header of the PTX first, so that its error can say that the driver or the
+// GPU is too old.
 func (c *driverContext) LoadModule(ptx []byte, options cu.ModuleOptions) (cu.Module, error) {
 	h, err := parseHeader(ptx)
 	if err != nil {
@@ -71,7 +72,7 @@ func (m *module) Function(name string) (cu.Function, error) {
 	return f, nil
 }
 
-// alive refuses what an unloaded module has taken along.
+// alive returns an error if the function's module was unloaded.
 func (m *module) alive() error {
 	if m.handle == 0 {
 		return fmt.Errorf("%s: %w", m.name, cu.ErrClosed)
@@ -167,7 +168,7 @@ func (f *function) Launch(grid, block cu.Dim3, sharedBytes int, s cu.Stream, par
 	return nil
 }
 
-// checkLaunch refuses what would not survive the way into 32-bit arguments.
+// checkLaunch returns an error if an extent does not fit the 32-bit arguments of the driver.
 func checkLaunch(grid, block cu.Dim3, sharedBytes int, params []byte) error {
 	for _, n := range [...]int{grid.X, grid.Y, grid.Z, block.X, block.Y, block.Z} {
 		if n < 1 || n > math.MaxInt32 {
@@ -183,7 +184,7 @@ func checkLaunch(grid, block cu.Dim3, sharedBytes int, params []byte) error {
 	return nil
 }
 
-// header is what PTX says of itself in its first lines.
+// header is the content of the first lines of PTX.
 type header struct {
 	// major and minor are the PTX version's.
 	major, minor int
@@ -196,7 +197,7 @@ type header struct {
 // parseHeader reads ".version 8.0" and ".target sm_90a".
 func parseHeader(ptx []byte) (h header, err error) {
 	for line := range bytes.Lines(ptx) {
-		word := bytes.FieldsFunc(line, func(r rune) bool { return r == ' ' || r == '\t' || r == '\r' || r == '\n' || r == ',' })
+		word := bytes.FieldsFunc(line, func(r rune) bool { return strings.ContainsRune(" \t\r\n,", r) })
 		if len(word) < 2 {
 			continue
 		}
@@ -219,7 +220,7 @@ func parseHeader(ptx []byte) (h header, err error) {
 	return h, fmt.Errorf("no .version and .target: this is no PTX")
 }
 
-// fits says why a module cannot run on a device.
+// fits returns an error that says why a module cannot run on a device.
 func (h header) fits(info cu.DeviceInfo, name string) error {
 	if want := cu.PTXNeeds(h.major, h.minor); want > info.DriverVersion {
 		return h.driverTooOld(info.DriverVersion)
@@ -235,5 +236,7 @@ func (h header) fits(info cu.DeviceInfo, name string) error {
 }
 
 func (h header) driverTooOld(found int) error {
-	return &cu.DriverTooOldError{Need: fmt.Sprintf("PTX %d.%d", h.major, h.minor), Found: found, Want: cu.PTXNeeds(h.major, h.minor)}
+	return &cu.DriverTooOldError{
+		Need: fmt.Sprintf("PTX %d.%d", h.major, h.minor), Found: found, Want: cu.PTXNeeds(h.major, h.minor),
+	}
 }

@@ -36,17 +36,17 @@ func (c *driverContext) MakeStream() (cu.Stream, error) {
 
 var errForeign = errors.New("made by another device's context")
 
-// stream returns the handle of one of the context's own streams. A destroyed one has none: to the driver, 0 would
-// be the default stream.
+// stream returns the handle of a stream of this context. A destroyed stream has none, since for the driver 0 would be
+// the default stream.
 func (c *driverContext) stream(s cu.Stream) (Handle, error) {
-	own, ok := s.(*stream)
+	st, ok := s.(*stream)
 	switch {
-	case !ok || own == nil || own.c != c:
+	case !ok || st == nil || st.c != c:
 		return 0, fmt.Errorf("stream: %w", errForeign)
-	case own.handle == 0:
+	case st.handle == 0:
 		return 0, fmt.Errorf("stream: %w", cu.ErrClosed)
 	}
-	return own.handle, nil
+	return st.handle, nil
 }
 
 // MemcpyHtoDAsync implements Stream.
@@ -138,7 +138,7 @@ type event struct {
 	timing bool
 }
 
-// Flags of CuEventCreate. Whoever waits for an event sleeps.
+// Flags of CuEventCreate. A thread that waits for an event sleeps.
 const (
 	eventBlockingSync  = 1
 	eventDisableTiming = 2
@@ -164,16 +164,16 @@ func (c *driverContext) MakeEvent(timing bool) (cu.Event, error) {
 	return e, nil
 }
 
-// event returns the handle of one of the context's own events.
+// event returns the handle of an event of this context.
 func (c *driverContext) event(e cu.Event) (Handle, error) {
-	own, ok := e.(*event)
+	ev, ok := e.(*event)
 	switch {
-	case !ok || own == nil || own.c != c:
+	case !ok || ev == nil || ev.c != c:
 		return 0, fmt.Errorf("event: %w", errForeign)
-	case own.handle == 0:
+	case ev.handle == 0:
 		return 0, fmt.Errorf("event: %w", cu.ErrClosed)
 	}
-	return own.handle, nil
+	return ev.handle, nil
 }
 
 // Record implements Event.

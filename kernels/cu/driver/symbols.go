@@ -59,7 +59,7 @@ const (
 // feature groups symbols that a driver has or lacks together.
 type feature struct {
 	need string
-	// cuda is the first CUDA version whose driver has all of them.
+	// cuda is the first CUDA version whose driver has all symbols.
 	cuda int
 }
 
@@ -125,7 +125,7 @@ var symbols = [SymbolCount]struct {
 	CuTensorMapEncodeTiled:     {"cuTensorMapEncodeTiled", tma},
 }
 
-// Result is a CUresult; these are the ones that are told apart.
+// Result is a CUresult; the constants are those that callers distinguish.
 type Result int32
 
 const (
@@ -140,8 +140,8 @@ const (
 	resultMismatch      Result = 803
 )
 
-// sticky tells the results after which the driver answers every call on the context with an error: faults of
-// kernels and of the hardware.
+// sticky says whether the driver answers every later call on the context with an error, as after faults of kernels and
+// of the hardware.
 func (r Result) sticky() bool {
 	switch r {
 	case 4, // deinitialized: the driver is going away
@@ -154,7 +154,7 @@ func (r Result) sticky() bool {
 		714, 715, 716, 717, // hardware stack, illegal instruction, misaligned address, address space
 		718, 719, // invalid program counter, launch failed
 		721, // tensor memory leak
-		999: // unknown: what a card that has fallen off the bus answers
+		999: // unknown: the answer of a card that is no longer on the bus
 		return true
 	}
 	return false
