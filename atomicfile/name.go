@@ -20,7 +20,7 @@ func CheckName(path string) error { return checkName(path, runtime.GOOS == "wind
 
 // checkName is CheckName with the rules of Windows or of Linux, so that the tests can check both on every machine.
 func checkName(path string, windows bool) error {
-	name := path
+	var name string
 	if windows {
 		if len(path) >= 2 && path[1] == ':' { // a drive letter
 			path = path[2:]

@@ -61,7 +61,6 @@ type told struct {
 	*exec.Cmd
 	home   string
 	stderr lockedText
-	in     *os.File // its standard input, which says nothing
 	out    *bufio.Reader
 	server string
 }

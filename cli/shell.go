@@ -32,9 +32,7 @@ type completion struct {
 func completions(node *kong.Node, path []string) (list []completion) {
 	c := completion{path: path}
 	for _, f := range node.AllFlags(true) {
-		for _, flag := range f {
-			c.flags = append(c.flags, flag)
-		}
+		c.flags = append(c.flags, f...)
 	}
 	for _, child := range node.Children {
 		if !child.Hidden {

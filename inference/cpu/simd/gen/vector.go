@@ -95,11 +95,12 @@ type row struct {
 }
 
 func (r row) generate() {
-	if r.out.goType == "" {
-		r.out = f32
+	stored := r.out
+	if stored.goType == "" {
+		stored = f32
 	}
 	names := []string{"a", "b", "c"}[:max(r.inputs, 1)]
-	signature := fmt.Sprintf("func(dst *%s, %s *%s, n int", r.out.goType, strings.Join(names, ", "), r.in.goType)
+	signature := fmt.Sprintf("func(dst *%s, %s *%s, n int", stored.goType, strings.Join(names, ", "), r.in.goType)
 	if len(r.scalars) > 0 {
 		signature += ", " + strings.Join(r.scalars, ", ") + " float32"
 	}
@@ -128,7 +129,7 @@ func (r row) generate() {
 		v = append(v, x)
 	}
 	out := r.body(append(v, held...))
-	if r.out.bytes == 2 {
+	if stored.bytes == 2 {
 		x := XMM()
 		VEXTRACTI128(operand.U8(1), out, x)
 		VPACKUSDW(x, out.AsX(), x)
@@ -139,7 +140,7 @@ func (r row) generate() {
 	for _, p := range in {
 		ADDQ(operand.I8(8*r.in.bytes), p)
 	}
-	ADDQ(operand.I8(8*r.out.bytes), dst)
+	ADDQ(operand.I8(8*stored.bytes), dst)
 	DECQ(n)
 	JNZ(operand.LabelRef("loop"))
 	Label("done")
