@@ -22,7 +22,8 @@ SOAK    ?= 20m
 PACKAGE := $(GO) run ./tools/package -window -out dist
 TEST_WINDOWS := tools/window/needs.sh windows && xvfb-run -a -s "-screen 0 1440x900x24" /usr/bin/python3 tools/window/test_wine.py
 
-.PHONY: help build cli run test test-gorgonia test-sim lint fuzz bench generate windows windows-window test-windows test-window test-browser test-api soak kernels kernels-check gpu-kit gpu-pack test-gpu bench-gpu package package-windows-check package-check demo-model demo-check
+.PHONY: help build cli run test test-gorgonia test-sim lint fuzz bench generate windows windows-window test-windows test-window test-browser test-api soak kernels kernels-check gpu-kit gpu-pack test-gpu bench-gpu package package-windows-check package-check demo-model demo-check \
+  race deadcode
 
 help: ## print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,11 +68,25 @@ test-api: cli ## test a real server against its own document with schemathesis (
 soak: cli ## run ./kleinbild serve under polite and rude clients on this machine for SOAK, and print what became of it (Linux)
 	$(GO) run ./tools/soak -for $(SOAK) ./kleinbild
 
-lint: ## formatting, go vet on every system that ships
+# Linters run at fixed versions, through the Go module proxy: the checksum database holds them to their content.
+GOLANGCI_LINT := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+DEADCODE      := $(GO) run golang.org/x/tools/cmd/deadcode@v0.52.0
+
+lint: ## formatting, go vet on every system that ships, linters (.golangci.yml)
 	@test -z "$$(gofmt -l .)" || { echo "not gofmt-ed:"; gofmt -l .; exit 1; }
 	CGO_ENABLED=0 $(GO) vet ./...
 	CGO_ENABLED=0 GOOS=windows $(GO) vet ./...
 	CGO_ENABLED=0 GOARCH=arm64 $(GO) vet ./...
+	CGO_ENABLED=0 $(GOLANGCI_LINT) run ./...
+
+deadcode: ## functions that neither the programs nor the tests reach, on Linux (needs the window's C compiler)
+	CGO_ENABLED=1 $(DEADCODE) -test ./...
+
+# Of the engine those tests whose goroutines meet: whole goldens and the software device would take an hour here.
+RACE_ENGINE := 'Cancel(End|led)|OneCaller|Cache|Preview|Progress|Determin|ModelFile|OpenReferences|TokensAndWork'
+race: ## the race detector over server, models, app/studio, kernels/cu and the engine (needs a C compiler)
+	CGO_ENABLED=1 $(GO) test -race -timeout 15m ./server ./models ./app/studio ./kernels/cu
+	CGO_ENABLED=1 $(GO) test -race -timeout 15m -run $(RACE_ENGINE) ./inference
 
 fuzz: ## run every fuzz target FUZZ_RUNS times
 	@grep -rl --include='*_test.go' '^func Fuzz' . | while read -r file; do \
