@@ -15,8 +15,8 @@ var Picture []byte
 //go:embed model_index.json scheduler tokenizer text_encoder/config.json transformer/config.json vae/config.json
 var Configs embed.FS
 
-// Weights are the safetensors files by their names in the folder. An embedded slice, other than a file of an embed.FS, is
-// read where the program lies in memory.
+// Weights are the safetensors files by their names in the folder. An embedded slice, other than a file of an embed.FS,
+// is read where the program lies in memory.
 var Weights = map[string][]byte{
 	"text_encoder/model.safetensors":                  textEncoder,
 	"transformer/diffusion_pytorch_model.safetensors": transformer,

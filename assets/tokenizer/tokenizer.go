@@ -4,7 +4,8 @@ package tokenizer
 
 import _ "embed"
 
-// JSONGzip is the tokenizer.json of Qwen3, compressed with gzip. Published by the Qwen team under the Apache License 2.0.
+// JSONGzip is the tokenizer.json of Qwen3, compressed with gzip. The Qwen team published it under the Apache
+// License 2.0.
 //
 //go:embed tokenizer.json.gz
 var JSONGzip []byte

@@ -27,10 +27,12 @@ func main() {
 	duration := flag.Duration("for", 20*time.Minute, "how long to play")
 	polite := flag.Int("polite", 33, "polite clients")
 	rude := flag.Int("rude", 17, "rude clients")
-	keep := flag.String("keep", "", "a folder for the server's log and its goroutines; a temporary one by default, which is removed")
+	keep := flag.String("keep", "",
+		"a folder for the server's log and its goroutines; a temporary one by default, which is removed")
 	flag.Parse()
 	if flag.NArg() != 1 || runtime.GOOS != "linux" || *duration > 12*time.Hour || *polite+*rude > 500 {
-		fmt.Fprintln(os.Stderr, "usage, on Linux: soak [-for TIME, 12h at most] [-polite N] [-rude N, 500 clients at most] [-keep FOLDER] KLEINBILD")
+		fmt.Fprintln(os.Stderr, "usage, on Linux: soak [-for TIME, 12h at most] [-polite N] "+
+			"[-rude N, 500 clients at most] [-keep FOLDER] KLEINBILD")
 		os.Exit(2)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -49,7 +51,9 @@ func main() {
 	fmt.Println("all polite clients were served, the memory is flat, nothing is left")
 }
 
-func soak(ctx context.Context, program, folder string, duration time.Duration, polite, rude int) (faults []string, err error) {
+func soak(
+	ctx context.Context, program, folder string, duration time.Duration, polite, rude int,
+) (faults []string, err error) {
 	if folder == "" {
 		if folder, err = os.MkdirTemp("", "kleinbild-soak-"); err != nil {
 			return nil, err
@@ -106,9 +110,11 @@ func soak(ctx context.Context, program, folder string, duration time.Duration, p
 		return nil, err
 	}
 	early, middle, late := part(seen, 1), part(seen, 2), part(seen, 4)
-	fmt.Printf("%-34s %10s %10s %10s %10s %10s %10s\n", "", "start", "2nd fifth", "middle", "last fifth", "most", "at rest")
+	fmt.Printf("%-34s %10s %10s %10s %10s %10s %10s\n",
+		"", "start", "2nd fifth", "middle", "last fifth", "most", "at rest")
 	row := func(name string, of func(sample) int) {
-		fmt.Printf("%-34s %10d %10d %10d %10d %10d %10d\n", name, of(first), median(early, of), median(middle, of), median(late, of), most(seen, of), of(last))
+		fmt.Printf("%-34s %10d %10d %10d %10d %10d %10d\n",
+			name, of(first), median(early, of), median(middle, of), median(late, of), most(seen, of), of(last))
 	}
 	memory := func(s sample) int { return s.residentMiB }
 	row("resident memory, MiB", memory)

@@ -54,7 +54,8 @@ func (l *Load) Run(ctx context.Context) (*Report, error) {
 	var all sync.WaitGroup
 	start := func(kind, i int, do func(*client, context.Context)) {
 		c := &client{
-			Load: l, name: fmt.Sprintf("127.%d.%d.%d", kind, i/250, i%250+1), r: rand.New(rand.NewPCG(uint64(kind), uint64(i))), turn: 3 * i, count: count,
+			Load: l, name: fmt.Sprintf("127.%d.%d.%d", kind, i/250, i%250+1),
+			r: rand.New(rand.NewPCG(uint64(kind), uint64(i))), turn: 3 * i, count: count,
 		}
 		all.Go(func() {
 			for ctx.Err() == nil {

@@ -31,7 +31,8 @@ var hostileFiles = sync.OnceValue(func() map[string][]byte {
 	_ = jpeg.Encode(&photo, img, nil)
 	var frames gif.GIF
 	for range 200 {
-		frames.Image = append(frames.Image, image.NewPaletted(image.Rect(0, 0, 500, 500), color.Palette{color.Black, color.White}))
+		frame := image.NewPaletted(image.Rect(0, 0, 500, 500), color.Palette{color.Black, color.White})
+		frames.Image = append(frames.Image, frame)
 		frames.Delay = append(frames.Delay, 1)
 	}
 	_ = gif.EncodeAll(&movie, &frames)
@@ -51,15 +52,16 @@ var hostileFiles = sync.OnceValue(func() map[string][]byte {
 		"a PNG of 2^31 pixels": header,
 		"a cut JPEG":           photo.Bytes()[:photo.Len()-200],
 		"a cut WebP":           []byte("RIFF\x00\x10\x00\x00WEBPVP8L\xff\xff\xff\x7f\x2f\xff\xff\xff\xff"),
-		"a TIFF in circles":    []byte("II*\x00\x08\x00\x00\x00\x01\x00\x00\x01\x04\x00\xff\xff\xff\xff\x08\x00\x00\x00\x08\x00\x00\x00"),
-		"an HEIC of nothing":   []byte("\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic\xff\xff\xff\xffmeta"),
-		"zeros":                make([]byte, 1<<20),
-		"nothing":              {},
+		"a TIFF in circles": []byte("II*\x00\x08\x00\x00\x00" +
+			"\x01\x00\x00\x01\x04\x00\xff\xff\xff\xff\x08\x00\x00\x00\x08\x00\x00\x00"),
+		"an HEIC of nothing": []byte("\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic\xff\xff\xff\xffmeta"),
+		"zeros":              make([]byte, 1<<20),
+		"nothing":            {},
 	}
 })
 
-// EmptyScans returns a progressive JPEG of side × side gray pixels whose scans say of each block that nothing changes: a
-// few kilobytes that take seconds.
+// EmptyScans returns a progressive JPEG of side × side gray pixels whose scans say of each block that nothing changes:
+// a few kilobytes that take seconds.
 func EmptyScans(side, scans int) []byte {
 	var file bytes.Buffer
 	file.WriteString("\xff\xd8\xff\xc2\x00\x0b\x08")

@@ -28,7 +28,8 @@ var pngHead = []byte("\x89PNG\r\n\x1a\n")
 // wishes are what polite clients ask for, in turn.
 var wishes = []func() wish{
 	func() wish {
-		return wish{"text, JSON", "/v1/images/generations", "application/json", []byte(`{"prompt": "a red circle", "size": "64x64", "steps": 1}`), false}
+		body := []byte(`{"prompt": "a red circle", "size": "64x64", "steps": 1}`)
+		return wish{"text, JSON", "/v1/images/generations", "application/json", body, false}
 	},
 	func() wish { return formWish("text, form", false) },
 	func() wish { return formWish("text, events", true) },
@@ -37,7 +38,9 @@ var wishes = []func() wish{
 	func() wish {
 		uri := "data:image/png;base64," + base64.StdEncoding.EncodeToString(Picture(64))
 		w := formWish("picture, data URI", false)
-		w.contentType, w.body = form(map[string]string{"prompt": "a blue square", "size": "64x64", "steps": "1", "image_uris": `["` + uri + `"]`})
+		w.contentType, w.body = form(map[string]string{
+			"prompt": "a blue square", "size": "64x64", "steps": "1", "image_uris": `["` + uri + `"]`,
+		})
 		return w
 	},
 	func() wish {
@@ -85,7 +88,9 @@ func (c *client) wantPicture(ctx context.Context) {
 		c.count.mu.Lock()
 		switch {
 		case err != nil && (wait == 0 || lasting.Err() != nil):
-			c.count.report.Faults = append(c.count.report.Faults, fmt.Sprintf("%s, after %v and %d retries: %v", w.kind, time.Since(begun).Round(time.Millisecond), retries, err))
+			took := time.Since(begun).Round(time.Millisecond)
+			fault := fmt.Sprintf("%s, after %v and %d retries: %v", w.kind, took, retries, err)
+			c.count.report.Faults = append(c.count.report.Faults, fault)
 		case err == nil:
 			c.count.report.served(w.kind, time.Since(begun))
 		default:
@@ -129,7 +134,8 @@ func (c *client) ask(ctx context.Context, h *http.Client, w wish) (wait time.Dur
 			return 0, fmt.Errorf("%d with Retry-After %q", response.StatusCode, response.Header.Get("Retry-After"))
 		}
 		// A little later, so that those who came together do not come again together.
-		return time.Duration(float64(seconds) * (1 + c.r.Float64()/2) * float64(time.Second)), fmt.Errorf("%d %.200s", response.StatusCode, body)
+		wait := time.Duration(float64(seconds) * (1 + c.r.Float64()/2) * float64(time.Second))
+		return wait, fmt.Errorf("%d %.200s", response.StatusCode, body)
 	}
 	if response.StatusCode != http.StatusOK {
 		return 0, fmt.Errorf("%d %.200s", response.StatusCode, body)

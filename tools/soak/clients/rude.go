@@ -90,7 +90,8 @@ var rudenesses = []rudeness{
 		c.read(conn)
 	}},
 	{"huge header", func(c *client, _ context.Context, conn net.Conn) {
-		write(conn, "GET /v1/models HTTP/1.1\r\nHost: localhost\r\n"+strings.Repeat("X-Long: "+strings.Repeat("x", 1000)+"\r\n", 1000)+"\r\n")
+		long := strings.Repeat("X-Long: "+strings.Repeat("x", 1000)+"\r\n", 1000)
+		write(conn, "GET /v1/models HTTP/1.1\r\nHost: localhost\r\n"+long+"\r\n")
 		c.read(conn)
 	}},
 	{"header that never ends", func(c *client, ctx context.Context, conn net.Conn) {
@@ -106,7 +107,9 @@ var rudenesses = []rudeness{
 		c.read(conn)
 	}},
 	{"address of the inner network", func(c *client, _ context.Context, conn net.Conn) {
-		contentType, body := form(map[string]string{"prompt": "x", "image_uris": `["http://127.0.0.1:9/a.png", "http://[::1]:9/", "http://0x7f.1:9/"]`})
+		contentType, body := form(map[string]string{
+			"prompt": "x", "image_uris": `["http://127.0.0.1:9/a.png", "http://[::1]:9/", "http://0x7f.1:9/"]`,
+		})
 		write(conn, c.head("/v1/generate", contentType, len(body))+string(body))
 		c.read(conn)
 	}},
@@ -119,13 +122,15 @@ var rudenesses = []rudeness{
 		c.read(conn)
 	}},
 	{"wrong token, large body", func(c *client, _ context.Context, conn net.Conn) {
-		head := strings.ReplaceAll(c.head("/v1/generate", "multipart/form-data; boundary=b", c.Bytes), "Bearer "+c.Token, "Bearer wrong")
+		head := c.head("/v1/generate", "multipart/form-data; boundary=b", c.Bytes)
+		head = strings.ReplaceAll(head, "Bearer "+c.Token, "Bearer wrong")
 		write(conn, head)
 		write(conn, string(make([]byte, c.Bytes)))
 		c.read(conn)
 	}},
 	{"wrong token, no body", func(c *client, _ context.Context, conn net.Conn) {
-		write(conn, strings.ReplaceAll(c.head("/v1/generate", "multipart/form-data; boundary=b", 1000), "Bearer "+c.Token, "Bearer wrong"))
+		head := c.head("/v1/generate", "multipart/form-data; boundary=b", 1000)
+		write(conn, strings.ReplaceAll(head, "Bearer "+c.Token, "Bearer wrong"))
 		c.read(conn)
 	}},
 	{"flood", func(c *client, ctx context.Context, conn net.Conn) {
