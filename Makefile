@@ -13,7 +13,7 @@ BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -ldflags "$(LDFLAGS)"
 # With cgo kernels are launched through gorgonia.org/cu, which is compiled with the project's own cuda.h and libcuda.a.
 TAGGED  := -tags=nodynamic,gorgonia
 CUDA    := folder=$$(GO="$(GO)" kernels/cu/gorgonia/libcuda/build.sh) && CGO_ENABLED=1 \
-  CGO_CFLAGS="'-I$$folder' $${CGO_CFLAGS:--g -O2}" CGO_LDFLAGS="'-L$$folder' $${CGO_LDFLAGS:--g -O2}"
+  CGO_CFLAGS="'-I$$folder' $${CGO_CFLAGS:-$$(GO="$(GO)" tools/window/cflags.sh)}" CGO_LDFLAGS="'-L$$folder' $${CGO_LDFLAGS:--g -O2}"
 # Fyne's window needs a C compiler. Other flags would compile all of its C anew.
 WINDOW  := $(CUDA) $(GO) build $(TAGGED) -trimpath -ldflags "$(LDFLAGS)"
 MODEL   ?= demo

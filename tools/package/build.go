@@ -93,18 +93,31 @@ func buildEnv(system string, window bool) ([]string, error) {
 	if system == "windows" {
 		env = append(env, "CC=x86_64-w64-mingw32-gcc")
 	}
-	script := exec.Command("kernels/cu/gorgonia/libcuda/build.sh")
+	// The Makefile uses the same scripts: with other flags all C would be compiled once more.
+	folder, err := scriptOutput(env, "kernels/cu/gorgonia/libcuda/build.sh")
+	if err != nil {
+		return nil, err
+	}
+	cFlags, err := scriptOutput(env, "tools/window/cflags.sh")
+	if err != nil {
+		return nil, err
+	}
+	const linkerFlags = "-g -O2" // the go command's default
+	return append(env, "CGO_ENABLED=1",
+		"CGO_CFLAGS='-I"+folder+"' "+cmp.Or(os.Getenv("CGO_CFLAGS"), cFlags),
+		"CGO_LDFLAGS='-L"+folder+"' "+cmp.Or(os.Getenv("CGO_LDFLAGS"), linkerFlags),
+		"GOFLAGS="+os.Getenv("GOFLAGS")+" -tags=nodynamic,gorgonia"), nil
+}
+
+// scriptOutput runs a script in env and returns what it prints.
+func scriptOutput(env []string, path string) (string, error) {
+	script := exec.Command(path)
 	script.Env, script.Stderr = env, os.Stderr
 	out, err := script.Output()
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", script.Path, err)
+		return "", fmt.Errorf("%s: %w", path, err)
 	}
-	folder := strings.TrimSpace(string(out))
-	const usual = "-g -O2" // of the go command; the Makefile has the same, or all C would be compiled once more
-	return append(env, "CGO_ENABLED=1",
-		"CGO_CFLAGS='-I"+folder+"' "+cmp.Or(os.Getenv("CGO_CFLAGS"), usual),
-		"CGO_LDFLAGS='-L"+folder+"' "+cmp.Or(os.Getenv("CGO_LDFLAGS"), usual),
-		"GOFLAGS="+os.Getenv("GOFLAGS")+" -tags=nodynamic,gorgonia"), nil
+	return strings.TrimSpace(string(out)), nil
 }
 
 func readIcon(m metadata) (image.Image, error) {
