@@ -10,8 +10,6 @@ const (
 	conv              = "conv"
 	convNorm          = "conv_norm"
 	convFamily Family = "conv"
-	// convPatch is the width of the patches that the tiles of sm_90a and of conv_norm are made of: PATCH in src.
-	convPatch = 16
 	// trialGroups divides the channels of every aligned shape. The statistics before a convolution take the same time
 	// whatever kernel follows.
 	trialGroups = 8
@@ -167,7 +165,7 @@ func (q *Queue) ConvNorm(
 	if err != nil || dst.Rows == 0 || dst.Cols == 0 {
 		return err
 	}
-	patches := ceilDiv(p.Height, k.m/convPatch) * ceilDiv(p.Width, convPatch)
+	patches := ceilDiv(p.Height, k.m/patch) * ceilDiv(p.Width, patch)
 	return q.launchConvNorm(k, convNormParams{
 		x: x.Data, xStride: x.Stride, w: w.Data, wStride: w.Stride, dst: dst, bias: bias, rows: dst.Rows, cols: dst.Cols,
 		add: asInt(add), height: p.Height, width: p.Width, channels: x.Cols, scale: scale.Data, shift: shift.Data,
@@ -210,7 +208,7 @@ func (q *Queue) Conv(dst, x, w, bias Matrix, p ConvParams, add bool, variant Var
 		return err
 	}
 	if k.target == SM90a {
-		return q.convPatches(k, dst, x, w, bias, p, add)
+		return q.patches(k, dst, x, w, bias, p, add)
 	}
 	_, width := p.OutputSize()
 	return q.launchConv(k, convParams{
@@ -240,10 +238,10 @@ func (p ConvParams) checkOperands(dst, x, w Matrix, e Epilogue) error {
 	return e.check(conv, dst.Cols)
 }
 
-// convPatches launches a tile of src/conv.sm_90a.cu.
-func (q *Queue) convPatches(k *kernel, dst, x, w, bias Matrix, p ConvParams, add bool) error {
-	height := k.m / convPatch
-	pixels, err := q.tensor(pictureTensor(x, p.Height, p.Width, height, convPatch))
+// patches launches a tile of src/conv.sm_90a.cu.
+func (q *Queue) patches(k *kernel, dst, x, w, bias Matrix, p ConvParams, add bool) error {
+	height := k.m / patch
+	pixels, err := q.tensor(pictureTensor(x, p.Height, p.Width, height, patch))
 	if err != nil {
 		return err
 	}
@@ -251,7 +249,7 @@ func (q *Queue) convPatches(k *kernel, dst, x, w, bias Matrix, p ConvParams, add
 	if err != nil {
 		return err
 	}
-	patches := ceilDiv(p.Height, height) * ceilDiv(p.Width, convPatch)
+	patches := ceilDiv(p.Height, height) * ceilDiv(p.Width, patch)
 	if p.Upsample {
 		patches *= 4
 	}

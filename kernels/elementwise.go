@@ -85,8 +85,8 @@ func threeAlike(s Shape) []Operand {
 	return []Operand{{s.Rows, s.Cols, BF16}, {s.Rows, s.Cols, BF16}, {s.Rows, s.Cols, BF16}}
 }
 
-// chunkGrid is the number of blocks that cover rows × cols, eight columns a thread.
-func chunkGrid(m Matrix) int { return ceilDiv(m.Rows*ceilDiv(m.Cols, 8), 256) }
+// chunkGrid is the number of blocks of k that cover rows × cols, eight columns a thread.
+func chunkGrid(k *kernel, m Matrix) int { return ceilDiv(m.Rows*ceilDiv(m.Cols, 8), k.threads) }
 
 // Copy computes dst = x, converting between formats if they differ.
 func (q *Queue) Copy(dst, x Matrix) error {
@@ -94,7 +94,8 @@ func (q *Queue) Copy(dst, x Matrix) error {
 		return err
 	}
 	p := copyParams{dst: dst, x: x, rows: dst.Rows, cols: dst.Cols}
-	return q.launchCopy(pick(copyOperation, aligned(dst, x)), p, chunkGrid(dst), 1)
+	k := pick(copyOperation, aligned(dst, x))
+	return q.launchCopy(k, p, chunkGrid(k, dst), 1)
 }
 
 // AddScaled computes dst = a + s·b, a step of Euler's method; dst may be a or b.
@@ -103,7 +104,8 @@ func (q *Queue) AddScaled(dst, a, b Matrix, s float32) error {
 		return err
 	}
 	p := addScaledParams{dst: dst, a: a, b: b, rows: dst.Rows, cols: dst.Cols, s: s}
-	return q.launchAddScaled(pick(addScaled, aligned(dst, a, b)), p, chunkGrid(dst), 1)
+	k := pick(addScaled, aligned(dst, a, b))
+	return q.launchAddScaled(k, p, chunkGrid(k, dst), 1)
 }
 
 // Lerp computes dst = a + s·(b − a); dst may be a or b.
@@ -112,7 +114,8 @@ func (q *Queue) Lerp(dst, a, b Matrix, s float32) error {
 		return err
 	}
 	p := lerpParams{dst: dst, a: a, b: b, rows: dst.Rows, cols: dst.Cols, s: s}
-	return q.launchLerp(pick(lerp, aligned(dst, a, b)), p, chunkGrid(dst), 1)
+	k := pick(lerp, aligned(dst, a, b))
+	return q.launchLerp(k, p, chunkGrid(k, dst), 1)
 }
 
 // Affine computes dst = x ⊙ scale + shift with the rows scale and shift [1, cols], or SiLU of that if silu is set; dst
@@ -128,7 +131,8 @@ func (q *Queue) Affine(dst, x, scale, shift Matrix, silu bool) error {
 		return err
 	}
 	p := affineParams{dst: dst, x: x, scale: scale, shift: shift, rows: dst.Rows, cols: dst.Cols, withSiLU: asInt(silu)}
-	return q.launchAffine(pick(affine, aligned(dst, x, scale, shift)), p, chunkGrid(dst), 1)
+	k := pick(affine, aligned(dst, x, scale, shift))
+	return q.launchAffine(k, p, chunkGrid(k, dst), 1)
 }
 
 // Patchify makes one row of 2×2 pixels: x [height·width, c] → dst [height/2·width/2, 4·c] in the order c·4 + dy·2 + dx.
@@ -137,7 +141,8 @@ func (q *Queue) Patchify(dst, x Matrix, height, width int) error {
 		return err
 	}
 	p := patchifyParams{dst: dst, x: x, rows: dst.Rows, cols: dst.Cols, width: width}
-	return q.launchPatchify(pick(patchify, true), p, ceilDiv(dst.Rows*dst.Cols, 256), 1)
+	k := pick(patchify, true)
+	return q.launchPatchify(k, p, ceilDiv(dst.Rows*dst.Cols, k.threads), 1)
 }
 
 // Unpatchify is the inverse of Patchify: height and width are dst's.
@@ -146,7 +151,8 @@ func (q *Queue) Unpatchify(dst, x Matrix, height, width int) error {
 		return err
 	}
 	p := unpatchifyParams{dst: dst, x: x, rows: x.Rows, cols: x.Cols, width: width}
-	return q.launchUnpatchify(pick(unpatchify, true), p, ceilDiv(x.Rows*x.Cols, 256), 1)
+	k := pick(unpatchify, true)
+	return q.launchUnpatchify(k, p, ceilDiv(x.Rows*x.Cols, k.threads), 1)
 }
 
 // checkPatches returns an error unless patches holds the pixels, of height × width, in groups of 2×2.

@@ -109,10 +109,6 @@ type QKNormRoPE struct {
 	RoPE   RoPE
 }
 
-// headCols is the width of the heads that products normalise and rotate. For other widths the kernel qk_norm_rope
-// follows.
-const headCols = 128
-
 // Operation names the operation that a product with this epilogue is.
 func (e Epilogue) Operation() string {
 	switch {

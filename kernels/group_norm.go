@@ -9,10 +9,6 @@ import (
 const (
 	groupNorm              = "group_norm"
 	groupNormFamily Family = "group_norm"
-	// Sizes of src/group_norm.cu.
-	groupNormChunk   = 256
-	groupNormColumns = 2048
-	partBytes        = 16
 )
 
 // OpGroupNorm normalises groups of columns over all rows; Shape.Depth is the number of groups. Its operands are
@@ -38,7 +34,7 @@ var OpGroupNorm = define(Operation{
 
 // GroupNormBytes is the size of the working memory that GroupNorm needs for a picture of this shape.
 func GroupNormBytes(rows, cols, groups int) int64 {
-	return int64(ceilDiv(rows, groupNormChunk))*int64(groups)*partBytes + 2*4*int64(roundUp(cols, 8))
+	return int64(ceilDiv(rows, groupNormChunk))*int64(groups)*groupNormPartBytes + 2*4*int64(roundUp(cols, 8))
 }
 
 func roundUp(n, multiple int) int { return ceilDiv(n, multiple) * multiple }
@@ -75,7 +71,7 @@ func (q *Queue) statistics(x Matrix, n GroupNormParams) (scale, shift Matrix, er
 	}
 	chunks := ceilDiv(x.Rows, groupNormChunk)
 	scale = Matrix{
-		Data: n.Work + cu.DevicePtr(chunks*n.Groups*partBytes), Rows: 1, Cols: x.Cols, Stride: x.Cols, DType: F32,
+		Data: n.Work + cu.DevicePtr(chunks*n.Groups*groupNormPartBytes), Rows: 1, Cols: x.Cols, Stride: x.Cols, DType: F32,
 	}
 	shift = scale
 	shift.Data += cu.DevicePtr(4 * roundUp(x.Cols, 8))

@@ -107,6 +107,9 @@ func (r RoPE) check(operation string, x, w Matrix) error {
 	return nil
 }
 
+// warpThreads is the number of threads of a warp, which computes one head.
+const warpThreads = 32
+
 // QKNormRoPE normalises each head of x [rows, heads·d], BF16, in place as RMSNorm does, with the weight w [1, d], and
 // rotates it.
 func (q *Queue) QKNormRoPE(x, w Matrix, rope RoPE, eps float32) error {
@@ -116,9 +119,10 @@ func (q *Queue) QKNormRoPE(x, w Matrix, rope RoPE, eps float32) error {
 	d := w.Cols
 	// Neighbours are read as one word if the rows allow it.
 	words := !rope.Halves && x.Data%4 == 0 && (x.Rows == 1 || x.Stride%2 == 0)
-	return q.launchQKNormRoPE(pick(qkNormRoPE, words), qkNormRoPEParams{
+	k := pick(qkNormRoPE, words)
+	return q.launchQKNormRoPE(k, qkNormRoPEParams{
 		x: x.Data, stride: x.Stride, w: w, cos: rope.Cos.Data, sin: rope.Sin.Data, cosStride: rope.Cos.Stride,
 		sinStride: rope.Sin.Stride,
 		halves:    asInt(rope.Halves), rows: x.Rows, heads: x.Cols / d, d: d, eps: eps,
-	}, ceilDiv(x.Rows*(x.Cols/d), 8), 1)
+	}, ceilDiv(x.Rows*(x.Cols/d), k.threads/warpThreads), 1)
 }

@@ -2,6 +2,15 @@
 
 package kernels
 
+// What EXPORT names in the sources.
+const (
+	groupNormChunk     = 256
+	groupNormColumns   = 2048
+	groupNormPartBytes = 16
+	headCols           = 128
+	patch              = 16
+)
+
 // compiled lists the kernels of ptx by family, those for all GPUs first, in the order of the source.
 var compiled = []kernel{
 	{name: "attention_64x64", group: "attention", family: "attention", target: SM80, takes: strict, threads: 128, blocks: 2, m: 64, n: 64, k: 64, stages: 1, sharedBytes: 24576},

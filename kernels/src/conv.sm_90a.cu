@@ -10,7 +10,7 @@
 // Rate: the limit is wgmma; each pixel is read nine times, eight of them from the L2 cache.
 #include "grid.h"
 
-static constexpr int PATCH = 16;
+static constexpr int PATCH = 16; EXPORT(patch, PATCH)
 
 // Patches maps the rows of a tile to rows of the result. height and width are those of x.
 template <int BM> struct Patches {

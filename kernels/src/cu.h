@@ -35,11 +35,14 @@ struct alignas(8) f32x2 {
 // it: build.sh defines TABLE when it reads the table of kernels.
 #ifdef TABLE
 #define TILE(m, n, k, stages, bytes, takes) __attribute__((annotate("tile", m, n, k, stages, bytes, takes)))
+#define EXPORT(name, value) __attribute__((annotate("constant", value))) void constant_##name();
 #else
 #define TILE(...)
+#define EXPORT(...)
 #endif
 // TILE_OF is TILE for a Tile of tile.h or a Grid of grid.h.
 #define TILE_OF(T, n, takes) TILE(T::BM, n, T::BK, T::STAGES, T::SHARED_BYTES, takes)
+// EXPORT makes a number known to the launchers, as a constant in their table.
 // STRICT kernels take rows that start at multiples of 16 bytes and whose width is a multiple of 8. For LOOSE ones the
 // result may lie anywhere and be float32, for UNALIGNED ones the operands may lie anywhere too. Kernels without TILE
 // are UNALIGNED if their name ends in _any.

@@ -8,21 +8,21 @@
 //   group_norm_finish  A block for each group merges the chunks in float64 and in a fixed order: first each thread its
 //                      chunks, then the threads' results as a tree. The order in which blocks run does not matter.
 //
-// cols ≤ 2048. group_norm_sums takes aligned rows (see elementwise.cu), group_norm_sums_any all rows.
+// cols ≤ COLUMNS. group_norm_sums takes aligned rows (see elementwise.cu), group_norm_sums_any all rows.
 //
 // Rate: memory is the limit: group_norm_sums reads x once, the rest is small.
 #include "cu.h"
 
-enum { CHUNK = 256 };
+enum { CHUNK = 256, COLUMNS = 2048 }; EXPORT(group_norm_chunk, CHUNK) EXPORT(group_norm_columns, COLUMNS)
 
 // Part is what is stored for one group of one chunk.
 struct alignas(16) Part {
   float count, k, sum, squares;
-};
+}; EXPORT(group_norm_part_bytes, sizeof(Part))
 
 template <bool ALIGNED> DEV void sums_body(Part *parts, Mat x, int rows, int cols, int groups) {
   // Σ(x − k) and Σ(x − k)² of each thread and column: [row lane][column], at most 256·8 of each.
-  SHARED static float sums[2048], squares[2048];
+  SHARED static float sums[COLUMNS], squares[COLUMNS];
   const int width = cols / groups, strips = (cols + 7) / 8, lanes = 256 / strips;
   const int row_lane = TID / strips, col = TID % strips * 8;
   const i64 first = (i64)BLOCK_X * CHUNK;

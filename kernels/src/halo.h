@@ -6,7 +6,7 @@
 #include "tile.h"
 
 // PATCH is the width of a patch.
-static constexpr int PATCH = 16, HALO = PATCH + 2;
+static constexpr int PATCH = 16, HALO = PATCH + 2; EXPORT(patch, PATCH)
 
 struct Norm {
   const float *scale, *shift;

@@ -2,7 +2,7 @@
 #pragma once
 #include "tile.h"
 
-static constexpr int HEAD = 128, HEAD_TILES = HEAD / 8;
+static constexpr int HEAD = 128, HEAD_TILES = HEAD / 8; EXPORT(head_cols, HEAD)
 
 // QKNormRoPE applies to the first cols columns of a product, which are heads of HEAD columns. Each head is divided by
 // its root mean square and multiplied by the row w. Then its pairs of coordinates are rotated: cos and sin are float32

@@ -21,8 +21,8 @@ type node struct {
 	Inner []node
 }
 
-// kernelsOf reads the kernels of a source: name is FAMILY.TARGET.
-func kernelsOf(name, treePath, ptxPath string) ([]kernel, error) {
+// kernelsOf reads the kernels of a source: name is FAMILY.TARGET. It adds what EXPORT names to constants.
+func kernelsOf(name, treePath, ptxPath string, constants map[string]int) ([]kernel, error) {
 	family, target, ok := strings.Cut(name, ".")
 	if !ok {
 		return nil, fmt.Errorf("want FAMILY.TARGET")
@@ -32,7 +32,7 @@ func kernelsOf(name, treePath, ptxPath string) ([]kernel, error) {
 		return nil, err
 	}
 	defer tree.Close()
-	declared, err := declaredIn(json.NewDecoder(tree))
+	declared, err := declaredIn(json.NewDecoder(tree), constants)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", treePath, err)
 	}
@@ -59,8 +59,9 @@ func kernelsOf(name, treePath, ptxPath string) ([]kernel, error) {
 	return declared, nil
 }
 
-// declaredIn returns the kernels of a syntax tree. It decodes one declaration of the file's scope at a time.
-func declaredIn(d *json.Decoder) ([]kernel, error) {
+// declaredIn returns the kernels of a syntax tree, and adds its constants. It decodes one declaration of the file's scope at
+// a time.
+func declaredIn(d *json.Decoder, constants map[string]int) ([]kernel, error) {
 	for {
 		token, err := d.Token()
 		if err != nil {
@@ -85,15 +86,22 @@ func declaredIn(d *json.Decoder) ([]kernel, error) {
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", f.Name, err)
 			}
-			if ok {
+			name, exported := strings.CutPrefix(f.Name, "constant_")
+			switch {
+			case ok:
 				all = append(all, k)
+			case exported && len(k.annotated) == 1:
+				if old, ok := constants[name]; ok && old != k.annotated[0] {
+					return nil, fmt.Errorf("EXPORT of %s: %d, another source has %d", name, k.annotated[0], old)
+				}
+				constants[name] = k.annotated[0]
 			}
 		}
 	}
 	return all, nil
 }
 
-// declaration reads a function; ok is false if it is no kernel.
+// declaration reads a function and the values of its annotation. ok is false if it is no kernel.
 func declaration(f node) (k kernel, ok bool, err error) {
 	if f.Kind != "FunctionDecl" {
 		return k, false, nil
@@ -112,14 +120,14 @@ func declaration(f node) (k kernel, ok bool, err error) {
 				}
 				v, err := strconv.Atoi(strings.Trim(string(arg.Value), `"`))
 				if err != nil {
-					return k, false, fmt.Errorf("TILE: %w", err)
+					return k, false, fmt.Errorf("annotation: %w", err)
 				}
-				k.tile = append(k.tile, v)
-			}
-			if len(k.tile) != 6 {
-				return k, false, fmt.Errorf("TILE has the values %v, want m, n, k, stages, bytes and takes", k.tile)
+				k.annotated = append(k.annotated, v)
 			}
 		}
+	}
+	if n := len(k.annotated); ok && n != 0 && n != 6 {
+		return k, false, fmt.Errorf("TILE has the values %v, want m, n, k, stages, bytes and takes", k.annotated)
 	}
 	return k, ok, nil
 }
