@@ -122,8 +122,9 @@ func openBackend(opts Options) (b backend.Backend, p Precision, notices []string
 	return cpu.New(tensor.F32), precision, notices, nil
 }
 
-// How the graphics card and its software twin are used. The margin is for compiled kernels and graphs, and for other
-// programs' windows: a guess, to be corrected by measurement. The twin's chunks let tiny checkpoints come in several.
+// How the graphics card and the software device are used. The margin is for compiled kernels and graphs, and for other
+// programs' windows: a guess, to be corrected by measurement. The software device's chunks are so small that even tiny
+// checkpoints come in several.
 var (
 	gpu = cuda.Options{Open: cuda.OpenGPU, Eager: true, Choices: kernelChoicesDir(), MarginBytes: 256 << 20}
 	sim = cuda.Options{Open: cuda.OpenSoftware, ChunkBytes: 64 << 10}

@@ -156,7 +156,7 @@ func (q *Queue) launchConvNorm(k *kernel, p convNormParams, gridX, gridY int) er
 }
 
 // convWGMMAParams are the parameters of conv_wgmma_128x256, conv_wgmma_256x128,
-// conv_wgmma_128x128_twin.
+// conv_wgmma_128x128_two_blocks.
 type convWGMMAParams struct {
 	pixels   *cu.TensorMap
 	filters  *cu.TensorMap
@@ -435,7 +435,7 @@ func (q *Queue) launchSwiGLU(k *kernel, p swigluParams, gridX, gridY int) error 
 }
 
 // gemmWGMMAParams are the parameters of gemm_wgmma_128x256, gemm_wgmma_192x192,
-// gemm_wgmma_128x128, gemm_wgmma_128x128_twin, gemm_wgmma_64x128.
+// gemm_wgmma_128x128, gemm_wgmma_128x128_two_blocks, gemm_wgmma_64x128.
 type gemmWGMMAParams struct {
 	a     *cu.TensorMap
 	b     *cu.TensorMap
@@ -501,7 +501,7 @@ func (q *Queue) launchGEMMQKNormRoPEWGMMA(k *kernel, p gemmQKNormRoPEWGMMAParams
 }
 
 // swigluWGMMAParams are the parameters of swiglu_wgmma_128x256, swiglu_wgmma_192x192,
-// swiglu_wgmma_128x128, swiglu_wgmma_128x128_twin, swiglu_wgmma_64x128.
+// swiglu_wgmma_128x128, swiglu_wgmma_128x128_two_blocks, swiglu_wgmma_64x128.
 type swigluWGMMAParams struct {
 	a     *cu.TensorMap
 	gate  *cu.TensorMap

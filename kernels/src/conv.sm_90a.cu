@@ -5,7 +5,7 @@
 // result at one of the four corners of x's pixels: all of these need the same pixel of x at the same tap.
 //
 // grid.h says how a block walks over tiles. The name of a kernel gives the size of its tile as pixels × output
-// channels. Two blocks of a _twin kernel share a multiprocessor.
+// channels. Two blocks of a _two_blocks kernel share a multiprocessor.
 //
 // Rate: the limit is wgmma; each pixel is read nine times, eight of them from the L2 cache.
 #include "grid.h"
@@ -68,8 +68,8 @@ DEV void conv_body(const TensorMap &pixels, const TensorMap &filters, const Outp
 
 using Wide = Grid<2, 1, 256, 4, 1>;
 using Tall = Grid<2, 2, 128, 4, 1>;
-using Twin = Grid<1, 2, 128, 3, 2>;
+using TwoBlocks = Grid<1, 2, 128, 3, 2>;
 
 CONV(conv_wgmma_128x256, Wide)
 CONV(conv_wgmma_256x128, Tall)
-CONV(conv_wgmma_128x128_twin, Twin)
+CONV(conv_wgmma_128x128_two_blocks, TwoBlocks)

@@ -1,7 +1,7 @@
 // Matrix products on sm_90a: gemm, gemm_qk_norm_rope and swiglu of gemm.cu, for operands that its STRICT kernels take.
 //
 // grid.h says how a block walks over tiles. The name of a kernel gives the size of its tile as rows × columns; for
-// swiglu the columns are those of G and U together. Two blocks of a _twin kernel share a multiprocessor.
+// swiglu the columns are those of G and U together. Two blocks of a _two_blocks kernel share a multiprocessor.
 //
 // Rate: wgmma is the limit if M and N fill the card; if there are few rows, it is reading B at the card's bandwidth.
 #include "grid.h"
@@ -62,13 +62,13 @@ template <class G> DEV void swiglu_body(const TensorMap &a, const TensorMap &gat
 using Large = Grid<2, 1, 256, 4, 1>;
 using Square = Grid<3, 1, 192, 4, 1>;
 using Medium = Grid<2, 1, 128, 6, 1>;
-using Twin = Grid<1, 2, 128, 3, 2>;
+using TwoBlocks = Grid<1, 2, 128, 3, 2>;
 using Small = Grid<1, 1, 128, 4, 2>;
 
 GEMM(gemm_wgmma_128x256, Large)
 GEMM(gemm_wgmma_192x192, Square)
 GEMM(gemm_wgmma_128x128, Medium)
-GEMM(gemm_wgmma_128x128_twin, Twin)
+GEMM(gemm_wgmma_128x128_two_blocks, TwoBlocks)
 GEMM(gemm_wgmma_64x128, Small)
 QK_NORM_ROPE(gemm_qk_norm_rope_wgmma_128x256, Large)
 QK_NORM_ROPE(gemm_qk_norm_rope_wgmma_128x128, Medium)
@@ -76,5 +76,5 @@ QK_NORM_ROPE(gemm_qk_norm_rope_wgmma_64x128, Small)
 SWIGLU(swiglu_wgmma_128x256, Large)
 SWIGLU(swiglu_wgmma_192x192, Square)
 SWIGLU(swiglu_wgmma_128x128, Medium)
-SWIGLU(swiglu_wgmma_128x128_twin, Twin)
+SWIGLU(swiglu_wgmma_128x128_two_blocks, TwoBlocks)
 SWIGLU(swiglu_wgmma_64x128, Small)
