@@ -119,7 +119,7 @@ func sumOf(sizes []int64) (sum int64) {
 
 // Peak returns the most memory in bytes that the run takes at a time, on a device that gives it room bytes. It
 // simulates the run: a part that is not on the device is copied to it, and with it the parts that follow, as far as
-// they fit. If the part does not fit, the one that Victim returns is removed. The lanes of a network are allocated when
+// they fit. If the part does not fit, the one that PartToEvict returns is removed. The lanes of a network are allocated when
 // the first part needs one. The result exceeds room if the run is impossible.
 func (m Memory) Peak(room int64) int64 {
 	f := forecast{
@@ -142,7 +142,7 @@ func (m Memory) Peak(room int64) int64 {
 				bytes := Lanes * placements[p.Network].LaneBytes
 				f.fit(p.Network, bytes)
 				f.lanes[p.Network] = bytes
-				f.take(bytes)
+				f.add(bytes)
 			case stays[i] && !f.here[i]:
 				f.fit(p.Network, p.Bytes)
 				f.bring(i)
@@ -165,7 +165,7 @@ type forecast struct {
 	lanes           map[string]int64 // for each network: the bytes of its lanes
 }
 
-func (f *forecast) take(bytes int64) {
+func (f *forecast) add(bytes int64) {
 	f.sum += bytes
 	f.peak = max(f.peak, f.sum)
 }
@@ -173,7 +173,7 @@ func (f *forecast) take(bytes int64) {
 func (f *forecast) bring(part int) {
 	if !f.here[part] {
 		f.here[part] = true
-		f.take(f.m.Parts[part].Bytes)
+		f.add(f.m.Parts[part].Bytes)
 	}
 }
 
@@ -187,9 +187,9 @@ func (f *forecast) fit(network string, bytes int64) {
 				candidates = append(candidates, PartUse{j, other.Network != network, other.Bytes, f.used[j]})
 			}
 		}
-		victim := Victim(candidates)
-		if victim >= 0 && f.m.Parts[victim].Network != network {
-			f.here[victim], f.sum = false, f.sum-f.m.Parts[victim].Bytes
+		evicted := PartToEvict(candidates)
+		if evicted >= 0 && f.m.Parts[evicted].Network != network {
+			f.here[evicted], f.sum = false, f.sum-f.m.Parts[evicted].Bytes
 			continue
 		}
 		freed := false
@@ -200,8 +200,8 @@ func (f *forecast) fit(network string, bytes int64) {
 		}
 		switch {
 		case freed:
-		case victim >= 0:
-			f.here[victim], f.sum = false, f.sum-f.m.Parts[victim].Bytes
+		case evicted >= 0:
+			f.here[evicted], f.sum = false, f.sum-f.m.Parts[evicted].Bytes
 		default:
 			return
 		}
@@ -219,10 +219,10 @@ type PartUse struct {
 	Used int64
 }
 
-// Victim returns the index of the part to remove, or −1 if parts is empty. It prefers parts of other networks, and of
+// PartToEvict returns the index of the part to remove, or −1 if parts is empty. It prefers parts of other networks, and of
 // these the largest, since a small one frees little memory. If there are none, it takes the part that was used last: a
 // network's parts are used in turn, so that this part is needed again last.
-func Victim(parts []PartUse) int {
+func PartToEvict(parts []PartUse) int {
 	best := -1
 	for i, p := range parts {
 		switch {

@@ -42,8 +42,8 @@ func TestMemoryPeak(t *testing.T) {
 		{[]PartUse{{4, false, 1, 7}, {5, false, 9, 8}, {6, false, 5, 2}}, 5},
 		{[]PartUse{{4, false, 9, 9}, {5, true, 1, 1}, {6, true, 3, 2}, {7, true, 2, 8}}, 6},
 	} {
-		if got := Victim(row.parts); got != row.want {
-			t.Errorf("Victim(%v): %d, want %d", row.parts, got, row.want)
+		if got := PartToEvict(row.parts); got != row.want {
+			t.Errorf("PartToEvict(%v): %d, want %d", row.parts, got, row.want)
 		}
 	}
 	err := &MemoryError{Need: 9_330_000_000, Room: 7_500_000_000, Total: 8_000_000_000}

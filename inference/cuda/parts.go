@@ -223,7 +223,7 @@ func (b *Backend) partToEvict(network string) *part {
 			candidates = append(candidates, backend.PartUse{Part: i, Other: p.network != network, Bytes: p.bytes, Used: p.used})
 		}
 	}
-	if i := backend.Victim(candidates); i >= 0 {
+	if i := backend.PartToEvict(candidates); i >= 0 {
 		return b.parts[i]
 	}
 	return nil
