@@ -6,18 +6,19 @@ import (
 	"kleinbild/kernels/ptxsim/ptx"
 )
 
-// asyncOps are the copies from global to shared memory that a thread starts and later waits for.
+// asyncOps are the asynchronous copies (cp.async) and the waits for them.
 var asyncOps = map[string]func(d *decoder){"cp": decodeCp}
 
-// A copyInFlight is one lane's cp.async. Its bytes arrive at the wait, the last moment that the device allows, so that
-// a source changed too early shows; until then every access to the destination is a fault.
+// A copyInFlight is one lane's cp.async. Its bytes are copied at the wait, the latest time that a GPU may copy them, so
+// that a kernel that changes the source too early gets a wrong result. Until then every access to the destination is a
+// fault.
 type copyInFlight struct {
 	in    *instr
 	lane  int
-	group uint32 // of the lane's groups
-	to    int
+	group uint32 // the number of the lane's commit group
+	to    int    // the offset in shared memory
 	bytes int
-	from  []byte // shorter than bytes where the rest is zero
+	from  []byte // if it has fewer than bytes bytes, zeros follow
 }
 
 func decodeCp(d *decoder) {
@@ -48,7 +49,7 @@ func decodeCp(d *decoder) {
 
 func (d *decoder) decodeCopy() {
 	policy := d.want("ca", "cg")
-	d.drop("L2::64B", "L2::128B", "L2::256B")
+	d.ignore("L2::64B", "L2::128B", "L2::256B")
 	if d.oneOf("shared", "shared::cta") == "" || !d.has("global") {
 		d.fail("cp.async wants .shared.global")
 	}
@@ -100,7 +101,7 @@ func (d *decoder) decodeCopy() {
 	}
 }
 
-// startCopy checks both sides now, and moves the data when it is waited for.
+// startCopy checks the source and the destination of a copy and adds it to w.copies. waitCopies moves the data.
 func (w *warp) startCopy(in *instr, lane int, dst, src uint64, size, n int) {
 	if sp, at := resolveGeneric(dst); sp == spaceShared {
 		dst = at
@@ -110,7 +111,7 @@ func (w *warp) startCopy(in *instr, lane int, dst, src uint64, size, n int) {
 	if src&uint64(size-1) != 0 {
 		w.fault(in, 1<<lane, "misaligned global access: %#x is not a multiple of %d", src, size)
 	}
-	for have := 0; have < n; { // a source size need not be a power of two
+	for have := 0; have < n; { // in parts, because n need not be a power of two
 		part := size
 		for have+part > n {
 			part /= 2
@@ -131,8 +132,8 @@ func (w *warp) startCopy(in *instr, lane int, dst, src uint64, size, n int) {
 	w.copies = append(w.copies, c)
 }
 
-// waitCopies completes the copies of the lanes, but for those of the newest keep groups; all includes what has not been
-// committed.
+// waitCopies completes the copies of the active lanes, except those of the newest keep groups. If all is true, it also
+// completes copies that are not committed yet.
 func (w *warp) waitCopies(active uint32, keep int64, all bool) {
 	rest := w.copies[:0]
 	for _, c := range w.copies {
@@ -144,16 +145,18 @@ func (w *warp) waitCopies(active uint32, keep int64, all bool) {
 		if w.shadow == nil {
 			continue
 		}
-		// Nobody has touched the words since the copy was issued and checked: that was a fault.
+		// No check is needed: an access to these words since startCopy would have been a fault.
 		words := w.shadow[c.to>>2 : (c.to+c.bytes)>>2]
 		for i := range words {
 			s := &words[i]
-			s.init, s.written, s.writer, s.lane, s.clock, s.syncs, s.strong = 15, 15, uint8(w.id+1), uint8(c.lane), w.clock[w.id], w.syncs, false
+			s.init, s.written, s.strong = 15, 15, false
+			s.writer, s.lane, s.clock, s.syncs = uint8(w.id+1), uint8(c.lane), w.clock[w.id], w.syncs
 		}
 	}
 	w.copies = rest
 }
 
+// finishCopy copies the bytes of c, fills the rest of the destination with zeros and allows accesses to it.
 func (w *warp) finishCopy(c *copyInFlight) {
 	to := w.shared[c.to : c.to+c.bytes]
 	clear(to[copy(to, c.from):])

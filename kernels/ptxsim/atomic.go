@@ -10,15 +10,15 @@ import (
 func loadBits(p *uint64) uint64     { return atomic.LoadUint64(p) }
 func orBits(p *uint64, mask uint64) { atomic.OrUint64(p, mask) }
 
-// atomicOps read, change and write memory in one. The lanes of a warp take their turns in order; the order of blocks is
-// whatever it comes to, so sums of floats can differ between runs.
+// atomicOps read, change and write memory in one step. The lanes of a warp do that in their order, and the blocks in
+// any order, so that sums of floats can differ between runs.
 var atomicOps = map[string]func(d *decoder){"atom": decodeAtomic, "red": decodeAtomic}
 
 func decodeAtomic(d *decoder) {
 	d.lastType = d.typ()
 	t := d.lastType
 	d.order(load, load)
-	d.drop("noftz")
+	d.ignore("noftz")
 	op := d.want("add", "min", "max", "and", "or", "xor", "inc", "dec", "exch", "cas")
 	result := d.text.Opcode == "atom"
 	shift := 0
@@ -52,6 +52,8 @@ func decodeAtomic(d *decoder) {
 	d.in.run = func(w *warp, in *instr, active uint32) { w.atomically(in, active, size, result, f) }
 }
 
+// atomically runs an atomic operation for each active lane. size is the width of the element in bits, and result tells
+// whether the old value is written to row in.d.
 func (w *warp) atomically(in *instr, active uint32, size int, result bool, f func(old, b, c uint64) uint64) {
 	for m := active; m != 0; m &= m - 1 {
 		l := bits.TrailingZeros32(m) & 31
@@ -98,7 +100,8 @@ func (w *warp) atomically(in *instr, active uint32, size int, result bool, f fun
 	w.changes++
 }
 
-// atomicFunction returns what is stored, given what was there and the operands; nil where PTX has no such operation.
+// atomicFunction returns the function that computes the new value from the old value and the operands b and c. It
+// returns nil if PTX has no such operation.
 func atomicFunction(op, t string) func(old, b, c uint64) uint64 {
 	size := width(t)
 	switch op + "." + t {

@@ -17,54 +17,58 @@ var barrierOps = map[string]func(d *decoder){
 	"fence": decodeFence,
 }
 
-// The memory that all blocks share is as one core's: fences that order a thread's own accesses have nothing to do.
+// decodeFence decodes fence. Each access to global memory takes effect at once for all blocks, so that the memory
+// fences do nothing; only the proxy fences change a state.
 func decodeFence(d *decoder) {
 	if d.has("proxy") {
 		d.needHopper()
 		if d.oneOf("async", "async::generic") == "" {
 			d.fail("only fence.proxy.async is supported")
 		}
-		d.drop("global", "shared::cta", "shared::cluster", "shared", "acquire", "release", "sync_restrict::shared::cta", "cluster", "cta")
+		d.ignore("global", "shared::cta", "shared::cluster", "shared", "acquire", "release",
+			"sync_restrict::shared::cta", "cluster", "cta")
 		d.in.run = fenceProxy
 		return
 	}
 	if d.has("mbarrier_init") {
 		d.needHopper()
-		d.drop("release", "cluster")
-		d.in.run = fenceProxy // of which initialised mbarriers are a part
+		d.ignore("release", "cluster")
+		d.in.run = fenceProxy // a wider fence than fence.mbarrier_init
 		return
 	}
-	d.drop("sc", "acq_rel", "acquire", "release", "cta", "cluster", "gpu", "sys")
+	d.ignore("sc", "acq_rel", "acquire", "release", "cta", "cluster", "gpu", "sys")
 	d.in.run = nop
 }
 
-// fenceProxy makes everything known so far visible to the asynchronous proxy; what the warp does from now on is not.
+// fenceProxy records that all writes which the warp knows of are visible to the asynchronous proxy. Later writes of the
+// warp are not.
 func fenceProxy(w *warp, in *instr, active uint32) {
 	join(w.fenced, w.clock)
 	w.clock[w.id]++
 }
 
-// A barrier is one of a block's sixteen.
+// A barrier is one of the sixteen barriers of a block.
 type barrier struct {
-	warps         uint32 // those that have arrived
-	threads       int    // what they count as
-	expected      int    // 0: all warps that have not exited
-	at            *instr // the first arrival
+	warps         uint32 // a bit for each warp that has arrived
+	threads       int    // 32 for each warp that has arrived
+	expected      int    // threads; 0 for all warps that have not exited
+	at            *instr // the instruction of the first arrival
 	waiting       []waiter
-	clock, fenced []uint32
-	count         int // of true predicates, for bar.red
-	contributors  int
+	clock, fenced []uint32 // the joined clocks of the arrived warps
+	count         int      // of true predicates, for bar.red
+	contributors  int      // of lanes, for bar.red
 }
 
+// A waiter is a warp that waits at a barrier.
 type waiter struct {
 	w      *warp
 	in     *instr
 	active uint32
-	reduce string
+	reduce string // the operation of bar.red, or ""
 }
 
-// decodeBar is bar and barrier: sync, arrive and red, and bar.warp.sync. Barriers without .aligned are held to the rule
-// of aligned ones: the lanes of a warp come together.
+// decodeBar decodes bar and barrier (sync, arrive and red) and bar.warp.sync. It treats barriers without .aligned as
+// .aligned: all live lanes of a warp must arrive together.
 func decodeBar(d *decoder) {
 	if d.has("warp") {
 		if !d.operands(1, 1) {
@@ -78,7 +82,7 @@ func decodeBar(d *decoder) {
 		d.decodeClusterBarrier()
 		return
 	}
-	d.drop("cta", "aligned")
+	d.ignore("cta", "aligned")
 	kind := d.want("sync", "arrive", "red")
 	reduce, first := "", 0
 	if kind == "red" {
@@ -108,7 +112,7 @@ func decodeBar(d *decoder) {
 	d.in.run = func(w *warp, in *instr, active uint32) { w.arrive(in, active, kind != "arrive", reduce) }
 }
 
-// arrive counts the warp in at a barrier and, unless it only signals, makes it wait.
+// arrive records that the warp has arrived at a barrier. If wait is true, the warp stops until the barrier completes.
 func (w *warp) arrive(in *instr, active uint32, wait bool, reduce string) {
 	lane := bits.TrailingZeros32(active) & 31
 	id, expected := int(w.r32[in.a][lane]), int(w.r32[in.b][lane])
@@ -116,7 +120,8 @@ func (w *warp) arrive(in *instr, active uint32, wait bool, reduce string) {
 		w.fault(in, active, "barrier %d, want one below %d", id, len(w.barriers))
 	}
 	if expected%32 != 0 || expected > 32*len(w.warps) {
-		w.fault(in, active, "barrier %d for %d threads: want a multiple of 32, at most the block's %d", id, expected, 32*len(w.warps))
+		w.fault(in, active, "barrier %d for %d threads, want a multiple of 32, at most the block's %d",
+			id, expected, 32*len(w.warps))
 	}
 	b := &w.barriers[id]
 	switch {
@@ -125,7 +130,8 @@ func (w *warp) arrive(in *instr, active uint32, wait bool, reduce string) {
 		clear(b.clock)
 		clear(b.fenced)
 	case b.expected != expected:
-		w.fault(in, active, "barrier %d for %d threads, but %s (%s) expects %d", id, expected, w.program.position(b.at.source), b.at.source.Text, b.expected)
+		w.fault(in, active, "barrier %d for %d threads, but %s (%s) expects %d",
+			id, expected, w.program.position(b.at.source), b.at.source.Text, b.expected)
 	case b.warps>>w.id&1 != 0:
 		w.fault(in, active, "warp %d arrives twice at barrier %d", w.id, id)
 	case expected == 0 && b.at != in && !w.launch.checks.SkipBarrierMatch:
@@ -145,7 +151,7 @@ func (w *warp) arrive(in *instr, active uint32, wait bool, reduce string) {
 	w.completeBarrier(id)
 }
 
-// completeBarrier lets the waiting warps go if all that are expected have arrived.
+// completeBarrier releases the waiting warps and resets the barrier if all expected threads have arrived.
 func (b *block) completeBarrier(id int) {
 	bar := &b.barriers[id]
 	if bar.warps == 0 {
@@ -177,7 +183,7 @@ func (b *block) completeBarrier(id int) {
 	b.changes++
 }
 
-// stuck reports a block none of whose warps can go on.
+// stuck faults because no warp of the block can continue.
 func (b *block) stuck() {
 	var waiting *warp
 	var others []string
@@ -187,11 +193,13 @@ func (b *block) stuck() {
 			waiting = w
 		case w.state == atBarrier && w.barrierAt == waiting.barrierAt:
 		case w.state == atBarrier:
-			others = append(others, fmt.Sprintf("warp %d waits at barrier %d (%s)", w.id, w.barrier, b.program.position(w.barrierAt.source)))
+			place := b.program.position(w.barrierAt.source)
+			others = append(others, fmt.Sprintf("warp %d waits at barrier %d (%s)", w.id, w.barrier, place))
 		case w.state == finished:
 			others = append(others, fmt.Sprintf("warp %d has exited", w.id))
 		case w.state == yielded:
-			others = append(others, fmt.Sprintf("warp %d waits at %s", w.id, b.program.position(b.program.code[w.pc].source)))
+			place := b.program.position(b.program.code[w.pc].source)
+			others = append(others, fmt.Sprintf("warp %d waits at %s", w.id, place))
 		}
 	}
 	if len(others) > 4 {
@@ -199,8 +207,8 @@ func (b *block) stuck() {
 	}
 	if waiting != nil {
 		bar := &b.barriers[waiting.barrier]
-		waiting.fault(waiting.barrierAt, waiting.live, "barrier %d never completes: %d of %d warps have arrived; %s", waiting.barrier,
-			bits.OnesCount32(bar.warps), len(b.warps), strings.Join(others, ", "))
+		waiting.fault(waiting.barrierAt, waiting.live, "barrier %d never completes: %d of %d warps have arrived; %s",
+			waiting.barrier, bits.OnesCount32(bar.warps), len(b.warps), strings.Join(others, ", "))
 	}
 	for _, w := range b.warps {
 		if w.state == yielded {
@@ -208,7 +216,7 @@ func (b *block) stuck() {
 			if at == nil {
 				at = &b.program.code[w.pc]
 			}
-			w.fault(at, w.active, "waits for ever: nothing in the block can go on%s", b.describeMbarrier())
+			w.fault(at, w.active, "waits for ever: no warp of the block can continue%s", b.describeMbarrier())
 		}
 	}
 }

@@ -2,7 +2,7 @@ package ptxsim
 
 import "math/bits"
 
-// bitOps are logic, shifts and bit fields.
+// bitOps are logic operations, shifts and bit fields.
 var bitOps = map[string]func(d *decoder){
 	"and":   func(d *decoder) { d.logic("and") },
 	"or":    func(d *decoder) { d.logic("or") },
@@ -121,7 +121,7 @@ func one(v bool) uint32 {
 	return 0
 }
 
-// decodeShift is shl and shr; amounts beyond the width give zero, or the sign.
+// decodeShift decodes shl and shr. If the amount is at least the width, the result is zero, or the sign for signed shr.
 func decodeShift(d *decoder) {
 	t := d.typ()
 	size := width(t)
@@ -161,7 +161,8 @@ func decodeShift(d *decoder) {
 	}
 }
 
-// decodeFunnel shifts the pair b:a; .wrap takes the amount modulo 32, .clamp at most 32.
+// decodeFunnel decodes shf, which shifts the 64-bit value b:a. The amount is taken modulo 32 (.wrap) or limited to 32
+// (.clamp).
 func decodeFunnel(d *decoder) {
 	if d.typ() != "b32" {
 		d.fail("shf wants .b32")
@@ -214,7 +215,7 @@ func decodeLop3(d *decoder) {
 	})
 }
 
-// decodePrmt picks bytes of b:a; the special modes select from a alone.
+// decodePrmt decodes prmt, whose result is four selected bytes of the eight bytes b:a.
 func decodePrmt(d *decoder) {
 	mode := d.oneOf("f4e", "b4e", "rc8", "ecl", "ecr", "rc16")
 	if d.typ() != "b32" {
@@ -253,7 +254,7 @@ func decodePrmt(d *decoder) {
 	})
 }
 
-// count is popc and clz: a 32-bit result of a 32- or 64-bit source.
+// count decodes popc and clz, which have a 32-bit result and a 32-bit or 64-bit source.
 func (d *decoder) count(f func(uint64) int) {
 	t := d.typ()
 	if !d.operands(2, 2) {
@@ -263,7 +264,7 @@ func (d *decoder) count(f func(uint64) int) {
 	switch t {
 	case "b32":
 		d.in.a = d.read(1, 32)
-		bias := f(0) / 2 // clz counts the upper half's 32 zeros too
+		bias := f(0) / 2 // for clz 32: f also counts the 32 zeros above the source
 		d.in.run = lanes1(func(a uint32) uint32 { return uint32(f(uint64(a)) - bias) })
 	case "b64":
 		d.in.a = d.read(1, 64)
@@ -286,7 +287,8 @@ func decodeReverse(d *decoder) {
 	}
 }
 
-// decodeBfind gives the position of the highest bit that differs from the sign, or its distance from the top.
+// decodeBfind decodes bfind: the position of the highest bit that differs from the sign bit, or with .shiftamt its
+// distance from the top.
 func decodeBfind(d *decoder) {
 	t := d.typ()
 	shift := d.has("shiftamt")
@@ -320,7 +322,7 @@ func decodeBfind(d *decoder) {
 	})
 }
 
-// decodeBfe extracts length bits at a position; signed forms repeat the field's top bit.
+// decodeBfe decodes bfe, which extracts c bits from bit b on. Signed types repeat the top bit of the field.
 func decodeBfe(d *decoder) {
 	t := d.typ()
 	size, signed := width(t), t[0] == 's'
@@ -363,7 +365,7 @@ func decodeBfe(d *decoder) {
 	}
 }
 
-// decodeBfi inserts the low bits of a into b.
+// decodeBfi decodes bfi, which inserts the low bits of a into b.
 func decodeBfi(d *decoder) {
 	t := d.typ()
 	size := width(t)
@@ -371,7 +373,8 @@ func decodeBfi(d *decoder) {
 		d.fail("type .%s", t)
 		return
 	}
-	d.in.d, d.in.a, d.in.b, d.in.c, d.in.e = d.write(0, size), d.read(1, size), d.read(2, size), d.read(3, 32), d.read(4, 32)
+	d.in.d, d.in.a, d.in.b = d.write(0, size), d.read(1, size), d.read(2, size)
+	d.in.c, d.in.e = d.read(3, 32), d.read(4, 32)
 	insert := func(a, b uint64, pos, length uint32) uint64 {
 		pos, length = pos&0xff, length&0xff
 		mask := (uint64(1)<<length - 1) << pos // both shifts give 0 beyond 64

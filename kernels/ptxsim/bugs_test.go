@@ -12,8 +12,8 @@ import (
 	"kleinbild/kernels/cu"
 )
 
-// TestBugs runs every text of testdata/bugs as it is, which must be caught at the place that its head names, and
-// repaired (without the lines that end with "//-", with those that begin with "//+"), which must pass.
+// TestBugs runs each text of testdata/bugs twice. As it is, it must fault with the message and at the place that its
+// head gives. Repaired (without the lines that end in "//-", and with those that begin with "//+"), it must not fault.
 func TestBugs(t *testing.T) {
 	files, err := filepath.Glob("testdata/bugs/*.ptx")
 	if err != nil || len(files) < 15 {
@@ -34,9 +34,10 @@ func TestBugs(t *testing.T) {
 			err := runBug(t, name, text, threads)
 			var fault *Fault
 			if !errors.As(err, &fault) || !errors.Is(err, cu.ErrContextLost) {
-				t.Fatalf("not caught: %v", err)
+				t.Fatalf("%v, want a fault", err)
 			}
-			if fault.Kernel != name || fault.Source != head("place") || fault.Instruction == "" || !strings.Contains(fault.Message, head("want")) {
+			if fault.Kernel != name || fault.Source != head("place") || fault.Instruction == "" ||
+				!strings.Contains(fault.Message, head("want")) {
 				t.Errorf("%v: want %q at %s", fault, head("want"), head("place"))
 			}
 		})
@@ -44,7 +45,7 @@ func TestBugs(t *testing.T) {
 			good := regexp.MustCompile(`(?m)^.*//-$`).ReplaceAllString(text, "")
 			good = strings.ReplaceAll(good, "//+ ", "")
 			if good == text {
-				t.Fatal("nothing to repair")
+				t.Fatal("the text has no repair")
 			}
 			if err := runBug(t, name, good, threads); err != nil {
 				t.Error(err)
@@ -53,8 +54,8 @@ func TestBugs(t *testing.T) {
 	}
 }
 
-// runBug launches a kernel with 1024 bytes that have values, 1024 that have none, and a pointer that has been freed. The
-// dynamic shared memory is none.
+// runBug launches a kernel with pointers to 1024 bytes that have values, to 1024 that have none, and to freed memory,
+// and without dynamic shared memory.
 func runBug(t *testing.T, name, text string, threads int) error {
 	d := Device{Budget: 1 << 16}
 	if strings.Contains(text, "sm_90") {

@@ -8,14 +8,14 @@ import (
 	"kleinbild/kernels/ptxsim/ptx"
 )
 
-// bulkGroups are the bulk copies out of shared memory that a warp has started.
+// bulkGroups are the bulk copies from shared to global memory that a warp has started.
 type bulkGroups struct {
-	clock uint32 // of the warp's agent: one more for each copy
-
-	groups []uint32 // the clock at each commit that has not been waited for
+	clock  uint32   // the clock of the warp's agent for these copies: their number
+	groups []uint32 // the clock at each commit_group that has not been waited for
 }
 
-// decodeBulk is cp.async.bulk: bytes and tensors, in and out, and the groups of copies out.
+// decodeBulk decodes cp.async.bulk: copies of bytes and of tensors in both directions, and the groups of copies to
+// global memory.
 func (d *decoder) decodeBulk() {
 	d.needHopper()
 	d.asyncAgents = true
@@ -24,11 +24,10 @@ func (d *decoder) decodeBulk() {
 		d.operands(0, 0)
 		d.in.run = func(w *warp, in *instr, active uint32) {
 			w.bulk.groups = append(w.bulk.groups, w.bulk.clock)
-
 		}
 		return
 	case d.has("wait_group"):
-		d.has("read") // reading is all there is to wait for: writes are made at once
+		d.has("read") // makes no difference: the writes happen when the copy is issued
 		d.operands(1, 1)
 		keep := int(d.constant(0))
 		d.in.run = func(w *warp, in *instr, active uint32) {
@@ -47,7 +46,7 @@ func (d *decoder) decodeBulk() {
 	rank := 0
 	if d.has("tensor") {
 		rank = map[string]int{"1d": 1, "2d": 2, "3d": 3, "4d": 4, "5d": 5}[d.want("1d", "2d", "3d", "4d", "5d")]
-		d.drop("tile")
+		d.ignore("tile")
 	}
 	if len(d.mods) < 2 {
 		d.fail("cp.async.bulk without its spaces")
@@ -67,27 +66,28 @@ func (d *decoder) decodeBulk() {
 	}
 }
 
-// place is an address operand apart from the instruction's main one.
-type place struct {
+// addressOperand is an address operand of an instruction that has several.
+type addressOperand struct {
 	row    int32
-	wide   bool
+	wide   bool // row is one of r64
 	offset int64
 }
 
-func (d *decoder) place(i int) place {
+func (d *decoder) addressOperand(i int) addressOperand {
 	d.locate(i)
-	return place{d.in.a, d.in.wide, d.in.imm}
+	return addressOperand{d.in.a, d.in.wide, d.in.imm}
 }
 
-func (p place) at(w *warp, lane int) uint64 {
+// at returns a lane's address.
+func (p addressOperand) at(w *warp, lane int) uint64 {
 	if p.wide {
 		return w.r64[p.row][lane] + uint64(p.offset)
 	}
 	return uint64(w.r32[p.row][lane]) + uint64(p.offset)
 }
 
-// sharedAt is at for shared memory, by its own address or a generic one.
-func (p place) sharedAt(w *warp, lane int) uint64 {
+// sharedAt returns a lane's address in shared memory. The operand has it as it is or as a generic address.
+func (p addressOperand) sharedAt(w *warp, lane int) uint64 {
 	at := p.at(w, lane)
 	if sp, within := resolveGeneric(at); sp == spaceShared {
 		return within
@@ -95,7 +95,7 @@ func (p place) sharedAt(w *warp, lane int) uint64 {
 	return at
 }
 
-// coordinates of [map, {x, y, …}].
+// coordinates returns the rows of x, y, … in the operand [map, {x, y, …}].
 func (d *decoder) coordinates(i, rank int) []int32 {
 	o := d.operand(i)
 	if o.Kind != ptx.AddressOperand || len(o.List) != 2 {
@@ -119,7 +119,7 @@ func (d *decoder) bulkLoad(rank int) {
 		if !d.operands(3, 3) {
 			return
 		}
-		to, tensor, barrier := d.place(0), d.place(1), d.place(2)
+		to, tensor, barrier := d.addressOperand(0), d.addressOperand(1), d.addressOperand(2)
 		coordinates := d.coordinates(1, rank)
 		d.in.run = func(w *warp, in *instr, active uint32) {
 			for m := active; m != 0; m &= m - 1 {
@@ -133,7 +133,7 @@ func (d *decoder) bulkLoad(rank int) {
 	if !d.operands(4, 4) {
 		return
 	}
-	to, from, barrier := d.place(0), d.place(1), d.place(3)
+	to, from, barrier := d.addressOperand(0), d.addressOperand(1), d.addressOperand(3)
 	size := d.read(2, 32)
 	d.in.run = func(w *warp, in *instr, active uint32) {
 		for m := active; m != 0; m &= m - 1 {
@@ -160,7 +160,7 @@ func (w *warp) coordinateValues(rows []int32, lane int) []int32 {
 	return v
 }
 
-// tensorMapAt reads a descriptor from a parameter or from global memory.
+// tensorMapAt reads a tensor map from a parameter or from global memory.
 func (w *warp) tensorMapAt(in *instr, lane int, at uint64, rank int) tensorMap {
 	sp, within := resolveGeneric(at)
 	var b []byte
@@ -176,7 +176,7 @@ func (w *warp) tensorMapAt(in *instr, lane int, at uint64, rank int) tensorMap {
 	}
 	t, ok := decodeTensorMap(b)
 	if !ok {
-		w.fault(in, 1<<lane, "no tensor map of this device lies at %#x", at)
+		w.fault(in, 1<<lane, "found no tensor map of this device at %#x", at)
 	}
 	if len(t.dims) != rank {
 		w.fault(in, 1<<lane, "tensor map of %d dimensions in a copy of %d", len(t.dims), rank)
@@ -184,7 +184,7 @@ func (w *warp) tensorMapAt(in *instr, lane int, at uint64, rank int) tensorMap {
 	return t
 }
 
-// checkBulk checks a range of shared memory that a bulk copy takes or gives.
+// checkBulk checks the bounds and the alignment of the shared memory that a bulk copy reads or writes.
 func (w *warp) checkBulk(in *instr, lane int, at uint64, n int, align uint64) {
 	if at > uint64(len(w.shared)) || uint64(n) > uint64(len(w.shared))-at {
 		w.fault(in, 1<<lane, "shared access out of bounds: bulk copy of %d bytes at %#x of %#x", n, at, len(w.shared))
@@ -194,21 +194,23 @@ func (w *warp) checkBulk(in *instr, lane int, at uint64, n int, align uint64) {
 	}
 }
 
-// beginBulk gives a copy its time.
+// beginBulk returns the mbarrier at an address for a new copy, whose clock is mbarrier.copies. It faults if no fence
+// has made the initialisation of the mbarrier visible to the asynchronous proxy.
 func (w *warp) beginBulk(in *instr, lane int, at uint64) *mbarrier {
-	b := w.mbarrierAt(in, lane, w.mbarrierPlace(in, lane, spaceShared, at))
+	b := w.mbarrierAt(in, lane, w.checkMbarrierAddress(in, lane, spaceShared, at))
 	if w.shadow != nil && !w.skipRaces {
 		s := &w.shadow[b.address>>2]
 		if by := int(s.writer) - 1; by >= 0 && by < len(w.warps) && s.clock > w.fenced[by] {
-			w.fault(in, 1<<lane, "mbarrier at %#x was initialised by %s with no fence.proxy.async or fence.mbarrier_init since", b.address, w.agentName(by))
+			w.fault(in, 1<<lane, "mbarrier at %#x was initialised by %s with no fence.proxy.async or fence.mbarrier_init since",
+				b.address, w.agentName(by))
 		}
 	}
 	b.copies++
 	return b
 }
 
-// endBulk records what a copy wrote and reports its bytes. The data is there at once; whoever reads it without having
-// waited for the mbarrier is caught by the clock.
+// endBulk records what a copy wrote, and subtracts its bytes from those that the mbarrier expects. The data is written
+// when the copy is issued; the clocks find a read that has not waited for the mbarrier.
 func (w *warp) endBulk(in *instr, b *mbarrier, at uint64, n int) {
 	if w.shadow != nil {
 		w.asyncWrite(in, b.agent, b.copies, at, n)
@@ -218,7 +220,7 @@ func (w *warp) endBulk(in *instr, b *mbarrier, at uint64, n int) {
 	w.completePhase(b)
 }
 
-// tileAlign is the alignment of a tile in shared memory: that of the swizzle's pattern, else 128.
+// tileAlign returns the alignment of a tile in shared memory, in bytes: the size of the swizzle's pattern, or 128.
 func tileAlign(s cu.TensorMapSwizzle) uint64 {
 	switch s {
 	case cu.Swizzle128B:
@@ -256,7 +258,7 @@ func (d *decoder) bulkStore(rank int) {
 		if !d.operands(2, 2) {
 			return
 		}
-		tensor, from := d.place(0), d.place(1)
+		tensor, from := d.addressOperand(0), d.addressOperand(1)
 		coordinates := d.coordinates(0, rank)
 		d.in.run = func(w *warp, in *instr, active uint32) {
 			for m := active; m != 0; m &= m - 1 {
@@ -267,7 +269,8 @@ func (d *decoder) bulkStore(rank int) {
 				w.readBulk(in, src, t.bytes())
 				t.each(w.coordinateValues(coordinates, l), func(offset int, address uint64, inside bool) {
 					if inside {
-						copy(w.global(in, l, address, t.element, store), w.shared[swizzled(src+uint64(offset), t.swizzle):][:t.element])
+						at := swizzled(src+uint64(offset), t.swizzle)
+						copy(w.global(in, l, address, t.element, store), w.shared[at:][:t.element])
 					}
 				})
 			}
@@ -277,7 +280,7 @@ func (d *decoder) bulkStore(rank int) {
 	if !d.operands(3, 3) {
 		return
 	}
-	to, from := d.place(0), d.place(1)
+	to, from := d.addressOperand(0), d.addressOperand(1)
 	size := d.read(2, 32)
 	d.in.run = func(w *warp, in *instr, active uint32) {
 		for m := active; m != 0; m &= m - 1 {
@@ -295,10 +298,9 @@ func (d *decoder) bulkStore(rank int) {
 	}
 }
 
-// readBulk records that a copy out of shared memory reads until its group has been waited for.
+// readBulk records that a copy reads shared memory until the wait for its group.
 func (w *warp) readBulk(in *instr, at uint64, n int) {
 	w.bulk.clock++
-
 	if w.shadow != nil {
 		w.asyncRead(in, len(w.warps)+w.id, w.bulk.clock, at, n)
 	}

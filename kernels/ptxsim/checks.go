@@ -8,36 +8,35 @@ import (
 	"kleinbild/kernels/ptxsim/ptx"
 )
 
-// Checks says which checks are left out. The zero value makes all of them; bounds, alignment and lifetime are always
-// checked.
+// Checks says which checks to skip. The zero value skips none. Bounds, alignment and lifetime are always checked.
 type Checks struct {
 	SkipUninitialised bool // reads of registers and memory that were never written
-	SkipRaces         bool // unordered accesses to shared memory, asynchronous copies touched before their wait
-	SkipBarrierMatch  bool // bar.sync 0 met at different places by different warps
+	SkipRaces         bool // unordered accesses to shared memory, and to asynchronous copies before the wait for them
+	SkipBarrierMatch  bool // warps that arrive at a barrier of all threads from different instructions
 }
 
-// A Fault is what a kernel did wrong, and where.
+// A Fault is an error of a kernel: what it did, and where.
 type Fault struct {
 	Kernel      string
 	Block       [3]int
-	Thread      [3]int // the first lane concerned
+	Thread      [3]int // the first thread that did it
 	Message     string
-	Source      string // "gemm.cu:42", or "device.h:7 in gemm.cu:42" of what was inlined; empty where the PTX has no .loc
+	Source      string // "gemm.cu:42", "device.h:7 in gemm.cu:42" for inlined code, or "" if the PTX has no .loc
 	PTXLine     int
 	Instruction string
 }
 
-// Error is one line: kernel, block, thread, place, message, instruction.
+// Error returns one line with the kernel, block, thread, source line, message and instruction.
 func (f *Fault) Error() string {
 	place := fmt.Sprintf("ptx line %d", f.PTXLine)
 	if f.Source != "" {
 		place = f.Source + " (" + place + ")"
 	}
-	return fmt.Sprintf("kernel %s: block (%d,%d,%d) thread (%d,%d,%d): %s: %s: %s", f.Kernel, f.Block[0], f.Block[1], f.Block[2],
-		f.Thread[0], f.Thread[1], f.Thread[2], place, f.Message, f.Instruction)
+	return fmt.Sprintf("kernel %s: block (%d,%d,%d) thread (%d,%d,%d): %s: %s: %s", f.Kernel,
+		f.Block[0], f.Block[1], f.Block[2], f.Thread[0], f.Thread[1], f.Thread[2], place, f.Message, f.Instruction)
 }
 
-// position names the line of the source, or of the PTX where that is all there is.
+// position returns the line of the source that an instruction was compiled from, or its PTX line if that is not known.
 func (p *program) position(in *ptx.Instruction) string {
 	if s := p.sourceOf(in); s != "" {
 		return s
@@ -57,30 +56,32 @@ func (p *program) sourceOf(in *ptx.Instruction) string {
 	return place
 }
 
-// fault ends the launch. It unwinds to the worker that runs the block.
+// fault ends the launch with a Fault at the first of the given lanes. It panics; launch.work recovers.
 func (w *warp) fault(in *instr, lanes uint32, format string, args ...any) {
 	thread := w.id*32 + bits.TrailingZeros32(lanes)&31
 	dim := w.launch.block
-	panic(&Fault{Kernel: w.program.name, Block: w.at, Thread: [3]int{thread % dim[0], thread / dim[0] % dim[1], thread / dim[0] / dim[1]},
-		Message: fmt.Sprintf(format, args...), Source: w.program.sourceOf(in.source), PTXLine: in.source.Line, Instruction: in.source.Text})
+	panic(&Fault{Kernel: w.program.name, Block: w.at,
+		Thread:  [3]int{thread % dim[0], thread / dim[0] % dim[1], thread / dim[0] / dim[1]},
+		Message: fmt.Sprintf(format, args...),
+		Source:  w.program.sourceOf(in.source), PTXLine: in.source.Line, Instruction: in.source.Text})
 }
 
-// Races are found by vector clocks. An agent is a warp, or one of the asynchronous engines that work for a warp or a
-// barrier. Each warp has a clock of its own, which it advances whenever it releases what it did (it arrives at a
-// barrier), and knows for every other agent up to which of its times things happened before now. An access is ordered
-// after one that agent v made at time c if the warp knows v's time c.
+// Races are found by vector clocks. An agent is a warp, or an asynchronous engine that works for a warp or an mbarrier.
+// Each agent has a time. A warp advances its own time whenever it releases its earlier accesses, for example when it
+// arrives at a barrier. A warp's clock has, for every agent, the latest time of that agent that happened before now. An
+// access of the warp is ordered after an access that agent v made at time c if the warp's clock has at least c for v.
 
-// shadow is what is known of four bytes of shared memory.
+// shadow is the state of four bytes of shared memory.
 type shadow struct {
-	clock   uint32 // of the writer, at the last write
-	syncs   uint32 // of the writing warp, at the last write
-	writer  uint8  // agent + 1
-	lane    uint8
-	written uint8 // bytes of the last write
-	init    uint8 // bytes that have a value
-	pending uint8 // warp + 1 of a cp.async in flight to here
-	partial bool  // has been accessed by the byte: readers say too little
-	strong  bool  // the last write was atomic, volatile or relaxed
+	clock   uint32 // the writer's time at the last write
+	syncs   uint32 // warp.syncs of the writing warp at the last write
+	writer  uint8  // the agent of the last write + 1, or 0
+	lane    uint8  // the lane of the last write
+	written uint8  // a bit for each byte of the last write
+	init    uint8  // a bit for each byte that has a value
+	pending uint8  // the warp of a cp.async in flight to these bytes + 1, or 0
+	partial bool   // single bytes have been accessed, so that readers, which are kept by word, cannot be checked
+	strong  bool   // the last write was atomic, volatile or relaxed
 }
 
 type access uint8
@@ -91,10 +92,10 @@ const (
 	strongLoad // volatile, relaxed, acquire: no race with a strong store
 	strongStore
 	atomicAccess
-	copyIssue // cp.async takes the destination: checked as a store, valued later
+	copyIssue // the destination of a cp.async: checked as a store, but the bytes have no value yet
 )
 
-// join makes everything known that another clock knows.
+// join raises each time of the clock into to that of from.
 func join(into, from []uint32) {
 	for i, v := range from {
 		if v > into[i] {
@@ -103,7 +104,7 @@ func join(into, from []uint32) {
 	}
 }
 
-// release hands what the warp did to whoever gets a copy of its clock now, and starts a new time.
+// release joins the warp's clock into the clock into, and its fenced clock into fenced, and advances the warp's time.
 func (w *warp) release(into, fenced []uint32) {
 	join(into, w.clock)
 	if fenced != nil {
@@ -112,7 +113,7 @@ func (w *warp) release(into, fenced []uint32) {
 	w.clock[w.id]++
 }
 
-// acquire takes over what a released clock knows.
+// acquire joins the clocks of others into the warp's.
 func (w *warp) acquire(clock, fenced []uint32) {
 	own := w.clock[w.id]
 	join(w.clock, clock)
@@ -122,7 +123,7 @@ func (w *warp) acquire(clock, fenced []uint32) {
 	}
 }
 
-// agentName names an agent in a message.
+// agentName returns the name of an agent for messages.
 func (b *block) agentName(agent int) string {
 	n := len(b.warps)
 	switch {
@@ -136,7 +137,7 @@ func (b *block) agentName(agent int) string {
 	return fmt.Sprintf("a bulk copy to the mbarrier at %#x", b.mbarrierAddress(agent-3*n))
 }
 
-// touch checks an access of n bytes at an offset that is in bounds, and records it.
+// touch checks and records an access of n bytes of shared memory from at on, which must be in bounds.
 func (w *warp) touch(in *instr, lane int, at uint64, n int, kind access) {
 	if kind == load && at&3 == 0 && n&3 == 0 && !w.skipRaces {
 		w.touchLoad(in, lane, at, n)
@@ -151,7 +152,7 @@ func (w *warp) touch(in *instr, lane int, at uint64, n int, kind access) {
 	}
 }
 
-// touchLoad is touch for reads of whole words, quick where nothing is wrong.
+// touchLoad is touch for reads of whole words. It is faster if the words have no possible error.
 func (w *warp) touchLoad(in *instr, lane int, at uint64, n int) {
 	now, me := w.clock[w.id], uint8(w.id+1)
 	first := int(at >> 2)
@@ -166,12 +167,14 @@ func (w *warp) touchLoad(in *instr, lane int, at uint64, n int) {
 	}
 }
 
+// touchWord is touch for some bytes of one word; bytes has a bit for each of them.
 func (w *warp) touchWord(in *instr, lane int, word uint64, bytes uint8, kind access) {
 	s := &w.shadow[word]
 	races := !w.skipRaces
 	if races {
 		if s.pending != 0 {
-			w.fault(in, 1<<lane, "shared memory at %#x touched while a cp.async of warp %d to it is in flight", word*4, s.pending-1)
+			w.fault(in, 1<<lane, "shared memory at %#x accessed while a cp.async of warp %d to it is in flight",
+				word*4, s.pending-1)
 		}
 		w.checkWriter(in, lane, word, s, bytes, kind)
 	}
@@ -179,7 +182,8 @@ func (w *warp) touchWord(in *instr, lane int, word uint64, bytes uint8, kind acc
 	switch kind {
 	case load, strongLoad, atomicAccess:
 		if s.init&bytes != bytes && w.checks.Uninitialised {
-			w.fault(in, 1<<lane, "read of shared memory at %#x, which has not been written", word*4+uint64(bits.TrailingZeros8(bytes&^s.init)))
+			w.fault(in, 1<<lane, "read of shared memory at %#x, which has not been written",
+				word*4+uint64(bits.TrailingZeros8(bytes&^s.init)))
 		}
 		if races && kind != atomicAccess {
 			w.readers[int(word)*w.readerCount+w.id] = w.clock[w.id]
@@ -195,7 +199,8 @@ func (w *warp) touchWord(in *instr, lane int, word uint64, bytes uint8, kind acc
 		readers := w.readers[int(word)*w.readerCount:][:w.readerCount]
 		for v, c := range readers {
 			if c > w.clock[v] && v != w.id {
-				w.fault(in, 1<<lane, "race on shared memory at %#x: read by %s with no barrier between", word*4, w.agentName(v))
+				w.fault(in, 1<<lane, "race on shared memory at %#x: read by %s with no barrier between",
+					word*4, w.agentName(v))
 			}
 		}
 	}
@@ -211,7 +216,7 @@ func (w *warp) touchWord(in *instr, lane int, word uint64, bytes uint8, kind acc
 	}
 }
 
-// checkWriter faults where the last write is not ordered before this access.
+// checkWriter faults if the last write is not ordered before this access.
 func (w *warp) checkWriter(in *instr, lane int, word uint64, s *shadow, bytes uint8, kind access) {
 	if s.writer == 0 || s.written&bytes == 0 || s.strong && kind >= strongLoad && kind <= atomicAccess {
 		return
@@ -219,15 +224,18 @@ func (w *warp) checkWriter(in *instr, lane int, word uint64, s *shadow, bytes ui
 	by := int(s.writer) - 1
 	if by != w.id {
 		if s.clock > w.clock[by] {
-			w.fault(in, 1<<lane, "race on shared memory at %#x: written by %s with no %s between", word*4, w.agentName(by), w.missingSync(by))
+			w.fault(in, 1<<lane, "race on shared memory at %#x: written by %s with no %s between",
+				word*4, w.agentName(by), w.missingSync(by))
 		}
 		return
 	}
 	if int(s.lane) != lane && s.syncs == w.syncs && (kind == load || kind == strongLoad) {
-		w.fault(in, 1<<lane, "race on shared memory at %#x: written by lane %d of the same warp with no bar.warp.sync between", word*4, s.lane)
+		w.fault(in, 1<<lane, "race on shared memory at %#x: written by lane %d of the same warp with no bar.warp.sync "+
+			"between", word*4, s.lane)
 	}
 }
 
+// missingSync returns what should order an access after one of the agent.
 func (b *block) missingSync(agent int) string {
 	if agent < len(b.warps) {
 		return "barrier"
@@ -235,8 +243,8 @@ func (b *block) missingSync(agent int) string {
 	return "wait"
 }
 
-// asyncRead records that an engine working for the warp reads shared memory, and checks that what it reads was
-// written, is ordered before now, and has been made visible to the asynchronous proxy.
+// asyncRead records that an asynchronous engine of the warp reads shared memory. It checks that the bytes were written,
+// that the write is ordered before now, and that a fence has made it visible to the asynchronous proxy.
 func (w *warp) asyncRead(in *instr, agent int, clock uint32, at uint64, n int) {
 	for word := at >> 2; word < (at+uint64(n)+3)>>2; word++ {
 		s := &w.shadow[word]
@@ -247,22 +255,26 @@ func (w *warp) asyncRead(in *instr, agent int, clock uint32, at uint64, n int) {
 			continue
 		}
 		if s.pending != 0 {
-			w.fault(in, w.active, "shared memory at %#x read while a cp.async of warp %d to it is in flight", word*4, s.pending-1)
+			w.fault(in, w.active, "shared memory at %#x read while a cp.async of warp %d to it is in flight",
+				word*4, s.pending-1)
 		}
 		if s.writer != 0 {
 			by := int(s.writer) - 1
 			if by != w.id && s.clock > w.clock[by] {
-				w.fault(in, w.active, "race on shared memory at %#x: written by %s with no %s between", word*4, w.agentName(by), w.missingSync(by))
+				w.fault(in, w.active, "race on shared memory at %#x: written by %s with no %s between",
+					word*4, w.agentName(by), w.missingSync(by))
 			}
 			if by < len(w.warps) && s.clock > w.fenced[by] {
-				w.fault(in, w.active, "shared memory at %#x was written by %s with no fence.proxy.async since", word*4, w.agentName(by))
+				w.fault(in, w.active, "shared memory at %#x was written by %s with no fence.proxy.async since",
+					word*4, w.agentName(by))
 			}
 		}
 		w.readers[int(word)*w.readerCount+agent] = clock
 	}
 }
 
-// asyncWrite records a write by a barrier's engine, ordered after what the issuing warp knows.
+// asyncWrite records a write of shared memory by the engine of an mbarrier, and checks that earlier accesses to it are
+// ordered before the instruction that issued the write.
 func (w *warp) asyncWrite(in *instr, agent int, clock uint32, at uint64, n int) {
 	for word := at >> 2; word < (at+uint64(n)+3)>>2; word++ {
 		s := &w.shadow[word]
@@ -271,12 +283,15 @@ func (w *warp) asyncWrite(in *instr, agent int, clock uint32, at uint64, n int) 
 			continue
 		}
 		if s.pending != 0 {
-			w.fault(in, w.active, "shared memory at %#x overwritten while a cp.async of warp %d to it is in flight", word*4, s.pending-1)
+			w.fault(in, w.active, "shared memory at %#x overwritten while a cp.async of warp %d to it is in flight",
+				word*4, s.pending-1)
 		}
 		if by := int(s.writer) - 1; by >= 0 && by != w.id && s.clock > w.clock[by] && by != agent {
-			w.fault(in, w.active, "race on shared memory at %#x: written by %s with no %s between", word*4, w.agentName(by), w.missingSync(by))
+			w.fault(in, w.active, "race on shared memory at %#x: written by %s with no %s between",
+				word*4, w.agentName(by), w.missingSync(by))
 		} else if by == agent && s.clock > w.clock[by] {
-			w.fault(in, w.active, "race on shared memory at %#x: an earlier copy of the same mbarrier to it has not been waited for", word*4)
+			w.fault(in, w.active, "race on shared memory at %#x: written by an earlier copy of the same mbarrier with no wait "+
+				"between", word*4)
 		}
 		readers := w.readers[int(word)*w.readerCount:][:w.readerCount]
 		for v, c := range readers {

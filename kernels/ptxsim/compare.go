@@ -8,7 +8,7 @@ import (
 	"kleinbild/kernels/ptxsim/ptx"
 )
 
-// compareOps compare and select.
+// compareOps are comparisons and selections.
 var compareOps = map[string]func(d *decoder){
 	"setp": decodeSetp,
 	"set":  decodeSet,
@@ -16,7 +16,7 @@ var compareOps = map[string]func(d *decoder){
 	"slct": decodeSlct,
 }
 
-// orders says, for each comparison, on which outcomes it holds: less, equal, greater, unordered.
+// orders has, for each comparison operator, its results for the outcomes less, equal, greater and unordered.
 var orders = map[string][4]bool{
 	"eq": {false, true, false, false}, "ne": {true, false, true, false}, "lt": {true, false, false, false},
 	"le": {true, true, false, false}, "gt": {false, false, true, false}, "ge": {false, true, true, false},
@@ -27,11 +27,11 @@ var orders = map[string][4]bool{
 	"hs": {false, true, true, false},
 }
 
-// A comparison gives the lanes where it holds.
+// A comparison compares rows a and b and returns a bit for each lane in which it holds.
 type comparison func(w *warp, a, b int32) uint32
 
-// comparison takes the operator, the type and .ftz out of the modifiers. For packed types the second result is that of
-// the upper halves.
+// comparison decodes the operator and .ftz for operands of type t. For packed types, low compares the lower halves and
+// high the upper ones; for others high is nil.
 func (d *decoder) comparison(t string) (low, high comparison) {
 	op := d.text.Modifiers[0]
 	if !d.has(op) {
@@ -156,7 +156,8 @@ func compareFloats(lane func(l int) (float64, float64)) (less, equal, unordered 
 	return
 }
 
-// combiner takes .and, .or, .xor and the predicate that goes with it.
+// combiner decodes .and, .or or .xor and its predicate operand. The returned function combines a comparison's result
+// with the predicate.
 func (d *decoder) combiner(operand int) func(w *warp, in *instr, m uint32) uint32 {
 	op := d.oneOf("and", "or", "xor")
 	if op == "" {
@@ -252,7 +253,8 @@ func decodeSet(d *decoder) {
 	}
 }
 
-// decodeSelp passes on whether the chosen source has a value: compilers select between a value and nothing.
+// decodeSelp decodes selp. The result has no value in the lanes where the chosen source has none; that is not a fault,
+// because compilers emit such a selp.
 func decodeSelp(d *decoder) {
 	t := d.typ()
 	size := width(t)
@@ -260,7 +262,8 @@ func decodeSelp(d *decoder) {
 		d.fail("type .%s", t)
 		return
 	}
-	d.in.d, d.in.a, d.in.b, d.in.c = d.write(0, size), d.peek(d.operand(1), size), d.peek(d.operand(2), size), d.read(3, 1)
+	d.in.d, d.in.a, d.in.b = d.write(0, size), d.peek(d.operand(1), size), d.peek(d.operand(2), size)
+	d.in.c = d.read(3, 1)
 	if size == 64 {
 		d.in.run = func(w *warp, in *instr, active uint32) {
 			a, b, m := &w.r64[in.a], &w.r64[in.b], w.selector(in)
@@ -294,6 +297,7 @@ func decodeSelp(d *decoder) {
 	}
 }
 
+// selector returns the predicate operand c, negated if the instruction says so.
 func (w *warp) selector(in *instr) uint32 {
 	if in.not {
 		return ^w.p[in.c]
@@ -301,7 +305,7 @@ func (w *warp) selector(in *instr) uint32 {
 	return w.p[in.c]
 }
 
-// decodeSlct chooses by the sign of the third source.
+// decodeSlct decodes slct, which selects by the sign of the third source.
 func decodeSlct(d *decoder) {
 	by, t := d.typ(), d.typ()
 	ftz := d.has("ftz")

@@ -11,11 +11,11 @@ import (
 	"kleinbild/kernels/ptxsim/ptx"
 )
 
-// A Context is a software device in use. It implements cu.Context.
+// A Context is a software device. It implements cu.Context.
 //
-// Streams are as lazy as a device is allowed to be: work is carried out when somebody waits for it, stream by stream,
-// so that a missing wait between streams, or a host buffer changed too early, gives wrong results every time. A fault
-// of a kernel comes back from the call that waits, and from every one after it, wrapped with cu.ErrContextLost.
+// Work runs when a caller waits for it, as late as CUDA allows, one stream after the other. So a missing wait between
+// streams, or a host buffer that is changed too early, gives a wrong result every time. The call that waits, and every
+// call after it, returns the Fault of a kernel, wrapped with cu.ErrContextLost.
 type Context struct {
 	mu      sync.Mutex
 	device  Device
@@ -29,13 +29,14 @@ type Context struct {
 
 var _ cu.Context = (*Context)(nil)
 
-// Open starts a software device.
+// Open returns a new software device.
 func Open(device Device) *Context {
 	device = device.withDefaults()
-	return &Context{device: device, memory: newMemory(device.TotalBytes, device.Checks.SkipUninitialised), pinned: map[*byte]bool{}}
+	memory := newMemory(device.TotalBytes, device.Checks.SkipUninitialised)
+	return &Context{device: device, memory: memory, pinned: map[*byte]bool{}}
 }
 
-// enter locks the context for a call, and refuses where it cannot be used.
+// enter locks the context for a call. If the context is closed or lost, it returns an error and does not lock.
 func (c *Context) enter(operation string) error {
 	c.mu.Lock()
 	switch {
@@ -60,10 +61,10 @@ func (c *Context) Device() cu.DeviceInfo {
 		SharedBytesPerBlock: perBlock, SharedBytesPerSM: perSM, WarpSize: 32, L2Bytes: 1 << 20}
 }
 
-// Do runs f at once: any thread may call this device.
+// Do calls f on the caller's thread, because any thread may use this device.
 func (c *Context) Do(f func() error) error { return f() }
 
-// MemGetInfo counts the allocations' bytes.
+// MemGetInfo returns the device's total bytes and those not allocated.
 func (c *Context) MemGetInfo() (free, total int64, err error) {
 	if err := c.enter("memory info"); err != nil {
 		return 0, 0, err
@@ -82,12 +83,13 @@ func (c *Context) MemAlloc(bytes int64) (cu.DevicePtr, error) {
 		return 0, fmt.Errorf("allocate: %d bytes, want a positive number", bytes)
 	}
 	if free := c.memory.total - c.memory.used; bytes > free {
-		return 0, fmt.Errorf("allocate: %w", &cu.OutOfMemoryError{AskedBytes: bytes, FreeBytes: free, TotalBytes: c.memory.total})
+		return 0, fmt.Errorf("allocate: %w",
+			&cu.OutOfMemoryError{AskedBytes: bytes, FreeBytes: free, TotalBytes: c.memory.total})
 	}
 	return cu.DevicePtr(c.memory.alloc(bytes).base), nil
 }
 
-// MemFree waits for all work first.
+// MemFree frees an allocation after running all work.
 func (c *Context) MemFree(p cu.DevicePtr) error {
 	if err := c.enter("free"); err != nil {
 		return err
@@ -105,8 +107,8 @@ func (c *Context) MemFree(p cu.DevicePtr) error {
 	return nil
 }
 
-// Undefine makes a range of memory count as never written again: what an arena that reuses its memory calls between
-// two users, so that reads of the first one's leftovers are caught.
+// Undefine marks a range of memory as never written, after running all work. An arena calls it before it reuses memory,
+// so that a read of the old content is a Fault.
 func (c *Context) Undefine(p cu.DevicePtr, bytes int64) error {
 	if err := c.enter("undefine"); err != nil {
 		return err
@@ -123,7 +125,7 @@ func (c *Context) Undefine(p cu.DevicePtr, bytes int64) error {
 	return nil
 }
 
-// MemAllocHost returns memory like any other.
+// MemAllocHost returns ordinary memory of Go.
 func (c *Context) MemAllocHost(bytes int) ([]byte, error) {
 	if err := c.enter("allocate host memory"); err != nil {
 		return nil, err
@@ -137,7 +139,8 @@ func (c *Context) MemAllocHost(bytes int) ([]byte, error) {
 	return b, nil
 }
 
-// MemFreeHost waits for all work, and fills the memory with ones: who still reads it sees that.
+// MemFreeHost frees memory of MemAllocHost after running all work. It fills the memory with 0xff, so that a later read
+// gives a wrong result.
 func (c *Context) MemFreeHost(b []byte) error {
 	if err := c.enter("free host memory"); err != nil {
 		return err
@@ -156,7 +159,7 @@ func (c *Context) MemFreeHost(b []byte) error {
 	return nil
 }
 
-// PeakBytes returns the most memory that was allocated at a time, and starts to count anew.
+// PeakBytes returns the maximum of allocated bytes since the last call of PeakBytes.
 func (c *Context) PeakBytes() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -165,14 +168,14 @@ func (c *Context) PeakBytes() int64 {
 	return peak
 }
 
-// Steps returns how many instructions warps have run so far.
+// Steps returns the number of instructions that all warps have run so far.
 func (c *Context) Steps() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.steps
 }
 
-// drain carries out all work of all streams.
+// drain runs all work of all streams.
 func (c *Context) drain(operation string) error {
 	for _, s := range c.streams {
 		if err := s.drain(s.issued()); err != nil {
@@ -182,7 +185,7 @@ func (c *Context) drain(operation string) error {
 	return nil
 }
 
-// Synchronize carries out all work.
+// Synchronize runs all work.
 func (c *Context) Synchronize() error {
 	if err := c.enter("synchronize"); err != nil {
 		return err
@@ -191,7 +194,7 @@ func (c *Context) Synchronize() error {
 	return c.drain("synchronize")
 }
 
-// Close carries out all work unless the context is lost, and frees everything.
+// Close runs all work, unless the context is lost, and frees all memory.
 func (c *Context) Close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -206,7 +209,7 @@ func (c *Context) Close() error {
 	return err
 }
 
-// LoadModule reads and compiles PTX: an instruction that this device does not know is an error here, not at its launch.
+// LoadModule parses and compiles PTX. The error for an instruction that this device does not know is a *cu.JITError.
 func (c *Context) LoadModule(text []byte, options cu.ModuleOptions) (cu.Module, error) {
 	if err := c.enter("load " + options.Name); err != nil {
 		return nil, err
@@ -253,7 +256,8 @@ type module struct {
 	unloaded bool
 }
 
-// placeGlobals gives the module's variables memory with their initial values. What has none is zero.
+// placeGlobals allocates memory for the module's variables and writes their initial values. Variables without one are
+// zero.
 func (m *module) placeGlobals(parsed *ptx.Module) (map[*ptx.Variable]uint64, error) {
 	addresses := map[*ptx.Variable]uint64{}
 	place := func(v *ptx.Variable) error {
@@ -262,7 +266,7 @@ func (m *module) placeGlobals(parsed *ptx.Module) (map[*ptx.Variable]uint64, err
 			return fmt.Errorf("line %d: external variable %s: modules are not linked", v.Line, v.Name)
 		}
 		if int64(size) > m.context.memory.total-m.context.memory.used {
-			return fmt.Errorf("line %d: variable %s of %d bytes does not fit the device", v.Line, v.Name, size)
+			return fmt.Errorf("line %d: variable %s of %d bytes does not fit into the device's memory", v.Line, v.Name, size)
 		}
 		a := m.context.memory.alloc(int64(size))
 		a.define(0, size, true)
@@ -337,9 +341,10 @@ type function struct {
 
 func (f *function) Name() string { return f.program.name }
 
-// Attributes gives no registers: nothing allocates them here.
+// Attributes returns 0 for the number of registers, because this device does not allocate any.
 func (f *function) Attributes() (cu.FunctionAttributes, error) {
-	return cu.FunctionAttributes{LocalBytes: f.program.localSize, SharedBytes: f.program.staticShared, MaxThreads: f.program.maxThreads()}, nil
+	p := f.program
+	return cu.FunctionAttributes{LocalBytes: p.localSize, SharedBytes: p.staticShared, MaxThreads: p.maxThreads()}, nil
 }
 
 func (f *function) SetMaxDynamicShared(bytes int) error {
@@ -349,13 +354,13 @@ func (f *function) SetMaxDynamicShared(bytes int) error {
 	}
 	defer c.mu.Unlock()
 	if most := c.Device().SharedBytesPerBlock - f.program.dynamicShared; bytes < 0 || bytes > most {
-		return fmt.Errorf("set shared memory of %s: %d bytes, the device has %d", f.Name(), bytes, most)
+		return fmt.Errorf("set shared memory of %s: %d bytes, want 0 to %d", f.Name(), bytes, most)
 	}
 	f.maxDynamic = bytes
 	return nil
 }
 
-// Launch checks the launch now and runs it when it is waited for.
+// Launch checks the launch's arguments and appends it to the stream.
 func (f *function) Launch(grid, block cu.Dim3, sharedBytes int, on cu.Stream, params []byte) error {
 	c := f.module.context
 	if err := c.enter("launch " + f.Name()); err != nil {
@@ -372,15 +377,15 @@ func (f *function) Launch(grid, block cu.Dim3, sharedBytes int, on cu.Stream, pa
 	case f.module.unloaded:
 		err = fmt.Errorf("the module: %w", cu.ErrClosed)
 	case err == nil && len(params) != p.paramSize:
-		err = fmt.Errorf("%d bytes of parameters, the kernel takes %d", len(params), p.paramSize)
+		err = fmt.Errorf("%d bytes of parameters, want %d", len(params), p.paramSize)
 	}
 	if err != nil {
 		return &cu.LaunchError{Kernel: f.Name(), Grid: grid, Block: block, SharedBytes: sharedBytes, Err: err}
 	}
 	params = slices.Clone(params)
 	s.enqueue(func() error {
-		l := &launch{program: p, memory: c.memory, device: c.device, skipRaces: c.device.Checks.SkipRaces, budget: c.device.Budget,
-			grid: g, block: b, dynamic: sharedBytes, params: params}
+		l := &launch{program: p, memory: c.memory, device: c.device, skipRaces: c.device.Checks.SkipRaces,
+			budget: c.device.Budget, grid: g, block: b, dynamic: sharedBytes, params: params}
 		l.checks.Uninitialised = !c.device.Checks.SkipUninitialised
 		l.checks.SkipBarrierMatch = c.device.Checks.SkipBarrierMatch
 		err := l.run()
@@ -394,7 +399,7 @@ func (f *function) Launch(grid, block cu.Dim3, sharedBytes int, on cu.Stream, pa
 	return nil
 }
 
-// MakeStream returns an empty queue.
+// MakeStream returns an empty stream.
 func (c *Context) MakeStream() (cu.Stream, error) {
 	if err := c.enter("make stream"); err != nil {
 		return nil, err
@@ -405,7 +410,7 @@ func (c *Context) MakeStream() (cu.Stream, error) {
 	return s, nil
 }
 
-// MakeEvent returns a mark that counts as passed.
+// MakeEvent returns an event. Before it is recorded, waiting for it returns at once.
 func (c *Context) MakeEvent(timing bool) (cu.Event, error) {
 	if err := c.enter("make event"); err != nil {
 		return nil, err
@@ -416,8 +421,8 @@ func (c *Context) MakeEvent(timing bool) (cu.Event, error) {
 
 type event struct {
 	context  *Context
-	stream   *stream
-	position int64
+	stream   *stream // nil before Record
+	position int64   // how many pieces of the stream's work are before the event
 	timing   bool
-	at       time.Time
+	at       time.Time // when the stream reached the event
 }

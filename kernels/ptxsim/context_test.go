@@ -40,7 +40,8 @@ func loadAdder(r *rig) cu.Function {
 	return r.function(m, "add_one")
 }
 
-// TestLaziness checks that work is done when it is waited for and not before, so that missing waits show.
+// TestLaziness checks that work runs when a caller waits for it and not before, so that missing waits give wrong
+// results.
 func TestLaziness(t *testing.T) {
 	r := newRig(t, Device{})
 	f := loadAdder(r)
@@ -75,13 +76,13 @@ func TestLaziness(t *testing.T) {
 		t.Fatal(err)
 	}
 	if v := read(); v != 1 {
-		t.Errorf("behind the event the other stream sees %d, want 1", v)
+		t.Errorf("after the event the other stream sees %d, want 1", v)
 	}
 	host := bytes.Repeat([]byte{7}, 128)
 	if err := r.stream.MemcpyHtoDAsync(p, host); err != nil {
 		t.Fatal(err)
 	}
-	host[0] = 9 // too early
+	host[0] = 9 // before the copy has run
 	if v := r.read(p, 4)[0]; v != 9 {
 		t.Errorf("the copy took %d, want the changed 9", v)
 	}
@@ -111,7 +112,7 @@ func TestGraph(t *testing.T) {
 		t.Fatal(err)
 	}
 	if v := r.read(p, 4)[0]; v != 0 {
-		t.Errorf("recording ran the work: %d", v)
+		t.Errorf("recording ran the work: the word is %d", v)
 	}
 	x, err := g.Instantiate()
 	if err != nil {
@@ -127,7 +128,7 @@ func TestGraph(t *testing.T) {
 	}
 }
 
-// TestLostContext checks that a fault comes back from the call that waits and from every one after it.
+// TestLostContext checks that the call that waits returns the fault, and that every call after it does.
 func TestLostContext(t *testing.T) {
 	r := newRig(t, Device{})
 	f := loadAdder(r)
@@ -137,7 +138,8 @@ func TestLostContext(t *testing.T) {
 	}
 	err := r.Synchronize()
 	var fault *Fault
-	if !errors.Is(err, cu.ErrContextLost) || !errors.As(err, &fault) || fault.Kernel != "add_one" || fault.Thread != [3]int{31, 0, 0} ||
+	if !errors.Is(err, cu.ErrContextLost) || !errors.As(err, &fault) || fault.Kernel != "add_one" ||
+		fault.Thread != [3]int{31, 0, 0} ||
 		fault.PTXLine != 12 || !strings.Contains(err.Error(), "ld.global.u32 %r1, [%d0]") {
 		t.Fatalf("synchronize: %v", err)
 	}
@@ -192,21 +194,23 @@ func TestRefusals(t *testing.T) {
 		t.Error(err)
 	}
 	if err := r.stream.MemcpyHtoDAsync(p, make([]byte, 129)); err == nil || errors.Is(err, cu.ErrContextLost) {
-		t.Errorf("copy past the end: %v, want an error that loses nothing", err)
+		t.Errorf("copy past the end: %v, want an error that does not lose the context", err)
 	}
 	if err := r.MemFree(p + 4); err == nil {
 		t.Error("free of a pointer into an allocation: no error")
 	}
 	var jit *cu.JITError
-	if _, err := r.LoadModule([]byte(strings.Replace(adder, "sm_80", "sm_90", 1)), cu.ModuleOptions{Name: "m"}); !errors.As(err, &jit) || jit.Module != "m" {
+	if _, err := r.LoadModule([]byte(strings.Replace(adder, "sm_80", "sm_90", 1)),
+		cu.ModuleOptions{Name: "m"}); !errors.As(err, &jit) || jit.Module != "m" {
 		t.Errorf("module for a newer device: %v", err)
 	}
-	if _, err := r.LoadModule([]byte("nonsense"), cu.ModuleOptions{Name: "m"}); !errors.As(err, &jit) || !strings.Contains(jit.Log, "line 1") {
+	if _, err := r.LoadModule([]byte("nonsense"), cu.ModuleOptions{Name: "m"}); !errors.As(err, &jit) ||
+		!strings.Contains(jit.Log, "line 1") {
 		t.Errorf("nonsense: %v", err)
 	}
 }
 
-// TestUndefine checks that leftovers in reused memory are found.
+// TestUndefine checks that a read of memory after Undefine is a fault.
 func TestUndefine(t *testing.T) {
 	r := newRig(t, Device{})
 	f := loadAdder(r)
@@ -218,11 +222,11 @@ func TestUndefine(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := r.Synchronize(); err == nil || !strings.Contains(err.Error(), "has not been written") {
-		t.Errorf("%v, want a read of what was not written", err)
+		t.Errorf("%v, want a fault for a read of memory that was not written", err)
 	}
 }
 
-// TestSkippedChecks runs planted bugs with the check for them left out.
+// TestSkippedChecks runs texts of testdata/bugs with the check for their bug skipped: they must not fault.
 func TestSkippedChecks(t *testing.T) {
 	for _, row := range []struct {
 		bug    string
@@ -249,13 +253,14 @@ func TestSkippedChecks(t *testing.T) {
 	}
 }
 
-// TestTensorCopies moves a box of a tensor into shared memory and from there to another, through every swizzle; what
-// lies outside reads as the fill and is not written.
+// TestTensorCopies copies a box of a tensor to shared memory and from there to another tensor, with every swizzle.
+// Elements outside the tensor read as the fill value and are not written.
 func TestTensorCopies(t *testing.T) {
 	const code = `.version 8.0
 .target sm_90
 .address_size 64
-.visible .entry move(.param .align 64 .b8 from[128], .param .align 64 .b8 to[128], .param .u64 image, .param .u32 x, .param .u32 y, .param .u32 z, .param .u32 size)
+.visible .entry move(.param .align 64 .b8 from[128], .param .align 64 .b8 to[128], .param .u64 image,
+	.param .u32 x, .param .u32 y, .param .u32 z, .param .u32 size)
 {
 	.reg .pred %p<4>;
 	.reg .b32 %r<16>;
@@ -313,7 +318,8 @@ again:
 			p := r.alloc(len(source)*2, bytesOf(source))
 			q := r.alloc(len(source)*2, bytes.Repeat([]byte{0xee}, len(source)*2))
 			describe := func(p cu.DevicePtr) *cu.TensorMap {
-				m, err := r.TensorMapEncodeTiled(cu.TensorMapTiled{Type: cu.TensorMapBFloat16, Address: p, Dims: []int64{nx, ny, nz},
+				m, err := r.TensorMapEncodeTiled(cu.TensorMapTiled{Type: cu.TensorMapBFloat16, Address: p,
+					Dims:    []int64{nx, ny, nz},
 					Strides: []int64{nx * 2, nx * ny * 2}, Box: row.box, Swizzle: row.swizzle, Fill: row.fill})
 				if err != nil {
 					t.Fatal(err)
@@ -322,12 +328,14 @@ again:
 			}
 			n := row.box[0] * row.box[1] * row.box[2] * 2
 			image := r.alloc(n, nil)
-			r.launch(r.function(m, "move"), dim(1), dim(1), 0, new(cu.Args).TensorMap(describe(p)).TensorMap(describe(q)).Ptr(image).
-				Int32(row.at[0]).Int32(row.at[1]).Int32(row.at[2]).Int32(int32(n)))
+			r.launch(r.function(m, "move"), dim(1), dim(1), 0,
+				new(cu.Args).TensorMap(describe(p)).TensorMap(describe(q)).Ptr(image).
+					Int32(row.at[0]).Int32(row.at[1]).Int32(row.at[2]).Int32(int32(n)))
 			got, copied := r.read(image, n), r.read(q, len(source)*2)
 			inBox := make([]bool, len(source))
 			for i := range n / 2 {
-				x, y, z := int(row.at[0])+i%row.box[0], int(row.at[1])+i/row.box[0]%row.box[1], int(row.at[2])+i/row.box[0]/row.box[1]
+				x, y, z := int(row.at[0])+i%row.box[0], int(row.at[1])+i/row.box[0]%row.box[1],
+					int(row.at[2])+i/row.box[0]/row.box[1]
 				want := uint16(0)
 				if row.fill == cu.FillNaN {
 					want = 0x7fff
@@ -336,8 +344,8 @@ again:
 					want = source[(z*ny+y)*nx+x]
 					inBox[(z*ny+y)*nx+x] = true
 				}
-				// The chunk of sixteen bytes is chosen by the row of 128 bytes: the lowest bits of its number, as
-				// many as the pattern has.
+				// The swizzle xors the number of the 16-byte chunk with the lowest bits of the number of the 128-byte
+				// row, as many as the pattern has.
 				chunk := i * 2 / 16
 				chunk ^= i * 2 / 128 & (1<<row.swizzle - 1)
 				if v := binary.LittleEndian.Uint16(got[chunk*16+i*2%16:]); v != want {
@@ -360,7 +368,8 @@ again:
 func TestTensorMapRefusals(t *testing.T) {
 	r := newRig(t, Device{Major: 9})
 	good := func() cu.TensorMapTiled {
-		return cu.TensorMapTiled{Type: cu.TensorMapBFloat16, Address: 1 << 20, Dims: []int64{64, 8}, Strides: []int64{128}, Box: []int{64, 8}, Swizzle: cu.Swizzle128B}
+		return cu.TensorMapTiled{Type: cu.TensorMapBFloat16, Address: 1 << 20, Dims: []int64{64, 8}, Strides: []int64{128},
+			Box: []int{64, 8}, Swizzle: cu.Swizzle128B}
 	}
 	if _, err := r.TensorMapEncodeTiled(good()); err != nil {
 		t.Fatal(err)

@@ -6,7 +6,7 @@ import (
 	"kleinbild/kernels/ptxsim/ptx"
 )
 
-// controlOps are branches, calls and ends.
+// controlOps are branches, calls, returns and exits.
 var controlOps = map[string]func(d *decoder){
 	"bra":  decodeBranch,
 	"brx":  decodeIndirectBranch,
@@ -21,27 +21,27 @@ var controlOps = map[string]func(d *decoder){
 		d.in.run = func(w *warp, in *instr, active uint32) { w.fault(in, active, "trap") }
 	},
 	"brkpt": func(d *decoder) { d.in.run = nop },
-	"griddepcontrol": func(d *decoder) { // grids run one after the other: there is nothing to overlap
+	"griddepcontrol": func(d *decoder) { // does nothing, because grids run one after the other
 		d.needHopper()
 		d.want("launch_dependents", "wait")
 		d.in.run = nop
 	},
-	"nanosleep": func(d *decoder) { d.drop("u32"); d.read(0, 32); d.in.run = yield },
+	"nanosleep": func(d *decoder) { d.ignore("u32"); d.read(0, 32); d.in.run = yield },
 }
 
 func nop(*warp, *instr, uint32) {}
 
-// yield lets other warps run: what a wait in a loop asks for.
+// yield lets other warps run.
 func yield(w *warp, _ *instr, _ uint32) { w.state = yielded }
 
-// codeAddress turns an instruction's number within the function into one of the program. A label behind the last
-// instruction is the program's own end-of-function fault.
+// codeAddress returns the index in program.code of the function's instruction target. For a label behind the last
+// instruction, that is the instruction of endOfFunction, which faults.
 func (d *decoder) codeAddress(target int) int64 {
 	return int64(d.functions[d.function].first + target)
 }
 
 func decodeBranch(d *decoder) {
-	d.drop("uni")
+	d.ignore("uni")
 	if !d.operands(1, 1) {
 		return
 	}
@@ -54,7 +54,7 @@ func decodeBranch(d *decoder) {
 	d.in.run = func(w *warp, in *instr, active uint32) { w.branch(int(in.imm), active) }
 }
 
-// branch sends the lanes of active to an instruction; the others fall through.
+// branch moves the lanes of active to the instruction target. The other lanes continue with the next instruction.
 func (w *warp) branch(target int, active uint32) {
 	if active == w.active {
 		w.next = target
@@ -66,7 +66,7 @@ func (w *warp) branch(target int, active uint32) {
 
 func decodeIndirectBranch(d *decoder) {
 	d.want("idx")
-	d.drop("uni")
+	d.ignore("uni")
 	if !d.operands(2, 2) {
 		return
 	}
@@ -81,7 +81,7 @@ func decodeIndirectBranch(d *decoder) {
 	}
 	d.in.run = func(w *warp, in *instr, active uint32) {
 		all := w.active
-		rest := all &^ active // lanes whose guard is false fall through
+		rest := all &^ active // lanes whose guard is false continue with the next instruction
 		for active != 0 {
 			l := bits.TrailingZeros32(active)
 			index := w.r32[in.a][l]
@@ -105,19 +105,20 @@ func decodeIndirectBranch(d *decoder) {
 	}
 }
 
-// A call copies arguments between the parameter variables of caller and callee. Both lie in the warp's local memory:
-// without recursion one place for each function is enough, and the return address is a register of the callee.
+// A call copies arguments between the parameter variables of the caller and the callee, which are all in the warp's
+// local memory. Because recursion is not supported, each function has its variables at fixed offsets, and its return
+// address in a register of its own.
 type call struct {
-	callee        *placed
-	in, out       []parameterCopy
-	rows32        []int32 // registers of the callee, without a value at its start
-	rows64, rowsP []int32
+	callee                *placed
+	in, out               []parameterCopy
+	rows32, rows64, rowsP []int32 // registers of the callee, which have no value at its start
 }
 
+// A parameterCopy has offsets in local memory.
 type parameterCopy struct{ from, to, bytes int }
 
 func decodeCall(d *decoder) {
-	d.drop("uni")
+	d.ignore("uni")
 	if !d.operands(1, 3) {
 		return
 	}
@@ -199,7 +200,7 @@ func (w *warp) copyParameters(list []parameterCopy, active uint32) {
 }
 
 func decodeReturn(d *decoder) {
-	d.drop("uni")
+	d.ignore("uni")
 	d.operands(0, 0)
 	if d.function.Entry {
 		d.in.run = func(w *warp, in *instr, active uint32) { w.exit(active) }
@@ -208,7 +209,7 @@ func decodeReturn(d *decoder) {
 	d.in.a = d.functions[d.function].ret
 	d.in.run = func(w *warp, in *instr, active uint32) {
 		rest := w.active &^ active
-		for active != 0 { // lanes that came from different calls part
+		for active != 0 { // one group for each call that the lanes came from
 			from := w.r32[in.a][bits.TrailingZeros32(active)]
 			var same uint32
 			for m := active; m != 0; m &= m - 1 {
@@ -228,7 +229,7 @@ func decodeReturn(d *decoder) {
 	}
 }
 
-// exit ends lanes. Lanes parked at a collective may have waited for these: they look again.
+// exit ends lanes. Lanes that are parked at a collective check it again, because they may have waited for these lanes.
 func (w *warp) exit(active uint32) {
 	w.live &^= active
 	w.active &^= active
@@ -236,6 +237,6 @@ func (w *warp) exit(active uint32) {
 		w.groups[i].parked = false
 	}
 	if w.active == 0 {
-		w.leave()
+		w.runOtherGroup()
 	}
 }

@@ -11,7 +11,7 @@ import (
 // convertOps convert between types.
 var convertOps = map[string]func(d *decoder){"cvt": decodeCvt}
 
-// plainConversions are those of inner loops and addresses.
+// plainConversions are faster functions for the conversions that inner loops and address computations use.
 var plainConversions = map[string]exec{
 	"u64.u32":     widen(func(a uint32) uint64 { return uint64(a) }),
 	"s64.s32":     widen(func(a uint32) uint64 { return uint64(int64(int32(a))) }),
@@ -55,7 +55,7 @@ func decodeCvt(d *decoder) {
 	}
 	source, target := d.operand(1), d.operand(0)
 	sourceBits, targetBits := max(16, width(from)), max(16, width(to))
-	// Registers wider than the type are allowed.
+	// A register may be wider than the type.
 	if source.Kind == ptx.RegisterOperand {
 		_, sourceBits = d.register(source)
 	}
@@ -67,7 +67,8 @@ func decodeCvt(d *decoder) {
 		return
 	}
 	d.in.d, d.in.a = d.write(0, targetBits), d.read(1, sourceBits)
-	if run := plainConversions[name]; run != nil && file(sourceBits) == file(max(16, width(from))) && file(targetBits) == file(max(16, width(to))) {
+	sameFiles := file(sourceBits) == file(max(16, width(from))) && file(targetBits) == file(max(16, width(to)))
+	if run := plainConversions[name]; run != nil && sameFiles {
 		d.in.run = run
 		return
 	}
@@ -115,7 +116,7 @@ func decodeCvt(d *decoder) {
 
 func isFloatType(t string) bool { return t[0] == 'f' || t == "bf16" || t == "tf32" }
 
-// integerRange gives the bounds of a type.
+// integerRange returns the smallest and the largest value of an integer type.
 func integerRange(t string) (low, high float64) {
 	size := width(t)
 	if t[0] == 's' {
@@ -124,7 +125,7 @@ func integerRange(t string) (low, high float64) {
 	return 0, math.Ldexp(1, size) - 1
 }
 
-// convertInteger keeps the low bits, or with .sat the nearest value of the type.
+// convertInteger returns a conversion that keeps the low bits, or with .sat returns the nearest value of type to.
 func convertInteger(from, to string, sat bool) func(uint64) uint64 {
 	fs, ts := width(from), width(to)
 	mask := uint64(math.MaxUint64) >> (64 - ts)
@@ -159,7 +160,7 @@ func integerToFloat(from, to string, mode floatMode) func(uint64) uint64 {
 				negative, v = true, uint64(-s)
 			}
 		}
-		// The value as a float64, rounded to odd where it has more than 53 bits.
+		// top·2^shift is the value rounded to odd, to 53 bits, so that encode rounds as if it had the exact value.
 		shift := max(0, bits.Len64(v)-53)
 		top := v >> shift
 		if to == "f64" {
@@ -181,7 +182,7 @@ func integerToFloat(from, to string, mode floatMode) func(uint64) uint64 {
 	}
 }
 
-// roundToInteger rounds a value to a whole number.
+// roundToInteger rounds x to an integer.
 func roundToInteger(x float64, mode rounding) float64 {
 	switch mode {
 	case toZero:
@@ -194,6 +195,7 @@ func roundToInteger(x float64, mode rounding) float64 {
 	return math.RoundToEven(x)
 }
 
+// floatBits returns the value of the bits v of type t. ftz flushes subnormal f32 values to zero.
 func floatBits(t string, v uint64, ftz bool) float64 {
 	if t == "f64" {
 		return math.Float64frombits(v)
@@ -208,7 +210,7 @@ func floatBits(t string, v uint64, ftz bool) float64 {
 	return f.decode(uint32(v) & 0xffff)
 }
 
-// floatToInteger gives the nearest value of the type; NaN gives 0, or the top bit alone for 64-bit types.
+// floatToInteger returns a conversion to the nearest value of type to. NaN becomes 0, or 1<<63 for 64-bit types.
 func floatToInteger(from, to string, round rounding, ftz bool) func(uint64) uint64 {
 	low, high := integerRange(to)
 	size := width(to)
@@ -264,7 +266,7 @@ func floatToFloat(from, to string, mode floatMode, whole, satFinite bool) func(u
 	}
 }
 
-// convertPair converts two floats to a packed pair, or a packed pair to another.
+// convertPair decodes conversions of two float32 sources to a packed pair, and of a packed pair to another type.
 func (d *decoder) convertPair(name, to, from string) {
 	round, ok := roundings[d.want("rn", "rz")]
 	relu, satFinite := d.has("relu"), d.has("satfinite")

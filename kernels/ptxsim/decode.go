@@ -7,22 +7,22 @@ import (
 	"kleinbild/kernels/ptxsim/ptx"
 )
 
-// A decoder turns one instruction of the text into an instr. The first complaint sticks; an operation's function can
-// go on as if nothing had happened.
+// A decoder converts one PTX instruction to an instr. It keeps the first error; after that its methods return harmless
+// values, so that the function that decodes an operation need not check each result.
 type decoder struct {
 	*program
 	function *ptx.Function
 	text     *ptx.Instruction
-	mods     []string // not yet understood
+	mods     []string // the modifiers that no method has removed yet
 	in       instr
 	err      error
 	lastType string // of the memory operation being decoded
 }
 
-// operation finds what decodes an opcode.
+// operation returns the function that decodes an opcode, or nil.
 func operation(name string) func(d *decoder) {
-	for _, table := range []map[string]func(d *decoder){integerOps, bitOps, floatOps, compareOps, moveOps, convertOps, memoryOps,
-		atomicOps, controlOps, warpOps, barrierOps, mbarrierOps, asyncOps, matrixOps, wgmmaOps} {
+	for _, table := range []map[string]func(d *decoder){integerOps, bitOps, floatOps, compareOps, moveOps, convertOps,
+		memoryOps, atomicOps, controlOps, warpOps, barrierOps, mbarrierOps, asyncOps, matrixOps, wgmmaOps} {
 		if f := table[name]; f != nil {
 			return f
 		}
@@ -30,6 +30,7 @@ func operation(name string) func(d *decoder) {
 	return nil
 }
 
+// decode converts instruction index of f. It returns an error if a modifier is left or the operation has set no run.
 func (p *program) decode(f *ptx.Function, index int) (instr, error) {
 	text := &f.Instructions[index]
 	d := &decoder{program: p, function: f, text: text, mods: slices.Clone(text.Modifiers)}
@@ -58,7 +59,7 @@ func (d *decoder) fail(format string, args ...any) {
 	}
 }
 
-// has takes a modifier out if it is there.
+// has removes the modifier mod, and reports whether the instruction had it.
 func (d *decoder) has(mod string) bool {
 	i := slices.Index(d.mods, mod)
 	if i >= 0 {
@@ -67,14 +68,14 @@ func (d *decoder) has(mod string) bool {
 	return i >= 0
 }
 
-// drop takes out modifiers that change nothing here, such as cache hints.
-func (d *decoder) drop(mods ...string) {
+// ignore removes modifiers that make no difference on this device, such as cache hints.
+func (d *decoder) ignore(mods ...string) {
 	for _, m := range mods {
 		d.has(m)
 	}
 }
 
-// oneOf takes out the first modifier of the list that is there, and returns it.
+// oneOf removes the instruction's first modifier that is among mods, and returns it, or "".
 func (d *decoder) oneOf(mods ...string) string {
 	for _, m := range d.mods {
 		if slices.Contains(mods, m) {
@@ -85,7 +86,7 @@ func (d *decoder) oneOf(mods ...string) string {
 	return ""
 }
 
-// want is oneOf for a modifier that must be there.
+// want is oneOf, but it is an error if the instruction has none of mods.
 func (d *decoder) want(mods ...string) string {
 	m := d.oneOf(mods...)
 	if m == "" {
@@ -94,7 +95,7 @@ func (d *decoder) want(mods ...string) string {
 	return m
 }
 
-// typ takes the last modifier, which is the type.
+// typ removes and returns the last modifier, which is the type.
 func (d *decoder) typ() string {
 	if len(d.mods) > 0 {
 		t := d.mods[len(d.mods)-1]
@@ -107,7 +108,7 @@ func (d *decoder) typ() string {
 	return "b32"
 }
 
-// width is a type's size in bits; 1 for predicates.
+// width returns the size of a type in bits. It is 1 for predicates.
 func width(t string) int {
 	if t == "pred" {
 		return 1
@@ -115,7 +116,7 @@ func width(t string) int {
 	return ptx.TypeBytes(t) * 8
 }
 
-// operands checks the number of operands.
+// operands checks the number of operands. It returns false if there is an error, this one or an earlier one.
 func (d *decoder) operands(least, most int) bool {
 	if n := len(d.text.Operands); n < least || n > most {
 		d.fail("%d operands, want %d", n, least)
@@ -126,18 +127,18 @@ func (d *decoder) operands(least, most int) bool {
 
 func (d *decoder) operand(i int) *ptx.Operand {
 	if i >= len(d.text.Operands) {
-		d.fail("%d operands, want more", len(d.text.Operands))
+		d.fail("%d operands, want at least %d", len(d.text.Operands), i+1)
 		return &ptx.Operand{Kind: ptx.SinkOperand}
 	}
 	return &d.text.Operands[i]
 }
 
-// register resolves a register operand and its size in bits.
+// register returns the row of a register operand and its size in bits.
 func (d *decoder) register(o *ptx.Operand) (row int32, bits int) {
 	return d.functions[d.function].rows[o.Register], width(d.function.Registers[o.Register].Type)
 }
 
-// write returns the row that a result of so many bits goes to.
+// write returns the row for operand i, a result of the given number of bits. For the sink _ that is a new row.
 func (d *decoder) write(i, bits int) int32 { return d.writeTo(d.operand(i), bits) }
 
 func (d *decoder) writeTo(o *ptx.Operand, bits int) int32 {
@@ -166,7 +167,7 @@ func (d *decoder) writeTo(o *ptx.Operand, bits int) int32 {
 	return row
 }
 
-// file folds sizes to the register file that holds them: 1, 32 or 64.
+// file returns the width of the register file for values of the given number of bits: 1, 32 or 64.
 func file(bits int) int {
 	if bits == 8 || bits == 16 {
 		return 32
@@ -174,7 +175,8 @@ func file(bits int) int {
 	return bits
 }
 
-// read returns the row that a source of so many bits comes from, and notes that it must be defined.
+// read returns the row of operand i, a source of the given number of bits. The row is checked for a value whenever the
+// instruction runs.
 func (d *decoder) read(i, bits int) int32 { return d.readFrom(d.operand(i), bits) }
 
 func (d *decoder) readFrom(o *ptx.Operand, bits int) int32 {
@@ -190,7 +192,7 @@ func (d *decoder) readFrom(o *ptx.Operand, bits int) int32 {
 	return row
 }
 
-// peek is readFrom without the check that the value is defined.
+// peek is readFrom without the check for a value.
 func (d *decoder) peek(o *ptx.Operand, bits int) int32 {
 	switch o.Kind {
 	case ptx.RegisterOperand:
@@ -201,7 +203,7 @@ func (d *decoder) peek(o *ptx.Operand, bits int) int32 {
 		}
 		if o.Not {
 			if bits != 1 || d.in.not {
-				d.fail("! where it is not supported")
+				d.fail("! before this operand is not supported")
 			}
 			d.in.not = true
 		}
@@ -223,7 +225,7 @@ func (d *decoder) immediate(o *ptx.Operand, bits int) int32 {
 	switch {
 	case bits == 64:
 		if o.Float == 32 {
-			d.fail("a 32-bit float where 64 bits are wanted")
+			d.fail("found a 32-bit float, want 64 bits")
 		}
 		return d.value64(o.Value)
 	case bits == 1:
@@ -232,12 +234,12 @@ func (d *decoder) immediate(o *ptx.Operand, bits int) int32 {
 	case bits == 16:
 		return d.value32(uint32(o.Value & 0xffff))
 	case o.Float == 64:
-		d.fail("a 64-bit float where %d bits are wanted", bits)
+		d.fail("found a 64-bit float, want %d bits", bits)
 	}
 	return d.value32(uint32(o.Value))
 }
 
-// address returns the value of a variable's name and the space it lies in.
+// address returns the address and the space of a variable.
 func (d *decoder) address(o *ptx.Operand) (uint64, space) {
 	v := o.Variable
 	if at, ok := d.shared[v]; ok {
@@ -256,7 +258,8 @@ func (d *decoder) address(o *ptx.Operand) (uint64, space) {
 	return 0, 0
 }
 
-// locate decodes an address operand into in.a, in.wide and in.imm, and returns the space that its symbol lies in.
+// locate decodes the address operand i into in.a, in.wide and in.imm. It returns the space of the variable that it
+// names, or 0 if it names none.
 func (d *decoder) locate(i int) space { return d.locateOperand(d.operand(i)) }
 
 func (d *decoder) locateOperand(o *ptx.Operand) space {

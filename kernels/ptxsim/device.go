@@ -11,16 +11,15 @@ import (
 type memory struct {
 	allocations []*allocation // by address, freed ones included
 	next        uint64
-	used, total int64
-	peak        int64          // the highest used
+	used, total int64          // bytes
+	peak        int64          // the maximum of used
 	locks       [64]sync.Mutex // of atomics, by address
-	unchecked   bool           // keeps no record of what was written
+	unchecked   bool           // does not record which bytes were written
 }
 
-// Allocations lie this far apart, so that a kernel that runs past one meets no other.
 const (
 	firstAddress = 0x7f00 << 32
-	redZone      = 4096
+	redZone      = 4096 // unused bytes after each allocation, so that a small overrun is not inside the next one
 	allocAlign   = 256
 )
 
@@ -40,13 +39,13 @@ func (m *memory) alloc(bytes int64) *allocation {
 	return a
 }
 
-// free keeps the allocation's place: an access to it can be told from any other.
+// free frees an allocation, but keeps its range of addresses, so that an access to it is reported as a use after free.
 func (m *memory) free(a *allocation) {
 	m.used -= int64(a.size)
 	a.freed, a.data, a.init = true, nil, nil
 }
 
-// at returns the allocation, freed or not, that begins last at or before an address.
+// at returns the allocation, freed or not, with the highest base that is at most address, or nil.
 func (m *memory) at(address uint64) *allocation {
 	i := sort.Search(len(m.allocations), func(i int) bool { return m.allocations[i].base > address }) - 1
 	if i < 0 {
@@ -55,7 +54,7 @@ func (m *memory) at(address uint64) *allocation {
 	return m.allocations[i]
 }
 
-// find is at for allocations that live.
+// find is at, but returns nil for a freed allocation.
 func (m *memory) find(address uint64) *allocation {
 	if a := m.at(address); a != nil && !a.freed {
 		return a
@@ -63,7 +62,7 @@ func (m *memory) find(address uint64) *allocation {
 	return nil
 }
 
-// span returns a range of an allocation for a copy.
+// span returns the allocation with the n bytes from address on, and their offset in it.
 func (m *memory) span(address uint64, n int64) (*allocation, int, error) {
 	a := m.find(address)
 	if a == nil || address-a.base > uint64(len(a.data)) || uint64(n) > uint64(len(a.data))-(address-a.base) {
@@ -72,7 +71,7 @@ func (m *memory) span(address uint64, n int64) (*allocation, int, error) {
 	return a, int(address - a.base), nil
 }
 
-// describe says what is wrong with an access that no allocation holds.
+// describe returns the error text for an access that is not inside an allocation.
 func (m *memory) describe(address uint64, n int) string {
 	a := m.at(address)
 	switch {
@@ -81,18 +80,20 @@ func (m *memory) describe(address uint64, n int) string {
 	case a == nil:
 		return fmt.Sprintf("global access out of bounds: %d bytes at %#x, below all memory", n, address)
 	case a.freed && address-a.base < uint64(a.size):
-		return fmt.Sprintf("use after free: %d bytes at %#x, byte %d of a freed allocation of %d", n, address, address-a.base, a.size)
+		return fmt.Sprintf("use after free: %d bytes at %#x, byte %d of a freed allocation of %d",
+			n, address, address-a.base, a.size)
 	}
-	return fmt.Sprintf("global access out of bounds: %d bytes at byte %d of an allocation of %d", n, address-a.base, a.size)
+	return fmt.Sprintf("global access out of bounds: %d bytes at byte %d of an allocation of %d",
+		n, address-a.base, a.size)
 }
 
-// A Device says what the software device pretends to be. The zero value is a device of compute capability 8.0 with
-// 64 GiB that uses every core and checks everything.
+// A Device is the configuration of a software device. The zero value is a device of compute capability 8.0 with 64 GiB
+// that uses every core and makes all checks.
 type Device struct {
-	Major, Minor int   // compute capability; 8.0 where zero
-	TotalBytes   int64 // 64 GiB where zero
-	Workers      int   // blocks run at a time; the number of cores where zero
-	Budget       int64 // instructions that one warp may run in one block; 1<<27 where zero
+	Major, Minor int   // compute capability; 0 for 8.0
+	TotalBytes   int64 // memory; 0 for 64 GiB
+	Workers      int   // how many blocks run at the same time; 0 for the number of cores
+	Budget       int64 // how many instructions one warp may run in one block; 0 for 1<<27
 	Checks       Checks
 }
 
@@ -109,7 +110,7 @@ func (d Device) withDefaults() Device {
 	return d
 }
 
-// remove drops freed allocations from the record once there are many: a long run must not grow without end.
+// forget removes the oldest freed allocations from the list if there are many, so that it does not grow without bound.
 func (m *memory) forget() {
 	const keep = 4096
 	freed := 0

@@ -2,11 +2,11 @@ package ptxsim
 
 import "math"
 
-// floatOps are the operations of floats alone; add, sub, mul, min, max, abs, neg and div come here from the integers'
-// table by their type.
+// floatOps are the operations that exist for floats only. add, sub, mul, mad, min, max, abs, neg and div are in
+// integerOps, and arithmetic passes float types to decoder.float.
 //
-// The approximations (.approx) give the correctly rounded result where the device may be off by the few units in the
-// last place that the PTX manual allows.
+// Approximations (.approx) are computed in float64 and rounded. A GPU's result may differ by the few units in the last
+// place that the PTX manual allows.
 var floatOps = map[string]func(d *decoder){
 	"fma":      func(d *decoder) { d.floatByType("fma") },
 	"rcp":      func(d *decoder) { d.floatByType("rcp") },
@@ -31,11 +31,11 @@ func (d *decoder) floatByType(name string) {
 	}
 }
 
-// floatSources counts the operands of each operation.
-var floatSources = map[string]int{"add": 2, "sub": 2, "mul": 2, "div": 2, "min": 2, "max": 2, "fma": 3, "mad": 3, "copysign": 2,
-	"abs": 1, "neg": 1, "rcp": 1, "sqrt": 1, "rsqrt": 1, "sin": 1, "cos": 1, "lg2": 1, "ex2": 1, "tanh": 1}
+// floatSources has the number of sources of each operation.
+var floatSources = map[string]int{"add": 2, "sub": 2, "mul": 2, "div": 2, "min": 2, "max": 2, "fma": 3, "mad": 3,
+	"copysign": 2, "abs": 1, "neg": 1, "rcp": 1, "sqrt": 1, "rsqrt": 1, "sin": 1, "cos": 1, "lg2": 1, "ex2": 1, "tanh": 1}
 
-// floatMode is what the modifiers of a float operation say.
+// floatMode has the modifiers of a float operation.
 type floatMode struct {
 	round                        rounding
 	ftz, sat, relu, nan, xorsign bool
@@ -87,7 +87,7 @@ func (d *decoder) float(name, t string) {
 	}
 }
 
-// plainFloat32 are the operations that inner loops consist of, without modifiers.
+// plainFloat32 are faster functions for the float32 operations of inner loops, without modifiers.
 var plainFloat32 = map[string]exec{
 	"add": func(w *warp, in *instr, active uint32) {
 		a, b, t := &w.r32[in.a], &w.r32[in.b], w.begin32(in.d, active)
@@ -119,7 +119,7 @@ var plainFloat32 = map[string]exec{
 	},
 }
 
-// float32Exec is any operation on float32 with any modifiers.
+// float32Exec returns an operation on float32 with its modifiers.
 func float32Exec(name string, sources int, mode floatMode) exec {
 	return floatLanes(sources, func(a, b, c uint32) uint32 {
 		if mode.ftz {
@@ -167,7 +167,9 @@ func floatLanes(sources int, f func(a, b, c uint32) uint32) exec {
 	return lanes3(f)
 }
 
-// floatValue computes on the values of narrow formats, exactly or rounded to odd, so that one rounding remains.
+// floatValue computes an operation on values of float32 or a narrower format in float64. Products are exact and sums
+// are rounded to odd, so that rounding such a result to the format is as if the exact one were rounded. The other
+// operations have the precision of float64.
 func floatValue(name string, a, b, c float64) float64 {
 	switch name {
 	case "add":
@@ -200,7 +202,8 @@ func floatValue(name string, a, b, c float64) float64 {
 	return math.NaN()
 }
 
-// minMax follows IEEE 754's minimumNumber: a NaN loses against a number unless mode.nan is set, and −0 < +0.
+// minMax computes IEEE 754's minimumNumber or maximumNumber: of a NaN and a number it returns the number, unless
+// mode.nan is set, and −0 < +0.
 func minMax(larger bool, a, b uint32, f format, mode floatMode) uint32 {
 	signBit := uint32(1) << (f.exponent + f.mantissa)
 	sign := (a ^ b) & signBit
@@ -264,7 +267,7 @@ func float64Exec(name string, sources int) exec {
 	return lanes2wide(func(a, b uint64) uint64 { return bits(floatValue(name, from(a), from(b), 0)) })
 }
 
-// halfExec is any operation on f16, bf16 and pairs of them.
+// halfExec returns an operation on f16 or bf16, or on pairs of them.
 func halfExec(name string, sources int, f format, packed bool, mode floatMode) exec {
 	sign := uint32(0x8000)
 	half := func(a, b, c uint32) uint32 {
@@ -304,7 +307,7 @@ func halfExec(name string, sources int, f format, packed bool, mode floatMode) e
 	})
 }
 
-// decodeTestp tells what class a float belongs to.
+// decodeTestp decodes testp, which tests the class of a float.
 func decodeTestp(d *decoder) {
 	kind := d.want("finite", "infinite", "number", "notanumber", "normal", "subnormal")
 	t := d.typ()

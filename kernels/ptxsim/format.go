@@ -18,9 +18,9 @@ var roundings = map[string]rounding{"rn": toNearest, "rz": toZero, "rm": toLower
 
 // A format is a binary floating-point format narrower than float64.
 type format struct {
-	exponent, mantissa int  // widths in bits
-	finite             bool // e4m3: no infinity, and only the all-ones pattern is NaN
-	nan                uint32
+	exponent, mantissa int    // widths in bits
+	finite             bool   // e4m3: it has no infinity, and only the all-ones pattern is NaN
+	nan                uint32 // the canonical NaN
 }
 
 var (
@@ -50,7 +50,7 @@ func formatOf(t string) (format, bool) {
 	return format{}, false
 }
 
-// decode returns the value of a pattern.
+// decode returns the value of the bits b.
 func (f format) decode(b uint32) float64 {
 	sign := b >> (f.exponent + f.mantissa) & 1
 	top := uint32(1)<<f.exponent - 1
@@ -75,7 +75,8 @@ func (f format) decode(b uint32) float64 {
 	return v
 }
 
-// encode rounds a value to the format. satFinite clamps what overflows to the largest finite number.
+// encode rounds x to the format and returns its bits. If satFinite is true, a value that overflows becomes the largest
+// finite one.
 func (f format) encode(x float64, mode rounding, satFinite bool) uint32 {
 	if x != x {
 		return f.nan
@@ -136,7 +137,8 @@ func (f format) encode(x float64, mode rounding, satFinite bool) uint32 {
 	if up {
 		kept++
 	}
-	// The hidden bit, where there is one, adds the 1 that exponent lacks; a carry out of the mantissa does likewise.
+	// kept contains the hidden bit of a normal number, which adds 1 to the exponent; so does a carry out of the
+	// mantissa.
 	if exponent > 0 {
 		exponent--
 	}
@@ -153,7 +155,7 @@ func (f format) encode(x float64, mode rounding, satFinite bool) uint32 {
 func f32(u uint32) float32 { return math.Float32frombits(u) }
 func u32(f float32) uint32 { return math.Float32bits(f) }
 
-// bf16 rounds to the nearest bfloat16, ties to even; NaN becomes 0x7fff.
+// bf16 rounds to the nearest bfloat16, ties to even. NaN becomes 0x7fff.
 func bf16(f float32) uint32 {
 	u := u32(f)
 	if u&0x7fffffff > 0x7f800000 {
@@ -162,8 +164,8 @@ func bf16(f float32) uint32 {
 	return (u + 0x7fff + u>>16&1) >> 16
 }
 
-// fma32 is a·b+c rounded once. The product is exact in float64; only a sum that lies midway between two float32
-// values, or is subnormal there, needs more than the second rounding.
+// fma32 returns a·b+c, rounded once. The product is exact in float64. Rounding the float64 sum to float32 is wrong only
+// if that sum is midway between two float32 values or subnormal as a float32; then the sum is rounded to odd first.
 func fma32(a, b, c float32) float32 {
 	p := float64(a) * float64(b)
 	s := p + float64(c)
@@ -174,8 +176,8 @@ func fma32(a, b, c float32) float32 {
 	return float32(s)
 }
 
-// roundToOdd adds so that a later rounding to fewer than 51 bits gives what rounding the exact sum once would: an
-// inexact sum gets an odd last bit.
+// roundToOdd returns a+b, with the last bit set if the sum is inexact. Rounding the result to fewer than 51 bits gives
+// the same as rounding the exact sum once.
 func roundToOdd(a, b float64) float64 {
 	s := a + b
 	if math.IsInf(s, 0) || s != s {

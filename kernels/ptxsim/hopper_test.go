@@ -7,10 +7,11 @@ import (
 	"kleinbild/kernels/cu"
 )
 
-// tile describes a row-major bfloat16 matrix that is moved in boxes of 64×64.
+// tile returns the tensor map of a row-major bfloat16 matrix that is copied in boxes of 64×64.
 func (r *rig) tile(p cu.DevicePtr, rows, cols int, swizzle cu.TensorMapSwizzle) *cu.TensorMap {
 	r.Helper()
-	m, err := r.TensorMapEncodeTiled(cu.TensorMapTiled{Type: cu.TensorMapBFloat16, Address: p, Dims: []int64{int64(cols), int64(rows)},
+	m, err := r.TensorMapEncodeTiled(cu.TensorMapTiled{Type: cu.TensorMapBFloat16, Address: p,
+		Dims:    []int64{int64(cols), int64(rows)},
 		Strides: []int64{int64(cols) * 2}, Box: []int{64, 64}, Swizzle: swizzle})
 	if err != nil {
 		r.Fatal(err)

@@ -4,7 +4,7 @@ import (
 	"math/bits"
 )
 
-// integerOps are the arithmetic operations whose names integers and floats share, and those of integers alone.
+// integerOps are the arithmetic operations of integers, including those whose names floats share.
 var integerOps = map[string]func(d *decoder){
 	"add":   func(d *decoder) { d.arithmetic("add") },
 	"sub":   func(d *decoder) { d.arithmetic("sub") },
@@ -25,7 +25,7 @@ var integerOps = map[string]func(d *decoder){
 	"dp2a":  decodeDotProduct,
 }
 
-// arithmetic sends an operation to the integers or to the floats by its type.
+// arithmetic decodes an operation of integers or floats, depending on its type.
 func (d *decoder) arithmetic(name string) {
 	t := d.typ()
 	switch t {
@@ -83,7 +83,7 @@ func (d *decoder) integer(name, t string) {
 	}
 }
 
-// integer2 returns an operation on two integers of 16, 32 or 64 bits.
+// integer2 returns an operation on two integers of size bits: 16, 32 or 64.
 func integer2(name string, signed bool, size int) exec {
 	if size == 64 {
 		return integer2wide(name, signed)
@@ -148,7 +148,7 @@ func integer2wide(name string, signed bool) exec {
 	return lanes2wide(func(a, b uint64) uint64 { return uint64(f(int64(a), int64(b))) })
 }
 
-// refuseZero faults on a zero divisor, whose result the device does not define.
+// refuseZero returns run with a fault for a zero divisor, for which PTX defines no result.
 func refuseZero(run exec, size int) exec {
 	return func(w *warp, in *instr, active uint32) {
 		for m := active; m != 0; m &= m - 1 {
@@ -201,7 +201,7 @@ func madLow32(w *warp, in *instr, active uint32) {
 	w.end32(in.d, active)
 }
 
-// mulWide gives 64-bit products of 32-bit factors; with in.flag row c is added.
+// mulWide returns the operation with 64-bit products of 32-bit factors.
 func mulWide(signed bool) exec {
 	return func(w *warp, in *instr, active uint32) {
 		a, b, t := &w.r32[in.a], &w.r32[in.b], w.begin64(in.d, active)
@@ -304,8 +304,8 @@ func (d *decoder) multiply(name string, signed bool, size int) {
 	}
 }
 
-// carry decodes additions and subtractions that take a carry in or leave one. The carry is a predicate of its own,
-// whose row is made at the first use.
+// carry decodes additions and subtractions that read or write the carry flag. The flag is a predicate row, which the
+// first such instruction of a program creates.
 func (d *decoder) carry(subtract, in bool) {
 	t := d.typ()
 	out := d.has("cc")
@@ -407,7 +407,7 @@ func decodeSad(d *decoder) {
 	})
 }
 
-// decodeDotProduct is dp4a (four bytes by four bytes) and dp2a (two halves by two of the four bytes).
+// decodeDotProduct decodes dp4a (four products of bytes) and dp2a (two products of a 16-bit half and a byte).
 func decodeDotProduct(d *decoder) {
 	tb, ta := d.typ(), d.typ()
 	if (ta != "u32" && ta != "s32") || (tb != "u32" && tb != "s32") {
@@ -435,7 +435,7 @@ func decodeDotProduct(d *decoder) {
 	})
 }
 
-// signExtend reads the low bits as a signed number.
+// signExtend returns the low size bits of v as a signed number.
 func signExtend(v uint32, size int) int32 { return int32(v<<(32-size)) >> (32 - size) }
 
 // extend is signExtend for signed types and the identity for others.
@@ -446,5 +446,5 @@ func extend(v uint32, signed bool, size int) uint32 {
 	return v
 }
 
-// truncate keeps the low bits: rows hold narrow values zero-extended.
+// truncate returns the low size bits of v. Rows contain narrow values in this form.
 func truncate(v uint32, size int) uint32 { return v & (allLanes >> (32 - size)) }

@@ -52,7 +52,7 @@ func (r *rig) function(m cu.Module, name string) cu.Function {
 	return f
 }
 
-// alloc returns device memory, filled where data is not nil.
+// alloc returns n bytes of device memory. If data is not nil, it is copied there.
 func (r *rig) alloc(n int, data []byte) cu.DevicePtr {
 	r.Helper()
 	p, err := r.MemAlloc(int64(n))
@@ -118,7 +118,7 @@ func randomFloats(n int, seed uint64) []float32 {
 	return v
 }
 
-// randomBF16 returns values that bfloat16 holds, and their bytes.
+// randomBF16 returns values that bfloat16 represents exactly, and their bytes.
 func randomBF16(n int, seed uint64) ([]float32, []byte) {
 	v := randomFloats(n, seed)
 	b := make([]uint16, n)
@@ -129,7 +129,8 @@ func randomBF16(n int, seed uint64) ([]float32, []byte) {
 	return v, bytesOf(b)
 }
 
-// compare fails at the worst element that is further off than relative·|want| + absolute, or not a number.
+// compare fails if an element is NaN or differs from want by more than relative·|want| + absolute. It reports the worst
+// one.
 func compare(t testing.TB, what string, got []float32, want []float64, relative, absolute float64) {
 	t.Helper()
 	worst, at := 0.0, -1
@@ -183,7 +184,7 @@ func TestRMSNorm(t *testing.T) {
 					want[i*n+j] = float64(x[i*n+j]) / math.Sqrt(sum/float64(n)+1e-5) * float64(w[j])
 				}
 			}
-			// Half a unit of bfloat16's last place, and float32's errors before it.
+			// Half a unit in bfloat16's last place, and the rounding of float32 before it.
 			compare(t, "row", fromBF16(r.read(py, len(bx))), want, 0x1p-8+1e-6, 1e-30)
 		})
 	}
@@ -245,7 +246,7 @@ func TestGEMM(t *testing.T) {
 					}
 				}
 			}
-			// Half a unit of bfloat16's last place; near zero the float32 sums' own rounding shows.
+			// Half a unit in bfloat16's last place, and near zero the rounding of the float32 sums.
 			compare(t, "product", fromBF16(r.read(c, s.m*s.n*2)), want, 0x1p-8, 1e-6)
 		})
 	}

@@ -2,8 +2,8 @@ package ptxsim
 
 import "math/bits"
 
-// The functions here lift an operation on one lane to an exec. They visit the active lanes only, so that what is
-// undefined in others (a division by zero) does no harm.
+// The functions lanes1 to lanes3wide return an exec that calls f for each active lane. They do not call f for the
+// others, where it could panic (a division by zero).
 
 func lanes1(f func(a uint32) uint32) exec {
 	return func(w *warp, in *instr, active uint32) {
@@ -71,7 +71,7 @@ func lanes3wide(f func(a, b, c uint64) uint64) exec {
 	}
 }
 
-// shiftWide has a 64-bit value and a 32-bit amount.
+// shiftWide returns an operation on a 64-bit value and a 32-bit amount. It calls f for all lanes.
 func shiftWide(f func(a uint64, n uint32) uint64) exec {
 	return func(w *warp, in *instr, active uint32) {
 		a, b, t := &w.r64[in.a], &w.r32[in.b], w.begin64(in.d, active)
@@ -82,7 +82,7 @@ func shiftWide(f func(a uint64, n uint32) uint64) exec {
 	}
 }
 
-// narrow has a 64-bit value and a 32-bit result.
+// narrow returns an operation on a 64-bit value with a 32-bit result. It calls f for all lanes.
 func narrow(f func(a uint64) uint32) exec {
 	return func(w *warp, in *instr, active uint32) {
 		a, t := &w.r64[in.a], w.begin32(in.d, active)
@@ -93,7 +93,7 @@ func narrow(f func(a uint64) uint32) exec {
 	}
 }
 
-// widen has a 32-bit value and a 64-bit result.
+// widen returns an operation on a 32-bit value with a 64-bit result. It calls f for all lanes.
 func widen(f func(a uint32) uint64) exec {
 	return func(w *warp, in *instr, active uint32) {
 		a, t := &w.r32[in.a], w.begin64(in.d, active)
@@ -104,7 +104,7 @@ func widen(f func(a uint32) uint64) exec {
 	}
 }
 
-// elementwise decodes destination and sources of one width.
+// elementwise decodes a destination and sources of the same width.
 func (d *decoder) elementwise(bits, sources int) {
 	if !d.operands(sources+1, sources+1) {
 		return

@@ -10,23 +10,22 @@ import (
 	"sync/atomic"
 )
 
-// slice is how many instructions a warp runs before another one's turn.
-const slice = 8192
+// sliceSteps is how many instructions a warp runs before the next warp of its block does.
+const sliceSteps = 8192
 
-// A launch is one grid.
+// A launch is one launch of a kernel.
 type launch struct {
-	program *program
-	memory  *memory
-	device  Device
-	checks  struct{ Uninitialised, SkipBarrierMatch bool }
-	// skipRaces is apart, for being asked for at every access.
+	program     *program
+	memory      *memory
+	device      Device
+	checks      struct{ Uninitialised, SkipBarrierMatch bool }
 	skipRaces   bool
 	budget      int64
 	grid, block [3]int
 	dynamic     int // bytes of dynamic shared memory
 	params      []byte
-	total       int
-	next        atomic.Int64
+	total       int          // blocks
+	next        atomic.Int64 // the number of the next block
 	failed      atomic.Bool
 	steps       atomic.Int64
 	mu          sync.Mutex
@@ -38,7 +37,7 @@ type blockFault struct {
 	err    error
 }
 
-// run carries out the grid, and returns the fault of the lowest block that has one.
+// run runs all blocks of the grid. It returns the fault of the block with the lowest number that has one.
 func (l *launch) run() error {
 	l.total = l.grid[0] * l.grid[1] * l.grid[2]
 	workers := l.device.Workers
@@ -60,7 +59,7 @@ func (l *launch) run() error {
 	return slices.MinFunc(l.faults, func(a, b blockFault) int { return a.number - b.number }).err
 }
 
-// work runs blocks until there are no more. A fault ends all of the launch's later blocks.
+// work runs blocks until there are no more. After a fault, no worker starts another block.
 func (l *launch) work() {
 	number := 0
 	defer func() {
@@ -85,21 +84,21 @@ func (l *launch) work() {
 	l.steps.Add(b.stepsDone)
 }
 
-// A block runs on one goroutine, its warps in turn.
+// A block runs on one goroutine, which runs its warps in turn.
 type block struct {
 	*launch
-	at          [3]int
+	at          [3]int // the block's index in the grid
 	shared      []byte
-	shadow      []shadow // nil where nothing of it is checked
-	readers     []uint32 // by word and agent: the agent's clock at its last read
-	readerCount int
-	agents      int
+	shadow      []shadow // nil if shared memory is not checked
+	readers     []uint32 // by word and agent: the agent's time at its last read
+	readerCount int      // how many agents can read shared memory
+	agents      int      // warps and asynchronous engines: see checks.go
 	warps       []*warp
 	barriers    [16]barrier
 	mbarriers   map[uint32]*mbarrier
 	cluster     clusterBarrier
-	changes     int64 // of state that a waiting warp may look at
-	stepsDone   int64
+	changes     int64 // counts changes of state that a waiting warp can wait for
+	stepsDone   int64 // instructions of the warps that have finished
 	matrices    fragments
 	wide        *wideFragments
 }
@@ -137,7 +136,8 @@ func newBlock(l *launch) *block {
 		w.local, w.localInit = make([]byte, 32*p.localSize), make([]bool, 32*p.localSize)
 		w.clock, w.fenced = make([]uint32, b.agents), make([]uint32, b.agents)
 		if p.wgmma {
-			w.wgmma = wgmmaState{owner: make([]uint32, p.rows32), source: make([]uint32, p.rows32), dirty: make([]bool, p.rows32)}
+			w.wgmma = wgmmaState{owner: make([]uint32, p.rows32), source: make([]uint32, p.rows32),
+				dirty: make([]bool, p.rows32)}
 		}
 		for v, row := range p.constant32 {
 			for lane := range 32 {
@@ -154,7 +154,7 @@ func newBlock(l *launch) *block {
 	return b
 }
 
-// reset makes everything undefined again but for the constants and the special registers.
+// reset prepares the block to run as the given number of the grid. Only constants and special registers have values.
 func (b *block) reset(number int) {
 	b.at = [3]int{number % b.grid[0], number / b.grid[0] % b.grid[1], number / b.grid[0] / b.grid[1]}
 	clear(b.shadow)
@@ -201,7 +201,7 @@ func (b *block) reset(number int) {
 	}
 }
 
-// run carries out one block.
+// run runs the block with the given number.
 func (b *block) run(number int) {
 	b.reset(number)
 	idle := 0
@@ -216,7 +216,7 @@ func (b *block) run(number int) {
 				continue
 			}
 			start := w.steps
-			w.runSlice(slice)
+			w.runSlice(sliceSteps)
 			if w.state == finished {
 				b.changes++
 				b.stepsDone += w.steps
@@ -238,10 +238,10 @@ func (b *block) run(number int) {
 	}
 }
 
-// axes of the special registers with components.
+// axes has the index of each component of a special register.
 var axes = map[byte]int{'x': 0, 'y': 1, 'z': 2}
 
-// specialValue computes the special registers that do not change during a block.
+// specialValue returns the value of a special register that does not change while a block runs.
 func (w *warp) specialValue(name string, lane int) uint32 {
 	thread := w.id*32 + lane
 	dim, grid := w.launch.block, w.launch.grid
@@ -289,10 +289,11 @@ func (w *warp) specialValue(name string, lane int) uint32 {
 	return 0 // %cluster_ctaid, %cluster_ctarank, %is_explicit_cluster, %gridid
 }
 
-// simulatedSMs is what the device says it has; kernels that size their grid by it get a small one.
+// simulatedSMs is the number of multiprocessors that the device reports. It is small, because some kernels choose the
+// size of their grid by it.
 const simulatedSMs = 4
 
-// specialRow gives a special register a row.
+// specialRow returns the row of a special register, which it creates at the first use.
 func (d *decoder) specialRow(name string, bits int) int32 {
 	base, component, dotted := strings.Cut(name, ".")
 	known := false
@@ -300,8 +301,9 @@ func (d *decoder) specialRow(name string, bits int) int32 {
 	case "%tid", "%ntid", "%ctaid", "%nctaid", "%clusterid", "%nclusterid", "%cluster_nctaid", "%cluster_ctaid":
 		_, ok := axes[(component + " ")[0]]
 		known = dotted && ok && len(component) == 1
-	case "%laneid", "%warpid", "%nwarpid", "%nsmid", "%smid", "%dynamic_smem_size", "%total_smem_size", "%lanemask_eq", "%lanemask_lt",
-		"%lanemask_le", "%lanemask_gt", "%lanemask_ge", "%cluster_nctarank", "%cluster_ctarank", "%is_explicit_cluster", "%gridid":
+	case "%laneid", "%warpid", "%nwarpid", "%nsmid", "%smid", "%dynamic_smem_size", "%total_smem_size",
+		"%lanemask_eq", "%lanemask_lt", "%lanemask_le", "%lanemask_gt", "%lanemask_ge",
+		"%cluster_nctarank", "%cluster_ctarank", "%is_explicit_cluster", "%gridid":
 		known = !dotted
 	}
 	if !known {
@@ -318,17 +320,18 @@ func (d *decoder) specialRow(name string, bits int) int32 {
 	return row
 }
 
-// checkShape refuses what no device would launch.
+// checkShape returns an error for a grid, a block or a size of dynamic shared memory that the kernel or a GPU does not
+// allow.
 func (p *program) checkShape(grid, block [3]int, dynamic, most int) error {
 	threads := 1
 	for i, limit := range [3]int{1024, 1024, 64} {
 		if block[i] < 1 || block[i] > limit || grid[i] < 1 || grid[i] > [3]int{1<<31 - 1, 65535, 65535}[i] {
-			return fmt.Errorf("grid %v, block %v: out of the device's limits", grid, block)
+			return fmt.Errorf("grid %v, block %v: above the device's limits or below 1", grid, block)
 		}
 		threads *= block[i]
 	}
 	if most := p.maxThreads(); threads > most {
-		return fmt.Errorf("%d threads, the kernel allows %d", threads, most)
+		return fmt.Errorf("%d threads, the kernel allows at most %d", threads, most)
 	}
 	if want := p.entry.ReqThreads; want != [3]int{} && want != block {
 		return fmt.Errorf("block %v, the kernel requires %v", block, want)
@@ -339,6 +342,7 @@ func (p *program) checkShape(grid, block [3]int, dynamic, most int) error {
 	return nil
 }
 
+// maxThreads returns the largest number of threads of a block.
 func (p *program) maxThreads() int {
 	m := p.entry.MaxThreads
 	if m == [3]int{} {

@@ -7,9 +7,9 @@ import (
 
 // matrixOps are the warp-wide matrix operations.
 //
-// The sums of mma are modelled as: every product exact, all products of one instruction and the accumulator added in
-// float64 in order of k, then rounded to float32 once, to nearest. The device's own order and truncation are not
-// documented; both stay within the rounding of a float32 sum.
+// An mma computes every product exactly, adds them to the accumulator in float64 in the order of k, and rounds the sum
+// to the nearest float32 once. NVIDIA does not document a GPU's order of addition and truncation; the difference is
+// within the rounding of a float32 sum.
 var matrixOps = map[string]func(d *decoder){
 	"ldmatrix": decodeLdmatrix,
 	"mma":      decodeMma,
@@ -30,7 +30,7 @@ var matrixOps = map[string]func(d *decoder){
 	},
 }
 
-// transpose turns an 8×8 matrix of 16-bit elements, two neighbours of a row in each lane.
+// transpose transposes an 8×8 matrix of 16-bit elements, of which each lane has two neighbours of a row.
 func transpose(a *[32]uint32) (t [32]uint32) {
 	for l := range t {
 		row, col := l>>2, l&3*2 // of the result
@@ -42,6 +42,7 @@ func transpose(a *[32]uint32) (t [32]uint32) {
 	return t
 }
 
+// matrixShape decodes the modifiers of ldmatrix and stmatrix: the number of matrices, and whether to transpose them.
 func (d *decoder) matrixShape() (count int, trans bool) {
 	d.want("sync")
 	d.want("aligned")
@@ -56,7 +57,8 @@ func (d *decoder) matrixShape() (count int, trans bool) {
 	return count, trans
 }
 
-// decodeLdmatrix loads 8×8 matrices whose rows the lanes address: lanes 8j … 8j+7 those of matrix j.
+// decodeLdmatrix decodes ldmatrix, which loads 8×8 matrices. Lanes 8j … 8j+7 have the addresses of the rows of matrix
+// j.
 func decodeLdmatrix(d *decoder) {
 	count, trans := d.matrixShape()
 	if !d.operands(2, 2) {
@@ -109,14 +111,15 @@ func decodeStmatrix(d *decoder) {
 	}
 }
 
-// fragments holds the operands of an mma as plain matrices; a and b by k within a row or column.
+// fragments has the operands of an mma as plain matrices.
 type fragments struct {
-	a [16][32]float64
-	b [8][32]float64
+	a [16][32]float64 // [m][k]
+	b [8][32]float64  // [n][k]
 }
 
-// decodeMma knows the shapes m16n8k16 and m16n8k8 of f16 and bf16, m16n8k4 and m16n8k8 of tf32, m16n8k32 of e4m3 and
-// e5m2 with float32 accumulators, and m16n8k16 and m16n8k32 of 8-bit integers.
+// decodeMma decodes mma. It supports float32 accumulators with m16n8k16 and m16n8k8 of f16 and bf16, m16n8k4 and
+// m16n8k8 of tf32, and m16n8k16 and m16n8k32 of e4m3 and e5m2, and s32 accumulators with m16n8k16 and m16n8k32 of 8-bit
+// integers.
 func decodeMma(d *decoder) {
 	d.want("sync")
 	d.want("aligned")
@@ -175,7 +178,7 @@ func decodeMma(d *decoder) {
 	d.in.run = func(w *warp, in *instr, active uint32) { w.mmaFloat(out, a, b, c, k, perRegister, ca, cb) }
 }
 
-// elementDecoder returns the value of an element's bits.
+// elementDecoder returns the function from an element's bits to its value, or nil for another type.
 func elementDecoder(t string) func(uint32) float64 {
 	switch t {
 	case "bf16":
@@ -183,16 +186,16 @@ func elementDecoder(t string) func(uint32) float64 {
 	case "f16", "e4m3", "e5m2":
 		f, _ := formatOf(t)
 		return f.decode
-	case "tf32": // the lower 13 bits are not looked at
+	case "tf32": // the lower 13 bits are ignored
 		return func(v uint32) float64 { return float64(f32(v &^ 0x1fff)) }
 	}
 	return nil
 }
 
-// mmaBF16 is m16n8k16 of bfloat16, the operation that everything else waits for.
+// mmaBF16 computes m16n8k16 of bfloat16, which takes most of the time of a matrix product.
 func (w *warp) mmaBF16(out, a, b, c []int32) {
 	var x [16][16]float64 // rows of a
-	var y [16][8]float64  // rows of b: eight sums at a time keep the processor's adders busy
+	var y [16][8]float64  // rows of b, because eight independent sums at a time are faster than one
 	for h := range 4 {
 		r := &w.r32[a[h]]
 		rows, k := x[h&1*8:h&1*8+8], h>>1*8
@@ -250,8 +253,8 @@ func (w *warp) storeAccumulators(out []int32, sums *[16][8]float64) {
 	}
 }
 
-// mmaFloat is any mma with float32 accumulators. A register holds `per` neighbours in k; rows and columns alternate
-// over the registers as the manual's figures show.
+// mmaFloat computes an mma with float32 accumulators. depth is k. A register has per elements with consecutive k; the
+// figures of the PTX manual show which rows and columns each register has.
 func (w *warp) mmaFloat(out, a, b, c []int32, depth, per int, valueA, valueB func(uint32) float64) {
 	m := &w.matrices
 	element := 32 / per
@@ -282,7 +285,7 @@ func (w *warp) mmaFloat(out, a, b, c []int32, depth, per int, valueA, valueB fun
 	w.storeAccumulators(out, &sums)
 }
 
-// mmaInteger wraps around, or with .satfinite clamps the sum.
+// mmaInteger computes an mma of 8-bit integers. A sum that overflows wraps around, or is clamped if saturate is true.
 func (w *warp) mmaInteger(out, a, b, c []int32, depth int, signedA, signedB, saturate bool) {
 	var x [16][32]int64
 	var y [8][32]int64

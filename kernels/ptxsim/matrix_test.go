@@ -11,12 +11,14 @@ import (
 	"kleinbild/kernels/cu"
 )
 
-// fragmentModule loads sixteen registers %r0 … %r15 of each lane, runs a piece of code, and stores them again.
+// fragmentModule returns a module that loads sixteen registers %r0 … %r15 of each lane, runs code, and stores them.
 func fragmentModule(code, declare, target string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, ".version 8.4\n.target %s\n.address_size 64\n.visible .entry test(.param .u64 in, .param .u64 out)\n{\n", target)
+	fmt.Fprintf(&b, ".version 8.4\n.target %s\n.address_size 64\n", target)
+	b.WriteString(".visible .entry test(.param .u64 in, .param .u64 out)\n{\n")
 	b.WriteString(".reg .pred %p<8>;\n.reg .b32 %r<40>;\n.reg .b64 %d<8>;\n" + declare)
-	b.WriteString("ld.param.u64 %d0, [in];\nld.param.u64 %d1, [out];\nmov.u32 %r20, %tid.x;\nmad.wide.u32 %d0, %r20, 64, %d0;\nmad.wide.u32 %d1, %r20, 64, %d1;\n")
+	b.WriteString("ld.param.u64 %d0, [in];\nld.param.u64 %d1, [out];\nmov.u32 %r20, %tid.x;\n")
+	b.WriteString("mad.wide.u32 %d0, %r20, 64, %d0;\nmad.wide.u32 %d1, %r20, 64, %d1;\n")
 	for i := range 4 {
 		fmt.Fprintf(&b, "ld.global.v4.b32 {%%r%d, %%r%d, %%r%d, %%r%d}, [%%d0+%d];\n", 4*i, 4*i+1, 4*i+2, 4*i+3, 16*i)
 	}
@@ -28,7 +30,7 @@ func fragmentModule(code, declare, target string) string {
 	return b.String()
 }
 
-// registers are sixteen of each lane.
+// registers has the sixteen registers of each lane.
 type registers [][16]uint32
 
 // runFragment runs a fragment module for as many lanes as there are registers.
@@ -41,7 +43,8 @@ func runFragment(t *testing.T, d Device, text string, in registers) (registers, 
 	}
 	n := len(in) * 64
 	p, q := r.alloc(n, bytesOf(in)), r.alloc(n, nil)
-	if err := r.function(m, "test").Launch(dim(1), dim(len(in)), 0, r.stream, new(cu.Args).Ptr(p).Ptr(q).Bytes()); err != nil {
+	if err := r.function(m, "test").Launch(dim(1), dim(len(in)), 0, r.stream,
+		new(cu.Args).Ptr(p).Ptr(q).Bytes()); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.stream.Synchronize(); err != nil {
@@ -54,8 +57,8 @@ func runFragment(t *testing.T, d Device, text string, in registers) (registers, 
 	return out, nil
 }
 
-// TestMMA multiplies random matrices, spread over the lanes as the figures of the manual's chapter on mma show: g is a
-// lane's group (of four), t its number in it, i the element.
+// TestMMA multiplies random matrices, whose elements are in the lanes as the figures of the PTX manual's chapter on mma
+// show: g is the number of a lane's group of four lanes, t the lane's number in it, and i the element.
 func TestMMA(t *testing.T) {
 	for _, row := range []struct {
 		name    string // shape.types
@@ -65,16 +68,26 @@ func TestMMA(t *testing.T) {
 		aCol    func(t, i int) int
 		bRow    func(t, i int) int
 	}{
-		{"m16n8k16.row.col.f32.bf16.bf16.f32", 16, 16, "bf16", func(i int) int { return i / 2 % 2 * 8 }, func(t, i int) int { return t*2 + i&1 + i/4*8 }, func(t, i int) int { return t*2 + i&1 + i/2*8 }},
-		{"m16n8k8.row.col.f32.bf16.bf16.f32", 8, 16, "bf16", func(i int) int { return i / 2 * 8 }, func(t, i int) int { return t*2 + i&1 }, func(t, i int) int { return t*2 + i }},
-		{"m16n8k16.row.col.f32.f16.f16.f32", 16, 16, "f16", func(i int) int { return i / 2 % 2 * 8 }, func(t, i int) int { return t*2 + i&1 + i/4*8 }, func(t, i int) int { return t*2 + i&1 + i/2*8 }},
-		{"m16n8k8.row.col.f32.tf32.tf32.f32", 8, 32, "tf32", func(i int) int { return i % 2 * 8 }, func(t, i int) int { return t + i/2*4 }, func(t, i int) int { return t + i*4 }},
-		{"m16n8k4.row.col.f32.tf32.tf32.f32", 4, 32, "tf32", func(i int) int { return i * 8 }, func(t, i int) int { return t }, func(t, i int) int { return t }},
-		{"m16n8k32.row.col.f32.e4m3.e4m3.f32", 32, 8, "e4m3", func(i int) int { return i / 4 % 2 * 8 }, func(t, i int) int { return t*4 + i&3 + i/8*16 }, func(t, i int) int { return t*4 + i&3 + i/4*16 }},
-		{"m16n8k32.row.col.f32.e5m2.e5m2.f32", 32, 8, "e5m2", func(i int) int { return i / 4 % 2 * 8 }, func(t, i int) int { return t*4 + i&3 + i/8*16 }, func(t, i int) int { return t*4 + i&3 + i/4*16 }},
-		{"m16n8k32.row.col.s32.s8.s8.s32", 32, 8, "s8", func(i int) int { return i / 4 % 2 * 8 }, func(t, i int) int { return t*4 + i&3 + i/8*16 }, func(t, i int) int { return t*4 + i&3 + i/4*16 }},
-		{"m16n8k32.row.col.satfinite.s32.u8.s8.s32", 32, 8, "u8", func(i int) int { return i / 4 % 2 * 8 }, func(t, i int) int { return t*4 + i&3 + i/8*16 }, func(t, i int) int { return t*4 + i&3 + i/4*16 }},
-		{"m16n8k16.row.col.s32.s8.s8.s32", 16, 8, "s8", func(i int) int { return i / 4 * 8 }, func(t, i int) int { return t*4 + i&3 }, func(t, i int) int { return t*4 + i }},
+		{"m16n8k16.row.col.f32.bf16.bf16.f32", 16, 16, "bf16", func(i int) int { return i / 2 % 2 * 8 },
+			func(t, i int) int { return t*2 + i&1 + i/4*8 }, func(t, i int) int { return t*2 + i&1 + i/2*8 }},
+		{"m16n8k8.row.col.f32.bf16.bf16.f32", 8, 16, "bf16", func(i int) int { return i / 2 * 8 },
+			func(t, i int) int { return t*2 + i&1 }, func(t, i int) int { return t*2 + i }},
+		{"m16n8k16.row.col.f32.f16.f16.f32", 16, 16, "f16", func(i int) int { return i / 2 % 2 * 8 },
+			func(t, i int) int { return t*2 + i&1 + i/4*8 }, func(t, i int) int { return t*2 + i&1 + i/2*8 }},
+		{"m16n8k8.row.col.f32.tf32.tf32.f32", 8, 32, "tf32", func(i int) int { return i % 2 * 8 },
+			func(t, i int) int { return t + i/2*4 }, func(t, i int) int { return t + i*4 }},
+		{"m16n8k4.row.col.f32.tf32.tf32.f32", 4, 32, "tf32", func(i int) int { return i * 8 },
+			func(t, i int) int { return t }, func(t, i int) int { return t }},
+		{"m16n8k32.row.col.f32.e4m3.e4m3.f32", 32, 8, "e4m3", func(i int) int { return i / 4 % 2 * 8 },
+			func(t, i int) int { return t*4 + i&3 + i/8*16 }, func(t, i int) int { return t*4 + i&3 + i/4*16 }},
+		{"m16n8k32.row.col.f32.e5m2.e5m2.f32", 32, 8, "e5m2", func(i int) int { return i / 4 % 2 * 8 },
+			func(t, i int) int { return t*4 + i&3 + i/8*16 }, func(t, i int) int { return t*4 + i&3 + i/4*16 }},
+		{"m16n8k32.row.col.s32.s8.s8.s32", 32, 8, "s8", func(i int) int { return i / 4 % 2 * 8 },
+			func(t, i int) int { return t*4 + i&3 + i/8*16 }, func(t, i int) int { return t*4 + i&3 + i/4*16 }},
+		{"m16n8k32.row.col.satfinite.s32.u8.s8.s32", 32, 8, "u8", func(i int) int { return i / 4 % 2 * 8 },
+			func(t, i int) int { return t*4 + i&3 + i/8*16 }, func(t, i int) int { return t*4 + i&3 + i/4*16 }},
+		{"m16n8k16.row.col.s32.s8.s8.s32", 16, 8, "s8", func(i int) int { return i / 4 * 8 },
+			func(t, i int) int { return t*4 + i&3 }, func(t, i int) int { return t*4 + i }},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			random := rand.New(rand.NewPCG(7, 7))
@@ -125,7 +138,8 @@ func TestMMA(t *testing.T) {
 				}
 				return "{" + strings.Join(s, ", ") + "}"
 			}
-			code := fmt.Sprintf("mma.sync.aligned.%s %s, %s, %s, %s;", row.name, list(12, 4), list(0, aRegisters), list(4, bRegisters), list(8, 4))
+			code := fmt.Sprintf("mma.sync.aligned.%s %s, %s, %s, %s;",
+				row.name, list(12, 4), list(0, aRegisters), list(4, bRegisters), list(8, 4))
 			out, err := runFragment(t, Device{Major: 8, Minor: 9}, fragmentModule(code, "", "sm_89"), in)
 			if err != nil {
 				t.Fatal(err)
@@ -154,7 +168,7 @@ func TestMMA(t *testing.T) {
 	}
 }
 
-// TestLdmatrix loads four matrices whose elements are their own coordinates, plain and transposed.
+// TestLdmatrix loads four matrices whose elements encode their coordinates, with and without transposing.
 func TestLdmatrix(t *testing.T) {
 	const tile = ".shared .align 128 .b8 tile[1024];\n"
 	in := make(registers, 32)
@@ -192,7 +206,7 @@ ldmatrix.sync.aligned.m8n8.x4` + mod + `.shared.b16 {%r4, %r5, %r6, %r7}, [%r21]
 	}
 }
 
-// TestWarpOperations checks one result register, %r5, against a function of the lane.
+// TestWarpOperations runs code and compares %r5 of each lane with a function of the lane.
 func TestWarpOperations(t *testing.T) {
 	in := make(registers, 32)
 	for l := range in {
@@ -211,12 +225,15 @@ func TestWarpOperations(t *testing.T) {
 		code string
 		want func(l int) uint32
 	}{
-		{"shfl.sync.up.b32 %r5|%p1, %r1, 3, 0, -1;", func(l int) uint32 { return map[bool]uint32{true: uint32(l - 3), false: uint32(l)}[l >= 3] }},
-		{"shfl.sync.down.b32 %r5, %r1, 5, 31, -1;", func(l int) uint32 { return map[bool]uint32{true: uint32(l + 5), false: uint32(l)}[l+5 < 32] }},
+		{"shfl.sync.up.b32 %r5|%p1, %r1, 3, 0, -1;",
+			func(l int) uint32 { return map[bool]uint32{true: uint32(l - 3), false: uint32(l)}[l >= 3] }},
+		{"shfl.sync.down.b32 %r5, %r1, 5, 31, -1;",
+			func(l int) uint32 { return map[bool]uint32{true: uint32(l + 5), false: uint32(l)}[l+5 < 32] }},
 		{"shfl.sync.bfly.b32 %r5, %r1, 21, 31, -1;", func(l int) uint32 { return uint32(l ^ 21) }},
 		{"shfl.sync.idx.b32 %r5, %r1, 2, 0x181f, -1;", func(l int) uint32 { return uint32(l&24 | 2) }}, // segments of eight
 		{"shfl.sync.idx.b32 %r5|%p1, %r1, 7, 0x1c03, -1; selp.b32 %r5, 1, 0, %p1;", func(l int) uint32 { return 1 }},
-		{"shfl.sync.down.b32 %r5|%p1, %r1, 2, 0x1c03, -1; selp.b32 %r5, 1, 0, %p1;", func(l int) uint32 { return map[bool]uint32{true: 1}[l&3 < 2] }},
+		{"shfl.sync.down.b32 %r5|%p1, %r1, 2, 0x1c03, -1; selp.b32 %r5, 1, 0, %p1;",
+			func(l int) uint32 { return map[bool]uint32{true: 1}[l&3 < 2] }},
 		{"setp.eq.u32 %p1, %r0, 1; vote.sync.ballot.b32 %r5, %p1, -1;", func(int) uint32 {
 			var m uint32
 			for l := range 32 {
@@ -224,10 +241,13 @@ func TestWarpOperations(t *testing.T) {
 			}
 			return m
 		}},
-		{"setp.lt.u32 %p1, %r1, 32; vote.sync.all.pred %p2, %p1, -1; selp.b32 %r5, 1, 0, %p2;", func(int) uint32 { return 1 }},
-		{"setp.lt.u32 %p1, %r1, 31; vote.sync.all.pred %p2, %p1, -1; selp.b32 %r5, 1, 0, %p2;", func(int) uint32 { return 0 }},
+		{"setp.lt.u32 %p1, %r1, 32; vote.sync.all.pred %p2, %p1, -1; selp.b32 %r5, 1, 0, %p2;",
+			func(int) uint32 { return 1 }},
+		{"setp.lt.u32 %p1, %r1, 31; vote.sync.all.pred %p2, %p1, -1; selp.b32 %r5, 1, 0, %p2;",
+			func(int) uint32 { return 0 }},
 		{"setp.lt.u32 %p1, %r1, 1; vote.sync.any.pred %p2, %p1, -1; selp.b32 %r5, 1, 0, %p2;", func(int) uint32 { return 1 }},
-		{"setp.lt.u32 %p1, %r1, 1; vote.sync.uni.pred %p2, !%p1, -1; selp.b32 %r5, 1, 0, %p2;", func(int) uint32 { return 0 }},
+		{"setp.lt.u32 %p1, %r1, 1; vote.sync.uni.pred %p2, !%p1, -1; selp.b32 %r5, 1, 0, %p2;",
+			func(int) uint32 { return 0 }},
 		{"match.any.sync.b32 %r5, %r0, -1;", func(l int) uint32 {
 			var m uint32
 			for k := range 32 {
@@ -239,19 +259,24 @@ func TestWarpOperations(t *testing.T) {
 		{"redux.sync.add.u32 %r5, %r0, -1;", func(int) uint32 { return sum(allLanes) }},
 		{"redux.sync.max.s32 %r5, %r0, -1;", func(int) uint32 { return 4 }},
 		{"redux.sync.or.b32 %r5, %r1, -1;", func(int) uint32 { return 31 }},
-		// Half of the warp at a time: each with its own mask, which the other half must not disturb.
+		// Two parts of the warp run the collective with different masks; they must not affect each other.
 		{"setp.lt.u32 %p1, %r1, 10; mov.b32 %r6, 0x3ff; @!%p1 mov.b32 %r6, 0xfffffc00; redux.sync.add.u32 %r5, %r0, %r6;",
 			func(l int) uint32 { return map[bool]uint32{true: sum(0x3ff), false: sum(0xfffffc00)}[l < 10] }},
-		{"setp.lt.u32 %p1, %r1, 10; @%p1 bra low; redux.sync.add.u32 %r5, %r0, 0xfffffc00; bra done; low: redux.sync.add.u32 %r5, %r0, 0x3ff; done:",
+		{"setp.lt.u32 %p1, %r1, 10; @%p1 bra low; redux.sync.add.u32 %r5, %r0, 0xfffffc00; bra done; " +
+			"low: redux.sync.add.u32 %r5, %r0, 0x3ff; done:",
 			func(l int) uint32 { return map[bool]uint32{true: sum(0x3ff), false: sum(0xfffffc00)}[l < 10] }},
-		// A loop of a different length in each lane, a collective behind it.
-		{"mov.b32 %r5, 0; again: add.u32 %r5, %r5, 1; setp.le.u32 %p1, %r5, %r1; @%p1 bra again; redux.sync.add.u32 %r5, %r5, -1;", func(int) uint32 { return 32 * 33 / 2 }},
+		// A loop of a different length in each lane, followed by a collective.
+		{"mov.b32 %r5, 0; again: add.u32 %r5, %r5, 1; setp.le.u32 %p1, %r5, %r1; @%p1 bra again; " +
+			"redux.sync.add.u32 %r5, %r5, -1;", func(int) uint32 { return 32 * 33 / 2 }},
 		{"mov.b32 %r5, 0; setp.lt.u32 %p1, %r1, 8; bar.red.popc.u32 %r5, 0, %p1;", func(int) uint32 { return 8 }},
-		{"mov.u32 %r6, words; mov.b32 %r7, 0; st.shared.b32 [%r6], %r7; bar.warp.sync -1; atom.shared.add.u32 %r7, [%r6], %r1; bar.sync 0; ld.shared.b32 %r5, [%r6];",
+		{"mov.u32 %r6, words; mov.b32 %r7, 0; st.shared.b32 [%r6], %r7; bar.warp.sync -1; " +
+			"atom.shared.add.u32 %r7, [%r6], %r1; bar.sync 0; ld.shared.b32 %r5, [%r6];",
 			func(int) uint32 { return 31 * 32 / 2 }},
-		{"mov.u32 %r6, words; mov.b32 %r7, 0; st.shared.b32 [%r6], %r7; bar.warp.sync -1; red.shared.max.u32 [%r6], %r1; atom.shared.cas.b32 %r7, [%r6], 31, 99; bar.sync 0; ld.shared.b32 %r5, [%r6];",
+		{"mov.u32 %r6, words; mov.b32 %r7, 0; st.shared.b32 [%r6], %r7; bar.warp.sync -1; " +
+			"red.shared.max.u32 [%r6], %r1; atom.shared.cas.b32 %r7, [%r6], 31, 99; bar.sync 0; ld.shared.b32 %r5, [%r6];",
 			func(int) uint32 { return 99 }},
-		{"mov.u32 %r6, words; mov.b32 %r7, 0; st.shared.b32 [%r6], %r7; bar.warp.sync -1; red.shared.add.noftz.bf16x2 [%r6], 0x3f804000; bar.sync 0; ld.shared.b32 %r5, [%r6];",
+		{"mov.u32 %r6, words; mov.b32 %r7, 0; st.shared.b32 [%r6], %r7; bar.warp.sync -1; " +
+			"red.shared.add.noftz.bf16x2 [%r6], 0x3f804000; bar.sync 0; ld.shared.b32 %r5, [%r6];",
 			func(int) uint32 { return 0x42004280 }},
 		{"elect.sync %r6|%p1, -1; selp.b32 %r5, 1, 0, %p1;", func(l int) uint32 { return one(l == 0) }},
 	} {
@@ -270,7 +295,7 @@ func TestWarpOperations(t *testing.T) {
 	}
 }
 
-// TestCopies checks what cp.async leaves where the source is shorter than the destination.
+// TestCopies checks cp.async with sources that are shorter than the destination, which it fills with zeros.
 func TestCopies(t *testing.T) {
 	in := make(registers, 32)
 	for l := range in {
@@ -283,14 +308,18 @@ func TestCopies(t *testing.T) {
 		want       func(l, i int) uint32
 	}{
 		{"whole", "cp.async.cg.shared.global [%r21], [%d0], 16;", func(l, i int) uint32 { return in[l][i] }},
-		{"part", "cp.async.ca.shared.global [%r21], [%d0], 16, 6;", func(l, i int) uint32 { return []uint32{in[l][0], in[l][1] & 0xffff, 0, 0}[i] }},
+		{"part", "cp.async.ca.shared.global [%r21], [%d0], 16, 6;",
+			func(l, i int) uint32 { return []uint32{in[l][0], in[l][1] & 0xffff, 0, 0}[i] }},
 		{"nothing", "cp.async.cg.shared.global.L2::128B [%r21], [%d0], 16, 0;", func(l, i int) uint32 { return 0 }},
-		{"ignored", "setp.lt.u32 %p1, %r20, 16; cp.async.cg.shared.global [%r21], [%d0], 16, %p1;", func(l, i int) uint32 { return in[l][i] * one(l >= 16) }},
-		{"8 and 4", "cp.async.ca.shared.global [%r21], [%d0], 8; cp.async.ca.shared.global [%r21+8], [%d0+8], 4; cp.async.ca.shared.global [%r21+12], [%d0+4], 4;",
+		{"ignored", "setp.lt.u32 %p1, %r20, 16; cp.async.cg.shared.global [%r21], [%d0], 16, %p1;",
+			func(l, i int) uint32 { return in[l][i] * one(l >= 16) }},
+		{"8 and 4", "cp.async.ca.shared.global [%r21], [%d0], 8; cp.async.ca.shared.global [%r21+8], [%d0+8], 4; " +
+			"cp.async.ca.shared.global [%r21+12], [%d0+4], 4;",
 			func(l, i int) uint32 { return in[l][[]int{0, 1, 2, 1}[i]] }},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			code := "mov.u32 %r21, tile;\nmad.lo.u32 %r21, %r20, 16, %r21;\n" + row.copy + "\ncp.async.commit_group;\ncp.async.wait_group 0;\nld.shared.v4.b32 {%r4, %r5, %r6, %r7}, [%r21];"
+			code := "mov.u32 %r21, tile;\nmad.lo.u32 %r21, %r20, 16, %r21;\n" + row.copy +
+				"\ncp.async.commit_group;\ncp.async.wait_group 0;\nld.shared.v4.b32 {%r4, %r5, %r6, %r7}, [%r21];"
 			out, err := runFragment(t, Device{}, fragmentModule(code, ".shared .align 16 .b8 tile[512];\n", "sm_80"), in)
 			if err != nil {
 				t.Fatal(err)
@@ -307,7 +336,7 @@ func TestCopies(t *testing.T) {
 }
 
 // TestWgmma multiplies with every swizzle, both orders of the second matrix, and the first matrix in registers or in
-// shared memory. The tiles are written by the threads, chunk by chunk, as the manual's layouts say.
+// shared memory. The threads write the tiles chunk by chunk in the layouts of the PTX manual.
 func TestWgmma(t *testing.T) {
 	const n, k = 16, 16
 	random := rand.New(rand.NewPCG(9, 9))
@@ -325,17 +354,20 @@ func TestWgmma(t *testing.T) {
 	for mode, swizzle := range []cu.TensorMapSwizzle{cu.SwizzleNone, cu.Swizzle128B, cu.Swizzle64B, cu.Swizzle32B} {
 		for _, transposed := range []bool{false, true} {
 			for _, inRegisters := range []bool{false, true} {
-				t.Run(fmt.Sprintf("swizzle %d, transposed %v, registers %v", 16<<swizzle, transposed, inRegisters), func(t *testing.T) {
-					// Atoms of eight rows of one swizzle's width; those along the other direction follow at once.
+				t.Run(fmt.Sprintf("swizzle %d, transposed %v, registers %v",
+					16<<swizzle, transposed, inRegisters), func(t *testing.T) {
+					// Atoms have eight rows of the swizzle's width; the atoms of the other direction follow directly.
 					width := 16 << swizzle
 					atom := 8 * width
 					image := make([]byte, 16384)
 					put := func(base, at int, v float32) {
 						at += base
-						at ^= map[cu.TensorMapSwizzle]int{cu.Swizzle32B: at >> 3 & 0x10, cu.Swizzle64B: at >> 3 & 0x30, cu.Swizzle128B: at >> 3 & 0x70}[swizzle]
+						at ^= map[cu.TensorMapSwizzle]int{cu.Swizzle32B: at >> 3 & 0x10, cu.Swizzle64B: at >> 3 & 0x30,
+							cu.Swizzle128B: at >> 3 & 0x70}[swizzle]
 						binary.LittleEndian.PutUint16(image[at:], uint16(bf16(v)))
 					}
-					// place is an element of a matrix whose rows are contiguous in c, of so many groups of eight rows.
+					// place returns the offset of an element in a matrix with the given number of groups of eight rows,
+					// whose rows are contiguous in c.
 					place := func(r, c, groups int) int {
 						across := c * 2 / width
 						return across*groups*atom + r/8*atom + r%8*width + c*2%width
@@ -360,7 +392,7 @@ func TestWgmma(t *testing.T) {
 					da := descriptor(0, 8*atom, atom)
 					db := descriptor(8192, 2*atom, atom)
 					if transposed && swizzle == cu.SwizzleNone {
-						// Without a swizzle the two distances of the transposed layout change their roles.
+						// Without a swizzle, the two strides of the transposed layout are exchanged.
 						db = descriptor(8192, atom, 2*atom)
 					}
 					source := "%d4"
@@ -389,10 +421,11 @@ add.s64 %%d4, %%d3, %d;
 add.s64 %%d5, %%d3, %d;
 setp.ne.u32 %%p2, %%r20, %%r20;
 wgmma.fence.sync.aligned;
-wgmma.mma_async.sync.aligned.m64n16k16.f32.bf16.bf16 {%%r8, %%r9, %%r10, %%r11, %%r12, %%r13, %%r14, %%r15}, %s, %%d5, %%p2, %s;
+wgmma.mma_async.sync.aligned.m64n16k16.f32.bf16.bf16
+	{%%r8, %%r9, %%r10, %%r11, %%r12, %%r13, %%r14, %%r15}, %s, %%d5, %%p2, %s;
 wgmma.commit_group.sync.aligned;
 wgmma.wait_group.sync.aligned 0;`, int64(da), int64(db), source, tail)
-					in := make(registers, 128+256) // the image behind the registers
+					in := make(registers, 128+256) // the registers, followed by the content of shared memory
 					for l := range 128 {
 						for h := range 4 {
 							i, c := l/32*16+l%32/4+h%2*8, l%4*2+h/2*8
@@ -421,7 +454,7 @@ wgmma.wait_group.sync.aligned 0;`, int64(da), int64(db), source, tail)
 	}
 }
 
-// runWide is runFragment with more input than there are lanes.
+// runWide is runFragment for the given number of lanes. in may have more elements, which code can read as well.
 func runWide(t *testing.T, text string, in registers, lanes int) registers {
 	t.Helper()
 	r := newRig(t, Device{Major: 9})

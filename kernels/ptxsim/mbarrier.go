@@ -6,34 +6,35 @@ import (
 	"slices"
 )
 
-// mbarrierOps are the barriers that lie in shared memory and count arrivals and bytes.
+// mbarrierOps are the operations on mbarriers: barriers in shared memory that count arrivals and bytes.
 var mbarrierOps = map[string]func(d *decoder){"mbarrier": decodeMbarrier}
 
-// maxMbarriers bounds how many a block may initialise: each is an agent of the race check.
+// maxMbarriers bounds how many mbarriers a block may initialise, because each is an agent of the race check.
 const maxMbarriers = 64
 
-// An mbarrier is the state behind eight bytes of shared memory; the bytes themselves mean nothing.
+// An mbarrier is the state of an mbarrier object. Its eight bytes of shared memory are not used.
 type mbarrier struct {
 	address       uint32
-	agent         int // of the copies that report to it
-	count         int64
-	pending       int64  // arrivals to come in this phase
-	bytes         int64  // of copies to come in this phase; negative while copies are ahead of their expect_tx
-	phase         uint32 // phases completed
-	arrived       []uint32
-	released      []uint32 // what a wait for the last phase makes known
-	arrivedFenced []uint32
+	agent         int      // the agent of the copies that report to this mbarrier
+	count         int64    // arrivals in each phase
+	pending       int64    // arrivals that this phase still waits for
+	bytes         int64    // bytes that this phase still waits for; negative if copies came before their expect_tx
+	phase         uint32   // phases completed
+	arrived       []uint32 // the joined clocks of the arrivals
+	released      []uint32 // the clock that a wait for the last completed phase acquires
+	arrivedFenced []uint32 // the same for the fenced clocks
 	fenced        []uint32
-	copies        uint32 // the clock of the agent
-	dead          bool
+	copies        uint32 // the agent's time: the number of copies
+	dead          bool   // mbarrier.inval
 }
 
 func decodeMbarrier(d *decoder) {
-	kind := d.want("init", "inval", "arrive", "arrive_drop", "expect_tx", "complete_tx", "test_wait", "try_wait", "pending_count")
+	kind := d.want("init", "inval", "arrive", "arrive_drop", "expect_tx", "complete_tx", "test_wait", "try_wait",
+		"pending_count")
 	d.asyncAgents = true
 	expect, parity := d.has("expect_tx"), d.has("parity")
 	noComplete := d.has("noComplete")
-	d.drop("release", "acquire", "relaxed", "cta", "cluster")
+	d.ignore("release", "acquire", "relaxed", "cta", "cluster")
 	inShared := d.oneOf("shared", "shared::cta", "shared::cluster") != ""
 	if t := d.typ(); t != "b64" || noComplete {
 		d.fail("this form of mbarrier is not supported")
@@ -86,7 +87,7 @@ func decodeMbarrier(d *decoder) {
 		if rest > 2 || rest == 2 && kind != "try_wait" {
 			d.fail("%d operands", len(d.text.Operands))
 		} else if rest == 2 {
-			d.read(address+2, 32) // how long to sleep at most
+			d.read(address+2, 32) // the time limit of the wait, which is ignored
 		}
 	}
 	d.in.run = func(w *warp, in *instr, active uint32) {
@@ -139,16 +140,16 @@ func decodeMbarrier(d *decoder) {
 	}
 }
 
-// mbarrierOperand is the shared address of a lane's mbarrier.
+// mbarrierOperand returns the address in shared memory of a lane's mbarrier.
 func (w *warp) mbarrierOperand(in *instr, lane int) uint32 {
 	sp, at := in.space, w.address(in, lane)
 	if sp == spaceGeneric {
 		sp, at = resolveGeneric(at)
 	}
-	return w.mbarrierPlace(in, lane, sp, at)
+	return w.checkMbarrierAddress(in, lane, sp, at)
 }
 
-func (w *warp) mbarrierPlace(in *instr, lane int, sp space, at uint64) uint32 {
+func (w *warp) checkMbarrierAddress(in *instr, lane int, sp space, at uint64) uint32 {
 	if sp != spaceShared || at&7 != 0 || at+8 > uint64(len(w.shared)) {
 		w.fault(in, 1<<lane, "mbarrier at %#x, want a multiple of 8 within %#x bytes of shared memory", at, len(w.shared))
 	}
@@ -182,7 +183,8 @@ func (w *warp) initMbarrier(in *instr, lane int, at, count uint32) {
 	w.mbarriers[at] = b
 }
 
-// mbarrierAt finds an initialised mbarrier whose initialisation this warp knows of.
+// mbarrierAt returns the mbarrier at an address. It faults if there is none, or if its initialisation is not ordered
+// before this instruction.
 func (w *warp) mbarrierAt(in *instr, lane int, at uint32) *mbarrier {
 	b := w.mbarriers[at]
 	if b == nil || b.dead {
@@ -197,14 +199,15 @@ func (w *warp) mbarrierAt(in *instr, lane int, at uint32) *mbarrier {
 
 func (w *warp) arriveMbarrier(in *instr, lane int, b *mbarrier, n int64) {
 	if n < 1 || n > b.pending {
-		w.fault(in, 1<<lane, "%d arrivals at the mbarrier at %#x, which waits for %d more in this phase", n, b.address, b.pending)
+		w.fault(in, 1<<lane, "%d arrivals at the mbarrier at %#x, which waits for %d more in this phase",
+			n, b.address, b.pending)
 	}
 	b.pending -= n
 	w.release(b.arrived, b.arrivedFenced)
 	w.completePhase(b)
 }
 
-// completePhase begins the next phase if nothing is missing of this one.
+// completePhase begins the next phase if this one waits for no more arrivals and bytes.
 func (b *block) completePhase(m *mbarrier) {
 	b.changes++
 	if m.pending > 0 || m.bytes != 0 {
@@ -216,6 +219,7 @@ func (b *block) completePhase(m *mbarrier) {
 	join(m.fenced, m.arrivedFenced)
 }
 
+// mbarrierAddress returns the address of the mbarrier with the given index among the agents, or 0.
 func (b *block) mbarrierAddress(index int) uint32 {
 	for _, m := range b.mbarriers {
 		if m.agent == 3*len(b.warps)+index {
@@ -225,7 +229,7 @@ func (b *block) mbarrierAddress(index int) uint32 {
 	return 0
 }
 
-// describeMbarrier says what the mbarriers of a stuck block wait for.
+// describeMbarrier returns what up to three mbarriers of the block wait for, for a fault's message.
 func (b *block) describeMbarrier() string {
 	text := ""
 	var list []*mbarrier
@@ -236,13 +240,15 @@ func (b *block) describeMbarrier() string {
 	}
 	slices.SortFunc(list, func(x, y *mbarrier) int { return int(x.address) - int(y.address) })
 	for _, m := range list[:min(3, len(list))] {
-		text += fmt.Sprintf("; the mbarrier at %#x has completed %d phases and waits for %d arrivals and %d bytes", m.address, m.phase, m.pending, m.bytes)
+		text += fmt.Sprintf("; the mbarrier at %#x has completed %d phases and waits for %d arrivals and %d bytes",
+			m.address, m.phase, m.pending, m.bytes)
 	}
 	return text
 }
 
-// decodeCopyArrive is cp.async.mbarrier.arrive: the mbarrier sees an arrival once the lane's earlier copies are there.
-// Here they are there at once, as writes that a wait for the mbarrier makes known.
+// decodeCopyArrive decodes cp.async.mbarrier.arrive: after the lane's earlier copies, the mbarrier gets an arrival.
+// This device completes the copies at once, as writes of the mbarrier's agent, so that a wait for the mbarrier orders
+// them.
 func (d *decoder) decodeCopyArrive() {
 	d.want("arrive")
 	noIncrement := d.has("noinc")
@@ -280,12 +286,12 @@ func (d *decoder) decodeCopyArrive() {
 	}
 }
 
-// decodeClusterBarrier is the barrier of a cluster, which here is one block: its arrive and wait are two halves of a
-// barrier beside the sixteen.
+// decodeClusterBarrier decodes barrier.cluster. A cluster is one block here, so that its barrier is one more barrier of
+// the block, with arrive and wait as two instructions.
 func (d *decoder) decodeClusterBarrier() {
 	d.needHopper()
 	kind := d.want("arrive", "wait")
-	d.drop("release", "acquire", "relaxed", "aligned")
+	d.ignore("release", "acquire", "relaxed", "aligned")
 	d.operands(0, 0)
 	d.in.lanes = liveLanes
 	d.in.run = func(w *warp, in *instr, active uint32) {
@@ -312,12 +318,13 @@ func (d *decoder) decodeClusterBarrier() {
 	}
 }
 
-// clusterBarrier counts warps in and out, so that a fast warp cannot enter the next round before the others have left.
+// clusterBarrier is the state of barrier.cluster. It resets when all warps that have arrived have also left.
 type clusterBarrier struct {
-	arrived, left uint32
-	clock         []uint32
+	arrived, left uint32   // a bit for each warp
+	clock         []uint32 // the joined clocks of the arrived warps
 }
 
+// clusterDone reports whether all live warps have arrived.
 func (w *warp) clusterDone() bool {
 	for _, o := range w.warps {
 		if o.live != 0 && w.cluster.arrived>>o.id&1 == 0 {

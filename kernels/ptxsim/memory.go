@@ -17,21 +17,23 @@ const (
 	spaceShared
 	spaceLocal
 	spaceParam
-	spaceConst // lies in global memory, read-only
+	spaceConst // read-only allocations of global memory
 	spaceCount
 )
 
-var spaceByName = map[string]space{"global": spaceGlobal, "shared": spaceShared, "shared::cta": spaceShared, "shared::cluster": spaceShared,
-	"local": spaceLocal, "param": spaceParam, "param::entry": spaceParam, "param::func": spaceParam, "const": spaceConst}
+var spaceByName = map[string]space{"global": spaceGlobal,
+	"shared": spaceShared, "shared::cta": spaceShared, "shared::cluster": spaceShared, "local": spaceLocal,
+	"param": spaceParam, "param::entry": spaceParam, "param::func": spaceParam, "const": spaceConst}
 
 var spaceNames = [spaceCount]string{"generic", "global", "shared", "local", "param", "const"}
 
-// windows are where the spaces lie in the generic address space; global memory is itself. A window is windowSize wide.
+// windows has the first generic address of each space. Each window has windowSize bytes. For global memory, generic
+// addresses are those of the space.
 var windows = [spaceCount]uint64{spaceShared: 0x6000 << 32, spaceLocal: 0x6100 << 32, spaceParam: 0x6200 << 32}
 
 const windowSize = 1 << 32
 
-// resolveGeneric finds the space of a generic address and the address within it.
+// resolveGeneric returns the space of a generic address, and the address in that space.
 func resolveGeneric(a uint64) (space, uint64) {
 	for _, sp := range []space{spaceShared, spaceLocal, spaceParam} {
 		if a-windows[sp] < windowSize {
@@ -41,17 +43,18 @@ func resolveGeneric(a uint64) (space, uint64) {
 	return spaceGlobal, a
 }
 
-// An allocation is one piece of device memory. Addresses are never given out twice, so a freed one stays recognisable.
+// An allocation is one allocation of device memory. Addresses are never used again, so that an access to freed memory
+// can be recognised.
 type allocation struct {
 	base     uint64
 	data     []byte
-	init     []uint64 // a bit a byte; nil where it is not checked
+	init     []uint64 // a bit for each byte that has a value; nil if that is not checked
 	readOnly bool
 	freed    bool
-	size     int // of data, also after it was freed
+	size     int // the size of data, which is nil after free
 }
 
-// define sets or clears the init bits of a range.
+// define sets or clears the init bits of n bytes.
 func (a *allocation) define(at, n int, value bool) {
 	if a.init == nil {
 		return
@@ -74,7 +77,7 @@ func (a *allocation) define(at, n int, value bool) {
 	}
 }
 
-// memoryOps load and store. Atomics are in atomic.go.
+// memoryOps are loads, stores and prefetches.
 var memoryOps = map[string]func(d *decoder){
 	"ld":       decodeLoad,
 	"ldu":      decodeLoad,
@@ -82,11 +85,13 @@ var memoryOps = map[string]func(d *decoder){
 	"prefetch": decodePrefetch, "prefetchu": decodePrefetch,
 }
 
-// cacheHints change nothing here. Eviction policies beyond the plain ones take an operand more and are refused.
-var cacheHints = []string{"ca", "cg", "cs", "lu", "cv", "wb", "wt", "nc", "L1::evict_normal", "L1::evict_unchanged", "L1::evict_first",
-	"L1::evict_last", "L1::no_allocate", "L2::64B", "L2::128B", "L2::256B", "L2::evict_first", "L2::evict_last", "L2::evict_normal", "unified"}
+// cacheHints are modifiers without an effect on this device. L2::cache_hint, which has one more operand, is not
+// supported.
+var cacheHints = []string{"ca", "cg", "cs", "lu", "cv", "wb", "wt", "nc",
+	"L1::evict_normal", "L1::evict_unchanged", "L1::evict_first", "L1::evict_last", "L1::no_allocate", "L2::64B",
+	"L2::128B", "L2::256B", "L2::evict_first", "L2::evict_last", "L2::evict_normal", "unified"}
 
-// order takes the memory order and the scope out of the modifiers.
+// order removes the memory order and the scope from the modifiers. It returns weak or strong, depending on the order.
 func (d *decoder) order(weak, strong access) access {
 	order := d.oneOf("weak", "volatile", "relaxed", "acquire", "release", "acq_rel", "mmio")
 	scope := d.oneOf("cta", "cluster", "gpu", "sys")
@@ -99,10 +104,11 @@ func (d *decoder) order(weak, strong access) access {
 	return strong
 }
 
-// memoryShape takes space, vector and type, and locates the address.
+// memoryShape decodes the space and the vector size of an access of type lastType, and locates its address operand.
 func (d *decoder) memoryShape(address int) {
-	d.drop(cacheHints...)
-	d.in.space = spaceByName[d.oneOf("global", "shared", "shared::cta", "local", "param", "param::entry", "param::func", "const")]
+	d.ignore(cacheHints...)
+	d.in.space = spaceByName[d.oneOf("global", "shared", "shared::cta", "local", "param", "param::entry", "param::func",
+		"const")]
 	d.in.count = map[string]uint8{"": 1, "v2": 2, "v4": 4, "v8": 8}[d.oneOf("v2", "v4", "v8")]
 	d.in.bits = uint8(width(d.lastType))
 	if d.in.bits < 8 {
@@ -113,7 +119,7 @@ func (d *decoder) memoryShape(address int) {
 	}
 	sp := d.locate(address)
 	switch {
-	case sp == spaceLocal && d.in.space == spaceParam: // a parameter variable of a call
+	case sp == spaceLocal && d.in.space == spaceParam: // the parameter variables of calls are in local memory
 		d.in.space = spaceLocal
 	case d.in.space == spaceParam && !d.function.Entry:
 		d.in.space = spaceLocal
@@ -123,12 +129,14 @@ func (d *decoder) memoryShape(address int) {
 	case sp != 0 && sp != d.in.space:
 		d.fail("a %s variable in a %s access", spaceNames[sp], spaceNames[d.in.space])
 	}
-	if !d.in.wide && d.in.space != spaceShared && d.in.space != spaceLocal && d.in.space != spaceParam && d.in.space != spaceConst {
+	if !d.in.wide && d.in.space != spaceShared && d.in.space != spaceLocal && d.in.space != spaceParam &&
+		d.in.space != spaceConst {
 		d.fail("a 32-bit address of %s memory", spaceNames[d.in.space])
 	}
 }
 
-// memoryRegister is a register that a memory operation moves: it may be wider than the type.
+// memoryRegister returns the row of a register that a memory operation reads or writes. The register may be wider than
+// the type. For the 64-bit file, it returns the complement ^row.
 func (d *decoder) memoryRegister(o *ptx.Operand, write bool) int32 {
 	size := max(16, int(d.in.bits))
 	if o.Kind == ptx.RegisterOperand {
@@ -136,7 +144,7 @@ func (d *decoder) memoryRegister(o *ptx.Operand, write bool) int32 {
 			size = have
 		}
 	}
-	d.in.c = int32(min(size, 32)) // what narrow signed loads extend to
+	d.in.c = int32(min(size, 32)) // the width that narrow signed loads extend to
 	row := int32(0)
 	if write {
 		row = d.writeTo(o, size)
@@ -144,7 +152,7 @@ func (d *decoder) memoryRegister(o *ptx.Operand, write bool) int32 {
 		row = d.readFrom(o, size)
 	}
 	if size == 64 {
-		return ^row // marks the 64-bit file
+		return ^row
 	}
 	return row
 }
@@ -190,11 +198,11 @@ func decodeStore(d *decoder) {
 }
 
 func decodePrefetch(d *decoder) {
-	d.drop("global", "local", "L1", "L2", "L2::evict_last", "L2::evict_normal")
+	d.ignore("global", "local", "L1", "L2", "L2::evict_last", "L2::evict_normal")
 	d.in.run = nop
 }
 
-// address is what a lane's address operand comes to.
+// address returns a lane's address: base register plus offset.
 func (w *warp) address(in *instr, lane int) uint64 {
 	if in.wide {
 		return w.r64[in.a][lane] + uint64(in.imm)
@@ -202,7 +210,7 @@ func (w *warp) address(in *instr, lane int) uint64 {
 	return uint64(w.r32[in.a][lane]) + uint64(in.imm)
 }
 
-// view returns n bytes of memory after all checks. n is a power of two, up to 16.
+// view returns n bytes of memory, after checking the access and recording it. n is a power of two, at most 16.
 func (w *warp) view(in *instr, lane int, sp space, at uint64, n int, kind access) []byte {
 	if sp == spaceGeneric {
 		sp, at = resolveGeneric(at)
@@ -230,13 +238,15 @@ func (w *warp) view(in *instr, lane int, sp space, at uint64, n int, kind access
 			if kind == store || kind == strongStore {
 				init[i] = true
 			} else if !init[i] && w.checks.Uninitialised {
-				w.fault(in, 1<<lane, "read of local memory at %#x, which has not been written", at-uint64(lane)*size+uint64(i))
+				w.fault(in, 1<<lane, "read of local memory at %#x, which has not been written",
+					at-uint64(lane)*size+uint64(i))
 			}
 		}
 		return w.local[at : at+uint64(n)]
 	case spaceParam:
 		if at > uint64(len(w.params)) || uint64(n) > uint64(len(w.params))-at || kind != load && kind != strongLoad {
-			w.fault(in, 1<<lane, "access of the parameters out of bounds or for writing: %d bytes at %#x of %#x", n, at, len(w.params))
+			w.fault(in, 1<<lane, "access to the parameters out of bounds or for writing: %d bytes at %#x of %#x",
+				n, at, len(w.params))
 		}
 		return w.params[at : at+uint64(n)]
 	}
@@ -257,7 +267,8 @@ func (w *warp) global(in *instr, lane int, at uint64, n int, kind access) []byte
 		if a.init != nil {
 			want := (uint64(1)<<n - 1) << (o & 63)
 			if loadBits(&a.init[o>>6])&want != want {
-				w.fault(in, 1<<lane, "read of global memory at %#x (byte %d of an allocation of %d), which has not been written", at, o, len(a.data))
+				w.fault(in, 1<<lane, "read of global memory at %#x (byte %d of an allocation of %d), which has not been written",
+					at, o, len(a.data))
 			}
 		}
 	}

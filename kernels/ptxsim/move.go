@@ -11,7 +11,8 @@ var moveOps = map[string]func(d *decoder){
 	"isspacep": decodeIsspacep,
 }
 
-// decodeMov copies, packs and unpacks. What it copies need not have a value yet: whoever computes with it is asked.
+// decodeMov decodes mov, which copies, packs or unpacks registers. A source without a value is not a fault: the
+// destination then has no value either, and its use in a computation is a fault.
 func decodeMov(d *decoder) {
 	t := d.typ()
 	if !d.operands(2, 2) {
@@ -66,7 +67,7 @@ func (d *decoder) movePredicate(to, from *ptx.Operand) {
 	}
 }
 
-// unpack spreads a register over several, lowest bits first.
+// unpack decodes a mov from one register to several, the lowest bits first.
 func (d *decoder) unpack(t string, to []ptx.Operand, from *ptx.Operand) {
 	size, n := width(t), len(to)
 	if size < 32 || n != 2 && n != 4 || size/n < 16 {
@@ -111,7 +112,7 @@ func (d *decoder) unpack(t string, to []ptx.Operand, from *ptx.Operand) {
 	}
 }
 
-// pack is the opposite of unpack.
+// pack decodes a mov from several registers to one.
 func (d *decoder) pack(t string, to *ptx.Operand, from []ptx.Operand) {
 	size, n := width(t), len(from)
 	if size < 32 || n != 2 && n != 4 || size/n < 16 {
@@ -147,12 +148,13 @@ func (d *decoder) pack(t string, to *ptx.Operand, from []ptx.Operand) {
 	}
 }
 
-// moveSpecial reads a special register; those that change while a kernel runs are read here, the others are rows.
+// moveSpecial decodes a mov from a special register. Clocks are read when the instruction runs; the other special
+// registers are rows.
 func (d *decoder) moveSpecial(t string, to *ptx.Operand, name string) {
 	size := width(t)
 	switch name {
 	case "%clock", "%clock_hi", "%clock64", "%globaltimer", "%globaltimer_lo", "%globaltimer_hi":
-		// Time is the number of instructions that the warp has run.
+		// The time is the number of instructions that the warp has run.
 		d.in.d = d.writeTo(to, size)
 		d.in.run = func(w *warp, in *instr, active uint32) {
 			v := uint64(w.steps)
@@ -187,7 +189,7 @@ func (d *decoder) moveSpecial(t string, to *ptx.Operand, name string) {
 	}
 }
 
-// decodeCvta converts between a space's own addresses and generic ones.
+// decodeCvta decodes cvta, which converts between the addresses of a space and generic ones.
 func decodeCvta(d *decoder) {
 	to := d.has("to")
 	sp := spaceByName[d.want("global", "shared", "shared::cta", "shared::cluster", "local", "const", "param")]
@@ -196,7 +198,7 @@ func decodeCvta(d *decoder) {
 		return
 	}
 	d.in.d = d.write(0, 64)
-	// A kernel's parameter is named by its offset in the parameter space; the address of a variable counts likewise.
+	// The source is a register, or the name of a variable or parameter, whose value is its address in its space.
 	d.in.a = d.read(1, 64)
 	base := windows[sp]
 	if to {

@@ -11,8 +11,8 @@ import (
 	"kleinbild/kernels/cu"
 )
 
-// A sample is the sources %x0, %x1, %x2 of an instruction (%r, %h, %d stand for the same values in 32, 16 and 64 bits)
-// and what it leaves in %r5, %h5, %d5 or, as 0 or 1, in %p5.
+// A sample has the sources %x0, %x1, %x2 of an instruction and its result. x is r, h or d for the same values in 32, 16
+// or 64 bits. The result is in %r5, %h5, %d5 or, as 0 or 1, in %p5.
 type sample struct{ a, b, c, want uint64 }
 
 func f(x float32) uint64 { return uint64(math.Float32bits(x)) }
@@ -27,14 +27,15 @@ const (
 var negative32 = func(x int32) uint64 { return uint64(uint32(x)) }
 var negative64 = func(x int64) uint64 { return uint64(x) }
 
-// opcodes is the table: the code, and samples of it. The first letter after the code names the result's register.
+// opcodes has pieces of code with their samples. The letter after the code is the kind of the result's register.
 var opcodes = []struct {
 	code    string
 	result  string
 	samples []sample
 }{
 	{"add.s32 %r5, %r0, %r1;", "r", []sample{{1, 2, 0, 3}, {0xffffffff, 1, 0, 0}, {1 << 31, 1 << 31, 0, 0}}},
-	{"add.sat.s32 %r5, %r0, %r1;", "r", []sample{{0x7fffffff, 1, 0, 0x7fffffff}, {1 << 31, 0xffffffff, 0, 1 << 31}, {5, 6, 0, 11}}},
+	{"add.sat.s32 %r5, %r0, %r1;", "r",
+		[]sample{{0x7fffffff, 1, 0, 0x7fffffff}, {1 << 31, 0xffffffff, 0, 1 << 31}, {5, 6, 0, 11}}},
 	{"add.u16 %h5, %h0, %h1;", "h", []sample{{0xffff, 2, 0, 1}, {3, 4, 0, 7}}},
 	{"add.s64 %d5, %d0, %d1;", "d", []sample{{1 << 40, 1, 0, 1<<40 + 1}, {negative64(-1), 1, 0, 0}}},
 	{"add.cc.u32 %r4, %r0, %r1; addc.u32 %r5, %r2, 0;", "r", []sample{{0xffffffff, 1, 7, 8}, {1, 1, 7, 7}}},
@@ -100,7 +101,9 @@ var opcodes = []struct {
 	{"shf.r.clamp.b32 %r5, %r0, %r1, %r2;", "r", []sample{{0, 3, 1, 0x80000000}, {5, 7, 40, 7}}},
 	{"lop3.b32 %r5, %r0, %r1, %r2, 0x96;", "r", []sample{{0xf0, 0xcc, 0xaa, 0x96}}},
 	{"lop3.b32 %r5, %r0, %r1, %r2, 0xe8;", "r", []sample{{0xf0, 0xcc, 0xaa, 0xe8}}},
-	{"prmt.b32 %r5, %r0, %r1, %r2;", "r", []sample{{0x33221100, 0x77665544, 0x7531, 0x77553311}, {0x80, 0, 0x8, 0x808080ff}, {0x33221100, 0, 0x0123, 0x00112233}}},
+	{"prmt.b32 %r5, %r0, %r1, %r2;", "r",
+		[]sample{{0x33221100, 0x77665544, 0x7531, 0x77553311}, {0x80, 0, 0x8, 0x808080ff},
+			{0x33221100, 0, 0x0123, 0x00112233}}},
 	{"prmt.b32.f4e %r5, %r0, %r1, %r2;", "r", []sample{{0x33221100, 0x77665544, 1, 0x44332211}}},
 	{"prmt.b32.rc16 %r5, %r0, %r1, %r2;", "r", []sample{{0x33221100, 0, 1, 0x33223322}}},
 	{"popc.b32 %r5, %r0;", "r", []sample{{0xf0f, 0, 0, 8}}},
@@ -158,8 +161,10 @@ var opcodes = []struct {
 	{"add.sat.f32 %r5, %r0, %r1;", "r", []sample{{f(1), f(3), 0, f(1)}, {f(-1), f(0.5), 0, 0}, {nan32, 0, 0, 0}}},
 	{"sub.f32 %r5, %r0, %r1;", "r", []sample{{f(1), f(3), 0, f(-2)}}},
 	{"mul.f32 %r5, %r0, %r1;", "r", []sample{{f(1.5), f(3), 0, f(4.5)}, {f(0x1p-100), f(0x1p-40), 0, 1 << 9}}},
-	{"fma.rn.f32 %r5, %r0, %r1, %r2;", "r", []sample{{f(2), f(3), f(4), f(10)}, {f(1 + 0x1p-23), f(1 + 0x1p-23), f(-1 - 0x1p-22), f(0x1p-46)},
-		{f(1 + 0x1p-12), f(1 + 0x1p-12), f(0x1p-60), f(1 + 0x1p-11 + 0x1p-23)}, {f(0x1p-75), f(0x1p-75), f(0x1p-149), 2}, {f(0x1p-75), f(0x1p-75), 0, 0}}},
+	{"fma.rn.f32 %r5, %r0, %r1, %r2;", "r",
+		[]sample{{f(2), f(3), f(4), f(10)}, {f(1 + 0x1p-23), f(1 + 0x1p-23), f(-1 - 0x1p-22), f(0x1p-46)},
+			{f(1 + 0x1p-12), f(1 + 0x1p-12), f(0x1p-60), f(1 + 0x1p-11 + 0x1p-23)}, {f(0x1p-75), f(0x1p-75), f(0x1p-149), 2},
+			{f(0x1p-75), f(0x1p-75), 0, 0}}},
 	{"div.rn.f32 %r5, %r0, %r1;", "r", []sample{{f(1), f(3), 0, f(1.0 / 3)}, {f(1), 0, 0, inf32}}},
 	{"div.full.f32 %r5, %r0, %r1;", "r", []sample{{f(7), f(2), 0, f(3.5)}}},
 	{"min.f32 %r5, %r0, %r1;", "r", []sample{{f(1), nan32, 0, f(1)}, {0, minus, 0, minus}, {f(2), f(1), 0, f(1)}}},
@@ -200,45 +205,57 @@ var opcodes = []struct {
 	{"cvt.sat.s16.s32 %h5, %r0;", "h", []sample{{negative32(-40000), 0, 0, 0x8000}}},
 	{"cvt.rn.f32.s32 %r5, %r0;", "r", []sample{{negative32(-3), 0, 0, f(-3)}, {0x1000001, 0, 0, f(0x1000000)}}},
 	{"cvt.rz.f32.u64 %r5, %d0;", "r", []sample{{1<<63 + 1, 0, 0, f(0x1p63)}, {1<<32 - 1, 0, 0, f(0x1p32 - 0x1p8)}}},
-	{"cvt.rn.f32.u64 %r5, %d0;", "r", []sample{{1<<60 + 1<<36, 0, 0, f(0x1p60)}, {1<<60 + 1<<36 + 1, 0, 0, f(0x1p60 + 0x1p37)}}},
-	{"cvt.rzi.s32.f32 %r5, %r0;", "r", []sample{{f(-2.9), 0, 0, negative32(-2)}, {f(1e20), 0, 0, 0x7fffffff}, {nan32, 0, 0, 0}}},
+	{"cvt.rn.f32.u64 %r5, %d0;", "r",
+		[]sample{{1<<60 + 1<<36, 0, 0, f(0x1p60)}, {1<<60 + 1<<36 + 1, 0, 0, f(0x1p60 + 0x1p37)}}},
+	{"cvt.rzi.s32.f32 %r5, %r0;", "r",
+		[]sample{{f(-2.9), 0, 0, negative32(-2)}, {f(1e20), 0, 0, 0x7fffffff}, {nan32, 0, 0, 0}}},
 	{"cvt.rni.u32.f32 %r5, %r0;", "r", []sample{{f(2.5), 0, 0, 2}, {f(-5), 0, 0, 0}, {f(3.5), 0, 0, 4}}},
 	{"cvt.rmi.s64.f32 %d5, %r0;", "d", []sample{{f(-2.1), 0, 0, negative64(-3)}}},
 	{"cvt.rpi.f32.f32 %r5, %r0;", "r", []sample{{f(2.1), 0, 0, f(3)}}},
 	{"cvt.f64.f32 %d5, %r0;", "d", []sample{{f(1.5), 0, 0, g(1.5)}}},
 	{"cvt.rn.f32.f64 %r5, %d0;", "r", []sample{{g(1.1), 0, 0, f(1.1)}}},
 	{"cvt.sat.f32.f32 %r5, %r0;", "r", []sample{{f(2), 0, 0, f(1)}}},
-	{"cvt.rn.bf16.f32 %h5, %r0;", "h", []sample{{0x3f808000, 0, 0, 0x3f80}, {0x3f818000, 0, 0, 0x3f82}, {nan32, 0, 0, 0x7fff}, {0x7f7fffff, 0, 0, 0x7f80}}},
+	{"cvt.rn.bf16.f32 %h5, %r0;", "h",
+		[]sample{{0x3f808000, 0, 0, 0x3f80}, {0x3f818000, 0, 0, 0x3f82}, {nan32, 0, 0, 0x7fff}, {0x7f7fffff, 0, 0, 0x7f80}}},
 	{"cvt.rz.bf16.f32 %h5, %r0;", "h", []sample{{0x3f81ffff, 0, 0, 0x3f81}}},
 	{"cvt.rn.relu.bf16.f32 %h5, %r0;", "h", []sample{{f(-1), 0, 0, 0}, {f(1), 0, 0, 0x3f80}}},
 	{"cvt.rn.bf16x2.f32 %r5, %r0, %r1;", "r", []sample{{f(1), f(2), 0, 0x3f804000}}},
 	{"cvt.rn.relu.bf16x2.f32 %r5, %r0, %r1;", "r", []sample{{f(1), f(-2), 0, 0x3f800000}}},
-	{"cvt.rn.f16.f32 %h5, %r0;", "h", []sample{{f(65504), 0, 0, 0x7bff}, {f(65520), 0, 0, 0x7c00}, {f(0x1p-25), 0, 0, 0}, {f(0x1.8p-25), 0, 0, 1}}},
+	{"cvt.rn.f16.f32 %h5, %r0;", "h",
+		[]sample{{f(65504), 0, 0, 0x7bff}, {f(65520), 0, 0, 0x7c00}, {f(0x1p-25), 0, 0, 0}, {f(0x1.8p-25), 0, 0, 1}}},
 	{"cvt.rn.f16x2.f32 %r5, %r0, %r1;", "r", []sample{{f(1), f(2), 0, 0x3c004000}}},
 	{"cvt.f32.f16 %r5, %h0;", "r", []sample{{0x3c00, 0, 0, f(1)}, {1, 0, 0, f(0x1p-24)}}},
 	{"cvt.f32.bf16 %r5, %h0;", "r", []sample{{0x3f80, 0, 0, f(1)}}},
 	{"cvt.rna.tf32.f32 %r5, %r0;", "r", []sample{{0x3f801000, 0, 0, 0x3f802000}}},
-	{"cvt.rn.satfinite.e4m3x2.f32 %h5, %r0, %r1;", "h", []sample{{f(1), f(1000), 0, 0x387e}, {f(-0.5), f(448), 0, 0xb07e}}},
+	{"cvt.rn.satfinite.e4m3x2.f32 %h5, %r0, %r1;", "h",
+		[]sample{{f(1), f(1000), 0, 0x387e}, {f(-0.5), f(448), 0, 0xb07e}}},
 	{"cvt.rn.f16x2.e4m3x2 %r5, %h0;", "r", []sample{{0x387e, 0, 0, 0x3c005f00}}},
 	{"cvt.rn.satfinite.e5m2x2.f32 %h5, %r0, %r1;", "h", []sample{{f(1), f(1e9), 0, 0x3c7b}}},
 
 	{"@%p6 bra over; mov.b32 %r5, 1; bra done; over: mov.b32 %r5, 2; done:", "r", []sample{{0, 0, 0, 1}}},
-	{"mov.b32 %r5, 0; again: add.s32 %r5, %r5, 2; setp.lt.s32 %p5, %r5, %r0; @%p5 bra again;", "r", []sample{{7, 0, 0, 8}, {1, 0, 0, 2}, {20, 0, 0, 20}}},
-	{"table: .branchtargets first, second, third; brx.idx %r0, table; first: mov.b32 %r5, 10; bra done; second: mov.b32 %r5, 20; bra done; third: mov.b32 %r5, 30; done:",
+	{"mov.b32 %r5, 0; again: add.s32 %r5, %r5, 2; setp.lt.s32 %p5, %r5, %r0; @%p5 bra again;", "r",
+		[]sample{{7, 0, 0, 8}, {1, 0, 0, 2}, {20, 0, 0, 20}}},
+	{"table: .branchtargets first, second, third; brx.idx %r0, table; first: mov.b32 %r5, 10; bra done; " +
+		"second: mov.b32 %r5, 20; bra done; third: mov.b32 %r5, 30; done:",
 		"r", []sample{{0, 0, 0, 10}, {1, 0, 0, 20}, {2, 0, 0, 30}}},
-	{"{ .param .b32 x; .param .b32 y; st.param.b32 [x], %r0; call.uni (y), twice, (x); ld.param.b32 %r5, [y]; }", "r", []sample{{4, 0, 0, 8}, {5, 0, 0, 10}}},
-	{"mov.u64 %d4, stack; cvta.local.u64 %d4, %d4; st.u32 [%d4+4], %r0; cvta.to.local.u64 %d4, %d4; ld.local.s16 %r5, [%d4+4];", "r", []sample{{0xffff, 0, 0, 0xffffffff}}},
+	{"{ .param .b32 x; .param .b32 y; st.param.b32 [x], %r0; call.uni (y), twice, (x); ld.param.b32 %r5, [y]; }", "r",
+		[]sample{{4, 0, 0, 8}, {5, 0, 0, 10}}},
+	{"mov.u64 %d4, stack; cvta.local.u64 %d4, %d4; st.u32 [%d4+4], %r0; cvta.to.local.u64 %d4, %d4; " +
+		"ld.local.s16 %r5, [%d4+4];", "r", []sample{{0xffff, 0, 0, 0xffffffff}}},
 	{"ld.const.u8 %r5, [bytes+2];", "r", []sample{{0, 0, 0, 7}}},
 	{"mov.u64 %d4, words; ld.global.nc.v2.u32 {%r4, %r5}, [%d4];", "r", []sample{{0, 0, 0, 0x40490fdb}}},
 	{"ld.global.u64 %d4, [pointer]; ld.global.u32 %r5, [%d4];", "r", []sample{{0, 0, 0, 5}}},
 	{"activemask.b32 %r4; popc.b32 %r4, %r4; setp.gt.u32 %p5, %r4, 0;", "p", []sample{{0, 0, 0, 1}}},
-	{"mov.u32 %r4, %laneid; mov.u32 %r3, %tid.x; sub.u32 %r4, %r4, %r3; setp.eq.u32 %p5, %r4, 0;", "p", []sample{{0, 0, 0, 1}}},
+	{"mov.u32 %r4, %laneid; mov.u32 %r3, %tid.x; sub.u32 %r4, %r4, %r3; setp.eq.u32 %p5, %r4, 0;", "p",
+		[]sample{{0, 0, 0, 1}}},
 	{"atom.acq_rel.sys.global.cas.b32 %r5, [words], 6, 7;", "r", []sample{{0, 0, 0, 5}}},
-	{"mov.u64 %d4, slots; cvta.shared.u64 %d4, %d4; mad.wide.u32 %d4, %r6, 4, %d4; st.u32 [%d4], %r0; isspacep.shared %p4, %d4; cvta.to.shared.u64 %d4, %d4; ld.volatile.shared.u32 %r5, [%d4]; @!%p4 mov.b32 %r5, 0;", "r", []sample{{9, 0, 0, 9}}},
+	{"mov.u64 %d4, slots; cvta.shared.u64 %d4, %d4; mad.wide.u32 %d4, %r6, 4, %d4; st.u32 [%d4], %r0; " +
+		"isspacep.shared %p4, %d4; cvta.to.shared.u64 %d4, %d4; ld.volatile.shared.u32 %r5, [%d4]; " +
+		"@!%p4 mov.b32 %r5, 0;", "r", []sample{{9, 0, 0, 9}}},
 }
 
-// opcodeModule surrounds a piece of code with what loads its sources and stores its result. Lanes whose bit of the mask
-// is clear jump over the code and keep 0xcdcd as their result.
+// opcodeModule returns a module that loads the sources, runs a piece of code and stores its result. Lanes whose bit in
+// the mask is 0 jump over the code and keep 0xcdcd as their result.
 func opcodeModule(code, result string) string {
 	store := map[string]string{
 		"r": "cvt.u64.u32 %d6, %r5;", "h": "cvt.u64.u16 %d6, %h5;", "d": "mov.b64 %d6, %d5;", "p": "selp.b64 %d6, 1, 0, %p5;",
@@ -297,7 +314,7 @@ func TestOpcodes(t *testing.T) {
 	for _, row := range opcodes {
 		t.Run(row.code, func(t *testing.T) {
 			text := opcodeModule(row.code, row.result)
-			if dir := os.Getenv("KLEINBILD_PTX_DUMP"); dir != "" { // for a look at the text by another assembler
+			if dir := os.Getenv("KLEINBILD_PTX_DUMP"); dir != "" { // to check the text with another assembler
 				name := strings.Map(func(c rune) rune {
 					if strings.ContainsRune(" ;,%/|{}[]:!", c) {
 						return '_'
@@ -337,7 +354,7 @@ func TestOpcodes(t *testing.T) {
 	}
 }
 
-// TestUnknownInstructions asks for an error that names what is not known, at load.
+// TestUnknownInstructions checks that LoadModule returns an error that names an unknown instruction or modifier.
 func TestUnknownInstructions(t *testing.T) {
 	r := newRig(t, Device{Major: 9})
 	for _, row := range []struct{ code, want string }{

@@ -7,28 +7,28 @@ import (
 	"kleinbild/kernels/ptxsim/ptx"
 )
 
-// exec carries out one instruction for the lanes of active.
+// exec runs one instruction for the lanes of active.
 type exec func(w *warp, in *instr, active uint32)
 
-// An instr is an instruction ready to run. Registers are rows of the warp's files: r32 holds everything up to 32 bits,
-// r64 the 64-bit registers, p the predicates. Constants and special registers are rows like any other.
+// An instr is a decoded instruction. Registers are rows of the warp's register files: r32 for registers of up to 32
+// bits, r64 for those of 64 bits, and p for predicates. Constants and special registers are rows too.
 type instr struct {
 	run        exec
-	guard      int32 // predicate row, -1 for none
+	guard      int32 // the row of the guard predicate, or -1
 	guardNot   bool
-	not        bool // a negated predicate operand
-	flag       bool // meaning is the operation's own
-	wide       bool // an address in a 64-bit row
+	not        bool // the predicate operand is negated
+	flag       bool // cp.async: the destination's address is in a 64-bit row
+	wide       bool // the address is in a 64-bit row
 	space      space
-	bits       uint8 // of an element, or a small number of the operation's own
+	bits       uint8 // of an element in memory
 	count      uint8 // of vector elements
-	d, a, b, c int32
-	e          int32 // fourth source or second destination
+	d, a, b, c int32 // rows of the destination and the sources
+	e          int32 // the row of a fourth source, a second destination or the member mask
 	imm        int64
-	list       []int32 // vectors, fragments
+	list       []int32 // rows of a vector or a fragment; targets of brx
 	lanes      membership
-	detail     any // rarer operations keep their description here
-	// Rows whose definedness is checked, and rows written: what wgmma may still own must be in neither.
+	detail     any // *call for a call
+	// Rows that must have values, and rows that are written. A wgmma in flight must not own any of them.
 	read32, read64, readP []int32
 	write32               []int32
 	source                *ptx.Instruction
@@ -50,31 +50,32 @@ type program struct {
 	params    map[*ptx.Variable]int
 	paramSize int
 	shared    map[*ptx.Variable]int
-	// Static shared bytes, and where the dynamic part begins.
+	// The size of the static shared memory, and the offset of the dynamic one.
 	staticShared, dynamicShared int
 	local                       map[*ptx.Variable]int
 	localSize                   int
 	globals                     map[*ptx.Variable]uint64 // addresses, of the loaded module
 	functions                   map[*ptx.Function]*placed
-	asyncAgents                 bool  // uses bulk copies or wgmma: their reads need agents of their own
-	wgmma                       bool  // registers may be in flight
-	hopper                      bool  // the target has sm_90's instructions
-	carryFlag                   int32 // row of the carry + 1, 0 where not used
+	// the kernel uses mbarriers, bulk copies or wgmma, which are agents of the race check
+	asyncAgents bool
+	wgmma       bool  // the kernel uses wgmma, so that registers may be in flight
+	hopper      bool  // the target has the instructions of sm_90
+	carryFlag   int32 // the row of the carry flag + 1, or 0
 }
 
-// placed is where a function's registers and code went.
+// placed has the rows and the code address of a function.
 type placed struct {
 	rows  []int32 // by register index, in the file of its type
-	first int     // of code
-	ret   int32   // row of r32 that holds the return address
+	first int     // the index of the first instruction in program.code
+	ret   int32   // the row of r32 with the return address
 }
 
-// maxStaticShared is what every device allows; more has to be dynamic.
+// maxStaticShared is the largest static shared memory of a kernel, in bytes. More must be dynamic.
 const maxStaticShared = 48 << 10
 
 func roundUp(n, to int) int { return (n + to - 1) / to * to }
 
-// compile turns a kernel into a program. Its errors name the line of the PTX text.
+// compile compiles a kernel and the functions that it calls. Its errors name the line of the PTX text.
 func compile(m *ptx.Module, entry *ptx.Function, globals map[*ptx.Variable]uint64) (*program, error) {
 	p := &program{name: entry.Name, module: m, entry: entry, globals: globals,
 		constant32: map[uint32]int32{}, constant64: map[uint64]int32{}, special: map[string]int32{},
@@ -91,7 +92,8 @@ func compile(m *ptx.Module, entry *ptx.Function, globals map[*ptx.Variable]uint6
 	}
 	p.layoutShared(order)
 	if p.staticShared > maxStaticShared {
-		return nil, fmt.Errorf("%s: %d bytes of static shared memory, want at most %d", entry.Name, p.staticShared, maxStaticShared)
+		return nil, fmt.Errorf("%s: %d bytes of static shared memory, want at most %d",
+			entry.Name, p.staticShared, maxStaticShared)
 	}
 	at := 0
 	for _, f := range order {
@@ -135,7 +137,8 @@ func compile(m *ptx.Module, entry *ptx.Function, globals map[*ptx.Variable]uint6
 	return p, nil
 }
 
-// reach lists the kernel and the functions it calls, and refuses recursion and calls of what has no body.
+// reach returns the kernel and the functions that it calls. It returns an error for recursion and for a call of a
+// function without a body.
 func (p *program) reach(entry *ptx.Function) ([]*ptx.Function, error) {
 	var order []*ptx.Function
 	state := map[*ptx.Function]int{}
@@ -170,8 +173,8 @@ func (p *program) reach(entry *ptx.Function) ([]*ptx.Function, error) {
 	return order, visit(entry)
 }
 
-// layoutShared places the static shared variables, those with the widest alignment first as declared, and the dynamic
-// array behind them at its declared alignment.
+// layoutShared assigns offsets to the static shared variables that are used, in the order of declaration, and to the
+// dynamic array after them, with their declared alignments.
 func (p *program) layoutShared(order []*ptx.Function) {
 	vars := slices.Clone(p.module.Variables)
 	for _, f := range order {
@@ -233,7 +236,7 @@ func (p *program) value64(v uint64) int32 {
 	return r
 }
 
-// targetNumber reads the number of "sm_90a".
+// targetNumber returns 90 for "sm_90a".
 func targetNumber(target string) int {
 	n := 0
 	for _, c := range target {
@@ -244,6 +247,7 @@ func targetNumber(target string) int {
 	return n
 }
 
+// endOfFunction returns an instruction behind the last one of f, which faults.
 func endOfFunction(f *ptx.Function) instr {
 	end := &ptx.Instruction{Opcode: "end", Text: "the end of " + f.Name, Line: f.Line, Guard: -1}
 	if n := len(f.Instructions); n > 0 {

@@ -9,12 +9,12 @@ import (
 	"kleinbild/kernels/cu"
 )
 
-// A stream is a queue whose head is carried out when it is waited for.
+// A stream is a queue of work that runs when a caller waits for it.
 type stream struct {
 	context   *Context
 	queue     []func() error
-	done      int64 // pieces of work carried out
-	recording *graph
+	done      int64  // how many pieces of work have run
+	recording *graph // nil, or the graph that BeginCapture has started
 	destroyed bool
 }
 
@@ -28,7 +28,7 @@ func (s *stream) enqueue(work func() error) {
 	s.queue = append(s.queue, work)
 }
 
-// drain carries out the work up to a position.
+// drain runs the work before a position.
 func (s *stream) drain(position int64) error {
 	for s.done < position && len(s.queue) > 0 {
 		work := s.queue[0]
@@ -87,7 +87,7 @@ func (s *stream) MemcpyDtoHAsync(dst []byte, src cu.DevicePtr) error {
 	return nil
 }
 
-// MemcpyDtoDAsync copies what the bytes are and whether they count as written.
+// MemcpyDtoDAsync copies bytes, and whether each of them has been written.
 func (s *stream) MemcpyDtoDAsync(dst, src cu.DevicePtr, bytes int64) error {
 	if err := s.enter("copy on device"); err != nil {
 		return err
@@ -229,7 +229,7 @@ func (e *event) Record(on cu.Stream) error {
 	return nil
 }
 
-// Query carries the work out: asking again and again must end.
+// Query runs the work before the event and returns true, so that a loop of Query ends.
 func (e *event) Query() (bool, error) {
 	if err := e.Synchronize(); err != nil {
 		return false, err
@@ -261,14 +261,14 @@ func (e *event) Elapsed(start cu.Event) (time.Duration, error) {
 		return 0, errors.New("elapsed: the events are not of this context or without timing")
 	}
 	if s.at.IsZero() || e.at.IsZero() {
-		return 0, errors.New("elapsed: an event has not been passed")
+		return 0, errors.New("elapsed: an event has not been reached")
 	}
 	return e.at.Sub(s.at), nil
 }
 
 func (e *event) Destroy() error { return nil }
 
-// A graph is recorded work, and its own executable form.
+// A graph is recorded work. It is both the cu.Graph and the cu.GraphExec.
 type graph struct {
 	context *Context
 	work    []func() error

@@ -6,22 +6,22 @@ import (
 	"kleinbild/kernels/cu"
 )
 
-// A tensorMap is the decoded form of a descriptor. The bytes are this device's own: a magic number, then the fields of
-// cu.TensorMapTiled in order.
+// A tensorMap is a decoded tensor map. The 128 bytes of a tensor map have a format of this device: a magic number, the
+// address, the rank, type, swizzle and fill, and for each dimension its size, stride, box size and element stride.
 type tensorMap struct {
-	element       int // bytes
+	element       int // bytes of an element
 	address       uint64
-	dims, strides []int64 // strides[i] for dimension i, strides[0] the element
-	box           []int
-	steps         []int
+	dims, strides []int64 // elements and bytes of each dimension; strides[0] is the size of an element
+	box           []int   // elements of the box in each dimension
+	steps         []int   // element strides
 	swizzle       cu.TensorMapSwizzle
 	fillNaN       bool
-	nan           uint32
+	nan           uint32 // the bits of NaN
 }
 
 const tensorMapMagic = 0x70616d7478747031
 
-// TensorMapEncodeTiled makes a descriptor of this device's own, of what t.Check allows.
+// TensorMapEncodeTiled returns a tensor map in the format of this device. The error is that of t.Check.
 func (c *Context) TensorMapEncodeTiled(t cu.TensorMapTiled) (cu.TensorMap, error) {
 	var m cu.TensorMap
 	if err := c.enter("encode tensor map"); err != nil {
@@ -52,15 +52,17 @@ func (c *Context) TensorMapEncodeTiled(t cu.TensorMapTiled) (cu.TensorMap, error
 	return m, nil
 }
 
-// decodeTensorMap reads a descriptor back; false for bytes that are none.
+// decodeTensorMap parses the bytes of a tensor map. It returns false if they are not one of this device.
 func decodeTensorMap(b []byte) (tensorMap, bool) {
 	if len(b) < cu.TensorMapBytes || binary.LittleEndian.Uint64(b) != tensorMapMagic {
 		return tensorMap{}, false
 	}
 	rank := int(b[16])
 	kind := cu.TensorMapDataType(b[17])
-	t := tensorMap{address: binary.LittleEndian.Uint64(b[8:]), element: kind.Bytes(), swizzle: cu.TensorMapSwizzle(b[18]), fillNaN: b[19] == byte(cu.FillNaN)}
-	t.nan = map[cu.TensorMapDataType]uint32{cu.TensorMapFloat16: 0x7fff, cu.TensorMapBFloat16: 0x7fff, cu.TensorMapFloat32: 0x7fffffff}[kind]
+	t := tensorMap{address: binary.LittleEndian.Uint64(b[8:]), element: kind.Bytes(),
+		swizzle: cu.TensorMapSwizzle(b[18]), fillNaN: b[19] == byte(cu.FillNaN)}
+	t.nan = map[cu.TensorMapDataType]uint32{
+		cu.TensorMapFloat16: 0x7fff, cu.TensorMapBFloat16: 0x7fff, cu.TensorMapFloat32: 0x7fffffff}[kind]
 	at := b[20:]
 	for i := range rank {
 		t.dims = append(t.dims, int64(binary.LittleEndian.Uint32(at))+1)
@@ -76,7 +78,7 @@ func decodeTensorMap(b []byte) (tensorMap, bool) {
 	return t, true
 }
 
-// bytes is the size of a whole box.
+// bytes returns the size of the box in bytes.
 func (t *tensorMap) bytes() int {
 	n := t.element
 	for _, b := range t.box {
@@ -85,8 +87,8 @@ func (t *tensorMap) bytes() int {
 	return n
 }
 
-// each calls f for every element of the box at the given coordinates: its offset in the box, unswizzled, and its
-// address, or inside false where it lies outside the tensor.
+// each calls f for every element of the box at the given coordinates, with its offset in the box before swizzling, its
+// address, and whether it is inside the tensor.
 func (t *tensorMap) each(coordinates []int32, f func(offset int, address uint64, inside bool)) {
 	index := make([]int, len(t.box))
 	for offset := 0; ; offset += t.element {
@@ -110,8 +112,9 @@ func (t *tensorMap) each(coordinates []int32, f func(offset int, address uint64,
 	}
 }
 
-// swizzled permutes the 16-byte chunks of a shared address: the bits above the pattern's row choose the exclusive-or.
-// The pattern is a function of the address itself, so tiles are aligned to it.
+// swizzled returns the address at which a byte of a tile is stored: the number of its 16-byte chunk in its row, xor the
+// lowest bits of the number of its 128-byte row. Because it depends on the address itself, tiles must be aligned
+// (tileAlign).
 func swizzled(at uint64, mode cu.TensorMapSwizzle) uint64 {
 	switch mode {
 	case cu.Swizzle32B:

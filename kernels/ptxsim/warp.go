@@ -6,33 +6,33 @@ import (
 
 const allLanes = 0xffffffff
 
-// membership says which lanes must be at an instruction together before it is carried out.
+// membership says which lanes must reach an instruction before it runs.
 type membership uint8
 
 const (
 	anyLanes  membership = iota
-	liveLanes            // all lanes that have not exited: barriers
-	fullWarp             // all 32 lanes, none exited: .aligned collectives
-	maskLanes            // those named by the member mask in row e
+	liveLanes            // all lanes that have not exited: for barriers
+	fullWarp             // all 32 lanes, of which none may have exited: for .aligned collectives
+	maskLanes            // the lanes of the member mask in row e
 )
 
-// warpState says whether the block's scheduler may run a warp.
+// warpState is the state of a warp for the block's scheduler.
 type warpState uint8
 
 const (
 	running warpState = iota
 	atBarrier
-	yielded // found nothing to do in a wait; may be run again
+	yielded // the warp waits in a loop, and may run again
 	finished
 )
 
-// A group is the lanes of a warp that are at one instruction. Lanes that branch apart form groups; groups that come to
-// the same instruction become one again. The group with the lowest address runs first, which brings the lanes of a
-// loop and of an if back together where the compiler laid the code out in the usual order; results never depend on it.
+// A group is the lanes of a warp that are at the same instruction. A branch splits a group, and groups that reach the
+// same instruction are joined. The group with the lowest address runs first. With the usual order of code, that joins
+// the lanes after a loop or an if; the results do not depend on it.
 type group struct {
-	pc     int
+	pc     int // an index in program.code
 	mask   uint32
-	parked bool // at a collective, waiting for lanes of other groups
+	parked bool // waits at a collective for lanes of other groups
 }
 
 type warp struct {
@@ -41,34 +41,34 @@ type warp struct {
 	r32          [][32]uint32
 	r64          [][32]uint64
 	p            []uint32
-	def32, def64 []uint32 // a bit a lane: the register has a value
+	def32, def64 []uint32 // a bit for each lane in which the register has a value
 	defP         []uint32
 	scratch32    [32]uint32
 	scratch64    [32]uint64
-	exists       uint32 // lanes that the block has
-	live         uint32 // lanes that have not exited
-	active       uint32 // lanes of the running group
-	pc, next     int
-	groups       []group // the others
-	fair         bool    // this slice runs a group out of turn, so that lanes that spin do not starve the others
+	exists       uint32  // lanes that are threads of the block
+	live         uint32  // lanes that have not exited
+	active       uint32  // lanes of the running group
+	pc, next     int     // of the running group
+	groups       []group // the other groups
+	fair         bool    // runs a group that is not the first in this slice, so that lanes that spin do not block others
 	state        warpState
-	barrier      int
-	barrierAt    *instr // of the wait, for messages
-	waitingAt    *instr // the last poll of an mbarrier that failed
-	steps        int64  // instructions of this block
-	local        []byte // 32 × localSize
-	localInit    []bool
-	last         *allocation // the last one found
-	clock        []uint32    // what happened before: see checks.go
-	fenced       []uint32    // what a proxy fence has covered
-	syncs        uint32      // warp-wide synchronisations so far
+	barrier      int         // the barrier that the warp waits at
+	barrierAt    *instr      // the instruction that waits
+	waitingAt    *instr      // the last mbarrier wait that was not complete
+	steps        int64       // instructions run in this block
+	local        []byte      // 32 × localSize
+	localInit    []bool      // by byte: it has been written
+	last         *allocation // the allocation of the last access to global memory
+	clock        []uint32    // by agent: see checks.go
+	fenced       []uint32    // by agent: the time up to which a proxy fence has made its writes visible
+	syncs        uint32      // the number of warp-wide synchronisations so far
 	copies       []copyInFlight
 	groupsOpen   [32]uint32 // cp.async groups committed by each lane
 	bulk         bulkGroups
 	wgmma        wgmmaState
 }
 
-// runSlice runs the warp until it waits, ends or has used up n instructions.
+// runSlice runs the warp until it waits, ends or has run n instructions.
 func (w *warp) runSlice(n int) {
 	code := w.program.code
 	check := w.checks.Uninitialised
@@ -108,14 +108,15 @@ func (w *warp) runSlice(n int) {
 		w.pc = w.next
 	}
 	if w.steps > w.budget {
-		w.fault(&code[w.pc], w.active, "warp %d has run %d instructions, the budget of a block: an endless loop", w.id, w.steps)
+		w.fault(&code[w.pc], w.active, "warp %d has run %d instructions, more than the budget of a block: an endless loop",
+			w.id, w.steps)
 	}
 	if w.state == running || w.state == yielded {
 		w.rotate()
 	}
 }
 
-// checkDefined faults where a source register has no value.
+// checkDefined faults if a source register has no value in an active lane.
 func (w *warp) checkDefined(in *instr, active uint32) {
 	for _, r := range in.read32 {
 		if m := active &^ w.def32[r]; m != 0 {
@@ -134,7 +135,8 @@ func (w *warp) checkDefined(in *instr, active uint32) {
 	}
 }
 
-// reconverge joins the groups that are at the running group's instruction, and hands over to a group behind it.
+// reconverge joins the groups at the running group's instruction to the running group. If another group has a lower
+// address, that group becomes the running one.
 func (w *warp) reconverge() {
 	lowest := -1
 	for i := 0; i < len(w.groups); i++ {
@@ -162,7 +164,7 @@ func (w *warp) swap(i int) {
 	w.pc, w.active = g.pc, g.mask
 }
 
-// rotate, at the end of a slice, gives the next slice to another group where there is one.
+// rotate makes another group the running one at the end of a slice, if there is one that is not parked.
 func (w *warp) rotate() {
 	w.fair = false
 	for i := range w.groups {
@@ -176,8 +178,9 @@ func (w *warp) rotate() {
 	}
 }
 
-// leave ends the running group's claim on the warp and continues with another one, or ends the warp.
-func (w *warp) leave() {
+// runOtherGroup makes the group with the lowest address the running one. If there is no group, the warp is finished; if
+// all are parked, it faults.
+func (w *warp) runOtherGroup() {
 	best := -1
 	for i := range w.groups {
 		if !w.groups[i].parked && (best < 0 || w.groups[i].pc < w.groups[best].pc) {
@@ -198,14 +201,14 @@ func (w *warp) leave() {
 	w.next = g.pc
 }
 
-// gather reports whether all lanes that an instruction needs are here. If not, the running group is parked and another
-// one goes on.
+// gather reports whether all lanes that an instruction needs have reached it. If not, it parks the running group and
+// runs another one.
 func (w *warp) gather(in *instr, active uint32) bool {
 	need := w.live
 	switch in.lanes {
 	case fullWarp:
 		if w.live != allLanes {
-			w.fault(in, active, "all 32 lanes must take part, lanes %#x do not exist or have exited", ^w.live)
+			w.fault(in, active, "all 32 lanes must take part, but lanes %#x do not exist or have exited", ^w.live)
 		}
 	case maskLanes:
 		need = 0
@@ -229,23 +232,25 @@ func (w *warp) gather(in *instr, active uint32) bool {
 		w.groups = append(w.groups, group{pc: w.pc + 1, mask: rest})
 	}
 	w.groups = append(w.groups, group{pc: w.pc, mask: active, parked: true})
-	w.leave()
+	w.runOtherGroup()
 	return false
 }
 
-// divergent reports lanes that wait for each other at different collectives.
+// divergent faults because all groups wait for each other at collectives.
 func (w *warp) divergent() {
 	g := w.groups[0]
 	in := &w.program.code[g.pc]
 	if len(w.groups) == 1 {
-		w.fault(in, g.mask, "lanes %#x wait here for lanes %#x, which have exited or will not come", g.mask, ^g.mask&w.exists)
+		w.fault(in, g.mask, "lanes %#x wait here for lanes %#x, which have exited or will not come",
+			g.mask, ^g.mask&w.exists)
 	}
 	other := &w.program.code[w.groups[1].pc]
 	w.fault(in, g.mask, "divergent warp: lanes %#x wait here, lanes %#x at %s (%s)", g.mask, w.groups[1].mask,
 		w.program.position(other.source), other.source.Text)
 }
 
-// begin32 returns where to write the results for row d: the row itself if all lanes are active.
+// begin32 returns the array for the results of row d: the row itself if all lanes are active, or a scratch row. The
+// caller writes all 32 lanes and calls end32.
 func (w *warp) begin32(d int32, active uint32) *[32]uint32 {
 	if active == allLanes {
 		return &w.r32[d]
@@ -253,7 +258,7 @@ func (w *warp) begin32(d int32, active uint32) *[32]uint32 {
 	return &w.scratch32
 }
 
-// end32 completes begin32.
+// end32 copies the active lanes from the scratch row to row d if needed, and marks them as having values.
 func (w *warp) end32(d int32, active uint32) {
 	w.def32[d] |= active
 	if active == allLanes {
@@ -285,7 +290,7 @@ func (w *warp) end64(d int32, active uint32) {
 	}
 }
 
-// setPredicate writes the lanes of active.
+// setPredicate writes the active lanes of a predicate.
 func (w *warp) setPredicate(d int32, active, value uint32) {
 	w.p[d] = w.p[d]&^active | value&active
 	w.defP[d] |= active

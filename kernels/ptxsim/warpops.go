@@ -6,7 +6,7 @@ import (
 	"kleinbild/kernels/ptxsim/ptx"
 )
 
-// warpOps move data between the lanes of a warp. All of them wait until the lanes of their member mask are there.
+// warpOps exchange data between the lanes of a warp. All but activemask wait for the lanes of their member mask.
 var warpOps = map[string]func(d *decoder){
 	"shfl":       decodeShfl,
 	"vote":       decodeVote,
@@ -16,7 +16,7 @@ var warpOps = map[string]func(d *decoder){
 	"elect":      decodeElect,
 }
 
-// resultPair splits "d|p"; p is a predicate that may be missing.
+// resultPair returns the operands d and p of "d|p". second is nil if there is only d.
 func (d *decoder) resultPair() (first, second *ptx.Operand) {
 	o := d.operand(0)
 	if o.Kind == ptx.PairOperand {
@@ -25,14 +25,15 @@ func (d *decoder) resultPair() (first, second *ptx.Operand) {
 	return o, nil
 }
 
-// members takes the member mask, and .sync with it.
+// members decodes the member mask and .sync.
 func (d *decoder) members(operand int) {
 	d.want("sync")
 	d.in.e = d.read(operand, 32)
 	d.in.lanes = maskLanes
 }
 
-// decodeShfl follows the manual's pseudo code: c holds the last lane of a segment and the segment's mask.
+// decodeShfl decodes shfl, following the pseudo code of the PTX manual: c has the last lane of a segment and the mask
+// of the segment.
 func decodeShfl(d *decoder) {
 	mode := d.want("up", "down", "bfly", "idx")
 	if t := d.typ(); t != "b32" || !d.operands(5, 5) {
@@ -93,8 +94,8 @@ func decodeShfl(d *decoder) {
 	}
 }
 
-// parties calls f once for each set of lanes that share a member mask.
-func (w *warp) parties(in *instr, active uint32, f func(lanes uint32)) {
+// forEachMask calls f once for each set of lanes with the same member mask.
+func (w *warp) forEachMask(in *instr, active uint32, f func(lanes uint32)) {
 	for active != 0 {
 		lanes := w.r32[in.e][bits.TrailingZeros32(active)&31] & active
 		f(lanes)
@@ -114,7 +115,7 @@ func decodeVote(d *decoder) {
 	d.members(2)
 	d.in.run = func(w *warp, in *instr, active uint32) {
 		votes := w.selector(in)
-		w.parties(in, active, func(lanes uint32) {
+		w.forEachMask(in, active, func(lanes uint32) {
 			yes := votes & lanes
 			switch mode {
 			case "ballot":
@@ -130,7 +131,7 @@ func decodeVote(d *decoder) {
 	}
 }
 
-// broadcast gives some lanes of a row one value.
+// broadcast writes v to some lanes of a row.
 func (w *warp) broadcast(row int32, lanes, v uint32) {
 	w.def32[row] |= lanes
 	for m := lanes; m != 0; m &= m - 1 {
@@ -173,7 +174,7 @@ func decodeMatch(d *decoder) {
 			}
 			return found
 		}
-		w.parties(in, active, func(lanes uint32) {
+		w.forEachMask(in, active, func(lanes uint32) {
 			if all {
 				found := same(lanes, values[bits.TrailingZeros32(lanes)&31])
 				if found != lanes {
@@ -205,7 +206,7 @@ func decodeRedux(d *decoder) {
 	d.members(2)
 	signed := t == "s32"
 	d.in.run = func(w *warp, in *instr, active uint32) {
-		w.parties(in, active, func(lanes uint32) {
+		w.forEachMask(in, active, func(lanes uint32) {
 			a := &w.r32[in.a]
 			r := a[bits.TrailingZeros32(lanes)&31]
 			for m := lanes & (lanes - 1); m != 0; m &= m - 1 {
@@ -247,7 +248,7 @@ func decodeActivemask(d *decoder) {
 	d.in.run = func(w *warp, in *instr, active uint32) { w.broadcast(in.d, active, active) }
 }
 
-// decodeElect chooses the lowest lane of the member mask.
+// decodeElect decodes elect.sync, which chooses the lowest lane of the member mask.
 func decodeElect(d *decoder) {
 	if !d.operands(2, 2) {
 		return
@@ -261,7 +262,7 @@ func decodeElect(d *decoder) {
 	d.members(1)
 	d.needHopper()
 	d.in.run = func(w *warp, in *instr, active uint32) {
-		w.parties(in, active, func(lanes uint32) {
+		w.forEachMask(in, active, func(lanes uint32) {
 			l := bits.TrailingZeros32(lanes)
 			w.broadcast(in.d, lanes, uint32(l))
 			w.setPredicate(in.c, lanes, 1<<l)
@@ -269,7 +270,7 @@ func decodeElect(d *decoder) {
 	}
 }
 
-// needHopper refuses what only sm_90 and later have.
+// needHopper fails unless the module's target is sm_90 or newer.
 func (d *decoder) needHopper() {
 	if !d.hopper {
 		d.fail("%s needs target sm_90 or newer, the module is for %s", d.text.Opcode, d.module.Target)

@@ -7,25 +7,25 @@ import (
 	"kleinbild/kernels/ptxsim/ptx"
 )
 
-// wgmmaOps are the asynchronous matrix operations of four warps, and what goes with them. Each warp computes its own 16
-// of the 64 rows when the operation is issued; until wgmma.wait_group the registers belong to the operation, and the
-// shared memory that it reads counts as being read.
+// wgmmaOps are the asynchronous matrix operations of four warps. Each warp computes its 16 of the 64 rows when the
+// operation is issued. Until wgmma.wait_group, other instructions must not use the operation's registers, and the
+// operation counts as a reader of its shared memory.
 var wgmmaOps = map[string]func(d *decoder){"wgmma": decodeWgmma, "setmaxnreg": decodeSetmaxnreg}
 
-// wgmmaState is what a warp has in flight. Groups are numbered from 1; group is the one not committed yet.
+// wgmmaState has the operations of a warp that are in flight.
 type wgmmaState struct {
-	group  uint32
-	owner  []uint32 // by row of r32: the group whose accumulator it is, 0 for none
-	source []uint32 // likewise for sources
-	dirty  []bool   // written since the last wgmma.fence
-	busy   int      // rows with an owner or a source
+	group  uint32   // the number of the group that is not committed yet, from 1
+	owner  []uint32 // by row of r32: the group that has the row as an accumulator, or 0
+	source []uint32 // by row of r32: the group that has the row as a source, or 0
+	dirty  []bool   // by row of r32: it was written since the last wgmma.fence
+	busy   int      // how many entries of owner and source are not 0
 }
 
-// wideFragments are the operands of one warp's share.
+// wideFragments are the operands and sums of one warp's 16 rows.
 type wideFragments struct {
-	a    [16][32]float64
-	b    [256][32]float64
-	sums [16][256]float64
+	a    [16][32]float64  // [m][k]
+	b    [256][32]float64 // [n][k]
+	sums [16][256]float64 // [m][n]
 }
 
 func (d *decoder) needWgmma() {
@@ -39,7 +39,7 @@ func decodeSetmaxnreg(d *decoder) {
 	d.want("inc", "dec")
 	d.want("sync")
 	d.want("aligned")
-	d.drop("u32")
+	d.ignore("u32")
 	if n := d.constant(0); n < 24 || n > 256 || n%8 != 0 {
 		d.fail("%d registers, want a multiple of 8 from 24 to 256", n)
 	}
@@ -70,7 +70,7 @@ func decodeWgmma(d *decoder) {
 	}
 }
 
-// waitWgmma gives back the registers and the shared memory of all groups but the newest committed ones.
+// waitWgmma ends the use of registers and shared memory by all committed groups except the newest keep ones.
 func (w *warp) waitWgmma(keep int64) {
 	s := &w.wgmma
 	last := int64(s.group) - 1 - keep
@@ -91,7 +91,8 @@ func (w *warp) waitWgmma(keep int64) {
 	w.clock[agent] = max(w.clock[agent], uint32(last))
 }
 
-// checkAccumulators keeps other instructions off the registers in flight, and notes what they write.
+// checkAccumulators faults if an instruction uses a register that is in flight, and marks the registers that it writes
+// as dirty.
 func (w *warp) checkAccumulators(in *instr, active uint32) {
 	s := &w.wgmma
 	if s.busy > 0 {
@@ -111,21 +112,22 @@ func (w *warp) checkAccumulators(in *instr, active uint32) {
 	}
 }
 
-// matrixOperand is a descriptor of a matrix in shared memory: 64·k or n·k elements.
+// matrixOperand is a decoded matrix descriptor: 64×k or n×k elements in shared memory.
 type matrixOperand struct {
 	base, leading, stride uint64 // bytes
 	swizzle               cu.TensorMapSwizzle
-	transposed            bool // not k but m or n is contiguous
+	transposed            bool // m or n is contiguous in memory instead of k
 }
 
 func decodeDescriptor(v uint64, transposed bool) matrixOperand {
+	swizzles := [4]cu.TensorMapSwizzle{cu.SwizzleNone, cu.Swizzle128B, cu.Swizzle64B, cu.Swizzle32B}
 	return matrixOperand{base: v & 0x3fff << 4, leading: v >> 16 & 0x3fff << 4, stride: v >> 32 & 0x3fff << 4,
-		swizzle: [4]cu.TensorMapSwizzle{cu.SwizzleNone, cu.Swizzle128B, cu.Swizzle64B, cu.Swizzle32B}[v>>62], transposed: transposed}
+		swizzle: swizzles[v>>62], transposed: transposed}
 }
 
-// chunk returns the address of the 16 bytes that hold elements k … of row r (or, transposed, rows r … of column k); size
-// is an element's. The canonical layouts of the manual's "Shared Memory Matrix Layout": atoms of 8 rows of the swizzle's
-// width, 16 bytes without one.
+// chunk returns the address of the 16 bytes with the elements from k on of row r, or if transposed, with the rows from
+// r on of column k. size is the bytes of an element. The layouts are the canonical ones of the PTX manual's "Shared
+// Memory Matrix Layout": they consist of atoms of 8 rows, each as wide as the swizzle, or 16 bytes without a swizzle.
 func (m *matrixOperand) chunk(r, k, size int) uint64 {
 	per := 16 / size // elements in a chunk
 	width := uint64(16 << m.swizzle)
@@ -181,7 +183,7 @@ func (d *decoder) decodeMmaAsync() {
 		return
 	}
 	out := d.writeVector(0, n/2, 32)
-	d.in.write32 = nil // in flight they may be given to the next wgmma
+	d.in.write32 = nil // no check, because several wgmma in flight may use the same accumulators
 	var a []int32
 	descriptorA := int32(0)
 	if d.operand(1).Kind == ptx.VectorOperand {
@@ -190,7 +192,7 @@ func (d *decoder) decodeMmaAsync() {
 		descriptorA = d.read(1, 64)
 	}
 	descriptorB := d.read(2, 64)
-	keep := int32(-1) // the predicate that says whether d is added to
+	keep := int32(-1) // the predicate that tells whether to add to the old value of d
 	constantKeep := true
 	if o := d.operand(3); o.Kind == ptx.ImmediateOperand {
 		constantKeep = o.Value != 0
@@ -256,7 +258,7 @@ func digits(s string) int {
 	return n
 }
 
-// fragmentA spreads the sources in registers: the layout of mma's a.
+// fragmentA reads matrix a from registers, which have the layout of mma's a.
 func (w *warp) fragmentA(in *instr, rows []int32, k, size int, value func(uint32) float64) {
 	per := 4 / size
 	mask := uint32(allLanes) >> (32 - 8*size)
@@ -276,8 +278,9 @@ func (w *warp) fragmentA(in *instr, rows []int32, k, size int, value func(uint32
 	}
 }
 
-// readMatrix reads rows first … of a matrix in shared memory.
-func (w *warp) readMatrix(in *instr, m *matrixOperand, first int, to [][32]float64, k, size int, value func(uint32) float64) {
+// readMatrix reads len(to) rows of a matrix in shared memory, from row first on.
+func (w *warp) readMatrix(in *instr, m *matrixOperand, first int, to [][32]float64, k, size int,
+	value func(uint32) float64) {
 	per := 16 / size
 	agent := 2*len(w.warps) + w.id
 	read := func(r, c int, element func(e int, v float64)) {
@@ -309,7 +312,7 @@ func (w *warp) readMatrix(in *instr, m *matrixOperand, first int, to [][32]float
 	}
 }
 
-// multiplyWide adds in the order and with the single rounding of mma.
+// multiplyWide computes the sums in the order of mma, and rounds them once as mma does (see matrixOps).
 func (w *warp) multiplyWide(in *instr, out []int32, n, k int, sign float64, add bool) {
 	f := w.wide
 	for i := range f.a {

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// A scope is one pair of braces of a body. Inline assembly opens scopes of its own, so registers, variables and labels
-// of the same name live side by side.
+// A scope is the part of a body between two braces. Inline assembly opens scopes, so that a function can have several
+// registers, variables or labels with the same name.
 type scope struct {
 	parent    *scope
 	registers map[string]int
@@ -17,6 +17,7 @@ type scope struct {
 	uses      []labelUse
 }
 
+// A family is a range of registers with one prefix: the index of the first one, and their number.
 type family struct{ first, count int }
 
 // A labelUse is an operand that may name a label of this scope or of one around it.
@@ -28,10 +29,11 @@ type labelUse struct {
 }
 
 func newScope(parent *scope) *scope {
-	return &scope{parent: parent, registers: map[string]int{}, families: map[string]family{}, variables: map[string]*Variable{},
-		labels: map[string]int{}, tables: map[string][]string{}}
+	return &scope{parent: parent, registers: map[string]int{}, families: map[string]family{},
+		variables: map[string]*Variable{}, labels: map[string]int{}, tables: map[string][]string{}}
 }
 
+// register returns the index of the register called name in this scope or in one around it.
 func (s *scope) register(name string) (int, bool) {
 	digits := len(name)
 	for digits > 0 && isDigit(name[digits-1]) {
@@ -42,7 +44,8 @@ func (s *scope) register(name string) (int, bool) {
 		if r, ok := s.registers[name]; ok {
 			return r, true
 		}
-		if f, ok := s.families[name[:digits]]; ok && err == nil && n < f.count && (name[digits] != '0' || n == 0 && len(name) == digits+1) {
+		f, ok := s.families[name[:digits]]
+		if ok && err == nil && n < f.count && (name[digits] != '0' || n == 0 && len(name) == digits+1) {
 			return f.first + n, true
 		}
 	}
@@ -153,7 +156,7 @@ func (p *parser) parseParams() ([]*Variable, error) {
 	return params, nil
 }
 
-// body reads the statements of one function.
+// A body parses the statements of one function.
 type body struct {
 	*parser
 	function *Function
@@ -167,7 +170,7 @@ func (b *body) parse() error {
 		var err error
 		switch {
 		case t.kind == tokenEnd:
-			return b.errorf("function %s without end", quote(b.function.Name))
+			return b.errorf("function %s: found the end of the text, want }", quote(b.function.Name))
 		case t.text == "}":
 			b.next()
 			if err := b.closeScope(); err != nil || b.scope == nil {
@@ -204,7 +207,8 @@ func (b *body) parse() error {
 	}
 }
 
-// closeScope binds what the scope can bind and hands the rest to the scope around it.
+// closeScope resolves the names that the scope's labels and tables declare, and passes the others to the scope around
+// it.
 func (b *body) closeScope() error {
 	s := b.scope
 	for _, u := range s.uses {
@@ -298,7 +302,7 @@ func (b *body) parseLocalVariables() error {
 	return nil
 }
 
-// parseLoc reads ".loc file line column". Line 0 marks code that belongs to no line: it keeps the position before it.
+// parseLoc parses ".loc file line column". Line 0 marks code without a source line, which keeps the position before it.
 func (b *body) parseLoc() error {
 	line := b.next().line
 	file, err := b.integer()
@@ -318,7 +322,8 @@ func (b *body) parseLoc() error {
 	return nil
 }
 
-// inlinedAt finds the outermost of the calls in "// h.h:1:2 @[ a.cu:3:4 @[ b.cu:5:6 ] ]": file and line.
+// inlinedAt returns the file and line of the outermost call in a comment of clang: "b.cu:5" for
+// "// h.h:1:2 @[ a.cu:3:4 @[ b.cu:5:6 ] ]".
 func inlinedAt(comment string) string {
 	_, call, ok := cutLast(comment, "@[ ")
 	if !ok {
@@ -407,7 +412,7 @@ func (b *body) parseInstruction() error {
 	return nil
 }
 
-// parseOperand reads one operand; index is its place in the instruction, by which a label is bound later.
+// parseOperand parses one operand. index is its index in the instruction, for closeScope if it names a label.
 func (b *body) parseOperand(index, depth int) (Operand, error) {
 	if depth > 3 {
 		return Operand{}, b.errorf("operand nested too deeply")
@@ -499,7 +504,7 @@ func (b *body) parseName(index, depth int) (Operand, error) {
 	return Operand{Kind: LabelOperand, Target: -1}, nil
 }
 
-// parsePair reads the "|b" of "a|b".
+// parsePair parses the "|b" of "a|b".
 func (b *body) parsePair(first Operand, depth int) (Operand, error) {
 	if !b.accept("|") {
 		return first, nil

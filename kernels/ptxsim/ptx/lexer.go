@@ -16,7 +16,7 @@ type token struct {
 	kind       tokenKind
 	text       string
 	line       int
-	start, end int // bytes in the source
+	start, end int // byte offsets in the text
 }
 
 func isWordStart(c byte) bool {
@@ -25,8 +25,8 @@ func isWordStart(c byte) bool {
 
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 
-// lex cuts the text into tokens. A word keeps its dots and "::", so that an opcode with its modifiers, a directive and
-// a special register are one token each.
+// lex splits the text into tokens. A word includes dots and "::", so that an opcode with its modifiers, a directive or
+// a special register is one token.
 func lex(src string) ([]token, error) {
 	tokens := make([]token, 0, len(src)/5)
 	line := 1
@@ -60,7 +60,8 @@ func lex(src string) ([]token, error) {
 			i += n + 2
 			tokens = append(tokens, token{tokenString, src[start+1 : i-1], line, start, i})
 		case isDigit(c):
-			for i < len(src) && (isDigit(src[i]) || src[i] == '.' || src[i] == '_' || isWordStart(src[i]) && src[i] != '%' && src[i] != '$') {
+			for i < len(src) && (isDigit(src[i]) || src[i] == '.' || src[i] == '_' ||
+				isWordStart(src[i]) && src[i] != '%' && src[i] != '$') {
 				i++
 			}
 			tokens = append(tokens, token{tokenNumber, src[start:i], line, start, i})
@@ -85,7 +86,7 @@ func lex(src string) ([]token, error) {
 	return append(tokens, token{tokenEnd, "end of text", line, len(src), len(src)}), nil
 }
 
-// quote shows at most the beginning of a piece of the text.
+// quote quotes the beginning of text for an error.
 func quote(s string) string {
 	if len(s) > 40 {
 		s = s[:40] + "…"

@@ -1,24 +1,25 @@
-// Package ptx reads the text of PTX modules: what enters is the assembly that a compiler wrote, what leaves is a Module
-// whose names are resolved: registers are indices, labels are instruction numbers, and every instruction carries the
-// position in the source file that its .loc directive names.
+// Package ptx parses PTX modules. Parse takes the text that a compiler wrote and returns a Module whose names are
+// resolved: registers are indices, labels are instruction numbers, and every instruction has the source position of its
+// .loc directive.
 //
-// The package knows the grammar (PTX ISA 9.0, chapters 4, 5, 7, 10 and 11), not the instructions: an opcode is a name
-// with modifiers and operands, and what they mean is the reader's business. It refuses what it cannot place: undeclared
-// names, aliases, indirect calls, 128-bit registers, textures and surfaces.
+// The package knows the grammar (PTX ISA 9.0, chapters 4, 5, 7, 10 and 11), but not the instructions: an Instruction
+// has an opcode, modifiers and operands, and the caller must know what they mean. Undeclared names, aliases, indirect
+// calls, 128-bit registers, textures and surfaces are errors.
 package ptx
 
 import "fmt"
 
-// A Module is one PTX text.
+// A Module is a parsed PTX text.
 type Module struct {
 	Version   string         // of the language, as written: "7.0"
 	Target    string         // "sm_80"
 	Files     map[int]string // .file directives: what Position.File refers to
 	Variables []*Variable    // of module scope: .global, .const and .shared
-	Functions []*Function    // kernels and device functions in the order of the text; declarations without a body included
+	Functions []*Function    // kernels and device functions in the order of the text, including declarations
 }
 
-// Function returns the function of that name, preferring a definition to a declaration, or nil.
+// Function returns the function called name, or nil. If the text has a definition and declarations of it, it returns
+// the definition.
 func (m *Module) Function(name string) *Function {
 	var found *Function
 	for _, f := range m.Functions {
@@ -29,20 +30,20 @@ func (m *Module) Function(name string) *Function {
 	return found
 }
 
-// A Variable is a declaration outside the registers. Param variables are those of a function's head and those that a
-// call sequence declares in a body.
+// A Variable is a declared variable in memory. Variables of the space "param" are the parameters of a function, and the
+// arguments and results of a call, which a body declares.
 type Variable struct {
 	Name   string
 	Space  string // "global", "const", "shared", "local" or "param"
 	Type   string // of an element: "b8", "f32", …
 	Align  int    // bytes
-	Count  int    // elements; 0 for the extern array whose size the launch gives
+	Count  int    // elements; 0 for an extern array, whose size is set at the launch
 	Extern bool
-	Init   []Operand // leading elements; the rest is zero. Immediates, and symbols where an address is stored
+	Init   []Operand // the values of the first elements (immediates, or symbols for addresses); the others are zero
 	Line   int
 }
 
-// Size is the variable's extent in bytes.
+// Size returns the size of the variable in bytes.
 func (v *Variable) Size() int { return v.Count * TypeBytes(v.Type) }
 
 // A Function is a kernel (.entry) or a device function (.func).
@@ -67,19 +68,19 @@ type Register struct {
 	Type string // "pred", "b16", "f32", …
 }
 
-// A Position is a place in the source that the PTX was compiled from; Line 0 where the text has none.
+// A Position is a line of the source that the PTX was compiled from. Line is 0 if it is not known.
 type Position struct {
 	File, Line int
-	// Caller is where the outermost call stands that the line was inlined into, "gemm.cu:42", if any. PTX before 7.2
-	// has no directive for it: it is what clang's comment behind .loc says.
+	// Caller is the place of the outermost call that the line was inlined at, such as "gemm.cu:42", or "". It is from
+	// clang's comment after .loc, because PTX before 7.2 has no directive for it.
 	Caller string
 }
 
 // An Instruction is one operation.
 type Instruction struct {
-	Opcode    string   // up to the first dot
-	Modifiers []string // between the dots
-	Guard     int      // index of the predicate register, -1 where always executed
+	Opcode    string   // the name up to the first dot
+	Modifiers []string // without their dots
+	Guard     int      // the index of the guard's predicate register, or -1
 	GuardNot  bool
 	Operands  []Operand
 	Text      string // as written, spaces folded
@@ -87,10 +88,10 @@ type Instruction struct {
 	Source    Position
 }
 
-// An OperandKind says which fields of an Operand hold.
+// An OperandKind is the kind of an operand. It determines which fields of the Operand are used.
 type OperandKind uint8
 
-// The kinds of operands.
+// The kinds of operands, and the fields that they use.
 const (
 	RegisterOperand  OperandKind = iota // Register; Not
 	ImmediateOperand                    // Value, Float
@@ -112,7 +113,7 @@ type Operand struct {
 	Register int
 	Not      bool // !p
 	Value    uint64
-	Float    int // 32 or 64 where the immediate was written as a float's bits, else 0
+	Float    int // 32 or 64 if the immediate is a float, whose bits Value has; 0 for an integer
 	Variable *Variable
 	Offset   int64
 	Target   int
@@ -121,7 +122,8 @@ type Operand struct {
 	List     []Operand
 }
 
-// TypeBytes returns the size of a fundamental type by its name without the dot, 0 for a predicate or an unknown name.
+// TypeBytes returns the size in bytes of a fundamental type, given by its name without the dot. It returns 0 for pred
+// and for an unknown name.
 func TypeBytes(name string) int {
 	switch name {
 	case "b8", "u8", "s8":
@@ -138,7 +140,7 @@ func TypeBytes(name string) int {
 	return 0
 }
 
-// A SyntaxError is a text that is not PTX as this package reads it.
+// A SyntaxError is the error for a text that this package cannot parse.
 type SyntaxError struct {
 	Line    int
 	Message string

@@ -66,7 +66,7 @@ again: // a label
 func TestParseErrors(t *testing.T) {
 	for _, row := range []struct{ name, text, want string }{
 		{"empty", "", ".version"},
-		{"no end", head + ".entry k() { ret;", "without end"},
+		{"no end", head + ".entry k() { ret;", "found the end of the text, want }"},
 		{"register", head + ".entry k() { mov.b32 x, 1; }", "not declared"},
 		{"label", head + ".entry k() { bra away; }", "not declared"},
 		{"twice", head + ".entry k() { a: a: ret; }", "twice"},

@@ -6,14 +6,14 @@ import (
 	"strings"
 )
 
-// Limits that no compiler's output comes near; they bound what a hostile text can make the reader allocate.
+// These limits bound the memory that a hostile text can make Parse allocate. A compiler's output is far below them.
 const (
 	maxRegisters    = 1 << 17
 	maxVariableSize = 1 << 30
 	maxNesting      = 64
 )
 
-// Parse reads a whole module. Every error is a *SyntaxError and names a line of src.
+// Parse parses a module. Every error is a *SyntaxError with a line of src.
 func Parse(src string) (*Module, error) {
 	tokens, err := lex(src)
 	if err != nil {
@@ -26,13 +26,14 @@ func Parse(src string) (*Module, error) {
 	return p.module, nil
 }
 
+// A parser parses the tokens of one module.
 type parser struct {
 	src    string
 	tokens []token
-	at     int
+	at     int // the index of the next token
 	module *Module
 	names  map[string]*Variable // of module scope
-	loc    Position
+	loc    Position             // of the last .loc
 }
 
 func (p *parser) peek() token { return p.tokens[p.at] }
@@ -45,7 +46,7 @@ func (p *parser) next() token {
 	return t
 }
 
-// accept consumes the next token if it is this word or mark.
+// accept consumes the next token if it is the word or mark text, and reports whether it was.
 func (p *parser) accept(text string) bool {
 	if t := p.peek(); t.text == text && (t.kind == tokenWord || t.kind == tokenMark) {
 		p.next()
@@ -74,7 +75,7 @@ func (p *parser) word(what string) (string, error) {
 	return t.text, nil
 }
 
-// integer reads an unsigned decimal or hexadecimal number.
+// integer parses an unsigned number below 2³¹.
 func (p *parser) integer() (int, error) {
 	t := p.peek()
 	v, err := strconv.ParseUint(t.text, 0, 31)
@@ -85,7 +86,7 @@ func (p *parser) integer() (int, error) {
 	return int(v), nil
 }
 
-// skipLine drops the rest of a directive that ends with its line.
+// skipLine skips the rest of the given line.
 func (p *parser) skipLine(line int) {
 	for p.peek().line == line && p.peek().kind != tokenEnd {
 		p.next()
@@ -163,7 +164,7 @@ func (p *parser) skipSection() error {
 	}
 }
 
-// parseDeclaration reads a function or a variable of module scope, linkage first.
+// parseDeclaration parses a function or a variable of module scope, with its linkage.
 func (p *parser) parseDeclaration() error {
 	extern := false
 	for {
@@ -196,7 +197,7 @@ func (p *parser) parseDeclaration() error {
 	}
 }
 
-// parseVariables reads ".space .align n .type name[count] = init, …;".
+// parseVariables parses ".space .align n .type name[count] = init, …;".
 func (p *parser) parseVariables(extern bool) ([]*Variable, error) {
 	space := strings.TrimPrefix(p.next().text, ".")
 	proto, err := p.parseVariableType(space)
@@ -223,7 +224,7 @@ func (p *parser) parseVariables(extern bool) ([]*Variable, error) {
 	}
 }
 
-// parseVariableType reads ".align n", ".ptr …" attributes and the type.
+// parseVariableType parses the attributes ".align n" and ".ptr …" and the type.
 func (p *parser) parseVariableType(space string) (Variable, error) {
 	v := Variable{Space: space, Line: p.peek().line}
 	vector := 1
@@ -244,7 +245,7 @@ func (p *parser) parseVariableType(space string) (Variable, error) {
 			}
 			v.Align = max(v.Align, n)
 		case ".ptr":
-			// Facts about what the pointer parameter points to: its space and ".align n" of the target.
+			// The space and the alignment of the memory that the parameter points to.
 			for {
 				a := p.peek()
 				if a.text == ".align" {
@@ -276,7 +277,7 @@ func (p *parser) parseVariableType(space string) (Variable, error) {
 	return v, nil
 }
 
-// parseVariableName reads the name and the array dimensions.
+// parseVariableName parses the name and the array dimensions.
 func (p *parser) parseVariableName(v *Variable) error {
 	var err error
 	if v.Name, err = p.word("a name"); err != nil {
@@ -341,7 +342,7 @@ func (p *parser) parseInit(v *Variable) error {
 	return nil
 }
 
-// parseInitItem reads a number, or an address as name+offset or generic(name)+offset.
+// parseInitItem parses a number, or an address: name+offset or generic(name)+offset.
 func (p *parser) parseInitItem() (Operand, error) {
 	if t := p.peek(); t.kind != tokenWord {
 		return p.parseNumber()
@@ -367,7 +368,7 @@ func (p *parser) parseInitItem() (Operand, error) {
 	return o, err
 }
 
-// parseNumber reads an immediate with its sign: an integer, or a float as 0f… or 0d… bits or with a decimal point.
+// parseNumber parses an immediate with its sign: an integer, or a float as the hexadecimal bits 0f… or 0d….
 func (p *parser) parseNumber() (Operand, error) {
 	negative := p.accept("-")
 	t := p.peek()
@@ -385,7 +386,7 @@ func (p *parser) parseNumber() (Operand, error) {
 		o.Float = 64
 		o.Value, err = strconv.ParseUint(text[2:], 16, 64)
 	case strings.Contains(text, "."):
-		err = strconv.ErrSyntax // decimal floats: no compiler writes them
+		err = strconv.ErrSyntax // a decimal float, which no compiler writes
 	default:
 		o.Value, err = strconv.ParseUint(text, 0, 64)
 	}
@@ -404,7 +405,7 @@ func (p *parser) parseNumber() (Operand, error) {
 	return o, nil
 }
 
-// parseOffset reads any number of "+n" and "-n" after an address' base.
+// parseOffset parses any number of "+n" and "-n" after the base of an address.
 func (p *parser) parseOffset() (int64, error) {
 	var sum int64
 	for {
