@@ -212,7 +212,7 @@ func (f *forecast) fit(network string, bytes int64) {
 type PartUse struct {
 	// Part is the index of the part.
 	Part int
-	// Other says that the part does not belong to the network in use.
+	// Other is true if the part does not belong to the network in use.
 	Other bool
 	Bytes int64
 	// Used is the time of the last use, in any unit.

@@ -7,7 +7,7 @@ import (
 )
 
 // TestMemoryPeak checks the sizes of a run of three networks, and its peak on devices of every size that makes a
-// difference. It also checks Victim and the text of MemoryError.
+// difference. It also checks PartToEvict and the text of MemoryError.
 func TestMemoryPeak(t *testing.T) {
 	m := Memory{Parts: []PartMemory{{"encoder", 50}, {"vae", 2}, {"transformer", 70}}, Activations: 9, Kept: 1}
 	if m.Weights() != 122 || m.Most() != 132 || m.Least() != 80 {

@@ -141,7 +141,7 @@ func (f folder) readConfig(name string) ([]byte, error) {
 		return nil, fmt.Errorf("checkpoint: %s: %s", path, missing(path))
 	}
 	if err == nil && !info.Mode().IsRegular() { // opening a pipe would block until it has a writer
-		return nil, fmt.Errorf("checkpoint: %s: is no regular file, want a JSON object", path)
+		return nil, fmt.Errorf("checkpoint: %s: is not a regular file, want a JSON object", path)
 	}
 	file, err := f.files.Open(name)
 	if inside, ok := errors.AsType[*fs.PathError](err); ok {

@@ -121,7 +121,7 @@ func (c *Checkpoint) component(k kind) *Component {
 	return &c.TextEncoder
 }
 
-// tokenizerItem reports whether an item of a spec is a tokenizer: a .json file that is no index, or a folder with a
+// tokenizerItem reports whether an item of a spec is a tokenizer: a .json file that is not an index, or a folder with a
 // tokenizer's files. It returns an error for a .json file that does not exist.
 func tokenizerItem(item string) (bool, error) {
 	if strings.HasSuffix(item, ".json") && !strings.HasSuffix(item, ".index.json") {

@@ -90,7 +90,7 @@ func recognise(set *safetensors.Set, path string) ([]part, error) {
 		}
 	}
 	if len(parts) == 0 {
-		return nil, fmt.Errorf("is no FLUX.2 transformer, VAE or Qwen3 text encoder; it holds %s", first(names, 3))
+		return nil, fmt.Errorf("is not a FLUX.2 transformer, VAE or Qwen3 text encoder; it holds %s", first(names, 3))
 	}
 	slices.SortFunc(parts, func(a, b part) int { return cmp.Compare(a.kind, b.kind) })
 	if len(parts) > 1 {

@@ -390,7 +390,7 @@ func TestOpenFilesRefuses(t *testing.T) {
 		{"GGUF", gguf, gguf, "is a GGUF file, which is not supported; get flux-2-klein-4b.safetensors (bf16)"},
 		{"no tensors", file(), "x.safetensors", "holds no tensors"},
 		{"something else", file(of("conv1.weight", tensor.F32, 1)), "x.safetensors",
-			"is no FLUX.2 transformer, VAE or Qwen3 text encoder; it holds conv1.weight"},
+			"is not a FLUX.2 transformer, VAE or Qwen3 text encoder; it holds conv1.weight"},
 		{"LoRA", file(of("diffusion_model.single_blocks.0.linear1.lora_A.weight", tensor.F32, 1)), "x.safetensors",
 			"is a LoRA"},
 		{"FLUX.1", file(imgIn, of("double_blocks.0.img_mod.lin.weight", tensor.BF16, 4),

@@ -212,7 +212,7 @@ func isQuantisationDetail(name string) bool {
 	return name == scaledFP8 || strings.HasSuffix(name, "."+scaledFP8)
 }
 
-// isBuffer reports whether a tensor is no weight, but a buffer that programs store beside the weights.
+// isBuffer reports whether a tensor is not a weight but a buffer that programs store beside the weights.
 func isBuffer(name string) bool {
 	return strings.HasSuffix(name, ".num_batches_tracked") || strings.HasSuffix(name, ".rotary_emb.inv_freq") ||
 		strings.HasSuffix(name, ".logit_scale") // ComfyUI's checkpoints have one for every encoder

@@ -19,7 +19,7 @@ type weight struct {
 // Network does nothing, since all weights stay in the checkpoint's mapping.
 func (b *Backend) Network(string) {}
 
-// Weight returns t as a weight. It returns an error if t's format is no weight format.
+// Weight returns t as a weight. It returns an error if t's format is not a weight format.
 func (b *Backend) Weight(t tensor.Tensor) (backend.Weight, error) {
 	if !t.DType.Float() {
 		return nil, fmt.Errorf("cpu: %s: dtype %v, want F32, F16, BF16 or F8_E4M3", t.Name, t.DType)

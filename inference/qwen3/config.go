@@ -126,7 +126,7 @@ func (c Config) check() error {
 	}
 	switch {
 	case c.Heads%c.KVHeads != 0:
-		return fmt.Errorf("qwen3: config: num_attention_heads %d is no multiple of num_key_value_heads %d",
+		return fmt.Errorf("qwen3: config: num_attention_heads %d is not a multiple of num_key_value_heads %d",
 			c.Heads, c.KVHeads)
 	case c.HeadDim%backend.HeadMultiple != 0:
 		return fmt.Errorf("qwen3: config: head_dim is %d, want a multiple of %d", c.HeadDim, backend.HeadMultiple)

@@ -43,7 +43,7 @@ func TestParseConfigRefuses(t *testing.T) {
 		{"more key heads than heads", `"num_key_value_heads": 8`, `"num_key_value_heads": 64`,
 			"num_key_value_heads is 64, want 1 to 32"},
 		{"heads that do not divide", `"num_key_value_heads": 8`, `"num_key_value_heads": 5`,
-			"no multiple of num_key_value_heads 5"},
+			"not a multiple of num_key_value_heads 5"},
 		{"head of no kernel's width", `"head_dim": 128`, `"head_dim": 120`, "head_dim is 120, want a multiple of 16"},
 		{"head too wide", `"head_dim": 128`, `"head_dim": 2048`, "head_dim is 2048, want 16 to 1024"},
 		{"eps 0", `1e-06`, `0`, "rms_norm_eps is 0"},

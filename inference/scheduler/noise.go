@@ -14,7 +14,7 @@ func Noise(seed uint64, n int) []float32 {
 	for i := 0; i+block <= n; i += block {
 		boxMuller(out[i : i+block])
 	}
-	// If n is no multiple of block, torch draws the last 16 values again.
+	// If n is not a multiple of block, torch draws the last 16 values again.
 	if n%block != 0 {
 		last := out[n-block:]
 		for i := range last {

@@ -92,7 +92,7 @@ func readFile(fsys fs.FS, file, name string, limit int64) ([]byte, error) {
 		return nil, withName(err)
 	}
 	if !info.Mode().IsRegular() { // opening a pipe would block until it has a writer
-		return nil, fmt.Errorf("tokenizer: %s: is no regular file", name)
+		return nil, fmt.Errorf("tokenizer: %s: is not a regular file", name)
 	}
 	f, err := fsys.Open(file)
 	if err != nil {

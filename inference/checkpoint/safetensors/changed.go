@@ -42,7 +42,7 @@ func (f *File) Changed() error {
 	return &UnreadableError{f.path}
 }
 
-// Holds reports whether address lies in the file's mapping.
+// Holds reports whether address is in the file's mapping.
 func (f *File) Holds(address uintptr) bool {
 	start := uintptr(unsafe.Pointer(unsafe.SliceData(f.mapped)))
 	return !f.inMemory && f.mapped != nil && address >= start && address-start < uintptr(len(f.mapped))

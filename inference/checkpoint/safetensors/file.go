@@ -4,7 +4,7 @@
 //
 // The reader returns an error for a file that is shorter or longer than its header says, a header over the limits in
 // limits.go, a duplicate key, an unknown dtype, a size that does not match shape and dtype, tensors that overlap or
-// leave a gap, and for anything that is no regular file. Every error names the file, what was found and what was
+// leave a gap, and for anything that is not a regular file. Every error names the file, what was found and what was
 // expected.
 //
 // Format: https://huggingface.co/docs/safetensors.
@@ -42,7 +42,7 @@ type File struct {
 	info   os.FileInfo
 	// samples is the result of the first call of Samples.
 	samples []byte
-	// inMemory says that mapped is the caller's memory, not a mapping.
+	// inMemory is true if mapped is the caller's memory, not a mapping.
 	inMemory bool
 }
 
@@ -248,7 +248,7 @@ func (f *File) Tensor(name string) (tensor.Tensor, error) {
 	return t, nil
 }
 
-// aligned returns data, or a copy of it if the address of data is no multiple of size.
+// aligned returns data, or a copy of it if the address of data is not a multiple of size.
 func aligned(data []byte, size int) []byte {
 	if uintptr(unsafe.Pointer(unsafe.SliceData(data)))%uintptr(size) == 0 {
 		return data

@@ -15,7 +15,7 @@ type Kernel struct {
 	// KC is the number of words along k in a block, whose panels stay in the caches.
 	KC    int
 	Pairs bool
-	// Tiles says that words along k come in groups of TileWords, the last of which is padded with zeros. A panel of A
+	// Tiles is true if words along k come in groups of TileWords, the last of which is padded with zeros. A panel of A
 	// holds a group row by row: a[(group·MR+i)·TileWords+word]. Panels of B are as above. MR and NR are 32.
 	Tiles bool
 
