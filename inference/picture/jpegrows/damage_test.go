@@ -12,24 +12,25 @@ import (
 	"kleinbild/inference/picture/jpegrows/jpegtest"
 )
 
-func file420(width, height int, as func(*jpegtest.File)) []byte {
+// file420 returns a 4:2:0 file of the given size; set may change the other fields.
+func file420(width, height int, set func(*jpegtest.File)) []byte {
 	f := jpegtest.File{
 		Width: width, Height: height, Factors: []byte{0x22, 0x11, 0x11}, Coefficients: jpegtest.Noise,
 	}
-	as(&f)
+	set(&f)
 	return f.Encode()
 }
 
-// withEnd is a file with another last marker behind it, as package picture reads those that have lost theirs.
+// withEnd returns a file followed by another end marker, which package picture adds for files that have lost theirs.
 func withEnd(file []byte) io.Reader {
 	return io.MultiReader(bytes.NewReader(file), bytes.NewReader([]byte{0xff, markerEOI}))
 }
 
-// TestCutOffFiles: a file that lacks any of its data ends too early, however it is written. Without its last marker it
-// is whole; a progressive one that ends between two scans is so to package jpeg, too.
+// TestCutOffFiles checks that a file which lacks a part of its data ends too early, whichever way it is written. A file
+// without its end marker is complete. So is a progressive file that ends between two scans, as for package image/jpeg.
 func TestCutOffFiles(t *testing.T) {
 	for _, way := range ways {
-		file := file420(80, 64, way.as)
+		file := file420(80, 64, way.set)
 		_, whole, err := decode(file, 16)
 		if err != nil {
 			t.Fatal(err)
@@ -43,8 +44,8 @@ func TestCutOffFiles(t *testing.T) {
 			_, _, err := decode(file[:cut], 16)
 			if err == nil && strings.HasPrefix(way.name, "progressive") {
 				_, err := jpeg.Decode(withEnd(file[:cut]))
-				if err != nil && way.name == "progressive" { // with restarts it reads no such file
-					t.Errorf("%s, cut at %d of %d bytes: accepted, package jpeg says %v", way.name, cut, len(file), err)
+				if err != nil && way.name == "progressive" { // with restarts, image/jpeg reads no such file
+					t.Errorf("%s, cut at %d of %d bytes: accepted, image/jpeg says %v", way.name, cut, len(file), err)
 				}
 				continue
 			}
@@ -55,7 +56,7 @@ func TestCutOffFiles(t *testing.T) {
 	}
 }
 
-// TestDamagedData: what cannot be decoded is refused, with the words of package jpeg.
+// TestDamagedData checks that damaged data give the errors of package image/jpeg.
 func TestDamagedData(t *testing.T) {
 	restarts := file420(80, 64, func(f *jpegtest.File) { f.Restart = 3 })
 	for _, row := range []struct {
@@ -64,9 +65,9 @@ func TestDamagedData(t *testing.T) {
 		want string
 	}{
 		{"another restart marker", bytes.Replace(restarts, []byte{0xff, 0xd3}, []byte{0xff, 0xd4}, 1), "bad RST marker"},
-		{"the last marker amid the data", append(bytes.Clone(restarts[:len(restarts)/2]), 0xff, markerEOI),
+		{"an end marker amid the data", append(bytes.Clone(restarts[:len(restarts)/2]), 0xff, markerEOI),
 			"short Huffman data"},
-		{"a code that there is not", func() []byte {
+		{"an unused code", func() []byte {
 			file := bytes.Clone(restarts)
 			at := bytes.Index(file, []byte{0xff, markerSOS}) + 2 + 12
 			copy(file[at:], bytes.Repeat([]byte{0xff, 0}, 20))
@@ -81,7 +82,7 @@ func TestDamagedData(t *testing.T) {
 	}
 }
 
-// TestHeadersThatAreNotRead: package image/jpeg is to judge them.
+// TestHeadersThatAreNotRead checks the headers that are left to package image/jpeg.
 func TestHeadersThatAreNotRead(t *testing.T) {
 	plain := file420(80, 64, func(*jpegtest.File) {})
 	sof := bytes.Index(plain, []byte{0xff, markerSOF1})
@@ -95,9 +96,9 @@ func TestHeadersThatAreNotRead(t *testing.T) {
 		name string
 		file []byte
 	}{
-		{"no JPEG", []byte("\x89PNG\r\n\x1a\n")},
-		{"nothing", nil},
-		{"only its first marker", plain[:2]},
+		{"not a JPEG", []byte("\x89PNG\r\n\x1a\n")},
+		{"empty", nil},
+		{"start marker only", plain[:2]},
 		{"12 bits", patched(sof+4, 12)},
 		{"arithmetic codes", patched(sof+1, 0xc9)},
 		{"no height", patched(sof+5, 0, 0)},
@@ -115,8 +116,8 @@ func TestHeadersThatAreNotRead(t *testing.T) {
 	}
 }
 
-// FuzzDecode: whatever the bytes, nothing panics, and what is read here is read by package jpeg too, and the other way
-// round.
+// FuzzDecode checks that no file causes a panic, and that every file whose header is read here is either decoded by
+// both this package and image/jpeg, or refused by both.
 func FuzzDecode(f *testing.F) {
 	for _, kind := range kinds {
 		for _, way := range ways {
@@ -124,7 +125,7 @@ func FuzzDecode(f *testing.F) {
 				Width: 33, Height: 20, Factors: kind.factors, Segments: kind.segments,
 				Coefficients: jpegtest.Noise,
 			}
-			way.as(&file)
+			way.set(&file)
 			f.Add(file.Encode())
 		}
 	}
@@ -134,19 +135,19 @@ func FuzzDecode(f *testing.F) {
 			return
 		}
 		if bytes.Contains(file, []byte{0xff, 0xff, 0}) {
-			return // padding before no marker, which package jpeg takes for one
+			return // package image/jpeg takes such padding for a marker
 		}
 		_, _, err = decode(file, 16)
 		_, wantErr := jpeg.Decode(withEnd(file))
 		if (err == nil) != (wantErr == nil) {
-			t.Errorf("%v, package jpeg says %v", err, wantErr)
+			t.Errorf("%v, image/jpeg says %v", err, wantErr)
 		}
 	})
 }
 
-// unlikeJPEG says whether package jpeg may judge the file in another way. It takes four components with Adobe's marker
-// only, counts restarts of scans of one component in another way than the standard, and leaves runs of empty blocks
-// that go beyond their scan to the next one.
+// unlikeJPEG reports whether package image/jpeg may treat the file differently. That package reads four components only
+// with an Adobe marker, counts the restarts of scans with one component in another way than the standard, and carries
+// runs of empty blocks that exceed their scan over to the next scan.
 func unlikeJPEG(p *Picture) bool {
 	if p.Kind == CMYK {
 		return true
@@ -159,11 +160,11 @@ func unlikeJPEG(p *Picture) bool {
 	d := p.NewDecoder(p.Height)
 	c := d.NewCoefficients()
 	d.Next(c)
-	for i := range d.scans { // each by itself: a fault in one must not end those before
+	for i := range d.scans { // independently, so that an error in one scan does not hide the others
 		s := &d.scans[i]
 		for row := 0; row < c.Rows() && s.readRow(c, row) == nil; row++ {
 		}
-		if s.empty > 0 {
+		if s.eobRun > 0 {
 			return true
 		}
 	}

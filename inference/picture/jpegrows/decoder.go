@@ -3,30 +3,30 @@ package jpegrows
 // block is 8 × 8 coefficients, in natural order.
 type block [64]int16
 
-// Coefficients are those of a band: some rows of MCUs.
+// Coefficients holds the coefficients of a band, which is a number of rows of MCUs.
 type Coefficients struct {
-	first, rows int // rows of MCUs
+	first, rows int // the band's first row of MCUs, and their number
 	blocks      [4][]block
-	// extent is the last place in zigzag order, of each block, at which a coefficient may be other than 0.
+	// extent is, for each block, the last index in zigzag order at which a coefficient may differ from 0.
 	extent [4][]uint8
 }
 
 // Rows returns how many rows of MCUs the band has.
 func (c *Coefficients) Rows() int { return c.rows }
 
-// Decoder decodes one picture, from top to bottom.
+// Decoder decodes a picture from top to bottom.
 type Decoder struct {
 	*Picture
 	bandRows int // rows of MCUs in a band
 	scans    []scan
-	parts    [][]*scan
-	next     int // row of MCUs
+	parts    [][]*scan // scans by part, see partsOf
+	next     int       // the first row of MCUs of the next band
 
 	planes [4]plane
-	made   int // rows of pixels
+	made   int // rows of the picture that have been made
 }
 
-// NewDecoder returns a decoder for bands of at least so many rows of pixels.
+// NewDecoder returns a decoder whose bands have at least the given number of rows of pixels.
 func (p *Picture) NewDecoder(rows int) *Decoder {
 	d := &Decoder{Picture: p, bandRows: divideUp(max(rows, 1), 8*p.vMax), scans: make([]scan, len(p.scans))}
 	for i := range p.scans {
@@ -43,30 +43,31 @@ func (p *Picture) NewDecoder(rows int) *Decoder {
 	return d
 }
 
-// partsOf divides the scans into parts that have no coefficient in common: those of DC, and those of the AC
-// coefficients of each component. Of a sequential file each scan is a part.
+// partsOf groups the scans into parts that share no coefficients, so that parts can be read concurrently. In a
+// progressive file these are all DC scans, and the AC scans of each component. In a sequential file each scan is a
+// part.
 func partsOf(scans []scan) (parts [][]*scan) {
 	const dc = -1
-	of := map[int]int{}
+	index := map[int]int{}
 	for i := range scans {
 		s := &scans[i]
 		key := s.scanHeader.components[0]
 		if s.picture.progressive && s.first == 0 {
 			key = dc
 		}
-		if _, begun := of[key]; !begun {
-			of[key] = len(parts)
+		if _, exists := index[key]; !exists {
+			index[key] = len(parts)
 			parts = append(parts, nil)
 		}
-		parts[of[key]] = append(parts[of[key]], s)
+		parts[index[key]] = append(parts[index[key]], s)
 	}
 	return parts
 }
 
-// Parts returns how many parts a band is read in.
+// Parts returns the number of parts in which a band is read.
 func (d *Decoder) Parts() int { return len(d.parts) }
 
-// NewCoefficients returns memory for a band.
+// NewCoefficients allocates the coefficients of a band.
 func (d *Decoder) NewCoefficients() *Coefficients {
 	c := &Coefficients{}
 	for i, component := range d.components {
@@ -76,9 +77,9 @@ func (d *Decoder) NewCoefficients() *Coefficients {
 	return c
 }
 
-// Next makes c ready for the next band, all parts of which have to be read; false at the end of the picture.
+// Next clears c for the next band, all parts of which must then be read. It returns false at the end of the picture.
 func (d *Decoder) Next(c *Coefficients) bool {
-	c.first, c.rows = d.next, min(d.bandRows, d.mcuHi-d.next)
+	c.first, c.rows = d.next, min(d.bandRows, d.mcuRows-d.next)
 	for i := range d.components {
 		clear(c.blocks[i])
 		clear(c.extent[i])
@@ -87,8 +88,8 @@ func (d *Decoder) Next(c *Coefficients) bool {
 	return c.rows > 0
 }
 
-// Read decodes a part of a band's coefficients. The error is io.ErrUnexpectedEOF for a file that ends too early, and a
-// jpeg.FormatError for one that is damaged.
+// Read decodes one part of a band's coefficients. Its error is io.ErrUnexpectedEOF if the file ends too early, and a
+// jpeg.FormatError if the data are damaged.
 func (d *Decoder) Read(c *Coefficients, part int) error {
 	for row := range c.rows {
 		for _, s := range d.parts[part] {
@@ -100,7 +101,7 @@ func (d *Decoder) Read(c *Coefficients, part int) error {
 	return nil
 }
 
-// Transform makes samples of the row of MCUs with that number in the band. Rows may be transformed at the same time,
+// Transform computes the samples of one row of MCUs of the band. Several rows may be transformed concurrently, and also
 // while the next band is read into other coefficients.
 func (d *Decoder) Transform(c *Coefficients, row int) {
 	for i := range d.components {
@@ -119,8 +120,9 @@ func (d *Decoder) Transform(c *Coefficients, row int) {
 	}
 }
 
-// Ready returns the rows of the picture that can be made, from first to before end, when the band is transformed. Of
-// halved planes the last row waits for the next band.
+// Ready returns the range [first, end) of the picture's rows that can be made once the band is transformed. Unless the
+// picture ends with the band, the band's last row is not among them, because the interpolation of halved planes needs
+// the next band.
 func (d *Decoder) Ready(c *Coefficients) (first, end int) {
 	end = (c.first + c.rows) * 8 * d.vMax
 	if end >= d.Height {
@@ -129,7 +131,7 @@ func (d *Decoder) Ready(c *Coefficients) (first, end int) {
 	return d.made, end - 1
 }
 
-// Advance keeps what the next band needs of this one, whose rows have been made.
+// Advance keeps the samples of this band that the next band needs. All ready rows must have been made.
 func (d *Decoder) Advance(c *Coefficients) {
 	_, d.made = d.Ready(c)
 	for i := range d.components {

@@ -1,7 +1,7 @@
 package jpegrows
 
-// The inverse DCT is Loeffler's, Ligtenberg's and Moschytz's with 12 multiplications a row or column, in the fixed point
-// of libjpeg's "islow": factors of 13 bits, and 2 bits more than the samples have between columns and rows.
+// The inverse DCT is that of Loeffler, Ligtenberg and Moschytz with 12 multiplications a row or column, in the
+// fixed-point arithmetic of libjpeg's "islow": factors have 13 fractional bits, and the results of the column pass 2.
 const (
 	factorBits = 13
 	extraBits  = 2
@@ -23,15 +23,16 @@ const (
 	f3072 = 25172 // c1 + c3 + c5 − c7
 )
 
-// idct8 is the inverse DCT of eight values, times 2¹³·√8, plus half of what a shift by that many bits takes away.
+// idct8 returns the inverse DCT of eight values, times 2¹³·√8. half is added to round the shift that the caller does
+// next.
 func idct8(v0, v1, v2, v3, v4, v5, v6, v7, half int32) (s0, s1, s2, s3, s4, s5, s6, s7 int32) {
-	// The even ones.
+	// The even part.
 	z := (v2 + v6) * f0541
 	e2, e3 := z-v6*f1847, z+v2*f0765
 	e0, e1 := (v0+v4)<<factorBits+half, (v0-v4)<<factorBits+half
 	a0, a3 := e0+e3, e0-e3
 	a1, a2 := e1+e2, e1-e2
-	// The odd ones.
+	// The odd part.
 	z1, z2, z3, z4 := v7+v1, v5+v3, v7+v3, v5+v1
 	z5 := (z3 + z4) * f1175
 	z1, z2 = z1*-f0899, z2*-f2562
@@ -43,7 +44,7 @@ func idct8(v0, v1, v2, v3, v4, v5, v6, v7, half int32) (s0, s1, s2, s3, s4, s5, 
 	return a0 + b3, a1 + b2, a2 + b1, a3 + b0, a3 - b0, a2 - b1, a1 - b2, a0 - b3
 }
 
-// widths is, for each place in zigzag order, how many columns have coefficients up to there.
+// widths gives, for an index in zigzag order, the number of columns that contain coefficients up to that index.
 var widths = func() (n [64]int) {
 	most := 0
 	for i, place := range natural {
@@ -53,7 +54,7 @@ var widths = func() (n [64]int) {
 	return n
 }()
 
-// inverseDCT writes the 8 × 8 samples of a block. Behind extent, in zigzag order, its coefficients are 0.
+// inverseDCT computes the 8 × 8 samples of a block. All coefficients after index extent in zigzag order must be 0.
 func inverseDCT(samples []uint8, stride int, b *block, quant *[64]int32, extent int) {
 	if extent == 0 {
 		level := sample((int32(b[0])*quant[0]<<extraBits + 1<<(extraBits+2)) >> (extraBits + 3))
@@ -93,7 +94,7 @@ func inverseDCT(samples []uint8, stride int, b *block, quant *[64]int32, extent 
 	}
 }
 
-// sample turns a value around 0 into a sample.
+// sample converts a value centred on 0 into a sample, clamped to [0, 255].
 func sample(v int32) uint8 {
 	v += 128
 	if uint32(v) > 255 {

@@ -1,31 +1,32 @@
-// Package jpegrows decodes a JPEG file a band of rows at a time, in memory for some hundred rows. A file in memory
-// enters, rows of RGBA or CMYK leave. Package image/jpeg holds the whole picture instead, and all coefficients of a
-// progressive one: more than a gigabyte for 100 megapixels.
+// Package jpegrows decodes a JPEG file in bands of rows, in memory for a few hundred rows. It reads a file in memory
+// and returns rows of RGBA or CMYK samples. Package image/jpeg holds the whole picture instead, and all coefficients of
+// a progressive one: more than a gigabyte for 100 megapixels.
 //
-// The samples are those of libjpeg-turbo with its default settings, level for level: its inverse DCT ("islow"), its
-// interpolation of halved colour planes ("fancy upsampling") and its conversion to RGB. The reference implementation
-// reads JPEG with that library.
+// The samples are equal to those of libjpeg-turbo with its default settings: the inverse DCT "islow", the interpolation
+// of chroma called "fancy upsampling", and the conversion to RGB. The reference implementation reads JPEG with that
+// library.
 //
-// All scans of a file are decoded side by side: each scan has a reader at its own place in the file, and all of them
-// decode the same row of MCUs before any of them goes on. So a progressive file takes no more memory than another.
+// All scans of a file are decoded in parallel: each scan has a reader at its own position in the file, and all of them
+// decode a row of MCUs before any of them continues with the next row. A progressive file therefore takes no more
+// memory than a sequential one.
 //
-// The package starts no goroutine, but leaves room for them:
+// The package starts no goroutines, but its caller can use several:
 //
 //	d := p.NewDecoder(64)
 //	c := d.NewCoefficients()
 //	for d.Next(c) {
-//		err := d.Read(c, part)   // for each of d.Parts(), which may be read at the same time
-//		d.Transform(c, i)        // for each of c.Rows(), at the same time
-//		first, end := d.Ready(c) // these rows of the picture can be made now
-//		d.Row(y, row, scratch)   // for each of them, at the same time
+//		err := d.Read(c, part)   // for each of d.Parts(); the parts may be read concurrently
+//		d.Transform(c, i)        // for each of c.Rows(), also concurrently
+//		first, end := d.Ready(c) // the rows of the picture that can now be made
+//		d.Row(y, row, scratch)   // for each of these rows, also concurrently
 //		d.Advance(c)
 //	}
 //
-// While one band is transformed and its rows are made, the next one may be read into other coefficients.
+// While one band is transformed and its rows are made, the next band may be read into other coefficients.
 //
-// Progressive and sequential files with Huffman codes, 8 bits a sample and one, three or four components are decoded.
-// What is unusual in a header (other factors of sampling, damaged tables, scans that repeat) is ErrNotRead: package
-// image/jpeg reads such a file, or says what is wrong with it.
+// The package decodes progressive and sequential files with Huffman codes, 8 bits a sample, and one, three or four
+// components. For a file with an unusual header (other sampling factors, damaged tables, repeated scans) it returns
+// ErrNotRead. Package image/jpeg decodes such a file, or returns an error that says what is wrong with it.
 package jpegrows
 
 import (
@@ -33,10 +34,10 @@ import (
 	"image/jpeg"
 )
 
-// ErrNotRead is the error for a file that this package leaves to image/jpeg.
+// ErrNotRead is returned for a file that this package leaves to image/jpeg.
 var ErrNotRead = errors.New("jpegrows: not read here")
 
-// Kind is what the four bytes of a pixel are.
+// Kind says what the four bytes of a pixel are.
 type Kind int
 
 const (
@@ -45,30 +46,30 @@ const (
 	CMYK             // C, M, Y, K: 255 for full ink, as in image.CMYK
 )
 
-// maxScans is how many scans are decoded side by side. Common encoders make ten, optimisers some more.
+// maxScans limits the scans that are decoded in parallel. Common encoders make ten, optimisers a few more.
 const maxScans = 100
 
-// Picture is a JPEG file whose headers have been read. Several decoders may use it.
+// Picture is a JPEG file whose headers have been parsed. Several decoders may use it at the same time.
 type Picture struct {
 	Width, Height int // pixels
 	Kind          Kind
 
-	components     []component
-	hMax, vMax     int // the largest factors of sampling
-	mcuWide, mcuHi int // MCUs in a row, and rows of MCUs
-	toRGB          bool
-	progressive    bool
-	scans          []scanHeader
+	components       []component
+	hMax, vMax       int  // the largest sampling factors of any component
+	mcuCols, mcuRows int  // MCUs in a row, and rows of MCUs
+	toRGB            bool // the first three components are YCbCr
+	progressive      bool
+	scans            []scanHeader
 }
 
-// component is one of the planes that a picture consists of.
+// component is one plane of a picture, such as luma.
 type component struct {
 	id         byte
-	h, v       int       // factors of sampling
+	h, v       int       // sampling factors
 	table      byte      // number of the quantisation table
-	quant      [64]int32 // in natural order: row by row
-	wide, high int       // blocks that lie in the picture: what a scan of this component alone has
-	stride     int       // blocks in a row, with those that fill the last MCU
+	quant      [64]int32 // the quantisation table in natural order, row by row
+	wide, high int       // size in blocks, without those that only fill MCUs; a scan of one component has no others
+	stride     int       // blocks in a row, including those that fill the last MCU
 }
 
 func formatError(text string) error { return jpeg.FormatError(text) }

@@ -12,7 +12,7 @@ import (
 	"kleinbild/inference/picture/jpegrows/jpegtest"
 )
 
-// decode decodes a whole file, a band of so many rows at a time.
+// decode decodes a whole file in bands of so many rows.
 func decode(file []byte, bandRows int) (*Picture, []byte, error) {
 	p, err := New(file)
 	if err != nil {
@@ -41,11 +41,11 @@ func decode(file []byte, bandRows int) (*Picture, []byte, error) {
 
 type size struct{ width, height int }
 
-// sizes are less than a block, less than an MCU, whole MCUs, and some of several bands of 16 rows.
+// sizes are smaller than a block, smaller than an MCU, whole MCUs, and several bands of 16 rows.
 var sizes = []size{{1, 1}, {2, 3}, {3, 2}, {5, 17}, {16, 16}, {17, 33}, {31, 8}, {64, 47}, {131, 77}}
 
-// kinds have the digest of the pixels of all sizes, four bytes each, as Pillow 13.0 with libjpeg-turbo 3.2 decodes
-// them: convert("RGBA") of gray and coloured pictures, and CMYK as it is.
+// kinds holds, for each kind of file, the SHA-256 of the pixels of all sizes, four bytes a pixel, as Pillow 13.0 with
+// libjpeg-turbo 3.2 decodes them. Gray and coloured pictures are converted with convert("RGBA"); CMYK is not converted.
 var kinds = []struct {
 	name     string
 	kind     Kind
@@ -81,10 +81,10 @@ var kinds = []struct {
 		"5c2df6783893a5444248941c0554643e37584725f62c3ad1f87312be1c503ccd"},
 }
 
-// ways are the ways to write the same coefficients.
+// ways lists the ways in which the same coefficients can be written.
 var ways = []struct {
 	name string
-	as   func(*jpegtest.File)
+	set  func(*jpegtest.File)
 }{
 	{"sequential", func(*jpegtest.File) {}},
 	{"separate", func(f *jpegtest.File) { f.Separate = true }},
@@ -93,9 +93,9 @@ var ways = []struct {
 	{"progressive-restarts", func(f *jpegtest.File) { f.Progressive, f.Restart = true, 5 }},
 }
 
-// TestLevelsAreLibjpegs compares with what Pillow decodes: all levels are equal, of every kind and size, however the
-// file is written and however many rows a band has. $KLEINBILD_JPEG_FILES names a folder to write the files to, for
-// Pillow.
+// TestLevelsAreLibjpegs compares with Pillow. All levels must be equal, for every kind and size, every way to write a
+// file, and every number of rows in a band. If $KLEINBILD_JPEG_FILES names a folder, the files are written there, so
+// that Pillow can decode them.
 func TestLevelsAreLibjpegs(t *testing.T) {
 	folder := os.Getenv("KLEINBILD_JPEG_FILES")
 	for _, kind := range kinds {
@@ -106,7 +106,7 @@ func TestLevelsAreLibjpegs(t *testing.T) {
 					Width: size.width, Height: size.height, Factors: kind.factors, Segments: kind.segments,
 					Coefficients: jpegtest.Noise,
 				}
-				way.as(&f)
+				way.set(&f)
 				file := f.Encode()
 				if folder != "" {
 					name := fmt.Sprintf("%s.%s.%d.jpg", kind.name, way.name, i)
@@ -121,7 +121,7 @@ func TestLevelsAreLibjpegs(t *testing.T) {
 				digest.Write(pix)
 				for _, rows := range []int{1, 1000} {
 					if _, other, err := decode(file, rows); err != nil || !bytes.Equal(other, pix) {
-						t.Errorf("%s, %s, %v: %v, or other levels in bands of %d rows", kind.name, way.name, size, err, rows)
+						t.Errorf("%s, %s, %v: %v, or other levels with bands of %d rows", kind.name, way.name, size, err, rows)
 					}
 				}
 			}

@@ -2,15 +2,16 @@ package jpegrows
 
 import "encoding/binary"
 
+// putRow writes the 8 samples of a row of a block.
 func putRow(samples []uint8, row uint64) { binary.LittleEndian.PutUint64(samples, row) }
 
-// plane holds the samples of a component: the last row before a band, and the band's rows.
+// plane holds the samples of a component: the last row before the band, and then the rows of the band.
 type plane struct {
-	samples          []uint8
-	stride           int
-	first            int // the number of the second row here in the whole plane
-	width, height    int // of the whole plane
-	halfWide, halfHi bool
+	samples               []uint8
+	stride                int
+	first                 int // the row of the whole plane that is the second row in samples
+	width, height         int // of the whole plane
+	halfWidth, halfHeight bool
 }
 
 func newPlane(p *Picture, c component, bandRows int) plane {
@@ -18,36 +19,36 @@ func newPlane(p *Picture, c component, bandRows int) plane {
 	return plane{
 		samples: make([]uint8, (1+8*c.v*bandRows)*stride), stride: stride,
 		width: divideUp(p.Width*c.h, p.hMax), height: divideUp(p.Height*c.v, p.vMax),
-		halfWide: c.h < p.hMax, halfHi: c.v < p.vMax,
+		halfWidth: c.h < p.hMax, halfHeight: c.v < p.vMax,
 	}
 }
 
-// row returns a row by its number in the whole plane.
+// row returns row y of the whole plane, which must be in samples.
 func (p *plane) row(y int) []uint8 {
 	return p.samples[(1+y-p.first)*p.stride:][:p.width]
 }
 
-// advance keeps the last of so many rows.
+// advance moves to the next band: it keeps the last row of a band with so many rows.
 func (p *plane) advance(rows int) {
 	copy(p.samples[:p.stride], p.samples[rows*p.stride:(rows+1)*p.stride])
 	p.first += rows
 }
 
-// Scratch is memory for a goroutine that makes rows.
+// Scratch is working memory of Row for one goroutine.
 type Scratch struct{ planes [4][]uint8 }
 
 // NewScratch returns memory for Row.
 func (d *Decoder) NewScratch() *Scratch {
 	s := &Scratch{}
 	for i := range d.components {
-		if p := &d.planes[i]; p.halfWide || p.halfHi {
+		if p := &d.planes[i]; p.halfWidth || p.halfHeight {
 			s.planes[i] = make([]uint8, d.Width+1)
 		}
 	}
 	return s
 }
 
-// Row makes row y of the picture, which has to be one of those that are ready: four bytes a pixel, as Kind says.
+// Row writes row y of the picture to dst: four bytes a pixel, as Kind says. The row must be ready.
 func (d *Decoder) Row(y int, dst []uint8, s *Scratch) {
 	var rows [4][]uint8
 	for i := range d.components {
@@ -65,7 +66,7 @@ func (d *Decoder) Row(y int, dst []uint8, s *Scratch) {
 		if d.Kind == RGB {
 			return
 		}
-		// Adobe's programs write 255 for no ink, so these levels of red, green and blue are what CMYK has of ink.
+		// Adobe's programs write 255 for no ink, so the converted red, green and blue equal cyan, magenta and yellow in ink.
 	case d.Kind == RGB:
 		for i, r := range rows[0] {
 			pixel := uint32(r) | uint32(rows[1][i])<<8 | uint32(rows[2][i])<<16 | 0xff000000
@@ -82,15 +83,15 @@ func (d *Decoder) Row(y int, dst []uint8, s *Scratch) {
 	}
 }
 
-// full returns row y of the picture of a plane, interpolated into out where the plane is halved. The centre of the
-// nearer sample is a quarter of a sample away, that of the other three quarters: weights 3 and 1. Halves are rounded
-// down and up by turns, as libjpeg does.
+// full returns row y of a plane in the width of the picture. If the plane is halved, the row is interpolated into out.
+// The centre of the nearer sample is a quarter of a sample away, and that of the farther one three quarters, so their
+// weights are 3 and 1. As in libjpeg, halves are rounded down and up in alternation.
 func (p *plane) full(y int, out []uint8) []uint8 {
 	switch {
-	case !p.halfWide && !p.halfHi:
+	case !p.halfWidth && !p.halfHeight:
 		return p.row(y)
-	case !p.halfHi:
-		doubled(out, p.row(y))
+	case !p.halfHeight:
+		upsampleH2V1(out, p.row(y))
 		return out
 	}
 	near, far, round := p.row(y/2), []uint8(nil), 1
@@ -99,8 +100,8 @@ func (p *plane) full(y int, out []uint8) []uint8 {
 	} else {
 		far, round = p.row(min(y/2+1, p.height-1)), 2
 	}
-	if p.halfWide {
-		doubledBothWays(out, near, far)
+	if p.halfWidth {
+		upsampleH2V2(out, near, far)
 		return out
 	}
 	for x, v := range near {
@@ -109,8 +110,9 @@ func (p *plane) full(y int, out []uint8) []uint8 {
 	return out
 }
 
-// doubled writes two samples for each of row. Rows of one or two samples are repeated, as libjpeg does.
-func doubled(out, row []uint8) {
+// upsampleH2V1 writes two samples for each sample of row, as libjpeg's function h2v1_fancy_upsample does. Like libjpeg
+// it repeats the samples of rows of one or two samples.
+func upsampleH2V1(out, row []uint8) {
 	n := len(row)
 	out = out[:min(2*n, len(out))]
 	if n <= 2 {
@@ -134,8 +136,9 @@ func doubled(out, row []uint8) {
 	}
 }
 
-// doubledBothWays is doubled for the mean of two rows, of which the first counts thrice.
-func doubledBothWays(out, near, far []uint8) {
+// upsampleH2V2 interpolates in both directions, as libjpeg's function h2v2_fancy_upsample does: upsampleH2V1 of the
+// mean of two rows, in which near has weight 3 and far weight 1.
+func upsampleH2V2(out, near, far []uint8) {
 	n := len(near)
 	out = out[:min(2*n, len(out))]
 	if n <= 2 {
@@ -159,7 +162,8 @@ func doubledBothWays(out, near, far []uint8) {
 	}
 }
 
-// The shares of the colour differences, in units of 2⁻¹⁶ where they are added up and else rounded.
+// The contributions of Cr and Cb to red, green and blue. The two of green are in units of 2⁻¹⁶, to be rounded after
+// they are added; the others are rounded.
 var redOfCr, blueOfCb, greenOfCr, greenOfCb = func() (r, b, gr, gb [256]int32) {
 	fixed := func(x float64) int32 { return int32(x*(1<<16) + 0.5) }
 	const half = 1 << 15
@@ -173,7 +177,7 @@ var redOfCr, blueOfCb, greenOfCr, greenOfCb = func() (r, b, gr, gb [256]int32) {
 	return r, b, gr, gb
 }()
 
-// convertToRGB writes red, green, blue and 255 for each pixel of luma and colour differences, by JFIF.
+// convertToRGB converts a row of YCbCr to red, green, blue and 255 for each pixel, by the JFIF formula.
 func convertToRGB(dst, luma, cb, cr []uint8) {
 	cb, cr = cb[:len(luma)], cr[:len(luma)]
 	for i, v := range luma {

@@ -1,7 +1,7 @@
 package jpegtest
 
-// Noise is content for tests: blocks of all kinds, from those of one level to those in which few coefficients are 0.
-// A block is the same on every machine.
+// Noise generates test blocks of all kinds, from uniform ones to blocks in which few coefficients are 0. A block is the
+// same on every machine.
 func Noise(component, x, y int, b *[64]int) {
 	state := uint64(component)<<40 ^ uint64(x)<<20 ^ uint64(y)
 	random := func(n int) int { // splitmix64
@@ -13,7 +13,7 @@ func Noise(component, x, y int, b *[64]int) {
 	}
 	b[0] = (x*13+y*7)%97 - 48 + random(200) - 100
 	switch random(5) {
-	case 0: // one level
+	case 0: // uniform
 	case 1:
 		b[1+random(63)] = random(31) - 15
 	case 2: // low frequencies
@@ -31,7 +31,7 @@ func Noise(component, x, y int, b *[64]int) {
 	}
 }
 
-// Photo is content as in a photograph of good quality, for tests of time: a handful of coefficients in each block.
+// Photo generates blocks as in a photograph of good quality, with a handful of coefficients each, for tests of speed.
 func Photo(component, x, y int, b *[64]int) {
 	state := uint32(component)*2654435761 ^ uint32(x)*40503 ^ uint32(y)*2246822519
 	next := func() int {

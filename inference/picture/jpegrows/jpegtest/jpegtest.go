@@ -1,25 +1,25 @@
-// Package jpegtest writes JPEG files for tests, of any size and kind: package image/jpeg writes sequential files with
-// halved colours alone. Coefficients enter, files leave.
+// Package jpegtest writes JPEG files of any size and kind for tests. Package image/jpeg writes only sequential files
+// with 4:2:0 chroma. The caller gives the coefficients; the package returns the file.
 package jpegtest
 
 import "encoding/binary"
 
-// File is a JPEG file to be written.
+// File describes a JPEG file to be written.
 type File struct {
 	Width, Height int
-	Factors       []byte // of sampling, of each component: horizontal in the upper four bits, vertical in the lower
+	Factors       []byte // sampling factors of each component: horizontal in the upper four bits, vertical in the lower
 	Progressive   bool   // in the scans that libjpeg makes, with three steps of successive approximation
-	Separate      bool   // a scan for each component, of a file that is not progressive
-	Restart       int    // MCUs between restart markers; 0 for none
-	Repeat        bool   // the first row of MCUs all over; the height is then a multiple of an MCU's, and Restart 0
-	Segments      string // whole segments behind the first marker, such as Adobe(1)
+	Separate      bool   // a sequential file with a scan for each component
+	Restart       int    // MCUs between restart markers, or 0 for none
+	Repeat        bool   // repeat the first row of MCUs; the height must be a multiple of an MCU's, and Restart 0
+	Segments      string // complete segments after the start marker, such as Adobe(1)
 
-	// Coefficients sets the coefficients, in zigzag order, of the block in column x and row y of a component. They are 0
-	// before.
+	// Coefficients sets the coefficients of the block in column x and row y of a component, in zigzag order. They are 0
+	// before the call.
 	Coefficients func(component, x, y int, b *[64]int)
 }
 
-// Adobe is the segment that says what the components are: 0 RGB or CMYK, 1 YCbCr, 2 YCCK.
+// Adobe returns the segment that declares the meaning of the components: 0 for RGB or CMYK, 1 for YCbCr, 2 for YCCK.
 func Adobe(transform byte) string {
 	return segment(0xee, []byte{'A', 'd', 'o', 'b', 'e', 0, 100, 0, 0, 0, 0, transform})
 }
@@ -28,13 +28,13 @@ func segment(marker byte, content []byte) string {
 	return string(append(binary.BigEndian.AppendUint16([]byte{0xff, marker}, uint16(2+len(content))), content...))
 }
 
-// scan is a part of the coefficients.
+// scan describes the coefficients and bits of a scan.
 type scan struct {
 	components             []int
 	first, last, high, low int
 }
 
-// Encode returns the file.
+// Encode returns the JPEG file.
 func (f File) Encode() []byte {
 	w := &writer{File: f, ac: acCodes}
 	if f.Progressive {
@@ -95,19 +95,19 @@ func (f File) scans() (list []scan) {
 	return list
 }
 
-// writer writes a file.
+// writer writes a JPEG file.
 type writer struct {
 	File
 	ac         *codes
-	wide, high int // the largest factors
+	wide, high int // the largest sampling factors
 	bytes      []byte
 	bits       uint64
 	count      int
 
-	scanning scan
-	dcs      [4]int
-	empty    int    // blocks that have no more coefficients, and are not written yet
-	later    []byte // bits of coefficients in them
+	current scan
+	lastDC  [4]int
+	eobRun  int    // blocks without more coefficients that are not yet written
+	later   []byte // refinement bits of these blocks
 }
 
 func (w *writer) segment(marker byte, content []byte) {
@@ -117,7 +117,7 @@ func (w *writer) segment(marker byte, content []byte) {
 func divideUp(n, by int) int { return (n + by - 1) / by }
 
 func (w *writer) scan(s scan) {
-	w.scanning = s
+	w.current = s
 	content := []byte{byte(len(s.components))}
 	for _, i := range s.components {
 		content = append(content, byte(1+i), 0)
@@ -130,10 +130,10 @@ func (w *writer) scan(s scan) {
 	w.data(w.Height)
 }
 
-// repeated writes a scan whose rows of MCUs are the first one, with a restart marker between two of them.
+// repeated writes a scan in which every row of MCUs is a copy of the first one, with a restart marker between the rows.
 func (w *writer) repeated(header []byte) {
 	interval := divideUp(w.Width, 8*w.wide)
-	if s := w.scanning; len(s.components) == 1 {
+	if s := w.current; len(s.components) == 1 {
 		h, v := int(w.Factors[s.components[0]]>>4), int(w.Factors[s.components[0]]&15)
 		interval = divideUp(divideUp(w.Width*h, w.wide), 8) * v
 	}
@@ -147,17 +147,17 @@ func (w *writer) repeated(header []byte) {
 	}
 }
 
-// data writes the data of a scan of so many rows of pixels.
+// data writes the data of a scan for a picture of the given height in pixels.
 func (w *writer) data(height int) {
-	s := w.scanning
-	w.dcs = [4]int{}
+	s := w.current
+	w.lastDC = [4]int{}
 	mcus, restarts := 0, 0
 	mcu := func(blocks func()) {
 		if w.Restart > 0 && mcus > 0 && mcus%w.Restart == 0 {
 			w.flush()
 			w.bytes = append(w.bytes, 0xff, byte(0xd0+restarts%8))
 			restarts++
-			w.dcs = [4]int{}
+			w.lastDC = [4]int{}
 		}
 		mcus++
 		blocks()
@@ -188,7 +188,7 @@ func (w *writer) data(height int) {
 	w.flush()
 }
 
-// flush ends the data of a scan, or before a restart marker.
+// flush completes the last byte, at the end of the data or before a restart marker.
 func (w *writer) flush() {
 	w.writeEmpty()
 	if w.count > 0 {
@@ -196,7 +196,7 @@ func (w *writer) flush() {
 	}
 }
 
-// write writes the lower n bits.
+// write writes the lower n bits of bits.
 func (w *writer) write(bits, n int) {
 	w.bits, w.count = w.bits<<n|uint64(bits)&(1<<n-1), w.count+n
 	for ; w.count >= 8; w.count -= 8 {
@@ -210,7 +210,7 @@ func (w *writer) write(bits, n int) {
 
 func (w *writer) code(c *codes, value int) { w.write(c.code[value], c.length[value]) }
 
-// number writes a value in n bits: negative ones begin with 0.
+// number writes v in n bits. Negative numbers begin with a 0 bit.
 func (w *writer) number(v, n int) {
 	if v < 0 {
 		v += 1<<n - 1
@@ -218,18 +218,19 @@ func (w *writer) number(v, n int) {
 	w.write(v, n)
 }
 
+// block writes what the current scan contains of a block.
 func (w *writer) block(component, x, y int) {
 	var b [64]int
 	w.Coefficients(component, x, y, &b)
-	s := w.scanning
+	s := w.current
 	if s.first == 0 {
 		if s.high > 0 {
 			w.write(b[0]>>s.low, 1)
 			return
 		}
 		dc := b[0] >> s.low
-		difference := dc - w.dcs[component]
-		w.dcs[component] = dc
+		difference := dc - w.lastDC[component]
+		w.lastDC[component] = dc
 		n := size(difference)
 		w.code(dcCodes, n)
 		w.number(difference, n)
@@ -269,9 +270,9 @@ func (w *writer) block(component, x, y int) {
 	}
 }
 
-// refine writes a bit of each coefficient that was written before, and the ones that begin now.
+// refine writes one more bit of each coefficient that is not 0 so far, and the coefficients that become ±1 in this bit.
 func (w *writer) refine(b *[64]int, first int) {
-	s := w.scanning
+	s := w.current
 	lastNew := 0
 	for i := first; i <= s.last; i++ {
 		if abs(b[i])>>s.low == 1 {
@@ -317,31 +318,32 @@ func (w *writer) refine(b *[64]int, first int) {
 	}
 }
 
+// addEmpty adds a block without more coefficients to the run, with its refinement bits.
 func (w *writer) addEmpty(bits []byte) {
-	w.empty++
+	w.eobRun++
 	w.later = append(w.later, bits...)
-	if w.empty == 1<<15-1 {
+	if w.eobRun == 1<<15-1 {
 		w.writeEmpty()
 	}
 }
 
-// writeEmpty writes how many blocks have no more coefficients.
+// writeEmpty writes the run of blocks without more coefficients, and their refinement bits.
 func (w *writer) writeEmpty() {
-	if w.empty == 0 {
+	if w.eobRun == 0 {
 		return
 	}
-	n := size(w.empty) - 1
+	n := size(w.eobRun) - 1
 	w.code(w.ac, n<<4)
-	w.write(w.empty, n)
+	w.write(w.eobRun, n)
 	for _, bit := range w.later {
 		w.write(int(bit), 1)
 	}
-	w.empty, w.later = 0, nil
+	w.eobRun, w.later = 0, nil
 }
 
 func abs(v int) int { return max(v, -v) }
 
-// size is how many bits the absolute value has.
+// size returns the number of bits of v's absolute value.
 func size(v int) (n int) {
 	for v = abs(v); v > 0; v >>= 1 {
 		n++
@@ -349,7 +351,7 @@ func size(v int) (n int) {
 	return n
 }
 
-// codes is a Huffman table.
+// codes is a Huffman table for writing.
 type codes struct {
 	counts [16]byte
 	values []byte
@@ -375,14 +377,15 @@ func (c *codes) segment(classAndNumber byte) []byte {
 	return append(append([]byte{classAndNumber}, c.counts[:]...), c.values...)
 }
 
-// The tables have codes of all lengths up to 16 bits, as the standard's do.
+// The tables have codes of all lengths up to 16 bits, like those of the standard.
 var (
 	dcCodes          = newCodes([16]byte{0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2}, []byte{4, 3, 5, 2, 6, 0, 1, 7, 8, 9, 10, 11})
 	acCodes          = newACCodes(false)
 	progressiveCodes = newACCodes(true)
 )
 
-// newACCodes puts short runs of small values first. In progressive files values without bits are runs of empty blocks.
+// newACCodes gives the shortest codes to short runs of small values. In progressive files, values without bits declare
+// runs of empty blocks.
 func newACCodes(progressive bool) *codes {
 	var values []byte
 	for sum := range 32 {
