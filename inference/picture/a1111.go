@@ -5,19 +5,20 @@ import (
 	"strings"
 )
 
-// AUTOMATIC1111's text, which many programs write: the prompt in any number of lines, "Negative prompt: …" likewise, and
-// one line "Steps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1, Size: 512x512, …". JPEG and WebP have it in Exif's
-// UserComment.
+// AUTOMATIC1111 and many other programs write a text of three parts: the prompt, in any number of lines; "Negative
+// prompt: …", also in any number of lines; and one line such as "Steps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1,
+// Size: 512x512, …". JPEG and WebP files have it in Exif's UserComment.
 
 var (
-	// parameter is one "name: value" of the last line; a value with a comma is quoted.
+	// parameter matches one "name: value" of the last line. A value that contains a comma is quoted.
 	parameter = regexp.MustCompile(`\s*([\w][\w \-/]*):\s*("(?:\\.|[^\\"])*"|[^,]*)(?:,|$)`)
-	// adapterTag is an adapter among the words of a prompt.
+	// adapterTag matches the tag of an adapter in a prompt.
 	adapterTag = regexp.MustCompile(`<(lora|lyco|hypernet):([^:<>]*)[^<>]*>`)
 )
 
 const negativePrefix = "Negative prompt:"
 
+// readParameters parses the text of AUTOMATIC1111.
 func readParameters(value string) (Origin, error) {
 	o := Origin{Program: "AUTOMATIC1111 or alike"}
 	lines := strings.Split(strings.ReplaceAll(value, "\r\n", "\n"), "\n")
@@ -59,8 +60,8 @@ func readParameters(value string) (Origin, error) {
 	return o, nil
 }
 
-// settingsLine finds the line of settings, -1 for none: the last that begins with the steps, or else the last one, where
-// it has several settings.
+// settingsLine returns the index of the line of settings: the last line that begins with "Steps: ", or else the last
+// non-empty line if it has at least three settings, one of which is the seed. It returns -1 if there is no such line.
 func settingsLine(lines []string) int {
 	for i := len(lines) - 1; i >= 0; i-- {
 		if strings.HasPrefix(strings.TrimSpace(lines[i]), "Steps: ") {

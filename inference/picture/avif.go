@@ -8,8 +8,8 @@ import (
 	_ "github.com/gen2brain/avif" // holds libavif
 )
 
-// libavifGzip is libavif and libaom in WebAssembly. Package avif's own Decode sets no limit to memory and time. A
-// version of the package without the module does not link.
+// libavifGzip is the gzipped WebAssembly module of libavif and libaom. It is run here, because the Decode of package
+// avif limits neither memory nor time. If a version of that package lacks the module, the program does not link.
 //
 //go:linkname libavifGzip github.com/gen2brain/avif.decodeWasm
 var libavifGzip []byte
@@ -26,10 +26,10 @@ func avifDecode(ctx context.Context, file []byte) (image.Image, error) {
 	})
 }
 
-// decodeAVIF decodes the primary picture, or the first one of a sequence: colours of 8 or 16 bits, multiplied with
-// alpha.
+// decodeAVIF decodes the primary picture, or the first one of a sequence, as image.RGBA or image.RGBA64: colours of 8
+// or 16 bits, premultiplied by alpha.
 func decodeAVIF(ctx context.Context, file []byte, head heifHead) (image.Image, error) {
-	const results = 6 // width, height, depth, how many pictures, and how long one is shown: 8 bytes
+	const results = 6 // width, height, depth, number of pictures, and the 8 bytes of a picture's duration
 	module, err := libavif.start(ctx, file, results)
 	if err != nil {
 		return nil, err
@@ -70,7 +70,7 @@ func decodeAVIF(ctx context.Context, file []byte, head heifHead) (image.Image, e
 	}
 	var img image.Image = &image.RGBA{Pix: pix, Stride: 4 * bounds.Dx(), Rect: bounds}
 	if deep {
-		for i := 0; i < len(pix); i += 2 { // from the order of WebAssembly to that of Go
+		for i := 0; i < len(pix); i += 2 { // from WebAssembly's little-endian order to package image's big-endian order
 			pix[i], pix[i+1] = pix[i+1], pix[i]
 		}
 		img = &image.RGBA64{Pix: pix, Stride: 8 * bounds.Dx(), Rect: bounds}
@@ -81,8 +81,8 @@ func decodeAVIF(ctx context.Context, file []byte, head heifHead) (image.Image, e
 	return img, nil
 }
 
-// isEmpty says whether memory came back without a picture, as it does without an error where libavif gave up.
-// A picture without alpha is opaque; one with alpha shows something.
+// isEmpty reports whether libavif returned memory without a picture, as it does without an error if it cannot decode
+// the data. A real picture without alpha is opaque, and one with alpha has at least one pixel that is not transparent.
 func isEmpty(img image.Image, alpha bool) bool {
 	var pix []uint8
 	each := 1

@@ -13,11 +13,10 @@ import (
 	"github.com/jsummers/gobmp"
 )
 
-// The BMP reader is gobmp: golang.org/x/image/bmp reads neither 16 bits, nor bit fields behind a 40-byte header (which is
-// what the clipboard of Windows holds), nor run lengths, nor the headers of OS/2. What gobmp would take for something else
-// is refused before.
+// Package gobmp decodes BMP. golang.org/x/image/bmp does not read 16 bits, bit fields after a 40-byte header (which the
+// clipboard of Windows holds), run lengths, or the headers of OS/2. checkBMP refuses files that gobmp would misread.
 
-// The compressions of BMP.
+// The compressions of BMP that checkBMP looks into.
 const (
 	runLength8 = 1
 	runLength4 = 2
@@ -46,8 +45,8 @@ func bmpDecode(ctx context.Context, file []byte) (image.Image, error) {
 	return img, nil
 }
 
-// floor16 gives samples of 5 and 6 bits the levels that the reference's reader gives them: v·255/31 without a remainder,
-// where gobmp rounds.
+// floor16 changes the levels of 5-bit and 6-bit samples to those of Pillow in the reference implementation, which
+// computes v·255/31 (or v·255/63) and drops the remainder. gobmp rounds instead.
 func floor16(img *image.NRGBA, file []byte) {
 	order := binary.LittleEndian
 	header := file[14:]
@@ -74,8 +73,8 @@ func floor16(img *image.NRGBA, file []byte) {
 	}
 }
 
-// checkBMP refuses what gobmp reads without complaint and wrongly: compressions of OS/2, whose numbers mean something
-// else elsewhere, masks that are no run of bits, and run lengths that were cut off.
+// checkBMP refuses files that gobmp misreads without an error: compressions of OS/2, whose numbers have another meaning
+// in Windows files, bit fields whose masks are not contiguous, and truncated run lengths.
 func checkBMP(file []byte) error {
 	const fileHeaderBytes, os2v1, windowsBytes = 14, 12, 40
 	if len(file) < fileHeaderBytes+os2v1 {
@@ -85,7 +84,7 @@ func checkBMP(file []byte) error {
 	pixels := uint64(order.Uint32(file[10:]))
 	header := file[fileHeaderBytes:]
 	headerBytes := order.Uint32(header)
-	if headerBytes < 20 { // of OS/2, without compression
+	if headerBytes < 20 { // OS/2 version 1, which has no compression
 		return nil
 	}
 	if len(header) < windowsBytes {
@@ -94,7 +93,7 @@ func checkBMP(file []byte) error {
 	depth, compression := order.Uint16(header[14:]), order.Uint32(header[16:])
 	switch compression {
 	case runLength8, runLength4:
-		// A decoder of run lengths takes the end of the file for the end of the picture.
+		// gobmp treats the end of the file as the end of the picture.
 		if headerBytes >= 24 && pixels+uint64(order.Uint32(header[20:])) > uint64(len(file)) {
 			return io.ErrUnexpectedEOF
 		}
@@ -125,9 +124,9 @@ func checkBMP(file []byte) error {
 	return nil
 }
 
-// checkRunLengths adds up the run lengths, in which a pair of bytes holds inPair pixels that are not repeated. gobmp
-// tries each pixel of a run, also of one that lies beyond the picture's edge, so that two bytes could ask for 255
-// pixels as often as there are bytes.
+// checkRunLengths refuses run lengths that cover far more pixels than the picture has. Literal pixels are stored inPair
+// to a pair of bytes. gobmp handles each pixel of a run even if it lies outside the picture, so that every two bytes of
+// the file could cost 255 steps.
 func checkRunLengths(data []byte, inPair int, pixels int64) error {
 	covered := int64(0)
 	for i := 0; i+1 < len(data); i += 2 {
@@ -138,19 +137,19 @@ func checkRunLengths(data []byte, inPair int, pixels int64) error {
 			continue
 		}
 		switch b := data[i+1]; b {
-		case 0: // the end of a row
-		case 1: // the end of the picture
+		case 0: // end of the row
+		case 1: // end of the picture
 			return nil
-		case 2: // a step to another place: two more bytes
+		case 2: // move to another position, given in two more bytes
 			i += 2
-		default: // b pixels as they are, padded to pairs of bytes
+		default: // b literal pixels, padded to pairs of bytes
 			i += 2 * ((int(b) + inPair - 1) / inPair)
 		}
 	}
 	return nil
 }
 
-// opaqueIfInvisible corrects pictures of writers that declare alpha and leave it at zero.
+// opaqueIfInvisible makes a picture opaque if all its alpha is 0. Some writers declare alpha and do not set it.
 func opaqueIfInvisible(img *image.NRGBA) {
 	for i := 3; i < len(img.Pix); i += 4 {
 		if img.Pix[i] != 0 {

@@ -5,7 +5,7 @@ import (
 	"image"
 )
 
-// fullLuma and fullChroma turn the studio range into the full one.
+// fullLuma and fullChroma map samples of the studio range to the full range.
 var fullLuma, fullChroma = func() (luma, chroma [256]uint8) {
 	for v := range 256 {
 		luma[v] = uint8(min(max((float64(v)-16)*255/219, 0), 255) + 0.5)
@@ -14,16 +14,16 @@ var fullLuma, fullChroma = func() (luma, chroma [256]uint8) {
 	return luma, chroma
 }()
 
-// smoothChroma gives a picture with halved colour planes (4:2:0, 4:2:2, 4:4:0) full ones by linear interpolation
-// between the centres of their samples, as libjpeg and libwebp do, and so the reference. Package image repeats the
-// samples, which is off by dozens of levels at the edges of saturated colours. Other pictures are returned as they are.
-// The error is the context's.
-func smoothChroma(ctx context.Context, img image.Image) (image.Image, error) {
+// upsampleChroma interpolates the subsampled chroma planes of a picture (4:2:0, 4:2:2, 4:4:0) linearly between the
+// centres of their samples, as libjpeg and libwebp do, with which the reference implementation reads. Package image
+// repeats the samples instead, which differs by dozens of levels at the edges of saturated colours. Other pictures are
+// returned unchanged. The error is the context's.
+func upsampleChroma(ctx context.Context, img image.Image) (image.Image, error) {
 	switch img := img.(type) {
 	case *image.YCbCr:
-		return smoothPlanes(ctx, img)
+		return upsamplePlanes(ctx, img)
 	case *image.NYCbCrA:
-		planes, err := smoothPlanes(ctx, &img.YCbCr)
+		planes, err := upsamplePlanes(ctx, &img.YCbCr)
 		if err != nil {
 			return nil, err
 		}
@@ -32,7 +32,7 @@ func smoothChroma(ctx context.Context, img image.Image) (image.Image, error) {
 	return img, nil
 }
 
-func smoothPlanes(ctx context.Context, img *image.YCbCr) (*image.YCbCr, error) {
+func upsamplePlanes(ctx context.Context, img *image.YCbCr) (*image.YCbCr, error) {
 	var halfWidth, halfHeight bool
 	switch img.SubsampleRatio {
 	case image.YCbCrSubsampleRatio420:
@@ -52,10 +52,10 @@ func smoothPlanes(ctx context.Context, img *image.YCbCr) (*image.YCbCr, error) {
 	if halfHeight {
 		planeHeight = (height + 1) / 2
 	}
-	smooth := func(plane []uint8) ([]uint8, error) {
+	upsample := func(plane []uint8) ([]uint8, error) {
 		full := make([]uint8, width*height)
 		return full, inBands(ctx, height, func() func(first, count int) {
-			column := make([]int, planeWidth) // one row, interpolated in height, times 4
+			column := make([]int, planeWidth) // one row after the vertical interpolation, times 4
 			return func(first, count int) {
 				for y := first; y < first+count; y++ {
 					near, far := neighbours(y, planeHeight, halfHeight)
@@ -70,11 +70,11 @@ func smoothPlanes(ctx context.Context, img *image.YCbCr) (*image.YCbCr, error) {
 			}
 		})
 	}
-	cb, err := smooth(img.Cb)
+	cb, err := upsample(img.Cb)
 	if err != nil {
 		return nil, err
 	}
-	cr, err := smooth(img.Cr)
+	cr, err := upsample(img.Cr)
 	return &image.YCbCr{
 		Y: img.Y, YStride: img.YStride,
 		Cb: cb, Cr: cr, CStride: width,
@@ -83,8 +83,8 @@ func smoothPlanes(ctx context.Context, img *image.YCbCr) (*image.YCbCr, error) {
 	}, err
 }
 
-// neighbours returns the two samples of a plane of n that lie around pixel i. In a halved plane the centre of the
-// nearer one is a quarter of a sample away, that of the other three quarters: weights 3 and 1.
+// neighbours returns the indices of the two samples between which pixel i lies, in a plane of n samples. In a halved
+// plane the centre of near is a quarter of a sample away, and that of far three quarters, so their weights are 3 and 1.
 func neighbours(i, n int, halved bool) (near, far int) {
 	if !halved {
 		return i, i

@@ -11,18 +11,19 @@ import (
 
 const (
 	pngSignature  = "\x89PNG\r\n\x1a\n"
-	maxChunkBytes = 1<<31 - 1 // the format's own limit
+	maxChunkBytes = 1<<31 - 1 // the limit of the PNG specification
 )
 
-// chunkReader walks the chunks of a PNG file, holding only what is asked for and checking every CRC that it passes.
+// chunkReader reads the chunks of a PNG file one after the other and checks every CRC. It holds only the requested
+// data.
 type chunkReader struct {
 	r    io.Reader
 	kind string // of the current chunk
-	left int    // bytes of its data not yet read
+	left int    // bytes of its data that are not yet read; -1 if its CRC has been checked
 	crc  hash.Hash32
 }
 
-// newChunkReader reads the signature.
+// newChunkReader reads the signature and returns a reader of the chunks after it.
 func newChunkReader(r io.Reader) (*chunkReader, error) {
 	var signature [len(pngSignature)]byte
 	n, err := io.ReadFull(r, signature[:])
@@ -35,7 +36,7 @@ func newChunkReader(r io.Reader) (*chunkReader, error) {
 	return &chunkReader{r: r}, nil
 }
 
-// next goes to the following chunk, past what is left of the current one; io.EOF after IEND.
+// next skips the rest of the current chunk and reads the header of the next one. It returns io.EOF after IEND.
 func (c *chunkReader) next() error {
 	if c.crc != nil {
 		if err := c.finish(); err != nil {
@@ -71,7 +72,7 @@ func (c *chunkReader) next() error {
 	return nil
 }
 
-// read takes up to n bytes of the current chunk, fewer at its end.
+// read returns up to n bytes of the current chunk, or fewer if the chunk ends.
 func (c *chunkReader) read(n int) ([]byte, error) {
 	n = min(n, c.left)
 	var data []byte
@@ -80,7 +81,7 @@ func (c *chunkReader) read(n int) ([]byte, error) {
 		data = make([]byte, n)
 		_, err = io.ReadFull(c.r, data)
 	} else if data, err = io.ReadAll(io.LimitReader(c.r, int64(n))); err == nil && len(data) < n {
-		// Grown while reading: a length in a hostile file must not allocate what the file does not hold.
+		// The memory grows with what is read, so that a false length in a hostile file allocates nothing.
 		err = io.ErrUnexpectedEOF
 	}
 	if err != nil {
@@ -91,7 +92,8 @@ func (c *chunkReader) read(n int) ([]byte, error) {
 	return data, nil
 }
 
-// data takes the rest of the current chunk, which may hold up to limit bytes, and checks its CRC.
+// data returns the rest of the current chunk and checks its CRC. It returns an error if the rest is longer than limit
+// bytes.
 func (c *chunkReader) data(limit int) ([]byte, error) {
 	if c.left > limit {
 		return nil, fmt.Errorf("PNG: chunk %s of %d bytes, want at most %d", c.kind, c.left, limit)
@@ -104,11 +106,11 @@ func (c *chunkReader) data(limit int) ([]byte, error) {
 	if err := c.checkCRC(want); err != nil {
 		return nil, err
 	}
-	c.left = -1 // the CRC is behind
+	c.left = -1
 	return data, nil
 }
 
-// finish passes what is left of the current chunk and checks its CRC, unless data did.
+// finish skips the rest of the current chunk and checks its CRC, unless data has done so.
 func (c *chunkReader) finish() error {
 	if c.left < 0 {
 		return nil
@@ -132,7 +134,7 @@ func (c *chunkReader) checkCRC(want uint32) error {
 	return nil
 }
 
-// cut says that the file ends inside a chunk.
+// cut returns the error for a file that ends inside a chunk; other errors are returned unchanged.
 func (c *chunkReader) cut(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		if c.kind == "" {
@@ -143,7 +145,7 @@ func (c *chunkReader) cut(err error) error {
 	return err
 }
 
-// appendChunk appends a whole chunk to png.
+// appendChunk appends a complete chunk to png.
 func appendChunk(png []byte, kind string, data []byte) []byte {
 	png = binary.BigEndian.AppendUint32(png, uint32(len(data)))
 	from := len(png)

@@ -12,53 +12,55 @@ import (
 	"unicode"
 )
 
-// The model sees sRGB. A picture that says that its numbers mean other colours is converted, relative to the white of
-// both (relative colorimetric); colours that sRGB has not are clipped, as they are on a screen.
+// The model was trained on sRGB. A picture in another colour space is converted to sRGB with the relative colorimetric
+// intent: white stays white, and colours outside sRGB are clipped, as on a screen.
 
-// colourTags is what a file says of its colours. The first of the fields that is there decides, as in PNG's third edition.
+// colourTags holds what a file declares about its colours. If several fields are set, the first of them in this order
+// decides, as in the third edition of PNG.
 type colourTags struct {
 	cicp           []byte // code points of H.273: primaries, transfer, matrix, whether the range is full
 	icc            []byte // an ICC profile
 	srgb           bool
-	gamma          float64     // of the encoder: 0.45455 for a screen of 2.2; 0 where it is not said
-	chromaticities *rgbColours // nil where they are not said
-	adobeRGB       bool        // what cameras say in Exif instead of a profile
-	damaged        error       // a profile that cannot be read
+	gamma          float64       // the exponent of the encoding: 0.45455 for a screen of 2.2; 0 if not declared
+	chromaticities *rgbPrimaries // nil if not declared
+	adobeRGB       bool          // declared in Exif, as cameras do instead of a profile
+	damaged        error         // why the profile cannot be read
 }
 
-// xy is a colour's place in CIE's diagram.
+// xy is a chromaticity in CIE 1931.
 type xy = [2]float64
 
-// rgbColours are the places of red, green, blue and white.
-type rgbColours struct{ red, green, blue, white xy }
+// rgbPrimaries holds the chromaticities of a colour space.
+type rgbPrimaries struct{ red, green, blue, white xy }
 
 var (
-	d65          = xy{0.3127, 0.3290}
-	srgbColours  = rgbColours{xy{0.64, 0.33}, xy{0.30, 0.60}, xy{0.15, 0.06}, d65}
-	adobeColours = rgbColours{xy{0.64, 0.33}, xy{0.21, 0.71}, xy{0.15, 0.06}, d65}
+	d65            = xy{0.3127, 0.3290}
+	srgbPrimaries  = rgbPrimaries{xy{0.64, 0.33}, xy{0.30, 0.60}, xy{0.15, 0.06}, d65}
+	adobePrimaries = rgbPrimaries{xy{0.64, 0.33}, xy{0.21, 0.71}, xy{0.15, 0.06}, d65}
 )
 
-// codedColours are the primaries of H.273, table 2, with the names that people know.
-var codedColours = map[byte]struct {
+// cicpPrimaries holds the colour primaries of H.273, table 2, by their code points, with their usual names.
+var cicpPrimaries = map[byte]struct {
 	name string
-	rgbColours
+	rgbPrimaries
 }{
-	1:  {"sRGB", srgbColours},
-	4:  {"BT.470 M", rgbColours{xy{0.67, 0.33}, xy{0.21, 0.71}, xy{0.14, 0.08}, xy{0.310, 0.316}}},
-	5:  {"BT.601 (625 lines)", rgbColours{xy{0.64, 0.33}, xy{0.29, 0.60}, xy{0.15, 0.06}, d65}},
-	6:  {"BT.601 (525 lines)", rgbColours{xy{0.630, 0.340}, xy{0.310, 0.595}, xy{0.155, 0.070}, d65}},
-	7:  {"SMPTE 240M", rgbColours{xy{0.630, 0.340}, xy{0.310, 0.595}, xy{0.155, 0.070}, d65}},
-	9:  {"Rec. 2020", rgbColours{xy{0.708, 0.292}, xy{0.170, 0.797}, xy{0.131, 0.046}, d65}},
-	11: {"DCI-P3", rgbColours{xy{0.680, 0.320}, xy{0.265, 0.690}, xy{0.150, 0.060}, xy{0.314, 0.351}}},
-	12: {"Display P3", rgbColours{xy{0.680, 0.320}, xy{0.265, 0.690}, xy{0.150, 0.060}, d65}},
+	1:  {"sRGB", srgbPrimaries},
+	4:  {"BT.470 M", rgbPrimaries{xy{0.67, 0.33}, xy{0.21, 0.71}, xy{0.14, 0.08}, xy{0.310, 0.316}}},
+	5:  {"BT.601 (625 lines)", rgbPrimaries{xy{0.64, 0.33}, xy{0.29, 0.60}, xy{0.15, 0.06}, d65}},
+	6:  {"BT.601 (525 lines)", rgbPrimaries{xy{0.630, 0.340}, xy{0.310, 0.595}, xy{0.155, 0.070}, d65}},
+	7:  {"SMPTE 240M", rgbPrimaries{xy{0.630, 0.340}, xy{0.310, 0.595}, xy{0.155, 0.070}, d65}},
+	9:  {"Rec. 2020", rgbPrimaries{xy{0.708, 0.292}, xy{0.170, 0.797}, xy{0.131, 0.046}, d65}},
+	11: {"DCI-P3", rgbPrimaries{xy{0.680, 0.320}, xy{0.265, 0.690}, xy{0.150, 0.060}, xy{0.314, 0.351}}},
+	12: {"Display P3", rgbPrimaries{xy{0.680, 0.320}, xy{0.265, 0.690}, xy{0.150, 0.060}, d65}},
 }
 
-// codedCurve returns the light of an encoded value by H.273, table 3. Those of television are taken for sRGB's, which is
-// how screens show them. The name is that of one which is not converted.
-func codedCurve(transfer byte) (curve func(float64) float64, name string) {
+// cicpCurve returns the function from an encoded value to linear light for transfer characteristics of H.273, table 3.
+// Those of television are treated as sRGB, because screens show them in this way. If the transfer is not converted,
+// curve is nil and name describes it.
+func cicpCurve(transfer byte) (curve func(float64) float64, name string) {
 	switch transfer {
 	case 1, 6, 13, 14, 15:
-		return srgbLight, ""
+		return srgbToLinear, ""
 	case 4:
 		return gammaCurve(2.2), ""
 	case 5:
@@ -73,16 +75,16 @@ func codedCurve(transfer byte) (curve func(float64) float64, name string) {
 	return nil, fmt.Sprintf("the transfer characteristics %d", transfer)
 }
 
-const unspecified = 2 // of primaries and transfers
+const unspecified = 2 // the code point of unspecified primaries and transfer characteristics
 
-func srgbLight(v float64) float64 {
+func srgbToLinear(v float64) float64 {
 	if v <= 0.04045 {
 		return v / 12.92
 	}
 	return math.Pow((v+0.055)/1.055, 2.4)
 }
 
-func srgbEncoded(light float64) float64 {
+func linearToSRGB(light float64) float64 {
 	if light <= 0.0031308 {
 		return light * 12.92
 	}
@@ -93,35 +95,35 @@ func gammaCurve(gamma float64) func(float64) float64 {
 	return func(v float64) float64 { return math.Pow(v, gamma) }
 }
 
-// conversion is how the colours of a picture become sRGB.
+// conversion describes how the colours of a picture are converted to sRGB.
 type conversion struct {
-	to   converter // nil: the numbers stay as they are
-	name string    // of the picture's colours; "" for sRGB
-	note string    // why colours were not converted; ""
+	to   converter // nil if the samples are used as they are
+	name string    // of the picture's colour space; "" if nothing is converted
+	note string    // why the declared colours were not converted; "" if there is no such reason
 }
 
-// converter turns rows of samples into sRGB. Several goroutines use it.
+// converter converts samples to sRGB. Several goroutines may use it at the same time.
 type converter interface {
-	// row reads four samples of 16 bits a pixel (RGB and alpha; CMYK, all for full ink; gray, thrice, and alpha) and writes
-	// three levels a pixel.
+	// row reads four 16-bit samples a pixel: RGB and alpha, or CMYK with all bits set for full ink, or gray three times
+	// and alpha. It writes three 8-bit levels a pixel; it does not use alpha.
 	row(levels []uint8, samples []uint16)
 }
 
-// asTaken ends a note: what was done instead.
-const asTaken = "; its colours are taken for sRGB"
+// assumedSRGB ends a note about colours that were not converted.
+const assumedSRGB = "; its colours are taken for sRGB"
 
-// damagedProfile is the conversion of a picture whose profile cannot be applied.
-var damagedProfile = conversion{note: "the colour profile is damaged" + asTaken}
+// damagedProfile is the conversion for a picture whose profile cannot be applied.
+var damagedProfile = conversion{note: "the colour profile is damaged" + assumedSRGB}
 
-// conversionOf decides how the colours of img become sRGB.
+// conversionOf returns the conversion of img to sRGB, by the colours that its file declares.
 func conversionOf(tags colourTags, img image.Image) conversion {
 	note := ""
 	if len(tags.cicp) == 4 {
-		c := codedConversion(tags.cicp, img)
+		c := cicpConversion(tags.cicp, img)
 		if c.note == "" {
 			return c
 		}
-		note = c.note // what comes next says it in another way
+		note = c.note // the code points cannot be applied, so the next declaration decides
 	}
 	_, cmyk := img.(*image.CMYK)
 	switch {
@@ -131,14 +133,15 @@ func conversionOf(tags colourTags, img image.Image) conversion {
 		return profileConversion(tags.icc, img)
 	case tags.srgb || cmyk:
 	case tags.adobeRGB:
-		return conversion{to: newShaper(adobeColours, gammaCurve(563.0/256), img), name: "Adobe RGB (1998)"}
+		return conversion{to: newShaper(adobePrimaries, gammaCurve(563.0/256), img), name: "Adobe RGB (1998)"}
 	case note == "" && (tags.gamma > 0 || tags.chromaticities != nil):
 		return calibrated(tags, img)
 	}
 	return conversion{note: note}
 }
 
-func codedConversion(cicp []byte, img image.Image) conversion {
+// cicpConversion returns the conversion by code points of H.273. If these colours cannot be converted, it has a note.
+func cicpConversion(cicp []byte, img image.Image) conversion {
 	primaries, transfer := cicp[0], cicp[1]
 	if primaries == unspecified {
 		primaries = 1
@@ -146,21 +149,23 @@ func codedConversion(cicp []byte, img image.Image) conversion {
 	if transfer == unspecified {
 		transfer = 13
 	}
-	curve, other := codedCurve(transfer)
-	colours, known := codedColours[primaries]
+	curve, other := cicpCurve(transfer)
+	colours, known := cicpPrimaries[primaries]
 	switch {
 	case other != "":
-		return conversion{note: "the picture is in " + other + ", which is not converted" + asTaken}
+		return conversion{note: "the picture is in " + other + ", which is not converted" + assumedSRGB}
 	case !known:
-		return conversion{note: fmt.Sprintf("the picture has the primaries %d, which are not converted%s", primaries, asTaken)}
+		return conversion{
+			note: fmt.Sprintf("the picture has the primaries %d, which are not converted%s", primaries, assumedSRGB),
+		}
 	}
-	return neutral(conversion{to: newShaper(colours.rgbColours, curve, img), name: colours.name}, false)
+	return dropIdentity(conversion{to: newShaper(colours.rgbPrimaries, curve, img), name: colours.name}, false)
 }
 
-// calibrated converts by PNG's gAMA and cHRM. A gamma within a twentieth of a screen's is taken for sRGB's curve: that is
-// what programs mean by it, which write it beside sRGB's colours.
+// calibrated returns the conversion by PNG's chunks gAMA and cHRM. A gamma within 5 % of a screen's 1/2.2 stands for
+// sRGB's curve, because programs that write it next to sRGB's primaries mean sRGB.
 func calibrated(tags colourTags, img image.Image) conversion {
-	curve, colours := srgbLight, srgbColours
+	curve, colours := srgbToLinear, srgbPrimaries
 	if tags.gamma > 0 && math.Abs(tags.gamma*2.2-1) > 0.05 {
 		curve = gammaCurve(1 / tags.gamma)
 	}
@@ -169,14 +174,14 @@ func calibrated(tags colourTags, img image.Image) conversion {
 	}
 	shaper := newShaper(colours, curve, img)
 	if shaper == nil {
-		return conversion{note: "the chromaticities of the picture are no colours" + asTaken}
+		return conversion{note: "the chromaticities of the picture are no colours" + assumedSRGB}
 	}
-	return neutral(conversion{to: shaper, name: "gamma and chromaticities"}, false)
+	return dropIdentity(conversion{to: shaper, name: "gamma and chromaticities"}, false)
 }
 
-// neutral drops a conversion that moves no colour by more than a level: the picture is sRGB by another name, and its
-// numbers stay exactly as they are.
-func neutral(c conversion, gray bool) conversion {
+// dropIdentity returns c, or an empty conversion if c changes no level by more than sameLevels. Such a picture is sRGB
+// under another name, and its samples stay exactly as they are. If gray is true only grays are compared.
+func dropIdentity(c conversion, gray bool) conversion {
 	const steps = 17
 	samples := make([]uint16, 0, 4*steps*steps*steps)
 	level := func(i int) uint16 { return uint16(i*255/(steps-1)) * 257 }
@@ -199,11 +204,12 @@ func neutral(c conversion, gray bool) conversion {
 	return conversion{}
 }
 
-// sameLevels is how far the small sRGB profiles of web servers, whose curves are approximations, are from sRGB.
+// sameLevels is how much the small sRGB profiles of web servers differ from sRGB, because their curves are
+// approximations.
 const sameLevels = 1
 
-// plainName makes the name in a profile fit for a sentence.
-func plainName(name string) string {
+// printableName makes the name in a profile fit for a sentence: printable, and not too long.
+func printableName(name string) string {
 	name = strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
 			return -1
@@ -217,13 +223,13 @@ func plainName(name string) string {
 	return strings.TrimSpace(name)
 }
 
-// pngColours reads the chunks before the picture's data.
+// pngColours reads the declarations of colours in the chunks before the pixels.
 func pngColours(file []byte) (tags colourTags) {
 	for kind, data := range pngChunks(file) {
 		switch {
 		case kind == "cICP" && len(data) == 4:
 			tags.cicp = data
-		case kind == "iCCP" && tags.icc == nil && tags.damaged == nil: // the first one: to unpack each could take hours
+		case kind == "iCCP" && tags.icc == nil && tags.damaged == nil: // the first only, as inflating many could take hours
 			tags.icc, tags.damaged = inflatedProfile(data)
 		case kind == "sRGB":
 			tags.srgb = true
@@ -234,7 +240,7 @@ func pngColours(file []byte) (tags colourTags) {
 			for i := range places {
 				places[i] = float64(binary.BigEndian.Uint32(data[4*i:])) / 1e5
 			}
-			tags.chromaticities = &rgbColours{
+			tags.chromaticities = &rgbPrimaries{
 				white: xy(places[0:2]), red: xy(places[2:4]), green: xy(places[4:6]), blue: xy(places[6:8]),
 			}
 		case kind == "eXIf":
@@ -244,7 +250,7 @@ func pngColours(file []byte) (tags colourTags) {
 	return tags
 }
 
-// inflatedProfile reads the content of iCCP: a name, a zero, the method 0, the deflated profile.
+// inflatedProfile parses the content of iCCP: a name, a zero byte, the compression method 0, and the deflated profile.
 func inflatedProfile(data []byte) ([]byte, error) {
 	_, rest, ok := bytes.Cut(data, []byte{0})
 	if !ok || len(rest) == 0 || rest[0] != 0 {
@@ -264,7 +270,7 @@ func inflatedProfile(data []byte) ([]byte, error) {
 	return profile, nil
 }
 
-// jpegColours joins the profile from its APP2 segments, each with its number (from 1) and their count.
+// jpegColours joins the ICC profile from its APP2 segments. Each segment has its number, from 1 on, and their count.
 func jpegColours(file []byte) (tags colourTags) {
 	var parts [256][]byte
 	count := 0
@@ -275,7 +281,7 @@ func jpegColours(file []byte) (tags colourTags) {
 	}
 	for i := 1; i <= count; i++ {
 		if parts[i] == nil {
-			return colourTags{damaged: fmt.Errorf("found no part %d of %d of the profile", i, count)}
+			return colourTags{damaged: fmt.Errorf("profile: found no part %d of %d", i, count)}
 		}
 		tags.icc = append(tags.icc, parts[i]...)
 	}
@@ -283,12 +289,12 @@ func jpegColours(file []byte) (tags colourTags) {
 	return tags
 }
 
-// webpColours finds the chunk ICCP.
+// webpColours reads the profile in the chunk ICCP and Exif's colour space.
 func webpColours(file []byte) colourTags {
 	return colourTags{icc: webpChunk(file, "ICCP"), adobeRGB: exifAdobeRGB(webpExif(file))}
 }
 
-// tiffColours finds the tag of profiles.
+// tiffColours reads the profile in its tag and Exif's colour space.
 func tiffColours(file []byte) colourTags {
 	d, err := readDirectory(file)
 	if err != nil {

@@ -10,11 +10,11 @@ import (
 	"strings"
 )
 
-// ComfyUI writes the graph that ran, as JSON: node id → class and inputs, where an input is a value or a link
-// ["id", output]. The prompt is found from the sampler backwards, through whatever nodes lie between: what a node is
-// called differs from one extension to the next, what its inputs are called seldom does.
+// ComfyUI writes the executed graph as JSON: node id → class and inputs. An input is a value or a link ["id", output].
+// The prompt is found by following links backwards from the sampler, whatever the nodes between are: extensions have
+// classes of their own, but the names of inputs seldom differ.
 
-// graph is a graph by the ids of its nodes.
+// graph maps ids to nodes.
 type graph map[string]*node
 
 type node struct {
@@ -22,17 +22,23 @@ type node struct {
 	Inputs map[string]any // string, json.Number, a link, …
 }
 
-// The names that inputs have.
+// The usual names of inputs.
 var (
-	textInputs  = []string{"text", "prompt", "positive_prompt", "text_g", "clip_l", "t5xxl", "text_l", "string", "value", "wildcard_text", "populated_text", "text1", "string_a", "a"}
+	textInputs = []string{
+		"text", "prompt", "positive_prompt", "text_g", "clip_l", "t5xxl", "text_l", "string", "value", "wildcard_text",
+		"populated_text", "text1", "string_a", "a",
+	}
 	seedInputs  = []string{"seed", "noise_seed", "value", "int"}
 	stepsInputs = []string{"steps", "value", "int"}
 	sideInputs  = []string{"value", "int"}
-	// notConditioning are inputs that lead away from the prompt.
-	notConditioning = []string{"clip", "model", "vae", "image", "images", "pixels", "latent", "latent_image", "samples", "control_net", "mask", "clip_vision_output", "style_model"}
+	// notConditioning holds inputs through which no prompt comes.
+	notConditioning = []string{
+		"clip", "model", "vae", "image", "images", "pixels", "latent", "latent_image", "samples", "control_net", "mask",
+		"clip_vision_output", "style_model",
+	}
 )
 
-// readComfyUI reads the graph that ran.
+// readComfyUI parses the executed graph.
 func readComfyUI(value string) (Origin, error) {
 	g := graph{}
 	if !looseJSON(withoutNaN(value), &g) || len(g) == 0 || len(g) > maxGraphNodes {
@@ -46,7 +52,7 @@ func readComfyUI(value string) (Origin, error) {
 	return g.origin()
 }
 
-// origin follows the links of the sampler.
+// origin collects the settings from the sampler and the nodes to which its inputs are linked.
 func (g graph) origin() (Origin, error) {
 	o := Origin{Program: "ComfyUI"}
 	sampler := g.sampler()
@@ -55,7 +61,7 @@ func (g graph) origin() (Origin, error) {
 	}
 	positive, negative := g.promptOf(sampler, "positive"), g.promptOf(sampler, "negative")
 	if negative == positive {
-		negative = "" // a zeroed copy of the prompt
+		negative = "" // the negative input is a zeroed copy of the positive conditioning
 	}
 	o.prompt(positive, negative)
 	o.seed(cmp.Or(g.number(sampler, seedInputs), g.behind(sampler, "noise", seedInputs)))
@@ -68,7 +74,8 @@ func (g graph) origin() (Origin, error) {
 	return o, nil
 }
 
-// sampler returns the node that denoises: nearest to a node that saves a picture, else the first by its id.
+// sampler returns the node that denoises: the one nearest to a node that saves or previews a picture, or else the one
+// with the lowest id. It returns nil if there is none.
 func (g graph) sampler() *node {
 	isSampler := func(n *node) bool {
 		_, positive := n.Inputs["positive"]
@@ -95,7 +102,7 @@ func (g graph) sampler() *node {
 	return nil
 }
 
-// compareIDs orders ids as numbers where they are, subgraphs' "12:3" by their parts.
+// compareIDs compares ids part by part, as subgraphs have ids like "12:3". Two numbers are compared as numbers.
 func compareIDs(a, b string) int {
 	return slices.CompareFunc(strings.Split(a, ":"), strings.Split(b, ":"), func(x, y string) int {
 		m, errM := strconv.Atoi(x)
@@ -107,7 +114,8 @@ func compareIDs(a, b string) int {
 	})
 }
 
-// search goes from the nodes in layer backwards, nearest first, through the inputs that follow accepts.
+// search follows links backwards from the nodes in layer, through the inputs that follow accepts. It returns the
+// nearest node that wanted accepts, or nil.
 func (g graph) search(layer []*node, wanted func(*node) bool, follow func(*node, string) bool) *node {
 	seen := map[*node]bool{}
 	for depth := 0; len(layer) > 0 && depth < maxGraphDepth; depth++ {
@@ -131,7 +139,7 @@ func (g graph) search(layer []*node, wanted func(*node) bool, follow func(*node,
 	return nil
 }
 
-// link returns the node that an input comes from, nil where it is a value.
+// link returns the node to which an input is linked, or nil if the input is a value.
 func (g graph) link(input any) *node {
 	pair, ok := input.([]any)
 	if !ok || len(pair) != 2 {
@@ -147,7 +155,7 @@ func (g graph) link(input any) *node {
 	return g[id]
 }
 
-// promptOf returns the text behind one side of a sampler, "positive" or "negative".
+// promptOf returns the prompt of one input of a sampler, "positive" or "negative".
 func (g graph) promptOf(sampler *node, side string) string {
 	from := g.link(sampler.Inputs[side])
 	if from == nil {
@@ -165,7 +173,7 @@ func (g graph) promptOf(sampler *node, side string) string {
 	return g.text(from, side, map[*node]bool{})
 }
 
-// text returns the first text at n or behind it.
+// text returns the first text in the inputs of n, or in the nodes to which these are linked.
 func (g graph) text(n *node, side string, seen map[*node]bool) string {
 	if n == nil || seen[n] || len(seen) > maxGraphNodes || strings.Contains(n.Class, "ZeroOut") {
 		return ""
@@ -195,7 +203,8 @@ func (g graph) text(n *node, side string, seen map[*node]bool) string {
 	return ""
 }
 
-// number returns the first of the inputs names of n that is a number, or comes from a node that has one; "" for none.
+// number returns the first number among the named inputs of n, or in the nodes to which these are linked, as it is
+// written. It returns "" if there is none.
 func (g graph) number(n *node, names []string) string {
 	if n == nil {
 		return ""
@@ -222,12 +231,12 @@ func (g graph) number(n *node, names []string) string {
 	return find(n, names)
 }
 
-// behind is number for the node that one input of n comes from.
+// behind is number for the node to which one input of n is linked.
 func (g graph) behind(n *node, input string, names []string) string {
 	return g.number(g.link(n.Inputs[input]), names)
 }
 
-// latentSize returns the sides of the latent that a sampler begins with.
+// latentSize returns the sides of the latent from which a sampler starts, as they are written.
 func (g graph) latentSize(sampler *node) (width, height string) {
 	for _, input := range []string{"latent_image", "samples", "latent"} {
 		from := g.link(sampler.Inputs[input])
@@ -247,13 +256,15 @@ func (g graph) latentSize(sampler *node) (width, height string) {
 	return "", ""
 }
 
-// ignoredInputs are what else makes a picture, under the names that people know.
+// ignoredInputs lists inputs with settings that Kleinbild does not have, and the names under which people know them.
 var ignoredInputs = []struct{ input, name string }{
-	{"ckpt_name", "model"}, {"unet_name", "model"}, {"model_name", "model"}, {"vae_name", "VAE"}, {"clip_name", "text encoder"}, {"clip_name1", "text encoder"},
-	{"clip_name2", "text encoder"}, {"lora_name", "LoRA"}, {"lora", "LoRA"}, {"control_net_name", "ControlNet"}, {"sampler_name", "sampler"}, {"scheduler", "scheduler"}, {"cfg", "CFG scale"}, {"guidance", "guidance"},
+	{"ckpt_name", "model"}, {"unet_name", "model"}, {"model_name", "model"}, {"vae_name", "VAE"},
+	{"clip_name", "text encoder"}, {"clip_name1", "text encoder"}, {"clip_name2", "text encoder"},
+	{"lora_name", "LoRA"}, {"lora", "LoRA"}, {"control_net_name", "ControlNet"},
+	{"sampler_name", "sampler"}, {"scheduler", "scheduler"}, {"cfg", "CFG scale"}, {"guidance", "guidance"},
 }
 
-// ignored notes what the graph has beside.
+// ignored adds the settings of the graph that Kleinbild does not have to o, each once.
 func (g graph) ignored(o *Origin) {
 	noted := map[string]bool{}
 	note := func(name string, value any) {
@@ -272,13 +283,13 @@ func (g graph) ignored(o *Origin) {
 		}
 		for _, input := range slices.Sorted(maps.Keys(g[id].Inputs)) {
 			if object, ok := g[id].Inputs[input].(map[string]any); ok && object["on"] != false {
-				note("LoRA", object["lora"]) // a list of adapters in one node
+				note("LoRA", object["lora"]) // some nodes hold a list of adapters
 			}
 		}
 	}
 }
 
-// withoutNaN makes JSON of what Python writes: its numbers may be NaN and Infinity, for which JSON has no word.
+// withoutNaN replaces NaN and Infinity, which Python writes into JSON, by null, because they are not valid JSON.
 func withoutNaN(text string) string {
 	if !strings.Contains(text, "NaN") && !strings.Contains(text, "Infinity") {
 		return text
@@ -309,14 +320,14 @@ func withoutNaN(text string) string {
 	return s.String()
 }
 
-// decodeNumbers decodes JSON and keeps numbers as they are written: seeds have 64 bits.
+// decodeNumbers decodes JSON and keeps numbers as json.Number, because seeds have 64 bits.
 func decodeNumbers(text []byte, into any) error {
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.UseNumber()
 	return decoder.Decode(into)
 }
 
-// UnmarshalJSON keeps the numbers, and what of a node has the expected shape.
+// UnmarshalJSON decodes a node. A value that does not have the shape of a node gives an empty one.
 func (n *node) UnmarshalJSON(text []byte) error {
 	var loose struct {
 		Class  string          `json:"class_type"`
@@ -325,5 +336,5 @@ func (n *node) UnmarshalJSON(text []byte) error {
 	if json.Unmarshal(text, &loose) == nil && decodeNumbers(loose.Inputs, &n.Inputs) == nil {
 		n.Class = loose.Class
 	}
-	return nil // what is no node is left out
+	return nil // an error would refuse the whole graph
 }

@@ -5,10 +5,10 @@ import (
 	"strconv"
 )
 
-// ComfyUI's second text is the graph as it is drawn: nodes with links by number, and values by their place on the node.
-// It is read where the graph that ran is not there.
+// ComfyUI's second text is the graph as the editor shows it. Its links have numbers, and the values of a node are a
+// list without names. It is read only if the executed graph is missing.
 
-// widgets are the names of the values of nodes by their place, "" for one that is not an input.
+// widgets gives the names of a class's values by their position in that list; "" for one that is not an input.
 var widgets = map[string][]string{
 	"KSampler":                 {"seed", "", "steps", "cfg", "sampler_name", "scheduler", "denoise"},
 	"KSamplerAdvanced":         {"add_noise", "noise_seed", "", "steps", "cfg", "sampler_name", "scheduler"},
@@ -39,12 +39,13 @@ var widgets = map[string][]string{
 	"PrimitiveStringMultiline": {"value"},
 }
 
-// Modes of a node that does not run.
+// The modes of nodes that are not executed.
 const (
 	modeMuted    = 2
 	modeBypassed = 4
 )
 
+// readComfyUIWorkflow converts the graph of the editor to the form of the executed graph, and reads that.
 func readComfyUIWorkflow(value string) (Origin, error) {
 	var drawn struct {
 		Nodes []struct {
@@ -64,7 +65,7 @@ func readComfyUIWorkflow(value string) (Origin, error) {
 	}
 	from := map[int]string{}
 	for _, link := range drawn.Links {
-		var fields []any // number, from node, its output, to node, its input, type
+		var fields []any // link number, source node, its output, target node, its input, type
 		if json.Unmarshal(link, &fields) != nil || len(fields) < 2 {
 			continue
 		}
@@ -87,11 +88,11 @@ func readComfyUIWorkflow(value string) (Origin, error) {
 				if i < len(names) && names[i] != "" {
 					n.Inputs[names[i]] = v
 				} else if text, ok := v.(string); ok && names == nil && n.Inputs["text"] == nil {
-					n.Inputs["text"] = text // an extension's node: its first text
+					n.Inputs["text"] = text // the first text of an unknown node
 				}
 			}
 		} else {
-			_ = decodeNumbers(d.Values, &n.Inputs) // some nodes have names; others say nothing
+			_ = decodeNumbers(d.Values, &n.Inputs) // some nodes have an object with names; other nodes have no values
 			if n.Inputs == nil {
 				n.Inputs = map[string]any{}
 			}

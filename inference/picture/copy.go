@@ -13,13 +13,13 @@ import (
 	"github.com/HugoSmits86/nativewebp"
 )
 
-// JPEGQuality keeps a picture's grain; below 90 the chroma of saturated edges suffers.
+// JPEGQuality is the quality of written JPEG files. It keeps the grain; below 90 the chroma of saturated edges suffers.
 const JPEGQuality = 95
 
-// encoder writes a picture with its metadata in one format. quality is that of a JPEG.
+// encoder writes a picture and its metadata in one format. Only JPEG uses quality, from 1 to 100.
 type encoder struct {
 	encode func(w io.Writer, img image.Image, meta Metadata, quality int) error
-	// check refuses metadata that the format cannot hold with so many bytes more.
+	// check returns an error if the format cannot hold m and reserveBytes more.
 	check func(m Metadata, reserveBytes int) error
 }
 
@@ -28,13 +28,16 @@ var (
 		func(w io.Writer, img image.Image, meta Metadata, _ int) error { return encode(w, img, meta) },
 		func(m Metadata, _ int) error { return m.Check() },
 	}
-	jpegEncoder = encoder{encodeJPEG, func(m Metadata, reserveBytes int) error { _, err := m.exif(maxExifBytes - reserveBytes); return err }}
+	jpegEncoder = encoder{encodeJPEG, func(m Metadata, reserveBytes int) error {
+		_, err := m.exif(maxExifBytes - reserveBytes)
+		return err
+	}}
 	webpEncoder = encoder{encodeWebP, pngEncoder.check}
-	// encoders are the formats that are written, by the extension of the file's name.
+	// encoders holds the formats that are written, by file extension.
 	encoders = map[string]encoder{".png": pngEncoder, ".jpg": jpegEncoder, ".jpeg": jpegEncoder, ".webp": webpEncoder}
 )
 
-// encoderFor returns the format that the name of a file asks for; a name that asks for none gets PNG.
+// encoderFor returns the encoder for path's extension, or the PNG encoder if the extension is unknown.
 func encoderFor(path string) encoder {
 	if e, ok := encoders[strings.ToLower(filepath.Ext(path))]; ok {
 		return e
@@ -42,8 +45,9 @@ func encoderFor(path string) encoder {
 	return pngEncoder
 }
 
-// Encode writes img with its metadata in the format of a file's extension: ".png", ".jpg" or ".jpeg", ".webp" (lossless).
-// quality is that of a JPEG, 1 to 100. CheckFits says whether the format holds the metadata.
+// Encode writes img with its metadata in the format of a file extension: ".png", ".jpg" or ".jpeg", or ".webp"
+// (lossless). quality, from 1 to 100, is used for JPEG only. CheckFits reports whether the format can hold the
+// metadata.
 func Encode(w io.Writer, img image.Image, meta Metadata, extension string, quality int) error {
 	e, ok := encoders[extension]
 	if !ok {
@@ -55,8 +59,8 @@ func Encode(w io.Writer, img image.Image, meta Metadata, extension string, quali
 	return nil
 }
 
-// WriteCopy writes img to path, whose extension says how: .png, .jpg or .jpeg, .webp (lossless), all with its metadata.
-// What has the name is replaced; as with Write the file appears whole or not at all.
+// WriteCopy writes img with its metadata to path, in the format of its extension: .png, .jpg or .jpeg, or .webp
+// (lossless). An existing file is replaced. As with Write, the file never appears incomplete.
 func WriteCopy(path string, img *image.RGBA, meta Metadata) error {
 	extension := strings.ToLower(filepath.Ext(path))
 	if _, ok := encoders[extension]; !ok {
@@ -66,7 +70,7 @@ func WriteCopy(path string, img *image.RGBA, meta Metadata) error {
 	return err
 }
 
-// encodeJPEG puts the metadata's segment behind the start of the image.
+// encodeJPEG inserts the segment with the metadata after the start-of-image marker.
 func encodeJPEG(w io.Writer, img image.Image, meta Metadata, quality int) error {
 	block, err := meta.exif(maxExifBytes)
 	if err != nil {
@@ -81,8 +85,8 @@ func encodeJPEG(w io.Writer, img image.Image, meta Metadata, quality int) error 
 	return writeParts(w, file.Bytes()[:startOfImage], segment, []byte(exifPrefix), block, file.Bytes()[startOfImage:])
 }
 
-// encodeWebP makes an extended file of the simple one that the encoder writes: a header that announces the metadata, the
-// picture's chunk, the metadata's chunk.
+// encodeWebP converts the simple file that the encoder writes into an extended one: a header that announces the
+// metadata, the chunk with the picture, and the chunk with the metadata.
 func encodeWebP(w io.Writer, img image.Image, meta Metadata, _ int) error {
 	block, err := meta.exif(4 * maxMetadataBytes)
 	if err != nil {
@@ -99,7 +103,7 @@ func encodeWebP(w io.Writer, img image.Image, meta Metadata, _ int) error {
 	}
 	const hasExif, hasAlpha, alphaIsUsed = 1 << 3, 1 << 4, 1 << 28
 	flags := byte(hasExif)
-	if binary.LittleEndian.Uint32(chunk[chunkHeader+1:])&alphaIsUsed != 0 { // behind the signature: 14 + 14 bits of size
+	if binary.LittleEndian.Uint32(chunk[chunkHeader+1:])&alphaIsUsed != 0 { // after the signature: 14 + 14 bits of size
 		flags |= hasAlpha
 	}
 	extended := append([]byte("VP8X"), 10, 0, 0, 0, flags, 0, 0, 0)

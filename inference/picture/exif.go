@@ -13,14 +13,15 @@ import (
 	"golang.org/x/image/riff"
 )
 
-// JPEG and WebP carry metadata in an Exif block: a TIFF header and its directories. Kleinbild's JSON is in ImageDescription,
-// in ASCII by JSON's own escapes, and the lines for other programs in UserComment, where they look for them. The modules
-// that write Exif (dsoprea/go-exif) are far larger than the four entries written here.
+// JPEG and WebP files hold metadata in an Exif block: a TIFF header and directories. Kleinbild's JSON is in the field
+// ImageDescription, in ASCII with JSON's escapes. The text for other programs is in UserComment, where they look for
+// it. The four fields are written here, because a module that writes Exif (dsoprea/go-exif) is far larger than this
+// code.
 
 const (
 	tagImageDescription = 0x010e
-	tagMake             = 0x010f // ComfyUI's nodes for WebP: "workflow:{…}"
-	tagModel            = 0x0110 // … and "prompt:{…}"
+	tagMake             = 0x010f // ComfyUI's nodes for WebP write "workflow:{…}" here
+	tagModel            = 0x0110 // and "prompt:{…}" here
 	tagSoftware         = 0x0131
 	tagExifDirectory    = 0x8769
 	tagUserComment      = 0x9286
@@ -30,21 +31,25 @@ const (
 	typeUndefined = 7
 )
 
-// unicodeComment begins a UserComment in UTF-16.
+// unicodeComment is the prefix of a UserComment in UTF-16.
 const unicodeComment = "UNICODE\x00"
 
-// maxExifBytes is what a JPEG segment holds behind its length and "Exif\0\0".
+// maxExifBytes is the largest Exif block that a JPEG segment holds after its length and exifPrefix.
 const maxExifBytes = 0xffff - 2 - len(exifPrefix)
 
 const exifPrefix = "Exif\x00\x00"
 
-// exif returns the Exif block of m, of at most limit bytes: where not all fits, without the lines for other programs.
+// exif returns the Exif block for m, of at most limit bytes. If the block is longer, the text for other programs is
+// left out. If it is still too long, exif returns an error.
 func (m Metadata) exif(limit int) ([]byte, error) {
 	own, err := m.json()
 	if err != nil {
 		return nil, err
 	}
-	entries := []exifEntry{{tagImageDescription, typeASCII, append(asciiJSON(own), 0)}, {tagSoftware, typeASCII, []byte(m.software() + "\x00")}}
+	entries := []exifEntry{
+		{tagImageDescription, typeASCII, append(asciiJSON(own), 0)},
+		{tagSoftware, typeASCII, []byte(m.software() + "\x00")},
+	}
 	comment := []byte(unicodeComment)
 	for _, unit := range utf16.Encode([]rune(m.parameters())) {
 		comment = binary.BigEndian.AppendUint16(comment, unit)
@@ -59,7 +64,7 @@ func (m Metadata) exif(limit int) ([]byte, error) {
 	return block, nil
 }
 
-// asciiJSON escapes what is not ASCII in JSON.
+// asciiJSON replaces the characters of JSON that are not ASCII by escapes.
 func asciiJSON(text []byte) []byte {
 	var s []byte
 	for _, r := range string(text) {
@@ -74,13 +79,14 @@ func asciiJSON(text []byte) []byte {
 	return s
 }
 
-// exifEntry is a field of a directory. Its value is data, or if it is not more than four bytes stands in the field.
+// exifEntry is a field of a directory. Data of up to four bytes is stored in the field itself, longer data elsewhere.
 type exifEntry struct {
 	tag, kind uint16
 	data      []byte
 }
 
-// layExif lays out a header and two directories, the first pointing to the second; entries are in the order of their tags.
+// layExif writes a TIFF header and two directories, the first of which refers to the second if that has entries.
+// Entries must be sorted by tag.
 func layExif(first, second []exifEntry) []byte {
 	const header = 8
 	directoryBytes := func(entries []exifEntry) int { return 2 + 12*len(entries) + 4 }
@@ -122,7 +128,8 @@ func layExif(first, second []exifEntry) []byte {
 	return block
 }
 
-// exifFields returns the texts of the first directory and of Exif's own. What is damaged is left out.
+// exifFields returns the texts of the first directory, and UserComment of the Exif directory, by their tags. Damaged
+// fields are empty.
 func exifFields(block []byte) map[uint16][]byte {
 	fields := map[uint16][]byte{}
 	e, ok := newExif(block)
@@ -136,7 +143,7 @@ func exifFields(block []byte) map[uint16][]byte {
 	return fields
 }
 
-// addExif takes the texts of an Exif block, named as PNG's are.
+// addExif adds the texts of an Exif block under the keywords that they have in PNG files.
 func (l *textList) addExif(block []byte) {
 	fields := exifFields(block)
 	description := strings.TrimRight(string(fields[tagImageDescription]), "\x00")
@@ -157,7 +164,8 @@ func (l *textList) addExif(block []byte) {
 	}
 }
 
-// userComment decodes the field, whose first eight bytes say how. UTF-16 is written in either order whatever the block's is.
+// userComment decodes a UserComment, whose first eight bytes name the encoding. Programs write UTF-16 in either byte
+// order, whatever that of the block is, so the order is guessed.
 func userComment(data []byte) string {
 	if len(data) < len(unicodeComment) {
 		return ""
@@ -166,7 +174,7 @@ func userComment(data []byte) string {
 	if kind != unicodeComment {
 		return strings.TrimRight(latin1(data), "\x00 ")
 	}
-	var zeros [2]int // at even and odd places: most letters have a zero byte first or last
+	var zeros [2]int // at even and at odd indices: the upper byte of most letters is zero
 	for i, b := range data {
 		if b == 0 {
 			zeros[i%2]++
@@ -183,7 +191,7 @@ func userComment(data []byte) string {
 	return strings.TrimPrefix(strings.TrimRight(string(utf16.Decode(units)), "\x00"), "\uFEFF")
 }
 
-// jpegTexts reads the segments before the picture's data.
+// jpegTexts returns the texts in the segments before the first scan.
 func jpegTexts(r io.Reader) ([]text, error) {
 	var list textList
 	var head [4]byte
@@ -194,7 +202,6 @@ func jpegTexts(r io.Reader) ([]text, error) {
 		if _, err := io.ReadFull(r, head[:]); err != nil {
 			return list.texts, endsEarly("JPEG", err)
 		}
-		const startOfScan, endOfImage, app1 = 0xda, 0xd9, 0xe1
 		length := int(binary.BigEndian.Uint16(head[2:]))
 		switch {
 		case head[0] != 0xff || length < 2:
@@ -212,6 +219,7 @@ func jpegTexts(r io.Reader) ([]text, error) {
 	}
 }
 
+// webpTexts returns the texts in the first chunk EXIF that has any.
 func webpTexts(r io.Reader) ([]text, error) {
 	var list textList
 	_, chunks, err := riff.NewReader(r)
@@ -239,6 +247,7 @@ func webpTexts(r io.Reader) ([]text, error) {
 	return list.texts, endsEarly("WebP", err)
 }
 
+// endsEarly wraps an error of reading; io.EOF is then io.ErrUnexpectedEOF.
 func endsEarly(format string, err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return fmt.Errorf("%s: the file ends too early: %w", format, io.ErrUnexpectedEOF)

@@ -8,12 +8,14 @@ import (
 	"golang.org/x/image/riff"
 )
 
-// exifReader reads an Exif block: a TIFF header, and directories of tags. What is missing or damaged is nil.
+// exifReader reads an Exif block: a TIFF header and directories of tags. For a missing or damaged field its methods
+// return nil or 0.
 type exifReader struct {
 	block []byte
 	order binary.ByteOrder
 }
 
+// newExif returns a reader of block, or false if block is not an Exif block.
 func newExif(block []byte) (exifReader, bool) {
 	block = bytes.TrimPrefix(block, []byte(exifPrefix)) // some writers of WebP keep JPEG's prefix
 	if len(block) < 8 {
@@ -28,10 +30,10 @@ func newExif(block []byte) (exifReader, bool) {
 	return exifReader{}, false
 }
 
-// first is where the first directory lies.
+// first returns the offset of the first directory.
 func (e exifReader) first() uint32 { return e.order.Uint32(e.block[4:]) }
 
-// entry returns the 12 bytes of a tag in the directory at an offset.
+// entry returns the 12 bytes of the entry for tag in the directory at the given offset.
 func (e exifReader) entry(directory uint32, tag uint16) []byte {
 	if directory == 0 || uint64(directory)+2 > uint64(len(e.block)) {
 		return nil
@@ -49,8 +51,8 @@ func (e exifReader) entry(directory uint32, tag uint16) []byte {
 	return nil
 }
 
-// integer returns the first value of an entry, 0 if it is no integer. The standard wants a SHORT for most tags, and some
-// writers store a LONG or a BYTE.
+// integer returns the first value of an entry, or 0 if that is not an integer. Most tags should have type SHORT, but
+// some writers store a LONG or a BYTE.
 func (e exifReader) integer(entry []byte) uint32 {
 	const typeByte, typeShort, typeLong, typeSignedByte, typeSignedShort, typeSignedLong = 1, 3, 4, 6, 8, 9
 	if entry == nil {
@@ -67,7 +69,7 @@ func (e exifReader) integer(entry []byte) uint32 {
 	return 0
 }
 
-// bytes returns the value of an entry of bytes or text.
+// bytes returns the value of an entry of type BYTE, ASCII or UNDEFINED.
 func (e exifReader) bytes(entry []byte) []byte {
 	const typeByte, typeText, typeUndefined = 1, 2, 7
 	if entry == nil {
@@ -89,8 +91,9 @@ func (e exifReader) bytes(entry []byte) []byte {
 	return e.block[offset : offset+count]
 }
 
-// exifAdobeRGB says whether a camera says that its picture is in Adobe RGB, as DCF's optional file does: the colour space
-// is not sRGB, and the interoperability index is R03.
+// exifAdobeRGB reports whether an Exif block declares Adobe RGB as a DCF optional file does: the colour space is not
+// sRGB, and the interoperability index is R03. The colour space 2, which some programs write, also stands for Adobe
+// RGB.
 func exifAdobeRGB(block []byte) bool {
 	const tagColourSpace, tagInteroperability, tagIndex = 0xa001, 0xa005, 0x0001
 	const uncalibrated, adobe = 0xffff, 2
@@ -109,7 +112,7 @@ func exifAdobeRGB(block []byte) bool {
 	return false
 }
 
-// pngExif finds the chunk eXIf, before or after the picture's data.
+// pngExif returns the content of the chunk eXIf before or after the pixels, or nil if there is none.
 func pngExif(file []byte) []byte {
 	chunks, err := newChunkReader(bytes.NewReader(file))
 	for err == nil {
@@ -124,10 +127,10 @@ func pngExif(file []byte) []byte {
 	return nil
 }
 
-// webpExif finds the chunk EXIF.
+// webpExif returns the content of the chunk EXIF, or nil if there is none.
 func webpExif(file []byte) []byte { return webpChunk(file, "EXIF") }
 
-// webpChunk returns the content of the first chunk called id, nil where there is none.
+// webpChunk returns the content of the first chunk with that id, or nil if there is none.
 func webpChunk(file []byte, id string) []byte {
 	_, chunks, err := riff.NewReader(bytes.NewReader(file))
 	for err == nil {

@@ -16,16 +16,16 @@ import (
 	"golang.org/x/image/webp"
 )
 
-// format is one file format that references come in. The table, not the registry of package image, decides what is
-// read: another package's import cannot widen it.
+// format is a file format of references. The table below decides which formats are read. The registry of package image
+// is not used, because any package that registers a decoder there would add a format.
 type format struct {
-	name   string
-	magic  []string // '?' matches any byte
-	config func(file []byte) (image.Config, error)
-	work   func(file []byte) error // refuses a file that takes more work than its size says; nil for formats without such
-	decode func(ctx context.Context, file []byte) (image.Image, error)
-	turned func(file []byte) orientation // how the decoded picture is turned; nil for upright
-	colour func(file []byte) colourTags  // what the file says of its colours; nil for sRGB
+	name        string
+	magic       []string // '?' matches any byte
+	config      func(file []byte) (image.Config, error)
+	work        func(file []byte) error // refuses a file whose decoding costs more than its size suggests; nil if none can
+	decode      func(ctx context.Context, file []byte) (image.Image, error)
+	orientation func(file []byte) orientation // the orientation of the decoded picture; nil if it is always upright
+	colour      func(file []byte) colourTags  // the colour space that the file declares; nil if it is always sRGB
 }
 
 const formatNames = "PNG, JPEG, WebP, HEIC, AVIF, BMP, TIFF or GIF"
@@ -38,11 +38,11 @@ var formats = []format{
 	{"TIFF", []string{"II*\x00", "MM\x00*", "II+\x00", "MM\x00+"}, tiffConfig, nil, tiffDecode, byExif(tiffExif),
 		tiffColours},
 	{"GIF", []string{"GIF87a", "GIF89a"}, header(gif.DecodeConfig), nil, gifDecode, nil, nil},
-	{"HEIC", nil, heicConfig, nil, heicDecode, nil, heifColours}, // by their brands
-	{"AVIF", nil, avifConfig, nil, avifDecode, avifTurned, heifColours},
+	{"HEIC", nil, heicConfig, nil, heicDecode, nil, heifColours}, // recognised by their brands
+	{"AVIF", nil, avifConfig, nil, avifDecode, avifOrientation, heifColours},
 }
 
-// header lets a reader of headers read a file in memory.
+// header adapts a DecodeConfig function to a file in memory.
 func header(config func(io.Reader) (image.Config, error)) func(file []byte) (image.Config, error) {
 	return func(file []byte) (image.Config, error) { return config(bytes.NewReader(file)) }
 }
@@ -51,12 +51,12 @@ func gifDecode(ctx context.Context, file []byte) (image.Image, error) {
 	return gif.Decode(forDecoder(ctx, file))
 }
 
-// byExif reads the orientation in the Exif block that find returns.
+// byExif returns a function that reads the orientation from the Exif block that find returns.
 func byExif(find func(file []byte) []byte) func(file []byte) orientation {
 	return func(file []byte) orientation { return exifOrientation(find(file)) }
 }
 
-// foreign names formats that people try and that are not read, so that the error can say what was found.
+// foreign names formats that people try and that are not read, so that the error can name what was found.
 var foreign = []struct{ name, magic string }{
 	{"JPEG XL picture", "\x00\x00\x00\x0cJXL "},
 	{"JPEG XL picture", "\xff\x0a"},
@@ -79,8 +79,9 @@ var foreign = []struct{ name, magic string }{
 	{"film or sound (Ogg)", "OggS"},
 }
 
-// brands names what a file of ISO's base media format holds, by the start of its brands (bytes 8 to 12, and those from 16
-// on, with which it is compatible). HEIC and AVIF pictures are such files, and so are the films of phones.
+// brands gives the kind of content of an ISO base media file, by the first letters of its brands: the major brand in
+// bytes 8 to 11, and the compatible brands from byte 16 on. HEIC and AVIF pictures are such files, and so are films
+// made by phones.
 var brands = []struct{ brand, name string }{
 	{"avif", "AVIF picture"}, {"avis", "AVIF picture"},
 	{"hei", "HEIC picture"}, {"hev", "HEIC picture"},
@@ -92,8 +93,9 @@ var brands = []struct{ brand, name string }{
 	{"mif1", "HEIF picture"}, {"msf1", "HEIF picture"}, {"mif2", "HEIF picture"},
 }
 
-// mediaName returns the name of what a file of ISO's base media format holds, "" if file is none. The first brand goes
-// before the others, of which some pictures list those of films as well; that of HEIF in general says least.
+// mediaName returns the kind of content of an ISO base media file, or "" for another file. The major brand is looked up
+// first, because some pictures list compatible brands of films. A general HEIF brand counts only if no other brand is
+// known.
 func mediaName(file []byte) string {
 	if !hasMagic(file, "????ftyp????????") {
 		return ""
@@ -130,7 +132,7 @@ func hasMagic(file []byte, magic string) bool {
 	return true
 }
 
-// recognise finds the format by the file's first bytes.
+// recognise returns the format that the file's first bytes indicate. Its error names what was found instead.
 func recognise(file []byte) (format, error) {
 	for _, f := range formats {
 		for _, magic := range f.magic {
@@ -158,10 +160,10 @@ func recognise(file []byte) (format, error) {
 	return format{}, fmt.Errorf("found a file that begins with %q, want %s", file[:min(len(file), 8)], formatNames)
 }
 
-// decodeChecked decodes the first frame of file and returns it with the size of its canvas, whose origin is (0, 0);
-// only a frame of an animation may be smaller than that. Before it decodes, the size in the header has passed checkSize
-// and the work the format's own check: every decoder allocates and computes by these. It returns when the decoder has
-// ended, which after a cancel is soon, and then with the context's error.
+// decodeChecked decodes the first frame of file and returns it with the size of its canvas, whose origin is (0, 0).
+// Only a frame of an animation may be smaller than the canvas. Decoders allocate and compute by what a header declares,
+// so the declared size is given to checkSize, and the file to f.work, before the decoder starts. decodeChecked returns
+// when the decoder has ended, which is soon after ctx is cancelled; the error is then the context's.
 func decodeChecked(ctx context.Context, f format, file []byte, checkSize func(Size) error) (image.Image, Size, error) {
 	var img image.Image
 	var header Size
@@ -194,7 +196,7 @@ func decodeChecked(ctx context.Context, f format, file []byte, checkSize func(Si
 	switch bounds := img.Bounds(); {
 	case bounds == canvas:
 	case (f.name == "GIF" || f.name == "WebP") && bounds.In(canvas): // a frame of an animation
-	case f.name == "HEIC" && bounds.Min == image.Point{} && bounds.In(canvas): // cropped by what the file says
+	case f.name == "HEIC" && bounds.Min == image.Point{} && bounds.In(canvas): // libheif has applied the file's crop
 		header = Size{bounds.Dx(), bounds.Dy()}
 		if err := checkSize(header); err != nil {
 			return nil, Size{}, err
@@ -205,7 +207,7 @@ func decodeChecked(ctx context.Context, f format, file []byte, checkSize func(Si
 	return img, header, nil
 }
 
-// decodeError is what became of a file that a decoder gave up. Its text is for people; the decoder's error is wrapped.
+// decodeError is the error for a file that a decoder refused. Its text is for people; it wraps the decoder's error.
 type decodeError struct {
 	text string
 	err  error
@@ -214,7 +216,8 @@ type decodeError struct {
 func (e *decodeError) Error() string { return e.text }
 func (e *decodeError) Unwrap() error { return e.err }
 
-// damaged says in one line, in the program's own words, that the decoder gave up.
+// damaged returns the decodeError for an error of a decoder: one line, in which the decoder's own prefixes are
+// replaced.
 func damaged(f format, err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return &decodeError{f.name + ": the file ends too early", err}
@@ -231,7 +234,7 @@ func damaged(f format, err error) error {
 	return &decodeError{fmt.Sprintf("%s: %s: %s", f.name, what, why), err}
 }
 
-// decoderOpenings are the words with which errors of other packages' decoders begin, and what they mean.
+// decoderOpenings lists prefixes of the errors of decoders, and what each of them means.
 var decoderOpenings = func() (list []struct{ words, meaning string }) {
 	const broken, unknown = "the file is damaged", "this kind is not supported"
 	for _, words := range []string{
@@ -244,8 +247,8 @@ var decoderOpenings = func() (list []struct{ words, meaning string }) {
 		struct{ words, meaning string }{"unsupported JPEG feature: ", unknown})
 }()
 
-// guard runs a decoder of another project. It is the one place that turns a panic into an error: these decoders read
-// hostile bytes, and a picture that breaks one must not end the program.
+// guard runs code of another project that reads data from strangers, and returns its panic as an error, so that a
+// picture which breaks a decoder does not end the program. No other function turns panics into errors.
 func guard(decode func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {

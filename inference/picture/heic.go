@@ -10,9 +10,10 @@ import (
 	_ "github.com/gen2brain/heic" // holds libheif
 )
 
-// libheifGzip is libheif and libde265 in WebAssembly. Package heic's own Decode returns memory that it has freed, so that
-// the first samples are lost, takes the rows of narrow pictures for shorter than they are, sets no limit to memory and
-// writes to standard output. So the module is run here; a version of the package without it does not link.
+// libheifGzip is the gzipped WebAssembly module of libheif and libde265. It is run here, because the Decode of package
+// heic has faults: it returns memory that it has freed, so that the first samples are lost; it assumes too short rows
+// for narrow pictures; it does not limit memory; and it writes to standard output. If a version of that package lacks
+// the module, the program does not link.
 //
 //go:linkname libheifGzip github.com/gen2brain/heic.heifWasm
 var libheifGzip []byte
@@ -21,7 +22,7 @@ var libheif = &wasmProgram{format: "heic", gzipped: &libheifGzip}
 
 var errHEIC = errors.New("heic: invalid format: the pictures in it cannot be decoded")
 
-// The colour spaces and layouts of libheif that its C function decodes to.
+// The colour spaces and chroma formats that the module's C function returns, as numbered by libheif.
 const (
 	heifYCbCr      = 0
 	heifRGB        = 1
@@ -32,9 +33,10 @@ const (
 	heif444 = 3
 )
 
-// decodeHEIC decodes the primary picture, turned and cropped as the file says. It may not be larger than limit.
+// decodeHEIC decodes the primary picture, rotated and cropped as the file demands. A larger picture than limit is an
+// error.
 func decodeHEIC(ctx context.Context, file []byte, limit Size) (image.Image, error) {
-	const results = 5 // width, height, colour space, chroma, whether colours are multiplied with alpha
+	const results = 5 // width, height, colour space, chroma format, whether colours are premultiplied by alpha
 	module, err := libheif.start(ctx, file, results)
 	if err != nil {
 		return nil, err
@@ -48,7 +50,8 @@ func decodeHEIC(ctx context.Context, file []byte, limit Size) (image.Image, erro
 			return err
 		}
 		values = module.values(results)
-		if done == 0 || values[0] == 0 || values[1] == 0 || values[0] > uint32(limit.Width) || values[1] > uint32(limit.Height) {
+		if done == 0 || values[0] == 0 || values[1] == 0 ||
+			values[0] > uint32(limit.Width) || values[1] > uint32(limit.Height) {
 			return errHEIC
 		}
 		return nil
@@ -75,8 +78,8 @@ func decodeHEIC(ctx context.Context, file []byte, limit Size) (image.Image, erro
 	return layout(pixels), nil
 }
 
-// heicLayout returns how many bytes a decoded picture takes, and what makes a picture of them: planes one behind the other,
-// rows of a multiple of 16 samples and of 64 at least.
+// heicLayout returns the size in bytes of a decoded picture, and a function that makes an image.Image of these bytes.
+// The planes follow one another. The length of a row is a multiple of 16 samples, and at least 64.
 func heicLayout(w, h, space, chroma uint32, multiplied bool) (layout func([]byte) image.Image, size int, err error) {
 	width, height := int(w), int(h)
 	stride := func(width int) int { return (max(width, 64) + 15) / 16 * 16 }

@@ -12,25 +12,25 @@ import (
 	"slices"
 )
 
-// HEIC and AVIF are decoded by libheif and libavif (see wasm.go). What their headers say is read here: sizes before
-// anything is decoded, and what the decoders do not pass on.
+// libheif and libavif decode HEIC and AVIF (see wasm.go). This file reads the headers: the sizes, which are checked
+// before anything is decoded, and the properties that the decoders do not return.
 
-// heifHead is what a HEIF file says of its primary picture.
+// heifHead holds the properties of the primary picture of a HEIF file.
 type heifHead struct {
 	size     Size     // as it is coded
-	largest  int      // pixels of the largest picture in the file: tiles, thumbnails
-	decoded  int      // pixels of all that is decoded for the picture: itself, its tiles, its alpha
-	turned   int      // anticlockwise, in quarters
-	mirrored int      // -1 not, 0 top to bottom, 1 left to right; after it was turned
-	cropped  bool     // has a clean aperture
+	largest  int      // pixels of the largest picture in the file, including tiles and thumbnails
+	decoded  int      // pixels of everything that is decoded for the picture: itself, its tiles, its alpha
+	rotation int      // anticlockwise, in quarter turns
+	mirrored int      // -1 no, 0 top to bottom, 1 left to right; applied after the rotation
+	cropped  bool     // the picture has a clean aperture
 	alpha    bool     // another picture in the file is its alpha
-	colours  struct { // the properties called colr
+	colours  struct { // from its properties colr
 		icc  []byte
 		nclx []byte // primaries, transfer, matrix, full range
 	}
 }
 
-// isoBoxes yields type and content of each box that is whole.
+// isoBoxes yields the type and content of each complete box in data.
 func isoBoxes(data []byte) iter.Seq2[string, []byte] {
 	return func(yield func(string, []byte) bool) {
 		for len(data) >= 8 {
@@ -49,7 +49,7 @@ func isoBoxes(data []byte) iter.Seq2[string, []byte] {
 	}
 }
 
-// isoBox returns the content of the first box of a type; nil where there is none.
+// isoBox returns the content of the first box of a type, or nil if there is none.
 func isoBox(data []byte, kind string) []byte {
 	for found, content := range isoBoxes(data) {
 		if found == kind {
@@ -59,12 +59,13 @@ func isoBox(data []byte, kind string) []byte {
 	return nil
 }
 
-// fields reads numbers of a box; beyond its end they are zero.
+// fields reads the numbers of a box. Beyond its end they are zero, and end is set.
 type fields struct {
 	data []byte
 	end  bool
 }
 
+// number reads a big-endian number of so many bytes.
 func (f *fields) number(bytes int) (n uint64) {
 	if len(f.data) < bytes {
 		f.data, f.end = nil, true
@@ -77,7 +78,7 @@ func (f *fields) number(bytes int) (n uint64) {
 	return n
 }
 
-// versioned reads a number of two bytes in version 0 of a box and of four in others.
+// versioned reads a number that has two bytes in version 0 of a box, and four bytes in other versions.
 func (f *fields) versioned(version uint64) uint64 {
 	if version == 0 {
 		return f.number(2)
@@ -85,7 +86,8 @@ func (f *fields) versioned(version uint64) uint64 {
 	return f.number(4)
 }
 
-// readHEIF reads the properties of the primary picture (ISO/IEC 23008-12, 6.5).
+// readHEIF reads the properties of the primary picture (ISO/IEC 23008-12, 6.5). Its error wraps ErrSize if the header
+// has too many items or properties.
 func readHEIF(file []byte) (heifHead, error) {
 	head := heifHead{mirrored: -1}
 	meta := isoBox(file, "meta")
@@ -99,14 +101,14 @@ func readHEIF(file []byte) (heifHead, error) {
 	type property struct {
 		kind    string
 		content []byte
-		alpha   bool // of auxC: the item that it is of holds alpha
+		alpha   bool // an auxC property that marks its item as alpha
 	}
 	var properties []property
 	for kind, content := range isoBoxes(isoBox(iprp, "ipco")) {
 		if len(properties) == maxHEIFProperties {
 			return head, errHEIFLists
 		}
-		// Looked at here, once a property, and not once for each of the items that name it.
+		// Searched here once for each property, because many items may share a property.
 		alpha := kind == "auxC" &&
 			(bytes.Contains(content, []byte(":alpha")) || bytes.Contains(content, []byte("hevc:2015:auxid:1")))
 		properties = append(properties, property{kind, content, alpha})
@@ -166,15 +168,15 @@ func readHEIF(file []byte) (heifHead, error) {
 	return head, nil
 }
 
-// lastByte returns where the data of the last of all pictures ends in the file (ISO/IEC 14496-12, 8.11.3). A decoder that
-// does not find them may return an empty picture.
+// lastByte returns the offset in the file at which the data of all pictures end (ISO/IEC 14496-12, 8.11.3). If the file
+// is shorter, a decoder may return an empty picture.
 func lastByte(iloc []byte) (end uint64) {
 	f := fields{data: iloc}
 	version := f.number(4) >> 24
 	sizes := f.number(2)
 	offsetBytes, lengthBytes, baseBytes, indexBytes := int(sizes>>12), int(sizes>>8&15), int(sizes>>4&15), int(sizes&15)
 	if offsetBytes+lengthBytes == 0 {
-		return 0 // and none of the loops below would come to the end of the box
+		return 0 // the entries have no bytes, so that the loops below would never reach the end of the box
 	}
 	count := f.versioned(version / 2)
 	for range count {
@@ -204,36 +206,37 @@ func lastByte(iloc []byte) (end uint64) {
 	return end
 }
 
-// read takes a property of the primary picture.
+// read stores a property of the primary picture.
 func (h *heifHead) read(kind string, content []byte) {
 	switch {
 	case kind == "ispe" && len(content) >= 12:
 		h.size = Size{int(binary.BigEndian.Uint32(content[4:])), int(binary.BigEndian.Uint32(content[8:]))}
 	case kind == "irot" && len(content) >= 1:
-		h.turned = int(content[0] & 3)
+		h.rotation = int(content[0] & 3)
 	case kind == "imir" && len(content) >= 1:
 		h.mirrored = int(content[0] & 1)
 	case kind == "clap":
 		h.cropped = true
 	case kind == "colr" && len(content) >= 11 && string(content[:4]) == "nclx":
-		// Numbers of two bytes; those that are known need one.
+		// The code points have two bytes each. All defined values fit into the lower one.
 		h.colours.nclx = []byte{content[5], content[7], content[9], content[10] >> 7}
 	case kind == "colr" && len(content) > 4 && (string(content[:4]) == "prof" || string(content[:4]) == "rICC"):
 		h.colours.icc = content[4:]
 	}
 }
 
-// orientation is how the decoded picture of AVIF is to be turned, as Exif counts.
+// orientation returns the Exif orientation of the picture that libavif decodes, which is neither rotated nor mirrored.
 func (h heifHead) orientation() orientation {
 	const none, topToBottom, leftToRight = -1, 0, 1
 	return map[[2]int]orientation{
 		{0, none}: 1, {0, leftToRight}: 2, {2, none}: 3, {0, topToBottom}: 4,
 		{1, topToBottom}: 5, {3, none}: 6, {3, topToBottom}: 7, {1, none}: 8,
 		{2, topToBottom}: 2, {2, leftToRight}: 4, {1, leftToRight}: 7, {3, leftToRight}: 5,
-	}[[2]int{h.turned, h.mirrored}]
+	}[[2]int{h.rotation, h.mirrored}]
 }
 
-// heifColours prefers a profile to the code points, as readers of the format do.
+// heifColours returns the ICC profile of the primary picture, or else its code points. Other readers of HEIF prefer the
+// profile as well.
 func heifColours(file []byte) colourTags {
 	head, err := readHEIF(file)
 	if err != nil {
@@ -245,7 +248,7 @@ func heifColours(file []byte) colourTags {
 	return colourTags{cicp: head.colours.nclx}
 }
 
-func avifTurned(file []byte) orientation {
+func avifOrientation(file []byte) orientation {
 	head, err := readHEIF(file)
 	if err != nil {
 		return upright
@@ -253,21 +256,22 @@ func avifTurned(file []byte) orientation {
 	return head.orientation()
 }
 
-// heifSize checks all sizes in the header and returns that of the primary picture.
+// heifSize reads the header and checks the sizes in it. Its error wraps ErrSize if the file asks for too many pixels.
 func heifSize(file []byte) (heifHead, error) {
 	head, err := readHEIF(file)
 	own := head.size.Width * head.size.Height
 	switch {
 	case err != nil:
 	case head.largest > MaxPixels:
-		err = sizeErrorf("found a picture of %d pixels in it, want at most %d megapixels", head.largest, MaxPixels/1_000_000)
+		err = sizeErrorf("found a picture of %d pixels in it, want at most %d megapixels",
+			head.largest, MaxPixels/1_000_000)
 	case head.decoded > max(maxHEIFShare*own, leastHEIFPixels):
 		err = sizeErrorf("found parts of %d pixels and more, which make a picture of %v", head.decoded, head.size)
 	}
 	return head, err
 }
 
-// avifConfig returns the size as libavif decodes it: not turned.
+// avifConfig returns the size of the picture that libavif decodes, which is not rotated.
 func avifConfig(file []byte) (image.Config, error) {
 	head, err := heifSize(file)
 	if err == nil && head.cropped {
@@ -276,11 +280,11 @@ func avifConfig(file []byte) (image.Config, error) {
 	return image.Config{Width: head.size.Width, Height: head.size.Height, ColorModel: color.RGBAModel}, err
 }
 
-// heicConfig returns the size as libheif decodes it: turned, and not larger where it is cropped.
+// heicConfig returns the size of the picture that libheif decodes, which is rotated. If it is cropped it is smaller.
 func heicConfig(file []byte) (image.Config, error) {
 	head, err := heifSize(file)
 	size := head.size
-	if head.turned%2 == 1 {
+	if head.rotation%2 == 1 {
 		size = Size{size.Height, size.Width}
 	}
 	if err == nil && head.alpha {
@@ -299,15 +303,15 @@ func heicDecode(ctx context.Context, file []byte) (image.Image, error) {
 		return decodeHEIC(ctx, file, Size{side, side})
 	})
 	if planes, ok := img.(*image.YCbCr); ok && err == nil {
-		mendBorder(planes)
-		return mixed(ctx, planes, head.colours.nclx)
+		repairBorder(planes)
+		return applyMatrix(ctx, planes, head.colours.nclx)
 	}
 	return img, err
 }
 
-// mendBorder gives the outermost samples of halved colour planes the values of those beside them. This version of libheif
-// enlarges such planes on its way and mixes the colour of the corners into the border.
-func mendBorder(img *image.YCbCr) {
+// repairBorder overwrites the outermost samples of 4:2:0 chroma planes with their inner neighbours. This version of
+// libheif enlarges such planes while it converts them, and mixes the colour of the corners into the border.
+func repairBorder(img *image.YCbCr) {
 	if img.SubsampleRatio != image.YCbCrSubsampleRatio420 {
 		return
 	}
@@ -323,9 +327,10 @@ func mendBorder(img *image.YCbCr) {
 	}
 }
 
-// mixed returns the picture of colour planes whose matrix and range are those of the code points. Package image knows
-// BT.601 and the full range only; where nothing is said that is what phones mean.
-func mixed(ctx context.Context, img *image.YCbCr, nclx []byte) (image.Image, error) {
+// applyMatrix converts YCbCr planes to RGB with the matrix and range that the code points nclx name. Planes in BT.601
+// and full range are returned unchanged, because package image converts them correctly. Without code points it assumes
+// these, as phones do.
+func applyMatrix(ctx context.Context, img *image.YCbCr, nclx []byte) (image.Image, error) {
 	const bt709, bt470m, smpte240, bt2020 = 1, 4, 7, 9
 	red, blue := 0.299, 0.114
 	full := true
@@ -350,7 +355,7 @@ func mixed(ctx context.Context, img *image.YCbCr, nclx []byte) (image.Image, err
 		lumaFrom, luma, chroma = 16, 255.0/219, 255.0/224
 	}
 	level := func(v float64) uint8 { return uint8(min(max(v+0.5, 0), 255)) }
-	img, err := smoothPlanes(ctx, img)
+	img, err := upsamplePlanes(ctx, img)
 	if err != nil {
 		return nil, err
 	}

@@ -2,7 +2,8 @@ package picture
 
 import "slices"
 
-// heifReferences returns the references between items, by their kind and the item that refers.
+// heifReferences returns the references between items: reference type → referring item → referred items. Its error
+// wraps ErrSize if there are too many.
 func heifReferences(iref []byte) (map[string]map[uint64][]uint64, error) {
 	list := map[string]map[uint64][]uint64{}
 	if len(iref) < 4 {
@@ -33,8 +34,8 @@ func heifReferences(iref []byte) (map[string]map[uint64][]uint64, error) {
 var errHEIFLists = sizeErrorf("found more than %d items or %d properties of them in the header", maxHEIFItems,
 	maxHEIFProperties)
 
-// heifPixels adds up what is decoded for an item: its own pixels, those of the items that it is derived from, as often
-// as it names them, and those of its auxiliary pictures. An item of which no size is told counts as the largest.
+// heifPixels adds up the pixels that are decoded for an item: its own, those of the items from which it is derived, as
+// often as it names them, and those of its auxiliary pictures. An item without a declared size counts as largest.
 func heifPixels(item uint64, areas map[uint64]int, largest int, references map[string]map[uint64][]uint64) int {
 	const most = 1 << 40
 	known := map[uint64]int{}
@@ -46,7 +47,7 @@ func heifPixels(item uint64, areas map[uint64]int, largest int, references map[s
 		if depth > maxHEIFDepth {
 			return most
 		}
-		known[item] = most // for an item that is derived from itself
+		known[item] = most // in case the item is derived from itself
 		pixels, told := areas[item]
 		if !told {
 			pixels = largest

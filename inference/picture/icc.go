@@ -12,8 +12,8 @@ import (
 	"github.com/kovidgoyal/imaging/prism/meta/icc"
 )
 
-// profileConversion converts by an ICC profile. Package icc reads profiles and runs their tables; the common kind, curves
-// and a matrix, becomes a shaper.
+// profileConversion returns the conversion by an ICC profile. Package icc parses the profile and evaluates its tables.
+// The common kind of profile, curves and a matrix, becomes a shaper.
 func profileConversion(data []byte, img image.Image) conversion {
 	var c conversion
 	err := checkProfile(data)
@@ -24,12 +24,12 @@ func profileConversion(data []byte, img image.Image) conversion {
 				return err
 			}
 			c.name, _ = profile.Description()
-			c.name = plainName(c.name)
+			c.name = printableName(c.name)
 			c.to, err = newConverter(profile, img)
 			if err != nil || samplesOf(img) == 4 {
 				return err
 			}
-			if same := neutral(c, profile.Header.DataColorSpace == icc.ColorSpaceGray); same.to == nil {
+			if same := dropIdentity(c, profile.Header.DataColorSpace == icc.ColorSpaceGray); same.to == nil {
 				c = same
 			}
 			return nil
@@ -38,18 +38,18 @@ func profileConversion(data []byte, img image.Image) conversion {
 	if err != nil {
 		var own profileError
 		if !errors.As(err, &own) {
-			own = "it is damaged, or of a kind that is not read" // not in another package's words
+			own = "it is damaged, or of a kind that is not read" // the other package's text is not for people
 		}
 		called := ""
 		if c.name != "" {
 			called = fmt.Sprintf(" %q", c.name)
 		}
-		return conversion{note: fmt.Sprintf("the colour profile%s was not applied (%s)%s", called, string(own), asTaken)}
+		return conversion{note: fmt.Sprintf("the colour profile%s was not applied (%s)%s", called, string(own), assumedSRGB)}
 	}
 	return c
 }
 
-// profileError says why a profile is not applied.
+// profileError is the reason why a profile is not applied, as a text for people.
 type profileError string
 
 func (e profileError) Error() string { return string(e) }
@@ -58,7 +58,7 @@ func profileErrorf(format string, args ...any) error {
 	return profileError(fmt.Sprintf(format, args...))
 }
 
-// samplesOf returns the samples of a pixel: 1 gray, 3 RGB, 4 CMYK.
+// samplesOf returns the number of colour samples of a pixel: 1 for gray, 3 for RGB, 4 for CMYK.
 func samplesOf(img image.Image) int {
 	switch img := img.(type) {
 	case *image.CMYK:
@@ -73,8 +73,8 @@ func samplesOf(img image.Image) int {
 	return 3
 }
 
-// samplesOfRGBA finds out whether pixels of four samples are those of a gray picture with alpha, for which package image
-// has no type.
+// samplesOfRGBA returns 1 if all pixels are gray, and else 3. Package image has no type for gray with alpha, so such a
+// picture comes as RGBA.
 func samplesOfRGBA(pix []uint8, bytesEach int) int {
 	for i := 0; i+3*bytesEach <= len(pix); i += 4 * bytesEach {
 		for j := range bytesEach {
@@ -86,6 +86,8 @@ func samplesOfRGBA(pix []uint8, bytesEach int) int {
 	return 1
 }
 
+// newConverter returns the converter for a profile. Its error is a profileError if the profile is for another colour
+// space than that of img.
 func newConverter(profile *icc.Profile, img image.Image) (converter, error) {
 	const relative = icc.RelativeColorimetricRenderingIntent
 	found := samplesOf(img)
@@ -105,7 +107,8 @@ func newConverter(profile *icc.Profile, img image.Image) (converter, error) {
 		}
 		found = 3
 	default:
-		return nil, profileErrorf("it is for %v, the picture is %s", space, map[int]string{1: "gray", 3: "RGB", 4: "CMYK"}[found])
+		return nil, profileErrorf("it is for %v, the picture is %s",
+			space, map[int]string{1: "gray", 3: "RGB", 4: "CMYK"}[found])
 	}
 	p, err := profile.CreateTransformerToSRGB(relative, false, found, true, false, true)
 	if err != nil {
@@ -114,13 +117,13 @@ func newConverter(profile *icc.Profile, img image.Image) (converter, error) {
 	return &pipeline{p, found}, nil
 }
 
-// pipeline converts by tables of a profile, a colour at a time.
+// pipeline converts with the tables of a profile, one colour at a time. It is the slow kind of converter.
 type pipeline struct {
 	*icc.Pipeline
-	samples int
+	samples int // colour samples that it reads of a pixel
 }
 
-// cached is a colour that was converted.
+// cached is a converted colour.
 type cached struct {
 	samples uint64
 	known   bool
@@ -128,7 +131,7 @@ type cached struct {
 }
 
 func (p *pipeline) row(levels []uint8, samples []uint16) {
-	// Neighbours are often of one colour, and a conversion takes a microsecond.
+	// Neighbouring pixels often have the same colour, and a conversion takes a microsecond.
 	var cache [1024]cached
 	var in, out [4]float64
 	for i := 0; i < len(samples); i += 4 {
@@ -151,7 +154,7 @@ func (p *pipeline) row(levels []uint8, samples []uint16) {
 	}
 }
 
-// checkProfile refuses what package icc would take without measure (counts of which it allocates) or read wrongly.
+// checkProfile refuses profiles from which package icc would allocate without limit, or which it would misread.
 func checkProfile(data []byte) error {
 	const header, entry, mostTags = 128, 12, 1000
 	order := binary.BigEndian
@@ -172,7 +175,7 @@ func checkProfile(data []byte) error {
 			return profileErrorf("it is damaged: found a tag outside of it")
 		}
 		if name := string(table[entry*i : entry*i+4]); name != "A2B0" && name != "A2B1" {
-			continue // not read here
+			continue // package icc's reading of the other tags needs no check of tables
 		}
 		if err := checkTables(data[offset : offset+size]); err != nil {
 			return err
@@ -181,8 +184,8 @@ func checkProfile(data []byte) error {
 	return nil
 }
 
-// checkLists refuses curves of too many points, and lists of names that take more than their bytes because they share
-// them. Both are looked for everywhere in the profile: tags may share data, and tables hold curves of their own.
+// checkLists refuses curves with too many points, and lists of names whose sum is too large because names share bytes.
+// It searches the whole profile, because tags may share data and tables contain curves of their own.
 func checkLists(data []byte) error {
 	order := binary.BigEndian
 	for at := range tagsCalled(data, "curv") {
@@ -207,7 +210,8 @@ func checkLists(data []byte) error {
 	return nil
 }
 
-// tagsCalled yields where data of a type begins that has 12 bytes at least: its name, four zeros, and what follows.
+// tagsCalled yields the offset of each piece of data that begins like a tag of the type name: the name, four zero
+// bytes, and at least four bytes more.
 func tagsCalled(data []byte, name string) iter.Seq[int] {
 	start := []byte(name + "\x00\x00\x00\x00")
 	return func(yield func(int) bool) {
@@ -221,8 +225,8 @@ func tagsCalled(data []byte, name string) iter.Seq[int] {
 	}
 }
 
-// checkTables checks the colour table of a tag of the kinds mAB and mBA: as many points for each channel, values of one or
-// two bytes, all of them there.
+// checkTables checks the colour table of a tag of type mAB or mBA: the same number of points for each channel, values
+// of one or two bytes, and all values present.
 func checkTables(tag []byte) error {
 	if len(tag) < 32 || string(tag[:4]) != "mAB " && string(tag[:4]) != "mBA " {
 		return nil

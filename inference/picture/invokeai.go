@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// readInvokeAI reads InvokeAI's metadata since version 3: one flat JSON object.
+// readInvokeAI parses the metadata of InvokeAI 3 and later: one flat JSON object.
 func readInvokeAI(value string) (Origin, error) {
 	var m struct {
 		Positive  *string     `json:"positive_prompt"`
@@ -49,7 +49,7 @@ func readInvokeAI(value string) (Origin, error) {
 	return o, nil
 }
 
-// invokeModel is a model's name: a text in some versions, an object in others.
+// invokeModel is the name of a model. It is a string in some versions, and an object in others.
 type invokeModel string
 
 func (m invokeModel) String() string { return string(m) }
@@ -65,10 +65,10 @@ func (m *invokeModel) UnmarshalJSON(text []byte) error {
 	} else if json.Unmarshal(text, &object) == nil {
 		*m = invokeModel(object.Name + object.OldName)
 	}
-	return nil // what has another shape is ignored all the same
+	return nil // an error would refuse the whole object
 }
 
-// readSDMetadata reads InvokeAI's metadata of version 2.
+// readSDMetadata parses the metadata of InvokeAI 2.
 func readSDMetadata(value string) (Origin, error) {
 	var m struct {
 		Model   string `json:"model_weights"`
@@ -91,7 +91,7 @@ func readSDMetadata(value string) (Origin, error) {
 		Prompt string `json:"prompt"`
 	}
 	if bytes.HasPrefix(bytes.TrimSpace(m.Picture.Prompt), []byte("[")) {
-		_ = json.Unmarshal(m.Picture.Prompt, &parts) // of another shape it says nothing
+		_ = json.Unmarshal(m.Picture.Prompt, &parts) // a list of another shape gives no prompt
 		var texts []string
 		for _, p := range parts {
 			texts = append(texts, p.Prompt)
@@ -112,9 +112,10 @@ func readSDMetadata(value string) (Origin, error) {
 	return o, nil
 }
 
-// bracketed is how InvokeAI's old prompts say what not to draw.
+// bracketed matches a part of a prompt in square brackets, which old versions of InvokeAI treat as negative.
 var bracketed = regexp.MustCompile(`\[([^\[\]]*)\]`)
 
+// withoutBrackets splits a prompt into its positive and its bracketed parts.
 func withoutBrackets(prompt string) (positive, negative string) {
 	var parts []string
 	for _, m := range bracketed.FindAllStringSubmatch(prompt, -1) {
@@ -123,10 +124,10 @@ func withoutBrackets(prompt string) (positive, negative string) {
 	return strings.Join(strings.Fields(bracketed.ReplaceAllString(prompt, " ")), " "), strings.Join(parts, ", ")
 }
 
-// dreamFlag is a flag of the command line that InvokeAI's forerunner wrote, with its value.
+// dreamFlag matches a flag with its value in the command line that the predecessor of InvokeAI wrote.
 var dreamFlag = regexp.MustCompile(`\s-{1,2}([A-Za-z_]+)[ =]?("[^"]*"|[^\s"]+)`)
 
-// readDream reads a line such as: "a red fox" -s 50 -S 42 -W 512 -H 512 -C 7.5 -A k_lms
+// readDream parses a line such as: "a red fox" -s 50 -S 42 -W 512 -H 512 -C 7.5 -A k_lms
 func readDream(value string) (Origin, error) {
 	value = strings.TrimSpace(value)
 	prompt, flags := value, ""

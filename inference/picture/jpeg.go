@@ -10,17 +10,17 @@ import (
 	"iter"
 )
 
-// The markers of JPEG that matter here.
+// The JPEG markers that this package reads.
 const (
 	startOfImage = 0xd8
 	endOfImage   = 0xd9
 	startOfScan  = 0xda
 	app1         = 0xe1 // Exif
 	app2         = 0xe2 // a colour profile
-	app14        = 0xee // Adobe: what the components mean
+	app14        = 0xee // Adobe: the meaning of the components
 )
 
-// jpegSegments yields marker and content of each segment before the picture's data; it ends where the file is damaged.
+// jpegSegments yields the marker and content of each segment before the first scan. It stops where the file is damaged.
 func jpegSegments(file []byte) iter.Seq2[byte, []byte] {
 	return func(yield func(byte, []byte) bool) {
 		rest := file
@@ -44,7 +44,7 @@ func jpegSegments(file []byte) iter.Seq2[byte, []byte] {
 	}
 }
 
-// jpegExif finds the APP1 segment "Exif" among those before the picture's data.
+// jpegExif returns the content of the APP1 segment "Exif" before the first scan, or nil if there is none.
 func jpegExif(file []byte) []byte {
 	for marker, content := range jpegSegments(file) {
 		if block, ok := bytes.CutPrefix(content, []byte("Exif\x00\x00")); ok && marker == app1 {
@@ -54,24 +54,24 @@ func jpegExif(file []byte) []byte {
 	return nil
 }
 
-// jpegDecode reads what package jpeg refuses: pictures whose last marker is missing, as a transfer that was cut off by a
-// byte or two leaves them, and CMYK without Adobe's marker. The samples of the latter are taken for those that Adobe's
-// programs write, 255 for no ink, as the reference's reader takes them.
+// jpegDecode also reads two kinds of files that package image/jpeg refuses: pictures without the end marker, as an
+// interrupted transfer leaves them, and CMYK pictures without an Adobe marker. The samples of the latter are read as
+// Adobe's programs write them, with 255 for no ink, as Pillow does in the reference implementation.
 func jpegDecode(ctx context.Context, file []byte) (image.Image, error) {
 	end := &endMarker{}
 	parts := []io.Reader{forDecoder(ctx, file), end}
 	if isPlainCMYK(file) {
-		adobe := []byte("\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00") // the last byte: no transform
-		parts = append([]io.Reader{bytes.NewReader(file[:2]), bytes.NewReader(adobe), forDecoder(ctx, file[2:])}, parts[1:]...)
+		adobe := []byte("\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00") // the last byte, 0, means no colour transform
+		parts = []io.Reader{bytes.NewReader(file[:2]), bytes.NewReader(adobe), forDecoder(ctx, file[2:]), end}
 	}
 	img, err := jpeg.Decode(io.MultiReader(parts...))
 	if err != nil && end.read > 0 {
-		return nil, io.ErrUnexpectedEOF // which the marker hid
+		return nil, io.ErrUnexpectedEOF // the added end marker has hidden it from the decoder
 	}
 	return img, err
 }
 
-// endMarker is read as JPEG's last marker, and counts the bytes of it that were asked for.
+// endMarker reads as the end marker of a JPEG and counts the bytes of it that were read.
 type endMarker struct{ read int }
 
 func (e *endMarker) Read(p []byte) (int, error) {
@@ -83,7 +83,7 @@ func (e *endMarker) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// isPlainCMYK says whether the picture has four components and no marker of Adobe.
+// isPlainCMYK reports whether the picture has four components and no Adobe marker.
 func isPlainCMYK(file []byte) bool {
 	four := false
 	for marker, content := range jpegSegments(file) {

@@ -11,15 +11,14 @@ import (
 	"kleinbild/inference/picture/jpegrows"
 )
 
-// largeJPEG is a JPEG of more than wholeJPEGPixels, which is scaled down while it is decoded.
+// largeJPEG is a JPEG with more than wholeJPEGPixels, which is scaled down while it is decoded.
 type largeJPEG struct {
 	*jpegrows.Picture
 	format format
 }
 
-// newLargeJPEG reads the headers of a JPEG file. It returns nil for one of at most so many pixels, and for one that
-// package jpeg has to decode or to judge for another reason. The size in the header has passed checkSize, and the scans
-// their limits.
+// newLargeJPEG parses the headers of a JPEG file and checks its size and scans. It returns nil for a picture of at most
+// atMost pixels, and for a file that only package image/jpeg can decode or reject.
 func newLargeJPEG(f format, file []byte, atMost int, checkSize func(Size) error) (*largeJPEG, error) {
 	if f.name != "JPEG" {
 		return nil, nil
@@ -28,7 +27,7 @@ func newLargeJPEG(f format, file []byte, atMost int, checkSize func(Size) error)
 	err := guard(func() error {
 		config, err := f.config(file)
 		if err != nil || config.Width*config.Height <= atMost {
-			return nil // package jpeg says it again
+			return nil // decodeChecked will report the error
 		}
 		if err := checkSize(Size{config.Width, config.Height}); err != nil {
 			return err
@@ -51,8 +50,8 @@ func newLargeJPEG(f format, file []byte, atMost int, checkSize func(Size) error)
 
 func (l *largeJPEG) size() Size { return Size{l.Width, l.Height} }
 
-// scaled returns the picture in sRGB, of size fit, as prepareWhole does for others. The error for a damaged file is a
-// decodeError.
+// scaled returns the picture in sRGB, scaled to size fit, as prepareWhole does for other pictures. The error for a
+// damaged file is a decodeError.
 func (l *largeJPEG) scaled(ctx context.Context, tags colourTags, fit Size) (*image.RGBA, conversion, error) {
 	var kind image.Image = &image.RGBA{}
 	switch l.Kind {
@@ -73,7 +72,7 @@ func (l *largeJPEG) scaled(ctx context.Context, tags colourTags, fit Size) (*ima
 	var small image.Image
 	var err error
 	if l.Kind == jpegrows.CMYK {
-		small, err = l.scaledInks(ctx, fit)
+		small, err = l.scaledCMYK(ctx, fit)
 	} else {
 		small, err = l.scaledRGB(ctx, fit)
 	}
@@ -88,19 +87,20 @@ func (l *largeJPEG) scaled(ctx context.Context, tags colourTags, fit Size) (*ima
 	return img, converted, err
 }
 
-// scaledRGB returns the picture with its colours as they are.
+// scaledRGB returns the picture scaled to size fit, without colour conversion; CMYK becomes RGB.
 func (l *largeJPEG) scaledRGB(ctx context.Context, fit Size) (*image.RGBA, error) {
 	change := unchanged
 	if l.Kind == jpegrows.CMYK {
-		change = func() func(row []uint8) { return inksToRGB }
+		change = func() func(row []uint8) { return cmykToRGB }
 	}
 	return l.scaleRows(ctx, fit, change)
 }
 
 func unchanged() func(row []uint8) { return func([]uint8) {} }
 
-// inksToRGB converts a row of CMYK as Pillow does, and so the reference: each ink takes its share of what black leaves.
-func inksToRGB(row []uint8) {
+// cmykToRGB converts a row of CMYK in place as Pillow does in the reference implementation: each of the three inks
+// absorbs its share of the light that black lets through.
+func cmykToRGB(row []uint8) {
 	for ; len(row) >= 4; row = row[4:] {
 		left := 255 - uint32(row[3])
 		for c, ink := range row[:3] {
@@ -110,7 +110,8 @@ func inksToRGB(row []uint8) {
 	}
 }
 
-// rowConverter converts rows of four samples of 8 bits into sRGB.
+// rowConverter returns a function that makes, for each goroutine, a function that converts a row of four 8-bit samples
+// a pixel to sRGB in place.
 func rowConverter(to converter) func() func(row []uint8) {
 	return func() func(row []uint8) {
 		var samples []uint16
@@ -128,25 +129,25 @@ func rowConverter(to converter) func() func(row []uint8) {
 	}
 }
 
-// scaleRows returns the picture of size fit. Each goroutine changes the rows with what change returns for it, before
-// they are scaled.
+// scaleRows decodes the picture and scales it to size fit. change is called once for each goroutine; the function that
+// it returns is applied to each row before the row is scaled.
 func (l *largeJPEG) scaleRows(ctx context.Context, fit Size, change func() func(row []uint8)) (*image.RGBA, error) {
 	dst := newOpaque(fit)
 	return dst, l.scaleInto(ctx, dst.Pix, newNarrowRows(l.size(), fit, 3), change)
 }
 
-// scaledInks returns a picture of four inks of size fit.
-func (l *largeJPEG) scaledInks(ctx context.Context, fit Size) (*image.CMYK, error) {
+// scaledCMYK returns a CMYK picture scaled to size fit.
+func (l *largeJPEG) scaledCMYK(ctx context.Context, fit Size) (*image.CMYK, error) {
 	dst := image.NewCMYK(image.Rect(0, 0, fit.Width, fit.Height))
 	return dst, l.scaleInto(ctx, dst.Pix, newNarrowRows(l.size(), fit, 4), unchanged)
 }
 
-// scaleInto decodes the picture a band at a time: while the rows of one band are made and scaled, the coefficients of
-// the next are read.
+// scaleInto decodes the picture in bands. While the rows of one band are made and scaled, the coefficients of the next
+// band are read.
 func (l *largeJPEG) scaleInto(
 	ctx context.Context, dst []uint8, narrow *narrowRows, change func() func(row []uint8),
 ) error {
-	const bandHeight = 64 // rows: some megabytes
+	const bandHeight = 64 // rows; a band takes some megabytes
 	d := l.NewDecoder(bandHeight)
 	now, next := d.NewCoefficients(), d.NewCoefficients()
 	more := d.Next(now)
@@ -169,8 +170,8 @@ func (l *largeJPEG) scaleInto(
 	return narrow.scaled(ctx, dst)
 }
 
-// readBand begins to read a band, and returns what waits for the end. Of several errors that of the first part counts,
-// so that a file always has the same.
+// readBand starts to read a band and returns a function that waits for the end. If several parts fail, it returns the
+// error of the first part, so that the same file always gives the same error.
 func readBand(d *jpegrows.Decoder, band *jpegrows.Coefficients) (wait func() error) {
 	errs := make([]error, d.Parts())
 	var reading sync.WaitGroup
@@ -183,7 +184,7 @@ func readBand(d *jpegrows.Decoder, band *jpegrows.Coefficients) (wait func() err
 	}
 }
 
-// makeRows makes the rows that are ready with a band, and scales them.
+// makeRows transforms a band, makes the rows that are then ready, and scales them horizontally.
 func (l *largeJPEG) makeRows(
 	ctx context.Context, d *jpegrows.Decoder, band *jpegrows.Coefficients, narrow *narrowRows,
 	change func() func(row []uint8),

@@ -18,7 +18,7 @@ import (
 
 func anySize(Size) error { return nil }
 
-// openByRows opens a JPEG file that is decoded by rows, however small it is.
+// openByRows opens a JPEG file of any size for decoding by rows.
 func openByRows(t *testing.T, file []byte) *largeJPEG {
 	t.Helper()
 	f, err := recognise(file)
@@ -32,8 +32,8 @@ func openByRows(t *testing.T, file []byte) *largeJPEG {
 	return large
 }
 
-// TestJPEGByRowsIsTheReferences: of the small pictures that the reference has prepared all levels are equal; those with
-// a profile are within a level.
+// TestJPEGByRowsIsTheReferences compares with the small pictures that the reference implementation has prepared. All
+// levels must be equal; those of pictures with a profile may differ by one.
 func TestJPEGByRowsIsTheReferences(t *testing.T) {
 	compared := 0
 	for _, folder := range append(goldenFolders(t, "prepare"), kindFolders(t)...) {
@@ -53,7 +53,7 @@ func TestJPEGByRowsIsTheReferences(t *testing.T) {
 				t.Errorf("%s: %v", path, err)
 				continue
 			}
-			got, want := crop(large.format.turned(file).apply(img)), crop(readPNG(t, expected))
+			got, want := crop(large.format.orientation(file).apply(img)), crop(readPNG(t, expected))
 			if got.Rect != want.Rect {
 				t.Errorf("%s: %v, want %v", path, got.Rect, want.Rect)
 				continue
@@ -73,9 +73,10 @@ func TestJPEGByRowsIsTheReferences(t *testing.T) {
 	}
 }
 
-// TestLargeJPEGIsPreparedAsAWholeOne: a large picture that is decoded and scaled in bands, by several goroutines, has
-// the levels of one that is decoded first and scaled then. Package jpeg's are near: its inverse DCT and its
-// interpolation round in other ways, each by a level; one of a colour difference counts 1.8 times.
+// TestLargeJPEGIsPreparedAsAWholeOne compares a large picture that several goroutines decode and scale in bands with
+// the same picture decoded first and scaled then. All levels must be equal. The levels of package image/jpeg are close:
+// its inverse DCT and its interpolation round differently, each by one level, and a level of chroma counts up to 1.8
+// times in RGB.
 func TestLargeJPEGIsPreparedAsAWholeOne(t *testing.T) {
 	profile := func(name string) string {
 		file, err := os.ReadFile(filepath.Join("testdata", "kinds", name))
@@ -84,8 +85,8 @@ func TestLargeJPEGIsPreparedAsAWholeOne(t *testing.T) {
 		}
 		return jpegSegment(app2, "ICC_PROFILE\x00\x01\x01"+string(jpegColours(file).icc))
 	}
-	turned := jpegSegment(app1, "Exif\x00\x00"+string(exifBlock(binary.BigEndian, "MM\x00*", 0x0112, 3, 6)))
-	const gray, full, halved = 1, 2, 4 // levels that package jpeg may be off by
+	rotated := jpegSegment(app1, "Exif\x00\x00"+string(exifBlock(binary.BigEndian, "MM\x00*", 0x0112, 3, 6)))
+	const gray, full, halved = 1, 2, 4 // largest differences from package image/jpeg, in levels
 	for _, row := range []struct {
 		name        string
 		size        Size
@@ -95,11 +96,11 @@ func TestLargeJPEGIsPreparedAsAWholeOne(t *testing.T) {
 		atMost      int
 	}{
 		{"gray", Size{4001, 2003}, []byte{0x11}, false, "", gray},
-		{"halved colours, turned", Size{2003, 4001}, []byte{0x22, 0x11, 0x11}, true, turned, halved},
-		{"halved in width", Size{4001, 2003}, []byte{0x21, 0x11, 0x11}, false, "", halved},
+		{"4:2:0, rotated", Size{2003, 4001}, []byte{0x22, 0x11, 0x11}, true, rotated, halved},
+		{"4:2:2", Size{4001, 2003}, []byte{0x21, 0x11, 0x11}, false, "", halved},
 		{"Display P3", Size{4001, 2003}, []byte{0x11, 0x11, 0x11}, true, profile("profile-display-p3.jpg"), full},
-		{"inks", Size{4001, 2003}, []byte{0x11, 0x11, 0x11, 0x11}, false, jpegtest.Adobe(0), full},
-		{"inks, a profile", Size{4001, 2003}, []byte{0x11, 0x11, 0x11, 0x11}, true,
+		{"CMYK", Size{4001, 2003}, []byte{0x11, 0x11, 0x11, 0x11}, false, jpegtest.Adobe(0), full},
+		{"CMYK with a profile", Size{4001, 2003}, []byte{0x11, 0x11, 0x11, 0x11}, true,
 			jpegtest.Adobe(2) + profile("profile-cmyk.jpg"), full},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -112,7 +113,7 @@ func TestLargeJPEGIsPreparedAsAWholeOne(t *testing.T) {
 				t.Fatal(err)
 			}
 			large := openByRows(t, file)
-			tags, turn := large.format.colour(file), large.format.turned(file)
+			tags, turn := large.format.colour(file), large.format.orientation(file)
 			compare := func(name string, decoded image.Image, atMost int) {
 				img, converted, err := prepareWhole(t.Context(), decoded, tags, row.size, row.size.fit(MaxArea))
 				if err != nil {
@@ -132,17 +133,17 @@ func TestLargeJPEGIsPreparedAsAWholeOne(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			compare("decoded by package jpeg", byJPEG, row.atMost)
+			compare("decoded by package image/jpeg", byJPEG, row.atMost)
 
 			_, err = Decode(t.Context(), file[:len(file)*9/10])
 			if !errors.Is(err, io.ErrUnexpectedEOF) || err.Error() != "picture: JPEG: the file ends too early" {
-				t.Errorf("nine tenths of it: %v, want that it ends too early", err)
+				t.Errorf("nine tenths of the file: %v, want that it ends too early", err)
 			}
 		})
 	}
 }
 
-// wholeByRows decodes all of a picture with package jpegrows.
+// wholeByRows decodes a whole picture with package jpegrows.
 func wholeByRows(t *testing.T, large *largeJPEG, tags colourTags) image.Image {
 	t.Helper()
 	d := large.NewDecoder(1)
@@ -168,7 +169,7 @@ func wholeByRows(t *testing.T, large *largeJPEG, tags colourTags) image.Image {
 	case large.Kind == jpegrows.CMYK && tags.icc != nil:
 		return &image.CMYK{Pix: img.Pix, Stride: img.Stride, Rect: canvas}
 	case large.Kind == jpegrows.CMYK:
-		inksToRGB(img.Pix)
+		cmykToRGB(img.Pix)
 		for i := 3; i < len(img.Pix); i += 4 {
 			img.Pix[i] = 255
 		}
@@ -182,7 +183,7 @@ func wholeByRows(t *testing.T, large *largeJPEG, tags colourTags) image.Image {
 	return img
 }
 
-// TestLargeJPEGEndsWithItsContext: between two bands.
+// TestLargeJPEGEndsWithItsContext checks that a cancellation takes effect between two bands.
 func TestLargeJPEGEndsWithItsContext(t *testing.T) {
 	file := jpegtest.File{
 		Width: 8000, Height: 8000, Factors: []byte{0x22, 0x11, 0x11}, Repeat: true, Coefficients: jpegtest.Photo,
@@ -201,6 +202,6 @@ func TestLargeJPEGEndsWithItsContext(t *testing.T) {
 		t.Errorf("%v, want the context's error", err)
 	}
 	if rows.Load() > 100 {
-		t.Errorf("%d rows were made, want those of a band at most", rows.Load())
+		t.Errorf("%d rows were made, want at most those of one band", rows.Load())
 	}
 }

@@ -2,122 +2,123 @@ package picture
 
 import "time"
 
-// This file holds the limits of what is read of pictures, which may be a stranger's, with their reasons. A file is refused
-// before the memory or time that a limit bounds is spent.
+// This file holds the limits on reading pictures, which may come from strangers, and the reason for each. A file that
+// exceeds a limit is refused before the memory or time that the limit bounds is spent.
 
-// The limits of a reference file; the first two bound time and memory, the rest are the model's
-// (Flux2ImageProcessor.check_image_input).
+// The limits of a reference file. The first two bound time and memory. The other three are the model's, from
+// Flux2ImageProcessor.check_image_input of Diffusers.
 const (
-	MaxFileBytes = 512 << 20   // the file
-	MaxPixels    = 102_000_000 // width × height in its header: cameras of 100 megapixels have 11,648 × 8,736
-	MinSide      = 64          // pixels
+	MaxFileBytes = 512 << 20   // of the file
+	MaxPixels    = 102_000_000 // width × height in the header: cameras of 100 megapixels have 11,648 × 8,736
+	MinSide      = 64          // pixels of the shorter side
 	MaxRatio     = 8           // longer side to shorter side
-	MaxArea      = 1024 * 1024 // pixels; larger pictures are scaled down to it
+	MaxArea      = 1024 * 1024 // pixels; larger pictures are scaled down to this area
 )
 
 // The limits of decoding.
 const (
-	// maxDecodeBytes bounds what a decoder holds: its picture, and what it needs beside it. 100 megapixels fit as PNG of
-	// 16 bits. Several hundred megabytes for the canvas and the resampler come on top. Large JPEG pictures need less,
-	// but for those that package jpegrows does not read, of which progressive scans with full colours fit up to 71
-	// megapixels.
+	// maxDecodeBytes bounds the memory of a decoder: its picture and its working memory. It admits a PNG of 100 megapixels
+	// with 16 bits a sample. The canvas and the resampler take several hundred megabytes more. Large JPEG pictures need
+	// less, because package jpegrows decodes them in bands. Of the JPEG pictures that package jpegrows does not read,
+	// progressive ones without chroma subsampling fit up to 71 megapixels.
 	maxDecodeBytes = 1 << 30
-	// wholeJPEGPixels bounds the JPEG pictures that package jpeg decodes, which takes 8 to 20 bytes a pixel with the canvas.
-	// Larger ones are decoded by package jpegrows in bands of rows, in memory for some hundred rows. It is more than
-	// maxSlowPixels: a large picture is scaled before a slow converter is asked.
+	// wholeJPEGPixels is the largest JPEG that package image/jpeg decodes as a whole, in 8 to 20 bytes a pixel including
+	// the canvas. Package jpegrows decodes larger ones in bands of rows, in memory for a few hundred rows. The limit has
+	// to be more than maxSlowPixels, because a JPEG decoded in bands is always scaled before a slow converter sees its
+	// pixels.
 	wholeJPEGPixels = 8_000_000
-	// maxPasses is how often the scans of a progressive JPEG may pass over its blocks, on average. Common encoders' ten
-	// scans pass over them 5 times, those of gray pictures 6 times; optimisers make a few more.
+	// maxPasses is how often the scans of a progressive JPEG may visit its blocks, on average. The ten scans of common
+	// encoders visit them 5 times, or 6 times in gray pictures; optimisers make a few scans more.
 	maxPasses = 16
-	// maxSequentialPasses is the same for other JPEGs, in which each component has one scan.
+	// maxSequentialPasses is the same limit for sequential JPEGs, in which each component has one scan.
 	maxSequentialPasses = 4
-	// maxRunLengths is how many times a BMP's pixels its run lengths may cover. Writers cover each pixel once, a few
-	// round up at the end of a row.
+	// maxRunLengths times the pixels of a BMP is what its run lengths may cover. Writers cover each pixel once; a few of
+	// them round up at the end of a row.
 	maxRunLengths = 2
-	// maxSlowPixels bounds the pixels whose colours a slow converter is asked for, at a quarter to one microsecond each.
-	// A larger picture is scaled before its colours are converted, which the eye does not see.
+	// maxSlowPixels bounds the pixels that a slow colour converter gets; it takes 0.25 to 1 µs for each. A larger picture
+	// is scaled down before its colours are converted. The difference is not visible.
 	maxSlowPixels = 4 << 20
 )
 
 // The limits of TIFF.
 const (
-	// maxDirectoryEntries bounds the work on a directory; real ones have some dozens.
+	// maxDirectoryEntries bounds the work on a directory. Real ones have a few dozen entries.
 	maxDirectoryEntries = 4096
-	// maxTile bounds the side of a tile that is larger than the picture.
+	// maxTile bounds the sides of tiles in pictures that are smaller than the tile.
 	maxTile = 2048
-	// minTile is the least tile that the format knows, 16×16 pixels. The number of blocks is then bounded by the
-	// picture's pixels; a strip has at least a row.
+	// minTile is the smallest tile that TIFF allows, 16×16 pixels. It bounds the number of tiles by the picture's pixels.
+	// The number of strips is bounded because a strip has at least one row.
 	minTile = 16 * 16
-	// Blocks may share their bytes, as empty tiles of maps do, and all of them are read again for each block: together
-	// these many times the file's bytes, and a number for small files.
+	// Blocks may share bytes of the file, as the empty tiles of maps do, and shared bytes are read again for each block.
+	// All blocks together may read maxShared times the file's size, or maxSharedBytes if that is more.
 	maxShared      = 4
 	maxSharedBytes = 16 << 20
 )
 
 // The limits of HEIC and AVIF.
 const (
-	// A number of two bytes names a property, and a picture is put together from 256 × 256 tiles at most.
+	// An item names its properties by numbers of 15 bits.
 	maxHEIFProperties = 1 << 15
-	maxHEIFItems      = 1 << 17
-	// maxHEIFShare is how many times its own pixels a picture may take of those in the file: it is decoded or put
-	// together, its tiles are decoded, and both again for its alpha.
+	// A picture is composed of at most 256 × 256 tiles.
+	maxHEIFItems = 1 << 17
+	// maxHEIFShare times its own pixels is what a picture may decode in all. Five is the picture itself and its tiles, the
+	// same again for its alpha, and a reserve.
 	maxHEIFShare = 5
-	// leastHEIFPixels is for small pictures, whose tiles may be larger than they.
+	// leastHEIFPixels is always allowed, for small pictures whose tiles may be larger than the picture.
 	leastHEIFPixels = 4 << 20
-	// maxHEIFDepth is how often a picture may be derived from derived ones. Real ones are put together from tiles,
-	// once.
+	// maxHEIFDepth is how many derivations may follow each other. Real pictures are derived once, from tiles.
 	maxHEIFDepth = 8
-	// wasmMemoryBytes is what 100 megapixels with 16 bits a sample take, whatever the file's header says.
+	// wasmMemoryBytes is the memory that 100 megapixels with 16 bits a sample take. It holds whatever the header declares.
 	wasmMemoryBytes = 2 << 30
-	// wasmTime and wasmTimePerPixel bound the time of a decoder. A picture takes a tenth of a microsecond a pixel, and
-	// noise in the best quality half a microsecond.
+	// wasmTime and wasmTimePerPixel bound the time of a decoder. A usual picture takes 0.1 µs a pixel, and noise in the
+	// best quality 0.5 µs.
 	wasmTime         = 15 * time.Second
 	wasmTimePerPixel = time.Microsecond
 )
 
 // The limits of colour profiles.
 const (
-	// maxProfileBytes: the largest profiles are those of printers, with several MiB of tables.
+	// maxProfileBytes admits the largest profiles, those of printers, which have several MiB of tables.
 	maxProfileBytes = 16 << 20
-	// maxCurvePoints is what the standard allows the curves of its older tables. Package icc searches a curve that is
-	// not monotonic from its beginning for each point.
+	// maxCurvePoints is the limit of the ICC standard for the curves of its older tables. Package icc searches a curve
+	// that is not monotonic from its beginning for each point, so its time grows with the square of the points.
 	maxCurvePoints = 4096
-	// maxNames are the bytes of a profile's name in all its languages, with their list.
+	// maxNames bounds the bytes of a profile's name in all its languages, including the list of the languages.
 	maxNames = 64 << 10
 )
 
-// The limits of texts in pictures. A compressed text of a kilobyte could hold a megabyte, and a text goes through several
-// readers.
+// The limits of texts in pictures. A compressed text of a kilobyte can expand to a megabyte, and each text is given to
+// several parsers.
 const (
-	maxKeywordBytes = 79 // the format's own limit
-	// maxMetadataBytes is for Kleinbild's own: a prompt of 64 KiB, each byte of which JSON may write as six, and as
-	// much again for all else.
+	maxKeywordBytes = 79 // the limit of the PNG specification
+	// maxMetadataBytes bounds Kleinbild's own metadata: a prompt of 64 KiB, of which JSON may write each byte as six, and
+	// as much again for the other fields.
 	maxMetadataBytes = 512 << 10
-	// maxGraphBytes is for ComfyUI's graphs, of which large ones have half a megabyte.
+	// maxGraphBytes bounds ComfyUI's graphs. Large ones have half a megabyte.
 	maxGraphBytes = 2 << 20
-	// maxForeignBytes is for other programs' texts: two prompts of 64 KiB, and settings.
+	// maxForeignBytes bounds the texts of other programs: two prompts of 64 KiB and settings.
 	maxForeignBytes = 256 << 10
-	// maxTextsBytes is for all of a file's texts, and for what was unpacked in vain.
+	// maxTextsBytes bounds all texts of a file together, including those that were decompressed and then refused.
 	maxTextsBytes = 2*maxGraphBytes + 2*maxForeignBytes
-	// maxExifChunk is for the chunk EXIF of WebP: two graphs of ComfyUI's in UTF-8, or Kleinbild's text and the lines
-	// for other programs.
+	// maxExifChunk bounds the chunk EXIF of a WebP file: two ComfyUI graphs in UTF-8, or Kleinbild's text and the text for
+	// other programs.
 	maxExifChunk = maxTextsBytes
-	// maxTexts is for the number of them: a program writes one or two, and each goes through a reader.
+	// maxTexts bounds their number: a program writes one or two, and each is given to a parser.
 	maxTexts = 32
 )
 
-// The limits of what is taken out of texts.
+// The limits of the values that are read from texts.
 const (
-	// Kleinbild writes no longer names (a path, a model's name), and no more references. Who shows a picture's metadata
-	// need not count on it.
+	// Kleinbild writes no longer names (a path, a model's name) and no more references. Code that shows the metadata of a
+	// picture can rely on these limits.
 	maxNameBytes      = 4096
 	maxReferenceFiles = 64
-	// Large graphs of ComfyUI's have some hundred nodes, and some dozens one after the other.
+	// Large ComfyUI graphs have a few hundred nodes, with a few dozen in a chain.
 	maxGraphNodes = 5000
 	maxGraphDepth = 100 // links followed one after the other
-	// Of another program's values.
+	// Limits of the values of other programs.
 	maxForeignSteps  = 1000
 	maxForeignPrompt = 64 << 10 // bytes, as for any prompt
-	maxNotes         = 40       // of what was not taken over as it stands
-	maxNoteRunes     = 100
+	maxNotes         = 40       // lines about values that were changed or ignored
+	maxNoteRunes     = 100      // of such a line
 )

@@ -12,15 +12,16 @@ import (
 	"strings"
 )
 
-// Metadata is what makes a picture again. In a PNG file it lies in three text chunks (iTXt, UTF-8, not compressed) between
-// IHDR and the pixels; in JPEG and WebP in the Exif block, see exif.go:
+// Metadata holds what is needed to generate a picture again. In a PNG file it is stored in three text chunks (iTXt,
+// UTF-8, not compressed) between IHDR and the pixels. In JPEG and WebP files it is stored in the Exif block, see
+// exif.go.
 //
-//   - "kleinbild": this struct as JSON; the only one that is read back;
-//   - "parameters": the same for people, in the lines that other tools show;
-//   - "Software": Kleinbild and its version.
+//   - "kleinbild": this struct as JSON, the only text that Kleinbild reads back
+//   - "parameters": the same for people, in the lines that other programs show
+//   - "Software": Kleinbild and its version
 //
-// There is no time in it, so that a repeated run gives the same file. Text that is not valid UTF-8 is stored with
-// U+FFFD in place of each bad byte. Of the references' paths the file keeps the base names: people share it.
+// It contains no time, so that a repeated run gives the same file. In text that is not valid UTF-8 each bad byte is
+// replaced by U+FFFD. Only the base names of the references' paths are written, because people share pictures.
 type Metadata struct {
 	Prompt            string          `json:"prompt"`
 	NegativePrompt    string          `json:"negative_prompt,omitempty"`
@@ -39,7 +40,7 @@ type Metadata struct {
 	Version           string          `json:"version"` // of Kleinbild
 }
 
-// ErrNoMetadata is wrapped by the error of ReadMetadata for a sound picture file that Kleinbild did not write.
+// ErrNoMetadata is wrapped by the error of ReadMetadata for an undamaged picture file that Kleinbild did not write.
 var ErrNoMetadata = errors.New("no Kleinbild metadata")
 
 const (
@@ -47,14 +48,14 @@ const (
 	metadataFormat = 1
 )
 
-// record is the JSON: its format number goes up when a reader of the old one would misread it.
+// record is the JSON in a file. Its format number increases when a reader of the old format would misread the new one.
 type record struct {
 	Format int `json:"format"`
 	Metadata
 }
 
-// Check refuses metadata that a PNG file cannot carry, in practice a prompt of half a megabyte: to be called before
-// computing, since Write refuses it as well.
+// Check returns an error if a PNG file cannot hold m, which in practice means a prompt of half a megabyte. Callers
+// check before they compute a picture, because Write refuses the same metadata.
 func (m Metadata) Check() error {
 	if _, err := m.chunks(); err != nil {
 		return fmt.Errorf("picture: %w", err)
@@ -62,7 +63,7 @@ func (m Metadata) Check() error {
 	return nil
 }
 
-// json returns what is stored of m.
+// json returns the JSON that is written for m.
 func (m Metadata) json() ([]byte, error) {
 	var text bytes.Buffer
 	encoder := json.NewEncoder(&text)
@@ -78,7 +79,7 @@ func (m Metadata) json() ([]byte, error) {
 
 func (m Metadata) software() string { return strings.TrimSpace(programName + " " + m.Version) }
 
-// chunks returns the three text chunks.
+// chunks returns the three text chunks for m.
 func (m Metadata) chunks() ([]byte, error) {
 	own, err := m.json()
 	if err != nil {
@@ -90,7 +91,7 @@ func (m Metadata) chunks() ([]byte, error) {
 		{keywordParameters, m.parameters()},
 		{"Software", m.software()},
 	} {
-		// A NUL would end the text for readers that use C strings.
+		// A NUL would end the text in readers that use C strings.
 		clean := strings.ReplaceAll(strings.ToValidUTF8(entry.text, "\uFFFD"), "\x00", "\uFFFD")
 		// After the keyword: not compressed, method 0, no language tag, no translated keyword.
 		chunks = appendChunk(chunks, "iTXt", []byte(entry.keyword+"\x00\x00\x00\x00\x00"+clean))
@@ -98,7 +99,8 @@ func (m Metadata) chunks() ([]byte, error) {
 	return chunks, nil
 }
 
-// parameters spells the settings in the lines that picture viewers for generated pictures expect.
+// parameters returns the settings as the lines of text that AUTOMATIC1111 writes and viewers of generated pictures
+// show.
 func (m Metadata) parameters() string {
 	var s strings.Builder
 	s.WriteString(m.Prompt)
@@ -109,12 +111,13 @@ func (m Metadata) parameters() string {
 	if len(digest) > 10 {
 		digest = digest[:10]
 	}
-	fmt.Fprintf(&s, "\nSteps: %d, Sampler: Euler, CFG scale: %s, Seed: %d, Size: %dx%d, Model hash: %s, Model: %s, Version: Kleinbild %s",
+	fmt.Fprintf(&s, "\nSteps: %d, Sampler: Euler, CFG scale: %s, Seed: %d, Size: %dx%d, Model hash: %s, Model: %s, "+
+		"Version: Kleinbild %s",
 		m.Steps, strconv.FormatFloat(m.Guidance, 'g', -1, 64), m.Seed, m.Width, m.Height, digest, m.Model, m.Version)
 	return s.String()
 }
 
-// EncodePNG writes img as a PNG file with meta in its text chunks. The same arguments give the same bytes.
+// EncodePNG writes img as a PNG file with meta in its text chunks. Equal arguments give equal bytes.
 func EncodePNG(w io.Writer, img image.Image, meta Metadata) error {
 	if err := encode(w, img, meta); err != nil {
 		return fmt.Errorf("picture: %w", err)
@@ -130,9 +133,10 @@ func encode(w io.Writer, img image.Image, meta Metadata) error {
 	return writePNG(w, img, chunks)
 }
 
-// ReadMetadata returns what Kleinbild wrote into the PNG, JPEG or WebP file that r holds, wherever another program that
-// saved it again has put it. It decodes no pixels, and holds at most a few megabytes whatever the file says. The values
-// are those of the file: whoever computes with them checks them as if a user had typed them.
+// ReadMetadata returns the metadata that Kleinbild wrote into the PNG, JPEG or WebP file read from r. It finds the
+// metadata also where other programs move it when they save the picture again. It decodes no pixels and holds at most a
+// few megabytes. The values come from a stranger's file, so a caller that computes with them must check them like user
+// input.
 func ReadMetadata(r io.Reader) (Metadata, error) {
 	meta, err := readMetadata(r)
 	if err != nil {
@@ -141,7 +145,7 @@ func ReadMetadata(r io.Reader) (Metadata, error) {
 	return meta, nil
 }
 
-// ReadMetadataFile is ReadMetadata of the file at path, which its errors name.
+// ReadMetadataFile is ReadMetadata for the file at path. Its errors name the path.
 func ReadMetadataFile(path string) (Metadata, error) {
 	file, err := openRegular(path)
 	if err != nil {

@@ -5,8 +5,9 @@ import (
 	"math"
 )
 
-// fit returns the size of a picture of size s that is scaled down to at most area pixels, with 64 as the least short
-// side. A smaller picture keeps its size. Sides are truncated as in Flux2ImageProcessor._resize_to_target_area.
+// fit returns the size of a picture of size s after scaling it down to at most area pixels. The shorter side stays at
+// least 64 pixels, so an elongated picture may keep more than area. A picture that is small enough keeps its size.
+// Sides are truncated as in Flux2ImageProcessor._resize_to_target_area of Diffusers.
 func (s Size) fit(area int) Size {
 	if s.Width*s.Height <= area {
 		return s
@@ -18,14 +19,14 @@ func (s Size) fit(area int) Size {
 	return Size{int(float64(s.Width) * factor), int(float64(s.Height) * factor)}
 }
 
-// cropped returns the size that crop leaves of s.
+// cropped returns the size of a picture of size s after crop.
 func (s Size) cropped() Size {
 	return Size{s.Width / sideMultiple * sideMultiple, s.Height / sideMultiple * sideMultiple}
 }
 
-// forNative returns the size of a reference, prepared at size s, for a model whose native picture is native × native
-// pixels (the VAE's sample_size). It is s at 1024 and above, and where native is unknown (0). It is the same for a size
-// that it returned.
+// forNative returns the size at which a model sees a reference that was prepared at size s. native × native pixels is
+// the model's native picture (the VAE's sample_size); native is 0 if that is unknown. If native is 0 or at least 1024,
+// the size is s. The function is idempotent.
 func (s Size) forNative(native int) Size {
 	if native <= 0 || native >= NativeSide {
 		return s
@@ -33,15 +34,15 @@ func (s Size) forNative(native int) Size {
 	return s.fit(nativeArea(native)).cropped()
 }
 
-// nativeArea is the most pixels of a reference for a model below 1024.
+// nativeArea is the largest area, in pixels, of a reference for a model whose native side is less than 1024.
 func nativeArea(native int) int { return max(native, minOutputSide) * max(native, minOutputSide) }
 
-// SizeFor returns the size of For(native) and computes no pixels.
+// SizeFor returns the size of For(native) without computing pixels.
 func (r *Reference) SizeFor(native int) Size { return r.Size.forNative(native) }
 
-// For returns the reference as a model sees it whose native picture is native × native pixels: scaled down to that
-// area, as aspect ratios are. A model that was trained on small pictures only does not know larger ones, and they would
-// take it minutes. The last result is kept, so that repeated calls are cheap. It may be called from any goroutine.
+// For returns the reference as seen by a model whose native picture is native × native pixels: scaled down to that
+// area, like the sizes of AspectRatio.SizeFor. A model that was trained on small pictures cannot make use of larger
+// ones, which would also take minutes. The last result is cached. For may be called from several goroutines.
 func (r *Reference) For(native int) *Reference {
 	size := r.SizeFor(native)
 	if size == r.Size {
@@ -52,7 +53,7 @@ func (r *Reference) For(native int) *Reference {
 	}
 	scaled, err := scale(context.Background(), r.Image, r.Size.fit(nativeArea(native)))
 	if err != nil {
-		return r // nobody cancels it
+		return r // cannot happen, because the context is never cancelled
 	}
 	small := &Reference{
 		Image: crop(scaled), Size: size,

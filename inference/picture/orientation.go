@@ -2,13 +2,14 @@ package picture
 
 import "image"
 
-// orientation is the Exif tag 0x0112: how the stored picture was turned, 1 (upright) to 8.
+// orientation is the value of the Exif tag 0x0112: how the stored picture has to be transformed, from 1 (not at all) to
+// 8.
 type orientation uint16
 
 const upright orientation = 1
 
-// exifOrientation reads the tag of the orientation from an Exif block. Whatever is missing or damaged means upright: a
-// wrong tag is no reason to refuse a picture.
+// exifOrientation reads the orientation from an Exif block. If the tag is missing or damaged it returns upright,
+// because a wrong tag is no reason to refuse a picture.
 func exifOrientation(block []byte) orientation {
 	const tagOrientation = 0x0112
 	e, ok := newExif(block)
@@ -21,7 +22,7 @@ func exifOrientation(block []byte) orientation {
 	return upright
 }
 
-// turn returns the upright size of a stored one.
+// turn returns the size of the upright picture, given the stored size.
 func (o orientation) turn(stored Size) Size {
 	if o >= 5 {
 		return Size{stored.Height, stored.Width}
@@ -29,13 +30,13 @@ func (o orientation) turn(stored Size) Size {
 	return stored
 }
 
-// apply returns the upright picture; img has its origin at (0, 0).
+// apply returns the upright picture. img must have its origin at (0, 0).
 func (o orientation) apply(img *image.RGBA) *image.RGBA {
 	if o == upright {
 		return img
 	}
 	width, height := img.Rect.Dx(), img.Rect.Dy()
-	// The stored pixel of upright (x, y) is at origin + x·right + y·down; steps are in bytes of img.Pix.
+	// Upright pixel (x, y) is stored at origin + x·right + y·down. Steps are in bytes of img.Pix.
 	const px = 4
 	row := img.Stride
 	lastX, lastY := (width-1)*px, (height-1)*row
@@ -49,11 +50,11 @@ func (o orientation) apply(img *image.RGBA) *image.RGBA {
 		origin, right, down = lastY, px, -row
 	case 5: // mirrored at the main diagonal
 		origin, right, down = 0, row, px
-	case 6: // to be turned clockwise
+	case 6: // to be rotated clockwise
 		origin, right, down = lastY, -row, px
 	case 7: // mirrored at the other diagonal
 		origin, right, down = lastX+lastY, -row, -px
-	case 8: // to be turned anticlockwise
+	case 8: // to be rotated anticlockwise
 		origin, right, down = lastX, row, -px
 	}
 	size := o.turn(Size{width, height})

@@ -13,31 +13,33 @@ import (
 	"unicode/utf8"
 )
 
-// Origin is what a picture says of how it was made. The values are a stranger's: those of other programs are within the
-// limits, those of Kleinbild's are as the file has them.
+// Origin describes how a picture was made, as its file says. The values come from a stranger's file. Those of other
+// programs are within the limits of limits.go; Kleinbild's own are returned unchanged.
 type Origin struct {
 	Program string // "Kleinbild", "ComfyUI", …
-	// Metadata has the fields that the program wrote; the others are zero.
+	// Metadata has the values that the program wrote; other fields are zero.
 	Metadata
 	HasSeed bool
-	// Complete says that Metadata is Kleinbild's own, with all that makes the picture again.
+	// Complete reports whether Metadata is Kleinbild's own, with everything needed to generate the picture again.
 	Complete bool
-	// Ignored are the settings that mean nothing here, Notes say what was changed: a line each, for people.
+	// Ignored lists the settings that Kleinbild does not have, and Notes the values that were changed. Each is one line,
+	// for people.
 	Ignored, Notes []string
 }
 
+// The keywords of the texts that programs write.
 // The names of the texts that programs write.
 const (
-	keywordParameters = "parameters"        // AUTOMATIC1111 and those that write as it does
-	keywordPrompt     = "prompt"            // ComfyUI: the graph that ran
-	keywordWorkflow   = "workflow"          // ComfyUI: the graph as it is drawn
+	keywordParameters = "parameters"        // AUTOMATIC1111, and programs that write the same text
+	keywordPrompt     = "prompt"            // ComfyUI: the graph that was executed
+	keywordWorkflow   = "workflow"          // ComfyUI: the graph as the editor shows it
 	keywordInvokeAI   = "invokeai_metadata" // InvokeAI 3 and later
 	keywordSDMetadata = "sd-metadata"       // InvokeAI 2
-	keywordDream      = "Dream"             // InvokeAI's forerunner, a command line
+	keywordDream      = "Dream"             // the predecessor of InvokeAI: a command line
 )
 
-// dialects are the programs whose metadata is understood, in the order in which they are asked: several texts may be in
-// one file. A reader returns ErrNoMetadata for what it does not know.
+// dialects lists the formats of metadata that are read. A file may contain several texts, so they are tried in this
+// order. A reader returns ErrNoMetadata for a text that it does not understand.
 var dialects = []struct {
 	keyword string
 	read    func(value string) (Origin, error)
@@ -51,7 +53,8 @@ var dialects = []struct {
 	{keywordDream, readDream},
 }
 
-// ReadOrigin is ReadMetadata for pictures of other programs as well. Pictures are PNG, JPEG or WebP files.
+// ReadOrigin is like ReadMetadata and also understands the metadata of other programs. It reads PNG, JPEG and WebP
+// files.
 func ReadOrigin(r io.Reader) (Origin, error) {
 	origin, err := readOrigin(r)
 	if err != nil {
@@ -60,7 +63,7 @@ func ReadOrigin(r io.Reader) (Origin, error) {
 	return origin, nil
 }
 
-// ReadOriginFile is ReadOrigin of the file at path, which its errors name.
+// ReadOriginFile is ReadOrigin for the file at path. Its errors name the path.
 func ReadOriginFile(path string) (Origin, error) {
 	file, err := openRegular(path)
 	if err != nil {
@@ -101,7 +104,7 @@ func readOrigin(r io.Reader) (Origin, error) {
 	return Origin{}, ErrNoMetadata
 }
 
-// readTexts finds the texts of a file by its format.
+// readTexts returns the texts of a PNG, JPEG or WebP file.
 func readTexts(r *bufio.Reader) ([]text, error) {
 	head, err := r.Peek(12)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -120,6 +123,7 @@ func readTexts(r *bufio.Reader) ([]text, error) {
 	return texts, err
 }
 
+// readOwn parses Kleinbild's own JSON.
 func readOwn(value string) (Origin, error) {
 	var r record
 	if err := json.Unmarshal([]byte(value), &r); err != nil {
@@ -134,6 +138,7 @@ func readOwn(value string) (Origin, error) {
 	return Origin{Program: programName, Metadata: r.Metadata, HasSeed: true, Complete: true}, nil
 }
 
+// checkNames returns an error if m has more references, or longer names, than Kleinbild writes.
 func (m Metadata) checkNames() error {
 	names := []string{m.Model, m.ModelDigest, m.Variant, m.Precision, m.Device, m.Version}
 	if len(m.References) > maxReferenceFiles {
@@ -152,10 +157,10 @@ func (m Metadata) checkNames() error {
 
 const programName = "Kleinbild"
 
-// note says what was changed.
+// note adds a line to Notes.
 func (o *Origin) note(format string, args ...any) { keep(&o.Notes, format, args...) }
 
-// keep adds a line about the file, on one line and not too long, without what would steer a terminal.
+// keep adds a line for people, shortened to maxNoteRunes. Characters that could control a terminal are replaced.
 func keep(lines *[]string, format string, args ...any) {
 	if len(*lines) >= maxNotes {
 		return
@@ -172,14 +177,14 @@ func keep(lines *[]string, format string, args ...any) {
 	}, line))
 }
 
-// ignore keeps the name and value of a setting that means nothing here; value "" is none.
+// ignore adds a setting that Kleinbild does not have to Ignored, unless its value is "".
 func (o *Origin) ignore(name, value string) {
 	if value != "" {
 		keep(&o.Ignored, "%s %s", name, value)
 	}
 }
 
-// prompt takes the prompts. The negative one is kept for people: the model has none.
+// prompt sets the prompts, cleaned and shortened. The negative prompt is kept for people, because the model ignores it.
 func (o *Origin) prompt(positive, negative string) {
 	take := func(name, prompt string) string {
 		prompt = strings.TrimSpace(withoutControls(strings.ToValidUTF8(prompt, "\uFFFD")))
@@ -199,8 +204,8 @@ func (o *Origin) prompt(positive, negative string) {
 	}
 }
 
-// withoutControls returns text without control characters other than the ends of lines and tabs: no prompt means them,
-// and a terminal obeys them.
+// withoutControls returns text without control characters other than line ends and tabs. No prompt needs them, and a
+// terminal obeys them.
 func withoutControls(text string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) && r != '\n' && r != '\t' {
@@ -210,7 +215,7 @@ func withoutControls(text string) string {
 	}, strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(text))
 }
 
-// seed takes a seed as it was written.
+// seed parses and sets the seed. An invalid seed is added to Ignored.
 func (o *Origin) seed(written string) {
 	seed, err := strconv.ParseUint(strings.TrimSpace(written), 10, 64)
 	switch {
@@ -222,7 +227,7 @@ func (o *Origin) seed(written string) {
 	}
 }
 
-// steps takes the number of steps as it was written.
+// steps parses and sets the number of steps. An invalid number is added to Ignored.
 func (o *Origin) steps(written string) {
 	steps, err := strconv.Atoi(strings.TrimSpace(written))
 	switch {
@@ -234,7 +239,7 @@ func (o *Origin) steps(written string) {
 	}
 }
 
-// size takes the sides as they were written, rounded to what the model can draw.
+// size parses and sets the size, rounded to the nearest valid output. Invalid sides are added to Ignored.
 func (o *Origin) size(width, height string) {
 	if width == "" && height == "" {
 		return
@@ -253,10 +258,11 @@ func (o *Origin) size(width, height string) {
 	o.Width, o.Height = nearest.Width, nearest.Height
 }
 
-// empty says that nothing of use was found.
+// empty reports whether o has no value that Kleinbild can use.
 func (o *Origin) empty() bool { return o.Prompt == "" && !o.HasSeed && o.Steps == 0 && o.Width == 0 }
 
-// looseJSON decodes a stranger's JSON. A field of another type than expected is left out; only what is no JSON is refused.
+// looseJSON decodes a stranger's JSON. Fields of another type than expected are left out. It returns false only if
+// value is not JSON.
 func looseJSON(value string, into any) bool {
 	return json.Unmarshal([]byte(value), into) == nil || json.Valid([]byte(value))
 }

@@ -1,10 +1,14 @@
-// Package picture prepares reference pictures for the model and writes the model's pictures as PNG files that carry
-// what is needed to make them again.
+// Package picture prepares reference pictures for the model, and writes the model's pictures as PNG, JPEG or WebP files
+// that contain everything needed to generate them again.
 //
-// In: PNG, JPEG, WebP, HEIC, AVIF, BMP, TIFF and GIF files, recognised by their content; the decoder's float rows. Out:
-// upright sRGB pixels whose sides are multiples of 16, as float rows in [−1, 1]; PNG files; the metadata of such files.
-// Refused: other formats, damaged files, more than MaxPixels or MaxFileBytes (both known before anything is
-// decoded), sides under MinSide, sides beyond MaxRatio:1. It knows nothing of latents and prompts.
+// A reference is a PNG, JPEG, WebP, HEIC, AVIF, BMP, TIFF or GIF file, recognised by its content. The package turns it
+// into upright sRGB pixels whose sides are multiples of 16, and gives them to the VAE encoder as float32 rows in [−1,
+// 1]. In the other direction it turns the VAE decoder's float32 rows into a picture file with metadata, and it reads
+// that metadata back.
+//
+// It refuses other formats, damaged files, files of more than MaxFileBytes, pictures of more than MaxPixels, sides
+// shorter than MinSide, and pictures longer than MaxRatio:1. Sizes are checked before anything is decoded. It knows
+// nothing of latents and prompts.
 package picture
 
 import (
@@ -13,7 +17,8 @@ import (
 	"math"
 )
 
-// levels holds v/255·2 − 1 for every 8-bit v, rounded to float32 after each operation as the reference's arrays are.
+// levels holds v/255·2 − 1 for every 8-bit level v. Each operation is rounded to float32, as in NumPy, which the
+// reference implementation uses.
 var levels = func() (table [256]float32) {
 	for v := range table {
 		unit := float32(v) / 255
@@ -23,7 +28,7 @@ var levels = func() (table [256]float32) {
 	return table
 }()
 
-// Rows returns the picture as the VAE encoder takes it: [height·width, 3] float32 in [−1, 1], row-major, RGB.
+// Rows returns the picture as the VAE encoder reads it: float32 [height·width, 3], row-major, RGB, in [−1, 1].
 func (r *Reference) Rows() []float32 {
 	rows := make([]float32, 0, 3*r.Size.Width*r.Size.Height)
 	for i := 0; i < len(r.Image.Pix); i += 4 {
@@ -32,9 +37,10 @@ func (r *Reference) Rows() []float32 {
 	return rows
 }
 
-// FromFloats returns the picture of a decoded latent: rows is [height·width, 3] float32, row-major, RGB, −1 black and
-// 1 white. As in VaeImageProcessor.postprocess a level is clamp(x/2 + 0.5, 0, 1)·255 in float32, rounded half to even.
-// A NaN is an error: it means that the computation failed, and no colour stands for it.
+// FromFloats returns the picture that the VAE decoder made: rows is float32 [height·width, 3], row-major, RGB, with
+// −1 for black and 1 for white. As in VaeImageProcessor.postprocess of Diffusers, a level is
+// clamp(x/2 + 0.5, 0, 1)·255 in float32, rounded half to even. It returns an error for a NaN, which means that the
+// computation failed.
 func FromFloats(rows []float32, width, height int) (*image.RGBA, error) {
 	if width <= 0 || height <= 0 || len(rows) != 3*width*height {
 		return nil, fmt.Errorf("picture: decoded rows: %d values, want 3 × %d × %d", len(rows), width, height)

@@ -9,7 +9,7 @@ import (
 	"iter"
 )
 
-// pngDecode reads pictures without their last chunk as well, which package png refuses although all pixels are there.
+// pngDecode also reads files without the last chunk, which package image/png refuses although all pixels are present.
 func pngDecode(ctx context.Context, file []byte) (image.Image, error) {
 	if !hasEnd(file) {
 		file = withEnd(file)
@@ -17,7 +17,7 @@ func pngDecode(ctx context.Context, file []byte) (image.Image, error) {
 	return png.Decode(forDecoder(ctx, file))
 }
 
-// hasEnd says whether all chunks of a PNG file are there.
+// hasEnd reports whether a PNG file is complete up to its chunk IEND.
 func hasEnd(file []byte) bool {
 	for rest := file[min(len(pngSignature), len(file)):]; len(rest) >= 12; {
 		length := uint64(binary.BigEndian.Uint32(rest))
@@ -32,8 +32,8 @@ func hasEnd(file []byte) bool {
 	return false
 }
 
-// withEnd returns the chunks of a PNG file that was cut off, followed by IEND. A chunk that was begun is left out, but for
-// one of pixels, of which that is kept what is there.
+// withEnd returns the complete chunks of a truncated PNG file, followed by IEND. Of an incomplete chunk IDAT it keeps
+// the bytes that are present; another incomplete chunk is left out.
 func withEnd(file []byte) []byte {
 	at := len(pngSignature)
 	for len(file)-at >= 12 {
@@ -51,7 +51,7 @@ func withEnd(file []byte) []byte {
 	return appendChunk(whole, "IEND", nil)
 }
 
-// pngChunks yields kind and content of each chunk before the picture's data.
+// pngChunks yields the kind and content of each complete chunk before the first IDAT.
 func pngChunks(file []byte) iter.Seq2[string, []byte] {
 	return func(yield func(string, []byte) bool) {
 		for rest := file[min(len(pngSignature), len(file)):]; len(rest) >= 12; {

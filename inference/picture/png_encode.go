@@ -15,18 +15,19 @@ import (
 	"github.com/klauspost/compress/flate"
 )
 
-// stripRows is the height of the strips that are compressed beside each other. It is fixed, so that a picture's file does
-// not depend on the number of processors. A strip begins without the text before it, which costs 0.1 % at this height.
+// stripRows is the height of the strips that are compressed in parallel. It is constant, so that the file of a picture
+// does not depend on the number of processors. A strip cannot refer to the data before it; at this height that makes
+// files 0.1 % larger.
 const stripRows = 64
 
-// matchLevel is the level at which strips with repetitions are compressed: higher ones take twice the time for 1 %.
+// matchLevel is the compression level of strips with repetitions. Higher levels take twice the time and save 1 %.
 const matchLevel = 3
 
-// writePNG writes img as a PNG file of 8 bits a channel, RGB where it is opaque and else RGBA, with chunks (whole ones)
-// before its pixels. The same picture gives the same bytes on every machine.
+// writePNG writes img as a PNG file with 8 bits a channel: RGB if img is opaque, else RGBA. chunks holds complete
+// chunks that are written before the pixels. The same picture gives the same bytes on every machine.
 func writePNG(w io.Writer, img image.Image, chunks []byte) error {
 	if img.Bounds().Empty() {
-		return fmt.Errorf("PNG: picture of %v, want one pixel at least", img.Bounds().Size())
+		return fmt.Errorf("PNG: picture of %v, want at least one pixel", img.Bounds().Size())
 	}
 	p := packPixels(img)
 	header := binary.BigEndian.AppendUint32(nil, uint32(p.width))
@@ -42,10 +43,10 @@ func writePNG(w io.Writer, img image.Image, chunks []byte) error {
 	return writeParts(w, append([][]byte{start, chunks, pixels}, append(strips, end)...)...)
 }
 
-// pixelRows are a picture's pixels as a PNG file holds them, row after row.
+// pixelRows gives the pixels of a picture in PNG's layout, row by row.
 type pixelRows struct {
 	width, height int
-	colourType    byte // of the format: 2 is RGB, 6 RGBA
+	colourType    byte // as PNG numbers them: 2 for RGB, 6 for RGBA
 	pixelBytes    int
 	copyRow       func(dst []byte, y int)
 }
@@ -54,7 +55,7 @@ func packPixels(img image.Image) pixelRows {
 	b := img.Bounds()
 	p := pixelRows{width: b.Dx(), height: b.Dy(), colourType: 6, pixelBytes: 4}
 	if o, ok := img.(interface{ Opaque() bool }); !ok || !o.Opaque() {
-		straight := image.NewNRGBA(image.Rect(0, 0, p.width, p.height)) // PNG's alpha is not multiplied in
+		straight := image.NewNRGBA(image.Rect(0, 0, p.width, p.height)) // PNG's colours are not premultiplied by alpha
 		draw.Draw(straight, straight.Rect, img, b.Min, draw.Src)
 		p.copyRow = func(dst []byte, y int) { copy(dst, straight.Pix[y*straight.Stride:]) }
 		return p
@@ -75,10 +76,11 @@ func packPixels(img image.Image) pixelRows {
 	return p
 }
 
-// filteredRow returns the bytes of a filtered row: the filter's number, then the pixels.
+// filteredRow returns the size of a filtered row in bytes: the filter's number, then the pixels.
 func (p pixelRows) filteredRow() int { return 1 + p.width*p.pixelBytes }
 
-// compress filters all rows into filtered and returns the IDAT chunks of the strips, which are one deflate stream.
+// compress filters all rows into filtered. It returns an IDAT chunk for each strip; together they are one deflate
+// stream.
 func (p pixelRows) compress(filtered []byte) [][]byte {
 	strips := make([][]byte, (p.height+stripRows-1)/stripRows)
 	var next atomic.Int64
@@ -98,7 +100,7 @@ func (p pixelRows) compress(filtered []byte) [][]byte {
 	return strips
 }
 
-// filter writes the filtered rows [from, to) to dst.
+// filter writes rows from to to-1, filtered, to dst.
 func (p pixelRows) filter(dst []byte, from, to int) {
 	above, row := make([]byte, p.width*p.pixelBytes), make([]byte, p.width*p.pixelBytes)
 	if from > 0 {
@@ -112,8 +114,8 @@ func (p pixelRows) filter(dst []byte, from, to int) {
 	}
 }
 
-// stripCompressor holds two compressors, of which each strip takes the one that suits it: grain has no repetitions, and
-// looking for them makes the file larger; flat colours and drawings have.
+// stripCompressor holds two compressors and uses the better one for each strip. Grain has no repetitions, and a search
+// for them makes the file larger. Flat colours and drawings have repetitions.
 type stripCompressor struct {
 	buffer           bytes.Buffer
 	entropy, matches *flate.Writer
@@ -121,12 +123,12 @@ type stripCompressor struct {
 
 func newStripCompressor() *stripCompressor {
 	c := new(stripCompressor)
-	c.entropy, _ = flate.NewWriter(&c.buffer, flate.HuffmanOnly) // errors are those of a wrong level
+	c.entropy, _ = flate.NewWriter(&c.buffer, flate.HuffmanOnly) // the only possible error is an invalid level
 	c.matches, _ = flate.NewWriter(&c.buffer, matchLevel)
 	return c
 }
 
-// compress returns a strip's part of the deflate stream, which ends on a whole byte.
+// compress returns the part of the deflate stream for a strip. It ends on a byte boundary.
 func (c *stripCompressor) compress(strip []byte, last bool) []byte {
 	sample := strip[:len(strip)/8]
 	best := c.matches
@@ -136,11 +138,11 @@ func (c *stripCompressor) compress(strip []byte, last bool) []byte {
 	return c.deflate(best, strip, last)
 }
 
-// deflate returns data compressed by w; the result is valid until the next call.
+// deflate returns data compressed by w. The result is valid until the next call.
 func (c *stripCompressor) deflate(w *flate.Writer, data []byte, last bool) []byte {
 	c.buffer.Reset()
 	w.Reset(&c.buffer)
-	w.Write(data) // a bytes.Buffer takes everything
+	w.Write(data) // writing to a bytes.Buffer never fails
 	if last {
 		w.Close()
 	} else {

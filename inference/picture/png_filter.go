@@ -1,6 +1,7 @@
 package picture
 
-// PNG's filters, section 9 of its specification: each row is stored as what a prediction from its neighbours leaves.
+// The filters of PNG, section 9 of its specification. A row is stored as the differences from a prediction that the
+// filter makes from neighbouring bytes.
 const (
 	filterNone = iota
 	filterSub
@@ -10,12 +11,12 @@ const (
 	filters
 )
 
-// sampledEach is the distance of the bytes on which filters are compared. It has no common divisor with a pixel's 3 or 4
-// bytes, so that all channels are looked at.
+// sampledEach is the distance of the bytes by which filters are compared. It has no common divisor with the 3 or 4
+// bytes of a pixel, so that every channel is sampled.
 const sampledEach = 11
 
-// filterRow writes the number of the filter that suits row to dst[0], and the filtered row behind it. above is the row
-// before, of zeros for the first one.
+// filterRow chooses a filter for row, and writes the filter's number to dst[0] and the filtered row to the bytes after
+// it. above is the row before, or zeros for the first row.
 func filterRow(dst, row, above []byte, pixelBytes int) {
 	filter := chooseFilter(row, above, pixelBytes)
 	dst[0] = byte(filter)
@@ -50,8 +51,8 @@ func filterRow(dst, row, above []byte, pixelBytes int) {
 	}
 }
 
-// chooseFilter takes the filter that leaves the smallest numbers, the specification's advice, judged by every
-// sampledEach-th byte.
+// chooseFilter returns the filter with the smallest sum of absolute differences, as the specification advises. It
+// samples every sampledEach-th byte.
 func chooseFilter(row, above []byte, pixelBytes int) int {
 	var sum [filters]int
 	for i := pixelBytes; i < len(row); i += sampledEach {
@@ -71,12 +72,12 @@ func chooseFilter(row, above []byte, pixelBytes int) int {
 	return best
 }
 
-// magnitude is that of a difference modulo 256.
+// magnitude returns the absolute value of a difference modulo 256.
 func magnitude(b byte) int { return int(min(b, -b)) }
 
 func average(left, up byte) byte { return byte((int(left) + int(up)) / 2) }
 
-// paeth returns the neighbour nearest to left + up - corner.
+// paeth returns the one of the three neighbours that is nearest to left + up - corner.
 func paeth(left, up, corner byte) byte {
 	toLeft, toUp := int(up)-int(corner), int(left)-int(corner)
 	toCorner := max(toLeft+toUp, -(toLeft + toUp))

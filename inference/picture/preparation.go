@@ -6,12 +6,12 @@ import (
 	"strings"
 )
 
-// Preparation says what became of a picture on its way to a model: its colours were converted, it was scaled down, then its
-// edges were cropped.
+// Preparation describes how a reference was changed for a model: its colours were converted, it was scaled down, and
+// its edges were cropped.
 type Preparation struct {
-	Original Size `json:"original"` // of the file's picture, upright
-	Size     Size `json:"size"`     // what the model sees
-	// Cropped pixels of the scaled picture, at each edge.
+	Original Size `json:"original"` // of the picture in the file, upright
+	Size     Size `json:"size"`     // of the picture that the model sees
+	// The pixels that were cropped at each edge, in pixels of the scaled picture.
 	Left   int `json:"left"`
 	Right  int `json:"right"`
 	Top    int `json:"top"`
@@ -21,13 +21,13 @@ type Preparation struct {
 	ProfileNote string `json:"profile_note,omitempty"` // as Reference.ProfileNote
 }
 
-// Preparation returns what became of the picture for a model whose native picture is native × native pixels, 0 where that
-// is not known.
+// Preparation returns how the reference is changed for a model whose native picture is native × native pixels; native
+// is 0 if that is unknown.
 func (r *Reference) Preparation(native int) Preparation {
 	p := Preparation{Original: r.Original, Size: r.SizeFor(native), Profile: r.Profile, ProfileNote: r.ProfileNote}
 	scaled := r.Original.fit(MaxArea)
 	if p.Size != r.Size {
-		// Both times what was cropped is told in pixels of the last scaling.
+		// The picture is cropped twice. Both crops are given together, in pixels of the second scaling.
 		small := r.Size.fit(nativeArea(native))
 		times := func(length, from, to int) int {
 			return int(math.Round(float64(length) * float64(to) / float64(from)))
@@ -40,13 +40,14 @@ func (r *Reference) Preparation(native int) Preparation {
 	return p
 }
 
-// Changed says whether the model sees another picture than the file's.
+// Changed reports whether the model sees a picture that differs from the one in the file.
 func (p Preparation) Changed() bool { return p.Resized() || p.Profile != "" || p.ProfileNote != "" }
 
-// Resized says whether it sees fewer pixels.
+// Resized reports whether the model sees fewer pixels than the file has.
 func (p Preparation) Resized() bool { return p.Original != p.Size }
 
-// String is for people: "3024×4032 → 880×1168, 3 px cropped at the left and 4 at the right; colours converted from Display P3".
+// String describes the changes for people, for example:
+// "3024×4032 → 880×1168, 3 px cropped at the left and 4 at the right; colours converted from Display P3".
 func (p Preparation) String() string {
 	text := p.sizes()
 	if p.Profile != "" {

@@ -19,25 +19,25 @@ import (
 	"kleinbild/atomicfile"
 )
 
-// Reference is a picture as the model sees it.
+// Reference is a reference picture as the model sees it.
 type Reference struct {
 	Image    *image.RGBA // opaque, origin (0, 0), no padding between rows
-	Size     Size        // of Image; sides are multiples of 16
-	Original Size        // of the file's picture, upright
+	Size     Size        // of Image; both sides are multiples of 16
+	Original Size        // of the picture in the file, upright
 	Format   string      // "PNG", "JPEG", …
 
-	Profile     string // the colours that were converted to sRGB, "Display P3"; "" for a picture that was sRGB
-	ProfileNote string // a sentence for people, where the file's colours could not be converted; else ""
+	Profile     string // the colour space that was converted to sRGB, such as "Display P3"; "" if nothing was converted
+	ProfileNote string // a sentence for people if the file's colours could not be converted; else ""
 
-	FileSHA256   string // of the file's bytes, hexadecimal: names the file in metadata
-	PixelsSHA256 string // of Size and Image, hexadecimal: the key of caches
+	FileSHA256   string // of the file's bytes, in hexadecimal; it identifies the file in metadata
+	PixelsSHA256 string // of Size and Image, in hexadecimal; it is the key of caches
 
-	smaller atomic.Pointer[Reference] // what For last made
+	smaller atomic.Pointer[Reference] // the last result of For
 }
 
-// Open prepares the picture in the file at path. Errors name the path, what was found and what was expected. It leaves
-// nothing running: after a cancel it returns the context's error once the decoder has ended, which takes 100 megapixels
-// some seconds at the worst.
+// Open prepares the picture in the file at path. Its error names the path, what was found and what was expected; it
+// wraps ErrSize if the picture exceeds a limit. If ctx is cancelled, Open waits until the decoder has ended and returns
+// the context's error. That can take some seconds for 100 megapixels. No goroutine runs on after it returns.
 func Open(ctx context.Context, path string) (*Reference, error) {
 	file, err := openRegular(path)
 	if err != nil {
@@ -55,7 +55,7 @@ func Open(ctx context.Context, path string) (*Reference, error) {
 	return ref, nil
 }
 
-// Decode prepares the picture in a file that is in memory, as Open does.
+// Decode prepares the picture of an encoded file in memory, like Open.
 func Decode(ctx context.Context, file []byte) (*Reference, error) {
 	if len(file) > MaxFileBytes {
 		return nil, fmt.Errorf("picture: found %d bytes, want at most %d MiB", len(file), MaxFileBytes>>20)
@@ -67,8 +67,8 @@ func Decode(ctx context.Context, file []byte) (*Reference, error) {
 	return ref, nil
 }
 
-// openRegular opens a file of the user's, never a folder, device or pipe: opening a pipe waits for its writer. Files of
-// more than MaxFileBytes are no pictures.
+// openRegular opens a file that the user named. It refuses folders, devices and pipes, because opening a pipe waits for
+// its writer, and files of more than MaxFileBytes.
 func openRegular(path string) (*os.File, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -91,7 +91,8 @@ func openRegular(path string) (*os.File, error) {
 	return file, nil
 }
 
-// read takes the file into memory (sizeBytes is a hint) and prepares it: digest and decoder must see the same bytes.
+// read reads the whole file, whose size is probably sizeBytes, and prepares it. The file is held in memory, so that the
+// digest and the decoder see the same bytes.
 func read(ctx context.Context, r io.Reader, sizeBytes int64) (*Reference, error) {
 	var file bytes.Buffer
 	if sizeBytes <= MaxFileBytes {
@@ -106,11 +107,11 @@ func read(ctx context.Context, r io.Reader, sizeBytes int64) (*Reference, error)
 	return prepare(ctx, file.Bytes(), MaxPixels)
 }
 
-// cancellable is a reader that ends with its context.
+// cancellable is a reader that returns the context's error once ctx is cancelled.
 type cancellable struct {
 	ctx  context.Context
 	r    io.Reader
-	most int // bytes at once
+	most int // bytes of one Read
 }
 
 func (c cancellable) Read(p []byte) (int, error) {
@@ -120,18 +121,19 @@ func (c cancellable) Read(p []byte) (int, error) {
 	return c.r.Read(p[:min(len(p), c.most)])
 }
 
-// forDecoder is a file for a decoder, in small helpings: a decoder can make a lot of few bytes, and what it has read it
-// works on to the end. So many are some scans of a JPEG, of which one can take a tenth of a second.
+// forDecoder returns a reader of file for a decoder, which can be cancelled. A decoder works through what it has read
+// before it reads again, and a few bytes can cause much work: a scan of a JPEG can take a tenth of a second. Each Read
+// therefore returns at most 512 bytes, which hold at most a few scans.
 func forDecoder(ctx context.Context, file []byte) io.Reader {
 	return cancellable{ctx, bytes.NewReader(file), 512}
 }
 
-// pixelsAtOnce bounds the memory of all pictures that a program prepares at the same time, some 15 bytes a pixel: four
-// pictures of 50 megapixels, or two of the largest. Others wait.
+// pixelsAtOnce limits the pixels of all pictures that the program prepares at the same time, and so their memory, which
+// is about 15 bytes a pixel. It admits four pictures of 50 megapixels, or two of the largest; others wait.
 var pixelsAtOnce = semaphore.NewWeighted(2 * MaxPixels)
 
-// prepare follows Flux2KleinPipeline's processing of images, after the orientation is honoured and transparency is
-// composited on white. It returns when all work has ended; after a cancel that is soon.
+// prepare applies the orientation, composites transparency on white, converts to sRGB, and then scales and crops as the
+// image processor of Flux2KleinPipeline does. It returns when all its work has ended, also after a cancellation.
 func prepare(ctx context.Context, file []byte, maxPixels int) (*Reference, error) {
 	f, err := recognise(file)
 	if err != nil {
@@ -162,8 +164,8 @@ func prepare(ctx context.Context, file []byte, maxPixels int) (*Reference, error
 		return nil, err
 	}
 	orientation := upright
-	if f.turned != nil {
-		orientation = f.turned(file)
+	if f.orientation != nil {
+		orientation = f.orientation(file)
 	}
 	var tags colourTags
 	if f.colour != nil {
@@ -171,7 +173,7 @@ func prepare(ctx context.Context, file []byte, maxPixels int) (*Reference, error
 	}
 	var converted conversion
 	var img *image.RGBA
-	err = guard(func() (err error) { // profiles are read by another project, too
+	err = guard(func() (err error) { // profiles are read by another project's package as well
 		var scaled *image.RGBA
 		if fit := canvas.fit(MaxArea); large != nil {
 			scaled, converted, err = large.scaled(ctx, tags, fit)
@@ -181,7 +183,7 @@ func prepare(ctx context.Context, file []byte, maxPixels int) (*Reference, error
 		if err != nil {
 			return err
 		}
-		// Scaling treats both directions alike, so the picture may be turned after it, when it is small; the crop may not.
+		// Scaling is symmetric, so the orientation may be applied after it, to fewer pixels. Cropping is not symmetric.
 		img = crop(orientation.apply(scaled))
 		return nil
 	})
@@ -210,8 +212,8 @@ func prepare(ctx context.Context, file []byte, maxPixels int) (*Reference, error
 	return ref, nil
 }
 
-// pixelsDigest is Reference.PixelsSHA256 of img. The width belongs to the digest: the same pixels in other rows are
-// another picture.
+// pixelsDigest returns Reference.PixelsSHA256 of img. The width is part of the digest, because the same pixels in rows
+// of another length are another picture.
 func pixelsDigest(img *image.RGBA) string {
 	digest := sha256.New()
 	digest.Write(binary.LittleEndian.AppendUint64(nil, uint64(img.Rect.Dx())))
@@ -219,11 +221,11 @@ func pixelsDigest(img *image.RGBA) string {
 	return hex.EncodeToString(digest.Sum(nil))
 }
 
-// ErrSize is wrapped by the error for a picture that can be read but is too large, too small or too long a strip, or
-// whose file asks for too much work or memory.
+// ErrSize is wrapped by the error for a readable picture that is too large, too small or too elongated, or whose
+// decoding takes too much time or memory.
 var ErrSize = errors.New("picture: size out of range")
 
-// sizeError says what was found and what was expected.
+// sizeError is an error that wraps ErrSize. Its text names what was found and what was expected.
 type sizeError string
 
 func (e sizeError) Error() string        { return string(e) }
@@ -231,7 +233,7 @@ func (e sizeError) Is(target error) bool { return target == ErrSize }
 
 func sizeErrorf(format string, args ...any) error { return sizeError(fmt.Sprintf(format, args...)) }
 
-// checkReference applies the limits to the size in a header; all of them hold for a turned picture as well.
+// checkReference checks the size in a header. All limits are symmetric, so they hold for a rotated picture as well.
 func checkReference(size Size, maxPixels int) error {
 	short, long := min(size.Width, size.Height), max(size.Width, size.Height)
 	switch {
@@ -245,12 +247,13 @@ func checkReference(size Size, maxPixels int) error {
 	return nil
 }
 
-// prepareWhole returns a decoded picture in sRGB, on white, of size fit, and what became of its colours.
+// prepareWhole converts a decoded picture to sRGB, composites it on white and scales it to size fit. It also returns
+// the conversion that was applied.
 func prepareWhole(
 	ctx context.Context, decoded image.Image, tags colourTags, canvas, fit Size,
 ) (*image.RGBA, conversion, error) {
 	converted := conversionOf(tags, decoded)
-	decoded, err := smoothChroma(ctx, decoded)
+	decoded, err := upsampleChroma(ctx, decoded)
 	if err != nil {
 		return nil, conversion{}, err
 	}
@@ -265,8 +268,8 @@ func prepareWhole(
 	return img, converted, err
 }
 
-// convertedAndScaled returns the picture in sRGB, on white, of size fit. A slow converter is asked for mostSlow pixels
-// at most.
+// convertedAndScaled converts the picture with to, composites it on white and scales it to size fit. If to is slow and
+// the picture has more than mostSlow pixels, it is scaled before it is converted.
 func convertedAndScaled(
 	ctx context.Context, img image.Image, canvas, fit Size, to converter, mostSlow int,
 ) (*image.RGBA, error) {
@@ -279,7 +282,7 @@ func convertedAndScaled(
 		return scale(ctx, flat, fit)
 	}
 	if inks, ok := img.(*image.CMYK); ok {
-		small, err := scaleInks(ctx, inks, fit)
+		small, err := scaleCMYK(ctx, inks, fit)
 		if err != nil {
 			return nil, err
 		}
@@ -292,7 +295,7 @@ func convertedAndScaled(
 	return convertedOnWhite(ctx, small, fit, to)
 }
 
-// onWhiteAndScaled returns the picture on white, of size fit.
+// onWhiteAndScaled composites the picture on white and scales it to size fit.
 func onWhiteAndScaled(ctx context.Context, img image.Image, canvas, fit Size) (*image.RGBA, error) {
 	flat, err := onWhite(ctx, img, canvas)
 	if err != nil {
@@ -301,7 +304,8 @@ func onWhiteAndScaled(ctx context.Context, img image.Image, canvas, fit Size) (*
 	return scale(ctx, flat, fit)
 }
 
-// crop cuts the centre whose sides are multiples of 16; of an odd margin the smaller half is on the left and on top.
+// crop returns the centre of img whose sides are multiples of 16. If an odd number of pixels is removed, the left and
+// the top edge lose one less.
 func crop(img *image.RGBA) *image.RGBA {
 	width, height := img.Rect.Dx(), img.Rect.Dy()
 	size := Size{width, height}.cropped()

@@ -8,13 +8,14 @@ import (
 
 // ReferenceFile names a reference picture.
 type ReferenceFile struct {
-	// Path is the file's path while the program holds it, its base name in a picture; "" for one that lay in no file. Pictures
-	// of earlier versions have a path.
+	// Path is the file's path while the program runs, and the base name in a written picture. It is "" if the picture came
+	// from no file. Pictures written by earlier versions contain the whole path.
 	Path   string `json:"path"`
-	SHA256 string `json:"sha256"` // of the file's bytes, hexadecimal
+	SHA256 string `json:"sha256"` // of the file's bytes, in hexadecimal
 }
 
-// MarshalJSON adds "path_base64", the bytes of a path that is not UTF-8, of which JSON keeps U+FFFD only.
+// MarshalJSON adds "path_base64" with the bytes of a path that is not UTF-8. In a JSON string the bad bytes of such a
+// path become U+FFFD.
 func (r ReferenceFile) MarshalJSON() ([]byte, error) {
 	type plain ReferenceFile
 	return json.Marshal(struct {
@@ -37,8 +38,8 @@ func (r *ReferenceFile) UnmarshalJSON(text []byte) error {
 	return err
 }
 
-// PathBytes returns what JSON needs beside a path to find the file by: the path's bytes where they are not UTF-8, else
-// nil. Names of files are bytes on most systems.
+// PathBytes returns the bytes of a path that is not valid UTF-8, which JSON needs in addition to find the file again.
+// It returns nil for other paths. On most systems a file's name is any sequence of bytes.
 func PathBytes(path string) []byte {
 	if utf8.ValidString(path) {
 		return nil
@@ -46,11 +47,11 @@ func PathBytes(path string) []byte {
 	return []byte(path)
 }
 
-// BaseName returns the last part of a path of any system: a picture made on Windows may be read on Linux, and the other
-// way round.
+// BaseName returns the last element of a path of any system. A picture made on Windows may be read on Linux, and the
+// reverse, so both separators count.
 func BaseName(path string) string { return path[strings.LastIndexAny(path, `/\`)+1:] }
 
-// WithoutFolders returns m with the base names of its references, as a picture that is shared has them.
+// WithoutFolders returns m with its references' base names instead of paths, because people share the written pictures.
 func (m Metadata) WithoutFolders() Metadata {
 	var references []ReferenceFile
 	for _, r := range m.References {

@@ -7,20 +7,22 @@ import (
 	"math"
 )
 
-// The resampler follows Pillow's for pictures of 8 bits, which the reference uses: Lanczos's kernel of three lobes,
-// widened by the factor of the scaling, in fixed point; rows first, whose results are rounded to 8 bits, then columns.
+// The resampler follows Pillow's for 8-bit pictures, which the reference implementation uses: a Lanczos kernel with
+// three lobes, widened by the scaling factor, in fixed point. The horizontal pass comes first; its results are rounded
+// to 8 bits. Then comes the vertical pass.
 
-// weightBits is the precision of a weight: a sum of products with 8 bits, whose weights add up to 1 and in absolute
-// terms to less than 2, fits 32 bits.
+// weightBits is the number of fractional bits of a weight. Samples have 8 bits, and the weights of one tap list add up
+// to 1, and in absolute value to less than 2, so a sum of products fits into 32 bits.
 const weightBits = 32 - 8 - 2
 
-// taps are the samples that one sample of the result is a sum of.
+// taps holds the weights of the source samples from which one sample of the result is computed.
 type taps struct {
-	first   int // the first sample's place
+	first   int // the index of the first source sample
 	weights []int32
 }
 
-// lanczosTaps returns the taps of each of the to samples that from samples are scaled down to.
+// lanczosTaps returns the taps for scaling a line of from samples down to to samples, one for each sample of the
+// result.
 func lanczosTaps(from, to int) []taps {
 	const lobes = 3
 	factor := float64(from) / float64(to)
@@ -44,7 +46,7 @@ func lanczosTaps(from, to int) []taps {
 	return list
 }
 
-// lanczos is sinc(x)·sinc(x/3) for −3 ≤ x < 3.
+// lanczos returns sinc(x)·sinc(x/3) for −3 ≤ x < 3, and 0 elsewhere.
 func lanczos(x float64) float64 {
 	switch {
 	case x == 0:
@@ -56,12 +58,12 @@ func lanczos(x float64) float64 {
 	return math.Sin(x) / x * math.Sin(x/3) / (x / 3)
 }
 
-// rounded turns a sum of weighted samples into a sample.
+// rounded converts a weighted sum, to which half has been added, into a sample.
 func rounded(sum int32) uint8 { return uint8(min(max(sum>>weightBits, 0), 255)) }
 
 const half = 1 << (weightBits - 1)
 
-// scale returns the opaque picture img, whose origin is (0, 0), scaled down to size. The error is the context's.
+// scale returns the opaque picture img, whose origin is (0, 0), scaled down to size. The error is that of ctx.
 func scale(ctx context.Context, img *image.RGBA, size Size) (*image.RGBA, error) {
 	from := Size{img.Rect.Dx(), img.Rect.Dy()}
 	if from == size {
@@ -80,14 +82,14 @@ func newOpaque(size Size) *image.RGBA {
 	return img
 }
 
-// scaleInks is scale for a picture of four inks.
-func scaleInks(ctx context.Context, img *image.CMYK, size Size) (*image.CMYK, error) {
+// scaleCMYK is scale for a CMYK picture.
+func scaleCMYK(ctx context.Context, img *image.CMYK, size Size) (*image.CMYK, error) {
 	dst := image.NewCMYK(image.Rect(0, 0, size.Width, size.Height))
 	return dst, resample(ctx, dst.Pix, size, img.Pix, img.Stride, Size{img.Rect.Dx(), img.Rect.Dy()}, 4)
 }
 
-// resample fills the first samples (3 or 4) of the four that a pixel has in dst, whose rows lie one behind the other,
-// from those of src.
+// resample scales src into dst. Both have four samples a pixel, of which the first samples (3 or 4) are scaled. Rows of
+// dst are contiguous; those of src begin every stride bytes.
 func resample(ctx context.Context, dst []uint8, to Size, src []uint8, stride int, from Size, samples int) error {
 	narrow := newNarrowRows(from, to, samples)
 	err := inBands(ctx, from.Height, func() func(first, count int) {
@@ -104,19 +106,20 @@ func resample(ctx context.Context, dst []uint8, to Size, src []uint8, stride int
 	return narrow.scaled(ctx, dst)
 }
 
-// narrowRows is a picture whose rows have been scaled down, and its columns not yet.
+// narrowRows is the result of the horizontal pass: a picture with the new width and the old height.
 type narrowRows struct {
 	from, to Size
 	samples  int // of a pixel: 3 or 4
 	across   []taps
-	pix      []uint8
+	pix      []uint8 // [from.Height, to.Width, samples]
 }
 
 func newNarrowRows(from, to Size, samples int) *narrowRows {
 	return &narrowRows{from, to, samples, lanczosTaps(from.Width, to.Width), make([]uint8, samples*to.Width*from.Height)}
 }
 
-// scaled scales the columns, once all rows have been put, into the first samples of the four that a pixel has in dst.
+// scaled runs the vertical pass, after put has been called for all rows. It writes the first samples of the four that a
+// pixel has in dst.
 func (n *narrowRows) scaled(ctx context.Context, dst []uint8) error {
 	down := lanczosTaps(n.from.Height, n.to.Height)
 	return inBands(ctx, n.to.Height, func() func(first, count int) {
@@ -143,20 +146,20 @@ func (n *narrowRows) scaled(ctx context.Context, dst []uint8) error {
 	})
 }
 
-// rowScaler scales rows, for one goroutine. The samples of a pixel lie in pairs, in the halves of 64 bits, so that one
-// multiplication weighs two: the sum of the lower half borrows from the upper one where it is negative, which is given
-// back at the end.
+// rowScaler runs the horizontal pass for one goroutine. Two samples of a pixel are packed into the halves of a uint64,
+// so that one multiplication weights both. A negative sum in the lower half borrows from the upper half; halvesOf
+// corrects that at the end.
 type rowScaler struct {
 	*narrowRows
-	even, odd []uint64 // of each pixel of a row: samples 0 and 2, and 1 and 3
+	even, odd []uint64 // for each pixel of a row: samples 0 and 2, samples 1 and 3
 }
 
-// scaler returns a scaler of rows for one goroutine.
+// scaler returns a rowScaler for one goroutine.
 func (n *narrowRows) scaler() *rowScaler {
 	return &rowScaler{n, make([]uint64, n.from.Width), make([]uint64, n.from.Width)}
 }
 
-// put scales row y of the picture, of four samples a pixel.
+// put scales row y of the source picture. row has four samples a pixel.
 func (s *rowScaler) put(y int, row []uint8) {
 	row = row[:4*len(s.even)]
 	odd := s.odd[:len(s.even)]
@@ -186,7 +189,7 @@ func (s *rowScaler) put(y int, row []uint8) {
 	}
 }
 
-// halvesOf takes two sums apart.
+// halvesOf splits a packed pair of signed sums.
 func halvesOf(sums uint64) (lower, upper int32) {
 	lower = int32(sums)
 	return lower, int32((sums - uint64(int64(lower))) >> 32)

@@ -12,17 +12,18 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// bandRows is how many rows a worker takes at a time. Between two bands it looks at the context.
+// bandRows is how many rows a goroutine processes before it takes the next band. It checks the context between bands.
 const bandRows = 16
 
-// inBands calls what worker returns for bands of so many rows, on all processors. worker is called once for each
-// goroutine, so that what it returns may own memory. A panic in a band is an error; after a cancel no band is begun,
-// and the error is the context's.
+// inBands divides rows into bands of bandRows and processes them on all processors. It calls worker once for each
+// goroutine; the returned function is called for each band, with the band's first row and its number of rows, and may
+// own memory. A panic in a band is returned as an error. After a cancellation no new band begins, and the error is the
+// context's.
 func inBands(ctx context.Context, rows int, worker func() func(first, count int)) error {
 	return inBandsOf(ctx, bandRows, rows, worker)
 }
 
-// inBandsOf is inBands for bands of another size.
+// inBandsOf is inBands with bands of bandRows rows.
 func inBandsOf(ctx context.Context, bandRows, rows int, worker func() func(first, count int)) error {
 	var next atomic.Int64
 	var workers errgroup.Group
@@ -46,7 +47,7 @@ func inBandsOf(ctx context.Context, bandRows, rows int, worker func() func(first
 	return workers.Wait()
 }
 
-// onWhite returns the canvas in 8 bits (of 16 the top byte): img composited on white.
+// onWhite composites img on a white canvas with 8 bits a sample. Of 16-bit samples it keeps the upper byte.
 func onWhite(ctx context.Context, img image.Image, canvas Size) (*image.RGBA, error) {
 	dst := image.NewRGBA(image.Rect(0, 0, canvas.Width, canvas.Height))
 	return dst, inBands(ctx, canvas.Height, func() func(first, count int) {
@@ -59,8 +60,8 @@ func onWhite(ctx context.Context, img image.Image, canvas Size) (*image.RGBA, er
 	})
 }
 
-// convertedOnWhite is onWhite for a picture whose colours are converted first. The error is the context's, or that of a
-// converter that gave up.
+// convertedOnWhite is onWhite for a picture whose colours are converted first. The error is the context's, or the panic
+// of a converter.
 func convertedOnWhite(ctx context.Context, img image.Image, canvas Size, to converter) (*image.RGBA, error) {
 	dst := image.NewRGBA(image.Rect(0, 0, canvas.Width, canvas.Height))
 	for i := range dst.Pix {
@@ -91,8 +92,8 @@ func convertedOnWhite(ctx context.Context, img image.Image, canvas Size, to conv
 	})
 }
 
-// sampleRows returns what reads row y of img as converters take it: four samples of 16 bits a pixel, colours not multiplied
-// with alpha.
+// sampleRows returns a function that reads row y of img in the form that converters take: four 16-bit samples a pixel,
+// with colours not premultiplied by alpha.
 func sampleRows(img image.Image) func(y int, samples []uint16) {
 	frame := img.Bounds()
 	switch img := img.(type) {
@@ -139,18 +140,21 @@ func sampleRows(img image.Image) func(y int, samples []uint16) {
 	}
 }
 
+// wide expands 8-bit samples to 16 bits.
 func wide(samples []uint16, row []uint8) {
 	for i, v := range row[:len(samples)] {
 		samples[i] = uint16(v) * 257
 	}
 }
 
+// deepRow reads 16-bit samples, which package image stores in big-endian order.
 func deepRow(samples []uint16, row []uint8) {
 	for i := range samples {
 		samples[i] = uint16(row[2*i])<<8 | uint16(row[2*i+1])
 	}
 }
 
+// unmultiply divides the colours of each pixel by its alpha.
 func unmultiply(samples []uint16) {
 	for i := 0; i < len(samples); i += 4 {
 		alpha := uint32(samples[i+3])
@@ -163,6 +167,7 @@ func unmultiply(samples []uint16) {
 	}
 }
 
+// ycbcrRow converts row y of img to RGB; alpha is that row's alpha, or nil if the picture is opaque.
 func ycbcrRow(img *image.YCbCr, alpha []uint8, y int, samples []uint16) {
 	for i := range len(samples) / 4 {
 		x := img.Rect.Min.X + i

@@ -7,22 +7,27 @@ import (
 	"path/filepath"
 )
 
-// Save is Write for a picture that took long to make: where path cannot be written, it goes under another name beside
-// it, or else into the first of the folders that takes it, which is made if need be. It returns the path written, and
-// as failed why that is not the one that was asked for. err says that no place took it; it wraps failed then.
-func Save(path string, img image.Image, meta Metadata, exists OnExist, folders ...string) (written string, failed, err error) {
+// Save is Write for a picture that took long to generate. If path cannot be written, Save tries another name in the
+// same folder, and then each of folders in turn, creating it if it does not exist. It returns the path that was
+// written; failed is the error of writing path, or nil if path was written. If no place could be written, err wraps
+// failed.
+func Save(
+	path string, img image.Image, meta Metadata, exists OnExist, folders ...string,
+) (written string, failed, err error) {
 	return save(path, exists, folders, meta.Seed, func(path string, exists OnExist) (string, error) {
 		return Write(path, img, meta, exists)
 	})
 }
 
-// save is Save with the writer that it is given.
-func save(path string, exists OnExist, folders []string, seed uint64,
-	write func(path string, exists OnExist) (string, error)) (written string, failed, err error) {
+// save is Save with the function that writes a file as a parameter.
+func save(
+	path string, exists OnExist, folders []string, seed uint64,
+	write func(path string, exists OnExist) (string, error),
+) (written string, failed, err error) {
 	if written, failed = write(path, exists); failed == nil {
 		return written, nil, nil
 	}
-	// A name that every system takes, in the format that holds everything.
+	// This name is valid on every system, and PNG can hold all metadata.
 	plainName := fmt.Sprintf("kleinbild-%d.png", seed)
 	var places []string
 	if exists == Replace {

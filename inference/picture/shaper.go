@@ -5,7 +5,7 @@ import (
 	"math"
 )
 
-// matrix3 is a 3×3 matrix, in rows.
+// matrix3 is a 3×3 matrix; the first index is the row.
 type matrix3 [3][3]float64
 
 func (m matrix3) apply(v [3]float64) (out [3]float64) {
@@ -24,7 +24,7 @@ func (m matrix3) times(n matrix3) (out matrix3) {
 	return out
 }
 
-// inverse is false for a matrix that has none.
+// inverse returns the inverse of m, or false if m has none.
 func (m matrix3) inverse() (out matrix3, ok bool) {
 	cofactor := func(i, j int) float64 {
 		a, b, c, d := (i+1)%3, (i+2)%3, (j+1)%3, (j+2)%3
@@ -44,14 +44,15 @@ func (m matrix3) inverse() (out matrix3, ok bool) {
 
 func diagonal(v [3]float64) matrix3 { return matrix3{{v[0], 0, 0}, {0, v[1], 0}, {0, 0, v[2]}} }
 
-// bradford turns XYZ into the cone responses in which white points are adapted (ICC.1, annex E).
+// bradford converts XYZ to the cone responses in which white points are adapted (ICC.1, annex E).
 var bradford = matrix3{{0.8951, 0.2664, -0.1614}, {-0.7502, 1.7135, 0.0367}, {0.0389, -0.0685, 1.0296}}
 
-// d50 is the white of ICC's connection space.
+// d50 is the white point of the ICC profile connection space, in XYZ.
 var d50 = [3]float64{0.9642, 1, 0.8249}
 
-// toXYZ returns the matrix from linear RGB to XYZ relative to D50; false for chromaticities that span no colours.
-func (c rgbColours) toXYZ() (matrix3, bool) {
+// toXYZ returns the matrix from linear RGB to XYZ relative to D50. It returns false if the chromaticities span no
+// colour space.
+func (c rgbPrimaries) toXYZ() (matrix3, bool) {
 	tristimulus := func(xy xy) [3]float64 { return [3]float64{xy[0] / xy[1], 1, (1 - xy[0] - xy[1]) / xy[1]} }
 	if c.red[1] <= 0 || c.green[1] <= 0 || c.blue[1] == 0 || c.white[1] <= 0 {
 		return matrix3{}, false
@@ -70,22 +71,22 @@ func (c rgbColours) toXYZ() (matrix3, bool) {
 
 // toSRGB is the matrix from XYZ relative to D50 to linear sRGB.
 var toSRGB = func() matrix3 {
-	m, _ := srgbColours.toXYZ()
+	m, _ := srgbPrimaries.toXYZ()
 	inverse, _ := m.inverse()
 	return inverse
 }()
 
-// shaper converts colours whose channels add up in light: curves, then a matrix. Both are in its tables, so that a pixel
-// costs nine additions.
+// shaper converts colours with a curve for each channel and then a matrix. Since the channels add up in linear light,
+// both are in its tables, and a pixel costs nine additions.
 type shaper struct {
-	base  [3]float32
-	light [3][][3]float32 // for each channel and each value of it: its share of the light in linear sRGB
-	shift int             // from samples of 16 bits to those values
+	base  [3]float32      // linear sRGB of black
+	light [3][][3]float32 // for each channel and each of its values: what it adds, in linear sRGB
+	shift int             // from a 16-bit sample to an index of light
 }
 
-// newShaper makes the tables of a space of the given colours and curve for samples as deep as img's; nil if there is no
-// such space.
-func newShaper(colours rgbColours, curve func(float64) float64, img image.Image) converter {
+// newShaper returns the shaper for a colour space with the given primaries and curve, or nil if the primaries span no
+// colour space. Its tables are as deep as the samples of img.
+func newShaper(colours rgbPrimaries, curve func(float64) float64, img image.Image) converter {
 	m, ok := colours.toXYZ()
 	if !ok {
 		return nil
@@ -96,7 +97,8 @@ func newShaper(colours rgbColours, curve func(float64) float64, img image.Image)
 	})
 }
 
-// tabulate makes a shaper of a function from encoded RGB, 0 to 1, to linear sRGB.
+// tabulate returns a shaper for a function from encoded RGB in [0, 1] to linear sRGB. The function must be a sum of
+// functions of one channel each.
 func tabulate(img image.Image, light func(rgb [3]float64) [3]float64) *shaper {
 	values, shift := 256, 8
 	if deep(img) {
@@ -120,7 +122,7 @@ func tabulate(img image.Image, light func(rgb [3]float64) [3]float64) *shaper {
 	return s
 }
 
-// deep says whether the samples of img have more than 8 bits.
+// deep reports whether the samples of img have more than 8 bits.
 func deep(img image.Image) bool {
 	switch img.(type) {
 	case *image.Gray16, *image.NRGBA64, *image.RGBA64:
@@ -139,17 +141,18 @@ func (s *shaper) row(levels []uint8, samples []uint16) {
 	}
 }
 
-// lightSteps are enough that the steps of srgbLevels are a fifth of a level where they are largest, at black.
+// lightSteps is the number of steps of srgbLevels. A step is at most a fifth of a level; it is largest near black.
 const lightSteps = 1 << 14
 
+// srgbLevels holds the sRGB level for linear light i/lightSteps.
 var srgbLevels = func() (levels [lightSteps + 1]uint8) {
 	for i := range levels {
-		levels[i] = uint8(255*srgbEncoded(float64(i)/lightSteps) + 0.5)
+		levels[i] = uint8(255*linearToSRGB(float64(i)/lightSteps) + 0.5)
 	}
 	return levels
 }()
 
-// srgbLevel encodes light, 0 to 1; what lies outside is clipped.
+// srgbLevel returns the sRGB level of linear light, which is clipped to [0, 1].
 func srgbLevel(light float32) uint8 {
 	if !(light > 0) {
 		return 0

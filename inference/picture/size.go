@@ -7,19 +7,19 @@ import (
 	"strings"
 )
 
-// The limits of an output's sides, in pixels. A latent covers 16 × 16 pixels, so sides are multiples of it.
+// The limits of an output's sides, in pixels. A latent covers 16 × 16 pixels, so sides are multiples of 16.
 const (
 	sideMultiple  = 16
 	minOutputSide = 64
 	maxOutputSide = 2048
 )
 
-// OutputSides says in words what each side of an output may be.
+// OutputSides describes the valid sides of an output, for error messages.
 func OutputSides() string {
 	return fmt.Sprintf("a multiple of %d from %d to %d", sideMultiple, minOutputSide, maxOutputSide)
 }
 
-// NativeSide is the side of the square whose area the published models are trained for, in pixels.
+// NativeSide is the side, in pixels, of the square for whose area the published models are trained.
 const NativeSide = 1024
 
 // Size is a picture's width and height in pixels.
@@ -28,10 +28,11 @@ type Size struct {
 	Height int `json:"height"`
 }
 
-// String gives the spelling that ParseSize reads.
+// String returns the size in the form that ParseSize reads.
 func (s Size) String() string { return fmt.Sprintf("%dx%d", s.Width, s.Height) }
 
-// Check refuses a size that cannot be an output: sides are multiples of 16 from 64 to 2048 pixels.
+// Check returns an error if s cannot be the size of an output. Both sides must be multiples of 16 from 64 to 2048
+// pixels.
 func (s Size) Check() error {
 	for _, side := range []struct {
 		name   string
@@ -45,7 +46,7 @@ func (s Size) Check() error {
 	return nil
 }
 
-// Nearest returns the size nearest to s that Check accepts, each side by itself.
+// Nearest returns the size nearest to s that Check accepts. Each side is rounded independently.
 func (s Size) Nearest() Size {
 	side := func(pixels int) int {
 		pixels = min(max(pixels, minOutputSide), maxOutputSide)
@@ -54,7 +55,7 @@ func (s Size) Nearest() Size {
 	return Size{side(s.Width), side(s.Height)}
 }
 
-// ParseSize reads an output size spelled WIDTHxHEIGHT, such as 1344x768.
+// ParseSize parses an output size written as WIDTHxHEIGHT in pixels, such as 1344x768, and checks it.
 func ParseSize(text string) (Size, error) {
 	width, height, found := strings.Cut(strings.ToLower(text), "x")
 	w, errW := strconv.ParseUint(width, 10, 31)
@@ -69,7 +70,7 @@ func ParseSize(text string) (Size, error) {
 // AspectRatio is the name of an output shape.
 type AspectRatio string
 
-// The shapes. Match takes the size of the first reference, as the model sees it.
+// The shapes. Match stands for the size of the first reference, as the model sees it.
 const (
 	Square    AspectRatio = "square"
 	Landscape AspectRatio = "landscape"
@@ -98,7 +99,7 @@ var aspectRatios = []struct {
 	{Wide, Size{1568, 672}},
 }
 
-// AspectRatios lists the names in the order in which to show them; Match is last.
+// AspectRatios lists the names in the order in which menus show them. Match is last.
 func AspectRatios() []AspectRatio {
 	names := make([]AspectRatio, 0, len(aspectRatios)+1)
 	for _, row := range aspectRatios {
@@ -107,12 +108,12 @@ func AspectRatios() []AspectRatio {
 	return append(names, Match)
 }
 
-// maxAspectError is how far a ratio may be from that of a shape to mean it: 16:10 is 7 % from photo, 2:1 is 14 % from
-// landscape and wide alike.
+// maxAspectError is how far a given ratio may differ from that of a shape to stand for it. For example, 16:10 differs
+// by 7 % from photo, and 2:1 by 14 % from both landscape and wide.
 const maxAspectError = 0.1
 
-// ParseAspectRatio returns the shape that text names, in any case and with any separator (Square, "photo v", photo-v), or
-// the shape nearest to a ratio such as 16:9. The error lists the valid names.
+// ParseAspectRatio returns the shape that text names. Case and separators do not matter ("Square", "photo v",
+// "photo-v"). For a ratio such as 16:9 it returns the nearest shape. Its error lists the valid names.
 func ParseAspectRatio(text string) (AspectRatio, error) {
 	if width, height, isRatio := cutRatio(text); isRatio {
 		return nearestShape(text, width/height)
@@ -126,7 +127,7 @@ func ParseAspectRatio(text string) (AspectRatio, error) {
 	return "", unknownAspectRatio(text)
 }
 
-// cutRatio reads WIDTH:HEIGHT.
+// cutRatio parses WIDTH:HEIGHT or WIDTH/HEIGHT; ok is false if text is neither.
 func cutRatio(text string) (width, height float64, ok bool) {
 	before, after, found := strings.Cut(strings.ReplaceAll(text, "/", ":"), ":")
 	width, errW := strconv.ParseFloat(strings.TrimSpace(before), 64)
@@ -154,13 +155,15 @@ func unknownAspectRatio(text string) error {
 	for _, a := range AspectRatios() {
 		names = append(names, string(a))
 	}
-	return fmt.Errorf("picture: aspect ratio %q: want one of %s, or a ratio near one of theirs, such as 16:9", text, strings.Join(names, ", "))
+	return fmt.Errorf("picture: aspect ratio %q: want one of %s, or a ratio near one of theirs, such as 16:9",
+		text, strings.Join(names, ", "))
 }
 
 // SizeFor returns the size of the shape for a model whose native picture is native × native pixels (the VAE's
-// sample_size). At 1024 and above, and where it is unknown (0), that is the table's size; below, the table's sides
-// are scaled and floored to multiples of 16, so that the area never exceeds the native one, with 64 as the least
-// side. references holds the prepared sizes of the references: Match is what the model sees of the first one.
+// sample_size), or 0 if that is unknown. If native is 0 or at least 1024, the size is that of the table. Otherwise the
+// table's sides are scaled and rounded down to multiples of 16, so that the area does not exceed the native one; no
+// side is shorter than 64. references holds the prepared sizes of the references. Match returns the size at which the
+// model sees the first of them, and an error if there is none.
 func (a AspectRatio) SizeFor(native int, references ...Size) (Size, error) {
 	if a == Match {
 		if len(references) == 0 {

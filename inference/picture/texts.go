@@ -11,19 +11,21 @@ import (
 	"unicode/utf8"
 )
 
-// text is a named text in a picture file.
+// text is a text in a picture file under the keyword of PNG's text chunks.
 type text struct {
 	keyword, value string
-	problem        error // why value is not there, for a text that is too long; it wraps ErrTooLong
+	problem        error // wraps ErrTooLong if the text is too long; value is then empty
 }
 
-// textKeywords are the names of texts that a dialect knows.
-var textKeywords = []string{keyword, keywordParameters, keywordPrompt, keywordWorkflow, keywordInvokeAI, keywordSDMetadata, keywordDream}
+// textKeywords holds the keywords of all dialects.
+var textKeywords = []string{
+	keyword, keywordParameters, keywordPrompt, keywordWorkflow, keywordInvokeAI, keywordSDMetadata, keywordDream,
+}
 
-// ErrTooLong is wrapped by the error for a picture whose maker left more text in it than is read.
+// ErrTooLong is wrapped by the error for a picture that contains more text than is read.
 var ErrTooLong = errors.New("the text is too long")
 
-// maxTextBytes returns the limit of a text.
+// maxTextBytes returns the limit of a text with the given keyword.
 func maxTextBytes(name string) int {
 	switch name {
 	case keyword:
@@ -34,21 +36,21 @@ func maxTextBytes(name string) int {
 	return maxForeignBytes
 }
 
-// textList are the texts of a file.
+// textList collects the texts of a file and enforces their limits.
 type textList struct {
 	texts []text
-	taken int // bytes of them, and of what was unpacked in vain
+	taken int // bytes of these texts, and of those that were read and then refused
 }
 
-// room is how many bytes of a text may still be read.
+// room returns how many bytes of a text with the given keyword may still be read.
 func (l *textList) room(name string) int {
-	if name == keyword { // it is read in any case, and only once
+	if name == keyword { // Kleinbild's own text is always read, and only once
 		return maxMetadataBytes
 	}
 	return min(maxTextBytes(name), max(maxTextsBytes-l.taken, 0))
 }
 
-// add takes a text, or says that it is too long. Of Kleinbild's the first counts.
+// add adds a text, or an entry that says that it is too long. Only the first of Kleinbild's own texts is added.
 func (l *textList) add(name, value string) {
 	if name == keyword && slices.ContainsFunc(l.texts, func(t text) bool { return t.keyword == keyword }) {
 		return
@@ -61,13 +63,14 @@ func (l *textList) add(name, value string) {
 	l.texts = append(l.texts, text{keyword: name, value: value})
 }
 
-// tooLong says so of a text, once for each name.
+// tooLong adds an entry that says that a text was too long, once for each keyword.
 func (l *textList) tooLong(name string) {
 	if !slices.ContainsFunc(l.texts, func(t text) bool { return t.keyword == name && t.problem != nil }) {
 		l.texts = append(l.texts, text{keyword: name, problem: &longText{name, maxTextBytes(name)}})
 	}
 }
 
+// longText is the error for a text that was not read.
 type longText struct {
 	name string
 	most int
@@ -79,10 +82,10 @@ func (e *longText) Error() string {
 
 func (e *longText) Unwrap() error { return ErrTooLong }
 
-// pngTexts returns the texts with known names in chunks tEXt, zTXt and iTXt, wherever they lie: programs that save a
-// picture again move them and change their kind. It ends with one called Kleinbild's, and else reads to the end. A text
-// of Kleinbild's that is damaged or too long is an error, another's that is damaged is passed over. The texts found
-// before an error come with it.
+// pngTexts returns the texts with known keywords in chunks tEXt, zTXt and iTXt, before and after the pixels, because
+// programs that save a picture again move such chunks and change their kind. It stops after Kleinbild's own text, and
+// otherwise reads the whole file. If Kleinbild's own text is damaged or too long, it returns an error. Damaged texts of
+// other programs are left out. Texts found before an error are returned with it.
 func pngTexts(r io.Reader) ([]text, error) {
 	chunks, err := newChunkReader(r)
 	if err != nil {
@@ -107,7 +110,7 @@ func pngTexts(r io.Reader) ([]text, error) {
 		if !found || !slices.Contains(textKeywords, name) {
 			continue
 		}
-		const fields = 64 // before the text
+		const fields = 64 // bytes before the text
 		room := list.room(name)
 		if chunks.left > room+fields && name != keyword {
 			list.tooLong(name)
@@ -135,7 +138,7 @@ func pngTexts(r io.Reader) ([]text, error) {
 	}
 }
 
-// textOf reads the data of a text chunk behind the keyword and its NUL, of which the text has at most most bytes.
+// textOf decodes the data of a text chunk after the keyword and its NUL. A compressed text may have at most most bytes.
 func textOf(kind string, data []byte, most int) (string, error) {
 	switch kind {
 	case "tEXt":
@@ -164,7 +167,7 @@ func textOf(kind string, data []byte, most int) (string, error) {
 	return string(plain), nil
 }
 
-// inflate unpacks a text of at most most bytes.
+// inflate decompresses a text of at most most bytes.
 func inflate(data []byte, most int) ([]byte, error) {
 	r, err := zlib.NewReader(bytes.NewReader(data))
 	if err != nil {
@@ -181,8 +184,8 @@ func inflate(data []byte, most int) ([]byte, error) {
 	return plain, nil
 }
 
-// latin1 decodes what the format says is Latin-1. Some programs write UTF-8 there; Latin-1 that happens to be UTF-8 makes
-// no sense in any language.
+// latin1 decodes text that should be Latin-1 by the specification. Some programs write UTF-8 instead, so valid UTF-8 is
+// returned unchanged: Latin-1 text that is also valid UTF-8 makes no sense in any language.
 func latin1(data []byte) string {
 	if utf8.Valid(data) {
 		return string(data)

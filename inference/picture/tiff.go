@@ -10,9 +10,10 @@ import (
 	"slices"
 )
 
-// The TIFF reader follows TIFF 6.0 and its supplements: the first page of a file, classic or BigTIFF, in strips or tiles.
-// golang.org/x/image/tiff reads fewer kinds and takes some for others (fax pages with black as zero come out negative,
-// separate planes and reversed bits as noise), so that only the decoders of compressed blocks are from other packages.
+// The TIFF reader follows TIFF 6.0 and its supplements. It reads the first page of a classic TIFF or BigTIFF file, in
+// strips or tiles. golang.org/x/image/tiff reads fewer kinds and misreads others: fax pages in which zero is black come
+// out negative, separate planes and reversed bits as noise. So only the decoders of compressed blocks are from other
+// packages.
 
 // The tags of a directory.
 const (
@@ -43,7 +44,7 @@ const (
 	tagProfile         = 34675
 )
 
-// The photometric interpretations that are read.
+// The photometric interpretations that are read, as TIFF numbers them.
 const (
 	whiteIsZero = 0
 	blackIsZero = 1
@@ -53,16 +54,16 @@ const (
 	ycbcr       = 6
 )
 
-// otherSamples names photometric interpretations that are not read.
+// otherSamples names the photometric interpretations that are not read.
 var otherSamples = map[int]string{4: "a transparency mask", 8: "CIE L*a*b*", 9: "ICC L*a*b*", 10: "ITU L*a*b*",
 	32803: "a camera's raw samples", 32844: "LogL", 32845: "LogLuv", 34892: "a camera's linear raw samples"}
 
 const (
-	extraAssociated = 1 // of ExtraSamples: alpha that the colours are multiplied with
-	extraAlpha      = 2
+	extraAssociated = 1 // in ExtraSamples: alpha, by which the colours are premultiplied
+	extraAlpha      = 2 // in ExtraSamples: alpha, by which they are not
 )
 
-// tiffDirectory is the first directory of a file.
+// tiffDirectory is the first directory of a file, with its fields by their tags.
 type tiffDirectory struct {
 	file   []byte
 	order  binary.ByteOrder
@@ -70,19 +71,21 @@ type tiffDirectory struct {
 	fields map[int]tiffField
 }
 
-// tiffField is an entry: count values of kind, whose bytes begin at offset.
+// tiffField is an entry of a directory: count values of type kind, which begin at offset in the file.
 type tiffField struct {
 	kind   uint16
 	count  uint64
 	offset int64
 }
 
-// kindBytes are the sizes of the kinds of values, by their numbers.
-var kindBytes = map[uint16]int64{1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+// kindBytes gives the size of a value in bytes, by the number of its type.
+var kindBytes = map[uint16]int64{
+	1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8,
+}
 
 var errTIFFEnd = fmt.Errorf("the directory: %w", io.ErrUnexpectedEOF)
 
-// at returns the file's n bytes at an offset, which nobody may write to.
+// at returns n bytes of the file from offset on. Callers must not change them.
 func (d *tiffDirectory) at(offset, n int64) ([]byte, error) {
 	if size := int64(len(d.file)); offset < 0 || n < 0 || offset > size-n {
 		return nil, errTIFFEnd
@@ -90,7 +93,7 @@ func (d *tiffDirectory) at(offset, n int64) ([]byte, error) {
 	return d.file[offset : offset+n : offset+n], nil
 }
 
-// readDirectory reads the first directory of a file.
+// readDirectory parses the first directory of a file.
 func readDirectory(file []byte) (*tiffDirectory, error) {
 	d := &tiffDirectory{file: file, fields: map[int]tiffField{}}
 	header, err := d.at(0, 8)
@@ -134,8 +137,8 @@ func readDirectory(file []byte) (*tiffDirectory, error) {
 	return d, nil
 }
 
-// entry takes up an entry of the directory that lies at place. Kinds that nobody knows are passed over, and of two entries
-// with one tag the first counts.
+// entry parses the entry e, which lies at place in the file, and stores it in d.fields. It ignores entries of unknown
+// types, and all but the first of several entries with the same tag.
 func (d *tiffDirectory) entry(e []byte, place int64) {
 	tag, f := int(d.order.Uint16(e)), tiffField{kind: d.order.Uint16(e[2:])}
 	var inline, offset int64
@@ -158,7 +161,7 @@ func (d *tiffDirectory) entry(e []byte, place int64) {
 	}
 }
 
-// bytes returns the raw bytes of a field, nil where there is none.
+// bytes returns the raw bytes of a field, or nil if there is no such field.
 func (d *tiffDirectory) bytes(tag int) ([]byte, error) {
 	f, ok := d.fields[tag]
 	if !ok {
@@ -167,7 +170,8 @@ func (d *tiffDirectory) bytes(tag int) ([]byte, error) {
 	return d.at(f.offset, int64(f.count)*kindBytes[f.kind])
 }
 
-// ints returns the whole numbers of a field, at most so many of them; none where there is no such field.
+// ints returns the first integers of a field, at most as many as most says. It returns none if there is no such field,
+// and an error if the values are not integers.
 func (d *tiffDirectory) ints(tag, most int) (list []int, err error) {
 	f, ok := d.fields[tag]
 	if !ok {
@@ -197,26 +201,26 @@ func (d *tiffDirectory) ints(tag, most int) (list []int, err error) {
 	return list, nil
 }
 
-// tiffLayout is what a directory says of the pixels.
+// tiffLayout holds what a directory declares about the pixels.
 type tiffLayout struct {
 	*tiffDirectory
 	width, height          int
-	samples                int // of a pixel, extra ones included
+	samples                int // of a pixel, including extra samples
 	bits                   int // of a sample
 	photometric            int
 	compression, predictor int
-	lsbFirst               bool // bytes have their first pixel in the lowest bit
-	planes                 int  // 1, or samples where each has blocks of its own
-	extra                  int  // meaning of the first extra sample, 0 unknown
-	blockWidth             int
+	lsbFirst               bool // the first pixel of a byte is in its lowest bit
+	planes                 int  // 1, or samples if each sample has blocks of its own
+	extra                  int  // the type of the first extra sample; 0 if it is unknown or there is none
+	blockWidth             int  // of a strip or tile, in pixels
 	blockHeight            int
 	tiled                  bool
-	offsets, counts        []int
-	inflater               io.ReadCloser // of Deflate, used for one block after the other
-	colors                 []color.NRGBA
+	offsets, counts        []int         // of each block: where its data lie in the file, and their size in bytes
+	inflater               io.ReadCloser // the Deflate reader, which is reused for all blocks
+	colors                 []color.NRGBA // the palette
 }
 
-// colourSamples are the samples of a pixel without the extra ones.
+// colourSamples returns the number of samples of a pixel without the extra ones.
 func (l *tiffLayout) colourSamples() int {
 	switch l.photometric {
 	case rgbSamples, ycbcr:
@@ -227,7 +231,7 @@ func (l *tiffLayout) colourSamples() int {
 	return 1
 }
 
-// one reads a field of one number.
+// one returns the first integer of a field, or otherwise if there is no such field.
 func (d *tiffDirectory) one(tag, otherwise int) (int, error) {
 	list, err := d.ints(tag, 1)
 	if err != nil || len(list) == 0 {
@@ -236,7 +240,7 @@ func (d *tiffDirectory) one(tag, otherwise int) (int, error) {
 	return list[0], nil
 }
 
-// layout reads what decides whether and how the pixels can be read.
+// layout reads the fields that describe the pixels. It returns an error for a kind of picture that is not read.
 func (d *tiffDirectory) layout() (*tiffLayout, error) {
 	l := &tiffLayout{tiffDirectory: d}
 	var planar, fill, inks int
@@ -244,8 +248,9 @@ func (d *tiffDirectory) layout() (*tiffLayout, error) {
 		to             *int
 		tag, otherwise int
 	}{
-		{&l.width, tagWidth, 0}, {&l.height, tagHeight, 0}, {&l.samples, tagSamplesPerPixel, 0}, {&l.photometric, tagPhotometric, -1},
-		{&l.compression, tagCompression, compressionNone}, {&l.predictor, tagPredictor, predictorNone}, {&fill, tagFillOrder, 1},
+		{&l.width, tagWidth, 0}, {&l.height, tagHeight, 0}, {&l.samples, tagSamplesPerPixel, 0},
+		{&l.photometric, tagPhotometric, -1}, {&l.compression, tagCompression, compressionNone},
+		{&l.predictor, tagPredictor, predictorNone}, {&fill, tagFillOrder, 1},
 		{&planar, tagPlanar, 1}, {&inks, tagInkSet, 1}, {&l.extra, tagExtraSamples, 0},
 	} {
 		var err error
@@ -304,7 +309,7 @@ func (d *tiffDirectory) layout() (*tiffLayout, error) {
 	return l, l.readPalette()
 }
 
-// bitsRead are the sizes of samples that are read.
+// bitsRead returns the sizes of samples, in bits, that are read for this photometric interpretation.
 func (l *tiffLayout) bitsRead() []int {
 	switch l.photometric {
 	case whiteIsZero, blackIsZero:
@@ -315,7 +320,8 @@ func (l *tiffLayout) bitsRead() []int {
 	return []int{8, 16}
 }
 
-// readPalette takes the top bytes of the colours, which have 16 bits: all reds come first.
+// readPalette stores the palette in l.colors. Its values have 16 bits, of which the upper byte is kept. All reds come
+// first.
 func (l *tiffLayout) readPalette() error {
 	if l.photometric != palette {
 		return nil
@@ -328,17 +334,18 @@ func (l *tiffLayout) readPalette() error {
 	if len(list) < 3*n {
 		return fmt.Errorf("found a palette of %d numbers, want %d", len(list), 3*n)
 	}
-	shift := 0 // some writers store bytes
+	shift := 0 // some writers store values of 8 bits
 	if slices.Max(list) > 255 {
 		shift = 8
 	}
 	for i := range n {
-		l.colors = append(l.colors, color.NRGBA{uint8(list[i] >> shift), uint8(list[i+n] >> shift), uint8(list[i+2*n] >> shift), 255})
+		red, green, blue := uint8(list[i]>>shift), uint8(list[i+n]>>shift), uint8(list[i+2*n]>>shift)
+		l.colors = append(l.colors, color.NRGBA{red, green, blue, 255})
 	}
 	return nil
 }
 
-// tiffConfig returns the size of the first page. The colour model is not used.
+// tiffConfig returns the size of the first page. Nothing uses its colour model.
 func tiffConfig(file []byte) (image.Config, error) {
 	d, err := readDirectory(file)
 	if err != nil {
@@ -351,18 +358,18 @@ func tiffConfig(file []byte) (image.Config, error) {
 	return image.Config{ColorModel: color.NRGBAModel, Width: l.width, Height: l.height}, nil
 }
 
-// tiffExif returns an Exif block with the orientation of the first page, as formats other than TIFF carry it.
+// tiffExif returns an Exif block with the orientation of the first page, so that it is read like that of other formats.
 func tiffExif(file []byte) []byte {
 	d, err := readDirectory(file)
 	if err != nil {
 		return nil
 	}
-	turned, err := d.one(tagOrientation, int(upright))
-	if err != nil || turned < 1 || turned > 8 {
+	value, err := d.one(tagOrientation, int(upright))
+	if err != nil || value < 1 || value > 8 {
 		return nil
 	}
-	block := []byte("II*\x00\x08\x00\x00\x00\x01\x00") // a directory of one entry at byte 8
-	for _, v := range []uint16{tagOrientation, 3, 1, 0, uint16(turned), 0} {
+	block := []byte("II*\x00\x08\x00\x00\x00\x01\x00") // a header, and a directory with one entry
+	for _, v := range []uint16{tagOrientation, 3, 1, 0, uint16(value), 0} {
 		block = binary.LittleEndian.AppendUint16(block, v)
 	}
 	return block

@@ -28,7 +28,7 @@ const (
 	compressionDeflateOld = 32946
 )
 
-// otherCompressions names those that are not read.
+// otherCompressions names the compressions that are not read.
 var otherCompressions = map[int]string{2: "CCITT modified Huffman", 6: "JPEG of the old style", 9: "JBIG", 10: "JBIG",
 	32766: "NeXT", 32809: "ThunderScan", 34661: "JBIG", 34676: "SGI LogLuv", 34712: "JPEG 2000", 34887: "LERC",
 	34925: "LZMA", 50000: "Zstandard", 50001: "WebP", 50002: "JPEG XL"}
@@ -38,8 +38,8 @@ const (
 	predictorHorizontal = 2
 )
 
-// tiffDecode returns the first page: *image.NRGBA, or *image.RGBA where colours are multiplied with alpha. Of 16 bits the
-// top byte is kept. The size has been checked against the header before.
+// tiffDecode decodes the first page as *image.NRGBA, or as *image.RGBA if its colours are premultiplied by alpha. It
+// keeps the upper byte of 16-bit samples. The caller must have checked the size in the header.
 func tiffDecode(ctx context.Context, file []byte) (image.Image, error) {
 	d, err := readDirectory(file)
 	if err != nil {
@@ -74,13 +74,13 @@ func tiffDecode(ctx context.Context, file []byte) (image.Image, error) {
 	return img, nil
 }
 
-// predicted says that samples are stored as differences: other compressions do not know the tag.
+// predicted reports whether samples are stored as differences. The tag is meaningful only for LZW and Deflate.
 func (l *tiffLayout) predicted() bool {
 	return l.predictor != predictorNone &&
 		(l.compression == compressionLZW || l.compression == compressionDeflate || l.compression == compressionDeflateOld)
 }
 
-// checkCompression refuses what readBlocks could not undo.
+// checkCompression returns an error if the compression cannot be undone for this kind of samples.
 func (l *tiffLayout) checkCompression() error {
 	switch l.compression {
 	case compressionNone, compressionPackBits:
@@ -97,7 +97,8 @@ func (l *tiffLayout) checkCompression() error {
 		}
 	case compressionLZW, compressionDeflate, compressionDeflateOld:
 		if l.predicted() && (l.predictor != predictorHorizontal || l.bits < 8) {
-			return fmt.Errorf("found predictor %d for samples of %d bits, want the horizontal one for 8 or 16", l.predictor, l.bits)
+			return fmt.Errorf("found predictor %d for samples of %d bits, want the horizontal one for 8 or 16",
+				l.predictor, l.bits)
 		}
 	case compressionJPEG:
 		if l.photometric == cmykSamples || l.photometric == palette || l.bits != 8 || l.samples > l.colourSamples() {
@@ -124,10 +125,10 @@ func (l *tiffLayout) checkCompression() error {
 	return nil
 }
 
-// blocks is how many blocks of size cover length.
+// blocks returns how many blocks of the given size cover a length.
 func blocks(length, size int) int { return (length + size - 1) / size }
 
-// readBlocks finds the strips or tiles.
+// readBlocks reads where the strips or tiles lie in the file.
 func (l *tiffLayout) readBlocks() (err error) {
 	if l.blockWidth, err = l.one(tagTileWidth, 0); err != nil {
 		return err
@@ -144,8 +145,10 @@ func (l *tiffLayout) readBlocks() (err error) {
 		}
 		l.blockHeight = min(l.blockHeight, l.height)
 	}
-	if l.blockWidth < 1 || l.blockHeight < 1 || l.blockWidth > max(maxTile, l.width+15) || l.blockHeight > max(maxTile, l.height+15) {
-		return fmt.Errorf("found blocks of %d×%d pixels for a picture of %d×%d", l.blockWidth, l.blockHeight, l.width, l.height)
+	if l.blockWidth < 1 || l.blockHeight < 1 ||
+		l.blockWidth > max(maxTile, l.width+15) || l.blockHeight > max(maxTile, l.height+15) {
+		return fmt.Errorf("found blocks of %d×%d pixels for a picture of %d×%d",
+			l.blockWidth, l.blockHeight, l.width, l.height)
 	}
 	n := blocks(l.width, l.blockWidth) * blocks(l.height, l.blockHeight) * l.planes
 	if l.offsets, err = l.ints(offsets, n); err != nil {
@@ -154,7 +157,7 @@ func (l *tiffLayout) readBlocks() (err error) {
 	if l.counts, err = l.ints(counts, n); err != nil {
 		return err
 	}
-	if len(l.counts) == 0 && n == 1 && len(l.offsets) == 1 { // one strip to the end of the file
+	if len(l.counts) == 0 && n == 1 && len(l.offsets) == 1 { // such a strip extends to the end of the file
 		l.counts = []int{len(l.file) - l.offsets[0]}
 	}
 	if len(l.offsets) < n || len(l.counts) < n {
@@ -163,8 +166,8 @@ func (l *tiffLayout) readBlocks() (err error) {
 	return l.checkWork(n)
 }
 
-// checkWork refuses blocks that together take more than their picture: tiny ones, those that unpack to more samples
-// than anybody looks at, and those that are the same bytes of the file again and again.
+// checkWork refuses files whose n blocks cost much more than their picture: tiny tiles, blocks that expand to more than
+// maxDecodeBytes together, and blocks that share the same bytes of the file too often.
 func (l *tiffLayout) checkWork(n int) error {
 	if l.tiled && l.blockWidth*l.blockHeight < minTile {
 		return fmt.Errorf("found tiles of %d×%d pixels, want 16×16 at least", l.blockWidth, l.blockHeight)
@@ -179,7 +182,7 @@ func (l *tiffLayout) checkWork(n int) error {
 		}
 	}
 	packed := 0
-	if l.compression == compressionJPEG { // whose tables are read with each block
+	if l.compression == compressionJPEG { // the shared tables are parsed again for each block
 		if tables, err := l.bytes(tagJPEGTables); err == nil {
 			packed = n * len(tables)
 		}
@@ -192,8 +195,9 @@ func (l *tiffLayout) checkWork(n int) error {
 	return nil
 }
 
-// block decodes a strip or tile, of one plane where planes have blocks of their own. Sample s of a pixel goes to byte s of
-// the pixel in img, as it is stored; colour makes colours of them.
+// block decodes the strip or tile with that index, whose upper left corner is at. If planes have blocks of their own,
+// plane is the number of the plane, else 0. Sample s of a pixel is stored unchanged in byte s of that pixel in img;
+// colour converts the samples later.
 func (l *tiffLayout) block(ctx context.Context, img *image.NRGBA, index, plane int, at image.Point) error {
 	data, err := l.tiffDirectory.at(int64(l.offsets[index]), int64(l.counts[index]))
 	if err != nil {
@@ -215,14 +219,16 @@ func (l *tiffLayout) block(ctx context.Context, img *image.NRGBA, index, plane i
 	return nil
 }
 
-// inBlock is the number of a pixel's samples in one block.
+// inBlock returns how many samples of a pixel a block holds.
 func (l *tiffLayout) inBlock() int { return l.samples / l.planes }
 
-// rowBytes are the bytes of a block's row.
+// rowBytes returns the bytes of a row of a block.
 func (l *tiffLayout) rowBytes() int { return (l.blockWidth*l.inBlock()*l.bits + 7) / 8 }
 
-// samplesBlock is block for all compressions that give back the samples as they were.
-func (l *tiffLayout) samplesBlock(ctx context.Context, img *image.NRGBA, data []byte, plane, height int, visible image.Rectangle) error {
+// samplesBlock is block for the compressions whose result is the samples themselves.
+func (l *tiffLayout) samplesBlock(
+	ctx context.Context, img *image.NRGBA, data []byte, plane, height int, visible image.Rectangle,
+) error {
 	rowBytes := l.rowBytes()
 	data, err := l.unpack(ctx, data, rowBytes*height, height)
 	if err != nil {
@@ -233,7 +239,7 @@ func (l *tiffLayout) samplesBlock(ctx context.Context, img *image.NRGBA, data []
 			l.undoPredictor(data[y*rowBytes : (y+1)*rowBytes])
 		}
 	}
-	top := 0 // of a sample's bytes, the place of the highest
+	top := 0 // the index of the upper byte of a 16-bit sample
 	if l.bits == 16 && l.order.Uint16([]byte{0, 1}) == 256 {
 		top = 1
 	}
@@ -261,7 +267,7 @@ func (l *tiffLayout) samplesBlock(ctx context.Context, img *image.NRGBA, data []
 	return nil
 }
 
-// lastUsed is the last sample of a pixel that is looked at: alpha, where there is some, or the last colour.
+// lastUsed returns the index of the last sample of a pixel that is used: alpha if there is any, or the last colour.
 func (l *tiffLayout) lastUsed() int {
 	if n := l.colourSamples(); n < 4 && l.hasAlpha() {
 		return n
@@ -271,7 +277,8 @@ func (l *tiffLayout) lastUsed() int {
 
 func (l *tiffLayout) hasAlpha() bool { return l.extra == extraAssociated || l.extra == extraAlpha }
 
-// small returns sample i of a row of samples under 8 bits: gray stretched to a byte, an index as it is.
+// small returns sample i of a row whose samples have less than 8 bits. Gray is scaled to 8 bits; an index of a palette
+// is returned unchanged.
 func (l *tiffLayout) small(row []byte, i int) byte {
 	bit := i * l.bits
 	v := row[bit/8] >> (8 - l.bits - bit%8) & (1<<l.bits - 1)
@@ -281,7 +288,8 @@ func (l *tiffLayout) small(row []byte, i int) byte {
 	return byte(int(v) * 255 / (1<<l.bits - 1))
 }
 
-// unpack undoes the compression of a block: want bytes, of so many rows. They may be the file's own.
+// unpack decompresses a block of so many rows to exactly want bytes. The result may be part of the file; the caller
+// must not change it then.
 func (l *tiffLayout) unpack(ctx context.Context, data []byte, want, height int) ([]byte, error) {
 	if l.lsbFirst {
 		data = bytes.Clone(data)
@@ -302,7 +310,7 @@ func (l *tiffLayout) unpack(ctx context.Context, data []byte, want, height int) 
 		if l.compression == compressionG3 {
 			format = ccitt.Group3
 		}
-		// A run that fax calls white is of zeros, whatever they mean in the picture.
+		// With Invert, white runs become zero bits, which TIFF demands for both photometric interpretations.
 		r = ccitt.NewReader(packed, ccitt.MSB, format, l.blockWidth, height, &ccitt.Options{Invert: true})
 	case compressionLZW:
 		r = lzw.NewReader(packed, lzw.MSB, 8)
@@ -322,8 +330,8 @@ func (l *tiffLayout) unpack(ctx context.Context, data []byte, want, height int) 
 	return out, err
 }
 
-// inflateFrom makes l.inflater read another block: each one's own would take 40 KB, and there are files of 100,000
-// blocks.
+// inflateFrom makes l.inflater read another block. There are files of 100,000 blocks, and a new reader for each would
+// take 40 KB.
 func (l *tiffLayout) inflateFrom(packed io.Reader) (err error) {
 	if l.inflater == nil {
 		l.inflater, err = zlib.NewReader(packed)
@@ -332,7 +340,7 @@ func (l *tiffLayout) inflateFrom(packed io.Reader) (err error) {
 	return l.inflater.(zlib.Resetter).Reset(packed, nil)
 }
 
-// unpackBits undoes PackBits (TIFF 6.0, section 9), at most so many bytes of it. What is cut off ends the result.
+// unpackBits decompresses PackBits (TIFF 6.0, section 9) to at least most bytes, or fewer if data is truncated.
 func unpackBits(data []byte, most int) (out []byte) {
 	for len(data) > 1 && len(out) < most {
 		n := int(int8(data[0]))
@@ -350,7 +358,7 @@ func unpackBits(data []byte, most int) (out []byte) {
 	return out
 }
 
-// undoPredictor turns a row of differences to the pixel before into samples.
+// undoPredictor replaces the differences from the pixel to the left by samples, in place.
 func (l *tiffLayout) undoPredictor(row []byte) {
 	n := l.inBlock()
 	if l.bits == 8 {
@@ -364,7 +372,7 @@ func (l *tiffLayout) undoPredictor(row []byte) {
 	}
 }
 
-// colour turns samples into red, green, blue and alpha, in place.
+// colour converts the stored samples of all pixels to red, green, blue and alpha, in place.
 func (l *tiffLayout) colour(pix []byte) {
 	alphaAt := -1
 	if n := l.colourSamples(); n < 4 && l.hasAlpha() {
@@ -386,13 +394,13 @@ func (l *tiffLayout) colour(pix []byte) {
 			c := l.colors[p[0]]
 			p[0], p[1], p[2] = c.R, c.G, c.B
 		case ycbcr:
-			if l.compression != compressionJPEG { // which jpegBlock has turned into RGB
+			if l.compression != compressionJPEG { // jpegBlock has already converted these to RGB
 				p[0], p[1], p[2] = color.YCbCrToRGB(p[0], p[1], p[2])
 			}
 		case cmykSamples:
 			p[0], p[1], p[2] = color.CMYKToRGB(p[0], p[1], p[2], p[3])
 		}
-		if l.extra == extraAssociated { // the stored colours are at most alpha; a broken file's are made so
+		if l.extra == extraAssociated { // premultiplied colours cannot exceed alpha; damaged files are corrected
 			p[0], p[1], p[2] = min(p[0], alpha), min(p[1], alpha), min(p[2], alpha)
 		}
 		p[3] = alpha

@@ -12,13 +12,15 @@ import (
 	"slices"
 )
 
-// jpegBlock is block for JPEG, whose tables may lie in the directory for all blocks.
-func (l *tiffLayout) jpegBlock(ctx context.Context, img *image.NRGBA, data []byte, plane, height int, visible image.Rectangle) error {
+// jpegBlock is block for JPEG compression. The directory may hold tables that all blocks share.
+func (l *tiffLayout) jpegBlock(
+	ctx context.Context, img *image.NRGBA, data []byte, plane, height int, visible image.Rectangle,
+) error {
 	tables, err := l.bytes(tagJPEGTables)
 	if err != nil {
 		return err
 	}
-	if len(tables) >= 4 && len(data) >= 2 { // without the end of the one and the begin of the other
+	if len(tables) >= 4 && len(data) >= 2 { // joined without the end marker of the tables and the start marker of the data
 		data = slices.Concat(tables[:len(tables)-2], data[2:])
 	}
 	if err := checkJPEG(data); err != nil {
@@ -28,7 +30,8 @@ func (l *tiffLayout) jpegBlock(ctx context.Context, img *image.NRGBA, data []byt
 	if err != nil {
 		return err
 	}
-	if config.Width > l.blockWidth+15 || config.Height > height+15 || config.Width < visible.Dx() || config.Height < visible.Dy() {
+	if config.Width > l.blockWidth+15 || config.Height > height+15 ||
+		config.Width < visible.Dx() || config.Height < visible.Dy() {
 		return fmt.Errorf("found a JPEG of %d×%d pixels, want %d×%d", config.Width, config.Height, l.blockWidth, height)
 	}
 	decoded, err := jpeg.Decode(forDecoder(ctx, data))
@@ -51,17 +54,17 @@ func (l *tiffLayout) jpegBlock(ctx context.Context, img *image.NRGBA, data []byt
 		if l.colourSamples() != 3 || l.planes != 1 {
 			return errors.New("found a JPEG of three samples, want one")
 		}
-		if l.photometric == rgbSamples { // the decoder cannot know that these are not luma and chroma
+		if l.photometric == rgbSamples { // only the directory says so: the decoder took the samples for YCbCr
 			put(0, func(x, y int) byte { return stored.YCbCrAt(x, y).Y })
 			put(1, func(x, y int) byte { return stored.YCbCrAt(x, y).Cb })
 			put(2, func(x, y int) byte { return stored.YCbCrAt(x, y).Cr })
 			return nil
 		}
-		smooth, err := smoothPlanes(ctx, stored)
+		upsampled, err := upsamplePlanes(ctx, stored)
 		if err != nil {
 			return err
 		}
-		draw.Draw(img, visible, smooth, image.Point{}, draw.Src)
+		draw.Draw(img, visible, upsampled, image.Point{}, draw.Src)
 	default:
 		if l.colourSamples() != 3 || decoded.ColorModel() != color.RGBAModel {
 			return fmt.Errorf("found a JPEG of a kind that does not fit %d samples a pixel", l.samples)

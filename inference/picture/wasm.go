@@ -18,26 +18,25 @@ import (
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 )
 
-// libheif and libavif are C, compiled to WebAssembly, which runs in Go. What a file's header says of sizes need not be
-// what its data have, and these decoders believe the data: so their memory and their time are bounded from outside.
+// libheif and libavif are C libraries compiled to WebAssembly, which wazero runs. These decoders trust the sizes in the
+// data, which may differ from those in the header, so memory and time are limited from outside.
 
-// wasmLimit is a context that ends a decoder of a picture of so many pixels.
+// wasmLimit returns a context that limits the time of decoding a picture with so many pixels.
 func wasmLimit(ctx context.Context, pixels int) (context.Context, context.CancelFunc) {
 	return context.WithTimeoutCause(ctx, wasmTime+time.Duration(pixels)*wasmTimePerPixel, errWASMTime)
 }
 
 var errWASMTime = errors.New("the decoder did not end in time")
 
-// wasmModule is a decoder with memory of its own, which holds a file, and room for the numbers that a C function
-// returns.
+// wasmModule is a running decoder with its own memory, in which lie the file and room for the results of a C function.
 type wasmModule struct {
 	ctx           context.Context
 	format        string
 	module        api.Module
-	file, results uint32 // addresses
+	file, results uint32 // addresses in the module's memory
 }
 
-// wasmProgram is the decoder of a format.
+// wasmProgram is the compiled decoder of a format.
 type wasmProgram struct {
 	format  string
 	gzipped *[]byte
@@ -47,7 +46,7 @@ type wasmProgram struct {
 	err     error
 }
 
-// compile compiles the code for the processor, which takes half a second, when the first picture comes.
+// compile compiles the module for the processor when the first picture is decoded, which takes half a second.
 func (p *wasmProgram) compile() error {
 	p.once.Do(func() {
 		unzip, err := gzip.NewReader(bytes.NewReader(*p.gzipped))
@@ -71,12 +70,13 @@ func (p *wasmProgram) compile() error {
 	return p.err
 }
 
-// start begins to decode a file, with room for so many results. The decoder ends with its context.
+// start instantiates the decoder, copies file into its memory and reserves room for so many 32-bit results. The decoder
+// stops when ctx is done.
 func (p *wasmProgram) start(ctx context.Context, file []byte, results int) (*wasmModule, error) {
 	if err := p.compile(); err != nil {
 		return nil, err
 	}
-	// Neither standard output nor standard error is given to it.
+	// The configuration gives the module no standard output and no standard error.
 	inOnePiece := experimental.WithMemoryAllocator(ctx, experimental.MemoryAllocatorFunc(newLinearMemory))
 	module, err := p.runtime.InstantiateModule(inOnePiece, p.code, wazero.NewModuleConfig().WithName(""))
 	if err != nil {
@@ -99,9 +99,9 @@ func (p *wasmProgram) start(ctx context.Context, file []byte, results int) (*was
 	return m, nil
 }
 
-// linearMemory is a module's memory, with addresses for all that the module may have. Pages that it does not touch take
-// nothing. The runtime's own memory grows by copying, which holds the old and the new at once, and leaves both to the
-// garbage collector.
+// linearMemory is the memory of a module. It reserves the addresses of the largest size at once; untouched pages take
+// no memory. wazero's own memory grows by copying, so that old and new memory exist at the same time, and the garbage
+// collector frees both late.
 type linearMemory struct{ bytes []byte }
 
 func newLinearMemory(_, most uint64) experimental.LinearMemory {
@@ -122,7 +122,8 @@ func (l *linearMemory) Free() { l.bytes = nil }
 
 func (m *wasmModule) close() { _ = m.module.Close(context.WithoutCancel(m.ctx)) }
 
-// failed says that the decoder gave up, was ended, or ran into a trap, whose text is a list of addresses.
+// failed returns the error of a decoder that failed or was stopped. The text of a trap is only a list of addresses, so
+// it is not included.
 func (m *wasmModule) failed() error {
 	if m.ctx.Err() != nil {
 		return context.Cause(m.ctx)
@@ -130,7 +131,7 @@ func (m *wasmModule) failed() error {
 	return fmt.Errorf("%s: invalid format: the pictures in it cannot be decoded", m.format)
 }
 
-// call calls a C function.
+// call calls an exported C function.
 func (m *wasmModule) call(name string, args ...uint32) (uint32, error) {
 	stack := make([]uint64, len(args))
 	for i, arg := range args {
@@ -143,7 +144,7 @@ func (m *wasmModule) call(name string, args ...uint32) (uint32, error) {
 	return uint32(results[0]), nil
 }
 
-// allocate returns memory that is freed with the module.
+// allocate returns the address of new memory in the module. The memory is freed with the module.
 func (m *wasmModule) allocate(bytes int) (uint32, error) {
 	at, err := m.call("malloc", uint32(bytes))
 	if err == nil && at == 0 {
@@ -152,7 +153,7 @@ func (m *wasmModule) allocate(bytes int) (uint32, error) {
 	return at, err
 }
 
-// values returns the numbers that the last call left, zeros where there are none.
+// values returns the first n results of the last call, or zeros if they lie outside the memory.
 func (m *wasmModule) values(n int) []uint32 {
 	list := make([]uint32, n)
 	for i := range list {
@@ -161,7 +162,7 @@ func (m *wasmModule) values(n int) []uint32 {
 	return list
 }
 
-// bytes returns a copy of memory, nil where there is none.
+// bytes returns a copy of n bytes of the module's memory, or nil if they lie outside it.
 func (m *wasmModule) bytes(at uint32, n int) []byte {
 	found, ok := m.module.Memory().Read(at, uint32(n))
 	if !ok {
@@ -170,11 +171,11 @@ func (m *wasmModule) bytes(at uint32, n int) []byte {
 	return bytes.Clone(found)
 }
 
-// oneWASM lets pictures be decoded one after the other: each takes memory of its own.
+// oneWASM is held while a picture is decoded, so that only one module has memory at a time.
 var oneWASM = make(chan struct{}, 1)
 
-// alone runs decode, which starts p, when no other decoder of WebAssembly runs, within the time for a picture of so
-// many pixels. That does not count until p is compiled.
+// alone runs decode, which starts p, while no other module runs. It limits the time of decode by the number of pixels.
+// The time for compiling p does not count.
 func (p *wasmProgram) alone(
 	ctx context.Context, pixels int, decode func(context.Context) (image.Image, error),
 ) (image.Image, error) {
@@ -192,10 +193,11 @@ func (p *wasmProgram) alone(
 	return decode(ctx)
 }
 
-// stop is a listener that ends a module whose context is done.
+// stop is a function listener that ends a module when its context is done.
 //
-// wazero's own way, WithCloseOnContextDone, looks at the context in each loop, which takes libavif four times as long.
-// Here the context is looked at where large functions begin: a decoder calls some of them for each block of a picture.
+// wazero's own option, WithCloseOnContextDone, checks the context in each loop, which makes libavif four times as slow.
+// This listener checks it when a large function is called. A decoder calls several of these for each block of a
+// picture.
 type stop struct{}
 
 func (stop) Before(
@@ -211,7 +213,7 @@ func (stop) Abort(context.Context, api.Module, api.FunctionDefinition, error)   
 
 var errStopped = errors.New("stopped")
 
-// stopsIn listens to the functions of these numbers.
+// stopsIn returns a factory that attaches stop to the functions with the given indices.
 func stopsIn(functions map[uint32]bool) experimental.FunctionListenerFactory {
 	return experimental.FunctionListenerFactoryFunc(func(f api.FunctionDefinition) experimental.FunctionListener {
 		if functions[f.Index()] {
@@ -221,11 +223,11 @@ func stopsIn(functions map[uint32]bool) experimental.FunctionListenerFactory {
 	})
 }
 
-// largeFunction is the least code of a large function, in bytes: libheif has 56 of them, libavif 32. To look at the
-// context in all of these costs no time that can be measured, and they stop within some milliseconds.
+// largeFunction is the least size of a large function, in bytes of code. libheif has 56 such functions, libavif 32. To
+// check the context in all of them takes no measurable time, and they stop within some milliseconds.
 const largeFunction = 2048
 
-// largeFunctions returns the numbers of the large functions of a module in WebAssembly's binary format.
+// largeFunctions returns the indices of the large functions of a module in WebAssembly's binary format.
 func largeFunctions(code []byte) map[uint32]bool {
 	number := func(data []byte) (n uint64, rest []byte) {
 		n, size := binary.Uvarint(data)
@@ -240,7 +242,7 @@ func largeFunctions(code []byte) map[uint32]bool {
 		content, rest = content[:size], content[size:]
 		count, content := number(content)
 		switch kind {
-		case imports: // of these modules, all are functions
+		case imports: // these modules import functions only
 			imported = count
 		case functions:
 			for i := range count {

@@ -13,9 +13,9 @@ import (
 	"golang.org/x/image/webp"
 )
 
-// webpDecode reads still pictures, and of animations the first frame, at its place on the canvas.
+// webpDecode decodes a still picture, or the first frame of an animation at its position on the canvas.
 func webpDecode(ctx context.Context, file []byte) (image.Image, error) {
-	const animated = 1 << 1 // in the flags of an extended file
+	const animated = 1 << 1 // a flag of the chunk VP8X
 	if len(file) < 30 || string(file[12:16]) != "VP8X" || file[20]&animated == 0 {
 		return stillWebP(ctx, file)
 	}
@@ -30,7 +30,7 @@ func webpDecode(ctx context.Context, file []byte) (image.Image, error) {
 
 func uint24(b []byte) uint32 { return uint32(b[0]) | uint32(b[1])<<8 | uint32(b[2])<<16 }
 
-// riffChunks yields name and content of each chunk that is whole.
+// riffChunks yields the name and content of each complete chunk.
 func riffChunks(chunks []byte) iter.Seq2[string, []byte] {
 	return func(yield func(string, []byte) bool) {
 		for len(chunks) >= 8 {
@@ -43,7 +43,7 @@ func riffChunks(chunks []byte) iter.Seq2[string, []byte] {
 	}
 }
 
-// webpFrame decodes a frame of an animation: its place and size (16 bytes), then the chunks of a still picture.
+// webpFrame decodes a frame of an animation: 16 bytes with its position and size, then the chunks of a still picture.
 func webpFrame(ctx context.Context, frame []byte, canvas image.Rectangle) (image.Image, error) {
 	const header = 16
 	if len(frame) < header {
@@ -54,7 +54,7 @@ func webpFrame(ctx context.Context, frame []byte, canvas image.Rectangle) (image
 	if !bounds.In(canvas) {
 		return nil, fmt.Errorf("webp: invalid format: the first frame is %v, on a canvas of %v", bounds, canvas.Size())
 	}
-	extended := make([]byte, 10) // of a still picture of the frame's size
+	extended := make([]byte, 10) // the content of a VP8X chunk for a still picture of the frame's size
 	copy(extended[4:], frame[6:12])
 	var pixels bytes.Buffer
 	chunk := func(id string, content []byte) {
@@ -82,7 +82,7 @@ func webpFrame(ctx context.Context, frame []byte, canvas image.Rectangle) (image
 	if err != nil {
 		return nil, err
 	}
-	// Places are even, so that the halved colour planes stay where they are.
+	// Positions are even, so the subsampled chroma planes stay aligned.
 	switch img := img.(type) {
 	case *image.YCbCr:
 		img.Rect = img.Rect.Add(place)
@@ -96,8 +96,9 @@ func webpFrame(ctx context.Context, frame []byte, canvas image.Rectangle) (image
 	return img, nil
 }
 
-// stillWebP corrects what package webp leaves to its caller: lossy pictures are in BT.601's studio range (luma 16 to 235,
-// chroma 16 to 240), whereas image.YCbCr means the full range of JPEG.
+// stillWebP decodes a still picture. Lossy pictures are in the studio range of BT.601 (luma 16 to 235, chroma 16 to
+// 240), and package webp returns these samples. It converts them to the full range of JPEG, which image.YCbCr stands
+// for.
 func stillWebP(ctx context.Context, file []byte) (image.Image, error) {
 	img, err := webp.Decode(forDecoder(ctx, file))
 	if err != nil {

@@ -6,29 +6,30 @@ import (
 	"io"
 )
 
-// What a decoder costs is known from a file's headers, before it begins. A picture's size bounds most of it (MaxPixels);
-// here and beside the readers of TIFF, BMP and HEIF is found out what a file asks for beyond its size (limits.go).
+// The cost of decoding a file is known from its headers. The size of the picture bounds most of it (MaxPixels). The
+// checks in this file, and those beside the readers of TIFF, BMP and HEIF, find out what a file demands in addition.
+// The limits are in limits.go.
 
 func checkMemory(bytes int) error {
 	if bytes > maxDecodeBytes {
-		return sizeErrorf("found a picture that takes %d MiB to decode, want at most %d; save it smaller, or in a simpler way",
-			bytes>>20, maxDecodeBytes>>20)
+		return sizeErrorf("found a picture that takes %d MiB to decode, want at most %d; "+
+			"save it smaller, or in a simpler way", bytes>>20, maxDecodeBytes>>20)
 	}
 	return nil
 }
 
-// jpegFrame is what a JPEG's frame header says of its blocks of 8 × 8 samples.
+// jpegFrame describes the blocks of 8 × 8 samples that the frame header of a JPEG declares.
 type jpegFrame struct {
 	progressive bool
 	ids         []byte // of the components
 	blocks      []int  // of each component
-	total       int    // of all
+	total       int    // of all components
 }
 
 const blockSamples = 64
 
-// newJPEGFrame reads the content of a frame header; nil for one that no decoder takes. Blocks at the border count
-// whole.
+// newJPEGFrame parses the content of a frame header. It returns nil for a header that no decoder accepts. Blocks that
+// cross the border of the picture are counted as whole blocks.
 func newJPEGFrame(marker byte, content []byte) *jpegFrame {
 	if len(content) < 6 || len(content) < 6+3*int(content[5]) {
 		return nil
@@ -54,8 +55,8 @@ func newJPEGFrame(marker byte, content []byte) *jpegFrame {
 	return f
 }
 
-// memory is what package jpeg holds of the frame: a byte a sample, four of each coefficient of progressive scans, and
-// the pixels that it makes of CMYK.
+// memory returns the bytes that package image/jpeg allocates for the frame: a byte for each sample, four for each
+// coefficient of a progressive picture, and the pixels that it builds of CMYK.
 func (f *jpegFrame) memory() int {
 	bytes := f.total * blockSamples
 	if f.progressive {
@@ -67,7 +68,7 @@ func (f *jpegFrame) memory() int {
 	return bytes
 }
 
-// checkJPEG bounds the work and the memory of package jpeg.
+// checkJPEG bounds the work and the memory of package image/jpeg.
 func checkJPEG(file []byte) error {
 	frame, err := checkJPEGScans(file)
 	if err != nil || frame == nil {
@@ -76,8 +77,9 @@ func checkJPEG(file []byte) error {
 	return checkMemory(frame.memory())
 }
 
-// checkJPEGScans adds up what the scans of a JPEG pass over, and returns the file's first frame, nil if there is none. It
-// finds markers as package jpeg does, so that no scan escapes it; where it finds a fault it ends, as the decoder will.
+// checkJPEGScans counts the blocks that the scans of a JPEG visit, and returns the file's first frame, or nil if there
+// is none. It finds markers in the same way as package image/jpeg, so that it counts every scan which that package
+// decodes. If the file is damaged it stops without an error, because the decoder will report the damage.
 func checkJPEGScans(file []byte) (frame *jpegFrame, err error) {
 	passed, scans := 0, 0
 	for rest := file[min(2, len(file)):]; ; {
@@ -127,10 +129,10 @@ func checkJPEGScans(file []byte) (frame *jpegFrame, err error) {
 	}
 }
 
-// checkPNG bounds the memory of package png's picture. Beside that of an interlaced file lie its passes, which together
-// have its pixels once more.
+// checkPNG bounds the memory of the picture that package image/png makes. An interlaced file takes twice as much,
+// because its passes are decoded into pictures of their own.
 func checkPNG(file []byte) error {
-	const header = len(pngSignature) + 8 // IHDR's content begins there
+	const header = len(pngSignature) + 8 // the content of IHDR begins here
 	if len(file) < header+13 {
 		return nil
 	}
@@ -156,7 +158,8 @@ func checkPNG(file []byte) error {
 	return checkMemory(bytes)
 }
 
-// checkWebP refuses lossy pictures that are cut off: package vp8 allocates what their chunk claims before it reads it.
+// checkWebP refuses truncated lossy pictures, because package vp8 allocates the size that a chunk declares before it
+// reads the chunk.
 func checkWebP(file []byte) error {
 	rest := file[min(12, len(file)):]
 	for len(rest) >= 8 {

@@ -14,25 +14,25 @@ import (
 	"kleinbild/atomicfile"
 )
 
-// OnExist says what to do where the output's name is taken.
+// OnExist says what to do if a file with the output's name exists.
 type OnExist int
 
 const (
-	Refuse  OnExist = iota // an error that wraps fs.ErrExist
-	Replace                // the file of that name goes, in one step
-	Number                 // fox.png becomes fox-2.png, fox-3.png, …: the first free name
+	Refuse  OnExist = iota // return an error that wraps fs.ErrExist
+	Replace                // replace the file atomically
+	Number                 // take the first free name of fox.png, fox-2.png, fox-3.png, …
 )
 
-// newFile are the permissions of a picture, less the user's umask.
+// newFile holds the permissions of a new picture, before the umask is applied.
 const newFile fs.FileMode = 0o666
 
-// maxNumber bounds the search of Number.
+// maxNumber bounds the search for a free name.
 const maxNumber = 100_000
 
-// CheckWritable finds out whether Write will be able to write path, before anything is computed: the folder exists and
-// takes new files, the system takes the name, path is no folder, its name does not promise another format, and what
-// exists there may be replaced: it is not protected, and on Windows no other program has it open. It leaves nothing
-// behind. Only a disk that fills up meanwhile is found later.
+// CheckWritable checks before a computation whether Write will be able to write path: the folder exists and accepts new
+// files, the name is valid on this system and has no extension of a format that is not written, and path is not a
+// folder. If exists is Replace, the existing file must not be protected or, on Windows, open in another program.
+// CheckWritable leaves no file behind. A disk that becomes full later is not detected.
 func CheckWritable(path string, exists OnExist) error {
 	if err := checkTarget(path, exists); err != nil {
 		return err
@@ -48,7 +48,8 @@ func CheckWritable(path string, exists OnExist) error {
 func checkTarget(path string, exists OnExist) error {
 	otherFormats := []string{".bmp", ".gif", ".tif", ".tiff", ".avif", ".heic", ".jxl"}
 	if extension := filepath.Ext(path); slices.Contains(otherFormats, strings.ToLower(extension)) {
-		return fmt.Errorf("picture: output %s: extension %s, want .png, .jpg or .webp, the formats that are written", path, extension)
+		return fmt.Errorf("picture: output %s: extension %s, want .png, .jpg or .webp, the formats that are written",
+			path, extension)
 	}
 	if path == "" || os.IsPathSeparator(path[len(path)-1]) {
 		return fmt.Errorf("picture: output %q: want the name of a file", path)
@@ -85,10 +86,10 @@ func checkTarget(path string, exists OnExist) error {
 	return nil
 }
 
-// Write writes img with its metadata to path, as JPEG or WebP (lossless) where the extension asks for it and else as PNG,
-// and returns the path written, which differs only under Number. The file appears whole or not at all: it is written under
-// a temporary name in the same folder, flushed to the disk and then given its name in one step. A program that is killed
-// leaves at most that temporary file, which no later call takes for anything.
+// Write writes img with its metadata to path: as JPEG or WebP (lossless) if the extension is .jpg, .jpeg or .webp, and
+// else as PNG. It returns the path that was written, which differs from path only if exists is Number. The file is
+// written under a temporary name in the same folder, flushed to the disk and then renamed, so that it never appears
+// incomplete. A killed program leaves at most the temporary file, which no later call uses.
 func Write(path string, img image.Image, meta Metadata, exists OnExist) (string, error) {
 	if err := checkTarget(path, exists); err != nil {
 		return "", err
@@ -96,8 +97,8 @@ func Write(path string, img image.Image, meta Metadata, exists OnExist) (string,
 	return writeWhole(path, exists, func(w io.Writer) error { return encoderFor(path).encode(w, img, meta, JPEGQuality) })
 }
 
-// CheckFits finds out whether the format that path names can hold meta, before anything is computed for it. reserveBytes
-// are kept for fields that are not known yet. Only JPEG has a limit that a prompt can reach.
+// CheckFits checks before a computation whether the format of path can hold meta. reserveBytes are reserved for fields
+// whose values are not yet known. Only JPEG has a limit that a prompt can reach.
 func CheckFits(path string, meta Metadata, reserveBytes int) error {
 	if err := encoderFor(path).check(meta, reserveBytes); err != nil {
 		return fmt.Errorf("picture: output %s: %w", path, err)
@@ -105,7 +106,7 @@ func CheckFits(path string, meta Metadata, reserveBytes int) error {
 	return nil
 }
 
-// writeWhole is Write for what encode writes.
+// writeWhole creates the file at path with the content that encode writes.
 func writeWhole(path string, exists OnExist, encode func(io.Writer) error) (string, error) {
 	file, err := atomicfile.Create(path, newFile)
 	if err != nil {
@@ -138,7 +139,7 @@ func writeWhole(path string, exists OnExist, encode func(io.Writer) error) (stri
 	return "", fmt.Errorf("picture: output %s: the names up to %s are taken", path, numbered(path, maxNumber))
 }
 
-// numbered returns fox-2.png for fox.png and 2; the first name is the plain one.
+// numbered returns path for n = 1, and fox-2.png for fox.png and n = 2.
 func numbered(path string, n int) string {
 	if n == 1 {
 		return path
