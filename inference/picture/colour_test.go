@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// profileIn returns the profile that a picture of testdata/kinds carries.
+// profileIn returns the ICC profile of a picture in testdata/kinds.
 func profileIn(t *testing.T, name string) []byte {
 	t.Helper()
 	file, err := os.ReadFile(filepath.Join("testdata", "kinds", name))
@@ -26,7 +26,7 @@ func profileIn(t *testing.T, name string) []byte {
 	return tags.icc
 }
 
-// withSegments puts APP segments into a JPEG file, behind its first marker.
+// withSegments inserts APP segments after the start marker of a JPEG file.
 func withSegments(file []byte, marker byte, contents ...[]byte) []byte {
 	out := bytes.Clone(file[:2])
 	for _, content := range contents {
@@ -46,7 +46,8 @@ func photoJPEG(t *testing.T, img image.Image) []byte {
 	return file.Bytes()
 }
 
-func evenly(r, g, b uint8) *image.RGBA {
+// uniform returns a picture of one colour.
+func uniform(r, g, b uint8) *image.RGBA {
 	img := image.NewRGBA(image.Rect(0, 0, 64, 64))
 	for i := 0; i < len(img.Pix); i += 4 {
 		copy(img.Pix[i:], []uint8{r, g, b, 255})
@@ -61,7 +62,7 @@ func TestProfileInSegments(t *testing.T) {
 	}
 	third := len(profile) / 3
 	first, second, last := part(1, 3, profile[:third]), part(2, 3, profile[third:2*third]), part(3, 3, profile[2*third:])
-	plain := photoJPEG(t, evenly(200, 40, 40))
+	plain := photoJPEG(t, uniform(200, 40, 40))
 	for _, row := range []struct {
 		name          string
 		file          []byte
@@ -80,14 +81,16 @@ func TestProfileInSegments(t *testing.T) {
 			continue
 		}
 		red := ref.Image.RGBAAt(30, 30).R
-		if ref.Profile != row.profile || !strings.Contains(ref.ProfileNote, row.note) || row.note == "" && ref.ProfileNote != "" ||
-			max(red, row.red)-min(red, row.red) > 2 {
-			t.Errorf("%s: profile %q, note %q, red %d, want %q, %q, %d", row.name, ref.Profile, ref.ProfileNote, red, row.profile, row.note, row.red)
+		if ref.Profile != row.profile || !strings.Contains(ref.ProfileNote, row.note) ||
+			row.note == "" && ref.ProfileNote != "" || max(red, row.red)-min(red, row.red) > 2 {
+			t.Errorf("%s: profile %q, note %q, red %d, want %q, %q, %d",
+				row.name, ref.Profile, ref.ProfileNote, red, row.profile, row.note, row.red)
 		}
 	}
 }
 
-// A camera says in Exif that its picture is in Adobe RGB: the index R03, and a colour space that is not sRGB.
+// TestAdobeRGBOfCameras checks that the Exif declaration of cameras is applied: index R03, and a colour space other
+// than sRGB.
 func TestAdobeRGBOfCameras(t *testing.T) {
 	block := func(space uint16, index string) []byte {
 		order := binary.BigEndian
@@ -100,10 +103,11 @@ func TestAdobeRGBOfCameras(t *testing.T) {
 		}
 		exif := []byte("Exif\x00\x00MM\x00*\x00\x00\x00\x08")
 		exif = append(exif, directory(entry(0x8769, 4, 1, []byte{0, 0, 0, 26}))...)
-		exif = append(exif, directory(entry(0xa001, 3, 1, order.AppendUint16(nil, space)), entry(0xa005, 4, 1, []byte{0, 0, 0, 56}))...)
+		exif = append(exif, directory(entry(0xa001, 3, 1, order.AppendUint16(nil, space)),
+			entry(0xa005, 4, 1, []byte{0, 0, 0, 56}))...)
 		return append(exif, directory(entry(1, 2, 4, []byte(index)))...)
 	}
-	plain := photoJPEG(t, evenly(200, 40, 40))
+	plain := photoJPEG(t, uniform(200, 40, 40))
 	for _, row := range []struct {
 		name    string
 		exif    []byte
@@ -125,7 +129,8 @@ func TestAdobeRGBOfCameras(t *testing.T) {
 	}
 }
 
-// What cannot be converted is said, with the name of the profile where it has one; the pixels stay.
+// TestProfilesThatAreNotApplied checks that the note of an unusable profile gives the reason and the profile's name, if
+// it has one, and that the pixels are not converted.
 func TestProfilesThatAreNotApplied(t *testing.T) {
 	p3, gray := profileIn(t, "profile-display-p3.png"), profileIn(t, "profile-gray22.png")
 	patched := func(profile []byte, at int, text string) []byte {
@@ -145,9 +150,10 @@ func TestProfilesThatAreNotApplied(t *testing.T) {
 		{"no curve", patched(p3, bytes.Index(p3, []byte("rTRC")), "xTRC"), "not applied (it is damaged"},
 		{"many tags", patched(p3, 128, "\xff\xff\xff\xff"), "not applied (it is damaged: found 4294967295 tags"},
 	} {
-		img := evenly(200, 40, 40)
+		img := uniform(200, 40, 40)
 		c := profileConversion(row.profile, img)
-		if c.to != nil || c.name != "" || !strings.Contains(c.note, row.want) || !strings.HasSuffix(c.note, "taken for sRGB") {
+		if c.to != nil || c.name != "" || !strings.Contains(c.note, row.want) ||
+			!strings.HasSuffix(c.note, "taken for sRGB") {
 			t.Errorf("%s: name %q, note %q, want %q", row.name, c.name, c.note, row.want)
 		}
 	}
@@ -160,16 +166,18 @@ func TestProfilesThatAreNotApplied(t *testing.T) {
 		{"HDR of television", []byte{9, 18, 0, 1}, "HDR (HLG)"},
 		{"unknown", []byte{77, 13, 0, 1}, "primaries 77"},
 	} {
-		if c := conversionOf(colourTags{cicp: row.cicp}, evenly(1, 2, 3)); c.to != nil || !strings.Contains(c.note, row.want) {
+		c := conversionOf(colourTags{cicp: row.cicp}, uniform(1, 2, 3))
+		if c.to != nil || !strings.Contains(c.note, row.want) {
 			t.Errorf("%s: %q, want %q", row.name, c.note, row.want)
 		}
 	}
-	if c := conversionOf(colourTags{cicp: []byte{9, 16, 0, 1}, icc: p3}, evenly(1, 2, 3)); c.name != "Display P3" || c.note != "" {
-		t.Errorf("HDR with a profile beside: %q, %q, want the profile's conversion", c.name, c.note)
+	c := conversionOf(colourTags{cicp: []byte{9, 16, 0, 1}, icc: p3}, uniform(1, 2, 3))
+	if c.name != "Display P3" || c.note != "" {
+		t.Errorf("HDR and a profile: %q, %q, want the profile's conversion", c.name, c.note)
 	}
 }
 
-// withTag replaces the data of a tag of a profile.
+// withTag returns a profile in which the data of one tag are replaced.
 func withTag(t *testing.T, profile []byte, name string, data []byte) []byte {
 	t.Helper()
 	const header, entry = 132, 12
@@ -190,7 +198,7 @@ func withTag(t *testing.T, profile []byte, name string, data []byte) []byte {
 	return nil
 }
 
-// nameBomb is a name in so many languages, each of which is the same bytes.
+// nameBomb returns the data of a name tag in so many languages, which all share the same bytes.
 func nameBomb(languages, bytesEach int) []byte {
 	tag := binary.BigEndian.AppendUint32([]byte("mluc\x00\x00\x00\x00"), uint32(languages))
 	tag = append(tag, 0, 0, 0, 12)
@@ -201,7 +209,7 @@ func nameBomb(languages, bytesEach int) []byte {
 	return append(tag, make([]byte, bytesEach)...)
 }
 
-// A few bytes must not ask for gigabytes.
+// TestHostileProfilesCostNothing checks that a profile of a few bytes cannot cause large allocations.
 func TestHostileProfilesCostNothing(t *testing.T) {
 	profile := bytes.Clone(profileIn(t, "profile-table-rgb.png"))
 	at := bytes.Index(profile, []byte("mft1"))
@@ -218,20 +226,22 @@ func TestHostileProfilesCostNothing(t *testing.T) {
 	copy(mft[at+8:], []byte{255, 255, 255})
 	deflated := insertChunk(encodePNG(t, cornered()), "iCCP", []byte("x\x00\x00\x78\x9c\x01"), false)
 	for name, file := range map[string][]byte{
-		"values of no bytes":      table("mAB ", 3, 255, 0),
-		"four channels":           table("mAB ", 4, 255, 1),
-		"another direction's":     table("mBA ", 3, 255, 0),
-		"255 channels":            mft,
-		"unequal sides":           append(table("mAB ", 3, 9, 1)[:at+33], append([]byte{8}, table("mAB ", 3, 9, 1)[at+34:]...)...),
+		"values of no bytes": table("mAB ", 3, 255, 0),
+		"four channels":      table("mAB ", 4, 255, 1),
+		"mBA instead of mAB": table("mBA ", 3, 255, 0),
+		"255 channels":       mft,
+		"unequal sides": append(table("mAB ", 3, 9, 1)[:at+33],
+			append([]byte{8}, table("mAB ", 3, 9, 1)[at+34:]...)...),
 		"a name in 500 languages": withTag(t, profileIn(t, "profile-display-p3.png"), "desc", nameBomb(500, 200<<10)),
 		"a curve of 20,000 points": withTag(t, profileIn(t, "profile-display-p3.png"), "rTRC",
 			append([]byte("curv\x00\x00\x00\x00\x00\x00\x4e\x20\xff\xff"), make([]byte, 40_000)...)),
-		"curves of a table of 20,000 points": withTag(t, profile, "A2B0", append([]byte("mft2\x00\x00\x00\x00\x03\x03\x02\x00"), append(make([]byte, 36), "\x4e\x20\x4e\x20"...)...)),
-		"tags beyond the file":               append(bytes.Clone(profile[:140]), bytes.Repeat([]byte{0xff}, len(profile)-140)...),
+		"table curves of 20,000 points": withTag(t, profile, "A2B0",
+			append([]byte("mft2\x00\x00\x00\x00\x03\x03\x02\x00"), append(make([]byte, 36), "\x4e\x20\x4e\x20"...)...)),
+		"tags beyond the file": append(bytes.Clone(profile[:140]), bytes.Repeat([]byte{0xff}, len(profile)-140)...),
 	} {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		c := profileConversion(file, evenly(1, 2, 3))
+		c := profileConversion(file, uniform(1, 2, 3))
 		runtime.ReadMemStats(&after)
 		if c.to != nil || !strings.Contains(c.note, "not applied") {
 			t.Errorf("%s: name %q, note %q, want it refused", name, c.name, c.note)
@@ -242,32 +252,34 @@ func TestHostileProfilesCostNothing(t *testing.T) {
 	}
 	ref, err := Decode(t.Context(), deflated)
 	if err != nil || !strings.Contains(ref.ProfileNote, "damaged") {
-		t.Errorf("a profile that is no deflate stream: %v, want a note", err)
+		t.Errorf("a profile that is not a deflate stream: %v, want a note", err)
 	}
 }
 
-// failing is a converter whose tables lead nowhere.
+// failing is a converter that panics.
 type failing struct{}
 
 func (failing) row([]uint8, []uint16) { panic("index out of range") }
 
 func TestConverterPanicIsAnError(t *testing.T) {
-	if _, err := convertedOnWhite(t.Context(), evenly(1, 2, 3), Size{64, 64}, failing{}); err == nil || !strings.Contains(err.Error(), "out of range") {
+	_, err := convertedOnWhite(t.Context(), uniform(1, 2, 3), Size{64, 64}, failing{})
+	if err == nil || !strings.Contains(err.Error(), "out of range") {
 		t.Errorf("%v, want the panic as an error", err)
 	}
 }
 
-// TestLargePicturesAreScaledBeforeSlowConversions: the result is that of the other order, but for what the eye does not
-// see.
+// TestLargePicturesAreScaledBeforeSlowConversions checks that scaling first and converting then gives nearly the same
+// levels as the other order.
 func TestLargePicturesAreScaledBeforeSlowConversions(t *testing.T) {
 	const side = 600
-	rgb, inks := image.NewRGBA(image.Rect(0, 0, side, side)), image.NewCMYK(image.Rect(0, 0, side, side))
+	rgb, cmyk := image.NewRGBA(image.Rect(0, 0, side, side)), image.NewCMYK(image.Rect(0, 0, side, side))
 	for i := range side * side {
 		x, y := i%side, i/side
-		copy(rgb.Pix[4*i:], []uint8{uint8(x * 255 / side), uint8(y * 255 / side), uint8((x + y) * 255 / (2 * side)), 255})
-		copy(inks.Pix[4*i:], []uint8{uint8(x * 255 / side), uint8(y * 255 / side), uint8((x + y) * 255 / (2 * side)), uint8(x * y / 3000)})
+		a, b, c := uint8(x*255/side), uint8(y*255/side), uint8((x+y)*255/(2*side))
+		copy(rgb.Pix[4*i:], []uint8{a, b, c, 255})
+		copy(cmyk.Pix[4*i:], []uint8{a, b, c, uint8(x * y / 3000)})
 	}
-	cmyk, err := os.ReadFile(filepath.Join("testdata", "kinds", "profile-cmyk.jpg"))
+	cmykFile, err := os.ReadFile(filepath.Join("testdata", "kinds", "profile-cmyk.jpg"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -276,7 +288,8 @@ func TestLargePicturesAreScaledBeforeSlowConversions(t *testing.T) {
 		img  image.Image
 		tags colourTags
 	}{
-		"RGB": {rgb, colourTags{icc: profileIn(t, "profile-table-rgb.png")}}, "CMYK": {inks, jpegColours(cmyk)},
+		"RGB":  {rgb, colourTags{icc: profileIn(t, "profile-table-rgb.png")}},
+		"CMYK": {cmyk, jpegColours(cmykFile)},
 	} {
 		c := conversionOf(row.tags, row.img)
 		if _, slow := c.to.(*pipeline); !slow {

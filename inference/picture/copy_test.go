@@ -40,7 +40,7 @@ func TestWriteCopy(t *testing.T) {
 	if err != nil || worst(img, lossless) != 0 {
 		t.Errorf("WebP: %v; it is lossless", err)
 	}
-	// At quality 95 smooth pictures keep their levels within a few.
+	// A JPEG of quality 95 of a smooth picture differs by a few levels.
 	lossy, err := jpeg.Decode(bytes.NewReader(content(t, filepath.Join(dir, "b.JPG"))))
 	if err != nil || worst(img, lossy) > 12 {
 		t.Errorf("JPEG: %v, off by %v levels", err, worst(img, lossy))
@@ -55,8 +55,8 @@ func TestWriteCopy(t *testing.T) {
 	}
 }
 
-// TestExifForOthers: the lines that other programs look for in a JPEG or WebP are there, Exif says what its standard wants,
-// and the picture is still one for every decoder.
+// TestExifForOthers checks that a JPEG or WebP file contains the text that other programs look for, that its Exif block
+// follows the standard, and that the picture can still be decoded.
 func TestExifForOthers(t *testing.T) {
 	meta := example()
 	for _, prompt := range []string{"a fox", "a fox, füchse, 狐"} {
@@ -81,7 +81,7 @@ func TestExifForOthers(t *testing.T) {
 			t.Errorf("orientation %v", got)
 		}
 	}
-	// Where not all fits, Kleinbild's own does; where that does not, JPEG refuses, and says so before it computes.
+	// If not everything fits into a JPEG, Kleinbild's own text is kept. If that does not fit either, CheckFits refuses it.
 	for _, row := range []struct {
 		bytes            int
 		comment, refused bool
@@ -91,7 +91,8 @@ func TestExifForOthers(t *testing.T) {
 		if (err != nil) != row.refused || err == nil && (exifFields(block)[tagUserComment] != nil) != row.comment {
 			t.Errorf("prompt of %d bytes: block of %d, %v", row.bytes, len(block), err)
 		}
-		if err := CheckFits("x.jpg", meta, 0); (err != nil) != row.refused || err != nil && !strings.Contains(err.Error(), ".png takes more") {
+		err = CheckFits("x.jpg", meta, 0)
+		if (err != nil) != row.refused || err != nil && !strings.Contains(err.Error(), ".png takes more") {
 			t.Errorf("prompt of %d bytes: %v", row.bytes, err)
 		}
 		for _, name := range []string{"x.webp", "x.png"} {
@@ -102,7 +103,7 @@ func TestExifForOthers(t *testing.T) {
 	}
 }
 
-// TestWebPWithAlpha: the header of an extended file says whether there is transparency.
+// TestWebPWithAlpha checks the alpha flag in the header of an extended file.
 func TestWebPWithAlpha(t *testing.T) {
 	for _, alpha := range []uint8{255, 100} {
 		img := image.NewRGBA(image.Rect(0, 0, 33, 17))
@@ -123,7 +124,7 @@ func TestWebPWithAlpha(t *testing.T) {
 	}
 }
 
-// worst is the largest difference of two pictures' levels.
+// worst returns the largest difference between the levels of two pictures.
 func worst(a, b image.Image) float64 {
 	most := 0.0
 	for y := range a.Bounds().Dy() {

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// cpuTime is the time that this process took of all processors so far. On a busy machine it says more than a clock.
+// cpuTime returns the processor time that this process has used. On a busy machine it is more reliable than a clock.
 func cpuTime() time.Duration {
 	var used unix.Rusage
 	if unix.Getrusage(unix.RUSAGE_SELF, &used) != nil {

@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// cpuTime is the time that this process took of all processors so far. On a busy machine it says more than a clock.
+// cpuTime returns the processor time that this process has used. On a busy machine it is more reliable than a clock.
 func cpuTime() time.Duration {
 	var created, exited, kernel, user windows.Filetime
 	if windows.GetProcessTimes(windows.CurrentProcess(), &created, &exited, &kernel, &user) != nil {

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// goldenFolders gives the subset of this repository and the whole folder where that is present.
+// goldenFolders returns a folder of testdata with a part of the golden files, and the whole golden folder if it exists.
 func goldenFolders(t *testing.T, sub string) []string {
 	folders := []string{filepath.Join("testdata", sub)}
 	golden := os.Getenv("KLEINBILD_GOLDEN")
@@ -45,7 +45,7 @@ func readPNG(t *testing.T, path string) *image.RGBA {
 	return rgba
 }
 
-// difference returns the mean absolute difference in levels, the largest one and where it is.
+// difference returns the mean absolute difference of levels, the largest difference, and the pixel where that is.
 func difference(got, want *image.RGBA) (mean float64, worst int, at image.Point) {
 	var sum int
 	for i := range got.Pix {
@@ -78,7 +78,8 @@ func TestPreparedAsReferencePrepares(t *testing.T) {
 			t.Fatal(err)
 		}
 		if len(list.Accepted) == 0 || len(list.Refused) == 0 {
-			t.Fatalf("%s lists %d accepted and %d refused files, want some of both", folder, len(list.Accepted), len(list.Refused))
+			t.Fatalf("%s lists %d accepted and %d refused files, want some of both",
+				folder, len(list.Accepted), len(list.Refused))
 		}
 		for _, row := range list.Accepted {
 			t.Run(filepath.Join(folder, row.File), func(t *testing.T) {
@@ -92,7 +93,8 @@ func TestPreparedAsReferencePrepares(t *testing.T) {
 				mean, worst, at := difference(ref.Image, readPNG(t, filepath.Join(folder, row.Expected)))
 				t.Logf("mean %.3f, worst %d at %v", mean, worst, at)
 				if mean > row.MeanAbsAtMost {
-					t.Errorf("mean absolute difference %.3f, want at most %g (%s); worst %d at %v", mean, row.MeanAbsAtMost, row.Why, worst, at)
+					t.Errorf("mean absolute difference %.3f, want at most %g (%s); worst %d at %v",
+						mean, row.MeanAbsAtMost, row.Why, worst, at)
 				}
 			})
 		}

@@ -15,25 +15,28 @@ import (
 	"time"
 )
 
+// isoBoxOf returns an ISO box.
 func isoBoxOf(kind string, content ...byte) []byte {
 	return append(append(binary.BigEndian.AppendUint32(nil, uint32(8+len(content))), kind...), content...)
 }
 
-// gridHEIC is the header of a HEIC file whose picture, item 1, is put together from item 2, as often as it is named.
-// There is nothing to decode in it.
+// gridHEIC returns the header of a HEIC file whose picture, item 1, is composed of item 2 so many times. The file has
+// no data to decode.
 func gridHEIC(picture, tile Size, named int) []byte {
+	order := binary.BigEndian
 	size := func(s Size) []byte {
-		return isoBoxOf("ispe", binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(make([]byte, 4), uint32(s.Width)), uint32(s.Height))...)
+		return isoBoxOf("ispe", order.AppendUint32(order.AppendUint32(make([]byte, 4), uint32(s.Width)), uint32(s.Height))...)
 	}
-	references := binary.BigEndian.AppendUint16([]byte{0, 1}, uint16(named)) // from item 1
+	references := order.AppendUint16([]byte{0, 1}, uint16(named)) // from item 1
 	for range named {
 		references = append(references, 0, 2)
 	}
-	return headerHEIC(slices.Concat(size(picture), size(tile)), []byte{0, 0, 0, 0, 0, 0, 0, 2, 0, 1, 1, 1, 0, 2, 1, 2}, isoBoxOf("dimg", references...))
+	associations := []byte{0, 0, 0, 0, 0, 0, 0, 2, 0, 1, 1, 1, 0, 2, 1, 2}
+	return headerHEIC(slices.Concat(size(picture), size(tile)), associations, isoBoxOf("dimg", references...))
 }
 
-// headerHEIC is the header of a HEIC file of these properties, which are associated so with the items, of which item 1
-// is the picture, and of these references.
+// headerHEIC returns the header of a HEIC file with the given contents of the boxes ipco, ipma and iref. Item 1 is the
+// primary picture.
 func headerHEIC(properties, associations, references []byte) []byte {
 	iprp := slices.Concat(isoBoxOf("ipco", properties...), isoBoxOf("ipma", associations...))
 	meta := slices.Concat(make([]byte, 4), isoBoxOf("pitm", 0, 0, 0, 0, 0, 1),
@@ -41,7 +44,7 @@ func headerHEIC(properties, associations, references []byte) []byte {
 	return slices.Concat(isoBoxOf("ftyp", []byte("heic\x00\x00\x00\x00mif1heic")...), isoBoxOf("meta", meta...))
 }
 
-// TestPartsOfHEICAreCounted: a picture that is put together from the same tile again and again is refused by its
+// TestPartsOfHEICAreCounted checks that a picture which is composed of the same tile too often is refused by its
 // header.
 func TestPartsOfHEICAreCounted(t *testing.T) {
 	phone, tile := Size{4032, 3024}, Size{512, 512}
@@ -57,19 +60,20 @@ func TestPartsOfHEICAreCounted(t *testing.T) {
 		{"a large picture, six times", Size{4000, 4000}, Size{4000, 4000}, 6, true},
 	} {
 		_, err := heicConfig(gridHEIC(row.picture, row.tile, row.named))
-		if refused := errors.Is(err, ErrSize) && strings.Contains(err.Error(), "parts of"); refused != row.refused || err != nil && !refused {
+		refused := errors.Is(err, ErrSize) && strings.Contains(err.Error(), "parts of")
+		if refused != row.refused || err != nil && !refused {
 			t.Errorf("%s: %v, want it refused: %v", row.name, err, row.refused)
 		}
 	}
 	itself := gridHEIC(phone, tile, 1)
 	references := strings.Index(string(itself), "dimg") + 4
-	itself[references+5] = 1 // item 1 is made of itself
+	itself[references+5] = 1 // item 1 is derived from itself
 	if _, err := heicConfig(itself); !errors.Is(err, ErrSize) {
-		t.Errorf("a picture made of itself: %v, want it refused", err)
+		t.Errorf("a picture derived from itself: %v, want it refused", err)
 	}
 }
 
-// TestListsOfHEICAreBounded: they are refused before they are kept.
+// TestListsOfHEICAreBounded checks that too long lists are refused before they are stored.
 func TestListsOfHEICAreBounded(t *testing.T) {
 	many := isoBoxOf("cdsc", append([]byte{0, 3, 0xff, 0xff}, make([]byte, 2*0xffff)...)...)
 	for name, file := range map[string][]byte{
@@ -83,7 +87,7 @@ func TestListsOfHEICAreBounded(t *testing.T) {
 	}
 }
 
-// TestPropertiesOfHEICAreReadOnce: a long property that ten thousand items name costs what its bytes cost.
+// TestPropertiesOfHEICAreReadOnce checks that a long property costs its own length once, even if 10,000 items name it.
 func TestPropertiesOfHEICAreReadOnce(t *testing.T) {
 	long := append(isoBoxOf("auxC", make([]byte, 4<<20)...), isoBoxOf("ispe", 0, 0, 0, 0, 0, 0, 0, 64, 0, 0, 0, 64)...)
 	const items, named = 10_000, 100
@@ -101,8 +105,8 @@ func TestPropertiesOfHEICAreReadOnce(t *testing.T) {
 	}
 }
 
-// TestChainsOfHEICAreFollowedSoFar: each item is derived from the next one, a hundred thousand times. To follow them
-// all takes a stack that grows with the file.
+// TestChainsOfHEICAreFollowedSoFar checks a chain of 100,000 items, each of which is derived from the next one.
+// Following the whole chain would need a stack that grows with the file.
 func TestChainsOfHEICAreFollowedSoFar(t *testing.T) {
 	references := map[string]map[uint64][]uint64{"dimg": {}}
 	for i := range uint64(100_000) {
@@ -116,7 +120,7 @@ func TestChainsOfHEICAreFollowedSoFar(t *testing.T) {
 	}
 }
 
-// countdown is a context that is cancelled when it has been looked at so many times.
+// countdown is a context that is cancelled after Err has been called so many times.
 type countdown struct {
 	context.Context
 	left *atomic.Int64
@@ -129,7 +133,7 @@ func (c countdown) Err() error {
 	return nil
 }
 
-// TestWebAssemblyEndsWithItsContext: the decoders look at it again and again, and stop when it is done.
+// TestWebAssemblyEndsWithItsContext checks that decoders call Err of their context often, and stop when it is done.
 func TestWebAssemblyEndsWithItsContext(t *testing.T) {
 	for name, decode := range map[string]func(context.Context, []byte) (image.Image, error){
 		"plain.heic": func(ctx context.Context, file []byte) (image.Image, error) {
@@ -153,22 +157,22 @@ func TestWebAssemblyEndsWithItsContext(t *testing.T) {
 		if _, err := decode(countdown{t.Context(), &left}, file); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		looks := enough - left.Load()
-		t.Logf("%s: the context is looked at %d times", name, looks)
-		if looks < 50 {
-			t.Errorf("%s: the context is looked at %d times, want many", name, looks)
+		calls := enough - left.Load()
+		t.Logf("%s: the context is checked %d times", name, calls)
+		if calls < 50 {
+			t.Errorf("%s: the context is checked %d times, want at least 50", name, calls)
 		}
-		left.Store(looks / 2)
+		left.Store(calls / 2)
 		if _, err := decode(countdown{t.Context(), &left}, file); !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: %v, want the context's error", name, err)
 		}
 		if after := -left.Load(); after > 10 {
-			t.Errorf("%s: it goes on for %d looks after its end", name, after)
+			t.Errorf("%s: the context is checked %d times after its end, want at most 10", name, after)
 		}
 	}
 }
 
-// TestDecoderInWebAssemblyHasATime: one that does not end is stopped, and the error is the file's.
+// TestDecoderInWebAssemblyHasATime checks that a decoder has a deadline, and that its error says so when it has passed.
 func TestDecoderInWebAssemblyHasATime(t *testing.T) {
 	ctx, cancel := wasmLimit(t.Context(), 100_000_000)
 	defer cancel()
@@ -184,7 +188,7 @@ func TestDecoderInWebAssemblyHasATime(t *testing.T) {
 	}
 }
 
-// expired is ctx after its deadline.
+// expired returns ctx with a deadline that has passed.
 func expired(ctx context.Context) context.Context {
 	late, cancel := context.WithTimeoutCause(ctx, 0, errWASMTime)
 	defer cancel()

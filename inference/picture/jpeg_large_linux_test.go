@@ -14,16 +14,17 @@ import (
 )
 
 const (
-	// mostJPEGMemory is what a process may hold, of memory that is resident, while it prepares a JPEG of 100 megapixels.
+	// mostJPEGMemory limits the resident memory of a process that prepares a JPEG of 100 megapixels.
 	mostJPEGMemory = 400 << 20
-	// mostJPEGTime of a processor is four times what it was measured to take.
+	// mostJPEGTime limits its processor time; it is four times the measured value.
 	mostJPEGTime = 16 * time.Second
-	jpegFile     = "KLEINBILD_TEST_JPEG"       // in the environment of the process that is measured
-	jpegByWhole  = "KLEINBILD_TEST_JPEG_WHOLE" // likewise: package jpeg is to decode the file
+	// Environment variables of the measured process: the file, and whether package image/jpeg is to decode it.
+	jpegFile    = "KLEINBILD_TEST_JPEG"
+	jpegByWhole = "KLEINBILD_TEST_JPEG_WHOLE"
 )
 
-// TestJPEGsOf100MegapixelsTakeLittle measures a process of its own for each kind: the largest memory that was resident,
-// and the time on the clock and of processors. One kind is decoded by package jpeg as well, which takes longer.
+// TestJPEGsOf100MegapixelsTakeLittle measures one process for each kind of file: its largest resident memory, its
+// elapsed time and its processor time. It measures one kind with package image/jpeg as well, which must take longer.
 func TestJPEGsOf100MegapixelsTakeLittle(t *testing.T) {
 	if path := os.Getenv(jpegFile); path != "" {
 		prepareForMeasure(t, path)
@@ -39,12 +40,12 @@ func TestJPEGsOf100MegapixelsTakeLittle(t *testing.T) {
 		segments    string
 		whole       bool
 	}{
-		{"halved colours", []byte{0x22, 0x11, 0x11}, false, "", true},
-		{"halved colours, progressive", []byte{0x22, 0x11, 0x11}, true, "", false},
-		{"full colours", []byte{0x11, 0x11, 0x11}, false, "", false},
-		{"full colours, progressive", []byte{0x11, 0x11, 0x11}, true, "", false},
-		{"inks", []byte{0x11, 0x11, 0x11, 0x11}, false, jpegtest.Adobe(2), false},
-		{"inks, progressive", []byte{0x11, 0x11, 0x11, 0x11}, true, jpegtest.Adobe(0), false},
+		{"4:2:0", []byte{0x22, 0x11, 0x11}, false, "", true},
+		{"4:2:0, progressive", []byte{0x22, 0x11, 0x11}, true, "", false},
+		{"4:4:4", []byte{0x11, 0x11, 0x11}, false, "", false},
+		{"4:4:4, progressive", []byte{0x11, 0x11, 0x11}, true, "", false},
+		{"CMYK", []byte{0x11, 0x11, 0x11, 0x11}, false, jpegtest.Adobe(2), false},
+		{"CMYK, progressive", []byte{0x11, 0x11, 0x11, 0x11}, true, jpegtest.Adobe(0), false},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "large.jpg")
@@ -61,33 +62,33 @@ func TestJPEGsOf100MegapixelsTakeLittle(t *testing.T) {
 				t.Errorf("%d MiB were resident, want at most %d", measured.memory>>20, mostJPEGMemory>>20)
 			}
 			if measured.processors > mostJPEGTime {
-				t.Errorf("%v of processors, want at most %v", measured.processors, mostJPEGTime)
+				t.Errorf("%v of processor time, want at most %v", measured.processors, mostJPEGTime)
 			}
 			if row.whole {
 				whole := measureJPEG(t, jpegFile+"="+path, jpegByWhole+"=1")
-				t.Logf("by package jpeg: %v; ratios: %.2f of its time, %.2f of its processors' time, %.2f of its memory",
+				t.Logf("package image/jpeg: %v; ratios: %.2f of its elapsed time, %.2f of its processor time, %.2f of its memory",
 					whole, measured.clock.Seconds()/whole.clock.Seconds(),
 					measured.processors.Seconds()/whole.processors.Seconds(), float64(measured.memory)/float64(whole.memory))
 				if measured.processors > whole.processors {
-					t.Error("package jpeg takes less time")
+					t.Error("package image/jpeg takes less processor time")
 				}
 			}
 		})
 	}
 }
 
-// measuredJPEG is what a process took.
+// measuredJPEG is the cost of a process.
 type measuredJPEG struct {
 	clock, processors time.Duration
-	memory            int // bytes that were resident at most
+	memory            int // the largest resident size in bytes
 }
 
 func (m measuredJPEG) String() string {
-	return fmt.Sprintf("%v, %v of processors, %d MiB", m.clock.Round(time.Millisecond),
+	return fmt.Sprintf("%v, %v of processor time, %d MiB", m.clock.Round(time.Millisecond),
 		m.processors.Round(time.Millisecond), m.memory>>20)
 }
 
-// measureJPEG runs this test in another process, which prepares the file.
+// measureJPEG runs this test in another process, which prepares the file, and returns the cost that it prints.
 func measureJPEG(t *testing.T, environment ...string) (m measuredJPEG) {
 	t.Helper()
 	command := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestJPEGsOf100MegapixelsTakeLittle$", "-test.v")
@@ -103,7 +104,7 @@ func measureJPEG(t *testing.T, environment ...string) (m measuredJPEG) {
 	return m
 }
 
-// prepareForMeasure prepares the file and prints what it took.
+// prepareForMeasure prepares the file and prints the cost of this process.
 func prepareForMeasure(t *testing.T, path string) {
 	began, processors := time.Now(), cpuTime()
 	if os.Getenv(jpegByWhole) == "" {
@@ -125,7 +126,7 @@ func prepareForMeasure(t *testing.T, path string) {
 	fmt.Println("MEASURED", int64(time.Since(began)), int64(cpuTime()-processors), kib<<10)
 }
 
-// prepareByWhole prepares a file as it is prepared where package jpegrows does not read it.
+// prepareByWhole prepares a file as a whole, as if package jpegrows could not read it.
 func prepareByWhole(ctx context.Context, path string) error {
 	file, err := os.ReadFile(path)
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// kindFolders holds pictures of every kind that is read, each with the pixels that Pillow reads of it beside it, in
-// NAME.expected.png. The second one is outside of this repository.
+// kindFolders returns folders with pictures of every kind that is read. Beside each picture NAME lie the pixels that
+// Pillow reads of it, in NAME.expected.png. The second folder is outside this repository, and may be missing.
 func kindFolders(t *testing.T) []string {
 	folders := []string{filepath.Join("testdata", "kinds")}
 	cases := os.Getenv("KLEINBILD_CASES")
@@ -23,11 +23,11 @@ func kindFolders(t *testing.T) []string {
 	return folders
 }
 
-// levelsOff is what the pixels may differ by from the expected ones, in the mean, of 255.
+// levelsOff returns the largest mean difference from the expected pixels, in levels.
 func levelsOff(path string) float64 {
 	switch filepath.Ext(path) {
 	case ".jpg", ".webp", ".heic", ".avif":
-		return 2 // of lossy formats decoders differ, and so do conversions of colours
+		return 2 // decoders of lossy formats differ, and so do conversions of colours
 	}
 	if strings.HasPrefix(filepath.Base(path), "display-p3") {
 		return 2
@@ -65,7 +65,7 @@ func TestKindsAreReadAsPillowReadsThem(t *testing.T) {
 	}
 }
 
-// What stays out is refused by its name and never read as something else.
+// TestKindsThatAreRefused checks that the error for a kind that is not read names that kind.
 func TestKindsThatAreRefused(t *testing.T) {
 	read := func(name string) []byte {
 		file, err := os.ReadFile(filepath.Join("testdata", "kinds", name))
@@ -83,7 +83,7 @@ func TestKindsThatAreRefused(t *testing.T) {
 		return append([]byte{0, 0, 0, byte(8 + len(brands))}, "ftyp"+brands...)
 	}
 	const compression, redMask = 14 + 16, 14 + 40
-	runs, jpg := read("rle8.bmp"), read("no-end.jpg")
+	runs, jpg, avif := read("rle8.bmp"), read("no-end.jpg"), read("plain.avif")
 	for _, row := range []struct {
 		name string
 		file []byte
@@ -94,17 +94,21 @@ func TestKindsThatAreRefused(t *testing.T) {
 		{"JPEG in BMP", patched("rgb32.bmp", compression, 4), []string{"BMP", "not supported"}},
 		{"no mask for red", patched("v4-alpha.bmp", redMask, 0, 0, 0, 0), []string{"BMP", "damaged", "masks"}},
 		{"a mask with a hole", patched("v4-alpha.bmp", redMask, 0, 0, 0xf7, 0), []string{"BMP", "damaged", "masks"}},
-		{"masks of 32 bits for 16", patched("bitfields-565.bmp", redMask, 0, 0, 0xff, 0), []string{"BMP", "damaged", "masks"}},
+		{"masks of 32 bits for 16", patched("bitfields-565.bmp", redMask, 0, 0, 0xff, 0),
+			[]string{"BMP", "damaged", "masks"}},
 		{"run lengths that end early", runs[:len(runs)-100], []string{"BMP", "ends too early"}},
 		{"JPEG that ends early", jpg[:len(jpg)-60], []string{"JPEG", "ends too early"}},
 		{"HEIC with transparency", read("refused-transparency.heic"), []string{"HEIC", "not supported", "transparency"}},
 		{"HEIC that ends early", read("plain.heic")[:1200], []string{"HEIC", "ends too early"}},
-		{"HEIC of which there is the brand only", film("heic\x00\x00\x00\x00mif1heic"), []string{"HEIC", "ends too early"}},
-		{"AVIF that ends early", read("plain.avif")[:500], []string{"AVIF", "ends too early"}},
-		{"AVIF of which the pixels are damaged", append(bytes.Clone(read("plain.avif")[:300]), make([]byte, len(read("plain.avif"))-300)...), []string{"AVIF", "damaged"}},
-		{"AVIF of which there is the brand only", film("avif\x00\x00\x00\x00mif1avif"), []string{"AVIF", "ends too early"}},
-		{"an animation without a frame", riffFile("VP8X", vp8x(1<<1, 64, 64), "ANIM", "\x00\x00\x00\x00\x00\x00"), []string{"WebP", "ends too early"}},
-		{"a frame beyond its canvas", riffFile("VP8X", vp8x(1<<1, 64, 64), "ANMF", "\x01\x00\x00\x00\x00\x00\x3f\x00\x00\x3f\x00\x00\x00\x00\x00\x00"),
+		{"HEIC with nothing but its brand", film("heic\x00\x00\x00\x00mif1heic"), []string{"HEIC", "ends too early"}},
+		{"AVIF that ends early", avif[:500], []string{"AVIF", "ends too early"}},
+		{"AVIF with damaged pixels", append(bytes.Clone(avif[:300]), make([]byte, len(avif)-300)...),
+			[]string{"AVIF", "damaged"}},
+		{"AVIF with nothing but its brand", film("avif\x00\x00\x00\x00mif1avif"), []string{"AVIF", "ends too early"}},
+		{"an animation without a frame", riffFile("VP8X", vp8x(1<<1, 64, 64), "ANIM", "\x00\x00\x00\x00\x00\x00"),
+			[]string{"WebP", "ends too early"}},
+		{"a frame beyond its canvas", riffFile("VP8X", vp8x(1<<1, 64, 64),
+			"ANMF", "\x01\x00\x00\x00\x00\x00\x3f\x00\x00\x3f\x00\x00\x00\x00\x00\x00"),
 			[]string{"WebP: the file is damaged", "canvas"}},
 		{"MP4", film("isom\x00\x00\x02\x00isomiso2avc1mp41"), []string{"film (MP4)"}},
 		{"MP4 of another maker", film("mp42\x00\x00\x00\x00mp42"), []string{"film (MP4)"}},
@@ -127,18 +131,22 @@ func TestKindsThatAreRefused(t *testing.T) {
 				t.Errorf("%s: error %q, want %q in it", row.name, err, want)
 			}
 		}
-		if text := err.Error(); strings.Contains(text, "bmp:") || strings.Contains(text, "avif:") || strings.Contains(text, "heic:") {
-			t.Errorf("%s: error %q is another package's", row.name, err)
+		for _, prefix := range []string{"bmp:", "avif:", "heic:"} {
+			if strings.Contains(err.Error(), prefix) {
+				t.Errorf("%s: error %q has the prefix of another package", row.name, err)
+			}
 		}
 	}
 	if cases := kindFolders(t); len(cases) > 1 {
-		if _, err := Open(t.Context(), filepath.Join(cases[1], "film.png")); err == nil || !strings.Contains(err.Error(), "film") {
+		_, err := Open(t.Context(), filepath.Join(cases[1], "film.png"))
+		if err == nil || !strings.Contains(err.Error(), "film") {
 			t.Errorf("film.png: %v, want it refused as a film", err)
 		}
 	}
 }
 
-// A user reads what is wrong with the file, not which package found it.
+// TestDecodersErrorsInOwnWords checks that errors tell the user what is wrong with the file, not which package found
+// it.
 func TestDecodersErrorsInOwnWords(t *testing.T) {
 	whole := encodePNG(t, cornered())
 	const header = len(pngSignature) + 8 // IHDR's content, 13 bytes
@@ -155,8 +163,10 @@ func TestDecodersErrorsInOwnWords(t *testing.T) {
 		"PNG, wrong sum":     {sum, "PNG: the file is damaged: invalid checksum"},
 		"JPEG of 12 bits": {[]byte("\xff\xd8\xff\xc1\x00\x11\x0c\x00\x64\x00\x64\x03\x01\x11\x00\x02\x11\x00\x03\x11\x00"),
 			"JPEG: this kind is not supported: precision"},
-		"JPEG without frame": {[]byte("\xff\xd8\xff\xda\x00\x0c\x03\x01\x00\x02\x11\x03\x11\x00\x3f\x00"), "JPEG: the file is damaged: missing SOF marker"},
-		"GIF without colours": {[]byte("GIF89a\x64\x00\x64\x00\x00\x00\x00,\x00\x00\x00\x00\x64\x00\x64\x00\x00\x02\x01\x00\x00;"),
+		"JPEG without frame": {[]byte("\xff\xd8\xff\xda\x00\x0c\x03\x01\x00\x02\x11\x03\x11\x00\x3f\x00"),
+			"JPEG: the file is damaged: missing SOF marker"},
+		"GIF without colours": {[]byte("GIF89a\x64\x00\x64\x00\x00\x00\x00," +
+			"\x00\x00\x00\x00\x64\x00\x64\x00\x00\x02\x01\x00\x00;"),
 			"GIF: the file is damaged: no color table"},
 	} {
 		_, err := Decode(t.Context(), row.file)

@@ -37,7 +37,8 @@ func encoded(t testing.TB, meta Metadata) []byte {
 	return file.Bytes()
 }
 
-// everyPlane has each plane's first, last and many other code points, control characters among them.
+// everyPlane returns the first, the last and many other code points of each Unicode plane, including control
+// characters.
 func everyPlane() string {
 	var s strings.Builder
 	for r := rune(0); r <= utf8.MaxRune; r++ {
@@ -83,10 +84,14 @@ func TestMetadataRoundTrip(t *testing.T) {
 	}
 }
 
-// TestFoldersStayAtHome: what a shared picture says of references names no folder, and no byte of a name is lost.
+// TestFoldersStayAtHome checks that a written picture names no folder of its references, and that no byte of a base
+// name is lost.
 func TestFoldersStayAtHome(t *testing.T) {
 	meta := example()
-	meta.References = []ReferenceFile{{Path: "/home/anna/Bilder/füchse.png", SHA256: "ab"}, {Path: `C:\Users\Anna\b.jpg`, SHA256: "cd"}, {SHA256: "ef"}, {Path: "/home/anna/f\xfc.png", SHA256: "01"}}
+	meta.References = []ReferenceFile{
+		{Path: "/home/anna/Bilder/füchse.png", SHA256: "ab"}, {Path: `C:\Users\Anna\b.jpg`, SHA256: "cd"}, {SHA256: "ef"},
+		{Path: "/home/anna/f\xfc.png", SHA256: "01"},
+	}
 	file := encoded(t, meta)
 	for _, folder := range []string{"home", "anna", "Bilder", "Users", "Anna"} {
 		if bytes.Contains(file, []byte(folder)) {
@@ -94,7 +99,10 @@ func TestFoldersStayAtHome(t *testing.T) {
 		}
 	}
 	got, err := ReadMetadata(bytes.NewReader(file))
-	want := []ReferenceFile{{Path: "füchse.png", SHA256: "ab"}, {Path: "b.jpg", SHA256: "cd"}, {SHA256: "ef"}, {Path: "f\xfc.png", SHA256: "01"}}
+	want := []ReferenceFile{
+		{Path: "füchse.png", SHA256: "ab"}, {Path: "b.jpg", SHA256: "cd"}, {SHA256: "ef"},
+		{Path: "f\xfc.png", SHA256: "01"},
+	}
 	if err != nil || !reflect.DeepEqual(got.References, want) {
 		t.Errorf("%+v, %v, want %+v", got.References, err, want)
 	}
@@ -109,7 +117,8 @@ func TestBadUTF8IsReplaced(t *testing.T) {
 	}
 }
 
-// Other programs must find the same pixels, and in the chunk "parameters" the lines that they know.
+// TestPNGForOtherPrograms checks that package image/png reads the same pixels, and that the chunk "parameters" has the
+// text that other programs read.
 func TestPNGForOtherPrograms(t *testing.T) {
 	meta := example()
 	meta.Prompt = "ein Fuchs\x00 im Schnee, 雪"
@@ -174,7 +183,7 @@ func TestOpaquePicturesHaveNoAlpha(t *testing.T) {
 	}
 }
 
-// textChunk makes the data of an iTXt chunk.
+// textChunk returns the data of an iTXt chunk with Kleinbild's keyword.
 func textChunk(text string) []byte { return []byte(keyword + "\x00\x00\x00\x00\x00" + text) }
 
 func deflated(text string) string {
@@ -185,7 +194,7 @@ func deflated(text string) string {
 	return s.String()
 }
 
-// hostilePNGs are files whose metadata cannot be read, and a part of the error.
+// hostilePNGs returns files whose metadata cannot be read, each with a part of the expected error.
 func hostilePNGs(t testing.TB) map[string]struct {
 	file []byte
 	want string
@@ -213,7 +222,8 @@ func hostilePNGs(t testing.TB) map[string]struct {
 		"length beyond the end":     {lengthOf(1 << 18), "ends too early"},
 		"compressed":                {with([]byte(keyword + "\x00\x01\x00\x00\x00x")), "compressed"},
 		"compressed in another way": {with([]byte(keyword + "\x00\x01\x01\x00\x00x")), "compression"},
-		"compressed bomb":           {with([]byte(keyword + "\x00\x01\x00\x00\x00" + deflated(strings.Repeat(" ", 64<<20)))), "at most"},
+		"compressed bomb": {with([]byte(keyword + "\x00\x01\x00\x00\x00" + deflated(strings.Repeat(" ", 64<<20)))),
+			"at most"},
 		"keyword only":              {with([]byte(keyword + "\x00")), "compression"},
 		"no text":                   {with([]byte(keyword + "\x00\x00\x00de")), "no text"},
 		"not JSON":                  {with(textChunk("prompt: fox")), "metadata"},
@@ -242,7 +252,7 @@ func TestReadMetadataRefuses(t *testing.T) {
 		if !strings.Contains(err.Error(), row.want) || errors.Is(err, ErrNoMetadata) {
 			t.Errorf("%s: error %q, want it to say %q", name, err, row.want)
 		}
-		// The limit is on the text; the reader grows and copies it a few times.
+		// The limit holds for the text. The reader grows its buffer and copies it a few times.
 		if cost := after.TotalAlloc - before.TotalAlloc; cost > 8*maxMetadataBytes {
 			t.Errorf("%s costs %d bytes, want a few times the limit of %d", name, cost, maxMetadataBytes)
 		}
@@ -263,15 +273,15 @@ func TestNoMetadata(t *testing.T) {
 			t.Errorf("%s: %v, want ErrNoMetadata", name, err)
 		}
 	}
-	behind := insertChunk(plain, "iTXt", textChunk(`{"format":1,"prompt":"fox"}`), true)
-	if meta, err := ReadMetadata(bytes.NewReader(behind)); err != nil || meta.Prompt != "fox" {
-		t.Errorf("metadata behind the pixels, where another program may move it: %+v, %v", meta, err)
+	after := insertChunk(plain, "iTXt", textChunk(`{"format":1,"prompt":"fox"}`), true)
+	if meta, err := ReadMetadata(bytes.NewReader(after)); err != nil || meta.Prompt != "fox" {
+		t.Errorf("metadata after the pixels, where another program may move it: %+v, %v", meta, err)
 	}
 }
 
 func TestDamageIsNoticed(t *testing.T) {
 	file := encoded(t, example())
-	end := bytes.Index(file, []byte("parameters")) - 8 // of the metadata's chunk, its CRC included
+	end := bytes.Index(file, []byte("parameters")) - 8 // the end of the metadata's chunk, including its CRC
 	for i := range end {
 		for bit := range 8 {
 			damaged := bytes.Clone(file)
@@ -302,7 +312,7 @@ func TestReadsNoFurtherThanNeeded(t *testing.T) {
 type neverRead struct{ t *testing.T }
 
 func (r neverRead) Read([]byte) (int, error) {
-	r.t.Error("reads behind the metadata")
+	r.t.Error("reads beyond the metadata")
 	return 0, io.EOF
 }
 
@@ -344,7 +354,7 @@ func TestReadMetadataFileNamesTheFile(t *testing.T) {
 	}
 }
 
-// FuzzReadMetadata: an error of one line, or metadata that survives being written and read again.
+// FuzzReadMetadata checks that each file gives an error of one line, or metadata that can be written and read again.
 func FuzzReadMetadata(f *testing.F) {
 	f.Add(encoded(f, example()))
 	f.Add(encodePNG(f, image.NewGray(image.Rect(0, 0, 1, 1))))

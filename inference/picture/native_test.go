@@ -37,7 +37,7 @@ func TestNativeSize(t *testing.T) {
 	}
 }
 
-// TestReferenceForNative: a left half in red stays one, and the result is made once.
+// TestReferenceForNative checks that scaling keeps a red left half in place, and that the result is cached.
 func TestReferenceForNative(t *testing.T) {
 	img := image.NewRGBA(image.Rect(0, 0, 512, 256))
 	for y := range 256 {
@@ -49,16 +49,19 @@ func TestReferenceForNative(t *testing.T) {
 			}
 		}
 	}
-	ref := &Reference{Image: img, Size: Size{512, 256}, Original: Size{1000, 500}, Format: "PNG", FileSHA256: "f", PixelsSHA256: pixelsDigest(img)}
+	ref := &Reference{
+		Image: img, Size: Size{512, 256}, Original: Size{1000, 500}, Format: "PNG", FileSHA256: "f",
+		PixelsSHA256: pixelsDigest(img),
+	}
 	if ref.For(1024) != ref || ref.For(0) != ref {
-		t.Error("a full model sees another picture than was prepared")
+		t.Error("a model of 1024 or of unknown size gets another picture than was prepared")
 	}
 	small := ref.For(128)
 	if want := (Size{176, 80}); small.Size != want || small.Image.Rect != image.Rect(0, 0, want.Width, want.Height) {
 		t.Fatalf("%v, %v, want %v", small.Size, small.Image.Rect, want)
 	}
 	if small.FileSHA256 != "f" || small.Original != ref.Original || small.Format != "PNG" {
-		t.Errorf("it comes from another file: %+v", small)
+		t.Errorf("%+v, want the file of the original", small)
 	}
 	if small.PixelsSHA256 == ref.PixelsSHA256 || small.PixelsSHA256 != pixelsDigest(small.Image) {
 		t.Error("the digest is not that of its pixels")
@@ -69,9 +72,9 @@ func TestReferenceForNative(t *testing.T) {
 		}
 	}
 	if ref.For(128) != small {
-		t.Error("it is made anew each time")
+		t.Error("For computes the same picture again")
 	}
 	if other := ref.For(64); other.Size == small.Size || ref.For(128).Size != small.Size {
-		t.Error("another model's size is kept for this one")
+		t.Error("For returns the size of another model")
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// exifBlock makes an Exif block with one tag.
+// exifBlock returns an Exif block with one tag.
 func exifBlock(order binary.AppendByteOrder, magic string, tag, kind, value uint16) []byte {
 	block := order.AppendUint32([]byte(magic), 8)
 	block = order.AppendUint16(block, 1)
@@ -37,7 +37,8 @@ func TestExifOrientation(t *testing.T) {
 		{"value 0", little(0x112, 3, 0), 1},
 		{"value 9", little(0x112, 3, 9), 1},
 		{"a LONG, little-endian", little(0x112, 4, 6), 6},
-		{"a LONG, big-endian", []byte("MM\x00*\x00\x00\x00\x08\x00\x01\x01\x12\x00\x04\x00\x00\x00\x01\x00\x00\x00\x06\x00\x00\x00\x00"), 6},
+		{"a LONG, big-endian", []byte("MM\x00*\x00\x00\x00\x08\x00\x01\x01\x12\x00\x04\x00\x00\x00\x01" +
+			"\x00\x00\x00\x06\x00\x00\x00\x00"), 6},
 		{"a BYTE", little(0x112, 1, 6), 6},
 		{"a LONG that is too large", append(little(0x112, 4, 6)[:20], 1, 0, 0, 0, 0, 0), 1},
 		{"text", little(0x112, 2, 6), 1},
@@ -55,12 +56,10 @@ func TestExifOrientation(t *testing.T) {
 	}
 }
 
-// stored holds, for the upright picture
+// stored gives, for each orientation, the rows that a file stores (Exif 2.3, tag 0x0112) of the upright picture
 //
 //	a b c
 //	d e f
-//
-// the rows that a file of each orientation has (Exif 2.3, tag 0x0112).
 var stored = map[orientation][]string{
 	1: {"abc", "def"},
 	2: {"cba", "fed"},
@@ -86,7 +85,7 @@ func TestOrientationApplies(t *testing.T) {
 			continue
 		}
 		if size := o.turn(Size{len(rows[0]), len(rows)}); size != (Size{3, 2}) {
-			t.Errorf("orientation %d: turned size %v, want 3x2", o, size)
+			t.Errorf("orientation %d: upright size %v, want 3x2", o, size)
 		}
 		text := ""
 		for i := 0; i < len(got.Pix); i += 4 {
@@ -98,7 +97,7 @@ func TestOrientationApplies(t *testing.T) {
 	}
 }
 
-// cornered is a picture of 96 × 64 pixels, black but for a white corner at the top left.
+// cornered returns a black picture of 96 × 64 pixels with a white square in its upper left corner.
 func cornered() *image.Gray {
 	img := image.NewGray(image.Rect(0, 0, 96, 64))
 	for y := range 16 {
@@ -109,7 +108,7 @@ func cornered() *image.Gray {
 	return img
 }
 
-// insertChunk puts a chunk into a PNG file, behind IHDR or before IEND.
+// insertChunk inserts a chunk into a PNG file, after IHDR or before IEND.
 func insertChunk(file []byte, kind string, data []byte, atEnd bool) []byte {
 	at := len(pngSignature) + 25
 	if atEnd {
@@ -118,7 +117,7 @@ func insertChunk(file []byte, kind string, data []byte, atEnd bool) []byte {
 	return append(appendChunk(bytes.Clone(file[:at]), kind, data), file[at:]...)
 }
 
-// tiffFile makes an uncompressed grey TIFF file with an orientation.
+// tiffFile returns an uncompressed gray TIFF file with an orientation.
 func tiffFile(img *image.Gray, o orientation) []byte {
 	order := binary.LittleEndian
 	file := order.AppendUint32([]byte("II*\x00"), uint32(8+len(img.Pix)))
@@ -141,7 +140,7 @@ func tiffFile(img *image.Gray, o orientation) []byte {
 	return append(file, 0, 0, 0, 0)
 }
 
-// riffFile makes a WebP file of chunks.
+// riffFile returns a WebP file of the given chunks: name, data, name, data, ….
 func riffFile(chunks ...string) []byte {
 	body := "WEBP"
 	for i := 0; i < len(chunks); i += 2 {
@@ -154,13 +153,13 @@ func riffFile(chunks ...string) []byte {
 	return []byte("RIFF" + string(binary.LittleEndian.AppendUint32(nil, uint32(len(body)))) + body)
 }
 
-// vp8x is the header chunk of an extended WebP file.
+// vp8x returns the content of the header chunk of an extended WebP file.
 func vp8x(flags byte, width, height int) string {
 	w, h := width-1, height-1
 	return string([]byte{flags, 0, 0, 0, byte(w), byte(w >> 8), byte(w >> 16), byte(h), byte(h >> 8), byte(h >> 16)})
 }
 
-// Every format that can carry an orientation; JPEG's is in the goldens.
+// TestOrientationIsFound checks the formats that can declare an orientation, except JPEG, which is in the golden files.
 func TestOrientationIsFound(t *testing.T) {
 	var plain bytes.Buffer
 	if err := png.Encode(&plain, cornered()); err != nil {
@@ -181,7 +180,7 @@ func TestOrientationIsFound(t *testing.T) {
 			t.Errorf("%s: size %v of %v, want 64x96 of 64x96", name, ref.Size, ref.Original)
 			continue
 		}
-		// Turned clockwise, the top left corner goes to the top right.
+		// After the clockwise rotation the top left corner is at the top right.
 		if left, right := ref.Image.RGBAAt(0, 0).R, ref.Image.RGBAAt(63, 0).R; left != 0 || right != 255 {
 			t.Errorf("%s: top left %d, top right %d, want 0 and 255", name, left, right)
 		}
@@ -202,7 +201,7 @@ func TestOrientationIsFound(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if turned := (Size{stored.Height, stored.Width}); got.Original != turned {
-		t.Errorf("WebP: size %v, want %v", got.Original, turned)
+	if rotated := (Size{stored.Height, stored.Width}); got.Original != rotated {
+		t.Errorf("WebP: size %v, want %v", got.Original, rotated)
 	}
 }

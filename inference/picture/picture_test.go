@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// readTensor reads a float32 tensor from a safetensors file made for these tests.
+// readTensor reads a float32 tensor from a safetensors file of the golden folder. It checks nothing.
 func readTensor(t *testing.T, path, name string) (shape []int, values []float32) {
 	t.Helper()
 	file, err := os.ReadFile(path)
@@ -37,7 +37,7 @@ func readTensor(t *testing.T, path, name string) (shape []int, values []float32)
 	return entry.Shape, values
 }
 
-// channelsLast turns [3, pixels] into [pixels, 3].
+// channelsLast transposes [3, pixels] to [pixels, 3].
 func channelsLast(planes []float32) []float32 {
 	pixels := len(planes) / 3
 	rows := make([]float32, len(planes))
@@ -49,7 +49,8 @@ func channelsLast(planes []float32) []float32 {
 	return rows
 }
 
-// The reference's cases: what its encoder was given for each reference, and what became of what its decoder gave.
+// TestCasesOfReference compares with the reference implementation: the input of its VAE encoder for each reference, and
+// the picture that it made of the output of its VAE decoder.
 func TestCasesOfReference(t *testing.T) {
 	var cases, references int
 	for _, folder := range goldenFolders(t, "cases") {
@@ -102,7 +103,11 @@ func TestRowsAreRoundedAsTheReferenceRounds(t *testing.T) {
 	copy(img.Pix, []byte{0, 1, 2, 255, 127, 128, 254, 255, 255, 51, 204, 255, 7, 8, 9, 255})
 	ref := Reference{Image: img, Size: Size{2, 2}}
 	// float32 bits of numpy's float32(v)/255 and torch's 2·x − 1.
-	want := []uint32{0xbf800000, 0xbf7dfdfe, 0xbf7bfbfc, 0xbb808080, 0x3b808100, 0x3f7dfdfe, 0x3f800000, 0xbf19999a, 0x3f19999a, 0xbf71f1f2, 0xbf6feff0, 0xbf6dedee}
+	// The float32 bits of NumPy's float32(v)/255, followed by torch's 2·x − 1.
+	want := []uint32{
+		0xbf800000, 0xbf7dfdfe, 0xbf7bfbfc, 0xbb808080, 0x3b808100, 0x3f7dfdfe,
+		0x3f800000, 0xbf19999a, 0x3f19999a, 0xbf71f1f2, 0xbf6feff0, 0xbf6dedee,
+	}
 	got := ref.Rows()
 	if len(got) != len(want) {
 		t.Fatalf("%d values, want %d", len(got), len(want))

@@ -16,9 +16,11 @@ func TestPreparation(t *testing.T) {
 		{Size{100, 70}, 0, "100×70 → 96×64, 2 px cropped at the left, 2 at the right, 3 at the top and 3 at the bottom"},
 		{Size{64, 66}, 0, "64×66 → 64×64, 1 px cropped at the top and 1 at the bottom"},
 		{Size{2048, 2048}, 0, "2048×2048 → 1024×1024"},
-		{Size{1512, 2016}, 0, "1512×2016 → 880×1168, 3 px cropped at the left, 3 at the right, 7 at the top and 7 at the bottom"},
+		{Size{1512, 2016}, 0,
+			"1512×2016 → 880×1168, 3 px cropped at the left, 3 at the right, 7 at the top and 7 at the bottom"},
 		{Size{512, 512}, 192, "512×512 → 192×192"},
-		{Size{600, 800}, 192, "600×800 → 160×208, 3 px cropped at the left, 4 at the right, 7 at the top and 8 at the bottom"},
+		{Size{600, 800}, 192,
+			"600×800 → 160×208, 3 px cropped at the left, 4 at the right, 7 at the top and 8 at the bottom"},
 	} {
 		file := encodePNG(t, image.NewGray(image.Rect(0, 0, row.size.Width, row.size.Height)))
 		ref, err := Decode(t.Context(), file)
@@ -38,7 +40,7 @@ func TestPreparation(t *testing.T) {
 	}
 }
 
-// TestPreparationOfColours: what became of the colours is said with the sizes.
+// TestPreparationOfColours checks that the text mentions the conversion of colours after the sizes.
 func TestPreparationOfColours(t *testing.T) {
 	size := Size{64, 64}
 	for _, row := range []struct {

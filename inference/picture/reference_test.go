@@ -78,7 +78,7 @@ func TestCropKeepsTheCentre(t *testing.T) {
 	}
 }
 
-// Scaling must neither shift nor darken: a linear ramp stays the same ramp.
+// TestScaleKeepsRamp checks that scaling neither shifts nor darkens: a linear ramp stays the same ramp.
 func TestScaleKeepsRamp(t *testing.T) {
 	const width, height = 1501, 1103
 	line := func(i, n int) float64 { return 30 + 190*(float64(i)+0.5)/float64(n) }
@@ -154,12 +154,15 @@ func TestPartialGIFFrame(t *testing.T) {
 		t.Fatal(err)
 	}
 	if ref.Size != (Size{96, 96}) {
-		t.Errorf("size %v, want the screen's 96x96", ref.Size)
+		t.Errorf("size %v, want the logical screen's 96x96", ref.Size)
 	}
 	for _, row := range []struct {
 		x, y int
 		want color.RGBA
-	}{{0, 0, color.RGBA{255, 255, 255, 255}}, {10, 20, color.RGBA{0, 200, 0, 255}}, {11, 20, color.RGBA{200, 0, 0, 255}}, {74, 84, color.RGBA{255, 255, 255, 255}}} {
+	}{
+		{0, 0, color.RGBA{255, 255, 255, 255}}, {10, 20, color.RGBA{0, 200, 0, 255}},
+		{11, 20, color.RGBA{200, 0, 0, 255}}, {74, 84, color.RGBA{255, 255, 255, 255}},
+	} {
 		if got := ref.Image.RGBAAt(row.x, row.y); got != row.want {
 			t.Errorf("(%d, %d) is %v, want %v", row.x, row.y, got, row.want)
 		}
@@ -197,7 +200,7 @@ func TestDigests(t *testing.T) {
 	}
 }
 
-// bombs are headers of huge pictures, by hand: what follows them does not matter.
+// bombs returns files that consist of little more than the header of a huge picture.
 func bombs() map[string][]byte {
 	header := func(format string, bytes ...byte) []byte { return append([]byte(format), bytes...) }
 	ihdr := func(w, h uint32) []byte {
@@ -247,12 +250,13 @@ func bombs() map[string][]byte {
 		"HEIC, a large tile":        heifBomb("heic", 128, 128, 1<<20),
 		"AVIF":                      heifBomb("avif", 100_000, 100_000, 0),
 		"WebP, animation":           riffFile("VP8X", vp8x(1<<1, 1<<24, 100)),
-		"WebP, frame beyond frame":  riffFile("VP8X", vp8x(1<<1, 64, 64), "ANMF", "\x00\x00\x00\x00\x00\x00\x3f\x00\x00\x3f\x00\x00\x00\x00\x00\x00VP8L\x06\x00\x00\x00"+vp8lFrame),
+		"WebP, frame beyond frame": riffFile("VP8X", vp8x(1<<1, 64, 64),
+			"ANMF", "\x00\x00\x00\x00\x00\x00\x3f\x00\x00\x3f\x00\x00\x00\x00\x00\x00VP8L\x06\x00\x00\x00"+vp8lFrame),
 		"WebP, alpha beyond canvas": riffFile("VP8X", vp8x(1<<4, 1<<14, 1<<14), "ALPH", "\x01\x00"),
 	}
 }
 
-// heifBomb is a header whose primary picture has a size; another property says that of a square tile, where there is one.
+// heifBomb returns a header that declares the size of the primary picture. Another property declares a square tile.
 func heifBomb(brand string, width, height, tile uint32) []byte {
 	box := func(kind string, content ...[]byte) []byte {
 		data := bytes.Join(content, nil)
@@ -279,7 +283,7 @@ func TestBombsCostNothing(t *testing.T) {
 			continue
 		}
 		oneLine(t, name, err)
-		// The largest decoder's own tables are about 100 KiB; the smallest of these pictures has 200 MB of pixels.
+		// The tables of the largest decoder take about 100 KiB. The smallest of these pictures has 200 MB of pixels.
 		if cost := after.TotalAlloc - before.TotalAlloc; cost > 1<<20 {
 			t.Errorf("%s costs %d bytes, want less than 1 MiB; refused by %q", name, cost, err)
 		}
@@ -291,7 +295,7 @@ func TestHundredMegapixels(t *testing.T) {
 		size Size
 		ok   bool
 	}{
-		{Size{11_648, 8_736}, true}, // Fujifilm's and Hasselblad's
+		{Size{11_648, 8_736}, true}, // cameras of Fujifilm and Hasselblad
 		{Size{10_000, 10_200}, true},
 		{Size{10_000, 10_201}, false},
 		{Size{25_500, 4_000}, true},
@@ -307,7 +311,9 @@ func TestHundredMegapixels(t *testing.T) {
 }
 
 func TestTruncatedFiles(t *testing.T) {
-	for _, name := range []string{"odd.png", "photo420.jpg", "cmyk.jpg", "picture.bmp", "picture.tiff", "palette.gif", "lossy.webp", "lossless.webp"} {
+	for _, name := range []string{
+		"odd.png", "photo420.jpg", "cmyk.jpg", "picture.bmp", "picture.tiff", "palette.gif", "lossy.webp", "lossless.webp",
+	} {
 		file, err := os.ReadFile(filepath.Join("testdata", "prepare", name))
 		if err != nil {
 			t.Fatal(err)
@@ -326,10 +332,11 @@ func TestTruncatedFiles(t *testing.T) {
 	}
 }
 
-// oneLine checks the form that the command line prints.
+// oneLine checks that an error is one line that begins with the package's name, as the command line prints it.
 func oneLine(t *testing.T, name string, err error) {
 	t.Helper()
-	if text := err.Error(); strings.ContainsAny(text, "\n\r\x00") || !strings.HasPrefix(text, "picture: ") || len(text) > 300 {
+	text := err.Error()
+	if strings.ContainsAny(text, "\n\r\x00") || !strings.HasPrefix(text, "picture: ") || len(text) > 300 {
 		t.Errorf("%s: error %q, want one line that begins with picture:", name, text)
 	}
 }
@@ -397,9 +404,9 @@ func TestLargeFileIsNotRead(t *testing.T) {
 	if err == nil || after.TotalAlloc-before.TotalAlloc > 1<<20 {
 		t.Errorf("%v after %d bytes of memory, want it refused by its size", err, after.TotalAlloc-before.TotalAlloc)
 	}
-	// Nor for what is written in it: a file of text chunks without end would be read to its end.
+	// ReadOriginFile must refuse it by its size as well, because it would read a file of text chunks to its end.
 	if _, err := ReadOriginFile(path); err == nil || !strings.Contains(err.Error(), "512 MiB") {
-		t.Errorf("its origin: %v, want it refused by its size", err)
+		t.Errorf("ReadOriginFile: %v, want it refused by its size", err)
 	}
 }
 
@@ -410,12 +417,14 @@ func TestDecoderPanicIsAnError(t *testing.T) {
 		decode: func(context.Context, []byte) (image.Image, error) { return nil, []error{}[len(os.Args)] },
 	}
 	accept := func(Size) error { return nil }
-	if _, _, err := decodeChecked(t.Context(), broken, nil, accept); err == nil || !strings.Contains(err.Error(), "out of range") {
+	if _, _, err := decodeChecked(t.Context(), broken, nil, accept); err == nil ||
+		!strings.Contains(err.Error(), "out of range") {
 		t.Errorf("%v, want the panic of the decoder as an error", err)
 	}
 	broken.config = func([]byte) (image.Config, error) { panic("header") }
-	if _, _, err := decodeChecked(t.Context(), broken, nil, accept); err == nil || !strings.Contains(err.Error(), "header") {
-		t.Errorf("%v, want the panic of the header's reader as an error", err)
+	if _, _, err := decodeChecked(t.Context(), broken, nil, accept); err == nil ||
+		!strings.Contains(err.Error(), "header") {
+		t.Errorf("%v, want the panic of config as an error", err)
 	}
 	lying := format{
 		name:   "lying",
@@ -431,7 +440,7 @@ func TestDecoderPanicIsAnError(t *testing.T) {
 
 func TestCancel(t *testing.T) {
 	file := encodePNG(t, image.NewGray(image.Rect(0, 0, 4000, 4000)))
-	// What was left to finish would disturb the tests that measure memory.
+	// Work that goes on after the test would disturb the tests that measure memory.
 	before := runtime.NumGoroutine()
 	defer func() {
 		for range 6000 {
@@ -454,7 +463,7 @@ func TestCancel(t *testing.T) {
 	}
 }
 
-// FuzzDecode: whatever the bytes, an error of one line or a picture that the encoder can take.
+// FuzzDecode checks that each file gives an error of one line, or a picture that the VAE encoder accepts.
 func FuzzDecode(f *testing.F) {
 	files, err := filepath.Glob(filepath.Join("testdata", "prepare", "*"))
 	if err != nil {
@@ -462,7 +471,7 @@ func FuzzDecode(f *testing.F) {
 	}
 	for _, path := range files {
 		if info, err := os.Stat(path); err != nil || info.Size() > 12<<10 {
-			continue // large seeds only slow the search
+			continue // large seeds slow the search down
 		}
 		file, err := os.ReadFile(path)
 		if err != nil {
@@ -474,26 +483,28 @@ func FuzzDecode(f *testing.F) {
 		f.Add(bomb)
 	}
 	for _, file := range [][]byte{
-		emptyScans(64, 3), tenScans(80, 64, 0x22), sequentialScans(64, 2), losslessWebP(64, 64), hostileBMP(64, 9), stripTIFF(f, 64, 10),
+		emptyScans(64, 3), tenScans(80, 64, 0x22), sequentialScans(64, 2), losslessWebP(64, 64), hostileBMP(64, 9),
+		stripTIFF(f, 64, 10),
 		gridHEIC(Size{64, 64}, Size{64, 64}, 2),
 	} {
 		f.Add(file)
 	}
 	for _, decoder := range []*wasmProgram{libheif, libavif} {
-		if err := decoder.compile(); err != nil { // now: soon must not count it
+		if err := decoder.compile(); err != nil { // compiled here, so that soon does not count it
 			f.Fatal(err)
 		}
 	}
 	f.Fuzz(func(t *testing.T, file []byte) {
 		defer soon(t)()
-		// A hundredth of the limit: the search is for faults, not for large memory.
+		// A hundredth of the limit, because the search is for faults, not for large memory.
 		ref, err := prepare(t.Context(), file, MaxPixels/100)
 		if err != nil {
 			oneLine(t, "fuzz", errors.New("picture: "+err.Error()))
 			return
 		}
 		size := ref.Size
-		if size.Width%16 != 0 || size.Height%16 != 0 || size.Width*size.Height > MaxArea || min(size.Width, size.Height) < MinSide {
+		if size.Width%16 != 0 || size.Height%16 != 0 || size.Width*size.Height > MaxArea ||
+			min(size.Width, size.Height) < MinSide {
 			t.Fatalf("prepared size %v", size)
 		}
 		if len(ref.Image.Pix) != 4*size.Width*size.Height || !ref.Image.Opaque() {

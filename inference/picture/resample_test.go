@@ -9,12 +9,11 @@ import (
 	"testing"
 )
 
-// TestScaleAsPillowScales compares with what Pillow 11.0 makes of the same pixels: Image.resize with
-// Resampling.LANCZOS. All levels are equal.
+// TestScaleAsPillowScales compares with Pillow 11.0, Image.resize with Resampling.LANCZOS. All levels must be equal.
 func TestScaleAsPillowScales(t *testing.T) {
 	for _, row := range []struct {
 		from, to Size
-		digest   string // of the red, green and blue levels
+		digest   string // SHA-256 of the red, green and blue levels
 	}{
 		{Size{1501, 1103}, Size{1194, 877}, "8575bc6c36eb06d336c41bcf7d67b8104112ddf535c5c8b1f299d0b86980bc43"},
 		{Size{397, 1201}, Size{64, 193}, "adc54ac881a1546e8771cf9a3d21c84b9c94e2d9db66305642762b06888ef3cd"},
@@ -48,12 +47,12 @@ func TestScaleEndsWithItsContext(t *testing.T) {
 	}
 }
 
-// TestPanicInABandIsAnError: a fault in one of the goroutines that share a picture does not end the program.
+// TestPanicInABandIsAnError checks that a panic in one of inBands' goroutines does not end the program.
 func TestPanicInABandIsAnError(t *testing.T) {
 	err := inBands(t.Context(), 100, func() func(first, count int) {
 		return func(first, count int) { panic("a fault") }
 	})
 	if err == nil {
-		t.Error("no error, want that of the panic")
+		t.Error("no error, want the panic's")
 	}
 }

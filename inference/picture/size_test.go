@@ -86,9 +86,11 @@ func TestParseAspectRatioLeniently(t *testing.T) {
 		text string
 		want AspectRatio
 	}{
-		{"Square", Square}, {"landscape ", Landscape}, {"photo v", PhotoV}, {"Photo-V", PhotoV}, {"STANDARD_V", StandardV}, {"Match", Match},
+		{"Square", Square}, {"landscape ", Landscape}, {"photo v", PhotoV}, {"Photo-V", PhotoV}, {"STANDARD_V", StandardV},
+		{"Match", Match},
 		{"16:9", Landscape}, {"9:16", Portrait}, {"1:1", Square}, {"1024:1024", Square}, {"3:2", Photo}, {"2:3", PhotoV},
-		{"4:3", Standard}, {"3/4", StandardV}, {"5:4", Standard}, {"16:10", Photo}, {"21:9", Wide}, {"2.39:1", Wide}, {" 16 : 9 ", Landscape},
+		{"4:3", Standard}, {"3/4", StandardV}, {"5:4", Standard}, {"16:10", Photo}, {"21:9", Wide}, {"2.39:1", Wide},
+		{" 16 : 9 ", Landscape},
 	} {
 		if got, err := ParseAspectRatio(row.text); err != nil || got != row.want {
 			t.Errorf("%q: %v, %v, want %v", row.text, got, err, row.want)

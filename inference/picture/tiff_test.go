@@ -18,20 +18,20 @@ import (
 
 const tiffWidth, tiffHeight = 80, 96
 
-// tiffRGB is the picture of these tests: each channel, and each half of a byte, differs.
+// tiffRGB returns a pixel of the test picture. Its channels differ from each other, and so do the halves of a byte.
 func tiffRGB(x, y int) (r, g, b byte) { return byte(3 * x), byte(2 * y), byte(2 * (x ^ y)) }
 
-// tiffSpec is a TIFF file in the making: fields by tag, and blocks of pixels.
+// tiffSpec describes a TIFF file to be written: fields by their tags, and the data of blocks.
 type tiffSpec struct {
 	order  binary.ByteOrder
 	big    bool
 	fields map[int][]int
 	blocks [][]byte
-	// unsorted puts the highest tags first; noCounts leaves the sizes of the blocks out.
+	// unsorted writes the fields in descending order of tags; noCounts leaves out the sizes of the blocks.
 	unsorted, noCounts bool
 }
 
-// plain is an uncompressed picture of 8 bits in one strip.
+// plain returns an uncompressed picture with 8 bits a sample in one strip.
 func plain(photometric, samples int, pixel func(x, y int) []byte) tiffSpec {
 	var data []byte
 	for y := range tiffHeight {
@@ -40,7 +40,8 @@ func plain(photometric, samples int, pixel func(x, y int) []byte) tiffSpec {
 		}
 	}
 	return tiffSpec{order: binary.LittleEndian, blocks: [][]byte{data}, fields: map[int][]int{
-		tagWidth: {tiffWidth}, tagHeight: {tiffHeight}, tagBitsPerSample: slices.Repeat([]int{8}, samples), tagCompression: {1},
+		tagWidth: {tiffWidth}, tagHeight: {tiffHeight}, tagBitsPerSample: slices.Repeat([]int{8}, samples),
+		tagCompression: {1},
 		tagPhotometric: {photometric}, tagSamplesPerPixel: {samples}, tagRowsPerStrip: {tiffHeight},
 	}}
 }
@@ -52,7 +53,7 @@ func rgbPixel(x, y int) []byte {
 
 func grayPixel(x, y int) []byte { return []byte{byte(3 * x)} }
 
-// file writes the header, the blocks, long fields and the directory. All numbers are LONG.
+// file returns the bytes of the file: header, blocks, values of long fields, directory. All numbers have type LONG.
 func (s tiffSpec) file() []byte {
 	var file []byte
 	appender := s.order.(binary.AppendByteOrder)
@@ -130,8 +131,8 @@ func (s tiffSpec) file() []byte {
 
 func deflatedBlock(data []byte) []byte { return []byte(deflated(string(data))) }
 
-// packed is PackBits of data as runs of single bytes and, where three are alike, repetitions.
-func packed(data []byte) (out []byte) {
+// packBits compresses data with PackBits: three or more equal bytes as a repetition, others as runs of one byte.
+func packBits(data []byte) (out []byte) {
 	for len(data) > 0 {
 		n := 1
 		for n < len(data) && n < 128 && data[n] == data[0] {
@@ -146,7 +147,7 @@ func packed(data []byte) (out []byte) {
 	return append(out, 0x80)
 }
 
-// with sets fields.
+// with sets fields, given as tag, values, tag, values, ….
 func (s tiffSpec) with(pairs ...any) tiffSpec {
 	for i := 0; i < len(pairs); i += 2 {
 		s.fields[pairs[i].(int)] = pairs[i+1].([]int)
@@ -154,7 +155,7 @@ func (s tiffSpec) with(pairs ...any) tiffSpec {
 	return s
 }
 
-// each changes the blocks.
+// each applies change to every block.
 func (s tiffSpec) each(change func([]byte) []byte) tiffSpec {
 	for i := range s.blocks {
 		s.blocks[i] = change(s.blocks[i])
@@ -162,7 +163,7 @@ func (s tiffSpec) each(change func([]byte) []byte) tiffSpec {
 	return s
 }
 
-// cut stores the picture's bytes, so many a pixel, in tiles or strips of the given size.
+// cut divides the picture, whose pixels have so many bytes, into tiles or strips of the given size.
 func (s tiffSpec) cut(width, height, pixel int) tiffSpec {
 	data := s.blocks[0]
 	s.blocks = nil
@@ -185,7 +186,7 @@ func (s tiffSpec) cut(width, height, pixel int) tiffSpec {
 	return s
 }
 
-// planes stores each sample by itself.
+// planes stores each sample in a plane of its own.
 func (s tiffSpec) planes(samples int) tiffSpec {
 	data := s.blocks[0]
 	s.blocks = make([][]byte, samples)
@@ -195,7 +196,7 @@ func (s tiffSpec) planes(samples int) tiffSpec {
 	return s.with(tagPlanar, []int{2})
 }
 
-// bits16 stores bytes as samples of 16 bits whose low byte is another.
+// bits16 stores bytes as the upper bytes of 16-bit samples, with different lower bytes.
 func (s tiffSpec) bits16() tiffSpec {
 	n := len(s.fields[tagBitsPerSample])
 	return s.with(tagBitsPerSample, slices.Repeat([]int{16}, n)).each(func(data []byte) (wide []byte) {
@@ -206,7 +207,7 @@ func (s tiffSpec) bits16() tiffSpec {
 	})
 }
 
-// differences makes the horizontal predictor's of samples of one or two bytes.
+// differences applies the horizontal predictor to samples of size bytes.
 func (s tiffSpec) differences(samples, size int) tiffSpec {
 	return s.with(tagPredictor, []int{2}).each(func(data []byte) []byte {
 		data = bytes.Clone(data)
@@ -225,7 +226,7 @@ func (s tiffSpec) differences(samples, size int) tiffSpec {
 	})
 }
 
-// narrow stores gray levels of so few bits.
+// narrow returns a gray picture with so few bits a sample.
 func narrow(photometric, size int) tiffSpec {
 	s := plain(photometric, 1, grayPixel).with(tagBitsPerSample, []int{size})
 	var data []byte
@@ -271,7 +272,7 @@ func TestTIFF(t *testing.T) {
 		}
 	}
 	indexed := func(x, y int) color.NRGBA { i := byte(3 * x); return color.NRGBA{i, i << 3, i << 5, 255} }
-	photo := func(s tiffSpec) tiffSpec { return s.with(tagCompression, []int{8}).each(deflatedBlock) }
+	deflate := func(s tiffSpec) tiffSpec { return s.with(tagCompression, []int{8}).each(deflatedBlock) }
 
 	for _, row := range []struct {
 		name string
@@ -287,20 +288,21 @@ func TestTIFF(t *testing.T) {
 		{"strips", rgb().with(tagRowsPerStrip, []int{16}).cut(tiffWidth, 16, 3), colour},
 		{"tiles", rgb().with(tagTileWidth, []int{32}, tagTileHeight, []int{48}).cut(32, 48, 3), colour},
 		{"planes", rgb().planes(3), colour},
-		{"PackBits", rgb().with(tagCompression, []int{32773}).each(packed), colour},
-		{"Deflate", photo(rgb()), colour},
-		{"differences", photo(rgb().differences(3, 1)), colour},
-		{"differences in planes", photo(rgb().planes(3).differences(1, 1)), colour},
+		{"PackBits", rgb().with(tagCompression, []int{32773}).each(packBits), colour},
+		{"Deflate", deflate(rgb()), colour},
+		{"differences", deflate(rgb().differences(3, 1)), colour},
+		{"differences in planes", deflate(rgb().planes(3).differences(1, 1)), colour},
 		{"16 bits", rgb().bits16(), colour},
 		{"16 bits, big-endian", bigEndian(rgb()).bits16(), colour},
-		{"16 bits, differences", photo(rgb().bits16().differences(3, 2)), colour},
-		{"16 bits, big-endian, differences", photo(bigEndian(rgb()).bits16().differences(3, 2)), colour},
+		{"16 bits, differences", deflate(rgb().bits16().differences(3, 2)), colour},
+		{"16 bits, big-endian, differences", deflate(bigEndian(rgb()).bits16().differences(3, 2)), colour},
 		{"reversed bits", rgb().with(tagFillOrder, []int{2}).each(reversed), colour},
 		{"alpha", plain(rgbSamples, 4, withAlpha).with(tagExtraSamples, []int{2}), faded},
 		{"alpha in planes", plain(rgbSamples, 4, withAlpha).with(tagExtraSamples, []int{2}).planes(4), faded},
 		{"alpha of 16 bits", plain(rgbSamples, 4, withAlpha).with(tagExtraSamples, []int{2}).bits16(), faded},
 		{"a fourth sample of no meaning", plain(rgbSamples, 4, withAlpha), colour},
-		{"two more samples", plain(rgbSamples, 5, func(x, y int) []byte { return append(withAlpha(x, y), 9) }).with(tagExtraSamples, []int{2, 0}), faded},
+		{"two more samples", plain(rgbSamples, 5, func(x, y int) []byte { return append(withAlpha(x, y), 9) }).
+			with(tagExtraSamples, []int{2, 0}), faded},
 		{"gray", plain(blackIsZero, 1, grayPixel), gray},
 		{"gray, white is zero", plain(whiteIsZero, 1, grayPixel), inverse},
 		{"gray of 16 bits", plain(blackIsZero, 1, grayPixel).bits16(), gray},
@@ -309,10 +311,14 @@ func TestTIFF(t *testing.T) {
 		{"gray of 2 bits", narrow(blackIsZero, 2), few(2)},
 		{"1 bit", narrow(blackIsZero, 1), few(1)},
 		{"1 bit, reversed", narrow(blackIsZero, 1).with(tagFillOrder, []int{2}).each(reversed), few(1)},
-		{"gray with alpha", plain(blackIsZero, 2, func(x, y int) []byte { return []byte{byte(3 * x), byte(255 - 2*y)} }).with(tagExtraSamples, []int{2}),
+		{"gray with alpha", plain(blackIsZero, 2, func(x, y int) []byte {
+			return []byte{byte(3 * x), byte(255 - 2*y)}
+		}).with(tagExtraSamples, []int{2}),
 			func(x, y int) color.NRGBA { c := gray(x, y); c.A = byte(255 - 2*y); return c }},
 		{"palette", plain(palette, 1, grayPixel).with(tagColorMap, colors), indexed},
-		{"CMYK", plain(cmykSamples, 4, func(x, y int) []byte { return []byte{byte(3 * x), byte(2 * y), 0, 51} }), func(x, y int) color.NRGBA {
+		{"CMYK", plain(cmykSamples, 4, func(x, y int) []byte {
+			return []byte{byte(3 * x), byte(2 * y), 0, 51}
+		}), func(x, y int) color.NRGBA {
 			r, g, b := color.CMYKToRGB(byte(3*x), byte(2*y), 0, 51)
 			return color.NRGBA{r, g, b, 255}
 		}},
@@ -329,8 +335,9 @@ func TestTIFF(t *testing.T) {
 		checkPixels(t, row.name, img, row.want)
 	}
 
-	// Colours multiplied with alpha: on white they are what they were.
-	img, err := decodeTIFF(plain(rgbSamples, 4, func(x, y int) []byte { return []byte{100, 50, 0, 128} }).with(tagExtraSamples, []int{1}).file())
+	// Premultiplied colours, composited on white.
+	premultiplied := plain(rgbSamples, 4, func(x, y int) []byte { return []byte{100, 50, 0, 128} })
+	img, err := decodeTIFF(premultiplied.with(tagExtraSamples, []int{1}).file())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -339,17 +346,19 @@ func TestTIFF(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got, want := white.RGBAAt(7, 7), (color.RGBA{227, 177, 127, 255}); got != want {
-		t.Errorf("multiplied alpha on white: %v, want %v", got, want)
+		t.Errorf("premultiplied alpha on white: %v, want %v", got, want)
 	}
 }
 
-// decodeTIFF goes the way of every format.
+// decodeTIFF decodes a file in the same way as the files of every format are decoded.
 func decodeTIFF(file []byte) (image.Image, error) {
 	f, err := recognise(file)
 	if err != nil {
 		return nil, err
 	}
-	img, _, err := decodeChecked(context.Background(), f, file, func(s Size) error { return checkReference(s, MaxPixels) })
+	img, _, err := decodeChecked(context.Background(), f, file, func(s Size) error {
+		return checkReference(s, MaxPixels)
+	})
 	return img, err
 }
 
@@ -369,7 +378,8 @@ func checkPixels(t *testing.T, name string, img image.Image, want func(x, y int)
 	}
 }
 
-// TestTIFFOfOthers reads files that Pillow wrote: a checkered page with a white field, and gray of LZW.
+// TestTIFFOfOthers reads files that Pillow wrote: fax pages with a chequered pattern and a white field, and a gray
+// picture with LZW.
 func TestTIFFOfOthers(t *testing.T) {
 	page := func(x, y int) color.NRGBA {
 		if (x/7+y/5)%2 == 1 || 10 <= x && x < 50 && 10 <= y && y < 30 {
@@ -377,7 +387,9 @@ func TestTIFFOfOthers(t *testing.T) {
 		}
 		return color.NRGBA{0, 0, 0, 255}
 	}
-	for _, name := range []string{"g3-black-is-zero", "g3-white-is-zero", "g4-black-is-zero", "g4-white-is-zero", "lzw-gray"} {
+	for _, name := range []string{
+		"g3-black-is-zero", "g3-white-is-zero", "g4-black-is-zero", "g4-white-is-zero", "lzw-gray",
+	} {
 		file, err := os.ReadFile(filepath.Join("testdata", "tiff", name+".tif"))
 		if err != nil {
 			t.Fatal(err)
@@ -402,7 +414,8 @@ func TestTIFFOfOthers(t *testing.T) {
 	}
 }
 
-// TestTIFFWithJPEG splits the tables off, as writers of tiles do.
+// TestTIFFWithJPEG checks blocks with tables of their own, and blocks whose tables are in the directory, as in tiled
+// files.
 func TestTIFFWithJPEG(t *testing.T) {
 	img := image.NewRGBA(image.Rect(0, 0, tiffWidth, tiffHeight))
 	for y := range tiffHeight {
@@ -414,8 +427,9 @@ func TestTIFFWithJPEG(t *testing.T) {
 	if err := jpeg.Encode(&file, img, &jpeg.Options{Quality: 95}); err != nil {
 		t.Fatal(err)
 	}
-	// SOI, quantisation (FF DB), frame (FF C0), codes (FF C4), scan (FF DA).
-	frame, codes, scan := bytes.Index(file.Bytes(), []byte("\xff\xc0")), bytes.Index(file.Bytes(), []byte("\xff\xc4")), bytes.Index(file.Bytes(), []byte("\xff\xda"))
+	// SOI, quantisation tables (FF DB), frame (FF C0), Huffman tables (FF C4), scan (FF DA).
+	at := func(marker string) int { return bytes.Index(file.Bytes(), []byte(marker)) }
+	frame, codes, scan := at("\xff\xc0"), at("\xff\xc4"), at("\xff\xda")
 	tables := slices.Concat(file.Bytes()[:frame], file.Bytes()[codes:scan], []byte("\xff\xd9"))
 	var numbers []int
 	for _, b := range tables {
@@ -426,8 +440,10 @@ func TestTIFFWithJPEG(t *testing.T) {
 		name string
 		spec tiffSpec
 	}{
-		{"whole", plain(ycbcr, 3, rgbPixel).with(tagCompression, []int{7}).each(func([]byte) []byte { return file.Bytes() })},
-		{"tables apart", plain(ycbcr, 3, rgbPixel).with(tagCompression, []int{7}, tagJPEGTables, numbers).each(func([]byte) []byte { return block })},
+		{"tables in the block", plain(ycbcr, 3, rgbPixel).with(tagCompression, []int{7}).
+			each(func([]byte) []byte { return file.Bytes() })},
+		{"tables in the directory", plain(ycbcr, 3, rgbPixel).with(tagCompression, []int{7}, tagJPEGTables, numbers).
+			each(func([]byte) []byte { return block })},
 	} {
 		got, err := decodeTIFF(row.spec.file())
 		if err != nil {
@@ -438,14 +454,14 @@ func TestTIFFWithJPEG(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// JPEG of quality 95 of smooth colours.
+		// The tolerance is for JPEG of quality 95 of smooth colours.
 		if mean, worst, at := difference(rgba, img); mean > 2 || worst > 12 {
 			t.Errorf("%s: %.2f levels off, at worst %d at %v", row.name, mean, worst, at)
 		}
 	}
 }
 
-// TestTIFFIsRefused: what is not read is called by its name, never read as something else, and nothing panics.
+// TestTIFFIsRefused checks that the error for a kind that is not read names it, and that nothing panics.
 func TestTIFFIsRefused(t *testing.T) {
 	rgb := func() tiffSpec { return plain(rgbSamples, 3, rgbPixel) }
 	for _, row := range []struct {
@@ -461,22 +477,26 @@ func TestTIFFIsRefused(t *testing.T) {
 		{"unknown samples", plain(99, 1, grayPixel), "interpretation 99"},
 		{"Zstandard", rgb().with(tagCompression, []int{50000}), "Zstandard"},
 		{"modified Huffman", narrow(blackIsZero, 1).with(tagCompression, []int{2}), "modified Huffman"},
-		{"group 3 of two dimensions", narrow(blackIsZero, 1).with(tagCompression, []int{3}, tagT4Options, []int{1}), "two-dimensional"},
+		{"group 3 of two dimensions", narrow(blackIsZero, 1).with(tagCompression, []int{3}, tagT4Options, []int{1}),
+			"two-dimensional"},
 		{"fax of gray", plain(blackIsZero, 1, grayPixel).with(tagCompression, []int{4}), "CCITT"},
 		{"unknown compression", rgb().with(tagCompression, []int{12345}), "number 12345"},
 		{"differences of floats", rgb().with(tagCompression, []int{8}, tagPredictor, []int{3}), "predictor 3"},
 		{"chroma of fewer pixels", plain(ycbcr, 3, rgbPixel), "chroma"},
-		{"other inks", plain(cmykSamples, 4, func(x, y int) []byte { return make([]byte, 4) }).with(tagInkSet, []int{2}), "inks"},
+		{"other inks", plain(cmykSamples, 4, func(x, y int) []byte { return make([]byte, 4) }).with(tagInkSet, []int{2}),
+			"inks"},
 		{"too few samples", rgb().with(tagSamplesPerPixel, []int{2}), "2 samples"},
 		{"no palette", plain(palette, 1, grayPixel), "palette of 0"},
 		{"tiles of nothing", rgb().with(tagTileWidth, []int{16}, tagTileHeight, []int{0}), "blocks of 16×0"},
-		{"tiles beyond all bounds", rgb().with(tagTileWidth, []int{1 << 30}, tagTileHeight, []int{1 << 30}), "blocks of"},
+		{"huge tiles", rgb().with(tagTileWidth, []int{1 << 30}, tagTileHeight, []int{1 << 30}), "blocks of"},
 		{"too few strips", rgb().with(tagRowsPerStrip, []int{1}), "want 96"},
 		{"ends too early", rgb().each(func(b []byte) []byte { return b[:len(b)-4000] }), "ends too early"},
-		{"ends too early, deflated", rgb().with(tagCompression, []int{8}).each(func(b []byte) []byte { return deflatedBlock(b[:99]) }), "ends too early"},
-		{"no JPEG", plain(ycbcr, 3, rgbPixel).with(tagCompression, []int{7}), "JPEG"},
+		{"ends too early, deflated",
+			rgb().with(tagCompression, []int{8}).each(func(b []byte) []byte { return deflatedBlock(b[:99]) }), "ends too early"},
+		{"not a JPEG", plain(ycbcr, 3, rgbPixel).with(tagCompression, []int{7}), "JPEG"},
 	} {
-		if img, err := decodeTIFF(row.spec.file()); err == nil || !strings.Contains(err.Error(), row.want) || !strings.HasPrefix(err.Error(), "TIFF: ") {
+		img, err := decodeTIFF(row.spec.file())
+		if err == nil || !strings.Contains(err.Error(), row.want) || !strings.HasPrefix(err.Error(), "TIFF: ") {
 			t.Errorf("%s: %v, %v, want %q", row.name, img != nil, err, row.want)
 		}
 	}

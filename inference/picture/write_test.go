@@ -44,7 +44,7 @@ func TestWrite(t *testing.T) {
 		name    string
 		existed []string
 		exists  OnExist
-		want    string // the file written; empty: refused
+		want    string // the file that is written; "" if the call is refused
 	}{
 		{"free", nil, Refuse, "fox.png"},
 		{"free, replace", nil, Replace, "fox.png"},
@@ -125,7 +125,8 @@ func TestUnwritableOutputs(t *testing.T) {
 		{"name too long", filepath.Join(folder, strings.Repeat("x", 300)+".png"), Refuse, "name", false},
 		{"device", "/dev/null", Replace, "device", runtime.GOOS == "windows"},
 		{"device", "/dev/null", Refuse, "exists", runtime.GOOS == "windows"},
-		{"no permission", filepath.Join(locked, "fox.png"), Refuse, "permission", runtime.GOOS == "windows" || os.Getuid() == 0},
+		{"no permission", filepath.Join(locked, "fox.png"), Refuse, "permission",
+			runtime.GOOS == "windows" || os.Getuid() == 0},
 	} {
 		if row.skip {
 			continue
@@ -137,7 +138,8 @@ func TestUnwritableOutputs(t *testing.T) {
 				t.Errorf("%s: %s accepts %s", row.name, call, row.path)
 				continue
 			}
-			if text := err.Error(); !strings.Contains(text, row.want) || strings.Contains(text, "\n") || strings.Contains(text, ".tmp") {
+			text := err.Error()
+			if !strings.Contains(text, row.want) || strings.Contains(text, "\n") || strings.Contains(text, ".tmp") {
 				t.Errorf("%s: %s: %q, want one line that says %q", row.name, call, text, row.want)
 			}
 		}
@@ -147,7 +149,7 @@ func TestUnwritableOutputs(t *testing.T) {
 	}
 }
 
-// A program that was killed has left half a file under a temporary name: nobody takes it for a picture.
+// TestLeftoverDoesNotShadow checks that the temporary file of a killed program is neither used nor taken for a picture.
 func TestLeftoverDoesNotShadow(t *testing.T) {
 	folder := t.TempDir()
 	path := filepath.Join(folder, "fox.png")
@@ -164,7 +166,7 @@ func TestLeftoverDoesNotShadow(t *testing.T) {
 		t.Fatal(err)
 	}
 	if exists(path) {
-		t.Fatal("the output appears before it is whole")
+		t.Fatal("the output appears before it is complete")
 	}
 	for _, name := range []string{"fox.png", "fox-2.png"} {
 		got, err := Write(path, cornered(), example(), Number)
@@ -248,7 +250,7 @@ func TestWritersAtOnceGetTheirOwnNames(t *testing.T) {
 	}
 }
 
-// Compression of a picture of 1 MP with noise in it, as models make them.
+// BenchmarkEncodePNG measures a picture of 1 megapixel with noise, like those of the model.
 func BenchmarkEncodePNG(b *testing.B) {
 	rows := make([]float32, 3*1024*1024)
 	state := uint32(1)
