@@ -14,7 +14,8 @@ import (
 	"kleinbild/inference/asktest"
 )
 
-// TestBadAsks: the API ends at the engine's error for each value that no face may take, on each path that knows the field.
+// TestBadAsks checks that the API gives the engine's error for each value that no face accepts, on each path that has
+// the field.
 func TestBadAsks(t *testing.T) {
 	for _, c := range asktest.Cases() {
 		for kind, parse := range map[string]func(asktest.Case) error{
@@ -25,12 +26,12 @@ func TestBadAsks(t *testing.T) {
 			"/v1/images/edits": func(c asktest.Case) error {
 				f := formWith(c, formValues(c))
 				f.uploads = append(f.uploads, upload{name: "image", number: math.MinInt})
-				images, err := f.values.imagesJob()
+				images, err := f.values.imagesRequest()
 				if err == nil {
 					err = images.addImages(f)
 				}
 				if err == nil {
-					err = f.values.check(images.job)
+					err = f.values.check(images.apiRequest)
 				}
 				return err
 			},
@@ -39,18 +40,18 @@ func TestBadAsks(t *testing.T) {
 				if err != nil {
 					return err
 				}
-				images, err := v.imagesJob()
+				images, err := v.imagesRequest()
 				if err == nil {
-					err = v.check(images.job)
+					err = v.check(images.apiRequest)
 				}
 				return err
 			},
 		} {
 			if c.Aspect != "" && kind != "/v1/generate" || c.References > 0 && kind == "/v1/images/generations" {
-				continue // it has no such field
+				continue // the path does not have the field
 			}
 			if kind == "/v1/images/edits" && c.References > 0 {
-				c.References-- // one is there already
+				c.References-- // the request has one reference already
 			}
 			err := parse(c)
 			var field inference.FieldError
@@ -62,11 +63,12 @@ func TestBadAsks(t *testing.T) {
 	}
 }
 
-// fieldsOf are the case's fields by their names here.
+// fieldsOf returns the fields of a case by their names in the API.
 func fieldsOf(c asktest.Case) map[string]string {
 	fields := map[string]string{fieldPrompt: "a fox"}
 	for name, text := range map[string]string{
-		fieldPrompt: c.Prompt, fieldAspectRatio: c.Aspect, fieldSize: c.Size, fieldSeed: c.Seed, fieldSteps: c.Steps, fieldGuidance: c.Guidance,
+		fieldPrompt: c.Prompt, fieldAspectRatio: c.Aspect, fieldSize: c.Size, fieldSeed: c.Seed, fieldSteps: c.Steps,
+		fieldGuidance: c.Guidance,
 	} {
 		if text != "" {
 			fields[name] = text
@@ -108,7 +110,7 @@ func jsonOf(c asktest.Case) string {
 	return "{" + body[2:] + "}"
 }
 
-// TestDocumentedLimits: the API's document tells the engine's limits.
+// TestDocumentedLimits checks that openapi.json has the engine's limits.
 func TestDocumentedLimits(t *testing.T) {
 	doc, err := apiDocument()
 	if err != nil {
@@ -116,7 +118,8 @@ func TestDocumentedLimits(t *testing.T) {
 	}
 	found := 0
 	for path, kind := range map[string]string{
-		"/v1/generate": "multipart/form-data", "/v1/images/edits": "multipart/form-data", "/v1/images/generations": "application/json",
+		"/v1/generate": "multipart/form-data", "/v1/images/edits": "multipart/form-data",
+		"/v1/images/generations": "application/json",
 	} {
 		schema := doc.Paths.Value(path).Post.RequestBody.Value.Content[kind].Schema.Value
 		for name, want := range map[string][2]float64{

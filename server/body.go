@@ -20,33 +20,37 @@ import (
 type form struct {
 	values  values
 	uploads []upload  // in the order in which they came
-	uris    []*source // of image_uris
-	urisErr error
+	uris    []*source // the pictures of image_uris
+	urisErr error     // says what is wrong with image_uris, if anything
 }
 
-// incoming is a request's body on its way. It counts the bytes in the request's lease, weight for each, and moves the
-// connection's deadline at the pace of limits.
+// incoming is the body of a request while it is read. For each byte that arrives it counts weight bytes in the
+// request's lease. Before each read it sets the connection's read deadline, from the rates in limits.
 type incoming struct {
 	s       *Server
 	ctx     context.Context
 	control *http.ResponseController
 	body    io.ReadCloser
-	left    int64 // bytes that the body may still have; one more is read
+	left    int64 // how many bytes the body may still have; one byte more is read, to see that it is too long
 	weight  int64
 	lease   *lease
 	pace    *pace
-	err     error // sticks
-	cut     bool  // the last read had the patience of one that others wait for
+	err     error // the first error; all later reads return it
+	// shortened says that the last read had the shorter deadline, because another request waited for the memory.
+	shortened bool
 
-	mu      sync.Mutex // guards the rest
-	over    bool       // nothing more is read
-	until   time.Time  // the deadline of the read under way; zero between two
-	pressed bool       // others wait for the memory
+	mu      sync.Mutex // guards the fields below
+	over    bool       // the body is no longer read
+	until   time.Time  // the deadline of the present read; zero if no read is under way
+	pressed bool       // another request waits for the memory that this body holds
 }
 
-// withBody reads the request's body with read until ctx ends, within the limits of size, time and memory. The bytes
-// count in the lease, which the caller ends as soon as they are no longer needed; after an error nothing is held.
-func (s *Server) withBody(ctx context.Context, w *reply, r *http.Request, weight int64, read func(*http.Request) error) (*lease, error) {
+// withBody calls read, which reads the body of r, within the limits of size, time and memory and until ctx ends. It
+// returns the lease that holds the memory of the body. The caller must end the lease as soon as it no longer needs the
+// bytes. If withBody returns an error, there is no lease to end.
+func (s *Server) withBody(
+	ctx context.Context, w *reply, r *http.Request, weight int64, read func(*http.Request) error,
+) (*lease, error) {
 	if r.ContentLength > s.opts.MaxBodyBytes {
 		return nil, &http.MaxBytesError{Limit: s.opts.MaxBodyBytes}
 	}
@@ -59,7 +63,7 @@ func (s *Server) withBody(ctx context.Context, w *reply, r *http.Request, weight
 	held.onHurry(in.hurry)
 	defer context.AfterFunc(ctx, in.interrupt)()
 	whole := false
-	defer func() { // also where a panic passes, which becomes a 500
+	defer func() { // this also runs after a panic, which becomes a 500
 		held.onHurry(nil)
 		in.end()
 		if !whole {
@@ -68,7 +72,7 @@ func (s *Server) withBody(ctx context.Context, w *reply, r *http.Request, weight
 	}()
 	err := read(r)
 	if err == nil {
-		// A client's farewell is noticed only once its body has been read to the end.
+		// net/http notices that a client has left only after the body has been read to its end.
 		_, err = io.Copy(io.Discard, r.Body)
 	}
 	if err != nil {
@@ -88,18 +92,18 @@ func (in *incoming) Read(p []byte) (int, error) {
 		p = p[:in.left+1]
 	}
 	stall, rate := in.s.limits.stall, in.s.limits.rate
-	if in.cut {
-		in.cut = false
-		in.pace.excuse(in.s.limits.stall - in.s.limits.hurried) // the patience that hurry took
+	if in.shortened {
+		in.shortened = false
+		in.pace.excuse(in.s.limits.stall - in.s.limits.hurried) // give back the time that the shorter deadline took
 	}
-	in.wait(in.pace.moved(0, rate, stall), false) // first: from here on hurry finds a deadline to shorten
+	in.wait(in.pace.moved(0, rate, stall), false) // before the check below: from here on hurry can shorten this deadline
 	if in.s.memory.hurried(in.lease) {
-		in.cut = true
+		in.shortened = true
 		stall, rate = in.s.limits.hurried, in.s.limits.hurriedRate
 		in.wait(in.pace.moved(0, rate, stall), true)
 	}
 	n, err := in.body.Read(p)
-	in.rested()
+	in.readEnded()
 	in.pace.moved(n, rate, stall)
 	if in.left -= int64(n); in.left < 0 {
 		n, err = 0, &http.MaxBytesError{Limit: in.s.opts.MaxBodyBytes}
@@ -113,7 +117,8 @@ func (in *incoming) Read(p []byte) (int, error) {
 	var network net.Error
 	if errors.As(err, &network) && network.Timeout() {
 		err = in.tooSlow()
-		// The context ends with any error of the connection, too, but not with this cause.
+		// The deadline may have passed because the context ended. If the server is shutting down, the context's
+		// cause is an apiError.
 		if closed, ok := errors.AsType[*apiError](context.Cause(in.ctx)); ok {
 			err = closed
 		}
@@ -122,36 +127,37 @@ func (in *incoming) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// tooSlow is the error of a body whose deadline has passed.
+// tooSlow returns the error for a body whose deadline has passed.
 func (in *incoming) tooSlow() error {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if in.pressed {
-		return errorf(http.StatusRequestTimeout, "body: it came too slowly while others waited for the memory that it held, "+
-			"want at least %d bytes a second then", in.s.limits.hurriedRate)
+		return errorf(http.StatusRequestTimeout, "body: it came too slowly while other requests waited for its memory, "+
+			"want at least %d bytes a second", in.s.limits.hurriedRate)
 	}
-	return errorf(http.StatusRequestTimeout, "body: it came too slowly, want at least %d bytes a second and all of it within %s",
+	return errorf(http.StatusRequestTimeout,
+		"body: it came too slowly, want at least %d bytes a second and all of it within %s",
 		in.s.limits.rate, in.s.limits.body)
 }
 
-// wait sets the deadline of a read. pressed says whether others wait for the memory.
+// wait sets the deadline of the read that follows. pressed says whether another request waits for the memory.
 func (in *incoming) wait(until time.Time, pressed bool) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.until, in.pressed = until, pressed
-	if in.ctx.Err() == nil { // else interrupt has set it
+	if in.ctx.Err() == nil { // otherwise interrupt has set the deadline
 		_ = in.control.SetReadDeadline(until)
 	}
 }
 
-// rested says that no read is under way.
-func (in *incoming) rested() {
+// readEnded records that no read is under way.
+func (in *incoming) readEnded() {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.until = time.Time{}
 }
 
-// hurry shortens the deadline of a read under way: it was set when nobody waited for the memory.
+// hurry shortens the deadline of the present read. It is called when another request begins to wait for the memory.
 func (in *incoming) hurry() {
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -161,7 +167,7 @@ func (in *incoming) hurry() {
 	}
 }
 
-// interrupt ends the read under way and all others.
+// interrupt makes the present read and all later ones fail.
 func (in *incoming) interrupt() {
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -170,7 +176,7 @@ func (in *incoming) interrupt() {
 	}
 }
 
-// end leaves the connection's deadline to others.
+// end makes sure that interrupt no longer changes the connection's deadline.
 func (in *incoming) end() {
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -179,7 +185,7 @@ func (in *incoming) end() {
 
 func (in *incoming) Close() error { return in.body.Close() }
 
-// readForm reads a form.
+// readForm reads a multipart/form-data body.
 func readForm(r *http.Request) (*form, error) {
 	parts, err := r.MultipartReader()
 	switch {
@@ -198,7 +204,7 @@ func readForm(r *http.Request) (*form, error) {
 			return nil, malformed("multipart", err)
 		}
 		if n == maxParts {
-			return nil, errorf(http.StatusBadRequest, "multipart: more than %d parts", maxParts)
+			return nil, errorf(http.StatusBadRequest, "multipart: more than %d parts, want at most that", maxParts)
 		}
 		if err := f.add(part); err != nil {
 			return nil, err
@@ -206,8 +212,8 @@ func readForm(r *http.Request) (*form, error) {
 	}
 }
 
-// add takes a part. A file under a name that is none of a picture's is refused: passed over it would give another
-// picture than was asked for.
+// add reads one part into the form. It refuses a file whose name is not that of a picture: if the server ignored the
+// file, the client would get another picture than it asked for.
 func (f *form) add(part *multipart.Part) error {
 	name := part.FormName()
 	if name == "" {
@@ -219,9 +225,9 @@ func (f *form) add(part *multipart.Part) error {
 		var err error
 		switch {
 		case !isPicture:
-			_, err = u.data.ReadFrom(io.LimitReader(part, 1)) // enough to tell a browser's empty file field
+			_, err = u.data.ReadFrom(io.LimitReader(part, 1)) // one byte tells it from a browser's empty file field
 		case len(f.uploads) >= inference.MaxReferences:
-			_, err = io.Copy(io.Discard, part) // counted, and refused with their number
+			_, err = io.Copy(io.Discard, part) // the check of the request refuses it later, with the number of pictures
 			u.data.size = -1
 		default:
 			_, err = u.data.ReadFrom(part)
@@ -239,7 +245,8 @@ func (f *form) add(part *multipart.Part) error {
 		case slices.Contains(generateFields, name) || slices.Contains(imagesFields, name):
 			return invalid(name, "found a file, want text (with curl: -F '%s=<FILE')", name)
 		}
-		return invalid(printable(name), "found a file, want pictures as image, images, image[], images[], image[N] or images[N], and no other files")
+		return invalid(printable(name), "found a file, "+
+			"want pictures as image, images, image[], images[], image[N] or images[N], and no other files")
 	}
 	if name == fieldImageURIs {
 		return f.addURIs(part)
@@ -249,14 +256,14 @@ func (f *form) add(part *multipart.Part) error {
 	case err != nil:
 		return malformed("multipart", err)
 	case len(text) > maxFieldBytes:
-		return invalid(printable(name), "more than %d bytes", maxFieldBytes)
+		return invalid(printable(name), "more than %d bytes, want at most that", maxFieldBytes)
 	}
-	_, twice := f.values[name]
-	f.values[name] = value{name: printable(name), text: string(text), twice: twice}
+	_, repeated := f.values[name]
+	f.values[name] = value{name: printable(name), text: string(text), repeated: repeated}
 	return nil
 }
 
-// isFile says whether a part was sent as a file: with a file's name, or as a picture or bytes.
+// isFile says whether a part was sent as a file: it has a file name, or the content type of a picture or of bytes.
 func isFile(part *multipart.Part) bool {
 	_, params, err := mime.ParseMediaType(part.Header.Get("Content-Disposition"))
 	if _, named := params["filename"]; err == nil && named {
@@ -277,12 +284,14 @@ func readJSON(r *http.Request) (values, error) {
 		return nil, malformed("JSON", err)
 	case len(text) > maxJSONBytes:
 		return nil, errorf(http.StatusRequestEntityTooLarge,
-			"JSON: more than %d bytes, want at most that; pictures go as files to /v1/images/edits or /v1/generate", maxJSONBytes)
+			"JSON: found more than %d bytes, want at most that; send pictures as files to /v1/images/edits or /v1/generate",
+			maxJSONBytes)
 	}
 	return parseJSON(text)
 }
 
-// malformed keeps what the body's limits said, and calls the rest a broken body.
+// malformed returns the error for a body that cannot be read or parsed. Errors about the body's limits stay as they
+// are; all others become a 400. what names the format.
 func malformed(what string, err error) error {
 	var own *apiError
 	var tooLarge *http.MaxBytesError

@@ -2,13 +2,13 @@ package server
 
 import "io"
 
-// chunks is a file in memory that grows without being copied, so that it takes what it holds and no more.
+// chunks holds a file in memory. It grows without copying, so that it never takes much more memory than its bytes.
 type chunks struct {
 	list [][]byte
 	size int
 }
 
-// chunkBytes is one chunk; the first is smaller, for small pictures.
+// The sizes of chunks. The first is smaller, so that a small picture takes little memory.
 const (
 	chunkBytes      = 32 << 10
 	firstChunkBytes = 4 << 10
@@ -40,7 +40,7 @@ func (c *chunks) ReadFrom(r io.Reader) (n int64, err error) {
 	}
 }
 
-// Read takes bytes out: what was read is no longer held.
+// Read removes the bytes that it returns, so that they take no memory any more.
 func (c *chunks) Read(p []byte) (int, error) {
 	for len(c.list) > 0 && len(c.list[0]) == 0 {
 		c.list[0] = nil
@@ -55,7 +55,7 @@ func (c *chunks) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// bytes takes all out in one piece.
+// bytes removes all bytes and returns them in one slice.
 func (c *chunks) bytes() []byte {
 	whole := make([]byte, c.size)
 	_, _ = io.ReadFull(c, whole)

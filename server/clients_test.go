@@ -15,12 +15,12 @@ import (
 	"kleinbild/inference/picture"
 )
 
-// tinyEngine is the real engine on a checkpoint whose weights are a formula.
+// tinyEngine returns a real engine for a checkpoint whose weights are computed by a formula.
 func tinyEngine(t *testing.T) *inference.Engine {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "tiny")
 	spec := synthetic.TinyDistilled()
-	spec.VAE.SampleSize = 64 // a picture takes a fraction of a second
+	spec.VAE.SampleSize = 64 // so that a picture takes a fraction of a second
 	if err := synthetic.WriteTiny(dir, spec); err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +36,7 @@ func tinyEngine(t *testing.T) *inference.Engine {
 	return engine
 }
 
-// curlExamples are those of the hosted API's document, with its host, token and paths left to fill in.
+// curlExamples are the examples in the document of the hosted API, with placeholders for host, token and paths.
 var curlExamples = []struct{ workflow, count, aspect, command string }{
 	{"t2i", "", "square", `curl -X POST $HOST/v1/generate \
 -H "Authorization: Bearer $TOKEN" \
@@ -89,7 +89,8 @@ func TestCurl(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, want := range []string{"HTTP/1.1 200 OK", "Content-Type: image/png", "X-Workflow: " + row.workflow, "X-Resolution: " + size.String(), "X-Model: flux2-klein-4b", "X-Generation-Id: ", "X-Generation-Time: "} {
+			for _, want := range []string{"HTTP/1.1 200 OK", "Content-Type: image/png", "X-Workflow: " + row.workflow,
+				"X-Resolution: " + size.String(), "X-Model: flux2-klein-4b", "X-Generation-Id: ", "X-Generation-Time: "} {
 				if !strings.Contains(string(headers), want) {
 					t.Errorf("the headers lack %q:\n%s", want, headers)
 				}
@@ -109,12 +110,13 @@ func TestCurl(t *testing.T) {
 	}
 }
 
-// TestSamePictureAsTheEngine: what comes over the network is the file that the command line writes.
+// TestSamePictureAsTheEngine checks that the API sends the file that the command line would write.
 func TestSamePictureAsTheEngine(t *testing.T) {
 	engine := tinyEngine(t)
 	s := start(t, engine, nil)
 	g := s.generateWith(t, prompt(), text("seed", "11"), text("size", "64x64"), text("steps", "1"))
-	request, err := inference.Ask{Prompt: "a fox", Seed: new(uint64(11)), Size: &picture.Size{Width: 64, Height: 64}, Steps: new(1)}.Resolve(engine.Info())
+	request, err := inference.Ask{Prompt: "a fox", Seed: new(uint64(11)), Size: &picture.Size{Width: 64, Height: 64},
+		Steps: new(1)}.Resolve(engine.Info())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +135,8 @@ func TestSamePictureAsTheEngine(t *testing.T) {
 	}
 }
 
-// pythonClient uses what every Python has: it makes a picture, edits it by file and by data URI, and reads an error.
+// pythonClient uses only modules that every Python has. It makes a picture, edits it as a file and as a data URI, and
+// reads an error.
 const pythonClient = `
 import base64, json, os, urllib.error, urllib.request, uuid
 host, token = os.environ["HOST"], os.environ["TOKEN"]

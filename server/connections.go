@@ -8,30 +8,32 @@ import (
 	"time"
 )
 
-// connections bounds how many connections are open. A client may have half of what the others leave. One connection too
-// many takes the place of one that has no request under way: of the client's own where the client has more than its
-// share, else of the client that has most. Where there is none, the new one is answered with 503.
+// connections bounds how many connections are open. A client may have half of those that the other clients leave. If a
+// new connection is one too many, it replaces a connection that has no request under way: one of the same client if
+// that client has any, otherwise one of the client that has most. If there is none to replace, the new connection is a
+// surplus connection, whose request is answered with 503.
 type connections struct {
-	limit, spare int
+	limit int // of all connections but surplus ones
+	spare int // of surplus connections
 
 	mu      sync.Mutex
 	open    map[net.Conn]*connection
 	shares  shares
-	surplus int // of those that are open, beside the shares
+	surplus int // how many surplus connections are open; shares does not count them
 }
 
 type connection struct {
 	client  string
-	since   time.Time // of the last change
-	waiting bool      // for a request, or its headers
-	surplus bool      // it is one too many
+	since   time.Time // when waiting changed last
+	waiting bool      // no request is under way: the client has sent none, or not all of its headers
+	surplus bool
 }
 
 func newConnections(limit, spare int) *connections {
 	return &connections{limit: limit, spare: spare, open: map[net.Conn]*connection{}, shares: newShares()}
 }
 
-// changed is http.Server's ConnState.
+// changed is called as http.Server's ConnState.
 func (c *connections) changed(conn net.Conn, state http.ConnState) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -53,11 +55,11 @@ func (c *connections) add(conn net.Conn) {
 	client := hostOf(conn.RemoteAddr().String())
 	fits := c.shares.fits(client, 1, int64(c.limit))
 	if !fits {
-		victim := client
+		of := client
 		if c.shares.held[client] == 0 {
-			victim = "" // who has none does not fit only where there are too many in all
+			of = "" // a client without connections is within its share, so there are too many in all
 		}
-		fits = c.closeOne(victim)
+		fits = c.closeOne(of)
 	}
 	switch {
 	case fits:
@@ -65,7 +67,7 @@ func (c *connections) add(conn net.Conn) {
 	case c.surplus < c.spare:
 		c.surplus++
 	default:
-		_ = conn.Close() // net/http then tells of its end
+		_ = conn.Close() // net/http then reports StateClosed
 		return
 	}
 	c.open[conn] = &connection{client: client, since: time.Now(), waiting: true, surplus: !fits}
@@ -80,11 +82,12 @@ func (c *connections) remove(conn net.Conn, known *connection) {
 	}
 }
 
-// closeOne closes the connection of victim that has waited longest; "" stands for whoever has most of those that wait.
-func (c *connections) closeOne(victim string) bool {
+// closeOne closes the connection of client that has waited longest for a request. If client is "", it takes the client
+// that has most connections among those with a waiting one. It returns false if no connection waits.
+func (c *connections) closeOne(client string) bool {
 	var oldest net.Conn
 	for conn, known := range c.open {
-		if !known.waiting || known.surplus || victim != "" && known.client != victim {
+		if !known.waiting || known.surplus || client != "" && known.client != client {
 			continue
 		}
 		if oldest == nil {
@@ -105,7 +108,7 @@ func (c *connections) closeOne(victim string) bool {
 	return true
 }
 
-// isSurplus says whether a request came over a connection too many.
+// isSurplus says whether conn is a surplus connection.
 func (c *connections) isSurplus(conn net.Conn) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -115,15 +118,17 @@ func (c *connections) isSurplus(conn net.Conn) bool {
 
 type connKey struct{}
 
-// withConn is http.Server's ConnContext: handlers learn which connection a request came over.
+// withConn is called as http.Server's ConnContext. It puts the connection into the context of its requests.
 func withConn(ctx context.Context, conn net.Conn) context.Context {
 	return context.WithValue(ctx, connKey{}, conn)
 }
 
-// checkConnection refuses a request over a connection too many.
+// checkConnection refuses a request that came over a surplus connection.
 func (s *Server) checkConnection(r *http.Request) error {
 	if conn, ok := r.Context().Value(connKey{}).(net.Conn); ok && s.connections.isSurplus(conn) {
-		return &apiError{status: http.StatusServiceUnavailable, detail: "too many connections", retryAfter: 5 * time.Second, final: true}
+		return &apiError{
+			status: http.StatusServiceUnavailable, detail: "too many connections", retryAfter: 5 * time.Second, final: true,
+		}
 	}
 	return nil
 }

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// TestConnectionLimit: connections without a request make room for new ones; where all have one, a new one is told so.
+// TestConnectionLimit checks that connections without a request are closed for new ones, and that a new connection is
+// answered with 503 if all others have a request.
 func TestConnectionLimit(t *testing.T) {
 	engine := &fakeEngine{gate: make(chan struct{})}
 	s := start(t, engine, nil, func(s *Server) { s.connections = newConnections(8, 2) })
@@ -24,7 +25,7 @@ func TestConnectionLimit(t *testing.T) {
 	if !idle[0].ended(3 * time.Second) {
 		t.Error("the first of the idle connections is still open")
 	}
-	// One client may have half of them with requests under way.
+	// One client may have requests under way on half of the connections.
 	contentType, body := formOf(t, prompt(), text("size", "64x64"))
 	whole := headOf("/v1/generate", contentType, len(body)) + string(body)
 	busy := func() int {
@@ -49,7 +50,8 @@ func TestConnectionLimit(t *testing.T) {
 	more := s.dial(t)
 	more.send(whole)
 	status, header, text := more.answer()
-	if status != http.StatusServiceUnavailable || header.Get("Retry-After") == "" || !strings.Contains(text, "too many connections") {
+	if status != http.StatusServiceUnavailable || header.Get("Retry-After") == "" ||
+		!strings.Contains(text, "too many connections") {
 		t.Errorf("one too many: %d %s", status, text)
 	}
 	if !more.ended(3 * time.Second) {
@@ -68,7 +70,7 @@ func TestConnectionLimit(t *testing.T) {
 	})
 }
 
-// conn is a connection of a client, for counting.
+// conn is a connection of which only the remote address and Close are used.
 type conn struct {
 	net.Conn
 	client string
@@ -78,7 +80,8 @@ type conn struct {
 func (c *conn) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.ParseIP(c.client), Port: 1} }
 func (c *conn) Close() error         { c.closed = true; return nil }
 
-// TestConnectionShares: a flood from one address, idle or busy, leaves connections to others, and loses its own first.
+// TestConnectionShares checks that many connections from one address, idle or busy, leave connections to other clients,
+// and that those of this address are closed first.
 func TestConnectionShares(t *testing.T) {
 	c := newConnections(16, 4)
 	open := func(client string, state http.ConnState) *conn {
@@ -89,7 +92,7 @@ func TestConnectionShares(t *testing.T) {
 		}
 		return new
 	}
-	// Somebody who is at the share takes nothing from others while there is room.
+	// The connections of others stay while a client has no more than its share.
 	idle := []*conn{}
 	for range 8 {
 		idle = append(idle, open("10.0.0.8", http.StateIdle))

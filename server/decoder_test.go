@@ -12,7 +12,7 @@ import (
 	"kleinbild/tools/soak/clients"
 )
 
-// slowPicture takes a decoder half a second or more, the last scans without reading anything.
+// slowPicture returns a picture that takes a decoder at least half a second. During the last scans it reads no input.
 func slowPicture() []byte { return clients.EmptyScans(6000, 15) }
 
 func (s *running) decoderIsFree() bool {
@@ -23,7 +23,7 @@ func (s *running) decoderIsFree() bool {
 	return free
 }
 
-// askWith is ask with a reference picture.
+// askWith sends a request with a reference picture in the background.
 func (s *running) askWith(ctx context.Context, t *testing.T, picture []byte) <-chan got {
 	t.Helper()
 	contentType, body := formOf(t, prompt(), text("size", "64x64"), file("image", "x", picture))
@@ -43,7 +43,8 @@ func (s *running) askWith(ctx context.Context, t *testing.T, picture []byte) <-c
 	return done
 }
 
-// TestClientLeavesTheDecoder: the decoder stops, and no other begins before it has.
+// TestClientLeavesTheDecoder checks that the decoder stops when its client leaves, and that no other decoder begins
+// before.
 func TestClientLeavesTheDecoder(t *testing.T) {
 	s := start(t, &fakeEngine{}, nil)
 	ctx, leave := context.WithCancel(context.Background())
@@ -60,7 +61,8 @@ func TestClientLeavesTheDecoder(t *testing.T) {
 	eventually(t, "the log says 499", func() bool { return strings.Contains(s.log.String(), "status=499") })
 }
 
-// TestWaitingForTheDecoder: a request waits for the pictures of others so long and no longer, and may leave meanwhile.
+// TestWaitingForTheDecoder checks how long a request waits while other pictures are decoded, and that it may leave
+// meanwhile.
 func TestWaitingForTheDecoder(t *testing.T) {
 	s := start(t, &fakeEngine{}, func(_ *Options, l *limits) { l.decoder = 50 * time.Millisecond })
 	small := pngOf(t, 64, 64, 1)
@@ -93,7 +95,8 @@ func TestWaitingForTheDecoder(t *testing.T) {
 	}
 }
 
-// TestDecoderFlood: of one client's pictures one waits for the decoder at a time, so that another client's is the next.
+// TestDecoderFlood checks that only one picture of each client waits for the decoder, so that another client's picture
+// is the next.
 func TestDecoderFlood(t *testing.T) {
 	engine := &fakeEngine{}
 	s := start(t, engine, nil)

@@ -9,7 +9,7 @@ import (
 	"slices"
 )
 
-// openAPIDocument describes the API; the tests hold every reply against it.
+// openAPIDocument describes the API. The tests check every reply against it.
 //
 //go:embed openapi.json
 var openAPIDocument []byte
@@ -24,18 +24,18 @@ type apiDescription struct {
 	Components map[string]map[string]any `json:"components"`
 }
 
-// document returns the document for these options: it has the program's version, names the models that are served, and
-// asks for a token only where the server does.
+// document returns the OpenAPI document for opts: with the program's version, the names of the models that are served,
+// and a token if the server asks for one.
 func document(opts Options, models []string) ([]byte, error) {
 	var doc apiDescription
 	decoder := json.NewDecoder(bytes.NewReader(openAPIDocument))
-	decoder.UseNumber() // a float64 does not hold the largest seed
+	decoder.UseNumber() // the largest seed is not exact as a float64
 	if err := decoder.Decode(&doc); err != nil {
 		return nil, fmt.Errorf("server: openapi.json: %w", err)
 	}
 	doc.Info["version"] = opts.Version
 	if opts.Token == "" {
-		doc.askNoToken()
+		doc.removeToken()
 	}
 	for _, name := range []string{"GenerateForm", "ImagesRequest", "ImagesForm"} {
 		if err := doc.setModels(name, models); err != nil {
@@ -45,8 +45,8 @@ func document(opts Options, models []string) ([]byte, error) {
 	return json.MarshalIndent(doc, "", "  ")
 }
 
-// askNoToken takes out what is about the token.
-func (d *apiDescription) askNoToken() {
+// removeToken removes all that the document says about the token.
+func (d *apiDescription) removeToken() {
 	d.Security = nil
 	delete(d.Components, "securitySchemes")
 	for _, operations := range d.Paths {
@@ -61,7 +61,7 @@ func (d *apiDescription) askNoToken() {
 	}
 }
 
-// setModels names the models that the field model of a schema may ask for; the first is the usual one.
+// setModels sets the names that the field model of a schema may have. The first one is the default.
 func (d *apiDescription) setModels(schema string, models []string) error {
 	form, _ := d.Components["schemas"][schema].(map[string]any)
 	properties, _ := form["properties"].(map[string]any)
@@ -69,7 +69,7 @@ func (d *apiDescription) setModels(schema string, models []string) error {
 	if !ok {
 		return fmt.Errorf("server: openapi.json: schema %s has no model, want one", schema)
 	}
-	names := []any{""} // the same as none
+	names := []any{""} // the same as no model
 	for _, name := range models {
 		names = append(names, name)
 	}
@@ -83,7 +83,7 @@ func (d *apiDescription) setModels(schema string, models []string) error {
 func (s *Server) openAPI(w *reply, r *http.Request) error {
 	m, err := s.openModel(r.Context())
 	if err != nil {
-		m = Model{} // the document is the same before there is a model
+		m = Model{} // the document can be served before there is a model
 	}
 	doc, err := document(s.opts, s.modelIDs(m))
 	if err != nil {

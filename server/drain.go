@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// watchedBody knows how far a request's body was read.
+// watchedBody is a request's body that records whether reading it has begun, and whether it was read to its end.
 type watchedBody struct {
 	io.ReadCloser
 	began, ended bool
@@ -20,8 +20,8 @@ func (b *watchedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// watch begins with a request's body: until a handler reads it, it has a deadline, since net/http waits for bodies that
-// nobody reads.
+// watch records from now on how far the body of r is read. It also sets a read deadline, which holds until a handler
+// reads the body: net/http itself waits for a body that no handler reads.
 func (w *reply) watch(r *http.Request) {
 	if r.ContentLength == 0 {
 		return
@@ -31,17 +31,18 @@ func (w *reply) watch(r *http.Request) {
 	_ = w.control.SetReadDeadline(time.Now().Add(w.limits.drain))
 }
 
-// unwatch gives net/http its own body back, by whose kind it decides what to do with the rest.
+// unwatch puts net/http's own body back into r. net/http looks at its type to decide what to do with unread bytes.
 func (w *reply) unwatch(r *http.Request) {
 	if w.incoming != nil {
 		r.Body = w.incoming.ReadCloser
 	}
 }
 
-// refuse answers a request by send, and sees to it that a client that sends all of its body before it reads gets the
-// answer: a connection that is closed with unread bytes is reset, and the answer lost. Bodies are read only where that
-// ends soon, and never for a client that waits for 100 Continue. With final the connection ends at once: its client was
-// too slow, or the server ends.
+// refuse calls send, which answers the request with an error. Many clients send the whole body before they read the
+// answer; if the server closed a connection with unread bytes, the system would reset it and the client would lose the
+// answer. So refuse reads the rest of the body, for a limited time and up to a limited length. It reads nothing from a
+// client that waits for 100 Continue. If final is set, the connection is closed at once: the client was too slow, or
+// the server is shutting down.
 func (w *reply) refuse(r *http.Request, final bool, send func()) {
 	body := w.incoming
 	w.unwatch(r)
@@ -55,16 +56,16 @@ func (w *reply) refuse(r *http.Request, final bool, send func()) {
 	case body == nil || body.ended:
 		send()
 	case !body.began && strings.EqualFold(r.Header.Get("Expect"), "100-continue"):
-		// net/http closes the connection, and reads a little before that.
+		// net/http closes the connection after it has read a little of the body.
 		_ = w.control.SetReadDeadline(time.Now().Add(min(time.Second, w.limits.drain)))
 		send()
 	case 0 < r.ContentLength && r.ContentLength <= drainFirst:
-		// net/http reads it before it answers, and the connection stays.
+		// net/http reads the body before it answers, and keeps the connection.
 		_ = w.control.SetReadDeadline(time.Now().Add(w.limits.drain))
 		send()
 	default:
 		w.Header().Set("Connection", "close")
-		_ = w.control.EnableFullDuplex() // or net/http would not let the body be read after the answer
+		_ = w.control.EnableFullDuplex() // without it net/http does not allow reading the body after the answer
 		send()
 		_ = w.control.Flush()
 		_ = w.control.SetReadDeadline(time.Now().Add(w.limits.drain))

@@ -60,7 +60,7 @@ func (w *reply) begin() error {
 		return nil
 	}
 	w.Header().Set("Content-Type", eventStream)
-	w.Header().Set("X-Accel-Buffering", "no") // proxies must not hold events back
+	w.Header().Set("X-Accel-Buffering", "no") // tells nginx to pass events on at once
 	w.events = true
 	w.WriteHeader(http.StatusOK)
 	return w.control.Flush()
@@ -89,7 +89,7 @@ func (w *reply) event(name string, v any, files ...[]byte) error {
 
 // queuedEvent, progressEvent and pictureEvent are the events of POST /v1/generate. The last event is picture or error.
 type queuedEvent struct {
-	Before int `json:"before"` // pictures that are made first
+	Before int `json:"before"` // how many pictures are made first
 }
 
 type progressEvent struct {
@@ -116,7 +116,7 @@ func newProgressEvent(p inference.Progress) progressEvent {
 	return progressEvent{p.Stage, p.Step, p.Total, p.Fraction, p.Elapsed.Seconds(), p.Remaining.Seconds()}
 }
 
-func newPictureEvent(m *made) pictureEvent {
+func newPictureEvent(m *finishedPicture) pictureEvent {
 	n := len(m.request.References())
 	return pictureEvent{
 		m.id, m.took.Seconds(), m.request.Size().String(), m.model, inference.WorkflowOf(n), n, m.request.Seed(),
@@ -124,8 +124,8 @@ func newPictureEvent(m *made) pictureEvent {
 	}
 }
 
-func (s *Server) streamGenerate(w *reply, r *http.Request, j *job) error {
-	m, err := s.makeWatched(w, r, j, reporter{
+func (s *Server) streamGenerate(w *reply, r *http.Request, req *apiRequest) error {
+	m, err := s.makeWatched(w, r, req, reporter{
 		queued:   func(before int) error { return w.event("queued", queuedEvent{before}) },
 		progress: func(p inference.Progress) error { return w.event("progress", newProgressEvent(p)) },
 	})
@@ -144,15 +144,15 @@ type reporter struct {
 
 // makeWatched calls make and writes events meanwhile, all of them from this goroutine. A client that reads slowly
 // misses progress events: the engine never waits for it.
-func (s *Server) makeWatched(w *reply, r *http.Request, j *job, report reporter) (*made, error) {
+func (s *Server) makeWatched(w *reply, r *http.Request, req *apiRequest, report reporter) (*finishedPicture, error) {
 	type outcome struct {
-		m        *made
+		m        *finishedPicture
 		err      error
 		panicked string
 	}
 	place := make(chan int, 1)
 	latest := make(chan inference.Progress, 1)
-	partials := make(chan *image.RGBA, maxPartials) // holds all of them
+	partials := make(chan *image.RGBA, maxPartials) // has room for all previews of a picture
 	done := make(chan outcome, 1)
 	go func() {
 		var o outcome
@@ -162,10 +162,10 @@ func (s *Server) makeWatched(w *reply, r *http.Request, j *job, report reporter)
 			}
 			done <- o
 		}()
-		o.m, o.err = s.make(w, r, j, watcher{
+		o.m, o.err = s.make(w, r, req, watcher{
 			queued: func(before int) error { replace(place, before); return nil },
 			progress: func(p inference.Progress) {
-				if p.Preview != nil && partialDue(p.Step, p.Total, j.partials) {
+				if p.Preview != nil && partialDue(p.Step, p.Total, req.partials) {
 					partials <- p.Preview
 				}
 				replace(latest, p)
@@ -174,7 +174,7 @@ func (s *Server) makeWatched(w *reply, r *http.Request, j *job, report reporter)
 	}()
 	silence := time.NewTicker(s.limits.silent)
 	defer silence.Stop()
-	var lost error // of the connection; the request's context ends the run
+	var lost error // the first error of report; if a write failed, the request's context ends, and so does the run
 	for {
 		var err error
 		select {

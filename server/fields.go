@@ -34,23 +34,23 @@ var generateFields = []string{
 	fieldOutputFormat, fieldOutputCompression, fieldStream,
 }
 
-const sizeAuto = "auto" // the same as leaving the size out
+const sizeAuto = "auto" // means the same as no size
 
-// ourNames has this API's name of each field of the engine's.
+// ourNames maps the engine's fields to their names in this API.
 var ourNames = map[inference.Field]string{
 	inference.FieldPrompt: fieldPrompt, inference.FieldReferences: fieldImages, inference.FieldAspect: fieldAspectRatio,
 	inference.FieldSize: fieldSize, inference.FieldSeed: fieldSeed,
 	inference.FieldSteps: fieldSteps, inference.FieldGuidance: fieldGuidance,
 }
 
-// job is what a client asks for.
-type job struct {
+// apiRequest is what a client asks for.
+type apiRequest struct {
 	model     string
 	ask       inference.Ask     // what the fields say
 	checked   inference.Checked // ask, after it was checked
-	request   inference.Request // set when the job has its turn
+	request   inference.Request // set when the request has its turn
 	sources   []*source         // the reference pictures, nil once they are read
-	pictures  string            // the path's name for the reference pictures
+	pictures  string            // how the path calls the reference pictures
 	n         int               // how many pictures to make
 	ignored   []string          // names of fields that have no effect
 	admission *admission
@@ -71,12 +71,12 @@ type source struct {
 }
 
 // parse reads the fields of POST /v1/generate.
-func (f *form) parse(allowRemote bool) (*job, error) {
-	j, err := f.values.job(generateFields...)
+func (f *form) parse(allowRemote bool) (*apiRequest, error) {
+	req, err := f.values.apiRequest(generateFields...)
 	if err != nil {
 		return nil, err
 	}
-	if err := f.values.aspectRatio(&j.ask); err != nil {
+	if err := f.values.aspectRatio(&req.ask); err != nil {
 		return nil, err
 	}
 	uploads, err := f.sources(fieldImages)
@@ -91,85 +91,85 @@ func (f *form) parse(allowRemote bool) (*job, error) {
 			return nil, invalid(src.field, "URLs are not fetched by this server (--allow-remote-uris); want a data URI")
 		}
 	}
-	j.refer(fieldImages, slices.Concat(uploads, f.uris))
-	if err := f.values.size(&j.ask, string(picture.Match)); err != nil {
+	req.refer(fieldImages, slices.Concat(uploads, f.uris))
+	if err := f.values.size(&req.ask, string(picture.Match)); err != nil {
 		return nil, err
 	}
-	return j, f.values.check(j)
+	return req, f.values.check(req)
 }
 
-// refer makes sources the job's reference pictures. Messages call them name.
-func (j *job) refer(name string, sources []*source) {
-	j.pictures, j.sources = name, sources
+// refer makes sources the reference pictures of req. Messages call them name.
+func (req *apiRequest) refer(name string, sources []*source) {
+	req.pictures, req.sources = name, sources
 	for _, src := range sources {
-		j.ask.References = append(j.ask.References, src)
+		req.ask.References = append(req.ask.References, src)
 	}
 }
 
-// job reads the fields that all paths have in common. known are the fields of the path. The path then adds its own
-// fields to the job's ask, and checks it.
-func (v values) job(known ...string) (*job, error) {
-	ignored, err := v.settle(known...)
+// apiRequest reads the fields that all paths have in common. known are the names of all fields of the path. The path
+// then adds its own fields to the request's ask, and checks it.
+func (v values) apiRequest(known ...string) (*apiRequest, error) {
+	ignored, err := v.translate(known...)
 	if err != nil {
 		return nil, err
 	}
-	j := &job{ignored: ignored, n: 1}
-	if j.ask.Prompt, err = v.string(fieldPrompt); err != nil {
+	req := &apiRequest{ignored: ignored, n: 1}
+	if req.ask.Prompt, err = v.string(fieldPrompt); err != nil {
 		return nil, err
 	}
-	if j.ask.Prompt == "" {
+	if req.ask.Prompt == "" {
 		return nil, invalid(fieldPrompt, "is required")
 	}
-	if j.model, err = v.string(fieldModel); err != nil {
+	if req.model, err = v.string(fieldModel); err != nil {
 		return nil, err
 	}
-	if j.ask.Seed, err = read(v, inference.FieldSeed, inference.ParseSeed); err != nil {
+	if req.ask.Seed, err = read(v, inference.FieldSeed, inference.ParseSeed); err != nil {
 		return nil, err
 	}
-	if j.ask.Steps, err = read(v, inference.FieldSteps, inference.ParseSteps); err != nil {
+	if req.ask.Steps, err = read(v, inference.FieldSteps, inference.ParseSteps); err != nil {
 		return nil, err
 	}
-	if j.ask.Guidance, err = read(v, inference.FieldGuidance, inference.ParseGuidance); err != nil {
+	if req.ask.Guidance, err = read(v, inference.FieldGuidance, inference.ParseGuidance); err != nil {
 		return nil, err
 	}
-	stream, given, err := v.truth(fieldStream)
+	stream, given, err := v.boolean(fieldStream)
 	if err != nil {
 		return nil, err
 	}
 	if given {
-		j.stream = &stream
+		req.stream = &stream
 	}
 	var compresses bool
-	if j.format, compresses, err = v.format(); err != nil {
+	if req.format, compresses, err = v.format(); err != nil {
 		return nil, err
 	}
 	if !compresses {
-		j.ignored = append(j.ignored, fieldOutputCompression)
+		req.ignored = append(req.ignored, fieldOutputCompression)
 	}
-	return j, nil
+	return req, nil
 }
 
-// read returns the number of a field of the engine's, nil if it is not given.
+// read returns the number in one of the engine's fields, nil if it is not given.
 func read[T any](v values, field inference.Field, parse func(text string) (*T, error)) (*T, error) {
 	value, ok := v.given(ourNames[field])
 	if !ok {
 		return nil, nil
 	}
 	if value.kind != formText && value.kind != jsonNumber {
-		return nil, v.refuse(inference.FieldError{Field: field, Got: value.got(), Want: field.Want()})
+		return nil, v.fieldError(inference.FieldError{Field: field, Got: value.got(), Want: field.Want()})
 	}
 	x, err := parse(wholeNumber(value.text))
 	if err != nil {
-		return nil, v.refuse(err)
+		return nil, v.fieldError(err)
 	}
 	return x, nil
 }
 
-// aspectRatio reads the shape of the picture. In this API match is a size, not a shape.
+// aspectRatio reads the aspect ratio. In this API match is a value of size, not of aspect_ratio.
 func (v values) aspectRatio(ask *inference.Ask) error {
 	text := v[fieldAspectRatio].text
 	if text == string(picture.Match) {
-		return v.refuse(inference.Unreadable(inference.FieldAspect, text))
+		return v.fieldError(inference.Unreadable(inference.FieldAspect, text))
 	}
 	ask.Aspect = picture.AspectRatio(text)
 	return nil
@@ -190,26 +190,26 @@ func (v values) size(ask *inference.Ask, words ...string) error {
 	}
 	ask.Aspect = ""
 	if ask.Size, err = inference.ParseSize(text); err != nil {
-		return v.refuse(err, append(words, sizeAuto)...)
+		return v.fieldError(err, append(words, sizeAuto)...)
 	}
 	return nil
 }
 
-// check compares everything that the job asks for with its limits.
-func (v values) check(j *job) (err error) {
-	if j.checked, err = j.ask.Check(); err != nil {
+// check compares everything that req asks for with its limits.
+func (v values) check(req *apiRequest) (err error) {
+	if req.checked, err = req.ask.Check(); err != nil {
 		var e inference.FieldError
-		if errors.As(err, &e) && e.Field == inference.FieldReferences && j.pictures != "" {
-			return refusal(e, j.pictures, e.Want)
+		if errors.As(err, &e) && e.Field == inference.FieldReferences && req.pictures != "" {
+			return refusal(e, req.pictures, e.Want)
 		}
-		return v.refuse(err)
+		return v.fieldError(err)
 	}
-	return j.format.check(j.checked.Prompt())
+	return req.format.check(req.checked.Prompt())
 }
 
-// refuse turns a FieldError into the reply to the client, with the name that the client used for the field. others are
-// words that the field takes in addition to what the engine wants. It returns any other error as it is.
-func (v values) refuse(err error, others ...string) error {
+// fieldError turns a FieldError into the reply to the client, with the name that the client used for the field. others
+// are words that the field takes in addition to what the engine wants. It returns any other error as it is.
+func (v values) fieldError(err error, others ...string) error {
 	var e inference.FieldError
 	if !errors.As(err, &e) {
 		return err
@@ -224,7 +224,7 @@ func (v values) refuse(err error, others ...string) error {
 	return refusal(e, name, strings.Join(append([]string{want}, others...), ", or "))
 }
 
-// refusal is the reply to a bad value of the field called name.
+// refusal returns the reply to a bad value of the field called name.
 func refusal(e inference.FieldError, name, want string) *apiError {
 	refused := invalid(name, "found %s, want %s", e.Got, want)
 	refused.cause = e
@@ -234,7 +234,7 @@ func refusal(e inference.FieldError, name, want string) *apiError {
 // shapes are the values of aspect_ratio.
 func shapes() (names []string) {
 	for _, a := range picture.AspectRatios() {
-		if a != picture.Match { // which is a size here
+		if a != picture.Match { // match is a value of size
 			names = append(names, string(a))
 		}
 	}
@@ -251,5 +251,5 @@ func parseURL(field, text string) (*source, error) {
 	return &source{field: field, url: address}, nil
 }
 
-// quote shows a client its value, or the beginning of it.
+// quote returns a client's text in quotes, cut off if it is long.
 func quote(text string) string { return strconv.Quote(clip(text)) }

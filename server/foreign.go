@@ -6,58 +6,62 @@ import (
 	"strings"
 )
 
-// Clients written for other programs send fields of theirs. A field that means what one of ours means is taken for it. A
-// field that would change the picture is refused, since the picture would be another one than was asked for. Any other
-// field is passed over, and the reply's Warning header names it.
+// Clients that were written for other programs send the fields of those programs. If such a field means the same as one
+// of ours, it is read as ours. If it would change the picture, it is refused, because the client would get another
+// picture than it asked for. Any other field is ignored, and the reply's Warning header names it.
 
-// sameMeaning are names elsewhere of our fields.
+// sameMeaning maps names of other programs to the names of our fields with the same meaning.
 var sameMeaning = map[string]string{
 	"num_inference_steps": fieldSteps, "num_steps": fieldSteps, "inference_steps": fieldSteps,
 	"guidance_scale": fieldGuidance, "cfg_scale": fieldGuidance,
 }
 
-// The fields that together mean our size.
+// The two fields that together mean the same as our size.
 const (
 	fieldWidth  = "width"
 	fieldHeight = "height"
 )
 
-// counts are fields for the number of pictures where a request makes one.
+// counts are fields for the number of pictures. They may only be 1 on a path that makes one picture.
 var counts = []string{"n", "num_images", "num_images_per_prompt", "num_outputs", "batch_size"}
 
-// changesPicture are the fields that would change the picture, and what to do instead.
+// changesPicture has the fields that would change the picture. The text says what to do instead.
 var changesPicture = map[string]string{
-	"negative_prompt": "this model knows none; say in the prompt what to make", "strength": noStrength, "prompt_strength": noStrength,
-	"image_strength": noStrength, "denoising_strength": noStrength,
+	"negative_prompt": noNegative, "negative_prompt_2": noNegative,
+	"strength": noStrength, "prompt_strength": noStrength, "image_strength": noStrength, "denoising_strength": noStrength,
 	fieldMask: noMask, "mask_image": noMask, "mask_url": noMask, "image_mask": noMask, "markup": noMask,
 	fieldImageURIs: usePictures, fieldAspectRatio: "is not known here; want size",
 	"image_url": usePictures, "image_urls": usePictures, "init_image": usePictures, "init_images": usePictures,
 	"input_image": usePictures, "input_images": usePictures, "input_image_2": usePictures, "input_image_3": usePictures,
-	"input_image_4": usePictures, "reference_image": usePictures, "reference_images": usePictures, "image_prompt": usePictures,
+	"input_image_4": usePictures, "reference_image": usePictures, "reference_images": usePictures,
+	"image_prompt":  usePictures,
 	"control_image": noControl, "controlnet": noControl, "controlnets": noControl, "ip_adapter": noControl,
 	"lora": noLoRA, "loras": noLoRA, "lora_weights": noLoRA, "lora_scale": noLoRA,
 	"scheduler": noSampler, "sampler": noSampler, "sampler_name": noSampler, "sampler_index": noSampler,
-	"negative_prompt_2": "this model knows none; say in the prompt what to make", "prompt_2": "want one prompt, in prompt",
-	"clip_skip": "this model has no such layers", "true_cfg_scale": "want guidance, for base models",
-	"seeds": "want one seed, in seed", "image_size": "want size, WIDTHxHEIGHT", "resolution": "want size, WIDTHxHEIGHT",
-	"frame_count": "pictures here do not move", "svg": "pictures here are made of pixels",
+	"prompt_2":       "is not supported; want one prompt, in prompt",
+	"clip_skip":      "is not supported: the model has no CLIP text encoder",
+	"true_cfg_scale": "want guidance, for base models",
+	"seeds":          "want one seed, in seed", "image_size": "want size, WIDTHxHEIGHT", "resolution": "want size, WIDTHxHEIGHT",
+	"frame_count": "is not supported: the model makes no videos",
+	"svg":         "is not supported: the model makes no vector graphics",
 }
 
 const (
+	noNegative  = "is not supported; say in the prompt what to make"
 	noMask      = "is not supported; describe in the prompt what to change"
 	noStrength  = "is not supported: an edit always begins from noise; describe in the prompt what to keep"
 	noControl   = "is not supported; give it as a reference picture and describe it in the prompt"
-	noLoRA      = "is not supported: adapters are not read"
+	noLoRA      = "is not supported: the server loads no LoRA adapters"
 	noSampler   = "is not supported: this model has one sampler"
 	usePictures = "is not supported here; want pictures as files called images (or image), or image_uris on /v1/generate"
 )
 
-// settle turns the fields of other programs into ours, given the names that a path knows. It returns the names of those
-// that it passes over.
-func (v values) settle(known ...string) (ignored []string, err error) {
+// translate turns the fields of other programs into ours. known are the names of the path's own fields. It returns the
+// names of the fields that it ignores.
+func (v values) translate(known ...string) (ignored []string, err error) {
 	for _, name := range v.names() {
 		means := slices.Contains(known, name) || sameMeaning[name] != "" || name == fieldWidth || name == fieldHeight
-		if v[name].twice && means {
+		if v[name].repeated && means {
 			return nil, invalid(v[name].name, "given twice")
 		}
 	}
@@ -72,7 +76,7 @@ func (v values) settle(known ...string) (ignored []string, err error) {
 		}
 		v[own] = field
 	}
-	if err := v.settleSize(); err != nil {
+	if err := v.translateSize(); err != nil {
 		return nil, err
 	}
 	for _, name := range v.names() {
@@ -82,15 +86,17 @@ func (v values) settle(known ...string) (ignored []string, err error) {
 		}
 		if slices.Contains(counts, name) {
 			if n, err := v.integer(name, 1, 1, 1); err != nil || n != 1 {
-				return nil, invalid(field.name, "%s, want 1 here; n of /v1/images/generations makes several pictures", field.found())
+				return nil, invalid(field.name,
+					"%s, want 1 here; n of /v1/images/generations makes several pictures", field.found())
 			}
 			continue
 		}
 		if _, isPicture := pictureName(name); isPicture {
-			return nil, invalid(field.name, "this path takes no pictures; want them as files at /v1/images/edits or /v1/generate")
+			return nil, invalid(field.name,
+				"this path takes no pictures; want them as files at /v1/images/edits or /v1/generate")
 		}
 		if why := changesPicture[name]; why != "" {
-			if field.says() {
+			if field.asksForSomething() {
 				return nil, invalid(field.name, "%s", why)
 			}
 			continue
@@ -98,15 +104,15 @@ func (v values) settle(known ...string) (ignored []string, err error) {
 		if name == "background" && field.text == "transparent" {
 			return nil, invalid(field.name, "%s, want opaque or auto", field.found())
 		}
-		if !field.harmless() {
+		if !field.isDefault() {
 			ignored = append(ignored, name)
 		}
 	}
 	return ignored, nil
 }
 
-// settleSize makes size of width and height.
-func (v values) settleSize() error {
+// translateSize turns width and height into size.
+func (v values) translateSize() error {
 	width, hasWidth := v.given(fieldWidth)
 	height, hasHeight := v.given(fieldHeight)
 	size, hasSize := v.given(fieldSize)
@@ -120,7 +126,7 @@ func (v values) settleSize() error {
 	case hasSize:
 		return invalid(width.name, "found together with %s, want one of them", size.name)
 	}
-	const most = 1 << 20 // what is too much is said by the size's own check
+	const most = 1 << 20 // the check of size has the true limit and says it
 	w, err := v.integer(fieldWidth, 1, most, 0)
 	if err != nil {
 		return err
@@ -133,15 +139,16 @@ func (v values) settleSize() error {
 	return nil
 }
 
-// says is false for a value that asks for nothing: false, zero, an empty text, list or object.
-func (f value) says() bool {
+// asksForSomething returns false for a value that asks for nothing: false, zero, none, or an empty text, list or
+// object.
+func (f value) asksForSomething() bool {
 	text := strings.Join(strings.Fields(f.text), "")
 	return !slices.Contains([]string{"", "0", "0.0", "false", "[]", "{}", "none", "null"}, strings.ToLower(text))
 }
 
-// harmless is true for a value that asks for what is done anyway.
-func (f value) harmless() bool {
-	return slices.Contains([]string{"auto", "opaque", "null"}, f.text) && f.kind <= jsonString || !f.says()
+// isDefault says whether the value asks for what the server does anyway.
+func (f value) isDefault() bool {
+	return slices.Contains([]string{"auto", "opaque", "null"}, f.text) && f.kind <= jsonString || !f.asksForSomething()
 }
 
 func (v values) names() []string { return sortedNames(v) }
@@ -155,7 +162,7 @@ func sortedNames[T any](m map[string]T) []string {
 	return names
 }
 
-// warning is the value of the Warning header that names the fields that were passed over, "" if there are none.
+// warning returns the value of the Warning header that names the ignored fields, "" if there are none.
 func warning(ignored []string) string {
 	const most = 16
 	var names []string

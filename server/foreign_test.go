@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestPictureNames: pictures come under every name that clients use, in the order of their numbers.
+// TestPictureNames checks the names that clients use for pictures, and the order of the pictures.
 func TestPictureNames(t *testing.T) {
 	engine := &fakeEngine{}
 	s := start(t, engine, nil)
@@ -20,7 +20,7 @@ func TestPictureNames(t *testing.T) {
 	for _, row := range []struct {
 		name  string
 		parts []part
-		order []uint8 // of the pictures, numbered as they are sent
+		order []uint8 // the expected order; pictures are numbered as they are sent
 	}{
 		{"image", pictures("image"), []uint8{1}},
 		{"images", pictures("images", "images"), []uint8{1, 2}},
@@ -50,7 +50,7 @@ func TestPictureNames(t *testing.T) {
 	}
 }
 
-// TestFilesRefused: a file that is no reference picture never gives a picture without it.
+// TestFilesRefused checks that a request with a file that is not a reference picture is refused.
 func TestFilesRefused(t *testing.T) {
 	engine := &fakeEngine{}
 	s := start(t, engine, nil)
@@ -65,10 +65,13 @@ func TestFilesRefused(t *testing.T) {
 		{"negative number", "image[-1]: found a file", 422, []part{file("image[-1]", "x.png", small)}},
 		{"huge number", "image[1234567890]: found a file", 422, []part{file("image[1234567890]", "x.png", small)}},
 		{"control characters", "a\uFFFDb: found a file", 422, []part{file("a\tb", "x.png", small)}},
-		{"a field of text", "size: found a file, want text (with curl: -F 'size=<FILE')", 422, []part{file("size", "x.txt", []byte("64x64"))}},
+		{"a field of text", "size: found a file, want text (with curl: -F 'size=<FILE')", 422,
+			[]part{file("size", "x.txt", []byte("64x64"))}},
 		{"mask", "mask: is not supported", 422, []part{file("image", "x.png", small), file("mask", "m.png", small)}},
-		{"a number twice", "images[1]: found two pictures of this number", 422, []part{file("image[1]", "x", small), file("images[1]", "x", small)}},
-		{"five", "5 ", 422, []part{file("image", "x", small), file("images", "x", small), file("image[]", "x", small), file("images[2]", "x", small), file("image[1]", "x", small)}},
+		{"a number twice", "images[1]: found two pictures of this number", 422,
+			[]part{file("image[1]", "x", small), file("images[1]", "x", small)}},
+		{"five", "5 ", 422, []part{file("image", "x", small), file("images", "x", small), file("image[]", "x", small),
+			file("images[2]", "x", small), file("image[1]", "x", small)}},
 		{"no picture", "image[7]: picture: ", 415, []part{file("image[7]", "x", []byte("hello, hello"))}},
 		{"large", "body: more than", 413, []part{file("image[7]", "x", make([]byte, 1<<20))}},
 	} {
@@ -82,15 +85,17 @@ func TestFilesRefused(t *testing.T) {
 			})
 		}
 	}
-	// A file is one by its content type, too.
+	// A part is also a file if its content type says so.
 	body := "--b\r\nContent-Disposition: form-data; name=\"prompt\"\r\n\r\nx\r\n" +
 		"--b\r\nContent-Disposition: form-data; name=\"photo\"\r\nContent-Type: image/png\r\n\r\nx\r\n--b--\r\n"
-	if g := s.post(t, "/v1/generate", "multipart/form-data; boundary=b", []byte(body)); g.status != 422 || !strings.Contains(g.detail(), "photo: found a file") {
+	if g := s.post(t, "/v1/generate", "multipart/form-data; boundary=b", []byte(body)); g.status != 422 ||
+		!strings.Contains(g.detail(), "photo: found a file") {
 		t.Errorf("%d %s", g.status, g.body)
 	}
-	// What a browser sends for an input without a file is none.
+	// A browser sends an empty part for a file input without a file. It is not a file.
 	if g := s.post(t, "/v1/generate", "multipart/form-data; boundary=b", []byte(strings.NewReplacer(
-		"name=\"photo\"", "name=\"images\"; filename=\"\"", "image/png\r\n\r\nx", "application/octet-stream\r\n\r\n").Replace(body))); g.status != 200 {
+		"name=\"photo\"", "name=\"images\"; filename=\"\"", "image/png\r\n\r\nx", "application/octet-stream\r\n\r\n",
+	).Replace(body))); g.status != 200 {
 		t.Errorf("%d %s", g.status, g.body)
 	}
 	if n := engine.runs(); n != 1 {
@@ -98,14 +103,14 @@ func TestFilesRefused(t *testing.T) {
 	}
 }
 
-// TestForeignFields: fields of other programs mean what they say, are refused, or are named in a warning.
+// TestForeignFields checks that a field of another program is used, refused, or named in a warning.
 func TestForeignFields(t *testing.T) {
 	engine := &fakeEngine{}
 	s := start(t, engine, nil)
 	for _, row := range []struct {
-		name, form, json string // the same fields twice: name=value pairs, and members of an object
+		name, form, json string // the same fields repeated: name=value pairs, and members of an object
 		status           int
-		want             string // the refusal, or the warning
+		want             string // the error, or the warning
 		size             string
 		steps            int
 		guidance         float64
@@ -114,22 +119,31 @@ func TestForeignFields(t *testing.T) {
 		{"guidance", "guidance_scale=2.5", `"guidance_scale": 2.5`, 200, "", "", 4, 2.5},
 		{"size", "width=128 height=64", `"width": 128, "height": 64.0`, 200, "", "128x64", 4, 1},
 		{"wrong steps", "num_inference_steps=0", `"num_inference_steps": 0`, 422, "num_inference_steps: found ", "", 0, 0},
-		{"steps twice", "num_inference_steps=7 steps=7", `"num_inference_steps": 7, "steps": 7`, 422, "num_inference_steps: found together with steps", "", 0, 0},
+		{"steps twice", "num_inference_steps=7 steps=7", `"num_inference_steps": 7, "steps": 7`, 422,
+			"num_inference_steps: found together with steps", "", 0, 0},
 		{"width alone", "width=128", `"width": 128`, 422, "width: found without height", "", 0, 0},
 		{"height alone", "height=128", `"height": 128`, 422, "height: found without width", "", 0, 0},
-		{"size twice", "width=64 height=64 size=64x64", `"width": 64, "height": 64, "size": "64x64"`, 422, "width: found together with size", "", 0, 0},
-		{"odd width", "width=100 height=64", `"width": 100, "height": 64`, 422, "width and height: found 100x64, want each side a multiple of 16", "", 0, 0},
-		{"negative prompt", "negative_prompt=cats", `"negative_prompt": "cats"`, 422, "negative_prompt: this model knows none", "", 0, 0},
-		{"no negative prompt", "negative_prompt=", `"negative_prompt": " ", "loras": [], "strength": null`, 200, "", "", 4, 1},
+		{"size twice", "width=64 height=64 size=64x64", `"width": 64, "height": 64, "size": "64x64"`, 422,
+			"width: found together with size", "", 0, 0},
+		{"odd width", "width=100 height=64", `"width": 100, "height": 64`, 422,
+			"width and height: found 100x64, want each side a multiple of 16", "", 0, 0},
+		{"negative prompt", "negative_prompt=cats", `"negative_prompt": "cats"`, 422,
+			"negative_prompt: is not supported; say in the prompt", "", 0, 0},
+		{"no negative prompt", "negative_prompt=", `"negative_prompt": " ", "loras": [], "strength": null`, 200, "", "", 4,
+			1},
 		{"strength", "strength=0.5", `"strength": 0.5`, 422, "strength: is not supported", "", 0, 0},
 		{"mask", "mask=abc", `"mask": "data:image/png;base64,AAAA"`, 422, "mask: is not supported", "", 0, 0},
-		{"picture by URL", "image_url=http://x/", `"image_url": "http://x/"`, 422, "image_url: is not supported here; want pictures", "", 0, 0},
+		{"picture by URL", "image_url=http://x/", `"image_url": "http://x/"`, 422,
+			"image_url: is not supported here; want pictures", "", 0, 0},
 		{"sampler", "sampler_name=DDIM", `"sampler_name": "DDIM"`, 422, "sampler_name: is not supported", "", 0, 0},
-		{"transparency", "background=transparent", `"background": "transparent"`, 422, `background: found "transparent"`, "", 0, 0},
+		{"transparency", "background=transparent", `"background": "transparent"`, 422, `background: found "transparent"`, "",
+			0, 0},
 		{"several at once", "num_images=2", `"num_images": 2`, 422, "num_images: found ", "", 0, 0},
 		{"one at once", "num_images=1", `"num_images": 1`, 200, "", "", 4, 1},
-		{"without effect", "quality=high user=me", `"quality": "high", "user": "me"`, 200, `299 kleinbild "fields without effect: quality, user"`, "", 4, 1},
-		{"the usual", "quality=auto background=opaque", `"quality": "auto", "background": "opaque", "user": null`, 200, "", "", 4, 1},
+		{"without effect", "quality=high user=me", `"quality": "high", "user": "me"`, 200,
+			`299 kleinbild "fields without effect: quality, user"`, "", 4, 1},
+		{"the usual", "quality=auto background=opaque", `"quality": "auto", "background": "opaque", "user": null`, 200, "",
+			"", 4, 1},
 		{"a name for headers", "ä\"=x", `"ä\"": "x"`, 200, `299 kleinbild "fields without effect: ??"`, "", 4, 1},
 	} {
 		contentType, body := "application/json", []byte(`{"prompt": "a fox", `+row.json+`}`)
@@ -147,7 +161,8 @@ func TestForeignFields(t *testing.T) {
 			}
 			requests := engine.seen()
 			last := requests[len(requests)-1]
-			if last.Steps() != row.steps || last.Guidance() != row.guidance || row.size != "" && last.Size().String() != row.size {
+			if last.Steps() != row.steps || last.Guidance() != row.guidance || row.size != "" &&
+				last.Size().String() != row.size {
 				t.Errorf("%d steps, guidance %v, size %v", last.Steps(), last.Guidance(), last.Size())
 			}
 		}
@@ -162,7 +177,8 @@ func TestForeignFields(t *testing.T) {
 		})
 	}
 	for member, want := range map[string]string{
-		`"images": ["data:image/png;base64,AAAA"]`: "images: this path takes no pictures", `"image_uris": "[]"`: "", `"aspect_ratio": "wide"`: "aspect_ratio: ",
+		`"images": ["data:image/png;base64,AAAA"]`: "images: this path takes no pictures", `"image_uris": "[]"`: "",
+		`"aspect_ratio": "wide"`:    "aspect_ratio: ",
 		`"image_uris": "['data:']"`: "image_uris: is not supported here",
 	} {
 		g := s.post(t, "/v1/images/generations", "application/json", []byte(`{"prompt": "x", `+member+`}`))
@@ -174,7 +190,8 @@ func TestForeignFields(t *testing.T) {
 	if have := g.header.Get("Warning"); g.status != 200 || have != `299 kleinbild "fields without effect: tags"` {
 		t.Errorf("a list without effect: %d %q", g.status, have)
 	}
-	if g := s.generateWith(t, prompt(), text("num_steps", "1"), text("num_steps", "")); g.detail() != "num_steps: given twice" {
+	if g := s.generateWith(t, prompt(), text("num_steps", "1"),
+		text("num_steps", "")); g.detail() != "num_steps: given twice" {
 		t.Errorf("%d %s", g.status, g.body)
 	}
 	long := warning(manyNames(40))

@@ -13,7 +13,7 @@ import (
 	"kleinbild/inference/picture"
 )
 
-// format is how a reply's pictures are encoded.
+// format says how a reply's pictures are encoded.
 type format struct {
 	name    string // png, jpeg or webp, as OpenAI calls them
 	quality int    // of a JPEG, 1 to 100
@@ -31,8 +31,8 @@ const (
 	formatWebP = "webp"
 )
 
-// format reads what a reply's pictures are encoded as, and whether output_compression has an effect: PNG and WebP are
-// written without loss.
+// format reads output_format and output_compression. compresses is false if output_compression is given and has no
+// effect: PNG and WebP are always written without loss.
 func (v values) format() (f format, compresses bool, err error) {
 	f = format{name: formatPNG}
 	name, err := v.choice(fieldOutputFormat, formatPNG, formatJPEG, formatWebP)
@@ -45,7 +45,7 @@ func (v values) format() (f format, compresses bool, err error) {
 	if f.quality, err = v.integer(fieldOutputCompression, 0, 100, picture.JPEGQuality); err != nil {
 		return f, false, err
 	}
-	f.quality = max(f.quality, 1) // to the encoder 0 is out of range
+	f.quality = max(f.quality, 1) // the encoder does not accept 0
 	_, given := v.given(fieldOutputCompression)
 	return f, !given || f.name == formatJPEG || f.quality == 100, nil
 }
@@ -61,20 +61,21 @@ func (f format) extension() string { return "." + f.name }
 
 // check refuses a prompt that the format cannot hold in its metadata, before anything is computed.
 func (f format) check(prompt string) error {
-	const others = 4096 // more than the other fields take
+	const others = 4096 // bytes; the other fields of the metadata take less
 	if picture.CheckFits(f.extension(), picture.Metadata{Prompt: prompt}, others) != nil {
-		return invalid(fieldPrompt, "is too long for the metadata of a JPEG, want %s of png or webp, or fewer words", fieldOutputFormat)
+		return invalid(fieldPrompt,
+			"is too long for the metadata of a JPEG, want a shorter prompt, or %s png or webp", fieldOutputFormat)
 	}
 	return nil
 }
 
-// encodePreview returns a preview as a file of the finished picture's size.
+// encodePreview scales a preview to the size of the finished picture and returns the encoded file.
 func (f format) encodePreview(preview *image.RGBA, size picture.Size) ([]byte, error) {
 	img := image.NewRGBA(image.Rect(0, 0, size.Width, size.Height))
 	draw.ApproxBiLinear.Scale(img, img.Bounds(), preview, preview.Bounds(), draw.Src, nil)
 	var file bytes.Buffer
 	var err error
-	switch f.name { // without metadata: nothing makes a preview again
+	switch f.name { // a preview has no metadata, since no request makes it again
 	case formatJPEG:
 		err = jpeg.Encode(&file, img, &jpeg.Options{Quality: f.quality})
 	case formatWebP:

@@ -10,17 +10,20 @@ import (
 	"testing"
 )
 
-// offline is a server whose handler is called without a network, one for the whole process.
+// offline returns a server whose handler is called without a network. It is the same one in the whole process.
 var offline = sync.OnceValue(func() *Server {
-	s, err := New(Options{Open: func(context.Context) (Model, error) { return Model{Engine: &fakeEngine{native: 64}}, nil }})
+	s, err := New(Options{Open: func(context.Context) (Model, error) {
+		return Model{Engine: &fakeEngine{native: 64}},
+			nil
+	}})
 	if err != nil {
 		panic(err)
 	}
 	return s
 })
 
-// sound says whether a reply is one that a client may meet: a picture, or an error of the client's with its JSON. The
-// whole document is not asked here: it takes a hundred times as long.
+// sound says whether a reply is a picture, or an error of the client's (4xx) with its JSON. It does not check the reply
+// against openapi.json, which would take a hundred times as long.
 func sound(t *testing.T, w *httptest.ResponseRecorder) {
 	t.Helper()
 	var e errorBody
@@ -49,17 +52,19 @@ func FuzzFields(f *testing.F) {
 	f.Add("狐\x00", "flux2-klein-4b", "", "-1", "1e3", "nan", "64x64", `["data:image/png;base64,AAAA"]`)
 	f.Add("x", "x", "match", "0x10", "+1", "1e400", "match", `["http://[::1]:99999/", null]`)
 	f.Fuzz(func(t *testing.T, prompt, model, aspect, seed, steps, guidance, size, uris string) {
-		contentType, body := formOf(t, text(fieldPrompt, prompt), text(fieldModel, model), text(fieldAspectRatio, aspect), text(fieldSeed, seed),
+		contentType, body := formOf(t, text(fieldPrompt, prompt), text(fieldModel, model), text(fieldAspectRatio, aspect),
+			text(fieldSeed, seed),
 			text(fieldSteps, steps), text(fieldGuidance, guidance), text(fieldSize, size), text(fieldImageURIs, uris))
 		sound(t, post(offline(), "/v1/generate", contentType, body))
-		ask, err := json.Marshal(map[string]any{"prompt": prompt, "model": model, "size": size, "seed": json.RawMessage(number(seed))})
+		ask, err := json.Marshal(map[string]any{"prompt": prompt, "model": model, "size": size,
+			"seed": json.RawMessage(number(seed))})
 		if err == nil {
 			sound(t, post(offline(), "/v1/images/generations", "application/json", ask))
 		}
 	})
 }
 
-// number is text where it is JSON, else 0.
+// number returns text if it is valid JSON, otherwise 0.
 func number(text string) string {
 	if json.Valid([]byte(text)) {
 		return text

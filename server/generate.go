@@ -22,17 +22,17 @@ var pictureHeaders = []string{
 	"X-Generation-Id", "X-Generation-Time", "X-Resolution", "X-Model", "X-Workflow", "X-Reference-Count", "X-Seed",
 }
 
-// made is a finished picture.
-type made struct {
+// finishedPicture is a picture and what a reply says of it.
+type finishedPicture struct {
 	id      string
 	file    []byte
-	took    time.Duration // for computing, without the time in the queue
+	took    time.Duration // how long the engine computed, without the time in the queue
 	model   string
 	request inference.Request
 	usage   usage
 }
 
-func (m *made) setHeaders(h http.Header) {
+func (m *finishedPicture) setHeaders(h http.Header) {
 	h.Set("X-Generation-Id", m.id)
 	h.Set("X-Generation-Time", strconv.FormatFloat(m.took.Seconds(), 'f', 3, 64))
 	h.Set("X-Resolution", m.request.Size().String())
@@ -46,7 +46,7 @@ func (m *made) setHeaders(h http.Header) {
 
 // generate is POST /v1/generate.
 func (s *Server) generate(w *reply, r *http.Request) error {
-	j, err := s.accept(w, r, formWeight, func(r *http.Request) (*job, error) {
+	req, err := s.accept(w, r, formWeight, func(r *http.Request) (*apiRequest, error) {
 		f, err := readForm(r)
 		if err != nil {
 			return nil, err
@@ -56,63 +56,66 @@ func (s *Server) generate(w *reply, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	defer j.admission.end()
-	if wantsEvents(r, j.stream, j.format.contentType()) {
-		return s.streamGenerate(w, r, j)
+	defer req.admission.end()
+	if wantsEvents(r, req.stream, req.format.contentType()) {
+		return s.streamGenerate(w, r, req)
 	}
-	m, err := s.make(w, r, j, watcher{})
+	m, err := s.make(w, r, req, watcher{})
 	if err != nil {
 		return err
 	}
 	m.setHeaders(w.Header())
-	return w.body(http.StatusOK, j.format.contentType(), m.file)
+	return w.body(http.StatusOK, req.format.contentType(), m.file)
 }
 
-// accept reads a request, checks everything that can be checked before computing, admits it to the queue, and prepares
-// its references. The caller has to end the job's admission.
-func (s *Server) accept(w *reply, r *http.Request, weight int64, read func(*http.Request) (*job, error)) (*job, error) {
+// accept reads a request, checks everything that can be checked before computing, admits the request to the queue, and
+// prepares its references. Each byte of the body counts as weight bytes of memory. The caller must end the request's
+// admission.
+func (s *Server) accept(
+	w *reply, r *http.Request, weight int64, read func(*http.Request) (*apiRequest, error),
+) (*apiRequest, error) {
 	client := clientOf(r)
 	if err := s.queue.room(client); err != nil {
 		return nil, err
 	}
 	ctx, leave := s.whileOpen(r.Context())
 	defer leave()
-	var j *job
+	var req *apiRequest
 	held, err := s.withBody(ctx, w, r, weight, func(r *http.Request) (err error) {
-		j, err = read(r)
+		req, err = read(r)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
 	defer held.end()
-	if text := warning(j.ignored); text != "" {
+	if text := warning(req.ignored); text != "" {
 		w.Header().Set("Warning", text)
 	}
 	m, err := s.openModel(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.checkModel(j.model, m); err != nil {
+	if err := s.checkModel(req.model, m); err != nil {
 		return nil, err
 	}
 	if s.opts.LogPrompts {
-		w.attrs = append(w.attrs, slog.String("prompt", j.checked.Prompt()))
+		w.attrs = append(w.attrs, slog.String("prompt", req.checked.Prompt()))
 	}
-	if j.admission, err = s.queue.admit(client, j.holds(m.Engine.Info())); err != nil {
+	if req.admission, err = s.queue.admit(client, req.holds(m.Engine.Info())); err != nil {
 		return nil, err
 	}
 	kept := false
 	defer func() { // this also runs after a panic, which becomes a 500
 		if !kept {
-			j.admission.end()
+			req.admission.end()
 		}
 	}()
-	if err := s.prepare(ctx, j, held); err != nil {
+	if err := s.prepare(ctx, req, held); err != nil {
 		return nil, err
 	}
 	kept = true
-	return j, nil
+	return req, nil
 }
 
 // whileOpen returns a context that ends with ctx, or when the server begins to end: the queue refuses requests from
@@ -128,15 +131,15 @@ func (s *Server) whileOpen(ctx context.Context) (open context.Context, leave fun
 
 // holds returns the most memory that a request takes once it is admitted: for its references, and for the files of its
 // pictures. A stream holds one picture at a time.
-func (j *job) holds(info inference.Info) int64 {
-	pixels, pictures := info.NativeSize*info.NativeSize, j.n
-	if size, known := j.checked.Size(info); known {
+func (req *apiRequest) holds(info inference.Info) int64 {
+	pixels, pictures := info.NativeSize*info.NativeSize, req.n
+	if size, known := req.checked.Size(info); known {
 		pixels = size.Width * size.Height
 	}
-	if j.stream != nil && *j.stream {
+	if req.stream != nil && *req.stream {
 		pictures = 1
 	}
-	return int64(len(j.sources))*referenceBytes + int64(pictures)*int64(pixels)*pixelBytes
+	return int64(len(req.sources))*referenceBytes + int64(pictures)*int64(pixels)*pixelBytes
 }
 
 func (s *Server) checkModel(name string, m Model) error {
@@ -147,12 +150,12 @@ func (s *Server) checkModel(name string, m Model) error {
 }
 
 // prepare fetches and decodes the references one at a time. held is the lease for the request's body.
-func (s *Server) prepare(ctx context.Context, j *job, held *lease) (err error) {
-	for _, src := range j.sources {
+func (s *Server) prepare(ctx context.Context, req *apiRequest, held *lease) (err error) {
+	for _, src := range req.sources {
 		src.server, src.held = s, held
 	}
-	j.sources = nil
-	j.checked, err = j.checked.Read(ctx, 1)
+	req.sources = nil
+	req.checked, err = req.checked.Read(ctx, 1)
 	return err
 }
 
@@ -182,33 +185,33 @@ func (src *source) Open(ctx context.Context) (inference.Reference, error) {
 		return inference.Reference{}, &apiError{status: status, detail: detail, field: src.field}
 	}
 	if src.url != nil {
-		held.give(int64(size))
+		held.shrink(int64(size))
 	}
 	return inference.Reference{Reference: ref}, nil
 }
 
-// watcher has functions that are called while a picture is made. They may be nil.
+// watcher has functions that make calls. They may be nil.
 type watcher struct {
 	queued   func(before int) error // called at once and then repeatedly, while the request waits
 	progress func(inference.Progress)
 }
 
 // make waits for a turn and makes one picture. It stops when the client goes away.
-func (s *Server) make(w *reply, r *http.Request, j *job, watch watcher) (*made, error) {
+func (s *Server) make(w *reply, r *http.Request, req *apiRequest, watch watcher) (*finishedPicture, error) {
 	ctx := r.Context()
 	queued := time.Now()
-	place, err := j.admission.join()
+	place, err := req.admission.join()
 	if err != nil {
 		return nil, err
 	}
-	result, m, err := s.run(ctx, w, place, j, watch)
+	result, m, err := s.run(ctx, w, place, req, watch)
 	if err != nil {
 		return nil, err
 	}
 	meta := result.Metadata
 	meta.Version = s.opts.Version
 	var file bytes.Buffer
-	if err := j.format.encode(&file, result.Image, meta); err != nil {
+	if err := req.format.encode(&file, result.Image, meta); err != nil {
 		return nil, err
 	}
 	m.file, m.usage = file.Bytes(), usageOf(m.request, meta)
@@ -219,10 +222,10 @@ func (s *Server) make(w *reply, r *http.Request, j *job, watch watcher) (*made, 
 	return m, nil
 }
 
-// run computes the picture when its turn has come, and always ends the turn.
+// run waits for the turn of place, computes the picture, and gives place back in any case.
 func (s *Server) run(
-	ctx context.Context, w *reply, place *ticket, j *job, watch watcher,
-) (*inference.Result, *made, error) {
+	ctx context.Context, w *reply, place *ticket, req *apiRequest, watch watcher,
+) (*inference.Result, *finishedPicture, error) {
 	defer place.leave()
 	if err := await(ctx, place, s.limits.queued, watch.queued); err != nil {
 		return nil, nil, err
@@ -234,19 +237,20 @@ func (s *Server) run(
 		return nil, nil, err
 	}
 	// The model may have changed since the request came.
-	if j.request, err = j.checked.Resolve(model.Engine.Info()); err != nil {
+	if req.request, err = req.checked.Resolve(model.Engine.Info()); err != nil {
 		return nil, nil, err
 	}
 	start := time.Now()
-	result, err := model.Engine.Generate(ctx, j.request, watch.progress)
+	result, err := model.Engine.Generate(ctx, req.request, watch.progress)
 	if err != nil {
 		return nil, nil, err
 	}
-	m := &made{id: uuid.NewString(), took: time.Since(start), model: s.servedBy(model), request: j.request}
+	m := &finishedPicture{id: uuid.NewString(), took: time.Since(start), model: s.servedBy(model), request: req.request}
 	return result, m, nil
 }
 
-// await waits for the turn and calls queued with the number of pictures that are made first.
+// await waits for the turn of place. Meanwhile it calls queued at once, and then at the interval every, with the number
+// of pictures that are made first.
 func await(ctx context.Context, place *ticket, every time.Duration, queued func(int) error) error {
 	if queued == nil {
 		return place.wait(ctx)

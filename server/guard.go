@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// checkHost refuses DNS rebinding: a website whose name suddenly resolves to this machine still sends its name as Host.
-// An address cannot be rebound, so that any is taken.
+// checkHost refuses DNS rebinding: the name of a website suddenly resolves to this machine, and the browser still sends
+// that name as Host. An IP address cannot be rebound, so that any IP address is accepted.
 func (s *Server) checkHost(r *http.Request) error {
 	host := r.Host
 	if name, _, err := net.SplitHostPort(host); err == nil {
@@ -27,15 +27,16 @@ func (s *Server) checkHost(r *http.Request) error {
 	if slices.ContainsFunc(s.opts.Hosts, func(h string) bool { return strings.EqualFold(h, host) }) {
 		return nil
 	}
-	return errorf(http.StatusForbidden, "Host: not a name of this server, want an IP address, localhost or a name given with --allow-host")
+	return errorf(http.StatusForbidden,
+		"Host: not a name of this server, want an IP address, localhost or a name given with --allow-host")
 }
 
-// checkOrigin refuses what a browser sends for a website, unless the website was allowed. It answers an allowed website's
-// preflight, which carries no token, by itself.
+// checkOrigin refuses a request that a browser sends for a website, unless the website is allowed. It answers the
+// preflight request of an allowed website itself, because a preflight carries no token; preflight is then true.
 func (s *Server) checkOrigin(w *reply, r *http.Request) (preflight bool, err error) {
 	origins := r.Header.Values("Origin")
 	if len(origins) == 0 {
-		// Browsers leave Origin away in simple GETs, but not this.
+		// Browsers send no Origin with simple GET requests, but they send Sec-Fetch-Site.
 		for _, site := range r.Header.Values("Sec-Fetch-Site") {
 			if site != "" && site != "none" && site != "same-origin" {
 				return false, errorf(http.StatusForbidden, "Sec-Fetch-Site: websites may not use this server")
@@ -44,13 +45,15 @@ func (s *Server) checkOrigin(w *reply, r *http.Request) (preflight bool, err err
 		return false, nil
 	}
 	if len(origins) > 1 || !slices.Contains(s.opts.Origins, origins[0]) {
-		return false, errorf(http.StatusForbidden, "Origin: not a website that may use this server, want one given with --allow-origin")
+		return false, errorf(http.StatusForbidden,
+			"Origin: not a website that may use this server, want one given with --allow-origin")
 	}
 	h := w.Header()
 	h.Set("Access-Control-Allow-Origin", origins[0])
 	h.Add("Vary", "Origin")
 	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
-	h.Set("Access-Control-Expose-Headers", strings.Join(append(slices.Clone(pictureHeaders), "Warning", "Retry-After"), ", "))
+	exposed := append(slices.Clone(pictureHeaders), "Warning", "Retry-After")
+	h.Set("Access-Control-Expose-Headers", strings.Join(exposed, ", "))
 	if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
 		return false, nil
 	}
@@ -62,21 +65,21 @@ func (s *Server) checkOrigin(w *reply, r *http.Request) (preflight bool, err err
 	return true, nil
 }
 
-// headersOfClients are what scripts may send beside the two that the API reads. None of them changes a reply, but a browser
-// sends no request at all while one of its headers is not allowed.
+// headersOfClients are the headers that scripts may send beside the two that the API reads. None of them changes a
+// reply. They are allowed because a browser does not send a request at all if one of its headers is not allowed.
 var headersOfClients = []string{
-	"accept", "accept-language", "cache-control", "content-language", "idempotency-key", "last-event-id", "pragma", "priority",
-	"traceparent", "tracestate", "user-agent", "x-request-id", "x-requested-with",
+	"accept", "accept-language", "cache-control", "content-language", "idempotency-key", "last-event-id", "pragma",
+	"priority", "traceparent", "tracestate", "user-agent", "x-request-id", "x-requested-with",
 }
 
-// prefixesOfClients begin the names by which OpenAI's and Stainless' libraries describe themselves.
+// prefixesOfClients are the prefixes of headers in which client libraries of OpenAI and Stainless describe themselves.
 var prefixesOfClients = []string{"x-stainless-", "openai-", "x-openai-"}
 
-// headerName matches one name; the reply repeats it.
+// headerName matches the name of one header that the reply may repeat.
 var headerName = regexp.MustCompile(`^[a-z0-9-]{1,64}$`)
 
-// allowedHeaders is the Access-Control-Allow-Headers for what a preflight asks for: the two that the API reads, and of the
-// others those that client libraries send.
+// allowedHeaders returns the value of Access-Control-Allow-Headers: the two headers that the API reads, and those of
+// asked that client libraries send.
 func allowedHeaders(asked []string) string {
 	allowed := []string{"authorization", "content-type"}
 	for name := range strings.SplitSeq(strings.Join(asked, ","), ",") {
@@ -90,7 +93,8 @@ func allowedHeaders(asked []string) string {
 	return strings.Join(allowed, ", ")
 }
 
-// checkToken compares digests, so that neither the token's bytes nor its length can be timed.
+// checkToken compares digests of the tokens, so that the time of the comparison tells neither the bytes nor the length
+// of the server's token.
 func (s *Server) checkToken(w *reply, r *http.Request) error {
 	if s.opts.Token == "" {
 		return nil
@@ -105,5 +109,6 @@ func (s *Server) checkToken(w *reply, r *http.Request) error {
 		return nil
 	}
 	w.Header().Set("WWW-Authenticate", `Bearer realm="kleinbild"`)
-	return errorf(http.StatusUnauthorized, "Authorization: missing or wrong, want Bearer and the token in the file that kleinbild serve names when it starts")
+	return errorf(http.StatusUnauthorized,
+		"Authorization: missing or wrong, want Bearer and the token in the file that kleinbild serve names when it starts")
 }

@@ -108,7 +108,8 @@ func TestPreflight(t *testing.T) {
 	}
 }
 
-// TestPreflightHeaders: scripts of allowed websites may send what the libraries of OpenAI send, and nothing that is unknown.
+// TestPreflightHeaders checks that scripts of allowed websites may send the headers of OpenAI's libraries, and no
+// unknown ones.
 func TestPreflightHeaders(t *testing.T) {
 	s := start(t, &fakeEngine{}, func(o *Options, _ *limits) { o.Origins = []string{"https://paint.example"} })
 	for _, row := range []struct{ name, asked, want string }{
@@ -116,7 +117,8 @@ func TestPreflightHeaders(t *testing.T) {
 		{"the API's own", "authorization,content-type", "authorization, content-type"},
 		{"openai-node", "authorization,content-type,x-stainless-arch,x-stainless-os,x-stainless-retry-count,x-stainless-timeout",
 			"authorization, content-type, x-stainless-arch, x-stainless-os, x-stainless-retry-count, x-stainless-timeout"},
-		{"organisations", "OpenAI-Organization, OpenAI-Project, openai-beta", "authorization, content-type, openai-organization, openai-project, openai-beta"},
+		{"organisations", "OpenAI-Organization, OpenAI-Project, openai-beta",
+			"authorization, content-type, openai-organization, openai-project, openai-beta"},
 		{"once each", "accept, Accept,accept", "authorization, content-type, accept"},
 		{"unknown ones", "x-stainless, cookie, x-evil, accept", "authorization, content-type, accept"},
 		{"no name", "x-stainless-a b, x-stainless-\u00e4, openai-" + strings.Repeat("x", 100), "authorization, content-type"},
@@ -155,7 +157,7 @@ func TestNoTokenAsked(t *testing.T) {
 	}
 }
 
-// TestNoHost: load balancers ask for health in HTTP/1.0 without Host; nothing else is answered so.
+// TestNoHost checks that only /healthz is answered without a Host: load balancers ask for it in HTTP/1.0.
 func TestNoHost(t *testing.T) {
 	s := start(t, &fakeEngine{}, nil)
 	for _, row := range []struct{ request, status string }{
@@ -175,13 +177,15 @@ func TestNoHost(t *testing.T) {
 		fmt.Fprint(conn, row.request)
 		reply, err := io.ReadAll(conn)
 		conn.Close()
-		if err != nil || !strings.HasPrefix(string(reply), "HTTP/1.0 "+row.status) && !strings.HasPrefix(string(reply), "HTTP/1.1 "+row.status) {
+		if err != nil || !strings.HasPrefix(string(reply), "HTTP/1.0 "+row.status) &&
+			!strings.HasPrefix(string(reply), "HTTP/1.1 "+row.status) {
 			t.Errorf("%q: %q %v, want %s", row.request, reply, err, row.status)
 		}
 	}
 }
 
-// TestRequestForms sends what no client of Go's would: each way to write a Host, and targets that name one.
+// TestRequestForms sends requests that Go's client cannot send: each way to write a Host, and request targets with a
+// host.
 func TestRequestForms(t *testing.T) {
 	s := start(t, &fakeEngine{}, func(o *Options, _ *limits) { o.Hosts = []string{"studio.lan"} })
 	bearer := "Authorization: Bearer " + testToken + "\r\n"
@@ -205,7 +209,8 @@ func TestRequestForms(t *testing.T) {
 		{"the same host twice", get("/v1/models", "Host: localhost\r\nHost: localhost\r\n"), "400"},
 		{"none", get("/v1/models", ""), "400"},
 		{"absolute target of another", get("http://evil.example/v1/models", "Host: localhost\r\n"), "403"},
-		{"absolute target of this one", get("http://localhost/v1/models", "Host: evil.example\r\n"), "200"}, // RFC 9112: the target counts
+		// RFC 9112: if the request target names a host, Host is ignored.
+		{"absolute target of this one", get("http://localhost/v1/models", "Host: evil.example\r\n"), "200"},
 		{"absolute target with a user", get("http://localhost@evil.example/v1/models", "Host: localhost\r\n"), "403"},
 		{"absolute target, health", get("http://evil.example/healthz", "Host: localhost\r\n"), "200"},
 		{"path with two slashes", get("//evil.example/v1/models", "Host: localhost\r\n"), "404"},

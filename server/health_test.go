@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// TestHealthLooksForNothing asks for the health of a server whose search for a model does not come back, as one over a disk
-// that does not answer. Each reply came after the search before; now it tells what is known, and starts none.
+// TestHealthLooksForNothing asks for the health of a server whose search for a model does not return, like a search on
+// a disk that does not answer. The reply must come at once, and must not start a search.
 func TestHealthLooksForNothing(t *testing.T) {
 	var searches atomic.Int32
 	hung := make(chan struct{})
@@ -44,7 +44,7 @@ func TestHealthLooksForNothing(t *testing.T) {
 		}
 		each := time.Since(start) / asked
 		t.Logf("%s: %v each", state, each)
-		if each > 5*time.Millisecond { // a search takes hundreds
+		if each > 5*time.Millisecond { // a search takes hundreds of milliseconds
 			t.Errorf("%s: %v each, want some microseconds", state, each)
 		}
 	}
@@ -52,7 +52,7 @@ func TestHealthLooksForNothing(t *testing.T) {
 	if n := searches.Load(); n != 0 {
 		t.Fatalf("%d searches because of health checks", n)
 	}
-	// A client whose request waits for the search leaves; the search goes on for the others.
+	// If a client leaves while its request waits for the search, the search goes on for the other requests.
 	ctx, leave := context.WithCancel(t.Context())
 	left := make(chan error)
 	go func() {
@@ -77,7 +77,8 @@ func TestHealthLooksForNothing(t *testing.T) {
 	}
 }
 
-// TestServerFindsModelByItself starts without a model: nobody asks for pictures, and its health gets good all the same.
+// TestServerFindsModelByItself starts a server without a model. Its health must become good when there is a model, even
+// if no client asks for a picture.
 func TestServerFindsModelByItself(t *testing.T) {
 	var ready atomic.Bool
 	asked := make(chan struct{}, 100)
@@ -91,13 +92,15 @@ func TestServerFindsModelByItself(t *testing.T) {
 			return Model{}, errors.New("none yet")
 		}
 	})
-	<-asked // by the server itself, at its start
+	<-asked // the server asks at its start
 	ready.Store(true)
 	s.mu.Lock()
 	s.lastOpen = time.Time{}
 	s.mu.Unlock()
 	<-asked
-	for deadline := time.Now().Add(10 * time.Second); s.get(t, "/healthz").status != http.StatusOK; time.Sleep(5 * time.Millisecond) {
+	deadline := time.Now().Add(10 * time.Second)
+	for s.get(t, "/healthz").status != http.StatusOK {
+		time.Sleep(5 * time.Millisecond)
 		if time.Now().After(deadline) {
 			t.Fatal("the server did not get well")
 		}

@@ -60,7 +60,8 @@ func TestClientLeaves(t *testing.T) {
 	waits := s.ask(waiting, t)
 	stays := s.ask(context.Background(), t)
 	eventually(t, "two wait", func() bool { return s.waitingPlaces() == 2 })
-	// The one that waits leaves first: once the run has stopped, its turn could come before the server knows that it is gone.
+	// The waiting client leaves first. If the run stopped first, the waiting request could get its turn before the server
+	// notices that the client is gone.
 	leaveQueue()
 	<-waits
 	eventually(t, "one waits", func() bool { return s.waitingPlaces() == 1 })
@@ -77,13 +78,14 @@ func TestClientLeaves(t *testing.T) {
 	eventually(t, "the log says 499", func() bool { return strings.Count(s.log.String(), "status=499") == 2 })
 }
 
-// TestHalfClosed: a client that has closed its side counts as gone, as everywhere in net/http.
+// TestHalfClosed checks that a client that has closed its side of the connection counts as gone, as always in net/http.
 func TestHalfClosed(t *testing.T) {
 	engine := &fakeEngine{gate: make(chan struct{})}
 	s := start(t, engine, nil)
 	contentType, body := formOf(t, prompt())
 	head := func(length int) string {
-		return fmt.Sprintf("POST /v1/generate HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n", testToken, contentType, length)
+		return fmt.Sprintf("POST /v1/generate HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n"+
+			"Content-Type: %s\r\nContent-Length: %d\r\n\r\n", testToken, contentType, length)
 	}
 	send := func(text string) (reply string) {
 		conn, err := net.Dial("tcp", s.address)
@@ -155,7 +157,7 @@ func TestShutdownFinishes(t *testing.T) {
 }
 
 func TestShutdownCancels(t *testing.T) {
-	engine := &fakeEngine{gate: make(chan struct{})} // never opens
+	engine := &fakeEngine{gate: make(chan struct{})} // never lets a run go on
 	s := start(t, engine, func(o *Options, _ *limits) { o.Grace = 20 * time.Millisecond })
 	runs := s.ask(context.Background(), t)
 	streams := s.ask(context.Background(), t, "Accept", "text/event-stream")
@@ -177,8 +179,8 @@ func TestShutdownCancels(t *testing.T) {
 	}
 }
 
-// TestShutdownWithRudeClients: neither an upload that stands still nor a connection that says nothing keeps the server from
-// ending, however long the grace of a picture is.
+// TestShutdownWithRudeClients checks that neither an upload that has stopped nor a connection without a request delays
+// the shutdown, however long the grace is.
 func TestShutdownWithRudeClients(t *testing.T) {
 	s := start(t, &fakeEngine{}, func(o *Options, _ *limits) { o.Grace = time.Minute })
 	for _, begin := range []string{
@@ -204,7 +206,7 @@ func TestShutdownWithRudeClients(t *testing.T) {
 	}
 }
 
-// TestShutdownEndsUploads: bodies that are still on their way do not hold the server up; their clients are told.
+// TestShutdownEndsUploads checks that uploads do not delay the shutdown, and that their clients get an error.
 func TestShutdownEndsUploads(t *testing.T) {
 	s := start(t, &fakeEngine{}, nil)
 	contentType, body := formOf(t, prompt(), file("images", "a", make([]byte, 1<<20)))
@@ -232,7 +234,7 @@ func TestShutdownEndsUploads(t *testing.T) {
 	}
 }
 
-// events splits a stream into names and data.
+// events splits a stream into the names and the data of its events.
 func events(t testing.TB, stream []byte) (names []string, data []json.RawMessage) {
 	t.Helper()
 	lines := bufio.NewScanner(bytes.NewReader(stream))
@@ -259,7 +261,7 @@ func TestEvents(t *testing.T) {
 	eventually(t, "the run begins", func() bool { return engine.runs() == 1 })
 	streams := s.ask(context.Background(), t, "Accept", "text/html, text/event-stream;q=0.5")
 	eventually(t, "one waits", func() bool { return s.waitingPlaces() == 1 })
-	time.Sleep(20 * time.Millisecond) // a few events of waiting
+	time.Sleep(20 * time.Millisecond) // enough for some queued events
 	close(engine.gate)
 	<-first
 	g := <-streams
@@ -281,7 +283,8 @@ func TestEvents(t *testing.T) {
 		t.Fatal(err)
 	}
 	meta, err := picture.ReadMetadata(bytes.NewReader(last.Image))
-	if err != nil || meta.Seed != last.Seed || last.Resolution != "64x64" || last.Workflow != inference.TextToImage || last.Model != "flux2-klein-4b" {
+	if err != nil || meta.Seed != last.Seed || last.Resolution != "64x64" || last.Workflow != inference.TextToImage ||
+		last.Model != "flux2-klein-4b" {
 		t.Errorf("%+v %v", last.pictureEvent, err)
 	}
 	if !bytes.Contains(g.body, []byte("\n:\n")) {
@@ -289,13 +292,14 @@ func TestEvents(t *testing.T) {
 	}
 }
 
-// TestSlowClients: connections that send little or nothing are cut, and hold nobody up meanwhile.
+// TestSlowClients checks that connections that send little or nothing are closed, and do not delay others meanwhile.
 func TestSlowClients(t *testing.T) {
 	s := start(t, &fakeEngine{}, func(_ *Options, l *limits) {
 		l.header, l.stall, l.body = 150*time.Millisecond, 150*time.Millisecond, 400*time.Millisecond
 	})
 	contentType, body := formOf(t, prompt())
-	head := fmt.Sprintf("POST /v1/generate HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n", testToken, contentType, len(body))
+	head := fmt.Sprintf("POST /v1/generate HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n"+
+		"Content-Type: %s\r\nContent-Length: %d\r\n\r\n", testToken, contentType, len(body))
 	for _, row := range []struct {
 		name, begin, drip string
 		want              string
@@ -358,7 +362,7 @@ func TestHugeHeader(t *testing.T) {
 	}
 }
 
-// TestManyWaitingClients: hundreds wait at once, each costs little, and nothing is left of them.
+// TestManyWaitingClients lets hundreds of clients wait at once. Each must take little memory, and leave none.
 func TestManyWaitingClients(t *testing.T) {
 	const clients = 300
 	engine := &fakeEngine{gate: make(chan struct{})}
@@ -369,7 +373,8 @@ func TestManyWaitingClients(t *testing.T) {
 		runtime.ReadMemStats(&m)
 		return m.HeapInuse + m.StackInuse
 	}
-	// What a connection costs at both ends is in the difference: twice as many clients may cost twice as much, no more.
+	// The difference contains the memory of both ends of a connection. It must grow in proportion to the number of
+	// clients.
 	first := s.ask(context.Background(), t)
 	eventually(t, "the run begins", func() bool { return engine.runs() == 1 })
 	before, goroutines := held(), runtime.NumGoroutine()

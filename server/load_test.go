@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// TestTextPastSlowUploads: however many uploads creep, a request of 1 kB comes through.
+// TestTextPastSlowUploads checks that a request of 1 kB is served at once, however many slow uploads there are.
 func TestTextPastSlowUploads(t *testing.T) {
 	s := start(t, &fakeEngine{}, nil)
 	contentType, body := formOf(t, prompt(), text("size", "64x64"))
@@ -32,8 +32,8 @@ func TestTextPastSlowUploads(t *testing.T) {
 	}
 }
 
-// TestSlowUploadsGiveWay: uploads of many clients fill the memory and creep at a rate that would do otherwise; another
-// upload gets its memory, since they are ended while it waits.
+// TestSlowUploadsGiveWay fills the memory with uploads of many clients that are slow, but faster than the minimum rate.
+// Another upload must get memory, because they are ended while it waits.
 func TestSlowUploadsGiveWay(t *testing.T) {
 	const most = 1 << 20
 	s := start(t, &fakeEngine{}, func(o *Options, l *limits) {
@@ -60,7 +60,8 @@ func TestSlowUploadsGiveWay(t *testing.T) {
 	if g := s.generateWith(t, prompt(), text("size", "64x64"), photo); g.status != 200 {
 		t.Errorf("%d %s", g.status, g.body)
 	}
-	if status, _, text := slow[0].answer(); status != http.StatusRequestTimeout || !strings.Contains(text, "while others waited") {
+	if status, _, text := slow[0].answer(); status != http.StatusRequestTimeout ||
+		!strings.Contains(text, "while other requests waited") {
 		t.Errorf("the first slow upload: %d %s", status, text)
 	}
 	for _, c := range slow {
@@ -69,7 +70,7 @@ func TestSlowUploadsGiveWay(t *testing.T) {
 	eventually(t, "all memory is free", func() bool { return s.memory.inUse() == 0 })
 }
 
-// TestCreepingUpload: a body below the minimum rate is ended with a clear 408, though it never stands still.
+// TestCreepingUpload checks that a body below the minimum rate is refused with 408, although it never stops.
 func TestCreepingUpload(t *testing.T) {
 	s := start(t, &fakeEngine{}, func(_ *Options, l *limits) { l.stall, l.rate = 200*time.Millisecond, 100<<10 })
 	contentType, body := formOf(t, prompt(), file("images", "a", make([]byte, 1<<20)))
@@ -79,7 +80,8 @@ func TestCreepingUpload(t *testing.T) {
 	go func() {
 		defer close(answered)
 		status, _, text := c.answer()
-		if status != http.StatusRequestTimeout || !strings.Contains(text, "it came too slowly, want at least 102400 bytes a second") {
+		if status != http.StatusRequestTimeout ||
+			!strings.Contains(text, "it came too slowly, want at least 102400 bytes a second") {
 			t.Errorf("%d %s", status, text)
 		}
 	}()
@@ -99,7 +101,7 @@ func TestCreepingUpload(t *testing.T) {
 	}
 }
 
-// TestUploadMemory: what is held of a body is what counts, whatever form the pictures have.
+// TestUploadMemory checks that a body takes as much memory as is counted for it, as a file and as a data URI.
 func TestUploadMemory(t *testing.T) {
 	const size = 16 << 20
 	s := start(t, &fakeEngine{}, nil)
@@ -125,10 +127,10 @@ func TestUploadMemory(t *testing.T) {
 		if _, err := c.Write(body[:len(body)-10]); err != nil {
 			t.Fatal(err)
 		}
-		counted := int64(len(body) - 10 - laneBytes)
+		counted := int64(len(body) - 10 - uncountedBytes)
 		eventually(t, "all has come", func() bool { return s.memory.inUse() == counted })
 		heapThen, totalThen := stats()
-		const others = 512 << 10 // of the connection, of the other parts
+		const others = 512 << 10 // for the connection and the other parts
 		t.Logf("%s: %d counted, %d held, %d allocated", row.name, counted, heapThen-heap, totalThen-total)
 		if held := heapThen - heap; held > counted+others {
 			t.Errorf("%s: %d bytes are held, %d counted", row.name, held, counted)
@@ -147,7 +149,8 @@ func TestUploadMemory(t *testing.T) {
 
 	body := []byte(`{"prompt": "x", "other": "` + strings.Repeat("y", maxJSONBytes-100) + `"}`)
 	_, total := stats()
-	v, err := readJSON(&http.Request{Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(bytes.NewReader(body))})
+	v, err := readJSON(&http.Request{Header: http.Header{"Content-Type": {"application/json"}},
+		Body: io.NopCloser(bytes.NewReader(body))})
 	_, totalThen := stats()
 	if made := totalThen - total; err != nil || made > jsonWeight*int64(len(body)) {
 		t.Errorf("JSON: %d bytes are allocated for %d, want at most %d times as many; %v", made, len(body), jsonWeight, err)
@@ -155,7 +158,8 @@ func TestUploadMemory(t *testing.T) {
 	runtime.KeepAlive(v)
 }
 
-// TestRefusalsAreSeen: a client that sends all of its body before it reads gets the answer, and not a reset connection.
+// TestRefusalsAreSeen checks that a client that sends its whole body before it reads gets the answer, not a reset
+// connection.
 func TestRefusalsAreSeen(t *testing.T) {
 	const size = 16 << 20
 	engine := &fakeEngine{gate: make(chan struct{})}
@@ -165,12 +169,14 @@ func TestRefusalsAreSeen(t *testing.T) {
 	bad, badBody := formOf(t, part{field: "image[x]", file: "a", data: make([]byte, size)})
 	tooLarge := append(bytes.Clone(body[:len(body)/2]), make([]byte, 16<<20)...)
 	chunked := fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(tooLarge), tooLarge)
-	unsized := strings.ReplaceAll(headOf("/v1/generate", contentType, 0), "Content-Length: 0", "Transfer-Encoding: chunked")
+	unsized := strings.ReplaceAll(headOf("/v1/generate", contentType, 0), "Content-Length: 0",
+		"Transfer-Encoding: chunked")
 	for _, row := range []struct {
 		name, text string
 		status     int
 	}{
-		{"no token", strings.ReplaceAll(headOf("/v1/generate", contentType, size), testToken, "x") + string(body[:size]), 401},
+		{"no token", strings.ReplaceAll(headOf("/v1/generate", contentType, size), testToken, "x") + string(body[:size]),
+			401},
 		{"a website", headOf("/v1/generate", contentType, size, "Origin: https://evil.example") + string(body[:size]), 403},
 		{"unknown path", headOf("/v1/other", contentType, size) + string(body[:size]), 404},
 		{"too large", headOf("/v1/generate", contentType, len(tooLarge)) + string(tooLarge), 413},
@@ -196,7 +202,7 @@ func TestRefusalsAreSeen(t *testing.T) {
 	}
 }
 
-// TestRefusedBodyNeverComes: a body that is not wanted is not waited for, whoever promised it.
+// TestRefusedBodyNeverComes checks that the server does not wait for the announced body of a refused request.
 func TestRefusedBodyNeverComes(t *testing.T) {
 	s := start(t, &fakeEngine{}, func(_ *Options, l *limits) { l.drain = 100 * time.Millisecond })
 	for _, row := range []struct {
@@ -206,7 +212,8 @@ func TestRefusedBodyNeverComes(t *testing.T) {
 		{"no token, small", "POST /v1/generate HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n", 401},
 		{"no token, large", "POST /v1/generate HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10000000\r\n\r\n", 401},
 		{"no token, chunked", "POST /v1/generate HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n", 401},
-		{"no token, asks first", "POST /v1/generate HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n", 401},
+		{"no token, asks first", "POST /v1/generate HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n" +
+			"Expect: 100-continue\r\n\r\n", 401},
 		{"a GET with a body", "GET /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n", 200},
 	} {
 		c := s.dial(t)
@@ -220,7 +227,7 @@ func TestRefusedBodyNeverComes(t *testing.T) {
 	}
 }
 
-// TestContinue: a client that asks whether its body may come is told, and sends none where it is refused.
+// TestContinue checks that a client that sends Expect: 100-continue gets an answer, and sends no body if it is refused.
 func TestContinue(t *testing.T) {
 	s := start(t, &fakeEngine{}, func(o *Options, _ *limits) { o.MaxBodyBytes = 1 << 20 })
 	contentType, body := formOf(t, prompt(), text("size", "64x64"))
@@ -252,8 +259,7 @@ func TestContinue(t *testing.T) {
 	}
 }
 
-// TestByteByByte: a request that arrives in single bytes is a request like any other, and so are several that arrive at
-// once.
+// TestByteByByte sends a request in single bytes, and several requests at once. All are answered as usual.
 func TestByteByByte(t *testing.T) {
 	engine := &fakeEngine{}
 	s := start(t, engine, nil)
@@ -281,7 +287,7 @@ func TestByteByByte(t *testing.T) {
 	}
 }
 
-// TestFloodLeavesPlaces: one client cannot fill the queue.
+// TestFloodLeavesPlaces checks that one client cannot fill the queue.
 func TestFloodLeavesPlaces(t *testing.T) {
 	engine := &fakeEngine{gate: make(chan struct{})}
 	s := start(t, engine, func(o *Options, _ *limits) { o.QueueLimit = 4 })
@@ -297,7 +303,8 @@ func TestFloodLeavesPlaces(t *testing.T) {
 	eventually(t, "two wait", func() bool { return s.waitingPlaces() == 2 })
 	for range 3 {
 		status, header, text := ask("10.0.0.1").answer()
-		if status != 429 || header.Get("Retry-After") == "" || !strings.Contains(text, "too many requests of this client wait") {
+		if status != 429 || header.Get("Retry-After") == "" ||
+			!strings.Contains(text, "too many requests of this client wait") {
 			t.Errorf("the flood: %d %s", status, text)
 		}
 	}
@@ -333,8 +340,8 @@ func TestClientOf(t *testing.T) {
 	}
 }
 
-// TestPipelinedAndGone: of requests that a client sent at once before it left, no more are answered than it takes to
-// notice that nobody reads.
+// TestPipelinedAndGone sends many requests at once and leaves. The server must stop soon, when it notices that nobody
+// reads its answers.
 func TestPipelinedAndGone(t *testing.T) {
 	engine := &fakeEngine{gate: make(chan struct{})}
 	s := start(t, engine, nil)

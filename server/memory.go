@@ -8,29 +8,34 @@ import (
 	"time"
 )
 
-// memory shares out the bytes that clients' uploads and fetched references may hold. They are taken as they arrive.
+// memory is the budget of bytes that the clients' uploads and fetched references may hold. A request takes bytes from
+// it as they arrive, and waits if there is no room.
 //
-// A client gets half of what the others leave, but one of its requests always as much as a request may have. A request
-// that finds no room waits. Several that wait for each other would wait for ever: hence the first of each client may go
-// beyond the client's share, and the first of all beyond the total, by what a request may have.
+// A client may hold half of what the other clients leave. Requests that hold bytes and wait for more could wait for
+// each other for ever. Two exceptions prevent that: the oldest request of each client may go beyond the client's share,
+// and the oldest request of all may go beyond the total. Either may hold as many bytes as one request may have.
 type memory struct {
-	total int64 // of all requests
-	most  int64 // of one request
+	total int64 // the budget of all requests
+	most  int64 // the most that one request may hold
 
 	mu      sync.Mutex
 	shares  shares
-	leases  []*lease // those that hold any, in the order in which they began to
+	leases  []*lease // those that hold bytes, oldest first
 	waiting []*memoryWaiter
 }
 
-// lease is what one request holds.
+// lease holds the bytes of one request.
 type lease struct {
 	m      *memory
 	client string
-	seen   int64  // bytes that came, those in the lane included
-	held   int64  // bytes of the budget
-	hurry  func() // for uploads that may stand still, when somebody begins to wait for their bytes; guarded by m.mu
+	seen   int64 // how many bytes have arrived
+	held   int64 // how many of them count in the budget: all but the first uncountedBytes
+	// hurry is called when another request begins to wait for bytes of this lease. It is nil unless the lease belongs to a
+	// body that is being read. m.mu guards it.
+	hurry func()
 }
+
+// memoryWaiter is a request that waits for bytes.
 
 type memoryWaiter struct {
 	lease *lease
@@ -44,18 +49,21 @@ func newMemory(most int64) *memory {
 
 func (m *memory) lease(client string) *lease { return &lease{m: m, client: client} }
 
-// errMemory is for requests that waited too long.
+// errMemory returns the error of a request that has waited too long.
 func errMemory() *apiError {
-	return &apiError{status: http.StatusServiceUnavailable, detail: "too many uploads at once", retryAfter: 10 * time.Second}
+	return &apiError{
+		status: http.StatusServiceUnavailable, detail: "too many uploads at once", retryAfter: 10 * time.Second,
+	}
 }
 
-// take counts n more bytes. Where there is no room for them it waits, at most for patience.
+// take adds n bytes that have arrived. If there is no room for them, it waits, at most for the time patience.
 func (l *lease) take(ctx context.Context, n int64, patience time.Duration) error {
 	l.seen += n
-	if l.seen > l.m.most+laneBytes {
-		return errorf(http.StatusRequestEntityTooLarge, "the request and what it names have more than %d bytes together", l.m.most)
+	if l.seen > l.m.most+uncountedBytes {
+		return errorf(http.StatusRequestEntityTooLarge,
+			"the request and the files that it names have more than %d bytes together, want at most that", l.m.most)
 	}
-	need := l.seen - laneBytes - l.held
+	need := l.seen - uncountedBytes - l.held
 	if need <= 0 {
 		return nil
 	}
@@ -92,20 +100,21 @@ func (l *lease) take(ctx context.Context, n int64, patience time.Duration) error
 		m.waiting = slices.Delete(m.waiting, at, at+1)
 		return err
 	}
-	return nil // the bytes came at the last moment
+	return nil // the bytes were granted at the last moment
 }
 
-// give returns the last n bytes.
-func (l *lease) give(n int64) {
+// shrink gives n bytes back.
+func (l *lease) shrink(n int64) {
 	l.seen -= n
 	l.m.mu.Lock()
 	defer l.m.mu.Unlock()
-	l.m.release(l, l.held-max(l.seen-laneBytes, 0))
+	l.m.release(l, l.held-max(l.seen-uncountedBytes, 0))
 }
 
-// end returns all.
-func (l *lease) end() { l.give(l.seen) }
+// end gives all bytes back.
+func (l *lease) end() { l.shrink(l.seen) }
 
+// fits says whether l may take n more bytes now.
 func (m *memory) fits(l *lease, n int64) bool {
 	if !m.first(l, false) && m.shares.total+n > m.total {
 		return false
@@ -113,7 +122,8 @@ func (m *memory) fits(l *lease, n int64) bool {
 	return m.first(l, true) || m.shares.held[l.client]+n <= m.shares.most(l.client, m.total)
 }
 
-// first says whether no request holds bytes for longer than l: none at all, or none of the same client.
+// first says whether l is the oldest lease, or would be if it held bytes: of all leases, or of its client's if
+// ofClient.
 func (m *memory) first(l *lease, ofClient bool) bool {
 	for _, other := range m.leases {
 		if other == l {
@@ -153,26 +163,26 @@ func (m *memory) release(l *lease, n int64) {
 	})
 }
 
-// hurried says whether somebody waits for bytes that l holds.
+// hurried says whether another request waits for bytes that l holds.
 func (m *memory) hurried(l *lease) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return l.held > 0 && slices.ContainsFunc(m.waiting, func(w *memoryWaiter) bool { return m.hurries(w, l) })
 }
 
-// hurries says whether w waits for bytes of l: of the total, or of the same client's share.
+// hurries says whether w would profit if l gave bytes back: w waits for the total, or both belong to one client.
 func (m *memory) hurries(w *memoryWaiter, l *lease) bool {
 	return w.lease != l && (w.lease.client == l.client || m.shares.total+w.bytes > m.total)
 }
 
-// onHurry sets hurry, nil for none.
+// onHurry sets the function that is called when another request begins to wait for bytes of l; nil for none.
 func (l *lease) onHurry(hurry func()) {
 	l.m.mu.Lock()
 	defer l.m.mu.Unlock()
 	l.hurry = hurry
 }
 
-// inUse is how many bytes are held.
+// inUse returns how many bytes of the budget are held.
 func (m *memory) inUse() int64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()

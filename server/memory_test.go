@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// TestMemoryProgress: uploads that fill the memory together, each with a part of its own, do not wait for each other
-// for ever, and never hold more than was promised.
+// TestMemoryProgress checks that uploads that fill the memory together, each in part, do not wait for each other for
+// ever, and never hold more than the total and one upload.
 func TestMemoryProgress(t *testing.T) {
 	const most = 1 << 20
 	m := newMemory(most)
@@ -34,11 +34,13 @@ func TestMemoryProgress(t *testing.T) {
 	}
 	all.Wait()
 	if m.inUse() != 0 || len(m.leases) != 0 || len(m.shares.held) != 0 || len(m.waiting) != 0 {
-		t.Errorf("left: %d bytes, %d leases, %d clients, %d that wait", m.inUse(), len(m.leases), len(m.shares.held), len(m.waiting))
+		t.Errorf("left: %d bytes, %d leases, %d clients, %d that wait", m.inUse(), len(m.leases), len(m.shares.held),
+			len(m.waiting))
 	}
 }
 
-// TestMemoryShares: one client alone has half, and one request of each client whatever is free.
+// TestMemoryShares checks that one client alone has half of the memory, and that the first request of each client may
+// take all that is free.
 func TestMemoryShares(t *testing.T) {
 	const most = 1 << 20
 	m := newMemory(most)
@@ -54,13 +56,13 @@ func TestMemoryShares(t *testing.T) {
 	if _, err := take("a", most); statusOf(err) != http.StatusServiceUnavailable {
 		t.Errorf("a second large upload of the same client: %v, want 503", err)
 	}
-	if _, err := take("a", laneBytes); err != nil {
+	if _, err := take("a", uncountedBytes); err != nil {
 		t.Errorf("a small one: %v", err)
 	}
 	if _, err := take("b", most); err != nil {
 		t.Errorf("another client: %v", err)
 	}
-	if err := first.take(t.Context(), laneBytes+1, never); statusOf(err) != http.StatusRequestEntityTooLarge {
+	if err := first.take(t.Context(), uncountedBytes+1, never); statusOf(err) != http.StatusRequestEntityTooLarge {
 		t.Errorf("more than a request may have: %v, want 413", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -6,13 +6,13 @@ import (
 	"strings"
 )
 
-// The paths of models; an id may have slashes.
+// The paths of the models, as patterns of http.ServeMux. An id may contain slashes.
 const (
 	pathModels = "/v1/models"
 	pathModel  = pathModels + "/{id...}"
 )
 
-// modelList is OpenAI's shape of GET /v1/models.
+// modelList is the reply of GET /v1/models in OpenAI's format.
 type modelList struct {
 	Object string      `json:"object"`
 	Data   []modelItem `json:"data"`
@@ -29,7 +29,7 @@ func (s *Server) models(w *reply, r *http.Request) error {
 	return w.json(http.StatusOK, modelList{Object: "list", Data: s.modelItems(r.Context())})
 }
 
-// modelItems are the names that requests may use, none while there is no model.
+// modelItems returns an item for each name that requests may use, none if there is no model.
 func (s *Server) modelItems(ctx context.Context) []modelItem {
 	items := []modelItem{}
 	if m, err := s.openModel(ctx); err == nil {
@@ -51,6 +51,6 @@ func (s *Server) oneModel(w *reply, r *http.Request) error {
 			return w.json(http.StatusOK, item)
 		}
 	}
-	detail := "model: " + quote(printable(id)) + " is not served; GET /v1/models lists what is"
+	detail := "model: " + quote(printable(id)) + " is not served; GET /v1/models lists the models that are"
 	return &apiError{status: http.StatusNotFound, detail: detail, field: fieldModel}
 }

@@ -6,7 +6,7 @@ import (
 	"kleinbild/inference/picture"
 )
 
-// The fields of OpenAI's image API that have an effect and that no other path has.
+// The fields that have an effect on OpenAI's paths and on no other path.
 const (
 	fieldN              = "n"
 	fieldResponseFormat = "response_format"
@@ -19,27 +19,27 @@ var imagesFields = []string{
 	fieldOutputFormat, fieldOutputCompression, fieldStream, fieldPartialImages,
 }
 
-// imagesJob is a job for n pictures.
-type imagesJob struct {
-	*job
-	url bool // the reply has data URLs
+// imagesRequest is a request to one of OpenAI's paths.
+type imagesRequest struct {
+	*apiRequest
+	url bool // the reply has data URLs instead of base64
 }
 
 // imageGenerations is POST /v1/images/generations.
 func (s *Server) imageGenerations(w *reply, r *http.Request) error {
-	var images imagesJob
-	_, err := s.accept(w, r, jsonWeight, func(r *http.Request) (*job, error) {
+	var images imagesRequest
+	_, err := s.accept(w, r, jsonWeight, func(r *http.Request) (*apiRequest, error) {
 		v, err := readJSON(r)
 		if err != nil {
 			return nil, err
 		}
-		if images, err = v.imagesJob(); err != nil {
+		if images, err = v.imagesRequest(); err != nil {
 			return nil, err
 		}
 		if images.ask.Size == nil {
 			images.ask.Aspect = picture.Square
 		}
-		return images.job, v.check(images.job)
+		return images.apiRequest, v.check(images.apiRequest)
 	})
 	if err != nil {
 		return err
@@ -50,19 +50,19 @@ func (s *Server) imageGenerations(w *reply, r *http.Request) error {
 
 // imageEdits is POST /v1/images/edits.
 func (s *Server) imageEdits(w *reply, r *http.Request) error {
-	var images imagesJob
-	_, err := s.accept(w, r, formWeight, func(r *http.Request) (*job, error) {
+	var images imagesRequest
+	_, err := s.accept(w, r, formWeight, func(r *http.Request) (*apiRequest, error) {
 		f, err := readForm(r)
 		if err != nil {
 			return nil, err
 		}
-		if images, err = f.values.imagesJob(); err != nil {
+		if images, err = f.values.imagesRequest(); err != nil {
 			return nil, err
 		}
 		if err := images.addImages(f); err != nil {
 			return nil, err
 		}
-		return images.job, f.values.check(images.job)
+		return images.apiRequest, f.values.check(images.apiRequest)
 	})
 	if err != nil {
 		return err
@@ -71,9 +71,9 @@ func (s *Server) imageEdits(w *reply, r *http.Request) error {
 	return s.answerImages(w, r, images, imageEdit)
 }
 
-// imagesJob reads the fields of a request, without its pictures.
-func (v values) imagesJob() (images imagesJob, err error) {
-	if images.job, err = v.job(imagesFields...); err != nil {
+// imagesRequest reads the fields of a request to one of OpenAI's paths, without its pictures.
+func (v values) imagesRequest() (images imagesRequest, err error) {
+	if images.apiRequest, err = v.apiRequest(imagesFields...); err != nil {
 		return images, err
 	}
 	if images.n, err = v.integer(fieldN, 1, maxPictures, 1); err != nil {
@@ -92,7 +92,7 @@ func (v values) imagesJob() (images imagesJob, err error) {
 }
 
 // addImages adds the pictures to edit. If the request has no size, the result has the size of the first one.
-func (j *job) addImages(f *form) error {
+func (req *apiRequest) addImages(f *form) error {
 	if len(f.uploads) == 0 {
 		return invalid("image", "is required")
 	}
@@ -100,9 +100,9 @@ func (j *job) addImages(f *form) error {
 	if err != nil {
 		return err
 	}
-	j.refer("image", sources)
-	if j.ask.Size == nil {
-		j.ask.Aspect = picture.Match
+	req.refer("image", sources)
+	if req.ask.Size == nil {
+		req.ask.Aspect = picture.Match
 	}
 	return nil
 }

@@ -9,19 +9,20 @@ import (
 	"kleinbild/inference/picture"
 )
 
-// The beginnings of the names of OpenAI's events.
+// The prefixes of the names of OpenAI's events.
 const (
 	imageGeneration = "image_generation"
 	imageEdit       = "image_edit"
 )
 
-// How OpenAI's replies describe our pictures: never transparent, and of one quality.
+// Fields of OpenAI's replies that are the same for all our pictures: none is transparent, and there is only one
+// quality.
 const (
 	background    = "opaque"
 	pictureEffort = "auto"
 )
 
-// imagesReply is OpenAI's reply.
+// imagesReply is a reply in OpenAI's format.
 type imagesReply struct {
 	Created      int64       `json:"created"`
 	Background   string      `json:"background"`
@@ -31,13 +32,13 @@ type imagesReply struct {
 	Usage        usage       `json:"usage"`
 }
 
-// imageItem has one of the two fields.
+// imageItem is one picture. One of its fields is set.
 type imageItem struct {
 	B64JSON string `json:"b64_json,omitempty"`
 	URL     string `json:"url,omitempty"`
 }
 
-// usage counts tokens: those of the prompt, and one for every 16×16 pixels.
+// usage counts tokens: the text tokens that the model reads, and one token for every 16×16 pixels.
 type usage struct {
 	InputTokens  int          `json:"input_tokens"`
 	InputDetails inputDetails `json:"input_tokens_details"`
@@ -69,9 +70,9 @@ func (u *usage) add(more usage) {
 	u.TotalTokens += more.TotalTokens
 }
 
-// answerImages makes the pictures one after another. Each seed is one more than the last, and each picture waits for a
-// turn of its own.
-func (s *Server) answerImages(w *reply, r *http.Request, images imagesJob, kind string) error {
+// answerImages makes the pictures one after another. The seed increases by one from picture to picture, and each
+// picture waits for a turn of its own. kind is the prefix of the names of events.
+func (s *Server) answerImages(w *reply, r *http.Request, images imagesRequest, kind string) error {
 	if wantsEvents(r, images.stream, "application/json") {
 		return s.streamImages(w, r, images, kind)
 	}
@@ -81,7 +82,7 @@ func (s *Server) answerImages(w *reply, r *http.Request, images imagesJob, kind 
 	var files [][]byte
 	list := imagesReply{Data: []imageItem{}, Background: background, OutputFormat: images.format.name}
 	for range images.n {
-		m, err := s.make(w, r, images.job, watcher{})
+		m, err := s.make(w, r, images.apiRequest, watcher{})
 		if err != nil {
 			return err
 		}
@@ -111,8 +112,8 @@ type imageEvent struct {
 	Size         string `json:"size"`
 }
 
-// partialEvent is OpenAI's event for a preview, completedEvent that for a finished picture. A stream has no others: the
-// libraries' models refuse them.
+// partialEvent is OpenAI's event for a preview, completedEvent that for a finished picture. A stream has no other
+// events but errors, because OpenAI's client libraries do not accept them.
 type partialEvent struct {
 	imageEvent
 	PartialImageIndex int `json:"partial_image_index"`
@@ -123,7 +124,7 @@ type completedEvent struct {
 	Usage usage `json:"usage"`
 }
 
-func (s *Server) streamImages(w *reply, r *http.Request, images imagesJob, kind string) error {
+func (s *Server) streamImages(w *reply, r *http.Request, images imagesRequest, kind string) error {
 	event := func(name string, size picture.Size) imageEvent {
 		return imageEvent{
 			kind + name, filePlace, background, time.Now().Unix(), images.format.name, pictureEffort,
@@ -135,7 +136,7 @@ func (s *Server) streamImages(w *reply, r *http.Request, images imagesJob, kind 
 	}
 	for range images.n {
 		index := 0
-		m, err := s.makeWatched(w, r, images.job, reporter{
+		m, err := s.makeWatched(w, r, images.apiRequest, reporter{
 			queued:   func(int) error { return w.begin() },
 			progress: func(inference.Progress) error { return w.begin() },
 			partial: func(preview *image.RGBA) error {

@@ -21,7 +21,7 @@ import (
 	"kleinbild/inference/picture"
 )
 
-// shapeOf lists the keys of a JSON object in order, those of objects inside in brackets.
+// shapeOf lists the keys of a JSON object in order, with the keys of inner objects in brackets.
 func shapeOf(t testing.TB, text []byte) string {
 	t.Helper()
 	var members map[string]json.RawMessage
@@ -45,10 +45,11 @@ const (
 	completedShape = "b64_json background created_at output_format quality size type " + usageShape
 )
 
-// previewing is an engine of four steps with a preview after each but the last.
+// previewing returns an engine of four steps with a preview after each step but the last.
 func previewing() *fakeEngine { return &fakeEngine{previews: true} }
 
-// TestImageStreams: the events and all of their fields are those that OpenAI documents, whose libraries know no others.
+// TestImageStreams checks that the events and all of their fields are those that OpenAI documents, because its
+// libraries accept no others.
 func TestImageStreams(t *testing.T) {
 	s := start(t, previewing(), nil)
 	edit := []part{prompt(), file("image", "x.png", pngOf(t, 128, 64, 1)), text("stream", "true")}
@@ -60,10 +61,16 @@ func TestImageStreams(t *testing.T) {
 		inputs           int
 	}{
 		{"one", "/v1/images/generations", `{"prompt": "x", "stream": true, "size": "64x64"}`, nil, "c", "64x64", "png", 512},
-		{"no previews", "/v1/images/generations", `{"prompt": "x", "stream": true, "size": "64x64", "partial_images": 0}`, nil, "c", "64x64", "png", 512},
-		{"two previews of two", "/v1/images/generations", `{"prompt": "x", "n": 2, "stream": true, "size": "64x80", "partial_images": 2}`, nil, "ppcppc", "64x80", "png", 512},
-		{"three previews, JPEG", "/v1/images/generations", `{"prompt": "x", "stream": true, "size": "64x64", "partial_images": 3, "output_format": "jpeg"}`, nil, "pppc", "64x64", "jpeg", 512},
-		{"a preview, WebP", "/v1/images/generations", `{"prompt": "x", "stream": true, "size": "64x64", "partial_images": 1, "output_format": "webp"}`, nil, "pc", "64x64", "webp", 512},
+		{"no previews", "/v1/images/generations", `{"prompt": "x", "stream": true, "size": "64x64", "partial_images": 0}`,
+			nil, "c", "64x64", "png", 512},
+		{"two previews of two", "/v1/images/generations",
+			`{"prompt": "x", "n": 2, "stream": true, "size": "64x80", "partial_images": 2}`, nil, "ppcppc", "64x80", "png", 512},
+		{"three previews, JPEG", "/v1/images/generations",
+			`{"prompt": "x", "stream": true, "size": "64x64", "partial_images": 3, "output_format": "jpeg"}`, nil, "pppc",
+			"64x64", "jpeg", 512},
+		{"a preview, WebP", "/v1/images/generations",
+			`{"prompt": "x", "stream": true, "size": "64x64", "partial_images": 1, "output_format": "webp"}`, nil, "pc",
+			"64x64", "webp", 512},
 		{"edit", "/v1/images/edits", "", append(edit, text("partial_images", "1")), "pc", "128x64", "png", 512 + 32},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -89,7 +96,8 @@ func TestImageStreams(t *testing.T) {
 					t.Fatal(err)
 				}
 				_, format, err := image.Decode(bytes.NewReader(event.B64JSON))
-				if err != nil || format != row.format || event.OutputFormat != format || event.Size != row.size || event.Type != name ||
+				if err != nil || format != row.format || event.OutputFormat != format || event.Size != row.size ||
+					event.Type != name ||
 					event.Background != "opaque" || event.Quality != "auto" || event.CreatedAt == 0 {
 					t.Errorf("%s %s, %v: %+v", format, row.size, err, event.imageEvent)
 				}
@@ -110,7 +118,8 @@ func TestImageStreams(t *testing.T) {
 					if shape := shapeOf(t, data[i]); shape != completedShape {
 						t.Errorf("%s", shape)
 					}
-					if u := event.Usage; u.InputTokens != row.inputs || u.InputDetails.TextTokens != 512 || u.TotalTokens != u.InputTokens+u.OutputTokens {
+					if u := event.Usage; u.InputTokens != row.inputs || u.InputDetails.TextTokens != 512 ||
+						u.TotalTokens != u.InputTokens+u.OutputTokens {
 						t.Errorf("%+v", u)
 					}
 				default:
@@ -124,17 +133,19 @@ func TestImageStreams(t *testing.T) {
 	}
 }
 
-// TestImageStreamError: an error in a stream is what OpenAI's libraries raise one for.
+// TestImageStreamError checks that OpenAI's libraries can recognise an error in a stream.
 func TestImageStreamError(t *testing.T) {
 	s := start(t, &fakeEngine{fail: func(inference.Request) error { return fmt.Errorf("out of memory") }}, nil)
-	g := s.post(t, "/v1/images/generations", "application/json", []byte(`{"prompt": "x", "stream": true, "size": "64x64"}`))
+	g := s.post(t, "/v1/images/generations", "application/json",
+		[]byte(`{"prompt": "x", "stream": true, "size": "64x64"}`))
 	names, data := events(t, g.body)
-	if !reflect.DeepEqual(names, []string{"error"}) || string(data[0]) != `{"type":"error","error":{"message":"out of memory","type":"server_error","param":null,"code":null}}` {
+	if !reflect.DeepEqual(names, []string{"error"}) ||
+		string(data[0]) != `{"type":"error","error":{"message":"out of memory","type":"server_error","param":null,"code":null}}` {
 		t.Errorf("%d %s", g.status, g.body)
 	}
 }
 
-// TestImagesReply: all the fields, in each format, as text or as data URLs.
+// TestImagesReply checks all fields of a reply, in each picture format, with base64 and with data URLs.
 func TestImagesReply(t *testing.T) {
 	s := start(t, previewing(), nil)
 	for _, row := range []struct {
@@ -151,7 +162,8 @@ func TestImagesReply(t *testing.T) {
 		{"previews without a stream", `, "partial_images": 2`, "png", false, "partial_images"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			g := s.post(t, "/v1/images/generations", "application/json", []byte(`{"prompt": "x", "n": 2, "size": "64x80"`+row.members+`}`))
+			g := s.post(t, "/v1/images/generations", "application/json",
+				[]byte(`{"prompt": "x", "n": 2, "size": "64x80"`+row.members+`}`))
 			if have := shapeOf(t, g.body); have != "background created data output_format size "+usageShape {
 				t.Fatalf("%d %s", g.status, have)
 			}
@@ -162,7 +174,8 @@ func TestImagesReply(t *testing.T) {
 			if err := json.Unmarshal(g.body, &reply); err != nil || len(reply.Data) != 2 {
 				t.Fatalf("%d pictures, %v", len(reply.Data), err)
 			}
-			if reply.OutputFormat != row.format || reply.Size != "64x80" || reply.Usage.OutputTokens != 2*4*5 || reply.Background != "opaque" {
+			if reply.OutputFormat != row.format || reply.Size != "64x80" || reply.Usage.OutputTokens != 2*4*5 ||
+				reply.Background != "opaque" {
 				t.Errorf("%+v", reply)
 			}
 			for _, item := range reply.Data {
@@ -188,12 +201,14 @@ func TestImagesReply(t *testing.T) {
 	}
 	contentType, body := formOf(t, prompt(), text("size", "64x64"), text("output_format", "jpeg"))
 	g := s.post(t, "/v1/generate", contentType, body)
-	if _, format, err := image.Decode(bytes.NewReader(g.body)); err != nil || format != "jpeg" || g.header.Get("Content-Type") != "image/jpeg" {
+	if _, format, err := image.Decode(bytes.NewReader(g.body)); err != nil || format != "jpeg" ||
+		g.header.Get("Content-Type") != "image/jpeg" {
 		t.Errorf("%s %v: %d %v", format, err, g.status, g.header)
 	}
 }
 
-// TestLongPromptInAJPEG: what the format cannot carry is said before anything is computed.
+// TestLongPromptInAJPEG checks that a prompt that does not fit into the metadata is refused before anything is
+// computed.
 func TestLongPromptInAJPEG(t *testing.T) {
 	s := start(t, previewing(), nil)
 	long := strings.Repeat("雪", inference.MaxPromptBytes/3)
@@ -206,7 +221,7 @@ func TestLongPromptInAJPEG(t *testing.T) {
 	}
 }
 
-// TestCompression: a lower quality makes a smaller JPEG.
+// TestCompression checks that a lower quality gives a smaller JPEG.
 func TestCompression(t *testing.T) {
 	img := image.NewRGBA(image.Rect(0, 0, 64, 64))
 	for i := range img.Pix {
@@ -224,7 +239,7 @@ func TestCompression(t *testing.T) {
 	}
 }
 
-// TestWhoGetsEvents: the field stream decides, then what Accept prefers.
+// TestWhoGetsEvents checks that the field stream decides, and without it the Accept header.
 func TestWhoGetsEvents(t *testing.T) {
 	s := start(t, &fakeEngine{}, nil)
 	for _, row := range []struct {
@@ -246,7 +261,8 @@ func TestWhoGetsEvents(t *testing.T) {
 		{"text/event-stream", `, "stream": false`, false},
 		{"text/event-stream", `, "stream": null`, true},
 	} {
-		g := s.post(t, "/v1/images/generations", "application/json", []byte(`{"prompt": "x", "size": "64x64"`+row.stream+`}`), "Accept", row.accept)
+		g := s.post(t, "/v1/images/generations", "application/json",
+			[]byte(`{"prompt": "x", "size": "64x64"`+row.stream+`}`), "Accept", row.accept)
 		if have := g.header.Get("Content-Type") == "text/event-stream"; have != row.want || g.status != 200 {
 			t.Errorf("Accept %q%s: %d, events %v, want %v", row.accept, row.stream, g.status, have, row.want)
 		}
@@ -265,7 +281,8 @@ func TestPartialDue(t *testing.T) {
 		steps, wanted int
 		want          string // the steps whose previews are sent
 	}{
-		{4, 0, "[]"}, {4, 1, "[3]"}, {4, 2, "[2 3]"}, {4, 3, "[1 2 3]"}, {1, 3, "[]"}, {2, 3, "[1]"}, {3, 3, "[1 2]"}, {50, 3, "[17 33 49]"},
+		{4, 0, "[]"}, {4, 1, "[3]"}, {4, 2, "[2 3]"}, {4, 3, "[1 2 3]"}, {1, 3, "[]"}, {2, 3, "[1]"}, {3, 3, "[1 2]"},
+		{50, 3, "[17 33 49]"},
 	} {
 		have := []int{}
 		for step := range row.steps + 1 {
@@ -279,7 +296,7 @@ func TestPartialDue(t *testing.T) {
 	}
 }
 
-// TestModelNames: an alias is listed, found and asked for as the name is.
+// TestModelNames checks that an alias of the model is listed, found and accepted like its name.
 func TestModelNames(t *testing.T) {
 	s := start(t, &fakeEngine{}, func(o *Options, _ *limits) {
 		o.ModelAliases = []string{"gpt-image-1", "black-forest/klein", DefaultModelID}
@@ -294,14 +311,17 @@ func TestModelNames(t *testing.T) {
 		if err := json.Unmarshal(g.body, &one); err != nil || one != item {
 			t.Errorf("%s: %d %s", item.ID, g.status, g.body)
 		}
-		if g := s.generateWith(t, prompt(), text("size", "64x64"), text("model", item.ID)); g.status != 200 || g.header.Get("X-Model") != DefaultModelID {
+		if g := s.generateWith(t, prompt(), text("size", "64x64"), text("model", item.ID)); g.status != 200 ||
+			g.header.Get("X-Model") != DefaultModelID {
 			t.Errorf("%s: %d %s", item.ID, g.status, g.header.Get("X-Model"))
 		}
 	}
-	for path, want := range map[string]string{"/v1/models/dall-e-3": `model: "dall-e-3" is not served`, "/v1/models/": "no such path"} {
+	for path, want := range map[string]string{"/v1/models/dall-e-3": `model: "dall-e-3" is not served`,
+		"/v1/models/": "no such path"} {
 		g := s.get(t, path)
 		var e errorBody
-		if err := json.Unmarshal(g.body, &e); err != nil || g.status != http.StatusNotFound || !strings.Contains(e.Detail, want) || e.Error == nil {
+		if err := json.Unmarshal(g.body, &e); err != nil || g.status != http.StatusNotFound ||
+			!strings.Contains(e.Detail, want) || e.Error == nil {
 			t.Errorf("%s: %d %s", path, g.status, g.body)
 		}
 	}
@@ -310,8 +330,8 @@ func TestModelNames(t *testing.T) {
 	}
 }
 
-// TestManyPictures: each picture of a request has a turn of its own, so that others come in between, and a queue that has
-// filled up meanwhile does not refuse the rest.
+// TestManyPictures checks that each picture of a request has a turn of its own, so that other requests have turns in
+// between, and that a queue that has become full meanwhile does not refuse the remaining pictures.
 func TestManyPictures(t *testing.T) {
 	engine := &fakeEngine{gate: make(chan struct{})}
 	s := start(t, engine, func(o *Options, _ *limits) { o.QueueLimit = 1 })
@@ -321,7 +341,7 @@ func TestManyPictures(t *testing.T) {
 	eventually(t, "the first picture begins", func() bool { return engine.runs() == 1 })
 	other := s.ask(context.Background(), t)
 	eventually(t, "another waits", func() bool { return s.waitingPlaces() == 1 })
-	engine.gate <- struct{}{} // the first; the other has the turn now, and the second picture of three waits
+	engine.gate <- struct{}{} // ends the first picture; the other request has its turn now, and the second picture waits
 	eventually(t, "the other begins", func() bool { return engine.runs() == 2 && s.waitingPlaces() == 1 })
 	if g := s.generateWith(t, prompt()); g.status != http.StatusTooManyRequests {
 		t.Errorf("a third request: %d %s", g.status, g.body)
@@ -345,7 +365,7 @@ func TestManyPictures(t *testing.T) {
 	}
 }
 
-// TestManyPicturesCancelled: a client that leaves takes the pictures with it that are not made yet.
+// TestManyPicturesCancelled checks that the remaining pictures of a client that has left are not made.
 func TestManyPicturesCancelled(t *testing.T) {
 	engine := &fakeEngine{gate: make(chan struct{})}
 	s := start(t, engine, nil)

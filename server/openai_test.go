@@ -11,7 +11,7 @@ import (
 	"kleinbild/inference/picture"
 )
 
-// images decodes a reply in OpenAI's shape.
+// images decodes a reply in OpenAI's format.
 func images(t testing.TB, g got) (files [][]byte) {
 	t.Helper()
 	var reply struct {
@@ -38,10 +38,12 @@ func TestImageGenerations(t *testing.T) {
 		size       string
 	}{
 		{"just a prompt", `{"prompt": "a fox"}`, 1, "1024x1024"},
-		// What the client libraries send, nulls and all.
-		{"every field", `{"prompt": "a fox", "model": "flux2-klein-4b", "n": 2, "size": "1536x1024", "quality": "auto", "background": "auto",
-			"moderation": "low", "output_format": "png", "output_compression": 100, "style": null, "user": "me", "response_format": "b64_json"}`, 2, "1536x1024"},
-		{"nulls", `{"prompt": "a fox", "n": null, "size": null, "model": null, "response_format": null, "stream": null, "output_format": null}`, 1, "1024x1024"},
+		// The requests of client libraries, which send null for fields that are not set.
+		{"every field", `{"prompt": "a fox", "model": "flux2-klein-4b", "n": 2, "size": "1536x1024",
+			"quality": "auto", "background": "auto", "moderation": "low", "output_format": "png",
+			"output_compression": 100, "style": null, "user": "me", "response_format": "b64_json"}`, 2, "1536x1024"},
+		{"nulls", `{"prompt": "a fox", "n": null, "size": null, "model": null, "response_format": null,
+			"stream": null, "output_format": null}`, 1, "1024x1024"},
 		{"size auto", `{"prompt": "a fox", "size": "auto"}`, 1, "1024x1024"},
 		{"this server's own", `{"prompt": "a fox", "seed": 7, "steps": 3, "guidance": 2, "size": "64x64"}`, 1, "64x64"},
 	} {
@@ -54,7 +56,8 @@ func TestImageGenerations(t *testing.T) {
 			for _, file := range files {
 				config, err := png.DecodeConfig(bytes.NewReader(file))
 				meta, errMeta := picture.ReadMetadata(bytes.NewReader(file))
-				if have := (picture.Size{Width: config.Width, Height: config.Height}).String(); err != nil || errMeta != nil || have != row.size {
+				if have := (picture.Size{Width: config.Width, Height: config.Height}).String(); err != nil || errMeta != nil ||
+					have != row.size {
 					t.Errorf("size %s, %v, %v; want %s", have, err, errMeta, row.size)
 				}
 				seeds[meta.Seed] = true
@@ -83,13 +86,18 @@ func TestImageGenerationsRefuses(t *testing.T) {
 		{"an array", "application/json", `[]`, 400, "JSON: ", ""},
 		{"no prompt", "application/json", `{}`, 422, "prompt: is required", "prompt"},
 		{"prompt a number", "application/json", `{"prompt": 5}`, 422, "prompt: found 5, want a string", "prompt"},
-		{"another model", "application/json", `{"prompt": "x", "model": "dall-e-3"}`, 422, `model: "dall-e-3", want flux2-klein-4b`, "model"},
+		{"another model", "application/json", `{"prompt": "x", "model": "dall-e-3"}`, 422,
+			`model: "dall-e-3", want flux2-klein-4b`, "model"},
 		{"n", "application/json", `{"prompt": "x", "n": 11}`, 422, "n: found 11, want a whole number from 1 to 10", "n"},
 		{"size", "application/json", `{"prompt": "x", "size": "1000x1000"}`, 422, "size: ", "size"},
-		{"file", "application/json", `{"prompt": "x", "response_format": "file"}`, 422, `response_format: found "file", want b64_json or url`, "response_format"},
-		{"gif", "application/json", `{"prompt": "x", "output_format": "gif"}`, 422, `output_format: found "gif", want png or jpeg or webp`, "output_format"},
-		{"compression", "application/json", `{"prompt": "x", "output_compression": 101}`, 422, "output_compression: found 101, want a whole number from 0 to 100", "output_compression"},
-		{"partial images", "application/json", `{"prompt": "x", "stream": true, "partial_images": 4}`, 422, "partial_images: found 4, want a whole number from 0 to 3", "partial_images"},
+		{"file", "application/json", `{"prompt": "x", "response_format": "file"}`, 422,
+			`response_format: found "file", want b64_json or url`, "response_format"},
+		{"gif", "application/json", `{"prompt": "x", "output_format": "gif"}`, 422,
+			`output_format: found "gif", want png or jpeg or webp`, "output_format"},
+		{"compression", "application/json", `{"prompt": "x", "output_compression": 101}`, 422,
+			"output_compression: found 101, want a whole number from 0 to 100", "output_compression"},
+		{"partial images", "application/json", `{"prompt": "x", "stream": true, "partial_images": 4}`, 422,
+			"partial_images: found 4, want a whole number from 0 to 3", "partial_images"},
 		{"seed", "application/json", `{"prompt": "x", "seed": -2}`, 422, "seed: ", "seed"},
 		{"steps", "application/json", `{"prompt": "x", "steps": 0}`, 422, "steps: ", "steps"},
 		{"guidance", "application/json", `{"prompt": "x", "guidance": 1000}`, 422, "guidance: ", "guidance"},
@@ -100,12 +108,13 @@ func TestImageGenerationsRefuses(t *testing.T) {
 			if err := json.Unmarshal(g.body, &e); err != nil || g.status != row.status || !strings.Contains(e.Detail, row.want) {
 				t.Fatalf("%d %s; want %d %s", g.status, g.body, row.status, row.want)
 			}
-			if e.Error == nil || e.Error.Message != e.Detail || e.Error.Type != "invalid_request_error" || (e.Error.Param == nil) != (row.param == "") {
+			if e.Error == nil || e.Error.Message != e.Detail || e.Error.Type != "invalid_request_error" ||
+				(e.Error.Param == nil) != (row.param == "") {
 				t.Errorf("%s", g.body)
 			}
 		})
 	}
-	// The other paths have the hosted API's shape alone.
+	// Errors on other paths have the hosted API's format only.
 	if g := s.generateWith(t); strings.Contains(string(g.body), `"error"`) {
 		t.Errorf("%s", g.body)
 	}
@@ -120,11 +129,12 @@ func TestImageEdits(t *testing.T) {
 		name   string
 		parts  []part
 		status int
-		want   string // the size, or what the detail holds
+		want   string // the size of the picture, or a part of the error's detail
 	}{
 		{"one", []part{prompt(), single}, 200, "64x80"},
 		{"two, as arrays", []part{prompt(), a, b, text("n", "2"), text("seed", "5"), text("quality", "high")}, 200, "64x80"},
-		{"with a size", []part{prompt(), b, text("size", "128x128"), text("steps", "2"), text("guidance", "1.5")}, 200, "128x128"},
+		{"with a size", []part{prompt(), b, text("size", "128x128"), text("steps", "2"), text("guidance", "1.5")}, 200,
+			"128x128"},
 		{"none", []part{prompt()}, 422, "image: is required"},
 		{"five", []part{prompt(), a, a, a, a, a}, 422, "image: found 5 reference pictures, want at most 4"},
 		{"mask", []part{prompt(), single, file("mask", "m.png", pngOf(t, 64, 80, 1))}, 422, "mask: is not supported"},

@@ -2,13 +2,16 @@ package server
 
 import "time"
 
-// pace is the patience with a peer that sends or receives. The peer may stand still for the time stall. What it moves
-// buys time at rate, but never more than stall from now, so that neither a peer that stops nor one that creeps holds
-// anything for long.
+// pace computes the deadlines of a peer that sends or receives bytes. The peer may stop for the time stall. Each byte
+// moves the deadline on by the time that it takes at the minimum rate, but never to more than stall from now. So
+// neither a peer that stops nor one that is slower than the minimum rate holds a connection for long.
 type pace struct {
-	due time.Time // when patience ends
-	end time.Time // of all; none where zero
+	due time.Time // the present deadline
+	end time.Time // the latest deadline of all; zero if there is none
 }
+
+// newPace returns the pace of a peer that begins now. whole is the time that all bytes may take together, 0 for no
+// limit.
 
 func newPace(stall, whole time.Duration) *pace {
 	now := time.Now()
@@ -19,7 +22,7 @@ func newPace(stall, whole time.Duration) *pace {
 	return p
 }
 
-// moved counts n bytes and returns the next deadline.
+// moved adds n bytes and returns the new deadline.
 func (p *pace) moved(n int, rate int64, stall time.Duration) time.Time {
 	if n > 0 {
 		p.due = p.due.Add(time.Duration(float64(n) / float64(rate) * float64(time.Second)))
@@ -33,5 +36,5 @@ func (p *pace) moved(n int, rate int64, stall time.Duration) time.Time {
 	return p.due
 }
 
-// excuse gives the peer the time back for which it was not its turn to move.
+// excuse moves the deadline on by the time waited, in which the server was not ready for the peer's bytes.
 func (p *pace) excuse(waited time.Duration) { p.due = p.due.Add(waited) }

@@ -14,10 +14,11 @@ import (
 	"kleinbild/inference/picture"
 )
 
-// pictureNames are what parts with pictures may be called: image, images, image[], images[], image[N], images[N].
+// pictureNames matches the names of parts with pictures: image, images, image[], images[], image[N], images[N].
 var pictureNames = regexp.MustCompile(`^images?(?:\[([0-9]{0,9})\])?$`)
 
-// pictureName says whether name is one of a picture, and which number it has; unnumbered ones go before all others.
+// pictureName says whether name is the name of a picture, and returns its number. A picture without a number has the
+// smallest one, so that it comes before all others.
 func pictureName(name string) (number int, ok bool) {
 	match := pictureNames.FindStringSubmatch(name)
 	if match == nil {
@@ -30,15 +31,15 @@ func pictureName(name string) (number int, ok bool) {
 	return number, err == nil
 }
 
-// upload is a picture of a form.
+// upload is a picture that a form contains.
 type upload struct {
 	name   string
-	number int // as pictureName returns it
+	number int // the number that pictureName returns
 	data   chunks
 }
 
-// sources returns the form's pictures: first those without a number in the order in which they came, then by number.
-// base is the path's own name for them, which messages use for those without a number.
+// sources returns the form's pictures: first those without a number, in the order in which they came, then the others
+// by number. Messages call a picture without a number base[i], i being its index.
 func (f *form) sources(base string) ([]*source, error) {
 	uploads := slices.Clone(f.uploads)
 	slices.SortStableFunc(uploads, func(a, b upload) int { return cmp.Compare(a.number, b.number) })
@@ -55,9 +56,10 @@ func (f *form) sources(base string) ([]*source, error) {
 	return list, nil
 }
 
-// decode prepares a picture, one at a time for the whole server; of a client one waits for that, so that those of
-// others are not behind all of them. The place is free again when the decoder has ended, also where its client has left
-// before: what runs on takes memory and a processor whether somebody waits for it or not.
+// decode decodes and prepares a picture. The whole server decodes one picture at a time. Only one picture of each
+// client waits for that, so that the pictures of one client do not delay those of others for long. The next picture
+// begins only when the decoder has ended, even if its client has left: until then the decoder takes memory and a
+// processor.
 func (s *Server) decode(ctx context.Context, client string, file *chunks) (*picture.Reference, error) {
 	begun := time.Now()
 	if !s.decoders.take(ctx, client, s.limits.decoder) {
@@ -73,10 +75,12 @@ func (s *Server) decode(ctx context.Context, client string, file *chunks) (*pict
 	return picture.Decode(ctx, file.bytes())
 }
 
-// noDecoder says why a request under ctx has waited for a decoder in vain.
+// noDecoder returns the error of a request with the context ctx that got no decoder.
 func noDecoder(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	return &apiError{status: http.StatusServiceUnavailable, detail: "too many pictures to decode at once", retryAfter: 10 * time.Second}
+	return &apiError{
+		status: http.StatusServiceUnavailable, detail: "too many pictures to decode at once", retryAfter: 10 * time.Second,
+	}
 }

@@ -8,31 +8,31 @@ import (
 	"time"
 )
 
-// queue gives turns on the engine, one at a time. It is fair between clients: each has a turn in every round, whatever
-// the number of its requests, and within a round turns go in the order of arrival. No client may have more than its
-// share of the places, so that the next one finds some.
+// queue gives turns on the engine, one at a time. It is fair between clients: each client has one turn in every round,
+// however many requests it has, and within a round turns go in the order of arrival. No client may have more than its
+// share of the places, so that there are always places for others.
 type queue struct {
-	limit     int   // places of requests that wait, or are prepared for that
-	mostBytes int64 // of all that is admitted
+	limit     int   // the number of places; a request has one while it is prepared, and while it waits for its turn
+	mostBytes int64 // the memory of all admitted requests
 
 	mu      sync.Mutex
 	places  shares
-	bytes   shares    // of references and pictures of admitted requests
-	waiting []*ticket // in the order of service
-	running *ticket
-	round   int // of the last turn
+	bytes   shares    // the memory of admitted requests: references and pictures
+	waiting []*ticket // in the order of their turns
+	running *ticket   // the ticket that has its turn, nil if none has
+	round   int       // the round of the last turn
 	closed  bool
-	ended   chan struct{} // closed when the queue is closed and nothing runs any more
-	last    time.Duration // of the last turn: what Retry-After says
+	ended   chan struct{} // closed when the queue is closed and no turn is under way any more
+	last    time.Duration // how long the last turn took; Retry-After says it
 }
 
-// admission is a request in the queue, from before its references are decoded until its pictures are delivered. It has
-// a place from the start, so that no more requests decode than may wait.
+// admission is a request in the queue, from before its references are decoded until the client has its pictures. It has
+// a place from the start, so that there are never more requests that decode references than may wait.
 type admission struct {
-	q      *queue
-	client string
-	bytes  int64
-	early  bool // its place is not a ticket's yet
+	q          *queue
+	client     string
+	bytes      int64
+	holdsPlace bool // until join gives the place to a ticket
 }
 
 // ticket is an admitted request's wait for one turn.
@@ -46,15 +46,19 @@ type ticket struct {
 
 func newQueue(limit int) *queue {
 	return &queue{
-		limit: limit, mostBytes: maxHeldBytes, places: newShares(), bytes: newShares(), ended: make(chan struct{}), last: time.Second,
+		limit: limit, mostBytes: maxHeldBytes, places: newShares(), bytes: newShares(), ended: make(chan struct{}),
+		last: time.Second,
 	}
 }
 
 func errClosed() *apiError {
-	return &apiError{status: http.StatusServiceUnavailable, detail: "the server is shutting down", retryAfter: 10 * time.Second, final: true}
+	return &apiError{
+		status: http.StatusServiceUnavailable, detail: "the server is shutting down", retryAfter: 10 * time.Second,
+		final: true,
+	}
 }
 
-// room says whether admit would succeed, before a body is read for it.
+// room returns the error that admit would return now, nil if there is room. It is called before a body is read.
 func (q *queue) room(client string) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -64,7 +68,7 @@ func (q *queue) room(client string) error {
 func (q *queue) check(client string, bytes int64) error {
 	places := int64(q.limit)
 	if q.running == nil {
-		places++ // for the one that runs next
+		places++ // the next request gets its turn at once and gives its place back
 	}
 	detail := ""
 	switch {
@@ -73,7 +77,7 @@ func (q *queue) check(client string, bytes int64) error {
 	case q.places.total >= places, q.bytes.total+bytes > q.mostBytes:
 		detail = "the queue is full"
 	case !q.places.fits(client, 1, places):
-		detail = "too many requests of this client wait; the other places are kept for others"
+		detail = "too many requests of this client wait; the other places are for other clients"
 	case !q.bytes.fits(client, bytes, q.mostBytes):
 		detail = "too many pictures of this client wait to be made or read"
 	default:
@@ -82,7 +86,8 @@ func (q *queue) check(client string, bytes int64) error {
 	return &apiError{status: http.StatusTooManyRequests, detail: detail, retryAfter: max(q.last, time.Second)}
 }
 
-// admit lets a request of client in that holds bytes of references and pictures. The admission must be ended.
+// admit admits a request of client. bytes is the memory that its references and pictures may take. The caller must end
+// the admission.
 func (q *queue) admit(client string, bytes int64) (*admission, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -94,18 +99,19 @@ func (q *queue) admit(client string, bytes int64) (*admission, error) {
 	return &admission{q, client, bytes, true}, nil
 }
 
-// end gives back what the request had. It must have no ticket any more.
+// end gives the place and the memory of the request back. The caller must have called leave on all of its tickets.
 func (a *admission) end() {
 	a.q.mu.Lock()
 	defer a.q.mu.Unlock()
-	if a.early {
+	if a.holdsPlace {
 		a.q.places.take(a.client, -1)
 	}
 	a.q.bytes.take(a.client, -a.bytes)
 }
 
-// join waits in line for a turn; the ticket must be left. A request that has had a turn was let in with all of its
-// pictures, so that a full queue does not refuse the next, but it waits for its turn as all others do.
+// join returns a ticket that waits for a turn. The caller must call leave on it. A request for several pictures calls
+// join once for each: it was admitted with all of them, so that a full queue does not refuse the second one, but each
+// picture waits for its turn as all others do.
 func (a *admission) join() (*ticket, error) {
 	q := a.q
 	q.mu.Lock()
@@ -113,14 +119,16 @@ func (a *admission) join() (*ticket, error) {
 	if q.closed {
 		return nil, errClosed()
 	}
-	if !a.early {
+	if !a.holdsPlace {
 		q.places.take(a.client, 1)
 	}
-	a.early = false
-	return q.place(a.client), nil
+	a.holdsPlace = false
+	return q.enqueue(a.client), nil
 }
 
-func (q *queue) place(client string) *ticket {
+// enqueue adds a ticket of client to the earliest round in which none of the client's tickets waits or runs, after the
+// other tickets of that round.
+func (q *queue) enqueue(client string) *ticket {
 	t := &ticket{q: q, client: client, round: q.round, turn: make(chan struct{})}
 	if q.running != nil && q.running.client == client {
 		t.round = q.running.round + 1
@@ -136,7 +144,7 @@ func (q *queue) place(client string) *ticket {
 	return t
 }
 
-// next starts the first waiting ticket where nothing runs.
+// next gives the first waiting ticket its turn if no turn is under way.
 func (q *queue) next() {
 	if q.running != nil || len(q.waiting) == 0 {
 		return
@@ -149,7 +157,7 @@ func (q *queue) next() {
 	close(q.running.turn)
 }
 
-// wait returns when the turn has come, or with why it will not.
+// wait returns nil when the turn has come. It returns an error if ctx ends or the queue closes before.
 func (t *ticket) wait(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
@@ -159,7 +167,7 @@ func (t *ticket) wait(ctx context.Context) error {
 	}
 }
 
-// check tells a turn from the end of the queue.
+// check returns an error if t.turn was closed because the queue has closed, not because the turn has come.
 func (t *ticket) check() error {
 	t.q.mu.Lock()
 	defer t.q.mu.Unlock()
@@ -169,14 +177,14 @@ func (t *ticket) check() error {
 	return nil
 }
 
-// position is the number of turns before the ticket's.
+// position returns the number of turns before the ticket's, the present one included; 0 if its turn has come.
 func (t *ticket) position() int {
 	t.q.mu.Lock()
 	defer t.q.mu.Unlock()
 	return slices.Index(t.q.waiting, t) + 1
 }
 
-// leave gives the place or the turn back.
+// leave ends the ticket: its turn if it has come, otherwise its place among those that wait.
 func (t *ticket) leave() {
 	q := t.q
 	q.mu.Lock()
@@ -196,7 +204,7 @@ func (t *ticket) leave() {
 	}
 }
 
-// close refuses whoever waits or comes; the running turn goes on.
+// close refuses all tickets that wait, and all requests from now on. The turn under way goes on.
 func (q *queue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -11,14 +11,14 @@ import (
 	"testing"
 )
 
-// held is what admitted requests have, in places and bytes.
+// held returns how many places and bytes admitted requests have.
 func (q *queue) held() int64 {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.places.total + q.bytes.total
 }
 
-// join admits a request that waits for a turn at once, and ends it with its turn.
+// join admits a request that waits for a turn at once. The request ends with its turn.
 func (q *queue) join(client string, bytes int64) (*queued, error) {
 	a, err := q.admit(client, bytes)
 	if err != nil {
@@ -50,7 +50,7 @@ func statusOf(err error) int {
 	return 0
 }
 
-// TestQueueOrder: each client has one turn in a round.
+// TestQueueOrder checks that each client has one turn in a round.
 func TestQueueOrder(t *testing.T) {
 	for _, row := range []struct{ name, arrivals, want string }{
 		{"one client", "a1 a2 a3", "a1 a2 a3"},
@@ -88,7 +88,8 @@ func TestQueueOrder(t *testing.T) {
 	}
 }
 
-// TestQueueLateClient: who comes late is not behind the rounds that others have had already, nor before them.
+// TestQueueLateClient checks that a late client begins in the present round: it neither waits for all requests of
+// others, nor goes before them because it has had fewer turns.
 func TestQueueLateClient(t *testing.T) {
 	q := newQueue(100)
 	join := func(client string) *queued {
@@ -152,8 +153,8 @@ func TestQueueBounds(t *testing.T) {
 	}
 }
 
-// TestQueueAtRandom: whatever the order of requests, joins and leaves, one runs at a time, nobody has more than a share, and
-// nothing is lost.
+// TestQueueAtRandom checks, for random orders of requests, joins and leaves, that one turn is under way at a time, that
+// no client has more than its share, and that nothing is left at the end.
 func TestQueueAtRandom(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	const limit = 8
@@ -216,7 +217,8 @@ func TestQueueAtRandom(t *testing.T) {
 		}
 		rounds := slices.IsSortedFunc(q.waiting, func(a, b *ticket) int { return a.round - b.round })
 		if bytes != q.bytes.total || places != q.places.total || q.running == nil && len(q.waiting) > 0 || !rounds {
-			t.Fatalf("%d bytes, want %d; %d places, want %d; running %v; in order %v", q.bytes.total, bytes, q.places.total, places, q.running, rounds)
+			t.Fatalf("%d bytes, want %d; %d places, want %d; running %v; in order %v", q.bytes.total, bytes, q.places.total,
+				places, q.running, rounds)
 		}
 	}
 	if refused[true] < 100 || refused[false] < 100 {
@@ -224,7 +226,7 @@ func TestQueueAtRandom(t *testing.T) {
 	}
 }
 
-// TestQueueShares: one client's flood leaves places to others, and each of them finds some.
+// TestQueueShares checks that many requests of one client leave places for other clients.
 func TestQueueShares(t *testing.T) {
 	q := newQueue(32)
 	have := map[string]int{}
@@ -239,14 +241,15 @@ func TestQueueShares(t *testing.T) {
 			have[client]++
 		}
 	}
-	// The first of the flood runs, and has no place.
+	// The first request of the client has its turn, and no place.
 	want := map[string]int{"flood": 17, "second": 8, "third": 4, "fourth": 2, "fifth": 1, "sixth": 1}
 	if !maps.Equal(have, want) {
 		t.Errorf("places %v, want %v", have, want)
 	}
 }
 
-// TestQueueRejoin: the next picture of a request that had a turn is let in where others are refused, behind them in the round.
+// TestQueueRejoin checks that a request that has had a turn may join again although the queue is full, and that it
+// waits behind the others of the round.
 func TestQueueRejoin(t *testing.T) {
 	q := newQueue(1)
 	running, _ := q.join("a", 0)

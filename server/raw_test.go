@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// raw is a connection on which a test writes what no client library would.
+// raw is a connection on which a test writes bytes that no client library would send.
 type raw struct {
 	net.Conn
 	t  testing.TB
@@ -29,7 +29,7 @@ func (s *running) dial(t testing.TB) *raw {
 	return &raw{conn, t, bufio.NewReader(conn)}
 }
 
-// headOf is a POST's head with the token; more are whole lines of it.
+// headOf returns the head of a POST request with the token. more are further lines of it.
 func headOf(path, contentType string, length int, more ...string) string {
 	lines := []string{
 		"POST " + path + " HTTP/1.1", "Host: localhost", "Authorization: Bearer " + testToken, "Content-Type: " + contentType,
@@ -38,13 +38,13 @@ func headOf(path, contentType string, length int, more ...string) string {
 	return strings.Join(append(lines, more...), "\r\n") + "\r\n\r\n"
 }
 
-// from makes a request one of the client called name, as a proxy on this machine does.
+// from returns the header with which a proxy on this machine names the client of a request.
 func from(name string) string { return "X-Forwarded-For: " + name }
 
-// send writes; that the server has closed the connection is no fault of the test.
+// send writes text. It ignores errors, because the server may have closed the connection.
 func (c *raw) send(text string) { _, _ = io.WriteString(c, text) }
 
-// answer reads one reply whole.
+// answer reads one whole reply.
 func (c *raw) answer() (status int, header http.Header, body string) {
 	c.t.Helper()
 	response, err := http.ReadResponse(c.in, nil)
@@ -60,7 +60,7 @@ func (c *raw) answer() (status int, header http.Header, body string) {
 	return response.StatusCode, response.Header, string(all)
 }
 
-// ended says whether the server closes the connection within patience.
+// ended says whether the server closes the connection within the time patience.
 func (c *raw) ended(patience time.Duration) bool {
 	_ = c.SetReadDeadline(time.Now().Add(patience))
 	_, err := io.Copy(io.Discard, c.in)

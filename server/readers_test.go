@@ -11,15 +11,16 @@ import (
 	"time"
 )
 
-// askTen asks for ten pictures that do not compress, 2 MB in base64: more than a connection holds that nobody reads.
+// askTen asks for ten pictures that do not compress, 2 MB in base64. That is more than the buffers of a connection hold
+// if nobody reads.
 func (c *raw) askTen(stream bool) {
 	_ = c.Conn.(*net.TCPConn).SetReadBuffer(4 << 10)
 	body := fmt.Sprintf(`{"prompt": "x", "n": 10, "size": "192x192", "stream": %v}`, stream)
 	c.send(headOf("/v1/images/generations", "application/json", len(body)) + body)
 }
 
-// TestUnreadReplies: who asks and never reads, or reads at a creep, is cut off; the engine works for others meanwhile,
-// and nothing is left.
+// TestUnreadReplies checks that the server closes the connection of a client that does not read its reply, or reads it
+// too slowly, that the engine works for others meanwhile, and that nothing is left.
 func TestUnreadReplies(t *testing.T) {
 	engine := &fakeEngine{noise: true}
 	s := start(t, engine, func(_ *Options, l *limits) { l.stall, l.rate = 300*time.Millisecond, 1<<20 })
@@ -65,8 +66,8 @@ func TestUnreadReplies(t *testing.T) {
 	}
 }
 
-// TestUnreadRepliesCount: pictures that a client does not read count as its own until it is cut off; it gets no more
-// meanwhile, and others do.
+// TestUnreadRepliesCount checks that pictures that a client does not read count for the client until its connection is
+// closed. Meanwhile it gets no more pictures, and others do.
 func TestUnreadRepliesCount(t *testing.T) {
 	engine := &fakeEngine{noise: true}
 	const pictures = 10 * 192 * 192 * pixelBytes
@@ -81,7 +82,8 @@ func TestUnreadRepliesCount(t *testing.T) {
 		status, _, text := more.answer()
 		return status, text
 	}
-	if status, text := ask("127.0.0.1"); status != 429 || !strings.Contains(text, "too many pictures of this client wait to be made or read") {
+	if status, text := ask("127.0.0.1"); status != 429 ||
+		!strings.Contains(text, "too many pictures of this client wait to be made or read") {
 		t.Errorf("the same client: %d %.200s", status, text)
 	}
 	if status, text := ask("10.0.0.2"); status != 200 {
@@ -94,7 +96,7 @@ func TestUnreadRepliesCount(t *testing.T) {
 	}
 }
 
-// TestIdleConnections: a connection without a request does not stay.
+// TestIdleConnections checks that the server closes a connection without a request.
 func TestIdleConnections(t *testing.T) {
 	s := start(t, &fakeEngine{}, func(_ *Options, l *limits) { l.idle = 50 * time.Millisecond })
 	c := s.dial(t)

@@ -15,8 +15,8 @@ import (
 	"kleinbild/inference/picture"
 )
 
-// remote fetches reference pictures from public addresses. What may be reached is decided when a connection is made, on
-// the address itself, so that neither names nor redirects can lead into the user's own network.
+// remote fetches reference pictures from public addresses. The IP address is checked when a connection is made, so that
+// neither host names nor redirects can lead into the user's own network.
 type remote struct {
 	client  *http.Client
 	allowed func(netip.Addr) bool
@@ -39,10 +39,10 @@ func newRemote() *remote {
 	}
 	r.client = &http.Client{
 		Transport: &http.Transport{
-			Proxy:                  nil, // a proxy would connect on our behalf, past the check
+			Proxy:                  nil, // a proxy would connect for us, without the check
 			DialContext:            dialer.DialContext,
 			DisableKeepAlives:      true,
-			DisableCompression:     true, // pictures are compressed already, and what is not could unfold without end
+			DisableCompression:     true, // pictures are compressed already; a hostile body could expand without end
 			MaxResponseHeaderBytes: fetchHeaderBytes,
 			TLSHandshakeTimeout:    fetchConnect,
 			ResponseHeaderTimeout:  fetchAnswer,
@@ -60,18 +60,19 @@ func newRemote() *remote {
 	return r
 }
 
-// notPublic are the blocks that netip has no name for: shared address space, protocol assignments, documentation,
-// benchmarks, reserved, and those that carry an IPv4 address inside.
+// notPublic are the blocks of addresses that are not public and for which netip has no method: shared address space,
+// protocol assignments, documentation, benchmarks, reserved blocks, and IPv6 blocks that contain an IPv4 address.
 var notPublic = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("192.0.0.0/24"),
-	netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("198.18.0.0/15"), netip.MustParsePrefix("198.51.100.0/24"),
+	netip.MustParsePrefix("192.0.2.0/24"),
+	netip.MustParsePrefix("198.18.0.0/15"), netip.MustParsePrefix("198.51.100.0/24"),
 	netip.MustParsePrefix("203.0.113.0/24"), netip.MustParsePrefix("240.0.0.0/4"),
 	netip.MustParsePrefix("::/96"), netip.MustParsePrefix("64:ff9b::/96"), netip.MustParsePrefix("64:ff9b:1::/48"),
 	netip.MustParsePrefix("100::/64"), netip.MustParsePrefix("2001::/23"), netip.MustParsePrefix("2001:db8::/32"),
 	netip.MustParsePrefix("2002::/16"), netip.MustParsePrefix("fec0::/10"),
 }
 
-// public says whether an address lies in the public network: not on this machine, in its local networks, or nowhere.
+// public says whether ip is an address on the public internet.
 func public(ip netip.Addr) bool {
 	ip = ip.Unmap()
 	if !ip.IsGlobalUnicast() || ip.IsPrivate() || ip.Zone() != "" {
@@ -85,17 +86,20 @@ func public(ip netip.Addr) bool {
 	return true
 }
 
-// errTooSlow is the cause of a fetch that was ended because its server sends too slowly.
+// errTooSlow is the cause with which a fetch's context ends if the fetched server sends too slowly.
 var errTooSlow = errors.New("the server sends too slowly")
 
-// fetch returns the file at address. Its bytes count in the request's lease.
-func (r *remote) fetch(ctx context.Context, l limits, field string, address *url.URL, held *lease) (data chunks, err error) {
+// fetch returns the file at address. Its bytes count in the lease held of the client's request.
+func (r *remote) fetch(
+	ctx context.Context, l limits, field string, address *url.URL, held *lease,
+) (data chunks, err error) {
 	if !r.slots.take(ctx, held.client, l.fetchQueue) {
 		if ctx.Err() != nil {
 			return data, context.Cause(ctx)
 		}
 		return data, &apiError{
-			status: http.StatusServiceUnavailable, detail: field + ": too many pictures are being fetched", retryAfter: 10 * time.Second,
+			status: http.StatusServiceUnavailable, detail: field + ": too many pictures are being fetched",
+			retryAfter: 10 * time.Second,
 		}
 	}
 	defer r.slots.release(held.client)
@@ -113,7 +117,7 @@ func (r *remote) fetch(ctx context.Context, l limits, field string, address *url
 		if errors.Is(err, errNotPublic) {
 			return data, invalid(field, "%s, want one on the public internet", errNotPublic)
 		}
-		return data, unfetched(ctx, field, "cannot be fetched")
+		return data, fetchError(ctx, field, "cannot be fetched")
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
@@ -129,15 +133,15 @@ func (r *remote) fetch(ctx context.Context, l limits, field string, address *url
 	case errors.As(err, &own):
 		return data, own
 	case err != nil:
-		return data, unfetched(ctx, field, "cannot be fetched whole")
+		return data, fetchError(ctx, field, "cannot be fetched whole")
 	case n > limit:
-		return data, errorf(http.StatusRequestEntityTooLarge, "%s: more than %d bytes", field, limit)
+		return data, errorf(http.StatusRequestEntityTooLarge, "%s: more than %d bytes, want at most that", field, limit)
 	}
 	return data, nil
 }
 
-// unfetched says why a fetch under ctx ended.
-func unfetched(ctx context.Context, field, text string) error {
+// fetchError returns the error of a fetch that failed under ctx. text says what failed.
+func fetchError(ctx context.Context, field, text string) error {
 	switch cause := context.Cause(ctx); {
 	case cause == errTooSlow:
 		return invalid(field, "%s: %s", text, errTooSlow)
@@ -147,7 +151,8 @@ func unfetched(ctx context.Context, field, text string) error {
 	return invalid(field, "%s", text)
 }
 
-// fetching is a fetched file on its way: it counts the bytes, and timer ends it where they come too slowly.
+// fetching reads the body of a fetched file and counts its bytes in the lease. timer ends the fetch if they come too
+// slowly.
 type fetching struct {
 	ctx    context.Context
 	body   io.Reader
@@ -170,7 +175,7 @@ func (f *fetching) Read(p []byte) (int, error) {
 		before := time.Now()
 		if err := f.lease.take(f.ctx, int64(n), f.limits.memory); err != nil {
 			if context.Cause(f.ctx) == errTooSlow {
-				err = errMemory() // the fetch's time went in waiting here
+				err = errMemory() // the time for the fetch passed while it waited for memory
 			}
 			return 0, err
 		}

@@ -18,7 +18,8 @@ func TestPublic(t *testing.T) {
 	for address, want := range map[string]bool{
 		"8.8.8.8": true, "2606:4700::1111": true, "172.32.0.1": true, "100.63.0.1": true,
 		"127.0.0.1": false, "127.8.8.8": false, "::1": false, "0.0.0.0": false, "0.1.2.3": false, "::": false,
-		"10.1.2.3": false, "172.16.0.1": false, "192.168.0.1": false, "fd00::1": false, "fe80::1": false, "fe80::1%eth0": false,
+		"10.1.2.3": false, "172.16.0.1": false, "192.168.0.1": false, "fd00::1": false, "fe80::1": false,
+		"fe80::1%eth0":    false,
 		"169.254.169.254": false, "100.64.0.1": false, "224.0.0.1": false, "ff02::1": false, "255.255.255.255": false,
 		"240.0.0.1": false, "192.0.0.1": false, "198.18.0.1": false, "203.0.113.9": false,
 		"::ffff:127.0.0.1": false, "::ffff:10.0.0.1": false, "::ffff:8.8.8.8": true, "::127.0.0.1": false,
@@ -30,7 +31,7 @@ func TestPublic(t *testing.T) {
 	}
 }
 
-// loopbackOnly lets the tests' own servers be reached, by 127.0.0.1 alone.
+// loopbackOnly allows 127.0.0.1, where the tests' own servers listen, and no other address.
 func loopbackOnly(ip netip.Addr) bool { return ip == netip.MustParseAddr("127.0.0.1") }
 
 func TestRemoteReferences(t *testing.T) {
@@ -50,7 +51,10 @@ func TestRemoteReferences(t *testing.T) {
 	mux.Handle("/file", http.RedirectHandler("file:///etc/passwd", http.StatusFound))
 	mux.Handle("/loop", http.RedirectHandler("/loop", http.StatusFound))
 	mux.HandleFunc("/gone", http.NotFound)
-	mux.HandleFunc("/page", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>no picture at all</html>") })
+	mux.HandleFunc("/page", func(w http.ResponseWriter,
+		_ *http.Request) {
+		fmt.Fprint(w, "<html>no picture at all</html>")
+	})
 	mux.HandleFunc("/huge", func(w http.ResponseWriter, _ *http.Request) {
 		block := bytes.Repeat([]byte{0}, 1<<20)
 		for range fetchBytes>>20 + 2 {
@@ -70,8 +74,9 @@ func TestRemoteReferences(t *testing.T) {
 	ask := func(address string) got {
 		return s.generateWith(t, prompt(), text("size", "64x64"), text("image_uris", `["`+address+`"]`))
 	}
-	// Without the tests' permission nothing on this machine can be reached.
-	for _, host := range []string{"127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0", "2130706433", "0x7f.1"} {
+	// Without loopbackOnly no address of this machine can be reached.
+	for _, host := range []string{"127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0", "2130706433",
+		"0x7f.1"} {
 		if g := ask("http://" + host + port + "/a.png"); g.status != 422 || engine.runs() != 0 {
 			t.Errorf("%s: %d %s", host, g.status, g.body)
 		}
@@ -105,8 +110,8 @@ func TestRemoteReferences(t *testing.T) {
 	}
 }
 
-// TestRemoteLimits: fetched files count in the memory for uploads, only a few are under way, and one client has not all of
-// these.
+// TestRemoteLimits checks that fetched files count in the memory for uploads, that only a few fetches are under way,
+// and that one client does not have all of them.
 func TestRemoteLimits(t *testing.T) {
 	const size = 1 << 20
 	served := make(chan struct{})
@@ -152,7 +157,8 @@ func TestRemoteLimits(t *testing.T) {
 		o.AllowRemoteURIs = true
 		l.stall, l.rate = 200*time.Millisecond, 50<<10
 	}, func(s *Server) { s.remote.allowed = loopbackOnly })
-	if g := <-ask(strict, "10.0.0.1", "/creep"); g.status != 422 || !strings.Contains(g.detail(), "cannot be fetched whole: the server sends too slowly") {
+	if g := <-ask(strict, "10.0.0.1", "/creep"); g.status != 422 ||
+		!strings.Contains(g.detail(), "cannot be fetched whole: the server sends too slowly") {
 		t.Errorf("creeping: %d %s", g.status, g.body)
 	}
 
@@ -171,17 +177,18 @@ func TestRemoteLimits(t *testing.T) {
 	eventually(t, "another has as much as it asks for", func() bool {
 		s.memory.mu.Lock()
 		defer s.memory.mu.Unlock()
-		return s.memory.shares.held["10.0.0.2"] >= size*3/4-laneBytes
+		return s.memory.shares.held["10.0.0.2"] >= size*3/4-uncountedBytes
 	})
 	if used := s.memory.inUse(); used > s.memory.total+size {
 		t.Errorf("%d bytes in use, want at most %d", used, s.memory.total+size)
 	}
-	// One of the flood has as much as it asks for, too; others wait, for memory or to begin, and are told so in time.
+	// One request of the first client has the memory that it needs. Its others wait for memory or for a slot, and get an
+	// error in time.
 	if g := <-replies; g.status != 503 || g.header.Get("Retry-After") == "" {
 		t.Errorf("one of the flood: %d %s", g.status, g.body)
 	}
 	close(served)
-	if g := <-other; g.status != 415 { // it is no picture
+	if g := <-other; g.status != 415 { // the file is not a picture
 		t.Errorf("the other client: %d %s", g.status, g.body)
 	}
 	if most.Load() > maxFetches {
@@ -193,14 +200,18 @@ func TestRemoteLimits(t *testing.T) {
 	eventually(t, "all memory is free", func() bool { return s.memory.inUse() == 0 })
 }
 
-// TestRemoteIgnoresProxies: a proxy from the environment would connect past the check.
+// TestRemoteIgnoresProxies checks that a proxy from the environment is not used: it would connect without the check.
 func TestRemoteIgnoresProxies(t *testing.T) {
-	proxy := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the proxy was asked") }))
+	proxy := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter,
+		*http.Request) {
+		t.Error("the proxy was asked")
+	}))
 	defer proxy.Close()
 	t.Setenv("HTTP_PROXY", proxy.URL)
 	t.Setenv("ALL_PROXY", proxy.URL)
 	r := newRemote()
-	if _, err := r.fetch(t.Context(), usualLimits, "x", &url.URL{Scheme: "http", Host: "192.168.77.1", Path: "/"}, newMemory(fetchBytes).lease("a")); err == nil || !strings.Contains(err.Error(), "not public") {
+	if _, err := r.fetch(t.Context(), usualLimits, "x", &url.URL{Scheme: "http", Host: "192.168.77.1", Path: "/"},
+		newMemory(fetchBytes).lease("a")); err == nil || !strings.Contains(err.Error(), "not public") {
 		t.Error(err)
 	}
 }

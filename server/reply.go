@@ -25,29 +25,30 @@ type apiError struct {
 	status     int
 	detail     string
 	field      string        // the form field or JSON key at fault, if any
-	retryAfter time.Duration // 0: no Retry-After
-	final      bool          // the connection ends with it
-	cause      error         // nil unless the detail tells of another error
+	retryAfter time.Duration // 0 for no Retry-After header
+	final      bool          // the server closes the connection after it
+	cause      error         // the error that detail describes, nil if there is none
 }
 
 func (e *apiError) Error() string { return e.detail }
 
-// Unwrap returns the error that the detail tells of.
+// Unwrap returns the error that detail describes, nil if there is none.
 func (e *apiError) Unwrap() error { return e.cause }
 
 func errorf(status int, format string, args ...any) *apiError {
 	return &apiError{status: status, detail: fmt.Sprintf(format, args...)}
 }
 
-// invalid is a 422: a field's value that cannot be used, and what can.
+// invalid returns a 422 for a field whose value cannot be used.
 func invalid(field, format string, args ...any) *apiError {
-	return &apiError{status: http.StatusUnprocessableEntity, detail: field + ": " + fmt.Sprintf(format, args...), field: field}
+	detail := field + ": " + fmt.Sprintf(format, args...)
+	return &apiError{status: http.StatusUnprocessableEntity, detail: detail, field: field}
 }
 
-// statusClientClosed is what logs call a request whose client went away; nobody receives it.
+// statusClientClosed is the status in the log for a request whose client has left. It is never sent.
 const statusClientClosed = 499
 
-// asAPIError decides what a client is told of an error.
+// asAPIError returns the error that the client sees for err.
 func asAPIError(r *http.Request, err error) *apiError {
 	var own *apiError
 	var tooLarge *http.MaxBytesError
@@ -58,8 +59,8 @@ func asAPIError(r *http.Request, err error) *apiError {
 	case errors.As(err, &tooLarge):
 		return errorf(http.StatusRequestEntityTooLarge, "body: more than %d bytes, want at most that", tooLarge.Limit)
 	case errors.As(err, &network) && network.Timeout():
-		// Before the context, which net/http cancels for it.
-		return errorf(http.StatusRequestTimeout, "it did not come in time")
+		// This case comes before the check of the context, which net/http cancels after a timeout.
+		return errorf(http.StatusRequestTimeout, "the connection was too slow")
 	case errors.Is(context.Cause(r.Context()), errShutdown):
 		return errClosed()
 	case r.Context().Err() != nil:
@@ -70,7 +71,7 @@ func asAPIError(r *http.Request, err error) *apiError {
 	return errorf(http.StatusInternalServerError, "%s", err)
 }
 
-// errorBody is the JSON of an error. OpenAI's clients read Error, which comes on their paths only.
+// errorBody is the JSON of an error. OpenAI's clients read Error, which is sent on OpenAI's paths only.
 type errorBody struct {
 	Detail string       `json:"detail"`
 	Error  *openAIError `json:"error,omitempty"`
@@ -83,7 +84,7 @@ type openAIError struct {
 	Code    *string `json:"code"`
 }
 
-// isOpenAI says whether a path is one of OpenAI's API, whose errors its clients read.
+// isOpenAI says whether the path of r is one of OpenAI's API.
 func isOpenAI(r *http.Request) bool {
 	return strings.HasPrefix(r.URL.Path, "/v1/images/") || strings.HasPrefix(r.URL.Path, "/v1/models")
 }
@@ -102,8 +103,9 @@ func bodyOf(r *http.Request, e *apiError) errorBody {
 	return body
 }
 
-// fail tells the client of an error, in the way in which the reply has begun. It returns false where that is not
-// possible: half a picture must not look like a whole one, and a client that has left must not be sent an empty 200.
+// fail sends an error to the client: as an event if the reply is a stream that has begun, otherwise as JSON. It returns
+// false if neither is possible, because part of another reply was sent or the client has left. The caller must then
+// abort the connection: half a picture must not look like a whole one, and net/http must not send an empty 200.
 func (s *Server) fail(w *reply, r *http.Request, err error) bool {
 	e := asAPIError(r, err)
 	w.failure = e
@@ -148,20 +150,20 @@ func (s *Server) logRequest(w *reply, r *http.Request) {
 	s.log.LogAttrs(context.Background(), level, "request", append(attrs, w.attrs...)...)
 }
 
-// reply is a response on its way: it remembers what was sent, and no write of it may stand still.
+// reply is the response to a request. It records what was sent, and sets a deadline for each write.
 type reply struct {
 	http.ResponseWriter
 	control  *http.ResponseController
 	limits   limits
-	pace     *pace        // of what is being sent
-	incoming *watchedBody // nil where the request has no body
+	pace     *pace
+	incoming *watchedBody // nil if the request has no body
 	start    time.Time
-	status   int  // 0: nothing sent yet
-	events   bool // server-sent events have begun
+	status   int  // 0 if nothing was sent yet
+	events   bool // a stream of server-sent events has begun
 	route    string
 	failure  *apiError
-	attrs    []slog.Attr // for the log
-	turns    int         // on the engine that the request has had
+	attrs    []slog.Attr // attributes for the log
+	turns    int         // how many turns on the engine the request has had
 }
 
 func newReply(w http.ResponseWriter, l limits) *reply {
@@ -181,14 +183,15 @@ func (w *reply) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-// patience begins anew with each reply and each event: the client has not been waited for in between. A writer without
-// deadlines (in tests) needs none.
+// patience starts the pace anew, at the beginning of a reply and of each event, because the server did not wait for the
+// client in between. The error is ignored: a ResponseWriter of a test has no deadlines.
 func (w *reply) patience() {
 	w.pace = newPace(w.limits.stall, 0)
 	_ = w.control.SetWriteDeadline(w.pace.due)
 }
 
-// Write sends p at no less than the rate of limits; the header was sent before.
+// Write sends p. It fails if the client does not take the bytes at the minimum rate of limits. The header must have
+// been sent.
 func (w *reply) Write(p []byte) (n int, err error) {
 	for len(p) > 0 && err == nil {
 		var k int
@@ -199,14 +202,14 @@ func (w *reply) Write(p []byte) (n int, err error) {
 	return n, err
 }
 
-// filePlace stands for a file in values that are sent as JSON. Its base64 is made on the way out, so that the file is
-// in memory once.
+// filePlace is the placeholder of a file in values that are sent as JSON. fill replaces it by the file's base64 while
+// it writes, so that the base64 is never in memory as a whole.
 const filePlace = "\x00file\x00"
 
 // filePlaceJSON is filePlace as encoding/json writes it.
 var filePlaceJSON = []byte(`\u0000file\u0000`)
 
-// fill writes text with the base64 of files in their places.
+// fill writes text, with the base64 of files in place of the placeholders.
 func (w *reply) fill(text []byte, files ...[]byte) error {
 	out := bufio.NewWriterSize(w, writeChunk)
 	for i, part := range bytes.SplitN(text, filePlaceJSON, len(files)+1) {
@@ -226,7 +229,7 @@ func (w *reply) fill(text []byte, files ...[]byte) error {
 	return out.Flush()
 }
 
-// json sends v, with files in the places of its filePlace.
+// json sends v as JSON, with the base64 of files in place of each filePlace.
 func (w *reply) json(status int, v any, files ...[]byte) error {
 	var body bytes.Buffer
 	enc := json.NewEncoder(&body)
@@ -254,8 +257,8 @@ func (w *reply) head(status int, contentType string, size int) {
 	w.WriteHeader(status)
 }
 
-// printable takes control characters, and marks that turn the direction of text, out of what clients send: it reaches
-// logs and terminals.
+// printable replaces control characters, and marks that change the direction of text, in text that a client has sent,
+// because the text reaches logs and terminals.
 func printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		if plain.DrivesTerminal(r) {
@@ -265,9 +268,10 @@ func printable(text string) string {
 	}, text)
 }
 
-// clientOf names who sent a request: its address without the port. All shares are by this name. A proxy on this machine
-// is taken at its word for the address that it had the request from, since programs on this machine can take any
-// loopback address anyway; any other machine is the client itself, whatever its headers say.
+// clientOf returns the name of the client that sent a request: its address without the port. All shares are counted by
+// this name. If the request comes from this machine, it may come from a proxy, and the last address in X-Forwarded-For
+// is the client: a program on this machine could use any loopback address anyway. The headers of other machines are not
+// trusted.
 func clientOf(r *http.Request) string {
 	host := hostOf(r.RemoteAddr)
 	if ip, err := netip.ParseAddr(host); err != nil || !ip.Unmap().IsLoopback() {
@@ -285,7 +289,7 @@ func clientOf(r *http.Request) string {
 	return ip.Unmap().WithZone("").String()
 }
 
-// hostOf is an address without its port.
+// hostOf returns an address without its port.
 func hostOf(address string) string {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {

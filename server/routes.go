@@ -7,17 +7,17 @@ import (
 	"strings"
 )
 
-// handler answers a request or returns the error that the client is told.
+// handler answers a request, or returns the error that is then sent to the client.
 type handler func(*reply, *http.Request) error
 
 // ServeHTTP makes a handler a value that http.ServeMux keeps. It is never called: dispatch asks the mux for the handler
 // of a request and calls that one itself, since it needs the error.
 func (handler) ServeHTTP(http.ResponseWriter, *http.Request) {}
 
-// pathHealth says no more than whether pictures can be made.
+// pathHealth is the path of the health check, which says only whether pictures can be made.
 const pathHealth = "/healthz"
 
-// routes are the API's handlers by their patterns for http.ServeMux, in which GET includes HEAD.
+// routes returns the API's handlers by their patterns for http.ServeMux, in which GET includes HEAD.
 func (s *Server) routes() map[string]handler {
 	return map[string]handler{
 		"GET " + pathHealth:           s.health,
@@ -30,7 +30,7 @@ func (s *Server) routes() map[string]handler {
 	}
 }
 
-// Handler is the whole API, its checks included.
+// Handler returns the handler of the whole API, with its checks of Host, Origin and token.
 func (s *Server) Handler() http.Handler {
 	routes := http.NewServeMux()
 	for pattern, handle := range s.routes() {
@@ -50,7 +50,7 @@ func (s *Server) Handler() http.Handler {
 	})
 }
 
-// guarded turns a panic into an error: one request must not end the program.
+// guarded calls dispatch and turns a panic into an error: one request must not end the program.
 func (s *Server) guarded(w *reply, r *http.Request, routes *http.ServeMux) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -65,7 +65,7 @@ func (s *Server) dispatch(w *reply, r *http.Request, routes *http.ServeMux) erro
 	if err := s.checkConnection(r); err != nil {
 		return err
 	}
-	open := r.URL.Path == pathHealth // to load balancers, which send no token, and in HTTP/1.0 no Host
+	open := r.URL.Path == pathHealth // load balancers send no token, and in HTTP/1.0 no Host
 	if !open {
 		if err := s.checkHost(r); err != nil {
 			return err
@@ -102,10 +102,10 @@ func unmatched(w *reply, r *http.Request, refusal http.Handler) error {
 }
 
 func errNoPath() error {
-	return errorf(http.StatusNotFound, "no such path; GET /openapi.json describes what there is")
+	return errorf(http.StatusNotFound, "no such path; GET /openapi.json describes the paths that there are")
 }
 
-// headersOnly is a ResponseWriter that drops status and body.
+// headersOnly is a ResponseWriter that discards the status and the body.
 type headersOnly http.Header
 
 func (h headersOnly) Header() http.Header          { return http.Header(h) }

@@ -1,11 +1,13 @@
-// Package server is the HTTP API: requests in the shape of the hosted Klein API and of OpenAI's image API go in, PNG
-// pictures and JSON come out, made by one engine, one at a time.
+// Package server is the HTTP API. It accepts requests in the formats of the hosted Klein API and of OpenAI's image API,
+// and answers with pictures (PNG, JPEG or WebP), JSON, and streams of events. One engine makes all pictures, one at a
+// time.
 //
-// Refused before a body is read: requests that a website sent or whose Host is a name that the server does not know
-// (403), requests without the token (401), unknown paths and methods (404, 405). Only GET /healthz needs neither Host nor
-// token. Refused before anything is computed:
-// bodies over the limit (413), what is not a picture (415), values out of range (422), a full queue (429). It never logs
-// prompts unless asked, never a token, and connects nowhere unless Options.AllowRemoteURIs is set.
+// Before it reads a body, the server refuses requests that a website sent or whose Host is a name that it does not know
+// (403), requests without the token (401), and unknown paths and methods (404, 405). Only GET /healthz needs neither a
+// known Host nor a token. Before it computes anything, it refuses bodies over the limit (413), files that are not
+// pictures (415), values out of range (422), and requests for which the queue has no place (429). It logs prompts only
+// if Options.LogPrompts is set, never logs the token, and connects to other machines only if Options.AllowRemoteURIs is
+// set.
 package server
 
 import (
@@ -25,13 +27,13 @@ import (
 	"kleinbild/inference"
 )
 
-// Engine is what makes the pictures; *inference.Engine is one.
+// Engine makes the pictures. *inference.Engine implements it.
 type Engine interface {
 	Info() inference.Info
 	Generate(context.Context, inference.Request, func(inference.Progress)) (*inference.Result, error)
 }
 
-// Model is an engine that is ready, and whether it is the demo model that the program carries.
+// Model is an open engine. Demo says that its model is the demo model, which is part of the program.
 type Model struct {
 	Engine Engine
 	Demo   bool
@@ -43,58 +45,60 @@ const (
 	DemoModelID    = "kleinbild-demo"
 )
 
-// Options say what to serve and to whom. Zero values of numbers mean the defaults below.
+// Options say what to serve and to whom. A number that is 0 means its default.
 type Options struct {
-	// Open returns the model. Where it fails, requests for pictures get its error with 503, and it is called again for
-	// later ones, as it is where the model is the demo model: one downloaded meanwhile is taken without a restart. Its
-	// context ends with the server.
+	// Open returns the model. If it fails, requests for pictures get its error with 503. It is called again for later
+	// requests if it has failed or has returned the demo model, so that a model that was downloaded meanwhile is used
+	// without a restart. Its context ends with the server.
 	Open func(context.Context) (Model, error)
-	// Opened is a model that Open has given already; none where its Engine is nil.
+	// Opened is a model that Open has returned before New was called. There is none if its Engine is nil.
 	Opened  Model
-	ModelID string // the name that any model answers to; DefaultModelID where empty
-	// ModelAliases are more names of the same model, for clients that ask for one of another service's.
+	ModelID string // the name of the model in requests, whichever model it is; DefaultModelID if empty
+	// ModelAliases are more names of the same model, for clients that ask for a model of another service.
 	ModelAliases []string
-	Version      string // of the program, for the pictures' metadata and the API's document
-	// Token must come with every request but /healthz; "" asks for none.
+	Version      string // the program's version, for the pictures' metadata and the API's document
+	// Token must come with every request but GET /healthz. If it is "", no token is needed.
 	Token string
-	// Hosts are names, beside localhost and IP addresses, that a request's Host may have.
+	// Hosts are the names that a request's Host may have, beside localhost and IP addresses.
 	Hosts []string
 	// Origins are websites ("https://paint.example") whose scripts may use the API.
 	Origins []string
-	// AllowRemoteURIs lets image_uris name http and https URLs on public addresses.
+	// AllowRemoteURIs allows http and https URLs on public addresses in image_uris.
 	AllowRemoteURIs bool
-	QueueLimit      int           // waiting pictures
-	MaxBodyBytes    int64         // of one request
-	Grace           time.Duration // for the picture under way when Serve's context ends
-	Log             *slog.Logger  // none where nil
+	QueueLimit      int           // how many requests may wait
+	MaxBodyBytes    int64         // the largest body of a request
+	Grace           time.Duration // how long the picture under way may take after Serve's context has ended
+	Log             *slog.Logger  // nil for no log
 	LogPrompts      bool
 }
 
-// Server answers requests; New makes one.
+// Server answers requests. New returns one.
 type Server struct {
-	opts        Options
-	limits      limits
-	log         *slog.Logger
-	queue       *queue
-	memory      *memory             // of what clients send
-	decodes     *semaphore.Weighted // a reference of 100 megapixels takes up to 1.3 GB while it is decoded
-	decoders    *slots              // those that wait for a place in decodes, one of each client
+	opts    Options
+	limits  limits
+	log     *slog.Logger
+	queue   *queue
+	memory  *memory             // the budget for uploads and fetched references
+	decodes *semaphore.Weighted // of size 1: a reference of 100 megapixels takes up to 1.3 GB while it is decoded
+	// decoders has one slot for each client. The holder of a slot waits for decodes, or decodes.
+	decoders    *slots
 	remote      *remote
 	connections *connections
 	started     time.Time
-	turns       sync.WaitGroup  // requests that have had a turn, until their client has the reply
-	accepting   context.Context // until the server begins to end
-	refuse      func()
+	turns       sync.WaitGroup  // counts the turns of requests whose reply is not complete yet
+	accepting   context.Context // ends when the server begins to shut down
+	// stopAccepting ends accepting.
+	stopAccepting func()
 
-	mu       sync.Mutex // guards the rest; held for moments only
-	life     context.Context
+	mu       sync.Mutex      // guards the fields below; never held for long
+	life     context.Context // the parent of the requests' contexts
 	model    Model
 	openErr  error
-	lastOpen time.Time
-	opening  chan struct{} // closed when the opening under way is over; nil while there is none
+	lastOpen time.Time     // when the last call of Options.Open returned
+	opening  chan struct{} // closed when the present call of Options.Open returns; nil if there is none
 }
 
-// New returns a server with its options completed; nothing is opened yet.
+// New returns a server for opts, with defaults for what they leave out. It opens no model.
 func New(opts Options) (*Server, error) {
 	if opts.ModelID == "" {
 		opts.ModelID = DefaultModelID
@@ -114,10 +118,10 @@ func New(opts Options) (*Server, error) {
 	if opts.MaxBodyBytes > mostBodyBytes {
 		return nil, fmt.Errorf("server: body limit of %d bytes, want at most %d", opts.MaxBodyBytes, mostBodyBytes)
 	}
-	accepting, refuse := context.WithCancel(context.Background())
+	accepting, stopAccepting := context.WithCancel(context.Background())
 	s := &Server{
-		accepting: accepting, refuse: refuse, opts: opts, limits: usualLimits, log: opts.Log, queue: newQueue(opts.QueueLimit),
-		memory:  newMemory(max(opts.MaxBodyBytes, fetchBytes)),
+		accepting: accepting, stopAccepting: stopAccepting, opts: opts, limits: usualLimits, log: opts.Log,
+		queue: newQueue(opts.QueueLimit), memory: newMemory(max(opts.MaxBodyBytes, fetchBytes)),
 		decodes: semaphore.NewWeighted(1), decoders: newSlots(maxConnections, 1), remote: newRemote(),
 		connections: newConnections(maxConnections, spareConnections), started: time.Now(), life: context.Background(),
 	}
@@ -127,12 +131,13 @@ func New(opts Options) (*Server, error) {
 	return s, nil
 }
 
-// errShutdown is the cause of a run that was cancelled because the server ends.
+// errShutdown is the cause with which the contexts of requests end if the server shuts down before their pictures are
+// done.
 var errShutdown = errors.New("server: shutting down")
 
-// Serve answers on listener until ctx ends. Then waiting requests are refused with 503, and the picture under way has
-// Options.Grace to be finished before it is cancelled. Requests that have no turn, such as uploads, keep nothing from ending.
-// It returns nil after an orderly end.
+// Serve answers requests on listener until ctx ends. Then it refuses waiting requests with 503, and cancels the picture
+// under way if that is not finished within Options.Grace. Requests without a turn, such as uploads, do not delay the
+// shutdown. Serve returns nil after an orderly shutdown, EndsWithin beyond the grace at the latest.
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	base, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(errShutdown)
@@ -145,7 +150,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		ConnContext:       withConn,
 		ConnState:         s.connections.changed,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
-		// net/http would answer "OPTIONS *" past the guards.
+		// net/http would answer "OPTIONS *" without the checks of this package.
 		DisableGeneralOptionsHandler: true,
 	}
 	s.mu.Lock()
@@ -161,21 +166,22 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	}
 	s.log.Info("shutting down", "grace", s.opts.Grace)
 	s.queue.close()
-	s.refuse()
+	s.stopAccepting()
 	ending, end := context.WithCancel(context.Background())
 	defer end()
 	go func() {
 		s.finishTurns(cancel)
 		time.AfterFunc(farewellWait, end)
 	}()
-	err := web.Shutdown(ending) // it closes the listener at once, and waits for the connections in use
+	err := web.Shutdown(ending) // closes the listener at once, and waits for connections with a request
 	if errors.Is(err, context.Canceled) {
-		err = nil // who is left has been told, or does not listen
+		err = nil // the clients that are left were sent an error, or do not read it
 	}
 	return errors.Join(err, web.Close())
 }
 
-// finishTurns returns when the picture under way has reached its client, or was cancelled after the grace.
+// finishTurns waits until the client has the picture under way. If the picture is not finished within the grace, it
+// calls cancel and waits until the engine has stopped. Both waits are bounded.
 func (s *Server) finishTurns(cancel context.CancelCauseFunc) {
 	if within(s.opts.Grace, s.queue.ended) {
 		delivered := make(chan struct{})
@@ -190,7 +196,7 @@ func (s *Server) finishTurns(cancel context.CancelCauseFunc) {
 	within(cancelWait, s.queue.ended)
 }
 
-// within waits for done, d at most.
+// within waits until done is closed, at most for the time d. It returns false if that has passed.
 func within(d time.Duration, done <-chan struct{}) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -202,8 +208,9 @@ func within(d time.Duration, done <-chan struct{}) bool {
 	}
 }
 
-// openModel returns the model. It is opened where that has not succeeded yet, and asked for again while it is the demo
-// model, which serves for want of another. One opening at a time is under way; who waits for it leaves when ctx ends.
+// openModel returns the model. If there is none yet, or only the demo model, it has Options.Open called first, unless
+// the last call was less than retryOpen ago. One call is under way at a time, and all requests wait for the same one.
+// The wait ends when ctx ends, and after openPatience if the demo model can serve the request.
 func (s *Server) openModel(ctx context.Context) (Model, error) {
 	s.mu.Lock()
 	settled := s.model.Engine != nil && !s.model.Demo
@@ -229,6 +236,7 @@ func (s *Server) openModel(ctx context.Context) (Model, error) {
 	return s.knownModel()
 }
 
+// open calls Options.Open, stores what it returns, and closes over.
 func (s *Server) open(ctx context.Context, over chan struct{}) {
 	var m Model
 	err := errors.New("opening it failed; the server's log has more")
@@ -247,7 +255,7 @@ func (s *Server) open(ctx context.Context, over chan struct{}) {
 	m, err = s.opts.Open(ctx)
 }
 
-// knownModel returns the model that was opened last, and looks for none.
+// knownModel returns the model that was opened last. It opens none.
 func (s *Server) knownModel() (Model, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -261,8 +269,9 @@ func (s *Server) knownModel() (Model, error) {
 	return Model{}, &apiError{status: http.StatusServiceUnavailable, detail: detail, retryAfter: time.Minute}
 }
 
-// keepOpening tries until there is a model or ctx ends, so that a server whose model came later, and which nobody asks for
-// pictures before its health is good, gets well by itself.
+// keepOpening calls openModel until there is a model or ctx ends. A model may come after the server has started;
+// without this loop the health check would stay bad until the first request for a picture, and a load balancer would
+// send none.
 func (s *Server) keepOpening(ctx context.Context) {
 	tick := time.NewTicker(s.limits.reopen)
 	defer tick.Stop()
@@ -278,7 +287,7 @@ func (s *Server) keepOpening(ctx context.Context) {
 	}
 }
 
-// modelIDs are the names that requests may use, the usual one first.
+// modelIDs returns the names of the model that requests may use, Options.ModelID first.
 func (s *Server) modelIDs(m Model) []string {
 	ids := append([]string{s.opts.ModelID}, s.opts.ModelAliases...)
 	if m.Demo {
@@ -293,7 +302,7 @@ func (s *Server) modelIDs(m Model) []string {
 	return once
 }
 
-// servedBy is what X-Model says.
+// servedBy returns the name of the model for the header X-Model.
 func (s *Server) servedBy(m Model) string {
 	if m.Demo {
 		return DemoModelID
@@ -301,13 +310,14 @@ func (s *Server) servedBy(m Model) string {
 	return s.opts.ModelID
 }
 
-// health tells what is known already: anybody may ask, as often as they like, so that asking must cost nothing.
+// health answers GET /healthz from what is known, and opens no model: anybody may ask as often as they like, so that an
+// answer must cost nothing.
 func (s *Server) health(w *reply, _ *http.Request) error {
 	if s.queue.isClosed() {
 		return errClosed()
 	}
 	if _, err := s.knownModel(); err != nil {
-		// Anybody may ask, so that the error, which names folders, stays inside.
+		// Anybody may ask, so that the answer does not contain the error, which names folders.
 		return &apiError{status: http.StatusServiceUnavailable, detail: "no model", retryAfter: 10 * time.Second}
 	}
 	return w.json(http.StatusOK, map[string]string{"status": "ok"})

@@ -35,27 +35,29 @@ import (
 
 const testToken = "secret-of-the-tests"
 
-// fakeEngine makes grey pictures of the right size and remembers what it was asked. With a gate it computes until the
-// gate lets it go.
+// fakeEngine makes grey pictures of the right size and records its requests. If it has a gate, each run ends when it
+// has received a value from the gate.
 type fakeEngine struct {
-	gate   chan struct{} // nil: at once
-	native int           // of the picture's sides; 1024 where 0
+	gate   chan struct{} // nil if runs end at once
+	native int           // the native size; 1024 if 0
 	fail   func(inference.Request) error
-	// previews are made of four steps where the request asks for them.
+	// previews says that the engine makes previews after four steps if the request asks for them.
 	previews bool
-	noise    bool // pictures do not compress
+	noise    bool // makes pictures that do not compress
 
 	mu       sync.Mutex
 	requests []inference.Request
-	stopped  int // runs that ended with their context
+	stopped  int // how many runs ended with their context
 	busy     bool
 }
 
 func (e *fakeEngine) Info() inference.Info {
-	return inference.Info{Model: "fake", Variant: inference.Distilled, NativeSize: cmp.Or(e.native, 1024), Steps: 4, Guidance: 1}
+	return inference.Info{Model: "fake", Variant: inference.Distilled, NativeSize: cmp.Or(e.native, 1024), Steps: 4,
+		Guidance: 1}
 }
 
-func (e *fakeEngine) Generate(ctx context.Context, req inference.Request, progress func(inference.Progress)) (*inference.Result, error) {
+func (e *fakeEngine) Generate(ctx context.Context, req inference.Request,
+	progress func(inference.Progress)) (*inference.Result, error) {
 	e.mu.Lock()
 	if e.busy {
 		e.mu.Unlock()
@@ -106,7 +108,8 @@ func (e *fakeEngine) Generate(ctx context.Context, req inference.Request, progre
 
 func metadataOf(req inference.Request) picture.Metadata {
 	return picture.Metadata{
-		Prompt: req.Prompt(), Seed: req.Seed(), Steps: 4, Width: req.Size().Width, Height: req.Size().Height, MaxSequenceLength: 512,
+		Prompt: req.Prompt(), Seed: req.Seed(), Steps: 4, Width: req.Size().Width, Height: req.Size().Height,
+		MaxSequenceLength: 512,
 	}
 }
 
@@ -124,13 +127,13 @@ func (e *fakeEngine) cancelled() int {
 	return e.stopped
 }
 
-// running is a server on a loopback port of its own.
+// running is a server that listens on a free loopback port.
 type running struct {
 	*Server
 	address string
 	client  *http.Client
 	log     *lockedBuffer
-	stop    func() error // ends Serve as a signal does, and waits
+	stop    func() error // ends the context of Serve and waits until it has returned
 }
 
 type lockedBuffer struct {
@@ -150,7 +153,7 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-// shallow is a listener whose connections hold little that nobody reads.
+// shallow is a listener whose connections have small buffers for what is written.
 type shallow struct{ net.Listener }
 
 func (s shallow) Accept() (net.Conn, error) {
@@ -192,17 +195,19 @@ func start(t testing.TB, engine Engine, change func(*Options, *limits), more ...
 		cancel()
 		return <-done
 	})
-	transport := &http.Transport{ExpectContinueTimeout: time.Minute} // who asks whether a body may come waits for the answer
+	// With this time-out a client with Expect: 100-continue waits for the answer.
+	transport := &http.Transport{ExpectContinueTimeout: time.Minute}
 	t.Cleanup(func() {
 		transport.CloseIdleConnections()
 		if err := stop(); err != nil {
 			t.Errorf("Serve: %v", err)
 		}
 	})
-	return &running{s, listener.Addr().String(), &http.Client{Transport: &checked{t, transport}, Timeout: 30 * time.Second}, log, stop}
+	return &running{s, listener.Addr().String(), &http.Client{Transport: &checked{t, transport},
+		Timeout: 30 * time.Second}, log, stop}
 }
 
-// document of the API, loaded once.
+// apiDocument returns the parsed openapi.json.
 var apiDocument = sync.OnceValues(func() (*openapi3.T, error) {
 	doc, err := openapi3.NewLoader().LoadFromData(openAPIDocument)
 	if err != nil {
@@ -219,7 +224,7 @@ var apiRouter = sync.OnceValues(func() (routers.Router, error) {
 	return gorillamux.NewRouter(doc)
 })
 
-// checked holds every reply against the API's document.
+// checked is a RoundTripper that checks every reply against openapi.json.
 type checked struct {
 	t    testing.TB
 	base http.RoundTripper
@@ -227,7 +232,8 @@ type checked struct {
 
 func (c *checked) RoundTrip(r *http.Request) (*http.Response, error) {
 	response, err := c.base.RoundTrip(r)
-	if err != nil || strings.HasPrefix(response.Header.Get("Content-Type"), "text/event-stream") || response.StatusCode == http.StatusNoContent {
+	if err != nil || strings.HasPrefix(response.Header.Get("Content-Type"), "text/event-stream") ||
+		response.StatusCode == http.StatusNoContent {
 		return response, err
 	}
 	body, err := io.ReadAll(response.Body)
@@ -247,7 +253,7 @@ func validate(r *http.Request, response *http.Response, body []byte) error {
 	if err != nil {
 		return err
 	}
-	// 404 and 405 belong to no operation: their shape is checked alone.
+	// 404 and 405 belong to no operation of the document: only the schema of the error is checked.
 	if response.StatusCode == http.StatusNotFound || response.StatusCode == http.StatusMethodNotAllowed {
 		var value any
 		if err := json.Unmarshal(body, &value); err != nil {
@@ -261,7 +267,7 @@ func validate(r *http.Request, response *http.Response, body []byte) error {
 	}
 	route, params, err := router.FindRoute(r)
 	if err != nil {
-		return nil // refused before it was known what it asks for
+		return nil // the request was refused before its path was looked at
 	}
 	return openapi3filter.ValidateResponse(context.Background(), &openapi3filter.ResponseValidationInput{
 		RequestValidationInput: &openapi3filter.RequestValidationInput{Request: r, PathParams: params, Route: route},
@@ -276,7 +282,7 @@ func init() {
 	}
 }
 
-// part is one field of a form; a file where its name is not empty.
+// part is one part of a form. It is a file if its file name is not empty.
 type part struct {
 	field, text, file string
 	data              []byte
@@ -310,7 +316,7 @@ func formOf(t testing.TB, parts ...part) (contentType string, body []byte) {
 	return w.FormDataContentType(), b.Bytes()
 }
 
-// pngOf is a PNG file whose top left pixel has the colour red = tag.
+// pngOf returns a PNG file whose top left pixel has the red level tag.
 func pngOf(t testing.TB, width, height int, tag uint8) []byte {
 	t.Helper()
 	img := image.NewRGBA(image.Rect(0, 0, width, height))
@@ -328,7 +334,7 @@ func dataURI(data []byte) string {
 	return "data:image/png;base64," + base64.StdEncoding.EncodeToString(data)
 }
 
-// got is a reply read whole.
+// got is a reply with its whole body.
 type got struct {
 	status int
 	header http.Header
@@ -392,7 +398,7 @@ func (s *running) get(t testing.TB, path string) got {
 	return g
 }
 
-// eventually waits for what another goroutine brings about.
+// eventually waits until a condition holds that another goroutine brings about.
 func eventually(t testing.TB, what string, is func() bool) {
 	t.Helper()
 	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
@@ -453,13 +459,14 @@ func TestModelsAndHealth(t *testing.T) {
 	if g := s.get(t, "/healthz"); g.status != http.StatusServiceUnavailable || g.detail() != "no model" {
 		t.Errorf("health: %d %s", g.status, g.body)
 	}
-	if g := s.generateWith(t, prompt()); g.status != http.StatusServiceUnavailable || !strings.Contains(g.detail(), "none found") || g.header.Get("Retry-After") == "" {
+	if g := s.generateWith(t, prompt()); g.status != http.StatusServiceUnavailable ||
+		!strings.Contains(g.detail(), "none found") || g.header.Get("Retry-After") == "" {
 		t.Errorf("generate: %d %.200s", g.status, g.body)
 	}
 	if have := ids(); have != "" {
 		t.Errorf("models %q, want none", have)
 	}
-	// A model that came later is found without a restart.
+	// A model that appears later is found without a restart.
 	opened.Store(&Model{Engine: &fakeEngine{}, Demo: true})
 	s.mu.Lock()
 	s.lastOpen = time.Time{}
@@ -477,7 +484,8 @@ func TestModelsAndHealth(t *testing.T) {
 		}
 	}
 	g := s.generateWith(t, prompt(), text("model", "flux2-klein-4b"))
-	if g.status != http.StatusUnprocessableEntity || g.detail() != `model: "flux2-klein-4b", want my-klein or kleinbild-demo` {
+	if g.status != http.StatusUnprocessableEntity ||
+		g.detail() != `model: "flux2-klein-4b", want my-klein or kleinbild-demo` {
 		t.Errorf("%d %s", g.status, g.body)
 	}
 }
@@ -507,10 +515,11 @@ func TestPathsAndMethods(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r.URL = &url.URL{Scheme: "http", Host: s.address, Opaque: row.path} // as it is
+		r.URL = &url.URL{Scheme: "http", Host: s.address, Opaque: row.path} // sent unchanged
 		g, err := s.send(r)
 		if err != nil || g.status != row.status || g.header.Get("Allow") != row.allow {
-			t.Errorf("%s %s: %d, Allow %q, %v; want %d, %q", row.method, row.path, g.status, g.header.Get("Allow"), err, row.status, row.allow)
+			t.Errorf("%s %s: %d, Allow %q, %v; want %d, %q", row.method, row.path, g.status, g.header.Get("Allow"), err,
+				row.status, row.allow)
 		}
 		if location := g.header.Get("Location"); location != "" {
 			t.Errorf("%s %s: redirected to %s", row.method, row.path, location)
@@ -521,7 +530,7 @@ func TestPathsAndMethods(t *testing.T) {
 	}
 }
 
-// TestPanicOfTheEngine: one request fails with 500, the next one works.
+// TestPanicOfTheEngine checks that a request fails with 500 if the engine panics, and that the next one succeeds.
 func TestPanicOfTheEngine(t *testing.T) {
 	broken := true
 	s := start(t, &fakeEngine{fail: func(inference.Request) error {
@@ -536,7 +545,8 @@ func TestPanicOfTheEngine(t *testing.T) {
 		if accept == "image/png" && (g.status != 500 || strings.Contains(string(g.body), "out of range")) {
 			t.Errorf("%s: %d %s", accept, g.status, g.body)
 		}
-		if accept == "text/event-stream" && !strings.Contains(string(g.body), "event: error\ndata: {\"status\":500,\"detail\":\"internal error") {
+		if accept == "text/event-stream" && !strings.Contains(string(g.body),
+			"event: error\ndata: {\"status\":500,\"detail\":\"internal error") {
 			t.Errorf("%s: %s", accept, g.body)
 		}
 	}
@@ -550,7 +560,8 @@ func TestPanicOfTheEngine(t *testing.T) {
 }
 
 func TestErrorOfTheEngine(t *testing.T) {
-	s := start(t, &fakeEngine{fail: func(inference.Request) error { return fmt.Errorf("vae: conv_in: out of memory") }}, nil)
+	s := start(t, &fakeEngine{fail: func(inference.Request) error { return fmt.Errorf("vae: conv_in: out of memory") }},
+		nil)
 	if g := s.generateWith(t, prompt()); g.status != 500 || g.detail() != "vae: conv_in: out of memory" {
 		t.Errorf("%d %s", g.status, g.body)
 	}

@@ -1,7 +1,8 @@
 package server
 
-// shares counts what clients hold of something that is limited. A client may hold half of what all others leave: one
-// client alone gets half, and the next always finds something. Whoever holds nothing may take what is there.
+// shares counts how many units of a limited resource each client holds. A client may hold half of what the other
+// clients leave, so that one client alone gets half and there is always something left for the next one. A client that
+// holds nothing may take all that is free.
 type shares struct {
 	total int64
 	held  map[string]int64
@@ -9,7 +10,7 @@ type shares struct {
 
 func newShares() shares { return shares{held: map[string]int64{}} }
 
-// most is what client may hold of limit at most, beside what it may take while it holds nothing.
+// most returns how much of limit client may hold, apart from the rule for a client that holds nothing.
 func (s *shares) most(client string, limit int64) int64 {
 	return (limit - (s.total - s.held[client])) / 2
 }
@@ -20,7 +21,7 @@ func (s *shares) fits(client string, n, limit int64) bool {
 	return s.total+n <= limit && (held == 0 || held+n <= s.most(client, limit))
 }
 
-// take counts n more for client, whether or not they fit; a negative n gives back.
+// take adds n to what client holds, whether or not n fits. A negative n gives back.
 func (s *shares) take(client string, n int64) {
 	s.total += n
 	if s.held[client] += n; s.held[client] == 0 {

@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// slots lets a number of things be under way at once, shared out between clients.
+// slots is a semaphore that is fair between clients.
 type slots struct {
-	limit int64
-	each  int64 // of a client; 0 for its share of the limit
+	limit int64 // the number of slots
+	each  int64 // how many slots a client may have; 0 for its share of limit
 
 	mu     sync.Mutex
 	shares shares
-	freed  chan struct{} // closed, and made anew, whenever one is free
+	freed  chan struct{} // closed, and replaced by a new channel, whenever a slot becomes free
 }
 
 func newSlots(limit, each int64) *slots {
@@ -27,7 +27,7 @@ func (s *slots) fits(client string) bool {
 	return s.shares.fits(client, 1, s.limit)
 }
 
-// take waits for a slot, at most for patience. It says whether there is one; release gives it back.
+// take waits for a slot, at most for the time patience. ok says whether client got one. release gives it back.
 func (s *slots) take(ctx context.Context, client string, patience time.Duration) (ok bool) {
 	timer := time.NewTimer(patience)
 	defer timer.Stop()

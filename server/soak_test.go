@@ -11,8 +11,8 @@ import (
 	"kleinbild/tools/soak/clients"
 )
 
-// TestSoak plays polite and rude clients for some seconds (make soak: for as long as one likes, against the program):
-// every polite client is served, and nothing is left of the rude ones.
+// TestSoak runs polite and rude clients for some seconds (make soak runs them against the program, for any time). Every
+// polite client must be served, and nothing must be left of the rude ones.
 func TestSoak(t *testing.T) {
 	engine := &fakeEngine{native: 64}
 	s := start(t, engine, func(o *Options, l *limits) {
@@ -42,7 +42,10 @@ func TestSoak(t *testing.T) {
 	if n := report.Answers[http.StatusInternalServerError]; n > 0 {
 		t.Errorf("%d internal errors", n)
 	}
-	eventually(t, "no memory is in use", func() bool { return s.memory.inUse() == 0 && s.queue.held() == 0 && s.decoderIsFree() })
+	eventually(t, "no memory is in use", func() bool {
+		return s.memory.inUse() == 0 && s.queue.held() == 0 &&
+			s.decoderIsFree()
+	})
 	eventually(t, "no goroutine is left", func() bool { return runtime.NumGoroutine() <= before })
 	eventually(t, "no connection is counted", func() bool {
 		s.connections.mu.Lock()

@@ -15,11 +15,11 @@ import (
 	"kleinbild/inference"
 )
 
-// addURIs reads image_uris, a JSON array of data URIs and URLs. The pictures of data URIs are decoded as they arrive,
-// so that their text is never in memory. What is wrong with the array is kept: a path that knows no such field has its
-// own words for that.
+// addURIs reads image_uris, a JSON array of data URIs and URLs. It decodes the base64 of data URIs while it arrives, so
+// that the text is never in memory. An error in the array is stored in f.urisErr: a path that has no such field gives
+// another error for it.
 func (f *form) addURIs(part *multipart.Part) error {
-	_, twice := f.values[fieldImageURIs]
+	_, repeated := f.values[fieldImageURIs]
 	text := &jsonText{in: bufio.NewReader(part)}
 	empty, err := f.readURIs(text)
 	if text.failed != nil {
@@ -31,7 +31,7 @@ func (f *form) addURIs(part *multipart.Part) error {
 			return malformed("multipart", err)
 		}
 	}
-	v := value{name: fieldImageURIs, twice: twice, text: "[…]"}
+	v := value{name: fieldImageURIs, repeated: repeated, text: "[…]"}
 	if empty {
 		v.text = ""
 	}
@@ -41,7 +41,7 @@ func (f *form) addURIs(part *multipart.Part) error {
 
 var errNoURIs = invalid(fieldImageURIs, "want a JSON array of data URIs or URLs")
 
-// readURIs reads the array and says whether it holds nothing.
+// readURIs reads the array. empty says that it has no elements, or that there is no text at all.
 func (f *form) readURIs(text *jsonText) (empty bool, err error) {
 	switch c, err := text.next(); {
 	case err == io.EOF:
@@ -58,7 +58,7 @@ func (f *form) readURIs(text *jsonText) (empty bool, err error) {
 			return false, errNoURIs
 		}
 		if n == inference.MaxReferences {
-			return false, invalid(fieldImageURIs, "more than %d reference pictures", inference.MaxReferences)
+			return false, invalid(fieldImageURIs, "more than %d reference pictures, want at most that", inference.MaxReferences)
 		}
 		src, err := readURI(fmt.Sprintf("%s[%d]", fieldImageURIs, n), text)
 		if err != nil {
@@ -81,7 +81,7 @@ func (f *form) readURIs(text *jsonText) (empty bool, err error) {
 	}
 }
 
-// readURI reads one string, whose opening quote was read.
+// readURI reads one string of the array. The caller has read its opening quote.
 func readURI(field string, text *jsonText) (*source, error) {
 	text.open = true
 	head, err := text.until(',', maxURLBytes)
@@ -111,14 +111,15 @@ func readURI(field string, text *jsonText) (*source, error) {
 	return src, nil
 }
 
-// jsonText reads JSON without holding it. Between strings next returns what is no white space; a string that is open is
-// read without its escapes, as an io.Reader that ends with its closing quote.
+// jsonText reads JSON piece by piece, without keeping it in memory. Between strings, next returns the characters that
+// are not white space. Inside a string, which the caller marks by open, it is an io.Reader of the string's value, with
+// escapes replaced by their characters, that ends at the closing quote.
 type jsonText struct {
 	in     *bufio.Reader
-	open   bool
-	rest   []byte // of a character that an escape stood for
+	open   bool   // the position is inside a string
+	rest   []byte // bytes of an escaped character that were not returned yet
 	bytes  [utf8.UTFMax]byte
-	failed error // of the reader beneath
+	failed error // the error of in, unless it is io.EOF
 }
 
 func (t *jsonText) byte() (byte, error) {
@@ -129,6 +130,7 @@ func (t *jsonText) byte() (byte, error) {
 	return c, err
 }
 
+// next returns the next character that is not white space.
 func (t *jsonText) next() (byte, error) {
 	for {
 		c, err := t.byte()
@@ -138,7 +140,7 @@ func (t *jsonText) next() (byte, error) {
 	}
 }
 
-// end refuses anything but white space.
+// end checks that only white space follows.
 func (t *jsonText) end() (empty bool, err error) {
 	if _, err := t.next(); err != io.EOF {
 		return false, errNoURIs
@@ -163,7 +165,7 @@ func (t *jsonText) Read(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// run copies what lies in the buffer up to the next character that means something.
+// run copies buffered bytes up to the next quote, backslash or control character. It returns how many it has copied.
 func (t *jsonText) run(p []byte) (n int) {
 	if len(t.rest) > 0 || !t.open {
 		return 0
@@ -177,10 +179,11 @@ func (t *jsonText) run(p []byte) (n int) {
 	return n
 }
 
-// noStop lets until read to the string's end.
+// noStop is a stop for until that never matches, so that it reads to the end of the string.
 const noStop = -1
 
-// until returns the open string up to and with the character stop, or all of it.
+// until returns the open string up to and including the character stop, or the rest of it if stop does not occur. It
+// returns an error if that has more than most bytes.
 func (t *jsonText) until(stop, most int) (string, error) {
 	var text strings.Builder
 	for {
@@ -200,7 +203,7 @@ func (t *jsonText) until(stop, most int) (string, error) {
 	}
 }
 
-// character returns the next byte of the open string, io.EOF after its closing quote.
+// character returns the next byte of the open string's value. It returns io.EOF at the closing quote.
 func (t *jsonText) character() (byte, error) {
 	if len(t.rest) > 0 {
 		c := t.rest[0]
@@ -223,7 +226,8 @@ func (t *jsonText) character() (byte, error) {
 	return t.escape()
 }
 
-// escape returns the first byte of what an escape stands for, and keeps the rest.
+// escape reads an escape after its backslash. It returns the first byte of the character, and stores the others in
+// t.rest.
 func (t *jsonText) escape() (byte, error) {
 	c, err := t.byte()
 	if err != nil {
@@ -256,7 +260,7 @@ func (t *jsonText) escape() (byte, error) {
 	return t.bytes[0], nil
 }
 
-// unit reads the four digits of a \u escape.
+// unit reads the four digits of a \u escape: one UTF-16 code unit.
 func (t *jsonText) unit() (rune, error) {
 	var digits [4]byte
 	for i := range digits {

@@ -31,7 +31,7 @@ func request(contentType string, body []byte) *http.Request {
 	return r
 }
 
-// whole is what encoding/json reads, with the payloads of data URIs decoded; false where it is refused.
+// whole reads image_uris with encoding/json and decodes the data URIs. It returns false if the text is refused.
 func whole(array string) (pictures [][]byte, ok bool) {
 	if strings.Trim(array, " \t\r\n") == "" {
 		return nil, true
@@ -80,23 +80,30 @@ func sameURIs(t *testing.T, array string) {
 	}
 }
 
-// uriArrays are arrays, sound and broken.
+// uriArrays are valid and malformed arrays.
 var uriArrays = []string{
-	"", " \n", "[]", " [ ] ", "null", "{}", `"x"`, "[", "[]]", "[] x", "[,]", `["data:image/png;base64,AAAA",]`, `["a" "b"]`, `[null]`, "[1]",
-	`["data:image/png;base64,AAAA"]`, `["data:image/png;base64,AAAA" , "http://h/p"]`, `["DATA:;BASE64,AAAA"]`, `["data:image\/png;base64,AA\/A"]`,
-	`["data:image/png;base64,AA=="]`, `["data:image/png;base64,AA"]`, `["data:image/png;base64,A"]`, `["data:image/png;base64,"]`,
-	`["data:image/png;base64,AA\r\nAA"]`, `["data:image/png;base64,AA\u002bA"]`, `["data:image/png;base64,AA\u00e4A"]`, "[\"data:image/png;base64,AA\nAA\"]",
-	`["data:image/png;base64,AAAA`, `["data:image/png,AAAA"]`, `["data:"]`, `["data"]`, `["https://h/\ud83d\ude00"]`, `["https://h/\ud83d"]`, `["https://h/\ud83dx"]`,
+	"", " \n", "[]", " [ ] ", "null", "{}", `"x"`, "[", "[]]", "[] x", "[,]", `["data:image/png;base64,AAAA",]`,
+	`["a" "b"]`, `[null]`, "[1]",
+	`["data:image/png;base64,AAAA"]`, `["data:image/png;base64,AAAA" , "http://h/p"]`, `["DATA:;BASE64,AAAA"]`,
+	`["data:image\/png;base64,AA\/A"]`,
+	`["data:image/png;base64,AA=="]`, `["data:image/png;base64,AA"]`, `["data:image/png;base64,A"]`,
+	`["data:image/png;base64,"]`,
+	`["data:image/png;base64,AA\r\nAA"]`, `["data:image/png;base64,AA\u002bA"]`, `["data:image/png;base64,AA\u00e4A"]`,
+	"[\"data:image/png;base64,AA\nAA\"]",
+	`["data:image/png;base64,AAAA`, `["data:image/png,AAAA"]`, `["data:"]`, `["data"]`, `["https://h/\ud83d\ude00"]`,
+	`["https://h/\ud83d"]`, `["https://h/\ud83dx"]`,
 	`["https://h/a,b"]`, `["https://h/\u12"]`, `["https://h/\x"]`, `["https://h/\`, `["file:///x"]`, `["http://u:p@h/"]`,
-	`["http://h/1","http://h/2","http://h/3","http://h/4"]`, `["http://h/1","http://h/2","http://h/3","http://h/4","http://h/5"]`,
+	`["http://h/1","http://h/2","http://h/3","http://h/4"]`,
+	`["http://h/1","http://h/2","http://h/3","http://h/4","http://h/5"]`,
 }
 
-// TestImageURIs: reading piece by piece gives what reading it whole gives.
+// TestImageURIs checks that reading an array piece by piece gives the same as reading it whole.
 func TestImageURIs(t *testing.T) {
 	for _, array := range uriArrays {
 		sameURIs(t, array)
 	}
-	sameURIs(t, `["data:image/png;base64,`+base64.StdEncoding.EncodeToString(bytes.Repeat([]byte("kleinbild"), 30000))+`"]`)
+	sameURIs(t, `["data:image/png;base64,`+base64.StdEncoding.EncodeToString(bytes.Repeat([]byte("kleinbild"),
+		30000))+`"]`)
 	sameURIs(t, `["http://h/`+strings.Repeat("x", maxURLBytes)+`"]`)
 }
 

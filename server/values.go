@@ -12,28 +12,29 @@ import (
 
 // value is one field of a request: the text of a form's part, or a JSON value.
 type value struct {
-	name string // what the client called it: messages name it so
-	text string // a form's text, a JSON string without its quotes, any other JSON as it came
+	name string // the name that the client used, for messages
+	text string // a form's text, a JSON string's value, or any other JSON value as it was written
 	kind kind
-	// twice is true if a form gives it more than once: an error where the field means something.
-	twice bool
+	// repeated says that a form has the field more than once. That is an error if the field means something to the path.
+	repeated bool
 }
 
 type kind int
 
 const (
 	formText   kind = iota // may stand for a string, a number or a boolean
-	jsonString             // the kinds of JSON; null is no value
+	jsonString             // this and the following are the kinds of JSON values; null is not a value
 	jsonNumber
 	jsonBool
 	jsonArray
 	jsonObject
 )
 
-// values are the fields of a request by their names here.
+// values are the fields of a request by their names.
 type values map[string]value
 
-// given returns the field called name. An empty text counts as none: forms send their empty inputs, too.
+// given returns the field called name. A field with an empty text is not given, because browsers also send a form's
+// empty inputs.
 func (v values) given(name string) (value, bool) {
 	field, ok := v[name]
 	return field, ok && field.text != ""
@@ -77,7 +78,8 @@ func (v values) choice(name string, words ...string) (string, error) {
 	return "", invalid(field.name, "%s, want %s", field.found(), strings.Join(words, " or "))
 }
 
-// integer returns a field that is a whole number from low to high, or otherwise if there is none. 360.0 is one, too.
+// integer returns a field that is a whole number from low to high, or otherwise if it is not given. 360.0 is a whole
+// number too.
 func (v values) integer(name string, low, high, otherwise int) (int, error) {
 	field, ok := v.given(name)
 	if !ok {
@@ -90,8 +92,8 @@ func (v values) integer(name string, low, high, otherwise int) (int, error) {
 	return n, nil
 }
 
-// truth returns a boolean field, and whether it is given.
-func (v values) truth(name string) (is, given bool, err error) {
+// boolean returns a field that is true or false, and whether it is given.
+func (v values) boolean(name string) (is, given bool, err error) {
 	field, ok := v.given(name)
 	if !ok {
 		return false, false, nil
@@ -103,7 +105,8 @@ func (v values) truth(name string) (is, given bool, err error) {
 	return false, false, invalid(field.name, "%s, want true or false", field.found())
 }
 
-// wholeNumber writes a number without a fraction in digits alone: "360" for "360.0" and "3.6e2". Any other text stays.
+// wholeNumber returns the digits of a number whose fraction is 0: "360" for "360.0" and "3.6e2". It returns any other
+// text as it is.
 func wholeNumber(text string) string {
 	switch {
 	case text == "-0":
@@ -124,10 +127,10 @@ func wholeNumber(text string) string {
 	return text
 }
 
-// parseJSON reads a JSON object. Fields that are null are left out: null means absent.
+// parseJSON reads a JSON object. It leaves out fields that are null, because null means absent.
 func parseJSON(text []byte) (values, error) {
 	if !utf8.Valid(text) {
-		// encoding/json would put U+FFFD in its place, and the model would draw from that.
+		// encoding/json would replace bad bytes by U+FFFD, and the model would draw from that text.
 		return nil, errorf(http.StatusBadRequest, "JSON: found bytes that are not UTF-8, want UTF-8 text")
 	}
 	if trimmed := bytes.TrimSpace(text); len(trimmed) == 0 || trimmed[0] != '{' && json.Valid(trimmed) {
@@ -181,19 +184,19 @@ func jsonKindName(text []byte) string {
 	case 'n':
 		return "null"
 	case 't', 'f':
-		return "a truth value"
+		return "a boolean"
 	}
 	return "a number"
 }
 
-// halfPair says whether decoding raw has put U+FFFD where an escape was no character.
+// halfPair says whether encoding/json, when it decoded raw, has put U+FFFD in place of half of a surrogate pair.
 func halfPair(raw []byte, decoded string) bool {
 	const replacement = "\uFFFD"
 	written := bytes.Count(raw, []byte(replacement)) + bytes.Count(bytes.ToLower(raw), []byte(`\ufffd`))
 	return strings.Count(decoded, replacement) > written
 }
 
-// clip shortens text to what fits into a message.
+// clip cuts off a text that is too long for a message.
 func clip(text string) string {
 	const most = 40
 	if len(text) > most {

@@ -8,14 +8,15 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 )
 
-// TestJSONValues: every member of a JSON body in every wrong kind, in the API's words, and all that means a number.
+// TestJSONValues checks the error for each field of a JSON body with a value of another kind, and all values that mean
+// a number.
 func TestJSONValues(t *testing.T) {
 	engine := &fakeEngine{}
 	s := start(t, engine, nil)
 	for _, row := range []struct {
 		name, members string
 		status        int
-		want          string // the detail
+		want          string // the error's detail
 	}{
 		{"steps a word", `"steps": "abc"`, 422, `steps: found "abc", want a whole number from 1 to 1000`},
 		{"steps in quotes", `"steps": "4"`, 422, `steps: found "4", want a whole number from 1 to 1000`},
@@ -23,7 +24,7 @@ func TestJSONValues(t *testing.T) {
 		{"steps negative", `"steps": -1`, 422, `steps: found -1, want`},
 		{"steps huge", `"steps": 1e400`, 422, `steps: found 1e400, want`},
 		{"steps long", `"steps": ` + strings.Repeat("1", 100), 422, `steps: found ` + strings.Repeat("1", 40) + `…, want`},
-		{"steps a truth", `"steps": true`, 422, `steps: found true, want`},
+		{"steps a boolean", `"steps": true`, 422, `steps: found true, want`},
 		{"steps a list", `"steps": [4]`, 422, `steps: found an array, want`},
 		{"steps an object", `"steps": {}`, 422, `steps: found an object, want`},
 		{"steps whole", `"steps": 360.0`, 200, ""},
@@ -76,26 +77,29 @@ func TestJSONValues(t *testing.T) {
 		{"not UTF-8", "{\"prompt\": \"\xff\"}", 400, "JSON: found bytes that are not UTF-8"},
 		{"names by their case", `{"Prompt": "x"}`, 422, "prompt: is required"},
 	} {
-		if g := s.post(t, "/v1/images/generations", "application/json", []byte(row.body)); g.status != row.status || !strings.HasPrefix(g.detail(), row.want) {
+		if g := s.post(t, "/v1/images/generations", "application/json", []byte(row.body)); g.status != row.status ||
+			!strings.HasPrefix(g.detail(), row.want) {
 			t.Errorf("%s: %d %s, want %d %s", row.name, g.status, g.body, row.status, row.want)
 		}
 	}
 }
 
-// TestFormNumbers: what is an integer in JSON is one in a form.
+// TestFormNumbers checks that the texts that are integers in JSON are integers in a form.
 func TestFormNumbers(t *testing.T) {
 	engine := &fakeEngine{}
 	s := start(t, engine, nil)
-	g := s.generateWith(t, prompt(), text("size", "64x64"), text("seed", "360.0"), text("steps", "4.0"), text("guidance", "2.0"))
+	g := s.generateWith(t, prompt(), text("size", "64x64"), text("seed", "360.0"), text("steps", "4.0"),
+		text("guidance", "2.0"))
 	if have := engine.seen(); g.status != 200 || have[0].Seed() != 360 || have[0].Steps() != 4 || have[0].Guidance() != 2 {
 		t.Errorf("%d %s, %+v", g.status, g.body, have)
 	}
 }
 
-// TestFormTruths: 1 and 0 are numbers, in a form as in JSON.
-func TestFormTruths(t *testing.T) {
+// TestFormBooleans checks that 1 and 0 are not booleans, neither in a form nor in JSON.
+func TestFormBooleans(t *testing.T) {
 	s := start(t, &fakeEngine{}, nil)
-	for content, status := range map[string]int{"true": 200, "false": 200, "": 200, "1": 422, "0": 422, "True": 422, "yes": 422} {
+	for content, status := range map[string]int{"true": 200, "false": 200, "": 200, "1": 422, "0": 422, "True": 422,
+		"yes": 422} {
 		contentType, body := formOf(t, prompt(), file("image", "x.png", pngOf(t, 64, 64, 1)), text("stream", content))
 		if g := s.post(t, "/v1/images/edits", contentType, body); g.status != status {
 			t.Errorf("%q: %d %s, want %d", content, g.status, g.body, status)
@@ -105,8 +109,10 @@ func TestFormTruths(t *testing.T) {
 
 func TestWholeNumber(t *testing.T) {
 	for text, want := range map[string]string{
-		"360.0": "360", "3.6e2": "360", "1E2": "100", "-0": "0", "-0.0": "0", "-1.0": "-1", "7": "7", "": "", ".": ".", "1.": "1.", ".0": ".0",
-		"1.5": "1.5", "1e400": "1e400", "1e99": "1e99", "0x1e3": "0x1e3", "nan": "nan", "Infinity": "Infinity", "1_0e1": "1_0e1", "abc": "abc",
+		"360.0": "360", "3.6e2": "360", "1E2": "100", "-0": "0", "-0.0": "0", "-1.0": "-1", "7": "7", "": "", ".": ".",
+		"1.": "1.", ".0": ".0",
+		"1.5": "1.5", "1e400": "1e400", "1e99": "1e99", "0x1e3": "0x1e3", "nan": "nan", "Infinity": "Infinity",
+		"1_0e1": "1_0e1", "abc": "abc",
 		"18446744073709551615.0": "18446744073709551615",
 	} {
 		if have := wholeNumber(text); have != want {
@@ -115,7 +121,7 @@ func TestWholeNumber(t *testing.T) {
 	}
 }
 
-// TestDocumentFollowsOptions: what the document says of tokens and models is what this server asks for.
+// TestDocumentFollowsOptions checks that the document has the token and the model names of the server's options.
 func TestDocumentFollowsOptions(t *testing.T) {
 	demo := false
 	for _, row := range []struct {
@@ -142,7 +148,8 @@ func TestDocumentFollowsOptions(t *testing.T) {
 			if err := doc.Validate(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			if have := len(doc.Security) > 0 && doc.Components.SecuritySchemes["token"] != nil; have != row.token || strings.Contains(string(served), "token that") != row.token {
+			if have := len(doc.Security) > 0 && doc.Components.SecuritySchemes["token"] != nil; have != row.token ||
+				strings.Contains(string(served), "token of the server") != row.token {
 				t.Errorf("asks for a token: %v, want %v", have, row.token)
 			}
 			if !strings.Contains(string(served), `"maximum": 18446744073709551615`) {
