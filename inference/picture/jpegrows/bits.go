@@ -2,17 +2,17 @@ package jpegrows
 
 import "encoding/binary"
 
-// bitReader reads the bits of a scan's data. It removes the zero byte that follows each byte of 0xff. After the end of the
-// data it returns zeros, so that loops need no check for the end: beyond says afterwards whether bits were missing.
+// bitReader reads the bits of a scan's data without the zero bytes that follow bytes of 0xff. After the end of the data
+// it returns zeros, so that inner loops need no check; the caller checks beyond once for each row.
 type bitReader struct {
-	next   uint64 // the next bits, from the top
-	count  int    // how many bits of next are ready; fill puts the bits below them there again
-	zeros  int    // how many zeros were put behind the end of the data
-	data   []byte // the data that are not in next yet; at their end, a marker or nothing
+	next   uint64 // the next bits, from the most significant one
+	count  int    // valid bits in next; bits below them are not valid, and fill reads them again
+	zeros  int    // zero bits that were added after the end of the data
+	data   []byte // what is not yet in next; at the end it is empty or begins with a marker
 	cutOff bool   // the file ends with the data
 }
 
-// fill makes at least 56 bits ready.
+// fill reads data until at least 56 bits are valid.
 func (b *bitReader) fill() {
 	if len(b.data) >= 8 {
 		v := binary.BigEndian.Uint64(b.data)
@@ -32,7 +32,7 @@ func (b *bitReader) fill() {
 		case len(b.data) >= 1 && b.data[0] != 0xff:
 			v, b.data = b.data[0], b.data[1:]
 		default:
-			// The fast path may have left bits of the next byte below those that are ready.
+			// No data follow, so the bits below the valid ones must be zeros.
 			b.next &^= 1<<(64-b.count) - 1
 			b.zeros += 8
 		}
@@ -41,10 +41,10 @@ func (b *bitReader) fill() {
 	}
 }
 
-// beyond says whether more bits were read than the data have.
+// beyond reports whether more bits were taken than the data have.
 func (b *bitReader) beyond() bool { return b.zeros > b.count }
 
-// take returns the next n bits, at most 16. At least n bits have to be ready.
+// take returns the next n bits; n is at most 16, and at least n bits must be valid.
 func (b *bitReader) take(n int) int {
 	v := int(b.next >> 1 >> (63 - n))
 	b.next <<= n
@@ -52,7 +52,7 @@ func (b *bitReader) take(n int) int {
 	return v
 }
 
-// bit returns the next bit.
+// bit returns the next bit. It fills the reader if necessary.
 func (b *bitReader) bit() int {
 	if b.count == 0 {
 		b.fill()
@@ -60,14 +60,14 @@ func (b *bitReader) bit() int {
 	return b.take(1)
 }
 
-// coefficient returns the number that the next n bits, at most 16, stand for. Numbers whose first bit is 0 are negative.
-// At least n bits have to be ready.
+// coefficient returns the signed number that the next n bits encode: if the first bit is 0, the number is negative. n
+// is at most 16, and at least n bits must be valid.
 func (b *bitReader) coefficient(n int) int {
 	negative := int(^(int64(b.next) >> 63))
 	return b.take(n) + negative&(-1<<n+1)
 }
 
-// value decodes a code. It returns false if the next bits are no code. Afterwards at least 40 bits are ready.
+// value decodes a Huffman code; ok is false if no code matches. Afterwards at least 40 bits are valid.
 func (b *bitReader) value(t *huffman) (value int, ok bool) {
 	if b.count < 56 {
 		b.fill()
@@ -84,8 +84,8 @@ func (b *bitReader) value(t *huffman) (value int, ok bool) {
 	return value, true
 }
 
-// restart continues after the restart marker of that number. It returns false if another marker or the end of the data
-// comes first.
+// restart skips to the data after the restart marker with that number. It returns false if another marker or the end of
+// the data comes first.
 func (b *bitReader) restart(number byte) bool {
 	for at := 0; at+1 < len(b.data); at++ {
 		if b.data[at] != 0xff || b.data[at+1] == 0 || b.data[at+1] == 0xff {
@@ -97,6 +97,6 @@ func (b *bitReader) restart(number byte) bool {
 		*b = bitReader{data: b.data[at+2:], cutOff: b.cutOff}
 		return true
 	}
-	b.zeros, b.count = 1, 0 // so that beyond is true
+	b.zeros, b.count = 1, 0 // beyond now reports true
 	return false
 }

@@ -6,7 +6,7 @@ import (
 	"io"
 )
 
-// The markers that matter here.
+// The markers that this package reads.
 const (
 	markerSOF0 = 0xc0 // baseline
 	markerSOF1 = 0xc1 // extended sequential
@@ -20,41 +20,42 @@ const (
 	markerDQT  = 0xdb
 	markerDRI  = 0xdd
 	markerAPP0 = 0xe0
-	markerAPPE = 0xee // Adobe: what the components mean
+	markerAPPE = 0xee // Adobe: the meaning of the components
 	markerAPPF = 0xef
 	markerCOM  = 0xfe
 )
 
-// scanHeader is a scan with the tables that hold where it begins.
+// scanHeader is the header of a scan with the tables that are valid where the scan begins.
 type scanHeader struct {
 	components  []int // indices into Picture.components
 	dc, ac      []*huffman
-	first, last int    // coefficients in zigzag order
-	high, low   int    // bits of successive approximation
-	restart     int    // MCUs between restart markers; 0 for none
-	data        []byte // from the end of the header to the next marker that is not a restart marker
-	cutOff      bool   // the file ends with the data
+	first, last int // range of coefficients in zigzag order, both included
+	high, low   int // bit positions of successive approximation, Ah and Al
+	restart     int // MCUs between restart markers, or 0 if there are none
+	data        []byte
+	cutOff      bool // the file ends with these data, without another marker
 }
 
-// headers is the state between the segments of a file.
+// headers is the state of the parser between segments.
 type headers struct {
 	*Picture
 	baseline bool
 	quant    [4]*[64]int32
-	codes    [2][4]*huffmanCodes // of DC and AC coefficients
+	codes    [2][4]*huffmanCodes // for DC and AC coefficients, by the number of the table
 	restart  int
 	jfif     bool
-	adobe    int // the transform that Adobe's marker names; -1 without that marker
+	adobe    int // the colour transform that the Adobe marker declares; -1 if there is no such marker
 }
 
-// New reads the headers of a JPEG file and finds its scans. It keeps file, which must not change. The error is
-// ErrNotRead for what image/jpeg has to judge, and io.ErrUnexpectedEOF for a file that ends within a header.
+// New parses the headers of a JPEG file and finds its scans. The result refers to file, which must not change. The
+// error is ErrNotRead for a file that is left to image/jpeg, and io.ErrUnexpectedEOF for a file that ends within a
+// header.
 func New(file []byte) (*Picture, error) {
 	if len(file) < 2 || file[0] != 0xff || file[1] != markerSOI {
 		return nil, ErrNotRead
 	}
 	h := &headers{Picture: &Picture{}, adobe: -1}
-	var scan *scanHeader // the one whose data are passed over
+	var scan *scanHeader // the scan whose data are being skipped
 	dataAt := 0
 	for at := 2; ; {
 		step := bytes.IndexByte(file[at:], 0xff)
@@ -70,7 +71,7 @@ func New(file []byte) (*Picture, error) {
 		case marker == 0xff: // padding before a marker
 			at++
 			continue
-		case marker == 0 || marker >= markerRST0 && marker <= markerRST7: // in a scan's data
+		case marker == 0 || marker >= markerRST0 && marker <= markerRST7: // part of a scan's data
 			at += 2
 			continue
 		}
@@ -102,7 +103,7 @@ func New(file []byte) (*Picture, error) {
 	}
 }
 
-// segment reads one segment. It returns false for one that image/jpeg has to judge.
+// segment parses one segment. It returns false for one that is left to image/jpeg.
 func (h *headers) segment(marker byte, content []byte) bool {
 	switch {
 	case marker >= markerSOF0 && marker <= markerSOF2:
@@ -131,7 +132,7 @@ func (h *headers) segment(marker byte, content []byte) bool {
 	return marker > markerAPP0 && marker <= markerAPPF || marker == markerCOM
 }
 
-// frame reads the header of the frame: precision, height, width, and a row for each component.
+// frame parses the frame header: precision, height, width, and three bytes for each component.
 func (h *headers) frame(content []byte) bool {
 	if h.components != nil || len(content) < 6 || content[0] != 8 {
 		return false
@@ -155,14 +156,14 @@ func (h *headers) frame(content []byte) bool {
 			return false
 		}
 		if n == 1 {
-			c.h, c.v = 1, 1 // a picture of one component has no MCUs of several blocks
+			c.h, c.v = 1, 1 // the factors of a single component have no effect
 		}
 		h.components = append(h.components, c)
 	}
 	luma := h.components[0]
 	h.hMax, h.vMax = luma.h, luma.v
 	if n == 4 {
-		// Of these pictures image/jpeg knows two samplings: none is halved, or the second and third in both directions.
+		// image/jpeg reads two samplings of such pictures: none is halved, or the second and third in both directions.
 		if luma.h != luma.v || h.components[3].h != luma.h || h.components[3].v != luma.v ||
 			h.components[1].h != 1 || h.components[1].v != 1 {
 			return false
@@ -174,19 +175,20 @@ func (h *headers) frame(content []byte) bool {
 			return false
 		}
 	}
-	h.mcuWide, h.mcuHi = divideUp(h.Width, 8*h.hMax), divideUp(h.Height, 8*h.vMax)
+	h.mcuCols, h.mcuRows = divideUp(h.Width, 8*h.hMax), divideUp(h.Height, 8*h.vMax)
 	for i := range h.components {
 		c := &h.components[i]
 		c.wide = divideUp(divideUp(h.Width*c.h, h.hMax), 8)
 		c.high = divideUp(divideUp(h.Height*c.v, h.vMax), 8)
-		c.stride = h.mcuWide * c.h
+		c.stride = h.mcuCols * c.h
 	}
 	return true
 }
 
+// divideUp returns n/by, rounded up.
 func divideUp(n, by int) int { return (n + by - 1) / by }
 
-// quantTables reads quantisation tables, which are in zigzag order.
+// quantTables parses quantisation tables. Their values are in zigzag order, with 8 or 16 bits each.
 func (h *headers) quantTables(content []byte) bool {
 	for len(content) > 0 {
 		wide, number := int(content[0]>>4), content[0]&15
@@ -207,6 +209,7 @@ func (h *headers) quantTables(content []byte) bool {
 	return true
 }
 
+// huffmanTables parses Huffman tables.
 func (h *headers) huffmanTables(content []byte) bool {
 	for len(content) > 0 {
 		class, number := content[0]>>4, content[0]&15
@@ -223,8 +226,8 @@ func (h *headers) huffmanTables(content []byte) bool {
 	return true
 }
 
-// scan reads the header of a scan: its components with the numbers of their tables, and which bits of which
-// coefficients it has.
+// scan parses the header of a scan: its components with the numbers of their tables, the range of its coefficients, and
+// their bits.
 func (h *headers) scan(content []byte) bool {
 	if h.components == nil || len(h.scans) == maxScans || len(content) == 0 {
 		return false
@@ -286,7 +289,7 @@ func (h *headers) scan(content []byte) bool {
 			return false
 		}
 	}
-	const mostBlocks = 10 // of an MCU, by the standard
+	const mostBlocks = 10 // in an MCU, by the standard
 	if len(h.components) > 1 && blocks > mostBlocks {
 		return false
 	}
@@ -294,7 +297,7 @@ func (h *headers) scan(content []byte) bool {
 	return true
 }
 
-// quantise gives a component the quantisation table that holds now. It returns false if there is none.
+// quantise stores the current quantisation table in a component. It returns false if there is none.
 func (h *headers) quantise(c *component) bool {
 	table := h.quant[c.table]
 	if table == nil {
@@ -304,8 +307,8 @@ func (h *headers) quantise(c *component) bool {
 	return true
 }
 
-// picture checks that the scans make a whole picture: in a sequential file each component has one scan, in a
-// progressive one its first scan is that of the upper bits of DC.
+// picture checks that the scans make a complete picture. In a sequential file each component must have one scan. In a
+// progressive file the first scan of each component must contain the upper bits of its DC coefficients.
 func (h *headers) picture() (*Picture, error) {
 	begun := make([]bool, len(h.components))
 	for _, s := range h.scans {
@@ -337,7 +340,7 @@ func (h *headers) picture() (*Picture, error) {
 	return h.Picture, nil
 }
 
-// natural is the place of each coefficient of the zigzag order in a block's rows.
+// natural gives, for an index in zigzag order, the index in natural order, which is row by row.
 var natural = func() (places [64]int) {
 	x, y := 0, 0
 	for i := range places {

@@ -1,15 +1,15 @@
 package jpegrows
 
-// huffmanCodes is what a file says of a table: how many codes there are of each length, and what they stand for.
+// huffmanCodes holds a Huffman table as a file declares it: the number of codes of each length, and their values.
 type huffmanCodes struct {
 	counts [16]byte // of codes of 1 to 16 bits
 	values []byte
-	built  *huffman // made when a scan first uses the table: a file may hold a hundred thousand that none uses
+	built  *huffman // cached by table, because a file may declare a hundred thousand tables and use a few
 	kind   tableKind
 }
 
-// newHuffmanCodes reads the codes at the beginning of content. It returns nil if there is no valid table. No code may
-// begin with another one, so all codes together have to fit in 16 bits.
+// newHuffmanCodes parses the codes at the beginning of content. It returns nil if they are invalid. No code may be the
+// prefix of another one, so the codes of all lengths together must fit into 16 bits.
 func newHuffmanCodes(content []byte) (codes *huffmanCodes, rest []byte) {
 	if len(content) < 16 {
 		return nil, nil
@@ -27,34 +27,36 @@ func newHuffmanCodes(content []byte) (codes *huffmanCodes, rest []byte) {
 	return codes, content[16+total:]
 }
 
-// tableKind is what the values of a table stand for.
+// tableKind says what the values of a table mean.
 type tableKind int
 
 const (
-	isDC            tableKind = iota // a number of bits
-	isSequentialAC                   // a run of zeros in the upper four bits, a number of bits in the lower
-	isProgressiveAC                  // the same; without bits also the size of a run of empty blocks
+	isDC            tableKind = iota // the value is a number of bits
+	isSequentialAC                   // a run of zeros in the upper four bits, a number of bits in the lower four
+	isProgressiveAC                  // the same; if the number of bits is 0, the run declares a run of empty blocks
 )
 
-// lookBits is how many bits are looked up at once. Nearly all codes of usual files are that short; the tables of a scan
-// stay in the first cache.
+// lookBits is the number of bits by which codes are looked up. In usual files nearly all codes are that short, and the
+// tables of a scan fit into the level-1 cache.
 const lookBits = 10
 
-// huffman is a table to decode with.
+// huffman is a Huffman table in the form that decodes fast.
 type huffman struct {
-	// look has, for the next bits, the length of the code that they begin with in the upper byte and its value in the
-	// lower; 0 for a longer code.
+	// look is indexed by the next bits. It has the length of the code with which they begin in the upper byte and the
+	// code's value in the lower byte, or 0 if the code is longer than lookBits.
 	look [1 << lookBits]uint16
-	// whole has, for bits that begin with a code and all bits of its coefficient: the coefficient in the upper 16 bits,
-	// the run of zeros before it in the next 8, the number of all bits in the lowest 8; 0 for others.
+	// whole is indexed by the next bits. If these begin with a code and all bits of its coefficient, it has the
+	// coefficient in the upper 16 bits, the run of zeros before it in the next 8, and the number of all these bits in the
+	// lowest 8; else 0.
 	whole [1 << lookBits]int32
-	// Of longer codes: end is behind the last code of a length, as 16 bits; a code's value is at first plus the code.
+	// For codes longer than lookBits, by their length: end is the first 16-bit value after the last code of that length,
+	// and first plus the code is the index of its value in values.
 	end    [17]int
 	first  [17]int
 	values []byte
 }
 
-// table returns the table of a kind. It returns nil if there are no codes, or values that have no meaning for that kind.
+// table returns the table for decoding values of the given kind. It returns nil if c is nil or a value is invalid.
 func (c *huffmanCodes) table(kind tableKind) *huffman {
 	if c == nil {
 		return nil
@@ -93,7 +95,7 @@ func (c *huffmanCodes) table(kind tableKind) *huffman {
 	return t
 }
 
-// addWhole fills whole from look.
+// addWhole computes whole from look.
 func (t *huffman) addWhole() {
 	for i, entry := range t.look {
 		length, run, bits := int(entry>>8), int(entry>>4&15), int(entry&15)
@@ -108,7 +110,7 @@ func (t *huffman) addWhole() {
 	}
 }
 
-// long decodes a code of more than lookBits bits from the next 16 bits; the length is 0 if there is none.
+// long decodes a code that is longer than lookBits from the next 16 bits. The length is 0 if no code matches.
 func (t *huffman) long(next int) (value, length int) {
 	for length = lookBits + 1; length <= 16; length++ {
 		if next < t.end[length] {

@@ -2,18 +2,18 @@ package jpegrows
 
 import "io"
 
-// scan decodes a scan of a file, a row of MCUs at a time.
+// scan decodes a scan of a file, one row of MCUs at a time.
 type scan struct {
 	*scanHeader
 	picture *Picture
 	bits    bitReader
-	dcs     [4]int // the last DC coefficient of each component
-	empty   int    // how many of the next blocks have no more coefficients in this scan
-	left    int    // how many MCUs come before the next restart marker
+	lastDC  [4]int // the last DC coefficient of each component
+	eobRun  int    // the number of next blocks in which this scan has no more coefficients
+	left    int    // MCUs before the next restart marker
 	marker  byte   // the number of that marker
 }
 
-// readRow decodes the row of MCUs with that number in the band.
+// readRow decodes one row of MCUs of the band.
 func (s *scan) readRow(c *Coefficients, row int) error {
 	var err error
 	if len(s.components) > 1 {
@@ -30,9 +30,10 @@ func (s *scan) readRow(c *Coefficients, row int) error {
 	return err
 }
 
-// readMCUs reads a row of a scan of several components: of each MCU the blocks of the first, then those of the others.
+// readMCUs decodes a row of MCUs of a scan with several components: in each MCU the blocks of one component after
+// another.
 func (s *scan) readMCUs(c *Coefficients, row int) error {
-	for x := range s.picture.mcuWide {
+	for x := range s.picture.mcuCols {
 		if err := s.restarted(); err != nil {
 			return err
 		}
@@ -51,7 +52,7 @@ func (s *scan) readMCUs(c *Coefficients, row int) error {
 	return nil
 }
 
-// readBlocks reads a row of a scan of one component, which has the blocks in the picture only, row by row.
+// readBlocks decodes a row of a scan with one component. Such a scan has only blocks within the picture, row by row.
 func (s *scan) readBlocks(c *Coefficients, row int) error {
 	index := s.scanHeader.components[0]
 	component := &s.picture.components[index]
@@ -71,7 +72,7 @@ func (s *scan) readBlocks(c *Coefficients, row int) error {
 	return nil
 }
 
-// restarted passes the restart marker that is due before an MCU.
+// restarted reads the restart marker, if one is due before the next MCU.
 func (s *scan) restarted() error {
 	if s.restart == 0 {
 		return nil
@@ -88,12 +89,12 @@ func (s *scan) restarted() error {
 	}
 	s.marker = (s.marker + 1) % 8
 	s.left = s.restart - 1
-	s.dcs, s.empty = [4]int{}, 0
+	s.lastDC, s.eobRun = [4]int{}, 0
 	return nil
 }
 
-// readBlock reads what the scan has of a block: of the component with that place in the scan and that index in the
-// picture, at that place in the band.
+// readBlock decodes what the scan contains of one block. place is the index of the component in the scan, index that in
+// the picture, and at the index of the block in the band.
 func (s *scan) readBlock(c *Coefficients, place, index, at int) error {
 	b, extent := &c.blocks[index][at], &c.extent[index][at]
 	ok := true
@@ -115,15 +116,15 @@ func (s *scan) readBlock(c *Coefficients, place, index, at int) error {
 	return nil
 }
 
-// readDC reads a block's DC coefficient: the difference from that of the block before.
+// readDC decodes a block's DC coefficient, which is stored as the difference from the one before.
 func (s *scan) readDC(b *block, t *huffman, place int) bool {
 	n, ok := s.bits.value(t)
-	s.dcs[place] += s.bits.coefficient(n)
-	b[0] = int16(s.dcs[place] << s.low)
+	s.lastDC[place] += s.bits.coefficient(n)
+	b[0] = int16(s.lastDC[place] << s.low)
 	return ok
 }
 
-// readSequential reads a whole block.
+// readSequential decodes all coefficients of a block of a sequential file.
 func (s *scan) readSequential(b *block, extent *uint8, place int) bool {
 	if !s.readDC(b, s.dc[place], place) {
 		return false
@@ -164,10 +165,10 @@ func (s *scan) readSequential(b *block, extent *uint8, place int) bool {
 	return true
 }
 
-// readAC reads the upper bits of a block's AC coefficients, in a progressive file.
+// readAC decodes the upper bits of a block's AC coefficients in a progressive file.
 func (s *scan) readAC(b *block, extent *uint8, t *huffman) bool {
-	if s.empty > 0 {
-		s.empty--
+	if s.eobRun > 0 {
+		s.eobRun--
 		return true
 	}
 	for at := s.scanHeader.first; at <= s.scanHeader.last; at++ {
@@ -178,7 +179,7 @@ func (s *scan) readAC(b *block, extent *uint8, t *huffman) bool {
 		run, n := value>>4, value&15
 		if n == 0 {
 			if run != 15 {
-				s.empty = 1<<run + s.bits.take(run) - 1
+				s.eobRun = 1<<run + s.bits.take(run) - 1
 				break
 			}
 			at += run
@@ -194,11 +195,11 @@ func (s *scan) readAC(b *block, extent *uint8, t *huffman) bool {
 	return true
 }
 
-// refineAC reads one more bit of a block's AC coefficients, in a progressive file: of those that are not 0 so far, and
-// which of the others become one.
+// refineAC decodes one more bit of a block's AC coefficients in a progressive file. It refines the coefficients that
+// are not 0, and finds those that become ±1 in this bit.
 func (s *scan) refineAC(b *block, extent *uint8, t *huffman) error {
 	at := s.scanHeader.first
-	if s.empty == 0 {
+	if s.eobRun == 0 {
 		for ; at <= s.scanHeader.last; at++ {
 			value, ok := s.bits.value(t)
 			if !ok {
@@ -212,9 +213,9 @@ func (s *scan) refineAC(b *block, extent *uint8, t *huffman) error {
 			case n == 1:
 				one = 2*s.bits.take(1) - 1
 			case run != 15:
-				s.empty = 1<<run + s.bits.take(run)
+				s.eobRun = 1<<run + s.bits.take(run)
 			}
-			if s.empty > 0 {
+			if s.eobRun > 0 {
 				break
 			}
 			at = s.refine(b, at, run)
@@ -227,15 +228,15 @@ func (s *scan) refineAC(b *block, extent *uint8, t *huffman) error {
 			}
 		}
 	}
-	if s.empty > 0 {
-		s.empty--
+	if s.eobRun > 0 {
+		s.eobRun--
 		s.refine(b, at, 64)
 	}
 	return nil
 }
 
-// refine reads a bit for each coefficient from at on that is not 0, passes over so many that are, and returns the place
-// of the next one that is, or the place behind the last.
+// refine reads a bit for each coefficient from at on that is not 0, and skips the given number of coefficients that are
+// 0. It returns the index of the next coefficient that is 0, or the index after the scan's last coefficient.
 func (s *scan) refine(b *block, at, zeros int) int {
 	bits := &s.bits
 	for ; at <= s.scanHeader.last; at++ {
