@@ -1,5 +1,5 @@
 #!/bin/sh
-# Rebuilds the PTX of this folder: the output is committed, so only who changes a source needs clang-22.
+# Rebuilds the PTX of this folder. The output is committed, so that clang-22 is needed only to change a source.
 set -e
 cd "$(dirname "$0")"
 build() {

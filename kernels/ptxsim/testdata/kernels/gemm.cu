@@ -1,8 +1,8 @@
 #include "device.h"
 
-// C[M,N] = A[M,K] · B[N,K]ᵀ, bfloat16 in and out, float32 sums. K a multiple of 8, N of 2; M any.
-// A block of 256 threads makes a tile of 128×128 from slices of 32 columns, three of them in flight; 16-byte chunks are
-// permuted so that neither copies nor ldmatrix meet a bank twice.
+// C[M,N] = A[M,K] · B[N,K]ᵀ with bfloat16 operands and results and float32 sums. K is a multiple of 8, N of 2.
+// A block of 256 threads computes a tile of 128×128 from slices of 32 columns, of which three are in flight. 16-byte
+// chunks are permuted, so that neither copies nor ldmatrix have bank conflicts.
 enum { TILE = 128, SLICE = 32, STAGES = 3, BYTES = TILE * SLICE * 2 };
 
 DEVICE u32 place(int row, int chunk) { return (u32)(row * 64 + ((chunk ^ ((row >> 1) & 3)) << 4)); }

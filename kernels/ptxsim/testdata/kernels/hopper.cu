@@ -1,7 +1,7 @@
 #include "device.h"
 
-// C[M,N] = A[M,K] · B[N,K]ᵀ, bfloat16, through tensor maps: two stages of 64×64 tiles loaded by TMA into swizzled shared
-// memory, wgmma of four warps, the result stored by TMA. What lies outside reads as zero and is not written.
+// C[M,N] = A[M,K] · B[N,K]ᵀ in bfloat16. TMA loads two stages of 64×64 tiles to swizzled shared memory, four warps
+// multiply with wgmma, and TMA stores the result. Elements outside a matrix read as zero and are not written.
 struct alignas(64) TensorMap { u8 bytes[128]; };
 
 DEVICE u64 descriptor(u32 at) { return (u64)((at & 0x3ffff) >> 4) | 1ull << 16 | 64ull << 32 | 1ull << 62; }

@@ -16,7 +16,7 @@ DEVICE float block_sum(float v, float *part) {
   return v;
 }
 
-// y = x / sqrt(mean(x²) + eps) · w, bfloat16, a row a block.
+// y = x / sqrt(mean(x²) + eps) · w, bfloat16, with one block for each row.
 KERNEL(128) rms_norm(const bf16 *x, const bf16 *w, bf16 *y, int n, float eps) {
   __shared__ float part[4];
   const bf16 *row = x + (u64)block_x * n;
@@ -29,7 +29,7 @@ KERNEL(128) rms_norm(const bf16 *x, const bf16 *w, bf16 *y, int n, float eps) {
   for (int i = thread_x; i < n; i += 128) y[(u64)block_x * n + i] = to_bf16(from_bf16(row[i]) * r * from_bf16(w[i]));
 }
 
-// y = softmax(x), float32, a row a block.
+// y = softmax(x), float32, with one block for each row.
 KERNEL(128) softmax(const float *x, float *y, int n) {
   __shared__ float largest[4], part[4];
   const float *row = x + (u64)block_x * n;
