@@ -68,19 +68,19 @@ test-api: cli ## test a real server against its own document with schemathesis (
 soak: cli ## run ./kleinbild serve under polite and rude clients on this machine for SOAK, and print what became of it (Linux)
 	$(GO) run ./tools/soak -for $(SOAK) ./kleinbild
 
-# Linters run at fixed versions, through the Go module proxy: the checksum database holds them to their content.
-GOLANGCI_LINT := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
-DEADCODE      := $(GO) run golang.org/x/tools/cmd/deadcode@v0.52.0
+# Linters have a module of their own, so that the program depends on none of theirs; tools/lint.sum holds them to their
+# content.
+LINTER := $(GO) tool -modfile=tools/lint.mod
 
 lint: ## formatting, go vet on every system that ships, linters (.golangci.yml)
 	@test -z "$$(gofmt -l .)" || { echo "not gofmt-ed:"; gofmt -l .; exit 1; }
 	CGO_ENABLED=0 $(GO) vet ./...
 	CGO_ENABLED=0 GOOS=windows $(GO) vet ./...
 	CGO_ENABLED=0 GOARCH=arm64 $(GO) vet ./...
-	CGO_ENABLED=0 $(GOLANGCI_LINT) run ./...
+	CGO_ENABLED=0 $(LINTER) golangci-lint run ./...
 
 deadcode: ## functions that neither the programs nor the tests reach, on Linux (needs the window's C compiler)
-	CGO_ENABLED=1 $(DEADCODE) -test ./...
+	CGO_ENABLED=1 $(LINTER) deadcode -test ./...
 
 # Of the engine those tests whose goroutines meet: whole goldens and the software device would take an hour here.
 # TestSoak judges clients by the clock, which the detector slows down.
