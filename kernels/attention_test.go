@@ -68,7 +68,11 @@ func testAttention(h *harness) {
 				continue
 			}
 			dst := h.target(s.queries, s.heads*s.d, s.l)
-			h.must(h.Attention(dst, mq, mk, mv, AttentionParams{Heads: s.heads, KVHeads: s.kvHeads, Scale: float32(scale), Causal: s.causal, Keys: s.keys}, Variant(variant)))
+			h.must(h.Attention(
+				dst, mq, mk, mv,
+				AttentionParams{Heads: s.heads, KVHeads: s.kvHeads, Scale: float32(scale), Causal: s.causal, Keys: s.keys},
+				Variant(variant),
+			))
 			// Probabilities are rounded before they meet the values: a second rounding, averaged over the keys.
 			h.checkWithin(fmt.Sprintf("%s %+v", name, s), dst, want, true, 2*toleranceOf(dst))
 			if have := h.bytes(dst); first == nil {

@@ -130,7 +130,9 @@ func testConvNorm(h *harness) {
 			if s.add {
 				h.must(h.Copy(dst, h.upload(old, l)))
 			}
-			h.must(h.ConvNorm(dst, mx, filters, h.row(bias[0], F32), shape, s.add, n, h.alloc(len(x), s.in, s.l), Variant(variant)))
+			h.must(
+				h.ConvNorm(dst, mx, filters, h.row(bias[0], F32), shape, s.add, n, h.alloc(len(x), s.in, s.l), Variant(variant)),
+			)
 			h.check(fmt.Sprintf("%s %+v", name, s), dst, want, true)
 			h.check(fmt.Sprintf("the input of %s %+v", name, s), mx, x, false)
 			if have := h.bytes(dst); first == nil {

@@ -13,7 +13,9 @@ var shapes = []struct {
 	dst, x     layout
 }{
 	{1, 8, whole, whole}, {37, 48, whole, whole}, {5, 528, wide, whole}, {3, 16, whole, wide}, {9, 24, wide, wide},
-	{1, 1, ragged, ragged}, {33, 7, ragged, ragged}, {3, 31, layout{F32, 3, 1}, ragged}, {2, 129, ragged, layout{F32, 3, 1}}, {4, 16, whole, ragged},
+	{1, 1, ragged, ragged}, {33, 7, ragged, ragged}, {3, 31, layout{F32, 3, 1}, ragged}, {
+		2, 129, ragged, layout{F32, 3, 1},
+	}, {4, 16, whole, ragged},
 }
 
 func TestElementwise(t *testing.T) {
@@ -29,15 +31,27 @@ func TestElementwise(t *testing.T) {
 			h.check(fmt.Sprint(name, " ", s), dst, each(s.rows, s.cols, want), true)
 		}
 		run("copy", func(i, j int) float64 { return a[i][j] }, func(dst Matrix) error { return h.Copy(dst, x) })
-		run("add scaled", func(i, j int) float64 { return a[i][j] - 0.25*b[i][j] }, func(dst Matrix) error { return h.AddScaled(dst, x, y, -0.25) })
-		run("lerp", func(i, j int) float64 { return a[i][j] + 4*(b[i][j]-a[i][j]) }, func(dst Matrix) error { return h.Lerp(dst, x, y, 4) })
+		run(
+			"add scaled", func(i, j int) float64 { return a[i][j] - 0.25*b[i][j] },
+			func(dst Matrix) error { return h.AddScaled(dst, x, y, -0.25) },
+		)
+		run(
+			"lerp", func(i, j int) float64 { return a[i][j] + 4*(b[i][j]-a[i][j]) },
+			func(dst Matrix) error { return h.Lerp(dst, x, y, 4) },
+		)
 		affine := func(i, j int) float64 { return a[i][j]*scale[0][j] + shift[0][j] }
-		run("affine", affine, func(dst Matrix) error { return h.Affine(dst, x, h.upload(scale, wide), h.upload(shift, s.x), false) })
+		run(
+			"affine", affine,
+			func(dst Matrix) error { return h.Affine(dst, x, h.upload(scale, wide), h.upload(shift, s.x), false) },
+		)
 		run("affine, silu", func(i, j int) float64 { return siluOf(affine(i, j)) }, func(dst Matrix) error {
 			return h.Affine(dst, x, h.upload(scale, s.x), h.upload(shift, wide), true)
 		})
 		h.must(h.AddScaled(x, x, y, 2))
-		h.check(fmt.Sprint("add scaled in place ", s), x, each(s.rows, s.cols, func(i, j int) float64 { return a[i][j] + 2*b[i][j] }), false)
+		h.check(
+			fmt.Sprint("add scaled in place ", s), x,
+			each(s.rows, s.cols, func(i, j int) float64 { return a[i][j] + 2*b[i][j] }), false,
+		)
 	}
 }
 

@@ -11,7 +11,9 @@ import (
 func TestGEMM(t *testing.T) { onEachDevice(t, testGEMM) }
 
 func testGEMM(h *harness) {
-	for _, s := range []struct{ m, n, k int }{{1, 48, 80}, {70, 80, 48}, {130, 264, 32}, {5, 16, 224}, {33, 8, 8}, {1100, 136, 16}, {9, 24, 520}} {
+	for _, s := range []struct{ m, n, k int }{
+		{1, 48, 80}, {70, 80, 48}, {130, 264, 32}, {5, 16, 224}, {33, 8, 8}, {1100, 136, 16}, {9, 24, 520},
+	} {
 		a, b := h.random(s.m, s.k), h.random(s.n, s.k)
 		bias, gate, old := h.random(1, s.n), h.random(1, s.n), h.random(s.m, s.n)
 		y := product(a, b)
@@ -19,7 +21,10 @@ func testGEMM(h *harness) {
 		for _, e := range []struct {
 			name            string
 			bias, add, gate bool
-		}{{"plain", false, false, false}, {"bias", true, false, false}, {"residual", false, true, false}, {"bias and gated residual", true, true, true}} {
+		}{
+			{"plain", false, false, false}, {"bias", true, false, false}, {"residual", false, true, false},
+			{"bias and gated residual", true, true, true},
+		} {
 			if (s.k > 80 || s.m == 1100) && e.add {
 				continue // many slices, several bands of tiles: once is enough
 			}
@@ -101,7 +106,8 @@ func testGEMMQKNormRoPE(h *harness) {
 		halves           bool
 		l                layout
 	}{
-		{1, 128, 80, 128, 128, false, whole}, {70, 384, 48, 256, 128, true, whole}, {150, 256, 32, 256, 128, false, whole}, {200, 384, 24, 128, 128, true, whole},
+		{1, 128, 80, 128, 128, false, whole}, {70, 384, 48, 256, 128, true, whole},
+		{150, 256, 32, 256, 128, false, whole}, {200, 384, 24, 128, 128, true, whole},
 		{9, 264, 16, 256, 128, false, whole}, {33, 96, 48, 64, 32, true, whole}, {7, 256, 16, 128, 128, false, ragged},
 	} {
 		a, b, w, angles := h.random(s.m, s.k), h.random(s.n, s.k), h.random(1, s.d), h.random(s.m, s.d/2)
@@ -152,7 +158,9 @@ func TestGEMMAnywhere(t *testing.T) {
 			dst := h.target(s.m, s.n, l)
 			h.must(h.Copy(dst, h.upload(old, l)))
 			h.must(h.GEMM(dst, h.upload(a, ragged), h.upload(b, ragged), Epilogue{Add: true, Gate: h.row(gate[0], F32)}, 0))
-			h.check(fmt.Sprint(s, l), dst, each(s.m, s.n, func(i, j int) float64 { return old[i][j] + gate[0][j]*y[i][j] }), true)
+			h.check(
+				fmt.Sprint(s, l), dst, each(s.m, s.n, func(i, j int) float64 { return old[i][j] + gate[0][j]*y[i][j] }), true,
+			)
 		}
 	}
 }
@@ -164,7 +172,9 @@ func testGEMMRowsAnywhere(h *harness) {
 	a, b, old, bias, gate := h.random(5, 16), h.random(24, 16), h.random(5, 24), h.random(1, 24), h.random(1, 24)
 	y := product(a, b)
 	want := each(5, 24, func(i, j int) float64 { return old[i][j] + gate[0][j]*(y[i][j]+bias[0][j]) })
-	for _, l := range []struct{ bias, gate layout }{{layout{F32, 0, 1}, layout{BF16, 0, 0}}, {layout{F32, 0, 0}, layout{BF16, 0, 1}}} {
+	for _, l := range []struct{ bias, gate layout }{
+		{layout{F32, 0, 1}, layout{BF16, 0, 0}}, {layout{F32, 0, 0}, layout{BF16, 0, 1}},
+	} {
 		dst := h.target(5, 24, whole)
 		h.must(h.Copy(dst, h.upload(old, whole)))
 		e := Epilogue{Bias: h.upload(bias, l.bias), Gate: h.upload(gate, l.gate), Add: true}

@@ -40,7 +40,10 @@ func TestRefusals(t *testing.T) {
 		want string
 	}{
 		{"shapes", q.Copy(m(4, 8), m(4, 9)), "copy: operand BF16 [4 9], want the shape of BF16 [4 8]"},
-		{"nothing", q.Copy(m(4, 8), Matrix{Rows: 4, Cols: 8, Stride: 8}), "copy: BF16 [4 8] with rows 8 values apart at 0x0: want"},
+		{
+			"nothing", q.Copy(m(4, 8), Matrix{Rows: 4, Cols: 8, Stride: 8}),
+			"copy: BF16 [4 8] with rows 8 values apart at 0x0: want",
+		},
 		{"overlapping rows", q.Copy(m(4, 8), spaced(m(4, 8), 7)), "want rows that do not overlap"},
 		{"odd address", q.AddScaled(m(4, 8), m(4, 8), moved(m(4, 8), 1), 1), "want an address that is a multiple of 2"},
 		{"too large", q.Lerp(m(1<<16, 1<<15), m(1<<16, 1<<15), m(1<<16, 1<<15), 1), "want fewer than 2147483648 values"},
@@ -48,26 +51,73 @@ func TestRefusals(t *testing.T) {
 		{"patchify", q.Patchify(m(1, 12), m(6, 3), 3, 2), "want even sides"},
 		{"rms norm", q.RMSNorm(m(4, 8), m(4, 8), m(2, 8), 0), "rms_norm: weight BF16 [2 8], want [1 8]"},
 		{"layer norm", q.LayerNorm(m(4, 8), m(4, 8), m(1, 8), m(1, 4), 0), "layer_norm: shift BF16 [1 4], want [1 8]"},
-		{"rope angles", q.QKNormRoPE(m(4, 32), m(1, 16), RoPE{Cos: rope.Cos, Sin: m(4, 8)}, 0), "angles BF16 [4 8], want F32 [4 8]"},
+		{
+			"rope angles", q.QKNormRoPE(m(4, 32), m(1, 16), RoPE{Cos: rope.Cos, Sin: m(4, 8)}, 0),
+			"angles BF16 [4 8], want F32 [4 8]",
+		},
 		{"rope heads", q.QKNormRoPE(m(4, 30), m(1, 16), rope, 0), "want an even width that divides the columns"},
-		{"groups", q.GroupNorm(m(4, 8), m(4, 8), GroupNormParams{Groups: 3, Gamma: m(1, 8), Beta: m(1, 8), Work: 16}), "want a divisor of the columns"},
-		{"group columns", q.GroupNorm(m(4, 4096), m(4, 4096), GroupNormParams{Groups: 32, Gamma: m(1, 4096), Beta: m(1, 4096), Work: 16}), "2048 columns at most"},
-		{"group norm's memory", q.GroupNorm(m(4, 8), m(4, 8), GroupNormParams{Groups: 2, Gamma: m(1, 8), Beta: m(1, 8), Work: 8}), "want a multiple of 16"},
-		{"gemm", q.GEMM(m(4, 8), m(4, 16), m(8, 24), Epilogue{}, Auto), "gemm: BF16 [4 16] by BF16 [8 24] into BF16 [4 8], want [m k], [n k] and [m n]"},
+		{
+			"groups", q.GroupNorm(m(4, 8), m(4, 8), GroupNormParams{Groups: 3, Gamma: m(1, 8), Beta: m(1, 8), Work: 16}),
+			"want a divisor of the columns",
+		},
+		{
+			"group columns",
+			q.GroupNorm(m(4, 4096), m(4, 4096), GroupNormParams{Groups: 32, Gamma: m(1, 4096), Beta: m(1, 4096), Work: 16}),
+			"2048 columns at most",
+		},
+		{
+			"group norm's memory",
+			q.GroupNorm(m(4, 8), m(4, 8), GroupNormParams{Groups: 2, Gamma: m(1, 8), Beta: m(1, 8), Work: 8}),
+			"want a multiple of 16",
+		},
+		{
+			"gemm", q.GEMM(m(4, 8), m(4, 16), m(8, 24), Epilogue{}, Auto),
+			"gemm: BF16 [4 16] by BF16 [8 24] into BF16 [4 8], want [m k], [n k] and [m n]",
+		},
 		{"gemm of F32", q.GEMM(m(4, 8), imagine(4, 16, F32), m(8, 16), Epilogue{}, Auto), "gemm: F32 [4 16], want BF16"},
 		{"bias", q.GEMM(m(4, 8), m(4, 16), m(8, 16), Epilogue{Bias: m(1, 4)}, Auto), "gemm: bias BF16 [1 4], want [1 8]"},
 		{"gate alone", q.GEMM(m(4, 8), m(4, 16), m(8, 16), Epilogue{Gate: m(1, 8)}, Auto), "want Add"},
-		{"silu and a bias", q.GEMM(m(4, 8), m(4, 16), m(8, 16), Epilogue{SiLU: true, Bias: m(1, 8)}, Auto), "silu: SiLU or QKNormRoPE with another field"},
-		{"heads of too many columns", q.GEMM(m(4, 32), m(4, 16), m(32, 16), Epilogue{QKNormRoPE: QKNormRoPE{Cols: 48, Weight: m(1, 16), RoPE: rope}}, Auto), "gemm: 48 columns of heads, want 0 to 32"},
-		{"half a head", q.GEMM(m(4, 32), m(4, 16), m(32, 16), Epilogue{QKNormRoPE: QKNormRoPE{Cols: 24, Weight: m(1, 16), RoPE: rope}}, Auto), "want an even width that divides"},
+		{
+			"silu and a bias", q.GEMM(m(4, 8), m(4, 16), m(8, 16), Epilogue{SiLU: true, Bias: m(1, 8)}, Auto),
+			"silu: SiLU or QKNormRoPE with another field",
+		},
+		{"heads of too many columns", q.GEMM(
+			m(4, 32), m(4, 16), m(32, 16), Epilogue{QKNormRoPE: QKNormRoPE{Cols: 48, Weight: m(1, 16), RoPE: rope}}, Auto,
+		), "gemm: 48 columns of heads, want 0 to 32"},
+		{"half a head", q.GEMM(
+			m(4, 32), m(4, 16), m(32, 16), Epilogue{QKNormRoPE: QKNormRoPE{Cols: 24, Weight: m(1, 16), RoPE: rope}}, Auto,
+		), "want an even width that divides"},
 		{"variant", q.GEMM(m(4, 8), m(4, 16), m(8, 16), Epilogue{}, 99), "gemm: variant 99, want 0 to"},
-		{"swiglu", q.SwiGLU(m(4, 8), m(4, 16), m(8, 16), spaced(m(8, 16), 24), Auto), "want [m k], twice [n k] of one stride"},
-		{"heads", q.Attention(m(4, 96), m(4, 96), m(4, 64), m(4, 64), AttentionParams{Heads: 3, KVHeads: 2, Keys: 4}, Auto), "want divisors of each other"},
-		{"wide heads", q.Attention(m(4, 520), m(4, 520), m(4, 520), m(4, 520), AttentionParams{Heads: 1, KVHeads: 1, Keys: 4}, Auto), "512 columns at most"},
-		{"no keys", q.Attention(m(4, 64), m(4, 64), m(4, 64), m(4, 64), AttentionParams{Heads: 1, KVHeads: 1}, Auto), "attention: 0 keys of BF16 [4 64], want 1 to 4"},
-		{"attention's variant", q.Attention(m(4, 64), m(4, 64), m(4, 64), m(4, 64), AttentionParams{Heads: 1, KVHeads: 1, Keys: 1}, 2), "variant 2, want 0 to 1"},
-		{"kernel", q.Conv(m(4, 8), m(4, 8), m(8, 200), Matrix{}, ConvParams{Height: 2, Width: 2, Kernel: 5}, false, Auto), "want 1 or 3"},
-		{"picture", q.Conv(m(4, 8), m(4, 8), m(8, 72), Matrix{}, ConvParams{Height: 2, Width: 2, Kernel: 3, Upsample: true}, false, Auto), "[16 out]"},
+		{
+			"swiglu", q.SwiGLU(m(4, 8), m(4, 16), m(8, 16), spaced(m(8, 16), 24), Auto),
+			"want [m k], twice [n k] of one stride",
+		},
+		{
+			"heads",
+			q.Attention(m(4, 96), m(4, 96), m(4, 64), m(4, 64), AttentionParams{Heads: 3, KVHeads: 2, Keys: 4}, Auto),
+			"want divisors of each other",
+		},
+		{
+			"wide heads",
+			q.Attention(m(4, 520), m(4, 520), m(4, 520), m(4, 520), AttentionParams{Heads: 1, KVHeads: 1, Keys: 4}, Auto),
+			"512 columns at most",
+		},
+		{
+			"no keys", q.Attention(m(4, 64), m(4, 64), m(4, 64), m(4, 64), AttentionParams{Heads: 1, KVHeads: 1}, Auto),
+			"attention: 0 keys of BF16 [4 64], want 1 to 4",
+		},
+		{
+			"attention's variant",
+			q.Attention(m(4, 64), m(4, 64), m(4, 64), m(4, 64), AttentionParams{Heads: 1, KVHeads: 1, Keys: 1}, 2),
+			"variant 2, want 0 to 1",
+		},
+		{
+			"kernel", q.Conv(m(4, 8), m(4, 8), m(8, 200), Matrix{}, ConvParams{Height: 2, Width: 2, Kernel: 5}, false, Auto),
+			"want 1 or 3",
+		},
+		{"picture", q.Conv(
+			m(4, 8), m(4, 8), m(8, 72), Matrix{}, ConvParams{Height: 2, Width: 2, Kernel: 3, Upsample: true}, false, Auto,
+		), "[16 out]"},
 	} {
 		if c.err == nil || !strings.Contains(c.err.Error(), c.want) {
 			t.Errorf("%s: %v, want … %s …", c.name, c.err, c.want)
@@ -86,14 +136,20 @@ func TestLaunchesDoNotAllocate(t *testing.T) {
 		"norm":   func() error { return q.LayerNorm(m(4, 8), m(4, 8), m(1, 8), m(1, 8), 1e-6) },
 		"rope":   func() error { return q.QKNormRoPE(m(4, 32), m(1, 16), rope, 1e-6) },
 		"group": func() error {
-			return q.GroupNorm(m(4, 8), m(4, 8), GroupNormParams{Groups: 2, Gamma: m(1, 8), Beta: m(1, 8), Eps: 1e-6, SiLU: true, Work: 16})
+			return q.GroupNorm(
+				m(4, 8), m(4, 8), GroupNormParams{Groups: 2, Gamma: m(1, 8), Beta: m(1, 8), Eps: 1e-6, SiLU: true, Work: 16},
+			)
 		},
 		"normalised conv": func() error {
 			n := GroupNormParams{Groups: 2, Gamma: m(1, 8), Beta: m(1, 8), Eps: 1e-6, SiLU: true, Work: 16}
-			return q.ConvNorm(m(4, 8), m(4, 8), m(8, 72), m(1, 8), ConvParams{Height: 2, Width: 2, Kernel: 3}, true, n, m(4, 8), Auto)
+			return q.ConvNorm(
+				m(4, 8), m(4, 8), m(8, 72), m(1, 8), ConvParams{Height: 2, Width: 2, Kernel: 3}, true, n, m(4, 8), Auto,
+			)
 		},
 		"heads": func() error {
-			return q.GEMM(m(4, 128), m(4, 16), m(128, 16), Epilogue{QKNormRoPE: QKNormRoPE{Cols: 128, Weight: m(1, 128), RoPE: RoPE{Cos: imagine(4, 64, F32), Sin: imagine(4, 64, F32)}}}, Auto)
+			return q.GEMM(m(4, 128), m(4, 16), m(128, 16), Epilogue{QKNormRoPE: QKNormRoPE{
+				Cols: 128, Weight: m(1, 128), RoPE: RoPE{Cos: imagine(4, 64, F32), Sin: imagine(4, 64, F32)},
+			}}, Auto)
 		},
 		"gemm": func() error {
 			return q.GEMM(m(4, 8), m(4, 16), m(8, 16), Epilogue{Bias: m(1, 8), Add: true, Gate: m(1, 8)}, Auto)

@@ -125,7 +125,10 @@ func TestGroupNorm(t *testing.T) {
 		x := h.upload(a, s.l)
 		dst := h.target(s.rows, cols, s.l)
 		work := h.memory(int(GroupNormBytes(s.rows, cols, s.groups)))
-		h.must(h.GroupNorm(dst, x, GroupNormParams{Groups: s.groups, Gamma: h.upload(gamma, layout{dtype: BF16}), Beta: h.upload(beta, layout{dtype: F32}), Eps: eps, SiLU: s.silu, Work: work}))
+		h.must(h.GroupNorm(dst, x, GroupNormParams{
+			Groups: s.groups, Gamma: h.upload(gamma, layout{dtype: BF16}), Beta: h.upload(beta, layout{dtype: F32}),
+			Eps: eps, SiLU: s.silu, Work: work,
+		}))
 		h.check(fmt.Sprintf("%+v", s), dst, each(s.rows, cols, func(i, j int) float64 {
 			g := j / s.width
 			y := (a[i][j]-mean[g])*scale[g]*gamma[0][j] + beta[0][j]

@@ -103,7 +103,8 @@ func TestEverySourceAndKernelBelongs(t *testing.T) {
 		}
 		listed[file][k.name] = k
 		if owners := groups[strings.TrimSuffix(k.group, "_wgmma")]; len(owners) != 1 {
-			t.Errorf("%s: kernel %s is of the group %s, which the operations %v have, want one: name the group in an Operation of %s.go",
+			t.Errorf("%s: kernel %s is of the group %s, which the operations %v have, want one: "+
+				"name the group in an Operation of %s.go",
 				file, k.name, k.group, owners, k.family)
 		}
 	}
@@ -129,7 +130,10 @@ func TestEverySourceAndKernelBelongs(t *testing.T) {
 			}
 			delete(listed[file], f.Name)
 			if k.threads != f.MaxThreads[0] || k.blocks != f.MinBlocks {
-				t.Errorf("%s: %d threads and %d blocks, table.go has %d and %d: run make kernels", f.Name, f.MaxThreads[0], f.MinBlocks, k.threads, k.blocks)
+				t.Errorf(
+					"%s: %d threads and %d blocks, table.go has %d and %d: run make kernels", f.Name, f.MaxThreads[0], f.MinBlocks,
+					k.threads, k.blocks,
+				)
 			}
 		}
 		for name := range listed[file] {

@@ -11,7 +11,7 @@ const (
 	patch              = 16
 )
 
-// compiled lists the kernels of ptx by family, those for all GPUs first, in the order of the source.
+// compiled lists the kernels by family, those for all GPUs first, in the order of the sources.
 var compiled = []kernel{
 	{name: "attention_64x64", group: "attention", family: "attention", target: SM80, takes: strict, threads: 128, blocks: 2, m: 64, n: 64, k: 64, stages: 1, sharedBytes: 24576},
 	{name: "attention_64_any", group: "attention", family: "attention", target: SM80, takes: unaligned, threads: 128, blocks: 1, m: 64, n: 64, k: 64, stages: 1, sharedBytes: 24576},

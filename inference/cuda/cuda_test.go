@@ -225,11 +225,13 @@ func TestNetworksTakeTurns(t *testing.T) {
 	// An operation that needs two of them cannot be served: the error names the weight and the figures.
 	b.SwiGLU(y, x, ws[0], ws[2])
 	var short *backend.MemoryError
-	if err := b.Sync(); !errors.As(err, &short) || !errors.Is(err, cu.ErrOutOfMemory) || !strings.Contains(err.Error(), "swiglu: w") {
+	if err := b.Sync(); !errors.As(err, &short) || !errors.Is(err, cu.ErrOutOfMemory) ||
+		!strings.Contains(err.Error(), "swiglu: w") {
 		t.Errorf("two networks at a time: %v", err)
 	}
 	b.Begin(t.Context())
-	if err := b.Reserve(backend.Memory{Parts: b.Memory().Parts, Activations: 1 << 17}); !errors.As(err, &short) || short.Need != 1<<16+1<<17 || short.Need <= short.Room {
+	if err := b.Reserve(backend.Memory{Parts: b.Memory().Parts, Activations: 1 << 17}); !errors.As(err, &short) ||
+		short.Need != 1<<16+1<<17 || short.Need <= short.Room {
 		t.Errorf("more than there is: %v", err)
 	}
 }
@@ -291,7 +293,9 @@ func TestNetworksFollow(t *testing.T) {
 		want   int
 	}{{0, 3}, {1<<15 + 1, 2}, {1 << 20, 1}} {
 		device := ptxsim.Open(ptxsim.Device{TotalBytes: 3<<15 + 4096})
-		b, err := New(Options{Open: func() (cu.Context, error) { return device, nil }, ChunkBytes: chunkBytes, MarginBytes: row.margin})
+		b, err := New(
+			Options{Open: func() (cu.Context, error) { return device, nil }, ChunkBytes: chunkBytes, MarginBytes: row.margin},
+		)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -350,7 +354,8 @@ func TestUploadFails(t *testing.T) {
 	before, _, _ := device.MemGetInfo()
 	for name, failing := range map[string]backend.Weight{"linear: w: ": w, "linear: other: ": other} {
 		b.Linear(y, x, failing, backend.Epilogue{})
-		if err := b.Sync(); err == nil || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), "no page-locked memory") {
+		if err := b.Sync(); err == nil || !strings.Contains(err.Error(), name) ||
+			!strings.Contains(err.Error(), "no page-locked memory") {
 			t.Errorf("%v, want %q and the reason", err, name)
 		}
 		b.Begin(t.Context())
@@ -386,7 +391,8 @@ func TestFault(t *testing.T) {
 	b.Linear(y, x, w, backend.Epilogue{})
 	err := b.Sync()
 	var fault *ptxsim.Fault
-	if !errors.As(err, &fault) || !errors.Is(err, backend.ErrLost) || !strings.Contains(err.Error(), "linear") || !strings.HasPrefix(fault.Kernel, "gemm") {
+	if !errors.As(err, &fault) || !errors.Is(err, backend.ErrLost) || !strings.Contains(err.Error(), "linear") ||
+		!strings.HasPrefix(fault.Kernel, "gemm") {
 		t.Fatalf("%v, want a fault of gemm in linear", err)
 	}
 	b.Copy(y, x)
@@ -416,7 +422,8 @@ func TestShapesRefused(t *testing.T) {
 	b.Begin(t.Context())
 	x := upload(b, 4, 1040, 1)
 	b.Attention(x, x, x, x, backend.AttentionParams{Heads: 1, KVHeads: 1, Scale: 1, Keys: 4})
-	if err := b.Sync(); err == nil || !strings.HasPrefix(err.Error(), "cuda: attention: ") || !strings.Contains(err.Error(), "512") {
+	if err := b.Sync(); err == nil || !strings.HasPrefix(err.Error(), "cuda: attention: ") ||
+		!strings.Contains(err.Error(), "512") {
 		t.Errorf("a head of 1040 columns: %v", err)
 	}
 }

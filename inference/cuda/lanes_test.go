@@ -28,7 +28,9 @@ const (
 func newCircle(t *testing.T, room int) *circle {
 	t.Helper()
 	c := &circle{device: ptxsim.Open(ptxsim.Device{TotalBytes: arenaBytes + int64(room)*partBytes})}
-	b, err := New(Options{Open: func() (cu.Context, error) { return c.device, nil }, ChunkBytes: chunkBytes, PartBytes: partBytes})
+	b, err := New(
+		Options{Open: func() (cu.Context, error) { return c.device, nil }, ChunkBytes: chunkBytes, PartBytes: partBytes},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +94,10 @@ func TestLanesFillBesideComputing(t *testing.T) {
 			}
 			next.wait()
 			if ran := (c.device.Steps() - start) / eachTakes; ran > queued {
-				t.Errorf("step %d, part %d: %s arrived when %d operations had run, want at most the %d before", step, i, next.weights[0].Name, ran, queued)
+				t.Errorf(
+					"step %d, part %d: %s arrived when %d operations had run, want at most the %d before", step, i,
+					next.weights[0].Name, ran, queued,
+				)
 			}
 			queued++
 		}

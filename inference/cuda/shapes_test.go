@@ -16,7 +16,9 @@ import (
 // on software devices with the kernels of each target, and compares a sample of the results with float64 loops.
 func TestShapes(t *testing.T) {
 	if *deviceName == "cuda" {
-		s := shapes{hidden: 3072, mlp: 9216, heads: 24, kvHeads: 8, width: 128, text: 512, joint: 4608, side: 1024, channels: 128}
+		s := shapes{
+			hidden: 3072, mlp: 9216, heads: 24, kvHeads: 8, width: 128, text: 512, joint: 4608, side: 1024, channels: 128,
+		}
 		s.test(t, openTest(t))
 		return
 	}
@@ -75,7 +77,9 @@ func weightOf(t *testing.T, b *Backend, v []float32, shape ...int) backend.Weigh
 }
 
 // sample compares values of m at random places with what want says.
-func sample(t *testing.T, b *Backend, rng *rand.Rand, name string, m backend.Matrix, n int, want func(row, col int) float64) {
+func sample(
+	t *testing.T, b *Backend, rng *rand.Rand, name string, m backend.Matrix, n int, want func(row, col int) float64,
+) {
 	t.Helper()
 	got := make([]float32, m.Rows*m.Cols)
 	b.Download(got, m)
@@ -106,11 +110,16 @@ func dot(x, y []float32) (sum float64) {
 func silu(x float64) float64 { return x / (1 + math.Exp(-x)) }
 
 func (s shapes) linear(t *testing.T, b *Backend, rng *rand.Rand) {
-	for _, row := range []struct{ m, n, k int }{{s.joint, s.hidden, s.hidden + s.mlp}, {s.text, 2 * s.hidden, s.hidden}, {1, 6 * s.hidden, s.hidden}} {
+	for _, row := range []struct{ m, n, k int }{
+		{s.joint, s.hidden, s.hidden + s.mlp}, {s.text, 2 * s.hidden, s.hidden}, {1, 6 * s.hidden, s.hidden},
+	} {
 		x, w := values(rng, row.m*row.k, 1), values(rng, row.n*row.k, 0.05)
 		mx, dst := put(b, row.m, row.k, x), b.Alloc(row.m, row.n, tensor.BF16)
 		b.Linear(dst, mx, weightOf(t, b, w, row.n, row.k), backend.Epilogue{})
-		sample(t, b, rng, fmt.Sprint("linear ", row), dst, 500, func(i, j int) float64 { return dot(x[i*row.k:][:row.k], w[j*row.k:][:row.k]) })
+		sample(
+			t, b, rng, fmt.Sprint("linear ", row), dst, 500,
+			func(i, j int) float64 { return dot(x[i*row.k:][:row.k], w[j*row.k:][:row.k]) },
+		)
 		b.Free(mx)
 	}
 	x, w := values(rng, s.joint*s.hidden, 1), values(rng, 2*s.mlp*s.hidden, 0.05)
@@ -129,7 +138,10 @@ func (s shapes) attention(t *testing.T, b *Backend, rng *rand.Rand, rows, heads,
 	q, k, v := values(rng, rows*heads*d, 1), values(rng, rows*kvHeads*d, 1), values(rng, rows*kvHeads*d, 1)
 	mq, mk, mv := put(b, rows, heads*d, q), put(b, rows, kvHeads*d, k), put(b, rows, kvHeads*d, v)
 	dst, scale := b.Alloc(rows, heads*d, tensor.BF16), 1/math.Sqrt(float64(d))
-	b.Attention(dst, mq, mk, mv, backend.AttentionParams{Heads: heads, KVHeads: kvHeads, Scale: float32(scale), Causal: causal, Keys: keys})
+	b.Attention(
+		dst, mq, mk, mv,
+		backend.AttentionParams{Heads: heads, KVHeads: kvHeads, Scale: float32(scale), Causal: causal, Keys: keys},
+	)
 	sample(t, b, rng, fmt.Sprintf("attention over %d rows, causal %v", rows, causal), dst, 200, func(i, j int) float64 {
 		head := j / d
 		kv := head * kvHeads / heads
@@ -156,7 +168,10 @@ func (s shapes) picture(t *testing.T, b *Backend, rng *rand.Rand) {
 		name   string
 		out    int
 		up, by bool
-	}{{"conv", c, false, false}, {"conv to colours", 3, false, false}, {"conv downsampling", c, false, true}, {"conv upsampling", c, true, false}} {
+	}{
+		{"conv", c, false, false}, {"conv to colours", 3, false, false}, {"conv downsampling", c, false, true},
+		{"conv upsampling", c, true, false},
+	} {
 		height := s.side
 		source := mx
 		if row.up { // the larger side is the result's
@@ -164,7 +179,9 @@ func (s shapes) picture(t *testing.T, b *Backend, rng *rand.Rand) {
 			source = mx.RowRange(0, height*height)
 		}
 		w, bias := values(rng, row.out*c*9, 0.05), values(rng, row.out, 1)
-		p := backend.ConvParams{Height: height, Width: height, Upsample: row.up, Downsample: row.by, Bias: weightOf(t, b, bias, row.out)}
+		p := backend.ConvParams{
+			Height: height, Width: height, Upsample: row.up, Downsample: row.by, Bias: weightOf(t, b, bias, row.out),
+		}
 		oh, ow := p.OutputSize()
 		dst := b.Alloc(oh*ow, row.out, tensor.BF16)
 		b.Conv2D(dst, source, weightOf(t, b, w, row.out, c, 3, 3), p)
@@ -197,7 +214,9 @@ func (s shapes) picture(t *testing.T, b *Backend, rng *rand.Rand) {
 	width := c / groups
 	dst := b.Alloc(n, c, tensor.BF16)
 	gamma, beta := values(rng, c, 1), values(rng, c, 1)
-	norm := backend.GroupNormParams{Groups: groups, Gamma: weightOf(t, b, gamma, c), Beta: weightOf(t, b, beta, c), Eps: 1e-6, SiLU: true}
+	norm := backend.GroupNormParams{
+		Groups: groups, Gamma: weightOf(t, b, gamma, c), Beta: weightOf(t, b, beta, c), Eps: 1e-6, SiLU: true,
+	}
 	b.GroupNorm(dst, mx, norm)
 	mean, scale := make([]float64, groups), make([]float64, groups)
 	for g := range groups {

@@ -21,12 +21,26 @@ var small = []struct {
 	kernels.Shape
 	rivals []string
 }{
-	{kernels.Shape{Operation: "gemm", Rows: 70, Cols: 48, Depth: 32}, []string{"gemm_128x256", "gemm_128x256_deep", "gemm_128x128", "gemm_128x128_deep", "gemm_64x64"}},
-	{kernels.Shape{Operation: "swiglu", Rows: 7, Cols: 16, Depth: 48}, []string{"swiglu_128x256", "swiglu_128x256_deep", "swiglu_128x128", "swiglu_128x128_deep", "swiglu_64x128"}},
-	{kernels.Shape{Operation: "attention", Rows: 30, Cols: 256, Depth: 20, Heads: 2, KVHeads: 1, Causal: true}, []string{"attention_128x64", "attention_128x128"}},
-	{kernels.Shape{Operation: "conv", Rows: 48, Cols: 16, Depth: 8, Conv: kernels.ConvParams{Height: 3, Width: 4, Kernel: 3, Upsample: true}},
+	{
+		kernels.Shape{Operation: "gemm", Rows: 70, Cols: 48, Depth: 32},
+		[]string{"gemm_128x256", "gemm_128x256_deep", "gemm_128x128", "gemm_128x128_deep", "gemm_64x64"},
+	},
+	{
+		kernels.Shape{Operation: "swiglu", Rows: 7, Cols: 16, Depth: 48},
+		[]string{"swiglu_128x256", "swiglu_128x256_deep", "swiglu_128x128", "swiglu_128x128_deep", "swiglu_64x128"},
+	},
+	{
+		kernels.Shape{Operation: "attention", Rows: 30, Cols: 256, Depth: 20, Heads: 2, KVHeads: 1, Causal: true},
+		[]string{"attention_128x64", "attention_128x128"},
+	},
+	{kernels.Shape{
+		Operation: "conv", Rows: 48, Cols: 16, Depth: 8,
+		Conv: kernels.ConvParams{Height: 3, Width: 4, Kernel: 3, Upsample: true},
+	},
 		[]string{"conv_256x128", "conv_128x128", "conv_128x128_deep", "conv_128x32"}},
-	{kernels.Shape{Operation: "conv_norm", Rows: 12, Cols: 16, Depth: 8, Conv: kernels.ConvParams{Height: 3, Width: 4, Kernel: 3}},
+	{kernels.Shape{
+		Operation: "conv_norm", Rows: 12, Cols: 16, Depth: 8, Conv: kernels.ConvParams{Height: 3, Width: 4, Kernel: 3},
+	},
 		[]string{"conv_norm_256x128", "conv_norm_128x128", "conv_norm_128x32"}},
 }
 
@@ -75,7 +89,8 @@ func TestTune(t *testing.T) {
 		}
 		slices.Sort(names)
 		want := slices.Sorted(slices.Values(small[i].rivals))
-		if m.Shape != small[i].Shape || !slices.Equal(names, want) || !slices.Contains(want, m.Chosen) || m.MeasuredRows != m.Rows {
+		if m.Shape != small[i].Shape || !slices.Equal(names, want) || !slices.Contains(want, m.Chosen) ||
+			m.MeasuredRows != m.Rows {
 			t.Errorf("%+v, want times of %v and one of them chosen", m, want)
 		}
 	}
@@ -171,15 +186,18 @@ func TestTuneKeepsGoing(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if found, err := tuner.Tune(context.Background(), smallShapes()[:1], Options{Dir: file, Rounds: 1, Again: true}); err == nil || len(found) != 1 || found[0].Chosen == "" {
-		t.Errorf("into a file instead of a folder: %v, %v, want measurements and an error", found, err)
+	kept, err := tuner.Tune(context.Background(), smallShapes()[:1], Options{Dir: file, Rounds: 1, Again: true})
+	if err == nil || len(kept) != 1 || kept[0].Chosen == "" {
+		t.Errorf("into a file instead of a folder: %v, %v, want measurements and an error", kept, err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	if _, err := tuner.Tune(ctx, smallShapes(), Options{Again: true}); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
-	for _, bad := range []kernels.Shape{{}, {Operation: "gemm", Rows: 1, Cols: 7, Depth: 8}, {Operation: "attention", Rows: 1, Cols: 8, Depth: 1},
+	for _, bad := range []kernels.Shape{{}, {Operation: "gemm", Rows: 1, Cols: 7, Depth: 8}, {
+		Operation: "attention", Rows: 1, Cols: 8, Depth: 1,
+	},
 		{Operation: "conv", Rows: 1, Cols: 8, Depth: 8}, {Operation: "swiglu", Rows: 1 << 20, Cols: 1 << 20, Depth: 8}} {
 		if _, err := tuner.Tune(context.Background(), []kernels.Shape{bad}, Options{}); err == nil {
 			t.Errorf("%v was measured", bad)
@@ -194,13 +212,16 @@ func TestChoicesAreFollowed(t *testing.T) {
 	launch := func(rows int) string {
 		t.Helper()
 		lastLaunched = ""
-		if err := q.GEMM(imagine(rows, 48), imagine(rows, 32), imagine(48, 32), kernels.Epilogue{}, kernels.Auto); err != nil {
+		dst, a, b := imagine(rows, 48), imagine(rows, 32), imagine(48, 32)
+		if err := q.GEMM(dst, a, b, kernels.Epilogue{}, kernels.Auto); err != nil {
 			t.Fatal(err)
 		}
 		return lastLaunched
 	}
 	shape := kernels.Shape{Operation: "gemm", Rows: 1000, Cols: 48, Depth: 32}
-	far, odd, alone := shape, shape, kernels.Shape{Operation: "attention", Rows: 9, Cols: 512, Depth: 9, Heads: 1, KVHeads: 1}
+	far, odd, alone := shape, shape, kernels.Shape{
+		Operation: "attention", Rows: 9, Cols: 512, Depth: 9, Heads: 1, KVHeads: 1,
+	}
 	far.Rows, odd.Cols = 3, 7
 	all := []kernels.Shape{shape, far, odd, alone, shape}
 	if missing, err := tuner.Missing(all); err != nil || !slices.Equal(missing, []kernels.Shape{shape, far}) {
@@ -220,7 +241,9 @@ func TestChoicesAreFollowed(t *testing.T) {
 	if missing, err := tuner.Missing(all); err != nil || !slices.Equal(missing, []kernels.Shape{far}) {
 		t.Errorf("missing %v, %v, want %v", missing, err, far)
 	}
-	for rows, want := range map[int]string{1000: other, 500: other, 1400: other, 1600: "gemm_128x256_deep", 4200: "gemm_128x256_deep"} {
+	for rows, want := range map[int]string{
+		1000: other, 500: other, 1400: other, 1600: "gemm_128x256_deep", 4200: "gemm_128x256_deep",
+	} {
 		if got := launch(rows); got != want {
 			t.Errorf("%d rows: %s, want %s", rows, got, want)
 		}

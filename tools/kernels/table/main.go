@@ -65,10 +65,10 @@ func run(out string, inputs []string) error {
 
 // kernel is one entry of a PTX file.
 type kernel struct {
-	name, family, target  string
-	params                []param
-	annotated             []int // what TILE says: m, n, k, stages, bytes, takes; nil for kernels without it
-	threads, blocks, line int
+	name, family, target string
+	params               []param
+	annotated            []int // what TILE says: m, n, k, stages, bytes, takes; nil for kernels without it
+	threads, blocks      int
 }
 
 // param is a parameter as the source declares it.
@@ -114,7 +114,7 @@ func tableText(all []kernel, constants map[string]int) string {
 		fmt.Fprintf(&b, "%s = %d\n", fieldName(name), constants[name])
 	}
 	b.WriteString(")\n\n")
-	b.WriteString("// compiled lists the kernels of ptx by family, those for all GPUs first, in the order of the source.\n")
+	b.WriteString("// compiled lists the kernels by family, those for all GPUs first, in the order of the sources.\n")
 	b.WriteString("var compiled = []kernel{\n")
 	for _, k := range all {
 		takes := "strict"

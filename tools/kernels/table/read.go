@@ -59,8 +59,8 @@ func kernelsOf(name, treePath, ptxPath string, constants map[string]int) ([]kern
 	return declared, nil
 }
 
-// declaredIn returns the kernels of a syntax tree, and adds its constants. It decodes one declaration of the file's scope at
-// a time.
+// declaredIn returns the kernels of a syntax tree, and adds its constants. It decodes one declaration of the file's
+// scope at a time.
 func declaredIn(d *json.Decoder, constants map[string]int) ([]kernel, error) {
 	for {
 		token, err := d.Token()
