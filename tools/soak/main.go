@@ -1,13 +1,17 @@
-// Command soak holds a real server under load: soak [-for 20m] KLEINBILD. It starts KLEINBILD serve with the demo model
-// on this machine, plays clients of whom a third are rude, watches the process from outside, and prints a table. It
-// exits with 1 unless every polite client was served, the memory is flat, and no goroutine or open file is left of the
-// load.
+// Command soak runs a real server under load:
 //
-// Flat: the median of the resident memory in the last fifth of the time is not more than a fifth and 64 MiB above the
-// median in the second fifth; the first fifth is for warming up. What is left: a second server that made one picture
-// and then rested is asked for its goroutines, and the first may have no more of any kind.
+//	soak [-for 20m] [-polite 33] [-rude 17] [-keep FOLDER] KLEINBILD
 //
-// It needs Linux, for /proc and for loopback addresses of the clients' own.
+// It starts KLEINBILD serve with the demo model on this machine, plays polite and rude clients, watches the process
+// from outside, and prints a table. It exits with status 1 unless every polite client was served, the memory stayed
+// flat, and the load left no goroutines and no open files behind.
+//
+// The memory is flat if the median of the resident memory in the last fifth of the time exceeds the median in the
+// second fifth by at most a fifth and 64 MiB. The first fifth is for warming up. The numbers of goroutines and files
+// are compared with those of another server that made one picture and then rested: there may be no more goroutines of
+// any kind, and no more open files.
+//
+// It needs Linux, because it reads /proc and gives each client a loopback address of its own.
 package main
 
 import (
@@ -24,15 +28,14 @@ import (
 )
 
 func main() {
-	duration := flag.Duration("for", 20*time.Minute, "how long to play")
-	polite := flag.Int("polite", 33, "polite clients")
-	rude := flag.Int("rude", 17, "rude clients")
-	keep := flag.String("keep", "",
-		"a folder for the server's log and its goroutines; a temporary one by default, which is removed")
+	duration := flag.Duration("for", 20*time.Minute, "how long the load lasts")
+	polite := flag.Int("polite", 33, "number of polite clients")
+	rude := flag.Int("rude", 17, "number of rude clients")
+	keep := flag.String("keep", "", "a folder for the server's log and goroutines; the default is a temporary folder")
 	flag.Parse()
 	if flag.NArg() != 1 || runtime.GOOS != "linux" || *duration > 12*time.Hour || *polite+*rude > 500 {
-		fmt.Fprintln(os.Stderr, "usage, on Linux: soak [-for TIME, 12h at most] [-polite N] "+
-			"[-rude N, 500 clients at most] [-keep FOLDER] KLEINBILD")
+		fmt.Fprintln(os.Stderr, "usage, on Linux: soak [-for TIME, at most 12h] [-polite N] [-rude N, at most 500 clients] "+
+			"[-keep FOLDER] KLEINBILD")
 		os.Exit(2)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -48,9 +51,11 @@ func main() {
 	if len(faults) > 0 {
 		os.Exit(1)
 	}
-	fmt.Println("all polite clients were served, the memory is flat, nothing is left")
+	fmt.Println("all polite clients were served, the memory is flat, nothing is left behind")
 }
 
+// soak runs the whole test and prints its table. faults lists what is wrong with the server; err means that the test
+// itself could not be completed.
 func soak(
 	ctx context.Context, program, folder string, duration time.Duration, polite, rude int,
 ) (faults []string, err error) {
@@ -89,15 +94,15 @@ func soak(
 	cancel()
 	seen := <-samples
 	if !s.running() {
-		return nil, fmt.Errorf("the server has ended: see %s", s.logFile)
+		return nil, fmt.Errorf("the server has ended, see %s", s.logFile)
 	}
-	// Rude clients' requests end within the server's limits, and the system closes its side of connections.
+	// The server's time limits end the requests of rude clients, and then the system closes the connections.
 	last := s.sample()
 	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end) && last.files > files; last = s.sample() {
 		time.Sleep(time.Second)
 	}
 	if err := s.onePicture(ctx); err != nil {
-		faults = append(faults, fmt.Sprintf("after the load no picture is made: %v", err))
+		faults = append(faults, fmt.Sprintf("no picture can be made after the load: %v", err))
 	}
 	time.Sleep(2 * time.Second)
 	last = s.sample()
@@ -110,11 +115,11 @@ func soak(
 		return nil, err
 	}
 	early, middle, late := part(seen, 1), part(seen, 2), part(seen, 4)
-	fmt.Printf("%-34s %10s %10s %10s %10s %10s %10s\n",
-		"", "start", "2nd fifth", "middle", "last fifth", "most", "at rest")
+	fmt.Printf("%-34s %10s %10s %10s %10s %10s %10s\n", "",
+		"start", "2nd fifth", "middle", "last fifth", "maximum", "at rest")
 	row := func(name string, of func(sample) int) {
-		fmt.Printf("%-34s %10d %10d %10d %10d %10d %10d\n",
-			name, of(first), median(early, of), median(middle, of), median(late, of), most(seen, of), of(last))
+		fmt.Printf("%-34s %10d %10d %10d %10d %10d %10d\n", name, of(first), median(early, of), median(middle, of),
+			median(late, of), most(seen, of), of(last))
 	}
 	memory := func(s sample) int { return s.residentMiB }
 	row("resident memory, MiB", memory)
@@ -126,15 +131,15 @@ func soak(
 		faults = append(faults, fmt.Sprintf("memory grew from %d to %d MiB", begun, ended))
 	}
 	if last.files > files {
-		faults = append(faults, fmt.Sprintf("%d files are open, without load %d", last.files, files))
+		faults = append(faults, fmt.Sprintf("%d files are open, %d without load", last.files, files))
 	}
 	for _, kind := range sorted(left) {
 		if left[kind] > atRest[kind] {
-			faults = append(faults, fmt.Sprintf("%d goroutines at %s, without load %d", left[kind], kind, atRest[kind]))
+			faults = append(faults, fmt.Sprintf("%d goroutines created by %s, %d without load", left[kind], kind, atRest[kind]))
 		}
 	}
 	if len(report.Faults) > 0 {
-		faults = append(faults, fmt.Sprintf("%d wishes of polite clients were not fulfilled", len(report.Faults)))
+		faults = append(faults, fmt.Sprintf("%d wishes of polite clients were not served", len(report.Faults)))
 	}
 	if report.Served == 0 {
 		faults = append(faults, "no polite client was served")
@@ -142,7 +147,8 @@ func soak(
 	return faults, nil
 }
 
-// rest is how many goroutines of each kind, and open files, a server has that rests.
+// rest returns the number of goroutines of each kind, and of open files, of a server that made one picture and then
+// rests.
 func rest(ctx context.Context, program, folder string) (goroutines map[string]int, files int, err error) {
 	s, err := startServer(program, folder, "resting")
 	if err != nil {
@@ -158,7 +164,7 @@ func rest(ctx context.Context, program, folder string) (goroutines map[string]in
 	return goroutines, files, err
 }
 
-// part is one fifth of the samples.
+// part returns one fifth of the samples; fifth is 0 to 4.
 func part(all []sample, fifth int) []sample {
 	return all[len(all)*fifth/5 : len(all)*(fifth+1)/5]
 }

@@ -20,7 +20,7 @@ import (
 
 const token = "token-of-the-soak"
 
-// process is a running kleinbild serve.
+// process is a running kleinbild serve with the demo model.
 type process struct {
 	cmd     *exec.Cmd
 	address string
@@ -28,7 +28,7 @@ type process struct {
 	ended   chan struct{}
 }
 
-// startServer starts the program with a home of its own in folder; its log is folder/name.log.
+// startServer starts the program with a home folder of its own in folder. Its log is folder/name.log.
 func startServer(program, folder, name string) (*process, error) {
 	path, err := filepath.Abs(program)
 	if err != nil {
@@ -48,7 +48,7 @@ func startServer(program, folder, name string) (*process, error) {
 	p.cmd.Dir = home
 	p.cmd.Env = []string{"HOME=" + home, "KLEINBILD_TOKEN=" + token, "PATH=" + os.Getenv("PATH")}
 	p.cmd.Stderr = log
-	// If soak dies, its server ends, too.
+	// The server ends if this program ends.
 	p.cmd.SysProcAttr = dieWithParent()
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {
@@ -60,7 +60,7 @@ func startServer(program, folder, name string) (*process, error) {
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
 		_ = p.cmd.Process.Kill()
-		return nil, fmt.Errorf("the server says no address: see %s: %w", p.logFile, err)
+		return nil, fmt.Errorf("the server printed no address, see %s: %w", p.logFile, err)
 	}
 	p.address = strings.TrimPrefix(strings.TrimSpace(line), "http://")
 	go func() {
@@ -86,7 +86,7 @@ func (p *process) kill() {
 	}
 }
 
-// onePicture asks for one, over a connection that is closed afterwards.
+// onePicture requests a picture over a connection that is closed afterwards.
 func (p *process) onePicture(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
@@ -105,17 +105,17 @@ func (p *process) onePicture(ctx context.Context) error {
 	defer response.Body.Close()
 	text, err := io.ReadAll(response.Body)
 	if err == nil && response.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%d %.200s", response.StatusCode, text)
+		err = fmt.Errorf("status %d: %.200s", response.StatusCode, text)
 	}
 	return err
 }
 
-// sample is what the system says of the process.
+// sample holds numbers that the system reports about the process.
 type sample struct{ residentMiB, threads, files int }
 
 func (p *process) sample() (s sample) {
 	dir := fmt.Sprintf("/proc/%d/", p.cmd.Process.Pid)
-	status, _ := os.ReadFile(dir + "status") // an ended process has all zeros
+	status, _ := os.ReadFile(dir + "status") // if the process has ended, all numbers are zero
 	for line := range strings.SplitSeq(string(status), "\n") {
 		name, value, _ := strings.Cut(line, ":")
 		n, _ := strconv.Atoi(strings.TrimSuffix(strings.TrimSpace(value), " kB"))
@@ -145,14 +145,14 @@ func (p *process) watch(ctx context.Context, every time.Duration) (all []sample)
 	}
 }
 
-// headOfGoroutine begins each goroutine in what Go prints at SIGQUIT; created is its last function, which says what it
-// is for.
+// headOfGoroutine matches the first line of a goroutine in the stack traces that Go prints on SIGQUIT. created matches
+// the line with the function that created the goroutine, which says what it is for.
 var (
 	headOfGoroutine = regexp.MustCompile(`(?m)^goroutine [0-9]+ .*\[.*\]:$`)
 	created         = regexp.MustCompile(`(?m)^created by ([^ \n]+)`)
 )
 
-// goroutines ends the process with SIGQUIT, and counts the goroutines that it had by what created them.
+// goroutines ends the process with SIGQUIT and returns the number of its goroutines by the function that created them.
 func (p *process) goroutines() (map[string]int, error) {
 	if err := p.cmd.Process.Signal(syscall.SIGQUIT); err != nil {
 		return nil, err
@@ -160,7 +160,7 @@ func (p *process) goroutines() (map[string]int, error) {
 	select {
 	case <-p.ended:
 	case <-time.After(20 * time.Second):
-		return nil, fmt.Errorf("the server does not end at SIGQUIT")
+		return nil, fmt.Errorf("the server did not end within 20 s after SIGQUIT")
 	}
 	text, err := os.ReadFile(p.logFile)
 	if err != nil {
@@ -168,7 +168,7 @@ func (p *process) goroutines() (map[string]int, error) {
 	}
 	all := headOfGoroutine.FindAllIndex(text, -1)
 	if len(all) == 0 {
-		return nil, fmt.Errorf("no goroutines in %s", p.logFile)
+		return nil, fmt.Errorf("found no goroutines in %s", p.logFile)
 	}
 	kinds := map[string]int{}
 	for i, at := range all {

@@ -1,13 +1,13 @@
-// Command speed measures this machine and writes what it found into docs/speed.md:
+// Command speed measures this machine and writes the results into docs/speed.md:
 //
 //	speed [-model DIR] [-python PROGRAM] [-sizes 256x256,512x512] [-out docs/speed.md] KLEINBILD
 //
-// It runs `KLEINBILD bench cpu`: the processor's paths, its operations beside OpenBLAS if that is installed and, with a
-// model, whole pictures beside Diffusers if the Python has it. Then it times the reading and writing of pictures. All
-// competitors of a table run in turn within one call, so that their ratios mean something on a noisy machine.
+// It runs `KLEINBILD bench cpu`, which measures the processor's code paths, and compares operations with OpenBLAS, if
+// that is installed, and whole pictures with Diffusers, if a model and a Python with Diffusers are given. Then it times
+// the reading and writing of pictures. All competitors in a table run alternately within one call, so that their ratios
+// are meaningful on a noisy machine.
 //
-// The file has one section a machine between two comments. The section of this machine is replaced; those of other
-// machines and all text between the sections stay as they are.
+// The file has one section for each machine, between two comments. Only the section of this machine is replaced.
 package main
 
 import (
@@ -32,10 +32,11 @@ import (
 )
 
 func main() {
-	model := flag.String("model", "", "a checkpoint of the 4B model, to make whole pictures with: kleinbild bench checkpoint DIR writes one")
+	model := flag.String("model", "",
+		"a checkpoint of the 4B model for whole pictures, as kleinbild bench checkpoint DIR writes it")
 	python := flag.String("python", "", "a Python that has Diffusers")
 	sizes := flag.String("sizes", "256x256,512x512", "the sizes of whole pictures")
-	out := flag.String("out", "docs/speed.md", "the file whose section of this machine is written")
+	out := flag.String("out", "docs/speed.md", "the file to which this machine's section is written")
 	flag.Parse()
 	if flag.NArg() != 1 {
 		fmt.Fprintln(os.Stderr, "usage: speed [-model DIR] [-python PROGRAM] [-sizes WxH,WxH] [-out FILE] KLEINBILD")
@@ -49,6 +50,7 @@ func main() {
 	}
 }
 
+// run measures everything and replaces this machine's section in the file out.
 func run(ctx context.Context, program, model, python string, sizes []string, out string) error {
 	machine, err := machineName()
 	if err != nil {
@@ -59,7 +61,8 @@ func run(ctx context.Context, program, model, python string, sizes []string, out
 		return err
 	}
 	var text bytes.Buffer
-	fmt.Fprintf(&text, "Measured on %s with %s on %s, revision %s.", time.Now().Format(time.DateOnly), runtime.Version(), runtime.GOOS, revision(ctx))
+	fmt.Fprintf(&text, "Measured on %s with %s on %s, revision %s.",
+		time.Now().Format(time.DateOnly), runtime.Version(), runtime.GOOS, revision(ctx))
 	if avg, err := load.Avg(); err == nil && avg.Load1 > busyLoad {
 		fmt.Fprintf(&text, " Other programs were at work (load %.1f).", avg.Load1)
 	}
@@ -68,7 +71,8 @@ func run(ctx context.Context, program, model, python string, sizes []string, out
 		return err
 	}
 	if model != "" {
-		text.WriteString("\n### Whole pictures\n\nFrom the opening of the checkpoint to the picture; Diffusers from the start of its process.\n")
+		text.WriteString("\n### Whole pictures\n\nFrom the opening of the checkpoint to the picture; " +
+			"Diffusers from the start of its process.\n")
 	}
 	for _, size := range sizes {
 		if model == "" {
@@ -90,10 +94,10 @@ func run(ctx context.Context, program, model, python string, sizes []string, out
 	return atomicfile.Write(out, page, 0o644)
 }
 
-// busyLoad is the number of running or waiting processes above which times mean little.
+// busyLoad is the number of running or waiting processes above which times are unreliable.
 const busyLoad = 0.5
 
-// bench appends what `program bench cpu args` prints.
+// bench appends the output of `program bench cpu args` to text.
 func bench(ctx context.Context, text io.Writer, program string, args ...string) error {
 	command := exec.CommandContext(ctx, program, append([]string{"bench", "cpu"}, args...)...)
 	command.Stdout, command.Stderr = io.MultiWriter(text, os.Stdout), os.Stderr
@@ -103,17 +107,19 @@ func bench(ctx context.Context, text io.Writer, program string, args ...string) 
 	return nil
 }
 
-// machineName names the processor with family and model, because cloud processors hide their trade names.
+// machineName returns the name of the processor with its family and model, because cloud processors hide their trade
+// names.
 func machineName() (string, error) {
 	infos, err := cpu.Info()
 	if err != nil || len(infos) == 0 {
 		return "", fmt.Errorf("the processor's name cannot be read: %w", err)
 	}
 	i := infos[0]
-	return fmt.Sprintf("%s (family %s, model %s), threads: %d", strings.TrimSpace(i.ModelName), i.Family, i.Model, runtime.GOMAXPROCS(0)), nil
+	return fmt.Sprintf("%s (family %s, model %s), threads: %d",
+		strings.TrimSpace(i.ModelName), i.Family, i.Model, runtime.GOMAXPROCS(0)), nil
 }
 
-// revision is the commit that is measured, with a mark if files differ from it.
+// revision returns the commit that is measured, marked if files differ from it.
 func revision(ctx context.Context) string {
 	text, err := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty", "--abbrev=9").Output()
 	if err != nil {

@@ -10,7 +10,8 @@ import (
 func replaceSection(page []byte, machine string, text []byte) []byte {
 	begin := fmt.Appendf(nil, "<!-- machine: %s -->\n", machine)
 	end := []byte("<!-- end of machine -->\n")
-	section := bytes.Join([][]byte{begin, fmt.Appendf(nil, "\n## %s\n\n", machine), bytes.TrimSpace(text), []byte("\n\n"), end}, nil)
+	heading := fmt.Appendf(nil, "\n## %s\n\n", machine)
+	section := bytes.Join([][]byte{begin, heading, bytes.TrimSpace(text), []byte("\n\n"), end}, nil)
 	before, rest, found := bytes.Cut(page, begin)
 	if !found {
 		page = bytes.TrimRight(page, "\n")
@@ -19,7 +20,7 @@ func replaceSection(page []byte, machine string, text []byte) []byte {
 		}
 		return append(page, section...)
 	}
-	// A section that somebody cut off reaches to the next machine, or to the end of the file.
+	// If the end of the section is missing, it extends to the next machine, or to the end of the file.
 	_, after, whole := bytes.Cut(rest, end)
 	if next := bytes.Index(rest, []byte("<!-- machine: ")); next >= 0 && (!whole || next < len(rest)-len(after)) {
 		after = rest[next:]

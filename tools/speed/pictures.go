@@ -15,7 +15,7 @@ import (
 	"kleinbild/inference/picture"
 )
 
-// pictures times the writing of a PNG beside Go's own encoder, and the reading of JPEGs as references.
+// pictures compares the writing of a PNG with package image/png, and times the reading of JPEGs as references.
 func pictures(ctx context.Context, w io.Writer) error {
 	img := grain(1024, 1024)
 	var ours, gos bytes.Buffer
@@ -27,7 +27,8 @@ func pictures(ctx context.Context, w io.Writer) error {
 	}
 	fmt.Fprintf(w, "| a PNG of 1024×1024 with grain, by | ms | ratio | MB |\n|---|---|---|---|\n")
 	fmt.Fprintf(w, "| Go's package png | %.0f | 1 | %.2f |\n", ms(times[1]), float64(gos.Len())/1e6)
-	fmt.Fprintf(w, "| Kleinbild | %.0f | %.2f | %.2f |\n", ms(times[0]), times[0].Seconds()/times[1].Seconds(), float64(ours.Len())/1e6)
+	fmt.Fprintf(w, "| Kleinbild | %.0f | %.2f | %.2f |\n",
+		ms(times[0]), times[0].Seconds()/times[1].Seconds(), float64(ours.Len())/1e6)
 
 	fmt.Fprintf(w, "\n| a JPEG read as a reference (4:2:0, baseline) | s |\n|---|---|\n")
 	for _, side := range []struct{ width, height int }{{4000, 3000}, {11552, 8672}} {
@@ -47,8 +48,8 @@ func pictures(ctx context.Context, w io.Writer) error {
 	return nil
 }
 
-// inTurn calls each of do in turn, at least twice and until `each` has passed for every one, and returns the least time
-// of each.
+// inTurn calls all functions alternately: at least twice, and until the time each has passed for every function. It
+// returns the shortest time of each function.
 func inTurn(ctx context.Context, each time.Duration, do ...func() error) ([]time.Duration, error) {
 	least := make([]time.Duration, len(do))
 	begin := time.Now()
@@ -71,14 +72,16 @@ func inTurn(ctx context.Context, each time.Duration, do ...func() error) ([]time
 
 func ms(t time.Duration) float64 { return t.Seconds() * 1e3 }
 
-// grain is a picture with slow changes of colour and a little noise, as photographs have.
+// grain returns a picture with slow changes of colour and a little noise, like a photograph.
 func grain(width, height int) *image.RGBA {
 	img := image.NewRGBA(image.Rect(0, 0, width, height))
 	random := rand.New(rand.NewPCG(1, 2))
 	for y := range height {
 		for x := range width {
 			noise := random.IntN(9)
-			img.SetRGBA(x, y, color.RGBA{uint8(x*200/width + noise), uint8(y*200/height + noise), uint8((x+y)*100/(width+height) + noise), 255})
+			pixel := color.RGBA{uint8(x*200/width + noise), uint8(y*200/height + noise),
+				uint8((x+y)*100/(width+height) + noise), 255}
+			img.SetRGBA(x, y, pixel)
 		}
 	}
 	return img

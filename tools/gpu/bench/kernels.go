@@ -13,15 +13,16 @@ import (
 	"kleinbild/kernels/tune"
 )
 
-// device is an open device whose kernels are timed by its own clock.
+// device is an open CUDA device. Its events time kernels with the device's own clock.
 type device struct {
 	ctx    cu.Context
 	tuner  *tune.Tuner
 	stream cu.Stream
 	queue  *kernels.Queue
-	marks  [2]cu.Event
+	events [2]cu.Event // before and after what is timed
 }
 
+// openDevice opens the device that the flags name and loads all kernels.
 func (b bench) openDevice() (*device, error) {
 	ctx, err := b.open()
 	if err != nil {
@@ -34,8 +35,8 @@ func (b bench) openDevice() (*device, error) {
 	var e error
 	d.stream, e = ctx.MakeStream()
 	err = errors.Join(err, e)
-	for i := range d.marks {
-		d.marks[i], e = ctx.MakeEvent(true)
+	for i := range d.events {
+		d.events[i], e = ctx.MakeEvent(true)
 		err = errors.Join(err, e)
 	}
 	if err != nil {
@@ -45,20 +46,20 @@ func (b bench) openDevice() (*device, error) {
 	return d, nil
 }
 
-// time returns the mean time of as many launches as fill the time given, after a few that do not count.
+// time returns the mean time of a launch. It doubles the number of launches until they take atLeast together.
 func (d *device) time(atLeast time.Duration, launch func() error) (time.Duration, error) {
 	batch := func(n int) (time.Duration, error) {
 		err := d.ctx.Do(func() error {
-			err := d.marks[0].Record(d.stream)
+			err := d.events[0].Record(d.stream)
 			for range n {
 				err = errors.Join(err, launch())
 			}
-			return errors.Join(err, d.marks[1].Record(d.stream))
+			return errors.Join(err, d.events[1].Record(d.stream))
 		})
-		if err = errors.Join(err, d.marks[1].Synchronize()); err != nil {
+		if err = errors.Join(err, d.events[1].Synchronize()); err != nil {
 			return 0, err
 		}
-		return d.marks[1].Elapsed(d.marks[0])
+		return d.events[1].Elapsed(d.events[0])
 	}
 	once, err := batch(1)
 	if err != nil {
@@ -72,14 +73,15 @@ func (d *device) time(atLeast time.Duration, launch func() error) (time.Duration
 	}
 }
 
-// matrices allocates operands. Their values are small numbers: products may be slower or faster for zeros.
+// matrices allocates operands and fills them with small random numbers, since the speed of a product may depend on its
+// values. free releases the memory.
 func (d *device) matrices(operands []kernels.Operand) (ms []kernels.Matrix, free func(), err error) {
 	_, bytes := kernels.Layout(operands, 0)
 	at, err := d.ctx.MemAlloc(bytes)
 	if err != nil {
 		return nil, nil, err
 	}
-	free = func() { _ = d.ctx.MemFree(at) } // what fails here fails in what follows
+	free = func() { _ = d.ctx.MemFree(at) } // an error here will appear again in the next call
 	ms, _ = kernels.Layout(operands, at)
 	pattern := make([]byte, min(bytes, 1<<20))
 	seed := uint32(1)
@@ -88,8 +90,8 @@ func (d *device) matrices(operands []kernels.Operand) (ms []kernels.Matrix, free
 		pattern[i], pattern[i+1] = byte(seed>>16), byte(seed>>24)&0x80|0x3c|byte(seed>>20)&1 // ±0.0078 to ±0.031
 	}
 	for from := int64(0); from < bytes; from += int64(len(pattern)) {
-		piece := pattern[:min(int64(len(pattern)), bytes-from)]
-		if err := d.stream.MemcpyHtoDAsync(at+cu.DevicePtr(from), piece); err != nil {
+		part := pattern[:min(int64(len(pattern)), bytes-from)]
+		if err := d.stream.MemcpyHtoDAsync(at+cu.DevicePtr(from), part); err != nil {
 			free()
 			return nil, nil, err
 		}
@@ -97,8 +99,8 @@ func (d *device) matrices(operands []kernels.Operand) (ms []kernels.Matrix, free
 	return ms, free, d.stream.Synchronize()
 }
 
-// measured lists the shapes to time: those of the network, and one of each operation that the network's rehearsal does
-// not list.
+// measured returns the shapes to time: those of the network, and one shape of each operation that the network does not
+// use.
 func (b bench) measured() ([]kernels.Shape, error) {
 	size, err := picture.ParseSize(b.size)
 	if err != nil {
@@ -120,7 +122,7 @@ func (b bench) measured() ([]kernels.Shape, error) {
 			shapes = append(shapes, o.Trials[0])
 			continue
 		}
-		for _, side := range []int{128, 64} { // pixels of patchify, and of all else
+		for _, side := range []int{128, 64} { // pixels a side: the first for patchify, the second for the other operations
 			s := kernels.Shape{Operation: o.Name, Rows: 4096, Cols: 2048, Depth: 32}
 			s.Conv = kernels.ConvParams{Height: side, Width: side, Kernel: 3}
 			if s.Check() == nil {
@@ -132,7 +134,7 @@ func (b bench) measured() ([]kernels.Shape, error) {
 	return shapes, nil
 }
 
-// rowOf describes a shape in the words that ../bench.py knows.
+// rowOf describes a shape with the fields that ../bench.py reads.
 func rowOf(s kernels.Shape) row {
 	flag := map[bool]int{true: 1}
 	r := row{Kind: s.Operation, Name: s.String(), FLOP: s.FLOP(s.Rows), Shape: map[string]int{
@@ -146,6 +148,7 @@ func rowOf(s kernels.Shape) row {
 	return r
 }
 
+// kernels times all shapes of measured and prints a row for each.
 func (b bench) kernels() error {
 	shapes, err := b.measured()
 	if err != nil {
@@ -158,7 +161,7 @@ func (b bench) kernels() error {
 	defer d.ctx.Close()
 	for _, s := range shapes {
 		if s.Check() != nil {
-			continue // one that aligned kernels do not compute, such as the last convolution of the decoder
+			continue // aligned kernels do not compute it, for example the last convolution of the decoder
 		}
 		if err := b.kernel(d, s); err != nil {
 			return fmt.Errorf("%v: %w", s, err)
@@ -167,7 +170,7 @@ func (b bench) kernels() error {
 	return nil
 }
 
-// kernel times the launch of a shape, with the fastest of the kernels that compete, as before an engine's first run.
+// kernel times the fastest kernel for a shape. It is chosen by measuring, as before an engine's first run.
 func (b bench) kernel(d *device, s kernels.Shape) error {
 	o := kernels.Find(s.Operation)
 	m, free, err := d.matrices(o.Operands(s))

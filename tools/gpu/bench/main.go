@@ -1,11 +1,11 @@
-// Command bench measures what the graphics card does: kernels at the shapes of FLUX.2 [klein] 4B, the upload of
-// weights, and whole pictures. It prints one JSON object a line, which ../table.py puts beside PyTorch's figures.
+// Command bench measures a graphics card: kernels at the shapes of FLUX.2 [klein] 4B, the upload of weights, and whole
+// pictures. It prints one JSON object a line, which ../bench.py compares with PyTorch.
 //
 //	bench [-device cuda|sim] kernels
 //	bench [-device cuda|sim] upload
 //	bench [-device cuda|sim] [-size 1024x1024] pictures CHECKPOINT
 //
-// On the software device shapes are tiny and times mean nothing: it only shows that the commands run.
+// On the software device the shapes are tiny and the times are meaningless; it only shows that the commands run.
 package main
 
 import (
@@ -74,17 +74,17 @@ type row struct {
 	Kind    string  `json:"kind"`
 	Name    string  `json:"name"`
 	Seconds float64 `json:"seconds"`
-	// FLOP of what was timed, or Bytes moved.
+	// FLOP counts the floating-point operations that were timed, and Bytes the bytes that were moved.
 	FLOP  float64 `json:"flop,omitempty"`
 	Bytes int64   `json:"bytes,omitempty"`
-	// Shape is what the peer needs to do the same.
+	// Shape is what PyTorch needs to compute the same.
 	Shape map[string]int `json:"shape,omitempty"`
 }
 
 func (b bench) print(r row) error { return b.out.Encode(r) }
 
-// wholePictures opens a checkpoint and makes a first picture, which brings the weights, then warm ones of other
-// prompts.
+// wholePictures opens a checkpoint and makes a first picture, for which the weights are loaded, and then warm pictures
+// with other prompts.
 func (b bench) wholePictures(checkpoint string) error {
 	size, err := picture.ParseSize(b.size)
 	if err != nil {
@@ -92,9 +92,8 @@ func (b bench) wholePictures(checkpoint string) error {
 	}
 	idle := deviceBytes()
 	start := time.Now()
-	e, err := inference.Open(
-		context.Background(), inference.Options{Model: checkpoint, Device: inference.Device(b.device)},
-	)
+	options := inference.Options{Model: checkpoint, Device: inference.Device(b.device)}
+	e, err := inference.Open(context.Background(), options)
 	if err != nil {
 		return err
 	}
@@ -148,7 +147,7 @@ func (b bench) wholePictures(checkpoint string) error {
 		}
 		if i == 0 {
 			rows = append(rows, row{Kind: "memory", Name: "planned", Bytes: plan.PeakBytes},
-				row{Kind: "memory", Name: "taken beside the context", Bytes: deviceBytes() - context0},
+				row{Kind: "memory", Name: "used in addition to the context", Bytes: deviceBytes() - context0},
 				row{Kind: "memory", Name: "the context", Bytes: context0 - idle})
 		}
 		for _, r := range rows {
@@ -160,7 +159,7 @@ func (b bench) wholePictures(checkpoint string) error {
 	return nil
 }
 
-// deviceBytes is the memory in use on the first GPU, 0 where nobody tells.
+// deviceBytes returns the memory in use on the first GPU, or 0 if nvidia-smi cannot be run.
 func deviceBytes() int64 {
 	text, err := exec.Command("nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits", "--id=0").Output()
 	if err != nil {

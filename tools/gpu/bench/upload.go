@@ -12,7 +12,7 @@ import (
 	"kleinbild/kernels/cu"
 )
 
-// upload compares the way of weights to the device, from ordinary memory, with a plain copy of page-locked memory.
+// upload compares the upload of weights from ordinary memory with a plain copy of page-locked memory.
 func (b bench) upload() error {
 	size, pieces := int64(4<<30), 64
 	if b.device == "sim" {
@@ -32,6 +32,7 @@ func (b bench) upload() error {
 	return b.print(weights)
 }
 
+// plainCopy times a copy of page-locked memory to the device.
 func (b bench) plainCopy(bytes int64) (r row, err error) {
 	d, err := b.openDevice()
 	if err != nil {
@@ -51,7 +52,8 @@ func (b bench) plainCopy(bytes int64) (r row, err error) {
 	return row{Kind: "upload", Name: "plain copy of page-locked memory", Seconds: t.Seconds(), Bytes: bytes}, err
 }
 
-// weights times the backend from the first operation that needs a network to the last that does.
+// weights times the upload of weights of the given total size, split into pieces: it runs one product with each of
+// them, and so includes one small product for each piece.
 func (b bench) weights(bytes int64, pieces int) (r row, err error) {
 	open := func() (cu.Context, error) { return b.open() }
 	dev, err := cuda.New(cuda.Options{Open: open})
@@ -72,8 +74,7 @@ func (b bench) weights(bytes int64, pieces int) (r row, err error) {
 	var ws []backend.Weight
 	for i := range pieces {
 		w, err := dev.Weight(tensor.Tensor{
-			Name: fmt.Sprint("w", i), DType: tensor.BF16, Shape: []int{rows, cols}, Scale: 1,
-			Data: data[i*each : (i+1)*each],
+			Name: fmt.Sprint("w", i), DType: tensor.BF16, Shape: []int{rows, cols}, Scale: 1, Data: data[i*each : (i+1)*each],
 		})
 		if err != nil {
 			return r, err

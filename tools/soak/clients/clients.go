@@ -1,5 +1,6 @@
-// Package clients plays the clients of a server under load: polite ones, which want pictures and come again when they
-// are told to, and rude ones, which do all that a client should not. It connects to the server's address only.
+// Package clients plays the clients of a server under load. Polite clients ask for pictures and retry when the server
+// tells them to. Rude clients do everything that a client should not do. All of them connect to the server's address
+// only.
 package clients
 
 import (
@@ -14,34 +15,34 @@ import (
 	"time"
 )
 
-// Load says what to play.
+// Load describes the clients.
 type Load struct {
-	Address string // of the server, on this machine
+	Address string // of the server, which must run on this machine
 	Token   string
-	Polite  int
-	Rude    int
-	// Requests is the most that all clients may send together, however fast they are answered.
+	Polite  int // number of clients
+	Rude    int // number of clients
+	// Requests is the most that all clients together send, however fast they are answered.
 	Requests int64
-	Pause    time.Duration // of a client after each thing it does, half as long to twice as long
-	Hold     time.Duration // how long a rude client holds on to what it does not let go
-	Patience time.Duration // of a polite client with one request, all tries together
-	Bytes    int           // of large uploads
-	// Together is how often the rude clients all do the same thing, another each time, for a third of that time.
+	Pause    time.Duration // between two actions of a client; it varies from half to twice this time
+	Hold     time.Duration // how long a rude client keeps what it should release
+	Patience time.Duration // how long a polite client tries to get one picture, including retries
+	Bytes    int           // size of large uploads
+	// Together is a period. In its first third all rude clients do the same thing, which differs from period to period.
 	Together time.Duration
 
 	begun time.Time
 }
 
-// client is one of them. Each has an address of its own, as programs on different machines have.
+// client is one client. Each has an address of its own, like programs on different machines.
 type client struct {
 	*Load
-	name  string // an address of 127/8 on Linux, where this machine has them all
+	name  string // its address: on Linux one of 127/8, all of which belong to this machine
 	r     *rand.Rand
-	turn  int // of rude things, so that each is done
+	turn  int // index of the next rude thing
 	count *counts
 }
 
-// Run plays until ctx ends, and then waits for the clients.
+// Run plays the clients until ctx ends and then waits for them. It returns an error only for an invalid address.
 func (l *Load) Run(ctx context.Context) (*Report, error) {
 	address, err := netip.ParseAddrPort(l.Address)
 	if err != nil || !address.Addr().IsLoopback() {
@@ -54,8 +55,8 @@ func (l *Load) Run(ctx context.Context) (*Report, error) {
 	var all sync.WaitGroup
 	start := func(kind, i int, do func(*client, context.Context)) {
 		c := &client{
-			Load: l, name: fmt.Sprintf("127.%d.%d.%d", kind, i/250, i%250+1),
-			r: rand.New(rand.NewPCG(uint64(kind), uint64(i))), turn: 3 * i, count: count,
+			Load: l, name: fmt.Sprintf("127.%d.%d.%d", kind, i/250, i%250+1), r: rand.New(rand.NewPCG(uint64(kind), uint64(i))),
+			turn: 3 * i, count: count,
 		}
 		all.Go(func() {
 			for ctx.Err() == nil {
@@ -74,6 +75,7 @@ func (l *Load) Run(ctx context.Context) (*Report, error) {
 	return count.report, nil
 }
 
+// sleep waits for d or until ctx ends.
 func (c *client) sleep(ctx context.Context, d time.Duration) {
 	select {
 	case <-ctx.Done():
@@ -90,7 +92,7 @@ func (c *client) dial(ctx context.Context) (net.Conn, error) {
 	return d.DialContext(ctx, "tcp", c.Address)
 }
 
-// identify says whose request it is where the address does not.
+// identify sets the token, and on systems where the connection's address does not identify the client, its address.
 func (c *client) identify(h http.Header) {
 	h.Set("Authorization", "Bearer "+c.Token)
 	if runtime.GOOS != "linux" {
@@ -98,15 +100,15 @@ func (c *client) identify(h http.Header) {
 	}
 }
 
-// counts are shared by all clients.
+// counts is shared by all clients.
 type counts struct {
 	mu     sync.Mutex
-	left   int64
+	left   int64 // requests that may still be sent
 	stop   func()
 	report *Report
 }
 
-// request counts one that is sent.
+// request counts a request before it is sent; rude is the name of the rude thing, or "".
 func (c *counts) request(rude string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -119,6 +121,7 @@ func (c *counts) request(rude string) {
 	}
 }
 
+// answer counts an answer by its status.
 func (c *counts) answer(status int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

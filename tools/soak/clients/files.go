@@ -12,7 +12,7 @@ import (
 	"sync"
 )
 
-// Picture is a sound PNG of side x side pixels.
+// Picture returns a valid PNG of side × side pixels.
 func Picture(side int) []byte {
 	img := image.NewRGBA(image.Rect(0, 0, side, side))
 	for i := range img.Pix {
@@ -23,7 +23,7 @@ func Picture(side int) []byte {
 	return b.Bytes()
 }
 
-// hostileFiles are pictures that cost a decoder what they can, and damaged ones.
+// hostileFiles returns damaged pictures, and pictures that are as expensive to decode as possible.
 var hostileFiles = sync.OnceValue(func() map[string][]byte {
 	sound := Picture(640)
 	var photo, movie bytes.Buffer
@@ -52,22 +52,23 @@ var hostileFiles = sync.OnceValue(func() map[string][]byte {
 		"a PNG of 2^31 pixels": header,
 		"a cut JPEG":           photo.Bytes()[:photo.Len()-200],
 		"a cut WebP":           []byte("RIFF\x00\x10\x00\x00WEBPVP8L\xff\xff\xff\x7f\x2f\xff\xff\xff\xff"),
-		"a TIFF in circles": []byte("II*\x00\x08\x00\x00\x00" +
-			"\x01\x00\x00\x01\x04\x00\xff\xff\xff\xff\x08\x00\x00\x00\x08\x00\x00\x00"),
-		"an HEIC of nothing": []byte("\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic\xff\xff\xff\xffmeta"),
-		"zeros":              make([]byte, 1<<20),
-		"nothing":            {},
+		"a cyclic TIFF": []byte("II*\x00\x08\x00\x00\x00\x01\x00\x00\x01\x04\x00" +
+			"\xff\xff\xff\xff\x08\x00\x00\x00\x08\x00\x00\x00"),
+		"an empty HEIC":        []byte("\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic\xff\xff\xff\xffmeta"),
+		"zeros":                make([]byte, 1<<20),
+		"an empty file":        {},
 	}
 })
 
-// EmptyScans returns a progressive JPEG of side × side gray pixels whose scans say of each block that nothing changes:
-// a few kilobytes that take seconds.
+// EmptyScans returns a progressive gray JPEG of side × side pixels whose scans change no block: a few kilobytes that
+// take seconds to decode.
 func EmptyScans(side, scans int) []byte {
 	var file bytes.Buffer
 	file.WriteString("\xff\xd8\xff\xc2\x00\x0b\x08")
 	_ = binary.Write(&file, binary.BigEndian, [2]uint16{uint16(side), uint16(side)})
 	file.WriteString("\x01\x01\x11\x00")
-	// A table of one code, of one bit: the end of a run of 16,384 blocks and more, as the next 14 bits say.
+	// A Huffman table with a single code, of one bit. It declares a run of at least 16,384 empty blocks; the next 14 bits
+	// add to that number.
 	file.WriteString("\xff\xc4\x00\x14\x10\x01" + strings.Repeat("\x00", 15) + "\xe0")
 	blocks := (side + 7) / 8 * ((side + 7) / 8)
 	for range scans {
@@ -89,7 +90,7 @@ func EmptyScans(side, scans int) []byte {
 	return file.Bytes()
 }
 
-// largePNG is side x side pixels of one colour, a thousandth of that in bytes.
+// largePNG returns a PNG of side × side pixels of one colour, which has about a thousandth as many bytes as pixels.
 func largePNG(side int) []byte {
 	var b bytes.Buffer
 	encoder := png.Encoder{CompressionLevel: png.BestSpeed}

@@ -16,16 +16,16 @@ import (
 	"time"
 )
 
-// wish is what a polite client asks for, and how it knows that it has it.
+// wish is a request of a polite client.
 type wish struct {
 	kind, path, contentType string
 	body                    []byte
-	stream                  bool
+	stream                  bool // the picture comes in an event stream
 }
 
 var pngHead = []byte("\x89PNG\r\n\x1a\n")
 
-// wishes are what polite clients ask for, in turn.
+// wishes lists the requests of polite clients. A client picks one at random each time.
 var wishes = []func() wish{
 	func() wish {
 		body := []byte(`{"prompt": "a red circle", "size": "64x64", "steps": 1}`)
@@ -48,6 +48,7 @@ var wishes = []func() wish{
 	},
 }
 
+// formWish returns a request for a picture, as a multipart form with reference pictures.
 func formWish(kind string, stream bool, pictures ...[]byte) wish {
 	contentType, body := form(map[string]string{
 		"prompt": "a blue square", "size": "64x64", "steps": "1", "stream": strconv.FormatBool(stream),
@@ -55,12 +56,12 @@ func formWish(kind string, stream bool, pictures ...[]byte) wish {
 	return wish{kind, "/v1/generate", contentType, body, stream}
 }
 
-// form is a multipart form with pictures.
+// form encodes a multipart form with pictures.
 func form(fields map[string]string, pictures ...[]byte) (contentType string, body []byte) {
 	var b bytes.Buffer
 	w := multipart.NewWriter(&b)
 	for name, value := range fields {
-		_ = w.WriteField(name, value) // to memory
+		_ = w.WriteField(name, value) // writing to memory cannot fail
 	}
 	for i, picture := range pictures {
 		part, _ := w.CreateFormFile(fmt.Sprintf("images[%d]", i), "picture.png")
@@ -70,15 +71,15 @@ func form(fields map[string]string, pictures ...[]byte) (contentType string, bod
 	return w.FormDataContentType(), b.Bytes()
 }
 
-// wantPicture asks until it has what it wants, comes again when it is told to, and tells of what it did not get.
+// wantPicture sends a random wish and retries as the server tells it to. It records the wish as served, or as a fault.
 func (c *client) wantPicture(ctx context.Context) {
 	w := wishes[c.r.IntN(len(wishes))]()
 	transport := &http.Transport{
 		DialContext:     func(ctx context.Context, _, _ string) (net.Conn, error) { return c.dial(ctx) },
-		IdleConnTimeout: 2 * time.Second, // a connection that becomes idle just after the following is closed then
+		IdleConnTimeout: 2 * time.Second, // closes a connection that becomes idle after CloseIdleConnections
 	}
 	defer transport.CloseIdleConnections()
-	// What has begun is brought to an end when the others stop, too.
+	// A wish that has begun is completed even after ctx has ended.
 	lasting, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.Patience)
 	defer cancel()
 	begun := time.Now()
@@ -88,9 +89,8 @@ func (c *client) wantPicture(ctx context.Context) {
 		c.count.mu.Lock()
 		switch {
 		case err != nil && (wait == 0 || lasting.Err() != nil):
-			took := time.Since(begun).Round(time.Millisecond)
-			fault := fmt.Sprintf("%s, after %v and %d retries: %v", w.kind, took, retries, err)
-			c.count.report.Faults = append(c.count.report.Faults, fault)
+			c.count.report.Faults = append(c.count.report.Faults, fmt.Sprintf("%s, after %v and %d retries: %v",
+				w.kind, time.Since(begun).Round(time.Millisecond), retries, err))
 		case err == nil:
 			c.count.report.served(w.kind, time.Since(begun))
 		default:
@@ -105,7 +105,7 @@ func (c *client) wantPicture(ctx context.Context) {
 	}
 }
 
-// ask sends one request. After an error that may pass it says how long to wait.
+// ask sends one request. If it fails and may be retried, wait is the time to wait first; else wait is 0.
 func (c *client) ask(ctx context.Context, h *http.Client, w wish) (wait time.Duration, err error) {
 	method := http.MethodPost
 	if w.body == nil {
@@ -126,24 +126,24 @@ func (c *client) ask(ctx context.Context, h *http.Client, w wish) (wait time.Dur
 	c.count.answer(response.StatusCode)
 	body, err := io.ReadAll(response.Body)
 	if err != nil {
-		return 0, fmt.Errorf("%d, and then: %w", response.StatusCode, err)
+		return 0, fmt.Errorf("status %d, then: %w", response.StatusCode, err)
 	}
 	if response.StatusCode == http.StatusTooManyRequests || response.StatusCode == http.StatusServiceUnavailable {
 		seconds, err := strconv.Atoi(response.Header.Get("Retry-After"))
 		if err != nil || seconds < 1 {
-			return 0, fmt.Errorf("%d with Retry-After %q", response.StatusCode, response.Header.Get("Retry-After"))
+			return 0, fmt.Errorf("status %d with Retry-After %q", response.StatusCode, response.Header.Get("Retry-After"))
 		}
-		// A little later, so that those who came together do not come again together.
-		wait := time.Duration(float64(seconds) * (1 + c.r.Float64()/2) * float64(time.Second))
-		return wait, fmt.Errorf("%d %.200s", response.StatusCode, body)
+		// Each client waits a little longer by a random time, so that clients that came together do not return together.
+		wait = time.Duration(float64(seconds) * (1 + c.r.Float64()/2) * float64(time.Second))
+		return wait, fmt.Errorf("status %d: %.200s", response.StatusCode, body)
 	}
 	if response.StatusCode != http.StatusOK {
-		return 0, fmt.Errorf("%d %.200s", response.StatusCode, body)
+		return 0, fmt.Errorf("status %d: %.200s", response.StatusCode, body)
 	}
 	return 0, w.check(body)
 }
 
-// check says whether a reply holds what was wished for.
+// check returns an error if a reply does not contain what the wish asks for.
 func (w wish) check(body []byte) error {
 	picture := body
 	switch {
@@ -180,7 +180,7 @@ func (w wish) check(body []byte) error {
 		picture = reply.Data[0].Picture
 	}
 	if !bytes.HasPrefix(picture, pngHead) || !bytes.Contains(picture[len(picture)-12:], []byte("IEND")) {
-		return fmt.Errorf("the picture is no whole PNG: %d bytes", len(picture))
+		return fmt.Errorf("the picture is not a complete PNG: %d bytes", len(picture))
 	}
 	return nil
 }

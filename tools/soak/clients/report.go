@@ -10,14 +10,14 @@ import (
 	"time"
 )
 
-// Report is what was seen from outside.
+// Report is what the clients observed.
 type Report struct {
 	Requests  int64
-	Answers   map[int]int    // by status
-	Rude      map[string]int // things done, by name
-	Served    int            // wishes of polite clients
-	Retries   int            // tries after an answer that says when to come again
-	Faults    []string       // wishes of polite clients that were not fulfilled
+	Answers   map[int]int    // number of answers by status
+	Rude      map[string]int // number of rude things by name
+	Served    int            // wishes of polite clients that were served
+	Retries   int            // of polite clients, after an answer with Retry-After
+	Faults    []string       // wishes of polite clients that were not served, with the reason
 	latencies []time.Duration
 	slowest   map[string]time.Duration // by kind of wish
 }
@@ -32,8 +32,8 @@ func (r *Report) served(kind string, took time.Duration) {
 	r.slowest[kind] = max(r.slowest[kind], took)
 }
 
-// Latency is the time, from the first try to the picture, within which this share of the polite clients' wishes was
-// fulfilled.
+// Latency returns a quantile of the times from a polite client's first try to its picture: the given share of the
+// served wishes took at most this long.
 func (r *Report) Latency(share float64) time.Duration {
 	if len(r.latencies) == 0 {
 		return 0

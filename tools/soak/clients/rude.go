@@ -14,14 +14,14 @@ import (
 	"time"
 )
 
-// rudeness is one rude thing: what it writes, and how it goes on.
+// rudeness is a rude thing that a client does on a new connection.
 type rudeness struct {
 	name string
 	do   func(*client, context.Context, net.Conn)
 }
 
 var rudenesses = []rudeness{
-	{"upload that creeps", func(c *client, ctx context.Context, conn net.Conn) {
+	{"very slow upload", func(c *client, ctx context.Context, conn net.Conn) {
 		contentType, body := form(map[string]string{"prompt": "x"}, make([]byte, c.Bytes))
 		write(conn, c.head("/v1/generate", contentType, len(body)))
 		for i := 0; i < len(body) && ctx.Err() == nil && write(conn, string(body[i:i+min(200, len(body)-i)])); i += 200 {
@@ -29,13 +29,13 @@ var rudenesses = []rudeness{
 		}
 		c.read(conn)
 	}},
-	{"upload that stops", func(c *client, ctx context.Context, conn net.Conn) {
+	{"upload that stops half-way", func(c *client, ctx context.Context, conn net.Conn) {
 		contentType, body := form(map[string]string{"prompt": "x"}, make([]byte, c.Bytes))
 		write(conn, c.head("/v1/generate", contentType, len(body)))
 		write(conn, string(body[:len(body)*3/4]))
 		c.read(conn)
 	}},
-	{"leaves in its upload", func(c *client, _ context.Context, conn net.Conn) {
+	{"leaves during its upload", func(c *client, _ context.Context, conn net.Conn) {
 		contentType, body := form(map[string]string{"prompt": "x"}, make([]byte, c.Bytes))
 		write(conn, c.head("/v1/generate", contentType, len(body)))
 		write(conn, string(body[:c.r.IntN(len(body))]))
@@ -45,7 +45,7 @@ var rudenesses = []rudeness{
 		write(conn, c.head("/v1/generate", contentType, len(body))+string(body))
 		c.sleep(ctx, time.Duration(c.r.IntN(500))*time.Millisecond)
 	}},
-	{"leaves in its stream", func(c *client, ctx context.Context, conn net.Conn) {
+	{"leaves during its stream", func(c *client, ctx context.Context, conn net.Conn) {
 		contentType, body := form(map[string]string{"prompt": "x", "size": "64x64", "steps": "1", "stream": "true"})
 		write(conn, c.head("/v1/generate", contentType, len(body))+string(body))
 		_ = conn.SetReadDeadline(time.Now().Add(c.Hold))
@@ -90,8 +90,8 @@ var rudenesses = []rudeness{
 		c.read(conn)
 	}},
 	{"huge header", func(c *client, _ context.Context, conn net.Conn) {
-		long := strings.Repeat("X-Long: "+strings.Repeat("x", 1000)+"\r\n", 1000)
-		write(conn, "GET /v1/models HTTP/1.1\r\nHost: localhost\r\n"+long+"\r\n")
+		lines := strings.Repeat("X-Long: "+strings.Repeat("x", 1000)+"\r\n", 1000)
+		write(conn, "GET /v1/models HTTP/1.1\r\nHost: localhost\r\n"+lines+"\r\n")
 		c.read(conn)
 	}},
 	{"header that never ends", func(c *client, ctx context.Context, conn net.Conn) {
@@ -106,7 +106,7 @@ var rudenesses = []rudeness{
 		write(conn, c.head("/v1/generate", contentType, len(body))+string(body))
 		c.read(conn)
 	}},
-	{"address of the inner network", func(c *client, _ context.Context, conn net.Conn) {
+	{"address in the internal network", func(c *client, _ context.Context, conn net.Conn) {
 		contentType, body := form(map[string]string{
 			"prompt": "x", "image_uris": `["http://127.0.0.1:9/a.png", "http://[::1]:9/", "http://0x7f.1:9/"]`,
 		})
@@ -123,8 +123,7 @@ var rudenesses = []rudeness{
 	}},
 	{"wrong token, large body", func(c *client, _ context.Context, conn net.Conn) {
 		head := c.head("/v1/generate", "multipart/form-data; boundary=b", c.Bytes)
-		head = strings.ReplaceAll(head, "Bearer "+c.Token, "Bearer wrong")
-		write(conn, head)
+		write(conn, strings.ReplaceAll(head, "Bearer "+c.Token, "Bearer wrong"))
 		write(conn, string(make([]byte, c.Bytes)))
 		c.read(conn)
 	}},
@@ -159,11 +158,11 @@ var rudenesses = []rudeness{
 	}},
 }
 
-// beRude does one rude thing.
+// beRude connects and does one rude thing.
 func (c *client) beRude(ctx context.Context) {
 	conn, err := c.dial(ctx)
 	if err != nil {
-		return // rude clients are refused; polite ones say if they are
+		return // the server may refuse rude clients; if it refuses polite ones, they report it
 	}
 	defer conn.Close()
 	rude := rudenesses[c.turn%len(rudenesses)]
@@ -179,7 +178,7 @@ func (c *client) beRude(ctx context.Context) {
 	rude.do(c, ctx, conn)
 }
 
-// head is the head of a POST.
+// head returns the header of a POST request.
 func (c *client) head(path, contentType string, length int) string {
 	h := http.Header{}
 	c.identify(h)
@@ -188,18 +187,18 @@ func (c *client) head(path, contentType string, length int) string {
 	}
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n", path, length)
-	_ = h.Write(&b) // to memory
+	_ = h.Write(&b) // writing to memory cannot fail
 	b.WriteString("\r\n")
 	return b.String()
 }
 
-// write says whether the server takes the text.
+// write reports whether the server accepted the text.
 func write(conn net.Conn, text string) bool {
 	_, err := io.WriteString(conn, text)
 	return err == nil
 }
 
-// read counts one answer by its status.
+// read counts one answer by its status and discards its body, up to 1 MiB.
 func (c *client) read(conn net.Conn) {
 	var head [12]byte
 	if _, err := io.ReadFull(conn, head[:]); err != nil {
