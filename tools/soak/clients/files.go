@@ -54,9 +54,9 @@ var hostileFiles = sync.OnceValue(func() map[string][]byte {
 		"a cut WebP":           []byte("RIFF\x00\x10\x00\x00WEBPVP8L\xff\xff\xff\x7f\x2f\xff\xff\xff\xff"),
 		"a cyclic TIFF": []byte("II*\x00\x08\x00\x00\x00\x01\x00\x00\x01\x04\x00" +
 			"\xff\xff\xff\xff\x08\x00\x00\x00\x08\x00\x00\x00"),
-		"an empty HEIC":        []byte("\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic\xff\xff\xff\xffmeta"),
-		"zeros":                make([]byte, 1<<20),
-		"an empty file":        {},
+		"an empty HEIC": []byte("\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic\xff\xff\xff\xffmeta"),
+		"zeros":         make([]byte, 1<<20),
+		"an empty file": {},
 	}
 })
 
