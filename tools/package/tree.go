@@ -16,6 +16,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -119,14 +120,33 @@ func gzipped(data []byte) []byte {
 	return b.Bytes()
 }
 
-// documents returns the files that are put into both archives, beside the programs.
+// link finds the target of a link or a picture of Markdown that is a file of the project.
+var link = regexp.MustCompile(`\]\(([^)#:\s]+)[^):]*\)`)
+
+// documents returns the files that are put into both archives, beside the programs: the licence, the README, and those
+// pages and pictures that can be reached from it, at the same paths, so that its links work. Left out are the pages in
+// the folders of the sources, which are for those who have the sources.
 func documents() (tree []entry, err error) {
-	for _, name := range []string{"LICENSE", "README.md"} {
-		data, err := os.ReadFile(name)
+	names := []string{"LICENSE", "README.md"}
+	for i := 0; i < len(names); i++ {
+		data, err := os.ReadFile(names[i])
 		if err != nil {
 			return nil, err
 		}
-		tree = append(tree, entry{name, 0o644, data})
+		tree = append(tree, entry{names[i], 0o644, data})
+		if path.Ext(names[i]) != ".md" {
+			continue
+		}
+		for _, found := range link.FindAllSubmatch(data, -1) {
+			target := path.Join(path.Dir(names[i]), string(found[1]))
+			if _, err := os.Stat(target); err != nil {
+				return nil, fmt.Errorf("%s: %w", names[i], err)
+			}
+			page := path.Ext(target) == ".md" && (path.Dir(target) == "." || path.Dir(target) == "docs")
+			if (page || path.Ext(target) == ".png") && !slices.Contains(names, target) {
+				names = append(names, target)
+			}
+		}
 	}
 	return tree, nil
 }
