@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"kleinbild/inference/backend"
@@ -61,7 +62,9 @@ func openSims(t *testing.T, devices ...ptxsim.Device) (*Backend, func() *ptxsim.
 
 // TestConformance runs on the software device, and on a GPU where there is one.
 func TestConformance(t *testing.T) {
-	for name, open := range map[string]func() (cu.Context, error){"sim": OpenSoftware, "cuda": OpenGPU} {
+	var launched sync.Map
+	sim := func() (cu.Context, error) { return recorder{ptxsim.Open(ptxsim.Device{}), &launched}, nil }
+	for name, open := range map[string]func() (cu.Context, error){"sim": sim, "cuda": OpenGPU} {
 		t.Run(name, func(t *testing.T) {
 			if name == "cuda" && *deviceName != name {
 				if _, err := Describe(); err != nil {
@@ -77,10 +80,13 @@ func TestConformance(t *testing.T) {
 			})
 		})
 	}
+	if flag.Lookup("test.run").Value.String() == "" && !t.Failed() {
+		everyOperationLaunched(t, &launched)
+	}
 }
 
-// TestArena gives and takes at random: pieces never overlap, what is given back is found again, and an endless arena
-// hands out what one of the size that it found out does.
+// TestArena allocates and frees at random. Pieces never overlap, freed ones are found again, and an endless arena returns
+// the same pieces as one of the size that it found out.
 func TestArena(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	var requests []int64 // positive: alloc, otherwise: free the piece of that number, from the end
