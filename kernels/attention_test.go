@@ -31,7 +31,7 @@ func testAttention(h *harness) {
 		{66, 66, 66, 2, 1, 256, true, whole},
 		{3, 65, 65, 1, 1, 224, false, ragged},
 		{3, 65, 65, 1, 1, 270, false, ragged},
-		{70, 400, 397, 2, 1, 128, false, whole}, // rings of keys and values go round
+		{70, 400, 397, 2, 1, 128, false, whole}, // the rings of keys and values wrap around
 		{139, 270, 270, 1, 1, 120, true, whole},
 	} {
 		q, k, v := h.random(s.queries, s.heads*s.d), h.random(s.rows, s.kvHeads*s.d), h.random(s.rows, s.kvHeads*s.d)
@@ -73,7 +73,7 @@ func testAttention(h *harness) {
 				AttentionParams{Heads: s.heads, KVHeads: s.kvHeads, Scale: float32(scale), Causal: s.causal, Keys: s.keys},
 				Variant(variant),
 			))
-			// Probabilities are rounded before they meet the values: a second rounding, averaged over the keys.
+			// Probabilities are rounded before they are multiplied by the values: a second rounding, averaged over the keys.
 			h.checkWithin(fmt.Sprintf("%s %+v", name, s), dst, want, true, 2*toleranceOf(dst))
 			if have := h.bytes(dst); first == nil {
 				first = have

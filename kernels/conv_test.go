@@ -23,8 +23,8 @@ func testConv(h *harness) {
 		{18, 20, 72, 144, 3, true, false, true, whole},
 		{8, 6, 32, 40, 3, false, true, false, whole},
 		{7, 9, 16, 8, 3, false, true, true, whole},
-		{9, 11, 64, 3, 3, false, false, false, whole}, // the last of a decoder: channels in, colours out
-		{6, 7, 3, 16, 3, false, false, false, ragged}, // the first of an encoder
+		{9, 11, 64, 3, 3, false, false, false, whole}, // the last one of a decoder: from channels to colours
+		{6, 7, 3, 16, 3, false, false, false, ragged}, // the first one of an encoder
 		{4, 6, 3, 17, 3, true, false, true, ragged},
 		{5, 4, 33, 7, 1, false, false, true, ragged},
 	} {
@@ -64,8 +64,8 @@ func testConv(h *harness) {
 	}
 }
 
-// TestConvNorm compares what normalises while it loads, on devices that do, and what normalises before, with float64
-// loops.
+// TestConvNorm compares convolutions of a normalised picture with float64 loops, on devices whose kernels normalise
+// while loading and on devices that normalise before.
 func TestConvNorm(t *testing.T) { onEachDevice(t, testConvNorm) }
 
 func testConvNorm(h *harness) {
@@ -76,7 +76,7 @@ func testConvNorm(h *harness) {
 		l                                      layout
 	}{
 		{1, 1, 8, 8, 2, 3, true, false, whole},
-		{9, 17, 40, 136, 4, 3, true, true, whole}, // patches and channels that are not whole
+		{9, 17, 40, 136, 4, 3, true, true, whole}, // patches and slices of channels that are not full
 		{8, 33, 72, 48, 8, 3, false, false, whole},
 		{11, 5, 32, 3, 4, 3, true, false, whole}, // colours out
 		{17, 16, 96, 32, 16, 3, true, true, whole},
@@ -144,7 +144,7 @@ func testConvNorm(h *harness) {
 	}
 }
 
-// convolved is the convolution in float64; a row of w has its values by channel, then tap.
+// convolved is the convolution in float64. A row of w has its values by channel, then by tap.
 func convolved(x, w table, bias []float64, s ConvParams) table {
 	height, width, shrink := s.Height, s.Width, 1
 	if s.Upsample {

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// shapes are ragged on purpose; the layouts decide whether the fast or the general kernel runs.
+// shapes are ragged on purpose. The layouts decide whether the aligned kernel or the _any kernel runs.
 var shapes = []struct {
 	rows, cols int
 	dst, x     layout
@@ -57,7 +57,7 @@ func TestElementwise(t *testing.T) {
 
 func TestCopyIsExact(t *testing.T) {
 	h := newHarness(t)
-	// Ties go to even, NaN and infinities stay.
+	// Ties are rounded to even; NaN and infinities are kept.
 	bits := []uint32{0x3f808000, 0x3f818000, 0x3f808001, 0xff800000, 0x7f7fffff, 0x80000001, 0x7fc00000, 0x00000000}
 	want := []uint16{0x3f80, 0x3f82, 0x3f81, 0xff80, 0x7f80, 0x8000, 0x7fff, 0x0000}
 	values := make([]float64, len(bits))

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestGEMM runs every variant on ragged edges with every epilogue. All give the same bits where they store BF16.
+// TestGEMM runs every variant on ragged edges with every epilogue. All variants give the same bits if they store BF16.
 func TestGEMM(t *testing.T) { onEachDevice(t, testGEMM) }
 
 func testGEMM(h *harness) {
@@ -26,7 +26,7 @@ func testGEMM(h *harness) {
 			{"bias and gated residual", true, true, true},
 		} {
 			if (s.k > 80 || s.m == 1100) && e.add {
-				continue // many slices, several bands of tiles: once is enough
+				continue // with many slices, or several bands of tiles, one epilogue is enough
 			}
 			epilogue := Epilogue{Add: e.add}
 			if e.bias {

@@ -20,8 +20,8 @@ import (
 	"kleinbild/kernels/ptxsim"
 )
 
-// harness runs the shipped PTX on a device. The software device, which tests use unless told otherwise, reports
-// whatever reads what nobody wrote, leaves its memory, or races. Results are compared with float64 loops.
+// harness runs the shipped PTX on a device. By default that is the software device, which reports reads of memory that
+// nobody wrote, accesses outside of allocations, and races. Results are compared with float64 loops.
 type harness struct {
 	*testing.T
 	ctx    cu.Context
@@ -33,7 +33,7 @@ type harness struct {
 // deviceName chooses what runs the kernels: go test ./kernels -device cuda takes the first GPU.
 var deviceName = flag.String("device", "sim", "sim or cuda")
 
-// Devices are shared by all tests: families are compiled once. hopper is what has kernels of its own, sm_90a.
+// All tests share the devices, so that families are compiled once. hopper is a device with kernels for sm_90a.
 var (
 	device = sync.OnceValues(func() (*Set, error) {
 		switch *deviceName {
@@ -67,8 +67,8 @@ func onEachDevice(t *testing.T, test func(h *harness)) {
 	})
 }
 
-// tries says whether a test shall launch a variant: one that the device takes for these operands. What it does not take
-// is replaced by another, which has its own turn.
+// tries says whether a test shall launch a variant. If the device does not take it for these operands, a launch would
+// run another variant instead, which the test launches anyway.
 func (h *harness) tries(s Shape, v int, have alignment) bool {
 	h.Helper()
 	o := Find(s.Operation)
@@ -156,7 +156,7 @@ func (h *harness) must(err error) {
 // table is a matrix of exact values.
 type table [][]float64
 
-// each builds a table from its indices.
+// each builds a table by calling f with the indices of every value.
 func each(rows, cols int, f func(i, j int) float64) table {
 	out := make(table, rows)
 	for i := range out {
@@ -178,7 +178,7 @@ func (h *harness) around(mean float64, rows, cols int) table {
 	return each(rows, cols, func(int, int) float64 { return widen(round(mean + h.rng.NormFloat64())) })
 }
 
-// round gives the BF16 nearest to v, to even in between.
+// round returns the BF16 nearest to v, and the even one of two equally near.
 func round(v float64) uint16 {
 	b := math.Float32bits(float32(v))
 	return uint16((b + 0x7fff + b>>16&1) >> 16)
@@ -186,8 +186,8 @@ func round(v float64) uint16 {
 
 func widen(v uint16) float64 { return float64(math.Float32frombits(uint32(v) << 16)) }
 
-// layout is where a test's matrix lies: rows are pad values longer than their columns, and the first begins offset
-// values into an allocation.
+// layout places a test's matrix in an allocation: a row's stride is its columns and pad, and the first row begins at
+// value offset.
 type layout struct {
 	dtype       DType
 	pad, offset int
@@ -200,7 +200,7 @@ var (
 	wide   = layout{F32, 4, 4}
 )
 
-// alignment is what such matrices offer, with widths that are multiples of 8.
+// alignment is that of matrices with the layout whose widths are multiples of 8.
 func (l layout) alignment() alignment {
 	if l.pad%8 != 0 || l.offset%8 != 0 {
 		return unaligned
@@ -208,7 +208,7 @@ func (l layout) alignment() alignment {
 	return strict
 }
 
-// upload puts values where l says. What lies between and around rows stays undefined.
+// upload writes values into a new matrix. The memory between and around its rows stays undefined.
 func (h *harness) upload(values table, l layout) Matrix {
 	h.Helper()
 	m := h.alloc(len(values), len(values[0]), l)
@@ -249,7 +249,7 @@ func (h *harness) memory(bytes int) cu.DevicePtr {
 	p, err := h.ctx.MemAlloc(int64(bytes))
 	h.must(err)
 	h.Cleanup(func() {
-		if !h.Failed() { // else the context may be lost, which has been said
+		if !h.Failed() { // after a failure the context may be lost
 			h.must(h.ctx.MemFree(p))
 		}
 	})
@@ -261,7 +261,7 @@ func (h *harness) row(values []float64, dtype DType) Matrix {
 	return h.upload(table{values}, layout{dtype: dtype})
 }
 
-// fence is what destinations are filled with, and what their surroundings must keep.
+// fence is the value that destinations are filled with. The memory around them must keep it.
 const fence = 7
 
 // target allocates a matrix full of fences, surroundings included.
@@ -274,7 +274,7 @@ func (h *harness) target(rows, cols int, l layout) Matrix {
 	return m
 }
 
-// bytes reads m and what lies between its rows.
+// bytes reads m and the memory between its rows.
 func (h *harness) bytes(m Matrix) []byte {
 	h.Helper()
 	b := make([]byte, ((m.Rows-1)*m.Stride+m.Cols)*m.DType.SizeBytes())
@@ -284,8 +284,8 @@ func (h *harness) bytes(m Matrix) []byte {
 }
 
 // toleranceOf is the relative RMS error allowed. Rounding once to BF16 is off by 2⁻⁸ at most and by 1.6e-3 on the
-// average of many, where rounding twice gives 2.3e-3; F32 arithmetic with approximate exponentials and roots by 2⁻²⁰ at
-// most.
+// average of many; rounding twice gives 2.3e-3. F32 arithmetic with approximate exponentials and roots is off by 2⁻²⁰
+// at most.
 func toleranceOf(m Matrix) float64 {
 	switch {
 	case m.DType == F32:
@@ -296,7 +296,7 @@ func toleranceOf(m Matrix) float64 {
 	return 2e-3
 }
 
-// check compares m with want, and the gaps between its rows with fences where it has been made by target.
+// check compares m with want. If fenced, because target made m, it compares the gaps between the rows with fences.
 func (h *harness) check(name string, m Matrix, want table, fenced bool) {
 	h.Helper()
 	h.checkWithin(name, m, want, fenced, toleranceOf(m))
@@ -309,7 +309,7 @@ func (h *harness) checkWithin(name string, m Matrix, want table, fenced bool, to
 	}
 }
 
-// values reads m, and the gaps between its rows where fenced; else they count as fences.
+// values reads m. If fenced, it reads the gaps between the rows too; otherwise it returns fences for them.
 func (h *harness) values(m Matrix, fenced bool) []float64 {
 	h.Helper()
 	size := m.DType.SizeBytes()
@@ -380,7 +380,7 @@ func product(a, b table) table {
 	})
 }
 
-// TestManifest fails where a source has changed since the PTX was compiled, or the PTX without it.
+// TestManifest fails if a source has changed since the PTX was compiled, or if the PTX was changed otherwise.
 func TestManifest(t *testing.T) {
 	manifest, err := os.ReadFile("ptx/MANIFEST")
 	if err != nil {

@@ -22,12 +22,12 @@ type (
 	absentFunction struct{ cu.Function }
 )
 
-// matrix is an imagined one.
+// imagine returns a matrix whose memory does not exist.
 func imagine(rows, cols int, dtype DType) Matrix {
 	return Matrix{Data: 1 << 20, Rows: rows, Cols: cols, Stride: cols, DType: dtype}
 }
 
-// TestRefusals asks for what does not fit.
+// TestRefusals launches operands that do not fit each other.
 func TestRefusals(t *testing.T) {
 	q := New(absent{}, nil).On(nil)
 	m := func(rows, cols int) Matrix { return imagine(rows, cols, BF16) }
@@ -125,7 +125,7 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// TestLaunchesDoNotAllocate also finds that nothing is refused by mistake.
+// TestLaunchesDoNotAllocate also finds out whether something is refused by mistake.
 func TestLaunchesDoNotAllocate(t *testing.T) {
 	q := New(absent{}, nil).On(nil)
 	m := func(rows, cols int) Matrix { return imagine(rows, cols, BF16) }
@@ -172,8 +172,8 @@ func TestLaunchesDoNotAllocate(t *testing.T) {
 	}
 }
 
-// TestDescriptorsAreRemembered: launches for sm_90a make each descriptor once, then allocate nothing, and do not grow
-// without end.
+// TestDescriptorsAreRemembered: launches for sm_90a make each descriptor once and then allocate nothing. The number of
+// remembered descriptors is bounded.
 func TestDescriptorsAreRemembered(t *testing.T) {
 	q := New(nameOfLast{ptxsim.Open(ptxsim.Device{Major: 9})}, nil).Only(SM90a).On(nil)
 	m := func(rows, cols int) Matrix { return imagine(rows, cols, BF16) }
@@ -203,7 +203,7 @@ func TestDescriptorsAreRemembered(t *testing.T) {
 	}
 }
 
-// TestChoice looks at what Auto takes where the answer is clear.
+// TestChoice checks which kernel Auto takes, for shapes where the answer is clear.
 func TestChoice(t *testing.T) {
 	heads := Shape{Operation: attention, Heads: 24}
 	for _, c := range []struct {

@@ -23,9 +23,9 @@ func TestRowNorms(t *testing.T) {
 	h := newHarness(t)
 	for _, s := range shapes {
 		if s.cols == 1 {
-			continue // nothing is left of one value
+			continue // one value minus its mean is 0
 		}
-		a := h.around(3, s.rows, s.cols) // a mean that must go
+		a := h.around(3, s.rows, s.cols) // with a mean that the normalisation has to remove
 		w, shift := h.random(1, s.cols), h.random(1, s.cols)
 		dst := h.target(s.rows, s.cols, s.dst)
 		h.must(h.RMSNorm(dst, h.upload(a, s.x), h.upload(w, s.x), eps))
@@ -44,7 +44,7 @@ func TestRowNorms(t *testing.T) {
 		h.must(h.LayerNorm(x, x, h.upload(w, wide), h.upload(shift, s.x), eps))
 		h.check(fmt.Sprint("layer norm in place ", s), x, want, false)
 	}
-	// More columns than a block takes in one go.
+	// More columns than a block takes at a time.
 	const cols = 2 * 2048
 	a, w := h.random(2, cols), h.random(1, cols)
 	dst := h.target(2, cols, whole)
@@ -111,7 +111,7 @@ func TestGroupNorm(t *testing.T) {
 		{33000, 2, 4, false, layout{}}, // more chunks than threads merge them
 	} {
 		cols := s.groups * s.width
-		a := h.around(40, s.rows, cols) // squares of what is this far from 0 would lose the variance in float32
+		a := h.around(40, s.rows, cols) // so far from 0 that squares in float32 would lose the variance
 		gamma, beta := h.random(1, cols), h.random(1, cols)
 		mean, scale := make([]float64, s.groups), make([]float64, s.groups)
 		for g := range s.groups {

@@ -20,7 +20,7 @@ import (
 // deviceName chooses what runs the tests that any device can run: go test ./inference/cuda -device cuda takes the GPU.
 var deviceName = flag.String("device", "sim", "sim or cuda")
 
-// chunkBytes makes even small weights come in parts.
+// chunkBytes is so small that even small weights are copied in several chunks.
 const chunkBytes = 4 << 10
 
 func openTest(t *testing.T) *Backend {
@@ -60,7 +60,7 @@ func openSims(t *testing.T, devices ...ptxsim.Device) (*Backend, func() *ptxsim.
 	return b, func() *ptxsim.Context { return now }
 }
 
-// TestConformance runs on the software device, and on a GPU where there is one.
+// TestConformance runs on the software device, and on a GPU if there is one.
 func TestConformance(t *testing.T) {
 	var launched sync.Map
 	sim := func() (cu.Context, error) { return recorder{ptxsim.Open(ptxsim.Device{}), &launched}, nil }
@@ -85,8 +85,8 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-// TestArena allocates and frees at random. Pieces never overlap, freed ones are found again, and an endless arena returns
-// the same pieces as one of the size that it found out.
+// TestArena allocates and frees at random. Pieces never overlap, freed ones are found again, and an endless arena
+// returns the same pieces as one of the size that it found out.
 func TestArena(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	var requests []int64 // positive: alloc, otherwise: free the piece of that number, from the end
@@ -154,7 +154,7 @@ func bf16Weight(t *testing.T, b *Backend, name string, value float32, shape ...i
 	return w
 }
 
-// upload is a matrix of one value.
+// upload returns a matrix all of whose values are v.
 func upload(b *Backend, rows, cols int, value float32) backend.Matrix {
 	m := b.Alloc(rows, cols, tensor.BF16)
 	b.Upload(m, slices.Repeat([]float32{value}, rows*cols))
@@ -175,7 +175,7 @@ func wantValues(t *testing.T, b *Backend, m backend.Matrix, want float32) {
 	}
 }
 
-// TestReplay: the first call issues, the second records, all later ones play what was recorded.
+// TestReplay: the first call issues the operations, the second records them, all later ones play the recording.
 func TestReplay(t *testing.T) {
 	b := openTest(t)
 	w := bf16Weight(t, b, "w", 0.5, 64, 64)
@@ -207,7 +207,7 @@ func TestReplay(t *testing.T) {
 	b.Replay("allocating", func() { b.Alloc(1, 1, tensor.F32) })
 }
 
-// TestNetworksTakeTurns: on a device that holds one network of three, each use of another one brings it in anew.
+// TestNetworksTakeTurns: on a device that holds one network of three, each use of another network copies it anew.
 func TestNetworksTakeTurns(t *testing.T) {
 	b, device := openSims(t, ptxsim.Device{TotalBytes: 2<<16 + 4096})
 	var ws []backend.Weight
@@ -228,7 +228,7 @@ func TestNetworksTakeTurns(t *testing.T) {
 	if peak := device().PeakBytes(); peak > 2<<16+4096 {
 		t.Errorf("%d bytes held at a time", peak)
 	}
-	// An operation that needs two of them cannot be served: the error names the weight and the figures.
+	// An operation that needs two networks fails. The error names the weight and the figures.
 	b.SwiGLU(y, x, ws[0], ws[2])
 	var short *backend.MemoryError
 	if err := b.Sync(); !errors.As(err, &short) || !errors.Is(err, cu.ErrOutOfMemory) ||
@@ -242,8 +242,8 @@ func TestNetworksTakeTurns(t *testing.T) {
 	}
 }
 
-// TestPartsComeAndGo: of a network in five parts on a device with room for three, two steps in a row find what stayed,
-// and nothing is recorded that would not be there at its replay. With more room, recording begins.
+// TestPartsComeAndGo: a network has five parts, the device has room for three. Two steps in a row find the parts that
+// stayed, and no step is recorded whose weights would be missing at its replay. With more room, steps are recorded.
 func TestPartsComeAndGo(t *testing.T) {
 	for _, row := range []struct {
 		room, calls int
@@ -292,7 +292,8 @@ func TestPartsComeAndGo(t *testing.T) {
 	}
 }
 
-// TestNetworksFollow: the use of one network brings those after it that fit, a margin left, while it is worked with.
+// TestNetworksFollow: while a network is used, the networks after it are copied, as far as they fit and leave the
+// margin.
 func TestNetworksFollow(t *testing.T) {
 	for _, row := range []struct {
 		margin int64
@@ -366,7 +367,7 @@ func TestUploadFails(t *testing.T) {
 		}
 		b.Begin(t.Context())
 	}
-	// One of the two was brought along by the other.
+	// One of the two was copied together with the other.
 	b.Linear(y, x, w, backend.Epilogue{})
 	b.Begin(t.Context())
 	b.Linear(y, x, other, backend.Epilogue{})
@@ -386,8 +387,8 @@ func TestUploadFails(t *testing.T) {
 	}
 }
 
-// TestFault: the error names the operation and the kernel; what was kept is gone; another device serves the next run,
-// and where there is none, that is said.
+// TestFault: the error names the operation and the kernel, and matrices of Keep are lost. The next run uses another
+// device; if there is none, the error says so.
 func TestFault(t *testing.T) {
 	b, _ := openSims(t, ptxsim.Device{Budget: 60}, ptxsim.Device{})
 	w := bf16Weight(t, b, "w", 0.5, 64, 64)
@@ -422,7 +423,7 @@ func TestFault(t *testing.T) {
 	}
 }
 
-// TestShapesRefused: kernels check what reaches them, and the error names the operation.
+// TestShapesRefused: launchers check shapes, and the error names the operation.
 func TestShapesRefused(t *testing.T) {
 	b := openTest(t)
 	b.Begin(t.Context())
@@ -434,7 +435,8 @@ func TestShapesRefused(t *testing.T) {
 	}
 }
 
-// TestUploadInParts: a matrix of many staging buffers goes there and back, and views keep their surroundings.
+// TestUploadInParts: a matrix of the size of many staging buffers is uploaded and downloaded, and uploads into views do
+// not change the memory around them.
 func TestUploadInParts(t *testing.T) {
 	b := openTest(t)
 	b.Begin(t.Context())

@@ -10,8 +10,8 @@ import (
 	"kleinbild/kernels/ptxsim"
 )
 
-// circle is a network whose parts of partBytes are used one after another, step after step, on a software device with
-// room for some of them beside the activations.
+// circle is a network whose parts, of partBytes each, are used one after the other in every step. The software device
+// has room for some of them beside the activations.
 type circle struct {
 	*Backend
 	device *ptxsim.Context
@@ -52,16 +52,16 @@ func newCircle(t *testing.T, room int) *circle {
 	return c
 }
 
-// use adds what part i computes to y.
+// use adds the result of part i to y.
 func (c *circle) use(i int) {
 	c.Linear(c.y, c.x, c.ws[i], backend.Epilogue{Add: true})
 }
 
-// stepSum is what a step adds.
+// stepSum is the sum that a step adds to y.
 const stepSum = circleParts * (circleParts + 1) / 2
 
-// TestLanesFillBesideComputing: on a device that carries out nothing before somebody waits for it, the next part that
-// passes through a lane arrives while the operation that uses the present part has not run.
+// TestLanesFillBesideComputing: on a device that executes an operation only when somebody waits for it, the next part
+// that passes through a lane arrives before the operation that uses the current part has run.
 func TestLanesFillBesideComputing(t *testing.T) {
 	c := newCircle(t, 5)
 	const steps = 3
@@ -112,7 +112,7 @@ func TestLanesFillBesideComputing(t *testing.T) {
 	}
 }
 
-// TestLanesOutOfOrder: operations that use parts in another order than the network's, or two of them, get right values.
+// TestLanesOutOfOrder: operations that use parts in another order than the network's, or two parts, get correct values.
 func TestLanesOutOfOrder(t *testing.T) {
 	c := newCircle(t, 4)
 	want := float32(0)
@@ -130,8 +130,8 @@ func TestLanesOutOfOrder(t *testing.T) {
 	}
 }
 
-// TestAnotherProgramTakesMemory: what another program takes away before or while parts come leaves a smaller placement,
-// and the same values.
+// TestAnotherProgramTakesMemory: if another program allocates memory before or during the copies, fewer parts stay, and
+// the values are the same.
 func TestAnotherProgramTakesMemory(t *testing.T) {
 	for _, row := range []struct{ room, taken, beforeStep int }{
 		{5, 2, 0}, {5, 3, 0}, {5, 4, 0}, {circleParts, 3, 0}, {5, 1, 1},

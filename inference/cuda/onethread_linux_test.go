@@ -14,8 +14,8 @@ import (
 	"kleinbild/kernels/ptxsim"
 )
 
-// oneThread is a software device that one thread owns, as it does a GPU's context: what does not compile or wait is
-// handed to that thread. Who waits there for somebody who needs the thread, waits for ever.
+// oneThread is a software device that one thread owns, like a GPU's context: calls that neither compile nor wait are
+// handed to that thread. If a call on it waits for a goroutine that needs the thread, it waits forever.
 type oneThread struct {
 	*ptxsim.Context
 	owner atomic.Int64

@@ -76,7 +76,7 @@ func weightOf(t *testing.T, b *Backend, v []float32, shape ...int) backend.Weigh
 	return w
 }
 
-// sample compares values of m at random places with what want says.
+// sample compares values of m at random places with those of want.
 func sample(
 	t *testing.T, b *Backend, rng *rand.Rand, name string, m backend.Matrix, n int, want func(row, col int) float64,
 ) {
@@ -93,7 +93,7 @@ func sample(
 		d := float64(got[row*m.Cols+col]) - w
 		diff, norm = diff+d*d, norm+w*w
 	}
-	// One rounding to bfloat16, and what a product loses before it, as in backendtest.
+	// One rounding to bfloat16, and the errors of a product before it, as in backendtest.
 	if rel := math.Sqrt(diff / norm); !(rel <= 3e-3) {
 		t.Errorf("%s: relative RMS %.3g over %d values, want at most 3e-3", name, rel, n)
 	}

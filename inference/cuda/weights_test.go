@@ -9,7 +9,7 @@ import (
 	"kleinbild/kernels"
 )
 
-// TestConvert asks for pieces of every length and place, of every format, and compares with the whole tensor.
+// TestConvert converts pieces of every length and place, of every format, and compares them with the whole tensor.
 func TestConvert(t *testing.T) {
 	const out, in, k = 3, 5, 3
 	for _, shape := range [][]int{{out, in, k, k}, {out, in, 1, 1}, {out * k, in * k}, {out * in * k * k}} {

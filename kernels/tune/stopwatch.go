@@ -51,7 +51,8 @@ func (w *stopwatch) destroy() error {
 }
 
 const (
-	// shortest is the time that one timing should take at least, so that launching and the clock's grain do not count.
+	// shortest is the least time that one timing should take, so that the costs of launching and the clock's resolution
+	// are small beside it.
 	shortest = 200 * time.Microsecond
 	// mostLaunches bounds the launches of one timing.
 	mostLaunches = 16
@@ -59,8 +60,8 @@ const (
 	fewestRows = 256
 )
 
-// measure times the variants that compete for a shape in turn, within the share of time as far as one round of all
-// allows. Beside an error it returns the launcher's own choice and no times.
+// measure times the variants that compete for a shape, in turn. It stops after the share of time, but not before each
+// has been timed once. With an error it returns the launcher's own choice and no times.
 func (w *stopwatch) measure(ctx context.Context, s kernels.Shape, share time.Duration) (m Measurement, err error) {
 	o := kernels.Find(s.Operation)
 	rivals, err := w.set.Rivals(s) // the launcher's own choice first, so that noise does not decide against it

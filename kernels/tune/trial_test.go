@@ -11,7 +11,7 @@ import (
 	"kleinbild/kernels/ptxsim"
 )
 
-// picky is a software device that answers what it is told to modules for sm_90a, or leaves one of their kernels out.
+// picky is a software device that returns err for modules of sm_90a, if not nil, or does not run one of their kernels.
 type picky struct {
 	cu.Context
 	err    error
@@ -46,8 +46,8 @@ func (m pickyModule) Function(name string) (cu.Function, error) {
 
 func (brokenFunction) Launch(_, _ cu.Dim3, _ int, _ cu.Stream, _ []byte) error { return nil }
 
-// TestTargets tries what each GPU is offered, and what happens where the driver does not take it or it computes
-// nonsense.
+// TestTargets checks which target each GPU uses, and that it falls back to sm_80 if the driver refuses the PTX or a
+// kernel computes nonsense.
 func TestTargets(t *testing.T) {
 	for _, c := range []struct {
 		name         string

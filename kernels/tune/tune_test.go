@@ -16,7 +16,7 @@ import (
 	"kleinbild/kernels/ptxsim"
 )
 
-// small are shapes of every operation, and what competes for them on sm_80.
+// small has a shape of every operation, and the kernels that compete for it on sm_80.
 var small = []struct {
 	kernels.Shape
 	rivals []string
@@ -52,13 +52,13 @@ func smallShapes() []kernels.Shape {
 	return all
 }
 
-// Tuned sets are shared, for the time that compiling takes, but not what they know.
+// Tests share these devices, because compiling takes long, but not what was measured on them.
 var (
 	tunedSM80  = sync.OnceValue(func() *Tuner { return New(ptxsim.Open(ptxsim.Device{})) })
 	tunedSM90a = sync.OnceValue(func() *Tuner { return New(ptxsim.Open(ptxsim.Device{Major: 9})) })
 )
 
-// tune makes a set forget, and returns what it finds, and how many shapes it measured.
+// tune makes a Tuner forget everything, and returns what Tune finds and the number of shapes that it measured.
 func tune(t *testing.T, tuner *Tuner, shapes []kernels.Shape, o Options) ([]Measurement, int) {
 	t.Helper()
 	tuner.choices.Store(nil)
@@ -104,7 +104,7 @@ func TestTune(t *testing.T) {
 			t.Errorf("from the file %+v, want %+v", again[i], found[i])
 		}
 	}
-	// Another kind of card has kernels of its own, and measurements.
+	// Another kind of card has its own kernels and measurements.
 	if found, measured := tune(t, tunedSM90a(), smallShapes()[:1], o); measured != 1 {
 		t.Errorf("another device measured %d shapes, want 1", measured)
 	} else if !strings.HasPrefix(found[0].Chosen, "gemm_wgmma") || len(found[0].Times) != 5 {
@@ -116,7 +116,7 @@ func TestTune(t *testing.T) {
 	}
 }
 
-// TestDamagedChoices leaves files behind that cannot be used; each is as none.
+// TestDamagedChoices writes files that cannot be used. Each counts as no file.
 func TestDamagedChoices(t *testing.T) {
 	dir := t.TempDir()
 	tuner := New(nameOfLast{ptxsim.Open(ptxsim.Device{})})
@@ -170,7 +170,7 @@ func TestDamagedChoices(t *testing.T) {
 	}
 }
 
-// TestTuneKeepsGoing has no memory, no time or no folder for measuring: launches take the static choice.
+// TestTuneKeepsGoing measures without memory, time or a folder. Launches then follow the launcher's rule.
 func TestTuneKeepsGoing(t *testing.T) {
 	found, _ := tune(t, New(nameOfLast{ptxsim.Open(ptxsim.Device{TotalBytes: 1 << 10})}), smallShapes(), Options{})
 	hasty, _ := tune(t, tunedSM80(), smallShapes(), Options{Budget: time.Nanosecond})
