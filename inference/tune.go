@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"time"
 
@@ -81,7 +82,7 @@ func engineToTune(ctx context.Context) (*Engine, error) {
 	case err == nil:
 		return Open(ctx, opts)
 	case errors.As(err, &missing):
-		return openHollow(synthetic.Full4B(), opts)
+		return openHollow(synthetic.Full4B(), nil, opts)
 	}
 	return nil, err
 }
@@ -104,7 +105,7 @@ func KernelShapes(device Device, size picture.Size, tiny bool) (shapes []kernels
 		size = tinySize
 		e, err = hollowTiny()
 	} else {
-		e, err = openHollow(synthetic.Full4B(), Options{Device: device})
+		e, err = openHollow(synthetic.Full4B(), nil, Options{Device: device})
 	}
 	if err != nil {
 		return nil, err
@@ -116,9 +117,12 @@ func KernelShapes(device Device, size picture.Size, tiny bool) (shapes []kernels
 	return e.b.(*cuda.Backend).RehearsedShapes(), nil
 }
 
-// openHollow opens a checkpoint that has the sizes of s, but no weights: it can rehearse runs, and make none.
-func openHollow(s synthetic.Spec, opts Options) (*Engine, error) {
-	c := &checkpoint.Checkpoint{Name: "hollow", Index: checkpoint.ModelIndex{IsDistilled: &s.Distilled}}
+// openHollow opens a checkpoint that has the sizes of s, but no weights: it can rehearse runs, but make no pictures.
+// tokens holds the files of its tokenizer; if nil, it has the tokenizer that is part of the program.
+func openHollow(s synthetic.Spec, tokens fs.FS, opts Options) (*Engine, error) {
+	c := &checkpoint.Checkpoint{
+		Name: "hollow", TokenizerFiles: tokens, Index: checkpoint.ModelIndex{IsDistilled: &s.Distilled},
+	}
 	for _, part := range []struct {
 		name string
 		to   *checkpoint.Component
@@ -133,18 +137,8 @@ func openHollow(s synthetic.Spec, opts Options) (*Engine, error) {
 		}
 		*part.to = checkpoint.Component{Source: h, ConfigJSON: h.ConfigJSON, Files: []string{part.name}}
 	}
-	if s.TextEncoder.VocabSize < embeddedVocabulary { // no published model's
-		files, err := synthetic.TinyTokenizer(s.Distilled)
-		if err != nil {
-			return nil, err
-		}
-		c.TokenizerFiles = files
-	}
 	return newEngine(c, opts)
 }
-
-// embeddedVocabulary is the number of ids of the tokenizer that is part of the program.
-const embeddedVocabulary = 151669
 
 // tinySize and tinyText are the picture and the number of text tokens of hollowTiny.
 var tinySize = picture.Size{Width: 64, Height: 64}
@@ -157,5 +151,9 @@ func hollowTiny() (*Engine, error) {
 	s.Transformer = synthetic.NewTransformer(1, 1, 1, 3*32)
 	s.VAE = synthetic.NewVAE([]int{32, 32, 32, 64}, nil)
 	s.TextEncoder = synthetic.NewTextEncoder(28, 32, 2, 1, 80, s.TextEncoder.VocabSize)
-	return openHollow(s, Options{Device: DeviceSim, MaxSequenceLength: tinyText})
+	tokens, err := synthetic.TinyTokenizer(s.Distilled)
+	if err != nil {
+		return nil, err
+	}
+	return openHollow(s, tokens, Options{Device: DeviceSim, MaxSequenceLength: tinyText})
 }

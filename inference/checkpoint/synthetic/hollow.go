@@ -11,8 +11,8 @@ import (
 // hollowElements is the size up to which a hollow component has a weight's values.
 const hollowElements = 4096
 
-// Hollow is one component of a checkpoint that is not written anywhere. Large weights have a name and a shape but no values:
-// it serves to build a network whose memory and operations are counted without computing anything.
+// Hollow is one component of a checkpoint that is not written anywhere. Large weights have a name and a shape but no
+// values: it serves to build a network whose memory and operations are counted without computing anything.
 type Hollow struct {
 	// ConfigJSON is the text of the component's config.json.
 	ConfigJSON []byte
