@@ -1,6 +1,6 @@
-// A website uses the API: this serves a page from two origins, one that kleinbild serve allows and one that it does not,
-// opens both in a headless Chromium, and waits for what the page's script reports. usage: browser.mjs KLEINBILD FOLDER,
-// where FOLDER/node_modules has the package openai.
+// Checks that websites can use the API: browser.mjs KLEINBILD FOLDER, where FOLDER/node_modules has the package openai.
+// It serves a page from two origins, one that kleinbild serve allows and one that it does not, opens both in a headless
+// Chromium, and waits for the result that the page's script posts.
 import { spawn } from "node:child_process";
 import { createServer } from "node:http";
 import { readFile } from "node:fs/promises";
@@ -10,7 +10,7 @@ import { createInterface } from "node:readline";
 const [program, folder] = process.argv.slice(2);
 const patience = 120_000; // milliseconds for each page
 
-// The page's script. Every step throws where something is not as it should be.
+// The page's script. Every step throws an error if something is wrong.
 const script = `
 import OpenAI, { toFile } from "/openai/index.mjs";
 const { api, token, allowed } = await (await fetch("/settings")).json();
@@ -29,12 +29,16 @@ async function use() {
   const edited = await client.images.edit({ image: await toFile(png, "x.png"), prompt: "make it night", steps: 1 });
   check(edited.data[0].b64_json.startsWith("iVBOR"), "an edited PNG file");
   const types = [];
-  for await (const event of await client.images.generate({ ...ask, stream: true, partial_images: 1 })) types.push(event.type);
-  check(types.join() === "image_generation.partial_image,image_generation.completed", "a preview and a picture in the stream, found " + types);
+  const events = await client.images.generate({ ...ask, stream: true, partial_images: 1 });
+  for await (const event of events) types.push(event.type);
+  check(types.join() === "image_generation.partial_image,image_generation.completed",
+    "a preview and a picture in the stream, found " + types);
   const form = new FormData();
   form.set("prompt", "a red house"); form.set("size", "64x64"); form.set("steps", "1"); form.set("quality", "high");
-  const reply = await fetch(api + "/v1/generate", { method: "POST", body: form, headers: { Authorization: "Bearer " + token } });
-  check(reply.status === 200 && /^[0-9]+$/.test(reply.headers.get("X-Seed")) && reply.headers.get("Warning"), "headers that scripts can read");
+  const headers = { Authorization: "Bearer " + token };
+  const reply = await fetch(api + "/v1/generate", { method: "POST", body: form, headers });
+  check(reply.status === 200 && /^[0-9]+$/.test(reply.headers.get("X-Seed")) && reply.headers.get("Warning"),
+    "headers that scripts can read");
   const error = await client.images.generate({ ...ask, size: "1x1" }).catch((e) => e);
   check(error.status === 422 && error.param === "size", "an error that scripts can read, found " + error);
 }
@@ -49,7 +53,7 @@ try {
 
 const kinds = { ".mjs": "text/javascript", ".js": "text/javascript", ".html": "text/html" };
 
-// website serves the page and resolves with the origin, and with what the page reports.
+// website serves the page. It resolves with the origin, and with a promise of the text that the page posts.
 async function website(settings) {
   let report;
   const reported = new Promise((resolve) => { report = resolve; });
@@ -76,7 +80,7 @@ async function website(settings) {
   return { origin: `http://127.0.0.1:${server.address().port}`, reported, close: () => server.close() };
 }
 
-// firstLine starts the API and resolves with the address that it prints.
+// firstLine resolves with the first line that a program prints, which is the address of the API.
 function firstLine(child) {
   return new Promise((resolve, reject) => {
     createInterface({ input: child.stdout }).once("line", resolve);
@@ -103,7 +107,8 @@ try {
       `--user-data-dir=${join(folder, "profile")}`, site.origin,
     ], { stdio: "ignore" });
     const gone = new Promise((resolve) => { browser.once("exit", resolve); browser.once("error", resolve); });
-    const late = new Promise((resolve) => setTimeout(resolve, patience, `nothing reported within ${patience / 1000} s`).unref());
+    const nothing = `nothing reported within ${patience / 1000} s`;
+    const late = new Promise((resolve) => setTimeout(resolve, patience, nothing).unref());
     const error = await Promise.race([site.reported, late, gone.then(() => "the browser ended")]);
     browser.kill();
     await gone;

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Uses the API from a website in a headless Chromium, through OpenAI's npm package: browser.sh KLEINBILD
-# It installs the package into a temporary folder and leaves nothing behind.
+# It installs the package into a temporary folder, which it removes.
 set -eu
 program=$(realpath "$1")
 here=$(dirname "$(realpath "$0")")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 
 def png(side: int) -> bytes:
-    """Return a grey PNG file of side x side pixels."""
+    """Return a gray PNG file of side x side pixels."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -32,10 +32,11 @@ schemathesis.openapi.format("picture-uris", st.sampled_from(["[]", json.dumps([U
 
 
 def make_smaller(body: dict) -> None:
-    """Replace valid numbers and sizes by small ones, which are as valid and take no minutes."""
+    """Replace valid numbers and sizes by small valid ones, which take little time."""
     for name, low, high, small in (("steps", 1, 1000, 2), ("n", 1, 10, 2)):
         value = body.get(name)
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high and value == int(value):
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if number and low <= value <= high and value == int(value):
             body[name] = min(value, small)
     size = body.get("size")
     if isinstance(size, str) and SIZE.match(size) and all(
@@ -45,7 +46,7 @@ def make_smaller(body: dict) -> None:
 
 
 def make_sendable(body: dict) -> None:
-    """Drop the names that the headers of a form's parts cannot hold: empty, or with control characters."""
+    """Drop the fields whose names cannot stand in the header of a form's part: empty, or with control characters."""
     for name in list(body):
         if not name or any(ord(c) < 32 or ord(c) == 127 for c in name):
             del body[name]
@@ -57,5 +58,6 @@ def before_call(context, case, kwargs):
         make_smaller(case.body)
         if case.media_type == "multipart/form-data":
             make_sendable(case.body)
-        # A changed body would be judged anew, where the bytes of a file are no string of the schema.
+        # Otherwise schemathesis would validate the changed body again, and reject the bytes of a file, which are no
+        # string.
         case._sync_validated_hashes()

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Tests a real server against its own document with schemathesis: schema.sh KLEINBILD [OPTION OF ST RUN...]
-# It installs schemathesis into a temporary folder, unless $SCHEMATHESIS is a program st that is there already.
+# Tests a server against its own OpenAPI document with schemathesis: schema.sh KLEINBILD [OPTION OF ST RUN...]
+# It installs schemathesis into a temporary folder, unless $SCHEMATHESIS names an installed program st.
 set -eu
 program=$(realpath "$1")
 shift
@@ -20,7 +20,8 @@ if [ -z "${SCHEMATHESIS:-}" ]; then
 fi
 
 token=token-of-the-test
-"$program" serve -m demo --listen 127.0.0.1:0 --token "$token" --model-id test-model >"$folder/address" 2>"$folder/log" &
+"$program" serve -m demo --listen 127.0.0.1:0 --token "$token" --model-id test-model \
+	>"$folder/address" 2>"$folder/log" &
 server=$!
 address=
 for _ in $(seq 300); do
@@ -29,8 +30,9 @@ for _ in $(seq 300); do
 	sleep 0.1
 done
 
-# The checks of other users' objects need more than one user.
+# The check of object-level authorization needs more than one user.
 cd "$folder"
-SCHEMATHESIS_HOOKS=hooks PYTHONPATH=$here "$SCHEMATHESIS" run "$address/openapi.json" -H "Authorization: Bearer $token" \
+SCHEMATHESIS_HOOKS=hooks PYTHONPATH=$here "$SCHEMATHESIS" run "$address/openapi.json" \
+	-H "Authorization: Bearer $token" \
 	--checks all --exclude-checks object_level_authorization --max-examples "${EXAMPLES:-30}" --seed "${SEED:-1}" \
 	--request-timeout 120 --no-color "$@"

@@ -1,9 +1,9 @@
-"""Measures Kleinbild on a graphics card beside PyTorch and Diffusers, where they are installed, and writes a Markdown table.
+"""Compares Kleinbild on a graphics card with PyTorch and Diffusers, if they are installed, and writes a Markdown table.
 
     python3 bench.py --kit FOLDER --out results.md [--checkpoint FOLDER] [--device cuda|sim]
 
-FOLDER is what `make gpu-kit` builds. Kleinbild and PyTorch run in turn, twice each; the better time of each counts. With
---device sim nothing is measured: shapes are tiny, and the table only shows that everything runs.
+The FOLDER of --kit is what `make gpu-kit` builds. Kleinbild runs twice, and PyTorch after each run; the better time of
+each counts. With --device sim nothing is measured: shapes are tiny, and the table only shows that everything runs.
 """
 
 import argparse
@@ -18,7 +18,7 @@ SECONDS = 0.3
 
 
 def own(args, *command):
-    """Runs the Go program and returns its rows."""
+    """Runs the Go program. Returns its rows, and whether it succeeded."""
     run = subprocess.run([str(args.kit / "bench"), "-device", args.device, *command], stdout=subprocess.PIPE, text=True)
     rows = [json.loads(line) for line in run.stdout.splitlines()]
     if run.returncode != 0:
@@ -27,7 +27,7 @@ def own(args, *command):
 
 
 def timed(torch, launch):
-    """Seconds of one launch, the mean of as many as fill SECONDS."""
+    """Returns the mean seconds of a launch, over enough launches to take SECONDS together."""
     launch()
     torch.cuda.synchronize()
     count = 1
@@ -45,7 +45,7 @@ def timed(torch, launch):
 
 
 def peer(torch, row):
-    """PyTorch's name and time for a row of `bench kernels`; None where it cannot."""
+    """Returns the name and seconds of PyTorch's counterpart of a row of `bench kernels`, or None if it has none."""
     s, random = row["shape"], lambda *shape: torch.randn(*shape, device="cuda", dtype=torch.bfloat16) * 0.02
     functional = torch.nn.functional
     rows, cols, depth = s["rows"], s["cols"], s["depth"]
@@ -56,33 +56,47 @@ def peer(torch, row):
         x, w = random(rows, depth), random(cols, depth)
         return "cuBLAS, SiLU", timed(torch, lambda: functional.silu(functional.linear(x, w)))
     if row["kind"] == "gemm_qk_norm_rope":
-        x, w, gain, angles = random(rows, depth), random(cols, depth), random(128), torch.randn(rows, 1, 64, 2, device="cuda")
+        x, w, gain = random(rows, depth), random(cols, depth), random(128)
+        angles = torch.randn(rows, 1, 64, 2, device="cuda")
         rotation = torch.view_as_complex(angles)
 
         def qk_norm_rope():
             y = functional.rms_norm(functional.linear(x, w).view(rows, -1, 128), (128,), gain, 1e-6)
-            return torch.view_as_real(torch.view_as_complex(y.float().unflatten(-1, (64, 2))) * rotation).flatten(-2).to(torch.bfloat16)
+            y = torch.view_as_complex(y.float().unflatten(-1, (64, 2))) * rotation
+            return torch.view_as_real(y).flatten(-2).to(torch.bfloat16)
 
         return "cuBLAS, RMSNorm, RoPE", timed(torch, qk_norm_rope)
     if row["kind"] == "swiglu":
         x, gate, up = random(rows, depth), random(cols, depth), random(cols, depth)
-        return "cuBLAS twice, SiLU, product", timed(torch, lambda: functional.silu(functional.linear(x, gate)) * functional.linear(x, up))
+        return "cuBLAS twice, SiLU, product", timed(
+            torch, lambda: functional.silu(functional.linear(x, gate)) * functional.linear(x, up)
+        )
     if row["kind"] == "attention":
         width, grouped = cols // s["heads"], s["heads"] != s["kv_heads"]
         q = random(1, s["heads"], rows, width)
         k, v = random(1, s["kv_heads"], depth, width), random(1, s["kv_heads"], depth, width)
-        return "SDPA", timed(torch, lambda: functional.scaled_dot_product_attention(q, k, v, is_causal=bool(s["causal"]), enable_gqa=grouped))
+        return "SDPA", timed(
+            torch,
+            lambda: functional.scaled_dot_product_attention(q, k, v, is_causal=bool(s["causal"]), enable_gqa=grouped),
+        )
     if row["kind"] in ("conv", "conv_norm") and not s["downsample"]:
         x = random(1, depth, s["height"], s["width"]).to(memory_format=torch.channels_last)
-        w, padding = random(cols, depth, s["kernel"], s["kernel"]).to(memory_format=torch.channels_last), s["kernel"] // 2
+        w = random(cols, depth, s["kernel"], s["kernel"]).to(memory_format=torch.channels_last)
+        padding = s["kernel"] // 2
         if row["kind"] == "conv_norm":
             gamma, beta = random(depth), random(depth)
             return "GroupNorm, SiLU, cuDNN", timed(
-                torch, lambda: functional.conv2d(functional.silu(functional.group_norm(x, 8, gamma, beta)), w, padding=padding)
+                torch,
+                lambda: functional.conv2d(
+                    functional.silu(functional.group_norm(x, 8, gamma, beta)), w, padding=padding
+                ),
             )
         if s["upsample"]:
             return "interpolate, cuDNN", timed(
-                torch, lambda: functional.conv2d(functional.interpolate(x, scale_factor=2.0, mode="nearest"), w, padding=padding)
+                torch,
+                lambda: functional.conv2d(
+                    functional.interpolate(x, scale_factor=2.0, mode="nearest"), w, padding=padding
+                ),
             )
         return "cuDNN", timed(torch, lambda: functional.conv2d(x, w, padding=padding))
     return None
@@ -110,7 +124,11 @@ def kernel_table(args, torch):
             except (RuntimeError, TypeError) as error:
                 print(f"PyTorch: {key}: {error}", file=sys.stderr)
             torch.cuda.empty_cache()
-    lines = ["| kernel | ms | TFLOP/s, or GB/s where memory is the limit | peer | ms | Kleinbild's share of the peer's rate |", "|---|---|---|---|---|---|"]
+    lines = [
+        "| kernel | ms | TFLOP/s, or GB/s if memory is the limit | PyTorch's counterpart | ms "
+        "| Kleinbild's share of its rate |",
+        "|---|---|---|---|---|---|",
+    ]
     for key, seconds in best.items():
         flop, moved = work[key]
         rate = f"{flop / seconds / 1e12:.0f} TFLOP/s" if flop else f"{moved / seconds / 1e9:.0f} GB/s"
@@ -118,7 +136,7 @@ def kernel_table(args, torch):
         if key in peers:
             line += f" {names[key]} | {peers[key] * 1e3:.3f} | {100 * peers[key] / seconds:.0f} % |"
         else:
-            line += " none here | | |"
+            line += " none | | |"
         lines.append(line)
     return lines, ok
 
@@ -135,29 +153,33 @@ def upload_table(args):
 
 
 def diffusers_times(args, torch):
-    """Milliseconds of a warm picture in Diffusers, bf16 and compiled, with other prompts each time."""
+    """Returns the seconds of the fastest of five warm pictures in Diffusers, in bf16 and compiled, with different
+    prompts."""
     from diffusers import Flux2KleinPipeline
 
     pipe = Flux2KleinPipeline.from_pretrained(args.checkpoint, dtype=torch.bfloat16, local_files_only=True).to("cuda")
     pipe.set_progress_bar_config(disable=True)
-    pipe.transformer.compile_repeated_blocks(fullgraph=True)  # a block of each kind: a GPU machine's minutes are few
+    # Compiles one block of each kind instead of the whole transformer, because time on a GPU machine is short.
+    pipe.transformer.compile_repeated_blocks(fullgraph=True)
     pipe.vae.decode = torch.compile(pipe.vae.decode)
     width, height = (int(n) for n in args.size.split("x"))
 
     def picture(i):
         start = time.perf_counter()
-        image = pipe(prompt=f"picture {i} of a red fox in the snow", width=width, height=height, num_inference_steps=4, guidance_scale=1.0,
-                     generator=torch.Generator("cpu").manual_seed(i + 1)).images[0]
+        generator = torch.Generator("cpu").manual_seed(i + 1)
+        image = pipe(prompt=f"picture {i} of a red fox in the snow", width=width, height=height, num_inference_steps=4,
+                     guidance_scale=1.0, generator=generator).images[0]
         image.save(args.kit / "diffusers.png")
         return time.perf_counter() - start
 
-    for i in range(3):  # compiles
+    for i in range(3):  # these pictures compile
         picture(i)
     return min(picture(i) for i in range(3, 8))
 
 
 def picture_table(args, torch):
-    rows, ok = own(args, "-size", args.size, *(("-pictures", "1", "-steps", "1") if args.device == "sim" else ()), "pictures", str(args.checkpoint))
+    few = ("-pictures", "1", "-steps", "1") if args.device == "sim" else ()
+    rows, ok = own(args, "-size", args.size, *few, "pictures", str(args.checkpoint))
     times, order = {}, []
     for row in rows:
         if "seconds" in row and row["kind"] in ("cold", "warm"):
@@ -172,9 +194,11 @@ def picture_table(args, torch):
         try:
             theirs = diffusers_times(args, torch)
             whole = min(times["warm", "whole, PNG included"])
-            lines.append(f"| Diffusers, bf16, blocks and VAE compiled: whole, PNG included | {theirs * 1e3:.1f} | Kleinbild is {theirs / whole:.2f} times as fast |")
-        except Exception as error:  # whatever is missing there, the rest of the table stands
-            lines.append(f"| Diffusers: none here ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}) | | |")
+            lines.append(f"| Diffusers, bf16, blocks and VAE compiled: whole, PNG included | {theirs * 1e3:.1f} "
+                         f"| Kleinbild is {theirs / whole:.2f} times as fast |")
+        except Exception as error:  # a failure of Diffusers must not lose the rest of the table
+            first = str(error).splitlines()[0] if str(error) else ""
+            lines.append(f"| Diffusers: not measured ({type(error).__name__}: {first}) | | |")
     lines += ["", "| memory | GB |", "|---|---|"]
     lines += [f"| {row['name']} | {row.get('bytes', 0) / 1e9:.3f} |" for row in rows if row["kind"] == "memory"]
     return lines, ok
@@ -193,11 +217,12 @@ def main():
         try:
             import torch
         except ImportError:
-            print("no PyTorch here: Kleinbild is measured alone", file=sys.stderr)
+            print("PyTorch is not installed: Kleinbild is measured alone", file=sys.stderr)
     if args.device == "cuda":
-        card = subprocess.run(["nvidia-smi", "--query-gpu=name,driver_version,memory.total,clocks.max.sm,power.limit", "--format=csv,noheader", "--id=0"],
+        query = "name,driver_version,memory.total,clocks.max.sm,power.limit"
+        card = subprocess.run(["nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader", "--id=0"],
                               stdout=subprocess.PIPE, text=True).stdout.strip()
-        title = f"# {card}; PyTorch {torch.__version__ if torch else 'not there'}"
+        title = f"# {card}; PyTorch {torch.__version__ if torch else 'not installed'}"
     else:
         title = "# Rehearsal on the software device: no figure here is a measurement"
     lines, ok = [title, ""], True
@@ -208,7 +233,7 @@ def main():
         table, fine = part()
         ok = ok and fine
         lines += table + [""]
-        args.out.write_text("\n".join(lines))  # what there is, if a later part fails
+        args.out.write_text("\n".join(lines))  # written after each part, in case a later part fails
     print("\n".join(lines))
     sys.exit(0 if ok else 1)
 

@@ -1,8 +1,9 @@
-"""Check what NVIDIA's assembler makes of the committed PTX, and write the tables of kernels/SPEED.md.
+"""Checks what NVIDIA's assembler makes of the committed PTX, and writes the tables of kernels/SPEED.md.
 
-Needs ptxas and nvdisasm of CUDA 13, which PyPI has without a toolkit:
+Needs ptxas and nvdisasm of CUDA 13. PyPI has them without the rest of the toolkit:
     python3 -m venv ../cuda-tools && ../cuda-tools/bin/pip install nvidia-cuda-nvcc nvidia-cuda-nvdisasm
-Fails where a kernel spills, has a stack frame, or draws a remark that an instruction was dropped or emulated (C75xx).
+Fails if a kernel spills registers, has a stack frame, or causes a remark that an instruction was dropped or emulated
+(C75xx).
 """
 
 import pathlib
@@ -14,10 +15,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SPEED = ROOT / "kernels" / "SPEED.md"
-# What each target's PTX is assembled for.
+# The GPU architectures for which the PTX of each target is assembled.
 ARCHES = {"sm_80": ["sm_80", "sm_86", "sm_89", "sm_90", "sm_120"], "sm_90a": ["sm_90a"]}
 COLUMNS = sorted({a for arches in ARCHES.values() for a in arches}, key=lambda a: (int(re.sub(r"\D", "", a)), a))
-# Loops are counted on these: the first tensor cores that the kernels run on, and later ones whose code differs.
+# The architectures whose loops are counted: the first with tensor cores for these kernels, and later ones whose code
+# differs.
 LOOPS = ["sm_80", "sm_90", "sm_120", "sm_90a"]
 
 
@@ -29,7 +31,7 @@ def find(tools, name):
 
 
 def assemble(ptxas, arch, ptx, out):
-    """Return {kernel: (registers, shared bytes)} and what is wrong."""
+    """Returns {kernel: (registers, bytes of static shared memory)} and a list of complaints."""
     run = subprocess.run([ptxas, "-v", f"-arch={arch}", "-o", out, ptx], capture_output=True, text=True)
     text = run.stdout + run.stderr
     if run.returncode:
@@ -50,9 +52,10 @@ def assemble(ptxas, arch, ptx, out):
 
 
 def loops(nvdisasm, cubin):
-    """Return {kernel: {mnemonic: count}} of the instructions between a label and the branch back to it, of the loop
-    with most HMMA, the innermost where loops nest; or of the loop with the largest share of HGMMA, whose modifiers are
-    counted as mnemonics of their own."""
+    """Returns {kernel: {mnemonic: count}} for one loop of each kernel: the instructions between a label and the branch
+    back to it. It is the loop with most HMMA instructions (of nested loops the innermost), or the loop with the largest
+    share of HGMMA instructions. HGMMA is also counted by its whole name with modifiers. "all" is the number of
+    instructions."""
     text = subprocess.run([nvdisasm, "-c", cubin], capture_output=True, text=True, check=True).stdout
     result = {}
     for part in re.split(r"^\.text\.", text, flags=re.M)[1:]:
@@ -82,9 +85,13 @@ def loops(nvdisasm, cubin):
 
 
 def warpgroup_row(kernel, c):
-    """One warpgroup's turn of a loop, in clocks of a multiprocessor that has it alone. wgmma m64nNk16 takes N/2: 2,048 products
-    a clock, as the peak of 989 TFLOP/s says. It reads N and, where A is not in registers, 64 rows of 32 bytes, of which
-    shared memory gives 128 a clock. A quarter's MUFU takes a warp's instruction in eight clocks, its issuer in one."""
+    """Returns a row: what one iteration of a loop costs one warpgroup, in clocks of a multiprocessor that runs nothing
+    else.
+
+    wgmma m64nNk16 takes N/2 clocks, since a multiprocessor computes 2,048 products a clock (peak: 989 TFLOP/s). It
+    reads N rows of 32 bytes, and 64 more if A is not in registers, from shared memory, which delivers 128 bytes a
+    clock. A warp's MUFU instruction takes eight clocks of one of the four quarters, and any instruction one clock of
+    its issuer."""
     wgmma = shared = 0
     for name, n in c.items():
         if m := re.match(r"HGMMA\.64x(\d+)x16", name):
@@ -93,7 +100,8 @@ def warpgroup_row(kernel, c):
     mufu = c.get("MUFU", 0)
     clocks = {"wgmma": wgmma, "shared memory": shared, "MUFU": 8 * mufu, "issue": c["all"]}
     limit = max(clocks, key=clocks.get)
-    return [kernel, c["HGMMA"], c.get("SYNCS", 0), mufu, c["all"], *clocks.values(), f"{limit}: {100 * wgmma // clocks[limit]} %"]
+    share = f"{limit}: {100 * wgmma // clocks[limit]} %"
+    return [kernel, c["HGMMA"], c.get("SYNCS", 0), mufu, c["all"], *clocks.values(), share]
 
 
 def table(head, rows):
@@ -102,7 +110,7 @@ def table(head, rows):
 
 
 def section(text, name, body):
-    """Replace what stands between the markers of a section."""
+    """Replaces the text between the markers of a section."""
     begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
     if begin not in text or end not in text:
         sys.exit(f"check.py: {SPEED.name}: no markers {begin}")
@@ -114,7 +122,9 @@ def main(tools):
     files = sorted((ROOT / "kernels" / "ptx").glob("*.ptx"))
     registers, mixes, wrong = {}, {}, []
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as pool:
-        jobs = [(a, f, pathlib.Path(folder) / f"{f.stem}.{a}.cubin") for f in files for a in ARCHES[f.name.split(".")[1]]]
+        jobs = [
+            (a, f, pathlib.Path(folder) / f"{f.stem}.{a}.cubin") for f in files for a in ARCHES[f.name.split(".")[1]]
+        ]
         for (arch, file, cubin), (found, bad) in zip(jobs, pool.map(lambda j: assemble(ptxas, *j), jobs)):
             wrong += bad
             for kernel, figures in found.items():
@@ -137,20 +147,25 @@ def main(tools):
                 wide.append(warpgroup_row(kernel, c))
                 continue
             hmma, ldsm = c["HMMA"], c.get("LDSM", 0)
-            # Clocks of one of a multiprocessor's four quarters. An m16n8k16 takes eight on sm_80, ldmatrix.x4 four of
-            # the shared memory that the quarters share, an instruction one of the issuer.
+            # Clocks of one of the four quarters of a multiprocessor. On sm_80 an m16n8k16 takes eight. ldmatrix.x4
+            # takes four clocks of the shared memory, which serves all quarters. An instruction takes one clock of the
+            # issuer.
             clocks = {"mma": 8 * hmma, "shared memory": 16 * ldsm, "issue": c["all"]}
             limit = max(clocks, key=clocks.get)
             prediction = f"{limit}: {100 * clocks['mma'] // clocks[limit]} %" if arch == "sm_80" else ""
-            rows.append([kernel, arch, hmma, ldsm, c.get("LDGSTS", 0), c.get("MUFU", 0), c.get("BAR", 0), c["all"], f"{hmma / c['all']:.2f}", prediction])
-    head = ["kernel", "for", "HMMA", "LDSM", "LDGSTS", "MUFU", "BAR", "all", "HMMA/all", "bound by, and mma's share (prediction)"]
+            rows.append([kernel, arch, hmma, ldsm, c.get("LDGSTS", 0), c.get("MUFU", 0), c.get("BAR", 0), c["all"],
+                         f"{hmma / c['all']:.2f}", prediction])
+    head = ["kernel", "for", "HMMA", "LDSM", "LDGSTS", "MUFU", "BAR", "all", "HMMA/all",
+            "bound by, and mma's share (prediction)"]
     text = section(text, "loops", table(head, rows))
-    head = ["kernel", "HGMMA", "SYNCS", "MUFU", "all", "clocks: wgmma", "shared memory", "MUFU", "issue", "bound by, and wgmma's share (prediction)"]
+    head = ["kernel", "HGMMA", "SYNCS", "MUFU", "all", "clocks: wgmma", "shared memory", "MUFU", "issue",
+            "bound by, and wgmma's share (prediction)"]
     text = section(text, "warpgroup loops", table(head, wide))
     SPEED.write_text(text)
     for line in wrong:
         print(line)
-    print(f"{len(registers)} kernels for {', '.join(COLUMNS)}: {len(wrong)} complaints; tables written to kernels/SPEED.md")
+    print(f"{len(registers)} kernels for {', '.join(COLUMNS)}: {len(wrong)} complaints; "
+          "tables written to kernels/SPEED.md")
     return 1 if wrong or not registers else 0
 
 

@@ -1,10 +1,10 @@
-"""Times Diffusers on the CPU on a checkpoint, in a process of its own, and prints what it measured as JSON.
+"""Times Diffusers on the CPU with a checkpoint, in a process of its own, and prints the result as JSON.
 
     python bench.py CHECKPOINT --size 512x512 --steps 4 --threads 2 --dtype bfloat16
 
-load, encode, step and decode are lists of seconds. "whole" is the time of the process from its start to its end, imports
-and loading included. "resident" is the peak of its resident memory in bytes, as the system counted it; "anonymous" is the
-peak of what is not mapped from files (sampled ten times a second, Linux only).
+"load", "encode", "step" and "decode" are lists of seconds. "whole" is the time of the process from its start to its
+end, including imports and loading. "resident" is the peak of its resident memory in bytes, as the system reports it.
+"anonymous" is the peak of the memory that is not mapped from files, sampled ten times a second (Linux only).
 """
 
 import argparse
@@ -19,7 +19,7 @@ import time
 
 
 def measure(args):
-    """Runs the pipeline and writes the seconds of its stages to standard output."""
+    """Runs the pipeline and prints the seconds of its stages."""
     import diffusers
     import torch
     from diffusers import Flux2KleinPipeline
@@ -46,7 +46,9 @@ def measure(args):
     timed(pipe.transformer, "forward", "step")
     timed(pipe.vae, "decode", "decode")
     width, height = args.size
-    picture = pipe(prompt=args.prompt, width=width, height=height, num_inference_steps=args.steps, guidance_scale=1.0, generator=torch.Generator("cpu").manual_seed(42)).images[0]
+    generator = torch.Generator("cpu").manual_seed(42)
+    picture = pipe(prompt=args.prompt, width=width, height=height, num_inference_steps=args.steps, guidance_scale=1.0,
+                   generator=generator).images[0]
     if args.output:
         picture.save(args.output)
     versions = {"diffusers": diffusers.__version__, "torch": torch.__version__.split("+")[0], "dtype": args.dtype}
@@ -54,7 +56,7 @@ def measure(args):
 
 
 def watch(process, peak):
-    """Keeps the largest amount of anonymous memory of a running process in peak."""
+    """Stores the largest anonymous memory of a running process, in bytes, in peak[0]."""
     status = pathlib.Path(f"/proc/{process.pid}/status")
     while process.returncode is None:
         try:
@@ -79,7 +81,7 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--dtype", choices=("bfloat16", "float32"), default="bfloat16")
     parser.add_argument("--prompt", default="a red fox in the snow")
-    parser.add_argument("--output", help="keep the picture")
+    parser.add_argument("--output", help="write the picture to this file")
     parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.measure:
@@ -87,7 +89,8 @@ def main():
 
     start = time.perf_counter()
     threads = {name: str(args.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-    process = subprocess.Popen([sys.executable, *sys.argv, "--measure"], stdout=subprocess.PIPE, env=os.environ | threads)
+    command = [sys.executable, *sys.argv, "--measure"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, env=os.environ | threads)
     peak = [0]
     watcher = threading.Thread(target=watch, args=(process, peak), daemon=True)
     watcher.start()

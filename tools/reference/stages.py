@@ -1,18 +1,21 @@
-"""Runs Diffusers' Flux2KleinPipeline on the CPU and records what every stage gives.
+"""Runs Diffusers' Flux2KleinPipeline on the CPU and records the outputs of all stages.
 
-    python stages.py CASES --models MODELS t2i multi-2      records these cases; without names, all of them
-    python stages.py CASES --models MODELS --check          compares with what is recorded, and writes nothing
-    python stages.py CASES --models MODELS --bf16           how far the reference itself moves in bfloat16: report.json
+    python stages.py CASES --models MODELS t2i multi-2      records these cases; without names, all cases
+    python stages.py CASES --models MODELS --check          compares with the recorded outputs and writes no file
+    python stages.py CASES --models MODELS --bf16           measures how bfloat16 changes the reference's outputs, and
+                                                            writes report.json
 
-CASES/NAME/case.json describes a case: {"model": folder under MODELS, "prompt", "seed", "steps", "guidance" (1 if absent), "width",
-"height", "refs": [file names beside it]}. Recorded beside it, in float32:
+CASES/NAME/case.json describes a case: {"model": folder under MODELS, "prompt", "seed", "steps", "guidance" (1 if
+absent), "width", "height", "refs": [file names in the same folder]}. The outputs are recorded in the same folder, in
+float32:
 
     stages.safetensors   input_ids, attention_mask [512]; prompt_embeds, negative_prompt_embeds [512, 3*hidden];
                          refN.pixels [3, h, w] in [-1, 1]; refN.latents [h/16*w/16, 128]; noise [128, H/16, W/16];
                          sigmas [steps+1]; velocity.I [tokens, 128] (after guidance); latents.I (after the step);
                          vae.input [32, H/8, W/8]; decoded [3, H, W] before clamping
-    blocks.safetensors   with --blocks: what the blocks of step 0, the encoder's first layers and the VAE's levels give
-    out.png
+    blocks.safetensors   with --blocks: the outputs of the blocks in step 0, of three encoder layers and of the VAE's
+                         levels
+    out.png              the picture
 """
 
 import argparse
@@ -30,7 +33,7 @@ LENGTH = 512
 
 
 def reference_picture(path):
-    """A file as the model should see it: upright, without transparency."""
+    """Opens a reference as the model should see it: upright, with transparency composited on white."""
     picture = ImageOps.exif_transpose(Image.open(path))
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
@@ -39,7 +42,7 @@ def reference_picture(path):
 
 
 class Recorder:
-    """Keeps the stages of one run by standing between the pipeline and its parts."""
+    """Records the stages of one run by wrapping methods of the pipeline and its parts."""
 
     def __init__(self, pipe):
         self.pipe = pipe
@@ -51,7 +54,7 @@ class Recorder:
         self.stages[name] = tensor.detach().float().contiguous().clone()
 
     def after(self, owner, method, visit):
-        """Calls visit(result, *args) after every call of owner.method."""
+        """Makes every call of owner.method call visit(result, *args) afterwards."""
         original = getattr(owner, method)
 
         def wrapped(*args, **kwargs):
@@ -74,7 +77,7 @@ class Recorder:
 
     def __exit__(self, *_):
         for owner, method in self.originals:
-            delattr(owner, method)  # uncovers the method of the class
+            delattr(owner, method)  # removes the wrapper, so that the method of the class is visible again
 
     def on_prompt(self, result, *_):
         name = "negative_prompt_embeds" if "prompt_embeds" in self.stages else "prompt_embeds"
@@ -104,7 +107,7 @@ class Recorder:
         self.keep("decoded", result[0][0])
 
 
-# What --blocks keeps: the module's path → the name of its output. Of several outputs each has its own name.
+# The modules that --blocks records, by component: the module's path → the names of its outputs, in their order.
 def block_names(pipe):
     names = {"transformer": {}, "vae": {}, "text_encoder": {}}
     names["text_encoder"] = {
@@ -145,7 +148,7 @@ def block_names(pipe):
 
 
 def hook_blocks(pipe, blocks):
-    """Keeps the first output of every block in blocks; returns the hooks."""
+    """Stores the first output of every module of block_names in blocks, and returns the hooks."""
     hooks = []
     for component, names in block_names(pipe).items():
         for path, keys in names.items():
@@ -161,8 +164,10 @@ def hook_blocks(pipe, blocks):
 
 
 def run(pipe, case, folder, blocks=None, noise=None):
-    """The stages and the picture of a case. noise [128, H/16, W/16] replaces what the seed gives."""
-    text = pipe.tokenizer.apply_chat_template([{"role": "user", "content": case["prompt"]}], tokenize=False, add_generation_prompt=True, enable_thinking=False)
+    """Returns the stages and the picture of a case. noise [128, H/16, W/16] replaces the noise of the seed."""
+    text = pipe.tokenizer.apply_chat_template(
+        [{"role": "user", "content": case["prompt"]}], tokenize=False, add_generation_prompt=True, enable_thinking=False
+    )
     tokens = pipe.tokenizer(text, return_tensors="pt", padding="max_length", truncation=True, max_length=LENGTH)
     pictures = [reference_picture(folder / name) for name in case.get("refs", [])]
     hooks = hook_blocks(pipe, blocks) if blocks is not None else []
@@ -183,7 +188,7 @@ def run(pipe, case, folder, blocks=None, noise=None):
 
 
 def relative(got, want):
-    """Relative RMS difference."""
+    """Returns the relative RMS difference of two tensors."""
     got, want = got.double(), want.double()
     return ((got - want).norm() / want.norm().clamp_min(1e-30)).item()
 
@@ -193,9 +198,9 @@ def levels(got, want):
 
 
 def check(name, got, want):
-    """Prints the largest difference of two sets of tensors; True if it is within 1e-5."""
+    """Prints the largest relative RMS difference of two sets of tensors, and returns whether it is within 1e-5."""
     if got.keys() != want.keys():
-        print(f"{name}: other tensors: {sorted(got.keys() ^ want.keys())}")
+        print(f"{name}: not in both sets: {sorted(got.keys() ^ want.keys())}")
         return False
     worst = max((relative(got[key], want[key]), key) for key in want)
     print(f"{name}: {len(want)} tensors, largest relative RMS difference {worst[0]:.1e} ({worst[1]})")
@@ -218,17 +223,18 @@ def main():
         folder = args.cases / name
         case = json.loads((folder / "case.json").read_text())
         if not (args.models / case["model"]).is_dir():
-            print(f"{name}: skipped, {case['model']} is no folder that the pipeline reads")
+            print(f"{name}: skipped, {case['model']} is not a folder that the pipeline reads")
             continue
 
         def pipe(dtype):
             at = case["model"], dtype
             if at not in pipes:
-                pipes[at] = Flux2KleinPipeline.from_pretrained(args.models / case["model"], dtype=dtype, local_files_only=True)
+                model = args.models / case["model"]
+                pipes[at] = Flux2KleinPipeline.from_pretrained(model, dtype=dtype, local_files_only=True)
                 pipes[at].set_progress_bar_config(disable=True)
             return pipes[at]
 
-        if args.bf16:  # on the recorded noise: torch draws other numbers in bfloat16
+        if args.bf16:  # with the recorded noise, because torch draws other numbers in bfloat16
             want = load_file(folder / "stages.safetensors")
             got, picture = run(pipe(torch.bfloat16), case, folder, noise=want["noise"])
             difference = levels(picture, Image.open(folder / "out.png"))

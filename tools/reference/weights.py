@@ -1,12 +1,13 @@
-"""The formula that every random checkpoint of the project is made by: a weight is a function of its name, its index and a seed.
+"""The formula of the weights in all random checkpoints of the project. A weight is a function of its name, index and
+seed.
 
     key(name) = FNV-1a-64(utf8(name)) xor (seed * 0x9E3779B97F4A7C15)            (mod 2^64)
     z_i       = splitmix64 finaliser of key + i * 0x9E3779B97F4A7C15,  i = 1, 2, ... in row-major order
     u_i       = (z_i >> 40) * 2^-23 - 1                                          in [-1, 1)
     w_i       = a + b * u_i in float64, rounded to float32, rounded to bfloat16, each to nearest even
 
-with (a, b) chosen by the name so that activations keep their size. Names are those of the Diffusers layout behind their component:
-transformer.…, vae.…, text_encoder.….
+(a, b) depend on the name and are chosen so that activations keep their magnitude. A name is that of the Diffusers
+layout with its component before it: transformer.…, vae.…, text_encoder.….
 """
 
 import math
@@ -16,7 +17,7 @@ import torch
 
 GOLDEN = 0x9E3779B97F4A7C15
 MASK = (1 << 64) - 1
-CHUNK = 1 << 24  # values at a time, so that a full-size tensor needs no more than its own memory and 400 MB
+CHUNK = 1 << 24  # values computed at a time: a full-size tensor needs its own memory and about 400 MB more
 QK_NORMS = ("norm_q", "norm_k", "norm_added_", "q_norm", "k_norm")
 
 
@@ -28,7 +29,7 @@ def key(name, seed):
 
 
 def offset_and_scale(name, shape):
-    """(a, b) of a tensor; the first rule that fits decides."""
+    """Returns (a, b) of a tensor. The first matching rule decides."""
     if name.endswith("running_mean"):
         return 0.0, 0.3
     if name.endswith("running_var"):
@@ -51,9 +52,9 @@ def offset_and_scale(name, shape):
 
 
 def weight(name, shape, seed):
-    """The tensor called name (with its component), as bfloat16."""
+    """Returns the tensor called name, which begins with its component, as bfloat16."""
     if name == "text_encoder.model.embed_tokens.weight":
-        name = "text_encoder.lm_head.weight"  # tied: one tensor under two names
+        name = "text_encoder.lm_head.weight"  # the two weights are tied, so they are one tensor
     a, b = offset_and_scale(name, shape)
     total = math.prod(shape)
     out = torch.empty(total, dtype=torch.bfloat16)
@@ -61,7 +62,7 @@ def weight(name, shape, seed):
     for low in range(0, total, CHUNK):
         high = min(low + CHUNK, total)
         z = np.arange(low + 1, high + 1, dtype=np.uint64)
-        z *= np.uint64(GOLDEN)  # wraps, as it should
+        z *= np.uint64(GOLDEN)  # modulo 2^64, as intended
         z += start
         z ^= z >> np.uint64(30)
         z *= np.uint64(0xBF58476D1CE4E5B9)

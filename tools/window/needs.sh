@@ -1,6 +1,6 @@
 #!/bin/sh
-# Says which Debian packages are missing for the window; with "test", for its test on a virtual screen; with "windows", for
-# what runs under Wine.
+# Prints which Debian packages the window's build needs and this machine lacks. With "test", those of its test on a
+# virtual screen as well; with "windows", those of the test under Wine instead.
 set -eu
 missing=
 header() { # HEADER PACKAGE

@@ -1,11 +1,11 @@
 #!/usr/bin/python3
-"""Uses the real window as an artist does, on a virtual screen, and keeps a screenshot of each step.
+"""Uses the real window like an artist, on a virtual screen, and takes a screenshot after each step.
 
     tools/window/test_window.py BINARY MODEL OUT
 
-BINARY is a kleinbild with a window; MODEL a checkpoint, "" for the one that the program finds by itself; OUT the folder
-of the screenshots. Run it inside dbus-run-session and with a display (xvfb-run). Needs python3-xlib, xdotool and
-ImageMagick. It fails, with a sentence, where the window does not do what it should.
+BINARY is a kleinbild with a window. MODEL is a checkpoint, or "" for the one that the program finds by itself. OUT is
+the folder for the screenshots. Run it inside dbus-run-session and with a display (xvfb-run). It needs python3-xlib,
+xdotool and ImageMagick. If the window does not do what it should, the test fails with a sentence.
 """
 
 import os
@@ -29,7 +29,7 @@ WIDTH, HEIGHT = 1280, 800
 
 
 def png(path, width, height, colour):
-    """Writes a picture: a vertical blend of colour to black, with a frame."""
+    """Writes a PNG file: a vertical gradient from colour to black, with a white frame."""
     rows = bytearray()
     for y in range(height):
         rows.append(0)
@@ -45,7 +45,7 @@ def png(path, width, height, colour):
 
 
 class Window:
-    """A running kleinbild, and the hands and eyes of who uses it."""
+    """A running kleinbild with methods to use its window and to look at it."""
 
     def __init__(self, display, binary, home, out, model, scale="1"):
         self.display = display
@@ -68,7 +68,8 @@ class Window:
         self.until("the panels", lambda: self.at(10, HEIGHT - 40) != (0, 0, 0), 60)
 
     def ids(self):
-        found = subprocess.run(["xdotool", "search", "--onlyvisible", "--name", "^Kleinbild$"], capture_output=True, text=True).stdout
+        search = ["xdotool", "search", "--onlyvisible", "--name", "^Kleinbild$"]
+        found = subprocess.run(search, capture_output=True, text=True).stdout
         return [int(line) for line in found.split()]
 
     def until(self, what, done, seconds=30):
@@ -82,7 +83,7 @@ class Window:
             time.sleep(0.1)
         if hasattr(self, "id"):
             self.shot("failed")
-        sys.exit(f"waited {seconds} s in vain for {what}")
+        sys.exit(f"waited {seconds} s without success for {what}")
 
     def click(self, x, y, button=1):
         xdo("mousemove", "--window", self.id, x, y)
@@ -104,12 +105,12 @@ class Window:
         time.sleep(0.3)
 
     def at(self, x, y):
-        """The colour at a place in the window."""
+        """Returns the colour (red, green, blue) of a pixel of the window."""
         blue, green, red = self.pixels(x, y, 1, 1)[:3]
         return red, green, blue
 
     def pixels(self, x, y, width, height):
-        """What a part of the window shows, to compare."""
+        """Returns the pixels of a part of the window as bytes, for comparisons."""
         return self.target.get_image(x, y, width, height, X.ZPixmap, 0xFFFFFFFF).data
 
     def shot(self, name):
@@ -125,9 +126,9 @@ def xdo(*args):
     subprocess.run(["xdotool", *map(str, args)], check=True, stdout=subprocess.DEVNULL)
 
 
-# Places in the window at 1280 × 800.
+# Points in the window at 1280 × 800.
 SLOT1, SLOT3, CANVAS, PROMPT = (100, 110), (100, 440), (620, 290), (500, 640)
-SAVE = (830, 477)  # in the dialog to save in
+SAVE = (830, 477)  # the button of the dialog that saves a copy
 IN_SLOT1, IN_SLOT2, IN_SLOT3, IN_THUMB1, IN_NOTICE_EDGE = (60, 90), (100, 240), (60, 400), (250, 764), (460, 12)
 TOKEN_COUNT, BUTTON = (300, 682, 90, 18), (890, 600, 120, 70)
 CANVAS_EDGE = (205, 266)
@@ -139,7 +140,7 @@ def near(a, b):
 
 
 def colourful(colour):
-    """Tells a picture, or the line around what has the focus, from text and grounds."""
+    """Distinguishes a picture, or the line around the focused widget, from text and backgrounds."""
     return max(colour) - min(colour) > 40
 
 
@@ -155,7 +156,7 @@ def main(binary, model, out):
     notes = work / "notes.txt"
     notes.write_text("buy milk\n")
 
-    display = xdisplay.Display()  # one for all: a server without clients starts anew
+    display = xdisplay.Display()  # one for the whole test, because an X server without clients resets
     w = Window(display, binary, home, out, model)
     time.sleep(1)
     w.shot("01-start")
@@ -200,11 +201,16 @@ def main(binary, model, out):
         sys.exit(f"the saved picture does not say how it was made: {info.stdout}{info.stderr}")
 
     w.click(*CANVAS)
-    w.until("the focus on the canvas", lambda: colourful(w.at(*CANVAS_EDGE)))  # once it can be no double click any more
+    # Until then, a further click could count as a double click.
+    w.until("the focus on the canvas", lambda: colourful(w.at(*CANVAS_EDGE)))
     w.key("ctrl+c")
     paste = ["xclip", "-selection", "clipboard", "-target", "image/png", "-out"]
     ours = re.compile(b"\x89PNG.*a red house on a hill", re.DOTALL)
-    w.until("the picture on the clipboard", lambda: ours.match(subprocess.run(paste, capture_output=True, timeout=20).stdout))
+
+    def pasted():
+        return subprocess.run(paste, capture_output=True, timeout=20).stdout
+
+    w.until("the picture on the clipboard", lambda: ours.match(pasted()))
 
     w.key("ctrl+b")
     w.shot("09-before-after")
@@ -215,7 +221,7 @@ def main(binary, model, out):
 
     under = w.at(*SAVE)
     w.key("ctrl+s")
-    w.until("the dialog to save in", lambda: w.at(*SAVE) != under)
+    w.until("the dialog that saves a copy", lambda: w.at(*SAVE) != under)
     w.shot("11-save-dialog")
     w.key("ctrl+a")
     w.type("copy.webp")
@@ -224,7 +230,7 @@ def main(binary, model, out):
     w.until("a copy as WebP", lambda: copy.is_file() and copy.read_bytes()[8:12] == b"WEBP")
     w.shot("12-copy-saved")
 
-    # Dropped anywhere but on a slot, a picture of ours offers its settings.
+    # If a picture made by Kleinbild is dropped outside the slots, the window offers to take over its settings.
     w.click(*PROMPT)
     w.key("ctrl+a", "BackSpace")
     w.drop(*CANVAS, made()[0])
@@ -235,7 +241,7 @@ def main(binary, model, out):
     w.key("ctrl+Return")
     w.until("a second picture", lambda: len(made()) == 2, 120)
     time.sleep(1)
-    w.end(signal.SIGKILL)  # nothing that was shown as done may be lost
+    w.end(signal.SIGKILL)  # whatever the window showed as done must survive
 
     w = Window(display, binary, home, out, model)
     w.until("the history after the kill", lambda: not near(w.at(*IN_THUMB1), PANEL))
@@ -251,20 +257,21 @@ def main(binary, model, out):
     count = w.pixels(*TOKEN_COUNT)
     w.click(*PROMPT)
     w.type("kept for next time")
-    w.until("the count of what was typed", lambda: w.pixels(*TOKEN_COUNT) != count)
-    time.sleep(1)  # the last letters' turn
+    w.until("the token count of the typed text", lambda: w.pixels(*TOKEN_COUNT) != count)
+    time.sleep(1)  # until the last letters are counted, too
     w.end(signal.SIGTERM)
     settings = next((home / ".config" / "fyne").glob("*/preferences.json")).read_text()
     if "kept for next time" not in settings:
         sys.exit(f"the prompt is lost when the system ends the program: {settings}")
-    # Twice as large as it was, the window would not go on the screen.
+    # At twice the scale, the default size of the window would be larger than the screen.
     w = Window(display, binary, home, out, model, scale="2")
     screen = display.screen()
     if w.opened.width > screen.width_in_pixels or w.opened.height > screen.height_in_pixels or w.opened.width < 1100:
         sys.exit(f"the window is larger than the screen: {w.opened.width} x {w.opened.height}")
     w.shot("16-large-scale")
     w.end(signal.SIGTERM)
-    shutil.rmtree(work, ignore_errors=True)  # kept where the window fails; a program that it started may still write there
+    # If the test fails, the folder is kept. A program that the window started may still write there.
+    shutil.rmtree(work, ignore_errors=True)
     print(f"the window works; screenshots in {out}")
 
 

@@ -1,15 +1,15 @@
 #!/usr/bin/python3
-"""Runs what ships for Windows under Wine: the tests of the rooms that are written for it, the command line in a console, the
-server, and the window on a virtual screen, with a screenshot of each step.
+"""Runs the Windows programs under Wine, and takes a screenshot after each step in the window. It runs the Go tests of
+the packages with code for Windows, the command line in a console, the server, and the window on a virtual screen.
 
     tools/window/test_wine.py FOLDER OUT
 
-FOLDER holds the .zip that make package or make windows-window wrote; OUT is for the screenshots. Run it with a display of
-1440 × 900 (xvfb-run). needs.sh names the packages that it needs. It fails, with a sentence, where something does not do what
-it should.
+FOLDER contains the .zip that make package or make windows-window wrote. OUT is the folder for the screenshots. Run it
+with a display of 1440 × 900 (xvfb-run). needs.sh names the packages that it needs. If something does not do what it
+should, the test fails with a sentence.
 
-Wine's drive, its home folder and so its bin lie in a folder of their own, and nothing in there leads out of it: the folders
-that Wine would link to the user's are real ones, and drive Z:, which would be the whole machine, is taken away.
+Wine's drive and the home folder, with its bin, lie in a temporary folder without links to the outside: the folders that
+Wine links to the user's are replaced by real ones, and drive Z:, which is the whole machine, is removed.
 """
 
 import contextlib
@@ -37,11 +37,11 @@ from test_window import (BUTTON, CANVAS, CANVAS_EDGE, GROUND, IN_NOTICE_EDGE, IN
 
 SCREEN = (1440, 900)
 PROJECT = Path(__file__).resolve().parents[2]
-# Linux may multiply by tiles, which Windows has not, and each system measures for itself.
+# Linux may use instructions for tiles, which Windows does not, and each system measures its own fastest path.
 ONE_PATH = {"KLEINBILD_SIMD": "AVX2"}
 HOUSE = ["-p", "a red house under a yellow sun", "--seed", "7", "--model", "demo"]
 
-# Wine 8 lacks a DLL that Go's runtime asks for random numbers.
+# Wine 8 lacks the DLL from which Go's runtime gets random numbers.
 PRIMITIVES = """
 #include <windows.h>
 BOOLEAN NTAPI SystemFunction036(PVOID, ULONG);
@@ -50,21 +50,24 @@ __declspec(dllexport) BOOL WINAPI ProcessPrng(PBYTE to, SIZE_T n) { return Syste
 
 
 class Wine:
-    """A Windows of its own."""
+    """A Windows installation in a temporary folder."""
 
     def __init__(self, work):
         self.home = work / "home"
         self.prefix = work / "prefix"
         self.drive = self.prefix / "drive_c"
-        (self.home / ".local/share").mkdir(parents=True)  # Wine's bin appears only in a folder that is there
-        self.env = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "FYNE_", "KLEINBILD_", "WINE"))}
+        (self.home / ".local/share").mkdir(parents=True)  # Wine makes its bin only if this folder exists
+        foreign = ("XDG_", "FYNE_", "KLEINBILD_", "WINE")
+        self.env = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
         self.env |= ONE_PATH
         self.env |= {
             "HOME": str(self.home), "WINEPREFIX": str(self.prefix), "WINEDEBUG": "-all", "LANG": "C.UTF-8",
-            "WINEDLLOVERRIDES": "mscoree=;mshtml=;winemenubuilder.exe=", "LIBGL_ALWAYS_SOFTWARE": "1", "FYNE_THEME": "dark",
+            "WINEDLLOVERRIDES": "mscoree=;mshtml=;winemenubuilder.exe=", "LIBGL_ALWAYS_SOFTWARE": "1",
+            "FYNE_THEME": "dark",
         }
         self.run("wineboot", "-i")
-        subprocess.run(["wineserver", "-w"], env=self.env, timeout=120)  # the registry is written when it ends
+        # Wine writes the registry when its server ends.
+        subprocess.run(["wineserver", "-w"], env=self.env, timeout=120)
         library = self.drive / "windows/system32/bcryptprimitives.dll"
         if not library.exists():
             source = work / "primitives.c"
@@ -79,29 +82,34 @@ class Wine:
         self.user = next(p for p in (self.drive / "users").iterdir() if p.name != "Public")
 
     def links(self):
-        return [Path(folder) / name for folder, folders, files in os.walk(self.prefix) for name in folders + files if (Path(folder) / name).is_symlink()]
+        found = []
+        for folder, folders, files in os.walk(self.prefix):
+            found += [Path(folder) / name for name in folders + files if (Path(folder) / name).is_symlink()]
+        return found
 
     def path(self, file):
-        """What Windows calls a file."""
+        """Returns the Windows path of a file."""
         return "C:\\" + str(Path(file).relative_to(self.drive)).replace("/", "\\")
 
     def command(self, program, *args):
-        """A command line: program is a file, or the name of one of Wine's own."""
+        """Returns a command line. program is a file, or the name of one of Wine's own programs."""
         return ["wine", self.path(program) if isinstance(program, Path) else program, *map(str, args)]
 
     def run(self, program, *args):
-        """Runs a program to its end."""
-        return subprocess.run(self.command(program, *args), env=self.env, cwd=self.drive if self.drive.is_dir() else None,
-                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120)
+        """Runs a program and waits for its end."""
+        folder = self.drive if self.drive.is_dir() else None
+        return subprocess.run(self.command(program, *args), env=self.env, cwd=folder, stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120)
 
     def console(self, *args, timeout=60):
-        """Runs a program in a console of 100 columns, and returns its exit code and what the console shows."""
+        """Runs a program in a console of 100 columns. Returns its exit code and the console's text."""
         master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
-        process = subprocess.Popen(self.command(*args), env=self.env, cwd=self.drive, stdin=slave, stdout=slave, stderr=slave, start_new_session=True)
+        process = subprocess.Popen(self.command(*args), env=self.env, cwd=self.drive, stdin=slave, stdout=slave,
+                                   stderr=slave, start_new_session=True)
         os.close(slave)
         shown, end = b"", time.monotonic() + timeout
-        with contextlib.suppress(OSError):  # it reads so when the program has ended
+        with contextlib.suppress(OSError):  # reading fails in this way when the program has ended
             while time.monotonic() < end:
                 if select.select([master], [], [], 0.2)[0]:
                     shown += os.read(master, 65536)
@@ -121,27 +129,28 @@ class Wine:
 
 
 class WineWindow(Window):
-    """The window of the program for Windows, in the size that it opens with."""
+    """A window of the Windows program, in the size with which it opens."""
 
     def __init__(self, display, wine, program, out, **env):
         self.display, self.out = display, out
         self.log = open(out / "log.txt", "a")
         before = set(self.ids())
-        self.id = display.screen().root.id  # what shot shows where no window opens
-        self.process = subprocess.Popen(wine.command(program), env=wine.env | env, cwd=wine.drive, stdout=self.log, stderr=self.log)
+        self.id = display.screen().root.id  # if no window opens, the screenshot shows the whole screen
+        self.process = subprocess.Popen(wine.command(program), env=wine.env | env, cwd=wine.drive, stdout=self.log,
+                                        stderr=self.log)
         self.id = self.until("a window", lambda: next(iter(set(self.ids()) - before), None), 120)
         self.target = self.display.create_resource_object("window", self.id)
         self.until("the panels", lambda: self.at(10, 400) != (0, 0, 0), 60)
         xdo("windowfocus", self.id)
 
     def place(self):
-        """Where the content lies on the screen."""
+        """Returns the window's content on the screen: x, y, width, height."""
         size, corner = self.target.get_geometry(), self.target.translate_coords(self.display.screen().root, 0, 0)
         return -corner.x, -corner.y, size.width, size.height
 
     def crash(self):
         self.end(signal.SIGKILL)
-        while self.id in self.ids():  # the next window may get the same number
+        while self.id in self.ids():  # the next window may get the same id
             time.sleep(0.05)
 
 
@@ -158,19 +167,20 @@ def step(name):
 
 
 def rooms(wine):
-    """The Go tests of what is written for Windows."""
+    """Runs the Go tests of the packages with code for Windows."""
     go = dict(os.environ, GOOS="windows", CGO_ENABLED="0")
     for room in "dialog", "shell":
         program = wine.drive / f"{room}.exe"
-        subprocess.run([os.environ.get("GO", "go"), "test", "-c", "-o", program, f"./app/{room}"], cwd=PROJECT, env=go, check=True)
+        build = [os.environ.get("GO", "go"), "test", "-c", "-o", program, f"./app/{room}"]
+        subprocess.run(build, cwd=PROJECT, env=go, check=True)
         r = wine.run(program, "-test.v", "-test.timeout=100s")
         expect(r.returncode == 0 and "--- PASS" in r.stdout, f"the tests of app/{room} fail:", r.stdout, r.stderr)
     binned = wine.home / ".local/share/Trash/files/kleinbild test.png"
-    expect(binned.is_file(), "what was moved to the bin is not in it:", binned)
+    expect(binned.is_file(), "the file that was moved to the bin is not there:", binned)
 
 
 def command_line(wine, cli, gui):
-    """Exit codes, output and progress, as a console and a batch file see them."""
+    """Checks exit codes, output and progress in a console and in a batch file."""
     batch = cli.parent / "try.bat"
     lines = ["@echo off"]
     for n, args in enumerate(["version", "nonsense", "info C:\\none.png", "doctor"]):
@@ -189,20 +199,21 @@ def command_line(wine, cli, gui):
     expect("█" in shown and "steps" in shown and shown.count("\r") > 5, "a console shows no progress:", shown)
     code, shown = wine.console(cli, "nonsense")
     expect(code == 2 and "unexpected argument" in shown, "a mistake in a console:", code, shown)
-    # The window's program writes where it was started, too.
+    # The program with the window also prints to the console in which it was started.
     code, shown = wine.console(gui, "version")
     expect(code == 0 and version[0].strip() in shown, "the window's program in a console:", code, shown)
     return version[1]
 
 
 def same_picture(wine, cli, version, work):
-    """The demo picture has the same bytes as on Linux, whatever the path."""
+    """Checks that the demo picture has the same bytes as on Linux, also under unusual and long paths."""
     linux = work / "kleinbild"
-    subprocess.run([os.environ.get("GO", "go"), "build", "-trimpath", "-ldflags", f"-X kleinbild/cli.Version={version}", "-o", linux, "."],
-                   cwd=PROJECT, env=dict(os.environ, CGO_ENABLED="0"), check=True)
+    flags = ["-trimpath", "-ldflags", f"-X kleinbild/cli.Version={version}", "-o", linux]
+    subprocess.run([os.environ.get("GO", "go"), "build", *flags, "."], cwd=PROJECT,
+                   env=dict(os.environ, CGO_ENABLED="0"), check=True)
     want = work / "linux.png"
-    subprocess.run([linux, "generate", *HOUSE, "-o", want], env=dict(os.environ, HOME=str(wine.home), **ONE_PATH), check=True,
-                   capture_output=True)
+    subprocess.run([linux, "generate", *HOUSE, "-o", want], env=dict(os.environ, HOME=str(wine.home), **ONE_PATH),
+                   check=True, capture_output=True)
     deep = wine.drive / "Bilder ä ö"
     for _ in range(6):
         deep /= "ein tiefer Ordner mit einem langen Namen " + 10 * "ü"
@@ -216,14 +227,16 @@ def same_picture(wine, cli, version, work):
         expect(file.read_bytes() == want.read_bytes(), "the picture differs from Linux's:", str(file))
         r = wine.run(cli, "info", wine.path(file))
         expect(r.returncode == 0 and "a red house under a yellow sun" in r.stdout, "info:", r.stdout, r.stderr)
-    r = wine.run(cli, "generate", "-p", "winter", "--seed", "3", "--model", "demo", "-i", wine.path(files[1]), "-o", wine.path(deep / "winter.png"))
+    r = wine.run(cli, "generate", "-p", "winter", "--seed", "3", "--model", "demo", "-i", wine.path(files[1]),
+                 "-o", wine.path(deep / "winter.png"))
     expect(r.returncode == 0 and (deep / "winter.png").is_file(), "a reference with a long path:", r.stderr)
 
 
 def serve(wine, cli):
-    """The server answers on loopback and makes pictures."""
-    with subprocess.Popen(wine.command(cli, "serve", "--listen", "127.0.0.1:0", "--token", "a-token-of-the-test", "--model", "demo"),
-                          env=wine.env, cwd=wine.drive, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as server:
+    """Checks that the server answers on loopback and makes pictures."""
+    command = wine.command(cli, "serve", "--listen", "127.0.0.1:0", "--token", "a-token-of-the-test", "--model", "demo")
+    with subprocess.Popen(command, env=wine.env, cwd=wine.drive, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True) as server:
         try:
             said = []
             address = None
@@ -251,7 +264,8 @@ def serve(wine, cli):
 
 
 def window(wine, gui, cli, out, display):
-    """Opens the window and makes a picture of a dropped one; a kill in the middle loses nothing; two windows."""
+    """Makes a picture with a dropped reference, copies it, opens a second window, and checks that a kill loses
+    nothing."""
     pictures = wine.user / "Pictures/Kleinbild"
 
     def made():
@@ -271,19 +285,23 @@ def window(wine, gui, cli, out, display):
     w.until("its thumbnail", lambda: colourful(w.at(*IN_THUMB1)))
     w.shot("windows-02-picture")
     r = wine.run(cli, "info", wine.path(made()[0]))
-    expect("a red house on a hill" in r.stdout and source.name in r.stdout, "the saved picture does not say how it was made:", r.stdout, r.stderr)
+    expect("a red house on a hill" in r.stdout and source.name in r.stdout,
+           "the saved picture does not say how it was made:", r.stdout, r.stderr)
 
-    # Wine hands its clipboard on to X11: the file as image/png, the bitmap as image/bmp.
+    # Wine passes its clipboard to X11: the file as image/png, the bitmap as image/bmp.
     w.click(*CANVAS)
-    w.until("the focus on the canvas", lambda: colourful(w.at(*CANVAS_EDGE)))  # once it can be no double click any more
+    # Until then, a further click could count as a double click.
+    w.until("the focus on the canvas", lambda: colourful(w.at(*CANVAS_EDGE)))
     w.key("ctrl+c")
 
     def copied(kind):
-        return subprocess.run(["xclip", "-selection", "clipboard", "-target", kind, "-out"], capture_output=True, timeout=20).stdout
+        paste = ["xclip", "-selection", "clipboard", "-target", kind, "-out"]
+        return subprocess.run(paste, capture_output=True, timeout=20).stdout
 
     w.until("the picture on the clipboard", lambda: b"a red house on a hill" in copied("image/png"))
     bitmap = copied("image/bmp")
-    expect(bitmap[:2] == b"BM" and len(bitmap) > 3 * 240 * 144, "the bitmap on the clipboard:", bitmap[:64], len(bitmap))
+    expect(bitmap[:2] == b"BM" and len(bitmap) > 3 * 240 * 144,
+           "the bitmap on the clipboard:", bitmap[:64], len(bitmap))
 
     second = WineWindow(display, wine, gui, out, KLEINBILD_MODEL="demo")
     second.until("the history in a second window", lambda: colourful(second.at(*IN_THUMB1)))
@@ -307,27 +325,29 @@ def window(wine, gui, cli, out, display):
 
 
 def scaled(wine, gui, out, display):
-    """The first window, and one whose size is remembered from a larger screen, are seen whole, whatever the scale."""
+    """Checks that the window fits on the screen at every scale, also if its size was remembered at a smaller scale."""
     for dots in 144, 192:
-        wine.run("reg", "add", "HKCU\\Control Panel\\Desktop", "/v", "LogPixels", "/t", "REG_DWORD", "/d", str(dots), "/f")
+        wine.run("reg", "add", "HKCU\\Control Panel\\Desktop", "/v", "LogPixels", "/t", "REG_DWORD", "/d", str(dots),
+                 "/f")
         wine.stop()
         w = WineWindow(display, wine, gui, out, KLEINBILD_MODEL="demo")
         x, y, width, height = w.place()
         w.shot(f"windows-05-{dots}-dpi")
         expect(x >= 0 and y >= 0 and x + width <= SCREEN[0] and y + height <= SCREEN[1] and width >= 1100,
-               f"at {dots} dots an inch the window is not on the screen:", (x, y, width, height))
+               f"at {dots} dots per inch the window is not on the screen:", (x, y, width, height))
         w.crash()
 
 
 def main(folder, out):
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    archive = max(Path(folder).glob("kleinbild-*-windows-amd64.zip"), key=lambda file: file.stat().st_mtime, default=None)
+    archives = Path(folder).glob("kleinbild-*-windows-amd64.zip")
+    archive = max(archives, key=lambda file: file.stat().st_mtime, default=None)
     expect(archive, f"no kleinbild-*-windows-amd64.zip in {folder}: make windows-window")
     work = Path(tempfile.mkdtemp(prefix="kleinbild-wine-"))
-    display = xdisplay.Display()  # one for all: a server without clients starts anew
+    display = xdisplay.Display()  # one for the whole test, because an X server without clients resets
     try:
-        with step("a Windows of its own"):
+        with step("a Windows installation"):
             wine = Wine(work)
             outward = [link for link in wine.links() if link.name != "c:"]
             expect(not outward, "links lead out of it:", outward)
@@ -345,7 +365,7 @@ def main(folder, out):
                 serve(wine, cli)
             with step("the window"):
                 window(wine, gui, cli, out, display)
-            with step("144 and 192 dots an inch"):
+            with step("144 and 192 dots per inch"):
                 scaled(wine, gui, out, display)
         finally:
             wine.stop()

@@ -1,8 +1,9 @@
-"""Drops files on an X11 window, as a file manager does: the source's half of the XDND protocol, version 5.
+"""Drops files on an X11 window like a file manager: the source side of the XDND protocol, version 5.
 
     drop(display, window, x, y, paths, hold=0, while_held=None)
 
-needs python3-xlib. x and y count from the window's corner.
+needs python3-xlib. x and y are relative to the window's corner. The drop waits for hold seconds over the window and
+calls while_held before the files are released.
 """
 
 import select
@@ -16,7 +17,7 @@ VERSION = 5
 
 
 class Refused(Exception):
-    """The target does not take the drop."""
+    """The target refuses the drop."""
 
 
 class Drop:
@@ -37,7 +38,7 @@ class Drop:
         self.display.flush()
 
     def serve(self, request):
-        """Answers the target's question for the dragged data."""
+        """Answers the target's request for the dragged data."""
         known = request.target == self.uri_list
         if known:
             request.requestor.change_property(request.property, self.uri_list, 8, self.payload)
@@ -47,7 +48,7 @@ class Drop:
         self.display.flush()
 
     def wait(self, message, seconds=10):
-        """Serves requests until the target sends message, and returns its data."""
+        """Serves requests until the target sends message. Returns the data of that message."""
         wanted, end = self.atom(message), time.monotonic() + seconds
         while time.monotonic() < end:
             while self.display.pending_events():
@@ -66,8 +67,9 @@ class Drop:
         origin = self.target.translate_coords(self.root, 0, 0)
         root_x, root_y = x - origin.x, y - origin.y
         self.send("XdndEnter", VERSION << 24, self.uri_list)
-        for step in (8, 4, 0):  # a drag moves before it rests
-            self.send("XdndPosition", 0, (int(root_x - step) << 16) | int(root_y), X.CurrentTime, self.atom("XdndActionCopy"))
+        for step in (8, 4, 0):  # the pointer moves before it rests
+            position = (int(root_x - step) << 16) | int(root_y)
+            self.send("XdndPosition", 0, position, X.CurrentTime, self.atom("XdndActionCopy"))
             status = self.wait("XdndStatus")
         if not status[1] & 1:
             raise Refused("the target refuses the drop")
