@@ -68,11 +68,11 @@ run_tests() {
     if command -v compute-sanitizer >/dev/null; then
       # The shapes of these tests are small. Under racecheck and initcheck a kernel takes a hundred times as long.
       for tool in memcheck racecheck initcheck synccheck; do
-        arguments=(-device cuda -test.run 'GEMM|SiLU|Heads|SwiGLU|Attention|Conv|Norm|Copy|Patchify')
+        arguments=(-device cuda -test.run 'GEMM|SiLU|SwiGLU|Attention|Conv|Norm|Copy|Patchify')
         step "sanitizer-$tool" tested kernels kernels.test timeout "$SANITIZER_SECONDS" \
           compute-sanitizer --tool "$tool" --error-exitcode 9 --print-limit 20
       done
-      arguments=(-device cuda -test.run 'Conformance/cuda/(Linear|Heads|SwiGLU|Attention|Norms)|Replay')
+      arguments=(-device cuda -test.run 'Conformance/cuda/(Linear|QKNormRoPE|SwiGLU|Attention|Norms)|Replay')
       step sanitizer-backend tested inference/cuda cuda.test timeout "$SANITIZER_SECONDS" \
         compute-sanitizer --tool memcheck --leak-check full --error-exitcode 9
     else
