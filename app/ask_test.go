@@ -35,7 +35,7 @@ func TestBadAsks(t *testing.T) {
 			b.shape.setSeed(c.Seed)
 		}
 		b.advanced.steps.Text, b.advanced.guidance.Text = c.Steps, c.Guidance
-		_, err = b.newJob()
+		_, err = b.newBatch()
 		var field inference.FieldError
 		if !errors.As(err, &field) || field != c.Want || !strings.Contains(explain(err), c.Want.Got) {
 			t.Errorf("%s: %v, want %+v", c.Name, err, c.Want)

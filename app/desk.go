@@ -23,10 +23,10 @@ type deskState struct {
 
 	desks  *studio.Store // nil where nothing can be kept
 	writer deskWriter
-	broken []studio.Job // jobs of last time whose pictures are gone
-	loaded bool         // the jobs of last time are in the queue
+	broken []studio.Batch // those of last time whose pictures are gone
+	loaded bool           // those of last time are in the queue
 
-	dropped bool // the job being made is not wanted any more
+	dropped bool // the batch being made is not wanted any more
 }
 
 // desk is what the window shows.
@@ -47,7 +47,7 @@ func (s *session) showDesk(d studio.Desk) {
 		s.slots.lay(d.Slots)
 		s.shape.setSeed(d.Seed)
 		s.shape.setLocked(d.Locked)
-		s.shape.setCount(min(max(d.Count, 1), maxCount))
+		s.shape.setCount(min(max(d.Count, 1), studio.MaxCount))
 		if s.advanced.steps.Text != d.Steps {
 			s.advanced.steps.SetText(ui.FirstRunes(d.Steps, ui.MaxFieldRunes))
 		}
@@ -217,20 +217,19 @@ func (s *session) openQueue(desk studio.Desk) {
 		if pruned := store.Prune([]studio.Desk{desk}, kept, false); err == nil {
 			err = pruned
 		}
-		var jobs []job
-		var broken []studio.Job
+		var batches, broken []studio.Batch
 		var why error
 		for _, k := range kept {
-			j, err := jobOf(closing, store, k)
+			b, err := k.Read(closing, store)
 			if err != nil {
 				broken, why = append(broken, k), err
 				continue
 			}
-			jobs = append(jobs, j)
+			batches = append(batches, b)
 		}
 		return func() {
 			s.loaded, s.broken = true, broken
-			s.queue.bringBack(jobs)
+			s.offerBatches(s.queue.BringBack(batches))
 			switch {
 			case err != nil:
 				s.notice.Say("What waited last time could not be read: " + explain(err))
@@ -242,7 +241,7 @@ func (s *session) openQueue(desk studio.Desk) {
 	})
 }
 
-// sayBroken offers the desks of jobs whose pictures are gone.
+// sayBroken offers the desks of batches whose pictures are gone.
 func (s *session) sayBroken(why error) {
 	text := fmt.Sprintf("%d of the pictures that wait cannot be made. %s", len(s.broken), explain(why))
 	s.notice.Say(text, ui.Action{Text: "Put it on the desk", Do: func() {

@@ -165,18 +165,18 @@ func TestQueueIsUndone(t *testing.T) {
 	waits := func(want string) {
 		t.Helper()
 		var prompts []string
-		for _, j := range b.queue.jobs {
-			prompts = append(prompts, j.ask.Prompt())
+		for _, j := range b.queue.Batches() {
+			prompts = append(prompts, j.Desk.Prompt)
 		}
 		if got := strings.Join(prompts, " "); got != want {
 			t.Errorf("%q wait, want %q", got, want)
 		}
 	}
-	second := b.queue.jobs[0].seed
+	second := b.queue.Batches()[0].Seed
 	b.prompt.setText("unfinished")
-	b.queue.edit(0)
+	b.queued.edit(0)
 	waits("third")
-	if b.prompt.entry.Text != "second" || b.shape.locked || b.queue.jobs[0].seed == second {
+	if b.prompt.entry.Text != "second" || b.shape.locked || b.queue.Batches()[0].Seed == second {
 		t.Errorf("prompt %q, locked %v", b.prompt.entry.Text, b.shape.locked)
 	}
 	b.tapUndo()
@@ -187,7 +187,7 @@ func TestQueueIsUndone(t *testing.T) {
 	b.redo()
 	waits("third")
 	b.undo()
-	b.queue.remove(1)
+	b.queued.remove(1)
 	b.wantSaid("Removed from the queue.")
 	waits("second")
 	b.prompt.setText("more of it")

@@ -21,7 +21,7 @@ type deskWriter struct {
 
 // writing returns what writes the desk and the queue as they are now. It may run on any goroutine.
 func (s *session) writing() func() error {
-	store, desk, jobs, loaded := s.desks, s.desk(), s.waitingJobs(), s.loaded
+	store, desk, batches, loaded := s.desks, s.desk(), s.waitingBatches(), s.loaded
 	return func() error {
 		s.writer.mu.Lock()
 		defer s.writer.mu.Unlock()
@@ -30,7 +30,7 @@ func (s *session) writing() func() error {
 		}
 		err := store.SaveDesk(desk)
 		if loaded { // before that, the file has more than the window
-			err = errors.Join(err, store.SaveQueue(jobs))
+			err = errors.Join(err, store.SaveQueue(batches))
 		}
 		return err
 	}
@@ -42,7 +42,7 @@ func (s *session) writeLast() {
 		return
 	}
 	write := s.writing()
-	desk, jobs, loaded := s.desk(), s.waitingJobs(), s.loaded
+	desk, batches, loaded := s.desk(), s.waitingBatches(), s.loaded
 	_ = write()
 	s.writer.mu.Lock()
 	defer s.writer.mu.Unlock()
@@ -51,21 +51,16 @@ func (s *session) writeLast() {
 	}
 	s.writer.done = true
 	if loaded {
-		_ = s.desks.Prune([]studio.Desk{desk}, jobs, true)
+		_ = s.desks.Prune([]studio.Desk{desk}, batches, true)
 	}
 	_ = s.desks.Close()
 }
 
-// waitingJobs are the jobs that wait, with what is left of the one being made in front.
-func (s *session) waitingJobs() (jobs []studio.Job) {
-	if r := s.run; r != nil && r.done < r.job.count && !s.dropped {
-		k := r.job.kept()
-		k.Seed += uint64(r.done)
-		k.Count -= r.done
-		jobs = append(jobs, k)
+// waiting are the batches that wait, with what is left of the one being made in front.
+func (s *session) waitingBatches() (batches []studio.Batch) {
+	if r := s.run; r != nil && r.done < r.batch.Count && !s.dropped {
+		batches = append(batches, r.batch.After(r.done))
 	}
-	for _, j := range s.queue.jobs {
-		jobs = append(jobs, j.kept())
-	}
-	return append(jobs, s.broken...)
+	batches = append(batches, s.queue.Batches()...)
+	return append(batches, s.broken...)
 }

@@ -26,7 +26,7 @@ func newFrame(s *session) *frame {
 	stack := container.New(ui.Stacked{}, s.shape.content, s.advanced.content)
 	f.right = container.NewVScroll(stack)
 	objects := []fyne.CanvasObject{
-		f.left, s.slots.content, s.view.content, s.queue.content, s.prompt.content, f.rightBg, f.right, s.cost.content, s.strip.content,
+		f.left, s.slots.content, s.view.content, s.queued.content, s.prompt.content, f.rightBg, f.right, s.cost.content, s.strip.content,
 	}
 	for i := range f.lines {
 		f.lines[i] = ui.NewBox(ui.ColorLine, 0)
@@ -63,11 +63,11 @@ func (f *frame) place(size fyne.Size) {
 	}
 	upper := size.Height - strip
 	middle := size.Width - left - right
-	queue := s.queue.height()
+	queue := s.queued.height()
 	ui.At(f.left, 0, 0, left, upper)
 	ui.At(s.slots.content, 0, 0, left, upper)
 	ui.At(s.view.content, left, 0, middle, upper-prompt-queue)
-	ui.At(s.queue.content, left, upper-prompt-queue, middle, queue)
+	ui.At(s.queued.content, left, upper-prompt-queue, middle, queue)
 	ui.At(s.prompt.content, left, upper-prompt, middle, prompt)
 	cost := s.cost.height()
 	ui.At(f.rightBg, left+middle, 0, right, upper)

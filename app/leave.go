@@ -37,12 +37,10 @@ func (s *session) leave() {
 func (s *session) leaveQueue() {
 	waiting := 0
 	if s.run != nil {
-		waiting = s.run.job.count - s.run.done
+		waiting = s.run.batch.Count - s.run.done
 	}
-	if s.run != nil || !s.queue.paused { // what rests already, rests on
-		for _, j := range s.queue.jobs {
-			waiting += j.count
-		}
+	if s.run != nil || !s.queue.Paused() { // what rests already, rests on
+		waiting += s.queue.Pictures()
 	}
 	if waiting == 0 {
 		s.quit()
@@ -62,19 +60,19 @@ func (s *session) leaveQueue() {
 func (s *session) finish() {
 	s.finishing = true
 	s.notice.Ask("The window closes when the pictures are made.", ui.Action{Text: "Stay open", Do: func() { s.finishing = false }})
-	s.queue.goOn()
+	s.goOn()
 }
 
 // closeWhenDone closes the window that was asked to close, once nothing waits.
 func (s *session) closeWhenDone() {
-	if s.finishing && s.run == nil && s.queue.empty() {
+	if s.finishing && s.run == nil && s.queue.Empty() {
 		s.quit()
 	}
 }
 
 // discard closes the window and forgets what waits.
 func (s *session) discard() {
-	s.queue.jobs = nil
+	s.queue.Clear()
 	s.dropped = true
 	s.quit()
 }

@@ -95,9 +95,9 @@ func TestCloseAsks(t *testing.T) {
 				t.Errorf("%d in the history, want %d", len(again.strip.all), row.made)
 			}
 			var kept []string
-			for _, j := range again.queue.jobs {
-				text := j.ask.Prompt()
-				if j.count > 1 {
+			for _, j := range again.queue.Batches() {
+				text := j.Desk.Prompt
+				if j.Count > 1 {
 					text += "*2"
 				}
 				kept = append(kept, text)
@@ -108,12 +108,12 @@ func TestCloseAsks(t *testing.T) {
 			if row.kept == "" {
 				return
 			}
-			if !again.queue.paused || again.run != nil || !strings.Contains(again.notice.said(), "4 pictures wait from last time.") {
-				t.Errorf("paused %v, says %q", again.queue.paused, again.notice.said())
+			if !again.queue.Paused() || again.run != nil || !strings.Contains(again.notice.said(), "4 pictures wait from last time.") {
+				t.Errorf("paused %v, says %q", again.queue.Paused(), again.notice.said())
 			}
 			before := len(b.engine.made())
 			b.take(again, "Go on")
-			b.until("all is made", func() bool { return again.run == nil && again.queue.empty() })
+			b.until("all is made", func() bool { return again.run == nil && again.queue.Empty() })
 			made := b.engine.made()[before:]
 			if last := made[len(made)-1]; len(made) != 4 || last.Seed() != 33 || len(last.References()) != 2 || last.References()[1].Image == nil {
 				t.Errorf("made %d, the last with seed %d and %d references", len(made), last.Seed(), len(last.References()))
@@ -137,11 +137,11 @@ func TestSystemEnd(t *testing.T) {
 	b.until("all rests", func() bool { return b.working.Load() == 0 })
 	again := b.open(b.app, b.cfg, usual)
 	b.until("what waited is read", func() bool { return again.loaded })
-	if len(again.queue.jobs) != 1 {
-		t.Fatalf("%d jobs wait", len(again.queue.jobs))
+	if len(again.queue.Batches()) != 1 {
+		t.Fatalf("%d jobs wait", len(again.queue.Batches()))
 	}
-	if j := again.queue.jobs[0]; j.count != 3-done || j.seed != 7+uint64(done) {
-		t.Errorf("%d pictures from seed %d, want what is left of three", j.count, j.seed)
+	if j := again.queue.Batches()[0]; j.Count != 3-done || j.Seed != 7+uint64(done) {
+		t.Errorf("%d pictures from seed %d, want what is left of three", j.Count, j.Seed)
 	}
 	// Closed again without a word about it, it still waits.
 	again.leave()
@@ -150,11 +150,11 @@ func TestSystemEnd(t *testing.T) {
 	}
 	third := b.open(b.app, b.cfg, usual)
 	b.until("what waited is read", func() bool { return third.loaded })
-	if len(third.queue.jobs) != 1 {
-		t.Errorf("%d jobs wait after another start", len(third.queue.jobs))
+	if len(third.queue.Batches()) != 1 {
+		t.Errorf("%d jobs wait after another start", len(third.queue.Batches()))
 	}
 	test.Tap(third.notice.Actions[1]) // Discard
-	if !third.queue.empty() {
+	if !third.queue.Empty() {
 		t.Error("not discarded")
 	}
 }
@@ -198,8 +198,8 @@ func TestReferenceGoneMeanwhile(t *testing.T) {
 	open := func() *session {
 		s := b.open(b.app, b.cfg, usual)
 		b.until("what waited is read", func() bool { return s.loaded })
-		if len(s.queue.jobs) != 1 || len(s.broken) != 1 || !strings.Contains(s.notice.said(), "ref.png") {
-			t.Fatalf("%d wait, %d cannot; says %q", len(s.queue.jobs), len(s.broken), s.notice.said())
+		if len(s.queue.Batches()) != 1 || len(s.broken) != 1 || !strings.Contains(s.notice.said(), "ref.png") {
+			t.Fatalf("%d wait, %d cannot; says %q", len(s.queue.Batches()), len(s.broken), s.notice.said())
 		}
 		return s
 	}

@@ -9,6 +9,7 @@ import (
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/test"
 
+	"kleinbild/app/studio"
 	"kleinbild/app/ui"
 	"kleinbild/inference"
 	"kleinbild/inference/picture"
@@ -154,7 +155,7 @@ func TestTextAtWholePixels(t *testing.T) {
 	b.engine.info.NativeSize = 128
 	b.make("something")
 	for range 6 {
-		b.queue.add(job{count: 1})
+		b.queue.Add(studio.Batch{Count: 1})
 	}
 	b.advanced.toggle()
 	for _, size := range []fyne.Size{leastSize, {Width: 1111, Height: 733}, {Width: 1440, Height: 900}} {

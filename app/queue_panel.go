@@ -2,7 +2,6 @@ package app
 
 import (
 	"fmt"
-	"slices"
 
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/theme"
@@ -11,12 +10,11 @@ import (
 	"kleinbild/app/ui"
 )
 
-// queuePanel lists the jobs that wait: what is next comes first. Each can be taken back into the window, moved
-// forward or removed. It is there only while something waits.
+// queuePanel lists the batches that wait: the next one comes first. Each can be taken back to the desk, moved forward
+// or removed. The panel is there only while something waits.
 type queuePanel struct {
 	s       *session
-	jobs    []job
-	paused  bool // the last job could not be saved, and the others would fare the same; or they wait since last time
+	queue   *studio.Queue
 	ground  *ui.Box
 	title   *ui.Label
 	resume  *ui.Button
@@ -33,53 +31,34 @@ type queueRow struct {
 // queueShown is the number of rows on show; the title counts the others.
 const queueShown = 4
 
-func newQueuePanel(s *session) *queuePanel {
-	q := &queuePanel{s: s, ground: ui.NewBox(ui.ColorPanel, 0), title: ui.NewHeading(""), more: ui.NewLabel("", ui.ColorDim, ui.SizeCaption)}
-	q.resume = ui.NewLink("go on", q.goOn)
+func newQueuePanel(s *session, queue *studio.Queue) *queuePanel {
+	q := &queuePanel{
+		s: s, queue: queue, ground: ui.NewBox(ui.ColorPanel, 0), title: ui.NewHeading(""),
+		more: ui.NewLabel("", ui.ColorDim, ui.SizeCaption),
+	}
+	q.resume = ui.NewLink("go on", s.goOn)
 	q.content = ui.Arranged(ui.NoSize, q.place)
 	q.refresh()
+	queue.Changed.Subscribe(q.refresh)
 	return q
 }
 
-func (q *queuePanel) empty() bool { return len(q.jobs) == 0 }
-
-// add puts a job behind the others. Where they rest it goes first: what is asked for now is not to wait for them.
-func (q *queuePanel) add(j job) {
-	q.s.lastJob++
-	j.id = q.s.lastJob
-	if q.paused {
-		q.insert(0, j)
-	} else {
-		q.insert(len(q.jobs), j)
+// offerBatches says how many pictures of the last time wait.
+func (s *session) offerBatches(batches []studio.Batch) {
+	pictures := 0
+	for _, b := range batches {
+		pictures += b.Count
 	}
-	q.paused = false
-	q.refresh()
-}
-
-func (q *queuePanel) insert(i int, j job) {
-	q.jobs = slices.Insert(q.jobs, min(i, len(q.jobs)), j)
-	q.refresh()
-}
-
-// bringBack has the jobs of last time wait behind what was asked for meanwhile, until the user lets them go on.
-func (q *queuePanel) bringBack(jobs []job) {
-	if len(jobs) == 0 {
+	if pictures == 0 {
 		return
 	}
-	pictures := 0
-	for i := range jobs {
-		q.s.lastJob++
-		jobs[i].id = q.s.lastJob
-		pictures += jobs[i].count
-	}
-	q.jobs = append(q.jobs, jobs...)
-	q.paused = true
-	q.refresh()
-	q.s.notice.Say(waitText(pictures)+" from last time.", ui.Action{Text: "Go on", Do: q.goOn}, ui.Action{Text: "Discard", Do: func() {
-		for _, j := range jobs {
-			q.withdraw(j.id)
+	goOn := ui.Action{Text: "Go on", Do: s.goOn}
+	discard := ui.Action{Text: "Discard", Do: func() {
+		for _, b := range batches {
+			s.queue.Withdraw(b.ID)
 		}
-	}})
+	}}
+	s.notice.Say(waitText(pictures)+" from last time.", goOn, discard)
 }
 
 // waitText says how many pictures wait.
@@ -90,85 +69,66 @@ func waitText(n int) string {
 	return fmt.Sprintf("%d pictures wait", n)
 }
 
-// take removes the next job.
-func (q *queuePanel) take() (j job, ok bool) {
-	if len(q.jobs) == 0 || q.paused {
-		return j, false
+// goOn lets what waits be made.
+func (s *session) goOn() {
+	s.queue.GoOn()
+	s.next()
+}
+
+// withdrawal is a step of the user's that takes batch i out of the queue.
+func (q *queuePanel) withdrawal(i int) studio.Step {
+	b := q.queue.Batches()[i]
+	return studio.Step{
+		Slots: b.Desk.Slots,
+		Undo:  func() { q.queue.Insert(i, b); q.s.next() },
+		Redo:  func() { q.queue.Withdraw(b.ID) },
 	}
-	j = q.jobs[0]
-	q.withdraw(j.id)
-	return j, true
-}
-
-// withdraw takes a job out; one that is no longer there is none.
-func (q *queuePanel) withdraw(id uint64) {
-	q.jobs = slices.DeleteFunc(q.jobs, func(j job) bool { return j.id == id })
-	q.refresh()
-}
-
-// pause keeps what waits until the user goes on.
-func (q *queuePanel) pause() {
-	q.paused = len(q.jobs) > 0
-	q.refresh()
-}
-
-func (q *queuePanel) goOn() {
-	q.paused = false
-	q.refresh()
-	q.s.next()
-}
-
-// step is a step of the user's that takes job i out of the queue.
-func (q *queuePanel) step(i int) studio.Step {
-	j := q.jobs[i]
-	return studio.Step{Slots: j.desk.Slots, Undo: func() { q.insert(i, j); q.s.next() }, Redo: func() { q.withdraw(j.id) }}
 }
 
 func (q *queuePanel) remove(i int) {
-	q.s.do(q.step(i), func() { q.withdraw(q.jobs[i].id) })
+	id := q.queue.Batches()[i].ID
+	q.s.do(q.withdrawal(i), func() { q.queue.Withdraw(id) })
 	q.s.notice.Say("Removed from the queue.", q.s.undoAction())
 }
 
-func (q *queuePanel) forward(i int) {
-	q.jobs[i-1], q.jobs[i] = q.jobs[i], q.jobs[i-1]
-	q.refresh()
-}
-
-// edit takes a job back into the window, in the place of what is on the desk.
+// edit takes a batch back to the desk, in the place of what is on it.
 func (q *queuePanel) edit(i int) {
-	j := q.jobs[i]
-	q.s.do(q.step(i), func() {
-		q.withdraw(j.id)
-		q.s.restoreJob(j)
+	b := q.queue.Batches()[i]
+	q.s.do(q.withdrawal(i), func() {
+		q.queue.Withdraw(b.ID)
+		q.s.restoreBatch(b)
 	})
 	q.s.notice.Say("Back on the desk, out of the queue.", q.s.undoAction())
 }
 
 func (q *queuePanel) height() float32 {
-	if q.empty() {
+	if q.queue.Empty() {
 		return 0
 	}
 	height := 36 + float32(len(q.rows))*28 + 4
-	if len(q.jobs) > len(q.rows) {
+	if q.waiting() > len(q.rows) {
 		height += 20
 	}
 	return height
 }
 
+// waiting is the number of batches that wait.
+func (q *queuePanel) waiting() int { return len(q.queue.Batches()) }
+
 func (q *queuePanel) refresh() {
 	q.rows = nil
-	title := fmt.Sprintf("Next · %d waiting", len(q.jobs))
-	if q.paused {
-		title = fmt.Sprintf("Paused · %d waiting", len(q.jobs))
+	title := fmt.Sprintf("Next · %d waiting", q.waiting())
+	if q.queue.Paused() {
+		title = fmt.Sprintf("Paused · %d waiting", q.waiting())
 	}
 	q.title.Set(title, ui.ColorDim)
-	ui.Show(q.resume, q.paused)
+	ui.Show(q.resume, q.queue.Paused())
 	q.content.Objects = []fyne.CanvasObject{q.ground, q.title, q.resume}
-	for i, j := range q.jobs[:min(len(q.jobs), queueShown)] {
+	for i, b := range q.queue.Batches()[:min(q.waiting(), queueShown)] {
 		row := &queueRow{
-			text: ui.NewLabel(describe(j), ui.ColorText, ui.SizeText),
+			text: ui.NewLabel(describe(b), ui.ColorText, ui.SizeText),
 			edit: ui.NewLink("edit", func() { q.edit(i) }),
-			up:   ui.NewIconButton(theme.MoveUpIcon(), func() { q.forward(i) }),
+			up:   ui.NewIconButton(theme.MoveUpIcon(), func() { q.queue.Forward(i) }),
 			del:  ui.NewIconButton(theme.CancelIcon(), func() { q.remove(i) }),
 		}
 		row.up.Quiet, row.del.Quiet = true, true
@@ -177,11 +137,11 @@ func (q *queuePanel) refresh() {
 		q.content.Objects = append(q.content.Objects, row.text, row.edit, row.up, row.del)
 	}
 	q.more.Set("", ui.ColorDim)
-	if n := len(q.jobs) - len(q.rows); n > 0 {
+	if n := q.waiting() - len(q.rows); n > 0 {
 		q.more.Set(fmt.Sprintf("and %d more", n), ui.ColorDim)
 	}
 	q.content.Objects = append(q.content.Objects, q.more)
-	ui.Show(q.content, !q.empty())
+	ui.Show(q.content, !q.queue.Empty())
 	q.content.Refresh()
 	q.s.keepSoon()
 	if q.s.frame != nil {
@@ -189,20 +149,20 @@ func (q *queuePanel) refresh() {
 	}
 }
 
-// describe says a job in a line.
-func describe(j job) string {
-	prompt := shorten(j.ask.Prompt(), 120)
+// describe says a batch in a line.
+func describe(b studio.Batch) string {
+	prompt := shorten(b.Desk.Prompt, 120)
 	if prompt == "" {
 		prompt = "(no prompt)"
 	}
-	what := times(j.size)
-	if n := len(j.ask.References()); n == 1 {
+	what := times(b.Size)
+	if n := len(b.Desk.Slots); n == 1 {
 		what += " · 1 reference"
 	} else if n > 1 {
 		what += fmt.Sprintf(" · %d references", n)
 	}
-	if j.count > 1 {
-		what += fmt.Sprintf(" · %d pictures", j.count)
+	if b.Count > 1 {
+		what += fmt.Sprintf(" · %d pictures", b.Count)
 	}
 	return what + " · " + prompt
 }

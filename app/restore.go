@@ -52,9 +52,9 @@ func (s *session) whereIs(r picture.ReferenceFile) (slot studio.Slot, ok bool) {
 	return slot, s.desks != nil && s.desks.Has(slot)
 }
 
-// restoreJob takes a job back from the queue.
-func (s *session) restoreJob(j job) {
-	d := j.desk
-	d.Seed, d.Count = strconv.FormatUint(j.seed, 10), j.count
+// restoreBatch lays out the desk of a batch that has left the queue.
+func (s *session) restoreBatch(b studio.Batch) {
+	d := b.Desk
+	d.Seed, d.Count = strconv.FormatUint(b.Seed, 10), b.Count
 	s.showDesk(d)
 }

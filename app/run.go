@@ -13,19 +13,17 @@ import (
 
 	"fyne.io/fyne/v2"
 
+	"kleinbild/app/studio"
 	"kleinbild/app/ui"
 	"kleinbild/history"
 	"kleinbild/inference"
 	"kleinbild/inference/picture"
 )
 
-// maxCount is the most pictures of one job.
-const maxCount = 8
-
-// run is a job on its way. Its fields belong to Fyne's goroutine, except latest and pending.
+// run is a batch on its way. Its fields belong to Fyne's goroutine, except latest and pending.
 type run struct {
 	s       *session
-	job     job
+	batch   studio.Batch
 	request inference.Request // of the first picture
 	cancel  context.CancelFunc
 
@@ -49,7 +47,7 @@ func (s *session) pressGenerate() {
 	}
 }
 
-// cancelRun gives up the job that is being made.
+// cancelRun gives up the batch that is being made.
 func (s *session) cancelRun() {
 	if s.run != nil {
 		s.run.cancel()
@@ -74,7 +72,7 @@ func (s *session) generate() {
 		s.prompt.refresh()
 		return
 	}
-	j, err := s.newJob()
+	b, err := s.newBatch()
 	if err != nil {
 		s.notice.fail(err)
 		return
@@ -83,30 +81,30 @@ func (s *session) generate() {
 	if s.run == nil {
 		s.view.away = false // what is made now is asked for
 	}
-	s.queue.add(j)
+	s.queue.Add(b)
 	s.amend(s.shape.nextSeed)
-	s.set.setPrompt(j.ask.Prompt())
+	s.set.setPrompt(b.Desk.Prompt)
 	s.next()
 }
 
-// newJob collects what the window shows.
-func (s *session) newJob() (job, error) {
-	j := job{aspect: s.shape.aspect, count: s.shape.count, desk: s.desk()}
+// newBatch collects what the window shows.
+func (s *session) newBatch() (studio.Batch, error) {
+	b := studio.Batch{Desk: s.desk(), Count: s.shape.count}
 	seed, err := s.shape.seed()
 	if err != nil {
-		return j, err
+		return b, err
 	}
 	ask, err := s.nextAsk()
 	if err != nil {
-		return j, err
+		return b, err
 	}
-	ask.Seed = &seed
-	if j.ask, err = ask.Check(); err != nil {
-		return j, err
+	checked, err := ask.Check()
+	if err != nil {
+		return b, err
 	}
-	j.seed = seed
-	j.size, _ = j.ask.Size(s.info())
-	return j, nil
+	b.Seed, b.Steps, b.Guidance = seed, checked.Steps(), checked.Guidance()
+	b.Size, _ = checked.Size(s.info())
+	return b, nil
 }
 
 // nextAsk is what the window asks for, without a seed. Its error is about a text that cannot be read.
@@ -136,29 +134,29 @@ func (s *session) info() inference.Info {
 	return s.engine.Info()
 }
 
-// next begins the first job of the queue where nothing is being made.
+// next begins the first batch of the queue if nothing is being made.
 func (s *session) next() {
 	if s.run != nil || s.engine == nil {
 		s.prompt.refresh()
 		return
 	}
-	j, ok := s.queue.take()
+	b, ok := s.queue.Take()
 	if !ok {
 		s.closeWhenDone()
 		return
 	}
-	request, err := j.ask.Resolve(s.engine.Info())
+	request, err := b.Ask(nil).Resolve(s.engine.Info())
 	if err != nil {
 		s.notice.fail(err)
 		s.next()
 		return
 	}
 	ctx, cancel := context.WithCancel(s.closing)
-	r := &run{s: s, job: j, request: request, cancel: cancel}
+	r := &run{s: s, batch: b, request: request, cancel: cancel}
 	s.run = r
 	s.notice.Hide()
 	s.prompt.refresh()
-	work := jobWork{
+	work := batchWork{
 		engine: s.engine, dir: s.picturesDir(), otherDirs: []string{s.cfg.PicturesDir, os.TempDir()},
 		version: s.cfg.Version, store: s.store, unit: s.engine.Work(request),
 	}
@@ -168,8 +166,8 @@ func (s *session) next() {
 	})
 }
 
-// jobWork is what making a job needs, apart from the window.
-type jobWork struct {
+// batchWork is what making a batch needs, apart from the window.
+type batchWork struct {
 	engine Engine
 	dir    string
 	// otherDirs take a picture that dir does not take once it is made.
@@ -181,12 +179,12 @@ type jobWork struct {
 
 // make makes the pictures, away from Fyne's goroutine. A picture is shown as done once it and its entry are on the
 // disk.
-func (r *run) make(ctx context.Context, w jobWork) error {
+func (r *run) make(ctx context.Context, w batchWork) error {
 	if err := prepareDir(w.dir); err != nil {
 		return saveError{err, ""}
 	}
-	for i := range r.job.count {
-		req := r.request.WithSeed(r.job.seed + uint64(i))
+	for i := range r.batch.Count {
+		req := r.request.WithSeed(r.batch.After(i).Seed)
 		start := time.Now()
 		result, err := w.engine.Generate(ctx, req, r.report)
 		if err != nil {
@@ -284,12 +282,10 @@ func (r *run) finished(err error) {
 			s.notice.Say("Cancelled.")
 		}
 	case errors.As(err, &save):
-		if rest := r.job; r.done < rest.count { // it waits on, with what waits
-			rest.seed += uint64(r.done)
-			rest.count -= r.done
-			s.queue.insert(0, rest)
+		if rest := r.batch.After(r.done); rest.Count > 0 { // it waits on, with what waits
+			s.queue.Insert(0, rest)
 		}
-		s.queue.pause()
+		s.queue.Pause()
 		actions := []ui.Action{{Text: "Choose another folder…", Do: s.choosePicturesDir}}
 		text := "Pictures cannot be saved in " + s.picturesDir() + ". " + explain(save.error)
 		switch {
@@ -303,8 +299,8 @@ func (r *run) finished(err error) {
 		s.notice.Ask(text, actions...)
 	case err != nil:
 		s.notice.fail(err)
-	case s.focusLost && s.queue.empty():
-		s.app.SendNotification(fyne.NewNotification("Kleinbild", doneText(r.job.count, r.request.Prompt())))
+	case s.focusLost && s.queue.Empty():
+		s.app.SendNotification(fyne.NewNotification("Kleinbild", doneText(r.batch.Count, r.batch.Desk.Prompt)))
 	}
 	s.requestChanged()
 	s.next()
@@ -321,7 +317,7 @@ func doneText(count int, prompt string) string {
 	return what + ": " + shorten(prompt, 60) + "."
 }
 
-// status is the second line of the button while a job is made: stage, step and time left.
+// status is the second line of the button while a batch is made: stage, step and time left.
 func (r *run) status() string {
 	p := r.progress
 	text := "starting…"
@@ -341,18 +337,18 @@ func (r *run) status() string {
 	if p.Remaining > 0 && p.Fraction > 0.02 {
 		text += " · " + roughly(p.Remaining)
 	}
-	if r.job.count > 1 {
-		text = fmt.Sprintf("%d/%d · %s", min(r.done+1, r.job.count), r.job.count, text)
+	if r.batch.Count > 1 {
+		text = fmt.Sprintf("%d/%d · %s", min(r.done+1, r.batch.Count), r.batch.Count, text)
 	}
 	return text
 }
 
-// fraction of the whole job that is done.
+// fraction of the whole batch that is done.
 func (r *run) fraction() float32 {
-	return (float32(r.done) + float32(r.progress.Fraction)) / float32(r.job.count)
+	return (float32(r.done) + float32(r.progress.Fraction)) / float32(r.batch.Count)
 }
 
-// estimate says how long the next job will take, from the last run of the same model on the same device; 0 is not
+// estimate says how long the next batch will take, from the last run of the same model on the same device; 0 is not
 // known.
 func (s *session) estimate() time.Duration {
 	if s.engine == nil {

@@ -112,17 +112,17 @@ func TestQueue(t *testing.T) {
 		b.prompt.setText(p)
 		b.generate()
 	}
-	if len(b.queue.jobs) != 3 || !b.queue.content.Visible() {
-		t.Fatalf("%d jobs wait", len(b.queue.jobs))
+	if len(b.queue.Batches()) != 3 || !b.queued.content.Visible() {
+		t.Fatalf("%d jobs wait", len(b.queue.Batches()))
 	}
-	b.queue.forward(2)
-	b.queue.remove(2)
-	b.queue.edit(0)
-	if b.prompt.entry.Text != "second" || len(b.queue.jobs) != 1 {
-		t.Fatalf("edit: prompt %q, %d wait", b.prompt.entry.Text, len(b.queue.jobs))
+	b.queue.Forward(2)
+	b.queued.remove(2)
+	b.queued.edit(0)
+	if b.prompt.entry.Text != "second" || len(b.queue.Batches()) != 1 {
+		t.Fatalf("edit: prompt %q, %d wait", b.prompt.entry.Text, len(b.queue.Batches()))
 	}
 	close(b.engine.hold)
-	b.until("the queue is done", func() bool { return b.run == nil && b.queue.empty() && len(b.strip.all) == 2 })
+	b.until("the queue is done", func() bool { return b.run == nil && b.queue.Empty() && len(b.strip.all) == 2 })
 	var prompts []string
 	for _, r := range b.engine.made() {
 		prompts = append(prompts, r.Prompt())
@@ -132,7 +132,7 @@ func TestQueue(t *testing.T) {
 	}
 }
 
-// TestQueuedForAnotherModel: a job that waits is made at the size that its shape has for the model that makes it.
+// TestQueuedForAnotherModel: a batch that waits is made at the size that its shape has for the model that makes it.
 func TestQueuedForAnotherModel(t *testing.T) {
 	b := newBench(t, usual)
 	b.engine.hold = make(chan struct{})
@@ -140,13 +140,13 @@ func TestQueuedForAnotherModel(t *testing.T) {
 	b.generate()
 	b.until("the first", func() bool { return b.run != nil })
 	b.generate()
-	if got := b.queue.jobs[0].size; got != (picture.Size{Width: 1344, Height: 768}) {
+	if got := b.queue.Batches()[0].Size; got != (picture.Size{Width: 1344, Height: 768}) {
 		t.Errorf("waits at %v", got)
 	}
 	b.engine.info.NativeSize = 128
 	b.engineChanged()
 	close(b.engine.hold)
-	b.until("both", func() bool { return b.run == nil && b.queue.empty() })
+	b.until("both", func() bool { return b.run == nil && b.queue.Empty() })
 	if made := b.engine.made(); len(made) != 2 || made[1].Size() != (picture.Size{Width: 160, Height: 96}) {
 		t.Errorf("%d made, the second at %v", len(made), made[len(made)-1].Size())
 	}
@@ -160,16 +160,16 @@ func TestLongQueue(t *testing.T) {
 	for range 5 {
 		b.generate()
 	}
-	if b.queue.more.Text != "" {
-		t.Errorf("four wait, it says %q", b.queue.more.Text)
+	if b.queued.more.Text != "" {
+		t.Errorf("four wait, it says %q", b.queued.more.Text)
 	}
 	b.generate()
 	b.generate()
-	if b.queue.more.Text != "and 2 more" {
-		t.Errorf("six wait, it says %q", b.queue.more.Text)
+	if b.queued.more.Text != "and 2 more" {
+		t.Errorf("six wait, it says %q", b.queued.more.Text)
 	}
-	if end := b.queue.more.Position().Y + b.queue.more.Size().Height; end > b.queue.content.Size().Height {
-		t.Errorf("the line ends at %v of %v", end, b.queue.content.Size().Height)
+	if end := b.queued.more.Position().Y + b.queued.more.Size().Height; end > b.queued.content.Size().Height {
+		t.Errorf("the line ends at %v of %v", end, b.queued.content.Size().Height)
 	}
 }
 
@@ -180,8 +180,8 @@ func TestNoCancelByAccident(t *testing.T) {
 	b.prompt.setText("a fox")
 	test.Tap(b.prompt.generate)
 	test.Tap(b.prompt.generate) // of a double click
-	if b.run == nil || len(b.queue.jobs) != 0 {
-		t.Fatalf("after a double click: run %v, %d wait", b.run, len(b.queue.jobs))
+	if b.run == nil || len(b.queue.Batches()) != 0 {
+		t.Fatalf("after a double click: run %v, %d wait", b.run, len(b.queue.Batches()))
 	}
 	first := b.run
 	b.clock.pass(time.Second)
@@ -197,13 +197,13 @@ func TestNoCancelByAccident(t *testing.T) {
 	b.clock.pass(time.Second)
 	b.prompt.entry.TypedShortcut(ctrl(fyne.KeyReturn))
 	b.settle()
-	if b.run != first || len(b.queue.jobs) != 3 {
-		t.Errorf("%d wait, want 3 behind the first", len(b.queue.jobs))
+	if b.run != first || len(b.queue.Batches()) != 3 {
+		t.Errorf("%d wait, want 3 behind the first", len(b.queue.Batches()))
 	}
 	if near := b.prompt.generate; ui.Within(near, middle(b.prompt.cancel)) || !b.prompt.cancel.Visible() {
 		t.Error("Cancel lies on Generate")
 	}
-	b.queue.jobs = nil
+	b.queue.Clear()
 	b.win.Canvas().Focus(b.prompt.cancel)
 	test.Tap(b.prompt.cancel)
 	b.until("the end", func() bool { return b.run == nil })

@@ -74,11 +74,11 @@ func TestFolderThatCannotBeWritten(t *testing.T) {
 	if n := len(b.engine.made()); n != 0 {
 		t.Errorf("%d pictures were computed", n)
 	}
-	if len(b.queue.jobs) != 2 || !b.queue.paused {
-		t.Errorf("%d wait, paused %v: what waits is kept", len(b.queue.jobs), b.queue.paused)
+	if len(b.queue.Batches()) != 2 || !b.queue.Paused() {
+		t.Errorf("%d wait, paused %v: what waits is kept", len(b.queue.Batches()), b.queue.Paused())
 	}
 	b.set.setPicturesDir("")
-	test.Tap(b.queue.resume)
+	test.Tap(b.queued.resume)
 	b.until("the queue goes on", func() bool { return len(b.strip.all) == 2 })
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"fyne.io/fyne/v2"
 
+	"kleinbild/app/studio"
 	"kleinbild/app/ui"
 	"kleinbild/history"
 	"kleinbild/inference"
@@ -52,17 +53,17 @@ type session struct {
 	cost     *costPanel
 	view     *canvasPanel
 	notice   notices
-	queue    *queuePanel
+	queue    *studio.Queue
+	queued   *queuePanel
 	strip    *historyPanel
 	start    *startPage
 	drag     *ui.DragLayer
 	frame    *frame
 
 	deskState
-	lastJob   uint64 // counts jobs
-	finishing bool   // the window closes once nothing waits any more
+	finishing bool // the window closes once nothing waits any more
 
-	run       *run        // the job being made, nil between jobs
+	run       *run        // the batch being made, nil between batches
 	shown     *shown      // what the canvas shows, nil when it is empty
 	pressed   func() bool // stops the clock of the last press of Generate; false once it has run out
 	waiting   bool        // Generate was pressed while pictures were being read
@@ -100,7 +101,8 @@ func newSession(a fyne.App, w fyne.Window, cfg Config, post, spawn func(func()))
 	s.shape = newShapePanel(s)
 	s.advanced = newAdvancedPanel(s)
 	s.cost = newCostPanel(s)
-	s.queue = newQueuePanel(s)
+	s.queue = &studio.Queue{}
+	s.queued = newQueuePanel(s, s.queue)
 	s.start = newStartPage(s)
 	s.view = newCanvasPanel(s)
 	s.strip = newHistoryPanel(s)

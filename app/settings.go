@@ -5,6 +5,7 @@ import (
 
 	"fyne.io/fyne/v2"
 
+	"kleinbild/app/studio"
 	"kleinbild/app/ui"
 	"kleinbild/inference"
 	"kleinbild/inference/picture"
@@ -44,7 +45,7 @@ func (p settings) aspect() picture.AspectRatio {
 }
 func (p settings) setAspect(v picture.AspectRatio) { p.SetString("aspect", string(v)) }
 
-func (p settings) count() int     { return min(max(p.IntWithFallback("count", 1), 1), maxCount) }
+func (p settings) count() int     { return min(max(p.IntWithFallback("count", 1), 1), studio.MaxCount) }
 func (p settings) setCount(v int) { p.SetInt("count", v) }
 
 // lockedSeed is the seed to go on with, "" for a new one each time.

@@ -9,6 +9,7 @@ import (
 
 	"fyne.io/fyne/v2"
 
+	"kleinbild/app/studio"
 	"kleinbild/app/ui"
 	"kleinbild/assets/look"
 	"kleinbild/inference"
@@ -72,11 +73,11 @@ func newShapePanel(s *session) *shapePanel {
 	p.onShow = ui.NewLink("", p.takeShown)
 	p.onShow.Hide()
 	objects = append(objects, p.seedTitle, p.onShow, p.seedEntry, p.dice, p.lock, p.number)
-	for n := 1; n <= maxCount; n++ {
+	for n := 1; n <= studio.MaxCount; n++ {
 		b := ui.NewButton(strconv.Itoa(n), func() { p.setCount(n) })
 		b.Passed = func() bool { return p.count != n }
 		b.OnArrow = func(by int) {
-			p.setCount(min(max(n+by, 1), maxCount))
+			p.setCount(min(max(n+by, 1), studio.MaxCount))
 			p.s.win.Canvas().Focus(p.counts[p.count-1])
 		}
 		p.counts = append(p.counts, b)
@@ -234,7 +235,7 @@ func (p *shapePanel) shownSeed() (seed uint64, ok bool) {
 	case s.view == nil:
 		return 0, false
 	case s.view.previewing && s.run != nil:
-		return s.run.job.seed + uint64(s.run.done), true
+		return s.run.batch.After(s.run.done).Seed, true
 	case s.shown != nil:
 		return s.shown.meta.Seed, true
 	}

@@ -1,10 +1,9 @@
-// Package studio holds what an artist works with, apart from any window: the desk (what the next picture is made from),
-// its undo and redo, and the jobs that wait; Store keeps them on the disk from one start to the next. It knows nothing of
-// widgets, and computes no pictures.
+// Package studio holds what an artist works with, apart from any window: the desk (what the next picture is made
+// from), its undo and redo, and the batches that wait to be made; Store keeps them on the disk from one start to the
+// next. It knows nothing of widgets, and computes no pictures.
 package studio
 
 import (
-	"context"
 	"path/filepath"
 
 	"kleinbild/inference"
@@ -79,50 +78,4 @@ func (d Desk) SameChoices(other Desk) bool {
 		}
 	}
 	return true
-}
-
-// Job is what waits to be made: Count pictures with the seeds from Seed on. Desk is what Generate was pressed with, and
-// what comes back where the job is edited.
-type Job struct {
-	Desk     Desk         `json:"desk"`
-	Size     picture.Size `json:"size"`
-	Seed     uint64       `json:"seed"`
-	Count    int          `json:"count"`
-	Steps    int          `json:"steps,omitempty"`    // 0 for the model's own
-	Guidance float64      `json:"guidance,omitempty"` // 0 for the model's own
-}
-
-// Ask returns what the job asks for. Pictures of its desk that have not been read are read by store. A size that matches
-// image 1 is asked for as such, since it may be one that nobody could ask for.
-func (j Job) Ask(store *Store) inference.Ask {
-	ask := inference.Ask{Prompt: j.Desk.Prompt, Seed: &j.Seed, Preview: true}
-	if j.Desk.Aspect == picture.Match {
-		ask.Aspect = picture.Match
-	} else {
-		ask.Size = &j.Size
-	}
-	if j.Steps != 0 {
-		ask.Steps = &j.Steps
-	}
-	if j.Guidance != 0 {
-		ask.Guidance = &j.Guidance
-	}
-	for _, s := range j.Desk.Slots {
-		ask.References = append(ask.References, slotSource{store, s})
-	}
-	return ask
-}
-
-// slotSource reads the picture of a slot.
-type slotSource struct {
-	store *Store
-	slot  Slot
-}
-
-// Open returns the slot's picture, which is read unless it has been.
-func (s slotSource) Open(ctx context.Context) (inference.Reference, error) {
-	if s.slot.Ref != nil {
-		return inference.Reference{Path: s.slot.Path, Reference: s.slot.Ref}, nil
-	}
-	return s.store.Read(ctx, s.slot)
 }

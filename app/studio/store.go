@@ -23,9 +23,9 @@ import (
 // lockFlags open the lock without waiting where a pipe lies in its place.
 const lockFlags = os.O_CREATE | os.O_RDONLY | syscall.O_NONBLOCK
 
-// Store keeps the desk and the queue in a folder: desk.json, queue.json, and pictures that lie in no file of the user's
-// under pasted/, named by their digest. One window at a time has a folder; those that are open beside it have folders of
-// their own, and what they leave waits for the next window.
+// Store keeps the desk and the queue in a folder: desk.json, queue.json, and pictures that lie in no file of the
+// user's under pasted/, named by their digest. One window at a time has a folder; those that are open beside it have
+// folders of their own, and what they leave waits for the next window.
 type Store struct {
 	dir  string
 	lock *flock.Flock
@@ -97,17 +97,19 @@ func (s *Store) LoadDesk() (d Desk, ok bool, err error) {
 // SaveDesk keeps a desk in the place of the last one.
 func (s *Store) SaveDesk(d Desk) error { return save(filepath.Join(s.dir, deskFile), d) }
 
-// LoadQueue returns the jobs that were kept.
-func (s *Store) LoadQueue() (jobs []Job, err error) {
-	_, err = load(filepath.Join(s.dir, queueFile), &jobs)
-	return jobs, err
+// LoadQueue returns the batches that were kept.
+func (s *Store) LoadQueue() (batches []Batch, err error) {
+	_, err = load(filepath.Join(s.dir, queueFile), &batches)
+	return batches, err
 }
 
-// SaveQueue keeps the jobs that wait, the one being made first.
-func (s *Store) SaveQueue(jobs []Job) error { return save(filepath.Join(s.dir, queueFile), jobs) }
+// SaveQueue keeps the batches that wait, the one being made first.
+func (s *Store) SaveQueue(batches []Batch) error {
+	return save(filepath.Join(s.dir, queueFile), batches)
+}
 
-// Adopt takes over the jobs that windows beside this one left and that no window has now: they are behind this window's
-// own in its file, and their pasted pictures among its own.
+// Adopt takes over the batches that windows beside this one left and that no window has now: they are behind this
+// window's own in its file, and their pasted pictures among its own.
 func (s *Store) Adopt(root string) error {
 	for n := 1; n <= maxWindows; n++ {
 		dir := folder(root, n)
@@ -137,8 +139,8 @@ func (s *Store) adoptFrom(other *Store) error {
 	if err != nil {
 		return err
 	}
-	for _, j := range left {
-		for _, slot := range j.Desk.Slots {
+	for _, b := range left {
+		for _, slot := range b.Desk.Slots {
 			if slot.Path != "" {
 				continue
 			}
@@ -149,7 +151,7 @@ func (s *Store) adoptFrom(other *Store) error {
 			}
 		}
 	}
-	// In this order a program that is killed in between has the jobs twice rather than not at all.
+	// In this order a program that is killed in between has the batches twice rather than not at all.
 	return errors.Join(s.SaveQueue(append(own, left...)), other.SaveQueue(nil))
 }
 
@@ -194,13 +196,13 @@ func (s *Store) Has(slot Slot) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// Prune removes pictures that neither the desks nor the jobs name and that this window has not kept itself: what is
+// Prune removes pictures that neither the desks nor the batches name and that this window has not kept itself: what is
 // pasted while it starts belongs to a desk that this call cannot know. last says that the window is about to close, and
 // removes those as well.
-func (s *Store) Prune(desks []Desk, jobs []Job, last bool) error {
+func (s *Store) Prune(desks []Desk, batches []Batch, last bool) error {
 	named := map[string]bool{}
-	for _, j := range jobs {
-		desks = append(desks[:len(desks):len(desks)], j.Desk)
+	for _, b := range batches {
+		desks = append(desks[:len(desks):len(desks)], b.Desk)
 	}
 	for _, d := range desks {
 		for _, slot := range d.Slots {

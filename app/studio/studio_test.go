@@ -183,8 +183,8 @@ func TestStore(t *testing.T) {
 		Prompt: "лиса\n狐", Slots: []Slot{{Path: file, Digest: Digest(pngFile(t, 1))}, {Digest: digest}},
 		Size: picture.Size{Width: 64, Height: 128}, Seed: "18446744073709551615", Locked: true, Count: 3, Steps: "x", Guidance: "2",
 	}
-	job := Job{Desk: desk, Size: desk.Size, Seed: 1<<64 - 1, Count: 2, Steps: 7, Guidance: 2.5}
-	if err := errors.Join(s.SaveDesk(Desk{Prompt: "old"}), s.SaveDesk(desk), s.SaveQueue([]Job{job, job}), s.Close()); err != nil {
+	batch := Batch{Desk: desk, Size: desk.Size, Seed: 1<<64 - 1, Count: 2, Steps: 7, Guidance: 2.5}
+	if err := errors.Join(s.SaveDesk(Desk{Prompt: "old"}), s.SaveDesk(desk), s.SaveQueue([]Batch{batch, batch}), s.Close()); err != nil {
 		t.Fatal(err)
 	}
 
@@ -193,9 +193,9 @@ func TestStore(t *testing.T) {
 	if !ok || err != nil || !back.Same(desk) {
 		t.Errorf("desk %+v, %v, %v", back, ok, err)
 	}
-	jobs, err := s.LoadQueue()
-	if err != nil || len(jobs) != 2 || jobs[1].Seed != job.Seed || jobs[1].Count != 2 || jobs[1].Steps != 7 || jobs[1].Guidance != 2.5 || !jobs[1].Desk.Same(desk) {
-		t.Errorf("jobs %+v, %v", jobs, err)
+	batches, err := s.LoadQueue()
+	if err != nil || len(batches) != 2 || batches[1].Seed != batch.Seed || batches[1].Count != 2 || batches[1].Steps != 7 || batches[1].Guidance != 2.5 || !batches[1].Desk.Same(desk) {
+		t.Errorf("batches %+v, %v", batches, err)
 	}
 	later := Digest(pngFile(t, 9))
 	// Whatever the clock says: it was set back a year after the one picture was kept, and forward before the other.
@@ -235,13 +235,12 @@ func TestStore(t *testing.T) {
 	if _, err := s.Read(t.Context(), back.Slots[0]); !errors.Is(err, ErrChanged) || !strings.Contains(err.Error(), file) {
 		t.Errorf("a changed file: %v", err)
 	}
-	ask := Job{Desk: Desk{Slots: []Slot{{Path: "a", Ref: ref(64)}}}, Size: picture.Size{Width: 64, Height: 64}, Steps: 7}.Ask(nil)
+	ask := Batch{Desk: Desk{Slots: []Slot{{Path: "a", Ref: ref(64)}}}, Size: picture.Size{Width: 64, Height: 64}, Steps: 7}.Ask(nil)
 	if len(ask.References) != 1 || *ask.Steps != 7 || ask.Guidance != nil || ask.Size.Width != 64 {
 		t.Errorf("%+v", ask)
 	} else if r, err := ask.References[0].Open(t.Context()); err != nil || r.Path != "a" {
 		t.Errorf("reference %q, %v", r.Path, err)
 	}
-
 }
 
 // TestTwoWindows has two windows at a time: neither loses what waits in it, nor sees the other's.
@@ -252,36 +251,36 @@ func TestTwoWindows(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	waits := func(prompt string) []Job {
-		return []Job{{Desk: Desk{Prompt: prompt, Slots: []Slot{{Digest: digest}}}, Count: 1}}
+	waits := func(prompt string) []Batch {
+		return []Batch{{Desk: Desk{Prompt: prompt, Slots: []Slot{{Digest: digest}}}, Count: 1}}
 	}
 	if err := errors.Join(first.SaveQueue(waits("first")), second.SaveQueue(waits("second"))); err != nil {
 		t.Fatal(err)
 	}
-	adopt := func(s *Store) []Job {
+	adopt := func(s *Store) []Batch {
 		t.Helper()
 		if err := s.Adopt(root); err != nil {
 			t.Fatal(err)
 		}
-		jobs, err := s.LoadQueue()
+		batches, err := s.LoadQueue()
 		if err != nil {
 			t.Fatal(err)
 		}
-		return jobs
+		return batches
 	}
-	if jobs := adopt(first); len(jobs) != 1 {
-		t.Errorf("%d jobs, want those of the window itself: the other is open", len(jobs))
+	if batches := adopt(first); len(batches) != 1 {
+		t.Errorf("%d batches, want those of the window itself: the other is open", len(batches))
 	}
 	if err := errors.Join(second.Close(), first.Close()); err != nil {
 		t.Fatal(err)
 	}
 	next := mustOpen(t, root)
 	for range 2 { // the second time there is nothing to adopt
-		jobs := adopt(next)
-		if len(jobs) != 2 || jobs[0].Desk.Prompt != "first" || jobs[1].Desk.Prompt != "second" {
-			t.Fatalf("jobs %+v", jobs)
+		batches := adopt(next)
+		if len(batches) != 2 || batches[0].Desk.Prompt != "first" || batches[1].Desk.Prompt != "second" {
+			t.Fatalf("batches %+v", batches)
 		}
-		if _, err := next.Read(t.Context(), jobs[1].Desk.Slots[0]); err != nil {
+		if _, err := next.Read(t.Context(), batches[1].Desk.Slots[0]); err != nil {
 			t.Errorf("its pasted picture: %v", err)
 		}
 	}
@@ -316,7 +315,7 @@ func TestDamagedStore(t *testing.T) {
 	if _, err := s.LoadQueue(); err == nil || !strings.Contains(err.Error(), ".damaged-") {
 		t.Errorf("a folder in the file's place: %v", err)
 	}
-	if err := s.SaveQueue([]Job{{Count: 1}}); err != nil {
+	if err := s.SaveQueue([]Batch{{Count: 1}}); err != nil {
 		t.Error(err)
 	}
 	file := filepath.Join(t.TempDir(), "file")

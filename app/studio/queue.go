@@ -1,0 +1,107 @@
+package studio
+
+import "slices"
+
+// Queue holds the batches that wait, the next one first. A paused queue gives none out: the last batch could not be
+// saved, and the others would fare the same, or they wait since the last time that the program ran.
+type Queue struct {
+	Changed Signal
+
+	batches []Batch
+	paused  bool
+	lastID  uint64
+}
+
+// Batches returns the batches that wait. The caller changes nothing of them.
+func (q *Queue) Batches() []Batch { return q.batches }
+
+// Empty says whether nothing waits.
+func (q *Queue) Empty() bool { return len(q.batches) == 0 }
+
+// Paused says whether what waits rests until GoOn.
+func (q *Queue) Paused() bool { return q.paused }
+
+// Pictures is the number of pictures that wait.
+func (q *Queue) Pictures() (n int) {
+	for _, b := range q.batches {
+		n += b.Count
+	}
+	return n
+}
+
+// Add puts a batch behind the others and lets the queue go on. In a paused queue the batch goes first: what is asked
+// for now does not wait for what rested.
+func (q *Queue) Add(b Batch) {
+	q.lastID++
+	b.ID = q.lastID
+	at := len(q.batches)
+	if q.paused {
+		at = 0
+	}
+	q.paused = false
+	q.Insert(at, b)
+}
+
+// Insert puts a batch that has an ID back to place i, or to the end of a shorter queue.
+func (q *Queue) Insert(i int, b Batch) {
+	q.batches = slices.Insert(slices.Clone(q.batches), min(i, len(q.batches)), b)
+	q.Changed.tell()
+}
+
+// BringBack has batches of the last time wait, paused, behind what was asked for meanwhile. It returns them with their
+// IDs.
+func (q *Queue) BringBack(batches []Batch) []Batch {
+	if len(batches) == 0 {
+		return nil
+	}
+	batches = slices.Clone(batches)
+	for i := range batches {
+		q.lastID++
+		batches[i].ID = q.lastID
+	}
+	q.batches = append(slices.Clone(q.batches), batches...)
+	q.paused = true
+	q.Changed.tell()
+	return batches
+}
+
+// Take removes the next batch and returns it; ok is false if there is none to give out.
+func (q *Queue) Take() (b Batch, ok bool) {
+	if q.Empty() || q.paused {
+		return b, false
+	}
+	b = q.batches[0]
+	q.Withdraw(b.ID)
+	return b, true
+}
+
+// Withdraw removes a batch, if it still waits.
+func (q *Queue) Withdraw(id uint64) {
+	q.batches = slices.DeleteFunc(slices.Clone(q.batches), func(b Batch) bool { return b.ID == id })
+	q.Changed.tell()
+}
+
+// Forward swaps batch i with the one before it.
+func (q *Queue) Forward(i int) {
+	q.batches = slices.Clone(q.batches)
+	q.batches[i-1], q.batches[i] = q.batches[i], q.batches[i-1]
+	q.Changed.tell()
+}
+
+// Clear removes all.
+func (q *Queue) Clear() {
+	q.batches = nil
+	q.Changed.tell()
+}
+
+// Pause keeps what waits until GoOn. An empty queue is not paused.
+func (q *Queue) Pause() {
+	q.paused = !q.Empty()
+	q.Changed.tell()
+}
+
+// GoOn lets a paused queue go on.
+func (q *Queue) GoOn() {
+	q.paused = false
+	q.Changed.tell()
+}
