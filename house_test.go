@@ -24,7 +24,7 @@ var arrows = map[string][]string{
 	"app/dialog":  {},
 	"app/shell":   {"atomicfile"},
 	"app/fynelog": {},
-	"app/studio":  {"atomicfile", "inference", "inference/picture"},
+	"app/studio":  {"atomicfile", "history", "inference", "inference/picture"},
 	"cli":         {"atomicfile", "history", "inference", "inference/picture", "inference/checkpoint/synthetic", "server", "models", "assets/tokenizer", "plain"},
 	"plain":       {},
 	"server":      {"inference", "inference/picture", "plain"},

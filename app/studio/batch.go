@@ -3,6 +3,7 @@ package studio
 import (
 	"context"
 	"fmt"
+	"strconv"
 
 	"kleinbild/inference"
 	"kleinbild/inference/picture"
@@ -51,6 +52,13 @@ func (b Batch) After(n int) Batch {
 	b.Seed += uint64(n)
 	b.Count -= n
 	return b
+}
+
+// Edited returns the desk of a batch that is to be edited: with its number of pictures and its first seed.
+func (b Batch) Edited() Desk {
+	d := b.Desk
+	d.Seed, d.Count = strconv.FormatUint(b.Seed, 10), b.Count
+	return d
 }
 
 // Read returns a stored batch with its pictures, ready to be made. The file that it was stored in may hold anything:

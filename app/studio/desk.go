@@ -1,6 +1,7 @@
-// Package studio holds what an artist works with, apart from any window: the desk (what the next picture is made
-// from), its undo and redo, and the batches that wait to be made; Store keeps them on the disk from one start to the
-// next. It knows nothing of widgets, and computes no pictures.
+// Package studio holds what an artist works with, apart from any window: the desk (what the next picture is made from)
+// with its undo and redo, the queue of batches, the maker that works through it, the history, the settings, and the
+// model that is open. It keeps desk and queue on the disk from one start to the next. All of it runs on one goroutine,
+// that of Loop, and says what has changed by events. It knows nothing of widgets, and leaves computing to an Engine.
 package studio
 
 import (
@@ -53,12 +54,23 @@ func (s Slot) Same(other Slot) bool {
 	return s.Path == other.Path
 }
 
+// Sized says whether a desk, which may come from a file, has an aspect ratio that there is, or a size within the
+// limits.
+func (d Desk) Sized() bool {
+	if d.Aspect != "" {
+		_, err := picture.ParseAspectRatio(string(d.Aspect))
+		return err == nil
+	}
+	return d.Size.Check() == nil
+}
+
 // Same says whether two desks make the same picture with the same settings.
 func (d Desk) Same(other Desk) bool { return d.SameTexts(other) && d.SameChoices(other) }
 
 // SameTexts compares what is typed, which has an undo of its own.
 func (d Desk) SameTexts(other Desk) bool {
-	return d.Prompt == other.Prompt && d.Seed == other.Seed && d.Locked == other.Locked && d.Steps == other.Steps && d.Guidance == other.Guidance
+	return d.Prompt == other.Prompt && d.Seed == other.Seed && d.Locked == other.Locked &&
+		d.Steps == other.Steps && d.Guidance == other.Guidance
 }
 
 // WithTexts returns the desk with what is typed on another.
@@ -69,7 +81,10 @@ func (d Desk) WithTexts(other Desk) Desk {
 
 // SameChoices compares what is chosen: references, size and number of pictures.
 func (d Desk) SameChoices(other Desk) bool {
-	if d.Aspect != other.Aspect || d.Aspect == "" && d.Size != other.Size || d.Count != other.Count || len(d.Slots) != len(other.Slots) {
+	if d.Aspect != other.Aspect || d.Aspect == "" && d.Size != other.Size {
+		return false
+	}
+	if d.Count != other.Count || len(d.Slots) != len(other.Slots) {
 		return false
 	}
 	for i, s := range d.Slots {

@@ -56,7 +56,8 @@ func TestQueue(t *testing.T) {
 		was := slices.Clone(q.Batches())
 		row.do(&q)
 		if got := q.prompts(); got != row.want || q.Paused() != row.paused || q.Pictures() != 2*len(q.Batches()) {
-			t.Errorf("%s: %q wait, paused %v, %d pictures; want %q, %v", row.name, got, q.Paused(), q.Pictures(), row.want, row.paused)
+			t.Errorf("%s: %q wait, paused %v, %d pictures; want %q, %v",
+				row.name, got, q.Paused(), q.Pictures(), row.want, row.paused)
 		}
 		same := slices.EqualFunc(was, q.Batches(), func(a, b Batch) bool { return a.ID == b.ID })
 		if changed == 0 && (!same || row.paused) {

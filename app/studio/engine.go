@@ -1,0 +1,95 @@
+package studio
+
+import (
+	"context"
+
+	"kleinbild/inference"
+)
+
+// Engine is what the studio needs of inference.Engine. CountTokens and Work may be called while Generate runs.
+type Engine interface {
+	Info() inference.Info
+	Generate(ctx context.Context, req inference.Request, progress func(inference.Progress)) (*inference.Result, error)
+	CountTokens(prompt string) (count, limit int, err error)
+	Work(req inference.Request) float64
+	Close() error
+}
+
+// Planner is an Engine that knows beforehand what a picture takes of a graphics card's memory.
+type Planner interface {
+	// Plan may take a moment. It fails with inference.ErrNoPlan where there is no card to plan for.
+	Plan(req inference.Request) (inference.Plan, error)
+}
+
+// Model is the engine that is open, if there is one, and the opening of another one.
+type Model struct {
+	Changed Signal       // an opening has begun: there is no engine meanwhile
+	Opened  Event[error] // it has ended, with an engine or an error
+
+	loop    *Loop
+	open    func(context.Context, inference.Options) (Engine, error)
+	engine  Engine
+	opening bool
+	stop    context.CancelFunc // ends the opening under way
+	err     error
+}
+
+// NewModel returns a model that nothing has been opened for yet; open is as inference.Open.
+func NewModel(loop *Loop, open func(context.Context, inference.Options) (Engine, error)) *Model {
+	return &Model{loop: loop, open: open}
+}
+
+// Engine returns the engine that is open, nil for none.
+func (m *Model) Engine() Engine { return m.engine }
+
+// Info returns what is known of the engine; ok is false if none is open.
+func (m *Model) Info() (info inference.Info, ok bool) {
+	if m.engine == nil {
+		return info, false
+	}
+	return m.engine.Info(), true
+}
+
+// Opening says whether an engine is being opened.
+func (m *Model) Opening() bool { return m.opening }
+
+// Err is why the last opening failed, nil if it did not.
+func (m *Model) Err() error { return m.err }
+
+// OnlyDemo says whether the demo model serves because there is no other.
+func (m *Model) OnlyDemo() bool {
+	info, ok := m.Info()
+	return ok && info.Missing != nil
+}
+
+// Open closes the engine that is open and opens another one. If one is being opened already, that is given up. A run
+// under way goes on with the old engine until it ends.
+func (m *Model) Open(opts inference.Options) {
+	if m.opening {
+		m.stop()
+	}
+	ctx, cancel := context.WithCancel(m.loop.Closing)
+	m.stop = cancel
+	old, open := m.engine, m.open
+	m.engine, m.opening, m.err = nil, true, nil
+	m.Changed.tell()
+	m.loop.Background(func() func() {
+		var e Engine
+		var err error
+		if old != nil {
+			err = old.Close()
+		}
+		if err == nil {
+			e, err = open(ctx, opts)
+		}
+		return func() {
+			if ctx.Err() == nil {
+				m.opening, m.engine, m.err = false, e, err
+				m.Opened.tell(err)
+			} else if e != nil { // another one is being opened
+				m.loop.Background(func() func() { _ = e.Close(); return nil })
+			}
+			cancel()
+		}
+	})
+}

@@ -1,0 +1,207 @@
+package studio
+
+import (
+	"context"
+	"errors"
+	"image"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"kleinbild/history"
+	"kleinbild/inference"
+	"kleinbild/inference/picture"
+)
+
+// Maker makes the batches of a queue, one after the other, with the model that is open. A picture is done when its
+// file and its entry in the history are on the disk.
+type Maker struct {
+	Began    Event[*Run]
+	Progress Event[*image.RGBA] // Run().Progress has changed; the preview that came with it, nil for none
+	Made     Event[Made]
+	Ended    Event[Ended]
+	Idle     Signal // nothing is being made, and the queue gives nothing out
+
+	loop   *Loop
+	queue  *Queue
+	model  *Model
+	output Output
+	run    *Run
+}
+
+// Output is where pictures go.
+type Output struct {
+	Version string          // of the program, for the pictures' metadata
+	Dir     func() string   // the folder of pictures
+	Others  func() []string // folders that take a picture if Dir does not take it once it is made
+	Store   *history.Store
+}
+
+// Run is a batch on its way. Its exported fields may be read on the loop's goroutine.
+type Run struct {
+	Batch    Batch
+	Request  inference.Request // for the first picture
+	Done     int               // finished pictures
+	Progress inference.Progress
+
+	maker   *Maker
+	cancel  context.CancelFunc
+	latest  atomic.Pointer[inference.Progress]
+	preview atomic.Pointer[image.RGBA]
+	pending atomic.Bool // an update is on its way to the loop's goroutine
+}
+
+// Made is a picture that has just been made.
+type Made struct {
+	Picture   *Picture
+	Entry     *history.Entry // nil if the picture could not be saved
+	Truncated string         // the end of the prompt that the model did not read
+}
+
+// Ended is how a run ended: Err is nil if all pictures are made, context.Canceled if it was cancelled, or else why not.
+type Ended struct {
+	Run *Run
+	Err error
+}
+
+// SaveError is the error of a run whose picture was made but could not be saved where it was to go.
+type SaveError struct {
+	Err  error
+	Kept string // where the picture lies instead, "" for nowhere
+}
+
+func (e SaveError) Error() string { return e.Err.Error() }
+func (e SaveError) Unwrap() error { return e.Err }
+
+// NewMaker returns a maker that makes nothing before Next is called.
+func NewMaker(loop *Loop, queue *Queue, model *Model, output Output) *Maker {
+	return &Maker{loop: loop, queue: queue, model: model, output: output}
+}
+
+// Run returns the run under way, nil for none.
+func (m *Maker) Run() *Run { return m.run }
+
+// Cancel gives up the run under way, if there is one.
+func (m *Maker) Cancel() {
+	if m.run != nil {
+		m.run.cancel()
+	}
+}
+
+// Next begins the next batch of the queue, unless something is being made or no model is open. When a run has ended,
+// it is called by itself.
+func (m *Maker) Next() {
+	engine := m.model.Engine()
+	if m.run != nil || engine == nil {
+		return
+	}
+	b, ok := m.queue.Take()
+	if !ok {
+		m.Idle.tell()
+		return
+	}
+	ctx, cancel := context.WithCancel(m.loop.Closing)
+	r := &Run{Batch: b, maker: m, cancel: cancel}
+	m.run = r
+	var err error
+	if r.Request, err = b.Ask(nil).Resolve(engine.Info()); err != nil {
+		m.ended(r, err)
+		return
+	}
+	m.Began.tell(r)
+	dir, others, work := m.output.Dir(), m.output.Others(), engine.Work(r.Request)
+	m.loop.Background(func() func() {
+		err := r.make(ctx, engine, dir, others, work)
+		return func() { m.ended(r, err) }
+	})
+}
+
+// make makes the pictures, away from the loop's goroutine. work is the engine's estimate for one of them.
+func (r *Run) make(ctx context.Context, engine Engine, dir string, others []string, work float64) error {
+	out := r.maker.output
+	if err := PrepareDir(dir); err != nil {
+		return SaveError{err, ""}
+	}
+	for i := range r.Batch.Count {
+		req := r.Request.WithSeed(r.Batch.After(i).Seed)
+		start := time.Now()
+		result, err := engine.Generate(ctx, req, r.report)
+		if err != nil {
+			return err
+		}
+		result.Metadata.Version = out.Version
+		entry := history.Entry{Made: time.Now(), Took: time.Since(start), Work: work, Picture: result.Metadata}
+		p := &Picture{Image: result.Image, Meta: result.Metadata}
+		if refs := req.References(); len(refs) > 0 {
+			p.Before = refs[0].Image
+		}
+		path := filepath.Join(dir, FileName(result.Metadata.Prompt, req.Seed()))
+		if picture.CheckWritable(path, picture.Number) != nil { // PrepareDir has found that others can be
+			path = filepath.Join(dir, FileName("", req.Seed()))
+		}
+		var elsewhere error // why the picture is not in dir
+		p.Path, elsewhere, err = picture.Save(path, result.Image, result.Metadata, picture.Number, others...)
+		if err != nil {
+			r.maker.loop.Post(func() { r.made(Made{Picture: p}) })
+			return SaveError{err, ""}
+		}
+		entry.Path = p.Path
+		entry = out.Store.Add(entry)
+		p.ID = entry.ID
+		r.maker.loop.Post(func() { r.made(Made{p, &entry, result.Truncated}) })
+		if elsewhere != nil {
+			return SaveError{elsewhere, p.Path}
+		}
+	}
+	return nil
+}
+
+// report takes progress from the goroutine that computes: it keeps the newest and never waits.
+func (r *Run) report(p inference.Progress) {
+	if p.Preview != nil {
+		r.preview.Store(p.Preview)
+	}
+	r.latest.Store(&p)
+	if r.pending.CompareAndSwap(false, true) {
+		r.maker.loop.Post(r.update)
+	}
+}
+
+// update tells the newest progress.
+func (r *Run) update() {
+	r.pending.Store(false)
+	if r.maker.run == r {
+		r.Progress = *r.latest.Load()
+		r.maker.Progress.tell(r.preview.Swap(nil))
+	}
+}
+
+func (r *Run) made(m Made) {
+	r.Done++
+	r.Progress = inference.Progress{}
+	r.maker.Made.tell(m)
+}
+
+// Rest is what is left of the batch, if anything is.
+func (r *Run) Rest() (rest Batch, ok bool) {
+	rest = r.Batch.After(r.Done)
+	return rest, rest.Count > 0
+}
+
+// Fraction is how much of the batch is done, from 0 to 1.
+func (r *Run) Fraction() float64 {
+	return (float64(r.Done) + r.Progress.Fraction) / float64(r.Batch.Count)
+}
+
+func (m *Maker) ended(r *Run, err error) {
+	r.cancel()
+	m.run = nil
+	if save := (SaveError{}); errors.As(err, &save) {
+		if rest, ok := r.Rest(); ok { // it waits on, in front of what waits
+			m.queue.Insert(0, rest)
+		}
+		m.queue.Pause()
+	}
+	m.Ended.tell(Ended{r, err})
+	m.Next()
+}

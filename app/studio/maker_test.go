@@ -1,0 +1,209 @@
+package studio
+
+import (
+	"context"
+	"errors"
+	"image"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"kleinbild/inference"
+	"kleinbild/inference/picture"
+)
+
+// painter is an engine that makes grey pictures at once. hold, if it is not nil, keeps each one until something is
+// sent.
+type painter struct {
+	fail error
+	hold chan struct{}
+	made []inference.Request
+}
+
+func (p *painter) Info() inference.Info {
+	return inference.Info{Model: "painter", Digest: "p", Device: "d"}
+}
+
+func (p *painter) CountTokens(prompt string) (int, int, error) { return len(prompt), 512, nil }
+
+func (p *painter) Work(req inference.Request) float64 { return 10 }
+
+func (p *painter) Close() error { return nil }
+
+func (p *painter) Generate(
+	ctx context.Context, req inference.Request, progress func(inference.Progress),
+) (*inference.Result, error) {
+	p.made = append(p.made, req)
+	preview := image.NewRGBA(image.Rect(0, 0, 4, 4))
+	progress(inference.Progress{Stage: inference.StageSteps, Step: 1, Total: 2, Fraction: 0.5, Preview: preview})
+	if p.hold != nil {
+		select {
+		case <-p.hold:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	if p.fail != nil {
+		return nil, p.fail
+	}
+	m := picture.Metadata{Prompt: req.Prompt(), Seed: req.Seed(), Width: 64, Height: 64, ModelDigest: "p", Device: "d"}
+	return &inference.Result{Image: image.NewRGBA(image.Rect(0, 0, 64, 64)), Metadata: m}, nil
+}
+
+// rig is a studio whose loop is the test's own goroutine.
+type rig struct {
+	*Studio
+	t      *testing.T
+	dir    string
+	engine *painter
+	posted chan func()
+	events []string
+}
+
+// newRig opens a studio over a folder, with its model; what a rig of an earlier start has kept in it is there.
+func newRig(t *testing.T, dir string, engine *painter) *rig {
+	t.Helper()
+	r := &rig{t: t, dir: dir, engine: engine, posted: make(chan func(), 1000)}
+	loop := NewLoop(func(f func()) { r.posted <- f }, func(f func()) { go f() })
+	r.Studio = New(loop, Config{
+		Version: "test", Preferences: memory{},
+		HistoryFile: filepath.Join(dir, "history.db"), PicturesDir: filepath.Join(dir, "pictures"),
+		Open:      func(context.Context, inference.Options) (Engine, error) { return engine, nil },
+		Bin:       Bin{Throw: os.Remove},
+		SpareDirs: func() []string { return nil },
+	})
+	r.Maker.Began.Subscribe(func(run *Run) { r.note("began " + run.Batch.Desk.Prompt) })
+	r.Maker.Made.Subscribe(func(m Made) { r.note("made " + m.Picture.Meta.Prompt) })
+	r.Maker.Ended.Subscribe(func(e Ended) {
+		if e.Err != nil {
+			r.note("ended: " + e.Err.Error())
+		}
+	})
+	r.Maker.Idle.Subscribe(func() { r.note("idle") })
+	r.Model.Opened.Subscribe(func(error) { r.Maker.Next() })
+	r.Model.Open(inference.Options{})
+	r.until("the model is open", func() bool { return r.Model.Engine() != nil })
+	t.Cleanup(loop.Close)
+	return r
+}
+
+func (r *rig) note(what string) { r.events = append(r.events, what) }
+
+// until runs what is posted until done.
+func (r *rig) until(what string, done func() bool) {
+	r.t.Helper()
+	deadline := time.After(20 * time.Second)
+	for !done() {
+		select {
+		case f := <-r.posted:
+			f()
+		case <-deadline:
+			r.t.Fatalf("waited in vain: %s; so far %q", what, r.events)
+		}
+	}
+}
+
+func small(prompt string, count int) Batch {
+	size := picture.Size{Width: 64, Height: 64}
+	return Batch{Desk: Desk{Prompt: prompt, Count: count}, Size: size, Seed: 7, Count: count}
+}
+
+// TestMaker makes what is in the queue, one batch after the other, and tells each step of it.
+func TestMaker(t *testing.T) {
+	r := newRig(t, t.TempDir(), &painter{})
+	r.events = nil
+	r.Queue.Add(small("a", 2))
+	r.Queue.Add(small("b", 1))
+	r.Maker.Next()
+	r.until("all is made", func() bool { return r.Maker.Run() == nil && r.Queue.Empty() })
+	want := "began a, made a, made a, began b, made b, idle"
+	if got := strings.Join(r.events, ", "); got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	var seeds []uint64
+	for _, req := range r.engine.made {
+		seeds = append(seeds, req.Seed())
+	}
+	if !slices.Equal(seeds, []uint64{7, 8, 7}) {
+		t.Errorf("seeds %v", seeds)
+	}
+	entries := r.Album.Entries()
+	if len(entries) != 3 || entries[0].Picture.Prompt != "b" || entries[0].Picture.Version != "test" {
+		t.Fatalf("the history has %d entries: %+v", len(entries), entries)
+	}
+	for _, e := range entries {
+		if _, err := os.Stat(e.Path); err != nil {
+			t.Error(err)
+		}
+	}
+	if got := r.Album.Prompts(); !slices.Equal(got, []string{"b", "a"}) {
+		t.Errorf("prompts %q", got)
+	}
+	info, other := r.engine.Info(), inference.Info{Digest: "q"}
+	if r.Album.Estimate(info, 20) < r.Album.Estimate(info, 10) || r.Album.Estimate(other, 10) != 0 {
+		t.Error("the estimate is not that of the same model, or does not grow with the work")
+	}
+}
+
+func TestMakerStops(t *testing.T) {
+	for _, row := range []struct {
+		name   string
+		do     func(r *rig)
+		events string
+		waits  string
+	}{
+		{"cancelled", func(r *rig) { r.Maker.Cancel() }, "began a, ended: context canceled, began b, made b, idle", ""},
+		{"failed", func(r *rig) { r.engine.fail = errors.New("broken"); r.engine.hold <- struct{}{} },
+			"began a, ended: broken, began b, ended: broken, idle", ""},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			r := newRig(t, t.TempDir(), &painter{hold: make(chan struct{}, 9)})
+			r.events = nil
+			r.Queue.Add(small("a", 2))
+			r.Queue.Add(small("b", 1))
+			progress := 0
+			r.Maker.Progress.Subscribe(func(preview *image.RGBA) {
+				if preview != nil && r.Maker.Run().Fraction() > 0 {
+					progress++
+				}
+			})
+			r.Maker.Next()
+			r.until("a preview", func() bool { return progress > 0 })
+			row.do(r)
+			for range 2 {
+				r.engine.hold <- struct{}{}
+			}
+			r.until("the end", func() bool { return r.Maker.Run() == nil && r.Queue.Empty() })
+			if got := strings.Join(r.events, ", "); got != row.events {
+				t.Errorf("%s, want %s", got, row.events)
+			}
+		})
+	}
+}
+
+// TestUnwritableFolder: what cannot be saved waits, paused, in front of the rest.
+func TestUnwritableFolder(t *testing.T) {
+	r := newRig(t, t.TempDir(), &painter{})
+	file := filepath.Join(r.dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.Settings.SetPicturesDir(filepath.Join(file, "inside"))
+	r.Queue.Add(small("a", 1))
+	r.Queue.Add(small("b", 1))
+	r.Maker.Next()
+	r.until("the end", func() bool { return r.Queue.Paused() && r.Maker.Run() == nil })
+	if r.Queue.prompts() != "a b" || len(r.engine.made) != 0 {
+		t.Errorf("%q wait, %d computed", r.Queue.prompts(), len(r.engine.made))
+	}
+	r.Settings.SetPicturesDir("")
+	r.Queue.GoOn()
+	r.Maker.Next()
+	r.until("all is made", func() bool { return r.Queue.Empty() && r.Maker.Run() == nil })
+	if len(r.Album.Entries()) != 2 {
+		t.Errorf("%d in the history", len(r.Album.Entries()))
+	}
+}

@@ -1,0 +1,72 @@
+package studio
+
+import (
+	"context"
+	"strconv"
+
+	"kleinbild/inference"
+)
+
+// Studio is the state of one window. Each part says by its events what has changed; none of them knows who listens.
+type Studio struct {
+	Loop     *Loop
+	Settings Settings
+	Model    *Model
+	Desk     *Workspace
+	Queue    *Queue
+	Album    *Album
+	Maker    *Maker
+	Keeper   *Keeper
+
+	picturesDir string
+}
+
+// Config is what a studio is opened with.
+type Config struct {
+	Version     string // of the program
+	Preferences Preferences
+	// Open opens a model, as inference.Open.
+	Open        func(context.Context, inference.Options) (Engine, error)
+	HistoryFile string
+	Bin         Bin
+	// PicturesDir is the folder of pictures unless the settings name another one. SpareDirs take a picture that its folder
+	// does not take once it is made.
+	PicturesDir string
+	SpareDirs   func() []string
+}
+
+// New returns a studio with a new desk. It reads and opens nothing yet: see Album.Open, Keeper.Open and Model.Open.
+func New(loop *Loop, cfg Config) *Studio {
+	s := &Studio{
+		Loop: loop, Settings: NewSettings(cfg.Preferences), Desk: &Workspace{}, Queue: &Queue{},
+		picturesDir: cfg.PicturesDir,
+	}
+	s.Model = NewModel(loop, cfg.Open)
+	s.Album = NewAlbum(loop, cfg.HistoryFile, cfg.Bin)
+	s.Maker = NewMaker(loop, s.Queue, s.Model, Output{
+		Version: cfg.Version, Dir: s.PicturesDir, Others: cfg.SpareDirs, Store: s.Album.Store(),
+	})
+	s.Maker.Made.Subscribe(func(m Made) {
+		if m.Entry != nil {
+			s.Album.Added(*m.Entry)
+		}
+	})
+	s.Keeper = NewKeeper(loop, s.Desk, s.Queue, s.Maker)
+	seed := s.Settings.LockedSeed()
+	s.Desk.desk = Desk{Aspect: s.Settings.Aspect(), Count: s.Settings.Count(), Seed: seed, Locked: seed != ""}
+	if seed == "" {
+		s.Desk.desk.Seed = RollSeed()
+	}
+	return s
+}
+
+// PicturesDir is where pictures are saved: in the folder that the user chose, or else in the usual one.
+func (s *Studio) PicturesDir() string {
+	if dir := s.Settings.PicturesDir(); dir != "" {
+		return dir
+	}
+	return s.picturesDir
+}
+
+// RollSeed draws a seed.
+func RollSeed() string { return strconv.FormatUint(inference.RandomSeed(), 10) }

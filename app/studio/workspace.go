@@ -1,0 +1,103 @@
+package studio
+
+// Workspace is the desk that the artist works at, with its undo and redo. Whoever changes something of the desk does it
+// here; a widget that shows something of it subscribes to Laid.
+type Workspace struct {
+	Changed Signal      // the desk is another one, or may be
+	Chosen  Signal      // so too, but not by typing alone
+	Laid    Event[Desk] // a whole desk was laid out: all of it is to be shown
+
+	desk  Desk
+	past  History
+	steps int // counts what was done, undone and redone
+	held  int // a step is under way, which is recorded as a whole
+}
+
+// Desk returns the desk as it is.
+func (w *Workspace) Desk() Desk { return w.desk }
+
+// Steps counts what was done, undone and redone so far.
+func (w *Workspace) Steps() int { return w.steps }
+
+// Type changes what is typed. That is no step, as texts have an undo of their own; it comes along with the next step.
+func (w *Workspace) Type(do func(*Desk)) {
+	do(&w.desk)
+	if w.held == 0 {
+		w.Changed.tell()
+	}
+}
+
+// Choose changes what is chosen. If that is another choice now, it is a step.
+func (w *Workspace) Choose(do func(*Desk)) {
+	before := w.desk
+	do(&w.desk)
+	if w.held == 0 && !w.desk.SameChoices(before) {
+		w.record(Step{Desk: before, TextsStay: true})
+	}
+	w.told()
+}
+
+// Change does one thing to the desk, which undo takes back as a whole, and says whether the desk is another one now.
+func (w *Workspace) Change(do func()) bool { return w.Do(Step{}, do) }
+
+// Do is Change for a step that changes more than the desk.
+func (w *Workspace) Do(step Step, do func()) bool {
+	if w.held > 0 { // part of a greater step
+		do()
+		return false
+	}
+	step.Desk = w.desk
+	w.Amend(do)
+	if step.Undo == nil && w.desk.Same(step.Desk) {
+		return false
+	}
+	step.TextsStay, step.ChoicesStay = w.desk.SameTexts(step.Desk), w.desk.SameChoices(step.Desk)
+	w.record(step)
+	return true
+}
+
+// Amend changes the desk without a step of its own.
+func (w *Workspace) Amend(do func()) {
+	w.held++
+	do()
+	w.held--
+	w.told()
+}
+
+// Lay lays out a whole desk, which is no step by itself.
+func (w *Workspace) Lay(d Desk) {
+	w.Amend(func() {
+		w.desk = d
+		w.Laid.tell(d)
+	})
+}
+
+// Undo takes the last step back, Redo does it again.
+func (w *Workspace) Undo() { w.turn(w.past.Undo, func(s Step) func() { return s.Undo }) }
+func (w *Workspace) Redo() { w.turn(w.past.Redo, func(s Step) func() { return s.Redo }) }
+
+func (w *Workspace) turn(take func(Desk) (Step, bool), more func(Step) func()) {
+	present := w.desk
+	step, ok := take(present)
+	if !ok {
+		return
+	}
+	w.steps++
+	w.Lay(step.Show(present))
+	if do := more(step); do != nil {
+		do()
+	}
+}
+
+func (w *Workspace) record(s Step) {
+	w.past.Do(s)
+	w.steps++
+}
+
+// told tells a change, unless a greater one is under way.
+func (w *Workspace) told() {
+	if w.held == 0 {
+		w.Changed.tell()
+		w.Chosen.tell()
+	}
+}
