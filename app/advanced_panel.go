@@ -9,6 +9,7 @@ import (
 	fynetheme "fyne.io/fyne/v2/theme"
 	"fyne.io/fyne/v2/widget"
 
+	"kleinbild/app/studio"
 	"kleinbild/app/ui"
 	"kleinbild/inference"
 )
@@ -49,10 +50,17 @@ func newAdvancedPanel(s *session) *advancedPanel {
 	p.fold = ui.NewButton("", p.toggle)
 	p.fold.Quiet = true
 	p.steps, p.guidance = ui.NewField(s.keys), ui.NewField(s.keys)
-	p.steps.OnChanged = func(string) { s.requestChanged() }
-	p.guidance.OnChanged = func(string) { s.requestChanged() }
-	p.device = ui.NewChoice(s.keys, deviceChoices, s.set.device(), func(v string) {
-		s.set.setDevice(v)
+	p.steps.OnChanged = func(text string) {
+		s.Desk.Type(func(d *studio.Desk) { d.Steps = text })
+		s.requestChanged()
+	}
+	p.guidance.OnChanged = func(text string) {
+		s.Desk.Type(func(d *studio.Desk) { d.Guidance = text })
+		s.requestChanged()
+	}
+	s.Desk.Laid.Subscribe(p.lay)
+	p.device = ui.NewChoice(s.keys, deviceChoices, string(s.set.Device()), func(v string) {
+		s.set.SetDevice(inference.Device(v))
 		s.openModel(inference.Options{})
 	})
 	p.theme = ui.NewChoice(s.keys, themeChoices, s.set.theme(), func(v string) {
@@ -71,6 +79,16 @@ func newAdvancedPanel(s *session) *advancedPanel {
 	p.content = ui.Arranged(func() fyne.Size { return fyne.NewSize(0, p.height()) }, p.place)
 	p.refresh()
 	return p
+}
+
+// lay shows what of a desk is here.
+func (p *advancedPanel) lay(d studio.Desk) {
+	if p.steps.Text != d.Steps {
+		p.steps.SetText(ui.FirstRunes(d.Steps, ui.MaxFieldRunes))
+	}
+	if p.guidance.Text != d.Guidance {
+		p.guidance.SetText(ui.FirstRunes(d.Guidance, ui.MaxFieldRunes))
+	}
 }
 
 func (p *advancedPanel) toggle() {
@@ -99,9 +117,8 @@ func (p *advancedPanel) refresh() {
 		arrow = fynetheme.MenuDropDownIcon()
 	}
 	p.arrow.SetResource(ui.Themed(arrow, ui.ColorDim))
-	var info inference.Info
-	if p.s.engine != nil {
-		info = p.s.engine.Info()
+	info, ok := p.s.Model.Info()
+	if ok {
 		p.steps.SetPlaceHolder(strconv.Itoa(info.Steps))
 		p.guidance.SetPlaceHolder(strconv.FormatFloat(info.Guidance, 'g', -1, 64))
 	}
@@ -111,8 +128,8 @@ func (p *advancedPanel) refresh() {
 		model = "none"
 	}
 	p.model.Set(model, ui.ColorText)
-	p.folder.Set(p.s.picturesDir(), ui.ColorText)
-	if base := filepath.Base(p.s.picturesDir()); p.folder.Natural().Width > 150 {
+	p.folder.Set(p.s.PicturesDir(), ui.ColorText)
+	if base := filepath.Base(p.s.PicturesDir()); p.folder.Natural().Width > 150 {
 		p.folder.Set("…"+string(filepath.Separator)+base, ui.ColorText)
 	}
 	name := ui.NewLabel("Advanced", ui.ColorDim, ui.SizeText)
@@ -173,10 +190,7 @@ func (p *advancedPanel) fill(ask *inference.Ask) (err error) {
 func (p *advancedPanel) setNumbers(steps int, guidance float64) {
 	p.steps.SetText("")
 	p.guidance.SetText("")
-	var info inference.Info
-	if p.s.engine != nil {
-		info = p.s.engine.Info()
-	}
+	info, _ := p.s.Model.Info()
 	if steps > 0 && steps != info.Steps {
 		p.steps.SetText(strconv.Itoa(steps))
 	}

@@ -1,8 +1,8 @@
 // Package app is the window: a canvas, a prompt, four numbered reference slots, sizes, and the history of what was
 // made. It drives an Engine and knows nothing of how pictures are computed.
 //
-// Everything here runs on Fyne's goroutine, except what session.background starts; that hands its outcome back through
-// session.post, the only crossing.
+// Everything here runs on Fyne's goroutine, except what studio.Loop starts in the background; that hands its outcome back
+// through Loop.Post, the only crossing.
 package app
 
 import (
@@ -10,20 +10,18 @@ import (
 
 	"fyne.io/fyne/v2"
 
+	"kleinbild/app/studio"
 	"kleinbild/inference"
 )
 
 // ID names the app to the system: its preferences, its desktop file.
 const ID = "io.github.kleinbild.Kleinbild"
 
-// Engine is what the window needs of inference.Engine. CountTokens and Work may be called while Generate runs.
-type Engine interface {
-	Info() inference.Info
-	Generate(ctx context.Context, req inference.Request, progress func(inference.Progress)) (*inference.Result, error)
-	CountTokens(prompt string) (count, limit int, err error)
-	Work(req inference.Request) float64
-	Close() error
-}
+// Engine and Planner are what makes pictures.
+type (
+	Engine  = studio.Engine
+	Planner = studio.Planner
+)
 
 // Model is a model that was found on this machine.
 type Model struct {
@@ -40,12 +38,6 @@ type Download struct {
 	About     string // a few words
 	// Agree is what the user has to agree to before the download, in one sentence; "" for nothing.
 	Agree string
-}
-
-// Planner is an Engine that knows beforehand what a picture takes of a graphics card's memory.
-type Planner interface {
-	// Plan may take a moment. It fails with inference.ErrNoPlan where there is no card to plan for.
-	Plan(req inference.Request) (inference.Plan, error)
 }
 
 // Catalogue fetches models. Get resumes what an earlier call left, and returns what Options.Model takes; it is called

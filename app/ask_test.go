@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"kleinbild/app/studio"
 	"kleinbild/inference"
 	"kleinbild/inference/asktest"
 )
@@ -26,10 +27,12 @@ func TestBadAsks(t *testing.T) {
 		if c.Prompt != "" {
 			b.prompt.entry.Text = c.Prompt
 		}
-		b.shape.aspect = b.set.aspect()
-		if c.Size != "" {
-			b.shape.aspect, b.shape.custom = "", *size
-		}
+		b.Desk.Choose(func(d *studio.Desk) {
+			d.Aspect = b.set.Aspect()
+			if c.Size != "" {
+				d.Aspect, d.Size = "", *size
+			}
+		})
 		b.shape.setSeed(firstSeed)
 		if c.Seed != "" {
 			b.shape.setSeed(c.Seed)

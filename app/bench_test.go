@@ -19,6 +19,7 @@ import (
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/test"
 
+	"kleinbild/app/studio"
 	"kleinbild/app/ui"
 	"kleinbild/inference"
 	"kleinbild/inference/picture"
@@ -255,16 +256,16 @@ func newBench(t *testing.T, size fyne.Size, options ...benchOption) *bench {
 // open makes a window and waits until it is ready.
 func (b *bench) open(a fyne.App, cfg Config, size fyne.Size) *session {
 	w := a.NewWindow("")
-	s := newSession(a, w, cfg, func(f func()) { b.posted <- f }, b.spawn)
-	s.after = b.clock.after
+	s := newSession(a, w, cfg, studio.NewLoop(func(f func()) { b.posted <- f }, b.spawn))
+	s.Loop.After = b.clock.after
 	b.t.Cleanup(func() {
-		s.close()
+		s.Loop.Close()
 		for b.working.Load() > 0 { // they write into folders that go with the test
 			time.Sleep(time.Millisecond)
 		}
 	})
 	w.Resize(size)
-	b.until("the model is open", func() bool { return !s.opening })
+	b.until("the model is open", func() bool { return !s.Model.Opening() })
 	b.settle()
 	return s
 }
@@ -299,7 +300,7 @@ func (b *bench) settle() {
 		b.prompt.countTokens() // not to wait for a pause in typing
 	}
 	held := int32(0)
-	if b.engine.hold != nil && b.session.run != nil {
+	if b.engine.hold != nil && b.session.Maker.Run() != nil {
 		held = 1
 	}
 	b.until("the window rests", func() bool { return b.working.Load() <= held && len(b.posted) == 0 })
@@ -344,10 +345,10 @@ func (b *bench) write(name string, img image.Image) string {
 // make generates and waits for the end.
 func (b *bench) make(prompt string) {
 	b.t.Helper()
-	n := len(b.strip.all)
+	n := len(b.Album.Entries())
 	b.prompt.setText(prompt)
 	b.generate()
-	b.until("a picture of "+prompt, func() bool { return b.run == nil && len(b.strip.all) >= n+b.shape.count })
+	b.until("a picture of "+prompt, func() bool { return b.Maker.Run() == nil && len(b.Album.Entries()) >= n+b.shape.count() })
 }
 
 // capture draws the window.

@@ -10,6 +10,7 @@ import (
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/widget"
 
+	"kleinbild/app/studio"
 	"kleinbild/app/ui"
 	"kleinbild/history"
 	"kleinbild/inference"
@@ -34,14 +35,14 @@ type canvasPanel struct {
 	emptyStart *ui.Button
 	comparing  bool
 	previewing bool
-	away       bool     // another picture was opened while pictures are being made
-	unseen     []*shown // finished meanwhile, the newest last
+	away       bool              // another picture was opened while pictures are being made
+	unseen     []*studio.Picture // finished meanwhile, the newest last
 	content    *fyne.Container
 }
 
 func newCanvasPanel(s *session) *canvasPanel {
 	p := &canvasPanel{s: s, ground: ui.NewBox(ui.ColorCanvas, 0), view: ui.NewPictureView()}
-	p.view.Background = s.background
+	p.view.Background = s.Loop.Background
 	p.view.OnChanged = p.refreshTools
 	p.view.OnMenu = p.showMenu
 	p.view.OnCarry, p.view.OnDrop = p.carry, p.dropCarried
@@ -112,7 +113,7 @@ func (p *canvasPanel) layout() { p.content.Refresh() }
 func (p *canvasPanel) refresh() {
 	s := p.s
 	// No model, or one that was asked to be changed: the page that offers models.
-	start := s.start.asked || s.engine == nil && !s.opening && s.openError != nil
+	start := s.start.asked || s.Model.Engine() == nil && !s.Model.Opening() && s.Model.Err() != nil
 	if !start && s.shown == nil && len(p.unseen) > 0 {
 		p.showNewest() // it came while the page was open
 		return
@@ -153,7 +154,7 @@ func (p *canvasPanel) refreshTools() {
 	ui.Show(p.newer, picture && len(p.unseen) > 0)
 	ui.Show(p.percent, picture)
 	ui.Show(p.fit, picture && !p.view.Fitted())
-	ui.Show(p.compare, finished && p.s.shown.before != nil)
+	ui.Show(p.compare, finished && p.s.shown.Before != nil)
 	ui.Show(p.copy, finished)
 	ui.Show(p.save, finished)
 	p.compare.SetChosen(p.comparing)
@@ -164,10 +165,9 @@ func (p *canvasPanel) refreshTools() {
 // smallModel is the side of the pictures of a model that is for trying things only, 0 for a full one.
 func (s *session) smallModel() int {
 	const full = 512
-	if s.engine != nil {
-		if n := s.engine.Info().NativeSize; n > 0 && n < full {
-			return n
-		}
+	info, _ := s.Model.Info()
+	if n := info.NativeSize; n > 0 && n < full {
+		return n
 	}
 	return 0
 }
@@ -176,7 +176,6 @@ func (s *session) smallModel() int {
 func (p *canvasPanel) example() {
 	p.s.prompt.setText("A small red house on a green hill, morning light")
 	p.s.win.Canvas().Focus(p.s.prompt.entry)
-	p.s.requestChanged()
 	p.refresh()
 }
 
@@ -190,14 +189,14 @@ func (p *canvasPanel) occupied() bool {
 }
 
 // offer shows a picture that was just made, or where the canvas is occupied a sign of it.
-func (p *canvasPanel) offer(pic *shown) {
+func (p *canvasPanel) offer(pic *studio.Picture) {
 	// What lies on no disk is on the canvas or lost.
-	if pic.path == "" || !p.occupied() {
+	if pic.Path == "" || !p.occupied() {
 		p.show(pic)
 		return
 	}
 	if n := len(p.unseen); n > 0 {
-		p.unseen[n-1] = &shown{id: p.unseen[n-1].id} // only the newest can be asked for: the others count
+		p.unseen[n-1] = &studio.Picture{ID: p.unseen[n-1].ID} // only the newest can be asked for: the others count
 	}
 	p.unseen = append(p.unseen, pic)
 	p.refresh()
@@ -212,8 +211,8 @@ func (p *canvasPanel) showNewest() {
 }
 
 // seen takes a picture, or with the newest all, off what is to be looked at.
-func (p *canvasPanel) seen(pic *shown) {
-	i := slices.IndexFunc(p.unseen, func(u *shown) bool { return u == pic || u.id != 0 && u.id == pic.id })
+func (p *canvasPanel) seen(pic *studio.Picture) {
+	i := slices.IndexFunc(p.unseen, func(u *studio.Picture) bool { return u == pic || u.ID != 0 && u.ID == pic.ID })
 	switch {
 	case i == len(p.unseen)-1:
 		p.unseen = nil
@@ -223,14 +222,14 @@ func (p *canvasPanel) seen(pic *shown) {
 }
 
 // show puts a finished picture on the canvas.
-func (p *canvasPanel) show(pic *shown) {
+func (p *canvasPanel) show(pic *studio.Picture) {
 	p.seen(pic)
 	p.s.shown = pic
-	p.s.shape.chosen = false
+	p.s.shape.asked = false
 	p.previewing = false
 	p.s.start.asked = false
 	p.draw()
-	p.s.strip.mark(pic.id)
+	p.s.strip.mark(pic.ID)
 }
 
 func (p *canvasPanel) draw() {
@@ -238,11 +237,11 @@ func (p *canvasPanel) draw() {
 	if pic == nil {
 		p.view.Set(nil, image.Point{}, nil)
 	} else {
-		before := pic.before
+		before := pic.Before
 		if !p.comparing {
 			before = nil
 		}
-		p.view.Set(pic.image, pic.image.Rect.Size(), before)
+		p.view.Set(pic.Image, pic.Image.Rect.Size(), before)
 	}
 	p.refresh()
 }
@@ -263,7 +262,7 @@ func (p *canvasPanel) dropPreview() {
 }
 
 func (p *canvasPanel) toggleCompare() {
-	if p.s.shown == nil || p.s.shown.before == nil {
+	if p.s.shown == nil || p.s.shown.Before == nil {
 		return
 	}
 	p.comparing = !p.comparing
@@ -287,10 +286,10 @@ func (p *canvasPanel) dropCarried() {
 	target := s.slotDropped()
 	switch {
 	case target == nil || s.shown == nil:
-	case s.shown.path == "":
+	case s.shown.Path == "":
 		s.notice.Say("This picture is not saved yet: save it first, then use it.", ui.Action{Text: "Save as…", Do: s.saveCopy})
 	default:
-		s.slots.add(target.number, []string{s.shown.path})
+		s.slots.add(target.number, []string{s.shown.Path})
 	}
 }
 
@@ -299,7 +298,7 @@ func (p *canvasPanel) showMenu(pos fyne.Position) {
 	if s.shown == nil || p.previewing {
 		return
 	}
-	widget.ShowPopUpMenuAtPosition(s.pictureMenu(s.shown.meta, s.shown.path, s.shown.id, true), s.win.Canvas(), pos)
+	widget.ShowPopUpMenuAtPosition(s.pictureMenu(s.shown.Meta, s.shown.Path, s.shown.ID, true), s.win.Canvas(), pos)
 }
 
 // pictureMenu is what can be done with a picture that was made; onCanvas adds what needs it on show.
@@ -325,12 +324,12 @@ func (s *session) pictureMenu(meta picture.Metadata, path string, id uint64, onC
 // openEntry shows a picture of the history.
 func (s *session) openEntry(e history.Entry) {
 	s.strip.mark(e.ID)
-	s.background(func() func() {
+	s.Loop.Background(func() func() {
 		img, err := history.Read(e.Path)
 		var before *image.RGBA
 		if refs := e.Picture.References; err == nil && len(refs) > 0 && refs[0].Path != "" {
 			// For comparison only: a reference that is gone or another picture now is simply not offered.
-			if ref, err := inference.OpenReference(s.closing, refs[0].Path); err == nil && ref.FileSHA256 == refs[0].SHA256 {
+			if ref, err := inference.OpenReference(s.Loop.Closing, refs[0].Path); err == nil && ref.FileSHA256 == refs[0].SHA256 {
 				before = ref.Image
 			}
 		}
@@ -342,8 +341,8 @@ func (s *session) openEntry(e history.Entry) {
 			case err != nil:
 				s.notice.fail(err)
 			case s.strip.row.Marked == e.ID:
-				s.view.away = s.run != nil
-				s.view.show(&shown{image: img, meta: e.Picture, path: e.Path, id: e.ID, before: before})
+				s.view.away = s.Maker.Run() != nil
+				s.view.show(&studio.Picture{Image: img, Meta: e.Picture, Path: e.Path, ID: e.ID, Before: before})
 			}
 		}
 	})

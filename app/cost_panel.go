@@ -47,7 +47,7 @@ func (p *costPanel) place(size fyne.Size) {
 }
 
 func (p *costPanel) refresh() {
-	engine := p.s.engine
+	engine := p.s.Model.Engine()
 	p.asked++
 	switch {
 	case engine != nil:
@@ -57,7 +57,7 @@ func (p *costPanel) refresh() {
 			p.plan(planner)
 			return
 		}
-	case p.s.opening:
+	case p.s.Model.Opening():
 		p.model.Set("Opening the model…", ui.ColorDim)
 	default:
 		p.model.Set("No model", ui.ColorDim)
@@ -72,7 +72,7 @@ func (p *costPanel) plan(planner Planner) {
 		return
 	}
 	asked := p.asked
-	p.s.background(func() func() {
+	p.s.Loop.Background(func() func() {
 		plan, err := planner.Plan(req)
 		return func() {
 			switch {

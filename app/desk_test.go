@@ -11,6 +11,7 @@ import (
 	"github.com/adrg/xdg"
 
 	"kleinbild/app/shell"
+	"kleinbild/app/studio"
 	"kleinbild/app/ui"
 	"kleinbild/inference/picture"
 )
@@ -36,7 +37,7 @@ func (b *bench) tapUndo() {
 
 func TestUndoOfSlots(t *testing.T) {
 	b := newBench(t, usual)
-	b.undo() // of nothing
+	b.Desk.Undo() // of nothing
 	one, two, three := b.file("one.png", 64, 64, 1), b.file("two.png", 64, 64, 2), b.file("three.png", 64, 64, 3)
 	b.slots.add(0, []string{one, two})
 	b.settle()
@@ -50,9 +51,9 @@ func TestUndoOfSlots(t *testing.T) {
 	if got := b.prompt.entry.Text; got != "typed since" {
 		t.Errorf("prompt %q: what was typed since is not part of the step", got)
 	}
-	b.redo()
+	b.Desk.Redo()
 	b.wantNames("two.png")
-	b.undo()
+	b.Desk.Undo()
 
 	b.slots.add(1, []string{three})
 	b.settle()
@@ -68,32 +69,32 @@ func TestUndoOfSlots(t *testing.T) {
 	b.slots.add(1, []string{broken})
 	b.settle()
 	b.wantNames("two.png")
-	b.undo()
+	b.Desk.Undo()
 	b.settle()
 	b.wantNames("one.png", "two.png")
 
 	b.slots.move(1, 2)
 	b.shape.choose(picture.Square)
 	b.shape.setCount(4)
-	b.undo()
-	b.undo()
-	if b.shape.count != 1 || b.shape.aspect != picture.DefaultAspectRatio {
-		t.Errorf("count %d, aspect %s", b.shape.count, b.shape.aspect)
+	b.Desk.Undo()
+	b.Desk.Undo()
+	if b.shape.count() != 1 || b.shape.aspect() != picture.DefaultAspectRatio {
+		t.Errorf("count %d, aspect %s", b.shape.count(), b.shape.aspect())
 	}
 	b.wantNames("two.png", "one.png")
-	b.undo()
+	b.Desk.Undo()
 	b.wantNames("one.png", "two.png")
-	b.undo() // both came in one step
+	b.Desk.Undo() // both came in one step
 	b.wantNames()
-	b.undo()
+	b.Desk.Undo()
 	b.wantNames()
 	for range 4 {
-		b.redo()
+		b.Desk.Redo()
 	}
 	b.settle()
 	b.wantNames("two.png", "one.png")
-	if b.shape.count != 4 {
-		t.Errorf("count %d after all was done again", b.shape.count)
+	if b.shape.count() != 4 {
+		t.Errorf("count %d after all was done again", b.shape.count())
 	}
 }
 
@@ -134,16 +135,16 @@ func TestRestoreIsUndone(t *testing.T) {
 	b.shape.setLocked(true)
 	b.slots.add(0, []string{b.file("one.png", 64, 64, 1)})
 	b.settle()
-	b.restore(b.strip.all[0].Picture)
-	if b.prompt.entry.Text != "made" || b.shape.seedEntry.Text != firstSeed || b.shape.locked || b.slots.count() != 0 {
-		t.Errorf("restored %q, seed %s locked %v", b.prompt.entry.Text, b.shape.seedEntry.Text, b.shape.locked)
+	b.restore(b.Album.Entries()[0].Picture)
+	if b.prompt.entry.Text != "made" || b.shape.seedEntry.Text != firstSeed || b.shape.locked() || b.slots.count() != 0 {
+		t.Errorf("restored %q, seed %s locked %v", b.prompt.entry.Text, b.shape.seedEntry.Text, b.shape.locked())
 	}
 	b.tapUndo()
-	if b.prompt.entry.Text != "unfinished" || b.shape.seedEntry.Text != "5" || !b.shape.locked {
-		t.Errorf("undone: %q, seed %s locked %v", b.prompt.entry.Text, b.shape.seedEntry.Text, b.shape.locked)
+	if b.prompt.entry.Text != "unfinished" || b.shape.seedEntry.Text != "5" || !b.shape.locked() {
+		t.Errorf("undone: %q, seed %s locked %v", b.prompt.entry.Text, b.shape.seedEntry.Text, b.shape.locked())
 	}
 	b.wantNames("one.png")
-	b.redo()
+	b.Desk.Redo()
 	if b.prompt.entry.Text != "made" {
 		t.Errorf("done again: %q", b.prompt.entry.Text)
 	}
@@ -165,28 +166,28 @@ func TestQueueIsUndone(t *testing.T) {
 	waits := func(want string) {
 		t.Helper()
 		var prompts []string
-		for _, j := range b.queue.Batches() {
+		for _, j := range b.Queue.Batches() {
 			prompts = append(prompts, j.Desk.Prompt)
 		}
 		if got := strings.Join(prompts, " "); got != want {
 			t.Errorf("%q wait, want %q", got, want)
 		}
 	}
-	second := b.queue.Batches()[0].Seed
+	second := b.Queue.Batches()[0].Seed
 	b.prompt.setText("unfinished")
 	b.queued.edit(0)
 	waits("third")
-	if b.prompt.entry.Text != "second" || b.shape.locked || b.queue.Batches()[0].Seed == second {
-		t.Errorf("prompt %q, locked %v", b.prompt.entry.Text, b.shape.locked)
+	if b.prompt.entry.Text != "second" || b.shape.locked() || b.Queue.Batches()[0].Seed == second {
+		t.Errorf("prompt %q, locked %v", b.prompt.entry.Text, b.shape.locked())
 	}
 	b.tapUndo()
 	waits("second third")
 	if b.prompt.entry.Text != "unfinished" {
 		t.Errorf("prompt %q", b.prompt.entry.Text)
 	}
-	b.redo()
+	b.Desk.Redo()
 	waits("third")
-	b.undo()
+	b.Desk.Undo()
 	b.queued.remove(1)
 	b.wantSaid("Removed from the queue.")
 	waits("second")
@@ -197,7 +198,7 @@ func TestQueueIsUndone(t *testing.T) {
 		t.Errorf("prompt %q: the queue's undo took the text", b.prompt.entry.Text)
 	}
 	close(b.engine.hold)
-	b.until("all is made", func() bool { return b.run == nil && len(b.strip.all) == 3 })
+	b.until("all is made", func() bool { return b.Maker.Run() == nil && len(b.Album.Entries()) == 3 })
 }
 
 func TestBinIsUndone(t *testing.T) {
@@ -212,7 +213,7 @@ func TestBinIsUndone(t *testing.T) {
 	for _, p := range []string{"older", "binned", "newer"} {
 		b.make(p)
 	}
-	e := b.strip.all[1]
+	e := b.Album.Entries()[1]
 	b.strip.open(e.ID)
 	b.settle()
 	b.prompt.setText("unfinished")
@@ -231,12 +232,12 @@ func TestBinIsUndone(t *testing.T) {
 	}
 	b.tapUndo()
 	there(true)
-	if b.shown == nil || b.shown.id != e.ID || b.prompt.entry.Text != "unfinished" {
+	if b.shown == nil || b.shown.ID != e.ID || b.prompt.entry.Text != "unfinished" {
 		t.Errorf("shown %v, prompt %q", b.shown, b.prompt.entry.Text)
 	}
-	b.redo()
+	b.Desk.Redo()
 	there(false)
-	b.undo()
+	b.Desk.Undo()
 	there(true)
 }
 
@@ -245,22 +246,23 @@ func TestBinThatGivesNothingBack(t *testing.T) {
 	b := newBench(t, usual)
 	b.engine.info.NativeSize = 128
 	b.make("binned")
-	e := b.strip.all[0]
-	b.strip.throwLater(e, os.Remove)
-	if _, err := os.Stat(e.Path); err != nil || len(b.strip.all) != 0 {
-		t.Fatalf("%v, %d in the history", err, len(b.strip.all))
+	e := b.Album.Entries()[0]
+	b.Album.Bin = studio.Bin{Throw: os.Remove}
+	b.strip.bin(e.ID)
+	if _, err := os.Stat(e.Path); err != nil || len(b.Album.Entries()) != 0 {
+		t.Fatalf("%v, %d in the history", err, len(b.Album.Entries()))
 	}
-	b.strip.unbin(e, false)
-	if len(b.strip.all) != 1 || len(b.strip.binned) != 0 {
-		t.Errorf("%d in the history", len(b.strip.all))
+	b.Desk.Undo()
+	if len(b.Album.Entries()) != 1 {
+		t.Errorf("%d in the history", len(b.Album.Entries()))
 	}
-	b.strip.throwLater(e, os.Remove)
+	b.strip.bin(e.ID)
 	b.leave()
 	if _, err := os.Stat(e.Path); err == nil {
 		t.Error("the window closed, and the picture is still there")
 	}
 	again := b.open(b.app, b.cfg, usual)
-	if len(again.strip.all) != 0 {
+	if len(again.Album.Entries()) != 0 {
 		t.Error("the history still has it")
 	}
 }

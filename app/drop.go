@@ -42,8 +42,8 @@ func (s *session) drop(pos fyne.Position, uris []fyne.URI) {
 
 // receive looks at what came, addresses or paths, away from Fyne's goroutine, and fills slots with it.
 func (s *session) receive(number int, items []string) {
-	store := s.store
-	s.background(func() func() {
+	store := s.Album.Store()
+	s.Loop.Background(func() func() {
 		files, complaint := sift(items)
 		var made *picture.Metadata
 		var by string // who made it, and what of that means nothing here
@@ -100,7 +100,7 @@ func settingsOf(origin picture.Origin) (*picture.Metadata, string) {
 // stranger's, and a path in it is not to be opened, which on a network would be a login.
 func (s *session) locate(store *history.Store, references []picture.ReferenceFile, beside string) {
 	for i, r := range references {
-		path, err := store.FindReference(s.closing, r, beside)
+		path, err := store.FindReference(s.Loop.Closing, r, beside)
 		if err != nil {
 			path = picture.BaseName(r.Path)
 		}

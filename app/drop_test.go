@@ -18,6 +18,7 @@ import (
 	"fyne.io/fyne/v2/storage"
 	"fyne.io/fyne/v2/test"
 
+	"kleinbild/app/studio"
 	"kleinbild/app/ui"
 	"kleinbild/inference"
 	"kleinbild/inference/picture"
@@ -137,11 +138,11 @@ func TestDropsWhileModal(t *testing.T) {
 	b.wantSaid("Close the dialog first")
 	b.prompt.setText("a fox")
 	b.shortcut(ctrl(fyne.KeyReturn))
-	if b.run != nil || len(b.engine.made()) != 0 {
+	if b.Maker.Run() != nil || len(b.engine.made()) != 0 {
 		t.Error("a key of the window's passed through the dialog")
 	}
 	d.Hide()
-	b.view.show(&shown{image: landscape(64, 64, 1)})
+	b.view.show(&studio.Picture{Image: landscape(64, 64, 1)})
 	b.view.showMenu(fyne.NewPos(300, 200)) // a menu is no dialog
 	b.dropAt(b.slots.slots[0], one)
 	b.wantNames("one.png")
@@ -173,7 +174,7 @@ func TestReorderByDragging(t *testing.T) {
 	drag(thumb, middle(b.slots.slots[3]))
 	thumb.DragEnd()
 	b.settle()
-	if n := len(b.names()); n != 3 || b.slots.references()[2].Path != b.strip.all[0].Path {
+	if n := len(b.names()); n != 3 || b.slots.references()[2].Path != b.Album.Entries()[0].Path {
 		t.Errorf("slots %v after a thumbnail was dropped", b.names())
 	}
 }
@@ -203,7 +204,7 @@ func TestPaste(t *testing.T) {
 // TestPasteTextElsewhere: text goes to the prompt from the canvas, too.
 func TestPasteTextElsewhere(t *testing.T) {
 	b := newBench(t, usual)
-	b.view.show(&shown{image: landscape(64, 64, 1)})
+	b.view.show(&studio.Picture{Image: landscape(64, 64, 1)})
 	ui.TakeFocus(b.view.view)
 	b.app.Clipboard().SetContent("a fox")
 	b.pasteText(&fyne.ShortcutPaste{Clipboard: b.app.Clipboard()})
@@ -224,7 +225,7 @@ func TestRestoreSettings(t *testing.T) {
 	b.shape.choose(picture.Match)
 	b.shape.setSeed("42")
 	b.make("with a reference")
-	made := b.strip.all[0].Path
+	made := b.Album.Entries()[0].Path
 
 	b.slots.clearAll()
 	b.prompt.setText("something else")
@@ -236,8 +237,8 @@ func TestRestoreSettings(t *testing.T) {
 	b.settle()
 	b.wantNames("ref.png")
 	size, _ := b.shape.size()
-	if b.prompt.entry.Text != "with a reference" || b.shape.seedEntry.Text != "42" || b.shape.locked || size != (picture.Size{Width: 96, Height: 64}) {
-		t.Errorf("restored %q, seed %s locked %v, %v", b.prompt.entry.Text, b.shape.seedEntry.Text, b.shape.locked, size)
+	if b.prompt.entry.Text != "with a reference" || b.shape.seedEntry.Text != "42" || b.shape.locked() || size != (picture.Size{Width: 96, Height: 64}) {
+		t.Errorf("restored %q, seed %s locked %v, %v", b.prompt.entry.Text, b.shape.seedEntry.Text, b.shape.locked(), size)
 	}
 
 	b.dropAt(b.view.view, made)
@@ -248,7 +249,7 @@ func TestRestoreSettings(t *testing.T) {
 	}
 
 	b.file("ref.png", 96, 64, 3) // changed since
-	b.restore(b.strip.all[0].Picture)
+	b.restore(b.Album.Entries()[0].Picture)
 	b.settle()
 	b.wantNames()
 	b.wantSaid("has changed")

@@ -47,12 +47,12 @@ func TestRealEngine(t *testing.T) {
 		if b.view.previewing {
 			previews++
 		}
-		return b.run == nil && len(b.strip.all) == 1
+		return b.Maker.Run() == nil && len(b.Album.Entries()) == 1
 	})
 	if previews == 0 {
 		t.Error("no preview was shown")
 	}
-	saved, err := history.Read(b.strip.all[0].Path)
+	saved, err := history.Read(b.Album.Entries()[0].Path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,16 +82,16 @@ func TestRealEngine(t *testing.T) {
 	// Cancelled in the middle, the window is ready again at once.
 	b.advanced.steps.SetText("500")
 	b.generate()
-	b.until("the first step", func() bool { return b.run.progress.Step > 0 })
+	b.until("the first step", func() bool { return b.Maker.Run().Progress.Step > 0 })
 	b.escape()
-	b.until("the end", func() bool { return b.run == nil })
+	b.until("the end", func() bool { return b.Maker.Run() == nil })
 
 	// A device that is not there is a sentence and a way back, not a window that cannot be used.
 	b.advanced.device.SetSelected("Graphics card")
-	b.until("the page", func() bool { return !b.opening && b.start.content.Visible() })
-	if b.openError == nil || !strings.Contains(explain(b.openError), "CUDA") && !strings.Contains(explain(b.openError), "cuda") {
-		t.Errorf("says %q", explain(b.openError))
+	b.until("the page", func() bool { return !b.Model.Opening() && b.start.content.Visible() })
+	if b.Model.Err() == nil || !strings.Contains(explain(b.Model.Err()), "CUDA") && !strings.Contains(explain(b.Model.Err()), "cuda") {
+		t.Errorf("says %q", explain(b.Model.Err()))
 	}
 	b.advanced.device.SetSelected("Automatic")
-	b.until("the model is open", func() bool { return b.session.engine != nil && !b.start.content.Visible() })
+	b.until("the model is open", func() bool { return b.session.Model.Engine() != nil && !b.start.content.Visible() })
 }

@@ -49,7 +49,7 @@ func TestNothingCanBeWrittenChild(t *testing.T) {
 	b := newBench(t, usual)
 	b.engine.info.NativeSize = 128
 	b.make("before")
-	b.keep()
+	b.Keeper.Keep()
 	b.settle()
 	read := func(path string) string {
 		t.Helper()
@@ -60,7 +60,7 @@ func TestNothingCanBeWrittenChild(t *testing.T) {
 		return string(text)
 	}
 	desk := filepath.Join(b.cfg.DeskDir, "desk.json")
-	keptDesk, picture := read(desk), read(b.shown.path)
+	keptDesk, picture := read(desk), read(b.shown.Path)
 
 	kept := filepath.Join(b.dir, "kept")
 	if err := os.WriteFile(kept, []byte(`{"prompt":"a fox"}`), 0o600); err != nil {
@@ -69,14 +69,14 @@ func TestNothingCanBeWrittenChild(t *testing.T) {
 
 	mayWrite(t, false)
 	b.prompt.setText("while nothing can be written")
-	b.keep()
+	b.Keeper.Keep()
 	b.settle()
 	b.wantSaid("may not be there the next time")
 	if read(desk) != keptDesk {
 		t.Errorf("desk %q, want the old one", read(desk))
 	}
 	b.notice.Dismiss()
-	b.keep()
+	b.Keeper.Keep()
 	b.settle()
 	if b.notice.Visible() {
 		t.Errorf("said again: %q", b.said())
@@ -87,24 +87,24 @@ func TestNothingCanBeWrittenChild(t *testing.T) {
 	b.wantNames(".")
 	b.slots.clearAll()
 	b.generate()
-	b.until("the sentence", func() bool { return b.run == nil && b.shown.path == "" })
+	b.until("the sentence", func() bool { return b.Maker.Run() == nil && b.shown.Path == "" })
 	b.wantSaid("The picture could not be saved")
-	e := b.store.Add(history.Entry{Path: "/made.png"})
+	e := b.Album.Store().Add(history.Entry{Path: "/made.png"})
 	b.settle()
 	b.wantSaid("The history cannot be written at present")
-	if list := b.store.List(); len(list) != 2 || list[0].ID != e.ID {
+	if list := b.Album.Store().List(); len(list) != 2 || list[0].ID != e.ID {
 		t.Errorf("history %+v", list)
 	}
-	if _, err := b.thumbnails.Get(b.strip.all[len(b.strip.all)-1].Path); err != nil {
+	if _, err := b.thumbnails.Get(b.Album.Entries()[len(b.Album.Entries())-1].Path); err != nil {
 		t.Errorf("a thumbnail without a cache: %v", err)
 	}
 	target := filepath.Join(b.dir, "copy.png")
-	if err := os.Link(b.strip.all[len(b.strip.all)-1].Path, target); err != nil {
+	if err := os.Link(b.Album.Entries()[len(b.Album.Entries())-1].Path, target); err != nil {
 		t.Fatal(err)
 	}
 	b.saveTo(b.shown, target, true)
 	b.settle()
-	if read(target) != picture || b.shown.path != "" {
+	if read(target) != picture || b.shown.Path != "" {
 		t.Error("a copy that failed has destroyed what was there")
 	}
 
@@ -119,10 +119,10 @@ func TestNothingCanBeWrittenChild(t *testing.T) {
 
 	mayWrite(t, true)
 	b.saveTo(b.shown, target, true)
-	b.store.Retry()
-	b.keep()
+	b.Album.Store().Retry()
+	b.Keeper.Keep()
 	b.settle()
-	if b.shown.path != target || read(target) == picture {
+	if b.shown.Path != target || read(target) == picture {
 		t.Error("the picture is not saved")
 	}
 	if store := history.At(b.cfg.HistoryFile, nil); len(store.List()) != 2 || store.List()[0].Path != "/made.png" {

@@ -4,12 +4,12 @@ import (
 	"fmt"
 	"image"
 	"slices"
-	"time"
 
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/container"
 	"fyne.io/fyne/v2/theme"
 
+	"kleinbild/app/studio"
 	"kleinbild/app/ui"
 	"kleinbild/history"
 )
@@ -17,10 +17,8 @@ import (
 // historyPanel is one row of earlier pictures, newest first, with a search by prompt. In a low window it folds to a
 // button.
 type historyPanel struct {
-	s      *session
-	all    []history.Entry   // newest first
-	found  []history.Entry   // those that match the search
-	binned map[uint64]*waste // on their way to the bin
+	s     *session
+	found []history.Entry // those that match the search
 
 	search  *ui.Field
 	count   *ui.Label
@@ -34,7 +32,7 @@ type historyPanel struct {
 
 func newHistoryPanel(s *session) *historyPanel {
 	p := &historyPanel{
-		s: s, ground: ui.NewBox(ui.ColorPanel, 0), count: ui.NewLabel("", ui.ColorDim, ui.SizeCaption), binned: map[uint64]*waste{},
+		s: s, ground: ui.NewBox(ui.ColorPanel, 0), count: ui.NewLabel("", ui.ColorDim, ui.SizeCaption),
 		empty: ui.NewLabel("What you make appears here.", ui.ColorDim, ui.SizeText),
 	}
 	p.search = ui.NewField(s.keys)
@@ -43,11 +41,12 @@ func newHistoryPanel(s *session) *historyPanel {
 	p.search.OnChanged = func(string) { p.filter() }
 	p.fold = ui.NewLink("Show history", p.toggle)
 	p.row = ui.NewThumbRow()
-	p.row.Load, p.row.Background = s.thumbnails.Get, s.background
+	p.row.Load, p.row.Background = s.thumbnails.Get, s.Loop.Background
 	p.row.OnOpen, p.row.OnBin, p.row.Menu = p.open, p.bin, p.menu
 	p.row.OnDrag, p.row.OnDrop = func(img *image.RGBA, pos fyne.Position) { s.drag.Follow(img, pos) }, p.dropped
 	p.scroll = p.row.Scroll
 	p.content = ui.Arranged(ui.NoSize, p.place, p.ground, p.fold, p.search, p.count, p.scroll, p.empty)
+	s.Album.Changed.Subscribe(p.filter)
 	return p
 }
 
@@ -109,23 +108,6 @@ func (p *historyPanel) focusSearch() {
 	p.s.win.Canvas().Focus(p.search)
 }
 
-// openHistory opens the store, reads it, and from then on looks every two seconds whether another window changed it.
-func (s *session) openHistory() {
-	s.store = history.At(s.cfg.HistoryFile, func(n history.News) {
-		if s.closing.Err() == nil {
-			s.post(func() { s.historyNews(n) })
-		}
-	})
-	store := s.store
-	s.background(func() func() {
-		store.Prepare()
-		return func() {
-			s.strip.reload()
-			s.watchHistory()
-		}
-	})
-}
-
 // historyNews says what became of the history.
 func (s *session) historyNews(n history.News) {
 	switch {
@@ -139,13 +121,11 @@ func (s *session) historyNews(n history.News) {
 	case n.Err != nil:
 		s.notice.Say("The history cannot be written at present. " + explain(n.Err) +
 			" What you make meanwhile is kept, and is added once it can be.")
-		return
 	case n.Entered > 0:
 		s.notice.Say("The history can be written: " + pictureCount(n.Entered) + " that waited were added.")
 	case n.Back:
 		s.notice.Say("The history can be written again.")
 	}
-	s.strip.reload()
 }
 
 // pictureCount counts pictures in words.
@@ -156,68 +136,24 @@ func pictureCount(n int) string {
 	return fmt.Sprintf("%d pictures", n)
 }
 
-const historyLook = 2 * time.Second
-
-func (s *session) watchHistory() {
-	store := s.store
-	go func() {
-		tick := time.NewTicker(historyLook)
-		defer tick.Stop()
-		for last := store.Version(); ; {
-			select {
-			case <-s.closing.Done():
-				return
-			case <-tick.C:
-			}
-			store.Retry()
-			if now := store.Version(); now != last {
-				last = now
-				s.post(s.strip.reload)
-			}
-		}
-	}()
-}
-
-// reload reads the store.
-func (p *historyPanel) reload() {
-	store := p.s.store
-	p.s.background(func() func() {
-		list := store.List()
-		return func() {
-			p.all = slices.DeleteFunc(list, func(e history.Entry) bool { return p.binned[e.ID] != nil })
-			p.renumber()
-			p.filter()
-			p.s.prompt.refresh() // the estimate comes from here
-		}
-	})
-}
-
-// renumber finds the pictures on show again under the IDs that their entries have now: one that waited gets another.
-func (p *historyPanel) renumber() {
-	for _, pic := range append([]*shown{p.s.shown}, p.s.view.unseen...) {
-		if pic == nil || pic.id == 0 || slices.ContainsFunc(p.all, func(e history.Entry) bool { return e.ID == pic.id }) {
+// renumber finds the pictures on show again under the IDs that their entries have now: one that has waited gets another.
+func (s *session) renumber() {
+	for _, pic := range append([]*studio.Picture{s.shown}, s.view.unseen...) {
+		if pic == nil || pic.ID == 0 {
 			continue
 		}
-		if i := slices.IndexFunc(p.all, func(e history.Entry) bool { return e.Path == pic.path }); i >= 0 {
-			if p.row.Marked == pic.id {
-				p.row.Marked = p.all[i].ID
+		if now, ok := s.Album.IDNow(pic.ID, pic.Path); ok && now != pic.ID {
+			if s.strip.row.Marked == pic.ID {
+				s.strip.row.Marked = now
 			}
-			pic.id = p.all[i].ID
+			pic.ID = now
 		}
 	}
-}
-
-// added puts a new entry in front.
-func (p *historyPanel) added(e history.Entry) {
-	if !slices.ContainsFunc(p.all, func(other history.Entry) bool { return other.ID == e.ID && e.ID != 0 }) {
-		p.all = slices.Insert(p.all, 0, e)
-	}
-	p.filter()
 }
 
 func (p *historyPanel) filter() {
 	p.found = nil
-	for _, e := range p.all {
+	for _, e := range p.s.Album.Entries() {
 		if e.Matches(p.search.Text) {
 			p.found = append(p.found, e)
 		}
@@ -225,13 +161,13 @@ func (p *historyPanel) filter() {
 	text := ""
 	switch {
 	case p.search.Text != "":
-		text = fmt.Sprintf("%d of %d", len(p.found), len(p.all))
-	case len(p.all) > 0:
-		text = pictureCount(len(p.all))
+		text = fmt.Sprintf("%d of %d", len(p.found), len(p.s.Album.Entries()))
+	case len(p.s.Album.Entries()) > 0:
+		text = pictureCount(len(p.s.Album.Entries()))
 	}
 	p.count.Set(text, ui.ColorDim)
 	p.empty.Set("What you make appears here.", ui.ColorDim)
-	if len(p.all) > 0 {
+	if len(p.s.Album.Entries()) > 0 {
 		p.empty.Set("No prompt has these words.", ui.ColorDim)
 	}
 	ui.Show(p.empty, len(p.found) == 0 && (p.s.frame == nil || !p.folded()))
@@ -240,18 +176,6 @@ func (p *historyPanel) filter() {
 		items[i] = ui.ThumbItem{ID: e.ID, Path: e.Path}
 	}
 	p.row.Set(items)
-}
-
-// prompts are the earlier prompts, newest first, each once.
-func (p *historyPanel) prompts() (list []string) {
-	seen := map[string]bool{"": true}
-	for _, e := range p.all {
-		if text := e.Picture.Prompt; !seen[text] {
-			seen[text] = true
-			list = append(list, text)
-		}
-	}
-	return list
 }
 
 func (p *historyPanel) index(id uint64) int {
@@ -298,27 +222,14 @@ func (p *historyPanel) step(by int) {
 }
 
 // forget removes an entry whose picture is gone.
-func (p *historyPanel) forget(id uint64) {
-	store := p.s.store
-	p.s.background(func() func() {
-		err := store.Remove(id)
-		return func() {
-			if err != nil {
-				p.s.notice.fail(err)
-				return
-			}
-			p.removed(id)
-		}
-	})
-}
+func (p *historyPanel) forget(id uint64) { p.s.Album.Forget(id, p.s.notice.fail) }
 
-func (p *historyPanel) removed(id uint64) {
-	p.all = slices.DeleteFunc(p.all, func(e history.Entry) bool { return e.ID == id })
-	p.filter()
-	p.s.view.seen(&shown{id: id})
-	p.s.view.refreshTools()
-	if p.s.shown != nil && p.s.shown.id == id {
-		p.s.shown = nil
-		p.s.view.draw()
+// removed takes a picture off the canvas whose entry is gone.
+func (s *session) removed(id uint64) {
+	s.view.seen(&studio.Picture{ID: id})
+	s.view.refreshTools()
+	if s.shown != nil && s.shown.ID == id {
+		s.shown = nil
+		s.view.draw()
 	}
 }

@@ -29,19 +29,19 @@ func TestHistoryHeldByAnotherProgram(t *testing.T) {
 	if b.notice.Visible() {
 		t.Errorf("said again: %q", b.said())
 	}
-	waiting := b.strip.all[0]
-	if b.strip.row.Marked != waiting.ID || b.shown.id != waiting.ID || waiting.Path != b.shown.path {
-		t.Errorf("marked %d, shown %d, want %d", b.strip.row.Marked, b.shown.id, waiting.ID)
+	waiting := b.Album.Entries()[0]
+	if b.strip.row.Marked != waiting.ID || b.shown.ID != waiting.ID || waiting.Path != b.shown.Path {
+		t.Errorf("marked %d, shown %d, want %d", b.strip.row.Marked, b.shown.ID, waiting.ID)
 	}
 	if err := file.Close(); err != nil {
 		t.Fatal(err)
 	}
-	b.store.Retry() // as the watch does
+	b.Album.Store().Retry() // as the watch does
 	b.settle()
 	b.wantSaid("1 picture that waited")
-	now := b.strip.all[0]
-	if len(b.strip.all) != 2 || now.ID == waiting.ID || now.Path != waiting.Path || b.strip.row.Marked != now.ID || b.shown.id != now.ID {
-		t.Errorf("%d entries, marked %d, shown %d, want %d", len(b.strip.all), b.strip.row.Marked, b.shown.id, now.ID)
+	now := b.Album.Entries()[0]
+	if len(b.Album.Entries()) != 2 || now.ID == waiting.ID || now.Path != waiting.Path || b.strip.row.Marked != now.ID || b.shown.ID != now.ID {
+		t.Errorf("%d entries, marked %d, shown %d, want %d", len(b.Album.Entries()), b.strip.row.Marked, b.shown.ID, now.ID)
 	}
 }
 
@@ -55,11 +55,11 @@ func TestHistoryDamagedWhileOpen(t *testing.T) {
 	}
 	b.prompt.setText("after")
 	b.generate()
-	b.until("a picture", func() bool { return b.run == nil && b.shown.meta.Prompt == "after" })
+	b.until("a picture", func() bool { return b.Maker.Run() == nil && b.shown.Meta.Prompt == "after" })
 	b.wantSaid("The history was damaged. None of its entries could be read")
 	b.settle()
 	aside, err := filepath.Glob(b.cfg.HistoryFile + ".damaged-*")
-	if err != nil || len(aside) != 1 || len(b.strip.all) != 1 {
-		t.Errorf("aside %v, %v, %d entries", aside, err, len(b.strip.all))
+	if err != nil || len(aside) != 1 || len(b.Album.Entries()) != 1 {
+		t.Errorf("aside %v, %v, %d entries", aside, err, len(b.Album.Entries()))
 	}
 }

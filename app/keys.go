@@ -32,9 +32,9 @@ func (s *session) addShortcuts() {
 	}{
 		{&fyne.ShortcutPaste{}, func(c fyne.Shortcut) { s.paste(func() { s.pasteText(c) }) }},
 		{&fyne.ShortcutCopy{}, func(fyne.Shortcut) { s.copyPicture() }},
-		{&fyne.ShortcutUndo{}, func(fyne.Shortcut) { s.undo() }},
-		{&fyne.ShortcutRedo{}, func(fyne.Shortcut) { s.redo() }},
-		{ui.CtrlShiftZ, func(fyne.Shortcut) { s.redo() }},
+		{&fyne.ShortcutUndo{}, func(fyne.Shortcut) { s.Desk.Undo() }},
+		{&fyne.ShortcutRedo{}, func(fyne.Shortcut) { s.Desk.Redo() }},
+		{ui.CtrlShiftZ, func(fyne.Shortcut) { s.Desk.Redo() }},
 	} {
 		canvas.AddShortcut(k.shortcut, func(c fyne.Shortcut) {
 			if !s.blocked() {
@@ -75,8 +75,8 @@ func (s *session) escape() {
 		s.start.leave()
 	case s.view.view.Comparing():
 		s.view.toggleCompare()
-	case s.run != nil:
-		s.cancelRun()
+	case s.Maker.Run() != nil:
+		s.Maker.Cancel()
 	case s.waiting:
 		s.waiting = false
 		s.prompt.refresh()

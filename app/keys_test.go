@@ -38,11 +38,11 @@ func TestTypingAndKeys(t *testing.T) {
 		t.Error("undo did nothing")
 	}
 	b.prompt.entry.TypedShortcut(ctrl(fyne.KeyReturn))
-	b.until("Ctrl+Enter makes a picture", func() bool { return len(b.strip.all) == 1 })
+	b.until("Ctrl+Enter makes a picture", func() bool { return len(b.Album.Entries()) == 1 })
 	if made := b.engine.made(); len(made) != 1 || made[0].Seed() != 1836311903 || made[0].Size() != (picture.Size{Width: 1344, Height: 768}) {
 		t.Errorf("the engine got %+v", made)
 	}
-	if b.shown == nil || b.shown.path == "" {
+	if b.shown == nil || b.shown.Path == "" {
 		t.Error("nothing is shown")
 	}
 
@@ -80,9 +80,9 @@ func TestEscape(t *testing.T) {
 		} else {
 			b.win.Canvas().OnTypedKey()(key)
 		}
-		b.until("Escape cancels", func() bool { return b.run == nil })
-		if b.view.previewing || len(b.strip.all) > 0 {
-			t.Errorf("focus %T: previewing %v, %d in the history", focus, b.view.previewing, len(b.strip.all))
+		b.until("Escape cancels", func() bool { return b.Maker.Run() == nil })
+		if b.view.previewing || len(b.Album.Entries()) > 0 {
+			t.Errorf("focus %T: previewing %v, %d in the history", focus, b.view.previewing, len(b.Album.Entries()))
 		}
 	}
 	b.wantSaid("Cancelled")
@@ -109,7 +109,7 @@ func TestEscapeByOrder(t *testing.T) {
 			b.prompt.setText("more")
 			b.generate()
 			b.until("a run", func() bool { return b.view.previewing })
-			b.strip.open(b.strip.all[0].ID)
+			b.strip.open(b.Album.Entries()[0].ID)
 			b.settle()
 			b.view.toggleCompare()
 			b.notice.Ask("Restore?", ui.Action{Text: "Restore", Do: nil})
@@ -133,7 +133,7 @@ func TestEscapeByOrder(t *testing.T) {
 			state := func() string {
 				s := ""
 				for _, on := range []bool{
-					b.win.Canvas().Overlays().Top() != nil, b.start.content.Visible(), b.view.comparing, b.run != nil, b.notice.Visible(),
+					b.win.Canvas().Overlays().Top() != nil, b.start.content.Visible(), b.view.comparing, b.Maker.Run() != nil, b.notice.Visible(),
 				} {
 					s += map[bool]string{true: "1", false: "0"}[on]
 				}
@@ -145,7 +145,7 @@ func TestEscapeByOrder(t *testing.T) {
 				}
 				escape()
 			}
-			b.until("the end of the run", func() bool { return b.run == nil })
+			b.until("the end of the run", func() bool { return b.Maker.Run() == nil })
 			for b.notice.Visible() {
 				was := b.said()
 				escape()
@@ -247,8 +247,8 @@ func TestEverythingByKeyboard(t *testing.T) {
 			t.Errorf("arrows from %T %v lead to %T", row.from, row.keys, got)
 		}
 	}
-	if b.shape.aspect != picture.AspectRatios()[4] || b.shape.count != 3 || b.shown.id != b.strip.all[1].ID {
-		t.Errorf("chosen: %s, %d, picture %d", b.shape.aspect, b.shape.count, b.shown.id)
+	if b.shape.aspect() != picture.AspectRatios()[4] || b.shape.count() != 3 || b.shown.ID != b.Album.Entries()[1].ID {
+		t.Errorf("chosen: %s, %d, picture %d", b.shape.aspect(), b.shape.count(), b.shown.ID)
 	}
 	// The ring is there on what is chosen, too.
 	b.win.Canvas().Focus(b.shape.tiles[4])
@@ -259,7 +259,7 @@ func TestEverythingByKeyboard(t *testing.T) {
 	press(b.shape.tiles[0], fyne.KeySpace)
 	press(b.shape.counts[2], fyne.KeyReturn)
 	press(b.slots.slots[0], fyne.KeyDelete)
-	if b.shape.aspect != picture.Square || b.shape.count != 3 || b.slots.count() != 0 {
-		t.Errorf("aspect %s, count %d, %d references", b.shape.aspect, b.shape.count, b.slots.count())
+	if b.shape.aspect() != picture.Square || b.shape.count() != 3 || b.slots.count() != 0 {
+		t.Errorf("aspect %s, count %d, %d references", b.shape.aspect(), b.shape.count(), b.slots.count())
 	}
 }

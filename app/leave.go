@@ -25,7 +25,7 @@ func (s *session) ask(text string, answers ...ui.Action) *ui.Modal {
 
 // leave closes the window. It asks what is to become of a picture that lies on no disk.
 func (s *session) leave() {
-	if s.shown != nil && s.shown.path == "" && s.run == nil {
+	if s.shown != nil && s.shown.Path == "" && s.Maker.Run() == nil {
 		s.ask("The picture on the canvas is not saved, and is gone when the window closes.",
 			ui.Action{Text: "Close without it", Do: s.leaveQueue}, ui.Action{Text: "Save as…", Do: s.saveCopy})
 		return
@@ -36,21 +36,22 @@ func (s *session) leave() {
 // leaveQueue closes the window. Where pictures are being made or wait, it asks once what is to become of them.
 func (s *session) leaveQueue() {
 	waiting := 0
-	if s.run != nil {
-		waiting = s.run.batch.Count - s.run.done
+	r := s.Maker.Run()
+	if r != nil {
+		waiting = r.Batch.Count - r.Done
 	}
-	if s.run != nil || !s.queue.Paused() { // what rests already, rests on
-		waiting += s.queue.Pictures()
+	if r != nil || !s.Queue.Paused() { // what rests already, rests on
+		waiting += s.Queue.Pictures()
 	}
 	if waiting == 0 {
 		s.quit()
 		return
 	}
 	answers := []ui.Action{{Text: "Discard", Do: s.discard}}
-	if s.desks != nil {
+	if s.Keeper.Store() != nil {
 		answers = append(answers, ui.Action{Text: "Keep for next time", Do: s.quit})
 	}
-	if s.engine != nil || s.opening {
+	if s.Model.Engine() != nil || s.Model.Opening() {
 		answers = append(answers, ui.Action{Text: "Finish", Do: s.finish})
 	}
 	s.ask(waitText(waiting)+". Finish before the window closes, keep for next time, or discard?", answers...)
@@ -65,34 +66,31 @@ func (s *session) finish() {
 
 // closeWhenDone closes the window that was asked to close, once nothing waits.
 func (s *session) closeWhenDone() {
-	if s.finishing && s.run == nil && s.queue.Empty() {
+	if s.finishing && s.Maker.Run() == nil && s.Queue.Empty() {
 		s.quit()
 	}
 }
 
 // discard closes the window and forgets what waits.
 func (s *session) discard() {
-	s.queue.Clear()
-	s.dropped = true
+	s.Keeper.Discard()
 	s.quit()
 }
 
 // quit closes the window. What waits is kept, with what is left of the job being made, which is given up.
 func (s *session) quit() {
 	s.remember()
-	s.close()
-	if s.run != nil {
-		s.run.cancel()
-	}
+	s.Loop.Close()
+	s.Maker.Cancel()
 	s.win.Close()
 }
 
 // remember stores what is not stored at once. It runs when the window closes, and where the system ends the program.
 func (s *session) remember() {
 	s.set.setWindowSize(s.win.Canvas().Size())
-	s.set.setPrompt(s.prompt.entry.Text)
-	s.store.Settle()
-	s.writeLast()
-	s.strip.binNow() // last: the bin may ask, and a history that is held is waited for
-	s.store.Settle()
+	s.set.SetPrompt(s.prompt.entry.Text)
+	s.Album.Store().Settle()
+	s.Keeper.Last()
+	s.Album.ThrowNow() // last: the bin may ask, and a history that is held is waited for
+	s.Album.Store().Settle()
 }

@@ -70,7 +70,7 @@ func TestCloseAsks(t *testing.T) {
 				t.Fatal("closed unasked")
 			}
 			b.win.Canvas().Focused().TypedKey(&fyne.KeyEvent{Name: fyne.KeyEscape})
-			if b.session.modal.IsOpen() || b.run == nil || closed {
+			if b.session.modal.IsOpen() || b.Maker.Run() == nil || closed {
 				t.Fatal("Escape is no answer, and cancels nothing")
 			}
 			b.leave()
@@ -84,18 +84,18 @@ func TestCloseAsks(t *testing.T) {
 
 			b.engine.hold = nil
 			again := b.open(b.app, b.cfg, usual)
-			b.until("what waited is read", func() bool { return again.loaded && !again.slots.reading() })
+			b.until("what waited is read", func() bool { return again.Keeper.Loaded() && !again.slots.reading() })
 			if again.prompt.entry.Text != "on the desk" || len(again.slots.references()) != 2 {
 				t.Errorf("prompt %q, %d references", again.prompt.entry.Text, len(again.slots.references()))
 			}
 			if refs := again.slots.references(); len(refs) == 2 && (refs[1].Path != "" || refs[1].Size != picture.Size{Width: 80, Height: 64}) {
 				t.Errorf("the pasted one is %q, %v", refs[1].Path, refs[1].Size)
 			}
-			if len(again.strip.all) != row.made {
-				t.Errorf("%d in the history, want %d", len(again.strip.all), row.made)
+			if len(again.Album.Entries()) != row.made {
+				t.Errorf("%d in the history, want %d", len(again.Album.Entries()), row.made)
 			}
 			var kept []string
-			for _, j := range again.queue.Batches() {
+			for _, j := range again.Queue.Batches() {
 				text := j.Desk.Prompt
 				if j.Count > 1 {
 					text += "*2"
@@ -108,12 +108,12 @@ func TestCloseAsks(t *testing.T) {
 			if row.kept == "" {
 				return
 			}
-			if !again.queue.Paused() || again.run != nil || !strings.Contains(again.notice.said(), "4 pictures wait from last time.") {
-				t.Errorf("paused %v, says %q", again.queue.Paused(), again.notice.said())
+			if !again.Queue.Paused() || again.Maker.Run() != nil || !strings.Contains(again.notice.said(), "4 pictures wait from last time.") {
+				t.Errorf("paused %v, says %q", again.Queue.Paused(), again.notice.said())
 			}
 			before := len(b.engine.made())
 			b.take(again, "Go on")
-			b.until("all is made", func() bool { return again.run == nil && again.queue.Empty() })
+			b.until("all is made", func() bool { return again.Maker.Run() == nil && again.Queue.Empty() })
 			made := b.engine.made()[before:]
 			if last := made[len(made)-1]; len(made) != 4 || last.Seed() != 33 || len(last.References()) != 2 || last.References()[1].Image == nil {
 				t.Errorf("made %d, the last with seed %d and %d references", len(made), last.Seed(), len(last.References()))
@@ -130,17 +130,17 @@ func TestSystemEnd(t *testing.T) {
 	b.shape.setSeed("7")
 	b.prompt.setText("three")
 	b.generate()
-	b.until("one picture", func() bool { return len(b.strip.all) >= 1 })
-	done := b.run.done
+	b.until("one picture", func() bool { return len(b.Album.Entries()) >= 1 })
+	done := b.Maker.Run().Done
 	b.app.Lifecycle().(interface{ OnStopped() func() }).OnStopped()()
-	b.session.close()
+	b.Loop.Close()
 	b.until("all rests", func() bool { return b.working.Load() == 0 })
 	again := b.open(b.app, b.cfg, usual)
-	b.until("what waited is read", func() bool { return again.loaded })
-	if len(again.queue.Batches()) != 1 {
-		t.Fatalf("%d jobs wait", len(again.queue.Batches()))
+	b.until("what waited is read", func() bool { return again.Keeper.Loaded() })
+	if len(again.Queue.Batches()) != 1 {
+		t.Fatalf("%d jobs wait", len(again.Queue.Batches()))
 	}
-	if j := again.queue.Batches()[0]; j.Count != 3-done || j.Seed != 7+uint64(done) {
+	if j := again.Queue.Batches()[0]; j.Count != 3-done || j.Seed != 7+uint64(done) {
 		t.Errorf("%d pictures from seed %d, want what is left of three", j.Count, j.Seed)
 	}
 	// Closed again without a word about it, it still waits.
@@ -149,12 +149,12 @@ func TestSystemEnd(t *testing.T) {
 		t.Error("asks about what rests since last time")
 	}
 	third := b.open(b.app, b.cfg, usual)
-	b.until("what waited is read", func() bool { return third.loaded })
-	if len(third.queue.Batches()) != 1 {
-		t.Errorf("%d jobs wait after another start", len(third.queue.Batches()))
+	b.until("what waited is read", func() bool { return third.Keeper.Loaded() })
+	if len(third.Queue.Batches()) != 1 {
+		t.Errorf("%d jobs wait after another start", len(third.Queue.Batches()))
 	}
 	test.Tap(third.notice.Actions[1]) // Discard
-	if !third.queue.Empty() {
+	if !third.Queue.Empty() {
 		t.Error("not discarded")
 	}
 }
@@ -197,9 +197,9 @@ func TestReferenceGoneMeanwhile(t *testing.T) {
 	}
 	open := func() *session {
 		s := b.open(b.app, b.cfg, usual)
-		b.until("what waited is read", func() bool { return s.loaded })
-		if len(s.queue.Batches()) != 1 || len(s.broken) != 1 || !strings.Contains(s.notice.said(), "ref.png") {
-			t.Fatalf("%d wait, %d cannot; says %q", len(s.queue.Batches()), len(s.broken), s.notice.said())
+		b.until("what waited is read", func() bool { return s.Keeper.Loaded() })
+		if len(s.Queue.Batches()) != 1 || len(s.Keeper.Broken()) != 1 || !strings.Contains(s.notice.said(), "ref.png") {
+			t.Fatalf("%d wait, %d cannot; says %q", len(s.Queue.Batches()), len(s.Keeper.Broken()), s.notice.said())
 		}
 		return s
 	}
@@ -209,7 +209,7 @@ func TestReferenceGoneMeanwhile(t *testing.T) {
 	if again.prompt.entry.Text != "needs a picture" {
 		t.Errorf("prompt %q", again.prompt.entry.Text)
 	}
-	again.undo()
+	again.Desk.Undo()
 	if again.prompt.entry.Text != "unfinished" {
 		t.Errorf("undone: %q", again.prompt.entry.Text)
 	}

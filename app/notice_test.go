@@ -10,6 +10,7 @@ import (
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/test"
 
+	"kleinbild/app/studio"
 	"kleinbild/app/ui"
 	"kleinbild/inference"
 )
@@ -20,7 +21,7 @@ func TestNoticeOfADroppedPicture(t *testing.T) {
 	made := newBench(t, usual)
 	made.engine.info.NativeSize = 128
 	made.make("a lighthouse")
-	path := made.strip.all[0].Path
+	path := made.Album.Entries()[0].Path
 	for _, row := range []struct {
 		name   string
 		option benchOption
@@ -55,7 +56,7 @@ func TestNoticeOfADroppedPicture(t *testing.T) {
 
 func TestNotices(t *testing.T) {
 	b := newBench(t, usual)
-	b.view.show(&shown{image: landscape(1200, 400, 1)})
+	b.view.show(&studio.Picture{Image: landscape(1200, 400, 1)})
 	b.settle()
 	where, size := b.view.view.Placed()
 	b.notice.Say("Copied.")

@@ -40,7 +40,7 @@ func TestSizes(t *testing.T) {
 	}
 	match := b.shape.tiles[8]
 	test.Tap(match)
-	if b.shape.aspect == picture.Match {
+	if b.shape.aspect() == picture.Match {
 		t.Error("match was chosen without an image 1")
 	}
 	b.slots.add(0, []string{b.file("one.png", 336, 208, 1)})
@@ -88,9 +88,9 @@ func TestAdvanced(t *testing.T) {
 	}
 	old := b.engine
 	b.advanced.device.SetSelected("Processor")
-	b.until("the model is open again", func() bool { return b.session.engine != nil })
-	if !old.closed || b.set.device() != "cpu" {
-		t.Errorf("closed %v, device %s", old.closed, b.set.device())
+	b.until("the model is open again", func() bool { return b.session.Model.Engine() != nil })
+	if !old.closed || b.set.Device() != "cpu" {
+		t.Errorf("closed %v, device %s", old.closed, b.set.Device())
 	}
 }
 
@@ -155,7 +155,7 @@ func TestTextAtWholePixels(t *testing.T) {
 	b.engine.info.NativeSize = 128
 	b.make("something")
 	for range 6 {
-		b.queue.Add(studio.Batch{Count: 1})
+		b.Queue.Add(studio.Batch{Count: 1})
 	}
 	b.advanced.toggle()
 	for _, size := range []fyne.Size{leastSize, {Width: 1111, Height: 733}, {Width: 1440, Height: 900}} {

@@ -16,7 +16,7 @@ import (
 // it; that is nil where no text can go.
 func (s *session) paste(text func()) {
 	content := s.app.Clipboard().Content()
-	s.background(func() func() {
+	s.Loop.Background(func() func() {
 		if items := itemsIn(content); len(items) > 0 {
 			return func() { s.receive(0, items) }
 		}
@@ -46,12 +46,12 @@ func (s *session) pastePicture(file []byte) {
 		s.notice.Say("All four slots are taken: remove a picture first, then paste.")
 		return
 	}
-	store := s.desks
+	store := s.Keeper.Store()
 	s.slots.read(number, studio.Slot{Digest: studio.Digest(file)}, func(ctx context.Context) (inference.Reference, error) {
 		ref, err := picture.Decode(ctx, file)
 		if err == nil && store != nil { // it lies nowhere else
 			if _, failed := store.Keep(file); failed != nil {
-				s.post(func() { s.notice.Say("The pasted picture may not be there the next time: " + explain(failed)) })
+				s.Loop.Post(func() { s.notice.Say("The pasted picture may not be there the next time: " + explain(failed)) })
 			}
 		}
 		return inference.Reference{Reference: ref}, err

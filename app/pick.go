@@ -21,7 +21,7 @@ func (s *session) pick(ask func(owner uintptr) ([]string, error), fallback func(
 	}
 	s.picking = true
 	owner := nativeHandle(s.win)
-	s.background(func() func() {
+	s.Loop.Background(func() func() {
 		paths, err := ask(owner)
 		return func() {
 			s.picking = false

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"fyne.io/fyne/v2"
+
+	"kleinbild/app/studio"
 )
 
 func dragged(pos fyne.Position, dx, dy float32) *fyne.DragEvent {
@@ -41,7 +43,7 @@ func TestDragToSlot(t *testing.T) {
 	to(middle(b.slots.slots[0]))
 	v.DragEnd()
 	b.settle()
-	b.wantNames(filepath.Base(b.shown.path))
+	b.wantNames(filepath.Base(b.shown.Path))
 	if now, as := v.Placed(); now != offset || as != size || b.drag.Ghost.Visible() {
 		t.Errorf("the picture is at %v as %v, want %v as %v", now, as, offset, size)
 	}
@@ -49,7 +51,7 @@ func TestDragToSlot(t *testing.T) {
 
 func TestCompare(t *testing.T) {
 	b := newBench(t, usual)
-	b.view.show(&shown{image: landscape(1200, 400, 1), before: landscape(500, 500, 2)})
+	b.view.show(&studio.Picture{Image: landscape(1200, 400, 1), Before: landscape(500, 500, 2)})
 	if b.view.view.Comparing() {
 		t.Error("compares though nobody asked")
 	}
@@ -57,7 +59,7 @@ func TestCompare(t *testing.T) {
 	if !b.view.view.Comparing() {
 		t.Error("does not compare")
 	}
-	b.view.show(&shown{image: landscape(300, 300, 1)})
+	b.view.show(&studio.Picture{Image: landscape(300, 300, 1)})
 	if b.view.view.Comparing() || b.view.compare.Visible() {
 		t.Error("compares with nothing")
 	}
@@ -67,7 +69,7 @@ func TestPictureMenu(t *testing.T) {
 	b := newBench(t, usual)
 	b.engine.info.NativeSize = 128
 	b.make("for the menu")
-	e := b.strip.all[0]
+	e := b.Album.Entries()[0]
 	do := func(name string) {
 		for _, item := range b.pictureMenu(e.Picture, e.Path, e.ID, true).Items {
 			if item.Label == name {

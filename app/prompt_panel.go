@@ -9,6 +9,7 @@ import (
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/widget"
 
+	"kleinbild/app/studio"
 	"kleinbild/app/ui"
 	"kleinbild/inference"
 	"kleinbild/plain"
@@ -44,7 +45,7 @@ func newPromptPanel(s *session) *promptPanel {
 	p.workflow = ui.NewLabel("", ui.ColorAccent, ui.SizeCaption)
 	p.tokens = ui.NewLabel("", ui.ColorDim, ui.SizeCaption)
 	p.estimate = ui.NewLabel("", ui.ColorDim, ui.SizeCaption)
-	p.cancel = ui.NewButton("Cancel", s.cancelRun)
+	p.cancel = ui.NewButton("Cancel", s.Maker.Cancel)
 	p.cancel.Small = true
 	p.earlier = ui.NewLink("earlier prompts", p.showEarlier)
 	objects := []fyne.CanvasObject{p.ground, p.progress, p.entry, p.generate, p.workflow, p.tokens, p.estimate, p.cancel}
@@ -54,6 +55,7 @@ func newPromptPanel(s *session) *promptPanel {
 		objects = append(objects, p.images[i])
 	}
 	p.content = ui.Arranged(ui.NoSize, p.place, append(objects, p.earlier)...)
+	s.Desk.Laid.Subscribe(p.lay)
 	return p
 }
 
@@ -135,50 +137,52 @@ func (p *promptPanel) refresh() {
 
 func (p *promptPanel) refreshButton() {
 	s := p.s
-	if s.run == nil && p.cancel.Focused {
+	run := s.Maker.Run()
+	if run == nil && p.cancel.Focused {
 		s.win.Canvas().Focus(p.generate)
 	}
-	ui.Show(p.cancel, s.run != nil)
-	p.generate.Accent = s.run == nil
+	ui.Show(p.cancel, run != nil)
+	p.generate.Accent = run == nil
 	switch {
-	case s.run != nil:
-		p.generate.SetText("Add to queue", s.run.status())
-		p.progress.Set(s.run.fraction())
-	case s.opening:
+	case run != nil:
+		p.generate.SetText("Add to queue", runStatus(run))
+		p.progress.Set(float32(run.Fraction()))
+	case s.Model.Opening():
 		p.generate.SetText("Generate", "opening the model…")
 	case s.waiting:
 		p.generate.SetText("Generate", "reading pictures…")
 	default:
 		p.generate.SetText("Generate", "Ctrl + Enter")
 	}
-	if s.run == nil {
+	if run == nil {
 		p.progress.Set(0)
 	}
-	p.generate.SetDisabled(s.run == nil && s.engine == nil)
+	p.generate.SetDisabled(run == nil && s.Model.Engine() == nil)
 }
 
 // typingPause is how long typing rests before tokens are counted.
 const typingPause = 150 * time.Millisecond
 
 func (p *promptPanel) changed() {
+	p.s.Desk.Type(func(d *studio.Desk) { d.Prompt = p.entry.Text })
 	if p.recalled > 0 && p.entry.Text != p.recallText() {
 		p.recalled = 0
 	}
 	if p.counting != nil {
 		p.counting.Stop()
 	}
-	post := p.s.post
+	post := p.s.Loop.Post
 	p.counting = time.AfterFunc(typingPause, func() { post(p.countTokens) })
 }
 
 // countTokens asks the model how much of its text the prompt takes.
 func (p *promptPanel) countTokens() {
-	engine, text := p.s.engine, p.entry.Text
+	engine, text := p.s.Model.Engine(), p.entry.Text
 	if engine == nil {
 		p.tokens.Set("", ui.ColorDim)
 		return
 	}
-	p.s.background(func() func() {
+	p.s.Loop.Background(func() func() {
 		count, limit, err := engine.CountTokens(text)
 		return func() {
 			if err != nil || p.entry.Text != text {
@@ -193,6 +197,14 @@ func (p *promptPanel) countTokens() {
 			p.content.Refresh()
 		}
 	})
+}
+
+// lay shows the prompt of a desk. If it is there already, the cursor stays.
+func (p *promptPanel) lay(d studio.Desk) {
+	if p.entry.Text != d.Prompt {
+		p.setText(d.Prompt)
+		p.s.Desk.Type(func(d *studio.Desk) { d.Prompt = p.entry.Text }) // what of it was admitted
+	}
 }
 
 // insertImage puts "image 2" at the cursor, set off by spaces.
@@ -215,7 +227,7 @@ func (p *promptPanel) insertImage(number int) {
 
 // recallText is the earlier prompt that is shown.
 func (p *promptPanel) recallText() string {
-	earlier := p.s.strip.prompts()
+	earlier := p.s.Album.Prompts()
 	if p.recalled < 1 || p.recalled > len(earlier) {
 		return p.typed
 	}
@@ -225,15 +237,15 @@ func (p *promptPanel) recallText() string {
 // recall steps through earlier prompts: +1 to older ones, -1 back to what was typed.
 func (p *promptPanel) recall(step int) {
 	to := p.recalled + step
-	if to < 0 || to > len(p.s.strip.prompts()) {
+	if to < 0 || to > len(p.s.Album.Prompts()) {
 		return
 	}
 	if p.recalled == 0 {
 		p.typed = p.entry.Text
 	}
-	record := p.s.amend
+	record := p.s.Desk.Amend
 	if p.recalled == 0 { // from what the user typed, not from one earlier prompt to the next
-		record = func(do func()) { p.s.change(do) }
+		record = func(do func()) { p.s.Desk.Change(do) }
 	}
 	p.recalled = to
 	record(func() { p.setText(p.recallText()) })
@@ -249,7 +261,7 @@ const earlierShown = 12
 
 func (p *promptPanel) showEarlier() {
 	var items []*fyne.MenuItem
-	for i, text := range p.s.strip.prompts() {
+	for i, text := range p.s.Album.Prompts() {
 		if i == earlierShown {
 			break
 		}

@@ -55,7 +55,7 @@ func TestLongTexts(t *testing.T) {
 		}, func(*bench, string) {}},
 		{"restored", nil, func(b *bench, text string) { b.restore(picture.Metadata{Prompt: text, Width: 64, Height: 64}) }},
 		{"earlier prompt", nil, func(b *bench, text string) {
-			b.strip.all = []history.Entry{{ID: 1, Picture: picture.Metadata{Prompt: text}}}
+			b.Album.Show([]history.Entry{{ID: 1, Picture: picture.Metadata{Prompt: text}}})
 			b.prompt.recall(1)
 		}},
 	}

@@ -31,15 +31,15 @@ type queueRow struct {
 // queueShown is the number of rows on show; the title counts the others.
 const queueShown = 4
 
-func newQueuePanel(s *session, queue *studio.Queue) *queuePanel {
+func newQueuePanel(s *session) *queuePanel {
 	q := &queuePanel{
-		s: s, queue: queue, ground: ui.NewBox(ui.ColorPanel, 0), title: ui.NewHeading(""),
+		s: s, queue: s.Queue, ground: ui.NewBox(ui.ColorPanel, 0), title: ui.NewHeading(""),
 		more: ui.NewLabel("", ui.ColorDim, ui.SizeCaption),
 	}
 	q.resume = ui.NewLink("go on", s.goOn)
 	q.content = ui.Arranged(ui.NoSize, q.place)
 	q.refresh()
-	queue.Changed.Subscribe(q.refresh)
+	q.queue.Changed.Subscribe(q.refresh)
 	return q
 }
 
@@ -55,7 +55,7 @@ func (s *session) offerBatches(batches []studio.Batch) {
 	goOn := ui.Action{Text: "Go on", Do: s.goOn}
 	discard := ui.Action{Text: "Discard", Do: func() {
 		for _, b := range batches {
-			s.queue.Withdraw(b.ID)
+			s.Queue.Withdraw(b.ID)
 		}
 	}}
 	s.notice.Say(waitText(pictures)+" from last time.", goOn, discard)
@@ -71,8 +71,8 @@ func waitText(n int) string {
 
 // goOn lets what waits be made.
 func (s *session) goOn() {
-	s.queue.GoOn()
-	s.next()
+	s.Queue.GoOn()
+	s.Maker.Next()
 }
 
 // withdrawal is a step of the user's that takes batch i out of the queue.
@@ -80,23 +80,23 @@ func (q *queuePanel) withdrawal(i int) studio.Step {
 	b := q.queue.Batches()[i]
 	return studio.Step{
 		Slots: b.Desk.Slots,
-		Undo:  func() { q.queue.Insert(i, b); q.s.next() },
+		Undo:  func() { q.queue.Insert(i, b); q.s.Maker.Next() },
 		Redo:  func() { q.queue.Withdraw(b.ID) },
 	}
 }
 
 func (q *queuePanel) remove(i int) {
 	id := q.queue.Batches()[i].ID
-	q.s.do(q.withdrawal(i), func() { q.queue.Withdraw(id) })
+	q.s.Desk.Do(q.withdrawal(i), func() { q.queue.Withdraw(id) })
 	q.s.notice.Say("Removed from the queue.", q.s.undoAction())
 }
 
 // edit takes a batch back to the desk, in the place of what is on it.
 func (q *queuePanel) edit(i int) {
 	b := q.queue.Batches()[i]
-	q.s.do(q.withdrawal(i), func() {
+	q.s.Desk.Do(q.withdrawal(i), func() {
 		q.queue.Withdraw(b.ID)
-		q.s.restoreBatch(b)
+		q.s.Desk.Lay(b.Edited())
 	})
 	q.s.notice.Say("Back on the desk, out of the queue.", q.s.undoAction())
 }
@@ -143,7 +143,6 @@ func (q *queuePanel) refresh() {
 	q.content.Objects = append(q.content.Objects, q.more)
 	ui.Show(q.content, !q.queue.Empty())
 	q.content.Refresh()
-	q.s.keepSoon()
 	if q.s.frame != nil {
 		q.s.frame.content.Refresh()
 	}

@@ -19,7 +19,7 @@ func (s *session) restore(meta picture.Metadata) {
 		s.prompt.setText(meta.Prompt)
 		s.shape.setSeed(strconv.FormatUint(meta.Seed, 10))
 		s.shape.setLocked(false)
-		s.shape.chosen = true
+		s.shape.asked = true
 		s.advanced.setNumbers(meta.Steps, meta.Guidance)
 		if size := (picture.Size{Width: meta.Width, Height: meta.Height}); size.Check() == nil {
 			s.shape.setSize(size)
@@ -40,7 +40,6 @@ func (s *session) restore(meta picture.Metadata) {
 		s.notice.Say("Where "+strings.Join(missing, " and ")+" lies is not known: add it again.", s.undoAction())
 	}
 	s.view.refresh()
-	s.requestChanged()
 }
 
 // whereIs finds the file of a reference: where the history or locate says, or among those that were pasted.
@@ -49,12 +48,5 @@ func (s *session) whereIs(r picture.ReferenceFile) (slot studio.Slot, ok bool) {
 		return studio.Slot{Path: r.Path, Digest: r.SHA256}, true
 	}
 	slot = studio.Slot{Digest: r.SHA256}
-	return slot, s.desks != nil && s.desks.Has(slot)
-}
-
-// restoreBatch lays out the desk of a batch that has left the queue.
-func (s *session) restoreBatch(b studio.Batch) {
-	d := b.Desk
-	d.Seed, d.Count = strconv.FormatUint(b.Seed, 10), b.Count
-	s.showDesk(d)
+	return slot, s.Keeper.Store() != nil && s.Keeper.Store().Has(slot)
 }

@@ -5,35 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"image"
-	"os"
-	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"fyne.io/fyne/v2"
 
 	"kleinbild/app/studio"
 	"kleinbild/app/ui"
-	"kleinbild/history"
 	"kleinbild/inference"
-	"kleinbild/inference/picture"
 )
-
-// run is a batch on its way. Its fields belong to Fyne's goroutine, except latest and pending.
-type run struct {
-	s       *session
-	batch   studio.Batch
-	request inference.Request // of the first picture
-	cancel  context.CancelFunc
-
-	done     int // finished pictures
-	progress inference.Progress
-
-	latest  atomic.Pointer[inference.Progress]
-	preview atomic.Pointer[image.RGBA]
-	pending atomic.Bool // an update is on its way to Fyne's goroutine
-}
 
 // doubleClick is how long a second click may belong to the first.
 const doubleClick = 400 * time.Millisecond
@@ -41,23 +21,16 @@ const doubleClick = 400 * time.Millisecond
 // pressGenerate is the button and Ctrl + Enter. A double click is one click, and a key that is held down one press.
 func (s *session) pressGenerate() {
 	again := s.pressed != nil && s.pressed()
-	s.pressed = s.after(doubleClick, func() {})
+	s.pressed = s.Loop.After(doubleClick, func() {})
 	if !again {
 		s.generate()
-	}
-}
-
-// cancelRun gives up the batch that is being made.
-func (s *session) cancelRun() {
-	if s.run != nil {
-		s.run.cancel()
 	}
 }
 
 // generate starts what the window asks for, or queues it behind what is being made.
 func (s *session) generate() {
 	s.waiting = false
-	if s.engine == nil && !s.opening {
+	if s.Model.Engine() == nil && !s.Model.Opening() {
 		s.view.refresh()
 		s.notice.Say("There is no model to make pictures with yet.")
 		return
@@ -78,18 +51,19 @@ func (s *session) generate() {
 		return
 	}
 	s.start.leave()
-	if s.run == nil {
+	if s.Maker.Run() == nil {
 		s.view.away = false // what is made now is asked for
 	}
-	s.queue.Add(b)
-	s.amend(s.shape.nextSeed)
-	s.set.setPrompt(b.Desk.Prompt)
-	s.next()
+	s.Queue.Add(b)
+	s.Desk.Amend(s.shape.nextSeed)
+	s.set.SetPrompt(b.Desk.Prompt)
+	s.Maker.Next()
+	s.prompt.refresh()
 }
 
 // newBatch collects what the window shows.
 func (s *session) newBatch() (studio.Batch, error) {
-	b := studio.Batch{Desk: s.desk(), Count: s.shape.count}
+	b := studio.Batch{Desk: s.Desk.Desk(), Count: s.Desk.Desk().Count}
 	seed, err := s.shape.seed()
 	if err != nil {
 		return b, err
@@ -102,8 +76,9 @@ func (s *session) newBatch() (studio.Batch, error) {
 	if err != nil {
 		return b, err
 	}
+	info, _ := s.Model.Info()
 	b.Seed, b.Steps, b.Guidance = seed, checked.Steps(), checked.Guidance()
-	b.Size, _ = checked.Size(s.info())
+	b.Size, _ = checked.Size(info)
 	return b, nil
 }
 
@@ -123,187 +98,62 @@ func (s *session) request() (inference.Request, error) {
 	if err != nil {
 		return inference.Request{}, err
 	}
-	return ask.Resolve(s.info())
+	info, _ := s.Model.Info()
+	return ask.Resolve(info)
 }
 
-// info describes the model, as far as one is open.
-func (s *session) info() inference.Info {
-	if s.engine == nil {
-		return inference.Info{}
+// showProgress shows the newest progress of the run, with a preview if there is one.
+func (s *session) showProgress(preview *image.RGBA) {
+	if preview != nil && !s.view.occupied() {
+		s.view.showPreview(preview, s.Maker.Run().Request.Size())
 	}
-	return s.engine.Info()
+	s.prompt.refreshButton()
 }
 
-// next begins the first batch of the queue if nothing is being made.
-func (s *session) next() {
-	if s.run != nil || s.engine == nil {
-		s.prompt.refresh()
-		return
-	}
-	b, ok := s.queue.Take()
-	if !ok {
-		s.closeWhenDone()
-		return
-	}
-	request, err := b.Ask(nil).Resolve(s.engine.Info())
-	if err != nil {
-		s.notice.fail(err)
-		s.next()
-		return
-	}
-	ctx, cancel := context.WithCancel(s.closing)
-	r := &run{s: s, batch: b, request: request, cancel: cancel}
-	s.run = r
-	s.notice.Hide()
-	s.prompt.refresh()
-	work := batchWork{
-		engine: s.engine, dir: s.picturesDir(), otherDirs: []string{s.cfg.PicturesDir, os.TempDir()},
-		version: s.cfg.Version, store: s.store, unit: s.engine.Work(request),
-	}
-	s.background(func() func() {
-		err := r.make(ctx, work)
-		return func() { r.finished(err) }
-	})
-}
-
-// batchWork is what making a batch needs, apart from the window.
-type batchWork struct {
-	engine Engine
-	dir    string
-	// otherDirs take a picture that dir does not take once it is made.
-	otherDirs []string
-	version   string
-	store     *history.Store
-	unit      float64
-}
-
-// make makes the pictures, away from Fyne's goroutine. A picture is shown as done once it and its entry are on the
-// disk.
-func (r *run) make(ctx context.Context, w batchWork) error {
-	if err := prepareDir(w.dir); err != nil {
-		return saveError{err, ""}
-	}
-	for i := range r.batch.Count {
-		req := r.request.WithSeed(r.batch.After(i).Seed)
-		start := time.Now()
-		result, err := w.engine.Generate(ctx, req, r.report)
-		if err != nil {
-			return err
-		}
-		result.Metadata.Version = w.version
-		entry := history.Entry{Made: time.Now(), Took: time.Since(start), Work: w.unit, Picture: result.Metadata}
-		p := &shown{image: result.Image, meta: result.Metadata}
-		if refs := req.References(); len(refs) > 0 {
-			p.before = refs[0].Image
-		}
-		path := filepath.Join(w.dir, fileName(result.Metadata.Prompt, req.Seed()))
-		if picture.CheckWritable(path, picture.Number) != nil { // prepareDir has found that others can be
-			path = filepath.Join(w.dir, fileName("", req.Seed()))
-		}
-		var failed error
-		p.path, failed, err = picture.Save(path, result.Image, result.Metadata, picture.Number, w.otherDirs...)
-		if err != nil {
-			r.s.post(func() { r.show(p, nil) })
-			return saveError{err, ""}
-		}
-		entry.Path = p.path
-		entry = w.store.Add(entry)
-		p.id = entry.ID
-		r.s.post(func() {
-			r.show(p, &entry)
-			if result.Truncated != "" {
-				r.s.notice.Say("The prompt is longer than the model reads: its end was cut off, from “" + shorten(result.Truncated, 60) + "”.")
-			}
-		})
-		if failed != nil {
-			return saveError{failed, p.path}
-		}
-	}
-	return nil
-}
-
-// saveError is a failure to write the picture where it was to go, as against one to make it. kept is where it lies
-// then, "" for nowhere.
-type saveError struct {
-	error
-	kept string
-}
-
-func (e saveError) Unwrap() error { return e.error }
-
-// report takes progress from the goroutine that computes: it keeps the newest and never waits.
-func (r *run) report(p inference.Progress) {
-	if p.Preview != nil {
-		r.preview.Store(p.Preview)
-	}
-	r.latest.Store(&p)
-	if r.pending.CompareAndSwap(false, true) {
-		r.s.post(r.update)
+// showMade offers a picture that was made to the canvas.
+func (s *session) showMade(m studio.Made) {
+	s.view.offer(m.Picture)
+	if m.Truncated != "" {
+		s.notice.Say("The prompt is longer than the model reads: its end was cut off, from “" + shorten(m.Truncated, 60) + "”.")
 	}
 }
 
-// update shows the newest progress.
-func (r *run) update() {
-	r.pending.Store(false)
-	if r.s.run != r {
-		return
-	}
-	r.progress = *r.latest.Load()
-	if preview := r.preview.Swap(nil); preview != nil && !r.s.view.occupied() {
-		r.s.view.showPreview(preview, r.request.Size())
-	}
-	r.s.prompt.refreshButton()
-}
-
-// show offers a finished picture to the canvas; entry is nil where it is not in the history.
-func (r *run) show(p *shown, entry *history.Entry) {
-	r.done++
-	r.s.keepSoon()
-	r.progress = inference.Progress{}
-	if entry != nil {
-		r.s.strip.added(*entry)
-	}
-	r.s.view.offer(p)
-}
-
-func (r *run) finished(err error) {
-	s := r.s
-	r.cancel()
-	s.run = nil
-	s.keepSoon()
-	if err != nil && !errors.Is(err, context.Canceled) {
+// showEnded says how a run ended, where the pictures do not say it.
+func (s *session) showEnded(e studio.Ended) {
+	cancelled := errors.Is(e.Err, context.Canceled)
+	if e.Err != nil && !cancelled {
 		s.finishing = false // the user has to see it
 	}
 	s.view.dropPreview()
-	var save saveError
+	var save studio.SaveError
 	switch {
-	case errors.Is(err, context.Canceled):
-		if r.done == 0 {
+	case cancelled:
+		if e.Run.Done == 0 {
 			s.notice.Say("Cancelled.")
 		}
-	case errors.As(err, &save):
-		if rest := r.batch.After(r.done); rest.Count > 0 { // it waits on, with what waits
-			s.queue.Insert(0, rest)
-		}
-		s.queue.Pause()
-		actions := []ui.Action{{Text: "Choose another folder…", Do: s.choosePicturesDir}}
-		text := "Pictures cannot be saved in " + s.picturesDir() + ". " + explain(save.error)
-		switch {
-		case save.kept != "":
-			text += " The last one is kept as " + save.kept + "."
-			actions = append(actions, ui.Action{Text: "Show in folder", Do: func() { s.reveal(save.kept) }})
-		case s.shown != nil && s.shown.path == "":
-			text = "The picture could not be saved. " + explain(save.error)
-			actions = append(actions, ui.Action{Text: "Save as…", Do: s.saveCopy})
-		}
-		s.notice.Ask(text, actions...)
-	case err != nil:
-		s.notice.fail(err)
-	case s.focusLost && s.queue.Empty():
-		s.app.SendNotification(fyne.NewNotification("Kleinbild", doneText(r.batch.Count, r.batch.Desk.Prompt)))
+	case errors.As(e.Err, &save):
+		s.notSaved(save)
+	case e.Err != nil:
+		s.notice.fail(e.Err)
+	case s.focusLost && s.Queue.Empty():
+		s.app.SendNotification(fyne.NewNotification("Kleinbild", doneText(e.Run.Batch.Count, e.Run.Batch.Desk.Prompt)))
 	}
 	s.requestChanged()
-	s.next()
+}
+
+// notSaved says where a picture lies that could not be saved where it was to go, and offers another folder.
+func (s *session) notSaved(save studio.SaveError) {
+	actions := []ui.Action{{Text: "Choose another folder…", Do: s.choosePicturesDir}}
+	text := "Pictures cannot be saved in " + s.PicturesDir() + ". " + explain(save.Err)
+	switch {
+	case save.Kept != "":
+		text += " The last one is kept as " + save.Kept + "."
+		actions = append(actions, ui.Action{Text: "Show in folder", Do: func() { s.reveal(save.Kept) }})
+	case s.shown != nil && s.shown.Path == "":
+		text = "The picture could not be saved. " + explain(save.Err)
+		actions = append(actions, ui.Action{Text: "Save as…", Do: s.saveCopy})
+	}
+	s.notice.Ask(text, actions...)
 }
 
 func doneText(count int, prompt string) string {
@@ -317,9 +167,9 @@ func doneText(count int, prompt string) string {
 	return what + ": " + shorten(prompt, 60) + "."
 }
 
-// status is the second line of the button while a batch is made: stage, step and time left.
-func (r *run) status() string {
-	p := r.progress
+// runStatus is the second line of the button while a batch is made: stage, step and time left.
+func runStatus(r *studio.Run) string {
+	p := r.Progress
 	text := "starting…"
 	switch p.Stage {
 	case inference.StagePrompt:
@@ -337,33 +187,22 @@ func (r *run) status() string {
 	if p.Remaining > 0 && p.Fraction > 0.02 {
 		text += " · " + roughly(p.Remaining)
 	}
-	if r.batch.Count > 1 {
-		text = fmt.Sprintf("%d/%d · %s", min(r.done+1, r.batch.Count), r.batch.Count, text)
+	if r.Batch.Count > 1 {
+		text = fmt.Sprintf("%d/%d · %s", min(r.Done+1, r.Batch.Count), r.Batch.Count, text)
 	}
 	return text
-}
-
-// fraction of the whole batch that is done.
-func (r *run) fraction() float32 {
-	return (float32(r.done) + float32(r.progress.Fraction)) / float32(r.batch.Count)
 }
 
 // estimate says how long the next batch will take, from the last run of the same model on the same device; 0 is not
 // known.
 func (s *session) estimate() time.Duration {
-	if s.engine == nil {
+	engine := s.Model.Engine()
+	if engine == nil {
 		return 0
 	}
 	req, err := s.request()
 	if err != nil {
 		return 0
 	}
-	work, info := s.engine.Work(req), s.engine.Info()
-	for _, e := range s.strip.all {
-		p := e.Picture
-		if e.Work > 0 && p.ModelDigest == info.Digest && p.Device == info.Device && p.Precision == string(info.Precision) {
-			return time.Duration(float64(e.Took) * work / e.Work * float64(s.shape.count))
-		}
-	}
-	return 0
+	return s.Album.Estimate(engine.Info(), engine.Work(req)) * time.Duration(s.Desk.Desk().Count)
 }

@@ -10,6 +10,7 @@ import (
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/test"
 
+	"kleinbild/app/studio"
 	"kleinbild/app/ui"
 	"kleinbild/inference/picture"
 )
@@ -62,27 +63,27 @@ func TestSeedOnShow(t *testing.T) {
 	if b.shape.seedEntry.Text == "42" {
 		t.Fatal("the next seed is that of the picture on show")
 	}
-	b.strip.open(b.strip.all[1].ID)
+	b.strip.open(b.Album.Entries()[1].ID)
 	b.settle()
 	test.Tap(b.shape.lock)
-	if b.shape.seedEntry.Text != "41" || !b.shape.locked || b.set.lockedSeed() != "41" {
-		t.Errorf("locked %s %v, want 41, that of the picture on show", b.shape.seedEntry.Text, b.shape.locked)
+	if b.shape.seedEntry.Text != "41" || !b.shape.locked() || b.set.LockedSeed() != "41" {
+		t.Errorf("locked %s %v, want 41, that of the picture on show", b.shape.seedEntry.Text, b.shape.locked())
 	}
 	test.Tap(b.shape.lock)
-	if b.shape.locked {
+	if b.shape.locked() {
 		t.Error("still locked")
 	}
 	test.Tap(b.shape.dice)
 	rolled := b.shape.seedEntry.Text
 	test.Tap(b.shape.lock)
-	if b.shape.seedEntry.Text != rolled || !b.shape.locked {
+	if b.shape.seedEntry.Text != rolled || !b.shape.locked() {
 		t.Errorf("locked %s, want the %s that was just rolled", b.shape.seedEntry.Text, rolled)
 	}
 	test.Tap(b.shape.lock)
 	b.shape.seedEntry.SetText("123") // as typed
 	test.Tap(b.shape.lock)
 	test.Tap(b.shape.lock)
-	if b.shape.seedEntry.Text != "123" || !b.shape.locked {
+	if b.shape.seedEntry.Text != "123" || !b.shape.locked() {
 		t.Errorf("locked %s, want the 123 that was typed", b.shape.seedEntry.Text)
 	}
 	test.Tap(b.shape.lock)
@@ -96,11 +97,11 @@ func TestSeedOnShow(t *testing.T) {
 		t.Errorf("says %q of the picture on its way", got)
 	}
 	test.Tap(b.shape.onShow)
-	if b.shape.seedEntry.Text != "1234" || !b.shape.locked {
+	if b.shape.seedEntry.Text != "1234" || !b.shape.locked() {
 		t.Errorf("took %s", b.shape.seedEntry.Text)
 	}
 	b.escape()
-	b.until("the end", func() bool { return b.run == nil })
+	b.until("the end", func() bool { return b.Maker.Run() == nil })
 }
 
 func TestQueue(t *testing.T) {
@@ -112,17 +113,17 @@ func TestQueue(t *testing.T) {
 		b.prompt.setText(p)
 		b.generate()
 	}
-	if len(b.queue.Batches()) != 3 || !b.queued.content.Visible() {
-		t.Fatalf("%d jobs wait", len(b.queue.Batches()))
+	if len(b.Queue.Batches()) != 3 || !b.queued.content.Visible() {
+		t.Fatalf("%d jobs wait", len(b.Queue.Batches()))
 	}
-	b.queue.Forward(2)
+	b.Queue.Forward(2)
 	b.queued.remove(2)
 	b.queued.edit(0)
-	if b.prompt.entry.Text != "second" || len(b.queue.Batches()) != 1 {
-		t.Fatalf("edit: prompt %q, %d wait", b.prompt.entry.Text, len(b.queue.Batches()))
+	if b.prompt.entry.Text != "second" || len(b.Queue.Batches()) != 1 {
+		t.Fatalf("edit: prompt %q, %d wait", b.prompt.entry.Text, len(b.Queue.Batches()))
 	}
 	close(b.engine.hold)
-	b.until("the queue is done", func() bool { return b.run == nil && b.queue.Empty() && len(b.strip.all) == 2 })
+	b.until("the queue is done", func() bool { return b.Maker.Run() == nil && b.Queue.Empty() && len(b.Album.Entries()) == 2 })
 	var prompts []string
 	for _, r := range b.engine.made() {
 		prompts = append(prompts, r.Prompt())
@@ -138,15 +139,15 @@ func TestQueuedForAnotherModel(t *testing.T) {
 	b.engine.hold = make(chan struct{})
 	b.prompt.setText("a fox")
 	b.generate()
-	b.until("the first", func() bool { return b.run != nil })
+	b.until("the first", func() bool { return b.Maker.Run() != nil })
 	b.generate()
-	if got := b.queue.Batches()[0].Size; got != (picture.Size{Width: 1344, Height: 768}) {
+	if got := b.Queue.Batches()[0].Size; got != (picture.Size{Width: 1344, Height: 768}) {
 		t.Errorf("waits at %v", got)
 	}
 	b.engine.info.NativeSize = 128
 	b.engineChanged()
 	close(b.engine.hold)
-	b.until("both", func() bool { return b.run == nil && b.queue.Empty() })
+	b.until("both", func() bool { return b.Maker.Run() == nil && b.Queue.Empty() })
 	if made := b.engine.made(); len(made) != 2 || made[1].Size() != (picture.Size{Width: 160, Height: 96}) {
 		t.Errorf("%d made, the second at %v", len(made), made[len(made)-1].Size())
 	}
@@ -180,10 +181,10 @@ func TestNoCancelByAccident(t *testing.T) {
 	b.prompt.setText("a fox")
 	test.Tap(b.prompt.generate)
 	test.Tap(b.prompt.generate) // of a double click
-	if b.run == nil || len(b.queue.Batches()) != 0 {
-		t.Fatalf("after a double click: run %v, %d wait", b.run, len(b.queue.Batches()))
+	if b.Maker.Run() == nil || len(b.Queue.Batches()) != 0 {
+		t.Fatalf("after a double click: run %v, %d wait", b.Maker.Run(), len(b.Queue.Batches()))
 	}
-	first := b.run
+	first := b.Maker.Run()
 	b.clock.pass(time.Second)
 	if got := b.prompt.generate.Text; got != "Add to queue" {
 		t.Errorf("the button says %q", got)
@@ -197,18 +198,18 @@ func TestNoCancelByAccident(t *testing.T) {
 	b.clock.pass(time.Second)
 	b.prompt.entry.TypedShortcut(ctrl(fyne.KeyReturn))
 	b.settle()
-	if b.run != first || len(b.queue.Batches()) != 3 {
-		t.Errorf("%d wait, want 3 behind the first", len(b.queue.Batches()))
+	if b.Maker.Run() != first || len(b.Queue.Batches()) != 3 {
+		t.Errorf("%d wait, want 3 behind the first", len(b.Queue.Batches()))
 	}
 	if near := b.prompt.generate; ui.Within(near, middle(b.prompt.cancel)) || !b.prompt.cancel.Visible() {
 		t.Error("Cancel lies on Generate")
 	}
-	b.queue.Clear()
+	b.Queue.Clear()
 	b.win.Canvas().Focus(b.prompt.cancel)
 	test.Tap(b.prompt.cancel)
-	b.until("the end", func() bool { return b.run == nil })
-	if len(b.strip.all) != 0 || b.prompt.cancel.Visible() || b.win.Canvas().Focused() != fyne.Focusable(b.prompt.generate) {
-		t.Errorf("cancelled: %d made, focus %T", len(b.strip.all), b.win.Canvas().Focused())
+	b.until("the end", func() bool { return b.Maker.Run() == nil })
+	if len(b.Album.Entries()) != 0 || b.prompt.cancel.Visible() || b.win.Canvas().Focused() != fyne.Focusable(b.prompt.generate) {
+		t.Errorf("cancelled: %d made, focus %T", len(b.Album.Entries()), b.win.Canvas().Focused())
 	}
 }
 
@@ -227,8 +228,8 @@ func TestNothingDescribed(t *testing.T) {
 			test.Tap(b.prompt.generate)
 			b.settle()
 			b.wantSaid("Describe the picture first")
-			if b.run != nil || len(b.strip.all) != 0 || b.start.content.Visible() != page {
-				t.Errorf("run %v, %d made, page %v", b.run, len(b.strip.all), b.start.content.Visible())
+			if b.Maker.Run() != nil || len(b.Album.Entries()) != 0 || b.start.content.Visible() != page {
+				t.Errorf("run %v, %d made, page %v", b.Maker.Run(), len(b.Album.Entries()), b.start.content.Visible())
 			}
 			if b.win.Canvas().Focused() != fyne.Focusable(b.prompt.entry) {
 				t.Errorf("the focus is on %T", b.win.Canvas().Focused())
@@ -250,7 +251,7 @@ func TestGenerateWhileReading(t *testing.T) {
 	if len(b.engine.made()) != 0 || !b.waiting {
 		t.Fatal("did not wait")
 	}
-	b.until("a picture", func() bool { return len(b.strip.all) == 1 })
+	b.until("a picture", func() bool { return len(b.Album.Entries()) == 1 })
 	if n := len(b.engine.made()[0].References()); n != 1 {
 		t.Errorf("%d references", n)
 	}
@@ -275,43 +276,44 @@ func TestLookingBack(t *testing.T) {
 	b.shape.setCount(2)
 	b.generate()
 	b.until("a preview", func() bool { return b.view.previewing })
-	b.strip.open(b.strip.all[0].ID)
+	b.strip.open(b.Album.Entries()[0].ID)
 	b.until("the earlier picture", func() bool { return !b.view.previewing })
 	close(b.engine.hold)
 	b.until("the later pictures", func() bool {
-		if b.view.previewing || b.shown.meta.Prompt != "earlier" {
+		if b.view.previewing || b.shown.Meta.Prompt != "earlier" {
 			t.Error("the earlier picture lost its place")
 		}
-		return b.run == nil && len(b.strip.all) == 3
+		return b.Maker.Run() == nil && len(b.Album.Entries()) == 3
 	})
 	if got := b.view.newer; !got.Visible() || got.Text != "2 new pictures: show" {
 		t.Errorf("the sign says %q, visible %v", got.Text, got.Visible())
 	}
-	b.strip.removed(b.strip.all[1].ID)
+	b.strip.forget(b.Album.Entries()[1].ID)
+	b.settle()
 	if got := b.view.newer.Text; got != "New picture: show" {
 		t.Errorf("one of the two is gone, the sign says %q", got)
 	}
 	test.Tap(b.view.newer)
-	if b.shown.id != b.strip.all[0].ID || b.view.newer.Visible() || b.strip.row.Marked != b.shown.id {
-		t.Errorf("shows %q", b.shown.meta.Prompt)
+	if b.shown.ID != b.Album.Entries()[0].ID || b.view.newer.Visible() || b.strip.row.Marked != b.shown.ID {
+		t.Errorf("shows %q", b.shown.Meta.Prompt)
 	}
 	// What is asked for while nothing is made is to be seen.
-	b.strip.open(b.strip.all[1].ID)
+	b.strip.open(b.Album.Entries()[1].ID)
 	b.settle()
 	b.shape.setCount(1)
 	b.make("the last")
-	if b.shown.meta.Prompt != "the last" {
-		t.Errorf("shows %q", b.shown.meta.Prompt)
+	if b.shown.Meta.Prompt != "the last" {
+		t.Errorf("shows %q", b.shown.Meta.Prompt)
 	}
 }
 
 // TestToolsFit: the tools of a picture and the sign of a new one lie beside each other in the smallest window.
 func TestToolsFit(t *testing.T) {
 	b := newBench(t, leastSize)
-	b.view.show(&shown{image: landscape(1200, 400, 1), before: landscape(500, 500, 2)})
+	b.view.show(&studio.Picture{Image: landscape(1200, 400, 1), Before: landscape(500, 500, 2)})
 	b.view.view.Zoom(1, b.view.view.Middle())
 	for id := range uint64(12) {
-		b.view.offer(&shown{path: "a.png", id: id + 100, image: landscape(64, 64, 1)})
+		b.view.offer(&studio.Picture{Path: "a.png", ID: id + 100, Image: landscape(64, 64, 1)})
 	}
 	b.settle()
 	for _, k := range b.view.tools {
@@ -342,24 +344,24 @@ func TestCanvasIsOccupied(t *testing.T) {
 			b.engine.hold = make(chan struct{})
 			b.generate()
 			b.until("a preview", func() bool { return b.view.previewing })
-			b.strip.open(b.strip.all[0].ID)
+			b.strip.open(b.Album.Entries()[0].ID)
 			b.settle()
 			b.view.away = false
 			row.do(b)
 			close(b.engine.hold)
-			b.until("the end", func() bool { return b.run == nil })
-			if b.shown.meta.Prompt != "looked at" || b.view.previewing {
-				t.Errorf("the canvas shows %q", b.shown.meta.Prompt)
+			b.until("the end", func() bool { return b.Maker.Run() == nil })
+			if b.shown.Meta.Prompt != "looked at" || b.view.previewing {
+				t.Errorf("the canvas shows %q", b.shown.Meta.Prompt)
 			}
 			b.view.view.DragEnd()
 			b.start.leave()
 			if !b.view.newer.Visible() {
 				t.Error("no sign of the new picture")
 			}
-			b.strip.open(b.strip.all[0].ID)
+			b.strip.open(b.Album.Entries()[0].ID)
 			b.settle()
-			if b.shown.meta.Prompt != "a second" || b.view.newer.Visible() {
-				t.Errorf("opened %q, the sign is there: %v", b.shown.meta.Prompt, b.view.newer.Visible())
+			if b.shown.Meta.Prompt != "a second" || b.view.newer.Visible() {
+				t.Errorf("opened %q, the sign is there: %v", b.shown.Meta.Prompt, b.view.newer.Visible())
 			}
 		})
 	}
@@ -374,9 +376,9 @@ func TestNoHistory(t *testing.T) {
 	b.wantSaid("history cannot be written")
 	b.prompt.setText("kept in its folder")
 	b.generate()
-	b.until("a picture", func() bool { return b.run == nil && b.shown != nil })
-	if b.shown.path == "" || len(b.strip.all) != 1 {
-		t.Errorf("path %q, %d in the history", b.shown.path, len(b.strip.all))
+	b.until("a picture", func() bool { return b.Maker.Run() == nil && b.shown != nil })
+	if b.shown.Path == "" || len(b.Album.Entries()) != 1 {
+		t.Errorf("path %q, %d in the history", b.shown.Path, len(b.Album.Entries()))
 	}
 }
 
@@ -386,7 +388,7 @@ func TestEngineFails(t *testing.T) {
 	b.engine.fail = errors.New("inference: the graphics card is gone")
 	b.prompt.setText("a fox")
 	b.generate()
-	b.until("the end", func() bool { return b.run == nil })
+	b.until("the end", func() bool { return b.Maker.Run() == nil })
 	b.wantSaid("The graphics card is gone.")
 }
 

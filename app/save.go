@@ -7,66 +7,26 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
-	"unicode"
 
 	"kleinbild/app/shell"
+	"kleinbild/app/studio"
 	"kleinbild/app/ui"
 	"kleinbild/atomicfile"
 	"kleinbild/inference/picture"
 )
 
-// picturesDir is where results are saved.
-func (s *session) picturesDir() string {
-	if dir := s.set.picturesDir(); dir != "" {
-		return dir
-	}
-	return s.cfg.PicturesDir
-}
-
-// prepareDir makes the folder where it is not there and finds out whether it can be written, before anything is
-// computed for it.
-func prepareDir(dir string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	return picture.CheckWritable(filepath.Join(dir, "picture.png"), picture.Number)
-}
-
-// nameRunes bounds how much of a prompt goes into a file's name.
-const nameRunes = 48
-
-// fileName names a picture after its prompt and seed, in letters that every file system takes.
-func fileName(prompt string, seed uint64) string {
-	var name []rune
-	for _, r := range prompt {
-		switch {
-		case len(name) >= nameRunes:
-		case unicode.IsLetter(r) || unicode.IsNumber(r):
-			name = append(name, unicode.ToLower(r))
-		case len(name) > 0 && name[len(name)-1] != '-':
-			name = append(name, '-')
-		}
-	}
-	words := strings.Trim(string(name), "-")
-	if words == "" {
-		words = "kleinbild"
-	}
-	return words + "-" + strconv.FormatUint(seed, 10) + ".png"
-}
-
 // choosePicturesDir asks for the folder of results.
 func (s *session) choosePicturesDir() {
-	s.pickFolder("Where to save pictures", s.picturesDir(), func(dir string) {
-		s.background(func() func() {
-			err := prepareDir(dir)
+	s.pickFolder("Where to save pictures", s.PicturesDir(), func(dir string) {
+		s.Loop.Background(func() func() {
+			err := studio.PrepareDir(dir)
 			return func() {
 				if err != nil {
 					s.notice.fail(err)
 					return
 				}
-				s.set.setPicturesDir(dir)
+				s.set.SetPicturesDir(dir)
 				s.advanced.refresh()
 				s.notice.Say("Pictures are now saved in " + dir + ".")
 			}
@@ -81,15 +41,15 @@ func (s *session) saveCopy() {
 		s.notice.Say("There is no picture to save yet.")
 		return
 	}
-	name := fileName(p.meta.Prompt, p.meta.Seed)
-	if p.path != "" { // the picture itself has that name
+	name := studio.FileName(p.Meta.Prompt, p.Meta.Seed)
+	if p.Path != "" { // the picture itself has that name
 		name = strings.TrimSuffix(name, ".png") + "-copy.png"
 	}
-	s.saveCopyAs(p, s.picturesDir(), name)
+	s.saveCopyAs(p, s.PicturesDir(), name)
 }
 
 // saveCopyAs proposes a folder and a name.
-func (s *session) saveCopyAs(p *shown, dir, name string) {
+func (s *session) saveCopyAs(p *studio.Picture, dir, name string) {
 	s.pickSave(dir, name, func(path string, asked bool) { s.saveTo(p, path, asked) })
 }
 
@@ -118,7 +78,7 @@ func completeName(path string) (complete, refusal string) {
 
 // saveTo writes a copy to the file that was chosen. Its name is completed and checked first; a file of the final name is
 // replaced only if the user was asked about that very name. asked says that the dialog did so for path.
-func (s *session) saveTo(p *shown, path string, asked bool) {
+func (s *session) saveTo(p *studio.Picture, path string, asked bool) {
 	complete, refusal := completeName(path)
 	again := ui.Action{Text: "Choose another name…", Do: func() {
 		stem := strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
@@ -129,7 +89,7 @@ func (s *session) saveTo(p *shown, path string, asked bool) {
 		return
 	}
 	asked = asked && complete == path
-	s.background(func() func() {
+	s.Loop.Background(func() func() {
 		_, err := os.Lstat(complete)
 		info, there := os.Stat(complete)
 		return func() {
@@ -147,16 +107,16 @@ func (s *session) saveTo(p *shown, path string, asked bool) {
 }
 
 // writeCopy writes a copy whole or not at all, in the place of what had its name. Where that fails, again is offered.
-func (s *session) writeCopy(p *shown, path string, again ui.Action) {
-	s.background(func() func() {
-		err := picture.WriteCopy(path, p.image, p.meta)
+func (s *session) writeCopy(p *studio.Picture, path string, again ui.Action) {
+	s.Loop.Background(func() func() {
+		err := picture.WriteCopy(path, p.Image, p.Meta)
 		return func() {
 			if err != nil {
 				s.notice.Ask(explain(err), again)
 				return
 			}
-			if p.path == "" {
-				p.path = path
+			if p.Path == "" {
+				p.Path = path
 			}
 			s.notice.Say("Saved as "+path+".", ui.Action{Text: "Show in folder", Do: func() { s.reveal(path) }})
 		}
@@ -168,8 +128,8 @@ func (s *session) copyPicture() {
 	if s.shown == nil {
 		return
 	}
-	img, meta := s.shown.image, s.shown.meta
-	s.background(func() func() {
+	img, meta := s.shown.Image, s.shown.Meta
+	s.Loop.Background(func() func() {
 		var file strings.Builder
 		err := picture.EncodePNG(&file, img, meta)
 		if err == nil {
@@ -187,7 +147,7 @@ func (s *session) copyPicture() {
 
 // reveal shows a file in the file manager.
 func (s *session) reveal(path string) {
-	s.background(func() func() {
+	s.Loop.Background(func() func() {
 		_, err := os.Stat(path)
 		if err == nil {
 			err = shell.Reveal(path)

@@ -20,22 +20,6 @@ import (
 	"kleinbild/inference/picture"
 )
 
-func TestFileName(t *testing.T) {
-	for _, row := range []struct{ prompt, want string }{
-		{"A red fox, in the snow!", "a-red-fox-in-the-snow-7.png"},
-		{"", "kleinbild-7.png"},
-		{"../../etc/passwd", "etc-passwd-7.png"},
-		{"CON", "con-7.png"},
-		{"лиса 狐\n\x00", "лиса-狐-7.png"},
-		{"!!!", "kleinbild-7.png"},
-		{strings.Repeat("word ", 100), "word-word-word-word-word-word-word-word-word-wor-7.png"},
-	} {
-		if got := fileName(row.prompt, 7); got != row.want {
-			t.Errorf("%q: %s, want %s", row.prompt, got, row.want)
-		}
-	}
-}
-
 func TestResultsAreSaved(t *testing.T) {
 	b := newBench(t, usual)
 	b.engine.info.NativeSize = 128
@@ -43,7 +27,7 @@ func TestResultsAreSaved(t *testing.T) {
 	b.make("a fox")
 	b.make("a fox")
 	var names []string
-	for _, e := range b.strip.all {
+	for _, e := range b.Album.Entries() {
 		names = append(names, filepath.Base(e.Path))
 		meta, err := picture.ReadMetadataFile(e.Path)
 		if err != nil || meta.Prompt != "a fox" || meta.Version != "test" {
@@ -53,8 +37,8 @@ func TestResultsAreSaved(t *testing.T) {
 	if want := []string{"a-fox-1836311903-2.png", "a-fox-1836311903.png"}; !slices.Equal(names, want) {
 		t.Errorf("saved %v, want %v", names, want)
 	}
-	if b.shown.path != b.strip.all[0].Path || b.strip.row.Marked != b.strip.all[0].ID {
-		t.Errorf("shown %s, marked %d", b.shown.path, b.strip.row.Marked)
+	if b.shown.Path != b.Album.Entries()[0].Path || b.strip.row.Marked != b.Album.Entries()[0].ID {
+		t.Errorf("shown %s, marked %d", b.shown.Path, b.strip.row.Marked)
 	}
 	if b.estimate() <= 0 {
 		t.Error("no estimate after two pictures")
@@ -65,21 +49,21 @@ func TestResultsAreSaved(t *testing.T) {
 func TestFolderThatCannotBeWritten(t *testing.T) {
 	b := newBench(t, usual)
 	file := b.file("file.png", 64, 64, 1)
-	b.set.setPicturesDir(filepath.Join(file, "inside"))
+	b.set.SetPicturesDir(filepath.Join(file, "inside"))
 	b.prompt.setText("a fox")
 	b.generate()
 	b.generate()
-	b.until("the sentence", func() bool { return b.run == nil && b.notice.Visible() })
+	b.until("the sentence", func() bool { return b.Maker.Run() == nil && b.notice.Visible() })
 	b.wantSaid("Pictures cannot be saved")
 	if n := len(b.engine.made()); n != 0 {
 		t.Errorf("%d pictures were computed", n)
 	}
-	if len(b.queue.Batches()) != 2 || !b.queue.Paused() {
-		t.Errorf("%d wait, paused %v: what waits is kept", len(b.queue.Batches()), b.queue.Paused())
+	if len(b.Queue.Batches()) != 2 || !b.Queue.Paused() {
+		t.Errorf("%d wait, paused %v: what waits is kept", len(b.Queue.Batches()), b.Queue.Paused())
 	}
-	b.set.setPicturesDir("")
+	b.set.SetPicturesDir("")
 	test.Tap(b.queued.resume)
-	b.until("the queue goes on", func() bool { return len(b.strip.all) == 2 })
+	b.until("the queue goes on", func() bool { return len(b.Album.Entries()) == 2 })
 }
 
 // TestFullDisk fills a small disk: the picture goes to another folder, and where there is none it stays on the canvas.
@@ -93,7 +77,7 @@ func TestFullDisk(t *testing.T) {
 		t.Skipf("no disk to fill without the right to mount one: %s", out)
 	}
 	defer exec.Command("umount", disk).Run()
-	b.set.setPicturesDir(disk)
+	b.set.SetPicturesDir(disk)
 	if err := os.WriteFile(filepath.Join(disk, "filler"), make([]byte, 60<<10), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +86,7 @@ func TestFullDisk(t *testing.T) {
 		b.notice.Dismiss()
 		b.prompt.setText("a fox")
 		b.generate()
-		b.until("the sentence", func() bool { return b.run == nil && b.notice.Visible() })
+		b.until("the sentence", func() bool { return b.Maker.Run() == nil && b.notice.Visible() })
 		b.settle()
 		b.wantSaid("The disk is full")
 		files, _ := filepath.Glob(filepath.Join(disk, "*"))
@@ -113,17 +97,17 @@ func TestFullDisk(t *testing.T) {
 	}
 	make()
 	b.wantSaid("The last one is kept as " + b.cfg.PicturesDir)
-	if len(b.strip.all) != 1 || filepath.Dir(b.shown.path) != b.cfg.PicturesDir || b.strip.all[0].Path != b.shown.path || len(b.notice.Actions) != 2 {
-		t.Fatalf("shown %+v, %d in the history, %d actions", b.shown, len(b.strip.all), len(b.notice.Actions))
+	if len(b.Album.Entries()) != 1 || filepath.Dir(b.shown.Path) != b.cfg.PicturesDir || b.Album.Entries()[0].Path != b.shown.Path || len(b.notice.Actions) != 2 {
+		t.Fatalf("shown %+v, %d in the history, %d actions", b.shown, len(b.Album.Entries()), len(b.notice.Actions))
 	}
 	b.session.cfg.PicturesDir = filepath.Join(disk, "Pictures")
 	t.Setenv("TMPDIR", disk)
 	make()
-	if b.shown == nil || b.shown.path != "" || len(b.strip.all) != 1 || len(b.notice.Actions) != 2 {
-		t.Fatalf("shown %v, %d in the history, %d actions", b.shown, len(b.strip.all), len(b.notice.Actions))
+	if b.shown == nil || b.shown.Path != "" || len(b.Album.Entries()) != 1 || len(b.notice.Actions) != 2 {
+		t.Fatalf("shown %v, %d in the history, %d actions", b.shown, len(b.Album.Entries()), len(b.notice.Actions))
 	}
 	b.leave()
-	if b.modal == nil || b.closing.Err() != nil {
+	if b.modal == nil || b.Loop.Closing.Err() != nil {
 		t.Error("the window closes and the picture with it")
 	} else {
 		b.modal.Close()
@@ -131,8 +115,8 @@ func TestFullDisk(t *testing.T) {
 	elsewhere := filepath.Join(b.dir, "saved.png")
 	b.saveTo(b.shown, elsewhere, false)
 	b.settle()
-	if _, err := history.Read(elsewhere); err != nil || b.shown.path != elsewhere {
-		t.Errorf("%v, shown as %q", err, b.shown.path)
+	if _, err := history.Read(elsewhere); err != nil || b.shown.Path != elsewhere {
+		t.Errorf("%v, shown as %q", err, b.shown.Path)
 	}
 }
 
@@ -141,9 +125,9 @@ func TestHistoryAcrossRestartsAndWindows(t *testing.T) {
 	b.engine.info.NativeSize = 128
 	b.make("made by the first window")
 	other := b.open(b.app, b.cfg, usual)
-	b.until("the second window reads the history", func() bool { return len(other.strip.all) == 1 })
+	b.until("the second window reads the history", func() bool { return len(other.Album.Entries()) == 1 })
 	b.make("made while both are open")
-	b.until("the second window sees it", func() bool { return len(other.strip.all) == 2 })
+	b.until("the second window sees it", func() bool { return len(other.Album.Entries()) == 2 })
 
 	other.strip.search.SetText("BOTH open")
 	if len(other.strip.found) != 1 || other.strip.count.Text != "1 of 2" {
@@ -153,9 +137,9 @@ func TestHistoryAcrossRestartsAndWindows(t *testing.T) {
 	other.strip.step(1) // from none to the newest
 	b.until("it is shown", func() bool { return other.shown != nil })
 	other.strip.step(1)
-	b.until("the older one is shown", func() bool { return other.shown.meta.Prompt == "made by the first window" })
+	b.until("the older one is shown", func() bool { return other.shown.Meta.Prompt == "made by the first window" })
 
-	gone := other.strip.all[0]
+	gone := other.Album.Entries()[0]
 	if err := os.Remove(gone.Path); err != nil {
 		t.Fatal(err)
 	}
@@ -173,14 +157,14 @@ func TestHistoryAcrossRestartsAndWindows(t *testing.T) {
 		t.Error("the thumbnail does not say that its file is gone")
 	}
 	test.Tap(other.notice.Actions[0])
-	b.until("both windows forget it", func() bool { return len(other.strip.all) == 1 && len(b.strip.all) == 1 })
+	b.until("both windows forget it", func() bool { return len(other.Album.Entries()) == 1 && len(b.Album.Entries()) == 1 })
 }
 
 func TestMoveToBin(t *testing.T) {
 	b := newBench(t, usual)
 	b.engine.info.NativeSize = 128
 	b.make("to be thrown away")
-	e := b.strip.all[0]
+	e := b.Album.Entries()[0]
 	// The bin of another user's home is no place for a test: the picture goes first, and the sentence says so.
 	if err := os.Remove(e.Path); err != nil {
 		t.Fatal(err)
@@ -188,7 +172,7 @@ func TestMoveToBin(t *testing.T) {
 	b.strip.bin(e.ID)
 	b.until("a sentence", b.notice.Visible)
 	b.wantSaid("could not be moved")
-	if len(b.strip.all) != 1 {
+	if len(b.Album.Entries()) != 1 {
 		t.Error("the entry went though the bin failed")
 	}
 }
@@ -201,7 +185,7 @@ func TestThousandsOfEntries(t *testing.T) {
 	for i := range list {
 		list[i] = history.Entry{ID: uint64(len(list) - i), Path: path, Picture: picture.Metadata{Prompt: "a prompt"}}
 	}
-	b.strip.all = list
+	b.Album.Show(list)
 	b.noStall(func() {
 		b.timed(b.strip.filter)
 		b.settle()
@@ -286,8 +270,8 @@ func TestKillChild(t *testing.T) {
 		was := b.shown
 		b.prompt.setText("a fox")
 		b.generate()
-		b.until("a picture", func() bool { return b.shown != was && b.shown.path != "" && b.run == nil })
-		os.Stdout.WriteString("done " + b.shown.path + "\n")
+		b.until("a picture", func() bool { return b.shown != was && b.shown.Path != "" && b.Maker.Run() == nil })
+		os.Stdout.WriteString("done " + b.shown.Path + "\n")
 	}
 }
 

@@ -78,7 +78,7 @@ func TestScales(t *testing.T) {
 
 // TestWindowSize: neither the usual size nor one that is remembered from a larger screen is larger than the screen.
 func TestWindowSize(t *testing.T) {
-	set := settings{test.NewTempApp(t).Preferences()}
+	set := newSettings(test.NewTempApp(t).Preferences())
 	for _, row := range []struct{ remembered, room, want fyne.Size }{
 		{fyne.Size{}, fyne.Size{}, usualSize},
 		{fyne.Size{}, fyne.NewSize(1008, 728), fyne.NewSize(1008, 728)},
@@ -89,8 +89,8 @@ func TestWindowSize(t *testing.T) {
 		{fyne.Size{}, fyne.NewSize(568, 320), leastSize}, // smaller cannot be used
 	} {
 		if row.remembered.IsZero() {
-			set.RemoveValue("width")
-			set.RemoveValue("height")
+			set.window.RemoveValue("width")
+			set.window.RemoveValue("height")
 		} else {
 			set.setWindowSize(row.remembered)
 		}

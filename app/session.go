@@ -1,48 +1,31 @@
 package app
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"image"
+	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"fyne.io/fyne/v2"
 
+	"kleinbild/app/shell"
 	"kleinbild/app/studio"
 	"kleinbild/app/ui"
 	"kleinbild/history"
 	"kleinbild/inference"
-	"kleinbild/inference/picture"
 	"kleinbild/plain"
 )
 
-// session is one window: its panels and what they share. All of it belongs to Fyne's goroutine.
+// session is one window: what the artist works with, and the panels that show it. All of it belongs to Fyne's goroutine.
 type session struct {
+	*studio.Studio
 	app fyne.App
 	win fyne.Window
 	cfg Config
 	set settings
 
-	// post runs a function on Fyne's goroutine: the only way back from another one.
-	post func(func())
-	// spawn runs a function on a goroutine of its own.
-	spawn func(func())
-	// after runs a function on Fyne's goroutine once a time has passed, unless it is stopped before.
-	after func(d time.Duration, do func()) (stop func() bool)
-	// closing ends when the window closes.
-	closing context.Context
-	close   context.CancelFunc
-
-	engine  Engine // nil until a model is open
-	opening bool
-	// stopOpening ends the opening under way.
-	stopOpening context.CancelFunc
-	openError   error
-
-	store      *history.Store
 	thumbnails *history.Thumbnails
 
 	keys     *ui.Keys
@@ -53,47 +36,40 @@ type session struct {
 	cost     *costPanel
 	view     *canvasPanel
 	notice   notices
-	queue    *studio.Queue
 	queued   *queuePanel
 	strip    *historyPanel
 	start    *startPage
 	drag     *ui.DragLayer
 	frame    *frame
 
-	deskState
-	finishing bool // the window closes once nothing waits any more
-
-	run       *run        // the batch being made, nil between batches
-	shown     *shown      // what the canvas shows, nil when it is empty
-	pressed   func() bool // stops the clock of the last press of Generate; false once it has run out
-	waiting   bool        // Generate was pressed while pictures were being read
-	modal     *ui.Modal   // in front of the window, nil for none
-	focusLost bool        // another window is in front
-	picking   bool        // a native dialog is open
-}
-
-// shown is a picture on the canvas.
-type shown struct {
-	image  *image.RGBA
-	meta   picture.Metadata
-	path   string      // "" while it lies nowhere but in memory
-	id     uint64      // in the history, 0 where it is not there
-	before *image.RGBA // reference 1, nil where there is none or it is gone
+	finishing bool            // the window closes once nothing waits any more
+	shown     *studio.Picture // what the canvas shows, nil when it is empty
+	pressed   func() bool     // stops the clock of the last press of Generate; false once it has run out
+	waiting   bool            // Generate was pressed while pictures were being read
+	modal     *ui.Modal       // in front of the window, nil for none
+	focusLost bool            // another window is in front
+	picking   bool            // a native dialog is open
 }
 
 // New fills w with the window's content. The caller shows it and runs the app.
 func New(a fyne.App, w fyne.Window, cfg Config) {
-	newSession(a, w, cfg, fyne.Do, func(f func()) { go f() })
+	newSession(a, w, cfg, studio.NewLoop(fyne.Do, func(f func()) { go f() }))
 }
 
-func newSession(a fyne.App, w fyne.Window, cfg Config, post, spawn func(func())) *session {
-	s := &session{app: a, win: w, cfg: cfg, post: post, spawn: spawn, set: settings{a.Preferences()}, thumbnails: history.NewThumbnails(cfg.ThumbnailDir)}
-	s.after = func(d time.Duration, do func()) func() bool { return time.AfterFunc(d, func() { post(do) }).Stop }
-	s.closing, s.close = context.WithCancel(context.Background())
+func newSession(a fyne.App, w fyne.Window, cfg Config, loop *studio.Loop) *session {
+	s := &session{app: a, win: w, cfg: cfg, set: newSettings(a.Preferences()), thumbnails: history.NewThumbnails(cfg.ThumbnailDir)}
+	bin := studio.Bin{Throw: shell.Bin}
+	if shell.CanUnbin {
+		bin.TakeBack = shell.Unbin
+	}
+	s.Studio = studio.New(loop, studio.Config{
+		Version: cfg.Version, Preferences: a.Preferences(), Open: cfg.Open, HistoryFile: cfg.HistoryFile, Bin: bin,
+		PicturesDir: cfg.PicturesDir, SpareDirs: func() []string { return []string{s.cfg.PicturesDir, os.TempDir()} },
+	})
 	a.Settings().SetTheme(ui.NewTheme(s.set.theme()))
 	s.keys = &ui.Keys{Shortcut: s.shortcut, Escape: s.escape, Undo: s.undoText}
 	s.notice = notices{ui.NewNotices()}
-	s.notice.After = func(d time.Duration, do func()) func() bool { return s.after(d, do) }
+	s.notice.After = func(d time.Duration, do func()) func() bool { return loop.After(d, do) }
 	s.notice.Away = func() bool { return s.focusLost }
 	s.notice.OnResized = func() { s.view.layout() }
 	s.slots = newSlotsPanel(s)
@@ -101,13 +77,13 @@ func newSession(a fyne.App, w fyne.Window, cfg Config, post, spawn func(func()))
 	s.shape = newShapePanel(s)
 	s.advanced = newAdvancedPanel(s)
 	s.cost = newCostPanel(s)
-	s.queue = &studio.Queue{}
-	s.queued = newQueuePanel(s, s.queue)
+	s.queued = newQueuePanel(s)
 	s.start = newStartPage(s)
 	s.view = newCanvasPanel(s)
 	s.strip = newHistoryPanel(s)
 	s.drag = ui.NewDragLayer(s.slots.target)
 	s.frame = newFrame(s)
+	s.subscribe()
 	w.SetTitle("Kleinbild")
 	w.SetPadded(false)
 	w.SetContent(s.frame.content)
@@ -124,7 +100,7 @@ func newSession(a fyne.App, w fyne.Window, cfg Config, post, spawn func(func()))
 	s.addShortcuts()
 	w.Canvas().Focus(s.prompt.entry)
 	s.openDesk()
-	s.openHistory()
+	s.Album.Open()
 	s.openModel(inference.Options{})
 	if len(cfg.Dropped) > 0 {
 		s.receive(0, cfg.Dropped)
@@ -132,74 +108,54 @@ func newSession(a fyne.App, w fyne.Window, cfg Config, post, spawn func(func()))
 	return s
 }
 
-// background runs work away from Fyne's goroutine, and what it returns on it. work touches no widget and no field
-// of the session: what it needs, it was given.
-func (s *session) background(work func() (done func())) {
-	s.spawn(func() {
-		if done := work(); done != nil && s.closing.Err() == nil {
-			s.post(done)
-		}
+// subscribe joins what happens in the studio with what the window says and shows of it as a whole.
+func (s *session) subscribe() {
+	s.Desk.Chosen.Subscribe(s.requestChanged)
+	s.Model.Changed.Subscribe(s.engineChanged)
+	s.Model.Opened.Subscribe(s.opened)
+	s.Maker.Began.Subscribe(func(*studio.Run) { s.notice.Hide(); s.prompt.refresh() })
+	s.Maker.Progress.Subscribe(s.showProgress)
+	s.Maker.Made.Subscribe(s.showMade)
+	s.Maker.Ended.Subscribe(s.showEnded)
+	s.Maker.Idle.Subscribe(s.closeWhenDone)
+	s.Album.News.Subscribe(s.historyNews)
+	s.Album.Reloaded.Subscribe(func() { s.renumber(); s.prompt.refresh() }) // the estimate comes from there
+	s.Album.Removed.Subscribe(s.removed)
+	s.Keeper.Failed.Subscribe(func(err error) {
+		s.notice.Say("What is on the desk may not be there the next time: " + explain(err))
 	})
 }
 
-// openModel opens the model that opts and the settings name, instead of one that is being opened. A run under way goes on
-// with the old one until it ends.
+// openModel opens the model that opts and the settings name, instead of the one that is open or being opened.
 func (s *session) openModel(opts inference.Options) {
-	if s.opening {
-		s.stopOpening()
-	}
-	ctx, cancel := context.WithCancel(s.closing)
-	s.stopOpening = cancel
 	opts.Setting = s.cfg.ModelSetting
-	opts.Device = inference.Device(s.set.device())
-	old := s.engine
-	s.engine, s.opening, s.openError = nil, true, nil
-	s.engineChanged()
-	open := s.cfg.Open
-	s.background(func() func() {
-		var e Engine
-		var err error
-		if old != nil {
-			err = old.Close()
-		}
-		if err == nil {
-			e, err = open(ctx, opts)
-		}
-		return func() {
-			if ctx.Err() == nil {
-				s.opened(e, err)
-			} else if e != nil { // another one is being opened
-				s.background(func() func() { _ = e.Close(); return nil })
-			}
-			cancel()
-		}
-	})
+	opts.Device = s.set.Device()
+	s.Model.Open(opts)
 }
 
-func (s *session) opened(e Engine, err error) {
-	s.opening, s.engine, s.openError = false, e, err
-	if s.onlyDemo() && !s.set.demoTried() {
+// opened says what became of opening a model.
+func (s *session) opened(err error) {
+	if s.Model.OnlyDemo() && !s.set.DemoTried() {
 		s.start.asked = true
 	}
 	s.engineChanged()
-	if err == nil {
-		var sentences []string
-		for _, notice := range slices.Concat(e.Info().Notices, []string{s.tightMemory(e.Info())}) {
-			sentences = append(sentences, sentence(notice))
-		}
-		if e.Info().Demo {
-			if !s.start.asked {
-				s.sayDemo()
-			}
-		} else if text := strings.TrimSpace(strings.Join(sentences, " ")); text != "" {
-			s.notice.Say(text)
-		}
-		s.next()
+	if err != nil {
+		return
 	}
+	info, _ := s.Model.Info()
+	var sentences []string
+	for _, notice := range slices.Concat(info.Notices, []string{s.tightMemory(info)}) {
+		sentences = append(sentences, sentence(notice))
+	}
+	if info.Demo {
+		if !s.start.asked {
+			s.sayDemo()
+		}
+	} else if text := strings.TrimSpace(strings.Join(sentences, " ")); text != "" {
+		s.notice.Say(text)
+	}
+	s.Maker.Next()
 }
-
-// onlyDemo says that the demo model serves because there is no other.
-func (s *session) onlyDemo() bool { return s.engine != nil && s.engine.Info().Missing != nil }
 
 // sayDemo names the demo model for what it is.
 func (s *session) sayDemo() {
@@ -225,7 +181,6 @@ func (s *session) requestChanged() {
 	s.shape.refresh()
 	s.prompt.refresh()
 	s.cost.refresh()
-	s.noteDesk()
 }
 
 // explain says an error in one sentence for the user.

@@ -18,10 +18,7 @@ import (
 
 // shapePanel chooses the size, the seed and the number of pictures.
 type shapePanel struct {
-	s      *session
-	aspect picture.AspectRatio // "" for a custom size
-	custom picture.Size        // restored from a picture, of no aspect in the table
-	count  int
+	s *session
 
 	title     *ui.Label
 	tiles     []*ui.Tile // one for each of picture.AspectRatios
@@ -30,9 +27,8 @@ type shapePanel struct {
 	seedEntry *ui.Field
 	dice      *ui.Button
 	lock      *ui.Button
-	locked    bool
 	setting   bool // the seed is being set by the window, not typed
-	chosen    bool // the user asked for the seed in the entry: Lock locks it whatever is on show
+	asked     bool // the user asked for the seed in the entry: Lock locks it whatever is on show
 	number    *ui.Label
 	counts    []*ui.Button
 	content   *fyne.Container
@@ -45,7 +41,7 @@ var tileNames = map[picture.AspectRatio]string{
 
 func newShapePanel(s *session) *shapePanel {
 	p := &shapePanel{
-		s: s, aspect: s.set.aspect(), count: s.set.count(),
+		s:     s,
 		title: ui.NewHeading("Size"), seedTitle: ui.NewHeading("Seed"), number: ui.NewHeading("Pictures"),
 	}
 	objects := []fyne.CanvasObject{p.title}
@@ -62,9 +58,10 @@ func newShapePanel(s *session) *shapePanel {
 		objects = append(objects, t)
 	}
 	p.seedEntry = ui.NewField(s.keys)
-	p.seedEntry.OnChanged = func(string) {
+	p.seedEntry.OnChanged = func(text string) {
+		s.Desk.Type(func(d *studio.Desk) { d.Seed = text })
 		if !p.setting {
-			p.chosen = true
+			p.asked = true
 			p.setLocked(true) // a number that was typed is meant
 		}
 	}
@@ -75,24 +72,40 @@ func newShapePanel(s *session) *shapePanel {
 	objects = append(objects, p.seedTitle, p.onShow, p.seedEntry, p.dice, p.lock, p.number)
 	for n := 1; n <= studio.MaxCount; n++ {
 		b := ui.NewButton(strconv.Itoa(n), func() { p.setCount(n) })
-		b.Passed = func() bool { return p.count != n }
+		b.Passed = func() bool { return p.count() != n }
 		b.OnArrow = func(by int) {
 			p.setCount(min(max(n+by, 1), studio.MaxCount))
-			p.s.win.Canvas().Focus(p.counts[p.count-1])
+			p.s.win.Canvas().Focus(p.counts[p.count()-1])
 		}
 		p.counts = append(p.counts, b)
 		objects = append(objects, b)
 	}
 	p.content = ui.Arranged(func() fyne.Size { return fyne.NewSize(0, p.height()) }, p.place, objects...)
-	if seed := s.set.lockedSeed(); seed != "" {
-		p.setSeed(seed)
-		p.setLocked(true)
-	} else {
-		p.roll()
-	}
-	p.setCount(p.count)
+	d := s.Desk.Desk()
+	p.setSeed(d.Seed)
+	p.showLocked(d.Locked)
+	p.showCount(d.Count)
+	s.Desk.Laid.Subscribe(p.lay)
 	return p
 }
+
+// lay shows the size, the seed and the number of pictures of a desk.
+func (p *shapePanel) lay(d studio.Desk) {
+	p.setSeed(d.Seed)
+	p.setLocked(d.Locked)
+	p.setCount(min(max(d.Count, 1), studio.MaxCount))
+	if d.Aspect != "" {
+		p.choose(d.Aspect)
+	} else {
+		p.setSize(d.Size)
+	}
+}
+
+// aspect is the aspect ratio that is chosen, "" for a size of none in the table.
+func (p *shapePanel) aspect() picture.AspectRatio { return p.s.Desk.Desk().Aspect }
+
+func (p *shapePanel) count() int   { return p.s.Desk.Desk().Count }
+func (p *shapePanel) locked() bool { return p.s.Desk.Desk().Locked }
 
 // tileHeight is lower where the window is.
 func (p *shapePanel) tileHeight() float32 {
@@ -156,63 +169,61 @@ func (p *shapePanel) place(size fyne.Size) {
 
 // native is the side of the pictures that the model was trained on, 0 where no model is open.
 func (p *shapePanel) native() int {
-	if p.s.engine == nil {
-		return 0
-	}
-	return p.s.engine.Info().NativeSize
+	info, _ := p.s.Model.Info()
+	return info.NativeSize
 }
 
 // size is the next picture's.
 func (p *shapePanel) size() (picture.Size, error) {
-	if p.aspect == "" {
-		return p.custom, nil
+	d := p.s.Desk.Desk()
+	if d.Aspect == "" {
+		return d.Size, nil
 	}
-	return p.aspect.SizeFor(p.native(), p.s.slots.sizes()...)
+	return d.Aspect.SizeFor(p.native(), p.s.slots.sizes()...)
 }
 
 func (p *shapePanel) choose(a picture.AspectRatio) {
-	p.aspect = a
 	if a != picture.Match {
-		p.s.set.setAspect(a)
+		p.s.set.SetAspect(a)
 	}
-	p.s.requestChanged()
+	p.s.Desk.Choose(func(d *studio.Desk) { d.Aspect = a })
 }
 
 // setSize chooses a size in pixels: the tile that has it, or none.
 func (p *shapePanel) setSize(size picture.Size) {
-	p.aspect, p.custom = "", size
+	var aspect picture.AspectRatio
 	for i, a := range picture.AspectRatios() {
 		if p.tiles[i].Pixels == image.Pt(size.Width, size.Height) {
-			p.aspect = a
+			aspect = a
 		}
 	}
-	p.s.requestChanged()
+	p.s.Desk.Choose(func(d *studio.Desk) { d.Aspect, d.Size = aspect, size })
 }
 
 // refresh gives the tiles the sizes that apply now.
 func (p *shapePanel) refresh() {
 	sizes := p.s.slots.sizes()
-	if p.aspect == picture.Match && len(sizes) == 0 && !p.s.slots.reading() {
-		p.aspect = p.s.set.aspect()
+	if p.aspect() == picture.Match && len(sizes) == 0 && !p.s.slots.reading() {
+		p.s.Desk.Choose(func(d *studio.Desk) { d.Aspect = p.s.set.Aspect() })
 	}
 	for i, a := range picture.AspectRatios() {
 		size, _ := a.SizeFor(p.native(), sizes...) // no size for Match without references
 		t := p.tiles[i]
-		t.Pixels, t.Chosen = image.Pt(size.Width, size.Height), a == p.aspect
+		t.Pixels, t.Chosen = image.Pt(size.Width, size.Height), a == p.aspect()
 		t.Refresh()
 	}
 	title := "Size"
-	if p.aspect == "" {
-		title = "Size · " + times(p.custom)
+	if d := p.s.Desk.Desk(); d.Aspect == "" {
+		title = "Size · " + times(d.Size)
 	}
 	p.title.Set(title, ui.ColorDim)
 }
 
 // fill adds the size.
 func (p *shapePanel) fill(ask *inference.Ask) {
-	if ask.Aspect = p.aspect; p.aspect == "" {
-		custom := p.custom
-		ask.Size = &custom
+	d := p.s.Desk.Desk()
+	if ask.Aspect = d.Aspect; d.Aspect == "" {
+		ask.Size = &d.Size
 	}
 }
 
@@ -234,10 +245,11 @@ func (p *shapePanel) shownSeed() (seed uint64, ok bool) {
 	switch {
 	case s.view == nil:
 		return 0, false
-	case s.view.previewing && s.run != nil:
-		return s.run.batch.After(s.run.done).Seed, true
+	case s.view.previewing && s.Maker.Run() != nil:
+		rest, _ := s.Maker.Run().Rest()
+		return rest.Seed, true
 	case s.shown != nil:
-		return s.shown.meta.Seed, true
+		return s.shown.Meta.Seed, true
 	}
 	return 0, false
 }
@@ -274,11 +286,11 @@ func (p *shapePanel) takeShown() {
 // toggleLock locks the seed of the picture on show. Where there is none, or the user has just asked for the one in the
 // entry, it locks that.
 func (p *shapePanel) toggleLock() {
-	if _, ok := p.shownSeed(); ok && !p.locked && !p.chosen {
+	if _, ok := p.shownSeed(); ok && !p.locked() && !p.asked {
 		p.takeShown()
 		return
 	}
-	p.setLocked(!p.locked)
+	p.setLocked(!p.locked())
 }
 
 func (p *shapePanel) setSeed(text string) {
@@ -290,31 +302,35 @@ func (p *shapePanel) setSeed(text string) {
 // rollDice is the button of the dice.
 func (p *shapePanel) rollDice() {
 	p.roll()
-	p.chosen = true
+	p.asked = true
 }
 
 // roll takes a new seed.
 func (p *shapePanel) roll() {
-	p.setSeed(strconv.FormatUint(inference.RandomSeed(), 10))
-	if p.locked {
-		p.s.set.setLockedSeed(p.seedEntry.Text)
+	p.setSeed(studio.RollSeed())
+	if p.locked() {
+		p.s.set.SetLockedSeed(p.seedEntry.Text)
 	}
 }
 
 // nextSeed is called when a job took the seed.
 func (p *shapePanel) nextSeed() {
-	p.chosen = false
-	if !p.locked {
+	p.asked = false
+	if !p.locked() {
 		p.roll()
 	}
 }
 
 func (p *shapePanel) setLocked(locked bool) {
-	p.locked = locked
-	p.s.set.setLockedSeed("")
+	p.s.Desk.Type(func(d *studio.Desk) { d.Locked = locked })
+	p.s.set.SetLockedSeed("")
 	if locked {
-		p.s.set.setLockedSeed(p.seedEntry.Text)
+		p.s.set.SetLockedSeed(p.seedEntry.Text)
 	}
+	p.showLocked(locked)
+}
+
+func (p *shapePanel) showLocked(locked bool) {
 	p.lock.SetChosen(locked)
 	if locked {
 		p.lock.SetText("Locked", "")
@@ -325,12 +341,13 @@ func (p *shapePanel) setLocked(locked bool) {
 }
 
 func (p *shapePanel) setCount(n int) {
-	p.count = n
-	p.s.set.setCount(n)
+	p.s.set.SetCount(n)
+	p.showCount(n)
+	p.s.Desk.Choose(func(d *studio.Desk) { d.Count = n })
+}
+
+func (p *shapePanel) showCount(n int) {
 	for i, b := range p.counts {
 		b.SetChosen(i+1 == n)
-	}
-	if p.s.cost != nil {
-		p.s.requestChanged()
 	}
 }

@@ -37,6 +37,7 @@ func newSlotsPanel(s *session) *slotsPanel {
 		objects = append(objects, p.slots[i])
 	}
 	p.content = ui.Arranged(ui.NoSize, p.place, objects...)
+	s.Desk.Laid.Subscribe(func(d studio.Desk) { p.lay(d.Slots) })
 	return p
 }
 
@@ -61,7 +62,7 @@ func (p *slotsPanel) refresh() {
 func (p *slotsPanel) changed() {
 	p.refresh()
 	p.s.view.refresh()
-	p.s.requestChanged()
+	p.s.Desk.Choose(func(d *studio.Desk) { d.Slots = p.shown() })
 }
 
 // free is the number of the next free slot, 0 where all are taken.
@@ -135,7 +136,7 @@ func (p *slotsPanel) lay(slots []studio.Slot) {
 
 // reopen reads a picture that was in a slot before, which has to be the same still.
 func (p *slotsPanel) reopen(number int, slot studio.Slot) {
-	store := p.s.desks
+	store := p.s.Keeper.Store()
 	p.read(number, slot, func(ctx context.Context) (inference.Reference, error) {
 		return store.Read(ctx, slot)
 	})
@@ -154,7 +155,7 @@ func (p *slotsPanel) sizes() (sizes []picture.Size) {
 func (p *slotsPanel) add(number int, paths []string) {
 	replaced := 0
 	left := 0
-	changed := p.s.change(func() { replaced, left = p.fill(number, paths) })
+	changed := p.s.Desk.Change(func() { replaced, left = p.fill(number, paths) })
 	switch {
 	case left == 1 && len(paths) == 1:
 		p.s.notice.Say("All four slots are taken: drop the picture onto the one that it should replace, or remove one first.")
@@ -196,11 +197,11 @@ func (p *slotsPanel) read(number int, source studio.Slot, open func(context.Cont
 		name = source.Name()
 	}
 	p.stop(number)
-	ctx, cancel := context.WithCancel(p.s.closing)
+	ctx, cancel := context.WithCancel(p.s.Loop.Closing)
 	p.loads[number-1] = cancel
 	c.ref, c.thumb, c.reading, c.source = nil, nil, name, source
 	p.changed()
-	p.s.background(func() func() {
+	p.s.Loop.Background(func() func() {
 		ref, err := open(ctx)
 		var thumb *image.RGBA
 		if err == nil {
@@ -221,7 +222,7 @@ func (p *slotsPanel) finished(c *slot, name string, ref inference.Reference, thu
 	c.reading = ""
 	p.loads[c.number-1] = nil
 	if err != nil {
-		p.s.amend(func() { // what was there before is a step back already
+		p.s.Desk.Amend(func() { // what was there before is a step back already
 			p.compact()
 			p.changed()
 		})
@@ -244,7 +245,7 @@ func (p *slotsPanel) put(number int, ref inference.Reference) {
 	p.stop(number)
 	c := p.slots[number-1]
 	c.ref, c.thumb = &ref, nil
-	p.s.background(func() func() {
+	p.s.Loop.Background(func() func() {
 		thumb := history.Fit(ref.Image, slotThumbSide, slotThumbSide)
 		return func() {
 			if c.ref == &ref {
@@ -270,7 +271,7 @@ func (p *slotsPanel) clear(number int) {
 	if p.slots[number-1].empty() {
 		return
 	}
-	p.s.change(func() {
+	p.s.Desk.Change(func() {
 		p.empty(number)
 		p.compact()
 		p.changed()

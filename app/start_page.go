@@ -46,8 +46,8 @@ func (p *startPage) look() {
 	if find == nil {
 		return
 	}
-	p.s.background(func() func() {
-		found := find(p.s.closing)
+	p.s.Loop.Background(func() func() {
+		found := find(p.s.Loop.Closing)
 		return func() {
 			p.found, p.looked = found, true
 			p.refresh()
@@ -59,21 +59,21 @@ func (p *startPage) refresh() {
 	s := p.s
 	var rows []fyne.CanvasObject
 	title, text := "Choose a model", ""
-	onlyDemo := s.onlyDemo()
+	onlyDemo := s.Model.OnlyDemo()
 	switch {
 	case onlyDemo:
 		title = "One thing is missing: a model"
 		text = "Kleinbild makes pictures with FLUX.2 [klein], which runs on this machine and nowhere else. It is a download of several gigabytes, or a folder that you have already."
-		if s.set.demoTried() {
+		if s.set.DemoTried() {
 			text += " Until then the demo model serves."
 		}
-	case s.engine != nil:
-		text = "Pictures are made with " + modelName(s.engine.Info()) + " now."
-	case s.openError != nil:
+	case s.Model.Engine() != nil:
+		text = "Pictures are made with " + modelName(s.Model.Engine().Info()) + " now."
+	case s.Model.Err() != nil:
 		title = "The model could not be opened"
-		text = explain(s.openError)
+		text = explain(s.Model.Err())
 	}
-	if p.canLeave() && (!onlyDemo || s.set.demoTried()) { // the first time there is nothing to go back to
+	if p.canLeave() && (!onlyDemo || s.set.DemoTried()) { // the first time there is nothing to go back to
 		back := ui.NewLink("‹ Back", p.leave)
 		rows = append(rows, ui.Arranged(ui.Fixed(0, 28), func(fyne.Size) { ui.At(back, -6, 0, back.MinSize().Width, 24) }, back))
 	}
@@ -116,7 +116,7 @@ func (p *startPage) refresh() {
 	}
 	rows = append(rows, spaced(ui.NewHeading("A folder of yours")))
 	rows = append(rows, p.row("A Diffusers folder", "with transformer, text_encoder and vae in it", "", ui.NewButton("Choose…", p.chooseFolder)))
-	if s.engine == nil && s.set.device() != string(inference.DeviceAuto) {
+	if s.Model.Engine() == nil && s.set.Device() != inference.DeviceAuto {
 		rows = append(rows, p.row("Compute on what is there", "instead of what was chosen under Advanced", "", ui.NewButton("Try", func() {
 			s.advanced.device.SetSelected(deviceChoices[0][0]) // which opens the model
 		})))
@@ -126,18 +126,21 @@ func (p *startPage) refresh() {
 }
 
 // canLeave says whether there is a way back to pictures: a model is there, or on its way.
-func (p *startPage) canLeave() bool { return p.asked && (p.s.engine != nil || p.s.opening) }
+func (p *startPage) canLeave() bool {
+	return p.asked && (p.s.Model.Engine() != nil || p.s.Model.Opening())
+}
 
 // inUse says whether pictures are made with a model.
 func (p *startPage) inUse(m Model) bool {
-	return p.s.engine != nil && p.s.engine.Info().Location == m.Spec
+	info, ok := p.s.Model.Info()
+	return ok && info.Location == m.Spec
 }
 
 // leave goes back to pictures. With the demo model that is a choice for the next starts too; a real model still goes
 // before it once there is one.
 func (p *startPage) leave() {
-	if p.s.onlyDemo() {
-		p.s.set.setDemoTried()
+	if p.s.Model.OnlyDemo() {
+		p.s.set.SetDemoTried()
 		if p.asked {
 			p.s.sayDemo()
 		}
@@ -213,7 +216,7 @@ func (p *startPage) use(spec string) {
 	s := p.s
 	s.cfg.ModelSetting = spec
 	if remember := s.cfg.RememberModel; remember != nil {
-		s.background(func() func() {
+		s.Loop.Background(func() func() {
 			if err := remember(spec); err != nil {
 				return func() { s.notice.Say("The choice of the model could not be kept: " + explain(err)) }
 			}
@@ -240,13 +243,13 @@ func (p *startPage) ask(d Download) {
 
 // download fetches a model; what was fetched stays where it is stopped, and the next time goes on from there.
 func (p *startPage) download(d Download) {
-	ctx, cancel := context.WithCancel(p.s.closing)
+	ctx, cancel := context.WithCancel(p.s.Loop.Closing)
 	p.loading, p.cancel = d.Name, cancel
 	p.bar.Set(0)
 	p.state.Set("Connecting…", ui.ColorDim)
 	p.refresh()
-	catalogue, post := p.s.cfg.Catalogue, p.s.post
-	p.s.background(func() func() {
+	catalogue, post := p.s.cfg.Catalogue, p.s.Loop.Post
+	p.s.Loop.Background(func() func() {
 		meter := newMeter(post, func(done, total int64) {
 			if total > 0 {
 				p.bar.Set(float32(done) / float32(total))

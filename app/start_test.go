@@ -44,7 +44,7 @@ func TestFirstStart(t *testing.T) {
 	b.until("progress", func() bool { return b.start.bar.Fraction > 0 })
 	have = true
 	catalogue.got <- "/models/4b"
-	b.until("the model is open", func() bool { return b.session.engine == engine })
+	b.until("the model is open", func() bool { return b.session.Model.Engine() == engine })
 	b.settle() // it is remembered behind that
 	if b.start.content.Visible() || remembered != "/models/4b" || opened[len(opened)-1].Setting != "/models/4b" {
 		t.Errorf("visible %v, setting %q, opened %+v", b.start.content.Visible(), remembered, opened)
@@ -121,14 +121,14 @@ func TestOpeningIsLeft(t *testing.T) {
 		}
 	})
 	b.session.start.use("/m/hangs")
-	if !b.session.opening {
+	if !b.session.Model.Opening() {
 		t.Fatal("no model is being opened")
 	}
 	b.session.start.use("/m/other")
 	if err := <-ended; !errors.Is(err, context.Canceled) {
 		t.Errorf("the first ended with %v", err)
 	}
-	b.until("the other model is open", func() bool { return !b.session.opening && b.session.engine != nil })
+	b.until("the other model is open", func() bool { return !b.session.Model.Opening() && b.session.Model.Engine() != nil })
 	b.make("a red house")
 }
 
@@ -182,8 +182,8 @@ func TestSettingsPersist(t *testing.T) {
 	b.leave()
 	again := b.open(b.app, b.cfg, fyne.NewSize(1000, 700))
 	size := again.set.windowSize(fyne.Size{})
-	if again.shape.aspect != picture.Wide || again.shape.count != 5 || again.shape.seedEntry.Text != "77" || !again.shape.locked || !again.shape.lock.Chosen || again.prompt.entry.Text != "kept" || size != fyne.NewSize(1000, 700) {
-		t.Errorf("%v %d %s %q %v", again.shape.aspect, again.shape.count, again.shape.seedEntry.Text, again.prompt.entry.Text, size)
+	if again.shape.aspect() != picture.Wide || again.shape.count() != 5 || again.shape.seedEntry.Text != "77" || !again.shape.locked() || !again.shape.lock.Chosen || again.prompt.entry.Text != "kept" || size != fyne.NewSize(1000, 700) {
+		t.Errorf("%v %d %s %q %v", again.shape.aspect(), again.shape.count(), again.shape.seedEntry.Text, again.prompt.entry.Text, size)
 	}
 }
 

@@ -94,4 +94,6 @@ type unread struct {
 }
 
 // Open reads the picture.
-func (u unread) Open(ctx context.Context) (inference.Reference, error) { return u.store.Read(ctx, u.slot) }
+func (u unread) Open(ctx context.Context) (inference.Reference, error) {
+	return u.store.Read(ctx, u.slot)
+}
