@@ -16,7 +16,8 @@ import (
 
 // advancedPanel is folded away: steps, guidance, device, model, folder, theme.
 type advancedPanel struct {
-	s        *session
+	common
+	host     advancedHost
 	open     bool
 	fold     *ui.Button
 	arrow    *widget.Icon
@@ -45,27 +46,30 @@ var (
 	themeChoices  = [][2]string{{"As the system", ui.ThemeSystem}, {"Light", ui.ThemeLight}, {"Dark", ui.ThemeDark}}
 )
 
-func newAdvancedPanel(s *session) *advancedPanel {
-	p := &advancedPanel{s: s, line: ui.NewBox(ui.ColorLine, 0), arrow: widget.NewIcon(nil)}
+// advancedHost is what the panel asks of the window.
+type advancedHost interface {
+	openModel(opts inference.Options)
+	chooseModel()
+	choosePicturesDir()
+	unfolded() // lays the column out anew: the panel has another height
+}
+
+func newAdvancedPanel(c common, host advancedHost) *advancedPanel {
+	p := &advancedPanel{common: c, host: host, line: ui.NewBox(ui.ColorLine, 0), arrow: widget.NewIcon(nil)}
 	p.fold = ui.NewButton("", p.toggle)
 	p.fold.Quiet = true
-	p.steps, p.guidance = ui.NewField(s.keys), ui.NewField(s.keys)
-	p.steps.OnChanged = func(text string) {
-		s.Desk.Type(func(d *studio.Desk) { d.Steps = text })
-		s.requestChanged()
-	}
-	p.guidance.OnChanged = func(text string) {
-		s.Desk.Type(func(d *studio.Desk) { d.Guidance = text })
-		s.requestChanged()
-	}
-	s.Desk.Laid.Subscribe(p.lay)
-	p.device = ui.NewChoice(s.keys, deviceChoices, string(s.set.Device()), func(v string) {
-		s.set.SetDevice(inference.Device(v))
-		s.openModel(inference.Options{})
+	p.steps, p.guidance = ui.NewField(c.keys), ui.NewField(c.keys)
+	p.steps.OnChanged = func(text string) { p.Desk.Choose(func(d *studio.Desk) { d.Steps = text }) }
+	p.guidance.OnChanged = func(text string) { p.Desk.Choose(func(d *studio.Desk) { d.Guidance = text }) }
+	p.Desk.Laid.Subscribe(p.lay)
+	p.Model.Changed.Subscribe(p.refresh)
+	p.device = ui.NewChoice(c.keys, deviceChoices, string(c.set.Device()), func(v string) {
+		p.set.SetDevice(inference.Device(v))
+		host.openModel(inference.Options{})
 	})
-	p.theme = ui.NewChoice(s.keys, themeChoices, s.set.theme(), func(v string) {
-		s.set.setTheme(v)
-		s.app.Settings().SetTheme(ui.NewTheme(v))
+	p.theme = ui.NewChoice(c.keys, themeChoices, c.set.theme(), func(v string) {
+		p.set.setTheme(v)
+		fyne.CurrentApp().Settings().SetTheme(ui.NewTheme(v))
 	})
 	p.model, p.folder = ui.NewLabel("", ui.ColorText, ui.SizeCaption), ui.NewLabel("", ui.ColorText, ui.SizeCaption)
 	p.rows = []*advancedRow{
@@ -73,8 +77,8 @@ func newAdvancedPanel(s *session) *advancedPanel {
 		{name: ui.NewLabel("Guidance", ui.ColorDim, ui.SizeCaption), control: p.guidance},
 		{name: ui.NewLabel("Compute on", ui.ColorDim, ui.SizeCaption), control: p.device},
 		{name: ui.NewLabel("Theme", ui.ColorDim, ui.SizeCaption), control: p.theme},
-		{name: ui.NewLabel("Model", ui.ColorDim, ui.SizeCaption), control: p.model, change: ui.NewLink("change…", s.chooseModel)},
-		{name: ui.NewLabel("Save in", ui.ColorDim, ui.SizeCaption), control: p.folder, change: ui.NewLink("change…", s.choosePicturesDir)},
+		{name: ui.NewLabel("Model", ui.ColorDim, ui.SizeCaption), control: p.model, change: ui.NewLink("change…", host.chooseModel)},
+		{name: ui.NewLabel("Save in", ui.ColorDim, ui.SizeCaption), control: p.folder, change: ui.NewLink("change…", host.choosePicturesDir)},
 	}
 	p.content = ui.Arranged(func() fyne.Size { return fyne.NewSize(0, p.height()) }, p.place)
 	p.refresh()
@@ -94,7 +98,7 @@ func (p *advancedPanel) lay(d studio.Desk) {
 func (p *advancedPanel) toggle() {
 	p.open = !p.open
 	p.refresh()
-	p.s.frame.right.Refresh()
+	p.host.unfolded()
 }
 
 const advancedRowHeight float32 = 42
@@ -117,7 +121,7 @@ func (p *advancedPanel) refresh() {
 		arrow = fynetheme.MenuDropDownIcon()
 	}
 	p.arrow.SetResource(ui.Themed(arrow, ui.ColorDim))
-	info, ok := p.s.Model.Info()
+	info, ok := p.Model.Info()
 	if ok {
 		p.steps.SetPlaceHolder(strconv.Itoa(info.Steps))
 		p.guidance.SetPlaceHolder(strconv.FormatFloat(info.Guidance, 'g', -1, 64))
@@ -128,8 +132,8 @@ func (p *advancedPanel) refresh() {
 		model = "none"
 	}
 	p.model.Set(model, ui.ColorText)
-	p.folder.Set(p.s.PicturesDir(), ui.ColorText)
-	if base := filepath.Base(p.s.PicturesDir()); p.folder.Natural().Width > 150 {
+	p.folder.Set(p.PicturesDir(), ui.ColorText)
+	if base := filepath.Base(p.PicturesDir()); p.folder.Natural().Width > 150 {
 		p.folder.Set("…"+string(filepath.Separator)+base, ui.ColorText)
 	}
 	name := ui.NewLabel("Advanced", ui.ColorDim, ui.SizeText)
@@ -190,18 +194,11 @@ func (p *advancedPanel) fill(ask *inference.Ask) (err error) {
 func (p *advancedPanel) setNumbers(steps int, guidance float64) {
 	p.steps.SetText("")
 	p.guidance.SetText("")
-	info, _ := p.s.Model.Info()
+	info, _ := p.Model.Info()
 	if steps > 0 && steps != info.Steps {
 		p.steps.SetText(strconv.Itoa(steps))
 	}
 	if guidance >= inference.NoGuidance && guidance != info.Guidance {
 		p.guidance.SetText(strconv.FormatFloat(guidance, 'g', -1, 64))
 	}
-}
-
-// chooseModel goes to the page that offers models.
-func (s *session) chooseModel() {
-	s.start.asked = true
-	s.start.look()
-	s.view.refresh()
 }

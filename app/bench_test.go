@@ -322,6 +322,13 @@ func (b *bench) said() string {
 // said is all that the notices say, one a line.
 func (n notices) said() string { return strings.Join(n.Sentences(), "\n") }
 
+// engineChanged has the panels look at the engine again, as if another one had been opened.
+func (b *bench) engineChanged() {
+	b.slots.refresh()
+	b.shape.refresh()
+	b.advanced.refresh()
+}
+
 // file writes a PNG picture of landscape and returns its path.
 func (b *bench) file(name string, w, h int, seed uint64) string {
 	b.t.Helper()

@@ -1,10 +1,8 @@
 package app
 
 import (
-	"errors"
 	"fmt"
 	"image"
-	"io/fs"
 	"slices"
 
 	"fyne.io/fyne/v2"
@@ -12,15 +10,16 @@ import (
 
 	"kleinbild/app/studio"
 	"kleinbild/app/ui"
-	"kleinbild/history"
-	"kleinbild/inference"
 	"kleinbild/inference/picture"
 )
 
 // canvasPanel is the middle of the window: the picture on a neutral ground, its tools, and in their place what to do
 // first.
 type canvasPanel struct {
-	s          *session
+	common
+	host       canvasHost
+	start      *startPage
+	shown      *studio.Picture // nil if nothing, or a preview alone, is on show
 	ground     *ui.Box
 	view       *ui.PictureView
 	percent    *ui.Button
@@ -40,18 +39,34 @@ type canvasPanel struct {
 	content    *fyne.Container
 }
 
-func newCanvasPanel(s *session) *canvasPanel {
-	p := &canvasPanel{s: s, ground: ui.NewBox(ui.ColorCanvas, 0), view: ui.NewPictureView()}
-	p.view.Background = s.Loop.Background
+// canvasHost is what the panel asks of the window.
+type canvasHost interface {
+	pictureMenu(p studio.Picture, onCanvas bool) *fyne.Menu
+	copyPicture()
+	saveCopy()
+	step(by int)            // opens the entry of the history that lies by entries after the one on show
+	pictureShown(id uint64) // another picture is on show, with its ID in the history; 0 for one that is not there
+	canvasChanged()         // what is on show is another picture, or a preview
+	example(prompt string)  // puts a prompt into the box, ready to be changed
+	overSlots(pos fyne.Position) bool
+	dragPicture(img *image.RGBA, pos fyne.Position)
+	droppedOn() *slot // ends a drag and returns the slot that it ended on, nil for none
+	useAsReference(number int, path string)
+}
+
+// newCanvasPanel returns the panel with the page of models, which takes its place while there is none.
+func newCanvasPanel(c common, start *startPage, host canvasHost) *canvasPanel {
+	p := &canvasPanel{common: c, start: start, host: host, ground: ui.NewBox(ui.ColorCanvas, 0), view: ui.NewPictureView()}
+	p.view.Background = c.Loop.Background
 	p.view.OnChanged = p.refreshTools
 	p.view.OnMenu = p.showMenu
 	p.view.OnCarry, p.view.OnDrop = p.carry, p.dropCarried
-	p.view.OnStep = func(by int) { s.strip.step(by) }
+	p.view.OnStep = host.step
 	p.percent = ui.NewButton("", func() { p.view.OneToOne(p.view.Middle()) })
 	p.fit = ui.NewButton("Fit", p.view.ZoomToFit)
 	p.compare = ui.NewButton("Before | After", p.toggleCompare)
-	p.copy = ui.NewButton("Copy", s.copyPicture)
-	p.save = ui.NewButton("Save as…", s.saveCopy)
+	p.copy = ui.NewButton("Copy", host.copyPicture)
+	p.save = ui.NewButton("Save as…", host.saveCopy)
 	p.newer = ui.NewButton("", p.showNewest)
 	p.newer.Quiet, p.newer.Chosen = true, true
 	p.tools = []*ui.Button{p.newer, p.percent, p.fit, p.compare, p.copy, p.save}
@@ -66,8 +81,9 @@ func newCanvasPanel(s *session) *canvasPanel {
 	for _, b := range p.tools {
 		objects = append(objects, b)
 	}
-	p.content = ui.Arranged(ui.NoSize, p.place, append(objects, s.start.content, s.notice.Content)...)
-	p.refresh()
+	p.content = ui.Arranged(ui.NoSize, p.place, append(objects, start.content, c.notice.Content)...)
+	p.Desk.Chosen.Subscribe(p.refresh)
+	p.Model.Changed.Subscribe(p.refresh)
 	return p
 }
 
@@ -77,9 +93,9 @@ func (p *canvasPanel) place(size fyne.Size) {
 	p.ground.Resize(size)
 	noticeWidth := min(size.Width-2*ui.Margin, 680)
 	// Notices lie over the picture, which stays where it is.
-	ui.At(p.s.notice.Content, (size.Width-noticeWidth)/2, ui.Margin, noticeWidth, p.s.notice.Height(noticeWidth))
+	ui.At(p.notice.Content, (size.Width-noticeWidth)/2, ui.Margin, noticeWidth, p.notice.Height(noticeWidth))
 	ui.At(p.view, 0, 0, size.Width, size.Height-toolsHeight)
-	p.s.start.content.Resize(size)
+	p.start.content.Resize(size)
 	var width float32
 	for _, b := range p.tools {
 		if b.Visible() {
@@ -111,36 +127,35 @@ func (p *canvasPanel) layout() { p.content.Refresh() }
 
 // refresh decides between the picture, the first-start page and the invitation.
 func (p *canvasPanel) refresh() {
-	s := p.s
 	// No model, or one that was asked to be changed: the page that offers models.
-	start := s.start.asked || s.Model.Engine() == nil && !s.Model.Opening() && s.Model.Err() != nil
-	if !start && s.shown == nil && len(p.unseen) > 0 {
+	start := p.start.asked || p.Model.Engine() == nil && !p.Model.Opening() && p.Model.Err() != nil
+	if !start && p.shown == nil && len(p.unseen) > 0 {
 		p.showNewest() // it came while the page was open
 		return
 	}
-	if start && !s.start.content.Visible() {
-		s.start.look()
+	if start && !p.start.content.Visible() {
+		p.start.look()
 	}
-	ui.Show(s.start.content, start)
+	ui.Show(p.start.content, start)
 	picture := p.view.Picture() != nil && !start
 	ui.Show(p.view, picture)
 	empty := p.view.Picture() == nil && !start
 	p.emptyTitle.SetText("Describe a picture below, or drop one here to change it.")
 	hint := "Ctrl + Enter makes it. Up to four pictures on the left can be called “image 1” to “image 4” in the prompt."
-	if small := s.smallModel(); small > 0 {
+	if small := p.smallModel(); small > 0 {
 		hint = fmt.Sprintf("This is a small model to try things with: its pictures have the area of %d × %d pixels. A full one is chosen under Advanced.", small, small)
 	}
 	p.emptyHint.SetText(hint)
 	ui.Show(p.emptyTitle, empty)
 	ui.Show(p.emptyHint, empty)
-	ui.Show(p.emptyStart, empty && s.prompt.entry.Text == "" && s.slots.count() == 0)
+	ui.Show(p.emptyStart, empty && p.Desk.Desk().Prompt == "" && len(p.Desk.Desk().Slots) == 0)
 	p.refreshTools()
 }
 
 func (p *canvasPanel) refreshTools() {
-	start := p.s.start.content.Visible()
+	start := p.start.content.Visible()
 	picture := p.view.Picture() != nil && !start
-	finished := picture && p.s.shown != nil && !p.previewing
+	finished := picture && p.shown != nil && !p.previewing
 	p.percent.SetText(fmt.Sprintf("%.0f %%", p.view.Pixels()*100), "")
 	p.fit.SetChosen(false)
 	switch n := len(p.unseen); {
@@ -154,19 +169,18 @@ func (p *canvasPanel) refreshTools() {
 	ui.Show(p.newer, picture && len(p.unseen) > 0)
 	ui.Show(p.percent, picture)
 	ui.Show(p.fit, picture && !p.view.Fitted())
-	ui.Show(p.compare, finished && p.s.shown.Before != nil)
+	ui.Show(p.compare, finished && p.shown.Before != nil)
 	ui.Show(p.copy, finished)
 	ui.Show(p.save, finished)
 	p.compare.SetChosen(p.comparing)
-	p.s.shape.showShown()
+	p.host.canvasChanged()
 	p.layout()
 }
 
 // smallModel is the side of the pictures of a model that is for trying things only, 0 for a full one.
-func (s *session) smallModel() int {
+func (p *canvasPanel) smallModel() int {
 	const full = 512
-	info, _ := s.Model.Info()
-	if n := info.NativeSize; n > 0 && n < full {
+	if n := p.native(); n > 0 && n < full {
 		return n
 	}
 	return 0
@@ -174,18 +188,17 @@ func (s *session) smallModel() int {
 
 // example puts a first prompt into the box.
 func (p *canvasPanel) example() {
-	p.s.prompt.setText("A small red house on a green hill, morning light")
-	p.s.win.Canvas().Focus(p.s.prompt.entry)
+	p.host.example("A small red house on a green hill, morning light")
 	p.refresh()
 }
 
 // occupied says whether the user is at something that a new picture must not take away: an older picture while others are
 // made, a closer look, a comparison, a drag, the page of models.
 func (p *canvasPanel) occupied() bool {
-	if p.s.start.content.Visible() {
+	if p.start.content.Visible() {
 		return true
 	}
-	return p.s.shown != nil && !p.previewing && (p.away || p.view.Attended())
+	return p.shown != nil && !p.previewing && (p.away || p.view.Attended())
 }
 
 // offer shows a picture that was just made, or where the canvas is occupied a sign of it.
@@ -224,16 +237,15 @@ func (p *canvasPanel) seen(pic *studio.Picture) {
 // show puts a finished picture on the canvas.
 func (p *canvasPanel) show(pic *studio.Picture) {
 	p.seen(pic)
-	p.s.shown = pic
-	p.s.shape.asked = false
+	p.shown = pic
 	p.previewing = false
-	p.s.start.asked = false
+	p.start.asked = false
 	p.draw()
-	p.s.strip.mark(pic.ID)
+	p.host.pictureShown(pic.ID)
 }
 
 func (p *canvasPanel) draw() {
-	pic := p.s.shown
+	pic := p.shown
 	if pic == nil {
 		p.view.Set(nil, image.Point{}, nil)
 	} else {
@@ -262,7 +274,7 @@ func (p *canvasPanel) dropPreview() {
 }
 
 func (p *canvasPanel) toggleCompare() {
-	if p.s.shown == nil || p.s.shown.Before == nil {
+	if p.shown == nil || p.shown.Before == nil {
 		return
 	}
 	p.comparing = !p.comparing
@@ -271,79 +283,30 @@ func (p *canvasPanel) toggleCompare() {
 
 // carry takes the picture along while a drag is over the slots.
 func (p *canvasPanel) carry(pos fyne.Position) bool {
-	s := p.s
-	if s.shown == nil || p.previewing || !ui.Within(s.slots.content, pos) {
-		s.drag.End()
+	if p.shown == nil || p.previewing || !p.host.overSlots(pos) {
+		p.host.droppedOn()
 		return false
 	}
-	s.drag.Follow(p.view.Picture(), pos)
+	p.host.dragPicture(p.view.Picture(), pos)
 	return true
 }
 
 // dropCarried puts it into the slot that it was dropped on.
 func (p *canvasPanel) dropCarried() {
-	s := p.s
-	target := s.slotDropped()
+	target := p.host.droppedOn()
 	switch {
-	case target == nil || s.shown == nil:
-	case s.shown.Path == "":
-		s.notice.Say("This picture is not saved yet: save it first, then use it.", ui.Action{Text: "Save as…", Do: s.saveCopy})
+	case target == nil || p.shown == nil:
+	case p.shown.Path == "":
+		save := ui.Action{Text: "Save as…", Do: p.host.saveCopy}
+		p.notice.Say("This picture is not saved yet: save it first, then use it.", save)
 	default:
-		s.slots.add(target.number, []string{s.shown.Path})
+		p.host.useAsReference(target.number, p.shown.Path)
 	}
 }
 
 func (p *canvasPanel) showMenu(pos fyne.Position) {
-	s := p.s
-	if s.shown == nil || p.previewing {
+	if p.shown == nil || p.previewing {
 		return
 	}
-	widget.ShowPopUpMenuAtPosition(s.pictureMenu(s.shown.Meta, s.shown.Path, s.shown.ID, true), s.win.Canvas(), pos)
-}
-
-// pictureMenu is what can be done with a picture that was made; onCanvas adds what needs it on show.
-func (s *session) pictureMenu(meta picture.Metadata, path string, id uint64, onCanvas bool) *fyne.Menu {
-	var items []*fyne.MenuItem
-	if onCanvas {
-		items = append(items, fyne.NewMenuItem("Save as…", s.saveCopy), fyne.NewMenuItem("Copy picture", s.copyPicture))
-	} else {
-		items = append(items, fyne.NewMenuItem("Show", func() { s.strip.open(id) }))
-	}
-	if path != "" {
-		items = append(items,
-			fyne.NewMenuItem("Use as reference", func() { s.slots.add(0, []string{path}) }),
-			fyne.NewMenuItem("Show in folder", func() { s.reveal(path) }))
-	}
-	items = append(items, fyne.NewMenuItem("Restore its settings", func() { s.restore(meta) }))
-	if id != 0 {
-		items = append(items, fyne.NewMenuItemSeparator(), fyne.NewMenuItem("Move to bin", func() { s.strip.bin(id) }))
-	}
-	return fyne.NewMenu("", items...)
-}
-
-// openEntry shows a picture of the history.
-func (s *session) openEntry(e history.Entry) {
-	s.strip.mark(e.ID)
-	s.Loop.Background(func() func() {
-		img, err := history.Read(e.Path)
-		var before *image.RGBA
-		if refs := e.Picture.References; err == nil && len(refs) > 0 && refs[0].Path != "" {
-			// For comparison only: a reference that is gone or another picture now is simply not offered.
-			if ref, err := inference.OpenReference(s.Loop.Closing, refs[0].Path); err == nil && ref.FileSHA256 == refs[0].SHA256 {
-				before = ref.Image
-			}
-		}
-		return func() {
-			switch {
-			case errors.Is(err, fs.ErrNotExist):
-				s.strip.row.Found(e.Path, nil, true)
-				s.notice.Ask(fmt.Sprintf("%s is no longer there.", e.Path), ui.Action{Text: "Remove from the history", Do: func() { s.strip.forget(e.ID) }})
-			case err != nil:
-				s.notice.fail(err)
-			case s.strip.row.Marked == e.ID:
-				s.view.away = s.Maker.Run() != nil
-				s.view.show(&studio.Picture{Image: img, Meta: e.Picture, Path: e.Path, ID: e.ID, Before: before})
-			}
-		}
-	})
+	widget.ShowPopUpMenuAtPosition(p.host.pictureMenu(*p.shown, true), fyne.CurrentApp().Driver().CanvasForObject(p.view), pos)
 }

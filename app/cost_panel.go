@@ -4,15 +4,16 @@ import (
 	"fmt"
 
 	"fyne.io/fyne/v2"
-	"github.com/shirou/gopsutil/v4/mem"
 
+	"kleinbild/app/studio"
 	"kleinbild/app/ui"
 	"kleinbild/inference"
 )
 
 // costPanel says which model computes where, and what the next picture will cost in memory where the engine plans it.
 type costPanel struct {
-	s       *session
+	common
+	host    costHost
 	model   *ui.Label
 	bar     *ui.Box
 	filled  *ui.Box
@@ -22,12 +23,22 @@ type costPanel struct {
 	content *fyne.Container
 }
 
-func newCostPanel(s *session) *costPanel {
+// costHost is what the panel asks of the window.
+type costHost interface {
+	request() (inference.Request, error) // the next picture's, without a seed
+	resized()                            // lays the window out anew: the panel has another height
+}
+
+func newCostPanel(c common, host costHost) *costPanel {
 	p := &costPanel{
-		s: s, model: ui.NewLabel("", ui.ColorDim, ui.SizeCaption), memory: ui.NewLabel("", ui.ColorDim, ui.SizeCaption),
+		common: c, host: host,
+		model: ui.NewLabel("", ui.ColorDim, ui.SizeCaption), memory: ui.NewLabel("", ui.ColorDim, ui.SizeCaption),
 		bar: ui.NewBox(ui.ColorLine, 2), filled: ui.NewBox(ui.ColorDim, 2),
 	}
 	p.content = ui.Arranged(ui.NoSize, p.place, p.model, p.bar, p.filled, p.memory)
+	p.Desk.Chosen.Subscribe(p.refresh)
+	p.Model.Changed.Subscribe(p.refresh)
+	p.Maker.Ended.Subscribe(func(studio.Ended) { p.refresh() }) // a run leaves memory taken
 	return p
 }
 
@@ -47,7 +58,7 @@ func (p *costPanel) place(size fyne.Size) {
 }
 
 func (p *costPanel) refresh() {
-	engine := p.s.Model.Engine()
+	engine := p.Model.Engine()
 	p.asked++
 	switch {
 	case engine != nil:
@@ -57,7 +68,7 @@ func (p *costPanel) refresh() {
 			p.plan(planner)
 			return
 		}
-	case p.s.Model.Opening():
+	case p.Model.Opening():
 		p.model.Set("Opening the model…", ui.ColorDim)
 	default:
 		p.model.Set("No model", ui.ColorDim)
@@ -67,12 +78,12 @@ func (p *costPanel) refresh() {
 
 // plan asks for the next picture's memory; only the answer to the last question is shown.
 func (p *costPanel) plan(planner Planner) {
-	req, err := p.s.request()
+	req, err := p.host.request()
 	if err != nil {
 		return
 	}
 	asked := p.asked
-	p.s.Loop.Background(func() func() {
+	p.Loop.Background(func() func() {
 		plan, err := planner.Plan(req)
 		return func() {
 			switch {
@@ -96,9 +107,7 @@ func (p *costPanel) show(memory string, color fyne.ThemeColorName, share float32
 		ui.Show(o, memory != "")
 	}
 	p.content.Refresh()
-	if p.s.frame != nil {
-		p.s.frame.content.Refresh() // the panel is higher with the memory in it
-	}
+	p.host.resized()
 }
 
 func gigabytes(n int64) string { return fmt.Sprintf("%.1f", float64(n)/1e9) }
@@ -111,14 +120,4 @@ func modelName(info inference.Info) string {
 		}
 	}
 	return info.Model
-}
-
-// tightMemory says in a sentence that the model does not fit into this machine's memory.
-func (s *session) tightMemory(info inference.Info) string {
-	memory, err := mem.VirtualMemory()
-	if err != nil || int64(memory.Total) > info.SizeBytes+2<<30 {
-		return ""
-	}
-	return fmt.Sprintf("The model is larger than this machine's memory (%s of %s GB): it is read from the disk in every step, which is slow. A smaller model or closing other programs helps.",
-		gigabytes(info.SizeBytes), gigabytes(int64(memory.Total)))
 }

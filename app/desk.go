@@ -26,18 +26,6 @@ func (s *session) undoText(e *widget.Entry, shortcut fyne.Shortcut) {
 	}
 }
 
-// undoAction is the button of a notice that takes back what was just done.
-func (s *session) undoAction() ui.Action {
-	steps := s.Desk.Steps()
-	return ui.Action{Text: "Undo", Do: func() {
-		if s.Desk.Steps() != steps {
-			s.notice.Say("More was changed since then: Ctrl + Z takes it back step by step.")
-			return
-		}
-		s.Desk.Undo()
-	}}
-}
-
 // overwrite is change for what takes the place of the desk: where something of the user's went, the notice offers it.
 func (s *session) overwrite(text string, do func()) {
 	before := s.Desk.Desk()
@@ -66,7 +54,7 @@ func (s *session) openDesk() {
 		s.Desk.Lay(desk)
 	}
 	s.Keeper.ReadQueue(s.cfg.DeskDir, desk, func(back []studio.Batch, broken, err error) {
-		s.offerBatches(back)
+		s.queued.offer(back)
 		switch {
 		case err != nil:
 			s.notice.Say("What waited last time could not be read: " + explain(err))

@@ -227,13 +227,13 @@ func TestBinIsUndone(t *testing.T) {
 	}
 	b.strip.bin(e.ID)
 	there(false)
-	if b.shown != nil {
+	if b.view.shown != nil {
 		t.Error("it is still on the canvas")
 	}
 	b.tapUndo()
 	there(true)
-	if b.shown == nil || b.shown.ID != e.ID || b.prompt.entry.Text != "unfinished" {
-		t.Errorf("shown %v, prompt %q", b.shown, b.prompt.entry.Text)
+	if b.view.shown == nil || b.view.shown.ID != e.ID || b.prompt.entry.Text != "unfinished" {
+		t.Errorf("shown %v, prompt %q", b.view.shown, b.prompt.entry.Text)
 	}
 	b.Desk.Redo()
 	there(false)

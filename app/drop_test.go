@@ -35,7 +35,7 @@ func (b *bench) dropAt(o fyne.CanvasObject, paths ...string) {
 
 // names lists what the slots hold, as file names.
 func (b *bench) names() (names []string) {
-	for _, r := range b.slots.references() {
+	for _, r := range b.Desk.Desk().References() {
 		names = append(names, filepath.Base(r.Path))
 	}
 	return names
@@ -174,7 +174,7 @@ func TestReorderByDragging(t *testing.T) {
 	drag(thumb, middle(b.slots.slots[3]))
 	thumb.DragEnd()
 	b.settle()
-	if n := len(b.names()); n != 3 || b.slots.references()[2].Path != b.Album.Entries()[0].Path {
+	if n := len(b.names()); n != 3 || b.Desk.Desk().References()[2].Path != b.Album.Entries()[0].Path {
 		t.Errorf("slots %v after a thumbnail was dropped", b.names())
 	}
 }

@@ -5,43 +5,79 @@ import (
 	"fyne.io/fyne/v2/container"
 
 	"kleinbild/app/ui"
+	"kleinbild/history"
 )
 
-// frame lays the panels out: slots left, sizes right, the canvas in all that is left, the prompt below it and the
-// history at the bottom.
+// panels are the parts of the window.
+type panels struct {
+	slots    *slotsPanel
+	prompt   *promptPanel
+	shape    *shapePanel
+	advanced *advancedPanel
+	cost     *costPanel
+	queued   *queuePanel
+	start    *startPage // inside view
+	view     *canvasPanel
+	strip    *historyPanel
+	drag     *ui.DragLayer
+}
+
+// newPanels makes the panels, which know what they show and nothing of each other: what they ask of each other goes through
+// the session. None of them asks anything while it is made.
+func newPanels(c common, s *session) (p panels) {
+	p.slots = newSlotsPanel(c, s)
+	p.prompt = newPromptPanel(c, s)
+	p.shape = newShapePanel(c, s)
+	p.advanced = newAdvancedPanel(c, s)
+	p.cost = newCostPanel(c, s)
+	p.queued = newQueuePanel(c, s)
+	p.start = newStartPage(c, s.cfg, s)
+	p.view = newCanvasPanel(c, p.start, s)
+	p.strip = newHistoryPanel(c, history.NewThumbnails(s.cfg.ThumbnailDir), s)
+	p.drag = ui.NewDragLayer(p.slots.target)
+	return p
+}
+
+// frame lays the panels out: slots left, sizes right, the canvas in all that is left, the prompt below it and the history at
+// the bottom. It is there before them, as they ask it how low the window is.
 type frame struct {
-	s       *session
 	size    fyne.Size
 	scale   float32 // of the screen, when the panels were laid out
+	panels  panels
 	left    *ui.Box
 	rightBg *ui.Box
-	right   *container.Scroll // scrolls where Advanced is unfolded in a low window
+	right   *container.Scroll // scrolls if Advanced is unfolded in a low window
 	lines   [4]*ui.Box
 	content *fyne.Container
 }
 
-func newFrame(s *session) *frame {
-	f := &frame{s: s, left: ui.NewBox(ui.ColorPanel, 0), rightBg: ui.NewBox(ui.ColorPanel, 0), size: s.set.windowSize(s.cfg.room)}
-	s.frame = f // the panels ask it how low the window is
-	stack := container.New(ui.Stacked{}, s.shape.content, s.advanced.content)
-	f.right = container.NewVScroll(stack)
-	objects := []fyne.CanvasObject{
-		f.left, s.slots.content, s.view.content, s.queued.content, s.prompt.content, f.rightBg, f.right, s.cost.content, s.strip.content,
+// newFrame returns a frame without panels, for a window of a size.
+func newFrame(size fyne.Size) *frame {
+	f := &frame{left: ui.NewBox(ui.ColorPanel, 0), rightBg: ui.NewBox(ui.ColorPanel, 0), size: size}
+	f.content = ui.Arranged(func() fyne.Size { return leastSize }, f.place)
+	return f
+}
+
+// fill puts the panels into the frame, once all of them are there.
+func (f *frame) fill(p panels) {
+	f.panels = p
+	f.right = container.NewVScroll(container.New(ui.Stacked{}, p.shape.content, p.advanced.content))
+	f.content.Objects = []fyne.CanvasObject{
+		f.left, p.slots.content, p.view.content, p.queued.content, p.prompt.content, f.rightBg, f.right, p.cost.content, p.strip.content,
 	}
 	for i := range f.lines {
 		f.lines[i] = ui.NewBox(ui.ColorLine, 0)
-		objects = append(objects, f.lines[i])
+		f.content.Objects = append(f.content.Objects, f.lines[i])
 	}
-	f.content = ui.Arranged(func() fyne.Size { return leastSize }, f.place, append(objects, s.drag.Content)...)
-	return f
+	f.content.Objects = append(f.content.Objects, p.drag.Content)
 }
 
 // low says whether the window is too low for the history to stay open.
 func (f *frame) low() bool { return f.size.Height < 720 }
 
-// rescaled lays everything out anew where the screen has another scale: places are whole pixels of it.
-func (f *frame) rescaled() {
-	if scale := f.s.win.Canvas().Scale(); scale != f.scale {
+// rescaled lays everything out anew if the screen has another scale: places are whole pixels of it.
+func (f *frame) rescaled(scale float32) {
+	if scale != f.scale {
 		f.scale = scale
 		f.content.Refresh()
 	}
@@ -53,7 +89,7 @@ func (f *frame) place(size fyne.Size) {
 	}
 	wasLow := f.low()
 	f.size = size
-	s := f.s
+	s := f.panels
 	left := float32(int(ui.Between(156, size.Width*0.16, 340)))
 	right := float32(int(ui.Between(228, size.Width*0.186, 340)))
 	strip := s.strip.height()

@@ -60,7 +60,7 @@ func TestNothingCanBeWrittenChild(t *testing.T) {
 		return string(text)
 	}
 	desk := filepath.Join(b.cfg.DeskDir, "desk.json")
-	keptDesk, picture := read(desk), read(b.shown.Path)
+	keptDesk, picture := read(desk), read(b.view.shown.Path)
 
 	kept := filepath.Join(b.dir, "kept")
 	if err := os.WriteFile(kept, []byte(`{"prompt":"a fox"}`), 0o600); err != nil {
@@ -87,7 +87,7 @@ func TestNothingCanBeWrittenChild(t *testing.T) {
 	b.wantNames(".")
 	b.slots.clearAll()
 	b.generate()
-	b.until("the sentence", func() bool { return b.Maker.Run() == nil && b.shown.Path == "" })
+	b.until("the sentence", func() bool { return b.Maker.Run() == nil && b.view.shown.Path == "" })
 	b.wantSaid("The picture could not be saved")
 	e := b.Album.Store().Add(history.Entry{Path: "/made.png"})
 	b.settle()
@@ -95,16 +95,16 @@ func TestNothingCanBeWrittenChild(t *testing.T) {
 	if list := b.Album.Store().List(); len(list) != 2 || list[0].ID != e.ID {
 		t.Errorf("history %+v", list)
 	}
-	if _, err := b.thumbnails.Get(b.Album.Entries()[len(b.Album.Entries())-1].Path); err != nil {
+	if _, err := b.strip.row.Load(b.Album.Entries()[len(b.Album.Entries())-1].Path); err != nil {
 		t.Errorf("a thumbnail without a cache: %v", err)
 	}
 	target := filepath.Join(b.dir, "copy.png")
 	if err := os.Link(b.Album.Entries()[len(b.Album.Entries())-1].Path, target); err != nil {
 		t.Fatal(err)
 	}
-	b.saveTo(b.shown, target, true)
+	b.saveTo(b.view.shown, target, true)
 	b.settle()
-	if read(target) != picture || b.shown.Path != "" {
+	if read(target) != picture || b.view.shown.Path != "" {
 		t.Error("a copy that failed has destroyed what was there")
 	}
 
@@ -118,11 +118,11 @@ func TestNothingCanBeWrittenChild(t *testing.T) {
 	}
 
 	mayWrite(t, true)
-	b.saveTo(b.shown, target, true)
+	b.saveTo(b.view.shown, target, true)
 	b.Album.Store().Retry()
 	b.Keeper.Keep()
 	b.settle()
-	if b.shown.Path != target || read(target) == picture {
+	if b.view.shown.Path != target || read(target) == picture {
 		t.Error("the picture is not saved")
 	}
 	if store := history.At(b.cfg.HistoryFile, nil); len(store.List()) != 2 || store.List()[0].Path != "/made.png" {

@@ -17,7 +17,8 @@ import (
 // historyPanel is one row of earlier pictures, newest first, with a search by prompt. In a low window it folds to a
 // button.
 type historyPanel struct {
-	s     *session
+	common
+	host  historyHost
 	found []history.Entry // those that match the search
 
 	search  *ui.Field
@@ -30,23 +31,36 @@ type historyPanel struct {
 	content *fyne.Container
 }
 
-func newHistoryPanel(s *session) *historyPanel {
+// historyHost is what the panel asks of the window.
+type historyHost interface {
+	openEntry(e history.Entry) // shows an entry's picture on the canvas
+	onCanvas(id uint64) bool   // says whether it is there
+	pictureMenu(p studio.Picture, onCanvas bool) *fyne.Menu
+	dragPicture(img *image.RGBA, pos fyne.Position) // shows a picture that is dragged inside the window
+	dropPicture(path string)                        // uses it as a reference, if it was dropped where that is meant
+	low() bool                                      // says whether the window is too low for the history to stay open
+	resized()                                       // lays the window out anew: the panel has another height
+	focus(o fyne.Focusable)
+}
+
+func newHistoryPanel(c common, thumbnails *history.Thumbnails, host historyHost) *historyPanel {
 	p := &historyPanel{
-		s: s, ground: ui.NewBox(ui.ColorPanel, 0), count: ui.NewLabel("", ui.ColorDim, ui.SizeCaption),
+		common: c, host: host,
+		ground: ui.NewBox(ui.ColorPanel, 0), count: ui.NewLabel("", ui.ColorDim, ui.SizeCaption),
 		empty: ui.NewLabel("What you make appears here.", ui.ColorDim, ui.SizeText),
 	}
-	p.search = ui.NewField(s.keys)
+	p.search = ui.NewField(c.keys)
 	p.search.SetPlaceHolder("Search prompts")
 	p.search.Icon = theme.SearchIcon()
 	p.search.OnChanged = func(string) { p.filter() }
 	p.fold = ui.NewLink("Show history", p.toggle)
 	p.row = ui.NewThumbRow()
-	p.row.Load, p.row.Background = s.thumbnails.Get, s.Loop.Background
+	p.row.Load, p.row.Background = thumbnails.Get, c.Loop.Background
 	p.row.OnOpen, p.row.OnBin, p.row.Menu = p.open, p.bin, p.menu
-	p.row.OnDrag, p.row.OnDrop = func(img *image.RGBA, pos fyne.Position) { s.drag.Follow(img, pos) }, p.dropped
+	p.row.OnDrag, p.row.OnDrop = host.dragPicture, host.dropPicture
 	p.scroll = p.row.Scroll
 	p.content = ui.Arranged(ui.NoSize, p.place, p.ground, p.fold, p.search, p.count, p.scroll, p.empty)
-	s.Album.Changed.Subscribe(p.filter)
+	p.Album.Changed.Subscribe(p.filter)
 	return p
 }
 
@@ -56,26 +70,26 @@ const (
 	foldedStripHeight float32 = 32
 )
 
-func (p *historyPanel) folded() bool { return p.s.frame.low() && !p.s.set.historyOpen() }
+func (p *historyPanel) folded() bool { return p.host.low() && !p.set.historyOpen() }
 
 func (p *historyPanel) height() float32 {
 	switch {
 	case p.folded():
 		return foldedStripHeight
-	case p.s.frame.low():
+	case p.host.low():
 		return stripHeight + foldedStripHeight - 8
 	}
 	return stripHeight
 }
 
 func (p *historyPanel) toggle() {
-	p.s.set.setHistoryOpen(p.folded())
-	p.s.frame.content.Refresh()
+	p.set.setHistoryOpen(p.folded())
+	p.host.resized()
 }
 
 func (p *historyPanel) place(size fyne.Size) {
 	p.ground.Resize(size)
-	low, folded := p.s.frame.low(), p.folded()
+	low, folded := p.host.low(), p.folded()
 	ui.Show(p.fold, low)
 	for _, o := range []fyne.CanvasObject{p.search, p.count, p.scroll} {
 		ui.Show(o, !folded)
@@ -105,55 +119,12 @@ func (p *historyPanel) focusSearch() {
 	if p.folded() {
 		p.toggle()
 	}
-	p.s.win.Canvas().Focus(p.search)
-}
-
-// historyNews says what became of the history.
-func (s *session) historyNews(n history.News) {
-	switch {
-	case n.Aside != "":
-		found := "None of its entries could be read"
-		if n.Rescued > 0 {
-			found = pictureCount(n.Rescued) + " could be read and stayed in it"
-		}
-		s.notice.Say("The history was damaged. " + found + "; the damaged file is now " + n.Aside +
-			". All pictures are still in their folder.")
-	case n.Err != nil:
-		s.notice.Say("The history cannot be written at present. " + explain(n.Err) +
-			" What you make meanwhile is kept, and is added once it can be.")
-	case n.Entered > 0:
-		s.notice.Say("The history can be written: " + pictureCount(n.Entered) + " that waited were added.")
-	case n.Back:
-		s.notice.Say("The history can be written again.")
-	}
-}
-
-// pictureCount counts pictures in words.
-func pictureCount(n int) string {
-	if n == 1 {
-		return "1 picture"
-	}
-	return fmt.Sprintf("%d pictures", n)
-}
-
-// renumber finds the pictures on show again under the IDs that their entries have now: one that has waited gets another.
-func (s *session) renumber() {
-	for _, pic := range append([]*studio.Picture{s.shown}, s.view.unseen...) {
-		if pic == nil || pic.ID == 0 {
-			continue
-		}
-		if now, ok := s.Album.IDNow(pic.ID, pic.Path); ok && now != pic.ID {
-			if s.strip.row.Marked == pic.ID {
-				s.strip.row.Marked = now
-			}
-			pic.ID = now
-		}
-	}
+	p.host.focus(p.search)
 }
 
 func (p *historyPanel) filter() {
 	p.found = nil
-	for _, e := range p.s.Album.Entries() {
+	for _, e := range p.Album.Entries() {
 		if e.Matches(p.search.Text) {
 			p.found = append(p.found, e)
 		}
@@ -161,16 +132,16 @@ func (p *historyPanel) filter() {
 	text := ""
 	switch {
 	case p.search.Text != "":
-		text = fmt.Sprintf("%d of %d", len(p.found), len(p.s.Album.Entries()))
-	case len(p.s.Album.Entries()) > 0:
-		text = pictureCount(len(p.s.Album.Entries()))
+		text = fmt.Sprintf("%d of %d", len(p.found), len(p.Album.Entries()))
+	case len(p.Album.Entries()) > 0:
+		text = pictureCount(len(p.Album.Entries()))
 	}
 	p.count.Set(text, ui.ColorDim)
 	p.empty.Set("What you make appears here.", ui.ColorDim)
-	if len(p.s.Album.Entries()) > 0 {
+	if len(p.Album.Entries()) > 0 {
 		p.empty.Set("No prompt has these words.", ui.ColorDim)
 	}
-	ui.Show(p.empty, len(p.found) == 0 && (p.s.frame == nil || !p.folded()))
+	ui.Show(p.empty, len(p.found) == 0 && !p.folded())
 	items := make([]ui.ThumbItem, len(p.found))
 	for i, e := range p.found {
 		items[i] = ui.ThumbItem{ID: e.ID, Path: e.Path}
@@ -192,44 +163,30 @@ func (p *historyPanel) menu(id uint64) *fyne.Menu {
 		return nil
 	}
 	e := p.found[i]
-	return p.s.pictureMenu(e.Picture, e.Path, e.ID, false)
-}
-
-// dropped uses a picture that was dragged out of the row as a reference: in the slot that it was dropped on, or in the next
-// free one if it was dropped on the canvas.
-func (p *historyPanel) dropped(path string) {
-	s := p.s
-	pos := s.drag.Pos
-	if target := s.slotDropped(); target != nil {
-		s.slots.add(target.number, []string{path})
-	} else if ui.Within(s.view.view, pos) || ui.Within(s.view.emptyTitle, pos) {
-		s.slots.add(0, []string{path})
-	}
+	return p.host.pictureMenu(studio.Picture{Meta: e.Picture, Path: e.Path, ID: e.ID}, false)
 }
 
 // open shows an entry on the canvas.
 func (p *historyPanel) open(id uint64) {
 	if i := p.index(id); i >= 0 {
-		p.s.openEntry(p.found[i])
+		p.host.openEntry(p.found[i])
 	}
 }
 
 // step goes to the picture before (-1, newer) or after (1, older) the one on the canvas.
 func (p *historyPanel) step(by int) {
 	if i := p.index(p.row.Marked) + by; i >= 0 && i < len(p.found) {
-		p.s.openEntry(p.found[i])
+		p.host.openEntry(p.found[i])
 	}
 }
 
 // forget removes an entry whose picture is gone.
-func (p *historyPanel) forget(id uint64) { p.s.Album.Forget(id, p.s.notice.fail) }
+func (p *historyPanel) forget(id uint64) { p.Album.Forget(id, p.notice.fail) }
 
-// removed takes a picture off the canvas whose entry is gone.
-func (s *session) removed(id uint64) {
-	s.view.seen(&studio.Picture{ID: id})
-	s.view.refreshTools()
-	if s.shown != nil && s.shown.ID == id {
-		s.shown = nil
-		s.view.draw()
+// pictureCount counts pictures in words.
+func pictureCount(n int) string {
+	if n == 1 {
+		return "1 picture"
 	}
+	return fmt.Sprintf("%d pictures", n)
 }

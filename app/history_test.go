@@ -30,8 +30,8 @@ func TestHistoryHeldByAnotherProgram(t *testing.T) {
 		t.Errorf("said again: %q", b.said())
 	}
 	waiting := b.Album.Entries()[0]
-	if b.strip.row.Marked != waiting.ID || b.shown.ID != waiting.ID || waiting.Path != b.shown.Path {
-		t.Errorf("marked %d, shown %d, want %d", b.strip.row.Marked, b.shown.ID, waiting.ID)
+	if b.strip.row.Marked != waiting.ID || b.view.shown.ID != waiting.ID || waiting.Path != b.view.shown.Path {
+		t.Errorf("marked %d, shown %d, want %d", b.strip.row.Marked, b.view.shown.ID, waiting.ID)
 	}
 	if err := file.Close(); err != nil {
 		t.Fatal(err)
@@ -40,8 +40,8 @@ func TestHistoryHeldByAnotherProgram(t *testing.T) {
 	b.settle()
 	b.wantSaid("1 picture that waited")
 	now := b.Album.Entries()[0]
-	if len(b.Album.Entries()) != 2 || now.ID == waiting.ID || now.Path != waiting.Path || b.strip.row.Marked != now.ID || b.shown.ID != now.ID {
-		t.Errorf("%d entries, marked %d, shown %d, want %d", len(b.Album.Entries()), b.strip.row.Marked, b.shown.ID, now.ID)
+	if len(b.Album.Entries()) != 2 || now.ID == waiting.ID || now.Path != waiting.Path || b.strip.row.Marked != now.ID || b.view.shown.ID != now.ID {
+		t.Errorf("%d entries, marked %d, shown %d, want %d", len(b.Album.Entries()), b.strip.row.Marked, b.view.shown.ID, now.ID)
 	}
 }
 
@@ -55,7 +55,7 @@ func TestHistoryDamagedWhileOpen(t *testing.T) {
 	}
 	b.prompt.setText("after")
 	b.generate()
-	b.until("a picture", func() bool { return b.Maker.Run() == nil && b.shown.Meta.Prompt == "after" })
+	b.until("a picture", func() bool { return b.Maker.Run() == nil && b.view.shown.Meta.Prompt == "after" })
 	b.wantSaid("The history was damaged. None of its entries could be read")
 	b.settle()
 	aside, err := filepath.Glob(b.cfg.HistoryFile + ".damaged-*")

@@ -42,7 +42,7 @@ func TestTypingAndKeys(t *testing.T) {
 	if made := b.engine.made(); len(made) != 1 || made[0].Seed() != 1836311903 || made[0].Size() != (picture.Size{Width: 1344, Height: 768}) {
 		t.Errorf("the engine got %+v", made)
 	}
-	if b.shown == nil || b.shown.Path == "" {
+	if b.view.shown == nil || b.view.shown.Path == "" {
 		t.Error("nothing is shown")
 	}
 
@@ -247,8 +247,8 @@ func TestEverythingByKeyboard(t *testing.T) {
 			t.Errorf("arrows from %T %v lead to %T", row.from, row.keys, got)
 		}
 	}
-	if b.shape.aspect() != picture.AspectRatios()[4] || b.shape.count() != 3 || b.shown.ID != b.Album.Entries()[1].ID {
-		t.Errorf("chosen: %s, %d, picture %d", b.shape.aspect(), b.shape.count(), b.shown.ID)
+	if b.shape.aspect() != picture.AspectRatios()[4] || b.shape.count() != 3 || b.view.shown.ID != b.Album.Entries()[1].ID {
+		t.Errorf("chosen: %s, %d, picture %d", b.shape.aspect(), b.shape.count(), b.view.shown.ID)
 	}
 	// The ring is there on what is chosen, too.
 	b.win.Canvas().Focus(b.shape.tiles[4])

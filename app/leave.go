@@ -25,7 +25,7 @@ func (s *session) ask(text string, answers ...ui.Action) *ui.Modal {
 
 // leave closes the window. It asks what is to become of a picture that lies on no disk.
 func (s *session) leave() {
-	if s.shown != nil && s.shown.Path == "" && s.Maker.Run() == nil {
+	if s.view.shown != nil && s.view.shown.Path == "" && s.Maker.Run() == nil {
 		s.ask("The picture on the canvas is not saved, and is gone when the window closes.",
 			ui.Action{Text: "Close without it", Do: s.leaveQueue}, ui.Action{Text: "Save as…", Do: s.saveCopy})
 		return
@@ -61,7 +61,7 @@ func (s *session) leaveQueue() {
 func (s *session) finish() {
 	s.finishing = true
 	s.notice.Ask("The window closes when the pictures are made.", ui.Action{Text: "Stay open", Do: func() { s.finishing = false }})
-	s.goOn()
+	s.Maker.GoOn()
 }
 
 // closeWhenDone closes the window that was asked to close, once nothing waits.

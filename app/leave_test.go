@@ -58,7 +58,7 @@ func TestCloseAsks(t *testing.T) {
 				t.Fatal(err)
 			}
 			b.pastePicture(pasted.Bytes())
-			b.until("both are read", func() bool { return b.slots.count() == 2 && !b.slots.reading() })
+			b.until("both are read", func() bool { return b.slots.count() == 2 && !b.Desk.Desk().Reading() })
 			b.prompt.setText("third")
 			b.shape.setSeed("33")
 			b.generate()
@@ -84,11 +84,11 @@ func TestCloseAsks(t *testing.T) {
 
 			b.engine.hold = nil
 			again := b.open(b.app, b.cfg, usual)
-			b.until("what waited is read", func() bool { return again.Keeper.Loaded() && !again.slots.reading() })
-			if again.prompt.entry.Text != "on the desk" || len(again.slots.references()) != 2 {
-				t.Errorf("prompt %q, %d references", again.prompt.entry.Text, len(again.slots.references()))
+			b.until("what waited is read", func() bool { return again.Keeper.Loaded() && !again.Desk.Desk().Reading() })
+			if again.prompt.entry.Text != "on the desk" || len(again.Desk.Desk().References()) != 2 {
+				t.Errorf("prompt %q, %d references", again.prompt.entry.Text, len(again.Desk.Desk().References()))
 			}
-			if refs := again.slots.references(); len(refs) == 2 && (refs[1].Path != "" || refs[1].Size != picture.Size{Width: 80, Height: 64}) {
+			if refs := again.Desk.Desk().References(); len(refs) == 2 && (refs[1].Path != "" || refs[1].Size != picture.Size{Width: 80, Height: 64}) {
 				t.Errorf("the pasted one is %q, %v", refs[1].Path, refs[1].Size)
 			}
 			if len(again.Album.Entries()) != row.made {

@@ -162,7 +162,7 @@ func TestTextAtWholePixels(t *testing.T) {
 		for _, scale := range []float32{1, 1.25, 1.5, 2} {
 			b.win.Canvas().(test.WindowlessCanvas).SetScale(scale)
 			b.win.Resize(size)
-			b.frame.rescaled()
+			b.rescaled()
 			b.notice.Say("A sentence.", ui.Action{Text: "Undo", Do: nil})
 			texts := 0
 			walk(b.win.Content(), fyne.Position{}, func(o fyne.CanvasObject, pos fyne.Position) {

@@ -43,7 +43,7 @@ func TestDragToSlot(t *testing.T) {
 	to(middle(b.slots.slots[0]))
 	v.DragEnd()
 	b.settle()
-	b.wantNames(filepath.Base(b.shown.Path))
+	b.wantNames(filepath.Base(b.view.shown.Path))
 	if now, as := v.Placed(); now != offset || as != size || b.drag.Ghost.Visible() {
 		t.Errorf("the picture is at %v as %v, want %v as %v", now, as, offset, size)
 	}
@@ -71,7 +71,7 @@ func TestPictureMenu(t *testing.T) {
 	b.make("for the menu")
 	e := b.Album.Entries()[0]
 	do := func(name string) {
-		for _, item := range b.pictureMenu(e.Picture, e.Path, e.ID, true).Items {
+		for _, item := range b.pictureMenu(studio.Picture{Meta: e.Picture, Path: e.Path, ID: e.ID}, true).Items {
 			if item.Label == name {
 				item.Action()
 				b.settle()

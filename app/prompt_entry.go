@@ -24,13 +24,13 @@ func newPromptEntry(p *promptPanel) *promptEntry {
 
 // TypedShortcut offers the window its shortcuts first: an entry would swallow them.
 func (e *promptEntry) TypedShortcut(shortcut fyne.Shortcut) {
-	s := e.panel.s
-	if s.keys.Undoes(&e.Entry, shortcut) {
+	p := e.panel
+	if p.keys.Undoes(&e.Entry, shortcut) {
 		return
 	}
 	switch c := shortcut.(type) {
 	case *fyne.ShortcutPaste:
-		s.paste(func() { e.pasteText(c.Clipboard) })
+		p.host.paste(func() { e.pasteText(c.Clipboard) })
 		return
 	case *desktop.CustomShortcut:
 		if c.Modifier == fyne.KeyModifierShortcutDefault {
@@ -44,14 +44,14 @@ func (e *promptEntry) TypedShortcut(shortcut fyne.Shortcut) {
 			}
 		}
 	}
-	if !s.keys.Shortcut(shortcut) {
+	if !p.keys.Shortcut(shortcut) {
 		e.Entry.TypedShortcut(shortcut)
 	}
 }
 
 func (e *promptEntry) TypedKey(key *fyne.KeyEvent) {
 	if key.Name == fyne.KeyEscape {
-		e.panel.s.keys.Escape()
+		e.panel.keys.Escape()
 		return
 	}
 	if (key.Name == fyne.KeyReturn || key.Name == fyne.KeyEnter) && spaces(e.Text) >= maxPrompt {

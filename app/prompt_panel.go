@@ -2,6 +2,7 @@ package app
 
 import (
 	"fmt"
+	"image"
 	"slices"
 	"strings"
 	"time"
@@ -18,7 +19,8 @@ import (
 // promptPanel is the prompt with Generate beside it, and one quiet line under it. While a picture is made the button adds
 // to the queue; Cancel lies elsewhere, where nothing was before.
 type promptPanel struct {
-	s        *session
+	common
+	host     promptHost
 	entry    *promptEntry
 	generate *ui.Button
 	progress *ui.ProgressLine
@@ -36,16 +38,27 @@ type promptPanel struct {
 	typed    string      // what the user typed before recalling
 }
 
-func newPromptPanel(s *session) *promptPanel {
-	p := &promptPanel{s: s, ground: ui.NewBox(ui.ColorPanel, 0), progress: ui.NewProgressLine()}
+// promptHost is what the panel asks of the window.
+type promptHost interface {
+	pressGenerate()
+	waits() bool             // says whether Generate waits for pictures that are being read
+	estimate() time.Duration // of the next batch, 0 if it is not known
+	// overwrite changes the desk as a whole, and says so in a sentence if something of the user's went.
+	overwrite(said string, do func())
+	paste(text func()) // takes pictures from the clipboard; if there is text instead, text pastes it
+	focus(o fyne.Focusable)
+}
+
+func newPromptPanel(c common, host promptHost) *promptPanel {
+	p := &promptPanel{common: c, host: host, ground: ui.NewBox(ui.ColorPanel, 0), progress: ui.NewProgressLine()}
 	p.entry = newPromptEntry(p)
 	p.entry.OnChanged = func(string) { p.changed() }
-	p.generate = ui.NewButton("Generate", s.pressGenerate)
+	p.generate = ui.NewButton("Generate", host.pressGenerate)
 	p.generate.Accent = true
 	p.workflow = ui.NewLabel("", ui.ColorAccent, ui.SizeCaption)
 	p.tokens = ui.NewLabel("", ui.ColorDim, ui.SizeCaption)
 	p.estimate = ui.NewLabel("", ui.ColorDim, ui.SizeCaption)
-	p.cancel = ui.NewButton("Cancel", s.Maker.Cancel)
+	p.cancel = ui.NewButton("Cancel", p.Maker.Cancel)
 	p.cancel.Small = true
 	p.earlier = ui.NewLink("earlier prompts", p.showEarlier)
 	objects := []fyne.CanvasObject{p.ground, p.progress, p.entry, p.generate, p.workflow, p.tokens, p.estimate, p.cancel}
@@ -55,7 +68,16 @@ func newPromptPanel(s *session) *promptPanel {
 		objects = append(objects, p.images[i])
 	}
 	p.content = ui.Arranged(ui.NoSize, p.place, append(objects, p.earlier)...)
-	s.Desk.Laid.Subscribe(p.lay)
+	p.Desk.Laid.Subscribe(p.lay)
+	p.Desk.Chosen.Subscribe(p.refresh)
+	p.Model.Changed.Subscribe(func() {
+		p.refresh()
+		p.countTokens()
+	})
+	p.Maker.Began.Subscribe(func(*studio.Run) { p.refresh() })
+	p.Maker.Progress.Subscribe(func(*image.RGBA) { p.refreshButton() })
+	p.Maker.Ended.Subscribe(func(studio.Ended) { p.refresh() })
+	p.Album.Reloaded.Subscribe(p.refresh) // the estimate comes from there
 	return p
 }
 
@@ -120,14 +142,13 @@ func workflowText(references int) string {
 
 // refresh brings the line and the button up to date.
 func (p *promptPanel) refresh() {
-	s := p.s
-	n := s.slots.count()
+	n := len(p.Desk.Desk().Slots)
 	p.workflow.Set(workflowText(n), ui.ColorAccent)
 	for i, b := range p.images {
 		ui.Show(b, i < n)
 	}
 	estimate := ""
-	if d := s.estimate(); d > 0 {
+	if d := p.host.estimate(); d > 0 {
 		estimate = "about " + roughly(d)
 	}
 	p.estimate.Set(estimate, ui.ColorDim)
@@ -136,10 +157,9 @@ func (p *promptPanel) refresh() {
 }
 
 func (p *promptPanel) refreshButton() {
-	s := p.s
-	run := s.Maker.Run()
+	run := p.Maker.Run()
 	if run == nil && p.cancel.Focused {
-		s.win.Canvas().Focus(p.generate)
+		p.host.focus(p.generate)
 	}
 	ui.Show(p.cancel, run != nil)
 	p.generate.Accent = run == nil
@@ -147,9 +167,9 @@ func (p *promptPanel) refreshButton() {
 	case run != nil:
 		p.generate.SetText("Add to queue", runStatus(run))
 		p.progress.Set(float32(run.Fraction()))
-	case s.Model.Opening():
+	case p.Model.Opening():
 		p.generate.SetText("Generate", "opening the model…")
-	case s.waiting:
+	case p.host.waits():
 		p.generate.SetText("Generate", "reading pictures…")
 	default:
 		p.generate.SetText("Generate", "Ctrl + Enter")
@@ -157,32 +177,32 @@ func (p *promptPanel) refreshButton() {
 	if run == nil {
 		p.progress.Set(0)
 	}
-	p.generate.SetDisabled(run == nil && s.Model.Engine() == nil)
+	p.generate.SetDisabled(run == nil && p.Model.Engine() == nil)
 }
 
 // typingPause is how long typing rests before tokens are counted.
 const typingPause = 150 * time.Millisecond
 
 func (p *promptPanel) changed() {
-	p.s.Desk.Type(func(d *studio.Desk) { d.Prompt = p.entry.Text })
+	p.Desk.Type(func(d *studio.Desk) { d.Prompt = p.entry.Text })
 	if p.recalled > 0 && p.entry.Text != p.recallText() {
 		p.recalled = 0
 	}
 	if p.counting != nil {
 		p.counting.Stop()
 	}
-	post := p.s.Loop.Post
+	post := p.Loop.Post
 	p.counting = time.AfterFunc(typingPause, func() { post(p.countTokens) })
 }
 
 // countTokens asks the model how much of its text the prompt takes.
 func (p *promptPanel) countTokens() {
-	engine, text := p.s.Model.Engine(), p.entry.Text
+	engine, text := p.Model.Engine(), p.entry.Text
 	if engine == nil {
 		p.tokens.Set("", ui.ColorDim)
 		return
 	}
-	p.s.Loop.Background(func() func() {
+	p.Loop.Background(func() func() {
 		count, limit, err := engine.CountTokens(text)
 		return func() {
 			if err != nil || p.entry.Text != text {
@@ -203,7 +223,7 @@ func (p *promptPanel) countTokens() {
 func (p *promptPanel) lay(d studio.Desk) {
 	if p.entry.Text != d.Prompt {
 		p.setText(d.Prompt)
-		p.s.Desk.Type(func(d *studio.Desk) { d.Prompt = p.entry.Text }) // what of it was admitted
+		p.Desk.Type(func(d *studio.Desk) { d.Prompt = p.entry.Text }) // what of it was admitted
 	}
 }
 
@@ -219,7 +239,7 @@ func (p *promptPanel) insertImage(number int) {
 	if at == len(text) || !strings.ContainsRune(" \n\t.,;:!?)\"", text[at]) {
 		word += " "
 	}
-	p.s.win.Canvas().Focus(e)
+	p.host.focus(e)
 	for _, r := range word {
 		e.TypedRune(r) // as if typed: replaces a selection, and one undo takes it back
 	}
@@ -227,7 +247,7 @@ func (p *promptPanel) insertImage(number int) {
 
 // recallText is the earlier prompt that is shown.
 func (p *promptPanel) recallText() string {
-	earlier := p.s.Album.Prompts()
+	earlier := p.Album.Prompts()
 	if p.recalled < 1 || p.recalled > len(earlier) {
 		return p.typed
 	}
@@ -237,15 +257,15 @@ func (p *promptPanel) recallText() string {
 // recall steps through earlier prompts: +1 to older ones, -1 back to what was typed.
 func (p *promptPanel) recall(step int) {
 	to := p.recalled + step
-	if to < 0 || to > len(p.s.Album.Prompts()) {
+	if to < 0 || to > len(p.Album.Prompts()) {
 		return
 	}
 	if p.recalled == 0 {
 		p.typed = p.entry.Text
 	}
-	record := p.s.Desk.Amend
+	record := p.Desk.Amend
 	if p.recalled == 0 { // from what the user typed, not from one earlier prompt to the next
-		record = func(do func()) { p.s.Desk.Change(do) }
+		record = func(do func()) { p.Desk.Change(do) }
 	}
 	p.recalled = to
 	record(func() { p.setText(p.recallText()) })
@@ -253,7 +273,7 @@ func (p *promptPanel) recall(step int) {
 
 // setText replaces the prompt with what of text may enter and leaves the cursor at its end.
 func (p *promptPanel) setText(text string) {
-	p.entry.SetText(p.s.admit(text, maxPrompt))
+	p.entry.SetText(p.admit(text, maxPrompt))
 	p.entry.toEnd()
 }
 
@@ -261,16 +281,16 @@ const earlierShown = 12
 
 func (p *promptPanel) showEarlier() {
 	var items []*fyne.MenuItem
-	for i, text := range p.s.Album.Prompts() {
+	for i, text := range p.Album.Prompts() {
 		if i == earlierShown {
 			break
 		}
-		items = append(items, fyne.NewMenuItem(shorten(text, 70), func() { p.s.overwrite("The earlier prompt is back.", func() { p.setText(text) }) }))
+		items = append(items, fyne.NewMenuItem(shorten(text, 70), func() { p.host.overwrite("The earlier prompt is back.", func() { p.setText(text) }) }))
 	}
 	if len(items) == 0 {
 		items = []*fyne.MenuItem{{Label: "No earlier prompts yet", Disabled: true}}
 	}
-	menu := widget.NewPopUpMenu(fyne.NewMenu("", items...), p.s.win.Canvas())
+	menu := widget.NewPopUpMenu(fyne.NewMenu("", items...), fyne.CurrentApp().Driver().CanvasForObject(p.earlier))
 	size := menu.MinSize()
 	menu.ShowAtRelativePosition(fyne.NewPos(p.earlier.Size().Width-size.Width, -size.Height-4), p.earlier)
 }

@@ -49,13 +49,13 @@ func fitting(text string, n int) string {
 
 // admit is the one door of the prompt's box. It returns what of text may enter where room spaces are left, by the rule that
 // holds for prompts everywhere, and says what it left out.
-func (s *session) admit(text string, room int) string {
+func (p *promptPanel) admit(text string, room int) string {
 	total := utf8.RuneCountInString(text)
 	// What is far beyond is left out before the rule is applied, which knows a limit in bytes. Line ends of two
 	// characters become one.
 	text, err := inference.ParsePrompt(ui.FirstRunes(text, 2*maxPrompt+1))
 	if err != nil {
-		s.notice.Say("That text cannot be a prompt. " + explain(err))
+		p.notice.Say("That text cannot be a prompt. " + explain(err))
 		return ""
 	}
 	kept := fitting(text, room)
@@ -63,14 +63,14 @@ func (s *session) admit(text string, room int) string {
 		return kept
 	}
 	left := total - utf8.RuneCountInString(kept)
-	s.notice.Say(fmt.Sprintf("%s: %d of the text's %d characters were left out at its end.", promptLimit, left, total))
+	p.notice.Say(fmt.Sprintf("%s: %d of the text's %d characters were left out at its end.", promptLimit, left, total))
 	return kept
 }
 
 // pasteText pastes what of the clipboard's text may enter, in the place of what is selected.
 func (e *promptEntry) pasteText(clipboard fyne.Clipboard) {
 	room := maxPrompt - spaces(e.Text) + spaces(e.SelectedText())
-	if text := e.panel.s.admit(clipboard.Content(), room); text != "" {
+	if text := e.panel.admit(clipboard.Content(), room); text != "" {
 		e.Entry.TypedShortcut(&fyne.ShortcutPaste{Clipboard: ui.Bounded(text)})
 	}
 }
@@ -78,7 +78,7 @@ func (e *promptEntry) pasteText(clipboard fyne.Clipboard) {
 // TypedRune types where there is room.
 func (e *promptEntry) TypedRune(r rune) {
 	if e.SelectedText() == "" && spaces(e.Text)+space(r) > maxPrompt {
-		e.panel.s.notice.Say(promptLimit + ".")
+		e.panel.notice.Say(promptLimit + ".")
 		return
 	}
 	e.Entry.TypedRune(r)

@@ -13,8 +13,7 @@ import (
 // queuePanel lists the batches that wait: the next one comes first. Each can be taken back to the desk, moved forward
 // or removed. The panel is there only while something waits.
 type queuePanel struct {
-	s       *session
-	queue   *studio.Queue
+	common
 	ground  *ui.Box
 	title   *ui.Label
 	resume  *ui.Button
@@ -31,20 +30,28 @@ type queueRow struct {
 // queueShown is the number of rows on show; the title counts the others.
 const queueShown = 4
 
-func newQueuePanel(s *session) *queuePanel {
+// queueHost is what the panel asks of the window.
+type queueHost interface {
+	resized() // lays the window out anew: the panel has another height
+}
+
+func newQueuePanel(c common, host queueHost) *queuePanel {
 	q := &queuePanel{
-		s: s, queue: s.Queue, ground: ui.NewBox(ui.ColorPanel, 0), title: ui.NewHeading(""),
+		common: c, ground: ui.NewBox(ui.ColorPanel, 0), title: ui.NewHeading(""),
 		more: ui.NewLabel("", ui.ColorDim, ui.SizeCaption),
 	}
-	q.resume = ui.NewLink("go on", s.goOn)
+	q.resume = ui.NewLink("go on", q.Maker.GoOn)
 	q.content = ui.Arranged(ui.NoSize, q.place)
 	q.refresh()
-	q.queue.Changed.Subscribe(q.refresh)
+	q.Queue.Changed.Subscribe(func() {
+		q.refresh()
+		host.resized()
+	})
 	return q
 }
 
-// offerBatches says how many pictures of the last time wait.
-func (s *session) offerBatches(batches []studio.Batch) {
+// offer says how many pictures of the last time wait, and offers to make them.
+func (q *queuePanel) offer(batches []studio.Batch) {
 	pictures := 0
 	for _, b := range batches {
 		pictures += b.Count
@@ -52,13 +59,13 @@ func (s *session) offerBatches(batches []studio.Batch) {
 	if pictures == 0 {
 		return
 	}
-	goOn := ui.Action{Text: "Go on", Do: s.goOn}
+	goOn := ui.Action{Text: "Go on", Do: q.Maker.GoOn}
 	discard := ui.Action{Text: "Discard", Do: func() {
 		for _, b := range batches {
-			s.Queue.Withdraw(b.ID)
+			q.Queue.Withdraw(b.ID)
 		}
 	}}
-	s.notice.Say(waitText(pictures)+" from last time.", goOn, discard)
+	q.notice.Say(waitText(pictures)+" from last time.", goOn, discard)
 }
 
 // waitText says how many pictures wait.
@@ -69,40 +76,34 @@ func waitText(n int) string {
 	return fmt.Sprintf("%d pictures wait", n)
 }
 
-// goOn lets what waits be made.
-func (s *session) goOn() {
-	s.Queue.GoOn()
-	s.Maker.Next()
-}
-
 // withdrawal is a step of the user's that takes batch i out of the queue.
 func (q *queuePanel) withdrawal(i int) studio.Step {
-	b := q.queue.Batches()[i]
+	b := q.Queue.Batches()[i]
 	return studio.Step{
 		Slots: b.Desk.Slots,
-		Undo:  func() { q.queue.Insert(i, b); q.s.Maker.Next() },
-		Redo:  func() { q.queue.Withdraw(b.ID) },
+		Undo:  func() { q.Queue.Insert(i, b); q.Maker.Next() },
+		Redo:  func() { q.Queue.Withdraw(b.ID) },
 	}
 }
 
 func (q *queuePanel) remove(i int) {
-	id := q.queue.Batches()[i].ID
-	q.s.Desk.Do(q.withdrawal(i), func() { q.queue.Withdraw(id) })
-	q.s.notice.Say("Removed from the queue.", q.s.undoAction())
+	id := q.Queue.Batches()[i].ID
+	q.Desk.Do(q.withdrawal(i), func() { q.Queue.Withdraw(id) })
+	q.notice.Say("Removed from the queue.", q.undoAction())
 }
 
 // edit takes a batch back to the desk, in the place of what is on it.
 func (q *queuePanel) edit(i int) {
-	b := q.queue.Batches()[i]
-	q.s.Desk.Do(q.withdrawal(i), func() {
-		q.queue.Withdraw(b.ID)
-		q.s.Desk.Lay(b.Edited())
+	b := q.Queue.Batches()[i]
+	q.Desk.Do(q.withdrawal(i), func() {
+		q.Queue.Withdraw(b.ID)
+		q.Desk.Lay(b.Edited())
 	})
-	q.s.notice.Say("Back on the desk, out of the queue.", q.s.undoAction())
+	q.notice.Say("Back on the desk, out of the queue.", q.undoAction())
 }
 
 func (q *queuePanel) height() float32 {
-	if q.queue.Empty() {
+	if q.Queue.Empty() {
 		return 0
 	}
 	height := 36 + float32(len(q.rows))*28 + 4
@@ -113,22 +114,22 @@ func (q *queuePanel) height() float32 {
 }
 
 // waiting is the number of batches that wait.
-func (q *queuePanel) waiting() int { return len(q.queue.Batches()) }
+func (q *queuePanel) waiting() int { return len(q.Queue.Batches()) }
 
 func (q *queuePanel) refresh() {
 	q.rows = nil
 	title := fmt.Sprintf("Next · %d waiting", q.waiting())
-	if q.queue.Paused() {
+	if q.Queue.Paused() {
 		title = fmt.Sprintf("Paused · %d waiting", q.waiting())
 	}
 	q.title.Set(title, ui.ColorDim)
-	ui.Show(q.resume, q.queue.Paused())
+	ui.Show(q.resume, q.Queue.Paused())
 	q.content.Objects = []fyne.CanvasObject{q.ground, q.title, q.resume}
-	for i, b := range q.queue.Batches()[:min(q.waiting(), queueShown)] {
+	for i, b := range q.Queue.Batches()[:min(q.waiting(), queueShown)] {
 		row := &queueRow{
 			text: ui.NewLabel(describe(b), ui.ColorText, ui.SizeText),
 			edit: ui.NewLink("edit", func() { q.edit(i) }),
-			up:   ui.NewIconButton(theme.MoveUpIcon(), func() { q.queue.Forward(i) }),
+			up:   ui.NewIconButton(theme.MoveUpIcon(), func() { q.Queue.Forward(i) }),
 			del:  ui.NewIconButton(theme.CancelIcon(), func() { q.remove(i) }),
 		}
 		row.up.Quiet, row.del.Quiet = true, true
@@ -141,11 +142,8 @@ func (q *queuePanel) refresh() {
 		q.more.Set(fmt.Sprintf("and %d more", n), ui.ColorDim)
 	}
 	q.content.Objects = append(q.content.Objects, q.more)
-	ui.Show(q.content, !q.queue.Empty())
+	ui.Show(q.content, !q.Queue.Empty())
 	q.content.Refresh()
-	if q.s.frame != nil {
-		q.s.frame.content.Refresh()
-	}
 }
 
 // describe says a batch in a line.

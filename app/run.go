@@ -35,12 +35,12 @@ func (s *session) generate() {
 		s.notice.Say("There is no model to make pictures with yet.")
 		return
 	}
-	if strings.TrimSpace(s.prompt.entry.Text) == "" && s.slots.count() == 0 {
+	if strings.TrimSpace(s.prompt.entry.Text) == "" && len(s.Desk.Desk().Slots) == 0 {
 		s.win.Canvas().Focus(s.prompt.entry)
 		s.notice.Say("Describe the picture first: a few words are enough.")
 		return
 	}
-	if s.slots.reading() {
+	if s.Desk.Desk().Reading() {
 		s.waiting = true
 		s.prompt.refresh()
 		return
@@ -85,7 +85,7 @@ func (s *session) newBatch() (studio.Batch, error) {
 // nextAsk is what the window asks for, without a seed. Its error is about a text that cannot be read.
 func (s *session) nextAsk() (inference.Ask, error) {
 	ask := inference.Ask{Prompt: s.prompt.entry.Text, Preview: true}
-	for _, r := range s.slots.references() {
+	for _, r := range s.Desk.Desk().References() {
 		ask.References = append(ask.References, r)
 	}
 	s.shape.fill(&ask)
@@ -102,12 +102,36 @@ func (s *session) request() (inference.Request, error) {
 	return ask.Resolve(info)
 }
 
-// showProgress shows the newest progress of the run, with a preview if there is one.
+// waits says whether Generate waits for pictures that are being read.
+func (s *session) waits() bool { return s.waiting }
+
+// slotRead goes on with a Generate that has waited for a picture, or gives it up if the picture could not be read.
+func (s *session) slotRead(ok bool) {
+	switch {
+	case !ok:
+		s.waiting = false
+	case s.waiting && !s.Desk.Desk().Reading():
+		s.generate()
+	}
+}
+
+// shownSeed is the seed of the picture on the canvas, which may still be on its way.
+func (s *session) shownSeed() (seed uint64, ok bool) {
+	switch {
+	case s.view.previewing && s.Maker.Run() != nil:
+		rest, _ := s.Maker.Run().Rest()
+		return rest.Seed, true
+	case s.view.shown != nil:
+		return s.view.shown.Meta.Seed, true
+	}
+	return 0, false
+}
+
+// showProgress shows a preview of the run, if there is one.
 func (s *session) showProgress(preview *image.RGBA) {
 	if preview != nil && !s.view.occupied() {
 		s.view.showPreview(preview, s.Maker.Run().Request.Size())
 	}
-	s.prompt.refreshButton()
 }
 
 // showMade offers a picture that was made to the canvas.
@@ -138,7 +162,6 @@ func (s *session) showEnded(e studio.Ended) {
 	case s.focusLost && s.Queue.Empty():
 		s.app.SendNotification(fyne.NewNotification("Kleinbild", doneText(e.Run.Batch.Count, e.Run.Batch.Desk.Prompt)))
 	}
-	s.requestChanged()
 }
 
 // notSaved says where a picture lies that could not be saved where it was to go, and offers another folder.
@@ -149,7 +172,7 @@ func (s *session) notSaved(save studio.SaveError) {
 	case save.Kept != "":
 		text += " The last one is kept as " + save.Kept + "."
 		actions = append(actions, ui.Action{Text: "Show in folder", Do: func() { s.reveal(save.Kept) }})
-	case s.shown != nil && s.shown.Path == "":
+	case s.view.shown != nil && s.view.shown.Path == "":
 		text = "The picture could not be saved. " + explain(save.Err)
 		actions = append(actions, ui.Action{Text: "Save as…", Do: s.saveCopy})
 	}

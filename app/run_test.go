@@ -280,7 +280,7 @@ func TestLookingBack(t *testing.T) {
 	b.until("the earlier picture", func() bool { return !b.view.previewing })
 	close(b.engine.hold)
 	b.until("the later pictures", func() bool {
-		if b.view.previewing || b.shown.Meta.Prompt != "earlier" {
+		if b.view.previewing || b.view.shown.Meta.Prompt != "earlier" {
 			t.Error("the earlier picture lost its place")
 		}
 		return b.Maker.Run() == nil && len(b.Album.Entries()) == 3
@@ -294,16 +294,16 @@ func TestLookingBack(t *testing.T) {
 		t.Errorf("one of the two is gone, the sign says %q", got)
 	}
 	test.Tap(b.view.newer)
-	if b.shown.ID != b.Album.Entries()[0].ID || b.view.newer.Visible() || b.strip.row.Marked != b.shown.ID {
-		t.Errorf("shows %q", b.shown.Meta.Prompt)
+	if b.view.shown.ID != b.Album.Entries()[0].ID || b.view.newer.Visible() || b.strip.row.Marked != b.view.shown.ID {
+		t.Errorf("shows %q", b.view.shown.Meta.Prompt)
 	}
 	// What is asked for while nothing is made is to be seen.
 	b.strip.open(b.Album.Entries()[1].ID)
 	b.settle()
 	b.shape.setCount(1)
 	b.make("the last")
-	if b.shown.Meta.Prompt != "the last" {
-		t.Errorf("shows %q", b.shown.Meta.Prompt)
+	if b.view.shown.Meta.Prompt != "the last" {
+		t.Errorf("shows %q", b.view.shown.Meta.Prompt)
 	}
 }
 
@@ -350,8 +350,8 @@ func TestCanvasIsOccupied(t *testing.T) {
 			row.do(b)
 			close(b.engine.hold)
 			b.until("the end", func() bool { return b.Maker.Run() == nil })
-			if b.shown.Meta.Prompt != "looked at" || b.view.previewing {
-				t.Errorf("the canvas shows %q", b.shown.Meta.Prompt)
+			if b.view.shown.Meta.Prompt != "looked at" || b.view.previewing {
+				t.Errorf("the canvas shows %q", b.view.shown.Meta.Prompt)
 			}
 			b.view.view.DragEnd()
 			b.start.leave()
@@ -360,8 +360,8 @@ func TestCanvasIsOccupied(t *testing.T) {
 			}
 			b.strip.open(b.Album.Entries()[0].ID)
 			b.settle()
-			if b.shown.Meta.Prompt != "a second" || b.view.newer.Visible() {
-				t.Errorf("opened %q, the sign is there: %v", b.shown.Meta.Prompt, b.view.newer.Visible())
+			if b.view.shown.Meta.Prompt != "a second" || b.view.newer.Visible() {
+				t.Errorf("opened %q, the sign is there: %v", b.view.shown.Meta.Prompt, b.view.newer.Visible())
 			}
 		})
 	}
@@ -376,9 +376,9 @@ func TestNoHistory(t *testing.T) {
 	b.wantSaid("history cannot be written")
 	b.prompt.setText("kept in its folder")
 	b.generate()
-	b.until("a picture", func() bool { return b.Maker.Run() == nil && b.shown != nil })
-	if b.shown.Path == "" || len(b.Album.Entries()) != 1 {
-		t.Errorf("path %q, %d in the history", b.shown.Path, len(b.Album.Entries()))
+	b.until("a picture", func() bool { return b.Maker.Run() == nil && b.view.shown != nil })
+	if b.view.shown.Path == "" || len(b.Album.Entries()) != 1 {
+		t.Errorf("path %q, %d in the history", b.view.shown.Path, len(b.Album.Entries()))
 	}
 }
 

@@ -36,7 +36,7 @@ func (s *session) choosePicturesDir() {
 
 // saveCopy asks where to and writes the picture on show there.
 func (s *session) saveCopy() {
-	p := s.shown
+	p := s.view.shown
 	if p == nil {
 		s.notice.Say("There is no picture to save yet.")
 		return
@@ -125,10 +125,10 @@ func (s *session) writeCopy(p *studio.Picture, path string, again ui.Action) {
 
 // copyPicture puts the picture on show on the clipboard.
 func (s *session) copyPicture() {
-	if s.shown == nil {
+	if s.view.shown == nil {
 		return
 	}
-	img, meta := s.shown.Image, s.shown.Meta
+	img, meta := s.view.shown.Image, s.view.shown.Meta
 	s.Loop.Background(func() func() {
 		var file strings.Builder
 		err := picture.EncodePNG(&file, img, meta)

@@ -23,7 +23,7 @@ func TestSaveAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, said := range map[string]string{"dir.png": "is a folder", "nosuch/x.png": "does not exist, want an existing folder."} {
-		b.saveTo(b.shown, filepath.Join(dir, name), false)
+		b.saveTo(b.view.shown, filepath.Join(dir, name), false)
 		b.settle()
 		b.wantSaid(said)
 		if b.session.modal.IsOpen() {
@@ -80,9 +80,9 @@ func TestSaveDialogEmptiesNothing(t *testing.T) {
 			}
 			choose := func() {
 				if row.asked {
-					b.saveTo(b.shown, filepath.Join(dir, row.typed), true)
+					b.saveTo(b.view.shown, filepath.Join(dir, row.typed), true)
 				} else {
-					d := b.showSaveDialog(dir, "", func(path string) { b.saveTo(b.shown, path, false) })
+					d := b.showSaveDialog(dir, "", func(path string) { b.saveTo(b.view.shown, path, false) })
 					d.name.SetText(row.typed)
 					test.Tap(d.modal.Buttons[len(d.modal.Buttons)-1])
 				}

@@ -37,8 +37,8 @@ func TestResultsAreSaved(t *testing.T) {
 	if want := []string{"a-fox-1836311903-2.png", "a-fox-1836311903.png"}; !slices.Equal(names, want) {
 		t.Errorf("saved %v, want %v", names, want)
 	}
-	if b.shown.Path != b.Album.Entries()[0].Path || b.strip.row.Marked != b.Album.Entries()[0].ID {
-		t.Errorf("shown %s, marked %d", b.shown.Path, b.strip.row.Marked)
+	if b.view.shown.Path != b.Album.Entries()[0].Path || b.strip.row.Marked != b.Album.Entries()[0].ID {
+		t.Errorf("shown %s, marked %d", b.view.shown.Path, b.strip.row.Marked)
 	}
 	if b.estimate() <= 0 {
 		t.Error("no estimate after two pictures")
@@ -97,14 +97,14 @@ func TestFullDisk(t *testing.T) {
 	}
 	make()
 	b.wantSaid("The last one is kept as " + b.cfg.PicturesDir)
-	if len(b.Album.Entries()) != 1 || filepath.Dir(b.shown.Path) != b.cfg.PicturesDir || b.Album.Entries()[0].Path != b.shown.Path || len(b.notice.Actions) != 2 {
-		t.Fatalf("shown %+v, %d in the history, %d actions", b.shown, len(b.Album.Entries()), len(b.notice.Actions))
+	if len(b.Album.Entries()) != 1 || filepath.Dir(b.view.shown.Path) != b.cfg.PicturesDir || b.Album.Entries()[0].Path != b.view.shown.Path || len(b.notice.Actions) != 2 {
+		t.Fatalf("shown %+v, %d in the history, %d actions", b.view.shown, len(b.Album.Entries()), len(b.notice.Actions))
 	}
 	b.session.cfg.PicturesDir = filepath.Join(disk, "Pictures")
 	t.Setenv("TMPDIR", disk)
 	make()
-	if b.shown == nil || b.shown.Path != "" || len(b.Album.Entries()) != 1 || len(b.notice.Actions) != 2 {
-		t.Fatalf("shown %v, %d in the history, %d actions", b.shown, len(b.Album.Entries()), len(b.notice.Actions))
+	if b.view.shown == nil || b.view.shown.Path != "" || len(b.Album.Entries()) != 1 || len(b.notice.Actions) != 2 {
+		t.Fatalf("shown %v, %d in the history, %d actions", b.view.shown, len(b.Album.Entries()), len(b.notice.Actions))
 	}
 	b.leave()
 	if b.modal == nil || b.Loop.Closing.Err() != nil {
@@ -113,10 +113,10 @@ func TestFullDisk(t *testing.T) {
 		b.modal.Close()
 	}
 	elsewhere := filepath.Join(b.dir, "saved.png")
-	b.saveTo(b.shown, elsewhere, false)
+	b.saveTo(b.view.shown, elsewhere, false)
 	b.settle()
-	if _, err := history.Read(elsewhere); err != nil || b.shown.Path != elsewhere {
-		t.Errorf("%v, shown as %q", err, b.shown.Path)
+	if _, err := history.Read(elsewhere); err != nil || b.view.shown.Path != elsewhere {
+		t.Errorf("%v, shown as %q", err, b.view.shown.Path)
 	}
 }
 
@@ -135,9 +135,9 @@ func TestHistoryAcrossRestartsAndWindows(t *testing.T) {
 	}
 	other.strip.search.SetText("")
 	other.strip.step(1) // from none to the newest
-	b.until("it is shown", func() bool { return other.shown != nil })
+	b.until("it is shown", func() bool { return other.view.shown != nil })
 	other.strip.step(1)
-	b.until("the older one is shown", func() bool { return other.shown.Meta.Prompt == "made by the first window" })
+	b.until("the older one is shown", func() bool { return other.view.shown.Meta.Prompt == "made by the first window" })
 
 	gone := other.Album.Entries()[0]
 	if err := os.Remove(gone.Path); err != nil {
@@ -267,11 +267,11 @@ func TestKillChild(t *testing.T) {
 		b.engine.info.NativeSize = 128
 	})
 	for {
-		was := b.shown
+		was := b.view.shown
 		b.prompt.setText("a fox")
 		b.generate()
-		b.until("a picture", func() bool { return b.shown != was && b.shown.Path != "" && b.Maker.Run() == nil })
-		os.Stdout.WriteString("done " + b.shown.Path + "\n")
+		b.until("a picture", func() bool { return b.view.shown != was && b.view.shown.Path != "" && b.Maker.Run() == nil })
+		os.Stdout.WriteString("done " + b.view.shown.Path + "\n")
 	}
 }
 

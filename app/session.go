@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -13,42 +12,26 @@ import (
 	"kleinbild/app/shell"
 	"kleinbild/app/studio"
 	"kleinbild/app/ui"
-	"kleinbild/history"
 	"kleinbild/inference"
 	"kleinbild/plain"
 )
 
 // session is one window: what the artist works with, and the panels that show it. All of it belongs to Fyne's goroutine.
 type session struct {
-	*studio.Studio
+	common
 	app fyne.App
 	win fyne.Window
 	cfg Config
-	set settings
 
-	thumbnails *history.Thumbnails
+	panels
+	frame *frame
 
-	keys     *ui.Keys
-	slots    *slotsPanel
-	prompt   *promptPanel
-	shape    *shapePanel
-	advanced *advancedPanel
-	cost     *costPanel
-	view     *canvasPanel
-	notice   notices
-	queued   *queuePanel
-	strip    *historyPanel
-	start    *startPage
-	drag     *ui.DragLayer
-	frame    *frame
-
-	finishing bool            // the window closes once nothing waits any more
-	shown     *studio.Picture // what the canvas shows, nil when it is empty
-	pressed   func() bool     // stops the clock of the last press of Generate; false once it has run out
-	waiting   bool            // Generate was pressed while pictures were being read
-	modal     *ui.Modal       // in front of the window, nil for none
-	focusLost bool            // another window is in front
-	picking   bool            // a native dialog is open
+	finishing bool        // the window closes once nothing waits any more
+	pressed   func() bool // stops the clock of the last press of Generate; false once it has run out
+	waiting   bool        // Generate was pressed while pictures were being read
+	modal     *ui.Modal   // in front of the window, nil for none
+	focusLost bool        // another window is in front
+	picking   bool        // a native dialog is open
 }
 
 // New fills w with the window's content. The caller shows it and runs the app.
@@ -56,34 +39,26 @@ func New(a fyne.App, w fyne.Window, cfg Config) {
 	newSession(a, w, cfg, studio.NewLoop(fyne.Do, func(f func()) { go f() }))
 }
 
+// newSession opens a window in four steps, each of which needs the ones before it: the state, what all panels work with,
+// the panels, and then what joins them.
 func newSession(a fyne.App, w fyne.Window, cfg Config, loop *studio.Loop) *session {
-	s := &session{app: a, win: w, cfg: cfg, set: newSettings(a.Preferences()), thumbnails: history.NewThumbnails(cfg.ThumbnailDir)}
-	bin := studio.Bin{Throw: shell.Bin}
-	if shell.CanUnbin {
-		bin.TakeBack = shell.Unbin
-	}
-	s.Studio = studio.New(loop, studio.Config{
-		Version: cfg.Version, Preferences: a.Preferences(), Open: cfg.Open, HistoryFile: cfg.HistoryFile, Bin: bin,
-		PicturesDir: cfg.PicturesDir, SpareDirs: func() []string { return []string{s.cfg.PicturesDir, os.TempDir()} },
-	})
+	s := &session{app: a, win: w, cfg: cfg}
+	s.set = newSettings(a.Preferences())
+	s.Studio = studio.New(loop, s.studioConfig())
+
 	a.Settings().SetTheme(ui.NewTheme(s.set.theme()))
 	s.keys = &ui.Keys{Shortcut: s.shortcut, Escape: s.escape, Undo: s.undoText}
 	s.notice = notices{ui.NewNotices()}
+	s.frame = newFrame(s.set.windowSize(cfg.room))
+
+	s.panels = newPanels(s.common, s)
+	s.frame.fill(s.panels)
+
 	s.notice.After = func(d time.Duration, do func()) func() bool { return loop.After(d, do) }
 	s.notice.Away = func() bool { return s.focusLost }
-	s.notice.OnResized = func() { s.view.layout() }
-	s.slots = newSlotsPanel(s)
-	s.prompt = newPromptPanel(s)
-	s.shape = newShapePanel(s)
-	s.advanced = newAdvancedPanel(s)
-	s.cost = newCostPanel(s)
-	s.queued = newQueuePanel(s)
-	s.start = newStartPage(s)
-	s.view = newCanvasPanel(s)
-	s.strip = newHistoryPanel(s)
-	s.drag = ui.NewDragLayer(s.slots.target)
-	s.frame = newFrame(s)
+	s.notice.OnResized = s.view.layout
 	s.subscribe()
+	s.view.refresh()
 	w.SetTitle("Kleinbild")
 	w.SetPadded(false)
 	w.SetContent(s.frame.content)
@@ -94,9 +69,9 @@ func newSession(a fyne.App, w fyne.Window, cfg Config, loop *studio.Loop) *sessi
 	a.Lifecycle().SetOnExitedForeground(func() { s.focusLost = true })
 	a.Lifecycle().SetOnEnteredForeground(func() {
 		s.focusLost = false
-		s.frame.rescaled()
+		s.rescaled()
 	})
-	a.Lifecycle().SetOnStarted(s.frame.rescaled)
+	a.Lifecycle().SetOnStarted(s.rescaled)
 	s.addShortcuts()
 	w.Canvas().Focus(s.prompt.entry)
 	s.openDesk()
@@ -108,80 +83,64 @@ func newSession(a fyne.App, w fyne.Window, cfg Config, loop *studio.Loop) *sessi
 	return s
 }
 
-// subscribe joins what happens in the studio with what the window says and shows of it as a whole.
+// studioConfig is what the studio gets of the window's configuration.
+func (s *session) studioConfig() studio.Config {
+	bin := studio.Bin{Throw: shell.Bin}
+	if shell.CanUnbin {
+		bin.TakeBack = shell.Unbin
+	}
+	return studio.Config{
+		Version: s.cfg.Version, Preferences: s.app.Preferences(), Open: s.cfg.Open, HistoryFile: s.cfg.HistoryFile, Bin: bin,
+		PicturesDir: s.cfg.PicturesDir,
+		SpareDirs:   func() []string { return []string{s.cfg.PicturesDir, os.TempDir()} },
+	}
+}
+
+// subscribe joins what happens in the studio with what the window as a whole says and does then; what a panel shows, it
+// subscribes to itself.
 func (s *session) subscribe() {
-	s.Desk.Chosen.Subscribe(s.requestChanged)
-	s.Model.Changed.Subscribe(s.engineChanged)
 	s.Model.Opened.Subscribe(s.opened)
-	s.Maker.Began.Subscribe(func(*studio.Run) { s.notice.Hide(); s.prompt.refresh() })
+	s.Maker.Began.Subscribe(func(*studio.Run) { s.notice.Hide() })
 	s.Maker.Progress.Subscribe(s.showProgress)
 	s.Maker.Made.Subscribe(s.showMade)
 	s.Maker.Ended.Subscribe(s.showEnded)
 	s.Maker.Idle.Subscribe(s.closeWhenDone)
 	s.Album.News.Subscribe(s.historyNews)
-	s.Album.Reloaded.Subscribe(func() { s.renumber(); s.prompt.refresh() }) // the estimate comes from there
+	s.Album.Reloaded.Subscribe(s.renumber)
 	s.Album.Removed.Subscribe(s.removed)
 	s.Keeper.Failed.Subscribe(func(err error) {
 		s.notice.Say("What is on the desk may not be there the next time: " + explain(err))
 	})
 }
 
-// openModel opens the model that opts and the settings name, instead of the one that is open or being opened.
-func (s *session) openModel(opts inference.Options) {
-	opts.Setting = s.cfg.ModelSetting
-	opts.Device = s.set.Device()
-	s.Model.Open(opts)
+// resized lays the window out anew: a panel has another height.
+func (s *session) resized() { s.frame.content.Refresh() }
+
+// rescaled lays the window out anew if the screen has another scale.
+func (s *session) rescaled() { s.frame.rescaled(s.win.Canvas().Scale()) }
+
+// low says whether the window is low.
+func (s *session) low() bool { return s.frame.low() }
+
+// unfolded lays the right column out anew.
+func (s *session) unfolded() { s.frame.right.Refresh() }
+
+// insertImage puts "image 2" into the prompt.
+func (s *session) insertImage(number int) { s.prompt.insertImage(number) }
+
+// step opens the entry of the history that lies by entries after the one on show.
+func (s *session) step(by int) { s.strip.step(by) }
+
+// pictureShown frames the picture on show in the history. Its seed is what Lock locks then.
+func (s *session) pictureShown(id uint64) {
+	s.shape.asked = false
+	s.strip.mark(id)
 }
 
-// opened says what became of opening a model.
-func (s *session) opened(err error) {
-	if s.Model.OnlyDemo() && !s.set.DemoTried() {
-		s.start.asked = true
-	}
-	s.engineChanged()
-	if err != nil {
-		return
-	}
-	info, _ := s.Model.Info()
-	var sentences []string
-	for _, notice := range slices.Concat(info.Notices, []string{s.tightMemory(info)}) {
-		sentences = append(sentences, sentence(notice))
-	}
-	if info.Demo {
-		if !s.start.asked {
-			s.sayDemo()
-		}
-	} else if text := strings.TrimSpace(strings.Join(sentences, " ")); text != "" {
-		s.notice.Say(text)
-	}
-	s.Maker.Next()
-}
+// canvasChanged brings the seed of what is on show up to date.
+func (s *session) canvasChanged() { s.shape.showShown() }
 
-// sayDemo names the demo model for what it is.
-func (s *session) sayDemo() {
-	s.notice.Say("Demo model: simple drawings only.", ui.Action{Text: "Get the real one…", Do: s.chooseModel})
-}
-
-// engineChanged brings everything up to date that depends on the model.
-func (s *session) engineChanged() {
-	s.slots.refresh()
-	s.shape.refresh()
-	s.advanced.refresh()
-	s.prompt.refresh()
-	s.prompt.countTokens()
-	s.view.refresh()
-	if s.start.content.Visible() {
-		s.start.refresh()
-	}
-	s.requestChanged()
-}
-
-// requestChanged brings up to date what tells about the next picture.
-func (s *session) requestChanged() {
-	s.shape.refresh()
-	s.prompt.refresh()
-	s.cost.refresh()
-}
+func (s *session) focus(o fyne.Focusable) { s.win.Canvas().Focus(o) }
 
 // explain says an error in one sentence for the user.
 func explain(err error) string {

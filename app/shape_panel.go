@@ -18,7 +18,8 @@ import (
 
 // shapePanel chooses the size, the seed and the number of pictures.
 type shapePanel struct {
-	s *session
+	common
+	host shapeHost
 
 	title     *ui.Label
 	tiles     []*ui.Tile // one for each of picture.AspectRatios
@@ -39,9 +40,16 @@ var tileNames = map[picture.AspectRatio]string{
 	picture.PhotoV: "photo v", picture.StandardV: "standard v", picture.Match: "match 1",
 }
 
-func newShapePanel(s *session) *shapePanel {
+// shapeHost is what the panel asks of the window.
+type shapeHost interface {
+	shownSeed() (seed uint64, ok bool) // of the picture on the canvas, which may still be on its way
+	low() bool                         // says whether the window is low
+	focus(o fyne.Focusable)
+}
+
+func newShapePanel(c common, host shapeHost) *shapePanel {
 	p := &shapePanel{
-		s:     s,
+		common: c, host: host,
 		title: ui.NewHeading("Size"), seedTitle: ui.NewHeading("Seed"), number: ui.NewHeading("Pictures"),
 	}
 	objects := []fyne.CanvasObject{p.title}
@@ -57,9 +65,9 @@ func newShapePanel(s *session) *shapePanel {
 		p.tiles = append(p.tiles, t)
 		objects = append(objects, t)
 	}
-	p.seedEntry = ui.NewField(s.keys)
+	p.seedEntry = ui.NewField(c.keys)
 	p.seedEntry.OnChanged = func(text string) {
-		s.Desk.Type(func(d *studio.Desk) { d.Seed = text })
+		p.Desk.Type(func(d *studio.Desk) { d.Seed = text })
 		if !p.setting {
 			p.asked = true
 			p.setLocked(true) // a number that was typed is meant
@@ -75,17 +83,19 @@ func newShapePanel(s *session) *shapePanel {
 		b.Passed = func() bool { return p.count() != n }
 		b.OnArrow = func(by int) {
 			p.setCount(min(max(n+by, 1), studio.MaxCount))
-			p.s.win.Canvas().Focus(p.counts[p.count()-1])
+			p.host.focus(p.counts[p.count()-1])
 		}
 		p.counts = append(p.counts, b)
 		objects = append(objects, b)
 	}
 	p.content = ui.Arranged(func() fyne.Size { return fyne.NewSize(0, p.height()) }, p.place, objects...)
-	d := s.Desk.Desk()
+	d := p.Desk.Desk()
 	p.setSeed(d.Seed)
 	p.showLocked(d.Locked)
 	p.showCount(d.Count)
-	s.Desk.Laid.Subscribe(p.lay)
+	p.Desk.Laid.Subscribe(p.lay)
+	p.Desk.Chosen.Subscribe(p.refresh)
+	p.Model.Changed.Subscribe(p.refresh)
 	return p
 }
 
@@ -102,14 +112,14 @@ func (p *shapePanel) lay(d studio.Desk) {
 }
 
 // aspect is the aspect ratio that is chosen, "" for a size of none in the table.
-func (p *shapePanel) aspect() picture.AspectRatio { return p.s.Desk.Desk().Aspect }
+func (p *shapePanel) aspect() picture.AspectRatio { return p.Desk.Desk().Aspect }
 
-func (p *shapePanel) count() int   { return p.s.Desk.Desk().Count }
-func (p *shapePanel) locked() bool { return p.s.Desk.Desk().Locked }
+func (p *shapePanel) count() int   { return p.Desk.Desk().Count }
+func (p *shapePanel) locked() bool { return p.Desk.Desk().Locked }
 
 // tileHeight is lower where the window is.
 func (p *shapePanel) tileHeight() float32 {
-	if p.s.frame != nil && p.s.frame.low() {
+	if p.host.low() {
 		return 74
 	}
 	return 92
@@ -134,7 +144,7 @@ func (p *shapePanel) chooseBeside(t *ui.Tile, by int) {
 	for i := slices.Index(p.tiles, t) + by; i >= 0 && i < len(p.tiles); i += by {
 		if p.tiles[i].Enabled() {
 			p.tiles[i].Choose()
-			p.s.win.Canvas().Focus(p.tiles[i])
+			p.host.focus(p.tiles[i])
 			return
 		}
 	}
@@ -167,26 +177,20 @@ func (p *shapePanel) place(size fyne.Size) {
 	}
 }
 
-// native is the side of the pictures that the model was trained on, 0 where no model is open.
-func (p *shapePanel) native() int {
-	info, _ := p.s.Model.Info()
-	return info.NativeSize
-}
-
 // size is the next picture's.
 func (p *shapePanel) size() (picture.Size, error) {
-	d := p.s.Desk.Desk()
+	d := p.Desk.Desk()
 	if d.Aspect == "" {
 		return d.Size, nil
 	}
-	return d.Aspect.SizeFor(p.native(), p.s.slots.sizes()...)
+	return d.Aspect.SizeFor(p.native(), p.Desk.Desk().Sizes()...)
 }
 
 func (p *shapePanel) choose(a picture.AspectRatio) {
 	if a != picture.Match {
-		p.s.set.SetAspect(a)
+		p.set.SetAspect(a)
 	}
-	p.s.Desk.Choose(func(d *studio.Desk) { d.Aspect = a })
+	p.Desk.Choose(func(d *studio.Desk) { d.Aspect = a })
 }
 
 // setSize chooses a size in pixels: the tile that has it, or none.
@@ -197,14 +201,14 @@ func (p *shapePanel) setSize(size picture.Size) {
 			aspect = a
 		}
 	}
-	p.s.Desk.Choose(func(d *studio.Desk) { d.Aspect, d.Size = aspect, size })
+	p.Desk.Choose(func(d *studio.Desk) { d.Aspect, d.Size = aspect, size })
 }
 
 // refresh gives the tiles the sizes that apply now.
 func (p *shapePanel) refresh() {
-	sizes := p.s.slots.sizes()
-	if p.aspect() == picture.Match && len(sizes) == 0 && !p.s.slots.reading() {
-		p.s.Desk.Choose(func(d *studio.Desk) { d.Aspect = p.s.set.Aspect() })
+	sizes := p.Desk.Desk().Sizes()
+	if p.aspect() == picture.Match && len(sizes) == 0 && !p.Desk.Desk().Reading() {
+		p.Desk.Choose(func(d *studio.Desk) { d.Aspect = p.set.Aspect() })
 	}
 	for i, a := range picture.AspectRatios() {
 		size, _ := a.SizeFor(p.native(), sizes...) // no size for Match without references
@@ -213,7 +217,7 @@ func (p *shapePanel) refresh() {
 		t.Refresh()
 	}
 	title := "Size"
-	if d := p.s.Desk.Desk(); d.Aspect == "" {
+	if d := p.Desk.Desk(); d.Aspect == "" {
 		title = "Size · " + times(d.Size)
 	}
 	p.title.Set(title, ui.ColorDim)
@@ -221,7 +225,7 @@ func (p *shapePanel) refresh() {
 
 // fill adds the size.
 func (p *shapePanel) fill(ask *inference.Ask) {
-	d := p.s.Desk.Desk()
+	d := p.Desk.Desk()
 	if ask.Aspect = d.Aspect; d.Aspect == "" {
 		ask.Size = &d.Size
 	}
@@ -239,24 +243,9 @@ func (p *shapePanel) seed() (uint64, error) {
 	return *seed, nil
 }
 
-// shownSeed is the seed of the picture on the canvas, which may still be on its way.
-func (p *shapePanel) shownSeed() (seed uint64, ok bool) {
-	s := p.s
-	switch {
-	case s.view == nil:
-		return 0, false
-	case s.view.previewing && s.Maker.Run() != nil:
-		rest, _ := s.Maker.Run().Rest()
-		return rest.Seed, true
-	case s.shown != nil:
-		return s.shown.Meta.Seed, true
-	}
-	return 0, false
-}
-
 // showShown brings the seed of the picture on the canvas up to date.
 func (p *shapePanel) showShown() {
-	seed, ok := p.shownSeed()
+	seed, ok := p.host.shownSeed()
 	text := fmt.Sprintf("on show: %d", seed)
 	if seed > math.MaxUint32 {
 		text = strconv.FormatUint(seed, 10) // too long to say more
@@ -277,7 +266,7 @@ func (p *shapePanel) placeShown(width, y float32) {
 
 // takeShown takes the seed of the picture on the canvas.
 func (p *shapePanel) takeShown() {
-	if seed, ok := p.shownSeed(); ok {
+	if seed, ok := p.host.shownSeed(); ok {
 		p.setSeed(strconv.FormatUint(seed, 10))
 		p.setLocked(true)
 	}
@@ -286,7 +275,7 @@ func (p *shapePanel) takeShown() {
 // toggleLock locks the seed of the picture on show. Where there is none, or the user has just asked for the one in the
 // entry, it locks that.
 func (p *shapePanel) toggleLock() {
-	if _, ok := p.shownSeed(); ok && !p.locked() && !p.asked {
+	if _, ok := p.host.shownSeed(); ok && !p.locked() && !p.asked {
 		p.takeShown()
 		return
 	}
@@ -309,7 +298,7 @@ func (p *shapePanel) rollDice() {
 func (p *shapePanel) roll() {
 	p.setSeed(studio.RollSeed())
 	if p.locked() {
-		p.s.set.SetLockedSeed(p.seedEntry.Text)
+		p.set.SetLockedSeed(p.seedEntry.Text)
 	}
 }
 
@@ -322,10 +311,10 @@ func (p *shapePanel) nextSeed() {
 }
 
 func (p *shapePanel) setLocked(locked bool) {
-	p.s.Desk.Type(func(d *studio.Desk) { d.Locked = locked })
-	p.s.set.SetLockedSeed("")
+	p.Desk.Type(func(d *studio.Desk) { d.Locked = locked })
+	p.set.SetLockedSeed("")
 	if locked {
-		p.s.set.SetLockedSeed(p.seedEntry.Text)
+		p.set.SetLockedSeed(p.seedEntry.Text)
 	}
 	p.showLocked(locked)
 }
@@ -341,9 +330,9 @@ func (p *shapePanel) showLocked(locked bool) {
 }
 
 func (p *shapePanel) setCount(n int) {
-	p.s.set.SetCount(n)
+	p.set.SetCount(n)
 	p.showCount(n)
-	p.s.Desk.Choose(func(d *studio.Desk) { d.Count = n })
+	p.Desk.Choose(func(d *studio.Desk) { d.Count = n })
 }
 
 func (p *shapePanel) showCount(n int) {

@@ -52,7 +52,7 @@ func (c *slot) captions() []string {
 	case c.ref == nil:
 		return []string{""}
 	}
-	p := c.ref.Preparation(c.panel.s.shape.native())
+	p := c.ref.Preparation(c.panel.native())
 	list := []string{times(p.Size)}
 	if p.Resized() {
 		list = []string{times(p.Original) + " › " + times(p.Size), "› " + times(p.Size)}
@@ -87,17 +87,17 @@ func (c *slot) TappedSecondary(e *fyne.PointEvent) {
 	if c.ref == nil {
 		return
 	}
-	s := c.panel.s
+	host := c.panel.host
 	items := []*fyne.MenuItem{
-		fyne.NewMenuItem(fmt.Sprintf("Insert “image %d” into the prompt", c.number), func() { s.prompt.insertImage(c.number) }),
+		fyne.NewMenuItem(fmt.Sprintf("Insert “image %d” into the prompt", c.number), func() { host.insertImage(c.number) }),
 		fyne.NewMenuItem("Replace…", func() { c.panel.browseFor(c.number) }),
 	}
 	if c.ref.Path != "" {
 		path := c.ref.Path
-		items = append(items, fyne.NewMenuItem("Show in folder", func() { s.reveal(path) }))
+		items = append(items, fyne.NewMenuItem("Show in folder", func() { host.reveal(path) }))
 	}
 	items = append(items, fyne.NewMenuItem("Remove", func() { c.panel.clear(c.number) }))
-	widget.ShowPopUpMenuAtPosition(fyne.NewMenu("", items...), s.win.Canvas(), e.AbsolutePosition)
+	widget.ShowPopUpMenuAtPosition(fyne.NewMenu("", items...), fyne.CurrentApp().Driver().CanvasForObject(c), e.AbsolutePosition)
 }
 
 func (c *slot) DoubleTapped(*fyne.PointEvent) {
@@ -138,7 +138,7 @@ func (c *slot) Dragged(e *fyne.DragEvent) {
 		return
 	}
 	c.dragging = true
-	c.panel.s.drag.Follow(c.thumb, e.AbsolutePosition)
+	c.panel.host.dragPicture(c.thumb, e.AbsolutePosition)
 }
 
 func (c *slot) DragEnd() {
@@ -146,7 +146,7 @@ func (c *slot) DragEnd() {
 		return
 	}
 	c.dragging = false
-	if target := c.panel.s.slotDropped(); target != nil && target != c {
+	if target := c.panel.host.droppedOn(); target != nil && target != c {
 		c.panel.move(c.number, target.number)
 	}
 }

@@ -13,13 +13,13 @@ import (
 	"kleinbild/app/ui"
 	"kleinbild/history"
 	"kleinbild/inference"
-	"kleinbild/inference/picture"
 )
 
 // slotsPanel holds the reference pictures. They are numbered without gaps, as the model counts them, so that
 // "image 2" in the prompt is slot 2.
 type slotsPanel struct {
-	s       *session
+	common
+	host    slotsHost
 	slots   [inference.MaxReferences]*slot
 	loads   [inference.MaxReferences]context.CancelFunc // reading under way
 	content *fyne.Container
@@ -29,15 +29,27 @@ type slotsPanel struct {
 // thumbnail side of a slot, in pixels: a slot's width at twice the usual scale.
 const slotThumbSide = 520
 
-func newSlotsPanel(s *session) *slotsPanel {
-	p := &slotsPanel{s: s, title: ui.NewHeading("References")}
+// slotsHost is what the panel asks of the window.
+type slotsHost interface {
+	pickPictures(chosen func(paths []string))
+	slotRead(ok bool)       // a picture has been read, or could not be
+	insertImage(number int) // puts "image 2" into the prompt
+	reveal(path string)     // shows a file in the file manager
+	dragPicture(img *image.RGBA, pos fyne.Position)
+	droppedOn() *slot // ends a drag and returns the slot that it ended on, nil for none
+	focus(o fyne.Focusable)
+}
+
+func newSlotsPanel(c common, host slotsHost) *slotsPanel {
+	p := &slotsPanel{common: c, host: host, title: ui.NewHeading("References")}
 	objects := []fyne.CanvasObject{p.title}
 	for i := range p.slots {
 		p.slots[i] = newSlot(p, i+1)
 		objects = append(objects, p.slots[i])
 	}
 	p.content = ui.Arranged(ui.NoSize, p.place, objects...)
-	s.Desk.Laid.Subscribe(func(d studio.Desk) { p.lay(d.Slots) })
+	p.Desk.Laid.Subscribe(func(d studio.Desk) { p.lay(d.Slots) })
+	p.Model.Changed.Subscribe(p.refresh)
 	return p
 }
 
@@ -58,11 +70,10 @@ func (p *slotsPanel) refresh() {
 	}
 }
 
-// changed tells the rest of the window.
+// changed tells what is on the desk now.
 func (p *slotsPanel) changed() {
 	p.refresh()
-	p.s.view.refresh()
-	p.s.Desk.Choose(func(d *studio.Desk) { d.Slots = p.shown() })
+	p.Desk.Choose(func(d *studio.Desk) { d.Slots = p.shown() })
 }
 
 // free is the number of the next free slot, 0 where all are taken.
@@ -81,25 +92,6 @@ func (p *slotsPanel) count() int {
 		return free - 1
 	}
 	return len(p.slots)
-}
-
-func (p *slotsPanel) reading() bool {
-	for _, c := range p.slots {
-		if c.reading != "" {
-			return true
-		}
-	}
-	return false
-}
-
-// references are the prepared pictures in order.
-func (p *slotsPanel) references() (refs []inference.Reference) {
-	for _, c := range p.slots {
-		if c.ref != nil {
-			refs = append(refs, *c.ref)
-		}
-	}
-	return refs
 }
 
 // shown is what the slots hold or are about to.
@@ -136,18 +128,10 @@ func (p *slotsPanel) lay(slots []studio.Slot) {
 
 // reopen reads a picture that was in a slot before, which has to be the same still.
 func (p *slotsPanel) reopen(number int, slot studio.Slot) {
-	store := p.s.Keeper.Store()
+	store := p.Keeper.Store()
 	p.read(number, slot, func(ctx context.Context) (inference.Reference, error) {
 		return store.Read(ctx, slot)
 	})
-}
-
-// sizes are the references' prepared sizes, for SizeFor.
-func (p *slotsPanel) sizes() (sizes []picture.Size) {
-	for _, r := range p.references() {
-		sizes = append(sizes, r.Size)
-	}
-	return sizes
 }
 
 // add fills slots with files, from the given number where that is taken (it is replaced) and the next free ones
@@ -155,14 +139,14 @@ func (p *slotsPanel) sizes() (sizes []picture.Size) {
 func (p *slotsPanel) add(number int, paths []string) {
 	replaced := 0
 	left := 0
-	changed := p.s.Desk.Change(func() { replaced, left = p.fill(number, paths) })
+	changed := p.Desk.Change(func() { replaced, left = p.fill(number, paths) })
 	switch {
 	case left == 1 && len(paths) == 1:
-		p.s.notice.Say("All four slots are taken: drop the picture onto the one that it should replace, or remove one first.")
+		p.notice.Say("All four slots are taken: drop the picture onto the one that it should replace, or remove one first.")
 	case left > 0:
-		p.s.notice.Say(fmt.Sprintf("The model takes four pictures: %d of the %d found no free slot.", left, len(paths)))
+		p.notice.Say(fmt.Sprintf("The model takes four pictures: %d of the %d found no free slot.", left, len(paths)))
 	case changed && replaced > 0:
-		p.s.notice.Say(fmt.Sprintf("Image %d was replaced.", replaced), p.s.undoAction())
+		p.notice.Say(fmt.Sprintf("Image %d was replaced.", replaced), p.undoAction())
 	}
 }
 
@@ -197,11 +181,11 @@ func (p *slotsPanel) read(number int, source studio.Slot, open func(context.Cont
 		name = source.Name()
 	}
 	p.stop(number)
-	ctx, cancel := context.WithCancel(p.s.Loop.Closing)
+	ctx, cancel := context.WithCancel(p.Loop.Closing)
 	p.loads[number-1] = cancel
 	c.ref, c.thumb, c.reading, c.source = nil, nil, name, source
 	p.changed()
-	p.s.Loop.Background(func() func() {
+	p.Loop.Background(func() func() {
 		ref, err := open(ctx)
 		var thumb *image.RGBA
 		if err == nil {
@@ -222,22 +206,20 @@ func (p *slotsPanel) finished(c *slot, name string, ref inference.Reference, thu
 	c.reading = ""
 	p.loads[c.number-1] = nil
 	if err != nil {
-		p.s.Desk.Amend(func() { // what was there before is a step back already
+		p.Desk.Amend(func() { // what was there before is a step back already
 			p.compact()
 			p.changed()
 		})
-		p.s.waiting = false
-		p.s.notice.Say(sentence(strings.ReplaceAll(explain(err), name, filepath.Base(name))))
+		p.host.slotRead(false)
+		p.notice.Say(sentence(strings.ReplaceAll(explain(err), name, filepath.Base(name))))
 		return
 	}
 	c.ref, c.thumb = &ref, thumb
 	p.changed()
 	if ref.ProfileNote != "" {
-		p.s.notice.Say(fmt.Sprintf("Image %d: %s.", c.number, ref.ProfileNote))
+		p.notice.Say(fmt.Sprintf("Image %d: %s.", c.number, ref.ProfileNote))
 	}
-	if p.s.waiting && !p.reading() {
-		p.s.generate()
-	}
+	p.host.slotRead(true)
 }
 
 // put fills a slot with a picture that is already prepared.
@@ -245,7 +227,7 @@ func (p *slotsPanel) put(number int, ref inference.Reference) {
 	p.stop(number)
 	c := p.slots[number-1]
 	c.ref, c.thumb = &ref, nil
-	p.s.Loop.Background(func() func() {
+	p.Loop.Background(func() func() {
 		thumb := history.Fit(ref.Image, slotThumbSide, slotThumbSide)
 		return func() {
 			if c.ref == &ref {
@@ -271,12 +253,12 @@ func (p *slotsPanel) clear(number int) {
 	if p.slots[number-1].empty() {
 		return
 	}
-	p.s.Desk.Change(func() {
+	p.Desk.Change(func() {
 		p.empty(number)
 		p.compact()
 		p.changed()
 	})
-	p.s.notice.Say(fmt.Sprintf("Image %d was removed.", number), p.s.undoAction())
+	p.notice.Say(fmt.Sprintf("Image %d was removed.", number), p.undoAction())
 }
 
 func (p *slotsPanel) clearAll() {
@@ -302,7 +284,7 @@ func (p *slotsPanel) move(from, to int) {
 	p.swap(from-1, to-1)
 	p.changed()
 	if p.slots[from-1].focused {
-		p.s.win.Canvas().Focus(p.slots[to-1])
+		p.host.focus(p.slots[to-1])
 	}
 }
 
@@ -335,7 +317,7 @@ func (p *slotsPanel) browse() { p.browseFor(p.free()) }
 
 // browseFor asks for a file for a slot.
 func (p *slotsPanel) browseFor(number int) {
-	p.s.pickPictures(func(paths []string) { p.add(number, paths) })
+	p.host.pickPictures(func(paths []string) { p.add(number, paths) })
 }
 
 // at returns the slot at a place in the window.
@@ -354,10 +336,4 @@ func (p *slotsPanel) target(pos fyne.Position) ui.DropTarget {
 		return c
 	}
 	return nil
-}
-
-// slotDropped ends a drag and returns the slot that it ended on, nil for none.
-func (s *session) slotDropped() *slot {
-	c, _ := s.drag.End().(*slot)
-	return c
 }

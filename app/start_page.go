@@ -16,7 +16,9 @@ import (
 // startPage takes the canvas's place while there is no model: what was found on this machine, a folder to choose,
 // what can be downloaded.
 type startPage struct {
-	s      *session
+	common
+	cfg    Config
+	host   startHost
 	asked  bool // the user wants another model
 	found  []Model
 	looked bool
@@ -30,24 +32,39 @@ type startPage struct {
 	content *fyne.Container
 }
 
-func newStartPage(s *session) *startPage {
-	p := &startPage{s: s, bar: ui.NewProgressLine(), state: ui.NewLabel("", ui.ColorDim, ui.SizeCaption)}
+// startHost is what the page asks of the window.
+type startHost interface {
+	useModel(spec string)  // opens a model and remembers it
+	computeAnywhere()      // forgets the choice of a device, and opens the model
+	sayDemo()              // names the demo model for what it is
+	tryPrompt(text string) // puts a prompt into an empty box
+	startLeft()            // shows pictures again
+	pickFolder(title, start string, chosen func(dir string))
+}
+
+func newStartPage(c common, cfg Config, host startHost) *startPage {
+	p := &startPage{common: c, cfg: cfg, host: host, bar: ui.NewProgressLine(), state: ui.NewLabel("", ui.ColorDim, ui.SizeCaption)}
 	p.column = container.New(ui.Stacked{})
 	scroll := container.NewVScroll(container.New(ui.Centred{}, p.column))
 	p.content = container.NewStack(ui.NewBox(ui.ColorCanvas, 0), scroll)
 	p.content.Hide()
+	p.Model.Changed.Subscribe(func() {
+		if p.content.Visible() {
+			p.refresh()
+		}
+	})
 	return p
 }
 
 // look searches this machine for models and shows them.
 func (p *startPage) look() {
 	p.refresh()
-	find := p.s.cfg.FindModels
+	find := p.cfg.FindModels
 	if find == nil {
 		return
 	}
-	p.s.Loop.Background(func() func() {
-		found := find(p.s.Loop.Closing)
+	p.Loop.Background(func() func() {
+		found := find(p.Loop.Closing)
 		return func() {
 			p.found, p.looked = found, true
 			p.refresh()
@@ -56,24 +73,23 @@ func (p *startPage) look() {
 }
 
 func (p *startPage) refresh() {
-	s := p.s
 	var rows []fyne.CanvasObject
 	title, text := "Choose a model", ""
-	onlyDemo := s.Model.OnlyDemo()
+	onlyDemo := p.Model.OnlyDemo()
 	switch {
 	case onlyDemo:
 		title = "One thing is missing: a model"
 		text = "Kleinbild makes pictures with FLUX.2 [klein], which runs on this machine and nowhere else. It is a download of several gigabytes, or a folder that you have already."
-		if s.set.DemoTried() {
+		if p.set.DemoTried() {
 			text += " Until then the demo model serves."
 		}
-	case s.Model.Engine() != nil:
-		text = "Pictures are made with " + modelName(s.Model.Engine().Info()) + " now."
-	case s.Model.Err() != nil:
+	case p.Model.Engine() != nil:
+		text = "Pictures are made with " + modelName(p.Model.Engine().Info()) + " now."
+	case p.Model.Err() != nil:
 		title = "The model could not be opened"
-		text = explain(s.Model.Err())
+		text = explain(p.Model.Err())
 	}
-	if p.canLeave() && (!onlyDemo || s.set.DemoTried()) { // the first time there is nothing to go back to
+	if p.canLeave() && (!onlyDemo || p.set.DemoTried()) { // the first time there is nothing to go back to
 		back := ui.NewLink("‹ Back", p.leave)
 		rows = append(rows, ui.Arranged(ui.Fixed(0, 28), func(fyne.Size) { ui.At(back, -6, 0, back.MinSize().Width, 24) }, back))
 	}
@@ -93,9 +109,9 @@ func (p *startPage) refresh() {
 			rows = append(rows, p.row(m.Name, m.Spec, gigabytes(m.SizeBytes)+" GB", b))
 		}
 	}
-	if s.cfg.Catalogue != nil {
+	if p.cfg.Catalogue != nil {
 		rows = append(rows, spaced(ui.NewHeading("Download")))
-		for _, d := range s.cfg.Catalogue.Downloads() {
+		for _, d := range p.cfg.Catalogue.Downloads() {
 			b := ui.NewButton("Download", func() { p.ask(d) })
 			switch {
 			case p.loading == d.Name:
@@ -103,7 +119,7 @@ func (p *startPage) refresh() {
 			case p.loading != "":
 				b.SetDisabled(true)
 			default:
-				b.Accent = len(p.found) == 0 && d.Name == s.cfg.Catalogue.Downloads()[0].Name
+				b.Accent = len(p.found) == 0 && d.Name == p.cfg.Catalogue.Downloads()[0].Name
 			}
 			rows = append(rows, p.row(d.Name, d.About, gigabytes(d.SizeBytes)+" GB · "+d.Licence, b))
 			if p.loading == d.Name {
@@ -116,10 +132,8 @@ func (p *startPage) refresh() {
 	}
 	rows = append(rows, spaced(ui.NewHeading("A folder of yours")))
 	rows = append(rows, p.row("A Diffusers folder", "with transformer, text_encoder and vae in it", "", ui.NewButton("Choose…", p.chooseFolder)))
-	if s.Model.Engine() == nil && s.set.Device() != inference.DeviceAuto {
-		rows = append(rows, p.row("Compute on what is there", "instead of what was chosen under Advanced", "", ui.NewButton("Try", func() {
-			s.advanced.device.SetSelected(deviceChoices[0][0]) // which opens the model
-		})))
+	if p.Model.Engine() == nil && p.set.Device() != inference.DeviceAuto {
+		rows = append(rows, p.row("Compute on what is there", "instead of what was chosen under Advanced", "", ui.NewButton("Try", p.host.computeAnywhere)))
 	}
 	p.column.Objects = rows
 	p.content.Refresh()
@@ -127,26 +141,26 @@ func (p *startPage) refresh() {
 
 // canLeave says whether there is a way back to pictures: a model is there, or on its way.
 func (p *startPage) canLeave() bool {
-	return p.asked && (p.s.Model.Engine() != nil || p.s.Model.Opening())
+	return p.asked && (p.Model.Engine() != nil || p.Model.Opening())
 }
 
 // inUse says whether pictures are made with a model.
 func (p *startPage) inUse(m Model) bool {
-	info, ok := p.s.Model.Info()
+	info, ok := p.Model.Info()
 	return ok && info.Location == m.Spec
 }
 
 // leave goes back to pictures. With the demo model that is a choice for the next starts too; a real model still goes
 // before it once there is one.
 func (p *startPage) leave() {
-	if p.s.Model.OnlyDemo() {
-		p.s.set.SetDemoTried()
+	if p.Model.OnlyDemo() {
+		p.set.SetDemoTried()
 		if p.asked {
-			p.s.sayDemo()
+			p.host.sayDemo()
 		}
 	}
 	p.asked = false
-	p.s.view.refresh()
+	p.host.startLeft()
 }
 
 func heading(text string) fyne.CanvasObject {
@@ -205,31 +219,18 @@ func (p *startPage) demoRow() fyne.CanvasObject {
 
 // try leaves with the demo model's prompt in the box, unless something is written there.
 func (p *startPage) try() {
-	if prompt := p.s.prompt; prompt.entry.Text == "" {
-		prompt.setText(demo.Prompt)
-	}
+	p.host.tryPrompt(demo.Prompt)
 	p.leave()
 }
 
 // use opens a model and remembers it.
 func (p *startPage) use(spec string) {
-	s := p.s
-	s.cfg.ModelSetting = spec
-	if remember := s.cfg.RememberModel; remember != nil {
-		s.Loop.Background(func() func() {
-			if err := remember(spec); err != nil {
-				return func() { s.notice.Say("The choice of the model could not be kept: " + explain(err)) }
-			}
-			return nil
-		})
-	}
 	p.asked = false
-	s.openModel(inference.Options{})
-	s.view.refresh()
+	p.host.useModel(spec)
 }
 
 func (p *startPage) chooseFolder() {
-	p.s.pickFolder("Choose a model's folder", "", p.use)
+	p.host.pickFolder("Choose a model's folder", "", p.use)
 }
 
 // ask begins a download once the user has agreed to the licence where it asks for that.
@@ -238,18 +239,18 @@ func (p *startPage) ask(d Download) {
 		p.download(d)
 		return
 	}
-	p.s.notice.Ask(d.Agree, ui.Action{Text: "I agree: download", Do: func() { p.download(d) }}, ui.Action{Text: "No", Do: nil})
+	p.notice.Ask(d.Agree, ui.Action{Text: "I agree: download", Do: func() { p.download(d) }}, ui.Action{Text: "No", Do: nil})
 }
 
 // download fetches a model; what was fetched stays where it is stopped, and the next time goes on from there.
 func (p *startPage) download(d Download) {
-	ctx, cancel := context.WithCancel(p.s.Loop.Closing)
+	ctx, cancel := context.WithCancel(p.Loop.Closing)
 	p.loading, p.cancel = d.Name, cancel
 	p.bar.Set(0)
 	p.state.Set("Connecting…", ui.ColorDim)
 	p.refresh()
-	catalogue, post := p.s.cfg.Catalogue, p.s.Loop.Post
-	p.s.Loop.Background(func() func() {
+	catalogue, post := p.cfg.Catalogue, p.Loop.Post
+	p.Loop.Background(func() func() {
 		meter := newMeter(post, func(done, total int64) {
 			if total > 0 {
 				p.bar.Set(float32(done) / float32(total))
@@ -264,9 +265,9 @@ func (p *startPage) download(d Download) {
 			p.refresh()
 			switch {
 			case stopped:
-				p.s.notice.Say("The download is stopped; it goes on from there next time.")
+				p.notice.Say("The download is stopped; it goes on from there next time.")
 			case err != nil:
-				p.s.notice.fail(err)
+				p.notice.fail(err)
 			default:
 				p.use(spec)
 			}

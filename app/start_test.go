@@ -154,7 +154,7 @@ func TestPlannedMemory(t *testing.T) {
 	if got := b.cost.memory.Text; got != "needs 7.0 of 12.0 GB" {
 		t.Errorf("with a reference: %q", got)
 	}
-	again := b.slots.references()[0].Path
+	again := b.Desk.Desk().References()[0].Path
 	b.slots.add(0, []string{again, again, again})
 	b.settle()
 	if got := b.cost.memory; got.Text != "needs 13.0 GB, 10.0 GB free: take a smaller size" || got.Color != ui.ColorError {

@@ -34,7 +34,7 @@ var scenes = []scene{
 		house := landscape(1030, 1370, 1)
 		paintHouse(house, 400, 1260, 360)
 		b.slots.add(0, []string{b.file("garden.png", 1200, 800, 3), b.write("house.png", house)})
-		b.until("two references", func() bool { return len(b.slots.references()) == 2 })
+		b.until("two references", func() bool { return len(b.Desk.Desk().References()) == 2 })
 		b.engine.paint = houseOnHill
 		for i := range 3 {
 			b.shape.setSeed(fmt.Sprint(i))
@@ -89,7 +89,7 @@ func paintHouse(img *image.RGBA, x, y, width int) {
 
 func (b *bench) twoReferences() {
 	b.slots.add(0, []string{b.file("garden.png", 1200, 800, 3), b.file("big.png", 1030, 1370, 1)})
-	b.until("two references", func() bool { return len(b.slots.references()) == 2 })
+	b.until("two references", func() bool { return len(b.Desk.Desk().References()) == 2 })
 }
 
 // pictures of the window: which scene, how large, in which theme, at which scale.

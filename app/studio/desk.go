@@ -6,6 +6,7 @@ package studio
 
 import (
 	"path/filepath"
+	"slices"
 
 	"kleinbild/inference"
 	"kleinbild/inference/picture"
@@ -52,6 +53,29 @@ func (s Slot) Same(other Slot) bool {
 		return s.Path == other.Path && s.Digest == other.Digest
 	}
 	return s.Path == other.Path
+}
+
+// Reading says whether a picture of the desk has not been read yet.
+func (d Desk) Reading() bool {
+	return slices.ContainsFunc(d.Slots, func(s Slot) bool { return s.Ref == nil })
+}
+
+// References are the pictures of the desk that have been read, in order.
+func (d Desk) References() (refs []inference.Reference) {
+	for _, s := range d.Slots {
+		if s.Ref != nil {
+			refs = append(refs, inference.Reference{Path: s.Path, Reference: s.Ref})
+		}
+	}
+	return refs
+}
+
+// Sizes are the prepared sizes of References.
+func (d Desk) Sizes() (sizes []picture.Size) {
+	for _, r := range d.References() {
+		sizes = append(sizes, r.Size)
+	}
+	return sizes
 }
 
 // Sized says whether a desk, which may come from a file, has an aspect ratio that there is, or a size within the

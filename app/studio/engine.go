@@ -23,8 +23,8 @@ type Planner interface {
 
 // Model is the engine that is open, if there is one, and the opening of another one.
 type Model struct {
-	Changed Signal       // an opening has begun: there is no engine meanwhile
-	Opened  Event[error] // it has ended, with an engine or an error
+	Changed Signal       // an opening has begun, so that there is no engine, or it has ended
+	Opened  Event[error] // it has ended, with an engine or an error; told after Changed
 
 	loop    *Loop
 	open    func(context.Context, inference.Options) (Engine, error)
@@ -85,6 +85,7 @@ func (m *Model) Open(opts inference.Options) {
 		return func() {
 			if ctx.Err() == nil {
 				m.opening, m.engine, m.err = false, e, err
+				m.Changed.tell()
 				m.Opened.tell(err)
 			} else if e != nil { // another one is being opened
 				m.loop.Background(func() func() { _ = e.Close(); return nil })

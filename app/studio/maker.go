@@ -88,6 +88,12 @@ func (m *Maker) Cancel() {
 	}
 }
 
+// GoOn lets a paused queue go on.
+func (m *Maker) GoOn() {
+	m.queue.GoOn()
+	m.Next()
+}
+
 // Next begins the next batch of the queue, unless something is being made or no model is open. When a run has ended,
 // it is called by itself.
 func (m *Maker) Next() {

@@ -1,0 +1,40 @@
+package app
+
+import (
+	"kleinbild/app/studio"
+	"kleinbild/app/ui"
+)
+
+// common is what every panel works with: the studio's state, the settings, the notices, and the keys that text boxes leave
+// to the window. What else a panel needs, such as something of another panel, it names in an interface of its own, which
+// the session implements.
+type common struct {
+	*studio.Studio
+	set    settings
+	keys   *ui.Keys
+	notice notices
+}
+
+// notices are the window's notices, with errors in the user's words.
+type notices struct{ *ui.Notices }
+
+// fail tells an error.
+func (n notices) fail(err error) { n.Warn(explain(err)) }
+
+// native is the side of the pictures that the model was trained on, 0 if no model is open.
+func (c common) native() int {
+	info, _ := c.Model.Info()
+	return info.NativeSize
+}
+
+// undoAction is the button of a notice that takes back what was just done.
+func (c common) undoAction() ui.Action {
+	steps := c.Desk.Steps()
+	return ui.Action{Text: "Undo", Do: func() {
+		if c.Desk.Steps() != steps {
+			c.notice.Say("More was changed since then: Ctrl + Z takes it back step by step.")
+			return
+		}
+		c.Desk.Undo()
+	}}
+}
