@@ -141,9 +141,11 @@ func (p *canvasPanel) refresh() {
 	ui.Show(p.view, picture)
 	empty := p.view.Picture() == nil && !start
 	p.emptyTitle.SetText("Describe a picture below, or drop one here to change it.")
-	hint := "Ctrl + Enter makes it. Up to four pictures on the left can be called “image 1” to “image 4” in the prompt."
+	hint := "Ctrl + Enter makes it. " +
+		"Up to four pictures on the left can be called “image 1” to “image 4” in the prompt."
 	if small := p.smallModel(); small > 0 {
-		hint = fmt.Sprintf("This is a small model to try things with: its pictures have the area of %d × %d pixels. A full one is chosen under Advanced.", small, small)
+		hint = fmt.Sprintf("This is a small model to try things with: its pictures have the area of %d × %d pixels. "+
+			"A full one is chosen under Advanced.", small, small)
 	}
 	p.emptyHint.SetText(hint)
 	ui.Show(p.emptyTitle, empty)
@@ -192,8 +194,8 @@ func (p *canvasPanel) example() {
 	p.refresh()
 }
 
-// occupied says whether the user is at something that a new picture must not take away: an older picture while others are
-// made, a closer look, a comparison, a drag, the page of models.
+// occupied says whether the user is at something that a new picture must not take away: an older picture while others
+// are made, a closer look, a comparison, a drag, the page of models.
 func (p *canvasPanel) occupied() bool {
 	if p.start.content.Visible() {
 		return true
@@ -308,5 +310,5 @@ func (p *canvasPanel) showMenu(pos fyne.Position) {
 	if p.shown == nil || p.previewing {
 		return
 	}
-	widget.ShowPopUpMenuAtPosition(p.host.pictureMenu(*p.shown, true), fyne.CurrentApp().Driver().CanvasForObject(p.view), pos)
+	ui.ShowMenu(p.view, p.host.pictureMenu(*p.shown, true), pos)
 }

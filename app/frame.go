@@ -22,8 +22,8 @@ type panels struct {
 	drag     *ui.DragLayer
 }
 
-// newPanels makes the panels, which know what they show and nothing of each other: what they ask of each other goes through
-// the session. None of them asks anything while it is made.
+// newPanels makes the panels, which know what they show and nothing of each other: what they ask of each other goes
+// through the session. None of them asks anything while it is made.
 func newPanels(c common, s *session) (p panels) {
 	p.slots = newSlotsPanel(c, s)
 	p.prompt = newPromptPanel(c, s)
@@ -38,8 +38,8 @@ func newPanels(c common, s *session) (p panels) {
 	return p
 }
 
-// frame lays the panels out: slots left, sizes right, the canvas in all that is left, the prompt below it and the history at
-// the bottom. It is there before them, as they ask it how low the window is.
+// frame lays the panels out: slots left, sizes right, the canvas in all that is left, the prompt below it and the
+// history at the bottom. It is there before them, as they ask it how low the window is.
 type frame struct {
 	size    fyne.Size
 	scale   float32 // of the screen, when the panels were laid out
@@ -63,7 +63,8 @@ func (f *frame) fill(p panels) {
 	f.panels = p
 	f.right = container.NewVScroll(container.New(ui.Stacked{}, p.shape.content, p.advanced.content))
 	f.content.Objects = []fyne.CanvasObject{
-		f.left, p.slots.content, p.view.content, p.queued.content, p.prompt.content, f.rightBg, f.right, p.cost.content, p.strip.content,
+		f.left, p.slots.content, p.view.content, p.queued.content, p.prompt.content,
+		f.rightBg, f.right, p.cost.content, p.strip.content,
 	}
 	for i := range f.lines {
 		f.lines[i] = ui.NewBox(ui.ColorLine, 0)

@@ -34,7 +34,8 @@ func (s *session) historyNews(n history.News) {
 	}
 }
 
-// renumber finds the pictures on show again under the IDs that their entries have now: one that has waited gets another.
+// renumber finds the pictures on show again under the IDs that their entries have now: one that has waited gets
+// another.
 func (s *session) renumber() {
 	for _, pic := range append([]*studio.Picture{s.view.shown}, s.view.unseen...) {
 		if pic == nil || pic.ID == 0 {
@@ -89,7 +90,8 @@ func (s *session) openEntry(e history.Entry) {
 		var before *image.RGBA
 		if refs := e.Picture.References; err == nil && len(refs) > 0 && refs[0].Path != "" {
 			// For comparison only: a reference that is gone or another picture now is simply not offered.
-			if ref, err := inference.OpenReference(s.Loop.Closing, refs[0].Path); err == nil && ref.FileSHA256 == refs[0].SHA256 {
+			ref, err := inference.OpenReference(s.Loop.Closing, refs[0].Path)
+			if err == nil && ref.FileSHA256 == refs[0].SHA256 {
 				before = ref.Image
 			}
 		}
@@ -97,7 +99,8 @@ func (s *session) openEntry(e history.Entry) {
 			switch {
 			case errors.Is(err, fs.ErrNotExist):
 				s.strip.row.Found(e.Path, nil, true)
-				s.notice.Ask(fmt.Sprintf("%s is no longer there.", e.Path), ui.Action{Text: "Remove from the history", Do: func() { s.strip.forget(e.ID) }})
+				remove := ui.Action{Text: "Remove from the history", Do: func() { s.strip.forget(e.ID) }}
+				s.notice.Ask(fmt.Sprintf("%s is no longer there.", e.Path), remove)
 			case err != nil:
 				s.notice.fail(err)
 			case s.strip.row.Marked == e.ID:

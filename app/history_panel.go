@@ -46,7 +46,7 @@ type historyHost interface {
 func newHistoryPanel(c common, thumbnails *history.Thumbnails, host historyHost) *historyPanel {
 	p := &historyPanel{
 		common: c, host: host,
-		ground: ui.NewBox(ui.ColorPanel, 0), count: ui.NewLabel("", ui.ColorDim, ui.SizeCaption),
+		ground: ui.NewBox(ui.ColorPanel, 0), count: ui.NewCaption(""),
 		empty: ui.NewLabel("What you make appears here.", ui.ColorDim, ui.SizeText),
 	}
 	p.search = ui.NewField(c.keys)

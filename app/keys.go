@@ -24,7 +24,8 @@ func (s *session) shortcuts() map[fyne.KeyName]func() {
 func (s *session) addShortcuts() {
 	canvas := s.win.Canvas()
 	for key := range s.shortcuts() {
-		canvas.AddShortcut(&desktop.CustomShortcut{KeyName: key, Modifier: fyne.KeyModifierShortcutDefault}, func(c fyne.Shortcut) { s.shortcut(c) })
+		shortcut := &desktop.CustomShortcut{KeyName: key, Modifier: fyne.KeyModifierShortcutDefault}
+		canvas.AddShortcut(shortcut, func(c fyne.Shortcut) { s.shortcut(c) })
 	}
 	for _, k := range []struct {
 		shortcut fyne.Shortcut
@@ -62,8 +63,8 @@ func (s *session) shortcut(shortcut fyne.Shortcut) bool {
 	return ok
 }
 
-// escape takes back one thing, the nearest: a menu or dialog, the page of models, the comparison, what is under way, the
-// notices.
+// escape takes back one thing, the nearest: a menu or dialog, the page of models, the comparison, what is under way,
+// the notices.
 func (s *session) escape() {
 	top := s.win.Canvas().Overlays().Top()
 	switch {

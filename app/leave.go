@@ -60,7 +60,8 @@ func (s *session) leaveQueue() {
 // finish closes the window once all pictures are made.
 func (s *session) finish() {
 	s.finishing = true
-	s.notice.Ask("The window closes when the pictures are made.", ui.Action{Text: "Stay open", Do: func() { s.finishing = false }})
+	stay := ui.Action{Text: "Stay open", Do: func() { s.finishing = false }}
+	s.notice.Ask("The window closes when the pictures are made.", stay)
 	s.Maker.GoOn()
 }
 

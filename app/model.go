@@ -93,6 +93,7 @@ func (s *session) tightMemory(info inference.Info) string {
 	if err != nil || int64(memory.Total) > info.SizeBytes+2<<30 {
 		return ""
 	}
-	return fmt.Sprintf("The model is larger than this machine's memory (%s of %s GB): it is read from the disk in every step, which is slow. A smaller model or closing other programs helps.",
+	return fmt.Sprintf("The model is larger than this machine's memory (%s of %s GB): it is read from the disk in "+
+		"every step, which is slow. A smaller model or closing other programs helps.",
 		gigabytes(info.SizeBytes), gigabytes(int64(memory.Total)))
 }

@@ -106,7 +106,8 @@ func (s *session) pickFolder(title, start string, chosen func(string)) {
 // nothing was opened or written yet.
 func (s *session) pickSave(dir, name string, chosen func(path string, asked bool)) {
 	s.pick(func(owner uintptr) ([]string, error) {
-		path, err := dialog.File().Title("Save a copy").Filter("PNG", "png").Filter("JPEG", "jpg", "jpeg").Filter("WebP", "webp").
+		path, err := dialog.File().Title("Save a copy").
+			Filter("PNG", "png").Filter("JPEG", "jpg", "jpeg").Filter("WebP", "webp").
 			SetStartDir(dir).SetStartFile(name).Owner(owner).Save()
 		return []string{path}, err
 	}, func() {

@@ -10,17 +10,18 @@ import (
 	"kleinbild/inference"
 )
 
-// maxPrompt bounds the text in the prompt's box, in spaces of characters. The model reads 512 tokens, which are some 2500
-// characters of English. Fyne wraps a paragraph in a time that grows with the square of its length: 0.2 s at 3000 characters, 1 s at
-// 8000, 14 s at 32,000 on one core, and half of that for every key.
+// maxPrompt bounds the text in the prompt's box, in spaces of characters. The model reads 512 tokens, which are some
+// 2500 characters of English. Fyne wraps a paragraph in a time that grows with the square of its length: 0.2 s at 3000
+// characters, 1 s at 8000, 14 s at 32,000 on one core, and half of that for every key.
 const maxPrompt = 3000
 
 // promptLimit says it, without a full stop.
-var promptLimit = fmt.Sprintf("A prompt has at most %d characters here, %d in scripts such as Arabic and Chinese", maxPrompt, maxPrompt/6)
+var promptLimit = fmt.Sprintf("A prompt has at most %d characters here, %d in scripts such as Arabic and Chinese",
+	maxPrompt, maxPrompt/6)
 
-// space is how much of maxPrompt a character takes. Where no font of the system has a character, Fyne's search for one makes
-// the time grow with the cube of the text's length: 1.3 s at 600 characters of Hangul. Scripts that this can happen to, of
-// which 500 characters are about 500 tokens, take six times the space.
+// space is how much of maxPrompt a character takes. Where no font of the system has a character, Fyne's search for one
+// makes the time grow with the cube of the text's length: 1.3 s at 600 characters of Hangul. Scripts that this can
+// happen to, of which 500 characters are about 500 tokens, take six times the space.
 func space(r rune) int {
 	const hebrew = 0x590 // Latin, Greek, Cyrillic and Armenian come before it, and are in the window's own font
 	if r < hebrew {
@@ -47,8 +48,8 @@ func fitting(text string, n int) string {
 	return text
 }
 
-// admit is the one door of the prompt's box. It returns what of text may enter where room spaces are left, by the rule that
-// holds for prompts everywhere, and says what it left out.
+// admit is the one door of the prompt's box. It returns what of text may enter where room spaces are left, by the rule
+// that holds for prompts everywhere, and says what it left out.
 func (p *promptPanel) admit(text string, room int) string {
 	total := utf8.RuneCountInString(text)
 	// What is far beyond is left out before the rule is applied, which knows a limit in bytes. Line ends of two

@@ -38,7 +38,7 @@ type queueHost interface {
 func newQueuePanel(c common, host queueHost) *queuePanel {
 	q := &queuePanel{
 		common: c, ground: ui.NewBox(ui.ColorPanel, 0), title: ui.NewHeading(""),
-		more: ui.NewLabel("", ui.ColorDim, ui.SizeCaption),
+		more: ui.NewCaption(""),
 	}
 	q.resume = ui.NewLink("go on", q.Maker.GoOn)
 	q.content = ui.Arranged(ui.NoSize, q.place)

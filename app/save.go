@@ -68,7 +68,8 @@ func completeName(path string) (complete, refusal string) {
 	case extension == "":
 		path += ".png"
 	case !slices.Contains(copyFormats, strings.ToLower(extension)):
-		return "", fmt.Sprintf("%s was not saved: a copy is a PNG, JPEG or WebP picture, and its name ends in .png, .jpg or .webp, not in %s.", base, extension)
+		return "", fmt.Sprintf("%s was not saved: a copy is a PNG, JPEG or WebP picture, "+
+			"and its name ends in .png, .jpg or .webp, not in %s.", base, extension)
 	}
 	if err := atomicfile.CheckName(path); err != nil {
 		return "", shorten(base, 60) + " was not saved: " + err.Error() + "."
@@ -76,8 +77,8 @@ func completeName(path string) (complete, refusal string) {
 	return path, ""
 }
 
-// saveTo writes a copy to the file that was chosen. Its name is completed and checked first; a file of the final name is
-// replaced only if the user was asked about that very name. asked says that the dialog did so for path.
+// saveTo writes a copy to the file that was chosen. Its name is completed and checked first; a file of the final name
+// is replaced only if the user was asked about that very name. asked says that the dialog did so for path.
 func (s *session) saveTo(p *studio.Picture, path string, asked bool) {
 	complete, refusal := completeName(path)
 	again := ui.Action{Text: "Choose another name…", Do: func() {
@@ -98,7 +99,8 @@ func (s *session) saveTo(p *studio.Picture, path string, asked bool) {
 				return
 			}
 			if err == nil && !asked {
-				s.ask(fmt.Sprintf("%s is there already. Replace it?", complete), ui.Action{Text: "Replace", Do: func() { s.writeCopy(p, complete, again) }}, again, ui.Action{Text: "Cancel", Do: nil})
+				replace := ui.Action{Text: "Replace", Do: func() { s.writeCopy(p, complete, again) }}
+				s.ask(fmt.Sprintf("%s is there already. Replace it?", complete), replace, again, ui.Action{Text: "Cancel"})
 				return
 			}
 			s.writeCopy(p, complete, again)

@@ -16,7 +16,8 @@ import (
 	"kleinbild/plain"
 )
 
-// session is one window: what the artist works with, and the panels that show it. All of it belongs to Fyne's goroutine.
+// session is one window: what the artist works with, and the panels that show it. All of it belongs to Fyne's
+// goroutine.
 type session struct {
 	common
 	app fyne.App
@@ -39,8 +40,8 @@ func New(a fyne.App, w fyne.Window, cfg Config) {
 	newSession(a, w, cfg, studio.NewLoop(fyne.Do, func(f func()) { go f() }))
 }
 
-// newSession opens a window in four steps, each of which needs the ones before it: the state, what all panels work with,
-// the panels, and then what joins them.
+// newSession opens a window in four steps, each of which needs the ones before it: the state, what all panels work
+// with, the panels, and then what joins them.
 func newSession(a fyne.App, w fyne.Window, cfg Config, loop *studio.Loop) *session {
 	s := &session{app: a, win: w, cfg: cfg}
 	s.set = newSettings(a.Preferences())
@@ -155,7 +156,10 @@ func explain(err error) string {
 	if plain.Full(err) {
 		text = "the disk is full: free some space, then try again"
 	}
-	for _, room := range []string{"picture: ", "inference: ", "checkpoint: ", "history: ", "thumbnail: ", "studio: ", "bin: ", "clipboard: ", "dialog: "} {
+	for _, room := range []string{
+		"picture: ", "inference: ", "checkpoint: ", "history: ", "thumbnail: ",
+		"studio: ", "bin: ", "clipboard: ", "dialog: ",
+	} {
 		text = strings.ReplaceAll(text, room, "")
 	}
 	return sentence(ui.FirstRunes(strings.ReplaceAll(text, "\n", "; "), maxExplained))

@@ -44,7 +44,8 @@ func (c *slot) empty() bool { return c.ref == nil && c.reading == "" }
 
 func (c *slot) caption() string { return c.captions()[0] }
 
-// captions say what the model will see where that differs from the file, the longest first: the first that fits is shown.
+// captions say what the model will see where that differs from the file, the longest first: the first that fits is
+// shown.
 func (c *slot) captions() []string {
 	switch {
 	case c.reading != "":
@@ -89,7 +90,9 @@ func (c *slot) TappedSecondary(e *fyne.PointEvent) {
 	}
 	host := c.panel.host
 	items := []*fyne.MenuItem{
-		fyne.NewMenuItem(fmt.Sprintf("Insert “image %d” into the prompt", c.number), func() { host.insertImage(c.number) }),
+		fyne.NewMenuItem(fmt.Sprintf("Insert “image %d” into the prompt", c.number), func() {
+			host.insertImage(c.number)
+		}),
 		fyne.NewMenuItem("Replace…", func() { c.panel.browseFor(c.number) }),
 	}
 	if c.ref.Path != "" {
@@ -97,7 +100,7 @@ func (c *slot) TappedSecondary(e *fyne.PointEvent) {
 		items = append(items, fyne.NewMenuItem("Show in folder", func() { host.reveal(path) }))
 	}
 	items = append(items, fyne.NewMenuItem("Remove", func() { c.panel.clear(c.number) }))
-	widget.ShowPopUpMenuAtPosition(fyne.NewMenu("", items...), fyne.CurrentApp().Driver().CanvasForObject(c), e.AbsolutePosition)
+	ui.ShowMenu(c, fyne.NewMenu("", items...), e.AbsolutePosition)
 }
 
 func (c *slot) DoubleTapped(*fyne.PointEvent) {
@@ -158,8 +161,9 @@ func (c *slot) CreateRenderer() fyne.WidgetRenderer {
 	r := &slotRenderer{
 		slot: c, ground: ui.NewBox(ui.ColorNone, ui.Radius), edge: ui.NewBox(ui.ColorNone, ui.Radius), dashes: ui.NewDashes(),
 		badge: canvas.NewCircle(nil), number: ui.NewLabel(strconv.Itoa(c.number), ui.ColorText, ui.SizeCaption),
-		picture: canvas.NewImageFromImage(nil), caption: ui.NewLabel("", ui.ColorDim, ui.SizeCaption),
-		invite: ui.NewLabel("Drop a picture", ui.ColorDim, ui.SizeText), browse: ui.NewLabel("or click to browse", ui.ColorDim, ui.SizeCaption),
+		picture: canvas.NewImageFromImage(nil), caption: ui.NewCaption(""),
+		invite: ui.NewLabel("Drop a picture", ui.ColorDim, ui.SizeText),
+		browse: ui.NewCaption("or click to browse"),
 	}
 	r.number.Style.Bold = true
 	r.number.Align, r.invite.Align, r.browse.Align = fyne.TextAlignCenter, fyne.TextAlignCenter, fyne.TextAlignCenter
@@ -192,7 +196,9 @@ const (
 func (r *slotRenderer) MinSize() fyne.Size { return fyne.NewSize(96, 80) }
 func (r *slotRenderer) Destroy()           {}
 func (r *slotRenderer) Objects() []fyne.CanvasObject {
-	return []fyne.CanvasObject{r.ground, r.picture, r.dashes, r.edge, r.badge, r.number, r.caption, r.invite, r.browse, r.clear}
+	return []fyne.CanvasObject{
+		r.ground, r.picture, r.dashes, r.edge, r.badge, r.number, r.caption, r.invite, r.browse, r.clear,
+	}
 }
 
 func (r *slotRenderer) Layout(size fyne.Size) {

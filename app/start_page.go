@@ -43,7 +43,7 @@ type startHost interface {
 }
 
 func newStartPage(c common, cfg Config, host startHost) *startPage {
-	p := &startPage{common: c, cfg: cfg, host: host, bar: ui.NewProgressLine(), state: ui.NewLabel("", ui.ColorDim, ui.SizeCaption)}
+	p := &startPage{common: c, cfg: cfg, host: host, bar: ui.NewProgressLine(), state: ui.NewCaption("")}
 	p.column = container.New(ui.Stacked{})
 	scroll := container.NewVScroll(container.New(ui.Centred{}, p.column))
 	p.content = container.NewStack(ui.NewBox(ui.ColorCanvas, 0), scroll)
@@ -79,7 +79,8 @@ func (p *startPage) refresh() {
 	switch {
 	case onlyDemo:
 		title = "One thing is missing: a model"
-		text = "Kleinbild makes pictures with FLUX.2 [klein], which runs on this machine and nowhere else. It is a download of several gigabytes, or a folder that you have already."
+		text = "Kleinbild makes pictures with FLUX.2 [klein], which runs on this machine and nowhere else. " +
+			"It is a download of several gigabytes, or a folder that you have already."
 		if p.set.DemoTried() {
 			text += " Until then the demo model serves."
 		}
@@ -91,7 +92,9 @@ func (p *startPage) refresh() {
 	}
 	if p.canLeave() && (!onlyDemo || p.set.DemoTried()) { // the first time there is nothing to go back to
 		back := ui.NewLink("‹ Back", p.leave)
-		rows = append(rows, ui.Arranged(ui.Fixed(0, 28), func(fyne.Size) { ui.At(back, -6, 0, back.MinSize().Width, 24) }, back))
+		rows = append(rows, ui.Arranged(ui.Fixed(0, 28), func(fyne.Size) {
+			ui.At(back, -6, 0, back.MinSize().Width, 24)
+		}, back))
 	}
 	rows = append(rows, heading(title), p.paragraph(text))
 	if onlyDemo {
@@ -131,9 +134,11 @@ func (p *startPage) refresh() {
 		}
 	}
 	rows = append(rows, spaced(ui.NewHeading("A folder of yours")))
-	rows = append(rows, p.row("A Diffusers folder", "with transformer, text_encoder and vae in it", "", ui.NewButton("Choose…", p.chooseFolder)))
+	choose := ui.NewButton("Choose…", p.chooseFolder)
+	rows = append(rows, p.row("A Diffusers folder", "with transformer, text_encoder and vae in it", "", choose))
 	if p.Model.Engine() == nil && p.set.Device() != inference.DeviceAuto {
-		rows = append(rows, p.row("Compute on what is there", "instead of what was chosen under Advanced", "", ui.NewButton("Try", p.host.computeAnywhere)))
+		try := ui.NewButton("Try", p.host.computeAnywhere)
+		rows = append(rows, p.row("Compute on what is there", "instead of what was chosen under Advanced", "", try))
 	}
 	p.column.Objects = rows
 	p.content.Refresh()
@@ -190,7 +195,8 @@ func spaced(l *ui.Label) fyne.CanvasObject {
 // row is one choice: what it is, about it, its size, and the button that takes it.
 func (p *startPage) row(name, about, size string, b *ui.Button) fyne.CanvasObject {
 	ground := ui.NewBox(ui.ColorPanel, ui.Radius)
-	title, sub, amount := ui.NewLabel(name, ui.ColorText, ui.SizeText), ui.NewLabel(about, ui.ColorDim, ui.SizeCaption), ui.NewLabel(size, ui.ColorDim, ui.SizeCaption)
+	title, sub := ui.NewLabel(name, ui.ColorText, ui.SizeText), ui.NewCaption(about)
+	amount := ui.NewCaption(size)
 	amount.Align = fyne.TextAlignTrailing
 	return ui.Arranged(ui.Fixed(0, 60), func(size fyne.Size) {
 		ui.At(ground, 0, 0, size.Width, 54)
@@ -239,7 +245,8 @@ func (p *startPage) ask(d Download) {
 		p.download(d)
 		return
 	}
-	p.notice.Ask(d.Agree, ui.Action{Text: "I agree: download", Do: func() { p.download(d) }}, ui.Action{Text: "No", Do: nil})
+	agree := ui.Action{Text: "I agree: download", Do: func() { p.download(d) }}
+	p.notice.Ask(d.Agree, agree, ui.Action{Text: "No"})
 }
 
 // download fetches a model; what was fetched stays where it is stopped, and the next time goes on from there.

@@ -33,6 +33,9 @@ func NewLabel(text string, color fyne.ThemeColorName, size fyne.ThemeSizeName) *
 	return l
 }
 
+// NewCaption returns a label for what is said by the way, dim and in the smaller size.
+func NewCaption(text string) *Label { return NewLabel(text, ColorDim, SizeCaption) }
+
 // NewHeading names a group of controls.
 func NewHeading(text string) *Label {
 	l := NewLabel(text, ColorDim, SizeText)
@@ -133,6 +136,5 @@ func NewSentenceLabel(text string) *SentenceLabel {
 
 func (l *SentenceLabel) TappedSecondary(e *fyne.PointEvent) {
 	copyText := fyne.NewMenuItem("Copy text", func() { fyne.CurrentApp().Clipboard().SetContent(l.Text) })
-	canvas := fyne.CurrentApp().Driver().CanvasForObject(l)
-	widget.ShowPopUpMenuAtPosition(fyne.NewMenu("", copyText), canvas, e.AbsolutePosition)
+	ShowMenu(l, fyne.NewMenu("", copyText), e.AbsolutePosition)
 }

@@ -242,7 +242,7 @@ func (t *Thumb) Tapped(*fyne.PointEvent) {
 
 func (t *Thumb) TappedSecondary(e *fyne.PointEvent) {
 	if menu := t.row.Menu(t.item.ID); menu != nil {
-		widget.ShowPopUpMenuAtPosition(menu, fyne.CurrentApp().Driver().CanvasForObject(t), e.AbsolutePosition)
+		ShowMenu(t, menu, e.AbsolutePosition)
 	}
 }
 
