@@ -3,7 +3,6 @@ package app
 import (
 	"path/filepath"
 	"strconv"
-	"strings"
 
 	"fyne.io/fyne/v2"
 	fynetheme "fyne.io/fyne/v2/theme"
@@ -42,8 +41,12 @@ type advancedRow struct {
 
 // What the lists offer: what is shown, and what it stands for.
 var (
-	deviceChoices = [][2]string{{"Automatic", string(inference.DeviceAuto)}, {"Graphics card", string(inference.DeviceCUDA)}, {"Processor", string(inference.DeviceCPU)}}
-	themeChoices  = [][2]string{{"As the system", ui.ThemeSystem}, {"Light", ui.ThemeLight}, {"Dark", ui.ThemeDark}}
+	deviceChoices = [][2]string{
+		{"Automatic", string(inference.DeviceAuto)},
+		{"Graphics card", string(inference.DeviceCUDA)},
+		{"Processor", string(inference.DeviceCPU)},
+	}
+	themeChoices = [][2]string{{"As the system", ui.ThemeSystem}, {"Light", ui.ThemeLight}, {"Dark", ui.ThemeDark}}
 )
 
 // advancedHost is what the panel asks of the window.
@@ -73,12 +76,12 @@ func newAdvancedPanel(c common, host advancedHost) *advancedPanel {
 	})
 	p.model, p.folder = ui.NewLabel("", ui.ColorText, ui.SizeCaption), ui.NewLabel("", ui.ColorText, ui.SizeCaption)
 	p.rows = []*advancedRow{
-		{name: ui.NewLabel("Steps", ui.ColorDim, ui.SizeCaption), control: p.steps},
-		{name: ui.NewLabel("Guidance", ui.ColorDim, ui.SizeCaption), control: p.guidance},
-		{name: ui.NewLabel("Compute on", ui.ColorDim, ui.SizeCaption), control: p.device},
-		{name: ui.NewLabel("Theme", ui.ColorDim, ui.SizeCaption), control: p.theme},
-		{name: ui.NewLabel("Model", ui.ColorDim, ui.SizeCaption), control: p.model, change: ui.NewLink("change…", host.chooseModel)},
-		{name: ui.NewLabel("Save in", ui.ColorDim, ui.SizeCaption), control: p.folder, change: ui.NewLink("change…", host.choosePicturesDir)},
+		{name: ui.NewCaption("Steps"), control: p.steps},
+		{name: ui.NewCaption("Guidance"), control: p.guidance},
+		{name: ui.NewCaption("Compute on"), control: p.device},
+		{name: ui.NewCaption("Theme"), control: p.theme},
+		{name: ui.NewCaption("Model"), control: p.model, change: ui.NewLink("change…", host.chooseModel)},
+		{name: ui.NewCaption("Save in"), control: p.folder, change: ui.NewLink("change…", host.choosePicturesDir)},
 	}
 	p.content = ui.Arranged(func() fyne.Size { return fyne.NewSize(0, p.height()) }, p.place)
 	p.refresh()
@@ -174,20 +177,6 @@ func (p *advancedPanel) place(size fyne.Size) {
 		ui.At(r.control, x, y, w, ui.FieldHeight)
 		y += advancedRowHeight
 	}
-}
-
-// fill adds the steps and the guidance that are typed; the model's own are left out. The guidance of a distilled model is
-// hidden, and left out as well.
-func (p *advancedPanel) fill(ask *inference.Ask) (err error) {
-	if text := strings.TrimSpace(p.steps.Text); text != "" {
-		if ask.Steps, err = inference.ParseSteps(text); err != nil {
-			return err
-		}
-	}
-	if text := strings.TrimSpace(p.guidance.Text); text != "" && !p.rows[1].hidden {
-		ask.Guidance, err = inference.ParseGuidance(strings.Replace(text, ",", ".", 1))
-	}
-	return err
 }
 
 // setNumbers shows the steps and guidance of an earlier picture.

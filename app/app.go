@@ -1,8 +1,8 @@
 // Package app is the window: a canvas, a prompt, four numbered reference slots, sizes, and the history of what was
 // made. It drives an Engine and knows nothing of how pictures are computed.
 //
-// Everything here runs on Fyne's goroutine, except what studio.Loop starts in the background; that hands its outcome back
-// through Loop.Post, the only crossing.
+// Everything here runs on Fyne's goroutine, except what studio.Loop starts in the background; that hands its outcome
+// back through Loop.Post, the only crossing.
 package app
 
 import (

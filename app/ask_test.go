@@ -23,22 +23,19 @@ func TestBadAsks(t *testing.T) {
 			continue
 		}
 		tried++
-		b.prompt.entry.Text = "a fox"
-		if c.Prompt != "" {
-			b.prompt.entry.Text = c.Prompt
-		}
 		b.Desk.Choose(func(d *studio.Desk) {
-			d.Aspect = b.set.Aspect()
+			d.Prompt, d.Aspect, d.Seed, d.Steps, d.Guidance = "a fox", b.set.Aspect(), firstSeed, c.Steps, c.Guidance
+			if c.Prompt != "" {
+				d.Prompt = c.Prompt
+			}
 			if c.Size != "" {
 				d.Aspect, d.Size = "", *size
 			}
+			if c.Seed != "" {
+				d.Seed = c.Seed
+			}
 		})
-		b.shape.setSeed(firstSeed)
-		if c.Seed != "" {
-			b.shape.setSeed(c.Seed)
-		}
-		b.advanced.steps.Text, b.advanced.guidance.Text = c.Steps, c.Guidance
-		_, err = b.newBatch()
+		_, err = b.NextBatch()
 		var field inference.FieldError
 		if !errors.As(err, &field) || field != c.Want || !strings.Contains(explain(err), c.Want.Got) {
 			t.Errorf("%s: %v, want %+v", c.Name, err, c.Want)

@@ -322,6 +322,16 @@ func (b *bench) said() string {
 // said is all that the notices say, one a line.
 func (n notices) said() string { return strings.Join(n.Sentences(), "\n") }
 
+// size is that of the next picture.
+func (b *bench) size() picture.Size {
+	b.t.Helper()
+	req, err := b.Request()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return req.Size()
+}
+
 // engineChanged has the panels look at the engine again, as if another one had been opened.
 func (b *bench) engineChanged() {
 	b.slots.refresh()

@@ -25,14 +25,13 @@ type costPanel struct {
 
 // costHost is what the panel asks of the window.
 type costHost interface {
-	request() (inference.Request, error) // the next picture's, without a seed
-	resized()                            // lays the window out anew: the panel has another height
+	resized() // lays the window out anew: the panel has another height
 }
 
 func newCostPanel(c common, host costHost) *costPanel {
 	p := &costPanel{
 		common: c, host: host,
-		model: ui.NewLabel("", ui.ColorDim, ui.SizeCaption), memory: ui.NewLabel("", ui.ColorDim, ui.SizeCaption),
+		model: ui.NewCaption(""), memory: ui.NewCaption(""),
 		bar: ui.NewBox(ui.ColorLine, 2), filled: ui.NewBox(ui.ColorDim, 2),
 	}
 	p.content = ui.Arranged(ui.NoSize, p.place, p.model, p.bar, p.filled, p.memory)
@@ -78,7 +77,7 @@ func (p *costPanel) refresh() {
 
 // plan asks for the next picture's memory; only the answer to the last question is shown.
 func (p *costPanel) plan(planner Planner) {
-	req, err := p.host.request()
+	req, err := p.Request()
 	if err != nil {
 		return
 	}
@@ -91,7 +90,9 @@ func (p *costPanel) plan(planner Planner) {
 			case err != nil:
 				p.show("", ui.ColorDim, 0)
 			case !plan.Fits():
-				p.show(fmt.Sprintf("needs %s GB, %s GB free: take a smaller size", gigabytes(plan.LeastBytes), gigabytes(plan.RoomBytes)), ui.ColorError, 1)
+				text := fmt.Sprintf("needs %s GB, %s GB free: take a smaller size",
+					gigabytes(plan.LeastBytes), gigabytes(plan.RoomBytes))
+				p.show(text, ui.ColorError, 1)
 			default:
 				p.show(fmt.Sprintf("needs %s of %s GB", gigabytes(plan.PeakBytes), gigabytes(plan.TotalBytes)), ui.ColorDim,
 					min(float32(plan.PeakBytes)/float32(plan.TotalBytes), 1))

@@ -11,8 +11,8 @@ import (
 // dragPicture shows a picture that is dragged inside the window.
 func (s *session) dragPicture(img *image.RGBA, pos fyne.Position) { s.drag.Follow(img, pos) }
 
-// dropPicture uses a picture that was dragged here as a reference: in the slot that it was dropped on, or in the next free
-// one if it was dropped on the canvas.
+// dropPicture uses a picture that was dragged here as a reference: in the slot that it was dropped on, or in the next
+// free one if it was dropped on the canvas.
 func (s *session) dropPicture(path string) {
 	pos := s.drag.Pos
 	if target := s.droppedOn(); target != nil {

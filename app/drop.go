@@ -78,8 +78,8 @@ func (s *session) receive(number int, items []string) {
 	})
 }
 
-// settingsOf returns what of an origin can be restored, and the words for it. What another program did not write is drawn
-// or left to the model.
+// settingsOf returns what of an origin can be restored, and the words for it. What another program did not write is
+// drawn or left to the model.
 func settingsOf(origin picture.Origin) (*picture.Metadata, string) {
 	meta, by := origin.Metadata, origin.Program+" made this picture"
 	if !origin.HasSeed {
@@ -95,9 +95,9 @@ func settingsOf(origin picture.Origin) (*picture.Metadata, string) {
 	return &meta, by
 }
 
-// locate gives references, of which a picture has the base names, the paths of their files: those that the history knows,
-// and those beside the picture. It reads the files. What is not found keeps a base name alone: the picture may be a
-// stranger's, and a path in it is not to be opened, which on a network would be a login.
+// locate gives references, of which a picture has the base names, the paths of their files: those that the history
+// knows, and those beside the picture. It reads the files. What is not found keeps a base name alone: the picture may
+// be a stranger's, and a path in it is not to be opened, which on a network would be a login.
 func (s *session) locate(store *history.Store, references []picture.ReferenceFile, beside string) {
 	for i, r := range references {
 		path, err := store.FindReference(s.Loop.Closing, r, beside)

@@ -236,7 +236,7 @@ func TestRestoreSettings(t *testing.T) {
 	test.Tap(b.notice.Actions[0])
 	b.settle()
 	b.wantNames("ref.png")
-	size, _ := b.shape.size()
+	size := b.size()
 	if b.prompt.entry.Text != "with a reference" || b.shape.seedEntry.Text != "42" || b.shape.locked() || size != (picture.Size{Width: 96, Height: 64}) {
 		t.Errorf("restored %q, seed %s locked %v, %v", b.prompt.entry.Text, b.shape.seedEntry.Text, b.shape.locked(), size)
 	}
@@ -265,9 +265,9 @@ func TestRestoreOfOthers(t *testing.T) {
 	b.wantNames()
 	test.Tap(b.notice.Actions[0])
 	b.settle()
-	size, _ := b.shape.size()
-	if seed, err := b.shape.seed(); err != nil || seed == 0 || b.prompt.entry.Text != "a fox" || b.advanced.steps.Text != "20" || size != (picture.Size{Width: 96, Height: 64}) {
-		t.Errorf("restored %q, seed %d, %v, steps %s, %v", b.prompt.entry.Text, seed, err, b.advanced.steps.Text, size)
+	size := b.size()
+	if next, err := b.NextBatch(); err != nil || next.Seed == 0 || b.prompt.entry.Text != "a fox" || b.advanced.steps.Text != "20" || size != (picture.Size{Width: 96, Height: 64}) {
+		t.Errorf("restored %q, seed %s, %v, steps %s, %v", b.prompt.entry.Text, b.shape.seedEntry.Text, err, b.advanced.steps.Text, size)
 	}
 }
 

@@ -112,7 +112,7 @@ func TestEscapeByOrder(t *testing.T) {
 			b.strip.open(b.Album.Entries()[0].ID)
 			b.settle()
 			b.view.toggleCompare()
-			b.notice.Ask("Restore?", ui.Action{Text: "Restore", Do: nil})
+			b.notice.Ask("Restore?", ui.Action{Text: "Restore"})
 			b.chooseModel()
 			b.view.showMenu(fyne.NewPos(300, 200))
 			escape := func() {

@@ -5,9 +5,9 @@ import (
 	"kleinbild/app/ui"
 )
 
-// common is what every panel works with: the studio's state, the settings, the notices, and the keys that text boxes leave
-// to the window. What else a panel needs, such as something of another panel, it names in an interface of its own, which
-// the session implements.
+// common is what every panel works with: the studio's state, the settings, the notices, and the keys that text boxes
+// leave to the window. What else a panel needs, such as something of another panel, it names in an interface of its
+// own, which the session implements.
 type common struct {
 	*studio.Studio
 	set    settings

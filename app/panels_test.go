@@ -31,13 +31,7 @@ func (b *bench) wantSaid(part string) {
 
 func TestSizes(t *testing.T) {
 	b := newBench(t, usual)
-	size := func() picture.Size {
-		s, err := b.shape.size()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return s
-	}
+	size := b.size
 	match := b.shape.tiles[8]
 	test.Tap(match)
 	if b.shape.aspect() == picture.Match {
@@ -163,7 +157,7 @@ func TestTextAtWholePixels(t *testing.T) {
 			b.win.Canvas().(test.WindowlessCanvas).SetScale(scale)
 			b.win.Resize(size)
 			b.rescaled()
-			b.notice.Say("A sentence.", ui.Action{Text: "Undo", Do: nil})
+			b.notice.Say("A sentence.", ui.Action{Text: "Undo"})
 			texts := 0
 			walk(b.win.Content(), fyne.Position{}, func(o fyne.CanvasObject, pos fyne.Position) {
 				l, ok := o.(*ui.Label)

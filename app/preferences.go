@@ -28,8 +28,8 @@ const maxPreferencesBytes = 1 << 20
 
 // keepPreferences makes up for Fyne's way of writing its preferences, which empties the file before it writes: where a
 // full disk or a crash left an empty or a half file, it brings back the copy that an earlier start made; a sound file
-// is copied. What is no small file, such as a pipe, which Fyne would wait at, is set aside. It is to be called before Fyne
-// reads them. Without a copy Fyne begins anew, so no error is worth stopping for.
+// is copied. What is no small file, such as a pipe, which Fyne would wait at, is set aside. It is to be called before
+// Fyne reads them. Without a copy Fyne begins anew, so no error is worth stopping for.
 func keepPreferences(path string) {
 	kept := path + ".kept"
 	text, err := atomicfile.Read(path, maxPreferencesBytes)
@@ -54,8 +54,8 @@ func keepPreferences(path string) {
 	}
 }
 
-// checkFyneSettings refuses what Fyne would wait at, or read for a long time, in the place of its settings for all of its
-// programs. They are not this program's, so that nothing is set aside.
+// checkFyneSettings refuses what Fyne would wait at, or read for a long time, in the place of its settings for all of
+// its programs. They are not this program's, so that nothing is set aside.
 func checkFyneSettings(path string) error {
 	_, err := atomicfile.Read(path, maxPreferencesBytes)
 	if err == nil || errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {

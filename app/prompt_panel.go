@@ -16,8 +16,8 @@ import (
 	"kleinbild/plain"
 )
 
-// promptPanel is the prompt with Generate beside it, and one quiet line under it. While a picture is made the button adds
-// to the queue; Cancel lies elsewhere, where nothing was before.
+// promptPanel is the prompt with Generate beside it, and one quiet line under it. While a picture is made the button
+// adds to the queue; Cancel lies elsewhere, where nothing was before.
 type promptPanel struct {
 	common
 	host     promptHost
@@ -41,8 +41,7 @@ type promptPanel struct {
 // promptHost is what the panel asks of the window.
 type promptHost interface {
 	pressGenerate()
-	waits() bool             // says whether Generate waits for pictures that are being read
-	estimate() time.Duration // of the next batch, 0 if it is not known
+	waits() bool // says whether Generate waits for pictures that are being read
 	// overwrite changes the desk as a whole, and says so in a sentence if something of the user's went.
 	overwrite(said string, do func())
 	paste(text func()) // takes pictures from the clipboard; if there is text instead, text pastes it
@@ -56,8 +55,8 @@ func newPromptPanel(c common, host promptHost) *promptPanel {
 	p.generate = ui.NewButton("Generate", host.pressGenerate)
 	p.generate.Accent = true
 	p.workflow = ui.NewLabel("", ui.ColorAccent, ui.SizeCaption)
-	p.tokens = ui.NewLabel("", ui.ColorDim, ui.SizeCaption)
-	p.estimate = ui.NewLabel("", ui.ColorDim, ui.SizeCaption)
+	p.tokens = ui.NewCaption("")
+	p.estimate = ui.NewCaption("")
 	p.cancel = ui.NewButton("Cancel", p.Maker.Cancel)
 	p.cancel.Small = true
 	p.earlier = ui.NewLink("earlier prompts", p.showEarlier)
@@ -148,7 +147,7 @@ func (p *promptPanel) refresh() {
 		ui.Show(b, i < n)
 	}
 	estimate := ""
-	if d := p.host.estimate(); d > 0 {
+	if d := p.Estimate(); d > 0 {
 		estimate = "about " + roughly(d)
 	}
 	p.estimate.Set(estimate, ui.ColorDim)
@@ -285,7 +284,9 @@ func (p *promptPanel) showEarlier() {
 		if i == earlierShown {
 			break
 		}
-		items = append(items, fyne.NewMenuItem(shorten(text, 70), func() { p.host.overwrite("The earlier prompt is back.", func() { p.setText(text) }) }))
+		items = append(items, fyne.NewMenuItem(shorten(text, 70), func() {
+			p.host.overwrite("The earlier prompt is back.", func() { p.setText(text) })
+		}))
 	}
 	if len(items) == 0 {
 		items = []*fyne.MenuItem{{Label: "No earlier prompts yet", Disabled: true}}

@@ -45,7 +45,7 @@ func (s *session) generate() {
 		s.prompt.refresh()
 		return
 	}
-	b, err := s.newBatch()
+	b, err := s.NextBatch()
 	if err != nil {
 		s.notice.fail(err)
 		return
@@ -59,47 +59,6 @@ func (s *session) generate() {
 	s.set.SetPrompt(b.Desk.Prompt)
 	s.Maker.Next()
 	s.prompt.refresh()
-}
-
-// newBatch collects what the window shows.
-func (s *session) newBatch() (studio.Batch, error) {
-	b := studio.Batch{Desk: s.Desk.Desk(), Count: s.Desk.Desk().Count}
-	seed, err := s.shape.seed()
-	if err != nil {
-		return b, err
-	}
-	ask, err := s.nextAsk()
-	if err != nil {
-		return b, err
-	}
-	checked, err := ask.Check()
-	if err != nil {
-		return b, err
-	}
-	info, _ := s.Model.Info()
-	b.Seed, b.Steps, b.Guidance = seed, checked.Steps(), checked.Guidance()
-	b.Size, _ = checked.Size(info)
-	return b, nil
-}
-
-// nextAsk is what the window asks for, without a seed. Its error is about a text that cannot be read.
-func (s *session) nextAsk() (inference.Ask, error) {
-	ask := inference.Ask{Prompt: s.prompt.entry.Text, Preview: true}
-	for _, r := range s.Desk.Desk().References() {
-		ask.References = append(ask.References, r)
-	}
-	s.shape.fill(&ask)
-	return ask, s.advanced.fill(&ask)
-}
-
-// request is that for the next picture, with any seed, to find out what it costs.
-func (s *session) request() (inference.Request, error) {
-	ask, err := s.nextAsk()
-	if err != nil {
-		return inference.Request{}, err
-	}
-	info, _ := s.Model.Info()
-	return ask.Resolve(info)
 }
 
 // waits says whether Generate waits for pictures that are being read.
@@ -138,7 +97,8 @@ func (s *session) showProgress(preview *image.RGBA) {
 func (s *session) showMade(m studio.Made) {
 	s.view.offer(m.Picture)
 	if m.Truncated != "" {
-		s.notice.Say("The prompt is longer than the model reads: its end was cut off, from “" + shorten(m.Truncated, 60) + "”.")
+		s.notice.Say("The prompt is longer than the model reads: its end was cut off, from “" +
+			shorten(m.Truncated, 60) + "”.")
 	}
 }
 
@@ -214,18 +174,4 @@ func runStatus(r *studio.Run) string {
 		text = fmt.Sprintf("%d/%d · %s", min(r.Done+1, r.Batch.Count), r.Batch.Count, text)
 	}
 	return text
-}
-
-// estimate says how long the next batch will take, from the last run of the same model on the same device; 0 is not
-// known.
-func (s *session) estimate() time.Duration {
-	engine := s.Model.Engine()
-	if engine == nil {
-		return 0
-	}
-	req, err := s.request()
-	if err != nil {
-		return 0
-	}
-	return s.Album.Estimate(engine.Info(), engine.Work(req)) * time.Duration(s.Desk.Desk().Count)
 }

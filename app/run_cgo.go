@@ -55,8 +55,8 @@ func Run(cfg Config) error {
 	w.Show()
 	shell.KeepOnScreen(nativeHandle(w))
 	a.Run()
-	// Fyne hands the stop hook to its loop by a queue, and drops it where the loop is the first to end. The hook, and Fyne's
-	// own part of it that writes the preferences out, is no different the second time.
+	// Fyne hands the stop hook to its loop by a queue, and drops it where the loop is the first to end. The hook, and
+	// Fyne's own part of it that writes the preferences out, is no different the second time.
 	if l, ok := a.Lifecycle().(interface{ OnStopped() func() }); ok {
 		l.OnStopped()()
 	}

@@ -33,7 +33,7 @@ func (s *session) showSaveDialog(dir, name string, chosen func(path string)) *sa
 	}
 	title := ui.NewLabel("Save a copy", ui.ColorText, "headingText")
 	change := ui.NewButton("Change folder…", d.changeFolder)
-	hint := ui.NewLabel("The name's ending chooses the format: .png, .jpg or .webp. Each keeps the settings.", ui.ColorDim, ui.SizeCaption)
+	hint := ui.NewCaption("The name's ending chooses the format: .png, .jpg or .webp. Each keeps the settings.")
 	body := ui.Arranged(ui.Fixed(0, 150), func(size fyne.Size) {
 		ui.At(title, 0, 0, size.Width, 28)
 		w := change.MinSize().Width
@@ -42,7 +42,7 @@ func (s *session) showSaveDialog(dir, name string, chosen func(path string)) *sa
 		ui.At(d.name, 0, 76, size.Width, ui.FieldHeight)
 		ui.At(hint, 0, 116, size.Width, 20)
 	}, title, d.folder, change, d.name, hint)
-	d.modal = s.showModal(body, ui.Action{Text: "Cancel", Do: nil}, ui.Action{Text: "Save", Do: d.save})
+	d.modal = s.showModal(body, ui.Action{Text: "Cancel"}, ui.Action{Text: "Save", Do: d.save})
 	s.win.Canvas().Focus(d.name)
 	d.name.Entry.TypedShortcut(&fyne.ShortcutSelectAll{}) // what is typed takes the place of the proposal
 	return d

@@ -40,7 +40,7 @@ func TestResultsAreSaved(t *testing.T) {
 	if b.view.shown.Path != b.Album.Entries()[0].Path || b.strip.row.Marked != b.Album.Entries()[0].ID {
 		t.Errorf("shown %s, marked %d", b.view.shown.Path, b.strip.row.Marked)
 	}
-	if b.estimate() <= 0 {
+	if b.Estimate() <= 0 {
 		t.Error("no estimate after two pictures")
 	}
 }

@@ -17,15 +17,15 @@ type screen struct {
 	user          float32 // what the user multiplies that with
 }
 
-// frameSize is what a desktop draws around a window's content, in units of the desktop: Windows takes 16 × 39, GNOME and KDE
-// 0 × 30 to 37.
+// frameSize is what a desktop draws around a window's content, in units of the desktop: Windows takes 16 × 39, GNOME
+// and KDE 0 × 30 to 37.
 var frameSize = fyne.NewSize(16, 40)
 
 // leastScale is the smallest scale that text can be read at.
 const leastScale = 0.5
 
-// fit returns the scale at which a window of leastSize has its place on the screen, the desktop's and the user's own if it
-// does, and the largest content at that scale; no size if the screen is unknown.
+// fit returns the scale at which a window of leastSize has its place on the screen, the desktop's and the user's own
+// if it does, and the largest content at that scale; no size if the screen is unknown.
 func (s screen) fit() (scale float32, room fyne.Size) {
 	scale = fyneScale(s.system * s.user)
 	width, height := s.width-frameSize.Width*s.system, s.height-frameSize.Height*s.system
@@ -74,8 +74,8 @@ func userScale(setting float32) float32 {
 	return 1
 }
 
-// makeRoom returns the largest content that the screen has room for. If leastSize has none, it makes everything smaller: by
-// the environment, which is the only way that Fyne offers.
+// makeRoom returns the largest content that the screen has room for. If leastSize has none, it makes everything
+// smaller: by the environment, which is the only way that Fyne offers.
 func (s screen) makeRoom() fyne.Size {
 	scale, room := s.fit()
 	if !room.IsZero() && scale != fyneScale(s.system*s.user) {

@@ -7,7 +7,8 @@ import (
 	"kleinbild/app/ui"
 )
 
-// settings are the user's lasting choices, in Fyne's preferences: those of the artist, and those about the window itself.
+// settings are the user's lasting choices, in Fyne's preferences: those of the artist, and those about the window
+// itself.
 type settings struct {
 	studio.Settings
 	window fyne.Preferences

@@ -12,7 +12,6 @@ import (
 	"kleinbild/app/studio"
 	"kleinbild/app/ui"
 	"kleinbild/assets/look"
-	"kleinbild/inference"
 	"kleinbild/inference/picture"
 )
 
@@ -177,15 +176,6 @@ func (p *shapePanel) place(size fyne.Size) {
 	}
 }
 
-// size is the next picture's.
-func (p *shapePanel) size() (picture.Size, error) {
-	d := p.Desk.Desk()
-	if d.Aspect == "" {
-		return d.Size, nil
-	}
-	return d.Aspect.SizeFor(p.native(), p.Desk.Desk().Sizes()...)
-}
-
 func (p *shapePanel) choose(a picture.AspectRatio) {
 	if a != picture.Match {
 		p.set.SetAspect(a)
@@ -221,26 +211,6 @@ func (p *shapePanel) refresh() {
 		title = "Size · " + times(d.Size)
 	}
 	p.title.Set(title, ui.ColorDim)
-}
-
-// fill adds the size.
-func (p *shapePanel) fill(ask *inference.Ask) {
-	d := p.Desk.Desk()
-	if ask.Aspect = d.Aspect; d.Aspect == "" {
-		ask.Size = &d.Size
-	}
-}
-
-// seed reads the number in the entry. Here -1 draws none: the dice do, so that the window shows which one.
-func (p *shapePanel) seed() (uint64, error) {
-	seed, err := inference.ParseSeed(p.seedEntry.Text)
-	if err == nil && seed == nil {
-		err = inference.Unreadable(inference.FieldSeed, p.seedEntry.Text)
-	}
-	if err != nil {
-		return 0, err
-	}
-	return *seed, nil
 }
 
 // showShown brings the seed of the picture on the canvas up to date.

@@ -150,8 +150,8 @@ func (p *slotsPanel) add(number int, paths []string) {
 	}
 }
 
-// fill does the work of add. It returns the number of the slot that was replaced, 0 for none, and how many files found no
-// slot.
+// fill does the work of add. It returns the number of the slot that was replaced, 0 for none, and how many files found
+// no slot.
 func (p *slotsPanel) fill(number int, paths []string) (replaced, left int) {
 	for i, path := range paths {
 		to := p.free()

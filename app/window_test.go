@@ -55,7 +55,7 @@ var scenes = []scene{
 		b.prompt.setText("A third")
 		b.generate()
 		b.until("a preview", func() bool { return b.view.previewing })
-		b.notice.Say("Kleinbild made this picture: “A lighthouse”", ui.Action{Text: "Restore its settings", Do: nil}, ui.Action{Text: "Use as reference", Do: nil})
+		b.notice.Say("Kleinbild made this picture: “A lighthouse”", ui.Action{Text: "Restore its settings"}, ui.Action{Text: "Use as reference"})
 		b.shape.setSeed(firstSeed)
 		b.advanced.toggle()
 	}},

@@ -21,10 +21,12 @@ type painter struct {
 	fail error
 	hold chan struct{}
 	made []inference.Request
+
+	variant inference.Variant
 }
 
 func (p *painter) Info() inference.Info {
-	return inference.Info{Model: "painter", Digest: "p", Device: "d"}
+	return inference.Info{Model: "painter", Digest: "p", Device: "d", Variant: p.variant, NativeSize: 1024}
 }
 
 func (p *painter) CountTokens(prompt string) (int, int, error) { return len(prompt), 512, nil }

@@ -1,0 +1,88 @@
+package studio
+
+import (
+	"strings"
+	"time"
+
+	"kleinbild/inference"
+)
+
+// Ask returns what the desk asks for, without a seed. The error is an inference.FieldError about a text that cannot be
+// read. info describes the model, as far as one is open: a distilled model takes no guidance, so that one that was
+// typed for another model is left out.
+func (d Desk) Ask(info inference.Info) (ask inference.Ask, err error) {
+	ask = inference.Ask{Prompt: d.Prompt, Aspect: d.Aspect, Preview: true}
+	for _, r := range d.References() {
+		ask.References = append(ask.References, r)
+	}
+	if d.Aspect == "" {
+		ask.Size = &d.Size
+	}
+	if text := strings.TrimSpace(d.Steps); text != "" {
+		if ask.Steps, err = inference.ParseSteps(text); err != nil {
+			return ask, err
+		}
+	}
+	if text := strings.TrimSpace(d.Guidance); text != "" && info.Variant == inference.Base {
+		ask.Guidance, err = inference.ParseGuidance(strings.Replace(text, ",", ".", 1))
+	}
+	return ask, err
+}
+
+// parseSeed reads the seed. On a desk -1 draws none: RollSeed does, so that the artist sees which one.
+func (d Desk) parseSeed() (uint64, error) {
+	seed, err := inference.ParseSeed(d.Seed)
+	if err == nil && seed == nil {
+		err = inference.Unreadable(inference.FieldSeed, d.Seed)
+	}
+	if err != nil {
+		return 0, err
+	}
+	return *seed, nil
+}
+
+// NextBatch returns the batch that the desk asks for. All its pictures have to be read. The error is an
+// inference.FieldError.
+func (s *Studio) NextBatch() (Batch, error) {
+	d := s.Desk.Desk()
+	b := Batch{Desk: d, Count: d.Count}
+	seed, err := d.parseSeed()
+	if err != nil {
+		return b, err
+	}
+	info, _ := s.Model.Info()
+	ask, err := d.Ask(info)
+	if err != nil {
+		return b, err
+	}
+	checked, err := ask.Check()
+	if err != nil {
+		return b, err
+	}
+	b.Seed, b.Steps, b.Guidance = seed, checked.Steps(), checked.Guidance()
+	b.Size, _ = checked.Size(info)
+	return b, nil
+}
+
+// Request returns the request for the next picture, with any seed, to find out what it costs.
+func (s *Studio) Request() (inference.Request, error) {
+	info, _ := s.Model.Info()
+	ask, err := s.Desk.Desk().Ask(info)
+	if err != nil {
+		return inference.Request{}, err
+	}
+	return ask.Resolve(info)
+}
+
+// Estimate says how long the next batch will take, 0 if it is not known.
+func (s *Studio) Estimate() time.Duration {
+	engine := s.Model.Engine()
+	if engine == nil {
+		return 0
+	}
+	req, err := s.Request()
+	if err != nil {
+		return 0
+	}
+	return s.Album.Estimate(engine.Info(), engine.Work(req)) * time.Duration(s.Desk.Desk().Count)
+}
