@@ -111,8 +111,6 @@ func (p *costPanel) show(memory string, color fyne.ThemeColorName, share float32
 	p.host.resized()
 }
 
-func gigabytes(n int64) string { return fmt.Sprintf("%.1f", float64(n)/1e9) }
-
 // modelName is short: the family where it is a published one, else the checkpoint's own name.
 func modelName(info inference.Info) string {
 	for _, published := range []string{"FLUX.2 [klein] 4B", "FLUX.2 [klein] 9B"} {

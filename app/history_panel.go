@@ -182,11 +182,3 @@ func (p *historyPanel) step(by int) {
 
 // forget removes an entry whose picture is gone.
 func (p *historyPanel) forget(id uint64) { p.Album.Forget(id, p.notice.fail) }
-
-// pictureCount counts pictures in words.
-func pictureCount(n int) string {
-	if n == 1 {
-		return "1 picture"
-	}
-	return fmt.Sprintf("%d pictures", n)
-}

@@ -13,7 +13,6 @@ import (
 	"kleinbild/app/studio"
 	"kleinbild/app/ui"
 	"kleinbild/inference"
-	"kleinbild/plain"
 )
 
 // promptPanel is the prompt with Generate beside it, and one quiet line under it. While a picture is made the button
@@ -294,27 +293,4 @@ func (p *promptPanel) showEarlier() {
 	menu := widget.NewPopUpMenu(fyne.NewMenu("", items...), fyne.CurrentApp().Driver().CanvasForObject(p.earlier))
 	size := menu.MinSize()
 	menu.ShowAtRelativePosition(fyne.NewPos(p.earlier.Size().Width-size.Width, -size.Height-4), p.earlier)
-}
-
-// shorten cuts a text to one line of at most n runes.
-func shorten(text string, n int) string {
-	r := []rune(plain.Printable(strings.Join(strings.Fields(text), " ")))
-	if len(r) > n {
-		return string(r[:n-1]) + "…"
-	}
-	return string(r)
-}
-
-// roughly says a duration as people do.
-func roughly(d time.Duration) string {
-	switch s := d.Seconds(); {
-	case s < 1:
-		return "1 s"
-	case s < 90:
-		return fmt.Sprintf("%.0f s", s)
-	case s < 90*60:
-		return fmt.Sprintf("%.0f min", s/60)
-	default:
-		return fmt.Sprintf("%.1f h", s/3600)
-	}
 }

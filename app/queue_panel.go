@@ -68,14 +68,6 @@ func (q *queuePanel) offer(batches []studio.Batch) {
 	q.notice.Say(waitText(pictures)+" from last time.", goOn, discard)
 }
 
-// waitText says how many pictures wait.
-func waitText(n int) string {
-	if n == 1 {
-		return "1 picture waits"
-	}
-	return fmt.Sprintf("%d pictures wait", n)
-}
-
 // withdrawal is a step of the user's that takes batch i out of the queue.
 func (q *queuePanel) withdrawal(i int) studio.Step {
 	b := q.Queue.Batches()[i]

@@ -1,10 +1,7 @@
 package app
 
 import (
-	"errors"
-	"fmt"
 	"os"
-	"strings"
 	"time"
 
 	"fyne.io/fyne/v2"
@@ -13,7 +10,6 @@ import (
 	"kleinbild/app/studio"
 	"kleinbild/app/ui"
 	"kleinbild/inference"
-	"kleinbild/plain"
 )
 
 // session is one window: what the artist works with, and the panels that show it. All of it belongs to Fyne's
@@ -142,55 +138,3 @@ func (s *session) pictureShown(id uint64) {
 func (s *session) canvasChanged() { s.shape.showShown() }
 
 func (s *session) focus(o fyne.Focusable) { s.win.Canvas().Focus(o) }
-
-// explain says an error in one sentence for the user.
-func explain(err error) string {
-	if err == nil {
-		return ""
-	}
-	var field inference.FieldError
-	if errors.As(err, &field) {
-		return sentence(fieldText(field))
-	}
-	text := plain.Text(err)
-	if plain.Full(err) {
-		text = "the disk is full: free some space, then try again"
-	}
-	for _, room := range []string{
-		"picture: ", "inference: ", "checkpoint: ", "history: ", "thumbnail: ",
-		"studio: ", "bin: ", "clipboard: ", "dialog: ",
-	} {
-		text = strings.ReplaceAll(text, room, "")
-	}
-	return sentence(ui.FirstRunes(strings.ReplaceAll(text, "\n", "; "), maxExplained))
-}
-
-// fieldText says in the window's words what is wrong with a field.
-func fieldText(e inference.FieldError) string {
-	switch e.Field {
-	case inference.FieldPrompt: // the notice says what it is
-		return fmt.Sprintf("found %s, want %s", e.Got, e.Want)
-	case inference.FieldSeed:
-		return fmt.Sprintf("the seed has to be a whole number such as 42, %s is none: the dice draw one", e.Got)
-	}
-	return fmt.Sprintf("the %s: found %s, want %s", e.Field, e.Got, e.Want)
-}
-
-// maxExplained bounds what a notice says: an error may hold a list of files.
-const maxExplained = 1500
-
-// sentence gives a text its capital and full stop.
-func sentence(text string) string {
-	if text == "" {
-		return ""
-	}
-	r := []rune(text)
-	// A path keeps its case.
-	if !strings.ContainsAny(strings.Fields(text + " ")[0], `/\.`) {
-		r[0] = []rune(strings.ToUpper(string(r[0])))[0]
-	}
-	if last := r[len(r)-1]; last != '.' && last != '!' && last != '?' {
-		r = append(r, '.')
-	}
-	return string(r)
-}

@@ -15,7 +15,6 @@ import (
 	"kleinbild/app/studio"
 	"kleinbild/app/ui"
 	"kleinbild/inference"
-	"kleinbild/inference/picture"
 )
 
 // slot is one numbered reference: empty, being read, or holding a picture as the model will see it.
@@ -73,8 +72,6 @@ func (c *slot) captions() []string {
 	}
 	return list
 }
-
-func times(s picture.Size) string { return fmt.Sprintf("%d × %d", s.Width, s.Height) }
 
 func (c *slot) Tapped(*fyne.PointEvent) {
 	if c.empty() {
