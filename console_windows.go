@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// A program with a window has no console on Windows. Started from one with arguments, it writes there all the same,
-// unless its output already goes to a file or a pipe.
+// On Windows a program with a window is started without a console. If it has arguments, this function attaches it to
+// the console that it was started from, for the standard streams that do not go to a file or a pipe already.
 func init() {
 	if len(os.Args) < 2 {
 		return
@@ -27,7 +27,7 @@ func init() {
 		if handle, err := windows.GetStdHandle(stream.handle); err == nil && handle != 0 {
 			continue
 		}
-		attach.Call(parent) // fails where there is no console, or it is attached already
+		attach.Call(parent) // fails if there is no console, or if it is attached already
 		if f, err := os.OpenFile(stream.device, stream.mode, 0); err == nil {
 			*stream.file = f
 		}

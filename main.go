@@ -16,8 +16,8 @@ func main() {
 	os.Exit(cli.Main(args, cli.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
 }
 
-// areFiles says that all arguments, of which there may be none, name files: a desktop starts the program so to open
-// pictures. What has no ending is a command.
+// areFiles says whether every argument names a file; it is true if there are no arguments. A desktop starts the program
+// with the files that it should open. An argument without a file extension is a command.
 func areFiles(args []string) bool {
 	for _, arg := range args {
 		if info, err := os.Stat(arg); err != nil || !info.Mode().IsRegular() || filepath.Ext(arg) == "" {

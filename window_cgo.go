@@ -18,15 +18,16 @@ import (
 	"kleinbild/models"
 )
 
-// openWindow opens the window over the engine, with files dropped on it; ok says that this build has one.
+// openWindow opens the window with files as its reference pictures, and returns true when the window is closed. ok says
+// that this build has a window.
 func openWindow(files []string) (ok bool) {
 	setting, err := cli.ModelSetting()
 	if err != nil {
-		cli.Complain(os.Stderr, err) // the window opens all the same and offers models
+		cli.PrintError(os.Stderr, err) // the window opens nevertheless and offers models
 	}
 	for i, file := range files {
 		if path, err := filepath.Abs(file); err == nil {
-			files[i] = path // what is kept of a reference outlives the working directory
+			files[i] = path // an absolute path stays valid in another working directory
 		}
 	}
 	err = app.Run(app.Config{
@@ -44,15 +45,17 @@ func openWindow(files []string) (ok bool) {
 	})
 	if err != nil {
 		if state, ready := cli.WindowState(); runtime.GOOS == "linux" && !ready {
-			err = errors.New(state) // as doctor says it
+			err = errors.New(state) // the sentence that doctor prints
 		}
-		cli.Complain(os.Stderr, fmt.Errorf("the window does not open: %w (kleinbild --help lists the command line, which needs none)", err))
+		cli.PrintError(os.Stderr, fmt.Errorf("the window does not open: %w "+
+			"(kleinbild --help lists the commands, which need no window)", err))
 		os.Exit(1)
 	}
 	return true
 }
 
-// openEngine keeps a failed Open's nil from becoming an engine that is not nil.
+// openEngine calls inference.Open. If that fails, it returns a nil interface, not an interface that holds a nil
+// pointer.
 func openEngine(ctx context.Context, opts inference.Options) (app.Engine, error) {
 	engine, err := inference.Open(ctx, opts)
 	if err != nil {
@@ -64,17 +67,17 @@ func openEngine(ctx context.Context, opts inference.Options) (app.Engine, error)
 func findModels(ctx context.Context) (found []app.Model) {
 	list, err := models.List(ctx, "", os.Getenv)
 	if err != nil {
-		return nil // the window is closing
+		return nil // List fails only if ctx ends, because the window is closing
 	}
 	for _, m := range list {
-		if m.Size > 0 { // it opens
+		if m.Size > 0 { // the size is 0 if the model cannot be opened
 			found = append(found, app.Model{Name: m.Name, Spec: m.Path, SizeBytes: m.Size})
 		}
 	}
 	return found
 }
 
-// catalogue is what models can download, for the window.
+// catalogue implements app.Catalogue: the models that can be downloaded.
 type catalogue struct{}
 
 func (catalogue) Downloads() (list []app.Download) {

@@ -7,8 +7,9 @@ import (
 	"os"
 )
 
-// openWindow says that this build has no window: Fyne's needs cgo.
+// openWindow prints that this build has no window, because Fyne needs cgo, and returns false.
 func openWindow([]string) (ok bool) {
-	fmt.Fprintln(os.Stderr, "kleinbild: this build has no window, as it was made without a C compiler; this is its command line:")
+	fmt.Fprintln(os.Stderr, "kleinbild: this build has no window, as it was made without a C compiler; "+
+		"this is its command line:")
 	return false
 }

@@ -14,9 +14,9 @@ import (
 	"kleinbild/inference"
 )
 
-// asGiven decodes strings byte by byte. Kong's own decoder goes through JSON, which puts U+FFFD in place of bytes that
-// are not UTF-8, so that a file with such a name could not be opened.
-var asGiven = kong.KindMapper(reflect.String, kong.MapperFunc(decodeBytes))
+// byteStrings makes kong keep the bytes of string arguments. Kong's own decoder goes through JSON, which puts U+FFFD in
+// place of bytes that are not UTF-8, so that a file with such a name could not be opened.
+var byteStrings = kong.KindMapper(reflect.String, kong.MapperFunc(decodeBytes))
 
 func decodeBytes(ctx *kong.DecodeContext, target reflect.Value) error {
 	token, err := ctx.Scan.PopValue("string")
@@ -47,11 +47,11 @@ func (s *numberFlag) Decode(ctx *kong.DecodeContext) error {
 	return nil
 }
 
-// maxStdinBytes bounds what is read of standard input for one prompt; the limit of a prompt is far lower.
+// maxStdinBytes bounds how much of standard input is read for one prompt. The limit of a prompt is much lower.
 const maxStdinBytes = 1 << 20
 
-// readPrompt reads the value of --prompt: the prompt itself, or - for all of standard input without the line ends at
-// its end. What it returns is not checked yet.
+// readPrompt returns the prompt for the value text of --prompt: text itself, or, if text is -, all of standard input
+// without the line ends at its end. The prompt is not checked yet.
 func readPrompt(text string, in io.Reader) (string, error) {
 	if text != standardInput {
 		return text, nil
@@ -66,13 +66,13 @@ func readPrompt(text string, in io.Reader) (string, error) {
 	}
 	text = strings.TrimRight(string(all), "\r\n")
 	if strings.TrimSpace(strings.TrimPrefix(text, "\uFEFF")) == "" {
-		return "", errors.New("prompt: standard input: found nothing, want a prompt (-p \"\" draws without one)")
+		return "", errors.New("prompt: standard input: found nothing, want a prompt (-p \"\" draws without a prompt)")
 	}
 	return text, nil
 }
 
-// promptError says what is wrong with a prompt that readPrompt has returned. A bad prompt on standard input is a
-// failure, not a mistake of usage.
+// promptError returns the error for a bad prompt. flag is the value of --prompt. A bad prompt on standard input is a
+// failure, not a usage error.
 func promptError(flag string, err error) error {
 	if flag == standardInput {
 		return fmt.Errorf("standard input: %w", err)

@@ -9,7 +9,7 @@ import (
 	"kleinbild/inference/asktest"
 )
 
-// TestStandardInputIsRefused: what is no prompt never becomes a picture.
+// TestStandardInputIsRefused checks that bad text on standard input is an error, never a prompt.
 func TestStandardInputIsRefused(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for _, row := range []struct{ name, in, want string }{
@@ -23,9 +23,11 @@ func TestStandardInputIsRefused(t *testing.T) {
 		{"too long", strings.Repeat("x", 65537), "at most 65536"},
 		{"a film", strings.Repeat("x", 2<<20), "more than"},
 	} {
-		for _, args := range [][]string{small(t, "-p", "-", "-o", "x.png"), {"tokens", "-p", "-", "-m", model(t, "distilled")}} {
+		for _, args := range [][]string{small(t, "-p", "-", "-o", "x.png"),
+			{"tokens", "-p", "-", "-m", model(t, "distilled")}} {
 			got := call(row.in, args...)
-			if line := errorLine(t, got); got.code != exitFailure || !strings.Contains(line, "standard input") || !strings.Contains(line, row.want) {
+			if line := errorLine(t, got); got.code != exitFailure || !strings.Contains(line, "standard input") ||
+				!strings.Contains(line, row.want) {
 				t.Errorf("%s, %s: exit code %d: %s, want %q", row.name, args[0], got.code, line, row.want)
 			}
 		}
@@ -46,7 +48,7 @@ func TestRandomSeeds(t *testing.T) {
 	}
 }
 
-// TestBadAsks: the command line ends at the engine's error for each value that no face may take.
+// TestBadAsks checks that the command line gives the engine's error for each value that no face accepts.
 func TestBadAsks(t *testing.T) {
 	for _, bad := range asktest.Cases() {
 		c := generateCommand{
@@ -59,10 +61,11 @@ func TestBadAsks(t *testing.T) {
 		for range bad.References {
 			c.Image = append(c.Image, "gone.png")
 		}
-		_, err := c.settle(t.Context(), Streams{In: strings.NewReader("")})
+		_, err := c.prepare(t.Context(), Streams{In: strings.NewReader("")})
 		var usage usageError
 		var field inference.FieldError
-		if !errors.As(err, &usage) || !errors.As(err, &field) || field != bad.Want || !strings.HasPrefix(err.Error(), flags[field.Field]+": found ") {
+		if !errors.As(err, &usage) || !errors.As(err, &field) || field != bad.Want ||
+			!strings.HasPrefix(err.Error(), flags[field.Field]+": found ") {
 			t.Errorf("%s: %v, want a mistake of usage and %+v", bad.Name, err, bad.Want)
 		}
 	}

@@ -14,14 +14,14 @@ import (
 	"kleinbild/inference/picture"
 )
 
-// ask collects what the flags and the picture of --like ask for. It fails if a flag cannot be read at all; limits are
-// not checked here.
-func (c *generateCommand) ask(j *job, in io.Reader) (ask inference.Ask, err error) {
-	if j.like != nil {
-		ask = c.again(*j.like)
+// ask returns what the flags and the picture of --like ask for. It returns an error if a flag cannot be read at all. It
+// does not check limits.
+func (c *generateCommand) ask(b *batch, in io.Reader) (ask inference.Ask, err error) {
+	if b.like != nil {
+		ask = c.repeat(*b.like)
 	}
 	switch {
-	case c.Prompt == nil && j.like == nil:
+	case c.Prompt == nil && b.like == nil:
 		return ask, usagef("no prompt: give -p TEXT (it may be empty), or --like FILE")
 	case c.Prompt != nil:
 		if ask.Prompt, err = readPrompt(*c.Prompt, in); err != nil {
@@ -35,7 +35,7 @@ func (c *generateCommand) ask(j *job, in io.Reader) (ask inference.Ask, err erro
 		if ask.Aspect, err = picture.ParseAspectRatio(c.Aspect); err != nil {
 			ask.Aspect = picture.AspectRatio(c.Aspect) // Check says what is wrong with it
 		} else if strings.ContainsAny(c.Aspect, ":/") {
-			j.notes = append(j.notes, fmt.Sprintf("--aspect %s: %s is the nearest shape", c.Aspect, ask.Aspect))
+			b.notes = append(b.notes, fmt.Sprintf("--aspect %s: %s is the nearest shape", c.Aspect, ask.Aspect))
 		}
 	}
 	if c.Size != "" {
@@ -68,14 +68,15 @@ func (c *generateCommand) ask(j *job, in io.Reader) (ask inference.Ask, err erro
 		if ask.Noise, err = inference.ReadNoise(c.Noise); err != nil {
 			return ask, err
 		}
-		j.notes = append(j.notes,
+		b.notes = append(b.notes,
 			"the noise comes from a file: the seed is not used, and --like cannot repeat the picture")
 	}
 	return ask, nil
 }
 
-// again asks for an earlier picture. If its size is beyond the limits, it was matched to image 1.
-func (c *generateCommand) again(meta picture.Metadata) inference.Ask {
+// repeat returns the Ask for the picture with the given metadata. If its size is beyond the limits, it was matched to
+// image 1.
+func (c *generateCommand) repeat(meta picture.Metadata) inference.Ask {
 	ask := inference.Ask{Prompt: meta.Prompt, Seed: &meta.Seed}
 	if meta.Steps != 0 {
 		ask.Steps = &meta.Steps
@@ -99,8 +100,8 @@ func sizeOf(meta picture.Metadata) picture.Size {
 	return picture.Size{Width: meta.Width, Height: meta.Height}
 }
 
-// refuse names the origin of a bad value: its flag, or the file of --like.
-func (c *generateCommand) refuse(err error) error {
+// withOrigin adds to the error for a bad value where the value comes from: a flag, or the file of --like.
+func (c *generateCommand) withOrigin(err error) error {
 	var e inference.FieldError
 	if !errors.As(err, &e) {
 		return err
@@ -120,14 +121,14 @@ func (c *generateCommand) refuse(err error) error {
 	return flagError(err)
 }
 
-// flags has the flag of each field.
+// flags maps the engine's fields to their flags.
 var flags = map[inference.Field]string{
 	inference.FieldPrompt: "--prompt", inference.FieldReferences: "--image (-i)", inference.FieldAspect: "--aspect",
 	inference.FieldSize: "--size", inference.FieldSeed: "--seed", inference.FieldSteps: "--steps",
 	inference.FieldGuidance: "--guidance", inference.FieldNoise: "--noise",
 }
 
-// flagError turns a FieldError into a mistake of usage that names the flag. It returns any other error as it is.
+// flagError turns a FieldError into a usage error that names the flag. It returns any other error as it is.
 func flagError(err error) error {
 	var e inference.FieldError
 	if !errors.As(err, &e) {
@@ -137,22 +138,22 @@ func flagError(err error) error {
 	if e.Field == inference.FieldAspect {
 		want += ", or a ratio near one of theirs, such as 16:9"
 	}
-	return usageError{inWords{fmt.Sprintf("%s: found %s, want %s", flags[e.Field], e.Got, want), e}}
+	return usageError{reworded{fmt.Sprintf("%s: found %s, want %s", flags[e.Field], e.Got, want), e}}
 }
 
-// inWords is an error with a text of its own and the error that caused it.
-type inWords struct {
+// reworded is an error with a text of its own. It wraps the error that the text describes.
+type reworded struct {
 	text  string
 	cause error
 }
 
-func (w inWords) Error() string { return w.text }
-func (w inWords) Unwrap() error { return w.cause }
+func (w reworded) Error() string { return w.text }
+func (w reworded) Unwrap() error { return w.cause }
 
 // referenceFile is the path of a reference.
 type referenceFile string
 
-// Open reads the picture. The reference remembers an absolute path, which stays right in another working directory.
+// Open reads the picture. The reference has an absolute path, which stays valid in another working directory.
 func (f referenceFile) Open(ctx context.Context) (inference.Reference, error) {
 	ref, err := inference.OpenReference(ctx, string(f))
 	if err == nil {
@@ -167,7 +168,7 @@ type earlierReference struct {
 	file picture.ReferenceFile
 }
 
-// referenceFinder finds the files of references, one at a time, because each search locks the history.
+// referenceFinder finds the files of references. It searches for one at a time, because each search locks the history.
 type referenceFinder struct {
 	mu   sync.Mutex
 	like string
@@ -185,7 +186,7 @@ func (r earlierReference) Open(ctx context.Context) (inference.Reference, error)
 	return referenceFile(path).Open(ctx)
 }
 
-// find looks in the history, in the folder of the picture, and in the working directory.
+// find searches the history, the folder of the picture of --like, and the working directory.
 func (f *referenceFinder) find(ctx context.Context, file picture.ReferenceFile) (string, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

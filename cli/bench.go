@@ -16,13 +16,13 @@ import (
 )
 
 type benchCommand struct {
-	Checkpoint benchCheckpoint `cmd:"" help:"Write a random checkpoint of the 4B model's size (16 GB), to measure with."`
-	CPU        benchCPU        `cmd:"" name:"cpu" help:"Measure the processor's ways to multiply at the 4B model's shapes."`
-	Tune       benchTune       `cmd:"" help:"Measure which of a graphics card's kernels are fastest, and keep the choices."`
+	Checkpoint benchCheckpoint `cmd:"" help:"Write a synthetic checkpoint of the 4B model's size (16 GB), to measure with."`
+	CPU        benchCPU        `cmd:"" name:"cpu" help:"Measure the processor's paths at the shapes of the 4B model."`
+	Tune       benchTune       `cmd:"" help:"${tune_help}"`
 }
 
 type benchCheckpoint struct {
-	Dir string `arg:"" help:"The folder to make."`
+	Dir string `arg:"" help:"The folder to create."`
 }
 
 func (c benchCheckpoint) Run(ctx context.Context, s Streams) error {
@@ -48,7 +48,7 @@ func (c benchCheckpoint) Run(ctx context.Context, s Streams) error {
 	return s.result(c.Dir)
 }
 
-// chatTemplate is what Qwen's template makes of a user's message, with thinking off or left open.
+// chatTemplate gives the same text for a user's message as Qwen's own template, with thinking disabled or not defined.
 const chatTemplate = `{%- for message in messages %}
     {{- '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>\n' }}
 {%- endfor %}
@@ -59,7 +59,7 @@ const chatTemplate = `{%- for message in messages %}
     {%- endif %}
 {%- endif %}`
 
-// tokenizerConfig is what transformers wants to know beside tokenizer.json.
+// tokenizerConfig is the file that the Python package transformers needs beside tokenizer.json.
 const tokenizerConfig = `{
   "tokenizer_class": "Qwen2Tokenizer",
   "add_prefix_space": false,
@@ -74,8 +74,8 @@ const tokenizerConfig = `{
 }
 `
 
-// qwen3Tokenizer is the built-in tokenizer as the folder that a checkpoint has, with the chat template that Diffusers
-// asks for, packed into an archive in memory because that is a file system of the standard library.
+// qwen3Tokenizer returns the tokenizer folder of a checkpoint: the built-in tokenizer, and the chat template that
+// Diffusers needs. The folder is a zip archive in memory, because the standard library has a file system for that.
 func qwen3Tokenizer() (fs.FS, error) {
 	unzipped, err := gzip.NewReader(bytes.NewReader(tokenizer.JSONGzip))
 	if err != nil {

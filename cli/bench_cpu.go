@@ -19,18 +19,18 @@ import (
 )
 
 type benchCPU struct {
-	Model   string   `short:"m" placeholder:"DIR" help:"Also make a picture by each path, with this model."`
+	Model   string   `short:"m" placeholder:"DIR" help:"Also make a picture with this model by each path."`
 	Size    string   `default:"256x256" placeholder:"WxH" help:"Size of the picture whose shapes are measured."`
 	Steps   int      `default:"4" help:"Steps of the picture."`
-	Path    []string `placeholder:"NAME" help:"Measure these paths only, of those that doctor shows."`
-	Seconds float64  `default:"0.3" help:"Time for each operation and path."`
-	Python  string   `placeholder:"PROGRAM" help:"A Python that has Diffusers, to make the same picture with."`
-	Script  string   `default:"tools/reference/bench.py" help:"What that Python runs."`
-	Shapes  bool     `default:"true" negatable:"" help:"Measure operation by operation."`
+	Path    []string `placeholder:"NAME" help:"${path_help}"`
+	Seconds float64  `default:"0.3" help:"Seconds for each operation and path."`
+	Python  string   `placeholder:"PROGRAM" help:"A Python with Diffusers, which makes the same picture for comparison."`
+	Script  string   `default:"tools/reference/bench.py" help:"The script that this Python runs."`
+	Shapes  bool     `default:"true" negatable:"" help:"Measure each operation."`
 	Rates   bool     `default:"true" negatable:"" help:"Print the rates of the paths' kernels."`
 }
 
-// busyLoad is the number of processes that run or wait from which measurements of time mean little.
+// busyLoad is the load average above which measured times mean little, because other processes are running.
 const busyLoad = 0.5
 
 func (c benchCPU) Run(ctx context.Context, s Streams) error {
@@ -39,7 +39,8 @@ func (c benchCPU) Run(ctx context.Context, s Streams) error {
 		return err
 	}
 	if !(c.Seconds > 0) || c.Seconds > 60 || c.Steps < 1 || c.Steps > inference.MaxSteps {
-		return usagef("%v seconds, %d steps, want up to a minute and 1 to %d steps", c.Seconds, c.Steps, inference.MaxSteps)
+		return usagef("--seconds %v, --steps %d, want more than 0 and at most 60 seconds, and 1 to %d steps",
+			c.Seconds, c.Steps, inference.MaxSteps)
 	}
 	if c.Python != "" && c.Model == "" {
 		return usagef("--python needs a model, -m")
@@ -54,7 +55,7 @@ func (c benchCPU) Run(ctx context.Context, s Streams) error {
 		return err
 	}
 	if avg, err := load.Avg(); err == nil && avg.Load1 > busyLoad {
-		fmt.Fprintf(s.Err, "note: other programs are at work (load %.1f): the rates below are what they leave\n", avg.Load1)
+		fmt.Fprintf(s.Err, "note: other programs are running (load %.1f): the rates below are too low\n", avg.Load1)
 	}
 	if c.Rates {
 		fmt.Fprintf(s.Out, "%s\n\n| path | kernel, GFLOP/s a thread | |\n|---|---|---|\n", processor)
@@ -77,7 +78,7 @@ func (c benchCPU) Run(ctx context.Context, s Streams) error {
 	return c.pictures(ctx, s, size)
 }
 
-// shapes prints a line for each operation: the rate by each path with its share of the peak of the same seconds.
+// shapes prints a line for each operation: the rate of each path, and its share of the peak measured at the same time.
 func (c benchCPU) shapes(ctx context.Context, out io.Writer, size picture.Size) error {
 	var failed error
 	first := true
@@ -110,8 +111,8 @@ func (c benchCPU) shapes(ctx context.Context, out io.Writer, size picture.Size) 
 	return err
 }
 
-// pictures prints the stages of a whole picture by each path, with their share of the peak, in one table with what
-// Diffusers takes for the same picture.
+// pictures prints a table of whole pictures: for each path the time of each stage and its share of the peak, and the
+// times of Diffusers for the same picture.
 func (c benchCPU) pictures(ctx context.Context, s Streams, size picture.Size) error {
 	var theirs diffusersRun
 	if c.Python != "" {
@@ -121,9 +122,11 @@ func (c benchCPU) pictures(ctx context.Context, s Streams, size picture.Size) er
 		}
 	}
 	fmt.Fprintf(s.Out, "\n| %v, steps: %d, by | precision | prompt, s | of peak | steps, s | of peak |", size, c.Steps)
-	fmt.Fprintln(s.Out, " decode, s | of peak | whole, s | ratio | peak resident, GB |\n|---|---|---|---|---|---|---|---|---|---|---|")
+	fmt.Fprintln(s.Out, " decode, s | of peak | whole, s | ratio | peak resident, GB |\n"+
+		"|---|---|---|---|---|---|---|---|---|---|---|")
 	if c.Python != "" {
-		fmt.Fprintf(s.Out, "| Diffusers %s, torch %s | %s | %.1f | | %.1f | | %.1f | | %.1f | 1 | %.1f |\n", theirs.Diffusers, theirs.Torch,
+		fmt.Fprintf(s.Out, "| Diffusers %s, torch %s | %s | %.1f | | %.1f | | %.1f | | %.1f | 1 | %.1f |\n",
+			theirs.Diffusers, theirs.Torch,
 			theirs.DType, sum(theirs.Encode), sum(theirs.Step), sum(theirs.Decode), theirs.Whole, theirs.Resident/1e9)
 	}
 	return inference.BenchPaths(ctx, inference.Options{Model: c.Model}, size, c.Steps, c.Path, func(r inference.PathRun) {
@@ -146,7 +149,7 @@ func (c benchCPU) pictures(ctx context.Context, s Streams, size picture.Size) er
 	})
 }
 
-// diffusersRun is what tools/reference/bench.py prints: seconds, and bytes of Resident.
+// diffusersRun is the JSON that tools/reference/bench.py prints: times in seconds, and Resident in bytes.
 type diffusersRun struct {
 	Diffusers, Torch, DType string
 	Encode, Step, Decode    []float64
@@ -155,7 +158,8 @@ type diffusersRun struct {
 
 // diffusers makes the picture with Diffusers.
 func (c benchCPU) diffusers(ctx context.Context, s Streams, size picture.Size) (r diffusersRun, err error) {
-	python := exec.CommandContext(ctx, c.Python, c.Script, c.Model, "--size", fmt.Sprintf("%dx%d", size.Width, size.Height),
+	python := exec.CommandContext(ctx, c.Python, c.Script, c.Model, "--size",
+		fmt.Sprintf("%dx%d", size.Width, size.Height),
 		"--steps", strconv.Itoa(c.Steps), "--threads", strconv.Itoa(runtime.GOMAXPROCS(0)))
 	python.Stderr = s.Err
 	text, err := python.Output()
@@ -163,7 +167,7 @@ func (c benchCPU) diffusers(ctx context.Context, s Streams, size picture.Size) (
 		err = json.Unmarshal(text, &r)
 	}
 	if err == nil && !(r.Whole > 0) {
-		err = errors.New("printed no time of the whole")
+		err = errors.New("printed no time for the whole picture")
 	}
 	if err != nil {
 		return r, fmt.Errorf("bench: %s %s: %w", c.Python, c.Script, err)
@@ -185,7 +189,8 @@ func benchSize(text string) (size picture.Size, err error) {
 		size.Width, _ = strconv.Atoi(w)
 		size.Height, _ = strconv.Atoi(h)
 	}
-	if min(size.Width, size.Height) < 64 || max(size.Width, size.Height) > 2048 || size.Width%16 != 0 || size.Height%16 != 0 {
+	if min(size.Width, size.Height) < 64 || max(size.Width, size.Height) > 2048 || size.Width%16 != 0 ||
+		size.Height%16 != 0 {
 		return size, usagef("size %q, want WIDTHxHEIGHT, multiples of 16 from 64 to 2048", text)
 	}
 	return size, nil

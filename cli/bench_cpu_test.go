@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// bench cpu prints a row for the picture of each path that doctor shows.
+// TestBenchCPU checks that bench cpu prints a row for the picture of each path that doctor shows.
 func TestBenchCPU(t *testing.T) {
 	got := mustMake(t, "bench", "cpu", "--no-shapes", "-m", "demo", "--size", "64x64", "--steps", "1")
 	if !strings.Contains(got.out, "kernel, GFLOP/s a thread") || !strings.Contains(got.out, "| whole, s |") {
@@ -15,7 +15,8 @@ func TestBenchCPU(t *testing.T) {
 		t.Errorf("%d pictures in float32, want one:\n%s", n, got.out)
 	}
 	for _, args := range [][]string{
-		{"--size", "65x64"}, {"--size", "64"}, {"--seconds", "0"}, {"--steps", "0"}, {"--python", "python3"}, {"--path", "SSE2"},
+		{"--size", "65x64"}, {"--size", "64"}, {"--seconds", "0"}, {"--steps", "0"}, {"--python", "python3"},
+		{"--path", "SSE2"},
 	} {
 		if got := call("", append([]string{"bench", "cpu", "--no-shapes"}, args...)...); got.code != exitUsage {
 			t.Errorf("%q: %+v, want a mistake of usage", args, got)

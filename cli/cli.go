@@ -1,5 +1,5 @@
-// Package cli is the command line: it reads arguments, drives the inference engine and prints. Paths of results
-// go to standard output, everything else to standard error.
+// Package cli is the command line. It parses arguments, runs commands on the inference engine, and prints. Results
+// (paths of pictures, tables, JSON, scripts) go to standard output; progress, notes and errors go to standard error.
 package cli
 
 import (
@@ -23,7 +23,7 @@ const (
 	exitInterrupt = 130
 )
 
-// Streams are where a command reads and writes.
+// Streams are the standard streams of a command.
 type Streams struct {
 	In       io.Reader
 	Out, Err io.Writer
@@ -31,10 +31,10 @@ type Streams struct {
 
 type commands struct {
 	Generate generateCommand `cmd:"" help:"Make a picture from a prompt and up to four reference pictures."`
-	Serve    serveCommand    `cmd:"" help:"Answer HTTP requests in the shape of the hosted Klein API and of OpenAI's."`
-	Models   modelsCommand   `cmd:"" help:"Download models and look after them."`
+	Serve    serveCommand    `cmd:"" help:"Answer HTTP requests in the formats of the hosted Klein API and of OpenAI's."`
+	Models   modelsCommand   `cmd:"" help:"Download, list, verify and remove models."`
 	Info     infoCommand     `cmd:"" help:"Show how a picture was made."`
-	Tokens   tokensCommand   `cmd:"" help:"Show the tokens of a prompt, and what of it would be cut off."`
+	Tokens   tokensCommand   `cmd:"" help:"Show the tokens of a prompt, and which part of it would be cut off."`
 	Doctor   doctorCommand   `cmd:"" help:"Check this machine: processor, memory, graphics card, models."`
 	Bench    benchCommand    `cmd:"" help:"Tools for measuring."`
 	Version  versionCommand  `cmd:"" help:"Print the version."`
@@ -43,15 +43,15 @@ type commands struct {
 	Manual     manualCommand     `cmd:"" hidden:"" help:"Print the manual page."`
 }
 
-// usageError is a mistake in the arguments; any other error is a failure of the work.
+// usageError is a mistake in the arguments. It ends the program with exitUsage, any other error with exitFailure.
 type usageError struct{ error }
 
-// Unwrap returns the mistake.
+// Unwrap returns the error that usageError wraps.
 func (e usageError) Unwrap() error { return e.error }
 
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
-// exit is what the parser panics with to end the program after it has printed help.
+// exit is the value with which the parser panics after it has printed help, to end the program.
 type exit int
 
 // Main runs the command that args name and returns the exit code.
@@ -69,15 +69,16 @@ func Main(args []string, streams Streams) (code int) {
 	parser, err := kong.New(&c,
 		kong.Name("kleinbild"),
 		kong.Description("FLUX.2 [klein] on your own machine: text to image, editing, up to four reference pictures."),
-		kong.Writers(streams.Out, streams.Err), // for help, which is the program's own
+		kong.Writers(streams.Out, streams.Err), // the help contains no text of others and needs no safe writer
 		kong.Exit(func(code int) { panic(exit(code)) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		asGiven,
+		byteStrings,
+		helpTexts,
 	)
 	if err != nil {
 		panic(err) // a mistake in the tags above
 	}
-	streams = withDoors(streams)
+	streams = withSafeWriters(streams)
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
@@ -86,7 +87,7 @@ func Main(args []string, streams Streams) (code int) {
 		fmt.Fprintf(streams.Err, "kleinbild: %s (see kleinbild --help)\n", oneLine(withRange(err)))
 		return exitUsage
 	}
-	ctx, stop := untilToldToEnd(context.Background())
+	ctx, stop := untilSignal(context.Background())
 	defer stop()
 	streams.In = newInterruptible(ctx, streams.In)
 	e := newEnding()
@@ -108,7 +109,7 @@ func Main(args []string, streams Streams) (code int) {
 	return exitFailure
 }
 
-// withRange adds to the parser's error about a number what the flag takes.
+// withRange adds the values that a flag takes to the parser's error about the flag.
 func withRange(err error) error {
 	for flag, want := range map[string]string{
 		"--seed": inference.FieldSeed.Want(), "--steps": inference.FieldSteps.Want(),
@@ -122,7 +123,7 @@ func withRange(err error) error {
 	return err
 }
 
-// withFlag adds to an error of the engine the flag that helps.
+// withFlag adds the flag that avoids it to an error of the engine.
 func withFlag(err error) error {
 	switch {
 	case errors.Is(err, inference.ErrNoCUDA):
@@ -133,7 +134,7 @@ func withFlag(err error) error {
 	return err
 }
 
-// oneLine puts an error of several causes on one line.
+// oneLine returns the text of an error in plain words, on one line even if it has several causes.
 func oneLine(err error) string {
 	return plain.Printable(strings.ReplaceAll(plain.Text(err), "\n", "; "))
 }

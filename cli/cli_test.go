@@ -22,7 +22,8 @@ import (
 	"kleinbild/inference/picture"
 )
 
-// asProgram makes the test binary behave as the program, for tests that need a process of their own.
+// asProgram is an environment variable that makes the test binary behave as the program, for tests that need a process
+// of their own.
 const asProgram = "KLEINBILD_TEST_AS_PROGRAM"
 
 // tiny writes the tiny checkpoints once for all tests.
@@ -42,7 +43,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
 		os.Exit(Main(os.Args[1:], Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
 	}
-	// The user's own data is not the tests'.
+	// The tests must not use the user's own data.
 	home, err := os.MkdirTemp("", "kleinbild-cli-home-")
 	if err != nil {
 		panic(err)
@@ -66,22 +67,24 @@ func model(t testing.TB, name string) string {
 	return filepath.Join(dir, name)
 }
 
-// outcome is what a call of Main left.
+// outcome is the exit code and the output of a call of Main.
 type outcome struct {
 	code     int
 	out, err string
 }
 
-// call runs the command line in an empty working directory of the test's own unless it has changed already.
+// call runs the command line. It does so in an empty working directory, unless the test has changed the working
+// directory already.
 func call(in string, args ...string) outcome {
 	var out, stderr bytes.Buffer
 	code := Main(args, Streams{In: strings.NewReader(in), Out: &out, Err: &stderr})
 	return outcome{code, out.String(), stderr.String()}
 }
 
-// small are the flags of a picture that takes a fraction of a second.
+// small returns flags for a picture that takes a fraction of a second.
 func small(t testing.TB, more ...string) []string {
-	return append([]string{"generate", "-m", model(t, "distilled"), "--precision", "float32", "--size", "64x64", "--steps", "1"}, more...)
+	return append([]string{"generate", "-m", model(t, "distilled"), "--precision", "float32", "--size", "64x64",
+		"--steps", "1"}, more...)
 }
 
 func mustMake(t *testing.T, args ...string) outcome {
@@ -109,7 +112,7 @@ func writeFile(t *testing.T, path, text string) {
 	}
 }
 
-// names lists what lies in the working directory.
+// names lists the files in the working directory.
 func names(t *testing.T) []string {
 	t.Helper()
 	list, err := os.ReadDir(".")
@@ -123,7 +126,7 @@ func names(t *testing.T) []string {
 	return all
 }
 
-// writePicture makes a reference of width × height pixels.
+// writePicture writes a reference of width × height pixels.
 func writePicture(t *testing.T, path string, width, height int) {
 	t.Helper()
 	img := image.NewRGBA(image.Rect(0, 0, width, height))
@@ -139,7 +142,7 @@ func writePicture(t *testing.T, path string, width, height int) {
 	writeFile(t, path, data.String())
 }
 
-// errorLine checks that all a command said is one line of the program's and returns it.
+// errorLine checks that standard error is one line that begins with the name of the program, and returns it.
 func errorLine(t *testing.T, got outcome) string {
 	t.Helper()
 	line, rest, _ := strings.Cut(got.err, "\n")
@@ -155,7 +158,7 @@ func TestGenerateOutput(t *testing.T) {
 	if got.out != "fox.png\n" {
 		t.Errorf("standard output %q, want the path alone", got.out)
 	}
-	// No terminal: lines, no bar and no control characters.
+	// Without a terminal there are lines of text, no bar and no control characters.
 	for _, want := range []string{"seed 7: prompt\n", "seed 7: step 1/1", "seed 7: decode\n"} {
 		if !strings.Contains(got.err, want) {
 			t.Errorf("progress lacks %q:\n%s", want, got.err)
@@ -164,7 +167,8 @@ func TestGenerateOutput(t *testing.T) {
 	if strings.ContainsAny(got.err, "\r\x1b") {
 		t.Errorf("control characters in %q", got.err)
 	}
-	if img, err := png.Decode(bytes.NewReader(readFile(t, "fox.png"))); err != nil || img.Bounds() != image.Rect(0, 0, 64, 64) {
+	if img, err := png.Decode(bytes.NewReader(readFile(t, "fox.png"))); err != nil ||
+		img.Bounds() != image.Rect(0, 0, 64, 64) {
 		t.Errorf("fox.png: %v %v", img, err)
 	}
 
@@ -178,7 +182,8 @@ func TestGenerateOutput(t *testing.T) {
 	if err := json.Unmarshal([]byte(got.out), &rep); err != nil || strings.Count(got.out, "\n") != 1 {
 		t.Fatalf("%q: %v, want one line of JSON", got.out, err)
 	}
-	if rep.Path != "again.png" || rep.Workflow != "t2i" || rep.Prompt != "a red fox" || rep.Version != Version || rep.Seed != 7 || rep.Seconds <= 0 || len(rep.Stages) != 3 {
+	if rep.Path != "again.png" || rep.Workflow != "t2i" || rep.Prompt != "a red fox" || rep.Version != Version ||
+		rep.Seed != 7 || rep.Seconds <= 0 || len(rep.Stages) != 3 {
 		t.Errorf("report %+v", rep)
 	}
 	if !bytes.Equal(readFile(t, "fox.png"), readFile(t, "again.png")) {
@@ -197,7 +202,8 @@ func TestGenerateNames(t *testing.T) {
 		{"numbered where that exists", []string{"-s", "5"}, "kleinbild-5-2.png\n"},
 		{"seeds count up", []string{"-s", "5", "-n", "2"}, "kleinbild-5-3.png\nkleinbild-6.png\n"},
 		{"a name for several", []string{"-s", "8", "-n", "2", "-o", "a.b.png"}, "a.b-8.png\na.b-9.png\n"},
-		{"the last seed and the first", []string{"-s", "18446744073709551615", "-n", "2"}, "kleinbild-18446744073709551615.png\nkleinbild-0.png\n"},
+		{"the last seed and the first", []string{"-s", "18446744073709551615", "-n", "2"},
+			"kleinbild-18446744073709551615.png\nkleinbild-0.png\n"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			if got := mustMake(t, small(t, append([]string{"-p", "x"}, row.args...)...)...); got.out != row.want {
@@ -205,7 +211,8 @@ func TestGenerateNames(t *testing.T) {
 			}
 		})
 	}
-	if !bytes.Equal(readFile(t, "kleinbild-5.png"), readFile(t, "kleinbild-5-3.png")) || bytes.Equal(readFile(t, "kleinbild-5.png"), readFile(t, "kleinbild-6.png")) {
+	if !bytes.Equal(readFile(t, "kleinbild-5.png"), readFile(t, "kleinbild-5-3.png")) ||
+		bytes.Equal(readFile(t, "kleinbild-5.png"), readFile(t, "kleinbild-6.png")) {
 		t.Error("a seed does not decide the picture")
 	}
 }
@@ -244,7 +251,7 @@ func TestGenerateSizes(t *testing.T) {
 	t.Chdir(t.TempDir())
 	writePicture(t, "a.png", 100, 70)
 	writePicture(t, "b.png", 64, 128)
-	// Of a model for pictures of 128 pixels, whose shapes are small.
+	// These are the shapes of a model for pictures of 128 pixels, which are small.
 	spec := synthetic.TinyDistilled()
 	spec.VAE.SampleSize = 128
 	if err := synthetic.WriteTiny("m128", spec); err != nil {
@@ -285,8 +292,10 @@ func TestUsage(t *testing.T) {
 		{"unknown command", "frob", []string{"frob"}},
 		{"unknown flag", "generate -p x --frob", []string{"--frob"}},
 		{"no prompt", "generate", []string{"-p TEXT", "--like"}},
-		{"aspect", "generate -p x -a sqare", []string{`"sqare"`, "square, landscape, portrait, photo, photo_v, standard, standard_v, wide, match"}},
-		{"match without a reference", "generate -p x -a match", []string{"-i", "found none, want at least one to match the size of"}},
+		{"aspect", "generate -p x -a sqare", []string{`"sqare"`,
+			"square, landscape, portrait, photo, photo_v, standard, standard_v, wide, match"}},
+		{"match without a reference", "generate -p x -a match",
+			[]string{"-i", "found none, want at least one to match the size of"}},
 		{"size", "generate -p x --size 65x64", []string{"65", "a multiple of 16 from 64 to 2048", "nearest size is 64x64"}},
 		{"size no size", "generate -p x --size big", []string{`"big"`, "WIDTHxHEIGHT"}},
 		{"size and aspect", "generate -p x --size 64x64 -a wide", []string{"--size", "an aspect ratio as well"}},
@@ -309,9 +318,11 @@ func TestUsage(t *testing.T) {
 		{"precision", "generate -p x --precision fp16", []string{`"fp16"`, "auto, float32 or bf16"}},
 		{"device", "generate -p x --device gpu", []string{`"gpu"`, "auto, cpu or cuda"}},
 		{"variant", "generate -p x --variant turbo", []string{`"turbo"`, "distilled or base"}},
-		{"five pictures", "generate -p x -i ref.png -i ref.png -i ref.png -i ref.png -i ref.png", []string{"5 reference pictures", "at most 4"}},
+		{"five pictures", "generate -p x -i ref.png -i ref.png -i ref.png -i ref.png -i ref.png",
+			[]string{"5 reference pictures", "at most 4"}},
 		{"output is a reference", "generate -p x -i ref.png -o ./ref.png", []string{"ref.png", "not overwritten"}},
-		{"one of several outputs is a reference", "generate -p x -i ref-3.png -s 2 -n 2 -o ref.png", []string{"ref-3.png", "not overwritten"}},
+		{"one of several outputs is a reference", "generate -p x -i ref-3.png -s 2 -n 2 -o ref.png",
+			[]string{"ref-3.png", "not overwritten"}},
 		{"several pictures on standard output", "generate -p x -o - -n 2", []string{"-o -", "one picture"}},
 		{"picture and JSON on standard output", "generate -p x -o - --json", []string{"-o -", "--json"}},
 		{"tokens without a prompt", "tokens", []string{"-p TEXT", "--json"}},
@@ -372,7 +383,8 @@ func TestFailuresBeforeComputing(t *testing.T) {
 		{"model missing", "-m gone", []string{"model: gone: does not exist"}},
 		{"model a text", "-m text.png -o old.png", []string{"text.png"}},
 		{"model an empty folder", "-m folder", []string{"folder", "model_index.json"}},
-		{"model one file of three", "-m " + filepath.Join(model(t, "single"), "flux2-vae.safetensors"), []string{"no transformer among"}},
+		{"model one file of three", "-m " + filepath.Join(model(t, "single"), "flux2-vae.safetensors"),
+			[]string{"no transformer among"}},
 		{"GPU", "--device cuda", []string{"--device cpu"}},
 		{"float32 on a GPU", "--device sim --precision float32", []string{"device sim: it computes in bf16", "--device cpu"}},
 	} {

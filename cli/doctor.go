@@ -45,7 +45,7 @@ func (c doctorCommand) Run(ctx context.Context, s Streams) error {
 	}
 	rows = nil
 	for _, m := range here {
-		if m.Size > 0 { // it opens
+		if m.Size > 0 { // the size is 0 if the model cannot be opened
 			rows = append(rows, [2]string{"found", fmt.Sprintf("%s (%s)", m.Name, m.Path)})
 		}
 	}
@@ -68,7 +68,7 @@ func (c doctorCommand) Run(ctx context.Context, s Streams) error {
 	rows = nil
 	if info.Missing != nil {
 		for _, p := range info.Missing.Tried {
-			if p.Empty() { // the others are listed above
+			if p.Empty() { // places with something that cannot be used are listed above
 				rows = append(rows, [2]string{"no model in", p.Where + " (" + p.Reason + ")"})
 			}
 		}
@@ -90,7 +90,7 @@ func (c doctorCommand) Run(ctx context.Context, s Streams) error {
 	return printRows(s.Out, rows)
 }
 
-// processorRate is a line about one way to multiply.
+// processorRate returns a line about one path of the processor.
 func processorRate(r inference.ProcessorRate) string {
 	format, used := "float32", ""
 	if r.BF16 {
@@ -110,7 +110,8 @@ func printRows(w io.Writer, rows [][2]string) error {
 	return printTable(w, table)
 }
 
-// printTable aligns columns.
+// printTable prints rows with aligned columns. It changes the cells of rows: characters that drive a terminal are
+// replaced.
 func printTable(w io.Writer, rows [][]string) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, r := range rows {
@@ -122,7 +123,8 @@ func printTable(w io.Writer, rows [][]string) error {
 	return t.Flush()
 }
 
-// comfortableBytes is the 14 GB that are read of the 4B model's files, and its working memory.
+// comfortableBytes is the memory with which the 4B model is not read from disk again in every step: 14 GB of weights,
+// and the working memory.
 const comfortableBytes = 18 << 30
 
 func memory() string {
@@ -132,12 +134,12 @@ func memory() string {
 	}
 	text := fmt.Sprintf("%.1f GB, %.1f GB free", float64(m.Total)/1e9, float64(m.Available)/1e9)
 	if m.Total < comfortableBytes {
-		text += "; too little for the 4B model's 14 GB, which are then read from disk in every step: slow, but it works"
+		text += "; too little for the 14 GB of the 4B model, which are then read from disk in every step: slow, but it works"
 	}
 	return text
 }
 
-// graphicsMemory says how much memory a picture of the default size needs.
+// graphicsMemory returns how much graphics memory a picture of the default size needs, as text.
 func graphicsMemory(e *inference.Engine) (string, error) {
 	req, err := inference.Ask{}.Resolve(e.Info())
 	if err != nil {
@@ -147,7 +149,7 @@ func graphicsMemory(e *inference.Engine) (string, error) {
 	return fmt.Sprintf("%v of graphics memory for %v", p, req.Size()), err
 }
 
-// driver says what launches kernels there.
+// driver returns a sentence about the package that launches kernels on the graphics card.
 func driver() string {
 	name, err := inference.Driver()
 	if err != nil {
@@ -156,7 +158,7 @@ func driver() string {
 	return "kernels are launched through " + name
 }
 
-// graphics describes what --device cuda would use.
+// graphics describes the graphics card that --device cuda would use, or says why there is none.
 func graphics() string {
 	card, err := inference.Graphics()
 	if err != nil {

@@ -9,21 +9,21 @@ import (
 	"time"
 )
 
-// endSignals tell the program to end: Ctrl+C, a service manager, a terminal that was closed. Windows reports a closed
-// console, the end of the session and a shutdown as SIGTERM.
+// endSignals are the signals that tell the program to end. They come from Ctrl+C, a service manager, or a terminal that
+// was closed. Go reports a closed console, a logoff and a shutdown of Windows as SIGTERM.
 var endSignals = []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP}
 
-// untilToldToEnd returns a context that ends with the first of endSignals. The first one asks politely; from then on the
-// system's own handling is back, and a second one ends the process. A signal that the program was started to ignore, as by
+// untilSignal returns a context that ends with the first of endSignals. After that the system handles the signals as
+// usual, so that a second one ends the process at once. A signal that was ignored when the program started, as with
 // nohup, stays ignored.
-func untilToldToEnd(parent context.Context) (context.Context, context.CancelFunc) {
+func untilSignal(parent context.Context) (context.Context, context.CancelFunc) {
 	var heard []os.Signal
 	for _, s := range endSignals {
 		if !signal.Ignored(s) {
 			heard = append(heard, s)
 		}
 	}
-	if len(heard) == 0 { // of none, NotifyContext would hear all signals
+	if len(heard) == 0 { // without arguments NotifyContext would listen to all signals
 		return context.WithCancel(parent)
 	}
 	ctx, stop := signal.NotifyContext(parent, heard...)
@@ -31,9 +31,9 @@ func untilToldToEnd(parent context.Context) (context.Context, context.CancelFunc
 	return ctx, stop
 }
 
-// endWithin is what a command has to tidy up in once it is told to end. Most need a few milliseconds. What the system does
-// not let go of, such as a file on a network drive that hangs, or output that nobody takes, is left behind: the end of the
-// process lets go of it.
+// endWithin is how long a command may take to clean up after the first signal. Most commands take a few milliseconds.
+// If a system call does not return, such as reading a file on a network drive that hangs or writing to a pipe that
+// nobody reads, the program does not wait for it: the end of the process also ends the call.
 const endWithin = time.Second
 
 // ending bounds the time between the signal and the end of the process, so that a second signal is never needed.
@@ -45,10 +45,11 @@ func newEnding() *ending {
 	return e
 }
 
-// allow changes the bound.
+// allow sets how long a command may take to end after the first signal.
 func (e *ending) allow(d time.Duration) { e.within.Store(int64(d)) }
 
-// run returns what command returns, or the context's cause where command does not end in time.
+// run calls command and returns its error. If ctx ends and command does not return in time after that, run returns the
+// cause of ctx.
 func (e *ending) run(ctx context.Context, command func() error) error {
 	done := make(chan error, 1)
 	go func() { done <- command() }()

@@ -25,12 +25,12 @@ import (
 	"kleinbild/history"
 )
 
-// endsIn is twice what a program takes from the signal to its end on a machine of one's own: test machines are shared. What
-// waited here before waited for ever, or for most of a minute.
+// endsIn is twice the time that a program may take from the signal to its end. Test machines are shared, so that it may
+// take longer. Without the code under test, these programs would wait for ever, or for most of a minute.
 const endsIn = 4 * time.Second
 
-// hung makes the file at path one of a drive that does not answer: whoever opens it waits, until the test ends or the system
-// breaks the lease after 45 s. opened says that somebody does.
+// hung makes the file at path behave like a file on a drive that does not answer: a program that opens it waits until
+// the test ends, or until the system breaks the lease after 45 s. opened says whether a program is opening the file.
 func hung(t *testing.T, path string) (opened func() bool) {
 	t.Helper()
 	file, err := os.OpenFile(path, os.O_RDWR, 0)
@@ -47,7 +47,7 @@ func hung(t *testing.T, path string) (opened func() bool) {
 	}
 }
 
-// hungModel is a model whose weights lie on a drive that does not answer.
+// hungModel copies a model to dir. Its weights behave like files on a drive that does not answer.
 func hungModel(t *testing.T, dir string) (path string, opened func() bool) {
 	t.Helper()
 	if err := os.CopyFS(dir, os.DirFS(model(t, "distilled"))); err != nil {
@@ -56,7 +56,7 @@ func hungModel(t *testing.T, dir string) (path string, opened func() bool) {
 	return dir, hung(t, filepath.Join(dir, "vae", "diffusion_pytorch_model.safetensors"))
 }
 
-// told is a program that waits, and is told to end once.
+// told is a process of the program that waits and gets one signal.
 type told struct {
 	*exec.Cmd
 	home   string
@@ -65,7 +65,7 @@ type told struct {
 	server string
 }
 
-// lockedText may be looked at while a program writes it.
+// lockedText is a buffer that a test can read while a program writes to it.
 type lockedText struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -83,7 +83,7 @@ func (l *lockedText) String() string {
 	return l.text.String()
 }
 
-// start runs the program with args in a home of its own.
+// start runs the program with args and a home folder of its own.
 func (p *told) start(t *testing.T, args ...string) {
 	t.Helper()
 	if p.Cmd == nil {
@@ -123,11 +123,12 @@ func (p *told) serve(t *testing.T, args ...string) {
 	p.server = strings.TrimSpace(line)
 }
 
-// draw has a large picture begun on the server, which takes minutes.
+// draw starts a large picture on the server, which takes minutes.
 func (p *told) draw(t *testing.T) {
 	t.Helper()
 	request, err := http.NewRequest("POST", p.server+"/v1/generate", strings.NewReader(
-		"--b\r\nContent-Disposition: form-data; name=prompt\r\n\r\nx\r\n--b\r\nContent-Disposition: form-data; name=width\r\n\r\n2048\r\n"+
+		"--b\r\nContent-Disposition: form-data; name=prompt\r\n\r\nx\r\n"+
+			"--b\r\nContent-Disposition: form-data; name=width\r\n\r\n2048\r\n"+
 			"--b\r\nContent-Disposition: form-data; name=height\r\n\r\n2048\r\n--b--\r\n"))
 	if err != nil {
 		t.Fatal(err)
@@ -147,7 +148,7 @@ func (p *told) draw(t *testing.T) {
 	t.Fatal("the picture is not begun")
 }
 
-// until waits for an event that tells that the program waits.
+// until waits until happened returns true, which shows that the program waits. what names the event.
 func (p *told) until(t *testing.T, what string, happened func() bool) {
 	t.Helper()
 	for end := time.Now().Add(20 * time.Second); !happened(); time.Sleep(5 * time.Millisecond) {
@@ -157,7 +158,7 @@ func (p *told) until(t *testing.T, what string, happened func() bool) {
 	}
 }
 
-// end sends one signal and returns what became of the program.
+// end sends one signal. It returns the state of the program after its end, and how long that took.
 func (p *told) end(t *testing.T, s os.Signal) (state *os.ProcessState, took time.Duration) {
 	t.Helper()
 	begin := time.Now()
@@ -169,9 +170,9 @@ func (p *told) end(t *testing.T, s os.Signal) (state *os.ProcessState, took time
 	return p.ProcessState, time.Since(begin)
 }
 
-// TestOneSignalEnds starts the program, brings it where it waits for what does not come, and sends one signal.
+// TestOneSignalEnds starts the program, makes it wait for something that never comes, and sends one signal.
 func TestOneSignalEnds(t *testing.T) {
-	model(t, "distilled") // it is made once, before the rows
+	model(t, "distilled") // create the model once, before the rows
 	read := func(p *told, least int) func() bool {
 		counter := regexp.MustCompile(`rchar: (\d+)`)
 		return func() bool {
@@ -187,7 +188,7 @@ func TestOneSignalEnds(t *testing.T) {
 	for _, row := range []struct {
 		name   string
 		signal os.Signal
-		begin  func(t *testing.T, p *told) // returns when the program waits
+		begin  func(t *testing.T, p *told) // makes the program wait, and returns then
 		code   int
 	}{
 		{"generate opens weights", syscall.SIGTERM, func(t *testing.T, p *told) {
@@ -244,10 +245,12 @@ func TestOneSignalEnds(t *testing.T) {
 		{"models verify reads 64 GB", syscall.SIGTERM, func(t *testing.T, p *told) {
 			dir := filepath.Join(p.home, ".local", "share", "kleinbild", "models", "m")
 			const size = 64 << 30
-			if err := errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, "w"), nil, 0o644), os.Truncate(filepath.Join(dir, "w"), size)); err != nil {
+			if err := errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, "w"), nil, 0o644),
+				os.Truncate(filepath.Join(dir, "w"), size)); err != nil {
 				t.Fatal(err)
 			}
-			writeFile(t, filepath.Join(dir, "kleinbild.json"), fmt.Sprintf(`{"model":"m","files":[{"path":"w","size":%d,"sha256":"%064d"}]}`, size, 0))
+			writeFile(t, filepath.Join(dir, "kleinbild.json"),
+				fmt.Sprintf(`{"model":"m","files":[{"path":"w","size":%d,"sha256":"%064d"}]}`, size, 0))
 			p.start(t, "models", "verify", "m")
 			p.until(t, "it reads", read(p, 16<<20))
 		}, exitInterrupt},
@@ -307,8 +310,10 @@ func TestOneSignalEnds(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { conn.Close() })
-			fmt.Fprint(conn, "POST /v1/generate HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: 1000\r\n\r\n")
-			if line, err := bufio.NewReader(conn).ReadString('\n'); !strings.Contains(line, " 100 ") { // it reads
+			fmt.Fprint(conn, "POST /v1/generate HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n"+
+				"Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 1000\r\n\r\n")
+			// The server reads the body.
+			if line, err := bufio.NewReader(conn).ReadString('\n'); !strings.Contains(line, " 100 ") {
 				t.Fatalf("%q, %v", line, err)
 			}
 		}, exitOK},
@@ -330,7 +335,7 @@ func TestOneSignalEnds(t *testing.T) {
 	}
 }
 
-// TestSecondSignal: whoever does not want to wait for the picture under way, says so again.
+// TestSecondSignal checks that a second signal ends the program at once, without waiting for the picture under way.
 func TestSecondSignal(t *testing.T) {
 	p := &told{home: t.TempDir()}
 	p.serve(t, "--grace", "1h")
@@ -344,7 +349,7 @@ func TestSecondSignal(t *testing.T) {
 	}
 }
 
-// TestNoHangup: a server that was started with nohup stays when its terminal is closed.
+// TestNoHangup checks that a server that was started with nohup goes on when its terminal is closed.
 func TestNoHangup(t *testing.T) {
 	p := &told{home: t.TempDir()}
 	inner := program(t, "serve", "--no-auth", "--listen", "127.0.0.1:0", "-m", model(t, "distilled"))
@@ -362,12 +367,14 @@ func TestNoHangup(t *testing.T) {
 		response.Body.Close()
 		return response.StatusCode == http.StatusOK
 	})
-	if state, _ := p.end(t, syscall.SIGTERM); state.ExitCode() != exitOK || strings.Count(p.stderr.String(), "shutting down") != 1 {
+	if state, _ := p.end(t, syscall.SIGTERM); state.ExitCode() != exitOK ||
+		strings.Count(p.stderr.String(), "shutting down") != 1 {
 		t.Errorf("%v: %s", state, p.stderr.String())
 	}
 }
 
-// TestLogReaderLeaves: Ctrl+C ends tee before the server has ended; that costs neither the server nor its picture.
+// TestLogReaderLeaves ends the reader of the log before the server, as Ctrl+C ends tee. Neither the server nor its
+// picture may end.
 func TestLogReaderLeaves(t *testing.T) {
 	p := &told{home: t.TempDir()}
 	p.Cmd = program(t, "serve", "--no-auth", "--listen", "127.0.0.1:0", "-m", model(t, "distilled"))
@@ -391,7 +398,7 @@ func TestLogReaderLeaves(t *testing.T) {
 		t.Fatal(err)
 	}
 	reader.Close()
-	for range 2 { // a line of the log each
+	for range 2 { // each request writes a line to the log
 		response, err := http.Get(strings.TrimSpace(line) + "/v1/models")
 		if err != nil {
 			t.Fatal(err)

@@ -15,8 +15,9 @@ import (
 	"kleinbild/models"
 )
 
-// TestListDoctorAndWindowAgree puts a model into linked folders of ComfyUI and one into the hub's cache, beside things that are
-// broken: models list, doctor and the window's list (models.List) find the same, and -m takes every name.
+// TestListDoctorAndWindowAgree puts a model into linked folders of ComfyUI and one into the hub's cache, beside folders
+// that hold no usable model. models list, doctor and the window's list (models.List) must show the same models, and -m
+// must accept every name.
 func TestListDoctorAndWindowAgree(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("HOME", dir)
@@ -30,13 +31,15 @@ func TestListDoctorAndWindowAgree(t *testing.T) {
 
 	comfyUI, store, single := filepath.Join(dir, "ComfyUI"), filepath.Join(dir, "store"), model(t, "single")
 	for folder, file := range map[string]string{
-		"diffusion_models": "flux-2-klein-4b.safetensors", "text_encoders": "qwen_3_4b.safetensors", "vae": "flux2-vae.safetensors",
+		"diffusion_models": "flux-2-klein-4b.safetensors", "text_encoders": "qwen_3_4b.safetensors",
+		"vae": "flux2-vae.safetensors",
 	} {
 		if err := os.MkdirAll(filepath.Join(store, folder), 0o755); err != nil {
 			t.Fatal(err)
 		}
 		writeFile(t, filepath.Join(store, folder, file), string(readFile(t, filepath.Join(single, file))))
-		if err := errors.Join(os.MkdirAll(filepath.Join(comfyUI, "models"), 0o755), os.Symlink(filepath.Join(store, folder), filepath.Join(comfyUI, "models", folder))); err != nil {
+		if err := errors.Join(os.MkdirAll(filepath.Join(comfyUI, "models"), 0o755),
+			os.Symlink(filepath.Join(store, folder), filepath.Join(comfyUI, "models", folder))); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -46,8 +49,10 @@ func TestListDoctorAndWindowAgree(t *testing.T) {
 	hub := filepath.Join(dir, ".cache", "huggingface", "hub")
 	snapshot := filepath.Join(hub, "models--black-forest-labs--FLUX.2-klein-4B", "snapshots", "abc")
 	broken := filepath.Join(hub, "models--black-forest-labs--FLUX.2-klein-9B", "snapshots", "def")
-	err := errors.Join(os.Symlink(filepath.Join(dir, "nothing"), gone), os.CopyFS(snapshot, os.DirFS(model(t, "distilled"))),
-		os.CopyFS(broken, os.DirFS(model(t, "distilled"))), os.Remove(filepath.Join(broken, "vae", "diffusion_pytorch_model.safetensors")))
+	err := errors.Join(os.Symlink(filepath.Join(dir, "nothing"), gone),
+		os.CopyFS(snapshot, os.DirFS(model(t, "distilled"))),
+		os.CopyFS(broken, os.DirFS(model(t, "distilled"))), os.Remove(filepath.Join(broken, "vae",
+			"diffusion_pytorch_model.safetensors")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +68,8 @@ func TestListDoctorAndWindowAgree(t *testing.T) {
 			listed = append(listed, r.Name+" ("+r.Path+")")
 		}
 	}
-	if len(listed) != 2 || !strings.HasPrefix(listed[0], "FLUX.2-klein-4B ("+snapshot) || !strings.HasPrefix(listed[1], "flux-2-klein-4b ("+comfyUI) {
+	if len(listed) != 2 || !strings.HasPrefix(listed[0], "FLUX.2-klein-4B ("+snapshot) ||
+		!strings.HasPrefix(listed[1], "flux-2-klein-4b ("+comfyUI) {
 		t.Fatalf("listed %q", listed)
 	}
 	doctor := mustMake(t, "doctor")
@@ -84,7 +90,8 @@ func TestListDoctorAndWindowAgree(t *testing.T) {
 		}
 	}
 	for _, text := range []string{list.err, doctor.out} {
-		if !strings.Contains(text, gone) || !strings.Contains(text, "is a link without a target") || !strings.Contains(text, broken) {
+		if !strings.Contains(text, gone) || !strings.Contains(text, "is a link without a target") ||
+			!strings.Contains(text, broken) {
 			t.Errorf("what was passed over is not said:\n%s", text)
 		}
 	}
@@ -92,8 +99,10 @@ func TestListDoctorAndWindowAgree(t *testing.T) {
 		t.Errorf("doctor uses another model than the first one listed:\n%s", doctor.out)
 	}
 	for name, path := range map[string]string{
-		"FLUX.2-klein-4B": snapshot, "black-forest-labs/FLUX.2-klein-4B": snapshot, "flux-2-klein-4b": filepath.Join(comfyUI, "models", "diffusion_models"),
-		"~/.cache/huggingface/hub/models--black-forest-labs--FLUX.2-klein-4B": filepath.Dir(filepath.Dir(snapshot)), "~/ComfyUI": comfyUI,
+		"FLUX.2-klein-4B": snapshot, "black-forest-labs/FLUX.2-klein-4B": snapshot,
+		"flux-2-klein-4b": filepath.Join(comfyUI, "models", "diffusion_models"),
+		"~/.cache/huggingface/hub/models--black-forest-labs--FLUX.2-klein-4B": filepath.Dir(filepath.Dir(snapshot)),
+		"~/ComfyUI": comfyUI,
 	} {
 		if got := mustMake(t, "doctor", "-m", name); !strings.Contains(got.out, path) {
 			t.Errorf("-m %s does not lead to %s:\n%s", name, path, got.out)

@@ -13,13 +13,13 @@ import (
 	"kleinbild/inference/picture"
 )
 
-// modelFlags choose a model and the device that computes.
+// modelFlags are the flags that choose the model and the device.
 type modelFlags struct {
-	Model             string `short:"m" placeholder:"MODEL" help:"A folder, files or folders separated by commas, a name that models list shows, an id of the hub (OWNER/NAME) in its cache, or demo for the built-in toy. Default: $$KLEINBILD_MODEL, then the usual places."`
-	Variant           string `placeholder:"NAME" help:"distilled or base, where the files do not tell."`
-	Device            string `default:"auto" placeholder:"NAME" help:"auto, cpu or cuda; sim is cuda in software, for tests."`
-	Precision         string `placeholder:"NAME" help:"auto, float32 (exact) or bf16 (as models usually run). Default: auto."`
-	MaxSequenceLength *int   `placeholder:"N" help:"Text tokens, at most the model's 512."`
+	Model             string `short:"m" placeholder:"MODEL" help:"${model_help}"`
+	Variant           string `placeholder:"NAME" help:"distilled or base, if the files do not say it."`
+	Device            string `default:"auto" placeholder:"NAME" help:"${device_help}"`
+	Precision         string `placeholder:"NAME" help:"${precision_help}"`
+	MaxSequenceLength *int   `placeholder:"N" help:"How many tokens of text the model reads, at most 512."`
 }
 
 // maxCount bounds --count.
@@ -70,41 +70,42 @@ func (f modelFlags) options() (inference.Options, error) {
 
 type generateCommand struct {
 	Prompt   *string    `short:"p" placeholder:"TEXT" help:"What to draw; - reads it from standard input."`
-	Image    []string   `short:"i" placeholder:"FILE" sep:"none" help:"A reference picture; up to four, in order."`
-	Aspect   string     `short:"a" placeholder:"NAME" help:"square, landscape (default), portrait, photo, photo_v, standard, standard_v, wide, a ratio such as 16:9 for the nearest of them, or match for the size of image 1."`
-	Size     string     `placeholder:"WxH" help:"Exact size: multiples of 16, 64 to 2048 a side."`
-	Seed     numberFlag `short:"s" placeholder:"N" help:"The same seed gives the same picture; -1 is random. Default: random."`
-	Count    int        `short:"n" default:"1" placeholder:"N" help:"How many pictures, with seeds counting up."`
-	Steps    numberFlag `placeholder:"N" help:"Default: 4 for distilled models, 50 for base models."`
-	Guidance numberFlag `placeholder:"X" help:"Base models only. Default: 4; 1 is none."`
-	Like     string     `placeholder:"FILE" help:"Repeat a picture made by Kleinbild; other flags change what they name."`
-	Output   string     `short:"o" placeholder:"FILE" help:"Where to write the picture: .png, .jpg, .webp, or - for a PNG on standard output. Default: kleinbild-SEED.png, numbered where that exists."`
+	Image    []string   `short:"i" placeholder:"FILE" sep:"none" help:"${image_help}"`
+	Aspect   string     `short:"a" placeholder:"NAME" help:"${aspect_help}"`
+	Size     string     `placeholder:"WxH" help:"Exact size: each side a multiple of 16 from 64 to 2048."`
+	Seed     numberFlag `short:"s" placeholder:"N" help:"${seed_help}"`
+	Count    int        `short:"n" default:"1" placeholder:"N" help:"${count_help}"`
+	Steps    numberFlag `placeholder:"N" help:"The number of steps. Default: 4 for distilled models, 50 for base models."`
+	Guidance numberFlag `placeholder:"X" help:"The strength of guidance, for base models only. Default: 4; 1 means none."`
+	Like     string     `placeholder:"FILE" help:"${like_help}"`
+	Output   string     `short:"o" placeholder:"FILE" help:"${output_help}"`
 	JSON     bool       `name:"json" help:"Print a JSON object for each picture instead of its path."`
-	Noise    string     `placeholder:"FILE" help:"Start from the tensor called noise of a safetensors file (for tests)."`
+	Noise    string     `placeholder:"FILE" help:"${noise_help}"`
 	modelFlags
 }
 
-// job is what generate was asked to do. All of it is checked before the model is opened.
-type job struct {
+// batch is the set of pictures that one call of generate makes. They differ only in their seeds. Everything is checked
+// before the model is opened.
+type batch struct {
 	options inference.Options
 	checked inference.Checked
-	request inference.Request // once the model is open
-	like    *picture.Metadata // of the picture to repeat, nil if there is none
-	seeds   []uint64
-	output  string
-	notes   []string // for standard error, once nothing is wrong
+	request inference.Request // set when the model is open; the seed changes from picture to picture
+	like    *picture.Metadata // the metadata of the picture of --like, nil if there is none
+	seeds   []uint64          // one for each picture
+	output  string            // the value of --output
+	notes   []string          // printed to standard error when all checks have passed
 }
 
 func (c *generateCommand) Run(ctx context.Context, s Streams) error {
-	j, err := c.settle(ctx, s)
+	b, err := c.prepare(ctx, s)
 	if err != nil {
 		return err
 	}
-	if err := j.checkOutputs(); err != nil {
+	if err := b.checkOutputs(); err != nil {
 		return err
 	}
 	start := time.Now()
-	engine, err := inference.Open(ctx, j.options)
+	engine, err := inference.Open(ctx, b.options)
 	if err != nil {
 		return err
 	}
@@ -116,45 +117,45 @@ func (c *generateCommand) Run(ctx context.Context, s Streams) error {
 	for _, notice := range info.Notices {
 		fmt.Fprintln(s.Err, "note:", notice)
 	}
-	for _, note := range j.notes {
+	for _, note := range b.notes {
 		fmt.Fprintln(s.Err, "note:", note)
 	}
-	j.compare(s.Err, info)
-	if c.Guidance != "" && j.checked.Guidance() > inference.NoGuidance && info.Variant == inference.Distilled {
-		fmt.Fprintln(s.Err, "note: a distilled model knows no guidance: --guidance changes nothing")
+	b.compare(s.Err, info)
+	if c.Guidance != "" && b.checked.Guidance() > inference.NoGuidance && info.Variant == inference.Distilled {
+		fmt.Fprintln(s.Err, "note: a distilled model does not use guidance: --guidance has no effect")
 	}
-	if err := c.resolve(j, info); err != nil {
+	if err := c.resolve(b, info); err != nil {
 		return err
 	}
-	for i, p := range j.preparations(info.NativeSize) {
+	for i, p := range b.preparations(info.NativeSize) {
 		if p.Changed() {
 			fmt.Fprintf(s.Err, "note: image %d: %s\n", i+1, p)
 		}
 	}
 	opened, memory := time.Since(start), ""
-	if p, err := engine.Plan(j.request); err == nil {
+	if p, err := engine.Plan(b.request); err == nil {
 		memory = fmt.Sprintf(", %v of graphics memory", p)
 	}
 	fmt.Fprintf(s.Err, "%s (%s, %s) on %s, %s%s; %v, %s, opened in %.2f s\n",
 		info.Model, info.Family, info.Variant, info.Device, info.Precision, memory,
-		j.request.Size(), inference.WorkflowOf(len(j.request.References())), opened.Seconds())
-	for i, seed := range j.seeds {
-		j.request = j.request.WithSeed(seed)
-		if err := c.one(ctx, s, engine, j, i); err != nil {
+		b.request.Size(), inference.WorkflowOf(len(b.request.References())), opened.Seconds())
+	for i, seed := range b.seeds {
+		b.request = b.request.WithSeed(seed)
+		if err := c.makeOne(ctx, s, engine, b, i); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// maxCutShown is how many bytes of a prompt's cut-off end are quoted; the tokens command shows all of it.
+// maxCutShown is how many bytes of the part of a prompt that is cut off are quoted. The tokens command shows all of it.
 const maxCutShown = 80
 
-// one makes and writes one picture.
-func (c *generateCommand) one(ctx context.Context, s Streams, engine *inference.Engine, j *job, i int) error {
+// makeOne makes and writes picture i of b.
+func (c *generateCommand) makeOne(ctx context.Context, s Streams, engine *inference.Engine, b *batch, i int) error {
 	start := time.Now()
-	display := newProgress(s.Err, fmt.Sprintf("picture %d/%d, seed %d", i+1, len(j.seeds), j.request.Seed()))
-	result, err := engine.Generate(ctx, j.request, display.update)
+	display := newProgress(s.Err, fmt.Sprintf("picture %d/%d, seed %d", i+1, len(b.seeds), b.request.Seed()))
+	result, err := engine.Generate(ctx, b.request, display.update)
 	display.finish()
 	if err != nil {
 		return err
@@ -165,7 +166,7 @@ func (c *generateCommand) one(ctx context.Context, s Streams, engine *inference.
 	}
 	meta := result.Metadata
 	meta.Version = Version
-	path, failed, err := j.write(behind(s.Out), result.Image, meta)
+	path, failed, err := b.write(unwrap(s.Out), result.Image, meta)
 	if err != nil {
 		return err
 	}
@@ -174,8 +175,8 @@ func (c *generateCommand) one(ctx context.Context, s Streams, engine *inference.
 	}
 	if i == 0 {
 		if err := history.At(HistoryFile(), nil).Remember(meta.References); err != nil {
-			fmt.Fprintf(s.Err, "note: the places of the references could not be remembered, "+
-				"so that --like will look beside the picture: %s\n", oneLine(err))
+			fmt.Fprintf(s.Err, "note: the paths of the references could not be remembered, "+
+				"so that --like will look for them beside the picture: %s\n", oneLine(err))
 		}
 	}
 	var stages []string
@@ -183,11 +184,12 @@ func (c *generateCommand) one(ctx context.Context, s Streams, engine *inference.
 		stages = append(stages, fmt.Sprintf("%s %.2f s", t.Stage, t.Duration.Seconds()))
 	}
 	fmt.Fprintf(s.Err, "seed %d: %.2f s (%s)\n", meta.Seed, time.Since(start).Seconds(), strings.Join(stages, ", "))
-	if j.output == standardOutput {
+	if b.output == standardOutput {
 		return failed // standard output holds the picture and nothing else
 	}
 	if c.JSON {
-		err = writeJSON(s.Out, newReport(path, result, time.Since(start), j.preparations(engine.Info().NativeSize)), "")
+		prepared := b.preparations(engine.Info().NativeSize)
+		err = writeJSON(s.Out, newReport(path, result, time.Since(start), prepared), "")
 	} else {
 		err = s.result(path)
 	}
@@ -197,40 +199,41 @@ func (c *generateCommand) one(ctx context.Context, s Streams, engine *inference.
 	return err
 }
 
-// settle reads the arguments, checks them and reads the references.
-func (c *generateCommand) settle(ctx context.Context, s Streams) (*job, error) {
-	j := &job{output: c.Output}
-	if err := c.readLike(j); err != nil {
+// prepare checks the arguments and reads the references.
+func (c *generateCommand) prepare(ctx context.Context, s Streams) (*batch, error) {
+	b := &batch{output: c.Output}
+	if err := c.readLike(b); err != nil {
 		return nil, err
 	}
-	if err := c.checkStandardOutput(behind(s.Out)); err != nil {
+	if err := c.checkStandardOutput(unwrap(s.Out)); err != nil {
 		return nil, err
 	}
 	var err error
-	if j.options, err = c.modelFlags.options(); err != nil {
+	if b.options, err = c.modelFlags.options(); err != nil {
 		return nil, err
 	}
 	if c.Count < 1 || c.Count > maxCount {
 		return nil, usagef("--count %d, want %s", c.Count, countRange)
 	}
-	ask, err := c.ask(j, s.In)
+	ask, err := c.ask(b, s.In)
 	if err == nil {
-		j.checked, err = ask.Check()
+		b.checked, err = ask.Check()
 	}
 	if err != nil {
-		return nil, c.refuse(err)
+		return nil, c.withOrigin(err)
 	}
 	for i := range uint64(c.Count) {
-		j.seeds = append(j.seeds, j.checked.Seed()+i)
+		b.seeds = append(b.seeds, b.checked.Seed()+i)
 	}
-	if j.checked, err = j.checked.Read(ctx, inference.ReadAtOnce); err != nil {
+	if b.checked, err = b.checked.Read(ctx, inference.ReadAtOnce); err != nil {
 		return nil, err
 	}
-	return j, c.checkOverwriting(j)
+	return b, c.checkOverwriting(b)
 }
 
-// readLike reads the picture of --like. Flags that are not given take its values.
-func (c *generateCommand) readLike(j *job) error {
+// readLike reads the metadata of the picture of --like, and sets the flags of the engine that are not given to its
+// values.
+func (c *generateCommand) readLike(b *batch) error {
 	if c.Like == "" {
 		return nil
 	}
@@ -243,7 +246,7 @@ func (c *generateCommand) readLike(j *job) error {
 	if err != nil {
 		return err
 	}
-	j.like = &meta
+	b.like = &meta
 	if c.Precision == "" {
 		c.Precision = meta.Precision
 	}
@@ -257,25 +260,26 @@ func (c *generateCommand) readLike(j *job) error {
 }
 
 // resolve makes the request for the model that info describes.
-func (c *generateCommand) resolve(j *job, info inference.Info) (err error) {
-	if j.request, err = j.checked.Resolve(info); err != nil {
-		return c.refuse(err)
+func (c *generateCommand) resolve(b *batch, info inference.Info) (err error) {
+	if b.request, err = b.checked.Resolve(info); err != nil {
+		return c.withOrigin(err)
 	}
-	if j.like == nil || c.Aspect != "" || c.Size != "" {
+	if b.like == nil || c.Aspect != "" || c.Size != "" {
 		return nil
 	}
-	if want := sizeOf(*j.like); j.request.Size() != want { // it is beyond the limits, and no match of image 1 either
+	// repeat takes a size beyond the limits for the size of image 1. If it is not that, the picture cannot be repeated.
+	if want := sizeOf(*b.like); b.request.Size() != want {
 		_, err := inference.Ask{Size: &want}.Check()
-		return c.refuse(err)
+		return c.withOrigin(err)
 	}
 	return nil
 }
 
-// checkOverwriting refuses an output that is also a reference.
-func (c *generateCommand) checkOverwriting(j *job) error {
-	for _, seed := range j.seeds {
-		output, exists := j.outputFor(seed)
-		for _, source := range j.checked.References() {
+// checkOverwriting returns an error if an output file is also a reference.
+func (c *generateCommand) checkOverwriting(b *batch) error {
+	for _, seed := range b.seeds {
+		output, exists := b.outputFor(seed)
+		for _, source := range b.checked.References() {
 			if r, ok := source.(inference.Reference); ok && exists == picture.Replace && sameFile(r.Path, output) {
 				return usagef("output %s is also a reference picture; it is not overwritten", output)
 			}
@@ -284,23 +288,23 @@ func (c *generateCommand) checkOverwriting(j *job) error {
 	return nil
 }
 
-// preparations returns what became of each reference for a model whose native picture is native × native pixels.
-func (j *job) preparations(native int) (list []picture.Preparation) {
-	for _, r := range j.request.References() {
+// preparations returns how each reference was changed for a model whose native pictures have native × native pixels.
+func (b *batch) preparations(native int) (list []picture.Preparation) {
+	for _, r := range b.request.References() {
 		list = append(list, r.Preparation(native))
 	}
 	return list
 }
 
-// compare says why the new picture may differ from that of --like.
-func (j *job) compare(w io.Writer, info inference.Info) {
-	if j.like == nil {
+// compare prints a note for each difference because of which the new picture may differ from that of --like.
+func (b *batch) compare(w io.Writer, info inference.Info) {
+	if b.like == nil {
 		return
 	}
 	for _, row := range []struct{ what, then, now string }{
-		{"model", j.like.Model + " " + j.like.ModelDigest, info.Model + " " + info.Digest},
-		{"device", j.like.Device, info.Device},
-		{"version", j.like.Version, Version},
+		{"model", b.like.Model + " " + b.like.ModelDigest, info.Model + " " + info.Digest},
+		{"device", b.like.Device, info.Device},
+		{"version", b.like.Version, Version},
 	} {
 		if row.then != row.now {
 			fmt.Fprintf(w, "note: made with %s %s, now %s: the picture may differ\n", row.what, row.then, row.now)

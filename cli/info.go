@@ -6,7 +6,7 @@ import (
 	"kleinbild/inference/picture"
 )
 
-// Version is the program's, set by the linker in releases.
+// Version is the version of the program. The linker sets it in releases.
 var Version = "0.1.0-dev"
 
 type versionCommand struct{}
@@ -17,7 +17,7 @@ func (versionCommand) Run(s Streams) error {
 }
 
 type infoCommand struct {
-	File string `arg:"" help:"A picture (PNG, JPEG, WebP) made by Kleinbild, or by AUTOMATIC1111, ComfyUI or InvokeAI."`
+	File string `arg:"" help:"${info_file_help}"`
 	JSON bool   `name:"json" help:"Print JSON."`
 }
 
@@ -55,7 +55,7 @@ func (c infoCommand) Run(s Streams) error {
 	return printRows(s.Out, rows)
 }
 
-// foreignReport is the JSON of a picture of another program: what of it means something here.
+// foreignReport is the JSON for a picture of another program. It has the settings that Kleinbild has too.
 type foreignReport struct {
 	Program        string   `json:"program"`
 	Prompt         string   `json:"prompt"`
@@ -69,14 +69,17 @@ type foreignReport struct {
 }
 
 func newForeignReport(o picture.Origin) foreignReport {
-	r := foreignReport{Program: o.Program, Prompt: o.Prompt, NegativePrompt: o.NegativePrompt, Steps: o.Steps, Width: o.Width, Height: o.Height, Notes: o.Notes, Ignored: o.Ignored}
+	r := foreignReport{
+		Program: o.Program, Prompt: o.Prompt, NegativePrompt: o.NegativePrompt, Steps: o.Steps,
+		Width: o.Width, Height: o.Height, Notes: o.Notes, Ignored: o.Ignored,
+	}
 	if o.HasSeed {
 		r.Seed = &o.Seed
 	}
 	return r
 }
 
-// foreignRows has a row for each field that is there, and says what was ignored.
+// foreignRows returns a row for each setting that the picture has, and for each one that was ignored.
 func foreignRows(o picture.Origin) [][2]string {
 	rows := [][2]string{{"program", o.Program}, {"prompt", o.Prompt}}
 	add := func(name, value string, there bool) {

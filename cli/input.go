@@ -5,8 +5,8 @@ import (
 	"io"
 )
 
-// interruptible reads standard input and ends with its context: a read of a terminal or a pipe cannot be broken off, so
-// that it is left behind in a goroutine.
+// interruptible is a reader of standard input whose Read returns when ctx ends. A read of a terminal or a pipe cannot
+// be cancelled, so that each read runs in a goroutine, which is left behind.
 type interruptible struct {
 	ctx  context.Context
 	in   io.Reader
@@ -24,7 +24,7 @@ func newInterruptible(ctx context.Context, in io.Reader) *interruptible {
 
 func (r *interruptible) Read(p []byte) (int, error) {
 	go func() {
-		// p is the caller's again as soon as the context ends.
+		// This goroutine must not write to p, which belongs to the caller again when the context ends.
 		own := make([]byte, len(p))
 		n, err := r.in.Read(own)
 		r.done <- read{own[:n], err}

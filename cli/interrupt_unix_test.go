@@ -18,7 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// program is the command line in a process of its own.
+// program returns a command that runs the command line in a process of its own.
 func program(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	self, err := os.Executable()
@@ -30,11 +30,12 @@ func program(t *testing.T, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// atOnce is a second on a machine of one's own. Test machines are shared, and the runs here would go on for minutes.
+// atOnce is how soon a program must end. It takes less than a second on an idle machine, but test machines are shared.
+// Without the interrupt the runs would take minutes.
 const atOnce = 5 * time.Second
 
-// interrupted starts cmd, sends SIGINT when a line of standard error contains when ("" means after a moment), and
-// returns the exit code, how long the end took, and what it said.
+// interrupted starts cmd and sends SIGINT when a line of standard error contains when, or after a moment if when is "".
+// It returns the exit code, the time from the signal to the end, and the text of standard error.
 func interrupted(t *testing.T, cmd *exec.Cmd, when string) (code int, took time.Duration, said string) {
 	t.Helper()
 	stderr, err := cmd.StderrPipe()
@@ -65,7 +66,7 @@ func interrupted(t *testing.T, cmd *exec.Cmd, when string) (code int, took time.
 	for lines.Scan() {
 		text.WriteString(lines.Text() + "\n")
 	}
-	_ = cmd.Wait() // its code is what counts
+	_ = cmd.Wait() // the exit code is checked below
 	if out.Len() > 0 {
 		t.Errorf("standard output %q", out.String())
 	}
@@ -77,7 +78,8 @@ func TestInterrupt(t *testing.T) {
 	writeFile(t, "old.png", "precious")
 	writePicture(t, "ref.png", 1024, 1024)
 	large := func(more ...string) []string {
-		return append([]string{"generate", "-m", model(t, "distilled"), "-p", "x", "--size", "2048x1024", "-o", "old.png"}, more...)
+		return append([]string{"generate", "-m", model(t, "distilled"), "-p", "x", "--size", "2048x1024", "-o", "old.png"},
+			more...)
 	}
 	before := names(t)
 	for _, row := range []struct {
@@ -87,7 +89,8 @@ func TestInterrupt(t *testing.T) {
 	}{
 		{"references", large("-i", "ref.png"), "references"},
 		{"steps", large(), "steps"},
-		{"between pictures", []string{"generate", "-m", model(t, "distilled"), "-p", "x", "--size", "64x64", "--steps", "1000", "-n", "2", "-o", "old.png"}, "step 3/"},
+		{"between pictures", []string{"generate", "-m", model(t, "distilled"), "-p", "x", "--size", "64x64", "--steps",
+			"1000", "-n", "2", "-o", "old.png"}, "step 3/"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			code, took, said := interrupted(t, program(t, row.args...), row.when)
@@ -101,7 +104,7 @@ func TestInterrupt(t *testing.T) {
 	}
 }
 
-// TestInterruptWhileReading: standard input that says nothing does not keep the program.
+// TestInterruptWhileReading checks that SIGINT ends a program that waits for standard input.
 func TestInterruptWhileReading(t *testing.T) {
 	for _, row := range []struct {
 		name string
@@ -127,7 +130,7 @@ func TestInterruptWhileReading(t *testing.T) {
 	}
 }
 
-// TestPipesAreRefused: opening a pipe that nobody writes to would wait for ever.
+// TestPipesAreRefused checks that a named pipe is an error: opening a pipe to which nobody writes would wait for ever.
 func TestPipesAreRefused(t *testing.T) {
 	t.Chdir(t.TempDir())
 	if err := unix.Mkfifo("pipe", 0o666); err != nil {
@@ -160,8 +163,10 @@ func TestPipesAreRefused(t *testing.T) {
 		{"tokens", []string{"tokens", "-p", "x", "-m", "pipe"}, "pipe"},
 		{"model_index.json", small(t, "-p", "x", "-m", link("a", "model_index.json")), "a/model_index.json"},
 		{"config.json", small(t, "-p", "x", "-m", link("b", "vae/config.json")), "b/vae/config.json"},
-		{"weights", small(t, "-p", "x", "-m", link("c", "vae/diffusion_pytorch_model.safetensors")), "c/vae/diffusion_pytorch_model.safetensors"},
-		{"index", small(t, "-p", "x", "-m", link("d", "text_encoder/model.safetensors.index.json")), "d/text_encoder/model.safetensors.index.json"},
+		{"weights", small(t, "-p", "x", "-m", link("c", "vae/diffusion_pytorch_model.safetensors")),
+			"c/vae/diffusion_pytorch_model.safetensors"},
+		{"index", small(t, "-p", "x", "-m", link("d", "text_encoder/model.safetensors.index.json")),
+			"d/text_encoder/model.safetensors.index.json"},
 		{"tokenizer", small(t, "-p", "x", "-m", link("e", "tokenizer/tokenizer.json")), "e/tokenizer/tokenizer.json"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -170,8 +175,9 @@ func TestPipesAreRefused(t *testing.T) {
 			cmd.Stderr, cmd.Stdout = &said, io.Discard
 			kill := time.AfterFunc(10*time.Second, func() { cmd.Process.Signal(syscall.SIGKILL) })
 			defer kill.Stop()
-			_ = cmd.Run() // its code is what counts
-			if code := cmd.ProcessState.ExitCode(); code != exitFailure || !strings.Contains(said.String(), row.file) || strings.Count(said.String(), "\n") != 1 {
+			_ = cmd.Run() // the exit code is checked below
+			if code := cmd.ProcessState.ExitCode(); code != exitFailure || !strings.Contains(said.String(), row.file) ||
+				strings.Count(said.String(), "\n") != 1 {
 				t.Errorf("exit code %d: %q", code, said.String())
 			}
 		})

@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// windowLibraries are what the window asks a Linux system for, and the packages that have them.
+// windowLibraries are the libraries that the window needs on Linux, and the packages that contain them.
 var windowLibraries = []struct{ file, debian, fedora, arch, suse string }{
 	{"libGL.so.1", "libgl1", "libglvnd-glx", "libglvnd", "libglvnd"},
 	{"libX11.so.6", "libx11-6", "libX11", "libx11", "libX11-6"},
@@ -22,13 +22,16 @@ var windowLibraries = []struct{ file, debian, fedora, arch, suse string }{
 	{"libXxf86vm.so.1", "libxxf86vm1", "libXxf86vm", "libxxf86vm", "libXxf86vm1"},
 }
 
-// libraryFolders are searched beside those that the system's configuration names.
-var libraryFolders = []string{"lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu", "lib64", "usr/lib64", "lib", "usr/lib", "usr/local/lib"}
+// libraryFolders are searched for libraries, beside the folders that the system's configuration names.
+var libraryFolders = []string{
+	"lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu", "lib64", "usr/lib64", "lib", "usr/lib", "usr/local/lib",
+}
 
-// WindowState says whether a Linux system has what a window needs, and what to do where it lacks something: for doctor,
-// and for the window that does not open.
+// WindowState says whether this Linux system has what a window needs. state is a sentence for the user, with what to do
+// if something is missing. doctor prints it, and main if the window does not open.
 func WindowState() (state string, ready bool) { return windowAdvice(rootFS(), os.Getenv) }
 
+// windowAdvice returns what WindowState returns. root is the file system, env returns environment variables.
 func windowAdvice(root fs.FS, env func(string) string) (state string, ready bool) {
 	const without = "; kleinbild generate makes pictures without a window"
 	state = windowState(root, env)
@@ -43,13 +46,14 @@ func windowAdvice(root fs.FS, env func(string) string) (state string, ready bool
 		return state + ": the window needs X11 or XWayland, so start it in a desktop session" + without, false
 	case socket != "":
 		if _, err := fs.Stat(root, socket); err != nil {
-			return state + ", but no X server answers at DISPLAY=" + display + ": start Kleinbild in a desktop session" + without, false
+			return state + ", but there is no X server at DISPLAY=" + display +
+				": start Kleinbild in a desktop session" + without, false
 		}
 	}
 	return state, true
 }
 
-// xSocket returns where the X server of a display on this machine listens, "" for a display elsewhere.
+// xSocket returns the path of the socket of a display's X server, "" if the display is not on this machine.
 func xSocket(display string) string {
 	number, local := strings.CutPrefix(strings.TrimPrefix(display, "unix"), ":")
 	number, _, _ = strings.Cut(number, ".")
@@ -59,8 +63,8 @@ func xSocket(display string) string {
 	return "tmp/.X11-unix/X" + number
 }
 
-// windowState says whether a Linux system has what a window needs, and the command that installs what it lacks. root is
-// the file system.
+// windowState returns a sentence that says which libraries are missing, with the command that installs them, or else
+// whether there is a display.
 func windowState(root fs.FS, env func(string) string) string {
 	folders := append(slices.Clone(libraryFolders), configuredFolders(root)...)
 	for dir := range strings.SplitSeq(env("LD_LIBRARY_PATH"), ":") {
@@ -89,9 +93,9 @@ func windowState(root fs.FS, env func(string) string) string {
 	return "its libraries are there"
 }
 
-// configuredFolders reads /etc/ld.so.conf.d.
+// configuredFolders returns the folders that the files in /etc/ld.so.conf.d name.
 func configuredFolders(root fs.FS) (folders []string) {
-	files, _ := fs.Glob(root, "etc/ld.so.conf.d/*.conf") // the pattern is sound
+	files, _ := fs.Glob(root, "etc/ld.so.conf.d/*.conf") // it fails only for a malformed pattern
 	for _, name := range files {
 		file, err := root.Open(name)
 		if err != nil {
@@ -107,9 +111,10 @@ func configuredFolders(root fs.FS) (folders []string) {
 	return folders
 }
 
-// packageManager returns the command that installs packages, and the column of its names; Debian's where unknown.
+// packageManager returns the command that installs packages, and the column of windowLibraries with its names of
+// packages. For an unknown system it returns Debian's column.
 func packageManager(root fs.FS) (command string, column int) {
-	text, _ := fs.ReadFile(root, "etc/os-release") // without it, unknown
+	text, _ := fs.ReadFile(root, "etc/os-release") // without this file the system is unknown
 	for line := range strings.Lines(string(text)) {
 		key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
 		if key != "ID" && key != "ID_LIKE" {
@@ -131,5 +136,5 @@ func packageManager(root fs.FS) (command string, column int) {
 	return "install the packages that Debian calls", 0
 }
 
-// rootFS is this system's files.
+// rootFS returns the file system of this machine.
 func rootFS() fs.FS { return os.DirFS("/") }

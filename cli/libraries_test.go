@@ -32,15 +32,23 @@ func TestWindowState(t *testing.T) {
 	}{
 		{"Debian with all", system(all("usr/lib/x86_64-linux-gnu"), "ID=debian\n"), screen, "its libraries are there"},
 		{"a configured folder", configured, screen, "its libraries are there"},
-		{"a folder of the environment", all("opt/x"), map[string]string{"DISPLAY": ":0", "LD_LIBRARY_PATH": "/nowhere:/opt/x"}, "its libraries are there"},
-		{"Mint without OpenGL", system(all("usr/lib/x86_64-linux-gnu", "libGL.so.1", "libXi.so.6"), "NAME=\"Linux Mint\"\nID=linuxmint\nID_LIKE=\"ubuntu debian\"\n"), screen,
+		{"a folder of the environment", all("opt/x"), map[string]string{"DISPLAY": ":0",
+			"LD_LIBRARY_PATH": "/nowhere:/opt/x"}, "its libraries are there"},
+		{"Mint without OpenGL", system(all("usr/lib/x86_64-linux-gnu", "libGL.so.1", "libXi.so.6"),
+			"NAME=\"Linux Mint\"\nID=linuxmint\nID_LIKE=\"ubuntu debian\"\n"), screen,
 			"lacks libGL.so.1, libXi.so.6; to get them: sudo apt install libgl1 libxi6"},
-		{"Fedora", system(all("usr/lib64", "libX11.so.6"), "ID=fedora\n"), screen, "lacks libX11.so.6; to get them: sudo dnf install libX11"},
-		{"Arch", system(all("usr/lib", "libXcursor.so.1"), "ID=arch\n"), screen, "lacks libXcursor.so.1; to get them: sudo pacman -S libxcursor"},
-		{"openSUSE", system(all("usr/lib64", "libXrandr.so.2"), "ID=\"opensuse-tumbleweed\"\nID_LIKE=\"opensuse suse\"\n"), screen, "lacks libXrandr.so.2; to get them: sudo zypper install libXrandr2"},
-		{"an unknown system", all("usr/lib", "libXinerama.so.1"), screen, "lacks libXinerama.so.1; to get them: install the packages that Debian calls libxinerama1"},
-		{"no screen", all("usr/lib"), nil, "its libraries are there, but there is no screen: neither DISPLAY nor WAYLAND_DISPLAY is set"},
-		{"Wayland alone", all("usr/lib"), map[string]string{"WAYLAND_DISPLAY": "wayland-0"}, "its libraries are there, but Wayland has no X server (Xwayland) beside it: DISPLAY is not set"},
+		{"Fedora", system(all("usr/lib64", "libX11.so.6"), "ID=fedora\n"), screen,
+			"lacks libX11.so.6; to get them: sudo dnf install libX11"},
+		{"Arch", system(all("usr/lib", "libXcursor.so.1"), "ID=arch\n"), screen,
+			"lacks libXcursor.so.1; to get them: sudo pacman -S libxcursor"},
+		{"openSUSE", system(all("usr/lib64", "libXrandr.so.2"), "ID=\"opensuse-tumbleweed\"\nID_LIKE=\"opensuse suse\"\n"),
+			screen, "lacks libXrandr.so.2; to get them: sudo zypper install libXrandr2"},
+		{"an unknown system", all("usr/lib", "libXinerama.so.1"), screen,
+			"lacks libXinerama.so.1; to get them: install the packages that Debian calls libxinerama1"},
+		{"no screen", all("usr/lib"), nil,
+			"its libraries are there, but there is no screen: neither DISPLAY nor WAYLAND_DISPLAY is set"},
+		{"Wayland alone", all("usr/lib"), map[string]string{"WAYLAND_DISPLAY": "wayland-0"},
+			"its libraries are there, but Wayland has no X server (Xwayland) beside it: DISPLAY is not set"},
 	} {
 		if have := windowState(row.files, func(key string) string { return row.env[key] }); have != row.want {
 			t.Errorf("%s: %s\nwant %s", row.name, have, row.want)
@@ -48,7 +56,7 @@ func TestWindowState(t *testing.T) {
 	}
 }
 
-// TestWindowAdvice says what to do where the window would not open.
+// TestWindowAdvice checks the sentences for systems on which the window would not open.
 func TestWindowAdvice(t *testing.T) {
 	files := func(more ...string) fstest.MapFS {
 		files := fstest.MapFS{}
@@ -65,7 +73,7 @@ func TestWindowAdvice(t *testing.T) {
 		name             string
 		files            fstest.MapFS
 		display, wayland string
-		want             []string // parts; ready alone where nothing is to be done
+		want             []string // parts of the sentence; "ready" alone if the window would open
 	}{
 		{"a screen", files("tmp/.X11-unix/X0"), ":0", "", nil},
 		{"a screen's part", files("tmp/.X11-unix/X0"), ":0.1", "", nil},

@@ -33,7 +33,8 @@ func TestLikeRepeats(t *testing.T) {
 		{"references", []string{"-p", "a fox", "-i", "one.png", "-i", "two.png"}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			args := append([]string{"generate", "--size", "64x80", "--steps", "2", "-o", "made.png", "-m", model(t, "distilled")}, row.args...)
+			args := append([]string{"generate", "--size", "64x80", "--steps", "2", "-o", "made.png", "-m",
+				model(t, "distilled")}, row.args...)
 			mustMake(t, args...)
 			want := readFile(t, "made.png")
 			again := []string{"generate", "--like", "made.png", "-o", "again.png", "-m", model(t, "distilled")}
@@ -56,10 +57,11 @@ func TestLikeChanges(t *testing.T) {
 	writePicture(t, "one.png", 80, 64)
 	mustMake(t, small(t, "-p", "a fox", "-s", "3", "-i", "one.png", "-o", "made.png")...)
 	like := func(args ...string) outcome {
-		return call("", append([]string{"generate", "--like", "made.png", "-o", "x.png", "-m", model(t, "distilled")}, args...)...)
+		return call("", append([]string{"generate", "--like", "made.png", "-o", "x.png", "-m", model(t, "distilled")},
+			args...)...)
 	}
 
-	// Other flags change what they name and nothing else.
+	// Other flags change only what they name.
 	if got := like("-s", "4", "-a", "match"); got.code != exitOK {
 		t.Fatal(got.err)
 	}
@@ -72,21 +74,24 @@ func TestLikeChanges(t *testing.T) {
 	if err := json.Unmarshal([]byte(mustMake(t, "info", "--json", "x.png").out), &meta); err != nil {
 		t.Fatal(err)
 	}
-	if meta.Prompt != "a fox" || meta.Seed != 4 || meta.Width != 80 || meta.Height != 64 || len(meta.References) != 1 || meta.References[0].Path != "one.png" {
+	if meta.Prompt != "a fox" || meta.Seed != 4 || meta.Width != 80 || meta.Height != 64 || len(meta.References) != 1 ||
+		meta.References[0].Path != "one.png" {
 		t.Errorf("%+v", meta)
 	}
 
-	// References come from where they were, unless they are given again.
+	// References are read from their old paths, unless -i gives new ones.
 	if err := os.Rename("one.png", "moved.png"); err != nil {
 		t.Fatal(err)
 	}
-	if got := like(); got.code != exitFailure || !strings.Contains(errorLine(t, got), "one.png") || !strings.Contains(got.err, "give it again with -i") {
+	if got := like(); got.code != exitFailure || !strings.Contains(errorLine(t, got), "one.png") ||
+		!strings.Contains(got.err, "give it again with -i") {
 		t.Errorf("reference gone: %d %s", got.code, got.err)
 	}
 	writePicture(t, "one.png", 80, 80)
 	before := readFile(t, "x.png")
 	got := like()
-	if line := errorLine(t, got); got.code != exitFailure || !strings.Contains(line, "one.png") || !strings.Contains(line, "has changed") || !strings.Contains(line, "-i") {
+	if line := errorLine(t, got); got.code != exitFailure || !strings.Contains(line, "one.png") ||
+		!strings.Contains(line, "has changed") || !strings.Contains(line, "-i") {
 		t.Errorf("reference changed: %d %s", got.code, line)
 	}
 	if !bytes.Equal(before, readFile(t, "x.png")) {
@@ -99,14 +104,16 @@ func TestLikeChanges(t *testing.T) {
 		t.Errorf("reference found where it was given again: %s", got.err)
 	}
 
-	// Another model makes another picture, and is named.
-	if got := call("", "generate", "--like", "made.png", "-i", "moved.png", "-o", "x.png", "-m", model(t, "base")); got.code != exitOK || !strings.Contains(got.err, "made with model distilled") {
+	// With another model the picture is another one, and a note names both models.
+	if got := call("", "generate", "--like", "made.png", "-i", "moved.png", "-o", "x.png", "-m",
+		model(t, "base")); got.code != exitOK || !strings.Contains(got.err, "made with model distilled") {
 		t.Errorf("another model: %d %s", got.code, got.err)
 	}
 }
 
-// TestReferencesAreFound: the picture names no folder; the program knows where its references lie, or finds them beside
-// the picture, or here, and makes its picture where nothing can be remembered.
+// TestReferencesAreFound checks where --like finds the references of a picture, whose metadata has only base names: at
+// the remembered paths, beside the picture, or in the working directory. If the paths cannot be remembered, the picture
+// is made nevertheless.
 func TestReferencesAreFound(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)
@@ -126,7 +133,8 @@ func TestReferencesAreFound(t *testing.T) {
 	ref, made := filepath.Join("photos", "garden.png"), filepath.Join("results", "made.png")
 	writePicture(t, ref, 80, 64)
 	got := mustMake(t, small(t, "-p", "a fox", "-s", "3", "-i", ref, "-o", made, "--json")...)
-	if file := readFile(t, made); bytes.Contains(file, []byte("photos")) || strings.Contains(got.out, "photos") || !strings.Contains(got.out, `"path":"garden.png"`) {
+	if file := readFile(t, made); bytes.Contains(file, []byte("photos")) || strings.Contains(got.out, "photos") ||
+		!strings.Contains(got.out, `"path":"garden.png"`) {
 		t.Errorf("the picture or the report names the folder: %s", got.out)
 	}
 	if got := mustMake(t, "info", made); strings.Contains(got.out, "photos") || !strings.Contains(got.out, "garden.png") {
@@ -135,14 +143,16 @@ func TestReferencesAreFound(t *testing.T) {
 	want := readFile(t, made)
 	like := func(name string) {
 		t.Helper()
-		got := call("", "generate", "--like", made, "-o", filepath.Join("elsewhere", "again.png"), "-m", model(t, "distilled"))
+		got := call("", "generate", "--like", made, "-o", filepath.Join("elsewhere", "again.png"), "-m",
+			model(t, "distilled"))
 		if got.code != exitOK || !bytes.Equal(want, readFile(t, filepath.Join("elsewhere", "again.png"))) {
 			t.Errorf("%s: exit code %d: %s", name, got.code, got.err)
 		}
 	}
 	like("remembered")
 	home(filepath.Join(dir, "nothing remembered"))
-	if got := call("", "generate", "--like", made, "-o", "x.png", "-m", model(t, "distilled")); got.code != exitFailure || !strings.Contains(errorLine(t, got), "give it again with -i") {
+	if got := call("", "generate", "--like", made, "-o", "x.png", "-m", model(t, "distilled")); got.code != exitFailure ||
+		!strings.Contains(errorLine(t, got), "give it again with -i") {
 		t.Errorf("not remembered: %d %s", got.code, got.err)
 	}
 	if err := os.Rename(ref, filepath.Join("results", "garden.png")); err != nil {
@@ -155,11 +165,11 @@ func TestReferencesAreFound(t *testing.T) {
 	home(filepath.Join(dir, "nothing remembered again"))
 	like("here")
 
-	// No place to remember anything, and a history that is damaged: a note, and the picture.
+	// If the history cannot be written or is damaged, there is a note, and the picture is made.
 	writeFile(t, "file", "x")
 	home(filepath.Join(dir, "file"))
 	got = mustMake(t, small(t, "-p", "a fox", "-i", "garden.png", "-o", "y.png")...)
-	if !strings.Contains(got.err, "note: the places of the references could not be remembered") || got.out != "y.png\n" {
+	if !strings.Contains(got.err, "note: the paths of the references could not be remembered") || got.out != "y.png\n" {
 		t.Errorf("out %q, err %q", got.out, got.err)
 	}
 	home(filepath.Join(dir, "damaged"))
@@ -173,29 +183,34 @@ func TestReferencesAreFound(t *testing.T) {
 	}
 }
 
-// TestLikeOfStrangeFiles: what a file says is checked as if a user had typed it.
+// TestLikeOfStrangeFiles checks that the metadata of a picture is checked as if a user had typed it.
 func TestLikeOfStrangeFiles(t *testing.T) {
 	t.Chdir(t.TempDir())
 	sound := picture.Metadata{
-		Prompt: "x", Steps: 1, Guidance: 1, Width: 64, Height: 64, Model: "distilled", Variant: "distilled", Precision: "float32", MaxSequenceLength: 32,
+		Prompt: "x", Steps: 1, Guidance: 1, Width: 64, Height: 64, Model: "distilled", Variant: "distilled",
+		Precision: "float32", MaxSequenceLength: 32,
 	}
 	for _, row := range []struct {
 		name   string
 		change func(*picture.Metadata)
-		want   string // "" where it can be repeated
+		want   string // the error, "" if the picture can be repeated
 	}{
 		{"sound", func(*picture.Metadata) {}, ""},
 		{"no text tokens", func(m *picture.Metadata) { m.MaxSequenceLength = 0 }, ""},
 		{"text tokens", func(m *picture.Metadata) { m.MaxSequenceLength = -1 }, "want 1 to 512"},
-		{"steps", func(m *picture.Metadata) { m.Steps = 1 << 40 }, "like.png: steps: found 1099511627776, want a whole number from 1 to 1000"},
+		{"steps", func(m *picture.Metadata) { m.Steps = 1 << 40 },
+			"like.png: steps: found 1099511627776, want a whole number from 1 to 1000"},
 		{"guidance", func(m *picture.Metadata) { m.Guidance = 1e300 }, "want a number from 0 to 100"},
 		{"size", func(m *picture.Metadata) { m.Width = -64 }, "like.png: size: found -64x64"},
-		{"large size", func(m *picture.Metadata) { m.Width, m.Height = 1<<20, 1<<20 }, "want each side a multiple of 16 from 64 to 2048"},
+		{"large size", func(m *picture.Metadata) { m.Width, m.Height = 1<<20, 1<<20 },
+			"want each side a multiple of 16 from 64 to 2048"},
 		{"variant", func(m *picture.Metadata) { m.Variant = "turbo" }, "want distilled or base"},
 		{"precision", func(m *picture.Metadata) { m.Precision = "int4" }, "want auto, float32 or bf16"},
 		{"control characters", func(m *picture.Metadata) { m.Device = "\x1b]0;title\a\n" }, ""},
-		{"five references", func(m *picture.Metadata) { m.References = make([]picture.ReferenceFile, 5) }, "5 reference pictures"},
-		{"a reference without a path", func(m *picture.Metadata) { m.References = make([]picture.ReferenceFile, 1) }, "give it again with -i"},
+		{"five references", func(m *picture.Metadata) { m.References = make([]picture.ReferenceFile, 5) },
+			"5 reference pictures"},
+		{"a reference without a path", func(m *picture.Metadata) { m.References = make([]picture.ReferenceFile, 1) },
+			"give it again with -i"},
 		{"a prompt with a NUL", func(m *picture.Metadata) { m.Prompt = "a\x00b" }, "NUL at byte 1"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -207,7 +222,8 @@ func TestLikeOfStrangeFiles(t *testing.T) {
 			}
 			writeFile(t, "like.png", file.String())
 			got := call("", "generate", "--like", "like.png", "-m", model(t, "distilled"), "-o", "x.png")
-			if (got.code == exitOK) != (row.want == "") || !strings.Contains(got.err, row.want) || strings.ContainsAny(got.err, "\x1b\a") {
+			if (got.code == exitOK) != (row.want == "") || !strings.Contains(got.err, row.want) ||
+				strings.ContainsAny(got.err, "\x1b\a") {
 				t.Errorf("exit code %d: %q, want %q", got.code, got.err, row.want)
 			}
 		})
@@ -219,17 +235,19 @@ func TestInfo(t *testing.T) {
 	writePicture(t, "ref.png", 64, 64)
 	mustMake(t, small(t, "-p", "one\ttab\nand \x1b[31mred", "-s", "3", "-i", "ref.png", "-o", "made.png")...)
 	got := mustMake(t, "info", "made.png")
-	for _, want := range []string{"seed", "3\n", "64x64", "distilled", "float32", "image 1", "ref.png", "SHA-256", Version} {
+	for _, want := range []string{"seed", "3\n", "64x64", "distilled", "float32", "image 1", "ref.png", "SHA-256",
+		Version} {
 		if !strings.Contains(got.out, want) {
 			t.Errorf("info lacks %q:\n%s", want, got.out)
 		}
 	}
-	// A file may come from anywhere: what it says must not drive the terminal.
+	// The file may come from a stranger: its metadata must not drive the terminal.
 	if strings.Contains(got.out, "\x1b") || strings.Count(got.out, "\n") != 12 {
 		t.Errorf("control characters reach the terminal: %q", got.out)
 	}
 	var meta map[string]any
-	if err := json.Unmarshal([]byte(mustMake(t, "info", "--json", "made.png").out), &meta); err != nil || meta["prompt"] != "one\ttab\nand \x1b[31mred" {
+	if err := json.Unmarshal([]byte(mustMake(t, "info", "--json", "made.png").out), &meta); err != nil ||
+		meta["prompt"] != "one\ttab\nand \x1b[31mred" {
 		t.Errorf("%v %v", meta, err)
 	}
 	for _, path := range []string{"ref.png", "gone.png", "."} {
@@ -239,7 +257,8 @@ func TestInfo(t *testing.T) {
 	}
 }
 
-// TestInfoOfOthers: what other programs wrote is shown, with what of it was changed or ignored; it cannot be repeated.
+// TestInfoOfOthers checks that info shows the settings of other programs, with a note for each that was changed or
+// ignored, and that such a picture cannot be repeated.
 func TestInfoOfOthers(t *testing.T) {
 	t.Chdir(t.TempDir())
 	writePicture(t, "plain.png", 64, 64)
@@ -248,10 +267,11 @@ func TestInfoOfOthers(t *testing.T) {
 	chunk := binary.BigEndian.AppendUint32(nil, uint32(len(text)))
 	chunk = append(append(chunk, "tEXt"...), text...)
 	chunk = binary.BigEndian.AppendUint32(chunk, crc32.ChecksumIEEE(chunk[4:]))
-	const header = 33 // signature and IHDR
+	const header = 33 // bytes of the signature and of IHDR
 	writeFile(t, "other.png", string(slices.Concat(file[:header], chunk, file[header:])))
 	got := mustMake(t, "info", "other.png")
-	for _, want := range []string{"AUTOMATIC1111", "a fox", "negative prompt", "blur", "seed", "7\n", "96x64", "size 100x64 becomes 96x64", "steps", "20\n", "Sampler Euler a", "ignored", "Model "} {
+	for _, want := range []string{"AUTOMATIC1111", "a fox", "negative prompt", "blur", "seed", "7\n", "96x64",
+		"size 100x64 becomes 96x64", "steps", "20\n", "Sampler Euler a", "ignored", "Model "} {
 		if !strings.Contains(got.out, want) {
 			t.Errorf("info lacks %q:\n%s", want, got.out)
 		}
@@ -265,10 +285,13 @@ func TestInfoOfOthers(t *testing.T) {
 		Steps, Width, Height int
 		Notes, Ignored       []string
 	}
-	if err := json.Unmarshal([]byte(mustMake(t, "info", "--json", "other.png").out), &report); err != nil || report.Prompt != "a fox" || report.Seed == nil || *report.Seed != 7 || report.Width != 96 || len(report.Notes) != 1 || len(report.Ignored) != 3 {
+	if err := json.Unmarshal([]byte(mustMake(t, "info", "--json", "other.png").out), &report); err != nil ||
+		report.Prompt != "a fox" || report.Seed == nil || *report.Seed != 7 || report.Width != 96 ||
+		len(report.Notes) != 1 || len(report.Ignored) != 3 {
 		t.Errorf("%+v, %v", report, err)
 	}
-	if got := call("", "generate", "--like", "other.png", "-m", model(t, "distilled")); got.code != exitFailure || !strings.Contains(errorLine(t, got), "kleinbild info") {
+	if got := call("", "generate", "--like", "other.png", "-m", model(t, "distilled")); got.code != exitFailure ||
+		!strings.Contains(errorLine(t, got), "kleinbild info") {
 		t.Errorf("like: %d %s", got.code, got.err)
 	}
 }

@@ -18,11 +18,11 @@ import (
 )
 
 type modelsCommand struct {
-	List   modelsList   `cmd:"" help:"Show the models that can be downloaded, and those that are here."`
-	Get    modelsGet    `cmd:"" help:"Download a model; an interrupted download goes on where it stopped."`
+	List   modelsList   `cmd:"" help:"Show the models that can be downloaded, and those on this machine."`
+	Get    modelsGet    `cmd:"" help:"Download a model. An interrupted download is resumed."`
 	Verify modelsVerify `cmd:"" help:"Compare every file of a model with its digest."`
-	Path   modelsPath   `cmd:"" help:"Print where a model lies; without a name, the one that is used."`
-	Rm     modelsRemove `cmd:"" help:"Delete a downloaded model, or what is left of a download."`
+	Path   modelsPath   `cmd:"" help:"Print the path of a model; without a name, of the model that is used."`
+	Rm     modelsRemove `cmd:"" help:"Delete a downloaded model, or an incomplete download."`
 }
 
 // modelRow is what list --json prints for each model.
@@ -32,8 +32,8 @@ type modelRow struct {
 	Licence    string `json:"licence,omitempty"`
 	LicenceURL string `json:"licence_url,omitempty"`
 	SizeBytes  int64  `json:"size_bytes"`
-	Path       string `json:"path,omitempty"`        // where it is here
-	PathBytes  []byte `json:"path_base64,omitempty"` // where that is not UTF-8
+	Path       string `json:"path,omitempty"`        // the path on this machine, "" if the model is not here
+	PathBytes  []byte `json:"path_base64,omitempty"` // the path's bytes, if it is not UTF-8
 }
 
 type modelsList struct {
@@ -51,7 +51,9 @@ func (c modelsList) Run(ctx context.Context, s Streams) error {
 	var rows []modelRow
 	known := map[string]bool{}
 	for _, m := range models.Catalogue() {
-		row := modelRow{Name: m.Name, Title: m.Title, Licence: m.Licence.Name, LicenceURL: m.Licence.URL, SizeBytes: m.SizeBytes}
+		row := modelRow{
+			Name: m.Name, Title: m.Title, Licence: m.Licence.Name, LicenceURL: m.Licence.URL, SizeBytes: m.SizeBytes,
+		}
 		for _, i := range here {
 			if i.Own && i.Name == m.Name {
 				row.Path = i.Path
@@ -92,9 +94,9 @@ func (c modelsList) Run(ctx context.Context, s Streams) error {
 
 type modelsGet struct {
 	Name          string `arg:"" default:"flux2-klein-4b" help:"A name that list shows."`
-	AcceptLicence bool   `help:"Agree to the model's licence without being asked."`
-	BaseURL       string `name:"base-url" env:"HF_ENDPOINT" placeholder:"URL" help:"Where to download from. Default: https://huggingface.co, or a mirror of it in $$HF_ENDPOINT."`
-	Jobs          int    `short:"j" default:"4" placeholder:"N" help:"Files at once, 1 to 16."`
+	AcceptLicence bool   `help:"Accept the model's licence without being asked."`
+	BaseURL       string `name:"base-url" env:"HF_ENDPOINT" placeholder:"URL" help:"${base_url_help}"`
+	Jobs          int    `short:"j" default:"4" placeholder:"N" help:"How many files to download at once, 1 to 16."`
 }
 
 func (c modelsGet) Run(ctx context.Context, s Streams) error {
@@ -105,16 +107,19 @@ func (c modelsGet) Run(ctx context.Context, s Streams) error {
 	if err != nil {
 		return usageError{err}
 	}
-	fmt.Fprintf(s.Err, "%s: %s, %.1f GB, licence: %s (%s)\n", m.Name, m.Title, float64(m.SizeBytes)/1e9, m.Licence.Name, m.Licence.URL)
+	fmt.Fprintf(s.Err, "%s: %s, %.1f GB, licence: %s (%s)\n",
+		m.Name, m.Title, float64(m.SizeBytes)/1e9, m.Licence.Name, m.Licence.URL)
 	accepted := c.AcceptLicence
 	if m.Licence.Ask && !accepted {
-		if accepted, err = ask(s, "This model is for non-commercial use only. Do you agree to its licence? Type yes: "); err != nil {
+		accepted, err = confirm(s, "This model is for non-commercial use only. Do you agree to its licence? Type yes: ")
+		if err != nil {
 			return err
 		}
 	}
 	display := newTransfer(s.Err, m.Name)
 	dir, err := models.Get(ctx, m, models.Options{
-		BaseURL: c.BaseURL, Token: os.Getenv("HF_TOKEN"), Parallel: c.Jobs, LicenceAccepted: accepted, Progress: display.update,
+		BaseURL: c.BaseURL, Token: os.Getenv("HF_TOKEN"), Parallel: c.Jobs, LicenceAccepted: accepted,
+		Progress: display.update,
 	})
 	display.finish()
 	var licence *models.LicenceError
@@ -122,7 +127,7 @@ func (c modelsGet) Run(ctx context.Context, s Streams) error {
 	case errors.As(err, &licence):
 		return fmt.Errorf("%w: type yes, or give --accept-licence", err)
 	case errors.Is(err, context.Canceled):
-		fmt.Fprintln(s.Err, "what has come stays; the same command goes on from there")
+		fmt.Fprintln(s.Err, "the downloaded part is kept; the same command resumes the download")
 		return err
 	case err != nil:
 		return err
@@ -130,8 +135,8 @@ func (c modelsGet) Run(ctx context.Context, s Streams) error {
 	return s.result(dir)
 }
 
-// ask puts a question that only yes answers.
-func ask(s Streams, question string) (bool, error) {
+// confirm asks a question and returns whether the answer is yes.
+func confirm(s Streams, question string) (bool, error) {
 	fmt.Fprint(s.Err, question)
 	line, err := bufio.NewReader(io.LimitReader(s.In, 1<<10)).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -141,7 +146,7 @@ func ask(s Streams, question string) (bool, error) {
 }
 
 type modelsVerify struct {
-	Name string `arg:"" optional:"" help:"Default: the model that is used."`
+	Name string `arg:"" optional:"" help:"A name that list shows. Default: the model that is used."`
 }
 
 func (c modelsVerify) Run(ctx context.Context, s Streams) error {
@@ -159,7 +164,7 @@ func (c modelsVerify) Run(ctx context.Context, s Streams) error {
 		fmt.Fprintf(s.Err, "%s: %s\n", d.File, d.Err)
 	}
 	if len(damaged) > 0 {
-		return fmt.Errorf("%s: %d damaged files; remove it with models rm and get it again", path, len(damaged))
+		return fmt.Errorf("%s: %d damaged files; remove the model with models rm and get it again", path, len(damaged))
 	}
 	return s.result(path)
 }
@@ -176,11 +181,12 @@ func (c modelsPath) Run(ctx context.Context, s Streams) error {
 	return s.result(path)
 }
 
-// modelPath is the folder of a name, or the model that commands without --model use.
+// modelPath returns the path of the model with a name. If name is "", it returns the model that commands without
+// --model use.
 func modelPath(ctx context.Context, name string) (string, error) {
 	if name != "" {
 		path, err := models.Path("", name)
-		if err != nil { // list shows models that lie elsewhere, too
+		if err != nil { // list also shows models that lie elsewhere
 			if elsewhere, otherErr := inference.FindModel(ctx, inference.Options{Model: name}); otherErr == nil {
 				return elsewhere, nil
 			}
@@ -200,7 +206,8 @@ type modelsRemove struct {
 
 func (c modelsRemove) Run() error { return models.Remove("", c.Name) }
 
-// transfer shows a download or a verification: a bar on a terminal, a line every now and then elsewhere.
+// transfer shows the progress of a download or a verification: a bar if w is a terminal, otherwise a line every
+// lineEvery.
 type transfer struct {
 	w     io.Writer
 	title string
@@ -208,14 +215,14 @@ type transfer struct {
 	last  time.Time
 }
 
-// lineEvery is how often something other than a terminal is told.
+// lineEvery is the time between two lines of progress if the output is not a terminal.
 const lineEvery = 10 * time.Second
 
 func newTransfer(w io.Writer, title string) *transfer {
 	t := &transfer{w: w, title: title, last: time.Now()}
 	if isTerminal(w) {
 		t.bar = progressbar.NewOptions(barUnits,
-			progressbar.OptionSetWriter(behind(w)),
+			progressbar.OptionSetWriter(unwrap(w)),
 			progressbar.OptionSetPredictTime(false),
 			progressbar.OptionSetWidth(20),
 			progressbar.OptionThrottle(100*time.Millisecond),

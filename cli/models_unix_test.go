@@ -20,8 +20,8 @@ import (
 	"time"
 )
 
-// hubOf serves the tiny checkpoint as each of the catalogue's Diffusers repositories. While slow, large files come in
-// small pieces.
+// hubOf serves the tiny checkpoint as each of the catalogue's Diffusers repositories. While slow is set, it sends large
+// files in small pieces.
 func hubOf(t *testing.T, dir string) (url string, slow, bytesSent *atomic.Int64) {
 	t.Helper()
 	slow, bytesSent = &atomic.Int64{}, &atomic.Int64{}
@@ -96,10 +96,10 @@ func (d *dripping) Write(p []byte) (n int, err error) {
 	return n, err
 }
 
-// commit is what the hub of these tests calls the newest commit of every repository.
+// commit is the newest commit of every repository of the hub in these tests.
 const commit = "abababababababababababababababababababab"
 
-// TestModelsGet downloads with one command, interrupted and killed on the way, and uses the model.
+// TestModelsGet downloads a model with a command that is interrupted and killed on the way, and uses the model.
 func TestModelsGet(t *testing.T) {
 	home := t.TempDir()
 	url, slow, sent := hubOf(t, model(t, "distilled"))
@@ -107,14 +107,15 @@ func TestModelsGet(t *testing.T) {
 		return append([]string{"models", "get", "--base-url", url, "-j", "2"}, more...)
 	}
 	partial := func() (size int64) {
-		_ = filepath.WalkDir(filepath.Join(home, ".local", "share", "kleinbild", "models"), func(path string, d fs.DirEntry, err error) error {
-			if err == nil && !d.IsDir() {
-				if info, err := d.Info(); err == nil {
-					size += info.Size()
+		_ = filepath.WalkDir(filepath.Join(home, ".local", "share", "kleinbild", "models"),
+			func(path string, d fs.DirEntry, err error) error {
+				if err == nil && !d.IsDir() {
+					if info, err := d.Info(); err == nil {
+						size += info.Size()
+					}
 				}
-			}
-			return nil
-		})
+				return nil
+			})
 		return size
 	}
 
@@ -134,7 +135,8 @@ func TestModelsGet(t *testing.T) {
 			t.Fatal(err)
 		}
 		_ = cmd.Wait()
-		if code := cmd.ProcessState.ExitCode(); signal == os.Interrupt && (code != exitInterrupt || !strings.Contains(said.String(), "goes on from there")) {
+		if code := cmd.ProcessState.ExitCode(); signal == os.Interrupt &&
+			(code != exitInterrupt || !strings.Contains(said.String(), "resumes the download")) {
 			t.Errorf("exit code %d: %s", code, said.String())
 		}
 		if partial() == 0 {
@@ -192,9 +194,11 @@ func TestModelsGet(t *testing.T) {
 			cmd := inHome(program(t, strings.Fields(row.args)...), home)
 			var out, said bytes.Buffer
 			cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(row.in), &out, &said
-			_ = cmd.Run() // its code is what counts
-			if code := cmd.ProcessState.ExitCode(); code != row.code || !strings.Contains(out.String(), row.out) || !strings.Contains(said.String(), row.err) {
-				t.Errorf("exit code %d, out %q, err %q; want %d, %q, %q", code, out.String(), said.String(), row.code, row.out, row.err)
+			_ = cmd.Run() // the exit code is checked below
+			if code := cmd.ProcessState.ExitCode(); code != row.code || !strings.Contains(out.String(), row.out) ||
+				!strings.Contains(said.String(), row.err) {
+				t.Errorf("exit code %d, out %q, err %q; want %d, %q, %q", code, out.String(), said.String(), row.code, row.out,
+					row.err)
 			}
 		})
 	}
@@ -205,7 +209,8 @@ func TestModelsGet(t *testing.T) {
 	writeFile(t, weights, string(data))
 	cmd = inHome(program(t, "models", "verify"), home)
 	text, _ := cmd.CombinedOutput()
-	if cmd.ProcessState.ExitCode() != exitFailure || !strings.Contains(string(text), "vae/diffusion_pytorch_model.safetensors: SHA-256 is ") {
+	if cmd.ProcessState.ExitCode() != exitFailure ||
+		!strings.Contains(string(text), "vae/diffusion_pytorch_model.safetensors: SHA-256 is ") {
 		t.Errorf("%s", text)
 	}
 }

@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// offlineVariable makes the test binary, as the program, end itself with SIGSYS when it reaches for the network:
-// "sockets" at any socket but a local one, "connections" at any connection out.
+// offlineVariable is an environment variable that makes the test binary, run as the program, end with SIGSYS when it
+// uses the network: "sockets" for any socket but a local one, "connections" for any outgoing connection.
 const offlineVariable = "KLEINBILD_TEST_OFFLINE"
 
 func init() {
@@ -27,13 +27,14 @@ func init() {
 	}
 }
 
-// exitNoFilter says that the kernel takes no filter.
+// exitNoFilter is the exit code if the kernel does not support the filter.
 const exitNoFilter = 99
 
-// cutOff has the kernel kill the process at system calls that use the network. It holds for all threads, for good.
+// cutOff makes the kernel kill the process at system calls that use the network. It applies to all threads, until the
+// end of the process.
 func cutOff(listening bool) error {
 	const (
-		number, firstArgument = 0, 16 // in struct seccomp_data
+		number, firstArgument = 0, 16 // offsets in struct seccomp_data
 		setModeFilter         = 1
 		allThreads            = 1
 		kill, allow           = 0x80000000, 0x7fff0000
@@ -55,13 +56,15 @@ func cutOff(listening bool) error {
 		return err
 	}
 	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
-	if _, _, errno := unix.Syscall(unix.SYS_SECCOMP, setModeFilter, allThreads, uintptr(unsafe.Pointer(&program))); errno != 0 {
+	if _, _, errno := unix.Syscall(unix.SYS_SECCOMP, setModeFilter, allThreads,
+		uintptr(unsafe.Pointer(&program))); errno != 0 {
 		return errno
 	}
 	return nil
 }
 
-// killed says whether the kernel ended the program for using the network; it skips the test where there is no filter.
+// killed says whether the kernel ended the program because it used the network. It skips the test if there is no
+// filter.
 func killed(t *testing.T, err error) bool {
 	t.Helper()
 	var exit *exec.ExitError
@@ -86,7 +89,7 @@ func TestNoNetwork(t *testing.T) {
 	for _, row := range []struct {
 		args    string
 		code    int
-		network bool // the way to see that the filter works
+		network bool // this row uses the network, to show that the filter works
 	}{
 		{"models get --base-url http://127.0.0.1:9", 0, true},
 		{"generate -p fox --size 64x64 --steps 1 --precision float32 -o " + picture, exitOK, false},
@@ -96,17 +99,17 @@ func TestNoNetwork(t *testing.T) {
 		{"doctor", exitOK, false},
 		{"models list", exitOK, false},
 		{"models path", exitOK, false},
-		{"models verify", exitFailure, false}, // there are no digests
+		{"models verify", exitFailure, false}, // the model has no digests
 		{"version", exitOK, false},
 		{"--help", exitOK, false},
 		{"models rm flux2-klein-4b", exitOK, false},
-		{"generate -p fox -o x.png", exitOK, false}, // with the demo model: none is fetched
+		{"generate -p fox -o x.png", exitOK, false}, // uses the demo model and downloads nothing
 		{"doctor", exitOK, false},
 	} {
 		t.Run(row.args, func(t *testing.T) {
 			name := home
 			if row.network {
-				name = t.TempDir() // where the model is not there already
+				name = t.TempDir() // a home without the model
 			}
 			cmd := inHome(program(t, strings.Fields(row.args)...), name, offlineVariable+"=sockets")
 			cmd.Dir = home
@@ -121,15 +124,18 @@ func TestNoNetwork(t *testing.T) {
 	}
 }
 
-// TestServeConnectsNowhere: a server has to listen, so that connections out are what kills it.
+// TestServeConnectsNowhere checks that a server makes no outgoing connections. It must listen, so that sockets are
+// allowed.
 func TestServeConnectsNowhere(t *testing.T) {
-	out, err := inHome(program(t, "models", "get", "--base-url", "http://127.0.0.1:9"), t.TempDir(), offlineVariable+"=connections").CombinedOutput()
+	out, err := inHome(program(t, "models", "get", "--base-url", "http://127.0.0.1:9"), t.TempDir(),
+		offlineVariable+"=connections").CombinedOutput()
 	if !killed(t, err) {
 		t.Fatalf("the filter lets a download through: %v %s", err, out)
 	}
 	t.Setenv(offlineVariable, "connections")
 	s := serve(t, t.TempDir(), "-m", model(t, "distilled"), "--token", "mine")
-	status, body := s.fetch(t, "POST", "/v1/images/generations", "mine", bytes.NewReader([]byte(`{"prompt": "x", "size": "64x64", "steps": 1}`)))
+	status, body := s.fetch(t, "POST", "/v1/images/generations", "mine",
+		bytes.NewReader([]byte(`{"prompt": "x", "size": "64x64", "steps": 1}`)))
 	if status != 200 {
 		t.Errorf("%d %.200s", status, body)
 	}

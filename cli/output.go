@@ -16,10 +16,11 @@ import (
 	"kleinbild/inference/picture"
 )
 
-// standardOutput is the name that stands for it.
+// standardOutput is the file name that means standard output.
 const standardOutput = "-"
 
-// checkStandardOutput refuses flags that exclude a picture on standard output, and a terminal.
+// checkStandardOutput returns an error if the picture is to go to standard output, and other flags exclude that or out
+// is a terminal.
 func (c *generateCommand) checkStandardOutput(out io.Writer) error {
 	if c.Output != standardOutput {
 		return nil
@@ -36,17 +37,17 @@ func (c *generateCommand) checkStandardOutput(out io.Writer) error {
 	return nil
 }
 
-// reserveBytes is more than the metadata takes that is not known before a run.
+// reserveBytes is how many bytes are reserved for the metadata that is not known before a run. It takes less.
 const reserveBytes = 4096
 
-// checkOutputs finds out whether all pictures can be written, before anything is computed.
-func (j *job) checkOutputs() error {
-	if j.output == standardOutput {
+// checkOutputs returns an error if a picture could not be written. It is called before anything is computed.
+func (b *batch) checkOutputs() error {
+	if b.output == standardOutput {
 		return nil
 	}
-	meta := picture.Metadata{Prompt: j.checked.Prompt()}
-	for _, seed := range j.seeds {
-		path, exists := j.outputFor(seed)
+	meta := picture.Metadata{Prompt: b.checked.Prompt()}
+	for _, seed := range b.seeds {
+		path, exists := b.outputFor(seed)
 		if err := picture.CheckWritable(path, exists); err != nil {
 			return err
 		}
@@ -57,15 +58,15 @@ func (j *job) checkOutputs() error {
 	return nil
 }
 
-// PicturesDir is where the window saves pictures, and where generate keeps those that cannot be written where they were
-// to go.
+// PicturesDir returns the folder where the window saves pictures. generate writes a picture there if it cannot write it
+// to the path that was asked for.
 func PicturesDir() string { return filepath.Join(xdg.UserDirs.Pictures, "Kleinbild") }
 
 // write writes a finished picture and returns its path. failed says why that is not the path that was asked for. err
 // says that the picture could not be written anywhere.
-func (j *job) write(out io.Writer, img image.Image, meta picture.Metadata) (path string, failed, err error) {
+func (b *batch) write(out io.Writer, img image.Image, meta picture.Metadata) (path string, failed, err error) {
 	folders := []string{PicturesDir(), os.TempDir()}
-	if j.output == standardOutput {
+	if b.output == standardOutput {
 		if failed = picture.EncodePNG(out, img, meta); failed == nil {
 			return standardOutput, nil, nil
 		}
@@ -73,24 +74,25 @@ func (j *job) write(out io.Writer, img image.Image, meta picture.Metadata) (path
 		path, _, err = picture.Save(name, img, meta, picture.Number, folders...)
 		return path, failed, err
 	}
-	path, exists := j.outputFor(meta.Seed)
+	path, exists := b.outputFor(meta.Seed)
 	return picture.Save(path, img, meta, exists, folders...)
 }
 
-// outputFor names the file of a seed. A file that the user named is replaced; a file with a name of ours never is.
-func (j *job) outputFor(seed uint64) (string, picture.OnExist) {
-	if j.output == "" {
+// outputFor returns the file name for the picture of a seed, and what to do if the file exists: a file that the user
+// named is replaced, a default name gets a number.
+func (b *batch) outputFor(seed uint64) (string, picture.OnExist) {
+	if b.output == "" {
 		return fmt.Sprintf("kleinbild-%d.png", seed), picture.Number
 	}
-	if len(j.seeds) == 1 {
-		return j.output, picture.Replace
+	if len(b.seeds) == 1 {
+		return b.output, picture.Replace
 	}
-	ext := filepath.Ext(j.output)
-	return fmt.Sprintf("%s-%d%s", strings.TrimSuffix(j.output, ext), seed, ext), picture.Replace
+	ext := filepath.Ext(b.output)
+	return fmt.Sprintf("%s-%d%s", strings.TrimSuffix(b.output, ext), seed, ext), picture.Replace
 }
 
-// report is the JSON that generate prints. If a path is not UTF-8, its bytes are given as well. References have their
-// base names, as in the picture.
+// report is the JSON that generate prints for a picture. If the path is not UTF-8, PathBytes has its bytes. References
+// have base names, as in the picture's metadata.
 type report struct {
 	Path      string             `json:"path"`
 	PathBytes []byte             `json:"path_base64,omitempty"`

@@ -17,11 +17,12 @@ import (
 	"kleinbild/inference/picture"
 )
 
-// TestStandardOutput: the picture and nothing else; on a terminal it is refused.
+// TestStandardOutput checks that -o - writes the picture and nothing else, and is refused on a terminal.
 func TestStandardOutput(t *testing.T) {
 	t.Chdir(t.TempDir())
 	mustMake(t, small(t, "-p", "a red fox", "-s", "7", "-o", "fox.png")...)
-	if got := mustMake(t, small(t, "-p", "a red fox", "-s", "7", "-o", "-")...); got.out != string(readFile(t, "fox.png")) {
+	if got := mustMake(t, small(t, "-p", "a red fox", "-s", "7", "-o", "-")...); got.out != string(readFile(t,
+		"fox.png")) {
 		t.Errorf("%d bytes on standard output, want those of the file", len(got.out))
 	}
 	if left := names(t); !slices.Equal(left, []string{"fox.png"}) {
@@ -33,13 +34,15 @@ func TestStandardOutput(t *testing.T) {
 	}
 	defer terminal.Close()
 	var stderr strings.Builder
-	if code := Main(small(t, "-p", "x", "-o", "-"), Streams{In: strings.NewReader(""), Out: terminal, Err: &stderr}); code != exitUsage || !strings.Contains(stderr.String(), "terminal") {
+	if code := Main(small(t, "-p", "x", "-o", "-"),
+		Streams{In: strings.NewReader(""), Out: terminal, Err: &stderr}); code != exitUsage ||
+		!strings.Contains(stderr.String(), "terminal") {
 		t.Errorf("exit code %d: %s", code, stderr.String())
 	}
 }
 
-// onFirstWrite is standard error that does something when the first word comes, which is after all checks and before
-// the picture is made.
+// onFirstWrite is a standard error that calls do at the first write. That is after all checks and before the picture is
+// made.
 type onFirstWrite struct {
 	strings.Builder
 	do func()
@@ -55,13 +58,13 @@ func (w *onFirstWrite) Write(p []byte) (int, error) {
 
 func (w *onFirstWrite) WriteString(text string) (int, error) { return w.Write([]byte(text)) }
 
-// brokenPipe is standard output that takes nothing.
+// brokenPipe is a standard output to which all writes fail.
 type brokenPipe struct{}
 
 func (brokenPipe) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
 
-// TestPictureIsNotLost: what cannot be written where it was to go once it is made is kept, and the last line says
-// where.
+// TestPictureIsNotLost checks that a finished picture that cannot be written to its path is kept elsewhere, and that
+// the last line names the path.
 func TestPictureIsNotLost(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)
@@ -81,10 +84,17 @@ func TestPictureIsNotLost(t *testing.T) {
 		out          io.Writer // nil for a buffer
 		kept, reason string
 	}{
-		{"the folder vanishes", "out/fox.png", func() { must(os.RemoveAll("out")) }, nil, filepath.Join(pictures, "Kleinbild", "fox.png"), "out"},
-		{"a folder takes the name", "out/fox.png", func() { must(os.Mkdir("out/fox.png", 0o777)) }, nil, filepath.Join("out", "kleinbild-7.png"), "found a folder"},
-		{"the file is protected", "out/fox.png", func() { writeFile(t, "out/fox.png", "old"); must(os.Chmod("out/fox.png", 0o444)) }, nil, filepath.Join("out", "fox-2.png"), "protected against writing"},
-		{"standard output is full", "-", func() {}, brokenPipe{}, filepath.Join(pictures, "Kleinbild", "kleinbild-7.png"), "the disk is full"},
+		{"the folder vanishes", "out/fox.png", func() { must(os.RemoveAll("out")) }, nil,
+			filepath.Join(pictures, "Kleinbild", "fox.png"), "out"},
+		{"a folder takes the name", "out/fox.png", func() { must(os.Mkdir("out/fox.png", 0o777)) }, nil,
+			filepath.Join("out", "kleinbild-7.png"), "found a folder"},
+		{"the file is protected", "out/fox.png", func() {
+			writeFile(t, "out/fox.png",
+				"old")
+			must(os.Chmod("out/fox.png", 0o444))
+		}, nil, filepath.Join("out", "fox-2.png"), "protected against writing"},
+		{"standard output is full", "-", func() {}, brokenPipe{}, filepath.Join(pictures, "Kleinbild", "kleinbild-7.png"),
+			"the disk is full"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			must(errors.Join(os.RemoveAll("out"), os.RemoveAll(pictures), os.Mkdir("out", 0o777)))
@@ -97,7 +107,8 @@ func TestPictureIsNotLost(t *testing.T) {
 			code := Main(small(t, "-p", "a fox", "-s", "7", "-o", row.output), streams)
 			lines := strings.Split(strings.TrimSpace(stderr.String()), "\n")
 			last := lines[len(lines)-1]
-			if code != exitFailure || !strings.Contains(last, row.reason) || !strings.HasSuffix(last, "; the picture is kept as "+row.kept) {
+			if code != exitFailure || !strings.Contains(last, row.reason) ||
+				!strings.HasSuffix(last, "; the picture is kept as "+row.kept) {
 				t.Errorf("exit code %d: %q", code, last)
 			}
 			if meta, err := picture.ReadMetadataFile(row.kept); err != nil || meta.Seed != 7 {
@@ -111,24 +122,27 @@ func TestPictureIsNotLost(t *testing.T) {
 			}
 		})
 	}
-	// What is known beforehand costs no computing.
+	// Errors that can be found before the run must be reported before anything is computed.
 	must(errors.Join(os.RemoveAll("out"), os.Mkdir("out", 0o777)))
 	writeFile(t, "out/fox.png", "old")
 	must(os.Chmod("out/fox.png", 0o444))
-	for _, output := range []string{"out/fox.png", "gone/fox.png", "out", "a\x00b.png", strings.Repeat("a", 260) + ".png"} {
-		if got := call("", small(t, "-p", "a fox", "-o", output)...); got.code == exitOK || strings.Contains(got.err, "picture 1/1") {
+	for _, output := range []string{"out/fox.png", "gone/fox.png", "out", "a\x00b.png",
+		strings.Repeat("a", 260) + ".png"} {
+		if got := call("", small(t, "-p", "a fox", "-o", output)...); got.code == exitOK ||
+			strings.Contains(got.err, "picture 1/1") {
 			t.Errorf("%q: exit code %d: %s", output, got.code, got.err)
 		}
 	}
 }
 
-// TestOtherFormats: a JPEG and a WebP say how they were made, and can be repeated.
+// TestOtherFormats checks that a JPEG and a WebP contain how they were made, and can be repeated.
 func TestOtherFormats(t *testing.T) {
 	t.Chdir(t.TempDir())
 	writePicture(t, "ref.png", 64, 64)
 	made := func(name string) {
 		t.Helper()
-		if got := mustMake(t, small(t, "-p", "a red fox, füchse 狐", "-s", "7", "-i", "ref.png", "-o", name)...); got.out != name+"\n" {
+		if got := mustMake(t, small(t, "-p", "a red fox, füchse 狐", "-s", "7", "-i", "ref.png", "-o",
+			name)...); got.out != name+"\n" {
 			t.Errorf("standard output %q", got.out)
 		}
 	}
@@ -145,11 +159,11 @@ func TestOtherFormats(t *testing.T) {
 		if !bytes.Equal(readFile(t, "again.png"), readFile(t, "fox.png")) {
 			t.Errorf("--like %s gives another picture", name)
 		}
-		mustMake(t, small(t, "-p", "x", "-i", name, "-o", "x.png")...) // and it is a reference like any other
+		mustMake(t, small(t, "-p", "x", "-i", name, "-o", "x.png")...) // the file can also be a reference
 	}
 }
 
-// TestNamesAreBytes: a file whose name is not UTF-8 can be given, written and found again.
+// TestNamesAreBytes checks that a file whose name is not UTF-8 can be read, written and found again.
 func TestNamesAreBytes(t *testing.T) {
 	t.Chdir(t.TempDir())
 	if err := os.Mkdir("m\xf6del", 0o777); err != nil || names(t)[0] != "m\xf6del" {
@@ -159,7 +173,8 @@ func TestNamesAreBytes(t *testing.T) {
 		t.Fatal(err)
 	}
 	writePicture(t, "r\xe9f.png", 64, 64)
-	args := []string{"generate", "-m", "m\xf6del", "--precision", "float32", "--size", "64x64", "--steps", "1", "-p", "x", "-s", "7", "-i", "r\xe9f.png"}
+	args := []string{"generate", "-m", "m\xf6del", "--precision", "float32", "--size", "64x64", "--steps", "1", "-p", "x",
+		"-s", "7", "-i", "r\xe9f.png"}
 	if got := mustMake(t, append(args, "-o", "f\xfcchse.png")...); got.out != "f\xfcchse.png\n" {
 		t.Errorf("standard output %q", got.out)
 	}
@@ -172,33 +187,38 @@ func TestNamesAreBytes(t *testing.T) {
 		References []picture.ReferenceFile
 	}
 	got := mustMake(t, append(args, "-o", "f\xfcchse.png", "--json")...)
-	if err := json.Unmarshal([]byte(got.out), &rep); err != nil || string(rep.PathBytes) != "f\xfcchse.png" || len(rep.References) != 1 || rep.References[0].Path != "r\xe9f.png" {
+	if err := json.Unmarshal([]byte(got.out), &rep); err != nil || string(rep.PathBytes) != "f\xfcchse.png" ||
+		len(rep.References) != 1 || rep.References[0].Path != "r\xe9f.png" {
 		t.Errorf("%s: %v, %+v", got.out, err, rep)
 	}
 	if got := mustMake(t, "info", "f\xfcchse.png"); !strings.Contains(got.out, `r\xe9f.png (SHA-256`) {
 		t.Errorf("info: %q", got.out)
 	}
-	// What is wrong with such a file is said with its name.
-	for _, args := range [][]string{{"info", "g\xf6ne.png"}, small(t, "-p", "x", "-i", "g\xf6ne.png"), {"generate", "-p", "x", "-m", "g\xf6ne"}, small(t, "--like", "g\xf6ne.png")} {
+	// An error about such a file contains its name.
+	for _, args := range [][]string{{"info", "g\xf6ne.png"}, small(t, "-p", "x", "-i", "g\xf6ne.png"),
+		{"generate", "-p", "x", "-m", "g\xf6ne"}, small(t, "--like", "g\xf6ne.png")} {
 		if got := call("", args...); got.code != exitFailure || !strings.Contains(errorLine(t, got), `g\xf6ne`) {
 			t.Errorf("%q: exit code %d: %q", args, got.code, got.err)
 		}
 	}
 }
 
-// TestPreparationIsSaid: what the model sees of a reference is said where it is not what the file holds.
+// TestPreparationIsSaid checks that there is a note if the model sees a reference in another size or form than the file
+// has.
 func TestPreparationIsSaid(t *testing.T) {
 	t.Chdir(t.TempDir())
 	writePicture(t, "odd.png", 99, 70)
 	writePicture(t, "even.png", 64, 64)
 	got := mustMake(t, small(t, "-p", "x", "-i", "even.png", "-i", "odd.png", "--json", "-o", "made.png")...)
-	if want := "note: image 2: 99×70 → 96×64, 1 px cropped at the left, 2 at the right, 3 at the top and 3 at the bottom\n"; !strings.Contains(got.err, want) || strings.Contains(got.err, "image 1") {
-		t.Errorf("%q, want %q and no word of image 1", got.err, want)
+	note := "note: image 2: 99×70 → 96×64, 1 px cropped at the left, 2 at the right, 3 at the top and 3 at the bottom\n"
+	if !strings.Contains(got.err, note) || strings.Contains(got.err, "image 1") {
+		t.Errorf("%q, want %q and no word of image 1", got.err, note)
 	}
 	var rep struct{ Prepared []picture.Preparation }
 	want := []picture.Preparation{
 		{Original: picture.Size{Width: 64, Height: 64}, Size: picture.Size{Width: 64, Height: 64}},
-		{Original: picture.Size{Width: 99, Height: 70}, Size: picture.Size{Width: 96, Height: 64}, Left: 1, Right: 2, Top: 3, Bottom: 3},
+		{Original: picture.Size{Width: 99, Height: 70}, Size: picture.Size{Width: 96, Height: 64}, Left: 1, Right: 2, Top: 3,
+			Bottom: 3},
 	}
 	if err := json.Unmarshal([]byte(got.out), &rep); err != nil || !slices.Equal(rep.Prepared, want) {
 		t.Errorf("%v, %+v, want %+v", err, rep.Prepared, want)

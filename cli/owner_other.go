@@ -4,5 +4,6 @@ package cli
 
 import "io/fs"
 
-// ownedByOthers is not known without asking for access control lists: the user's own folders are closed to others.
+// ownedByOthers always returns false: the owner of a file on Windows is known only from access control lists, and other
+// users cannot reach the user's own folders anyway.
 func ownedByOthers(fs.FileInfo) bool { return false }

@@ -14,12 +14,13 @@ import (
 	"kleinbild/plain"
 )
 
-// File names, what pictures and models say of themselves, and what servers answer may be anybody's, and hold what drives a
-// terminal: a new title, a text for the clipboard, a line that looks like one of the program's. All that commands print goes
-// through the writers of this file, which show such characters instead (plain.Printable).
+// File names, the metadata of pictures and models, and the answers of servers come from strangers. They may contain
+// characters that drive a terminal: that change its title, write to the clipboard, or add a line that looks like one of
+// the program's. All that commands print goes through the writers of this file, which replace such characters by
+// escapes that can be seen (plain.Printable).
 
-// withDoors returns streams with the writers of this file before them.
-func withDoors(s Streams) Streams {
+// withSafeWriters returns streams that write through the writers of this file.
+func withSafeWriters(s Streams) Streams {
 	if isTerminal(s.Out) {
 		s.Out = screen{s.Out}
 	}
@@ -27,8 +28,8 @@ func withDoors(s Streams) Streams {
 	return s
 }
 
-// messages is standard error, on a terminal or in a file that will be looked at on one. A call of Write is one message: a
-// line end inside comes from what the message quotes.
+// messages writes to standard error: a terminal, or a file that somebody will show on a terminal. Each call of Write is
+// one message of one line: a line end inside it comes from quoted text, and is escaped.
 type messages struct{ io.Writer }
 
 func (m messages) Write(p []byte) (int, error) {
@@ -43,10 +44,11 @@ func (m messages) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Complain prints an error of the window's start as commands print theirs.
-func Complain(w io.Writer, err error) { fmt.Fprintf(messages{w}, "kleinbild: %s\n", oneLine(err)) }
+// PrintError prints an error to w as commands print their errors. main uses it for errors of the window.
+func PrintError(w io.Writer, err error) { fmt.Fprintf(messages{w}, "kleinbild: %s\n", oneLine(err)) }
 
-// screen is standard output where it is a terminal; elsewhere results are written as they are. Lines and columns stay.
+// screen writes to standard output if that is a terminal; otherwise results are written unchanged. Line ends and tabs
+// stay.
 type screen struct{ io.Writer }
 
 func (s screen) Write(p []byte) (int, error) {
@@ -68,8 +70,8 @@ func (s screen) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// behind is the writer behind a door: for a picture on standard output, and for bars, which drive a terminal.
-func behind(w io.Writer) io.Writer {
+// behind is the writer below: for a picture on standard output, and for progress bars, which drive the terminal.
+func unwrap(w io.Writer) io.Writer {
 	switch w := w.(type) {
 	case messages:
 		return w.Writer
@@ -79,13 +81,13 @@ func behind(w io.Writer) io.Writer {
 	return w
 }
 
-// isTerminal also looks behind doors.
+// isTerminal says whether w, without a writer of this file, is a terminal.
 func isTerminal(w io.Writer) bool {
-	file, ok := behind(w).(*os.File)
+	file, ok := unwrap(w).(*os.File)
 	return ok && term.IsTerminal(int(file.Fd()))
 }
 
-// result prints a path that was asked for: as it is for programs, in one line on a terminal.
+// result prints the path of a result: unchanged for programs, with escapes on a terminal, so that it takes one line.
 func (s Streams) result(path string) error {
 	if isTerminal(s.Out) {
 		path = plain.Printable(path)
@@ -94,8 +96,8 @@ func (s Streams) result(path string) error {
 	return err
 }
 
-// writeJSON prints v, with indent where that is not "". Every reader of JSON gets the strings exactly; characters that drive
-// a terminal are written as JSON's escapes.
+// writeJSON prints v as JSON, indented by indent. Characters that drive a terminal are written as JSON's escapes, so
+// that programs get the exact strings.
 func writeJSON(w io.Writer, v any, indent string) error {
 	var text bytes.Buffer
 	enc := json.NewEncoder(&text)
@@ -107,8 +109,9 @@ func writeJSON(w io.Writer, v any, indent string) error {
 	return err
 }
 
-// escapedJSON writes JSON with escapes for what encoding/json leaves as it is: DEL, the controls of Latin-1, and marks that
-// turn the direction of text. Outside of strings JSON has none of them.
+// escapedJSON writes JSON with escapes for the characters that drive a terminal and that encoding/json does not escape:
+// DEL, the control characters of Latin-1, and marks that change the direction of text. Outside of strings JSON has none
+// of them.
 type escapedJSON struct{ io.Writer }
 
 func (e escapedJSON) Write(p []byte) (int, error) {

@@ -23,11 +23,11 @@ import (
 	"kleinbild/plain"
 )
 
-// hostile sets the clipboard (OSC 52), makes a link (OSC 8) and a title, colours in C1, turns the direction of text, and ends
-// with a line that looks like the program's own. It is a name that a file may have.
+// hostile is text that sets the clipboard (OSC 52), makes a link (OSC 8) and a title, sets colours in C1, changes the
+// direction of text, and ends with a line that looks like the program's own. It is a valid file name.
 const hostile = "fox\x1b]52;c;cm0gLXJm\a\x1b]8;;mailto:x\x1b\\\x1b]0;title\a\u009b31m\u202egnp.exe\u2066\x7f\x9b2J\r\nkleinbild: all is well"
 
-// checkQuiet fails for text that drives a terminal, and where the line that hostile ends with stands alone.
+// checkQuiet fails if text drives a terminal, or has the last line of hostile as a line of its own.
 func checkQuiet(t *testing.T, what, text string) {
 	t.Helper()
 	for i, r := range text {
@@ -41,12 +41,13 @@ func checkQuiet(t *testing.T, what, text string) {
 	}
 }
 
-// ownHome gives the test folders of its own for everything that XDG names.
+// ownHome gives the test folders of its own for all folders that XDG names.
 func ownHome(t *testing.T) string {
 	t.Helper()
 	home := t.TempDir()
 	t.Setenv("HOME", home)
-	for _, name := range []string{"XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "HF_HUB_CACHE", "HF_HOME", "KLEINBILD_MODEL", "COMFYUI_PATH"} {
+	for _, name := range []string{"XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "HF_HUB_CACHE", "HF_HOME",
+		"KLEINBILD_MODEL", "COMFYUI_PATH"} {
 		t.Setenv(name, "")
 	}
 	xdg.Reload()
@@ -54,7 +55,7 @@ func ownHome(t *testing.T) string {
 	return home
 }
 
-// safetensorsOf is a file with a header alone.
+// safetensorsOf returns a safetensors file that has only a header.
 func safetensorsOf(t *testing.T, header any) string {
 	t.Helper()
 	text, err := json.Marshal(header)
@@ -64,15 +65,16 @@ func safetensorsOf(t *testing.T, header any) string {
 	return string(binary.LittleEndian.AppendUint64(nil, uint64(len(text)))) + string(text)
 }
 
-// TestNothingDrivesTheTerminal puts hostile text into everything that a stranger may have written.
+// TestNothingDrivesTheTerminal puts hostile text into everything that strangers may have written.
 func TestNothingDrivesTheTerminal(t *testing.T) {
 	home := ownHome(t)
 	t.Chdir(t.TempDir())
 	var made bytes.Buffer
 	valid := strings.ToValidUTF8(hostile, "?")
 	meta := picture.Metadata{
-		Prompt: valid, Model: valid, Variant: "distilled", ModelDigest: valid, Precision: "float32", Device: valid, Version: valid,
-		Width: 64, Height: 64, Steps: 1, Guidance: 1, References: []picture.ReferenceFile{{Path: valid, SHA256: valid}},
+		Prompt: valid, Model: valid, Variant: "distilled", ModelDigest: valid, Precision: "float32", Device: valid,
+		Version: valid,
+		Width:   64, Height: 64, Steps: 1, Guidance: 1, References: []picture.ReferenceFile{{Path: valid, SHA256: valid}},
 	}
 	if err := picture.EncodePNG(&made, image.NewRGBA(image.Rect(0, 0, 64, 64)), meta); err != nil {
 		t.Fatal(err)
@@ -80,7 +82,8 @@ func TestNothingDrivesTheTerminal(t *testing.T) {
 	writeFile(t, "made.png", made.String())
 	writeFile(t, hostile+".png", "no picture")
 	writeFile(t, "metadata.safetensors", safetensorsOf(t, map[string]any{"__metadata__": map[string]string{valid: valid}}))
-	writeFile(t, "tensor.safetensors", safetensorsOf(t, map[string]any{valid: map[string]any{"dtype": valid, "shape": []int{1}, "data_offsets": []int{0, 4}}}))
+	writeFile(t, "tensor.safetensors", safetensorsOf(t,
+		map[string]any{valid: map[string]any{"dtype": valid, "shape": []int{1}, "data_offsets": []int{0, 4}}}))
 	writeFile(t, "web.safetensors", "<html>"+hostile)
 	config := filepath.Join(t.TempDir(), "model")
 	if err := os.CopyFS(config, os.DirFS(model(t, "distilled"))); err != nil {
@@ -96,13 +99,14 @@ func TestNothingDrivesTheTerminal(t *testing.T) {
 	}
 	hub := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
-		case strings.Contains(r.URL.Path, "FLUX.2-klein-4B"): // its error's body
+		case strings.Contains(r.URL.Path, "FLUX.2-klein-4B"): // the body of an error
 			w.WriteHeader(http.StatusNotFound)
 			fmt.Fprint(w, hostile)
-		default: // names and digests of its listing
+		default: // names and digests in the list of files
 			digest := strings.Repeat("a", 40)
 			_ = json.NewEncoder(w).Encode(map[string]any{"sha": commit, "siblings": []map[string]any{
-				{"rfilename": "model_index.json", "size": 1, "blobId": digest}, {"rfilename": "scheduler/x.json", "size": 1, "blobId": digest},
+				{"rfilename": "model_index.json", "size": 1, "blobId": digest},
+				{"rfilename": "scheduler/x.json", "size": 1, "blobId": digest},
 				{"rfilename": "tokenizer/" + valid, "size": -1},
 			}})
 		}
@@ -112,7 +116,7 @@ func TestNothingDrivesTheTerminal(t *testing.T) {
 	for _, row := range []struct {
 		name string
 		args []string
-		want string // somewhere in what is said: the test would pass where nothing of it is
+		want string // a part of the output, to show that it contains the hostile text
 	}{
 		{"metadata of a picture", []string{"info", "made.png"}, `fox\x1b]52;c;`},
 		{"name of a file", []string{"info", hostile + ".png"}, `fox\x1b]52;c;`},
@@ -127,7 +131,8 @@ func TestNothingDrivesTheTerminal(t *testing.T) {
 		{"a hub's listing", []string{"models", "get", "flux2-klein-base-4b", "--base-url", hub.URL}, "gnp.exe"},
 		{"an argument", []string{"models", "verify", hostile}, "kleinbild: "},
 		{"an unknown flag", []string{"info", "--" + hostile}, "unknown flag"},
-		{"the end of a prompt", []string{"tokens", "-m", model(t, "distilled"), "-p", valid, "--max-sequence-length", "1"}, "cut off"},
+		{"the end of a prompt", []string{"tokens", "-m", model(t, "distilled"), "-p", valid, "--max-sequence-length", "1"},
+			"cut off"},
 		{"a server's name", []string{"serve", "--no-auth", "--listen", hostile}, "want ADDRESS:PORT"},
 	} {
 		got := call("", row.args...)
@@ -138,7 +143,7 @@ func TestNothingDrivesTheTerminal(t *testing.T) {
 		}
 	}
 
-	// JSON says every character, in escapes that drive nothing.
+	// JSON contains every character, as an escape if it drives a terminal.
 	got := mustMake(t, "info", "--json", "made.png")
 	checkQuiet(t, "info --json", got.out)
 	var read picture.Metadata
@@ -169,7 +174,8 @@ func mustJSON(t *testing.T, v any) string {
 	return string(text)
 }
 
-// TestPathsOnATerminal: a program gets a path's bytes, a terminal what can be shown of them.
+// TestPathsOnATerminal checks that a program gets the bytes of a path, and a terminal gets escapes for what cannot be
+// shown.
 func TestPathsOnATerminal(t *testing.T) {
 	ownHome(t)
 	t.Chdir(t.TempDir())
@@ -190,14 +196,16 @@ func TestPathsOnATerminal(t *testing.T) {
 			}
 		}
 	}()
-	if code := Main(small(t, "-p", "x", "-o", name), Streams{In: strings.NewReader(""), Out: terminal, Err: terminal}); code != exitOK {
+	if code := Main(small(t, "-p", "x", "-o", name),
+		Streams{In: strings.NewReader(""), Out: terminal, Err: terminal}); code != exitOK {
 		t.Errorf("exit code %d", code)
 	}
-	if code := Main([]string{"info", name}, Streams{In: strings.NewReader(""), Out: terminal, Err: terminal}); code != exitOK {
+	if code := Main([]string{"info", name}, Streams{In: strings.NewReader(""), Out: terminal,
+		Err: terminal}); code != exitOK {
 		t.Errorf("exit code %d", code)
 	}
 	ownConfig(t)
-	token, err := serveCommand{}.token(t.Context(), withDoors(Streams{Out: terminal, Err: terminal}))
+	token, err := serveCommand{}.token(t.Context(), withSafeWriters(Streams{Out: terminal, Err: terminal}))
 	if err != nil {
 		t.Error(err)
 	}
@@ -216,7 +224,7 @@ func TestPathsOnATerminal(t *testing.T) {
 	}
 }
 
-// TestLogsAreQuiet: what clients send reaches no log as it is, and JSON stays JSON.
+// TestLogsAreQuiet checks that text of clients is escaped in logs, and that a log in JSON is valid JSON.
 func TestLogsAreQuiet(t *testing.T) {
 	for _, format := range []string{"text", "json"} {
 		s := serve(t, t.TempDir(), "-m", model(t, "distilled"), "--token", "mine", "--log-format", format, "--log-prompts")
@@ -248,7 +256,7 @@ func TestLogsAreQuiet(t *testing.T) {
 	}
 }
 
-// TestClosedPipe: head takes one line, and nothing is said of it.
+// TestClosedPipe checks that there is no message if the reader of standard output, such as head, ends early.
 func TestClosedPipe(t *testing.T) {
 	t.Chdir(t.TempDir())
 	mustMake(t, small(t, "-p", strings.Repeat("x", 200), "-o", "x.png")...)

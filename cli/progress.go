@@ -10,7 +10,7 @@ import (
 	"kleinbild/inference"
 )
 
-// progress shows a run: a bar on a terminal, a line for each stage and step elsewhere.
+// progress shows the progress of a run: a bar if w is a terminal, otherwise a line for each stage and step.
 type progress struct {
 	w     io.Writer
 	title string
@@ -18,14 +18,14 @@ type progress struct {
 	last  inference.Progress
 }
 
-// barUnits is the resolution of the bar.
+// barUnits is the maximum of a progress bar.
 const barUnits = 1000
 
 func newProgress(w io.Writer, title string) *progress {
 	p := &progress{w: w, title: title}
 	if isTerminal(w) {
 		p.bar = progressbar.NewOptions(barUnits,
-			progressbar.OptionSetWriter(behind(w)),
+			progressbar.OptionSetWriter(unwrap(w)),
 			progressbar.OptionSetDescription(title),
 			progressbar.OptionSetPredictTime(false),
 			progressbar.OptionSetWidth(30),
@@ -46,13 +46,14 @@ func (p *progress) update(now inference.Progress) {
 		_ = p.bar.Set(int(now.Fraction * barUnits))
 		return
 	}
-	// Layers and levels would be too many lines.
+	// Only the steps get lines of their own: layers of the text encoder and levels of the VAE would be too many.
 	step := now.Stage == inference.StageSteps && now.Step != p.last.Step && now.Step > 0
 	if now.Stage != p.last.Stage {
 		fmt.Fprintf(p.w, "%s: %s\n", p.title, now.Stage)
 	}
 	if step {
-		fmt.Fprintf(p.w, "%s: step %d/%d, %.1f s, %s left\n", p.title, now.Step, now.Total, now.Elapsed.Seconds(), now.Remaining.Round(time.Second))
+		fmt.Fprintf(p.w, "%s: step %d/%d, %.1f s, %s left\n",
+			p.title, now.Step, now.Total, now.Elapsed.Seconds(), now.Remaining.Round(time.Second))
 	}
 	p.last = now
 }

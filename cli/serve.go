@@ -17,20 +17,20 @@ import (
 )
 
 type serveCommand struct {
-	Listen          string        `default:"127.0.0.1:7820" placeholder:"ADDR:PORT" help:"Where to listen. Port 0 takes a free one."`
-	Token           string        `env:"KLEINBILD_TOKEN" placeholder:"TEXT" help:"What requests must send as Authorization: Bearer TEXT. Every user of this machine sees it in the list of processes: --token-file or $$KLEINBILD_TOKEN keep it to yourself. Default: made at the first start and kept."`
-	TokenFile       string        `placeholder:"FILE" help:"A file that holds the token and nothing else; - reads it from standard input."`
-	NoAuth          bool          `help:"Ask for no token; on a loopback address only."`
-	ModelID         string        `name:"model-id" default:"flux2-klein-4b" placeholder:"NAME" help:"The name that the model answers to."`
-	ModelAlias      []string      `placeholder:"NAME" help:"Another name that the model answers to, such as gpt-image-1; may be given several times."`
-	AllowHost       []string      `placeholder:"NAME" help:"A name, beside localhost and IP addresses, that clients may use for this machine."`
-	AllowOrigin     []string      `placeholder:"URL" help:"A website, such as https://paint.example, whose scripts may use the API."`
-	AllowRemoteURIs bool          `name:"allow-remote-uris" help:"Fetch reference pictures from http and https addresses on the public internet."`
-	Queue           int           `default:"32" placeholder:"N" help:"Requests that may wait, half of what the others leave for each client; more get 429."`
-	MaxBody         int           `name:"max-body" default:"64" placeholder:"MB" help:"The largest request, 1 to 256 MiB."`
-	Grace           time.Duration `default:"30s" placeholder:"TIME" help:"How long the picture under way may take once the server is told to end."`
-	LogFormat       string        `enum:"text,json" default:"text" placeholder:"NAME" help:"text or json, on standard error."`
-	LogPrompts      bool          `help:"Log the prompts, too."`
+	Listen          string        `default:"127.0.0.1:7820" placeholder:"ADDR:PORT" help:"${listen_help}"`
+	Token           string        `env:"KLEINBILD_TOKEN" placeholder:"TEXT" help:"${token_help}"`
+	TokenFile       string        `placeholder:"FILE" help:"${token_file_help}"`
+	NoAuth          bool          `help:"Serve without a token. Only for a loopback address."`
+	ModelID         string        `name:"model-id" default:"flux2-klein-4b" placeholder:"NAME" help:"${model_id_help}"`
+	ModelAlias      []string      `placeholder:"NAME" help:"${model_alias_help}"`
+	AllowHost       []string      `placeholder:"NAME" help:"${allow_host_help}"`
+	AllowOrigin     []string      `placeholder:"URL" help:"${allow_origin_help}"`
+	AllowRemoteURIs bool          `name:"allow-remote-uris" help:"${allow_remote_uris_help}"`
+	Queue           int           `default:"32" placeholder:"N" help:"${queue_help}"`
+	MaxBody         int           `name:"max-body" default:"64" placeholder:"MB" help:"${max_body_help}"`
+	Grace           time.Duration `default:"30s" placeholder:"TIME" help:"${grace_help}"`
+	LogFormat       string        `enum:"text,json" default:"text" placeholder:"NAME" help:"${log_format_help}"`
+	LogPrompts      bool          `help:"Also log the prompts."`
 	modelFlags
 }
 
@@ -73,17 +73,20 @@ func (c serveCommand) Run(ctx context.Context, s Streams, e *ending) error {
 	defer listener.Close()
 	loopback := listener.Addr().(*net.TCPAddr).IP.IsLoopback()
 	if c.NoAuth && !loopback {
-		return usagef("--no-auth with --listen %s, want a loopback address such as 127.0.0.1:7820: anybody in the network could use it", c.Listen)
+		return usagef("--no-auth with --listen %s, want a loopback address such as 127.0.0.1:7820: "+
+			"anybody in the network could use the server", c.Listen)
 	}
 	token, err := c.token(ctx, s)
 	if err != nil {
 		return err
 	}
 	if !loopback {
-		fmt.Fprintln(s.Err, "note: other machines can reach this address, and neither the token nor the pictures are encrypted on the way")
+		fmt.Fprintln(s.Err, "note: other machines can reach this address, "+
+			"and neither the token nor the pictures are encrypted on the way")
 	}
 	handler, err := server.New(server.Options{
-		Open: opener.open, Opened: opened, ModelID: c.ModelID, ModelAliases: c.ModelAlias, Version: Version, Token: token, Hosts: c.AllowHost, Origins: c.AllowOrigin,
+		Open: opener.open, Opened: opened, ModelID: c.ModelID, ModelAliases: c.ModelAlias, Version: Version,
+		Token: token, Hosts: c.AllowHost, Origins: c.AllowOrigin,
 		AllowRemoteURIs: c.AllowRemoteURIs, QueueLimit: c.Queue, MaxBodyBytes: int64(c.MaxBody) << 20, Grace: c.Grace,
 		Log: c.logger(s), LogPrompts: c.LogPrompts,
 	})
@@ -94,14 +97,15 @@ func (c serveCommand) Run(ctx context.Context, s Streams, e *ending) error {
 		return context.Cause(ctx)
 	}
 	e.allow(c.Grace + server.EndsWithin)
-	// A log that nobody reads any more, as when Ctrl+C has ended tee before this program, does not end a picture.
+	// If nobody reads the log any more, SIGPIPE must not end the picture under way: in kleinbild serve | tee, Ctrl+C also
+	// ends tee, often before this program.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-	// The address goes to standard output: with port 0 nobody could guess it.
+	// The address goes to standard output, so that a script can read which port was taken for port 0.
 	fmt.Fprintf(s.Out, "http://%s\n", listener.Addr())
 	return handler.Serve(ctx, listener)
 }
 
-// report opens the model and says what it is.
+// report opens the model and prints what it is.
 func (c serveCommand) report(ctx context.Context, s Streams, o *opener) (server.Model, error) {
 	m, err := o.open(ctx)
 	if err != nil {
@@ -122,14 +126,16 @@ func (c serveCommand) logger(s Streams) *slog.Logger {
 	return slog.New(slog.NewTextHandler(s.Err, nil))
 }
 
-// opener opens the engine once and closes it at the end. Where the demo model serves for want of another, it takes the
-// first real one that appears; requests that have begun finish with the demo model.
+// opener opens the engine once and closes it at the end. If there is only the demo model because no other was found, it
+// opens the first other model that appears. Requests that have begun by then finish with the demo model.
 type opener struct {
-	options      inference.Options
-	mu           sync.Mutex
-	engine, demo *inference.Engine
+	options inference.Options
+	mu      sync.Mutex
+	engine  *inference.Engine // the engine for new requests, nil if none was opened yet
+	demo    *inference.Engine // the engine of the demo model, after another model has replaced it
 }
 
+// open returns the model for new requests.
 func (o *opener) open(ctx context.Context) (server.Model, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

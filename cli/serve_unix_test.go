@@ -19,12 +19,13 @@ import (
 	"time"
 )
 
-// inHome gives cmd a home of its own and none of the variables that name another.
+// inHome gives cmd a home folder of its own, and none of the environment variables that name other folders.
 func inHome(cmd *exec.Cmd, home string, more ...string) *exec.Cmd {
 	var env []string
 	for _, v := range cmd.Env {
 		name, _, _ := strings.Cut(v, "=")
-		if !strings.HasPrefix(name, "XDG_") && !strings.HasPrefix(name, "KLEINBILD_MODEL") && !strings.HasPrefix(name, "KLEINBILD_TOKEN") && !strings.HasPrefix(name, "HF_") {
+		if !strings.HasPrefix(name, "XDG_") && !strings.HasPrefix(name, "KLEINBILD_MODEL") &&
+			!strings.HasPrefix(name, "KLEINBILD_TOKEN") && !strings.HasPrefix(name, "HF_") {
 			env = append(env, v)
 		}
 	}
@@ -32,7 +33,7 @@ func inHome(cmd *exec.Cmd, home string, more ...string) *exec.Cmd {
 	return cmd
 }
 
-// served is a running kleinbild serve.
+// served is a process of kleinbild serve.
 type served struct {
 	cmd     *exec.Cmd
 	address string
@@ -41,7 +42,8 @@ type served struct {
 
 func serve(t *testing.T, home string, args ...string) *served {
 	t.Helper()
-	s := &served{cmd: inHome(program(t, append([]string{"serve", "--listen", "127.0.0.1:0"}, args...)...), home), stderr: &bytes.Buffer{}}
+	s := &served{cmd: inHome(program(t, append([]string{"serve", "--listen", "127.0.0.1:0"}, args...)...), home),
+		stderr: &bytes.Buffer{}}
 	s.cmd.Stderr = s.stderr
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {
@@ -60,7 +62,7 @@ func serve(t *testing.T, home string, args ...string) *served {
 	return s
 }
 
-// end sends a signal and returns the exit code and what was said.
+// end sends a signal and returns the exit code and the text of standard error.
 func (s *served) end(t *testing.T) (code int, said string) {
 	t.Helper()
 	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
@@ -71,7 +73,7 @@ func (s *served) end(t *testing.T) (code int, said string) {
 	return s.cmd.ProcessState.ExitCode(), s.stderr.String()
 }
 
-// fetch asks with a token and returns the status and the body.
+// fetch sends a GET request with a token and returns the status and the body.
 func (s *served) fetch(t *testing.T, method, path, token string, body io.Reader) (int, []byte) {
 	t.Helper()
 	r, err := http.NewRequest(method, s.address+path, body)
@@ -101,21 +103,24 @@ func TestServe(t *testing.T) {
 		t.Fatalf("%v %v", info, err)
 	}
 	token := strings.TrimSpace(string(readFile(t, path)))
-	status, body := first.fetch(t, "POST", "/v1/images/generations", token, strings.NewReader(`{"prompt": "private", "size": "64x64", "steps": 1}`))
+	status, body := first.fetch(t, "POST", "/v1/images/generations", token,
+		strings.NewReader(`{"prompt": "private", "size": "64x64", "steps": 1}`))
 	var reply struct {
 		Data []struct {
 			B64JSON []byte `json:"b64_json"`
 		}
 	}
-	if err := json.Unmarshal(body, &reply); err != nil || status != 200 || len(reply.Data) != 1 || !bytes.HasPrefix(reply.Data[0].B64JSON, []byte("\x89PNG")) {
+	if err := json.Unmarshal(body, &reply); err != nil || status != 200 || len(reply.Data) != 1 ||
+		!bytes.HasPrefix(reply.Data[0].B64JSON, []byte("\x89PNG")) {
 		t.Errorf("%d %.200s %v", status, body, err)
 	}
 	code, said := first.end(t)
-	if code != exitOK || strings.Contains(said, token) || !strings.Contains(said, "the token is in "+path) || strings.Contains(said, "private") || !strings.Contains(said, `"msg":"request"`) {
+	if code != exitOK || strings.Contains(said, token) || !strings.Contains(said, "the token is in "+path) ||
+		strings.Contains(said, "private") || !strings.Contains(said, `"msg":"request"`) {
 		t.Errorf("exit code %d: %s", code, said)
 	}
 
-	// The token stays. A log, which is kept and read by others, never has it.
+	// The token is kept. It is never in a log, which is kept and which others read.
 	second := serve(t, home, "-m", model(t, "distilled"))
 	if status, _ := second.fetch(t, "GET", "/v1/models", token, nil); status != 200 {
 		t.Errorf("the kept token: %d", status)
@@ -124,7 +129,8 @@ func TestServe(t *testing.T) {
 		t.Errorf("exit code %d: %s", code, said)
 	}
 
-	own := serve(t, home, "-m", model(t, "distilled"), "--token", "mine", "--model-alias", "gpt-image-1", "--model-alias=b,c")
+	own := serve(t, home, "-m", model(t, "distilled"), "--token", "mine", "--model-alias", "gpt-image-1",
+		"--model-alias=b,c")
 	for _, name := range []string{"gpt-image-1", "flux2-klein-4b", "b", "c"} {
 		if status, body := own.fetch(t, "GET", "/v1/models/"+name, "mine", nil); status != 200 {
 			t.Errorf("--model-alias: %d %s", status, body)
@@ -139,7 +145,8 @@ func TestServe(t *testing.T) {
 	own.end(t)
 }
 
-// TestServeWithoutModel: the server starts with the demo model, says so, and takes a real one once it is there.
+// TestServeWithoutModel checks that the server starts with the demo model, says so, and uses another model when there
+// is one.
 func TestServeWithoutModel(t *testing.T) {
 	home := t.TempDir()
 	s := serve(t, home, "--no-auth")
@@ -164,7 +171,8 @@ func TestServeWithoutModel(t *testing.T) {
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
-	if _, said := s.end(t); !strings.Contains(said, "demo model: simple drawings only; get the real one with: kleinbild models get") {
+	if _, said := s.end(t); !strings.Contains(said,
+		"demo model: simple drawings only; get the real one with: kleinbild models get") {
 		t.Errorf("%s", said)
 	}
 }
@@ -196,19 +204,25 @@ func TestServeRefuses(t *testing.T) {
 		{"two tokens", []string{"--token", "x", "--token-file", "y"}, exitUsage, "exclude each other"},
 		{"a token with a space", []string{"--token", "a b"}, exitUsage, wantToken},
 		{"a token that no header carries", []string{"--token", "a\u202eb"}, exitUsage, wantToken},
-		{"a token file that is a folder", []string{"--token-file", home}, exitFailure, "found a folder, want a file; - reads standard input"},
-		{"a token file that is not there", []string{"--token-file", home + "/gone"}, exitFailure, "--token-file: " + home + "/gone is not there; - reads standard input"},
+		{"a token file that is a folder", []string{"--token-file", home}, exitFailure,
+			"found a folder, want a file; - reads standard input"},
+		{"a token file that is not there", []string{"--token-file", home + "/gone"}, exitFailure,
+			"--token-file: " + home + "/gone is not there; - reads standard input"},
 		{"no network without a token", []string{"--no-auth", "--listen", "[::]:0"}, exitUsage, "want a loopback address"},
 		{"no port", []string{"--no-auth", "--listen", "127.0.0.1"}, exitUsage, "--listen 127.0.0.1: want ADDRESS:PORT"},
-		{"a Unix socket", []string{"--no-auth", "--listen", "unix:/tmp/x"}, exitUsage, "the port is \"/tmp/x\", want a number"},
+		{"a Unix socket", []string{"--no-auth", "--listen", "unix:/tmp/x"}, exitUsage,
+			"the port is \"/tmp/x\", want a number"},
 		{"a URL", []string{"--no-auth", "--listen", "http://127.0.0.1:80"}, exitUsage, "want ADDRESS:PORT"},
-		{"a port too high", []string{"--no-auth", "--listen", "127.0.0.1:65536"}, exitUsage, "want a number from 0 (any that is free) to 65535"},
+		{"a port too high", []string{"--no-auth", "--listen", "127.0.0.1:65536"}, exitUsage,
+			"want a number from 0 (any free port) to 65535"},
 		{"a port by name", []string{"--no-auth", "--listen", "127.0.0.1:http"}, exitUsage, "want a number"},
-		{"an address of another machine", []string{"--no-auth", "--listen", "192.0.2.1:0"}, exitFailure, "this machine has no address 192.0.2.1"},
-		{"a port in use", []string{"--no-auth", "--listen", taken.Addr().String()}, exitFailure, "another program uses this port"},
+		{"an address of another machine", []string{"--no-auth", "--listen", "192.0.2.1:0"}, exitFailure,
+			"this machine has no address 192.0.2.1"},
+		{"a port in use", []string{"--no-auth", "--listen", taken.Addr().String()}, exitFailure,
+			"another program uses this port"},
 		{"a host with a port", []string{"--allow-host", "studio.lan:7820"}, exitUsage, "want a name without a port"},
-		{"all websites", []string{"--allow-origin", "*"}, exitUsage, "want a website as browsers name it"},
-		{"websites without a name", []string{"--allow-origin", "null"}, exitUsage, "want a website as browsers name it"},
+		{"all websites", []string{"--allow-origin", "*"}, exitUsage, "want a website without a path"},
+		{"websites without a name", []string{"--allow-origin", "null"}, exitUsage, "want a website without a path"},
 		{"a page", []string{"--allow-origin", "https://paint.example/"}, exitUsage, "without a path"},
 		{"queue", []string{"--queue", "0"}, exitUsage, "--queue 0, want 1 to 10000"},
 		{"no name", []string{"--model-alias", "a,,b"}, exitUsage, "--model-id and --model-alias: found an empty name"},

@@ -14,21 +14,22 @@ import (
 	"kleinbild/inference/picture"
 )
 
-// settings are the user's lasting choices.
+// settings are the user's settings that are kept in a file.
 type settings struct {
-	// Model is used where neither --model nor $KLEINBILD_MODEL names one.
+	// Model is the model that is used if neither --model nor $KLEINBILD_MODEL names one.
 	Model string `json:"model"`
-	// ModelBytes are those of a path that is not UTF-8.
+	// ModelBytes are the bytes of Model if it is a path that is not UTF-8.
 	ModelBytes []byte `json:"model_base64,omitempty"`
 }
 
-// settingsFile is kleinbild/settings.json in the user's configuration folder.
+// settingsFile returns the path of kleinbild/settings.json in the user's configuration folder.
 func settingsFile() string { return filepath.Join(xdg.ConfigHome, "kleinbild", "settings.json") }
 
-// HistoryFile is where the window keeps its history, and every face where reference pictures lie.
+// HistoryFile returns the path of the history: the window's pictures, and the paths of reference pictures, which
+// generate also reads and adds.
 func HistoryFile() string { return filepath.Join(xdg.DataHome, "kleinbild", "history.db") }
 
-// ModelSetting is the model that the user's settings name, "" for none.
+// ModelSetting returns the model that the user's settings name, "" if they name none.
 func ModelSetting() (string, error) {
 	s, err := readSettings()
 	return s.Model, err
@@ -50,10 +51,12 @@ func SetModelSetting(spec string) error {
 	return nil
 }
 
-// maxSettingsBytes bounds the settings' file: a path has 4 KiB at most, and JSON may take six characters for one.
+// maxSettingsBytes bounds the file of settings: a path has at most 4 KiB, and JSON may take six bytes for one of its
+// bytes.
 const maxSettingsBytes = 64 << 10
 
-// readSettings returns the zero value where there is no file, or an empty one, as a full disk once left.
+// readSettings returns the user's settings. It returns the zero value if the file does not exist, or is empty: an
+// earlier version could leave an empty file on a full disk.
 func readSettings() (settings, error) {
 	var s settings
 	text, err := atomicfile.Read(settingsFile(), maxSettingsBytes)

@@ -186,7 +186,7 @@ func (manualCommand) Run(s Streams, model *kong.Application) error {
 			fmt.Fprintf(s.Out, ".TP\n.I %s\n%s\n", escape.Replace(p.Name), escape.Replace(p.Help))
 		}
 		if len(c.commands) > 0 {
-			continue // Its flags are listed with the commands below.
+			continue // its flags are listed with its own commands
 		}
 		for _, flag := range c.flags {
 			if flag.Name == "help" {
@@ -198,34 +198,34 @@ func (manualCommand) Run(s Streams, model *kong.Application) error {
 	_, err := fmt.Fprint(s.Out, `.SH FILES
 .TP
 .I ~/.local/share/kleinbild/models
-Models, each in a folder of its own.
+Downloaded models, each in a folder of its own.
 .TP
 .I ~/.config/kleinbild/settings.json
-The model that is used where no flag names one.
+The user's settings: the model that is used if neither \-\-model nor KLEINBILD_MODEL names one.
 .TP
 .I ~/.config/kleinbild/token
-What requests to the server must send.
+The token that requests to the server must send.
 .SH ENVIRONMENT
 .TP
 .B KLEINBILD_MODEL
-A model, as for \-\-model.
+The model that is used if \-\-model is not given.
 .TP
 .B KLEINBILD_DRIVER
-The package through which kernels are launched on a graphics card, gorgonia or purego, where the program has both.
+The package that launches kernels on the graphics card: gorgonia or purego, if the program has both.
 .TP
 .B KLEINBILD_TOKEN
 The server's token.
 .TP
 .B HF_TOKEN
-For downloads of models that ask who you are.
+Your token of Hugging Face, for models that can be downloaded only by users who are logged in.
 .TP
 .B HF_ENDPOINT
-A mirror of https://huggingface.co.
+A mirror of https://huggingface.co to download models from.
 .TP
 .B COMFYUI_PATH
-A ComfyUI folder whose models are used.
+The folder of a ComfyUI whose models are found.
 .SH EXIT STATUS
-0 done, 1 failed, 2 wrong usage, 130 interrupted. A server that was told to end has done its work: 0.
+0 for success, 1 for a failure, 2 for wrong arguments, 130 if interrupted. A server that a signal has ended returns 0.
 `)
 	return err
 }

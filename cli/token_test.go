@@ -27,11 +27,13 @@ func askToken(t *testing.T, c serveCommand, in string) (token, said string, err 
 	return token, stderr.String(), err
 }
 
-// TestToken: a token is made once, and no log has it. What is no token is refused, with what to do about it.
+// TestToken checks that a token is made once and never logged, and that a file with other text is an error that says
+// what to do.
 func TestToken(t *testing.T) {
 	ownConfig(t)
 	first, said, err := askToken(t, serveCommand{}, "")
-	if err != nil || !isToken(first) || strings.Contains(said, first) || !strings.Contains(said, "the token is in "+tokenFile()) {
+	if err != nil || !isToken(first) || strings.Contains(said, first) ||
+		!strings.Contains(said, "the token is in "+tokenFile()) {
 		t.Fatalf("%q, %q, %v", first, said, err)
 	}
 	if again, said, err := askToken(t, serveCommand{}, ""); err != nil || again != first || strings.Contains(said, first) {
@@ -42,8 +44,8 @@ func TestToken(t *testing.T) {
 	}
 	for _, row := range []struct{ name, text, want string }{
 		{"empty", "", "is empty: delete it, and the next start makes a new token"},
-		{"blank", " \n\n", wantToken + " (delete it to get a new one)"},
-		{"two words", "two words\n", wantToken + " (delete it to get a new one)"},
+		{"blank", " \n\n", wantToken + " (delete the file to get a new token)"},
+		{"two words", "two words\n", wantToken + " (delete the file to get a new token)"},
 		{"two lines", "one\ntwo\n", wantToken},
 		{"zeros, as a crash leaves them", strings.Repeat("\x00", 27), wantToken},
 		{"not UTF-8", "\xff\xfe\x00", wantToken},
@@ -53,7 +55,8 @@ func TestToken(t *testing.T) {
 		if err := os.WriteFile(tokenFile(), []byte(row.text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if token, said, err := askToken(t, serveCommand{}, ""); err == nil || !strings.Contains(oneLine(err), row.want) || !strings.Contains(oneLine(err), tokenFile()) || said != "" {
+		if token, said, err := askToken(t, serveCommand{}, ""); err == nil || !strings.Contains(oneLine(err), row.want) ||
+			!strings.Contains(oneLine(err), tokenFile()) || said != "" {
 			t.Errorf("%s: %q, %q, %v", row.name, token, said, err)
 		}
 		if text, err := os.ReadFile(tokenFile()); err != nil || string(text) != row.text {
@@ -62,7 +65,8 @@ func TestToken(t *testing.T) {
 	}
 }
 
-// TestFirstStartsAtOnce: many first starts at once make one token, and all take it, whole.
+// TestFirstStartsAtOnce checks that many first starts at once make one token, and that all of them return the whole
+// token.
 func TestFirstStartsAtOnce(t *testing.T) {
 	for range 20 {
 		ownConfig(t)
@@ -91,7 +95,8 @@ func TestFirstStartsAtOnce(t *testing.T) {
 	}
 }
 
-// TestSlowFirstStart: on a disk without links another start's file is empty for a moment.
+// TestSlowFirstStart checks that a start waits while the file of another start is empty, as it is for a moment on a
+// disk without hard links.
 func TestSlowFirstStart(t *testing.T) {
 	ownConfig(t)
 	if err := os.MkdirAll(filepath.Dir(tokenFile()), 0o700); err != nil {
@@ -118,21 +123,22 @@ func TestTokenFile(t *testing.T) {
 	for _, row := range []struct {
 		name, file, in string
 		text           string
-		token, want    string // of the error
+		token, want    string // want is a part of the error
 	}{
 		{"a file", path, "", "mine\n", "mine", ""},
 		{"a file without a line end", path, "", "mine", "mine", ""},
 		{"standard input", "-", "mine\r\n", "", "mine", ""},
 		{"empty", path, "", "", "", "--token-file: " + path + ": holds no token, " + wantToken},
 		{"nothing on standard input", "-", "", "", "", "--token-file: standard input: holds no token"},
-		{"words", path, "", "secret words", "", "holds no token but something else"},
-		{"much", "-", strings.Repeat("x", 1<<20), "", "", "holds no token but something else"},
+		{"words", path, "", "secret words", "", "its text is not a token"},
+		{"much", "-", strings.Repeat("x", 1<<20), "", "", "its text is not a token"},
 	} {
 		if err := os.WriteFile(path, []byte(row.text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		token, said, err := askToken(t, serveCommand{TokenFile: row.file}, row.in)
-		if token != row.token || said != "" || (err == nil) != (row.want == "") || err != nil && (!strings.Contains(err.Error(), row.want) || strings.Contains(err.Error(), "secret words")) {
+		if token != row.token || said != "" || (err == nil) != (row.want == "") || err != nil &&
+			(!strings.Contains(err.Error(), row.want) || strings.Contains(err.Error(), "secret words")) {
 			t.Errorf("%s: %q, %q, %v", row.name, token, said, err)
 		}
 	}

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestOddTokenFiles puts what is no small file of the user's in the place of the token and of the settings: nothing waits,
-// nothing is read, and what the user named for containers is told of.
+// TestOddTokenFiles puts other things than small files in the place of the token and of the settings. Reading them must
+// fail at once.
 func TestOddTokenFiles(t *testing.T) {
 	for _, row := range []struct {
 		name string
@@ -23,7 +23,8 @@ func TestOddTokenFiles(t *testing.T) {
 	}{
 		{"a pipe", func(path string) error { return unix.Mkfifo(path, 0o600) }, "found a pipe, want a file"},
 		{"a folder", func(path string) error { return os.Mkdir(path, 0o700) }, "found a folder, want a file"},
-		{"a link to a device", func(path string) error { return os.Symlink("/dev/zero", path) }, "found a device, want a file"},
+		{"a link to a device", func(path string) error { return os.Symlink("/dev/zero", path) },
+			"found a device, want a file"},
 		{"a circle of links", func(path string) error { return os.Symlink(path, path) }, "lead in a circle"},
 		{"a gigabyte", func(path string) error {
 			if err := os.WriteFile(path, nil, 0o600); err != nil {
@@ -63,7 +64,8 @@ func TestOddTokenFiles(t *testing.T) {
 	}
 }
 
-// TestTokenOfOthers: a token of the program's own that others can read is refused, one that the user named is told of.
+// TestTokenOfOthers checks that it is an error if others can read the program's own token, and a note if they can read
+// a file that the user named.
 func TestTokenOfOthers(t *testing.T) {
 	ownConfig(t)
 	if err := os.MkdirAll(filepath.Dir(tokenFile()), 0o700); err != nil {
@@ -85,7 +87,7 @@ func TestTokenOfOthers(t *testing.T) {
 		}
 	}
 	if os.Geteuid() != 0 {
-		return // only root can give a file away
+		return // only root can change the owner of a file
 	}
 	if err := os.Chmod(tokenFile(), 0o600); err != nil {
 		t.Fatal(err)
@@ -93,7 +95,8 @@ func TestTokenOfOthers(t *testing.T) {
 	if err := syscall.Chown(tokenFile(), 12345, 12345); err != nil {
 		t.Fatal(err)
 	}
-	if token, said, err := askToken(t, serveCommand{}, ""); err != nil || token != "mine" || !strings.Contains(said, "belongs to another user") {
+	if token, said, err := askToken(t, serveCommand{}, ""); err != nil || token != "mine" ||
+		!strings.Contains(said, "belongs to another user") {
 		t.Errorf("%q, %q, %v", token, said, err)
 	}
 }

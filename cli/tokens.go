@@ -15,20 +15,20 @@ import (
 
 type tokensCommand struct {
 	Prompt            *string `short:"p" placeholder:"TEXT" help:"The prompt; - reads it from standard input."`
-	Model             string  `short:"m" placeholder:"PATH" help:"A model, or a folder with just a tokenizer."`
-	MaxSequenceLength *int    `placeholder:"N" help:"Text tokens, at most the model's 512."`
-	JSON              bool    `name:"json" help:"Read JSON lines {\"prompt\": …} and write {\"ids\": […], \"count\": n, \"truncated\": bool} for each."`
-	Raw               bool    `help:"Leave the chat template and the padding away."`
+	Model             string  `short:"m" placeholder:"PATH" help:"A model, or a folder that has only a tokenizer."`
+	MaxSequenceLength *int    `placeholder:"N" help:"How many tokens of text the model reads, at most 512."`
+	JSON              bool    `name:"json" help:"${tokens_json_help}"`
+	Raw               bool    `help:"Add neither the chat template nor padding."`
 }
 
-// tokenLine is one answer of --json.
+// tokenLine is one line of the output of --json.
 type tokenLine struct {
 	IDs       []int32 `json:"ids"`
 	Count     int     `json:"count"`
 	Truncated bool    `json:"truncated"`
 }
 
-// maxLineBytes bounds a line of standard input.
+// maxLineBytes bounds a line of standard input with --json.
 const maxLineBytes = 64 << 20
 
 func (c tokensCommand) Run(ctx context.Context, s Streams) error {
@@ -84,8 +84,8 @@ func (c tokensCommand) Run(ctx context.Context, s Streams) error {
 	return nil
 }
 
-// tokenLines answers each line of standard input with one line. JSON can express every character, so that prompts are
-// used unchanged, even with carriage returns and NULs: this is for testing the tokenizer.
+// tokenLines writes one line of JSON for each line of JSON on standard input. It encodes prompts unchanged, even with
+// carriage returns and NULs, which JSON can express, because it serves to test the tokenizer.
 func tokenLines(s Streams, encode func(string) (tokenLine, string, error)) error {
 	out := bufio.NewWriter(s.Out)
 	defer out.Flush()
@@ -99,7 +99,7 @@ func tokenLines(s Streams, encode func(string) (tokenLine, string, error)) error
 		if len(bytes.TrimSpace(line)) == 0 {
 			continue
 		}
-		if !utf8.Valid(line) { // JSON is UTF-8; the decoder would put U+FFFD in place of what is not
+		if !utf8.Valid(line) { // encoding/json would replace bytes that are not UTF-8 by U+FFFD
 			return fmt.Errorf("tokens: line %d: found text that is not UTF-8, want UTF-8", n)
 		}
 		var request struct {

@@ -19,10 +19,13 @@ func TestTokens(t *testing.T) {
 		{"template and padding", "", []string{"-p", "hi"}, []string{" of 512 tokens\n"}},
 		{"empty prompt", "", []string{"-p", ""}, []string{" of 512 tokens\n"}},
 		{"standard input", "hi\n", []string{"-p", "-"}, []string{" of 512 tokens\n"}},
-		{"a folder with just a tokenizer", "", []string{"-p", "hi", "-m", filepath.Join(model(t, "distilled"), "tokenizer")}, []string{" of 512 tokens\n"}},
-		{"a tokenizer.json", "", []string{"-p", "hi", "-m", filepath.Join(model(t, "distilled"), "tokenizer", "tokenizer.json")}, []string{" of 512 tokens\n"}},
+		{"a folder with just a tokenizer", "", []string{"-p", "hi", "-m", filepath.Join(model(t, "distilled"), "tokenizer")},
+			[]string{" of 512 tokens\n"}},
+		{"a tokenizer.json", "", []string{"-p", "hi", "-m",
+			filepath.Join(model(t, "distilled"), "tokenizer", "tokenizer.json")}, []string{" of 512 tokens\n"}},
 		{"fewer tokens", "", []string{"-p", "hi", "--max-sequence-length", "40"}, []string{" of 40 tokens\n"}},
-		{"cut off", "", []string{"-p", "a red fox in the snow", "--max-sequence-length", "5"}, []string{"5 of 5 tokens\n", "cut off: \"", "snow\"\n"}},
+		{"cut off", "", []string{"-p", "a red fox in the snow", "--max-sequence-length", "5"},
+			[]string{"5 of 5 tokens\n", "cut off: \"", "snow\"\n"}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			got := call(row.in, append([]string{"tokens", "-m", model(t, "distilled")}, row.args...)...)
@@ -94,7 +97,8 @@ func TestTokensJSON(t *testing.T) {
 	}
 }
 
-// TestTokensOfPrompts: encodings of one prompt give one list of ids; JSON says each character, and they are all read.
+// TestTokensOfPrompts checks that a prompt on standard input gives the same ids whatever its line ends and its byte
+// order mark, and that --json keeps carriage returns.
 func TestTokensOfPrompts(t *testing.T) {
 	tokens := func(in string, args ...string) string {
 		t.Helper()
@@ -105,7 +109,8 @@ func TestTokensOfPrompts(t *testing.T) {
 		return got.out
 	}
 	want := tokens("", "-p", "a house\nin snow")
-	for _, in := range []string{"\uFEFFa house\nin snow", "a house\r\nin snow\r\n", "a house\rin snow\r", "\uFEFFa house\r\nin snow\n"} {
+	for _, in := range []string{"\uFEFFa house\nin snow", "a house\r\nin snow\r\n", "a house\rin snow\r",
+		"\uFEFFa house\r\nin snow\n"} {
 		if got := tokens(in, "-p", "-"); got != want {
 			t.Errorf("%q: %q, want %q", in, got, want)
 		}
@@ -114,12 +119,14 @@ func TestTokensOfPrompts(t *testing.T) {
 	if plain == carriage {
 		t.Errorf("%s for a line end and for a carriage return and a line end", plain)
 	}
-	if got := call("{\"prompt\": \"caf\xe9\"}\n", "tokens", "--json", "-m", model(t, "distilled")); got.code != exitFailure || !strings.Contains(got.err, "not UTF-8") {
+	if got := call("{\"prompt\": \"caf\xe9\"}\n", "tokens", "--json", "-m",
+		model(t, "distilled")); got.code != exitFailure || !strings.Contains(got.err, "not UTF-8") {
 		t.Errorf("exit code %d: %s", got.code, got.err)
 	}
 }
 
-// TestTokensOfIndex: model_index.json may lower the number of tokens, which then holds wherever a prompt is read.
+// TestTokensOfIndex checks that a lower number of tokens in model_index.json holds for each command that reads a
+// prompt.
 func TestTokensOfIndex(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "m")
 	if err := os.CopyFS(dir, os.DirFS(model(t, "distilled"))); err != nil {
@@ -131,7 +138,8 @@ func TestTokensOfIndex(t *testing.T) {
 	if got := mustMake(t, "tokens", "-m", dir, "-p", "hi"); !strings.Contains(got.out, " of 48 tokens\n") {
 		t.Errorf("%q", got.out)
 	}
-	if got := mustMake(t, "tokens", "-m", dir, "-p", "hi", "--max-sequence-length", "500"); !strings.Contains(got.out, " of 48 tokens\n") {
+	if got := mustMake(t, "tokens", "-m", dir, "-p", "hi", "--max-sequence-length", "500"); !strings.Contains(got.out,
+		" of 48 tokens\n") {
 		t.Errorf("%q", got.out)
 	}
 }
@@ -152,13 +160,15 @@ func TestHelp(t *testing.T) {
 
 func TestDoctor(t *testing.T) {
 	got := mustMake(t, "doctor", "-m", model(t, "distilled"))
-	for _, want := range []string{"version", Version, runtime.GOOS, "threads", "GB free", "graphics", "kernels are launched through", "distilled", "ready to make pictures"} {
+	for _, want := range []string{"version", Version, runtime.GOOS, "threads", "GB free", "graphics",
+		"kernels are launched through", "distilled", "ready to make pictures"} {
 		if !strings.Contains(got.out, want) {
 			t.Errorf("doctor lacks %q:\n%s", want, got.out)
 		}
 	}
 	got = mustMake(t, "doctor", "-m", strings.Join([]string{
-		filepath.Join(model(t, "single"), "qwen_3_4b.safetensors"), filepath.Join(model(t, "single"), "flux2-vae.safetensors"),
+		filepath.Join(model(t, "single"), "qwen_3_4b.safetensors"),
+		filepath.Join(model(t, "single"), "flux2-vae.safetensors"),
 		filepath.Join(model(t, "single"), "flux-2-klein-4b.safetensors"), filepath.Join(model(t, "distilled"), "tokenizer"),
 	}, ","))
 	if !strings.Contains(got.out, "choose the variant base if that is wrong") {
@@ -174,7 +184,8 @@ func TestBenchCheckpointRefusesWhatIsThere(t *testing.T) {
 	dir := t.TempDir()
 	writeFile(t, filepath.Join(dir, "precious"), "x")
 	got := call("", "bench", "checkpoint", dir)
-	if line := errorLine(t, got); got.code != exitFailure || !strings.Contains(line, dir) || !strings.Contains(line, "already exists") {
+	if line := errorLine(t, got); got.code != exitFailure || !strings.Contains(line, dir) ||
+		!strings.Contains(line, "already exists") {
 		t.Errorf("%d %s", got.code, line)
 	}
 	if list, err := os.ReadDir(dir); err != nil || len(list) != 1 {
@@ -182,7 +193,7 @@ func TestBenchCheckpointRefusesWhatIsThere(t *testing.T) {
 	}
 }
 
-// TestBuiltInTokenizer: the checkpoint that bench writes has the tokenizer that the program carries.
+// TestBuiltInTokenizer checks that a checkpoint written by bench has the tokenizer that is part of the program.
 func TestBuiltInTokenizer(t *testing.T) {
 	files, err := qwen3Tokenizer()
 	if err != nil {
@@ -192,7 +203,7 @@ func TestBuiltInTokenizer(t *testing.T) {
 	if err := os.CopyFS(dir, files); err != nil {
 		t.Fatal(err)
 	}
-	// Diffusers stops without a chat template and the kind of tokenizer.
+	// Diffusers fails without a chat template and the class of the tokenizer.
 	for name, part := range map[string]string{
 		"chat_template.jinja": "<|im_start|>assistant\\n", "tokenizer_config.json": `"Qwen2Tokenizer"`,
 	} {

@@ -11,25 +11,26 @@ import (
 )
 
 type benchTune struct {
-	Device string `default:"cuda" enum:"cuda,sim" help:"cuda, or sim: the software device, whose times mean nothing."`
+	Device string `default:"cuda" enum:"cuda,sim" help:"cuda, or sim for the software device, whose times mean nothing."`
 	Width  int    `default:"1024" help:"Width of the picture whose shapes are measured."`
-	Height int    `default:"1024" help:"Height of the picture."`
-	Again  bool   `help:"Measure what is known already, too."`
+	Height int    `default:"1024" help:"Height of the picture whose shapes are measured."`
+	Again  bool   `help:"Also measure shapes that were measured before."`
 }
 
 func (c benchTune) Run(ctx context.Context, s Streams) error {
 	if min(c.Width, c.Height) < 64 || max(c.Width, c.Height) > 2048 || c.Width%16 != 0 || c.Height%16 != 0 {
-		return usagef("a picture of %d×%d, want multiples of 16 from 64 to 2048", c.Width, c.Height)
+		return usagef("--width %d, --height %d, want multiples of 16 from 64 to 2048", c.Width, c.Height)
 	}
 	start, measured := time.Now(), 0
-	report, err := inference.Tune(ctx, inference.Device(c.Device), c.Width, c.Height, c.Again, func(inference.KernelTimes) { measured++ })
+	count := func(inference.KernelTimes) { measured++ }
+	report, err := inference.Tune(ctx, inference.Device(c.Device), c.Width, c.Height, c.Again, count)
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(s.Err, "%s: products for %s, attention for %s; %d of %d shapes measured in %.1f s\n",
 		report.Device, report.GEMM, report.Attention, measured, len(report.Times), time.Since(start).Seconds())
 	if c.Device == "sim" {
-		fmt.Fprintln(s.Err, "the times are those of the software device: they say nothing about any graphics card")
+		fmt.Fprintln(s.Err, "these are times of the software device: they say nothing about any graphics card")
 	} else {
 		fmt.Fprintf(s.Err, "choices are kept in %s\n", report.Dir)
 	}
@@ -41,7 +42,7 @@ func (c benchTune) Run(ctx context.Context, s Streams) error {
 	return table.Flush()
 }
 
-// tuneRow is a line of the table: the variants' times in the order in which they were preferred.
+// tuneRow returns a line of the table for one shape, with the time of each variant that was measured.
 func tuneRow(m inference.KernelTimes) string {
 	shape := m.Shape.String()
 	if m.MeasuredRows != m.Rows {

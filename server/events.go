@@ -139,7 +139,7 @@ func (s *Server) streamGenerate(w *reply, r *http.Request, req *apiRequest) erro
 type reporter struct {
 	queued   func(before int) error
 	progress func(inference.Progress) error
-	partial  func(preview *image.RGBA) error // nil if the job asks for no previews
+	partial  func(preview *image.RGBA) error // nil if the request asks for no previews
 }
 
 // makeWatched calls make and writes events meanwhile, all of them from this goroutine. A client that reads slowly

@@ -1,0 +1,45 @@
+package cli
+
+import "github.com/alecthomas/kong"
+
+// helpTexts are the longer help texts of flags, by their names in the flags' tags: a tag cannot be broken into lines.
+// Kong writes $ for $$ in a tag, but not here.
+var helpTexts = kong.Vars{
+	"model_help": "The model: a folder; files or folders separated by commas; a name that models list shows; " +
+		"an id of the hub (OWNER/NAME) that is in its cache; or demo for the built-in demo model. " +
+		"Default: $KLEINBILD_MODEL, then the usual places.",
+	"precision_help": "auto, float32 (exact) or bf16 (as models usually run). Default: auto.",
+	"aspect_help": "The shape of the picture: square, landscape (default), portrait, photo, photo_v, standard, " +
+		"standard_v, wide, a ratio such as 16:9 for the nearest of these shapes, or match for the size of image 1.",
+	"seed_help": "The same seed gives the same picture; -1 is random. Default: random.",
+	"output_help": "The file to write: .png, .jpg or .webp, or - for a PNG on standard output. " +
+		"Default: kleinbild-SEED.png, with a number added if that file exists.",
+	"like_help":  "Repeat a picture made by Kleinbild, except for what other flags change.",
+	"noise_help": "Start from the tensor called noise in a safetensors file instead of the seed's noise (for tests).",
+	"token_help": "The token that requests must send, as Authorization: Bearer TEXT. Every user of this machine can see " +
+		"this flag in the list of processes; --token-file and $KLEINBILD_TOKEN are private. " +
+		"Default: a token that the first start makes and keeps.",
+	"token_file_help":  "A file that holds the token and nothing else; - reads the token from standard input.",
+	"model_alias_help": "Another name of the model in requests, such as gpt-image-1. May be given several times.",
+	"allow_host_help":  "A name that clients may use for this machine, beside localhost and IP addresses.",
+	"allow_remote_uris_help": "Fetch reference pictures from http and https addresses on the public internet " +
+		"if requests name them.",
+	"queue_help": "How many requests may wait. Each client may have half of the places that the others leave; " +
+		"more requests get status 429.",
+	"grace_help": "How long the picture under way may take after the server was told to end.",
+	"base_url_help": "The server to download from. Default: https://huggingface.co, or the mirror that " +
+		"$HF_ENDPOINT names.",
+	"tokens_json_help": "Read lines of JSON {\"prompt\": …} and write a line " +
+		"{\"ids\": […], \"count\": n, \"truncated\": bool} for each.",
+	"info_file_help":    "A picture (PNG, JPEG, WebP) made by Kleinbild, or by AUTOMATIC1111, ComfyUI or InvokeAI.",
+	"tune_help":         "Measure which kernels are fastest on the graphics card, and keep the choices.",
+	"path_help":         "Measure only this path. May be given several times. doctor shows the paths.",
+	"device_help":       "auto, cpu or cuda; or sim, which is cuda in software, for tests.",
+	"image_help":        "A reference picture. May be given up to four times, in order.",
+	"count_help":        "How many pictures to make. The seed increases by one from picture to picture.",
+	"listen_help":       "The address to listen on. Port 0 takes a free port.",
+	"model_id_help":     "The name of the model in requests.",
+	"allow_origin_help": "A website, such as https://paint.example, whose scripts may use the API.",
+	"max_body_help":     "The largest body of a request, 1 to 256 MiB.",
+	"log_format_help":   "The format of the log on standard error: text or json.",
+}
