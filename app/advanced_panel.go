@@ -13,7 +13,7 @@ import (
 	"kleinbild/inference"
 )
 
-// advancedPanel is folded away: steps, guidance, device, model, folder, theme.
+// advancedPanel has steps, guidance, device, model, folder and theme. It is folded away until the user unfolds it.
 type advancedPanel struct {
 	common
 	host     advancedHost
@@ -35,11 +35,11 @@ type advancedPanel struct {
 type advancedRow struct {
 	name    *ui.Label
 	control fyne.CanvasObject
-	change  *ui.Button // nil where the control is enough
+	change  *ui.Button // nil if the control is enough
 	hidden  bool
 }
 
-// What the lists offer: what is shown, and what it stands for.
+// What the lists offer: pairs of what is shown and what it stands for.
 var (
 	deviceChoices = [][2]string{
 		{"Automatic", string(inference.DeviceAuto)},
@@ -88,7 +88,7 @@ func newAdvancedPanel(c common, host advancedHost) *advancedPanel {
 	return p
 }
 
-// lay shows what of a desk is here.
+// lay shows the numbers of a desk.
 func (p *advancedPanel) lay(d studio.Desk) {
 	if p.steps.Text != d.Steps {
 		p.steps.SetText(ui.FirstRunes(d.Steps, ui.MaxFieldRunes))
@@ -129,7 +129,7 @@ func (p *advancedPanel) refresh() {
 		p.steps.SetPlaceHolder(strconv.Itoa(info.Steps))
 		p.guidance.SetPlaceHolder(strconv.FormatFloat(info.Guidance, 'g', -1, 64))
 	}
-	p.rows[1].hidden = info.Variant != inference.Base // distilled models know no guidance
+	p.rows[1].hidden = info.Variant != inference.Base // a distilled model takes no guidance
 	model := info.Model
 	if model == "" {
 		model = "none"

@@ -13,8 +13,8 @@ import (
 	"kleinbild/inference/picture"
 )
 
-// canvasPanel is the middle of the window: the picture on a neutral ground, its tools, and in their place what to do
-// first.
+// canvasPanel is the middle of the window: the picture on a neutral ground, with its tools. If there is no picture, it
+// says what to do first.
 type canvasPanel struct {
 	common
 	host       canvasHost
@@ -125,9 +125,9 @@ func (p *canvasPanel) place(size fyne.Size) {
 
 func (p *canvasPanel) layout() { p.content.Refresh() }
 
-// refresh decides between the picture, the first-start page and the invitation.
+// refresh shows the picture, the page of models or the invitation to begin.
 func (p *canvasPanel) refresh() {
-	// No model, or one that was asked to be changed: the page that offers models.
+	// The page that offers models shows if there is none, or if the user wants to change it.
 	start := p.start.asked || p.Model.Engine() == nil && !p.Model.Opening() && p.Model.Err() != nil
 	if !start && p.shown == nil && len(p.unseen) > 0 {
 		p.showNewest() // it came while the page was open
@@ -179,7 +179,7 @@ func (p *canvasPanel) refreshTools() {
 	p.layout()
 }
 
-// smallModel is the side of the pictures of a model that is for trying things only, 0 for a full one.
+// smallModel returns the side of the pictures of a model that is only for trying things, 0 for a full model.
 func (p *canvasPanel) smallModel() int {
 	const full = 512
 	if n := p.native(); n > 0 && n < full {
@@ -194,8 +194,8 @@ func (p *canvasPanel) example() {
 	p.refresh()
 }
 
-// occupied says whether the user is at something that a new picture must not take away: an older picture while others
-// are made, a closer look, a comparison, a drag, the page of models.
+// occupied says whether the user does something that a new picture must not interrupt: looks at an older picture while
+// others are made, looks closer, compares, drags, or reads the page of models.
 func (p *canvasPanel) occupied() bool {
 	if p.start.content.Visible() {
 		return true
@@ -203,15 +203,15 @@ func (p *canvasPanel) occupied() bool {
 	return p.shown != nil && !p.previewing && (p.away || p.view.Attended())
 }
 
-// offer shows a picture that was just made, or where the canvas is occupied a sign of it.
+// offer shows a picture that was just made. If the canvas is occupied, it shows a sign of it instead.
 func (p *canvasPanel) offer(pic *studio.Picture) {
-	// What lies on no disk is on the canvas or lost.
+	// A picture that lies on no disk would be lost if it were not on the canvas.
 	if pic.Path == "" || !p.occupied() {
 		p.show(pic)
 		return
 	}
 	if n := len(p.unseen); n > 0 {
-		p.unseen[n-1] = &studio.Picture{ID: p.unseen[n-1].ID} // only the newest can be asked for: the others count
+		p.unseen[n-1] = &studio.Picture{ID: p.unseen[n-1].ID} // only the newest can be opened: the others are counted
 	}
 	p.unseen = append(p.unseen, pic)
 	p.refresh()
@@ -225,7 +225,7 @@ func (p *canvasPanel) showNewest() {
 	}
 }
 
-// seen takes a picture, or with the newest all, off what is to be looked at.
+// seen takes a picture off the list of those to be looked at; the newest one takes all others along.
 func (p *canvasPanel) seen(pic *studio.Picture) {
 	i := slices.IndexFunc(p.unseen, func(u *studio.Picture) bool { return u == pic || u.ID != 0 && u.ID == pic.ID })
 	switch {
@@ -260,14 +260,14 @@ func (p *canvasPanel) draw() {
 	p.refresh()
 }
 
-// showPreview shows what a picture on its way will look like.
+// showPreview shows what the picture that is being made will look like.
 func (p *canvasPanel) showPreview(img *image.RGBA, size picture.Size) {
 	p.previewing = true
 	p.view.Set(img, image.Pt(size.Width, size.Height), nil)
 	p.refresh()
 }
 
-// dropPreview goes back to the last finished picture where a run ended without one.
+// dropPreview goes back to the last finished picture, if a run ended while a preview was on show.
 func (p *canvasPanel) dropPreview() {
 	if p.previewing {
 		p.previewing = false
@@ -293,7 +293,7 @@ func (p *canvasPanel) carry(pos fyne.Position) bool {
 	return true
 }
 
-// dropCarried puts it into the slot that it was dropped on.
+// dropCarried puts the picture into the slot that it was dropped on.
 func (p *canvasPanel) dropCarried() {
 	target := p.host.droppedOn()
 	switch {

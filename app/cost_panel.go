@@ -10,7 +10,7 @@ import (
 	"kleinbild/inference"
 )
 
-// costPanel says which model computes where, and what the next picture will cost in memory where the engine plans it.
+// costPanel names the model and the device. If the engine can plan memory, it says how much the next picture will take.
 type costPanel struct {
 	common
 	host    costHost
@@ -37,7 +37,7 @@ func newCostPanel(c common, host costHost) *costPanel {
 	p.content = ui.Arranged(ui.NoSize, p.place, p.model, p.bar, p.filled, p.memory)
 	p.Desk.Chosen.Subscribe(p.refresh)
 	p.Model.Changed.Subscribe(p.refresh)
-	p.Maker.Ended.Subscribe(func(studio.Ended) { p.refresh() }) // a run leaves memory taken
+	p.Maker.Ended.Subscribe(func(studio.Ended) { p.refresh() }) // a run changes how much memory is taken
 	return p
 }
 
@@ -111,7 +111,7 @@ func (p *costPanel) show(memory string, color fyne.ThemeColorName, share float32
 	p.host.resized()
 }
 
-// modelName is short: the family where it is a published one, else the checkpoint's own name.
+// modelName returns a short name: the family of a published model, or else the checkpoint's own name.
 func modelName(info inference.Info) string {
 	for _, published := range []string{"FLUX.2 [klein] 4B", "FLUX.2 [klein] 9B"} {
 		if info.Family == published {

@@ -12,7 +12,7 @@ import (
 	"kleinbild/app/ui"
 )
 
-// undoText hands undo or redo to a text, and to the desk where the text has nothing to take back.
+// undoText hands undo or redo to a text box. If the text does not change by that, the desk is undone or redone.
 func (s *session) undoText(e *widget.Entry, shortcut fyne.Shortcut) {
 	before := e.Text
 	e.TypedShortcut(shortcut)
@@ -26,7 +26,8 @@ func (s *session) undoText(e *widget.Entry, shortcut fyne.Shortcut) {
 	}
 }
 
-// overwrite is change for what takes the place of the desk: where something of the user's went, the notice offers it.
+// overwrite replaces what is on the desk. If something of the user's is lost by that, a notice with the given text
+// offers to take it back.
 func (s *session) overwrite(text string, do func()) {
 	before := s.Desk.Desk()
 	if !s.Desk.Change(do) {

@@ -18,8 +18,9 @@ import (
 	"kleinbild/inference/picture"
 )
 
-// drop is what the window does with files from a file manager: onto a slot, they fill it and those after it; anywhere
-// else, the next free slots. A picture that Kleinbild made can have its settings back instead.
+// drop takes files from a file manager. If they are dropped on a slot, they fill it and the slots after it; anywhere
+// else, they fill the next free slots. For a picture that Kleinbild made, a notice offers to restore its settings
+// instead.
 func (s *session) drop(pos fyne.Position, uris []fyne.URI) {
 	if s.blocked() {
 		s.notice.Say("Close the dialog first, then drop the pictures again.")
@@ -40,13 +41,13 @@ func (s *session) drop(pos fyne.Position, uris []fyne.URI) {
 	s.receive(number, items)
 }
 
-// receive looks at what came, addresses or paths, away from Fyne's goroutine, and fills slots with it.
+// receive takes addresses or paths: it looks at the files away from Fyne's goroutine, and fills slots with them.
 func (s *session) receive(number int, items []string) {
 	store := s.Album.Store()
 	s.Loop.Background(func() func() {
 		files, complaint := sift(items)
 		var made *picture.Metadata
-		var by string // who made it, and what of that means nothing here
+		var by string // who made it, and which of its settings mean nothing here
 		if len(files) == 1 {
 			origin, err := picture.ReadOriginFile(files[0])
 			if errors.Is(err, picture.ErrTooLong) {
@@ -78,8 +79,8 @@ func (s *session) receive(number int, items []string) {
 	})
 }
 
-// settingsOf returns what of an origin can be restored, and the words for it. What another program did not write is
-// drawn or left to the model.
+// settingsOf returns the settings of an origin that can be restored, and a sentence about them. A seed that another
+// program did not write is drawn; other missing settings are left to the model.
 func settingsOf(origin picture.Origin) (*picture.Metadata, string) {
 	meta, by := origin.Metadata, origin.Program+" made this picture"
 	if !origin.HasSeed {
@@ -95,9 +96,9 @@ func settingsOf(origin picture.Origin) (*picture.Metadata, string) {
 	return &meta, by
 }
 
-// locate gives references, of which a picture has the base names, the paths of their files: those that the history
-// knows, and those beside the picture. It reads the files. What is not found keeps a base name alone: the picture may
-// be a stranger's, and a path in it is not to be opened, which on a network would be a login.
+// locate completes references, of which a picture holds base names only, with the paths of their files: those that the
+// history knows, and those beside the picture. It reads the files. A reference that is not found keeps its base name:
+// the picture may be a stranger's, and opening a path that it names could log in to a network.
 func (s *session) locate(store *history.Store, references []picture.ReferenceFile, beside string) {
 	for i, r := range references {
 		path, err := store.FindReference(s.Loop.Closing, r, beside)
@@ -108,10 +109,10 @@ func (s *session) locate(store *history.Store, references []picture.ReferenceFil
 	}
 }
 
-// webAddress is an address as it comes when it was taken for a path.
+// webAddress matches an address on the web that was taken for a path.
 var webAddress = regexp.MustCompile(`(^|/)https?:/`)
 
-// sift keeps the files of this computer's and says in a sentence or two what is wrong with the rest.
+// sift returns the items that are files of this computer, and says in a sentence or two what is wrong with the others.
 func sift(items []string) (files []string, complaint string) {
 	host, _ := os.Hostname() // without one, only localhost is this computer
 	refused := 0
@@ -134,7 +135,7 @@ func sift(items []string) (files []string, complaint string) {
 	return files, complaint
 }
 
-// noFile says what else than a file lies at a path, "" for a file.
+// noFile says what lies at a path instead of a file, "" for a file.
 func noFile(local string) string {
 	info, err := os.Stat(local)
 	name := shorten(filepath.Base(local), 60)

@@ -22,8 +22,8 @@ type panels struct {
 	drag     *ui.DragLayer
 }
 
-// newPanels makes the panels, which know what they show and nothing of each other: what they ask of each other goes
-// through the session. None of them asks anything while it is made.
+// newPanels makes the panels. A panel knows what it shows and no other panel: what it asks of one goes through the
+// session. While the panels are made, none of them may ask for anything.
 func newPanels(c common, s *session) (p panels) {
 	p.slots = newSlotsPanel(c, s)
 	p.prompt = newPromptPanel(c, s)
@@ -38,8 +38,8 @@ func newPanels(c common, s *session) (p panels) {
 	return p
 }
 
-// frame lays the panels out: slots left, sizes right, the canvas in all that is left, the prompt below it and the
-// history at the bottom. It is there before them, as they ask it how low the window is.
+// frame lays the panels out: slots on the left, sizes on the right, the canvas between them, the prompt below it and
+// the history at the bottom. It is made before the panels, which ask it how low the window is.
 type frame struct {
 	size    fyne.Size
 	scale   float32 // of the screen, when the panels were laid out

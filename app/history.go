@@ -14,7 +14,7 @@ import (
 	"kleinbild/inference"
 )
 
-// historyNews says what became of the history.
+// historyNews says what has happened to the history's file.
 func (s *session) historyNews(n history.News) {
 	switch {
 	case n.Aside != "":
@@ -34,8 +34,7 @@ func (s *session) historyNews(n history.News) {
 	}
 }
 
-// renumber finds the pictures on show again under the IDs that their entries have now: one that has waited gets
-// another.
+// renumber gives the pictures on show the IDs that their entries have now: an entry that has waited gets another one.
 func (s *session) renumber() {
 	for _, pic := range append([]*studio.Picture{s.view.shown}, s.view.unseen...) {
 		if pic == nil || pic.ID == 0 {
@@ -62,7 +61,7 @@ func (s *session) removed(id uint64) {
 
 func (s *session) onCanvas(id uint64) bool { return s.view.shown != nil && s.view.shown.ID == id }
 
-// pictureMenu is what can be done with a picture that was made; onCanvas adds what needs it on show.
+// pictureMenu returns the menu of a picture that was made; onCanvas says whether it is on show.
 func (s *session) pictureMenu(p studio.Picture, onCanvas bool) *fyne.Menu {
 	var items []*fyne.MenuItem
 	if onCanvas {
@@ -89,7 +88,7 @@ func (s *session) openEntry(e history.Entry) {
 		img, err := history.Read(e.Path)
 		var before *image.RGBA
 		if refs := e.Picture.References; err == nil && len(refs) > 0 && refs[0].Path != "" {
-			// For comparison only: a reference that is gone or another picture now is simply not offered.
+			// The reference is for comparison only: if it is gone or has changed, it is not offered.
 			ref, err := inference.OpenReference(s.Loop.Closing, refs[0].Path)
 			if err == nil && ref.FileSHA256 == refs[0].SHA256 {
 				before = ref.Image

@@ -50,7 +50,7 @@ func (s *session) addShortcuts() {
 	})
 }
 
-// shortcut runs a shortcut of the window's and says whether it was one.
+// shortcut runs a shortcut of the window, and says whether it was one.
 func (s *session) shortcut(shortcut fyne.Shortcut) bool {
 	c, ok := shortcut.(*desktop.CustomShortcut)
 	if !ok || c.Modifier != fyne.KeyModifierShortcutDefault {
@@ -63,8 +63,8 @@ func (s *session) shortcut(shortcut fyne.Shortcut) bool {
 	return ok
 }
 
-// escape takes back one thing, the nearest: a menu or dialog, the page of models, the comparison, what is under way,
-// the notices.
+// escape takes back one thing, the first of these that there is: a menu or dialog, the page of models, the comparison,
+// the run under way, a Generate that waits, the notices.
 func (s *session) escape() {
 	top := s.win.Canvas().Overlays().Top()
 	switch {

@@ -23,7 +23,7 @@ func (s *session) ask(text string, answers ...ui.Action) *ui.Modal {
 	return s.showModal(l, answers...)
 }
 
-// leave closes the window. It asks what is to become of a picture that lies on no disk.
+// leave closes the window. If the picture on the canvas lies on no disk, it asks first.
 func (s *session) leave() {
 	if s.view.shown != nil && s.view.shown.Path == "" && s.Maker.Run() == nil {
 		s.ask("The picture on the canvas is not saved, and is gone when the window closes.",
@@ -33,14 +33,14 @@ func (s *session) leave() {
 	s.leaveQueue()
 }
 
-// leaveQueue closes the window. Where pictures are being made or wait, it asks once what is to become of them.
+// leaveQueue closes the window. If pictures are being made or wait, it asks what to do with them.
 func (s *session) leaveQueue() {
 	waiting := 0
 	r := s.Maker.Run()
 	if r != nil {
 		waiting = r.Batch.Count - r.Done
 	}
-	if r != nil || !s.Queue.Paused() { // what rests already, rests on
+	if r != nil || !s.Queue.Paused() { // a paused queue is kept without a question
 		waiting += s.Queue.Pictures()
 	}
 	if waiting == 0 {
@@ -78,7 +78,7 @@ func (s *session) discard() {
 	s.quit()
 }
 
-// quit closes the window. What waits is kept, with what is left of the job being made, which is given up.
+// quit closes the window. Batches that wait are kept, and what is left of the one being made, which is given up.
 func (s *session) quit() {
 	s.remember()
 	s.Loop.Close()
@@ -86,7 +86,7 @@ func (s *session) quit() {
 	s.win.Close()
 }
 
-// remember stores what is not stored at once. It runs when the window closes, and where the system ends the program.
+// remember stores what is not stored at each change. It runs when the window closes or the system ends the program.
 func (s *session) remember() {
 	s.set.setWindowSize(s.win.Canvas().Size())
 	s.set.SetPrompt(s.prompt.entry.Text)

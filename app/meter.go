@@ -2,7 +2,7 @@ package app
 
 import "sync/atomic"
 
-// meter takes counts from a goroutine that must not wait and shows the newest on Fyne's.
+// meter takes counts from a goroutine that must not wait, and shows the newest ones on Fyne's goroutine.
 type meter struct {
 	post    func(func())
 	show    func(done, total int64)

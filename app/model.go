@@ -58,7 +58,7 @@ func (s *session) tryPrompt(text string) {
 	}
 }
 
-// opened says what became of opening a model.
+// opened says what the user has to know about a model that is open now, or that could not be opened.
 func (s *session) opened(err error) {
 	if s.Model.OnlyDemo() && !s.set.DemoTried() {
 		s.start.asked = true
@@ -82,7 +82,7 @@ func (s *session) opened(err error) {
 	s.Maker.Next()
 }
 
-// sayDemo names the demo model for what it is.
+// sayDemo says that the demo model is in use, and offers a real one.
 func (s *session) sayDemo() {
 	s.notice.Say("Demo model: simple drawings only.", ui.Action{Text: "Get the real one…", Do: s.chooseModel})
 }

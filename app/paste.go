@@ -12,8 +12,8 @@ import (
 	"kleinbild/inference/picture"
 )
 
-// paste takes files or a picture from the clipboard into the next free slot. Where there is text instead, text pastes
-// it; that is nil where no text can go.
+// paste takes files or a picture from the clipboard into the next free slot. If there is text instead, it calls text,
+// which pastes it; text is nil if no text can be pasted.
 func (s *session) paste(text func()) {
 	content := s.app.Clipboard().Content()
 	s.Loop.Background(func() func() {
@@ -58,11 +58,12 @@ func (s *session) pastePicture(file []byte) {
 	})
 }
 
-// maxPastedItems bounds the lines that are looked at as files; a text with more is a text.
+// maxPastedItems bounds the lines that are read as names of files. A text with more lines is taken for a text.
 const maxPastedItems = 10_000
 
-// itemsIn returns what a file manager put on the clipboard as text: addresses of files or absolute paths, one a line,
-// and nothing else. A text without an address that names no file of this computer's only looks like paths.
+// itemsIn returns what a file manager puts on the clipboard as text: addresses of files or absolute paths, one in each
+// line. It returns nothing if the text holds anything else, or if it holds paths alone of which none is a file of this
+// computer.
 func itemsIn(text string) (items []string) {
 	address := false
 	for line := range strings.Lines(text) {

@@ -14,7 +14,7 @@ import (
 // pictureExtensions are the files that references come in.
 var pictureExtensions = []string{"png", "jpg", "jpeg", "webp", "heic", "heif", "avif", "bmp", "tif", "tiff", "gif"}
 
-// pick runs a dialog of the system's. Where there is none, fallback shows Fyne's. One dialog is open at a time.
+// pick runs a dialog of the system. If there is none, fallback shows one of Fyne's. One dialog is open at a time.
 func (s *session) pick(ask func(owner uintptr) ([]string, error), fallback func(), chosen func([]string)) {
 	if s.picking {
 		return
@@ -37,7 +37,7 @@ func (s *session) pick(ask func(owner uintptr) ([]string, error), fallback func(
 	})
 }
 
-// nativeHandle is the system's number of the window, so that a dialog lies in front of it; 0 is none.
+// nativeHandle returns the system's number of the window, so that a dialog lies in front of it; 0 if there is none.
 func nativeHandle(w fyne.Window) (handle uintptr) {
 	native, ok := w.(driver.NativeWindow)
 	if !ok {

@@ -15,8 +15,9 @@ import (
 	"kleinbild/inference"
 )
 
-// promptPanel is the prompt with Generate beside it, and one quiet line under it. While a picture is made the button
-// adds to the queue; Cancel lies elsewhere, where nothing was before.
+// promptPanel is the prompt with Generate beside it, and one quiet line under it. While a picture is made, the button
+// adds to the queue. Cancel appears at a place where nothing was before, so that a second click on Generate cancels
+// nothing.
 type promptPanel struct {
 	common
 	host     promptHost
@@ -41,7 +42,7 @@ type promptPanel struct {
 type promptHost interface {
 	pressGenerate()
 	waits() bool // says whether Generate waits for pictures that are being read
-	// overwrite changes the desk as a whole, and says so in a sentence if something of the user's went.
+	// overwrite replaces what is on the desk, and says so in a sentence if something of the user's is lost by that.
 	overwrite(said string, do func())
 	paste(text func()) // takes pictures from the clipboard; if there is text instead, text pastes it
 	focus(o fyne.Focusable)
@@ -252,7 +253,7 @@ func (p *promptPanel) recallText() string {
 	return earlier[p.recalled-1]
 }
 
-// recall steps through earlier prompts: +1 to older ones, -1 back to what was typed.
+// recall goes through earlier prompts: +1 to the next older one, -1 back towards what was typed.
 func (p *promptPanel) recall(step int) {
 	to := p.recalled + step
 	if to < 0 || to > len(p.Album.Prompts()) {
@@ -269,7 +270,7 @@ func (p *promptPanel) recall(step int) {
 	record(func() { p.setText(p.recallText()) })
 }
 
-// setText replaces the prompt with what of text may enter and leaves the cursor at its end.
+// setText replaces the prompt with as much of text as is admitted, and leaves the cursor at its end.
 func (p *promptPanel) setText(text string) {
 	p.entry.SetText(p.admit(text, maxPrompt))
 	p.entry.toEnd()

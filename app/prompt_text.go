@@ -15,13 +15,13 @@ import (
 // characters, 1 s at 8000, 14 s at 32,000 on one core, and half of that for every key.
 const maxPrompt = 3000
 
-// promptLimit says it, without a full stop.
+// promptLimit names the limit, without a full stop.
 var promptLimit = fmt.Sprintf("A prompt has at most %d characters here, %d in scripts such as Arabic and Chinese",
 	maxPrompt, maxPrompt/6)
 
-// space is how much of maxPrompt a character takes. Where no font of the system has a character, Fyne's search for one
-// makes the time grow with the cube of the text's length: 1.3 s at 600 characters of Hangul. Scripts that this can
-// happen to, of which 500 characters are about 500 tokens, take six times the space.
+// space returns how much of maxPrompt a character takes. If no font of the system has a character, Fyne's search for
+// one takes a time that grows with the cube of the text's length: 1.3 s at 600 characters of Hangul. Characters of
+// scripts for which this can happen take six times the space; 500 of them are about 500 tokens.
 func space(r rune) int {
 	const hebrew = 0x590 // Latin, Greek, Cyrillic and Armenian come before it, and are in the window's own font
 	if r < hebrew {
@@ -30,7 +30,7 @@ func space(r rune) int {
 	return 6
 }
 
-// spaces is how much of maxPrompt a text takes.
+// spaces returns how much of maxPrompt a text takes.
 func spaces(text string) (n int) {
 	for _, r := range text {
 		n += space(r)
@@ -38,7 +38,7 @@ func spaces(text string) (n int) {
 	return n
 }
 
-// fitting returns the beginning of text that takes n spaces at most.
+// fitting returns the longest beginning of text that takes at most n spaces.
 func fitting(text string, n int) string {
 	for i, r := range text {
 		if n -= space(r); n < 0 {
@@ -48,11 +48,11 @@ func fitting(text string, n int) string {
 	return text
 }
 
-// admit is the one door of the prompt's box. It returns what of text may enter where room spaces are left, by the rule
-// that holds for prompts everywhere, and says what it left out.
+// admit decides what may enter the prompt's box. It returns the beginning of text that fits into room spaces, by the
+// rule that holds for prompts everywhere, and tells the user what it left out.
 func (p *promptPanel) admit(text string, room int) string {
 	total := utf8.RuneCountInString(text)
-	// What is far beyond is left out before the rule is applied, which knows a limit in bytes. Line ends of two
+	// A text far beyond the limit is cut before the rule is applied, which has a limit in bytes. Line ends of two
 	// characters become one.
 	text, err := inference.ParsePrompt(ui.FirstRunes(text, 2*maxPrompt+1))
 	if err != nil {
@@ -68,7 +68,7 @@ func (p *promptPanel) admit(text string, room int) string {
 	return kept
 }
 
-// pasteText pastes what of the clipboard's text may enter, in the place of what is selected.
+// pasteText pastes the part of the clipboard's text that is admitted, in the place of the selection.
 func (e *promptEntry) pasteText(clipboard fyne.Clipboard) {
 	room := maxPrompt - spaces(e.Text) + spaces(e.SelectedText())
 	if text := e.panel.admit(clipboard.Content(), room); text != "" {
@@ -76,7 +76,7 @@ func (e *promptEntry) pasteText(clipboard fyne.Clipboard) {
 	}
 }
 
-// TypedRune types where there is room.
+// TypedRune types a character if there is room for it.
 func (e *promptEntry) TypedRune(r rune) {
 	if e.SelectedText() == "" && spaces(e.Text)+space(r) > maxPrompt {
 		e.panel.notice.Say(promptLimit + ".")

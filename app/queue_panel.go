@@ -68,7 +68,7 @@ func (q *queuePanel) offer(batches []studio.Batch) {
 	q.notice.Say(waitText(pictures)+" from last time.", goOn, discard)
 }
 
-// withdrawal is a step of the user's that takes batch i out of the queue.
+// withdrawal returns the step that takes batch i out of the queue.
 func (q *queuePanel) withdrawal(i int) studio.Step {
 	b := q.Queue.Batches()[i]
 	return studio.Step{

@@ -11,8 +11,8 @@ import (
 	"kleinbild/inference/picture"
 )
 
-// restore brings back all that made a picture: prompt, seed, size, numbers and references. The seed is that of the next
-// picture, for which it is not locked.
+// restore brings back the settings of a picture: prompt, seed, size, numbers and references. The seed is that of the
+// next picture only: it is not locked.
 func (s *session) restore(meta picture.Metadata) {
 	var missing []string
 	s.overwrite("The picture's settings are back.", func() {
@@ -42,7 +42,8 @@ func (s *session) restore(meta picture.Metadata) {
 	s.view.refresh()
 }
 
-// whereIs finds the file of a reference: where the history or locate says, or among those that were pasted.
+// whereIs finds the file of a reference: at the path that the history or locate gives, or among the pictures that were
+// pasted.
 func (s *session) whereIs(r picture.ReferenceFile) (slot studio.Slot, ok bool) {
 	if filepath.IsAbs(r.Path) {
 		return studio.Slot{Path: r.Path, Digest: r.SHA256}, true

@@ -15,10 +15,11 @@ import (
 	"kleinbild/inference"
 )
 
-// doubleClick is how long a second click may belong to the first.
+// doubleClick is the time within which a second click belongs to the first.
 const doubleClick = 400 * time.Millisecond
 
-// pressGenerate is the button and Ctrl + Enter. A double click is one click, and a key that is held down one press.
+// pressGenerate is what the button and Ctrl + Enter do. A double click counts as one click, and a key that is held
+// down as one press.
 func (s *session) pressGenerate() {
 	again := s.pressed != nil && s.pressed()
 	s.pressed = s.Loop.After(doubleClick, func() {})
@@ -27,7 +28,7 @@ func (s *session) pressGenerate() {
 	}
 }
 
-// generate starts what the window asks for, or queues it behind what is being made.
+// generate puts what the desk asks for into the queue, and begins it if nothing is being made.
 func (s *session) generate() {
 	s.waiting = false
 	if s.Model.Engine() == nil && !s.Model.Opening() {
@@ -102,7 +103,7 @@ func (s *session) showMade(m studio.Made) {
 	}
 }
 
-// showEnded says how a run ended, where the pictures do not say it.
+// showEnded says how a run ended, unless its pictures show it.
 func (s *session) showEnded(e studio.Ended) {
 	cancelled := errors.Is(e.Err, context.Canceled)
 	if e.Err != nil && !cancelled {
@@ -124,7 +125,7 @@ func (s *session) showEnded(e studio.Ended) {
 	}
 }
 
-// notSaved says where a picture lies that could not be saved where it was to go, and offers another folder.
+// notSaved says that a picture could not be saved in its folder, where it lies instead, and offers another folder.
 func (s *session) notSaved(save studio.SaveError) {
 	actions := []ui.Action{{Text: "Choose another folder…", Do: s.choosePicturesDir}}
 	text := "Pictures cannot be saved in " + s.PicturesDir() + ". " + explain(save.Err)
@@ -150,7 +151,7 @@ func doneText(count int, prompt string) string {
 	return what + ": " + shorten(prompt, 60) + "."
 }
 
-// runStatus is the second line of the button while a batch is made: stage, step and time left.
+// runStatus returns the second line of the button while a batch is made: stage, step and time left.
 func runStatus(r *studio.Run) string {
 	p := r.Progress
 	text := "starting…"

@@ -34,7 +34,7 @@ func (s *session) choosePicturesDir() {
 	})
 }
 
-// saveCopy asks where to and writes the picture on show there.
+// saveCopy asks for a place and writes the picture on show there.
 func (s *session) saveCopy() {
 	p := s.view.shown
 	if p == nil {
@@ -56,8 +56,8 @@ func (s *session) saveCopyAs(p *studio.Picture, dir, name string) {
 // copyFormats are the endings that picture.WriteCopy knows.
 var copyFormats = []string{".png", ".jpg", ".jpeg", ".webp"}
 
-// completeName gives a name its ending: one without any is saved as PNG. Another ending than those of pictures that can
-// be written is refused, and the answer is a sentence for the user.
+// completeName returns a name with its ending: a name without one is saved as PNG. If the ending is not that of a
+// format that can be written, it returns a sentence for the user instead.
 func completeName(path string) (complete, refusal string) {
 	path = strings.TrimRight(path, ". ")
 	base := filepath.Base(path)
@@ -108,7 +108,7 @@ func (s *session) saveTo(p *studio.Picture, path string, asked bool) {
 	})
 }
 
-// writeCopy writes a copy whole or not at all, in the place of what had its name. Where that fails, again is offered.
+// writeCopy writes a copy completely or not at all, and replaces a file of that name. If that fails, it offers again.
 func (s *session) writeCopy(p *studio.Picture, path string, again ui.Action) {
 	s.Loop.Background(func() func() {
 		err := picture.WriteCopy(path, p.Image, p.Meta)

@@ -12,8 +12,8 @@ import (
 	"kleinbild/app/ui"
 )
 
-// saveDialog asks for a folder and a name where the system has no dialog. Fyne's own one is no use: it opens the file
-// that is chosen, which empties it, before anybody has looked at the name.
+// saveDialog asks for a folder and a name if the system has no dialog for that. Fyne's own cannot be used: it opens
+// the chosen file, which empties it, before its name has been checked.
 type saveDialog struct {
 	s      *session
 	modal  *ui.Modal

@@ -93,8 +93,8 @@ func (s *session) studioConfig() studio.Config {
 	}
 }
 
-// subscribe joins what happens in the studio with what the window as a whole says and does then; what a panel shows, it
-// subscribes to itself.
+// subscribe has the window as a whole follow what happens in the studio. Each panel subscribes by itself to what it
+// shows.
 func (s *session) subscribe() {
 	s.Model.Opened.Subscribe(s.opened)
 	s.Maker.Began.Subscribe(func(*studio.Run) { s.notice.Hide() })

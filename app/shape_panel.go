@@ -34,7 +34,7 @@ type shapePanel struct {
 	content   *fyne.Container
 }
 
-// tileNames are the sizes' names for people, where they differ.
+// tileNames are the names of sizes for people, if they differ from those of the engine.
 var tileNames = map[picture.AspectRatio]string{
 	picture.PhotoV: "photo v", picture.StandardV: "standard v", picture.Match: "match 1",
 }
@@ -116,7 +116,7 @@ func (p *shapePanel) aspect() picture.AspectRatio { return p.Desk.Desk().Aspect 
 func (p *shapePanel) count() int   { return p.Desk.Desk().Count }
 func (p *shapePanel) locked() bool { return p.Desk.Desk().Locked }
 
-// tileHeight is lower where the window is.
+// tileHeight returns the height of a tile, which is less in a low window.
 func (p *shapePanel) tileHeight() float32 {
 	if p.host.low() {
 		return 74
@@ -138,7 +138,7 @@ func (p *shapePanel) tabStop() *ui.Tile {
 	return p.tiles[0]
 }
 
-// chooseBeside chooses the size that lies by tiles after t, past those that cannot be chosen.
+// chooseBeside chooses the size that lies by tiles after t, and skips those that cannot be chosen.
 func (p *shapePanel) chooseBeside(t *ui.Tile, by int) {
 	for i := slices.Index(p.tiles, t) + by; i >= 0 && i < len(p.tiles); i += by {
 		if p.tiles[i].Enabled() {
@@ -272,7 +272,7 @@ func (p *shapePanel) roll() {
 	}
 }
 
-// nextSeed is called when a job took the seed.
+// nextSeed is called when a batch has taken the seed.
 func (p *shapePanel) nextSeed() {
 	p.asked = false
 	if !p.locked() {

@@ -43,8 +43,8 @@ func (c *slot) empty() bool { return c.ref == nil && c.reading == "" }
 
 func (c *slot) caption() string { return c.captions()[0] }
 
-// captions say what the model will see where that differs from the file, the longest first: the first that fits is
-// shown.
+// captions return what the model will see, if that differs from the file, the longest text first. The first one that
+// fits is shown.
 func (c *slot) captions() []string {
 	switch {
 	case c.reading != "":
@@ -106,7 +106,7 @@ func (c *slot) DoubleTapped(*fyne.PointEvent) {
 	}
 }
 
-// The pointer of a file drag from outside comes as mouse movement, too: the slot lights up under it.
+// A drag of files from outside comes as mouse movement, too, so that the slot lights up under it.
 func (c *slot) MouseIn(*desktop.MouseEvent)    { c.hovered = true; c.Refresh() }
 func (c *slot) MouseMoved(*desktop.MouseEvent) {}
 func (c *slot) MouseOut()                      { c.hovered = false; c.Refresh() }

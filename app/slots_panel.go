@@ -26,7 +26,7 @@ type slotsPanel struct {
 	title   *ui.Label
 }
 
-// thumbnail side of a slot, in pixels: a slot's width at twice the usual scale.
+// slotThumbSide is the side of a slot's thumbnail in pixels: a slot's width at twice the usual scale.
 const slotThumbSide = 520
 
 // slotsHost is what the panel asks of the window.
@@ -70,13 +70,13 @@ func (p *slotsPanel) refresh() {
 	}
 }
 
-// changed tells what is on the desk now.
+// changed puts what the slots hold on the desk.
 func (p *slotsPanel) changed() {
 	p.refresh()
 	p.Desk.Choose(func(d *studio.Desk) { d.Slots = p.shown() })
 }
 
-// free is the number of the next free slot, 0 where all are taken.
+// free returns the number of the next free slot, 0 if all are taken.
 func (p *slotsPanel) free() int {
 	for i, c := range p.slots {
 		if c.empty() {
@@ -86,7 +86,7 @@ func (p *slotsPanel) free() int {
 	return 0
 }
 
-// count is the number of slots that are taken.
+// count returns the number of slots that are taken.
 func (p *slotsPanel) count() int {
 	if free := p.free(); free > 0 {
 		return free - 1
@@ -94,7 +94,7 @@ func (p *slotsPanel) count() int {
 	return len(p.slots)
 }
 
-// shown is what the slots hold or are about to.
+// shown returns what the slots hold or are about to hold.
 func (p *slotsPanel) shown() (slots []studio.Slot) {
 	for _, c := range p.slots {
 		switch {
@@ -107,7 +107,7 @@ func (p *slotsPanel) shown() (slots []studio.Slot) {
 	return slots
 }
 
-// lay fills the slots with those of a desk. A picture that is in its place already stays.
+// lay fills the slots with those of a desk. A picture that is in its place already is not read again.
 func (p *slotsPanel) lay(slots []studio.Slot) {
 	slots = slots[:min(len(slots), len(p.slots))]
 	for i := len(p.slots); i > len(slots); i-- {
@@ -126,7 +126,7 @@ func (p *slotsPanel) lay(slots []studio.Slot) {
 	p.changed()
 }
 
-// reopen reads a picture that was in a slot before, which has to be the same still.
+// reopen reads a picture that was in a slot before. Its file must not have changed.
 func (p *slotsPanel) reopen(number int, slot studio.Slot) {
 	store := p.Keeper.Store()
 	p.read(number, slot, func(ctx context.Context) (inference.Reference, error) {
@@ -134,8 +134,8 @@ func (p *slotsPanel) reopen(number int, slot studio.Slot) {
 	})
 }
 
-// add fills slots with files, from the given number where that is taken (it is replaced) and the next free ones
-// after it; 0 begins with the next free one. What finds no place is named in a sentence.
+// add fills slots with files: it replaces the picture of the slot with the given number, if there is one, and fills
+// the next free slots with the other files. With 0 it replaces none. It says how many files found no slot.
 func (p *slotsPanel) add(number int, paths []string) {
 	replaced := 0
 	left := 0
@@ -201,7 +201,7 @@ func (p *slotsPanel) read(number int, source studio.Slot, open func(context.Cont
 	})
 }
 
-// finished takes what was read. The slot may have moved up since: it is found by what it reads.
+// finished puts what was read into its slot, which may have another number by now.
 func (p *slotsPanel) finished(c *slot, name string, ref inference.Reference, thumb *image.RGBA, err error) {
 	c.reading = ""
 	p.loads[c.number-1] = nil
@@ -268,14 +268,14 @@ func (p *slotsPanel) clearAll() {
 	p.changed()
 }
 
-// empty takes a slot's picture out.
+// empty takes the picture out of a slot.
 func (p *slotsPanel) empty(number int) {
 	p.stop(number)
 	c := p.slots[number-1]
 	c.ref, c.thumb = nil, nil
 }
 
-// move puts the picture of one slot into another, and the other's into its place.
+// move exchanges the pictures of two slots.
 func (p *slotsPanel) move(from, to int) {
 	to = min(to, p.count())
 	if from == to || to < 1 || p.slots[from-1].empty() {

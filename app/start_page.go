@@ -13,8 +13,8 @@ import (
 	"kleinbild/inference"
 )
 
-// startPage takes the canvas's place while there is no model: what was found on this machine, a folder to choose,
-// what can be downloaded.
+// startPage takes the canvas's place while there is no model. It offers the models that were found on this machine, a
+// folder to choose, and downloads.
 type startPage struct {
 	common
 	cfg    Config
@@ -144,7 +144,7 @@ func (p *startPage) refresh() {
 	p.content.Refresh()
 }
 
-// canLeave says whether there is a way back to pictures: a model is there, or on its way.
+// canLeave says whether there is a way back to pictures: whether a model is open or is being opened.
 func (p *startPage) canLeave() bool {
 	return p.asked && (p.Model.Engine() != nil || p.Model.Opening())
 }
@@ -155,8 +155,8 @@ func (p *startPage) inUse(m Model) bool {
 	return ok && info.Location == m.Spec
 }
 
-// leave goes back to pictures. With the demo model that is a choice for the next starts too; a real model still goes
-// before it once there is one.
+// leave goes back to pictures. If only the demo model is there, the next start will not ask again. A real model is
+// preferred as soon as there is one.
 func (p *startPage) leave() {
 	if p.Model.OnlyDemo() {
 		p.set.SetDemoTried()
@@ -173,7 +173,7 @@ func heading(text string) fyne.CanvasObject {
 	return ui.Arranged(ui.Fixed(0, 36), func(size fyne.Size) { l.Resize(size) }, l)
 }
 
-// width is that of the column.
+// width returns the width of the column.
 func (p *startPage) width() float32 {
 	return ui.Between(100, p.content.Size().Width-4*ui.Margin, ui.ColumnWidth)
 }
@@ -192,7 +192,7 @@ func spaced(l *ui.Label) fyne.CanvasObject {
 	return ui.Arranged(ui.Fixed(0, 36), func(size fyne.Size) { ui.At(l, 0, 12, size.Width, 20) }, l)
 }
 
-// row is one choice: what it is, about it, its size, and the button that takes it.
+// row returns one choice: its name, a few words about it, its size, and the button that takes it.
 func (p *startPage) row(name, about, size string, b *ui.Button) fyne.CanvasObject {
 	ground := ui.NewBox(ui.ColorPanel, ui.Radius)
 	title, sub := ui.NewLabel(name, ui.ColorText, ui.SizeText), ui.NewCaption(about)
@@ -210,7 +210,7 @@ func (p *startPage) row(name, about, size string, b *ui.Button) fyne.CanvasObjec
 	}, ground, title, sub, amount, b)
 }
 
-// demoRow is the demo model's choice: with what it makes, and the prompt for it.
+// demoRow returns the choice of the demo model, with a picture that it makes and the prompt for it.
 func (p *startPage) demoRow() fyne.CanvasObject {
 	const height, inset, side = 96, 6, 78
 	shown := canvas.NewImageFromResource(fyne.NewStaticResource("house.png", demo.Picture))
@@ -223,7 +223,7 @@ func (p *startPage) demoRow() fyne.CanvasObject {
 	}, ground, shown, row)
 }
 
-// try leaves with the demo model's prompt in the box, unless something is written there.
+// try leaves the page and puts the demo model's prompt into the box, unless something is written there.
 func (p *startPage) try() {
 	p.host.tryPrompt(demo.Prompt)
 	p.leave()
@@ -239,7 +239,7 @@ func (p *startPage) chooseFolder() {
 	p.host.pickFolder("Choose a model's folder", "", p.use)
 }
 
-// ask begins a download once the user has agreed to the licence where it asks for that.
+// ask begins a download. If its licence asks for that, the user has to agree first.
 func (p *startPage) ask(d Download) {
 	if d.Agree == "" {
 		p.download(d)
@@ -249,7 +249,7 @@ func (p *startPage) ask(d Download) {
 	p.notice.Ask(d.Agree, agree, ui.Action{Text: "No"})
 }
 
-// download fetches a model; what was fetched stays where it is stopped, and the next time goes on from there.
+// download fetches a model. If it is stopped, it is resumed the next time.
 func (p *startPage) download(d Download) {
 	ctx, cancel := context.WithCancel(p.Loop.Closing)
 	p.loading, p.cancel = d.Name, cancel

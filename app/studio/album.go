@@ -40,10 +40,10 @@ func NewAlbum(loop *Loop, file string, bin Bin) *Album {
 	return a
 }
 
-// Store is where the entries are kept.
+// Store returns the store of the entries.
 func (a *Album) Store() *history.Store { return a.store }
 
-// Entries are those of the history, newest first. The caller changes nothing of them.
+// Entries returns the entries of the history, newest first. The caller must not change them.
 func (a *Album) Entries() []history.Entry { return a.entries }
 
 // Find returns an entry by its ID.
@@ -68,7 +68,7 @@ func (a *Album) IDNow(id uint64, path string) (now uint64, ok bool) {
 	return a.entries[i].ID, true
 }
 
-// Prompts are the prompts of the history, newest first, each once.
+// Prompts returns the prompts of the history, newest first, each once.
 func (a *Album) Prompts() (list []string) {
 	seen := map[string]bool{"": true}
 	for _, e := range a.entries {
@@ -80,7 +80,8 @@ func (a *Album) Prompts() (list []string) {
 	return list
 }
 
-// Estimate says how long work takes, from the last picture that the same model made on the same device; 0 is not known.
+// Estimate returns how long work takes, judged by the last picture that the same model made on the same device; 0 if
+// there is none.
 func (a *Album) Estimate(info inference.Info, work float64) time.Duration {
 	for _, e := range a.entries {
 		p := e.Picture

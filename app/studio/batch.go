@@ -9,7 +9,7 @@ import (
 	"kleinbild/inference/picture"
 )
 
-// MaxCount is the most pictures of one batch.
+// MaxCount is the largest number of pictures in one batch.
 const MaxCount = 8
 
 // Batch is what Generate was pressed for once: Count pictures with the seeds from Seed on. Desk is the desk that it was

@@ -38,7 +38,7 @@ func SlotOf(r inference.Reference) Slot {
 	return Slot{Path: r.Path, Digest: r.FileSHA256, Ref: r.Reference}
 }
 
-// Name is the picture's name for people.
+// Name returns the picture's name for people.
 func (s Slot) Name() string {
 	if s.Path == "" {
 		return "pasted picture"
@@ -55,12 +55,12 @@ func (s Slot) Same(other Slot) bool {
 	return s.Path == other.Path
 }
 
-// Reading says whether a picture of the desk has not been read yet.
+// Reading says whether there is a picture on the desk that has not been read yet.
 func (d Desk) Reading() bool {
 	return slices.ContainsFunc(d.Slots, func(s Slot) bool { return s.Ref == nil })
 }
 
-// References are the pictures of the desk that have been read, in order.
+// References returns the pictures of the desk that have been read, in order.
 func (d Desk) References() (refs []inference.Reference) {
 	for _, s := range d.Slots {
 		if s.Ref != nil {
@@ -70,7 +70,7 @@ func (d Desk) References() (refs []inference.Reference) {
 	return refs
 }
 
-// Sizes are the prepared sizes of References.
+// Sizes returns the prepared sizes of References.
 func (d Desk) Sizes() (sizes []picture.Size) {
 	for _, r := range d.References() {
 		sizes = append(sizes, r.Size)

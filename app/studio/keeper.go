@@ -39,7 +39,7 @@ func NewKeeper(loop *Loop, desk *Workspace, queue *Queue, maker *Maker) *Keeper 
 	return k
 }
 
-// Store is where desk and queue are kept, nil if nothing can be kept.
+// Store returns the store of desk and queue, nil if nothing can be kept.
 func (k *Keeper) Store() *Store { return k.store }
 
 // Loaded says whether what waited last time has been read.
@@ -61,9 +61,10 @@ func (k *Keeper) Open(dir string) (desk Desk, ok bool, err error) {
 	return k.store.LoadDesk()
 }
 
-// ReadQueue reads what waited last time, in dir and in folders of windows beside it that are closed, and has it wait,
-// paused: a start is not the moment to compute unasked. desk is the desk that was kept. done is called with the batches
-// that are in the queue now, why those in Broken are not, and an error that concerns all.
+// ReadQueue reads the batches that waited last time, in dir and in the folders of other windows that are closed, and
+// puts them into the queue. The queue is paused, since nothing is computed unasked at a start. desk is the desk that
+// was kept. done is called with the batches that are in the queue now, the reason why those in Broken are not, and an
+// error that concerns all of them.
 func (k *Keeper) ReadQueue(dir string, desk Desk, done func(back []Batch, broken, err error)) {
 	store, closing := k.store, k.loop.Closing
 	if store == nil {
@@ -119,7 +120,7 @@ func (k *Keeper) Discard() {
 	k.queue.Clear()
 }
 
-// waiting are the batches to keep, with what is left of the one being made in front.
+// waiting returns the batches to keep, with what is left of the one being made in front.
 func (k *Keeper) waiting() (batches []Batch) {
 	if r := k.maker.Run(); r != nil && !k.discarded {
 		if rest, ok := r.Rest(); ok {

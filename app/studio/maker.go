@@ -24,12 +24,12 @@ type Maker struct {
 
 	loop   *Loop
 	queue  *Queue
-	model  *Model
+	model  *OpenModel
 	output Output
 	run    *Run
 }
 
-// Output is where pictures go.
+// Output says where pictures go.
 type Output struct {
 	Version string          // of the program, for the pictures' metadata
 	Dir     func() string   // the folder of pictures
@@ -74,7 +74,7 @@ func (e SaveError) Error() string { return e.Err.Error() }
 func (e SaveError) Unwrap() error { return e.Err }
 
 // NewMaker returns a maker that makes nothing before Next is called.
-func NewMaker(loop *Loop, queue *Queue, model *Model, output Output) *Maker {
+func NewMaker(loop *Loop, queue *Queue, model *OpenModel, output Output) *Maker {
 	return &Maker{loop: loop, queue: queue, model: model, output: output}
 }
 
@@ -173,7 +173,7 @@ func (r *Run) report(p inference.Progress) {
 	}
 }
 
-// update tells the newest progress.
+// update tells the subscribers the newest progress.
 func (r *Run) update() {
 	r.pending.Store(false)
 	if r.maker.run == r {
@@ -188,13 +188,13 @@ func (r *Run) made(m Made) {
 	r.maker.Made.tell(m)
 }
 
-// Rest is what is left of the batch, if anything is.
+// Rest returns what is left of the batch; ok is false if nothing is.
 func (r *Run) Rest() (rest Batch, ok bool) {
 	rest = r.Batch.After(r.Done)
 	return rest, rest.Count > 0
 }
 
-// Fraction is how much of the batch is done, from 0 to 1.
+// Fraction returns how much of the batch is done, from 0 to 1.
 func (r *Run) Fraction() float64 {
 	return (float64(r.Done) + r.Progress.Fraction) / float64(r.Batch.Count)
 }

@@ -2,8 +2,8 @@ package studio
 
 import "slices"
 
-// Queue holds the batches that wait, the next one first. A paused queue gives none out: the last batch could not be
-// saved, and the others would fare the same, or they wait since the last time that the program ran.
+// Queue holds the batches that wait, the next one first. It is paused, and gives none out, if the last batch could not
+// be saved, as the others could not be either, or if the batches have waited since the program ran last.
 type Queue struct {
 	Changed Signal
 
@@ -12,7 +12,7 @@ type Queue struct {
 	lastID  uint64
 }
 
-// Batches returns the batches that wait. The caller changes nothing of them.
+// Batches returns the batches that wait. The caller must not change them.
 func (q *Queue) Batches() []Batch { return q.batches }
 
 // Empty says whether nothing waits.
@@ -21,7 +21,7 @@ func (q *Queue) Empty() bool { return len(q.batches) == 0 }
 // Paused says whether what waits rests until GoOn.
 func (q *Queue) Paused() bool { return q.paused }
 
-// Pictures is the number of pictures that wait.
+// Pictures returns the number of pictures that wait.
 func (q *Queue) Pictures() (n int) {
 	for _, b := range q.batches {
 		n += b.Count

@@ -11,7 +11,7 @@ import (
 type Studio struct {
 	Loop     *Loop
 	Settings Settings
-	Model    *Model
+	Model    *OpenModel
 	Desk     *Workspace
 	Queue    *Queue
 	Album    *Album
@@ -41,7 +41,7 @@ func New(loop *Loop, cfg Config) *Studio {
 		Loop: loop, Settings: NewSettings(cfg.Preferences), Desk: &Workspace{}, Queue: &Queue{},
 		picturesDir: cfg.PicturesDir,
 	}
-	s.Model = NewModel(loop, cfg.Open)
+	s.Model = NewOpenModel(loop, cfg.Open)
 	s.Album = NewAlbum(loop, cfg.HistoryFile, cfg.Bin)
 	s.Maker = NewMaker(loop, s.Queue, s.Model, Output{
 		Version: cfg.Version, Dir: s.PicturesDir, Others: cfg.SpareDirs, Store: s.Album.Store(),

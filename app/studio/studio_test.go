@@ -21,7 +21,7 @@ func ref(side int) *picture.Reference {
 }
 
 func TestUndoAndRedo(t *testing.T) {
-	var h History
+	var h UndoHistory
 	if _, ok := h.Undo(Desk{}); ok {
 		t.Fatal("an empty history undoes something")
 	}
@@ -86,15 +86,15 @@ func TestWhatAStepLeaves(t *testing.T) {
 	}
 }
 
-func TestHistoryIsBounded(t *testing.T) {
-	var h History
+func TestUndoIsBounded(t *testing.T) {
+	var h UndoHistory
 	for range 10 * MaxSteps {
 		h.Do(Step{})
 	}
 	if len(h.undo) != MaxSteps {
 		t.Errorf("%d steps, want %d", len(h.undo), MaxSteps)
 	}
-	h = History{}
+	h = UndoHistory{}
 	const side = 2048 // 16 MiB
 	shared := ref(side)
 	for range MaxSteps {

@@ -2,7 +2,7 @@ package studio
 
 import "kleinbild/inference/picture"
 
-// Limits of a History. A prepared reference takes 4 MB at most.
+// Limits of an UndoHistory. A prepared reference takes at most 4 MB.
 const (
 	MaxSteps        = 100
 	MaxPictureBytes = 256 << 20
@@ -12,8 +12,8 @@ const (
 type Step struct {
 	Desk  Desk   // on the stack of undo, the desk before the step; on that of redo, the one after it
 	Slots []Slot // pictures that Undo and Redo hold beside the desk's, for the bound of memory
-	// What the step left as it was stays as it is when the step is undone: a text that was typed after it, a slot that was
-	// filled after it.
+	// If a step changed no text or no choice, its undo keeps the texts or the choices as they are then: a text that was
+	// typed after it, a slot that was filled after it.
 	TextsStay, ChoicesStay bool
 	// Undo and Redo change back and forth what is not on the desk, such as the queue; both may be nil.
 	Undo, Redo func()
@@ -31,13 +31,13 @@ func (s Step) Show(present Desk) Desk {
 	return d
 }
 
-// History is the undo and redo of desks. It is bounded in steps and in the memory of the pictures that it holds; the
-// oldest steps go first.
-type History struct{ undo, redo []Step }
+// UndoHistory holds the steps that can be undone and redone. The number of steps and the memory of their pictures are
+// bounded; the oldest steps are dropped first.
+type UndoHistory struct{ undo, redo []Step }
 
 // Do records a step that is about to be done, or just was: its Desk is the one before. What was undone can't be redone
 // after it.
-func (h *History) Do(s Step) {
+func (h *UndoHistory) Do(s Step) {
 	h.undo = append(h.undo, s)
 	h.redo = nil
 	h.trim()
@@ -45,10 +45,10 @@ func (h *History) Do(s Step) {
 
 // Undo takes the last step back. present is the desk as it is; the caller shows what the step says of it and then calls
 // the step's Undo, if there is one.
-func (h *History) Undo(present Desk) (Step, bool) { return turn(&h.undo, &h.redo, present) }
+func (h *UndoHistory) Undo(present Desk) (Step, bool) { return turn(&h.undo, &h.redo, present) }
 
 // Redo does the step that was undone last once more; the caller shows what the step says and calls its Redo.
-func (h *History) Redo(present Desk) (Step, bool) { return turn(&h.redo, &h.undo, present) }
+func (h *UndoHistory) Redo(present Desk) (Step, bool) { return turn(&h.redo, &h.undo, present) }
 
 func turn(from, to *[]Step, present Desk) (Step, bool) {
 	if len(*from) == 0 {
@@ -63,7 +63,7 @@ func turn(from, to *[]Step, present Desk) (Step, bool) {
 }
 
 // trim drops the oldest steps that are beyond the limits.
-func (h *History) trim() {
+func (h *UndoHistory) trim() {
 	seen := map[*picture.Reference]bool{}
 	bytes, keep := 0, 0
 	for keep < len(h.undo) && keep < MaxSteps {

@@ -8,7 +8,7 @@ type Workspace struct {
 	Laid    Event[Desk] // a whole desk was laid out: all of it is to be shown
 
 	desk  Desk
-	past  History
+	past  UndoHistory
 	steps int // counts what was done, undone and redone
 	held  int // a step is under way, which is recorded as a whole
 }
@@ -19,7 +19,8 @@ func (w *Workspace) Desk() Desk { return w.desk }
 // Steps counts what was done, undone and redone so far.
 func (w *Workspace) Steps() int { return w.steps }
 
-// Type changes what is typed. That is no step, as texts have an undo of their own; it comes along with the next step.
+// Type changes what is typed. That is no step, as text boxes have an undo of their own; the text is part of the next
+// step.
 func (w *Workspace) Type(do func(*Desk)) {
 	do(&w.desk)
 	if w.held == 0 {
@@ -94,7 +95,7 @@ func (w *Workspace) record(s Step) {
 	w.steps++
 }
 
-// told tells a change, unless a greater one is under way.
+// told tells the subscribers of a change, unless it is part of a greater one.
 func (w *Workspace) told() {
 	if w.held == 0 {
 		w.Changed.tell()

@@ -45,7 +45,7 @@ func NewIconButton(icon fyne.Resource, tapped func()) *Button {
 	return b
 }
 
-// NewLink is a quiet button in small type.
+// NewLink returns a quiet button in small type.
 func NewLink(text string, tapped func()) *Button {
 	b := &Button{Text: text, tapped: tapped, Quiet: true, Small: true}
 	b.ExtendBaseWidget(b)
@@ -68,7 +68,7 @@ func (b *Button) SetChosen(chosen bool) {
 	}
 }
 
-// SetDisabled says whether the button can not be pressed.
+// SetDisabled says whether the button cannot be pressed.
 func (b *Button) SetDisabled(disabled bool) {
 	if b.disabled != disabled {
 		b.disabled = disabled

@@ -51,7 +51,7 @@ func (l *Label) Set(text string, color fyne.ThemeColorName) {
 	}
 }
 
-// Natural is the size at which all of the text shows.
+// Natural returns the size that shows all of the text.
 func (l *Label) Natural() fyne.Size {
 	s := fyne.MeasureText(l.Text, theme.Size(l.size), l.Style)
 	return fyne.NewSize(ceil(s.Width), s.Height)
@@ -78,13 +78,13 @@ func (r *labelRenderer) Layout(size fyne.Size) {
 	case fyne.TextAlignTrailing:
 		x = size.Width - text.Width
 	}
-	// Between pixels text is blurred.
+	// Text between pixels is blurred.
 	scale := screenScale(r.label)
 	r.shown.Move(fyne.NewPos(toPixel(x, scale), toPixel((size.Height-text.Height)/2, scale)))
 	r.shown.Resize(text)
 }
 
-// fit shortens the text until it goes into the width.
+// fit shortens the text until it fits into the width.
 func (r *labelRenderer) fit() {
 	l, width := r.label, r.label.Size().Width
 	size := theme.Size(l.size)

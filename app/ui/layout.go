@@ -26,7 +26,7 @@ func At(o fyne.CanvasObject, x, y, width, height float32) {
 	o.Resize(fyne.NewSize(max(width, 0), max(height, 0)))
 }
 
-// screenScale is how many pixels of the screen a unit of the window takes, 1 where the object is in no window yet.
+// screenScale returns how many pixels of the screen a unit of the window takes, 1 if the object is in no window yet.
 func screenScale(o fyne.CanvasObject) float32 {
 	if c := fyne.CurrentApp().Driver().CanvasForObject(o); c != nil && c.Scale() > 0 {
 		return c.Scale()
@@ -34,7 +34,7 @@ func screenScale(o fyne.CanvasObject) float32 {
 	return 1
 }
 
-// toPixel is the place next to x that is a whole pixel.
+// toPixel returns the nearest place to x that is a whole pixel.
 func toPixel(x, scale float32) float32 { return float32(math.Round(float64(x*scale))) / scale }
 
 func ceil(x float32) float32 {

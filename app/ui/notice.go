@@ -31,7 +31,7 @@ type notice struct {
 	close   *Button
 	actions []*Button
 	names   []string    // of the actions
-	stop    func() bool // stops the clock of a notice that goes by itself; nil where none runs
+	stop    func() bool // stops the clock of a notice that goes by itself; nil if none runs
 	content *fyne.Container
 }
 
@@ -41,7 +41,7 @@ type Action struct {
 	Do   func()
 }
 
-// The most notices that are on show: of those that ask, the others wait; of those that tell, the oldest goes.
+// The most notices that are on show. More questions wait; of more notices that tell, the oldest disappears.
 const maxAsking, maxTelling = 2, 2
 
 // NewNotices returns an empty bar; its owner sets what it does.
@@ -64,7 +64,7 @@ func (n *Notices) Ask(text string, actions ...Action) { n.add(text, true, 0, act
 // Warn tells what failed; there is twice the time to read it.
 func (n *Notices) Warn(text string) { n.add(text, false, 2*readingTime(text, false), nil) }
 
-// readingTime is how long a sentence stays: longer where it has more words, or something to click.
+// readingTime returns how long a sentence stays: longer if it has more words, or something to click.
 func readingTime(text string, offers bool) time.Duration {
 	d := 4*time.Second + time.Duration(utf8.RuneCountInString(text))*60*time.Millisecond
 	if offers {
@@ -121,7 +121,7 @@ func (n *Notices) telling() (list []*notice) {
 	return list
 }
 
-// Hide takes away what only tells.
+// Hide takes away the notices that only tell.
 func (n *Notices) Hide() {
 	for _, t := range n.telling() {
 		n.drop(t)
@@ -155,7 +155,7 @@ func (n *Notices) drop(t *notice) {
 	n.notes = slices.DeleteFunc(n.notes, func(other *notice) bool { return other == t })
 }
 
-// shown are the notes on show.
+// shown returns the notices on show.
 func (n *Notices) shown() (list []*notice) {
 	asking := 0
 	for _, t := range n.notes {
@@ -179,7 +179,7 @@ func (n *Notices) show() {
 	n.OnResized()
 }
 
-// Sentences are those on show.
+// Sentences returns the sentences on show.
 func (n *Notices) Sentences() (list []string) {
 	for _, t := range n.shown() {
 		list = append(list, t.text.Text)
@@ -187,10 +187,10 @@ func (n *Notices) Sentences() (list []string) {
 	return list
 }
 
-// Visible says whether there is any.
+// Visible says whether there is any notice.
 func (n *Notices) Visible() bool { return n.Content.Visible() }
 
-// Height is what the notices need at a width.
+// Height returns the height that the notices need at a width.
 func (n *Notices) Height(width float32) float32 {
 	var sum float32
 	for _, t := range n.shown() {

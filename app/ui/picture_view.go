@@ -28,10 +28,10 @@ type PictureView struct {
 	// size is the picture's, in pixels. What is drawn may have fewer, as a preview has or a copy shrunk to the screen's.
 	size   image.Point
 	full   *image.RGBA
-	before *image.RGBA // nil without comparison
+	before *image.RGBA // nil if nothing is compared
 
 	fit    bool
-	scale  float32 // points for a picture's pixel, where it does not fit
+	scale  float32 // points for a pixel of the picture, unless it is fitted
 	offset fyne.Position
 	split  float32 // the divider, 0 … 1 of the picture's width
 
@@ -104,7 +104,7 @@ func (v *PictureView) Set(img *image.RGBA, size image.Point, before *image.RGBA)
 		v.offset = fyne.NewPos((v.Size().Width-w)/2, (v.Size().Height-h)/2)
 	}
 	v.full, v.size, v.before = rgba(img), size, rgba(before)
-	v.asked++ // a copy on its way is of the picture before
+	v.asked++ // a copy that is being made is of the picture before
 	if v.full == nil {
 		v.after.Image, v.left.Image = nil, nil
 	} else {
@@ -128,7 +128,7 @@ func (v *PictureView) Comparing() bool { return v.before != nil }
 // Fitted says whether the picture is shown as large as there is room for.
 func (v *PictureView) Fitted() bool { return v.fit }
 
-// Attended says whether the user is at something with the picture: a closer look, a comparison, a drag.
+// Attended says whether the user looks closer at the picture, compares it, or drags it.
 func (v *PictureView) Attended() bool {
 	return v.zoomedIn() || v.Comparing() || v.moving != dragNothing
 }
@@ -136,7 +136,7 @@ func (v *PictureView) Attended() bool {
 // Placed returns where the picture lies in the view, and how large it is drawn.
 func (v *PictureView) Placed() (fyne.Position, fyne.Size) { return v.after.Position(), v.after.Size() }
 
-// Pixels is how many of the screen's pixels one of the picture's takes.
+// Pixels returns how many pixels of the screen a pixel of the picture takes.
 func (v *PictureView) Pixels() float32 { return v.CurrentScale() * screenScale(v) }
 
 func (v *PictureView) CurrentScale() float32 {
@@ -146,7 +146,7 @@ func (v *PictureView) CurrentScale() float32 {
 	return v.fitScale()
 }
 
-// fitScale is the scale at which the whole picture shows.
+// fitScale returns the scale at which the whole picture shows.
 func (v *PictureView) fitScale() float32 {
 	if v.size.X == 0 {
 		return 1
@@ -179,7 +179,7 @@ func (v *PictureView) place() {
 	}
 	mode := canvas.ImageScaleFastest
 	if !v.fit && v.Pixels() >= 3 {
-		mode = canvas.ImageScalePixels // so near, the pixels themselves are looked at
+		mode = canvas.ImageScalePixels // at this scale the user looks at single pixels
 	}
 	v.after.ScaleMode, v.left.ScaleMode = mode, mode
 	At(v.after, v.offset.X, v.offset.Y, w, h)
@@ -203,8 +203,8 @@ func (v *PictureView) place() {
 	canvas.Refresh(v)
 }
 
-// hold keeps a picture of the given length in sight: half of it where it is smaller than the room, else so much that
-// half of the room is filled.
+// hold returns the offset that keeps a picture of the given length in sight: at least half of it if it is smaller than
+// the room, or else so much that it fills half of the room.
 func hold(offset, length, room float32) float32 {
 	if length <= room {
 		return Between(-length/2, offset, room-length/2)
@@ -212,7 +212,7 @@ func hold(offset, length, room float32) float32 {
 	return Between(room/2-length, offset, room/2)
 }
 
-// contain is where all of a picture shows in w × h, in its own proportions.
+// contain returns the place in w × h at which all of a picture shows in its own proportions.
 func contain(r image.Rectangle, w, h float32) (x, y, width, height float32) {
 	s := min(w/float32(r.Dx()), h/float32(r.Dy()))
 	width, height = float32(r.Dx())*s, float32(r.Dy())*s
@@ -275,7 +275,7 @@ func (v *PictureView) CreateRenderer() fyne.WidgetRenderer {
 	return widget.NewSimpleRenderer(container.NewClip(all))
 }
 
-// rgba returns img if it is what Fyne draws fast: at the origin.
+// rgba returns img with its origin at 0, which Fyne draws fast.
 func rgba(img *image.RGBA) *image.RGBA {
 	if img == nil || img.Rect.Min == (image.Point{}) {
 		return img

@@ -13,7 +13,7 @@ func (v *PictureView) Zoom(scale float32, pos fyne.Position) {
 		return
 	}
 	old, fit := v.CurrentScale(), v.fitScale()
-	// Zooming out ends where all of the picture shows, or at 1:1 where that is smaller.
+	// Zooming out ends at the scale that shows all of the picture, or at 1:1 if that is smaller.
 	v.scale = Between(min(fit, 1/screenScale(v)), scale, maxScale)
 	if v.fit = v.scale == fit; v.fit {
 		v.rescaled()
@@ -30,7 +30,7 @@ func (v *PictureView) ZoomToFit() {
 	v.rescaled()
 }
 
-// OneToOne shows a pixel of the picture as one of the screen.
+// OneToOne shows a pixel of the picture as one pixel of the screen.
 func (v *PictureView) OneToOne(pos fyne.Position) { v.Zoom(1/screenScale(v), pos) }
 
 func (v *PictureView) rescaled() {
@@ -47,7 +47,7 @@ func (v *PictureView) Middle() fyne.Position {
 }
 
 func (v *PictureView) Scrolled(e *fyne.ScrollEvent) {
-	// A notch is 10 units here; a tenth of the scale each feels even at every scale.
+	// A notch of the wheel is 10 units. It changes the scale by about a tenth, which feels even at every scale.
 	v.Zoom(v.CurrentScale()*pow(1.012, e.Scrolled.DY), e.Position)
 }
 
@@ -96,7 +96,7 @@ func (v *PictureView) setSplit(split float32) {
 }
 
 func (v *PictureView) DoubleTapped(e *fyne.PointEvent) {
-	TakeFocus(v) // no single click is told of before
+	TakeFocus(v) // a double click comes without a single one before it
 	if v.Pixels() > 0.999 && v.Pixels() < 1.001 && !v.fit {
 		v.ZoomToFit()
 		return

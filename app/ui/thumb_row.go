@@ -40,7 +40,7 @@ type ThumbRow struct {
 	Marked uint64            // the item with a frame, 0 for none
 	Cells  []*Thumb          // the thumbnails in sight, and some spare
 	items  []ThumbItem
-	known  map[string]*image.RGBA // thumbnails by path; nil while being read or where unreadable
+	known  map[string]*image.RGBA // thumbnails by path; nil while they are read, or if they cannot be
 	gone   map[string]bool        // paths where no file is any more
 	order  []string               // the paths in known, oldest first
 	wait   []string               // to be read, the last one first
@@ -170,7 +170,7 @@ func (r *ThumbRow) read() {
 	}
 }
 
-// Found takes what is at a path: a thumbnail, nil for none, or no file at all.
+// Found takes the thumbnail of a path, nil for none; gone says that there is no file.
 func (r *ThumbRow) Found(path string, img *image.RGBA, gone bool) {
 	r.known[path] = img
 	if delete(r.gone, path); gone {

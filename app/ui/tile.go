@@ -113,7 +113,7 @@ func (r *tileRenderer) Layout(size fyne.Size) {
 	room := size.Height - texts - 8
 	w, h := shapeSide*0.7, shapeSide*0.7
 	if s := r.tile.Pixels; r.tile.Enabled() {
-		// The same area for all: the proportions are what differs.
+		// All tiles draw the same area: only the proportions differ.
 		area := min(shapeSide*0.75, room) * min(shapeSide*0.75, room)
 		ratio := float32(s.X) / float32(s.Y)
 		w, h = sqrt(area*ratio), sqrt(area/ratio)

@@ -21,8 +21,8 @@ type Planner interface {
 	Plan(req inference.Request) (inference.Plan, error)
 }
 
-// Model is the engine that is open, if there is one, and the opening of another one.
-type Model struct {
+// OpenModel is the engine that is open, if there is one, and the opening of another one.
+type OpenModel struct {
 	Changed Signal       // an opening has begun, so that there is no engine, or it has ended
 	Opened  Event[error] // it has ended, with an engine or an error; told after Changed
 
@@ -34,16 +34,16 @@ type Model struct {
 	err     error
 }
 
-// NewModel returns a model that nothing has been opened for yet; open is as inference.Open.
-func NewModel(loop *Loop, open func(context.Context, inference.Options) (Engine, error)) *Model {
-	return &Model{loop: loop, open: open}
+// NewOpenModel returns a model that nothing has been opened for yet; open is as inference.Open.
+func NewOpenModel(loop *Loop, open func(context.Context, inference.Options) (Engine, error)) *OpenModel {
+	return &OpenModel{loop: loop, open: open}
 }
 
 // Engine returns the engine that is open, nil for none.
-func (m *Model) Engine() Engine { return m.engine }
+func (m *OpenModel) Engine() Engine { return m.engine }
 
 // Info returns what is known of the engine; ok is false if none is open.
-func (m *Model) Info() (info inference.Info, ok bool) {
+func (m *OpenModel) Info() (info inference.Info, ok bool) {
 	if m.engine == nil {
 		return info, false
 	}
@@ -51,20 +51,20 @@ func (m *Model) Info() (info inference.Info, ok bool) {
 }
 
 // Opening says whether an engine is being opened.
-func (m *Model) Opening() bool { return m.opening }
+func (m *OpenModel) Opening() bool { return m.opening }
 
 // Err is why the last opening failed, nil if it did not.
-func (m *Model) Err() error { return m.err }
+func (m *OpenModel) Err() error { return m.err }
 
 // OnlyDemo says whether the demo model serves because there is no other.
-func (m *Model) OnlyDemo() bool {
+func (m *OpenModel) OnlyDemo() bool {
 	info, ok := m.Info()
 	return ok && info.Missing != nil
 }
 
 // Open closes the engine that is open and opens another one. If one is being opened already, that is given up. A run
 // under way goes on with the old engine until it ends.
-func (m *Model) Open(opts inference.Options) {
+func (m *OpenModel) Open(opts inference.Options) {
 	if m.opening {
 		m.stop()
 	}
