@@ -83,7 +83,7 @@ func build(m metadata, output, system string, window bool) error {
 	return nil
 }
 
-// buildEnv returns the environment in which the go command builds for a system. With the window, which takes cgo, kernels
+// buildEnv returns the environment in which the go command builds for a system. The window needs cgo; with it, kernels
 // are launched through gorgonia.org/cu.
 func buildEnv(system string, window bool) ([]string, error) {
 	env := append(os.Environ(), "GOOS="+system, "GOARCH=amd64")

@@ -35,7 +35,8 @@ func TestFastCFlags(t *testing.T) {
 		}
 	}
 	for _, c := range []struct{ name, env string }{
-		{"another Go", "GO=" + filepath.Join(tools, "other-go")}, {"another compiler", "CC=" + filepath.Join(tools, "other-cc")},
+		{"another Go", "GO=" + filepath.Join(tools, "other-go")},
+		{"another compiler", "CC=" + filepath.Join(tools, "other-cc")},
 	} {
 		got, err := scriptOutput(append(os.Environ(), "CC=gcc", c.env), script)
 		if want := "-g -O2"; err != nil || got != want {
