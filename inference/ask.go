@@ -28,7 +28,8 @@ type Ask struct {
 	Aspect picture.AspectRatio
 	Size   *picture.Size // in pixels
 	Seed   *uint64       // nil for a random one
-	// Steps and Guidance are the model's own if they are nil. A guidance of 0 to 1 is none; distilled models ignore it.
+	// If Steps or Guidance is nil, the model's default is used. A guidance from 0 to 1 means none; distilled models ignore
+	// it.
 	Steps    *int
 	Guidance *float64
 	// Noise replaces the noise that the seed gives: [token channels, height/16, width/16], row-major.
@@ -57,8 +58,8 @@ type Checked struct {
 	preview    bool
 }
 
-// rules are the checks of an Ask, in the order in which they are made. Each returns a FieldError, or puts the field
-// into the Checked.
+// rules are the checks of an Ask, in the order in which they are made. Each returns a FieldError or sets its field of
+// the Checked.
 var rules = []func(a Ask, c *Checked) error{
 	func(a Ask, c *Checked) (err error) {
 		c.prompt, err = ParsePrompt(a.Prompt)
@@ -93,7 +94,7 @@ var rules = []func(a Ask, c *Checked) error{
 		if a.Guidance == nil {
 			return nil
 		}
-		if g := *a.Guidance; !(g >= MinGuidance && g <= MaxGuidance) { // NaN is neither
+		if g := *a.Guidance; !(g >= MinGuidance && g <= MaxGuidance) { // written so that NaN is refused too
 			return FieldError{FieldGuidance, strconv.FormatFloat(g, 'g', -1, 64), FieldGuidance.Want()}
 		}
 		c.guidance = max(*a.Guidance, NoGuidance)
@@ -114,8 +115,8 @@ var rules = []func(a Ask, c *Checked) error{
 	},
 }
 
-// checkSize checks the aspect ratio or the size, whichever is given. The size that Match takes from image 1 has no
-// limit here: a picture of 8:1 may be wider than a size that a person asks for.
+// checkSize checks the aspect ratio or the size, whichever is given. It does not limit the size that Match takes from
+// image 1: a picture of 8:1 may be wider than any size that a person may ask for.
 func checkSize(a Ask, c *Checked) error {
 	switch {
 	case a.Size != nil && a.Aspect != "":
@@ -186,8 +187,8 @@ func (c Checked) WithPreviews() Checked {
 	return c
 }
 
-// ReadAtOnce is how many references to read at a time: a decoder has one thread, and two of the largest files take
-// 2 GB.
+// ReadAtOnce is how many references a caller should read at a time: a decoder has one thread, and two of the largest
+// files take 2 GB.
 const ReadAtOnce = 2
 
 // Read reads those references that have not been read, atOnce at a time. The error is that of the first reference that
@@ -199,7 +200,7 @@ func (c Checked) Read(ctx context.Context, atOnce int) (Checked, error) {
 	group.SetLimit(atOnce)
 	for i, source := range c.references {
 		if failed.Load() {
-			break // the error belongs to a reference that has been started
+			break // the loop below finds the error
 		}
 		group.Go(func() error {
 			read[i], errs[i] = source.Open(ctx)
@@ -219,8 +220,8 @@ func (c Checked) Read(ctx context.Context, atOnce int) (Checked, error) {
 	return c, nil
 }
 
-// Size returns the size of the picture that a model makes, in pixels. known is false if it is that of a reference that
-// has not been read.
+// Size returns the size of the picture for a model, in pixels. known is false if it is the size of a reference that has
+// not been read.
 func (c Checked) Size(info Info) (size picture.Size, known bool) {
 	if c.aspect == "" {
 		return c.size, true
@@ -237,8 +238,8 @@ func (c Checked) Size(info Info) (size picture.Size, known bool) {
 	return size, err == nil
 }
 
-// Resolve adds what the model decides: the size in pixels, and the defaults of steps and guidance. All references have
-// to be read. The error is a FieldError if the noise is of another size than the picture.
+// Resolve adds what the model decides: the size in pixels, and the defaults of steps and guidance. All references must
+// have been read. The error is a FieldError if the noise does not have the size of the picture.
 func (c Checked) Resolve(info Info) (Request, error) {
 	r := Request{
 		model: info.Digest, prompt: c.prompt, seed: c.seed, steps: c.steps, guidance: c.guidance, noise: c.noise,

@@ -11,10 +11,10 @@ import (
 	"kleinbild/inference/picture"
 )
 
-// baseInfo is that of a model with defaults of its own.
+// baseInfo is the Info of a base model.
 var baseInfo = Info{Variant: Base, Digest: "digest", Steps: 50, Guidance: 4, NativeSize: 1024, TokenChannels: 128}
 
-// TestResolve goes through every field: what is left out, and both sides of each limit.
+// TestResolve checks every field: left out, and on both sides of each limit.
 func TestResolve(t *testing.T) {
 	size := func(w, h int) *picture.Size { return &picture.Size{Width: w, Height: h} }
 	refs := func(n int) []Source { return slices.Repeat([]Source{Source(reference(t, 0, 96, 80))}, n) }
@@ -31,31 +31,42 @@ func TestResolve(t *testing.T) {
 	for _, row := range []struct {
 		name string
 		ask  Ask
-		want string // the error, "" for none
+		want string // the error, "" if there is none
 		got  func(r Request) bool
 	}{
 		{"nothing given", Ask{}, "", func(r Request) bool {
-			return r.Prompt() == "" && r.Size() == picture.Size{Width: 1344, Height: 768} && r.Steps() == 50 && r.Guidance() == 4 &&
+			return r.Prompt() == "" && r.Size() == picture.Size{Width: 1344, Height: 768} && r.Steps() == 50 &&
+				r.Guidance() == 4 &&
 				len(r.References()) == 0 && r.Seed() <= math.MaxUint32 && !r.Previews() && r.noise == nil
 		}},
 		{"prompt", Ask{Prompt: "\uFEFFa\r\nfox"}, "", func(r Request) bool { return r.Prompt() == "a\nfox" }},
-		{"longest prompt", Ask{Prompt: strings.Repeat("x", MaxPromptBytes)}, "", func(r Request) bool { return len(r.Prompt()) == MaxPromptBytes }},
-		{"prompt too long", Ask{Prompt: strings.Repeat("x", MaxPromptBytes+1)}, "prompt: found 65537 bytes, want at most 65536", nil},
+		{"longest prompt", Ask{Prompt: strings.Repeat("x", MaxPromptBytes)}, "",
+			func(r Request) bool { return len(r.Prompt()) == MaxPromptBytes }},
+		{"prompt too long", Ask{Prompt: strings.Repeat("x", MaxPromptBytes+1)},
+			"prompt: found 65537 bytes, want at most 65536", nil},
 		{"prompt in Latin-1", Ask{Prompt: "caf\xe9"}, "prompt: found byte 0xe9 at byte 3, want UTF-8 text", nil},
 		{"prompt in UTF-16", Ask{Prompt: "\xff\xfea\x00"}, "prompt: found UTF-16 text, want UTF-8", nil},
 
 		{"four references", Ask{References: refs(4)}, "", func(r Request) bool { return len(r.References()) == 4 }},
 		{"five references", Ask{References: refs(5)}, "references: found 5 reference pictures, want at most 4", nil},
 
-		{"aspect", Ask{Aspect: picture.Wide}, "", func(r Request) bool { return r.Size() == picture.Size{Width: 1568, Height: 672} }},
+		{"aspect", Ask{Aspect: picture.Wide}, "", func(r Request) bool {
+			return r.Size() == picture.Size{Width: 1568,
+				Height: 672}
+		}},
 		{"unknown aspect", Ask{Aspect: "sqare"}, `aspect ratio: found "sqare", want one of square, landscape, `, nil},
-		{"match", Ask{Aspect: picture.Match, References: refs(2)}, "", func(r Request) bool { return r.Size() == picture.Size{Width: 96, Height: 80} }},
-		{"match without a reference", Ask{Aspect: picture.Match}, "references: found none, want at least one to match the size of", nil},
-		{"aspect and size", Ask{Aspect: picture.Wide, Size: &small}, "size: found an aspect ratio as well, want one of both", nil},
+		{"match", Ask{Aspect: picture.Match, References: refs(2)}, "",
+			func(r Request) bool { return r.Size() == picture.Size{Width: 96, Height: 80} }},
+		{"match without a reference", Ask{Aspect: picture.Match},
+			"references: found none, want at least one to match the size of", nil},
+		{"aspect and size", Ask{Aspect: picture.Wide, Size: &small}, "size: found an aspect ratio as well, want one of both",
+			nil},
 
 		{"least size", Ask{Size: size(64, 64)}, "", func(r Request) bool { return r.Size() == small }},
-		{"largest size", Ask{Size: size(2048, 2048)}, "", func(r Request) bool { return r.Size() == picture.Size{Width: 2048, Height: 2048} }},
-		{"too narrow", Ask{Size: size(48, 64)}, "size: found 48x64, want each side a multiple of 16 from 64 to 2048; the nearest size is 64x64", nil},
+		{"largest size", Ask{Size: size(2048, 2048)}, "",
+			func(r Request) bool { return r.Size() == picture.Size{Width: 2048, Height: 2048} }},
+		{"too narrow", Ask{Size: size(48, 64)},
+			"size: found 48x64, want each side a multiple of 16 from 64 to 2048; the nearest size is 64x64", nil},
 		{"too low", Ask{Size: size(64, 48)}, "size: found 64x48, want ", nil},
 		{"too wide", Ask{Size: size(2064, 64)}, "size: found 2064x64, want ", nil},
 		{"too high", Ask{Size: size(64, 2064)}, "size: found 64x2064, want ", nil},
@@ -63,7 +74,8 @@ func TestResolve(t *testing.T) {
 		{"no size at all", Ask{Size: size(0, 0)}, "size: found 0x0, want ", nil},
 
 		{"least seed", Ask{Seed: new(uint64(0))}, "", func(r Request) bool { return r.Seed() == 0 }},
-		{"largest seed", Ask{Seed: new(uint64(math.MaxUint64))}, "", func(r Request) bool { return r.Seed() == math.MaxUint64 }},
+		{"largest seed", Ask{Seed: new(uint64(math.MaxUint64))}, "",
+			func(r Request) bool { return r.Seed() == math.MaxUint64 }},
 
 		{"least steps", Ask{Steps: new(1)}, "", func(r Request) bool { return r.Steps() == 1 }},
 		{"most steps", Ask{Steps: new(1000)}, "", func(r Request) bool { return r.Steps() == 1000 }},
@@ -79,10 +91,13 @@ func TestResolve(t *testing.T) {
 		{"guidance NaN", Ask{Guidance: new(math.NaN())}, "guidance: found NaN, want a number from 0 to 100", nil},
 
 		{"noise", Ask{Size: &small, Noise: noise(values, 1)}, "", func(r Request) bool { return len(r.noise) == values }},
-		{"noise too short", Ask{Size: &small, Noise: noise(values-1, 0)}, "noise: found 2047 values, want 2048 for 64x64", nil},
-		{"noise too long", Ask{Size: &small, Noise: noise(values+1, 0)}, "noise: found 2049 values, want 2048 for 64x64", nil},
+		{"noise too short", Ask{Size: &small, Noise: noise(values-1, 0)}, "noise: found 2047 values, want 2048 for 64x64",
+			nil},
+		{"noise too long", Ask{Size: &small, Noise: noise(values+1, 0)}, "noise: found 2049 values, want 2048 for 64x64",
+			nil},
 		{"no noise", Ask{Size: &small, Noise: noise(0, 0)}, "noise: found 0 values, want 2048 for 64x64", nil},
-		{"noise infinite", Ask{Size: &small, Noise: noise(values, inf)}, "noise: found +Inf at 2047, want finite numbers", nil},
+		{"noise infinite", Ask{Size: &small, Noise: noise(values, inf)}, "noise: found +Inf at 2047, want finite numbers",
+			nil},
 		{"noise NaN", Ask{Size: &small, Noise: noise(values, inf-inf)}, "noise: found NaN at 2047, want finite numbers", nil},
 
 		{"previews", Ask{Preview: true}, "", func(r Request) bool { return r.Previews() }},
@@ -93,12 +108,13 @@ func TestResolve(t *testing.T) {
 		case row.want != "" && (!errors.As(err, &field) || !strings.HasPrefix(err.Error(), row.want)):
 			t.Errorf("%s: %v, want a FieldError: %s", row.name, err, row.want)
 		case row.want == "" && (err != nil || !row.got(r)):
-			t.Errorf("%s: %v: prompt %.20q, size %v, seed %d, %d steps, guidance %v", row.name, err, r.Prompt(), r.Size(), r.Seed(), r.Steps(), r.Guidance())
+			t.Errorf("%s: %v: prompt %.20q, size %v, seed %d, %d steps, guidance %v", row.name, err, r.Prompt(), r.Size(),
+				r.Seed(), r.Steps(), r.Guidance())
 		}
 	}
 }
 
-// TestResolveForModels: what is left out is the model's.
+// TestResolveForModels checks that fields that are left out get the defaults of the model.
 func TestResolveForModels(t *testing.T) {
 	c, err := Ask{Prompt: "a fox", Seed: new(uint64(7))}.Check()
 	if err != nil {
@@ -115,8 +131,10 @@ func TestResolveForModels(t *testing.T) {
 	} {
 		r, err := c.Resolve(row.info)
 		size, known := c.Size(row.info)
-		if err != nil || r.Size() != row.size || size != row.size || !known || r.Steps() != row.steps || r.Guidance() != row.guidance || r.Seed() != 7 {
-			t.Errorf("%+v: %v, size %v (%v, %v), %d steps, guidance %v", row.info, err, r.Size(), size, known, r.Steps(), r.Guidance())
+		if err != nil || r.Size() != row.size || size != row.size || !known || r.Steps() != row.steps ||
+			r.Guidance() != row.guidance || r.Seed() != 7 {
+			t.Errorf("%+v: %v, size %v (%v, %v), %d steps, guidance %v", row.info, err, r.Size(), size, known, r.Steps(),
+				r.Guidance())
 		}
 	}
 	if c.WithSeed(8).Seed() != 8 || c.Seed() != 7 {
@@ -127,7 +145,7 @@ func TestResolveForModels(t *testing.T) {
 	}
 }
 
-// TestCheckedIsItsOwn: what the caller does to an Ask after Check changes nothing.
+// TestCheckedIsItsOwn checks that a Checked does not change if the caller changes the Ask after Check.
 func TestCheckedIsItsOwn(t *testing.T) {
 	steps, guidance, seed, size := 2, 3.0, uint64(4), picture.Size{Width: 64, Height: 64}
 	ask := Ask{Steps: &steps, Guidance: &guidance, Seed: &seed, Size: &size, References: []Source{reference(t, 0, 64, 64)}}
@@ -142,7 +160,8 @@ func TestCheckedIsItsOwn(t *testing.T) {
 	}
 }
 
-// TestLongestPromptFitsIntoMetadata: a request that was checked can be written. Control characters take six bytes each.
+// TestLongestPromptFitsIntoMetadata checks that the picture of any checked request can be written. A control character
+// takes six bytes in the metadata.
 func TestLongestPromptFitsIntoMetadata(t *testing.T) {
 	e := &Engine{info: baseInfo}
 	r, err := Ask{Prompt: strings.Repeat("\x01", MaxPromptBytes)}.Resolve(e.info)
@@ -154,7 +173,7 @@ func TestLongestPromptFitsIntoMetadata(t *testing.T) {
 	}
 }
 
-// BenchmarkKeystroke is what a window asks at each key: the request, its work and its memory.
+// BenchmarkKeystroke measures what a window computes at each keystroke: the request, its work and its memory.
 func BenchmarkKeystroke(b *testing.B) {
 	e := openShort(b, "base")
 	ask := Ask{
@@ -194,8 +213,8 @@ func BenchmarkKeystroke(b *testing.B) {
 	})
 }
 
-// TestCostsLookAtSizes: what a window asks at each key allocates nothing, and a rehearsal allocates far less than one
-// picture's pixels, of which it would hold many.
+// TestCostsLookAtSizes checks that what a window computes at each keystroke allocates nothing, and that a rehearsal
+// allocates much less than the pixels of one picture.
 func TestCostsLookAtSizes(t *testing.T) {
 	e, err := Open(t.Context(), Options{Model: tinyModel(t, "base"), Device: DeviceSim})
 	if err != nil {
@@ -215,7 +234,7 @@ func TestCostsLookAtSizes(t *testing.T) {
 	if bytes, pixels := after.TotalAlloc-before.TotalAlloc, uint64(4*3*1344*768); bytes > pixels/4 {
 		t.Errorf("a rehearsal allocates %d bytes, want far less than the %d of the picture's pixels", bytes, pixels)
 	}
-	// The same request is known from then on, whatever its prompt says.
+	// The plan of the same request is remembered from then on, whatever its prompt is.
 	more := req
 	more.prompt, more.seed = "another fox", 2
 	if n := testing.AllocsPerRun(10, func() { _, _ = e.Plan(more) }); n > 20 {

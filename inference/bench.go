@@ -16,25 +16,26 @@ import (
 	"kleinbild/kernels"
 )
 
-// PathRate is the rate of one operation by one path, in GFLOP/s on all threads, beside the peak of the path's
-// instructions, measured right before and after.
+// PathRate is the rate of one operation on one path, in GFLOP/s on all threads. Peak is the rate of the path's multiply
+// instructions, measured immediately before and after.
 type PathRate struct {
 	Path         string
 	GFLOPS, Peak float64
 }
 
-// ShapeRates are the rates of one operation at one shape.
+// ShapeRates are the rates of one operation for one shape.
 type ShapeRates struct {
 	Shape kernels.Shape
 	Paths []PathRate
-	// OpenBLAS is the rate of its float32 product of the same sizes, 0 where there is none.
+	// OpenBLAS is the rate of its float32 product of the same sizes. It is 0 if there is no OpenBLAS, or the operation is
+	// not a plain product.
 	OpenBLAS float64
 }
 
 // BenchProcessor measures the products, attentions and convolutions of FLUX.2 [klein] 4B for a picture of width ×
-// height by every path of the processor that only names, or all if it is empty, each for about `each`, the paths in
-// turn, and beside OpenBLAS where it can be loaded: blas says which, or why there is none. report is told of each
-// shape.
+// height on the paths of the processor: on those that only names, or on all if it is empty. For each shape it measures
+// one path after the other, each for about the time `each`, and OpenBLAS if it can be loaded. It calls report for each
+// shape. blas describes the OpenBLAS, or says why there is none.
 func BenchProcessor(
 	ctx context.Context, width, height int, only []string, each time.Duration, report func(ShapeRates),
 ) (blas string, err error) {
@@ -59,7 +60,7 @@ func benchShapes(
 	}
 	for _, s := range shapes {
 		if s.Rows == 1 {
-			continue // bound by reading the weights
+			continue // its time is that of reading the weights, on every path
 		}
 		rates := ShapeRates{Shape: s}
 		for _, path := range cpu.Paths() {
@@ -83,10 +84,11 @@ func benchShapes(
 	return blas, nil
 }
 
-// peakTime is enough for threads that begin together to run together.
+// peakTime is the time for measuring the peak. It is long enough that all threads run together for most of it.
 const peakTime = 20 * time.Millisecond
 
-// benchShape takes the best of repeated runs, each ended by the operation's own end.
+// benchShape measures the operation again and again, in turns that each end when the operation has ended, and returns
+// the best rate.
 func benchShape(s kernels.Shape, path cpu.Path, each time.Duration) (r PathRate, err error) {
 	restore, err := cpu.Use(path)
 	if err != nil {
@@ -105,7 +107,7 @@ func benchShape(s kernels.Shape, path cpu.Path, each time.Duration) (r PathRate,
 	}
 	peak := func() float64 { return cpu.Peak(path.MultipliesBF16(), min(each, peakTime)) * 1e-9 }
 	r = PathRate{Path: path.String(), Peak: peak()}
-	run()                              // brings pages and buffers
+	run()                              // loads pages and allocates buffers
 	const turn = 20 * time.Millisecond // longer than a tick of Windows' clock
 	for begin := time.Now(); r.GFLOPS == 0 || time.Since(begin) < each; {
 		t, n := time.Now(), 0
@@ -119,7 +121,7 @@ func benchShape(s kernels.Shape, path cpu.Path, each time.Duration) (r PathRate,
 	return r, b.Sync()
 }
 
-// shapeRun prepares one operation on b with values like those of a network.
+// shapeRun prepares one operation on b, with values as in a network. run executes it once.
 func shapeRun(b backend.Backend, s kernels.Shape) (run func(), err error) {
 	matrix := func(rows, cols int) backend.Matrix {
 		m := b.Alloc(rows, cols, b.Activation())
@@ -153,9 +155,9 @@ func shapeRun(b backend.Backend, s kernels.Shape) (run func(), err error) {
 	return run, err
 }
 
-// processorRun is how the processor's backend computes an operation.
+// processorRun says how an operation runs on the processor's backend.
 type processorRun struct {
-	// product says that the operation is a matrix product of the shape's rows, columns and depth alone.
+	// product says that the operation is a matrix product that depends only on the shape's rows, columns and depth.
 	product bool
 	prepare func(
 		b backend.Backend, s kernels.Shape, matrix func(rows, cols int) backend.Matrix,
@@ -163,7 +165,7 @@ type processorRun struct {
 	) (run func())
 }
 
-// processorRuns has an entry for each operation that is measured on a processor, by its name.
+// processorRuns has the operations that are measured on a processor, by their names.
 var processorRuns = map[string]processorRun{
 	kernels.OpGEMM.Name:           {product: true, prepare: prepareLinear},
 	kernels.OpSiLU.Name:           {product: true, prepare: prepareLinear},
@@ -209,27 +211,26 @@ func prepareConv(
 	p := backend.ConvParams{
 		Height: s.Conv.Height, Width: s.Conv.Width, Upsample: s.Conv.Upsample, Downsample: s.Conv.Downsample,
 	}
-	x, y, w := matrix(p.Height*p.Width, s.Depth), matrix(s.Rows, s.Cols), weight(
-		s.Cols, s.Depth, s.Conv.Kernel, s.Conv.Kernel,
-	)
+	x, y := matrix(p.Height*p.Width, s.Depth), matrix(s.Rows, s.Cols)
+	w := weight(s.Cols, s.Depth, s.Conv.Kernel, s.Conv.Kernel)
 	return func() { b.Conv2D(y, x, w, p) }
 }
 
-// PathRun is a whole picture by one path.
+// PathRun describes the making of a whole picture on one path.
 type PathRun struct {
 	Path      string
 	Precision Precision
 	Timings   []Timing
 	Whole     time.Duration
-	// Peak is the rate of the path's instructions on all threads, in GFLOP/s.
+	// Peak is the rate of the path's multiply instructions on all threads, in GFLOP/s.
 	Peak float64
-	// PeakResidentBytes is the process's largest resident memory in that time, the pages of mapped weights included;
-	// 0 if the system does not tell.
+	// PeakResidentBytes is the largest resident memory of the process in that time, including the pages of mapped weights.
+	// It is 0 if the system does not tell it.
 	PeakResidentBytes int64
 }
 
-// BenchPaths makes a picture by each path of the processor with the model of opts, opening it anew each time as a
-// program's start does; only, unless empty, names the paths. report is told of each.
+// BenchPaths makes a picture on each path of the processor with the model of opts, or only on the paths that only
+// names. It opens the model anew each time, as after the start of a program. It calls report for each picture.
 func BenchPaths(
 	ctx context.Context, opts Options, size picture.Size, steps int, only []string, report func(PathRun),
 ) error {

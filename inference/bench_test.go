@@ -9,7 +9,8 @@ import (
 	"kleinbild/inference/picture"
 )
 
-// Every operation of a run is measured by every path of this processor, and the path in use stays.
+// TestBenchShapes checks that every operation of a run is measured on every path of this processor, and that the path
+// in use stays.
 func TestBenchShapes(t *testing.T) {
 	before := cpu.Current()
 	seen := map[string]bool{}
@@ -43,15 +44,16 @@ func TestBenchShapes(t *testing.T) {
 
 func TestBenchPaths(t *testing.T) {
 	var paths []string
-	err := BenchPaths(t.Context(), Options{Model: tinyModel(t, "distilled")}, picture.Size{Width: 64, Height: 64}, 1, nil, func(r PathRun) {
-		paths = append(paths, r.Path)
-		if len(r.Timings) == 0 || r.Whole <= 0 || !(r.Peak > 0) || (r.Precision == BF16) != (len(paths) > 1) {
-			t.Errorf("%+v", r)
-		}
-		if runtime.GOOS == "linux" && (r.PeakResidentBytes < 1<<20 || r.PeakResidentBytes > 1<<36) {
-			t.Errorf("%s: %d bytes resident at the peak", r.Path, r.PeakResidentBytes)
-		}
-	})
+	err := BenchPaths(t.Context(), Options{Model: tinyModel(t, "distilled")}, picture.Size{Width: 64, Height: 64}, 1, nil,
+		func(r PathRun) {
+			paths = append(paths, r.Path)
+			if len(r.Timings) == 0 || r.Whole <= 0 || !(r.Peak > 0) || (r.Precision == BF16) != (len(paths) > 1) {
+				t.Errorf("%+v", r)
+			}
+			if runtime.GOOS == "linux" && (r.PeakResidentBytes < 1<<20 || r.PeakResidentBytes > 1<<36) {
+				t.Errorf("%s: %d bytes resident at the peak", r.Path, r.PeakResidentBytes)
+			}
+		})
 	if err != nil || len(paths) != len(cpu.Paths()) {
 		t.Errorf("pictures by %v, %v; want one by each of %v", paths, err, cpu.Paths())
 	}

@@ -12,7 +12,7 @@ const (
 	referenceCacheEntries = 16
 )
 
-// caches hold results that later runs use again.
+// caches hold results of earlier runs, which later runs use again.
 type caches struct {
 	prompts    cache // prompt embeds by token ids
 	references cache // reference latents by the digest of their pixels

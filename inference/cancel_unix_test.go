@@ -15,7 +15,7 @@ import (
 	"kleinbild/inference/picture"
 )
 
-// processorTime is what this process has used so far, on all cores.
+// processorTime returns how much processor time this process has used so far, on all cores.
 func processorTime(t *testing.T) time.Duration {
 	t.Helper()
 	var usage syscall.Rusage
@@ -25,8 +25,8 @@ func processorTime(t *testing.T) time.Duration {
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
-// TestCancelEndsEveryStage cancels a tenth of a second into work that takes seconds. It measures processor time, a
-// second on each core, because test machines are shared.
+// TestCancelEndsEveryStage cancels each stage a tenth of a second after it has begun; without the cancel it would take
+// seconds. The test measures processor time and allows a second on each core, because test machines are shared.
 func TestCancelEndsEveryStage(t *testing.T) {
 	spec := synthetic.TinyDistilled()
 	spec.VAE = synthetic.NewVAE([]int{64, 128, 256, 256}, nil)
@@ -44,15 +44,18 @@ func TestCancelEndsEveryStage(t *testing.T) {
 	for _, row := range []struct {
 		name string
 		ask  Ask
-		// at says when to start the tenth of a second; calls counts the stage's calls of progress.
+		// at says when the tenth of a second begins. calls is how often the stage has called progress.
 		at func(p Progress, calls int) bool
 	}{
 		{"prompt", Ask{Size: &large}, func(p Progress, calls int) bool { return p.Stage == StagePrompt }},
-		{"references", Ask{Size: &large, References: []Source{ref}}, func(p Progress, calls int) bool { return p.Stage == StageReferences }},
+		{"references", Ask{Size: &large, References: []Source{ref}},
+			func(p Progress, calls int) bool { return p.Stage == StageReferences }},
 		{"steps", Ask{Size: &large}, func(p Progress, calls int) bool { return p.Stage == StageSteps }},
-		// After the stage's beginning, two double and two single blocks.
-		{"preview", Ask{Size: &picture.Size{Width: 192, Height: 192}, Preview: true}, func(p Progress, calls int) bool { return p.Stage == StageSteps && calls == 5 }},
-		{"decode", Ask{Size: &picture.Size{Width: 512, Height: 512}, Steps: new(1)}, func(p Progress, calls int) bool { return p.Stage == StageDecode }},
+		// The first call is the beginning of the stage, the next four are two double and two single blocks.
+		{"preview", Ask{Size: &picture.Size{Width: 192, Height: 192}, Preview: true},
+			func(p Progress, calls int) bool { return p.Stage == StageSteps && calls == 5 }},
+		{"decode", Ask{Size: &picture.Size{Width: 512, Height: 512}, Steps: new(1)},
+			func(p Progress, calls int) bool { return p.Stage == StageDecode }},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
@@ -67,7 +70,7 @@ func TestCancelEndsEveryStage(t *testing.T) {
 					started = true
 					delay := 100 * time.Millisecond
 					if row.name == "prompt" || row.name == "preview" {
-						delay = 5 * time.Millisecond // the whole takes little more
+						delay = 5 * time.Millisecond // the whole stage takes little more
 					}
 					time.AfterFunc(delay, func() {
 						used = processorTime(t)
@@ -88,7 +91,7 @@ func TestCancelEndsEveryStage(t *testing.T) {
 		})
 	}
 
-	// What was broken off has left nothing wrong behind.
+	// The engine must still work after a cancelled run.
 	req := quick("a fox")
 	want := generate(t, e, req)
 	fresh, err := Open(t.Context(), Options{Model: dir, Precision: Float32})

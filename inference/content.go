@@ -7,14 +7,14 @@ import (
 	"kleinbild/inference/tokenizer"
 )
 
-// content is what a run reads beside sizes: texts, pixels and numbers. A rehearsal has none, so that methods of a nil
-// content do nothing.
+// content is what a run reads apart from sizes: texts, pixels and numbers. A rehearsal has a nil content, for which the
+// methods do nothing.
 type content struct {
-	prompts    []tokenizer.Encoding // one for each pass of a step; the empty prompt comes second
-	references []Reference          // as the model sees them
+	prompts    []tokenizer.Encoding // one for each pass of a step; the second is the empty prompt
+	references []Reference          // scaled for the model
 	guidance   float64
 	seed       uint64
-	noise      []float32 // nil for the seed's
+	noise      []float32 // nil if the seed gives it
 	model      string    // for messages
 	precision  Precision
 	ckpt       *checkpoint.Checkpoint
@@ -57,18 +57,19 @@ func (c *content) releaseTransformer() {
 	}
 }
 
-// runPrompt is a prompt as token ids, of which the first count are text, and its key in the cache.
+// runPrompt is a prompt as token ids and its key in the cache. The first count ids are text, the others padding.
 type runPrompt struct {
 	key   string
 	ids   []int32
 	count int
 }
 
-// promptKey tells prompts apart. The same ids may be text or padding: a long prompt can end in the padding token.
+// promptKey returns the key of a prompt in the cache. It contains the count, because the same ids may be text or
+// padding: a long prompt can end in the padding token.
 func promptKey(enc tokenizer.Encoding) string { return fmt.Sprint(enc.Count, enc.IDs) }
 
-// prompt returns the prompt of pass i. In a rehearsal any ids will do, and the empty prompt is the same for both
-// passes.
+// prompt returns the prompt of pass i. A rehearsal has no ids: all are 0, and the keys only tell whether both passes
+// have the same prompt.
 func (r *run) prompt(i int) runPrompt {
 	if r.content != nil {
 		enc := r.content.prompts[i]
@@ -98,7 +99,7 @@ func (r *run) guidance() float32 {
 	return float32(r.content.guidance)
 }
 
-// keptBytes returns the memory of those results of r that the caches hold already.
+// keptBytes returns the size of those results that r needs and the caches hold already.
 func (r *run) keptBytes() (bytes int64) {
 	seen := map[string]bool{}
 	add := func(c *cache, key string) {

@@ -16,15 +16,17 @@ import (
 	"kleinbild/inference/picture"
 )
 
-// demoColours are the hues, in degrees, that a picture must show where a prompt names them.
+// demoColours maps colours that a prompt may name to hues in degrees.
 var demoColours = map[string][2]float64{
 	"red": {345, 12}, "yellow": {40, 65}, "green": {90, 165}, "blue": {205, 240},
 }
 
-// patch is where a colour was found: its share of the picture, and the middle of it from the left, 0 … 1.
+// patch is an area of one colour: its share of the picture, and the horizontal position of its centre, 0 … 1 from the
+// left.
 type patch struct{ share, x float64 }
 
-// findColour measures the strongly coloured pixels of a hue. Skies and lands of the demo model's world are pale or dark.
+// findColour returns the patch of the strongly coloured pixels of a hue. The skies and lands in the pictures of the
+// demo model are pale or dark.
 func findColour(img image.Image, hues [2]float64) (p patch) {
 	box := img.Bounds()
 	n := 0.0
@@ -66,7 +68,7 @@ func hsv(c color.Color) (hue, saturation, value float64) {
 	return math.Mod(60*hue+360, 360), chroma / value, value
 }
 
-// brightness is the mean of all values, 0 … 1.
+// brightness returns the mean of all values, 0 … 1.
 func brightness(img *image.RGBA) float64 {
 	sum := 0.0
 	for i, v := range img.Pix {
@@ -89,7 +91,8 @@ func demoPicture(t *testing.T, e *Engine, ask Ask) *image.RGBA {
 	return r.Image
 }
 
-// verdicts counts what was asked of the demo model and what it did. It is a toy: most must be right, not all.
+// verdicts counts how many checks of the demo model's pictures succeed. It is a very small model: most checks must
+// succeed, not all.
 type verdicts struct {
 	*testing.T
 	said, right int
@@ -105,7 +108,7 @@ func (v *verdicts) hold(ok bool, format string, args ...any) {
 	}
 }
 
-// most fails where less than nine in ten were right.
+// most fails the test if less than nine in ten checks have succeeded.
 func (v *verdicts) most() {
 	v.Helper()
 	v.Logf("%d of %d right", v.right, v.said)
@@ -114,7 +117,7 @@ func (v *verdicts) most() {
 	}
 }
 
-// shows asks for a colour in a third of the picture.
+// shows checks that a colour is in one third of the picture.
 func (v *verdicts) shows(prompt string, img image.Image, colour, place string) {
 	v.Helper()
 	p := findColour(img, demoColours[colour])
@@ -122,20 +125,21 @@ func (v *verdicts) shows(prompt string, img image.Image, colour, place string) {
 	v.hold(p.share > 0 && third(p.x) == place, "%s: %s is %s (%.2f), want %s", prompt, colour, third(p.x), p.x, place)
 }
 
-// lacks asks for none of a colour.
+// lacks checks that the picture has none of a colour.
 func (v *verdicts) lacks(prompt string, img image.Image, colour string) {
 	v.Helper()
 	p := findColour(img, demoColours[colour])
 	v.hold(p.share <= 0.004, "%s: %s covers %.1f %% of the picture, want none", prompt, colour, 100*p.share)
 }
 
-// TestDemoPictures runs the whole program with meaning: what the prompt names is there, in its colour, and where it says.
+// TestDemoPictures runs all stages with prompts that mean something: what the prompt names must be in the picture, in
+// its colour and at its place.
 func TestDemoPictures(t *testing.T) {
 	e := openOptions(t, Options{Model: checkpoint.Demo, Precision: Float32})
 	v := &verdicts{T: t}
 	for seed, row := range []struct {
 		prompt string
-		// want maps a colour to where it stands; absent is a colour that must not be there.
+		// want maps a colour to its place. absent is a colour that must not be there.
 		want   map[string]string
 		absent string
 	}{
@@ -143,8 +147,10 @@ func TestDemoPictures(t *testing.T) {
 		{"a large red house on the right in a meadow", map[string]string{"red": "right"}, "blue"},
 		{"a big blue car in the middle, in the snow", map[string]string{"blue": "centre"}, "red"},
 		{"a big red car in the middle, in the snow", map[string]string{"red": "centre"}, "blue"},
-		{"a blue car on the left and a red ball on the right in the desert", map[string]string{"blue": "left", "red": "right"}, ""},
-		{"a red car on the left and a blue ball on the right in the desert", map[string]string{"red": "left", "blue": "right"}, ""},
+		{"a blue car on the left and a red ball on the right in the desert",
+			map[string]string{"blue": "left", "red": "right"}, ""},
+		{"a red car on the left and a blue ball on the right in the desert",
+			map[string]string{"red": "left", "blue": "right"}, ""},
 		{"YELLOW SUN", map[string]string{"yellow": "centre"}, "red"},
 		{"a red balloon above a blue boat", map[string]string{"red": "centre", "blue": "centre"}, "green"},
 	} {
@@ -162,7 +168,8 @@ func TestDemoPictures(t *testing.T) {
 	v.most()
 }
 
-// TestDemoEdits changes pictures that the model made: the change is there, and what nobody spoke of stays.
+// TestDemoEdits edits pictures that the model has made: the change must be there, and what the prompt does not name
+// must stay.
 func TestDemoEdits(t *testing.T) {
 	e := openOptions(t, Options{Model: checkpoint.Demo, Precision: Float32})
 	v := &verdicts{T: t}
@@ -171,10 +178,12 @@ func TestDemoEdits(t *testing.T) {
 		{"blue", "car", "red", "tree", "in the city"},
 		{"red", "boat", "blue", "fish", "in the snow"},
 	} {
-		prompt := fmt.Sprintf("a large %s %s on the left and a %s %s on the right %s", row.leftColour, row.left, row.rightColour, row.right, row.where)
+		prompt := fmt.Sprintf("a large %s %s on the left and a %s %s on the right %s", row.leftColour, row.left,
+			row.rightColour, row.right, row.where)
 		before := demoPicture(t, e, Ask{Prompt: prompt, Seed: new(uint64(2*i + 1))})
 		edited := func(prompt string) *image.RGBA {
-			return demoPicture(t, e, Ask{Prompt: prompt, Seed: new(uint64(2*i + 2)), References: []Source{pictureReference(t, before)}})
+			return demoPicture(t, e, Ask{Prompt: prompt, Seed: new(uint64(2*i + 2)),
+				References: []Source{pictureReference(t, before)}})
 		}
 
 		recolour := "make the " + row.left + " yellow"
@@ -183,7 +192,8 @@ func TestDemoEdits(t *testing.T) {
 		v.shows(recolour, img, row.rightColour, "right")
 		v.lacks(recolour, img, row.leftColour)
 		kept := image.Rect(before.Rect.Dx()*2/5, 0, before.Rect.Dx(), before.Rect.Dy())
-		v.hold(levelsApart(before, img, kept) <= 12, "%s: the rest differs by %.1f levels, want at most 12", recolour, levelsApart(before, img, kept))
+		v.hold(levelsApart(before, img, kept) <= 12, "%s: the rest differs by %.1f levels, want at most 12", recolour,
+			levelsApart(before, img, kept))
 
 		remove := "remove the " + row.right
 		img = edited(remove)
@@ -197,12 +207,13 @@ func TestDemoEdits(t *testing.T) {
 
 		const night = "make it night"
 		img = edited(night)
-		v.hold(brightness(img) < 0.7*brightness(before), "%s: brightness %.2f, before %.2f, want far darker", night, brightness(img), brightness(before))
+		v.hold(brightness(img) < 0.7*brightness(before), "%s: brightness %.2f, before %.2f, want far darker", night,
+			brightness(img), brightness(before))
 	}
 	v.most()
 }
 
-// TestDemoCompositions puts things of two pictures together.
+// TestDemoCompositions puts things of two pictures into one.
 func TestDemoCompositions(t *testing.T) {
 	e := openOptions(t, Options{Model: checkpoint.Demo, Precision: Float32})
 	v := &verdicts{T: t}
@@ -213,9 +224,12 @@ func TestDemoCompositions(t *testing.T) {
 		images []*image.RGBA
 		want   map[string]string
 	}{
-		{"the car of image 1 on the left and the ball of image 2 on the right", []*image.RGBA{car, ball}, map[string]string{"red": "left", "blue": "right"}},
-		{"the ball from image 2 on the left and the car from image 1 on the right, in the desert", []*image.RGBA{car, ball}, map[string]string{"blue": "left", "red": "right"}},
-		{"the ball of image 1 on the left and the car of image 2 on the right", []*image.RGBA{ball, car}, map[string]string{"blue": "left", "red": "right"}},
+		{"the car of image 1 on the left and the ball of image 2 on the right", []*image.RGBA{car, ball},
+			map[string]string{"red": "left", "blue": "right"}},
+		{"the ball from image 2 on the left and the car from image 1 on the right, in the desert", []*image.RGBA{car, ball},
+			map[string]string{"blue": "left", "red": "right"}},
+		{"the ball of image 1 on the left and the car of image 2 on the right", []*image.RGBA{ball, car},
+			map[string]string{"blue": "left", "red": "right"}},
 	} {
 		var refs []Source
 		for _, img := range row.images {
@@ -229,7 +243,7 @@ func TestDemoCompositions(t *testing.T) {
 	v.most()
 }
 
-// TestDemoPictureOnKernels makes a picture in one step by the graphics card's kernels, on the software device.
+// TestDemoPictureOnKernels makes a picture in one step with the graphics card's kernels, on the software device.
 func TestDemoPictureOnKernels(t *testing.T) {
 	if !goldenSim {
 		t.Skip("takes minutes: make test-sim")
@@ -246,7 +260,7 @@ func TestDemoPictureOnKernels(t *testing.T) {
 	ask := Ask{Prompt: "a large red house in a meadow", Seed: new(uint64(1)), Steps: new(1)}
 	made := demoPicture(t, kernels, ask)
 	want := demoPicture(t, openOptions(t, Options{Model: checkpoint.Demo, Precision: BF16}), ask)
-	// Sums in another order, rounded to bfloat16: some pixels at edges differ more.
+	// Sums have another order and are rounded to bfloat16, so that some pixels at edges differ more.
 	if d := levelsApart(made, want, want.Rect); d > 2 {
 		t.Errorf("the kernels' picture differs from the processor's by %.2f levels, want at most 2", d)
 	}
@@ -256,7 +270,7 @@ func TestDemoPictureOnKernels(t *testing.T) {
 	v.most()
 }
 
-// pictureReference is a picture as if it came from a file.
+// pictureReference returns a picture as a reference, as if it came from a file.
 func pictureReference(t *testing.T, img image.Image) Reference {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "image.png")
@@ -274,7 +288,7 @@ func pictureReference(t *testing.T, img image.Image) Reference {
 	return r
 }
 
-// levelsApart is the mean absolute difference within r, in levels.
+// levelsApart returns the mean absolute difference of two pictures within r, in levels.
 func levelsApart(a, b *image.RGBA, r image.Rectangle) float64 {
 	sum, n := 0.0, 0
 	for y := r.Min.Y; y < r.Max.Y; y++ {
@@ -299,7 +313,7 @@ func third(x float64) string {
 	return "centre"
 }
 
-// TestDemoSizes makes a picture at each aspect ratio, scaled to what the model was trained on.
+// TestDemoSizes makes a picture at each aspect ratio, scaled to the area that the model was trained on.
 func TestDemoSizes(t *testing.T) {
 	e := openOptions(t, Options{Model: checkpoint.Demo, Precision: Float32})
 	for _, aspect := range picture.AspectRatios() {
@@ -310,7 +324,8 @@ func TestDemoSizes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		img := demoPicture(t, e, Ask{Prompt: "a large red house in a meadow", Seed: new(uint64(3)), Size: &size, Steps: new(1)})
+		img := demoPicture(t, e, Ask{Prompt: "a large red house in a meadow", Seed: new(uint64(3)), Size: &size,
+			Steps: new(1)})
 		if img.Rect.Dx() != size.Width || img.Rect.Dy() != size.Height || size.Width > 2*e.info.NativeSize {
 			t.Errorf("%s: %v, want %v", aspect, img.Rect, size)
 		}

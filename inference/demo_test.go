@@ -17,7 +17,7 @@ import (
 	"kleinbild/inference/picture"
 )
 
-// emptyHome hides whatever models this machine has.
+// emptyHome hides the models that this machine may have.
 func emptyHome(t *testing.T) (home string) {
 	home = t.TempDir()
 	for _, name := range []string{"HOME", "USERPROFILE"} {
@@ -45,7 +45,7 @@ func openOptions(t *testing.T, opts Options) *Engine {
 	return e
 }
 
-// TestDemoModelServesLast: the demo model is what there is when there is nothing else, and says so.
+// TestDemoModelServesLast checks that the demo model is opened if there is no other model, and that the Info says so.
 func TestDemoModelServesLast(t *testing.T) {
 	home := emptyHome(t)
 	info := openOptions(t, Options{}).Info()
@@ -72,7 +72,7 @@ func TestDemoModelServesLast(t *testing.T) {
 	}
 }
 
-// TestDemoPictureIsItsOwn: what the window and the README show is what the model makes.
+// TestDemoPictureIsItsOwn checks that the picture in the window and the README is one that the model makes.
 func TestDemoPictureIsItsOwn(t *testing.T) {
 	e := openOptions(t, Options{Model: checkpoint.Demo, Precision: Float32})
 	shown, err := png.Decode(bytes.NewReader(demo.Picture))
@@ -85,13 +85,13 @@ func TestDemoPictureIsItsOwn(t *testing.T) {
 	}
 	want := image.NewRGBA(shown.Bounds())
 	draw.Draw(want, want.Rect, shown, image.Point{}, draw.Src)
-	// Processors add in different orders: now and then a value is rounded to the level beside.
+	// Processors add in different orders, so that a value is sometimes rounded to the next level.
 	if d := levelsApart(made, want, want.Rect); d > 0.05 {
 		t.Errorf("the picture and what the model makes differ by %.3f levels, want at most 0.05", d)
 	}
 }
 
-// TestDemoModelIsReadInPlace looks at where the weights are: in the program's own file, not in a copy.
+// TestDemoModelIsReadInPlace checks where the weights are: in the file of the program, not in a copy.
 func TestDemoModelIsReadInPlace(t *testing.T) {
 	e := openOptions(t, Options{Model: checkpoint.Demo})
 	size := int64(0)
@@ -124,8 +124,8 @@ func TestDemoModelIsReadInPlace(t *testing.T) {
 	}
 }
 
-// TestDemoReferencesAtItsOwnArea: a photo of a megapixel is no more work for the demo model than a picture of its own
-// size, and the picture that matches it has the model's area.
+// TestDemoReferencesAtItsOwnArea checks that the demo model gets a photo of a megapixel scaled to its native area, and
+// that a picture that matches it has that area.
 func TestDemoReferencesAtItsOwnArea(t *testing.T) {
 	e := openOptions(t, Options{Model: checkpoint.Demo})
 	native := e.Info().NativeSize

@@ -60,13 +60,14 @@ func ParsePrecision(name string) (Precision, error) {
 	return "", fmt.Errorf("precision %q, want auto, float32 or bf16", name)
 }
 
-// ErrNoCUDA is wrapped by Open's error if DeviceCUDA is asked for and there is no graphics card that can be used.
+// ErrNoCUDA is wrapped by the error of Open if DeviceCUDA is asked for and no graphics card can be used.
 var ErrNoCUDA = errors.New("device cuda")
 
-// ErrNoFloat32 is wrapped by Open's error if Float32 is asked for on a device that computes in bf16 only.
+// ErrNoFloat32 is wrapped by the error of Open if Float32 is asked for on a device that computes only in bf16.
 var ErrNoFloat32 = errors.New("it computes in bf16, not in float32")
 
-// openBackend is the one place that chooses a backend. Notices say why a graphics card is not used.
+// openBackend chooses and opens the backend for opts; nothing else chooses one. p is the precision that it computes in.
+// The notices say why a graphics card is not used.
 func openBackend(opts Options) (b backend.Backend, p Precision, notices []string, err error) {
 	device, err := ParseDevice(string(opts.Device))
 	if err != nil {
@@ -103,7 +104,7 @@ func openBackend(opts Options) (b backend.Backend, p Precision, notices []string
 			return b, BF16, nil, nil
 		}
 		if errors.Is(err, cu.ErrNoDriver) {
-			err = cu.ErrNoDriver // where the library was looked for is for doctor to say
+			err = cu.ErrNoDriver // without the places where the library was searched for, which doctor shows
 		}
 		notices = []string{fmt.Sprintf("computing on the processor: %v", err)}
 	}
@@ -122,15 +123,15 @@ func openBackend(opts Options) (b backend.Backend, p Precision, notices []string
 	return cpu.New(tensor.F32), precision, notices, nil
 }
 
-// How the graphics card and the software device are used. The margin is for compiled kernels and graphs, and for other
-// programs' windows: a guess, to be corrected by measurement. The software device's chunks are so small that even tiny
-// checkpoints come in several.
+// gpu and sim are the options for the graphics card and for the software device. The margin of memory is for compiled
+// kernels, graphs, and the windows of other programs; its size is a guess that no measurement has confirmed yet. The
+// software device uses small chunks, so that even the weights of tiny checkpoints come in several.
 var (
 	gpu = cuda.Options{Open: cuda.OpenGPU, Eager: true, Choices: kernelChoicesDir(), MarginBytes: 256 << 20}
 	sim = cuda.Options{Open: cuda.OpenSoftware, ChunkBytes: 64 << 10}
 )
 
-// openCUDA returns no backend, not a nil one, beside an error.
+// openCUDA calls cuda.New. If that fails, it returns a nil interface, not an interface that holds a nil pointer.
 func openCUDA(o *cuda.Options) (backend.Backend, error) {
 	b, err := cuda.New(*o)
 	if err != nil {
@@ -142,8 +143,8 @@ func openCUDA(o *cuda.Options) (backend.Backend, error) {
 // Graphics describes the graphics card that DeviceCUDA would use, or says why there is none.
 func Graphics() (string, error) { return cuda.Describe() }
 
-// Driver names the package through which kernels would be launched on that card, and how another is chosen if this program
-// has one.
+// Driver returns the name of the package through which kernels are launched on that card. If this program contains
+// another one, it also says how to choose that.
 func Driver() (string, error) {
 	d, err := cuda.Driver()
 	if err != nil {

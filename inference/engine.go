@@ -1,6 +1,6 @@
-// Package inference makes pictures: Open finds and maps a checkpoint, an Ask becomes a Request, and Generate turns it
-// into one picture. The package joins the stages (tokenizer, text encoder, transformer, VAE) over a backend. Windows,
-// command lines and servers are built on it and see no stage.
+// Package inference makes pictures. Open finds and maps a checkpoint, an Ask becomes a Request, and Generate computes
+// one picture for it. The package joins the stages (tokenizer, text encoder, transformer, VAE) over a backend. The
+// window, the command line and the server use this package, and no stage directly.
 package inference
 
 import (
@@ -53,7 +53,7 @@ type Info struct {
 	Layout    string
 	Family    string // "FLUX.2 [klein] 4B", or the sizes if no published model has them
 	Variant   Variant
-	Device    string // what computes, for people
+	Device    string // the name of the device, for people
 	Precision Precision
 	SizeBytes int64
 	// Steps and Guidance are the variant's defaults.
@@ -64,11 +64,11 @@ type Info struct {
 	MaxSequenceLength int
 	// TokenChannels is the number of values of a token, which stands for 16 × 16 pixels.
 	TokenChannels int
-	// Demo says that this is the toy model that is part of the program. If no other model was found, Missing says where
-	// it was looked for.
+	// Demo says that this is the demo model, which is part of the program. If it was opened because no other model was
+	// found, Missing says where one was searched for.
 	Demo    bool
 	Missing *NoModelError
-	// Notices are sentences that the user should read, such as a guess that was made.
+	// Notices are sentences for the user, for example that a setting was guessed.
 	Notices []string
 }
 
@@ -92,14 +92,14 @@ type networks struct {
 	vae         *vae.VAE
 }
 
-// ErrBusy is returned by Generate while the same engine makes another picture.
+// ErrBusy is the error of Generate while the same engine makes another picture.
 var ErrBusy = errors.New("inference: the engine is busy with another picture")
 
-// UnreadableError is returned by Generate if a file of the model was changed or its disk was removed. The engine makes
-// no further pictures until the file is as it was. The model can be opened again.
+// UnreadableError is the error of Generate if a file of the model was changed, or its disk was removed. The engine
+// makes no more pictures until the file is as it was. The model can be opened again.
 type UnreadableError = checkpoint.UnreadableError
 
-// ErrClosed is returned by Generate after Close.
+// ErrClosed is the error of Generate after Close.
 var ErrClosed = errors.New("inference: the engine is closed")
 
 // NoModelError says that no model was found in any of the usual places.
@@ -144,7 +144,8 @@ func FindModel(ctx context.Context, opts Options) (string, error) {
 	return spec, err
 }
 
-// find returns what FindModel returns, or the demo model if there is no other; missing then says where was looked.
+// find returns what FindModel returns, or the demo model if there is no other. In that case missing says where a model
+// was searched for.
 func find(ctx context.Context, opts Options) (spec string, missing *NoModelError, err error) {
 	spec, err = FindModel(ctx, opts)
 	if errors.As(err, &missing) {
@@ -183,8 +184,8 @@ func newEngine(ckpt *checkpoint.Checkpoint, opts Options) (*Engine, error) {
 	return e, nil
 }
 
-// loadStages builds the networks on b, and again on its rehearsal if it has one. It checks that the networks belong
-// together.
+// loadStages builds the networks on b and checks that they belong together. If b has a rehearsal, it also builds them
+// on that.
 func (e *Engine) loadStages(b backend.Backend) error {
 	c := e.ckpt
 	if c.SchedulerConfig != nil {

@@ -16,7 +16,7 @@ import (
 	"kleinbild/inference/picture"
 )
 
-// quick asks for a picture that takes a tenth of a second.
+// quick returns the Ask for a picture that takes a tenth of a second.
 func quick(prompt string) Ask {
 	return Ask{Prompt: prompt, Size: &picture.Size{Width: 64, Height: 64}, Seed: new(uint64(1)), Steps: new(1)}
 }
@@ -30,7 +30,7 @@ func resolve(t testing.TB, e *Engine, ask Ask) Request {
 	return req
 }
 
-// openShort opens a tiny model with few text tokens, which makes it ten times as fast.
+// openShort opens a tiny model with few text tokens, with which it is ten times as fast.
 func openShort(t testing.TB, name string) *Engine {
 	t.Helper()
 	e, err := Open(t.Context(), Options{Model: tinyModel(t, name), Precision: Float32, MaxSequenceLength: 32})
@@ -50,7 +50,7 @@ func generate(t testing.TB, e *Engine, ask Ask) *Result {
 	return result
 }
 
-// reference is a picture of width × height pixels that i makes one of its own.
+// reference returns a picture of width × height pixels that differs for each i.
 func reference(t testing.TB, i, width, height int) Reference {
 	t.Helper()
 	img := image.NewRGBA(image.Rect(0, 0, width, height))
@@ -112,7 +112,7 @@ func TestOneCallerAtATime(t *testing.T) {
 	}
 }
 
-// stagesOf counts the calls of progress for each stage; 1 means that the stage had nothing to compute.
+// stagesOf counts the calls of progress for each stage. A count of 1 means that the stage had nothing to compute.
 func stagesOf(t *testing.T, e *Engine, ask Ask) (map[Stage]int, *Result) {
 	t.Helper()
 	calls := map[Stage]int{}
@@ -132,9 +132,10 @@ func TestPromptCache(t *testing.T) {
 	}
 	again, same := stagesOf(t, e, req)
 	if again[StagePrompt] != 1 || !samePicture(want, same) {
-		t.Errorf("a second run calls progress %d times, same picture %v; want it to skip the encoder", again[StagePrompt], samePicture(want, same))
+		t.Errorf("a second run calls progress %d times, same picture %v; want it to skip the encoder", again[StagePrompt],
+			samePicture(want, same))
 	}
-	// The empty prompt, which guidance starts from, is kept as well.
+	// The embeds of the empty prompt, which guidance needs, are cached too.
 	if other, _ := stagesOf(t, e, quick("a dog")); other[StagePrompt] > 1+27 {
 		t.Errorf("another prompt: %d calls, want one encoding", other[StagePrompt])
 	}
@@ -146,12 +147,13 @@ func TestPromptCache(t *testing.T) {
 	}
 	later, same := stagesOf(t, e, req)
 	if later[StagePrompt] < 27 || !samePicture(want, same) {
-		t.Errorf("after eviction: %d calls, same picture %v; want it computed again to the same end", later[StagePrompt], samePicture(want, same))
+		t.Errorf("after eviction: %d calls, same picture %v; want it computed again to the same end", later[StagePrompt],
+			samePicture(want, same))
 	}
 }
 
-// TestPromptCacheTellsPaddingFromText: a prompt cut off in the middle of its own padding tokens has the ids of a short
-// one, but nothing of it is masked.
+// TestPromptCacheTellsPaddingFromText checks two prompts with the same ids: a short one with padding, and a long one
+// that was cut off in the middle of padding tokens of its own. The ids of the long one must not be masked.
 func TestPromptCacheTellsPaddingFromText(t *testing.T) {
 	const tail = "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
 	long := quick("fox" + tail + strings.Repeat("<|endoftext|>", 64))
@@ -208,8 +210,8 @@ func TestPreviews(t *testing.T) {
 	e := openShort(t, "distilled")
 	for _, row := range []struct{ width, height, wantWidth, wantHeight int }{
 		{64, 64, 64, 64},
-		{240, 96, 128, 48}, // 15 tokens in squares of 2
-		{400, 64, 144, 32}, // 25 tokens in squares of 3
+		{240, 96, 128, 48}, // 15 tokens, averaged over squares of 2×2
+		{400, 64, 144, 32}, // 25 tokens, averaged over squares of 3×3
 	} {
 		req := quick("a fox")
 		req.Size, req.Steps = &picture.Size{Width: row.width, Height: row.height}, new(3)
@@ -271,7 +273,7 @@ func TestDeterministic(t *testing.T) {
 	for _, precision := range []Precision{Float32, BF16} {
 		t.Run(string(precision), func(t *testing.T) {
 			req := quick("a fox")
-			req.Steps, req.Size = new(2), &picture.Size{Width: 144, Height: 112} // groups of pixels beyond one piece
+			req.Steps, req.Size = new(2), &picture.Size{Width: 144, Height: 112} // more pixels than one piece of work has
 			req.References = []Source{reference(t, 0, 96, 80)}
 			var pictures []*Result
 			for _, threads := range []int{1, 2, 2} {
@@ -298,7 +300,8 @@ func TestGuidance(t *testing.T) {
 	if !samePicture(with(base, nil), with(base, new(float64(4)))) {
 		t.Error("base: the default is not guidance 4")
 	}
-	if samePicture(with(base, new(float64(1))), with(base, new(float64(4)))) || !samePicture(with(base, new(float64(1))), with(base, new(float64(0.5)))) {
+	if samePicture(with(base, new(float64(1))), with(base, new(float64(4)))) ||
+		!samePicture(with(base, new(float64(1))), with(base, new(float64(0.5)))) {
 		t.Error("base: guidance 1 is not the same as none, or the same as 4")
 	}
 	distilled := openShort(t, "distilled")
@@ -307,10 +310,11 @@ func TestGuidance(t *testing.T) {
 	}
 }
 
-// TestForeignRequests: a request is for the model that it was resolved for.
+// TestForeignRequests checks that Generate refuses a request that was resolved for another model.
 func TestForeignRequests(t *testing.T) {
 	e := openShort(t, "distilled")
-	for name, req := range map[string]Request{"none": {}, "of another model": resolve(t, openShort(t, "base"), quick("a fox"))} {
+	for name, req := range map[string]Request{"none": {},
+		"of another model": resolve(t, openShort(t, "base"), quick("a fox"))} {
 		_, err := e.Generate(t.Context(), req, func(Progress) { t.Errorf("%s: computed", name) })
 		if err == nil || !strings.Contains(err.Error(), "resolved for another model") {
 			t.Errorf("%s: %v", name, err)
@@ -318,7 +322,8 @@ func TestForeignRequests(t *testing.T) {
 	}
 }
 
-// TestMatchedSizeMayBeWide: a reference of 8:1 has a side that nobody could ask for.
+// TestMatchedSizeMayBeWide checks that a picture may match a reference of 8:1, although it has a side that no person
+// may ask for.
 func TestMatchedSizeMayBeWide(t *testing.T) {
 	e := openShort(t, "distilled")
 	ask := quick("a fox")
@@ -327,13 +332,13 @@ func TestMatchedSizeMayBeWide(t *testing.T) {
 	if got := generate(t, e, ask); got.Image.Rect != image.Rect(0, 0, 512, 64) {
 		t.Errorf("%v", got.Image.Rect)
 	}
-	wide.Size.Width = 2880 // as of a picture of 2880×360, whose pixels do not matter here
+	wide.Size.Width = 2880 // as if the picture had 2880×360; its pixels do not matter here
 	if got := resolve(t, e, ask).Size(); got != wide.Size {
 		t.Errorf("size %v, want %v", got, wide.Size)
 	}
 }
 
-// TestTokensAndWork asks what a window asks while it is typed into.
+// TestTokensAndWork checks the methods that a window calls while the user types.
 func TestTokensAndWork(t *testing.T) {
 	e := openShort(t, "distilled")
 	empty, limit, err := e.CountTokens("")
@@ -359,7 +364,7 @@ func TestTokensAndWork(t *testing.T) {
 			t.Errorf("%s takes %v, a picture without %v", name, got, one)
 		}
 	}
-	// While a picture is being made nobody waits.
+	// They must not wait while a picture is being made.
 	_, err = e.Generate(t.Context(), resolve(t, e, quick("a")), func(Progress) {
 		if n, _, err := e.CountTokens("fox"); err != nil || n <= empty || e.Work(resolve(t, e, quick("a"))) != one {
 			t.Error("no answer during a run")

@@ -11,15 +11,15 @@ import (
 	"time"
 )
 
-// TestModelFileCutShort cuts a file of the model off while a picture is being made. The run must fail with a sentence that
-// names the file, whichever goroutine meets the missing page, and other engines must go on.
+// TestModelFileCutShort truncates a file of the model while a picture is being made. The run must fail with an error
+// that names the file, whichever goroutine reads the missing page first, and other engines must go on.
 func TestModelFileCutShort(t *testing.T) {
 	other := openEngine(t, tinyModel(t, "base"), DeviceCPU, Float32)
 	for _, row := range []struct {
 		name, file string
 		device     Device
 		precision  Precision
-		from       Stage // the cut comes when this stage begins
+		from       Stage // the file is truncated when this stage begins
 	}{
 		{"text encoder, float32", "text_encoder/model-00002-of-00002.safetensors", DeviceCPU, Float32, StagePrompt},
 		{"text encoder, bfloat16", "text_encoder/model-00001-of-00002.safetensors", DeviceCPU, BF16, StagePrompt},
@@ -42,7 +42,7 @@ func TestModelFileCutShort(t *testing.T) {
 				}
 			}
 			if row.from == "" {
-				// The software device takes long: its upload is met by the cut itself, past the check before a run.
+				// The software device is slow, so that its upload meets the truncation itself, after the check before the run.
 				err = e.ckpt.Guard(func() error {
 					cut()
 					e.b.Begin(t.Context())
@@ -63,7 +63,8 @@ func TestModelFileCutShort(t *testing.T) {
 				})
 			}
 			var unreadable *UnreadableError
-			if !errors.As(err, &unreadable) || unreadable.Path != path || !strings.Contains(err.Error(), "was changed or its disk was removed") {
+			if !errors.As(err, &unreadable) || unreadable.Path != path ||
+				!strings.Contains(err.Error(), "was changed or its disk was removed") {
 				t.Fatalf("%v, want an UnreadableError of %s", err, path)
 			}
 			if len(e.prompts.entries)+len(e.references.entries) > 0 {
@@ -86,7 +87,7 @@ func TestModelFileCutShort(t *testing.T) {
 	}
 }
 
-// TestModelFileWrittenTo: another model copied over the open one keeps the size, and must not be mixed with it.
+// TestModelFileWrittenTo copies another model of the same size over the open one. The engine must not mix them.
 func TestModelFileWrittenTo(t *testing.T) {
 	dir := changedModel(t, "distilled", func(string) {})
 	path := filepath.Join(dir, "vae", "diffusion_pytorch_model.safetensors")
@@ -97,12 +98,13 @@ func TestModelFileWrittenTo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A file put in its place is another file: the open one is still mapped.
-	if err := errors.Join(os.WriteFile(path+".new", text, 0o666), os.Rename(path, path+".old"), os.Rename(path+".new", path)); err != nil {
+	// A new file under the same name is another file. The old one is still mapped.
+	if err := errors.Join(os.WriteFile(path+".new", text, 0o666), os.Rename(path, path+".old"),
+		os.Rename(path+".new", path)); err != nil {
 		t.Fatal(err)
 	}
 	generate(t, e, quick("a fox"))
-	// Neither does another time of change make it another file.
+	// A changed modification time does not make it another file either.
 	later := time.Now().Add(time.Hour)
 	if err := errors.Join(os.Rename(path+".old", path), os.Chtimes(path, later, later)); err != nil {
 		t.Fatal(err)
@@ -115,7 +117,8 @@ func TestModelFileWrittenTo(t *testing.T) {
 		t.Fatal(err)
 	}
 	var unreadable *UnreadableError
-	if _, err := e.Generate(t.Context(), resolve(t, e, quick("a fox")), nil); !errors.As(err, &unreadable) || unreadable.Path != path {
+	if _, err := e.Generate(t.Context(), resolve(t, e, quick("a fox")), nil); !errors.As(err, &unreadable) ||
+		unreadable.Path != path {
 		t.Errorf("%v, want an UnreadableError of %s", err, path)
 	}
 }

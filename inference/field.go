@@ -28,7 +28,7 @@ const (
 const (
 	// MaxReferences is the number of reference pictures that the model was trained for.
 	MaxReferences = 4
-	// MaxSteps is far beyond the number of steps after which a picture still changes.
+	// MaxSteps is much larger than any number of steps that still changes a picture.
 	MaxSteps = 1000
 	// A guidance from MinGuidance to NoGuidance means none. The reference guides only if its guidance_scale is above 1.
 	MinGuidance, NoGuidance = 0, 1
@@ -36,8 +36,8 @@ const (
 	MaxGuidance = 100
 )
 
-// FieldError says that the value of a field cannot be used. FieldErrors can be compared with ==. A face finds it with
-// errors.As and says it in its own words.
+// FieldError says that the value of a field cannot be used. Two FieldErrors can be compared with ==. A face finds one
+// with errors.As and tells it in its own words.
 type FieldError struct {
 	Field Field
 	// Got is what was found: a number as it was written, any other text in quotes.
@@ -87,10 +87,10 @@ func Unreadable(field Field, text string) FieldError {
 	return FieldError{field, found(text), field.Want()}
 }
 
-// foundBytes bounds what an error repeats of a value.
+// foundBytes is how many bytes of a value an error repeats.
 const foundBytes = 40
 
-// found writes a text for FieldError.Got: a number as it is, any other text in quotes; a long one is cut off.
+// found returns a text for FieldError.Got: a number as it is, any other text in quotes. It cuts off a long text.
 func found(text string) string {
 	short := text
 	if len(text) > foundBytes {
@@ -102,7 +102,7 @@ func found(text string) string {
 	return strconv.Quote(short)
 }
 
-// isOutOfRange says whether a text was a number, but one that is too large for a float64.
+// isOutOfRange says whether err is the error for a number that is too large for a float64.
 func isOutOfRange(err error) bool {
 	number, ok := err.(*strconv.NumError)
 	return ok && number.Err == strconv.ErrRange

@@ -24,14 +24,15 @@ import (
 	"kleinbild/inference/tensor"
 )
 
-// The goldens are outputs of the reference implementation, stage by stage, for tiny checkpoints. A few cases lie in
-// testdata; all are run where KLEINBILD_GOLDEN (default ../shared/golden beside the repository) has them.
+// The goldens are outputs of the reference implementation, stage by stage, for tiny checkpoints. testdata has a few
+// cases. The others are run if they are in the folder that KLEINBILD_GOLDEN names, ../shared/golden beside the
+// repository by default.
 
-// float32Tolerance is the relative RMS error allowed to a float32 stage: summation in another order moves results
-// by 1e-6 to 1e-5, the smallest real mistake by 2e-2.
+// float32Tolerance is the largest relative RMS error of a float32 stage: another order of summation changes results by
+// 1e-6 to 1e-5, the smallest real mistake by 2e-2.
 const float32Tolerance = 1e-4
 
-// bf16Factor bounds a bfloat16 stage by the distance of the reference's own bfloat16 run.
+// bf16Factor times the error of the reference's own bfloat16 run is the largest error of a bfloat16 stage.
 const bf16Factor = 1.25
 
 type goldenCase struct {
@@ -52,7 +53,7 @@ func sharedGolden() string {
 	return filepath.Join("..", "..", "shared", "golden")
 }
 
-// goldenCases lists testdata's cases, and the shared ones that are not among them.
+// goldenCases returns the cases of testdata, and the shared cases that are not in testdata.
 func goldenCases(t *testing.T) []goldenCase {
 	t.Helper()
 	var all []goldenCase
@@ -121,7 +122,8 @@ func tinyModel(t testing.TB, name string) string {
 	return filepath.Join(dir, name)
 }
 
-// model returns what to open for the case: a tiny model is made here, others lie beside their cases.
+// model returns the model to open for the case. Tiny models are written here; other models are in the folders of their
+// cases.
 func (c goldenCase) model(t *testing.T) string {
 	if c.Model == "distilled" || c.Model == "base" || strings.HasPrefix(c.Model, "single/") {
 		return tinyModel(t, c.Model)
@@ -158,7 +160,8 @@ func (c goldenCase) ask(t *testing.T) Ask {
 	return ask
 }
 
-// goldenEngine is what computes the goldens. A processor in bf16 computes them by each path that it has.
+// goldenEngine is a device and precision that computes the goldens. A processor in bf16 computes them on each of its
+// paths.
 type goldenEngine struct {
 	device    Device
 	precision Precision
@@ -181,7 +184,7 @@ func (g goldenEngine) name() string {
 	return name
 }
 
-// open opens a model on the engine's device, with its path in use until the test ends.
+// open opens a model on the engine's device. The engine's path is in use until the test ends.
 func (g goldenEngine) open(t *testing.T, model string) *Engine {
 	e := openEngine(t, model, g.device, g.precision)
 	if g.device == DeviceCPU && g.precision == BF16 {
@@ -194,19 +197,21 @@ func (g goldenEngine) open(t *testing.T, model string) *Engine {
 	return e
 }
 
-// goldenSim asks for all cases on the software device, which takes half a minute for one.
+// goldenSim is an environment variable that makes the software device compute all cases, each of which takes half a
+// minute.
 var goldenSim = os.Getenv("KLEINBILD_GOLDEN_SIM") != ""
 
-// The cases that always run on the software device: the stages of one with references, the picture of the plainest.
+// These cases always run on the software device: the stages of a case with references, and the picture of the simplest
+// case.
 const simStages, simPicture = "multi-2", "t2i"
 
-// steps says which velocities of so many are checked: all of them differ in their numbers only, and the software device
-// is slow.
+// steps says which of n velocities are checked. The software device is slow, and all velocities differ only in their
+// numbers.
 func (g goldenEngine) steps(step, steps int) bool {
 	return g.device != DeviceSim || step == 0 || step == steps-1
 }
 
-// skip leaves out graphics cards that are not there, and most of what the software device could do.
+// skip skips the test if there is no graphics card, or if the software device would compute a case that it need not.
 func (g goldenEngine) skip(t *testing.T, c goldenCase, always string) {
 	t.Helper()
 	switch g.device {
@@ -221,7 +226,7 @@ func (g goldenEngine) skip(t *testing.T, c goldenCase, always string) {
 	}
 }
 
-// relativeRMS is ‖have−want‖ / ‖want‖; NaN anywhere makes it NaN.
+// relativeRMS returns ‖have−want‖ / ‖want‖. It returns NaN if there is a NaN anywhere.
 func relativeRMS(have, want []float32) float64 {
 	var diff, norm float64
 	for i, w := range want {
@@ -232,11 +237,11 @@ func relativeRMS(have, want []float32) float64 {
 	return math.Sqrt(diff / norm)
 }
 
-// stages are the reference's outputs for one case.
+// stages are the outputs of the reference for one case.
 type stages struct {
 	t    *testing.T
 	file *safetensors.File
-	// tolerance of a stage by the first part of its name.
+	// tolerance has the tolerance of each stage by the first part of its name.
 	tolerance func(stage string) float64
 }
 
@@ -264,13 +269,14 @@ func (s stages) compare(name string, have []float32) {
 				worst = i
 			}
 		}
-		s.t.Errorf("%s: relative RMS %.3g, want at most %.3g; worst at %d: %v, want %v", name, got, limit, worst, have[worst], want[worst])
+		s.t.Errorf("%s: relative RMS %.3g, want at most %.3g; worst at %d: %v, want %v", name, got, limit, worst,
+			have[worst], want[worst])
 		return
 	}
 	s.t.Logf("%s: relative RMS %.3g of %.3g", name, got, limit)
 }
 
-// unpack turns [tokens, channels] into [channels, tokens].
+// unpack transposes [tokens, channels] to [channels, tokens].
 func unpack(x []float32, tokens, channels int) []float32 { return pack(x, tokens, channels) }
 
 func download(e *Engine, m backend.Matrix) []float32 {
@@ -279,7 +285,7 @@ func download(e *Engine, m backend.Matrix) []float32 {
 	return host
 }
 
-// TestGoldenStages feeds each stage the reference's own input.
+// TestGoldenStages gives each stage the reference's own input and compares the outputs.
 func TestGoldenStages(t *testing.T) {
 	floors := bf16Floors(t)
 	for _, c := range goldenCases(t) {
@@ -304,8 +310,8 @@ func TestGoldenStages(t *testing.T) {
 						case strings.HasPrefix(stage, "velocity"):
 							stage = "velocity.0"
 						case strings.HasSuffix(stage, "latents"):
-							// The report has no figure for the encoder: the decoder's, of the same depth, stands in for it and
-							// says nothing of the reference's own error there.
+							// The report has no figure for the encoder. The decoder's figure replaces it: both have the same depth. It does
+							// not say how large the reference's own error in the encoder is.
 							stage = "decoded"
 						case stage == "negative_prompt_embeds":
 							stage = "prompt_embeds"
@@ -320,17 +326,17 @@ func TestGoldenStages(t *testing.T) {
 	}
 }
 
-// bf16Floors returns how far the reference moves when it computes in bfloat16, by case and stage.
+// bf16Floors returns how far the results of the reference change if it computes in bfloat16, by case and stage.
 func bf16Floors(t *testing.T) map[string]map[string]float64 {
 	t.Helper()
 	var report struct {
 		Cases map[string]struct{ BF16 map[string]float64 }
 	}
-	// Later files add to the cases of earlier ones.
+	// A later file adds to the cases of earlier files.
 	for _, path := range []string{
 		filepath.Join("testdata", "golden", "report.json"),
 		filepath.Join(sharedGolden(), "report.json"),
-		filepath.Join(sharedGolden(), "cases", "report.json"), // where tools/reference puts it
+		filepath.Join(sharedGolden(), "cases", "report.json"), // where tools/reference writes it
 	} {
 		text, err := os.ReadFile(path)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -349,7 +355,8 @@ func bf16Floors(t *testing.T) map[string]map[string]float64 {
 	return floors
 }
 
-// checkStages computes the velocities of the steps that want says, of so many.
+// checkStages computes the stages and compares them with the goldens. want selects the steps whose velocities are
+// computed.
 func checkStages(t *testing.T, e *Engine, c goldenCase, s stages, want func(step, steps int) bool) {
 	ctx, b := context.Background(), e.b
 	req := resolve(t, e, c.ask(t))
@@ -462,7 +469,7 @@ func int32s(t *testing.T, f *safetensors.File, name string) []int32 {
 	return out
 }
 
-// TestGoldenPictures runs each case end to end, from its prompt, seed and reference files to the picture.
+// TestGoldenPictures runs each case from its prompt, seed and reference files to the picture.
 func TestGoldenPictures(t *testing.T) {
 	floors := bf16Floors(t)
 	for _, c := range goldenCases(t) {
@@ -492,7 +499,7 @@ func TestGoldenPictures(t *testing.T) {
 	}
 }
 
-// difference is between two pictures, in levels of 255.
+// difference returns how much two pictures differ, in levels of 255.
 type difference struct {
 	mean  float64
 	worst int

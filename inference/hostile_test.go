@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// TestConfigBombs opens models whose configs hold what no model's do. Each is refused in one sentence of a length that can be
-// read, within the time and memory of an ordinary model.
+// TestConfigBombs opens models with configs that no real model has. Each must be refused with one readable sentence,
+// within the time and memory that a normal model takes.
 func TestConfigBombs(t *testing.T) {
 	dir := changedModel(t, "distilled", func(string) {})
 	deep := func(n int) json.RawMessage {
@@ -89,7 +89,7 @@ func TestConfigBombs(t *testing.T) {
 		}
 		config[row.key] = row.value
 		changed, err := json.Marshal(config)
-		if raw, ok := row.value.(json.RawMessage); ok && err != nil { // deeper than the encoder goes
+		if raw, ok := row.value.(json.RawMessage); ok && err != nil { // too deeply nested for the encoder
 			changed, err = append(append([]byte(`{"`+row.key+`":`), raw...), '}'), nil
 		}
 		if err != nil {

@@ -13,9 +13,9 @@ import (
 )
 
 // TestPartsPassThroughLanesBesideComputing runs real stages on a device so small that parts of the text encoder, the
-// transformer and the VAE come and go through two lanes each. The picture is the one of a device that holds all of them,
-// to the bit, and from the order of what the device is told follows that the copy of each part runs beside the computing:
-// on a stream of its own, with nothing to wait for but the last use of what lay in its lane before.
+// transformer and the VAE pass through two lanes each. The picture must be bit-identical to that of a device that holds
+// all parts. The order of the calls of the device must allow each part to be copied while the device computes: on a
+// stream of its own, which waits only for the last use of the part that was in the lane before.
 func TestPartsPassThroughLanesBesideComputing(t *testing.T) {
 	open := func(context func() (cu.Context, error)) *Engine {
 		e, err := Open(t.Context(), Options{
@@ -60,7 +60,8 @@ func TestPartsPassThroughLanesBesideComputing(t *testing.T) {
 
 	device := &loggedDevice{Context: ptxsim.Open(ptxsim.Device{TotalBytes: m.Activations + m.Kept + room})}
 	small := open(func() (cu.Context, error) { return device, nil })
-	got, err := small.Generate(t.Context(), resolve(t, small, ask), func(p Progress) { device.log(entry{what: stageBegun, stage: p.Stage}) })
+	got, err := small.Generate(t.Context(), resolve(t, small, ask),
+		func(p Progress) { device.log(entry{what: stageBegun, stage: p.Stage}) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,11 +69,13 @@ func TestPartsPassThroughLanesBesideComputing(t *testing.T) {
 		t.Error("another picture where parts come and go")
 	}
 	checkLanes(t, arrivalsOf(device.entries), map[Stage]int{
-		StagePrompt: travelling["text encoder"], StageSteps: steps * travelling["transformer"], StageDecode: travelling["VAE"],
+		StagePrompt: travelling["text encoder"], StageSteps: steps * travelling["transformer"],
+		StageDecode: travelling["VAE"],
 	})
 }
 
-// checkLanes holds the copies of parts into lanes against the computing. Each stage has to bring about so many parts.
+// checkLanes checks the copies of parts into lanes against the work of the compute stream. Each stage must have copied
+// the given number of parts.
 func checkLanes(t *testing.T, arrivals []*arrival, want map[Stage]int) {
 	t.Helper()
 	read, beside := map[Stage]int{}, map[Stage]int{}
@@ -81,7 +84,7 @@ func checkLanes(t *testing.T, arrivals []*arrival, want map[Stage]int) {
 		if a.stream == computeStream {
 			t.Errorf("%s: arrival %d comes on the stream that computes", a.stage, i)
 		}
-		var inLane, other *arrival // what lay in a's lane before, and what lies in the other one
+		var inLane, other *arrival // the part that was in a's lane before, and the part in the other lane
 		for _, b := range arrivals[:i] {
 			if overlap := b.at < a.to && a.at < b.to; overlap {
 				inLane = b
@@ -90,36 +93,40 @@ func checkLanes(t *testing.T, arrivals []*arrival, want map[Stage]int) {
 			}
 		}
 		if inLane != nil && a.after < inLane.last {
-			t.Errorf("%s: arrival %d waits for operation %d, want %d, the last that reads what lay there", a.stage, i, a.after, inLane.last)
+			t.Errorf("%s: arrival %d waits for operation %d, want %d, the last that reads the part before in its lane", a.stage,
+				i, a.after,
+				inLane.last)
 		}
 		if a.first == 0 {
-			continue // sent for, and then not used: the VAE's decoder leaves out its encoder
+			continue // copied and then not used: decoding does not use the weights of the VAE's encoder
 		}
 		read[a.stage]++
 		switch {
-		case other == nil: // the first of a stage is waited for
+		case other == nil: // the compute stream waits for the first part of a stage
 		case a.after < other.last && a.done < other.last:
 			beside[a.stage]++
 		case a.stage == StageSteps && a.after < other.last:
 			between++ // the host had waited for the end of a step before the uploader's goroutine had its turn
-		case a.stage != StageDecode: // the VAE's parts are not all used in their order
-			t.Errorf("%s: arrival %d was sent for when operation %d was done, and waits for %d, want it beside the part before, "+
-				"which is read until %d", a.stage, i, a.done, a.after, other.last)
+		case a.stage != StageDecode: // not all parts of the VAE are used in their order
+			t.Errorf("%s: the copy of arrival %d was queued when operation %d was done, and waits for operation %d, "+
+				"want it beside the operations that read the part before, of which the last is %d", a.stage, i, a.done, a.after, other.last)
 		}
 	}
 	if between > backend.Lanes {
-		t.Errorf("%d parts were sent for between the steps, want as many as there are lanes at most", between)
+		t.Errorf("%d parts were copied between the steps, want at most one for each lane", between)
 	}
 	for stage, parts := range want {
-		t.Logf("%s: %d parts read that came to lanes, %d of them beside the part before", stage, read[stage], beside[stage])
-		// Both lanes' parts may lie there still from the step before.
+		t.Logf("%s: %d parts were copied to lanes and read, %d of them while the part before was read", stage, read[stage],
+			beside[stage])
+		// The parts of both lanes may still be there from the step before.
 		if read[stage] < parts-backend.Lanes || 2*beside[stage] <= read[stage] {
-			t.Errorf("%s: %d parts came to lanes, %d of them beside the part before, want %d and most", stage, read[stage], beside[stage], parts)
+			t.Errorf("%s: %d parts came to lanes, %d of them beside the part before, want %d and most", stage, read[stage],
+				beside[stage], parts)
 		}
 	}
 }
 
-// entry is something that a device was told, or a stage that began.
+// entry is a call of the device, or the beginning of a stage.
 type entry struct {
 	what   int
 	stage  Stage
@@ -133,14 +140,14 @@ type entry struct {
 const (
 	stageBegun = iota
 	launched
-	copied  // from the host
+	copied  // a copy from the host
 	marked  // an event was recorded
 	waiting // a stream waits for an event
 	passed  // the host has waited for an event
 	emptied // the host has waited for a stream
 )
 
-// loggedDevice is a software device that logs what it is told, in the order of the calls.
+// loggedDevice is a software device that logs its calls in their order.
 type loggedDevice struct {
 	*ptxsim.Context
 	mu      sync.Mutex
@@ -154,7 +161,7 @@ func (d *loggedDevice) log(e entry) {
 	d.entries = append(d.entries, e)
 }
 
-// tell logs e and calls f, before anything else is told.
+// tell logs e and calls f, before any other call is logged.
 func (d *loggedDevice) tell(e entry, f func() error) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -243,33 +250,33 @@ func (e *loggedEvent) Synchronize() error {
 	return err
 }
 
-// arrival is a part that came to a lane.
+// arrival is the copy of a part into a lane.
 type arrival struct {
 	stage  Stage
 	stream int
 	at, to cu.DevicePtr
-	// Of the compute stream's work, counted from 1: what the copy waits for, what the host knew to be done when the copy
-	// was queued, and the first and the last that reads the part; 0 for none.
+	// These count work of the compute stream, from 1; 0 means none: the work that the copy waits for, the work that the
+	// host knew to be done when the copy was queued, and the first and the last work that reads the part.
 	after, done, first, last int
 }
 
-const computeStream = 0 // the first one that the backend makes
+const computeStream = 0 // the first stream that the backend creates
 
-// arrivalsOf reads the log.
+// arrivalsOf derives the arrivals from the log.
 func arrivalsOf(entries []entry) []*arrival {
-	type position struct{ stream, at, compute int } // in a stream, and how much of the compute stream is done there
+	type position struct{ stream, at, compute int } // compute is how much of the compute stream is done at this point
 	var list []*arrival
 	stage := Stage("")
-	issued, waited := map[int]int{}, map[int]int{} // of each stream
+	issued, waited := map[int]int{}, map[int]int{} // by stream
 	marks := map[*loggedEvent]position{}
-	done := 0 // of the compute stream, as far as the host knows
+	done := 0 // the work of the compute stream that the host knows to be done
 	here := func(stream int) position {
 		if stream == computeStream {
 			return position{stream, issued[stream], issued[stream]}
 		}
 		return position{stream, issued[stream], waited[stream]}
 	}
-	var begun *arrival // whose copies come next
+	var begun *arrival // the arrival whose copies follow in the log
 	for _, e := range entries {
 		switch e.what {
 		case stageBegun:

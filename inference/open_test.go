@@ -15,7 +15,7 @@ import (
 	"kleinbild/inference/checkpoint/synthetic"
 )
 
-// changedModel is a copy of a tiny model after change.
+// changedModel returns a copy of a tiny model to which change was applied.
 func changedModel(t testing.TB, name string, change func(dir string)) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "changed")
@@ -26,7 +26,7 @@ func changedModel(t testing.TB, name string, change func(dir string)) string {
 	return dir
 }
 
-// replaceIn replaces old, which must be there, in a text file.
+// replaceIn replaces old by new in a text file. old must be in the file.
 func replaceIn(t testing.TB, path, old, new string) {
 	t.Helper()
 	text, err := os.ReadFile(path)
@@ -41,7 +41,7 @@ func replaceIn(t testing.TB, path, old, new string) {
 	}
 }
 
-// takeFolder replaces a folder of a model by another model's.
+// takeFolder replaces a folder of a model by the folder of another model.
 func takeFolder(t testing.TB, dir, from, folder string) {
 	t.Helper()
 	path := filepath.Join(dir, folder)
@@ -74,15 +74,22 @@ func TestVariants(t *testing.T) {
 		name, model string
 		override    Variant
 		want        Variant
-		notice      string // "" for none
+		notice      string // "" if there is none
 	}{
 		{"folder says distilled", tinyModel(t, "distilled"), "", Distilled, ""},
 		{"folder says base", tinyModel(t, "base"), "", Base, ""},
-		{"folder says nothing", changedModel(t, "distilled", index(`"is_distilled": true,`, "")), "", Base, "changed: its model_index.json does not say is_distilled: taken for a base model, as the reference does; choose the variant distilled if that is wrong"},
-		{"folder says nothing, overruled", changedModel(t, "distilled", index(`"is_distilled": true,`, "")), Distilled, Distilled, ""},
+		{"folder says nothing", changedModel(t, "distilled", index(`"is_distilled": true,`, "")), "", Base,
+			"changed: its model_index.json does not say is_distilled: " +
+				"taken for a base model, as the reference does; choose the variant distilled if that is wrong"},
+		{"folder says nothing, overruled", changedModel(t, "distilled", index(`"is_distilled": true,`, "")), Distilled,
+			Distilled, ""},
 		{"folder overruled", tinyModel(t, "distilled"), Base, Base, ""},
-		{"file's name does not say base", renamed("flux-2-klein-4b.safetensors"), "", Distilled, "flux-2-klein-4b.safetensors: taken for a distilled model because its name does not say base; choose the variant base if that is wrong"},
-		{"file's name says base", renamed("flux-2-klein-Base-4b.safetensors"), "", Base, "flux-2-klein-Base-4b.safetensors: taken for a base model because of its name; choose the variant distilled if that is wrong"},
+		{"file's name does not say base", renamed("flux-2-klein-4b.safetensors"), "", Distilled,
+			"flux-2-klein-4b.safetensors: taken for a distilled model because its name does not say base; " +
+				"choose the variant base if that is wrong"},
+		{"file's name says base", renamed("flux-2-klein-Base-4b.safetensors"), "", Base,
+			"flux-2-klein-Base-4b.safetensors: taken for a base model because of its name; " +
+				"choose the variant distilled if that is wrong"},
 		{"file's name overruled", renamed("flux-2-klein-base-4b.safetensors"), Distilled, Distilled, ""},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -96,7 +103,8 @@ func TestVariants(t *testing.T) {
 			if row.want == Base {
 				steps, guidance = 50, 4.0
 			}
-			if info.Variant != row.want || info.Steps != steps || info.Guidance != guidance || strings.Join(info.Notices, "\n") != row.notice {
+			if info.Variant != row.want || info.Steps != steps || info.Guidance != guidance ||
+				strings.Join(info.Notices, "\n") != row.notice {
 				t.Errorf("%s, %d steps, guidance %v, notices %q; want %s, %d, %v, %q",
 					info.Variant, info.Steps, info.Guidance, info.Notices, row.want, steps, guidance, row.notice)
 			}
@@ -173,22 +181,36 @@ func TestOpenRefuses(t *testing.T) {
 		file   func(dir string) string
 		want   string
 	}{
-		{"text encoder of another model", take("text_encoder"), at("text_encoder"), "gives embeds of 288, the transformer in "},
+		{"text encoder of another model", take("text_encoder"), at("text_encoder"),
+			"gives embeds of 288, the transformer in "},
 		{"transformer of another model", take("transformer"), at("text_encoder"), "gives embeds of 192, the transformer in "},
-		{"VAE of another width", edit("vae/config.json", `"latent_channels": 32`, `"latent_channels": 16`), at("vae"), "gives tokens of 64 channels, the transformer in "},
-		{"tokenizer of another model", func(dir string) { takeFolder(t, dir, filepath.Dir(wideTokenizer(t)), "tokenizer") }, at("tokenizer"), "2400 ids, want at most the 2288 rows"},
+		{"VAE of another width", edit("vae/config.json", `"latent_channels": 32`, `"latent_channels": 16`), at("vae"),
+			"gives tokens of 64 channels, the transformer in "},
+		{"tokenizer of another model", func(dir string) { takeFolder(t, dir, filepath.Dir(wideTokenizer(t)), "tokenizer") },
+			at("tokenizer"), "2400 ids, want at most the 2288 rows"},
 		{"no VAE", remove("vae"), at("vae", "config.json"), "is missing"},
-		{"VAE without weights", remove("vae/diffusion_pytorch_model.safetensors"), at("vae", "diffusion_pytorch_model.safetensors"), "is missing"},
-		{"a shard missing", remove("text_encoder/model-00002-of-00002.safetensors"), at("text_encoder", "model-00002-of-00002.safetensors"), "no such file"},
-		{"half a shard", truncate("text_encoder/model-00002-of-00002.safetensors", 1000), at("text_encoder", "model-00002-of-00002.safetensors"), "the file is incomplete, download it again"},
-		{"a byte too few", truncate("vae/diffusion_pytorch_model.safetensors", 1), at("vae", "diffusion_pytorch_model.safetensors"), "the file is incomplete"},
-		{"wider than its weights", edit("vae/config.json", `"norm_num_groups": 32`, `"norm_num_groups": 32, "block_out_channels": [32, 64, 64, 128]`), at("vae", "diffusion_pytorch_model.safetensors"), "shape [64], want [128]"},
-		{"more layers than weights", edit("transformer/config.json", `"num_layers": 2`, `"num_layers": 3`), at("transformer", "diffusion_pytorch_model.safetensors"), "transformer_blocks.2."},
-		{"config negative", edit("text_encoder/config.json", `"hidden_size": 64`, `"hidden_size": -64`), at("text_encoder", "config.json"), "hidden_size is -64, want 1 to"},
-		{"config a string", edit("transformer/config.json", `"num_layers": 2`, `"num_layers": "2"`), at("transformer", "config.json"), "num_layers"},
+		{"VAE without weights", remove("vae/diffusion_pytorch_model.safetensors"),
+			at("vae", "diffusion_pytorch_model.safetensors"), "is missing"},
+		{"a shard missing", remove("text_encoder/model-00002-of-00002.safetensors"),
+			at("text_encoder", "model-00002-of-00002.safetensors"), "no such file"},
+		{"half a shard", truncate("text_encoder/model-00002-of-00002.safetensors", 1000),
+			at("text_encoder", "model-00002-of-00002.safetensors"), "the file is incomplete, download it again"},
+		{"a byte too few", truncate("vae/diffusion_pytorch_model.safetensors", 1),
+			at("vae", "diffusion_pytorch_model.safetensors"), "the file is incomplete"},
+		{"wider than its weights", edit("vae/config.json", `"norm_num_groups": 32`,
+			`"norm_num_groups": 32, "block_out_channels": [32, 64, 64, 128]`), at("vae",
+			"diffusion_pytorch_model.safetensors"), "shape [64], want [128]"},
+		{"more layers than weights", edit("transformer/config.json", `"num_layers": 2`, `"num_layers": 3`),
+			at("transformer", "diffusion_pytorch_model.safetensors"), "transformer_blocks.2."},
+		{"config negative", edit("text_encoder/config.json", `"hidden_size": 64`, `"hidden_size": -64`),
+			at("text_encoder", "config.json"), "hidden_size is -64, want 1 to"},
+		{"config a string", edit("transformer/config.json", `"num_layers": 2`, `"num_layers": "2"`),
+			at("transformer", "config.json"), "num_layers"},
 		{"config not JSON", edit("vae/config.json", `{`, `[`), at("vae", "config.json"), "byte"},
-		{"another scheduler", edit("scheduler/scheduler_config.json", `"use_karras_sigmas": false`, `"use_karras_sigmas": true`), at("scheduler", "scheduler_config.json"), "want none"},
-		{"another pipeline", edit("model_index.json", `"Flux2KleinPipeline"`, `"Flux2Pipeline"`), at("model_index.json"), `"Flux2Pipeline", want "Flux2KleinPipeline"`},
+		{"another scheduler", edit("scheduler/scheduler_config.json", `"use_karras_sigmas": false`,
+			`"use_karras_sigmas": true`), at("scheduler", "scheduler_config.json"), "want none"},
+		{"another pipeline", edit("model_index.json", `"Flux2KleinPipeline"`, `"Flux2Pipeline"`), at("model_index.json"),
+			`"Flux2Pipeline", want "Flux2KleinPipeline"`},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			dir := changedModel(t, "distilled", row.change)
@@ -197,14 +219,15 @@ func TestOpenRefuses(t *testing.T) {
 				e.Close()
 				t.Fatal("opened")
 			}
-			if text := err.Error(); !strings.Contains(text, row.file(dir)) || !strings.Contains(text, row.want) || strings.Contains(text, "\n") {
+			if text := err.Error(); !strings.Contains(text, row.file(dir)) || !strings.Contains(text, row.want) ||
+				strings.Contains(text, "\n") {
 				t.Errorf("%s; want one line with %q and %q", text, row.file(dir), row.want)
 			}
 		})
 	}
 }
 
-// wideTokenizer is a tokenizer folder with ids beyond those of the tiny model.
+// wideTokenizer returns a tokenizer folder with ids beyond those of the tiny model.
 func wideTokenizer(t testing.TB) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "tokenizer")
@@ -220,7 +243,8 @@ func wideTokenizer(t testing.TB) string {
 	if err := json.Unmarshal(data, &file); err != nil {
 		t.Fatal(err)
 	}
-	file["added_tokens"] = append(file["added_tokens"].([]any), map[string]any{"id": 2399, "content": "<|far|>", "special": true})
+	file["added_tokens"] = append(file["added_tokens"].([]any),
+		map[string]any{"id": 2399, "content": "<|far|>", "special": true})
 	if data, err = json.Marshal(file); err != nil {
 		t.Fatal(err)
 	}
@@ -232,24 +256,26 @@ func wideTokenizer(t testing.TB) string {
 
 func TestBuiltInTokenizerMustFit(t *testing.T) {
 	spec := tinyModel(t, "single/flux-2-klein-4b.safetensors")
-	spec = spec[:strings.LastIndex(spec, ",")] // the tokenizer comes last
+	spec = spec[:strings.LastIndex(spec, ",")] // remove the tokenizer, which is the last file
 	e, err := Open(t.Context(), Options{Model: spec})
 	if err == nil {
 		e.Close()
 		t.Fatal("opened")
 	}
-	if text := err.Error(); !strings.Contains(text, "built-in Qwen3 tokenizer") || !strings.Contains(text, "2288 rows of qwen_3_4b.safetensors") {
+	if text := err.Error(); !strings.Contains(text, "built-in Qwen3 tokenizer") ||
+		!strings.Contains(text, "2288 rows of qwen_3_4b.safetensors") {
 		t.Error(text)
 	}
 }
 
-// TestConfigsOfAnyContent puts absurd values under every key of every config: the model opens and makes a picture, or
-// is refused in one line before memory is taken.
+// TestConfigsOfAnyContent puts absurd values under every key of every config. The model must make a picture, or be
+// refused with one line before memory is allocated.
 func TestConfigsOfAnyContent(t *testing.T) {
 	dir := changedModel(t, "distilled", func(string) {})
 	values := []string{"-1", "0", "33", "9223372036854775807", `"x"`, "[-32, 64, 64, 64]"}
-	computed := map[string]bool{} // most keys change nothing, and the picture need not be made again
-	for _, file := range []string{"transformer/config.json", "vae/config.json", "text_encoder/config.json", "scheduler/scheduler_config.json", "model_index.json"} {
+	computed := map[string]bool{} // pictures that were made already: most keys change nothing
+	for _, file := range []string{"transformer/config.json", "vae/config.json", "text_encoder/config.json",
+		"scheduler/scheduler_config.json", "model_index.json"} {
 		path := filepath.Join(dir, filepath.FromSlash(file))
 		original, err := os.ReadFile(path)
 		if err != nil {
@@ -306,11 +332,12 @@ func TestConfigsOfAnyContent(t *testing.T) {
 	}
 }
 
-// TestAllInOne: an all-in-one checkpoint makes the pictures of the files it was made of.
+// TestAllInOne checks that an all-in-one checkpoint makes the same pictures as the files from which it was made.
 func TestAllInOne(t *testing.T) {
 	tr, v, e := synthetic.TinyDistilled().SingleFiles()
 	var entries []safetensors.Entry
-	for prefix, list := range map[string][]safetensors.Entry{"model.diffusion_model.": tr, "vae.": v, "text_encoders.qwen3_4b.transformer.": e} {
+	for prefix, list := range map[string][]safetensors.Entry{"model.diffusion_model.": tr, "vae.": v,
+		"text_encoders.qwen3_4b.transformer.": e} {
 		for _, entry := range list {
 			entry.Name = prefix + entry.Name
 			entries = append(entries, entry)

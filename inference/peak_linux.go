@@ -9,7 +9,7 @@ import (
 // peakResident starts a measurement of this process's resident memory, pages of mapped files included. The function
 // that it returns gives the peak since then in bytes, or 0 if the kernel does not tell.
 func peakResident() (peak func() int64) {
-	// The kernel sets the peak to the present value when it reads a 5.
+	// Writing 5 to this file sets the recorded peak to the present value.
 	if os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) != nil {
 		return func() int64 { return 0 }
 	}

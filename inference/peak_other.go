@@ -2,5 +2,5 @@
 
 package inference
 
-// peakResident measures nothing: only Linux tells a process's peak between two moments.
+// peakResident returns a function that returns 0: only Linux can measure the peak between two moments.
 func peakResident() (peak func() int64) { return func() int64 { return 0 } }

@@ -52,7 +52,7 @@ func (e *Engine) Generate(ctx context.Context, req Request, progress func(Progre
 		case errors.Is(err, backend.ErrLost):
 			e.caches = newCaches(e.b)
 		case errors.As(err, &unreadable):
-			e.caches.drop() // what was computed just before may be of a file that was half gone
+			e.caches.drop() // their newest results may come from a damaged file
 		}
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
@@ -78,8 +78,8 @@ func (e *Engine) guard(f func() error) error {
 	return err
 }
 
-// run is one picture on its way, or the rehearsal of one: then networks and caches are those of a backend that computes
-// nothing, and there is no content.
+// run is the computation of one picture, or the rehearsal of one. In a rehearsal the networks and caches belong to a
+// backend that computes nothing, and content is nil.
 type run struct {
 	networks
 	*caches
@@ -98,14 +98,14 @@ func (e *Engine) newRun(ctx context.Context, n networks, c *caches, s shape, pro
 	}
 }
 
-// picture is the whole data flow.
+// picture runs all stages.
 func (r *run) picture() (*image.RGBA, error) {
 	noise := r.noise()
 	embeds, err := r.encodePrompts()
 	if err != nil {
 		return nil, err
 	}
-	// The weights of each network leave memory before the next network's come in.
+	// The weights of a network leave memory before those of the next network come in.
 	r.content.releaseTextEncoder()
 	refLatents, refs, err := r.encodeReferences()
 	if err != nil {
@@ -174,8 +174,8 @@ func (r *run) encodeReferences() (joined backend.Matrix, grids []flux2.Grid, err
 	return joined, grids, nil
 }
 
-// noise delivers the values that the picture starts from [image tokens, channels]. They are drawn while a graphics card
-// encodes.
+// noise returns a channel with the noise from which the picture starts [image tokens, channels]. The noise of a seed is
+// drawn in the background, while a graphics card encodes the prompt.
 func (r *run) noise() <-chan []float32 {
 	channels := r.transformer.Config().InChannels
 	n := gridOf(r.shape.size).Tokens()
@@ -184,7 +184,7 @@ func (r *run) noise() <-chan []float32 {
 	case c == nil:
 		drawn <- nil
 	case c.noise != nil:
-		drawn <- pack(c.noise, channels, n) // the caller may change its noise after Generate has returned
+		drawn <- pack(c.noise, channels, n) // the caller may change its noise later
 	default:
 		go func() { drawn <- pack(scheduler.Noise(c.seed, n*channels), channels, n) }()
 	}
@@ -217,7 +217,7 @@ func (r *run) denoise(
 			if err := r.ctx.Err(); err != nil {
 				return latents, err
 			}
-			// The empty prompt comes second; guidance starts from its velocity.
+			// The second prompt is the empty one, for guidance.
 			dst := velocity
 			if p > 0 {
 				dst = unguided
@@ -256,7 +256,7 @@ func pack(x []float32, channels, tokens int) []float32 {
 	return out
 }
 
-// decode turns latents into the finished picture; a rehearsal has none.
+// decode turns latents into the finished picture. In a rehearsal it returns nil.
 func (r *run) decode(latents backend.Matrix) (*image.RGBA, error) {
 	size := r.shape.size
 	r.track.begin(StageDecode, decodeWork(r.vae.Config(), size))

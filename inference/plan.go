@@ -13,20 +13,20 @@ import (
 
 // Plan is the memory of the graphics card that a request takes, in bytes.
 type Plan struct {
-	// WeightsBytes is for all weights, ActivationsBytes for the working memory, KeptBytes for results that later runs
-	// use.
+	// WeightsBytes is the size of all weights, ActivationsBytes that of the working memory, KeptBytes that of results that
+	// later runs use.
 	WeightsBytes, ActivationsBytes, KeptBytes int64
-	// PeakBytes is the most that the request takes at a time. If not all weights fit, they come and go, which takes
-	// time. With less than LeastBytes the request cannot be computed.
+	// PeakBytes is the largest amount of memory that the request uses at a time. If not all weights fit, they are loaded
+	// again and again, which takes time. With less than LeastBytes the request cannot be computed.
 	PeakBytes, LeastBytes int64
-	// RoomBytes is what the request can have now, TotalBytes the whole memory of the card.
+	// RoomBytes is how much memory the request can have now, TotalBytes the whole memory of the card.
 	RoomBytes, TotalBytes int64
 }
 
 // Fits says whether the request can be computed now.
 func (p Plan) Fits() bool { return p.LeastBytes <= p.RoomBytes }
 
-// String is for people: "9.5 of 11.8 GB".
+// String returns a text for people, such as "9.5 of 11.8 GB".
 func (p Plan) String() string {
 	gb := func(bytes int64) float64 { return float64(bytes) / 1e9 }
 	if !p.Fits() {
@@ -51,7 +51,7 @@ func (e *Engine) Plan(req Request) (Plan, error) {
 	}, err
 }
 
-// planner finds out what memory requests need, by a rehearsal of each shape.
+// planner finds out how much memory requests need, by a rehearsal for each shape. It remembers the results.
 type planner struct {
 	mu        sync.Mutex
 	device    backend.Planned
@@ -61,10 +61,11 @@ type planner struct {
 	closed    bool
 }
 
-// plannedShapes bounds what is remembered.
+// plannedShapes is how many results the planner remembers.
 const plannedShapes = 256
 
-// plannedSteps are enough for a plan: all steps are alike, and a second one shows what is kept between two.
+// plannedSteps is how many steps a rehearsal has: all steps are alike, and a second step shows which memory is kept
+// between two.
 const plannedSteps = 2
 
 func (p *planner) memory(e *Engine, s shape) (backend.Memory, error) {
@@ -126,7 +127,7 @@ func (e *Engine) reserve(r *run) error {
 	return err
 }
 
-// explain adds to an error that says that a request of shape s does not fit what would fit.
+// explain adds to an error about too little memory which size would fit. s is the shape of the request.
 func (e *Engine) explain(err error, s shape) error {
 	var full *backend.MemoryError
 	if errors.As(err, &full) {
@@ -135,7 +136,7 @@ func (e *Engine) explain(err error, s shape) error {
 	return err
 }
 
-// fits names the largest size of the proportions of s for which room bytes suffice.
+// fits returns a sentence that names the largest size with the proportions of s that fits into room bytes.
 func (e *Engine) fits(s shape, room int64) string {
 	const parts = 32
 	size := func(i int) picture.Size {

@@ -9,12 +9,13 @@ import (
 	"kleinbild/inference/vae"
 )
 
-// previewTokens bounds the sides of a preview: 12 tokens are 192 pixels, which decode in a small part of a step of any
-// model that takes time. Smaller pictures are shown at their own size.
+// previewTokens is the largest side of a preview in tokens: 12 tokens are 192 pixels. For any model that takes
+// noticeable time, decoding so few pixels takes a small part of a step. Smaller pictures have previews of their own
+// size.
 const previewTokens = 12
 
-// preview decodes the latents that the last velocity points to, averaged over squares of tokens so that the decoder
-// has little to do. It needs nothing but the VAE itself, so that it works for any checkpoint.
+// preview decodes a preview of the picture that the present velocity leads to. It averages the latents over squares of
+// tokens, so that the decoder has little to do. It needs only the VAE, so that it works for any checkpoint.
 func (r *run) preview(latents, velocity backend.Matrix, sigma float32) (*image.RGBA, error) {
 	b, grid := r.b, gridOf(r.shape.size)
 	s := backend.NewScope(b)
@@ -40,7 +41,8 @@ func (r *run) preview(latents, velocity backend.Matrix, sigma float32) (*image.R
 	return picture.FromFloats(pixels, width, height)
 }
 
-// pool averages squares of tokens into the tokens of small; squares at the lower and right edge may be cut off.
+// pool averages squares of square × square tokens into the tokens of small. Squares at the lower and right edge may be
+// smaller.
 func pool(tokens []float32, grid, small flux2.Grid, channels, square int) []float32 {
 	sums, counts := make([]float32, small.Tokens()*channels), make([]float32, small.Tokens())
 	for y := range grid.Height {

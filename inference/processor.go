@@ -13,18 +13,18 @@ import (
 	"kleinbild/inference/cpu"
 )
 
-// ProcessorRate is what one way to compute products does on one thread of this processor.
+// ProcessorRate is the rate of one path, a way to compute products, on one thread of this processor.
 type ProcessorRate struct {
 	Path string
-	// BF16 says that the path multiplies bfloat16, else it multiplies float32.
+	// BF16 says that the path multiplies bfloat16; otherwise it multiplies float32.
 	BF16   bool
 	GFLOPS float64
-	// Used marks the path that the processor takes.
+	// Used says that this is the path that the processor uses.
 	Used bool
 }
 
-// Processor describes this machine's processor as far as it matters here: cores and the path that products take. The
-// rates are measured if this processor's are not known yet, which takes a few milliseconds.
+// Processor describes this machine's processor: its cores, and the path that its products use. If the rates of this
+// processor are not known yet, it measures them, which takes a few milliseconds.
 func Processor() (string, []ProcessorRate, error) {
 	rates, err := processorPath()
 	var all []ProcessorRate
@@ -41,11 +41,13 @@ func HasPath(name string) bool {
 	return slices.ContainsFunc(cpu.Paths(), func(p cpu.Path) bool { return p.String() == name })
 }
 
-// pathVariable names the environment variable that takes a path by its name, for measurements and to rule out a fault.
+// pathVariable is the environment variable that chooses a path by its name, for measurements, and to find out whether a
+// path is faulty.
 const pathVariable = "KLEINBILD_SIMD"
 
-// processorPath makes the processor's backend use its fastest path, once in a process, and returns what the paths do.
-// It is called before the first backend is made, never at a program's start: asking for a version does not wait for it.
+// processorPath makes the processor's backend use its fastest path, and returns the rates of all paths. It does so once
+// in a process, before the first backend is made, and not when the program starts, so that a command such as version
+// does not wait for it.
 var processorPath = sync.OnceValues(func() ([]cpu.Rate, error) {
 	rates := ratesOf(kernelChoicesDir(), cpu.Model(), cpu.Paths(), cpu.Measure)
 	path, err := chosenPath(rates, os.Getenv(pathVariable))
@@ -56,7 +58,7 @@ var processorPath = sync.OnceValues(func() ([]cpu.Rate, error) {
 	return rates, err
 })
 
-// chosenPath is the path with the name, or the fastest if name is "".
+// chosenPath returns the path with a name, or the fastest path if name is "".
 func chosenPath(rates []cpu.Rate, name string) (cpu.Path, error) {
 	if name == "" {
 		return cpu.Fastest(rates), nil
@@ -73,29 +75,31 @@ func chosenPath(rates []cpu.Rate, name string) (cpu.Path, error) {
 	return path, nil
 }
 
-// processorRates is the file that keeps the rates.
+// processorRates is the content of the file that keeps the rates.
 type processorRates struct {
-	// Version is ratesVersion, Processor the model that was measured.
+	// Version is ratesVersion, Processor the model of processor that was measured.
 	Version   int
 	Processor string
 	Rates     []cpu.Rate
 }
 
-// maxRatesBytes bounds the file of rates, which has some 200 bytes.
+// maxRatesBytes bounds the file of rates, which takes about 200 bytes.
 const maxRatesBytes = 16 << 10
 
-// ratesVersion grows when the kernels change so much that old rates mislead.
+// ratesVersion must be increased when the kernels have changed so much that old rates would mislead.
 const ratesVersion = 1
 
-// ratesFile names the file of a model of processor and the paths that it may take, as machines may share the folder.
+// ratesFile returns the name of the file for a model of processor and the paths that it can use. Machines with
+// different processors may share the folder.
 func ratesFile(dir, model string, paths []cpu.Path) string {
 	id := sha256.Sum256(fmt.Append(nil, model, paths))
 	return filepath.Join(dir, fmt.Sprintf("processor-%x.json", id[:4]))
 }
 
-// ratesOf returns the rate of each of paths: what the folder dir has for this model of processor, else what measure
-// finds, which is then kept. A picture's precision follows from the rates, so they are measured once, not once a run. A
-// file that cannot be read or written is as none. With one path there is nothing to measure.
+// ratesOf returns the rate of each of paths. It reads them from the folder dir; if there are none for this model of
+// processor, it calls measure and keeps the result. The precision of pictures follows from the rates, so they must not
+// change from run to run. If the file cannot be read or written, the rates are measured again. If there is only one
+// path, nothing is measured.
 func ratesOf(dir, model string, paths []cpu.Path, measure func() []cpu.Rate) []cpu.Rate {
 	if len(paths) == 1 {
 		return []cpu.Rate{{Level: paths[0]}}

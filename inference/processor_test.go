@@ -10,8 +10,8 @@ import (
 	"kleinbild/inference/cpu"
 )
 
-// Rates are measured once for a model of processor and its paths: later runs, whatever they would have measured,
-// compute alike.
+// TestRatesAreKept checks that rates are measured once for a model of processor and its paths. Later runs must use
+// them, whatever they would measure.
 func TestRatesAreKept(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "cache")
 	fast, err := cpu.ParsePath("AVX512-BF16")
@@ -46,10 +46,14 @@ func TestRatesAreKept(t *testing.T) {
 		{"another processor", nil, "two", paths, rates(2e11, 1e11), 1, plain, 2},
 		{"the first one again", nil, "one", paths, rates(2e11, 1e11), 0, fast, 2},
 		{"a path has gone", nil, "two", paths[:1], rates(1, 1), 0, plain, 1},
-		{"broken file", func() { os.WriteFile(name, []byte(`{"Version":1,"Processor":"two","Rates":[{"Level":"SSE"`), 0o644) },
+		{"broken file", func() {
+			os.WriteFile(name, []byte(`{"Version":1,"Processor":"two","Rates":[{"Level":"SSE"`),
+				0o644)
+		},
 			"two", paths, rates(1e11, 2e11), 1, fast, 2},
 		{"rates of nothing", func() {
-			os.WriteFile(name, []byte(`{"Version":1,"Processor":"two","Rates":[{"Level":"AVX-512"},{"Level":"AVX512-BF16"}]}`), 0o644)
+			os.WriteFile(name, []byte(`{"Version":1,"Processor":"two","Rates":[{"Level":"AVX-512"},{"Level":"AVX512-BF16"}]}`),
+				0o644)
 		}, "two", paths, rates(2e11, 1e11), 1, plain, 2},
 	} {
 		if c.before != nil {
@@ -58,10 +62,11 @@ func TestRatesAreKept(t *testing.T) {
 		measured = 0
 		got := ratesOf(dir, c.model, c.paths, c.measure)
 		if measured != c.measured || len(got) != c.wantRates || cpu.Fastest(got) != c.want {
-			t.Errorf("%s: measured %d times, %v, path %v; want %d times, %v", c.name, measured, got, cpu.Fastest(got), c.measured, c.want)
+			t.Errorf("%s: measured %d times, %v, path %v; want %d times, %v", c.name, measured, got, cpu.Fastest(got),
+				c.measured, c.want)
 		}
 	}
-	// A folder that cannot be made costs a measurement, no more.
+	// If the folder cannot be created, the rates are measured, and that is no error.
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o644); err != nil {
 		t.Fatal(err)
@@ -71,7 +76,8 @@ func TestRatesAreKept(t *testing.T) {
 	}
 }
 
-// auto takes bf16 if the path in use multiplies it, and float32 otherwise; an explicit precision stays.
+// TestPrecisionFollowsPath checks that the precision auto means bf16 if the path in use multiplies bf16, and float32
+// otherwise. An explicit precision does not change.
 func TestPrecisionFollowsPath(t *testing.T) {
 	if _, err := processorPath(); err != nil {
 		t.Fatal(err)
@@ -97,7 +103,8 @@ func TestPrecisionFollowsPath(t *testing.T) {
 		}
 		restore()
 	}
-	if _, rates, err := Processor(); err != nil || !slices.ContainsFunc(rates, func(r ProcessorRate) bool { return r.Used }) {
+	if _, rates, err := Processor(); err != nil || !slices.ContainsFunc(rates,
+		func(r ProcessorRate) bool { return r.Used }) {
 		t.Errorf("no path is in use: %+v, %v", rates, err)
 	}
 }

@@ -20,25 +20,25 @@ const (
 	StageDecode     Stage = "decode"
 )
 
-// Progress tells how far a run is. It is reported when a stage begins and after every layer, by the goroutine that
-// computes: the callback must not block. A graphics card is handed the layers of up to one step before it computes
-// them, so that progress runs ahead within a step.
+// Progress tells how far a run is. The goroutine that computes reports it when a stage begins and after every layer, so
+// the callback must not block. A graphics card is given the layers of up to one step before it computes them, so that
+// within a step the reported progress is ahead of the card.
 type Progress struct {
 	Stage Stage
-	// Step counts finished parts of the stage: layers, references, steps, levels. Total is 0 when a stage has just
-	// begun.
+	// Step is how many parts of the stage are finished: layers, references, steps or levels. Total is 0 when a stage has
+	// just begun.
 	Step, Total int
-	// Fraction of the whole run's arithmetic that is done, 0 … 1.
+	// Fraction is the part of the whole run's arithmetic that is done, 0 … 1.
 	Fraction float64
 	Elapsed  time.Duration
-	// Remaining is an estimate, 0 until there is something to estimate it from.
+	// Remaining is an estimate. It is 0 until there is something to estimate it from.
 	Remaining time.Duration
-	// Preview is set once after each step if the request asks for it: the picture that the model expects at the end, at
-	// a fraction of its size.
+	// Preview is the picture that the model expects at the end, at a fraction of its size. It is set once after each step
+	// but the last, if the request asks for previews.
 	Preview *image.RGBA
 }
 
-// tracker turns the stages' counts into Progress and Timings.
+// tracker makes Progress and Timings from the stages' counts.
 type tracker struct {
 	report  func(Progress)
 	start   time.Time
@@ -69,7 +69,7 @@ func (t *tracker) update(step, total int, fraction float64, preview *image.RGBA)
 // counter is the progress callback of a stage whose parts take equal work.
 func (t *tracker) counter(step, total int) { t.update(step, total, float64(step)/float64(total), nil) }
 
-// end ends the stage and notes how long it took.
+// end ends the stage and records how long it took.
 func (t *tracker) end() {
 	t.done += t.stageWork
 	t.timings = append(t.timings, Timing{t.stage, time.Since(t.stageStart), t.stageWork})
@@ -77,13 +77,13 @@ func (t *tracker) end() {
 
 // The following functions estimate work in multiply-adds.
 
-// promptWork is the work of encoding one prompt of so many tokens.
+// promptWork returns the work of encoding one prompt with a number of tokens.
 func promptWork(c qwen3.Config, tokens int) float64 {
 	perToken := float64(c.HiddenSize) * float64(2*(c.Heads+c.KVHeads)*c.HeadDim+3*c.IntermediateSize)
 	return float64(qwen3.HiddenStates[2]) * float64(tokens) * perToken
 }
 
-// stepWork is the work of one pass of the transformer over so many tokens of text, picture and references.
+// stepWork returns the work of one pass of the transformer over a number of tokens: text, picture and references.
 func stepWork(c flux2.Config, tokens int) float64 {
 	d, mlp, n := float64(c.Hidden()), float64(c.MLPHidden()), float64(tokens)
 	return float64(c.DoubleBlocks+c.SingleBlocks) * n * (4*d*d + 3*d*mlp + 2*n*d)

@@ -6,14 +6,14 @@ import (
 	"unicode/utf8"
 )
 
-// MaxPromptBytes bounds a prompt. The model reads 512 tokens, which seldom take more than 4 KB; a much longer prompt is
-// a mistake, and windows and queues keep prompts by the hundred.
+// MaxPromptBytes is the largest size of a prompt. The model reads 512 tokens, which seldom take more than 4 KB. A much
+// longer prompt is a mistake, and the window and the queue keep prompts by the hundred.
 const MaxPromptBytes = 64 << 10
 
-// ParsePrompt returns the prompt in text. It is the one rule for prompts, wherever they come from: UTF-8, at most
-// MaxPromptBytes, without a byte order mark at the start, with "\n" for the line ends "\r\n" and "\r". Text in another
-// encoding is refused, since the model would draw garbage from it. The error is a FieldError that says what was found
-// and where.
+// ParsePrompt returns the prompt in text. All faces use it, so that the rules for prompts are the same everywhere: a
+// prompt is UTF-8 and has at most MaxPromptBytes. A byte order mark at the start is removed, and the line ends "\r\n"
+// and "\r" become "\n". Text in another encoding is refused, because the model would draw garbage from it. The error is
+// a FieldError that says what was found and where.
 func ParsePrompt(text string) (string, error) {
 	if strings.HasPrefix(text, "\xff\xfe") || strings.HasPrefix(text, "\xfe\xff") {
 		return "", FieldError{FieldPrompt, "UTF-16 text", "UTF-8"}

@@ -8,7 +8,7 @@ import (
 	"kleinbild/inference/picture"
 )
 
-// Reference is a reference picture that has been read, and the path of its file ("" if there is none).
+// Reference is a reference picture that has been read. Path is the path of its file, "" if there is none.
 type Reference struct {
 	Path string
 	*picture.Reference
@@ -17,7 +17,7 @@ type Reference struct {
 // Open returns r, which is read already.
 func (r Reference) Open(context.Context) (Reference, error) { return r, nil }
 
-// asRead returns the reference that source is, if it has been read.
+// asRead returns source as a Reference. read is false if it has not been read.
 func asRead(source Source) (ref Reference, read bool) {
 	ref, read = source.(Reference)
 	return ref, read && ref.Reference != nil
@@ -39,7 +39,7 @@ type Request struct {
 	seed       uint64
 	steps      int
 	guidance   float64
-	noise      []float32 // nil for the seed's
+	noise      []float32 // nil if the seed gives it
 	preview    bool
 }
 
@@ -61,7 +61,7 @@ func (r Request) Steps() int { return r.steps }
 // Guidance returns the guidance, at least NoGuidance.
 func (r Request) Guidance() float64 { return r.guidance }
 
-// Previews says whether a small picture is wanted after each step.
+// Previews says whether the request asks for a small picture after each step.
 func (r Request) Previews() bool { return r.preview }
 
 // WithSeed returns r with another seed.
@@ -113,7 +113,7 @@ func (e *Engine) guided(r Request) bool {
 	return r.guidance > NoGuidance && e.info.Variant != Distilled
 }
 
-// metadata returns what makes the picture of r again.
+// metadata returns all that is needed to make the picture of r again.
 func (e *Engine) metadata(r Request) picture.Metadata {
 	m := picture.Metadata{
 		Prompt: r.prompt, Seed: r.seed, Steps: r.steps, Guidance: r.guidance,

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// file is the path of a reference.
+// file is a Source: the path of a reference.
 type file string
 
 func (f file) Open(ctx context.Context) (Reference, error) { return OpenReference(ctx, string(f)) }
@@ -23,7 +23,8 @@ func files(paths []string) (all []Source) {
 	return all
 }
 
-// TestReadReferences: pictures come in the order of their paths, and of several errors the first in this order.
+// TestReadReferences checks that the pictures have the order of their paths, and that the first error in this order is
+// returned.
 func TestReadReferences(t *testing.T) {
 	dir := t.TempDir()
 	var paths []string

@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// RandomSeed draws a seed of the 32 bits that torch's generator keeps of one.
+// RandomSeed returns a random seed of 32 bits, because torch's generator uses only 32 bits of a seed.
 func RandomSeed() uint64 { return rand.Uint64() >> 32 }
 
-// ParseSeed reads a seed for Ask.Seed: a whole number of 64 bits, or -1 for a random one, which is nil.
+// ParseSeed reads a seed for Ask.Seed: a whole number of 64 bits, or -1 for a random seed, for which it returns nil.
 func ParseSeed(text string) (*uint64, error) {
 	text = strings.TrimSpace(text)
 	if text == "-1" {

@@ -6,15 +6,15 @@ import (
 	"kleinbild/inference/vae"
 )
 
-// shape is what the cost of a request depends on: sizes and counts, neither texts nor pixels. Shapes can be compared
-// with ==, so that a shape is the key of what is known about its requests.
+// shape is the part of a request on which its cost depends: sizes and counts, without texts and pixels. Shapes can be
+// compared with ==, so that a shape can be the key of a map.
 type shape struct {
 	size picture.Size
-	// references has the sizes that the model sees; unused places are zero.
+	// references has the sizes that the model sees. Unused entries are zero.
 	references [MaxReferences]referenceShape
 	steps      int
-	// guided says that each step takes two passes, one of them for the empty prompt; unprompted, that the prompt is
-	// empty itself, so that one encoding serves both.
+	// guided says that each step takes two passes, one of them for the empty prompt. unprompted says that the prompt
+	// itself is empty, so that both passes use the same embeds.
 	guided, unprompted bool
 	preview            bool
 }
@@ -41,7 +41,7 @@ func (e *Engine) shapeOf(r Request) shape {
 	return s
 }
 
-// prompts returns how many prompts each step takes a pass for.
+// prompts returns how many passes a step takes, each with a prompt of its own.
 func (s shape) prompts() int {
 	if s.guided {
 		return 2
@@ -49,7 +49,7 @@ func (s shape) prompts() int {
 	return 1
 }
 
-// referenced returns the references that are there.
+// referenced returns the used entries of references.
 func (s shape) referenced() []referenceShape {
 	n := 0
 	for n < len(s.references) && s.references[n].size != (picture.Size{}) {
@@ -63,11 +63,11 @@ func gridOf(s picture.Size) flux2.Grid {
 	return flux2.Grid{Height: s.Height / vae.PixelsPerToken, Width: s.Width / vae.PixelsPerToken}
 }
 
-// Work estimates the arithmetic of r in multiply-adds, as if the caches held nothing of it: runs of one engine take
-// time in proportion. It may be called while a picture is being made.
+// Work estimates the arithmetic of r in multiply-adds, as if the caches were empty. The times of runs of one engine are
+// in proportion to it. It may be called while a picture is being made.
 func (e *Engine) Work(r Request) float64 { return e.work(e.shapeOf(r), e.info.MaxSequenceLength) }
 
-// work estimates the arithmetic of a request of shape s with so many text tokens.
+// work estimates the arithmetic of a request of shape s. textTokens is the number of text tokens.
 func (n networks) work(s shape, textTokens int) float64 {
 	tokens := textTokens + gridOf(s.size).Tokens()
 	total := float64(s.prompts())*promptWork(n.encoder.Config(), textTokens) + decodeWork(n.vae.Config(), s.size)

@@ -14,12 +14,12 @@ import (
 	"kleinbild/kernels/ptxsim"
 )
 
-// The following run the whole engine on the software device, which reports whatever kernels do wrong. It is slow:
-// requests are as small as they can be.
+// The following tests run the whole engine on the software device, which reports all errors of kernels. It is slow, so
+// that the requests are as small as possible.
 
-// simDevices hands out the software devices of one engine in turn; the last serves from then on.
+// simDevices gives one engine one software device after the other. The last one is used again and again.
 type simDevices struct {
-	opened *ptxsim.Context // the one in use
+	opened *ptxsim.Context // the present device
 	next   []ptxsim.Device
 }
 
@@ -32,7 +32,7 @@ func (s *simDevices) open() (cu.Context, error) {
 	return s.opened, nil
 }
 
-// used is the memory that the engine holds.
+// used returns how much memory the engine holds.
 func (s *simDevices) used(t *testing.T) int64 {
 	t.Helper()
 	free, total, err := s.opened.MemGetInfo()
@@ -69,7 +69,7 @@ func plan(t *testing.T, e *Engine, ask Ask) Plan {
 	return p
 }
 
-// checkPeak compares what a run has taken with what was planned.
+// checkPeak compares how much memory a run has used with its plan.
 func checkPeak(t *testing.T, name string, d *simDevices, p Plan) {
 	t.Helper()
 	peak := d.opened.PeakBytes()
@@ -80,8 +80,8 @@ func checkPeak(t *testing.T, name string, d *simDevices, p Plan) {
 	}
 }
 
-// TestPlannedMemory compares the device's own count with what was planned before each run; weights that do not fit
-// together come and go, and change nothing.
+// TestPlannedMemory compares how much memory the device counts with the plan of each run. Weights that do not fit
+// together are loaded in turn, and the pictures are the same.
 func TestPlannedMemory(t *testing.T) {
 	e, d := openSim(t, ptxsim.Device{})
 	small := quick("a fox")
@@ -102,7 +102,7 @@ func TestPlannedMemory(t *testing.T) {
 			t.Errorf("%s: %+v, want everything to fit", row.name, p)
 		}
 		d.opened.PeakBytes()
-		e.caches.drop() // another request's
+		e.caches.drop() // they are of another request
 		result := generate(t, e, row.ask)
 		if first == nil {
 			first = result
@@ -120,13 +120,15 @@ func TestPlannedMemory(t *testing.T) {
 		t.Error("weights that come and go change the picture")
 	}
 	checkPeak(t, "a small device", d, p)
-	// The caches' entries are what a run leaves beside weights and activations.
+	// After a run the device holds the entries of the caches beside weights and activations.
 	if calls, again := stagesOf(t, turns, small); calls[StagePrompt] != 1 || !samePicture(again, first) {
-		t.Errorf("a second run calls progress %d times, same picture %v; want it to skip the encoder", calls[StagePrompt], samePicture(again, first))
+		t.Errorf("a second run calls progress %d times, same picture %v; want it to skip the encoder", calls[StagePrompt],
+			samePicture(again, first))
 	}
 }
 
-// TestOutOfDeviceMemory asks for too much before a run, and takes memory away during one, as another process may.
+// TestOutOfDeviceMemory asks for a picture that is too large, and takes memory away during a run, as another process
+// may.
 func TestOutOfDeviceMemory(t *testing.T) {
 	full, _ := openSim(t, ptxsim.Device{})
 	small, large := quick("a fox"), quick("a fox")
@@ -137,7 +139,8 @@ func TestOutOfDeviceMemory(t *testing.T) {
 	before := d.used(t)
 	_, err := e.Generate(t.Context(), resolve(t, e, large), func(Progress) { t.Error("computed what does not fit") })
 	var short *backend.MemoryError
-	if !errors.As(err, &short) || short.Need != need || short.Room != need-1 || !strings.HasSuffix(err.Error(), " would fit") {
+	if !errors.As(err, &short) || short.Need != need || short.Room != need-1 ||
+		!strings.HasSuffix(err.Error(), " would fit") {
 		t.Fatalf("%v, want %d bytes needed, %d to have, and what would fit", err, need, need-1)
 	}
 	if now := d.used(t); now != before {
@@ -152,7 +155,7 @@ func TestOutOfDeviceMemory(t *testing.T) {
 		t.Errorf("what would fit, does not: %+v", p)
 	}
 
-	// Another process takes almost all that is free as the run begins: there is no place for the text encoder.
+	// Another process takes almost all free memory when the run begins, so that there is no room for the text encoder.
 	var taken cu.DevicePtr
 	_, err = e.Generate(t.Context(), resolve(t, e, small), func(p Progress) {
 		if free, _, err := d.opened.MemGetInfo(); taken == 0 && err == nil {
@@ -162,7 +165,8 @@ func TestOutOfDeviceMemory(t *testing.T) {
 			}
 		}
 	})
-	if short = nil; !errors.As(err, &short) || !strings.Contains(err.Error(), "text encoder") || !strings.Contains(err.Error(), "would fit") || short.Room >= short.Need {
+	if short = nil; !errors.As(err, &short) || !strings.Contains(err.Error(), "text encoder") ||
+		!strings.Contains(err.Error(), "would fit") || short.Room >= short.Need {
 		t.Fatalf("%v, want that the text encoder does not fit, and what would", err)
 	}
 	if _, err := e.Generate(t.Context(), resolve(t, e, small), nil); !errors.As(err, &short) {
@@ -178,19 +182,20 @@ func TestOutOfDeviceMemory(t *testing.T) {
 	}
 }
 
-// TestFaultAndCancel: a kernel that fails takes the context with it, the next run starts another one; a cancelled run
-// leaves the memory as good as new.
+// TestFaultAndCancel checks that the run after a failed kernel, which destroys the context, opens a new context, and
+// that a cancelled run leaves the memory usable.
 func TestFaultAndCancel(t *testing.T) {
 	e, d := openSim(t, ptxsim.Device{Budget: 50}, ptxsim.Device{})
 	req := quick("a fox")
 	req.Steps = new(3)
 	_, err := e.Generate(t.Context(), resolve(t, e, req), nil)
 	var fault *ptxsim.Fault
-	if !errors.Is(err, backend.ErrLost) || !errors.As(err, &fault) || !strings.HasPrefix(err.Error(), "qwen3: cuda: ") && !strings.HasPrefix(err.Error(), "cuda: ") {
+	if !errors.Is(err, backend.ErrLost) || !errors.As(err, &fault) || !strings.HasPrefix(err.Error(), "qwen3: cuda: ") &&
+		!strings.HasPrefix(err.Error(), "cuda: ") {
 		t.Fatalf("%v, want the fault and its operation", err)
 	}
 	broken := d.opened
-	// Planning goes on beside a run. Within a step nothing is allocated, not even for a moment.
+	// Plan can be called during a run. Within a step no memory is allocated.
 	var plans []Plan
 	want, err := e.Generate(t.Context(), resolve(t, e, req), func(p Progress) {
 		plans = append(plans, plan(t, e, req))
@@ -230,13 +235,15 @@ func TestFaultAndCancel(t *testing.T) {
 
 func TestDevicesRefused(t *testing.T) {
 	model := tinyModel(t, "distilled")
-	if _, err := Open(t.Context(), Options{Model: model, Device: DeviceSim, Precision: Float32}); err == nil || !strings.Contains(err.Error(), "bf16") {
+	if _, err := Open(t.Context(), Options{Model: model, Device: DeviceSim, Precision: Float32}); err == nil ||
+		!strings.Contains(err.Error(), "bf16") {
 		t.Errorf("float32 on the software device: %v", err)
 	}
 	if _, err := Graphics(); err == nil {
 		t.Skip("this machine has a graphics card")
 	}
-	if _, err := Open(t.Context(), Options{Model: model, Device: DeviceCUDA}); !errors.Is(err, ErrNoCUDA) || !errors.Is(err, cu.ErrNoDriver) && !errors.Is(err, cu.ErrNoDevice) {
+	if _, err := Open(t.Context(), Options{Model: model, Device: DeviceCUDA}); !errors.Is(err, ErrNoCUDA) ||
+		!errors.Is(err, cu.ErrNoDriver) && !errors.Is(err, cu.ErrNoDevice) {
 		t.Errorf("cuda without a card: %v, want ErrNoCUDA and the reason", err)
 	}
 	e, err := Open(t.Context(), Options{Model: model, Device: DeviceAuto})

@@ -15,7 +15,7 @@ const (
 	Base      Variant = "base"
 )
 
-// ParseVariant accepts "" too, which means what the checkpoint says.
+// ParseVariant reads a variant. It also accepts "", which means the variant that the checkpoint names.
 func ParseVariant(name string) (Variant, error) {
 	switch v := Variant(name); v {
 	case "", Distilled, Base:
@@ -24,7 +24,7 @@ func ParseVariant(name string) (Variant, error) {
 	return "", fmt.Errorf("variant %q, want distilled or base", name)
 }
 
-// defaults are the settings that the publisher gives for the variant.
+// defaults returns the settings that the publisher recommends for the variant.
 func (v Variant) defaults() (steps int, guidance float64) {
 	if v == Base {
 		return 50, 4
@@ -32,8 +32,8 @@ func (v Variant) defaults() (steps int, guidance float64) {
 	return 4, 1
 }
 
-// variantOf decides between what the user says, what model_index.json says, and what the name of a file suggests. If it
-// has to guess, it returns a sentence that says so.
+// variantOf returns the variant that the user has chosen, that model_index.json says, or that the name of a file
+// suggests, in this order. If it has to guess, it also returns a sentence that says so.
 func variantOf(c *checkpoint.Checkpoint, override Variant) (Variant, []string) {
 	switch {
 	case override != "":
@@ -51,7 +51,7 @@ func variantOf(c *checkpoint.Checkpoint, override Variant) (Variant, []string) {
 	return Base, nil
 }
 
-// families are the sizes that were published.
+// families are the sizes of the published models.
 var families = []struct {
 	name                             string
 	heads, double, single, contextIn int

@@ -1,5 +1,5 @@
-// Package asktest holds values that no face may take, each with the error of the engine that every face gives for it. A
-// face reads them in its own syntax, and tests that it ends at the same error.
+// Package asktest holds values that no face may accept, each with the engine's error that every face must give for it.
+// The tests of each face read them in the face's own syntax.
 package asktest
 
 import (
@@ -35,7 +35,8 @@ func Cases() []Case {
 	}
 	return []Case{
 		{Name: "prompt with a NUL", Prompt: "a\x00b", Want: bad(inference.FieldPrompt, "a NUL at byte 1", "UTF-8 text")},
-		{Name: "prompt too long", Prompt: strings.Repeat("x", 65537), Want: bad(inference.FieldPrompt, "65537 bytes", "at most 65536")},
+		{Name: "prompt too long", Prompt: strings.Repeat("x", 65537),
+			Want: bad(inference.FieldPrompt, "65537 bytes", "at most 65536")},
 		{Name: "steps 0", Steps: "0", Want: bad(inference.FieldSteps, "0", steps)},
 		{Name: "steps negative", Steps: "-1", Want: bad(inference.FieldSteps, "-1", steps)},
 		{Name: "steps 1001", Steps: "1001", Want: bad(inference.FieldSteps, "1001", steps)},
@@ -50,7 +51,8 @@ func Cases() []Case {
 		{Name: "seed a fraction", Seed: "1.5", Want: bad(inference.FieldSeed, "1.5", seed)},
 		{Name: "aspect unknown", Aspect: "sqare", Want: bad(inference.FieldAspect, `"sqare"`, aspects)},
 		{Name: "size too small", Size: "48x64", Want: bad(inference.FieldSize, "48x64", side+"; the nearest size is 64x64")},
-		{Name: "size too large", Size: "2064x64", Want: bad(inference.FieldSize, "2064x64", side+"; the nearest size is 2048x64")},
+		{Name: "size too large", Size: "2064x64", Want: bad(inference.FieldSize, "2064x64",
+			side+"; the nearest size is 2048x64")},
 		{Name: "size odd", Size: "64x72", Want: bad(inference.FieldSize, "64x72", side+"; the nearest size is 64x80")},
 		{Name: "size a word", Size: "big", Want: bad(inference.FieldSize, `"big"`, "WIDTHxHEIGHT, "+side)},
 		{Name: "five references", References: 5, Want: bad(inference.FieldReferences, "5 reference pictures", "at most 4")},
