@@ -50,7 +50,7 @@ func (c doctorCommand) Run(ctx context.Context, s Streams) error {
 		}
 	}
 	for _, p := range skipped {
-		rows = append(rows, [2]string{"passed over", p.Where + " (" + p.Reason + ")"})
+		rows = append(rows, [2]string{"skipped", p.Where + " (" + p.Reason + ")"})
 	}
 	if err := printRows(s.Out, rows); err != nil {
 		return err

@@ -56,8 +56,8 @@ func hungModel(t *testing.T, dir string) (path string, opened func() bool) {
 	return dir, hung(t, filepath.Join(dir, "vae", "diffusion_pytorch_model.safetensors"))
 }
 
-// told is a process of the program that waits and gets one signal.
-type told struct {
+// waitingProgram is a process of the program that waits and gets one signal.
+type waitingProgram struct {
 	*exec.Cmd
 	home   string
 	stderr lockedText
@@ -84,7 +84,7 @@ func (l *lockedText) String() string {
 }
 
 // start runs the program with args and a home folder of its own.
-func (p *told) start(t *testing.T, args ...string) {
+func (p *waitingProgram) start(t *testing.T, args ...string) {
 	t.Helper()
 	if p.Cmd == nil {
 		p.Cmd = program(t, args...)
@@ -113,7 +113,7 @@ func (p *told) start(t *testing.T, args ...string) {
 }
 
 // serve starts a server and waits for its address.
-func (p *told) serve(t *testing.T, args ...string) {
+func (p *waitingProgram) serve(t *testing.T, args ...string) {
 	t.Helper()
 	p.start(t, append([]string{"serve", "--no-auth", "--listen", "127.0.0.1:0", "-m", model(t, "distilled")}, args...)...)
 	line, err := p.out.ReadString('\n')
@@ -124,7 +124,7 @@ func (p *told) serve(t *testing.T, args ...string) {
 }
 
 // draw starts a large picture on the server, which takes minutes.
-func (p *told) draw(t *testing.T) {
+func (p *waitingProgram) draw(t *testing.T) {
 	t.Helper()
 	request, err := http.NewRequest("POST", p.server+"/v1/generate", strings.NewReader(
 		"--b\r\nContent-Disposition: form-data; name=prompt\r\n\r\nx\r\n"+
@@ -149,7 +149,7 @@ func (p *told) draw(t *testing.T) {
 }
 
 // until waits until happened returns true, which shows that the program waits. what names the event.
-func (p *told) until(t *testing.T, what string, happened func() bool) {
+func (p *waitingProgram) until(t *testing.T, what string, happened func() bool) {
 	t.Helper()
 	for end := time.Now().Add(20 * time.Second); !happened(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
@@ -159,7 +159,7 @@ func (p *told) until(t *testing.T, what string, happened func() bool) {
 }
 
 // end sends one signal. It returns the state of the program after its end, and how long that took.
-func (p *told) end(t *testing.T, s os.Signal) (state *os.ProcessState, took time.Duration) {
+func (p *waitingProgram) end(t *testing.T, s os.Signal) (state *os.ProcessState, took time.Duration) {
 	t.Helper()
 	begin := time.Now()
 	if err := p.Process.Signal(s); err != nil {
@@ -173,7 +173,7 @@ func (p *told) end(t *testing.T, s os.Signal) (state *os.ProcessState, took time
 // TestOneSignalEnds starts the program, makes it wait for something that never comes, and sends one signal.
 func TestOneSignalEnds(t *testing.T) {
 	model(t, "distilled") // create the model once, before the rows
-	read := func(p *told, least int) func() bool {
+	read := func(p *waitingProgram, least int) func() bool {
 		counter := regexp.MustCompile(`rchar: (\d+)`)
 		return func() bool {
 			text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/io", p.Process.Pid))
@@ -188,47 +188,47 @@ func TestOneSignalEnds(t *testing.T) {
 	for _, row := range []struct {
 		name   string
 		signal os.Signal
-		begin  func(t *testing.T, p *told) // makes the program wait, and returns then
+		begin  func(t *testing.T, p *waitingProgram) // makes the program wait, and returns then
 		code   int
 	}{
-		{"generate opens weights", syscall.SIGTERM, func(t *testing.T, p *told) {
+		{"generate opens weights", syscall.SIGTERM, func(t *testing.T, p *waitingProgram) {
 			dir, opened := hungModel(t, filepath.Join(p.home, "m"))
 			p.start(t, "generate", "-p", "x", "-m", dir)
 			p.until(t, "weights are opened", opened)
 		}, exitInterrupt},
-		{"serve opens weights", syscall.SIGTERM, func(t *testing.T, p *told) {
+		{"serve opens weights", syscall.SIGTERM, func(t *testing.T, p *waitingProgram) {
 			dir, opened := hungModel(t, filepath.Join(p.home, "m"))
 			p.start(t, "serve", "--no-auth", "--listen", "127.0.0.1:0", "-m", dir)
 			p.until(t, "weights are opened", opened)
 		}, exitInterrupt},
-		{"doctor opens weights", syscall.SIGHUP, func(t *testing.T, p *told) {
+		{"doctor opens weights", syscall.SIGHUP, func(t *testing.T, p *waitingProgram) {
 			_, opened := hungModel(t, filepath.Join(p.home, ".local", "share", "kleinbild", "models", "m"))
 			p.start(t, "doctor")
 			p.until(t, "weights are opened", opened)
 		}, exitInterrupt},
-		{"info opens a picture", os.Interrupt, func(t *testing.T, p *told) {
+		{"info opens a picture", os.Interrupt, func(t *testing.T, p *waitingProgram) {
 			path := filepath.Join(p.home, "x.png")
 			writePicture(t, path, 64, 64)
 			opened := hung(t, path)
 			p.start(t, "info", path)
 			p.until(t, "the picture is opened", opened)
 		}, exitInterrupt},
-		{"tokens opens a tokenizer", syscall.SIGTERM, func(t *testing.T, p *told) {
+		{"tokens opens a tokenizer", syscall.SIGTERM, func(t *testing.T, p *waitingProgram) {
 			path := filepath.Join(p.home, "tokenizer.json")
 			writeFile(t, path, "{}")
 			opened := hung(t, path)
 			p.start(t, "tokens", "-p", "x", "-m", path)
 			p.until(t, "the tokenizer is opened", opened)
 		}, exitInterrupt},
-		{"serve reads a token from standard input", syscall.SIGTERM, func(t *testing.T, p *told) {
+		{"serve reads a token from standard input", syscall.SIGTERM, func(t *testing.T, p *waitingProgram) {
 			p.start(t, "serve", "--token-file", "-", "--listen", "127.0.0.1:0", "-m", model(t, "distilled"))
 			p.until(t, "the model is open", func() bool { return strings.Contains(p.stderr.String(), " on CPU") })
 		}, exitInterrupt},
-		{"models get asks", os.Interrupt, func(t *testing.T, p *told) {
+		{"models get asks", os.Interrupt, func(t *testing.T, p *waitingProgram) {
 			p.start(t, "models", "get", "flux2-klein-9b")
 			p.until(t, "the question", func() bool { return strings.Contains(p.stderr.String(), "Type yes") })
 		}, exitInterrupt},
-		{"models get waits for a hub", syscall.SIGHUP, func(t *testing.T, p *told) {
+		{"models get waits for a hub", syscall.SIGHUP, func(t *testing.T, p *waitingProgram) {
 			asked := make(chan struct{}, 1)
 			leave := make(chan struct{})
 			hub := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
@@ -242,7 +242,7 @@ func TestOneSignalEnds(t *testing.T) {
 			p.start(t, "models", "get", "--base-url", hub.URL)
 			<-asked
 		}, exitInterrupt},
-		{"models verify reads 64 GB", syscall.SIGTERM, func(t *testing.T, p *told) {
+		{"models verify reads 64 GB", syscall.SIGTERM, func(t *testing.T, p *waitingProgram) {
 			dir := filepath.Join(p.home, ".local", "share", "kleinbild", "models", "m")
 			const size = 64 << 30
 			if err := errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, "w"), nil, 0o644),
@@ -254,7 +254,7 @@ func TestOneSignalEnds(t *testing.T) {
 			p.start(t, "models", "verify", "m")
 			p.until(t, "it reads", read(p, 16<<20))
 		}, exitInterrupt},
-		{"bench checkpoint writes", syscall.SIGTERM, func(t *testing.T, p *told) {
+		{"bench checkpoint writes", syscall.SIGTERM, func(t *testing.T, p *waitingProgram) {
 			dir := filepath.Join(p.home, "bench")
 			p.start(t, "bench", "checkpoint", dir)
 			p.until(t, "it writes", func() bool {
@@ -262,7 +262,7 @@ func TestOneSignalEnds(t *testing.T) {
 				return err == nil && len(list) > 0
 			})
 		}, exitInterrupt},
-		{"completion prints to nobody", syscall.SIGTERM, func(t *testing.T, p *told) {
+		{"completion prints to nobody", syscall.SIGTERM, func(t *testing.T, p *waitingProgram) {
 			reader, writer, err := os.Pipe()
 			if err != nil {
 				t.Fatal(err)
@@ -281,7 +281,7 @@ func TestOneSignalEnds(t *testing.T) {
 				return err == nil && n > full-512
 			})
 		}, exitInterrupt},
-		{"generate waits for the history", syscall.SIGTERM, func(t *testing.T, p *told) {
+		{"generate waits for the history", syscall.SIGTERM, func(t *testing.T, p *waitingProgram) {
 			picture := filepath.Join(p.home, "x.png")
 			writePicture(t, filepath.Join(p.home, "ref.png"), 64, 64)
 			store := filepath.Join(p.home, ".local", "share", "kleinbild", "history.db")
@@ -302,8 +302,8 @@ func TestOneSignalEnds(t *testing.T) {
 			p.start(t, small(t, "-p", "x", "-i", filepath.Join(p.home, "ref.png"), "-o", picture)...)
 			p.until(t, "the picture is written", func() bool { _, err := os.Stat(picture); return err == nil })
 		}, exitInterrupt},
-		{"serve has nothing to do", syscall.SIGHUP, func(t *testing.T, p *told) { p.serve(t) }, exitOK},
-		{"serve reads an upload that stands still", os.Interrupt, func(t *testing.T, p *told) {
+		{"serve has nothing to do", syscall.SIGHUP, func(t *testing.T, p *waitingProgram) { p.serve(t) }, exitOK},
+		{"serve reads an upload that stands still", os.Interrupt, func(t *testing.T, p *waitingProgram) {
 			p.serve(t)
 			conn, err := net.Dial("tcp", strings.TrimPrefix(p.server, "http://"))
 			if err != nil {
@@ -317,14 +317,14 @@ func TestOneSignalEnds(t *testing.T) {
 				t.Fatalf("%q, %v", line, err)
 			}
 		}, exitOK},
-		{"serve draws, with a short grace", syscall.SIGTERM, func(t *testing.T, p *told) {
+		{"serve draws, with a short grace", syscall.SIGTERM, func(t *testing.T, p *waitingProgram) {
 			p.serve(t, "--grace", "100ms")
 			p.draw(t)
 		}, exitOK},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
-			p := &told{home: t.TempDir()}
+			p := &waitingProgram{home: t.TempDir()}
 			row.begin(t, p)
 			state, took := p.end(t, row.signal)
 			if state.ExitCode() != row.code || took > endsIn {
@@ -337,7 +337,7 @@ func TestOneSignalEnds(t *testing.T) {
 
 // TestSecondSignal checks that a second signal ends the program at once, without waiting for the picture under way.
 func TestSecondSignal(t *testing.T) {
-	p := &told{home: t.TempDir()}
+	p := &waitingProgram{home: t.TempDir()}
 	p.serve(t, "--grace", "1h")
 	p.draw(t)
 	if err := p.Process.Signal(os.Interrupt); err != nil {
@@ -351,7 +351,7 @@ func TestSecondSignal(t *testing.T) {
 
 // TestNoHangup checks that a server that was started with nohup goes on when its terminal is closed.
 func TestNoHangup(t *testing.T) {
-	p := &told{home: t.TempDir()}
+	p := &waitingProgram{home: t.TempDir()}
 	inner := program(t, "serve", "--no-auth", "--listen", "127.0.0.1:0", "-m", model(t, "distilled"))
 	p.Cmd = exec.Command("sh", append([]string{"-c", `trap "" HUP; exec "$@"`, "sh"}, inner.Args...)...)
 	p.Env = inner.Env
@@ -376,7 +376,7 @@ func TestNoHangup(t *testing.T) {
 // TestLogReaderLeaves ends the reader of the log before the server, as Ctrl+C ends tee. Neither the server nor its
 // picture may end.
 func TestLogReaderLeaves(t *testing.T) {
-	p := &told{home: t.TempDir()}
+	p := &waitingProgram{home: t.TempDir()}
 	p.Cmd = program(t, "serve", "--no-auth", "--listen", "127.0.0.1:0", "-m", model(t, "distilled"))
 	inHome(p.Cmd, p.home)
 	reader, writer, err := os.Pipe()

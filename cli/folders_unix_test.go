@@ -92,7 +92,7 @@ func TestListDoctorAndWindowAgree(t *testing.T) {
 	for _, text := range []string{list.err, doctor.out} {
 		if !strings.Contains(text, gone) || !strings.Contains(text, "is a link without a target") ||
 			!strings.Contains(text, broken) {
-			t.Errorf("what was passed over is not said:\n%s", text)
+			t.Errorf("a skipped folder is not shown:\n%s", text)
 		}
 	}
 	if !strings.Contains(doctor.out, snapshot+" (diffusers") {

@@ -86,11 +86,11 @@ func windowState(root fs.FS, env func(string) string) string {
 	case len(missing) > 0:
 		return "lacks " + strings.Join(missing, ", ") + "; to get them: " + manager + " " + strings.Join(packages, " ")
 	case env("DISPLAY") == "" && env("WAYLAND_DISPLAY") == "":
-		return "its libraries are there, but there is no screen: neither DISPLAY nor WAYLAND_DISPLAY is set"
+		return "its libraries are installed, but there is no display: neither DISPLAY nor WAYLAND_DISPLAY is set"
 	case env("DISPLAY") == "":
-		return "its libraries are there, but Wayland has no X server (Xwayland) beside it: DISPLAY is not set"
+		return "its libraries are installed, but there is only Wayland without an X server (Xwayland): DISPLAY is not set"
 	}
-	return "its libraries are there"
+	return "its libraries are installed"
 }
 
 // configuredFolders returns the folders that the files in /etc/ld.so.conf.d name.

@@ -30,10 +30,10 @@ func TestWindowState(t *testing.T) {
 		env   map[string]string
 		want  string
 	}{
-		{"Debian with all", system(all("usr/lib/x86_64-linux-gnu"), "ID=debian\n"), screen, "its libraries are there"},
-		{"a configured folder", configured, screen, "its libraries are there"},
+		{"Debian with all", system(all("usr/lib/x86_64-linux-gnu"), "ID=debian\n"), screen, "its libraries are installed"},
+		{"a configured folder", configured, screen, "its libraries are installed"},
 		{"a folder of the environment", all("opt/x"), map[string]string{"DISPLAY": ":0",
-			"LD_LIBRARY_PATH": "/nowhere:/opt/x"}, "its libraries are there"},
+			"LD_LIBRARY_PATH": "/nowhere:/opt/x"}, "its libraries are installed"},
 		{"Mint without OpenGL", system(all("usr/lib/x86_64-linux-gnu", "libGL.so.1", "libXi.so.6"),
 			"NAME=\"Linux Mint\"\nID=linuxmint\nID_LIKE=\"ubuntu debian\"\n"), screen,
 			"lacks libGL.so.1, libXi.so.6; to get them: sudo apt install libgl1 libxi6"},
@@ -45,10 +45,10 @@ func TestWindowState(t *testing.T) {
 			screen, "lacks libXrandr.so.2; to get them: sudo zypper install libXrandr2"},
 		{"an unknown system", all("usr/lib", "libXinerama.so.1"), screen,
 			"lacks libXinerama.so.1; to get them: install the packages that Debian calls libxinerama1"},
-		{"no screen", all("usr/lib"), nil,
-			"its libraries are there, but there is no screen: neither DISPLAY nor WAYLAND_DISPLAY is set"},
+		{"no display", all("usr/lib"), nil,
+			"its libraries are installed, but there is no display: neither DISPLAY nor WAYLAND_DISPLAY is set"},
 		{"Wayland alone", all("usr/lib"), map[string]string{"WAYLAND_DISPLAY": "wayland-0"},
-			"its libraries are there, but Wayland has no X server (Xwayland) beside it: DISPLAY is not set"},
+			"its libraries are installed, but there is only Wayland without an X server (Xwayland): DISPLAY is not set"},
 	} {
 		if have := windowState(row.files, func(key string) string { return row.env[key] }); have != row.want {
 			t.Errorf("%s: %s\nwant %s", row.name, have, row.want)
@@ -68,17 +68,17 @@ func TestWindowAdvice(t *testing.T) {
 		}
 		return files
 	}
-	const ready = "its libraries are there"
+	const ready = "its libraries are installed"
 	for _, row := range []struct {
 		name             string
 		files            fstest.MapFS
 		display, wayland string
-		want             []string // parts of the sentence; "ready" alone if the window would open
+		want             []string // parts of the sentence; nil if the window would open
 	}{
-		{"a screen", files("tmp/.X11-unix/X0"), ":0", "", nil},
-		{"a screen's part", files("tmp/.X11-unix/X0"), ":0.1", "", nil},
-		{"a screen elsewhere", files(), "host:10.0", "", nil},
-		{"no screen", files(), "", "", []string{"no screen", "desktop session", "kleinbild generate"}},
+		{"a display", files("tmp/.X11-unix/X0"), ":0", "", nil},
+		{"a screen of a display", files("tmp/.X11-unix/X0"), ":0.1", "", nil},
+		{"a display elsewhere", files(), "host:10.0", "", nil},
+		{"no display", files(), "", "", []string{"no display", "desktop session", "kleinbild generate"}},
 		{"Wayland alone", files(), "", "wayland-0", []string{"X11 or XWayland", "package xwayland", "kleinbild generate"}},
 		{"a server that is gone", files("tmp/.X11-unix/X0"), ":77", "", []string{"DISPLAY=:77", "kleinbild generate"}},
 		{"no libraries", fstest.MapFS{}, ":0", "", []string{"lacks libGL.so.1", "to get them"}},

@@ -46,7 +46,7 @@ func (c modelsList) Run(ctx context.Context, s Streams) error {
 		return err
 	}
 	for _, p := range skipped {
-		fmt.Fprintf(s.Err, "passed over: %s: %s\n", p.Where, p.Reason)
+		fmt.Fprintf(s.Err, "skipped: %s: %s\n", p.Where, p.Reason)
 	}
 	var rows []modelRow
 	known := map[string]bool{}
