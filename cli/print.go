@@ -70,7 +70,8 @@ func (s screen) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// behind is the writer below: for a picture on standard output, and for progress bars, which drive the terminal.
+// unwrap returns the writer below a writer of this file. It is used for a picture on standard output, and for progress
+// bars, which must drive the terminal.
 func unwrap(w io.Writer) io.Writer {
 	switch w := w.(type) {
 	case messages:
