@@ -17,30 +17,39 @@ const module = "kleinbild/"
 // arrows lists, for each room, which other rooms it may import; a room covers the folders below it that have no
 // row of their own. ARCHITECTURE.md draws the same picture.
 var arrows = map[string][]string{
-	".":           {"cli", "app", "inference", "models"},
-	"atomicfile":  {},
-	"app":         {"atomicfile", "history", "app/dialog", "app/fynelog", "app/shell", "app/studio", "app/ui", "inference", "inference/picture", "assets/demo", "assets/look", "plain"},
+	".":          {"cli", "app", "inference", "models"},
+	"atomicfile": {},
+	"app": {
+		"atomicfile", "history", "app/dialog", "app/fynelog", "app/shell", "app/studio", "app/ui", "inference",
+		"inference/picture", "assets/demo", "assets/look", "plain",
+	},
 	"app/ui":      {"assets/look", "plain"},
 	"app/dialog":  {},
 	"app/shell":   {"atomicfile"},
 	"app/fynelog": {},
 	"app/studio":  {"atomicfile", "history", "inference", "inference/picture"},
-	"cli":         {"atomicfile", "history", "inference", "inference/picture", "inference/checkpoint/synthetic", "server", "models", "assets/tokenizer", "plain"},
-	"plain":       {},
-	"server":      {"inference", "inference/picture", "plain"},
-	"models":      {"atomicfile", "inference/checkpoint"},
-	"history":     {"atomicfile", "inference/picture"},
+	"cli": {
+		"atomicfile", "history", "inference", "inference/picture", "inference/checkpoint/synthetic", "server", "models",
+		"assets/tokenizer", "plain",
+	},
+	"plain":   {},
+	"server":  {"inference", "inference/picture", "plain"},
+	"models":  {"atomicfile", "inference/checkpoint"},
+	"history": {"atomicfile", "inference/picture"},
 	"inference": {
 		"atomicfile", "inference/backend", "inference/checkpoint", "inference/checkpoint/safetensors", "inference/cpu",
 		"inference/checkpoint/synthetic", "inference/cpu/openblas", "inference/cuda", "inference/flux2",
-		"inference/picture", "inference/qwen3", "inference/scheduler", "inference/tensor", "inference/tokenizer", "inference/vae",
+		"inference/picture", "inference/qwen3", "inference/scheduler", "inference/tensor", "inference/tokenizer",
+		"inference/vae",
 		"kernels", "kernels/cu", "kernels/tune",
 	},
-	"inference/asktest":                {"inference"},
-	"inference/tensor":                 {},
-	"inference/backend":                {"inference/tensor"},
-	"inference/backend/backendtest":    {"inference/backend", "inference/tensor"},
-	"inference/checkpoint":             {"atomicfile", "inference/checkpoint/safetensors", "inference/tensor", "assets/demo"},
+	"inference/asktest":             {"inference"},
+	"inference/tensor":              {},
+	"inference/backend":             {"inference/tensor"},
+	"inference/backend/backendtest": {"inference/backend", "inference/tensor"},
+	"inference/checkpoint": {
+		"atomicfile", "inference/checkpoint/safetensors", "inference/tensor", "assets/demo",
+	},
 	"inference/checkpoint/safetensors": {"atomicfile", "inference/tensor"},
 	"inference/checkpoint/synthetic":   {"inference/checkpoint/safetensors", "inference/tensor", "assets/tokenizer"},
 	"inference/tokenizer":              {"assets/tokenizer"},
@@ -49,26 +58,31 @@ var arrows = map[string][]string{
 	"inference/qwen3":                  {"inference/backend", "inference/tensor"},
 	"inference/flux2":                  {"inference/backend", "inference/tensor"},
 	"inference/vae":                    {"inference/backend", "inference/tensor"},
-	"inference/cpu":                    {"inference/backend", "inference/cpu/matmul", "inference/cpu/simd", "inference/tensor"},
-	"inference/cuda":                   {"inference/backend", "inference/tensor", "kernels", "kernels/cu", "kernels/cu/gorgonia", "kernels/cu/purego", "kernels/ptxsim", "kernels/tune"},
-	"inference/cpu/openblas":           {},
-	"inference/cpu/matmul":             {"inference/cpu/simd", "inference/tensor"},
-	"inference/cpu/simd":               {"inference/tensor"},
-	"kernels":                          {"kernels/cu"},
-	"kernels/tune":                     {"atomicfile", "kernels", "kernels/cu"},
-	"kernels/cu":                       {},
-	"kernels/cu/driver":                {"kernels/cu"},
-	"kernels/cu/gorgonia":              {"kernels/cu", "kernels/cu/driver"},
-	"kernels/cu/purego":                {"kernels/cu", "kernels/cu/driver"},
-	"assets/demo":                      {},
-	"assets/tokenizer":                 {},
-	"assets/look":                      {},
-	"kernels/ptxsim":                   {"kernels/cu", "kernels/ptxsim/ptx"},
-	"kernels/ptxsim/ptx":               {},
+	"inference/cpu": {
+		"inference/backend", "inference/cpu/matmul", "inference/cpu/simd", "inference/tensor",
+	},
+	"inference/cuda": {
+		"inference/backend", "inference/tensor", "kernels", "kernels/cu", "kernels/cu/gorgonia", "kernels/cu/purego",
+		"kernels/ptxsim", "kernels/tune",
+	},
+	"inference/cpu/openblas": {},
+	"inference/cpu/matmul":   {"inference/cpu/simd", "inference/tensor"},
+	"inference/cpu/simd":     {"inference/tensor"},
+	"kernels":                {"kernels/cu"},
+	"kernels/tune":           {"atomicfile", "kernels", "kernels/cu"},
+	"kernels/cu":             {},
+	"kernels/cu/driver":      {"kernels/cu"},
+	"kernels/cu/gorgonia":    {"kernels/cu", "kernels/cu/driver"},
+	"kernels/cu/purego":      {"kernels/cu", "kernels/cu/driver"},
+	"assets/demo":            {},
+	"assets/tokenizer":       {},
+	"assets/look":            {},
+	"kernels/ptxsim":         {"kernels/cu", "kernels/ptxsim/ptx"},
+	"kernels/ptxsim/ptx":     {},
 }
 
-// reserved says which rooms alone may import a package from outside. A room stands for those below it, except for those that
-// refused names.
+// reserved says which rooms alone may import a package from outside. A room stands for those below it, except for those
+// that refused names.
 var reserved = map[string][]string{
 	"fyne.io/fyne/v2":               {"app"},
 	"github.com/go-gl/glfw":         {"app"},
@@ -148,7 +162,9 @@ func checkImport(t *testing.T, path, dir, room, name string) {
 		t.Errorf("%s: cgo, want it in app and kernels/cu/gorgonia only", path)
 	}
 	for outside, owners := range reserved {
-		mine := slices.ContainsFunc(owners, func(owner string) bool { return room == owner || strings.HasPrefix(room, owner+"/") })
+		mine := slices.ContainsFunc(owners, func(owner string) bool {
+			return room == owner || strings.HasPrefix(room, owner+"/")
+		})
 		if (name == outside || strings.HasPrefix(name, outside+"/")) && !mine {
 			t.Errorf("%s imports %s, which only %s may", path, name, strings.Join(owners, " and "))
 		}

@@ -263,7 +263,8 @@ func TestInfoOfOthers(t *testing.T) {
 	t.Chdir(t.TempDir())
 	writePicture(t, "plain.png", 64, 64)
 	file := readFile(t, "plain.png")
-	text := "parameters\x00a fox\nNegative prompt: blur\nSteps: 20, Sampler: Euler a, Seed: 7, Size: 100x64, Model: \x1b[31m"
+	text := "parameters\x00a fox\nNegative prompt: blur\nSteps: 20, Sampler: Euler a, Seed: 7, " +
+		"Size: 100x64, Model: \x1b[31m"
 	chunk := binary.BigEndian.AppendUint32(nil, uint32(len(text)))
 	chunk = append(append(chunk, "tEXt"...), text...)
 	chunk = binary.BigEndian.AppendUint32(chunk, crc32.ChecksumIEEE(chunk[4:]))

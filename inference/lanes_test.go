@@ -109,7 +109,8 @@ func checkLanes(t *testing.T, arrivals []*arrival, want map[Stage]int) {
 			between++ // the host had waited for the end of a step before the uploader's goroutine had its turn
 		case a.stage != StageDecode: // not all parts of the VAE are used in their order
 			t.Errorf("%s: the copy of arrival %d was queued when operation %d was done, and waits for operation %d, "+
-				"want it beside the operations that read the part before, of which the last is %d", a.stage, i, a.done, a.after, other.last)
+				"want it beside the operations that read the part before, of which the last is %d",
+				a.stage, i, a.done, a.after, other.last)
 		}
 	}
 	if between > backend.Lanes {

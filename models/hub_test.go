@@ -151,7 +151,8 @@ func (h *fakeHub) total() int {
 
 // small is a model of two files.
 func small() Model {
-	return Model{Name: "small", Licence: apache, sources: []source{{"owner/small", []pattern{{path: "config.json"}, {path: "weights/*.bin"}}}}}
+	patterns := []pattern{{path: "config.json"}, {path: "weights/*.bin"}}
+	return Model{Name: "small", Licence: apache, sources: []source{{"owner/small", patterns}}}
 }
 
 // options of a download that is not patient at all. The hub is complete from here on.

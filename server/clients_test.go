@@ -146,7 +146,9 @@ def post(fields, files=()):
     for name, value in fields.items():
         body += f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
     for name, data in files:
-        body += f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"; filename="x.png"\r\nContent-Type: image/png\r\n\r\n'.encode() + data + b"\r\n"
+        disposition = f'form-data; name="{name}"; filename="x.png"'
+        head = f"--{boundary}\r\nContent-Disposition: {disposition}\r\nContent-Type: image/png\r\n\r\n"
+        body += head.encode() + data + b"\r\n"
     body += f"--{boundary}--\r\n".encode()
     request = urllib.request.Request(host + "/v1/generate", body, {
         "Authorization": "Bearer " + token, "Content-Type": "multipart/form-data; boundary=" + boundary})

@@ -76,7 +76,9 @@ func FuzzMultipart(f *testing.F) {
 	const boundary = "multipart/form-data; boundary=b"
 	for _, body := range []string{
 		"--b\r\nContent-Disposition: form-data; name=\"prompt\"\r\n\r\nx\r\n--b--\r\n",
-		"--b\r\nContent-Disposition: form-data; name=\"images\"; filename=\"a\"\r\n\r\n\x89PNG\r\n\x1a\n\r\n--b\r\nContent-Disposition: form-data; name=\"prompt\"\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n=41=\r\n--b--",
+		"--b\r\nContent-Disposition: form-data; name=\"images\"; filename=\"a\"\r\n\r\n\x89PNG\r\n\x1a\n" +
+			"\r\n--b\r\nContent-Disposition: form-data; name=\"prompt\"\r\n" +
+			"Content-Transfer-Encoding: quoted-printable\r\n\r\n=41=\r\n--b--",
 		"--b\nContent-Disposition: form-data; name*=utf-8''prompt\n\nx\n--b--",
 	} {
 		f.Add([]byte(body))

@@ -102,7 +102,8 @@ func TestGenerateRequest(t *testing.T) {
 	if have := engine.seen()[1]; have.Guidance() != 1 || have.Steps() != 4 {
 		t.Errorf("%+v", have)
 	}
-	if a, b := s.generateWith(t, prompt()), s.generateWith(t, prompt()); a.header.Get("X-Seed") == b.header.Get("X-Seed") ||
+	a, b := s.generateWith(t, prompt()), s.generateWith(t, prompt())
+	if a.header.Get("X-Seed") == b.header.Get("X-Seed") ||
 		a.header.Get("X-Generation-Id") == b.header.Get("X-Generation-Id") {
 		t.Error("two pictures share a seed or an id")
 	}

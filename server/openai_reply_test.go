@@ -139,8 +139,8 @@ func TestImageStreamError(t *testing.T) {
 	g := s.post(t, "/v1/images/generations", "application/json",
 		[]byte(`{"prompt": "x", "stream": true, "size": "64x64"}`))
 	names, data := events(t, g.body)
-	if !reflect.DeepEqual(names, []string{"error"}) ||
-		string(data[0]) != `{"type":"error","error":{"message":"out of memory","type":"server_error","param":null,"code":null}}` {
+	want := `{"type":"error","error":{"message":"out of memory","type":"server_error","param":null,"code":null}}`
+	if !reflect.DeepEqual(names, []string{"error"}) || string(data[0]) != want {
 		t.Errorf("%d %s", g.status, g.body)
 	}
 }

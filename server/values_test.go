@@ -48,8 +48,8 @@ func TestJSONValues(t *testing.T) {
 		{"size a list", `"size": [64, 64]`, 422, `size: found an array, want a string`},
 		{"model an object", `"model": {"id": 1}`, 422, `model: found an object, want a string`},
 		{"format a number", `"response_format": 1`, 422, `response_format: found 1, want `},
-		{"every null", `"model": null, "n": null, "size": null, "response_format": null, "output_format": null, "stream": null,
-			"seed": null, "steps": null, "guidance": null, "quality": null`, 200, ""},
+		{"every null", `"model": null, "n": null, "size": null, "response_format": null, "output_format": null,
+			"stream": null, "seed": null, "steps": null, "guidance": null, "quality": null`, 200, ""},
 		{"half a pair", `"prompt": "a \ud83e fox"`, 422, `prompt: found half of a surrogate pair`},
 		{"a whole pair and U+FFFD", `"prompt": "\ud83e\udd8a \ufffd` + "\uFFFD" + `"`, 200, ""},
 	} {

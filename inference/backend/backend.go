@@ -127,9 +127,9 @@ type Epilogue struct {
 	QKNormRoPE QKNormRoPE
 }
 
-// QKNormRoPE is what attention wants done to queries and keys. The first Cols columns of a product are heads of d columns
-// each: every head is normalised as RMSNorm does, with Weight [d], and rotated by RoPE. The columns behind the first Cols
-// are stored unchanged. The zero value changes nothing.
+// QKNormRoPE is what attention wants done to queries and keys. The first Cols columns of a product are heads of d
+// columns each: every head is normalised as RMSNorm does, with Weight [d], and rotated by RoPE. The columns behind the
+// first Cols are stored unchanged. The zero value changes nothing.
 type QKNormRoPE struct {
 	Cols   int
 	Weight Weight

@@ -43,7 +43,8 @@ func (s shelf) Table(t tensor.Tensor) (Weight, error) { return s.Weight(t) }
 
 func TestLoader(t *testing.T) {
 	f32 := func(name string, shape ...int) tensor.Tensor {
-		return tensor.Tensor{Name: name, DType: tensor.F32, Shape: shape, Data: make([]byte, 4*tensor.Elements(shape)), Scale: 1}
+		data := make([]byte, 4*tensor.Elements(shape))
+		return tensor.Tensor{Name: name, DType: tensor.F32, Shape: shape, Data: data, Scale: 1}
 	}
 	ints := f32("ints", 1)
 	ints.DType = tensor.I32

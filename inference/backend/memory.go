@@ -119,8 +119,8 @@ func sumOf(sizes []int64) (sum int64) {
 
 // Peak returns the most memory in bytes that the run takes at a time, on a device that gives it room bytes. It
 // simulates the run: a part that is not on the device is copied to it, and with it the parts that follow, as far as
-// they fit. If the part does not fit, the one that PartToEvict returns is removed. The lanes of a network are allocated when
-// the first part needs one. The result exceeds room if the run is impossible.
+// they fit. If the part does not fit, the one that PartToEvict returns is removed. The lanes of a network are allocated
+// when the first part needs one. The result exceeds room if the run is impossible.
 func (m Memory) Peak(room int64) int64 {
 	f := forecast{
 		m: m, room: room - m.Activations - m.Kept,
@@ -219,9 +219,9 @@ type PartUse struct {
 	Used int64
 }
 
-// PartToEvict returns the index of the part to remove, or −1 if parts is empty. It prefers parts of other networks, and of
-// these the largest, since a small one frees little memory. If there are none, it takes the part that was used last: a
-// network's parts are used in turn, so that this part is needed again last.
+// PartToEvict returns the index of the part to remove, or −1 if parts is empty. It prefers parts of other networks, and
+// of these the largest, since a small one frees little memory. If there are none, it takes the part that was used last:
+// a network's parts are used in turn, so that this part is needed again last.
 func PartToEvict(parts []PartUse) int {
 	best := -1
 	for i, p := range parts {

@@ -20,8 +20,8 @@ func DriverNames() (names []string) {
 	return names
 }
 
-// Driver returns NVIDIA's driver as $KLEINBILD_DRIVER wants it to be reached. The error says which names there are; whether
-// the machine has a driver shows when it is used.
+// Driver returns NVIDIA's driver as $KLEINBILD_DRIVER wants it to be reached. The error says which names there are;
+// whether the machine has a driver shows when it is used.
 func Driver() (cu.Driver, error) {
 	name := os.Getenv(DriverVariable)
 	for _, d := range drivers {

@@ -144,7 +144,8 @@ func contiguous(m backend.Matrix) bool { return m.Stride == m.Cols || m.Rows <= 
 
 // Upload copies src into dst through page-locked memory, and returns once src has been read.
 func (b *Backend) Upload(dst backend.Matrix, src []float32) {
-	mustHave(len(src) == dst.Rows*dst.Cols || b.rehearsal && src == nil, "Upload of %d values into [%d %d]", len(src), dst.Rows, dst.Cols)
+	mustHave(len(src) == dst.Rows*dst.Cols || b.rehearsal && src == nil,
+		"Upload of %d values into [%d %d]", len(src), dst.Rows, dst.Cols)
 	mustHave(!b.recording, "Upload inside a replay")
 	if !contiguous(dst) {
 		whole := b.Alloc(dst.Rows, dst.Cols, dst.DType)

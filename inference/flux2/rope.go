@@ -33,9 +33,9 @@ func positions(textLen int, image Grid, refs []Grid) []position {
 	return all
 }
 
-// rotations returns the cosines and sines of tokens at the given positions, each row-major [tokens, half the head]. Each
-// axis rotates its own range of a head's channels, in pairs of neighbours. Angles are float64, as in Flux2PosEmbed. Many
-// tokens share a coordinate, so each coordinate's cosines and sines are computed once and copied.
+// rotations returns the cosines and sines of tokens at the given positions, each row-major [tokens, half the head].
+// Each axis rotates its own range of a head's channels, in pairs of neighbours. Angles are float64, as in
+// Flux2PosEmbed. Many tokens share a coordinate, so each coordinate's cosines and sines are computed once and copied.
 func (c Config) rotations(tokens []position) (cos, sin []float32) {
 	half := c.HeadDim / 2
 	cos, sin = make([]float32, len(tokens)*half), make([]float32, len(tokens)*half)

@@ -97,8 +97,12 @@ func (e *Encoder) Encode(ctx context.Context, dst backend.Matrix, ids []int32, v
 			return err
 		}
 		b.RMSNorm(normed, x, l.inputNorm, eps)
-		b.Linear(q, normed, l.q, backend.Epilogue{QKNormRoPE: backend.QKNormRoPE{Cols: qDim, Weight: l.qNorm, Eps: eps, RoPE: rope}})
-		b.Linear(k, normed, l.k, backend.Epilogue{QKNormRoPE: backend.QKNormRoPE{Cols: kvDim, Weight: l.kNorm, Eps: eps, RoPE: rope}})
+		b.Linear(q, normed, l.q, backend.Epilogue{
+			QKNormRoPE: backend.QKNormRoPE{Cols: qDim, Weight: l.qNorm, Eps: eps, RoPE: rope},
+		})
+		b.Linear(k, normed, l.k, backend.Epilogue{
+			QKNormRoPE: backend.QKNormRoPE{Cols: kvDim, Weight: l.kNorm, Eps: eps, RoPE: rope},
+		})
 		b.Linear(v, normed, l.v, backend.Epilogue{})
 		b.Attention(attended, q, k, v, backend.AttentionParams{
 			Heads: cfg.Heads, KVHeads: cfg.KVHeads, Causal: true, Keys: valid,
@@ -135,9 +139,9 @@ func (e *Encoder) rope(s *backend.Scope, n int) backend.RoPE {
 	return backend.RoPE{Cos: s.Upload(n, half, cos), Sin: s.Upload(n, half, sin), Halves: true}
 }
 
-// rotations returns the cosines and sines of positions 0 … n−1, each row-major [n, half the head]. Frequencies and angles
-// are float32, as in the reference: for late positions (511) the rounding of an angle is large enough to be seen in the
-// results.
+// rotations returns the cosines and sines of positions 0 … n−1, each row-major [n, half the head]. Frequencies and
+// angles are float32, as in the reference: for late positions (511) the rounding of an angle is large enough to be seen
+// in the results.
 func (c Config) rotations(n int) (cos, sin []float32) {
 	half := c.HeadDim / 2
 	cos, sin = make([]float32, n*half), make([]float32, n*half)

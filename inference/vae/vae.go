@@ -167,8 +167,8 @@ func (v *VAE) Encode(ctx context.Context, dst backend.Matrix, pixels []float32, 
 }
 
 // Decode decodes tokens [(height/16)·(width/16), token channels] to a picture: row-major [height·width, 3]. Its values
-// are not clamped to [−1, 1]; in a rehearsal the result is nil. progress is called after the middle block and after each level. Errors are ctx's and the
-// backend's.
+// are not clamped to [−1, 1]; in a rehearsal the result is nil. progress is called after the middle block and after
+// each level. Errors are ctx's and the backend's.
 func (v *VAE) Decode(
 	ctx context.Context, tokens backend.Matrix, height, width int, progress func(level, total int),
 ) ([]float32, error) {

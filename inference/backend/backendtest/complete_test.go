@@ -10,7 +10,8 @@ import (
 	"kleinbild/inference/backend"
 )
 
-// TestSuiteIsComplete finds in the suite a call of every operation: of the methods whose first parameter is the destination.
+// TestSuiteIsComplete finds in the suite a call of every operation: of the methods whose first parameter is the
+// destination.
 func TestSuiteIsComplete(t *testing.T) {
 	files, err := filepath.Glob("*.go")
 	if err != nil {

@@ -48,8 +48,8 @@ func testLinear(h *harness) {
 	h.check("sliced weight", dst, product(x, values[16*24:27*24], 11))
 }
 
-// testQKNormRoPE has columns behind the heads. Rows marked as aligned use whole matrices, which fast kernels take; the others
-// use views, which fast kernels refuse.
+// testQKNormRoPE has columns behind the heads. Rows marked as aligned use whole matrices, which fast kernels take; the
+// others use views, which fast kernels refuse.
 func testQKNormRoPE(h *harness) {
 	const eps = 1e-6
 	for _, s := range []struct {
@@ -95,7 +95,8 @@ func testQKNormRoPE(h *harness) {
 			dst, source = h.whole(s.rows, cols+s.others), h.whole(s.rows, s.k)
 			h.b.Upload(source.Matrix, flatten(x))
 		}
-		h.b.Linear(dst.Matrix, source.Matrix, w, backend.Epilogue{QKNormRoPE: backend.QKNormRoPE{Cols: cols, Weight: gain, Eps: eps, RoPE: rope}})
+		heads := backend.QKNormRoPE{Cols: cols, Weight: gain, Eps: eps, RoPE: rope}
+		h.b.Linear(dst.Matrix, source.Matrix, w, backend.Epilogue{QKNormRoPE: heads})
 		// Where a backend runs QKNormRoPE after the product, the product is rounded before it.
 		h.checkWithin(fmt.Sprintf("%+v", s), dst, want, 2*h.tolerance())
 	}

@@ -247,8 +247,9 @@ func TestShardsShareTheLimit(t *testing.T) {
 	}
 	index := filepath.Join(dir, "x.safetensors.index.json")
 	for text, want := range map[string]string{
-		`{"weight_map":{"a":"0.safetensors","b":"1.safetensors"}}`:                     "",
-		`{"weight_map":{"a":"0.safetensors","b":"1.safetensors","c":"2.safetensors"}}`: "2.safetensors: header of 3145804 bytes, want at most",
+		`{"weight_map":{"a":"0.safetensors","b":"1.safetensors"}}`: "",
+		`{"weight_map":{"a":"0.safetensors","b":"1.safetensors","c":"2.safetensors"}}`: "" +
+			"2.safetensors: header of 3145804 bytes, want at most",
 	} {
 		if err := os.WriteFile(index, []byte(text), 0o644); err != nil {
 			t.Fatal(err)

@@ -46,17 +46,20 @@ again: // a label
 		t.Errorf("module %+v", m)
 	case len(m.Variables) != 2 || m.Variables[0].Size() != 6 || m.Variables[1].Init[0].Offset != 4:
 		t.Errorf("variables %+v", m.Variables)
-	case k.Params[0].Align != 8 || k.Params[1].Align != 64 || k.Params[1].Size() != 128 || k.MaxThreads != [3]int{64, 2, 1} || k.MinBlocks != 3:
+	case k.Params[0].Align != 8 || k.Params[1].Align != 64 || k.Params[1].Size() != 128 ||
+		k.MaxThreads != [3]int{64, 2, 1} || k.MinBlocks != 3:
 		t.Errorf("kernel %+v", k)
 	case len(in) != 6 || len(k.Registers) != 10:
 		t.Errorf("%d instructions, %d registers", len(in), len(k.Registers))
-	case in[0].Guard != 1 || !in[0].GuardNot || in[0].Operands[1].Offset != 8 || in[0].Operands[1].List[0].Variable.Name != "tile":
+	case in[0].Guard != 1 || !in[0].GuardNot || in[0].Operands[1].Offset != 8 ||
+		in[0].Operands[1].List[0].Variable.Name != "tile":
 		t.Errorf("%+v", in[0])
 	case in[0].Source != Position{1, 7, "dir/k.cu:70"} || in[3].Source != in[0].Source || in[0].Line != 17:
 		t.Errorf("position %+v, %+v, line %d", in[0].Source, in[3].Source, in[0].Line)
 	case in[1].Operands[0].Register != 9 || in[2].Operands[0].Target != 1:
 		t.Errorf("inner scope: %+v, %+v", in[1], in[2])
-	case in[3].Operands[2].Value != 1<<64-1 || in[3].Operands[4].Float != 32 || in[3].Operands[0].Kind != PairOperand || in[3].Operands[0].List[0].Register != 4:
+	case in[3].Operands[2].Value != 1<<64-1 || in[3].Operands[4].Float != 32 ||
+		in[3].Operands[0].Kind != PairOperand || in[3].Operands[0].List[0].Register != 4:
 		t.Errorf("%+v", in[3])
 	case in[4].Operands[0].Target != 0 || in[4].Text != "@%p1 bra again":
 		t.Errorf("%+v", in[4])
