@@ -1,7 +1,8 @@
-"""What people say about scenes: descriptions, edits of one picture, compositions of several; and what the words mean.
+"""Captions of scenes, edits of one picture and compositions of several pictures, and the meaning of these captions.
 
-What a caption leaves out is settled by rule, so that it has one meaning: no colour is the kind's usual one, no size is large, no
-background is a meadow by day in clear weather, things without a place go to the middle, or from left to right in the order of the words.
+Rules fix what a caption leaves out, so that every caption has one meaning. A thing without a colour has the usual
+colour of its kind, and one without a size is large. A scene without a background is a meadow by day in clear weather.
+Things without a place stand in the middle, or from left to right in the order in which they are named.
 """
 
 import dataclasses
@@ -11,66 +12,87 @@ import world
 from world import BACKGROUNDS, COLOURS, COLUMNS, GROUND, KINDS, SIZES, SKY, USUAL, WEATHERS, Scene, Thing
 
 NOUNS = {
-    "house": ["house", "house", "house", "cottage", "home", "hut"], "tree": ["tree"], "flower": ["flower", "flower", "blossom", "bloom"],
-    "car": ["car", "car", "car", "automobile", "auto"], "boat": ["boat", "boat", "ship", "sailboat", "sailing boat"], "fish": ["fish"],
-    "cat": ["cat", "cat", "cat", "kitten", "kitty"], "mushroom": ["mushroom", "mushroom", "toadstool"], "ball": ["ball", "ball", "beach ball"],
+    "house": ["house", "house", "house", "cottage", "home", "hut"], "tree": ["tree"],
+    "flower": ["flower", "flower", "blossom", "bloom"],
+    "car": ["car", "car", "car", "automobile", "auto"], "boat": ["boat", "boat", "ship", "sailboat", "sailing boat"],
+    "fish": ["fish"],
+    "cat": ["cat", "cat", "cat", "kitten", "kitty"], "mushroom": ["mushroom", "mushroom", "toadstool"],
+    "ball": ["ball", "ball", "beach ball"],
     "sun": ["sun"], "moon": ["moon", "moon", "crescent moon", "crescent"], "star": ["star"], "cloud": ["cloud"],
     "balloon": ["balloon", "balloon", "air balloon"], "bird": ["bird"], "heart": ["heart", "heart", "love heart"],
 }  # fmt: skip
 COLOUR_WORDS = {
-    "red": ["red", "red", "red", "scarlet", "crimson"], "orange": ["orange"], "yellow": ["yellow", "yellow", "golden", "gold"],
+    "red": ["red", "red", "red", "scarlet", "crimson"], "orange": ["orange"],
+    "yellow": ["yellow", "yellow", "golden", "gold"],
     "green": ["green", "green", "emerald"], "blue": ["blue", "blue", "azure"], "purple": ["purple", "purple", "violet"],
-    "pink": ["pink", "pink", "rosy"], "white": ["white", "white", "snow-white"], "black": ["black", "black", "jet black"],
+    "pink": ["pink", "pink", "rosy"], "white": ["white", "white", "snow-white"],
+    "black": ["black", "black", "jet black"],
     "brown": ["brown", "brown", "chestnut"],
 }  # fmt: skip
 SIZE_WORDS = {"small": ["small", "little", "tiny", "small"], "large": ["large", "big", "huge", "giant"]}
 COUNT_WORDS = {2: ["two", "two", "2", "a pair of"], 3: ["three", "three", "3"]}
 PLACES = {
-    "meadow": ["in a meadow", "in a field", "on the grass", "in a green field", "on a meadow", "in the countryside", "on a lawn"],
+    "meadow": ["in a meadow", "in a field", "on the grass", "in a green field", "on a meadow", "in the countryside",
+        "on a lawn"],
     "sea": ["at sea", "by the sea", "on the water", "in the ocean", "at the seaside", "on the sea", "on a lake"],
     "snow": ["in the snow", "on the snow", "in winter", "in a snowy field", "on snow", "in a snowy landscape"],
     "desert": ["in the desert", "on the sand", "in a desert", "among sand dunes", "on sand"],
-    "mountains": ["in the mountains", "in front of mountains", "with mountains behind", "among mountains", "before the mountains", "in the Alps"],
-    "city": ["in the city", "in a town", "in a city", "in front of a skyline", "downtown", "on a city street", "in the street"],
+    "mountains": ["in the mountains", "in front of mountains", "with mountains behind", "among mountains",
+        "before the mountains", "in the Alps"],
+    "city": ["in the city", "in a town", "in a city", "in front of a skyline", "downtown", "on a city street",
+        "in the street"],
 }  # fmt: skip
 PLACE_NOUNS = {
     "meadow": ["a meadow", "a green field", "grass", "meadow"], "sea": ["the sea", "the ocean", "water", "sea"],
-    "snow": ["snow", "a snowy field", "a winter landscape"], "desert": ["a desert", "the desert", "sand dunes", "desert"],
+    "snow": ["snow", "a snowy field", "a winter landscape"],
+    "desert": ["a desert", "the desert", "sand dunes", "desert"],
     "mountains": ["mountains", "the mountains"], "city": ["a city", "the city", "a town", "a skyline", "city"],
 }  # fmt: skip
-NIGHT = ["at night", "at night", "by night", "in the dark", "after dark", "at midnight", "under the night sky", "during the night"]
+NIGHT = ["at night", "at night", "by night", "in the dark", "after dark", "at midnight", "under the night sky",
+    "during the night"]
 DAY = ["by day", "in daylight", "during the day", "at noon", "in the daytime"]
 FALLING = {
-    "rain": ["in the rain", "in the rain", "while it rains", "in rainy weather", "when it is raining", "in pouring rain"],
-    "snowfall": ["in falling snow", "while it snows", "when it is snowing", "with snow falling", "in a snowstorm", "during snowfall"],
+    "rain": ["in the rain", "in the rain", "while it rains", "in rainy weather", "when it is raining",
+        "in pouring rain"],
+    "snowfall": ["in falling snow", "while it snows", "when it is snowing", "with snow falling", "in a snowstorm",
+        "during snowfall"],
 }  # fmt: skip
-BARE_PLACE = {"meadow": "meadow", "sea": "sea", "snow": "snow", "desert": "desert", "mountains": "mountains", "city": "city"}
+BARE_PLACE = {"meadow": "meadow", "sea": "sea", "snow": "snow", "desert": "desert", "mountains": "mountains",
+    "city": "city"}
 BARE_FALLING = {"rain": ["rain", "rainy", "raining"], "snowfall": ["snowfall", "snowing"]}
 LEADS = [
-    "a picture of", "a drawing of", "an illustration of", "draw", "show me", "please draw", "paint", "I want", "image of", "a simple drawing of",
+    "a picture of", "a drawing of", "an illustration of", "draw", "show me", "please draw", "paint", "I want",
+    "image of", "a simple drawing of",
     "can you draw", "make a picture with", "picture:", "a painting of", "there is", "a scene with", "give me", "create",
 ]  # fmt: skip
-FILLERS = ["cute", "nice", "lovely", "pretty", "beautiful", "single", "simple", "bright", "cheerful", "lonely", "funny", "old", "new", "fine", "charming"]
-STYLES = ["flat style", "simple shapes", "cartoon", "illustration", "minimal", "for kids", "children's book style", "vector art", "clean colours", "high quality"]
+FILLERS = ["cute", "nice", "lovely", "pretty", "beautiful", "single", "simple", "bright", "cheerful", "lonely", "funny",
+    "old", "new", "fine", "charming"]
+STYLES = ["flat style", "simple shapes", "cartoon", "illustration", "minimal", "for kids", "children's book style",
+    "vector art", "clean colours", "high quality"]
 _SIDE = {
     "left": ["on the left", "on the left", "on the left side", "to the left", "at the left", "on the left-hand side"],
     "centre": ["in the middle", "in the middle", "in the centre", "in the center", "at the center"],
-    "right": ["on the right", "on the right", "on the right side", "to the right", "at the right", "on the right-hand side"],
+    "right": ["on the right", "on the right", "on the right side", "to the right", "at the right",
+        "on the right-hand side"],
 }  # fmt: skip
 _HIGH = {
-    "left": ["at the top left", "in the upper left", "in the top left corner", "in the sky on the left", "on the upper left"],
+    "left": ["at the top left", "in the upper left", "in the top left corner", "in the sky on the left",
+        "on the upper left"],
     "centre": ["at the top", "in the sky", "at the top center", "high in the middle"],
-    "right": ["at the top right", "in the upper right", "in the top right corner", "in the sky on the right", "on the upper right"],
+    "right": ["at the top right", "in the upper right", "in the top right corner", "in the sky on the right",
+        "on the upper right"],
 }  # fmt: skip
 _LOW = {
-    "left": ["at the bottom left", "in the lower left", "on the ground on the left"], "centre": ["at the bottom", "on the ground"],
+    "left": ["at the bottom left", "in the lower left", "on the ground on the left"],
+    "centre": ["at the bottom", "on the ground"],
     "right": ["at the bottom right", "in the lower right", "on the ground on the right"],
 }  # fmt: skip
 
 
 @dataclasses.dataclass
 class Group:
-    """Things that are named together: one, or two or three alike. source is the picture (1 …) that it comes from, 0 for none."""
+    """Things that are named together: one thing, or two or three equal ones. source is the number of the picture, from
+    1 on, from which they come, or 0."""
 
     things: list
     source: int = 0
@@ -81,13 +103,16 @@ class Group:
 
 
 def held_out(scene):
-    """True for a tenth of all combinations of background, time, kinds, colours and columns: no training sees them."""
-    key = "|".join([scene.background, str(scene.night)] + sorted(f"{t.kind},{t.colour},{t.column}" for t in scene.things))
+    """Returns True for a tenth of all combinations of background, time, kinds, colours and columns. Training never uses
+    them."""
+    key = "|".join([scene.background, str(scene.night)]
+        + sorted(f"{t.kind},{t.colour},{t.column}" for t in scene.things))
     return hashlib.md5(key.encode()).digest()[0] < 26
 
 
 def sample(rng):
-    """A scene to describe: as world.random_scene, with counted things in a quarter, plain settings and usual colours as often as people name them."""
+    """Returns a scene to describe: like world.random_scene, but a quarter have counted things, and plain settings and
+    usual colours are as frequent as in what people write."""
     if rng.random() < 0.25:
         scene = world.random_backdrop(rng)
         kind, count = rng.choice(KINDS), rng.choice([2, 2, 3])
@@ -118,7 +143,7 @@ def sample(rng):
 
 
 def arrange(things, rng):
-    """Puts things where the rules put them when no place is said."""
+    """Moves things to the columns in which the rules put them if no place is named."""
     for row in ("ground", "sky"):
         own = [t for t in things if t.row == row]
         for t, column in zip(own, _unsaid(len(own))):
@@ -132,7 +157,8 @@ def _unsaid(many):
 def groups_of(scene):
     groups = []
     for t in sorted(scene.things, key=lambda t: t.slot):
-        same = next((g for g in groups if (g.first.kind, g.first.colour, g.first.size) == (t.kind, t.colour, t.size)), None)
+        alike = [g for g in groups if (g.first.kind, g.first.colour, g.first.size) == (t.kind, t.colour, t.size)]
+        same = alike[0] if alike else None
         if same:
             same.things.append(t)
         else:
@@ -141,7 +167,7 @@ def groups_of(scene):
 
 
 def _settled(groups):
-    """True if the things stand where the rules put them when no place is said, named in this order."""
+    """Returns whether the things, named in this order, stand where the rules put them if no place is named."""
     for row in ("ground", "sky"):
         columns = [t.column for g in groups for t in g.things if t.row == row]
         if columns != _unsaid(len(columns)):
@@ -158,21 +184,24 @@ def article(words):
     return ("an " if words[0] in "aeiou" else "a ") + words
 
 
-# A noun phrase ends in a mark when captions are made for the text encoder's training: one private character that says what it names.
+# In captions for the training of the text encoder, every noun phrase ends in a mark: a character of the private use
+# area that encodes what the phrase names.
 
 MARKED = [("kind", len(KINDS)), ("colour", len(COLOURS) + 1), ("size", len(SIZES)), ("source", 5), ("count", 3)]
 
 
 def _mark(group):
     code, t = 0, group.first
-    values = [KINDS.index(t.kind), len(COLOURS) if group.source else COLOURS.index(t.colour), SIZES.index(t.size), group.source, len(group.things) - 1]
+    values = [KINDS.index(t.kind), len(COLOURS) if group.source else COLOURS.index(t.colour), SIZES.index(t.size),
+        group.source, len(group.things) - 1]
     for (_, many), value in zip(MARKED, values):
         code = code * many + value
     return chr(0xE000 + code)
 
 
 def read_marks(text):
-    """Returns the text without its marks, and of each mark how many characters come before it and the classes of MARKED."""
+    """Returns the text without its marks, and for each mark the number of characters before it and its classes, see
+    MARKED."""
     plain, marks = [], []
     for c in text:
         if not 0xE000 <= ord(c) <= 0xF8FF:
@@ -188,11 +217,12 @@ def read_marks(text):
 
 def picture_name(number, rng):
     ordinal = ["first", "second", "third", "fourth"][number - 1]
-    return rng.choice([f"image {number}", f"image {number}", f"picture {number}", f"the {ordinal} image", f"the {ordinal} picture", f"photo {number}", f"img {number}"])
+    return rng.choice([f"image {number}", f"image {number}", f"picture {number}", f"the {ordinal} image",
+        f"the {ordinal} picture", f"photo {number}", f"img {number}"])
 
 
 def name(group, rng, bare=False):
-    """The noun phrase of a group, marked: `two small red cats`, `the boat of image 1`."""
+    """Returns the noun phrase of a group with its mark: `two small red cats`, `the boat of image 1`."""
     text = _phrase(group, rng, bare)
     return text[:-1] + _mark(group) + "," if text[-1] == "," else text + _mark(group)
 
@@ -202,7 +232,8 @@ def _phrase(group, rng, bare):
     word = noun(t.kind, many, rng)
     if group.source:
         size = rng.choice(SIZE_WORDS["small"]) + " " if t.size == "small" else ""
-        return f"{'' if bare else 'the '}{size}{word} {rng.choice(['of', 'from', 'of', 'in'])} {picture_name(group.source, rng)}"
+        of = rng.choice(["of", "from", "of", "in"])
+        return f"{'' if bare else 'the '}{size}{word} {of} {picture_name(group.source, rng)}"
     before, after = [], ""
     if t.size == "small" or rng.random() < 0.25:
         before.append(rng.choice(SIZE_WORDS[t.size]))
@@ -213,7 +244,8 @@ def _phrase(group, rng, bare):
         if how < 0.84 or many > 1:
             before.append(colour)
         elif how < 0.94:
-            after = rng.choice([f" that is {colour}", f" painted {colour}", f" in {colour}", f" which is {colour}", f", {colour},"])
+            after = rng.choice([f" that is {colour}", f" painted {colour}", f" in {colour}", f" which is {colour}",
+                f", {colour},"])
         else:
             before.append(colour + rng.choice(["-coloured", "-colored", " coloured"]))
     words = " ".join(before + [word]) + after
@@ -234,7 +266,7 @@ def where(thing, rng):
 
 
 def _relation(groups, rng, say):
-    """`A left of B` and the like for two groups of one thing each, or None where none holds."""
+    """Returns a phrase such as `A left of B` for two groups, or None if there is none that describes them."""
     a, b = groups
     if len(a.things) + len(b.things) > 2:
         if a.first.row == b.first.row:
@@ -242,10 +274,12 @@ def _relation(groups, rng, say):
         low, high = (a, b) if a.first.row == "ground" else (b, a)
         if not _settled([low, high]):
             return None
-        return rng.choice([f"{say(low)} {rng.choice(['under', 'below', 'beneath', 'underneath'])} {say(high)}", f"{say(high)} {rng.choice(['above', 'over'])} {say(low)}"])
+        return rng.choice([f"{say(low)} {rng.choice(['under', 'below', 'beneath', 'underneath'])} {say(high)}",
+            f"{say(high)} {rng.choice(['above', 'over'])} {say(low)}"])
     if a.first.column == b.first.column:
         low, high = (a, b) if a.first.row == "ground" else (b, a)
-        text = rng.choice([f"{say(low)} {rng.choice(['under', 'below', 'beneath', 'underneath'])} {say(high)}", f"{say(high)} {rng.choice(['above', 'over', 'right above', 'on top of'])} {say(low)}"])
+        text = rng.choice([f"{say(low)} {rng.choice(['under', 'below', 'beneath', 'underneath'])} {say(high)}",
+            f"{say(high)} {rng.choice(['above', 'over', 'right above', 'on top of'])} {say(low)}"])
         side = a.first.column
         return text if side == "centre" and rng.random() < 0.8 else f"{text} {rng.choice(_SIDE[side])}"
     if {a.first.column, b.first.column} != {"left", "right"}:
@@ -253,14 +287,16 @@ def _relation(groups, rng, say):
     left, right = (a, b) if a.first.column == "left" else (b, a)
     how = rng.random()
     if how < 0.4:
-        return f"{say(left)} {rng.choice(['beside', 'next to', 'near', 'by', 'next to', 'standing beside'])} {say(right)}"
+        first = say(left)
+        beside = rng.choice(["beside", "next to", "near", "by", "next to", "standing beside"])
+        return f"{first} {beside} {say(right)}"
     if how < 0.7:
         return f"{say(left)} {rng.choice(['to the left of', 'left of', 'on the left of'])} {say(right)}"
     return f"{say(right)} {rng.choice(['to the right of', 'right of', 'on the right of'])} {say(left)}"
 
 
 def _things(groups, rng, bare):
-    """The part of a caption that names the things."""
+    """Returns the part of a caption that names the things."""
     say = lambda g: name(g, rng, bare)
     if len(groups) == 2 and rng.random() < 0.6:
         if text := _relation(groups, rng, say):
@@ -281,7 +317,9 @@ def _things(groups, rng, bare):
             alone = sum(t.row == g.first.row for o in groups for t in o.things) == len(g.things)
             columns = [t.column for t in g.things]
             if len(g.things) > 1:
-                both = {("left", "right"): " on the left and right", ("left", "centre"): rng.choice([" on the left", " on the left and in the middle"]), ("centre", "right"): rng.choice([" on the right", " in the middle and on the right"])}
+                both = {("left", "right"): " on the left and right",
+                    ("left", "centre"): rng.choice([" on the left", " on the left and in the middle"]),
+                    ("centre", "right"): rng.choice([" on the right", " in the middle and on the right"])}
                 parts.append(say(g) + ("" if alone and columns == _unsaid(len(columns)) else both[tuple(columns)]))
             elif alone and columns == ["centre"] and rng.random() < 0.5:
                 parts.append(say(g))
@@ -304,19 +342,21 @@ def _things(groups, rng, bare):
 def _setting(scene, rng, bare):
     parts = []
     if scene.background != "meadow" or rng.random() < 0.35:
-        parts.append(BARE_PLACE[scene.background] if bare and rng.random() < 0.6 else rng.choice(PLACES[scene.background]))
+        parts.append(BARE_PLACE[scene.background] if bare and rng.random() < 0.6
+            else rng.choice(PLACES[scene.background]))
     if scene.night:
         parts.append("night" if bare and rng.random() < 0.6 else rng.choice(NIGHT))
     elif rng.random() < 0.06:
         parts.append(rng.choice(DAY))
     if scene.weather != "clear":
-        parts.append(rng.choice(BARE_FALLING[scene.weather]) if bare and rng.random() < 0.6 else rng.choice(FALLING[scene.weather]))
+        parts.append(rng.choice(BARE_FALLING[scene.weather]) if bare and rng.random() < 0.6
+            else rng.choice(FALLING[scene.weather]))
     rng.shuffle(parts)
     return parts
 
 
 def dress(text, rng):
-    """Spelling as it comes: a capital and a full stop, all capitals, title case, nothing."""
+    """Varies the spelling as people do: a capital and a full stop, all capitals, title case, or nothing."""
     how = rng.random()
     text = text.replace(",,", ",").replace(", ;", ";").strip()
     if how < 0.42:
@@ -333,7 +373,7 @@ def dress(text, rng):
 
 
 def describe(scene, rng, groups=None, setting=None):
-    """A caption of a scene."""
+    """Returns a caption of a scene."""
     return read_marks(describe_marked(scene, rng, groups, setting))[0]
 
 
@@ -355,7 +395,8 @@ def describe_marked(scene, rng, groups=None, setting=None):
     elif how < 0.9 and len(parts) > 1:
         text = f"{parts[0]}, {text}, {' '.join(parts[1:])}"
     else:
-        text = f"{text}. " + ". ".join(rng.choice(["It is ", "The scene is ", "", "All of it "]) + p if not p.startswith("with") else p for p in parts)
+        text = f"{text}. " + ". ".join(rng.choice(["It is ", "The scene is ", "", "All of it "]) + p
+            if not p.startswith("with") else p for p in parts)
     if not bare and not parts[:0] and rng.random() < 0.22:
         lead = rng.choice(LEADS)
         text = lead + " " + text
@@ -371,11 +412,12 @@ OPERATIONS = ["none", "recolour", "remove", "add", "replace", "resize", "night",
 
 @dataclasses.dataclass
 class Meaning:
-    """What a caption asks for: the answers that the text encoder is trained to give. Index 0 is "nothing said" throughout."""
+    """What a caption asks for, as the answers that the text encoder is trained to give. In every answer, class 0 means
+    "not mentioned"."""
 
     scene: Scene = None
     groups: list = None
-    background: str = None  # None: taken from a reference
+    background: str = None  # None if it is taken from a reference
     background_source: int = 0
     night: object = None
     weather: str = None
@@ -397,9 +439,10 @@ def free_column(scene, row):
 
 
 def edit(rng, held=False, shares=(26, 14, 18, 10, 6, 7, 5, 6, 8)):
-    """Returns (scene before, scene after, [three captions], meaning); the scene after is one that is held out, or not.
+    """Returns the scene before the edit, the scene after it, three captions and their meaning.
 
-    shares: how often each operation is asked for, as OPERATIONS[1:].
+    held selects whether held_out is true for the scene after the edit. shares are the relative frequencies of
+    OPERATIONS[1:].
     """
     while True:
         before = world.random_scene(rng, rng.choices([1, 2, 3], [30, 45, 25])[0])
@@ -419,18 +462,21 @@ def edit(rng, held=False, shares=(26, 14, 18, 10, 6, 7, 5, 6, 8)):
             after.things.remove(t)
         elif op == "add":
             m.kind = rng.choice([k for k in KINDS if k not in [o.kind for o in after.things]])
-            new = Thing(m.kind, rng.choice(COLOURS) if rng.random() < 0.6 else USUAL[m.kind], "large" if rng.random() < 0.8 else "small", "centre")
+            new = Thing(m.kind, rng.choice(COLOURS) if rng.random() < 0.6 else USUAL[m.kind],
+                "large" if rng.random() < 0.8 else "small", "centre")
             if sum(o.row == new.row for o in after.things) >= 2:
                 continue
             new.column = free_column(after, new.row)
             if rng.random() < 0.6:
-                m.column = new.column = rng.choice([c for c in COLUMNS if c not in [o.column for o in after.things if o.row == new.row]])
+                m.column = new.column = rng.choice(
+                    [c for c in COLUMNS if c not in [o.column for o in after.things if o.row == new.row]])
             m.colour, m.size = new.colour, new.size
             new.dx, new.dy = t.dx, t.dy
             after.things.append(new)
         elif op == "replace":
             m.target = t.kind
-            m.kind = rng.choice([k for k in (GROUND if t.row == "ground" else SKY) if k not in [o.kind for o in after.things]])
+            m.kind = rng.choice([k for k in (GROUND if t.row == "ground" else SKY)
+                if k not in [o.kind for o in after.things]])
             m.colour = rng.choice(COLOURS) if rng.random() < 0.6 else USUAL[m.kind]
             t.kind, t.colour = m.kind, m.colour
         elif op == "resize":
@@ -458,29 +504,53 @@ def edit_caption(m, before, rng):
     the = pick(["the ", "the ", "the ", ""]) + target
     if op == "recolour":
         c = pick(COLOUR_WORDS[m.colour])
-        text = pick([f"make {the} {c}", f"make {the} {c}", f"paint {the} {c}", f"change {the} to {c}", f"turn {the} {c}", f"{the} should be {c}", f"change the {pick(['colour', 'color'])} of {the} to {c}", f"{pick(['recolour', 'recolor', 'colour', 'color'])} {the} {c}", f"I want {the} to be {c}", f"{the} in {c}"])
+        text = pick([f"make {the} {c}", f"make {the} {c}", f"paint {the} {c}", f"change {the} to {c}",
+            f"turn {the} {c}", f"{the} should be {c}", f"change the {pick(['colour', 'color'])} of {the} to {c}",
+            f"{pick(['recolour', 'recolor', 'colour', 'color'])} {the} {c}", f"I want {the} to be {c}",
+            f"{the} in {c}"])
     elif op == "remove":
-        text = pick([f"{pick(['remove', 'remove', 'delete', 'erase', 'take away', 'get rid of', 'take out'])} {the}", f"without {the}", f"no {target}", f"the same picture without {the}"])
+        text = pick([f"{pick(['remove', 'remove', 'delete', 'erase', 'take away', 'get rid of', 'take out'])} {the}",
+            f"without {the}", f"no {target}", f"the same picture without {the}"])
     elif op == "add":
-        words = ([pick(SIZE_WORDS[m.size])] if m.size == "small" or rng.random() < 0.12 else []) + ([pick(COLOUR_WORDS[m.colour])] if m.colour != USUAL[m.kind] or rng.random() < 0.4 else []) + [noun(m.kind, 1, rng)]
+        words = [pick(SIZE_WORDS[m.size])] if m.size == "small" or rng.random() < 0.12 else []
+        words += [pick(COLOUR_WORDS[m.colour])] if m.colour != USUAL[m.kind] or rng.random() < 0.4 else []
+        words.append(noun(m.kind, 1, rng))
         what = article(" ".join(words))
         place = " " + where(Thing(m.kind, "red", "large", m.column), rng) if m.column else ""
-        text = pick([f"add {what}{place}", f"add {what}{place}", f"put {what}{place or ' in'}", f"place {what}{place or ' in the picture'}", f"with {what}{place}", f"{what}{place} too", f"draw {what}{place} as well", f"insert {what}{place}"])
+        text = pick([f"add {what}{place}", f"add {what}{place}", f"put {what}{place or ' in'}",
+            f"place {what}{place or ' in the picture'}", f"with {what}{place}", f"{what}{place} too",
+            f"draw {what}{place} as well", f"insert {what}{place}"])
     elif op == "replace":
-        what = article(" ".join(([pick(COLOUR_WORDS[m.colour])] if m.colour != USUAL[m.kind] or rng.random() < 0.4 else []) + [noun(m.kind, 1, rng)]))
-        text = pick([f"replace {the} with {what}", f"replace {the} by {what}", f"swap {the} for {what}", f"turn {the} into {what}", f"change {the} into {what}", f"{what} instead of {the}"])
+        words = [pick(COLOUR_WORDS[m.colour])] if m.colour != USUAL[m.kind] or rng.random() < 0.4 else []
+        what = article(" ".join(words + [noun(m.kind, 1, rng)]))
+        text = pick([f"replace {the} with {what}", f"replace {the} by {what}", f"swap {the} for {what}",
+            f"turn {the} into {what}", f"change {the} into {what}", f"{what} instead of {the}"])
     elif op == "resize":
-        word = pick(["smaller", "small", "tiny", "little"] if m.size == "small" else ["bigger", "larger", "big", "large", "huge"])
-        text = pick([f"make {the} {word}", f"{the} should be {word}", f"{pick(['shrink', 'reduce'] if m.size == 'small' else ['enlarge', 'grow'])} {the}", f"change {the} to {word}"])
+        word = pick(["smaller", "small", "tiny", "little"] if m.size == "small"
+            else ["bigger", "larger", "big", "large", "huge"])
+        text = pick([f"make {the} {word}", f"{the} should be {word}",
+            f"{pick(['shrink', 'reduce'] if m.size == 'small' else ['enlarge', 'grow'])} {the}",
+            f"change {the} to {word}"])
     elif op == "night":
-        text = pick(["at night", "make it night", "by night", "turn day into night", "change it to night", "the same at night", "in the dark", "make it dark", "night time", "night scene"])
+        text = pick(["at night", "make it night", "by night", "turn day into night", "change it to night",
+            "the same at night", "in the dark", "make it dark", "night time", "night scene"])
     elif op == "day":
-        text = pick(["by day", "make it day", "in daylight", "turn night into day", "change it to day", "the same by day", "during the day", "make it bright", "day time", "daylight scene"])
+        text = pick(["by day", "make it day", "in daylight", "turn night into day", "change it to day",
+            "the same by day", "during the day", "make it bright", "day time", "daylight scene"])
     elif op == "weather":
-        text = pick({"rain": ["make it rain", "add rain", "let it rain", "in the rain", "rainy weather", "it should rain"], "snowfall": ["make it snow", "let it snow", "add falling snow", "in falling snow", "it should snow", "add snowfall"], "clear": ["clear weather", "make the weather clear", "stop the rain" if before.weather == "rain" else "stop the snowfall", "no rain" if before.weather == "rain" else "no falling snow", "clear sky"]}[m.weather])
+        rain = before.weather == "rain"
+        text = pick({
+            "rain": ["make it rain", "add rain", "let it rain", "in the rain", "rainy weather", "it should rain"],
+            "snowfall": ["make it snow", "let it snow", "add falling snow", "in falling snow", "it should snow",
+                "add snowfall"],
+            "clear": ["clear weather", "make the weather clear", "stop the rain" if rain else "stop the snowfall",
+                "no rain" if rain else "no falling snow", "clear sky"],
+        }[m.weather])
     else:
         place, where_ = pick(PLACE_NOUNS[m.background]), pick(PLACES[m.background])
-        text = pick([f"change the background to {place}", f"set the background to {place}", f"put it {where_}", f"move it {where_}", f"background: {place}", f"replace the background with {place}", f"make the background {place}", f"the same {where_}", where_])
+        text = pick([f"change the background to {place}", f"set the background to {place}", f"put it {where_}",
+            f"move it {where_}", f"background: {place}", f"replace the background with {place}",
+            f"make the background {place}", f"the same {where_}", where_])
     if rng.random() < 0.2:
         text = pick(["please ", "now ", "can you ", "just "]) + text
     if rng.random() < 0.08:
@@ -489,7 +559,8 @@ def edit_caption(m, before, rng):
 
 
 def compose(rng, held=False, marked=False):
-    """Returns ([reference scenes, two to four], scene, [three captions], meaning); the scene is one that is held out, or not."""
+    """Returns two to four reference scenes, the composed scene, three captions and their meaning. held selects whether
+    held_out is true for the composed scene."""
     while True:
         many = rng.choices([2, 3, 4], [65, 23, 12])[0]
         from_picture = rng.random() < (0.5 if many < 4 else 1)
@@ -514,7 +585,8 @@ def compose(rng, held=False, marked=False):
             reference.things = [dataclasses.replace(t, column=column, size="large" if rng.random() < 0.75 else "small")]
             if rng.random() < 0.3:
                 reference.things[0].column = "left" if column == "centre" else column
-                other = world.random_thing(rng, rng.choice([k for k in KINDS if k != t.kind]), "right" if reference.things[0].column == "left" else "left")
+                other = world.random_thing(rng, rng.choice([k for k in KINDS if k != t.kind]),
+                    "right" if reference.things[0].column == "left" else "left")
                 reference.things.append(other)
             references[number - 1] = world.jitter(reference, rng)
         groups = [Group([t], number) for t, number in zip(scene.things, numbers)]
@@ -532,22 +604,26 @@ def compose(rng, held=False, marked=False):
             setting = None
             if from_picture:
                 which = picture_name(m.background_source, rng)
-                setting = [rng.choice([f"on the background of {which}", f"on the background of {which}", f"in front of the background of {which}", f"in the landscape of {which}", f"with the background of {which}", f"in the scene of {which}", f"in the setting of {which}"])]
-            said.append(describe_marked(scene, rng, groups, setting) if marked else describe(scene, rng, groups, setting))
+                setting = [rng.choice([f"on the background of {which}", f"on the background of {which}",
+                    f"in front of the background of {which}", f"in the landscape of {which}",
+                    f"with the background of {which}", f"in the scene of {which}", f"in the setting of {which}"])]
+            said.append(describe_marked(scene, rng, groups, setting) if marked
+                else describe(scene, rng, groups, setting))
         return references, scene, said, m
 
 
-# The answers as class numbers, for the text encoder's training.
+# The answers as class numbers, for the training of the text encoder.
 
 HEADS = (
     [("kind", len(KINDS) + 1)] * 6 + [("colour", len(COLOURS) + 2)] * 6 + [("size", 3)] * 6 + [("source", 5)] * 6
     + [("background", len(BACKGROUNDS) + 1), ("background_source", 5), ("night", 3), ("weather", len(WEATHERS) + 1)]
-    + [("operation", len(OPERATIONS)), ("target", len(KINDS) + 1), ("new_kind", len(KINDS) + 1), ("new_colour", len(COLOURS) + 1), ("new_size", 3), ("new_column", 4)]
+    + [("operation", len(OPERATIONS)), ("target", len(KINDS) + 1), ("new_kind", len(KINDS) + 1),
+        ("new_colour", len(COLOURS) + 1), ("new_size", 3), ("new_column", 4)]
 )  # fmt: skip
 
 
 def answers(m):
-    """The class of every head of HEADS."""
+    """Returns the class of every head of HEADS."""
     number = lambda value, values: 0 if value is None else 1 + list(values).index(value)
     slots = [[0] * 6 for _ in range(4)]
     for g in m.groups or []:
@@ -558,14 +634,17 @@ def answers(m):
             slots[2][k] = number(t.size, SIZES)
             slots[3][k] = g.source
     return sum(slots, []) + [
-        number(m.background, BACKGROUNDS), m.background_source, number(m.night, (False, True)), number(m.weather, WEATHERS),
-        OPERATIONS.index(m.operation), number(m.target, KINDS), number(m.kind, KINDS), number(m.colour, COLOURS), number(m.size, SIZES),
+        number(m.background, BACKGROUNDS), m.background_source, number(m.night, (False, True)),
+        number(m.weather, WEATHERS),
+        OPERATIONS.index(m.operation), number(m.target, KINDS), number(m.kind, KINDS), number(m.colour, COLOURS),
+        number(m.size, SIZES),
         number(m.column, COLUMNS),
     ]  # fmt: skip
 
 
 def training_example(rng):
-    """A caption of any sort, marked, and its meaning. Two of three describe, most of them several things, which is what takes longest to learn."""
+    """Returns a caption of any kind, with marks, and its meaning. Two thirds describe a scene, mostly of several
+    things, because these take longest to learn."""
     how = rng.random()
     if how < 0.68:
         while held_out(scene := sample(rng)) or (len(scene.things) == 1 and rng.random() < 0.6):
@@ -582,7 +661,8 @@ if __name__ == "__main__":
     rng, start = random.Random(5), time.time()
     for i in range(70):
         text, m = training_example(rng)
-        print(read_marks(text)[0], "   ##", [f"{t.colour} {t.kind} {t.column}" for t in m.scene.things] if m.scene else m.operation)
+        print(read_marks(text)[0], "   ##",
+            [f"{t.colour} {t.kind} {t.column}" for t in m.scene.things] if m.scene else m.operation)
     start = time.time()
     for _ in range(2000):
         answers(training_example(rng)[1])

@@ -1,9 +1,10 @@
-"""Looks at pictures: what is where, in which colour. It sees pixels only, so it can judge whatever made them.
+"""Judges pictures: which things are where, and in which colours. It sees only pixels, so it can judge every generator.
 
-    python check.py STATE      trains the classifier on drawings: STATE/classifier.pt
+    python check.py STATE      trains the classifier on drawings and writes STATE/classifier.pt
 
-A small network, trained apart from the model, tells what stands in each of the six places of a picture. The colour of a thing is the
-palette's colour that most of its body is nearest to: where a drawing of its kind has its own colour, whatever stands behind it.
+A small network, trained separately from the model, classifies the thing in each of the six places of a picture. The
+colour of a thing is the colour of the palette that is nearest to most of its body. The body is the part that has the
+thing's own colour in drawings of its kind, so the background does not matter.
 """
 
 import argparse
@@ -29,7 +30,7 @@ SIDE, STEPS = 48, 600
 
 @dataclasses.dataclass
 class Wanted:
-    """count things of a kind; colour and column None where they are left open."""
+    """count things of a kind. colour and column are None if any will do."""
 
     kind: str
     colour: str = None
@@ -38,7 +39,7 @@ class Wanted:
 
 
 def window(slot, size):
-    """The square of a place, as left, top, right, bottom in pixels."""
+    """Returns the square of a place: left, top, right, bottom in pixels."""
     kind = GROUND[0] if slot < 3 else world.SKY[0]
     thing = Thing(kind, "red", "large", COLUMNS[slot % 3])
     x, y, r = world.place(thing, Scene(things=[thing]), size)
@@ -51,7 +52,7 @@ def crops(image):
 
 
 class Classifier(nn.Module):
-    """[n, 3, 48, 48] in [−1, 1] to the logits of nothing and every kind."""
+    """Maps [n, 3, 48, 48] in [−1, 1] to logits: nothing, and every kind."""
 
     def __init__(self):
         super().__init__()
@@ -74,15 +75,17 @@ _PALETTE = np.array([PALETTE[c] for c in COLOURS], np.float32)
 
 
 def _nearest(image):
-    """The number of the palette's colour that each pixel is nearest to, −1 where it is more than 40 levels away from all."""
+    """Returns for each pixel the index of the nearest colour of the palette, or −1 if all are more than 40 levels
+    away."""
     distance = np.linalg.norm(np.asarray(image, np.float32)[..., None, :] - _PALETTE, axis=-1)
     return np.where(distance.min(-1) < 40, distance.argmin(-1), -1)
 
 
 @functools.cache
 def bodies(kind):
-    """Where a thing of the kind has its own colour in a place's crop, [n, SIDE, SIDE]: in every size that it has alone or in a crowd,
-    in the middle of its jitter and at its sides. It is what changes from red to blue if the thing does."""
+    """Returns masks of the body of a kind in the crop of a place, [n, SIDE, SIDE]: for both sizes, alone and among
+    three, and with the jitter at its limits and in the middle. The body is what changes from red to blue if the thing
+    does."""
     masks = []
     for size, crowd, dx in itertools.product(world.SIZES, (1, 3), (-world.JITTER[0], 0, world.JITTER[0])):
         things = [Thing(kind, "white", size, column, dx) for column in COLUMNS]
@@ -96,10 +99,11 @@ def bodies(kind):
 
 
 def colour_of(crop, kind):
-    """The palette's colour of a kind's body in a place, or None.
+    """Returns the colour of a kind's body in the crop of a place, or None.
 
-    Of the colours that have more than two fifths of some body it is the one whose share of what is around falls the furthest behind: a
-    body too large for a brown house in the snow is white for the most part, and so is what is around it.
+    Among the colours that fill more than two fifths of some body mask, it is the colour whose share inside the mask
+    exceeds its share outside the most. The share inside alone would be misleading: a mask that is too large for a brown
+    house in the snow is mostly white, but so are its surroundings.
     """
     masks = bodies(kind)
     of = _nearest(crop) == np.arange(len(COLOURS))[:, None, None, None]
@@ -116,7 +120,8 @@ class Checker:
         self.classifier.eval()
 
     def look(self, image):
-        """[(kind or None, colour or None)] of the six places: left, centre, right on the ground, then in the sky."""
+        """Returns [(kind or None, colour or None)] of the six places: left, centre, right on the ground, then in the
+        sky."""
         parts = crops(image)
         with torch.no_grad():
             best = self.classifier(pixels(parts)).argmax(1).tolist()
@@ -124,7 +129,7 @@ class Checker:
         return [(kind, colour_of(part, kind) if kind else None) for kind, part in zip(kinds, parts)]
 
     def judge(self, image, wanted):
-        """(object, colour, position) of everything wanted, True where it is as asked or left open."""
+        """Returns (object, colour, position) for everything wanted: True if it is as asked, or if any will do."""
         seen, verdicts = self.look(image), []
         for w in wanted:
             places = range(0, 3) if w.kind in GROUND else range(3, 6)
@@ -134,13 +139,14 @@ class Checker:
             verdicts.append((
                 len(found) >= w.count,
                 w.colour is None or len(coloured) >= min(w.count, max(1, len(found))),
-                w.column is None or any(s in here for s in found) or (w.colour is not None and any(seen[s][1] == w.colour for s in here)),
+                w.column is None or any(s in here for s in found)
+                or (w.colour is not None and any(seen[s][1] == w.colour for s in here)),
             ))  # fmt: skip
         return verdicts
 
 
 def wanted_of(scene):
-    """What a whole scene asks of its picture: everything, where it is."""
+    """Returns what the picture of a whole scene must show: every thing in its place."""
     return [Wanted(t.kind, t.colour, t.column) for t in scene.things]
 
 
@@ -170,7 +176,8 @@ def main():
 
     for step in range(STEPS):
         x, y = examples(64)
-        x = (x * (1 + 0.1 * torch.randn(64, 3, 1, 1)) + 0.08 * torch.randn(64, 3, 1, 1) + 0.05 * torch.randn_like(x)).clamp(-1, 1)
+        x = (x * (1 + 0.1 * torch.randn(64, 3, 1, 1)) + 0.08 * torch.randn(64, 3, 1, 1)
+            + 0.05 * torch.randn_like(x)).clamp(-1, 1)
         for group in optimiser.param_groups:
             group["lr"] = 2e-3 * run.rate(step, STEPS)
         loss = F.cross_entropy(net(x), y)
@@ -186,7 +193,8 @@ def main():
     for _ in range(400):
         scene = captions.sample(rng)
         verdicts += checker.judge(world.draw(scene, rng.choice(list(world.ASPECTS.values()))), wanted_of(scene))
-    log("check: on drawings: object, colour, position " + " ".join(f"{100 * x:.1f}" for x in np.mean(np.array(verdicts, float), 0)))
+    shares = " ".join(f"{100 * x:.1f}" for x in np.mean(np.array(verdicts, float), 0))
+    log(f"check: on drawings: object, colour, position {shares}")
 
 
 if __name__ == "__main__":

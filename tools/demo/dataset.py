@@ -1,10 +1,11 @@
-"""Shards of training data for the transformer: latents of drawings, and rows of the text encoder for what people say about them.
+"""Shards of training data for the transformer: latents of drawings, and rows of the text encoder for their captions.
 
-    python dataset.py STATE pictures FIRST COUNT     draws and encodes COUNT shards from number FIRST on, which is also the seed
-    python dataset.py STATE rows FIRST COUNT         adds the text rows: STATE/shards/FIRST.pt …
+    python dataset.py STATE pictures FIRST COUNT     draws and encodes COUNT shards, the first of which has number FIRST
+    python dataset.py STATE rows FIRST COUNT         adds the text encoder's rows and writes STATE/shards/FIRST.pt …
 
-A shard holds SCENES described pictures, EDITS pairs and COMPOSED sets of references with their results; a picture of a pair is described
-as well. Of the 512 text rows the transformer sees ROWS_KEPT in training: see flow.py.
+The number of a shard is also its seed. A shard contains SCENES described pictures, EDITS pairs, and COMPOSED sets of
+references with their results. The pictures of pairs are described as well. Of the 512 rows of a text only ROWS_KEPT are
+stored, see flow.py.
 """
 
 import argparse
@@ -21,18 +22,19 @@ import vae
 import world
 
 SCENES, EDITS, COMPOSED = 200, 400, 400
-# Of captions.OPERATIONS: what has to go from a picture is learnt the slowest, so it comes more often than people ask for it.
+# By captions.OPERATIONS. Removing is learnt slowest, so it is more frequent than in what people ask for.
 EDIT_SHARES = (24, 26, 20, 22, 14, 5, 3, 5, 8)
 MOST = max(w // 16 * (h // 16) for w, h in world.ASPECTS.values())
 SIZES = list(world.ASPECTS.values())
-# The rows kept: some of the prompt's words, all of the template's tail, which comes after the prompt, some of the padding.
+# The rows that are stored: some of the prompt's words, the whole tail of the template, which follows the prompt, and
+# some padding.
 WORD_ROWS, TAIL_ROWS, PAD_ROWS = 3, text.TAIL_LENGTH, 3
 ROWS_KEPT = WORD_ROWS + TAIL_ROWS + PAD_ROWS
 CAPTIONS = 3
 
 
 def covered(scene, size):
-    """Which tokens things stand on, as [MOST] in row-major order."""
+    """Returns which tokens are covered by things, [MOST] in row-major order."""
     columns, rows = size[0] // 16, size[1] // 16
     mask = torch.zeros(rows, columns, dtype=torch.bool)
     for t in scene.things:
@@ -46,17 +48,20 @@ def covered(scene, size):
 
 
 def embed(encoder, prompts, texts, rng):
-    """Returns the kept rows of each text [n, ROWS_KEPT, EMBED], their positions [n, ROWS_KEPT] and the texts' lengths [n]."""
+    """Returns the stored rows of each text [n, ROWS_KEPT, EMBED], their positions [n, ROWS_KEPT] and the lengths of the
+    texts [n]."""
     ids = prompts.ids(texts)
     order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
-    rows, places = torch.zeros(len(ids), ROWS_KEPT, text.EMBED, dtype=torch.bfloat16), torch.zeros(len(ids), ROWS_KEPT, dtype=torch.long)
+    rows = torch.zeros(len(ids), ROWS_KEPT, text.EMBED, dtype=torch.bfloat16)
+    places = torch.zeros(len(ids), ROWS_KEPT, dtype=torch.long)
     for at in range(0, len(order), 64):
         some = order[at : at + 64]
         tokens, positions, lengths = prompts.rows([ids[i] for i in some], PAD_ROWS, rng)
         with torch.no_grad():
             h = encoder(tokens, positions, lengths).cpu()
         keep = torch.tensor([
-            sorted(rng.sample(range(n - TAIL_ROWS), WORD_ROWS)) + list(range(n - TAIL_ROWS, n)) + list(range(tokens.shape[1] - PAD_ROWS, tokens.shape[1]))
+            sorted(rng.sample(range(n - TAIL_ROWS), WORD_ROWS)) + list(range(n - TAIL_ROWS, n))
+            + list(range(tokens.shape[1] - PAD_ROWS, tokens.shape[1]))
             for n in lengths.tolist()
         ])  # fmt: skip
         rows[some] = h.gather(1, keep[..., None].expand(-1, -1, h.shape[-1])).to(torch.bfloat16)
@@ -66,7 +71,9 @@ def embed(encoder, prompts, texts, rng):
 
 def pictures(number, autoencoder):
     rng = random.Random(1000 + number)
-    drawn, items, texts = [], [], []  # (scene, size index); (mode, target, references, first caption); captions
+    drawn = []  # (scene, index of its size)
+    items = []  # [number of references, target picture, four reference pictures or −1, first caption]
+    texts = []  # captions
 
     def add(scene, size):
         drawn.append((scene, size))
@@ -106,7 +113,8 @@ def pictures(number, autoencoder):
             tokens[own[at : at + 8], : z.shape[1]] = z.to(torch.bfloat16)
     first = lambda scene: (scene.things[0].dx, scene.things[0].dy) if scene.things else (0.0, 0.0)
     return {
-        "tokens": tokens, "size": torch.tensor([p[1] for p in drawn]), "covered": torch.stack([covered(s, SIZES[k]) for s, k in drawn]),
+        "tokens": tokens, "size": torch.tensor([p[1] for p in drawn]),
+        "covered": torch.stack([covered(s, SIZES[k]) for s, k in drawn]),
         "jitter": torch.tensor([first(s) for s, _ in drawn]), "items": torch.tensor(items), "texts": texts,
     }  # fmt: skip
 
@@ -131,7 +139,9 @@ def main():
         if args.what == "pictures" and not drawn.exists():
             s = pictures(number, autoencoder)
             run.write(drawn, s)
-            log(f"dataset: shard {number}: {len(s['items'])} items, {len(s['tokens'])} pictures, deviation {s['tokens'][:, :126].float().std():.3f}")
+            deviation = s["tokens"][:, :126].float().std()
+            log(f"dataset: shard {number}: {len(s['items'])} items, {len(s['tokens'])} pictures, "
+                f"deviation {deviation:.3f}")
         elif args.what == "rows" and not path.exists():
             s = torch.load(drawn, weights_only=True)
             s["rows"], s["places"], s["lengths"] = embed(encoder, prompts, s.pop("texts"), random.Random(2000 + number))

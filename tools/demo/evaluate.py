@@ -1,9 +1,11 @@
-"""Measures a model through the product: four steps, 512 text rows, pictures as PNG, judged by check.py. Writes contact sheets.
+"""Measures a model with the program itself: four steps, 512 text rows, pictures as PNG, judged by check.py. Writes
+contact sheets.
 
     python evaluate.py STATE MODEL ./kleinbild OUT [--sets grammar,freeform,edits,compositions] [--many 300] [--jobs 1]
 
-MODEL is a Diffusers folder. STATE holds the classifier: tools/demo has one. What is measured is held out of all training: combinations of background, time,
-kinds, colours and columns (captions.held_out), and freeform.txt, whose prompts were written by hand before training.
+MODEL is a Diffusers folder. STATE contains the classifier, as tools/demo does. The prompts are unknown to the training:
+combinations of background, time, kinds, colours and columns that are held out (captions.held_out), and those of
+freeform.txt, which were written by hand before the training.
 """
 
 import argparse
@@ -30,7 +32,8 @@ class Engine:
 
     def picture(self, name, prompt, size, seed, references=()):
         path = self.folder / f"{name}.png"
-        command = [self.binary, "generate", "-m", self.model, "-p", prompt, "--size", f"{size[0]}x{size[1]}", "-s", str(seed), "-o", str(path)]
+        command = [self.binary, "generate", "-m", self.model, "-p", prompt, "--size", f"{size[0]}x{size[1]}"]
+        command += ["-s", str(seed), "-o", str(path)]
         for i, r in enumerate(references):
             file = self.folder / f"{name}-image{i + 1}.png"
             r.save(file)
@@ -43,7 +46,7 @@ class Engine:
 
 
 def freeform():
-    """[(prompt, [Wanted])] of freeform.txt."""
+    """Returns [(prompt, [Wanted])] of freeform.txt."""
     out = []
     for line in (pathlib.Path(__file__).parent / "freeform.txt").read_text().splitlines():
         if line and not line.startswith("#"):
@@ -53,13 +56,14 @@ def freeform():
                 words = part.split()
                 count = int(words.pop(0)) if words[0].isdigit() else 1
                 kind, colour, column = words
-                things.append(check.Wanted(kind, None if colour == "-" else colour, None if column == "-" else column, count))
+                any_will_do = lambda word: None if word == "-" else word
+                things.append(check.Wanted(kind, any_will_do(colour), any_will_do(column), count))
             out.append((prompt, things))
     return out
 
 
 def grammar(many):
-    """Held-out scenes and captions: [(prompt, scene)]."""
+    """Returns held-out scenes with a caption each: [(prompt, scene)]."""
     rng, out = random.Random(11), []
     while len(out) < many:
         if captions.held_out(scene := captions.sample(rng)):
@@ -68,15 +72,15 @@ def grammar(many):
 
 
 def difference(a, b):
-    """Mean absolute difference a pixel, in levels."""
+    """Returns the mean absolute difference of each pixel, in levels."""
     return np.abs(np.asarray(a, np.float32) - np.asarray(b, np.float32)).mean(-1)
 
 
 def edit_verdict(checker, image, before, after, meaning, size):
-    """(the change is there, the rest is kept)."""
+    """Returns whether the change is there, and whether the rest is kept."""
     old, new = world.draw(before, size), world.draw(after, size)
     changed = difference(old, new) > 6
-    # What lies within 4 pixels of a change is neither.
+    # Pixels within 4 pixels of a change count neither as changed nor as kept.
     near = Image.fromarray(changed.astype(np.uint8) * 255).filter(ImageFilter.MaxFilter(9))
     rest = np.asarray(near) == 0
     there = difference(image, new)[changed].mean() < min(40, difference(image, old)[changed].mean())
@@ -91,7 +95,8 @@ def edit_verdict(checker, image, before, after, meaning, size):
 
 
 def composition_verdict(checker, image, scene, from_picture, size):
-    """True if every part is there: things of the right kind and colour, and the background where it comes from a picture."""
+    """Returns whether every part is there: things of the right kinds and colours, and the background if it comes from a
+    picture."""
     ok = all(o and c for o, c, _ in checker.judge(image, [check.Wanted(t.kind, t.colour) for t in scene.things]))
     if from_picture:
         empty = scene.copy()
@@ -103,7 +108,7 @@ def composition_verdict(checker, image, scene, from_picture, size):
 
 
 def sheet(cells, path, columns=6, side=200):
-    """A contact sheet of (images, caption) cells."""
+    """Writes a contact sheet of cells (images, caption)."""
     rows = -(-len(cells) // columns)
     widest = max(len(images) for images, _ in cells)
     step = side if widest == 1 else 120
@@ -116,7 +121,8 @@ def sheet(cells, path, columns=6, side=200):
             small.thumbnail((step - 8, step - 8))
             out.paste(small, (x + k * step, y))
         per_line = (step * widest) // 6 - 1
-        pen.text((x, y + step - 6), text[:per_line] + ("\n" + text[per_line : 2 * per_line] if len(text) > per_line else ""), fill=(40, 40, 40))
+        second = "\n" + text[per_line : 2 * per_line] if len(text) > per_line else ""
+        pen.text((x, y + step - 6), text[:per_line] + second, fill=(40, 40, 40))
     out.save(path, quality=82)
 
 
@@ -139,11 +145,13 @@ def main():
 
     def say(name, verdicts, labels):
         verdicts = np.array(verdicts, float)
-        report[name] = {label: round(100 * float(v), 1) for label, v in zip(labels, verdicts.mean(0))} | {"of": len(verdicts)}
+        shares = {label: round(100 * float(v), 1) for label, v in zip(labels, verdicts.mean(0))}
+        report[name] = shares | {"of": len(verdicts)}
         print(name, report[name], flush=True)
 
     def described(name, prompts, sheet_of):
-        images = list(pool.map(lambda i: engine.picture(f"{name}{i:03}", prompts[i][0], size_of(i), i), range(len(prompts))))
+        make = lambda i: engine.picture(f"{name}{i:03}", prompts[i][0], size_of(i), i)
+        images = list(pool.map(make, range(len(prompts))))
         verdicts, whole, wrong = [], [], []
         for i, (image, (prompt, wanted)) in enumerate(zip(images, prompts)):
             judged = checker.judge(image, wanted)
@@ -163,18 +171,25 @@ def main():
             described(name, freeform(), 100)
         elif name == "edits":
             cases = [captions.edit(random.Random(5000 + i), held=True) for i in range(args.many // 3)]
-            pictures = list(pool.map(lambda i: engine.picture(f"edit{i:03}", cases[i][2][0], size_of(i), i, [world.draw(cases[i][0], size_of(i))]), range(len(cases))))
-            verdicts = [edit_verdict(checker, image, c[0], c[1], c[3], size_of(i)) for i, (image, c) in enumerate(zip(pictures, cases))]
+            before = lambda i: world.draw(cases[i][0], size_of(i))
+            make = lambda i: engine.picture(f"edit{i:03}", cases[i][2][0], size_of(i), i, [before(i)])
+            pictures = list(pool.map(make, range(len(cases))))
+            made = list(enumerate(zip(pictures, cases)))
+            verdicts = [edit_verdict(checker, image, c[0], c[1], c[3], size_of(i)) for i, (image, c) in made]
             say(name, verdicts, ("change", "kept"))
             for op in captions.OPERATIONS[1:]:
                 if own := [v for v, c in zip(verdicts, cases) if c[3].operation == op]:
                     say(f"edits, {op}", own, ("change", "kept"))
-            sheet([([world.draw(c[0], size_of(i)), image], c[2][0]) for i, (image, c) in list(enumerate(zip(pictures, cases)))[:40]], out / "edits.webp", columns=5)
+            sheet([([before(i), image], c[2][0]) for i, (image, c) in made[:40]], out / "edits.webp", columns=5)
         elif name == "compositions":
             cases = [captions.compose(random.Random(7000 + i), held=True) for i in range(args.many // 3)]
             draw = lambda i: [world.draw(r, size_of(i + k)) for k, r in enumerate(cases[i][0])]
-            pictures = list(pool.map(lambda i: engine.picture(f"compose{i:03}", cases[i][2][0], size_of(i), i, draw(i)), range(len(cases))))
-            verdicts = [[composition_verdict(checker, image, c[1], c[3].background_source > 0, size_of(i))] for i, (image, c) in enumerate(zip(pictures, cases))]
+            make = lambda i: engine.picture(f"compose{i:03}", cases[i][2][0], size_of(i), i, draw(i))
+            pictures = list(pool.map(make, range(len(cases))))
+            verdicts = [
+                [composition_verdict(checker, image, c[1], c[3].background_source > 0, size_of(i))]
+                for i, (image, c) in enumerate(zip(pictures, cases))
+            ]
             say(name, verdicts, ("all parts",))
             for many in (2, 3, 4):
                 if own := [v for v, c in zip(verdicts, cases) if len(c[0]) == many]:

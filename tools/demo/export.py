@@ -1,7 +1,7 @@
-"""Puts the parts together as a Diffusers folder in bf16, or takes one apart to go on training.
+"""Assembles the parts of the demo model into a Diffusers folder in bf16, or takes a folder apart for further training.
 
-    python export.py STATE OUT               the folder from what STATE holds, of the transformer the running mean
-    python export.py STATE --from FOLDER     STATE's autoencoder, text encoder and tokenizer from a folder
+    python export.py STATE OUT               writes the folder OUT from STATE, with the transformer's averaged weights
+    python export.py STATE --from FOLDER     copies autoencoder, text encoder and tokenizer from a folder to STATE
 """
 
 import argparse
@@ -16,7 +16,8 @@ import run
 
 
 def assemble(state, out):
-    from diffusers import AutoencoderKLFlux2, FlowMatchEulerDiscreteScheduler, Flux2KleinPipeline, Flux2Transformer2DModel
+    from diffusers import AutoencoderKLFlux2, Flux2KleinPipeline, Flux2Transformer2DModel
+    from diffusers import FlowMatchEulerDiscreteScheduler
     from transformers import Qwen2TokenizerFast, Qwen3ForCausalLM
 
     net = flow.Flow()
@@ -25,7 +26,8 @@ def assemble(state, out):
     transformer = Flux2Transformer2DModel(**flow.CONFIG)
     transformer.load_state_dict(net.weights(saved["ema"]))
     scheduler = FlowMatchEulerDiscreteScheduler(
-        num_train_timesteps=1000, shift=3.0, use_dynamic_shifting=True, base_shift=0.5, max_shift=1.15, base_image_seq_len=256,
+        num_train_timesteps=1000, shift=3.0, use_dynamic_shifting=True, base_shift=0.5, max_shift=1.15,
+        base_image_seq_len=256,
         max_image_seq_len=4096, time_shift_type="exponential",
     )  # fmt: skip
     for part in ("scheduler", "text_encoder", "tokenizer", "transformer", "vae"):
@@ -33,9 +35,10 @@ def assemble(state, out):
     Flux2KleinPipeline(
         scheduler=scheduler, vae=AutoencoderKLFlux2.from_pretrained(state / "vae").to(torch.bfloat16),
         text_encoder=Qwen3ForCausalLM.from_pretrained(state / "text_encoder", dtype=torch.bfloat16),
-        tokenizer=Qwen2TokenizerFast.from_pretrained(state / "tokenizer"), transformer=transformer.to(torch.bfloat16), is_distilled=True,
+        tokenizer=Qwen2TokenizerFast.from_pretrained(state / "tokenizer"), transformer=transformer.to(torch.bfloat16),
+        is_distilled=True,
     ).save_pretrained(out)  # fmt: skip
-    # What says where this was made, or is not read.
+    # Remove what is not read, and what says where the model was made.
     (out / "text_encoder" / "generation_config.json").unlink(missing_ok=True)
     for file in out.rglob("config.json"):
         config = json.loads(file.read_text())

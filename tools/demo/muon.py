@@ -1,7 +1,9 @@
-"""Muon beside AdamW: matrices (convolutions flattened) step along the orthogonalised momentum, everything else by AdamW.
+"""Muon together with AdamW: matrices (also flattened convolutions) step along the orthogonalised momentum, other
+parameters use AdamW.
 
-On these small networks Muon reaches in minutes what AdamW reaches in an hour. Where batches are small, orthogonalising is a large part
-of a step; with turns = 2 every matrix has its turn in every other step and then goes nearly twice as far.
+On these small networks Muon reaches in minutes what AdamW reaches in an hour. If batches are small, orthogonalising is
+a large part of a step. With turns = 2, each matrix is updated only in every second step, with nearly twice the step
+length.
 """
 
 import torch
@@ -10,7 +12,7 @@ import run
 
 
 def orthogonal(g):
-    """Newton-Schulz: five steps of the quintic that brings every singular value of g near 1."""
+    """Returns g with all singular values brought near 1, by five Newton-Schulz steps with a quintic."""
     x = (g.T if g.shape[0] > g.shape[1] else g).to(torch.bfloat16 if run.BF16 else g.dtype)
     x = x / (x.norm() + 1e-7)
     for _ in range(5):
@@ -20,7 +22,8 @@ def orthogonal(g):
 
 
 class Optimiser:
-    """matrices: [(parameter, row counts of the matrices fused in it or None)]; others: parameters for AdamW."""
+    """matrices is a list of (parameter, row counts of the matrices that are fused in it, or None); others is a list of
+    parameters for AdamW."""
 
     def __init__(self, matrices, others, muon=0.02, adam=2e-3, momentum=0.95, decay=0.01, turns=1):
         self.matrices, self.muon, self.adam, self.momentum, self.decay = matrices, muon, adam, momentum, decay
@@ -34,7 +37,7 @@ class Optimiser:
 
     @torch.no_grad()
     def step(self, rate):
-        """One step at the share `rate` of the learning rates."""
+        """Makes one step. rate is the factor of the learning rates."""
         torch.nn.utils.clip_grad_norm_(self.others, 1.0)
         for group in self.adamw.param_groups:
             group["lr"] = self.adam * rate

@@ -1,4 +1,5 @@
-"""A quick look at a transformer in training: a sheet of samples and the checker's verdicts, with the few text rows of training.
+"""Makes samples of a transformer in training: a contact sheet and the checker's verdicts, with the few text rows of the
+training.
 
     python quick.py STATE [--many 48] [--steps 4]
 """
@@ -36,7 +37,10 @@ def main():
         p.data.copy_(e)
     autoencoder = AutoencoderKLFlux2.from_pretrained(args.state / "vae").eval()
     encoder, prompts = text.load(args.state)
-    cases = evaluate.freeform()[: args.many] if args.freeform else [(p, check.wanted_of(s)) for p, s in evaluate.grammar(args.many)]
+    if args.freeform:
+        cases = evaluate.freeform()[: args.many]
+    else:
+        cases = [(p, check.wanted_of(s)) for p, s in evaluate.grammar(args.many)]
     rows, places, lengths = dataset.embed(encoder, prompts, [p for p, _ in cases], random.Random(4))
     checker = check.Checker(pathlib.Path(__file__).parent)
     images, verdicts = [], []
@@ -45,8 +49,12 @@ def main():
         columns, lines = size[0] // 16, size[1] // 16
         index = torch.arange(columns * lines)
         l = places[i]
-        position = torch.cat([torch.stack([torch.zeros_like(l)] * 3 + [l], 1), torch.stack([torch.zeros_like(index), index // columns, index % columns, torch.zeros_like(index)], 1)])[None]
-        bias = torch.cat([text.stand_for(lengths[i : i + 1], dataset.WORD_ROWS, dataset.PAD_ROWS), torch.zeros(1, len(index))], 1)
+        words = torch.stack([torch.zeros_like(l)] * 3 + [l], 1)
+        zeros = torch.zeros_like(index)
+        tokens = torch.stack([zeros, index // columns, index % columns, zeros], 1)
+        position = torch.cat([words, tokens])[None]
+        represented = text.stand_for(lengths[i : i + 1], dataset.WORD_ROWS, dataset.PAD_ROWS)
+        bias = torch.cat([represented, torch.zeros(1, len(index))], 1)
         x = torch.randn(1, 128, lines, columns, generator=torch.Generator().manual_seed(i)).flatten(2).transpose(1, 2)
         levels = flow.sigmas(len(index), args.steps) + [0.0]
         with torch.no_grad():

@@ -1,4 +1,5 @@
-"""What the trainings share: threads that can be changed while they run, checkpoints that a kill cannot break, the log."""
+"""What the trainings share: a number of threads that can change while they run, checkpoints that survive a kill, and
+the log."""
 
 import ctypes
 import math
@@ -15,15 +16,17 @@ import torch.distributed
 import torch.multiprocessing
 
 
-# One GPU and one process, or a process a core.
+# One process with a GPU, or one process for each core.
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 RANKS = 1 if DEVICE.type == "cuda" else os.cpu_count()
-# Products in bf16 pay where the hardware has them: four times float32's rate with AMX, no more than float32's without.
+# bf16 products are worthwhile if the hardware supports them: with AMX they are four times as fast as float32, without
+# it no faster.
 BF16 = DEVICE.type == "cuda" or torch.cpu._is_amx_tile_supported()
 
 
 def threads(state):
-    """Sets the threads of this process: what the file STATE/threads says, else KLEINBILD_THREADS, else every core."""
+    """Sets the threads of this process: the number in the file STATE/threads, else KLEINBILD_THREADS, else the number
+    of cores."""
     file = pathlib.Path(state) / "threads"
     count = int(file.read_text()) if file.exists() else int(os.environ.get("KLEINBILD_THREADS", os.cpu_count()))
     if torch.get_num_threads() != count:
@@ -37,19 +40,19 @@ def seed(value):
 
 
 def write(path, values):
-    """torch.save into place: a kill leaves the old file or the new one."""
+    """Saves values atomically: after a kill, either the old or the new file is there."""
     torch.save(values, str(path) + ".part")
     os.replace(str(path) + ".part", path)
 
 
 def save(path, state):
-    """Writes a checkpoint, the generators' states with it."""
+    """Writes a checkpoint together with the states of the random generators."""
     device = torch.cuda.get_rng_state() if DEVICE.type == "cuda" else None
     write(path, state | {"rng": (random.getstate(), numpy.random.get_state(), torch.get_rng_state(), device)})
 
 
 def load(path):
-    """Reads a checkpoint of save and takes up its generators' states; None if there is none."""
+    """Reads a checkpoint that save wrote and restores the random generators. Returns None if there is no checkpoint."""
     if not pathlib.Path(path).exists():
         return None
     state = peek(path)
@@ -62,19 +65,20 @@ def load(path):
 
 
 def peek(path):
-    """Reads a checkpoint and leaves the generators alone."""
+    """Reads a checkpoint and does not change the random generators."""
     return torch.load(path, weights_only=False, map_location="cpu")
 
 
 def rate(step, steps, flat=0.3, warm=60, floor=0.01):
-    """The share of the learning rate: a short rise, flat, then half a cosine down to floor."""
+    """Returns the factor of the learning rate: a short rise to 1, then constant, then half a cosine down to floor."""
     at = step / steps
     down = 1 if at < flat else floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(1, (at - flat) / (1 - flat))))
     return min(1, (step + 1) / warm) * down
 
 
 def ranks(train, args, name):
-    """Runs train(rank, args) in args.ranks processes of one thread that can average their parameters."""
+    """Runs train(rank, args) in args.ranks processes with one thread each. The processes can average their
+    parameters."""
     state = pathlib.Path(args.state)
     meeting = state / f"{name}.meeting"
     meeting.unlink(missing_ok=True)
@@ -83,8 +87,9 @@ def ranks(train, args, name):
 
 
 def _ranked(rank, train, args, meeting):
-    # A session of its own, so that a scheduler that shares processors out by session gives every process a share; and, as a signal to the
-    # parent's group no longer reaches it, an end with the parent (1 is PR_SET_PDEATHSIG).
+    # Each process gets a session of its own, because a scheduler may divide the processors among sessions. A signal to
+    # the parent's process group then no longer reaches it, so it asks to be ended with its parent (1 is
+    # PR_SET_PDEATHSIG).
     if sys.platform == "linux":
         os.setsid()
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)
@@ -96,8 +101,9 @@ def _ranked(rank, train, args, meeting):
 
 @torch.no_grad()
 def average(params):
-    """Makes the parameters of every process the mean of all. Averaging them every few steps lets the processes run apart in between:
-    on a machine that others use too, waiting for each other in every step cost half the time."""
+    """Replaces the parameters of every process by their mean over all processes. Averaging only every few steps lets
+    the processes run independently in between: on a machine with other users, waiting for each other in every step
+    doubled the time."""
     if torch.distributed.get_world_size() == 1:
         return
     flat = torch.cat([p.flatten() for p in params])
@@ -108,6 +114,7 @@ def average(params):
 
 
 class Log:
+    """Prints lines with the time and appends them to a file."""
     def __init__(self, path):
         self.path, self.start = pathlib.Path(path), time.time()
         self.path.parent.mkdir(parents=True, exist_ok=True)

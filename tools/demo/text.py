@@ -1,12 +1,16 @@
-"""The tokenizer and the text encoder: their training, and prompts as the transformer sees them.
+"""The tokenizer and the text encoder: their training, and the encoding of prompts for the transformer.
 
-    python text.py STATE       trains both: STATE/tokenizer, STATE/text_encoder
+    python text.py STATE       trains both and writes STATE/tokenizer and STATE/text_encoder
 
-The encoder is a Qwen3 whose hidden states 9, 18 and 27 must tell, through one linear layer, what captions.answers says: all of it from
-the last row of the template and from any of the padding; and of the template's first rows each its part, all things in one form: the
-first six what stands in one of the six places, the next the setting, the next the edit. So the transformer need not take a scene
-apart: what belongs to a place is one row, which it finds by where it looks from. The encoder is frozen afterwards. Only LIVE layers learn; the others are zero and let the state through:
-the reference reads state 27 of a 28-layer model, but so small a language needs no such depth.
+The encoder is a Qwen3. Its hidden states 9, 18 and 27 must allow a linear layer to read the answers of
+captions.answers: all answers from the last row of the template and from any row of the padding, and a part of them from
+each of the first rows of the template's tail. The first six of these rows answer what stands in one of the six places,
+all in the same form; the next row answers the setting, and the next one the edit. So the transformer need not analyse a
+scene: everything about a place is in one row, which it finds by the position from which it looks. The encoder is frozen
+afterwards.
+
+Only the layers LIVE are trained. The others are zero and pass the state through: the reference reads state 27 of a
+model with 28 layers, but so small a language needs no such depth.
 """
 
 import argparse
@@ -32,10 +36,12 @@ STATES = (9, 18, 27)
 EMBED = len(STATES) * HIDDEN
 BATCH, AVERAGED = 64, 10
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"] + [f"<|{n}|>" for n in (
-    "object_ref_start", "object_ref_end", "box_start", "box_end", "quad_start", "quad_end", "vision_start", "vision_end", "vision_pad", "image_pad", "video_pad",
+    "object_ref_start", "object_ref_end", "box_start", "box_end", "quad_start", "quad_end", "vision_start",
+    "vision_end", "vision_pad", "image_pad", "video_pad",
 )]  # fmt: skip
-PLAIN = ["<tool_call>", "</tool_call>", "<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>", "<|fim_pad|>", "<|repo_name|>", "<|file_sep|>", "<tool_response>", "</tool_response>", "<think>", "</think>"]  # fmt: skip
-# What Qwen's chat template makes of one message of a user, with thinking off or (as Qwen does it) left open.
+PLAIN = ["<tool_call>", "</tool_call>", "<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>", "<|fim_pad|>",
+    "<|repo_name|>", "<|file_sep|>", "<tool_response>", "</tool_response>", "<think>", "</think>"]  # fmt: skip
+# The output of Qwen's chat template for one user message, with thinking disabled or, as in Qwen, left open.
 TEMPLATE = """{%- for message in messages %}
     {{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' }}
 {%- endfor %}
@@ -48,37 +54,44 @@ TEMPLATE = """{%- for message in messages %}
 
 
 def build_tokenizer(folder):
-    """A byte-level BPE in Qwen2's form, its merges learned on captions."""
+    """Trains a byte-level BPE in the form of Qwen2 on captions, and writes the tokenizer to folder."""
     rng = random.Random(3)
     texts = [captions.read_marks(captions.training_example(rng)[0])[0] for _ in range(40000)]
     texts += [HEAD.removeprefix("<|im_start|>"), "assistant\n", "\n\n"] * 400
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.NFC()
-    words = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+    words = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
+             r"|\s+(?!\S)|\s+")
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
-        pre_tokenizers.Split(Regex(words), "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+        pre_tokenizers.Split(Regex(words), "isolated"),
+        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
     ])  # fmt: skip
     tokenizer.post_processor = processors.ByteLevel(add_prefix_space=False, trim_offsets=False, use_regex=False)
     tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=1500, min_frequency=20, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False))
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=1500, min_frequency=20, initial_alphabet=alphabet, show_progress=False)
+    tokenizer.train_from_iterator(texts, trainer)
     tokenizer.add_special_tokens([AddedToken(t, normalized=False, special=True) for t in SPECIAL])
     tokenizer.add_tokens([AddedToken(t, normalized=False, special=False) for t in PLAIN])
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"))
     (folder / "chat_template.jinja").write_text(TEMPLATE)
     (folder / "tokenizer_config.json").write_text(json.dumps({
-        "add_prefix_space": False, "bos_token": None, "clean_up_tokenization_spaces": False, "eos_token": "<|im_end|>", "errors": "replace",
-        "extra_special_tokens": SPECIAL[1:], "model_max_length": 131072, "pad_token": "<|endoftext|>", "split_special_tokens": False,
+        "add_prefix_space": False, "bos_token": None, "clean_up_tokenization_spaces": False, "eos_token": "<|im_end|>",
+        "errors": "replace",
+        "extra_special_tokens": SPECIAL[1:], "model_max_length": 131072, "pad_token": "<|endoftext|>",
+        "split_special_tokens": False,
         "tokenizer_class": "Qwen2Tokenizer", "unk_token": None,
     }, indent=2) + "\n")  # fmt: skip
 
 
 def stand_for(lengths, words, pads):
-    """The log of how many of a text's ROWS rows each one seen stands for: of its words so many are seen, the template's tail, of the padding so many.
-
-    lengths [n]; returns [n, words + TAIL_LENGTH + pads].
+    """Returns the logarithm of how many of a text's ROWS rows each used row represents, [n, words + TAIL_LENGTH +
+    pads]. Of the words, `words` rows are used; of the template's tail, all rows; of the padding, `pads` rows. lengths
+    is [n].
     """
-    shares = ((lengths - TAIL_LENGTH) / words, words), (torch.ones_like(lengths), TAIL_LENGTH), ((ROWS - lengths) / pads, pads)
+    tail = torch.ones_like(lengths), TAIL_LENGTH
+    shares = ((lengths - TAIL_LENGTH) / words, words), tail, ((ROWS - lengths) / pads, pads)
     return torch.cat([share[:, None].expand(-1, count) for share, count in shares], 1).log()
 
 
@@ -86,12 +99,12 @@ PARAMETERS = "input_norm", "post_norm", "q_norm", "k_norm", "qkv", "o", "gate_up
 
 
 def _layer(h, cos, sin, mask, input_norm, post_norm, q_norm, k_norm, qkv, o, gate_up, down):
-    """h [n, rows, HIDDEN] after a layer of these PARAMETERS; mask [n, 1, rows, rows] is added to the logits."""
+    """Applies a layer with these PARAMETERS to h [n, rows, HIDDEN]. mask [n, 1, rows, rows] is added to the logits."""
     n, rows = h.shape[:2]
     norm = lambda x, w: x.float() * torch.rsqrt(x.float().pow(2).mean(-1, keepdim=True) + 1e-6) * w
     turn = lambda x: x * cos + torch.cat([-x[..., WIDTH // 2 :], x[..., : WIDTH // 2]], -1) * sin
     q, k, v = F.linear(norm(h, input_norm), qkv).view(n, rows, 3, HEADS, WIDTH).permute(2, 0, 3, 1, 4)
-    # Written out: the fused attention's backward is slow in bf16 on processors, and so few rows do not need it.
+    # Not the fused attention, whose backward pass is slow in bf16 on processors, and which so few rows do not need.
     logits = (turn(norm(q, q_norm)) * WIDTH**-0.5) @ turn(norm(k, k_norm)).transpose(2, 3)
     h = h + F.linear((torch.softmax(logits + mask, -1) @ v).transpose(1, 2).flatten(2), o)
     gate, up = F.linear(norm(h, post_norm), gate_up).chunk(2, -1)
@@ -99,7 +112,8 @@ def _layer(h, cos, sin, mask, input_norm, post_norm, q_norm, k_norm, qkv, o, gat
 
 
 class Encoder(nn.Module):
-    """The live layers of the Qwen3, on rows whose positions are given: padding attends to the prompt alone, so a few rows of it tell all."""
+    """The live layers of the Qwen3. The positions of rows are given, so that a few rows of padding suffice: each
+    attends only to the prompt."""
 
     def __init__(self, vocabulary, compiled=False):
         super().__init__()
@@ -119,7 +133,8 @@ class Encoder(nn.Module):
             self.layers.append(layer)
 
     def forward(self, ids, positions, lengths):
-        """ids, positions [n, rows], real rows first; lengths [n]. Returns [n, rows, EMBED]."""
+        """ids and positions are [n, rows], with the real rows before the padding; lengths is [n]. Returns [n, rows,
+        EMBED]."""
         index = torch.arange(ids.shape[1], device=ids.device)
         seen = (index[None, :] <= index[:, None])[None] & (index[None, None] < lengths[:, None, None])
         mask = torch.where(seen, 0.0, -torch.inf)[:, None]
@@ -135,13 +150,15 @@ class Encoder(nn.Module):
         return torch.cat(states, -1)
 
     def export(self, folder):
-        """Writes the Qwen3 of 28 layers."""
+        """Writes the Qwen3 with 28 layers to folder."""
         from transformers import Qwen3Config, Qwen3ForCausalLM
 
         inner = HEADS * WIDTH
         model = Qwen3ForCausalLM(Qwen3Config(
-            vocab_size=self.embed.num_embeddings, hidden_size=HIDDEN, intermediate_size=MLP, num_hidden_layers=LAYERS, num_attention_heads=HEADS,
-            num_key_value_heads=HEADS, head_dim=WIDTH, max_position_embeddings=40960, rms_norm_eps=1e-6, rope_theta=1000000,
+            vocab_size=self.embed.num_embeddings, hidden_size=HIDDEN, intermediate_size=MLP, num_hidden_layers=LAYERS,
+            num_attention_heads=HEADS,
+            num_key_value_heads=HEADS, head_dim=WIDTH, max_position_embeddings=40960, rms_norm_eps=1e-6,
+            rope_theta=1000000,
             tie_word_embeddings=True, attention_bias=False, bos_token_id=None, eos_token_id=None,
         ))  # fmt: skip
         with torch.no_grad():
@@ -165,7 +182,7 @@ class Encoder(nn.Module):
 
     @torch.no_grad()
     def take(self, weights):
-        """Reads the live layers from the tensors of an exported text encoder."""
+        """Copies the live layers from the tensors of an exported text encoder."""
         self.embed.weight.copy_(weights["model.embed_tokens.weight"])
         for i, p in zip(LIVE, self.layers):
             get = lambda name: weights[f"model.layers.{i}.{name}.weight"].float()
@@ -180,7 +197,7 @@ class Encoder(nn.Module):
 
 
 class Prompts:
-    """Turns prompts into ids with the chat template around them."""
+    """Tokenizes prompts with the chat template around them."""
 
     def __init__(self, folder):
         self.tokenizer = Tokenizer.from_file(str(pathlib.Path(folder) / "tokenizer.json"))
@@ -194,7 +211,8 @@ class Prompts:
         return [e.ids for e in self.encode(texts)]
 
     def rows(self, ids, padding, rng):
-        """Pads to one length and adds `padding` rows of padding at random places up to 512: ids, positions [n, rows] and lengths [n]."""
+        """Pads all ids to one length and adds `padding` rows of padding at random positions below 512. Returns ids and
+        positions [n, rows], and lengths [n]."""
         longest = max(map(len, ids))
         out = torch.full((len(ids), longest + padding), self.pad)
         positions = torch.arange(longest + padding).repeat(len(ids), 1)
@@ -205,7 +223,7 @@ class Prompts:
 
 
 def load(folder):
-    """The frozen encoder of an exported model, and its tokenizer."""
+    """Returns the frozen encoder of an exported model, and its tokenizer."""
     from safetensors.torch import load_file
 
     prompts = Prompts(pathlib.Path(folder) / "tokenizer")
@@ -215,15 +233,16 @@ def load(folder):
 
 
 PADDING = 2
-# The rows of the template behind the prompt, and which of captions.HEADS the first eight tell. HEADS has kinds, colours, sizes and
-# sources of six places, then the setting, then the edit.
+# The rows of the template after the prompt, and which of captions.HEADS the first eight of them answer. HEADS contains
+# kinds, colours, sizes and sources of six places, then the setting, then the edit.
 TAIL_LENGTH, PLACES = 9, 6
 THING = [range(first, 4 * PLACES, PLACES) for first in range(PLACES)]
 SETTING, EDIT = range(24, 28), range(28, 34)
 
 
 class Questions(nn.Module):
-    """What the rows are asked: whole of all answers, thing, setting and edit of theirs; naming of what a noun phrase names."""
+    """Linear layers that read answers from rows: whole reads all answers; thing, setting and edit read those of their
+    rows; naming reads what a noun phrase names."""
 
     def __init__(self):
         super().__init__()
@@ -234,12 +253,16 @@ class Questions(nn.Module):
         self.naming = linear(HIDDEN, [n for _, n in captions.MARKED])
 
     def answers(self, h, lengths):
-        """[(logits, head number)] of every answer: from the last row of the template and the padding, then from the parts' rows."""
+        """Returns (logits, index of the head) for every answer: from the last row of the template, from the padding,
+        then from the rows of the parts."""
         n = len(lengths)
         row = lambda k: h[torch.arange(n, device=h.device), lengths - TAIL_LENGTH + k]
         sizes = [size for _, size in captions.HEADS]
-        out = [(o, j) for r in [row(TAIL_LENGTH - 1)] + [h[:, -1 - k] for k in range(PADDING)] for j, o in enumerate(self.whole(r).split(sizes, -1))]
-        for linear, k, heads in [(self.thing, k, THING[k]) for k in range(PLACES)] + [(self.setting, PLACES, SETTING), (self.edit, PLACES + 1, EDIT)]:
+        complete = [row(TAIL_LENGTH - 1)] + [h[:, -1 - k] for k in range(PADDING)]
+        out = [(o, j) for r in complete for j, o in enumerate(self.whole(r).split(sizes, -1))]
+        parts = [(self.thing, k, THING[k]) for k in range(PLACES)]
+        parts += [(self.setting, PLACES, SETTING), (self.edit, PLACES + 1, EDIT)]
+        for linear, k, heads in parts:
             out += [(o, j) for j, o in zip(heads, linear(row(k)).split([sizes[j] for j in heads], -1))]
         return out
 
@@ -253,7 +276,8 @@ def train(rank, args):
     questions = Questions().to(run.DEVICE)
     count = len(captions.HEADS)
     matrices = [p for n, p in encoder.named_parameters() if p.ndim == 2 and "embed" not in n]
-    rows = lambda p: [HEADS * WIDTH] * 3 if p.shape[0] == 3 * HEADS * WIDTH else [MLP] * 2 if p.shape[0] == 2 * MLP else None
+    inner = HEADS * WIDTH
+    rows = lambda p: [inner] * 3 if p.shape[0] == 3 * inner else [MLP] * 2 if p.shape[0] == 2 * MLP else None
     others = [p for n, p in encoder.named_parameters() if p.ndim != 2 or "embed" in n] + list(questions.parameters())
     optimiser = muon.Optimiser([(p, rows(p)) for p in matrices], others, 0.02, 3e-3, turns=2)
     params = matrices + others
@@ -267,7 +291,7 @@ def train(rank, args):
         rng = random.Random(500 + rank + 100 * step)
 
     def examples(many, rng):
-        """[(ids, answers, [(row, classes) of every mark])], the short ones first."""
+        """Returns [(ids, answers, [(row, classes) of every mark])], sorted by length."""
         pairs = [captions.training_example(rng) for _ in range(many)]
         plain = [captions.read_marks(t) for t, _ in pairs]
         out = []
@@ -283,9 +307,10 @@ def train(rank, args):
         with torch.no_grad():
             for i in range(0, len(pairs), 96):
                 ids, positions, lengths = prompts.rows([p[0] for p in pairs[i : i + 96]], PADDING, r)
-                h, y = encoder(ids, positions, lengths), torch.tensor([p[1] for p in pairs[i : i + 96]], device=run.DEVICE)
+                h = encoder(ids, positions, lengths)
+                y = torch.tensor([p[1] for p in pairs[i : i + 96]], device=run.DEVICE)
                 told = [(o.argmax(-1) == y[:, j], j) for o, j in questions.answers(h, lengths)]
-                # From the template's last row, from the padding, from the parts' rows.
+                # From the template's last row, from the padding, and from the rows of the parts.
                 for k, some in enumerate((told[:count], told[count : 2 * count], told[-count:])):
                     ok = torch.stack([right for right, _ in sorted(some, key=lambda p: p[1])], 1)
                     right[k] += torch.cat([ok, ok.all(1, keepdim=True)], 1).float().sum(0).cpu()
@@ -293,9 +318,11 @@ def train(rank, args):
         right /= n
         worst = right[2, :-1].argsort()[:4].tolist()
         shares = lambda values: " ".join(f"{v:.4f}" for v in values.tolist())
-        return f"answers {shares(right[:, :-1].mean(1))} all right {shares(right[:, -1])} worst " + " ".join(f"{captions.HEADS[j][0]}:{j}={right[2, j]:.3f}" for j in worst)
+        worst = " ".join(f"{captions.HEADS[j][0]}:{j}={right[2, j]:.3f}" for j in worst)
+        return f"answers {shares(right[:, :-1].mean(1))} all right {shares(right[:, -1])} worst {worst}"
 
-    log(f"text: {sum(p.numel() for p in encoder.parameters())} live parameters, vocabulary {prompts.vocabulary}, step {step} of {args.steps}")
+    log(f"text: {sum(p.numel() for p in encoder.parameters())} live parameters, vocabulary {prompts.vocabulary}, "
+        f"step {step} of {args.steps}")
     queue = []
     while step < args.steps:
         if not queue:
@@ -308,9 +335,11 @@ def train(rank, args):
             every = encoder(ids, positions, lengths).float()
         y = torch.tensor([p[1] for p in pairs], device=run.DEVICE)
         told = questions.answers(every, lengths)
-        loss = sum(F.cross_entropy(o, y[:, j]) for o, j in told[:-count]) / (len(told) - count) + sum(F.cross_entropy(o, y[:, j]) for o, j in told[-count:]) / count
+        total = lambda some: sum(F.cross_entropy(o, y[:, j]) for o, j in some)
+        loss = total(told[:-count]) / (len(told) - count) + total(told[-count:]) / count
         loss = loss + 1e-4 * every.pow(2).mean()
-        # The end of every noun phrase must tell by state 9 what it names: words are bound to their nouns long before the whole is understood.
+        # At state 9 the end of every noun phrase must tell what the phrase names, so that words are bound to their
+        # nouns early.
         if marks := [(i, row, classes) for i, p in enumerate(pairs) for row, classes in p[2]]:
             at = every[[i for i, _, _ in marks], [row for _, row, _ in marks], :HIDDEN]
             said = torch.tensor([classes for _, _, classes in marks], device=run.DEVICE)
@@ -324,7 +353,8 @@ def train(rank, args):
             run.average(params)
         if rank == 0 and step % 100 == 0:
             log(f"text: step {step} loss {loss.item():.4f} {measure() if step % 200 == 0 else ''}")
-            run.write(state / "text.pt", {"encoder": encoder.state_dict(), "questions": questions.state_dict(), "optimiser": optimiser.state(), "step": step})
+            run.write(state / "text.pt", {"encoder": encoder.state_dict(), "questions": questions.state_dict(),
+                "optimiser": optimiser.state(), "step": step})
     if rank == 0:
         log(f"text: done {measure()}")
         encoder.export(state / "text_encoder")
@@ -335,7 +365,8 @@ def main():
     args.add_argument("state")
     args.add_argument("--ranks", type=int, default=1)
     args.add_argument("--steps", type=int, default=6400)
-    args.add_argument("--eager", action="store_true", help="leave the layers uncompiled: slower steps, but they begin at once")
+    args.add_argument("--eager", action="store_true",
+        help="do not compile the layers: steps are slower but start at once")
     args = args.parse_args()
     if not (pathlib.Path(args.state) / "tokenizer" / "tokenizer.json").exists():
         build_tokenizer(pathlib.Path(args.state) / "tokenizer")
