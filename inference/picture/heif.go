@@ -108,7 +108,7 @@ func readHEIF(file []byte) (heifHead, error) {
 		if len(properties) == maxHEIFProperties {
 			return head, errHEIFLists
 		}
-		// Searched here once for each property, because many items may share a property.
+		// The property is searched here once, because many items may share it.
 		alpha := kind == "auxC" &&
 			(bytes.Contains(content, []byte(":alpha")) || bytes.Contains(content, []byte("hevc:2015:auxid:1")))
 		properties = append(properties, property{kind, content, alpha})

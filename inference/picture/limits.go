@@ -68,7 +68,8 @@ const (
 	leastHEIFPixels = 4 << 20
 	// maxHEIFDepth is how many derivations may follow each other. Real pictures are derived once, from tiles.
 	maxHEIFDepth = 8
-	// wasmMemoryBytes is the memory that 100 megapixels with 16 bits a sample take. It holds whatever the header declares.
+	// wasmMemoryBytes is the memory that 100 megapixels with 16 bits a sample take. It applies to every
+	// file, whatever its header declares.
 	wasmMemoryBytes = 2 << 30
 	// wasmTime and wasmTimePerPixel bound the time of a decoder. A usual picture takes 0.1 µs a pixel, and noise in the
 	// best quality 0.5 µs.

@@ -28,7 +28,6 @@ type Origin struct {
 }
 
 // The keywords of the texts that programs write.
-// The names of the texts that programs write.
 const (
 	keywordParameters = "parameters"        // AUTOMATIC1111, and programs that write the same text
 	keywordPrompt     = "prompt"            // ComfyUI: the graph that was executed

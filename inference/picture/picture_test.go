@@ -102,7 +102,6 @@ func TestRowsAreRoundedAsTheReferenceRounds(t *testing.T) {
 	img := image.NewRGBA(image.Rect(0, 0, 2, 2))
 	copy(img.Pix, []byte{0, 1, 2, 255, 127, 128, 254, 255, 255, 51, 204, 255, 7, 8, 9, 255})
 	ref := Reference{Image: img, Size: Size{2, 2}}
-	// float32 bits of numpy's float32(v)/255 and torch's 2·x − 1.
 	// The float32 bits of NumPy's float32(v)/255, followed by torch's 2·x − 1.
 	want := []uint32{
 		0xbf800000, 0xbf7dfdfe, 0xbf7bfbfc, 0xbb808080, 0x3b808100, 0x3f7dfdfe,
