@@ -69,7 +69,7 @@ func Main(args []string, streams Streams) (code int) {
 	parser, err := kong.New(&c,
 		kong.Name("kleinbild"),
 		kong.Description("FLUX.2 [klein] on your own machine: text to image, editing, up to four reference pictures."),
-		kong.Writers(streams.Out, streams.Err), // the help contains no text of others and needs no safe writer
+		kong.Writers(streams.Out, streams.Err), // the help is the program's own text and needs no safe writer
 		kong.Exit(func(code int) { panic(exit(code)) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		byteStrings,
@@ -123,7 +123,7 @@ func withRange(err error) error {
 	return err
 }
 
-// withFlag adds the flag that avoids it to an error of the engine.
+// withFlag adds to an error of the engine the flag that avoids the error.
 func withFlag(err error) error {
 	switch {
 	case errors.Is(err, inference.ErrNoCUDA):

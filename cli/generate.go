@@ -231,8 +231,8 @@ func (c *generateCommand) prepare(ctx context.Context, s Streams) (*batch, error
 	return b, c.checkOverwriting(b)
 }
 
-// readLike reads the metadata of the picture of --like, and sets the flags of the engine that are not given to its
-// values.
+// readLike reads the metadata of the picture of --like. Its precision, variant and number of text tokens replace the
+// flags for them that are not given.
 func (c *generateCommand) readLike(b *batch) error {
 	if c.Like == "" {
 		return nil

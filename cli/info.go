@@ -55,7 +55,7 @@ func (c infoCommand) Run(s Streams) error {
 	return printRows(s.Out, rows)
 }
 
-// foreignReport is the JSON for a picture of another program. It has the settings that Kleinbild has too.
+// foreignReport is the JSON for a picture of another program: what Kleinbild has understood of its metadata.
 type foreignReport struct {
 	Program        string   `json:"program"`
 	Prompt         string   `json:"prompt"`

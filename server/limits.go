@@ -132,9 +132,10 @@ type limits struct {
 var usualLimits = limits{
 	header: 10 * time.Second, idle: 2 * time.Minute, body: 10 * time.Minute, memory: 30 * time.Second,
 	drain: 10 * time.Second,
-	// A mobile link may pause for 20 s, and a bad one has 16 kB/s. To come within the time body, 64 MB need 110 kB/s.
+	// A mobile link may pause for 20 s, and a bad one has 16 kB/s. A body of 64 MB needs 110 kB/s to arrive within the
+	// limit for a whole body.
 	stall: 20 * time.Second, rate: 16 << 10,
-	// Any link but a bad one has 256 kB/s. The time memory is longer than the time after which a slower upload ends.
+	// Any link but a bad one has 256 kB/s. An upload may wait for memory for longer than it takes to end a slower one.
 	hurried: 5 * time.Second, hurriedRate: 256 << 10,
 	queued: 2 * time.Second, silent: 15 * time.Second,
 	fetch: 30 * time.Second, fetchQueue: 30 * time.Second,

@@ -13,7 +13,7 @@ import (
 // share of the places, so that there are always places for others.
 type queue struct {
 	limit     int   // the number of places; a request has one while it is prepared, and while it waits for its turn
-	mostBytes int64 // the memory of all admitted requests
+	mostBytes int64 // the most memory that all admitted requests may hold
 
 	mu      sync.Mutex
 	places  shares
