@@ -332,6 +332,8 @@ func (b *bench) size() picture.Size {
 	return req.Size()
 }
 
+func (p *slotsPanel) clearAll() { p.Desk.Choose(func(d *studio.Desk) { d.Slots = nil }) }
+
 // engineChanged has the panels look at the engine again, as if another one had been opened.
 func (b *bench) engineChanged() {
 	b.slots.refresh()

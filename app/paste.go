@@ -1,15 +1,11 @@
 package app
 
 import (
-	"context"
 	"errors"
 	"path/filepath"
 	"strings"
 
 	"kleinbild/app/shell"
-	"kleinbild/app/studio"
-	"kleinbild/inference"
-	"kleinbild/inference/picture"
 )
 
 // paste takes files or a picture from the clipboard into the next free slot. If there is text instead, it calls text,
@@ -41,21 +37,11 @@ func (s *session) paste(text func()) {
 }
 
 func (s *session) pastePicture(file []byte) {
-	number := s.slots.free()
-	if number == 0 {
+	if s.slots.free() == 0 {
 		s.notice.Say("All four slots are taken: remove a picture first, then paste.")
 		return
 	}
-	store := s.Keeper.Store()
-	s.slots.read(number, studio.Slot{Digest: studio.Digest(file)}, func(ctx context.Context) (inference.Reference, error) {
-		ref, err := picture.Decode(ctx, file)
-		if err == nil && store != nil { // it lies nowhere else
-			if _, failed := store.Keep(file); failed != nil {
-				s.Loop.Post(func() { s.notice.Say("The pasted picture may not be there the next time: " + explain(failed)) })
-			}
-		}
-		return inference.Reference{Reference: ref}, err
-	})
+	s.Reader.Paste(file)
 }
 
 // maxPastedItems bounds the lines that are read as names of files. A text with more lines is taken for a text.

@@ -33,8 +33,7 @@ func (s *session) restore(meta picture.Metadata) {
 			}
 			slots = append(slots, slot)
 		}
-		s.slots.clearAll() // the files are read again: they may have changed
-		s.slots.lay(slots)
+		s.Desk.Choose(func(d *studio.Desk) { d.Slots = slots }) // which are read again: the files may have changed
 	})
 	if len(missing) > 0 {
 		s.notice.Say("Where "+strings.Join(missing, " and ")+" lies is not known: add it again.", s.undoAction())

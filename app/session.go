@@ -103,6 +103,8 @@ func (s *session) subscribe() {
 	s.Maker.Ended.Subscribe(s.showEnded)
 	s.Maker.Idle.Subscribe(s.closeWhenDone)
 	s.Album.News.Subscribe(s.historyNews)
+	s.Reader.Read.Subscribe(func(studio.ReadPicture) { s.slotRead(true) })
+	s.Reader.Failed.Subscribe(func(studio.UnreadPicture) { s.slotRead(false) })
 	s.Album.Reloaded.Subscribe(s.renumber)
 	s.Album.Removed.Subscribe(s.removed)
 	s.Keeper.Failed.Subscribe(func(err error) {

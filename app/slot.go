@@ -3,7 +3,6 @@ package app
 import (
 	"fmt"
 	"image"
-	"path/filepath"
 	"strconv"
 
 	"fyne.io/fyne/v2"
@@ -14,7 +13,6 @@ import (
 
 	"kleinbild/app/studio"
 	"kleinbild/app/ui"
-	"kleinbild/inference"
 )
 
 // slot is one numbered reference: empty, being read, or holding a picture as the model will see it.
@@ -23,10 +21,9 @@ type slot struct {
 	panel  *slotsPanel
 	number int
 
-	reading string               // the file being read
-	source  studio.Slot          // of what is being read
-	ref     *inference.Reference // the prepared picture
-	thumb   *image.RGBA          // of ref
+	taken  bool
+	source studio.Slot // what it holds; it is being read as long as it has no Ref
+	thumb  *image.RGBA // of the picture
 
 	hovered, focused bool
 	lit              bool // a drag of the window's own is over it
@@ -39,7 +36,8 @@ func newSlot(p *slotsPanel, number int) *slot {
 	return c
 }
 
-func (c *slot) empty() bool { return c.ref == nil && c.reading == "" }
+func (c *slot) empty() bool   { return !c.taken }
+func (c *slot) reading() bool { return c.taken && c.source.Ref == nil }
 
 func (c *slot) caption() string { return c.captions()[0] }
 
@@ -47,12 +45,12 @@ func (c *slot) caption() string { return c.captions()[0] }
 // fits is shown.
 func (c *slot) captions() []string {
 	switch {
-	case c.reading != "":
-		return []string{filepath.Base(c.reading)}
-	case c.ref == nil:
+	case c.reading():
+		return []string{c.source.Name()}
+	case c.empty():
 		return []string{""}
 	}
-	p := c.ref.Preparation(c.panel.native())
+	p := c.source.Ref.Preparation(c.panel.native())
 	list := []string{times(p.Size)}
 	if p.Resized() {
 		list = []string{times(p.Original) + " › " + times(p.Size), "› " + times(p.Size)}
@@ -82,7 +80,7 @@ func (c *slot) Tapped(*fyne.PointEvent) {
 }
 
 func (c *slot) TappedSecondary(e *fyne.PointEvent) {
-	if c.ref == nil {
+	if c.source.Ref == nil {
 		return
 	}
 	host := c.panel.host
@@ -92,8 +90,8 @@ func (c *slot) TappedSecondary(e *fyne.PointEvent) {
 		}),
 		fyne.NewMenuItem("Replace…", func() { c.panel.browseFor(c.number) }),
 	}
-	if c.ref.Path != "" {
-		path := c.ref.Path
+	if c.source.Path != "" {
+		path := c.source.Path
 		items = append(items, fyne.NewMenuItem("Show in folder", func() { host.reveal(path) }))
 	}
 	items = append(items, fyne.NewMenuItem("Remove", func() { c.panel.clear(c.number) }))
@@ -101,7 +99,7 @@ func (c *slot) TappedSecondary(e *fyne.PointEvent) {
 }
 
 func (c *slot) DoubleTapped(*fyne.PointEvent) {
-	if c.ref != nil {
+	if c.source.Ref != nil {
 		c.panel.browseFor(c.number)
 	}
 }
@@ -116,7 +114,7 @@ func (c *slot) TypedRune(rune)                 {}
 func (c *slot) TypedKey(e *fyne.KeyEvent) {
 	switch e.Name {
 	case fyne.KeyReturn, fyne.KeyEnter, fyne.KeySpace:
-		if c.ref != nil {
+		if c.source.Ref != nil {
 			c.panel.browseFor(c.number)
 		} else {
 			c.panel.browse()
@@ -134,7 +132,7 @@ func (c *slot) TypedKey(e *fyne.KeyEvent) {
 
 // Dragged moves the picture to another slot.
 func (c *slot) Dragged(e *fyne.DragEvent) {
-	if c.ref == nil {
+	if c.source.Ref == nil {
 		return
 	}
 	c.dragging = true
@@ -225,9 +223,9 @@ func (r *slotRenderer) setCaption() {
 func (r *slotRenderer) Refresh() {
 	c := r.slot
 	next := c.panel.free() == c.number
-	filled, highlight := c.ref != nil, (c.lit || c.hovered && next) && c.ref == nil || c.lit
+	filled, highlight := c.source.Ref != nil, (c.lit || c.hovered && next) && c.source.Ref == nil || c.lit
 	ground, edge := ui.ColorNone, ui.ColorNone
-	if filled || c.reading != "" {
+	if filled || c.reading() {
 		ground = ui.ColorRaised
 	}
 	if highlight || c.focused {
@@ -258,13 +256,13 @@ func (r *slotRenderer) Refresh() {
 	r.badge.Refresh()
 	r.invite.Set("Drop a picture", ink)
 	r.browse.Set("or click to browse", ink)
-	if c.reading != "" {
+	if c.reading() {
 		r.invite.Set("Reading…", ui.ColorText)
 	}
 	ui.Show(r.invite, !filled)
 	ui.Show(r.browse, c.empty())
-	ui.Show(r.clear, filled || c.reading != "")
-	ui.Show(r.picture, filled)
+	ui.Show(r.clear, filled || c.reading())
+	ui.Show(r.picture, c.thumb != nil)
 	if img := image.Image(c.thumb); c.thumb != nil && r.picture.Image != img {
 		r.picture.Image = img
 		r.picture.Refresh()

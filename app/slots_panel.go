@@ -1,10 +1,10 @@
 package app
 
 import (
-	"context"
 	"fmt"
 	"image"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"fyne.io/fyne/v2"
@@ -13,15 +13,15 @@ import (
 	"kleinbild/app/ui"
 	"kleinbild/history"
 	"kleinbild/inference"
+	"kleinbild/inference/picture"
 )
 
-// slotsPanel holds the reference pictures. They are numbered without gaps, as the model counts them, so that
-// "image 2" in the prompt is slot 2.
+// slotsPanel shows the reference pictures in their numbered slots.
 type slotsPanel struct {
 	common
 	host    slotsHost
 	slots   [inference.MaxReferences]*slot
-	loads   [inference.MaxReferences]context.CancelFunc // reading under way
+	thumbs  map[*picture.Reference]*image.RGBA // of the pictures on the desk; nil while one is made
 	content *fyne.Container
 	title   *ui.Label
 }
@@ -32,7 +32,6 @@ const slotThumbSide = 520
 // slotsHost is what the panel asks of the window.
 type slotsHost interface {
 	pickPictures(chosen func(paths []string))
-	slotRead(ok bool)       // a picture has been read, or could not be
 	insertImage(number int) // puts "image 2" into the prompt
 	reveal(path string)     // shows a file in the file manager
 	dragPicture(img *image.RGBA, pos fyne.Position)
@@ -41,15 +40,32 @@ type slotsHost interface {
 }
 
 func newSlotsPanel(c common, host slotsHost) *slotsPanel {
-	p := &slotsPanel{common: c, host: host, title: ui.NewHeading("References")}
+	p := &slotsPanel{
+		common: c, host: host, title: ui.NewHeading("References"), thumbs: map[*picture.Reference]*image.RGBA{},
+	}
 	objects := []fyne.CanvasObject{p.title}
 	for i := range p.slots {
 		p.slots[i] = newSlot(p, i+1)
 		objects = append(objects, p.slots[i])
 	}
 	p.content = ui.Arranged(ui.NoSize, p.place, objects...)
-	p.Desk.Laid.Subscribe(func(d studio.Desk) { p.lay(d.Slots) })
+	p.Desk.Chosen.Subscribe(p.refresh)
 	p.Model.Changed.Subscribe(p.refresh)
+	p.Reader.Read.Subscribe(func(r studio.ReadPicture) {
+		if r.Ref.ProfileNote != "" {
+			p.notice.Say(fmt.Sprintf("Image %d: %s.", r.Number, r.Ref.ProfileNote))
+		}
+	})
+	p.Reader.Failed.Subscribe(func(u studio.UnreadPicture) {
+		text := explain(u.Err)
+		if u.Slot.Path != "" {
+			text = strings.ReplaceAll(text, u.Slot.Path, filepath.Base(u.Slot.Path))
+		}
+		p.notice.Say(sentence(text))
+	})
+	p.Reader.NotKept.Subscribe(func(err error) {
+		p.notice.Say("The pasted picture may not be there the next time: " + explain(err))
+	})
 	return p
 }
 
@@ -64,82 +80,58 @@ func (p *slotsPanel) place(size fyne.Size) {
 	}
 }
 
+// refresh shows the pictures on the desk.
 func (p *slotsPanel) refresh() {
-	for _, c := range p.slots {
+	slots := p.Desk.Desk().Slots
+	for ref := range p.thumbs {
+		if !slices.ContainsFunc(slots, func(s studio.Slot) bool { return s.Ref == ref }) {
+			delete(p.thumbs, ref)
+		}
+	}
+	for i, c := range p.slots {
+		if c.taken = i < len(slots); c.taken {
+			c.source = slots[i]
+			c.thumb = p.thumbnail(c.source.Ref)
+		} else {
+			c.source, c.thumb = studio.Slot{}, nil
+		}
 		c.Refresh()
 	}
 }
 
-// changed puts what the slots hold on the desk.
-func (p *slotsPanel) changed() {
-	p.refresh()
-	p.Desk.Choose(func(d *studio.Desk) { d.Slots = p.shown() })
+// thumbnail returns the thumbnail of a picture. If there is none yet, it returns nil and has it made.
+func (p *slotsPanel) thumbnail(ref *picture.Reference) *image.RGBA {
+	thumb, asked := p.thumbs[ref]
+	if ref == nil || asked {
+		return thumb
+	}
+	p.thumbs[ref] = nil
+	p.Loop.Background(func() func() {
+		thumb := history.Fit(ref.Image, slotThumbSide, slotThumbSide)
+		return func() {
+			if _, wanted := p.thumbs[ref]; wanted {
+				p.thumbs[ref] = thumb
+				p.refresh()
+			}
+		}
+	})
+	return nil
 }
 
 // free returns the number of the next free slot, 0 if all are taken.
-func (p *slotsPanel) free() int {
-	for i, c := range p.slots {
-		if c.empty() {
-			return i + 1
-		}
-	}
-	return 0
-}
+func (p *slotsPanel) free() int { return p.Desk.Desk().FreeSlot() }
 
 // count returns the number of slots that are taken.
-func (p *slotsPanel) count() int {
-	if free := p.free(); free > 0 {
-		return free - 1
-	}
-	return len(p.slots)
-}
-
-// shown returns what the slots hold or are about to hold.
-func (p *slotsPanel) shown() (slots []studio.Slot) {
-	for _, c := range p.slots {
-		switch {
-		case c.ref != nil:
-			slots = append(slots, studio.SlotOf(*c.ref))
-		case c.reading != "":
-			slots = append(slots, c.source)
-		}
-	}
-	return slots
-}
-
-// lay fills the slots with those of a desk. A picture that is in its place already is not read again.
-func (p *slotsPanel) lay(slots []studio.Slot) {
-	slots = slots[:min(len(slots), len(p.slots))]
-	for i := len(p.slots); i > len(slots); i-- {
-		p.empty(i)
-	}
-	for i, slot := range slots {
-		shown := p.shown()
-		switch {
-		case i < len(shown) && shown[i].Same(slot):
-		case slot.Ref != nil:
-			p.put(i+1, inference.Reference{Path: slot.Path, Reference: slot.Ref})
-		default:
-			p.reopen(i+1, slot)
-		}
-	}
-	p.changed()
-}
-
-// reopen reads a picture that was in a slot before. Its file must not have changed.
-func (p *slotsPanel) reopen(number int, slot studio.Slot) {
-	store := p.Keeper.Store()
-	p.read(number, slot, func(ctx context.Context) (inference.Reference, error) {
-		return store.Read(ctx, slot)
-	})
-}
+func (p *slotsPanel) count() int { return len(p.Desk.Desk().Slots) }
 
 // add fills slots with files: it replaces the picture of the slot with the given number, if there is one, and fills
 // the next free slots with the other files. With 0 it replaces none. It says how many files found no slot.
 func (p *slotsPanel) add(number int, paths []string) {
 	replaced := 0
 	left := 0
-	changed := p.Desk.Change(func() { replaced, left = p.fill(number, paths) })
+	changed := p.Desk.Change(func() {
+		p.Desk.Choose(func(d *studio.Desk) { replaced, left = d.Fill(number, paths) })
+	})
 	switch {
 	case left == 1 && len(paths) == 1:
 		p.notice.Say("All four slots are taken: drop the picture onto the one that it should replace, or remove one first.")
@@ -150,166 +142,25 @@ func (p *slotsPanel) add(number int, paths []string) {
 	}
 }
 
-// fill does the work of add. It returns the number of the slot that was replaced, 0 for none, and how many files found
-// no slot.
-func (p *slotsPanel) fill(number int, paths []string) (replaced, left int) {
-	for i, path := range paths {
-		to := p.free()
-		if i == 0 && number > 0 && !p.slots[number-1].empty() {
-			to, replaced = number, number
-		}
-		if to == 0 {
-			return replaced, len(paths) - i
-		}
-		p.load(to, path)
-	}
-	return replaced, 0
-}
-
-// load reads a picture into a slot.
-func (p *slotsPanel) load(number int, path string) {
-	p.read(number, studio.Slot{Path: path}, func(ctx context.Context) (inference.Reference, error) {
-		return inference.OpenReference(ctx, path)
-	})
-}
-
-// read fills a slot with what open returns; source names it meanwhile.
-func (p *slotsPanel) read(number int, source studio.Slot, open func(context.Context) (inference.Reference, error)) {
-	c := p.slots[number-1]
-	name := source.Path
-	if name == "" {
-		name = source.Name()
-	}
-	p.stop(number)
-	ctx, cancel := context.WithCancel(p.Loop.Closing)
-	p.loads[number-1] = cancel
-	c.ref, c.thumb, c.reading, c.source = nil, nil, name, source
-	p.changed()
-	p.Loop.Background(func() func() {
-		ref, err := open(ctx)
-		var thumb *image.RGBA
-		if err == nil {
-			thumb = history.Fit(ref.Image, slotThumbSide, slotThumbSide)
-		}
-		return func() {
-			if ctx.Err() != nil {
-				return // cleared or replaced meanwhile
-			}
-			cancel()
-			p.finished(c, name, ref, thumb, err)
-		}
-	})
-}
-
-// finished puts what was read into its slot, which may have another number by now.
-func (p *slotsPanel) finished(c *slot, name string, ref inference.Reference, thumb *image.RGBA, err error) {
-	c.reading = ""
-	p.loads[c.number-1] = nil
-	if err != nil {
-		p.Desk.Amend(func() { // what was there before is a step back already
-			p.compact()
-			p.changed()
-		})
-		p.host.slotRead(false)
-		p.notice.Say(sentence(strings.ReplaceAll(explain(err), name, filepath.Base(name))))
-		return
-	}
-	c.ref, c.thumb = &ref, thumb
-	p.changed()
-	if ref.ProfileNote != "" {
-		p.notice.Say(fmt.Sprintf("Image %d: %s.", c.number, ref.ProfileNote))
-	}
-	p.host.slotRead(true)
-}
-
-// put fills a slot with a picture that is already prepared.
-func (p *slotsPanel) put(number int, ref inference.Reference) {
-	p.stop(number)
-	c := p.slots[number-1]
-	c.ref, c.thumb = &ref, nil
-	p.Loop.Background(func() func() {
-		thumb := history.Fit(ref.Image, slotThumbSide, slotThumbSide)
-		return func() {
-			if c.ref == &ref {
-				c.thumb = thumb
-				c.Refresh()
-			}
-		}
-	})
-	p.changed()
-}
-
-// stop gives up reading into a slot.
-func (p *slotsPanel) stop(number int) {
-	if cancel := p.loads[number-1]; cancel != nil {
-		cancel()
-		p.loads[number-1] = nil
-	}
-	p.slots[number-1].reading = ""
-}
-
 // clear empties a slot; those after it move up.
 func (p *slotsPanel) clear(number int) {
-	if p.slots[number-1].empty() {
+	if number > p.count() {
 		return
 	}
-	p.Desk.Change(func() {
-		p.empty(number)
-		p.compact()
-		p.changed()
-	})
+	p.Desk.Choose(func(d *studio.Desk) { d.Empty(number) })
 	p.notice.Say(fmt.Sprintf("Image %d was removed.", number), p.undoAction())
-}
-
-func (p *slotsPanel) clearAll() {
-	for i := range p.slots {
-		p.empty(i + 1)
-	}
-	p.changed()
-}
-
-// empty takes the picture out of a slot.
-func (p *slotsPanel) empty(number int) {
-	p.stop(number)
-	c := p.slots[number-1]
-	c.ref, c.thumb = nil, nil
 }
 
 // move exchanges the pictures of two slots.
 func (p *slotsPanel) move(from, to int) {
 	to = min(to, p.count())
-	if from == to || to < 1 || p.slots[from-1].empty() {
+	if from == to || to < 1 || from > p.count() {
 		return
 	}
-	p.swap(from-1, to-1)
-	p.changed()
+	p.Desk.Choose(func(d *studio.Desk) { d.Swap(from, to) })
 	if p.slots[from-1].focused {
 		p.host.focus(p.slots[to-1])
 	}
-}
-
-// compact closes gaps.
-func (p *slotsPanel) compact() {
-	to := 0
-	for i, c := range p.slots {
-		if !c.empty() {
-			if i != to {
-				p.swap(i, to)
-			}
-			to++
-		}
-	}
-}
-
-// swap exchanges two slots. The widgets travel with what they hold, so that a picture being read finds its slot.
-func (p *slotsPanel) swap(i, j int) {
-	p.slots[i], p.slots[j] = p.slots[j], p.slots[i]
-	p.loads[i], p.loads[j] = p.loads[j], p.loads[i]
-	p.slots[i].number, p.slots[j].number = i+1, j+1
-	for i, c := range p.slots {
-		p.content.Objects[i+1] = c // Tab goes from slot to slot in the order of the numbers
-	}
-	p.content.Refresh()
 }
 
 // browse asks for files for the next free slots.

@@ -1,7 +1,8 @@
 // Package studio holds what an artist works with, apart from any window: the desk (what the next picture is made from)
-// with its undo and redo, the queue of batches, the maker that works through it, the history, the settings, and the
-// model that is open. It keeps desk and queue on the disk from one start to the next. All of it runs on one goroutine,
-// that of Loop, and says what has changed by events. It knows nothing of widgets, and leaves computing to an Engine.
+// with its undo and redo, the reader of its pictures, the queue of batches, the maker that works through it, the
+// history, the settings, and the model that is open. It keeps desk and queue on the disk from one start to the next.
+// All of it runs on one goroutine, that of Loop, and says what has changed by events. It knows nothing of widgets, and
+// leaves computing to an Engine.
 package studio
 
 import (

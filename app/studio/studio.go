@@ -17,6 +17,7 @@ type Studio struct {
 	Album    *Album
 	Maker    *Maker
 	Keeper   *Keeper
+	Reader   *Reader
 
 	picturesDir string
 }
@@ -52,6 +53,7 @@ func New(loop *Loop, cfg Config) *Studio {
 		}
 	})
 	s.Keeper = NewKeeper(loop, s.Desk, s.Queue, s.Maker)
+	s.Reader = NewReader(loop, s.Desk, s.Keeper.Store)
 	seed := s.Settings.LockedSeed()
 	s.Desk.desk = Desk{Aspect: s.Settings.Aspect(), Count: s.Settings.Count(), Seed: seed, Locked: seed != ""}
 	if seed == "" {

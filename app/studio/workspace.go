@@ -68,6 +68,7 @@ func (w *Workspace) Amend(do func()) {
 // Lay lays out a whole desk, which is no step by itself.
 func (w *Workspace) Lay(d Desk) {
 	w.Amend(func() {
+		d.Slots = w.desk.withRead(d.Slots)
 		w.desk = d
 		w.Laid.tell(d)
 	})

@@ -1,0 +1,125 @@
+package studio
+
+import (
+	"context"
+	"slices"
+
+	"kleinbild/inference"
+	"kleinbild/inference/picture"
+)
+
+// Reader reads the pictures of the desk that have not been read. A picture that leaves the desk is not read any
+// further.
+type Reader struct {
+	Read    Event[ReadPicture]
+	Failed  Event[UnreadPicture]
+	NotKept Event[error] // a pasted picture may not be there the next time
+
+	loop  *Loop
+	desk  *Workspace
+	store func() *Store
+	// Both maps are by slots whose picture has not been read.
+	stops  map[Slot]context.CancelFunc // of the pictures that are being read
+	pasted map[Slot]func(context.Context) (inference.Reference, error)
+}
+
+// ReadPicture is a picture that has just been read, in the slot of a number.
+type ReadPicture struct {
+	Number int
+	Ref    *picture.Reference
+}
+
+// UnreadPicture is a picture that could not be read, for a reason. Its slot is gone.
+type UnreadPicture struct {
+	Slot Slot
+	Err  error
+}
+
+// NewReader returns a reader of a desk's pictures; store returns where those that were pasted are kept, nil for
+// nowhere.
+func NewReader(loop *Loop, desk *Workspace, store func() *Store) *Reader {
+	r := &Reader{
+		loop: loop, desk: desk, store: store,
+		stops: map[Slot]context.CancelFunc{}, pasted: map[Slot]func(context.Context) (inference.Reference, error){},
+	}
+	desk.Changed.Subscribe(r.follow)
+	return r
+}
+
+// Paste puts a picture that lies in no file into the next free slot, which there has to be.
+func (r *Reader) Paste(file []byte) {
+	slot, store := Slot{Digest: Digest(file)}, r.store()
+	r.pasted[slot] = func(ctx context.Context) (inference.Reference, error) {
+		ref, err := picture.Decode(ctx, file)
+		if err == nil && store != nil {
+			if _, failed := store.Keep(file); failed != nil {
+				r.loop.Post(func() { r.NotKept.tell(failed) })
+			}
+		}
+		return inference.Reference{Reference: ref}, err
+	}
+	r.desk.Choose(func(d *Desk) { d.Slots = append(slices.Clone(d.Slots), slot) })
+}
+
+// follow reads what is on the desk and has not been read, and gives up what is not on it any more.
+func (r *Reader) follow() {
+	slots := r.desk.Desk().Slots
+	for slot, stop := range r.stops {
+		if !slices.Contains(slots, slot) {
+			stop()
+			delete(r.stops, slot)
+		}
+	}
+	for _, slot := range slots {
+		if slot.Ref == nil && r.stops[slot] == nil {
+			r.read(slot)
+		}
+	}
+}
+
+func (r *Reader) read(slot Slot) {
+	ctx, stop := context.WithCancel(r.loop.Closing)
+	r.stops[slot] = stop
+	open, store := r.pasted[slot], r.store()
+	if open == nil {
+		open = func(ctx context.Context) (inference.Reference, error) { return store.Read(ctx, slot) }
+	}
+	r.loop.Background(func() func() {
+		ref, err := open(ctx)
+		return func() {
+			if ctx.Err() != nil {
+				return // the slot was emptied or filled anew
+			}
+			stop()
+			delete(r.stops, slot)
+			r.finished(slot, ref, err)
+		}
+	})
+}
+
+// finished puts what was read into its slots, or takes those of a picture away that could not be read: undo has what
+// was there before.
+func (r *Reader) finished(slot Slot, ref inference.Reference, err error) {
+	number := 0
+	r.desk.Amend(func() {
+		r.desk.Choose(func(d *Desk) {
+			var slots []Slot
+			for _, s := range d.Slots {
+				switch {
+				case s != slot:
+					slots = append(slots, s)
+				case err == nil:
+					slots = append(slots, SlotOf(ref))
+					number = len(slots)
+				}
+			}
+			d.Slots = slots
+		})
+	})
+	if err != nil {
+		r.Failed.tell(UnreadPicture{slot, err})
+		return
+	}
+	delete(r.pasted, slot)
+	r.Read.tell(ReadPicture{number, ref.Reference})
+}

@@ -1,0 +1,58 @@
+package studio
+
+import (
+	"slices"
+
+	"kleinbild/inference"
+)
+
+// The slots of a desk are numbered from 1 without gaps, as the model counts them, so that "image 2" in the prompt is
+// slot 2. Desks share their slices of slots: whoever changes one makes a copy.
+
+// FreeSlot returns the number of the next free slot, 0 if all are taken.
+func (d Desk) FreeSlot() int {
+	if len(d.Slots) >= inference.MaxReferences {
+		return 0
+	}
+	return len(d.Slots) + 1
+}
+
+// Fill puts files into slots. The first one replaces the picture of the slot with the given number, if there is one;
+// the others fill the next free slots. With 0 all fill free slots. It returns the number of the slot whose picture was
+// replaced, 0 for none, and how many files found no slot.
+func (d *Desk) Fill(number int, paths []string) (replaced, left int) {
+	d.Slots = slices.Clone(d.Slots)
+	for i, path := range paths {
+		switch {
+		case i == 0 && number > 0 && number <= len(d.Slots):
+			d.Slots[number-1], replaced = Slot{Path: path}, number
+		case d.FreeSlot() == 0:
+			return replaced, len(paths) - i
+		default:
+			d.Slots = append(d.Slots, Slot{Path: path})
+		}
+	}
+	return replaced, 0
+}
+
+// Empty takes the picture out of a slot; those after it move up.
+func (d *Desk) Empty(number int) {
+	d.Slots = slices.Delete(slices.Clone(d.Slots), number-1, number)
+}
+
+// Swap exchanges the pictures of two slots.
+func (d *Desk) Swap(a, b int) {
+	d.Slots = slices.Clone(d.Slots)
+	d.Slots[a-1], d.Slots[b-1] = d.Slots[b-1], d.Slots[a-1]
+}
+
+// withRead returns slots in which a picture that was in its place on d already need not be read again.
+func (d Desk) withRead(slots []Slot) []Slot {
+	slots = slices.Clone(slots[:min(len(slots), inference.MaxReferences)])
+	for i, s := range slots {
+		if i < len(d.Slots) && d.Slots[i].Same(s) {
+			slots[i] = d.Slots[i]
+		}
+	}
+	return slots
+}
