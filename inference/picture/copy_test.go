@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -136,4 +137,23 @@ func worst(a, b image.Image) float64 {
 		}
 	}
 	return most
+}
+
+// TestJPEGWithPadding checks that metadata is found behind bytes of 0xff before a marker, which the format allows.
+func TestJPEGWithPadding(t *testing.T) {
+	var file bytes.Buffer
+	if err := Encode(&file, image.NewRGBA(image.Rect(0, 0, 64, 64)), example(), ".jpg", 90); err != nil {
+		t.Fatal(err)
+	}
+	for _, padding := range []int{0, 1, 5} {
+		padded := slices.Concat(file.Bytes()[:2], bytes.Repeat([]byte{0xff}, padding), file.Bytes()[2:])
+		meta, err := ReadMetadata(bytes.NewReader(padded))
+		if err != nil || meta.Prompt != example().Prompt {
+			t.Errorf("%d bytes of padding: %q, %v", padding, meta.Prompt, err)
+		}
+	}
+	padded := slices.Concat(file.Bytes()[:2], bytes.Repeat([]byte{0xff}, 9))
+	if _, err := ReadMetadata(bytes.NewReader(padded)); err == nil {
+		t.Error("a file that ends in padding was read")
+	}
 }

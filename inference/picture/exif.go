@@ -202,6 +202,12 @@ func jpegTexts(r io.Reader) ([]text, error) {
 		if _, err := io.ReadFull(r, head[:]); err != nil {
 			return list.texts, endsEarly("JPEG", err)
 		}
+		for head[0] == 0xff && head[1] == 0xff { // padding before a marker
+			copy(head[:], head[1:])
+			if _, err := io.ReadFull(r, head[3:]); err != nil {
+				return list.texts, endsEarly("JPEG", err)
+			}
+		}
 		length := int(binary.BigEndian.Uint16(head[2:]))
 		switch {
 		case head[0] != 0xff || length < 2:
