@@ -196,7 +196,8 @@ func writeTarXZ(output string, tree []entry, root string, at time.Time) error {
 		return err
 	}
 	// With more than one thread, the bytes would depend on their number.
-	command := exec.Command("xz", "-6", "--threads=1", "--stdout")
+	// Level 9 has a dictionary of 64 MiB, in which the second program finds the demo model of the first one again.
+	command := exec.Command("xz", "-9", "--threads=1", "--stdout")
 	command.Stdin, command.Stderr = &archive, os.Stderr
 	return writeOutput(output, command)
 }
