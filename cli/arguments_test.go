@@ -66,7 +66,7 @@ func TestBadAsks(t *testing.T) {
 		var field inference.FieldError
 		if !errors.As(err, &usage) || !errors.As(err, &field) || field != bad.Want ||
 			!strings.HasPrefix(err.Error(), flags[field.Field]+": found ") {
-			t.Errorf("%s: %v, want a mistake of usage and %+v", bad.Name, err, bad.Want)
+			t.Errorf("%s: %v, want a usage error and %+v", bad.Name, err, bad.Want)
 		}
 	}
 }

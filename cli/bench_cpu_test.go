@@ -19,7 +19,7 @@ func TestBenchCPU(t *testing.T) {
 		{"--path", "SSE2"},
 	} {
 		if got := call("", append([]string{"bench", "cpu", "--no-shapes"}, args...)...); got.code != exitUsage {
-			t.Errorf("%q: %+v, want a mistake of usage", args, got)
+			t.Errorf("%q: %+v, want a usage error", args, got)
 		}
 	}
 }

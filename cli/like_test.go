@@ -179,7 +179,7 @@ func TestReferencesAreFound(t *testing.T) {
 	writeFile(t, HistoryFile(), strings.Repeat("damaged", 10000))
 	got = mustMake(t, small(t, "-p", "a fox", "-i", "garden.png", "-o", "y.png")...)
 	if !strings.Contains(got.err, "could not be remembered") || len(readFile(t, HistoryFile())) != 70000 {
-		t.Errorf("err %q; the damaged history is the window's to set aside", got.err)
+		t.Errorf("err %q; only the window may set a damaged history aside", got.err)
 	}
 }
 

@@ -25,8 +25,8 @@ import (
 
 // hostile is text that sets the clipboard (OSC 52), makes a link (OSC 8) and a title, sets colours in C1, changes the
 // direction of text, and ends with a line that looks like the program's own. It is a valid file name.
-const hostile = "fox\x1b]52;c;cm0gLXJm\a\x1b]8;;mailto:x\x1b\\\x1b]0;title\a" +
-	"\u009b31m\u202egnp.exe\u2066\x7f\x9b2J\r\nkleinbild: all is well"
+const hostile = "fox\x1b]52;c;cm0gLXJm\a\x1b]8;;mailto:x\x1b\\\x1b]0;title\a\u009b31m" +
+	"\u202egnp.exe\u2066\x7f\x9b2J\r\nkleinbild: all is well"
 
 // checkQuiet fails if text drives a terminal, or has the last line of hostile as a line of its own.
 func checkQuiet(t *testing.T, what, text string) {

@@ -172,7 +172,7 @@ func TestDoctor(t *testing.T) {
 		filepath.Join(model(t, "single"), "flux-2-klein-4b.safetensors"), filepath.Join(model(t, "distilled"), "tokenizer"),
 	}, ","))
 	if !strings.Contains(got.out, "choose the variant base if that is wrong") {
-		t.Errorf("a guess is not said aloud:\n%s", got.out)
+		t.Errorf("there is no note about a guess:\n%s", got.out)
 	}
 	got = call("", "doctor", "-m", t.TempDir())
 	if got.code != exitFailure || !strings.Contains(got.out, "memory") || !strings.Contains(got.err, "no usable model") {

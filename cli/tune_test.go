@@ -16,8 +16,8 @@ func TestBenchTune(t *testing.T) {
 		t.Fatalf("%d, %s", got.code, got.err)
 	}
 	lines := strings.Split(strings.TrimSpace(got.out), "\n")
-	row := regexp.MustCompile(`^(gemm|gemm_qk_norm_rope|swiglu|attention|conv|conv_norm) \d+×\d+×\d+(, [^ ].*?)?  +` +
-		`((?:gemm|swiglu|attention|conv)_\w+) +[\d.e-]+  +(.+)$`)
+	row := regexp.MustCompile(`^(gemm|gemm_qk_norm_rope|swiglu|attention|conv|conv_norm) \d+×\d+×\d+` +
+		`(, [^ ].*?)?  +((?:gemm|swiglu|attention|conv)_\w+) +[\d.e-]+  +(.+)$`)
 	seen := map[string]int{}
 	for _, line := range lines[1:] {
 		m := row.FindStringSubmatch(line)

@@ -141,7 +141,7 @@ func TestResolveForModels(t *testing.T) {
 		t.Error("another seed is not one, or changes the first")
 	}
 	if _, err := (Checked{}).Resolve(baseInfo); err == nil {
-		t.Error("a Checked that nobody has checked is resolved")
+		t.Error("a Checked that Check has not made is resolved")
 	}
 }
 

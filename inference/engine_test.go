@@ -147,7 +147,7 @@ func TestPromptCache(t *testing.T) {
 	}
 	later, same := stagesOf(t, e, req)
 	if later[StagePrompt] < 27 || !samePicture(want, same) {
-		t.Errorf("after eviction: %d calls, same picture %v; want it computed again to the same end", later[StagePrompt],
+		t.Errorf("after eviction: %d calls, same picture %v; want the same picture, computed again", later[StagePrompt],
 			samePicture(want, same))
 	}
 }

@@ -66,7 +66,7 @@ func TestPartsPassThroughLanesBesideComputing(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !samePicture(got, want) {
-		t.Error("another picture where parts come and go")
+		t.Error("the picture differs if parts are loaded in turn")
 	}
 	checkLanes(t, arrivalsOf(device.entries), map[Stage]int{
 		StagePrompt: travelling["text encoder"], StageSteps: steps * travelling["transformer"],

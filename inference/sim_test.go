@@ -114,10 +114,10 @@ func TestPlannedMemory(t *testing.T) {
 	turns, d := openSim(t, ptxsim.Device{TotalBytes: p.LeastBytes + p.WeightsBytes/4})
 	p = plan(t, turns, small)
 	if !p.Fits() || p.PeakBytes >= p.WeightsBytes {
-		t.Errorf("%+v on a small device, want weights to come and go", p)
+		t.Errorf("%+v on a small device, want weights to be loaded in turn", p)
 	}
 	if result := generate(t, turns, small); !samePicture(result, first) {
-		t.Error("weights that come and go change the picture")
+		t.Error("the picture differs if weights are loaded in turn")
 	}
 	checkPeak(t, "a small device", d, p)
 	// After a run the device holds the entries of the caches beside weights and activations.

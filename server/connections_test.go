@@ -128,7 +128,7 @@ func TestConnectionShares(t *testing.T) {
 		open("10.0.0.2", http.StateNew)
 	}
 	if n := c.shares.held["10.0.0.2"]; n > 4 {
-		t.Errorf("a flood of idle ones has %d connections, want at most 4", n)
+		t.Errorf("one client has %d idle connections, want at most 4", n)
 	}
 	if polite := open("10.0.0.3", http.StateActive); polite.closed || c.isSurplus(polite) {
 		t.Error("a third client finds no room")

@@ -71,7 +71,7 @@ func TestWaitingForTheDecoder(t *testing.T) {
 	}
 	g := <-s.askWith(t.Context(), t, small)
 	if g.status != 503 || g.header.Get("Retry-After") != "10" || !strings.Contains(string(g.body), "too many pictures") {
-		t.Errorf("%d %v %s, want a 503 that says when to come again", g.status, g.header, g.body)
+		t.Errorf("%d %v %s, want a 503 with Retry-After", g.status, g.header, g.body)
 	}
 	s.decodes.Release(1)
 

@@ -41,8 +41,8 @@ var changesPicture = map[string]string{
 	"prompt_2":       "is not supported; want one prompt, in prompt",
 	"clip_skip":      "is not supported: the model has no CLIP text encoder",
 	"true_cfg_scale": "want guidance, for base models",
-	"seeds":          "want one seed, in seed", "image_size": "want size, WIDTHxHEIGHT",
-	"resolution":  "want size, WIDTHxHEIGHT",
+	"seeds":          "want one seed, in seed",
+	"image_size":     "want size, WIDTHxHEIGHT", "resolution": "want size, WIDTHxHEIGHT",
 	"frame_count": "is not supported: the model makes no videos",
 	"svg":         "is not supported: the model makes no vector graphics",
 }

@@ -115,8 +115,8 @@ func TestPreflightHeaders(t *testing.T) {
 	for _, row := range []struct{ name, asked, want string }{
 		{"none", "", "authorization, content-type"},
 		{"the API's own", "authorization,content-type", "authorization, content-type"},
-		{"openai-node", "authorization,content-type,x-stainless-arch,x-stainless-os," +
-			"x-stainless-retry-count,x-stainless-timeout",
+		{"openai-node", "authorization,content-type,x-stainless-arch,x-stainless-os,x-stainless-retry-count," +
+			"x-stainless-timeout",
 			"authorization, content-type, x-stainless-arch, x-stainless-os, x-stainless-retry-count, x-stainless-timeout"},
 		{"organisations", "OpenAI-Organization, OpenAI-Project, openai-beta",
 			"authorization, content-type, openai-organization, openai-project, openai-beta"},

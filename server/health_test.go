@@ -65,11 +65,11 @@ func TestHealthLooksForNothing(t *testing.T) {
 	quick("a search is under way", http.StatusServiceUnavailable)
 	leave()
 	if err := <-left; !errors.Is(err, context.Canceled) {
-		t.Errorf("who left got %v", err)
+		t.Errorf("the client that left got %v", err)
 	}
 	close(hung)
 	if _, err := s.openModel(t.Context()); err == nil {
-		t.Error("a model came out of nothing")
+		t.Error("there is a model although none was installed")
 	}
 	quick("there is none", http.StatusServiceUnavailable)
 	if n := searches.Load(); n != 1 {
@@ -102,7 +102,7 @@ func TestServerFindsModelByItself(t *testing.T) {
 	for s.get(t, "/healthz").status != http.StatusOK {
 		time.Sleep(5 * time.Millisecond)
 		if time.Now().After(deadline) {
-			t.Fatal("the server did not get well")
+			t.Fatal("the health did not become good")
 		}
 	}
 }

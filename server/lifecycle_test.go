@@ -288,7 +288,7 @@ func TestEvents(t *testing.T) {
 		t.Errorf("%+v %v", last.pictureEvent, err)
 	}
 	if !bytes.Contains(g.body, []byte("\n:\n")) {
-		t.Error("no sign of life between events")
+		t.Error("no comment was sent between events")
 	}
 }
 

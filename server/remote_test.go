@@ -159,7 +159,7 @@ func TestRemoteLimits(t *testing.T) {
 	}, func(s *Server) { s.remote.allowed = loopbackOnly })
 	if g := <-ask(strict, "10.0.0.1", "/creep"); g.status != 422 ||
 		!strings.Contains(g.detail(), "cannot be fetched whole: the server sends too slowly") {
-		t.Errorf("creeping: %d %s", g.status, g.body)
+		t.Errorf("a slow client: %d %s", g.status, g.body)
 	}
 
 	s := start(t, &fakeEngine{}, func(o *Options, l *limits) {
@@ -185,7 +185,7 @@ func TestRemoteLimits(t *testing.T) {
 	// One request of the first client has the memory that it needs. Its others wait for memory or for a slot, and get an
 	// error in time.
 	if g := <-replies; g.status != 503 || g.header.Get("Retry-After") == "" {
-		t.Errorf("one of the flood: %d %s", g.status, g.body)
+		t.Errorf("a request of the first client: %d %s", g.status, g.body)
 	}
 	close(served)
 	if g := <-other; g.status != 415 { // the file is not a picture

@@ -37,7 +37,7 @@ func TestSoak(t *testing.T) {
 	_, _ = report.WriteTo(&table)
 	t.Log("\n" + table.String())
 	if len(report.Faults) > 0 || report.Served < 20 {
-		t.Errorf("%d polite wishes were served, and these not: %q", report.Served, report.Faults)
+		t.Errorf("%d requests of polite clients were served, and these were not: %q", report.Served, report.Faults)
 	}
 	if n := report.Answers[http.StatusInternalServerError]; n > 0 {
 		t.Errorf("%d internal errors", n)
