@@ -175,6 +175,8 @@ func TestMakerStops(t *testing.T) {
 			r.Maker.Next()
 			r.until("a preview", func() bool { return progress > 0 })
 			row.do(r)
+			// Only when the first run has ended: a picture that may go on and is cancelled as well does either.
+			r.until("the first run ends", func() bool { return r.Maker.Run() == nil || r.Maker.Run().Batch.Desk.Prompt == "b" })
 			for range 2 {
 				r.engine.hold <- struct{}{}
 			}
