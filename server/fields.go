@@ -172,6 +172,10 @@ func (v values) aspectRatio(ask *inference.Ask) error {
 		return v.fieldError(inference.Unreadable(inference.FieldAspect, text))
 	}
 	ask.Aspect = picture.AspectRatio(text)
+	// A size may replace the aspect ratio before the whole request is checked.
+	if _, err := (inference.Ask{Aspect: ask.Aspect}).Check(); err != nil {
+		return v.fieldError(err)
+	}
 	return nil
 }
 

@@ -130,6 +130,8 @@ func TestGenerateRefuses(t *testing.T) {
 		{"another model", []part{ok, text("model", "flux3")}, 422, `model: "flux3", want flux2-klein-4b`},
 		{"aspect ratio", []part{ok, text("aspect_ratio", "Square")}, 422,
 			`aspect_ratio: found "Square", want one of square, landscape, portrait, photo, photo_v, standard, standard_v, wide`},
+		{"aspect ratio beside a size", []part{ok, text("size", "64x80"), text("aspect_ratio", "Square")}, 422,
+			`aspect_ratio: found "Square", want one of`},
 		{"match is no aspect ratio", []part{ok, text("aspect_ratio", "match")}, 422, "aspect_ratio: "},
 		{"negative seed", []part{ok, text("seed", "-2")}, 422,
 			`seed: found -2, want a whole number from 0 to 18446744073709551615, or -1`},
