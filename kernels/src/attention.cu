@@ -312,9 +312,10 @@ template <int D, bool ALIGNED> DEV void wide_body(const Attention &p) {
 }
 
 #define ATTENTION(name, size, blocks, tile, ...)                                                                     \
-  KERNEL THREADS(size, blocks) tile void name(const bf16 *q, const bf16 *k, const bf16 *v, Mat dst, int q_stride,    \
+  KERNEL THREADS(size, blocks) tile void name(const bf16 *q, const bf16 *k, const bf16 *v, PLAIN(dst), int q_stride, \
       int k_stride, int v_stride, int rows, int keys, int heads, int kv_heads, int d, int causal, float scale) {     \
-    __VA_ARGS__({q, k, v, dst, q_stride, k_stride, v_stride, rows, keys, heads, kv_heads, d, causal, scale * LOG2E});\
+    __VA_ARGS__({q, k, v, MAT(dst), q_stride, k_stride, v_stride, rows, keys, heads, kv_heads, d, causal,            \
+                 scale * LOG2E});                                                                                    \
   }
 
 ATTENTION(attention_64x64, 128, 2, TILE(64, 64, KEYS, 1, narrow_bytes(64, 64), STRICT), attention_body<64, 64, 1, true>)

@@ -107,9 +107,9 @@ DEV void conv_body(const bf16 *x, int x_stride, const bf16 *w, int w_stride, con
 
 #define CONV(name, T, ALIGNED, WHOLE, BLOCKS)                                                                        \
   KERNEL THREADS(T::SIZE, BLOCKS) TILE_OF(T, T::BN, takes(ALIGNED, WHOLE)) void name(                                \
-      const bf16 *x, int x_stride, const bf16 *w, int w_stride, Mat dst, Mat bias, int rows, int cols, int add,      \
-      int height, int width, int channels, int out_width, int kernel, int upsample, int downsample) {                \
-    conv_body<T, ALIGNED, WHOLE>(x, x_stride, w, w_stride, {dst, bias, {}, rows, cols, add},                         \
+      const bf16 *x, int x_stride, const bf16 *w, int w_stride, PLAIN(dst), PLAIN(bias), int rows, int cols,         \
+      int add, int height, int width, int channels, int out_width, int kernel, int upsample, int downsample) {       \
+    conv_body<T, ALIGNED, WHOLE>(x, x_stride, w, w_stride, {MAT(dst), MAT(bias), {}, rows, cols, add},               \
                                  {height, width, channels, out_width, rows, kernel, upsample, downsample});          \
   }
 
@@ -121,9 +121,9 @@ CONV(conv_any, Any, false, false, 2)
 
 #define CONV_NORM(name, T, WHOLE, BLOCKS) KERNEL THREADS(T::SIZE, BLOCKS)                                            \
   TILE(T::BM, T::BN, T::BK, T::STAGES, Halos<T>::SHARED_BYTES, takes(true, WHOLE)) void name(const bf16 *x,          \
-      int x_stride, const bf16 *w, int w_stride, Mat dst, Mat bias, int rows, int cols, int add, int height, int width,\
-      int channels, const float *scale, const float *shift, int silu) {                                              \
-    const Output out = {dst, bias, {}, rows, cols, add};                                                             \
+      int x_stride, const bf16 *w, int w_stride, PLAIN(dst), PLAIN(bias), int rows, int cols, int add, int height,   \
+      int width, int channels, const float *scale, const float *shift, int silu) {                                   \
+    const Output out = {MAT(dst), MAT(bias), {}, rows, cols, add};                                                   \
     conv_norm_body<T, WHOLE>(x, x_stride, w, w_stride, out, height, width, channels, {scale, shift, silu}); }
 
 CONV_NORM(conv_norm_256x128, Large, true, 1)

@@ -69,6 +69,15 @@ struct Mat {
   int stride;
   int f32;
 };
+// A kernel for sm_80 takes a Mat m as PLAIN(m) and uses it as MAT(m). The compiled code has three parameters in its
+// place, which lie where the fields would: gorgonia.org/cu passes pointers and numbers, but no structures.
+#ifdef TABLE
+#define PLAIN(m) Mat m
+#define MAT(m) m
+#else
+#define PLAIN(m) u8 *m##_data, int m##_stride, int m##_f32
+#define MAT(m) Mat{m##_data, m##_stride, m##_f32}
+#endif
 
 OP void barrier() { __syncthreads(); }
 

@@ -69,10 +69,11 @@ template <bool ALIGNED> DEV void affine_body(Mat dst, Mat x, Mat scale, Mat shif
   KERNEL THREADS(256, 1) void name params { name##_body<true>(__VA_ARGS__); }                                        \
   KERNEL THREADS(256, 1) void name##_any params { name##_body<false>(__VA_ARGS__); }
 
-BOTH(copy, (Mat dst, Mat x, int rows, int cols), dst, x, rows, cols)
-BOTH(add_scaled, (Mat dst, Mat a, Mat b, int rows, int cols, float s), dst, a, b, rows, cols, s)
-BOTH(lerp, (Mat dst, Mat a, Mat b, int rows, int cols, float s), dst, a, b, rows, cols, s)
-BOTH(affine, (Mat dst, Mat x, Mat scale, Mat shift, int rows, int cols, int with_silu), dst, x, scale, shift, rows, cols, with_silu)
+BOTH(copy, (PLAIN(dst), PLAIN(x), int rows, int cols), MAT(dst), MAT(x), rows, cols)
+BOTH(add_scaled, (PLAIN(dst), PLAIN(a), PLAIN(b), int rows, int cols, float s), MAT(dst), MAT(a), MAT(b), rows, cols, s)
+BOTH(lerp, (PLAIN(dst), PLAIN(a), PLAIN(b), int rows, int cols, float s), MAT(dst), MAT(a), MAT(b), rows, cols, s)
+BOTH(affine, (PLAIN(dst), PLAIN(x), PLAIN(scale), PLAIN(shift), int rows, int cols, int with_silu),
+     MAT(dst), MAT(x), MAT(scale), MAT(shift), rows, cols, with_silu)
 
 // pixel_of returns the row of the pixel at sub = dy·2 + dx of a patch. width is the number of pixels of a line.
 DEV i64 pixel_of(u32 patch, u32 sub, u32 width) {
@@ -81,11 +82,11 @@ DEV i64 pixel_of(u32 patch, u32 sub, u32 width) {
 }
 
 // rows and cols are those of the patches, of which there are fewer and wider rows than of pixels.
-KERNEL THREADS(256, 1) void patchify(Mat dst, Mat x, int rows, int cols, int width) {
+KERNEL THREADS(256, 1) void patchify(PLAIN(dst), PLAIN(x), int rows, int cols, int width) {
   const u32 i = (u32)BLOCK_X * 256 + TID, patch = i / cols, col = i % cols;
-  if (patch < rows) store1(load1(x, pixel_of(patch, col % 4, width), col / 4), dst, patch, col);
+  if (patch < rows) store1(load1(MAT(x), pixel_of(patch, col % 4, width), col / 4), MAT(dst), patch, col);
 }
-KERNEL THREADS(256, 1) void unpatchify(Mat dst, Mat x, int rows, int cols, int width) {
+KERNEL THREADS(256, 1) void unpatchify(PLAIN(dst), PLAIN(x), int rows, int cols, int width) {
   const u32 i = (u32)BLOCK_X * 256 + TID, patch = i / cols, col = i % cols;
-  if (patch < rows) store1(load1(x, patch, col), dst, pixel_of(patch, col % 4, width), col / 4);
+  if (patch < rows) store1(load1(MAT(x), patch, col), MAT(dst), pixel_of(patch, col % 4, width), col / 4);
 }

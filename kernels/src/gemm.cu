@@ -88,30 +88,30 @@ DEV void swiglu_body(const bf16 *a, int a_stride, const bf16 *gate, const bf16 *
 
 #define GEMM(name, T, ALIGNED, WHOLE, BLOCKS) KERNEL THREADS(T::SIZE, BLOCKS)                                        \
   TILE_OF(T, T::BN, takes(ALIGNED, WHOLE)) void name(const bf16 *a, int a_stride, const bf16 *b, int b_stride,       \
-      Mat dst, Mat bias, Mat gate, int rows, int cols, int add, int depth) {                                         \
-    const Output out = {dst, bias, gate, rows, cols, add};                                                           \
+      PLAIN(dst), PLAIN(bias), PLAIN(gate), int rows, int cols, int add, int depth) {                                \
+    const Output out = {MAT(dst), MAT(bias), MAT(gate), rows, cols, add};                                            \
     gemm_body<T, ALIGNED, WHOLE>(a, a_stride, b, b_stride, out, depth, [](auto &, int, int) INLINE {});              \
   }
 #define SWIGLU(name, T, ALIGNED, WHOLE, BLOCKS) KERNEL THREADS(T::SIZE, BLOCKS)                                      \
   TILE_OF(T, T::BN / 2, takes(ALIGNED, WHOLE)) void name(const bf16 *a, int a_stride, const bf16 *gate, const bf16 *up,\
-      int b_stride, Mat dst, int rows, int cols, int depth) {                                                        \
-    swiglu_body<T, ALIGNED, WHOLE>(a, a_stride, gate, up, b_stride, {dst, {}, {}, rows, cols, 0}, depth);            \
+      int b_stride, PLAIN(dst), int rows, int cols, int depth) {                                                     \
+    swiglu_body<T, ALIGNED, WHOLE>(a, a_stride, gate, up, b_stride, {MAT(dst), {}, {}, rows, cols, 0}, depth);       \
   }
 #define SILU(name, T, ALIGNED, WHOLE, BLOCKS) KERNEL THREADS(T::SIZE, BLOCKS)                                        \
   TILE_OF(T, T::BN, takes(ALIGNED, WHOLE)) void name(const bf16 *a, int a_stride, const bf16 *b, int b_stride,       \
-      Mat dst, int rows, int cols, int depth) {                                                                      \
-    const Output out = {dst, {}, {}, rows, cols, 0};                                                                 \
+      PLAIN(dst), int rows, int cols, int depth) {                                                                   \
+    const Output out = {MAT(dst), {}, {}, rows, cols, 0};                                                            \
     gemm_body<T, ALIGNED, WHOLE>(a, a_stride, b, b_stride, out, depth, [](auto &acc, int, int) INLINE {              \
       UNROLL for (auto &tiles : acc) UNROLL for (auto &tile : tiles) UNROLL for (float &v : tile) v = silu(v);       \
     });                                                                                                              \
   }
 // A warp computes whole heads.
 #define QK_NORM_ROPE(name, T, BLOCKS) KERNEL THREADS(T::SIZE, BLOCKS) TILE_OF(T, T::BN, STRICT) void name(           \
-      const bf16 *a, int a_stride, const bf16 *b, int b_stride, Mat dst, int rows, int cols, int depth, Mat w,       \
+      const bf16 *a, int a_stride, const bf16 *b, int b_stride, PLAIN(dst), int rows, int cols, int depth, PLAIN(w), \
       const float *cos, const float *sin, int cos_stride, int sin_stride, int halves, int head_cols, float eps) {    \
     static_assert(T::WN == HEAD);                                                                                    \
-    const QKNormRoPE qk = {w, cos, sin, cos_stride, sin_stride, halves, head_cols, eps};                             \
-    const Output out = {dst, {}, {}, rows, cols, 0};                                                                 \
+    const QKNormRoPE qk = {MAT(w), cos, sin, cos_stride, sin_stride, halves, head_cols, eps};                        \
+    const Output out = {MAT(dst), {}, {}, rows, cols, 0};                                                            \
     gemm_body<T, true, true>(a, a_stride, b, b_stride, out, depth, [&](auto &acc, int row, int col) INLINE {         \
       UNROLL                                                                                                         \
       for (int i = 0; i < T::MI; i++) qk_norm_rope(acc[i], qk, row + i * 16, rows, col);                             \

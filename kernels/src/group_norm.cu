@@ -59,8 +59,8 @@ template <bool ALIGNED> DEV void sums_body(Part *parts, Mat x, int rows, int col
   }
 }
 
-KERNEL THREADS(256, 1) void group_norm_sums(Part *parts, Mat x, int rows, int cols, int groups) { sums_body<true>(parts, x, rows, cols, groups); }
-KERNEL THREADS(256, 1) void group_norm_sums_any(Part *parts, Mat x, int rows, int cols, int groups) { sums_body<false>(parts, x, rows, cols, groups); }
+KERNEL THREADS(256, 1) void group_norm_sums(Part *parts, PLAIN(x), int rows, int cols, int groups) { sums_body<true>(parts, MAT(x), rows, cols, groups); }
+KERNEL THREADS(256, 1) void group_norm_sums_any(Part *parts, PLAIN(x), int rows, int cols, int groups) { sums_body<false>(parts, MAT(x), rows, cols, groups); }
 
 // Moments holds the count, the mean and Σ(x − mean)² of some values.
 struct Moments {
@@ -75,7 +75,7 @@ DEV Moments merge(Moments a, Moments b) {
   return {n, a.mean + d * (b.n / n), a.m2 + b.m2 + d * d * (a.n * b.n / n)};
 }
 
-KERNEL THREADS(128, 1) void group_norm_finish(float *scale, float *shift, const Part *parts, Mat gamma, Mat beta, int chunks, int cols, int groups, float eps) {
+KERNEL THREADS(128, 1) void group_norm_finish(float *scale, float *shift, const Part *parts, PLAIN(gamma), PLAIN(beta), int chunks, int cols, int groups, float eps) {
   SHARED static Moments tree[128];
   const int g = BLOCK_X, width = cols / groups;
   Moments m = {0, 0, 0};
@@ -93,8 +93,8 @@ KERNEL THREADS(128, 1) void group_norm_finish(float *scale, float *shift, const 
   const double mean = tree[0].mean, variance = max(tree[0].m2 / tree[0].n, 0.0);
   const double r = 1.0 / __nvvm_sqrt_rn_d(variance + (double)eps);
   for (int c = g * width + TID; c < (g + 1) * width; c += 128) {
-    const double gain = (double)load1(gamma, 0, c) * r;
+    const double gain = (double)load1(MAT(gamma), 0, c) * r;
     stg(scale + c, (float)gain);
-    stg(shift + c, (float)((double)load1(beta, 0, c) - mean * gain));
+    stg(shift + c, (float)((double)load1(MAT(beta), 0, c) - mean * gain));
   }
 }

@@ -76,13 +76,13 @@ template <bool ALIGNED> DEV void layer_norm_body(Mat dst, Mat x, Mat scale, Mat 
   }
 }
 
-KERNEL THREADS(256, 1) void rms_norm(Mat dst, Mat x, Mat w, int cols, float eps) { rms_norm_body<true>(dst, x, w, cols, eps); }
-KERNEL THREADS(256, 1) void rms_norm_any(Mat dst, Mat x, Mat w, int cols, float eps) { rms_norm_body<false>(dst, x, w, cols, eps); }
-KERNEL THREADS(256, 1) void layer_norm(Mat dst, Mat x, Mat scale, Mat shift, int cols, float eps) {
-  layer_norm_body<true>(dst, x, scale, shift, cols, eps);
+KERNEL THREADS(256, 1) void rms_norm(PLAIN(dst), PLAIN(x), PLAIN(w), int cols, float eps) { rms_norm_body<true>(MAT(dst), MAT(x), MAT(w), cols, eps); }
+KERNEL THREADS(256, 1) void rms_norm_any(PLAIN(dst), PLAIN(x), PLAIN(w), int cols, float eps) { rms_norm_body<false>(MAT(dst), MAT(x), MAT(w), cols, eps); }
+KERNEL THREADS(256, 1) void layer_norm(PLAIN(dst), PLAIN(x), PLAIN(scale), PLAIN(shift), int cols, float eps) {
+  layer_norm_body<true>(MAT(dst), MAT(x), MAT(scale), MAT(shift), cols, eps);
 }
-KERNEL THREADS(256, 1) void layer_norm_any(Mat dst, Mat x, Mat scale, Mat shift, int cols, float eps) {
-  layer_norm_body<false>(dst, x, scale, shift, cols, eps);
+KERNEL THREADS(256, 1) void layer_norm_any(PLAIN(dst), PLAIN(x), PLAIN(scale), PLAIN(shift), int cols, float eps) {
+  layer_norm_body<false>(MAT(dst), MAT(x), MAT(scale), MAT(shift), cols, eps);
 }
 
 // A lane takes the pairs p = lane, lane + 32, …. With PAIRS the two bfloat16 of a pair are neighbours in one word.
@@ -125,11 +125,11 @@ template <bool PAIRS> DEV void qk_norm_rope_body(bf16 *x, int stride, Mat w, con
   }
 }
 
-KERNEL THREADS(256, 1) void qk_norm_rope(bf16 *x, int stride, Mat w, const float *cos, const float *sin, int cos_stride, int sin_stride, int halves,
+KERNEL THREADS(256, 1) void qk_norm_rope(bf16 *x, int stride, PLAIN(w), const float *cos, const float *sin, int cos_stride, int sin_stride, int halves,
                                          int rows, int heads, int d, float eps) {
-  qk_norm_rope_body<true>(x, stride, w, cos, sin, cos_stride, sin_stride, rows, heads, d, 0, eps);
+  qk_norm_rope_body<true>(x, stride, MAT(w), cos, sin, cos_stride, sin_stride, rows, heads, d, 0, eps);
 }
-KERNEL THREADS(256, 1) void qk_norm_rope_any(bf16 *x, int stride, Mat w, const float *cos, const float *sin, int cos_stride, int sin_stride, int halves,
+KERNEL THREADS(256, 1) void qk_norm_rope_any(bf16 *x, int stride, PLAIN(w), const float *cos, const float *sin, int cos_stride, int sin_stride, int halves,
                                              int rows, int heads, int d, float eps) {
-  qk_norm_rope_body<false>(x, stride, w, cos, sin, cos_stride, sin_stride, rows, heads, d, halves, eps);
+  qk_norm_rope_body<false>(x, stride, MAT(w), cos, sin, cos_stride, sin_stride, rows, heads, d, halves, eps);
 }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -46,7 +47,8 @@ func TestParameters(t *testing.T) {
 	}
 }
 
-// TestParametersOfShippedKernels: what the compiler writes is understood.
+// TestParametersOfShippedKernels: what the compiler writes is understood, and kernels for sm_80 are launched through
+// gorgonia.org/cu.
 func TestParametersOfShippedKernels(t *testing.T) {
 	files, err := filepath.Glob("../../ptx/*.ptx")
 	if err != nil || len(files) == 0 {
@@ -58,8 +60,12 @@ func TestParametersOfShippedKernels(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, m := range regexp.MustCompile(`\.entry (\w+)`).FindAllSubmatch(ptx, -1) {
-			if all, ok := parameters(ptx, string(m[1])); !ok || len(all) == 0 {
+			all, ok := parameters(ptx, string(m[1]))
+			if !ok || len(all) == 0 {
 				t.Errorf("%s: %s: found %v, %v", filepath.Base(file), m[1], all, ok)
+			}
+			if strings.HasSuffix(file, ".sm_80.ptx") && !plain(all) {
+				t.Errorf("%s: %s: parameters %v, want none above 8 bytes", filepath.Base(file), m[1], all)
 			}
 		}
 	}

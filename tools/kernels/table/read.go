@@ -132,22 +132,40 @@ func declaration(f node) (k kernel, ok bool, err error) {
 	return k, ok, nil
 }
 
-// compare returns an error unless the source's parameters have the sizes and alignments of the PTX's.
+// matFields are the sizes of a Mat's fields: its address, its stride and its format. The structure has no padding and
+// begins at a multiple of 8 bytes, as its first field does, so that its fields lie in the same places as parameters.
+var matFields = [...]int{8, 4, 4}
+
+// compare returns an error unless the source's parameters have the sizes and alignments of the PTX's. A Mat is one
+// parameter of the PTX, or three if the source says PLAIN.
 func compare(k kernel, params []*ptx.Variable) error {
-	if len(params) != len(k.params) {
-		return fmt.Errorf("%d parameters, the PTX has %d", len(k.params), len(params))
-	}
-	for i, p := range k.params {
+	for _, p := range k.params {
 		as, err := packedAs(p.ctype)
 		if err != nil {
 			return fmt.Errorf("parameter %s: %w", p.name, err)
 		}
-		if v := params[i]; as.bytes != v.Size() || as.align != v.Align {
+		if len(params) == 0 {
+			return fmt.Errorf("parameter %s is not in the PTX", p.name)
+		}
+		if p.ctype == "Mat" && params[0].Size() < as.bytes {
+			for i, bytes := range matFields {
+				if i == len(params) || params[i].Size() != bytes || params[i].Align != bytes {
+					return fmt.Errorf("parameter %s: the PTX does not have the fields of a Mat", p.name)
+				}
+			}
+			params = params[len(matFields):]
+			continue
+		}
+		if v := params[0]; as.bytes != v.Size() || as.align != v.Align {
 			return fmt.Errorf(
 				"parameter %s: %d bytes aligned to %d, in the PTX %d aligned to %d", p.name, as.bytes, as.align, v.Size(),
 				v.Align,
 			)
 		}
+		params = params[1:]
+	}
+	if len(params) > 0 {
+		return fmt.Errorf("%d parameters, the PTX has %d more", len(k.params), len(params))
 	}
 	return nil
 }
