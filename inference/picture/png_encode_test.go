@@ -107,6 +107,7 @@ func TestPNGIsSmall(t *testing.T) {
 		{"grain", grainy(512, 512, false), 1.0},
 		{"alpha", grainy(512, 512, true), 1.05},
 		{"smooth", smooth(512, 512), 1.05},
+		{"grey grain", greyGrain(512, 512), 1.05},
 	} {
 		var file, reference bytes.Buffer
 		if err := writePNG(&file, c.img, nil); err != nil {
@@ -128,6 +129,21 @@ func TestPNGIsSmall(t *testing.T) {
 	if file.Len() > 1024*1024*3/100 {
 		t.Errorf("drawing: %d bytes, want at most 1%% of the pixels'", file.Len())
 	}
+}
+
+// greyGrain returns a slow change of colour with the same noise in all three channels.
+func greyGrain(width, height int) *image.RGBA {
+	img := image.NewRGBA(image.Rect(0, 0, width, height))
+	random := rand.New(rand.NewPCG(1, 2))
+	for y := range height {
+		for x := range width {
+			n := random.IntN(9)
+			img.SetRGBA(x, y, color.RGBA{
+				uint8(x*200/width + n), uint8(y*200/height + n), uint8((x+y)*100/(width+height) + n), 255,
+			})
+		}
+	}
+	return img
 }
 
 // smooth returns grain at twice the size, like a photograph that was scaled up.
