@@ -13,6 +13,7 @@ require (
 	github.com/kovidgoyal/imaging v1.9.0
 	github.com/schollz/progressbar/v3 v3.19.1
 	github.com/shirou/gopsutil/v4 v4.26.10
+	github.com/sqweek/dialog v0.0.0-20260123140253-64c163d53aac
 	github.com/tetratelabs/wazero v1.12.0
 	golang.org/x/image v0.47.0
 	golang.org/x/sys v0.49.0
@@ -21,6 +22,7 @@ require (
 )
 
 require (
+	github.com/TheTitanrain/w32 v0.0.0-20180517000239-4f5cfb03fabf // indirect
 	github.com/kovidgoyal/go-parallel v1.1.1 // indirect
 	github.com/pkg/errors v0.9.1 // indirect
 )

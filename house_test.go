@@ -89,6 +89,7 @@ var reserved = map[string][]string{
 	"go.etcd.io/bbolt":              {"history"},
 	"github.com/nfnt/resize":        {"history"},
 	"github.com/jezek/xgb":          {"app/shell"},
+	"github.com/sqweek/dialog":      {"app/dialog"},
 	"github.com/alecthomas/kong":    {"cli"},
 	"github.com/mmcloughlin/avo":    {"inference/cpu/simd"},
 	"github.com/kovidgoyal/imaging": {"inference/picture"},

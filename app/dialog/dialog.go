@@ -2,9 +2,11 @@
 //
 //	path, err := dialog.File().Title("Open").Filter("Pictures", "png", "jpg").Load()
 //
-// On Linux the dialogs come from xdg-desktop-portal, on Windows from comdlg32 and shell32. Each call blocks until the
-// user has answered, so it must not run on the goroutine that draws. If the system has no dialogs, a call returns
-// ErrUnavailable and the caller shows a dialog of its own.
+// On Linux the dialogs come from xdg-desktop-portal. On Windows they come from sqweek/dialog; LoadMany and paths over 260 characters, which it lacks, are
+// served by comdlg32 and shell32 directly.
+//
+// Each call blocks until the user has answered, so it must not run on the goroutine that draws. If the system has no
+// dialogs, a call returns ErrUnavailable and the caller shows a dialog of its own.
 package dialog
 
 import "errors"

@@ -1,9 +1,8 @@
-//go:build windows
-
 package dialog
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"unicode/utf16"
 	"unsafe"
@@ -29,6 +28,24 @@ func TestChosenNames(t *testing.T) {
 	} {
 		if got := chosenNames(utf16.Encode([]rune(row.buffer)), row.many); !slices.Equal(got, row.want) {
 			t.Errorf("%q: %q, want %q", row.buffer, got, row.want)
+		}
+	}
+}
+
+func TestFits(t *testing.T) {
+	for _, row := range []struct {
+		path string
+		want bool
+	}{
+		{"", true},
+		{`C:\` + strings.Repeat("ä", 256), true},
+		{`C:\` + strings.Repeat("ä", 257), false},
+		{`C:\` + strings.Repeat("🦊", 128), true}, // two UTF-16 units each
+		{`C:\` + strings.Repeat("🦊", 129), false},
+		{"C:\a\x00b", false},
+	} {
+		if got := fits(row.path); got != row.want {
+			t.Errorf("%q: %v, want %v", row.path, got, row.want)
 		}
 	}
 }

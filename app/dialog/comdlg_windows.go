@@ -1,15 +1,14 @@
-//go:build windows
-
 package dialog
+
+// This file has the dialogs that sqweek/dialog lacks on Windows: those in which several files are chosen, and those for
+// paths over 260 characters.
 
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
-	"sync"
 	"unsafe"
 
 	"golang.org/x/sys/windows"
@@ -23,8 +22,6 @@ var (
 	shell32              = windows.NewLazySystemDLL("shell32.dll")
 	shBrowseForFolderW   = shell32.NewProc("SHBrowseForFolderW")
 	shGetPathFromIDList  = shell32.NewProc("SHGetPathFromIDListEx")
-	user32               = windows.NewLazySystemDLL("user32.dll")
-	sendMessageW         = user32.NewProc("SendMessageW")
 	ole32                = windows.NewLazySystemDLL("ole32.dll")
 	coTaskMemFree        = ole32.NewProc("CoTaskMemFree")
 )
@@ -62,16 +59,7 @@ const (
 // nameRoom is the size of the buffer for the chosen names, in UTF-16 units. A user may choose hundreds of files.
 const nameRoom = 64 << 10
 
-func (b *FileBuilder) load(many bool) ([]string, error) {
-	flags := uint32(ofnFileMustExist | ofnHideReadOnly)
-	if many {
-		flags |= ofnAllowMultiSelect
-	}
-	return b.show(getOpenFileNameW, flags)
-}
-
-func (b *FileBuilder) save() ([]string, error) { return b.show(getSaveFileNameW, ofnOverwritePrompt) }
-
+// show asks for files with one of the two functions of comdlg32. The paths may have any length.
 func (b *FileBuilder) show(dialog *windows.LazyProc, flags uint32) ([]string, error) {
 	if err := dialog.Find(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
@@ -151,72 +139,31 @@ type browseInfo struct {
 	title       *uint16
 	flags       uint32
 	callback    uintptr
-	start       *uint16 // passed to callback: the folder to show first
+	data        uintptr // passed to callback
 	image       int32
 }
 
 const (
 	bifReturnOnlyFSDirs = 0x1
 	bifNewDialogStyle   = 0x40
-	bffmInitialized     = 1
-	bffmSetSelectionW   = 0x400 + 103
 )
 
-// startFolder returns the function that a folder dialog calls on its events. When the dialog is initialised, the
-// function selects the folder whose UTF-16 text is at dir. Go never frees a callback, so all dialogs share this one.
-var startFolder = sync.OnceValue(func() uintptr {
-	return windows.NewCallback(func(dialog, message, _, dir uintptr) uintptr {
-		if message == bffmInitialized && dir != 0 {
-			const isText = 1
-			sendMessageW.Call(dialog, bffmSetSelectionW, isText, dir)
-		}
-		return 0
-	})
-})
-
-// existing returns dir if it exists, else the nearest folder above it that exists, else "". If a dialog is given a
-// folder that does not exist, it shows an arbitrary one.
-func existing(dir string) string {
-	for dir != "" {
-		dir = filepath.Clean(dir)
-		if info, err := os.Stat(dir); err == nil && info.IsDir() {
-			return dir
-		}
-		parent := filepath.Dir(dir)
-		if parent == dir {
-			return ""
-		}
-		dir = parent
-	}
-	return ""
-}
-
-func (b *DirectoryBuilder) browse() ([]string, error) {
-	if err := shBrowseForFolderW.Find(); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
-	}
-	runtime.LockOSThread() // as in show
-	defer runtime.UnlockOSThread()
-	if err := windows.CoInitializeEx(0, windows.COINIT_APARTMENTTHREADED); err == nil {
-		defer windows.CoUninitialize()
-	}
+// show asks for a folder. Its path may have any length. The caller has prepared the thread, and attach selects the
+// folder to show first.
+func (b *DirectoryBuilder) show() (string, error) {
 	name := make([]uint16, windows.MAX_PATH) // The dialog writes the folder's base name here.
-	info := browseInfo{owner: b.owner, displayName: &name[0], flags: bifReturnOnlyFSDirs | bifNewDialogStyle}
+	info := browseInfo{displayName: &name[0], flags: bifReturnOnlyFSDirs | bifNewDialogStyle}
 	info.title, _ = windows.UTF16PtrFromString(b.title)
-	if dir := existing(b.dir); dir != "" {
-		info.callback = startFolder()
-		info.start, _ = windows.UTF16PtrFromString(dir)
-	}
 	list, _, _ := shBrowseForFolderW.Call(uintptr(unsafe.Pointer(&info)))
 	if list == 0 {
-		return nil, ErrCancelled
+		return "", ErrCancelled
 	}
 	defer coTaskMemFree.Call(list)
 	path := make([]uint16, windows.MAX_LONG_PATH)
 	const noOptions = 0
 	start, room := uintptr(unsafe.Pointer(&path[0])), uintptr(len(path))
 	if ok, _, _ := shGetPathFromIDList.Call(list, start, room, noOptions); ok == 0 {
-		return nil, errors.New("dialog: the chosen place is not a folder on a disk, want one that is")
+		return "", errors.New("dialog: the chosen place is not a folder on a disk, want one that is")
 	}
-	return []string{windows.UTF16ToString(path)}, nil
+	return windows.UTF16ToString(path), nil
 }
