@@ -14,6 +14,10 @@ BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -ldflags "$(LDFLAGS)"
 # gorgonia: kernels are launched through gorgonia.org/cu, which needs cgo. It is compiled with the project's own cuda.h
 # and libcuda.a.
 TAGGED  := -tags=nodynamic,gorgonia
+# make build GTK=1 adds GTK's file dialogs, for a desktop on which no portal shows any.
+ifdef GTK
+TAGGED  := $(TAGGED),gtk
+endif
 CUDA    := folder=$$(GO="$(GO)" kernels/cu/gorgonia/libcuda/build.sh) && CGO_ENABLED=1 \
   CGO_CFLAGS="'-I$$folder' $${CGO_CFLAGS:-$$(GO="$(GO)" tools/window/cflags.sh)}" \
   CGO_LDFLAGS="'-L$$folder' $${CGO_LDFLAGS:--g -O2}"
@@ -26,7 +30,7 @@ PACKAGE := $(GO) run ./tools/package -window -out dist
 SCREEN  := xvfb-run -a -s "-screen 0 1440x900x24"
 TEST_WINDOWS := tools/window/needs.sh windows && $(SCREEN) /usr/bin/python3 tools/window/test_wine.py
 
-.PHONY: help build cli run windows windows-window test test-gorgonia test-sim test-window test-windows test-browser \
+.PHONY: help build cli run windows windows-window test test-gorgonia test-sim test-window test-windows test-gtk test-browser \
   test-api soak lint deadcode race fuzz bench generate kernels kernels-check gpu-kit gpu-pack test-gpu bench-gpu \
   package package-windows-check package-check demo-model demo-check
 
@@ -64,6 +68,10 @@ test-window: build ## test the window on a virtual screen; screenshots are in SH
 	@tools/window/needs.sh test
 	dbus-run-session -- $(SCREEN) /usr/bin/python3 tools/window/test_window.py \
 	  ./kleinbild "$(MODEL)" "$(SHOTS)"
+
+test-gtk: ## test the file dialogs of a build with GTK=1 on a virtual screen (needs libgtk-3-dev)
+	@GTK=1 tools/window/needs.sh test
+	CGO_ENABLED=1 GSETTINGS_BACKEND=memory xvfb-run -a $(GO) test -count=1 -tags=nodynamic,gtk ./app/dialog
 
 test-browser: cli ## test the API from a website, in Chromium with OpenAI's npm package (needs node, npm, network)
 	@tools/api/browser.sh ./kleinbild

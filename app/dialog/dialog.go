@@ -2,7 +2,8 @@
 //
 //	path, err := dialog.File().Title("Open").Filter("Pictures", "png", "jpg").Load()
 //
-// On Linux the dialogs come from xdg-desktop-portal. On Windows they come from sqweek/dialog; LoadMany and paths over 260 characters, which it lacks, are
+// On Linux the dialogs come from xdg-desktop-portal or, if the build has the tag gtk and no portal answers, from
+// sqweek/dialog. On Windows they come from sqweek/dialog; LoadMany and paths over 260 characters, which it lacks, are
 // served by comdlg32 and shell32 directly.
 //
 // Each call blocks until the user has answered, so it must not run on the goroutine that draws. If the system has no

@@ -75,13 +75,13 @@ func (b *FileBuilder) options() map[string]dbus.Variant {
 func (b *FileBuilder) load(many bool) ([]string, error) {
 	options := b.options()
 	options["multiple"] = dbus.MakeVariant(many)
-	return ask("OpenFile", b.owner, b.title, options)
+	return ask("OpenFile", b.owner, b.title, options, b.loadFallback)
 }
 
 func (b *FileBuilder) save() ([]string, error) {
 	options := b.options()
 	options["current_name"] = dbus.MakeVariant(b.file)
-	return ask("SaveFile", b.owner, b.title, options)
+	return ask("SaveFile", b.owner, b.title, options, b.saveFallback)
 }
 
 func (b *DirectoryBuilder) browse() ([]string, error) {
@@ -89,14 +89,27 @@ func (b *DirectoryBuilder) browse() ([]string, error) {
 	if b.dir != "" {
 		options["current_folder"] = bytesOf(b.dir)
 	}
-	return ask("OpenFile", b.owner, b.title, options)
+	return ask("OpenFile", b.owner, b.title, options, b.browseFallback)
 }
 
-// ask calls a method of the portal and waits for the user's answer, which arrives as a signal of the request's object.
+// ask shows a dialog of the portal. If no portal answers, fallback shows another dialog or returns the error that it
+// was given.
+func ask(
+	method string, owner uintptr, title string, options map[string]dbus.Variant, fallback func(error) ([]string, error),
+) ([]string, error) {
+	paths, err := askPortal(method, owner, title, options)
+	if errors.Is(err, ErrUnavailable) {
+		return fallback(err)
+	}
+	return paths, err
+}
+
+// askPortal calls a method of the portal and waits for the user's answer, which arrives as a signal of the request's
+// object.
 //
 // The portal takes the request's object path from the sender's name and a token, so the path is known before the call.
 // The signal is subscribed to before the call too, because a portal may answer before the call returns.
-func ask(method string, owner uintptr, title string, options map[string]dbus.Variant) ([]string, error) {
+func askPortal(method string, owner uintptr, title string, options map[string]dbus.Variant) ([]string, error) {
 	// Each dialog has a connection of its own, so that it receives no other dialog's signals.
 	conn, err := dbus.ConnectSessionBus()
 	if err != nil {

@@ -168,14 +168,3 @@ func TestPortal(t *testing.T) {
 		t.Error("a web address was returned as a file")
 	}
 }
-
-func TestNoPortal(t *testing.T) {
-	startBus(t)
-	if _, err := File().Load(); !errors.Is(err, ErrUnavailable) {
-		t.Errorf("a bus without a portal: %v, want ErrUnavailable", err)
-	}
-	t.Setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path="+t.TempDir()+"/none")
-	if _, err := Directory().Browse(); !errors.Is(err, ErrUnavailable) {
-		t.Errorf("no bus: %v, want ErrUnavailable", err)
-	}
-}

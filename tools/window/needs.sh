@@ -1,6 +1,7 @@
 #!/bin/sh
 # Prints which Debian packages the window's build needs and this machine lacks. With "test", those of its test on a
-# virtual screen as well; with "windows", those of the test under Wine instead.
+# virtual screen as well; with "windows", those of the test under Wine instead. If GTK is set, those of the build with GTK as
+# well.
 set -eu
 missing=
 header() { # HEADER PACKAGE
@@ -22,6 +23,7 @@ else
     header X11/extensions/Xinerama.h libxinerama-dev
     header X11/extensions/XInput2.h libxi-dev
     header X11/extensions/xf86vmode.h libxxf86vm-dev
+    [ -z "${GTK:-}" ] || pkg-config --exists gtk+-3.0 || missing="$missing libgtk-3-dev"
   else
     missing="$missing libgl-dev libxcursor-dev libxrandr-dev libxinerama-dev libxi-dev libxxf86vm-dev"
   fi

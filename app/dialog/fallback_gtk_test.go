@@ -1,0 +1,168 @@
+//go:build gtk && cgo && linux
+
+package dialog
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// These tests open dialogs of GTK on the screen and use them with keys, as a user does. They need xdotool, and a screen
+// on which nothing else takes the keys: make test-gtk gives them one of their own.
+
+// noPortal gives the test a screen and no message bus. GTK would end the program if its bus ended with the test.
+func noPortal(t *testing.T) {
+	t.Helper()
+	if os.Getenv("DISPLAY") == "" {
+		t.Skip("DISPLAY is not set: no screen")
+	}
+	if _, err := exec.LookPath("xdotool"); err != nil {
+		t.Skip(err)
+	}
+	t.Setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path="+filepath.Join(t.TempDir(), "none"))
+}
+
+// visible returns the number of the window with a title, or "" if none is on the screen.
+func visible(title string) string {
+	out, _ := exec.Command("xdotool", "search", "--onlyvisible", "--name", "^"+title+"$").Output()
+	return strings.TrimSpace(string(out))
+}
+
+// keys waits for the dialog with GTK's title, types text into it and presses key until the dialog is gone. The caller
+// opens the dialog afterwards, and then waits for done.
+func keys(t *testing.T, title, text, key string) (done chan struct{}) {
+	done = make(chan struct{})
+	xdotool := func(args ...string) { exec.Command("xdotool", args...).Run() }
+	go func() {
+		defer close(done)
+		end := time.Now().Add(20 * time.Second)
+		id := ""
+		for ; id == ""; id = visible(title) {
+			if time.Now().After(end) {
+				t.Errorf("no dialog %q appeared within 20 s", title)
+				return
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+		time.Sleep(time.Second) // The dialog reads its folder first.
+		xdotool("windowfocus", "--sync", id)
+		if text != "" {
+			xdotool("type", "--delay", "30", text)
+		}
+		for ; visible(title) == id; time.Sleep(500 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Errorf("the dialog %q did not go at %s within 20 s", title, key)
+				return
+			}
+			xdotool("key", key) // A list of proposed names may take the first one.
+		}
+	}()
+	return done
+}
+
+// list returns path in a list, if there is one.
+func list(path string, err error) ([]string, error) {
+	if path == "" {
+		return nil, err
+	}
+	return []string{path}, err
+}
+
+// TestGTK types names into GTK's dialogs and presses Enter or Escape.
+func TestGTK(t *testing.T) {
+	noPortal(t)
+	dir := t.TempDir()
+	picture := filepath.Join(dir, "a b+#%.PNG")
+	if err := os.WriteFile(picture, nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	folder := filepath.Join(dir, "a folder")
+	if err := os.Mkdir(folder, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	pictures := File().Filter("Pictures", "png", "jpg").SetStartDir(dir)
+	load := func() ([]string, error) { return list(pictures.Load()) }
+	save := func() ([]string, error) { return list(File().SetStartDir(dir).SetStartFile("old.png").Save()) }
+	browse := func() ([]string, error) { return list(Directory().Title("Where?").Browse()) }
+	for _, row := range []struct {
+		name, title, text, key string
+		ask                    func() ([]string, error)
+		want                   []string
+		err                    error
+	}{
+		{"load", "Open File", picture, "Return", load, []string{picture}, nil},
+		{"load, Escape", "Open File", "", "Escape", load, nil, ErrCancelled},
+		{"load many", "Open File", picture, "Return", pictures.LoadMany, []string{picture}, nil},
+		// GTK selects the proposed name without its extension, so the extension stays.
+		{"save", "Save File", "fox", "Return", save, []string{filepath.Join(dir, "fox.png")}, nil},
+		{"save, Escape", "Save File", "fox", "Escape", save, nil, ErrCancelled},
+		{"browse", "Open Folder", folder, "Return", browse, []string{folder}, nil},
+		{"browse, Escape", "Open Folder", "", "Escape", browse, nil, ErrCancelled},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			done := keys(t, row.title, row.text, row.key)
+			have, err := row.ask()
+			<-done
+			if !slices.Equal(have, row.want) || !errors.Is(err, row.err) {
+				t.Errorf("%q, %v; want %q, %v", have, err, row.want, row.err)
+			}
+		})
+	}
+}
+
+// TestGTKTurns asks for two dialogs at once: they are shown one after the other.
+func TestGTKTurns(t *testing.T) {
+	noPortal(t)
+	dir := t.TempDir()
+	answers := make(chan string, 2)
+	for range 2 {
+		go func() {
+			path, err := File().SetStartDir(dir).SetStartFile("old.png").Save()
+			if err != nil {
+				t.Error(err)
+			}
+			answers <- path
+		}()
+	}
+	for _, name := range []string{"one", "two"} {
+		<-keys(t, "Save File", name, "Return")
+		select {
+		case have := <-answers:
+			if want := filepath.Join(dir, name+".png"); have != want {
+				t.Errorf("%q, want %q", have, want)
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatalf("%s: no answer within 20 s", name)
+		}
+	}
+}
+
+// TestGTKNoScreen runs TestNoScreen in a process that has no screen.
+func TestGTKNoScreen(t *testing.T) {
+	alone := exec.Command(os.Args[0], "-test.run=^TestNoScreen$")
+	for _, variable := range os.Environ() {
+		if name, _, _ := strings.Cut(variable, "="); name != "DISPLAY" && name != "WAYLAND_DISPLAY" {
+			alone.Env = append(alone.Env, variable)
+		}
+	}
+	alone.Env = append(alone.Env, "KLEINBILD_NO_SCREEN=1", "DBUS_SESSION_BUS_ADDRESS=unix:path=/none")
+	if out, err := alone.CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
+// TestNoScreen: without a portal and without a screen there is no dialog, and no panic.
+func TestNoScreen(t *testing.T) {
+	if os.Getenv("KLEINBILD_NO_SCREEN") == "" {
+		t.Skip("run by TestGTKNoScreen")
+	}
+	if _, err := File().Load(); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("%v, want ErrUnavailable", err)
+	}
+}
