@@ -30,9 +30,9 @@ PACKAGE := $(GO) run ./tools/package -window -out dist
 SCREEN  := xvfb-run -a -s "-screen 0 1440x900x24"
 TEST_WINDOWS := tools/window/needs.sh windows && $(SCREEN) /usr/bin/python3 tools/window/test_wine.py
 
-.PHONY: help build cli run windows windows-window test test-gorgonia test-sim test-window test-windows test-gtk test-browser \
-  test-api soak lint deadcode race fuzz bench generate kernels kernels-check gpu-kit gpu-pack test-gpu bench-gpu \
-  package package-windows-check package-check demo-model demo-check
+.PHONY: help build cli run windows windows-window test test-gorgonia test-sim test-window test-windows test-gtk \
+  test-browser test-api soak lint deadcode race fuzz bench generate kernels kernels-check gpu-kit gpu-pack test-gpu \
+  bench-gpu package package-windows-check package-check demo-model demo-check
 
 help: ## print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Prints which Debian packages the window's build needs and this machine lacks. With "test", those of its test on a
-# virtual screen as well; with "windows", those of the test under Wine instead. If GTK is set, those of the build with GTK as
-# well.
+# virtual screen as well; with "windows", those of the test under Wine instead. If GTK is set, those of the build with
+# GTK as well.
 set -eu
 missing=
 header() { # HEADER PACKAGE
