@@ -8,11 +8,11 @@ import (
 	"kleinbild/kernels/cu"
 )
 
-// DriverVariable is the environment variable that chooses, by its name, the package through which NVIDIA's driver is
-// reached. Without it that is the first of DriverNames.
+// DriverVariable is the environment variable that names the package through which NVIDIA's driver is reached. If it is
+// not set, that is the first of DriverNames.
 const DriverVariable = "KLEINBILD_DRIVER"
 
-// DriverNames are the packages that this program can reach the driver through.
+// DriverNames lists the packages through which this program can reach the driver.
 func DriverNames() (names []string) {
 	for _, d := range drivers {
 		names = append(names, d.Name())
@@ -20,8 +20,8 @@ func DriverNames() (names []string) {
 	return names
 }
 
-// Driver returns NVIDIA's driver as $KLEINBILD_DRIVER wants it to be reached. The error says which names there are;
-// whether the machine has a driver shows when it is used.
+// Driver returns NVIDIA's driver, reached through the package that $KLEINBILD_DRIVER names. The error lists the names.
+// Driver does not load the driver's library: the first call of a method does, and says if the machine has no driver.
 func Driver() (cu.Driver, error) {
 	name := os.Getenv(DriverVariable)
 	for _, d := range drivers {

@@ -17,8 +17,8 @@ type Binding interface {
 // Handle is the driver's own pointer to something that it has made; 0 is none.
 type Handle uintptr
 
-// Calls are the functions of the driver library that cu needs, under CUDA's names without "cu". They return CUresult and
-// check nothing. Calls that work in a context work in the one that is current on the thread they come from.
+// Calls are the functions of the driver library that cu needs. They have CUDA's names without "cu", return a CUresult,
+// and check nothing. A call that needs a context uses the one that is current on the caller's thread.
 type Calls interface {
 	// Has says whether the library has the function.
 	Has(s Symbol) bool

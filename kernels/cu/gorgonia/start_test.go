@@ -4,8 +4,8 @@ package gorgonia
 
 import "testing"
 
-// TestStartOpensNoDriver: the package's cuInit, made before main, has ended no process and loaded no library, whether this
-// machine has a driver or not. No other test here opens one.
+// TestStartOpensNoDriver: gorgonia.org/cu calls cuInit before main. That call has neither ended the process nor loaded
+// the driver's library, whether this machine has a driver or not. No other test of this package opens the library.
 func TestStartOpensNoDriver(t *testing.T) {
 	if has("cuInit") || has("cuMemAlloc_v2") {
 		t.Error("the driver's library is open")
