@@ -22,9 +22,10 @@ func testDevice(t *testing.T) {
 		t.Fatalf("found %d, %v, want 1 device", n, err)
 	}
 	want := DeviceInfo{
-		Name: "Fake GPU", Major: 9, Minor: 0, DriverVersion: 12080, UUID: "GPU-00112233-4455-6677-8899-aabbccddeeff", PCIBusID: "0000:01:00.0",
-		TotalBytes: 1 << 30, SMs: 132, SharedBytesPerBlock: 232448, SharedBytesPerSM: 233472, WarpSize: 32, L2Bytes: 60 << 20,
-		ClockKHz: 1980000, MemoryClockKHz: 3201000, MemoryBusBits: 6144,
+		Name: "Fake GPU", Major: 9, Minor: 0, DriverVersion: 12080,
+		UUID: "GPU-00112233-4455-6677-8899-aabbccddeeff", PCIBusID: "0000:01:00.0",
+		TotalBytes: 1 << 30, SMs: 132, SharedBytesPerBlock: 232448, SharedBytesPerSM: 233472,
+		WarpSize: 32, L2Bytes: 60 << 20, ClockKHz: 1980000, MemoryClockKHz: 3201000, MemoryBusBits: 6144,
 	}
 	if got, err := current.Info(0); got != want || err != nil {
 		t.Errorf("found %+v, %v\n want %+v", got, err, want)
@@ -67,7 +68,8 @@ func testCopies(t *testing.T) {
 	if !bytes.Equal(back, want) {
 		t.Error("what came back is not what was sent")
 	}
-	wantLog(t, f, "set bytes=8194 value=60", "htod bytes=4097 pinned=1", "dtod bytes=4097", "dtoh bytes=8194 pinned=0", "synchronize owner=0")
+	wantLog(t, f, "set bytes=8194 value=60", "htod bytes=4097 pinned=1", "dtod bytes=4097", "dtoh bytes=8194 pinned=0",
+		"synchronize owner=0")
 	check(t, c.MemFreeHost(pinned), c.MemFree(a))
 	if err := c.MemFree(a); !errors.Is(err, ErrClosed) {
 		t.Errorf("freed twice: %v, want ErrClosed", err)
@@ -115,7 +117,8 @@ func testLaunch(t *testing.T) {
 	}
 	wantLog(t, f,
 		"launch fill grid=3,2,1 block=128,4,2 shared=4096 params=8877665544332211"+"feffffff"+"0000803f"+"0a00000000000000",
-		"launch tiled grid=1,1,65535 block=1,1,1 shared=200000 params=07000000"+strings.Repeat("00", 60)+hex+"9900000000000000")
+		"launch tiled grid=1,1,65535 block=1,1,1 shared=200000 params=07000000"+strings.Repeat("00", 60)+hex+
+			"9900000000000000")
 }
 
 func TestFunctions(t *testing.T) { each(t, testFunctions) }
@@ -125,13 +128,15 @@ func testFunctions(t *testing.T) {
 	c := newContext(t)
 	m := must[Module](t)(c.LoadModule([]byte(testPTX), ModuleOptions{Name: "test.ptx", LineInfo: true}))
 	fill := must[Function](t)(m.Function("fill"))
-	if got, err := fill.Attributes(); err != nil || got != (FunctionAttributes{Registers: 96, LocalBytes: 16, SharedBytes: 256, MaxThreads: 1024}) {
+	want := FunctionAttributes{Registers: 96, LocalBytes: 16, SharedBytes: 256, MaxThreads: 1024}
+	if got, err := fill.Attributes(); err != nil || got != want {
 		t.Errorf("found %+v, %v", got, err)
 	}
 	_, err := m.Function("absent")
 	requireError(t, err, ErrNotFound, "test.ptx: no such kernel: absent")
 	requireError(t, fill.SetMaxDynamicShared(1<<20), &DriverError{},
-		"fill: 1048576 bytes of dynamic shared memory, the GPU has 232448 for a block: cuFuncSetAttribute: invalid argument (error 1)")
+		"fill: 1048576 bytes of dynamic shared memory, the GPU has 232448 for a block: "+
+			"cuFuncSetAttribute: invalid argument (error 1)")
 	if log := f.log()[0]; log != "load bytes="+strconv.Itoa(len(testPTX))+" line_info=1" {
 		t.Errorf("loaded as %q", log)
 	}
@@ -177,7 +182,8 @@ func testEvents(t *testing.T) {
 	check(t, mark.Destroy(), b.Destroy())
 	for name, err := range map[string]error{
 		"destroy": mark.Destroy(), "record": mark.Record(a), "wait": a.Wait(mark), "synchronize": mark.Synchronize(),
-		"stream": b.Destroy(), "on a stream": start.Record(b), "copy": b.MemsetD8Async(1, 2, 3), "synchronize stream": b.Synchronize(),
+		"stream": b.Destroy(), "on a stream": start.Record(b), "copy": b.MemsetD8Async(1, 2, 3),
+		"synchronize stream": b.Synchronize(),
 	} {
 		if !errors.Is(err, ErrClosed) {
 			t.Errorf("%s after Destroy: %v, want ErrClosed", name, err)
@@ -214,11 +220,18 @@ func testGraph(t *testing.T) {
 	if back[0] != 9 || back[15] != 9 {
 		t.Errorf("after the replay: % x", back)
 	}
-	replay := []string{"graph", "set bytes=16 value=9", "launch fill grid=1,1,1 block=1,1,1 shared=0 params=0100000000000000" + "02000000" + "00000000" + "0300000000000000", "dtoh bytes=16 pinned=1"}
-	wantLog(t, f, slices.Concat([]string{"begin capture", "end capture ops=3"}, replay, replay, []string{"synchronize owner=0"})...)
+	replay := []string{
+		"graph", "set bytes=16 value=9",
+		"launch fill grid=1,1,1 block=1,1,1 shared=0 params=0100000000000000" + "02000000" + "00000000" + "0300000000000000",
+		"dtoh bytes=16 pinned=1",
+	}
+	recorded := []string{"begin capture", "end capture ops=3"}
+	wantLog(t, f, slices.Concat(recorded, replay, replay, []string{"synchronize owner=0"})...)
 	check(t, x.Destroy())
 	_, err := g.Instantiate()
-	for name, err := range map[string]error{"launch": x.Launch(s), "destroy": x.Destroy(), "graph": g.Destroy(), "instantiate": err} {
+	for name, err := range map[string]error{
+		"launch": x.Launch(s), "destroy": x.Destroy(), "graph": g.Destroy(), "instantiate": err,
+	} {
 		if !errors.Is(err, ErrClosed) {
 			t.Errorf("%s after Destroy: %v, want ErrClosed", name, err)
 		}
@@ -270,7 +283,9 @@ func testOwnerThread(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if owner, aside := strings.Count(strings.Join(f.log(), "\n"), "synchronize owner=1"), strings.Count(strings.Join(f.log(), "\n"), "synchronize owner=0"); owner != 160 || aside != 160 {
+	log := strings.Join(f.log(), "\n")
+	owner, aside := strings.Count(log, "synchronize owner=1"), strings.Count(log, "synchronize owner=0")
+	if owner != 160 || aside != 160 {
 		t.Errorf("%d waits on the owner's thread and %d elsewhere, want 160 each", owner, aside)
 	}
 }
@@ -330,7 +345,9 @@ func TestGoexit(t *testing.T) { each(t, testGoexit) }
 func testGoexit(t *testing.T) {
 	f := useFake(t, "current")
 	c := must[Context](t)(current.MakeContext(0))
-	for i, err := range []error{c.Do(func() error { runtime.Goexit(); return nil }), c.Do(func() error { return nil }), c.Synchronize()} {
+	for i, err := range []error{
+		c.Do(func() error { runtime.Goexit(); return nil }), c.Do(func() error { return nil }), c.Synchronize(),
+	} {
 		if !errors.Is(err, ErrClosed) {
 			t.Errorf("call %d: %v, want ErrClosed", i, err)
 		}
@@ -368,8 +385,9 @@ func testClose(t *testing.T) {
 	_, load := c.LoadModule([]byte(testPTX), ModuleOptions{})
 	_, _, info := c.MemGetInfo()
 	for name, err := range map[string]error{
-		"alloc": alloc, "load": load, "info": info, "free": c.MemFree(p), "launch": fill.Launch(Dim3{1, 1, 1}, Dim3{1, 1, 1}, 0, s, nil),
-		"copy": s.MemcpyHtoDAsync(p, []byte{1}), "record": e.Record(s), "graph": x.Launch(s), "wait": s.Synchronize(), "context": c.Synchronize(),
+		"alloc": alloc, "load": load, "info": info, "free": c.MemFree(p),
+		"launch": fill.Launch(Dim3{1, 1, 1}, Dim3{1, 1, 1}, 0, s, nil), "copy": s.MemcpyHtoDAsync(p, []byte{1}),
+		"record": e.Record(s), "graph": x.Launch(s), "wait": s.Synchronize(), "context": c.Synchronize(),
 		"do": c.Do(func() error { t.Error("Do ran after Close"); return nil }), "stream": s.Destroy(),
 	} {
 		if !errors.Is(err, ErrClosed) {

@@ -22,7 +22,9 @@ func testNoDriver(t *testing.T) {
 		if !errors.Is(err, ErrNoDriver) {
 			t.Fatalf("%s: %v, want ErrNoDriver", name, err)
 		}
-		for _, part := range []string{"no NVIDIA driver: libcuda-of-no-machine.so.1 cannot be loaded", "driver 450 or newer is needed"} {
+		for _, part := range []string{
+			"no NVIDIA driver: libcuda-of-no-machine.so.1 cannot be loaded", "driver 450 or newer is needed",
+		} {
 			if !strings.Contains(err.Error(), part) {
 				t.Errorf("%s: %q lacks %q", name, err, part)
 			}
@@ -148,23 +150,32 @@ func testLoadModuleErrors(t *testing.T) {
 		is   error
 		text string
 	}{
-		{name: "PTX 8.0 on CUDA 11.8", env: map[string]string{"FAKECUDA_VERSION": "11080"}, ptx: ".version 8.0\n.target sm_90a\n", is: &DriverTooOldError{},
+		{name: "PTX 8.0 on CUDA 11.8", env: map[string]string{"FAKECUDA_VERSION": "11080"},
+			ptx: ".version 8.0\n.target sm_90a\n", is: &DriverTooOldError{},
 			text: "the NVIDIA driver is too old: PTX 8.0 needs CUDA 12.0 (driver 525 or newer), found CUDA 11.8"},
-		{name: "PTX 7.8 on CUDA 11.7", env: map[string]string{"FAKECUDA_VERSION": "11070"}, ptx: ".version 7.8\n.target sm_90\n", is: &DriverTooOldError{},
+		{name: "PTX 7.8 on CUDA 11.7", env: map[string]string{"FAKECUDA_VERSION": "11070"},
+			ptx: ".version 7.8\n.target sm_90\n", is: &DriverTooOldError{},
 			text: "the NVIDIA driver is too old: PTX 7.8 needs CUDA 11.8 (driver 520 or newer), found CUDA 11.7"},
-		{name: "newer architecture", env: map[string]string{"FAKECUDA_SM": "86"}, ptx: ".version 7.8\n.target sm_89, debug\n", is: &DeviceTooOldError{},
+		{name: "newer architecture", env: map[string]string{"FAKECUDA_SM": "86"},
+			ptx: ".version 7.8\n.target sm_89, debug\n", is: &DeviceTooOldError{},
 			text: "Fake GPU is too old: compute capability 8.6, want 8.9 or newer"},
-		{name: "another chip's own", env: map[string]string{"FAKECUDA_SM": "120"}, ptx: ".version 8.0\n.target sm_90a\n", is: &TargetError{},
+		{name: "another chip's own", env: map[string]string{"FAKECUDA_SM": "120"},
+			ptx: ".version 8.0\n.target sm_90a\n", is: &TargetError{},
 			text: "load x.ptx: compiled for sm_90a alone, Fake GPU is sm_120"},
 		{name: "no PTX", ptx: "\x7fELF", is: nil, text: "load x.ptx: no .version and .target: this is no PTX"},
-		{name: "version without a number", ptx: ".version new\n", is: nil, text: `load x.ptx: PTX version "new", want a number`},
+		{name: "version without a number", ptx: ".version new\n", is: nil,
+			text: `load x.ptx: PTX version "new", want a number`},
 		{name: "target without a number", ptx: ".version 7.0\n.target gfx90a\n", is: nil,
 			text: `load x.ptx: PTX target "gfx90a", want sm_ and a number after .version`},
-		{name: "compiler's refusal", env: map[string]string{"FAKECUDA_JIT": "218", "FAKECUDA_JIT_LOG": "\nptxas x, line 7; error : Unknown symbol 'y'\nmore"},
-			ptx: testPTX, is: &JITError{}, text: "load x.ptx: cuModuleLoadDataEx: a PTX JIT compilation failed (error 218): ptxas x, line 7; error : Unknown symbol 'y'"},
+		{name: "compiler's refusal", env: map[string]string{
+			"FAKECUDA_JIT": "218", "FAKECUDA_JIT_LOG": "\nptxas x, line 7; error : Unknown symbol 'y'\nmore",
+		}, ptx: testPTX, is: &JITError{},
+			text: "load x.ptx: cuModuleLoadDataEx: a PTX JIT compilation failed (error 218): " +
+				"ptxas x, line 7; error : Unknown symbol 'y'"},
 		{name: "refusal without a log", env: map[string]string{"FAKECUDA_JIT": "218"}, ptx: testPTX, is: &JITError{},
 			text: "load x.ptx: cuModuleLoadDataEx: a PTX JIT compilation failed (error 218)"},
-		{name: "version unknown to table and driver", env: map[string]string{"FAKECUDA_JIT": "222"}, ptx: ".version 99.0\n.target sm_80\n", is: &JITError{},
+		{name: "version unknown to table and driver", env: map[string]string{"FAKECUDA_JIT": "222"},
+			ptx: ".version 99.0\n.target sm_80\n", is: &JITError{},
 			text: "load x.ptx: cuModuleLoadDataEx: unknown error (error 222)"},
 		{name: "memory", env: map[string]string{"FAKECUDA_JIT": "2"}, ptx: testPTX, is: &OutOfMemoryError{},
 			text: "load x.ptx: out of device memory: 1024 of 1024 MiB are free"},
@@ -257,7 +268,8 @@ func testAllocationsRefused(t *testing.T) {
 	}
 	t.Setenv("FAKECUDA_HOST_OOM", "1")
 	_, err := c.MemAllocHost(1 << 20)
-	requireError(t, err, &DriverError{}, "allocate 1048576 bytes of page-locked memory: cuMemHostAlloc: out of memory (error 2)")
+	requireError(t, err, &DriverError{},
+		"allocate 1048576 bytes of page-locked memory: cuMemHostAlloc: out of memory (error 2)")
 	if errors.Is(err, ErrOutOfMemory) {
 		t.Errorf("%v claims that the device's memory ran out", err)
 	}
@@ -288,14 +300,38 @@ func testLaunchErrors(t *testing.T) {
 		params      []byte
 		text        string
 	}{
-		{"no grid", Dim3{0, 1, 1}, one, 0, s, nil, "launch nothing: grid 0×1×1, block 1×1×1, 0 bytes of shared memory: extent 0, want 1 … 2147483647"},
-		{"beyond 32 bits", Dim3{1<<32 + 1, 1, 1}, one, 0, s, nil, "launch nothing: grid 4294967297×1×1, block 1×1×1, 0 bytes of shared memory: extent 4294967297, want 1 … 2147483647"},
-		{"negative shared", one, one, -1, s, nil, "launch nothing: grid 1×1×1, block 1×1×1, -1 bytes of shared memory: shared memory of -1 bytes"},
-		{"long parameters", one, one, 0, s, make([]byte, 4097), "launch nothing: grid 1×1×1, block 1×1×1, 0 bytes of shared memory: parameters of 4097 bytes, want 4096 at most"},
-		{"no stream", one, one, 0, nil, nil, "launch nothing: grid 1×1×1, block 1×1×1, 0 bytes of shared memory: stream: made by another device's context"},
-		{"block too large", one, Dim3{1025, 1, 1}, 0, s, nil, "launch nothing: grid 1×1×1, block 1025×1×1, 0 bytes of shared memory: cuLaunchKernel: invalid argument (error 1)"},
-		{"shared memory not allowed", one, one, 65536, s, nil, "launch nothing: grid 1×1×1, block 1×1×1, 65536 bytes of shared memory: cuLaunchKernel: invalid argument (error 1)"},
-		{"parameters too many", one, one, 0, s, make([]byte, 4), "launch nothing: grid 1×1×1, block 1×1×1, 0 bytes of shared memory: cuLaunchKernel: invalid argument (error 1)"},
+		{
+			"no grid", Dim3{0, 1, 1}, one, 0, s, nil,
+			"launch nothing: grid 0×1×1, block 1×1×1, 0 bytes of shared memory: extent 0, want 1 … 2147483647",
+		},
+		{
+			"beyond 32 bits", Dim3{1<<32 + 1, 1, 1}, one, 0, s, nil,
+			"launch nothing: grid 4294967297×1×1, block 1×1×1, 0 bytes of shared memory: extent 4294967297, want 1 … 2147483647",
+		},
+		{
+			"negative shared", one, one, -1, s, nil,
+			"launch nothing: grid 1×1×1, block 1×1×1, -1 bytes of shared memory: shared memory of -1 bytes",
+		},
+		{
+			"long parameters", one, one, 0, s, make([]byte, 4097),
+			"launch nothing: grid 1×1×1, block 1×1×1, 0 bytes of shared memory: parameters of 4097 bytes, want 4096 at most",
+		},
+		{
+			"no stream", one, one, 0, nil, nil,
+			"launch nothing: grid 1×1×1, block 1×1×1, 0 bytes of shared memory: stream: made by another device's context",
+		},
+		{
+			"block too large", one, Dim3{1025, 1, 1}, 0, s, nil,
+			"launch nothing: grid 1×1×1, block 1025×1×1, 0 bytes of shared memory: cuLaunchKernel: invalid argument (error 1)",
+		},
+		{
+			"shared memory not allowed", one, one, 65536, s, nil,
+			"launch nothing: grid 1×1×1, block 1×1×1, 65536 bytes of shared memory: cuLaunchKernel: invalid argument (error 1)",
+		},
+		{
+			"parameters too many", one, one, 0, s, make([]byte, 4),
+			"launch nothing: grid 1×1×1, block 1×1×1, 0 bytes of shared memory: cuLaunchKernel: invalid argument (error 1)",
+		},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			requireError(t, f.Launch(row.grid, row.block, row.shared, row.stream, row.params), &LaunchError{}, row.text)
@@ -303,7 +339,8 @@ func testLaunchErrors(t *testing.T) {
 	}
 	t.Setenv("FAKECUDA_LAUNCH", "701")
 	requireError(t, f.Launch(one, one, 0, s, nil), &LaunchError{},
-		"launch nothing: grid 1×1×1, block 1×1×1, 0 bytes of shared memory: cuLaunchKernel: too many resources requested for launch (error 701)")
+		"launch nothing: grid 1×1×1, block 1×1×1, 0 bytes of shared memory: "+
+			"cuLaunchKernel: too many resources requested for launch (error 701)")
 	if err := c.Synchronize(); err != nil {
 		t.Errorf("a refused launch is no fault of the context: %v", err)
 	}

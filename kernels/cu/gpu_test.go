@@ -47,7 +47,8 @@ func testGPU(t *testing.T) {
 	back := must[[]byte](t)(c.MemAllocHost(4 * n))
 	var a Args
 	work := func(value float32) error {
-		if err := fill.Launch(Dim3{(n + 255) / 256, 1, 1}, Dim3{256, 1, 1}, 0, s, a.Reset().Ptr(p).Uint32(n-1).Float32(value).Bytes()); err != nil {
+		params := a.Reset().Ptr(p).Uint32(n - 1).Float32(value).Bytes()
+		if err := fill.Launch(Dim3{(n + 255) / 256, 1, 1}, Dim3{256, 1, 1}, 0, s, params); err != nil {
 			return err
 		}
 		if err := s.MemcpyDtoDAsync(q, p, 4*n); err != nil {
@@ -83,7 +84,8 @@ func testGPU(t *testing.T) {
 			t.Errorf("tensor map: % x, %v", m, err)
 		}
 	}
-	_, err = c.LoadModule([]byte(strings.Replace(string(fillPTX), "mad.lo.s32", "mad.lo.wrong", 1)), ModuleOptions{Name: "broken.ptx"})
+	broken := strings.Replace(string(fillPTX), "mad.lo.s32", "mad.lo.wrong", 1)
+	_, err = c.LoadModule([]byte(broken), ModuleOptions{Name: "broken.ptx"})
 	if e, ok := errors.AsType[*JITError](err); !ok || !strings.Contains(e.Log, "line") {
 		t.Errorf("broken PTX: %v, want the compiler's log", err)
 	}

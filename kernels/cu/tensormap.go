@@ -97,8 +97,10 @@ func (t TensorMapTiled) Check() error {
 	case rank < 1 || rank > MaxTensorRank:
 		return fmt.Errorf("tensor map: rank %d, want 1 … %d", rank, MaxTensorRank)
 	case len(t.Strides) != rank-1 || len(t.Box) != rank || t.ElementStrides != nil && len(t.ElementStrides) != rank:
-		return fmt.Errorf("tensor map: %d strides, %d box sizes and %d element strides for rank %d, want %d, %d and none or %d",
-			len(t.Strides), len(t.Box), len(t.ElementStrides), rank, rank-1, rank, rank)
+		return fmt.Errorf(
+			"tensor map: %d strides, %d box sizes and %d element strides for rank %d, want %d, %d and none or %d",
+			len(t.Strides), len(t.Box), len(t.ElementStrides), rank, rank-1, rank, rank,
+		)
 	case t.Address%16 != 0 || t.Address == 0:
 		return fmt.Errorf("tensor map: address %#x, want a multiple of 16", t.Address)
 	}

@@ -67,7 +67,9 @@ func (d *Driver) open() (*library, error) {
 	case resultStubLibrary:
 		return nil, fmt.Errorf("%w: %s is the CUDA toolkit's stub", cu.ErrNoDriver, d.path)
 	case resultMismatch:
-		return nil, fmt.Errorf("%w: its library and its kernel module differ in version, which a restart of the machine cures", cu.ErrNoDriver)
+		return nil, fmt.Errorf(
+			"%w: its library and its kernel module differ in version, which a restart of the machine cures", cu.ErrNoDriver,
+		)
 	default:
 		return nil, fmt.Errorf("%w that works: %w", cu.ErrNoDriver, l.error(CuInit, r))
 	}

@@ -230,7 +230,9 @@ func (h header) fits(info cu.DeviceInfo, name string) error {
 	case h.exact && has != h.sm:
 		return &cu.TargetError{Module: name, Target: h.target, Name: info.Name, Major: info.Major, Minor: info.Minor}
 	case has < h.sm:
-		return &cu.DeviceTooOldError{Name: info.Name, FoundMajor: info.Major, FoundMinor: info.Minor, WantMajor: h.sm / 10, WantMinor: h.sm % 10}
+		return &cu.DeviceTooOldError{
+			Name: info.Name, FoundMajor: info.Major, FoundMinor: info.Minor, WantMajor: h.sm / 10, WantMinor: h.sm % 10,
+		}
 	}
 	return nil
 }

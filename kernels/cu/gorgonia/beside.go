@@ -5,20 +5,22 @@ package gorgonia
 // #include "libcuda.h"
 //
 // // launch_packed launches a kernel with its parameters in one buffer, which the driver copies.
-// static CUresult launch_packed(CUfunction f, const unsigned int *extent, unsigned int shared, CUstream s, void *params,
-//                               size_t bytes) {
-//   void *extra[] = {CU_LAUNCH_PARAM_BUFFER_POINTER, params, CU_LAUNCH_PARAM_BUFFER_SIZE, &bytes, CU_LAUNCH_PARAM_END};
+// static CUresult launch_packed(CUfunction f, const unsigned int *extent, unsigned int shared, CUstream s,
+//                               void *params, size_t bytes) {
+//   void *extra[] = {
+//     CU_LAUNCH_PARAM_BUFFER_POINTER, params, CU_LAUNCH_PARAM_BUFFER_SIZE, &bytes, CU_LAUNCH_PARAM_END,
+//   };
 //   return cuLaunchKernel(f, extent[0], extent[1], extent[2], extent[3], extent[4], extent[5], shared, s, NULL,
 //                         bytes ? extra : NULL);
 // }
 //
 // // encode_tiled takes the address of device memory as a number: to Go it is no pointer.
-// static CUresult encode_tiled(CUtensorMap *map, int type, cuuint32_t rank, CUdeviceptr address, const cuuint64_t *dims,
-//                              const cuuint64_t *strides, const cuuint32_t *box, const cuuint32_t *steps, int swizzle,
-//                              int promotion, int fill) {
+// static CUresult encode_tiled(CUtensorMap *map, int type, cuuint32_t rank, CUdeviceptr address,
+//                              const cuuint64_t *dims, const cuuint64_t *strides, const cuuint32_t *box,
+//                              const cuuint32_t *steps, int swizzle, int promotion, int fill) {
 //   const int no_interleave = 0;
-//   return cuTensorMapEncodeTiled(map, type, rank, (void *)(uintptr_t)address, dims, strides, box, steps, no_interleave,
-//                                 swizzle, promotion, fill);
+//   return cuTensorMapEncodeTiled(map, type, rank, (void *)(uintptr_t)address, dims, strides, box, steps,
+//                                 no_interleave, swizzle, promotion, fill);
 // }
 import "C"
 
@@ -31,9 +33,10 @@ import (
 	"kleinbild/kernels/cu/driver"
 )
 
-// This file is what gorgonia.org/cu v0.9.6 lacks, called beside it with the handles that the package has made: the driver's
-// words for an error, the address on the PCI bus, page-locked memory, dynamic shared memory above 48 KiB, the recording of
-// streams and the launch of what was recorded, descriptors of tensors, and kernels that take a structure by value.
+// This file has the calls of the driver that gorgonia.org/cu v0.9.6 lacks. They take the handles that the package has
+// made. They are: the driver's words for an error, the address on the PCI bus, page-locked memory, dynamic shared
+// memory above 48 KiB, the recording of streams and the launch of what was recorded, descriptors of tensors, and the
+// launch of kernels that take a structure by value.
 
 // handles are the package's types that hold a handle of the driver and nothing else.
 type handles interface {
@@ -92,7 +95,9 @@ func (f *function) SetAttribute(attribute, value int) driver.Result {
 }
 
 // launchPacked launches a kernel whose parameters the package cannot take.
-func (f *function) launchPacked(grid, block cu.Dim3, sharedBytes int, stream driver.Handle, params []byte) driver.Result {
+func (f *function) launchPacked(
+	grid, block cu.Dim3, sharedBytes int, stream driver.Handle, params []byte,
+) driver.Result {
 	for i, n := range [...]int{grid.X, grid.Y, grid.Z, block.X, block.Y, block.Z} {
 		f.extent[i] = C.uint(n)
 	}

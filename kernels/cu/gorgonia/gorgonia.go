@@ -167,12 +167,16 @@ func (l *library) MemFree(p cu.DevicePtr) driver.Result {
 func (l *library) MemFreeHost(p unsafe.Pointer) driver.Result { return result(gorgonia.MemFreeHost(p)) }
 
 // MemcpyHtoDAsync implements driver.Calls.
-func (l *library) MemcpyHtoDAsync(dst cu.DevicePtr, src unsafe.Pointer, bytes int64, stream driver.Handle) driver.Result {
+func (l *library) MemcpyHtoDAsync(
+	dst cu.DevicePtr, src unsafe.Pointer, bytes int64, stream driver.Handle,
+) driver.Result {
 	return result(gorgonia.MemcpyHtoDAsync(gorgonia.DevicePtr(dst), src, bytes, as[gorgonia.Stream](stream)))
 }
 
 // MemcpyDtoHAsync implements driver.Calls.
-func (l *library) MemcpyDtoHAsync(dst unsafe.Pointer, src cu.DevicePtr, bytes int64, stream driver.Handle) driver.Result {
+func (l *library) MemcpyDtoHAsync(
+	dst unsafe.Pointer, src cu.DevicePtr, bytes int64, stream driver.Handle,
+) driver.Result {
 	return result(gorgonia.MemcpyDtoHAsync(dst, gorgonia.DevicePtr(src), bytes, as[gorgonia.Stream](stream)))
 }
 

@@ -88,7 +88,9 @@ func (f *function) GetAttribute(attribute int) (int, driver.Result) {
 const resultInvalidValue = 1
 
 // LaunchKernel implements driver.Function: through the package if it can, else beside it.
-func (f *function) LaunchKernel(grid, block cu.Dim3, sharedBytes int, stream driver.Handle, params []byte) driver.Result {
+func (f *function) LaunchKernel(
+	grid, block cu.Dim3, sharedBytes int, stream driver.Handle, params []byte,
+) driver.Result {
 	if !f.plain {
 		return f.launchPacked(grid, block, sharedBytes, stream, params)
 	}

@@ -48,7 +48,8 @@ func (l *library) ModuleUnload(module driver.Handle) driver.Result {
 func (l *library) ModuleGetFunction(module driver.Handle, name string) (driver.Function, driver.Result) {
 	f := &function{library: l}
 	cName := append([]byte(name), 0)
-	r := l.call(driver.CuModuleGetFunction, uintptr(unsafe.Pointer(&f.handle)), uintptr(module), uintptr(unsafe.Pointer(&cName[0])))
+	r := l.call(driver.CuModuleGetFunction, uintptr(unsafe.Pointer(&f.handle)), uintptr(module),
+		uintptr(unsafe.Pointer(&cName[0])))
 	return f, r
 }
 
@@ -87,10 +88,15 @@ const (
 )
 
 // LaunchKernel implements driver.Function.
-func (f *function) LaunchKernel(grid, block cu.Dim3, sharedBytes int, stream driver.Handle, params []byte) driver.Result {
+func (f *function) LaunchKernel(
+	grid, block cu.Dim3, sharedBytes int, stream driver.Handle, params []byte,
+) driver.Result {
 	l := &f.launch
 	l.bytes = uintptr(copy(l.params[:], params))
-	l.extra = [5]uintptr{launchParamPointer, uintptr(unsafe.Pointer(&l.params)), launchParamBytes, uintptr(unsafe.Pointer(&l.bytes)), launchParamEnd}
+	l.extra = [5]uintptr{
+		launchParamPointer, uintptr(unsafe.Pointer(&l.params)), launchParamBytes, uintptr(unsafe.Pointer(&l.bytes)),
+		launchParamEnd,
+	}
 	l.args = [11]uintptr{
 		f.handle, uintptr(grid.X), uintptr(grid.Y), uintptr(grid.Z), uintptr(block.X), uintptr(block.Y), uintptr(block.Z),
 		uintptr(sharedBytes), uintptr(stream), 0, uintptr(unsafe.Pointer(&l.extra)),

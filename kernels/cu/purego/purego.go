@@ -1,6 +1,5 @@
-// Package purego reaches NVIDIA's driver without cgo, with ebitengine's purego: what enters are the calls of driver.Calls,
-// what leaves are their results. A program that imports it runs on machines without a driver, and is built without a C
-// compiler.
+// Package purego reaches NVIDIA's driver without cgo, with ebitengine's purego. It implements driver.Calls. A program
+// that imports it runs on machines without a driver, and is built without a C compiler.
 package purego
 
 import (
@@ -207,12 +206,16 @@ func (l *library) MemFreeHost(p unsafe.Pointer) driver.Result {
 }
 
 // MemcpyHtoDAsync implements driver.Calls.
-func (l *library) MemcpyHtoDAsync(dst cu.DevicePtr, src unsafe.Pointer, bytes int64, stream driver.Handle) driver.Result {
+func (l *library) MemcpyHtoDAsync(
+	dst cu.DevicePtr, src unsafe.Pointer, bytes int64, stream driver.Handle,
+) driver.Result {
 	return l.queue(driver.CuMemcpyHtoDAsync, uintptr(dst), uintptr(src), uintptr(bytes), uintptr(stream))
 }
 
 // MemcpyDtoHAsync implements driver.Calls.
-func (l *library) MemcpyDtoHAsync(dst unsafe.Pointer, src cu.DevicePtr, bytes int64, stream driver.Handle) driver.Result {
+func (l *library) MemcpyDtoHAsync(
+	dst unsafe.Pointer, src cu.DevicePtr, bytes int64, stream driver.Handle,
+) driver.Result {
 	return l.queue(driver.CuMemcpyDtoHAsync, uintptr(dst), uintptr(src), uintptr(bytes), uintptr(stream))
 }
 
