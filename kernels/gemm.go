@@ -14,10 +14,11 @@ const (
 	swiglu         = "swiglu"
 )
 
-// OpGEMM is y = a·bᵀ for a [rows, depth] and b [cols, depth], with bias and residual.
+// OpGEMM is y = a·bᵀ for a [rows, depth] and b [cols, depth], with bias and residual. It needs normFamily because GEMM
+// launches qk_norm_rope behind a product whose heads are not headCols wide.
 var OpGEMM = define(Operation{
 	Name:     gemm,
-	Families: []Family{gemmFamily},
+	Families: []Family{gemmFamily, normFamily},
 	Fits:     fitsProduct,
 	Operands: func(s Shape) []Operand {
 		return []Operand{{s.Rows, s.Cols, BF16}, {s.Rows, s.Depth, BF16}, {s.Cols, s.Depth, BF16}}

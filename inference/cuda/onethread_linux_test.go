@@ -2,6 +2,7 @@ package cuda
 
 import (
 	"context"
+	"fmt"
 	"runtime"
 	"sync/atomic"
 	"syscall"
@@ -77,6 +78,9 @@ func (c *oneThread) MakeEvent(timing bool) (e cu.Event, err error) {
 }
 
 func (c *oneThread) LoadModule(text []byte, o cu.ModuleOptions) (cu.Module, error) {
+	if int64(syscall.Gettid()) == c.owner.Load() {
+		return nil, fmt.Errorf("%s is compiled on the thread that owns the device", o.Name)
+	}
 	m, err := c.Context.LoadModule(text, o)
 	return oneThreadModule{m, c}, err
 }
@@ -130,5 +134,50 @@ func TestOneThread(t *testing.T) {
 	case <-finished:
 	case <-time.After(2 * time.Minute):
 		t.Fatal("the device's thread waits for itself")
+	}
+}
+
+// TestCompiledBefore: an operation compiles all kernels that it may launch before it is handed to the thread that owns
+// the device. Each row is the first operation of a backend.
+func TestCompiledBefore(t *testing.T) {
+	angles := func(b *Backend, rows, cols int) backend.RoPE {
+		m := b.Alloc(rows, cols, tensor.F32)
+		b.Upload(m, make([]float32, rows*cols))
+		return backend.RoPE{Cos: m, Sin: m}
+	}
+	for _, row := range []struct {
+		name string
+		run  func(b *Backend, x backend.Matrix, weight func(shape ...int) backend.Weight)
+	}{
+		{"heads that a product rotates", func(b *Backend, x backend.Matrix, weight func(shape ...int) backend.Weight) {
+			qk := backend.QKNormRoPE{Cols: 128, Weight: weight(128), Eps: 1e-6, RoPE: angles(b, 16, 64)}
+			b.Linear(b.Alloc(16, 128, tensor.BF16), x, weight(128, 64), backend.Epilogue{QKNormRoPE: qk})
+		}},
+		{"heads too narrow for that", func(b *Backend, x backend.Matrix, weight func(shape ...int) backend.Weight) {
+			qk := backend.QKNormRoPE{Cols: 64, Weight: weight(32), Eps: 1e-6, RoPE: angles(b, 16, 16)}
+			b.Linear(b.Alloc(16, 64, tensor.BF16), x, weight(64, 64), backend.Epilogue{QKNormRoPE: qk})
+		}},
+		{"a convolution that normalises", func(b *Backend, x backend.Matrix, weight func(shape ...int) backend.Weight) {
+			n := backend.GroupNormParams{Groups: 8, Gamma: weight(64), Beta: weight(64), Eps: 1}
+			p := backend.ConvParams{Height: 4, Width: 4, Norm: &n}
+			b.Conv2D(b.Alloc(16, 8, tensor.BF16), x, weight(8, 64, 3, 3), p)
+		}},
+		{"group norm, then a convolution", func(b *Backend, x backend.Matrix, weight func(shape ...int) backend.Weight) {
+			n := backend.GroupNormParams{Groups: 8, Gamma: weight(64), Beta: weight(64), Eps: 1}
+			p := backend.ConvParams{Height: 4, Width: 4, Upsample: true, Norm: &n}
+			b.Conv2D(b.Alloc(64, 8, tensor.BF16), x, weight(8, 64, 3, 3), p)
+		}},
+		{"group norm", func(b *Backend, x backend.Matrix, weight func(shape ...int) backend.Weight) {
+			b.GroupNorm(x, x, backend.GroupNormParams{Groups: 8, Gamma: weight(64), Beta: weight(64), Eps: 1})
+		}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			b := openOn(t, openOneThread)
+			b.Begin(t.Context())
+			row.run(b, upload(b, 16, 64, 1), func(shape ...int) backend.Weight { return bf16Weight(t, b, "w", 0.5, shape...) })
+			if err := b.Sync(); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
