@@ -55,6 +55,7 @@ func TestRefusals(t *testing.T) {
 			"rope angles", q.QKNormRoPE(m(4, 32), m(1, 16), RoPE{Cos: rope.Cos, Sin: m(4, 8)}, 0),
 			"angles BF16 [4 8], want F32 [4 8]",
 		},
+		{"rope heads of no columns", q.QKNormRoPE(m(4, 32), m(1, 0), rope, 0), "want an even width that divides the columns"},
 		{"rope heads", q.QKNormRoPE(m(4, 30), m(1, 16), rope, 0), "want an even width that divides the columns"},
 		{
 			"groups", q.GroupNorm(m(4, 8), m(4, 8), GroupNormParams{Groups: 3, Gamma: m(1, 8), Beta: m(1, 8), Work: 16}),

@@ -96,7 +96,7 @@ func (r RoPE) check(operation string, x, w Matrix) error {
 	if err := isRow(operation, "weight", w, d); err != nil {
 		return err
 	}
-	if d%2 != 0 || x.Cols%d != 0 {
+	if d < 2 || d%2 != 0 || x.Cols%d != 0 {
 		return fmt.Errorf("%s: %v with heads of %d, want an even width that divides the columns", operation, x, d)
 	}
 	for _, m := range [2]Matrix{r.Cos, r.Sin} {
