@@ -59,7 +59,9 @@ var OpAffine = define(Operation{
 var OpPatchify = define(Operation{
 	Name:     patchify,
 	Families: []Family{elementwiseFamily},
-	Fits:     func(s Shape) bool { return s.Cols%4 == 0 && s.Rows*4 == s.Conv.Height*s.Conv.Width },
+	Fits: func(s Shape) bool {
+		return s.Cols%4 == 0 && s.Conv.evenSides() && s.Rows*4 == s.Conv.Height*s.Conv.Width
+	},
 	Operands: func(s Shape) []Operand { return []Operand{{s.Rows, s.Cols, BF16}, {4 * s.Rows, s.Cols / 4, BF16}} },
 	Launch: func(q *Queue, s Shape, m []Matrix, _ Variant) error {
 		return q.Patchify(m[0], m[1], s.Conv.Height, s.Conv.Width)
@@ -71,7 +73,7 @@ var OpPatchify = define(Operation{
 var OpUnpatchify = define(Operation{
 	Name:     unpatchify,
 	Families: []Family{elementwiseFamily},
-	Fits:     func(s Shape) bool { return s.Rows%4 == 0 && s.Rows == s.Conv.Height*s.Conv.Width },
+	Fits:     func(s Shape) bool { return s.Conv.evenSides() && s.Rows == s.Conv.Height*s.Conv.Width },
 	Operands: func(s Shape) []Operand { return []Operand{{s.Rows, s.Cols, BF16}, {s.Rows / 4, 4 * s.Cols, BF16}} },
 	Launch: func(q *Queue, s Shape, m []Matrix, _ Variant) error {
 		return q.Unpatchify(m[0], m[1], s.Conv.Height, s.Conv.Width)
@@ -80,6 +82,9 @@ var OpUnpatchify = define(Operation{
 })
 
 func fitsRows(s Shape) bool { return s.Cols%8 == 0 }
+
+// evenSides says whether the pixels can be grouped into 2×2.
+func (p ConvParams) evenSides() bool { return p.Height%2 == 0 && p.Width%2 == 0 }
 
 func threeAlike(s Shape) []Operand {
 	return []Operand{{s.Rows, s.Cols, BF16}, {s.Rows, s.Cols, BF16}, {s.Rows, s.Cols, BF16}}

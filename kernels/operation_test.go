@@ -6,6 +6,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -63,6 +64,39 @@ func testOperations(h *harness) {
 			if bytes.Equal(first, numbers[:len(first)]) {
 				h.Errorf("%v: the launch stored nothing in its first operand", s)
 			}
+		}
+	}
+}
+
+// TestFits makes shapes at random: what Check accepts, Launch does not refuse.
+func TestFits(t *testing.T) {
+	q := New(absent{}, nil).On(nil)
+	rng := rand.New(rand.NewPCG(1, 2))
+	for _, o := range Operations() {
+		accepted := 0
+		for range 20000 {
+			p := ConvParams{
+				Height: 1 + rng.IntN(6), Width: 1 + rng.IntN(6), Kernel: rng.IntN(5), Upsample: rng.IntN(3) == 0,
+				Downsample: rng.IntN(3) == 0,
+			}
+			pixels := p.Height * p.Width
+			s := Shape{
+				Operation: o.Name, Rows: []int{1 + rng.IntN(9), pixels, pixels / 4, p.outputRows()}[rng.IntN(4)],
+				Cols: (1 + rng.IntN(70)) * (1 + rng.IntN(9)), Depth: rng.IntN(5) * (1 + rng.IntN(9)), Heads: rng.IntN(5),
+				KVHeads: rng.IntN(5), Causal: rng.IntN(2) == 0, Conv: p,
+			}
+			if s.Check() != nil {
+				continue
+			}
+			accepted++
+			ms, _ := Layout(o.Operands(s), 1<<20)
+			if err := o.Launch(q, s, ms, Auto); err != nil {
+				t.Errorf("%+v: %v, want Check to refuse the shape", s, err)
+				break
+			}
+		}
+		if accepted < 10 {
+			t.Errorf("%s: %d shapes were accepted, want 10 at least", o.Name, accepted)
 		}
 	}
 }
