@@ -60,8 +60,9 @@ const (
 	fewestRows = 256
 )
 
-// measure times the variants that compete for a shape, in turn. It stops after the share of time, but not before each
-// has been timed once. With an error it returns the launcher's own choice and no times.
+// measure times the variants that compete for a shape, one after the other, in rounds. It begins no round after the
+// share of time. If that ends within the first round, or with an error, it returns the launcher's own choice and no
+// times.
 func (w *stopwatch) measure(ctx context.Context, s kernels.Shape, share time.Duration) (m Measurement, err error) {
 	o := kernels.Find(s.Operation)
 	rivals, err := w.set.Rivals(s) // the launcher's own choice first, so that noise does not decide against it
@@ -75,7 +76,11 @@ func (w *stopwatch) measure(ctx context.Context, s kernels.Shape, share time.Dur
 	if err != nil {
 		return m, err
 	}
-	defer func() { err = errors.Join(err, w.set.Context().MemFree(memory)) }()
+	defer func() {
+		if err = errors.Join(err, w.set.Context().MemFree(memory)); err != nil {
+			m.Times, m.Chosen = nil, names[rivals[0]]
+		}
+	}()
 	// Zeros would take less power than numbers, and so less time on a card that its power limits.
 	if err := w.stream.MemsetD8Async(memory, 0x3c, bytes); err != nil {
 		return m, err
@@ -87,7 +92,8 @@ func (w *stopwatch) measure(ctx context.Context, s kernels.Shape, share time.Dur
 	if err != nil {
 		return m, err
 	}
-	// The first launch is slower than those that follow, because it warms the card up.
+	// If the rounds would take longer than the share, fewer rows are measured. first is an upper estimate of a launch: it
+	// includes the time in which the card warms up.
 	for measured.Rows >= 2*fewestRows && first*time.Duration(len(rivals)*(w.rounds+1)) > share {
 		measured, first = measured.Half(), first/2
 	}
@@ -100,6 +106,7 @@ func (w *stopwatch) measure(ctx context.Context, s kernels.Shape, share time.Dur
 					m.Times = nil // not all variants would have a time
 					return m, nil
 				}
+				// The first launch of a kernel is slower than those that follow.
 				if _, err := w.time(ctx, measured, memory, v, 1); err != nil {
 					return m, err
 				}

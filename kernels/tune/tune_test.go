@@ -205,6 +205,50 @@ func TestTuneKeepsGoing(t *testing.T) {
 	}
 }
 
+// greedy is a software device whose memory runs out when a kernel is launched.
+type greedy struct {
+	cu.Context
+	kernel string
+}
+
+type greedyModule struct {
+	cu.Module
+	kernel string
+}
+
+type greedyFunction struct{ cu.Function }
+
+func (g greedy) LoadModule(text []byte, o cu.ModuleOptions) (cu.Module, error) {
+	m, err := g.Context.LoadModule(text, o)
+	return greedyModule{m, g.kernel}, err
+}
+
+func (m greedyModule) Function(name string) (cu.Function, error) {
+	f, err := m.Module.Function(name)
+	if name == m.kernel {
+		f = greedyFunction{f}
+	}
+	return f, err
+}
+
+func (greedyFunction) Launch(_, _ cu.Dim3, _ int, _ cu.Stream, _ []byte) error {
+	return &cu.OutOfMemoryError{}
+}
+
+// TestTuneWithoutMemoryForOne: if one variant cannot be launched, the times of the others decide nothing.
+func TestTuneWithoutMemoryForOne(t *testing.T) {
+	tuner := New(greedy{ptxsim.Open(ptxsim.Device{}), "gemm_128x256_deep"})
+	found, _ := tune(t, tuner, smallShapes()[:1], Options{Rounds: 1, Budget: time.Minute})
+	rivals, err := tuner.set.Rivals(small[0].Shape)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := kernels.OpGEMM.Variants(small[0].Shape)[rivals[0]]
+	if m := found[0]; len(m.Times) != 0 || m.Chosen != want {
+		t.Errorf("%s, %v, want %s without times", m.Chosen, m.Times, want)
+	}
+}
+
 // TestChoicesAreFollowed launches with Auto before and after a choice is known.
 func TestChoicesAreFollowed(t *testing.T) {
 	tuner := New(nameOfLast{ptxsim.Open(ptxsim.Device{})})
