@@ -118,20 +118,28 @@ func (b bench) measured() ([]kernels.Shape, error) {
 		if listed[o.Name] {
 			continue
 		}
-		if b.device == "sim" {
-			shapes = append(shapes, o.Trials[0])
-			continue
-		}
-		for _, side := range []int{128, 64} { // pixels a side: the first for patchify, the second for the other operations
-			s := kernels.Shape{Operation: o.Name, Rows: 4096, Cols: 2048, Depth: 32}
-			s.Conv = kernels.ConvParams{Height: side, Width: side, Kernel: 3}
-			if s.Check() == nil {
-				shapes = append(shapes, s)
-				break
+		s := o.Trials[0]
+		if b.device != "sim" {
+			if s, err = shapeOf(o); err != nil {
+				return nil, err
 			}
 		}
+		shapes = append(shapes, s)
 	}
 	return shapes, nil
+}
+
+// shapeOf returns a shape for an operation that the network does not use: 4096×2048 values. Those whose time depends on
+// a depth, such as the width of a head, get 32. Those that need pixels get 4096 of them, or 4096 patches of four.
+func shapeOf(o *kernels.Operation) (kernels.Shape, error) {
+	s := kernels.Shape{Operation: o.Name, Rows: 4096, Cols: 2048, Depth: 32}
+	for _, side := range []int{64, 128} {
+		s.Conv = kernels.ConvParams{Height: side, Width: side}
+		if s.Check() == nil {
+			return s, nil
+		}
+	}
+	return s, fmt.Errorf("%s: no shape to time: the network does not use it, and it does not compute %v", o.Name, s)
 }
 
 // rowOf describes a shape with the fields that ../bench.py reads.

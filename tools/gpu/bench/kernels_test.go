@@ -1,0 +1,32 @@
+package main
+
+import (
+	"testing"
+
+	"kleinbild/inference"
+	"kleinbild/inference/picture"
+	"kleinbild/kernels"
+)
+
+// TestEveryOperationIsTimed: the network of the benchmark uses an operation, or shapeOf has a shape for it.
+func TestEveryOperationIsTimed(t *testing.T) {
+	shapes, err := inference.KernelShapes(inference.DeviceSim, picture.Size{Width: 1024, Height: 1024}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	used := map[string]bool{}
+	for _, s := range shapes {
+		used[s.Operation] = true
+	}
+	for _, o := range kernels.Operations() {
+		if used[o.Name] {
+			continue
+		}
+		if _, err := shapeOf(o); err != nil {
+			t.Error(err)
+		}
+	}
+	if len(used) < 6 {
+		t.Errorf("the network uses %v, want products, attentions and convolutions", used)
+	}
+}
