@@ -129,15 +129,14 @@ var symbols = [SymbolCount]struct {
 type Result int32
 
 const (
-	Success             Result = 0
-	resultOutOfMemory   Result = 2
-	resultStubLibrary   Result = 34
-	resultNoDevice      Result = 100
-	resultInvalidDevice Result = 101
-	resultPTXVersion    Result = 222
-	resultNotFound      Result = 500
-	resultNotReady      Result = 600
-	resultMismatch      Result = 803
+	Success           Result = 0
+	resultOutOfMemory Result = 2
+	resultStubLibrary Result = 34
+	resultNoDevice    Result = 100
+	resultPTXVersion  Result = 222
+	resultNotFound    Result = 500
+	resultNotReady    Result = 600
+	resultMismatch    Result = 803
 )
 
 // sticky says whether the driver answers every later call on the context with an error, as after faults of kernels and
