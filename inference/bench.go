@@ -199,7 +199,7 @@ func prepareAttention(
 	q, o := matrix(s.Rows, s.Cols), matrix(s.Rows, s.Cols)
 	k, v := matrix(s.Depth, s.KVHeads*dim), matrix(s.Depth, s.KVHeads*dim)
 	p := backend.AttentionParams{
-		Heads: s.Heads, KVHeads: s.KVHeads, Scale: float32(1 / math.Sqrt(float64(dim))), Causal: s.Causal,
+		Heads: s.Heads, KVHeads: s.KVHeads, Scale: float32(1 / math.Sqrt(float64(dim))), Causal: s.Causal, Keys: s.Depth,
 	}
 	return func() { b.Attention(o, q, k, v, p) }
 }
