@@ -45,7 +45,7 @@ func run(out string, inputs []string) error {
 		}
 		all = append(all, found...)
 	}
-	// As in the sources, but those for all GPUs first.
+	// By family. Within a family the order of the inputs stays: build.sh names x.cu before x.sm_90a.cu.
 	slices.SortStableFunc(all, func(a, b kernel) int { return strings.Compare(a.family, b.family) })
 	groups, err := groupsOf(all)
 	if err != nil {
@@ -124,7 +124,7 @@ func tableText(all []kernel, constants map[string]int) string {
 		if k.annotated != nil {
 			takes = []string{"strict", "loose", "unaligned"}[k.annotated[5]]
 		}
-		target := map[string]string{"sm_80": "SM80", "sm_90a": "SM90a"}[k.target]
+		target := "SM" + strings.TrimPrefix(k.target, "sm_") // a constant of kernels/set.go
 		fmt.Fprintf(&b, "{name: %q, group: %q, family: %q, target: %s", k.name, k.group(), k.family, target)
 		fmt.Fprintf(&b, ", takes: %s, threads: %d, blocks: %d", takes, k.threads, k.blocks)
 		if t := k.annotated; t != nil {
@@ -182,7 +182,7 @@ func paramsText(groups []group) string {
 	return b.String()
 }
 
-// wrapped joins names into lines of a comment.
+// wrapped joins names into lines of a comment, the first of which has text of about 60 columns already.
 func wrapped(names []string) string {
 	var b strings.Builder
 	column := 60

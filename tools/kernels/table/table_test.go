@@ -44,6 +44,16 @@ const (
 	pointer   = ".param .u64 .ptr .align 1 p0"
 )
 
+// TestTargetIsAConstant: a target that kernels/set.go does not have is an undefined name there.
+func TestTargetIsAConstant(t *testing.T) {
+	for target, want := range map[string]string{"sm_80": "SM80", "sm_90a": "SM90a", "sm_120a": "SM120a"} {
+		text := tableText([]kernel{{name: "f_any", family: "x", target: target}}, nil)
+		if !strings.Contains(text, "target: "+want+", takes: unaligned") {
+			t.Errorf("%s: no constant %s in\n%s", target, want, text)
+		}
+	}
+}
+
 func TestTable(t *testing.T) {
 	for _, c := range []struct {
 		name, ptx string
