@@ -48,8 +48,8 @@ var OpAttention = define(Operation{
 	},
 })
 
-// attentionTiles are the kernels by the width of the heads that they are made for. As tiles they have m queries of one
-// head and n columns.
+// attentionTiles are the kernels by the width of the heads that they are made for, which is their n. A tile has the
+// result of m queries of one head.
 var attentionTiles = func() map[int][]*kernel {
 	byWidth := map[int][]*kernel{}
 	for _, t := range tilesIn(attention) {
@@ -68,7 +68,7 @@ var attentionWidths = func() []int {
 	return widths
 }()
 
-// attentionWidth returns the width of the kernels for heads of d columns.
+// attentionWidth returns the width of the kernels that compute heads of d columns, the narrowest that is wide enough.
 func attentionWidth(d int) int {
 	for _, width := range attentionWidths {
 		if d <= width {
@@ -115,7 +115,7 @@ func (q *Queue) Attention(dst, query, key, value Matrix, p AttentionParams, vari
 		return nil
 	}
 	have := alignmentOf(dst, d, query, key, value)
-	if have == loose {
+	if have == loose { // for which there is no kernel of attention
 		have = unaligned
 	}
 	k, err := q.choose(variant, have, Shape{

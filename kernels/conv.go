@@ -10,8 +10,8 @@ const (
 	conv              = "conv"
 	convNorm          = "conv_norm"
 	convFamily Family = "conv"
-	// trialGroups divides the channels of every aligned shape. The statistics before a convolution take the same time
-	// whatever kernel follows.
+	// trialGroups is the number of groups when a kernel is measured or tried. It divides the channels of every aligned
+	// shape. The statistics before a convolution take the same time, whatever kernel follows.
 	trialGroups = 8
 )
 
@@ -44,8 +44,9 @@ var OpConv = define(Operation{
 	},
 })
 
-// OpConvNorm is a 3×3 convolution of a picture that is normalised while it is loaded. Its operands are followed by
-// gamma, beta and the working memory of the normalisation, and by the normalised picture for targets that do not fold.
+// OpConvNorm is a 3×3 convolution of a picture that is normalised while it is loaded. The operands of a convolution are
+// followed by gamma, beta and the working memory of the normalisation, and by memory for the normalised picture, for
+// targets whose kernels do not normalise.
 var OpConvNorm = define(Operation{
 	Name:     convNorm,
 	Families: []Family{convFamily, groupNormFamily, elementwiseFamily},
@@ -131,11 +132,12 @@ func (p ConvParams) outputRows() int {
 	return height * width
 }
 
-// folds says whether there is a kernel that normalises what it loads for the convolution.
+// folds says whether sm_80 has a kernel that normalises what it loads for this convolution.
 func (p ConvParams) folds() bool { return p.Kernel == 3 && !p.Upsample && !p.Downsample }
 
-// FoldsNorm says whether ConvNorm, on such a device, normalises x while loading it and needs no normed. Filters have
-// the alignment that x has.
+// FoldsNorm says whether ConvNorm on device d normalises x while loading it, so that it needs no normed. It assumes
+// that the filters are aligned. It returns false for devices with a target of their own, even if the kernels for that
+// target turn out to be unusable; ConvNorm then does not use normed.
 func FoldsNorm(d cu.DeviceInfo, x Matrix, p ConvParams) bool {
 	for t := SM80 + 1; t < targets; t++ {
 		if t.RunsOn(d) && len(kernelsOf(convFamily, t)) > 0 {
@@ -173,8 +175,9 @@ func (q *Queue) ConvNorm(
 	}, patches*ceilDiv(dst.Cols, k.n), 1)
 }
 
-// convNormKernel returns the kernel that normalises what it loads, nil if there is none. The kernels for sm_90a load by
-// TMA, which computes nothing, and are faster all the same.
+// convNormKernel returns the kernel that normalises what it loads, or nil if there is none for the device or the
+// operands. The kernels for sm_90a load by TMA, which cannot normalise. They are so fast that normalising before them
+// takes less time than the kernels for sm_80 that fold.
 func (q *Queue) convNormKernel(dst, x, w, bias Matrix, p ConvParams, variant Variant) (*kernel, error) {
 	e := Epilogue{Bias: bias}
 	if err := p.checkOperands(dst, x, w, e); err != nil {
@@ -238,7 +241,7 @@ func (p ConvParams) checkOperands(dst, x, w Matrix, e Epilogue) error {
 	return e.check(conv, dst.Cols)
 }
 
-// patches launches a tile of src/conv.sm_90a.cu.
+// patches launches a tile of src/conv.sm_90a.cu, whose rows are the pixels of a patch.
 func (q *Queue) patches(k *kernel, dst, x, w, bias Matrix, p ConvParams, add bool) error {
 	height := k.m / patch
 	pixels, err := q.tensor(pictureTensor(x, p.Height, p.Width, height, patch))

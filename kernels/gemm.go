@@ -45,8 +45,8 @@ var OpSiLU = define(Operation{
 	Trials: []Shape{{Operation: silu, Rows: 5, Cols: 72, Depth: 136}},
 })
 
-// OpGEMMQKNormRoPE is y = a·bᵀ with y's heads of headCols columns normalised and rotated. Its operands are followed by
-// the weight of the normalisation and by the angles, whose cosines serve as sines too.
+// OpGEMMQKNormRoPE is y = a·bᵀ with y's heads of headCols columns normalised and rotated. The operands y, a and b are
+// followed by the weight of the normalisation and by one matrix that serves as cosines and as sines.
 var OpGEMMQKNormRoPE = define(Operation{
 	Name:     gemmQKNormRoPE,
 	Families: []Family{gemmFamily, normFamily},
@@ -86,7 +86,7 @@ func fitsProduct(s Shape) bool { return s.Depth > 0 && s.Depth%8 == 0 && s.Cols%
 
 func productFLOP(s Shape) float64 { return 2 * float64(s.Rows) * float64(s.Cols) * float64(s.Depth) }
 
-// Epilogue says what becomes of a product y = a·bᵀ.
+// Epilogue says what is done with a product y = a·bᵀ before it is stored in dst.
 type Epilogue struct {
 	// Bias [1, n] is added to each row of y unless it is the zero Matrix.
 	Bias Matrix
@@ -144,8 +144,8 @@ func (e Epilogue) check(operation string, n int) error {
 	return isRow(operation, "gate", e.Gate, n)
 }
 
-// alignment returns what operands and epilogue offer together: fast kernels read the rows of an epilogue two columns at
-// a time.
+// alignment returns the alignment of a launch whose operands have the alignment have. Kernels for aligned operands read
+// the rows of an epilogue two columns at a time.
 func (e Epilogue) alignment(have alignment) alignment {
 	cos, sin := e.QKNormRoPE.RoPE.Cos, e.QKNormRoPE.RoPE.Sin
 	if uint64(e.Bias.Data|e.Gate.Data|e.QKNormRoPE.Weight.Data|cos.Data|sin.Data)%8 != 0 ||
@@ -155,7 +155,8 @@ func (e Epilogue) alignment(have alignment) alignment {
 	return have
 }
 
-// alignmentOf returns what dst and operands, whose slices are depth wide, offer to kernels.
+// alignmentOf returns the alignment of a launch. depth is the number of neighbouring values that kernels read of a row
+// of an operand: the depth of a product, the channels of a convolution, the width of a head.
 func alignmentOf(dst Matrix, depth int, operands ...Matrix) alignment {
 	for _, m := range operands {
 		if depth%8 != 0 || !m.rowsAligned() {

@@ -11,8 +11,8 @@ const (
 	groupNormFamily Family = "group_norm"
 )
 
-// OpGroupNorm normalises groups of columns over all rows; Shape.Depth is the number of groups. Its operands are
-// followed by gamma, beta and the working memory.
+// OpGroupNorm normalises groups of columns over all rows; Shape.Depth is the number of groups. Its operands are the
+// result, the picture, gamma, beta and the working memory.
 var OpGroupNorm = define(Operation{
 	Name:     groupNorm,
 	Families: []Family{groupNormFamily, elementwiseFamily},
@@ -48,11 +48,11 @@ type GroupNormParams struct {
 	Eps         float32
 	// SiLU applies SiLU to the normalised values.
 	SiLU bool
-	// Work is GroupNormBytes of device memory, aligned to 16 bytes, in use until the queue has passed.
+	// Work is GroupNormBytes of device memory, aligned to 16 bytes. It is in use until the device has executed the launch.
 	Work cu.DevicePtr
 }
 
-// GroupNorm normalises x; dst may be x.
+// GroupNorm stores x [rows, cols], normalised as n says, in dst of the same shape; dst may be x.
 func (q *Queue) GroupNorm(dst, x Matrix, n GroupNormParams) error {
 	if err := sameShape(groupNorm, dst, x); err != nil {
 		return err

@@ -34,11 +34,13 @@ type kernel struct {
 	group  string
 	family Family
 	target Target
-	takes  alignment
-	// m and n are the rows and columns of the result that a block computes, k the width of a slice of the operands. They
-	// are 0 for kernels that do not compute tiles.
+	// takes is the alignment that the kernel needs of its operands.
+	takes alignment
+	// m and n are the rows and columns of the result that a block computes, k the width of a slice of the operands. For an
+	// attention they are queries, columns of a head, and keys. They are 0 for kernels that do not compute tiles.
 	m, n, k int
-	// stages is the number of slices in shared memory, blocks the number of blocks that fit a multiprocessor together.
+	// stages is the number of slices in shared memory at a time, blocks the number of blocks that fit a multiprocessor
+	// together.
 	threads, stages, blocks int
 	// sharedBytes is the dynamic shared memory of a block.
 	sharedBytes int
@@ -56,7 +58,8 @@ func kernelsOf(f Family, t Target) []*kernel {
 }
 
 // rowKernels holds the kernels that do not compute tiles, by group: the one for aligned rows, and the one for all rows,
-// whose name ends in _any. A group with a single kernel has it in both places.
+// whose name ends in _any. A group with a single kernel has it in both places. Such a kernel must compute all rows,
+// whatever its name, as patchify does.
 var rowKernels = func() map[string][2]*kernel {
 	groups := map[string][2]*kernel{}
 	for i := range compiled {
@@ -76,7 +79,7 @@ var rowKernels = func() map[string][2]*kernel {
 	return groups
 }()
 
-// pick returns the kernel of a group for aligned rows, or the one for all rows.
+// pick returns the kernel of a group for aligned rows if aligned is set, else the one for all rows.
 func pick(group string, aligned bool) *kernel {
 	if aligned {
 		return rowKernels[group][0]
@@ -97,8 +100,8 @@ func (s *Set) On(stream cu.Stream) *Queue {
 	return &Queue{set: s, stream: stream, maps: map[tensorKey]*cu.TensorMap{}}
 }
 
-// launch queues k with the parameters packed in q.args. An empty grid is no work. The functions of params.go call it,
-// which pack the parameters of a group.
+// launch queues k with the parameters that are packed in q.args. An empty grid is no work. Only the functions of
+// params.go call it: they pack the parameters of a group.
 func (q *Queue) launch(k *kernel, gridX, gridY int) error {
 	if gridX == 0 || gridY == 0 {
 		return nil

@@ -34,8 +34,8 @@ var OpLayerNorm = define(Operation{
 	Trials: []Shape{{Operation: layerNorm, Rows: 5, Cols: 528}},
 })
 
-// OpQKNormRoPE normalises and rotates the heads of its first operand in place. The second is the weight, the third
-// holds angles, whose cosines serve as sines too.
+// OpQKNormRoPE normalises and rotates the heads of its first operand in place. The second operand is the weight, the
+// third serves as cosines and as sines.
 var OpQKNormRoPE = define(Operation{
 	Name:     qkNormRoPE,
 	Families: []Family{normFamily},

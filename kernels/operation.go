@@ -8,19 +8,21 @@ import (
 	"kleinbild/kernels/cu"
 )
 
-// Operation is an operation of the GPU with all that measuring, testing and benchmarking need to know of it. Each is
-// one literal in the file of its family.
+// Operation is an operation of the GPU with all that measuring, testing and benchmarking need to know of it. Each
+// operation is one literal in the file of its family.
 type Operation struct {
 	// Name is what shapes, files and tables call the operation. The names of its kernels begin with it, unless Groups says
 	// otherwise.
 	Name string
-	// Families are the files of kernels that a launch needs. The first holds the kernels that compete.
+	// Families are the files of all kernels that its launcher may launch. The first holds the operation's own kernels,
+	// among which launches choose. All of them must be compiled before a launch on the thread that owns the device.
 	Families []Family
 	// Groups are the groups of kernels that belong to the operation; Name alone if nil.
 	Groups []string
 	// Fits says whether a shape, whose numbers are positive, is one that the operation computes on aligned operands.
 	Fits func(s Shape) bool
-	// Operands lists the matrices of a launch for a shape, the result first.
+	// Operands lists the matrices of a launch for a shape, the result first. A trial (package tune) reads the result as
+	// bfloat16.
 	Operands func(s Shape) []Operand
 	// Launch queues the operation on the matrices that Operands describes.
 	Launch func(q *Queue, s Shape, m []Matrix, v Variant) error
@@ -30,16 +32,16 @@ type Operation struct {
 	// compared with those for sm_80 at them before they are used.
 	Trials []Shape
 
-	// tilesOf narrows the operation's tiles to those that compute a shape; all of them do if it is nil.
+	// tilesOf returns those of the operation's tiles that compute a shape. If it is nil, all of them do.
 	tilesOf func(s Shape) []*kernel
-	// tiles are the kernels of Groups that compute tiles. There may be none.
+	// tiles are the kernels of Groups that compute tiles, for all targets. There may be none.
 	tiles []*kernel
 }
 
 // operations holds what define was given, by name.
 var operations = map[string]*Operation{}
 
-// define makes an operation known by its name.
+// define adds an operation to operations, with its tiles.
 func define(o Operation) *Operation {
 	if o.Groups == nil {
 		o.Groups = []string{o.Name}
@@ -51,7 +53,8 @@ func define(o Operation) *Operation {
 	return &o
 }
 
-// tilesIn lists the kernels that compute tiles of a group, for all targets, in the order of the table.
+// tilesIn lists the kernels of a group that compute tiles, in the order of the table. Those for sm_90a have a group of
+// their own, because they have other parameters: its name has the suffix _wgmma.
 func tilesIn(group string) []*kernel {
 	var tiles []*kernel
 	for i := range compiled {
@@ -72,7 +75,7 @@ func Operations() []*Operation {
 	return all
 }
 
-// Find returns the operation of that name, nil if there is none.
+// Find returns the operation with a name, or nil if there is none.
 func Find(name string) *Operation { return operations[name] }
 
 // tilesFor lists the tiles among which launches of a shape choose, for all targets. A Variant is an index into them.
@@ -113,10 +116,11 @@ type Operand struct {
 // SizeBytes is the memory of an operand whose rows lie without gaps.
 func (o Operand) SizeBytes() int64 { return int64(o.Rows) * int64(o.Cols) * int64(o.DType.SizeBytes()) }
 
-// operandAlign is what the addresses of operands that Layout places are multiples of.
+// operandAlign divides the distances of the operands that Layout places.
 const operandAlign = 256
 
-// Layout places operands one behind the other from an address on, and returns the bytes that they take.
+// Layout places operands one behind the other from an address on, and returns the bytes that they take. Only if the
+// address is a multiple of 256 are the operands aligned.
 func Layout(operands []Operand, at cu.DevicePtr) (ms []Matrix, bytes int64) {
 	for _, o := range operands {
 		ms = append(ms, Matrix{Data: at + cu.DevicePtr(bytes), Rows: o.Rows, Cols: o.Cols, Stride: o.Cols, DType: o.DType})
@@ -138,7 +142,7 @@ type Shape struct {
 	Conv           ConvParams `json:",omitzero"`
 }
 
-// String is one cell of a table.
+// String describes the shape in one cell of a table: "gemm 4608×3072×3072".
 func (s Shape) String() string {
 	text := fmt.Sprintf("%s %d×%d", s.Operation, s.Rows, s.Cols)
 	if s.Depth > 0 {
@@ -188,7 +192,8 @@ func operationNames() []string {
 	return names
 }
 
-// FLOP counts the floating-point operations of a launch of the shape with so many rows.
+// FLOP counts the floating-point operations of a launch of the shape if it had this number of rows. It returns 0 if
+// memory bounds the operation.
 func (s Shape) FLOP(rows int) float64 {
 	o := Find(s.Operation)
 	if o == nil || o.FLOP == nil {
@@ -197,7 +202,8 @@ func (s Shape) FLOP(rows int) float64 {
 	return o.FLOP(s) * float64(rows) / float64(s.Rows)
 }
 
-// Half returns the shape with about half as many rows. A convolution's are those of half of the picture.
+// Half returns the shape with about half as many rows. For a convolution it halves the picture's height, which it keeps
+// even, as downsampling wants it. Shapes of patchify and unpatchify cannot be halved.
 func (s Shape) Half() Shape {
 	if s.Conv == (ConvParams{}) {
 		s.Rows /= 2

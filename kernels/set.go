@@ -21,7 +21,9 @@ func Manifest() []byte { return manifest }
 // Target is the kind of GPU that kernels are compiled for: ptx/<family>.<target>.ptx.
 type Target int
 
-// The targets, the best last. A new target needs a name here, a case in RunsOn, and sources of its own.
+// The targets, the best last. A new target sm_120a is a constant SM120a here, with a name in String and a case in
+// RunsOn; sources x.sm_120a.cu; its PTX version in src/build.sh; a row of ARCHES in tools/kernels/check.py; and a case
+// in the launchers of its families, beside that for SM90a.
 const (
 	SM80 Target = iota
 	SM90a
@@ -31,7 +33,8 @@ const (
 // String is the target's name in the names of files: "sm_80".
 func (t Target) String() string { return [...]string{"sm_80", "sm_90a"}[t] }
 
-// RunsOn says which GPUs a target is for. sm_80 is for all; a name that ends in a letter is for one kind alone.
+// RunsOn says whether d runs the kernels for a target. All GPUs run those for sm_80. A target whose name ends in a
+// letter is for one kind of GPU.
 func (t Target) RunsOn(d cu.DeviceInfo) bool {
 	if t == SM90a {
 		return d.Major == 9 && d.Minor == 0
@@ -39,7 +42,7 @@ func (t Target) RunsOn(d cu.DeviceInfo) bool {
 	return true
 }
 
-// Tuner decides what a Set leaves open. Package tune has one.
+// Tuner tries kernels before a Set uses them, and chooses among variants. Package tune implements it.
 type Tuner interface {
 	// Try compares the kernels that a family has for a target with those for sm_80, on the Set's device. It returns an
 	// error that wraps ErrTrial if they compute something else.
@@ -56,18 +59,18 @@ type Set struct {
 	ctx     cu.Context
 	tuner   Tuner
 	modules map[Family]*[targets]module
-	only    *Target // used instead of the best target if not nil
-	best    map[Family]*bestTarget
+	only    *Target                // used instead of the best target if not nil
+	best    map[Family]*bestTarget // has all families
 }
 
-// bestTarget is the outcome of the search for a family's target.
+// bestTarget is the outcome of the search for a family's target, which is done once.
 type bestTarget struct {
 	once   sync.Once
 	target Target
 	err    error
 }
 
-// module is a family for a target, on the device.
+// module is a family for a target, which is compiled once. functions are its kernels by name.
 type module struct {
 	once      sync.Once
 	err       error
@@ -102,8 +105,9 @@ func (s *Set) Only(t Target) *Set {
 // Context returns the device that the set is for.
 func (s *Set) Context() cu.Context { return s.ctx }
 
-// Load compiles a family for its best target and for sm_80. That takes the driver up to seconds; without Load the first
-// launches do it. After an error the family stays unusable.
+// Load compiles a family for its best target and for sm_80, whose kernels launches use if the operands do not have the
+// alignment that the best target's kernels need. The driver may take seconds for it. Without Load, the first launch of
+// a family compiles it. After an error the family stays unusable.
 func (s *Set) Load(f Family) error {
 	t, err := s.bestTarget(f)
 	if err != nil {
@@ -142,8 +146,8 @@ func (s *Set) bestTarget(f Family) (Target, error) {
 	return b.target, b.err
 }
 
-// refused says whether an error means that the driver does not take the PTX, or takes it wrongly. Other errors are
-// faults of the device.
+// refused says whether an error means that this target's kernels cannot be used, but others may: the driver did not
+// accept the PTX, or the kernels computed something wrong. All other errors are about the device.
 func refused(err error) bool {
 	var jit *cu.JITError
 	var driver *cu.DriverTooOldError
@@ -181,5 +185,6 @@ func (s *Set) load(f Family, t Target) (map[string]cu.Function, error) {
 	return functions, nil
 }
 
-// defaultSharedBytes is the dynamic shared memory that a kernel may have without asking.
+// defaultSharedBytes is the dynamic shared memory that a kernel may have without SetMaxDynamicShared. No kernel that
+// uses dynamic shared memory has static shared memory as well, which would count too.
 const defaultSharedBytes = 48 << 10

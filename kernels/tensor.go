@@ -19,13 +19,13 @@ const (
 	maxTensors = 4096
 )
 
-// matrixTensor describes m in boxes of so many rows. Reads outside of m give zeros.
+// matrixTensor describes m in boxes of rows × panelColumns values. Reads outside of m give zeros.
 func matrixTensor(m Matrix, rows int) tensorKey {
 	return tensorKey{data: m.Data, dims: [3]int{m.Cols, m.Rows}, strides: [2]int{m.rowStride()}, box: [2]int{rows}}
 }
 
-// headTensor describes the first rows of m, whose columns are heads side by side, in boxes of box rows of one head.
-// Reads outside of a head give zeros.
+// headTensor describes the first `rows` rows of m, whose columns are heads side by side, in boxes of `box` rows of one
+// head. Reads outside of a head give zeros.
 func headTensor(m Matrix, rows, heads, box int) tensorKey {
 	cols := m.Cols / heads
 	return tensorKey{
@@ -33,7 +33,8 @@ func headTensor(m Matrix, rows, heads, box int) tensorKey {
 	}
 }
 
-// pictureTensor describes the rows of m as the pixels of a picture, in boxes of width × height.
+// pictureTensor describes the rows of m as the pixels of a picture, in boxes of width × height pixels. Reads outside of
+// the picture give zeros.
 func pictureTensor(m Matrix, pictureHeight, pictureWidth, height, width int) tensorKey {
 	stride := m.rowStride()
 	return tensorKey{
@@ -42,7 +43,8 @@ func pictureTensor(m Matrix, pictureHeight, pictureWidth, height, width int) ten
 	}
 }
 
-// rowStride is the distance between rows. That of a single row may be any number; descriptors need a multiple of 8.
+// rowStride is the distance between rows for a descriptor, which needs a multiple of 8. Aligned matrices have one. A
+// matrix of a single row may have any stride, since nothing is read there: it gets a multiple of 8.
 func (m Matrix) rowStride() int {
 	if m.Rows == 1 {
 		return roundUp(m.Cols, 8)

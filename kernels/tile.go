@@ -10,7 +10,8 @@ type Variant int
 // Auto is the launcher's choice.
 const Auto Variant = -1
 
-// alignment is what operands offer, and what a kernel needs. TILE in src/cu.h gives the kernels' names for it.
+// alignment is what operands offer, and what a kernel needs. A kernel takes operands of its own alignment and of those
+// before it in this list. TILE in src/cu.h gives the sources' names for it.
 type alignment int
 
 const (
@@ -58,7 +59,8 @@ func targetOf(tiles []*kernel, have alignment, best Target) Target {
 	return SM80
 }
 
-// rivals says whether several of a target's tiles take aligned operands and no others.
+// rivals says whether several of a target's tiles take aligned operands and no others, so that they compete: see
+// Rivals.
 func rivals(tiles []*kernel, target Target) bool {
 	count := 0
 	for _, t := range tiles {
@@ -69,8 +71,9 @@ func rivals(tiles []*kernel, target Target) bool {
 	return count > 1
 }
 
-// Rivals lists the variants that compete for a shape on this device, the launcher's own choice first. It compiles the
-// operation's family if that has not been done.
+// Rivals lists the variants that compete for a shape on this device if its operands are aligned. The first is the one
+// that the launcher's rule chooses, which may also take other operands. It compiles the operation's family if that has
+// not been done.
 func (s *Set) Rivals(shape Shape) ([]Variant, error) {
 	o := Find(shape.Operation)
 	tiles := o.tilesFor(shape)
@@ -126,7 +129,8 @@ func choose(tiles []*kernel, variant Variant, have alignment, target Target, s S
 		if !t.fits(have, target) {
 			continue
 		}
-		// The time is that of the multiprocessor with most tiles. Small tiles load more values for each product.
+		// The time is that of the multiprocessor with most tiles. For each product a tile loads 1/m + 1/n values, so small
+		// tiles load more. The factors for loading a value, and for loading it alone (unaligned), are rough.
 		cost := float64(ceilDiv(t.tilesOver(s.Rows, s.Cols), max(sms, 1))*t.m*t.n) * (1 + 24*(1/float64(t.m)+1/float64(t.n)))
 		if t.takes == unaligned {
 			cost *= 16

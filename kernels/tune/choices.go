@@ -16,7 +16,8 @@ import (
 	"kleinbild/kernels"
 )
 
-// choicesFile is what Tune keeps. Measurements of another device, driver or build are not used.
+// choicesFile is the content of the file in which Tune keeps measurements. They are not used on another device, driver
+// or build.
 type choicesFile struct {
 	Device     string
 	Capability string
@@ -27,7 +28,7 @@ type choicesFile struct {
 	Shapes  []Measurement
 }
 
-// header returns the file for this device without its shapes.
+// header returns the content of the file for this device without its shapes.
 func (t *Tuner) header() choicesFile {
 	d := t.set.Context().Device()
 	sum := sha256.Sum256(kernels.Manifest())
@@ -51,7 +52,7 @@ func (f choicesFile) path(dir string) string {
 // maxChoicesBytes bounds the file of choices. With all shapes of a model measured it has about 100 KiB.
 const maxChoicesBytes = 4 << 20
 
-// Recall makes launches follow what Tune has kept in dir, if that is of this device, driver and build.
+// Recall makes launches follow the measurements that Tune has kept in dir for this device, driver and build.
 func (t *Tuner) Recall(dir string) { t.adopt(t.recall(dir)) }
 
 // recall reads what keep wrote. It returns nothing if the file is damaged, or of another device, driver or build.

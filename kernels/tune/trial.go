@@ -43,7 +43,7 @@ type trial struct {
 	stream cu.Stream
 }
 
-// compare launches every variant that the target has for a shape.
+// compare launches every variant that the target has for a shape, and compares the results with that of sm_80.
 func (r *trial) compare(
 	reference, tried *kernels.Queue, o *kernels.Operation, s kernels.Shape, target kernels.Target,
 ) (err error) {
@@ -57,6 +57,8 @@ func (r *trial) compare(
 		return err
 	}
 	defer func() { err = errors.Join(err, r.ctx.MemFree(memory)) }()
+	// Normal bfloat16 values. Two of them read as one float32 are about the second of them, so operands of both formats
+	// have sensible values.
 	numbers := make([]byte, bytes)
 	rng := rand.New(rand.NewPCG(1, uint64(s.Rows)))
 	for i := 0; i < len(numbers); i += 2 {
@@ -86,7 +88,9 @@ func (r *trial) compare(
 	return nil
 }
 
-// result launches a variant and reads what it has stored. The memory of the result is zero before.
+// result launches a variant and reads what it has stored. It first sets the memory of the result to zero, so that the
+// result of an earlier launch is not taken for this one's. An operation in place would therefore fail its trial: its
+// result would be zeros.
 func (r *trial) result(
 	q *kernels.Queue, o *kernels.Operation, s kernels.Shape, memory cu.DevicePtr, v kernels.Variant,
 ) ([]float64, error) {

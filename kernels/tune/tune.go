@@ -24,7 +24,8 @@ type Measurement struct {
 	kernels.Shape
 	// MeasuredRows is less than Rows if all rows would have taken too long.
 	MeasuredRows int
-	// Times are of one launch, the best of a few. There are none if the device had no memory or the budget no time.
+	// Times has the time of one launch of each variant, the best of a few. It is empty if there was not enough memory of
+	// the device or time of the budget.
 	Times []VariantTime `json:",omitempty"`
 	// Chosen is the variant taken: the launcher's own choice unless another is faster by more than noise.
 	Chosen string
@@ -39,10 +40,10 @@ type VariantTime struct {
 // Tuner chooses among the kernels of one device. It may be used from several goroutines.
 type Tuner struct {
 	set *kernels.Set
-	// choices is read by launches. It is replaced, never changed.
-	choices atomic.Pointer[map[kernels.Shape][]choice] // by class
+	// choices has the measured variants by class, for launches. It is replaced, never changed.
+	choices atomic.Pointer[map[kernels.Shape][]choice]
 
-	mu           sync.Mutex // of the fields below, and of replacing choices
+	mu           sync.Mutex // guards the fields below, and replacing choices
 	measurements map[kernels.Shape]Measurement
 	unmeasured   map[kernels.Shape]bool
 }
@@ -109,7 +110,8 @@ func (t *Tuner) Variant(shape kernels.Shape) kernels.Variant {
 	return kernels.Auto
 }
 
-// Unmeasured lists the shapes that were launched with Auto and for which nothing is measured.
+// Unmeasured lists the shapes that were launched with Auto before anything was measured for them, unless they have been
+// measured since. Tests find out with it what a rehearsal has left out.
 func (t *Tuner) Unmeasured() []kernels.Shape {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -140,7 +142,8 @@ func compareShapes(a, b kernels.Shape) int {
 		cmp.Compare(a.Rows, b.Rows), cmp.Compare(fmt.Sprint(a), fmt.Sprint(b)))
 }
 
-// adopt makes launches follow measurements. It drops those whose variant does not exist.
+// adopt makes launches follow measurements, beside those that it was given before. It drops those whose variant does
+// not exist.
 func (t *Tuner) adopt(found []Measurement) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
