@@ -165,7 +165,8 @@ type processorRun struct {
 	) (run func())
 }
 
-// processorRuns has the operations that are measured on a processor, by their names.
+// processorRuns has the operations that are measured on a processor, by their names: all those whose shapes a rehearsal
+// on a graphics card remembers. Products that end in SiLU or in heads are measured without that.
 var processorRuns = map[string]processorRun{
 	kernels.OpGEMM.Name:           {product: true, prepare: prepareLinear},
 	kernels.OpSiLU.Name:           {product: true, prepare: prepareLinear},

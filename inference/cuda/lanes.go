@@ -44,7 +44,7 @@ func (b *Backend) place() error {
 		return err
 	}
 	placements := b.Memory().Placements(room - b.dev.size - b.planned.Kept)
-	counted := map[string]int{}
+	counted := map[string]int{} // the parts of each network so far: p's index in its Stays
 	for _, p := range b.parts {
 		if len(p.weights) == 0 {
 			continue
@@ -124,9 +124,10 @@ func (b *Backend) closeLanes(network string) error {
 	return errors.Join(errs...)
 }
 
-// vacate returns an empty lane for a part that comes behind the operations queued so far; nil if there is none. It
-// takes one whose part has been used since it came and is not needed by the current operation. If an operation waits
-// for the new part, one that has not been used will do.
+// vacate returns an empty lane for a part that is copied behind the operations queued so far, or nil if there is none.
+// It empties the lane whose part was used the longest time ago, among those whose part has been used since it came and
+// is not needed by the current operation. If urgent, because an operation waits for the new part, it also empties a
+// lane whose part has not been used.
 func (b *Backend) vacate(l *lanes, urgent bool) (*lane, error) {
 	if l == nil {
 		return nil, nil

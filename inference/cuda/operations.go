@@ -23,7 +23,7 @@ func (b *Backend) Linear(dst, x backend.Matrix, w backend.Weight, ep backend.Epi
 	operation := e.Operation()
 	b.rehearse(dst, kernels.Shape{Operation: operation, Depth: x.Cols})
 	b.issue("linear", kernels.Find(operation), func(q *kernels.Queue) error {
-		// Where weights lie is known when they have come.
+		// Only now do the weights have addresses: they are on the device.
 		e := e
 		e.Bias, e.QKNormRoPE.Weight = row(ep.Bias), row(ep.QKNormRoPE.Weight)
 		return q.GEMM(view(dst), view(x), matrix(w), e, kernels.Auto)

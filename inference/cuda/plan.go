@@ -17,7 +17,7 @@ func (b *Backend) Rehearsal() backend.Rehearsal {
 // Rehearses says whether this backend is a rehearsal.
 func (b *Backend) Rehearses() bool { return b.rehearsal }
 
-// Memory is what the run since Begin has asked for, and all weights.
+// Memory is the memory that the run since Begin has asked for, and that of all weights.
 func (b *Backend) Memory() backend.Memory {
 	m := backend.Memory{Activations: b.arena.peak, Kept: b.kept}
 	for _, p := range b.parts {
@@ -46,7 +46,9 @@ func (b *Backend) available() (room, total int64, err error) {
 	return max(room+b.dev.held.Load()-b.options.MarginBytes, 0), total, err
 }
 
-// Reserve makes the arena as large as m says. Matrices of Alloc must not be used afterwards.
+// Reserve prepares the device for a run that needs m: it measures kernels that compete for rehearsed shapes, makes the
+// arena as large as m says, and decides which weights stay on the device. Matrices of Alloc must not be used
+// afterwards. The error is a *backend.MemoryError if the device is too small.
 func (b *Backend) Reserve(m backend.Memory) error {
 	if !b.usable() {
 		return b.err

@@ -19,8 +19,9 @@ type rehearsed struct {
 	shapes []kernels.Shape
 }
 
-// rehearse remembers the shape of a rehearsal's operation, of which s lacks the rows and columns of dst. Kernels
-// compete only for results in bfloat16.
+// rehearse remembers the shape of an operation if this backend is a rehearsal, so that the kernels that compete for it
+// are measured before a run. s is the shape without the rows and columns, which are those of dst. Kernels compete only
+// for results in bfloat16.
 func (b *Backend) rehearse(dst backend.Matrix, s kernels.Shape) {
 	if !b.rehearsal || dst.DType != tensor.BF16 {
 		return

@@ -112,8 +112,8 @@ type sentChunk struct {
 	of *part
 }
 
-// copy brings a part. A chunk is ready when its buffer's turn comes again, when no part waits behind it, or when
-// the first chunk of a part for a lane comes behind it.
+// copy copies a part to the device. That a chunk is on the device is known, and its waiters are told, when its buffer
+// is needed again. If no part waits behind p, or if a part for a lane begins, copy waits for the chunks that were sent.
 func (u *uploader) copy(p *part) (err error) {
 	defer func() {
 		if err != nil { // the parts before p would not report an error otherwise
