@@ -118,7 +118,7 @@ func (q *Queue) Attention(dst, query, key, value Matrix, p AttentionParams, vari
 	if have == loose { // for which there is no kernel of attention
 		have = unaligned
 	}
-	k, err := q.choose(variant, have, Shape{
+	k, err := q.tile(variant, have, Shape{
 		Operation: attention, Rows: query.Rows, Cols: query.Cols, Depth: p.Keys, Heads: p.Heads, KVHeads: p.KVHeads,
 		Causal: p.Causal,
 	})

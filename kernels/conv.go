@@ -191,7 +191,7 @@ func (q *Queue) convNormKernel(dst, x, w, bias Matrix, p ConvParams, variant Var
 	if have == unaligned {
 		return nil, nil
 	}
-	return q.choose(variant, have, Shape{Operation: convNorm, Rows: dst.Rows, Cols: dst.Cols, Depth: x.Cols, Conv: p})
+	return q.tile(variant, have, Shape{Operation: convNorm, Rows: dst.Rows, Cols: dst.Cols, Depth: x.Cols, Conv: p})
 }
 
 // Conv convolves the picture x [height·width, in] by w [out, kernel·kernel·in], a filter's values by row, column and
@@ -206,7 +206,7 @@ func (q *Queue) Conv(dst, x, w, bias Matrix, p ConvParams, add bool, variant Var
 		return nil
 	}
 	shape := Shape{Operation: conv, Rows: dst.Rows, Cols: dst.Cols, Depth: x.Cols, Conv: p}
-	k, err := q.choose(variant, e.alignment(alignmentOf(dst, x.Cols, x, w)), shape)
+	k, err := q.tile(variant, e.alignment(alignmentOf(dst, x.Cols, x, w)), shape)
 	if err != nil {
 		return err
 	}

@@ -202,7 +202,7 @@ func (q *Queue) GEMM(dst, a, b Matrix, e Epilogue, variant Variant) error {
 		}
 		return q.QKNormRoPE(dst.cols(0, qk.Cols), qk.Weight, qk.RoPE, qk.Eps)
 	}
-	k, err := q.choose(variant, have, Shape{Operation: operation, Rows: dst.Rows, Cols: dst.Cols, Depth: a.Cols})
+	k, err := q.tile(variant, have, Shape{Operation: operation, Rows: dst.Rows, Cols: dst.Cols, Depth: a.Cols})
 	if err != nil {
 		return err
 	}
@@ -283,7 +283,7 @@ func (q *Queue) SwiGLU(dst, a, gate, up Matrix, variant Variant) error {
 		return nil
 	}
 	shape := Shape{Operation: swiglu, Rows: dst.Rows, Cols: dst.Cols, Depth: a.Cols}
-	k, err := q.choose(variant, alignmentOf(dst, a.Cols, a, gate, up), shape)
+	k, err := q.tile(variant, alignmentOf(dst, a.Cols, a, gate, up), shape)
 	if err != nil {
 		return err
 	}

@@ -100,8 +100,9 @@ func (s *Set) Rivals(shape Shape) ([]Variant, error) {
 	return all, nil
 }
 
-// choose returns a tile for a shape.
-func (q *Queue) choose(variant Variant, have alignment, shape Shape) (*kernel, error) {
+// tile returns the kernel that computes a shape on this device: the variant if it can, else what the tuner has
+// measured, else what choose expects to be fastest.
+func (q *Queue) tile(variant Variant, have alignment, shape Shape) (*kernel, error) {
 	o := Find(shape.Operation)
 	target, err := q.set.targetFor(o, have, shape)
 	if err != nil {
