@@ -103,3 +103,57 @@ func TestTargets(t *testing.T) {
 		t.Errorf("loaded %v, want one try", loaded)
 	}
 }
+
+// witness is a software device that remembers the kernels for sm_90a, and whether they were launched.
+type witness struct {
+	cu.Context
+	launched map[string]bool
+}
+
+type witnessModule struct {
+	cu.Module
+	launched map[string]bool
+}
+
+type witnessFunction struct {
+	cu.Function
+	launched map[string]bool
+}
+
+func (w witness) LoadModule(text []byte, o cu.ModuleOptions) (cu.Module, error) {
+	m, err := w.Context.LoadModule(text, o)
+	if strings.Contains(o.Name, "sm_90a") {
+		m = witnessModule{m, w.launched}
+	}
+	return m, err
+}
+
+func (m witnessModule) Function(name string) (cu.Function, error) {
+	f, err := m.Module.Function(name)
+	m.launched[name] = false
+	return witnessFunction{f, m.launched}, err
+}
+
+func (f witnessFunction) Launch(grid, block cu.Dim3, shared int, s cu.Stream, params []byte) error {
+	f.launched[f.Name()] = true
+	return f.Function.Launch(grid, block, shared, s, params)
+}
+
+// TestEveryKernelIsTried: no kernel for one kind of GPU is used that a trial has not launched.
+func TestEveryKernelIsTried(t *testing.T) {
+	w := witness{ptxsim.Open(ptxsim.Device{Major: 9}), map[string]bool{}}
+	set := New(w).Set()
+	for _, f := range kernels.Families() {
+		if err := set.Load(f); err != nil {
+			t.Error(err)
+		}
+	}
+	for name, launched := range w.launched {
+		if !launched {
+			t.Errorf("%s was not tried: want a trial shape of its operation that it computes", name)
+		}
+	}
+	if len(w.launched) == 0 {
+		t.Error("found no kernels for sm_90a")
+	}
+}
