@@ -1,11 +1,11 @@
 // Attention: dst = softmax(scale·q·k^T + mask)·v by heads. q and dst are [rows, heads·d], k and v [keys, kv_heads·d];
-// query head h reads key head h·kv_heads/heads. With causal, query i sees keys 0 … i. No key from `keys` on exists.
+// query head h reads key head h·kv_heads/heads. With causal, query i sees keys 0 … i. Keys from `keys` on are masked.
 //
 // A block keeps some queries of one head and walks over the keys, KEYS at a time, with the running maximum and sum of
 // each query. When the maximum rises, the result so far is scaled down, so that no matrix of scores is ever stored.
 // Probabilities are rounded to bfloat16 before they are multiplied by the values; sums are float32.
 //   attention_<D>x<rows>  d ≤ D, which is 64 or 128. The warp that multiplies scores by values keeps them in registers.
-//   attention_<D>         d ≤ D, which is 256 or 512, for the VAE. The registers of one warp do not hold so wide a result:
+//   attention_<D>         d ≤ D, which is 256 or 512, for the VAE. A warp's registers do not hold so wide a result:
 //                         four warps compute a quarter of the columns each and exchange probabilities in shared memory.
 // Rows start at multiples of 16 bytes and d is a multiple of 8. The _any kernels take any rows, one value at a time.
 // All kernels of one D take the keys in the same order and in the same portions, so that they give the same bits. Rate:

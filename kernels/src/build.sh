@@ -1,9 +1,9 @@
 #!/bin/bash
-# build.sh compiles every .cu here to ../ptx: x.cu for sm_80 and everything after it, x.sm_90a.cu for that target alone. The
-# PTX has the lowest version that knows the target, because the version decides how old a driver may be. It then writes the
-# launchers' table and packers of parameters, ../table.go and ../params.go, and lists the hashes of all that it read and
-# wrote in ../ptx/MANIFEST. It needs clang-22 (Debian's package) and Go, but nothing of CUDA. Paths are relative and the
-# compiler's version is fixed, so that the same sources give the same bytes everywhere.
+# build.sh compiles every .cu here to ../ptx: x.cu for sm_80 and everything after it, x.sm_90a.cu for that target alone.
+# The PTX has the lowest version that knows the target, because the version decides how old a driver may be. It then
+# writes the launchers' table and packers of parameters, ../table.go and ../params.go, and lists the hashes of all that
+# it read and wrote in ../ptx/MANIFEST. It needs clang-22 (Debian's package) and Go, but nothing of CUDA. Paths are
+# relative and the compiler's version is fixed, so that the same sources give the same bytes everywhere.
 set -euo pipefail
 cd "$(dirname "$0")"
 CLANG=${CLANG:-clang-22}

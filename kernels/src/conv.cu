@@ -1,11 +1,11 @@
-// Convolutions of a picture x [height·width, channels], rows in raster order, with a kernel of 1×1 or 3×3 and zero
-// padding of one, as a matrix product that is never laid out: C[pixel, out] = Σ over taps and channels of x[pixel +
-// tap, channel]· w[out, tap, channel], then bias and residual: see Output in tile.h.
+// Convolutions of a picture x [height·width, channels], rows in raster order, with a kernel of 1×1, or of 3×3 and zero
+// padding of one, as a matrix product whose left operand is never stored: C[pixel, out] = Σ over taps and channels of
+// x[pixel + tap, channel]·w[out, tap, channel], then bias and residual: see Output in tile.h.
 //
 //   upsample     x is doubled by nearest neighbour first, in the indices only
 //   downsample   stride 2; the padding is one row below and one column on the right only
 //
-// x and w are bfloat16, w is [out, taps·channels]. A block computes a tile. The name of a kernel gives its size as
+// x and w are bfloat16, w is [out, taps·channels]. A block computes a tile. The name of a kernel gives its tile as
 // pixels × output channels. A slice is 32 channels of a tap; _deep kernels hold four slices, not three. Rows of x, w
 // and dst start at multiples of 16 bytes and their widths are multiples of 8. conv_128x32 stores dst one value at a
 // time, at any address, and conv_any loads one value at a time too.

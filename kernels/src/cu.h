@@ -22,7 +22,7 @@ struct alignas(8) f32x2 {
 };
 
 #define DEV static inline __attribute__((device, always_inline))
-// Line numbers of an OP's instructions are those of the line that calls it.
+// The line number of an OP's instructions is that of the line that calls it.
 #define OP DEV __attribute__((nodebug))
 #define MEMBER inline __attribute__((device, always_inline))
 // INLINE is for lambdas whose captured variables must stay in registers.
@@ -42,7 +42,7 @@ struct alignas(8) f32x2 {
 #endif
 // TILE_OF is TILE for a Tile of tile.h or a Grid of grid.h.
 #define TILE_OF(T, n, takes) TILE(T::BM, n, T::BK, T::STAGES, T::SHARED_BYTES, takes)
-// EXPORT makes a number known to the launchers, as a constant in their table.
+// EXPORT, which is defined above, makes a number known to the launchers, as a constant in kernels/table.go.
 // STRICT kernels take rows that start at multiples of 16 bytes and whose width is a multiple of 8. For LOOSE ones the
 // result may lie anywhere and be float32, for UNALIGNED ones the operands may lie anywhere too. Kernels without TILE
 // are UNALIGNED if their name ends in _any.
@@ -114,7 +114,7 @@ OP float silu(float x) { return x * reciprocal(1.0f + exp2_approx(-LOG2E * x)); 
 OP u32 shuffle_xor(u32 v, int mask) { return (u32)__nvvm_shfl_sync_bfly_i32(0xffffffffu, (int)v, mask, 31); }
 OP float shuffle_xor(float v, int mask) { return f32_of_bits(shuffle_xor(bits_of_f32(v), mask)); }
 // warp_sum adds v over the warp. Every lane gets the same bits, because each step adds the same two numbers in both
-// lanes.
+// lanes of a pair.
 OP float warp_sum(float v) {
   UNROLL
   for (int m = 16; m; m >>= 1) v += shuffle_xor(v, m);
@@ -192,7 +192,7 @@ OP void copy_async(u32 dst, const void *src, int bytes) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(dst), "l"((GLOBAL const void *)src), "r"(bytes) : "memory");
 }
 OP void copy_async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
-// copy_async_wait waits for all groups but the N that were committed last. A barrier must follow it.
+// copy_async_wait waits for all groups but the N committed last; empty groups count. A barrier must follow it.
 template <int N> OP void copy_async_wait() { asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory"); }
 
 // load_matrices loads four 8×8 matrices of bfloat16. Lane l passes the address of row l%8 of matrix l/8.

@@ -76,7 +76,7 @@ template <class G, class Load, class Done> DEV void run(int tiles_m, int tiles_n
           UNROLL
           for (int i = 0; i < G::MI; i++) multiply_panels(acc[i], by_rows(a + i * 64 * PANEL_ROW + k * 32), by_rows(b + k * 32), step + k > 0);
         products_commit();
-        products_wait<1>(); // the slice before has been read
+        products_wait<1>(); // the slice before this one has been read
         if (step > 0 && LANE == 0) mbarrier_arrive(used);
         used = pipe.empty(ring.slot);
       }

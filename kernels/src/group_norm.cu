@@ -4,7 +4,7 @@
 //
 //   group_norm_sums    A block takes CHUNK rows. For each group in them it stores the count, a value k that occurs in
 //                      the group, Σ(x − k) and Σ(x − k)². Differences from k have the size of the deviation; plain
-//                      squares would lose the deviation if the mean is large. A thread takes eight columns of some rows.
+//                      squares would lose the deviation if the mean is large. A thread takes 8 columns of some rows.
 //   group_norm_finish  A block for each group merges the chunks in float64 and in a fixed order: first each thread its
 //                      chunks, then the threads' results as a tree. The order in which blocks run does not matter.
 //

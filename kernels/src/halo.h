@@ -1,7 +1,7 @@
 // halo.h convolves a picture that it normalises while loading it: 3×3 over silu(x ⊙ scale + shift), with the rows scale
-// and shift that group_norm.cu computes. As nine taps read each value, normalising at each tap would be nine times the
-// work. Instead a block takes a patch of the result and, for 32 channels at a time, copies it with the pixels around it
-// (its halo) once, normalises them in shared memory, and lets all taps read them there. The padding stays zero.
+// and shift that group_norm.cu computes. Nine taps read a value, so normalising it for each of them would be nine times
+// the work. Instead a block takes a patch of the result and, for 32 channels at a time, copies it with the pixels
+// around it (its halo) once and normalises them in shared memory, where all taps read them. The padding stays zero.
 #pragma once
 #include "tile.h"
 

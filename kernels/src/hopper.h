@@ -18,12 +18,12 @@ struct alignas(64) TensorMap {
 // Rows of 64 bfloat16 columns are swizzled in shared memory, in a pattern of TMA and wgmma that repeats every 8 rows.
 static constexpr int PANEL = 64, PANEL_ROW = PANEL * 2, PANEL_GROUP = 8 * PANEL_ROW;
 
-// A warpgroup is four warps. All four give registers up, or ask for registers that others gave up.
+// A warpgroup is four warps. All four give registers up together, or get registers that another warpgroup gave up.
 enum { WARPGROUP = 128 };
 template <int N> OP void registers_down() { asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(N)); }
 template <int N> OP void registers_up() { asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(N)); }
 
-// The sixteen barriers outside of memory. SIZE threads complete one; threads that call barrier_sync wait for that.
+// The hardware's sixteen barriers, which need no memory. SIZE threads complete one; barrier_sync waits for that.
 template <int SIZE> OP void barrier_sync(int id) { asm volatile("bar.sync %0, %1;" ::"r"(id), "n"(SIZE) : "memory"); }
 template <int SIZE> OP void barrier_arrive(int id) { asm volatile("bar.arrive %0, %1;" ::"r"(id), "n"(SIZE) : "memory"); }
 

@@ -42,7 +42,7 @@ template <bool ALIGNED> DEV void fetch(u32 dst, const bf16 *p, int count) {
     fetch8(dst, p, count);
 }
 
-// Rows copies COUNT rows of a matrix, slice by slice. Rows past the end repeat the last; their products are not stored.
+// Rows copies COUNT rows of a matrix, slice by slice. Past the end it repeats the last row, which is not stored.
 template <class T, int COUNT, bool ALIGNED> struct Rows {
   static constexpr int N = COUNT / T::ROWS;
   const bf16 *at[N];
@@ -77,8 +77,8 @@ template <class T> DEV void clear(float (&acc)[T::MI][T::NJ][4]) {
 template <int BK> DEV u32 rows_of_a(int row) { return permuted<BK>(row + (LANE & 15), LANE >> 4); }
 template <int BK> DEV u32 rows_of_b(int row) { return permuted<BK>(row + (LANE & 7) + (LANE >> 4 << 3), LANE >> 3 & 1); }
 
-// multiply_slice adds the product of one slice to a warp's sums. a(i, right) is the address that a lane passes for the i-th
-// 16 rows of A, `right` bytes to the right, and b(j, right) that for B; the permutation makes it an exclusive or.
+// multiply_slice adds the product of one slice to a warp's sums. a(i, right) is the address that a lane passes for the
+// i-th 16 rows of A, `right` bytes to the right, b(j, right) that for B. Rows are permuted, so it is an exclusive or.
 template <class T, class A, class B> DEV void multiply_slice(float (&acc)[T::MI][T::NJ][4], A a, B b) {
   UNROLL
   for (int k = 0; k < T::BK / 16; k++) {
@@ -105,7 +105,7 @@ template <class T, class A, class B> DEV void multiply(float (&acc)[T::MI][T::NJ
       a.load(shared + s * T::STAGE_BYTES);
       b.load(shared + s * T::STAGE_BYTES + B_AT);
     }
-    copy_async_commit();
+    copy_async_commit(); // an empty group if there is no slice: the wait below counts groups
   }
   u32 read = shared, write = shared + (T::STAGES - 1) * T::STAGE_BYTES;
   const u32 end = shared + T::STAGES * T::STAGE_BYTES;
@@ -141,15 +141,15 @@ DEV void transpose4(u32 (&w)[4]) {
   }
 }
 
-// Output says what becomes of a product y: dst = y + bias, or dst += gate ⊙ (y + bias) if add is set. There is no row
+// Output says how a product y is stored: dst = y + bias, or dst += gate ⊙ (y + bias) if add is set. There is no row
 // bias or gate if its data is null.
 struct Output {
   Mat dst, bias, gate;
   int rows, cols, add;
 };
 
-// row_pairs reads the columns of a row that a lane needs, two of each mma tile, from col on. Columns behind `last`
-// repeat it. If there is no row, all values are `absent`.
+// row_pairs reads the columns of a row that a lane needs, two of each mma tile, from col on. Behind column `last` it
+// repeats the values at `last`, which nothing stores. If there is no row, all values are `absent`.
 template <int N> DEV void row_pairs(float (&v)[N][2], Mat m, int col, int last, float absent) {
   if (!m.data) {
     UNROLL
