@@ -79,7 +79,7 @@ func testCopies(t *testing.T) {
 	}
 }
 
-// wantLog compares the fake's log from its first line of want on.
+// wantLog compares want with the fake's log, from the line on that is the first of want.
 func wantLog(t *testing.T, f *fakeDriver, want ...string) {
 	t.Helper()
 	got := f.log()
@@ -356,7 +356,8 @@ func testGoexit(t *testing.T) {
 	f.call("fake_reset") // that context is never released
 }
 
-// TestClose: everything that was made is freed, twice is once, and all else says that it is closed.
+// TestClose: Close frees everything that the context has made, a second Close does nothing, and every other call
+// returns ErrClosed.
 func TestClose(t *testing.T) { each(t, testClose) }
 
 func testClose(t *testing.T) {

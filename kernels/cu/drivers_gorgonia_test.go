@@ -11,8 +11,9 @@ import (
 
 func init() { bindings = append(bindings, gorgonia.At) }
 
-// TestLaunchThroughGorgonia: kernels whose parameters are numbers and pointers are launched by Function.Launch of
-// gorgonia.org/cu, which alone passes a pointer to each; those with a structure beside it.
+// TestLaunchThroughGorgonia: Function.Launch of gorgonia.org/cu launches kernels whose parameters are numbers and
+// pointers. It passes a pointer to each of them, which the fake driver counts. A kernel with a structure among its
+// parameters is launched without it.
 func TestLaunchThroughGorgonia(t *testing.T) {
 	at, current = gorgonia.At, gorgonia.Driver
 	f := useFake(t, "current")

@@ -35,7 +35,7 @@ func testNoDriver(t *testing.T) {
 	}
 }
 
-// TestThisMachine asks the real driver, or meets one of the errors that say why not.
+// TestThisMachine asks this machine's driver. The answer is a number of GPUs, or an error that says why there is none.
 func TestThisMachine(t *testing.T) { each(t, testThisMachine) }
 
 func testThisMachine(t *testing.T) {

@@ -43,12 +43,12 @@ const (
 type Driver interface {
 	// Name is the package that reaches the driver: "purego" or "gorgonia".
 	Name() string
-	// NumDevices counts GPUs. Where it cannot, the error says why: ErrNoDriver, *DriverTooOldError, ErrNoDevice.
+	// NumDevices counts GPUs. If there is none, the error says why: ErrNoDriver, *DriverTooOldError, ErrNoDevice.
 	NumDevices() (int, error)
 	// Info describes a GPU without making a context.
 	Info(number int) (DeviceInfo, error)
-	// MakeContext starts using a GPU. Besides NumDevices's errors there are *DeviceTooOldError below compute
-	// capability 8.0 and *OutOfMemoryError where other processes hold all memory.
+	// MakeContext starts using a GPU. Its errors are those of NumDevices, *DeviceTooOldError for a GPU below compute
+	// capability 8.0, and *OutOfMemoryError if other processes hold all memory.
 	MakeContext(number int) (Context, error)
 }
 
@@ -65,8 +65,8 @@ type Context interface {
 	// Do runs f on the thread that owns the context and returns f's error. If f panics, Do panics in the caller.
 	// Calls made by f itself (not by goroutines that it starts) run at once. A call from elsewhere is handed to that
 	// thread, which takes some microseconds and a few small allocations: wrap many launches in one Do. f must not
-	// wait for goroutines that call the context. If f waits for the device or loads a module, the thread is blocked
-	// for that time; called from elsewhere, they block nobody.
+	// wait for goroutines that call the context. If f waits for the device or loads a module, it blocks the thread for
+	// that time. Waiting and loading outside of Do block only the goroutine that does it.
 	Do(f func() error) error
 	// MemGetInfo returns the bytes of device memory that are free, for all processes, and in all.
 	MemGetInfo() (free, total int64, err error)

@@ -29,7 +29,8 @@ type driverContext struct {
 	// last is the kernel launched last, for the error that it may cause.
 	last atomic.Pointer[function]
 	lost atomic.Bool
-	// aside is held for reading by calls on threads other than the owner's, and for writing by Close.
+	// aside is held for reading by wait, while a call is made on another thread than the owner's, and for writing by
+	// Close.
 	aside sync.RWMutex
 
 	mutex sync.Mutex
@@ -190,7 +191,7 @@ func (c *driverContext) wait(f func() error) error {
 	return f()
 }
 
-// check turns a result into an error, and remembers sticky results.
+// check returns the error for a result, nil for Success. After a sticky result the context is lost.
 func (c *driverContext) check(s Symbol, r Result) error {
 	switch {
 	case r == Success:
@@ -237,7 +238,8 @@ func (c *driverContext) destroy(destroy Symbol, handle Handle) error {
 	})
 }
 
-// destroyOnce also clears the handle: the driver cannot tell a freed handle from an equal one that it has given since.
+// destroyOnce is destroy, and clears the handle first. The driver may give the same handle to something else later, so
+// a second call with it would free that.
 func (c *driverContext) destroyOnce(destroy Symbol, handle *Handle) error {
 	return c.Do(func() error {
 		h := *handle

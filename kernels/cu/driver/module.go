@@ -72,7 +72,7 @@ func (m *module) Function(name string) (cu.Function, error) {
 	return f, nil
 }
 
-// alive returns an error if the function's module was unloaded.
+// alive returns an error if the module was unloaded.
 func (m *module) alive() error {
 	if m.handle == 0 {
 		return fmt.Errorf("%s: %w", m.name, cu.ErrClosed)

@@ -2,7 +2,7 @@
 
 package driver
 
-// LibraryName stands for a library that there is not.
+// LibraryName is what errors call the library: NVIDIA has no driver for this system.
 const LibraryName = "NVIDIA's driver library"
 
 func threadID() uint32 { return 1 }

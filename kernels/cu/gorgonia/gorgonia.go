@@ -19,8 +19,8 @@ import (
 // Driver is the machine's driver.
 var Driver = At(driver.LibraryName)
 
-// At returns the driver whose library lies at path: the machine's, or one that a test has made. A process has one at a
-// time: the library that was opened last is what all calls lead into.
+// At returns the driver whose library lies at path: the machine's, or one that a test has made. A process has one
+// library at a time: all calls reach the one that was opened last.
 func At(path string) *driver.Driver { return driver.New(binding{}, path) }
 
 type binding struct{}
@@ -52,7 +52,8 @@ func has(name string) bool {
 	return C.libcuda_has(cName) != 0
 }
 
-// of returns the CUresult in an error of the package, whose type is not exported: E is that of gorgonia.Success.
+// of returns the CUresult in an error of gorgonia.org/cu. The error's type is not exported: E gets it from
+// gorgonia.Success.
 func of[E interface {
 	error
 	~int
@@ -75,7 +76,8 @@ func result(err error) driver.Result { return of(gorgonia.Success, err) }
 // Has implements driver.Calls.
 func (l *library) Has(s driver.Symbol) bool { return l.has[s] }
 
-// Init implements driver.Calls: the package's own call of cuInit was made before main, and has reached no driver.
+// Init implements driver.Calls. gorgonia.org/cu has called cuInit before main, when no library was open. So the library
+// that is open now has not been initialised.
 func (l *library) Init() driver.Result { return driver.Result(C.libcuda_init()) }
 
 // DriverGetVersion implements driver.Calls.

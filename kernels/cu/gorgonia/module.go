@@ -30,7 +30,7 @@ func (l *library) ModuleLoadDataEx(ptx, log []byte, lineInfo bool) (driver.Handl
 		options = append(options, &gorgonia.JITGenerateLineInfo{Enabled: true})
 	}
 	m, err := gorgonia.LoadDataEx(string(ptx), options...)
-	runtime.KeepAlive(options) // to the driver log is a number
+	runtime.KeepAlive(options) // the driver gets the log's address as a number, which keeps nothing alive
 	if err == nil {
 		l.mutex.Lock()
 		l.ptx[handle(m)] = ptx
@@ -87,7 +87,8 @@ func (f *function) GetAttribute(attribute int) (int, driver.Result) {
 // CUDA_ERROR_INVALID_VALUE
 const resultInvalidValue = 1
 
-// LaunchKernel implements driver.Function: through the package if it can, else beside it.
+// LaunchKernel implements driver.Function. It launches through gorgonia.org/cu if that can pass the parameters, else
+// with launchPacked.
 func (f *function) LaunchKernel(
 	grid, block cu.Dim3, sharedBytes int, stream driver.Handle, params []byte,
 ) driver.Result {
@@ -104,7 +105,8 @@ func (f *function) LaunchKernel(
 		f.values[i] = binary.NativeEndian.Uint64(word[:])
 	}
 	if end != len(params) {
-		return resultInvalidValue // as the driver says of packed parameters; it does not learn the size of others
+		// The driver refuses packed parameters of a wrong size. It does not see the size of parameters behind pointers.
+		return resultInvalidValue
 	}
 	return result(f.kernel.Launch(grid.X, grid.Y, grid.Z, block.X, block.Y, block.Z, sharedBytes,
 		as[gorgonia.Stream](stream), f.pointers))
