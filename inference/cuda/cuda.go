@@ -45,10 +45,10 @@ type Backend struct {
 	last string
 	// recording forbids calls that a replay could not repeat. capturing says that the device records.
 	recording, capturing bool
-	replays              map[any]*replay
+	replays              map[any]*replay // by the key that Replay was given
 
 	parts []*part
-	load  *load
+	load  *load // the last upload, which may have ended; nil before the first
 	// laneBytes is the size of each network's lanes, 0 if it has none. lanes are those that are allocated.
 	laneBytes map[string]int64
 	lanes     map[string]*lanes
@@ -79,7 +79,7 @@ type Options struct {
 	PartBytes int64
 	// MarginBytes of the device's memory are left to its driver, for kernels and graphs.
 	MarginBytes int64
-	// Eager compiles all kernels in the background as soon as the device is there, beside the upload of weights.
+	// Eager compiles all kernels in the background as soon as the device is there, while weights are uploaded.
 	Eager bool
 	// Choices is the folder where measurements of competing kernels are kept; nothing is measured if it is "". TuneBudget
 	// is the time that measuring before one run may take, 5 s if 0.

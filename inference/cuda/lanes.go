@@ -36,8 +36,8 @@ func (b *Backend) holding(p *part) *lane {
 	return nil
 }
 
-// place decides for each network which parts stay on the device and which pass through lanes. It frees what the last
-// decision allocated otherwise.
+// place decides for each network which parts stay on the device and which pass through lanes. It frees the lanes and
+// the parts that the last decision had placed otherwise.
 func (b *Backend) place() error {
 	room, _, err := b.available()
 	if err != nil {

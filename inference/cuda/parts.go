@@ -66,8 +66,8 @@ func (b *Backend) fetch(p *part) error {
 	return nil
 }
 
-// ahead starts the copies of the parts that a run uses after p, in their order, as far as there is room. They run
-// beside the operations that use p. Parts of other networks are evicted for parts of p's network.
+// ahead starts the copies of the parts that a run uses after p, in their order, as far as there is room. The copies run
+// while operations use p. Parts of other networks are evicted for parts of p's network.
 func (b *Backend) ahead(p *part) {
 	if b.capturing || p == b.aheadOf && !b.aheadWaits {
 		return

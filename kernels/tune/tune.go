@@ -142,8 +142,8 @@ func compareShapes(a, b kernels.Shape) int {
 		cmp.Compare(a.Rows, b.Rows), cmp.Compare(fmt.Sprint(a), fmt.Sprint(b)))
 }
 
-// adopt makes launches follow measurements, beside those that it was given before. It drops those whose variant does
-// not exist.
+// adopt makes launches follow measurements, in addition to those that it was given before. It drops those whose variant
+// does not exist.
 func (t *Tuner) adopt(found []Measurement) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -189,7 +189,7 @@ const (
 // Tune finds the fastest variant for each of shapes: in the file that Dir has for this device, driver and build, or by
 // measuring on the device, which should be idle. Launches with Auto follow from then on. It returns what is known of
 // the shapes, in their order. A file that cannot be read counts as none. If the file cannot be written, Tune returns
-// the error beside the measurements.
+// the error together with the measurements.
 func (t *Tuner) Tune(ctx context.Context, shapes []kernels.Shape, o Options) ([]Measurement, error) {
 	if o.Budget == 0 {
 		o.Budget = defaultBudget
