@@ -16,7 +16,7 @@ import (
 )
 
 type benchCommand struct {
-	Checkpoint benchCheckpoint `cmd:"" help:"Write a synthetic checkpoint of the 4B model's size (16 GB) for measurements."`
+	Checkpoint benchCheckpoint `cmd:"" help:"Write a synthetic checkpoint of the 4B model's size, 16 GB."`
 	CPU        benchCPU        `cmd:"" name:"cpu" help:"Measure the processor's paths at the shapes of the 4B model."`
 	Tune       benchTune       `cmd:"" help:"${tune_help}"`
 }

@@ -20,8 +20,9 @@ import (
 // files 0.1 % larger.
 const stripRows = 64
 
-// matchLevel is the compression level of strips with repetitions. It is the lowest at which screenshots and pictures with
-// grey grain are at most 5 % larger than package png's files; level 3 made them 15 % larger. Level 8 takes twice the time.
+// matchLevel is the compression level of strips with repetitions. It is the lowest at which screenshots and pictures
+// with grey grain are at most 5 % larger than package png's files; level 3 made them 15 % larger. Level 8 takes twice
+// the time.
 const matchLevel = 7
 
 // writePNG writes img as a PNG file with 8 bits a channel: RGB if img is opaque, else RGBA. chunks holds complete

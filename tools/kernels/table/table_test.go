@@ -41,6 +41,7 @@ func exported(name, value string) string {
 
 const (
 	matAndInt = ".param .align 8 .b8 p0[16], .param .u32 p1"
+	plainMat  = ".param .u64 .ptr .align 1 p0, .param .u32 p1, .param .u32 p2"
 	pointer   = ".param .u64 .ptr .align 1 p0"
 )
 
@@ -80,7 +81,15 @@ func TestTable(t *testing.T) {
 		},
 		{
 			"another number", entry("f", pointer), []string{declared("f", "", "p", "int *", "n", "int")},
-			[]string{"!f: 2 parameters, the PTX has 1"},
+			[]string{"!f: parameter n is not in the PTX"},
+		},
+		{
+			"a parameter too few", entry("f", matAndInt), []string{declared("f", "", "dst", "Mat")},
+			[]string{"!f: 1 parameters, the PTX has 1 more"},
+		},
+		{
+			"a matrix as its three fields", entry("f", plainMat), []string{declared("f", "", "dst", "Mat")},
+			[]string{`name: "f"`, "dst Matrix"},
 		},
 		{
 			"another type", entry("f", pointer), []string{declared("f", "", "p", "double")},
