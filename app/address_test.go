@@ -11,7 +11,11 @@ import (
 )
 
 func TestLocalFile(t *testing.T) {
-	const missing, other, web, program, damaged = "is not there", "another computer", "on the web", "another program", "damaged"
+	const (
+		missing, other = "is not there", "another computer"
+		web, program   = "on the web", "another program"
+		damaged        = "damaged"
+	)
 	for _, row := range []struct {
 		item, linux, windows string // a path, or words of the refusal
 	}{
@@ -66,7 +70,8 @@ func TestLocalFile(t *testing.T) {
 	} {
 		for windows, want := range map[bool]string{false: row.linux, true: row.windows} {
 			got, refusal := localFile(row.item, "atelier", windows)
-			if got != want && (got != "" || !strings.Contains(refusal, want)) || got != "" && refusal != "" || len(refusal) > 200 {
+			refused := got == "" && strings.Contains(refusal, want)
+			if got != want && !refused || got != "" && refusal != "" || len(refusal) > 200 {
 				t.Errorf("%.60q, Windows %v: %q, %.200q, want %q", row.item, windows, got, refusal, want)
 			}
 		}
@@ -81,7 +86,8 @@ func TestMixedDrops(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.drop(middle(b.view.view), []fyne.URI{web, storage.NewFileURI(good), storage.NewFileURI(filepath.Join(b.dir, "a\x00b.png")), storage.NewFileURI(b.dir)})
+	noName := storage.NewFileURI(filepath.Join(b.dir, "a\x00b.png"))
+	b.drop(middle(b.view.view), []fyne.URI{web, storage.NewFileURI(good), noName, storage.NewFileURI(b.dir)})
 	b.settle()
 	b.wantNames("good +%20.png")
 	b.wantSaid("address on the web")
@@ -111,9 +117,13 @@ func TestPastedAddresses(t *testing.T) {
 		text  string
 		items int
 	}{
-		{good, 1}, {address + "\r\n" + good + "\n\n", 2}, {"file://server/share/x.png", 1}, {address + "\nfile://server/x.png", 2},
-		{good + "\na fox", 0}, {"/not/there.png", 0}, {"a fox", 0}, {"", 0}, {"https://example.org/a.png", 0}, {address + "\nhttps://example.org", 0},
-		{"//server/share/x.png", 0}, {strings.Repeat(good+"\n", maxPastedItems), maxPastedItems}, {strings.Repeat(good+"\n", maxPastedItems+1), 0},
+		{good, 1}, {address + "\r\n" + good + "\n\n", 2},
+		{"file://server/share/x.png", 1}, {address + "\nfile://server/x.png", 2},
+		{good + "\na fox", 0}, {"/not/there.png", 0}, {"a fox", 0}, {"", 0},
+		{"https://example.org/a.png", 0}, {address + "\nhttps://example.org", 0},
+		{"//server/share/x.png", 0},
+		{strings.Repeat(good+"\n", maxPastedItems), maxPastedItems},
+		{strings.Repeat(good+"\n", maxPastedItems+1), 0},
 	} {
 		if got := itemsIn(row.text); len(got) != row.items {
 			t.Errorf("%.80q: %d items, want %d", row.text, len(got), row.items)

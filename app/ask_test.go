@@ -10,8 +10,8 @@ import (
 	"kleinbild/inference/asktest"
 )
 
-// TestBadAsks: the window ends at the engine's error for each value that no face may take, as far as it can be entered: a
-// shape is a tile, and there are four slots.
+// TestBadAsks enters each value that no face may take, and wants the engine's error for it. Some cannot be entered
+// here: an aspect ratio is a tile, and there are four slots.
 func TestBadAsks(t *testing.T) {
 	b := newBench(t, usual)
 	b.engine.info.Variant = inference.Base // which has guidance

@@ -67,7 +67,9 @@ func (e *fakeEngine) made() []inference.Request {
 	return append([]inference.Request(nil), e.requests...)
 }
 
-func (e *fakeEngine) Generate(ctx context.Context, req inference.Request, progress func(inference.Progress)) (*inference.Result, error) {
+func (e *fakeEngine) Generate(
+	ctx context.Context, req inference.Request, progress func(inference.Progress),
+) (*inference.Result, error) {
 	e.mu.Lock()
 	e.requests = append(e.requests, req)
 	e.mu.Unlock()
@@ -76,7 +78,8 @@ func (e *fakeEngine) Generate(ctx context.Context, req inference.Request, progre
 	}
 	steps := e.info.Steps
 	for i := range steps {
-		progress(inference.Progress{Stage: inference.StageSteps, Step: i, Total: steps, Fraction: float64(i) / float64(steps)})
+		begun := float64(i) / float64(steps)
+		progress(inference.Progress{Stage: inference.StageSteps, Step: i, Total: steps, Fraction: begun})
 		select {
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
@@ -91,7 +94,8 @@ func (e *fakeEngine) Generate(ctx context.Context, req inference.Request, progre
 		}
 		progress(inference.Progress{
 			Stage: inference.StageSteps, Step: i + 1, Total: steps, Fraction: float64(i+1) / float64(steps),
-			Remaining: time.Duration(steps-i-1) * e.step, Preview: e.paint(max(req.Size().Width/8, 1), max(req.Size().Height/8, 1), req.Seed()),
+			Remaining: time.Duration(steps-i-1) * e.step,
+			Preview:   e.paint(max(req.Size().Width/8, 1), max(req.Size().Height/8, 1), req.Seed()),
 		})
 	}
 	m := picture.Metadata{
@@ -102,14 +106,19 @@ func (e *fakeEngine) Generate(ctx context.Context, req inference.Request, progre
 		m.References = append(m.References, picture.ReferenceFile{Path: r.Path, SHA256: r.FileSHA256})
 	}
 	return &inference.Result{
-		Image: e.paint(req.Size().Width, req.Size().Height, req.Seed()), Workflow: inference.WorkflowOf(len(req.References())), Metadata: m,
+		Image:    e.paint(req.Size().Width, req.Size().Height, req.Seed()),
+		Workflow: inference.WorkflowOf(len(req.References())), Metadata: m,
 	}, nil
 }
 
 // landscape is a picture that a person can look at: sky, sun, hills; the seed chooses the hour.
 func landscape(w, h int, seed uint64) *image.RGBA {
-	skies := []color.RGBA{{157, 194, 214, 255}, {232, 184, 116, 255}, {44, 50, 84, 255}, {201, 219, 225, 255}, {94, 122, 154, 255}}
-	hills := []color.RGBA{{92, 128, 96, 255}, {123, 90, 70, 255}, {58, 70, 92, 255}, {138, 164, 154, 255}, {70, 96, 90, 255}}
+	skies := []color.RGBA{
+		{157, 194, 214, 255}, {232, 184, 116, 255}, {44, 50, 84, 255}, {201, 219, 225, 255}, {94, 122, 154, 255},
+	}
+	hills := []color.RGBA{
+		{92, 128, 96, 255}, {123, 90, 70, 255}, {58, 70, 92, 255}, {138, 164, 154, 255}, {70, 96, 90, 255},
+	}
 	sky, hill := skies[seed%5], hills[seed%5]
 	img := image.NewRGBA(image.Rect(0, 0, w, h))
 	sunX, sunY, r := float64(w)*(0.55+0.3*float64(seed%7)/7), float64(h)*0.28, float64(min(w, h))*0.11
@@ -196,7 +205,8 @@ func withEngine(e *fakeEngine) benchOption { return func(b *bench, _ *Config) { 
 func withoutModel(_ *bench, cfg *Config) {
 	cfg.Open = func(context.Context, inference.Options) (Engine, error) { return demoEngine(), nil }
 	cfg.FindModels = func(context.Context) []Model {
-		return []Model{{Name: "flux-2-klein-4b", Spec: "/home/ada/ComfyUI/models/diffusion_models/flux-2-klein-4b.safetensors", SizeBytes: 15_800_000_000}}
+		const spec = "/home/ada/ComfyUI/models/diffusion_models/flux-2-klein-4b.safetensors"
+		return []Model{{Name: "flux-2-klein-4b", Spec: spec, SizeBytes: 15_800_000_000}}
 	}
 	cfg.Catalogue = &fakeCatalogue{}
 }
@@ -204,7 +214,8 @@ func withoutModel(_ *bench, cfg *Config) {
 // demoEngine is what opens where there is no model.
 func demoEngine() *fakeEngine {
 	e := newFakeEngine()
-	e.info.Model, e.info.Family, e.info.Demo, e.info.Missing = "kleinbild-demo", "FLUX.2 [klein] of its own size", true, &inference.NoModelError{}
+	e.info.Model, e.info.Family = "kleinbild-demo", "FLUX.2 [klein] of its own size"
+	e.info.Demo, e.info.Missing = true, &inference.NoModelError{}
 	return e
 }
 
@@ -217,7 +228,10 @@ type fakeCatalogue struct {
 func (c *fakeCatalogue) Downloads() []Download {
 	return []Download{
 		{"FLUX.2 [klein] 4B", 15_800_000_000, "Apache-2.0", "The usual choice: four steps, 12 GB of graphics memory", ""},
-		{"FLUX.2 [klein] 9B", 34_000_000_000, "non-commercial", "Finer, slower, for larger graphics cards", "The 9B model may not be used commercially."},
+		{
+			"FLUX.2 [klein] 9B", 34_000_000_000, "non-commercial", "Finer, slower, for larger graphics cards",
+			"The 9B model may not be used commercially.",
+		},
 	}
 }
 
@@ -237,7 +251,8 @@ func newBench(t *testing.T, size fyne.Size, options ...benchOption) *bench {
 	b := &bench{t: t, engine: newFakeEngine(), posted: make(chan func(), 10000), dir: t.TempDir()}
 	cfg := Config{
 		Version: "test",
-		DeskDir: filepath.Join(b.dir, "desk"), HistoryFile: filepath.Join(b.dir, "history.db"), ThumbnailDir: filepath.Join(b.dir, "thumbnails"), PicturesDir: filepath.Join(b.dir, "Pictures"),
+		DeskDir: filepath.Join(b.dir, "desk"), HistoryFile: filepath.Join(b.dir, "history.db"),
+		ThumbnailDir: filepath.Join(b.dir, "thumbnails"), PicturesDir: filepath.Join(b.dir, "Pictures"),
 	}
 	for _, o := range options {
 		o(b, &cfg)
@@ -367,7 +382,9 @@ func (b *bench) make(prompt string) {
 	n := len(b.Album.Entries())
 	b.prompt.setText(prompt)
 	b.generate()
-	b.until("a picture of "+prompt, func() bool { return b.Maker.Run() == nil && len(b.Album.Entries()) >= n+b.shape.count() })
+	b.until("a picture of "+prompt, func() bool {
+		return b.Maker.Run() == nil && len(b.Album.Entries()) >= n+b.shape.count()
+	})
 }
 
 // capture draws the window.

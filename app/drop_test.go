@@ -237,7 +237,8 @@ func TestRestoreSettings(t *testing.T) {
 	b.settle()
 	b.wantNames("ref.png")
 	size := b.size()
-	if b.prompt.entry.Text != "with a reference" || b.shape.seedEntry.Text != "42" || b.shape.locked() || size != (picture.Size{Width: 96, Height: 64}) {
+	if b.prompt.entry.Text != "with a reference" || b.shape.seedEntry.Text != "42" || b.shape.locked() ||
+		size != (picture.Size{Width: 96, Height: 64}) {
 		t.Errorf("restored %q, seed %s locked %v, %v", b.prompt.entry.Text, b.shape.seedEntry.Text, b.shape.locked(), size)
 	}
 
@@ -266,8 +267,11 @@ func TestRestoreOfOthers(t *testing.T) {
 	test.Tap(b.notice.Actions[0])
 	b.settle()
 	size := b.size()
-	if next, err := b.NextBatch(); err != nil || next.Seed == 0 || b.prompt.entry.Text != "a fox" || b.advanced.steps.Text != "20" || size != (picture.Size{Width: 96, Height: 64}) {
-		t.Errorf("restored %q, seed %s, %v, steps %s, %v", b.prompt.entry.Text, b.shape.seedEntry.Text, err, b.advanced.steps.Text, size)
+	next, err := b.NextBatch()
+	if err != nil || next.Seed == 0 || b.prompt.entry.Text != "a fox" || b.advanced.steps.Text != "20" ||
+		size != (picture.Size{Width: 96, Height: 64}) {
+		t.Errorf("restored %q, seed %s, %v, steps %s, %v",
+			b.prompt.entry.Text, b.shape.seedEntry.Text, err, b.advanced.steps.Text, size)
 	}
 }
 
@@ -344,7 +348,8 @@ func TestRemovedWhileItIsRead(t *testing.T) {
 	b := newBench(t, usual)
 	path := filepath.Join(t.TempDir(), "large.png")
 	var file bytes.Buffer
-	if err := (&png.Encoder{CompressionLevel: png.BestSpeed}).Encode(&file, image.NewGray(image.Rect(0, 0, 5000, 5000))); err != nil {
+	large := image.NewGray(image.Rect(0, 0, 5000, 5000))
+	if err := (&png.Encoder{CompressionLevel: png.BestSpeed}).Encode(&file, large); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(path, file.Bytes(), 0o666); err != nil {

@@ -40,8 +40,10 @@ func TestHistoryHeldByAnotherProgram(t *testing.T) {
 	b.settle()
 	b.wantSaid("1 picture that waited")
 	now := b.Album.Entries()[0]
-	if len(b.Album.Entries()) != 2 || now.ID == waiting.ID || now.Path != waiting.Path || b.strip.row.Marked != now.ID || b.view.shown.ID != now.ID {
-		t.Errorf("%d entries, marked %d, shown %d, want %d", len(b.Album.Entries()), b.strip.row.Marked, b.view.shown.ID, now.ID)
+	if len(b.Album.Entries()) != 2 || now.ID == waiting.ID || now.Path != waiting.Path ||
+		b.strip.row.Marked != now.ID || b.view.shown.ID != now.ID {
+		t.Errorf("%d entries, marked %d, shown %d, want %d",
+			len(b.Album.Entries()), b.strip.row.Marked, b.view.shown.ID, now.ID)
 	}
 }
 

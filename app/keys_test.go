@@ -39,7 +39,8 @@ func TestTypingAndKeys(t *testing.T) {
 	}
 	b.prompt.entry.TypedShortcut(ctrl(fyne.KeyReturn))
 	b.until("Ctrl+Enter makes a picture", func() bool { return len(b.Album.Entries()) == 1 })
-	if made := b.engine.made(); len(made) != 1 || made[0].Seed() != 1836311903 || made[0].Size() != (picture.Size{Width: 1344, Height: 768}) {
+	made := b.engine.made()
+	if len(made) != 1 || made[0].Seed() != 1836311903 || made[0].Size() != (picture.Size{Width: 1344, Height: 768}) {
 		t.Errorf("the engine got %+v", made)
 	}
 	if b.view.shown == nil || b.view.shown.Path == "" {
@@ -69,7 +70,9 @@ func TestEscape(t *testing.T) {
 	b := newBench(t, usual)
 	b.engine.hold = make(chan struct{})
 	b.prompt.setText("a fox")
-	for _, focus := range []fyne.Focusable{b.prompt.entry, b.prompt.generate, b.slots.slots[0], b.shape.tiles[2], b.shape.seedEntry, b.view.view, nil} {
+	for _, focus := range []fyne.Focusable{
+		b.prompt.entry, b.prompt.generate, b.slots.slots[0], b.shape.tiles[2], b.shape.seedEntry, b.view.view, nil,
+	} {
 		b.generate()
 		b.until("a preview", func() bool { return b.view.previewing })
 		b.win.Canvas().Unfocus()
@@ -98,10 +101,14 @@ func TestEscapeByOrder(t *testing.T) {
 	b.advanced.toggle()
 	b.engine.hold = make(chan struct{})
 	focuses := map[string]func() fyne.Focusable{
-		"prompt": func() fyne.Focusable { return b.prompt.entry }, "list of devices": func() fyne.Focusable { return b.advanced.device },
-		"list of themes": func() fyne.Focusable { return b.advanced.theme }, "steps": func() fyne.Focusable { return b.advanced.steps },
-		"search": func() fyne.Focusable { return b.strip.search }, "Cancel": func() fyne.Focusable { return b.prompt.cancel },
-		"thumbnail": func() fyne.Focusable { return b.strip.row.Cells[0] }, "nothing": func() fyne.Focusable { return nil },
+		"prompt":          func() fyne.Focusable { return b.prompt.entry },
+		"list of devices": func() fyne.Focusable { return b.advanced.device },
+		"list of themes":  func() fyne.Focusable { return b.advanced.theme },
+		"steps":           func() fyne.Focusable { return b.advanced.steps },
+		"search":          func() fyne.Focusable { return b.strip.search },
+		"Cancel":          func() fyne.Focusable { return b.prompt.cancel },
+		"thumbnail":       func() fyne.Focusable { return b.strip.row.Cells[0] },
+		"nothing":         func() fyne.Focusable { return nil },
 	}
 	for name, focus := range focuses {
 		t.Run(name, func(t *testing.T) {
@@ -133,7 +140,8 @@ func TestEscapeByOrder(t *testing.T) {
 			state := func() string {
 				s := ""
 				for _, on := range []bool{
-					b.win.Canvas().Overlays().Top() != nil, b.start.content.Visible(), b.view.comparing, b.Maker.Run() != nil, b.notice.Visible(),
+					b.win.Canvas().Overlays().Top() != nil, b.start.content.Visible(), b.view.comparing,
+					b.Maker.Run() != nil, b.notice.Visible(),
 				} {
 					s += map[bool]string{true: "1", false: "0"}[on]
 				}
@@ -214,7 +222,8 @@ func TestEverythingByKeyboard(t *testing.T) {
 		t.Errorf("stops of Tab: %v, want one for the sizes, the counts and the thumbnails", stops)
 	}
 	want := []fyne.Focusable{
-		b.prompt.entry, b.prompt.generate, b.prompt.earlier, b.prompt.images[0], b.shape.seedEntry, b.shape.dice, b.shape.lock,
+		b.prompt.entry, b.prompt.generate, b.prompt.earlier, b.prompt.images[0],
+		b.shape.seedEntry, b.shape.dice, b.shape.lock,
 		b.advanced.fold, b.advanced.steps, b.advanced.device, b.advanced.theme, b.strip.search, b.strip.row.Cells[0],
 		b.view.view, b.view.percent, b.view.compare, b.view.copy, b.view.save,
 	}
@@ -247,7 +256,8 @@ func TestEverythingByKeyboard(t *testing.T) {
 			t.Errorf("arrows from %T %v lead to %T", row.from, row.keys, got)
 		}
 	}
-	if b.shape.aspect() != picture.AspectRatios()[4] || b.shape.count() != 3 || b.view.shown.ID != b.Album.Entries()[1].ID {
+	if b.shape.aspect() != picture.AspectRatios()[4] || b.shape.count() != 3 ||
+		b.view.shown.ID != b.Album.Entries()[1].ID {
 		t.Errorf("chosen: %s, %d, picture %d", b.shape.aspect(), b.shape.count(), b.view.shown.ID)
 	}
 	// The ring is there on what is chosen, too.

@@ -88,7 +88,8 @@ func TestCloseAsks(t *testing.T) {
 			if again.prompt.entry.Text != "on the desk" || len(again.Desk.Desk().References()) != 2 {
 				t.Errorf("prompt %q, %d references", again.prompt.entry.Text, len(again.Desk.Desk().References()))
 			}
-			if refs := again.Desk.Desk().References(); len(refs) == 2 && (refs[1].Path != "" || refs[1].Size != picture.Size{Width: 80, Height: 64}) {
+			refs, size := again.Desk.Desk().References(), picture.Size{Width: 80, Height: 64}
+			if len(refs) == 2 && (refs[1].Path != "" || refs[1].Size != size) {
 				t.Errorf("the pasted one is %q, %v", refs[1].Path, refs[1].Size)
 			}
 			if len(again.Album.Entries()) != row.made {
@@ -108,14 +109,16 @@ func TestCloseAsks(t *testing.T) {
 			if row.kept == "" {
 				return
 			}
-			if !again.Queue.Paused() || again.Maker.Run() != nil || !strings.Contains(again.notice.said(), "4 pictures wait from last time.") {
+			said := again.notice.said()
+			if !again.Queue.Paused() || again.Maker.Run() != nil || !strings.Contains(said, "4 pictures wait from last time.") {
 				t.Errorf("paused %v, says %q", again.Queue.Paused(), again.notice.said())
 			}
 			before := len(b.engine.made())
 			b.take(again, "Go on")
 			b.until("all is made", func() bool { return again.Maker.Run() == nil && again.Queue.Empty() })
 			made := b.engine.made()[before:]
-			if last := made[len(made)-1]; len(made) != 4 || last.Seed() != 33 || len(last.References()) != 2 || last.References()[1].Image == nil {
+			last := made[len(made)-1]
+			if len(made) != 4 || last.Seed() != 33 || len(last.References()) != 2 || last.References()[1].Image == nil {
 				t.Errorf("made %d, the last with seed %d and %d references", len(made), last.Seed(), len(last.References()))
 			}
 		})
@@ -170,7 +173,8 @@ func TestKilled(t *testing.T) {
 	written := func() bool {
 		desk, err := os.ReadFile(filepath.Join(b.cfg.DeskDir, "desk.json"))
 		queue, err2 := os.ReadFile(filepath.Join(b.cfg.DeskDir, "queue.json"))
-		return err == nil && err2 == nil && bytes.Contains(desk, []byte("unfinished")) && bytes.Contains(desk, []byte("ref.png")) && bytes.Contains(queue, []byte("being made"))
+		return err == nil && err2 == nil && bytes.Contains(desk, []byte("unfinished")) &&
+			bytes.Contains(desk, []byte("ref.png")) && bytes.Contains(queue, []byte("being made"))
 	}
 	b.until("it is written", written)
 }

@@ -15,8 +15,8 @@ import (
 	"kleinbild/inference"
 )
 
-// TestNoticeOfADroppedPicture opens the program with a picture of its own while the demo model serves: what the model has
-// to say does not take the offer's place.
+// TestNoticeOfADroppedPicture starts the program with a picture that it made, while the demo model serves: the notice
+// about the model does not take the place of the offer to restore the picture's settings.
 func TestNoticeOfADroppedPicture(t *testing.T) {
 	made := newBench(t, usual)
 	made.engine.info.NativeSize = 128
@@ -31,7 +31,9 @@ func TestNoticeOfADroppedPicture(t *testing.T) {
 			b.engine = demoEngine()
 			b.engine.info.Missing = nil
 		}, "Demo model"},
-		{"no driver", func(b *bench, _ *Config) { b.engine.info.Notices = []string{"no driver: computing on the processor"} }, "No driver"},
+		{"no driver", func(b *bench, _ *Config) {
+			b.engine.info.Notices = []string{"no driver: computing on the processor"}
+		}, "No driver"},
 		{"no model", func(_ *bench, cfg *Config) {
 			cfg.Open = func(context.Context, inference.Options) (Engine, error) { return nil, errors.New("none") }
 		}, ""},
@@ -82,7 +84,8 @@ func TestNotices(t *testing.T) {
 	b.notice.Say("Image 1 was removed.", answer("Undo"))
 	b.notice.Say("Image 2 was removed.", answer("Undo"))
 	b.notice.fail(errors.New("inference: it is broken"))
-	if got := strings.Split(b.said(), "\n"); strings.Join(got, "|") != "Restore?|Agree?|Image 2 was removed.|It is broken." {
+	got := strings.Split(b.said(), "\n")
+	if strings.Join(got, "|") != "Restore?|Agree?|Image 2 was removed.|It is broken." {
 		t.Errorf("the window says %q", got)
 	}
 	b.clock.pass(time.Hour)

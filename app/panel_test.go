@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestPanelsKnowNoSession: a panel names what it asks of the window in an interface of its own, so that what it can do to
-// the others stands in one place.
+// TestPanelsKnowNoSession: a panel names what it asks of the window in an interface of its own, so that what it can do
+// to the others stands in one place.
 func TestPanelsKnowNoSession(t *testing.T) {
 	files, err := filepath.Glob("*_panel.go")
 	if err != nil || len(files) < 8 {

@@ -98,7 +98,10 @@ func TestFitsEverywhere(t *testing.T) {
 	b.generate()
 	b.until("a preview", func() bool { return b.view.previewing })
 	b.advanced.toggle()
-	for _, size := range []fyne.Size{leastSize, {Width: 1024, Height: 640}, {Width: 1280, Height: 720}, {Width: 1920, Height: 1080}, {Width: 3840, Height: 2160}} {
+	for _, size := range []fyne.Size{
+		leastSize, {Width: 1024, Height: 640}, {Width: 1280, Height: 720}, {Width: 1920, Height: 1080},
+		{Width: 3840, Height: 2160},
+	} {
 		b.win.Resize(size)
 		if m := b.win.Content().MinSize(); m.Width > size.Width || m.Height > size.Height {
 			t.Errorf("%v: wants at least %v", size, m)
@@ -122,7 +125,8 @@ func TestFitsEverywhere(t *testing.T) {
 			case fyne.TextAlignTrailing:
 				pos.X += l.Size().Width - width
 			}
-			p := placed{l.Text, pos.X, pos.Y + (l.Size().Height-natural.Height)/2 + 3, pos.X + width, pos.Y + (l.Size().Height+natural.Height)/2 - 3}
+			middle, half := pos.Y+l.Size().Height/2, natural.Height/2-3
+			p := placed{l.Text, pos.X, middle - half, pos.X + width, middle + half}
 			if p.y1 >= size.Height || inRight && l != b.cost.model && p.y2 > size.Height-b.strip.height()-b.cost.height() {
 				return // out of sight, or where scrolling brings it
 			}

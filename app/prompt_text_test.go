@@ -15,8 +15,8 @@ import (
 	"kleinbild/inference/picture"
 )
 
-// longest is how long the longest prompt may keep the window. It takes less than a second on an idle machine, and without a
-// bound the texts below take minutes.
+// longest bounds how long the longest prompt may keep the window busy. It takes less than a second on an idle machine;
+// if prompts were not limited, the texts below would take minutes.
 const longest = 8 * time.Second
 
 var longTexts = map[string]string{
@@ -144,7 +144,8 @@ func TestLongTextInAField(t *testing.T) {
 // TestShorten: a text in a menu can neither break its line nor turn the order of what is read.
 func TestShorten(t *testing.T) {
 	for text, want := range map[string]string{
-		"a  fox\n in snow": "a fox in snow", "fox\u202egnp.exe\x1b[2J": `fox\u202egnp.exe\x1b[2J`, "a long text": "a long te…",
+		"a  fox\n in snow": "a fox in snow", "fox\u202egnp.exe\x1b[2J": `fox\u202egnp.exe\x1b[2J`,
+		"a long text": "a long te…",
 	} {
 		n := 70
 		if text == "a long text" {

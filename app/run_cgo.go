@@ -16,7 +16,8 @@ import (
 // The reasons for Run to open no window.
 var (
 	ErrNoScreen = errors.New("there is no screen to open the window on")
-	ErrNoOpenGL = errors.New("the screen has no OpenGL 2.1 or later, which the window is drawn with: install the graphics card's driver")
+	ErrNoOpenGL = errors.New("the screen has no OpenGL 2.1 or later, which the window is drawn with: " +
+		"install the graphics card's driver")
 )
 
 // Run opens the window and returns when it was closed. It is to be called on the program's first goroutine. The error

@@ -123,7 +123,9 @@ func TestQueue(t *testing.T) {
 		t.Fatalf("edit: prompt %q, %d wait", b.prompt.entry.Text, len(b.Queue.Batches()))
 	}
 	close(b.engine.hold)
-	b.until("the queue is done", func() bool { return b.Maker.Run() == nil && b.Queue.Empty() && len(b.Album.Entries()) == 2 })
+	b.until("the queue is done", func() bool {
+		return b.Maker.Run() == nil && b.Queue.Empty() && len(b.Album.Entries()) == 2
+	})
 	var prompts []string
 	for _, r := range b.engine.made() {
 		prompts = append(prompts, r.Prompt())
@@ -208,7 +210,8 @@ func TestNoCancelByAccident(t *testing.T) {
 	b.win.Canvas().Focus(b.prompt.cancel)
 	test.Tap(b.prompt.cancel)
 	b.until("the end", func() bool { return b.Maker.Run() == nil })
-	if len(b.Album.Entries()) != 0 || b.prompt.cancel.Visible() || b.win.Canvas().Focused() != fyne.Focusable(b.prompt.generate) {
+	if len(b.Album.Entries()) != 0 || b.prompt.cancel.Visible() ||
+		b.win.Canvas().Focused() != fyne.Focusable(b.prompt.generate) {
 		t.Errorf("cancelled: %d made, focus %T", len(b.Album.Entries()), b.win.Canvas().Focused())
 	}
 }
@@ -318,7 +321,8 @@ func TestToolsFit(t *testing.T) {
 	b.settle()
 	for _, k := range b.view.tools {
 		if x := k.Position().X; !k.Visible() || x < 0 || x+k.Size().Width > b.view.content.Size().Width {
-			t.Errorf("%q lies from %v to %v of %v, visible %v", k.Text, x, x+k.Size().Width, b.view.content.Size().Width, k.Visible())
+			t.Errorf("%q lies from %v to %v of %v, visible %v",
+				k.Text, x, x+k.Size().Width, b.view.content.Size().Width, k.Visible())
 		}
 	}
 }

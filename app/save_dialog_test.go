@@ -22,7 +22,9 @@ func TestSaveAgain(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, "dir.png"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	for name, said := range map[string]string{"dir.png": "is a folder", "nosuch/x.png": "does not exist, want an existing folder."} {
+	for name, said := range map[string]string{
+		"dir.png": "is a folder", "nosuch/x.png": "does not exist, want an existing folder.",
+	} {
 		b.saveTo(b.view.shown, filepath.Join(dir, name), false)
 		b.settle()
 		b.wantSaid(said)
@@ -49,15 +51,30 @@ func TestSaveDialogEmptiesNothing(t *testing.T) {
 		refuse string   // what the window says instead
 	}{
 		{name: "new", typed: "house.png", saved: "house.png"},
-		{name: "another format", typed: "painting.psd", there: []string{"painting.psd"}, refuse: "painting.psd was not saved"},
-		{name: "another format, confirmed", typed: "painting.psd", there: []string{"painting.psd"}, asked: true, refuse: "painting.psd was not saved"},
+		{
+			name: "another format", typed: "painting.psd", there: []string{"painting.psd"},
+			refuse: "painting.psd was not saved",
+		},
+		{
+			name: "another format, confirmed", typed: "painting.psd", there: []string{"painting.psd"}, asked: true,
+			refuse: "painting.psd was not saved",
+		},
 		{name: "too long", typed: strings.Repeat("a", 260), refuse: "the name is too long"},
 		{name: "another format, new", typed: "copy.psd", refuse: "copy.psd was not saved"},
 		{name: "no ending", typed: "noext", saved: "noext.png"},
 		{name: "no ending, taken", typed: "noext", there: []string{"noext"}, saved: "noext.png"},
-		{name: "no ending, the completed name taken", typed: "house", there: []string{"house.png"}, saved: "house.png", asks: true},
-		{name: "the system asked about another name", typed: "house", there: []string{"house", "house.png"}, asked: true, saved: "house.png", asks: true},
-		{name: "the system asked about this name", typed: "house.png", there: []string{"house.png"}, asked: true, saved: "house.png"},
+		{
+			name: "no ending, the completed name taken", typed: "house", there: []string{"house.png"},
+			saved: "house.png", asks: true,
+		},
+		{
+			name: "the system asked about another name", typed: "house", there: []string{"house", "house.png"}, asked: true,
+			saved: "house.png", asks: true,
+		},
+		{
+			name: "the system asked about this name", typed: "house.png", there: []string{"house.png"}, asked: true,
+			saved: "house.png",
+		},
 		{name: "taken", typed: "house.JPG", there: []string{"house.JPG"}, saved: "house.JPG", asks: true},
 		{name: "a full stop at the end", typed: "house.", there: []string{"house.png"}, saved: "house.png", asks: true},
 		{name: "an ending alone", typed: ".png", there: []string{".png"}, refuse: "needs a name"},

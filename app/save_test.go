@@ -91,13 +91,16 @@ func TestFullDisk(t *testing.T) {
 		b.wantSaid("The disk is full")
 		files, _ := filepath.Glob(filepath.Join(disk, "*"))
 		more, _ := filepath.Glob(filepath.Join(disk, "Pictures", "*"))
-		if files = slices.DeleteFunc(files, func(f string) bool { return filepath.Base(f) == "Pictures" }); len(files)+len(more) != 1 {
+		files = slices.DeleteFunc(files, func(f string) bool { return filepath.Base(f) == "Pictures" })
+		if len(files)+len(more) != 1 {
 			t.Errorf("%v %v on the disk, want the filler only", files, more)
 		}
 	}
 	make()
 	b.wantSaid("The last one is kept as " + b.cfg.PicturesDir)
-	if len(b.Album.Entries()) != 1 || filepath.Dir(b.view.shown.Path) != b.cfg.PicturesDir || b.Album.Entries()[0].Path != b.view.shown.Path || len(b.notice.Actions) != 2 {
+	shown := b.view.shown.Path
+	if len(b.Album.Entries()) != 1 || filepath.Dir(shown) != b.cfg.PicturesDir ||
+		b.Album.Entries()[0].Path != shown || len(b.notice.Actions) != 2 {
 		t.Fatalf("shown %+v, %d in the history, %d actions", b.view.shown, len(b.Album.Entries()), len(b.notice.Actions))
 	}
 	b.session.cfg.PicturesDir = filepath.Join(disk, "Pictures")
@@ -157,7 +160,9 @@ func TestHistoryAcrossRestartsAndWindows(t *testing.T) {
 		t.Error("the thumbnail does not say that its file is gone")
 	}
 	test.Tap(other.notice.Actions[0])
-	b.until("both windows forget it", func() bool { return len(other.Album.Entries()) == 1 && len(b.Album.Entries()) == 1 })
+	b.until("both windows forget it", func() bool {
+		return len(other.Album.Entries()) == 1 && len(b.Album.Entries()) == 1
+	})
 }
 
 func TestMoveToBin(t *testing.T) {
@@ -280,8 +285,14 @@ func TestExplain(t *testing.T) {
 		err  error
 		want string
 	}{
-		{&os.PathError{Op: "open", Path: "/a/b.png", Err: syscall.ENOSPC}, "The disk is full: free some space, then try again."},
-		{&os.PathError{Op: "open", Path: "/a/b.png", Err: syscall.EROFS}, "The system does not allow writing to /a: choose another folder."},
+		{
+			&os.PathError{Op: "open", Path: "/a/b.png", Err: syscall.ENOSPC},
+			"The disk is full: free some space, then try again.",
+		},
+		{
+			&os.PathError{Op: "open", Path: "/a/b.png", Err: syscall.EROFS},
+			"The system does not allow writing to /a: choose another folder.",
+		},
 		{errors.New("inference: the engine is busy"), "The engine is busy."},
 		{errors.New("picture: /a/b.png: found a folder"), "/a/b.png: found a folder."},
 	} {

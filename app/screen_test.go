@@ -8,7 +8,7 @@ import (
 	"fyne.io/fyne/v2/test"
 )
 
-// TestFit: whatever the screen, its scale and the size that is remembered, the window with its frame has its place there.
+// TestFit: the window with its frame fits on every screen, whatever its scale and the size that is remembered.
 func TestFit(t *testing.T) {
 	for _, row := range []struct {
 		name          string

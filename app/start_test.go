@@ -128,7 +128,9 @@ func TestOpeningIsLeft(t *testing.T) {
 	if err := <-ended; !errors.Is(err, context.Canceled) {
 		t.Errorf("the first ended with %v", err)
 	}
-	b.until("the other model is open", func() bool { return !b.session.Model.Opening() && b.session.Model.Engine() != nil })
+	b.until("the other model is open", func() bool {
+		return !b.session.Model.Opening() && b.session.Model.Engine() != nil
+	})
 	b.make("a red house")
 }
 
@@ -182,8 +184,10 @@ func TestSettingsPersist(t *testing.T) {
 	b.leave()
 	again := b.open(b.app, b.cfg, fyne.NewSize(1000, 700))
 	size := again.set.windowSize(fyne.Size{})
-	if again.shape.aspect() != picture.Wide || again.shape.count() != 5 || again.shape.seedEntry.Text != "77" || !again.shape.locked() || !again.shape.lock.Chosen || again.prompt.entry.Text != "kept" || size != fyne.NewSize(1000, 700) {
-		t.Errorf("%v %d %s %q %v", again.shape.aspect(), again.shape.count(), again.shape.seedEntry.Text, again.prompt.entry.Text, size)
+	shape, prompt := again.shape, again.prompt.entry.Text
+	if shape.aspect() != picture.Wide || shape.count() != 5 || shape.seedEntry.Text != "77" || !shape.locked() ||
+		!shape.lock.Chosen || prompt != "kept" || size != fyne.NewSize(1000, 700) {
+		t.Errorf("%v %d %s %q %v", shape.aspect(), shape.count(), shape.seedEntry.Text, prompt, size)
 	}
 }
 

@@ -55,14 +55,15 @@ var scenes = []scene{
 		b.prompt.setText("A third")
 		b.generate()
 		b.until("a preview", func() bool { return b.view.previewing })
-		b.notice.Say("Kleinbild made this picture: “A lighthouse”", ui.Action{Text: "Restore its settings"}, ui.Action{Text: "Use as reference"})
+		b.notice.Say("Kleinbild made this picture: “A lighthouse”",
+			ui.Action{Text: "Restore its settings"}, ui.Action{Text: "Use as reference"})
 		b.shape.setSeed(firstSeed)
 		b.advanced.toggle()
 	}},
 }
 
-// houseOnHill is what the edit scene's prompt asks for: the landscape of image 1 with the red house of image 2. The seed
-// chooses where the house stands.
+// houseOnHill is what the edit scene's prompt asks for: the landscape of image 1 with the red house of image 2. The
+// seed chooses where the house stands.
 func houseOnHill(w, h int, seed uint64) *image.RGBA {
 	img := landscape(w, h, 3)
 	paintHouse(img, w*(88-10*int(seed%3))/100, h*78/100, h*20/100)
@@ -126,9 +127,9 @@ func TestWindowPictures(t *testing.T) {
 	}
 }
 
-// pictureTolerance is the share of pixels that may differ by more than levelTolerance: text is drawn with floating point,
-// which rounds otherwise on processors that fuse multiplication and addition. A line of text moved by one pixel changes
-// ten times as much of the smallest picture.
+// pictureTolerance is the share of pixels that may differ by more than levelTolerance: text is drawn with floating
+// point, which rounds differently on processors that fuse multiplication and addition. A line of text moved by one
+// pixel changes ten times as much of the smallest picture.
 const (
 	pictureTolerance = 2e-4
 	levelTolerance   = 24
@@ -168,7 +169,8 @@ func (b *bench) compare(name string) {
 	if share := float64(different) / float64(got.Bounds().Dx()*got.Bounds().Dy()); share > pictureTolerance {
 		failed := filepath.Join(os.TempDir(), "kleinbild-failed-"+name)
 		writePNG(b.t, failed, got)
-		b.t.Errorf("%.2g of the pixels differ, want at most %.2g; the first at %v; see %s", share, pictureTolerance, first, failed)
+		b.t.Errorf("%.2g of the pixels differ, want at most %.2g; the first at %v; see %s",
+			share, pictureTolerance, first, failed)
 	}
 }
 

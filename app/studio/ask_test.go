@@ -10,6 +10,7 @@ import (
 
 // TestNextBatch: what is typed on the desk is asked for, or the error names the field.
 func TestNextBatch(t *testing.T) {
+	size, square := picture.Size{Width: 64, Height: 64}, picture.Size{Width: 1024, Height: 1024}
 	for _, row := range []struct {
 		name     string
 		base     bool // a model with guidance
@@ -19,18 +20,21 @@ func TestNextBatch(t *testing.T) {
 		size     picture.Size
 		wrong    inference.Field // "" for none
 	}{
-		{"as it is", false, func(d *Desk) {}, 0, 0, picture.Size{Width: 64, Height: 64}, ""},
-		{"steps", false, func(d *Desk) { d.Steps = " 9 " }, 9, 0, picture.Size{Width: 64, Height: 64}, ""},
+		{"as it is", false, func(d *Desk) {}, 0, 0, size, ""},
+		{"steps", false, func(d *Desk) { d.Steps = " 9 " }, 9, 0, size, ""},
 		{"steps in words", false, func(d *Desk) { d.Steps = "many" }, 0, 0, picture.Size{}, inference.FieldSteps},
 		{"too many steps", false, func(d *Desk) { d.Steps = "9999999" }, 0, 0, picture.Size{}, inference.FieldSteps},
-		{"guidance with a comma", true, func(d *Desk) { d.Guidance = "3,5" }, 0, 3.5, picture.Size{Width: 64, Height: 64}, ""},
-		{"guidance for a model without", false, func(d *Desk) { d.Guidance = "x" }, 0, 0, picture.Size{Width: 64, Height: 64}, ""},
+		{"guidance with a comma", true, func(d *Desk) { d.Guidance = "3,5" }, 0, 3.5, size, ""},
+		{"guidance for a model without", false, func(d *Desk) { d.Guidance = "x" }, 0, 0, size, ""},
 		{"guidance in words", true, func(d *Desk) { d.Guidance = "x" }, 0, 0, picture.Size{}, inference.FieldGuidance},
 		{"no seed", false, func(d *Desk) { d.Seed = "" }, 0, 0, picture.Size{}, inference.FieldSeed},
 		{"a seed that draws one", false, func(d *Desk) { d.Seed = "-1" }, 0, 0, picture.Size{}, inference.FieldSeed},
-		{"an aspect ratio", false, func(d *Desk) { d.Aspect = picture.Square }, 0, 0, picture.Size{Width: 1024, Height: 1024}, ""},
+		{"an aspect ratio", false, func(d *Desk) { d.Aspect = picture.Square }, 0, 0, square, ""},
 		{"a size beyond the limits", false, func(d *Desk) { d.Size.Width = 3 }, 0, 0, picture.Size{}, inference.FieldSize},
-		{"a match with nothing", false, func(d *Desk) { d.Aspect = picture.Match }, 0, 0, picture.Size{}, inference.FieldReferences},
+		{
+			"a match with nothing", false, func(d *Desk) { d.Aspect = picture.Match }, 0, 0, picture.Size{},
+			inference.FieldReferences,
+		},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			engine := &painter{}
@@ -39,7 +43,7 @@ func TestNextBatch(t *testing.T) {
 			}
 			r := newRig(t, t.TempDir(), engine)
 			r.Desk.Choose(func(d *Desk) {
-				*d = Desk{Prompt: "a fox", Size: picture.Size{Width: 64, Height: 64}, Seed: "7", Count: 3}
+				*d = Desk{Prompt: "a fox", Size: size, Seed: "7", Count: 3}
 				row.desk(d)
 			})
 			b, err := r.NextBatch()

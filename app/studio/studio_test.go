@@ -17,7 +17,8 @@ import (
 )
 
 func ref(side int) *picture.Reference {
-	return &picture.Reference{Image: image.NewRGBA(image.Rect(0, 0, side, side)), Size: picture.Size{Width: side, Height: side}}
+	img := image.NewRGBA(image.Rect(0, 0, side, side))
+	return &picture.Reference{Image: img, Size: picture.Size{Width: side, Height: side}}
 }
 
 func TestUndoAndRedo(t *testing.T) {
@@ -181,10 +182,12 @@ func TestStore(t *testing.T) {
 	}
 	desk := Desk{
 		Prompt: "лиса\n狐", Slots: []Slot{{Path: file, Digest: Digest(pngFile(t, 1))}, {Digest: digest}},
-		Size: picture.Size{Width: 64, Height: 128}, Seed: "18446744073709551615", Locked: true, Count: 3, Steps: "x", Guidance: "2",
+		Size: picture.Size{Width: 64, Height: 128}, Seed: "18446744073709551615", Locked: true,
+		Count: 3, Steps: "x", Guidance: "2",
 	}
 	batch := Batch{Desk: desk, Size: desk.Size, Seed: 1<<64 - 1, Count: 2, Steps: 7, Guidance: 2.5}
-	if err := errors.Join(s.SaveDesk(Desk{Prompt: "old"}), s.SaveDesk(desk), s.SaveQueue([]Batch{batch, batch}), s.Close()); err != nil {
+	err = errors.Join(s.SaveDesk(Desk{Prompt: "old"}), s.SaveDesk(desk), s.SaveQueue([]Batch{batch, batch}), s.Close())
+	if err != nil {
 		t.Fatal(err)
 	}
 
@@ -194,7 +197,10 @@ func TestStore(t *testing.T) {
 		t.Errorf("desk %+v, %v, %v", back, ok, err)
 	}
 	batches, err := s.LoadQueue()
-	if err != nil || len(batches) != 2 || batches[1].Seed != batch.Seed || batches[1].Count != 2 || batches[1].Steps != 7 || batches[1].Guidance != 2.5 || !batches[1].Desk.Same(desk) {
+	if err != nil || len(batches) != 2 {
+		t.Fatalf("%d batches, %v", len(batches), err)
+	}
+	if b := batches[1]; b.Seed != batch.Seed || b.Count != 2 || b.Steps != 7 || b.Guidance != 2.5 || !b.Desk.Same(desk) {
 		t.Errorf("batches %+v, %v", batches, err)
 	}
 	later := Digest(pngFile(t, 9))
@@ -205,7 +211,8 @@ func TestStore(t *testing.T) {
 		}
 	}
 	past, future := time.Now().AddDate(-1, 0, 0), time.Now().AddDate(1, 0, 0)
-	if err := errors.Join(os.Chtimes(s.pasted(later), past, past), os.Chtimes(s.pasted(unnamed), future, future)); err != nil {
+	err = errors.Join(os.Chtimes(s.pasted(later), past, past), os.Chtimes(s.pasted(unnamed), future, future))
+	if err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Prune([]Desk{back}, nil, false); err != nil {
@@ -235,7 +242,8 @@ func TestStore(t *testing.T) {
 	if _, err := s.Read(t.Context(), back.Slots[0]); !errors.Is(err, ErrChanged) || !strings.Contains(err.Error(), file) {
 		t.Errorf("a changed file: %v", err)
 	}
-	ask := Batch{Desk: Desk{Slots: []Slot{{Path: "a", Ref: ref(64)}}}, Size: picture.Size{Width: 64, Height: 64}, Steps: 7}.Ask(nil)
+	size := picture.Size{Width: 64, Height: 64}
+	ask := Batch{Desk: Desk{Slots: []Slot{{Path: "a", Ref: ref(64)}}}, Size: size, Steps: 7}.Ask(nil)
 	if len(ask.References) != 1 || *ask.Steps != 7 || ask.Guidance != nil || ask.Size.Width != 64 {
 		t.Errorf("%+v", ask)
 	} else if r, err := ask.References[0].Open(t.Context()); err != nil || r.Path != "a" {
@@ -289,7 +297,8 @@ func TestTwoWindows(t *testing.T) {
 // TestDamagedStore sets aside what can't be read.
 func TestDamagedStore(t *testing.T) {
 	for name, text := range map[string]string{
-		"empty": "", "cut off": `{"format":1,"value":{"prompt":"a`, "another format": `{"format":99,"value":{}}`, "another type": `{"format":1,"value":[1]}`,
+		"empty": "", "cut off": `{"format":1,"value":{"prompt":"a`,
+		"another format": `{"format":99,"value":{}}`, "another type": `{"format":1,"value":[1]}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := mustOpen(t, filepath.Join(t.TempDir(), "desk"))
