@@ -266,3 +266,25 @@ func TestBinThatGivesNothingBack(t *testing.T) {
 		t.Error("the history still has it")
 	}
 }
+
+// TestUndoOfMatch removes the picture that the size matches. The size falls back to another one then, which is part of
+// the same step: one undo brings back both.
+func TestUndoOfMatch(t *testing.T) {
+	b := newBench(t, usual)
+	b.slots.add(0, []string{b.file("one.png", 64, 128, 1)})
+	b.settle()
+	b.shape.choose(picture.Match)
+	steps := b.Desk.Steps()
+	b.slots.clear(1)
+	if got := b.shape.aspect(); got != picture.DefaultAspectRatio || b.Desk.Steps() != steps+1 {
+		t.Errorf("removed: aspect %s after %d steps, want %s after 1",
+			got, b.Desk.Steps()-steps, picture.DefaultAspectRatio)
+	}
+	b.tapUndo()
+	b.wantNames("one.png")
+	if got := b.shape.aspect(); got != picture.Match {
+		t.Errorf("undone: aspect %s, want %s", got, picture.Match)
+	}
+	b.Desk.Redo()
+	b.wantNames()
+}

@@ -197,9 +197,6 @@ func (p *shapePanel) setSize(size picture.Size) {
 // refresh gives the tiles the sizes that apply now.
 func (p *shapePanel) refresh() {
 	sizes := p.Desk.Desk().Sizes()
-	if p.aspect() == picture.Match && len(sizes) == 0 && !p.Desk.Desk().Reading() {
-		p.Desk.Choose(func(d *studio.Desk) { d.Aspect = p.set.Aspect() })
-	}
 	for i, a := range picture.AspectRatios() {
 		size, _ := a.SizeFor(p.native(), sizes...) // no size for Match without references
 		t := p.tiles[i]
