@@ -14,7 +14,8 @@ import (
 )
 
 // Desk is what the next picture is made from, as the window shows it. Seed, Steps and Guidance are what is typed there,
-// which need not be numbers.
+// which need not be numbers. Undo compares and brings back every field: a new one belongs to SameTexts and WithTexts if it
+// is typed, and to SameChoices if it is chosen.
 type Desk struct {
 	Prompt   string              `json:"prompt"`
 	Slots    []Slot              `json:"slots,omitempty"`
