@@ -134,7 +134,7 @@ func TestNothingCanBeWrittenChild(t *testing.T) {
 	if leftover, _ := filepath.Glob(filepath.Join(b.cfg.PicturesDir, ".*")); len(leftover) != 0 {
 		t.Errorf("left over: %v", leftover)
 	}
-	if _, err := studio.Open(b.cfg.DeskDir); err != nil {
+	if _, err := studio.OpenStore(b.cfg.DeskDir); err != nil {
 		t.Error(err)
 	}
 }

@@ -54,7 +54,7 @@ func (k *Keeper) Open(dir string) (desk Desk, ok bool, err error) {
 	if dir == "" {
 		return desk, false, nil
 	}
-	if k.store, err = Open(dir); err != nil {
+	if k.store, err = OpenStore(dir); err != nil {
 		k.store = nil
 		return desk, false, err
 	}

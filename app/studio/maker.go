@@ -31,10 +31,10 @@ type Maker struct {
 
 // Output says where pictures go.
 type Output struct {
-	Version string          // of the program, for the pictures' metadata
-	Dir     func() string   // the folder of pictures
-	Others  func() []string // folders that take a picture if Dir does not take it once it is made
-	Store   *history.Store
+	Version   string          // of the program, for the pictures' metadata
+	Dir       func() string   // the folder of pictures
+	SpareDirs func() []string // tried in order if a picture that was made cannot be written to Dir
+	Store     *history.Store
 }
 
 // Run is a batch on its way. Its exported fields may be read on the loop's goroutine.
@@ -115,15 +115,15 @@ func (m *Maker) Next() {
 		return
 	}
 	m.Began.tell(r)
-	dir, others, work := m.output.Dir(), m.output.Others(), engine.Work(r.Request)
+	dir, spare, work := m.output.Dir(), m.output.SpareDirs(), engine.Work(r.Request)
 	m.loop.Background(func() func() {
-		err := r.make(ctx, engine, dir, others, work)
+		err := r.make(ctx, engine, dir, spare, work)
 		return func() { m.ended(r, err) }
 	})
 }
 
 // make makes the pictures, away from the loop's goroutine. work is the engine's estimate for one of them.
-func (r *Run) make(ctx context.Context, engine Engine, dir string, others []string, work float64) error {
+func (r *Run) make(ctx context.Context, engine Engine, dir string, spare []string, work float64) error {
 	out := r.maker.output
 	if err := PrepareDir(dir); err != nil {
 		return SaveError{err, ""}
@@ -146,7 +146,7 @@ func (r *Run) make(ctx context.Context, engine Engine, dir string, others []stri
 			path = filepath.Join(dir, FileName("", req.Seed()))
 		}
 		var elsewhere error // why the picture is not in dir
-		p.Path, elsewhere, err = picture.Save(path, result.Image, result.Metadata, picture.Number, others...)
+		p.Path, elsewhere, err = picture.Save(path, result.Image, result.Metadata, picture.Number, spare...)
 		if err != nil {
 			r.maker.loop.Post(func() { r.made(Made{Picture: p}) })
 			return SaveError{err, ""}

@@ -21,7 +21,7 @@ func TestPipesInTheFolder(t *testing.T) {
 			}
 			done := make(chan error, 1)
 			go func() {
-				s, err := Open(root)
+				s, err := OpenStore(root)
 				if err == nil {
 					_, _, err = s.LoadDesk()
 					if err == nil {

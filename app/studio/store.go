@@ -50,9 +50,9 @@ type document[T any] struct {
 	Value  T   `json:"value"`
 }
 
-// Open takes a folder for this window, root or one beside it, making what is not there. A file of it that can't be read
-// is set aside by the call that reads it.
-func Open(root string) (*Store, error) {
+// OpenStore takes a folder for this window, root or one beside it, and makes it if it does not exist. It reads no file:
+// a file that cannot be read is set aside by the call that reads it.
+func OpenStore(root string) (*Store, error) {
 	for n := 1; n <= maxWindows; n++ {
 		s, err := openFolder(folder(root, n))
 		if s != nil || err != nil {

@@ -20,7 +20,7 @@ type Studio struct {
 	Keeper   *Keeper
 	Reader   *Reader
 
-	picturesDir string
+	picturesDir string // if the settings name none
 }
 
 // Config is what a studio is opened with.
@@ -31,8 +31,8 @@ type Config struct {
 	Open        func(context.Context, inference.Options) (Engine, error)
 	HistoryFile string
 	Bin         Bin
-	// PicturesDir is the folder of pictures unless the settings name another one. SpareDirs take a picture that its folder
-	// does not take once it is made.
+	// PicturesDir is the folder of pictures unless the settings name another one. SpareDirs returns the folders that are
+	// tried, in order, if a picture that was made cannot be written to its folder.
 	PicturesDir string
 	SpareDirs   func() []string
 }
@@ -46,7 +46,7 @@ func New(loop *Loop, cfg Config) *Studio {
 	s.Model = NewOpenModel(loop, cfg.Open)
 	s.Album = NewAlbum(loop, cfg.HistoryFile, cfg.Bin)
 	s.Maker = NewMaker(loop, s.Queue, s.Model, Output{
-		Version: cfg.Version, Dir: s.PicturesDir, Others: cfg.SpareDirs, Store: s.Album.Store(),
+		Version: cfg.Version, Dir: s.PicturesDir, SpareDirs: cfg.SpareDirs, Store: s.Album.Store(),
 	})
 	s.Maker.Made.Subscribe(func(m Made) {
 		if m.Entry != nil {

@@ -140,7 +140,7 @@ func TestSame(t *testing.T) {
 
 func mustOpen(t *testing.T, root string) *Store {
 	t.Helper()
-	s, err := Open(root)
+	s, err := OpenStore(root)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -331,7 +331,7 @@ func TestDamagedStore(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(filepath.Join(file, "desk")); err == nil {
+	if _, err := OpenStore(filepath.Join(file, "desk")); err == nil {
 		t.Error("a store inside a file")
 	}
 }
