@@ -11,10 +11,10 @@ import (
 
 // Album is the history of this window: the entries of the store, without those on their way to the bin.
 type Album struct {
-	Changed  Signal              // other entries
-	Reloaded Signal              // they were read from the store: an entry that has waited has another ID now
-	Removed  Event[uint64]       // the ID of an entry that is gone
-	News     Event[history.News] // of the store
+	Changed  Signal              // Entries returns others now
+	Reloaded Signal              // all entries were read anew, and may have other IDs (see IDNow); told before Changed
+	Removed  Event[uint64]       // the entry with this ID is gone; told after Changed
+	News     Event[history.News] // what has happened to the history's file
 	Bin      Bin                 // the system's
 
 	loop    *Loop
@@ -55,8 +55,9 @@ func (a *Album) Find(id uint64) (e history.Entry, ok bool) {
 	return a.entries[i], true
 }
 
-// IDNow returns the ID that the entry of a picture has now, which was id: an entry that has waited gets another one.
-// Its picture's path stays. ok is false if there is none.
+// IDNow returns the present ID of the entry that had the ID id and whose picture lies at path: an entry that waited
+// because the history's file could not be written gets another ID when it is written. ok is false if there is no such
+// entry.
 func (a *Album) IDNow(id uint64, path string) (now uint64, ok bool) {
 	if _, ok := a.Find(id); ok {
 		return id, true

@@ -8,8 +8,8 @@ import (
 )
 
 // Ask returns what the desk asks for, without a seed. The error is an inference.FieldError about a text that cannot be
-// read. info describes the model, as far as one is open: a distilled model takes no guidance, so that one that was
-// typed for another model is left out.
+// read. info describes the model that is open; it is the zero Info if none is. Guidance that was typed is only used for
+// a base model, because a distilled model takes none.
 func (d Desk) Ask(info inference.Info) (ask inference.Ask, err error) {
 	ask = inference.Ask{Prompt: d.Prompt, Aspect: d.Aspect, Preview: true}
 	for _, r := range d.References() {
@@ -29,7 +29,8 @@ func (d Desk) Ask(info inference.Info) (ask inference.Ask, err error) {
 	return ask, err
 }
 
-// parseSeed reads the seed. On a desk -1 draws none: RollSeed does, so that the artist sees which one.
+// parseSeed reads the seed. ParseSeed takes -1 as a request for a random seed. On a desk that is an error: the window
+// draws seeds with RollSeed, so that the artist sees them.
 func (d Desk) parseSeed() (uint64, error) {
 	seed, err := inference.ParseSeed(d.Seed)
 	if err == nil && seed == nil {
@@ -41,8 +42,8 @@ func (d Desk) parseSeed() (uint64, error) {
 	return *seed, nil
 }
 
-// NextBatch returns the batch that the desk asks for. All its pictures have to be read. The error is an
-// inference.FieldError.
+// NextBatch returns the batch that the desk asks for. All pictures of the desk must have been read (Desk.Reading). The
+// error is an inference.FieldError.
 func (s *Studio) NextBatch() (Batch, error) {
 	d := s.Desk.Desk()
 	b := Batch{Desk: d, Count: d.Count}
@@ -64,7 +65,7 @@ func (s *Studio) NextBatch() (Batch, error) {
 	return b, nil
 }
 
-// Request returns the request for the next picture, with any seed, to find out what it costs.
+// Request returns a request for the next picture with an arbitrary seed: it serves to find out what the picture costs.
 func (s *Studio) Request() (inference.Request, error) {
 	info, _ := s.Model.Info()
 	ask, err := s.Desk.Desk().Ask(info)
@@ -74,7 +75,7 @@ func (s *Studio) Request() (inference.Request, error) {
 	return ask.Resolve(info)
 }
 
-// Estimate says how long the next batch will take, 0 if it is not known.
+// Estimate says how long the next batch will take; 0 if that is not known.
 func (s *Studio) Estimate() time.Duration {
 	engine := s.Model.Engine()
 	if engine == nil {

@@ -12,20 +12,20 @@ import (
 // MaxCount is the largest number of pictures in one batch.
 const MaxCount = 8
 
-// Batch is what Generate was pressed for once: Count pictures with the seeds from Seed on. Desk is the desk that it was
-// pressed with, and what comes back if the batch is edited.
+// Batch is what one press of Generate asks for: Count pictures, with the seeds Seed, Seed + 1 and so on. Desk is the
+// desk as it was then; if the user edits the batch, it is laid out again.
 type Batch struct {
 	ID       uint64       `json:"-"` // given by the queue
 	Desk     Desk         `json:"desk"`
-	Size     picture.Size `json:"size"` // that the desk showed; the model decides, unless the desk names no aspect ratio
+	Size     picture.Size `json:"size"` // as the desk showed it; only binding if Desk.Aspect is ""
 	Seed     uint64       `json:"seed"`
 	Count    int          `json:"count"`
 	Steps    int          `json:"steps,omitempty"`    // 0 for the model's own
 	Guidance float64      `json:"guidance,omitempty"` // 0 for the model's own
 }
 
-// Ask returns what the batch asks for, with the seed of its first picture. Pictures of its desk that have not been read
-// are read by store.
+// Ask returns what the batch asks for, with the seed of its first picture. store reads the pictures of its desk that
+// have not been read yet; it may be nil if all of them have been.
 func (b Batch) Ask(store *Store) inference.Ask {
 	ask := inference.Ask{Prompt: b.Desk.Prompt, Seed: &b.Seed, Preview: true}
 	if ask.Aspect = b.Desk.Aspect; ask.Aspect == "" {
@@ -47,22 +47,23 @@ func (b Batch) Ask(store *Store) inference.Ask {
 	return ask
 }
 
-// After returns what is left of the batch when its first n pictures are made.
+// After returns the batch without its first n pictures.
 func (b Batch) After(n int) Batch {
 	b.Seed += uint64(n)
 	b.Count -= n
 	return b
 }
 
-// Edited returns the desk of a batch that is to be edited: with its number of pictures and its first seed.
+// Edited returns the desk on which the user can edit the batch: its own, with the batch's first seed and its number of
+// pictures, which may be what is left of the batch.
 func (b Batch) Edited() Desk {
 	d := b.Desk
 	d.Seed, d.Count = strconv.FormatUint(b.Seed, 10), b.Count
 	return d
 }
 
-// Read returns a stored batch with its pictures, ready to be made. The file that it was stored in may hold anything:
-// values beyond the limits, and pictures that are gone or have changed, are errors.
+// Read checks a batch that comes from a file, and returns it with its pictures read, ready to be made. The file may
+// hold anything: values beyond the limits, and pictures that are gone or have changed, are errors.
 func (b Batch) Read(ctx context.Context, store *Store) (Batch, error) {
 	if b.Count < 1 || b.Count > MaxCount {
 		return b, fmt.Errorf("the number of pictures is %d, want 1 to %d", b.Count, MaxCount)
@@ -77,7 +78,7 @@ func (b Batch) Read(ctx context.Context, store *Store) (Batch, error) {
 	b.Desk.Prompt = ask.Prompt()
 	slots := make([]Slot, len(b.Desk.Slots))
 	for i, source := range ask.References() {
-		ref, err := source.Open(ctx) // which is read
+		ref, err := source.Open(ctx) // returns what ask.Read has read
 		if err != nil {
 			return b, err
 		}
@@ -87,7 +88,7 @@ func (b Batch) Read(ctx context.Context, store *Store) (Batch, error) {
 	return b, nil
 }
 
-// unread is the picture of a slot that has not been read.
+// unread is the picture of a slot that has not been read, as a source of an Ask.
 type unread struct {
 	store *Store
 	slot  Slot

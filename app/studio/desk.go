@@ -14,15 +14,15 @@ import (
 )
 
 // Desk is what the next picture is made from, as the window shows it. Seed, Steps and Guidance are what is typed there,
-// which need not be numbers. Undo compares and brings back every field: a new one belongs to SameTexts and WithTexts if it
-// is typed, and to SameChoices if it is chosen.
+// which need not be numbers. Undo compares and brings back every field: a new field belongs to SameTexts and WithTexts
+// if it is typed, and to SameChoices if it is chosen.
 type Desk struct {
 	Prompt   string              `json:"prompt"`
 	Slots    []Slot              `json:"slots,omitempty"`
-	Aspect   picture.AspectRatio `json:"aspect,omitempty"` // "" for a size of no aspect in the table
-	Size     picture.Size        `json:"size"`             // where Aspect is ""
+	Aspect   picture.AspectRatio `json:"aspect,omitempty"` // "" if Size is none of the table of aspect ratios
+	Size     picture.Size        `json:"size"`             // only used if Aspect is ""
 	Seed     string              `json:"seed"`
-	Locked   bool                `json:"locked,omitempty"` // the seed stays for the pictures after the next one
+	Locked   bool                `json:"locked,omitempty"` // the next batch leaves the seed, instead of drawing a new one
 	Count    int                 `json:"count"`
 	Steps    string              `json:"steps,omitempty"`
 	Guidance string              `json:"guidance,omitempty"`
@@ -31,7 +31,7 @@ type Desk struct {
 // Slot is a reference picture on the desk. Its pixels are shared by all desks that have it, and are never changed.
 type Slot struct {
 	Path   string             `json:"path,omitempty"`   // "" for a picture that was pasted
-	Digest string             `json:"sha256,omitempty"` // of the file's bytes, hexadecimal; "" before it was read
+	Digest string             `json:"sha256,omitempty"` // SHA-256 of the file's bytes, hexadecimal; "" before it was read
 	Ref    *picture.Reference `json:"-"`                // nil before it was read
 }
 
@@ -48,7 +48,8 @@ func (s Slot) Name() string {
 	return filepath.Base(s.Path)
 }
 
-// Same says whether two slots show the same picture: the same file, of the same content as far as both are known.
+// Same says whether two slots show the same picture: the same path, and the same digest if both digests are known.
+// Pasted pictures have no path, so their digests decide.
 func (s Slot) Same(other Slot) bool {
 	known := s.Digest != "" && other.Digest != ""
 	if s.Path == "" || other.Path == "" || known {
@@ -80,8 +81,8 @@ func (d Desk) Sizes() (sizes []picture.Size) {
 	return sizes
 }
 
-// Sized says whether a desk, which may come from a file, has an aspect ratio that there is, or a size within the
-// limits.
+// Sized says whether a desk has an aspect ratio of the table, or else a size within the limits. One that was read from
+// a file may have neither.
 func (d Desk) Sized() bool {
 	if d.Aspect != "" {
 		_, err := picture.ParseAspectRatio(string(d.Aspect))
@@ -93,13 +94,13 @@ func (d Desk) Sized() bool {
 // Same says whether two desks make the same picture with the same settings.
 func (d Desk) Same(other Desk) bool { return d.SameTexts(other) && d.SameChoices(other) }
 
-// SameTexts compares what is typed, which has an undo of its own.
+// SameTexts compares what is typed. Text boxes have an undo of their own for it.
 func (d Desk) SameTexts(other Desk) bool {
 	return d.Prompt == other.Prompt && d.Seed == other.Seed && d.Locked == other.Locked &&
 		d.Steps == other.Steps && d.Guidance == other.Guidance
 }
 
-// WithTexts returns the desk with what is typed on another.
+// WithTexts returns the desk with the texts of another one.
 func (d Desk) WithTexts(other Desk) Desk {
 	d.Prompt, d.Seed, d.Locked, d.Steps, d.Guidance = other.Prompt, other.Seed, other.Locked, other.Steps, other.Guidance
 	return d

@@ -8,7 +8,7 @@ import (
 
 // Keeper keeps desk and queue on the disk: soon after each change, and for the last time when the window closes.
 type Keeper struct {
-	Failed Event[error] // what changes may not be there the next time; told once until a write succeeds again
+	Failed Event[error] // desk and queue could not be written; not told again before a write has succeeded
 
 	loop  *Loop
 	desk  *Workspace
@@ -16,9 +16,9 @@ type Keeper struct {
 	maker *Maker
 	store *Store // nil if nothing can be kept
 
-	broken    []Batch // those of last time whose pictures are gone
-	loaded    bool    // those of last time are in the queue
-	discarded bool    // the batch being made is not wanted any more
+	broken    []Batch // those that were kept and cannot be made, because their pictures are gone
+	loaded    bool    // the batches that were kept have been read
+	discarded bool    // the batch that is being made is not to be kept
 
 	timer  *time.Timer
 	busy   bool // a write is under way
@@ -42,10 +42,10 @@ func NewKeeper(loop *Loop, desk *Workspace, queue *Queue, maker *Maker) *Keeper 
 // Store returns the store of desk and queue, nil if nothing can be kept.
 func (k *Keeper) Store() *Store { return k.store }
 
-// Loaded says whether what waited last time has been read.
+// Loaded says whether the batches that were kept have been read.
 func (k *Keeper) Loaded() bool { return k.loaded }
 
-// Broken returns the batches of last time whose pictures are gone.
+// Broken returns the batches that were kept and cannot be made, because their pictures are gone.
 func (k *Keeper) Broken() []Batch { return k.broken }
 
 // Open takes a folder and returns the desk that was kept there; ok says whether there is one. A dir of "" keeps
@@ -61,10 +61,10 @@ func (k *Keeper) Open(dir string) (desk Desk, ok bool, err error) {
 	return k.store.LoadDesk()
 }
 
-// ReadQueue reads the batches that waited last time, in dir and in the folders of other windows that are closed, and
-// puts them into the queue. The queue is paused, since nothing is computed unasked at a start. desk is the desk that
-// was kept. done is called with the batches that are in the queue now, the reason why those in Broken are not, and an
-// error that concerns all of them.
+// ReadQueue reads the batches that were kept in dir and in the folders of other windows that are closed, and puts them
+// into the queue. The queue is paused then, because nothing is computed at a start before the user asks for it. desk is
+// the desk that Open returned, whose pasted pictures stay. done is called with the batches that came into the queue,
+// the reason why those in Broken did not, and an error that concerns all of them.
 func (k *Keeper) ReadQueue(dir string, desk Desk, done func(back []Batch, broken, err error)) {
 	store, closing := k.store, k.loop.Closing
 	if store == nil {
@@ -182,7 +182,7 @@ func (k *Keeper) writing() func() error {
 			return nil
 		}
 		err := store.SaveDesk(desk)
-		if loaded { // before that, the file has more than the window
+		if loaded { // before that, the file holds batches that the queue does not have yet
 			err = errors.Join(err, store.SaveQueue(batches))
 		}
 		return err

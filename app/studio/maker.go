@@ -37,7 +37,7 @@ type Output struct {
 	Store     *history.Store
 }
 
-// Run is a batch on its way. Its exported fields may be read on the loop's goroutine.
+// Run is a batch that is being made. Its exported fields may be read on the loop's goroutine.
 type Run struct {
 	Batch    Batch
 	Request  inference.Request // for the first picture
@@ -64,10 +64,11 @@ type Ended struct {
 	Err error
 }
 
-// SaveError is the error of a run whose picture was made but could not be saved where it was to go.
+// SaveError is the error of a run whose pictures cannot be saved in their folder. That may be found out before the
+// first one is made.
 type SaveError struct {
 	Err  error
-	Kept string // where the picture lies instead, "" for nowhere
+	Kept string // where the last picture lies instead, "" if it lies nowhere
 }
 
 func (e SaveError) Error() string { return e.Err.Error() }
@@ -94,8 +95,8 @@ func (m *Maker) GoOn() {
 	m.Next()
 }
 
-// Next begins the next batch of the queue, unless something is being made or no model is open. When a run has ended,
-// it is called by itself.
+// Next begins the next batch of the queue, unless something is being made or no model is open. Whoever adds a batch,
+// opens a model or lets the queue go on calls it; the maker itself calls it when a run has ended.
 func (m *Maker) Next() {
 	engine := m.model.Engine()
 	if m.run != nil || engine == nil {
@@ -142,7 +143,7 @@ func (r *Run) make(ctx context.Context, engine Engine, dir string, spare []strin
 			p.Before = refs[0].Image
 		}
 		path := filepath.Join(dir, FileName(result.Metadata.Prompt, req.Seed()))
-		if picture.CheckWritable(path, picture.Number) != nil { // PrepareDir has found that others can be
+		if picture.CheckWritable(path, picture.Number) != nil { // but PrepareDir could: it is the name that cannot be used
 			path = filepath.Join(dir, FileName("", req.Seed()))
 		}
 		var elsewhere error // why the picture is not in dir
@@ -173,7 +174,7 @@ func (r *Run) report(p inference.Progress) {
 	}
 }
 
-// update tells the subscribers the newest progress.
+// update tells the subscribers about the newest progress.
 func (r *Run) update() {
 	r.pending.Store(false)
 	if r.maker.run == r {
@@ -203,7 +204,7 @@ func (m *Maker) ended(r *Run, err error) {
 	r.cancel()
 	m.run = nil
 	if save := (SaveError{}); errors.As(err, &save) {
-		if rest, ok := r.Rest(); ok { // it waits on, in front of what waits
+		if rest, ok := r.Rest(); ok { // it goes back to the front of the queue
 			m.queue.Insert(0, rest)
 		}
 		m.queue.Pause()

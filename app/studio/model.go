@@ -23,8 +23,8 @@ type Planner interface {
 
 // OpenModel is the engine that is open, if there is one, and the opening of another one.
 type OpenModel struct {
-	Changed Signal       // an opening has begun, so that there is no engine, or it has ended
-	Opened  Event[error] // it has ended, with an engine or an error; told after Changed
+	Changed Signal       // an opening has begun, and there is no engine until it ends; or an opening has ended
+	Opened  Event[error] // an opening has ended, with an engine (nil) or an error; told after Changed
 
 	loop    *Loop
 	open    func(context.Context, inference.Options) (Engine, error)

@@ -2,8 +2,9 @@ package studio
 
 import "slices"
 
-// Queue holds the batches that wait, the next one first. It is paused, and gives none out, if the last batch could not
-// be saved, as the others could not be either, or if the batches have waited since the program ran last.
+// Queue holds the batches that wait, the next one first. A paused queue gives none out. The queue is paused if a batch
+// could not be saved, because the next ones could not be either, and if batches come back that waited when the program
+// ended.
 type Queue struct {
 	Changed Signal
 
@@ -18,7 +19,7 @@ func (q *Queue) Batches() []Batch { return q.batches }
 // Empty says whether nothing waits.
 func (q *Queue) Empty() bool { return len(q.batches) == 0 }
 
-// Paused says whether what waits rests until GoOn.
+// Paused says whether the queue gives out no batch before GoOn is called.
 func (q *Queue) Paused() bool { return q.paused }
 
 // Pictures returns the number of pictures that wait.
@@ -29,8 +30,8 @@ func (q *Queue) Pictures() (n int) {
 	return n
 }
 
-// Add puts a batch behind the others and lets the queue go on. In a paused queue the batch goes first: what is asked
-// for now does not wait for what rested.
+// Add puts a batch behind the others and lets the queue go on. In a paused queue the batch goes first: what the user
+// asks for now does not wait for the batches that were paused.
 func (q *Queue) Add(b Batch) {
 	q.lastID++
 	b.ID = q.lastID
@@ -48,8 +49,8 @@ func (q *Queue) Insert(i int, b Batch) {
 	q.Changed.tell()
 }
 
-// BringBack has batches of the last time wait, paused, behind what was asked for meanwhile. It returns them with their
-// IDs.
+// BringBack puts batches that waited when the program ended behind those that were added since, and pauses the queue.
+// It returns them with their IDs.
 func (q *Queue) BringBack(batches []Batch) []Batch {
 	if len(batches) == 0 {
 		return nil
@@ -81,7 +82,7 @@ func (q *Queue) Withdraw(id uint64) {
 	q.Changed.tell()
 }
 
-// Forward swaps batch i with the one before it.
+// Forward swaps batch i, which is not the first, with the one before it.
 func (q *Queue) Forward(i int) {
 	q.batches = slices.Clone(q.batches)
 	q.batches[i-1], q.batches[i] = q.batches[i], q.batches[i-1]
@@ -94,7 +95,7 @@ func (q *Queue) Clear() {
 	q.Changed.tell()
 }
 
-// Pause keeps what waits until GoOn. An empty queue is not paused.
+// Pause has the batches wait until GoOn is called. An empty queue is not paused.
 func (q *Queue) Pause() {
 	q.paused = !q.Empty()
 	q.Changed.tell()

@@ -13,14 +13,14 @@ import (
 type Reader struct {
 	Read    Event[ReadPicture]
 	Failed  Event[UnreadPicture]
-	NotKept Event[error] // a pasted picture may not be there the next time
+	NotKept Event[error] // a pasted picture could not be stored, so the next start will not have it
 
 	loop  *Loop
 	desk  *Workspace
 	store func() *Store
-	// Both maps are by slots whose picture has not been read.
-	stops  map[Slot]context.CancelFunc // of the pictures that are being read
-	pasted map[Slot]func(context.Context) (inference.Reference, error)
+	// Both maps have slots without a Ref as keys. Two equal slots on a desk share an entry: one reading fills both.
+	stops  map[Slot]context.CancelFunc                                 // of the pictures that are being read
+	pasted map[Slot]func(context.Context) (inference.Reference, error) // read a pasted picture from memory
 }
 
 // ReadPicture is a picture that has just been read, in the slot of a number.
@@ -97,8 +97,8 @@ func (r *Reader) read(slot Slot) {
 	})
 }
 
-// finished puts what was read into its slots, or takes those of a picture away that could not be read: undo has what
-// was there before.
+// finished puts a picture that was read into its slots. If it could not be read, it takes the slots away. Neither is a
+// step: the step that put the picture on the desk also undoes this.
 func (r *Reader) finished(slot Slot, ref inference.Reference, err error) {
 	number := 0
 	r.desk.Amend(func() {

@@ -23,7 +23,7 @@ type Settings struct{ stored Preferences }
 // NewSettings returns the settings that are stored in p.
 func NewSettings(p Preferences) Settings { return Settings{p} }
 
-// Prompt is the prompt of the last time, for a program that finds no desk.
+// Prompt is the last prompt, for a start at which no desk is found.
 func (s Settings) Prompt() string     { return s.stored.String("prompt") }
 func (s Settings) SetPrompt(v string) { s.stored.SetString("prompt", v) }
 
@@ -57,7 +57,7 @@ func (s Settings) SetAspect(v picture.AspectRatio) { s.stored.SetString("aspect"
 func (s Settings) Count() int     { return min(max(s.stored.IntWithFallback("count", 1), 1), MaxCount) }
 func (s Settings) SetCount(v int) { s.stored.SetInt("count", v) }
 
-// LockedSeed is the seed to go on with, "" for a new one each time.
+// LockedSeed is the seed that is locked, "" if each batch draws a new one.
 func (s Settings) LockedSeed() string {
 	v := s.stored.String("seed")
 	if _, err := strconv.ParseUint(v, 10, 64); err != nil {

@@ -155,7 +155,7 @@ func (s *Store) adoptFrom(other *Store) error {
 	return errors.Join(s.SaveQueue(append(own, left...)), other.SaveQueue(nil))
 }
 
-// Keep stores the file of a picture that lies nowhere else, and returns its digest.
+// Keep stores the file of a picture that was pasted and so lies in no file of the user's, and returns its digest.
 func (s *Store) Keep(file []byte) (digest string, err error) {
 	digest = Digest(file)
 	s.mu.Lock() // Prune may be under way
@@ -196,9 +196,9 @@ func (s *Store) Has(slot Slot) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// Prune removes pictures that neither the desks nor the batches name and that this window has not kept itself: what is
-// pasted while it starts belongs to a desk that this call cannot know. last says that the window is about to close, and
-// removes those as well.
+// Prune removes the stored pictures that neither the desks nor the batches name. It leaves those that this window has
+// stored itself, because a picture that is pasted while the window starts belongs to a desk that the caller does not
+// know yet. If last is true, the window is about to close, and Prune removes those, too.
 func (s *Store) Prune(desks []Desk, batches []Batch, last bool) error {
 	named := map[string]bool{}
 	for _, b := range batches {
@@ -228,7 +228,8 @@ func (s *Store) Prune(desks []Desk, batches []Batch, last bool) error {
 // ErrChanged is wrapped by the error for a reference whose file has other bytes than it had on the desk.
 var ErrChanged = errors.New("has changed since it was used")
 
-// Read prepares a slot's picture. One that was read before has to be the same still. A nil Store knows no pasted ones.
+// Read prepares a slot's picture. If the slot has a digest, the file must still have it. A nil Store reads files, but
+// has no pasted pictures.
 func (s *Store) Read(ctx context.Context, slot Slot) (inference.Reference, error) {
 	path := slot.Path
 	if path == "" {
@@ -251,8 +252,8 @@ func (s *Store) Read(ctx context.Context, slot Slot) (inference.Reference, error
 	return ref, nil
 }
 
-// load reads a document. One that is damaged is set aside, so that the next save overwrites nothing that a person could
-// still read, and the error says where it is.
+// load reads a document; ok is false if there is none. A damaged one is set aside, so that the next save does not
+// overwrite what a person could still read, and the error says where it is.
 func load[T any](path string, value *T) (ok bool, err error) {
 	text, err := atomicfile.Read(path, maxFileBytes)
 	var system *fs.PathError

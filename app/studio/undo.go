@@ -8,12 +8,12 @@ const (
 	MaxPictureBytes = 256 << 20
 )
 
-// Step is one thing that the user did: the desk beside it, and what else it changed.
+// Step is one thing that the user did: a desk, and what it changed beside the desk.
 type Step struct {
 	Desk  Desk   // on the stack of undo, the desk before the step; on that of redo, the one after it
-	Slots []Slot // pictures that Undo and Redo hold beside the desk's, for the bound of memory
-	// If a step changed no text or no choice, its undo keeps the texts or the choices as they are then: a text that was
-	// typed after it, a slot that was filled after it.
+	Slots []Slot // pictures that Undo and Redo keep in memory, beside those of Desk: they count, too
+	// If a step changed no text, its undo leaves the texts as they are: something may have been typed since. If it changed
+	// no choice, its undo leaves the choices as they are: a slot may have been filled since.
 	TextsStay, ChoicesStay bool
 	// Undo and Redo change back and forth what is not on the desk, such as the queue; both may be nil.
 	Undo, Redo func()

@@ -3,14 +3,14 @@ package studio
 // Workspace is the desk that the artist works at, with its undo and redo. Whoever changes something of the desk does it
 // here; a widget that shows something of it subscribes to Laid.
 type Workspace struct {
-	Changed Signal      // the desk is another one, or may be
-	Chosen  Signal      // so too, but not by typing alone
-	Laid    Event[Desk] // a whole desk was laid out: all of it is to be shown
+	Changed Signal      // the desk may have changed, by typing or by a choice
+	Chosen  Signal      // the same, but not told if it was changed by typing alone
+	Laid    Event[Desk] // the whole desk was replaced: every widget is to show its part of the new one
 
 	desk  Desk
 	past  UndoHistory
 	steps int // counts what was done, undone and redone
-	held  int // a step is under way, which is recorded as a whole
+	held  int // calls of Do and Amend under way: while it is not 0, changes are neither recorded nor told one by one
 }
 
 // Desk returns the desk as it is.
@@ -19,8 +19,8 @@ func (w *Workspace) Desk() Desk { return w.desk }
 // Steps counts what was done, undone and redone so far.
 func (w *Workspace) Steps() int { return w.steps }
 
-// Type changes what is typed. That is no step, as text boxes have an undo of their own; the text is part of the next
-// step.
+// Type changes what is typed. That is no step, because text boxes have an undo of their own. The next step remembers
+// the text beside what it changes itself.
 func (w *Workspace) Type(do func(*Desk)) {
 	do(&w.desk)
 	if w.held == 0 {
@@ -28,7 +28,7 @@ func (w *Workspace) Type(do func(*Desk)) {
 	}
 }
 
-// Choose changes what is chosen. If that is another choice now, it is a step.
+// Choose changes what is chosen. If the choice differs from the one before, that is a step.
 func (w *Workspace) Choose(do func(*Desk)) {
 	before := w.desk
 	do(&w.desk)
@@ -38,12 +38,13 @@ func (w *Workspace) Choose(do func(*Desk)) {
 	w.told()
 }
 
-// Change does one thing to the desk, which undo takes back as a whole, and says whether the desk is another one now.
+// Change calls do, which may change the desk in several ways. Undo takes all of them back in one step. Change says
+// whether the desk has changed.
 func (w *Workspace) Change(do func()) bool { return w.Do(Step{}, do) }
 
 // Do is Change for a step that changes more than the desk.
 func (w *Workspace) Do(step Step, do func()) bool {
-	if w.held > 0 { // part of a greater step
+	if w.held > 0 { // this is part of the step that is under way
 		do()
 		return false
 	}
@@ -65,7 +66,7 @@ func (w *Workspace) Amend(do func()) {
 	w.told()
 }
 
-// Lay lays out a whole desk, which is no step by itself.
+// Lay replaces the whole desk. That is no step by itself. A picture that keeps its place is not read again.
 func (w *Workspace) Lay(d Desk) {
 	w.Amend(func() {
 		d.Slots = w.desk.withRead(d.Slots)
@@ -96,7 +97,7 @@ func (w *Workspace) record(s Step) {
 	w.steps++
 }
 
-// told tells the subscribers of a change, unless it is part of a greater one.
+// told tells the subscribers of a change, unless a step is under way that is told as a whole.
 func (w *Workspace) told() {
 	if w.held == 0 {
 		w.Changed.tell()
