@@ -2,6 +2,7 @@ package studio
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 	"time"
 
@@ -182,8 +183,9 @@ const binDelay = 15 * time.Second
 
 // waste is a picture that waits on its way to the bin.
 type waste struct {
-	timer *time.Timer
-	now   func() error
+	timer  *time.Timer
+	now    func() error // moves it
+	moving bool         // now runs: it is too late to take the picture back
 }
 
 // Throw moves an entry's picture to the bin and forgets the entry. done is called once the picture is away, or with the
@@ -226,6 +228,7 @@ func (a *Album) throwLater(e history.Entry, failed func(error)) {
 			if a.binned[e.ID] != w {
 				return // taken back
 			}
+			w.moving = true
 			a.loop.Background(func() func() {
 				err := w.now()
 				return func() {
@@ -252,16 +255,23 @@ func (a *Album) ThrowNow() {
 	}
 }
 
+// errInBin is the error of TakeBack for a picture that has reached a bin that gives nothing back.
+var errInBin = errors.New("it is in the system's bin already: restore it there")
+
 // TakeBack takes a picture back from the bin, and its entry to its place in the history. done is called with the error.
 func (a *Album) TakeBack(e history.Entry, done func(error)) {
-	if w := a.binned[e.ID]; w != nil {
+	bin, store := a.Bin, a.store
+	switch w := a.binned[e.ID]; {
+	case w != nil && !w.moving:
 		w.timer.Stop()
 		delete(a.binned, e.ID)
 		a.insert(e)
 		done(nil)
 		return
+	case bin.TakeBack == nil:
+		done(errInBin)
+		return
 	}
-	bin, store := a.Bin, a.store
 	a.loop.Background(func() func() {
 		err := bin.TakeBack(e.Path)
 		if err == nil {

@@ -1,6 +1,7 @@
 package studio
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -50,6 +51,18 @@ func TestBin(t *testing.T) {
 			r.Album.ThrowNow()
 			if _, err := os.Stat(e.Path); err == nil {
 				t.Error("the file is still there at the end")
+			}
+			if !row.gives { // undo comes too late
+				for _, w := range []*waste{nil, {moving: true}} {
+					if delete(r.Album.binned, e.ID); w != nil {
+						r.Album.binned[e.ID] = w
+					}
+					var failed error
+					r.Album.TakeBack(e, func(err error) { failed = err })
+					if !errors.Is(failed, errInBin) {
+						t.Errorf("taken back from the bin itself: %v, want %v", failed, errInBin)
+					}
+				}
 			}
 			store := history.At(filepath.Join(r.dir, "history.db"), nil)
 			if n := len(store.List()); n != 2 {
