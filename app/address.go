@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// What a dropped or pasted item can be said to be when it is no file of this computer's.
+// What the user is told about a dropped or pasted item that is no file of this computer.
 const (
 	onTheWeb      = "That is an address on the web: save the picture as a file first, then drop the file."
 	damagedItem   = "What was dropped has a damaged address: drop the file from the file manager."
@@ -19,10 +19,10 @@ const (
 // scheme begins an address. A single letter is a drive of Windows.
 var scheme = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]+:`)
 
-// localFile returns the path of the file of this computer that item is, an address or a path as file managers and
-// browsers hand them over, or a sentence that says why it is none. It looks at nothing but the text: on Windows only
-// asking whether a file of another computer's exists would log in there. host is this computer's name, which some
-// programs write in front.
+// localFile returns the path of the file that item names, or a sentence that says why item names no file of this
+// computer. item is an address or a path, as file managers and browsers hand them over. localFile looks only at the
+// text, not at the disk: on Windows, even the question whether a file of another computer exists would log in there.
+// host is this computer's name, which some programs put into addresses of its own files.
 func localFile(item, host string, windows bool) (local, refusal string) {
 	if strings.ContainsRune(item, 0) {
 		return "", damagedItem
@@ -39,8 +39,8 @@ func localFile(item, host string, windows bool) (local, refusal string) {
 	}
 }
 
-// fileAddress reads what follows "file:". File managers escape all that could be misread, so that a ? or # is the
-// name's.
+// fileAddress reads what follows "file:". File managers escape what could be misread, so a plain ? or # is part of the
+// name.
 func fileAddress(rest, host string, windows bool) (local, refusal string) {
 	if windows {
 		rest = strings.ReplaceAll(rest, `\`, "/")
@@ -64,7 +64,7 @@ func fileAddress(rest, host string, windows bool) (local, refusal string) {
 		return "", fmt.Sprintf(otherComputer, shorten(path.Base(name), 60))
 	}
 	if windows {
-		if len(name) > 2 && name[0] == '/' && isDrive(name[1:3]) { // /C:/a.png, of old also /C|/a.png
+		if len(name) > 2 && name[0] == '/' && isDrive(name[1:3]) { // /C:/a.png, in old programs also /C|/a.png
 			name = name[1:2] + ":" + name[3:]
 		}
 	}
@@ -75,7 +75,7 @@ func isDrive(text string) bool {
 	return len(text) == 2 && (text[1] == ':' || text[1] == '|') && ('a' <= text[0]|0x20 && text[0]|0x20 <= 'z')
 }
 
-// localPath takes a path that begins at the root of a file system of this computer's.
+// localPath accepts a path that begins at the root of a file system of this computer.
 func localPath(name string, windows bool) (local, refusal string) {
 	if !windows {
 		if strings.HasPrefix(name, "/") {

@@ -34,8 +34,8 @@ type canvasPanel struct {
 	emptyStart *ui.Button
 	comparing  bool
 	previewing bool
-	away       bool              // another picture was opened while pictures are being made
-	unseen     []*studio.Picture // finished meanwhile, the newest last
+	away       bool              // the user opened an older picture while others are being made
+	unseen     []*studio.Picture // finished while the canvas was occupied, the newest last
 	content    *fyne.Container
 }
 
@@ -44,7 +44,7 @@ type canvasHost interface {
 	pictureMenu(p studio.Picture, onCanvas bool) *fyne.Menu
 	copyPicture()
 	saveCopy()
-	step(by int)            // opens the entry of the history that lies by entries after the one on show
+	step(by int)            // opens an entry of the history: the next older one with 1, the next newer one with -1
 	pictureShown(id uint64) // another picture is on show, with its ID in the history; 0 for one that is not there
 	canvasChanged()         // what is on show is another picture, or a preview
 	example(prompt string)  // puts a prompt into the box, ready to be changed
@@ -211,7 +211,8 @@ func (p *canvasPanel) offer(pic *studio.Picture) {
 		return
 	}
 	if n := len(p.unseen); n > 0 {
-		p.unseen[n-1] = &studio.Picture{ID: p.unseen[n-1].ID} // only the newest can be opened: the others are counted
+		// The newest alone can be opened. The others only count, so their pixels are dropped.
+		p.unseen[n-1] = &studio.Picture{ID: p.unseen[n-1].ID}
 	}
 	p.unseen = append(p.unseen, pic)
 	p.refresh()
@@ -225,7 +226,7 @@ func (p *canvasPanel) showNewest() {
 	}
 }
 
-// seen takes a picture off the list of those to be looked at; the newest one takes all others along.
+// seen takes a picture off the list of those that wait to be looked at. The newest one takes all others along.
 func (p *canvasPanel) seen(pic *studio.Picture) {
 	i := slices.IndexFunc(p.unseen, func(u *studio.Picture) bool { return u == pic || u.ID != 0 && u.ID == pic.ID })
 	switch {

@@ -79,8 +79,9 @@ func (s *session) receive(number int, items []string) {
 	})
 }
 
-// settingsOf returns the settings of an origin that can be restored, and a sentence about them. A seed that another
-// program did not write is drawn; other missing settings are left to the model.
+// settingsOf returns the settings of an origin that can be restored, and a text that names the program that made the
+// picture and the settings that are ignored. If there is no seed, one is drawn; other missing settings are left to the
+// model.
 func settingsOf(origin picture.Origin) (*picture.Metadata, string) {
 	meta, by := origin.Metadata, origin.Program+" made this picture"
 	if !origin.HasSeed {
@@ -96,9 +97,9 @@ func settingsOf(origin picture.Origin) (*picture.Metadata, string) {
 	return &meta, by
 }
 
-// locate completes references, of which a picture holds base names only, with the paths of their files: those that the
-// history knows, and those beside the picture. It reads the files. A reference that is not found keeps its base name:
-// the picture may be a stranger's, and opening a path that it names could log in to a network.
+// locate replaces the base names of references, which are all that a picture holds of them, by the paths of their files
+// if the history knows them or if they lie beside the picture. It reads the files. A reference that is not found keeps
+// its base name: the picture may be a stranger's, and opening a path that it names could log in to a network.
 func (s *session) locate(store *history.Store, references []picture.ReferenceFile, beside string) {
 	for i, r := range references {
 		path, err := store.FindReference(s.Loop.Closing, r, beside)

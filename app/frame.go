@@ -90,34 +90,34 @@ func (f *frame) place(size fyne.Size) {
 	}
 	wasLow := f.low()
 	f.size = size
-	s := f.panels
+	p := f.panels
 	left := float32(int(ui.Between(156, size.Width*0.16, 340)))
 	right := float32(int(ui.Between(228, size.Width*0.186, 340)))
-	strip := s.strip.height()
+	strip := p.strip.height()
 	prompt := float32(132)
 	if f.low() {
 		prompt = 112
 	}
 	upper := size.Height - strip
 	middle := size.Width - left - right
-	queue := s.queued.height()
+	queue := p.queued.height()
 	ui.At(f.left, 0, 0, left, upper)
-	ui.At(s.slots.content, 0, 0, left, upper)
-	ui.At(s.view.content, left, 0, middle, upper-prompt-queue)
-	ui.At(s.queued.content, left, upper-prompt-queue, middle, queue)
-	ui.At(s.prompt.content, left, upper-prompt, middle, prompt)
-	cost := s.cost.height()
+	ui.At(p.slots.content, 0, 0, left, upper)
+	ui.At(p.view.content, left, 0, middle, upper-prompt-queue)
+	ui.At(p.queued.content, left, upper-prompt-queue, middle, queue)
+	ui.At(p.prompt.content, left, upper-prompt, middle, prompt)
+	cost := p.cost.height()
 	ui.At(f.rightBg, left+middle, 0, right, upper)
 	ui.At(f.right, left+middle, 0, right, upper-cost)
-	ui.At(s.cost.content, left+middle, upper-cost, right, cost)
-	ui.At(s.strip.content, 0, upper, size.Width, strip)
+	ui.At(p.cost.content, left+middle, upper-cost, right, cost)
+	ui.At(p.strip.content, 0, upper, size.Width, strip)
 	ui.At(f.lines[0], left-1, 0, 1, upper)
 	ui.At(f.lines[1], left+middle, 0, 1, upper)
 	ui.At(f.lines[2], 0, upper, size.Width, 1)
 	ui.At(f.lines[3], left, upper-prompt-queue, middle, 1)
-	s.drag.Content.Resize(size)
+	p.drag.Content.Resize(size)
 	if wasLow != f.low() {
 		f.right.Content.Refresh()
-		s.strip.content.Refresh()
+		p.strip.content.Refresh()
 	}
 }

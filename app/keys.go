@@ -92,7 +92,7 @@ func (s *session) blocked() bool {
 	return dialog || s.picking
 }
 
-// pasteText puts text that was pasted elsewhere into the prompt.
+// pasteText pastes text into the prompt if the focus is elsewhere.
 func (s *session) pasteText(paste fyne.Shortcut) {
 	if s.app.Clipboard().Content() == "" {
 		s.notice.Say("There is neither a picture nor text to paste.")

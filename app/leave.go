@@ -40,7 +40,7 @@ func (s *session) leaveQueue() {
 	if r != nil {
 		waiting = r.Batch.Count - r.Done
 	}
-	if r != nil || !s.Queue.Paused() { // a paused queue is kept without a question
+	if r != nil || !s.Queue.Paused() { // a paused queue by itself is kept without a question
 		waiting += s.Queue.Pictures()
 	}
 	if waiting == 0 {
@@ -89,9 +89,10 @@ func (s *session) quit() {
 // remember stores what is not stored at each change. It runs when the window closes or the system ends the program.
 func (s *session) remember() {
 	s.set.setWindowSize(s.win.Canvas().Size())
-	s.set.SetPrompt(s.prompt.entry.Text)
+	s.set.SetPrompt(s.Desk.Desk().Prompt)
 	s.Album.Store().Settle()
 	s.Keeper.Last()
-	s.Album.ThrowNow() // last: the bin may ask, and a history that is held is waited for
+	// Last, because it may take long: the bin may ask the user, and another program may hold the history.
+	s.Album.ThrowNow()
 	s.Album.Store().Settle()
 }

@@ -2,7 +2,8 @@ package app
 
 import "sync/atomic"
 
-// meter takes counts from a goroutine that must not wait, and shows the newest ones on Fyne's goroutine.
+// meter takes counts from a goroutine that must not wait, and shows the newest ones on Fyne's goroutine: report keeps
+// them, and posts show only if no call of it is on its way.
 type meter struct {
 	post    func(func())
 	show    func(done, total int64)

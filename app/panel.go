@@ -18,10 +18,10 @@ type common struct {
 // notices are the window's notices, with errors in the user's words.
 type notices struct{ *ui.Notices }
 
-// fail tells an error.
+// fail warns of an error, in the user's words.
 func (n notices) fail(err error) { n.Warn(explain(err)) }
 
-// native is the side of the pictures that the model was trained on, 0 if no model is open.
+// native is the side in pixels of the pictures that the model was trained on, 0 if no model is open.
 func (c common) native() int {
 	info, _ := c.Model.Info()
 	return info.NativeSize

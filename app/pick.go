@@ -14,7 +14,8 @@ import (
 // pictureExtensions are the files that references come in.
 var pictureExtensions = []string{"png", "jpg", "jpeg", "webp", "heic", "heif", "avif", "bmp", "tif", "tiff", "gif"}
 
-// pick runs a dialog of the system. If there is none, fallback shows one of Fyne's. One dialog is open at a time.
+// pick runs ask, which shows a dialog of the system and waits for its answer, away from Fyne's goroutine. If the system
+// has no dialog, fallback shows one of Fyne's. One dialog is open at a time: while one is, pick does nothing.
 func (s *session) pick(ask func(owner uintptr) ([]string, error), fallback func(), chosen func([]string)) {
 	if s.picking {
 		return

@@ -23,13 +23,14 @@ func preferencesFile(id string) (string, error) {
 	return filepath.Join(dir, "fyne", id, "preferences.json"), err
 }
 
-// maxPreferencesBytes bounds the preferences, which hold the last prompt, as JSON, beside a few numbers and paths.
+// maxPreferencesBytes bounds the file of the preferences. It is JSON with the last prompt, a few numbers and paths.
 const maxPreferencesBytes = 1 << 20
 
-// keepPreferences makes up for Fyne's way of writing its preferences, which empties the file before it writes: where a
-// full disk or a crash left an empty or a half file, it brings back the copy that an earlier start made; a sound file
-// is copied. What is no small file, such as a pipe, which Fyne would wait at, is set aside. It is to be called before
-// Fyne reads them. Without a copy Fyne begins anew, so no error is worth stopping for.
+// keepPreferences protects the preferences, which Fyne writes by emptying the file first: a full disk or a crash then
+// leaves an empty file or half of one. If the file at path is sound, keepPreferences copies it; if it is not, it brings
+// back the copy that an earlier start made. Anything at path that is not a small file, such as a pipe, for which Fyne
+// would wait, is set aside. Call it before Fyne reads the file. It returns no error, because without a file Fyne just
+// begins with new preferences.
 func keepPreferences(path string) {
 	kept := path + ".kept"
 	text, err := atomicfile.Read(path, maxPreferencesBytes)
@@ -54,8 +55,9 @@ func keepPreferences(path string) {
 	}
 }
 
-// checkFyneSettings refuses what Fyne would wait at, or read for a long time, in the place of its settings for all of
-// its programs. They are not this program's, so that nothing is set aside.
+// checkFyneSettings returns an error if there is no small file at the path of Fyne's settings, but something for which
+// Fyne would wait, or that it would read for a long time. The settings belong to all programs that use Fyne, so they
+// are not set aside.
 func checkFyneSettings(path string) error {
 	_, err := atomicfile.Read(path, maxPreferencesBytes)
 	if err == nil || errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
@@ -67,7 +69,7 @@ func checkFyneSettings(path string) error {
 // privateFile are the permissions of the copy, which holds the last prompt.
 const privateFile fs.FileMode = 0o600
 
-// soundPreferences tells what Fyne wrote to its end.
+// soundPreferences says whether a text is one that Fyne wrote to its end.
 func soundPreferences(text []byte) bool {
 	var values map[string]any
 	return json.Unmarshal(text, &values) == nil && values != nil

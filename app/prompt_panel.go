@@ -34,7 +34,7 @@ type promptPanel struct {
 	ground   *ui.Box
 
 	counting *time.Timer // counts tokens once typing pauses
-	recalled int         // which earlier prompt is shown, counted back from the newest; 0 is what the user typed
+	recalled int         // which earlier prompt is shown, 1 for the newest; 0 if it is what the user typed
 	typed    string      // what the user typed before recalling
 }
 
@@ -44,7 +44,7 @@ type promptHost interface {
 	waits() bool // says whether Generate waits for pictures that are being read
 	// overwrite replaces what is on the desk, and says so in a sentence if something of the user's is lost by that.
 	overwrite(said string, do func())
-	paste(text func()) // takes pictures from the clipboard; if there is text instead, text pastes it
+	paste(text func()) // takes pictures from the clipboard; if it holds text instead, paste calls text
 	focus(o fyne.Focusable)
 }
 

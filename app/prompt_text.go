@@ -10,18 +10,19 @@ import (
 	"kleinbild/inference"
 )
 
-// maxPrompt bounds the text in the prompt's box, in spaces of characters. The model reads 512 tokens, which are some
-// 2500 characters of English. Fyne wraps a paragraph in a time that grows with the square of its length: 0.2 s at 3000
-// characters, 1 s at 8000, 14 s at 32,000 on one core, and half of that for every key.
+// maxPrompt bounds the text in the prompt's box, in the unit of space: most texts take one for each character. The
+// model reads 512 tokens, which are some 2500 characters of English. Fyne wraps a paragraph in a time that grows with
+// the square of its length: 0.2 s at 3000 characters, 1 s at 8000, 14 s at 32,000 on one core, and half of that for
+// every key.
 const maxPrompt = 3000
 
 // promptLimit names the limit, without a full stop.
 var promptLimit = fmt.Sprintf("A prompt has at most %d characters here, %d in scripts such as Arabic and Chinese",
 	maxPrompt, maxPrompt/6)
 
-// space returns how much of maxPrompt a character takes. If no font of the system has a character, Fyne's search for
-// one takes a time that grows with the cube of the text's length: 1.3 s at 600 characters of Hangul. Characters of
-// scripts for which this can happen take six times the space; 500 of them are about 500 tokens.
+// space returns how much of maxPrompt a character takes: 1 or 6. If no font of the system has a character, Fyne's
+// search for one takes a time that grows with the cube of the text's length: 1.3 s at 600 characters of Hangul.
+// Characters of scripts for which this can happen take six times the space; 500 of them are about 500 tokens.
 func space(r rune) int {
 	const hebrew = 0x590 // Latin, Greek, Cyrillic and Armenian come before it, and are in the window's own font
 	if r < hebrew {
@@ -48,8 +49,9 @@ func fitting(text string, n int) string {
 	return text
 }
 
-// admit decides what may enter the prompt's box. It returns the beginning of text that fits into room spaces, by the
-// rule that holds for prompts everywhere, and tells the user what it left out.
+// admit decides what may enter the prompt's box. It returns the longest beginning of text for which room (see space) is
+// enough, and tells the user what it left out. A text that is no prompt by inference.ParsePrompt is left out
+// completely.
 func (p *promptPanel) admit(text string, room int) string {
 	total := utf8.RuneCountInString(text)
 	// A text far beyond the limit is cut before the rule is applied, which has a limit in bytes. Line ends of two

@@ -15,7 +15,7 @@ import (
 	"kleinbild/inference"
 )
 
-// doubleClick is the time within which a second click belongs to the first.
+// doubleClick is the time within which a second click counts as part of the first.
 const doubleClick = 400 * time.Millisecond
 
 // pressGenerate is what the button and Ctrl + Enter do. A double click counts as one click, and a key that is held
@@ -36,7 +36,7 @@ func (s *session) generate() {
 		s.notice.Say("There is no model to make pictures with yet.")
 		return
 	}
-	if strings.TrimSpace(s.prompt.entry.Text) == "" && len(s.Desk.Desk().Slots) == 0 {
+	if d := s.Desk.Desk(); strings.TrimSpace(d.Prompt) == "" && len(d.Slots) == 0 {
 		s.win.Canvas().Focus(s.prompt.entry)
 		s.notice.Say("Describe the picture first: a few words are enough.")
 		return
@@ -62,10 +62,10 @@ func (s *session) generate() {
 	s.prompt.refresh()
 }
 
-// waits says whether Generate waits for pictures that are being read.
+// waits says whether Generate was pressed and waits for pictures that are being read.
 func (s *session) waits() bool { return s.waiting }
 
-// slotRead goes on with a Generate that has waited for a picture, or gives it up if the picture could not be read.
+// slotRead goes on with a Generate that waits for a picture, or gives it up if the picture could not be read.
 func (s *session) slotRead(ok bool) {
 	switch {
 	case !ok:
@@ -75,7 +75,7 @@ func (s *session) slotRead(ok bool) {
 	}
 }
 
-// shownSeed is the seed of the picture on the canvas, which may still be on its way.
+// shownSeed is the seed of the picture on the canvas, which may be the preview of one that is being made.
 func (s *session) shownSeed() (seed uint64, ok bool) {
 	switch {
 	case s.view.previewing && s.Maker.Run() != nil:

@@ -13,7 +13,7 @@ import (
 	"kleinbild/assets/look"
 )
 
-// The reasons for Run to open no window.
+// The reasons why Run may open no window.
 var (
 	ErrNoScreen = errors.New("there is no screen to open the window on")
 	ErrNoOpenGL = errors.New("the screen has no OpenGL 2.1 or later, which the window is drawn with: " +
@@ -44,7 +44,7 @@ func Run(cfg Config) error {
 	if l, ok := a.Lifecycle().(interface{ OnStarted() func() }); ok && l.OnStarted() != nil {
 		started = l.OnStarted()
 	}
-	// Fyne goes on without a window where it could not make one.
+	// If Fyne cannot make the window, it runs on without one.
 	a.Lifecycle().SetOnStarted(func() {
 		if fynelog.NoWindow() {
 			a.Quit()
@@ -56,8 +56,9 @@ func Run(cfg Config) error {
 	w.Show()
 	shell.KeepOnScreen(nativeHandle(w))
 	a.Run()
-	// Fyne hands the stop hook to its loop by a queue, and drops it where the loop is the first to end. The hook, and
-	// Fyne's own part of it that writes the preferences out, is no different the second time.
+	// Fyne puts the OnStopped hook into the queue of its loop, and drops it if the loop ends first. So the hook is called
+	// here. If it was called already, calling it again changes nothing; that is so for Fyne's own part of it, too, which
+	// writes the preferences.
 	if l, ok := a.Lifecycle().(interface{ OnStopped() func() }); ok {
 		l.OnStopped()()
 	}
@@ -67,7 +68,7 @@ func Run(cfg Config) error {
 	return nil
 }
 
-// openOn makes the window. Fyne panics where the system shows none.
+// openOn makes the window. Fyne panics if the system has no screen for it.
 func openOn(a fyne.App) (w fyne.Window, err error) {
 	defer func() {
 		if recover() != nil {

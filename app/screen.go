@@ -10,11 +10,11 @@ import (
 	"fyne.io/fyne/v2"
 )
 
-// screen is what the window opens on.
+// screen describes the screen that the window opens on.
 type screen struct {
 	width, height float32 // in pixels, without the desktop's bars; 0 if it is unknown
-	system        float32 // how many pixels the desktop gives a unit of the window
-	user          float32 // what the user multiplies that with
+	system        float32 // the desktop's scale: pixels for a unit of the window
+	user          float32 // the user's own factor, which multiplies it
 }
 
 // frameSize is what a desktop draws around a window's content, in units of the desktop: Windows takes 16 × 39, GNOME
@@ -24,8 +24,8 @@ var frameSize = fyne.NewSize(16, 40)
 // leastScale is the smallest scale that text can be read at.
 const leastScale = 0.5
 
-// fit returns the scale at which a window of leastSize has its place on the screen, the desktop's and the user's own
-// if it does, and the largest content at that scale; no size if the screen is unknown.
+// fit returns the scale to open the window at: system × user, or less if a window of leastSize would not fit on the
+// screen at that scale. room is the largest content at the scale that is returned; no size if the screen is unknown.
 func (s screen) fit() (scale float32, room fyne.Size) {
 	scale = fyneScale(s.system * s.user)
 	width, height := s.width-frameSize.Width*s.system, s.height-frameSize.Height*s.system
@@ -39,10 +39,10 @@ func (s screen) fit() (scale float32, room fyne.Size) {
 	return scale, fyne.NewSize(float32(math.Floor(float64(width/scale))), float32(math.Floor(float64(height/scale))))
 }
 
-// fyneScale is the scale that Fyne makes of a product.
+// fyneScale rounds a scale as Fyne does.
 func fyneScale(raw float32) float32 { return float32(math.Round(float64(raw)*10)) / 10 }
 
-// detectedScale is what Fyne makes of a screen under X11, which tells its width in pixels and millimetres.
+// detectedScale returns the scale that Fyne derives under X11 from the width of a screen in pixels and millimetres.
 func detectedScale(pixels, millimetres int) float32 {
 	switch strings.ToLower(os.Getenv("FYNE_DISABLE_DPI_DETECTION")) {
 	case "1", "t", "true":
@@ -59,10 +59,10 @@ func detectedScale(pixels, millimetres int) float32 {
 	return max(dpi/usual, 1)
 }
 
-// scaleVariable multiplies the desktop's scale.
+// scaleVariable is the environment variable with the user's factor.
 const scaleVariable = "FYNE_SCALE"
 
-// userScale is what the user multiplies the desktop's scale with: in the environment, or in Fyne's settings.
+// userScale returns the user's factor: that of the environment, or else setting, which is that of Fyne's settings.
 func userScale(setting float32) float32 {
 	text := os.Getenv(scaleVariable)
 	if v, err := strconv.ParseFloat(text, 32); err == nil && v != 0 {
@@ -74,8 +74,8 @@ func userScale(setting float32) float32 {
 	return 1
 }
 
-// makeRoom returns the largest content that the screen has room for. If leastSize has none, it makes everything
-// smaller: by the environment, which is the only way that Fyne offers.
+// makeRoom returns the largest content that the screen has room for. If there is no room for leastSize, it reduces
+// Fyne's scale, through the environment, which is the only way that Fyne offers.
 func (s screen) makeRoom() fyne.Size {
 	scale, room := s.fit()
 	if !room.IsZero() && scale != fyneScale(s.system*s.user) {

@@ -24,11 +24,11 @@ type session struct {
 	frame *frame
 
 	finishing bool        // the window closes once nothing waits any more
-	pressed   func() bool // stops the clock of the last press of Generate; false once it has run out
+	pressed   func() bool // ends the time in which a second press of Generate is ignored; false if it was over
 	waiting   bool        // Generate was pressed while pictures were being read
 	modal     *ui.Modal   // in front of the window, nil for none
 	focusLost bool        // another window is in front
-	picking   bool        // a native dialog is open
+	picking   bool        // a dialog of the system is open
 }
 
 // New fills w with the window's content. The caller shows it and runs the app.
@@ -36,8 +36,9 @@ func New(a fyne.App, w fyne.Window, cfg Config) {
 	newSession(a, w, cfg, studio.NewLoop(fyne.Do, func(f func()) { go f() }))
 }
 
-// newSession opens a window in four steps, each of which needs the ones before it: the state, what all panels work
-// with, the panels, and then what joins them.
+// newSession opens a window in four steps, each of which needs the ones before it: the state; what all panels work with
+// (theme, keys, notices) and the frame, which says how low the window is; the panels; and then what joins them. Only
+// when that is done may anything be told or shown.
 func newSession(a fyne.App, w fyne.Window, cfg Config, loop *studio.Loop) *session {
 	s := &session{app: a, win: w, cfg: cfg}
 	s.set = newSettings(a.Preferences())
@@ -127,7 +128,7 @@ func (s *session) unfolded() { s.frame.right.Refresh() }
 // insertImage puts "image 2" into the prompt.
 func (s *session) insertImage(number int) { s.prompt.insertImage(number) }
 
-// step opens the entry of the history that lies by entries after the one on show.
+// step opens an entry of the history: the next older one with 1, the next newer one with -1.
 func (s *session) step(by int) { s.strip.step(by) }
 
 // pictureShown frames the picture on show in the history. Its seed is what Lock locks then.

@@ -27,8 +27,8 @@ type shapePanel struct {
 	seedEntry *ui.Field
 	dice      *ui.Button
 	lock      *ui.Button
-	setting   bool // the seed is being set by the window, not typed
-	asked     bool // the user asked for the seed in the entry: Lock locks it whatever is on show
+	setting   bool // the window is setting the seed; it is not typed
+	asked     bool // the user asked for the seed in the entry, so Lock locks it and not that of the picture on show
 	number    *ui.Label
 	counts    []*ui.Button
 	content   *fyne.Container
@@ -41,7 +41,7 @@ var tileNames = map[picture.AspectRatio]string{
 
 // shapeHost is what the panel asks of the window.
 type shapeHost interface {
-	shownSeed() (seed uint64, ok bool) // of the picture on the canvas, which may still be on its way
+	shownSeed() (seed uint64, ok bool) // of the picture or the preview on the canvas
 	low() bool                         // says whether the window is low
 	focus(o fyne.Focusable)
 }
@@ -138,7 +138,7 @@ func (p *shapePanel) tabStop() *ui.Tile {
 	return p.tiles[0]
 }
 
-// chooseBeside chooses the size that lies by tiles after t, and skips those that cannot be chosen.
+// chooseBeside chooses the tile that lies by places after t; if it cannot be chosen, it goes as far again.
 func (p *shapePanel) chooseBeside(t *ui.Tile, by int) {
 	for i := slices.Index(p.tiles, t) + by; i >= 0 && i < len(p.tiles); i += by {
 		if p.tiles[i].Enabled() {
@@ -210,7 +210,7 @@ func (p *shapePanel) refresh() {
 	p.title.Set(title, ui.ColorDim)
 }
 
-// showShown brings the seed of the picture on the canvas up to date.
+// showShown brings onShow, the seed of the picture on the canvas, up to date.
 func (p *shapePanel) showShown() {
 	seed, ok := p.host.shownSeed()
 	text := fmt.Sprintf("on show: %d", seed)
@@ -223,7 +223,7 @@ func (p *shapePanel) showShown() {
 	}
 }
 
-// placeShown puts it beside the heading, at the right.
+// placeShown puts the seed on show beside the heading, at the right.
 func (p *shapePanel) placeShown(width, y float32) {
 	w := p.onShow.MinSize().Width
 	most := width - 2*ui.Margin - p.seedTitle.Natural().Width
@@ -239,8 +239,8 @@ func (p *shapePanel) takeShown() {
 	}
 }
 
-// toggleLock locks the seed of the picture on show. Where there is none, or the user has just asked for the one in the
-// entry, it locks that.
+// toggleLock locks the seed of the picture on show. If there is none, or the user has just asked for the seed in the
+// entry, it locks the one in the entry. A seed that is locked is unlocked.
 func (p *shapePanel) toggleLock() {
 	if _, ok := p.host.shownSeed(); ok && !p.locked() && !p.asked {
 		p.takeShown()
@@ -269,7 +269,7 @@ func (p *shapePanel) roll() {
 	}
 }
 
-// nextSeed is called when a batch has taken the seed.
+// nextSeed is called when a batch has taken the seed: it draws a new one, unless the seed is locked.
 func (p *shapePanel) nextSeed() {
 	p.asked = false
 	if !p.locked() {

@@ -19,9 +19,9 @@ type startPage struct {
 	common
 	cfg    Config
 	host   startHost
-	asked  bool // the user wants another model
+	asked  bool // the page is to show although a model is open: the user wants another one
 	found  []Model
-	looked bool
+	looked bool // the search for found has ended
 
 	loading string // the download under way
 	cancel  context.CancelFunc
@@ -223,7 +223,7 @@ func (p *startPage) demoRow() fyne.CanvasObject {
 	}, ground, shown, row)
 }
 
-// try leaves the page and puts the demo model's prompt into the box, unless something is written there.
+// try takes the demo model: it leaves the page, and puts that model's prompt into the box if the box is empty.
 func (p *startPage) try() {
 	p.host.tryPrompt(demo.Prompt)
 	p.leave()

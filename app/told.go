@@ -7,17 +7,17 @@ import (
 	"time"
 )
 
-// closesIn is what the window has to close in once the system tells the program to end. It stores what was typed, which
-// takes milliseconds.
+// closesIn is how long the window may take to close after the system has told the program to end. It stores what was
+// typed, which takes milliseconds.
 const closesIn = 3 * time.Second
 
-// exitTold is the exit code of a program that was told to end and did not come to it, as the command line's.
+// exitTold is the exit code if the window did not close in that time; the command line uses the same one.
 const exitTold = 130
 
-// endWhenTold ends the program within a time of the first signal that asks for it, even where Fyne's loop hangs: Fyne
-// closes its window in that loop. Fyne itself listens to SIGINT and SIGTERM; for a terminal that was closed quit
-// closes the window. A second signal ends the program at once. A signal that the program was started to ignore, as by
-// nohup, stays ignored.
+// endWhenTold ends the program at most a time after the first signal that asks for it. Fyne itself closes the window on
+// SIGINT and SIGTERM, but in its loop, which may hang; it does not listen to SIGHUP, which comes when the terminal was
+// closed, so endWhenTold calls quit then. A second signal ends the program at once. A signal that the program was
+// started to ignore, as nohup does, stays ignored.
 func endWhenTold(within time.Duration, quit func()) {
 	heard := make(chan os.Signal, 1)
 	var signals []os.Signal

@@ -37,7 +37,7 @@ func explain(err error) string {
 // fieldText says in the window's words what is wrong with a field.
 func fieldText(e inference.FieldError) string {
 	switch e.Field {
-	case inference.FieldPrompt: // the notice says what it is
+	case inference.FieldPrompt: // admit, which reports this error, names the prompt before it
 		return fmt.Sprintf("found %s, want %s", e.Got, e.Want)
 	case inference.FieldSeed:
 		return fmt.Sprintf("the seed has to be a whole number such as 42, %s is none: the dice draw one", e.Got)
@@ -87,7 +87,7 @@ func roughly(d time.Duration) string {
 	}
 }
 
-// gigabytes writes a number of bytes in GB.
+// gigabytes writes a number of bytes in GB, without the unit.
 func gigabytes(n int64) string { return fmt.Sprintf("%.1f", float64(n)/1e9) }
 
 // waitText says how many pictures wait.
