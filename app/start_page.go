@@ -17,11 +17,10 @@ import (
 // folder to choose, and downloads.
 type startPage struct {
 	common
-	cfg    Config
-	host   startHost
-	asked  bool // the page is to show although a model is open: the user wants another one
-	found  []Model
-	looked bool // the search for found has ended
+	cfg   Config
+	host  startHost
+	asked bool // the page is to show although a model is open: the user wants another one
+	found []Model
 
 	loading string // the download under way
 	cancel  context.CancelFunc
@@ -66,7 +65,7 @@ func (p *startPage) look() {
 	p.Loop.Background(func() func() {
 		found := find(p.Loop.Closing)
 		return func() {
-			p.found, p.looked = found, true
+			p.found = found
 			p.refresh()
 		}
 	})
