@@ -1,7 +1,8 @@
 package studio
 
 // Workspace is the desk that the artist works at, with its undo and redo. Whoever changes something of the desk does it
-// here; a widget that shows something of it subscribes to Laid.
+// here; a widget that shows something of it subscribes to Laid. A subscriber that changes the desk in answer to a
+// signal does so by Amend: a choice of its own would be one more step, which undo would make again.
 type Workspace struct {
 	Changed Signal      // the desk may have changed, by typing or by a choice
 	Chosen  Signal      // the same, but not told if it was changed by typing alone
