@@ -18,11 +18,11 @@ type Button struct {
 	Accent      bool // the next thing to do
 	Chosen      bool // is what applies now
 	OverPicture bool // on a dark disc, to be seen on any picture
-	// A group of buttons is one stop of Tab. Passed says whether Tab passes this button of it, and OnArrow goes by buttons
-	// further. Both are nil for a button by itself.
+	// The Tab key stops once in a group of buttons. Passed says whether it passes over this button of the group. OnArrow
+	// moves the choice to the next button of the group (1) or to the one before (-1). Both are nil for a single button.
 	Passed  func() bool
 	OnArrow func(by int)
-	Focused bool // has the keyboard; only read by others
+	Focused bool // has the keyboard; the button sets it, others only read it
 
 	sub      string // a second, smaller line
 	icon     fyne.Resource
@@ -110,7 +110,7 @@ func (b *Button) textSize() fyne.ThemeSizeName {
 	return SizeText
 }
 
-// Disabled says whether Tab passes the button.
+// Disabled says whether Tab passes over the button, because it cannot be pressed or is not its group's stop.
 func (b *Button) Disabled() bool { return b.disabled || b.Passed != nil && b.Passed() }
 func (b *Button) Enable()        { b.SetDisabled(false) }
 func (b *Button) Disable()       { b.SetDisabled(true) }

@@ -7,7 +7,7 @@ import (
 	"fyne.io/fyne/v2/widget"
 )
 
-// Dashes is a dashed outline: a place for something.
+// Dashes is a dashed outline, which marks an empty place that something can be put into.
 type Dashes struct {
 	widget.BaseWidget
 	Color fyne.ThemeColorName
@@ -42,7 +42,7 @@ func (r *dashesRenderer) Layout(size fyne.Size) {
 		line.Resize(fyne.NewSize(width, height))
 		r.lines = append(r.lines, line)
 	}
-	// apart is the distance of a side's dashes, and n their number but the first.
+	// apart returns how far the dashes of a side lie apart, and how many follow the first one.
 	apart := func(side float32) (distance float32, n int) {
 		n = max(int((side-length)/every+0.5), 1)
 		return (side - length) / float32(n), n

@@ -11,9 +11,9 @@ import (
 
 // Keys are the keys that a text box leaves to the window: an entry of Fyne's would swallow them.
 type Keys struct {
-	Shortcut func(fyne.Shortcut) bool           // runs a shortcut of the window's and says whether it was one
-	Escape   func()                             // takes back the nearest thing
-	Undo     func(*widget.Entry, fyne.Shortcut) // undo or redo, of the text or of the window
+	Shortcut func(fyne.Shortcut) bool           // runs a shortcut of the window; false if it is none
+	Escape   func()                             // what the Escape key does in the window
+	Undo     func(*widget.Entry, fyne.Shortcut) // undoes or redoes in the entry, or else in the window
 }
 
 // CtrlShiftZ is redo as well as Ctrl + Y, which is all that Fyne knows.
@@ -36,8 +36,8 @@ func (k *Keys) Undoes(e *widget.Entry, shortcut fyne.Shortcut) bool {
 	return false
 }
 
-// Field is an entry of one line that lets the window's shortcuts through. It takes MaxFieldRunes characters of what is
-// pasted.
+// Field is an entry of one line that lets the window's shortcuts through. Pasting fills it up to MaxFieldRunes
+// characters; the rest of the text is dropped.
 type Field struct {
 	widget.Entry
 	keys *Keys

@@ -33,10 +33,10 @@ func NewLabel(text string, color fyne.ThemeColorName, size fyne.ThemeSizeName) *
 	return l
 }
 
-// NewCaption returns a label for what is said by the way, dim and in the smaller size.
+// NewCaption returns a label for what is less important, dim and in the smaller size.
 func NewCaption(text string) *Label { return NewLabel(text, ColorDim, SizeCaption) }
 
-// NewHeading names a group of controls.
+// NewHeading returns a label that names a group of controls, dim and bold.
 func NewHeading(text string) *Label {
 	l := NewLabel(text, ColorDim, SizeText)
 	l.Style.Bold = true

@@ -9,8 +9,9 @@ import (
 	"fyne.io/fyne/v2/theme"
 )
 
-// Notices is a column of sentences, each with what can be done about it. It takes the place of dialogs: nothing opens
-// by itself. A notice that asks stays until it is answered; one that only tells goes by itself.
+// Notices is a column of sentences, each with buttons for what can be done about it. It takes the place of dialogs,
+// because nothing opens by itself. A notice that asks stays until it is answered; one that only tells disappears after
+// a time.
 type Notices struct {
 	// After runs a function on Fyne's goroutine after a time, unless it is stopped before.
 	After     func(d time.Duration, do func()) (stop func() bool)
@@ -31,7 +32,7 @@ type notice struct {
 	close   *Button
 	actions []*Button
 	names   []string    // of the actions
-	stop    func() bool // stops the clock of a notice that goes by itself; nil if none runs
+	stop    func() bool // stops the clock after which the notice disappears; nil if none runs
 	content *fyne.Container
 }
 
@@ -61,7 +62,7 @@ func (n *Notices) Say(text string, actions ...Action) {
 // Ask shows a sentence that stays until an action is taken or it is closed.
 func (n *Notices) Ask(text string, actions ...Action) { n.add(text, true, 0, actions) }
 
-// Warn tells what failed; there is twice the time to read it.
+// Warn tells what failed. It stays twice as long as what Say tells.
 func (n *Notices) Warn(text string) { n.add(text, false, 2*readingTime(text, false), nil) }
 
 // readingTime returns how long a sentence stays: longer if it has more words, or something to click.
@@ -101,7 +102,8 @@ func (n *Notices) add(text string, asks bool, stay time.Duration, actions []Acti
 	n.show()
 }
 
-// time lets a notice go after a while. If nobody reads then, the time begins anew.
+// time removes a notice after a while. If nobody can have read it, because another window is in front, the time begins
+// anew.
 func (n *Notices) time(t *notice, stay time.Duration) {
 	t.stop = n.After(stay, func() {
 		if n.Away() && slices.Contains(n.notes, t) {

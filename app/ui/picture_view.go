@@ -48,9 +48,8 @@ type PictureView struct {
 	carrying   bool
 	from       viewState  // before the drag
 	moved      fyne.Delta // since then
-	asked      int        // counts what was asked of sharpen, to know the last
+	asked      int        // counts the calls of sharpen and Set: a copy that was begun at a lower count is outdated
 	sharpening bool       // a copy is being made
-
 }
 
 // viewState is where a view is.
@@ -139,6 +138,7 @@ func (v *PictureView) Placed() (fyne.Position, fyne.Size) { return v.after.Posit
 // Pixels returns how many pixels of the screen a pixel of the picture takes.
 func (v *PictureView) Pixels() float32 { return v.CurrentScale() * screenScale(v) }
 
+// CurrentScale returns how many units of the window a pixel of the picture takes.
 func (v *PictureView) CurrentScale() float32 {
 	if !v.fit || v.size.X == 0 {
 		return v.scale

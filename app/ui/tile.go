@@ -15,16 +15,16 @@ import (
 // TileColumns is how many tiles of a group lie side by side.
 const TileColumns = 3
 
-// Tile is one of a group of sizes to choose from, drawn in its true proportions. The group is one stop of Tab, in rows
-// of TileColumns; the arrow keys go from one tile to the next.
+// Tile is one of a group of sizes to choose from, drawn in its true proportions. The tiles lie in rows of TileColumns.
+// The Tab key stops once in the group; the arrow keys go from one tile to the next.
 type Tile struct {
 	widget.BaseWidget
 	name    string
 	missing string      // what a tile without a size says instead of it
 	Pixels  image.Point // the size; zero if the tile cannot be chosen
 	Chosen  bool
-	// OnTapped chooses the tile, OnArrow the one that lies by tiles after it. IsTabStop says whether Tab goes to this
-	// tile of its group.
+	// OnTapped chooses the tile. OnArrow chooses the one that lies by places after it, before it if by is negative.
+	// IsTabStop says whether this is the tile of its group at which Tab stops.
 	OnTapped  func()
 	OnArrow   func(by int)
 	IsTabStop func() bool
