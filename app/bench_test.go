@@ -349,11 +349,11 @@ func (b *bench) size() picture.Size {
 
 func (p *slotsPanel) clearAll() { p.Desk.Choose(func(d *studio.Desk) { d.Slots = nil }) }
 
-// engineChanged has the panels look at the engine again, as if another one had been opened.
+// engineChanged opens the engine again, so that the panels hear of what a test has changed about it.
 func (b *bench) engineChanged() {
-	b.slots.refresh()
-	b.shape.refresh()
-	b.advanced.refresh()
+	b.t.Helper()
+	b.openModel(inference.Options{})
+	b.until("the model is open again", func() bool { return b.Model.Engine() != nil })
 }
 
 // file writes a PNG picture of landscape and returns its path.

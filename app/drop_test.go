@@ -321,6 +321,11 @@ func TestCaptions(t *testing.T) {
 			t.Errorf("%d × %d for %d: %q, want %q", row.width, row.height, row.native, got, row.want)
 		}
 	}
+	b.engine.info.NativeSize = 1024
+	b.engineChanged()
+	if got := test.WidgetRenderer(b.slots.slots[0]).(*slotRenderer).caption.Text; got != "512 × 512" {
+		t.Errorf("another model was opened, and the caption is %q", got)
+	}
 }
 
 // TestLocateOpensNoStrangersPath: a path that a picture names and that is not its own file's is never opened.

@@ -74,6 +74,9 @@ func TestAdvanced(t *testing.T) {
 	}
 	b.engine.info.Variant, b.engine.info.Guidance = inference.Base, 4
 	b.engineChanged()
+	if b.advanced.rows[1].hidden {
+		t.Error("a base model has no guidance")
+	}
 	b.advanced.steps.SetText("")
 	b.advanced.guidance.SetText("3,5")
 	b.make("guided")
