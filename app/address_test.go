@@ -78,7 +78,7 @@ func TestLocalFile(t *testing.T) {
 	}
 }
 
-// TestMixedDrops: the files of this computer's are taken, and the rest is said in one notice.
+// TestMixedDrops: the files of this computer are taken, and one notice tells of the rest.
 func TestMixedDrops(t *testing.T) {
 	b := newBench(t, usual)
 	good := b.file("good +%20.png", 64, 64, 1)
@@ -105,8 +105,8 @@ func TestMixedDrops(t *testing.T) {
 	b.wantSaid("9998 others")
 }
 
-// TestPastedAddresses: text with addresses in it is files, whatever becomes of them; text that looks like paths is
-// text.
+// TestPastedAddresses: text of addresses counts as files, even if they cannot be used; text of paths alone counts as
+// files only if one of them is a file of this computer.
 func TestPastedAddresses(t *testing.T) {
 	good := filepath.Join(t.TempDir(), "a b.png")
 	if err := os.WriteFile(good, nil, 0o600); err != nil {

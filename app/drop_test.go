@@ -127,7 +127,7 @@ func TestBadDrops(t *testing.T) {
 	}
 }
 
-// TestDropsWhileModal: nothing passes through a dialog.
+// TestDropsWhileModal: nothing that is dropped while a dialog is open gets through.
 func TestDropsWhileModal(t *testing.T) {
 	b := newBench(t, usual)
 	one := b.file("one.png", 96, 64, 1)
@@ -201,7 +201,7 @@ func TestPaste(t *testing.T) {
 	}
 }
 
-// TestPasteTextElsewhere: text goes to the prompt from the canvas, too.
+// TestPasteTextElsewhere: text that is pasted while the canvas has the focus goes to the prompt, too.
 func TestPasteTextElsewhere(t *testing.T) {
 	b := newBench(t, usual)
 	b.view.show(&studio.Picture{Image: landscape(64, 64, 1)})
@@ -256,7 +256,7 @@ func TestRestoreSettings(t *testing.T) {
 	b.wantSaid("has changed")
 }
 
-// TestRestoreOfOthers: a picture of another program offers what of its settings means something here.
+// TestRestoreOfOthers: for a picture of another program, those of its settings are offered that have a meaning here.
 func TestRestoreOfOthers(t *testing.T) {
 	b := newBench(t, usual)
 	path := b.withText(b.file("other.png", 96, 64, 2), "parameters\x00a fox\nSteps: 20, Sampler: Euler a, Size: 100x64")
@@ -291,7 +291,7 @@ func (b *bench) withText(path, text string) string {
 	return path
 }
 
-// TestTooMuchTextInAPicture: its picture is taken, and what is not read is said.
+// TestTooMuchTextInAPicture: the picture is taken, and the window says that its settings are not read.
 func TestTooMuchTextInAPicture(t *testing.T) {
 	b := newBench(t, usual)
 	b.dropAt(b.view.view, b.withText(b.file("long.png", 96, 64, 2), "parameters\x00"+strings.Repeat("x", 1<<20)))
@@ -328,7 +328,8 @@ func TestCaptions(t *testing.T) {
 	}
 }
 
-// TestLocateOpensNoStrangersPath: a path that a picture names and that is not its own file's is never opened.
+// TestLocateOpensNoStrangersPath: of a path that a picture names, the base name alone is left, unless a file of this
+// computer with the right digest lies there.
 func TestLocateOpensNoStrangersPath(t *testing.T) {
 	b := newBench(t, usual)
 	own := b.file("own.png", 64, 64, 1)
@@ -348,7 +349,7 @@ func TestLocateOpensNoStrangersPath(t *testing.T) {
 	}
 }
 
-// TestRemovedWhileItIsRead: the slot is empty at once, and the decoder does not run on behind the window's back.
+// TestRemovedWhileItIsRead: the slot is empty at once, and the decoder stops.
 func TestRemovedWhileItIsRead(t *testing.T) {
 	b := newBench(t, usual)
 	path := filepath.Join(t.TempDir(), "large.png")

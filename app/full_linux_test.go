@@ -17,8 +17,9 @@ import (
 	"kleinbild/history"
 )
 
-// TestNothingCanBeWritten runs its other half in a process that may write no more bytes to any file, which is what a
-// full disk is: what was there stays, each place says one sentence, and all goes on when there is space.
+// TestNothingCanBeWritten runs its second half in a process that may not make any file longer, as if the disk were
+// full: what was on the disk stays, each failure is told in one sentence, and the window works again when there is
+// space.
 func TestNothingCanBeWritten(t *testing.T) {
 	child := exec.Command(os.Args[0], "-test.run=^TestNothingCanBeWrittenChild$", "-test.v")
 	child.Env = append(os.Environ(), childVariable+"="+t.TempDir())

@@ -10,8 +10,8 @@ import (
 	"kleinbild/history"
 )
 
-// TestHistoryHeldByAnotherProgram: the window starts, says so once, and what is made meanwhile stays on show when it is
-// entered.
+// TestHistoryHeldByAnotherProgram: the window starts and says so once. A picture that is made meanwhile stays on show
+// when its entry is written later and gets another ID.
 func TestHistoryHeldByAnotherProgram(t *testing.T) {
 	var file *bbolt.DB
 	b := newBench(t, usual, func(b *bench, cfg *Config) {

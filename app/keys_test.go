@@ -65,7 +65,7 @@ func TestTypingAndKeys(t *testing.T) {
 	}
 }
 
-// TestEscape cancels whatever has the focus.
+// TestEscape: the key cancels the run, whatever has the focus.
 func TestEscape(t *testing.T) {
 	b := newBench(t, usual)
 	b.engine.hold = make(chan struct{})
@@ -91,7 +91,7 @@ func TestEscape(t *testing.T) {
 	b.wantSaid("Cancelled")
 }
 
-// TestEscapeByOrder: one press takes back one thing, the nearest first, wherever the focus is.
+// TestEscapeByOrder: one press takes back one thing, in the order of session.escape, wherever the focus is.
 func TestEscapeByOrder(t *testing.T) {
 	b := newBench(t, usual)
 	b.slots.add(0, []string{b.file("one.png", 64, 64, 1)})
@@ -163,7 +163,7 @@ func TestEscapeByOrder(t *testing.T) {
 			}
 		})
 	}
-	// A dialog of the window's own has no key for it: the window closes it.
+	// Fyne's modal does not listen to the key: the window closes it.
 	dialog.ShowInformation("A dialog", "with a text", b.win)
 	b.win.Canvas().Unfocus()
 	b.escape()
@@ -237,7 +237,7 @@ func TestEverythingByKeyboard(t *testing.T) {
 		}
 	}
 	press := func(o fyne.Focusable, key fyne.KeyName) { o.TypedKey(&fyne.KeyEvent{Name: key}) }
-	// Arrows go on inside a group, and the keyboard with them.
+	// Arrows choose inside a group, and the focus goes along.
 	for _, row := range []struct {
 		from fyne.Focusable
 		keys []fyne.KeyName

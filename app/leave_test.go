@@ -14,7 +14,7 @@ import (
 	"kleinbild/inference/picture"
 )
 
-// answer taps a button of the question.
+// answer taps an answer of the question that the window asks.
 func (b *bench) answer(s *session, text string) {
 	b.t.Helper()
 	if !s.modal.IsOpen() {
@@ -125,7 +125,8 @@ func TestCloseAsks(t *testing.T) {
 	}
 }
 
-// TestSystemEnd: where the system ends the program nobody is asked, and all is kept; of a job under way, what is left.
+// TestSystemEnd: if the system ends the program, nobody is asked and everything is kept, also what is left of the batch
+// that is being made.
 func TestSystemEnd(t *testing.T) {
 	b := newBench(t, usual)
 	b.engine.info.NativeSize = 128
@@ -162,7 +163,7 @@ func TestSystemEnd(t *testing.T) {
 	}
 }
 
-// TestKilled reads what a killed window has left: desk and queue are written soon after each change.
+// TestKilled reads the files that a killed window leaves: desk and queue are written soon after each change.
 func TestKilled(t *testing.T) {
 	b := newBench(t, usual)
 	b.engine.hold = make(chan struct{})
@@ -179,7 +180,7 @@ func TestKilled(t *testing.T) {
 	b.until("it is written", written)
 }
 
-// TestReferenceGoneMeanwhile keeps the job whose picture is gone, and offers its desk.
+// TestReferenceGoneMeanwhile: a batch whose reference is gone at the next start is kept, and its desk is offered.
 func TestReferenceGoneMeanwhile(t *testing.T) {
 	b := newBench(t, usual)
 	b.engine.info.NativeSize = 128

@@ -28,7 +28,7 @@ var longTexts = map[string]string{
 	"hangul": strings.Repeat("눈 속의 여우 ", 5000),
 }
 
-// TestLongTexts takes long texts through every door of the prompt's box.
+// TestLongTexts puts long texts into the prompt's box in every way that there is.
 func TestLongTexts(t *testing.T) {
 	doors := []struct {
 		name    string
@@ -109,7 +109,7 @@ func TestPromptIsFull(t *testing.T) {
 	b.wantSaid("1 of the text's 2 characters")
 }
 
-// TestPromptOfOtherBytes refuses what no prompt can be, by the rule that holds everywhere.
+// TestPromptOfOtherBytes: a text that is no prompt by inference.ParsePrompt is refused.
 func TestPromptOfOtherBytes(t *testing.T) {
 	b := newBench(t, usual)
 	b.prompt.setText("stays")
@@ -141,7 +141,7 @@ func TestLongTextInAField(t *testing.T) {
 	}
 }
 
-// TestShorten: a text in a menu can neither break its line nor turn the order of what is read.
+// TestShorten: a text in a menu can neither break its line nor change the direction of the text around it.
 func TestShorten(t *testing.T) {
 	for text, want := range map[string]string{
 		"a  fox\n in snow": "a fox in snow", "fox\u202egnp.exe\x1b[2J": `fox\u202egnp.exe\x1b[2J`,

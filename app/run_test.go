@@ -47,7 +47,7 @@ func TestSeedAndCount(t *testing.T) {
 	}
 }
 
-// TestSeedOnShow: the seed of the picture on the canvas is to be seen, and Lock locks it.
+// TestSeedOnShow: the seed of the picture on the canvas is shown, and Lock locks it.
 func TestSeedOnShow(t *testing.T) {
 	b := newBench(t, usual)
 	b.engine.info.NativeSize = 128
@@ -155,7 +155,7 @@ func TestQueuedForAnotherModel(t *testing.T) {
 	}
 }
 
-// TestLongQueue says how many wait below those on show.
+// TestLongQueue: the queue says how many batches wait below those that it shows.
 func TestLongQueue(t *testing.T) {
 	b := newBench(t, usual)
 	b.engine.hold = make(chan struct{})
@@ -176,7 +176,7 @@ func TestLongQueue(t *testing.T) {
 	}
 }
 
-// TestNoCancelByAccident clicks and presses as people do who are not sure that it was enough.
+// TestNoCancelByAccident clicks and presses once too often, as people do who are not sure that once was enough.
 func TestNoCancelByAccident(t *testing.T) {
 	b := newBench(t, usual)
 	b.engine.hold = make(chan struct{})
@@ -216,7 +216,8 @@ func TestNoCancelByAccident(t *testing.T) {
 	}
 }
 
-// TestNothingDescribed asks for a prompt where neither words nor pictures say what to make, on the first page too.
+// TestNothingDescribed: if neither words nor pictures say what to make, the window asks for a prompt, also on the first
+// page.
 func TestNothingDescribed(t *testing.T) {
 	for _, row := range []struct {
 		name   string
@@ -371,7 +372,7 @@ func TestCanvasIsOccupied(t *testing.T) {
 	}
 }
 
-// TestNoHistory makes pictures where no history can be kept.
+// TestNoHistory makes pictures although the history cannot be written.
 func TestNoHistory(t *testing.T) {
 	b := newBench(t, usual, func(b *bench, cfg *Config) {
 		cfg.HistoryFile = filepath.Join(b.file("file.png", 64, 64, 1), "history.db")
@@ -386,7 +387,7 @@ func TestNoHistory(t *testing.T) {
 	}
 }
 
-// TestEngineFails says why in one sentence.
+// TestEngineFails: the window says in one sentence why.
 func TestEngineFails(t *testing.T) {
 	b := newBench(t, usual)
 	b.engine.fail = errors.New("inference: the graphics card is gone")
@@ -396,7 +397,7 @@ func TestEngineFails(t *testing.T) {
 	b.wantSaid("The graphics card is gone.")
 }
 
-// TestNoStall drives a slow engine and measures how long the window's goroutine is away.
+// TestNoStall drives a slow engine and measures the longest time for which the window's goroutine does not answer.
 func TestNoStall(t *testing.T) {
 	e := newFakeEngine()
 	e.step = 40 * time.Millisecond
@@ -411,11 +412,11 @@ func TestNoStall(t *testing.T) {
 	})
 }
 
-// longestStall is what is asked for; on an idle machine the window needs a fifth of it.
+// longestStall is the longest time allowed; on an idle machine the window needs a fifth of it.
 const longestStall = 50 * time.Millisecond
 
-// noStall does something that must not keep the window away. Another program can take the processor from it at any
-// moment, so the best of three counts.
+// noStall does something that must not block the window. Another program can take the processor at any moment, so the
+// best of three tries counts.
 func (b *bench) noStall(do func()) {
 	b.t.Helper()
 	best := time.Hour

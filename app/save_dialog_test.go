@@ -13,7 +13,7 @@ import (
 	"kleinbild/app/ui"
 )
 
-// TestSaveAgain: a place that takes no file is said, and another name is offered.
+// TestSaveAgain: if no file can be written at the place, the window says so and offers another name.
 func TestSaveAgain(t *testing.T) {
 	b := newBench(t, usual)
 	b.engine.info.NativeSize = 128

@@ -45,7 +45,7 @@ func TestResultsAreSaved(t *testing.T) {
 	}
 }
 
-// TestFolderThatCannotBeWritten says so before anything is computed.
+// TestFolderThatCannotBeWritten: the window says so before anything is computed.
 func TestFolderThatCannotBeWritten(t *testing.T) {
 	b := newBench(t, usual)
 	file := b.file("file.png", 64, 64, 1)
@@ -66,7 +66,7 @@ func TestFolderThatCannotBeWritten(t *testing.T) {
 	b.until("the queue goes on", func() bool { return len(b.Album.Entries()) == 2 })
 }
 
-// TestFullDisk fills a small disk: the picture goes to another folder, and where there is none it stays on the canvas.
+// TestFullDisk fills a small disk: the picture goes to another folder, or stays on the canvas if there is none.
 func TestFullDisk(t *testing.T) {
 	b := newBench(t, usual)
 	disk := filepath.Join(b.dir, "disk")
@@ -208,7 +208,7 @@ func TestThousandsOfEntries(t *testing.T) {
 	}
 }
 
-// childVariable makes TestKill's other half run: it names the folder to work in.
+// childVariable names the folder in which TestKillChild works, which TestKill starts in a process of its own.
 const childVariable = "KLEINBILD_TEST_CHILD"
 
 // TestKill kills a window in the middle of its work, again and again: whatever it showed as done is on the disk and in

@@ -52,7 +52,8 @@ func TestFirstStart(t *testing.T) {
 	b.settle()
 }
 
-// TestDemoModel: without a model the page offers the demo model, once; making a picture takes it as well.
+// TestDemoModel: without a model the page offers the demo model, at the first start only; whoever makes a picture has
+// accepted it as well.
 func TestDemoModel(t *testing.T) {
 	b := newBench(t, usual, withoutModel)
 	b.settle()

@@ -65,7 +65,7 @@ type rig struct {
 	events []string
 }
 
-// newRig opens a studio over a folder, with its model; what a rig of an earlier start has kept in it is there.
+// newRig opens a studio over a folder, with its model. It finds what an earlier rig has kept in that folder.
 func newRig(t *testing.T, dir string, engine *painter) *rig {
 	t.Helper()
 	r := &rig{t: t, dir: dir, engine: engine, posted: make(chan func(), 1000)}
@@ -188,7 +188,7 @@ func TestMakerStops(t *testing.T) {
 	}
 }
 
-// TestUnwritableFolder: what cannot be saved waits, paused, in front of the rest.
+// TestUnwritableFolder: a batch that cannot be saved waits in front of the others, in a paused queue.
 func TestUnwritableFolder(t *testing.T) {
 	r := newRig(t, t.TempDir(), &painter{})
 	file := filepath.Join(r.dir, "file")

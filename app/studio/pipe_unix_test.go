@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// TestPipesInTheFolder: a pipe in the place of a file of the desk would keep the window for ever.
+// TestPipesInTheFolder: reading or locking a pipe in the place of a file of the desk would block the window for ever.
 func TestPipesInTheFolder(t *testing.T) {
 	for _, name := range []string{"lock", deskFile, queueFile} {
 		t.Run(name, func(t *testing.T) {

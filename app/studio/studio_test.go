@@ -204,7 +204,7 @@ func TestStore(t *testing.T) {
 		t.Errorf("batches %+v, %v", batches, err)
 	}
 	later := Digest(pngFile(t, 9))
-	// Whatever the clock says: it was set back a year after the one picture was kept, and forward before the other.
+	// The times of the files must not matter: the clock may have been set back or forward by a year in between.
 	for range 2 { // the second time it is there already
 		if _, err := s.Keep(pngFile(t, 9)); err != nil {
 			t.Fatal(err)
@@ -251,7 +251,7 @@ func TestStore(t *testing.T) {
 	}
 }
 
-// TestTwoWindows has two windows at a time: neither loses what waits in it, nor sees the other's.
+// TestTwoWindows: of two windows at a time, neither loses its batches, nor sees those of the other.
 func TestTwoWindows(t *testing.T) {
 	root := filepath.Join(t.TempDir(), "desk")
 	first, second := mustOpen(t, root), mustOpen(t, root)

@@ -2,7 +2,8 @@ package studio
 
 import "testing"
 
-// TestWorkspace: a choice is a step, typing is none and comes along, and what is done as a whole is undone as a whole.
+// TestWorkspace: a choice is a step; typing is none, but its text belongs to the next step; what is done in one call of
+// Do is undone as a whole.
 func TestWorkspace(t *testing.T) {
 	var w Workspace
 	changed, chosen, laid := 0, 0, 0

@@ -76,7 +76,7 @@ func TestZoomAtThePointer(t *testing.T) {
 	}
 }
 
-// TestKeysAfterADoubleClick: it gives the canvas the keyboard, which a ring shows.
+// TestKeysAfterADoubleClick: a double click gives the view the focus, which a ring shows.
 func TestKeysAfterADoubleClick(t *testing.T) {
 	v := newView(t)
 	if v.ring.Visible() {
@@ -125,7 +125,8 @@ func TestPan(t *testing.T) {
 	}
 }
 
-// TestPlaceOfTheNext: a picture that was pushed about does not leave its place to the next one, a closer look does.
+// TestPlaceOfTheNext: the next picture is centred if the last one was only moved; it keeps zoom and place if the user
+// looked closer.
 func TestPlaceOfTheNext(t *testing.T) {
 	v := newView(t)
 	next := func() { v.Set(blank(v.size.X, v.size.Y), v.size, nil) }
