@@ -86,7 +86,7 @@ func (s *session) escape() {
 	}
 }
 
-// blocked says whether a dialog is open that has to be answered first, the window's own or the system's.
+// blocked says whether a dialog is open that has to be answered first, one of the window or one of the system.
 func (s *session) blocked() bool {
 	_, dialog := s.win.Canvas().Overlays().Top().(*widget.PopUp)
 	return dialog || s.picking

@@ -142,7 +142,7 @@ func TestSystemEnd(t *testing.T) {
 	again := b.open(b.app, b.cfg, usual)
 	b.until("what waited is read", func() bool { return again.Keeper.Loaded() })
 	if len(again.Queue.Batches()) != 1 {
-		t.Fatalf("%d jobs wait", len(again.Queue.Batches()))
+		t.Fatalf("%d batches wait", len(again.Queue.Batches()))
 	}
 	if j := again.Queue.Batches()[0]; j.Count != 3-done || j.Seed != 7+uint64(done) {
 		t.Errorf("%d pictures from seed %d, want what is left of three", j.Count, j.Seed)
@@ -155,7 +155,7 @@ func TestSystemEnd(t *testing.T) {
 	third := b.open(b.app, b.cfg, usual)
 	b.until("what waited is read", func() bool { return third.Keeper.Loaded() })
 	if len(third.Queue.Batches()) != 1 {
-		t.Errorf("%d jobs wait after another start", len(third.Queue.Batches()))
+		t.Errorf("%d batches wait after another start", len(third.Queue.Batches()))
 	}
 	test.Tap(third.notice.Actions[1]) // Discard
 	if !third.Queue.Empty() {

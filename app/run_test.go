@@ -114,7 +114,7 @@ func TestQueue(t *testing.T) {
 		b.generate()
 	}
 	if len(b.Queue.Batches()) != 3 || !b.queued.content.Visible() {
-		t.Fatalf("%d jobs wait", len(b.Queue.Batches()))
+		t.Fatalf("%d batches wait", len(b.Queue.Batches()))
 	}
 	b.Queue.Forward(2)
 	b.queued.remove(2)

@@ -26,7 +26,7 @@ type slot struct {
 	thumb  *image.RGBA // of the picture
 
 	hovered, focused bool
-	lit              bool // a drag of the window's own is over it
+	lit              bool // a picture that is dragged inside the window is over it
 	dragging         bool
 }
 

@@ -16,7 +16,7 @@ type Loop struct {
 	Close   context.CancelFunc
 }
 
-// NewLoop returns a loop over two functions; see the fields of their names.
+// NewLoop returns a loop that posts and spawns with the given functions: see Loop.Post and Loop.Spawn.
 func NewLoop(post, spawn func(func())) *Loop {
 	l := &Loop{Post: post, Spawn: spawn}
 	l.After = func(d time.Duration, do func()) func() bool { return time.AfterFunc(d, func() { post(do) }).Stop }
@@ -35,10 +35,10 @@ func (l *Loop) Background(work func() (done func())) {
 }
 
 // Event tells its subscribers that something happened. They run on the loop's goroutine, in the order in which they
-// subscribed.
+// subscribed. A subscription has no end: the parts of a window live as long as its studio.
 type Event[T any] struct{ subscribers []func(T) }
 
-// Subscribe has a function called each time.
+// Subscribe has do called each time that the event happens.
 func (e *Event[T]) Subscribe(do func(T)) { e.subscribers = append(e.subscribers, do) }
 
 func (e *Event[T]) tell(what T) {
@@ -47,10 +47,10 @@ func (e *Event[T]) tell(what T) {
 	}
 }
 
-// Signal is an Event without more to say.
+// Signal is an Event without a value.
 type Signal struct{ subscribers []func() }
 
-// Subscribe has a function called each time.
+// Subscribe has do called each time that the signal is given.
 func (s *Signal) Subscribe(do func()) { s.subscribers = append(s.subscribers, do) }
 
 func (s *Signal) tell() {

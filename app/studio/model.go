@@ -17,7 +17,7 @@ type Engine interface {
 
 // Planner is an Engine that knows beforehand what a picture takes of a graphics card's memory.
 type Planner interface {
-	// Plan may take a moment. It fails with inference.ErrNoPlan where there is no card to plan for.
+	// Plan may take a moment. It fails with inference.ErrNoPlan if there is no card to plan for.
 	Plan(req inference.Request) (inference.Plan, error)
 }
 
