@@ -67,7 +67,7 @@ func testAttention(h *harness) {
 			if !h.tries(shape, variant, s.l.alignment()) {
 				continue
 			}
-			dst := h.target(s.queries, s.heads*s.d, s.l)
+			dst := h.fenced(s.queries, s.heads*s.d, s.l)
 			h.must(h.Attention(
 				dst, mq, mk, mv,
 				AttentionParams{Heads: s.heads, KVHeads: s.kvHeads, Scale: float32(scale), Causal: s.causal, Keys: s.keys},

@@ -49,7 +49,7 @@ func testConv(h *harness) {
 			if !h.tries(Shape{Operation: conv, Conv: shape}, variant, have) {
 				continue
 			}
-			dst := h.target(oh*ow, s.out, l)
+			dst := h.fenced(oh*ow, s.out, l)
 			if s.add {
 				h.must(h.Copy(dst, h.upload(old, l)))
 			}
@@ -126,7 +126,7 @@ func testConvNorm(h *harness) {
 			if variant > 0 && !(FoldsNorm(h.set.ctx.Device(), mx, shape) && OpConvNorm.tiles[variant].fits(have, SM80)) {
 				continue
 			}
-			dst := h.target(s.height*s.width, s.out, l)
+			dst := h.fenced(s.height*s.width, s.out, l)
 			if s.add {
 				h.must(h.Copy(dst, h.upload(old, l)))
 			}

@@ -26,7 +26,7 @@ func TestElementwise(t *testing.T) {
 		x, y := h.upload(a, s.x), h.upload(b, whole)
 		run := func(name string, want func(i, j int) float64, op func(dst Matrix) error) {
 			t.Helper()
-			dst := h.target(s.rows, s.cols, s.dst)
+			dst := h.fenced(s.rows, s.cols, s.dst)
 			h.must(op(dst))
 			h.check(fmt.Sprint(name, " ", s), dst, each(s.rows, s.cols, want), true)
 		}
@@ -64,7 +64,7 @@ func TestCopyIsExact(t *testing.T) {
 	for i, b := range bits {
 		values[i] = float64(math.Float32frombits(b))
 	}
-	dst := h.target(1, len(bits), whole)
+	dst := h.fenced(1, len(bits), whole)
 	h.must(h.Copy(dst, h.row(values, F32)))
 	for i, b := 0, h.bytes(dst); i < len(bits); i++ {
 		have := binary.LittleEndian.Uint16(b[2*i:])
@@ -85,10 +85,10 @@ func TestPatchify(t *testing.T) {
 			y, x0 := 2*(i/(s.width/2))+j%4/2, 2*(i%(s.width/2))+j%2
 			return x[y*s.width+x0][j/4]
 		})
-		dst := h.target(s.height*s.width/4, 4*s.channels, s.l)
+		dst := h.fenced(s.height*s.width/4, 4*s.channels, s.l)
 		h.must(h.Patchify(dst, h.upload(x, s.l), s.height, s.width))
 		h.checkWithin(fmt.Sprint("patchify ", s), dst, want, true, 0)
-		back := h.target(s.height*s.width, s.channels, s.l)
+		back := h.fenced(s.height*s.width, s.channels, s.l)
 		h.must(h.Unpatchify(back, dst, s.height, s.width))
 		h.checkWithin(fmt.Sprint("unpatchify ", s), back, x, true, 0)
 	}

@@ -53,7 +53,7 @@ func testGEMM(h *harness) {
 				if !h.tries(Shape{Operation: gemm}, v, strict) {
 					continue
 				}
-				dst := h.target(s.m, s.n, whole)
+				dst := h.fenced(s.m, s.n, whole)
 				if e.add {
 					h.must(h.Copy(dst, h.upload(old, whole)))
 				}
@@ -66,7 +66,7 @@ func testGEMM(h *harness) {
 					h.Errorf("%s: not the bits of the first", label)
 				}
 			}
-			dst := h.target(s.m, s.n, wide)
+			dst := h.fenced(s.m, s.n, wide)
 			if e.add {
 				h.must(h.Copy(dst, h.upload(old, wide)))
 			}
@@ -89,7 +89,7 @@ func TestSiLU(t *testing.T) {
 		}
 		a, b := h.random(s.m, s.k), h.random(s.n, s.k)
 		y := product(a, b)
-		dst := h.target(s.m, s.n, s.l)
+		dst := h.fenced(s.m, s.n, s.l)
 		h.must(h.GEMM(dst, h.upload(a, operands), h.upload(b, operands), Epilogue{SiLU: true}, Auto))
 		h.check(fmt.Sprintf("%+v", s), dst, each(s.m, s.n, func(i, j int) float64 { return siluOf(y[i][j]) }), true)
 	}
@@ -131,7 +131,7 @@ func testGEMMQKNormRoPE(h *harness) {
 			if fused && !h.tries(Shape{Operation: gemmQKNormRoPE}, v, strict) || !fused && v > 0 {
 				continue
 			}
-			dst, tolerance := h.target(s.m, s.n, s.l), toleranceOf(Matrix{Rows: s.m, Cols: s.n})
+			dst, tolerance := h.fenced(s.m, s.n, s.l), toleranceOf(Matrix{Rows: s.m, Cols: s.n})
 			if !fused {
 				tolerance *= 1.5 // rounded twice
 			}
@@ -155,7 +155,7 @@ func TestGEMMAnywhere(t *testing.T) {
 		gate := h.random(1, s.n)
 		y := product(a, b)
 		for _, l := range []layout{ragged, {F32, 3, 1}} {
-			dst := h.target(s.m, s.n, l)
+			dst := h.fenced(s.m, s.n, l)
 			h.must(h.Copy(dst, h.upload(old, l)))
 			h.must(h.GEMM(dst, h.upload(a, ragged), h.upload(b, ragged), Epilogue{Add: true, Gate: h.row(gate[0], F32)}, 0))
 			h.check(
@@ -175,7 +175,7 @@ func testGEMMRowsAnywhere(h *harness) {
 	for _, l := range []struct{ bias, gate layout }{
 		{layout{F32, 0, 1}, layout{BF16, 0, 0}}, {layout{F32, 0, 0}, layout{BF16, 0, 1}},
 	} {
-		dst := h.target(5, 24, whole)
+		dst := h.fenced(5, 24, whole)
 		h.must(h.Copy(dst, h.upload(old, whole)))
 		e := Epilogue{Bias: h.upload(bias, l.bias), Gate: h.upload(gate, l.gate), Add: true}
 		h.must(h.GEMM(dst, h.upload(a, whole), h.upload(b, whole), e, Auto))
@@ -198,7 +198,7 @@ func testSwiGLU(h *harness) {
 			if !h.tries(Shape{Operation: swiglu}, v, s.l.alignment()) {
 				continue
 			}
-			dst := h.target(s.m, s.n, s.l)
+			dst := h.fenced(s.m, s.n, s.l)
 			h.must(h.SwiGLU(dst, h.upload(a, s.l), h.upload(gate, s.l), h.upload(up, s.l), Variant(v)))
 			h.check(fmt.Sprintf("%s %+v", name, s), dst, want, true)
 			if have := h.bytes(dst); first == nil {

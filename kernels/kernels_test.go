@@ -264,8 +264,8 @@ func (h *harness) row(values []float64, dtype DType) Matrix {
 // fence is the value that destinations are filled with. The memory around them must keep it.
 const fence = 7
 
-// target allocates a matrix full of fences, surroundings included.
-func (h *harness) target(rows, cols int, l layout) Matrix {
+// fenced allocates a matrix full of fences, the memory around its rows included.
+func (h *harness) fenced(rows, cols int, l layout) Matrix {
 	h.Helper()
 	m := h.alloc(rows, cols, l)
 	first := m.Data - cu.DevicePtr(l.offset*l.dtype.SizeBytes())
@@ -274,7 +274,7 @@ func (h *harness) target(rows, cols int, l layout) Matrix {
 	return m
 }
 
-// bytes reads m and the memory between its rows.
+// bytes reads m and the gaps between its rows.
 func (h *harness) bytes(m Matrix) []byte {
 	h.Helper()
 	b := make([]byte, ((m.Rows-1)*m.Stride+m.Cols)*m.DType.SizeBytes())
@@ -296,7 +296,7 @@ func toleranceOf(m Matrix) float64 {
 	return 2e-3
 }
 
-// check compares m with want. If fenced, because target made m, it compares the gaps between the rows with fences.
+// check compares m with want. If fenced is set, because h.fenced made m, it compares the gaps between rows with fences.
 func (h *harness) check(name string, m Matrix, want table, fenced bool) {
 	h.Helper()
 	h.checkWithin(name, m, want, fenced, toleranceOf(m))
@@ -309,7 +309,7 @@ func (h *harness) checkWithin(name string, m Matrix, want table, fenced bool, to
 	}
 }
 
-// values reads m. If fenced, it reads the gaps between the rows too; otherwise it returns fences for them.
+// values reads m. If fenced is set, it reads the gaps between the rows too; otherwise it returns fences for them.
 func (h *harness) values(m Matrix, fenced bool) []float64 {
 	h.Helper()
 	size := m.DType.SizeBytes()

@@ -27,7 +27,7 @@ func TestRowNorms(t *testing.T) {
 		}
 		a := h.around(3, s.rows, s.cols) // with a mean that the normalisation has to remove
 		w, shift := h.random(1, s.cols), h.random(1, s.cols)
-		dst := h.target(s.rows, s.cols, s.dst)
+		dst := h.fenced(s.rows, s.cols, s.dst)
 		h.must(h.RMSNorm(dst, h.upload(a, s.x), h.upload(w, s.x), eps))
 		h.check(fmt.Sprint("rms norm ", s), dst, each(s.rows, s.cols, func(i, j int) float64 {
 			mean, variance := moments(a[i])
@@ -37,7 +37,7 @@ func TestRowNorms(t *testing.T) {
 			mean, variance := moments(a[i])
 			return (a[i][j]-mean)/math.Sqrt(variance+eps)*(1+w[0][j]) + shift[0][j]
 		})
-		dst = h.target(s.rows, s.cols, s.dst)
+		dst = h.fenced(s.rows, s.cols, s.dst)
 		h.must(h.LayerNorm(dst, h.upload(a, s.x), h.upload(w, wide), h.upload(shift, s.x), eps))
 		h.check(fmt.Sprint("layer norm ", s), dst, want, true)
 		x := h.upload(a, s.x)
@@ -47,7 +47,7 @@ func TestRowNorms(t *testing.T) {
 	// More columns than a block takes at a time.
 	const cols = 2 * 2048
 	a, w := h.random(2, cols), h.random(1, cols)
-	dst := h.target(2, cols, whole)
+	dst := h.fenced(2, cols, whole)
 	h.must(h.RMSNorm(dst, h.upload(a, whole), h.upload(w, whole), eps))
 	h.check("rms norm, wide", dst, each(2, cols, func(i, j int) float64 {
 		mean, variance := moments(a[i])
@@ -72,7 +72,7 @@ func TestQKNormRoPE(t *testing.T) {
 			Sin:    h.upload(each(s.rows, s.d/2, func(i, j int) float64 { return math.Sin(angles[i][j]) }), layout{dtype: F32}),
 			Halves: s.halves,
 		}
-		m := h.target(s.rows, s.heads*s.d, s.l)
+		m := h.fenced(s.rows, s.heads*s.d, s.l)
 		h.must(h.Copy(m, h.upload(x, s.l)))
 		h.must(h.QKNormRoPE(m, h.upload(w, layout{dtype: DType(s.rows % 2)}), rope, eps))
 		h.check(fmt.Sprintf("%+v", s), m, each(s.rows, s.heads*s.d, rotatedHeads(x, s.d, w[0], angles, s.halves, eps)), true)
@@ -123,7 +123,7 @@ func TestGroupNorm(t *testing.T) {
 			mean[g], scale[g] = m, 1/math.Sqrt(variance+eps)
 		}
 		x := h.upload(a, s.l)
-		dst := h.target(s.rows, cols, s.l)
+		dst := h.fenced(s.rows, cols, s.l)
 		work := h.memory(int(GroupNormBytes(s.rows, cols, s.groups)))
 		h.must(h.GroupNorm(dst, x, GroupNormParams{
 			Groups: s.groups, Gamma: h.upload(gamma, layout{dtype: BF16}), Beta: h.upload(beta, layout{dtype: F32}),
