@@ -176,8 +176,8 @@ func TestEverySourceAndKernelBelongs(t *testing.T) {
 	}
 }
 
-// TestParametersAreThoseOfThePTX compares the parameters that the launchers pack, for each kernel that tests launch,
-// with those of the PTX: their number of bytes, with the last one's padding.
+// TestParametersAreThoseOfThePTX compares the number of bytes of the parameters that launchers pack with that of the
+// PTX, for each kernel that is launched at a trial shape, on GPUs with and without kernels for sm_90a.
 func TestParametersAreThoseOfThePTX(t *testing.T) {
 	sizes := map[string]int{}
 	files, err := fs.Glob(ptxFiles, "ptx/*.ptx")

@@ -37,6 +37,9 @@ type VariantTime struct {
 	Time    time.Duration
 }
 
+// String describes the measurement. Without it, fmt would print the embedded Shape alone.
+func (m Measurement) String() string { return fmt.Sprintf("%v: %s of %v", m.Shape, m.Chosen, m.Times) }
+
 // Tuner chooses among the kernels of one device. It may be used from several goroutines.
 type Tuner struct {
 	set *kernels.Set

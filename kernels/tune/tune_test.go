@@ -3,6 +3,7 @@ package tune
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -323,6 +324,16 @@ func (namedFunction) SetMaxDynamicShared(int) error                       { retu
 func (f namedFunction) Launch(_, _ cu.Dim3, _ int, _ cu.Stream, _ []byte) error {
 	lastLaunched = f.name
 	return nil
+}
+
+func TestMeasurementIsPrinted(t *testing.T) {
+	m := Measurement{
+		Shape: kernels.Shape{Operation: "gemm", Rows: 70, Cols: 48, Depth: 32}, Chosen: "gemm_64x64",
+		Times: []VariantTime{{"gemm_64x64", 2 * time.Millisecond}},
+	}
+	if got, want := fmt.Sprintf("%+v", m), "gemm 70×48×32: gemm_64x64 of [{gemm_64x64 2ms}]"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
 }
 
 func TestPickFastest(t *testing.T) {
