@@ -119,6 +119,18 @@ func (s *Set) Load(f Family) error {
 	return err
 }
 
+// LoadFor loads all families of an operation. It must be called before launches inside the Do of a context: a launch
+// that finds its family missing compiles it, and if another goroutine is compiling it already, which needs the thread
+// that Do occupies, each waits for the other.
+func (s *Set) LoadFor(o *Operation) error {
+	for _, f := range o.Families {
+		if err := s.Load(f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Target returns the target of the kernels that launches of an operation use if the operands allow it.
 func (s *Set) Target(o *Operation) (Target, error) { return s.bestTarget(o.Families[0]) }
 

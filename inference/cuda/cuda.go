@@ -197,8 +197,7 @@ func (b *Backend) issue(name string, o *kernels.Operation, f func(q *kernels.Que
 			return
 		}
 	}
-	// f runs on the device's thread. It must not wait there for another goroutine's compilation, which needs that thread.
-	if err := b.dev.compiled(o); err != nil {
+	if err := b.dev.tuner.Set().LoadFor(o); err != nil { // f runs inside Do
 		b.fail(name, err)
 		return
 	}

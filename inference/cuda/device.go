@@ -105,16 +105,6 @@ func (d *device) weightStaging(bytes int) (*staging, error) {
 	return d.weights, nil
 }
 
-// compiled waits until all families of kernels that an operation launches are on the device.
-func (d *device) compiled(o *kernels.Operation) error {
-	for _, f := range o.Families {
-		if err := d.tuner.Set().Load(f); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 func (d *device) close() error {
 	<-d.eager
 	return d.ctx.Close()

@@ -237,9 +237,9 @@ func (t *Tuner) measure(ctx context.Context, shapes []kernels.Shape, o Options) 
 	if len(shapes) == 0 {
 		return nil
 	}
-	// The budget is for measuring, so everything is compiled before.
+	// The budget is for measuring, so everything is compiled before. And nothing may be compiled inside Do: see LoadFor.
 	for _, shape := range shapes {
-		if _, err := t.set.Target(kernels.Find(shape.Operation)); err != nil {
+		if err := t.set.LoadFor(kernels.Find(shape.Operation)); err != nil {
 			return err
 		}
 	}

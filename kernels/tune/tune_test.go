@@ -326,6 +326,36 @@ func (f namedFunction) Launch(_, _ cu.Dim3, _ int, _ cu.Stream, _ []byte) error 
 	return nil
 }
 
+// occupied is a software device that refuses to compile inside Do. If another goroutine were compiling the same family,
+// Do would wait for it, and it for the thread that Do occupies.
+type occupied struct {
+	cu.Context
+	inside *bool
+}
+
+func (o occupied) Do(f func() error) error {
+	*o.inside = true
+	defer func() { *o.inside = false }()
+	return o.Context.Do(f)
+}
+
+func (o occupied) LoadModule(text []byte, options cu.ModuleOptions) (cu.Module, error) {
+	if *o.inside {
+		return nil, errors.New(options.Name + " is compiled inside Do")
+	}
+	return o.Context.LoadModule(text, options)
+}
+
+// TestTuneCompilesBefore measures each shape on a device of its own, so that nothing was compiled for another.
+func TestTuneCompilesBefore(t *testing.T) {
+	for _, s := range small {
+		tuner := New(occupied{ptxsim.Open(ptxsim.Device{}), new(bool)})
+		if _, err := tuner.Tune(t.Context(), []kernels.Shape{s.Shape}, Options{Rounds: 1}); err != nil {
+			t.Errorf("%v: %v", s.Shape, err)
+		}
+	}
+}
+
 func TestMeasurementIsPrinted(t *testing.T) {
 	m := Measurement{
 		Shape: kernels.Shape{Operation: "gemm", Rows: 70, Cols: 48, Depth: 32}, Chosen: "gemm_64x64",
