@@ -1,7 +1,9 @@
 package studio
 
 import (
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"kleinbild/inference/picture"
@@ -56,5 +58,40 @@ func TestDeskSurvives(t *testing.T) {
 	third := newRig(t, dir, &painter{})
 	if read(third); !third.Queue.Empty() {
 		t.Errorf("%q wait though they were discarded", third.Queue.prompts())
+	}
+}
+
+// TestKeptSoon changes what is kept in each way, and reads the files that a killed program would leave.
+func TestKeptSoon(t *testing.T) {
+	dir := t.TempDir()
+	r := newRig(t, dir, &painter{hold: make(chan struct{}, 9)})
+	folder := filepath.Join(dir, "desk")
+	if _, _, err := r.Keeper.Open(folder); err != nil {
+		t.Fatal(err)
+	}
+	r.Keeper.ReadQueue(folder, Desk{}, func([]Batch, error, error) {})
+	kept := func(file, part string) bool {
+		text, err := os.ReadFile(filepath.Join(folder, file))
+		return err == nil && strings.Contains(string(text), part)
+	}
+	for _, row := range []struct {
+		name       string
+		do         func()
+		file, want string
+	}{
+		{"the queue is read", func() {}, queueFile, "null"},
+		{"typing", func() { r.Desk.Type(func(d *Desk) { d.Prompt = "typed" }) }, deskFile, `"typed"`},
+		{"a batch is added", func() { r.Queue.Add(small("made", 2)) }, queueFile, `"seed":7,"count":2`},
+		{"the run begins", func() { // which writes the same again
+			if err := os.Remove(filepath.Join(folder, queueFile)); err != nil {
+				t.Error(err)
+			}
+			r.Maker.Next()
+		}, queueFile, `"seed":7,"count":2`},
+		{"a picture is made", func() { r.engine.hold <- struct{}{} }, queueFile, `"seed":8,"count":1`},
+		{"the run ends", func() { r.Maker.Cancel() }, queueFile, "null"},
+	} {
+		row.do()
+		r.until(row.name, func() bool { return kept(row.file, row.want) })
 	}
 }
