@@ -225,24 +225,28 @@ func (a *Album) throwLater(e history.Entry, failed func(error)) {
 	w := &waste{now: a.throwing(e)}
 	w.timer = time.AfterFunc(binDelay, func() {
 		a.loop.Post(func() {
-			if a.binned[e.ID] != w {
-				return // taken back
+			if a.binned[e.ID] == w { // it was not taken back
+				a.move(e.ID, w, failed)
 			}
-			w.moving = true
-			a.loop.Background(func() func() {
-				err := w.now()
-				return func() {
-					delete(a.binned, e.ID)
-					if err != nil {
-						failed(err)
-					}
-					a.Reload()
-				}
-			})
 		})
 	})
 	a.binned[e.ID] = w
 	a.remove(e.ID)
+}
+
+// move moves the picture of an entry that has waited long enough to the bin.
+func (a *Album) move(id uint64, w *waste, failed func(error)) {
+	w.moving = true
+	a.loop.Background(func() func() {
+		err := w.now()
+		return func() {
+			delete(a.binned, id)
+			if err != nil {
+				failed(err)
+			}
+			a.Reload()
+		}
+	})
 }
 
 // ThrowNow brings to the bin what is on its way there: the window closes. A picture that cannot be moved stays where it

@@ -29,7 +29,7 @@ func TestBin(t *testing.T) {
 					TakeBack: func(path string) error { return os.Rename(bin, path) },
 				}
 			}
-			e := r.Album.Entries()[1]
+			e, stored := r.Album.Entries()[1], 2
 			gone := uint64(0)
 			r.Album.Removed.Subscribe(func(id uint64) { gone = id })
 			done := false
@@ -52,21 +52,26 @@ func TestBin(t *testing.T) {
 			if _, err := os.Stat(e.Path); err == nil {
 				t.Error("the file is still there at the end")
 			}
-			if !row.gives { // undo comes too late
-				for _, w := range []*waste{nil, {moving: true}} {
-					if delete(r.Album.binned, e.ID); w != nil {
-						r.Album.binned[e.ID] = w
-					}
+			if !row.gives { // undo comes too late: the picture is in the bin, or is being moved there
+				wantTooLate := func(e history.Entry) {
+					t.Helper()
 					var failed error
 					r.Album.TakeBack(e, func(err error) { failed = err })
 					if !errors.Is(failed, errInBin) {
-						t.Errorf("taken back from the bin itself: %v, want %v", failed, errInBin)
+						t.Errorf("%s is taken back: %v, want %v", e.Picture.Prompt, failed, errInBin)
 					}
 				}
+				wantTooLate(e)
+				last := r.Album.Entries()[1]
+				r.Album.Throw(last, finished, finished)
+				r.Album.move(last.ID, r.Album.binned[last.ID], finished)
+				wantTooLate(last)
+				r.until("it is moved", func() bool { return r.Album.binned[last.ID] == nil })
+				stored--
 			}
 			store := history.At(filepath.Join(r.dir, "history.db"), nil)
-			if n := len(store.List()); n != 2 {
-				t.Errorf("%d entries are stored", n)
+			if n := len(store.List()); n != stored {
+				t.Errorf("%d entries are stored, want %d", n, stored)
 			}
 		})
 	}
