@@ -65,3 +65,19 @@ func TestHistoryDamagedWhileOpen(t *testing.T) {
 		t.Errorf("aside %v, %v, %d entries", aside, err, len(b.Album.Entries()))
 	}
 }
+
+// TestEstimateFollowsTheHistory: the time that a picture takes is known from the history, and from nothing else.
+func TestEstimateFollowsTheHistory(t *testing.T) {
+	b := newBench(t, usual)
+	b.engine.info.NativeSize = 128
+	b.make("a fox")
+	entries := b.Album.Entries()
+	b.Album.Show(nil)
+	if got := b.prompt.estimate.Text; got != "" {
+		t.Errorf("without a history: %q", got)
+	}
+	b.Album.Show(entries)
+	if got := b.prompt.estimate.Text; got == "" {
+		t.Error("with a picture in the history there is no estimate")
+	}
+}
