@@ -99,6 +99,7 @@ func TestUnreadRepliesCount(t *testing.T) {
 // TestIdleConnections checks that the server closes a connection without a request.
 func TestIdleConnections(t *testing.T) {
 	s := start(t, &fakeEngine{}, func(_ *Options, l *limits) { l.idle = 50 * time.Millisecond })
+	eventually(t, "the model is open", func() bool { return s.get(t, "/healthz").status == 200 })
 	c := s.dial(t)
 	c.send("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	if status, _, _ := c.answer(); status != 200 {
