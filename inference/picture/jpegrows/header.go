@@ -119,8 +119,9 @@ func (h *headers) segment(marker byte, content []byte) bool {
 	case marker == markerSOS:
 		return h.scan(content)
 	case marker == markerAPP0:
-		if len(content) >= 5 {
-			h.jfif = string(content[:5]) == "JFIF\x00"
+		// A later APP0 segment, such as a thumbnail (JFXX), does not take this back.
+		if len(content) >= 14 && string(content[:5]) == "JFIF\x00" {
+			h.jfif = true
 		}
 		return true
 	case marker == markerAPPE:
@@ -285,7 +286,8 @@ func (h *headers) scan(content []byte) bool {
 				return false
 			}
 		}
-		if !h.progressive && !h.quantise(c) {
+		// A component has the table that is valid at its first scan, also if the file defines another one later.
+		if (!h.progressive || s.first == 0 && s.high == 0) && !h.quantise(c) {
 			return false
 		}
 	}
@@ -321,7 +323,7 @@ func (h *headers) picture() (*Picture, error) {
 		}
 	}
 	for i := range begun {
-		if !begun[i] || h.progressive && !h.quantise(&h.components[i]) {
+		if !begun[i] {
 			return nil, ErrNotRead
 		}
 	}

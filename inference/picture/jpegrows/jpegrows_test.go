@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"kleinbild/inference/picture/jpegrows/jpegtest"
@@ -128,6 +129,56 @@ func TestLevelsAreLibjpegs(t *testing.T) {
 			if got := hex.EncodeToString(digest.Sum(nil)); got != kind.digest {
 				t.Errorf("%s, %s: digest %s, want %s", kind.name, way.name, got, kind.digest)
 			}
+		}
+	}
+}
+
+// TestColoursOfSegments checks which segments decide between YCbCr and RGB, as in libjpeg: a JFIF segment means YCbCr,
+// even with a thumbnail's segment (JFXX) after it and an Adobe segment that says RGB.
+func TestColoursOfSegments(t *testing.T) {
+	const (
+		jfif = "\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00"
+		jfxx = "\xff\xe0\x00\x08JFXX\x00\x10"
+		tiny = "\xff\xe0\x00\x07JFIF\x00" // too short to be one
+	)
+	for _, row := range []struct {
+		name, segments string
+		toRGB          bool
+	}{
+		{"none", "", true},
+		{"Adobe", jpegtest.Adobe(0), false},
+		{"JFIF and Adobe", jfif + jpegtest.Adobe(0), true},
+		{"JFIF, its thumbnail and Adobe", jfif + jfxx + jpegtest.Adobe(0), true},
+		{"a short JFIF and Adobe", tiny + jpegtest.Adobe(0), false},
+	} {
+		f := jpegtest.File{
+			Width: 16, Height: 16, Factors: []byte{0x11, 0x11, 0x11}, Segments: row.segments, Coefficients: jpegtest.Noise,
+		}
+		p, err := New(f.Encode())
+		if err != nil {
+			t.Fatalf("%s: %v", row.name, err)
+		}
+		if p.toRGB != row.toRGB {
+			t.Errorf("%s: converted from YCbCr: %v, want %v", row.name, p.toRGB, row.toRGB)
+		}
+	}
+}
+
+// TestTableOfFirstScan checks that a component keeps the quantisation table of its first scan, as in libjpeg.
+func TestTableOfFirstScan(t *testing.T) {
+	f := jpegtest.File{Width: 48, Height: 32, Factors: []byte{0x11}, Progressive: true, Coefficients: jpegtest.Noise}
+	file := f.Encode()
+	_, want, err := decode(file, 16)
+	if err != nil {
+		t.Fatal(err)
+	}
+	later := append([]byte{0xff, markerDQT, 0, 67, 0}, bytes.Repeat([]byte{40}, 64)...)
+	first := bytes.Index(file, []byte{0xff, markerSOS})
+	second := first + 2 + bytes.Index(file[first+2:], []byte{0xff, markerSOS})
+	for at, same := range map[int]bool{first: false, second: true} {
+		_, got, err := decode(slices.Concat(file[:at], later, file[at:]), 16)
+		if err != nil || bytes.Equal(got, want) != same {
+			t.Errorf("another table at byte %d: %v, the same levels: %v, want %v", at, err, !same, same)
 		}
 	}
 }
