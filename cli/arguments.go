@@ -44,6 +44,9 @@ func (s *numberFlag) Decode(ctx *kong.DecodeContext) error {
 		return errors.New("found no value")
 	}
 	*s = numberFlag(ctx.Scan.Pop().String())
+	if *s == "" { // as --steps="$STEPS" gives if the variable is not set
+		return errors.New("found no value")
+	}
 	return nil
 }
 

@@ -163,8 +163,8 @@ func (c benchCPU) diffusers(ctx context.Context, s Streams, size picture.Size) (
 		"--steps", strconv.Itoa(c.Steps), "--threads", strconv.Itoa(runtime.GOMAXPROCS(0)))
 	python.Stderr = s.Err
 	text, err := python.Output()
-	if err == nil {
-		err = json.Unmarshal(text, &r)
+	if err == nil && json.Unmarshal(text, &r) != nil {
+		err = errors.New("printed something else than the JSON of its measurements")
 	}
 	if err == nil && !(r.Whole > 0) {
 		err = errors.New("printed no time for the whole picture")

@@ -195,22 +195,33 @@ const ReadAtOnce = 2
 // cannot be read, as its Source returned it.
 func (c Checked) Read(ctx context.Context, atOnce int) (Checked, error) {
 	read, errs := make([]Source, len(c.references)), make([]error, len(c.references))
+	panics := make([]any, len(c.references))
 	var failed atomic.Bool
 	var group errgroup.Group
 	group.SetLimit(atOnce)
 	for i, source := range c.references {
-		if failed.Load() {
-			break // the loop below finds the error
-		}
 		group.Go(func() error {
-			read[i], errs[i] = source.Open(ctx)
-			if errs[i] != nil {
+			if failed.Load() {
+				return nil // the loop below finds the error
+			}
+			// A panic goes to the caller's goroutine, which may recover from it. Here it would end the program.
+			defer func() {
+				if panics[i] = recover(); panics[i] != nil {
+					failed.Store(true)
+				}
+			}()
+			if read[i], errs[i] = source.Open(ctx); errs[i] != nil {
 				failed.Store(true)
 			}
 			return nil
 		})
 	}
 	_ = group.Wait()
+	for _, p := range panics {
+		if p != nil {
+			panic(p)
+		}
+	}
 	for _, err := range errs {
 		if err != nil {
 			return Checked{}, err

@@ -1,6 +1,7 @@
 package inference
 
 import (
+	"context"
 	"errors"
 	"math"
 	"runtime"
@@ -142,6 +143,43 @@ func TestResolveForModels(t *testing.T) {
 	}
 	if _, err := (Checked{}).Resolve(baseInfo); err == nil {
 		t.Error("a Checked that Check has not made is resolved")
+	}
+}
+
+// sourceFunc is a Source that calls a function.
+type sourceFunc func() (Reference, error)
+
+func (f sourceFunc) Open(context.Context) (Reference, error) { return f() }
+
+// TestReadEndsAtFailure checks that no reference is opened after one that failed, and that a panic of a Source comes to
+// the caller of Read.
+func TestReadEndsAtFailure(t *testing.T) {
+	opened := 0
+	good := sourceFunc(func() (Reference, error) { opened++; return Reference{}, nil })
+	broken := errors.New("broken")
+	for _, row := range []struct {
+		name   string
+		second sourceFunc
+	}{
+		{"an error", func() (Reference, error) { opened++; return Reference{}, broken }},
+		{"a panic", func() (Reference, error) { opened++; panic(broken) }},
+	} {
+		opened = 0
+		c, err := Ask{Prompt: "a fox", References: []Source{good, row.second, good, good}}.Check()
+		if err != nil {
+			t.Fatal(err)
+		}
+		func() {
+			defer func() {
+				if p := recover(); p != nil {
+					err = p.(error)
+				}
+			}()
+			_, err = c.Read(t.Context(), 1)
+		}()
+		if !errors.Is(err, broken) || opened != 2 {
+			t.Errorf("%s: %v, %d references were opened, want 2", row.name, err, opened)
+		}
 	}
 }
 

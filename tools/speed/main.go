@@ -111,7 +111,10 @@ func bench(ctx context.Context, text io.Writer, program string, args ...string) 
 // names.
 func machineName() (string, error) {
 	infos, err := cpu.Info()
-	if err != nil || len(infos) == 0 {
+	if err == nil && len(infos) == 0 {
+		err = errors.New("the system lists no processor")
+	}
+	if err != nil {
 		return "", fmt.Errorf("the processor's name cannot be read: %w", err)
 	}
 	i := infos[0]
