@@ -70,3 +70,13 @@ func TestBadAsks(t *testing.T) {
 		}
 	}
 }
+
+// TestEmptyNumbers checks that a number without a value is refused, as --steps="$STEPS" gives if STEPS is not set.
+func TestEmptyNumbers(t *testing.T) {
+	for _, flag := range []string{"--steps=", "--guidance=", "--seed="} {
+		got := call("", "generate", "-m", "demo", "-p", "x", flag)
+		if got.code != exitUsage || !strings.Contains(got.err, "found no value") {
+			t.Errorf("%s: %+v, want a mistake of usage", flag, got)
+		}
+	}
+}

@@ -107,7 +107,7 @@ func (c *generateCommand) withOrigin(err error) error {
 		return err
 	}
 	given := map[inference.Field]bool{
-		inference.FieldPrompt: c.Prompt != nil, inference.FieldReferences: len(c.Image) > 0,
+		inference.FieldPrompt: c.Prompt != nil, inference.FieldReferences: len(c.Image) > 0 || c.Aspect != "",
 		inference.FieldAspect: c.Aspect != "", inference.FieldSize: c.Size != "", inference.FieldSeed: c.Seed != "",
 		inference.FieldSteps: c.Steps != "", inference.FieldGuidance: c.Guidance != "",
 		inference.FieldNoise: c.Noise != "",

@@ -7,7 +7,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
-	"sync/atomic"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -196,36 +196,37 @@ const ReadAtOnce = 2
 func (c Checked) Read(ctx context.Context, atOnce int) (Checked, error) {
 	read, errs := make([]Source, len(c.references)), make([]error, len(c.references))
 	panics := make([]any, len(c.references))
-	var failed atomic.Bool
+	var mutex sync.Mutex
+	failed := len(c.references) // the first reference that is known to have failed
 	var group errgroup.Group
 	group.SetLimit(atOnce)
 	for i, source := range c.references {
 		group.Go(func() error {
-			if failed.Load() {
-				return nil // the loop below finds the error
+			mutex.Lock()
+			skip := failed < i
+			mutex.Unlock()
+			if skip {
+				return nil
 			}
 			// A panic goes to the caller's goroutine, which may recover from it. Here it would end the program.
 			defer func() {
-				if panics[i] = recover(); panics[i] != nil {
-					failed.Store(true)
+				panics[i] = recover()
+				if panics[i] != nil || errs[i] != nil {
+					mutex.Lock()
+					failed = min(failed, i)
+					mutex.Unlock()
 				}
 			}()
-			if read[i], errs[i] = source.Open(ctx); errs[i] != nil {
-				failed.Store(true)
-			}
+			read[i], errs[i] = source.Open(ctx)
 			return nil
 		})
 	}
 	_ = group.Wait()
-	for _, p := range panics {
-		if p != nil {
+	if failed < len(c.references) {
+		if p := panics[failed]; p != nil {
 			panic(p)
 		}
-	}
-	for _, err := range errs {
-		if err != nil {
-			return Checked{}, err
-		}
+		return Checked{}, errs[failed]
 	}
 	c.references = read
 	return c, nil
