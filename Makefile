@@ -98,7 +98,7 @@ deadcode: ## list functions that neither programs nor tests reach on Linux (need
 
 # The tests of the engine in which goroutines share memory. All golden cases and the software device would take an hour
 # under the race detector. TestSoak is left out, because it has time limits and the detector slows it down.
-RACE_ENGINE := 'Cancel(End|led)|OneCaller|Cache|Preview|Progress|Determin|ModelFile|OpenReferences|TokensAndWork'
+RACE_ENGINE := 'Cancel(End|led)|OneCaller|Cache|Preview|Progress|Determin|ModelFile|Read(References|Ends)|TokensAndWork'
 race: ## test server, models, app/studio, kernels/cu, the engine under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race -timeout 15m -skip '^TestSoak$$' ./server ./models ./app/studio ./kernels/cu
 	CGO_ENABLED=1 $(GO) test -race -timeout 15m -run $(RACE_ENGINE) ./inference
