@@ -50,6 +50,7 @@ func TestBadAsks(t *testing.T) {
 			if c.Aspect != "" && kind != "/v1/generate" || c.References > 0 && kind == "/v1/images/generations" {
 				continue // the path does not have the field
 			}
+			c := c
 			if kind == "/v1/images/edits" && c.References > 0 {
 				c.References-- // the request has one reference already
 			}
