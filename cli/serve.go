@@ -60,12 +60,7 @@ func (c serveCommand) Run(ctx context.Context, s Streams, e *ending) error {
 	if err != nil {
 		return err
 	}
-	opener := &opener{options: options}
-	defer opener.close()
-	opened, err := c.report(ctx, s, opener)
-	if err != nil {
-		return err
-	}
+	// The address is taken before the model is opened, so that a bad one is told at once.
 	listener, err := listen(c.Listen)
 	if err != nil {
 		return err
@@ -75,6 +70,12 @@ func (c serveCommand) Run(ctx context.Context, s Streams, e *ending) error {
 	if c.NoAuth && !loopback {
 		return usagef("--no-auth with --listen %s, want a loopback address such as 127.0.0.1:7820: "+
 			"anybody in the network could use the server", c.Listen)
+	}
+	opener := &opener{options: options}
+	defer opener.close()
+	opened, err := c.report(ctx, s, opener)
+	if err != nil {
+		return err
 	}
 	token, err := c.token(ctx, s)
 	if err != nil {

@@ -229,6 +229,8 @@ func TestServeRefuses(t *testing.T) {
 		{"body", []string{"--max-body", "1000"}, exitUsage, "--max-body 1000, want 1 to 256"},
 		{"grace", []string{"--grace", "0s"}, exitUsage, "--grace 0s"},
 		{"address", []string{"--no-auth", "--listen", "nowhere"}, exitUsage, "--listen nowhere: want ADDRESS:PORT"},
+		{"address before the model", []string{"--no-auth", "--listen", "nowhere", "-m", "gone"}, exitUsage,
+			"--listen nowhere: want ADDRESS:PORT"},
 		{"a model that is not there", []string{"-m", "gone"}, exitFailure, "model: gone: does not exist"},
 		{"a token that others can read", nil, exitFailure, "mode 0644 lets others read it, want 0600"},
 	} {
