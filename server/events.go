@@ -63,7 +63,7 @@ func (w *reply) begin() error {
 	w.Header().Set("X-Accel-Buffering", "no") // tells nginx to pass events on at once
 	w.events = true
 	w.WriteHeader(http.StatusOK)
-	return w.control.Flush()
+	return w.flush()
 }
 
 // event sends one server-sent event, with files in place of each filePlace. The first event begins the reply.
@@ -84,7 +84,7 @@ func (w *reply) event(name string, v any, files ...[]byte) error {
 	if err := w.fill(b.Bytes(), files...); err != nil {
 		return err
 	}
-	return w.control.Flush()
+	return w.flush()
 }
 
 // queuedEvent, progressEvent and pictureEvent are the events of POST /v1/generate. The last event is picture or error.
@@ -233,5 +233,5 @@ func (w *reply) comment() error {
 	if _, err := w.Write([]byte(":\n\n")); err != nil {
 		return err
 	}
-	return w.control.Flush()
+	return w.flush()
 }

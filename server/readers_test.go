@@ -59,6 +59,9 @@ func TestUnreadReplies(t *testing.T) {
 		eventually(t, row.name+": it is cut off", func() bool {
 			return strings.Count(s.log.String(), "failure=") > failed && s.queue.held() == 0
 		})
+		if log := s.log.String(); strings.Contains(log, "failure=408") || !strings.Contains(log, "failure=499") {
+			t.Errorf("%s: it is logged as another failure than 499:\n%s", row.name, log)
+		}
 		c.Close()
 		<-done
 		s.client.Transport.(*checked).base.(*http.Transport).CloseIdleConnections()

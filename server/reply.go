@@ -45,8 +45,13 @@ func invalid(field, format string, args ...any) *apiError {
 	return &apiError{status: http.StatusUnprocessableEntity, detail: detail, field: field}
 }
 
-// statusClientClosed is the status in the log for a request whose client has left. It is never sent.
+// statusClientClosed is the status in the log for a request whose client has left, or does not read the reply. It is
+// never sent.
 const statusClientClosed = 499
+
+// errNotRead is wrapped by the errors of writing a reply: the client has left, or reads too slowly. It tells them from
+// the errors of reading a body, which may be the same time-outs of the connection.
+var errNotRead = errors.New("the client does not read the reply")
 
 // asAPIError returns the error that the client sees for err.
 func asAPIError(r *http.Request, err error) *apiError {
@@ -54,6 +59,8 @@ func asAPIError(r *http.Request, err error) *apiError {
 	var tooLarge *http.MaxBytesError
 	var network net.Error
 	switch {
+	case errors.Is(err, errNotRead):
+		return errorf(statusClientClosed, "the client did not read the reply")
 	case errors.As(err, &own):
 		return own
 	case errors.As(err, &tooLarge):
@@ -199,7 +206,18 @@ func (w *reply) Write(p []byte) (n int, err error) {
 		n, p = n+k, p[k:]
 		_ = w.control.SetWriteDeadline(w.pace.moved(k, w.limits.rate, w.limits.stall))
 	}
-	return n, err
+	return n, notRead(err)
+}
+
+// flush sends what Write has left in buffers.
+func (w *reply) flush() error { return notRead(w.control.Flush()) }
+
+// notRead returns err, an error of writing a reply, as one that wraps errNotRead.
+func notRead(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", errNotRead, err)
 }
 
 // filePlace is the placeholder of a file in values that are sent as JSON. fill replaces it by the file's base64 while
