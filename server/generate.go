@@ -130,7 +130,8 @@ func (s *Server) whileOpen(ctx context.Context) (open context.Context, leave fun
 }
 
 // holds returns the most memory that a request takes once it is admitted: for its references, and for the files of its
-// pictures. A stream holds one picture at a time.
+// pictures. A stream holds one picture at a time. info describes the model that makes them: it decides the size of a
+// picture for which the request names only an aspect ratio.
 func (req *apiRequest) holds(info inference.Info) int64 {
 	pixels, pictures := info.NativeSize*info.NativeSize, req.n
 	if size, known := req.checked.Size(info); known {
@@ -139,7 +140,7 @@ func (req *apiRequest) holds(info inference.Info) int64 {
 	if req.stream != nil && *req.stream {
 		pictures = 1
 	}
-	return int64(len(req.sources))*referenceBytes + int64(pictures)*int64(pixels)*pixelBytes
+	return int64(len(req.checked.References()))*referenceBytes + int64(pictures)*int64(pixels)*pixelBytes
 }
 
 func (s *Server) checkModel(name string, m Model) error {
@@ -236,8 +237,12 @@ func (s *Server) run(
 	if err != nil {
 		return nil, nil, err
 	}
-	// The model may have changed since the request came.
-	if req.request, err = req.checked.Resolve(model.Engine.Info()); err != nil {
+	// The model may have changed since the request came, and with it the size of the pictures.
+	info := model.Engine.Info()
+	if err := req.admission.hold(req.holds(info)); err != nil {
+		return nil, nil, err
+	}
+	if req.request, err = req.checked.Resolve(info); err != nil {
 		return nil, nil, err
 	}
 	start := time.Now()

@@ -83,6 +83,11 @@ func (q *queue) check(client string, bytes int64) error {
 	default:
 		return nil
 	}
+	return q.full(detail)
+}
+
+// full returns the error for a request that does not fit in the queue.
+func (q *queue) full(detail string) *apiError {
 	return &apiError{status: http.StatusTooManyRequests, detail: detail, retryAfter: max(q.last, time.Second)}
 }
 
@@ -107,6 +112,20 @@ func (a *admission) end() {
 		a.q.places.take(a.client, -1)
 	}
 	a.q.bytes.take(a.client, -a.bytes)
+}
+
+// hold changes the memory that the request holds to bytes. If they do not fit, nothing changes, and the error is that of
+// admit.
+func (a *admission) hold(bytes int64) error {
+	q := a.q
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if more := bytes - a.bytes; more > 0 && !q.bytes.fits(a.client, more, q.mostBytes) {
+		return q.full("too many pictures wait to be made or read")
+	}
+	q.bytes.take(a.client, bytes-a.bytes)
+	a.bytes = bytes
+	return nil
 }
 
 // join returns a ticket that waits for a turn. The caller must call leave on it. A request for several pictures calls

@@ -270,3 +270,51 @@ func TestQueueRejoin(t *testing.T) {
 		t.Errorf("closed: %v", err)
 	}
 }
+
+// TestMemoryOfAnotherModel lets a request wait while the demo model gives way to a model with larger pictures. Its
+// memory must be that of the model that makes it, or it must be refused.
+func TestMemoryOfAnotherModel(t *testing.T) {
+	for _, row := range []struct {
+		name   string
+		most   int64
+		status int
+		real   int // how many pictures the larger model makes
+	}{
+		{"there is room", 100 * 1024 * 1024 * pixelBytes, http.StatusOK, 1},
+		{"there is none", 512 * 512 * pixelBytes, http.StatusTooManyRequests, 0},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			small := &fakeEngine{native: 64, gate: make(chan struct{})}
+			large := &fakeEngine{native: 1024, gate: make(chan struct{})}
+			s := start(t, small, nil, func(s *Server) { s.queue.mostBytes = row.most })
+			first, second := make(chan got, 1), make(chan got, 1)
+			ask := func(answer chan got) { answer <- s.generateWith(t, prompt()) }
+			go ask(first)
+			eventually(t, "the first is made", func() bool { return small.runs() == 1 })
+			go ask(second)
+			eventually(t, "the second waits", func() bool { return s.waitingPlaces() == 1 })
+			before := s.queue.held()
+			s.mu.Lock()
+			s.model = Model{Engine: large}
+			s.mu.Unlock()
+			small.gate <- struct{}{}
+			if g := <-first; g.status != http.StatusOK {
+				t.Fatalf("the first: %d %s", g.status, g.body)
+			}
+			if row.real > 0 {
+				eventually(t, "the second is made", func() bool { return large.runs() == row.real })
+				if held := s.queue.held(); held < before+512*512*pixelBytes {
+					t.Errorf("%d bytes are held, want those of the larger picture", held)
+				}
+				large.gate <- struct{}{}
+			}
+			if g := <-second; g.status != row.status {
+				t.Errorf("the second: %d %s", g.status, g.body)
+			}
+			eventually(t, "nothing is held", func() bool { return s.queue.held() == 0 })
+			if n := large.runs(); n != row.real {
+				t.Errorf("the larger model made %d, want %d", n, row.real)
+			}
+		})
+	}
+}
