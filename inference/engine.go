@@ -68,6 +68,10 @@ type Info struct {
 	// found, Missing says where one was searched for.
 	Demo    bool
 	Missing *NoModelError
+	// Remote is the address of the computer that the engine is on, "" for this one.
+	Remote string
+	// Costs are for estimates of the time that pictures take.
+	Costs Costs
 	// Notices are sentences for the user, for example that a setting was guessed.
 	Notices []string
 }
@@ -170,6 +174,7 @@ func newEngine(ckpt *checkpoint.Checkpoint, opts Options) (*Engine, error) {
 		Family: familyOf(e.transformer.Config()), Variant: variant, Device: b.Name(), Precision: precision,
 		NativeSize: e.vae.Config().SampleSize, TokenChannels: e.transformer.Config().InChannels, Notices: notices,
 		MaxSequenceLength: textTokens(ckpt.Index.MaxSequenceLength, opts.MaxSequenceLength),
+		Costs:             e.costs(),
 	}
 	e.info.Steps, e.info.Guidance = variant.defaults()
 	if native := e.info.NativeSize; 0 < native && native < picture.NativeSide {

@@ -18,6 +18,9 @@ const (
 	StageReferences Stage = "references"
 	StageSteps      Stage = "steps"
 	StageDecode     Stage = "decode"
+	// StageQueue is reported by engines on other computers only, before the first stage. The request waits until other
+	// people's pictures are made: Total of them, or an unknown number if it is 0.
+	StageQueue Stage = "queue"
 )
 
 // Progress tells how far a run is. The goroutine that computes reports it when a stage begins and after every layer, so

@@ -64,6 +64,12 @@ func (r Request) Guidance() float64 { return r.guidance }
 // Previews says whether the request asks for a small picture after each step.
 func (r Request) Previews() bool { return r.preview }
 
+// Model returns the digest of the model that the request was resolved for.
+func (r Request) Model() string { return r.model }
+
+// Noise returns the noise that replaces that of the seed, nil if there is none. It belongs to r.
+func (r Request) Noise() []float32 { return r.noise }
+
 // WithSeed returns r with another seed.
 func (r Request) WithSeed(seed uint64) Request {
 	r.seed = seed

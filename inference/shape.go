@@ -68,12 +68,4 @@ func gridOf(s picture.Size) flux2.Grid {
 func (e *Engine) Work(r Request) float64 { return e.work(e.shapeOf(r), e.info.MaxSequenceLength) }
 
 // work estimates the arithmetic of a request of shape s. textTokens is the number of text tokens.
-func (n networks) work(s shape, textTokens int) float64 {
-	tokens := textTokens + gridOf(s.size).Tokens()
-	total := float64(s.prompts())*promptWork(n.encoder.Config(), textTokens) + decodeWork(n.vae.Config(), s.size)
-	for _, ref := range s.referenced() {
-		tokens += gridOf(ref.size).Tokens()
-		total += encodeWork(n.vae.Config(), ref.size)
-	}
-	return total + float64(s.steps*s.prompts())*stepWork(n.transformer.Config(), tokens)
-}
+func (n networks) work(s shape, textTokens int) float64 { return n.costs().work(s, textTokens) }

@@ -6,14 +6,8 @@ import (
 	"kleinbild/inference"
 )
 
-// Engine is what the studio needs of inference.Engine. CountTokens and Work may be called while Generate runs.
-type Engine interface {
-	Info() inference.Info
-	Generate(ctx context.Context, req inference.Request, progress func(inference.Progress)) (*inference.Result, error)
-	CountTokens(prompt string) (count, limit int, err error)
-	Work(req inference.Request) float64
-	Close() error
-}
+// Engine is what makes pictures.
+type Engine = inference.Generator
 
 // Planner is an Engine that knows beforehand what a picture takes of a graphics card's memory.
 type Planner interface {

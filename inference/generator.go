@@ -1,0 +1,20 @@
+package inference
+
+import "context"
+
+// Generator makes pictures of one model. An Engine is a Generator on this machine; the package client has one that works
+// on another computer. CountTokens and Work may be called while Generate runs.
+type Generator interface {
+	// Info describes the model and where it computes.
+	Info() Info
+	// Generate makes one picture, as Engine.Generate. progress may be nil.
+	Generate(ctx context.Context, req Request, progress func(Progress)) (*Result, error)
+	// CountTokens is Engine.CountTokens. It may take a moment, but not for ever.
+	CountTokens(prompt string) (count, limit int, err error)
+	// Work is Engine.Work. It takes no time.
+	Work(req Request) float64
+	// Close frees everything. It waits until Generate has returned.
+	Close() error
+}
+
+var _ Generator = (*Engine)(nil)
