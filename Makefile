@@ -1,7 +1,6 @@
 # Kleinbild's commands. `make` without a target prints them.
 
 GO      ?= go
-VERSION ?= 0.1.0-dev
 # The number of inputs that each fuzz target gets. It is not a time, because a target that is stopped after a time
 # sometimes fails with "context deadline exceeded".
 FUZZ_RUNS ?= 20000
@@ -9,7 +8,7 @@ CUDA_TOOLS ?= ../cuda-tools
 DEMO_STATE ?= ../demo-train
 # nodynamic: the program uses its own libheif and libavif even if the system has these libraries.
 export GOFLAGS += -tags=nodynamic
-LDFLAGS := -s -w -X kleinbild/cli.Version=$(VERSION)
+LDFLAGS := -s -w
 BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -ldflags "$(LDFLAGS)"
 # gorgonia: kernels are launched through gorgonia.org/cu, which needs cgo. It is compiled with the project's own cuda.h
 # and libcuda.a.

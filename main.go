@@ -2,13 +2,21 @@
 package main
 
 import (
+	_ "embed"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"kleinbild/cli"
 )
 
+// version is the text of VERSION, the one place where the project's version stands.
+//
+//go:embed VERSION
+var version string
+
 func main() {
+	cli.Version = strings.TrimSpace(version)
 	args := os.Args[1:]
 	if areFiles(args) && openWindow(args) {
 		return

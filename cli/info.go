@@ -6,8 +6,8 @@ import (
 	"kleinbild/inference/picture"
 )
 
-// Version is the version of the program. The linker sets it in releases.
-var Version = "0.1.0-dev"
+// Version is the version of the program, which main reads from the file VERSION.
+var Version = "unknown"
 
 type versionCommand struct{}
 

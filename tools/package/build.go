@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,12 +22,13 @@ import (
 	"github.com/tc-hib/winres/version"
 )
 
-// metadata holds the contents of FyneApp.toml, and the time that all packed files get.
+// metadata holds the contents of FyneApp.toml, the version, and the time that all packed files get.
 type metadata struct {
-	Name, ID, Version, Icon string
-	Build                   int
-	Linux                   desktopEntry
-	Time                    time.Time
+	Name, ID, Icon string
+	Build          int
+	Version        string // three numbers, from the file VERSION
+	Linux          desktopEntry
+	Time           time.Time
 }
 
 // desktopEntry holds the texts for the menus of Linux desktops.
@@ -45,8 +47,12 @@ func readMetadata() (metadata, error) {
 	}
 	m := file.Details
 	m.Linux = file.LinuxAndBSD
-	if m.Name == "" || m.ID == "" || m.Icon == "" || !regexp.MustCompile(`^\d+\.\d+\.\d+$`).MatchString(m.Version) {
-		return m, fmt.Errorf("FyneApp.toml: %+v, want a Name, an ID, an Icon and a Version of three numbers", m)
+	if m.Name == "" || m.ID == "" || m.Icon == "" || m.Version != "" {
+		return m, fmt.Errorf("FyneApp.toml: %+v, want a Name, an ID, an Icon, and no Version beside the one in VERSION", m)
+	}
+	var err error
+	if m.Version, err = readVersion(); err != nil {
+		return m, err
 	}
 	seconds := os.Getenv("SOURCE_DATE_EPOCH")
 	if seconds == "" {
@@ -64,9 +70,26 @@ func readMetadata() (metadata, error) {
 	return m, nil
 }
 
+// readVersion returns the version, which must be that of the commit's tag if it has one.
+func readVersion() (string, error) {
+	text, err := os.ReadFile("VERSION")
+	if err != nil {
+		return "", err
+	}
+	version := strings.TrimSuffix(string(text), "\n")
+	if !regexp.MustCompile(`^\d+\.\d+\.\d+$`).MatchString(version) {
+		return "", fmt.Errorf("VERSION: %q, want a line with three numbers", text)
+	}
+	tags, err := exec.Command("git", "tag", "--points-at", "HEAD", "v*").Output()
+	if names := strings.Fields(string(tags)); err == nil && len(names) > 0 && !slices.Contains(names, "v"+version) {
+		return "", fmt.Errorf("VERSION: %s, want that of the commit's tag %s", version, names[0])
+	}
+	return version, nil
+}
+
 // build compiles the program for a system, linux or windows.
-func build(m metadata, output, system string, window bool) error {
-	flags := "-s -w -buildid= -X kleinbild/cli.Version=" + m.Version
+func build(output, system string, window bool) error {
+	flags := "-s -w -buildid="
 	if window && system == "windows" {
 		flags += " -H windowsgui"
 	}
@@ -154,7 +177,7 @@ func resources(m metadata, program string) (set winres.ResourceSet, err error) {
 	for i, part := range strings.Split(m.Version, ".") {
 		n, err := strconv.ParseUint(part, 10, 16)
 		if err != nil {
-			return set, fmt.Errorf("FyneApp.toml: Version %s: %w", m.Version, err)
+			return set, fmt.Errorf("VERSION: %s: %w", m.Version, err)
 		}
 		number[i] = uint16(n)
 	}

@@ -74,7 +74,7 @@ func writeWindows(m metadata, out, work string, window bool) (name string, err e
 		programs = append(programs, filepath.Join(work, "kleinbild-cli.exe"))
 	}
 	for i, program := range programs {
-		if err := build(m, program, "windows", window && i == 0); err != nil {
+		if err := build(program, "windows", window && i == 0); err != nil {
 			return "", err
 		}
 		if err := addResources(m, program); err != nil {
@@ -94,7 +94,7 @@ func pack(out string, window bool) error {
 // packAll builds the programs in work and writes all packages to out.
 func packAll(m metadata, out, work string, window bool) error {
 	linux := filepath.Join(work, "kleinbild")
-	if err := build(m, linux, "linux", window); err != nil {
+	if err := build(linux, "linux", window); err != nil {
 		return err
 	}
 	programs := []string{linux}
@@ -102,7 +102,7 @@ func packAll(m metadata, out, work string, window bool) error {
 		// If libraries are missing, the system's loader does not start the program with the window at all, not even for
 		// a command. The command line by itself runs everywhere, and its doctor says what to install.
 		cli := filepath.Join(work, "kleinbild-cli")
-		if err := build(m, cli, "linux", false); err != nil {
+		if err := build(cli, "linux", false); err != nil {
 			return err
 		}
 		programs = append(programs, cli)

@@ -5,9 +5,11 @@ package main
 import (
 	"archive/tar"
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -93,17 +95,43 @@ func TestMetadata(t *testing.T) {
 	if err != nil || m.Name != "Kleinbild" || m.Time.Unix() != 1e9 || len(m.Linux.Categories) == 0 {
 		t.Errorf("%+v %v", m, err)
 	}
+	// The newest heading of the list of changes is about the version that VERSION names.
+	changes, err := os.ReadFile("CHANGELOG.md")
+	heading := regexp.MustCompile(`(?m)^## .*$`).FindString(string(changes))
+	if err != nil || !slices.Contains(strings.Fields(heading), m.Version) {
+		t.Errorf("CHANGELOG.md begins with %q (%v), want a heading with %s", heading, err, m.Version)
+	}
 	if _, err := readIcon(m); err != nil {
 		t.Error(err)
 	}
-	const shortVersion = "[Details]\nName = \"x\"\nID = \"x\"\nIcon = \"x\"\nVersion = \"1.2\"\n"
-	for _, text := range []string{"", shortVersion, "[Details\n"} {
+	const app = "[Details]\nName = \"x\"\nID = \"x\"\nIcon = \"x\"\n"
+	for _, row := range []struct{ app, version, tag, want string }{
+		{app, "1.2.3\n", "", ""},
+		{app, "1.2.3\n", "v1.2.3", ""},
+		{app, "1.2.3\n", "v1.2.4", "VERSION: 1.2.3, want that of the commit's tag v1.2.4"},
+		{app, "1.2\n", "", "three numbers"},
+		{app, "1.2.3-dev\n", "", "three numbers"},
+		{app, "", "", "three numbers"},
+		{app + "Version = \"1.2.3\"\n", "1.2.3\n", "", "no Version beside"},
+		{"", "1.2.3\n", "", "want a Name"},
+		{"[Details\n", "1.2.3\n", "", "toml"},
+	} {
 		t.Chdir(t.TempDir())
-		if err := os.WriteFile("FyneApp.toml", []byte(text), 0o600); err != nil {
-			t.Fatal(err)
+		for name, text := range map[string]string{"FyneApp.toml": row.app, "VERSION": row.version} {
+			if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
 		}
-		if m, err := readMetadata(); err == nil {
-			t.Errorf("%q: %+v, want an error", text, m)
+		if row.tag != "" {
+			const commit = "git init -q && git -c user.name=x -c user.email=x commit -q --allow-empty -m x && git tag "
+			if err := command(".", "sh", "-c", commit+row.tag); err != nil {
+				t.Fatal(err)
+			}
+		}
+		m, err := readMetadata()
+		if text := fmt.Sprint(err); err == nil && (row.want != "" || m.Version != "1.2.3") ||
+			err != nil && (row.want == "" || !strings.Contains(text, row.want)) {
+			t.Errorf("%q, VERSION %q, tag %q: %+v, %v; want %q", row.app, row.version, row.tag, m, err, row.want)
 		}
 	}
 }
