@@ -7,7 +7,6 @@ import (
 	"cmp"
 	"fmt"
 	"image"
-	"image/png"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -143,30 +142,18 @@ func scriptOutput(env []string, path string) (string, error) {
 	return strings.TrimSpace(string(out)), nil
 }
 
-func readIcon(m metadata) (image.Image, error) {
-	file, err := os.Open(m.Icon)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	img, err := png.Decode(file)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", m.Icon, err)
-	}
-	if size := img.Bounds().Size(); size.X != size.Y || size.X < 256 {
-		return nil, fmt.Errorf("%s: %d×%d pixels, want a square of at least 256×256", m.Icon, size.X, size.Y)
-	}
-	return img, nil
-}
-
 // resources returns the resources of a program for Windows: its icon, its version, and a manifest. The manifest asks
 // for drawing at the screen's own resolution and for paths of more than 260 characters.
 func resources(m metadata, program string) (set winres.ResourceSet, err error) {
-	img, err := readIcon(m)
-	if err != nil {
-		return set, err
+	var images []image.Image
+	for _, size := range winres.DefaultIconSizes {
+		img, err := drawIcon(m, size)
+		if err != nil {
+			return set, err
+		}
+		images = append(images, img)
 	}
-	icon, err := winres.NewIconFromResizedImage(img, winres.DefaultIconSizes)
+	icon, err := winres.NewIconFromImages(images)
 	if err != nil {
 		return set, err
 	}

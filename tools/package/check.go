@@ -220,12 +220,16 @@ func checkDeb(m metadata, deb, work string) error {
 		return fmt.Errorf("doctor: %w: %s", err, doctor)
 	}
 	for _, file := range []string{
-		"usr/share/applications/" + m.ID + ".desktop", "usr/share/icons/hicolor/256x256/apps/" + m.ID + ".png",
+		"usr/share/applications/" + m.ID + ".desktop", "usr/share/metainfo/" + m.ID + ".metainfo.xml",
+		"usr/share/icons/hicolor/512x512/apps/" + m.ID + ".png", "usr/share/icons/hicolor/scalable/apps/" + m.ID + ".svg",
 		"usr/share/man/man1/kleinbild.1.gz", "usr/share/bash-completion/completions/kleinbild",
 	} {
 		if info, err := os.Stat(filepath.Join(root, file)); err != nil || info.Mode().Perm() != 0o644 {
 			return fmt.Errorf("%s: %v, want the file with mode 0644", file, err)
 		}
+	}
+	if err := validate(m, filepath.Join(root, "usr")); err != nil {
+		return err
 	}
 	if err := command(work, "dpkg", "--root="+root, "--remove", "kleinbild"); err != nil {
 		return err

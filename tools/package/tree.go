@@ -8,8 +8,6 @@ import (
 	"bytes"
 	"compress/gzip"
 	"fmt"
-	"image"
-	"image/png"
 	"io"
 	"io/fs"
 	"os"
@@ -20,8 +18,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"golang.org/x/image/draw"
 )
 
 // entry is a file in a package.
@@ -30,25 +26,6 @@ type entry struct {
 	mode fs.FileMode
 	data []byte
 }
-
-// iconSizes are the sizes in pixels that desktops look for. Sizes above the icon's own are left out.
-var iconSizes = []int{16, 24, 32, 48, 64, 128, 256, 512}
-
-// desktop is the entry in the desktop's menu. Because of its MimeType, pictures can be dropped on the icon and opened
-// with the program.
-const desktop = `[Desktop Entry]
-Type=Application
-Name=%[1]s
-GenericName=%[3]s
-Comment=%[4]s
-Exec=kleinbild %%F
-Icon=%[2]s
-Terminal=false
-Categories=%[5]s;
-Keywords=%[6]s;
-MimeType=image/png;image/jpeg;image/webp;image/heic;image/avif;image/bmp;image/tiff;image/gif;
-StartupWMClass=%[1]s
-`
 
 // linuxTree returns the files that are installed below a prefix (/usr or ~/.local), sorted by path. It runs the first
 // program to print its manual and its completion scripts.
@@ -61,23 +38,11 @@ func linuxTree(m metadata, programs []string, window bool) (tree []entry, err er
 		}
 		add("bin/"+filepath.Base(program), 0o755, binary)
 	}
-	categories, keywords := strings.Join(m.Linux.Categories, ";"), strings.Join(m.Linux.Keywords, ";")
-	add("share/applications/"+m.ID+".desktop", 0o644,
-		fmt.Appendf(nil, desktop, m.Name, m.ID, m.Linux.GenericName, m.Linux.Comment, categories, keywords))
-	icon, err := readIcon(m)
+	forDesktop, err := desktopTree(m)
 	if err != nil {
 		return nil, err
 	}
-	for _, size := range iconSizes {
-		if size > icon.Bounds().Dx() {
-			break
-		}
-		data, err := scaled(icon, size)
-		if err != nil {
-			return nil, err
-		}
-		add(fmt.Sprintf("share/icons/hicolor/%dx%d/apps/%s.png", size, size, m.ID), 0o644, data)
-	}
+	tree = append(tree, forDesktop...)
 	for _, text := range []struct{ args, path string }{
 		{"manual", "share/man/man1/kleinbild.1.gz"},
 		{"completion bash", "share/bash-completion/completions/kleinbild"},
@@ -100,15 +65,6 @@ func linuxTree(m metadata, programs []string, window bool) (tree []entry, err er
 	add("share/doc/kleinbild/"+licences.path, licences.mode, licences.data)
 	slices.SortFunc(tree, func(a, b entry) int { return strings.Compare(a.path, b.path) })
 	return tree, nil
-}
-
-// scaled returns img as a PNG file of size × size pixels.
-func scaled(img image.Image, size int) ([]byte, error) {
-	dst := image.NewNRGBA(image.Rect(0, 0, size, size))
-	draw.CatmullRom.Scale(dst, dst.Rect, img, img.Bounds(), draw.Src, nil)
-	var b bytes.Buffer
-	err := png.Encode(&b, dst)
-	return b.Bytes(), err
 }
 
 // gzipped returns data as a gzip file without a time and a name, so that the same data gives the same bytes.
