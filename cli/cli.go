@@ -39,7 +39,7 @@ type commands struct {
 	Bench    benchCommand    `cmd:"" help:"Tools for measuring."`
 	Version  versionCommand  `cmd:"" help:"Print the version."`
 
-	Completion completionCommand `cmd:"" help:"Print a script that lets a shell complete commands and flags."`
+	Completion completionCommand `cmd:"" help:"Print a script that lets a shell complete commands, flags and values."`
 	Manual     manualCommand     `cmd:"" hidden:"" help:"Print the manual page."`
 }
 
