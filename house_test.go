@@ -38,8 +38,8 @@ var arrows = map[string][]string{
 	"history": {"atomicfile", "inference/picture"},
 	"inference": {
 		"atomicfile", "inference/backend", "inference/checkpoint", "inference/checkpoint/safetensors", "inference/cpu",
-		"inference/checkpoint/synthetic", "inference/cpu/openblas", "inference/cuda", "inference/flux2",
-		"inference/picture", "inference/qwen3", "inference/scheduler", "inference/tensor", "inference/tokenizer",
+		"inference/checkpoint/synthetic", "inference/cpu/openblas", "inference/cuda", "inference/edit",
+		"inference/flux2", "inference/picture", "inference/qwen3", "inference/scheduler", "inference/tensor", "inference/tokenizer",
 		"inference/vae",
 		"kernels", "kernels/cu", "kernels/tune",
 	},
@@ -54,6 +54,7 @@ var arrows = map[string][]string{
 	"inference/checkpoint/synthetic":   {"inference/checkpoint/safetensors", "inference/tensor", "assets/tokenizer"},
 	"inference/tokenizer":              {"assets/tokenizer"},
 	"inference/picture":                {"atomicfile"},
+	"inference/edit":                   {"inference/picture"},
 	"inference/scheduler":              {},
 	"inference/qwen3":                  {"inference/backend", "inference/tensor"},
 	"inference/flux2":                  {"inference/backend", "inference/tensor"},

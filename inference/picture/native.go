@@ -64,3 +64,12 @@ func (r *Reference) For(native int) *Reference {
 	r.smaller.Store(small)
 	return small
 }
+
+// Fit returns the size to which a reference of size s is scaled for a model whose native picture is native × native
+// pixels, before it is cropped to multiples of 16. native is 0 if that is unknown.
+func (s Size) Fit(native int) Size {
+	if native <= 0 || native >= NativeSide {
+		return s.fit(MaxArea)
+	}
+	return s.fit(nativeArea(native))
+}

@@ -181,3 +181,11 @@ func ycbcrRow(img *image.YCbCr, alpha []uint8, y int, samples []uint16) {
 		out[0], out[1], out[2], out[3] = uint16(r)*257, uint16(g)*257, uint16(b)*257, uint16(a)*257
 	}
 }
+
+// InBands divides rows into bands and processes them on all processors, for package edit. It calls worker once for each
+// goroutine; the returned function is called for each band, with the band's first row and its number of rows, and may
+// own memory. A panic in a band is returned as an error. After a cancellation no new band begins, and the error is the
+// context's.
+func InBands(ctx context.Context, rows int, worker func() func(first, count int)) error {
+	return inBands(ctx, rows, worker)
+}

@@ -1,0 +1,101 @@
+package edit
+
+import (
+	"image"
+	"math"
+
+	"kleinbild/inference/picture"
+)
+
+// What NewArea aims at.
+const (
+	// contextShare of the box's longer side is the context on each side, so that the area is half as long again as the
+	// box: crop-and-stitch tools use 1.2 and leave more to their users; with 1.5 the model also sees what casts light and
+	// shadow on the object.
+	contextShare = 0.25
+	// leastContext is the least context, in pixels of the original. People who measured it for this model use 32 to 64.
+	leastContext = 64
+	// mostEnlarged bounds the enlargement. At 4 a token covers 4 pixels of the original. Beyond that the model sees only
+	// blur, and more context helps it more than more pixels.
+	mostEnlarged = 4
+	// leastEnlarged is the enlargement below which the area grows instead until it is worked on at scale 1, because then
+	// nothing is scaled at all.
+	leastEnlarged = 1.5
+	// mostElongated is the ratio of the sides up to which the shorter side is not grown: the widest picture shape of the
+	// program is 21:9.
+	mostElongated = 7.0 / 3
+	// The sides of a work picture, which are those of any picture that the model makes.
+	leastSide, mostSide = 64, 2048
+)
+
+// NewArea chooses the area for a mask with the bounding box box in a picture of the given size, for a model whose
+// native picture is native × native pixels (0 for 1024). The area is box with context on each side, in pixels of the
+// original; a negative context is chosen by the size of box. It grows to the shape and the number of pixels that the
+// model is used to, stays inside the picture, and contains box. A small area is worked on enlarged, at most
+// four times; a large one is worked on reduced. The work picture has at most native² pixels, or a side of 64.
+func NewArea(size picture.Size, box image.Rectangle, context, native int) Area {
+	frame := image.Rect(0, 0, size.Width, size.Height)
+	box = box.Intersect(frame)
+	if box.Empty() {
+		box = frame
+	}
+	if native <= 0 {
+		native = picture.NativeSide
+	}
+	if context < 0 {
+		context = max(int(contextShare*float64(max(box.Dx(), box.Dy()))+0.5), leastContext)
+	}
+	context = min(context, max(size.Width, size.Height))
+	wanted := box.Inset(-context).Intersect(frame)
+	width, height := float64(wanted.Dx()), float64(wanted.Dy())
+	width, height = max(width, height/mostElongated), max(height, width/mostElongated)
+	pixels := float64(native) * float64(native)
+	// Too small an area grows, so that it is enlarged at most mostEnlarged times, or not at all.
+	scale := math.Sqrt(pixels / (width * height))
+	if least := max(scale/mostEnlarged, 1); least > 1 {
+		width, height, scale = width*least, height*least, scale/least
+	}
+	if scale > 1 && scale < leastEnlarged {
+		width, height, scale = width*scale, height*scale, 1
+	}
+	width, height = min(width, float64(size.Width)), min(height, float64(size.Height))
+	scale = min(math.Sqrt(pixels/(width*height)), scale*mostEnlarged, mostEnlarged, mostSide/max(width, height))
+	if scale > 1 && scale < leastEnlarged {
+		scale = 1
+	}
+	if native >= leastSide {
+		scale = max(scale, leastSide/min(width, height))
+	}
+	x, across := fitAxis(size.Width, wanted.Min.X, wanted.Max.X, box.Min.X, box.Max.X, width, scale)
+	y, down := fitAxis(size.Height, wanted.Min.Y, wanted.Max.Y, box.Min.Y, box.Max.Y, height, scale)
+	return Area{
+		Source: image.Rect(x.from, y.from, x.end, y.end),
+		Scaled: picture.Size{Width: across, Height: down},
+		Crop:   image.Rect(0, 0, across, down),
+	}
+}
+
+// span is a part of an axis, from included and end excluded.
+type span struct{ from, end int }
+
+// fitAxis chooses the area along one axis of the picture, which has side pixels: a span of about length pixels around
+// the wanted span, which contains the box, and the number of pixels that it has in the work picture, a multiple of 16.
+// The span has exactly that many pixels divided by scale if it fits. If it does not, the span is the whole side, and its
+// scale differs from that of the other axis by less than 16 pixels of the work picture.
+func fitAxis(side, wantedFrom, wantedEnd, boxFrom, boxEnd int, length, scale float64) (s span, scaled int) {
+	const slack = 1e-6 // of rounding
+	scaled = int(length*scale+slack) / tokenSide * tokenSide
+	scaled = min(max(scaled, leastSide), mostSide)
+	n := int(math.Round(float64(scaled) / scale))
+	if n < boxEnd-boxFrom && scaled+tokenSide <= mostSide {
+		scaled += tokenSide
+		n = int(math.Round(float64(scaled) / scale))
+	}
+	n = min(max(n, boxEnd-boxFrom), side)
+	// The span lies around the middle of the wanted span, then moves until it contains the box and lies in the picture.
+	from := (wantedFrom + wantedEnd - n) / 2
+	from = min(from, boxFrom)
+	from = max(from, boxEnd-n, 0)
+	from = min(from, side-n)
+	return span{from, from + n}, scaled
+}

@@ -1,0 +1,197 @@
+package edit
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+
+	"kleinbild/inference/picture"
+)
+
+// ErrNothingToChange is wrapped by the error for a mask that is black everywhere.
+var ErrNothingToChange = errors.New("nothing to change")
+
+// Mask says where a picture changes: 255 everywhere, 0 nowhere, and levels between them partly. It keeps the size of
+// its file. Where it is used, it is scaled to the picture by area mean: a pixel's mask is the mean over the rectangle
+// that the pixel covers in the mask. A Mask does not change after it was made.
+type Mask struct {
+	gray   *image.Gray     // origin (0, 0)
+	size   picture.Size    // of the picture that the mask is for
+	bounds image.Rectangle // of the picture's pixels whose mask is not 0
+	// transparency is set if the mask is the picture's own transparency, see MaskFromAlpha.
+	transparency bool
+}
+
+// NewMask returns the mask in img for a picture of the given size; both may have any size. The level of a pixel is that
+// of a grey picture, or the luma (19595·R + 38470·G + 7471·B + 32768) >> 16 of 8-bit levels. Transparent pixels of img
+// count as black in proportion to their transparency, because masks are often painted in white on a transparent layer.
+// The error wraps ErrNothingToChange if all levels are 0.
+func NewMask(img image.Image, size picture.Size) (*Mask, error) {
+	b := img.Bounds()
+	if b.Empty() || size.Width <= 0 || size.Height <= 0 {
+		return nil, fmt.Errorf("edit: mask of %d×%d pixels for a picture of %v, want at least one pixel", b.Dx(), b.Dy(), size)
+	}
+	m := &Mask{gray: grayOf(img), size: size}
+	return m, m.findBounds("it is black everywhere")
+}
+
+// MaskFromAlpha returns the mask that changes what is transparent in the original: 255 minus the upper 8 bits of alpha.
+// With this mask Stitch puts the result behind the original's pixels, and the changed pixels become opaque. The error
+// wraps ErrNothingToChange if the original is opaque.
+func MaskFromAlpha(o *picture.Original) (*Mask, error) {
+	m := &Mask{
+		gray: image.NewGray(image.Rect(0, 0, o.Size.Width, o.Size.Height)), size: o.Size, transparency: true,
+	}
+	if !o.Opaque() {
+		for y := range o.Size.Height {
+			o.AlphaRow(y, m.gray.Pix[y*m.gray.Stride:])
+		}
+		for i, alpha := range m.gray.Pix {
+			m.gray.Pix[i] = 255 - alpha
+		}
+	}
+	return m, m.findBounds("the picture is opaque everywhere")
+}
+
+// MaskFromAlphaOf is NewMask for a mask that marks what changes by transparency, as OpenAI's API does: the level is 255
+// minus alpha. The original keeps its own alpha.
+func MaskFromAlphaOf(img image.Image, size picture.Size) (*Mask, error) {
+	b := img.Bounds()
+	if b.Empty() || size.Width <= 0 || size.Height <= 0 {
+		return nil, fmt.Errorf("edit: mask of %d×%d pixels for a picture of %v, want at least one pixel", b.Dx(), b.Dy(), size)
+	}
+	m := &Mask{gray: image.NewGray(image.Rect(0, 0, b.Dx(), b.Dy())), size: size}
+	for y := range b.Dy() {
+		for x := range b.Dx() {
+			_, _, _, alpha := img.At(b.Min.X+x, b.Min.Y+y).RGBA()
+			m.gray.Pix[y*m.gray.Stride+x] = 255 - uint8(alpha>>8)
+		}
+	}
+	return m, m.findBounds("it is opaque everywhere")
+}
+
+// FullMask returns the mask that changes a whole picture, as Strength without a mask does.
+func FullMask(size picture.Size) *Mask {
+	return &Mask{
+		gray: &image.Gray{Pix: []uint8{255}, Stride: 1, Rect: image.Rect(0, 0, 1, 1)}, size: size,
+		bounds: image.Rect(0, 0, size.Width, size.Height),
+	}
+}
+
+// Size returns the size of the picture that the mask is for.
+func (m *Mask) Size() picture.Size { return m.size }
+
+// Bounds returns the smallest rectangle of the picture's pixels outside of which the mask is 0.
+func (m *Mask) Bounds() image.Rectangle { return m.bounds }
+
+// Gray returns the mask in its own size. Callers must not change it.
+func (m *Mask) Gray() *image.Gray { return m.gray }
+
+// Transparency reports whether the mask came from MaskFromAlpha.
+func (m *Mask) Transparency() bool { return m.transparency }
+
+// SHA256 returns a digest of the mask's size and levels in hexadecimal.
+func (m *Mask) SHA256() string {
+	digest := sha256.New()
+	digest.Write(binary.LittleEndian.AppendUint64(nil, uint64(m.gray.Rect.Dx())))
+	digest.Write(m.gray.Pix)
+	return hex.EncodeToString(digest.Sum(nil))
+}
+
+// Share returns the share of the picture's pixels whose mask is not 0, from 0 to 1. The error is the context's.
+func (m *Mask) Share(ctx context.Context) (float64, error) {
+	scaled := m.over(image.Rect(0, 0, m.size.Width, m.size.Height), m.size)
+	counts := make([]int, m.bounds.Dy())
+	err := picture.InBands(ctx, len(counts), func() func(first, count int) {
+		row := make([]float64, m.bounds.Dx())
+		reader := scaled.reader()
+		return func(first, count int) {
+			for i := first; i < first+count; i++ {
+				reader.row(m.bounds.Min.Y+i, m.bounds.Min.X, row)
+				for _, v := range row {
+					if v > 0 {
+						counts[i]++
+					}
+				}
+			}
+		}
+	})
+	total := 0
+	for _, n := range counts {
+		total += n
+	}
+	return float64(total) / float64(m.size.Width*m.size.Height), err
+}
+
+// grayOf returns the levels of a mask's picture.
+func grayOf(img image.Image) *image.Gray {
+	b := img.Bounds()
+	gray := image.NewGray(image.Rect(0, 0, b.Dx(), b.Dy()))
+	for y := range b.Dy() {
+		row := gray.Pix[y*gray.Stride:][:b.Dx()]
+		switch img := img.(type) {
+		case *image.Gray:
+			copy(row, img.Pix[img.PixOffset(b.Min.X, b.Min.Y+y):])
+		case *image.NRGBA:
+			pix := img.Pix[img.PixOffset(b.Min.X, b.Min.Y+y):]
+			for x := range row {
+				p := pix[4*x : 4*x+4 : 4*x+4]
+				row[x] = luma(p[0], p[1], p[2], p[3])
+			}
+		case *image.Gray16:
+			pix := img.Pix[img.PixOffset(b.Min.X, b.Min.Y+y):]
+			for x := range row {
+				row[x] = pix[2*x]
+			}
+		default:
+			for x := range row {
+				c := color.NRGBAModel.Convert(img.At(b.Min.X+x, b.Min.Y+y)).(color.NRGBA)
+				row[x] = luma(c.R, c.G, c.B, c.A)
+			}
+		}
+	}
+	return gray
+}
+
+func luma(r, g, b, alpha uint8) uint8 {
+	v := (19595*uint32(r) + 38470*uint32(g) + 7471*uint32(b) + 32768) >> 16
+	if alpha != 255 {
+		v = (v*uint32(alpha) + 127) / 255
+	}
+	return uint8(v)
+}
+
+// findBounds sets m.bounds. Its error wraps ErrNothingToChange and has why as its reason.
+func (m *Mask) findBounds(why string) error {
+	box := image.Rectangle{}
+	width, height := m.gray.Rect.Dx(), m.gray.Rect.Dy()
+	for y := range height {
+		row := m.gray.Pix[y*m.gray.Stride:][:width]
+		first := 0
+		for first < width && row[first] == 0 {
+			first++
+		}
+		if first == width {
+			continue
+		}
+		last := width - 1
+		for row[last] == 0 {
+			last--
+		}
+		box = box.Union(image.Rect(first, y, last+1, y+1))
+	}
+	if box.Empty() {
+		return fmt.Errorf("edit: mask: %w: %s", ErrNothingToChange, why)
+	}
+	// A pixel of the picture is in the mask if the rectangle that it covers overlaps box.
+	m.bounds = image.Rect(
+		box.Min.X*m.size.Width/width, box.Min.Y*m.size.Height/height,
+		(box.Max.X*m.size.Width+width-1)/width, (box.Max.Y*m.size.Height+height-1)/height,
+	)
+	return nil
+}
