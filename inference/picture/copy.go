@@ -61,7 +61,7 @@ func Encode(w io.Writer, img image.Image, meta Metadata, extension string, quali
 
 // WriteCopy writes img with its metadata to path, in the format of its extension: .png, .jpg or .jpeg, or .webp
 // (lossless). An existing file is replaced. As with Write, the file never appears incomplete.
-func WriteCopy(path string, img *image.RGBA, meta Metadata) error {
+func WriteCopy(path string, img image.Image, meta Metadata) error {
 	extension := strings.ToLower(filepath.Ext(path))
 	if _, ok := encoders[extension]; !ok {
 		return fmt.Errorf("picture: output %s: extension %q, want .png, .jpg or .webp", path, extension)
@@ -72,9 +72,16 @@ func WriteCopy(path string, img *image.RGBA, meta Metadata) error {
 
 // encodeJPEG inserts the segment with the metadata after the start-of-image marker.
 func encodeJPEG(w io.Writer, img image.Image, meta Metadata, quality int) error {
-	block, err := meta.exif(maxExifBytes)
+	block, err := meta.exifFor(img, maxExifBytes)
 	if err != nil {
 		return err
+	}
+	var profile []byte
+	if o, ok := img.(*Original); ok {
+		profile = iccSegments(o.profileToWrite())
+		if img, err = o.forJPEG(); err != nil {
+			return err
+		}
 	}
 	var file bytes.Buffer
 	if err := jpeg.Encode(&file, img, &jpeg.Options{Quality: quality}); err != nil {
@@ -82,15 +89,23 @@ func encodeJPEG(w io.Writer, img image.Image, meta Metadata, quality int) error 
 	}
 	const startOfImage = 2
 	segment := binary.BigEndian.AppendUint16([]byte{0xff, 0xe1}, uint16(2+len(exifPrefix)+len(block)))
-	return writeParts(w, file.Bytes()[:startOfImage], segment, []byte(exifPrefix), block, file.Bytes()[startOfImage:])
+	return writeParts(w, file.Bytes()[:startOfImage], segment, []byte(exifPrefix), block, profile,
+		file.Bytes()[startOfImage:])
 }
 
 // encodeWebP converts the simple file that the encoder writes into an extended one: a header that announces the
 // metadata, the chunk with the picture, and the chunk with the metadata.
 func encodeWebP(w io.Writer, img image.Image, meta Metadata, _ int) error {
-	block, err := meta.exif(4 * maxMetadataBytes)
+	block, err := meta.exifFor(img, maxCarriedExif+4*maxMetadataBytes)
 	if err != nil {
 		return err
+	}
+	var profile []byte
+	if o, ok := img.(*Original); ok {
+		if !o.gray { // WebP has RGB only, for which a profile of gray is invalid
+			profile = o.profileToWrite()
+		}
+		img = o.forWebP()
 	}
 	var file bytes.Buffer
 	if err := nativewebp.Encode(&file, img, nil); err != nil {
@@ -101,8 +116,12 @@ func encodeWebP(w io.Writer, img image.Image, meta Metadata, _ int) error {
 	if len(chunk) < chunkHeader+5 || string(chunk[:4]) != "VP8L" {
 		return fmt.Errorf("WebP: the encoder wrote %q, want VP8L", chunk[:min(len(chunk), 4)])
 	}
-	const hasExif, hasAlpha, alphaIsUsed = 1 << 3, 1 << 4, 1 << 28
+	const hasExif, hasAlpha, hasProfile, alphaIsUsed = 1 << 3, 1 << 4, 1 << 5, 1 << 28
 	flags := byte(hasExif)
+	if profile != nil {
+		flags |= hasProfile
+		profile = riffChunk("ICCP", profile)
+	}
 	if binary.LittleEndian.Uint32(chunk[chunkHeader+1:])&alphaIsUsed != 0 { // after the signature: 14 + 14 bits of size
 		flags |= hasAlpha
 	}
@@ -110,12 +129,19 @@ func encodeWebP(w io.Writer, img image.Image, meta Metadata, _ int) error {
 	for _, side := range []int{img.Bounds().Dx() - 1, img.Bounds().Dy() - 1} { // 24 bits each
 		extended = append(extended, byte(side), byte(side>>8), byte(side>>16))
 	}
-	exif := append(binary.LittleEndian.AppendUint32([]byte("EXIF"), uint32(len(block))), block...)
-	if len(exif)%2 != 0 {
-		exif = append(exif, 0)
+	exif := riffChunk("EXIF", block)
+	size := 4 + len(extended) + len(profile) + len(chunk) + len(exif)
+	header := binary.LittleEndian.AppendUint32([]byte("RIFF"), uint32(size))
+	return writeParts(w, header, []byte("WEBP"), extended, profile, chunk, exif)
+}
+
+// riffChunk returns a chunk of a RIFF file, padded to an even length.
+func riffChunk(id string, content []byte) []byte {
+	chunk := append(binary.LittleEndian.AppendUint32([]byte(id), uint32(len(content))), content...)
+	if len(chunk)%2 != 0 {
+		chunk = append(chunk, 0)
 	}
-	header := binary.LittleEndian.AppendUint32([]byte("RIFF"), uint32(4+len(extended)+len(chunk)+len(exif)))
-	return writeParts(w, header, []byte("WEBP"), extended, chunk, exif)
+	return chunk
 }
 
 func writeParts(w io.Writer, parts ...[]byte) error {

@@ -19,6 +19,7 @@ import (
 // code.
 
 const (
+	tagDocumentName     = 0x010d // Kleinbild's JSON if a photo has a description of its own
 	tagImageDescription = 0x010e
 	tagMake             = 0x010f // ComfyUI's nodes for WebP write "workflow:{…}" here
 	tagModel            = 0x0110 // and "prompt:{…}" here
@@ -50,11 +51,7 @@ func (m Metadata) exif(limit int) ([]byte, error) {
 		{tagImageDescription, typeASCII, append(asciiJSON(own), 0)},
 		{tagSoftware, typeASCII, []byte(m.software() + "\x00")},
 	}
-	comment := []byte(unicodeComment)
-	for _, unit := range utf16.Encode([]rune(m.parameters())) {
-		comment = binary.BigEndian.AppendUint16(comment, unit)
-	}
-	if block := layExif(entries, []exifEntry{{tagUserComment, typeUndefined, comment}}); len(block) <= limit {
+	if block := layExif(entries, []exifEntry{{tagUserComment, typeUndefined, m.comment()}}); len(block) <= limit {
 		return block, nil
 	}
 	block := layExif(entries, nil)
@@ -62,6 +59,15 @@ func (m Metadata) exif(limit int) ([]byte, error) {
 		return nil, fmt.Errorf("metadata of %d bytes, want at most %d in this format; .png takes more", len(block), limit)
 	}
 	return block, nil
+}
+
+// comment returns the text for other programs as a UserComment.
+func (m Metadata) comment() []byte {
+	comment := []byte(unicodeComment)
+	for _, unit := range utf16.Encode([]rune(m.parameters())) {
+		comment = binary.BigEndian.AppendUint16(comment, unit)
+	}
+	return comment
 }
 
 // asciiJSON replaces the characters of JSON that are not ASCII by escapes.
@@ -136,7 +142,7 @@ func exifFields(block []byte) map[uint16][]byte {
 	if !ok {
 		return fields
 	}
-	for _, tag := range []uint16{tagImageDescription, tagMake, tagModel, tagSoftware} {
+	for _, tag := range []uint16{tagDocumentName, tagImageDescription, tagMake, tagModel, tagSoftware} {
 		fields[tag] = e.bytes(e.entry(e.first(), tag))
 	}
 	fields[tagUserComment] = e.bytes(e.entry(e.integer(e.entry(e.first(), tagExifDirectory)), tagUserComment))
@@ -146,12 +152,15 @@ func exifFields(block []byte) map[uint16][]byte {
 // addExif adds the texts of an Exif block under the keywords that they have in PNG files.
 func (l *textList) addExif(block []byte) {
 	fields := exifFields(block)
-	description := strings.TrimRight(string(fields[tagImageDescription]), "\x00")
-	var own struct {
-		Format *int `json:"format"`
-	}
-	if strings.HasPrefix(description, "{") && looseJSON(description, &own) && own.Format != nil {
-		l.add(keyword, description)
+	for _, tag := range []uint16{tagImageDescription, tagDocumentName} {
+		description := strings.TrimRight(string(fields[tag]), "\x00")
+		var own struct {
+			Format *int `json:"format"`
+		}
+		if strings.HasPrefix(description, "{") && looseJSON(description, &own) && own.Format != nil {
+			l.add(keyword, description)
+			break
+		}
 	}
 	for _, tag := range []uint16{tagMake, tagModel, tagImageDescription} {
 		name, value, found := strings.Cut(strings.TrimRight(string(fields[tag]), "\x00"), ":")

@@ -142,11 +142,27 @@ func (l *largeJPEG) scaledCMYK(ctx context.Context, fit Size) (*image.CMYK, erro
 	return dst, l.scaleInto(ctx, dst.Pix, newNarrowRows(l.size(), fit, 4), unchanged)
 }
 
-// scaleInto decodes the picture in bands. While the rows of one band are made and scaled, the coefficients of the next
-// band are read.
+// scaleInto decodes the picture and scales it into dst.
 func (l *largeJPEG) scaleInto(
 	ctx context.Context, dst []uint8, narrow *narrowRows, change func() func(row []uint8),
 ) error {
+	err := l.eachRow(ctx, func() func(y int, row []uint8) {
+		scaler, change := narrow.scaler(), change()
+		return func(y int, row []uint8) {
+			change(row)
+			scaler.put(y, row)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	return narrow.scaled(ctx, dst)
+}
+
+// eachRow decodes the picture in bands. While the rows of one band are made, the coefficients of the next band are
+// read. use is called once for each goroutine; the function that it returns is called for each row, with four samples a
+// pixel, and may change them.
+func (l *largeJPEG) eachRow(ctx context.Context, use func() func(y int, row []uint8)) error {
 	const bandHeight = 64 // rows; a band takes some megabytes
 	d := l.NewDecoder(bandHeight)
 	now, next := d.NewCoefficients(), d.NewCoefficients()
@@ -156,7 +172,7 @@ func (l *largeJPEG) scaleInto(
 		band := now
 		more = d.Next(next)
 		wait := readBand(d, next)
-		err := l.makeRows(ctx, d, band, narrow, change)
+		err := l.makeRows(ctx, d, band, use)
 		readErr = wait()
 		if err != nil {
 			return err
@@ -167,7 +183,7 @@ func (l *largeJPEG) scaleInto(
 	if readErr != nil {
 		return damaged(l.format, readErr)
 	}
-	return narrow.scaled(ctx, dst)
+	return nil
 }
 
 // readBand starts to read a band and returns a function that waits for the end. If several parts fail, it returns the
@@ -184,10 +200,9 @@ func readBand(d *jpegrows.Decoder, band *jpegrows.Coefficients) (wait func() err
 	}
 }
 
-// makeRows transforms a band, makes the rows that are then ready, and scales them horizontally.
+// makeRows transforms a band, makes the rows that are then ready, and gives them to use.
 func (l *largeJPEG) makeRows(
-	ctx context.Context, d *jpegrows.Decoder, band *jpegrows.Coefficients, narrow *narrowRows,
-	change func() func(row []uint8),
+	ctx context.Context, d *jpegrows.Decoder, band *jpegrows.Coefficients, use func() func(y int, row []uint8),
 ) error {
 	err := inBandsOf(ctx, 1, band.Rows(), func() func(first, count int) {
 		return func(first, _ int) { d.Transform(band, first) }
@@ -197,12 +212,11 @@ func (l *largeJPEG) makeRows(
 	}
 	start, end := d.Ready(band)
 	return inBandsOf(ctx, bandRows/2, end-start, func() func(first, count int) {
-		row, scratch, scaler, change := make([]uint8, 4*l.Width), d.NewScratch(), narrow.scaler(), change()
+		row, scratch, use := make([]uint8, 4*l.Width), d.NewScratch(), use()
 		return func(first, count int) {
 			for y := start + first; y < start+first+count; y++ {
 				d.Row(y, row, scratch)
-				change(row)
-				scaler.put(y, row)
+				use(y, row)
 			}
 		}
 	})

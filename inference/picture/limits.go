@@ -40,6 +40,12 @@ const (
 	maxSlowPixels = 4 << 20
 )
 
+// originalWeight is how many times a picture counts that is read at full resolution, beside a reference's once: its
+// decoded picture stays, and turning it upright takes a second one of 16 bits a sample. So two pictures of 50
+// megapixels are read at the same time, or one of the largest. Its reader holds the pixels afterwards, 1 to 8 bytes
+// each; Original.Bytes tells how many.
+const originalWeight = 2
+
 // The limits of TIFF.
 const (
 	// maxDirectoryEntries bounds the work on a directory. Real ones have a few dozen entries.
@@ -104,6 +110,9 @@ const (
 	// maxExifChunk bounds the chunk EXIF of a WebP file: two ComfyUI graphs in UTF-8, or Kleinbild's text and the text for
 	// other programs.
 	maxExifChunk = maxTextsBytes
+	// maxCarriedExif bounds the Exif block that goes from a photo to the edited picture. Cameras write up to some hundred
+	// kilobytes, of which most are the maker's notes.
+	maxCarriedExif = 4 << 20
 	// maxTexts bounds their number: a program writes one or two, and each is given to a parser.
 	maxTexts = 32
 )

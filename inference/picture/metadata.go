@@ -130,6 +130,9 @@ func encode(w io.Writer, img image.Image, meta Metadata) error {
 	if err != nil {
 		return err
 	}
+	if o, ok := img.(*Original); ok {
+		chunks = append(o.pngDeclarations(), chunks...)
+	}
 	return writePNG(w, img, chunks)
 }
 

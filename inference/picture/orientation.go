@@ -30,33 +30,38 @@ func (o orientation) turn(stored Size) Size {
 	return stored
 }
 
-// apply returns the upright picture. img must have its origin at (0, 0).
+// steps returns how an upright picture is read from a stored one of width × height pixels of px bytes without padding:
+// upright pixel (x, y) is stored at origin + x·right + y·down, in bytes.
+func (o orientation) steps(width, height, px int) (origin, right, down int) {
+	row := width * px
+	lastX, lastY := (width-1)*px, (height-1)*row
+	switch o {
+	case 2: // mirrored left to right
+		return lastX, -px, row
+	case 3: // upside down
+		return lastX + lastY, -px, -row
+	case 4: // mirrored top to bottom
+		return lastY, px, -row
+	case 5: // mirrored at the main diagonal
+		return 0, row, px
+	case 6: // to be rotated clockwise
+		return lastY, -row, px
+	case 7: // mirrored at the other diagonal
+		return lastX + lastY, -row, -px
+	case 8: // to be rotated anticlockwise
+		return lastX, row, -px
+	}
+	return 0, px, row
+}
+
+// apply returns the upright picture. img must have its origin at (0, 0) and no padding between rows.
 func (o orientation) apply(img *image.RGBA) *image.RGBA {
 	if o == upright {
 		return img
 	}
-	width, height := img.Rect.Dx(), img.Rect.Dy()
-	// Upright pixel (x, y) is stored at origin + x·right + y·down. Steps are in bytes of img.Pix.
 	const px = 4
-	row := img.Stride
-	lastX, lastY := (width-1)*px, (height-1)*row
-	var origin, right, down int
-	switch o {
-	case 2: // mirrored left to right
-		origin, right, down = lastX, -px, row
-	case 3: // upside down
-		origin, right, down = lastX+lastY, -px, -row
-	case 4: // mirrored top to bottom
-		origin, right, down = lastY, px, -row
-	case 5: // mirrored at the main diagonal
-		origin, right, down = 0, row, px
-	case 6: // to be rotated clockwise
-		origin, right, down = lastY, -row, px
-	case 7: // mirrored at the other diagonal
-		origin, right, down = lastX+lastY, -row, -px
-	case 8: // to be rotated anticlockwise
-		origin, right, down = lastX, row, -px
-	}
+	width, height := img.Rect.Dx(), img.Rect.Dy()
+	origin, right, down := o.steps(width, height, px)
 	size := o.turn(Size{width, height})
 	dst := image.NewRGBA(image.Rect(0, 0, size.Width, size.Height))
 	at := 0

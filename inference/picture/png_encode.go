@@ -25,8 +25,9 @@ const stripRows = 64
 // the time.
 const matchLevel = 7
 
-// writePNG writes img as a PNG file with 8 bits a channel: RGB if img is opaque, else RGBA. chunks holds complete
-// chunks that are written before the pixels. The same picture gives the same bytes on every machine.
+// writePNG writes img as a PNG file: gray, RGB or RGBA, the latter only if img is not opaque, with 16 bits a sample if
+// img has them and else 8. An Original keeps the channels of its file. chunks holds complete chunks that are written
+// before the pixels. The same picture gives the same bytes on every machine.
 func writePNG(w io.Writer, img image.Image, chunks []byte) error {
 	if img.Bounds().Empty() {
 		return fmt.Errorf("PNG: picture of %v, want at least one pixel", img.Bounds().Size())
@@ -34,72 +35,172 @@ func writePNG(w io.Writer, img image.Image, chunks []byte) error {
 	p := packPixels(img)
 	header := binary.BigEndian.AppendUint32(nil, uint32(p.width))
 	header = binary.BigEndian.AppendUint32(header, uint32(p.height))
-	header = append(header, 8, p.colourType, 0, 0, 0)
+	header = append(header, p.depth, p.colourType, 0, 0, 0)
 	start := appendChunk([]byte(pngSignature), "IHDR", header)
 	const deflateFastest = "\x78\x01" // zlib's header
 	pixels := appendChunk(nil, "IDAT", []byte(deflateFastest))
-	filtered := make([]byte, p.height*p.filteredRow())
-	strips := p.compress(filtered)
-	checksum := binary.BigEndian.AppendUint32(nil, adler32.Checksum(filtered))
-	end := appendChunk(appendChunk(nil, "IDAT", checksum), "IEND", nil)
+	strips, sum := p.compress()
+	end := appendChunk(appendChunk(nil, "IDAT", binary.BigEndian.AppendUint32(nil, sum)), "IEND", nil)
 	return writeParts(w, append([][]byte{start, chunks, pixels}, append(strips, end)...)...)
 }
+
+// The colour types of PNG.
+const (
+	pngGray      = 0
+	pngRGB       = 2
+	pngGrayAlpha = 4
+	pngRGBA      = 6
+)
 
 // pixelRows gives the pixels of a picture in PNG's layout, row by row.
 type pixelRows struct {
 	width, height int
-	colourType    byte // as PNG numbers them: 2 for RGB, 6 for RGBA
+	depth         byte // bits of a sample: 8 or 16
+	colourType    byte // as PNG numbers them
 	pixelBytes    int
 	copyRow       func(dst []byte, y int)
 }
 
 func packPixels(img image.Image) pixelRows {
 	b := img.Bounds()
-	p := pixelRows{width: b.Dx(), height: b.Dy(), colourType: 6, pixelBytes: 4}
-	if o, ok := img.(interface{ Opaque() bool }); !ok || !o.Opaque() {
-		straight := image.NewNRGBA(image.Rect(0, 0, p.width, p.height)) // PNG's colours are not premultiplied by alpha
-		draw.Draw(straight, straight.Rect, img, b.Min, draw.Src)
-		p.copyRow = func(dst []byte, y int) { copy(dst, straight.Pix[y*straight.Stride:]) }
-		return p
+	p := pixelRows{width: b.Dx(), height: b.Dy(), depth: 8}
+	colours, alpha := 3, false
+	if o, ok := img.(*Original); ok {
+		img, alpha = o.Pixels, o.alpha
+		if o.gray {
+			colours = 1
+		}
+	} else {
+		alpha = !isOpaque(img)
 	}
-	rgba, ok := img.(*image.RGBA)
-	if !ok {
-		rgba = image.NewRGBA(b)
-		draw.Draw(rgba, b, img, b.Min, draw.Src)
+	if isGray(img) {
+		colours, alpha = 1, false
 	}
-	p.colourType, p.pixelBytes = 2, 3
-	p.copyRow = func(dst []byte, y int) {
-		src := rgba.Pix[y*rgba.Stride:][:4*p.width]
-		for len(src) >= 4 && len(dst) >= 3 {
-			dst[0], dst[1], dst[2] = src[0], src[1], src[2]
-			src, dst = src[4:], dst[3:]
+	if deep(img) {
+		p.depth = 16
+	}
+	p.pixelBytes = colours * int(p.depth/8)
+	p.colourType = pngRGB
+	if colours == 1 {
+		p.colourType = pngGray
+	}
+	if alpha {
+		p.pixelBytes += int(p.depth / 8)
+		p.colourType += pngGrayAlpha
+	}
+	p.copyRow = rowCopier(img, colours, alpha, p.pixelBytes)
+	return p
+}
+
+// rowCopier returns a function that copies row y, counted from the top of img, in PNG's layout.
+func rowCopier(img image.Image, colours int, alpha bool, pixelBytes int) func(dst []byte, y int) {
+	b := img.Bounds()
+	rowOf := func(pix []byte, stride, y, each int) []byte { return pix[y*stride:][:each*b.Dx()] }
+	switch img := img.(type) {
+	case *image.Gray:
+		return func(dst []byte, y int) { copy(dst, rowOf(img.Pix, img.Stride, y, 1)) }
+	case *image.Gray16:
+		return func(dst []byte, y int) { copy(dst, rowOf(img.Pix, img.Stride, y, 2)) }
+	case *image.RGBA:
+		if !alpha {
+			return func(dst []byte, y int) { copyRGB(dst, rowOf(img.Pix, img.Stride, y, 4)) }
+		}
+	case *image.NRGBA:
+		switch {
+		case colours == 3 && alpha:
+			return func(dst []byte, y int) { copy(dst, rowOf(img.Pix, img.Stride, y, 4)) }
+		case colours == 3:
+			return func(dst []byte, y int) { copyRGB(dst, rowOf(img.Pix, img.Stride, y, 4)) }
+		}
+		return func(dst []byte, y int) { // gray, with or without alpha
+			src := rowOf(img.Pix, img.Stride, y, 4)
+			for i := 0; i < len(src); i += 4 {
+				dst[0] = src[i]
+				if alpha {
+					dst[1] = src[i+3]
+				}
+				dst = dst[pixelBytes:]
+			}
+		}
+	case *image.NRGBA64:
+		return func(dst []byte, y int) {
+			src := rowOf(img.Pix, img.Stride, y, 8)
+			for i := 0; i < len(src); i += 8 {
+				n := copy(dst, src[i:i+2*colours])
+				if alpha {
+					copy(dst[n:], src[i+6:i+8])
+				}
+				dst = dst[pixelBytes:]
+			}
+		}
+	case *image.RGBA64:
+		samples := make([]uint16, 4*b.Dx())
+		read, one := sampleRows(img), sync.Mutex{}
+		return func(dst []byte, y int) {
+			one.Lock()
+			defer one.Unlock()
+			read(b.Min.Y+y, samples)
+			for i := 0; i < len(samples); i += 4 {
+				for c := range pixelBytes / 2 {
+					binary.BigEndian.PutUint16(dst[2*c:], samples[i+c])
+				}
+				dst = dst[pixelBytes:]
+			}
 		}
 	}
-	return p
+	straight := image.NewNRGBA(image.Rect(0, 0, b.Dx(), b.Dy())) // PNG's colours are not premultiplied by alpha
+	draw.Draw(straight, straight.Rect, img, b.Min, draw.Src)
+	return rowCopier(straight, colours, alpha, pixelBytes)
+}
+
+// copyRGB copies the first three of four bytes of each pixel.
+func copyRGB(dst, src []byte) {
+	for len(src) >= 4 && len(dst) >= 3 {
+		dst[0], dst[1], dst[2] = src[0], src[1], src[2]
+		src, dst = src[4:], dst[3:]
+	}
 }
 
 // filteredRow returns the size of a filtered row in bytes: the filter's number, then the pixels.
 func (p pixelRows) filteredRow() int { return 1 + p.width*p.pixelBytes }
 
-// compress filters all rows into filtered. It returns an IDAT chunk for each strip; together they are one deflate
-// stream.
-func (p pixelRows) compress(filtered []byte) [][]byte {
-	strips := make([][]byte, (p.height+stripRows-1)/stripRows)
+// compress filters and compresses all rows. It returns an IDAT chunk for each strip, which together are one deflate
+// stream, and the Adler-32 of the filtered rows.
+func (p pixelRows) compress() (strips [][]byte, sum uint32) {
+	strips = make([][]byte, (p.height+stripRows-1)/stripRows)
+	sums := make([]uint32, len(strips))
 	var next atomic.Int64
 	var workers sync.WaitGroup
 	for range min(runtime.GOMAXPROCS(0), len(strips)) {
 		workers.Go(func() {
 			c := newStripCompressor()
+			filtered := make([]byte, min(stripRows, p.height)*p.filteredRow())
 			for i := int(next.Add(1)) - 1; i < len(strips); i = int(next.Add(1)) - 1 {
 				from, to := i*stripRows, min((i+1)*stripRows, p.height)
-				rows := filtered[from*p.filteredRow() : to*p.filteredRow()]
+				rows := filtered[:(to-from)*p.filteredRow()]
 				p.filter(rows, from, to)
+				sums[i] = adler32.Checksum(rows)
 				strips[i] = appendChunk(nil, "IDAT", c.compress(rows, to == p.height))
 			}
 		})
 	}
 	workers.Wait()
-	return strips
+	sum = 1
+	for i, s := range sums {
+		rows := min(stripRows, p.height-i*stripRows)
+		sum = joinAdler(sum, s, rows*p.filteredRow())
+	}
+	return strips, sum
+}
+
+// joinAdler returns the Adler-32 of two pieces of data that follow each other, of which the second one has n bytes. The
+// lower half of a sum is 1 plus the sum of the bytes, the upper half adds up the lower halves after each byte.
+func joinAdler(first, second uint32, n int) uint32 {
+	const mod = 65521
+	a1, b1, a2, b2 := first&0xffff, first>>16, second&0xffff, second>>16
+	a := (a1 + a2 + mod - 1) % mod
+	b := (uint64(b1) + uint64(b2) + uint64(n%mod)*uint64(a1+mod-1)) % mod
+	return uint32(b)<<16 | a
 }
 
 // filter writes rows from to to-1, filtered, to dst.

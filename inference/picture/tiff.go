@@ -116,25 +116,44 @@ func readDirectory(file []byte) (*tiffDirectory, error) {
 		}
 		start, entryBytes, countBytes = int64(d.order.Uint64(rest)), 20, 8
 	}
+	return d, d.read(start, entryBytes, countBytes)
+}
+
+// read parses the directory at start, whose count and entries have so many bytes.
+func (d *tiffDirectory) read(start, entryBytes, countBytes int64) error {
 	head, err := d.at(start, countBytes)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	count := uint64(d.order.Uint16(head))
 	if d.big {
 		count = d.order.Uint64(head)
 	}
 	if count > maxDirectoryEntries {
-		return nil, fmt.Errorf("found a directory of %d entries, want at most %d", count, maxDirectoryEntries)
+		return fmt.Errorf("found a directory of %d entries, want at most %d", count, maxDirectoryEntries)
 	}
 	table, err := d.at(start+countBytes, int64(count)*entryBytes)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for i := range int64(count) {
 		d.entry(table[i*entryBytes:(i+1)*entryBytes], start+countBytes+i*entryBytes)
 	}
-	return d, nil
+	return nil
+}
+
+// directoryAt returns the directory to which a field points. It returns false if there is none that can be read.
+func (d *tiffDirectory) directoryAt(tag int) (*tiffDirectory, bool) {
+	start, err := d.one(tag, 0)
+	if err != nil || start <= 0 {
+		return nil, false
+	}
+	other := &tiffDirectory{file: d.file, order: d.order, big: d.big, fields: map[int]tiffField{}}
+	entryBytes, countBytes := int64(12), int64(2)
+	if d.big {
+		entryBytes, countBytes = 20, 8
+	}
+	return other, other.read(int64(start), entryBytes, countBytes) == nil
 }
 
 // entry parses the entry e, which lies at place in the file, and stores it in d.fields. It ignores entries of unknown
@@ -218,6 +237,9 @@ type tiffLayout struct {
 	offsets, counts        []int         // of each block: where its data lie in the file, and their size in bytes
 	inflater               io.ReadCloser // the Deflate reader, which is reused for all blocks
 	colors                 []color.NRGBA // the palette
+	// lower takes the lower bytes of 16-bit samples, in the place that the upper byte has in the picture; nil if they are
+	// not kept.
+	lower []byte
 }
 
 // colourSamples returns the number of samples of a pixel without the extra ones.

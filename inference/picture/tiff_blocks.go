@@ -41,6 +41,15 @@ const (
 // tiffDecode decodes the first page as *image.NRGBA, or as *image.RGBA if its colours are premultiplied by alpha. It
 // keeps the upper byte of 16-bit samples. The caller must have checked the size in the header.
 func tiffDecode(ctx context.Context, file []byte) (image.Image, error) {
+	l, err := readLayout(file)
+	if err != nil {
+		return nil, err
+	}
+	return l.decode(ctx)
+}
+
+// readLayout reads the layout of the first page and where its blocks lie.
+func readLayout(file []byte) (*tiffLayout, error) {
 	d, err := readDirectory(file)
 	if err != nil {
 		return nil, err
@@ -49,9 +58,24 @@ func tiffDecode(ctx context.Context, file []byte) (image.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := l.readBlocks(); err != nil {
+	return l, l.readBlocks()
+}
+
+// decode decodes all blocks, as tiffDecode does.
+func (l *tiffLayout) decode(ctx context.Context) (image.Image, error) {
+	img, err := l.stored(ctx)
+	if err != nil {
 		return nil, err
 	}
+	l.colour(img.Pix)
+	if l.extra == extraAssociated {
+		return &image.RGBA{Pix: img.Pix, Stride: img.Stride, Rect: img.Rect}, nil
+	}
+	return img, nil
+}
+
+// stored decodes all blocks to the samples that are stored, before their colours are converted.
+func (l *tiffLayout) stored(ctx context.Context) (*image.NRGBA, error) {
 	img := image.NewNRGBA(image.Rect(0, 0, l.width, l.height))
 	across, down := blocks(l.width, l.blockWidth), blocks(l.height, l.blockHeight)
 	for plane := range l.planes {
@@ -64,14 +88,7 @@ func tiffDecode(ctx context.Context, file []byte) (image.Image, error) {
 			}
 		}
 	}
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	l.colour(img.Pix)
-	if l.extra == extraAssociated {
-		return &image.RGBA{Pix: img.Pix, Stride: img.Stride, Rect: img.Rect}, nil
-	}
-	return img, nil
+	return img, ctx.Err()
 }
 
 // predicted reports whether samples are stored as differences. The tag is meaningful only for LZW and Deflate.
@@ -245,7 +262,8 @@ func (l *tiffLayout) samplesBlock(
 	}
 	for y := range visible.Dy() {
 		row := data[y*rowBytes : (y+1)*rowBytes]
-		to := img.Pix[img.PixOffset(visible.Min.X, visible.Min.Y+y):]
+		at := img.PixOffset(visible.Min.X, visible.Min.Y+y)
+		to := img.Pix[at:]
 		for s := range l.inBlock() {
 			slot := s + plane
 			if slot > l.lastUsed() {
@@ -258,6 +276,9 @@ func (l *tiffLayout) samplesBlock(
 					to[4*x+slot] = row[i]
 				case 16:
 					to[4*x+slot] = row[2*i+top]
+					if l.lower != nil {
+						l.lower[at+4*x+slot] = row[2*i+1-top]
+					}
 				default:
 					to[4*x+slot] = l.small(row, i)
 				}

@@ -1,0 +1,220 @@
+package picture
+
+import (
+	"bytes"
+	"compress/zlib"
+	"context"
+	"encoding/binary"
+	"image"
+	"slices"
+)
+
+// What an Original adds to a file of each format: its declarations of colours and its Exif block.
+
+// pngDeclarations returns the chunks of a PNG file that declare the colours, and the Exif block, of an Original.
+func (o *Original) pngDeclarations() (chunks []byte) {
+	profile := o.carried.icc
+	if o.Format != "PNG" {
+		profile = o.profileToWrite() // also beside code points, which few programs read
+	}
+	for _, c := range o.carried.chunks {
+		if c.kind == "cICP" { // it comes before the others, because it decides
+			chunks = appendChunk(chunks, c.kind, c.data)
+		}
+	}
+	if profile != nil {
+		chunks = appendChunk(chunks, "iCCP", deflatedProfile(profile))
+	}
+	for _, c := range o.carried.chunks {
+		if c.kind != "cICP" && (c.kind != "sRGB" || profile == nil) { // PNG forbids sRGB beside a profile
+			chunks = appendChunk(chunks, c.kind, c.data)
+		}
+	}
+	if o.carried.exif != nil {
+		chunks = appendChunk(chunks, "eXIf", o.carried.exif)
+	}
+	return chunks
+}
+
+// deflatedProfile returns the content of the chunk iCCP.
+func deflatedProfile(profile []byte) []byte {
+	var content bytes.Buffer
+	content.WriteString("ICC profile\x00\x00")
+	w := zlib.NewWriter(&content)
+	w.Write(profile) // writing to a bytes.Buffer never fails
+	w.Close()
+	return content.Bytes()
+}
+
+// iccSegments returns the APP2 segments of a JPEG file that hold a profile, or nil if there is none or it is too long.
+func iccSegments(profile []byte) (segments []byte) {
+	const name, most = "ICC_PROFILE\x00", 0xffff - 2 - len("ICC_PROFILE\x00") - 2
+	parts := slices.Collect(slices.Chunk(profile, most))
+	if len(parts) > 255 {
+		return nil
+	}
+	for i, part := range parts {
+		segments = append(segments, 0xff, app2)
+		segments = binary.BigEndian.AppendUint16(segments, uint16(2+len(name)+2+len(part)))
+		segments = append(segments, name...)
+		segments = append(segments, byte(i+1), byte(len(parts)))
+		segments = append(segments, part...)
+	}
+	return segments
+}
+
+// forJPEG returns a picture that package image/jpeg encodes without conversion: 8 bits, on white if it is transparent.
+// The colours are those of the file.
+func (o *Original) forJPEG() (image.Image, error) {
+	switch img := o.Pixels.(type) {
+	case *image.Gray:
+		return img, nil
+	case *image.NRGBA:
+		if o.opaque && !o.gray {
+			return &image.RGBA{Pix: img.Pix, Stride: img.Stride, Rect: img.Rect}, nil
+		}
+	}
+	rgba, err := o.scaledRows(context.Background(), o.Bounds(), o.Size, nil)
+	if err != nil || !o.gray {
+		return rgba, err
+	}
+	gray := image.NewGray(rgba.Rect)
+	for i := range gray.Pix {
+		gray.Pix[i] = rgba.Pix[4*i]
+	}
+	return gray, nil
+}
+
+// forWebP returns the picture with 8 bits a sample, in the colours of the file.
+func (o *Original) forWebP() image.Image {
+	if img, ok := o.Pixels.(*image.NRGBA); ok {
+		return img
+	}
+	dst := image.NewNRGBA(o.Bounds())
+	samples := make([]uint16, 4*o.Size.Width)
+	for y := range o.Size.Height {
+		o.Row(samples, 0, y, o.Size.Width)
+		for i := range samples {
+			samples[i] = samples[i] >> 8 * 257 // the upper byte, as a Reference has it
+		}
+		putSamples(dst, 0, y, samples)
+	}
+	return dst
+}
+
+// Screen returns the whole picture in sRGB on white, as a screen shows it. The error is the context's.
+func (o *Original) Screen(ctx context.Context) (*image.RGBA, error) {
+	return o.SRGB(ctx, o.Bounds(), o.Size)
+}
+
+// exifFor returns the Exif block with m for a picture: the photo's own block with m added to it, if it fits into limit
+// bytes, or else m alone.
+func (m Metadata) exifFor(img image.Image, limit int) ([]byte, error) {
+	o, ok := img.(*Original)
+	if !ok || o.carried.exif == nil {
+		return m.exif(limit)
+	}
+	own, err := m.json()
+	if err != nil {
+		return nil, err
+	}
+	description := append(asciiJSON(own), 0)
+	for _, comment := range [][]byte{m.comment(), nil} {
+		if block := mergeExif(o.carried.exif, description, []byte(m.software()+"\x00"), comment); len(block) <= limit {
+			return block, nil
+		}
+	}
+	return m.exif(limit)
+}
+
+// mergeExif adds Kleinbild's fields to an Exif block. The directories are written again behind the block, and the
+// values stay where they are, because makers' notes refer to the block by offsets. If the photo has a description of
+// its own, Kleinbild's goes to DocumentName, and a comment of the photo stays.
+func mergeExif(photo, description, software, comment []byte) []byte {
+	e, _ := newExif(slices.Clone(photo))
+	root := e.entries(e.first())
+	below := e.entries(e.integer(e.entry(e.first(), tagExifDirectory)))
+	place := uint16(tagImageDescription)
+	if text := bytes.Trim(e.bytes(e.entry(e.first(), tagImageDescription)), "\x00 "); len(text) > 0 {
+		place = tagDocumentName
+	}
+	e.put(root, exifEntry{place, typeASCII, description})
+	e.put(root, exifEntry{tagSoftware, typeASCII, software})
+	if found := below[tagUserComment]; comment != nil && (found == nil || userComment(e.bytes(found)) == "") {
+		e.put(below, exifEntry{tagUserComment, typeUndefined, comment})
+	}
+	if len(below) > 0 {
+		at := make([]byte, 4)
+		e.order.PutUint32(at, e.lay(below))
+		root[tagExifDirectory] = e.rawEntry(tagExifDirectory, typeLong, 1, at)
+	}
+	first := e.lay(root) // it may move the block
+	e.order.PutUint32(e.block[4:], first)
+	return e.block
+}
+
+// entries returns the 12 bytes of each entry of a directory, by tag.
+func (e *exifReader) entries(directory uint32) map[uint16][]byte {
+	list := map[uint16][]byte{}
+	if directory == 0 || uint64(directory)+2 > uint64(len(e.block)) {
+		return list
+	}
+	rest := e.block[directory+2:]
+	for range e.order.Uint16(e.block[directory:]) {
+		if len(rest) < 12 {
+			break
+		}
+		if tag := e.order.Uint16(rest); list[tag] == nil {
+			list[tag] = slices.Clone(rest[:12])
+		}
+		rest = rest[12:]
+	}
+	return list
+}
+
+func (e *exifReader) rawEntry(tag, kind uint16, count int, value []byte) []byte {
+	entry := make([]byte, 12)
+	e.order.PutUint16(entry, tag)
+	e.order.PutUint16(entry[2:], kind)
+	e.order.PutUint32(entry[4:], uint32(count))
+	copy(entry[8:], value)
+	return entry
+}
+
+// put sets an entry of text or bytes, and appends its value to the block.
+func (e *exifReader) put(list map[uint16][]byte, entry exifEntry) {
+	value := entry.data
+	if len(value) > 4 {
+		e.even()
+		at := make([]byte, 4)
+		e.order.PutUint32(at, uint32(len(e.block)))
+		e.block = append(e.block, value...)
+		value = at
+	}
+	list[entry.tag] = e.rawEntry(entry.tag, entry.kind, len(entry.data), value)
+}
+
+// lay appends a directory to the block and returns its offset.
+func (e *exifReader) lay(list map[uint16][]byte) (at uint32) {
+	e.even()
+	at = uint32(len(e.block))
+	count := make([]byte, 2)
+	e.order.PutUint16(count, uint16(len(list)))
+	e.block = append(e.block, count...)
+	var tags []uint16
+	for tag := range list {
+		tags = append(tags, tag)
+	}
+	slices.Sort(tags)
+	for _, tag := range tags {
+		e.block = append(e.block, list[tag]...)
+	}
+	e.block = append(e.block, 0, 0, 0, 0) // no further directory
+	return at
+}
+
+func (e *exifReader) even() {
+	if len(e.block)%2 == 1 {
+		e.block = append(e.block, 0)
+	}
+}
