@@ -31,8 +31,8 @@ const (
 // NewArea chooses the area for a mask with the bounding box box in a picture of the given size, for a model whose
 // native picture is native × native pixels (0 for 1024). The area is box with context on each side, in pixels of the
 // original; a negative context is chosen by the size of box. It grows to the shape and the number of pixels that the
-// model is used to, stays inside the picture, and contains box. A small area is worked on enlarged, at most
-// four times; a large one is worked on reduced. The work picture has at most native² pixels, or a side of 64.
+// model is used to, stays inside the picture, and contains box. A small area is worked on enlarged, at most four times;
+// a large one is worked on reduced. The work picture has at most native² pixels, or a side of 64.
 func NewArea(size picture.Size, box image.Rectangle, context, native int) Area {
 	frame := image.Rect(0, 0, size.Width, size.Height)
 	box = box.Intersect(frame)
@@ -63,16 +63,37 @@ func NewArea(size picture.Size, box image.Rectangle, context, native int) Area {
 	if scale > 1 && scale < leastEnlarged {
 		scale = 1
 	}
-	if native >= leastSide {
-		scale = max(scale, leastSide/min(width, height))
+	scale = max(scale, leastSide/min(width, height))
+	return leastStretched(size, wanted, box, width, height, scale, pixels)
+}
+
+// leastStretched returns the area of about width × height pixels around wanted, at about the given scale, whose work
+// picture has at most the given number of pixels. Sides are multiples of 16, so the scales of the two axes can differ
+// where the picture leaves no room; a smaller work picture is taken if that is less stretched.
+func leastStretched(
+	size picture.Size, wanted, box image.Rectangle, width, height, scale, pixels float64,
+) (best Area) {
+	const step, tries, lossCost = 0.99, 12, 0.25
+	least := math.Inf(1)
+	for try := 0; try < tries || math.IsInf(least, 1); try++ {
+		smaller := math.Pow(step, float64(try))
+		x, across := fitAxis(size.Width, wanted.Min.X, wanted.Max.X, box.Min.X, box.Max.X, width, scale*smaller)
+		y, down := fitAxis(size.Height, wanted.Min.Y, wanted.Max.Y, box.Min.Y, box.Max.Y, height, scale*smaller)
+		if float64(across*down) > pixels && min(across, down) > leastSide {
+			continue
+		}
+		ratio := float64(across) / float64(x.end-x.from) * float64(y.end-y.from) / float64(down)
+		cost := max(ratio, 1/ratio) - 1 + lossCost*(1-smaller)
+		if cost < least {
+			least = cost
+			best = Area{
+				Source: image.Rect(x.from, y.from, x.end, y.end),
+				Scaled: picture.Size{Width: across, Height: down},
+				Crop:   image.Rect(0, 0, across, down),
+			}
+		}
 	}
-	x, across := fitAxis(size.Width, wanted.Min.X, wanted.Max.X, box.Min.X, box.Max.X, width, scale)
-	y, down := fitAxis(size.Height, wanted.Min.Y, wanted.Max.Y, box.Min.Y, box.Max.Y, height, scale)
-	return Area{
-		Source: image.Rect(x.from, y.from, x.end, y.end),
-		Scaled: picture.Size{Width: across, Height: down},
-		Crop:   image.Rect(0, 0, across, down),
-	}
+	return best
 }
 
 // span is a part of an axis, from included and end excluded.
@@ -80,8 +101,8 @@ type span struct{ from, end int }
 
 // fitAxis chooses the area along one axis of the picture, which has side pixels: a span of about length pixels around
 // the wanted span, which contains the box, and the number of pixels that it has in the work picture, a multiple of 16.
-// The span has exactly that many pixels divided by scale if it fits. If it does not, the span is the whole side, and its
-// scale differs from that of the other axis by less than 16 pixels of the work picture.
+// The span has exactly that many pixels divided by scale if it fits. If it does not, the span is the whole side, and
+// its scale differs from that of the other axis by less than 16 pixels of the work picture.
 func fitAxis(side, wantedFrom, wantedEnd, boxFrom, boxEnd int, length, scale float64) (s span, scaled int) {
 	const slack = 1e-6 // of rounding
 	scaled = int(length*scale+slack) / tokenSide * tokenSide

@@ -34,10 +34,14 @@ type Mask struct {
 func NewMask(img image.Image, size picture.Size) (*Mask, error) {
 	b := img.Bounds()
 	if b.Empty() || size.Width <= 0 || size.Height <= 0 {
-		return nil, fmt.Errorf("edit: mask of %d×%d pixels for a picture of %v, want at least one pixel", b.Dx(), b.Dy(), size)
+		return nil, emptyMask(b, size)
 	}
 	m := &Mask{gray: grayOf(img), size: size}
 	return m, m.findBounds("it is black everywhere")
+}
+
+func emptyMask(b image.Rectangle, size picture.Size) error {
+	return fmt.Errorf("edit: mask of %d×%d pixels for a picture of %v, want at least one pixel", b.Dx(), b.Dy(), size)
 }
 
 // MaskFromAlpha returns the mask that changes what is transparent in the original: 255 minus the upper 8 bits of alpha.
@@ -63,7 +67,7 @@ func MaskFromAlpha(o *picture.Original) (*Mask, error) {
 func MaskFromAlphaOf(img image.Image, size picture.Size) (*Mask, error) {
 	b := img.Bounds()
 	if b.Empty() || size.Width <= 0 || size.Height <= 0 {
-		return nil, fmt.Errorf("edit: mask of %d×%d pixels for a picture of %v, want at least one pixel", b.Dx(), b.Dy(), size)
+		return nil, emptyMask(b, size)
 	}
 	m := &Mask{gray: image.NewGray(image.Rect(0, 0, b.Dx(), b.Dy())), size: size}
 	for y := range b.Dy() {

@@ -100,8 +100,8 @@ func Tokens(m *Mask, a Area) []float32 {
 	return m.tokens(a.Source, a.Scaled, a.Crop)
 }
 
-// tokens returns the tokens of the rectangle crop of the picture's rectangle source scaled to size. If a side of crop is
-// no multiple of 16, the last cells are smaller.
+// tokens returns the tokens of the rectangle crop of the picture's rectangle source scaled to size. If a side of crop
+// is no multiple of 16, the last cells are smaller.
 func (m *Mask) tokens(source image.Rectangle, size picture.Size, crop image.Rectangle) []float32 {
 	columns, rows := (crop.Dx()+tokenSide-1)/tokenSide, (crop.Dy()+tokenSide-1)/tokenSide
 	tokens := make([]float32, columns*rows)

@@ -45,8 +45,8 @@ func Preview(whole *image.RGBA, preview *image.RGBA, a Area, m *Mask) *image.RGB
 // Margins are the pixels by which a picture grows at each edge.
 type Margins struct{ Left, Top, Right, Bottom int }
 
-// Check returns an error if a picture of that size cannot grow by the margins: a negative margin, no margin at all, or a
-// canvas beyond picture.MaxPixels or picture.MaxRatio.
+// Check returns an error if a picture of that size cannot grow by the margins: a negative margin, no margin at all, or
+// a canvas beyond picture.MaxPixels or picture.MaxRatio.
 func (g Margins) Check(size picture.Size) error { return nil }
 
 // MarginsFor returns the margins that bring a picture to the ratio width:height by growing it at two opposite edges
