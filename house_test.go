@@ -44,6 +44,7 @@ var arrows = map[string][]string{
 		"kernels", "kernels/cu", "kernels/tune",
 	},
 	"inference/asktest":             {"inference"},
+	"inference/goldentest":          {},
 	"inference/tensor":              {},
 	"inference/backend":             {"inference/tensor"},
 	"inference/backend/backendtest": {"inference/backend", "inference/tensor"},

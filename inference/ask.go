@@ -24,7 +24,10 @@ type Ask struct {
 	Prompt string
 	// References are pictures that the model looks at, "image 1" first.
 	References []Source
-	// Aspect and Size exclude each other. If both are left out, the picture has picture.DefaultAspectRatio.
+	// Edit changes image 1 instead of making a new picture after it; nil if there is no edit.
+	Edit *Edit
+	// Aspect and Size exclude each other. If both are left out, the picture has picture.DefaultAspectRatio. An edit whose
+	// result is laid into image 1, or starts from it, takes neither; picture.Match may be given.
 	Aspect picture.AspectRatio
 	Size   *picture.Size // in pixels
 	Seed   *uint64       // nil for a random one
@@ -56,6 +59,12 @@ type Checked struct {
 	guidance   float64 // NoGuidance to MaxGuidance, 0 for the model's own
 	noise      []float32
 	preview    bool
+
+	edit *checkedEdit // nil if there is no edit
+	// original and mask are set by Read. They are nil if the edit needs none.
+	original *picture.Original
+	mask     *Mask
+	margins  Margins // by which original has grown
 }
 
 // rules are the checks of an Ask, in the order in which they are made. Each returns a FieldError or sets its field of
@@ -72,6 +81,7 @@ var rules = []func(a Ask, c *Checked) error{
 		c.references = slices.Clone(a.References)
 		return nil
 	},
+	checkEdit,
 	checkSize,
 	func(a Ask, c *Checked) error {
 		if a.Seed == nil {
@@ -118,7 +128,15 @@ var rules = []func(a Ask, c *Checked) error{
 // checkSize checks the aspect ratio or the size, whichever is given. It does not limit the size that Match takes from
 // image 1: a picture of 8:1 may be wider than any size that a person may ask for.
 func checkSize(a Ask, c *Checked) error {
-	switch {
+	const sizeOfFirst = "none: an edit has the size of image 1"
+	switch fixed := a.Edit != nil && a.Edit.fixesSize(); {
+	case fixed && a.Size != nil:
+		return FieldError{FieldSize, a.Size.String(), sizeOfFirst}
+	case fixed && a.Aspect != "" && a.Aspect != picture.Match:
+		return FieldError{FieldAspect, found(string(a.Aspect)), sizeOfFirst}
+	case fixed:
+		c.aspect = picture.Match
+		return nil
 	case a.Size != nil && a.Aspect != "":
 		return FieldError{FieldSize, "an aspect ratio as well", "one of both"}
 	case a.Size != nil && a.Size.Check() != nil:
@@ -191,10 +209,12 @@ func (c Checked) WithPreviews() Checked {
 // files take 2 GB.
 const ReadAtOnce = 2
 
-// Read reads those references that have not been read, atOnce at a time. The error is that of the first reference that
-// cannot be read, as its Source returned it.
+// Read reads those references that have not been read, atOnce at a time, and then the mask. The error is that of the
+// first reference that cannot be read, as its Source returned it, or that of the mask's source. It is a FieldError if
+// the edit does not fit image 1, for example if the mask is black.
 func (c Checked) Read(ctx context.Context, atOnce int) (Checked, error) {
 	read, errs := make([]Source, len(c.references)), make([]error, len(c.references))
+	var original *picture.Original
 	panics := make([]any, len(c.references))
 	var mutex sync.Mutex
 	failed := len(c.references) // the first reference that is known to have failed
@@ -217,7 +237,11 @@ func (c Checked) Read(ctx context.Context, atOnce int) (Checked, error) {
 					mutex.Unlock()
 				}
 			}()
-			read[i], errs[i] = source.Open(ctx)
+			if i == 0 && c.edit != nil && c.edit.NeedsOriginal() {
+				read[i], original, errs[i] = openOriginal(ctx, source)
+			} else {
+				read[i], errs[i] = source.Open(ctx)
+			}
 			return nil
 		})
 	}
@@ -229,12 +253,22 @@ func (c Checked) Read(ctx context.Context, atOnce int) (Checked, error) {
 		return Checked{}, errs[failed]
 	}
 	c.references = read
+	if original != nil {
+		c.original = original
+		return c.readMask(ctx)
+	}
 	return c, nil
 }
 
-// Size returns the size of the picture for a model, in pixels. known is false if it is the size of a reference that has
-// not been read.
+// Size returns the size at which a model works, in pixels. It is the size of the picture, unless that is laid into
+// image 1, see Editing. known is false if it follows from a reference that has not been read.
 func (c Checked) Size(info Info) (size picture.Size, known bool) {
+	if c.edit != nil && c.edit.NeedsOriginal() {
+		if c.original == nil {
+			return picture.Size{}, false
+		}
+		return c.area(info).Size(), true
+	}
 	if c.aspect == "" {
 		return c.size, true
 	}
@@ -251,7 +285,8 @@ func (c Checked) Size(info Info) (size picture.Size, known bool) {
 }
 
 // Resolve adds what the model decides: the size in pixels, and the defaults of steps and guidance. All references must
-// have been read. The error is a FieldError if the noise does not have the size of the picture.
+// have been read. The error is a FieldError if the noise does not have the size at which the model works, or if the
+// strength leaves no step.
 func (c Checked) Resolve(info Info) (Request, error) {
 	r := Request{
 		model: info.Digest, prompt: c.prompt, seed: c.seed, steps: c.steps, guidance: c.guidance, noise: c.noise,
@@ -264,6 +299,9 @@ func (c Checked) Resolve(info Info) (Request, error) {
 		}
 		r.references = append(r.references, ref)
 	}
+	if c.edit != nil && c.edit.NeedsOriginal() && c.original == nil {
+		return Request{}, errors.New("inference: image 1 has not been read at its full resolution")
+	}
 	if r.size, _ = c.Size(info); r.size == (picture.Size{}) {
 		return Request{}, errors.New("inference: a request without a size, want one that Ask.Check has made")
 	}
@@ -272,6 +310,17 @@ func (c Checked) Resolve(info Info) (Request, error) {
 	}
 	if r.guidance == 0 {
 		r.guidance = info.Guidance
+	}
+	if c.edit != nil {
+		var err error
+		if r.editing, err = c.editing(info, r.steps); err != nil {
+			return Request{}, err
+		}
+		r.editing.Work, r.editing.Scale, r.original, r.mask = r.size, 1, c.original, c.mask
+		if c.original != nil {
+			r.area = c.area(info)
+			r.editing.Scale = r.area.Scale()
+		}
 	}
 	if want := gridOf(r.size).Tokens() * info.TokenChannels; r.noise != nil && len(r.noise) != want {
 		got := fmt.Sprintf("%d values", len(r.noise))

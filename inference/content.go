@@ -1,9 +1,12 @@
 package inference
 
 import (
+	"context"
 	"fmt"
 
 	"kleinbild/inference/checkpoint"
+	"kleinbild/inference/edit"
+	"kleinbild/inference/picture"
 	"kleinbild/inference/tokenizer"
 )
 
@@ -15,13 +18,14 @@ type content struct {
 	guidance   float64
 	seed       uint64
 	noise      []float32 // nil if the seed gives it
+	mask       []float32 // the mask's value of each token; nil if there is none
 	model      string    // for messages
 	precision  Precision
 	ckpt       *checkpoint.Checkpoint
 }
 
 // contentOf prepares what the run of req reads.
-func (e *Engine) contentOf(req Request) (*content, error) {
+func (e *Engine) contentOf(ctx context.Context, req Request) (*content, error) {
 	c := &content{
 		guidance: req.guidance, seed: req.seed, noise: req.noise,
 		model: e.info.Model, precision: e.info.Precision, ckpt: e.ckpt,
@@ -37,8 +41,19 @@ func (e *Engine) contentOf(req Request) (*content, error) {
 		}
 		c.prompts = append(c.prompts, enc)
 	}
-	for _, ref := range req.references {
+	for i, ref := range req.references {
+		if i == 0 && req.original != nil {
+			cut, err := edit.Cut(ctx, req.original, req.area)
+			if err != nil {
+				return nil, err
+			}
+			c.references = append(c.references, Reference{ref.Path, picture.NewReference(cut)})
+			continue
+		}
 		c.references = append(c.references, Reference{ref.Path, ref.For(e.info.NativeSize)})
+	}
+	if req.mask != nil {
+		c.mask = edit.Tokens(req.mask, req.area)
 	}
 	return c, nil
 }
@@ -89,6 +104,14 @@ func (r *run) reference(i int) (key string, pixels func() []float32) {
 		return ref.PixelsSHA256, ref.Rows
 	}
 	return fmt.Sprint(r.shape.references[i].same), func() []float32 { return nil }
+}
+
+// mask returns the mask's value of each token, nil in a rehearsal and without a mask.
+func (r *run) mask() []float32 {
+	if r.content == nil {
+		return nil
+	}
+	return r.content.mask
 }
 
 // guidance returns the factor by which the velocity goes from that of the empty prompt towards that of the prompt.

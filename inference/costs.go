@@ -44,12 +44,14 @@ func (c Costs) work(s shape, textTokens int) float64 {
 	pixels := func(size picture.Size) float64 { return float64(size.Width * size.Height) }
 	tokens := textTokens + gridOf(s.size).Tokens()
 	total := float64(s.prompts()*textTokens)*c.PromptToken + pixels(s.size)*c.DecodePixel
-	for _, ref := range s.referenced() {
+	for _, ref := range s.conditions() {
 		tokens += gridOf(ref.size).Tokens()
+	}
+	for _, ref := range s.referenced() {
 		total += pixels(ref.size) * c.EncodePixel
 	}
 	n := float64(tokens)
-	return total + float64(s.steps*s.prompts())*(n*c.StepToken+n*n*c.StepPair)
+	return total + float64(s.run()*s.prompts())*(n*c.StepToken+n*n*c.StepPair)
 }
 
 // Work estimates the arithmetic of r, as Engine.Work of the engine that i describes.

@@ -88,7 +88,7 @@ func demoPicture(t *testing.T, e *Engine, ask Ask) *image.RGBA {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return r.Image
+	return rgba(r)
 }
 
 // verdicts counts how many checks of the demo model's pictures succeed. It is a very small model: most checks must

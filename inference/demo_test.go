@@ -141,8 +141,8 @@ func TestDemoReferencesAtItsOwnArea(t *testing.T) {
 		t.Errorf("work of %g, want the %g of a picture of its own size", got, want)
 	}
 	result := generate(t, e, ask)
-	if result.Image.Rect.Dx() != native || result.Metadata.References[0].SHA256 != photo.FileSHA256 {
-		t.Errorf("%v from %v", result.Image.Rect, result.Metadata.References)
+	if rgba(result).Rect.Dx() != native || result.Metadata.References[0].SHA256 != photo.FileSHA256 {
+		t.Errorf("%v from %v", rgba(result).Rect, result.Metadata.References)
 	}
 	if _, ok := e.references.get(photo.For(native).PixelsSHA256); !ok {
 		t.Errorf("the reference is not encoded at %d×%d", native, native)

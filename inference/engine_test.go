@@ -70,7 +70,10 @@ func reference(t testing.TB, i, width, height int) Reference {
 	return Reference{Reference: ref}
 }
 
-func samePicture(a, b *Result) bool { return bytes.Equal(a.Image.Pix, b.Image.Pix) }
+func samePicture(a, b *Result) bool { return bytes.Equal(rgba(a).Pix, rgba(b).Pix) }
+
+// rgba returns the picture of a result that was not laid into image 1.
+func rgba(r *Result) *image.RGBA { return r.Image.(*image.RGBA) }
 
 func TestOneCallerAtATime(t *testing.T) {
 	e := openShort(t, "distilled")
@@ -329,8 +332,8 @@ func TestMatchedSizeMayBeWide(t *testing.T) {
 	ask := quick("a fox")
 	wide := reference(t, 0, 512, 64)
 	ask.Size, ask.Aspect, ask.References = nil, picture.Match, []Source{wide}
-	if got := generate(t, e, ask); got.Image.Rect != image.Rect(0, 0, 512, 64) {
-		t.Errorf("%v", got.Image.Rect)
+	if got := generate(t, e, ask); rgba(got).Rect != image.Rect(0, 0, 512, 64) {
+		t.Errorf("%v", rgba(got).Rect)
 	}
 	wide.Size.Width = 2880 // as if the picture had 2880×360; its pixels do not matter here
 	if got := resolve(t, e, ask).Size(); got != wide.Size {

@@ -22,6 +22,15 @@ const (
 	FieldSteps      Field = "steps"
 	FieldGuidance   Field = "guidance"
 	FieldNoise      Field = "noise"
+	// The fields of an Edit.
+	FieldMask          Field = "mask"
+	FieldExtend        Field = "extension"
+	FieldStrength      Field = "strength"
+	FieldFeather       Field = "feather"
+	FieldContext       Field = "context"
+	FieldMatchColours  Field = "match colours"
+	FieldHidden        Field = "use of image 1"
+	FieldKeepUnchanged Field = "keep unchanged"
 )
 
 // The limits of a request.
@@ -34,6 +43,11 @@ const (
 	MinGuidance, NoGuidance = 0, 1
 	// MaxGuidance is far above any guidance that gives usable pictures.
 	MaxGuidance = 100
+	// MaxFeather and MaxContext are pixels of image 1. The side of a picture of the largest area is about 10,000.
+	MaxFeather = 1000
+	MaxContext = 10000
+	// MaxExtension is the most pixels that are added on one side. The largest picture bounds the sum.
+	MaxExtension = 8192
 )
 
 // FieldError says that the value of a field cannot be used. Two FieldErrors can be compared with ==. A face finds one
@@ -70,6 +84,22 @@ func (f Field) Want() string {
 		return fmt.Sprintf("a number from %d to %d", MinGuidance, MaxGuidance)
 	case FieldNoise:
 		return "finite numbers"
+	case FieldMask:
+		return "a picture that is white where image 1 changes and black where it stays"
+	case FieldExtend:
+		return fmt.Sprintf("LEFT,TOP,RIGHT,BOTTOM in pixels, each from 0 to %d, or a shape such as 16:9", MaxExtension)
+	case FieldStrength:
+		return "a number above 0 and at most 1"
+	case FieldFeather:
+		return fmt.Sprintf("a whole number of pixels from 0 to %d", MaxFeather)
+	case FieldContext:
+		return fmt.Sprintf("a whole number of pixels from 0 to %d", MaxContext)
+	case FieldMatchColours:
+		return "on or off"
+	case FieldHidden:
+		return "reference or hidden"
+	case FieldKeepUnchanged:
+		return "a number from 0 to 1"
 	}
 	return "nothing"
 }
@@ -118,19 +148,23 @@ func ParseSize(text string) (*picture.Size, error) {
 }
 
 // ParseSteps reads a whole number. It does not compare it with its limits; Ask.Check does.
-func ParseSteps(text string) (*int, error) {
-	steps, err := strconv.Atoi(text)
-	if err != nil {
-		return nil, Unreadable(FieldSteps, text)
-	}
-	return &steps, nil
-}
+func ParseSteps(text string) (*int, error) { return parseWhole(FieldSteps, text) }
 
 // ParseGuidance reads a number. It does not compare it with its limits; Ask.Check does.
-func ParseGuidance(text string) (*float64, error) {
-	guidance, err := strconv.ParseFloat(text, 64)
+func ParseGuidance(text string) (*float64, error) { return parseNumber(FieldGuidance, text) }
+
+func parseWhole(field Field, text string) (*int, error) {
+	v, err := strconv.Atoi(text)
 	if err != nil {
-		return nil, Unreadable(FieldGuidance, text)
+		return nil, Unreadable(field, text)
 	}
-	return &guidance, nil
+	return &v, nil
+}
+
+func parseNumber(field Field, text string) (*float64, error) {
+	v, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		return nil, Unreadable(field, text)
+	}
+	return &v, nil
 }

@@ -11,22 +11,24 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 
 	"kleinbild/inference/backend"
+	"kleinbild/inference/checkpoint"
 	"kleinbild/inference/checkpoint/safetensors"
 	"kleinbild/inference/checkpoint/synthetic"
 	"kleinbild/inference/cpu"
 	"kleinbild/inference/flux2"
+	"kleinbild/inference/goldentest"
 	"kleinbild/inference/picture"
 	"kleinbild/inference/tensor"
 )
 
 // The goldens are outputs of the reference implementation, stage by stage, for tiny checkpoints. testdata has a few
-// cases. The others are run if they are in the folder that KLEINBILD_GOLDEN names, ../shared/golden beside the
-// repository by default.
+// cases. Package goldentest finds folders with more; all their cases are run.
 
 // float32Tolerance is the largest relative RMS error of a float32 stage: another order of summation changes results by
 // 1e-6 to 1e-5, the smallest real mistake by 2e-2.
@@ -36,7 +38,18 @@ const float32Tolerance = 1e-4
 const bf16Factor = 1.25
 
 type goldenCase struct {
-	Name, Dir     string
+	Name string // of the case's folder
+	Dir  string // the case's folder
+	// These are for edits; see the goldens' own description.
+	Source, Mask string
+	Strength     float64
+	Start        int
+	StepsRun     int    `json:"steps_run"`
+	Condition    string // "refs" if the source is no condition
+	PromptEmbeds string `json:"prompt_embeds"`
+	// Root is the folder of goldens that the case belongs to. Test is the name of its subtest: the path of its folder if
+	// that lies in a folder of goldentest.Named, else its name.
+	Root, Test    string
 	Model         string
 	Prompt        string
 	Seed          uint64
@@ -46,45 +59,56 @@ type goldenCase struct {
 	Width, Height int
 }
 
-func sharedGolden() string {
-	if dir := os.Getenv("KLEINBILD_GOLDEN"); dir != "" {
-		return dir
-	}
-	return filepath.Join("..", "..", "shared", "golden")
-}
+// testdataGolden has the goldens that are part of the repository.
+var testdataGolden = filepath.Join("testdata", "golden")
 
-// goldenCases returns the cases of testdata, and the shared cases that are not in testdata.
-func goldenCases(t *testing.T) []goldenCase {
+// goldenCases returns the cases in the folder sub ("cases") of all folders of goldens. It leaves out shared cases that
+// are in testdata.
+func goldenCases(t *testing.T, sub string) []goldenCase {
 	t.Helper()
 	var all []goldenCase
-	seen := map[string]bool{}
-	for _, root := range []string{filepath.Join("testdata", "golden"), sharedGolden()} {
-		entries, err := os.ReadDir(filepath.Join(root, "cases"))
+	known := map[string]bool{}
+	for _, root := range append([]string{testdataGolden}, goldentest.Folders()...) {
+		named := slices.Contains(goldentest.Named(), root)
+		folder := filepath.Join(root, filepath.FromSlash(sub))
+		entries, err := os.ReadDir(folder)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		} else if err != nil {
 			t.Fatal(err)
 		}
 		for _, e := range entries {
-			if seen[e.Name()] || !e.IsDir() {
+			if !e.IsDir() || known[e.Name()] && !named {
 				continue
 			}
-			seen[e.Name()] = true
-			c := goldenCase{Name: e.Name(), Dir: filepath.Join(root, "cases", e.Name())}
+			known[e.Name()] = true
+			c := goldenCase{Name: e.Name(), Test: e.Name(), Dir: filepath.Join(folder, e.Name()), Root: root}
+			if named {
+				c.Test = filepath.ToSlash(c.Dir)
+			}
 			text, err := os.ReadFile(filepath.Join(c.Dir, "case.json"))
 			if err != nil {
 				t.Fatal(err)
 			}
 			if err := json.Unmarshal(text, &c); err != nil {
-				t.Fatal(err)
+				t.Fatalf("%s: %v", c.Dir, err)
 			}
 			all = append(all, c)
 		}
 	}
 	if len(all) == 0 {
-		t.Fatal("no golden cases")
+		t.Fatalf("no golden %s", sub)
 	}
 	return all
+}
+
+// TestGoldenFolders checks that each folder of goldentest.Named has something to run.
+func TestGoldenFolders(t *testing.T) {
+	for _, dir := range goldentest.Named() {
+		if goldentest.Find([]string{dir}, "cases") == "" && goldentest.Find([]string{dir}, "inpaint", "cases") == "" {
+			t.Errorf("%s: no cases and no inpaint/cases, want a folder with one of them", dir)
+		}
+	}
 }
 
 // tinyModels writes the tiny checkpoints once for all tests of the package.
@@ -122,13 +146,21 @@ func tinyModel(t testing.TB, name string) string {
 	return filepath.Join(dir, name)
 }
 
-// model returns the model to open for the case. Tiny models are written here; other models are in the folders of their
-// cases.
+// model returns the model to open for the case. Tiny models are written here; other models are in the case's folder of
+// goldens, or in another one.
 func (c goldenCase) model(t *testing.T) string {
+	t.Helper()
 	if c.Model == "distilled" || c.Model == "base" || strings.HasPrefix(c.Model, "single/") {
 		return tinyModel(t, c.Model)
 	}
-	return filepath.Join(sharedGolden(), "models", c.Model)
+	path := goldentest.Find(append([]string{c.Root}, goldentest.Folders()...), "models", filepath.FromSlash(c.Model))
+	if path == "" && c.Model == "demo" {
+		return checkpoint.Demo
+	}
+	if path == "" {
+		t.Fatalf("%s: model %q is in no folder of goldens", c.Dir, c.Model)
+	}
+	return path
 }
 
 func openEngine(t testing.TB, model string, device Device, precision Precision) *Engine {
@@ -287,10 +319,10 @@ func download(e *Engine, m backend.Matrix) []float32 {
 
 // TestGoldenStages gives each stage the reference's own input and compares the outputs.
 func TestGoldenStages(t *testing.T) {
-	floors := bf16Floors(t)
-	for _, c := range goldenCases(t) {
+	for _, c := range goldenCases(t, "cases") {
+		floors := c.bf16Floors(t)
 		for _, engine := range goldenEngines {
-			t.Run(c.Name+"/"+engine.name(), func(t *testing.T) {
+			t.Run(c.Test+"/"+engine.name(), func(t *testing.T) {
 				engine.skip(t, c, simStages)
 				file, err := safetensors.Open(t.Context(), filepath.Join(c.Dir, "stages.safetensors"))
 				if errors.Is(err, fs.ErrNotExist) {
@@ -301,8 +333,8 @@ func TestGoldenStages(t *testing.T) {
 				defer file.Close()
 				s := stages{t, file, func(string) float64 { return float32Tolerance }}
 				if engine.precision == BF16 {
-					floor, ok := floors[c.Name]
-					if !ok {
+					floor := floors[c.Name]
+					if floor == nil {
 						t.Skip("the reference's bfloat16 run is not known")
 					}
 					s.tolerance = func(stage string) float64 {
@@ -326,18 +358,18 @@ func TestGoldenStages(t *testing.T) {
 	}
 }
 
-// bf16Floors returns how far the results of the reference change if it computes in bfloat16, by case and stage.
-func bf16Floors(t *testing.T) map[string]map[string]float64 {
+// bf16Floors returns how far the results of the reference change if it computes in bfloat16, by case and stage, from
+// the reports in the case's folder of goldens.
+func (c goldenCase) bf16Floors(t *testing.T) map[string]map[string]float64 {
 	t.Helper()
-	var report struct {
-		Cases map[string]struct{ BF16 map[string]float64 }
-	}
-	// A later file adds to the cases of earlier files.
+	floors := map[string]map[string]float64{}
 	for _, path := range []string{
-		filepath.Join("testdata", "golden", "report.json"),
-		filepath.Join(sharedGolden(), "report.json"),
-		filepath.Join(sharedGolden(), "cases", "report.json"), // where tools/reference writes it
+		filepath.Join(filepath.Dir(filepath.Dir(c.Dir)), "report.json"),
+		filepath.Join(filepath.Dir(c.Dir), "report.json"), // where tools/reference writes it
 	} {
+		var report struct {
+			Cases map[string]struct{ BF16 map[string]float64 }
+		}
 		text, err := os.ReadFile(path)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
@@ -347,10 +379,9 @@ func bf16Floors(t *testing.T) map[string]map[string]float64 {
 		if err := json.Unmarshal(text, &report); err != nil {
 			t.Fatalf("%s: %v", path, err)
 		}
-	}
-	floors := map[string]map[string]float64{}
-	for name, c := range report.Cases {
-		floors[name] = c.BF16
+		for name, of := range report.Cases {
+			floors[name] = of.BF16
+		}
 	}
 	return floors
 }
@@ -471,13 +502,13 @@ func int32s(t *testing.T, f *safetensors.File, name string) []int32 {
 
 // TestGoldenPictures runs each case from its prompt, seed and reference files to the picture.
 func TestGoldenPictures(t *testing.T) {
-	floors := bf16Floors(t)
-	for _, c := range goldenCases(t) {
+	for _, c := range goldenCases(t, "cases") {
+		floors := c.bf16Floors(t)
 		for _, engine := range goldenEngines {
-			t.Run(c.Name+"/"+engine.name(), func(t *testing.T) {
+			t.Run(c.Test+"/"+engine.name(), func(t *testing.T) {
 				engine.skip(t, c, simPicture)
-				floor, known := floors[c.Name]
-				if engine.precision == BF16 && !known {
+				floor := floors[c.Name]
+				if engine.precision == BF16 && floor == nil {
 					t.Skip("the reference's bfloat16 run is not known")
 				}
 				e := engine.open(t, c.model(t))
@@ -485,7 +516,7 @@ func TestGoldenPictures(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				d := comparePicture(t, result.Image, filepath.Join(c.Dir, "out.png"))
+				d := comparePicture(t, rgba(result), filepath.Join(c.Dir, "out.png"))
 				t.Logf("%.4g levels off in the mean, %d at most", d.mean, d.worst)
 				// The float32 results before rounding differ by about 1e-6.
 				if engine.precision == Float32 && d.worst > 1 {

@@ -35,8 +35,8 @@ func (e *Engine) Generate(ctx context.Context, req Request, progress func(Progre
 	r := e.newRun(ctx, e.networks, &e.caches, e.shapeOf(req), progress)
 	defer r.s.Free()
 	var err error
-	if r.content, err = e.contentOf(req); err != nil {
-		return nil, err
+	if r.content, err = e.contentOf(ctx, req); err != nil {
+		return nil, cancelled(ctx, err)
 	}
 	e.b.Begin(ctx)
 	var img *image.RGBA
@@ -54,15 +54,25 @@ func (e *Engine) Generate(ctx context.Context, req Request, progress func(Progre
 		case errors.As(err, &unreadable):
 			e.caches.drop() // their newest results may come from a damaged file
 		}
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
-		}
-		return nil, e.explain(err, r.shape)
+		return nil, cancelled(ctx, e.explain(err, r.shape))
 	}
-	return &Result{
+	result := &Result{
 		Image: img, Workflow: WorkflowOf(len(req.references)), Metadata: e.metadata(req),
-		Truncated: r.content.prompts[0].Cut, Timings: r.track.timings,
-	}, nil
+		Truncated: r.content.prompts[0].Cut,
+	}
+	if err := r.finish(req, img, result); err != nil {
+		return nil, cancelled(ctx, err)
+	}
+	result.Timings = r.track.timings
+	return result, nil
+}
+
+// cancelled returns the cause of ctx if it has ended, else err.
+func cancelled(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
 }
 
 // guard calls f, which reads weights. It fails with an *UnreadableError if the model's files have changed since they
@@ -107,11 +117,11 @@ func (r *run) picture() (*image.RGBA, error) {
 	}
 	// The weights of a network leave memory before those of the next network come in.
 	r.content.releaseTextEncoder()
-	refLatents, refs, err := r.encodeReferences()
+	conditions, source, err := r.encodeReferences()
 	if err != nil {
 		return nil, err
 	}
-	latents, err := r.denoise(<-noise, embeds, refLatents, refs)
+	latents, err := r.denoise(<-noise, embeds, conditions, source)
 	if err != nil {
 		return nil, err
 	}
@@ -140,38 +150,47 @@ func (r *run) encodePrompts() ([]backend.Matrix, error) {
 	return all, nil
 }
 
-// encodeReferences returns the latents of all references [reference tokens, channels], and their sizes in tokens.
-func (r *run) encodeReferences() (joined backend.Matrix, grids []flux2.Grid, err error) {
-	refs := r.shape.referenced()
+// encodeReferences returns the latents of all references that the transformer sees, one after the other
+// [reference tokens, channels], and those of the first reference, whether it is seen or not. The matrices have no rows
+// if there is no such reference.
+func (r *run) encodeReferences() (conditions, source backend.Matrix, err error) {
+	refs, seen := r.shape.referenced(), r.shape.conditions()
 	if len(refs) == 0 {
-		return backend.Matrix{}, nil, nil
+		return conditions, source, nil
 	}
 	work, tokens := 0.0, 0
 	for _, ref := range refs {
-		grid := gridOf(ref.size)
-		grids = append(grids, grid)
-		tokens += grid.Tokens()
 		work += encodeWork(r.vae.Config(), ref.size)
+	}
+	for _, ref := range seen {
+		tokens += gridOf(ref.size).Tokens()
 	}
 	r.track.begin(StageReferences, work)
 	defer r.track.end()
 	channels := r.transformer.Config().InChannels
-	joined = r.s.AllocAs(tokens, channels, tensor.F32)
+	if tokens > 0 {
+		conditions = r.s.AllocAs(tokens, channels, tensor.F32)
+	}
 	from := 0
 	for i, ref := range refs {
 		key, pixels := r.reference(i)
 		latents, err := r.references.cached(key, func() (backend.Matrix, error) {
-			dst := r.b.Keep(grids[i].Tokens(), channels, tensor.F32)
+			dst := r.b.Keep(gridOf(ref.size).Tokens(), channels, tensor.F32)
 			return dst, r.vae.Encode(r.ctx, dst, pixels(), ref.size.Height, ref.size.Width)
 		})
 		if err != nil {
-			return joined, nil, err
+			return conditions, source, err
 		}
-		r.b.Copy(joined.RowRange(from, from+latents.Rows), latents)
-		from += latents.Rows
+		if i == 0 {
+			source = latents
+		}
+		if i >= len(refs)-len(seen) {
+			r.b.Copy(conditions.RowRange(from, from+latents.Rows), latents)
+			from += latents.Rows
+		}
 		r.track.counter(i+1, len(refs))
 	}
-	return joined, grids, nil
+	return conditions, source, nil
 }
 
 // noise returns a channel with the noise from which the picture starts [image tokens, channels]. The noise of a seed is
@@ -191,26 +210,38 @@ func (r *run) noise() <-chan []float32 {
 	return drawn
 }
 
-// denoise integrates the flow from noise to latents [image tokens, channels], by Euler steps in float32.
+// denoise integrates the flow from noise to latents [image tokens, channels], by Euler steps in float32. source holds
+// the latents of image 1, for edits that start from them.
 func (r *run) denoise(
-	noise []float32, embeds []backend.Matrix, refLatents backend.Matrix, refs []flux2.Grid,
+	noise []float32, embeds []backend.Matrix, conditions, source backend.Matrix,
 ) (backend.Matrix, error) {
-	b, steps := r.b, r.shape.steps
+	b, steps := r.b, r.shape.run()
 	grid, channels := gridOf(r.shape.size), r.transformer.Config().InChannels
 	n := grid.Tokens()
 	r.track.begin(StageSteps, r.track.total-r.track.done-decodeWork(r.vae.Config(), r.shape.size))
 	defer r.track.end()
 
-	latents := r.s.Upload(n, channels, noise)
+	sigmas := scheduler.Sigmas(n, r.shape.steps)[r.shape.start:]
+	latents := r.s.AllocAs(n, channels, tensor.F32)
+	var inpaint *inpainting
+	if r.shape.fromSource {
+		inpaint = newInpainting(r.s, b, source, noise, r.mask(), r.shape.masked)
+		inpaint.start(latents, sigmas[0])
+	} else {
+		b.Upload(latents, noise)
+	}
 	velocity := r.s.AllocAs(n, channels, tensor.F32)
 	unguided := velocity
 	if len(embeds) > 1 {
 		unguided = r.s.AllocAs(n, channels, tensor.F32)
 	}
-	fr := r.transformer.NewRun(embeds, grid, refLatents, refs)
+	var seen []flux2.Grid
+	for _, ref := range r.shape.conditions() {
+		seen = append(seen, gridOf(ref.size))
+	}
+	fr := r.transformer.NewRun(embeds, grid, conditions, seen)
 	defer fr.Free()
 
-	sigmas := scheduler.Sigmas(n, steps)
 	passes := steps * len(embeds)
 	for i := range steps {
 		for p := range embeds {
@@ -230,6 +261,9 @@ func (r *run) denoise(
 			b.Lerp(velocity, unguided, velocity, r.guidance())
 		}
 		b.AddScaled(latents, latents, velocity, sigmas[i+1]-sigmas[i])
+		if inpaint != nil {
+			inpaint.blend(latents, sigmas[i+1])
+		}
 		if err := b.Sync(); err != nil {
 			return latents, err
 		}

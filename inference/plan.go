@@ -77,7 +77,7 @@ func (p *planner) memory(e *Engine, s shape) (backend.Memory, error) {
 	case p.device == nil:
 		return backend.Memory{}, ErrNoPlan
 	}
-	s.steps = min(s.steps, plannedSteps)
+	s.steps, s.start = min(s.run(), plannedSteps), 0
 	m, ok := p.known[s]
 	if ok {
 		return m, nil

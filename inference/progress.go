@@ -21,6 +21,8 @@ const (
 	// StageQueue is reported by engines on other computers only, before the first stage. The request waits until other
 	// people's pictures are made: Total of them, or an unknown number if it is 0.
 	StageQueue Stage = "queue"
+	// StageStitch lays the picture into image 1, or matches its colours. Only edits have it.
+	StageStitch Stage = "stitch"
 )
 
 // Progress tells how far a run is. The goroutine that computes reports it when a stage begins and after every layer, so
@@ -99,6 +101,13 @@ const decodeWorkPerPixel, encodeWorkPerPixel = 5e6, 2.5e6
 func decodeWork(c vae.Config, size picture.Size) float64 {
 	width := float64(c.DecoderWidths[0]) / 128
 	return decodeWorkPerPixel * width * width * float64(size.Width*size.Height)
+}
+
+// stitchWorkPerPixel is what laying a pixel into image 1 costs beside the networks.
+const stitchWorkPerPixel = 1e3
+
+func stitchWork(size picture.Size) float64 {
+	return stitchWorkPerPixel * float64(size.Width*size.Height)
 }
 
 func encodeWork(c vae.Config, size picture.Size) float64 {

@@ -5,6 +5,7 @@ import (
 	"image"
 	"time"
 
+	"kleinbild/inference/edit"
 	"kleinbild/inference/picture"
 )
 
@@ -41,6 +42,11 @@ type Request struct {
 	guidance   float64
 	noise      []float32 // nil if the seed gives it
 	preview    bool
+
+	editing  *Editing // nil if there is no edit
+	original *picture.Original
+	mask     *Mask
+	area     edit.Area // the part of original that the model works on
 }
 
 // Prompt returns the prompt, which may be empty.
@@ -49,8 +55,27 @@ func (r Request) Prompt() string { return r.prompt }
 // References returns the reference pictures, "image 1" first. They belong to r.
 func (r Request) References() []Reference { return r.references }
 
-// Size returns the size of the picture in pixels.
+// Size returns the size at which the model works, in pixels. Without an edit it is the size of the picture.
 func (r Request) Size() picture.Size { return r.size }
+
+// PictureSize returns the size of the finished picture in pixels.
+func (r Request) PictureSize() picture.Size {
+	if r.original != nil {
+		return r.original.Size
+	}
+	return r.size
+}
+
+// Editing returns what the request does to image 1; ok is false if it edits nothing.
+func (r Request) Editing() (e Editing, ok bool) {
+	if r.editing == nil {
+		return Editing{}, false
+	}
+	return *r.editing, true
+}
+
+// Mask returns the mask of the request, nil if it has none. It belongs to r.
+func (r Request) Mask() *Mask { return r.mask }
 
 // Seed returns the seed.
 func (r Request) Seed() uint64 { return r.seed }
@@ -98,13 +123,41 @@ func WorkflowOf(references int) Workflow {
 
 // Result is a finished picture.
 type Result struct {
-	Image    *image.RGBA
+	// Image is an opaque *image.RGBA in sRGB, or a *picture.Original with the kind of image 1 if the result was laid into
+	// that: bits, channels, transparency, colour space, Exif block. picture.Write and picture.Save take both. Shown is
+	// for screens.
+	Image image.Image
+	// Edited tells what the edit did; nil if there was none.
+	Edited   *Edited
 	Workflow Workflow
 	// Metadata is what picture.Write stores to make the picture again. The caller sets Version.
 	Metadata picture.Metadata
 	// Truncated is the end of the prompt that the model did not read, "" if it read all of it.
 	Truncated string
 	Timings   []Timing
+}
+
+// Shown returns the picture in sRGB, opaque, at most of the given size with the same proportions; the zero Size stands
+// for its own. The error is ctx's, or that of a colour profile that fails.
+func (r *Result) Shown(ctx context.Context, most picture.Size) (*image.RGBA, error) {
+	large := most != (picture.Size{}) && (r.Image.Bounds().Dx() > most.Width || r.Image.Bounds().Dy() > most.Height)
+	if img, ok := r.Image.(*image.RGBA); ok && !large {
+		return img, nil
+	}
+	original, ok := r.Image.(*picture.Original)
+	if !ok {
+		var err error
+		if original, err = picture.NewOriginal(r.Image); err != nil {
+			return nil, err
+		}
+	}
+	size := original.Size
+	if large {
+		scale := min(float64(most.Width)/float64(size.Width), float64(most.Height)/float64(size.Height))
+		size.Width = max(int(float64(size.Width)*scale), 1)
+		size.Height = max(int(float64(size.Height)*scale), 1)
+	}
+	return original.SRGB(ctx, original.Bounds(), size)
 }
 
 // Timing is how long one stage took, and an estimate of its arithmetic in multiply-adds.
@@ -121,9 +174,10 @@ func (e *Engine) guided(r Request) bool {
 
 // metadata returns all that is needed to make the picture of r again.
 func (e *Engine) metadata(r Request) picture.Metadata {
+	size := r.PictureSize()
 	m := picture.Metadata{
 		Prompt: r.prompt, Seed: r.seed, Steps: r.steps, Guidance: r.guidance,
-		Width: r.size.Width, Height: r.size.Height,
+		Width: size.Width, Height: size.Height,
 		Model: e.info.Model, ModelDigest: e.info.Digest, Variant: string(e.info.Variant),
 		Precision: string(e.info.Precision), Device: e.info.Device, MaxSequenceLength: e.info.MaxSequenceLength,
 	}

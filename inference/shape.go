@@ -12,7 +12,11 @@ type shape struct {
 	size picture.Size
 	// references has the sizes that the model sees. Unused entries are zero.
 	references [MaxReferences]referenceShape
-	steps      int
+	// steps is the length of the schedule. The first start of them are not run.
+	steps, start int
+	// fromSource says that the run starts from the latents of the first reference, or blends them in as the mask says if
+	// masked is set. hidden says that the transformer does not see them.
+	fromSource, masked, hidden bool
 	// guided says that each step takes two passes, one of them for the empty prompt. unprompted says that the prompt
 	// itself is empty, so that both passes use the same embeds.
 	guided, unprompted bool
@@ -29,16 +33,37 @@ type referenceShape struct {
 // shapeOf returns the shape of r. It scales no pixels.
 func (e *Engine) shapeOf(r Request) shape {
 	s := shape{size: r.size, steps: r.steps, guided: e.guided(r), unprompted: r.prompt == "", preview: r.preview}
+	if edit := r.editing; edit != nil {
+		s.start, s.masked, s.hidden = edit.Start, edit.paints, edit.Hidden
+		s.fromSource = s.masked || s.start > 0
+	}
 	for i, ref := range r.references {
+		if i == 0 && r.original != nil {
+			// The model sees the area of it instead, whose pixels are not known yet. They seldom equal another reference.
+			s.references[0] = referenceShape{r.size, 0}
+			continue
+		}
 		same := i
 		for j := i - 1; j >= 0; j-- {
-			if r.references[j].PixelsSHA256 == ref.PixelsSHA256 {
+			if (j > 0 || r.original == nil) && r.references[j].PixelsSHA256 == ref.PixelsSHA256 {
 				same = j
 			}
 		}
 		s.references[i] = referenceShape{ref.SizeFor(e.info.NativeSize), same}
 	}
 	return s
+}
+
+// run returns how many steps are run.
+func (s shape) run() int { return s.steps - s.start }
+
+// conditions returns the references that the transformer sees, in the order in which it counts them.
+func (s shape) conditions() []referenceShape {
+	all := s.referenced()
+	if s.hidden {
+		return all[1:]
+	}
+	return all
 }
 
 // prompts returns how many passes a step takes, each with a prompt of its own.

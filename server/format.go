@@ -53,7 +53,7 @@ func (v values) format() (f format, compresses bool, err error) {
 func (f format) contentType() string { return "image/" + f.name }
 
 // encode writes a finished picture with its metadata.
-func (f format) encode(w io.Writer, img *image.RGBA, meta picture.Metadata) error {
+func (f format) encode(w io.Writer, img image.Image, meta picture.Metadata) error {
 	return picture.Encode(w, img, meta, f.extension(), f.quality)
 }
 

@@ -138,7 +138,11 @@ func (r *Run) make(ctx context.Context, engine Engine, dir string, spare []strin
 		}
 		result.Metadata.Version = out.Version
 		entry := history.Entry{Made: time.Now(), Took: time.Since(start), Work: work, Picture: result.Metadata}
-		p := &Picture{Image: result.Image, Meta: result.Metadata}
+		shown, err := result.Shown(ctx, picture.Size{})
+		if err != nil {
+			return err
+		}
+		p := &Picture{Image: shown, Meta: result.Metadata}
 		if refs := req.References(); len(refs) > 0 {
 			p.Before = refs[0].Image
 		}

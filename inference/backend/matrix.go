@@ -41,6 +41,15 @@ func (m Matrix) ColRange(from, to int) Matrix {
 	return m
 }
 
+// OneRow returns a view of all values of m as one row. It panics unless m's rows follow each other without a gap.
+func (m Matrix) OneRow() Matrix {
+	if m.Rows > 1 && m.Stride != m.Cols {
+		panic(fmt.Sprintf("backend: one row of %d rows of %d values with stride %d", m.Rows, m.Cols, m.Stride))
+	}
+	m.Rows, m.Cols, m.Stride = 1, m.Rows*m.Cols, m.Rows*m.Cols
+	return m
+}
+
 // Chunks returns views of n ranges of m.Cols/n columns each.
 func (m Matrix) Chunks(n int) []Matrix {
 	width := m.Cols / n

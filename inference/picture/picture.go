@@ -37,6 +37,13 @@ func (r *Reference) Rows() []float32 {
 	return rows
 }
 
+// NewReference returns img as a Reference that came from no file. img is opaque sRGB with its origin at (0, 0) and no
+// padding between rows, and its sides are multiples of 16. It belongs to the Reference.
+func NewReference(img *image.RGBA) *Reference {
+	size := Size{img.Rect.Dx(), img.Rect.Dy()}
+	return &Reference{Image: img, Size: size, Original: size, PixelsSHA256: pixelsDigest(img)}
+}
+
 // FromFloats returns the picture that the VAE decoder made: rows is float32 [height·width, 3], row-major, RGB, with
 // −1 for black and 1 for white. As in VaeImageProcessor.postprocess of Diffusers, a level is
 // clamp(x/2 + 0.5, 0, 1)·255 in float32, rounded half to even. It returns an error for a NaN, which means that the

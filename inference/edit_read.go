@@ -1,0 +1,142 @@
+package inference
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"strings"
+
+	"kleinbild/inference/edit"
+	"kleinbild/inference/picture"
+)
+
+// openOriginal reads image 1 at its full resolution.
+func openOriginal(ctx context.Context, source Source) (Reference, *picture.Original, error) {
+	s, ok := source.(OriginalSource)
+	if !ok {
+		return Reference{}, nil, errors.New(
+			"inference: image 1 has only been read small, want a source of its full resolution")
+	}
+	return s.OpenOriginal(ctx)
+}
+
+// OpenOriginal reads the picture in a file as OpenReference does, and also at its full resolution.
+func OpenOriginal(ctx context.Context, path string) (Reference, *picture.Original, error) {
+	ref, err := OpenReference(ctx, path)
+	if err != nil {
+		return ref, nil, err
+	}
+	original, err := picture.OpenOriginal(ctx, path)
+	if err == nil && original.FileSHA256 != ref.FileSHA256 {
+		err = fmt.Errorf("inference: %s changed while it was read", path)
+	}
+	return ref, original, err
+}
+
+// OpenOriginal reads the file of r again, at its full resolution. It is an error if the file has changed since.
+func (r Reference) OpenOriginal(ctx context.Context) (Reference, *picture.Original, error) {
+	if r.Path == "" {
+		return r, nil, errors.New("inference: image 1 has no file, want one of its full resolution")
+	}
+	original, err := picture.OpenOriginal(ctx, r.Path)
+	if err == nil && original.FileSHA256 != r.FileSHA256 {
+		err = fmt.Errorf("inference: %s has changed since it was read, want it as it was", r.Path)
+	}
+	return r, original, err
+}
+
+// readMask reads the mask of the edit, or extends image 1, which gives a mask too. It sets c.mask, and c.original if
+// that grows.
+func (c Checked) readMask(ctx context.Context) (Checked, error) {
+	var err error
+	switch {
+	case c.edit.Mask != nil:
+		c.mask, err = c.edit.Mask.OpenMask(ctx, c.original)
+		if errors.Is(err, edit.ErrNothingToChange) {
+			return c, FieldError{FieldMask, strings.TrimPrefix(err.Error(), "edit: mask: "), FieldMask.Want()}
+		}
+	case c.edit.Extend != (Extension{}):
+		margins := c.edit.Extend.Margins
+		if ratio := c.edit.Extend.Ratio; ratio != 0 {
+			margins = edit.MarginsFor(c.original.Size, ratio, 1)
+		}
+		if err := margins.Check(c.original.Size); err != nil {
+			got := fmt.Sprintf("%v for %v", c.edit.Extend, c.original.Size)
+			return c, FieldError{FieldExtend, got, strings.TrimPrefix(err.Error(), "edit: ")}
+		}
+		c.margins = margins
+		c.original, c.mask, err = edit.Extend(ctx, c.original, margins)
+	}
+	return c, err
+}
+
+// area returns the part of image 1 that the model works on, which has been read.
+func (c Checked) area(info Info) edit.Area {
+	if c.mask == nil || c.edit.Whole {
+		return edit.WholeArea(c.original.Size, info.NativeSize)
+	}
+	around := edit.Chosen
+	if c.edit.Context != nil {
+		around = *c.edit.Context
+	}
+	return edit.NewArea(c.original.Size, c.mask.Bounds(), around, info.NativeSize)
+}
+
+// HeldBytes returns the memory of the pictures that c has read, in bytes: its references, image 1 at its full
+// resolution, and the mask. Editing image 1 takes as much again while its result is made.
+func (c Checked) HeldBytes() (bytes int64) {
+	for _, source := range c.references {
+		if ref, read := asRead(source); read {
+			bytes += int64(len(ref.Image.Pix))
+		}
+	}
+	if c.original != nil {
+		bytes += pixelBytes(c.original.Pixels)
+	}
+	if c.mask != nil {
+		bytes += int64(len(c.mask.Gray().Pix))
+	}
+	return bytes
+}
+
+// editing returns what the edit of c does with a model. steps is the length of the schedule.
+func (c Checked) editing(info Info, steps int) (*Editing, error) {
+	e := &Editing{
+		Picture: picture.Size{}, Margins: c.margins, Strength: c.edit.strength, Start: startIndex(steps, c.edit.strength),
+		Context: edit.Chosen, Whole: c.edit.Whole, MatchColours: c.edit.match, Hidden: c.edit.Hidden,
+		KeepUnchanged: c.edit.keep, paints: c.mask != nil,
+	}
+	if e.Start == steps {
+		got := fmt.Sprintf("%v of %d steps", c.edit.strength, steps)
+		return nil, FieldError{FieldStrength, got, "enough for one step"}
+	}
+	if c.edit.Context != nil {
+		e.Context = *c.edit.Context
+	}
+	if c.original != nil {
+		e.Picture, e.Area = c.original.Size, c.area(info).Rect()
+	}
+	if c.mask != nil {
+		e.Feather = edit.DefaultFeather(c.mask.Bounds())
+		if c.edit.Feather != nil {
+			e.Feather = *c.edit.Feather
+		}
+	}
+	return e, nil
+}
+
+// pixelBytes returns the memory of the pixels of an Original.
+func pixelBytes(img image.Image) int64 {
+	switch img := img.(type) {
+	case *image.Gray:
+		return int64(len(img.Pix))
+	case *image.Gray16:
+		return int64(len(img.Pix))
+	case *image.NRGBA:
+		return int64(len(img.Pix))
+	case *image.NRGBA64:
+		return int64(len(img.Pix))
+	}
+	return 0
+}
