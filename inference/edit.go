@@ -51,7 +51,7 @@ func startIndex(steps int, strength float64) int {
 }
 
 // finish makes the result of an edit from the picture that the model has made. Without an edit it does nothing.
-func (r *run) finish(req Request, made *image.RGBA, result *Result) error {
+func (r *run) finish(req Request, result *Result) error {
 	if req.editing == nil {
 		return nil
 	}
@@ -59,7 +59,7 @@ func (r *run) finish(req Request, made *image.RGBA, result *Result) error {
 	defer r.track.end()
 	edited := &Edited{Editing: *req.editing, Changed: 1}
 	result.Edited = edited
-	seen := r.content.references[0].Image // image 1 as the model saw it
+	made, seen := r.made, r.content.references[0].Image // image 1 as the model saw it
 	switch {
 	case req.mask != nil:
 		options := edit.Options{Feather: edited.Feather, MatchColours: edited.MatchColours}

@@ -17,7 +17,6 @@ import (
 	"testing"
 
 	"kleinbild/inference/backend"
-	"kleinbild/inference/checkpoint"
 	"kleinbild/inference/checkpoint/safetensors"
 	"kleinbild/inference/checkpoint/synthetic"
 	"kleinbild/inference/cpu"
@@ -154,9 +153,6 @@ func (c goldenCase) model(t *testing.T) string {
 		return tinyModel(t, c.Model)
 	}
 	path := goldentest.Find(append([]string{c.Root}, goldentest.Folders()...), "models", filepath.FromSlash(c.Model))
-	if path == "" && c.Model == "demo" {
-		return checkpoint.Demo
-	}
 	if path == "" {
 		t.Fatalf("%s: model %q is in no folder of goldens", c.Dir, c.Model)
 	}

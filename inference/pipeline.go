@@ -29,6 +29,23 @@ func (e *Engine) Generate(ctx context.Context, req Request, progress func(Progre
 	if req.model != e.info.Digest || req.steps == 0 {
 		return nil, errors.New("inference: the request was resolved for another model, want one for this model")
 	}
+	r, err := e.compute(ctx, req, progress)
+	if err != nil {
+		return nil, cancelled(ctx, err)
+	}
+	result := &Result{
+		Image: r.made, Workflow: WorkflowOf(len(req.references)), Metadata: e.metadata(req),
+		Truncated: r.content.prompts[0].Cut,
+	}
+	if err := r.finish(req, result); err != nil {
+		return nil, cancelled(ctx, err)
+	}
+	result.Timings = r.track.timings
+	return result, nil
+}
+
+// compute runs the stages for req. The picture that the model has made is the run's.
+func (e *Engine) compute(ctx context.Context, req Request, progress func(Progress)) (*run, error) {
 	if progress == nil {
 		progress = func(Progress) {}
 	}
@@ -36,13 +53,12 @@ func (e *Engine) Generate(ctx context.Context, req Request, progress func(Progre
 	defer r.s.Free()
 	var err error
 	if r.content, err = e.contentOf(ctx, req); err != nil {
-		return nil, cancelled(ctx, err)
+		return nil, err
 	}
 	e.b.Begin(ctx)
-	var img *image.RGBA
 	err = e.guard(func() (err error) {
 		if err = e.reserve(r); err == nil {
-			img, err = r.picture()
+			r.made, err = r.picture()
 		}
 		return err
 	})
@@ -54,17 +70,9 @@ func (e *Engine) Generate(ctx context.Context, req Request, progress func(Progre
 		case errors.As(err, &unreadable):
 			e.caches.drop() // their newest results may come from a damaged file
 		}
-		return nil, cancelled(ctx, e.explain(err, r.shape))
+		return nil, e.explain(err, r.shape)
 	}
-	result := &Result{
-		Image: img, Workflow: WorkflowOf(len(req.references)), Metadata: e.metadata(req),
-		Truncated: r.content.prompts[0].Cut,
-	}
-	if err := r.finish(req, img, result); err != nil {
-		return nil, cancelled(ctx, err)
-	}
-	result.Timings = r.track.timings
-	return result, nil
+	return r, nil
 }
 
 // cancelled returns the cause of ctx if it has ended, else err.
@@ -99,6 +107,7 @@ type run struct {
 	content    *content
 	s          *backend.Scope
 	track      tracker
+	made       *image.RGBA // the picture that the model has made, of shape.size
 }
 
 func (e *Engine) newRun(ctx context.Context, n networks, c *caches, s shape, progress func(Progress)) *run {
