@@ -264,7 +264,7 @@ func (s *Store) Add(e Entry) Entry {
 			return err
 		}
 		e.ID = id
-		if err := remember(b.Tx(), e.Picture.References, time.Now()); err != nil {
+		if err := remember(b.Tx(), e.Picture.Files(), time.Now()); err != nil {
 			return err
 		}
 		return putEntry(b, id, e)

@@ -118,6 +118,19 @@ func TestReferencesOfPictures(t *testing.T) {
 	}
 }
 
+// TestMasksOfPictures checks that Add stores the path of the mask of an entry's edit, too.
+func TestMasksOfPictures(t *testing.T) {
+	dir := t.TempDir()
+	s := At(filepath.Join(dir, "history.db"), nil)
+	path := put(t, filepath.Join(dir, "masks", "sky.png"), "sky")
+	file := picture.ReferenceFile{Path: path, SHA256: digest("sky")}
+	s.Add(Entry{Path: path, Picture: picture.Metadata{Edit: &picture.Edit{Mask: &picture.Mask{File: file}}}})
+	got, err := s.FindReference(context.Background(), picture.ReferenceFile{SHA256: file.SHA256})
+	if err != nil || got != path {
+		t.Errorf("%q, %v, want %q", got, err, path)
+	}
+}
+
 func TestReferencesAreBounded(t *testing.T) {
 	s := At(filepath.Join(t.TempDir(), "history.db"), nil)
 	path, err := filepath.Abs("x.jpg")

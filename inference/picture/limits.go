@@ -117,6 +117,10 @@ const (
 	maxTexts = 32
 )
 
+// maxMaskBytes bounds the chunk with the mask of an edit, on writing and on reading. A circle with a soft edge of 50
+// pixels in a picture of 24 megapixels takes 0.8 MB. A larger mask is named by its digest only.
+const maxMaskBytes = 1 << 20
+
 // The limits of the values that are read from texts.
 const (
 	// Kleinbild writes no longer names (a path, a model's name) and no more references. Code that shows the metadata of a

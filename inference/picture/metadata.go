@@ -20,6 +20,8 @@ import (
 //   - "parameters": the same for people, in the lines that other programs show
 //   - "Software": Kleinbild and its version
 //
+// A PNG file also has the mask of an edit, if it is small, in a chunk of its own (edit.go).
+//
 // It contains no time, so that a repeated run gives the same file. In text that is not valid UTF-8 each bad byte is
 // replaced by U+FFFD. Only the base names of the references' paths are written, because people share pictures.
 type Metadata struct {
@@ -37,7 +39,8 @@ type Metadata struct {
 	Device            string          `json:"device"`
 	MaxSequenceLength int             `json:"max_sequence_length"`
 	References        []ReferenceFile `json:"references,omitempty"`
-	Version           string          `json:"version"` // of Kleinbild
+	Edit              *Edit           `json:"edit,omitempty"` // nil unless a part of image 1 was edited
+	Version           string          `json:"version"`        // of Kleinbild
 }
 
 // ErrNoMetadata is wrapped by the error of ReadMetadata for an undamaged picture file that Kleinbild did not write.
@@ -46,12 +49,23 @@ var ErrNoMetadata = errors.New("no Kleinbild metadata")
 const (
 	keyword        = "kleinbild"
 	metadataFormat = 1
+	// editFormat is the format of a picture with an Edit. Versions that do not know edits would make another picture from
+	// it, so they must refuse it.
+	editFormat = 2
 )
 
 // record is the JSON in a file. Its format number increases when a reader of the old format would misread the new one.
 type record struct {
 	Format int `json:"format"`
 	Metadata
+}
+
+// format returns the lowest format of m that its readers understand.
+func (m Metadata) format() int {
+	if m.Edit != nil {
+		return editFormat
+	}
+	return metadataFormat
 }
 
 // Check returns an error if a PNG file cannot hold m, which in practice means a prompt of half a megabyte. Callers
@@ -68,7 +82,7 @@ func (m Metadata) json() ([]byte, error) {
 	var text bytes.Buffer
 	encoder := json.NewEncoder(&text)
 	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(record{metadataFormat, m.WithoutFolders()}); err != nil {
+	if err := encoder.Encode(record{m.format(), m.WithoutFolders()}); err != nil {
 		return nil, fmt.Errorf("metadata: %w", err)
 	}
 	if text.Len() > maxMetadataBytes {
@@ -79,13 +93,18 @@ func (m Metadata) json() ([]byte, error) {
 
 func (m Metadata) software() string { return strings.TrimSpace(programName + " " + m.Version) }
 
-// chunks returns the three text chunks for m.
+// chunks returns the three text chunks for m, and the chunk for its mask before them: ReadMask need not read the pixels.
 func (m Metadata) chunks() ([]byte, error) {
 	own, err := m.json()
 	if err != nil {
 		return nil, err
 	}
 	var chunks []byte
+	if m.Edit != nil {
+		if mask := m.Edit.Mask.chunk(); mask != nil {
+			chunks = appendChunk(chunks, maskChunk, mask)
+		}
+	}
 	for _, entry := range []struct{ keyword, text string }{
 		{keyword, string(own)},
 		{keywordParameters, m.parameters()},
@@ -111,9 +130,12 @@ func (m Metadata) parameters() string {
 	if len(digest) > 10 {
 		digest = digest[:10]
 	}
-	fmt.Fprintf(&s, "\nSteps: %d, Sampler: Euler, CFG scale: %s, Seed: %d, Size: %dx%d, Model hash: %s, Model: %s, "+
-		"Version: Kleinbild %s",
-		m.Steps, strconv.FormatFloat(m.Guidance, 'g', -1, 64), m.Seed, m.Width, m.Height, digest, m.Model, m.Version)
+	fmt.Fprintf(&s, "\nSteps: %d, Sampler: Euler, CFG scale: %s, Seed: %d, Size: %dx%d, Model hash: %s, Model: %s, ",
+		m.Steps, strconv.FormatFloat(m.Guidance, 'g', -1, 64), m.Seed, m.Width, m.Height, digest, m.Model)
+	if m.Edit != nil {
+		fmt.Fprintf(&s, "Denoising strength: %s, ", strconv.FormatFloat(m.Edit.Strength, 'g', -1, 64))
+	}
+	s.WriteString("Version: Kleinbild " + m.Version)
 	return s.String()
 }
 

@@ -128,8 +128,8 @@ func readOwn(value string) (Origin, error) {
 	if err := json.Unmarshal([]byte(value), &r); err != nil {
 		return Origin{}, fmt.Errorf("metadata: %w", err)
 	}
-	if r.Format != metadataFormat {
-		return Origin{}, fmt.Errorf("metadata of format %d, want %d", r.Format, metadataFormat)
+	if r.Format != metadataFormat && r.Format != editFormat {
+		return Origin{}, fmt.Errorf("metadata of format %d, want %d or %d", r.Format, metadataFormat, editFormat)
 	}
 	if err := r.Metadata.checkNames(); err != nil {
 		return Origin{}, err
@@ -145,6 +145,10 @@ func (m Metadata) checkNames() error {
 	}
 	for _, r := range m.References {
 		names = append(names, r.Path, r.SHA256)
+	}
+	if m.Edit != nil && m.Edit.Mask != nil {
+		mask := m.Edit.Mask
+		names = append(names, mask.File.Path, mask.File.SHA256, mask.SHA256)
 	}
 	for _, name := range names {
 		if len(name) > maxNameBytes {

@@ -51,12 +51,13 @@ func PathBytes(path string) []byte {
 // reverse, so both separators count.
 func BaseName(path string) string { return path[strings.LastIndexAny(path, `/\`)+1:] }
 
-// WithoutFolders returns m with its references' base names instead of paths, because people share the written pictures.
+// WithoutFolders returns m with the base names of its references and its mask instead of paths, because people share
+// the written pictures.
 func (m Metadata) WithoutFolders() Metadata {
 	var references []ReferenceFile
 	for _, r := range m.References {
 		references = append(references, ReferenceFile{Path: BaseName(r.Path), SHA256: r.SHA256})
 	}
-	m.References = references
+	m.References, m.Edit = references, m.Edit.withoutFolders()
 	return m
 }
