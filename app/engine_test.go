@@ -3,6 +3,7 @@ package app
 import (
 	"bytes"
 	"context"
+	"image"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -76,7 +77,7 @@ func TestRealEngine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !bytes.Equal(saved.Pix, want.Image.Pix) {
+	if !bytes.Equal(saved.Pix, want.Image.(*image.RGBA).Pix) {
 		t.Error("the window's picture is another one than the engine's")
 	}
 
