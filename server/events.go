@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"kleinbild/inference"
+	"kleinbild/server/api"
 )
 
 const eventStream = "text/event-stream"
@@ -87,59 +88,43 @@ func (w *reply) event(name string, v any, files ...[]byte) error {
 	return w.flush()
 }
 
-// queuedEvent, progressEvent and pictureEvent are the events of POST /v1/generate. The last event is picture or error.
-type queuedEvent struct {
-	Before int `json:"before"` // how many pictures are made first
-}
-
-type progressEvent struct {
-	Stage     inference.Stage `json:"stage"`
-	Step      int             `json:"step"`
-	Total     int             `json:"total"`
-	Fraction  float64         `json:"fraction"` // of the whole run
-	Elapsed   float64         `json:"elapsed"`  // seconds
-	Remaining float64         `json:"remaining"`
-}
-
-type pictureEvent struct {
-	ID             string             `json:"id"`
-	Seconds        float64            `json:"seconds"`
-	Resolution     string             `json:"resolution"`
-	Model          string             `json:"model"`
-	Workflow       inference.Workflow `json:"workflow"`
-	ReferenceCount int                `json:"reference_count"`
-	Seed           uint64             `json:"seed"`
-	Image          string             `json:"image"` // the file in base64
-}
-
-func newProgressEvent(p inference.Progress) progressEvent {
-	return progressEvent{p.Stage, p.Step, p.Total, p.Fraction, p.Elapsed.Seconds(), p.Remaining.Seconds()}
-}
-
-func newPictureEvent(m *finishedPicture) pictureEvent {
+func newPictureEvent(m *finishedPicture) api.Picture {
 	n := len(m.request.References())
-	return pictureEvent{
-		m.id, m.took.Seconds(), m.request.Size().String(), m.model, inference.WorkflowOf(n), n, m.request.Seed(),
-		filePlace,
+	return api.Picture{
+		ID: m.id, Seconds: m.took.Seconds(), Resolution: m.request.Size().String(), Model: m.model,
+		Workflow: inference.WorkflowOf(n), ReferenceCount: n, Seed: m.request.Seed(),
+		Truncated: m.truncated, Stages: api.StagesOf(m.timings), Image: filePlace,
 	}
 }
 
 func (s *Server) streamGenerate(w *reply, r *http.Request, req *apiRequest) error {
-	m, err := s.makeWatched(w, r, req, reporter{
-		queued:   func(before int) error { return w.event("queued", queuedEvent{before}) },
-		progress: func(p inference.Progress) error { return w.event("progress", newProgressEvent(p)) },
-	})
+	report := reporter{
+		queued:   func(before int) error { return w.event(api.EventQueued, api.Queued{Before: before}) },
+		progress: func(p inference.Progress) error { return w.event(api.EventProgress, api.ProgressOf(p)) },
+	}
+	if req.previews {
+		req.checked = req.checked.WithPreviews()
+		report.preview = func(p inference.Progress) error {
+			var file bytes.Buffer
+			if err := previewEncoder.Encode(&file, p.Preview); err != nil {
+				return err
+			}
+			return w.event(api.EventPreview, api.Preview{Step: p.Step, Total: p.Total, Image: filePlace}, file.Bytes())
+		}
+	}
+	m, err := s.makeWatched(w, r, req, report)
 	if err != nil {
 		return err
 	}
-	return w.event("picture", newPictureEvent(m), m.file)
+	return w.event(api.EventPicture, newPictureEvent(m), m.file)
 }
 
 // reporter has functions that write the events while a picture is made.
 type reporter struct {
 	queued   func(before int) error
 	progress func(inference.Progress) error
-	partial  func(preview *image.RGBA) error // nil if the request asks for no previews
+	partial  func(preview *image.RGBA) error // nil if the path has no such previews
+	preview  func(inference.Progress) error  // is called with previews; nil if the request asks for none
 }
 
 // makeWatched calls make and writes events meanwhile, all of them from this goroutine. A client that reads slowly
@@ -153,6 +138,7 @@ func (s *Server) makeWatched(w *reply, r *http.Request, req *apiRequest, report 
 	place := make(chan int, 1)
 	latest := make(chan inference.Progress, 1)
 	partials := make(chan *image.RGBA, maxPartials) // has room for all previews of a picture
+	preview := make(chan inference.Progress, 1)
 	done := make(chan outcome, 1)
 	go func() {
 		var o outcome
@@ -168,6 +154,9 @@ func (s *Server) makeWatched(w *reply, r *http.Request, req *apiRequest, report 
 				if p.Preview != nil && partialDue(p.Step, p.Total, req.partials) {
 					partials <- p.Preview
 				}
+				if p.Preview != nil && report.preview != nil {
+					replace(preview, p)
+				}
 				replace(latest, p)
 			},
 		})
@@ -182,8 +171,10 @@ func (s *Server) makeWatched(w *reply, r *http.Request, req *apiRequest, report 
 			err = report.queued(before)
 		case p := <-latest:
 			err = report.progress(p)
-		case preview := <-partials:
-			err = report.partial(preview)
+		case image := <-partials:
+			err = report.partial(image)
+		case p := <-preview:
+			err = report.preview(p)
 		case <-silence.C:
 			err = w.comment()
 		case o := <-done:

@@ -25,13 +25,20 @@ const (
 	fieldStream      = "stream"
 )
 
+// The fields of POST /v1/generate that Kleinbild's own client needs.
+const (
+	fieldPreviews    = "previews"
+	fieldModelDigest = "model_digest"
+	fieldEmptyPrompt = "allow_empty_prompt"
+)
+
 // fieldMask is a file of OpenAI's POST /v1/images/edits.
 const fieldMask = "mask"
 
 // generateFields are the fields of POST /v1/generate, without pictures.
 var generateFields = []string{
 	fieldPrompt, fieldModel, fieldAspectRatio, fieldImageURIs, fieldSeed, fieldSteps, fieldGuidance, fieldSize,
-	fieldOutputFormat, fieldOutputCompression, fieldStream,
+	fieldOutputFormat, fieldOutputCompression, fieldStream, fieldPreviews, fieldModelDigest, fieldEmptyPrompt,
 }
 
 const sizeAuto = "auto" // means the same as no size
@@ -58,6 +65,8 @@ type apiRequest struct {
 	format   format // of the finished pictures
 	stream   *bool  // the field stream, nil if it is not given
 	partials int    // how many previews a stream has
+	previews bool   // a stream has a preview after each step
+	digest   string // of the model that must make the picture; "" for any
 }
 
 // source is a reference picture before it is decoded: bytes, or an address to fetch them from.
@@ -74,6 +83,12 @@ type source struct {
 func (f *form) parse(allowRemote bool) (*apiRequest, error) {
 	req, err := f.values.apiRequest(generateFields...)
 	if err != nil {
+		return nil, err
+	}
+	if req.previews, _, err = f.values.boolean(fieldPreviews); err != nil {
+		return nil, err
+	}
+	if req.digest, err = f.values.string(fieldModelDigest); err != nil {
 		return nil, err
 	}
 	if err := f.values.aspectRatio(&req.ask); err != nil {
@@ -117,7 +132,13 @@ func (v values) apiRequest(known ...string) (*apiRequest, error) {
 	if req.ask.Prompt, err = v.string(fieldPrompt); err != nil {
 		return nil, err
 	}
-	if req.ask.Prompt == "" {
+	mayBeEmpty := false
+	if slices.Contains(known, fieldEmptyPrompt) {
+		if mayBeEmpty, _, err = v.boolean(fieldEmptyPrompt); err != nil {
+			return nil, err
+		}
+	}
+	if req.ask.Prompt == "" && !mayBeEmpty {
 		return nil, invalid(fieldPrompt, "is required")
 	}
 	if req.model, err = v.string(fieldModel); err != nil {

@@ -69,6 +69,9 @@ func (f format) check(prompt string) error {
 	return nil
 }
 
+// previewEncoder writes previews as PNG. Time matters more than size.
+var previewEncoder = png.Encoder{CompressionLevel: png.BestSpeed}
+
 // encodePreview scales a preview to the size of the finished picture and returns the encoded file.
 func (f format) encodePreview(preview *image.RGBA, size picture.Size) ([]byte, error) {
 	img := image.NewRGBA(image.Rect(0, 0, size.Width, size.Height))
@@ -81,8 +84,7 @@ func (f format) encodePreview(preview *image.RGBA, size picture.Size) ([]byte, e
 	case formatWebP:
 		err = nativewebp.Encode(&file, img, nil)
 	default:
-		encoder := png.Encoder{CompressionLevel: png.BestSpeed}
-		err = encoder.Encode(&file, img)
+		err = previewEncoder.Encode(&file, img)
 	}
 	return file.Bytes(), err
 }

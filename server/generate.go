@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -30,6 +31,9 @@ type finishedPicture struct {
 	model   string
 	request inference.Request
 	usage   usage
+
+	truncated string // the end of the prompt that the model did not read
+	timings   []inference.Timing
 }
 
 func (m *finishedPicture) setHeaders(h http.Header) {
@@ -59,6 +63,9 @@ func (s *Server) generate(w *reply, r *http.Request) error {
 	defer req.admission.end()
 	if wantsEvents(r, req.stream, req.format.contentType()) {
 		return s.streamGenerate(w, r, req)
+	}
+	if req.previews {
+		w.Header().Set("Warning", warning(append(req.ignored, fieldPreviews)))
 	}
 	m, err := s.make(w, r, req, watcher{})
 	if err != nil {
@@ -97,6 +104,9 @@ func (s *Server) accept(
 		return nil, err
 	}
 	if err := s.checkModel(req.model, m); err != nil {
+		return nil, err
+	}
+	if err := req.checkDigest(m.Engine.Info()); err != nil {
 		return nil, err
 	}
 	if s.opts.LogPrompts {
@@ -148,6 +158,17 @@ func (s *Server) checkModel(name string, m Model) error {
 		return invalid(fieldModel, "%s, want %s", quote(name), strings.Join(ids, " or "))
 	}
 	return nil
+}
+
+// checkDigest refuses a request that was made for another model than the one that info describes.
+func (req *apiRequest) checkDigest(info inference.Info) error {
+	if req.digest == "" || req.digest == info.Digest {
+		return nil
+	}
+	return &apiError{
+		status: http.StatusConflict, field: fieldModelDigest,
+		detail: fmt.Sprintf("%s: the request is for another model than %s, which is served now", fieldModelDigest, info.Model),
+	}
 }
 
 // prepare fetches and decodes the references one at a time. held is the lease for the request's body.
@@ -239,6 +260,9 @@ func (s *Server) run(
 	}
 	// The model may have changed since the request came, and with it the size of the pictures.
 	info := model.Engine.Info()
+	if err := req.checkDigest(info); err != nil {
+		return nil, nil, err
+	}
 	if err := req.admission.hold(req.holds(info)); err != nil {
 		return nil, nil, err
 	}
@@ -250,7 +274,10 @@ func (s *Server) run(
 	if err != nil {
 		return nil, nil, err
 	}
-	m := &finishedPicture{id: uuid.NewString(), took: time.Since(start), model: s.servedBy(model), request: req.request}
+	m := &finishedPicture{
+		id: uuid.NewString(), took: time.Since(start), model: s.servedBy(model), request: req.request,
+		truncated: result.Truncated, timings: result.Timings,
+	}
 	return result, m, nil
 }
 

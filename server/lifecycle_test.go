@@ -17,6 +17,7 @@ import (
 
 	"kleinbild/inference"
 	"kleinbild/inference/picture"
+	"kleinbild/server/api"
 )
 
 // ask sends a request for a picture in the background.
@@ -276,7 +277,7 @@ func TestEvents(t *testing.T) {
 		t.Errorf("no progress in %q", names)
 	}
 	var last struct {
-		pictureEvent
+		api.Picture
 		Image []byte `json:"image"`
 	}
 	if err := json.Unmarshal(data[len(data)-1], &last); err != nil {
@@ -285,7 +286,7 @@ func TestEvents(t *testing.T) {
 	meta, err := picture.ReadMetadata(bytes.NewReader(last.Image))
 	if err != nil || meta.Seed != last.Seed || last.Resolution != "64x64" || last.Workflow != inference.TextToImage ||
 		last.Model != "flux2-klein-4b" {
-		t.Errorf("%+v %v", last.pictureEvent, err)
+		t.Errorf("%+v %v", last.Picture, err)
 	}
 	if !bytes.Contains(g.body, []byte("\n:\n")) {
 		t.Error("no comment was sent between events")

@@ -246,3 +246,14 @@ func (q *queue) isClosed() bool {
 	defer q.mu.Unlock()
 	return q.closed
 }
+
+// length returns how many turns are under way, 0 or 1, and how many requests have a place: they wait for their turn or
+// are being prepared.
+func (q *queue) length() (running, waiting int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.running != nil {
+		running = 1
+	}
+	return running, int(q.places.total)
+}

@@ -18,6 +18,7 @@ import (
 
 	"kleinbild/inference"
 	"kleinbild/plain"
+	"kleinbild/server/api"
 )
 
 // apiError is an error as the client sees it: {"detail": …} with a status.
@@ -34,6 +35,14 @@ func (e *apiError) Error() string { return e.detail }
 
 // Unwrap returns the error that detail describes, nil if there is none.
 func (e *apiError) Unwrap() error { return e.cause }
+
+// retrySeconds returns the value of Retry-After, 0 for none.
+func (e *apiError) retrySeconds() int {
+	if e.retryAfter <= 0 {
+		return 0
+	}
+	return int(max(e.retryAfter.Seconds(), 1))
+}
 
 func errorf(status int, format string, args ...any) *apiError {
 	return &apiError{status: status, detail: fmt.Sprintf(format, args...)}
@@ -126,15 +135,12 @@ func (s *Server) fail(w *reply, r *http.Request, err error) bool {
 			Error *openAIError `json:"error"`
 		}{"error", bodyOf(r, e).Error})
 	case w.events:
-		_ = w.event("error", struct {
-			Status int `json:"status"`
-			errorBody
-		}{e.status, bodyOf(r, e)})
+		_ = w.event(api.EventError, api.Failure{Status: e.status, Detail: e.detail, RetryAfter: e.retrySeconds()})
 	case w.status != 0:
 		return false
 	default:
-		if e.retryAfter > 0 {
-			w.Header().Set("Retry-After", strconv.Itoa(int(max(e.retryAfter.Seconds(), 1))))
+		if seconds := e.retrySeconds(); seconds > 0 {
+			w.Header().Set("Retry-After", strconv.Itoa(seconds))
 		}
 		w.refuse(r, e.final || e.status == http.StatusRequestTimeout, func() { _ = w.json(e.status, bodyOf(r, e)) })
 	}

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strings"
+
+	"kleinbild/server/api"
 )
 
 // handler answers a request, or returns the error that is then sent to the client.
@@ -15,16 +17,18 @@ type handler func(*reply, *http.Request) error
 func (handler) ServeHTTP(http.ResponseWriter, *http.Request) {}
 
 // pathHealth is the path of the health check, which says only whether pictures can be made.
-const pathHealth = "/healthz"
+const pathHealth = api.PathHealth
 
 // routes returns the API's handlers by their patterns for http.ServeMux, in which GET includes HEAD.
 func (s *Server) routes() map[string]handler {
 	return map[string]handler{
 		"GET " + pathHealth:           s.health,
-		"GET /openapi.json":           s.openAPI,
+		"GET " + api.PathDocument:     s.openAPI,
+		"GET " + api.PathEngine:       s.engine,
+		"POST " + api.PathTokens:      s.tokens,
 		"GET " + pathModels:           s.models,
 		"GET " + pathModel:            s.oneModel,
-		"POST /v1/generate":           s.generate,
+		"POST " + api.PathGenerate:    s.generate,
 		"POST /v1/images/generations": s.imageGenerations,
 		"POST /v1/images/edits":       s.imageEdits,
 	}

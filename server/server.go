@@ -25,11 +25,13 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"kleinbild/inference"
+	"kleinbild/server/api"
 )
 
-// Engine makes the pictures. *inference.Engine implements it.
+// Engine makes the pictures: what the server needs of an inference.Generator.
 type Engine interface {
 	Info() inference.Info
+	CountTokens(prompt string) (count, limit int, err error)
 	Generate(context.Context, inference.Request, func(inference.Progress)) (*inference.Result, error)
 }
 
@@ -311,14 +313,18 @@ func (s *Server) servedBy(m Model) string {
 }
 
 // health answers GET /healthz from what is known, and opens no model: anybody may ask as often as they like, so that an
-// answer must cost nothing.
+// answer must cost nothing. The length of the queue lets a load balancer choose among several servers.
 func (s *Server) health(w *reply, _ *http.Request) error {
 	if s.queue.isClosed() {
 		return errClosed()
 	}
-	if _, err := s.knownModel(); err != nil {
+	m, err := s.knownModel()
+	if err != nil {
 		// Anybody may ask, so that the answer does not contain the error, which names folders.
 		return &apiError{status: http.StatusServiceUnavailable, detail: "no model", retryAfter: 10 * time.Second}
 	}
-	return w.json(http.StatusOK, map[string]string{"status": "ok"})
+	running, waiting := s.queue.length()
+	return w.json(http.StatusOK, api.Health{
+		Status: "ok", Demo: m.Demo, Running: running, Waiting: waiting, Places: s.queue.limit,
+	})
 }

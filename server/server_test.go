@@ -40,6 +40,7 @@ const testToken = "secret-of-the-tests"
 type fakeEngine struct {
 	gate   chan struct{} // nil if runs end at once
 	native int           // the native size; 1024 if 0
+	digest string        // of the model
 	fail   func(inference.Request) error
 	// previews says that the engine makes previews after four steps if the request asks for them.
 	previews bool
@@ -52,9 +53,13 @@ type fakeEngine struct {
 }
 
 func (e *fakeEngine) Info() inference.Info {
-	return inference.Info{Model: "fake", Variant: inference.Distilled, NativeSize: cmp.Or(e.native, 1024), Steps: 4,
-		Guidance: 1}
+	return inference.Info{
+		Model: "fake", Digest: e.digest, Variant: inference.Distilled, NativeSize: cmp.Or(e.native, 1024), Steps: 4,
+		Guidance: 1,
+	}
 }
+
+func (e *fakeEngine) CountTokens(prompt string) (int, int, error) { return 9 + len(prompt)/4, 512, nil }
 
 func (e *fakeEngine) Generate(ctx context.Context, req inference.Request,
 	progress func(inference.Progress)) (*inference.Result, error) {
