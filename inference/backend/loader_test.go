@@ -65,7 +65,7 @@ func TestLoader(t *testing.T) {
 		}{
 			{"absent", []int{1}, "file: absent: tensor is missing"},
 			{"w", []int{3, 2}, "file: w: shape [2 3], want [3 2]"},
-			{"ints", []int{1}, "ints: dtype I32, want F32"},
+			{"ints", []int{1}, "ints: dtype I32, want a floating-point"},
 			{"broken", []int{1}, "broken"},
 		} {
 			if how == "Host" && row.name == "broken" {

@@ -140,7 +140,7 @@ func (l *Loader) read(name string, shape []int) tensor.Tensor {
 	case !slices.Equal(t.Shape, shape):
 		l.err = fmt.Errorf("%s: shape %v, want %v", t.Name, t.Shape, shape)
 	case !t.DType.Float():
-		l.err = fmt.Errorf("%s: dtype %v, want F32, F16, BF16 or F8_E4M3", t.Name, t.DType)
+		l.err = fmt.Errorf("%s: dtype %v, want a floating-point or quantised format", t.Name, t.DType)
 	}
 	return t
 }

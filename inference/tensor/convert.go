@@ -56,8 +56,23 @@ var f8e4m3 = func() (table [256]float32) {
 // F8E4M3ToF32 converts the bits of a float8_e4m3fn to float32. The result is exact.
 func F8E4M3ToF32(b byte) float32 { return f8e4m3[b] }
 
-// Widen converts len(dst) little-endian values of format dtype from src to float32, exactly. src must hold at least
-// len(dst)·dtype.SizeBytes() bytes. Widen panics if dtype.Float() is false; Loader.Get refuses such tensors.
+// F8E5M2ToF32 converts the bits of a float8_e5m2, which are the upper half of an IEEE half, to float32. The result is
+// exact.
+func F8E5M2ToF32(b byte) float32 { return F16ToF32(uint16(b) << 8) }
+
+// F8E8M0ToF32 returns 2^(b−127), the scale of a block of MX formats. As in the reference, b = 0 gives 0.
+func F8E8M0ToF32(b byte) float32 { return math.Float32frombits(uint32(b) << 23) }
+
+// e2m1 holds the values of the 16 codes of float4_e2m1, and e2m1Twice the doubled values, which are integers.
+var (
+	e2m1      = [16]float32{0, .5, 1, 1.5, 2, 3, 4, 6, 0, -.5, -1, -1.5, -2, -3, -4, -6}
+	e2m1Twice = [16]int8{0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12}
+)
+
+// Widen converts len(dst) values of format dtype, which are stored in src in little-endian order, to float32: exactly,
+// and for a format with scales in its blocks with one rounding for each operation of the reference. len(dst) must be a
+// multiple of dtype.BlockValues, and src at least dtype.Bytes(len(dst)) bytes long. Widen panics if dtype.Float() is
+// false; Loader.Get refuses such tensors.
 func Widen(dst []float32, dtype DType, src []byte) {
 	switch dtype {
 	case F32:
@@ -76,7 +91,25 @@ func Widen(dst []float32, dtype DType, src []byte) {
 		for i := range dst {
 			dst[i] = f8e4m3[src[i]]
 		}
+	case F8E5M2:
+		for i := range dst {
+			dst[i] = F8E5M2ToF32(src[i])
+		}
+	case I8:
+		for i := range dst {
+			dst[i] = float32(int8(src[i]))
+		}
+	case F4E2M1:
+		for i := range len(dst) / 2 {
+			dst[2*i], dst[2*i+1] = e2m1[src[i]>>4], e2m1[src[i]&15]
+		}
 	default:
-		panic(fmt.Sprintf("tensor: Widen: dtype %v, want F32, F16, BF16 or F8_E4M3", dtype))
+		widen, values, bytes := blockWidener(dtype), dtype.BlockValues(), dtype.BlockBytes()
+		if widen == nil {
+			panic(fmt.Sprintf("tensor: Widen: dtype %v, want a format of weights", dtype))
+		}
+		for ; len(dst) >= values; dst, src = dst[values:], src[bytes:] {
+			widen(dst[:values], src[:bytes])
+		}
 	}
 }

@@ -9,7 +9,7 @@ import (
 )
 
 func TestDTypeNames(t *testing.T) {
-	for d := F64; d <= Bool; d++ {
+	for d := F64; d <= F8E8M0; d++ {
 		got, err := ParseDType(d.String())
 		if err != nil || got != d {
 			t.Errorf("ParseDType(%q): %v, %v, want %v", d.String(), got, err, d)

@@ -1,0 +1,170 @@
+package tensor
+
+import (
+	"encoding/binary"
+	"math"
+)
+
+// Quant holds the scales of a quantised matrix beside Tensor.Scale. A value of the matrix is
+// q · (Scale · Rows[row] · (scale of its block)) · Columns[column], and then the rotation is undone.
+type Quant struct {
+	// Rows has a scale for each row, or is nil.
+	Rows []float32
+	// Blocks has a scale for each block of the matrix, or is nil.
+	Blocks *BlockScales
+	// Columns has a factor for each column, or is nil.
+	Columns []float32
+	// Rotation is the number G of columns in a group if the matrix W was stored as W·H for each group of G columns (see
+	// Rotate), and 0 if it was not. Since x·Wᵀ = (x·H)·(W·H)ᵀ, a product may rotate x instead of W.
+	Rotation int
+}
+
+// slice returns the scales of rows [from, to).
+func (q *Quant) slice(from, to int) *Quant {
+	if q == nil {
+		return nil
+	}
+	s := *q
+	if q.Rows != nil {
+		s.Rows = q.Rows[from:to]
+	}
+	if q.Blocks != nil {
+		s.Blocks = q.Blocks.skip(from)
+	}
+	return &s
+}
+
+// SwapHalves returns the scales of a matrix of rows rows whose first and second half are exchanged. It does not change
+// q, which may be nil.
+func (q *Quant) SwapHalves(rows int) *Quant {
+	if q == nil {
+		return nil
+	}
+	s := *q
+	if q.Rows != nil {
+		s.Rows = append(append([]float32{}, q.Rows[rows/2:]...), q.Rows[:rows/2]...)
+	}
+	if q.Blocks != nil {
+		s.Blocks = q.Blocks.skip(rows / 2)
+	}
+	return &s
+}
+
+// scale multiplies values of a row, which begin with column col, by all scales. It does not undo the rotation.
+func (q *Quant) scale(dst []float32, scale float32, row, col int) {
+	if q.Rows != nil {
+		scale *= q.Rows[row]
+	}
+	if b := q.Blocks; b != nil {
+		for i := 0; i < len(dst); {
+			n := min(len(dst)-i, b.Width-(col+i)%b.Width)
+			s := scale * b.At(row, (col+i)/b.Width)
+			for j := i; j < i+n; j++ {
+				dst[j] *= s
+			}
+			i += n
+		}
+	} else if scale != 1 {
+		for i := range dst {
+			dst[i] *= scale
+		}
+	}
+	if q.Columns != nil {
+		for i := range dst {
+			dst[i] *= q.Columns[col+i]
+		}
+	}
+}
+
+// BlockScales has a scale for each block of Height rows and Width columns of a matrix. The scales are a matrix, too,
+// with a row for Height rows; they stay in the checkpoint's file.
+type BlockScales struct {
+	// DType is F32, F16, BF16, F8E4M3 or F8E8M0.
+	DType         DType
+	Data          []byte
+	Height, Width int
+	// Stride is the number of scales in a row of the scales' matrix.
+	Stride int
+	// Swizzled says that the scales have the order that NVIDIA's matrix products read: tiles of 128 rows and 4 columns,
+	// in which row r begins at byte r mod 32 · 16 + r / 32 · 4. Height is then 1 and Stride a multiple of 4.
+	Swizzled bool
+	// Row 0 of the tensor is row First of Rows rows. Behind the last row comes row 0 again.
+	First, Rows int
+}
+
+// skip returns the scales of a matrix whose row 0 is row rows of the matrix of b.
+func (b *BlockScales) skip(rows int) *BlockScales {
+	s := *b
+	s.First = (b.First + rows) % max(b.Rows, 1)
+	return &s
+}
+
+// at returns the index of the scale of block column c of a row.
+func (b *BlockScales) at(row, c int) int {
+	r := (b.First + row) % b.Rows / b.Height
+	if b.Swizzled {
+		return (r/128*(b.Stride/4)+c/4)*512 + r%32*16 + r%128/32*4 + c%4
+	}
+	return r*b.Stride + c
+}
+
+// At returns the scale of the block in a row and in block column c.
+func (b *BlockScales) At(row, c int) float32 {
+	i := b.at(row, c)
+	switch b.DType {
+	case F8E4M3:
+		return f8e4m3[b.Data[i]]
+	case F8E8M0:
+		return F8E8M0ToF32(b.Data[i])
+	case F16:
+		return half(b.Data[2*i:])
+	case BF16:
+		return BF16ToF32(binary.LittleEndian.Uint16(b.Data[2*i:]))
+	}
+	return math.Float32frombits(binary.LittleEndian.Uint32(b.Data[4*i:]))
+}
+
+// Row stores the scales of the block columns [c, c+len(dst)) of a row, multiplied by scale.
+func (b *BlockScales) Row(dst []float32, row, c int, scale float32) {
+	if !b.Swizzled || b.DType != F8E4M3 {
+		for i := range dst {
+			dst[i] = scale * b.At(row, c+i)
+		}
+		return
+	}
+	// Four scales lie together, and the next four 512 bytes behind them.
+	for i := range dst {
+		if i == 0 || (c+i)%4 == 0 {
+			at := b.Data[b.at(row, c+i)-(c+i)%4:]
+			_ = at[3]
+			for j := i; j < min(len(dst), i+4-(c+i)%4); j++ {
+				dst[j] = scale * f8e4m3[at[(c+j)%4]]
+			}
+		}
+	}
+}
+
+// Rotate multiplies each group of `group` values by the matrix H that ConvRot uses: the Kronecker power of
+// [1 1 1 −1; 1 1 −1 1; 1 −1 1 1; −1 1 1 1] with `group` rows, divided by √group. H is symmetric and its own inverse.
+// group is a power of 4 that divides len(x); 0 changes nothing. The sums are float32, in log4(group) stages.
+func Rotate(x []float32, group int) {
+	if group == 0 {
+		return
+	}
+	norm := float32(1 / math.Sqrt(float64(group)))
+	for ; len(x) > 0; x = x[group:] {
+		for step := 1; step < group; step *= 4 {
+			for base := 0; base < group; base += 4 * step {
+				a, b := x[base:base+step], x[base+step:base+2*step]
+				c, d := x[base+2*step:base+3*step], x[base+3*step:base+4*step]
+				for i, v := range a {
+					sum := v + b[i] + c[i] + d[i]
+					a[i], b[i], c[i], d[i] = sum-2*d[i], sum-2*c[i], sum-2*b[i], sum-2*v
+				}
+			}
+		}
+		for i := range group {
+			x[i] *= norm
+		}
+	}
+}
