@@ -22,7 +22,10 @@ func (b *Backend) Network(string) {}
 // Weight returns t as a weight. It returns an error if t's format is not a weight format.
 func (b *Backend) Weight(t tensor.Tensor) (backend.Weight, error) {
 	if !t.DType.Float() {
-		return nil, fmt.Errorf("cpu: %s: dtype %v, want F32, F16, BF16 or F8_E4M3", t.Name, t.DType)
+		return nil, fmt.Errorf("cpu: %s: dtype %v, want a floating-point or quantised format", t.Name, t.DType)
+	}
+	if len(t.Shape) > 2 && (t.DType.BlockValues() > 1 || t.Quant != nil) {
+		return nil, fmt.Errorf("cpu: %s: %v %v, want a matrix in a quantised format", t.Name, t.DType, t.Shape)
 	}
 	return &weight{Tensor: t}, nil
 }
@@ -66,13 +69,7 @@ func (b *Backend) Embedding(dst backend.Matrix, table backend.Weight, ids []int3
 		wide := scratch(dst)
 		for i := from; i < to; i++ {
 			res := target(dst, i, wide)
-			id := int(ids[i])
-			tensor.Widen(res, t.DType, t.Slice(id, id+1).Data)
-			if t.Scale != 1 {
-				for j := range res {
-					res[j] *= t.Scale
-				}
-			}
+			t.Values(res, int(ids[i])*dst.Cols)
 			store(dst, i, res)
 		}
 	})

@@ -15,7 +15,8 @@ type table struct{ tensor.Tensor }
 // Table checks that t can be read.
 func (b *Backend) Table(t tensor.Tensor) (backend.Weight, error) {
 	if !t.DType.Float() || len(t.Shape) != 2 {
-		return nil, fmt.Errorf("cuda: %s: %v %v, want F32, F16, BF16 or F8_E4M3 and two dimensions", t.Name, t.DType, t.Shape)
+		return nil, fmt.Errorf("cuda: %s: %v %v, want a matrix in a floating-point or quantised format",
+			t.Name, t.DType, t.Shape)
 	}
 	return &table{t}, nil
 }

@@ -99,7 +99,9 @@ func (b *Backend) Network(name string) { b.parts = append(b.parts, &part{network
 func (b *Backend) Weight(t tensor.Tensor) (backend.Weight, error) {
 	switch {
 	case !t.DType.Float():
-		return nil, fmt.Errorf("cuda: %s: dtype %v, want F32, F16, BF16 or F8_E4M3", t.Name, t.DType)
+		return nil, fmt.Errorf("cuda: %s: dtype %v, want a floating-point or quantised format", t.Name, t.DType)
+	case len(t.Shape) > 2 && (t.DType.BlockValues() > 1 || t.Quant != nil):
+		return nil, fmt.Errorf("cuda: %s: %v %v, want a matrix in a quantised format", t.Name, t.DType, t.Shape)
 	case len(t.Shape) == 0 || tensor.Elements(t.Shape) == 0:
 		return nil, fmt.Errorf("cuda: %s: shape %v, want one value at least", t.Name, t.Shape)
 	}
@@ -152,10 +154,10 @@ func row(bw backend.Weight) kernels.Matrix {
 	return kernels.Matrix{Data: m.Data, Rows: 1, Cols: m.Rows, Stride: m.Rows, DType: m.DType}
 }
 
-// convert writes the values [from, from + n) of s as they lie on the device.
+// convert writes the values [from, from + n) of s as they lie on the device. A quantised matrix is widened to bfloat16,
+// and a rotated one is turned back.
 func (s *stored) convert(to []byte, from, n int) {
-	size := s.DType.SizeBytes()
-	if s.taps == 1 && s.DType == tensor.BF16 && s.Scale == 1 {
+	if s.taps == 1 && s.DType == tensor.BF16 && s.Scale == 1 && s.Quant == nil {
 		copy(to[:2*n], s.Data[2*from:])
 		return
 	}
@@ -163,12 +165,11 @@ func (s *stored) convert(to []byte, from, n int) {
 	for n > 0 {
 		v := wide[:min(n, len(wide))]
 		if s.taps == 1 {
-			tensor.Widen(v, s.DType, s.Data[from*size:])
+			s.Values(v, from)
 		} else {
 			s.gather(v, from)
 		}
 		for i, x := range v {
-			x *= s.Scale
 			if s.dtype == kernels.F32 {
 				binary.LittleEndian.PutUint32(to[4*i:], math.Float32bits(x))
 			} else {
@@ -192,6 +193,7 @@ func (s *stored) gather(v []float32, from int) {
 			} else {
 				tensor.Widen(run[i:i+1], s.DType, s.Data[at:])
 			}
+			run[i] *= s.Scale
 			at += s.taps * size
 		}
 		v, channel = v[len(run):], 0

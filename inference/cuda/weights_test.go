@@ -67,3 +67,51 @@ func TestConvert(t *testing.T) {
 		}
 	}
 }
+
+// TestConvertQuantised converts pieces of quantised matrices, of every place and many lengths, and compares them with
+// the whole tensor.
+func TestConvertQuantised(t *testing.T) {
+	const rows, cols = 3, 256
+	for _, row := range []struct {
+		name  string
+		dtype tensor.DType
+		quant *tensor.Quant
+	}{
+		{"Q8_0", tensor.Q8_0, nil},
+		{"Q4_K", tensor.Q4_K, nil},
+		{"int8 by row", tensor.I8, &tensor.Quant{Rows: []float32{0.5, 1, 2}}},
+		{"rotated int8", tensor.I8, &tensor.Quant{Rows: []float32{0.5, 1, 2}, Rotation: 64}},
+	} {
+		x := tensor.Tensor{
+			Name: "x", DType: row.dtype, Shape: []int{rows, cols}, Scale: 1, Quant: row.quant,
+			Data: make([]byte, row.dtype.Bytes(rows*cols)),
+		}
+		for i := range x.Data {
+			x.Data[i] = byte(i*73+41) & 0x3f
+		}
+		b := &Backend{rehearsal: true, options: Options{PartBytes: 1 << 20}}
+		w, err := b.Weight(x)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, want := w.(*weight).stored, x.Float32s()
+		for from := 0; from < rows*cols; from += 13 {
+			for _, n := range []int{1, 31, 128, 300} {
+				n = min(n, rows*cols-from)
+				piece := make([]byte, 2*n)
+				s.convert(piece, from, n)
+				for i := range n {
+					have := binary.LittleEndian.Uint16(piece[2*i:])
+					if have != tensor.F32ToBF16(want[from+i]) {
+						t.Fatalf("%s, values [%d, %d): number %d is %v, want %v", row.name, from, from+n, from+i,
+							tensor.BF16ToF32(have), want[from+i])
+					}
+				}
+			}
+		}
+	}
+	kernel := tensor.Tensor{Name: "k", DType: tensor.Q8_0, Shape: []int{32, 32, 3, 3}, Data: make([]byte, 9792), Scale: 1}
+	if _, err := (&Backend{rehearsal: true}).Weight(kernel); err == nil {
+		t.Error("a convolution's kernel in blocks: no error")
+	}
+}

@@ -3,7 +3,6 @@ package matmul
 import (
 	"fmt"
 	"sync/atomic"
-	"unsafe"
 
 	"kleinbild/inference/cpu/simd"
 	"kleinbild/inference/tensor"
@@ -38,7 +37,7 @@ func Conv2DSize(p Picture, kh, kw int) (height, width int) {
 // kernel is reordered and packed once in each call, which takes 4·O·I·kh·kw bytes.
 func Conv2D(stop *atomic.Bool, dst, src Matrix, pic Picture, w tensor.Tensor, precision Precision, ep Epilogue) {
 	if len(w.Shape) != 4 || w.Shape[1] != src.Cols || src.Rows != pic.Height*pic.Width || !w.DType.Float() ||
-		len(w.Data) < tensor.Elements(w.Shape)*w.DType.SizeBytes() {
+		w.DType.BlockValues() > 1 || w.Quant != nil || len(w.Data) < w.DType.Bytes(tensor.Elements(w.Shape)) {
 		panic(fmt.Sprintf("matmul: conv2d: %s: %v %v of %d bytes, want a float kernel for %d×%d pixels in [%d, %d]",
 			w.Name, w.DType, w.Shape, len(w.Data), pic.Height, pic.Width, src.Rows, src.Cols))
 	}
@@ -69,11 +68,7 @@ func Conv2D(stop *atomic.Bool, dst, src Matrix, pic Picture, w tensor.Tensor, pr
 	}
 	p := newProduct(stop, m, n, kh*kw*src.Cols, precision)
 	p.dst, p.ep = dst, ep
-	weights := &dense{
-		dtype: w.DType, base: unsafe.Pointer(unsafe.SliceData(w.Data)), rows: n, stride: p.k * w.DType.SizeBytes(),
-		scale: w.Scale,
-	}
-	p.packedB(a, weights, src.Cols, kh*kw)
+	p.packedB(a, weightOperand(w, p.k), src.Cols, kh*kw)
 }
 
 // packedB computes the product of a convolution. It packs the whole kernel w first, with the order (taps, channels)

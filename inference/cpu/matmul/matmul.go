@@ -96,10 +96,11 @@ type Epilogue struct {
 }
 
 // Linear computes y [M, N] = a [M, K] · w [N, K]ᵀ and stores it in dst [M, N] as ep describes. dst must not overlap a;
-// it is not used if ep.Store is set. w must have a weight format (DType.Float). Its Scale is applied before rounding.
+// it is not used if ep.Store is set. w must have a weight format (DType.Float). Its scales are applied before rounding.
+// If w is rotated (see tensor.Quant), the rows of a are rotated instead.
 func Linear(stop *atomic.Bool, dst, a Matrix, w tensor.Tensor, precision Precision, ep Epilogue) {
 	if len(w.Shape) < 2 || tensor.Elements(w.Shape) != w.Shape[0]*a.Cols || !w.DType.Float() ||
-		len(w.Data) < tensor.Elements(w.Shape)*w.DType.SizeBytes() {
+		len(w.Data) < w.DType.Bytes(tensor.Elements(w.Shape)) || a.Cols%w.DType.BlockValues() != 0 {
 		panic(fmt.Sprintf("matmul: linear: %s: %v %v of %d bytes, want a float matrix [N, %d]",
 			w.Name, w.DType, w.Shape, len(w.Data), a.Cols))
 	}
@@ -112,19 +113,38 @@ func Linear(stop *atomic.Bool, dst, a Matrix, w tensor.Tensor, precision Precisi
 		dst.check("linear: destination")
 	}
 	ep.check(w.Name, n)
-	weights := &dense{
-		dtype: w.DType, base: unsafe.Pointer(unsafe.SliceData(w.Data)), rows: n, stride: a.Cols * w.DType.SizeBytes(),
-		scale: w.Scale,
-	}
 	p := newProduct(stop, a.Rows, n, a.Cols, precision)
 	p.dst, p.ep = dst, ep
-	switch {
+	unit := w.DType.BlockValues()
+	var x interface {
+		operand
+		widener
+	} = a.operand()
+	if w.Quant != nil && w.Quant.Rotation > 1 {
+		unit = max(unit, w.Quant.Rotation)
+		x = &rotated{a.operand(), w.Quant.Rotation}
+	}
+	// Blocks of k must consist of whole blocks of the weights. For kernels of float32 that need not be so with the usual
+	// depth of 384.
+	if unit <= shallow && depth(&p.kernel)%unit != 0 {
+		p.kernel.KC = shallow
+	}
+	switch weights := weightOperand(w, a.Cols); {
 	case a.Rows == 0 || n == 0:
 	case a.Rows <= vectorRows:
-		p.vectors(a.operand(), weights)
+		p.vectors(x, weights)
 	default:
-		p.packedA(a.operand(), weights)
+		p.packedA(x, weights)
 	}
+}
+
+// shallow is a depth of blocks of k that all formats of weights divide.
+const shallow = 256
+
+// widener is an operand whose rows can be read.
+type widener interface {
+	// widen stores len(dst) values of a row, from k0 on, as float32.
+	widen(dst []float32, row, k0 int)
 }
 
 func newProduct(stop *atomic.Bool, m, n, k int, precision Precision) *product {

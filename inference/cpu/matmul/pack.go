@@ -88,17 +88,27 @@ func roundUp(n, to int) int { return (n + to - 1) / to * to }
 
 func ceilDiv(n, by int) int { return (n + by - 1) / by }
 
-// dense is an operand in memory, in any float format and with any alignment. Its rows are stride bytes apart.
+// dense is an operand in memory, in any format of weights and with any alignment. Its rows are stride bytes apart.
 type dense struct {
 	dtype        tensor.DType
 	base         unsafe.Pointer
 	rows, stride int
 	scale        float32
+	// quant holds the other scales of a quantised matrix, or is nil. Its rotation is that of the other operand.
+	quant *tensor.Quant
 }
 
-// at returns the address of value k of a row.
+// weightOperand returns w, a matrix with rows of k values, as an operand of a product.
+func weightOperand(w tensor.Tensor, k int) *dense {
+	return &dense{
+		dtype: w.DType, base: unsafe.Pointer(unsafe.SliceData(w.Data)), rows: w.Shape[0], stride: w.DType.Bytes(k),
+		scale: w.Scale, quant: w.Quant,
+	}
+}
+
+// at returns the address of value k of a row, or of the block that holds it.
 func (d *dense) at(row, k int) unsafe.Pointer {
-	return unsafe.Add(d.base, row*d.stride+k*d.dtype.SizeBytes())
+	return unsafe.Add(d.base, row*d.stride+d.dtype.Bytes(k))
 }
 
 // populate reads the pages of rows rows from row on (see populate in huge_linux.go) if these have at least 64 KB.
@@ -119,7 +129,7 @@ func (d *dense) pack(p *packer, side side, dst []float32, row, k0, n int) {
 		return
 	}
 	width := p.width(side)
-	whole := row+width <= d.rows && n%p.group() == 0 && d.scale == 1
+	whole := row+width <= d.rows && n%p.group() == 0 && d.scale == 1 && d.quant == nil
 	for r := range width {
 		p.offs[r] = r * d.stride
 	}
@@ -137,9 +147,13 @@ func (d *dense) pack(p *packer, side side, dst []float32, row, k0, n int) {
 	}
 }
 
-// widen stores len(dst) values of a row, from k0 on, as float32 multiplied by the scale.
+// widen stores len(dst) values of a row, from k0 on, as float32 multiplied by the scales.
 func (d *dense) widen(dst []float32, row, k0 int) {
 	if len(dst) == 0 {
+		return
+	}
+	if unit := d.dtype.BlockValues(); k0%unit != 0 || len(dst)%unit != 0 {
+		ragged(dst, k0, unit, func(dst []float32, k0 int) { d.widen(dst, row, k0) })
 		return
 	}
 	src := d.at(row, k0)
@@ -152,10 +166,78 @@ func (d *dense) widen(dst []float32, row, k0 int) {
 		simd.WidenBF16(dst, unsafe.Slice((*uint16)(src), len(dst)))
 	case tensor.F8E4M3:
 		simd.WidenF8E4M3(dst, unsafe.Slice((*uint8)(src), len(dst)))
+	default:
+		simd.Widen(dst, d.dtype, unsafe.Slice((*byte)(src), d.dtype.Bytes(len(dst))))
 	}
-	if d.scale != 1 {
+	if d.quant != nil {
+		d.multiply(dst, row, k0)
+	} else if d.scale != 1 {
 		simd.Scale(dst, dst, d.scale)
 	}
+}
+
+// multiply multiplies values of a row, from k0 on, by all scales.
+func (d *dense) multiply(dst []float32, row, k0 int) {
+	scale := d.scale
+	if d.quant.Rows != nil {
+		scale *= d.quant.Rows[row]
+	}
+	if b := d.quant.Blocks; b != nil {
+		// The first and the last block may be only partly in dst.
+		for i := 0; i < len(dst); {
+			c, inside := (k0+i)/b.Width, (k0+i)%b.Width
+			if whole := (len(dst) - i) / b.Width; inside == 0 && whole > 0 {
+				var scales [64]float32
+				n := min(whole, len(scales))
+				b.Row(scales[:n], row, c, scale)
+				simd.ScaleBlocks(dst[i:i+n*b.Width], scales[:n])
+				i += n * b.Width
+				continue
+			}
+			part := dst[i:min(len(dst), i+b.Width-inside)]
+			simd.Scale(part, part, scale*b.At(row, c))
+			i += len(part)
+		}
+	} else if scale != 1 {
+		simd.Scale(dst, dst, scale)
+	}
+	if d.quant.Columns != nil {
+		simd.Multiply(dst, dst, d.quant.Columns[k0:k0+len(dst)])
+	}
+}
+
+// ragged calls widen for the whole units that hold the values from k0 on, and copies these values to dst.
+func ragged(dst []float32, k0, unit int, widen func(dst []float32, k0 int)) {
+	first := k0 / unit * unit
+	whole := make([]float32, roundUp(k0+len(dst), unit)-first)
+	widen(whole, first)
+	copy(dst, whole[k0-first:])
+}
+
+// rotated is the left operand of a product with a rotated weight: each group of columns is rotated in the same way (see
+// tensor.Rotate).
+type rotated struct {
+	*dense
+	group int
+}
+
+// pack implements operand.
+func (r *rotated) pack(p *packer, side side, dst []float32, row, k0, n int) {
+	if n == 0 {
+		return
+	}
+	rows := min(p.width(side), r.rows-row)
+	p.packCopy(side, dst, rows, n, func(i int, dst []float32) { r.widen(dst, row+i, k0) })
+}
+
+// widen stores len(dst) rotated values of a row, from k0 on.
+func (r *rotated) widen(dst []float32, row, k0 int) {
+	if k0%r.group != 0 || len(dst)%r.group != 0 {
+		ragged(dst, k0, r.group, func(dst []float32, k0 int) { r.widen(dst, row, k0) })
+		return
+	}
+	r.dense.widen(dst, row, k0)
+	simd.Rotate(dst, r.group)
 }
 
 // packCopy packs n values of each of rows rows. row(r, dst) writes a row as float32 to a copy, which packCopy pads with

@@ -15,7 +15,7 @@ const vectorRows = 4
 func maxWorkers() int { return runtime.GOMAXPROCS(0) }
 
 // vectors computes a product of few rows by dot products with the rows of the weights, without packing.
-func (p *product) vectors(a, w *dense) {
+func (p *product) vectors(a widener, w *dense) {
 	rows := make([]float32, p.m*p.k)
 	for i := range p.m {
 		row := rows[i*p.k : (i+1)*p.k]
@@ -34,7 +34,7 @@ func (p *product) vectors(a, w *dense) {
 			if j%16 == 0 && stopped(p.stop) {
 				return
 			}
-			direct := w.dtype == tensor.BF16 && w.scale == 1
+			direct := w.dtype == tensor.BF16 && w.scale == 1 && w.quant == nil
 			var wide []float32
 			if !direct {
 				wide = grow(&ws.b, p.k)

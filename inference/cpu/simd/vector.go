@@ -8,14 +8,19 @@ import (
 
 // vector holds the row operations of a level. The length of dst, or of a if there is no dst, is the number of elements.
 type vector struct {
-	exp, silu          func(dst, a []float32)
-	siluMul, add       func(dst, a, b []float32)
-	mulAdd             func(dst, a, b, c []float32)
-	scale              func(dst, a []float32, s float32)
-	normalize          func(dst, a []float32, mean, r float32)
-	widenBF16          func(dst []float32, a []uint16)
-	widenF16           func(dst []float32, a []uint16)
-	widenF8            func(dst []float32, a []uint8)
+	exp, silu    func(dst, a []float32)
+	siluMul, add func(dst, a, b []float32)
+	mulAdd       func(dst, a, b, c []float32)
+	scale        func(dst, a []float32, s float32)
+	normalize    func(dst, a []float32, mean, r float32)
+	widenBF16    func(dst []float32, a []uint16)
+	widenF16     func(dst []float32, a []uint16)
+	widenF8      func(dst []float32, a []uint8)
+	// widen is Widen for the formats that the level has functions for. It returns false for any other format.
+	widen              func(dst []float32, dtype tensor.DType, src []byte) bool
+	scaleBlocks        func(dst, scales []float32, width int)
+	mul                func(dst, a, b []float32)
+	rotate             func(x []float32, group int)
 	roundBF16          func(dst []uint16, a []float32)
 	pairBF16           func(dst []float32, a, b []uint16)
 	sum                func(a []float32) float64
@@ -65,6 +70,27 @@ func WidenF16(dst []float32, a []uint16) { current.Load().widenF16(dst, a[:len(d
 
 // WidenF8E4M3 converts float8_e4m3fn to float32, exactly.
 func WidenF8E4M3(dst []float32, a []uint8) { current.Load().widenF8(dst, a[:len(dst)]) }
+
+// Widen converts len(dst) values of any format of weights from src, with the same results as tensor.Widen.
+func Widen(dst []float32, dtype tensor.DType, src []byte) {
+	src = src[:dtype.Bytes(len(dst))]
+	if !current.Load().widen(dst, dtype, src) {
+		tensor.Widen(dst, dtype, src)
+	}
+}
+
+// ScaleBlocks multiplies block i of dst, which has len(dst)/len(scales) values, by scales[i].
+func ScaleBlocks(dst, scales []float32) {
+	if len(scales) > 0 {
+		current.Load().scaleBlocks(dst, scales, len(dst)/len(scales))
+	}
+}
+
+// Multiply stores a·b.
+func Multiply(dst, a, b []float32) { current.Load().mul(dst, a[:len(dst)], b[:len(dst)]) }
+
+// Rotate is tensor.Rotate. Results may differ from its results by a few float32 ulp of the largest value of a group.
+func Rotate(x []float32, group int) { current.Load().rotate(x, group) }
 
 // RoundBF16 converts float32 to the nearest bfloat16; ties go to even. Overflow gives infinity, and NaN a quiet NaN.
 func RoundBF16(dst []uint16, a []float32) { current.Load().roundBF16(dst, a[:len(dst)]) }
@@ -167,6 +193,17 @@ var vectorGeneric = vector{
 	widenBF16: map1(tensor.BF16ToF32),
 	widenF16:  map1(tensor.F16ToF32),
 	widenF8:   map1(tensor.F8E4M3ToF32),
+	widen:     func([]float32, tensor.DType, []byte) bool { return false },
+	scaleBlocks: func(dst, scales []float32, width int) {
+		for i, s := range scales {
+			block := dst[i*width : (i+1)*width]
+			for j := range block {
+				block[j] *= s
+			}
+		}
+	},
+	mul:       map2(func(a, b float32) float32 { return a * b }),
+	rotate:    tensor.Rotate,
 	roundBF16: map1(tensor.F32ToBF16),
 	pairBF16: func(dst []float32, a, b []uint16) {
 		for i := range dst {

@@ -64,11 +64,15 @@ var vectorAVX2 = vector{
 	normalize: func(dst, a []float32, mean, r float32) {
 		tail1(func(dst, a *float32, n int) { normalizeAVX2(dst, a, n, mean, r) })(dst, a)
 	},
-	widenBF16: tail1(widenBF16AVX2),
-	widenF16:  tail1(widenF16AVX2),
-	widenF8:   tail1(widenF8AVX2),
-	roundBF16: tail1(roundBF16AVX2),
-	pairBF16:  tail2(pairBF16AVX2),
+	widenBF16:   tail1(widenBF16AVX2),
+	widenF16:    tail1(widenF16AVX2),
+	widenF8:     tail1(widenF8AVX2),
+	widen:       vectorGeneric.widen,
+	scaleBlocks: vectorGeneric.scaleBlocks,
+	mul:         vectorGeneric.mul,
+	rotate:      vectorGeneric.rotate,
+	roundBF16:   tail1(roundBF16AVX2),
+	pairBF16:    tail2(pairBF16AVX2),
 	sum: func(a []float32) (s float64) {
 		n := len(a) &^ 7
 		if n > 0 {
