@@ -228,7 +228,7 @@ func (e *Engine) loadStages(b backend.Backend) error {
 	if have, want := e.tokens.VocabSize(), textConfig.VocabSize; have > want {
 		which := c.Tokenizer
 		if which == "" {
-			which = "the built-in Qwen3 tokenizer, as the model has none"
+			which = "that of the text encoder's file, or the built-in Qwen3 tokenizer"
 		}
 		return fmt.Errorf(
 			"tokenizer: %s: %d ids, want at most the %d rows of %s's embedding: it belongs to another model",
@@ -266,7 +266,7 @@ func configOf[C any](
 ) (cfg C, err error) {
 	file := c.Files[0]
 	if c.ConfigJSON != nil {
-		file = filepath.Join(folderOf(c), "config.json")
+		file = c.ConfigPath
 		cfg, err = parse(c.ConfigJSON)
 	} else {
 		cfg, err = infer(c.Source)
@@ -346,10 +346,17 @@ func openTokenizer(c *checkpoint.Checkpoint) (*tokenizer.Tokenizer, error) {
 	switch {
 	case c.TokenizerFiles != nil:
 		return tokenizer.OpenFS(c.TokenizerFiles)
-	case c.Tokenizer == "":
+	case c.Tokenizer != "":
+		return tokenizer.Open(c.Tokenizer)
+	}
+	v, err := c.Vocabulary()
+	switch {
+	case err != nil:
+		return nil, err
+	case v == nil:
 		return tokenizer.Embedded()
 	}
-	return tokenizer.Open(c.Tokenizer)
+	return tokenizer.FromVocabulary(v.Path, v.Tokens, v.Types, v.Merges)
 }
 
 // textTokens returns MaxSequenceLength, or the least of limits that is not 0.

@@ -23,7 +23,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"kleinbild/inference/checkpoint/safetensors"
 	"kleinbild/inference/tensor"
 )
 
@@ -39,18 +38,24 @@ const (
 type Component struct {
 	// Source returns the weights by their Diffusers names, without the name of the component.
 	Source tensor.Source
-	// ConfigJSON is the text of config.json, which is a JSON object. It is nil for single files: their sizes are
-	// derived from the shapes.
+	// ConfigJSON is the text of config.json, which is a JSON object, or what the metadata of a GGUF file says in its
+	// place. It is nil for other single files: their sizes are derived from the shapes. ConfigPath is the path of
+	// config.json or of the GGUF file.
 	ConfigJSON []byte
+	ConfigPath string
 	// Files are the paths of the weight files.
 	Files     []string
 	SizeBytes int64
 
-	set *safetensors.Set
+	set store
 }
 
-// Release removes the weights from the resident memory. They stay valid (see safetensors.File.Release).
-func (c Component) Release() { c.set.Release() }
+// Release removes the weights from the resident memory. They stay valid (see mapped.File.Release).
+func (c Component) Release() {
+	for _, f := range c.set.Files() {
+		f.Release()
+	}
+}
 
 // ModelIndex holds the settings in model_index.json.
 type ModelIndex struct {
@@ -76,8 +81,8 @@ type Checkpoint struct {
 
 	Transformer, VAE, TextEncoder Component
 
-	// Tokenizer is the path of a folder or a tokenizer.json, or "" if the checkpoint has no tokenizer. Then the
-	// tokenizer that is embedded in the program must be used.
+	// Tokenizer is the path of a folder or a tokenizer.json, or "" if the checkpoint has no tokenizer. Then that of
+	// Vocabulary, or the tokenizer that is embedded in the program must be used.
 	Tokenizer string
 	// TokenizerFiles holds the tokenizer's files if the model is embedded in the program, and is nil otherwise.
 	TokenizerFiles fs.FS

@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"hash"
 
-	"kleinbild/inference/checkpoint/safetensors"
+	"kleinbild/inference/checkpoint/mapped"
 )
 
 // digest returns a digest that identifies a checkpoint without reading gigabytes: the SHA-256, in hex, of the configs,
@@ -31,7 +31,7 @@ func digest(ctx context.Context, c *Checkpoint) (string, error) {
 	}
 	addInt(h, int64(c.Index.MaxSequenceLength))
 	add(c.SchedulerConfig)
-	seen := map[*safetensors.File]bool{}
+	seen := map[*mapped.File]bool{}
 	for _, p := range c.components() {
 		add(p.ConfigJSON)
 		for _, f := range p.set.Files() {

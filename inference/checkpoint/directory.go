@@ -35,15 +35,15 @@ func (f folder) exists(name string) bool {
 }
 
 // openSet opens a safetensors file, or all shards of an index.
-func (f folder) openSet(ctx context.Context, name string) (*safetensors.Set, error) {
+func (f folder) openSet(ctx context.Context, name string) (store, error) {
 	if f.weights == nil {
-		return safetensors.OpenSet(ctx, f.path(name))
+		return openStore(ctx, f.path(name))
 	}
 	file, err := safetensors.FromBytes(f.path(name), f.weights[name])
 	if err != nil {
 		return nil, err
 	}
-	return safetensors.SetOf(file), nil
+	return newQuantised(safetensors.SetOf(file))
 }
 
 // diffusersParts are the folders of the components, and the names of their weight files without extension.
@@ -79,6 +79,7 @@ func openDiffusers(ctx context.Context, f folder) (_ *Checkpoint, err error) {
 }
 
 func (f folder) openComponent(ctx context.Context, p *Component, dir, weightsName string, k kind) (err error) {
+	p.ConfigPath = f.path(dir + "/config.json")
 	if p.ConfigJSON, err = f.readConfig(dir + "/config.json"); err != nil {
 		return err
 	}

@@ -3,12 +3,9 @@ package checkpoint
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
-
-	"kleinbild/inference/checkpoint/safetensors"
 )
 
 // openFiles opens single files, whose kinds it recognises by their tensors. spec is the user's spec, for messages.
@@ -56,13 +53,8 @@ func openFiles(ctx context.Context, spec string, items []string) (_ *Checkpoint,
 
 // addFile opens a weight file and sets the components of c that it holds.
 func (c *Checkpoint) addFile(ctx context.Context, path string) error {
-	set, err := safetensors.OpenSet(ctx, path)
+	set, err := openStore(ctx, path)
 	if err != nil {
-		var other *safetensors.NotSafetensorsError
-		if errors.As(err, &other) && other.GGUF {
-			return fmt.Errorf("checkpoint: %s: is a GGUF file, which is not supported; get %s",
-				path, allUsual(sizeNamed(filepath.Base(path))))
-		}
 		return err
 	}
 	parts, err := recognise(set, path)

@@ -13,7 +13,7 @@ import (
 
 	"github.com/adrg/xdg"
 
-	"kleinbild/inference/checkpoint/safetensors"
+	"kleinbild/inference/checkpoint/mapped"
 )
 
 // ModelVariable is the environment variable with the spec of a model.
@@ -149,7 +149,7 @@ func search(ctx context.Context, env func(string) string) (specs []string, tried
 // usualModels yields the specs of the models in the usual places, and adds the places without a usable model to tried.
 // It ends if ctx ends.
 func usualModels(ctx context.Context, env func(string) string, tried *[]Place) iter.Seq[string] {
-	ctx = safetensors.WithBudget(ctx, maxSearchBytes)
+	ctx = mapped.WithBudget(ctx, maxSearchBytes)
 	return func(yield func(string) bool) {
 		for dir := range modelsInDir(ctx, ModelsDir(), tried) {
 			if !yield(dir) {
@@ -186,7 +186,7 @@ func tryOpen(ctx context.Context, dir string, tried *[]Place) (ok, more bool) {
 	if err != nil {
 		*tried = append(*tried, Place{dir, err.Error()})
 	}
-	return err == nil, !errors.Is(err, safetensors.ErrBudget)
+	return err == nil, !errors.Is(err, mapped.ErrBudget)
 }
 
 // modelsInDir yields the models in dir that open, the default one first.

@@ -3,14 +3,12 @@ package checkpoint
 import (
 	"fmt"
 	"strings"
-
-	"kleinbild/inference/checkpoint/safetensors"
 )
 
 // tensors finds the tensors of a file by the ends of their names, since programs put different prefixes before them.
 type tensors struct {
 	names []string
-	set   *safetensors.Set
+	set   store
 }
 
 // find returns the name that is suffix, or ends in a dot and suffix. It returns "" if there is none.
@@ -182,7 +180,7 @@ var families = []family{
 	{"a Gemma text encoder", encoderAdvice,
 		func(t tensors) bool { return t.contains("layers.0.pre_feedforward_layernorm.") }},
 	{"Mistral Small, FLUX.2 [dev]'s text encoder", encoderAdvice, func(t tensors) bool {
-		return isLlama(t) && t.dim("embed_tokens.weight", 1) == 5120
+		return isLlama(t) && max(t.dim("embed_tokens.weight", 1), t.dim("token_embd.weight", 1)) == 5120
 	}},
 	{"a text encoder of the Llama or Mistral kind", encoderAdvice, isLlama},
 	{"Qwen3-0.6B", encoderAdvice, func(t tensors) bool { return qwen3Width(t) == 1024 }},
@@ -212,20 +210,22 @@ func crossWidth(t tensors) int {
 
 // isLlama recognises text encoders with the tensor names of Qwen3, but without its QK norms.
 func isLlama(t tensors) bool {
-	return t.has("embed_tokens.weight") && t.has("layers.0.self_attn.q_proj.weight") && !t.contains(".self_attn.q_norm.")
+	normed := t.contains(".self_attn.q_norm.", ".attn_q_norm.")
+	return !normed && (t.has("embed_tokens.weight") && t.has("layers.0.self_attn.q_proj.weight") ||
+		t.has("token_embd.weight") && t.has("blk.0.attn_q.weight"))
 }
 
 // qwen3Width returns the width of a Qwen3 text encoder, or 0 if the file has none.
 func qwen3Width(t tensors) int {
-	if !t.contains(".self_attn.q_norm.") {
+	if !t.contains(".self_attn.q_norm.", ".attn_q_norm.") {
 		return 0
 	}
-	return t.dim("embed_tokens.weight", 1)
+	return max(t.dim("embed_tokens.weight", 1), t.dim("token_embd.weight", 1))
 }
 
 // foreignFamily returns an error, which names the family and the files to get, for a file of another family. It returns
 // nil for any other file.
-func foreignFamily(set *safetensors.Set, path string) error {
+func foreignFamily(set store, path string) error {
 	t := tensors{set.Names(), set}
 	for _, f := range families {
 		if !f.is(t) {

@@ -107,9 +107,6 @@ func TestForeignFamilies(t *testing.T) {
 			[]any{"model.embed_tokens.weight", []int{8, 1024}, "model.layers.0.self_attn.q_norm.weight"}},
 		{"Qwen3-1.7B", "is Qwen3-1.7B",
 			[]any{"model.embed_tokens.weight", []int{8, 2048}, "model.layers.0.self_attn.q_norm.weight"}},
-		{"Qwen3-FP8", "fp8 in blocks of 128×128 (Qwen3-FP8) weights are not supported",
-			[]any{"model.embed_tokens.weight", "model.layers.0.self_attn.q_norm.weight",
-				"model.layers.0.mlp.up_proj.weight_scale_inv"}},
 		{"an unknown thing", "is not a FLUX.2 transformer, VAE or Qwen3 text encoder; it holds conv1.weight",
 			[]any{"conv1.weight"}},
 	} {

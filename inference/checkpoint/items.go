@@ -8,7 +8,7 @@ import (
 	"regexp"
 	"slices"
 
-	"kleinbild/inference/checkpoint/safetensors"
+	"kleinbild/inference/checkpoint/gguf"
 )
 
 // expandItems replaces, in the items of a spec, each folder by its weight files and each shard by its index. One item
@@ -109,11 +109,17 @@ func (c *Checkpoint) addModel(ctx context.Context, dir string) error {
 func partOf(k kind) part { return part{kind: k, names: diffusersNames} }
 
 // setWeights makes a part of set the source of the component. It returns an error if weights are missing.
-func (p *Component) setWeights(set *safetensors.Set, path string, from part) error {
+func (p *Component) setWeights(set store, path string, from part) error {
 	w, err := newWeights(set, path, from)
 	if err != nil {
 		return err
 	}
 	p.Source = w
+	if f, ok := set.(*gguf.File); ok && from.kind == textEncoder {
+		if p.ConfigJSON, err = llamaConfig(f, w); err != nil {
+			return err
+		}
+		p.ConfigPath = path
+	}
 	return w.complete(from.kind, p.ConfigJSON)
 }

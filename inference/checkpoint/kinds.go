@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"kleinbild/inference/checkpoint/safetensors"
+	"kleinbild/inference/checkpoint/gguf"
 )
 
 // kind is one of the three networks.
@@ -31,6 +31,8 @@ type part struct {
 	names  naming
 	// includes reports whether a tensor of the file belongs to this part. If it is nil, all tensors do.
 	includes func(name string) bool
+	// unread, unless nil, reports whether a weight is not used by this program, so that its format does not matter.
+	unread func(name string) bool
 }
 
 // signatures are tensors that every file of a kind and a naming has, after a prefix that depends on the program that
@@ -38,7 +40,7 @@ type part struct {
 var signatures = []struct {
 	tensor string
 	kind   kind
-	names  func(prefix string, set *safetensors.Set) naming
+	names  func(prefix string, set store) naming
 }{
 	{"img_in.weight", transformer, originalTransformerNames},
 	{"double_stream_modulation_img.lin.weight", transformer, originalTransformerNames},
@@ -52,10 +54,13 @@ var signatures = []struct {
 	{"embed_tokens.weight", textEncoder, textEncoderNames},
 	{"layers.0.self_attn.q_norm.weight", textEncoder, textEncoderNames},
 	{"layers.1.self_attn.q_norm.weight", textEncoder, textEncoderNames},
+	{"token_embd.weight", textEncoder, llamaEncoderNames},
+	{"blk.0.attn_q_norm.weight", textEncoder, llamaEncoderNames},
+	{"blk.1.attn_q_norm.weight", textEncoder, llamaEncoderNames},
 }
 
 // keepNames returns the naming of a weight file from a Diffusers folder: it removes the prefix.
-func keepNames(prefix string, _ *safetensors.Set) naming {
+func keepNames(prefix string, _ store) naming {
 	return func(name string) ([]target, bool) {
 		name, ok := strings.CutPrefix(name, prefix)
 		return whole(name), ok
@@ -64,7 +69,7 @@ func keepNames(prefix string, _ *safetensors.Set) naming {
 
 // recognise returns the parts that a file holds, by its tensors, in the order of their kinds. It returns an error for a
 // file of another family, which it names. path is for messages.
-func recognise(set *safetensors.Set, path string) ([]part, error) {
+func recognise(set store, path string) ([]part, error) {
 	names := set.Names()
 	if len(names) == 0 {
 		return nil, errors.New("holds no tensors")
@@ -86,7 +91,17 @@ func recognise(set *safetensors.Set, path string) ([]part, error) {
 				return nil, fmt.Errorf("holds two networks of the kind %s, with the prefixes %q and %q",
 					m.kind, parts[other].prefix, prefix)
 			}
-			parts = append(parts, part{kind: m.kind, prefix: prefix, names: m.names(prefix, set)})
+			p := part{kind: m.kind, prefix: prefix, names: m.names(prefix, set)}
+			if m.kind == textEncoder {
+				p.unread = isUnreadLayer
+			}
+			parts = append(parts, p)
+		}
+	}
+	if f, ok := set.(*gguf.File); ok && len(parts) == 0 {
+		if architecture, ok := f.Text(architectureKey); ok {
+			return nil, fmt.Errorf("is a GGUF file of the architecture %.40q, want a FLUX.2 [klein] transformer or a Qwen3 "+
+				"text encoder", architecture)
 		}
 	}
 	if len(parts) == 0 {

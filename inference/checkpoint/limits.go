@@ -40,4 +40,11 @@ const (
 	maxPathBytes       = 4096
 	// maxRefBytes bounds refs/main in the Hugging Face cache, which has 40 digits.
 	maxRefBytes = 1 << 10
+	// maxMarkerBytes bounds the JSON of a quantised layer, which has about a hundred bytes, maxLayerName the name of the
+	// layer and maxFormatName that of the format, which errors print.
+	maxMarkerBytes = 64 << 10
+	maxLayerName   = 1000
+	maxFormatName  = 100
+	// maxRotation bounds the columns in a group of a rotated weight. Real files have 64 to 256.
+	maxRotation = 4096
 )

@@ -4,8 +4,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"kleinbild/inference/checkpoint/safetensors"
 )
 
 // The tables of this file map original names to Diffusers names, as scripts/convert_flux2_to_diffusers.py of Diffusers
@@ -49,7 +47,7 @@ var singleBlockNames = map[string][]string{
 }
 
 // originalTransformerNames returns the naming of Black Forest Labs' own files (double_blocks, single_blocks).
-func originalTransformerNames(prefix string, _ *safetensors.Set) naming {
+func originalTransformerNames(prefix string, _ store) naming {
 	return func(name string) ([]target, bool) {
 		name, ok := strings.CutPrefix(name, prefix)
 		if !ok {
@@ -91,7 +89,7 @@ func originalTransformerNames(prefix string, _ *safetensors.Set) naming {
 }
 
 // diffusersTransformerNames returns the naming of a file with Diffusers names under a prefix. Other names are unknown.
-func diffusersTransformerNames(prefix string, _ *safetensors.Set) naming {
+func diffusersTransformerNames(prefix string, _ store) naming {
 	known := map[string]bool{}
 	for _, to := range transformerNames {
 		known[to+".weight"] = true
@@ -144,7 +142,7 @@ var vaeResnetNames = map[string]string{
 
 // originalVAENames returns the naming of an autoencoder with the names of the latent-diffusion code. It numbers the
 // decoder's levels in the opposite order.
-func originalVAENames(prefix string, set *safetensors.Set) naming {
+func originalVAENames(prefix string, set store) naming {
 	upLevels := 0
 	for _, name := range set.Names() {
 		name, _ := strings.CutPrefix(name, prefix+"decoder.")
@@ -244,7 +242,7 @@ var qwen3Layers = map[string]bool{
 }
 
 // textEncoderNames returns the naming of a text encoder: it replaces the prefix by "model.".
-func textEncoderNames(prefix string, _ *safetensors.Set) naming {
+func textEncoderNames(prefix string, _ store) naming {
 	return func(name string) ([]target, bool) {
 		if name == "lm_head.weight" || strings.HasSuffix(name, ".lm_head.weight") {
 			return nil, true // an encoder does not use it
@@ -262,4 +260,60 @@ func textEncoderNames(prefix string, _ *safetensors.Set) naming {
 		}
 		return whole("model." + name), true
 	}
+}
+
+// llamaLayers maps the names of llama.cpp inside a layer (blk.N) to those inside model.layers.N.
+var llamaLayers = map[string]string{
+	"attn_norm":   "input_layernorm",
+	"attn_q":      "self_attn.q_proj",
+	"attn_k":      "self_attn.k_proj",
+	"attn_v":      "self_attn.v_proj",
+	"attn_q_norm": "self_attn.q_norm",
+	"attn_k_norm": "self_attn.k_norm",
+	"attn_output": "self_attn.o_proj",
+	"ffn_norm":    "post_attention_layernorm",
+	"ffn_gate":    "mlp.gate_proj",
+	"ffn_up":      "mlp.up_proj",
+	"ffn_down":    "mlp.down_proj",
+}
+
+// llamaEncoderNames returns the naming of a Qwen3 text encoder as llama.cpp's converter writes it. The rows of q and k
+// have the order of the original: llama.cpp permutes only those of Llama.
+func llamaEncoderNames(prefix string, _ store) naming {
+	return func(name string) ([]target, bool) {
+		name, ok := strings.CutPrefix(name, prefix)
+		switch {
+		case !ok:
+			return nil, false
+		case name == "token_embd.weight":
+			return whole("model.embed_tokens.weight"), true
+		case name == "output_norm.weight":
+			return whole("model.norm.weight"), true
+		case name == "output.weight", name == "rope_freqs.weight":
+			return nil, true // an encoder does not use them
+		}
+		layer, parameter := cutLast(name)
+		block, index, inner, isBlock := cutBlock(layer)
+		to, known := llamaLayers[inner]
+		if !isBlock || block != "blk" || !known || parameter != "weight" {
+			return nil, false
+		}
+		return whole("model.layers." + strconv.Itoa(index) + "." + to + ".weight"), true
+	}
+}
+
+// textLayersRead is the number of layers of a text encoder that are computed: the last of the hidden states that make
+// the prompt embeds is the output of the 27th.
+const textLayersRead = 27
+
+// isUnreadLayer reports whether the weight of a text encoder called name, in Diffusers' spelling, belongs to a layer
+// that is not computed.
+func isUnreadLayer(name string) bool {
+	rest, ok := strings.CutPrefix(name, "model.layers.")
+	if !ok {
+		return false
+	}
+	number, _, _ := strings.Cut(rest, ".")
+	index, err := strconv.Atoi(number)
+	return err == nil && index >= textLayersRead
 }

@@ -363,6 +363,15 @@ func scaleOfValue(name string, v float32) safetensors.Entry {
 	}}
 }
 
+// textOf returns a tensor of bytes that holds text, as markers of quantised layers do.
+func textOf(name, text string) safetensors.Entry {
+	fill := func(dst []byte, first int) error {
+		copy(dst, text[first:])
+		return nil
+	}
+	return safetensors.Entry{Name: name, DType: tensor.U8, Shape: []int{len(text)}, Fill: fill}
+}
+
 func TestOpenFilesRefuses(t *testing.T) {
 	folder, single := tiny(t)
 	imgIn := of("img_in.weight", tensor.BF16, 4, 4)
@@ -387,7 +396,7 @@ func TestOpenFilesRefuses(t *testing.T) {
 			filepath.Join(folder, "tokenizer", "tokenizer.json"), "is a second tokenizer"},
 		{"missing file", spec(single, bf16File, "gone.safetensors"), gone, "safetensors: "},
 		{"missing tokenizer", spec(single, bf16File, "gone.json"), "gone.json", "is missing"},
-		{"GGUF", gguf, gguf, "is a GGUF file, which is not supported; get flux-2-klein-4b.safetensors (bf16)"},
+		{"cut GGUF", gguf, gguf, "found 1 bytes, want 8: the file is incomplete, download it again"},
 		{"no tensors", file(), "x.safetensors", "holds no tensors"},
 		{"something else", file(of("conv1.weight", tensor.F32, 1)), "x.safetensors",
 			"is not a FLUX.2 transformer, VAE or Qwen3 text encoder; it holds conv1.weight"},
@@ -424,8 +433,8 @@ func TestOpenFilesRefuses(t *testing.T) {
 			"NaN, want a positive number"},
 		{"infinite scale", file(imgIn, fp8, scaleOfValue(scaleName, float32(math.Inf(1)))), scaleName,
 			"+Inf, want a positive number"},
-		{"scale per channel", file(imgIn, fp8, of(scaleName, tensor.F32, 4, 1)), scaleName,
-			"shape [4 1], want one scale for the whole tensor"},
+		{"scale of another shape", file(imgIn, fp8, of(scaleName, tensor.F32, 3, 1)), scaleName,
+			"shape [3 1], want one scale for [4 4], one for each row, or one for each block of 128×128"},
 		{"integer scale", file(imgIn, fp8, of(scaleName, tensor.I32)), scaleName, "dtype I32, want F32"},
 		{"two scales", file(imgIn, fp8, scaleOfValue(scaleName, 1), scaleOfValue("single_blocks.0.linear1.scale_weight", 1)),
 			"linear1.", "is a second scale of single_blocks.0.linear1.weight"},
@@ -433,11 +442,9 @@ func TestOpenFilesRefuses(t *testing.T) {
 			"dtype BF16 with a weight_scale"},
 		{"NVFP4", file(imgIn, of("single_blocks.0.linear1.weight", tensor.U8, 4, 2), of(scaleName, tensor.F8E4M3, 4, 1),
 			scaleOfValue("single_blocks.0.linear1.weight_scale_2", 1)), "x.safetensors",
-			"NVFP4 weights are not supported; get flux-2-klein-4b.safetensors"},
+			"NVFP4 (NVIDIA ModelOpt's layout) weights are not supported; get flux-2-klein-4b.safetensors"},
 		{"int8", file(imgIn, of("single_blocks.0.linear1.weight", tensor.I8, 4, 4)), "x.safetensors",
 			"int8 (I8) weights are not supported; get flux-2-klein-4b.safetensors"},
-		{"e5m2", file(imgIn, of("single_blocks.0.linear1.weight", tensor.F8E5M2, 4, 4)), "x.safetensors",
-			"float8_e5m2 weights are not supported"},
 		{"NVFP4 text encoder",
 			file(of("model.embed_tokens.weight", tensor.BF16, 4, 4), of("model.layers.0.mlp.up_proj.weight", tensor.U8, 4, 2)),
 			"x.safetensors", "(U8) weights are not supported; get qwen_3_4b.safetensors"},
@@ -469,7 +476,7 @@ func TestPrefixesAndExtras(t *testing.T) {
 		{"transformer, comfy_quant", []safetensors.Entry{
 			of("img_in.weight", tensor.BF16, 4, 4),
 			of("single_blocks.12.linear2.weight", tensor.F8E4M3, 4, 4),
-			of("single_blocks.12.linear2.comfy_quant", tensor.U8, 30),
+			textOf("single_blocks.12.linear2.comfy_quant", `{"format":"float8_e4m3fn"}`),
 			scaleOfValue("single_blocks.12.linear2.weight_scale", 0.5),
 		}, transformer, []string{"single_transformer_blocks.12.attn.to_out.weight", "x_embedder.weight"}},
 		{"text encoder without model.", []safetensors.Entry{
@@ -486,7 +493,7 @@ func TestPrefixesAndExtras(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			path := tensorFile(t, "x.safetensors", row.entries...)
-			set, err := safetensors.OpenSet(t.Context(), path)
+			set, err := openStore(t.Context(), path)
 			if err != nil {
 				t.Fatal(err)
 			}

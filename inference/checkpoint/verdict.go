@@ -13,7 +13,7 @@ import (
 	"sync"
 	"time"
 
-	"kleinbild/inference/checkpoint/safetensors"
+	"kleinbild/inference/checkpoint/mapped"
 )
 
 // Summary describes a model that opens.
@@ -98,7 +98,7 @@ func cached[T any](ctx context.Context, key string, stampNow func() (stamp, bool
 		}
 	}
 	found, err := look()
-	if !known || ctx.Err() != nil || errors.Is(err, safetensors.ErrBudget) {
+	if !known || ctx.Err() != nil || errors.Is(err, mapped.ErrBudget) {
 		return found, err
 	}
 	if p, ok := errors.AsType[*fs.PathError](err); ok && !errors.Is(p, fs.ErrNotExist) && !errors.Is(p, fs.ErrPermission) {

@@ -3,17 +3,15 @@ package checkpoint
 import (
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 	"strings"
 
-	"kleinbild/inference/checkpoint/safetensors"
 	"kleinbild/inference/tensor"
 )
 
 // weights is the tensor.Source of a component. It maps Diffusers names to tensors of the files, or to parts of them.
 type weights struct {
-	set  *safetensors.Set
+	set  store
 	path string
 	refs map[string]ref
 	// unscaled is the number of float8 weights in a file without scales.
@@ -26,7 +24,6 @@ type ref struct {
 	// The tensor's rows are cut into parts equal parts; the weight is the one with index part.
 	part, parts int
 	form        form
-	scale       float32
 }
 
 // form is a change of a tensor's data or shape.
@@ -61,31 +58,21 @@ func diffusersNames(name string) ([]target, bool) { return whole(name), true }
 // newWeights returns the weights of a part of set. It returns an error for an unknown tensor, a format that is no
 // weight format, a shape that cannot be cut into equal parts, and an fp8 weight without a scale. Shapes are not
 // compared with a config. path is for messages.
-func newWeights(set *safetensors.Set, path string, p part) (*weights, error) {
+func newWeights(set store, path string, p part) (*weights, error) {
 	owned := set.Names()
 	if p.includes != nil {
-		owned = slices.DeleteFunc(owned, func(name string) bool { return !p.includes(name) })
+		owned = slices.DeleteFunc(slices.Clone(owned), func(name string) bool { return !p.includes(name) })
 	}
 	if format := foreignFormat(set, owned); format != "" {
 		return nil, fmt.Errorf("checkpoint: %s: %s weights are not supported; get %s",
 			path, format, usualFile(p.kind, p.size(set, path)))
 	}
-	var scales map[string]float32
-	err := safetensors.Guard(set.Files(), func() (err error) {
-		scales, err = readScales(set, owned)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
 	w := &weights{set: set, path: path, refs: map[string]ref{}}
-	// A file whose weights were only rounded to float8 has no scales, and its values are used unscaled. In a file with
-	// any scale, or any other detail of a quantisation with scales, every float8 weight must have one.
-	plain := !slices.ContainsFunc(owned, isQuantisationDetail) &&
-		set.Files()[0].Metadata()["_quantization_metadata"] == ""
+	q, isQuantised := set.(*quantised)
+	strict := isQuantised && q.mustBeScaled(owned)
 	var unknown []string
 	for _, name := range owned {
-		if isQuantisationDetail(name) || isBuffer(name) {
+		if isBuffer(name) {
 			continue
 		}
 		targets, known := p.names(name)
@@ -96,15 +83,22 @@ func newWeights(set *safetensors.Set, path string, p part) (*weights, error) {
 		if len(targets) == 0 {
 			continue
 		}
+		if p.unread != nil && p.unread(targets[0].name) {
+			w.refs[targets[0].name] = ref{name, 0, 1, asIs}
+			continue
+		}
 		stat, err := set.Stat(name)
 		if err != nil {
 			return nil, err
 		}
-		scale := float32(1)
-		if plain && stat.DType == tensor.F8E4M3 {
-			w.unscaled++
-		} else if scale, err = scaleOf(stat, name, scales); err != nil {
+		if err := checkFormat(stat); err != nil {
 			return nil, err
+		}
+		if isFloat8(stat.DType) && (!isQuantised || q.layers[name] == nil || q.layers[name].scale == "") {
+			if strict {
+				return nil, fmt.Errorf("%s: dtype %v without its weight_scale", stat.Name, stat.DType)
+			}
+			w.unscaled++
 		}
 		for _, t := range targets {
 			if err := checkForm(stat, t); err != nil {
@@ -113,7 +107,7 @@ func newWeights(set *safetensors.Set, path string, p part) (*weights, error) {
 			if other, taken := w.refs[t.name]; taken {
 				return nil, fmt.Errorf("%s: is %s, which %s is too", stat.Name, t.name, other.name)
 			}
-			w.refs[t.name] = ref{name, t.part, t.parts, t.form, scale}
+			w.refs[t.name] = ref{name, t.part, t.parts, t.form}
 		}
 	}
 	if unknown != nil {
@@ -123,9 +117,18 @@ func newWeights(set *safetensors.Set, path string, p part) (*weights, error) {
 	return w, nil
 }
 
+// checkFormat returns an error for a tensor in blocks of values that is no matrix or vector: no program quantises the
+// kernels of convolutions in that way.
+func checkFormat(stat tensor.Tensor) error {
+	if stat.DType.BlockValues() > 1 && len(stat.Shape) > 2 {
+		return fmt.Errorf("%s: %v %v, want a matrix", stat.Name, stat.DType, stat.Shape)
+	}
+	return nil
+}
+
 // size returns the published size of a part whose weights cannot be used, by the width of its first layer or by the
 // name in path. It returns nil if neither tells a size.
-func (p part) size(set *safetensors.Set, path string) *size {
+func (p part) size(set store, path string) *size {
 	hidden := func(name string, i int) int { return tensors{set.Names(), set}.dim(name, i) }
 	for i, s := range sizes {
 		if p.kind == transformer && max(hidden("img_in.weight", 0), hidden("x_embedder.weight", 0)) == s.hidden ||
@@ -177,7 +180,6 @@ func (w *weights) Tensor(name string) (tensor.Tensor, error) {
 	if err != nil {
 		return t, err
 	}
-	t.Scale = r.scale
 	switch {
 	case r.parts > 1:
 		rows := t.Shape[0] / r.parts
@@ -185,31 +187,11 @@ func (w *weights) Tensor(name string) (tensor.Tensor, error) {
 		t.Name += fmt.Sprintf("[%d:%d]", r.part*rows, (r.part+1)*rows)
 	case r.form == swapHalves:
 		half := len(t.Data) / 2
-		t.Data = slices.Concat(t.Data[half:], t.Data[:half])
+		t.Data, t.Quant = slices.Concat(t.Data[half:], t.Data[:half]), t.Quant.SwapHalves(t.Shape[0])
 	case r.form == linear:
 		t.Shape = t.Shape[:2]
 	}
 	return t, nil
-}
-
-// Suffixes of the tensors that quantised files store for a weight, in place of ".weight". Those ending in Old are
-// ComfyUI's older names.
-const (
-	weightScale    = ".weight_scale"
-	weightScaleOld = ".scale_weight"
-	inputScale     = ".input_scale" // for fp8 activations, which this program does not use
-	inputScaleOld  = ".scale_input"
-	comfyQuant     = ".comfy_quant"
-	scaledFP8      = "scaled_fp8"
-)
-
-func isQuantisationDetail(name string) bool {
-	for _, suffix := range []string{weightScale, weightScaleOld, inputScale, inputScaleOld, comfyQuant} {
-		if strings.HasSuffix(name, suffix) {
-			return true
-		}
-	}
-	return name == scaledFP8 || strings.HasSuffix(name, "."+scaledFP8)
 }
 
 // isBuffer reports whether a tensor is not a weight but a buffer that programs store beside the weights.
@@ -220,11 +202,9 @@ func isBuffer(name string) bool {
 
 // foreignSuffixes are suffixes of tensors that only quantisations other than fp8 with one scale store.
 var foreignSuffixes = []struct{ suffix, format string }{
-	{".weight_scale_2", "NVFP4"},
 	{".weight_global_scale", "NVFP4"},
 	{".weight_packed", "packed 4-bit"},
 	{".weight_s_channel", "4-bit (W4A8)"},
-	{".weight_scale_inv", "fp8 in blocks of 128×128 (Qwen3-FP8)"},
 	{".weight.nested_absmax", "bitsandbytes"},
 	{".SCB", "bitsandbytes int8"},
 	{".proj_down", "SVDQuant"},
@@ -233,15 +213,8 @@ var foreignSuffixes = []struct{ suffix, format string }{
 	{".qweight", "GPTQ, AWQ or SVDQuant"},
 }
 
-// foreignDTypes names the quantisations of formats that cannot be weights here.
-var foreignDTypes = map[tensor.DType]string{
-	tensor.I8:     "int8 (I8)",
-	tensor.U8:     "packed 4-bit or MX (U8)",
-	tensor.F8E5M2: "float8_e5m2",
-}
-
 // foreignFormat returns the name of the quantisation of the tensors called names, or "" if they can be used.
-func foreignFormat(set *safetensors.Set, names []string) string {
+func foreignFormat(set store, names []string) string {
 	for _, name := range names {
 		for _, mark := range foreignSuffixes {
 			if strings.HasSuffix(name, mark.suffix) {
@@ -249,66 +222,27 @@ func foreignFormat(set *safetensors.Set, names []string) string {
 			}
 		}
 	}
-	// Suffixes name a quantisation more precisely than dtypes, which therefore come second.
+	q, ok := set.(*quantised)
+	if !ok {
+		return ""
+	}
+	for _, name := range names {
+		if l := q.layers[name]; l != nil && l.foreign != "" {
+			return l.foreign
+		}
+	}
+	// Suffixes and markers name a quantisation more precisely than dtypes, which therefore come last.
 	for _, name := range names {
 		stat, err := set.Stat(name)
-		if err == nil && strings.HasSuffix(name, ".weight") && foreignDTypes[stat.DType] != "" {
-			return foreignDTypes[stat.DType]
+		if err != nil || !strings.HasSuffix(name, ".weight") {
+			continue
 		}
-		if err == nil && strings.HasSuffix(name, weightScale) && stat.DType == tensor.U8 {
-			return "MXFP8"
+		switch {
+		case stat.DType == tensor.U8:
+			return "packed 4-bit or MX (U8)"
+		case stat.DType == tensor.I8 && (q.layers[name] == nil || q.layers[name].scale == ""):
+			return "unscaled int8 (I8)"
 		}
 	}
 	return ""
-}
-
-// readScales returns the scales of the quantised weights, by the names of the weights.
-func readScales(set *safetensors.Set, names []string) (map[string]float32, error) {
-	scales := map[string]float32{}
-	for _, name := range names {
-		layer, ok := strings.CutSuffix(name, weightScale)
-		if !ok {
-			if layer, ok = strings.CutSuffix(name, weightScaleOld); !ok {
-				continue
-			}
-		}
-		t, err := set.Stat(name)
-		if err != nil {
-			return nil, err
-		}
-		if len(t.Shape) > 1 || tensor.Elements(t.Shape) != 1 {
-			return nil, fmt.Errorf("%s: shape %v, want one scale for the whole tensor: "+
-				"scales per channel or block are not supported", t.Name, t.Shape)
-		}
-		if t.DType == tensor.F8E4M3 || !t.DType.Float() {
-			return nil, fmt.Errorf("%s: dtype %v, want F32, F16 or BF16", t.Name, t.DType)
-		}
-		if t, err = set.Tensor(name); err != nil {
-			return nil, err
-		}
-		scale := t.Float32s()[0]
-		if !(scale > 0) || math.IsInf(float64(scale), 0) {
-			return nil, fmt.Errorf("%s: %v, want a positive number", t.Name, scale)
-		}
-		if _, duplicate := scales[layer+".weight"]; duplicate {
-			return nil, fmt.Errorf("%s: is a second scale of %s.weight", t.Name, layer)
-		}
-		scales[layer+".weight"] = scale
-	}
-	return scales, nil
-}
-
-// scaleOf returns the scale of the tensor called name, or 1 for a format without scales. It returns an error if an fp8
-// tensor has no scale, or another tensor has one.
-func scaleOf(stat tensor.Tensor, name string, scales map[string]float32) (float32, error) {
-	scale, has := scales[name]
-	switch {
-	case stat.DType == tensor.F8E4M3 && !has:
-		return 0, fmt.Errorf("%s: dtype F8_E4M3 without its weight_scale", stat.Name)
-	case stat.DType != tensor.F8E4M3 && has:
-		return 0, fmt.Errorf("%s: dtype %v with a weight_scale, want F8_E4M3", stat.Name, stat.DType)
-	case !has:
-		return 1, nil
-	}
-	return scale, nil
 }

@@ -14,36 +14,22 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"maps"
-	"math"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"unsafe"
 
-	"github.com/edsrzf/mmap-go"
-
-	"kleinbild/atomicfile"
+	"kleinbild/inference/checkpoint/mapped"
 	"kleinbild/inference/tensor"
 )
 
 // File is an open safetensors file, mapped or in memory. Goroutines may call its methods concurrently, except Close,
-// Changed and Samples.
+// Changed and Samples. Header returns the JSON header as it is in the file.
 type File struct {
-	path   string
+	*mapped.File
 	header *header
-	mapped mmap.MMap // the whole file; nil after Close
-	data   []byte    // the part of mapped after the header
-	info   os.FileInfo
-	// samples is the result of the first call of Samples.
-	samples []byte
-	// inMemory is true if mapped is the caller's memory, not a mapping.
-	inMemory bool
 }
 
 // NotSafetensorsError is the error for a file of another known format.
@@ -59,43 +45,44 @@ func (e *NotSafetensorsError) Error() string {
 }
 
 // Open maps the file at path and checks that header and size match. The file must not be changed or truncated while it
-// is open: reading a page that the file no longer has is a fault (see Guard). If ctx has ended, Open returns its cause.
+// is open: reading a page that the file no longer has is a fault (see mapped.Guard). If ctx has ended, Open returns its
+// cause.
 func Open(ctx context.Context, path string) (*File, error) { return open(ctx, path, maxHeaderBytes) }
 
 // open is like Open, with a limit for the header's bytes.
-func open(ctx context.Context, path string, maxHeader int) (*File, error) {
-	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
-	}
-	f, info, err := openRegular(path)
-	if err != nil {
-		return nil, err
-	}
-	// The mapping stays valid after Close, on Linux and on Windows.
-	defer f.Close()
-	h, err := check(ctx, f, path, info.Size(), maxHeader)
-	if err != nil {
-		return nil, err
-	}
-	if info.Size() > math.MaxInt {
-		return nil, fmt.Errorf("safetensors: %s: %d bytes, want at most %d: this system cannot map more",
-			path, info.Size(), math.MaxInt)
-	}
-	mapped, err := mmap.Map(f, mmap.RDONLY, 0)
-	if err != nil {
-		return nil, fmt.Errorf("safetensors: %s: map %d bytes: %w", path, info.Size(), err)
-	}
-	return &File{path: path, header: h, mapped: mapped, data: mapped[8+len(h.text):], info: info}, nil
+func open(ctx context.Context, path string, maxHeader int) (_ *File, err error) {
+	f := &File{}
+	f.File, err = mapped.Open(ctx, room, path, f.reader(path, maxHeader))
+	return f.opened(err)
 }
+
+// room begins the errors of this package.
+const room = "safetensors"
 
 // FromBytes opens a file whose contents are in memory, without copying them. Errors call it path. The contents must not
 // be changed while the file is open.
-func FromBytes(path string, file []byte) (*File, error) {
-	h, err := check(context.Background(), bytes.NewReader(file), path, int64(len(file)), maxHeaderBytes)
+func FromBytes(path string, file []byte) (_ *File, err error) {
+	f := &File{}
+	f.File, err = mapped.FromBytes(path, file, f.reader(path, maxHeaderBytes))
+	return f.opened(err)
+}
+
+// reader returns a function that reads and checks the header of the file at path.
+func (f *File) reader(path string, maxHeader int) mapped.Header {
+	return func(ctx context.Context, r io.ReaderAt, size int64) (_ string, err error) {
+		if f.header, err = check(ctx, r, path, size, maxHeader); err != nil {
+			return "", err
+		}
+		return f.header.text, nil
+	}
+}
+
+// opened returns f, or nil if there is an error.
+func (f *File) opened(err error) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &File{path: path, header: h, mapped: file, data: file[8+len(h.text):], inMemory: true}, nil
+	return f, nil
 }
 
 // check reads the header of a file of size bytes. It returns an error unless the header describes size bytes.
@@ -122,30 +109,6 @@ func check(ctx context.Context, f io.ReaderAt, path string, size int64, maxHeade
 	return h, nil
 }
 
-func openRegular(path string) (*os.File, fs.FileInfo, error) {
-	f, info, err := atomicfile.Open(path)
-	if err != nil {
-		return nil, nil, openError(path, err)
-	}
-	return f, info, nil
-}
-
-// openError returns the error for a file that could not be opened. If it finds traces of an interrupted download, or a
-// link without a target, the message says so.
-func openError(path string, err error) error {
-	for _, suffix := range []string{".part", ".incomplete", ".aria2", ".crdownload"} {
-		if _, statErr := os.Stat(path + suffix); statErr == nil {
-			return fmt.Errorf("safetensors: %s: is missing, but %s exists: the download is not finished: %w",
-				path, filepath.Base(path)+suffix, err)
-		}
-	}
-	if target, linkErr := os.Readlink(path); linkErr == nil && errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("safetensors: %s: is a link without a target: %s does not exist: %w",
-			path, target, fs.ErrNotExist)
-	}
-	return fmt.Errorf("safetensors: %w", err)
-}
-
 // readHeader returns the JSON header of a file of size bytes. It returns an error, without reading the header, if that
 // has more than limit bytes.
 func readHeader(ctx context.Context, f io.ReaderAt, path string, size int64, limit int) ([]byte, error) {
@@ -169,7 +132,7 @@ func readHeader(ctx context.Context, f io.ReaderAt, path string, size int64, lim
 		return nil, fmt.Errorf("safetensors: %s: %d bytes, want at least %d for the header: "+
 			"the file is incomplete, download it again", path, size, 8+n)
 	}
-	if err := spend(ctx, path, int64(n)); err != nil {
+	if err := mapped.Spend(ctx, room, path, int64(n)); err != nil {
 		return nil, err
 	}
 	text := make([]byte, n)
@@ -201,15 +164,6 @@ func sniff(head []byte) *NotSafetensorsError {
 	return nil
 }
 
-// Path returns the path that Open or FromBytes was given.
-func (f *File) Path() string { return f.path }
-
-// SizeBytes returns the size of the whole file.
-func (f *File) SizeBytes() int64 { return int64(len(f.mapped)) }
-
-// Header returns the JSON header as it is in the file.
-func (f *File) Header() string { return f.header.text }
-
 // Metadata returns the header's __metadata__, or nil if it has none.
 func (f *File) Metadata() map[string]string { return f.header.metadata }
 
@@ -220,9 +174,9 @@ func (f *File) Names() []string { return slices.Sorted(maps.Keys(f.header.entrie
 func (f *File) Stat(name string) (tensor.Tensor, error) {
 	e, ok := f.header.entries[name]
 	if !ok {
-		return tensor.Tensor{}, fmt.Errorf("safetensors: %s: %s: %w", f.path, name, tensor.ErrMissing)
+		return tensor.Tensor{}, fmt.Errorf("safetensors: %s: %s: %w", f.Path(), name, tensor.ErrMissing)
 	}
-	return tensor.Tensor{Name: f.path + ": " + name, DType: e.dtype, Shape: slices.Clone(e.shape), Scale: 1}, nil
+	return tensor.Tensor{Name: f.Path() + ": " + name, DType: e.dtype, Shape: slices.Clone(e.shape), Scale: 1}, nil
 }
 
 // Tensor returns the tensor called name. The Name of the result is the file's path and the name, for error messages.
@@ -235,16 +189,17 @@ func (f *File) Tensor(name string) (tensor.Tensor, error) {
 	if err != nil {
 		return t, err
 	}
-	if f.mapped == nil {
-		return tensor.Tensor{}, fmt.Errorf("safetensors: %s: %s: the file was closed", f.path, name)
+	if f.Contents() == nil {
+		return tensor.Tensor{}, fmt.Errorf("safetensors: %s: %s: the file was closed", f.Path(), name)
 	}
 	e := f.header.entries[name]
+	data := f.Contents()[8+len(f.header.text):]
 	off := (8 + int64(len(f.header.text)) + e.begin) % int64(t.DType.SizeBytes())
 	if off != 0 && e.end-e.begin > maxCopiedBytes {
 		return tensor.Tensor{}, fmt.Errorf("safetensors: %s: %s: %d bytes that are not aligned (by %d bytes), "+
-			"want at most %d", f.path, name, e.end-e.begin, off, int64(maxCopiedBytes))
+			"want at most %d", f.Path(), name, e.end-e.begin, off, int64(maxCopiedBytes))
 	}
-	t.Data = aligned(f.data[e.begin:e.end:e.end], t.DType.SizeBytes())
+	t.Data = aligned(data[e.begin:e.end:e.end], t.DType.SizeBytes())
 	return t, nil
 }
 
@@ -257,69 +212,4 @@ func aligned(data []byte, size int) []byte {
 	c := unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(words))), 8*len(words))[:len(data):len(data)]
 	copy(c, data)
 	return c
-}
-
-// The samples of a file are sampleCount blocks of sampleBytes, spread evenly over it. They tell apart files with the
-// same header and size but other values, such as the single files of the distilled and of the base model.
-const (
-	sampleCount = 16
-	sampleBytes = 4096
-)
-
-// Samples returns 16 blocks of 4 KiB, spread evenly over the file. The first call reads them, later calls return the
-// same bytes.
-func (f *File) Samples() ([]byte, error) {
-	if f.samples == nil {
-		samples, err := f.readSamples()
-		if err != nil {
-			return nil, err
-		}
-		f.samples = samples
-	}
-	return f.samples, nil
-}
-
-// readSamples reads the samples from the file, not from the mapping: a page fault would also read the pages around it.
-func (f *File) readSamples() ([]byte, error) {
-	var r io.ReaderAt = bytes.NewReader(f.mapped)
-	if !f.inMemory {
-		file, _, err := openRegular(f.path)
-		if err != nil {
-			return nil, err
-		}
-		defer file.Close()
-		r = file
-	}
-	var samples bytes.Buffer
-	for i := range int64(sampleCount) {
-		at := max(f.SizeBytes()-sampleBytes, 0) * i / (sampleCount - 1)
-		if _, err := io.Copy(&samples, io.NewSectionReader(r, at, sampleBytes)); err != nil {
-			return nil, err
-		}
-	}
-	return samples.Bytes(), nil
-}
-
-// Release removes the mapping's pages from the process's resident memory. Tensors stay valid; reading them again is
-// cheap as long as the pages are in the system's file cache. On systems other than Linux Release does nothing.
-func (f *File) Release() {
-	if !f.inMemory {
-		release(f.mapped)
-	}
-}
-
-// Close unmaps the file, which makes the Data of its tensors invalid. A second call does nothing.
-func (f *File) Close() error {
-	if f.mapped == nil {
-		return nil
-	}
-	f.data = nil
-	if f.inMemory {
-		f.mapped = nil
-		return nil
-	}
-	if err := f.mapped.Unmap(); err != nil {
-		return fmt.Errorf("safetensors: %s: unmap: %w", f.path, err)
-	}
-	return nil
 }

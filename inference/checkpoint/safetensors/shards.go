@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"kleinbild/atomicfile"
+	"kleinbild/inference/checkpoint/mapped"
 	"kleinbild/inference/tensor"
 )
 
@@ -47,9 +48,9 @@ func openIndex(ctx context.Context, path string) (*Set, error) {
 	}
 	text, err := atomicfile.Read(path, maxIndexBytes)
 	if err != nil {
-		return nil, openError(path, err)
+		return nil, mapped.OpenError(room, path, err)
 	}
-	if err := spend(ctx, path, int64(len(text))); err != nil {
+	if err := mapped.Spend(ctx, room, path, int64(len(text))); err != nil {
 		return nil, err
 	}
 	weightMap, err := parseIndex(text)
@@ -137,7 +138,23 @@ func first(list []string, n int) string {
 }
 
 // Files returns the open files, sorted by name.
-func (s *Set) Files() []*File { return s.files }
+func (s *Set) Files() []*mapped.File {
+	list := make([]*mapped.File, len(s.files))
+	for i, f := range s.files {
+		list[i] = f.File
+	}
+	return list
+}
+
+// Metadata returns the value of a key in the __metadata__ of the first file that has the key, or "".
+func (s *Set) Metadata(key string) string {
+	for _, f := range s.files {
+		if value, ok := f.Metadata()[key]; ok {
+			return value
+		}
+	}
+	return ""
+}
 
 // Names returns the names of all tensors, sorted.
 func (s *Set) Names() []string { return slices.Sorted(maps.Keys(s.fileOf)) }
@@ -161,7 +178,7 @@ func (s *Set) Tensor(name string) (tensor.Tensor, error) {
 }
 
 func (s *Set) missing(name string) error {
-	where := s.files[0].path
+	where := s.files[0].Path()
 	if len(s.files) > 1 {
 		where = fmt.Sprintf("%s and %d more", where, len(s.files)-1)
 	}

@@ -1,4 +1,4 @@
-package safetensors
+package mapped
 
 import (
 	"bytes"
@@ -65,5 +65,5 @@ func Guard(files []*File, f func() error) error {
 			return &UnreadableError{file.path}
 		}
 	}
-	panic(fmt.Sprintf("safetensors: fault at address %#x, which is in none of %d files", fault.Address, len(files)))
+	panic(fmt.Sprintf("mapped: fault at address %#x, which is in none of %d files", fault.Address, len(files)))
 }

@@ -1,5 +1,5 @@
 //go:build !linux
 
-package safetensors
+package mapped
 
 func release([]byte) {}
