@@ -18,6 +18,9 @@ var version string
 func main() {
 	cli.Version = strings.TrimSpace(version)
 	args := os.Args[1:]
+	if !strings.ContainsAny(os.Args[0], " '\"\\$`") { // such a path would have to be quoted
+		cli.Invocation = os.Args[0]
+	}
 	if areFiles(args) && openWindow(args) {
 		return
 	}

@@ -111,12 +111,7 @@ func (c *generateCommand) Run(ctx context.Context, s Streams) error {
 	}
 	defer engine.Close()
 	info := engine.Info()
-	if info.Missing != nil {
-		fmt.Fprintln(s.Err, "note:", info.Missing.Search())
-	}
-	for _, notice := range info.Notices {
-		fmt.Fprintln(s.Err, "note:", notice)
-	}
+	printNotices(s.Err, info)
 	for _, note := range b.notes {
 		fmt.Fprintln(s.Err, "note:", note)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/term"
 
+	"kleinbild/inference"
 	"kleinbild/plain"
 )
 
@@ -95,6 +96,25 @@ func (s Streams) result(path string) error {
 	}
 	_, err := fmt.Fprintln(s.Out, path)
 	return err
+}
+
+// Invocation is what the user typed to start the program, "kleinbild" if that is not known. In a checkout it is a path,
+// and a command that begins with "kleinbild" would not be found.
+var Invocation = "kleinbild"
+
+// printNotices prints what the user should know about a model that was opened. If it is the demo model because no other
+// was found, it also prints which models were found and cannot be used.
+func printNotices(w io.Writer, info inference.Info) {
+	if info.Missing != nil {
+		for _, p := range info.Missing.Tried {
+			if !p.Empty() {
+				fmt.Fprintf(w, "note: no model in %s: %s\n", p.Where, p.Reason)
+			}
+		}
+	}
+	for _, notice := range info.Notices {
+		fmt.Fprintln(w, "note:", strings.Replace(notice, ": kleinbild models", ": "+Invocation+" models", 1))
+	}
 }
 
 // writeJSON prints v as JSON, indented by indent. Characters that drive a terminal are written as JSON's escapes, so

@@ -113,9 +113,7 @@ func (c serveCommand) report(ctx context.Context, s Streams, o *opener) (server.
 		return m, err
 	}
 	info := m.Engine.Info()
-	for _, notice := range info.Notices {
-		fmt.Fprintln(s.Err, "note:", notice)
-	}
+	printNotices(s.Err, info)
 	fmt.Fprintf(s.Err, "%s (%s, %s) on %s, %s\n", info.Model, info.Family, info.Variant, info.Device, info.Precision)
 	return m, nil
 }

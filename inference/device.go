@@ -66,6 +66,9 @@ var ErrNoCUDA = errors.New("device cuda")
 // ErrNoFloat32 is wrapped by the error of Open if Float32 is asked for on a device that computes only in bf16.
 var ErrNoFloat32 = errors.New("it computes in bf16, not in float32")
 
+// noDriverNotice lacks the places where the driver's library was searched for, which doctor shows.
+var noDriverNotice = fmt.Sprintf("computing on the processor: %v", cu.ErrNoDriver)
+
 // openBackend chooses and opens the backend for opts; nothing else chooses one. p is the precision that it computes in.
 // The notices say why a graphics card is not used.
 func openBackend(opts Options) (b backend.Backend, p Precision, notices []string, err error) {
@@ -103,10 +106,10 @@ func openBackend(opts Options) (b backend.Backend, p Precision, notices []string
 		if b, err = openCUDA(&gpu); err == nil {
 			return b, BF16, nil, nil
 		}
-		if errors.Is(err, cu.ErrNoDriver) {
-			err = cu.ErrNoDriver // without the places where the library was searched for, which doctor shows
-		}
 		notices = []string{fmt.Sprintf("computing on the processor: %v", err)}
+		if errors.Is(err, cu.ErrNoDriver) {
+			notices = []string{noDriverNotice}
+		}
 	}
 	if _, err := processorPath(); err != nil {
 		return nil, "", nil, err

@@ -137,8 +137,19 @@ func open(ctx context.Context, opts Options) (*Engine, error) {
 		e.info.Demo, e.info.Location = true, "part of the program"
 		e.info.Notices = append(e.info.Notices,
 			"demo model: simple drawings only; get the real one with: "+checkpoint.DownloadCommand)
+		// Somebody's first picture is made with this model. That it is small, and made without a card where there is no
+		// driver, is no surprise then.
+		e.info.Notices = slices.DeleteFunc(e.info.Notices, func(notice string) bool {
+			return notice == noDriverNotice || notice == nativeSizeNotice(e.info.NativeSize)
+		})
 	}
 	return e, nil
+}
+
+// nativeSizeNotice is the notice about a model for pictures that are smaller than usual.
+func nativeSizeNotice(native int) string {
+	return fmt.Sprintf("the model was trained on pictures of %d×%d: the sizes of aspect ratios are scaled to that area",
+		native, native)
 }
 
 // FindModel returns the model that Open would open, in the form of Options.Model. If there is none, the error is a
@@ -178,9 +189,7 @@ func newEngine(ckpt *checkpoint.Checkpoint, opts Options) (*Engine, error) {
 	}
 	e.info.Steps, e.info.Guidance = variant.defaults()
 	if native := e.info.NativeSize; 0 < native && native < picture.NativeSide {
-		e.info.Notices = append(e.info.Notices, fmt.Sprintf(
-			"the model was trained on pictures of %d×%d: the sizes of aspect ratios are scaled to that area",
-			native, native))
+		e.info.Notices = append(e.info.Notices, nativeSizeNotice(native))
 	}
 	// This also finds out whether the template fits the vocabulary and the length.
 	if _, err := e.tokens.Prompt("", e.info.MaxSequenceLength); err != nil {
