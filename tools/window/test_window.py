@@ -24,6 +24,7 @@ from Xlib import X
 from Xlib import display as xdisplay
 
 import xdnd
+import xim
 
 WIDTH, HEIGHT = 1280, 800
 
@@ -47,7 +48,7 @@ def png(path, width, height, colour):
 class Window:
     """A running kleinbild with methods to use its window and to look at it."""
 
-    def __init__(self, display, binary, home, out, model, scale="1"):
+    def __init__(self, display, binary, home, out, model, scale="1", **more):
         self.display = display
         self.out = out
         env = dict(os.environ, HOME=str(home), LANG="C.UTF-8", FYNE_SCALE=scale, LIBGL_ALWAYS_SOFTWARE="1")
@@ -56,6 +57,7 @@ class Window:
                 del env[name]
         if model:
             env["KLEINBILD_MODEL"] = model
+        env.update(more)
         self.log = open(out / "log.txt", "a")
         before = set(self.ids())
         self.process = subprocess.Popen([binary], env=env, stdout=self.log, stderr=self.log)
@@ -264,12 +266,19 @@ def main(binary, model, out):
     if "kept for next time" not in settings:
         sys.exit(f"the prompt is lost when the system ends the program: {settings}")
     # At twice the scale, the default size of the window would be larger than the screen.
-    w = Window(display, binary, home, out, model, scale="2")
+    method = xim.Server("kleinbild-test")
+    w = Window(display, binary, home, out, model, scale="2", XMODIFIERS="@im=kleinbild-test")
     screen = display.screen()
     if w.opened.width > screen.width_in_pixels or w.opened.height > screen.height_in_pixels or w.opened.width < 1100:
         sys.exit(f"the window is larger than the screen: {w.opened.width} x {w.opened.height}")
     w.shot("16-large-scale")
+    if not method.asked():
+        sys.exit("the program does not look for the input method that XMODIFIERS names")
+    method.end()
     w.end(signal.SIGTERM)
+    log = (out / "log.txt").read_text()
+    if "locale" in log:
+        sys.exit(f"the program complains about the locale C.UTF-8: {log}")
     # If the test fails, the folder is kept. A program that the window started may still write there.
     shutil.rmtree(work, ignore_errors=True)
     print(f"the window works; screenshots in {out}")
