@@ -25,7 +25,9 @@ WINDOW  := $(CUDA) $(GO) build $(TAGGED) -trimpath -ldflags "$(LDFLAGS)"
 MODEL   ?= demo
 SHOTS   ?= dist/window
 SOAK    ?= 20m
-PACKAGE := $(GO) run ./tools/package -window -out dist
+# The tool is built in dist as well, so that nothing lies elsewhere if it is killed.
+PACKAGE := mkdir -p dist && GOTMPDIR="$(CURDIR)/dist" $(GO) build -o dist/.package ./tools/package && \
+  exec dist/.package -window -out dist
 SCREEN  := xvfb-run -a -s "-screen 0 1440x900x24"
 TEST_WINDOWS := tools/window/needs.sh windows && $(SCREEN) /usr/bin/python3 tools/window/test_wine.py
 

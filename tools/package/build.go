@@ -1,4 +1,4 @@
-//go:build unix
+//go:build linux
 
 package main
 
@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"image"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -55,7 +54,7 @@ func readMetadata() (metadata, error) {
 	}
 	seconds := os.Getenv("SOURCE_DATE_EPOCH")
 	if seconds == "" {
-		text, err := exec.Command("git", "log", "-1", "--format=%ct").Output()
+		text, err := newCommand("git", "log", "-1", "--format=%ct").Output()
 		if err != nil {
 			return m, fmt.Errorf("git log: %w; want the time of the last commit, or SOURCE_DATE_EPOCH set", err)
 		}
@@ -79,7 +78,7 @@ func readVersion() (string, error) {
 	if !regexp.MustCompile(`^\d+\.\d+\.\d+$`).MatchString(version) {
 		return "", fmt.Errorf("VERSION: %q, want a line with three numbers", text)
 	}
-	tags, err := exec.Command("git", "tag", "--points-at", "HEAD", "v*").Output()
+	tags, err := newCommand("git", "tag", "--points-at", "HEAD", "v*").Output()
 	if names := strings.Fields(string(tags)); err == nil && len(names) > 0 && !slices.Contains(names, "v"+version) {
 		return "", fmt.Errorf("VERSION: %s, want that of the commit's tag %s", version, names[0])
 	}
@@ -92,7 +91,8 @@ func build(output, system string, window bool) error {
 	if window && system == "windows" {
 		flags += " -H windowsgui"
 	}
-	command := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", flags, "-o", output, ".")
+	command := newCommand("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", flags,
+		"-o", output, ".")
 	env, err := buildEnv(system, window)
 	if err != nil {
 		return err
@@ -133,7 +133,7 @@ func buildEnv(system string, window bool) ([]string, error) {
 
 // scriptOutput runs a script in env and returns what it prints.
 func scriptOutput(env []string, path string) (string, error) {
-	script := exec.Command(path)
+	script := newCommand(path)
 	script.Env, script.Stderr = env, os.Stderr
 	out, err := script.Output()
 	if err != nil {

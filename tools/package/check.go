@@ -1,4 +1,4 @@
-//go:build unix
+//go:build linux
 
 package main
 
@@ -30,18 +30,16 @@ import (
 //
 // It must run as root, and needs the network to fetch the packages that the .deb depends on.
 func check(out string, window bool) error {
-	m, err := readMetadata()
-	if err != nil {
-		return err
-	}
-	work, err := os.MkdirTemp("", "kleinbild-check-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(work)
-	if err := os.Chmod(work, 0o755); err != nil { // Another user runs the program in it.
-		return err
-	}
+	return inWork(out, func(m metadata, work string) error {
+		if err := os.Chmod(work, 0o755); err != nil { // Another user runs the program in it.
+			return err
+		}
+		return checkAll(m, out, work, window)
+	})
+}
+
+// checkAll makes the checks of check in the folder work.
+func checkAll(m metadata, out, work string, window bool) error {
 	base := "kleinbild-" + m.Version
 	linux := filepath.Join(out, base+"-linux-amd64.tar.xz")
 	deb := filepath.Join(out, fmt.Sprintf("kleinbild_%s_amd64.deb", m.Version))
@@ -70,7 +68,7 @@ func checkTar(m metadata, archive, base, work string, window bool) error {
 		return err
 	}
 	bin := filepath.Join(work, base, "bin")
-	if err := expectVersion(exec.Command(filepath.Join(bin, "kleinbild"), "version"), m); err != nil {
+	if err := expectVersion(newCommand(filepath.Join(bin, "kleinbild"), "version"), m); err != nil {
 		return err
 	}
 	if !window {
@@ -101,7 +99,7 @@ func absolute(name string) string {
 
 // command runs a program in dir. If it fails, the error holds what the program printed.
 func command(dir, name string, args ...string) error {
-	c := exec.Command(name, args...)
+	c := newCommand(name, args...)
 	c.Dir = dir
 	if out, err := c.CombinedOutput(); err != nil {
 		return fmt.Errorf("%s: %w: %s", name, err, out)
@@ -147,7 +145,7 @@ func expectVersion(c *exec.Cmd, m metadata) error {
 // checkBare copies the C library to the programs in root and runs the command line's doctor there, with root as its
 // file system. The doctor should name the libraries that the program with the window lacks.
 func checkBare(root string) error {
-	loaded, err := exec.Command("ldd", filepath.Join(root, "kleinbild-cli")).Output()
+	loaded, err := newCommand("ldd", filepath.Join(root, "kleinbild-cli")).Output()
 	if err != nil {
 		return fmt.Errorf("ldd: %w", err)
 	}
@@ -243,7 +241,7 @@ func checkDeb(m metadata, deb, work string) error {
 // unpackDependencies fetches the packages that apt would install with the .deb on an empty system, and unpacks them in
 // root.
 func unpackDependencies(deb, root, work string) error {
-	depends, err := exec.Command("dpkg-deb", "--field", deb, "Depends").Output()
+	depends, err := newCommand("dpkg-deb", "--field", deb, "Depends").Output()
 	if err != nil {
 		return err
 	}

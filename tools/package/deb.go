@@ -1,4 +1,4 @@
-//go:build unix
+//go:build linux
 
 package main
 
@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -108,7 +107,7 @@ Description: make and edit pictures with FLUX.2 [klein]
 		return err
 	}
 	// With more than one thread, the bytes would depend on their number.
-	command := exec.Command("dpkg-deb", "--root-owner-group", "-Zxz", "-z9", "--threads-max=1",
+	command := newCommand("dpkg-deb", "--root-owner-group", "-Zxz", "-z9", "--threads-max=1",
 		"--build", stage, output)
 	command.Env = append(os.Environ(), "SOURCE_DATE_EPOCH="+strconv.FormatInt(m.Time.Unix(), 10))
 	if out, err := command.CombinedOutput(); err != nil {

@@ -1,4 +1,4 @@
-//go:build unix
+//go:build linux
 
 package main
 
@@ -10,7 +10,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -19,7 +18,7 @@ import (
 // thirdParty returns a file with the licences of Go and of all modules that are compiled into the program. Most
 // licences require that their text is distributed with the program. The error names a module that has no licence.
 func thirdParty(system string, window bool) (entry, error) {
-	list := exec.Command("go", "list", "-deps", "-json=Module,Standard", ".")
+	list := newCommand("go", "list", "-deps", "-json=Module,Standard", ".")
 	env, err := buildEnv(system, window)
 	if err != nil {
 		return entry{}, err
@@ -46,7 +45,7 @@ func thirdParty(system string, window bool) (entry, error) {
 			modules[p.Module.Path+" "+p.Module.Version] = p.Module.Dir
 		}
 	}
-	root, err := exec.Command("go", "env", "GOROOT").Output()
+	root, err := newCommand("go", "env", "GOROOT").Output()
 	if err != nil {
 		return entry{}, fmt.Errorf("go env: %w", err)
 	}

@@ -1,21 +1,26 @@
-//go:build unix
+//go:build linux
 
 // Package builds the program and packs it: a .tar.xz and a .deb for Linux, a .zip for Windows, and SHA256SUMS. The same
 // sources give the same bytes, because all files get the time of the last commit, or $SOURCE_DATE_EPOCH if it is set.
+// It works in a folder below the one for packages, which it removes, also after a signal; what a killed run has left
+// there is removed by the next run.
 //
 // Run it in the project's root, on Linux. It needs xz and dpkg-deb, and with -window what the window is built with: a C
 // compiler and X11's headers for Linux, the compiler x86_64-w64-mingw32-gcc for Windows.
 package main
 
 import (
+	"context"
 	"crypto/sha256"
 	"flag"
 	"fmt"
 	"log"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 func main() {
@@ -35,7 +40,11 @@ func main() {
 	case *system != "":
 		log.Fatalf("-system %s, want windows or no such flag", *system)
 	}
-	if err := do(*out, *window); err != nil {
+	var stop context.CancelFunc
+	untilSignal, stop = signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	err := do(*out, *window)
+	stop()
+	if err != nil {
 		log.Fatal(err)
 	}
 }
@@ -43,30 +52,16 @@ func main() {
 // packWindows builds and writes the package for Windows only.
 func packWindows(out string, window bool) error {
 	return inWork(out, func(m metadata, work string) error {
-		_, err := writeWindows(m, out, work, window)
-		return err
+		name, err := writeWindows(m, work, window)
+		if err != nil {
+			return err
+		}
+		return os.Rename(filepath.Join(work, name), filepath.Join(out, name))
 	})
 }
 
-// inWork makes the folder out and calls do with a temporary folder, which it removes afterwards.
-func inWork(out string, do func(m metadata, work string) error) error {
-	m, err := readMetadata()
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(out, 0o755); err != nil {
-		return err
-	}
-	work, err := os.MkdirTemp("", "kleinbild-package-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(work)
-	return do(m, work)
-}
-
-// writeWindows builds the programs for Windows in work and writes their archive to out.
-func writeWindows(m metadata, out, work string, window bool) (name string, err error) {
+// writeWindows builds the programs for Windows in work and writes their archive there.
+func writeWindows(m metadata, work string, window bool) (name string, err error) {
 	programs := []string{filepath.Join(work, "kleinbild.exe")}
 	if window {
 		// A console does not wait for a program with a window and does not receive its exit code, so scripts need a
@@ -83,7 +78,7 @@ func writeWindows(m metadata, out, work string, window bool) (name string, err e
 	}
 	base := "kleinbild-" + m.Version
 	name = base + "-windows-amd64.zip"
-	return name, writeZip(filepath.Join(out, name), base, programs, window, m.Time)
+	return name, writeZip(filepath.Join(work, name), base, programs, window, m.Time)
 }
 
 // pack builds and writes all packages.
@@ -91,7 +86,7 @@ func pack(out string, window bool) error {
 	return inWork(out, func(m metadata, work string) error { return packAll(m, out, work, window) })
 }
 
-// packAll builds the programs in work and writes all packages to out.
+// packAll builds the programs and writes all packages in work, and then moves the packages to out.
 func packAll(m metadata, out, work string, window bool) error {
 	linux := filepath.Join(work, "kleinbild")
 	if err := build(linux, "linux", window); err != nil {
@@ -107,7 +102,7 @@ func packAll(m metadata, out, work string, window bool) error {
 		}
 		programs = append(programs, cli)
 	}
-	zipName, err := writeWindows(m, out, work, window)
+	zipName, err := writeWindows(m, work, window)
 	if err != nil {
 		return err
 	}
@@ -118,11 +113,16 @@ func packAll(m metadata, out, work string, window bool) error {
 	}
 	base := fmt.Sprintf("kleinbild-%s", m.Version)
 	files := []string{base + "-linux-amd64.tar.xz", fmt.Sprintf("kleinbild_%s_amd64.deb", m.Version), zipName}
-	if err := writeTarXZ(filepath.Join(out, files[0]), tree, base, m.Time); err != nil {
+	if err := writeTarXZ(filepath.Join(work, files[0]), tree, base, m.Time); err != nil {
 		return err
 	}
-	if err := writeDeb(filepath.Join(out, files[1]), m, tree, linux); err != nil {
+	if err := writeDeb(filepath.Join(work, files[1]), m, tree, linux); err != nil {
 		return err
+	}
+	for _, name := range files {
+		if err := os.Rename(filepath.Join(work, name), filepath.Join(out, name)); err != nil {
+			return err
+		}
 	}
 	return writeSums(out, files)
 }

@@ -1,4 +1,4 @@
-//go:build unix
+//go:build linux
 
 package main
 
@@ -50,7 +50,7 @@ func linuxTree(m metadata, programs []string, window bool) (tree []entry, err er
 		{"completion zsh", "share/zsh/site-functions/_kleinbild"},
 		{"completion fish", "share/fish/vendor_completions.d/kleinbild.fish"},
 	} {
-		data, err := exec.Command(programs[0], strings.Fields(text.args)...).Output()
+		data, err := newCommand(programs[0], strings.Fields(text.args)...).Output()
 		if err != nil {
 			return nil, fmt.Errorf("kleinbild %s: %w", text.args, err)
 		}
@@ -157,7 +157,7 @@ func writeTarXZ(output string, tree []entry, root string, at time.Time) error {
 	}
 	// With more than one thread, the bytes would depend on their number.
 	// Level 9 has a dictionary of 64 MiB, in which the second program finds the demo model of the first one again.
-	command := exec.Command("xz", "-9", "--threads=1", "--stdout")
+	command := newCommand("xz", "-9", "--threads=1", "--stdout")
 	command.Stdin, command.Stderr = &archive, os.Stderr
 	return writeOutput(output, command)
 }
