@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"image"
 	"strings"
 
 	"kleinbild/inference/edit"
@@ -92,7 +91,7 @@ func (c Checked) HeldBytes() (bytes int64) {
 		}
 	}
 	if c.original != nil {
-		bytes += pixelBytes(c.original.Pixels)
+		bytes += c.original.Bytes()
 	}
 	if c.mask != nil {
 		bytes += int64(len(c.mask.Gray().Pix))
@@ -124,19 +123,4 @@ func (c Checked) editing(info Info, steps int) (*Editing, error) {
 		}
 	}
 	return e, nil
-}
-
-// pixelBytes returns the memory of the pixels of an Original.
-func pixelBytes(img image.Image) int64 {
-	switch img := img.(type) {
-	case *image.Gray:
-		return int64(len(img.Pix))
-	case *image.Gray16:
-		return int64(len(img.Pix))
-	case *image.NRGBA:
-		return int64(len(img.Pix))
-	case *image.NRGBA64:
-		return int64(len(img.Pix))
-	}
-	return 0
 }
