@@ -2,25 +2,23 @@ package checkpoint
 
 import (
 	"bytes"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"kleinbild/inference/goldentest"
 	"kleinbild/inference/tensor"
 )
 
 // golden returns the folder of the reference's checkpoints. It skips the test if there is none.
 func golden(t *testing.T) string {
-	dir := os.Getenv("KLEINBILD_GOLDEN")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "..", "shared", "golden")
+	t.Helper()
+	single := goldentest.Find(goldentest.Folders(), "models", "single")
+	if single == "" {
+		t.Skip("no folder of goldens has these checkpoints")
 	}
-	if !exists(dir) {
-		t.Skipf("%s is absent", dir)
-	}
-	return filepath.Join(dir, "models")
+	return filepath.Dir(single)
 }
 
 func mustOpen(t *testing.T, spec string) *Checkpoint {

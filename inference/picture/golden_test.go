@@ -8,19 +8,21 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"kleinbild/inference/goldentest"
 )
 
-// goldenFolders returns a folder of testdata with a part of the golden files, and the whole golden folder if it exists.
+// goldenFolders returns a folder of testdata with a part of the golden files, and the same folder of all goldens.
 func goldenFolders(t *testing.T, sub string) []string {
 	folders := []string{filepath.Join("testdata", sub)}
-	golden := os.Getenv("KLEINBILD_GOLDEN")
-	if golden == "" {
-		golden = filepath.Join("..", "..", "..", "shared", "golden")
+	for _, golden := range goldentest.Folders() {
+		if whole := filepath.Join(golden, sub); exists(whole) {
+			folders = append(folders, whole)
+		}
 	}
-	if whole := filepath.Join(golden, sub); exists(whole) {
-		return append(folders, whole)
+	if len(folders) == 1 {
+		t.Logf("only testdata: no folder of goldens has %s", sub)
 	}
-	t.Logf("only testdata: no golden folder at %s", golden)
 	return folders
 }
 

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+
+	"kleinbild/inference/goldentest"
 )
 
 // TestFlags compares ids with the reference for a small vocabulary whose added tokens have every flag. Its merges are
@@ -26,17 +28,21 @@ func TestFlags(t *testing.T) {
 // TestGolden compares the ids of the prompt of every golden case with the reference's. It reads the tokenizer of the
 // case's model in all forms: the folder, tokenizer.json alone, and vocab.json with merges.txt.
 func TestGolden(t *testing.T) {
-	golden := os.Getenv("KLEINBILD_GOLDEN")
-	if golden == "" {
-		golden = filepath.Join("..", "..", "..", "shared", "golden")
+	folders := goldentest.Folders()
+	var cases []string
+	for _, golden := range folders {
+		found, err := filepath.Glob(filepath.Join(golden, "cases", "*", "case.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		cases = append(cases, found...)
 	}
-	cases, err := filepath.Glob(filepath.Join(golden, "cases", "*", "case.json"))
-	if err != nil || len(cases) == 0 {
-		t.Skipf("no cases in %s", golden)
+	if len(cases) == 0 {
+		t.Skipf("no cases in %v", folders)
 	}
 	for _, file := range cases {
 		dir := filepath.Dir(file)
-		t.Run(filepath.Base(dir), func(t *testing.T) {
+		t.Run(filepath.ToSlash(dir), func(t *testing.T) {
 			data, err := os.ReadFile(file)
 			if err != nil {
 				t.Fatal(err)
@@ -45,9 +51,10 @@ func TestGolden(t *testing.T) {
 			if err := json.Unmarshal(data, &c); err != nil {
 				t.Fatal(err)
 			}
-			path := filepath.Join(golden, "models", filepath.Base(c.Model), "tokenizer")
-			if _, err := os.Stat(path); err != nil {
-				path = filepath.Join(golden, "models", "distilled", "tokenizer") // single-file models have no tokenizer
+			own := append([]string{filepath.Dir(filepath.Dir(dir))}, folders...)
+			path := goldentest.Find(own, "models", filepath.Base(c.Model), "tokenizer")
+			if path == "" { // single-file models have no tokenizer
+				path = goldentest.Find(own, "models", "distilled", "tokenizer")
 			}
 			ids, mask := storedInts(t, dir, "input_ids"), storedInts(t, dir, "attention_mask")
 			count := 0

@@ -14,7 +14,7 @@
 #   SIZE                the size of whole pictures (default: 1024x1024)
 #   SCRATCH             where temporary folders are made, which are removed at the end (default: $TMPDIR or /tmp)
 #   SANITIZER_SECONDS   the time limit of each tool of compute-sanitizer (default: 90)
-#   KLEINBILD_GOLDEN    a folder with more golden cases than the kit has
+#   KLEINBILD_GOLDENS   folders with more golden cases than the kit has, separated by colons
 set -uo pipefail
 cd "$(dirname "$0")"
 kit=$PWD

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"kleinbild/inference/goldentest"
 	"kleinbild/inference/tensor"
 )
 
@@ -187,12 +188,9 @@ func TestF32ToF8E4M3(t *testing.T) {
 // TestConfigsAgreeWithReference checks that every value of the configs is the same in the reference's configs, which
 // have more keys.
 func TestConfigsAgreeWithReference(t *testing.T) {
-	golden := os.Getenv("KLEINBILD_GOLDEN")
-	if golden == "" {
-		golden = filepath.Join("..", "..", "..", "..", "shared", "golden")
-	}
-	if _, err := os.Stat(golden); err != nil {
-		t.Skip(err)
+	base := goldentest.Find(goldentest.Folders(), "models", "base")
+	if base == "" {
+		t.Skip("no folder of goldens has these checkpoints")
 	}
 	for name, s := range map[string]Spec{"distilled": TinyDistilled(), "base": TinyBase()} {
 		dir := filepath.Join(t.TempDir(), name)
@@ -203,7 +201,7 @@ func TestConfigsAgreeWithReference(t *testing.T) {
 			"model_index.json", "scheduler/scheduler_config.json", "transformer/config.json", "vae/config.json",
 			"text_encoder/config.json",
 		} {
-			got, want := readObject(t, filepath.Join(dir, file)), readObject(t, filepath.Join(golden, "models", name, file))
+			got, want := readObject(t, filepath.Join(dir, file)), readObject(t, filepath.Join(filepath.Dir(base), name, file))
 			for key, value := range got {
 				// The reference's config says float32, in which it computed, though its files hold bfloat16.
 				if key != "dtype" && !reflect.DeepEqual(value, want[key]) {
