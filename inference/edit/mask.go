@@ -25,6 +25,8 @@ type Mask struct {
 	bounds image.Rectangle // of the picture's pixels whose mask is not 0
 	// transparency is set if the mask is the picture's own transparency, see MaskFromAlpha.
 	transparency bool
+	extended     bool // it is the new area around a picture, see Extend
+	exact        bool // a pixel takes exactly as much of the result as its mask says
 }
 
 // NewMask returns the mask in img for a picture of the given size; both may have any size. The level of a pixel is that

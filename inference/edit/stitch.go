@@ -2,8 +2,9 @@ package edit
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"image"
+	"math"
 
 	"kleinbild/inference/picture"
 )
@@ -21,63 +22,210 @@ type Options struct {
 	MatchColours bool
 }
 
-// DefaultFeather returns the feather for a mask with this bounding box, in pixels of the original.
-func DefaultFeather(box image.Rectangle) int {
-	return min(max(min(box.Dx(), box.Dy())/32, 1), 64)
-}
-
 // Stitch lays result, the model's picture of the area's work size, into the original. cut is what Cut returned for the
 // area; it is only used to match colours. The returned picture has the original's size, bit depth, profile and alpha;
-// pixels whose mask is 0 are equal to the original's. The original stays as it is. The error is the context's, or says
-// that the sizes do not fit.
+// pixels whose mask is 0 are equal to the original's. The original stays as it is. With Feather 0, a mask of 0 and 255,
+// and no matching of colours, the pixels in the mask are exactly the result's, if the area is at scale 1 and the
+// original in sRGB.
+//
+// Where the weight of the result is between 0 and 1, both are mixed in linear light. A gray original takes the result's
+// luminance. A transparent pixel keeps its alpha and takes the colour with which it looks like the result on white;
+// with MaskFromAlpha it becomes opaque instead, with the result behind it.
+//
+// The error is the context's, or says that the sizes do not fit.
 func Stitch(
 	ctx context.Context, o *picture.Original, a Area, cut, result *image.RGBA, m *Mask, options Options,
 ) (*picture.Original, error) {
-	return nil, errors.New("edit: stitch: not built yet")
+	if err := checkSizes(o, a, cut, result, m, options); err != nil {
+		return nil, err
+	}
+	rect := m.bounds.Intersect(a.Rect())
+	if rect.Empty() {
+		return o, nil
+	}
+	feather := options.Feather
+	if feather < 0 {
+		feather = DefaultFeather(m)
+	}
+	if m.transparency {
+		feather = 0 // the original lies over the result, so there is no edge
+	}
+	var drift *field
+	if options.MatchColours {
+		var err error
+		if drift, err = maskDrift(ctx, cut, result, m, a); err != nil {
+			return nil, err
+		}
+	}
+	w, err := newWeights(ctx, m, rect, feather)
+	if err != nil {
+		return nil, err
+	}
+	window := rect.Sub(a.Source.Min)
+	scaled, err := picture.Placed(ctx, result, a.Scaled, a.Crop, sizeOf(a.Source), window)
+	if err != nil {
+		return nil, err
+	}
+	s := &stitcher{o: o, area: a, weights: w, result: scaled, drift: drift, light: o.Light(), pixels: o.Copy()}
+	if err := picture.InBands(ctx, rect.Dy(), s.worker); err != nil {
+		return nil, err
+	}
+	return o.With(s.pixels), nil
 }
 
-// Preview lays a preview of the work picture, of any size, into a small picture of the whole original, of any size. It
-// mixes by the mask without matching colours, for a look at a picture in the making.
-func Preview(whole *image.RGBA, preview *image.RGBA, a Area, m *Mask) *image.RGBA {
-	return whole
+func sizeOf(r image.Rectangle) picture.Size { return picture.Size{Width: r.Dx(), Height: r.Dy()} }
+
+func checkSizes(o *picture.Original, a Area, cut, result *image.RGBA, m *Mask, options Options) error {
+	work := a.Size()
+	switch {
+	case sizeOf(result.Rect) != work || result.Rect.Min != image.Point{}:
+		return fmt.Errorf("edit: stitch: result of %v, want the area's %v", result.Rect, work)
+	case options.MatchColours && (cut == nil || cut.Rect != result.Rect):
+		return fmt.Errorf("edit: stitch: no cut of the area's %v, want it for matching colours", work)
+	case m.size != o.Size:
+		return fmt.Errorf("edit: stitch: mask for a picture of %v, want %v", m.size, o.Size)
+	case !a.Source.In(o.Bounds()) || a.Source.Empty():
+		return fmt.Errorf("edit: stitch: area %v, want a part of the picture of %v", a.Source, o.Size)
+	}
+	return nil
 }
 
-// Margins are the pixels by which a picture grows at each edge.
-type Margins struct{ Left, Top, Right, Bottom int }
-
-// Check returns an error if a picture of that size cannot grow by the margins: a negative margin, no margin at all, or
-// a canvas beyond picture.MaxPixels or picture.MaxRatio.
-func (g Margins) Check(size picture.Size) error { return nil }
-
-// MarginsFor returns the margins that bring a picture to the ratio width:height by growing it at two opposite edges
-// equally. They are all 0 if the picture has that ratio already.
-func MarginsFor(size picture.Size, width, height float64) Margins { return Margins{} }
-
-// Canvas returns the size of a picture of that size with the margins.
-func (g Margins) Canvas(size picture.Size) picture.Size {
-	return picture.Size{Width: size.Width + g.Left + g.Right, Height: size.Height + g.Top + g.Bottom}
+// stitcher mixes the rows of a stitch.
+type stitcher struct {
+	o       *picture.Original
+	area    Area
+	weights *weights
+	result  *image.RGBA // at the original's scale, for the pixels of weights.rect
+	drift   *field      // nil if colours are not matched
+	light   *picture.Light
+	pixels  image.Image // what is written, with the original's pixels at first
 }
 
-// Extend returns the original on a larger canvas, and the mask of the new area. The new area continues the edges of the
-// picture, more and more blurred; the old pixels are equal to the original's. The error is the context's, or that of
-// Margins.Check.
-func Extend(ctx context.Context, o *picture.Original, g Margins) (*picture.Original, *Mask, error) {
-	return nil, nil, errors.New("edit: extend: not built yet")
+// stitchRow is the memory of one goroutine.
+type stitchRow struct {
+	*stitcher
+	reader  *maskReader
+	values  []float64
+	weight  []float32
+	levels  []float32 // the result's sRGB levels, three a pixel
+	samples []uint16
+	mixed   []float32 // light, three a pixel
+	drift   *fieldRow
 }
 
-// MatchTo returns result with its colours matched to reference: first as a whole, then the slow drift from place to
-// place. Only places that show the same thing in both pictures are compared. If the two pictures have different shapes,
-// only the colours as a whole are matched. The error is the context's.
-func MatchTo(ctx context.Context, result, reference *image.RGBA) (*image.RGBA, error) {
-	return result, nil
+func (s *stitcher) worker() func(first, count int) {
+	n := s.weights.rect.Dx()
+	r := &stitchRow{
+		stitcher: s, reader: s.weights.mask.reader(), values: make([]float64, n), weight: make([]float32, n),
+		levels: make([]float32, 3*n), samples: make([]uint16, 4*n), mixed: make([]float32, 3*n),
+	}
+	if s.drift != nil {
+		r.drift = s.drift.reader()
+	}
+	return func(first, count int) {
+		for y := first; y < first+count; y++ {
+			r.row(y)
+		}
+	}
 }
 
-// KeepUnchanged returns the original with only that part of result which differs from it. result is the model's picture
-// of the whole original, of the work size of a, after an edit without a mask. amount, from 0 to 1, says how
-// large a difference has to be to stay: at 0 everything stays. Colours are matched first, so that a drift
-// of all colours is no difference. changed is the share of the original's pixels that are written.
-func KeepUnchanged(
-	ctx context.Context, o *picture.Original, a Area, result *image.RGBA, amount float64,
-) (kept *picture.Original, changed float64, err error) {
-	return nil, 0, errors.New("edit: keep unchanged: not built yet")
+// row mixes a row, counted from the top of the rectangle.
+func (r *stitchRow) row(y int) {
+	rect := r.weights.rect
+	r.weights.row(r.reader, rect.Min.Y+y, r.values, r.weight)
+	// Runs of pixels with a weight of 0 are skipped, and runs in which the result is simply copied are quick.
+	const skipped, copied, mixed = 0, 1, 2
+	direct := r.o.PlainSRGB() && r.o.Opaque()
+	kind := func(w float32) int {
+		switch {
+		case w == 0:
+			return skipped
+		case w == 1 && direct:
+			return copied
+		}
+		return mixed
+	}
+	moved := false
+	for x := 0; x < len(r.weight); {
+		this := kind(r.weight[x])
+		end := x + 1
+		for end < len(r.weight) && kind(r.weight[end]) == this {
+			end++
+		}
+		if this != skipped {
+			if !moved && r.drift != nil {
+				r.drift.at(r.workPlace(rect.Min.Y+y, r.area.Source.Min.Y, r.area.Source.Dy(), r.area.Scaled.Height,
+					r.area.Crop.Min.Y))
+				moved = true
+			}
+			r.readLevels(y, x, end)
+			r.o.Row(r.samples[4*x:4*end], rect.Min.X+x, rect.Min.Y+y, end-x)
+			if this == copied {
+				r.copyRun(x, end)
+			} else {
+				r.mixRun(x, end)
+			}
+			picture.PutRow(r.pixels, r.samples[4*x:4*end], rect.Min.X+x, rect.Min.Y+y)
+		}
+		x = end
+	}
+}
+
+// workPlace returns where the centre of pixel i of the original lies along an axis of the work picture.
+func (r *stitchRow) workPlace(i, from, length, scaled, crop int) float64 {
+	return (float64(i-from)+0.5)*float64(scaled)/float64(length) - float64(crop)
+}
+
+// readLevels reads the result's levels for a run of pixels, with the drift removed.
+func (r *stitchRow) readLevels(y, x, end int) {
+	rect, a := r.weights.rect, r.area
+	pix := r.result.Pix[y*r.result.Stride:]
+	for i := x; i < end; i++ {
+		var d [3]float32
+		if r.drift != nil {
+			d = r.drift.offset(r.workPlace(rect.Min.X+i, a.Source.Min.X, a.Source.Dx(), a.Scaled.Width, a.Crop.Min.X))
+		}
+		for c := range 3 {
+			r.levels[3*i+c] = min(max(float32(pix[4*i+c])+d[c], 0), 255)
+		}
+	}
+}
+
+// copyRun sets samples to the result's levels.
+func (r *stitchRow) copyRun(x, end int) {
+	for i := x; i < end; i++ {
+		for c := range 3 {
+			r.samples[4*i+c] = uint16(r.levels[3*i+c]*257 + 0.5)
+		}
+	}
+}
+
+// mixRun mixes samples with the result's levels in linear light.
+func (r *stitchRow) mixRun(x, end int) {
+	samples, light := r.samples[4*x:4*end], r.mixed[3*x:3*end]
+	r.light.FromSamples(light, samples)
+	behind := r.weights.behind
+	for i := x; i < end; i++ {
+		w, levels, l := r.weight[i], r.levels[3*i:3*i+3], r.mixed[3*i:3*i+3]
+		if alpha := r.samples[4*i+3]; alpha != math.MaxUint16 {
+			share := float32(alpha) / math.MaxUint16
+			switch {
+			case behind:
+				w = 1 - share
+				r.samples[4*i+3] = math.MaxUint16
+			case alpha == 0:
+				w = 0 // its colour is never seen
+			default:
+				for c, v := range levels {
+					levels[c] = (v - (1-share)*255) / share // SRGBToLight clips it
+				}
+			}
+		} else if behind {
+			w = 0
+		}
+		for c, v := range levels {
+			l[c] += w * (picture.SRGBToLight(v) - l[c])
+		}
+	}
+	r.light.ToSamples(samples, light)
 }

@@ -317,6 +317,19 @@ func (o *Original) Depth() int {
 // Gray reports whether the picture has one colour channel.
 func (o *Original) Gray() bool { return o.gray }
 
+// PlainSRGB reports whether the samples are sRGB, or are taken for it, in three channels.
+func (o *Original) PlainSRGB() bool { return o.converted.to == nil && !o.gray }
+
+// Copy returns a copy of the pixels, for With.
+func (o *Original) Copy() image.Image {
+	other := newLike(o.Pixels, o.Size)
+	copy(pixOf(other), pixOf(o.Pixels))
+	return other
+}
+
+// New returns an empty picture of the type of Pixels, for With.
+func (o *Original) New(size Size) image.Image { return newLike(o.Pixels, size) }
+
 // Bytes returns the memory that the pixels take.
 func (o *Original) Bytes() int64 { return int64(len(pixOf(o.Pixels))) }
 

@@ -24,19 +24,28 @@ type taps struct {
 // lanczosTaps returns the taps for scaling a line of from samples down to to samples, one for each sample of the
 // result.
 func lanczosTaps(from, to int) []taps {
+	return placedTaps(float64(from)/float64(to), 0, from, 0, to)
+}
+
+// placedTaps returns the taps of count samples of a result from sample start on, whose samples are factor source
+// samples apart. The source is a piece of from samples of a longer line, without the offset samples before it. Samples
+// of the result that lie outside of the piece take its nearest sample.
+func placedTaps(factor float64, offset, from, start, count int) []taps {
 	const lobes = 3
-	factor := float64(from) / float64(to)
 	spread := max(factor, 1)
-	list := make([]taps, to)
+	list := make([]taps, count)
 	for i := range list {
-		centre := (float64(i) + 0.5) * factor
-		first := max(int(centre-lobes*spread+0.5), 0)
-		end := min(int(centre+lobes*spread+0.5), from)
+		centre := (float64(start+i)+0.5)*factor - float64(offset)
+		first := min(max(int(centre-lobes*spread+0.5), 0), from-1)
+		end := max(min(int(centre+lobes*spread+0.5), from), first+1)
 		kernel := make([]float64, end-first)
 		sum := 0.0
 		for j := range kernel {
 			kernel[j] = lanczos((float64(first+j) - centre + 0.5) / spread)
 			sum += kernel[j]
+		}
+		if len(kernel) == 1 {
+			kernel[0], sum = 1, 1
 		}
 		list[i] = taps{first, make([]int32, len(kernel))}
 		for j, k := range kernel {
@@ -111,17 +120,21 @@ type narrowRows struct {
 	from, to Size
 	samples  int // of a pixel: 3 or 4
 	across   []taps
+	down     []taps
 	pix      []uint8 // [from.Height, to.Width, samples]
 }
 
 func newNarrowRows(from, to Size, samples int) *narrowRows {
-	return &narrowRows{from, to, samples, lanczosTaps(from.Width, to.Width), make([]uint8, samples*to.Width*from.Height)}
+	return &narrowRows{
+		from, to, samples, lanczosTaps(from.Width, to.Width), lanczosTaps(from.Height, to.Height),
+		make([]uint8, samples*to.Width*from.Height),
+	}
 }
 
 // scaled runs the vertical pass, after put has been called for all rows. It writes the first samples of the four that a
 // pixel has in dst.
 func (n *narrowRows) scaled(ctx context.Context, dst []uint8) error {
-	down := lanczosTaps(n.from.Height, n.to.Height)
+	down := n.down
 	return inBands(ctx, n.to.Height, func() func(first, count int) {
 		sums := make([]int32, n.samples*n.to.Width)
 		return func(first, count int) {
@@ -193,4 +206,32 @@ func (s *rowScaler) put(y int, row []uint8) {
 func halvesOf(sums uint64) (lower, upper int32) {
 	lower = int32(sums)
 	return lower, int32((sums - uint64(int64(lower))) >> 32)
+}
+
+// Placed scales a piece of a picture. img is the rectangle crop of a picture of size full; Placed returns the window of
+// that picture scaled to size to, as Pillow's Lanczos does. Pixels of the window outside of crop repeat its border. The
+// error is that of ctx.
+func Placed(
+	ctx context.Context, img *image.RGBA, full Size, crop image.Rectangle, to Size, window image.Rectangle,
+) (*image.RGBA, error) {
+	from := Size{crop.Dx(), crop.Dy()}
+	n := &narrowRows{from: from, to: Size{window.Dx(), window.Dy()}, samples: 3}
+	n.across = placedTaps(float64(full.Width)/float64(to.Width), crop.Min.X, from.Width, window.Min.X, window.Dx())
+	n.down = placedTaps(float64(full.Height)/float64(to.Height), crop.Min.Y, from.Height, window.Min.Y, window.Dy())
+	n.pix = make([]uint8, n.samples*n.to.Width*from.Height)
+	first := n.down[0].first
+	last := n.down[len(n.down)-1]
+	err := inBands(ctx, last.first+len(last.weights)-first, func() func(first, count int) {
+		scaler := n.scaler()
+		return func(at, count int) {
+			for y := first + at; y < first+at+count; y++ {
+				scaler.put(y, img.Pix[y*img.Stride:][:4*from.Width])
+			}
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	dst := newOpaque(n.to)
+	return dst, n.scaled(ctx, dst.Pix)
 }
