@@ -241,10 +241,18 @@ func checkReference(size Size, maxPixels int) error {
 		return sizeErrorf("found %v pixels, want at most %d megapixels", size, maxPixels/1_000_000)
 	case short < MinSide:
 		return sizeErrorf("found %v pixels, want at least %d a side", size, MinSide)
-	case long > MaxRatio*short:
+	case long > MaxRatio*short && !isPrepared(size):
 		return sizeErrorf("found %v pixels, %.1f:1, want at most %d:1", size, float64(long)/float64(short), MaxRatio)
 	}
 	return nil
+}
+
+// isPrepared says whether a picture may have this size because it was prepared once: cropping to multiples of
+// sideMultiple can make a picture longer than MaxRatio:1. Preparing it again changes nothing.
+func isPrepared(size Size) bool {
+	short, long := min(size.Width, size.Height), max(size.Width, size.Height)
+	return short%sideMultiple == 0 && long%sideMultiple == 0 && size.Width*size.Height <= MaxArea &&
+		long <= MaxRatio*(short+sideMultiple-1)
 }
 
 // prepareWhole converts a decoded picture to sRGB, composites it on white and scales it to size fit. It also returns

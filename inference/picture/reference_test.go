@@ -512,3 +512,30 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// TestPreparedTwice prepares references again from their prepared pixels, as an engine on another computer does. That
+// must change nothing, also for the most extreme pictures.
+func TestPreparedTwice(t *testing.T) {
+	for _, size := range []image.Point{
+		{64, 64}, {79, 65}, {101, 83}, {512, 64}, {632, 79}, {2400, 300}, {300, 2400}, {4096, 512}, {1024, 1024}, {1025, 1030},
+	} {
+		img := image.NewNRGBA(image.Rect(0, 0, size.X, size.Y))
+		for i := range img.Pix {
+			img.Pix[i] = uint8(i * i >> 3)
+		}
+		once, err := Decode(t.Context(), encodePNG(t, img))
+		if err != nil {
+			t.Fatal(size, err)
+		}
+		twice, err := Decode(t.Context(), encodePNG(t, once.Image))
+		if err != nil {
+			t.Fatal(size, err)
+		}
+		if twice.PixelsSHA256 != once.PixelsSHA256 || twice.Size != once.Size {
+			t.Errorf("%v: first %v, then %v", size, once.Size, twice.Size)
+		}
+	}
+	if err := checkReference(Size{2432, 288}, MaxPixels); err == nil {
+		t.Error("a picture that is longer than any prepared one is accepted")
+	}
+}
