@@ -17,7 +17,7 @@ const module = "kleinbild/"
 // arrows lists, for each room, which other rooms it may import; a room covers the folders below it that have no
 // row of their own. ARCHITECTURE.md draws the same picture.
 var arrows = map[string][]string{
-	".":          {"cli", "app", "inference", "models"},
+	".":          {"cli", "app", "client", "inference", "models"},
 	"atomicfile": {},
 	"app": {
 		"atomicfile", "history", "app/dialog", "app/fynelog", "app/shell", "app/studio", "app/ui", "inference",
@@ -30,8 +30,9 @@ var arrows = map[string][]string{
 	"app/studio":  {"atomicfile", "history", "inference", "inference/picture"},
 	"cli": {
 		"atomicfile", "history", "inference", "inference/picture", "inference/checkpoint/synthetic", "server", "models",
-		"assets/tokenizer", "plain",
+		"assets/tokenizer", "plain", "client",
 	},
+	"client":     {"atomicfile", "inference", "inference/picture", "plain", "server/api"},
 	"plain":      {},
 	"server":     {"inference", "inference/picture", "plain", "server/api"},
 	"server/api": {"inference"},
