@@ -117,7 +117,7 @@ func (c Checked) editing(info Info, steps int) (*Editing, error) {
 		e.Picture, e.Area = c.original.Size, c.area(info).Rect()
 	}
 	if c.mask != nil {
-		e.Feather = edit.DefaultFeather(c.mask.Bounds())
+		e.Feather = edit.DefaultFeather(c.mask)
 		if c.edit.Feather != nil {
 			e.Feather = *c.edit.Feather
 		}
