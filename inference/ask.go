@@ -237,7 +237,7 @@ func (c Checked) Read(ctx context.Context, atOnce int) (Checked, error) {
 					mutex.Unlock()
 				}
 			}()
-			if i == 0 && c.edit != nil && c.edit.NeedsOriginal() {
+			if i == 0 && c.edit != nil && c.edit.needsOriginal && c.original == nil {
 				read[i], original, errs[i] = openOriginal(ctx, source)
 			} else {
 				read[i], errs[i] = source.Open(ctx)
@@ -263,7 +263,7 @@ func (c Checked) Read(ctx context.Context, atOnce int) (Checked, error) {
 // Size returns the size at which a model works, in pixels. It is the size of the picture, unless that is laid into
 // image 1, see Editing. known is false if it follows from a reference that has not been read.
 func (c Checked) Size(info Info) (size picture.Size, known bool) {
-	if c.edit != nil && c.edit.NeedsOriginal() {
+	if c.edit != nil && c.edit.needsOriginal {
 		if c.original == nil {
 			return picture.Size{}, false
 		}
@@ -299,7 +299,7 @@ func (c Checked) Resolve(info Info) (Request, error) {
 		}
 		r.references = append(r.references, ref)
 	}
-	if c.edit != nil && c.edit.NeedsOriginal() && c.original == nil {
+	if c.edit != nil && c.edit.needsOriginal && c.original == nil {
 		return Request{}, errors.New("inference: image 1 has not been read at its full resolution")
 	}
 	if r.size, _ = c.Size(info); r.size == (picture.Size{}) {

@@ -19,6 +19,7 @@ type content struct {
 	seed       uint64
 	noise      []float32 // nil if the seed gives it
 	mask       []float32 // the mask's value of each token; nil if there is none
+	around     *around   // what surrounds previews; nil if nothing does
 	model      string    // for messages
 	precision  Precision
 	ckpt       *checkpoint.Checkpoint
@@ -54,6 +55,9 @@ func (e *Engine) contentOf(ctx context.Context, req Request) (*content, error) {
 	}
 	if req.mask != nil {
 		c.mask = edit.Tokens(req.mask, req.area)
+		if req.preview {
+			c.around = newAround(req)
+		}
 	}
 	return c, nil
 }

@@ -30,8 +30,6 @@ type Editing struct {
 	MatchColours  bool
 	Hidden        bool
 	KeepUnchanged float64
-
-	paints bool // there is a mask
 }
 
 // Edited tells what an edit did.

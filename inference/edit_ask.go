@@ -79,12 +79,16 @@ type Mask = edit.Mask
 // Margins are widths in pixels.
 type Margins = edit.Margins
 
-// checkedEdit is an Edit whose fields are within their limits. Defaults that follow from sizes are still nil.
+// checkedEdit is an Edit whose fields are within their limits.
 type checkedEdit struct {
-	Edit
-	strength float64
-	match    bool
-	keep     float64
+	mask             MaskSource
+	extend           Extension
+	strength         float64
+	feather, context int // edit.Chosen if they were left out
+	whole, match     bool
+	hidden           bool
+	keep             float64
+	needsOriginal    bool
 }
 
 // checkEdit checks the fields of an edit and compares them with each other.
@@ -93,9 +97,18 @@ func checkEdit(a Ask, c *Checked) error {
 		return nil
 	}
 	e := *a.Edit
-	checked := &checkedEdit{Edit: e, strength: 1, match: e.paints()}
+	checked := &checkedEdit{
+		mask: e.Mask, extend: e.Extend, strength: 1, feather: edit.Chosen, context: edit.Chosen, whole: e.Whole,
+		match: e.paints(), hidden: e.Hidden, needsOriginal: e.NeedsOriginal(),
+	}
 	if e.Strength != nil {
 		checked.strength = *e.Strength
+	}
+	if e.Feather != nil {
+		checked.feather = *e.Feather
+	}
+	if e.Context != nil {
+		checked.context = *e.Context
 	}
 	if e.MatchColours != nil {
 		checked.match = *e.MatchColours

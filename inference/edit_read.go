@@ -50,18 +50,21 @@ func (r Reference) OpenOriginal(ctx context.Context) (Reference, *picture.Origin
 func (c Checked) readMask(ctx context.Context) (Checked, error) {
 	var err error
 	switch {
-	case c.edit.Mask != nil:
-		c.mask, err = c.edit.Mask.OpenMask(ctx, c.original)
+	case c.edit.mask != nil:
+		c.mask, err = c.edit.mask.OpenMask(ctx, c.original)
 		if errors.Is(err, edit.ErrNothingToChange) {
 			return c, FieldError{FieldMask, strings.TrimPrefix(err.Error(), "edit: mask: "), FieldMask.Want()}
 		}
-	case c.edit.Extend != (Extension{}):
-		margins := c.edit.Extend.Margins
-		if ratio := c.edit.Extend.Ratio; ratio != 0 {
+		if err == nil && (c.mask == nil || c.mask.Size() != c.original.Size) {
+			err = fmt.Errorf("inference: the mask is for another picture, want one for %v", c.original.Size)
+		}
+	case c.edit.extend != (Extension{}):
+		margins := c.edit.extend.Margins
+		if ratio := c.edit.extend.Ratio; ratio != 0 {
 			margins = edit.MarginsFor(c.original.Size, ratio, 1)
 		}
 		if err := margins.Check(c.original.Size); err != nil {
-			got := fmt.Sprintf("%v for %v", c.edit.Extend, c.original.Size)
+			got := fmt.Sprintf("%v for %v", c.edit.extend, c.original.Size)
 			return c, FieldError{FieldExtend, got, strings.TrimPrefix(err.Error(), "edit: ")}
 		}
 		c.margins = margins
@@ -72,14 +75,10 @@ func (c Checked) readMask(ctx context.Context) (Checked, error) {
 
 // area returns the part of image 1 that the model works on, which has been read.
 func (c Checked) area(info Info) edit.Area {
-	if c.mask == nil || c.edit.Whole {
+	if c.mask == nil || c.edit.whole {
 		return edit.WholeArea(c.original.Size, info.NativeSize)
 	}
-	around := edit.Chosen
-	if c.edit.Context != nil {
-		around = *c.edit.Context
-	}
-	return edit.NewArea(c.original.Size, c.mask.Bounds(), around, info.NativeSize)
+	return edit.NewArea(c.original.Size, c.mask.Bounds(), c.edit.context, info.NativeSize)
 }
 
 // HeldBytes returns the memory of the pictures that c has read, in bytes: its references, image 1 at its full
@@ -102,24 +101,20 @@ func (c Checked) HeldBytes() (bytes int64) {
 // editing returns what the edit of c does with a model. steps is the length of the schedule.
 func (c Checked) editing(info Info, steps int) (*Editing, error) {
 	e := &Editing{
-		Picture: picture.Size{}, Margins: c.margins, Strength: c.edit.strength, Start: startIndex(steps, c.edit.strength),
-		Context: edit.Chosen, Whole: c.edit.Whole, MatchColours: c.edit.match, Hidden: c.edit.Hidden,
-		KeepUnchanged: c.edit.keep, paints: c.mask != nil,
+		Margins: c.margins, Strength: c.edit.strength, Start: startIndex(steps, c.edit.strength),
+		Context: c.edit.context, Whole: c.edit.whole, MatchColours: c.edit.match, Hidden: c.edit.hidden,
+		KeepUnchanged: c.edit.keep,
 	}
 	if e.Start == steps {
 		got := fmt.Sprintf("%v of %d steps", c.edit.strength, steps)
 		return nil, FieldError{FieldStrength, got, "enough for one step"}
 	}
-	if c.edit.Context != nil {
-		e.Context = *c.edit.Context
-	}
 	if c.original != nil {
 		e.Picture, e.Area = c.original.Size, c.area(info).Rect()
 	}
 	if c.mask != nil {
-		e.Feather = edit.DefaultFeather(c.mask)
-		if c.edit.Feather != nil {
-			e.Feather = *c.edit.Feather
+		if e.Feather = c.edit.feather; e.Feather == edit.Chosen {
+			e.Feather = edit.DefaultFeather(c.mask)
 		}
 	}
 	return e, nil

@@ -3,7 +3,10 @@ package inference
 import (
 	"image"
 
+	"golang.org/x/image/draw"
+
 	"kleinbild/inference/backend"
+	"kleinbild/inference/edit"
 	"kleinbild/inference/flux2"
 	"kleinbild/inference/picture"
 	"kleinbild/inference/vae"
@@ -38,7 +41,36 @@ func (r *run) preview(latents, velocity backend.Matrix, sigma float32) (*image.R
 	if err != nil || r.content == nil {
 		return nil, err
 	}
-	return picture.FromFloats(pixels, width, height)
+	img, err := picture.FromFloats(pixels, width, height)
+	if around := r.content.around; err == nil && around != nil {
+		return edit.Preview(r.ctx, around.whole, img, around.area, around.mask)
+	}
+	return img, err
+}
+
+// aroundSide is the longer side of the preview of a picture that is laid into image 1, in pixels.
+const aroundSide = 512
+
+// around is what surrounds the preview of a picture that is laid into image 1.
+type around struct {
+	whole *image.RGBA // image 1, small
+	area  edit.Area
+	mask  *Mask
+}
+
+// newAround returns what surrounds the previews of req. It scales image 1 as the model would see it as a reference:
+// that is small already.
+func newAround(req Request) *around {
+	size := req.original.Size
+	scale := min(aroundSide/float64(max(size.Width, size.Height)), 1)
+	scaled := func(v int) int { return int(float64(v)*scale + 0.5) }
+	whole := image.NewRGBA(image.Rect(0, 0, max(scaled(size.Width), 1), max(scaled(size.Height), 1)))
+	margins, ref := req.editing.Margins, req.references[0].Image
+	old := image.Rect(scaled(margins.Left), scaled(margins.Top), scaled(size.Width-margins.Right),
+		scaled(size.Height-margins.Bottom))
+	draw.Draw(whole, whole.Rect, image.White, image.Point{}, draw.Src)
+	draw.ApproxBiLinear.Scale(whole, old, ref, ref.Rect, draw.Src, nil)
+	return &around{whole, req.area, req.mask}
 }
 
 // pool averages squares of square × square tokens into the tokens of small. Squares at the lower and right edge may be

@@ -74,6 +74,10 @@ func (r Request) Editing() (e Editing, ok bool) {
 	return *r.editing, true
 }
 
+// Original returns image 1 at its full resolution, with what is added around it; nil if nothing is laid into it. It
+// belongs to r.
+func (r Request) Original() *picture.Original { return r.original }
+
 // Mask returns the mask of the request, nil if it has none. It belongs to r.
 func (r Request) Mask() *Mask { return r.mask }
 

@@ -34,7 +34,7 @@ type referenceShape struct {
 func (e *Engine) shapeOf(r Request) shape {
 	s := shape{size: r.size, steps: r.steps, guided: e.guided(r), unprompted: r.prompt == "", preview: r.preview}
 	if edit := r.editing; edit != nil {
-		s.start, s.masked, s.hidden = edit.Start, edit.paints, edit.Hidden
+		s.start, s.masked, s.hidden = edit.Start, r.mask != nil, edit.Hidden
 		s.fromSource = s.masked || s.start > 0
 	}
 	for i, ref := range r.references {
