@@ -269,6 +269,11 @@ type MaskImage struct{ Image image.Image }
 
 // OpenMask returns the mask.
 func (m MaskImage) OpenMask(_ context.Context, original *picture.Original) (*Mask, error) {
+	size := m.Image.Bounds().Size()
+	if size.Y > 0 && size.X > picture.MaxPixels/size.Y {
+		return nil, fmt.Errorf("inference: a mask of %d×%d pixels, want at most %d megapixels", size.X, size.Y,
+			picture.MaxPixels/1_000_000)
+	}
 	return edit.NewMask(m.Image, original.Size)
 }
 

@@ -196,7 +196,9 @@ func TestReadEdit(t *testing.T) {
 // Checked that has been read can be read again.
 func TestOriginalIsRead(t *testing.T) {
 	path := writePNG(t, 64, 64, gradient)
-	mask := MaskImage{image.White}
+	white := image.NewGray(image.Rect(0, 0, 3, 3))
+	white.Pix[4] = 255
+	mask := MaskImage{white}
 	small := reference(t, 0, 64, 64)
 	for _, row := range []struct {
 		name string
@@ -207,6 +209,10 @@ func TestOriginalIsRead(t *testing.T) {
 		{"only small", Ask{References: []Source{small}, Edit: &Edit{Mask: mask}}, "inference: image 1 has no file"},
 		{"of another kind", Ask{References: []Source{sourceFunc(func() (Reference, error) { return small, nil })},
 			Edit: &Edit{Mask: mask}}, "inference: image 1 has only been read small"},
+		{"a mask without end", Ask{References: []Source{goldenFile(path)}, Edit: &Edit{Mask: MaskImage{image.White}}},
+			"inference: a mask of 2000000000×2000000000 pixels, want at most 102 megapixels"},
+		{"a mask without pixels", Ask{References: []Source{goldenFile(path)}, Edit: &Edit{Mask: MaskImage{&image.Gray{}}}},
+			"edit: mask of 0×0 pixels"},
 		{"small is enough", Ask{References: []Source{small}, Edit: &Edit{Strength: new(0.5)}}, ""},
 	} {
 		c, err := row.ask.Check()

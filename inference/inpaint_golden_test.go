@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"image"
+	"image/color"
 	"math"
 	"os"
 	"path/filepath"
@@ -314,6 +316,9 @@ func TestInpaintGoldenPictures(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
+				if engine.precision == Float32 {
+					checkLaid(t, e, req, r.made)
+				}
 				d := comparePicture(t, r.made, filepath.Join(c.Dir, "out.png"))
 				t.Logf("%.4g levels off in the mean, %d at most", d.mean, d.worst)
 				if engine.precision == Float32 && d.worst > 1 {
@@ -324,6 +329,72 @@ func TestInpaintGoldenPictures(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// checkLaid runs req and checks that its picture is made in the mask, and that of the source outside. made is the
+// picture that the model makes for req. The source has 8 bits, and nothing is scaled.
+func checkLaid(t *testing.T, e *Engine, req Request, made *image.RGBA) {
+	t.Helper()
+	result, err := e.Generate(t.Context(), req, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	laid, ok := result.Image.(*picture.Original)
+	if !ok || laid.Size != req.Original().Size {
+		t.Fatalf("a result of %T, want one of the kind of image 1", result.Image)
+	}
+	levels, corner := req.Mask().Gray(), req.area.Rect().Min
+	if levels.Rect.Size() != laid.Bounds().Size() {
+		return // package edit tests how such masks are scaled
+	}
+	inside, outside := 0, 0
+	for y := range laid.Size.Height {
+		for x := range laid.Size.Width {
+			want := color.NRGBAModel.Convert(req.Original().At(x, y))
+			switch level := levels.GrayAt(x, y).Y; {
+			case level == 255 && image.Pt(x, y).In(req.area.Rect()):
+				inside++
+				want = color.NRGBAModel.Convert(made.RGBAAt(x-corner.X, y-corner.Y))
+			case level == 0:
+				outside++
+			default:
+				continue
+			}
+			if got := color.NRGBAModel.Convert(laid.At(x, y)); got != want {
+				t.Fatalf("pixel (%d, %d) is %v, want %v; its mask is %d", x, y, got, want, levels.GrayAt(x, y).Y)
+			}
+		}
+	}
+	share := float64(laid.Size.Width*laid.Size.Height-outside) / float64(laid.Size.Width*laid.Size.Height)
+	if inside == 0 || result.Edited == nil || math.Abs(result.Edited.Changed-share) > 1e-9 {
+		t.Errorf("%d pixels in the mask, %d outside; the result says %+v", inside, outside, result.Edited)
+	}
+}
+
+// TestStrengthWithoutMask compares a run that starts from image 1, without a mask, with the reference's of a white mask.
+func TestStrengthWithoutMask(t *testing.T) {
+	found := false
+	for _, c := range goldenCases(t, "inpaint/cases") {
+		if !strings.HasPrefix(c.Name, "white") {
+			continue
+		}
+		found = true
+		t.Run(c.Test, func(t *testing.T) {
+			ask := c.edit()
+			ask.Edit = &Edit{Strength: &c.Strength, Hidden: c.Condition == "refs"}
+			e := openEngine(t, c.model(t), DeviceCPU, Float32)
+			result, err := e.Generate(t.Context(), readAndResolve(t, e, ask), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := comparePicture(t, rgba(result), filepath.Join(c.Dir, "out.png")); d.worst > 1 {
+				t.Errorf("a pixel is %d levels off, want at most 1", d.worst)
+			}
+		})
+	}
+	if !found {
+		t.Skip("no case with a white mask")
 	}
 }
 
