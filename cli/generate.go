@@ -82,12 +82,14 @@ type generateCommand struct {
 	JSON     bool       `name:"json" help:"Print a JSON object for each picture instead of its path."`
 	Noise    string     `placeholder:"FILE" help:"${noise_help}"`
 	modelFlags
+	remoteFlags
 }
 
 // batch is the set of pictures that one call of generate makes. They differ only in their seeds. Everything is checked
 // before the model is opened.
 type batch struct {
 	options inference.Options
+	remote  Remote // replaces options if it has an address
 	checked inference.Checked
 	request inference.Request // set when the model is open; the seed changes from picture to picture
 	like    *picture.Metadata // the metadata of the picture of --like, nil if there is none
@@ -105,7 +107,7 @@ func (c *generateCommand) Run(ctx context.Context, s Streams) error {
 		return err
 	}
 	start := time.Now()
-	engine, err := inference.Open(ctx, b.options)
+	engine, err := b.open(ctx)
 	if err != nil {
 		return err
 	}
@@ -128,11 +130,17 @@ func (c *generateCommand) Run(ctx context.Context, s Streams) error {
 		}
 	}
 	opened, memory := time.Since(start), ""
-	if p, err := engine.Plan(b.request); err == nil {
-		memory = fmt.Sprintf(", %v of graphics memory", p)
+	if e, ok := engine.(*inference.Engine); ok {
+		if p, err := e.Plan(b.request); err == nil {
+			memory = fmt.Sprintf(", %v of graphics memory", p)
+		}
+	}
+	device := info.Device
+	if info.Remote != "" {
+		device += " of " + info.Remote
 	}
 	fmt.Fprintf(s.Err, "%s (%s, %s) on %s, %s%s; %v, %s, opened in %.2f s\n",
-		info.Model, info.Family, info.Variant, info.Device, info.Precision, memory,
+		info.Model, info.Family, info.Variant, device, info.Precision, memory,
 		b.request.Size(), inference.WorkflowOf(len(b.request.References())), opened.Seconds())
 	for i, seed := range b.seeds {
 		b.request = b.request.WithSeed(seed)
@@ -143,11 +151,41 @@ func (c *generateCommand) Run(ctx context.Context, s Streams) error {
 	return nil
 }
 
+// open opens the engine on this computer or another one.
+func (b *batch) open(ctx context.Context) (inference.Generator, error) {
+	if b.remote.Address != "" {
+		return OpenRemote(ctx, b.remote)
+	}
+	e, err := inference.Open(ctx, b.options)
+	if err != nil {
+		return nil, err // not e, which would be an interface that holds a nil pointer
+	}
+	return e, nil
+}
+
+// checkRemote returns an error if a flag about the model on this computer is given together with --server.
+func (c *generateCommand) checkRemote() error {
+	for _, flag := range []struct {
+		name  string
+		given bool
+	}{
+		{"--model", c.Model != ""}, {"--variant", c.Variant != ""}, {"--device", c.Device != string(inference.DeviceAuto)},
+		{"--precision", c.Precision != ""}, {"--max-sequence-length", c.MaxSequenceLength != nil},
+		{"--noise", c.Noise != ""},
+	} {
+		if c.Server != "" && flag.given {
+			return usagef("--server and %s exclude each other: the other computer has a model and a device of its own",
+				flag.name)
+		}
+	}
+	return nil
+}
+
 // maxCutShown is how many bytes of the part of a prompt that is cut off are quoted. The tokens command shows all of it.
 const maxCutShown = 80
 
 // makeOne makes and writes picture i of b.
-func (c *generateCommand) makeOne(ctx context.Context, s Streams, engine *inference.Engine, b *batch, i int) error {
+func (c *generateCommand) makeOne(ctx context.Context, s Streams, engine inference.Generator, b *batch, i int) error {
 	start := time.Now()
 	display := newProgress(s.Err, fmt.Sprintf("picture %d/%d, seed %d", i+1, len(b.seeds), b.request.Seed()))
 	result, err := engine.Generate(ctx, b.request, display.update)
@@ -197,6 +235,9 @@ func (c *generateCommand) makeOne(ctx context.Context, s Streams, engine *infere
 // prepare checks the arguments and reads the references.
 func (c *generateCommand) prepare(ctx context.Context, s Streams) (*batch, error) {
 	b := &batch{output: c.Output}
+	if err := c.checkRemote(); err != nil {
+		return nil, err
+	}
 	if err := c.readLike(b); err != nil {
 		return nil, err
 	}
@@ -204,8 +245,13 @@ func (c *generateCommand) prepare(ctx context.Context, s Streams) (*batch, error
 		return nil, err
 	}
 	var err error
-	if b.options, err = c.modelFlags.options(); err != nil {
+	if b.remote, err = c.remoteFlags.remote(s); err != nil {
 		return nil, err
+	}
+	if b.remote.Address == "" {
+		if b.options, err = c.modelFlags.options(); err != nil {
+			return nil, err
+		}
 	}
 	if c.Count < 1 || c.Count > maxCount {
 		return nil, usagef("--count %d, want %s", c.Count, countRange)

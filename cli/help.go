@@ -19,7 +19,18 @@ var helpTexts = kong.Vars{
 	"token_help": "The token that requests must send, as Authorization: Bearer TEXT. Every user of this machine can see " +
 		"this flag in the list of processes; --token-file and $KLEINBILD_TOKEN are private. " +
 		"Default: a token that the first start makes and keeps.",
-	"token_file_help":  "A file that holds the token and nothing else; - reads the token from standard input.",
+	"token_file_help": "A file that holds the token and nothing else; - reads the token from standard input.",
+	"server_help": "Use the engine of another computer, on which kleinbild serve runs: its address, such as " +
+		"https://studio.lan:7820. Prompts and references go there; pictures come back, and nothing is kept there.",
+	"server_token_help": "The token of --server. Every user of this machine can see this flag in the list of processes; " +
+		"--token-file and $KLEINBILD_SERVER_TOKEN are private. Default: the token that the window keeps for the address.",
+	"server_token_file_help": "A file that holds the token of --server and nothing else; - reads standard input.",
+	"ca_help": "A file with certificates in PEM form: authorities that may have signed the certificate of --server, " +
+		"beside those that the system trusts.",
+	"insecure_help": "Allow http:// to another computer. Everybody on the way can then read token, prompts and pictures.",
+	"tls_cert_help": "Encrypt: the server's certificate, with those of its authorities, in PEM form. It is read again " +
+		"when the file changes.",
+	"tls_key_help":     "The private key of --tls-cert, in PEM form.",
 	"model_alias_help": "Another name of the model in requests, such as gpt-image-1. May be given several times.",
 	"allow_host_help":  "A name that clients may use for this machine, beside localhost and IP addresses.",
 	"allow_remote_uris_help": "Fetch reference pictures from http and https addresses on the public internet " +

@@ -113,6 +113,10 @@ func printNotices(w io.Writer, info inference.Info) {
 		}
 	}
 	for _, notice := range info.Notices {
+		if info.Remote != "" {
+			fmt.Fprintln(w, "note:", info.Remote+":", notice)
+			continue
+		}
 		fmt.Fprintln(w, "note:", strings.Replace(notice, ": kleinbild models", ": "+Invocation+" models", 1))
 	}
 }

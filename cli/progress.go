@@ -38,8 +38,8 @@ func newProgress(w io.Writer, title string) *progress {
 
 func (p *progress) update(now inference.Progress) {
 	if p.bar != nil {
-		text := fmt.Sprintf("%s: %s", p.title, now.Stage)
-		if now.Total > 0 {
+		text := fmt.Sprintf("%s: %s", p.title, stageText(now))
+		if now.Total > 0 && now.Stage != inference.StageQueue {
 			text += fmt.Sprintf(" %d/%d, %s left", now.Step, now.Total, now.Remaining.Round(time.Second))
 		}
 		p.bar.Describe(text)
@@ -48,14 +48,27 @@ func (p *progress) update(now inference.Progress) {
 	}
 	// Only the steps get lines of their own: layers of the text encoder and levels of the VAE would be too many.
 	step := now.Stage == inference.StageSteps && now.Step != p.last.Step && now.Step > 0
-	if now.Stage != p.last.Stage {
-		fmt.Fprintf(p.w, "%s: %s\n", p.title, now.Stage)
+	if now.Stage != p.last.Stage || stageText(now) != stageText(p.last) {
+		fmt.Fprintf(p.w, "%s: %s\n", p.title, stageText(now))
 	}
 	if step {
 		fmt.Fprintf(p.w, "%s: step %d/%d, %.1f s, %s left\n",
 			p.title, now.Step, now.Total, now.Elapsed.Seconds(), now.Remaining.Round(time.Second))
 	}
 	p.last = now
+}
+
+// stageText names the stage of a run for people.
+func stageText(p inference.Progress) string {
+	switch {
+	case p.Stage != inference.StageQueue:
+		return string(p.Stage)
+	case p.Total == 1:
+		return "waiting, 1 picture comes first"
+	case p.Total > 0:
+		return fmt.Sprintf("waiting, %d pictures come first", p.Total)
+	}
+	return "waiting for the other computer"
 }
 
 func (p *progress) finish() {

@@ -20,6 +20,8 @@ type serveCommand struct {
 	Listen          string        `default:"127.0.0.1:7820" placeholder:"ADDR:PORT" help:"${listen_help}"`
 	Token           string        `env:"KLEINBILD_TOKEN" placeholder:"TEXT" help:"${token_help}"`
 	TokenFile       string        `placeholder:"FILE" help:"${token_file_help}"`
+	TLSCert         string        `name:"tls-cert" placeholder:"FILE" help:"${tls_cert_help}"`
+	TLSKey          string        `name:"tls-key" placeholder:"FILE" help:"${tls_key_help}"`
 	NoAuth          bool          `help:"Serve without a token. Only for a loopback address."`
 	ModelID         string        `name:"model-id" default:"flux2-klein-4b" placeholder:"NAME" help:"${model_id_help}"`
 	ModelAlias      []string      `placeholder:"NAME" help:"${model_alias_help}"`
@@ -44,6 +46,8 @@ func (c serveCommand) Run(ctx context.Context, s Streams, e *ending) error {
 		return usagef("--token (or $KLEINBILD_TOKEN) and --token-file exclude each other")
 	case c.Token != "" && !isToken(c.Token):
 		return usagef("--token (or $KLEINBILD_TOKEN): %s", wantToken)
+	case (c.TLSCert == "") != (c.TLSKey == ""):
+		return usagef("--tls-cert and --tls-key belong together, want both or neither")
 	case c.ModelID == "" || slices.Contains(c.ModelAlias, ""):
 		return usagef("--model-id and --model-alias: found an empty name, want one")
 	case c.Queue < 1 || c.Queue > 10000:
@@ -59,6 +63,13 @@ func (c serveCommand) Run(ctx context.Context, s Streams, e *ending) error {
 	options, err := c.options()
 	if err != nil {
 		return err
+	}
+	log := c.logger(s)
+	var tls *certificate
+	if c.TLSCert != "" {
+		if tls, err = newCertificate(c.TLSCert, c.TLSKey, log); err != nil {
+			return err
+		}
 	}
 	// The address is taken before the model is opened, so that a bad one is told at once.
 	listener, err := listen(c.Listen)
@@ -81,15 +92,15 @@ func (c serveCommand) Run(ctx context.Context, s Streams, e *ending) error {
 	if err != nil {
 		return err
 	}
-	if !loopback {
+	if !loopback && tls == nil {
 		fmt.Fprintln(s.Err, "note: other machines can reach this address, "+
-			"and neither the token nor the pictures are encrypted on the way")
+			"and neither the token nor the pictures are encrypted on the way (--tls-cert and --tls-key encrypt them)")
 	}
 	handler, err := server.New(server.Options{
 		Open: opener.open, Opened: opened, ModelID: c.ModelID, ModelAliases: c.ModelAlias, Version: Version,
 		Token: token, Hosts: c.AllowHost, Origins: c.AllowOrigin,
 		AllowRemoteURIs: c.AllowRemoteURIs, QueueLimit: c.Queue, MaxBodyBytes: int64(c.MaxBody) << 20, Grace: c.Grace,
-		Log: c.logger(s), LogPrompts: c.LogPrompts,
+		Log: log, LogPrompts: c.LogPrompts,
 	})
 	if err != nil {
 		return err
@@ -102,7 +113,11 @@ func (c serveCommand) Run(ctx context.Context, s Streams, e *ending) error {
 	// ends tee, often before this program.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	// The address goes to standard output, so that a script can read which port was taken for port 0.
-	fmt.Fprintf(s.Out, "http://%s\n", listener.Addr())
+	scheme := "http"
+	if tls != nil {
+		scheme, listener = "https", tls.encrypted(listener)
+	}
+	fmt.Fprintf(s.Out, "%s://%s\n", scheme, listener.Addr())
 	return handler.Serve(ctx, listener)
 }
 

@@ -20,6 +20,16 @@ type settings struct {
 	Model string `json:"model"`
 	// ModelBytes are the bytes of Model if it is a path that is not UTF-8.
 	ModelBytes []byte `json:"model_base64,omitempty"`
+	// Server is another computer whose engine the window uses, or has used last; nil for none. Its token is in a file of
+	// its own.
+	Server *serverSetting `json:"server,omitempty"`
+}
+
+type serverSetting struct {
+	Address  string `json:"address"`
+	CA       string `json:"ca,omitempty"`
+	Insecure bool   `json:"insecure,omitempty"`
+	Use      bool   `json:"use"`
 }
 
 // settingsFile returns the path of kleinbild/settings.json in the user's configuration folder.
@@ -35,9 +45,19 @@ func ModelSetting() (string, error) {
 	return s.Model, err
 }
 
-// SetModelSetting makes spec the model of the user's settings. The file is replaced in one step.
+// SetModelSetting makes spec the model of the user's settings.
 func SetModelSetting(spec string) error {
-	text, err := json.MarshalIndent(settings{Model: spec, ModelBytes: picture.PathBytes(spec)}, "", "  ")
+	return changeSettings(func(s *settings) { s.Model, s.ModelBytes = spec, picture.PathBytes(spec) })
+}
+
+// changeSettings changes the user's settings. The file is replaced in one step.
+func changeSettings(change func(*settings)) error {
+	s, err := readSettings()
+	if err != nil {
+		s = settings{} // damaged settings would otherwise stay for ever
+	}
+	change(&s)
+	text, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
 		return fmt.Errorf("settings: %w", err)
 	}

@@ -46,16 +46,22 @@ func (c serveCommand) token(ctx context.Context, s Streams) (string, error) {
 		return "", nil
 	case c.Token != "":
 		return c.Token, nil
-	case c.TokenFile == standardInput:
-		text, err := io.ReadAll(io.LimitReader(s.In, maxTokenBytes+2))
-		if err != nil {
-			return "", fmt.Errorf("--token-file: standard input: %w", err)
-		}
-		return parseToken("--token-file: standard input", text)
 	case c.TokenFile != "":
-		return namedToken(s, c.TokenFile)
+		return secretOf(s, c.TokenFile)
 	}
 	return keptToken(ctx, s, tokenFile())
+}
+
+// secretOf returns the token that --token-file names.
+func secretOf(s Streams, file string) (string, error) {
+	if file != standardInput {
+		return namedToken(s, file)
+	}
+	text, err := io.ReadAll(io.LimitReader(s.In, maxTokenBytes+2))
+	if err != nil {
+		return "", fmt.Errorf("--token-file: standard input: %w", err)
+	}
+	return parseToken("--token-file: standard input", text)
 }
 
 // namedToken reads the token from the file that the user named. If other users may be able to read the file, it prints
