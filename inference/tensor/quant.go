@@ -99,8 +99,8 @@ func (b *BlockScales) skip(rows int) *BlockScales {
 	return &s
 }
 
-// at returns the index of the scale of block column c of a row.
-func (b *BlockScales) at(row, c int) int {
+// Index returns the index of the scale of block column c of a row.
+func (b *BlockScales) Index(row, c int) int {
 	r := (b.First + row) % b.Rows / b.Height
 	if b.Swizzled {
 		return (r/128*(b.Stride/4)+c/4)*512 + r%32*16 + r%128/32*4 + c%4
@@ -110,7 +110,7 @@ func (b *BlockScales) at(row, c int) int {
 
 // At returns the scale of the block in a row and in block column c.
 func (b *BlockScales) At(row, c int) float32 {
-	i := b.at(row, c)
+	i := b.Index(row, c)
 	switch b.DType {
 	case F8E4M3:
 		return f8e4m3[b.Data[i]]
@@ -135,7 +135,7 @@ func (b *BlockScales) Row(dst []float32, row, c int, scale float32) {
 	// Four scales lie together, and the next four 512 bytes behind them.
 	for i := range dst {
 		if i == 0 || (c+i)%4 == 0 {
-			at := b.Data[b.at(row, c+i)-(c+i)%4:]
+			at := b.Data[b.Index(row, c+i)-(c+i)%4:]
 			_ = at[3]
 			for j := i; j < min(len(dst), i+4-(c+i)%4); j++ {
 				dst[j] = scale * f8e4m3[at[(c+j)%4]]

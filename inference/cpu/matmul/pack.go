@@ -157,52 +157,83 @@ func (d *dense) widen(dst []float32, row, k0 int) {
 		return
 	}
 	src := d.at(row, k0)
-	switch d.dtype {
-	case tensor.F32:
+	bytes := func() []byte { return unsafe.Slice((*byte)(src), d.dtype.Bytes(len(dst))) }
+	scale, blocks := d.scale, (*tensor.BlockScales)(nil)
+	if d.quant != nil {
+		if blocks = d.quant.Blocks; d.quant.Rows != nil {
+			scale *= d.quant.Rows[row]
+		}
+	}
+	switch {
+	case d.dtype == tensor.I8 && blocks == nil:
+		simd.ScaleI8(dst, bytes(), scale)
+		scale = 1
+	case d.dtype == tensor.F4E2M1 && blocks != nil && blocks.Width == groupNVFP4 && (k0|len(dst))%groupNVFP4 == 0:
+		widenNVFP4(dst, bytes(), blocks, row, k0, scale)
+		scale, blocks = 1, nil
+	case d.dtype == tensor.F32:
 		copy(dst, unsafe.Slice((*float32)(src), len(dst)))
-	case tensor.F16:
+	case d.dtype == tensor.F16:
 		simd.WidenF16(dst, unsafe.Slice((*uint16)(src), len(dst)))
-	case tensor.BF16:
+	case d.dtype == tensor.BF16:
 		simd.WidenBF16(dst, unsafe.Slice((*uint16)(src), len(dst)))
-	case tensor.F8E4M3:
+	case d.dtype == tensor.F8E4M3:
 		simd.WidenF8E4M3(dst, unsafe.Slice((*uint8)(src), len(dst)))
 	default:
-		simd.Widen(dst, d.dtype, unsafe.Slice((*byte)(src), d.dtype.Bytes(len(dst))))
+		simd.Widen(dst, d.dtype, bytes())
 	}
-	if d.quant != nil {
-		d.multiply(dst, row, k0)
-	} else if d.scale != 1 {
-		simd.Scale(dst, dst, d.scale)
-	}
-}
-
-// multiply multiplies values of a row, from k0 on, by all scales.
-func (d *dense) multiply(dst []float32, row, k0 int) {
-	scale := d.scale
-	if d.quant.Rows != nil {
-		scale *= d.quant.Rows[row]
-	}
-	if b := d.quant.Blocks; b != nil {
-		// The first and the last block may be only partly in dst.
-		for i := 0; i < len(dst); {
-			c, inside := (k0+i)/b.Width, (k0+i)%b.Width
-			if whole := (len(dst) - i) / b.Width; inside == 0 && whole > 0 {
-				var scales [64]float32
-				n := min(whole, len(scales))
-				b.Row(scales[:n], row, c, scale)
-				simd.ScaleBlocks(dst[i:i+n*b.Width], scales[:n])
-				i += n * b.Width
-				continue
-			}
-			part := dst[i:min(len(dst), i+b.Width-inside)]
-			simd.Scale(part, part, scale*b.At(row, c))
-			i += len(part)
-		}
+	if blocks != nil {
+		multiplyBlocks(dst, blocks, row, k0, scale)
 	} else if scale != 1 {
 		simd.Scale(dst, dst, scale)
 	}
-	if d.quant.Columns != nil {
+	if d.quant != nil && d.quant.Columns != nil {
 		simd.Multiply(dst, dst, d.quant.Columns[k0:k0+len(dst)])
+	}
+}
+
+// groupNVFP4 is the number of values of nvfp4 with one scale.
+const groupNVFP4 = 16
+
+// scalesTogether is the number of scales of blocks that are read together.
+const scalesTogether = 64
+
+// widenNVFP4 stores values of a row of nvfp4, from k0 on, multiplied by the scales of their groups and by scale.
+func widenNVFP4(dst []float32, src []byte, b *tensor.BlockScales, row, k0 int, scale float32) {
+	for c := k0 / groupNVFP4; len(dst) > 0; c += scalesTogether {
+		var scales [scalesTogether]float32
+		n := min(len(dst)/groupNVFP4, len(scales))
+		readScales(scales[:n], b, row, c, scale)
+		simd.WidenNVFP4(dst[:n*groupNVFP4], src, scales[:n])
+		dst, src = dst[n*groupNVFP4:], src[n*groupNVFP4/2:]
+	}
+}
+
+// readScales stores the scales of the block columns from c on, multiplied by scale.
+func readScales(dst []float32, b *tensor.BlockScales, row, c int, scale float32) {
+	if b.Swizzled && b.DType == tensor.F8E4M3 && (c|len(dst))%4 == 0 {
+		simd.SwizzledF8E4M3(dst, b.Data[b.Index(row, c):], scale)
+		return
+	}
+	b.Row(dst, row, c, scale)
+}
+
+// multiplyBlocks multiplies values of a row, from k0 on, by the scales of their blocks and by scale. The first and the
+// last block may be only partly in dst.
+func multiplyBlocks(dst []float32, b *tensor.BlockScales, row, k0 int, scale float32) {
+	for i := 0; i < len(dst); {
+		c, inside := (k0+i)/b.Width, (k0+i)%b.Width
+		if whole := (len(dst) - i) / b.Width; inside == 0 && whole > 0 {
+			var scales [scalesTogether]float32
+			n := min(whole, len(scales))
+			readScales(scales[:n], b, row, c, scale)
+			simd.ScaleBlocks(dst[i:i+n*b.Width], scales[:n])
+			i += n * b.Width
+			continue
+		}
+		part := dst[i:min(len(dst), i+b.Width-inside)]
+		simd.Scale(part, part, scale*b.At(row, c))
+		i += len(part)
 	}
 }
 

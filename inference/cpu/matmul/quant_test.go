@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"kleinbild/inference/tensor"
 )
@@ -160,4 +161,29 @@ func checkQuantised(t *testing.T, name string, have, a Matrix, w tensor.Tensor, 
 			}
 		}
 	}
+}
+
+// BenchmarkQuantised multiplies by weights in quantised formats, and reports the time as a multiple of that of bfloat16
+// weights. Both take turns, and the best turn of each counts, so that other programs disturb less.
+func BenchmarkQuantised(b *testing.B) {
+	const m, n, k = 768, 3072, 3072
+	r := rand.New(rand.NewPCG(1, 2))
+	kinds := quantisedKinds(r, n, k)
+	eachPath(b, func(b *testing.B, precision Precision) {
+		a, dst, plain := filled(m, k), filled(m, n), randomWeight(r, tensor.BF16, 1, n, k)
+		for _, name := range []string{"Q8_0", "Q4_K", "Q6_K", "Q4_0", "Q2_K", "nvfp4", "mxfp8", "fp8 in blocks",
+			"int8 by row", "int8 by row, rotated by 256"} {
+			b.Run(name, func(b *testing.B) {
+				best := [2]time.Duration{time.Hour, time.Hour}
+				for b.Loop() {
+					for i, w := range []tensor.Tensor{plain, kinds[name]} {
+						begin := time.Now()
+						Linear(nil, dst, a, w, precision, Epilogue{})
+						best[i] = min(best[i], time.Since(begin))
+					}
+				}
+				b.ReportMetric(float64(best[1])/float64(best[0]), "×bf16")
+			})
+		}
+	})
 }

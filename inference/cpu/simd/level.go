@@ -15,6 +15,7 @@ import (
 )
 
 //go:generate go run ./gen -part amx -out amx_amd64.s -stubs amx_amd64.go -pkg simd
+//go:generate go run ./gen -part blocks -out blocks_amd64.s -stubs blocks_amd64.go -pkg simd
 //go:generate go run ./gen -part cpuid -out cpuid_amd64.s -stubs cpuid_amd64.go -pkg simd
 //go:generate go run ./gen -part gemm -out gemm_amd64.s -stubs gemm_amd64.go -pkg simd
 //go:generate go run ./gen -part pack -out pack_amd64.s -stubs pack_amd64.go -pkg simd

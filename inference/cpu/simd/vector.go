@@ -18,6 +18,9 @@ type vector struct {
 	widenF8      func(dst []float32, a []uint8)
 	// widen is Widen for the formats that the level has functions for. It returns false for any other format.
 	widen              func(dst []float32, dtype tensor.DType, src []byte) bool
+	scaleI8            func(dst []float32, a []uint8, s float32)
+	nvfp4              func(dst []float32, src []byte, scales []float32)
+	swizzled           func(dst []float32, src []byte, scale float32)
 	scaleBlocks        func(dst, scales []float32, width int)
 	mul                func(dst, a, b []float32)
 	rotate             func(x []float32, group int)
@@ -76,6 +79,23 @@ func Widen(dst []float32, dtype tensor.DType, src []byte) {
 	src = src[:dtype.Bytes(len(dst))]
 	if !current.Load().widen(dst, dtype, src) {
 		tensor.Widen(dst, dtype, src)
+	}
+}
+
+// ScaleI8 stores s·a for signed bytes a.
+func ScaleI8(dst []float32, a []uint8, s float32) { current.Load().scaleI8(dst, a[:len(dst)], s) }
+
+// WidenNVFP4 converts len(dst) values of format F4E2M1, and multiplies group i of 16 values by scales[i]. len(dst) is a
+// multiple of 16. The scales must not be denormal.
+func WidenNVFP4(dst []float32, src []byte, scales []float32) {
+	current.Load().nvfp4(dst, src[:len(dst)/2], scales[:len(dst)/16])
+}
+
+// SwizzledF8E4M3 stores scales of format float8_e4m3fn, multiplied by scale: four at src, four at src[512:], and so on.
+// len(dst) is a multiple of 4.
+func SwizzledF8E4M3(dst []float32, src []byte, scale float32) {
+	if len(dst) > 0 {
+		current.Load().swizzled(dst, src[:len(dst)/4*512-508], scale)
 	}
 }
 
@@ -194,6 +214,22 @@ var vectorGeneric = vector{
 	widenF16:  map1(tensor.F16ToF32),
 	widenF8:   map1(tensor.F8E4M3ToF32),
 	widen:     func([]float32, tensor.DType, []byte) bool { return false },
+	scaleI8: func(dst []float32, a []uint8, s float32) {
+		for i := range dst {
+			dst[i] = float32(int8(a[i])) * s
+		}
+	},
+	nvfp4: func(dst []float32, src []byte, scales []float32) {
+		tensor.Widen(dst, tensor.F4E2M1, src)
+		for i := range dst {
+			dst[i] *= scales[i/16]
+		}
+	},
+	swizzled: func(dst []float32, src []byte, scale float32) {
+		for i := range dst {
+			dst[i] = tensor.F8E4M3ToF32(src[i/4*512+i%4]) * scale
+		}
+	},
 	scaleBlocks: func(dst, scales []float32, width int) {
 		for i, s := range scales {
 			block := dst[i*width : (i+1)*width]

@@ -67,10 +67,13 @@ var vectorAVX2 = vector{
 	widenBF16:   tail1(widenBF16AVX2),
 	widenF16:    tail1(widenF16AVX2),
 	widenF8:     tail1(widenF8AVX2),
-	widen:       vectorGeneric.widen,
-	scaleBlocks: vectorGeneric.scaleBlocks,
-	mul:         vectorGeneric.mul,
-	rotate:      vectorGeneric.rotate,
+	widen:       widenBlocks(blocksAVX2),
+	scaleI8:     tailI8(scaleI8AVX2),
+	nvfp4:       nvfp4(widenNVFP4AVX2),
+	swizzled:    swizzledAVX2,
+	scaleBlocks: blockScalesAVX2,
+	mul:         tail2(mulAVX2),
+	rotate:      rotateAVX2,
 	roundBF16:   tail1(roundBF16AVX2),
 	pairBF16:    tail2(pairBF16AVX2),
 	sum: func(a []float32) (s float64) {
@@ -119,9 +122,11 @@ var vectorAVX2 = vector{
 	},
 }
 
-// vectorAVX512 differs from vectorAVX2 only in the operations on panels, whose rows are two vectors.
+// vectorAVX512 differs from vectorAVX2 in the operations on panels, whose rows are two vectors, and in the conversion
+// of quantised weights.
 var vectorAVX512 = func() vector {
 	v := vectorAVX2
+	v.widen, v.scaleI8, v.nvfp4 = widenBlocks(blocksAVX512), tailI8(scaleI8AVX512), nvfp4(widenNVFP4AVX512)
 	v.panelMax = func(p []float32, rows int, m []float32) { panelMaxAVX512(&p[0], rows, &m[0]) }
 	v.panelMul = func(p []float32, rows int, s []float32) { panelScaleAVX512(&p[0], rows, &s[0]) }
 	v.panelExp = func(p []float32, rows int, m, sum []float32, scale float32) {

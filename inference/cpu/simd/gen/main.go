@@ -13,11 +13,13 @@ import (
 )
 
 func main() {
-	part := flag.String("part", "", "amx, cpuid, gemm, pack or vector")
+	part := flag.String("part", "", "amx, blocks, cpuid, gemm, pack or vector")
 	flag.Parse()
 	switch *part {
 	case "amx":
 		amx()
+	case "blocks":
+		blocks()
 	case "cpuid":
 		cpuid()
 	case "gemm":
@@ -27,7 +29,7 @@ func main() {
 	case "vector":
 		vector()
 	default:
-		fmt.Fprintf(os.Stderr, "gen: -part %q: want amx, cpuid, gemm, pack or vector\n", *part)
+		fmt.Fprintf(os.Stderr, "gen: -part %q: want amx, blocks, cpuid, gemm, pack or vector\n", *part)
 		os.Exit(2)
 	}
 	Generate()

@@ -1,0 +1,84 @@
+package simd
+
+import (
+	"math"
+
+	"kleinbild/inference/tensor"
+)
+
+// widenFunc converts blocks of a format.
+type widenFunc func(dst *float32, src *byte, blocks int)
+
+var (
+	blocksAVX2 = map[tensor.DType]widenFunc{
+		tensor.Q4_0: widenQ4_0AVX2, tensor.Q4_1: widenQ4_1AVX2, tensor.Q5_0: widenQ5_0AVX2, tensor.Q5_1: widenQ5_1AVX2,
+		tensor.Q8_0: widenQ8_0AVX2, tensor.Q4_K: widenQ4KAVX2, tensor.Q5_K: widenQ5KAVX2, tensor.Q6_K: widenQ6KAVX2,
+		tensor.IQ4_NL: widenIQ4_NLAVX2, tensor.IQ4_XS: widenIQ4XSAVX2, tensor.MXFP4: widenMXFP4AVX2,
+	}
+	blocksAVX512 = map[tensor.DType]widenFunc{
+		tensor.Q4_0: widenQ4_0AVX512, tensor.Q4_1: widenQ4_1AVX512, tensor.Q5_0: widenQ5_0AVX512,
+		tensor.Q5_1: widenQ5_1AVX512, tensor.Q8_0: widenQ8_0AVX512, tensor.Q4_K: widenQ4KAVX512,
+		tensor.Q5_K: widenQ5KAVX512, tensor.Q6_K: widenQ6KAVX512, tensor.IQ4_NL: widenIQ4_NLAVX512,
+		tensor.IQ4_XS: widenIQ4XSAVX512, tensor.MXFP4: widenMXFP4AVX512,
+	}
+)
+
+// widenBlocks returns Widen for the formats of functions.
+func widenBlocks(functions map[tensor.DType]widenFunc) func(dst []float32, dtype tensor.DType, src []byte) bool {
+	return func(dst []float32, dtype tensor.DType, src []byte) bool {
+		f := functions[dtype]
+		if f == nil {
+			return false
+		}
+		if blocks := len(dst) / dtype.BlockValues(); blocks > 0 {
+			_ = src[blocks*dtype.BlockBytes()-1]
+			f(&dst[0], &src[0], blocks)
+		}
+		return true
+	}
+}
+
+// tailI8 returns scaleI8 for a function that takes multiples of 64 values.
+func tailI8(f func(dst *float32, a *uint8, n int, s float32)) func(dst []float32, a []uint8, s float32) {
+	return func(dst []float32, a []uint8, s float32) {
+		n := len(dst) &^ 63
+		if n > 0 {
+			f(&dst[0], &a[0], n, s)
+		}
+		vectorGeneric.scaleI8(dst[n:], a[n:], s)
+	}
+}
+
+func nvfp4(f func(dst *float32, src *byte, scales *float32, groups int)) func([]float32, []byte, []float32) {
+	return func(dst []float32, src []byte, scales []float32) {
+		if len(dst) > 0 {
+			f(&dst[0], &src[0], &scales[0], len(dst)/16)
+		}
+	}
+}
+
+func swizzledAVX2(dst []float32, src []byte, scale float32) {
+	_ = src[len(dst)/4*512-509]
+	swizzledF8AVX2(&dst[0], &src[0], len(dst)/4, scale)
+}
+
+func blockScalesAVX2(dst, scales []float32, width int) {
+	if width%8 != 0 || width == 0 {
+		vectorGeneric.scaleBlocks(dst, scales, width)
+		return
+	}
+	_ = dst[len(scales)*width-1]
+	scaleBlocksAVX2(&dst[0], &scales[0], len(scales), width/8)
+}
+
+// rotateAVX2 rotates in stages, each over all groups.
+func rotateAVX2(x []float32, group int) {
+	if group < 16 || len(x) == 0 {
+		vectorGeneric.rotate(x, group)
+		return
+	}
+	rotate16AVX2(&x[0], len(x)/16, float32(1/math.Sqrt(float64(group))))
+	for step := 16; step < group; step *= 4 {
+		rotateStageAVX2(&x[0], len(x)/(4*step), step)
+	}
+}
