@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -25,7 +26,9 @@ import (
 //   - the files have the digests in SHA256SUMS,
 //   - a second build gives the same bytes,
 //   - the program in the .tar.xz runs, and the command line runs where there is nothing but the C library,
+//   - apt finds all that the .deb depends on, by the README's command,
 //   - the .deb installs into an empty root and runs there with only the packages that it depends on,
+//   - lintian finds no error and no warning in it, and desktops' tools none in its files,
 //   - the programs for Windows have their icon, version and manifest.
 //
 // It must run as root, and needs the network to fetch the packages that the .deb depends on.
@@ -51,7 +54,8 @@ func checkAll(m metadata, out, work string, window bool) error {
 		{"checksums", func() error { return command(out, "sha256sum", "--check", "--quiet", "SHA256SUMS") }},
 		{"reproducible", func() error { return checkReproducible(out, filepath.Join(work, "again"), window) }},
 		{".tar.xz", func() error { return checkTar(m, absolute(linux), base, work, window) }},
-		{".deb", func() error { return checkDeb(m, absolute(deb), work) }},
+		{"README", func() error { return checkReadme(m, absolute(deb), work) }},
+		{".deb", func() error { return checkDeb(m, absolute(deb), work, window) }},
 		{".zip", func() error { return checkZip(m, windows, base, window) }},
 	} {
 		if err := step.do(); err != nil {
@@ -175,9 +179,47 @@ func checkBare(root string) error {
 	return nil
 }
 
+// installLine finds the command that the README gives for installing the .deb.
+var installLine = regexp.MustCompile("`sudo apt install (\\./[^`]+\\.deb)`")
+
+// checkReadme lets apt plan what the README's command would do on an empty system, in a folder that the package was
+// downloaded to.
+func checkReadme(m metadata, deb, work string) error {
+	text, err := os.ReadFile("README.md")
+	if err != nil {
+		return err
+	}
+	line := installLine.FindSubmatch(text)
+	if line == nil {
+		return fmt.Errorf("README.md: want a command like %v", installLine)
+	}
+	downloads := filepath.Join(work, "Downloads")
+	if err := os.Mkdir(downloads, 0o755); err != nil {
+		return err
+	}
+	if err := os.Symlink(deb, filepath.Join(downloads, filepath.Base(deb))); err != nil {
+		return err
+	}
+	empty := filepath.Join(work, "nothing-installed")
+	if err := os.WriteFile(empty, nil, 0o644); err != nil {
+		return err
+	}
+	apt := newCommand("sh", "-c", "apt-get install --simulate -o Dir::State::status="+empty+" "+string(line[1]))
+	apt.Dir = downloads
+	plan, err := apt.CombinedOutput()
+	if err != nil || !bytes.Contains(plan, []byte("\nInst kleinbild ("+m.Version+" ")) {
+		return fmt.Errorf("%s: %w: %s; want a plan that installs version %s", line[0], err, plan, m.Version)
+	}
+	return nil
+}
+
 // checkDeb installs the package in a root that holds nothing but the packages it depends on, runs it there as the user
 // nobody, and removes it.
-func checkDeb(m metadata, deb, work string) error {
+func checkDeb(m metadata, deb, work string, window bool) error {
+	programs := []string{"kleinbild"}
+	if window {
+		programs = append(programs, "kleinbild-cli")
+	}
 	root := filepath.Join(work, "root")
 	for _, dir := range []string{"var/lib/dpkg/info", "var/lib/dpkg/updates", "var/lib/dpkg/triggers", "tmp"} {
 		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
@@ -202,17 +244,19 @@ func checkDeb(m metadata, deb, work string) error {
 	if db, err := os.ReadFile(status); err != nil || !bytes.Contains(db, []byte(installed)) {
 		return fmt.Errorf("dpkg's database: %s %v, want kleinbild installed", db, err)
 	}
-	inside := func(args ...string) *exec.Cmd {
+	inside := func(program string, args ...string) *exec.Cmd {
 		return &exec.Cmd{
-			Path: "/usr/bin/kleinbild", Args: append([]string{"kleinbild"}, args...),
+			Path: "/usr/bin/" + program, Args: append([]string{program}, args...),
 			Dir: "/", Env: []string{"HOME=/tmp", "PATH=/usr/bin"},
 			SysProcAttr: &syscall.SysProcAttr{Chroot: root, Credential: &syscall.Credential{Uid: 65534, Gid: 65534}},
 		}
 	}
-	if err := expectVersion(inside("version"), m); err != nil {
-		return err
+	for _, program := range programs {
+		if err := expectVersion(inside(program, "version"), m); err != nil {
+			return err
+		}
 	}
-	doctor, err := inside("doctor").CombinedOutput()
+	doctor, err := inside("kleinbild", "doctor").CombinedOutput()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) || !bytes.Contains(doctor, []byte("graphics")) {
 		return fmt.Errorf("doctor: %w: %s", err, doctor)
@@ -221,12 +265,20 @@ func checkDeb(m metadata, deb, work string) error {
 		"usr/share/applications/" + m.ID + ".desktop", "usr/share/metainfo/" + m.ID + ".metainfo.xml",
 		"usr/share/icons/hicolor/512x512/apps/" + m.ID + ".png", "usr/share/icons/hicolor/scalable/apps/" + m.ID + ".svg",
 		"usr/share/man/man1/kleinbild.1.gz", "usr/share/bash-completion/completions/kleinbild",
+		"usr/share/man/man1/kleinbild-cli.1.gz", "usr/share/bash-completion/completions/kleinbild-cli",
 	} {
 		if info, err := os.Stat(filepath.Join(root, file)); err != nil || info.Mode().Perm() != 0o644 {
 			return fmt.Errorf("%s: %v, want the file with mode 0644", file, err)
 		}
 	}
 	if err := validate(m, filepath.Join(root, "usr")); err != nil {
+		return err
+	}
+	depends, err := newCommand("dpkg-deb", "--field", deb, "Depends").Output()
+	if err != nil {
+		return err
+	}
+	if err := validateDeb(deb, string(depends), filepath.Join(root, "usr"), work); err != nil {
 		return err
 	}
 	if err := command(work, "dpkg", "--root="+root, "--remove", "kleinbild"); err != nil {

@@ -116,7 +116,7 @@ func packAll(m metadata, out, work string, window bool) error {
 	if err := writeTarXZ(filepath.Join(work, files[0]), tree, base, m.Time); err != nil {
 		return err
 	}
-	if err := writeDeb(filepath.Join(work, files[1]), m, tree, linux); err != nil {
+	if err := writeDeb(filepath.Join(work, files[1]), m, tree, programs); err != nil {
 		return err
 	}
 	for _, name := range files {

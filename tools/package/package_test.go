@@ -35,6 +35,35 @@ func TestDependencies(t *testing.T) {
 	if _, err := dependencies("package_test.go"); err == nil {
 		t.Error("a text: no error, want one")
 	}
+	// Libraries that a program opens while it runs, which lie among the texts of its C code.
+	shell, err := os.ReadFile("/bin/sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct{ texts, want string }{
+		{"libXi.so.6\x00libGL.so.1\x00", "Depends: libc6 (>= 2."},
+		{"libXi.so.6\x00libGL.so.1\x00", ", libgl1, libxi6\n"},
+		{"libEGL.so.1\x00", ")\nRecommends"},
+		{"open libX9.so.1\x00", ")\nRecommends"}, // a part of a text
+		{"libX9.so.1\x00", "uses libX9.so.1"},
+	} {
+		program := filepath.Join(t.TempDir(), "program")
+		if err := os.WriteFile(program, append(slices.Clone(shell), "\x00"+row.texts...), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		have, err := dependencies(program, static)
+		if !strings.Contains(have+fmt.Sprint(err), row.want) {
+			t.Errorf("%q: %q, %v, want %q", row.texts, have, err, row.want)
+		}
+	}
+}
+
+func TestCompareVersions(t *testing.T) {
+	for _, row := range [][2]string{{"", "2.1"}, {"2.9", "2.34"}, {"2.2", "2.2.5"}, {"2.34", "3"}} {
+		if compareVersions(row[0], row[1]) >= 0 || compareVersions(row[1], row[0]) <= 0 {
+			t.Errorf("%s is not lower than %s", row[0], row[1])
+		}
+	}
 }
 
 // TestTarXZ checks that packing twice gives the same bytes, and what the archive holds: the folders first.

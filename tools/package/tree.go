@@ -43,12 +43,14 @@ func linuxTree(m metadata, programs []string, window bool) (tree []entry, err er
 		return nil, err
 	}
 	tree = append(tree, forDesktop...)
+	// Shells look for a file with the program's name, except zsh.
 	for _, text := range []struct{ args, path string }{
 		{"manual", "share/man/man1/kleinbild.1.gz"},
 		{"completion bash", "share/bash-completion/completions/kleinbild"},
 		{"completion bash", "share/bash-completion/completions/kleinbild-cli"},
 		{"completion zsh", "share/zsh/site-functions/_kleinbild"},
 		{"completion fish", "share/fish/vendor_completions.d/kleinbild.fish"},
+		{"completion fish", "share/fish/vendor_completions.d/kleinbild-cli.fish"},
 	} {
 		data, err := newCommand(programs[0], strings.Fields(text.args)...).Output()
 		if err != nil {
@@ -59,8 +61,7 @@ func linuxTree(m metadata, programs []string, window bool) (tree []entry, err er
 		}
 		add(text.path, 0o644, data)
 	}
-	// Shells and man look for a file with the program's name; these two lead on to those of kleinbild.
-	add("share/fish/vendor_completions.d/kleinbild-cli.fish", 0o644, []byte("complete -c kleinbild-cli -w kleinbild\n"))
+	// man looks for a file with the program's name; this one leads on to the page of kleinbild.
 	add("share/man/man1/kleinbild-cli.1.gz", 0o644, gzipped([]byte(".so man1/kleinbild.1\n")))
 	licences, err := thirdParty("linux", window)
 	if err != nil {

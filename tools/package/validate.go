@@ -5,9 +5,66 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 )
+
+// validateDeb runs lintian on a Debian package, and compares the libraries that it depends on with those that Debian's
+// own tool finds in the programs below the prefix root. A tool that is not installed is left out.
+func validateDeb(deb, depends, root, work string) error {
+	if installed("lintian") {
+		err := command(work, "lintian", "--no-cfg", "--profile", "debian", "--allow-root", "--fail-on", "error,warning", deb)
+		if err != nil {
+			return err
+		}
+	}
+	if !installed("dpkg-shlibdeps") {
+		return nil
+	}
+	// The tool reads the name of the package from the description of its source.
+	const source = "Source: kleinbild\n\nPackage: kleinbild\nArchitecture: amd64\n"
+	if err := os.MkdirAll(filepath.Join(work, "debian"), 0o755); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(work, "debian/control"), []byte(source), 0o644); err != nil {
+		return err
+	}
+	programs, err := filepath.Glob(filepath.Join(root, "bin/*"))
+	if err != nil {
+		return err
+	}
+	find := newCommand("dpkg-shlibdeps", append([]string{"-O"}, programs...)...)
+	find.Dir = work
+	out, err := find.Output()
+	if err != nil {
+		return fmt.Errorf("dpkg-shlibdeps: %w", err)
+	}
+	found, ok := strings.CutPrefix(strings.TrimSpace(string(out)), "shlibs:Depends=")
+	if !ok {
+		return fmt.Errorf("dpkg-shlibdeps: printed %q, want shlibs:Depends", out)
+	}
+	have := strings.Split(strings.TrimSpace(depends), ", ")
+	for _, want := range strings.Split(found, ", ") {
+		// Versions older than every Debian that has this glibc are left out.
+		name, _, _ := strings.Cut(want, " ")
+		if !slices.Contains(have, want) && !slices.Contains(have, name) {
+			return fmt.Errorf("the package depends on %q, want %s too", have, want)
+		}
+	}
+	return nil
+}
+
+// installed says whether a tool is installed, and prints that it is not.
+func installed(tool string) bool {
+	_, err := exec.LookPath(tool)
+	if err != nil {
+		fmt.Println("not checked, because it is not installed:", tool)
+	}
+	return err == nil
+}
 
 // validate runs desktops' own tools, those that are installed, on the files for desktops below the prefix root.
 func validate(m metadata, root string) (err error) {
@@ -17,11 +74,9 @@ func validate(m metadata, root string) (err error) {
 		{"desktop-file-validate", entry},
 		{"appstreamcli", "validate", "--no-net", "--pedantic", info},
 	} {
-		if _, missing := exec.LookPath(tool[0]); missing != nil {
-			fmt.Println("not checked, because it is not installed:", tool[0])
-			continue
+		if installed(tool[0]) {
+			err = errors.Join(err, command(root, tool[0], tool[1:]...))
 		}
-		err = errors.Join(err, command(root, tool[0], tool[1:]...))
 	}
 	return err
 }

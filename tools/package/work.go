@@ -16,8 +16,8 @@ import (
 // untilSignal ends when a signal asks the tool to end. main sets it.
 var untilSignal = context.Background()
 
-// newCommand returns a command that is killed, together with all that it has started, when untilSignal ends. If the tool
-// is killed itself, the system kills the command.
+// newCommand returns a command that is killed, together with all that it has started, when untilSignal ends. If the
+// tool is killed itself, the system kills the command.
 func newCommand(name string, args ...string) *exec.Cmd {
 	c := exec.CommandContext(untilSignal, name, args...)
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
@@ -25,13 +25,13 @@ func newCommand(name string, args ...string) *exec.Cmd {
 	return c
 }
 
-// workFolder matches what runs leave in the folder for packages if they are killed: their own folders, and those of the
-// go command that has built this tool.
+// workFolder matches what runs leave in the folder for packages if they are killed: their own folders, and those of
+// the go command that has built this tool.
 var workFolder = regexp.MustCompile(`^(\.work-|go-build)\d+$`)
 
 // inWork makes the folder out and calls do with a folder in it, an absolute path, which it removes afterwards. All
-// temporary files of do and of the programs that it runs are made there, and not in the system's temporary folder. First
-// it removes what killed runs have left.
+// temporary files of do and of the programs that it runs are made there, and not in the system's temporary folder.
+// First it removes what killed runs have left.
 func inWork(out string, do func(m metadata, work string) error) (err error) {
 	m, err := readMetadata()
 	if err != nil {

@@ -14,8 +14,9 @@ import (
 	"time"
 )
 
-// TestKilled ends runs of the tool by signals: while it starts, and while the go command builds the program. The system's temporary folder stays empty. After SIGTERM the folder for packages is as it was; after SIGKILL
-// the next run removes what has been left there.
+// TestKilled ends runs of the tool by signals: while it starts, and while the go command builds the program. The
+// system's temporary folder stays empty. After SIGTERM the folder for packages is as it was; after SIGKILL the next run
+// removes what has been left there.
 func TestKilled(t *testing.T) {
 	t.Chdir("../..")
 	tool := filepath.Join(t.TempDir(), "tool")
