@@ -8,8 +8,10 @@ CUDA_TOOLS ?= ../cuda-tools
 DEMO_STATE ?= ../demo-train
 # nodynamic: the program uses its own libheif and libavif even if the system has these libraries.
 export GOFLAGS += -tags=nodynamic
-LDFLAGS := -s -w
-BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -ldflags "$(LDFLAGS)"
+# Programs may lie anywhere in memory (PIE), and what the loader has filled in becomes read-only (-bindnow).
+# tools/package/build.go has the same flags: with others, all C would be compiled once more.
+LDFLAGS := -s -w -bindnow
+BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -buildmode=pie -ldflags "$(LDFLAGS)"
 # gorgonia: kernels are launched through gorgonia.org/cu, which needs cgo. It is compiled with the project's own cuda.h
 # and libcuda.a.
 TAGGED  := -tags=nodynamic,gorgonia
@@ -21,7 +23,7 @@ CUDA    := folder=$$(GO="$(GO)" kernels/cu/gorgonia/libcuda/build.sh) && CGO_ENA
   CGO_CFLAGS="'-I$$folder' $${CGO_CFLAGS:-$$(GO="$(GO)" tools/window/cflags.sh)}" \
   CGO_LDFLAGS="'-L$$folder' $${CGO_LDFLAGS:--g -O2}"
 # Fyne's window needs a C compiler. If CGO_CFLAGS change, Go compiles all of Fyne's C code again.
-WINDOW  := $(CUDA) $(GO) build $(TAGGED) -trimpath -ldflags "$(LDFLAGS)"
+WINDOW  := $(CUDA) $(GO) build $(TAGGED) -trimpath -buildmode=pie -ldflags "$(LDFLAGS)"
 MODEL   ?= demo
 SHOTS   ?= dist/window
 SOAK    ?= 20m

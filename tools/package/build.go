@@ -85,14 +85,18 @@ func readVersion() (string, error) {
 	return version, nil
 }
 
+// compilerFlags are the flags of go build that change what is compiled. The Makefile has the same ones: with others,
+// all C would be compiled once more.
+var compilerFlags = []string{"-trimpath", "-buildmode=pie"}
+
 // build compiles the program for a system, linux or windows.
 func build(output, system string, window bool) error {
-	flags := "-s -w -buildid="
+	flags := "-s -w -bindnow -buildid="
 	if window && system == "windows" {
 		flags += " -H windowsgui"
 	}
-	command := newCommand("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", flags,
-		"-o", output, ".")
+	args := append([]string{"build"}, compilerFlags...)
+	command := newCommand("go", append(args, "-buildvcs=false", "-ldflags", flags, "-o", output, ".")...)
 	env, err := buildEnv(system, window)
 	if err != nil {
 		return err

@@ -25,7 +25,8 @@ import (
 // check returns an error if a user could not install the packages in out. It checks that
 //   - the files have the digests in SHA256SUMS,
 //   - a second build gives the same bytes,
-//   - the program in the .tar.xz runs, and the command line runs where there is nothing but the C library,
+//   - the programs in the .tar.xz are hardened and run, and the command line runs where there is nothing but the C
+//     library,
 //   - apt finds all that the .deb depends on, by the README's command,
 //   - the .deb installs into an empty root and runs there with only the packages that it depends on,
 //   - lintian finds no error and no warning in it, and desktops' tools none in its files,
@@ -72,6 +73,15 @@ func checkTar(m metadata, archive, base, work string, window bool) error {
 		return err
 	}
 	bin := filepath.Join(work, base, "bin")
+	programs, err := filepath.Glob(filepath.Join(bin, "*"))
+	if err != nil {
+		return err
+	}
+	for _, program := range programs {
+		if err := checkHardened(program); err != nil {
+			return err
+		}
+	}
 	if err := expectVersion(newCommand(filepath.Join(bin, "kleinbild"), "version"), m); err != nil {
 		return err
 	}

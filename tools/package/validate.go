@@ -3,6 +3,7 @@
 package main
 
 import (
+	"debug/elf"
 	"errors"
 	"fmt"
 	"os"
@@ -53,6 +54,27 @@ func validateDeb(deb, depends, root, work string) error {
 		if !slices.Contains(have, want) && !slices.Contains(have, name) {
 			return fmt.Errorf("the package depends on %q, want %s too", have, want)
 		}
+	}
+	return nil
+}
+
+// checkHardened returns an error if a program cannot lie anywhere in memory (PIE), or if parts of it that the loader
+// fills in can be written to while it runs.
+func checkHardened(program string) error {
+	file, err := elf.Open(program)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	flags, err := file.DynValue(elf.DT_FLAGS_1)
+	if err != nil {
+		return fmt.Errorf("%s: %w", program, err)
+	}
+	const want = elf.DF_1_PIE | elf.DF_1_NOW
+	relro := slices.ContainsFunc(file.Progs, func(p *elf.Prog) bool { return p.Type == elf.PT_GNU_RELRO })
+	if file.Type != elf.ET_DYN || len(flags) != 1 || elf.DynFlag1(flags[0])&want != want || !relro {
+		return fmt.Errorf("%s: type %v, flags %x, RELRO: %t; want a PIE with %v and RELRO",
+			program, file.Type, flags, relro, want)
 	}
 	return nil
 }
