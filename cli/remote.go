@@ -60,8 +60,11 @@ func (f remoteFlags) remote(s Streams) (Remote, error) {
 	}
 	address, err := client.ParseAddress(f.Server, f.Insecure)
 	if plain := (client.PlainError{}); errors.As(err, &plain) {
-		return Remote{}, usagef("--server %s: http:// sends the token, prompts and pictures so that everybody on the way can "+
-			"read them: use https:// (--insecure allows http://)", f.Server)
+		return Remote{}, usagef(
+			"--server %s: http:// sends the token, prompts and pictures so that everybody on the way can "+
+				"read them: use https:// (--insecure allows http://)",
+			f.Server,
+		)
 	}
 	if err != nil {
 		return Remote{}, usageError{fmt.Errorf("--server: %w", err)}
@@ -121,8 +124,11 @@ func serverToken(address string) (string, error) {
 	case err != nil:
 		return "", fmt.Errorf("token: %w", err)
 	case readableByOthers(info.Mode()):
-		return "", fmt.Errorf("token: %s: mode %04o lets others read it, want 0600 (delete the file, and give the token again)",
-			path, info.Mode().Perm())
+		return "", fmt.Errorf(
+			"token: %s: mode %04o lets others read it, want 0600 (delete the file, and give the token again)",
+			path,
+			info.Mode().Perm(),
+		)
 	}
 	of, token, _ := strings.Cut(string(text), "\n")
 	if of != address {
@@ -131,8 +137,8 @@ func serverToken(address string) (string, error) {
 	return parseToken(path, []byte(token))
 }
 
-// RemoteSetting returns the other computer that the user's settings name. use says whether the window uses it; otherwise
-// it is the one that was used last, if there is any.
+// RemoteSetting returns the other computer that the user's settings name. use says whether the window uses it;
+// otherwise it is the one that was used last, if there is any.
 func RemoteSetting() (r Remote, use bool, err error) {
 	s, err := readSettings()
 	if err != nil || s.Server == nil {

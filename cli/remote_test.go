@@ -86,7 +86,8 @@ func TestServerToken(t *testing.T) {
 		{name: "the file before the environment", variable: "no", flags: remoteFlags{TokenFile: file}, want: "of-the-file"},
 		{name: "two", flags: remoteFlags{Token: "a", TokenFile: "b"}, fails: "exclude each other"},
 		{name: "two words", flags: remoteFlags{Token: "hush hush"}, fails: "--token: want one word"},
-		{name: "two words in the environment", variable: "hush hush", fails: "$KLEINBILD_SERVER_TOKEN: its text is not a token"},
+		{name: "two words in the environment", variable: "hush hush",
+			fails: "$KLEINBILD_SERVER_TOKEN: its text is not a token"},
 		{name: "no file", flags: remoteFlags{TokenFile: file + "x"}, fails: "is not there"},
 	} {
 		t.Setenv(serverTokenVariable, row.variable)
@@ -97,7 +98,8 @@ func TestServerToken(t *testing.T) {
 		if row.fails == "" && (err != nil || r.Token != row.want) {
 			t.Errorf("%s: %q, %v; want %q", row.name, r.Token, err, row.want)
 		}
-		if row.fails != "" && (err == nil || !strings.Contains(oneLine(err), row.fails) || strings.Contains(oneLine(err), "hush")) {
+		if row.fails != "" &&
+			(err == nil || !strings.Contains(oneLine(err), row.fails) || strings.Contains(oneLine(err), "hush")) {
 			t.Errorf("%s: %v, want %s", row.name, err, row.fails)
 		}
 	}
@@ -155,11 +157,12 @@ func TestWindowArguments(t *testing.T) {
 		{args: "generate --server https://a.lan"},
 		{args: "--help"},
 		{args: "--server https://a.lan", ok: true, want: Remote{Address: "https://a.lan"}},
-		{args: "--server=a.lan:7820 one.png two.png", ok: true, want: Remote{Address: "https://a.lan:7820"}, files: "one.png two.png"},
+		{args: "--server=a.lan:7820 one.png two.png", ok: true, want: Remote{Address: "https://a.lan:7820"},
+			files: "one.png two.png"},
 		{args: "--insecure --server http://a.lan --token t", ok: true,
 			want: Remote{Address: "http://a.lan", Token: "t", Insecure: true}},
 		{args: "--server http://a.lan", ok: true, fails: "--insecure allows http://"},
-		{args: "--server https://a.lan --modle x", ok: true, fails: "unknown flag --modle"},
+		{args: "--server https://a.lan --other x", ok: true, fails: "unknown flag --other"},
 		{args: "--server", ok: true, fails: "expected string value"},
 	} {
 		w, ok, err := ParseWindow(strings.Fields(row.args), Streams{Err: os.Stderr})

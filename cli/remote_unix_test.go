@@ -31,7 +31,9 @@ func TestGenerateElsewhere(t *testing.T) {
 	before := filesOf(t, home)
 	writePicture(t, "secret-photo.png", 101, 83)
 	there := func(more ...string) []string {
-		return append([]string{"generate", "--server", s.address, "--token", "word", "--size", "64x64", "--steps", "1"}, more...)
+		return append(
+			[]string{"generate", "--server", s.address, "--token", "word", "--size", "64x64", "--steps", "1"},
+			more...)
 	}
 	for name, more := range map[string][]string{
 		"text": {"-p", "a private wish", "-s", "7"}, "edit": {"-p", "winter", "-s", "8", "-i", "secret-photo.png"},
@@ -52,7 +54,11 @@ func TestGenerateElsewhere(t *testing.T) {
 	if !bytes.Equal(readFile(t, "again.png"), readFile(t, "edit-there.png")) {
 		t.Error("--like: another file")
 	}
-	if file := readFile(t, "edit-there.png"); bytes.Contains(file, []byte("127.0.0.1")) || bytes.Contains(file, []byte("word")) {
+	if file := readFile(
+		t,
+		"edit-there.png",
+	); bytes.Contains(file, []byte("127.0.0.1")) ||
+		bytes.Contains(file, []byte("word")) {
 		t.Error("the picture names the server, or its token")
 	}
 	mustMake(t, there("-p", "two", "-s", "1", "-n", "2", "-o", "two.png")...)
@@ -89,14 +95,27 @@ func TestServeEncrypted(t *testing.T) {
 	t.Chdir(t.TempDir())
 	ownConfig(t)
 	writeCertificate(t, "localhost", time.Now().Add(time.Hour))
-	s := serve(t, t.TempDir(), "-m", model(t, "distilled"), "--token", "word", "--tls-cert", "cert.pem", "--tls-key", "key.pem")
+	s := serve(
+		t,
+		t.TempDir(),
+		"-m",
+		model(t, "distilled"),
+		"--token",
+		"word",
+		"--tls-cert",
+		"cert.pem",
+		"--tls-key",
+		"key.pem",
+	)
 	if !strings.HasPrefix(s.address, "https://127.0.0.1:") {
 		t.Fatalf("the address %s", s.address)
 	}
 	at := "https://localhost:" + s.address[strings.LastIndexByte(s.address, ':')+1:]
 	ask := func(more ...string) outcome {
-		return call("", append([]string{"generate", "--token", "word", "-p", "x", "--size", "64x64", "--steps", "1", "-s", "1",
-			"-o", "x.png"}, more...)...)
+		return call(
+			"",
+			append([]string{"generate", "--token", "word", "-p", "x", "--size", "64x64", "--steps", "1", "-s", "1",
+				"-o", "x.png"}, more...)...)
 	}
 	if got := ask("--server", at, "--ca", "ca.pem"); got.code != exitOK {
 		t.Errorf("%d %s", got.code, got.err)

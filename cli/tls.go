@@ -33,7 +33,13 @@ type certificate struct {
 
 // newCertificate reads the certificate for the first time.
 func newCertificate(certFile, keyFile string, log *slog.Logger) (*certificate, error) {
-	c := &certificate{certFile: certFile, keyFile: keyFile, log: log, checked: time.Now(), changed: changedAt(certFile, keyFile)}
+	c := &certificate{
+		certFile: certFile,
+		keyFile:  keyFile,
+		log:      log,
+		checked:  time.Now(),
+		changed:  changedAt(certFile, keyFile),
+	}
 	var err error
 	c.pair, err = c.read()
 	return c, err

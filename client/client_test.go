@@ -207,11 +207,19 @@ func TestSamePicture(t *testing.T) {
 			"a NUL-like word": small("\\u0000 file \\x00"),
 		} {
 			var here, there []inference.Progress
-			want, err := engine.Generate(t.Context(), resolve(t, ask, engine), func(p inference.Progress) { here = append(here, p) })
+			want, err := engine.Generate(
+				t.Context(),
+				resolve(t, ask, engine),
+				func(p inference.Progress) { here = append(here, p) },
+			)
 			if err != nil {
 				t.Fatal(name, err)
 			}
-			got, err := remote.Generate(t.Context(), resolve(t, ask, remote), func(p inference.Progress) { there = append(there, p) })
+			got, err := remote.Generate(
+				t.Context(),
+				resolve(t, ask, remote),
+				func(p inference.Progress) { there = append(there, p) },
+			)
 			if err != nil {
 				t.Fatal(name, err)
 			}

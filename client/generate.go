@@ -154,7 +154,7 @@ func (e *Engine) try(
 			if json.Unmarshal(event.data, &f) != nil {
 				return nil, e.failf("has failed without saying why")
 			}
-			var err error = e.failure(f.Status, f.Detail, time.Duration(within(float64(f.RetryAfter), 0, maxSeconds))*time.Second)
+			var err error = e.failure(f.Status, f.Detail, seconds(float64(f.RetryAfter)))
 			if f.Status == http.StatusConflict {
 				err = e.changed(ctx, err)
 			}

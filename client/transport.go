@@ -91,10 +91,12 @@ func (r *reply) Close() error {
 	return err
 }
 
-// Read reads the body of the reply, and waits for silent at most.
+// Read reads the body of the reply, and waits for silent at most. It reads little at a time: net/http returns only when
+// it has all that was asked for, up to a whole chunk, which takes long over a slow connection.
 func (r *reply) Read(p []byte) (int, error) {
+	const most = 4 << 10
 	r.watch.allow(r.watch.limits.silent)
-	return r.Body.Read(p)
+	return r.Body.Read(p[:min(len(p), most)])
 }
 
 // do sends a request and returns the beginning of the reply. The error is a context's cause or an *Error.

@@ -2,8 +2,8 @@ package inference
 
 import "context"
 
-// Generator makes pictures of one model. An Engine is a Generator on this machine; the package client has one that works
-// on another computer. CountTokens and Work may be called while Generate runs.
+// Generator makes pictures of one model. An Engine is a Generator on this machine; the package client has one that
+// works on another computer. CountTokens and Work may be called while Generate runs.
 type Generator interface {
 	// Info describes the model and where it computes.
 	Info() Info

@@ -131,7 +131,10 @@ func TestPreviewsOfAStream(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if img, err := png.Decode(bytes.NewReader(file)); err != nil || img.Bounds().Dx() != 16 || p.Total != 4 || p.Step < 1 {
+		if img, err := png.Decode(
+			bytes.NewReader(file),
+		); err != nil || img.Bounds().Dx() != 16 || p.Total != 4 ||
+			p.Step < 1 {
 			t.Errorf("step %d of %d: %v", p.Step, p.Total, err)
 		}
 		if previews++; previews == 1 {

@@ -166,8 +166,13 @@ func (req *apiRequest) checkDigest(info inference.Info) error {
 		return nil
 	}
 	return &apiError{
-		status: http.StatusConflict, field: fieldModelDigest,
-		detail: fmt.Sprintf("%s: the request is for another model than %s, which is served now", fieldModelDigest, info.Model),
+		status: http.StatusConflict,
+		field:  fieldModelDigest,
+		detail: fmt.Sprintf(
+			"%s: the request is for another model than %s, which is served now",
+			fieldModelDigest,
+			info.Model,
+		),
 	}
 }
 

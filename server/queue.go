@@ -114,8 +114,8 @@ func (a *admission) end() {
 	a.q.bytes.take(a.client, -a.bytes)
 }
 
-// hold changes the memory that the request holds to bytes. If they do not fit, nothing changes, and the error is that of
-// admit.
+// hold changes the memory that the request holds to bytes. If they do not fit, nothing changes, and the error is that
+// of admit.
 func (a *admission) hold(bytes int64) error {
 	q := a.q
 	q.mu.Lock()
