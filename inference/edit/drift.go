@@ -223,10 +223,13 @@ func (f *field) relax(cells []measured, weights []float32) {
 // fieldRow reads the offsets along a row of pixels. It belongs to one goroutine.
 type fieldRow struct {
 	*field
-	row [][3]float32 // between two rows of cells
+	row   [][3]float32 // between two rows of cells
+	fixed [][3]int     // row in units of 2⁻¹⁶, and the last one again
 }
 
-func (f *field) reader() *fieldRow { return &fieldRow{f, make([][3]float32, f.columns)} }
+func (f *field) reader() *fieldRow {
+	return &fieldRow{f, make([][3]float32, f.columns), make([][3]int, f.columns+1)}
+}
 
 // at moves to a row: y is its centre in pixels of the work picture.
 func (r *fieldRow) at(y float64) {
@@ -235,17 +238,34 @@ func (r *fieldRow) at(y float64) {
 	for i := range r.row {
 		for c := range 3 {
 			r.row[i][c] = upper[i][c] + part*(lower[i][c]-upper[i][c])
+			r.fixed[i][c] = int(math.Round(float64(r.row[i][c]) * fixedOne))
 		}
 	}
+	r.fixed[len(r.row)] = r.fixed[len(r.row)-1]
 }
+
+// fixedOne is 1 in fixed point.
+const fixedOne = 1 << 16
 
 // offset returns the offset at x, the centre of a pixel in the work picture.
 func (r *fieldRow) offset(x float64) (d [3]float32) {
 	low, part := between(x, r.columns)
-	left, right := &r.row[low], &r.row[min(low+1, r.columns-1)]
-	for c := range d {
-		d[c] = left[c] + part*(right[c]-left[c])
-	}
+	return r.between(cellPlace{low: low, part: part})
+}
+
+// cellPlace is a place between two cells: the one before it, and how far it is on the way to the next one.
+type cellPlace struct {
+	low   int
+	part  float32
+	fixed int // part in units of 2⁻¹⁶
+}
+
+// between returns the offset at a place.
+func (r *fieldRow) between(p cellPlace) (d [3]float32) {
+	left, right := &r.row[p.low], &r.row[min(p.low+1, len(r.row)-1)]
+	d[0] = left[0] + p.part*(right[0]-left[0])
+	d[1] = left[1] + p.part*(right[1]-left[1])
+	d[2] = left[2] + p.part*(right[2]-left[2])
 	return d
 }
 

@@ -55,15 +55,15 @@ func (w *weights) row(reader *maskReader, y int, values []float64, out []float32
 		}
 		return
 	}
-	for i, v := range values {
-		out[i] = float32(min(2*v, 1))
-	}
 	if w.feather == nil {
+		for i, v := range values {
+			out[i] = float32(min(2*v, 1))
+		}
 		return
 	}
 	const unit = 1.0 / math.MaxUint16
 	for i, f := range w.feather[(y-w.rect.Min.Y)*w.rect.Dx():][:len(out)] {
-		out[i] *= float32(f) * unit
+		out[i] = float32(min(2*values[i], 1)) * float32(f) * unit
 	}
 }
 

@@ -42,14 +42,26 @@ func cover(from, length, n, picture, mask int) coverage {
 type scaledMask struct {
 	mask         *image.Gray
 	across, down coverage
+	same         bool // each target pixel is the pixel of the mask that lies left and top away
+	left, top    int
 }
+
+// unitLevels holds v/255 for each level.
+var unitLevels = func() (units [256]float64) {
+	for v := range units {
+		units[v] = float64(v) / 255
+	}
+	return units
+}()
 
 // over returns the mask of the rectangle r of the picture, scaled to size by area mean.
 func (m *Mask) over(r image.Rectangle, size picture.Size) *scaledMask {
 	return &scaledMask{
-		m.gray,
-		cover(r.Min.X, r.Dx(), size.Width, m.size.Width, m.gray.Rect.Dx()),
-		cover(r.Min.Y, r.Dy(), size.Height, m.size.Height, m.gray.Rect.Dy()),
+		mask:   m.gray,
+		across: cover(r.Min.X, r.Dx(), size.Width, m.size.Width, m.gray.Rect.Dx()),
+		down:   cover(r.Min.Y, r.Dy(), size.Height, m.size.Height, m.gray.Rect.Dy()),
+		same:   sizeOf(m.gray.Rect) == m.size && sizeOf(r) == size,
+		left:   r.Min.X, top: r.Min.Y,
 	}
 }
 
@@ -67,6 +79,12 @@ func (s *scaledMask) reader() *maskReader {
 // are 0, and 1 only if all of them are 255.
 func (r *maskReader) row(y, x int, values []float64) {
 	if len(values) == 0 {
+		return
+	}
+	if r.same {
+		for i, level := range r.mask.Pix[(r.top+y)*r.mask.Stride+r.left+x:][:len(values)] {
+			values[i] = unitLevels[level]
+		}
 		return
 	}
 	shares := r.across.shares[x : x+len(values)]

@@ -67,6 +67,12 @@ func Stitch(
 		return nil, err
 	}
 	s := &stitcher{o: o, area: a, weights: w, result: scaled, drift: drift, light: o.Light(), pixels: o.Copy()}
+	s.columns = make([]cellPlace, rect.Dx())
+	for i := range s.columns {
+		x := workPlace(rect.Min.X+i, a.Source.Min.X, a.Source.Dx(), a.Scaled.Width, a.Crop.Min.X)
+		s.columns[i].low, s.columns[i].part = between(x, a.Size().Width/tokenSide)
+		s.columns[i].fixed = int(s.columns[i].part*fixedOne + 0.5)
+	}
 	if err := picture.InBands(ctx, rect.Dy(), s.worker); err != nil {
 		return nil, err
 	}
@@ -99,6 +105,7 @@ type stitcher struct {
 	drift   *field      // nil if colours are not matched
 	light   *picture.Light
 	pixels  image.Image // what is written, with the original's pixels at first
+	columns []cellPlace // where each column of weights.rect lies in drift
 }
 
 // stitchRow is the memory of one goroutine.
@@ -154,50 +161,78 @@ func (r *stitchRow) row(y int) {
 		}
 		if this != skipped {
 			if !moved && r.drift != nil {
-				r.drift.at(r.workPlace(rect.Min.Y+y, r.area.Source.Min.Y, r.area.Source.Dy(), r.area.Scaled.Height,
+				r.drift.at(workPlace(rect.Min.Y+y, r.area.Source.Min.Y, r.area.Source.Dy(), r.area.Scaled.Height,
 					r.area.Crop.Min.Y))
 				moved = true
 			}
-			r.readLevels(y, x, end)
-			r.o.Row(r.samples[4*x:4*end], rect.Min.X+x, rect.Min.Y+y, end-x)
-			if this == copied {
-				r.copyRun(x, end)
+			if img, ok := r.pixels.(*image.NRGBA); ok && this == copied {
+				r.copyBytes(img, y, x, end)
+			} else if r.readLevels(y, x, end); this == copied {
+				r.copyRun(y, x, end)
 			} else {
+				r.o.Row(r.samples[4*x:4*end], rect.Min.X+x, rect.Min.Y+y, end-x)
 				r.mixRun(x, end)
+				picture.PutRow(r.pixels, r.samples[4*x:4*end], rect.Min.X+x, rect.Min.Y+y)
 			}
-			picture.PutRow(r.pixels, r.samples[4*x:4*end], rect.Min.X+x, rect.Min.Y+y)
 		}
 		x = end
 	}
 }
 
 // workPlace returns where the centre of pixel i of the original lies along an axis of the work picture.
-func (r *stitchRow) workPlace(i, from, length, scaled, crop int) float64 {
+func workPlace(i, from, length, scaled, crop int) float64 {
 	return (float64(i-from)+0.5)*float64(scaled)/float64(length) - float64(crop)
 }
 
 // readLevels reads the result's levels for a run of pixels, with the drift removed.
 func (r *stitchRow) readLevels(y, x, end int) {
-	rect, a := r.weights.rect, r.area
-	pix := r.result.Pix[y*r.result.Stride:]
-	for i := x; i < end; i++ {
-		var d [3]float32
-		if r.drift != nil {
-			d = r.drift.offset(r.workPlace(rect.Min.X+i, a.Source.Min.X, a.Source.Dx(), a.Scaled.Width, a.Crop.Min.X))
+	pix := r.result.Pix[y*r.result.Stride:][4*x : 4*end]
+	levels := r.levels[3*x : 3*end]
+	if r.drift == nil {
+		for i := range levels {
+			levels[i] = float32(pix[i/3*4+i%3])
 		}
+		return
+	}
+	for i, place := range r.columns[x:end] {
+		d := r.drift.between(place)
+		p, l := pix[4*i:4*i+3:4*i+3], levels[3*i:3*i+3:3*i+3]
 		for c := range 3 {
-			r.levels[3*i+c] = min(max(float32(pix[4*i+c])+d[c], 0), 255)
+			l[c] = min(max(float32(p[c])+d[c], 0), 255)
 		}
 	}
 }
 
-// copyRun sets samples to the result's levels.
-func (r *stitchRow) copyRun(x, end int) {
+// copyBytes is readLevels and copyRun for 8-bit levels, in whole numbers.
+func (r *stitchRow) copyBytes(img *image.NRGBA, y, x, end int) {
+	rect := r.weights.rect
+	from := r.result.Pix[y*r.result.Stride:][4*x : 4*end]
+	to := img.Pix[img.PixOffset(rect.Min.X+x, rect.Min.Y+y):][:len(from)]
+	if r.drift == nil {
+		copy(to, from) // both are opaque
+		return
+	}
+	const half = fixedOne / 2
+	for i, place := range r.columns[x:end] {
+		left, right := &r.drift.fixed[place.low], &r.drift.fixed[place.low+1]
+		p, q := from[4*i:4*i+3:4*i+3], to[4*i:4*i+3:4*i+3]
+		for c := range 3 {
+			d := left[c] + (right[c]-left[c])*place.fixed/fixedOne
+			q[c] = uint8(min(max((int(p[c])*fixedOne+d+half)>>16, 0), 255))
+		}
+	}
+}
+
+// copyRun writes the result's levels of a run of row y, counted from the top of the rectangle.
+func (r *stitchRow) copyRun(y, x, end int) {
+	rect := r.weights.rect
 	for i := x; i < end; i++ {
 		for c := range 3 {
 			r.samples[4*i+c] = uint16(r.levels[3*i+c]*257 + 0.5)
 		}
+		r.samples[4*i+3] = math.MaxUint16
 	}
+	picture.PutRow(r.pixels, r.samples[4*x:4*end], rect.Min.X+x, rect.Min.Y+y)
 }
 
 // mixRun mixes samples with the result's levels in linear light.

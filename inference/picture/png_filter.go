@@ -82,11 +82,15 @@ func paeth(left, up, corner byte) byte {
 	toLeft, toUp := int(up)-int(corner), int(left)-int(corner)
 	toCorner := max(toLeft+toUp, -(toLeft + toUp))
 	toLeft, toUp = max(toLeft, -toLeft), max(toUp, -toUp)
-	switch {
-	case toLeft <= toUp && toLeft <= toCorner:
-		return left
-	case toUp <= toCorner:
-		return up
+	// In grain the nearest one is not predictable, so it is chosen without a branch: the compiler makes conditional moves
+	// of these two steps.
+	nearest, away := int(left), toLeft
+	if toUp < away {
+		nearest = int(up)
 	}
-	return corner
+	away = min(away, toUp)
+	if toCorner < away {
+		nearest = int(corner)
+	}
+	return byte(nearest)
 }
