@@ -41,8 +41,8 @@ var arrows = map[string][]string{
 	"inference": {
 		"atomicfile", "inference/backend", "inference/checkpoint", "inference/checkpoint/safetensors", "inference/cpu",
 		"inference/checkpoint/synthetic", "inference/cpu/openblas", "inference/cuda", "inference/edit",
-		"inference/flux2", "inference/picture", "inference/qwen3", "inference/scheduler", "inference/tensor", "inference/tokenizer",
-		"inference/vae",
+		"inference/flux2", "inference/picture", "inference/qwen3", "inference/scheduler", "inference/tensor",
+		"inference/tokenizer", "inference/vae",
 		"kernels", "kernels/cu", "kernels/tune",
 	},
 	"inference/asktest":             {"inference"},

@@ -45,8 +45,8 @@ func KeepUnchanged(
 	return kept, changed, err
 }
 
-// The rule for what differs. Distances are Euclidean in OKLab, where about 0.02 is just noticeable; lengths are pixels of
-// the work picture.
+// The rule for what differs. Distances are Euclidean in OKLab, where about 0.02 is just noticeable; lengths are pixels
+// of the work picture.
 const (
 	leastDifference, mostDifference = 0.015, 0.07 // the threshold at the amounts 0 and 1
 	// noiseFactor times the median difference is the least threshold, because most of the picture did not change. Beyond

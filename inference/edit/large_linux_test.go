@@ -33,7 +33,9 @@ func photo24() []byte {
 
 // edit24 is everything around the model of an edit of a photo. record takes the elapsed and the processor time of its
 // parts if it is not nil.
-func edit24(tb testing.TB, o *picture.Original, box image.Rectangle, record func(part string, took, used time.Duration)) {
+func edit24(
+	tb testing.TB, o *picture.Original, box image.Rectangle, record func(part string, took, used time.Duration),
+) {
 	tb.Helper()
 	timed := func(part string, work func() error) {
 		began, used := time.Now(), processorTime()

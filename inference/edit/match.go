@@ -142,8 +142,8 @@ type tone struct {
 
 func (t tone) apply(c int, level float64) float64 { return t.gain[c]*level + t.offset[c] }
 
-// fitTone finds the tone that maps the result's means to the reference's, by weighted least squares. Cells that disagree
-// with most others lose their weight in each round. It returns false if too few cells agree.
+// fitTone finds the tone that maps the result's means to the reference's, by weighted least squares. Cells that
+// disagree with most others lose their weight in each round. It returns false if too few cells agree.
 func fitTone(cells []cellPair) (t tone, ok bool) {
 	t.gain = [3]float64{1, 1, 1}
 	for c := range 3 {

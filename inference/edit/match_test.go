@@ -17,7 +17,9 @@ import (
 
 // redrawn returns img as an edit returns it: one object is painted over, everything has a tint and a slope, and the
 // whole went through JPEG, which loses as the VAE does.
-func redrawn(t *testing.T, img *image.RGBA, object image.Rectangle, c color.Color, tint [3]float64, slope float64) *image.RGBA {
+func redrawn(
+	t *testing.T, img *image.RGBA, object image.Rectangle, c color.Color, tint [3]float64, slope float64,
+) *image.RGBA {
 	t.Helper()
 	out := image.NewRGBA(img.Rect)
 	random := rand.New(rand.NewPCG(4, 4))
