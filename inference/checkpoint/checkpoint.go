@@ -202,11 +202,11 @@ func openFolder(ctx context.Context, dir string) (*Checkpoint, error) {
 				index, missing(index), folder{files: os.DirFS(dir), dir: dir}.listing("."))
 		}
 	}
-	return nil, fmt.Errorf("checkpoint: %s: holds neither model_index.json (a Diffusers folder) nor .safetensors files",
-		dir)
+	return nil, fmt.Errorf("checkpoint: %s: holds neither model_index.json (a Diffusers folder) nor .safetensors or "+
+		".gguf files", dir)
 }
 
-// weightFiles returns the paths of the safetensors files in dir, sorted.
+// weightFiles returns the paths of the weight files in dir, sorted.
 func weightFiles(dir string) ([]string, error) {
 	list, err := readDir(dir, maxListed)
 	if err != nil {

@@ -49,6 +49,10 @@ var fileNameParts = map[kind][]string{
 type installation struct {
 	dir     string
 	folders map[kind][]string
+	// files are weight files whose names do not tell what they hold, and plain says that the names of all files in
+	// folders do not.
+	files map[kind][]string
+	plain map[string]bool
 	// skipped holds dir, with the reason, if its extra_model_paths.yaml cannot be read.
 	skipped []Place
 }
@@ -160,26 +164,29 @@ func (t installation) specs(ctx context.Context) (specs []string, skipped []Plac
 	broken := map[kind]error{}
 	for _, k := range []kind{transformer, vae, textEncoder} {
 		w, seen := walker{ctx: ctx, left: maxWalked}, map[string]bool{}
+		paths := t.files[k]
 		for _, folder := range t.folders[k] {
-			for _, path := range w.files(folder, func(name string) bool { return hasFamilyName(name, k) }) {
-				if ctx.Err() != nil {
-					return nil, nil, context.Cause(ctx)
-				}
-				path, err := indexOf(path)
-				if seen[path] && err == nil {
-					continue // another shard of an index that was inspected
-				}
-				seen[path] = true
-				var c candidate
-				if err == nil {
-					c, err = inspect(ctx, path)
-				}
-				switch {
-				case err != nil:
-					broken[k] = cmp.Or(broken[k], err)
-				case c.has(k):
-					found[k] = append(found[k], c)
-				}
+			wanted := func(name string) bool { return t.plain[folder] || hasFamilyName(name, k) }
+			paths = append(paths, w.files(folder, wanted)...)
+		}
+		for _, path := range paths {
+			if ctx.Err() != nil {
+				return nil, nil, context.Cause(ctx)
+			}
+			path, err := indexOf(path)
+			if seen[path] && err == nil {
+				continue // another shard of an index that was inspected
+			}
+			seen[path] = true
+			var c candidate
+			if err == nil {
+				c, err = inspect(ctx, path)
+			}
+			switch {
+			case err != nil:
+				broken[k] = cmp.Or(broken[k], err)
+			case c.has(k):
+				found[k] = append(found[k], c)
 			}
 		}
 		skipped = append(skipped, w.skipped...)

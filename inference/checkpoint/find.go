@@ -75,7 +75,8 @@ func (e *NotFoundError) Search() string {
 func ModelsDir() string { return filepath.Join(xdg.DataHome, "kleinbild", "models") }
 
 // Find returns the spec of the first model that it finds: explicit (the model that a user names), $KLEINBILD_MODEL, the
-// user's setting, the folders in ModelsDir, the Hugging Face cache, ComfyUI and similar programs. The first three are
+// user's setting, the folders in ModelsDir, the Hugging Face cache, ComfyUI and similar programs, and models whose
+// networks lie in different ones of these places. The first three are
 // names or specs (see resolve); an empty one is skipped, and one that does not exist is an error, since another model
 // would be a surprise. In the other places models that do not open are skipped, and tried holds the reasons.
 //
@@ -163,14 +164,21 @@ func usualModels(ctx context.Context, env func(string) string, tried *[]Place) i
 				}
 			}
 		}
+		var whole []string
 		for _, comfyUI := range installationDirs(env) {
 			if ctx.Err() != nil {
 				return
 			}
 			for _, spec := range modelsInInstallation(ctx, comfyUI, tried) {
+				whole = append(whole, spec)
 				if !yield(spec) {
 					return
 				}
+			}
+		}
+		for _, spec := range modelsInPieces(ctx, env, whole, tried) {
+			if !yield(spec) {
+				return
 			}
 		}
 	}

@@ -47,7 +47,7 @@ func expandItems(ctx context.Context, items []string) (expanded []string, model 
 		case holdsTokenizer(item):
 			expanded = append(expanded, item)
 		case len(files) == 0:
-			return nil, "", fmt.Errorf("checkpoint: %s: is a folder without .safetensors files", item)
+			return nil, "", fmt.Errorf("checkpoint: %s: is a folder without .safetensors or .gguf files", item)
 		}
 		if model == item {
 			continue

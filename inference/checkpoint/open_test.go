@@ -325,7 +325,8 @@ func TestOpenFolderRefuses(t *testing.T) {
 	}
 	empty := t.TempDir()
 	_, err := Open(t.Context(), empty)
-	wantError(t, "empty folder", err, empty, "holds neither model_index.json (a Diffusers folder) nor .safetensors files")
+	wantError(t, "empty folder", err, empty,
+		"holds neither model_index.json (a Diffusers folder) nor .safetensors or .gguf files")
 	if _, err := Open(t.Context(), " "); err == nil {
 		t.Error("opened nothing")
 	}

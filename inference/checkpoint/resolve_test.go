@@ -159,7 +159,7 @@ func TestListItems(t *testing.T) {
 	}
 	empty := t.TempDir()
 	_, err := Open(t.Context(), spec(single, bf16File)+","+empty)
-	wantError(t, "an empty folder", err, empty, "is a folder without .safetensors files")
+	wantError(t, "an empty folder", err, empty, "is a folder without .safetensors or .gguf files")
 	_, err = Open(t.Context(), folder+","+folder+"/")
 	wantError(t, "two models", err, folder, "is a second model beside")
 	if err := errors.Join(os.Remove(in("text_encoder/model.safetensors.index.json"))); err != nil {

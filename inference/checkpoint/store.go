@@ -2,6 +2,7 @@ package checkpoint
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 
@@ -32,6 +33,11 @@ func openStore(ctx context.Context, path string) (store, error) {
 		f, err := gguf.Open(ctx, path)
 		if err != nil {
 			return nil, err
+		}
+		if n, _ := f.Number("split.count"); n > 1 {
+			f.Close()
+			return nil, fmt.Errorf("checkpoint: %s: is one of %v files, want one file: merge them with llama-gguf-split",
+				path, n)
 		}
 		return f, nil
 	}

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -93,8 +94,7 @@ func (w *walker) skip(path string, err error) {
 	w.skipped = append(w.skipped, Place{path, reason})
 }
 
-// isWeightFile reports whether name has one of the two extensions of safetensors files.
+// isWeightFile reports whether name has one of the two extensions of safetensors files, or that of GGUF files.
 func isWeightFile(name string) bool {
-	lower := strings.ToLower(name)
-	return strings.HasSuffix(lower, ".safetensors") || strings.HasSuffix(lower, ".sft")
+	return slices.Contains([]string{".safetensors", ".sft", ".gguf"}, strings.ToLower(filepath.Ext(name)))
 }

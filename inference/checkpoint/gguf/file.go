@@ -13,6 +13,7 @@ package gguf
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -219,8 +220,10 @@ func parseEntry(s *scanner) (e entry, err error) {
 // place sets begin of all entries, given the offset of the data. It returns an error if tensors are not aligned,
 // overlap or pass the end of the file.
 func (f *File) place(data, alignment, size int64) error {
+	// A tensor of unknown size counts as empty, and comes before another one at the same offset.
 	names := slices.SortedFunc(maps.Keys(f.entries), func(a, b string) int {
-		return int(min(max(f.entries[a].begin-f.entries[b].begin, -1), 1))
+		x, y := f.entries[a], f.entries[b]
+		return cmp.Or(cmp.Compare(x.begin, y.begin), cmp.Compare(x.bytes, y.bytes), cmp.Compare(a, b))
 	})
 	end, last := int64(0), ""
 	for _, name := range names {

@@ -1,0 +1,244 @@
+package checkpoint
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"kleinbild/inference/checkpoint/gguf/gguftest"
+	"kleinbild/inference/checkpoint/synthetic"
+	"kleinbild/inference/tensor"
+)
+
+// ggufOf writes the weights of src as GGUF, in Q8_0 where a row allows it and in float32 otherwise, with the names that
+// rename returns.
+func ggufOf(t *testing.T, path string, src tensor.Source, metadata []gguftest.Pair, rename func(name string) string) {
+	t.Helper()
+	var tensors []gguftest.Tensor
+	for _, name := range src.Names() {
+		w, err := src.Tensor(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x := gguftest.Tensor{Name: rename(name), Shape: w.Shape}
+		if values := w.Float32s(); len(w.Shape) == 2 && w.Shape[1]%32 == 0 {
+			x.Kind, x.Data = gguftest.Q8_0, gguftest.Quantise8(values)
+		} else {
+			x.Kind, x.Data = gguftest.F32, gguftest.Floats(values)
+		}
+		tensors = append(tensors, x)
+	}
+	mustWrite(t, path, string(gguftest.Bytes(metadata, tensors)))
+}
+
+// llamaName returns llama.cpp's name of a text encoder's weight.
+func llamaName(name string) string {
+	switch name {
+	case "model.embed_tokens.weight":
+		return "token_embd.weight"
+	case "model.norm.weight":
+		return "output_norm.weight"
+	}
+	rest, _ := strings.CutPrefix(name, "model.layers.")
+	index, inner, _ := strings.Cut(strings.TrimSuffix(rest, ".weight"), ".")
+	for llama, diffusers := range llamaLayers {
+		if diffusers == inner {
+			return fmt.Sprintf("blk.%s.%s.weight", index, llama)
+		}
+	}
+	return name
+}
+
+// qwen3Metadata returns the metadata of a text encoder with the shapes of src.
+func qwen3Metadata(t *testing.T, src tensor.Source) []gguftest.Pair {
+	t.Helper()
+	dim := func(name string, i int) uint32 { return uint32(tensor.Dim(src, name, i)) }
+	layer := func(name string) string { return "model.layers.0." + name + ".weight" }
+	head := dim(layer("self_attn.q_norm"), 0)
+	layers := uint32(0)
+	for dim(fmt.Sprintf("model.layers.%d.input_layernorm.weight", layers), 0) > 0 {
+		layers++
+	}
+	return []gguftest.Pair{
+		{Key: "general.architecture", Value: "qwen3"},
+		{Key: "qwen3.block_count", Value: layers},
+		{Key: "qwen3.embedding_length", Value: dim("model.embed_tokens.weight", 1)},
+		{Key: "qwen3.feed_forward_length", Value: dim(layer("mlp.gate_proj"), 0)},
+		{Key: "qwen3.attention.head_count", Value: dim(layer("self_attn.q_proj"), 0) / head},
+		{Key: "qwen3.attention.head_count_kv", Value: dim(layer("self_attn.k_proj"), 0) / head},
+		{Key: "qwen3.attention.key_length", Value: head},
+		{Key: "qwen3.attention.layer_norm_rms_epsilon", Value: float32(1e-6)},
+		{Key: "qwen3.rope.freq_base", Value: float32(1e6)},
+	}
+}
+
+// TestOpenGGUF opens a transformer with Diffusers' names and a text encoder in llama.cpp's names as GGUF files, and
+// compares every weight with those of the files that they were made from.
+func TestOpenGGUF(t *testing.T) {
+	folder, single := tiny(t)
+	whole := mustOpen(t, folder)
+	dir := t.TempDir()
+	flux, qwen := filepath.Join(dir, "flux-2-klein-Q8_0.gguf"), filepath.Join(dir, "Qwen3-4B-Q8_0.gguf")
+	same := func(name string) string { return name }
+	ggufOf(t, flux, whole.Transformer.Source, nil, same)
+	ggufOf(t, qwen, whole.TextEncoder.Source, qwen3Metadata(t, whole.TextEncoder.Source), llamaName)
+	c := mustOpen(t, strings.Join([]string{flux, qwen, filepath.Join(single, vaeFile)}, ","))
+	for _, pair := range [][2]tensor.Source{
+		{c.Transformer.Source, whole.Transformer.Source}, {c.TextEncoder.Source, whole.TextEncoder.Source},
+	} {
+		for _, name := range pair[1].Names() {
+			have, want := mustTensor(t, pair[0], name), mustTensor(t, pair[1], name)
+			if fmt.Sprint(have.Shape) != fmt.Sprint(want.Shape) {
+				t.Fatalf("%s: shape %v, want %v", name, have.Shape, want.Shape)
+			}
+			values, largest := want.Float32s(), 0.0
+			for _, v := range values {
+				largest = max(largest, math.Abs(float64(v)))
+			}
+			for i, v := range have.Float32s() {
+				if d := math.Abs(float64(v - values[i])); !(d <= largest/200) { // half a step of Q8_0
+					t.Fatalf("%s: value %d is %v, want about %v", name, i, v, values[i])
+				}
+			}
+		}
+	}
+	if config := string(c.TextEncoder.ConfigJSON); !strings.Contains(config, `"rms_norm_eps":0.000001`) &&
+		!strings.Contains(config, `"rms_norm_eps":1e-06`) || !strings.Contains(config, `"rope_theta":1000000`) {
+		t.Errorf("config %s, want epsilon and base of the metadata", config)
+	}
+}
+
+// TestGGUFRefuses opens files that contradict themselves, or hold something else.
+func TestGGUFRefuses(t *testing.T) {
+	folder, single := tiny(t)
+	whole := mustOpen(t, folder)
+	encoder := whole.TextEncoder.Source
+	good := qwen3Metadata(t, encoder)
+	with := func(key string, value any) []gguftest.Pair {
+		pairs := []gguftest.Pair{{Key: key, Value: value}}
+		for _, p := range good {
+			if p.Key != key {
+				pairs = append(pairs, p)
+			}
+		}
+		return pairs
+	}
+	path := filepath.Join(t.TempDir(), "x.gguf")
+	for _, row := range []struct {
+		name     string
+		metadata []gguftest.Pair
+		want     string
+	}{
+		{"architecture", with("general.architecture", "qwen3moe"), "general.architecture is qwen3moe, want qwen3"},
+		{"width", with("qwen3.embedding_length", uint32(4096)), "embedding_length is 4096, want"},
+		{"scaling", with("qwen3.rope.scaling.type", "yarn"), "rope.scaling.type is yarn, want none"},
+		{"epsilon", with("qwen3.attention.layer_norm_rms_epsilon", float32(math.NaN())), "is NaN, want a number"},
+		{"one of several files", with("split.count", uint32(3)), "is one of 3 files"},
+	} {
+		ggufOf(t, path, encoder, row.metadata, llamaName)
+		_, err := Open(t.Context(), path+","+filepath.Join(single, vaeFile)+","+filepath.Join(single, bf16File))
+		wantError(t, row.name, err, path, row.want)
+	}
+	data := make([]byte, 66)
+	for _, row := range []struct {
+		name    string
+		tensors []gguftest.Tensor
+		want    string
+	}{
+		{"nothing", nil, "holds no tensors"},
+		{"FLUX.1", []gguftest.Tensor{
+			{Name: "double_blocks.0.img_mod.lin.weight", Shape: []int{1}, Data: data[:4]},
+			{Name: "img_in.weight", Shape: []int{1}, Data: data[:4]},
+		}, "is FLUX.1"},
+		{"FLUX.2-dev", []gguftest.Tensor{
+			{Name: "double_stream_modulation_img.lin.weight", Shape: []int{1}, Data: data[:4]},
+			{Name: "img_in.weight", Shape: []int{6144, 1}, Data: make([]byte, 4*6144)},
+		}, "is FLUX.2 [dev]"},
+		{"Llama", []gguftest.Tensor{
+			{Name: "token_embd.weight", Shape: []int{1, 1}, Data: data[:4]},
+			{Name: "blk.0.attn_q.weight", Shape: []int{1, 1}, Data: data[:4]},
+		}, "is a text encoder of the Llama or Mistral kind"},
+		{"a kind that is not supported", []gguftest.Tensor{
+			{Name: "img_in.weight", Shape: []int{1, 256}, Kind: 16, Data: data},
+		}, "img_in.weight: IQ2_XXS is not supported"},
+		{"an unknown kind", []gguftest.Tensor{
+			{Name: "img_in.weight", Shape: []int{1, 256}, Kind: 99, Data: data},
+		}, "img_in.weight: type 99 is not supported"},
+	} {
+		mustWrite(t, path, string(gguftest.Bytes([]gguftest.Pair{{Key: "general.architecture", Value: "flux"}}, row.tensors)))
+		_, err := Open(t.Context(), path)
+		wantError(t, row.name, err, path, row.want)
+	}
+	mustWrite(t, path, string(gguftest.Bytes([]gguftest.Pair{{Key: "general.architecture", Value: "sd3"}},
+		[]gguftest.Tensor{{Name: "x", Shape: []int{1}, Data: data[:4]}})))
+	_, err := Open(t.Context(), path)
+	wantError(t, "another architecture", err, path, `is a GGUF file of the architecture "sd3"`)
+}
+
+// TestUnreadLayers checks that tensors that are not computed may have a kind that is not supported.
+func TestUnreadLayers(t *testing.T) {
+	_, single := tiny(t)
+	folder, model := filepath.Join(t.TempDir(), "tiny"), small()
+	model.TextEncoder = synthetic.NewTextEncoder(textLayersRead+1, 32, 1, 1, 32, 2288)
+	if err := synthetic.WriteTiny(folder, model); err != nil {
+		t.Fatal(err)
+	}
+	encoder := mustOpen(t, folder).TextEncoder.Source
+	var tensors []gguftest.Tensor
+	for _, name := range encoder.Names() {
+		w := mustTensor(t, encoder, name)
+		x := gguftest.Tensor{Name: llamaName(name), Shape: w.Shape, Data: gguftest.Floats(w.Float32s())}
+		if isUnreadLayer(name) && len(w.Shape) == 2 {
+			x.Kind, x.Data = 99, nil
+		}
+		tensors = append(tensors, x)
+	}
+	tensors = append(tensors, gguftest.Tensor{Name: "output.weight", Shape: []int{4, 256}, Kind: 21})
+	path := filepath.Join(t.TempDir(), "x.gguf")
+	mustWrite(t, path, string(gguftest.Bytes(qwen3Metadata(t, encoder), tensors)))
+	c := mustOpen(t, strings.Join([]string{path, filepath.Join(single, vaeFile), filepath.Join(single, bf16File)}, ","))
+	mustTensor(t, c.TextEncoder.Source, "model.layers.26.mlp.up_proj.weight")
+}
+
+// TestModelsInPieces finds a transformer in the Hugging Face cache, the VAE in ComfyUI's folder, and the text encoder
+// among the models of LM Studio or Ollama.
+func TestModelsInPieces(t *testing.T) {
+	dir, env := home(t)
+	folder, single := tiny(t)
+	whole := mustOpen(t, folder)
+	same := func(name string) string { return name }
+	commit := filepath.Base(hubSnapshot)
+	repository := filepath.Join(dir, ".cache", "huggingface", "hub", "models--unsloth--FLUX.2-klein-4B-GGUF")
+	mustWrite(t, filepath.Join(repository, "refs", "main"), commit)
+	flux := filepath.Join(repository, "snapshots", commit, "flux-2-klein-4b-Q8_0.gguf")
+	ggufOf(t, flux, whole.Transformer.Source, nil, same)
+	vaePath := filepath.Join(dir, "ComfyUI", "models", "vae", "flux2-vae.safetensors")
+	contents, err := os.ReadFile(filepath.Join(single, vaeFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustWrite(t, vaePath, string(contents))
+	if err := os.MkdirAll(filepath.Join(dir, "ComfyUI", "models", "unet"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	digest := strings.Repeat("0a", 32)
+	ollama := filepath.Join(dir, ".ollama", "models")
+	mustWrite(t, filepath.Join(ollama, "manifests", "registry.ollama.ai", "library", "qwen3", "4b"), fmt.Sprintf(
+		`{"layers":[{"mediaType":"application/vnd.ollama.image.model","digest":"sha256:%s"}]}`, digest))
+	for _, place := range []string{
+		filepath.Join(ollama, "blobs", "sha256-"+digest),
+		filepath.Join(dir, ".lmstudio", "models", "lmstudio-community", "Qwen3-4B-GGUF", "Qwen3-4B-Q8_0.gguf"),
+	} {
+		ggufOf(t, place, whole.TextEncoder.Source, qwen3Metadata(t, whole.TextEncoder.Source), llamaName)
+		spec, tried, err := find("", env, "")
+		if want := strings.Join([]string{flux, place, vaePath}, ","); err != nil || spec != want {
+			t.Errorf("%s: found %q, %v, want %q; tried %v", place, spec, err, want, tried)
+		}
+		if err := os.Remove(place); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
