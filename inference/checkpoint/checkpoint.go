@@ -5,12 +5,13 @@
 // It reads two layouts. A Diffusers folder has a model_index.json and a folder for each component. Single files have
 // the original names of Black Forest Labs; they are recognised by their tensors, also in the folders of ComfyUI, Forge
 // and SwarmUI, and their tensors are renamed as in scripts/convert_flux2_to_diffusers.py of Diffusers. A single file
-// may hold all three networks, each under a prefix. A weight in float8_e4m3fn has the scale that the file stores for
-// it; if the file stores no scale at all, the scale is 1.
+// may hold all three networks, each under a prefix. GGUF files hold a transformer with the original names, or a text
+// encoder with those of llama.cpp. Quantised weights have their scales (see tensor.Quant); if a file with float8 weights
+// stores no scale at all, the scale is 1.
 //
 // Open returns an error for incomplete files and downloads, for unknown tensors, for models of another family and for
-// other quantisations (NVFP4, GGUF, int8, …), which it names, and for fp8 weights without a scale in a file that has
-// scales. The numbers of blocks are checked if the widths are those of a published model. The shapes that a config asks
+// other quantisations (SVDQuant, AWQ, bitsandbytes, …), which it names, and for fp8 weights without a scale in a file
+// that has scales. The numbers of blocks are checked if the widths are those of a published model. The shapes that a config asks
 // for are not checked here, but by the networks.
 package checkpoint
 
@@ -125,6 +126,10 @@ func openWhole(ctx context.Context, spec string) (*Checkpoint, error) {
 		if w, ok := p.Source.(*weights); ok && w.unscaled > 0 {
 			c.Notices = append(c.Notices, fmt.Sprintf("%s: %d float8 weights have no scales: their values are used unscaled",
 				w.path, w.unscaled))
+		}
+		if w, ok := p.Source.(*weights); ok && w.unmarked > 0 {
+			c.Notices = append(c.Notices, fmt.Sprintf("%s: %d nvfp4 weights have no markers: they are read in the layout of "+
+				"NVIDIA ModelOpt", w.path, w.unmarked))
 		}
 	}
 	for _, f := range c.files() {

@@ -83,6 +83,9 @@ func (f folder) openComponent(ctx context.Context, p *Component, dir, weightsNam
 	if p.ConfigJSON, err = f.readConfig(dir + "/config.json"); err != nil {
 		return err
 	}
+	if err := checkQuantization(p.ConfigJSON); err != nil {
+		return fmt.Errorf("checkpoint: %s: %w", p.ConfigPath, err)
+	}
 	name, err := f.weightsName(dir, weightsName)
 	if err != nil {
 		return err

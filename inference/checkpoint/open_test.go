@@ -443,7 +443,7 @@ func TestOpenFilesRefuses(t *testing.T) {
 			"dtype BF16 with a weight_scale"},
 		{"NVFP4", file(imgIn, of("single_blocks.0.linear1.weight", tensor.U8, 4, 2), of(scaleName, tensor.F8E4M3, 4, 1),
 			scaleOfValue("single_blocks.0.linear1.weight_scale_2", 1)), "x.safetensors",
-			"NVFP4 (NVIDIA ModelOpt's layout) weights are not supported; get flux-2-klein-4b.safetensors"},
+			"F8_E4M3 [4 1] for [4 2] bytes, want F8_E4M3 with a scale for each 16 values: nvfp4 without a marker"},
 		{"int8", file(imgIn, of("single_blocks.0.linear1.weight", tensor.I8, 4, 4)), "x.safetensors",
 			"int8 (I8) weights are not supported; get flux-2-klein-4b.safetensors"},
 		{"NVFP4 text encoder",

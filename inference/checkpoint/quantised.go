@@ -162,8 +162,10 @@ func qualified(set *safetensors.Set, name string) string {
 // unmarked completes l for a weight without a marker: the formats of the weight and of its scales decide.
 func (l *layer) unmarked(set *safetensors.Set) error {
 	switch {
+	case l.second != "" && l.stat.DType == tensor.U8 && l.scale != "":
+		return l.modelOpt(set)
 	case l.second != "":
-		l.foreign = "NVFP4 (NVIDIA ModelOpt's layout)"
+		l.foreign = "NVFP4"
 	case l.stat.DType == tensor.U8:
 		l.foreign = "packed 4-bit or MX (U8)"
 	case l.scale == "":
@@ -283,6 +285,28 @@ func (l *layer) swizzled(set *safetensors.Set, width int, dtype tensor.DType) er
 	return nil
 }
 
+// modelOpt completes l for nvfp4 without a marker, which is NVIDIA ModelOpt's layout, after dequantize_nvfp4 of
+// Diffusers' quantizers/bfl/utils.py: even columns in the lower halves of bytes, and scales row by row without padding.
+func (l *layer) modelOpt(set *safetensors.Set) error {
+	scale, err := set.Stat(l.scale)
+	if err != nil {
+		return err
+	}
+	const width = 16
+	shape := l.stat.Shape
+	if len(shape) != 2 || shape[1]%(width/2) != 0 || scale.DType != tensor.F8E4M3 ||
+		!slices.Equal(scale.Shape, []int{shape[0], shape[1] * 2 / width}) {
+		return fmt.Errorf("%s: %v %v for %v bytes, want F8_E4M3 with a scale for each %d values: nvfp4 without a marker",
+			scale.Name, scale.DType, scale.Shape, shape, width)
+	}
+	shape[1] *= 2
+	l.stat.DType = tensor.F4E2M1Low
+	l.blocks = &tensor.BlockScales{
+		DType: tensor.F8E4M3, Height: 1, Width: width, Stride: shape[1] / width, Rows: shape[0],
+	}
+	return checkScale(set, l.second)
+}
+
 // fp8Block is the side of the blocks with one scale in files like Qwen3-FP8.
 const fp8Block = 128
 
@@ -356,7 +380,7 @@ func (q *quantised) Tensor(name string) (tensor.Tensor, error) {
 			return t, err
 		}
 		blocks.Data = table.Data
-		if !blocks.Swizzled {
+		if blocks.DType != tensor.F8E4M3 && blocks.DType != tensor.F8E8M0 {
 			if _, err := positive(table); err != nil {
 				return t, err
 			}

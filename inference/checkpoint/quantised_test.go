@@ -106,6 +106,9 @@ func TestMarkers(t *testing.T) {
 			textOf(layer+".comfy_quant", `{"format":"nvfp4"}`),
 			bytesOf(layer+".weight_scale", tensor.F8E4M3, 128, 8), scaleOfValue(layer+".weight_scale_2", 0.25),
 			scaleOfValue(layer+".input_scale", 3)}, tensor.F4E2M1, 0.25, false, 16, 0},
+		{"nvfp4 of NVIDIA ModelOpt", "", []safetensors.Entry{bytesOf(weight, tensor.U8, 64, 64),
+			bytesOf(layer+".weight_scale", tensor.F8E4M3, 64, 8), scaleOfValue(layer+".weight_scale_2", 0.25),
+			scaleOfValue(layer+".input_scale", 3)}, tensor.F4E2M1Low, 0.25, false, 16, 0},
 		{"mxfp8", "", []safetensors.Entry{bytesOf(weight, tensor.F8E4M3, 64, 128), textOf(layer+".comfy_quant", `"mxfp8"`),
 			bytesOf(layer+".weight_scale", tensor.U8, 128, 4)}, tensor.F8E4M3, 1, false, 32, 0},
 	} {
@@ -270,4 +273,30 @@ func FuzzMetadata(f *testing.F) {
 			t.Errorf("an error of several lines: %q", err)
 		}
 	})
+}
+
+// TestQuantizationConfig has the quantization_config of a Diffusers folder's config.json.
+func TestQuantizationConfig(t *testing.T) {
+	for config, want := range map[string]string{
+		`{}`:                           "",
+		`{"quantization_config":null}`: "",
+		`{"quantization_config":{"quant_method":"fp8","weight_block_size":[128,128]}}`: "",
+		`{"quantization_config":{"quant_method":"fp8"}}`:                               "",
+		`{"quantization_config":{"quant_method":"modelopt","quant_algo":"FP8"}}`:       "",
+		`{"quantization_config":{"quant_method":"fp8","weight_block_size":[64,128]}}`:  "weight_block_size is [64 128]",
+		`{"quantization_config":{"quant_method":"modelopt","quant_algo":"W4A8"}}`:      `quant_algo "W4A8"`,
+		`{"quantization_config":{"quant_method":"bitsandbytes","load_in_4bit":true}}`:  `quant_method "bitsandbytes"`,
+		`{"quantization_config":{"quant_method":"torchao"}}`:                           `quant_method "torchao"`,
+		`{"quantization_config":7}`:                                                    "cannot unmarshal",
+	} {
+		err := checkQuantization([]byte(config))
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error %v, want %q", config, err, want)
+		}
+	}
+	folder, _ := tiny(t)
+	path := filepath.Join(folder, "transformer", "config.json")
+	mustWrite(t, path, `{"quantization_config":{"quant_method":"torchao"}}`)
+	_, err := Open(t.Context(), folder)
+	wantError(t, "a folder", err, path, `quant_method "torchao" is not supported`)
 }

@@ -14,8 +14,9 @@ type weights struct {
 	set  store
 	path string
 	refs map[string]ref
-	// unscaled is the number of float8 weights in a file without scales.
-	unscaled int
+	// unscaled is the number of float8 weights in a file without scales, and unmarked that of nvfp4 weights without
+	// markers.
+	unscaled, unmarked int
 }
 
 // ref describes how a weight is made from a tensor of the files.
@@ -99,6 +100,9 @@ func newWeights(set store, path string, p part) (*weights, error) {
 				return nil, fmt.Errorf("%s: dtype %v without its weight_scale", stat.Name, stat.DType)
 			}
 			w.unscaled++
+		}
+		if stat.DType == tensor.F4E2M1Low {
+			w.unmarked++
 		}
 		for _, t := range targets {
 			if err := checkForm(stat, t); err != nil {

@@ -104,12 +104,25 @@ func TestKnownBlocks(t *testing.T) {
 func TestBlockFormats(t *testing.T) {
 	for i := range blockFormats {
 		d := Q4_0 + DType(i)
-		if n := d.BlockValues(); d != F4E2M1 && blockWidener(d) == nil || !d.Float() || d.SizeBytes() != 0 ||
+		if n := d.BlockValues(); d < F4E2M1 && blockWidener(d) == nil || !d.Float() || d.SizeBytes() != 0 ||
 			d.Bytes(3*n) != 3*d.BlockBytes() {
 			t.Errorf("%v: want a format of weights with blocks of %d values", d, n)
 		}
 		if got, err := ParseDType(d.String()); err == nil {
 			t.Errorf("ParseDType(%q): %v, want an error: no safetensors header may name it", d.String(), got)
+		}
+	}
+}
+
+// TestE2M1 has the order of the two values in a byte.
+func TestE2M1(t *testing.T) {
+	have := make([]float32, 4)
+	for _, row := range []struct {
+		dtype DType
+		want  []float32
+	}{{F4E2M1, []float32{0.5, -6, 2, 1.5}}, {F4E2M1Low, []float32{-6, 0.5, 1.5, 2}}} {
+		if Widen(have, row.dtype, []byte{0x1f, 0x43}); !slices.Equal(have, row.want) {
+			t.Errorf("%v: %v, want %v", row.dtype, have, row.want)
 		}
 	}
 }
@@ -268,7 +281,7 @@ func TestQuant(t *testing.T) {
 
 // TestRaggedValues reads parts of rows that begin and end inside blocks.
 func TestRaggedValues(t *testing.T) {
-	for _, dtype := range []DType{Q4_0, Q4_K, F4E2M1, NVFP4} {
+	for _, dtype := range []DType{Q4_0, Q4_K, F4E2M1, F4E2M1Low, NVFP4} {
 		const rows, cols = 3, 512
 		w := Tensor{Name: "w", DType: dtype, Shape: []int{rows, cols}, Scale: 1, Data: make([]byte, dtype.Bytes(rows*cols))}
 		for i := range w.Data {

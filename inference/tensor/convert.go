@@ -103,6 +103,10 @@ func Widen(dst []float32, dtype DType, src []byte) {
 		for i := range len(dst) / 2 {
 			dst[2*i], dst[2*i+1] = e2m1[src[i]>>4], e2m1[src[i]&15]
 		}
+	case F4E2M1Low:
+		for i := range len(dst) / 2 {
+			dst[2*i], dst[2*i+1] = e2m1[src[i]&15], e2m1[src[i]>>4]
+		}
 	default:
 		widen, values, bytes := blockWidener(dtype), dtype.BlockValues(), dtype.BlockBytes()
 		if widen == nil {

@@ -31,7 +31,8 @@ const (
 
 // The formats that store values in blocks of a row. A block of GGUF's formats has its values and their scales; the
 // layouts are those of ggml's src/ggml-common.h. F4E2M1 is the format of ComfyUI's nvfp4: two values in a byte, the
-// one with the even column in the upper half. Its scales are other tensors (see Quant).
+// one with the even column in the upper half; F4E2M1Low is that of NVIDIA ModelOpt, with the even column in the lower
+// half. Their scales are other tensors (see Quant).
 const (
 	Q4_0 DType = iota + 64
 	Q4_1
@@ -48,6 +49,7 @@ const (
 	MXFP4
 	NVFP4
 	F4E2M1
+	F4E2M1Low
 )
 
 // blockFormats holds the number of values and of bytes of a block, in the order of the constants.
@@ -70,6 +72,7 @@ var blockFormats = [...]struct {
 	{"MXFP4", 32, 17},
 	{"NVFP4", 64, 36},
 	{"F4_E2M1", 2, 1},
+	{"F4_E2M1 (low first)", 2, 1},
 }
 
 var dtypes = [...]struct {
@@ -149,8 +152,8 @@ func (d DType) BlockBytes() int {
 // Bytes returns the size of n values in bytes. n must be a multiple of BlockValues.
 func (d DType) Bytes(n int) int { return n / d.BlockValues() * d.BlockBytes() }
 
-// Float reports whether weights may have this format: Widen converts it to float32. Integers (I8) and F4E2M1 are
-// weights only together with their scales.
+// Float reports whether weights may have this format: Widen converts it to float32. Integers (I8) and the two
+// formats of E2M1 are weights only together with their scales.
 func (d DType) Float() bool {
 	_, block := d.block()
 	return block || d == F32 || d == F16 || d == BF16 || d == F8E4M3 || d == F8E5M2 || d == I8

@@ -84,6 +84,10 @@ func quantisedKinds(r *rand.Rand, n, k int) map[string]tensor.Tensor {
 		blocks.Data = binary.LittleEndian.AppendUint32(blocks.Data, math.Float32bits(0.5+r.Float32()))
 	}
 	add("nvfp4", tensor.F4E2M1, 0.25, &tensor.Quant{Blocks: swizzled(16)})
+	linear := &tensor.BlockScales{
+		DType: tensor.F8E4M3, Data: bytes(n * k / 16), Height: 1, Width: 16, Stride: k / 16, Rows: n,
+	}
+	add("nvfp4 of ModelOpt", tensor.F4E2M1Low, 0.25, &tensor.Quant{Blocks: linear})
 	add("nvfp4 and columns", tensor.F4E2M1, 0.25, &tensor.Quant{Blocks: swizzled(16), Columns: columns})
 	add("mxfp8", tensor.F8E4M3, 1, &tensor.Quant{Blocks: mx})
 	add("fp8 in blocks", tensor.F8E4M3, 1, &tensor.Quant{Blocks: blocks})
