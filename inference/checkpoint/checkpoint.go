@@ -6,13 +6,13 @@
 // the original names of Black Forest Labs; they are recognised by their tensors, also in the folders of ComfyUI, Forge
 // and SwarmUI, and their tensors are renamed as in scripts/convert_flux2_to_diffusers.py of Diffusers. A single file
 // may hold all three networks, each under a prefix. GGUF files hold a transformer with the original names, or a text
-// encoder with those of llama.cpp. Quantised weights have their scales (see tensor.Quant); if a file with float8 weights
-// stores no scale at all, the scale is 1.
+// encoder with those of llama.cpp. Quantised weights have their scales (see tensor.Quant); if a file with float8
+// weights stores no scale at all, the scale is 1.
 //
 // Open returns an error for incomplete files and downloads, for unknown tensors, for models of another family and for
 // other quantisations (SVDQuant, AWQ, bitsandbytes, …), which it names, and for fp8 weights without a scale in a file
-// that has scales. The numbers of blocks are checked if the widths are those of a published model. The shapes that a config asks
-// for are not checked here, but by the networks.
+// that has scales. The numbers of blocks are checked if the widths are those of a published model. The shapes that a
+// config asks for are not checked here, but by the networks.
 package checkpoint
 
 import (
