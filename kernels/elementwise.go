@@ -7,9 +7,11 @@ const (
 	copyOperation            = "copy"
 	addScaled                = "add_scaled"
 	lerp                     = "lerp"
+	siluMul                  = "silu_mul"
 	affine                   = "affine"
 	patchify                 = "patchify"
 	unpatchify               = "unpatchify"
+	transposeRows            = "transpose_rows"
 	elementwiseFamily Family = "elementwise"
 )
 
@@ -41,6 +43,16 @@ var OpLerp = define(Operation{
 	Operands: threeAlike,
 	Launch:   func(q *Queue, _ Shape, m []Matrix, _ Variant) error { return q.Lerp(m[0], m[1], m[2], 0.5) },
 	Trials:   []Shape{{Operation: lerp, Rows: 37, Cols: 48}},
+})
+
+// OpSiLUMul is dst = silu(a) ⊙ b.
+var OpSiLUMul = define(Operation{
+	Name:     siluMul,
+	Families: []Family{elementwiseFamily},
+	Fits:     fitsRows,
+	Operands: threeAlike,
+	Launch:   func(q *Queue, _ Shape, m []Matrix, _ Variant) error { return q.SiLUMul(m[0], m[1], m[2]) },
+	Trials:   []Shape{{Operation: siluMul, Rows: 37, Cols: 48}},
 })
 
 // OpAffine is dst = x ⊙ scale + shift with the rows scale and shift.
@@ -79,6 +91,18 @@ var OpUnpatchify = define(Operation{
 		return q.Unpatchify(m[0], m[1], s.Conv.Height, s.Conv.Width)
 	},
 	Trials: []Shape{{Operation: unpatchify, Rows: 24, Cols: 3, Conv: ConvParams{Height: 4, Width: 6}}},
+})
+
+// OpTransposeRows transposes the matrix that each row holds. Shape.Heads is the number of its rows.
+var OpTransposeRows = define(Operation{
+	Name:     transposeRows,
+	Families: []Family{elementwiseFamily},
+	Fits:     func(s Shape) bool { return s.Heads > 0 && s.Cols%s.Heads == 0 },
+	Operands: func(s Shape) []Operand { return []Operand{{s.Rows, s.Cols, BF16}, {s.Rows, s.Cols, BF16}} },
+	Launch: func(q *Queue, s Shape, m []Matrix, _ Variant) error {
+		return q.TransposeRows(m[0], m[1], s.Heads)
+	},
+	Trials: []Shape{{Operation: transposeRows, Rows: 37, Cols: 48, Heads: 6}},
 })
 
 func fitsRows(s Shape) bool { return s.Cols%8 == 0 }
@@ -123,6 +147,16 @@ func (q *Queue) Lerp(dst, a, b Matrix, s float32) error {
 	return q.launchLerp(k, p, chunkGrid(k, dst), 1)
 }
 
+// SiLUMul computes dst = silu(a) ⊙ b; dst may be a or b.
+func (q *Queue) SiLUMul(dst, a, b Matrix) error {
+	if err := sameShape(siluMul, dst, a, b); err != nil {
+		return err
+	}
+	p := siluMulParams{dst: dst, a: a, b: b, rows: dst.Rows, cols: dst.Cols}
+	k := pick(siluMul, aligned(dst, a, b))
+	return q.launchSiLUMul(k, p, chunkGrid(k, dst), 1)
+}
+
 // Affine computes dst = x ⊙ scale + shift with the rows scale and shift [1, cols], or SiLU of that if silu is set; dst
 // may be x.
 func (q *Queue) Affine(dst, x, scale, shift Matrix, silu bool) error {
@@ -158,6 +192,19 @@ func (q *Queue) Unpatchify(dst, x Matrix, height, width int) error {
 	p := unpatchifyParams{dst: dst, x: x, rows: x.Rows, cols: x.Cols, width: width}
 	k := pick(unpatchify, true)
 	return q.launchUnpatchify(k, p, ceilDiv(x.Rows*x.Cols, k.threads), 1)
+}
+
+// TransposeRows transposes the matrix [height, cols/height] that each row of x holds; dst is not x.
+func (q *Queue) TransposeRows(dst, x Matrix, height int) error {
+	if err := sameShape(transposeRows, dst, x); err != nil {
+		return err
+	}
+	if height < 1 || x.Cols%height != 0 {
+		return fmt.Errorf("%s: %v with %d rows in each row, want a divisor of the columns", transposeRows, x, height)
+	}
+	p := transposeRowsParams{dst: dst, x: x, rows: x.Rows, cols: x.Cols, height: height}
+	k := pick(transposeRows, true)
+	return q.launchTransposeRows(k, p, ceilDiv(x.Rows*x.Cols, k.threads), 1)
 }
 
 // checkPatches returns an error unless patches holds the pixels, of height × width, in groups of 2×2.

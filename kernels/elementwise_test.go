@@ -39,6 +39,10 @@ func TestElementwise(t *testing.T) {
 			"lerp", func(i, j int) float64 { return a[i][j] + 4*(b[i][j]-a[i][j]) },
 			func(dst Matrix) error { return h.Lerp(dst, x, y, 4) },
 		)
+		run(
+			"silu mul", func(i, j int) float64 { return siluOf(a[i][j]) * b[i][j] },
+			func(dst Matrix) error { return h.SiLUMul(dst, x, y) },
+		)
 		affine := func(i, j int) float64 { return a[i][j]*scale[0][j] + shift[0][j] }
 		run(
 			"affine", affine,
@@ -71,6 +75,22 @@ func TestCopyIsExact(t *testing.T) {
 		if nan := want[i] == 0x7fff; nan != (have&0x7fff > 0x7f80) || !nan && have != want[i] {
 			t.Errorf("%#x became %#x, want %#x", bits[i], have, want[i])
 		}
+	}
+}
+
+func TestTransposeRows(t *testing.T) {
+	h := newHarness(t)
+	for _, s := range []struct {
+		rows, height, width int
+		l                   layout
+	}{{1, 1, 7, ragged}, {5, 3, 4, ragged}, {2, 48, 64, whole}, {33, 8, 96, wide}} {
+		cols := s.height * s.width
+		x := h.random(s.rows, cols)
+		dst := h.fenced(s.rows, cols, s.l)
+		h.must(h.TransposeRows(dst, h.upload(x, s.l), s.height))
+		h.checkWithin(fmt.Sprint("transpose rows ", s), dst, each(s.rows, cols, func(i, j int) float64 {
+			return x[i][j%s.height*s.width+j/s.height]
+		}), true, 0)
 	}
 }
 

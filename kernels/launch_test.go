@@ -48,6 +48,8 @@ func TestRefusals(t *testing.T) {
 		{"odd address", q.AddScaled(m(4, 8), m(4, 8), moved(m(4, 8), 1), 1), "want an address that is a multiple of 2"},
 		{"too large", q.Lerp(m(1<<16, 1<<15), m(1<<16, 1<<15), m(1<<16, 1<<15), 1), "want fewer than 2147483648 values"},
 		{"affine row", q.Affine(m(4, 8), m(4, 8), m(1, 7), m(1, 8), false), "affine: scale BF16 [1 7], want [1 8]"},
+		{"silu mul", q.SiLUMul(m(4, 8), m(4, 8), m(4, 7)), "silu_mul: operand BF16 [4 7], want the shape of BF16 [4 8]"},
+		{"transpose rows", q.TransposeRows(m(4, 8), m(4, 8), 3), "want a divisor of the columns"},
 		{"patchify", q.Patchify(m(1, 12), m(6, 3), 3, 2), "want even sides"},
 		{"rms norm", q.RMSNorm(m(4, 8), m(4, 8), m(2, 8), 0), "rms_norm: weight BF16 [2 8], want [1 8]"},
 		{"layer norm", q.LayerNorm(m(4, 8), m(4, 8), m(1, 8), m(1, 4), 0), "layer_norm: shift BF16 [1 4], want [1 8]"},

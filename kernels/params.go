@@ -246,6 +246,25 @@ func (q *Queue) launchLerp(k *kernel, p lerpParams, gridX, gridY int) error {
 	return q.launch(k, gridX, gridY)
 }
 
+// siluMulParams are the parameters of silu_mul, silu_mul_any.
+type siluMulParams struct {
+	dst  Matrix
+	a    Matrix
+	b    Matrix
+	rows int
+	cols int
+}
+
+func (q *Queue) launchSiLUMul(k *kernel, p siluMulParams, gridX, gridY int) error {
+	a := q.args.Reset()
+	packMatrix(a, p.dst)
+	packMatrix(a, p.a)
+	packMatrix(a, p.b)
+	a.Int32(int32(p.rows))
+	a.Int32(int32(p.cols))
+	return q.launch(k, gridX, gridY)
+}
+
 // affineParams are the parameters of affine, affine_any.
 type affineParams struct {
 	dst      Matrix
@@ -304,6 +323,25 @@ func (q *Queue) launchUnpatchify(k *kernel, p unpatchifyParams, gridX, gridY int
 	a.Int32(int32(p.rows))
 	a.Int32(int32(p.cols))
 	a.Int32(int32(p.width))
+	return q.launch(k, gridX, gridY)
+}
+
+// transposeRowsParams are the parameters of transpose_rows.
+type transposeRowsParams struct {
+	dst    Matrix
+	x      Matrix
+	rows   int
+	cols   int
+	height int
+}
+
+func (q *Queue) launchTransposeRows(k *kernel, p transposeRowsParams, gridX, gridY int) error {
+	a := q.args.Reset()
+	packMatrix(a, p.dst)
+	packMatrix(a, p.x)
+	a.Int32(int32(p.rows))
+	a.Int32(int32(p.cols))
+	a.Int32(int32(p.height))
 	return q.launch(k, gridX, gridY)
 }
 

@@ -65,13 +65,22 @@ type Backend interface {
 	// Copy copies src into dst, which has the same shape, and converts it if their formats differ.
 	Copy(dst, src Matrix)
 
-	// Linear computes y = x·wᵀ for x [m, k] and w [n, k], and stores it in dst [m, n] as ep describes.
+	// Linear computes y = x·wᵀ for x [m, k] and w [n, k], and stores it in dst [m, n] as ep describes. w may be a matrix
+	// (AsWeight).
 	Linear(dst, x Matrix, w Weight, ep Epilogue)
 	// SwiGLU computes dst = silu(x·gateᵀ) ⊙ (x·upᵀ) for x [m, k], gate and up [n, k], dst [m, n].
 	SwiGLU(dst, x Matrix, gate, up Weight)
 	// Embedding copies rows of table, a weight returned by Table [vocabulary, n]: dst[i] = table[ids[i]], dst being
 	// [len(ids), n].
 	Embedding(dst Matrix, table Weight, ids []int32)
+
+	// SiLUMul computes dst = silu(x) ⊙ y, all [m, n]. dst may be x or y.
+	SiLUMul(dst, x, y Matrix)
+	// QKNormRoPE normalises and rotates the heads of x, [m, p.Cols], in place, as the field of Epilogue does.
+	QKNormRoPE(x Matrix, p QKNormRoPE)
+	// TransposeRows transposes the matrix [a, n/a] that each row of x [m, n] holds: dst[i, l·a + j] = x[i, j·n/a + l]. dst
+	// is [m, n] and not x.
+	TransposeRows(dst, x Matrix, a int)
 
 	// AddScaled computes dst = a + s·b, all [m, n]. dst may be a or b.
 	AddScaled(dst, a, b Matrix, s float32)
@@ -113,6 +122,19 @@ type Weight interface {
 	// Slice returns a view of rows [from, to) of the first dimension.
 	Slice(from, to int) Weight
 }
+
+// AsWeight returns a matrix as a weight of Linear, for products with values that are not in the checkpoint. m must have
+// the format of activations, a stride of its columns, and stay valid as long as the weight is used.
+func AsWeight(m Matrix) Weight { return MatrixWeight{m} }
+
+// MatrixWeight is a matrix as a weight.
+type MatrixWeight struct{ Matrix }
+
+// Shape returns rows and columns.
+func (w MatrixWeight) Shape() []int { return []int{w.Rows, w.Cols} }
+
+// Slice returns a view of rows [from, to).
+func (w MatrixWeight) Slice(from, to int) Weight { return MatrixWeight{w.RowRange(from, to)} }
 
 // Epilogue describes how Linear stores its product y [m, n]. The zero value stores y.
 type Epilogue struct {

@@ -37,6 +37,25 @@ func (b *Backend) combine(op string, dst, x, y backend.Matrix, row func(out, p, 
 	})
 }
 
+// SiLUMul computes dst = silu(x) ⊙ y.
+func (b *Backend) SiLUMul(dst, x, y backend.Matrix) {
+	b.combine("SiLUMul", dst, x, y, simd.SiLUMul)
+}
+
+// TransposeRows transposes the matrix of a rows that each row of x holds.
+func (b *Backend) TransposeRows(dst, x backend.Matrix, a int) {
+	mustMatch("TransposeRows", dst, x)
+	mustHave(a > 0 && x.Cols%a == 0, "TransposeRows of %d columns, want a multiple of %d", x.Cols, a)
+	width := x.Cols / a
+	b.mapRows(dst, x, func(_ int, out, in []float32) {
+		for j := range a {
+			for l, v := range in[j*width : (j+1)*width] {
+				out[l*a+j] = v
+			}
+		}
+	})
+}
+
 // Affine computes dst = x ⊙ scale + shift.
 func (b *Backend) Affine(dst, x, scale, shift backend.Matrix) {
 	if b.stop.Load() {

@@ -43,6 +43,16 @@ func (b *Backend) LayerNorm(dst, x, scale, shift backend.Matrix, eps float32) {
 	})
 }
 
+// QKNormRoPE normalises and rotates the heads of x in place.
+func (b *Backend) QKNormRoPE(x backend.Matrix, p backend.QKNormRoPE) {
+	if b.stop.Load() {
+		return
+	}
+	defer b.recoverFault(debug.SetPanicOnFault(true))
+	mustHave(x.Cols == p.Cols, "QKNormRoPE of %d columns, want %d", x.Cols, p.Cols)
+	b.qkNormRoPE(x, p)
+}
+
 // qkNormRoPE normalises and rotates the heads of x in place.
 func (b *Backend) qkNormRoPE(x backend.Matrix, p backend.QKNormRoPE) {
 	gain, rope, eps := p.Weight.(*weight).floats(), p.RoPE, p.Eps

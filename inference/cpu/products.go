@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"runtime/debug"
+	"unsafe"
 
 	"kleinbild/inference/backend"
 	"kleinbild/inference/cpu/matmul"
@@ -50,10 +51,30 @@ func (b *Backend) Linear(dst, x backend.Matrix, w backend.Weight, ep backend.Epi
 			}
 		}
 	}
-	matmul.Linear(b.stop, out, operand(x), w.(*weight).Tensor, b.precision(), e)
+	matmul.Linear(b.stop, out, operand(x), tensorOf(w), b.precision(), e)
 	if ep.QKNormRoPE.Cols > 0 {
 		b.qkNormRoPE(dst.ColRange(0, ep.QKNormRoPE.Cols), ep.QKNormRoPE)
 	}
+}
+
+// tensorOf returns a weight's tensor. A matrix becomes a tensor of the same memory.
+func tensorOf(w backend.Weight) tensor.Tensor {
+	m, ok := w.(backend.MatrixWeight)
+	if !ok {
+		return w.(*weight).Tensor
+	}
+	mustHave(m.Stride == m.Cols || m.Rows <= 1, "a matrix [%d %d] with a stride of %d as a weight, want %d columns",
+		m.Rows, m.Cols, m.Stride, m.Cols)
+	t := tensor.Tensor{Name: "a matrix", DType: m.DType, Shape: []int{m.Rows, m.Cols}, Scale: 1}
+	buf, n := m.Buffer.(*buffer), m.Rows*m.Cols
+	if m.DType == tensor.BF16 {
+		values := buf.bf16[m.Offset : m.Offset+n]
+		t.Data = unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(values))), 2*n)
+	} else {
+		values := buf.f32[m.Offset : m.Offset+n]
+		t.Data = unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(values))), 4*n)
+	}
+	return t
 }
 
 // SwiGLU computes silu(x·gateᵀ) ⊙ (x·upᵀ). The first product is stored in dst, and the epilogue of the second combines

@@ -202,12 +202,12 @@ func (b *Backend) issue(name string, o *kernels.Operation, f func(q *kernels.Que
 		return
 	}
 	for _, w := range weights { // so that no part of the operation is evicted for another
-		if w != nil {
-			w.(*weight).part.used = b.clock
+		if w, ok := w.(*weight); ok { // and not nil or a matrix, which is on the device
+			w.part.used = b.clock
 		}
 	}
 	for _, w := range weights {
-		if w != nil && !b.ensureOnDevice(name, w.(*weight)) {
+		if w, ok := w.(*weight); ok && !b.ensureOnDevice(name, w) {
 			return
 		}
 	}

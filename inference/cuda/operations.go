@@ -38,6 +38,28 @@ func (b *Backend) SwiGLU(dst, x backend.Matrix, gate, up backend.Weight) {
 	}, gate, up)
 }
 
+// SiLUMul computes dst = silu(x) ⊙ y.
+func (b *Backend) SiLUMul(dst, x, y backend.Matrix) {
+	b.issue("silu_mul", kernels.OpSiLUMul, func(q *kernels.Queue) error {
+		return q.SiLUMul(view(dst), view(x), view(y))
+	})
+}
+
+// QKNormRoPE normalises and rotates the heads of x in place.
+func (b *Backend) QKNormRoPE(x backend.Matrix, p backend.QKNormRoPE) {
+	b.issue("qk_norm_rope", kernels.OpQKNormRoPE, func(q *kernels.Queue) error {
+		rope := kernels.RoPE{Cos: view(p.RoPE.Cos), Sin: view(p.RoPE.Sin), Halves: p.RoPE.Halves}
+		return q.QKNormRoPE(view(x), row(p.Weight), rope, p.Eps)
+	}, p.Weight)
+}
+
+// TransposeRows transposes the matrix of a rows that each row of x holds.
+func (b *Backend) TransposeRows(dst, x backend.Matrix, a int) {
+	b.issue("transpose_rows", kernels.OpTransposeRows, func(q *kernels.Queue) error {
+		return q.TransposeRows(view(dst), view(x), a)
+	})
+}
+
 // AddScaled computes dst = x + s·y.
 func (b *Backend) AddScaled(dst, x, y backend.Matrix, s float32) {
 	b.issue("add_scaled", kernels.OpAddScaled, func(q *kernels.Queue) error {

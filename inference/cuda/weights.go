@@ -139,6 +139,9 @@ func (w *weight) Slice(from, to int) backend.Weight {
 
 // matrix is w on the device, a row for each index of its first dimension.
 func matrix(bw backend.Weight) kernels.Matrix {
+	if m, ok := bw.(backend.MatrixWeight); ok {
+		return view(m.Matrix)
+	}
 	w := bw.(*weight)
 	cols := tensor.Elements(w.stored.Shape[1:])
 	at := w.part.at + cu.DevicePtr(w.offset+int64(w.from)*int64(cols)*int64(w.dtype.SizeBytes()))

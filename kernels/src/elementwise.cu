@@ -2,10 +2,12 @@
 //
 //   copy        y = x
 //   add_scaled  y = a + s·b               lerp     y = a + s·(b − a)
+//   silu_mul    y = silu(a) ⊙ b
 //   affine      y = x ⊙ scale + shift with rows scale and shift, or SiLU of that
 //   patchify    y[py·w/2 + px, c·4 + dy·2 + dx] = x[(2·py + dy)·w + 2·px + dx, c]; unpatchify is the inverse
+//   transpose_rows  y[i, l·a + j] = x[i, j·b + l] for rows of a·b columns
 //
-// A thread computes eight columns of a row (one value in patchify and unpatchify). Blocks of 256 threads cover rows ×
+// A thread computes eight columns of a row (one value in patchify, unpatchify and transpose_rows). Blocks of 256 threads cover rows ×
 // columns in raster order. Kernels without a suffix take rows that start at multiples of 16 bytes and widths that are
 // multiples of 8; the _any kernels take any rows, one value at a time.
 //
@@ -50,6 +52,15 @@ template <bool ALIGNED> DEV void lerp_body(Mat dst, Mat a, Mat b, int rows, int 
     for (int i = 0; i < 8; i++) y[i] += s * (q[i] - y[i]);
   });
 }
+template <bool ALIGNED> DEV void silu_mul_body(Mat dst, Mat a, Mat b, int rows, int cols) {
+  each8<ALIGNED>(dst, rows, cols, [&](float(&y)[8], i64 row, int col) {
+    float q[8];
+    load8<ALIGNED>(y, a, row, col, cols);
+    load8<ALIGNED>(q, b, row, col, cols);
+    UNROLL
+    for (int i = 0; i < 8; i++) y[i] = silu(y[i]) * q[i];
+  });
+}
 template <bool ALIGNED> DEV void affine_body(Mat dst, Mat x, Mat scale, Mat shift, int rows, int cols, int with_silu) {
   each8<ALIGNED>(dst, rows, cols, [&](float(&y)[8], i64 row, int col) {
     float p[8], q[8];
@@ -72,6 +83,7 @@ template <bool ALIGNED> DEV void affine_body(Mat dst, Mat x, Mat scale, Mat shif
 BOTH(copy, (PLAIN(dst), PLAIN(x), int rows, int cols), MAT(dst), MAT(x), rows, cols)
 BOTH(add_scaled, (PLAIN(dst), PLAIN(a), PLAIN(b), int rows, int cols, float s), MAT(dst), MAT(a), MAT(b), rows, cols, s)
 BOTH(lerp, (PLAIN(dst), PLAIN(a), PLAIN(b), int rows, int cols, float s), MAT(dst), MAT(a), MAT(b), rows, cols, s)
+BOTH(silu_mul, (PLAIN(dst), PLAIN(a), PLAIN(b), int rows, int cols), MAT(dst), MAT(a), MAT(b), rows, cols)
 BOTH(affine, (PLAIN(dst), PLAIN(x), PLAIN(scale), PLAIN(shift), int rows, int cols, int with_silu),
      MAT(dst), MAT(x), MAT(scale), MAT(shift), rows, cols, with_silu)
 
@@ -89,4 +101,11 @@ KERNEL THREADS(256, 1) void patchify(PLAIN(dst), PLAIN(x), int rows, int cols, i
 KERNEL THREADS(256, 1) void unpatchify(PLAIN(dst), PLAIN(x), int rows, int cols, int width) {
   const u32 i = (u32)BLOCK_X * 256 + TID, patch = i / cols, col = i % cols;
   if (patch < rows) store1(load1(MAT(x), patch, col), MAT(dst), pixel_of(patch, col % 4, width), col / 4);
+}
+
+// Neighbouring threads write neighbours. height is the number of rows of the matrix that a row holds.
+KERNEL THREADS(256, 1) void transpose_rows(PLAIN(dst), PLAIN(x), int rows, int cols, int height) {
+  const i64 i = (i64)BLOCK_X * 256 + TID, row = i / cols;
+  const int col = (int)(i % cols), width = cols / height;
+  if (row < rows) store1(load1(MAT(x), row, col % height * width + col / height), MAT(dst), row, col);
 }

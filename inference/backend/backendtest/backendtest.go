@@ -23,6 +23,7 @@ func Run(t *testing.T, open func(t *testing.T) backend.Backend) {
 		{"Copy", testCopy}, {"Linear", testLinear}, {"SwiGLU", testSwiGLU}, {"Embedding", testEmbedding},
 		{"Elementwise", testElementwise}, {"Norms", testNorms}, {"QKNormRoPE", testQKNormRoPE},
 		{"Attention", testAttention}, {"Conv2D", testConv2D}, {"GroupNorm", testGroupNorm}, {"Patchify", testPatchify},
+		{"TransposeRows", testTransposeRows}, {"MatrixWeight", testMatrixWeight},
 		{"Cancel", testCancel},
 	} {
 		t.Run(row.name, func(t *testing.T) {

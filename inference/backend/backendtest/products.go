@@ -48,6 +48,41 @@ func testLinear(h *harness) {
 	h.check("sliced weight", dst, product(x, values[16*24:27*24], 11))
 }
 
+// testMatrixWeight multiplies by matrices, as adapters do: thin ones, ones with few columns, and rows of them.
+func testMatrixWeight(h *harness) {
+	for _, s := range []struct{ m, n, k int }{{1, 8, 129}, {7, 8, 256}, {100, 32, 768}, {100, 768, 32}, {31, 33, 17}} {
+		x, w := h.table(s.m, s.k), h.table(s.n, s.k)
+		kept := h.b.Keep(s.n, s.k, h.b.Activation())
+		h.b.Upload(kept, flatten(w))
+		y := product(x, flatten64(w), s.n)
+		dst := h.view(s.m, s.n)
+		h.b.Linear(dst.Matrix, h.upload(x).Matrix, backend.AsWeight(kept), backend.Epilogue{})
+		h.check(fmt.Sprint(s), dst, y)
+
+		old, gate := h.table(s.m, s.n), h.table(1, s.n)[0]
+		dst = h.upload(old)
+		h.b.Linear(dst.Matrix, h.upload(x).Matrix, backend.AsWeight(kept),
+			backend.Epilogue{Add: true, Gate: h.vector(gate)})
+		h.check(fmt.Sprint(s, ", gated residual"), dst, each(s.m, s.n, func(i, j int) float64 {
+			return old[i][j] + gate[j]*y[i][j]
+		}))
+
+		from, to := s.n/3, s.n-s.n/4
+		dst = h.view(s.m, to-from)
+		h.b.Linear(dst.Matrix, h.upload(x).Matrix, backend.AsWeight(kept).Slice(from, to), backend.Epilogue{})
+		h.check(fmt.Sprint(s, ", sliced"), dst, product(x, flatten64(w[from:to]), to-from))
+		h.b.Free(kept)
+	}
+}
+
+// flatten64 returns the values of m in row-major order.
+func flatten64(m table) (out []float64) {
+	for _, row := range m {
+		out = append(out, row...)
+	}
+	return out
+}
+
 // testQKNormRoPE has columns behind the heads. Rows marked as aligned use whole matrices, which fast kernels take; the
 // others use views, which fast kernels refuse.
 func testQKNormRoPE(h *harness) {
@@ -99,6 +134,10 @@ func testQKNormRoPE(h *harness) {
 		h.b.Linear(dst.Matrix, source.Matrix, w, backend.Epilogue{QKNormRoPE: heads})
 		// Where a backend runs QKNormRoPE after the product, the product is rounded before it.
 		h.checkWithin(fmt.Sprintf("%+v", s), dst, want, 2*h.tolerance())
+
+		h.b.Linear(dst.Matrix, source.Matrix, w, backend.Epilogue{})
+		h.b.QKNormRoPE(dst.ColRange(0, cols), heads)
+		h.checkWithin(fmt.Sprintf("%+v, after the product", s), dst, want, 2*h.tolerance())
 	}
 }
 

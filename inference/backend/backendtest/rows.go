@@ -47,10 +47,29 @@ func testElementwise(h *harness) {
 		run("Affine", func(i, j int) float64 { return a[i][j]*scale[j] + shift[j] }, func(dst backend.Matrix) {
 			h.b.Affine(dst, x.Matrix, h.vector(scale), h.vector(shift))
 		})
+		run("SiLUMul", func(i, j int) float64 { return silu(a[i][j]) * b[i][j] }, func(dst backend.Matrix) {
+			h.b.SiLUMul(dst, x.Matrix, y.Matrix)
+		})
+		product := h.upload(a)
+		h.b.SiLUMul(product.Matrix, product.Matrix, y.Matrix)
+		h.check(fmt.Sprint("SiLUMul in place ", s), product,
+			each(s.rows, s.cols, func(i, j int) float64 { return silu(a[i][j]) * b[i][j] }))
 		inPlace := h.upload(a)
 		h.b.AddScaled(inPlace.Matrix, inPlace.Matrix, y.Matrix, 2)
 		h.check(fmt.Sprint("AddScaled in place ", s), inPlace,
 			each(s.rows, s.cols, func(i, j int) float64 { return a[i][j] + 2*b[i][j] }))
+	}
+}
+
+// testTransposeRows moves values, which must not change them.
+func testTransposeRows(h *harness) {
+	for _, s := range []struct{ rows, a, b int }{{1, 1, 5}, {7, 3, 11}, {33, 8, 96}, {2, 48, 64}} {
+		x := h.table(s.rows, s.a*s.b)
+		dst := h.view(s.rows, s.a*s.b)
+		h.b.TransposeRows(dst.Matrix, h.upload(x).Matrix, s.a)
+		h.checkWithin(fmt.Sprint(s), dst, each(s.rows, s.a*s.b, func(i, j int) float64 {
+			return x[i][j%s.a*s.b+j/s.a]
+		}), 0)
 	}
 }
 
