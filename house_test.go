@@ -41,8 +41,8 @@ var arrows = map[string][]string{
 	"inference": {
 		"atomicfile", "inference/backend", "inference/checkpoint", "inference/checkpoint/safetensors", "inference/cpu",
 		"inference/checkpoint/synthetic", "inference/cpu/openblas", "inference/cuda", "inference/edit",
-		"inference/flux2", "inference/picture", "inference/qwen3", "inference/scheduler", "inference/tensor",
-		"inference/tokenizer", "inference/vae",
+		"inference/flux2", "inference/lora", "inference/picture", "inference/qwen3", "inference/scheduler",
+		"inference/tensor", "inference/tokenizer", "inference/vae",
 		"kernels", "kernels/cu", "kernels/tune",
 	},
 	"inference/asktest":             {"inference"},
@@ -65,6 +65,7 @@ var arrows = map[string][]string{
 	"inference/qwen3":                  {"inference/backend", "inference/tensor"},
 	"inference/flux2":                  {"inference/backend", "inference/tensor"},
 	"inference/vae":                    {"inference/backend", "inference/tensor"},
+	"inference/lora":                   {"inference/checkpoint/safetensors", "inference/tensor"},
 	"inference/cpu": {
 		"inference/backend", "inference/cpu/matmul", "inference/cpu/simd", "inference/tensor",
 	},
