@@ -39,6 +39,8 @@ type Ask struct {
 	Noise []float32
 	// Preview asks for a small picture after each step.
 	Preview bool
+	// LoRAs are adapters of the transformer. Their order has no meaning.
+	LoRAs []LoRA
 }
 
 // Source is a reference picture, which may not have been read yet. A Reference is one that has been read.
@@ -59,6 +61,7 @@ type Checked struct {
 	guidance   float64 // NoGuidance to MaxGuidance, 0 for the model's own
 	noise      []float32
 	preview    bool
+	loras      []LoRA
 
 	edit *checkedEdit // nil if there is no edit
 	// original and mask are set by Read. They are nil if the edit needs none.
@@ -123,6 +126,7 @@ var rules = []func(a Ask, c *Checked) error{
 		c.preview = a.Preview
 		return nil
 	},
+	checkLoRAs,
 }
 
 // checkSize checks the aspect ratio or the size, whichever is given. It does not limit the size that Match takes from
@@ -192,6 +196,9 @@ func (c Checked) Steps() int { return c.steps }
 
 // Guidance returns the guidance, 0 for the model's own.
 func (c Checked) Guidance() float64 { return c.guidance }
+
+// LoRAs returns the adapters.
+func (c Checked) LoRAs() []LoRA { return slices.Clone(c.loras) }
 
 // WithSeed returns c with another seed.
 func (c Checked) WithSeed(seed uint64) Checked {
@@ -290,7 +297,7 @@ func (c Checked) Size(info Info) (size picture.Size, known bool) {
 func (c Checked) Resolve(info Info) (Request, error) {
 	r := Request{
 		model: info.Digest, prompt: c.prompt, seed: c.seed, steps: c.steps, guidance: c.guidance, noise: c.noise,
-		preview: c.preview,
+		preview: c.preview, loras: c.loras,
 	}
 	for i, source := range c.references {
 		ref, read := asRead(source)

@@ -204,7 +204,7 @@ func TestLongestPromptFitsIntoMetadata(t *testing.T) {
 	e := &Engine{info: baseInfo}
 	r, err := Ask{Prompt: strings.Repeat("\x01", MaxPromptBytes)}.Resolve(e.info)
 	if err == nil {
-		err = e.metadata(r).Check()
+		err = e.metadata(r, nil).Check()
 	}
 	if err != nil {
 		t.Error(err)

@@ -16,6 +16,7 @@ const (
 type caches struct {
 	prompts    cache // prompt embeds by token ids
 	references cache // reference latents by the digest of their pixels
+	adapters   adapterCache
 }
 
 func newCaches(b backend.Backend) caches {
@@ -26,6 +27,7 @@ func newCaches(b backend.Backend) caches {
 func (c *caches) drop() {
 	c.prompts.drop()
 	c.references.drop()
+	c.adapters.drop()
 }
 
 // cache holds the most recently used matrices by key and frees those that it drops. One run must not use more matrices

@@ -20,6 +20,8 @@ type content struct {
 	noise      []float32 // nil if the seed gives it
 	mask       []float32 // the mask's value of each token; nil if there is none
 	around     *around   // what surrounds previews; nil if nothing does
+	loras      []appliedLoRA
+	strengths  []float64 // of the adapters in shape.loras
 	model      string    // for messages
 	precision  Precision
 	ckpt       *checkpoint.Checkpoint
@@ -141,5 +143,5 @@ func (r *run) keptBytes() (bytes int64) {
 	for _, ref := range r.content.references {
 		add(&r.references, ref.PixelsSHA256)
 	}
-	return bytes
+	return bytes + r.adapters.sizeBytes(r.adaptersKey())
 }

@@ -17,6 +17,7 @@ import (
 	"kleinbild/inference/checkpoint"
 	"kleinbild/inference/cuda"
 	"kleinbild/inference/flux2"
+	"kleinbild/inference/lora"
 	"kleinbild/inference/picture"
 	"kleinbild/inference/qwen3"
 	"kleinbild/inference/scheduler"
@@ -86,6 +87,8 @@ type Engine struct {
 	busy sync.Mutex
 	caches
 	planner planner
+	loras   loras
+	base    lora.Base // the transformer, as adapters see it
 }
 
 // networks are the stages that hold weights, on one backend.
@@ -178,6 +181,7 @@ func newEngine(ckpt *checkpoint.Checkpoint, opts Options) (*Engine, error) {
 	if err := ckpt.Guard(func() error { return e.loadStages(b) }); err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
+	e.base, e.loras.sets = baseOf(e.transformer), map[string]*loraSet{}
 	variant, notices := variantOf(ckpt, opts.Variant)
 	notices = slices.Concat(ckpt.Notices, notices, fallBack)
 	e.info = Info{
@@ -307,6 +311,7 @@ func (e *Engine) Close() error {
 		return nil
 	}
 	e.planner.close()
+	e.loras.close()
 	err := errors.Join(e.b.Close(), e.ckpt.Close())
 	// If the caller keeps the engine, it holds no caches, no widened weights and no views of unmapped files. The
 	// tokenizer stays, since CountTokens reads it without a lock.

@@ -31,6 +31,7 @@ const (
 	FieldMatchColours  Field = "match colours"
 	FieldHidden        Field = "use of image 1"
 	FieldKeepUnchanged Field = "keep unchanged"
+	FieldLoRAs         Field = "LoRAs"
 )
 
 // The limits of a request.
@@ -100,6 +101,9 @@ func (f Field) Want() string {
 		return "reference or hidden"
 	case FieldKeepUnchanged:
 		return "a number from 0 to 1"
+	case FieldLoRAs:
+		return fmt.Sprintf("at most %d files, each with a strength from -%d to %d",
+			MaxLoRAs, MaxLoRAStrength, MaxLoRAStrength)
 	}
 	return "nothing"
 }

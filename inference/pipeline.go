@@ -34,7 +34,8 @@ func (e *Engine) Generate(ctx context.Context, req Request, progress func(Progre
 		return nil, cancelled(ctx, err)
 	}
 	result := &Result{
-		Image: r.made, Workflow: WorkflowOf(len(req.references)), Metadata: e.metadata(req),
+		Image: r.made, Workflow: WorkflowOf(len(req.references)), Metadata: e.metadata(req, r.content.loras),
+		LoRAs:     infosOf(r.content.loras),
 		Truncated: r.content.prompts[0].Cut,
 	}
 	if err := r.finish(req, result); err != nil {
@@ -49,14 +50,24 @@ func (e *Engine) compute(ctx context.Context, req Request, progress func(Progres
 	if progress == nil {
 		progress = func(Progress) {}
 	}
-	r := e.newRun(ctx, e.networks, &e.caches, e.shapeOf(req), progress)
+	loras, err := e.openLoRAs(ctx, req.loras)
+	if err != nil {
+		return nil, err
+	}
+	s := e.shapeOf(req)
+	var strengths []float64
+	s.loras, strengths = e.setOf(loras)
+	r := e.newRun(ctx, e.networks, &e.caches, s, progress)
 	defer r.s.Free()
-	var err error
 	if r.content, err = e.contentOf(ctx, req); err != nil {
 		return nil, err
 	}
+	r.content.loras, r.content.strengths = loras, strengths
 	e.b.Begin(ctx)
 	err = e.guard(func() (err error) {
+		if r.adapters.key != r.adaptersKey() {
+			r.adapters.drop() // before the run's own take memory
+		}
 		if err = e.reserve(r); err == nil {
 			r.made, err = r.picture()
 		}
@@ -247,6 +258,9 @@ func (r *run) denoise(
 	var seen []flux2.Grid
 	for _, ref := range r.shape.conditions() {
 		seen = append(seen, gridOf(ref.size))
+	}
+	if err := r.adapt(); err != nil {
+		return latents, err
 	}
 	fr := r.transformer.NewRun(embeds, grid, conditions, seen)
 	defer fr.Free()

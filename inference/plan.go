@@ -40,7 +40,13 @@ var ErrNoPlan = errors.New("inference: memory is planned on graphics cards only"
 
 // Plan returns the memory that req takes. Nothing is computed. It may be called while a picture is being made.
 func (e *Engine) Plan(req Request) (Plan, error) {
-	m, err := e.planner.memory(e, e.shapeOf(req))
+	loras, err := e.openLoRAs(context.Background(), req.loras)
+	if err != nil {
+		return Plan{}, err
+	}
+	s := e.shapeOf(req)
+	s.loras, _ = e.setOf(loras)
+	m, err := e.planner.memory(e, s)
 	if err != nil {
 		return Plan{}, err
 	}

@@ -42,6 +42,7 @@ type Request struct {
 	guidance   float64
 	noise      []float32 // nil if the seed gives it
 	preview    bool
+	loras      []LoRA
 
 	editing  *Editing // nil if there is no edit
 	original *picture.Original
@@ -99,6 +100,9 @@ func (r Request) Model() string { return r.model }
 // Noise returns the noise that replaces that of the seed, nil if there is none. It belongs to r.
 func (r Request) Noise() []float32 { return r.noise }
 
+// LoRAs returns the adapters. They belong to r.
+func (r Request) LoRAs() []LoRA { return r.loras }
+
 // WithSeed returns r with another seed.
 func (r Request) WithSeed(seed uint64) Request {
 	r.seed = seed
@@ -138,7 +142,9 @@ type Result struct {
 	Metadata picture.Metadata
 	// Truncated is the end of the prompt that the model did not read, "" if it read all of it.
 	Truncated string
-	Timings   []Timing
+	// LoRAs say of each adapter of the request how much of it was applied.
+	LoRAs   []LoRAInfo
+	Timings []Timing
 }
 
 // Shown returns the picture in sRGB, opaque, at most of the given size with the same proportions; the zero Size stands
@@ -177,7 +183,7 @@ func (e *Engine) guided(r Request) bool {
 }
 
 // metadata returns all that is needed to make the picture of r again.
-func (e *Engine) metadata(r Request) picture.Metadata {
+func (e *Engine) metadata(r Request, loras []appliedLoRA) picture.Metadata {
 	size := r.PictureSize()
 	m := picture.Metadata{
 		Prompt: r.prompt, Seed: r.seed, Steps: r.steps, Guidance: r.guidance,
@@ -187,6 +193,9 @@ func (e *Engine) metadata(r Request) picture.Metadata {
 	}
 	for _, ref := range r.references {
 		m.References = append(m.References, picture.ReferenceFile{Path: ref.Path, SHA256: ref.FileSHA256})
+	}
+	for _, l := range loras {
+		m.LoRAs = append(m.LoRAs, picture.LoRAFile{Name: l.name(), SHA256: l.file.Digest(), Strength: l.Strength})
 	}
 	return m
 }

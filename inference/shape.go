@@ -21,6 +21,7 @@ type shape struct {
 	// itself is empty, so that both passes use the same embeds.
 	guided, unprompted bool
 	preview            bool
+	loras              *loraSet // nil for none
 }
 
 // referenceShape is the size of a reference, and the index of the first reference with the same pixels: equal pictures

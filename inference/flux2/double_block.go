@@ -10,10 +10,10 @@ import (
 // stream holds the weights of one of the two streams of a double-stream block: the text's, or the image's, to which the
 // references belong. Each stream has projections and an MLP of its own; both attend to the joint sequence.
 type stream struct {
-	q, k, v, out backend.Weight
+	q, k, v, out linear
 	normQ, normK backend.Weight
-	gate, up     backend.Weight
-	down         backend.Weight
+	gate, up     linear
+	down         linear
 }
 
 // doubleStreamBlock is Flux2TransformerBlock of Diffusers.
@@ -23,21 +23,20 @@ func doubleBlockName(i int) string { return fmt.Sprintf("transformer_blocks.%d."
 
 // loadDoubleStreamBlock loads the weights of block i in the order in which forward uses them, since a GPU loads them in
 // that order.
-func loadDoubleStreamBlock(l *backend.Loader, cfg Config, i int) doubleStreamBlock {
-	prefix := doubleBlockName(i)
+func (t *Transformer) loadDoubleStreamBlock(l *backend.Loader, i int) doubleStreamBlock {
+	cfg, prefix := t.cfg, doubleBlockName(i)
 	d, mlp := cfg.Hidden(), cfg.MLPHidden()
 	qkv := func(q, k, v, normQ, normK string) (s stream) {
-		s.q, s.normQ = l.Get(prefix+"attn."+q+".weight", d, d), l.Get(prefix+"attn."+normQ+".weight", cfg.HeadDim)
-		s.k, s.normK = l.Get(prefix+"attn."+k+".weight", d, d), l.Get(prefix+"attn."+normK+".weight", cfg.HeadDim)
-		s.v = l.Get(prefix+"attn."+v+".weight", d, d)
+		s.q, s.normQ = t.load(l, prefix+"attn."+q, d, d), l.Get(prefix+"attn."+normQ+".weight", cfg.HeadDim)
+		s.k, s.normK = t.load(l, prefix+"attn."+k, d, d), l.Get(prefix+"attn."+normK+".weight", cfg.HeadDim)
+		s.v = t.load(l, prefix+"attn."+v, d, d)
 		return s
 	}
 	outAndMLP := func(s *stream, out, mlpName string) {
-		s.out = l.Get(prefix+"attn."+out+".weight", d, d)
-		if in := l.Get(prefix+mlpName+".linear_in.weight", 2*mlp, d); in != nil {
-			s.gate, s.up = in.Slice(0, mlp), in.Slice(mlp, 2*mlp)
-		}
-		s.down = l.Get(prefix+mlpName+".linear_out.weight", d, mlp)
+		s.out = t.load(l, prefix+"attn."+out, d, d)
+		in := t.load(l, prefix+mlpName+".linear_in", 2*mlp, d)
+		s.gate, s.up = in.slice(0, mlp), in.slice(mlp, 2*mlp)
+		s.down = t.load(l, prefix+mlpName+".linear_out", d, mlp)
 	}
 	var block doubleStreamBlock
 	block.text = qkv("add_q_proj", "add_k_proj", "add_v_proj", "norm_added_q", "norm_added_k")
@@ -67,19 +66,19 @@ func (block doubleStreamBlock) forward(r *Run, modImage, modText []backend.Matri
 		qkNormRoPE := func(norm backend.Weight) backend.Epilogue {
 			return backend.Epilogue{QKNormRoPE: backend.QKNormRoPE{Cols: r.hidden.Cols, Weight: norm, Eps: eps, RoPE: rope}}
 		}
-		b.Linear(qkv[0].RowRange(side.from, side.to), normed, side.q, qkNormRoPE(side.normQ))
-		b.Linear(qkv[1].RowRange(side.from, side.to), normed, side.k, qkNormRoPE(side.normK))
-		b.Linear(qkv[2].RowRange(side.from, side.to), normed, side.v, backend.Epilogue{})
+		r.linear(qkv[0].RowRange(side.from, side.to), normed, side.q, qkNormRoPE(side.normQ))
+		r.linear(qkv[1].RowRange(side.from, side.to), normed, side.k, qkNormRoPE(side.normK))
+		r.linear(qkv[2].RowRange(side.from, side.to), normed, side.v, backend.Epilogue{})
 	}
 	attended := r.inner.ColRange(0, r.hidden.Cols)
 	b.Attention(attended, qkv[0], qkv[1], qkv[2], r.t.cfg.attention(r.hidden.Rows))
 	for _, side := range sides {
 		hidden, normed := r.hidden.RowRange(side.from, side.to), r.normed.RowRange(side.from, side.to)
-		b.Linear(hidden, attended.RowRange(side.from, side.to), side.out, backend.Epilogue{Add: true, Gate: side.mod[2]})
+		r.linear(hidden, attended.RowRange(side.from, side.to), side.out, backend.Epilogue{Add: true, Gate: side.mod[2]})
 		b.LayerNorm(normed, hidden, side.mod[4], side.mod[3], eps)
 		mlp := r.inner.ColRange(r.hidden.Cols, r.inner.Cols).RowRange(side.from, side.to)
-		b.SwiGLU(mlp, normed, side.gate, side.up)
-		b.Linear(hidden, mlp, side.down, backend.Epilogue{Add: true, Gate: side.mod[5]})
+		r.swiGLU(mlp, normed, side.gate, side.up)
+		r.linear(hidden, mlp, side.down, backend.Epilogue{Add: true, Gate: side.mod[5]})
 	}
 }
 

@@ -9,28 +9,26 @@ import (
 // singleStreamBlock is Flux2SingleTransformerBlock of Diffusers: attention and MLP read the same normalised joint
 // sequence, and one projection reads the results of both.
 type singleStreamBlock struct {
-	q, kv        backend.Weight // the first 3·hidden rows of attn.to_qkv_mlp_proj
-	gate, up     backend.Weight // its other 2·mlp rows
+	q, kv        linear // the first 3·hidden rows of attn.to_qkv_mlp_proj
+	gate, up     linear // its other 2·mlp rows
 	normQ, normK backend.Weight
-	out          backend.Weight // [hidden, hidden + mlp]
+	out          linear // [hidden, hidden + mlp]
 }
 
 func singleBlockName(i int) string { return fmt.Sprintf("single_transformer_blocks.%d.", i) }
 
-func loadSingleStreamBlock(l *backend.Loader, cfg Config, i int) singleStreamBlock {
-	prefix := singleBlockName(i) + "attn."
+func (t *Transformer) loadSingleStreamBlock(l *backend.Loader, i int) singleStreamBlock {
+	cfg, prefix := t.cfg, singleBlockName(i)+"attn."
 	d, mlp := cfg.Hidden(), cfg.MLPHidden()
 	// A GPU loads the weights in this order. The norms come first, since they are part of the first products (QK norm).
 	block := singleStreamBlock{
 		normQ: l.Get(prefix+"norm_q.weight", cfg.HeadDim),
 		normK: l.Get(prefix+"norm_k.weight", cfg.HeadDim),
 	}
-	fused := l.Get(prefix+"to_qkv_mlp_proj.weight", 3*d+2*mlp, d)
-	block.out = l.Get(prefix+"to_out.weight", d, d+mlp)
-	if fused != nil {
-		block.q, block.kv = fused.Slice(0, d), fused.Slice(d, 3*d)
-		block.gate, block.up = fused.Slice(3*d, 3*d+mlp), fused.Slice(3*d+mlp, 3*d+2*mlp)
-	}
+	fused := t.load(l, prefix+"to_qkv_mlp_proj", 3*d+2*mlp, d)
+	block.out = t.load(l, prefix+"to_out", d, d+mlp)
+	block.q, block.kv = fused.slice(0, d), fused.slice(d, 3*d)
+	block.gate, block.up = fused.slice(3*d, 3*d+mlp), fused.slice(3*d+mlp, 3*d+2*mlp)
 	return block
 }
 
@@ -49,9 +47,9 @@ func (block singleStreamBlock) forward(r *Run, mod []backend.Matrix, from, to in
 	}
 
 	b.LayerNorm(r.normed, r.hidden, mod[1], mod[0], eps)
-	b.Linear(q, normed, block.q, qkNormRoPE(block.normQ, ropeQ))
-	b.Linear(kv, r.normed, block.kv, qkNormRoPE(block.normK, r.rope))
+	r.linear(q, normed, block.q, qkNormRoPE(block.normQ, ropeQ))
+	r.linear(kv, r.normed, block.kv, qkNormRoPE(block.normK, r.rope))
 	b.Attention(inner.ColRange(0, d), q, k, v, r.t.cfg.attention(r.hidden.Rows))
-	b.SwiGLU(inner.ColRange(d, inner.Cols), normed, block.gate, block.up)
-	b.Linear(hidden, inner, block.out, backend.Epilogue{Add: true, Gate: mod[2]})
+	r.swiGLU(inner.ColRange(d, inner.Cols), normed, block.gate, block.up)
+	r.linear(hidden, inner, block.out, backend.Epilogue{Add: true, Gate: mod[2]})
 }

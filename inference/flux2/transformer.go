@@ -17,37 +17,40 @@ type Transformer struct {
 	b   backend.Backend
 	cfg Config
 
-	xEmbedder, contextEmbedder   backend.Weight
-	timeLinear1, timeLinear2     backend.Weight // of timestep_embedder
-	modImage, modText, modSingle backend.Weight
+	xEmbedder, contextEmbedder   linear
+	timeLinear1, timeLinear2     linear // of timestep_embedder
+	modImage, modText, modSingle linear
 	doubleBlocks                 []doubleStreamBlock
 	singleBlocks                 []singleStreamBlock
-	normOut, projOut             backend.Weight
+	normOut, projOut             linear
+
+	// shapes are the rows and columns of all weights of products, by their names without ".weight".
+	shapes map[string][2]int
+	// adapters change the weights in the runs that begin, nil without any.
+	adapters *Adapters
 }
 
 // New loads all weights from src. It returns an error if a weight is missing or has another shape than cfg gives.
 func New(b backend.Backend, cfg Config, src tensor.Source) (*Transformer, error) {
 	l := backend.NewLoader(b, src)
 	d := cfg.Hidden()
-	t := &Transformer{
-		b: b, cfg: cfg,
-		// A GPU loads the weights in this order, which is the order of their use in NewRun and Velocity.
-		contextEmbedder: l.Get("context_embedder.weight", d, cfg.ContextDim),
-		timeLinear1:     l.Get("time_guidance_embed.timestep_embedder.linear_1.weight", d, cfg.TimeChannels),
-		timeLinear2:     l.Get("time_guidance_embed.timestep_embedder.linear_2.weight", d, d),
-		modImage:        l.Get("double_stream_modulation_img.linear.weight", 6*d, d),
-		modText:         l.Get("double_stream_modulation_txt.linear.weight", 6*d, d),
-		modSingle:       l.Get("single_stream_modulation.linear.weight", 3*d, d),
-		normOut:         l.Get("norm_out.linear.weight", 2*d, d),
-		xEmbedder:       l.Get("x_embedder.weight", d, cfg.InChannels),
-	}
+	t := &Transformer{b: b, cfg: cfg, shapes: map[string][2]int{}}
+	// A GPU loads the weights in this order, which is the order of their use in NewRun and Velocity.
+	t.contextEmbedder = t.load(l, "context_embedder", d, cfg.ContextDim)
+	t.timeLinear1 = t.load(l, "time_guidance_embed.timestep_embedder.linear_1", d, cfg.TimeChannels)
+	t.timeLinear2 = t.load(l, "time_guidance_embed.timestep_embedder.linear_2", d, d)
+	t.modImage = t.load(l, "double_stream_modulation_img.linear", 6*d, d)
+	t.modText = t.load(l, "double_stream_modulation_txt.linear", 6*d, d)
+	t.modSingle = t.load(l, "single_stream_modulation.linear", 3*d, d)
+	t.normOut = t.load(l, "norm_out.linear", 2*d, d)
+	t.xEmbedder = t.load(l, "x_embedder", d, cfg.InChannels)
 	for i := range cfg.DoubleBlocks {
-		t.doubleBlocks = append(t.doubleBlocks, loadDoubleStreamBlock(l, cfg, i))
+		t.doubleBlocks = append(t.doubleBlocks, t.loadDoubleStreamBlock(l, i))
 	}
 	for i := range cfg.SingleBlocks {
-		t.singleBlocks = append(t.singleBlocks, loadSingleStreamBlock(l, cfg, i))
+		t.singleBlocks = append(t.singleBlocks, t.loadSingleStreamBlock(l, i))
 	}
-	t.projOut = l.Get("proj_out.weight", cfg.OutChannels, d)
+	t.projOut = t.load(l, "proj_out", cfg.OutChannels, d)
 	if err := l.Err(); err != nil {
 		return nil, fmt.Errorf("flux2: %w", err)
 	}
@@ -78,6 +81,8 @@ type Run struct {
 	latents                              backend.Matrix // [image tokens, in channels]
 	sinusoid, timeHidden, temb           backend.Matrix
 	modImage, modText, modSingle, modOut backend.Matrix
+
+	adapted adapterMemory
 }
 
 // NewRun prepares the making of one picture of the given size. prompts are one or more matrices [text tokens, context
@@ -89,16 +94,18 @@ func (t *Transformer) NewRun(prompts []backend.Matrix, image Grid, refLatents ba
 	s := backend.NewScope(b)
 	r := &Run{t: t, s: s, textTokens: prompts[0].Rows, imageTokens: image.Tokens()}
 	tokens := r.textTokens + r.imageTokens + refLatents.Rows
+	r.qkv = s.Alloc(tokens, 3*d)
+	r.allocAdapters(tokens)
 	for _, p := range prompts {
 		embedded := s.Alloc(r.textTokens, d)
-		b.Linear(embedded, p, t.contextEmbedder, backend.Epilogue{})
+		r.linear(embedded, p, t.contextEmbedder, backend.Epilogue{})
 		r.prompts = append(r.prompts, embedded)
 	}
 	if refLatents.Rows > 0 {
 		in := s.Alloc(refLatents.Rows, refLatents.Cols)
 		b.Copy(in, refLatents)
 		r.refs = s.Alloc(refLatents.Rows, d)
-		b.Linear(r.refs, in, t.xEmbedder, backend.Epilogue{})
+		r.linear(r.refs, in, t.xEmbedder, backend.Epilogue{})
 	}
 	var cos, sin []float32
 	if !backend.Rehearses(b) {
@@ -107,10 +114,10 @@ func (t *Transformer) NewRun(prompts []backend.Matrix, image Grid, refLatents ba
 	half := t.cfg.HeadDim / 2
 	r.rope = backend.RoPE{Cos: s.Upload(tokens, half, cos), Sin: s.Upload(tokens, half, sin)}
 	r.hidden, r.normed = s.Alloc(tokens, d), s.Alloc(tokens, d)
-	r.qkv, r.inner = s.Alloc(tokens, 3*d), s.Alloc(tokens, d+t.cfg.MLPHidden())
+	r.inner = s.Alloc(tokens, d+t.cfg.MLPHidden())
 	r.latents = s.Alloc(r.imageTokens, t.cfg.InChannels)
 	r.sinusoid, r.timeHidden, r.temb = s.Alloc(1, t.cfg.TimeChannels), s.Alloc(1, d), s.Alloc(1, d)
-	modulation := func(w backend.Weight) backend.Matrix { return s.Alloc(1, w.Shape()[0]) }
+	modulation := func(w linear) backend.Matrix { return s.Alloc(1, w.to) }
 	r.modImage, r.modText = modulation(t.modImage), modulation(t.modText)
 	r.modSingle, r.modOut = modulation(t.modSingle), modulation(t.normOut)
 	return r
@@ -148,8 +155,8 @@ func (r *Run) velocity(dst, latents backend.Matrix, prompt int, progress func(bl
 	t, b := r.t, r.t.b
 	r.embedTime()
 	d := t.cfg.Hidden()
-	modulation := func(m backend.Matrix, w backend.Weight) []backend.Matrix {
-		b.Linear(m, r.temb, w, backend.Epilogue{})
+	modulation := func(m backend.Matrix, w linear) []backend.Matrix {
+		r.linear(m, r.temb, w, backend.Epilogue{})
 		return m.Chunks(m.Cols / d)
 	}
 	modImage, modText := modulation(r.modImage, t.modImage), modulation(r.modText, t.modText)
@@ -158,7 +165,7 @@ func (r *Run) velocity(dst, latents backend.Matrix, prompt int, progress func(bl
 	b.Copy(r.hidden.RowRange(0, r.textTokens), r.prompts[prompt])
 	imageEnd := r.textTokens + r.imageTokens
 	b.Copy(r.latents, latents)
-	b.Linear(r.hidden.RowRange(r.textTokens, imageEnd), r.latents, t.xEmbedder, backend.Epilogue{})
+	r.linear(r.hidden.RowRange(r.textTokens, imageEnd), r.latents, t.xEmbedder, backend.Epilogue{})
 	if imageEnd < r.hidden.Rows {
 		b.Copy(r.hidden.RowRange(imageEnd, r.hidden.Rows), r.refs)
 	}
@@ -181,7 +188,7 @@ func (r *Run) velocity(dst, latents backend.Matrix, prompt int, progress func(bl
 	out := r.normed.RowRange(r.textTokens, imageEnd)
 	// norm_out.linear gives the scale first, unlike the modulations of the blocks.
 	b.LayerNorm(out, r.hidden.RowRange(r.textTokens, imageEnd), modOut[0], modOut[1], t.cfg.eps())
-	b.Linear(dst, out, t.projOut, backend.Epilogue{})
+	r.linear(dst, out, t.projOut, backend.Epilogue{})
 }
 
 // sinusoid returns the sinusoidal embedding of a noise level: channels/2 cosines, then as many sines.
@@ -200,9 +207,9 @@ func sinusoid(channels int, sigma float32) []float32 {
 
 // embedTime stores the silu of the time embedding in r.temb. All modulations are products of it.
 func (r *Run) embedTime() {
-	t, b := r.t, r.t.b
-	b.Linear(r.timeHidden, r.sinusoid, t.timeLinear1, backend.Epilogue{SiLU: true})
-	b.Linear(r.temb, r.timeHidden, t.timeLinear2, backend.Epilogue{SiLU: true})
+	t := r.t
+	r.linear(r.timeHidden, r.sinusoid, t.timeLinear1, backend.Epilogue{SiLU: true})
+	r.linear(r.temb, r.timeHidden, t.timeLinear2, backend.Epilogue{SiLU: true})
 }
 
 func (c Config) eps() float32 { return float32(c.Eps) }

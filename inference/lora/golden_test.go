@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"kleinbild/inference/goldentest"
 )
 
 // tinyShapes are the weights of the tiny model of the goldens, [rows, columns].
@@ -55,11 +57,9 @@ func baseOf(hidden, double, single int, shapes map[string][2]int) Base {
 // tiny is the tiny model of the goldens.
 func tiny() Base { return baseOf(256, 2, 2, tinyShapes(256, 128, 192, 256, 2, 2)) }
 
-// folders are those with adapters and the outcome of each: testdata, the goldens beside the repository, and the folders
-// that KLEINBILD_GOLDENS names.
-func folders() (list []string) {
-	list = []string{filepath.Join("..", "testdata", "golden"), filepath.Join("..", "..", "..", "shared", "golden")}
-	return append(list, filepath.SplitList(os.Getenv("KLEINBILD_GOLDENS"))...)
+// folders are those with adapters and the outcome of each, testdata first.
+func folders() []string {
+	return append([]string{filepath.Join("..", "testdata", "golden")}, goldentest.Folders()...)
 }
 
 // TestExpected compares the outcome of each file with that of expected.json.

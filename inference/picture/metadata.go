@@ -39,6 +39,7 @@ type Metadata struct {
 	Device            string          `json:"device"`
 	MaxSequenceLength int             `json:"max_sequence_length"`
 	References        []ReferenceFile `json:"references,omitempty"`
+	LoRAs             []LoRAFile      `json:"loras,omitempty"`
 	Edit              *Edit           `json:"edit,omitempty"` // nil unless a part of image 1 was edited
 	Version           string          `json:"version"`        // of Kleinbild
 }
