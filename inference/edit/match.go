@@ -212,6 +212,15 @@ func (t *tone) fit(c int, cells []cellPair, weights []float64, total float64) {
 		}
 	}
 	x := solved(m)
+	// What the fit leaves is taken for noise of the result. Noise in the known makes a fitted gain too small, by the share
+	// that it has in the known's variance, so it is taken out of that.
+	noise := 0.0
+	for i, p := range cells {
+		d := p.reference[c] - y - x[0]*(p.result[c]-mean[0]) - x[1]*(p.at[0]-mean[1]) - x[2]*(p.at[1]-mean[2])
+		noise += weights[i] * d * d
+	}
+	m[0][0] -= min(noise, m[0][0]/2)
+	x = solved(m)
 	t.gain[c] = min(max(x[0], 1/mostGain), mostGain)
 	t.slope[c] = [2]float64{x[1], x[2]}
 	t.offset[c] = y - t.gain[c]*mean[0] - x[1]*mean[1] - x[2]*mean[2]

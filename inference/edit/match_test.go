@@ -204,6 +204,41 @@ func TestKeepUnchangedRestoresTheRest(t *testing.T) {
 	}
 }
 
+// TestKeepUnchangedKnowsNoise gives a result that is a little off everywhere, in patches as a decoder leaves them. Even
+// a weak amount must not take that for an edit.
+func TestKeepUnchangedKnowsNoise(t *testing.T) {
+	size := picture.Size{Width: 512, Height: 384}
+	o := original(t, photo(512, 384, 2))
+	a := WholeArea(size, 0)
+	result := mustCut(t, o, a)
+	random := rand.New(rand.NewPCG(5, 5))
+	for y := 0; y < 384; y += 8 {
+		for x := 0; x < 512; x += 8 {
+			d := random.IntN(2)*20 - 10
+			for j := y; j < y+8; j++ {
+				for i := 4 * x; i < 4*(x+8); i++ {
+					if p := &result.Pix[j*result.Stride+i]; i%4 != 3 {
+						*p = uint8(min(max(int(*p)+d, 0), 255))
+					}
+				}
+			}
+		}
+	}
+	object := image.Rect(200, 100, 300, 200)
+	draw.Draw(result, object, image.NewUniform(color.RGBA{255, 0, 0, 255}), image.Point{}, draw.Src)
+	kept, share, err := KeepUnchanged(t.Context(), o, a, result, 0.05)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if share < 0.05 || share > 0.15 {
+		t.Errorf("%.3f of the picture is written, want the object's 0.051 and a border", share)
+	}
+	// Matching takes a little of so much noise for a lower contrast.
+	if s := sample(kept, 250, 150); s[0]>>8 < 235 || s[1]>>8 > 25 {
+		t.Errorf("the object is %v, want it red", s)
+	}
+}
+
 func TestKeepUnchangedAtItsLimits(t *testing.T) {
 	size := picture.Size{Width: 256, Height: 192}
 	o := original(t, photo(256, 192, 2))

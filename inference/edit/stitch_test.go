@@ -398,6 +398,35 @@ func TestAnotherColourIsNotSmeared(t *testing.T) {
 	}
 }
 
+// TestAFaintNewColourStays makes the mask's content a little warmer, as an edit may want it: less than an outlier.
+func TestAFaintNewColourStays(t *testing.T) {
+	size := picture.Size{Width: 512, Height: 512}
+	o := original(t, photo(512, 512, 7))
+	m := mustMask(t, blob(size, 256, 256, 120, 0), size)
+	a := WholeArea(size, 512)
+	cut := mustCut(t, o, a)
+	result := image.NewRGBA(cut.Rect)
+	copy(result.Pix, cut.Pix)
+	warm := [3]int{8, 0, -8}
+	for y := range 512 {
+		for x := range 512 {
+			if m.Gray().GrayAt(x, y).Y > 0 {
+				for c, d := range warm {
+					p := &result.Pix[y*result.Stride+4*x+c]
+					*p = uint8(min(max(int(*p)+d, 0), 255))
+				}
+			}
+		}
+	}
+	out, err := Stitch(t.Context(), o, a, cut, result, m, Options{Feather: Chosen, MatchColours: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if off := meanDifference(out, result, a, 256, 256, 60); off > 0.5 {
+		t.Errorf("%.2f levels of the new colour are gone", off)
+	}
+}
+
 // TestSeamIsNoise compares the gradient across the mask's border with that beside it, after an edit that repaints what
 // was there with a tint, at several scales.
 func TestSeamIsNoise(t *testing.T) {
