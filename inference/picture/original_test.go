@@ -171,6 +171,38 @@ func TestOriginalsKeepTheirLevels(t *testing.T) {
 	}
 }
 
+// TestTenBitsAreKept reads an AVIF of 10 bits in Display P3, declared by code points, and compares its levels with
+// those of avifdec (libavif 0.11.1), before and after they are written as PNG of 16 bits.
+func TestTenBitsAreKept(t *testing.T) {
+	path := filepath.Join(originals, "ten-bit.avif")
+	o, err := OpenOriginal(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.ReadFile(path + ".levels.png")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := decodePNG(t, file)
+	compareLevels(t, o.Pixels, want)
+	different := map[uint16]bool{}
+	for _, v := range levelsOf(o.Pixels) {
+		different[v] = true
+	}
+	if o.Depth() != 16 || len(different) < 1000 || o.Profile != "Display P3" {
+		t.Errorf("depth %d, %d levels, profile %q", o.Depth(), len(different), o.Profile)
+	}
+	var written bytes.Buffer
+	if err := EncodePNG(&written, o, Metadata{}); err != nil {
+		t.Fatal(err)
+	}
+	compareLevels(t, decodePNG(t, written.Bytes()), want)
+	tags := pngColours(written.Bytes())
+	if !bytes.Equal(tags.cicp, []byte{12, 13, 0, 1}) || profileConversion(tags.icc, o.Pixels).to == nil {
+		t.Errorf("code points %v and a profile of %d bytes, want both for Display P3", tags.cicp, len(tags.icc))
+	}
+}
+
 // checkCarried compares the profile and the Exif block in a PNG file with those in the file at path.
 func checkCarried(t *testing.T, path string, file []byte, wantProfile, wantExif bool, size Size) {
 	t.Helper()
