@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"image"
 	"image/color"
+	"image/draw"
 	"image/png"
 	"os"
 	"path/filepath"
@@ -168,6 +169,56 @@ func TestOriginalsKeepTheirLevels(t *testing.T) {
 				t.Errorf("profile %q %q, want %q %q", again.Profile, again.ProfileNote, o.Profile, o.ProfileNote)
 			}
 		})
+	}
+}
+
+// TestPartsAreScaledAsPillowScalesThem enlarges and reduces a rectangle of a picture.
+func TestPartsAreScaledAsPillowScalesThem(t *testing.T) {
+	o, err := OpenOriginal(t.Context(), filepath.Join(originals, "420.jpg"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, size := range map[string]Size{"part-enlarged": {160, 144}, "part-reduced": {32, 16}} {
+		got, err := o.SRGB(t.Context(), image.Rect(13, 9, 60, 50), size)
+		if err != nil {
+			t.Fatal(err)
+		}
+		compareLevels(t, got, readPNG(t, filepath.Join(originals, name+".levels.png")))
+	}
+}
+
+// TestPlacedIsAWindowOfTheScaledPicture compares windows with the same pixels of the whole scaled picture, and a piece
+// of a picture with the whole one, away from the piece's border.
+func TestPlacedIsAWindowOfTheScaledPicture(t *testing.T) {
+	img := grainy(93, 71, false)
+	full := Size{93, 71}
+	for _, to := range []Size{{93, 71}, {200, 150}, {40, 33}, {93, 142}} {
+		whole := image.Rect(0, 0, to.Width, to.Height)
+		scaled, err := Placed(t.Context(), img, full, img.Rect, to, whole)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range []image.Rectangle{
+			whole, image.Rect(0, 0, 1, 1), image.Rect(to.Width-5, to.Height-9, to.Width, to.Height), whole.Inset(7),
+		} {
+			got, err := Placed(t.Context(), img, full, img.Rect, to, r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := image.NewRGBA(got.Rect)
+			draw.Draw(want, want.Rect, scaled, r.Min, draw.Src)
+			compareLevels(t, got, want)
+		}
+		piece := image.NewRGBA(image.Rect(0, 0, 60, 50))
+		draw.Draw(piece, piece.Rect, img, image.Pt(10, 11), draw.Src)
+		inner := image.Rect(25*to.Width/93, 26*to.Height/71, 55*to.Width/93, 46*to.Height/71)
+		got, err := Placed(t.Context(), piece, full, image.Rect(10, 11, 70, 61), to, inner)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := image.NewRGBA(got.Rect)
+		draw.Draw(want, want.Rect, scaled, inner.Min, draw.Src)
+		compareLevels(t, got, want)
 	}
 }
 

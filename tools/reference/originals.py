@@ -123,6 +123,9 @@ def main():
     put('gray.png', picture=grey)
     put('palette.png', picture=rgb.quantize(37))
     put('lossless.webp', picture=Image.fromarray(alpha, 'RGBA'), lossless=True, exact=True, exif=exif(1), icc_profile=p3)
+    part = Image.open(FOLDER / '420.jpg.levels.png').crop((13, 9, 60, 50))
+    part.resize((160, 144), Image.LANCZOS).save(FOLDER / 'part-enlarged.levels.png')
+    part.resize((32, 16), Image.LANCZOS).save(FOLDER / 'part-reduced.levels.png')
     put('plain.bmp')
     put('plain.tif', exif=Image.Exif())
     for name, c in (('gray', 1), ('gray-alpha', 2), ('rgb', 3), ('rgba', 4)):
