@@ -56,15 +56,21 @@ func TestCancelEndsEveryStage(t *testing.T) {
 			func(p Progress, calls int) bool { return p.Stage == StageSteps && calls == 5 }},
 		{"decode", Ask{Size: &picture.Size{Width: 512, Height: 512}, Steps: new(1)},
 			func(p Progress, calls int) bool { return p.Stage == StageDecode }},
+		{"stitch", Ask{Steps: new(1), References: []Source{photo(t, 9000, 6000)},
+			Edit: &Edit{Mask: disc(900, 600), Context: new(0)}},
+			func(p Progress, calls int) bool { return p.Stage == StageStitch }},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
+			if row.ask.Edit != nil {
+				e.info.NativeSize = 64 // only what follows the model has to be large
+			}
 			calls := map[Stage]int{}
 			var used time.Duration
 			started := false
 			cancelled := make(chan struct{})
-			_, err := e.Generate(ctx, resolve(t, e, row.ask), func(p Progress) {
+			_, err := e.Generate(ctx, readAndResolve(t, e, row.ask), func(p Progress) {
 				calls[p.Stage]++
 				if !started && row.at(p, calls[p.Stage]) {
 					started = true

@@ -332,3 +332,84 @@ func TestWorkOfEdits(t *testing.T) {
 		t.Error(fmt.Sprint("work of all steps, of half of them, and without image 1: ", all, half, hidden))
 	}
 }
+
+// TestMatchAndKeep checks edits without a mask: colours are matched to image 1, and what is alike is restored from it at
+// its full resolution.
+func TestMatchAndKeep(t *testing.T) {
+	e := openSmall(t, "distilled")
+	ask := func(edit *Edit) Ask {
+		return Ask{Prompt: "a fox", Seed: new(uint64(3)), Steps: new(4), Aspect: picture.Match, Edit: edit,
+			References: []Source{goldenFile(writePNG(t, 301, 203, gradient))}}
+	}
+	_, plain := stagesOfEdit(t, e, ask(nil))
+	if plain.Edited != nil {
+		t.Error("a picture without an edit tells of one")
+	}
+	calls, nothing := stagesOfEdit(t, e, ask(&Edit{}))
+	if !samePicture(plain, nothing) || nothing.Edited == nil || nothing.Edited.Changed != 1 {
+		t.Errorf("an edit without fields gives another picture, or says %+v", nothing.Edited)
+	}
+	if calls[StageStitch] != 1 {
+		t.Errorf("stages %v, want one for what follows the model", calls)
+	}
+	_, full := stagesOfEdit(t, e, ask(&Edit{Strength: new(1.0)}))
+	if !samePicture(plain, full) {
+		t.Error("a strength of 1 gives another picture than an edit without a strength")
+	}
+	_, weak := stagesOfEdit(t, e, ask(&Edit{Strength: new(0.25)}))
+	if samePicture(plain, weak) {
+		t.Error("strength changes nothing")
+	}
+
+	_, keptWeak := stagesOfEdit(t, e, ask(&Edit{Strength: new(0.25), KeepUnchanged: new(1.0)}))
+	_, kept := stagesOfEdit(t, e, ask(&Edit{KeepUnchanged: new(0.2)}))
+	for name, r := range map[string]*Result{"less strength": keptWeak, "an instruction": kept} {
+		if _, ok := r.Image.(*picture.Original); !ok || r.Image.Bounds() != image.Rect(0, 0, 301, 203) {
+			t.Errorf("%s: %T of %v, want a picture of the kind of image 1", name, r.Image, r.Image.Bounds())
+		}
+		if c := r.Edited.Changed; !(c >= 0 && c <= 1) || r.Metadata.Width != 301 {
+			t.Errorf("%s: %v of the picture changed, metadata of %d×%d", name, c, r.Metadata.Width, r.Metadata.Height)
+		}
+	}
+	shown, err := kept.Shown(t.Context(), picture.Size{Width: 100, Height: 100})
+	if err != nil || shown.Rect != image.Rect(0, 0, 100, 67) {
+		t.Errorf("%v for a screen, %v", shown.Rect, err)
+	}
+	if shown, err = plain.Shown(t.Context(), picture.Size{}); err != nil || shown != rgba(plain) {
+		t.Errorf("a picture that needs no conversion is copied, %v", err)
+	}
+}
+
+// TestMatchedColours gives the engine a result whose colours have drifted, and an image 1 that shows the same.
+func TestMatchedColours(t *testing.T) {
+	source := image.NewRGBA(image.Rect(0, 0, 128, 128))
+	drifted := image.NewRGBA(source.Rect)
+	for y := range 128 {
+		for x := range 128 {
+			v := uint8(40 + (x*7+y*13)%120)
+			source.SetRGBA(x, y, color.RGBA{v, v / 2, 200 - v, 255})
+			drifted.SetRGBA(x, y, color.RGBA{v + 20, v/2 + 10, 200 - v, 255})
+		}
+	}
+	off := func(img image.Image) (sum int) {
+		for y := range 128 {
+			for x := range 128 {
+				r, _, _, _ := img.At(x, y).RGBA()
+				sum += max(int(r>>8)-int(source.RGBAAt(x, y).R), int(source.RGBAAt(x, y).R)-int(r>>8))
+			}
+		}
+		return sum / (128 * 128)
+	}
+	for _, match := range []bool{false, true} {
+		r := &run{ctx: t.Context(), made: drifted, content: &content{references: []Reference{{Reference: picture.NewReference(source)}}}}
+		r.track.report = func(Progress) {}
+		r.track.total = 1
+		result := &Result{Image: drifted}
+		if err := r.finish(Request{editing: &Editing{MatchColours: match}}, result); err != nil {
+			t.Fatal(err)
+		}
+		if got := off(result.Image); match != (got < 5) {
+			t.Errorf("colours matched: %v; red is %d levels off in the mean", match, got)
+		}
+	}
+}
