@@ -197,5 +197,6 @@ func (e *Engine) metadata(r Request, loras []appliedLoRA) picture.Metadata {
 	for _, l := range loras {
 		m.LoRAs = append(m.LoRAs, picture.LoRAFile{Name: l.name(), SHA256: l.file.Digest(), Strength: l.Strength})
 	}
+	m.Edit = r.editMetadata()
 	return m
 }

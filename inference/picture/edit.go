@@ -84,8 +84,8 @@ func grayRow(img *image.Gray, y int) []byte { return img.Pix[y*img.Stride:][:img
 //
 //   - a byte: the version of this layout
 //   - width and height, 4 bytes each, big endian
-//   - runs of equal levels, row by row; a run may go on in the next row. Each is a byte, the level, and the number of its
-//     pixels as a varint of package encoding/binary. Neighbouring runs have different levels.
+//   - runs of equal levels, row by row; a run may go on in the next row. Each is a byte, the level, and the number of
+//     its pixels as a varint of package encoding/binary. Neighbouring runs have different levels.
 const (
 	maskChunk   = "klMk"
 	maskVersion = 1

@@ -94,7 +94,8 @@ func (m Metadata) json() ([]byte, error) {
 
 func (m Metadata) software() string { return strings.TrimSpace(programName + " " + m.Version) }
 
-// chunks returns the three text chunks for m, and the chunk for its mask before them: ReadMask need not read the pixels.
+// chunks returns the three text chunks for m, and the chunk for its mask before them: ReadMask need not read the
+// pixels.
 func (m Metadata) chunks() ([]byte, error) {
 	own, err := m.json()
 	if err != nil {

@@ -1,0 +1,29 @@
+package inference
+
+import "kleinbild/inference/picture"
+
+// editMetadata returns what makes the edit of r again; nil if r edits nothing.
+func (r Request) editMetadata() *picture.Edit {
+	e := r.editing
+	if e == nil {
+		return nil
+	}
+	m := &picture.Edit{
+		Strength: e.Strength, Whole: e.Whole, MatchColours: e.MatchColours, SourceHidden: e.Hidden,
+		KeepUnchanged: e.KeepUnchanged,
+		Extend:        [4]int{e.Margins.Left, e.Margins.Top, e.Margins.Right, e.Margins.Bottom},
+	}
+	if r.mask == nil {
+		return m
+	}
+	feather, around := e.Feather, e.Context
+	m.Feather = &feather
+	if around >= 0 {
+		m.Context = &around
+	}
+	if e.Margins == (Margins{}) { // else the mask follows from the margins
+		m.Mask = picture.NewMask(picture.ReferenceFile{}, r.mask.Gray())
+		m.Mask.Alpha = r.mask.Transparency()
+	}
+	return m
+}
