@@ -35,7 +35,8 @@ func decodeBytes(ctx *kong.DecodeContext, target reflect.Value) error {
 // same error as in the window and the server.
 type numberFlag string
 
-var negative = regexp.MustCompile(`^-[.\d]+$`)
+// negative matches a negative number, or the numbers of --extend if the first is negative.
+var negative = regexp.MustCompile(`^-[.,\-\d]+$`)
 
 // Decode accepts a negative number as the value. The parser alone would read it as flags.
 func (s *numberFlag) Decode(ctx *kong.DecodeContext) error {

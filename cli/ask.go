@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -21,6 +22,8 @@ func (c *generateCommand) ask(b *batch, in io.Reader) (ask inference.Ask, err er
 		ask = c.repeat(*b.like)
 	}
 	switch {
+	case c.Remove && c.Prompt == nil:
+		ask.Prompt = inference.RemovePrompt
 	case c.Prompt == nil && b.like == nil:
 		return ask, usagef("no prompt: give -p TEXT (it may be empty), or --like FILE")
 	case c.Prompt != nil:
@@ -64,6 +67,9 @@ func (c *generateCommand) ask(b *batch, in io.Reader) (ask inference.Ask, err er
 	for _, path := range c.Image {
 		ask.References = append(ask.References, referenceFile(path))
 	}
+	if ask.Edit, err = c.editFlags.edit(ask.Edit); err != nil {
+		return ask, err
+	}
 	if c.Noise != "" {
 		if ask.Noise, err = inference.ReadNoise(c.Noise); err != nil {
 			return ask, err
@@ -88,9 +94,16 @@ func (c *generateCommand) repeat(meta picture.Metadata) inference.Ask {
 	for _, r := range meta.References {
 		ask.References = append(ask.References, earlierReference{finder, r})
 	}
-	if size := sizeOf(meta); size.Check() != nil && len(meta.References) > 0 {
+	if meta.Edit != nil {
+		ask.Edit = c.repeatEdit(*meta.Edit, finder)
+	}
+	size := sizeOf(meta)
+	switch {
+	case ask.Edit != nil && (ask.Edit.NeedsOriginal() || ask.Edit.Strength != nil): // it has the size of image 1
 		ask.Aspect = picture.Match
-	} else {
+	case size.Check() != nil && len(meta.References) > 0:
+		ask.Aspect = picture.Match
+	default:
 		ask.Size = &size
 	}
 	return ask
@@ -112,10 +125,11 @@ func (c *generateCommand) withOrigin(err error) error {
 		inference.FieldSteps: c.Steps != "", inference.FieldGuidance: c.Guidance != "",
 		inference.FieldNoise: c.Noise != "",
 	}
+	maps.Copy(given, c.editFlags.given())
 	switch {
 	case c.Like != "" && !given[e.Field]:
 		return fmt.Errorf("%s: %w", c.Like, err)
-	case e.Field == inference.FieldPrompt:
+	case e.Field == inference.FieldPrompt && c.Prompt != nil:
 		return promptError(*c.Prompt, err)
 	}
 	return flagError(err)
@@ -126,6 +140,10 @@ var flags = map[inference.Field]string{
 	inference.FieldPrompt: "--prompt", inference.FieldReferences: "--image (-i)", inference.FieldAspect: "--aspect",
 	inference.FieldSize: "--size", inference.FieldSeed: "--seed", inference.FieldSteps: "--steps",
 	inference.FieldGuidance: "--guidance", inference.FieldNoise: "--noise",
+	inference.FieldMask: "--mask", inference.FieldStrength: "--strength", inference.FieldExtend: "--extend",
+	inference.FieldFeather: "--feather", inference.FieldContext: "--context",
+	inference.FieldMatchColours: "--match-colours", inference.FieldHidden: "--source",
+	inference.FieldKeepUnchanged: "--keep-unchanged",
 }
 
 // flagError turns a FieldError into a usage error that names the flag. It returns any other error as it is.
@@ -162,6 +180,15 @@ func (f referenceFile) Open(ctx context.Context) (inference.Reference, error) {
 	return ref, err
 }
 
+// OpenOriginal reads the picture also at its full resolution.
+func (f referenceFile) OpenOriginal(ctx context.Context) (inference.Reference, *picture.Original, error) {
+	ref, original, err := inference.OpenOriginal(ctx, string(f))
+	if err == nil {
+		ref.Path, err = filepath.Abs(ref.Path)
+	}
+	return ref, original, err
+}
+
 // earlierReference is a reference of the picture of --like.
 type earlierReference struct {
 	*referenceFinder
@@ -176,14 +203,28 @@ type referenceFinder struct {
 
 // Open finds the file and reads it.
 func (r earlierReference) Open(ctx context.Context) (inference.Reference, error) {
+	file, err := r.found(ctx)
+	if err != nil {
+		return inference.Reference{}, err
+	}
+	return file.Open(ctx)
+}
+
+// OpenOriginal finds the file and reads it also at its full resolution.
+func (r earlierReference) OpenOriginal(ctx context.Context) (inference.Reference, *picture.Original, error) {
+	file, err := r.found(ctx)
+	if err != nil {
+		return inference.Reference{}, nil, err
+	}
+	return file.OpenOriginal(ctx)
+}
+
+func (r earlierReference) found(ctx context.Context) (referenceFile, error) {
 	path, err := r.find(ctx, r.file)
 	if err != nil && ctx.Err() == nil {
 		err = fmt.Errorf("%s: %w; give it again with -i", r.like, err)
 	}
-	if err != nil {
-		return inference.Reference{}, err
-	}
-	return referenceFile(path).Open(ctx)
+	return referenceFile(path), err
 }
 
 // find searches the history, the folder of the picture of --like, and the working directory.

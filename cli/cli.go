@@ -115,6 +115,9 @@ func withRange(err error) error {
 		"--seed": inference.FieldSeed.Want(), "--steps": inference.FieldSteps.Want(),
 		"--guidance": inference.FieldGuidance.Want(),
 		"--count":    countRange, "--max-sequence-length": lengthRange,
+		"--strength": inference.FieldStrength.Want(), "--extend": inference.FieldExtend.Want(),
+		"--feather": inference.FieldFeather.Want(), "--context": inference.FieldContext.Want(),
+		"--keep-unchanged": inference.FieldKeepUnchanged.Want(),
 	} {
 		if strings.HasPrefix(err.Error(), flag+":") {
 			return fmt.Errorf("%w; want %s", err, want)

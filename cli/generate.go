@@ -81,6 +81,9 @@ type generateCommand struct {
 	Output   string     `short:"o" placeholder:"FILE" help:"${output_help}"`
 	JSON     bool       `name:"json" help:"Print a JSON object for each picture instead of its path."`
 	Noise    string     `placeholder:"FILE" help:"${noise_help}"`
+
+	Overwrite bool `help:"${overwrite_help}"`
+	editFlags
 	modelFlags
 	remoteFlags
 }
@@ -125,9 +128,13 @@ func (c *generateCommand) Run(ctx context.Context, s Streams) error {
 		return err
 	}
 	for i, p := range b.preparations(info.NativeSize) {
-		if p.Changed() {
+		if p.Changed() && (i > 0 || !b.paints()) { // of an edit the model sees a part of image 1
+
 			fmt.Fprintf(s.Err, "note: image %d: %s\n", i+1, p)
 		}
+	}
+	if e, ok := b.request.Editing(); ok {
+		fmt.Fprintf(s.Err, "note: %s\n", editNote(e))
 	}
 	opened, memory := time.Since(start), ""
 	if e, ok := engine.(*inference.Engine); ok {
@@ -207,7 +214,7 @@ func (c *generateCommand) makeOne(ctx context.Context, s Streams, engine inferen
 		failed = fmt.Errorf("%w; the picture is kept as %s", failed, path)
 	}
 	if i == 0 {
-		if err := history.At(HistoryFile(), nil).Remember(meta.References); err != nil {
+		if err := history.At(HistoryFile(), nil).Remember(meta.Files()); err != nil {
 			fmt.Fprintf(s.Err, "note: the paths of the references could not be remembered, "+
 				"so that --like will look for them beside the picture: %s\n", oneLine(err))
 		}
@@ -217,6 +224,9 @@ func (c *generateCommand) makeOne(ctx context.Context, s Streams, engine inferen
 		stages = append(stages, fmt.Sprintf("%s %.2f s", t.Stage, t.Duration.Seconds()))
 	}
 	fmt.Fprintf(s.Err, "seed %d: %.2f s (%s)\n", meta.Seed, time.Since(start).Seconds(), strings.Join(stages, ", "))
+	if e := result.Edited; e != nil {
+		fmt.Fprintf(s.Err, "%.1f %% of the pixels are others than those of image 1\n", 100*e.Changed)
+	}
 	if b.output == standardOutput {
 		return failed // standard output holds the picture and nothing else
 	}
@@ -258,6 +268,9 @@ func (c *generateCommand) prepare(ctx context.Context, s Streams) (*batch, error
 	}
 	ask, err := c.ask(b, s.In)
 	if err == nil {
+		err = c.checkRemove(ask.Edit)
+	}
+	if err == nil {
 		b.checked, err = ask.Check()
 	}
 	if err != nil {
@@ -267,7 +280,10 @@ func (c *generateCommand) prepare(ctx context.Context, s Streams) (*batch, error
 		b.seeds = append(b.seeds, b.checked.Seed()+i)
 	}
 	if b.checked, err = b.checked.Read(ctx, inference.ReadAtOnce); err != nil {
-		return nil, err
+		return nil, c.withOrigin(err)
+	}
+	if c.Overwrite {
+		return b, nil
 	}
 	return b, c.checkOverwriting(b)
 }
@@ -305,25 +321,28 @@ func (c *generateCommand) resolve(b *batch, info inference.Info) (err error) {
 	if b.request, err = b.checked.Resolve(info); err != nil {
 		return c.withOrigin(err)
 	}
-	if b.like == nil || c.Aspect != "" || c.Size != "" {
+	if b.like == nil || c.Aspect != "" || c.Size != "" || c.changesSize() {
 		return nil
 	}
 	// repeat takes a size beyond the limits for the size of image 1. If it is not that, the picture cannot be repeated.
-	if want := sizeOf(*b.like); b.request.Size() != want {
+	if want := sizeOf(*b.like); b.request.PictureSize() != want {
 		_, err := inference.Ask{Size: &want}.Check()
 		return c.withOrigin(err)
 	}
 	return nil
 }
 
-// checkOverwriting returns an error if an output file is also a reference.
+// checkOverwriting returns an error if an output file is also a reference or the mask, which --overwrite allows.
 func (c *generateCommand) checkOverwriting(b *batch) error {
 	for _, seed := range b.seeds {
 		output, exists := b.outputFor(seed)
 		for _, source := range b.checked.References() {
 			if r, ok := source.(inference.Reference); ok && exists == picture.Replace && sameFile(r.Path, output) {
-				return usagef("output %s is also a reference picture; it is not overwritten", output)
+				return usagef("output %s is also a reference picture; it is not overwritten without --overwrite", output)
 			}
+		}
+		if exists == picture.Replace && c.Mask != "" && sameFile(c.Mask, output) {
+			return usagef("output %s is also the mask; it is not overwritten without --overwrite", output)
 		}
 	}
 	return nil

@@ -42,11 +42,24 @@ var helpTexts = kong.Vars{
 		"$HF_ENDPOINT names.",
 	"tokens_json_help": "Read lines of JSON {\"prompt\": …} and write a line " +
 		"{\"ids\": […], \"count\": n, \"truncated\": bool} for each.",
-	"info_file_help":    "A picture (PNG, JPEG, WebP) made by Kleinbild, or by AUTOMATIC1111, ComfyUI or InvokeAI.",
-	"tune_help":         "Measure which kernels are fastest on the graphics card, and keep the choices.",
-	"path_help":         "Measure only this path. May be given several times. doctor shows the paths.",
-	"device_help":       "auto, cpu or cuda; or sim, which is cuda in software, for tests.",
-	"image_help":        "A reference picture. May be given up to four times, in order.",
+	"info_file_help": "A picture (PNG, JPEG, WebP) made by Kleinbild, or by AUTOMATIC1111, ComfyUI or InvokeAI.",
+	"tune_help":      "Measure which kernels are fastest on the graphics card, and keep the choices.",
+	"path_help":      "Measure only this path. May be given several times. doctor shows the paths.",
+	"device_help":    "auto, cpu or cuda; or sim, which is cuda in software, for tests.",
+	"image_help":     "A reference picture. May be given up to four times, in order. The first is the one that is edited.",
+	"mask_help": "A picture that is white where image 1 changes and black where it stays, of any size; " +
+		"or alpha for the transparency of image 1. Pixels under black stay as they are, bit for bit.",
+	"strength_help": "How much noise image 1 begins with, above 0 and at most 1: less stays closer to it. Default: 1.",
+	"extend_help": "Make image 1 larger, by so many pixels on the left, top, right and bottom, " +
+		"or to a ratio such as 16:9 or a shape of --aspect.",
+	"feather_help":       "The width of the soft edge inside of the mask. Default: chosen for the mask.",
+	"context_help":       "How much around the mask the model works on, too. Default: chosen for the mask.",
+	"match_colours_help": "Match the colours of the result to image 1. Default: on with a mask or --extend, else off.",
+	"source_help": "Whether the model looks at image 1 (reference, default) or not (hidden): what was there then " +
+		"shows through less.",
+	"keep_unchanged_help": "After an edit without a mask, restore what hardly changed from image 1 " +
+		"at its full resolution: 0 (off, default) to 1 (the most).",
+	"overwrite_help":    "Let -o replace a file that is also a reference picture or the mask.",
 	"count_help":        "How many pictures to make. The seed increases by one from picture to picture.",
 	"listen_help":       "The address to listen on. Port 0 takes a free port.",
 	"model_id_help":     "The name of the model in requests.",

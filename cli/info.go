@@ -51,6 +51,7 @@ func (c infoCommand) Run(s Streams) error {
 	for i, r := range m.References {
 		rows = append(rows, [2]string{fmt.Sprintf("image %d", i+1), fmt.Sprintf("%s (SHA-256 %s)", r.Path, r.SHA256)})
 	}
+	rows = append(rows, editRows(m.Edit)...)
 	rows = append(rows, [2]string{"version", m.Version})
 	return printRows(s.Out, rows)
 }

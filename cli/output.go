@@ -101,6 +101,8 @@ type report struct {
 	Stages    map[string]float64 `json:"stages"`
 	// Prepared says how each reference was changed for the model.
 	Prepared []picture.Preparation `json:"prepared,omitempty"`
+	// Edited says what an edit did. The edit itself is in the metadata.
+	Edited *editedReport `json:"edited,omitempty"`
 	picture.Metadata
 }
 
@@ -108,7 +110,7 @@ func newReport(path string, r *inference.Result, took time.Duration, prepared []
 	rep := report{
 		Path: path, PathBytes: picture.PathBytes(path), Workflow: r.Workflow,
 		Seconds: took.Seconds(), Stages: map[string]float64{}, Prepared: prepared,
-		Metadata: r.Metadata.WithoutFolders(),
+		Edited: newEditedReport(r.Edited), Metadata: r.Metadata.WithoutFolders(),
 	}
 	rep.Metadata.Version = Version
 	for _, t := range r.Timings {
