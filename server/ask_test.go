@@ -26,13 +26,7 @@ func TestBadAsks(t *testing.T) {
 			"/v1/images/edits": func(c asktest.Case) error {
 				f := formWith(c, formValues(c))
 				f.uploads = append(f.uploads, upload{name: "image", number: math.MinInt})
-				images, err := f.values.imagesRequest()
-				if err == nil {
-					err = images.addImages(f)
-				}
-				if err == nil {
-					err = f.values.check(images.apiRequest)
-				}
+				_, err := f.edits(false)
 				return err
 			},
 			"/v1/images/generations": func(c asktest.Case) error {
@@ -40,7 +34,7 @@ func TestBadAsks(t *testing.T) {
 				if err != nil {
 					return err
 				}
-				images, err := v.imagesRequest()
+				images, err := v.imagesRequest(imagesFields...)
 				if err == nil {
 					err = v.check(images.apiRequest)
 				}

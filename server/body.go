@@ -22,6 +22,8 @@ type form struct {
 	uploads []upload  // in the order in which they came
 	uris    []*source // the pictures of image_uris
 	urisErr error     // says what is wrong with image_uris, if anything
+	mask    *source   // the mask's file or address, nil if there is none
+	maskErr error     // says what is wrong with the text of the mask, if anything
 }
 
 // incoming is the body of a request while it is read. For each byte that arrives it counts weight bytes in the
@@ -219,6 +221,9 @@ func (f *form) add(part *multipart.Part) error {
 	if name == "" {
 		return errorf(http.StatusBadRequest, "multipart: a part has no name")
 	}
+	if name == fieldMask {
+		return f.addMask(part)
+	}
 	number, isPicture := pictureName(name)
 	if isPicture || isFile(part) {
 		u := upload{name: printable(name), number: number}
@@ -242,11 +247,11 @@ func (f *form) add(part *multipart.Part) error {
 			return nil
 		case changesPicture[name] == noMask:
 			return invalid(name, "%s", noMask)
-		case slices.Contains(generateFields, name) || slices.Contains(imagesFields, name):
+		case slices.Contains(generateFields, name) || slices.Contains(editsFields, name):
 			return invalid(name, "found a file, want text (with curl: -F '%s=<FILE')", name)
 		}
 		return invalid(printable(name), "found a file, "+
-			"want pictures as image, images, image[], images[], image[N] or images[N], and no other files")
+			"want pictures as image, images, image[], images[], image[N] or images[N], a mask as mask, and no other files")
 	}
 	if name == fieldImageURIs {
 		return f.addURIs(part)

@@ -91,7 +91,7 @@ func (w *reply) event(name string, v any, files ...[]byte) error {
 func newPictureEvent(m *finishedPicture) api.Picture {
 	n := len(m.request.References())
 	return api.Picture{
-		ID: m.id, Seconds: m.took.Seconds(), Resolution: m.request.Size().String(), Model: m.model,
+		ID: m.id, Seconds: m.took.Seconds(), Resolution: m.request.PictureSize().String(), Model: m.model,
 		Workflow: inference.WorkflowOf(n), ReferenceCount: n, Seed: m.request.Seed(),
 		Truncated: m.truncated, Stages: api.StagesOf(m.timings), Image: filePlace,
 	}

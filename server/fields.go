@@ -32,14 +32,11 @@ const (
 	fieldEmptyPrompt = "allow_empty_prompt"
 )
 
-// fieldMask is a file of OpenAI's POST /v1/images/edits.
-const fieldMask = "mask"
-
 // generateFields are the fields of POST /v1/generate, without pictures.
-var generateFields = []string{
+var generateFields = append([]string{
 	fieldPrompt, fieldModel, fieldAspectRatio, fieldImageURIs, fieldSeed, fieldSteps, fieldGuidance, fieldSize,
 	fieldOutputFormat, fieldOutputCompression, fieldStream, fieldPreviews, fieldModelDigest, fieldEmptyPrompt,
-}
+}, editFields...)
 
 const sizeAuto = "auto" // means the same as no size
 
@@ -48,6 +45,10 @@ var ourNames = map[inference.Field]string{
 	inference.FieldPrompt: fieldPrompt, inference.FieldReferences: fieldImages, inference.FieldAspect: fieldAspectRatio,
 	inference.FieldSize: fieldSize, inference.FieldSeed: fieldSeed,
 	inference.FieldSteps: fieldSteps, inference.FieldGuidance: fieldGuidance,
+	inference.FieldMask: fieldMask, inference.FieldStrength: fieldStrength, inference.FieldExtend: fieldExtend,
+	inference.FieldFeather: fieldFeather, inference.FieldContext: fieldContext,
+	inference.FieldMatchColours: fieldMatchColours, inference.FieldHidden: fieldSource,
+	inference.FieldKeepUnchanged: fieldKeepUnchanged,
 }
 
 // apiRequest is what a client asks for.
@@ -56,7 +57,8 @@ type apiRequest struct {
 	ask       inference.Ask     // what the fields say
 	checked   inference.Checked // ask, after it was checked
 	request   inference.Request // set when the request has its turn
-	sources   []*source         // the reference pictures, nil once they are read
+	sources   []*source         // the reference pictures
+	mask      *maskSource       // nil if there is none
 	pictures  string            // how the path calls the reference pictures
 	n         int               // how many pictures to make
 	ignored   []string          // names of fields that have no effect
@@ -81,6 +83,9 @@ type source struct {
 
 // parse reads the fields of POST /v1/generate.
 func (f *form) parse(allowRemote bool) (*apiRequest, error) {
+	if err := f.values.remove(); err != nil {
+		return nil, err
+	}
 	req, err := f.values.apiRequest(generateFields...)
 	if err != nil {
 		return nil, err
@@ -103,10 +108,13 @@ func (f *form) parse(allowRemote bool) (*apiRequest, error) {
 	}
 	for _, src := range f.uris {
 		if src.url != nil && !allowRemote {
-			return nil, invalid(src.field, "URLs are not fetched by this server (--allow-remote-uris); want a data URI")
+			return nil, errNotRemote(src.field)
 		}
 	}
 	req.refer(fieldImages, slices.Concat(uploads, f.uris))
+	if err := f.edit(req, false, allowRemote); err != nil {
+		return nil, err
+	}
 	if err := f.values.size(&req.ask, string(picture.Match)); err != nil {
 		return nil, err
 	}

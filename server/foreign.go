@@ -14,6 +14,7 @@ import (
 var sameMeaning = map[string]string{
 	"num_inference_steps": fieldSteps, "num_steps": fieldSteps, "inference_steps": fieldSteps,
 	"guidance_scale": fieldGuidance, "cfg_scale": fieldGuidance,
+	"denoising_strength": fieldStrength, "prompt_strength": fieldStrength,
 }
 
 // The two fields that together mean the same as our size.
@@ -28,8 +29,9 @@ var counts = []string{"n", "num_images", "num_images_per_prompt", "num_outputs",
 // changesPicture has the fields that would change the picture. The text says what to do instead.
 var changesPicture = map[string]string{
 	"negative_prompt": noNegative, "negative_prompt_2": noNegative,
-	"strength": noStrength, "prompt_strength": noStrength, "image_strength": noStrength, "denoising_strength": noStrength,
-	fieldMask: noMask, "mask_image": noMask, "mask_url": noMask, "image_mask": noMask, "markup": noMask,
+	"image_strength": noStrength, fieldStrength: noEdit,
+	fieldMask: noEdit, fieldExtend: noEdit, fieldKeepUnchanged: noEdit, fieldRemove: noEdit,
+	"mask_image": noMask, "mask_url": noMask, "image_mask": noMask, "markup": noMask,
 	fieldImageURIs: usePictures, fieldAspectRatio: "is not known here; want size",
 	"image_url": usePictures, "image_urls": usePictures, "init_image": usePictures, "init_images": usePictures,
 	"input_image": usePictures, "input_images": usePictures, "input_image_2": usePictures, "input_image_3": usePictures,
@@ -49,8 +51,9 @@ var changesPicture = map[string]string{
 
 const (
 	noNegative  = "is not supported; say in the prompt what to make"
-	noMask      = "is not supported; describe in the prompt what to change"
-	noStrength  = "is not supported: an edit always begins from noise; describe in the prompt what to keep"
+	noEdit      = "this path edits no picture; want it at /v1/images/edits or /v1/generate"
+	noMask      = "is not supported; want a mask as a file called mask, at /v1/images/edits or /v1/generate"
+	noStrength  = "is not supported, because programs do not agree what it means; want strength"
 	noControl   = "is not supported; give it as a reference picture and describe it in the prompt"
 	noLoRA      = "is not supported: the server loads no LoRA adapters"
 	noSampler   = "is not supported: this model has one sampler"

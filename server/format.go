@@ -6,6 +6,7 @@ import (
 	"image/jpeg"
 	"image/png"
 	"io"
+	"math"
 
 	"github.com/HugoSmits86/nativewebp"
 	"golang.org/x/image/draw"
@@ -72,7 +73,17 @@ func (f format) check(prompt string) error {
 // previewEncoder writes previews as PNG. Time matters more than size.
 var previewEncoder = png.Encoder{CompressionLevel: png.BestSpeed}
 
-// encodePreview scales a preview to the size of the finished picture and returns the encoded file.
+// previewSize returns the size of the previews of a picture: its own, or less for a photo that is edited.
+func previewSize(size picture.Size) picture.Size {
+	most := math.Sqrt(maxPreviewPixels / float64(size.Width*size.Height))
+	if most >= 1 {
+		return size
+	}
+	side := func(n int) int { return max(int(float64(n)*most), 1) }
+	return picture.Size{Width: side(size.Width), Height: side(size.Height)}
+}
+
+// encodePreview scales a preview to size and returns the encoded file.
 func (f format) encodePreview(preview *image.RGBA, size picture.Size) ([]byte, error) {
 	img := image.NewRGBA(image.Rect(0, 0, size.Width, size.Height))
 	draw.ApproxBiLinear.Scale(img, img.Bounds(), preview, preview.Bounds(), draw.Src, nil)

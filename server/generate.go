@@ -39,7 +39,7 @@ type finishedPicture struct {
 func (m *finishedPicture) setHeaders(h http.Header) {
 	h.Set("X-Generation-Id", m.id)
 	h.Set("X-Generation-Time", strconv.FormatFloat(m.took.Seconds(), 'f', 3, 64))
-	h.Set("X-Resolution", m.request.Size().String())
+	h.Set("X-Resolution", m.request.PictureSize().String())
 	h.Set("X-Model", m.model)
 	h.Set("X-Workflow", string(inference.WorkflowOf(len(m.request.References()))))
 	if n := len(m.request.References()); n > 0 {
@@ -124,6 +124,9 @@ func (s *Server) accept(
 	if err := s.prepare(ctx, req, held); err != nil {
 		return nil, err
 	}
+	if err := req.admitEdit(m.Engine.Info()); err != nil {
+		return nil, err
+	}
 	kept = true
 	return req, nil
 }
@@ -141,16 +144,25 @@ func (s *Server) whileOpen(ctx context.Context) (open context.Context, leave fun
 
 // holds returns the most memory that a request takes once it is admitted: for its references, and for the files of its
 // pictures. A stream holds one picture at a time. info describes the model that makes them: it decides the size of a
-// picture for which the request names only an aspect ratio.
+// picture for which the request names only an aspect ratio. The size of an edited picture is known once image 1 has
+// been read.
 func (req *apiRequest) holds(info inference.Info) int64 {
-	pixels, pictures := info.NativeSize*info.NativeSize, req.n
+	if bytes, ok := req.editHolds(info); ok {
+		return bytes
+	}
+	pixels := info.NativeSize * info.NativeSize
 	if size, known := req.checked.Size(info); known {
 		pixels = size.Width * size.Height
 	}
+	return int64(len(req.checked.References()))*referenceBytes + int64(req.pictureCount())*int64(pixels)*pixelBytes
+}
+
+// pictureCount returns how many pictures the request holds at a time.
+func (req *apiRequest) pictureCount() int {
 	if req.stream != nil && *req.stream {
-		pictures = 1
+		return 1
 	}
-	return int64(len(req.checked.References()))*referenceBytes + int64(pictures)*int64(pixels)*pixelBytes
+	return req.n
 }
 
 func (s *Server) checkModel(name string, m Model) error {
@@ -176,45 +188,58 @@ func (req *apiRequest) checkDigest(info inference.Info) error {
 	}
 }
 
-// prepare fetches and decodes the references one at a time. held is the lease for the request's body.
+// prepare fetches and decodes the references and the mask one at a time. held is the lease for the request's body.
 func (s *Server) prepare(ctx context.Context, req *apiRequest, held *lease) (err error) {
 	for _, src := range req.sources {
 		src.server, src.held = s, held
 	}
-	req.sources = nil
+	if req.mask != nil {
+		req.mask.server, req.mask.held = s, held
+	}
 	req.checked, err = req.checked.Read(ctx, 1)
-	return err
+	return req.fieldError(err)
 }
 
 // Open fetches and decodes the picture, and frees its bytes.
 func (src *source) Open(ctx context.Context) (inference.Reference, error) {
+	var ref inference.Reference
+	err := src.take(ctx, func(file []byte) (err error) {
+		ref.Reference, err = picture.Decode(ctx, file)
+		return err
+	})
+	return ref, err
+}
+
+// take fetches the file, has decode decode it when that is its turn, and frees its bytes.
+func (src *source) take(ctx context.Context, decode func(file []byte) error) error {
 	s, held := src.server, src.held
 	if src.url != nil {
 		var err error
 		if src.data, err = s.remote.fetch(ctx, s.limits, src.field, src.url, held); err != nil {
-			return inference.Reference{}, err
+			return err
 		}
 	}
 	size := src.data.size
-	ref, err := s.decode(ctx, held.client, &src.data)
-	if err != nil {
+	if err := s.decode(ctx, held.client, &src.data, decode); err != nil {
 		if busy, ok := errors.AsType[*apiError](err); ok {
-			return inference.Reference{}, busy
+			return busy
 		}
 		if ctx.Err() != nil {
-			return inference.Reference{}, context.Cause(ctx)
+			return context.Cause(ctx)
+		}
+		if unfit, ok := errors.AsType[inference.FieldError](err); ok {
+			return refusal(unfit, src.field, unfit.Want)
 		}
 		status := http.StatusUnsupportedMediaType
 		if errors.Is(err, picture.ErrSize) {
 			status = http.StatusUnprocessableEntity
 		}
-		detail := src.field + ": " + err.Error()
-		return inference.Reference{}, &apiError{status: status, detail: detail, field: src.field}
+		return &apiError{status: status, detail: src.field + ": " + err.Error(), field: src.field, cause: err}
 	}
 	if src.url != nil {
 		held.shrink(int64(size))
 	}
-	return inference.Reference{Reference: ref}, nil
+	return nil
 }
 
 // watcher has functions that make calls. They may be nil.
@@ -243,7 +268,7 @@ func (s *Server) make(w *reply, r *http.Request, req *apiRequest, watch watcher)
 	}
 	m.file, m.usage = file.Bytes(), usageOf(m.request, meta)
 	w.attrs = append(w.attrs, slog.Group("picture",
-		"id", m.id, "workflow", inference.WorkflowOf(len(m.request.References())), "size", m.request.Size().String(),
+		"id", m.id, "workflow", inference.WorkflowOf(len(m.request.References())), "size", m.request.PictureSize().String(),
 		"steps", meta.Steps, "engine_seconds", m.took.Seconds(),
 		"waited_seconds", (time.Since(queued)-m.took).Seconds()))
 	return m, nil
@@ -272,7 +297,7 @@ func (s *Server) run(
 		return nil, nil, err
 	}
 	if req.request, err = req.checked.Resolve(info); err != nil {
-		return nil, nil, err
+		return nil, nil, req.fieldError(err)
 	}
 	start := time.Now()
 	result, err := model.Engine.Generate(ctx, req.request, watch.progress)

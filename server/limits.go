@@ -53,6 +53,12 @@ const (
 	referenceBytes = 4 << 20
 	// pixelBytes is how many bytes of a finished picture's file a pixel may take: noise does not compress.
 	pixelBytes = 3
+	// editedPixelBytes is the same for a photo that was edited, which may have four channels. One of 16 bits takes up to
+	// twice as much; such files seldom come to a server.
+	editedPixelBytes = 4
+	// maxPreviewPixels bounds a preview that is sent: pictures that are made have at most 2048×2048, photos that are
+	// edited may have 100 megapixels.
+	maxPreviewPixels = 2048 * 2048
 )
 
 // Limits of fetching references (Options.AllowRemoteURIs).

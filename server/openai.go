@@ -2,6 +2,7 @@ package server
 
 import (
 	"net/http"
+	"slices"
 
 	"kleinbild/inference/picture"
 )
@@ -19,6 +20,10 @@ var imagesFields = []string{
 	fieldOutputFormat, fieldOutputCompression, fieldStream, fieldPartialImages,
 }
 
+// editsFields are the fields of POST /v1/images/edits, without pictures. OpenAI's clients know the mask alone of those
+// that an edit of a part of image 1 has.
+var editsFields = slices.Concat(imagesFields, editFields)
+
 // imagesRequest is a request to one of OpenAI's paths.
 type imagesRequest struct {
 	*apiRequest
@@ -33,7 +38,7 @@ func (s *Server) imageGenerations(w *reply, r *http.Request) error {
 		if err != nil {
 			return nil, err
 		}
-		if images, err = v.imagesRequest(); err != nil {
+		if images, err = v.imagesRequest(imagesFields...); err != nil {
 			return nil, err
 		}
 		if images.ask.Size == nil {
@@ -56,13 +61,8 @@ func (s *Server) imageEdits(w *reply, r *http.Request) error {
 		if err != nil {
 			return nil, err
 		}
-		if images, err = f.values.imagesRequest(); err != nil {
-			return nil, err
-		}
-		if err := images.addImages(f); err != nil {
-			return nil, err
-		}
-		return images.apiRequest, f.values.check(images.apiRequest)
+		images, err = f.edits(s.opts.AllowRemoteURIs)
+		return images.apiRequest, err
 	})
 	if err != nil {
 		return err
@@ -71,9 +71,32 @@ func (s *Server) imageEdits(w *reply, r *http.Request) error {
 	return s.answerImages(w, r, images, imageEdit)
 }
 
-// imagesRequest reads the fields of a request to one of OpenAI's paths, without its pictures.
-func (v values) imagesRequest() (images imagesRequest, err error) {
-	if images.apiRequest, err = v.apiRequest(imagesFields...); err != nil {
+// edits reads the fields of POST /v1/images/edits.
+func (f *form) edits(allowRemote bool) (images imagesRequest, err error) {
+	if err := f.values.remove(); err != nil {
+		return images, err
+	}
+	if images, err = f.values.imagesRequest(editsFields...); err != nil {
+		return images, err
+	}
+	if err := images.addImages(f); err != nil {
+		return images, err
+	}
+	if err := f.edit(images.apiRequest, true, allowRemote); err != nil {
+		return images, err
+	}
+	// OpenAI's clients send a size with a mask. The picture keeps the size of image 1, because it keeps its pixels.
+	if e := images.ask.Edit; e != nil && e.NeedsOriginal() && images.ask.Size != nil {
+		images.ask.Size, images.ask.Aspect = nil, picture.Match
+		images.ignored = append(images.ignored, fieldSize)
+	}
+	return images, f.values.check(images.apiRequest)
+}
+
+// imagesRequest reads the fields of a request to one of OpenAI's paths, without its pictures. known are the names of
+// all fields of the path.
+func (v values) imagesRequest(known ...string) (images imagesRequest, err error) {
+	if images.apiRequest, err = v.apiRequest(known...); err != nil {
 		return images, err
 	}
 	if images.n, err = v.integer(fieldN, 1, maxPictures, 1); err != nil {

@@ -140,11 +140,12 @@ func (s *Server) streamImages(w *reply, r *http.Request, images imagesRequest, k
 			queued:   func(int) error { return w.begin() },
 			progress: func(inference.Progress) error { return w.begin() },
 			partial: func(preview *image.RGBA) error {
-				file, err := images.format.encodePreview(preview, images.request.Size())
+				size := previewSize(images.request.PictureSize())
+				file, err := images.format.encodePreview(preview, size)
 				if err != nil {
 					return err
 				}
-				e := partialEvent{event(".partial_image", images.request.Size()), index}
+				e := partialEvent{event(".partial_image", size), index}
 				index++
 				return w.event(e.Type, e, file)
 			},
@@ -152,7 +153,7 @@ func (s *Server) streamImages(w *reply, r *http.Request, images imagesRequest, k
 		if err != nil {
 			return err
 		}
-		e := completedEvent{event(".completed", m.request.Size()), m.usage}
+		e := completedEvent{event(".completed", m.request.PictureSize()), m.usage}
 		if err := w.event(e.Type, e, m.file); err != nil {
 			return err
 		}

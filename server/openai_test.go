@@ -137,7 +137,6 @@ func TestImageEdits(t *testing.T) {
 			"128x128"},
 		{"none", []part{prompt()}, 422, "image: is required"},
 		{"five", []part{prompt(), a, a, a, a, a}, 422, "image: found 5 reference pictures, want at most 4"},
-		{"mask", []part{prompt(), single, file("mask", "m.png", pngOf(t, 64, 80, 1))}, 422, "mask: is not supported"},
 		{"n", []part{prompt(), single, text("n", "many")}, 422, `n: found "many"`},
 		{"steps", []part{prompt(), single, text("steps", "many")}, 422, `steps: found "many"`},
 		{"no picture", []part{prompt(), file("image", "a", []byte("x"))}, 415, "image[0]: picture: "},

@@ -10,8 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"time"
-
-	"kleinbild/inference/picture"
 )
 
 // pictureNames matches the names of parts with pictures: image, images, image[], images[], image[N], images[N].
@@ -56,23 +54,23 @@ func (f *form) sources(base string) ([]*source, error) {
 	return list, nil
 }
 
-// decode decodes and prepares a picture. The whole server decodes one picture at a time. Only one picture of each
+// decode has do decode a picture. The whole server decodes one picture at a time. Only one picture of each
 // client waits for that, so that the pictures of one client do not delay those of others for long. The next picture
 // begins only when the decoder has ended, even if its client has left: until then the decoder takes memory and a
 // processor.
-func (s *Server) decode(ctx context.Context, client string, file *chunks) (*picture.Reference, error) {
+func (s *Server) decode(ctx context.Context, client string, file *chunks, do func(file []byte) error) error {
 	begun := time.Now()
 	if !s.decoders.take(ctx, client, s.limits.decoder) {
-		return nil, noDecoder(ctx)
+		return noDecoder(ctx)
 	}
 	defer s.decoders.release(client)
 	wait, cancel := context.WithDeadline(ctx, begun.Add(s.limits.decoder))
 	defer cancel()
 	if err := s.decodes.Acquire(wait, 1); err != nil {
-		return nil, noDecoder(ctx)
+		return noDecoder(ctx)
 	}
 	defer s.decodes.Release(1)
-	return picture.Decode(ctx, file.bytes())
+	return do(file.bytes())
 }
 
 // noDecoder returns the error of a request with the context ctx that got no decoder.
