@@ -13,7 +13,8 @@ import (
 	"kleinbild/inference"
 )
 
-// advancedPanel has steps, guidance, device, model, folder and theme. It is folded away until the user unfolds it.
+// advancedPanel has steps and guidance, what an edit of image 1 needs, and device, theme, model and folder. It is
+// folded away until the user unfolds it.
 type advancedPanel struct {
 	common
 	host     advancedHost
@@ -28,10 +29,11 @@ type advancedPanel struct {
 	model    *ui.Label
 	folder   *ui.Label
 	line     *ui.Box
+	edit     *editRows
 	content  *fyne.Container
 }
 
-// advancedRow is a name with a control, which may be a text with a button.
+// advancedRow is a name with a control, which may be a text with a button. A heading has no control.
 type advancedRow struct {
 	name    *ui.Label
 	control fyne.CanvasObject
@@ -54,6 +56,7 @@ type advancedHost interface {
 	openModel(opts inference.Options)
 	chooseModel()
 	choosePicturesDir()
+	pickMask(chosen func(path string))
 	unfolded() // lays the column out anew: the panel has another height
 }
 
@@ -64,7 +67,14 @@ func newAdvancedPanel(c common, host advancedHost) *advancedPanel {
 	p.steps, p.guidance = ui.NewField(c.keys), ui.NewField(c.keys)
 	p.steps.OnChanged = func(text string) { p.Desk.Choose(func(d *studio.Desk) { d.Steps = text }) }
 	p.guidance.OnChanged = func(text string) { p.Desk.Choose(func(d *studio.Desk) { d.Guidance = text }) }
+	p.edit = newEditRows(c, host.pickMask)
 	p.Desk.Laid.Subscribe(p.lay)
+	p.Desk.Chosen.Subscribe(p.refreshEdit)
+	p.Reader.MaskRead.Subscribe(func(err error) {
+		if err != nil {
+			p.notice.fail(err)
+		}
+	})
 	p.Model.Changed.Subscribe(p.refresh)
 	p.device = ui.NewChoice(c.keys, deviceChoices, string(c.set.Device()), func(v string) {
 		p.set.SetDevice(inference.Device(v))
@@ -78,11 +88,14 @@ func newAdvancedPanel(c common, host advancedHost) *advancedPanel {
 	p.rows = []*advancedRow{
 		{name: ui.NewCaption("Steps"), control: p.steps},
 		{name: ui.NewCaption("Guidance"), control: p.guidance},
+	}
+	p.rows = append(p.rows, p.edit.all()...)
+	p.rows = append(p.rows, []*advancedRow{
 		{name: ui.NewCaption("Compute on"), control: p.device},
 		{name: ui.NewCaption("Theme"), control: p.theme},
 		{name: ui.NewCaption("Model"), control: p.model, change: ui.NewLink("change…", host.chooseModel)},
 		{name: ui.NewCaption("Save in"), control: p.folder, change: ui.NewLink("change…", host.choosePicturesDir)},
-	}
+	}...)
 	p.content = ui.Arranged(func() fyne.Size { return fyne.NewSize(0, p.height()) }, p.place)
 	p.refresh()
 	return p
@@ -95,6 +108,15 @@ func (p *advancedPanel) lay(d studio.Desk) {
 	}
 	if p.guidance.Text != d.Guidance {
 		p.guidance.SetText(ui.FirstRunes(d.Guidance, ui.MaxFieldRunes))
+	}
+	p.edit.lay(d)
+}
+
+// refreshEdit shows the rows of the edit that have an effect now.
+func (p *advancedPanel) refreshEdit() {
+	if p.edit.refresh() && p.open {
+		p.refresh()
+		p.host.unfolded()
 	}
 }
 
@@ -129,6 +151,7 @@ func (p *advancedPanel) refresh() {
 		p.steps.SetPlaceHolder(strconv.Itoa(info.Steps))
 		p.guidance.SetPlaceHolder(strconv.FormatFloat(info.Guidance, 'g', -1, 64))
 	}
+	p.edit.refresh()
 	p.rows[1].hidden = info.Variant != inference.Base // a distilled model takes no guidance
 	model := info.Model
 	if model == "" {
@@ -147,7 +170,10 @@ func (p *advancedPanel) refresh() {
 			if r.hidden {
 				continue
 			}
-			p.content.Objects = append(p.content.Objects, r.name, r.control)
+			p.content.Objects = append(p.content.Objects, r.name)
+			if r.control != nil {
+				p.content.Objects = append(p.content.Objects, r.control)
+			}
 			if r.change != nil {
 				p.content.Objects = append(p.content.Objects, r.change)
 			}
@@ -165,6 +191,11 @@ func (p *advancedPanel) place(size fyne.Size) {
 	const nameWidth = 76
 	for _, r := range p.rows {
 		if !p.open || r.hidden {
+			continue
+		}
+		if r.control == nil {
+			ui.At(r.name, ui.Margin, y, width, ui.FieldHeight)
+			y += advancedRowHeight
 			continue
 		}
 		ui.At(r.name, ui.Margin, y, nameWidth, ui.FieldHeight)

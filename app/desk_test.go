@@ -135,7 +135,7 @@ func TestRestoreIsUndone(t *testing.T) {
 	b.shape.setLocked(true)
 	b.slots.add(0, []string{b.file("one.png", 64, 64, 1)})
 	b.settle()
-	b.restore(b.Album.Entries()[0].Picture)
+	b.restore(b.Album.Entries()[0].Picture, studio.Mask{})
 	if b.prompt.entry.Text != "made" || b.shape.seedEntry.Text != firstSeed || b.shape.locked() || b.slots.count() != 0 {
 		t.Errorf("restored %q, seed %s locked %v", b.prompt.entry.Text, b.shape.seedEntry.Text, b.shape.locked())
 	}

@@ -12,6 +12,7 @@ import (
 
 	"fyne.io/fyne/v2"
 
+	"kleinbild/app/studio"
 	"kleinbild/app/ui"
 	"kleinbild/history"
 	"kleinbild/inference"
@@ -48,6 +49,7 @@ func (s *session) receive(number int, items []string) {
 		files, complaint := sift(items)
 		var made *picture.Metadata
 		var by string // who made it, and which of its settings mean nothing here
+		var mask studio.Mask
 		if len(files) == 1 {
 			origin, err := picture.ReadOriginFile(files[0])
 			if errors.Is(err, picture.ErrTooLong) {
@@ -58,6 +60,7 @@ func (s *session) receive(number int, items []string) {
 				origin.References = origin.References[:min(len(origin.References), inference.MaxReferences)]
 				s.locate(store, origin.References, filepath.Dir(files[0]))
 				made, by = settingsOf(origin)
+				mask = s.findMask(store, *made, files[0])
 			}
 		}
 		return func() {
@@ -68,11 +71,11 @@ func (s *session) receive(number int, items []string) {
 			case made == nil || number > 0:
 				s.slots.add(number, files)
 				if made != nil {
-					s.notice.Ask(by+".", ui.Action{Text: "Restore its settings", Do: func() { s.restore(*made) }})
+					s.notice.Ask(by+".", ui.Action{Text: "Restore its settings", Do: func() { s.restore(*made, mask) }})
 				}
 			default:
 				s.notice.Ask(by+": “"+shorten(made.Prompt, 60)+"”",
-					ui.Action{Text: "Restore its settings", Do: func() { s.restore(*made) }},
+					ui.Action{Text: "Restore its settings", Do: func() { s.restore(*made, mask) }},
 					ui.Action{Text: "Use as reference", Do: func() { s.slots.add(0, files) }})
 			}
 		}

@@ -250,7 +250,7 @@ func TestRestoreSettings(t *testing.T) {
 	}
 
 	b.file("ref.png", 96, 64, 3) // changed since
-	b.restore(b.Album.Entries()[0].Picture)
+	b.restore(b.Album.Entries()[0].Picture, studio.Mask{})
 	b.settle()
 	b.wantNames()
 	b.wantSaid("has changed")

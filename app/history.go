@@ -12,6 +12,7 @@ import (
 	"kleinbild/app/ui"
 	"kleinbild/history"
 	"kleinbild/inference"
+	"kleinbild/inference/picture"
 )
 
 // historyNews says what has happened to the history's file.
@@ -74,25 +75,57 @@ func (s *session) pictureMenu(p studio.Picture, onCanvas bool) *fyne.Menu {
 			fyne.NewMenuItem("Use as reference", func() { s.useAsReference(0, p.Path) }),
 			fyne.NewMenuItem("Show in folder", func() { s.reveal(p.Path) }))
 	}
-	items = append(items, fyne.NewMenuItem("Restore its settings", func() { s.restore(p.Meta) }))
+	items = append(items, fyne.NewMenuItem("Restore its settings", func() { s.restorePicture(p) }))
 	if p.ID != 0 {
 		items = append(items, fyne.NewMenuItemSeparator(), fyne.NewMenuItem("Move to bin", func() { s.strip.bin(p.ID) }))
 	}
 	return fyne.NewMenu("", items...)
 }
 
+// readEntry reads the picture of an entry, away from Fyne's goroutine.
+func (s *session) readEntry(e history.Entry) (*image.RGBA, error) {
+	if e.Picture.Edit == nil {
+		return history.Read(e.Path)
+	}
+	return s.readPhoto(e.Path, "")
+}
+
+// readPhoto reads a picture that may have the size, the bits and the colours of a photo. If digest is not "", its file
+// must have it.
+func (s *session) readPhoto(path, digest string) (*image.RGBA, error) {
+	original, err := picture.OpenOriginal(s.Loop.Closing, path)
+	if err != nil {
+		return nil, err
+	}
+	if digest != "" && original.FileSHA256 != digest {
+		return nil, fmt.Errorf("%s %w", path, studio.ErrChanged)
+	}
+	return studio.View(s.Loop.Closing, original)
+}
+
+// readBefore reads image 1 of a picture of the given size for comparison, away from Fyne's goroutine. It returns nil if
+// image 1 is gone or has changed. Image 1 of an edit is read at its full resolution, unless the edit made it larger.
+func (s *session) readBefore(ref picture.ReferenceFile, size image.Point, edited bool) *image.RGBA {
+	if edited {
+		if img, err := s.readPhoto(ref.Path, ref.SHA256); err == nil && img.Rect.Size() == size {
+			return img
+		}
+	}
+	r, err := inference.OpenReference(s.Loop.Closing, ref.Path)
+	if err != nil || r.FileSHA256 != ref.SHA256 {
+		return nil
+	}
+	return r.Image
+}
+
 // openEntry shows a picture of the history.
 func (s *session) openEntry(e history.Entry) {
 	s.strip.mark(e.ID)
 	s.Loop.Background(func() func() {
-		img, err := history.Read(e.Path)
+		img, err := s.readEntry(e)
 		var before *image.RGBA
 		if refs := e.Picture.References; err == nil && len(refs) > 0 && refs[0].Path != "" {
-			// The reference is for comparison only: if it is gone or has changed, it is not offered.
-			ref, err := inference.OpenReference(s.Loop.Closing, refs[0].Path)
-			if err == nil && ref.FileSHA256 == refs[0].SHA256 {
-				before = ref.Image
-			}
+			before = s.readBefore(refs[0], img.Rect.Size(), e.Picture.Edit != nil)
 		}
 		return func() {
 			switch {

@@ -64,23 +64,35 @@ func (s *session) fallbackSize() fyne.Size {
 func (s *session) pickPictures(chosen func([]string)) {
 	s.pick(func(owner uintptr) ([]string, error) {
 		return dialog.File().Title("Choose pictures").Filter("Pictures", pictureExtensions...).Owner(owner).LoadMany()
-	}, func() {
-		d := fynedialog.NewFileOpen(func(f fyne.URIReadCloser, err error) {
-			if err != nil {
-				s.notice.fail(err)
-			} else if f != nil {
-				f.Close()
-				chosen([]string{f.URI().Path()})
-			}
-		}, s.win)
-		var extensions []string
-		for _, e := range pictureExtensions {
-			extensions = append(extensions, "."+e)
+	}, func() { s.openPictures(func(path string) { chosen([]string{path}) }) }, chosen)
+}
+
+// openPictures asks for one picture in Fyne's own dialog.
+func (s *session) openPictures(chosen func(path string)) {
+	d := fynedialog.NewFileOpen(func(f fyne.URIReadCloser, err error) {
+		if err != nil {
+			s.notice.fail(err)
+		} else if f != nil {
+			f.Close()
+			chosen(f.URI().Path())
 		}
-		d.SetFilter(storage.NewExtensionFileFilter(extensions))
-		d.Resize(s.fallbackSize())
-		d.Show()
-	}, chosen)
+	}, s.win)
+	var extensions []string
+	for _, e := range pictureExtensions {
+		extensions = append(extensions, "."+e)
+	}
+	d.SetFilter(storage.NewExtensionFileFilter(extensions))
+	d.Resize(s.fallbackSize())
+	d.Show()
+}
+
+// pickMask asks for the file of a mask.
+func (s *session) pickMask(chosen func(path string)) {
+	s.pick(func(owner uintptr) ([]string, error) {
+		path, err := dialog.File().Title("Choose a mask: white where the picture changes").
+			Filter("Pictures", pictureExtensions...).Owner(owner).Load()
+		return []string{path}, err
+	}, func() { s.openPictures(chosen) }, func(paths []string) { chosen(paths[0]) })
 }
 
 func (s *session) pickFolder(title, start string, chosen func(string)) {

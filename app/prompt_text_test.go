@@ -10,6 +10,7 @@ import (
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/test"
 
+	"kleinbild/app/studio"
 	"kleinbild/app/ui"
 	"kleinbild/history"
 	"kleinbild/inference/picture"
@@ -53,7 +54,9 @@ func TestLongTexts(t *testing.T) {
 				}
 			}
 		}, func(*bench, string) {}},
-		{"restored", nil, func(b *bench, text string) { b.restore(picture.Metadata{Prompt: text, Width: 64, Height: 64}) }},
+		{"restored", nil, func(b *bench, text string) {
+			b.restore(picture.Metadata{Prompt: text, Width: 64, Height: 64}, studio.Mask{})
+		}},
 		{"earlier prompt", nil, func(b *bench, text string) {
 			b.Album.Show([]history.Entry{{ID: 1, Picture: picture.Metadata{Prompt: text}}})
 			b.prompt.recall(1)

@@ -7,13 +7,54 @@ import (
 	"strings"
 
 	"kleinbild/app/studio"
+	"kleinbild/history"
 	"kleinbild/inference"
 	"kleinbild/inference/picture"
 )
 
-// restore brings back the settings of a picture: prompt, seed, size, numbers and references. The seed is that of the
-// next picture only: it is not locked.
-func (s *session) restore(meta picture.Metadata) {
+// restorePicture brings back the settings of a picture that was made.
+func (s *session) restorePicture(p studio.Picture) {
+	if p.Meta.Edit == nil || p.Meta.Edit.Mask == nil {
+		s.restore(p.Meta, studio.Mask{})
+		return
+	}
+	store := s.Album.Store()
+	s.Loop.Background(func() func() {
+		mask := s.findMask(store, p.Meta, p.Path)
+		return func() { s.restore(p.Meta, mask) }
+	})
+}
+
+// findMask returns the mask of a picture's edit, away from Fyne's goroutine: its file, if the history knows it or it
+// lies beside the picture, or else what the picture's own file holds of it. It returns the zero value if there is none.
+func (s *session) findMask(store *history.Store, meta picture.Metadata, path string) studio.Mask {
+	if meta.Edit == nil || meta.Edit.Mask == nil {
+		return studio.Mask{}
+	}
+	m := *meta.Edit.Mask
+	if m.Alpha {
+		return studio.Mask{Alpha: true}
+	}
+	if file, err := store.FindReference(s.Loop.Closing, m.File, filepath.Dir(path)); err == nil {
+		return studio.Mask{Path: file, Digest: m.File.SHA256}
+	}
+	levels := m.Levels
+	if levels == nil && path != "" {
+		levels, _ = m.ReadMaskFile(path) // without it the user is told that the mask is missing
+	}
+	if levels == nil || s.Keeper.Store() == nil {
+		return studio.Mask{}
+	}
+	mask, err := s.Keeper.Store().KeepMask(levels)
+	if err != nil {
+		return studio.Mask{}
+	}
+	return mask
+}
+
+// restore brings back the settings of a picture: prompt, seed, size, numbers, references, and its edit with its mask.
+// The seed is that of the next picture only: it is not locked.
+func (s *session) restore(meta picture.Metadata, mask studio.Mask) {
 	var missing []string
 	s.overwrite("The picture's settings are back.", func() {
 		s.prompt.setText(meta.Prompt)
@@ -33,7 +74,16 @@ func (s *session) restore(meta picture.Metadata) {
 			}
 			slots = append(slots, slot)
 		}
-		s.Desk.Choose(func(d *studio.Desk) { d.Slots = slots }) // which are read again: the files may have changed
+		edit := studio.EditOf(meta.Edit)
+		if meta.Edit != nil && meta.Edit.Mask != nil && mask.None() {
+			missing = append(missing, "the mask")
+		}
+		if edit.Mask = mask; len(slots) > 0 {
+			edit.Mask.Of = slots[0]
+		}
+		// The pictures are read again: the files may have changed.
+		s.Desk.Choose(func(d *studio.Desk) { d.Slots, d.Edit = slots, edit })
+		s.advanced.edit.lay(s.Desk.Desk())
 	})
 	if len(missing) > 0 {
 		s.notice.Say("Where "+strings.Join(missing, " and ")+" lies is not known: add it again.", s.undoAction())

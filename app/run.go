@@ -90,7 +90,7 @@ func (s *session) shownSeed() (seed uint64, ok bool) {
 // showProgress shows a preview of the run, if there is one.
 func (s *session) showProgress(preview *image.RGBA) {
 	if preview != nil && !s.view.occupied() {
-		s.view.showPreview(preview, s.Maker.Run().Request.Size())
+		s.view.showPreview(preview, s.Maker.Run().Request.PictureSize())
 	}
 }
 

@@ -111,7 +111,10 @@ func (s *session) saveTo(p *studio.Picture, path string, asked bool) {
 // writeCopy writes a copy completely or not at all, and replaces a file of that name. If that fails, it offers again.
 func (s *session) writeCopy(p *studio.Picture, path string, again ui.Action) {
 	s.Loop.Background(func() func() {
-		err := picture.WriteCopy(path, p.Image, p.Meta)
+		img, err := p.Whole(s.Loop.Closing)
+		if err == nil {
+			err = picture.WriteCopy(path, img, p.Complete())
+		}
 		return func() {
 			if err != nil {
 				s.notice.Ask(explain(err), again)

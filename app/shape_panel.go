@@ -204,7 +204,10 @@ func (p *shapePanel) refresh() {
 		t.Refresh()
 	}
 	title := "Size"
-	if d := p.Desk.Desk(); d.Aspect == "" {
+	switch d := p.Desk.Desk(); {
+	case d.SizeOfImage1():
+		title = "Size · that of image 1"
+	case d.Aspect == "":
 		title = "Size · " + times(d.Size)
 	}
 	p.title.Set(title, ui.ColorDim)

@@ -24,6 +24,11 @@ type slotsPanel struct {
 	thumbs  map[*picture.Reference]*image.RGBA // of the pictures on the desk; nil while one is made
 	content *fyne.Container
 	title   *ui.Label
+	masked  struct { // the last thumbnail of image 1 with the mask over it
+		of   *image.RGBA
+		look *image.Gray
+		img  *image.RGBA
+	}
 }
 
 // slotThumbSide is the side of a slot's thumbnail in pixels: a slot's width at twice the usual scale.
@@ -92,11 +97,22 @@ func (p *slotsPanel) refresh() {
 		if c.taken = i < len(slots); c.taken {
 			c.source = slots[i]
 			c.thumb = p.thumbnail(c.source.Ref)
+			if look := p.Desk.Desk().Edit.Mask.Look; i == 0 && c.thumb != nil && look != nil {
+				c.thumb = p.withMask(c.thumb, look)
+			}
 		} else {
 			c.source, c.thumb = studio.Slot{}, nil
 		}
 		c.Refresh()
 	}
+}
+
+// withMask returns the thumbnail of image 1 with the mask over it.
+func (p *slotsPanel) withMask(thumb *image.RGBA, look *image.Gray) *image.RGBA {
+	if m := &p.masked; m.of != thumb || m.look != look {
+		m.of, m.look, m.img = thumb, look, tinted(thumb, look)
+	}
+	return p.masked.img
 }
 
 // thumbnail returns the thumbnail of a picture. If there is none yet, it returns nil and has it made.

@@ -15,6 +15,7 @@ import (
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/test"
 
+	"kleinbild/app/studio"
 	"kleinbild/app/ui"
 	"kleinbild/inference/picture"
 )
@@ -60,6 +61,40 @@ var scenes = []scene{
 		b.shape.setSeed(firstSeed)
 		b.advanced.toggle()
 	}},
+	{"mask", nil, func(b *bench) {
+		house := landscape(1200, 800, 3)
+		paintHouse(house, 700, 620, 300)
+		b.slots.add(0, []string{b.write("garden.png", house), b.file("big.png", 1030, 1370, 1)})
+		b.until("two references", func() bool { return len(b.Desk.Desk().References()) == 2 })
+		b.prompt.setText("A blue house in the place of the red one")
+		b.advanced.toggle()
+		b.advanced.edit.loadMask(b.write("the-house.png", ellipse(600, 400, image.Rect(240, 120, 460, 330))))
+		b.until("the mask", func() bool { return b.Desk.Desk().Edit.Mask.Look != nil })
+		b.advanced.edit.fields[0].SetText("0.8")
+		b.frame.right.ScrollToBottom()
+	}},
+	{"keep", nil, func(b *bench) {
+		b.slots.add(0, []string{b.file("garden.png", 1200, 800, 3)})
+		b.until("a reference", func() bool { return len(b.Desk.Desk().References()) == 1 })
+		b.prompt.setText("Make it winter")
+		b.advanced.toggle()
+		b.Desk.Choose(func(d *studio.Desk) { d.Edit.Keep = 0.5 })
+		b.Desk.Lay(b.Desk.Desk())
+		b.frame.right.ScrollToOffset(fyne.NewPos(0, 430))
+	}},
+}
+
+// ellipse returns a mask that is white in an ellipse within r, with a soft edge.
+func ellipse(width, height int, r image.Rectangle) *image.RGBA {
+	img := image.NewRGBA(image.Rect(0, 0, width, height))
+	for y := range height {
+		for x := range width {
+			dx, dy := float64(2*x-r.Min.X-r.Max.X)/float64(r.Dx()), float64(2*y-r.Min.Y-r.Max.Y)/float64(r.Dy())
+			level := uint8(255 * min(max(8*(1-dx*dx-dy*dy), 0), 1))
+			img.SetRGBA(x, y, color.RGBA{level, level, level, 255})
+		}
+	}
+	return img
 }
 
 // houseOnHill is what the edit scene's prompt asks for: the landscape of image 1 with the red house of image 2. The
@@ -109,6 +144,9 @@ var pictures = []struct {
 	{"edit", fyne.NewSize(3840, 2160), ui.ThemeDark, 1},
 	{"running", fyne.NewSize(1440, 900), ui.ThemeLight, 1},
 	{"running", fyne.NewSize(900, 600), ui.ThemeDark, 1},
+	{"mask", fyne.NewSize(1440, 900), ui.ThemeDark, 1},
+	{"mask", fyne.NewSize(800, 600), ui.ThemeLight, 1},
+	{"keep", fyne.NewSize(800, 600), ui.ThemeDark, 1},
 }
 
 // TestWindowPictures compares the whole window, drawn by Fyne's software driver, with committed pictures. With

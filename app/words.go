@@ -42,7 +42,16 @@ func fieldText(e inference.FieldError) string {
 	case inference.FieldSeed:
 		return fmt.Sprintf("the seed has to be a whole number such as 42, %s is none: the dice draw one", e.Got)
 	}
+	if name := controls[e.Field]; name != "" {
+		return fmt.Sprintf("%s: found %s, want %s", name, e.Got, e.Want)
+	}
 	return fmt.Sprintf("the %s: found %s, want %s", e.Field, e.Got, e.Want)
+}
+
+// controls are the names that the window gives to fields, if they are not the engine's.
+var controls = map[inference.Field]string{
+	inference.FieldExtend: "“Extend by”", inference.FieldFeather: "“Soft edge”", inference.FieldHidden: "“Image 1”",
+	inference.FieldMatchColours: "“Colours”", inference.FieldKeepUnchanged: "“Keep rest”",
 }
 
 // maxExplained bounds what a notice says: an error may hold a list of files.

@@ -5,19 +5,21 @@ import (
 	"time"
 
 	"kleinbild/inference"
+	"kleinbild/inference/picture"
 )
 
 // Ask returns what the desk asks for, without a seed. The error is an inference.FieldError about a text that cannot be
 // read. info describes the model that is open; it is the zero Info if none is. Guidance that was typed is only used for
 // a base model, because a distilled model takes none.
 func (d Desk) Ask(info inference.Info) (ask inference.Ask, err error) {
-	ask = inference.Ask{Prompt: d.Prompt, Aspect: d.Aspect, Preview: true}
+	ask = inference.Ask{Prompt: d.Prompt, Preview: true}
 	for _, r := range d.References() {
 		ask.References = append(ask.References, r)
 	}
-	if d.Aspect == "" {
-		ask.Size = &d.Size
+	if ask.Edit, err = d.edit(nil); err != nil {
+		return ask, err
 	}
+	d.size(&ask, d.Size)
 	if text := strings.TrimSpace(d.Steps); text != "" {
 		if ask.Steps, err = inference.ParseSteps(text); err != nil {
 			return ask, err
@@ -27,6 +29,18 @@ func (d Desk) Ask(info inference.Info) (ask inference.Ask, err error) {
 		ask.Guidance, err = inference.ParseGuidance(strings.Replace(text, ",", ".", 1))
 	}
 	return ask, err
+}
+
+// size sets the size of ask, which is size if the desk has no aspect ratio.
+func (d Desk) size(ask *inference.Ask, size picture.Size) {
+	switch {
+	case d.SizeOfImage1():
+		ask.Aspect = picture.Match
+	case d.Aspect != "":
+		ask.Aspect = d.Aspect
+	default:
+		ask.Size = &size
+	}
 }
 
 // parseSeed reads the seed. ParseSeed takes -1 as a request for a random seed. On a desk that is an error: the window
@@ -66,11 +80,19 @@ func (s *Studio) NextBatch() (Batch, error) {
 }
 
 // Request returns a request for the next picture with an arbitrary seed: it serves to find out what the picture costs.
+// For an edit it is a request that costs about the same: a picture of the size at which the model works, with the same
+// references. The edit itself can be resolved only when image 1 has been read at its full resolution.
 func (s *Studio) Request() (inference.Request, error) {
 	info, _ := s.Model.Info()
 	ask, err := s.Desk.Desk().Ask(info)
 	if err != nil {
 		return inference.Request{}, err
+	}
+	if ask.Edit != nil {
+		if ask.Edit.Mask != nil || ask.Edit.Extend != (inference.Extension{}) {
+			ask.Aspect = picture.Square
+		}
+		ask.Edit = nil
 	}
 	return ask.Resolve(info)
 }

@@ -25,26 +25,30 @@ type Batch struct {
 }
 
 // Ask returns what the batch asks for, with the seed of its first picture. store reads the pictures of its desk that
-// have not been read yet; it may be nil if all of them have been.
-func (b Batch) Ask(store *Store) inference.Ask {
-	ask := inference.Ask{Prompt: b.Desk.Prompt, Seed: &b.Seed, Preview: true}
-	if ask.Aspect = b.Desk.Aspect; ask.Aspect == "" {
-		ask.Size = &b.Size
+// have not been read yet, and for an edit image 1 at its full resolution and the mask. It may be nil if they all lie in
+// files of the user's. The error is an inference.FieldError about a text of the edit that cannot be read.
+func (b Batch) Ask(store *Store) (ask inference.Ask, err error) {
+	ask = inference.Ask{Prompt: b.Desk.Prompt, Seed: &b.Seed, Preview: true}
+	if ask.Edit, err = b.Desk.edit(store); err != nil {
+		return ask, err
 	}
+	b.Desk.size(&ask, b.Size)
 	if b.Steps != 0 {
 		ask.Steps = &b.Steps
 	}
 	if b.Guidance != 0 {
 		ask.Guidance = &b.Guidance
 	}
-	for _, s := range b.Desk.Slots {
-		if s.Ref != nil {
+	for i, s := range b.Desk.Slots {
+		if i == 0 && ask.Edit != nil {
+			ask.References = append(ask.References, fullSize{store, s})
+		} else if s.Ref != nil {
 			ask.References = append(ask.References, inference.Reference{Path: s.Path, Reference: s.Ref})
 		} else {
 			ask.References = append(ask.References, unread{store, s})
 		}
 	}
-	return ask
+	return ask, nil
 }
 
 // After returns the batch without its first n pictures.
@@ -63,21 +67,25 @@ func (b Batch) Edited() Desk {
 }
 
 // Read checks a batch that comes from a file, and returns it with its pictures read, ready to be made. The file may
-// hold anything: values beyond the limits, and pictures that are gone or have changed, are errors.
+// hold anything: values beyond the limits, and pictures or a mask that are gone or have changed, are errors.
 func (b Batch) Read(ctx context.Context, store *Store) (Batch, error) {
 	if b.Count < 1 || b.Count > MaxCount {
 		return b, fmt.Errorf("the number of pictures is %d, want 1 to %d", b.Count, MaxCount)
 	}
-	ask, err := b.Ask(store).Check()
+	ask, err := b.Ask(store)
+	if err != nil {
+		return b, err
+	}
+	checked, err := ask.Check()
 	if err == nil {
-		ask, err = ask.Read(ctx, 1)
+		checked, err = checked.Read(ctx, 1)
 	}
 	if err != nil {
 		return b, err
 	}
-	b.Desk.Prompt = ask.Prompt()
+	b.Desk.Prompt = checked.Prompt()
 	slots := make([]Slot, len(b.Desk.Slots))
-	for i, source := range ask.References() {
+	for i, source := range checked.References() {
 		ref, err := source.Open(ctx) // returns what ask.Read has read
 		if err != nil {
 			return b, err

@@ -26,6 +26,7 @@ type Desk struct {
 	Count    int                 `json:"count"`
 	Steps    string              `json:"steps,omitempty"`
 	Guidance string              `json:"guidance,omitempty"`
+	Edit     Edit                `json:"edit,omitzero"` // of image 1; it has no effect on a desk without pictures
 }
 
 // Slot is a reference picture on the desk. Its pixels are shared by all desks that have it, and are never changed.
@@ -58,9 +59,9 @@ func (s Slot) Same(other Slot) bool {
 	return s.Path == other.Path
 }
 
-// Reading says whether there is a picture on the desk that has not been read yet.
+// Reading says whether there is a picture on the desk, or a mask, that has not been read yet.
 func (d Desk) Reading() bool {
-	return slices.ContainsFunc(d.Slots, func(s Slot) bool { return s.Ref == nil })
+	return d.Edit.Mask.Reading() || slices.ContainsFunc(d.Slots, func(s Slot) bool { return s.Ref == nil })
 }
 
 // References returns the pictures of the desk that have been read, in order.
@@ -97,21 +98,22 @@ func (d Desk) Same(other Desk) bool { return d.SameTexts(other) && d.SameChoices
 // SameTexts compares what is typed. Text boxes have an undo of their own for it.
 func (d Desk) SameTexts(other Desk) bool {
 	return d.Prompt == other.Prompt && d.Seed == other.Seed && d.Locked == other.Locked &&
-		d.Steps == other.Steps && d.Guidance == other.Guidance
+		d.Steps == other.Steps && d.Guidance == other.Guidance && d.Edit.sameTexts(other.Edit)
 }
 
 // WithTexts returns the desk with the texts of another one.
 func (d Desk) WithTexts(other Desk) Desk {
 	d.Prompt, d.Seed, d.Locked, d.Steps, d.Guidance = other.Prompt, other.Seed, other.Locked, other.Steps, other.Guidance
+	d.Edit = d.Edit.withTexts(other.Edit)
 	return d
 }
 
-// SameChoices compares what is chosen: references, size and number of pictures.
+// SameChoices compares what is chosen: references, size, number of pictures, and the mask with its options.
 func (d Desk) SameChoices(other Desk) bool {
 	if d.Aspect != other.Aspect || d.Aspect == "" && d.Size != other.Size {
 		return false
 	}
-	if d.Count != other.Count || len(d.Slots) != len(other.Slots) {
+	if d.Count != other.Count || !d.Edit.sameChoices(other.Edit) || len(d.Slots) != len(other.Slots) {
 		return false
 	}
 	for i, s := range d.Slots {

@@ -11,9 +11,19 @@ import (
 // that WithTexts forgets or takes beyond the texts would be changed by the undo of something else.
 func TestSameSeesAllFields(t *testing.T) {
 	plain := Desk{Count: 1}
-	for _, field := range reflect.VisibleFields(reflect.TypeFor[Desk]()) {
+	fields := reflect.VisibleFields(reflect.TypeFor[Desk]())
+	edit, _ := reflect.TypeFor[Desk]().FieldByName("Edit")
+	for _, field := range reflect.VisibleFields(reflect.TypeFor[Edit]()) {
+		field.Index = append(edit.Index, field.Index...)
+		fields = append(fields, field)
+	}
+	for _, field := range fields {
 		changed := plain
 		switch v := reflect.ValueOf(&changed).Elem().FieldByIndex(field.Index); field.Name {
+		case "Edit": // its fields follow
+			continue
+		case "Mask":
+			changed.Edit.Mask = Mask{Path: "a.png"}
 		case "Slots":
 			changed.Slots = []Slot{{Path: "a.png"}}
 		case "Size":
@@ -26,6 +36,8 @@ func TestSameSeesAllFields(t *testing.T) {
 				v.SetInt(7)
 			case reflect.Bool:
 				v.SetBool(true)
+			case reflect.Float64:
+				v.SetFloat(0.5)
 			default:
 				t.Fatalf("%s: the test has no other value of a %s", field.Name, v.Kind())
 			}

@@ -35,12 +35,13 @@ type Output struct {
 	Dir       func() string   // the folder of pictures
 	SpareDirs func() []string // tried in order if a picture that was made cannot be written to Dir
 	Store     *history.Store
+	Kept      func() *Store // has the pasted pictures and masks of batches; nil for nowhere
 }
 
 // Run is a batch that is being made. Its exported fields may be read on the loop's goroutine.
 type Run struct {
 	Batch    Batch
-	Request  inference.Request // for the first picture
+	Request  inference.Request // for the first picture; of an edit, once image 1 and the mask have been read
 	Done     int               // finished pictures
 	Progress inference.Progress
 
@@ -110,27 +111,62 @@ func (m *Maker) Next() {
 	ctx, cancel := context.WithCancel(m.loop.Closing)
 	r := &Run{Batch: b, maker: m, cancel: cancel}
 	m.run = r
-	var err error
-	if r.Request, err = b.Ask(nil).Resolve(engine.Info()); err != nil {
+	checked, err := r.check()
+	if err == nil && !b.Desk.Edits() {
+		r.Request, err = checked.Resolve(engine.Info())
+	}
+	if err != nil {
 		m.ended(r, err)
 		return
 	}
 	m.Began.tell(r)
-	dir, spare, work := m.output.Dir(), m.output.SpareDirs(), engine.Work(r.Request)
+	dir, spare, request := m.output.Dir(), m.output.SpareDirs(), r.Request
 	m.loop.Background(func() func() {
-		err := r.make(ctx, engine, dir, spare, work)
+		var err error
+		if b.Desk.Edits() {
+			request, err = r.read(ctx, engine, checked)
+		}
+		if err == nil {
+			err = r.make(ctx, engine, request, dir, spare)
+		}
 		return func() { m.ended(r, err) }
 	})
 }
 
-// make makes the pictures, away from the loop's goroutine. work is the engine's estimate for one of them.
-func (r *Run) make(ctx context.Context, engine Engine, dir string, spare []string, work float64) error {
-	out := r.maker.output
+// check returns what the batch asks for, within its limits.
+func (r *Run) check() (inference.Checked, error) {
+	var store *Store
+	if kept := r.maker.output.Kept; kept != nil {
+		store = kept()
+	}
+	ask, err := r.Batch.Ask(store)
+	if err != nil {
+		return inference.Checked{}, err
+	}
+	return ask.Check()
+}
+
+// read reads image 1 of an edit at its full resolution, and the mask, away from the loop's goroutine.
+func (r *Run) read(ctx context.Context, engine Engine, checked inference.Checked) (inference.Request, error) {
+	checked, err := checked.Read(ctx, 1)
+	if err != nil {
+		return inference.Request{}, err
+	}
+	request, err := checked.Resolve(engine.Info())
+	if err == nil {
+		r.maker.loop.Post(func() { r.Request = request })
+	}
+	return request, err
+}
+
+// make makes the pictures of request, away from the loop's goroutine.
+func (r *Run) make(ctx context.Context, engine Engine, request inference.Request, dir string, spare []string) error {
+	out, work := r.maker.output, engine.Work(request)
 	if err := PrepareDir(dir); err != nil {
 		return SaveError{err, ""}
 	}
 	for i := range r.Batch.Count {
-		req := r.Request.WithSeed(r.Batch.After(i).Seed)
+		req := request.WithSeed(r.Batch.After(i).Seed)
 		start := time.Now()
 		result, err := engine.Generate(ctx, req, r.report)
 		if err != nil {
@@ -138,26 +174,25 @@ func (r *Run) make(ctx context.Context, engine Engine, dir string, spare []strin
 		}
 		result.Metadata.Version = out.Version
 		entry := history.Entry{Made: time.Now(), Took: time.Since(start), Work: work, Picture: result.Metadata}
-		shown, err := result.Shown(ctx, picture.Size{})
-		if err != nil {
-			return err
-		}
-		p := &Picture{Image: shown, Meta: result.Metadata}
-		if refs := req.References(); len(refs) > 0 {
-			p.Before = refs[0].Image
-		}
+		p := &Picture{Full: result.Image, Meta: result.Metadata}
 		path := filepath.Join(dir, FileName(result.Metadata.Prompt, req.Seed()))
 		if picture.CheckWritable(path, picture.Number) != nil { // but PrepareDir could: it is the name that cannot be used
 			path = filepath.Join(dir, FileName("", req.Seed()))
 		}
 		var elsewhere error // why the picture is not in dir
 		p.Path, elsewhere, err = picture.Save(path, result.Image, result.Metadata, picture.Number, spare...)
+		unseen := p.look(context.WithoutCancel(ctx), req)
 		if err != nil {
-			r.maker.loop.Post(func() { r.made(Made{Picture: p}) })
+			if unseen == nil {
+				r.maker.loop.Post(func() { r.made(Made{Picture: p}) })
+			}
 			return SaveError{err, ""}
 		}
 		entry.Path = p.Path
 		entry = out.Store.Add(entry)
+		if unseen != nil {
+			return unseen
+		}
 		p.ID = entry.ID
 		r.maker.loop.Post(func() { r.made(Made{p, &entry, result.Truncated}) })
 		if elsewhere != nil {

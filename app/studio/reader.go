@@ -14,6 +14,8 @@ type Reader struct {
 	Read    Event[ReadPicture]
 	Failed  Event[UnreadPicture]
 	NotKept Event[error] // a pasted picture could not be stored, so the next start will not have it
+	// MaskRead tells that the mask of the desk has been read; if it could not be, the error, and there is no mask then.
+	MaskRead Event[error]
 
 	loop  *Loop
 	desk  *Workspace
@@ -21,6 +23,9 @@ type Reader struct {
 	// Both maps have slots without a Ref as keys. Two equal slots on a desk share an entry: one reading fills both.
 	stops  map[Slot]context.CancelFunc                                 // of the pictures that are being read
 	pasted map[Slot]func(context.Context) (inference.Reference, error) // read a pasted picture from memory
+
+	mask     Slot               // the file of the mask that is being read
+	stopMask context.CancelFunc // nil if none is
 }
 
 // ReadPicture is a picture that has just been read, in the slot of a number.
@@ -63,6 +68,7 @@ func (r *Reader) Paste(file []byte) {
 
 // follow reads what is on the desk and has not been read, and gives up what is not on it any more.
 func (r *Reader) follow() {
+	r.followMask()
 	slots := r.desk.Desk().Slots
 	for slot, stop := range r.stops {
 		if !slices.Contains(slots, slot) {
@@ -122,4 +128,51 @@ func (r *Reader) finished(slot Slot, ref inference.Reference, err error) {
 	}
 	delete(r.pasted, slot)
 	r.Read.tell(ReadPicture{number, ref.Reference})
+}
+
+// followMask reads the mask of the desk if it has not been read, and gives up one that is not on the desk any more.
+func (r *Reader) followMask() {
+	mask := r.desk.Desk().Edit.Mask
+	if r.stopMask != nil && (!mask.Reading() || mask.slot() != r.mask) {
+		r.stopMask()
+		r.stopMask = nil
+	}
+	if !mask.Reading() || r.stopMask != nil {
+		return
+	}
+	ctx, stop := context.WithCancel(r.loop.Closing)
+	r.mask, r.stopMask = mask.slot(), stop
+	store := r.store()
+	r.loop.Background(func() func() {
+		levels, err := store.ReadMask(ctx, mask)
+		read := mask
+		if err == nil {
+			read.Digest = levels.FileSHA256
+			read.Look, err = look(ctx, levels)
+		}
+		return func() {
+			if ctx.Err() != nil {
+				return // the mask was taken away, or replaced
+			}
+			stop()
+			r.stopMask = nil
+			r.maskRead(read, err)
+		}
+	})
+}
+
+// maskRead puts a mask that was read on the desk. If it could not be read, it takes the mask away. Neither is a step:
+// the step that put the mask on the desk also undoes this.
+func (r *Reader) maskRead(mask Mask, err error) {
+	r.desk.Amend(func() {
+		r.desk.Choose(func(d *Desk) {
+			if err != nil {
+				d.Edit.Mask = Mask{}
+				return
+			}
+			mask.Of = d.Edit.Mask.Of
+			d.Edit.Mask = mask
+		})
+	})
+	r.MaskRead.tell(err)
 }

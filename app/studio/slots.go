@@ -46,6 +46,16 @@ func (d *Desk) Swap(a, b int) {
 	d.Slots[a-1], d.Slots[b-1] = d.Slots[b-1], d.Slots[a-1]
 }
 
+// withMask returns e with the mask of d if it is the same one, which need not be read again then.
+func (d Desk) withMask(e Edit) Edit {
+	if e.Mask.Look == nil && !e.Mask.None() && d.Edit.Mask.same(e.Mask) {
+		of := e.Mask.Of
+		e.Mask = d.Edit.Mask
+		e.Mask.Of = of
+	}
+	return e
+}
+
 // withRead returns slots in which a picture that was in its place on d already need not be read again.
 func (d Desk) withRead(slots []Slot) []Slot {
 	slots = slices.Clone(slots[:min(len(slots), inference.MaxReferences)])

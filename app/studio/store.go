@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 
@@ -140,8 +141,8 @@ func (s *Store) adoptFrom(other *Store) error {
 		return err
 	}
 	for _, b := range left {
-		for _, slot := range b.Desk.Slots {
-			if slot.Path != "" {
+		for _, slot := range append(slices.Clone(b.Desk.Slots), b.Desk.Edit.Mask.slot()) {
+			if slot.Path != "" || slot.Digest == "" {
 				continue
 			}
 			if file, err := atomicfile.Read(other.pasted(slot.Digest), picture.MaxFileBytes); err == nil {
@@ -205,7 +206,7 @@ func (s *Store) Prune(desks []Desk, batches []Batch, last bool) error {
 		desks = append(desks[:len(desks):len(desks)], b.Desk)
 	}
 	for _, d := range desks {
-		for _, slot := range d.Slots {
+		for _, slot := range append(slices.Clone(d.Slots), d.Edit.Mask.slot()) {
 			if slot.Path == "" {
 				named[slot.Digest] = true
 			}

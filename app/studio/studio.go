@@ -47,13 +47,15 @@ func New(loop *Loop, cfg Config) *Studio {
 	s.Album = NewAlbum(loop, cfg.HistoryFile, cfg.Bin)
 	s.Maker = NewMaker(loop, s.Queue, s.Model, Output{
 		Version: cfg.Version, Dir: s.PicturesDir, SpareDirs: cfg.SpareDirs, Store: s.Album.Store(),
+		Kept: func() *Store { return s.Keeper.Store() },
 	})
 	s.Maker.Made.Subscribe(func(m Made) {
 		if m.Entry != nil {
 			s.Album.Added(*m.Entry)
 		}
 	})
-	s.Desk.Chosen.Subscribe(s.leaveMatch) // the first subscriber: the others see the aspect ratio that results
+	s.Desk.Chosen.Subscribe(s.leaveMatch) // the first subscribers: the others see the desk that results
+	s.Desk.Chosen.Subscribe(s.leaveMask)
 	s.Keeper = NewKeeper(loop, s.Desk, s.Queue, s.Maker)
 	s.Reader = NewReader(loop, s.Desk, s.Keeper.Store)
 	seed := s.Settings.LockedSeed()

@@ -243,7 +243,10 @@ func TestStore(t *testing.T) {
 		t.Errorf("a changed file: %v", err)
 	}
 	size := picture.Size{Width: 64, Height: 64}
-	ask := Batch{Desk: Desk{Slots: []Slot{{Path: "a", Ref: ref(64)}}}, Size: size, Steps: 7}.Ask(nil)
+	ask, err := Batch{Desk: Desk{Slots: []Slot{{Path: "a", Ref: ref(64)}}}, Size: size, Steps: 7}.Ask(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if len(ask.References) != 1 || *ask.Steps != 7 || ask.Guidance != nil || ask.Size.Width != 64 {
 		t.Errorf("%+v", ask)
 	} else if r, err := ask.References[0].Open(t.Context()); err != nil || r.Path != "a" {

@@ -67,10 +67,11 @@ func (w *Workspace) Amend(do func()) {
 	w.told()
 }
 
-// Lay replaces the whole desk. That is no step by itself. A picture that keeps its place is not read again.
+// Lay replaces the whole desk. That is no step by itself. A picture that keeps its place, or the mask, is not
+// read again.
 func (w *Workspace) Lay(d Desk) {
 	w.Amend(func() {
-		d.Slots = w.desk.withRead(d.Slots)
+		d.Slots, d.Edit = w.desk.withRead(d.Slots), w.desk.withMask(d.Edit)
 		w.desk = d
 		w.Laid.tell(d)
 	})

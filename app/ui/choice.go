@@ -10,13 +10,14 @@ import (
 // Choice is a list to choose from that lets Escape through to the window.
 type Choice struct {
 	widget.Select
-	keys *Keys
+	keys    *Keys
+	choices [][2]string
 }
 
 // NewChoice returns a list of choices, each a pair of what is shown and the value that it stands for. chosen is called
 // with the value of the user's choice.
 func NewChoice(k *Keys, choices [][2]string, value string, chosen func(value string)) *Choice {
-	w := &Choice{keys: k}
+	w := &Choice{keys: k, choices: choices}
 	for _, c := range choices {
 		w.Options = append(w.Options, c[0])
 	}
@@ -32,6 +33,16 @@ func NewChoice(k *Keys, choices [][2]string, value string, chosen func(value str
 		chosen(choices[i][1])
 	}
 	return w
+}
+
+// Set shows the choice of a value without telling anybody.
+func (c *Choice) Set(value string) {
+	for _, choice := range c.choices {
+		if choice[1] == value && c.Selected != choice[0] {
+			c.Selected = choice[0]
+			c.Refresh()
+		}
+	}
 }
 
 func (c *Choice) TypedKey(e *fyne.KeyEvent) {
