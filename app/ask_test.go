@@ -2,6 +2,7 @@ package app
 
 import (
 	"errors"
+	"image"
 	"strings"
 	"testing"
 
@@ -16,14 +17,26 @@ func TestBadAsks(t *testing.T) {
 	b := newBench(t, usual)
 	b.engine.info.Variant = inference.Base // which has guidance
 	b.engineChanged()
+	b.slots.add(0, []string{b.file("one.png", 80, 64, 1)})
+	b.until("image 1", func() bool { return len(b.Desk.Desk().References()) == 1 })
+	image1 := b.Desk.Desk().Slots[0]
 	tried := 0
 	for _, c := range asktest.Cases() {
 		size, err := inference.ParseSize(c.Size)
-		if c.Aspect != "" || c.References > 0 || c.Size != "" && err != nil {
+		if c.Aspect != "" || c.References > 0 || c.NoReferences || c.Size != "" && err != nil {
+			continue
+		}
+		edit, ok := editOf(c.Edit)
+		if !ok {
 			continue
 		}
 		tried++
 		b.Desk.Choose(func(d *studio.Desk) {
+			d.Slots, d.Edit = nil, edit
+			if c.Pictures() > 0 {
+				d.Slots = []studio.Slot{image1}
+				d.Edit.Mask.Of = image1
+			}
 			d.Prompt, d.Aspect, d.Seed, d.Steps, d.Guidance = "a fox", b.set.Aspect(), firstSeed, c.Steps, c.Guidance
 			if c.Prompt != "" {
 				d.Prompt = c.Prompt
@@ -41,7 +54,21 @@ func TestBadAsks(t *testing.T) {
 			t.Errorf("%s: %v, want %+v", c.Name, err, c.Want)
 		}
 	}
-	if tried < 15 {
+	if tried < 30 {
 		t.Errorf("%d values were entered, want most of them", tried)
 	}
+}
+
+// editOf returns what the fields of an edit are on a desk. ok is false if they cannot be entered: what keeps unchanged
+// is a slider, and without a mask only.
+func editOf(e asktest.Edit) (edit studio.Edit, ok bool) {
+	edit = studio.Edit{Strength: e.Strength, Feather: e.Feather, Context: e.Context}
+	if e.Mask != "" {
+		edit.Mask = studio.Mask{Path: e.Mask, Look: image.NewGray(image.Rect(0, 0, 1, 1))}
+	}
+	if e.Extend != "" {
+		margins := strings.Split(e.Extend, ",")
+		edit.Left, edit.Top, edit.Right, edit.Bottom = margins[0], margins[1], margins[2], margins[3]
+	}
+	return edit, e.KeepUnchanged == ""
 }

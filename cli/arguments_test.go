@@ -58,8 +58,13 @@ func TestBadAsks(t *testing.T) {
 		if bad.Prompt != "" {
 			c.Prompt = &bad.Prompt
 		}
-		for range bad.References {
+		for range bad.Pictures() {
 			c.Image = append(c.Image, "gone.png")
+		}
+		c.editFlags = editFlags{
+			Mask: bad.Mask, Strength: numberFlag(bad.Strength), Extend: numberFlag(bad.Extend),
+			Feather: numberFlag(bad.Feather), Context: numberFlag(bad.Context),
+			KeepUnchanged: numberFlag(bad.KeepUnchanged),
 		}
 		_, err := c.prepare(t.Context(), Streams{In: strings.NewReader("")})
 		var usage usageError

@@ -41,10 +41,13 @@ func TestBadAsks(t *testing.T) {
 				return err
 			},
 		} {
-			if c.Aspect != "" && kind != "/v1/generate" || c.References > 0 && kind == "/v1/images/generations" {
-				continue // the path does not have the field
+			takesPictures := kind != "/v1/images/generations"
+			if c.Aspect != "" && kind != "/v1/generate" || !takesPictures && (c.References > 0 || c.Edit != (asktest.Edit{})) ||
+				c.NoReferences && kind == "/v1/images/edits" {
+				continue // the path does not have the field, or requires a picture
 			}
 			c := c
+			c.References = c.Pictures()
 			if kind == "/v1/images/edits" && c.References > 0 {
 				c.References-- // the request has one reference already
 			}
@@ -63,7 +66,8 @@ func fieldsOf(c asktest.Case) map[string]string {
 	fields := map[string]string{fieldPrompt: "a fox"}
 	for name, text := range map[string]string{
 		fieldPrompt: c.Prompt, fieldAspectRatio: c.Aspect, fieldSize: c.Size, fieldSeed: c.Seed, fieldSteps: c.Steps,
-		fieldGuidance: c.Guidance,
+		fieldGuidance: c.Guidance, fieldStrength: c.Strength, fieldExtend: c.Extend, fieldFeather: c.Feather,
+		fieldContext: c.Context, fieldKeepUnchanged: c.KeepUnchanged,
 	} {
 		if text != "" {
 			fields[name] = text
@@ -82,6 +86,9 @@ func formValues(c asktest.Case) values {
 
 func formWith(c asktest.Case, v values) *form {
 	f := &form{values: v}
+	if c.Mask != "" {
+		f.mask = &source{field: fieldMask}
+	}
 	for i := range c.References {
 		f.uploads = append(f.uploads, upload{name: fmt.Sprintf("image[%d]", i), number: i})
 	}

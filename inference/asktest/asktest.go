@@ -18,7 +18,20 @@ type Case struct {
 	Steps      string
 	Guidance   string
 	References int // how many there are, of any content
-	Want       inference.FieldError
+	// Edit has the fields of an edit of image 1. If one of them is not "", and References is 0, there is one reference.
+	Edit
+	Want inference.FieldError
+}
+
+// Edit has the fields of an edit as a person types them. Fields that are "" are left out.
+type Edit struct {
+	Mask          string // the name of any file; it is not opened
+	Strength      string
+	Extend        string
+	Feather       string
+	Context       string
+	KeepUnchanged string
+	NoReferences  bool // there is no image 1
 }
 
 // Cases returns the bad values.
@@ -29,10 +42,15 @@ func Cases() []Case {
 		seed     = "a whole number from 0 to 18446744073709551615, or -1 for a random one"
 		aspects  = "one of square, landscape, portrait, photo, photo_v, standard, standard_v, wide, match"
 		side     = "each side a multiple of 16 from 64 to 2048"
+
+		strength  = "a number above 0 and at most 1"
+		extension = "LEFT,TOP,RIGHT,BOTTOM in pixels, each from 0 to 8192, or a shape such as 16:9"
+		pixels    = "a whole number of pixels from 0 to "
 	)
 	bad := func(field inference.Field, got, want string) inference.FieldError {
 		return inference.FieldError{Field: field, Got: got, Want: want}
 	}
+	noImage := bad(inference.FieldReferences, "none", "at least one to edit")
 	return []Case{
 		{Name: "prompt with a NUL", Prompt: "a\x00b", Want: bad(inference.FieldPrompt, "a NUL at byte 1", "UTF-8 text")},
 		{Name: "prompt too long", Prompt: strings.Repeat("x", 65537),
@@ -56,5 +74,46 @@ func Cases() []Case {
 		{Name: "size odd", Size: "64x72", Want: bad(inference.FieldSize, "64x72", side+"; the nearest size is 64x80")},
 		{Name: "size a word", Size: "big", Want: bad(inference.FieldSize, `"big"`, "WIDTHxHEIGHT, "+side)},
 		{Name: "five references", References: 5, Want: bad(inference.FieldReferences, "5 reference pictures", "at most 4")},
+
+		{Name: "mask with five references", References: 5, Edit: Edit{Mask: "mask.png"},
+			Want: bad(inference.FieldReferences, "5 reference pictures", "at most 4")},
+		{Name: "mask without image 1", Edit: Edit{Mask: "mask.png", NoReferences: true}, Want: noImage},
+		{Name: "strength without image 1", Edit: Edit{Strength: "0.5", NoReferences: true}, Want: noImage},
+		{Name: "strength 0", Edit: Edit{Strength: "0"}, Want: bad(inference.FieldStrength, "0", strength)},
+		{Name: "strength NaN", Edit: Edit{Strength: "NaN"}, Want: bad(inference.FieldStrength, "NaN", strength)},
+		{Name: "strength negative", Edit: Edit{Strength: "-1"}, Want: bad(inference.FieldStrength, "-1", strength)},
+		{Name: "strength 1.1", Edit: Edit{Strength: "1.1"}, Want: bad(inference.FieldStrength, "1.1", strength)},
+		{Name: "strength a word", Edit: Edit{Strength: "much"}, Want: bad(inference.FieldStrength, `"much"`, strength)},
+		{Name: "extension negative", Edit: Edit{Extend: "-1,0,0,0"},
+			Want: bad(inference.FieldExtend, "-1,0,0,0", extension)},
+		{Name: "extension too large", Edit: Edit{Extend: "0,8193,0,0"},
+			Want: bad(inference.FieldExtend, "0,8193,0,0", extension)},
+		{Name: "extension a word", Edit: Edit{Extend: "more,0,0,0"},
+			Want: bad(inference.FieldExtend, `"more,0,0,0"`, extension)},
+		{Name: "extension and mask", Edit: Edit{Extend: "1,0,0,0", Mask: "mask.png"},
+			Want: bad(inference.FieldExtend, "a mask as well", "one of both")},
+		{Name: "feather negative", Edit: Edit{Feather: "-1", Mask: "mask.png"},
+			Want: bad(inference.FieldFeather, "-1", pixels+"1000")},
+		{Name: "feather too large", Edit: Edit{Feather: "1001", Mask: "mask.png"},
+			Want: bad(inference.FieldFeather, "1001", pixels+"1000")},
+		{Name: "context a fraction", Edit: Edit{Context: "1.5", Mask: "mask.png"},
+			Want: bad(inference.FieldContext, "1.5", pixels+"10000")},
+		{Name: "context too large", Edit: Edit{Context: "10001", Mask: "mask.png"},
+			Want: bad(inference.FieldContext, "10001", pixels+"10000")},
+		{Name: "keep unchanged 1.5", Edit: Edit{KeepUnchanged: "1.5"},
+			Want: bad(inference.FieldKeepUnchanged, "1.5", "a number from 0 to 1")},
+		{Name: "keep unchanged with a mask", Edit: Edit{KeepUnchanged: "0.5", Mask: "mask.png"},
+			Want: bad(inference.FieldKeepUnchanged, "0.5 with a mask, or an extension",
+				"none of both: they keep all that lies outside")},
 	}
+}
+
+// Pictures returns how many reference pictures the request of c has.
+func (c Case) Pictures() int {
+	edit := c.Edit
+	edit.NoReferences = false
+	if c.References == 0 && edit != (Edit{}) && !c.NoReferences {
+		return 1
+	}
+	return c.References
 }
