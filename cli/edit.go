@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"strconv"
 
 	"kleinbild/inference"
@@ -52,7 +53,7 @@ func (f editFlags) edit(earlier *inference.Edit) (e *inference.Edit, err error) 
 	if f.Mask == maskAlpha {
 		e.Mask, e.Extend = inference.AlphaMask{}, inference.Extension{}
 	} else if f.Mask != "" {
-		e.Mask, e.Extend = inference.MaskFile(f.Mask), inference.Extension{}
+		e.Mask, e.Extend = &maskFile{path: f.Mask}, inference.Extension{}
 	}
 	if f.Extend != "" {
 		if e.Extend, err = inference.ParseExtension(string(f.Extend)); err != nil {
@@ -228,6 +229,31 @@ func editRows(e *picture.Edit) (rows [][2]string) {
 	return rows
 }
 
+// maskFile is the file of a mask: white changes, black stays.
+type maskFile struct {
+	path   string
+	digest string // of the file's bytes, set by OpenMask
+}
+
+// OpenMask reads the mask.
+func (m *maskFile) OpenMask(ctx context.Context, original *picture.Original) (*inference.Mask, error) {
+	levels, err := picture.OpenMask(ctx, m.path)
+	if err != nil {
+		return nil, err
+	}
+	m.digest = levels.FileSHA256
+	return inference.MaskImage{Image: levels}.OpenMask(ctx, original)
+}
+
+// File has the absolute path, which stays valid in another working directory.
+func (m *maskFile) File() picture.ReferenceFile {
+	path, err := filepath.Abs(m.path)
+	if err != nil {
+		path = m.path
+	}
+	return picture.ReferenceFile{Path: path, SHA256: m.digest}
+}
+
 // earlierMask is the mask of the picture of --like.
 type earlierMask struct {
 	*referenceFinder
@@ -252,3 +278,6 @@ func (m earlierMask) OpenMask(ctx context.Context, original *picture.Original) (
 	}
 	return inference.MaskFile(path).OpenMask(ctx, original)
 }
+
+// File names the same file as the picture of --like does.
+func (m earlierMask) File() picture.ReferenceFile { return m.mask.File }

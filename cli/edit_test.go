@@ -199,6 +199,35 @@ func TestEditsRepeat(t *testing.T) {
 	}
 }
 
+// TestEditsRepeatWithTheMaskFile checks that the mask of a JPEG, which does not hold it, is found by its digest, and
+// that --like asks for it if it is gone.
+func TestEditsRepeatWithTheMaskFile(t *testing.T) {
+	t.Chdir(t.TempDir())
+	photo := image.NewNRGBA(image.Rect(0, 0, 96, 80))
+	pattern(photo, 96, 80, opaque)
+	writeImage(t, "photo.png", photo)
+	if err := os.Mkdir("masks", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	writeMask(t, "masks/mask.png", 96, 80, image.Rect(20, 20, 50, 50))
+	mustMake(t, "generate", "-m", "demo", "--steps", "1", "-s", "3", "-p", "x", "-i", "photo.png", "--mask",
+		"masks/mask.png", "-o", "made.jpg")
+	if meta, err := picture.ReadMetadataFile("made.jpg"); err != nil || meta.Edit.Mask.File.Path != "mask.png" {
+		t.Fatalf("%+v, %v", meta.Edit, err)
+	}
+	mustMake(t, "generate", "--like", "made.jpg", "-o", "again.jpg", "-m", "demo")
+	if !bytes.Equal(readFile(t, "made.jpg"), readFile(t, "again.jpg")) {
+		t.Error("another file than the one repeated")
+	}
+	if err := os.RemoveAll("masks"); err != nil {
+		t.Fatal(err)
+	}
+	got := call("", "generate", "--like", "made.jpg", "-o", "x.jpg", "-m", "demo")
+	if line := errorLine(t, got); got.code != exitFailure || !strings.Contains(line, "give it again with --mask") {
+		t.Errorf("%d %s", got.code, line)
+	}
+}
+
 // TestExtendKeepsThePicture checks that the picture lies on the larger canvas as it was.
 func TestExtendKeepsThePicture(t *testing.T) {
 	t.Chdir(t.TempDir())

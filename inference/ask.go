@@ -67,7 +67,8 @@ type Checked struct {
 	// original and mask are set by Read. They are nil if the edit needs none.
 	original *picture.Original
 	mask     *Mask
-	margins  Margins // by which original has grown
+	maskFile picture.ReferenceFile // of the mask, see NamedMask
+	margins  Margins               // by which original has grown
 }
 
 // rules are the checks of an Ask, in the order in which they are made. Each returns a FieldError or sets its field of
@@ -324,6 +325,7 @@ func (c Checked) Resolve(info Info) (Request, error) {
 			return Request{}, err
 		}
 		r.editing.Work, r.editing.Scale, r.original, r.mask = r.size, 1, c.original, c.mask
+		r.maskFile = c.maskFile
 		if c.original != nil {
 			r.area = c.area(info)
 			r.editing.Scale = r.area.Scale()

@@ -2,6 +2,14 @@ package inference
 
 import "kleinbild/inference/picture"
 
+// NamedMask is a MaskSource that knows the file of its mask, for the metadata of the picture. A picture whose file
+// cannot hold the mask itself can be made again if that file is found.
+type NamedMask interface {
+	MaskSource
+	// File names the file. It is called after OpenMask.
+	File() picture.ReferenceFile
+}
+
 // editMetadata returns what makes the edit of r again; nil if r edits nothing.
 func (r Request) editMetadata() *picture.Edit {
 	e := r.editing
@@ -22,7 +30,7 @@ func (r Request) editMetadata() *picture.Edit {
 		m.Context = &around
 	}
 	if e.Margins == (Margins{}) { // else the mask follows from the margins
-		m.Mask = picture.NewMask(picture.ReferenceFile{}, r.mask.Gray())
+		m.Mask = picture.NewMask(r.maskFile, r.mask.Gray())
 		m.Mask.Alpha = r.mask.Transparency()
 	}
 	return m

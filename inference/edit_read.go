@@ -55,6 +55,9 @@ func (c Checked) readMask(ctx context.Context) (Checked, error) {
 		if errors.Is(err, edit.ErrNothingToChange) {
 			return c, FieldError{FieldMask, strings.TrimPrefix(err.Error(), "edit: mask: "), FieldMask.Want()}
 		}
+		if named, ok := c.edit.mask.(NamedMask); ok && err == nil {
+			c.maskFile = named.File()
+		}
 		if err == nil && (c.mask == nil || c.mask.Size() != c.original.Size) {
 			err = fmt.Errorf("inference: the mask is for another picture, want one for %v", c.original.Size)
 		}

@@ -47,7 +47,8 @@ type Request struct {
 	editing  *Editing // nil if there is no edit
 	original *picture.Original
 	mask     *Mask
-	area     edit.Area // the part of original that the model works on
+	maskFile picture.ReferenceFile // of the mask; "" if it has none
+	area     edit.Area             // the part of original that the model works on
 }
 
 // Prompt returns the prompt, which may be empty.

@@ -146,7 +146,7 @@ func (d Desk) edit(store *Store) (*inference.Edit, error) {
 	case m.Alpha:
 		e.Mask = inference.AlphaMask{}
 	case !m.None():
-		e.Mask = maskSource{store, m}
+		e.Mask = &maskSource{store, m}
 	}
 	if from.Extends() {
 		var margins []string
@@ -216,12 +216,18 @@ type maskSource struct {
 }
 
 // OpenMask reads the mask. If it has a digest, the file must still have it.
-func (m maskSource) OpenMask(ctx context.Context, original *picture.Original) (*inference.Mask, error) {
+func (m *maskSource) OpenMask(ctx context.Context, original *picture.Original) (*inference.Mask, error) {
 	levels, err := m.store.ReadMask(ctx, m.mask)
 	if err != nil {
 		return nil, err
 	}
+	m.mask.Digest = levels.FileSHA256
 	return inference.MaskImage{Image: levels}.OpenMask(ctx, original)
+}
+
+// File names the mask's file.
+func (m *maskSource) File() picture.ReferenceFile {
+	return picture.ReferenceFile{Path: m.mask.Path, SHA256: m.mask.Digest}
 }
 
 // ReadMask reads the file of a mask. If the mask has a digest, the file must still have it. A nil Store reads files,
