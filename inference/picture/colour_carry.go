@@ -8,8 +8,9 @@ import (
 	"slices"
 )
 
-// What a file declares about its colours goes into the file that is written of an Original. PNG takes PNG's own
-// declarations as they are; a declaration that the other formats cannot hold becomes an ICC profile.
+// What a file declares about its colours and its resolution in print goes into the file that is written of an Original.
+// PNG takes PNG's own declarations as they are; a declaration that the other formats cannot hold becomes an ICC
+// profile.
 
 // carriedColours returns the declarations of colours in a file. The profile of a file is left out if it is for another
 // colour space than that of the samples, or cannot be read.
@@ -25,7 +26,7 @@ func carriedColours(f format, file []byte, tags colourTags, gray bool) (c carrie
 	if f.name == "PNG" {
 		for kind, data := range pngChunks(file) {
 			switch kind {
-			case "cICP", "sRGB", "gAMA", "cHRM":
+			case "cICP", "sRGB", "gAMA", "cHRM", "pHYs":
 				// The first of a kind decides. A grey picture has no chromaticities to keep, but they do no harm.
 				if !slices.ContainsFunc(c.chunks, func(other chunk) bool { return other.kind == kind }) {
 					c.chunks = append(c.chunks, chunk{kind, bytes.Clone(data)})
@@ -34,11 +35,35 @@ func carriedColours(f format, file []byte, tags colourTags, gray bool) (c carrie
 		}
 		return c
 	}
+	if f.name == "JPEG" {
+		if density := jfifDensity(file); density != nil {
+			c.chunks = append(c.chunks, chunk{"pHYs", density})
+		}
+	}
 	if len(tags.cicp) == 4 && c.icc == nil && !gray {
 		// The samples are RGB of the full range by now, whatever matrix and range the file has.
 		c.chunks = append(c.chunks, chunk{"cICP", []byte{tags.cicp[0], tags.cicp[1], 0, 1}})
 	}
 	return c
+}
+
+// jfifDensity returns the content of PNG's chunk pHYs, pixels in a metre, for the density in the JFIF header of a JPEG
+// file. It returns nil if the header declares none.
+func jfifDensity(file []byte) []byte {
+	const app0, perInch, perCentimetre = 0xe0, 1, 2
+	for marker, content := range jpegSegments(file) {
+		if marker != app0 || len(content) < 12 || string(content[:5]) != "JFIF\x00" {
+			continue
+		}
+		metre := map[byte]float64{perInch: 1 / 0.0254, perCentimetre: 100}[content[7]]
+		x, y := binary.BigEndian.Uint16(content[8:]), binary.BigEndian.Uint16(content[10:])
+		if metre == 0 || x == 0 || y == 0 {
+			return nil
+		}
+		density := binary.BigEndian.AppendUint32(nil, uint32(float64(x)*metre+0.5))
+		return append(binary.BigEndian.AppendUint32(density, uint32(float64(y)*metre+0.5)), 1)
+	}
+	return nil
 }
 
 // profileToWrite returns the ICC profile for a format that holds no other declaration of colours: the file's own one,

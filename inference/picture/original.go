@@ -43,7 +43,7 @@ type Original struct {
 type carried struct {
 	icc    []byte  // the ICC profile, or nil
 	byCode bool    // code points decide the colours, whatever the profile says
-	chunks []chunk // PNG's other declarations of colours
+	chunks []chunk // PNG's other declarations: of colours, and of the resolution in print
 	exif   []byte  // the Exif block, upright and without a thumbnail, or nil
 }
 

@@ -222,6 +222,35 @@ func TestPlacedIsAWindowOfTheScaledPicture(t *testing.T) {
 	}
 }
 
+// TestResolutionIsKept checks that a print keeps its size: the density of JFIF and of PNG go into the PNG.
+func TestResolutionIsKept(t *testing.T) {
+	file, err := os.ReadFile(filepath.Join(originals, "420.jpg"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	copy(file[13:], []byte{1, 300 >> 8, 300 & 255, 300 >> 8, 300 & 255}) // dots in an inch, behind JFIF's version
+	for range 2 {
+		o, err := DecodeOriginal(t.Context(), file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var written bytes.Buffer
+		if err := EncodePNG(&written, o, Metadata{}); err != nil {
+			t.Fatal(err)
+		}
+		file = written.Bytes()
+		found := []byte(nil)
+		for kind, data := range pngChunks(file) {
+			if kind == "pHYs" {
+				found = data
+			}
+		}
+		if want := []byte{0, 0, 0x2e, 0x23, 0, 0, 0x2e, 0x23, 1}; !bytes.Equal(found, want) {
+			t.Errorf("pHYs %v, want %v", found, want)
+		}
+	}
+}
+
 // TestTenBitsAreKept reads an AVIF of 10 bits in Display P3, declared by code points, and compares its levels with
 // those of avifdec (libavif 0.11.1), before and after they are written as PNG of 16 bits.
 func TestTenBitsAreKept(t *testing.T) {

@@ -6,6 +6,9 @@
 // 1]. In the other direction it turns the VAE decoder's float32 rows into a picture file with metadata, and it reads
 // that metadata back.
 //
+// A picture that is edited is also read as an Original: at full resolution, in the levels and the colour space of its
+// file. Files that are written of an Original keep its profile and its Exif block.
+//
 // It refuses other formats, damaged files, files of more than MaxFileBytes, pictures of more than MaxPixels, sides
 // shorter than MinSide, and pictures longer than MaxRatio:1. Sizes are checked before anything is decoded. It knows
 // nothing of latents and prompts.
