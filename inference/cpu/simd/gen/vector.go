@@ -238,16 +238,23 @@ func (l *lanes) silu(x reg.VecVirtual) reg.VecVirtual {
 	return e
 }
 
-// widenF8 shifts exponent and fraction into their float32 positions and corrects the bias by a multiplication, which
-// also converts the format's denormals to normal numbers. The code of NaN, 0x7f, is handled separately.
+// widenF8 shifts exponent and fraction into their float32 positions and corrects the bias by an addition. The format's
+// denormals get the exponent of 2^-6 and an implicit 1, which a subtraction takes away again: a multiplication of float32
+// denormals would take a hundred times as long. The code of NaN, 0x7f, is handled separately.
 func widenF8(v []reg.VecVirtual) reg.VecVirtual {
-	x, nan, sign := v[0], YMM(), YMM()
+	x, nan, sign, small, one := v[0], YMM(), YMM(), YMM(), YMM()
 	VPSLLD(operand.U8(24), x, sign)
 	VPAND(constant(1<<31), sign, sign)
 	VPAND(constant(0x7f), x, x)
 	VPCMPEQD(constant(0x7f), x, nan)
+	VMOVDQU(constant(8), small)
+	VPCMPGTD(x, small, small)
 	VPSLLD(operand.U8(20), x, x)
-	VMULPS(float(0x1p120), x, x)
+	VPADDD(constant(120<<23), x, x)
+	VPAND(constant(1<<23), small, one)
+	VPADDD(one, x, x)
+	VPAND(float(0x1p-6), small, small)
+	VSUBPS(small, x, x)
 	VPSRLD(operand.U8(1), nan, nan)
 	VPOR(nan, x, x)
 	VPOR(sign, x, x)
