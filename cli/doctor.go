@@ -76,6 +76,7 @@ func (c doctorCommand) Run(ctx context.Context, s Streams) error {
 	rows = append(rows,
 		[2]string{"model", fmt.Sprintf("%s (%s, %s)", info.Model, info.Family, info.Variant)},
 		[2]string{"files", fmt.Sprintf("%s (%s, %.2f GB)", info.Location, info.Layout, float64(info.SizeBytes)/1e9)},
+		[2]string{"weights", info.Weights},
 		[2]string{"computes on", fmt.Sprintf("%s, %s", info.Device, info.Precision)})
 	if need, err := graphicsMemory(engine); !errors.Is(err, inference.ErrNoPlan) {
 		if err != nil {

@@ -57,6 +57,8 @@ type Info struct {
 	Device    string // the name of the device, for people
 	Precision Precision
 	SizeBytes int64
+	// Weights names the formats of each network's weights, for people.
+	Weights string
 	// Steps and Guidance are the variant's defaults.
 	Steps    int
 	Guidance float64
@@ -191,6 +193,8 @@ func newEngine(ckpt *checkpoint.Checkpoint, opts Options) (*Engine, error) {
 		MaxSequenceLength: textTokens(ckpt.Index.MaxSequenceLength, opts.MaxSequenceLength),
 		Costs:             e.costs(),
 	}
+	e.info.Weights = fmt.Sprintf("transformer %s; text encoder %s; VAE %s",
+		ckpt.Transformer.Formats(), ckpt.TextEncoder.Formats(), ckpt.VAE.Formats())
 	e.info.Steps, e.info.Guidance = variant.defaults()
 	if native := e.info.NativeSize; 0 < native && native < picture.NativeSide {
 		e.info.Notices = append(e.info.Notices, nativeSizeNotice(native))

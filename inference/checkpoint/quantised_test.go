@@ -300,3 +300,17 @@ func TestQuantizationConfig(t *testing.T) {
 	_, err := Open(t.Context(), folder)
 	wantError(t, "a folder", err, path, `quant_method "torchao" is not supported`)
 }
+
+// TestFormats checks the names of formats that people see.
+func TestFormats(t *testing.T) {
+	_, single := tiny(t)
+	c := mustOpen(t, spec(single, fp8File, vaeFile, textFile))
+	for _, row := range []struct {
+		of   Component
+		want string
+	}{{c.Transformer, "fp8 e4m3, BF16"}, {c.TextEncoder, "BF16"}, {c.VAE, "F32"}} {
+		if have := row.of.Formats(); have != row.want {
+			t.Errorf("formats %q, want %q", have, row.want)
+		}
+	}
+}
