@@ -168,8 +168,8 @@ func (d *dense) widen(dst []float32, row, k0 int) {
 	case d.dtype == tensor.I8 && blocks == nil:
 		simd.ScaleI8(dst, bytes(), scale)
 		scale = 1
-	case d.dtype == tensor.F4E2M1 && blocks != nil && blocks.Width == groupNVFP4 && (k0|len(dst))%groupNVFP4 == 0:
-		widenNVFP4(dst, bytes(), blocks, row, k0, scale)
+	case isNVFP4(d.dtype) && blocks != nil && blocks.Width == groupNVFP4 && (k0|len(dst))%groupNVFP4 == 0:
+		widenNVFP4(dst, d.dtype, bytes(), blocks, row, k0, scale)
 		scale, blocks = 1, nil
 	case d.dtype == tensor.F32:
 		copy(dst, unsafe.Slice((*float32)(src), len(dst)))
@@ -198,13 +198,17 @@ const groupNVFP4 = 16
 // scalesTogether is the number of scales of blocks that are read together.
 const scalesTogether = 64
 
+func isNVFP4(d tensor.DType) bool { return d == tensor.F4E2M1 || d == tensor.F4E2M1Low }
+
 // widenNVFP4 stores values of a row of nvfp4, from k0 on, multiplied by the scales of their groups and by scale.
-func widenNVFP4(dst []float32, src []byte, b *tensor.BlockScales, row, k0 int, scale float32) {
+func widenNVFP4(
+	dst []float32, dtype tensor.DType, src []byte, b *tensor.BlockScales, row, k0 int, scale float32,
+) {
 	for c := k0 / groupNVFP4; len(dst) > 0; c += scalesTogether {
 		var scales [scalesTogether]float32
 		n := min(len(dst)/groupNVFP4, len(scales))
 		readScales(scales[:n], b, row, c, scale)
-		simd.WidenNVFP4(dst[:n*groupNVFP4], src, scales[:n])
+		simd.WidenNVFP4(dst[:n*groupNVFP4], src, scales[:n], dtype == tensor.F4E2M1Low)
 		dst, src = dst[n*groupNVFP4:], src[n*groupNVFP4/2:]
 	}
 }

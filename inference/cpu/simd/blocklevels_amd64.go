@@ -11,15 +11,34 @@ type widenFunc func(dst *float32, src *byte, blocks int)
 
 var (
 	blocksAVX2 = map[tensor.DType]widenFunc{
-		tensor.Q4_0: widenQ4_0AVX2, tensor.Q4_1: widenQ4_1AVX2, tensor.Q5_0: widenQ5_0AVX2, tensor.Q5_1: widenQ5_1AVX2,
-		tensor.Q8_0: widenQ8_0AVX2, tensor.Q4_K: widenQ4KAVX2, tensor.Q5_K: widenQ5KAVX2, tensor.Q6_K: widenQ6KAVX2,
-		tensor.IQ4_NL: widenIQ4_NLAVX2, tensor.IQ4_XS: widenIQ4XSAVX2, tensor.MXFP4: widenMXFP4AVX2,
+		tensor.Q4_0:   widenQ4_0AVX2,
+		tensor.Q4_1:   widenQ4_1AVX2,
+		tensor.Q5_0:   widenQ5_0AVX2,
+		tensor.Q5_1:   widenQ5_1AVX2,
+		tensor.Q8_0:   widenQ8_0AVX2,
+		tensor.Q2_K:   widenQ2KAVX2,
+		tensor.Q3_K:   widenQ3KAVX2,
+		tensor.Q4_K:   widenQ4KAVX2,
+		tensor.Q5_K:   widenQ5KAVX2,
+		tensor.Q6_K:   widenQ6KAVX2,
+		tensor.IQ4_NL: widenIQ4_NLAVX2,
+		tensor.IQ4_XS: widenIQ4XSAVX2,
+		tensor.MXFP4:  widenMXFP4AVX2,
 	}
 	blocksAVX512 = map[tensor.DType]widenFunc{
-		tensor.Q4_0: widenQ4_0AVX512, tensor.Q4_1: widenQ4_1AVX512, tensor.Q5_0: widenQ5_0AVX512,
-		tensor.Q5_1: widenQ5_1AVX512, tensor.Q8_0: widenQ8_0AVX512, tensor.Q4_K: widenQ4KAVX512,
-		tensor.Q5_K: widenQ5KAVX512, tensor.Q6_K: widenQ6KAVX512, tensor.IQ4_NL: widenIQ4_NLAVX512,
-		tensor.IQ4_XS: widenIQ4XSAVX512, tensor.MXFP4: widenMXFP4AVX512,
+		tensor.Q4_0:   widenQ4_0AVX512,
+		tensor.Q4_1:   widenQ4_1AVX512,
+		tensor.Q5_0:   widenQ5_0AVX512,
+		tensor.Q5_1:   widenQ5_1AVX512,
+		tensor.Q8_0:   widenQ8_0AVX512,
+		tensor.Q2_K:   widenQ2KAVX512,
+		tensor.Q3_K:   widenQ3KAVX512,
+		tensor.Q4_K:   widenQ4KAVX512,
+		tensor.Q5_K:   widenQ5KAVX512,
+		tensor.Q6_K:   widenQ6KAVX512,
+		tensor.IQ4_NL: widenIQ4_NLAVX512,
+		tensor.IQ4_XS: widenIQ4XSAVX512,
+		tensor.MXFP4:  widenMXFP4AVX512,
 	}
 )
 
@@ -49,8 +68,13 @@ func tailI8(f func(dst *float32, a *uint8, n int, s float32)) func(dst []float32
 	}
 }
 
-func nvfp4(f func(dst *float32, src *byte, scales *float32, groups int)) func([]float32, []byte, []float32) {
-	return func(dst []float32, src []byte, scales []float32) {
+// nvfp4 returns WidenNVFP4 for the functions of the two orders of values in a byte.
+func nvfp4(high, low func(dst *float32, src *byte, scales *float32, groups int)) nvfp4Func {
+	return func(dst []float32, src []byte, scales []float32, lowFirst bool) {
+		f := high
+		if lowFirst {
+			f = low
+		}
 		if len(dst) > 0 {
 			f(&dst[0], &src[0], &scales[0], len(dst)/16)
 		}

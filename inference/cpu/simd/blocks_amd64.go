@@ -42,6 +42,16 @@ func widenMXFP4AVX2(dst *float32, src *byte, blocks int)
 //go:noescape
 func widenIQ4XSAVX2(dst *float32, src *byte, blocks int)
 
+// widenQ2KAVX2 converts blocks of Q2K to float32.
+//
+//go:noescape
+func widenQ2KAVX2(dst *float32, src *byte, blocks int)
+
+// widenQ3KAVX2 converts blocks of Q3K to float32.
+//
+//go:noescape
+func widenQ3KAVX2(dst *float32, src *byte, blocks int)
+
 // widenQ4KAVX2 converts blocks of Q4K to float32.
 //
 //go:noescape
@@ -57,11 +67,17 @@ func widenQ5KAVX2(dst *float32, src *byte, blocks int)
 //go:noescape
 func widenQ6KAVX2(dst *float32, src *byte, blocks int)
 
-// widenNVFP4AVX2 converts groups of 16 values of float4_e2m1, the even ones in the upper halves
-// of bytes, to float32 and multiplies each group by its scale.
+// widenNVFP4AVX2 converts groups of 16 values of float4_e2m1, the even ones in the upper
+// halves of bytes, to float32 and multiplies each group by its scale.
 //
 //go:noescape
 func widenNVFP4AVX2(dst *float32, src *byte, scales *float32, groups int)
+
+// widenNVFP4LowAVX2 converts groups of 16 values of float4_e2m1, the even ones in the lower
+// halves of bytes, to float32 and multiplies each group by its scale.
+//
+//go:noescape
+func widenNVFP4LowAVX2(dst *float32, src *byte, scales *float32, groups int)
 
 // scaleI8AVX2 stores s·a for n signed bytes, a multiple of 64.
 //
@@ -108,6 +124,16 @@ func widenMXFP4AVX512(dst *float32, src *byte, blocks int)
 //go:noescape
 func widenIQ4XSAVX512(dst *float32, src *byte, blocks int)
 
+// widenQ2KAVX512 converts blocks of Q2K to float32.
+//
+//go:noescape
+func widenQ2KAVX512(dst *float32, src *byte, blocks int)
+
+// widenQ3KAVX512 converts blocks of Q3K to float32.
+//
+//go:noescape
+func widenQ3KAVX512(dst *float32, src *byte, blocks int)
+
 // widenQ4KAVX512 converts blocks of Q4K to float32.
 //
 //go:noescape
@@ -123,11 +149,17 @@ func widenQ5KAVX512(dst *float32, src *byte, blocks int)
 //go:noescape
 func widenQ6KAVX512(dst *float32, src *byte, blocks int)
 
-// widenNVFP4AVX512 converts groups of 16 values of float4_e2m1, the even ones in the upper halves
-// of bytes, to float32 and multiplies each group by its scale.
+// widenNVFP4AVX512 converts groups of 16 values of float4_e2m1, the even ones in the upper
+// halves of bytes, to float32 and multiplies each group by its scale.
 //
 //go:noescape
 func widenNVFP4AVX512(dst *float32, src *byte, scales *float32, groups int)
+
+// widenNVFP4LowAVX512 converts groups of 16 values of float4_e2m1, the even ones in the lower
+// halves of bytes, to float32 and multiplies each group by its scale.
+//
+//go:noescape
+func widenNVFP4LowAVX512(dst *float32, src *byte, scales *float32, groups int)
 
 // scaleI8AVX512 stores s·a for n signed bytes, a multiple of 64.
 //

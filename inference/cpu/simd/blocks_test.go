@@ -73,11 +73,13 @@ func TestScales(t *testing.T) {
 				}
 			}
 			values, wide := make([]float32, 16*n), make([]float32, 16*n)
-			WidenNVFP4(values, bytes, a)
-			tensor.Widen(wide, tensor.F4E2M1, bytes)
-			for i, v := range values {
-				if want := wide[i] * a[i/16]; v != want {
-					t.Fatalf("WidenNVFP4: value %d is %v, want %v", i, v, want)
+			for dtype, low := range map[tensor.DType]bool{tensor.F4E2M1: false, tensor.F4E2M1Low: true} {
+				WidenNVFP4(values, bytes, a, low)
+				tensor.Widen(wide, dtype, bytes)
+				for i, v := range values {
+					if want := wide[i] * a[i/16]; v != want {
+						t.Fatalf("WidenNVFP4 of %v: value %d is %v, want %v", dtype, i, v, want)
+					}
 				}
 			}
 			for _, width := range []int{3, 16, 32, 128} {
@@ -164,7 +166,7 @@ func BenchmarkWiden(b *testing.B) {
 		{"MXFP4", tensor.MXFP4.Bytes(part), direct(tensor.MXFP4)},
 		{"nvfp4", part/2 + part/16, func(src []byte) {
 			SwizzledF8E4M3(wide, scales, 0.01)
-			WidenNVFP4(dst, src, wide)
+			WidenNVFP4(dst, src, wide, false)
 		}},
 		{"int8", part, func(src []byte) { ScaleI8(dst, src, 0.01) }},
 		{"fp8", part, func(src []byte) { WidenF8E4M3(dst, src) }},

@@ -19,7 +19,7 @@ type vector struct {
 	// widen is Widen for the formats that the level has functions for. It returns false for any other format.
 	widen              func(dst []float32, dtype tensor.DType, src []byte) bool
 	scaleI8            func(dst []float32, a []uint8, s float32)
-	nvfp4              func(dst []float32, src []byte, scales []float32)
+	nvfp4              nvfp4Func
 	swizzled           func(dst []float32, src []byte, scale float32)
 	scaleBlocks        func(dst, scales []float32, width int)
 	mul                func(dst, a, b []float32)
@@ -85,10 +85,13 @@ func Widen(dst []float32, dtype tensor.DType, src []byte) {
 // ScaleI8 stores s·a for signed bytes a.
 func ScaleI8(dst []float32, a []uint8, s float32) { current.Load().scaleI8(dst, a[:len(dst)], s) }
 
-// WidenNVFP4 converts len(dst) values of format F4E2M1, and multiplies group i of 16 values by scales[i]. len(dst) is a
-// multiple of 16. The scales must not be denormal.
-func WidenNVFP4(dst []float32, src []byte, scales []float32) {
-	current.Load().nvfp4(dst, src[:len(dst)/2], scales[:len(dst)/16])
+// nvfp4Func is the type of WidenNVFP4.
+type nvfp4Func func(dst []float32, src []byte, scales []float32, lowFirst bool)
+
+// WidenNVFP4 converts len(dst) values of format F4E2M1 or, if lowFirst is set, F4E2M1Low, and multiplies group i of 16
+// values by scales[i]. len(dst) is a multiple of 16. The scales must not be denormal.
+func WidenNVFP4(dst []float32, src []byte, scales []float32, lowFirst bool) {
+	current.Load().nvfp4(dst, src[:len(dst)/2], scales[:len(dst)/16], lowFirst)
 }
 
 // SwizzledF8E4M3 stores scales of format float8_e4m3fn, multiplied by scale: four at src, four at src[512:], and so on.
@@ -219,8 +222,12 @@ var vectorGeneric = vector{
 			dst[i] = float32(int8(a[i])) * s
 		}
 	},
-	nvfp4: func(dst []float32, src []byte, scales []float32) {
-		tensor.Widen(dst, tensor.F4E2M1, src)
+	nvfp4: func(dst []float32, src []byte, scales []float32, lowFirst bool) {
+		dtype := tensor.F4E2M1
+		if lowFirst {
+			dtype = tensor.F4E2M1Low
+		}
+		tensor.Widen(dst, dtype, src)
 		for i := range dst {
 			dst[i] *= scales[i/16]
 		}

@@ -69,7 +69,7 @@ var vectorAVX2 = vector{
 	widenF8:     tail1(widenF8AVX2),
 	widen:       widenBlocks(blocksAVX2),
 	scaleI8:     tailI8(scaleI8AVX2),
-	nvfp4:       nvfp4(widenNVFP4AVX2),
+	nvfp4:       nvfp4(widenNVFP4AVX2, widenNVFP4LowAVX2),
 	swizzled:    swizzledAVX2,
 	scaleBlocks: blockScalesAVX2,
 	mul:         tail2(mulAVX2),
@@ -126,7 +126,8 @@ var vectorAVX2 = vector{
 // of quantised weights.
 var vectorAVX512 = func() vector {
 	v := vectorAVX2
-	v.widen, v.scaleI8, v.nvfp4 = widenBlocks(blocksAVX512), tailI8(scaleI8AVX512), nvfp4(widenNVFP4AVX512)
+	v.widen, v.scaleI8 = widenBlocks(blocksAVX512), tailI8(scaleI8AVX512)
+	v.nvfp4 = nvfp4(widenNVFP4AVX512, widenNVFP4LowAVX512)
 	v.panelMax = func(p []float32, rows int, m []float32) { panelMaxAVX512(&p[0], rows, &m[0]) }
 	v.panelMul = func(p []float32, rows int, s []float32) { panelScaleAVX512(&p[0], rows, &s[0]) }
 	v.panelExp = func(p []float32, rows int, m, sum []float32, scale float32) {

@@ -1,10 +1,138 @@
 package main
 
 import (
+	"math"
+
 	. "github.com/mmcloughlin/avo/build"
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 )
+
+// widenNVFP4 writes the function for nvfp4 of ComfyUI's files or, if lowFirst is set, of NVIDIA ModelOpt's.
+func (l *lanes) widenNVFP4(format string, lowFirst bool) {
+	where := map[bool]string{false: "upper", true: "lower"}[lowFirst]
+	TEXT("widen"+format+l.suffix(), NOSPLIT, "func(dst *float32, src *byte, scales *float32, groups int)")
+	doc("widen" + format + l.suffix() + " converts groups of 16 values of float4_e2m1, the even ones in the " + where +
+		"\nhalves of bytes, to float32 and multiplies each group by its scale.")
+	Pragma("noescape")
+	dst := Load(Param("dst"), GP64())
+	src := Load(Param("src"), GP64())
+	scales := Load(Param("scales"), GP64())
+	n := Load(Param("groups"), GP64())
+	values, spread, shifts, low, half := l.vec(), l.vec(), l.vec(), XMM(), YMM()
+	if l.n == 16 {
+		e2m1 := []float32{0, .5, 1, 1.5, 2, 3, 4, 6, 0, -.5, -1, -1.5, -2, -3, -4, -6} // by code
+		VMOVUPS(table("e2m1", func(i int) uint32 { return math.Float32bits(e2m1[i]) }), values)
+		VMOVUPS(table("spread", func(i int) uint32 { return 0x80808000 | uint32(i/2) }), spread)
+		if lowFirst {
+			VMOVUPS(table("shiftsLow", func(i int) uint32 { return uint32(i%2) * 4 }), shifts)
+		} else {
+			VMOVUPS(table("shifts", func(i int) uint32 { return 4 - uint32(i%2)*4 }), shifts)
+		}
+	} else {
+		VMOVDQU(e2m1(), values.AsX())
+		if lowFirst {
+			VMOVDQU(constant(0x0f0f0f0f), low)
+		} else {
+			VMOVDQU(constant(0x0f000f00), low)
+		}
+		VMOVUPS(float(0.5), half)
+	}
+	group := func(i int) {
+		scale := l.vec()
+		VBROADCASTSS(at(scales, 4*i), scale)
+		if l.n == 16 {
+			// Words 2k and 2k+1 get byte k, and the even ones are shifted. VPERMPS takes the lowest four bits.
+			x := ZMM()
+			VPBROADCASTQ(at(src, 8*i), x)
+			VPSHUFB(spread, x, x)
+			VPSRLVD(shifts, x, x)
+			VPERMPS(values, x, x)
+			VMULPS(scale, x, x)
+			VMOVUPS(x, at(dst, 64*i))
+			return
+		}
+		even, odd := XMM(), XMM()
+		VMULPS(half, scale, scale)
+		VPMOVZXBW(at(src, 8*i), even)
+		if lowFirst {
+			VPSLLW(operand.U8(4), even, odd)
+			VPOR(odd, even, even)
+			VPAND(low, even, even)
+		} else {
+			VPSLLW(operand.U8(8), even, odd)
+			VPSRLW(operand.U8(4), even, even)
+			VPAND(low, odd, odd)
+			VPOR(odd, even, even)
+		}
+		VPSHUFB(even, values.AsX(), even)
+		x, y := YMM(), YMM()
+		VPMOVSXBD(even, x)
+		VPSRLDQ(operand.U8(8), even, even)
+		VPMOVSXBD(even, y)
+		for k, v := range []reg.VecVirtual{x, y} {
+			VCVTDQ2PS(v, v)
+			VMULPS(scale, v, v)
+			VMOVUPS(v, at(dst, 64*i+32*k))
+		}
+	}
+	advance := func(groups int) {
+		ADDQ(operand.I32(8*groups), src)
+		ADDQ(operand.I32(64*groups), dst)
+		ADDQ(operand.I32(4*groups), scales)
+	}
+	const together = 4
+	SUBQ(operand.I32(together), n)
+	JLT(operand.LabelRef("tail"))
+	Label("loop")
+	PREFETCHT0(at(src, prefetchFar))
+	for i := range together {
+		group(i)
+	}
+	advance(together)
+	SUBQ(operand.I32(together), n)
+	JGE(operand.LabelRef("loop"))
+	Label("tail")
+	ADDQ(operand.I32(together), n)
+	JZ(operand.LabelRef("done"))
+	Label("single")
+	group(0)
+	advance(1)
+	DECQ(n)
+	JNZ(operand.LabelRef("single"))
+	Label("done")
+	VZEROUPPER()
+	RET()
+}
+
+func (l *lanes) scaleI8() {
+	TEXT("scaleI8"+l.suffix(), NOSPLIT, "func(dst *float32, a *uint8, n int, s float32)")
+	doc("scaleI8" + l.suffix() + " stores s·a for n signed bytes, a multiple of 64.")
+	Pragma("noescape")
+	dst := Load(Param("dst"), GP64())
+	a := Load(Param("a"), GP64())
+	n := Load(Param("n"), GP64())
+	s := l.vec()
+	VBROADCASTSS(mustParam("s"), s)
+	SHRQ(operand.U8(6), n)
+	JZ(operand.LabelRef("done"))
+	Label("loop")
+	PREFETCHT0(at(a, prefetchFar))
+	for i := 0; i < 64; i += l.n {
+		x := l.vec()
+		VPMOVSXBD(at(a, i), x)
+		VCVTDQ2PS(x, x)
+		VMULPS(s, x, x)
+		VMOVUPS(x, at(dst, 4*i))
+	}
+	ADDQ(operand.I8(64), a)
+	ADDQ(operand.I32(256), dst)
+	DECQ(n)
+	JNZ(operand.LabelRef("loop"))
+	Label("done")
+	VZEROUPPER()
+	RET()
+}
 
 func swizzledF8() {
 	TEXT("swizzledF8AVX2", NOSPLIT, "func(dst *float32, src *byte, groups int, scale float32)")

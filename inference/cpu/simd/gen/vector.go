@@ -239,8 +239,8 @@ func (l *lanes) silu(x reg.VecVirtual) reg.VecVirtual {
 }
 
 // widenF8 shifts exponent and fraction into their float32 positions and corrects the bias by an addition. The format's
-// denormals get the exponent of 2^-6 and an implicit 1, which a subtraction takes away again: a multiplication of float32
-// denormals would take a hundred times as long. The code of NaN, 0x7f, is handled separately.
+// denormals get the exponent of 2^-6 and an implicit 1, which a subtraction takes away again: a multiplication of
+// float32 denormals would take a hundred times as long. The code of NaN, 0x7f, is handled separately.
 func widenF8(v []reg.VecVirtual) reg.VecVirtual {
 	x, nan, sign, small, one := v[0], YMM(), YMM(), YMM(), YMM()
 	VPSLLD(operand.U8(24), x, sign)
