@@ -21,10 +21,21 @@ func main() {
 	if !strings.ContainsAny(os.Args[0], " '\"\\$`") { // such a path would have to be quoted
 		cli.Invocation = os.Args[0]
 	}
-	if areFiles(args) && openWindow(args) {
+	streams := cli.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}
+	window, ok, err := cli.ParseWindow(args, streams)
+	if err != nil {
+		os.Exit(cli.Failed(os.Stderr, err))
+	}
+	if areFiles(args) {
+		window.Files, ok = args, true
+	}
+	if ok && openWindow(window) {
 		return
 	}
-	os.Exit(cli.Main(args, cli.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
+	if window.Remote.Address != "" {
+		args = nil // flags of the window, which the command line does not know
+	}
+	os.Exit(cli.Main(args, streams))
 }
 
 // areFiles says whether every argument names a file; it is true if there are no arguments. A desktop starts the program

@@ -18,12 +18,17 @@ import (
 	"kleinbild/models"
 )
 
-// openWindow opens the window with files as its reference pictures, and returns true when the window is closed. ok says
+// openWindow opens the window that the arguments describe, and returns true when the window is closed. ok says
 // that this build has a window.
-func openWindow(files []string) (ok bool) {
+func openWindow(w cli.WindowArguments) (ok bool) {
+	files := w.Files
 	setting, err := cli.ModelSetting()
 	if err != nil {
 		cli.PrintError(os.Stderr, err) // the window opens nevertheless and offers models
+	}
+	remote, useRemote, _ := cli.RemoteSetting() // its error is that of ModelSetting
+	if w.Remote.Address != "" {
+		remote, useRemote = w.Remote, true
 	}
 	for i, file := range files {
 		if path, err := filepath.Abs(file); err == nil {
@@ -35,13 +40,19 @@ func openWindow(files []string) (ok bool) {
 		RememberModel: cli.SetModelSetting,
 		Version:       cli.Version,
 		Open:          openEngine,
-		FindModels:    findModels,
-		Catalogue:     catalogue{},
-		Dropped:       files,
-		DeskDir:       filepath.Join(xdg.DataHome, "kleinbild", "desk"),
-		HistoryFile:   cli.HistoryFile(),
-		ThumbnailDir:  filepath.Join(xdg.CacheHome, "kleinbild", "thumbnails"),
-		PicturesDir:   cli.PicturesDir(),
+		Connect: func(ctx context.Context, r app.Remote) (app.Engine, error) {
+			return cli.OpenRemote(ctx, cli.Remote(r))
+		},
+		Remote:         app.Remote(remote),
+		UseRemote:      useRemote,
+		RememberRemote: func(r app.Remote, use bool) error { return cli.SetRemoteSetting(cli.Remote(r), use) },
+		FindModels:     findModels,
+		Catalogue:      catalogue{},
+		Dropped:        files,
+		DeskDir:        filepath.Join(xdg.DataHome, "kleinbild", "desk"),
+		HistoryFile:    cli.HistoryFile(),
+		ThumbnailDir:   filepath.Join(xdg.CacheHome, "kleinbild", "thumbnails"),
+		PicturesDir:    cli.PicturesDir(),
 	})
 	if err != nil {
 		if state, ready := cli.WindowState(); runtime.GOOS == "linux" && !ready {

@@ -153,6 +153,7 @@ func (p *advancedPanel) refresh() {
 	}
 	p.edit.refresh()
 	p.rows[1].hidden = info.Variant != inference.Base // a distilled model takes no guidance
+	p.rows[2].hidden = info.Remote != ""              // another computer chooses by itself
 	model := info.Model
 	if model == "" {
 		model = "none"

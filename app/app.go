@@ -47,11 +47,26 @@ type Catalogue interface {
 	Get(ctx context.Context, name string, progress func(done, total int64)) (spec string, err error)
 }
 
+// Remote is another computer, whose engine makes the pictures.
+type Remote struct {
+	Address  string
+	Token    string // "" for the one that is kept for the address
+	CA       string // a file with certificates of authorities, "" for none
+	Insecure bool   // it may be reached without encryption
+}
+
 // Config is what the window gets from main.
 type Config struct {
 	Version string
 	// Open opens a model, as inference.Open.
 	Open func(context.Context, inference.Options) (Engine, error)
+	// Connect opens the engine of another computer. If it is nil, none is offered.
+	Connect func(context.Context, Remote) (Engine, error)
+	// Remote is the other computer that was used last, the zero value for none; UseRemote says that it is used now.
+	// RememberRemote changes both for the next start. It may be nil.
+	Remote         Remote
+	UseRemote      bool
+	RememberRemote func(r Remote, use bool) error
 	// FindModels lists the models in the usual places, until its context ends.
 	FindModels func(context.Context) []Model
 	// Catalogue may be nil: then nothing can be downloaded here.

@@ -62,7 +62,11 @@ func (p *costPanel) refresh() {
 	switch {
 	case engine != nil:
 		info := engine.Info()
-		p.model.Set(modelName(info)+" · "+info.Device, ui.ColorDim)
+		where := info.Device
+		if info.Remote != "" {
+			where = info.Remote
+		}
+		p.model.Set(modelName(info)+" · "+where, ui.ColorDim)
 		if planner, ok := engine.(Planner); ok {
 			p.plan(planner)
 			return

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,8 +12,13 @@ import (
 	"kleinbild/inference"
 )
 
-// openModel opens the model that opts and the settings name, instead of the one that is open or being opened.
+// openModel opens the engine of another computer if one is used, otherwise the model that opts and the settings name. It
+// takes the place of the one that is open or being opened.
 func (s *session) openModel(opts inference.Options) {
+	if r, connect := s.cfg.Remote, s.cfg.Connect; s.cfg.UseRemote && connect != nil {
+		s.Model.OpenBy(func(ctx context.Context) (Engine, error) { return connect(ctx, r) })
+		return
+	}
 	opts.Setting = s.cfg.ModelSetting
 	opts.Device = s.set.Device()
 	s.Model.Open(opts)
@@ -21,6 +27,7 @@ func (s *session) openModel(opts inference.Options) {
 // useModel opens a model and remembers it.
 func (s *session) useModel(spec string) {
 	s.cfg.ModelSetting = spec
+	s.leaveRemote()
 	if remember := s.cfg.RememberModel; remember != nil {
 		s.Loop.Background(func() func() {
 			if err := remember(spec); err != nil {
@@ -72,12 +79,20 @@ func (s *session) opened(err error) {
 	for _, notice := range slices.Concat(info.Notices, []string{s.tightMemory(info)}) {
 		sentences = append(sentences, sentence(notice))
 	}
-	if info.Demo {
+	switch {
+	case info.Remote != "" && info.Demo:
+		s.notice.Say(info.Remote + " has the demo model only: simple drawings.")
+	case info.Remote != "" && len(info.Notices) > 0:
+		s.notice.Say(info.Remote + ": " + strings.TrimSpace(strings.Join(sentences, " ")))
+	case info.Remote != "":
+	case info.Demo:
 		if !s.start.asked {
 			s.sayDemo()
 		}
-	} else if text := strings.TrimSpace(strings.Join(sentences, " ")); text != "" {
-		s.notice.Say(text)
+	default:
+		if text := strings.TrimSpace(strings.Join(sentences, " ")); text != "" {
+			s.notice.Say(text)
+		}
 	}
 	s.Maker.Next()
 }
@@ -90,7 +105,7 @@ func (s *session) sayDemo() {
 // tightMemory says in a sentence that the model does not fit into this machine's memory.
 func (s *session) tightMemory(info inference.Info) string {
 	memory, err := mem.VirtualMemory()
-	if err != nil || int64(memory.Total) > info.SizeBytes+2<<30 {
+	if err != nil || info.Remote != "" || int64(memory.Total) > info.SizeBytes+2<<30 {
 		return ""
 	}
 	return fmt.Sprintf("The model is larger than this machine's memory (%s of %s GB): it is read from the disk in "+

@@ -118,6 +118,8 @@ func (s *session) showEnded(e studio.Ended) {
 		}
 	case errors.As(e.Err, &save):
 		s.notSaved(save)
+	case inference.Retryable(e.Err):
+		s.notice.Ask(explain(e.Err), ui.Action{Text: "Try again", Do: s.tryAgain})
 	case e.Err != nil:
 		s.notice.fail(e.Err)
 	case s.focusLost && s.Queue.Empty():
@@ -156,6 +158,11 @@ func runStatus(r *studio.Run) string {
 	p := r.Progress
 	text := "starting…"
 	switch p.Stage {
+	case inference.StageQueue:
+		text = "waiting for the other computer"
+		if p.Total > 0 {
+			text = pictureCount(p.Total) + " of others first"
+		}
 	case inference.StagePrompt:
 		text = "reading the prompt"
 	case inference.StageReferences:

@@ -39,6 +39,10 @@ type startHost interface {
 	tryPrompt(text string) // puts a prompt into an empty box
 	startLeft()            // shows pictures again
 	pickFolder(title, start string, chosen func(dir string))
+	remote() (r Remote, use bool) // the other computer that is used, or was used last
+	chooseRemote()                // asks for another computer
+	retryRemote()                 // tries again to reach the other computer
+	useThisComputer()             // makes pictures here again
 }
 
 func newStartPage(c common, cfg Config, host startHost) *startPage {
@@ -75,6 +79,7 @@ func (p *startPage) refresh() {
 	var rows []fyne.CanvasObject
 	title, text := "Choose a model", ""
 	onlyDemo := p.Model.OnlyDemo()
+	_, useRemote := p.host.remote()
 	switch {
 	case onlyDemo:
 		title = "One thing is missing: a model"
@@ -84,7 +89,14 @@ func (p *startPage) refresh() {
 			text += " Until then the demo model serves."
 		}
 	case p.Model.Engine() != nil:
-		text = "Pictures are made with " + modelName(p.Model.Engine().Info()) + " now."
+		info := p.Model.Engine().Info()
+		text = "Pictures are made with " + modelName(info) + " now."
+		if info.Remote != "" {
+			text = "Pictures are made by " + info.Remote + " now, with " + modelName(info) + " on " + info.Device + "."
+		}
+	case p.Model.Err() != nil && useRemote:
+		title = "The other computer cannot be used"
+		text = explain(p.Model.Err())
 	case p.Model.Err() != nil:
 		title = "The model could not be opened"
 		text = explain(p.Model.Err())
@@ -96,6 +108,9 @@ func (p *startPage) refresh() {
 		}, back))
 	}
 	rows = append(rows, heading(title), p.paragraph(text))
+	if useRemote {
+		rows = append(rows, p.remoteRows()...)
+	}
 	if onlyDemo {
 		rows = append(rows, spaced(ui.NewHeading("Nothing to download")))
 		rows = append(rows, p.demoRow())
@@ -135,7 +150,10 @@ func (p *startPage) refresh() {
 	rows = append(rows, spaced(ui.NewHeading("A folder of yours")))
 	choose := ui.NewButton("Choose…", p.chooseFolder)
 	rows = append(rows, p.row("A Diffusers folder", "with transformer, text_encoder and vae in it", "", choose))
-	if p.Model.Engine() == nil && p.set.Device() != inference.DeviceAuto {
+	if !useRemote {
+		rows = append(rows, p.remoteRows()...)
+	}
+	if p.Model.Engine() == nil && p.set.Device() != inference.DeviceAuto && !useRemote {
 		try := ui.NewButton("Try", p.host.computeAnywhere)
 		rows = append(rows, p.row("Compute on what is there", "instead of what was chosen under Advanced", "", try))
 	}

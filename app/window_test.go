@@ -31,6 +31,15 @@ type scene struct {
 var scenes = []scene{
 	{"empty", nil, func(b *bench) {}},
 	{"first-start", []benchOption{withoutModel}, func(b *bench) {}},
+	{"another-computer", []benchOption{newStudioComputer().offer}, func(b *bench) {
+		b.chooseModel()
+		d := b.showRemoteDialog()
+		d.address.SetText("http://studio.lan:7820")
+		d.token.SetText("a word of twenty letters")
+		d.state.Set("studio.lan:7820 does not accept the token, want the one in the file that kleinbild serve names there "+
+			"when it starts.", true)
+	}},
+	{"computer-in-use", []benchOption{newStudioComputer().usedAtStart}, func(b *bench) { b.chooseModel() }},
 	{"edit", []benchOption{withPlan}, func(b *bench) {
 		house := landscape(1030, 1370, 1)
 		paintHouse(house, 400, 1260, 360)
@@ -138,6 +147,10 @@ var pictures = []struct {
 	{"empty", fyne.NewSize(1280, 800), ui.ThemeLight, 1},
 	{"first-start", fyne.NewSize(1440, 900), ui.ThemeDark, 1},
 	{"first-start", fyne.NewSize(900, 600), ui.ThemeLight, 1},
+	{"another-computer", fyne.NewSize(1440, 900), ui.ThemeDark, 1},
+	{"another-computer", fyne.NewSize(900, 600), ui.ThemeLight, 1},
+	{"computer-in-use", fyne.NewSize(1280, 800), ui.ThemeLight, 1},
+	{"computer-in-use", fyne.NewSize(900, 600), ui.ThemeDark, 1},
 	{"edit", fyne.NewSize(1440, 900), ui.ThemeDark, 1},
 	{"edit", fyne.NewSize(1440, 900), ui.ThemeLight, 1},
 	{"edit", fyne.NewSize(900, 600), ui.ThemeDark, 2},

@@ -27,7 +27,7 @@ func explain(err error) string {
 	}
 	for _, room := range []string{
 		"picture: ", "inference: ", "checkpoint: ", "history: ", "thumbnail: ",
-		"studio: ", "bin: ", "clipboard: ", "dialog: ",
+		"studio: ", "bin: ", "clipboard: ", "dialog: ", "client: ",
 	} {
 		text = strings.ReplaceAll(text, room, "")
 	}

@@ -94,7 +94,6 @@ func Main(args []string, streams Streams) (code int) {
 	k.BindTo(ctx, (*context.Context)(nil))
 	k.Bind(parser.Model, e)
 	err = e.run(ctx, func() error { return k.Run(streams) })
-	var usage usageError
 	switch {
 	case err == nil:
 		return exitOK
@@ -102,7 +101,13 @@ func Main(args []string, streams Streams) (code int) {
 		fmt.Fprintln(streams.Err, "kleinbild: cancelled")
 		return exitInterrupt
 	}
-	fmt.Fprintf(streams.Err, "kleinbild: %s\n", oneLine(withFlag(err)))
+	return Failed(streams.Err, err)
+}
+
+// Failed prints the error that ends the program, and returns the exit code.
+func Failed(w io.Writer, err error) (code int) {
+	fmt.Fprintf(messages{w}, "kleinbild: %s\n", oneLine(withFlag(err)))
+	var usage usageError
 	if errors.As(err, &usage) {
 		return exitUsage
 	}

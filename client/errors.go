@@ -43,6 +43,9 @@ func (e *Error) Error() string {
 	return text
 }
 
+// Retryable says that the same request may succeed later; see inference.Retryable.
+func (e *Error) Retryable() bool { return e.Retry }
+
 // errSilent is the cause of a context that ended because a server did not answer, or did not take what was sent.
 var errSilent = errors.New("no answer in time")
 

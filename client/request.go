@@ -21,11 +21,14 @@ func (e *Engine) check(req inference.Request) error {
 	info, most, features := e.info, e.most, e.features
 	e.mu.Unlock()
 	references := len(req.References())
+	_, editing := req.Editing()
 	switch {
 	case req.Model() != info.Digest || req.Steps() == 0:
 		return e.failf("has another model than the request was made for, want a request for %s", info.Model)
 	case req.Noise() != nil:
 		return e.failf("takes no noise from a file, want a seed")
+	case editing:
+		return e.failf("cannot edit a part of a picture for others yet, want an edit of the whole picture")
 	case references > 0 && (most == 0 || !slices.Contains(features, api.References)):
 		return e.failf("takes no reference pictures with the model that it has, want a prompt alone")
 	case references > most:

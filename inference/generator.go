@@ -1,6 +1,9 @@
 package inference
 
-import "context"
+import (
+	"context"
+	"errors"
+)
 
 // Generator makes pictures of one model. An Engine is a Generator on this machine; the package client has one that
 // works on another computer. CountTokens and Work may be called while Generate runs.
@@ -18,3 +21,10 @@ type Generator interface {
 }
 
 var _ Generator = (*Engine)(nil)
+
+// Retryable says whether err comes from a fault that passes, such as a connection that was cut: the same request may
+// succeed later, without any change.
+func Retryable(err error) bool {
+	var r interface{ Retryable() bool }
+	return errors.As(err, &r) && r.Retryable()
+}

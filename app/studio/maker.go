@@ -242,7 +242,8 @@ func (r *Run) Fraction() float64 {
 func (m *Maker) ended(r *Run, err error) {
 	r.cancel()
 	m.run = nil
-	if save := (SaveError{}); errors.As(err, &save) {
+	// What follows could not be saved either, or would meet the same fault.
+	if save := (SaveError{}); errors.As(err, &save) || inference.Retryable(err) {
 		if rest, ok := r.Rest(); ok { // it goes back to the front of the queue
 			m.queue.Insert(0, rest)
 		}

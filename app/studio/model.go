@@ -59,12 +59,17 @@ func (m *OpenModel) OnlyDemo() bool {
 // Open closes the engine that is open and opens another one. If one is being opened already, that is given up. A run
 // under way goes on with the old engine until it ends.
 func (m *OpenModel) Open(opts inference.Options) {
+	m.OpenBy(func(ctx context.Context) (Engine, error) { return m.open(ctx, opts) })
+}
+
+// OpenBy is Open for an engine that open opens, in the background.
+func (m *OpenModel) OpenBy(open func(context.Context) (Engine, error)) {
 	if m.opening {
 		m.stop()
 	}
 	ctx, cancel := context.WithCancel(m.loop.Closing)
 	m.stop = cancel
-	old, open := m.engine, m.open
+	old := m.engine
 	m.engine, m.opening, m.err = nil, true, nil
 	m.Changed.tell()
 	m.loop.Background(func() func() {
@@ -74,7 +79,7 @@ func (m *OpenModel) Open(opts inference.Options) {
 			err = old.Close()
 		}
 		if err == nil {
-			e, err = open(ctx, opts)
+			e, err = open(ctx)
 		}
 		return func() {
 			if ctx.Err() == nil {

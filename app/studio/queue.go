@@ -3,8 +3,8 @@ package studio
 import "slices"
 
 // Queue holds the batches that wait, the next one first. A paused queue gives none out. The queue is paused if a batch
-// could not be saved, because the next ones could not be either, and if batches come back that waited when the program
-// ended.
+// could not be saved, or met a fault that passes, because the next ones would meet it too, and if batches come back
+// that waited when the program ended.
 type Queue struct {
 	Changed Signal
 

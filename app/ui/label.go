@@ -134,6 +134,15 @@ func NewSentenceLabel(text string) *SentenceLabel {
 	return l
 }
 
+// Set shows another text. A failure has the colour of errors.
+func (l *SentenceLabel) Set(text string, failure bool) {
+	l.Text, l.Importance = plain.Printable(text), widget.MediumImportance
+	if failure {
+		l.Importance = widget.DangerImportance
+	}
+	l.Refresh()
+}
+
 func (l *SentenceLabel) TappedSecondary(e *fyne.PointEvent) {
 	copyText := fyne.NewMenuItem("Copy text", func() { fyne.CurrentApp().Clipboard().SetContent(l.Text) })
 	ShowMenu(l, fyne.NewMenu("", copyText), e.AbsolutePosition)

@@ -1,6 +1,8 @@
 package ui
 
 import (
+	"image/color"
+
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/canvas"
 	"fyne.io/fyne/v2/container"
@@ -25,14 +27,17 @@ func (m *Modal) Is(overlay fyne.CanvasObject) bool {
 	return m.IsOpen() && overlay == fyne.CanvasObject(m.popUp)
 }
 
-// ShowModal puts body over a row of buttons, in front of a window. A button closes the modal before it does its work;
-// the last one is the usual answer and has the focus, so that a key that was pressed too often destroys nothing.
+// ShowModal puts body over a row of buttons, in front of a window. A button closes the modal before it does its work,
+// unless its action stays. The last one is the usual answer and has the focus, so that a key that was pressed too often
+// destroys nothing.
 func ShowModal(window fyne.Canvas, body fyne.CanvasObject, answers ...Action) *Modal {
 	m := &Modal{}
 	var row []fyne.CanvasObject
 	for i, a := range answers {
 		b := NewButton(a.Text, func() {
-			m.Close()
+			if !a.Stay {
+				m.Close()
+			}
 			if a.Do != nil {
 				a.Do()
 			}
@@ -51,7 +56,7 @@ func ShowModal(window fyne.Canvas, body fyne.CanvasObject, answers ...Action) *M
 		}
 	}, row...)
 	m.content = container.NewPadded(container.NewPadded(container.NewVBox(body, buttons)))
-	width := canvas.NewRectangle(nil)
+	width := canvas.NewRectangle(color.Transparent)
 	width.SetMinSize(fyne.NewSize(min(modalWidth, window.Size().Width-2*Margin), 0))
 	m.popUp = widget.NewModalPopUp(container.NewStack(width, m.content), window)
 	m.popUp.Show()

@@ -36,10 +36,11 @@ type notice struct {
 	content *fyne.Container
 }
 
-// Action is a button of a notice.
+// Action is a button of a notice or a modal.
 type Action struct {
 	Text string
 	Do   func()
+	Stay bool // the button leaves a modal open
 }
 
 // The most notices that are on show. More questions wait; of more notices that tell, the oldest disappears.
