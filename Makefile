@@ -34,8 +34,8 @@ SCREEN  := xvfb-run -a -s "-screen 0 1440x900x24"
 TEST_WINDOWS := tools/window/needs.sh windows && $(SCREEN) /usr/bin/python3 tools/window/test_wine.py
 
 .PHONY: help build cli run windows windows-window test test-gorgonia test-sim test-window test-windows test-gtk \
-  test-browser test-api soak lint deadcode race fuzz bench generate kernels kernels-check gpu-kit gpu-pack test-gpu \
-  bench-gpu package package-windows-check package-check demo-model demo-check
+  test-browser test-api test-balance soak lint deadcode race fuzz bench generate kernels kernels-check gpu-kit \
+  gpu-pack test-gpu bench-gpu package package-windows-check package-check demo-model demo-check
 
 help: ## print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -81,6 +81,9 @@ test-browser: cli ## test the API from a website, in Chromium with OpenAI's npm 
 
 test-api: cli ## test a server against its OpenAPI document with schemathesis (needs python3, network)
 	@tools/api/schema.sh ./kleinbild
+
+test-balance: ## share requests between two servers behind HAProxy, and kill one of them (needs haproxy)
+	KLEINBILD_TEST_BALANCE=1 CGO_ENABLED=0 $(GO) test -count=1 -run '^TestBalance$$' ./client
 
 soak: cli ## load ./kleinbild serve with well-behaved and hostile clients for SOAK, and print a report (Linux)
 	$(GO) run ./tools/soak -for $(SOAK) ./kleinbild
