@@ -66,7 +66,8 @@ func TestCheckEdit(t *testing.T) {
 		{"nothing", Ask{Edit: &Edit{}}, ""},
 		{"everything", Ask{Edit: &Edit{Mask: mask, Strength: new(0.5), Feather: new(3), Context: new(40),
 			MatchColours: new(false), Hidden: true}}, ""},
-		{"no image 1", Ask{References: []Source{}, Edit: &Edit{Mask: mask}}, "references: found none, want at least one to edit"},
+		{"no image 1", Ask{References: []Source{}, Edit: &Edit{Mask: mask}},
+			"references: found none, want at least one to edit"},
 
 		{"least strength", Ask{Edit: &Edit{Strength: new(1e-9)}}, ""},
 		{"most strength", Ask{Edit: &Edit{Strength: new(1.0)}}, ""},
@@ -76,7 +77,8 @@ func TestCheckEdit(t *testing.T) {
 		{"strength NaN", Ask{Edit: &Edit{Strength: &nan}}, "strength: found NaN, want "},
 
 		{"most feather", Ask{Edit: &Edit{Mask: mask, Feather: new(1000)}}, ""},
-		{"feather negative", Ask{Edit: &Edit{Mask: mask, Feather: new(-1)}}, "feather: found -1, want a whole number of pixels"},
+		{"feather negative", Ask{Edit: &Edit{Mask: mask, Feather: new(-1)}},
+			"feather: found -1, want a whole number of pixels"},
 		{"feather too wide", Ask{Edit: &Edit{Mask: mask, Feather: new(1001)}}, "feather: found 1001, want "},
 		{"feather without a mask", Ask{Edit: &Edit{Feather: new(2)}}, "feather: found 2 without a mask, want a mask"},
 		{"context negative", Ask{Edit: &Edit{Mask: mask, Context: new(-1)}}, "context: found -1, want "},
@@ -100,13 +102,15 @@ func TestCheckEdit(t *testing.T) {
 			"extension: found 0,0,0,8193, want "},
 		{"extension to a thin ratio", Ask{Edit: &Edit{Extend: Extension{Ratio: 0.1}}}, "extension: found 0.1:1, want "},
 		{"extension to NaN", Ask{Edit: &Edit{Extend: Extension{Ratio: nan}}}, "extension: found NaN:1, want "},
-		{"extension of both kinds", Ask{Edit: &Edit{Extend: Extension{Margins{Left: 1}, 2}}}, "extension: found 1,0,0,0, want "},
+		{"extension of both kinds", Ask{Edit: &Edit{Extend: Extension{Margins{Left: 1}, 2}}},
+			"extension: found 1,0,0,0, want "},
 		{"extension and mask", Ask{Edit: &Edit{Mask: mask, Extend: Extension{Ratio: 2}}},
 			"extension: found a mask as well, want one of both"},
 
 		{"hidden", Ask{Edit: &Edit{Strength: new(0.5), Hidden: true}}, ""},
 		{"hidden without effect", Ask{Edit: &Edit{Hidden: true}}, "use of image 1: found a strength of 1 and no mask, want "},
-		{"mask and size", Ask{Size: size, Edit: &Edit{Mask: mask}}, "size: found 64x64, want none: an edit has the size of image 1"},
+		{"mask and size", Ask{Size: size, Edit: &Edit{Mask: mask}},
+			"size: found 64x64, want none: an edit has the size of image 1"},
 		{"strength and shape", Ask{Aspect: picture.Wide, Edit: &Edit{Strength: new(0.5)}},
 			`aspect ratio: found "wide", want none: an edit has the size of image 1`},
 		{"mask and match", Ask{Aspect: picture.Match, Edit: &Edit{Mask: mask}}, ""},
@@ -236,7 +240,8 @@ func TestOriginalIsRead(t *testing.T) {
 	if err := os.Rename(writePNG(t, 64, 80, gradient), path); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := changed.OpenOriginal(context.Background()); err == nil || !strings.Contains(err.Error(), "has changed") {
+	_, _, err = changed.OpenOriginal(context.Background())
+	if err == nil || !strings.Contains(err.Error(), "has changed") {
 		t.Errorf("a file that has changed: %v", err)
 	}
 	if _, err := (Checked{}).Resolve(baseInfo); err == nil {
@@ -246,19 +251,22 @@ func TestOriginalIsRead(t *testing.T) {
 
 func TestParseExtension(t *testing.T) {
 	for text, want := range map[string]Extension{
-		"1,2,3,4": {Margins: Margins{Left: 1, Top: 2, Right: 3, Bottom: 4}}, "0, 0, 512, 0": {Margins: Margins{Right: 512}}, "-1,0,0,0": {Margins: Margins{Left: -1}},
+		"1,2,3,4":      {Margins: Margins{Left: 1, Top: 2, Right: 3, Bottom: 4}},
+		"0, 0, 512, 0": {Margins: Margins{Right: 512}}, "-1,0,0,0": {Margins: Margins{Left: -1}},
 		"16:9": {Ratio: 16.0 / 9}, "square": {Ratio: 1}, "2.39:1": {Ratio: 2.39},
 	} {
 		if got, err := ParseExtension(text); err != nil || got != want {
 			t.Errorf("%q: %v, %v, want %v", text, got, err, want)
 		}
 		if want.valid() {
-			if got, err := ParseExtension(want.String()); err != nil || math.Abs(got.Ratio-want.Ratio) > 1e-9 || got.Margins != want.Margins {
+			got, err := ParseExtension(want.String())
+			if err != nil || math.Abs(got.Ratio-want.Ratio) > 1e-9 || got.Margins != want.Margins {
 				t.Errorf("%v is read back as %v, %v", want, got, err)
 			}
 		}
 	}
-	for _, text := range []string{"", "1,2,3", "1,2,3,4,5", "a,b,c,d", "1.5,0,0,0", "16:0", "0:9", "-16:9", "match", "huge", "NaN:1",
+	for _, text := range []string{
+		"", "1,2,3", "1,2,3,4,5", "a,b,c,d", "1.5,0,0,0", "16:0", "0:9", "-16:9", "match", "huge", "NaN:1",
 		"99999999999999999999,0,0,0"} {
 		if got, err := ParseExtension(text); err == nil || !strings.HasPrefix(err.Error(), "extension: found ") {
 			t.Errorf("%q: %v, %v, want an error", text, got, err)

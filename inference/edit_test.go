@@ -7,6 +7,7 @@ import (
 	"image"
 	"image/color"
 	"slices"
+	"strings"
 	"testing"
 
 	"kleinbild/inference/picture"
@@ -76,8 +77,8 @@ func stagesOfEdit(t *testing.T, e *Engine, ask Ask) (map[Stage]int, *Result) {
 func TestEditCaches(t *testing.T) {
 	e := openSmall(t, "distilled")
 	ask := Ask{
-		Prompt: "a fox", Seed: new(uint64(1)), Steps: new(2), References: []Source{photo(t, 300, 200), reference(t, 1, 64, 80)},
-		Edit: &Edit{Mask: disc(300, 200)},
+		Prompt: "a fox", Seed: new(uint64(1)), Steps: new(2), Edit: &Edit{Mask: disc(300, 200)},
+		References: []Source{photo(t, 300, 200), reference(t, 1, 64, 80)},
 	}
 	encoded := func() int { return len(e.references.entries) }
 	first, want := stagesOfEdit(t, e, ask)
@@ -131,8 +132,8 @@ func sameLevels(a, b image.Image) bool {
 	return true
 }
 
-// TestEditKeepsTheRest edits pictures of many kinds with masks in many places. What the mask does not cover stays, level
-// for level, and the rest changes.
+// TestEditKeepsTheRest edits pictures of many sizes with masks in many places. What the mask does not cover stays,
+// level for level, and the rest changes.
 func TestEditKeepsTheRest(t *testing.T) {
 	e := openSmall(t, "distilled")
 	base := openSmall(t, "base")
@@ -222,7 +223,8 @@ func TestExtendPicture(t *testing.T) {
 		want   Margins
 	}{
 		{"one side", Extension{Margins: Margins{Right: 37}}, Margins{Right: 37}},
-		{"all sides", Extension{Margins: Margins{Left: 16, Top: 9, Right: 30, Bottom: 64}}, Margins{Left: 16, Top: 9, Right: 30, Bottom: 64}},
+		{"all sides", Extension{Margins: Margins{Left: 16, Top: 9, Right: 30, Bottom: 64}},
+			Margins{Left: 16, Top: 9, Right: 30, Bottom: 64}},
 		{"square", Extension{Ratio: 1}, Margins{Top: 20, Bottom: 20}},
 	} {
 		ask := Ask{Prompt: "a meadow", Seed: new(uint64(3)), Steps: new(2), References: []Source{source}, Preview: true,
@@ -258,7 +260,8 @@ func TestExtendPicture(t *testing.T) {
 				}
 			}
 		}
-		if pixels := width*height - 150*110; made < pixels/2 || result.Edited.Changed != float64(pixels)/float64(width*height) {
+		pixels := width*height - 150*110
+		if made < pixels/2 || result.Edited.Changed != float64(pixels)/float64(width*height) {
 			t.Errorf("%s: %d of %d new pixels are made; the result says %v", row.name, made, pixels, result.Edited.Changed)
 		}
 		if preview == nil || preview.Rect != image.Rect(0, 0, width, height) {
@@ -278,7 +281,7 @@ func TestExtendPicture(t *testing.T) {
 			_, err = c.Read(t.Context(), 1)
 		}
 		var field FieldError
-		if !errors.As(err, &field) || field.Field != FieldExtend {
+		if !errors.As(err, &field) || field.Field != FieldExtend || !strings.HasPrefix(err.Error(), row.want) {
 			t.Errorf("%v: %v, want a FieldError", row.extend, err)
 		}
 	}
@@ -333,8 +336,8 @@ func TestWorkOfEdits(t *testing.T) {
 	}
 }
 
-// TestMatchAndKeep checks edits without a mask: colours are matched to image 1, and what is alike is restored from it at
-// its full resolution.
+// TestMatchAndKeep checks edits without a mask: which fields change the picture, and that a picture of which parts are
+// kept has the size and the kind of image 1.
 func TestMatchAndKeep(t *testing.T) {
 	e := openSmall(t, "distilled")
 	ask := func(edit *Edit) Ask {
@@ -401,7 +404,8 @@ func TestMatchedColours(t *testing.T) {
 		return sum / (128 * 128)
 	}
 	for _, match := range []bool{false, true} {
-		r := &run{ctx: t.Context(), made: drifted, content: &content{references: []Reference{{Reference: picture.NewReference(source)}}}}
+		seen := &content{references: []Reference{{Reference: picture.NewReference(source)}}}
+		r := &run{ctx: t.Context(), made: drifted, content: seen}
 		r.track.report = func(Progress) {}
 		r.track.total = 1
 		result := &Result{Image: drifted}

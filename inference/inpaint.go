@@ -18,7 +18,9 @@ type inpainting struct {
 
 // newInpainting uploads noise, row-major [image tokens, channels], and the values of the mask, one for each token. Both
 // are nil in a rehearsal. The matrices belong to s.
-func newInpainting(s *backend.Scope, b backend.Backend, source backend.Matrix, noise, mask []float32, masked bool) *inpainting {
+func newInpainting(
+	s *backend.Scope, b backend.Backend, source backend.Matrix, noise, mask []float32, masked bool,
+) *inpainting {
 	p := &inpainting{b: b, source: source, noise: s.Upload(source.Rows, source.Cols, noise)}
 	if !masked {
 		return p
@@ -34,8 +36,8 @@ func newInpainting(s *backend.Scope, b backend.Backend, source backend.Matrix, n
 	return p
 }
 
-// start stores in latents what a run starts from at noise level sigma: sigma·noise + (1 − sigma)·source. At level 1 that
-// is the noise, without rounding.
+// start stores in latents what a run starts from at noise level sigma: sigma·noise + (1 − sigma)·source. At level 1
+// that is the noise, without rounding.
 func (p *inpainting) start(latents backend.Matrix, sigma float32) {
 	if sigma == 1 {
 		p.b.Copy(latents, p.noise)

@@ -372,7 +372,8 @@ func checkLaid(t *testing.T, e *Engine, req Request, made *image.RGBA) {
 	}
 }
 
-// TestStrengthWithoutMask compares a run that starts from image 1, without a mask, with the reference's of a white mask.
+// TestStrengthWithoutMask compares a run that starts from image 1, without a mask, with the reference's of a white
+// mask.
 func TestStrengthWithoutMask(t *testing.T) {
 	found := false
 	for _, c := range goldenCases(t, "inpaint/cases") {
