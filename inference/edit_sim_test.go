@@ -1,6 +1,7 @@
 package inference
 
 import (
+	"strings"
 	"testing"
 
 	"kleinbild/kernels/ptxsim"
@@ -32,6 +33,12 @@ func TestPlannedMemoryOfEdits(t *testing.T) {
 		t.Fatal(err)
 	}
 	checkPeak(t, "a mask and a reference", d, p)
+
+	// An edit that does not fit cannot be made smaller.
+	s := e.shapeOf(edit)
+	if text := e.fits(s, p.LeastBytes-1); !strings.Contains(text, "cannot be made smaller") {
+		t.Errorf("%q for an edit that does not fit", text)
+	}
 
 	all, hidden := planOf(requestOf(2, Edit{Mask: mask})), planOf(requestOf(2, Edit{Mask: mask, Hidden: true}))
 	if hidden.ActivationsBytes > all.ActivationsBytes || all.ActivationsBytes > p.ActivationsBytes ||

@@ -269,6 +269,13 @@ func TestExtendPicture(t *testing.T) {
 		}
 	}
 
+	// To the limit: a picture of 8:1, of which seven eighths are new.
+	longest := Ask{References: []Source{photo(t, 128, 128)}, Edit: &Edit{Extend: Extension{Margins: Margins{Left: 896}}}}
+	req := readAndResolve(t, e, longest)
+	if e, _ := req.Editing(); req.Size().Check() != nil || req.PictureSize() != (picture.Size{Width: 1024, Height: 128}) ||
+		!image.Rect(0, 0, 896, 128).In(e.Area) {
+		t.Errorf("the longest extension: %+v", e)
+	}
 	for _, row := range []struct {
 		extend Extension
 		want   string

@@ -144,6 +144,9 @@ func (e *Engine) explain(err error, s shape) error {
 
 // fits returns a sentence that names the largest size with the proportions of s that fits into room bytes.
 func (e *Engine) fits(s shape, room int64) string {
+	if s.sized {
+		return "the size of an edit follows from image 1 and the model, and cannot be made smaller"
+	}
 	const parts = 32
 	size := func(i int) picture.Size {
 		return picture.Size{Width: s.size.Width * i / parts / 16 * 16, Height: s.size.Height * i / parts / 16 * 16}

@@ -17,6 +17,8 @@ type shape struct {
 	// fromSource says that the run starts from the latents of the first reference, or blends them in as the mask says if
 	// masked is set. hidden says that the transformer does not see them.
 	fromSource, masked, hidden bool
+	// sized says that the size follows from the first reference: nobody can ask for a smaller one.
+	sized bool
 	// guided says that each step takes two passes, one of them for the empty prompt. unprompted says that the prompt
 	// itself is empty, so that both passes use the same embeds.
 	guided, unprompted bool
@@ -37,6 +39,7 @@ func (e *Engine) shapeOf(r Request) shape {
 	if edit := r.editing; edit != nil {
 		s.start, s.masked, s.hidden = edit.Start, r.mask != nil, edit.Hidden
 		s.fromSource = s.masked || s.start > 0
+		s.sized = s.fromSource || r.original != nil
 	}
 	for i, ref := range r.references {
 		if i == 0 && r.original != nil {
