@@ -123,7 +123,7 @@ func (c *generateCommand) withOrigin(err error) error {
 		inference.FieldPrompt: c.Prompt != nil, inference.FieldReferences: len(c.Image) > 0 || c.Aspect != "",
 		inference.FieldAspect: c.Aspect != "", inference.FieldSize: c.Size != "", inference.FieldSeed: c.Seed != "",
 		inference.FieldSteps: c.Steps != "", inference.FieldGuidance: c.Guidance != "",
-		inference.FieldNoise: c.Noise != "",
+		inference.FieldNoise: c.Noise != "", inference.FieldLoRAs: len(c.LoRA) > 0,
 	}
 	maps.Copy(given, c.editFlags.given())
 	switch {
@@ -144,6 +144,7 @@ var flags = map[inference.Field]string{
 	inference.FieldFeather: "--feather", inference.FieldContext: "--context",
 	inference.FieldMatchColours: "--match-colours", inference.FieldHidden: "--source",
 	inference.FieldKeepUnchanged: "--keep-unchanged",
+	inference.FieldLoRAs:         "--lora",
 }
 
 // flagError turns a FieldError into a usage error that names the flag. It returns any other error as it is.

@@ -34,6 +34,7 @@ type commands struct {
 	Serve    serveCommand    `cmd:"" help:"Answer HTTP requests in the formats of the hosted Klein API and of OpenAI's."`
 	Models   modelsCommand   `cmd:"" help:"Download, list, verify and remove models."`
 	Info     infoCommand     `cmd:"" help:"Show how a picture was made."`
+	LoRA     loraCommand     `cmd:"" name:"lora" help:"Show adapters, and how they fit a model."`
 	Tokens   tokensCommand   `cmd:"" help:"Show the tokens of a prompt, and which part of it would be cut off."`
 	Doctor   doctorCommand   `cmd:"" help:"Check this machine: processor, memory, graphics card, models."`
 	Bench    benchCommand    `cmd:"" help:"Tools for measuring."`

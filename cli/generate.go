@@ -81,6 +81,7 @@ type generateCommand struct {
 	Output   string     `short:"o" placeholder:"FILE" help:"${output_help}"`
 	JSON     bool       `name:"json" help:"Print a JSON object for each picture instead of its path."`
 	Noise    string     `placeholder:"FILE" help:"${noise_help}"`
+	LoRA     []string   `name:"lora" placeholder:"FILE[:STRENGTH]" sep:"none" help:"${lora_help}"`
 
 	Overwrite bool `help:"${overwrite_help}"`
 	editFlags
@@ -121,6 +122,9 @@ func (c *generateCommand) Run(ctx context.Context, s Streams) error {
 		fmt.Fprintln(s.Err, "note:", note)
 	}
 	b.compare(s.Err, info)
+	if err := b.tellLoRAs(ctx, s.Err, engine); err != nil {
+		return err
+	}
 	if c.Guidance != "" && b.checked.Guidance() > inference.NoGuidance && info.Variant == inference.Distilled {
 		fmt.Fprintln(s.Err, "note: a distilled model does not use guidance: --guidance has no effect")
 	}
@@ -178,7 +182,7 @@ func (c *generateCommand) checkRemote() error {
 	}{
 		{"--model", c.Model != ""}, {"--variant", c.Variant != ""}, {"--device", c.Device != string(inference.DeviceAuto)},
 		{"--precision", c.Precision != ""}, {"--max-sequence-length", c.MaxSequenceLength != nil},
-		{"--noise", c.Noise != ""},
+		{"--noise", c.Noise != ""}, {"--lora", len(c.LoRA) > 0},
 	} {
 		if c.Server != "" && flag.given {
 			return usagef("--server and %s exclude each other: the other computer has a model and a device of its own",
@@ -269,6 +273,9 @@ func (c *generateCommand) prepare(ctx context.Context, s Streams) (*batch, error
 	ask, err := c.ask(b, s.In)
 	if err == nil {
 		err = c.checkRemove(ask.Edit)
+	}
+	if err == nil {
+		err = c.loras(ctx, b, &ask)
 	}
 	if err == nil {
 		b.checked, err = ask.Check()

@@ -16,6 +16,8 @@ var helpTexts = kong.Vars{
 		"Default: kleinbild-SEED.png, with a number added if that file exists.",
 	"like_help":  "Repeat a picture made by Kleinbild, except for what other flags change.",
 	"noise_help": "Start from the tensor called noise in a safetensors file instead of the seed's noise (for tests).",
+	"lora_help": "A LoRA, LoHa, LoKr or DoRA: a file, or a name that lora list shows, and how strongly it is applied " +
+		"(default 1; may be negative). May be given several times. A prompt may have <lora:NAME:STRENGTH> instead.",
 	"token_help": "The token that requests must send, as Authorization: Bearer TEXT. Every user of this machine can see " +
 		"this flag in the list of processes; --token-file and $KLEINBILD_TOKEN are private. " +
 		"Default: a token that the first start makes and keeps.",

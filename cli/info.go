@@ -52,6 +52,9 @@ func (c infoCommand) Run(s Streams) error {
 		rows = append(rows, [2]string{fmt.Sprintf("image %d", i+1), fmt.Sprintf("%s (SHA-256 %s)", r.Path, r.SHA256)})
 	}
 	rows = append(rows, editRows(m.Edit)...)
+	for _, l := range m.LoRAs {
+		rows = append(rows, [2]string{"LoRA", fmt.Sprintf("%s at %v (SHA-256 %s)", l.Name, l.Strength, l.SHA256)})
+	}
 	rows = append(rows, [2]string{"version", m.Version})
 	return printRows(s.Out, rows)
 }

@@ -29,6 +29,8 @@ func (e *Engine) check(req inference.Request) error {
 		return e.failf("takes no noise from a file, want a seed")
 	case editing:
 		return e.failf("cannot edit a part of a picture for others yet, want an edit of the whole picture")
+	case len(req.LoRAs()) > 0:
+		return e.failf("takes no LoRAs from here, want a request without")
 	case references > 0 && (most == 0 || !slices.Contains(features, api.References)):
 		return e.failf("takes no reference pictures with the model that it has, want a prompt alone")
 	case references > most:

@@ -38,9 +38,9 @@ type LoRAInfo struct {
 	Left           string
 }
 
-// String returns the outcome for people, such as "dusk: 280 of 280 layers".
+// String returns the outcome for people, such as "280 of 280 layers", and which layers are left out.
 func (i LoRAInfo) String() string {
-	text := fmt.Sprintf("%s: %d of %d layers", i.Name, i.Matched, i.Total)
+	text := fmt.Sprintf("%d of %d layers", i.Matched, i.Total)
 	if i.Left != "" {
 		text += "; " + i.Left
 	}

@@ -370,8 +370,8 @@ func TestLoRAMemoryIsPlanned(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if with.KeptBytes <= without.KeptBytes || with.ActivationsBytes <= without.ActivationsBytes {
-		t.Errorf("planned %+v, without adapters %+v: want more for matrices and for working memory", with, without)
+	if with.KeptBytes <= without.KeptBytes {
+		t.Errorf("planned to keep %d bytes, %d without adapters: want more", with.KeptBytes, without.KeptBytes)
 	}
 	result, err := e.Generate(t.Context(), resolve(t, e, ask), nil)
 	if err != nil {

@@ -3,6 +3,7 @@ package inference
 import (
 	"context"
 	"image"
+	"path"
 	"time"
 
 	"kleinbild/inference/edit"
@@ -196,7 +197,7 @@ func (e *Engine) metadata(r Request, loras []appliedLoRA) picture.Metadata {
 		m.References = append(m.References, picture.ReferenceFile{Path: ref.Path, SHA256: ref.FileSHA256})
 	}
 	for _, l := range loras {
-		m.LoRAs = append(m.LoRAs, picture.LoRAFile{Name: l.name(), SHA256: l.file.Digest(), Strength: l.Strength})
+		m.LoRAs = append(m.LoRAs, picture.LoRAFile{Name: path.Base(l.name()), SHA256: l.file.Digest(), Strength: l.Strength})
 	}
 	m.Edit = r.editMetadata()
 	return m

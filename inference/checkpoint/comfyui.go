@@ -23,6 +23,7 @@ var folderNames = map[kind][]string{
 	transformer: {"diffusionmodels", "unet", "checkpoints", "stablediffusion"},
 	textEncoder: {"textencoders", "clip", "textencoder"},
 	vae:         {"vae"},
+	adapter:     {"loras", "lora"},
 }
 
 // folderNamesShown are the names of these folders in messages.
@@ -84,7 +85,7 @@ func installationAt(dir string) (t installation, ok bool, err error) {
 	}
 	for k := range folderNames {
 		t.folders[k] = append(t.folders[k], others[k]...)
-		ok = ok || len(defaults[k])+len(others[k]) > 0
+		ok = ok || k != adapter && len(defaults[k])+len(others[k]) > 0
 	}
 	if ok {
 		err = nil

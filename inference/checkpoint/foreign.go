@@ -62,7 +62,7 @@ type family struct {
 
 // The advice for files that are no models by themselves.
 const (
-	noAdapter = "adapters are not supported: choose the model that it was made for"
+	noAdapter = "it changes a model: choose the model that it was made for, and then this file as its LoRA"
 	noControl = "control models are not supported"
 )
 

@@ -17,10 +17,12 @@ const (
 	transformer kind = iota
 	vae
 	textEncoder
+	// adapter is no part of a model: only the folders of other programs know it.
+	adapter
 )
 
 func (k kind) String() string {
-	return [...]string{"transformer", "VAE", "text encoder"}[k]
+	return [...]string{"transformer", "VAE", "text encoder", "adapter"}[k]
 }
 
 // part is a network in a weight file. Most files hold one; an all-in-one file holds up to three, each under a prefix.

@@ -1,0 +1,155 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"image/png"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/adrg/xdg"
+)
+
+// adapters makes a data folder with the adapter style/dusk, and returns its path and that of another adapter.
+func adapters(t *testing.T) (dusk, other string) {
+	t.Helper()
+	golden, err := filepath.Abs(filepath.Join("..", "inference", "testdata", "golden", "lora", "files"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("XDG_DATA_HOME", t.TempDir())
+	t.Setenv("COMFYUI_PATH", t.TempDir())
+	xdg.Reload()
+	t.Cleanup(xdg.Reload)
+	folder := filepath.Join(xdg.DataHome, "kleinbild", "loras", "style")
+	comfy := filepath.Join(os.Getenv("COMFYUI_PATH"), "models", "loras")
+	for _, dir := range []string{folder, comfy} {
+		if err := os.MkdirAll(dir, 0o777); err != nil {
+			t.Fatal(err)
+		}
+	}
+	dusk = filepath.Join(folder, "dusk.safetensors")
+	writeFile(t, dusk, string(readFile(t, filepath.Join(golden, "lokr-factorised-lycoris.safetensors"))))
+	part := readFile(t, filepath.Join(golden, "with-text-encoder.safetensors"))
+	writeFile(t, filepath.Join(comfy, "Part.safetensors"), string(part))
+	writeFile(t, filepath.Join(comfy, "notes.txt"), "")
+	return dusk, filepath.Join(golden, "split-qkv.safetensors")
+}
+
+func TestLoRANames(t *testing.T) {
+	adapters(t)
+	if got := mustMake(t, "lora", "list"); got.out != "style/dusk\nPart\n" {
+		t.Errorf("names:\n%s", got.out)
+	}
+	got := mustMake(t, "lora", "info", "Part", "-m", model(t, "distilled"))
+	for _, want := range []string{"8 of 11", "text encoder", "kind", "LoRA", "rank", "4"} {
+		if !strings.Contains(got.out, want) {
+			t.Errorf("%q is missing from:\n%s", want, got.out)
+		}
+	}
+	var report loraReport
+	text := mustMake(t, "lora", "info", "dusk", "--json", "-m", model(t, "distilled")).out
+	if err := json.Unmarshal([]byte(text), &report); err != nil || report.Matched != 28 || report.Total != 28 ||
+		report.Name != "style/dusk" || report.Kinds != "LoKr" || report.Problem != "" {
+		t.Errorf("%v: %s", err, text)
+	}
+}
+
+// TestLoRAs makes a picture with adapters from a flag and from the prompt, and repeats it.
+func TestLoRAs(t *testing.T) {
+	dusk, other := adapters(t)
+	t.Chdir(t.TempDir())
+	mustMake(t, small(t, "-p", "a fox", "-s", "1", "-o", "plain.png")...)
+	got := mustMake(t, small(t, "-p", "a <lora:DUSK:0.8> fox <lora:nope:1>", "--lora", other+":-0.5", "--lora", "part", "-s",
+		"1", "-o", "made.png")...)
+	for _, want := range []string{"LoRA style/dusk at 0.8: 28 of 28 layers", "LoRA split-qkv at -0.5: 10 of 10 layers",
+		"LoRA Part at 1: 8 of 11 layers", "<lora:nope:1> stays in the prompt as text"} {
+		if !strings.Contains(got.err, want) {
+			t.Errorf("%q is missing from:\n%s", want, got.err)
+		}
+	}
+	info := mustMake(t, "info", "made.png").out
+	if !strings.Contains(info, "dusk at 0.8 (SHA-256 d3fb81953e24") || strings.Contains(info, "style") ||
+		!strings.Contains(info, "a fox <lora:nope:1>\n") {
+		t.Errorf("recorded:\n%s", info)
+	}
+	// split-qkv is not in a folder for adapters. --like finds it beside the picture.
+	like := []string{"generate", "--like", "made.png", "-o", "again.png", "-m", model(t, "distilled")}
+	if got := call("", like...); got.code != exitFailure || !strings.Contains(errorLine(t, got), "split-qkv") ||
+		!strings.Contains(got.err, "give it with --lora") {
+		t.Errorf("a file that is gone: %d %s", got.code, got.err)
+	}
+	writeFile(t, "split-qkv.safetensors", string(readFile(t, other)))
+	mustMake(t, like...)
+	if !bytes.Equal(readFile(t, "made.png"), readFile(t, "again.png")) {
+		t.Error("the repeated picture differs")
+	}
+	writeFile(t, dusk, string(readFile(t, other)))
+	if got := call("", like...); got.code != exitFailure || !strings.Contains(errorLine(t, got), "d3fb81953e24") {
+		t.Errorf("a file with another digest: %d %s", got.code, got.err)
+	}
+	// --lora replaces the adapters of --like; at strength 0 the picture is the plain one.
+	mustMake(t, append(like, "--lora", other+":0", "-p", "a fox", "-o", "zero.png")...)
+	pixels := func(path string) []byte {
+		img, err := png.Decode(bytes.NewReader(readFile(t, path)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Appendf(nil, "%v", img)
+	}
+	if !bytes.Equal(pixels("zero.png"), pixels("plain.png")) {
+		t.Error("strength 0 gives another picture than no adapter")
+	}
+}
+
+func TestLoRARefusals(t *testing.T) {
+	_, other := adapters(t)
+	t.Chdir(t.TempDir())
+	writeFile(t, "cut.safetensors", string(readFile(t, other)[:1000]))
+	for _, row := range []struct {
+		value, want string
+		code        int
+	}{
+		{"nope", "neither a file nor a name", exitUsage},
+		{"nope.safetensors", "nope.safetensors", exitFailure},
+		{other + ":11", `--lora: found "split-qkv" with strength 11`, exitUsage},
+		{other + ":nan", "with strength NaN", exitUsage},
+		{other + ":1e999", "with strength +Inf", exitUsage},
+		{"cut.safetensors", "incomplete", exitFailure},
+		{filepath.Join(filepath.Dir(other), "text-encoder-only.safetensors"), "text encoders only", exitFailure},
+		{filepath.Join(model(t, "single"), "flux-2-klein-4b.safetensors"), "whole checkpoint", exitFailure},
+	} {
+		got := call("", small(t, "-p", "x", "--lora", row.value)...)
+		if got.code != row.code || !strings.Contains(errorLine(t, got), row.want) {
+			t.Errorf("%s: exit code %d, want %d; %s", row.value, got.code, row.code, got.err)
+		}
+	}
+	if got := call("", small(t, "-p", "x", "-m", other)...); !strings.Contains(errorLine(t, got), "as its LoRA") {
+		t.Errorf("an adapter as the model: %s", got.err)
+	}
+}
+
+// TestSplitLoRA has the colons of drives, names and strengths.
+func TestSplitLoRA(t *testing.T) {
+	there := func(path string) bool { return path == "odd:1" }
+	for _, row := range []struct {
+		text     string
+		windows  bool
+		file     string
+		strength float64
+	}{
+		{"dusk", false, "dusk", 1}, {"dusk:0.8", false, "dusk", 0.8}, {"dusk:-2", false, "dusk", -2},
+		{"a/b.safetensors:.5", false, "a/b.safetensors", 0.5}, {"odd:1", false, "odd:1", 1}, {"odd:1:2", false, "odd:1", 2},
+		{"dusk:night", false, "dusk:night", 1}, {"dusk:", false, "dusk:", 1}, {"", false, "", 1},
+		{`C:\x.safetensors`, true, `C:\x.safetensors`, 1}, {`C:\x.safetensors:0.5`, true, `C:\x.safetensors`, 0.5},
+		{"c:1", true, "c:1", 1}, {"c:1", false, "c", 1}, {"c:1:2", true, "c:1", 2},
+	} {
+		file, strength := splitLoRA(row.text, row.windows, there)
+		if file != row.file || strength != row.strength {
+			t.Errorf("%q: %q at %v, want %q at %v", row.text, file, strength, row.file, row.strength)
+		}
+	}
+}

@@ -1,0 +1,59 @@
+package checkpoint
+
+import (
+	"cmp"
+	"context"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/adrg/xdg"
+)
+
+// LoRADir returns the folder in which this program looks for adapters first: kleinbild/loras in the user's data folder.
+func LoRADir() string { return filepath.Join(xdg.DataHome, "kleinbild", "loras") }
+
+// NamedLoRA is an adapter's file in one of the folders for adapters.
+type NamedLoRA struct {
+	// Name is the path below the folder, with slashes and without the extension.
+	Name string
+	Path string
+}
+
+// LoRAs returns the adapters in LoRADir, and then those in the folders that ComfyUI, Forge and SwarmUI have for them,
+// sorted by name within a folder. Of several with one name it returns the first. If ctx ends, LoRAs returns its cause
+// at once. No file is opened.
+func LoRAs(ctx context.Context, env func(string) string) ([]NamedLoRA, error) {
+	return Interruptible(ctx, func() (list []NamedLoRA, err error) {
+		folders := []string{LoRADir()}
+		for _, dir := range installationDirs(env) {
+			t, _, _ := installationAt(dir) // one that cannot be read has no adapters
+			folders = append(folders, t.folders[adapter]...)
+		}
+		w := walker{ctx: ctx, left: maxWalked}
+		seen := map[string]bool{}
+		for _, folder := range folders {
+			if !exists(folder) {
+				continue
+			}
+			var found []NamedLoRA
+			for _, path := range w.files(folder, func(name string) bool { return filepath.Ext(name) != ".gguf" }) {
+				name, err := filepath.Rel(folder, path)
+				if err != nil {
+					continue
+				}
+				name = filepath.ToSlash(strings.TrimSuffix(name, filepath.Ext(name)))
+				if !seen[name] {
+					seen[name] = true
+					found = append(found, NamedLoRA{name, path})
+				}
+			}
+			slices.SortFunc(found, func(a, b NamedLoRA) int { return cmp.Compare(a.Name, b.Name) })
+			list = append(list, found...)
+		}
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		return list, nil
+	}, func([]NamedLoRA) {})
+}

@@ -1,0 +1,95 @@
+package inference
+
+import (
+	"context"
+	"math"
+	"os"
+	"path"
+	"strconv"
+	"strings"
+
+	"kleinbild/inference/checkpoint"
+)
+
+// LoRADir returns the folder in which adapters are looked for first.
+func LoRADir() string { return checkpoint.LoRADir() }
+
+// LoRANames are the adapters in the folders for them.
+type LoRANames []checkpoint.NamedLoRA
+
+// ListLoRAs returns the adapters in LoRADir and in the folders of ComfyUI, Forge and SwarmUI. It opens none of them.
+func ListLoRAs(ctx context.Context) (LoRANames, error) { return checkpoint.LoRAs(ctx, os.Getenv) }
+
+// Find returns the adapter of the given name: its path below a folder without the extension, or only the last part of
+// it. Upper and lower case differ only if there are both. An extension may be there.
+func (l LoRANames) Find(name string) (LoRA, bool) {
+	name = strings.TrimSuffix(strings.TrimSuffix(strings.ReplaceAll(name, `\`, "/"), ".safetensors"), ".sft")
+	if name == "" {
+		return LoRA{}, false
+	}
+	for _, same := range []func(a string) bool{
+		func(a string) bool { return a == name },
+		func(a string) bool { return path.Base(a) == name },
+		func(a string) bool { return strings.EqualFold(a, name) },
+		func(a string) bool { return strings.EqualFold(path.Base(a), name) },
+	} {
+		for _, n := range l {
+			if same(n.Name) {
+				return LoRA{Name: n.Name, Path: n.Path, Strength: 1}, true
+			}
+		}
+	}
+	return LoRA{}, false
+}
+
+// The form of an adapter in a prompt is <lora:NAME> or <lora:NAME:STRENGTH>, as other programs have it.
+const loraTag = "<lora:"
+
+// TakeLoRATags takes the adapters out of a prompt that names has, and returns them with the rest of the prompt. A tag
+// whose name is unknown, or whose strength is no number, stays in the text; left has it.
+func TakeLoRATags(prompt string, names LoRANames) (rest string, found []LoRA, left []string) {
+	var kept strings.Builder
+	for {
+		at := strings.Index(prompt, loraTag)
+		if at < 0 {
+			break
+		}
+		end := strings.IndexByte(prompt[at:], '>')
+		if end < 0 {
+			break
+		}
+		tag := prompt[at : at+end+1]
+		before, after := prompt[:at], prompt[at+len(tag):]
+		l, ok := readTag(tag, names)
+		if !ok {
+			left = append(left, tag)
+			kept.WriteString(before + tag)
+		} else {
+			found = append(found, l)
+			// A tag between two blanks leaves one of them.
+			if strings.HasPrefix(after, " ") && (before == "" || strings.HasSuffix(before, " ")) {
+				after = after[1:]
+			} else if after == "" {
+				before = strings.TrimSuffix(before, " ")
+			}
+			kept.WriteString(before)
+		}
+		prompt = after
+	}
+	return kept.String() + prompt, found, left
+}
+
+// readTag reads a tag.
+func readTag(tag string, names LoRANames) (LoRA, bool) {
+	name, strength, given := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(tag, loraTag), ">"), ":")
+	l, ok := names.Find(name)
+	if !ok || !given {
+		return l, ok
+	}
+	var err error
+	l.Strength, err = strconv.ParseFloat(strings.TrimSpace(strength), 64)
+	return l, err == nil && !math.IsNaN(l.Strength) && !math.IsInf(l.Strength, 0)
+}
+
+// HasLoRATags says whether a prompt may name adapters.
+func HasLoRATags(prompt string) bool { return strings.Contains(prompt, loraTag) }
