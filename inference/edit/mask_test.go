@@ -181,6 +181,9 @@ func TestMasksOfOtherKinds(t *testing.T) {
 	if m, err = NewMask(red, size); err != nil || m.Gray().Pix[0] != (19595*255+32768)>>16 {
 		t.Errorf("red: %v, %v", m.Gray().Pix[0], err)
 	}
+	if a, b := mustMask(t, red, size), mustMask(t, layer, size); a.SHA256() == b.SHA256() || a.Transparency() {
+		t.Errorf("two masks have the digest %s", a.SHA256())
+	}
 	o, err := picture.NewOriginal(layer)
 	if err != nil {
 		t.Fatal(err)

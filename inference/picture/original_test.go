@@ -251,6 +251,31 @@ func TestResolutionIsKept(t *testing.T) {
 	}
 }
 
+// TestMasksMayBeSmall reads a mask of one pixel, which is no original.
+func TestMasksMayBeSmall(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "mask.png")
+	if _, err := Write(path, image.NewGray(image.Rect(0, 0, 1, 1)), Metadata{}, Refuse); err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opened, err := OpenMask(t.Context(), path)
+	if err != nil || opened.Size != (Size{1, 1}) {
+		t.Fatalf("%v, %v", opened, err)
+	}
+	if decoded, err := DecodeMask(t.Context(), file); err != nil || decoded.FileSHA256 != opened.FileSHA256 {
+		t.Errorf("%v, %v", decoded, err)
+	}
+	if _, err := DecodeOriginal(t.Context(), file); err == nil {
+		t.Error("an original of one pixel was accepted")
+	}
+	if checkMask(Size{20_000, 20_000}, MaxPixels) == nil {
+		t.Error("a mask of 400 megapixels was accepted")
+	}
+}
+
 // TestTenBitsAreKept reads an AVIF of 10 bits in Display P3, declared by code points, and compares its levels with
 // those of avifdec (libavif 0.11.1), before and after they are written as PNG of 16 bits.
 func TestTenBitsAreKept(t *testing.T) {
