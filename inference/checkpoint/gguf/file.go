@@ -11,8 +11,6 @@
 package gguf
 
 import (
-	"bufio"
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
@@ -73,10 +71,7 @@ func FromBytes(path string, file []byte) (_ *File, err error) {
 // reader returns a function that reads and checks the header of the file at path.
 func (f *File) reader(path string) mapped.Header {
 	return func(ctx context.Context, r io.ReaderAt, size int64) (string, error) {
-		s := &scanner{
-			r: bufio.NewReaderSize(io.NewSectionReader(r, 0, size), 64<<10), end: min(size, maxHeaderBytes), size: size,
-			hash: sha256.New(),
-		}
+		s := &scanner{r: r, end: min(size, maxHeaderBytes), size: size}
 		err := f.parse(s)
 		if err == nil {
 			err = mapped.Spend(ctx, room, path, s.at)
@@ -87,18 +82,18 @@ func (f *File) reader(path string) mapped.Header {
 		if err != nil {
 			return "", fmt.Errorf("gguf: %s: %w", path, err)
 		}
-		return fmt.Sprintf("%x", s.hash.Sum(nil)), nil
+		return fmt.Sprintf("%x", sha256.Sum256(s.read[:s.at])), nil
 	}
 }
 
 // parse reads a header.
 func (f *File) parse(s *scanner) error {
-	var magic [4]byte
-	if err := s.read(magic[:]); err != nil {
+	magic, err := s.next(uint64(len(Magic)))
+	if err != nil {
 		return err
 	}
-	if string(magic[:]) != Magic {
-		return fmt.Errorf("begins with %q, want %q", magic[:], Magic)
+	if string(magic) != Magic {
+		return fmt.Errorf("begins with %q, want %q", magic, Magic)
 	}
 	version, err := s.uint32()
 	if err != nil {
@@ -298,8 +293,11 @@ func (f *File) Texts(key string) ([]string, error) {
 	if !ok || a.kind != typeString {
 		return nil, nil
 	}
-	s := f.elements(a)
-	list := make([]string, 0, min(a.count, maxHeaderBytes/8))
+	s, err := f.elements(key, a)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]string, 0, a.count)
 	for range a.count {
 		text, err := s.text(maxTextBytes)
 		if err != nil {
@@ -316,23 +314,27 @@ func (f *File) Numbers(key string) ([]float64, error) {
 	if !ok || a.kind == typeString {
 		return nil, nil
 	}
-	s := f.elements(a)
-	list := make([]float64, 0, min(a.count, maxHeaderBytes))
+	s, err := f.elements(key, a)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]float64, 0, a.count)
 	for range a.count {
-		var b [8]byte
-		if err := s.read(b[:sizes[a.kind]]); err != nil {
+		n, err := s.number(a.kind)
+		if err != nil {
 			return nil, fmt.Errorf("gguf: %s: metadata: %q: %w", f.Path(), key, err)
 		}
-		list = append(list, number(a.kind, b[:]))
+		list = append(list, n)
 	}
 	return list, nil
 }
 
-// elements returns a scanner at the first element of a.
-func (f *File) elements(a array) *scanner {
-	contents := f.Contents()
-	at := min(a.at, int64(len(contents)))
-	return &scanner{
-		r: bufio.NewReader(bytes.NewReader(contents[at:])), at: at, end: int64(len(contents)), size: int64(len(contents)),
+// elements returns a scanner at the first element of a, the value of key.
+func (f *File) elements(key string, a array) (*scanner, error) {
+	if a.count > maxElements {
+		return nil, fmt.Errorf("gguf: %s: metadata: %.200q: %d elements, want at most %d", f.Path(), key, a.count, maxElements)
 	}
+	contents := f.Contents()
+	size := int64(len(contents))
+	return &scanner{read: contents, at: min(a.at, size), end: size, size: size}, nil
 }

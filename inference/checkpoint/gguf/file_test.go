@@ -166,3 +166,24 @@ func FuzzFile(f *testing.F) {
 		file.Close()
 	})
 }
+
+// BenchmarkOpen opens a file with a vocabulary and merges like Qwen3's.
+func BenchmarkOpen(b *testing.B) {
+	tokens, merges := make([]string, 151_936), make([]string, 151_387)
+	for i := range tokens {
+		tokens[i] = strings.Repeat("a", i%13+1)
+	}
+	for i := range merges {
+		merges[i] = tokens[i] + " b"
+	}
+	file := gguftest.Bytes([]gguftest.Pair{
+		{Key: "tokenizer.ggml.tokens", Value: tokens}, {Key: "tokenizer.ggml.merges", Value: merges},
+		{Key: "tokenizer.ggml.token_type", Value: make([]int32, len(tokens))},
+	}, nil)
+	b.SetBytes(int64(len(file)))
+	for b.Loop() {
+		if _, err := FromBytes("x.gguf", file); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -14,6 +14,8 @@ const (
 	maxNameBytes = 1000
 	// maxTextBytes bounds a text of the metadata. Chat templates have up to 20 kB.
 	maxTextBytes = 1 << 20
+	// maxElements bounds an array of the metadata that is read as a whole. Qwen3's vocabulary has 151,936 tokens.
+	maxElements = 4 << 20
 	// maxRank is the number of dimensions that ggml allows.
 	maxRank = 4
 	// maxAlignment bounds the alignment of tensors, which is usually 32.

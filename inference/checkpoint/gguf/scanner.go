@@ -1,23 +1,20 @@
 package gguf
 
 import (
-	"bufio"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"math"
 )
 
 // scanner reads the little-endian values of a header. It never reads past end.
 type scanner struct {
-	r   *bufio.Reader
-	at  int64 // the offset of the next byte in the file
-	end int64
-	// size is the file's size, for messages.
-	size int64
-	hash hash.Hash // of all bytes that were read; may be nil
+	r    io.ReaderAt // of the file; not used if all bytes are in read
+	read []byte      // what has been read, from the beginning of the file on
+	at   int64       // the offset of the next byte
+	end  int64
+	size int64 // of the file, for messages
 }
 
 var errIncomplete = errors.New("the file is incomplete, download it again")
@@ -33,31 +30,42 @@ func (s *scanner) need(n uint64) error {
 	return nil
 }
 
-// read fills b.
-func (s *scanner) read(b []byte) error {
-	if err := s.need(uint64(len(b))); err != nil {
-		return err
+// firstRead is the number of bytes that are read first. It is enough for a transformer's header. Each further read
+// doubles what has been read.
+const firstRead = 256 << 10
+
+// next returns the next n bytes.
+func (s *scanner) next(n uint64) ([]byte, error) {
+	if err := s.need(n); err != nil {
+		return nil, err
 	}
-	if _, err := io.ReadFull(s.r, b); err != nil {
-		return fmt.Errorf("byte %d: %w", s.at, err)
+	begin := s.at
+	s.at += int64(n)
+	for int64(len(s.read)) < s.at {
+		have := len(s.read)
+		more := min(max(firstRead, have), int(s.end)-have)
+		s.read = append(s.read, make([]byte, more)...)
+		if _, err := s.r.ReadAt(s.read[have:], int64(have)); err != nil && !errors.Is(err, io.EOF) {
+			return nil, fmt.Errorf("byte %d: %w", have, err)
+		}
 	}
-	s.at += int64(len(b))
-	if s.hash != nil {
-		s.hash.Write(b)
-	}
-	return nil
+	return s.read[begin:s.at], nil
 }
 
 func (s *scanner) uint32() (uint32, error) {
-	var b [4]byte
-	err := s.read(b[:])
-	return binary.LittleEndian.Uint32(b[:]), err
+	b, err := s.next(4)
+	if err != nil {
+		return 0, err
+	}
+	return binary.LittleEndian.Uint32(b), nil
 }
 
 func (s *scanner) uint64() (uint64, error) {
-	var b [8]byte
-	err := s.read(b[:])
-	return binary.LittleEndian.Uint64(b[:]), err
+	b, err := s.next(8)
+	if err != nil {
+		return 0, err
+	}
+	return binary.LittleEndian.Uint64(b), nil
 }
 
 // count reads a number of things, of which there are at most limit.
@@ -69,20 +77,25 @@ func (s *scanner) count(what string, limit uint64) (int, error) {
 	return int(min(n, limit)), err
 }
 
+// length reads the length of a string of at most limit bytes.
+func (s *scanner) length(limit uint64) (uint64, error) {
+	n, err := s.uint64()
+	if err != nil {
+		return 0, err
+	}
+	if n > limit {
+		return 0, fmt.Errorf("byte %d: a text of %d bytes, want at most %d", s.at, n, limit)
+	}
+	return n, s.need(n)
+}
+
 // text reads a string of at most limit bytes.
 func (s *scanner) text(limit uint64) (string, error) {
-	n, err := s.uint64()
+	n, err := s.length(limit)
 	if err != nil {
 		return "", err
 	}
-	if n > limit {
-		return "", fmt.Errorf("byte %d: a text of %d bytes, want at most %d", s.at, n, limit)
-	}
-	if err := s.need(n); err != nil {
-		return "", err
-	}
-	b := make([]byte, n)
-	err = s.read(b)
+	b, err := s.next(n)
 	return string(b), err
 }
 
@@ -124,18 +137,24 @@ func (s *scanner) value(kind uint32) (any, error) {
 	case kind == typeArray:
 		return s.array()
 	case kind < uint32(len(sizes)):
-		var b [8]byte
-		if err := s.read(b[:sizes[kind]]); err != nil {
-			return nil, err
-		}
-		return number(kind, b[:]), nil
+		return s.number(kind)
 	}
 	return nil, fmt.Errorf("a value of type %d, want 0 to %d", kind, len(sizes)-1)
 }
 
-// number converts a number of a type to float64, which is exact for the numbers of real files.
-func number(kind uint32, b []byte) float64 {
-	word := binary.LittleEndian.Uint64(b)
+// number reads a number of a type as float64, which is exact for the numbers of real files.
+func (s *scanner) number(kind uint32) (float64, error) {
+	b, err := s.next(uint64(sizes[kind]))
+	if err != nil {
+		return 0, err
+	}
+	var word [8]byte
+	copy(word[:], b)
+	return convert(kind, binary.LittleEndian.Uint64(word[:])), nil
+}
+
+// convert converts the bits of a number of a type.
+func convert(kind uint32, word uint64) float64 {
 	switch kind {
 	case typeUint8, typeBool:
 		return float64(uint8(word))
@@ -170,7 +189,11 @@ func (s *scanner) array() (a array, err error) {
 	a.at = s.at
 	if a.kind == typeString {
 		for i := uint64(0); i < a.count; i++ {
-			if _, err := s.text(maxTextBytes); err != nil {
+			n, err := s.length(maxTextBytes)
+			if err == nil {
+				_, err = s.next(n)
+			}
+			if err != nil {
 				return a, fmt.Errorf("element %d of %d: %w", i, a.count, err)
 			}
 		}
@@ -183,21 +206,6 @@ func (s *scanner) array() (a array, err error) {
 	if a.count > math.MaxInt64/size {
 		return a, fmt.Errorf("an array of %d elements, want at most %d bytes", a.count, maxHeaderBytes)
 	}
-	return a, s.skip(a.count * size)
-}
-
-// skip reads n bytes and forgets them.
-func (s *scanner) skip(n uint64) error {
-	if err := s.need(n); err != nil {
-		return err
-	}
-	var b [4096]byte
-	for n > 0 {
-		part := b[:min(n, uint64(len(b)))]
-		if err := s.read(part); err != nil {
-			return err
-		}
-		n -= uint64(len(part))
-	}
-	return nil
+	_, err = s.next(a.count * size)
+	return a, err
 }
