@@ -332,7 +332,8 @@ func (f *File) Numbers(key string) ([]float64, error) {
 // elements returns a scanner at the first element of a, the value of key.
 func (f *File) elements(key string, a array) (*scanner, error) {
 	if a.count > maxElements {
-		return nil, fmt.Errorf("gguf: %s: metadata: %.200q: %d elements, want at most %d", f.Path(), key, a.count, maxElements)
+		return nil, fmt.Errorf("gguf: %s: metadata: %.200q: %d elements, want at most %d",
+			f.Path(), key, a.count, maxElements)
 	}
 	contents := f.Contents()
 	size := int64(len(contents))

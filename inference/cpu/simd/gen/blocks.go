@@ -66,7 +66,7 @@ func (l *lanes) blockLoop(format string, values, size int, setup func(), body fu
 
 // prefetchFar is how far ahead of a block its successors are prefetched. The processor's own prefetching stops at the
 // end of a page.
-const prefetchFar = 1024
+const prefetchFar = 2048
 
 func at(base reg.Register, disp int) operand.Mem { return operand.Mem{Base: base, Disp: disp} }
 
