@@ -1,17 +1,23 @@
 # Kleinbild's commands. `make` without a target prints them.
 
-GO      ?= go
+# This script finds a Go that is new enough, also outside $PATH.
+GO      ?= tools/setup/go
 # The number of inputs that each fuzz target gets. It is not a time, because a target that is stopped after a time
 # sometimes fails with "context deadline exceeded".
 FUZZ_RUNS ?= 20000
 CUDA_TOOLS ?= ../cuda-tools
 DEMO_STATE ?= ../demo-train
-# nodynamic: the program uses its own libheif and libavif even if the system has these libraries.
-export GOFLAGS += -tags=nodynamic
+# nodynamic: the program uses its own libheif and libavif even if the system has these libraries. -buildvcs=false: the
+# go command does not ask git about the checkout, because git refuses to answer root about a folder of another user.
+export GOFLAGS += -tags=nodynamic -buildvcs=false
 # Programs may lie anywhere in memory (PIE), and what the loader has filled in becomes read-only (-bindnow).
 # tools/package/build.go has the same flags: with others, all C would be compiled once more.
 LDFLAGS := -s -w -bindnow
-BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -buildmode=pie -ldflags "$(LDFLAGS)"
+FLAGS   := -trimpath -buildmode=pie -ldflags "$(LDFLAGS)"
+BUILD   := CGO_ENABLED=0 $(GO) build $(FLAGS)
+# SETUP installs what the targets need. PROGRESS builds the program and shows how far it is.
+SETUP    := GO="$(GO)" tools/setup/setup.sh
+PROGRESS := GO="$(GO)" tools/setup/build.sh
 # gorgonia: kernels are launched through gorgonia.org/cu, which needs cgo. It is compiled with the project's own cuda.h
 # and libcuda.a.
 TAGGED  := -tags=nodynamic,gorgonia
@@ -23,15 +29,15 @@ CUDA    := folder=$$(GO="$(GO)" kernels/cu/gorgonia/libcuda/build.sh) && CGO_ENA
   CGO_CFLAGS="'-I$$folder' $${CGO_CFLAGS:-$$(GO="$(GO)" tools/window/cflags.sh)}" \
   CGO_LDFLAGS="'-L$$folder' $${CGO_LDFLAGS:--g -O2}"
 # Fyne's window needs a C compiler. If CGO_CFLAGS change, Go compiles all of Fyne's C code again.
-WINDOW  := $(CUDA) $(GO) build $(TAGGED) -trimpath -buildmode=pie -ldflags "$(LDFLAGS)"
+WINDOW  := $(CUDA) $(PROGRESS) kleinbild $(TAGGED) $(FLAGS)
 MODEL   ?= demo
 SHOTS   ?= dist/window
 SOAK    ?= 20m
 # The tool is built in dist as well, so that nothing lies elsewhere if it is killed.
 PACKAGE := mkdir -p dist && GOTMPDIR="$(CURDIR)/dist" $(GO) build -o dist/.package ./tools/package && \
-  exec dist/.package -window -out dist
+  PATH="$$($(GO) env GOROOT)/bin:$$PATH" exec dist/.package -window -out dist
 SCREEN  := xvfb-run -a -s "-screen 0 1440x900x24"
-TEST_WINDOWS := tools/window/needs.sh windows && $(SCREEN) /usr/bin/python3 tools/window/test_wine.py
+TEST_WINDOWS := $(SETUP) windows && $(SCREEN) /usr/bin/python3 tools/window/test_wine.py
 
 .PHONY: help build cli run windows windows-window test test-gorgonia test-sim test-window test-windows test-gtk \
   test-browser test-api test-balance soak lint deadcode race fuzz bench generate kernels kernels-check gpu-kit \
@@ -40,18 +46,20 @@ TEST_WINDOWS := tools/window/needs.sh windows && $(SCREEN) /usr/bin/python3 tool
 help: ## print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-build: ## build ./kleinbild with its window (names the Debian packages that are missing)
-	@tools/window/needs.sh
-	$(WINDOW) -o kleinbild .
+build: ## build ./kleinbild with its window
+	@$(SETUP) window $(if $(GTK),gtk)
+	@$(WINDOW)
 
-cli: ## build ./kleinbild without its window, as a command-line program (needs only Go)
-	$(BUILD) -o kleinbild .
+cli: ## build ./kleinbild-cli, the command line without a window (needs only Go)
+	@$(SETUP) go
+	@CGO_ENABLED=0 $(PROGRESS) kleinbild-cli $(FLAGS)
 
-run: build ## build ./kleinbild and open its window
-	./kleinbild
+run: ## install what is missing (it asks), build ./kleinbild and open its window
+	@GO="$(GO)" MAKE="$(MAKE)" tools/setup/run.sh
 
-windows: ## cross-build kleinbild.exe without its window
-	GOOS=windows GOARCH=amd64 $(BUILD) -o kleinbild.exe .
+windows: ## cross-build kleinbild-cli.exe, the command line without a window
+	@$(SETUP) go
+	GOOS=windows GOARCH=amd64 $(BUILD) -o kleinbild-cli.exe .
 
 windows-window: ## cross-build the Windows package, a .zip in dist/windows (needs mingw-w64)
 	$(PACKAGE)/windows -system windows
@@ -68,32 +76,34 @@ test-gorgonia: ## test both bindings of NVIDIA's driver on a fake driver (needs 
 	$(CUDA) $(GO) test $(TAGGED) ./kernels/cu/...
 
 test-window: build ## test the window on a virtual screen; screenshots are in SHOTS
-	@tools/window/needs.sh test
+	@$(SETUP) window screen
 	dbus-run-session -- $(SCREEN) /usr/bin/python3 tools/window/test_window.py \
 	  ./kleinbild "$(MODEL)" "$(SHOTS)"
 
 test-gtk: ## test the file dialogs of a build with GTK=1 on a virtual screen (needs libgtk-3-dev)
-	@GTK=1 tools/window/needs.sh test
+	@$(SETUP) window gtk screen
 	CGO_ENABLED=1 GSETTINGS_BACKEND=memory xvfb-run -a $(GO) test -count=1 -tags=nodynamic,gtk ./app/dialog
 
 test-browser: cli ## test the API from a website, in Chromium with OpenAI's npm package (needs node, npm, network)
-	@tools/api/browser.sh ./kleinbild
+	@tools/api/browser.sh ./kleinbild-cli
 
 test-api: cli ## test a server against its OpenAPI document with schemathesis (needs python3, network)
-	@tools/api/schema.sh ./kleinbild
+	@tools/api/schema.sh ./kleinbild-cli
 
 test-balance: ## share requests between two servers behind HAProxy, and kill one of them (needs haproxy)
 	KLEINBILD_TEST_BALANCE=1 CGO_ENABLED=0 $(GO) test -count=1 -run '^TestBalance$$' ./client
 
-soak: cli ## load ./kleinbild serve with well-behaved and hostile clients for SOAK, and print a report (Linux)
-	$(GO) run ./tools/soak -for $(SOAK) ./kleinbild
+soak: cli ## load ./kleinbild-cli serve with well-behaved and hostile clients for SOAK, and print a report (Linux)
+	$(GO) run ./tools/soak -for $(SOAK) ./kleinbild-cli
 
 # The linters are in a module of their own, so that the program does not depend on what they depend on. tools/lint.sum
 # has the checksums of all these modules.
 LINTER := $(GO) tool -modfile=tools/lint.mod
 
 lint: ## check formatting, run go vet for every system that ships and the linters of .golangci.yml
-	@test -z "$$(gofmt -l .)" || { echo "not gofmt-ed:"; gofmt -l .; exit 1; }
+	@$(SETUP) go
+	@list=$$("$$($(GO) env GOROOT)/bin/gofmt" -l .) || { echo "gofmt could not check the formatting"; exit 1; }; \
+	  test -z "$$list" || { echo "not gofmt-ed:"; echo "$$list"; exit 1; }
 	CGO_ENABLED=0 $(GO) vet ./...
 	CGO_ENABLED=0 GOOS=windows $(GO) vet ./...
 	CGO_ENABLED=0 GOARCH=arm64 $(GO) vet ./...
@@ -130,7 +140,7 @@ gpu-kit: ## build dist/gpu, which tests and measures on a GPU machine without Go
 	CGO_ENABLED=0 $(GO) test -c -o $(GPU_KIT)/inference/inference.test ./inference
 	cp -r kernels/src kernels/ptx kernels/table.go kernels/params.go $(GPU_KIT)/kernels
 	cp -r inference/testdata $(GPU_KIT)/inference
-	$(BUILD) -o $(GPU_KIT)/kleinbild .
+	$(BUILD) -o $(GPU_KIT)/kleinbild-cli .
 	CGO_ENABLED=0 $(GO) build -trimpath -o $(GPU_KIT)/bench ./tools/gpu/bench
 	cp tools/gpu/run.sh tools/gpu/bench.py $(GPU_KIT)
 	mkdir $(GPU_KIT)/demo
@@ -156,8 +166,8 @@ kernels-check: ## write the tables of kernels/SPEED.md (needs CUDA_TOOLS, see to
 demo-model: ## train the demo model, or go on with the training in DEMO_STATE (see tools/demo/README.md)
 	python3 tools/demo/train.py "$(DEMO_STATE)" assets/demo
 
-demo-check: cli ## measure assets/demo on held-out prompts with ./kleinbild: DEMO_STATE/report
-	python3 tools/demo/evaluate.py tools/demo assets/demo ./kleinbild "$(DEMO_STATE)/report"
+demo-check: cli ## measure assets/demo on held-out prompts with ./kleinbild-cli: DEMO_STATE/report
+	python3 tools/demo/evaluate.py tools/demo assets/demo ./kleinbild-cli "$(DEMO_STATE)/report"
 
 generate: ## write the assembly files with their generators
 	$(GO) generate ./...
@@ -173,4 +183,4 @@ package-check: ## check that packages build again to the same bytes, install and
 
 # BENCH_MODEL is a checkpoint of full size (kleinbild bench checkpoint DIR), BENCH_PYTHON a Python that has Diffusers.
 bench: cli ## write docs/speed.md: kleinbild, OpenBLAS, package png and Diffusers (BENCH_MODEL, BENCH_PYTHON)
-	CGO_ENABLED=0 $(GO) run ./tools/speed -model "$(BENCH_MODEL)" -python "$(BENCH_PYTHON)" ./kleinbild
+	CGO_ENABLED=0 $(GO) run ./tools/speed -model "$(BENCH_MODEL)" -python "$(BENCH_PYTHON)" ./kleinbild-cli

@@ -9,9 +9,9 @@ import (
 	"kleinbild/cli"
 )
 
-// openWindow prints that this build has no window, because Fyne needs cgo, and returns false.
+// openWindow prints that this program has no window, because Fyne needs cgo, and returns false.
 func openWindow(cli.WindowArguments) (ok bool) {
-	fmt.Fprintln(os.Stderr, "kleinbild: this build has no window, as it was made without a C compiler; "+
-		"this is its command line:")
+	fmt.Fprintln(os.Stderr, "kleinbild: this is the command line; the window comes with the packages and with "+
+		"make build:")
 	return false
 }

@@ -1,7 +1,7 @@
 """Measures a model with the program itself: four steps, 512 text rows, pictures as PNG, judged by check.py. Writes
 contact sheets.
 
-    python evaluate.py STATE MODEL ./kleinbild OUT [--sets grammar,freeform,edits,compositions] [--many 300] [--jobs 1]
+    python evaluate.py STATE MODEL ./kleinbild-cli OUT [--sets grammar,freeform,edits,compositions] [--many 300] [--jobs 1]
 
 MODEL is a Diffusers folder. STATE contains the classifier, as tools/demo does. The prompts are unknown to the training:
 combinations of background, time, kinds, colours and columns that are held out (captions.held_out), and those of

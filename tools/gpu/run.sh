@@ -87,10 +87,10 @@ run_bench() {
   if [ -z "$checkpoint" ]; then
     scratch_folder
     checkpoint=$scratch/4b
-    [ "$DEVICE" = cuda ] && step checkpoint ./kleinbild bench checkpoint "$checkpoint"
+    [ "$DEVICE" = cuda ] && step checkpoint ./kleinbild-cli bench checkpoint "$checkpoint"
   fi
   [ -e "$checkpoint/model_index.json" ] || checkpoint=
-  [ "$DEVICE" = cuda ] && ./kleinbild bench tune >"$RESULTS/tune.txt" 2>&1 && cat "$RESULTS/tune.txt"
+  [ "$DEVICE" = cuda ] && ./kleinbild-cli bench tune >"$RESULTS/tune.txt" 2>&1 && cat "$RESULTS/tune.txt"
   python3 bench.py --kit "$kit" --device "$DEVICE" --out "$RESULTS/results.md" \
     ${checkpoint:+--checkpoint "$checkpoint"} ${SIZE:+--size "$SIZE"} || failed=1
   echo "== the table is in $RESULTS/results.md"

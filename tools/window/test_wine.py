@@ -5,8 +5,7 @@ the packages with code for Windows, the command line in a console, the server, a
     tools/window/test_wine.py FOLDER OUT
 
 FOLDER contains the .zip that make package or make windows-window wrote. OUT is the folder for the screenshots. Run it
-with a display of 1440 × 900 (xvfb-run). needs.sh names the packages that it needs. If something does not do what it
-should, the test fails with a sentence.
+with a display of 1440 × 900 (xvfb-run). If something does not do what it should, the test fails with a sentence.
 
 Wine's drive and the home folder, with its bin, lie in a temporary folder without links to the outside: the folders that
 Wine links to the user's are replaced by real ones, and drive Z:, which is the whole machine, is removed.

@@ -4,10 +4,10 @@
 # The folder's path becomes an option of the compiler, and Go compiles all C anew if an option changes. So the folder is
 # named after its contents and lies with Go's own cache: all checkouts then have one path, and share what was compiled.
 set -eu
+cache=$(${GO:-go} env GOCACHE) # before cd, because $GO may be a relative path
 cd "$(dirname "$0")"
 cc=${CC:-cc}
 sum=$(cat build.sh calls.h cuda.h libcuda.c libcuda.h | sha256sum | cut -c 1-16)
-cache=$(${GO:-go} env GOCACHE)
 folder=$cache/kleinbild-libcuda/$sum-$($cc -dumpmachine)
 if [ ! -d "$folder" ]; then
   mkdir -p "$cache/kleinbild-libcuda"
