@@ -314,3 +314,46 @@ func TestFormats(t *testing.T) {
 		}
 	}
 }
+
+// TestSwappedScales checks that the halves of the final layer's modulation are exchanged together with their scales, in
+// each layout. 64 rows are fewer than the scales are padded to.
+func TestSwappedScales(t *testing.T) {
+	const layer = "final_layer.adaLN_modulation.1"
+	perRow := make([]float32, 64)
+	for i := range perRow {
+		perRow[i] = float32(i + 1)
+	}
+	for name, entries := range map[string][]safetensors.Entry{
+		"nvfp4": {bytesOf(layer+".weight", tensor.U8, 64, 64), textOf(layer+".comfy_quant", `{"format":"nvfp4"}`),
+			bytesOf(layer+".weight_scale", tensor.F8E4M3, 128, 8), scaleOfValue(layer+".weight_scale_2", 0.25)},
+		"mxfp8": {bytesOf(layer+".weight", tensor.F8E4M3, 64, 128), textOf(layer+".comfy_quant", `{"format":"mxfp8"}`),
+			bytesOf(layer+".weight_scale", tensor.U8, 128, 4)},
+		"int8": {bytesOf(layer+".weight", tensor.I8, 64, 128), scalesOfValues(layer+".weight_scale", perRow, 64)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := tensorFile(t, "x.safetensors", append(entries, of("img_in.weight", tensor.BF16, 4, 4))...)
+			set, err := openStore(t.Context(), path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer set.Close()
+			parts, err := recognise(set, path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w, err := newWeights(set, path, parts[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			stored := mustTensor(t, &Tensors{set}, layer+".weight").Float32s()
+			have := mustTensor(t, w, "norm_out.linear.weight").Float32s()
+			half := len(stored) / 2
+			if want := slices.Concat(stored[half:], stored[:half]); !slices.Equal(have, want) {
+				t.Error("the values are not those of the file with exchanged halves")
+			}
+			if slices.Equal(stored[:half], stored[half:]) {
+				t.Error("both halves are equal: the test does not see an exchange")
+			}
+		})
+	}
+}
