@@ -121,6 +121,8 @@ type candidate struct {
 	// width is the width of the prompt embeds that the file's transformer reads or its text encoder makes.
 	width int
 	size  *size
+	// bytes is the size of the file, or of all shards.
+	bytes int64
 }
 
 func (c candidate) has(k kind) bool { return slices.Contains(c.kinds, k) }
@@ -138,6 +140,9 @@ func inspectNow(ctx context.Context, path string) (candidate, error) {
 		return candidate{}, err
 	}
 	found := candidate{path: path}
+	for _, f := range c.files() {
+		found.bytes += f.SizeBytes()
+	}
 	for _, k := range []kind{transformer, vae, textEncoder} {
 		w, ok := c.component(k).Source.(*weights)
 		if !ok {
@@ -157,8 +162,8 @@ func inspectNow(ctx context.Context, path string) (candidate, error) {
 }
 
 // specs returns the models of an installation as specs for Open, distilled ones before base ones: each transformer with
-// the first text encoder and the first VAE that fit it. err says why no text encoder or VAE fits a transformer, or why
-// there is no transformer. skipped holds the folders and links that could not be read.
+// the largest text encoder and the first VAE that fit it. err says why no text encoder or VAE fits a transformer, or
+// why there is no transformer. skipped holds the folders and links that could not be read.
 func (t installation) specs(ctx context.Context) (specs []string, skipped []Place, err error) {
 	skipped = t.skipped
 	found := map[kind][]candidate{}
@@ -196,6 +201,9 @@ func (t installation) specs(ctx context.Context) (specs []string, skipped []Plac
 		return nil, skipped, t.noFile(transformer, nil, broken[transformer], skipped)
 	}
 	slices.SortStableFunc(found[transformer], func(a, b candidate) int { return isBase(a.path) - isBase(b.path) })
+	// Of several text encoders that fit, the largest file has lost least by quantisation. On a graphics card all take the
+	// same memory, since they are widened.
+	slices.SortStableFunc(found[textEncoder], func(a, b candidate) int { return cmp.Compare(b.bytes, a.bytes) })
 	for _, tr := range found[transformer] {
 		files := []string{tr.path}
 		for _, k := range []kind{textEncoder, vae} {

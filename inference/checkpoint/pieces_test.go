@@ -228,9 +228,11 @@ func TestModelsInPieces(t *testing.T) {
 	ollama := filepath.Join(dir, ".ollama", "models")
 	mustWrite(t, filepath.Join(ollama, "manifests", "registry.ollama.ai", "library", "qwen3", "4b"), fmt.Sprintf(
 		`{"layers":[{"mediaType":"application/vnd.ollama.image.model","digest":"sha256:%s"}]}`, digest))
+	studio := filepath.Join(dir, ".lmstudio", "models", "lmstudio-community", "Qwen3-4B-GGUF")
+	small, large := filepath.Join(studio, "Qwen3-4B-A.gguf"), filepath.Join(studio, "Qwen3-4B-B.gguf")
 	for _, place := range []string{
 		filepath.Join(ollama, "blobs", "sha256-"+digest),
-		filepath.Join(dir, ".lmstudio", "models", "lmstudio-community", "Qwen3-4B-GGUF", "Qwen3-4B-Q8_0.gguf"),
+		small,
 	} {
 		ggufOf(t, place, whole.TextEncoder.Source, qwen3Metadata(t, whole.TextEncoder.Source), llamaName)
 		spec, tried, err := find("", env, "")
@@ -240,5 +242,14 @@ func TestModelsInPieces(t *testing.T) {
 		if err := os.Remove(place); err != nil {
 			t.Fatal(err)
 		}
+	}
+
+	// Of two encoders the larger file is taken.
+	metadata := qwen3Metadata(t, whole.TextEncoder.Source)
+	ggufOf(t, small, whole.TextEncoder.Source, metadata, llamaName)
+	padding := gguftest.Pair{Key: "general.description", Value: strings.Repeat("x", 5000)}
+	ggufOf(t, large, whole.TextEncoder.Source, append(metadata, padding), llamaName)
+	if spec, _, err := find("", env, ""); err != nil || spec != strings.Join([]string{flux, large, vaePath}, ",") {
+		t.Errorf("found %q, %v, want the text encoder %s", spec, err, large)
 	}
 }
