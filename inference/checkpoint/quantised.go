@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"slices"
@@ -187,6 +188,9 @@ func isByte(set *safetensors.Set, scale string) bool {
 	return err == nil && (stat.DType == tensor.U8 || stat.DType == tensor.F8E8M0)
 }
 
+// oneScale holds the supported formats that have no weight_scale_2.
+var oneScale = []string{"float8_e4m3fn", "float8_e5m2", formatInt8, "mxfp8"}
+
 // marked completes l as the marker says, and returns an error if formats or shapes contradict it.
 func (l *layer) marked(set *safetensors.Set, m *marker) error {
 	want := func(dtype tensor.DType) error {
@@ -201,6 +205,10 @@ func (l *layer) marked(set *safetensors.Set, m *marker) error {
 	if m.rotation != 0 && m.format != formatInt8 {
 		l.foreign = m.format + " with convrot"
 		return nil
+	}
+	if l.second != "" && slices.Contains(oneScale, m.format) {
+		return fmt.Errorf("%s: stands beside a weight whose marker says %s, want it only for nvfp4",
+			qualified(set, l.second), m.format)
 	}
 	switch m.format {
 	case "float8_e4m3fn", "float8_e5m2":
@@ -360,7 +368,7 @@ func (q *quantised) Stat(name string) (tensor.Tensor, error) {
 }
 
 // Tensor returns the tensor called name with its data and scales. It returns an error if a scale is not a positive
-// number.
+// number, or if the scale of a block is NaN.
 func (q *quantised) Tensor(name string) (tensor.Tensor, error) {
 	l := q.layers[name]
 	if l == nil {
@@ -380,10 +388,8 @@ func (q *quantised) Tensor(name string) (tensor.Tensor, error) {
 			return t, err
 		}
 		blocks.Data = table.Data
-		if blocks.DType != tensor.F8E4M3 && blocks.DType != tensor.F8E8M0 {
-			if _, err := positive(table); err != nil {
-				return t, err
-			}
+		if err := checkBlocks(table, &blocks, t.Shape[1]/blocks.Width); err != nil {
+			return t, err
 		}
 		quant.Blocks, scale = &blocks, l.second
 	}
@@ -426,6 +432,33 @@ func (q *quantised) columnsOf(l *layer) ([]float32, error) {
 		return nil, fmt.Errorf("%s: stands beside a rotated weight, want one of both", t.Name)
 	}
 	return positive(t)
+}
+
+// checkBlocks returns an error if one of the scales of blocks, in the table t, cannot be used. The scale of a block of
+// zeros may be 0 in the formats of one byte, so that only NaN is an error there. columns is the number of scales of a
+// row of the matrix; the table's other bytes are padding, which may hold anything.
+func checkBlocks(t tensor.Tensor, b *tensor.BlockScales, columns int) error {
+	var isNaN func(code byte) bool
+	switch b.DType {
+	case tensor.F8E4M3:
+		isNaN = func(code byte) bool { return code&0x7f == 0x7f }
+	case tensor.F8E8M0:
+		isNaN = func(code byte) bool { return code == 0xff }
+	default:
+		_, err := positive(t)
+		return err
+	}
+	if bytes.IndexByte(t.Data, 0xff) < 0 && (b.DType == tensor.F8E8M0 || bytes.IndexByte(t.Data, 0x7f) < 0) {
+		return nil
+	}
+	for row := range b.Rows {
+		for c := range columns {
+			if isNaN(t.Data[b.Index(row, c)]) {
+				return fmt.Errorf("%s: NaN for row %d and block %d of it, want a number", t.Name, row, c)
+			}
+		}
+	}
+	return nil
 }
 
 // positive returns the values of a table of scales. It returns an error if one of them is not a positive number.

@@ -202,6 +202,9 @@ func TestMarkersRefuse(t *testing.T) {
 			mark(`{"format":"nvfp4"}`)}, "a.weight_scale_2", "0, want a positive number"},
 		{"mxfp8 with scales in float32", "", []safetensors.Entry{f8, of("a.weight_scale", tensor.F32, 128, 4),
 			mark(`{"format":"mxfp8"}`)}, "a.weight_scale", "F32 [128 4], want F8_E8M0 or U8 [128 4]"},
+		{"mxfp8 with a second scale", "", []safetensors.Entry{f8, bytesOf("a.weight_scale", tensor.U8, 128, 4),
+			scalesOfValues("a.weight_scale_2", []float32{1, 2, 3}, 3), mark(`{"format":"mxfp8"}`)}, "a.weight_scale_2",
+			"marker says mxfp8, want it only for nvfp4"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			var metadata map[string]string
@@ -228,6 +231,55 @@ func TestMarkersRefuse(t *testing.T) {
 		}
 		_, err = file.Tensor("a.weight")
 		wantError(t, "a row's scale", err, path, "at index 7, want a positive number")
+	}
+}
+
+// TestBlockScalesRefuse has NaN in tables of one byte for each scale.
+func TestBlockScalesRefuse(t *testing.T) {
+	for _, row := range []struct {
+		weight, scales tensor.DType
+		format         string
+		shape          [4]int // of the weight's bytes and of the scales
+		code           byte
+		at             int // the offset of the code in the scales, unless it is -1
+		where          string
+	}{
+		{tensor.U8, tensor.F8E4M3, "nvfp4", [4]int{64, 64, 128, 8}, 0x7f, 16, "1 and block 0"},
+		{tensor.U8, tensor.U8, "nvfp4", [4]int{64, 64, 128, 8}, 0xff, 512 + 17, "1 and block 5"},
+		{tensor.U8, tensor.F8E4M3, "", [4]int{64, 64, 64, 8}, 0x7f, 9, "1 and block 1"},
+		{tensor.F8E4M3, tensor.U8, "mxfp8", [4]int{64, 128, 128, 4}, 0xff, 4 + 16, "33 and block 0"},
+		{tensor.U8, tensor.F8E4M3, "nvfp4", [4]int{64, 64, 128, 8}, 0xff, -1, ""}, // only padding
+	} {
+		entries := []safetensors.Entry{bytesOf("a.weight", row.weight, row.shape[0], row.shape[1]), {
+			Name: "a.weight_scale", DType: row.scales, Shape: row.shape[2:],
+			Fill: func(dst []byte, first int) error {
+				clear(dst)
+				for _, at := range []int{row.at, len(dst) - 1} { // the last byte is padding in all files but ModelOpt's
+					if first == 0 && at >= 0 {
+						dst[at] = row.code
+					}
+				}
+				return nil
+			},
+		}}
+		if row.format != "" {
+			entries = append(entries, textOf("a.comfy_quant", `{"format":"`+row.format+`"}`))
+		}
+		if row.format != "mxfp8" {
+			entries = append(entries, scaleOfValue("a.weight_scale_2", 1))
+		}
+		file, path, err := fileWith(t, nil, entries...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = file.Tensor("a.weight")
+		if row.at < 0 {
+			if err != nil {
+				t.Errorf("NaN in the padding: %v", err)
+			}
+			continue
+		}
+		wantError(t, row.format, err, path, "a.weight_scale: NaN for row "+row.where+" of it, want a number")
 	}
 }
 
