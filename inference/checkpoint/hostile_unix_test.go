@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"kleinbild/inference/checkpoint/gguf/gguftest"
 	"kleinbild/inference/checkpoint/safetensors"
 	"kleinbild/inference/tensor"
 )
@@ -262,5 +263,28 @@ func TestWalkIsBounded(t *testing.T) {
 	w = walker{ctx: ctx, left: 15}
 	if found := w.files(dir, func(string) bool { return true }); len(found) != 0 {
 		t.Errorf("after its end: %q", found)
+	}
+}
+
+// TestVocabularyCutShort truncates a text encoder's GGUF file between Open and the reading of its vocabulary, which must
+// give an error: a fault would end the program.
+func TestVocabularyCutShort(t *testing.T) {
+	folder, single := tiny(t)
+	encoder := mustOpen(t, folder).TextEncoder.Source
+	tokens := make([]string, 4096) // more than a page
+	for i := range tokens {
+		tokens[i] = fmt.Sprint("token ", i)
+	}
+	path := filepath.Join(t.TempDir(), "x.gguf")
+	ggufOf(t, path, encoder, append(qwen3Metadata(t, encoder),
+		gguftest.Pair{Key: "tokenizer.ggml.model", Value: "gpt2"}, gguftest.Pair{Key: "tokenizer.ggml.pre", Value: "qwen2"},
+		gguftest.Pair{Key: "tokenizer.ggml.tokens", Value: tokens}), llamaName)
+	c := mustOpen(t, strings.Join([]string{path, filepath.Join(single, vaeFile), filepath.Join(single, bf16File)}, ","))
+	if err := os.Truncate(path, 0); err != nil {
+		t.Fatal(err)
+	}
+	var unreadable *UnreadableError
+	if v, err := c.Vocabulary(); v != nil || !errors.As(err, &unreadable) || unreadable.Path != path {
+		t.Errorf("%v, %v, want an error that names %s", v, err, path)
 	}
 }

@@ -33,7 +33,7 @@ func llamaConfig(f *gguf.File, w *weights) ([]byte, error) {
 		return nil, nil
 	}
 	fail := func(key string, found, want any) error {
-		return fmt.Errorf("checkpoint: %s: metadata: %s is %.40v, want %v", f.Path(), key, found, want)
+		return fmt.Errorf("checkpoint: %s: metadata: %s is %.40s, want %v", f.Path(), key, fmt.Sprint(found), want)
 	}
 	const name = "qwen3"
 	if architecture != name {
@@ -48,14 +48,22 @@ func llamaConfig(f *gguf.File, w *weights) ([]byte, error) {
 		if !ok {
 			continue
 		}
-		if math.IsNaN(n) || math.IsInf(n, 0) {
-			return nil, fail(name+"."+size.key, n, "a number")
+		if !(math.Abs(n) <= math.MaxFloat32) { // written so that NaN is refused too
+			return nil, fail(name+"."+size.key, n, "a number that a float32 can hold")
 		}
 		// The metadata has epsilon and base as float32; the nearest decimal number is what their author wrote.
 		config[size.config] = json.Number(fmt.Sprint(float32(n)))
 		if n == math.Trunc(n) && math.Abs(n) < 1<<31 {
 			config[size.config] = int64(n)
 		}
+	}
+	// Some makers leave these two out, or write the second one as a list with a number for each layer.
+	head := w.dim("model.layers.0.self_attn.q_norm.weight", 0)
+	if config["head_dim"] == nil && head > 0 {
+		config["head_dim"] = head
+	}
+	if config["num_key_value_heads"] == nil && head > 0 {
+		config["num_key_value_heads"] = w.dim("model.layers.0.self_attn.k_proj.weight", 0) / head
 	}
 	for _, row := range []struct {
 		key    string
@@ -90,12 +98,22 @@ type Vocabulary struct {
 	Merges []string
 }
 
-// Vocabulary reads the vocabulary in the text encoder's file. It returns nil if the file has none of Qwen's kind.
-func (c *Checkpoint) Vocabulary() (*Vocabulary, error) {
+// Vocabulary reads the vocabulary in the text encoder's file. It returns nil if the file has none of Qwen's kind, and an
+// *UnreadableError if the file was cut short after Open.
+func (c *Checkpoint) Vocabulary() (v *Vocabulary, err error) {
 	f, ok := c.TextEncoder.set.(*gguf.File)
 	if !ok {
 		return nil, nil
 	}
+	err = c.Guard(func() (err error) {
+		v, err = vocabularyOf(f)
+		return err
+	})
+	return v, err
+}
+
+// vocabularyOf returns nil if f has no vocabulary of Qwen's kind.
+func vocabularyOf(f *gguf.File) (*Vocabulary, error) {
 	const prefix = "tokenizer.ggml."
 	model, _ := f.Text(prefix + "model")
 	pre, _ := f.Text(prefix + "pre")

@@ -136,6 +136,7 @@ func TestGGUFRefuses(t *testing.T) {
 		{"width", with("qwen3.embedding_length", uint32(4096)), "embedding_length is 4096, want"},
 		{"scaling", with("qwen3.rope.scaling.type", "yarn"), "rope.scaling.type is yarn, want none"},
 		{"epsilon", with("qwen3.attention.layer_norm_rms_epsilon", float32(math.NaN())), "is NaN, want a number"},
+		{"base", with("qwen3.rope.freq_base", 1e300), "qwen3.rope.freq_base is 1e+300, want a number"},
 		{"one of several files", with("split.count", uint32(3)), "is one of 3 files"},
 	} {
 		ggufOf(t, path, encoder, row.metadata, llamaName)
@@ -176,6 +177,34 @@ func TestGGUFRefuses(t *testing.T) {
 		[]gguftest.Tensor{{Name: "x", Shape: []int{1}, Data: data[:4]}})))
 	_, err := Open(t.Context(), path)
 	wantError(t, "another architecture", err, path, `is a GGUF file of the architecture "sd3"`)
+}
+
+// TestHalfOfTheMetadata opens a text encoder without the width of a head, and with a list of the numbers of heads.
+func TestHalfOfTheMetadata(t *testing.T) {
+	folder, single := tiny(t)
+	encoder := mustOpen(t, folder).TextEncoder.Source
+	var metadata []gguftest.Pair
+	for _, p := range qwen3Metadata(t, encoder) {
+		switch p.Key {
+		case "qwen3.attention.key_length":
+			continue
+		case "qwen3.attention.head_count_kv":
+			p.Value = []int32{int32(p.Value.(uint32)), int32(p.Value.(uint32))}
+		}
+		metadata = append(metadata, p)
+	}
+	path := filepath.Join(t.TempDir(), "x.gguf")
+	ggufOf(t, path, encoder, metadata, llamaName)
+	c := mustOpen(t, strings.Join([]string{path, filepath.Join(single, vaeFile), filepath.Join(single, bf16File)}, ","))
+	head := tensor.Dim(encoder, "model.layers.0.self_attn.q_norm.weight", 0)
+	heads := tensor.Dim(encoder, "model.layers.0.self_attn.k_proj.weight", 0) / head
+	for _, want := range []string{
+		fmt.Sprintf(`"head_dim":%d,`, head), fmt.Sprintf(`"num_key_value_heads":%d,`, heads),
+	} {
+		if config := string(c.TextEncoder.ConfigJSON); !strings.Contains(config, want) {
+			t.Errorf("config %s, want %s", config, want)
+		}
+	}
 }
 
 // TestUnreadLayers checks that tensors that are not computed may have a kind that is not supported.

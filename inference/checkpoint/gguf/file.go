@@ -19,6 +19,7 @@ import (
 	"io"
 	"maps"
 	"math"
+	"math/bits"
 	"slices"
 
 	"kleinbild/inference/checkpoint/mapped"
@@ -99,8 +100,11 @@ func (f *File) parse(s *scanner) error {
 	if err != nil {
 		return err
 	}
+	if swapped := bits.ReverseBytes32(version); swapped > 0 && swapped <= 3 {
+		return errors.New("is in big-endian order, want little-endian order")
+	}
 	if version != 2 && version != 3 {
-		return fmt.Errorf("version %d, want 2 or 3 in little-endian order", version)
+		return fmt.Errorf("version %d, want 2 or 3", version)
 	}
 	tensors, err := s.count("tensors", maxTensors)
 	if err != nil {

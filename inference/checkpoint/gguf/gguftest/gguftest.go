@@ -8,8 +8,8 @@ import (
 	"math"
 )
 
-// Pair is a key of the metadata and its value: a string, a bool, a uint32, an int32, a uint64, a float32, a []string,
-// a []int32 or a []float32.
+// Pair is a key of the metadata and its value: a string, a bool, a uint32, an int32, a uint64, a float32, a float64,
+// a []string, a []int32 or a []float32.
 type Pair struct {
 	Key   string
 	Value any
@@ -99,6 +99,8 @@ func value(b *bytes.Buffer, v any) {
 		put(b, uint32(7), v)
 	case uint64:
 		put(b, uint32(10), v)
+	case float64:
+		put(b, uint32(12), v)
 	default:
 		panic(fmt.Sprintf("gguftest: a value of %T", v))
 	}
