@@ -22,7 +22,8 @@ const (
 	// maxListed bounds the entries that are read of one folder.
 	maxListed = 100_000
 	// maxSearchBytes bounds the headers that one search reads, which takes about a second. The headers of a model have
-	// at most 0.2 MB. Results are cached, so that the next search continues with the files that this one did not read.
+	// at most 0.2 MB, or 6 MB if the text encoder is a GGUF file, which has its vocabulary there. Results are cached, so
+	// that the next search continues with the files that this one did not read.
 	maxSearchBytes = 32 << 20
 	// maxSnapshots bounds the snapshots of a repository in the Hugging Face cache that are tried, the newest first.
 	maxSnapshots = 20

@@ -73,12 +73,14 @@ func FromBytes(path string, file []byte) (_ *File, err error) {
 func (f *File) reader(path string) mapped.Header {
 	return func(ctx context.Context, r io.ReaderAt, size int64) (string, error) {
 		s := &scanner{r: r, end: min(size, maxHeaderBytes), size: size}
-		err := f.parse(s)
-		if err == nil {
-			err = mapped.Spend(ctx, room, path, s.at)
-		}
-		if errors.Is(err, mapped.ErrBudget) {
+		// How long a header is turns out when it is read. So a spent budget keeps the next file from being read, and a
+		// damaged file is counted, too.
+		if err := mapped.Spend(ctx, room, path, 0); err != nil {
 			return "", err
+		}
+		err := f.parse(s)
+		if budget := mapped.Spend(ctx, room, path, int64(len(s.read))); budget != nil {
+			return "", budget
 		}
 		if err != nil {
 			return "", fmt.Errorf("gguf: %s: %w", path, err)

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"kleinbild/inference/checkpoint/gguf/gguftest"
+	"kleinbild/inference/checkpoint/mapped"
 	"kleinbild/inference/tensor"
 )
 
@@ -79,6 +80,31 @@ func TestFile(t *testing.T) {
 	}
 	if list, err := f.Texts("types"); list != nil || err != nil {
 		t.Errorf("types as texts: %q, %v, want none", list, err)
+	}
+}
+
+// TestBudget reads a damaged file with a long header again and again, as a search does that meets many of them. Once the
+// budget is spent, no header is read.
+func TestBudget(t *testing.T) {
+	list := make([]string, 100_000)
+	file := gguftest.Bytes([]gguftest.Pair{{Key: "a", Value: list}, {Key: "a", Value: list}}, nil)
+	path := filepath.Join(t.TempDir(), "x.gguf")
+	if err := os.WriteFile(path, file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx := mapped.WithBudget(t.Context(), 2<<20)
+	if _, err := Open(ctx, path); err == nil || errors.Is(err, mapped.ErrBudget) {
+		t.Fatalf("error %v, want one that the file is damaged", err)
+	}
+	if _, err := Open(ctx, path); !errors.Is(err, mapped.ErrBudget) {
+		t.Errorf("error %v, want one that the budget is spent", err)
+	}
+	left := mapped.WithBudget(t.Context(), 0)
+	if err := os.WriteFile(path, []byte("damaged"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(left, path); !errors.Is(err, mapped.ErrBudget) {
+		t.Errorf("without a budget: error %v, want that nothing was read", err)
 	}
 }
 
