@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/adrg/xdg"
+
+	"kleinbild/inference/checkpoint/gguf"
 )
 
 // ComfyUIVariable is the environment variable with the path of ComfyUI's folder, if it is in an unusual place.
@@ -123,6 +125,8 @@ type candidate struct {
 	size  *size
 	// bytes is the size of the file, or of all shards.
 	bytes int64
+	// other says that the text encoder is not the one that the transformers were trained with, though its shapes fit.
+	other bool
 }
 
 func (c candidate) has(k kind) bool { return slices.Contains(c.kinds, k) }
@@ -156,10 +160,26 @@ func inspectNow(ctx context.Context, path string) (candidate, error) {
 			if width := 3 * w.dim("model.embed_tokens.weight", 1); found.width == 0 {
 				found.width, found.size = width, sizeOf(w, k)
 			}
+			found.other = isOtherTraining(filepath.Base(path)) || hasOtherRope(w.set)
 		}
 	}
 	return found, nil
 }
+
+// hasOtherRope reports whether the metadata of a text encoder's GGUF file has another base of RoPE than Qwen3-4B and
+// Qwen3-8B. That of Qwen3-4B-2507, which Ollama and others also call Qwen3-4B, is 5,000,000.
+func hasOtherRope(set store) bool {
+	f, ok := set.(*gguf.File)
+	if !ok {
+		return false
+	}
+	base, ok := f.Number("qwen3.rope.freq_base")
+	return ok && base != 1e6
+}
+
+// otherTraining is the reason for a text encoder that a search passes over.
+const otherTraining = "has the shapes of the text encoder, but is a language model with another training; " +
+	"name it with the other files to use it"
 
 // specs returns the models of an installation as specs for Open, distilled ones before base ones: each transformer with
 // the largest text encoder and the first VAE that fit it. err says why no text encoder or VAE fits a transformer, or
@@ -191,6 +211,8 @@ func (t installation) specs(ctx context.Context) (specs []string, skipped []Plac
 			switch {
 			case err != nil:
 				broken[k] = cmp.Or(broken[k], err)
+			case k == textEncoder && c.other:
+				skipped = append(skipped, Place{path, otherTraining})
 			case c.has(k):
 				found[k] = append(found[k], c)
 			}

@@ -15,9 +15,14 @@ import (
 // modelsInPieces returns the models whose networks lie in different places: a transformer in the Hugging Face cache or
 // in the folders of ComfyUI and similar programs, the VAE beside it or in another of these places, and a text encoder
 // there or among the models of LM Studio and Ollama. It leaves out the transformers of whole, which are models in one
-// place. It removes from tried what is part of a model; why other pieces make no model is in tried already.
+// place. It removes from tried what is part of a model, and adds what was passed over.
 func modelsInPieces(ctx context.Context, env func(string) string, whole []string, tried *[]Place) []string {
-	specs, _, _ := piecesOf(ctx, env).specs(ctx)
+	specs, skipped, _ := piecesOf(ctx, env).specs(ctx)
+	for _, p := range skipped {
+		if !slices.Contains(*tried, p) {
+			*tried = append(*tried, p)
+		}
+	}
 	transformerOf := func(spec string) string { return itemsOf(spec)[0] }
 	specs = slices.DeleteFunc(specs, func(spec string) bool {
 		return slices.ContainsFunc(whole, func(w string) bool { return transformerOf(w) == transformerOf(spec) })
@@ -83,8 +88,21 @@ func piecesOf(ctx context.Context, env func(string) string) installation {
 
 // isEncoderName reports whether a name is that of one of the two language models that are text encoders here.
 func isEncoderName(name string) bool {
+	plain := strings.ReplaceAll(strings.ToLower(name), "_", "-")
+	return (strings.Contains(plain, "qwen3-4b") || strings.Contains(plain, "qwen3-8b")) && !isOtherTraining(name)
+}
+
+// otherTrainings are parts of the names of language models that have the shapes of Qwen3-4B or Qwen3-8B and other
+// weights. The transformers were not trained with them.
+var otherTrainings = []string{
+	"2507", "instruct", "thinking", "embedding", "rerank", "guard", "-base", "coder", "deepseek", "ace15", "ace-step",
+}
+
+// isOtherTraining reports whether a name is that of a language model with the shapes, but without the weights, of a text
+// encoder.
+func isOtherTraining(name string) bool {
 	name = strings.ReplaceAll(strings.ToLower(name), "_", "-")
-	return strings.Contains(name, "qwen3-4b") || strings.Contains(name, "qwen3-8b")
+	return slices.ContainsFunc(otherTrainings, func(part string) bool { return strings.Contains(name, part) })
 }
 
 // encoderRepositories returns the folders of text encoders in a Hugging Face cache.

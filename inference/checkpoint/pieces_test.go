@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -280,5 +281,59 @@ func TestModelsInPieces(t *testing.T) {
 	ggufOf(t, large, whole.TextEncoder.Source, append(metadata, padding), llamaName)
 	if spec, _, err := find("", env, ""); err != nil || spec != strings.Join([]string{flux, large, vaePath}, ",") {
 		t.Errorf("found %q, %v, want the text encoder %s", spec, err, large)
+	}
+}
+
+// TestOtherTrainings has language models with the shapes of the text encoder in the folders that are searched. The search
+// passes over them, says so, and takes the right one, though its path comes later.
+func TestOtherTrainings(t *testing.T) {
+	dir, env := home(t)
+	folder, single := tiny(t)
+	encoder := mustOpen(t, folder).TextEncoder.Source
+	install := func(under, name string) string {
+		contents, err := os.ReadFile(filepath.Join(single, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(dir, "ComfyUI", "models", under, map[string]string{
+			bf16File: "flux-2-klein-4b.safetensors", vaeFile: "flux2-vae.safetensors", textFile: "qwen_3_4b.safetensors",
+		}[name])
+		mustWrite(t, path, string(contents))
+		return path
+	}
+	flux, vae := install("diffusion_models", bf16File), install("vae", vaeFile)
+	encoders := filepath.Join(dir, "ComfyUI", "models", "text_encoders")
+	good := qwen3Metadata(t, encoder)
+	renamed := filepath.Join(encoders, "Qwen3-4B-Q4_K_M.gguf") // of Qwen3-4B-Thinking-2507
+	ggufOf(t, renamed, encoder, append(good[:len(good)-1:len(good)-1],
+		gguftest.Pair{Key: "qwen3.rope.freq_base", Value: float32(5e6)}), llamaName)
+	named := []string{renamed}
+	for _, name := range []string{
+		"Qwen3-4B-Instruct-2507-Q8_0.gguf", "Qwen3-Embedding-4B-Q8_0.gguf", "DeepSeek-R1-0528-Qwen3-8B-Q4_K_M.gguf",
+	} {
+		named = append(named, filepath.Join(encoders, name))
+		ggufOf(t, filepath.Join(encoders, name), encoder, good, llamaName)
+	}
+	_, tried, err := find("", env, "")
+	if err == nil {
+		t.Error("a model with another language model was found")
+	}
+	for _, path := range named {
+		if !slices.Contains(tried, Place{path, otherTraining}) {
+			t.Errorf("tried %v, want %s with its reason", tried, path)
+		}
+	}
+	mustOpen(t, strings.Join([]string{flux, renamed, vae}, ",")) // what a user names is used
+	want := strings.Join([]string{flux, install("text_encoders", textFile), vae}, ",")
+	if spec, tried, err := find("", env, ""); err != nil || spec != want {
+		t.Errorf("found %q, %v, want %q; tried %v", spec, err, want, tried)
+	}
+	for name, want := range map[string]bool{
+		"Qwen3-4B-GGUF": true, "models--unsloth--Qwen3-8B-GGUF": true, "qwen3_4b": true, "Qwen3-4B-abliterated": true,
+		"Qwen3-4B-Thinking-2507-GGUF": false, "models--Qwen--Qwen3-8B-Base": false, "Qwen3-Reranker-4B": false,
+	} {
+		if isEncoderName(name) != want {
+			t.Errorf("%s is the name of an encoder: %t, want %t", name, !want, want)
+		}
 	}
 }
