@@ -23,6 +23,7 @@ const (
 	fieldGuidance    = "guidance"
 	fieldSize        = "size"
 	fieldStream      = "stream"
+	fieldLoRAs       = "loras"
 )
 
 // The fields of POST /v1/generate that Kleinbild's own client needs.
@@ -36,6 +37,7 @@ const (
 var generateFields = append([]string{
 	fieldPrompt, fieldModel, fieldAspectRatio, fieldImageURIs, fieldSeed, fieldSteps, fieldGuidance, fieldSize,
 	fieldOutputFormat, fieldOutputCompression, fieldStream, fieldPreviews, fieldModelDigest, fieldEmptyPrompt,
+	fieldLoRAs,
 }, editFields...)
 
 const sizeAuto = "auto" // means the same as no size
@@ -44,7 +46,7 @@ const sizeAuto = "auto" // means the same as no size
 var ourNames = map[inference.Field]string{
 	inference.FieldPrompt: fieldPrompt, inference.FieldReferences: fieldImages, inference.FieldAspect: fieldAspectRatio,
 	inference.FieldSize: fieldSize, inference.FieldSeed: fieldSeed,
-	inference.FieldSteps: fieldSteps, inference.FieldGuidance: fieldGuidance,
+	inference.FieldSteps: fieldSteps, inference.FieldGuidance: fieldGuidance, inference.FieldLoRAs: fieldLoRAs,
 	inference.FieldMask: fieldMask, inference.FieldStrength: fieldStrength, inference.FieldExtend: fieldExtend,
 	inference.FieldFeather: fieldFeather, inference.FieldContext: fieldContext,
 	inference.FieldMatchColours: fieldMatchColours, inference.FieldHidden: fieldSource,
@@ -62,6 +64,7 @@ type apiRequest struct {
 	pictures  string            // how the path calls the reference pictures
 	n         int               // how many pictures to make
 	ignored   []string          // names of fields that have no effect
+	loras     []loraAsked       // the field loras
 	admission *admission
 
 	format   format // of the finished pictures
@@ -110,6 +113,9 @@ func (f *form) parse(allowRemote bool) (*apiRequest, error) {
 		if src.url != nil && !allowRemote {
 			return nil, errNotRemote(src.field)
 		}
+	}
+	if req.loras, err = f.values.loras(); err != nil {
+		return nil, err
 	}
 	req.refer(fieldImages, slices.Concat(uploads, f.uris))
 	if err := f.edit(req, false, allowRemote); err != nil {

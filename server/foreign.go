@@ -55,7 +55,7 @@ const (
 	noMask      = "is not supported; want a mask as a file called mask, at /v1/images/edits or /v1/generate"
 	noStrength  = "is not supported, because programs do not agree what it means; want strength"
 	noControl   = "is not supported; give it as a reference picture and describe it in the prompt"
-	noLoRA      = "is not supported: the server loads no LoRA adapters"
+	noLoRA      = "is not supported here; want loras on /v1/generate, with names from GET /v1/loras"
 	noSampler   = "is not supported: this model has one sampler"
 	usePictures = "is not supported here; want pictures as files called images (or image), or image_uris on /v1/generate"
 )

@@ -21,6 +21,7 @@ import (
 // pictureHeaders are the headers of a reply that describe its picture.
 var pictureHeaders = []string{
 	"X-Generation-Id", "X-Generation-Time", "X-Resolution", "X-Model", "X-Workflow", "X-Reference-Count", "X-Seed",
+	headerLoRAs,
 }
 
 // finishedPicture is a picture and what a reply says of it.
@@ -96,6 +97,9 @@ func (s *Server) accept(
 		return nil, err
 	}
 	defer held.end()
+	if err := s.findLoRAs(ctx, req); err != nil {
+		return nil, err
+	}
 	if text := warning(req.ignored); text != "" {
 		w.Header().Set("Warning", text)
 	}
@@ -107,6 +111,9 @@ func (s *Server) accept(
 		return nil, err
 	}
 	if err := req.checkDigest(m.Engine.Info()); err != nil {
+		return nil, err
+	}
+	if err := setLoRAs(ctx, w, req, m); err != nil {
 		return nil, err
 	}
 	if s.opts.LogPrompts {

@@ -28,6 +28,7 @@ func (s *Server) routes() map[string]handler {
 		"POST " + api.PathTokens:      s.tokens,
 		"GET " + pathModels:           s.models,
 		"GET " + pathModel:            s.oneModel,
+		"GET " + pathLoRAs:            s.listLoRAs,
 		"POST " + api.PathGenerate:    s.generate,
 		"POST /v1/images/generations": s.imageGenerations,
 		"POST /v1/images/edits":       s.imageEdits,

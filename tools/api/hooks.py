@@ -29,6 +29,7 @@ SIZE = re.compile(r"^[0-9]+x[0-9]+$")
 sides = st.integers(4, 128).map(lambda n: 16 * n)
 schemathesis.openapi.format("binary", st.just(SMALL))
 schemathesis.openapi.format("picture-size", st.one_of(st.builds("{}x{}".format, sides, sides), st.just("auto")))
+schemathesis.openapi.format("lora-list", st.just("[]"))
 schemathesis.openapi.format("picture-uris", st.sampled_from(["[]", json.dumps([URI])]))
 schemathesis.openapi.format("picture-extension", st.sampled_from(["16,0,0,32", "0,8,0,0", "16:9", "square"]))
 

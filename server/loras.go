@@ -1,0 +1,157 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"kleinbild/inference"
+)
+
+// pathLoRAs lists the adapters that requests may name.
+const pathLoRAs = "/v1/loras"
+
+// headerLoRAs says of each adapter how many of its layers were applied.
+const headerLoRAs = "X-LoRAs"
+
+// loraAsked is an adapter that a client asks for. Clients name adapters, never files.
+type loraAsked struct {
+	Name     string
+	Strength float64
+}
+
+// loraList is the reply of GET /v1/loras.
+type loraList struct {
+	Object string     `json:"object"`
+	Data   []loraItem `json:"data"`
+}
+
+type loraItem struct {
+	Name string `json:"name"`
+}
+
+// listLoRAs is GET /v1/loras.
+func (s *Server) listLoRAs(w *reply, r *http.Request) error {
+	names, err := inference.ListLoRAs(r.Context())
+	if err != nil {
+		return err
+	}
+	list := loraList{Object: "list", Data: []loraItem{}}
+	for _, n := range names {
+		list.Data = append(list.Data, loraItem{n.Name})
+	}
+	return w.json(http.StatusOK, list)
+}
+
+// loras reads the field of that name: a JSON array of objects with a name and, unless it is 1, a strength.
+func (v values) loras() (list []loraAsked, err error) {
+	field, ok := v.given(fieldLoRAs)
+	if !ok {
+		return nil, nil
+	}
+	const want = `want a JSON array of {"name": NAME, "strength": NUMBER}`
+	var items []struct {
+		Name     string   `json:"name"`
+		Strength *float64 `json:"strength"`
+	}
+	decoder := json.NewDecoder(bytes.NewReader([]byte(field.text)))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&items); err != nil || decoder.More() {
+		return nil, invalid(field.name, "found %s, %s", quote(field.text), want)
+	}
+	if len(items) > inference.MaxLoRAs {
+		return nil, invalid(field.name, "found %d, want at most %d", len(items), inference.MaxLoRAs)
+	}
+	for i, item := range items {
+		if item.Name == "" {
+			return nil, invalid(field.name, "found no name in item %d, %s", i+1, want)
+		}
+		l := loraAsked{item.Name, 1}
+		if item.Strength != nil {
+			l.Strength = *item.Strength
+		}
+		list = append(list, l)
+	}
+	return list, nil
+}
+
+// findLoRAs finds the files of the adapters that the field loras and the prompt of req name, and checks req again. A
+// prompt keeps the name of an adapter that is not there; the reply says so.
+func (s *Server) findLoRAs(ctx context.Context, req *apiRequest) error {
+	inPrompt := inference.HasLoRATags(req.ask.Prompt)
+	if len(req.loras) == 0 && !inPrompt {
+		return nil
+	}
+	names, err := inference.ListLoRAs(ctx)
+	if err != nil {
+		return err
+	}
+	for _, asked := range req.loras {
+		l, ok := names.Find(asked.Name)
+		if !ok {
+			return invalid(fieldLoRAs, "%s is not here; GET %s lists the names", quote(printable(asked.Name)), pathLoRAs)
+		}
+		l.Strength = asked.Strength
+		req.ask.LoRAs = append(req.ask.LoRAs, l)
+	}
+	if inPrompt {
+		var found []inference.LoRA
+		var left []string
+		req.ask.Prompt, found, left = inference.TakeLoRATags(req.ask.Prompt, names)
+		req.ask.LoRAs = append(req.ask.LoRAs, found...)
+		req.ignored = append(req.ignored, left...)
+	}
+	if req.checked, err = req.ask.Check(); err != nil {
+		var e inference.FieldError
+		if errors.As(err, &e) {
+			return refusal(e, ourNames[e.Field], e.Want)
+		}
+	}
+	return err
+}
+
+// setLoRAs refuses adapters that do not fit the model, before the request waits, and sets the header that says how many
+// layers of the others are applied.
+func setLoRAs(ctx context.Context, w *reply, req *apiRequest, m Model) error {
+	e, ok := m.Engine.(interface {
+		LoRA(context.Context, inference.LoRA) (inference.LoRAInfo, error)
+	})
+	var infos []inference.LoRAInfo
+	for _, l := range req.checked.LoRAs() {
+		if !ok {
+			return invalid(fieldLoRAs, "found %s, but this model takes none", quote(l.Name))
+		}
+		info, err := e.LoRA(ctx, l)
+		if err != nil {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			// Clients learn no paths.
+			return invalid(fieldLoRAs, "%s", printable(strings.ReplaceAll(err.Error(), l.Path, l.Name)))
+		}
+		infos = append(infos, info)
+	}
+	if len(infos) > 0 {
+		w.Header().Set(headerLoRAs, loraHeader(infos))
+	}
+	return nil
+}
+
+// loraHeader returns the value of the header: for each adapter its name and, as 280/280, the layers that were applied.
+func loraHeader(list []inference.LoRAInfo) string {
+	var texts []string
+	for _, l := range list {
+		name := strings.Map(func(r rune) rune {
+			if r <= ' ' || r > '~' || r == ',' || r == '=' {
+				return '?'
+			}
+			return r
+		}, l.Name)
+		texts = append(texts, fmt.Sprintf("%s=%d/%d", name, l.Matched, l.Total))
+	}
+	return strings.Join(texts, ", ")
+}
