@@ -114,13 +114,13 @@ func (e *Engine) try(
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "text/event-stream" {
 		return nil, e.failf(noKleinbild)
 	}
-	stream := newEvents(r, pictureEventBytes(req.Size()))
+	stream := newEvents(r, pictureEventBytes(req))
 	now := inference.Progress{}
 	for {
 		event, err := stream.next()
 		switch {
 		case errors.Is(err, errTooLong):
-			return nil, e.failf("sends more than a picture of %v can have", req.Size())
+			return nil, e.failf("sends more than a picture of %v can have", req.PictureSize())
 		case err != nil:
 			return nil, e.readError(ctx, r, err)
 		}
@@ -138,13 +138,13 @@ func (e *Engine) try(
 			}
 		case api.EventPreview:
 			// A preview that cannot be shown is left out: it takes nothing from the picture.
-			if step, total, img := previewOf(event.data, req.Size()); img != nil {
+			if step, total, img := previewOf(event.data, req.PictureSize()); img != nil {
 				with := now
 				with.Stage, with.Step, with.Total, with.Preview = inference.StageSteps, step, total, img
 				progress(with)
 			}
 		case api.EventPicture:
-			result, err := resultOf(event.data, req)
+			result, err := resultOf(ctx, event.data, req)
 			if err != nil {
 				return nil, e.failf("has sent no picture that can be used: %w", err)
 			}

@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"kleinbild/inference"
-	"kleinbild/inference/picture"
 )
 
 // This file holds every limit of the package with its reason. A server may be broken or hostile: it must neither fill
@@ -21,6 +20,9 @@ const (
 	// metadata, with a prompt of up to 64 KiB that JSON may make six times as long, has room beside it.
 	pictureBytes     = 4
 	maxMetadataBytes = 1 << 20
+	// editedBytes and maxCarriedBytes are the same for a photo that was edited; a mask may be in its metadata.
+	editedBytes     = 9
+	maxCarriedBytes = 32 << 20
 )
 
 // Limits of what a server tells.
@@ -44,9 +46,14 @@ const maxTokenBytes = 4 << 10
 // maxCertificateBytes bounds a file with the certificates of authorities. Those of a system have 250 kB.
 const maxCertificateBytes = 4 << 20
 
-// pictureEventBytes returns the longest event for a picture of a size: its file in base64, and the words around it.
-func pictureEventBytes(size picture.Size) int {
-	file := size.Width*size.Height*pictureBytes + maxMetadataBytes
+// pictureEventBytes returns the longest event for the picture of a request: its file in base64, and the words around
+// it. The file of a photo that was edited has up to four channels of 16 bits, a profile and an Exif block.
+func pictureEventBytes(req inference.Request) int {
+	size, pixel, more := req.PictureSize(), pictureBytes, maxMetadataBytes
+	if laidIn(req) {
+		pixel, more = editedBytes, maxMetadataBytes+maxCarriedBytes
+	}
+	file := size.Width*size.Height*pixel + more
 	return file*4/3 + inference.MaxPromptBytes*6 + maxReplyBytes
 }
 

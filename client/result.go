@@ -2,6 +2,7 @@ package client
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"image"
 	"image/draw"
 	"image/png"
+	"reflect"
 	"slices"
 	"time"
 
@@ -29,6 +31,7 @@ func seconds(s float64) time.Duration {
 func known(s inference.Stage) bool {
 	return slices.Contains([]inference.Stage{
 		inference.StagePrompt, inference.StageReferences, inference.StageSteps, inference.StageDecode,
+		inference.StageStitch,
 	}, s)
 }
 
@@ -87,7 +90,7 @@ func decode(file []byte, check func(picture.Size) error) (*image.RGBA, error) {
 }
 
 // resultOf returns the result in an event picture, which must be that of req.
-func resultOf(data []byte, req inference.Request) (*inference.Result, error) {
+func resultOf(ctx context.Context, data []byte, req inference.Request) (*inference.Result, error) {
 	var p api.Picture
 	if err := json.Unmarshal(data, &p); err != nil {
 		return nil, errors.New("its event is damaged")
@@ -96,12 +99,12 @@ func resultOf(data []byte, req inference.Request) (*inference.Result, error) {
 	if err != nil {
 		return nil, errors.New("its event is damaged")
 	}
-	img, err := decode(file, func(got picture.Size) error {
-		if got != req.Size() {
-			return fmt.Errorf("it has %v pixels, want %v", got, req.Size())
-		}
-		return nil
-	})
+	var img image.Image
+	if laidIn(req) {
+		img, err = laid(ctx, file, req)
+	} else {
+		img, err = decode(file, sizeOf(req))
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -113,6 +116,9 @@ func resultOf(data []byte, req inference.Request) (*inference.Result, error) {
 		Image: img, Workflow: inference.WorkflowOf(len(req.References())), Metadata: meta,
 		Truncated: p.Truncated[:min(len(p.Truncated), inference.MaxPromptBytes)],
 	}
+	if edit, editing := req.Editing(); editing {
+		r.Edited = &inference.Edited{Editing: edit, Changed: within(p.Changed, 0, 1)}
+	}
 	for _, s := range p.Stages[:min(len(p.Stages), maxStages)] {
 		if known(s.Stage) {
 			r.Timings = append(r.Timings, inference.Timing{
@@ -121,6 +127,36 @@ func resultOf(data []byte, req inference.Request) (*inference.Result, error) {
 		}
 	}
 	return r, nil
+}
+
+// sizeOf returns a function that accepts the size of the picture that req asks for.
+func sizeOf(req inference.Request) func(picture.Size) error {
+	return func(got picture.Size) error {
+		if want := req.PictureSize(); got != want {
+			return fmt.Errorf("it has %v pixels, want %v", got, want)
+		}
+		return nil
+	}
+}
+
+// laid returns a picture that was laid into image 1, with the kind, the profile and the Exif block of image 1.
+func laid(ctx context.Context, file []byte, req inference.Request) (image.Image, error) {
+	config, err := png.DecodeConfig(bytes.NewReader(file))
+	if err != nil {
+		return nil, fmt.Errorf("its file is no PNG: %w", err)
+	}
+	if err := sizeOf(req)(picture.Size{Width: config.Width, Height: config.Height}); err != nil {
+		return nil, err
+	}
+	got, err := picture.DecodeOriginal(ctx, file)
+	if err != nil {
+		return nil, fmt.Errorf("its file is damaged: %w", err)
+	}
+	original := req.Original()
+	if got, want := reflect.TypeOf(got.Pixels), reflect.TypeOf(original.Pixels); got != want {
+		return nil, fmt.Errorf("it is an %v, want an %v as image 1 is", got, want)
+	}
+	return original.With(got.Pixels), nil
 }
 
 // maxWork bounds an estimate of work: the largest picture with 1,000 steps of a model a hundred times as large.
@@ -136,17 +172,18 @@ func metadataOf(file []byte, req inference.Request) (picture.Metadata, error) {
 	}
 	same := meta.Prompt == req.Prompt() && meta.Seed == req.Seed() && meta.Steps == req.Steps() &&
 		meta.Guidance == req.Guidance() && meta.ModelDigest == req.Model() &&
-		meta.Width == req.Size().Width && meta.Height == req.Size().Height
+		meta.Width == req.PictureSize().Width && meta.Height == req.PictureSize().Height
 	if !same {
 		return meta, errors.New("it was made for another request")
 	}
 	own := picture.Metadata{
 		Prompt: req.Prompt(), Seed: req.Seed(), Steps: req.Steps(), Guidance: req.Guidance(),
-		Width: req.Size().Width, Height: req.Size().Height, ModelDigest: req.Model(),
+		Width: req.PictureSize().Width, Height: req.PictureSize().Height, ModelDigest: req.Model(),
 		Model: clean(meta.Model, maxTextRunes), Variant: clean(meta.Variant, maxTextRunes),
 		Precision: clean(meta.Precision, maxTextRunes), Device: clean(meta.Device, maxTextRunes),
 		MaxSequenceLength: int(within(float64(meta.MaxSequenceLength), 0, inference.MaxSequenceLength)),
 	}
+	own.Edit = req.EditMetadata()
 	for _, ref := range req.References() {
 		own.References = append(own.References, picture.ReferenceFile{Path: ref.Path, SHA256: ref.FileSHA256})
 	}

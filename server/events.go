@@ -93,7 +93,8 @@ func newPictureEvent(m *finishedPicture) api.Picture {
 	return api.Picture{
 		ID: m.id, Seconds: m.took.Seconds(), Resolution: m.request.PictureSize().String(), Model: m.model,
 		Workflow: inference.WorkflowOf(n), ReferenceCount: n, Seed: m.request.Seed(),
-		Truncated: m.truncated, Stages: api.StagesOf(m.timings), Image: filePlace,
+		Truncated: m.truncated, Stages: api.StagesOf(m.timings), Changed: m.changed,
+		Image: filePlace,
 	}
 }
 

@@ -35,6 +35,7 @@ type finishedPicture struct {
 
 	truncated string // the end of the prompt that the model did not read
 	timings   []inference.Timing
+	changed   float64 // the share of the pixels that were made
 }
 
 func (m *finishedPicture) setHeaders(h http.Header) {
@@ -313,7 +314,10 @@ func (s *Server) run(
 	}
 	m := &finishedPicture{
 		id: uuid.NewString(), took: time.Since(start), model: s.servedBy(model), request: req.request,
-		truncated: result.Truncated, timings: result.Timings,
+		truncated: result.Truncated, timings: result.Timings, changed: 1,
+	}
+	if result.Edited != nil {
+		m.changed = result.Edited.Changed
 	}
 	return result, m, nil
 }

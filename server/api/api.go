@@ -42,6 +42,8 @@ const (
 	Previews Feature = "previews"
 	// References are reference pictures, up to Model.MaxReferences.
 	References Feature = "references"
+	// Edits are edits of a part of image 1, with all fields of an inference.Edit.
+	Edits Feature = "edits"
 )
 
 // Engine is the reply of GET /v1/engine.
@@ -156,7 +158,8 @@ type Picture struct {
 	Seed           uint64             `json:"seed"`
 	Truncated      string             `json:"truncated"` // the end of the prompt that the model did not read
 	Stages         []Stage            `json:"stages"`
-	Image          string             `json:"image"` // the file in base64
+	Changed        float64            `json:"changed"` // the share of the pixels that were made, below 1 for some edits
+	Image          string             `json:"image"`   // the file in base64
 }
 
 // Stage is how long a stage took, and an estimate of its arithmetic in multiply-adds.
