@@ -163,7 +163,7 @@ func TestGenerateRefuses(t *testing.T) {
 			"images[1]: picture: PNG"},
 		{"small picture", []part{ok, file("images", "a.png", pngOf(t, 32, 64, 1))}, 422,
 			"images[0]: picture: found 32x64 pixels, want at least 64 a side"},
-		{"strip", []part{ok, file("images", "a.png", pngOf(t, 64, 64*9, 1))}, 422, "want at most 8:1"},
+		{"strip", []part{ok, file("images", "a.png", pngOf(t, 72, 72*9, 1))}, 422, "want at most 8:1"},
 		{"oversize", []part{ok, file("images", "a.png", make([]byte, 1<<20))}, 413, "body: more than 1048576 bytes"},
 		{"many parts", append(make([]part, 0), manyParts(maxParts+1)...), 400, "multipart: more than 64 parts"},
 	} {
