@@ -39,9 +39,9 @@ PACKAGE := mkdir -p dist && GOTMPDIR="$(CURDIR)/dist" $(GO) build -o dist/.packa
 SCREEN  := xvfb-run -a -s "-screen 0 1440x900x24"
 TEST_WINDOWS := $(SETUP) windows && $(SCREEN) /usr/bin/python3 tools/window/test_wine.py
 
-.PHONY: help build cli run windows windows-window test test-gorgonia test-sim test-window test-windows test-gtk \
-  test-browser test-api test-balance soak lint deadcode race fuzz bench generate kernels kernels-check gpu-kit \
-  gpu-pack test-gpu bench-gpu package package-windows-check package-check demo-model demo-check
+.PHONY: help build cli run windows windows-window test test-first test-gorgonia test-sim test-window test-windows \
+  test-gtk test-browser test-api test-balance soak lint deadcode race fuzz bench generate kernels kernels-check \
+  gpu-kit gpu-pack test-gpu bench-gpu package package-windows-check package-check demo-model demo-check
 
 help: ## print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,6 +70,9 @@ test-windows: windows-window ## test the Windows package under Wine; screenshots
 test: lint ## run lint, all Go tests and fuzz targets, builds (needs no GPU, no weights)
 	CGO_ENABLED=0 $(GO) test -timeout 30m ./...
 	$(MAKE) --no-print-directory fuzz windows cli
+
+test-first: ## follow the README in empty Debian systems to a picture and a window (needs root, debootstrap, network)
+	tools/setup/roots.sh
 
 test-gorgonia: ## test both bindings of NVIDIA's driver on a fake driver (needs a C compiler)
 	$(CUDA) $(GO) vet $(TAGGED) ./kernels/cu/... ./inference/cuda

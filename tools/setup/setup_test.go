@@ -1,7 +1,7 @@
 //go:build linux
 
 // Package setup has only tests: of the scripts that do what lies between a clone and a first picture. They run on
-// machines that consist of fakes.
+// machines that consist of fakes. tools/setup/roots.sh runs the scripts in real, empty systems.
 package setup
 
 import (
