@@ -121,6 +121,7 @@ RACE_ENGINE := 'Cancel(End|led)|OneCaller|Cache|Preview|Progress|Determin|ModelF
 race: ## test server, models, app/studio, kernels/cu, the engine under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race -timeout 15m -skip '^TestSoak$$' ./server ./models ./app/studio ./kernels/cu
 	CGO_ENABLED=1 $(GO) test -race -timeout 15m -run $(RACE_ENGINE) ./inference
+	CGO_ENABLED=1 $(GO) test -race -timeout 15m -run 'Cancel|Full|Killed|OneRun|Restarted' ./client
 
 fuzz: ## run every fuzz target with FUZZ_RUNS inputs
 	@grep -rl --include='*_test.go' '^func Fuzz' . | while read -r file; do \
