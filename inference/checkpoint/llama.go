@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 
 	"kleinbild/inference/checkpoint/gguf"
 )
@@ -24,12 +25,16 @@ var llamaSizes = []struct{ key, config string }{
 	{"rope.freq_base", "rope_theta"},
 }
 
+// plainArchitectures are names that some makers write instead of an architecture. As for ComfyUI-GGUF, the tensors then
+// tell what a file holds.
+var plainArchitectures = []string{"pig", "cow"}
+
 // llamaConfig returns the config.json that llama.cpp's metadata in f stands for, or nil if f has none: the config is
 // then derived from the shapes of the weights. It returns an error if the metadata contradicts the shapes, or tells of
 // something that changes the arithmetic and is not implemented.
 func llamaConfig(f *gguf.File, w *weights) ([]byte, error) {
 	architecture, ok := f.Text(architectureKey)
-	if !ok {
+	if !ok || slices.Contains(plainArchitectures, architecture) {
 		return nil, nil
 	}
 	fail := func(key string, found, want any) error {

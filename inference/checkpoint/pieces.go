@@ -150,7 +150,8 @@ func ollamaEncoders(env func(string) string) (files []string) {
 	manifests := filepath.Join(dir, "manifests", "registry.ollama.ai", "library", "qwen3")
 	list, _ := readDir(manifests, maxListed)
 	for _, e := range list {
-		if !strings.HasPrefix(e.Name(), "4b") && !strings.HasPrefix(e.Name(), "8b") {
+		isSize := strings.HasPrefix(e.Name(), "4b") || strings.HasPrefix(e.Name(), "8b")
+		if !isSize || isOtherTraining(e.Name()) {
 			continue
 		}
 		text, err := atomicfile.Read(filepath.Join(manifests, e.Name()), maxConfigBytes)

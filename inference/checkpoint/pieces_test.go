@@ -180,7 +180,8 @@ func TestGGUFRefuses(t *testing.T) {
 	wantError(t, "another architecture", err, path, `is a GGUF file of the architecture "sd3"`)
 }
 
-// TestHalfOfTheMetadata opens a text encoder without the width of a head, and with a list of the numbers of heads.
+// TestHalfOfTheMetadata opens a text encoder without the width of a head and with a list of the numbers of heads, and
+// one without an architecture.
 func TestHalfOfTheMetadata(t *testing.T) {
 	folder, single := tiny(t)
 	encoder := mustOpen(t, folder).TextEncoder.Source
@@ -195,6 +196,12 @@ func TestHalfOfTheMetadata(t *testing.T) {
 		metadata = append(metadata, p)
 	}
 	path := filepath.Join(t.TempDir(), "x.gguf")
+	files := strings.Join([]string{path, filepath.Join(single, vaeFile), filepath.Join(single, bf16File)}, ",")
+	ggufOf(t, path, encoder, []gguftest.Pair{{Key: architectureKey, Value: "pig"}}, llamaName)
+	if c := mustOpen(t, files); c.TextEncoder.ConfigJSON != nil {
+		t.Errorf("config %s of a file that does not name its architecture, want none", c.TextEncoder.ConfigJSON)
+	}
+	path = filepath.Join(t.TempDir(), "y.gguf")
 	ggufOf(t, path, encoder, metadata, llamaName)
 	c := mustOpen(t, strings.Join([]string{path, filepath.Join(single, vaeFile), filepath.Join(single, bf16File)}, ","))
 	head := tensor.Dim(encoder, "model.layers.0.self_attn.q_norm.weight", 0)
