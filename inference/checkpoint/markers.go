@@ -38,7 +38,12 @@ func readMarkers(set *safetensors.Set, names []string) (map[string]*marker, erro
 			return nil, fmt.Errorf("checkpoint: %s: %s: %w", set.Files()[0].Path(), metadataKey, err)
 		}
 		for name, m := range layers {
-			markers[layerIn(set, name)] = m
+			layer := layerIn(set, name)
+			if other := markers[layer]; other != nil && *other != *m {
+				return nil, fmt.Errorf("checkpoint: %s: %s: two entries for the layer %.100q, want one",
+					set.Files()[0].Path(), metadataKey, layer)
+			}
+			markers[layer] = m
 		}
 	}
 	for _, name := range names {

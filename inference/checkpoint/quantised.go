@@ -1,9 +1,7 @@
 package checkpoint
 
 import (
-	"bytes"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 
@@ -258,19 +256,6 @@ func (l *layer) marked(set *safetensors.Set, m *marker) error {
 	return nil
 }
 
-// checkScale returns an error unless the tensor called name is one positive number.
-func checkScale(set *safetensors.Set, name string) error {
-	t, err := set.Tensor(name)
-	if err != nil {
-		return err
-	}
-	if tensor.Elements(t.Shape) != 1 {
-		return fmt.Errorf("%s: shape %v, want one scale", t.Name, t.Shape)
-	}
-	_, err = positive(t)
-	return err
-}
-
 // swizzled completes l for scales of blocks of width columns, in the order that NVIDIA's matrix products read.
 func (l *layer) swizzled(set *safetensors.Set, width int, dtype tensor.DType) error {
 	if len(l.stat.Shape) != 2 || l.stat.Shape[1]%width != 0 {
@@ -432,54 +417,6 @@ func (q *quantised) columnsOf(l *layer) ([]float32, error) {
 		return nil, fmt.Errorf("%s: stands beside a rotated weight, want one of both", t.Name)
 	}
 	return positive(t)
-}
-
-// checkBlocks returns an error if one of the scales of blocks, in the table t, cannot be used. The scale of a block of
-// zeros may be 0 in the formats of one byte, so that only NaN is an error there. columns is the number of scales of a
-// row of the matrix; the table's other bytes are padding, which may hold anything.
-func checkBlocks(t tensor.Tensor, b *tensor.BlockScales, columns int) error {
-	var isNaN func(code byte) bool
-	switch b.DType {
-	case tensor.F8E4M3:
-		isNaN = func(code byte) bool { return code&0x7f == 0x7f }
-	case tensor.F8E8M0:
-		isNaN = func(code byte) bool { return code == 0xff }
-	default:
-		_, err := positive(t)
-		return err
-	}
-	if bytes.IndexByte(t.Data, 0xff) < 0 && (b.DType == tensor.F8E8M0 || bytes.IndexByte(t.Data, 0x7f) < 0) {
-		return nil
-	}
-	for row := range b.Rows {
-		for c := range columns {
-			if isNaN(t.Data[b.Index(row, c)]) {
-				return fmt.Errorf("%s: NaN for row %d and block %d of it, want a number", t.Name, row, c)
-			}
-		}
-	}
-	return nil
-}
-
-// positive returns the values of a table of scales. It returns an error if one of them is not a positive number.
-func positive(t tensor.Tensor) ([]float32, error) {
-	if t.DType != tensor.F32 && t.DType != tensor.F16 && t.DType != tensor.BF16 {
-		return nil, fmt.Errorf("%s: dtype %v, want F32, F16 or BF16", t.Name, t.DType)
-	}
-	values := t.Float32s()
-	if len(values) == 0 {
-		return nil, fmt.Errorf("%s: shape %v, want at least one scale", t.Name, t.Shape)
-	}
-	for i, v := range values {
-		if !(v > 0) || math.IsInf(float64(v), 0) {
-			where := ""
-			if len(values) > 1 {
-				where = fmt.Sprintf(" at index %d", i)
-			}
-			return nil, fmt.Errorf("%s: %v%s, want a positive number", t.Name, v, where)
-		}
-	}
-	return values, nil
 }
 
 // mustBeScaled reports whether a float8 weight among names without a scale is an error: because another one has scales

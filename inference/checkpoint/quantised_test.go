@@ -3,9 +3,11 @@ package checkpoint
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -28,7 +30,7 @@ func bytesOf(name string, dtype tensor.DType, shape ...int) safetensors.Entry {
 func scalesOfValues(name string, values []float32, shape ...int) safetensors.Entry {
 	return safetensors.Entry{Name: name, DType: tensor.F32, Shape: shape, Fill: func(dst []byte, first int) error {
 		for i := range len(dst) / 4 {
-			binary.LittleEndian.PutUint32(dst[4*i:], math.Float32bits(values[first/4+i]))
+			binary.LittleEndian.PutUint32(dst[4*i:], math.Float32bits(values[first+i]))
 		}
 		return nil
 	}}
@@ -182,6 +184,8 @@ func TestMarkersRefuse(t *testing.T) {
 			"F32 [4], want at most 65536 bytes of JSON"},
 		{"metadata", `{"layers":3}`, []safetensors.Entry{f8, one}, metadataKey, "cannot unmarshal"},
 		{"metadata of a layer", `{"layers":{"a":7}}`, []safetensors.Entry{f8, one}, metadataKey, `layer "a": want the JSON`},
+		{"metadata with two entries for a layer", `{"layers":{"a":"int8_tensorwise","model.diffusion_model.a":"nvfp4"}}`,
+			[]safetensors.Entry{i8, one}, metadataKey, `two entries for the layer "a", want one`},
 		{"another format", "", []safetensors.Entry{i8, one, mark(`{"format":"float8_e4m3fn"}`)}, "a.weight",
 			"dtype I8, want F8_E4M3: its marker says float8_e4m3fn"},
 		{"no scale", "", []safetensors.Entry{f8, mark(`{"format":"float8_e4m3fn"}`)}, "a.weight", "has no weight_scale"},
@@ -281,6 +285,39 @@ func TestBlockScalesRefuse(t *testing.T) {
 		}
 		wantError(t, row.format, err, path, "a.weight_scale: NaN for row "+row.where+" of it, want a number")
 	}
+}
+
+// TestScalesOfAMatrix reads a weight with a scale for each value, and measures that its table is not copied to memory.
+func TestScalesOfAMatrix(t *testing.T) {
+	const rows, cols = 64, 1 << 14
+	scales := slices.Repeat([]float32{1}, rows*cols)
+	open := func() tensor.Tensor {
+		file, path, err := fileWith(t, nil, bytesOf("a.weight", tensor.I8, rows, cols),
+			scalesOfValues("a.weight_scale", scales, rows, cols))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		w, err := file.Tensor("a.weight")
+		runtime.ReadMemStats(&after)
+		if took := after.TotalAlloc - before.TotalAlloc; took > 1<<20 {
+			t.Errorf("%d bytes of memory for a table of %d, want less than 1 MiB", took, 4*len(scales))
+		}
+		if scales[rows*cols-1] == 1 {
+			if err != nil {
+				t.Fatal(err)
+			}
+			return w
+		}
+		wantError(t, "the last scale", err, path, fmt.Sprintf("0 at index %d, want a positive number", rows*cols-1))
+		return w
+	}
+	if w := open(); w.Quant == nil || w.Quant.Blocks == nil || w.Quant.Blocks.Width != 1 {
+		t.Errorf("%+v, want blocks of one column", w.Quant)
+	}
+	scales[rows*cols-1] = 0
+	open()
 }
 
 // TestForeignMarkers checks that formats that are not supported are named.
