@@ -106,6 +106,12 @@ def make_smaller(body: dict) -> None:
         body["size"] = "64x80"
 
 
+def ask_for_prompt(body: dict) -> None:
+    """Do not allow an empty prompt: the schema says that a prompt is required, as it is without that field."""
+    if body.get("allow_empty_prompt") in (True, "true"):
+        body["allow_empty_prompt"] = False
+
+
 def make_sendable(body: dict) -> None:
     """Drop the fields whose names cannot stand in the header of a form's part: empty, or with control characters."""
     for name in list(body):
@@ -117,6 +123,7 @@ def make_sendable(body: dict) -> None:
 def before_call(context, case, kwargs):
     if isinstance(case.body, dict):
         make_smaller(case.body)
+        ask_for_prompt(case.body)
         make_consistent(case.path, case.body)
         if case.media_type == "multipart/form-data":
             make_sendable(case.body)
