@@ -15,8 +15,8 @@ import (
 	"kleinbild/inference/picture"
 )
 
-// demoEdits is how many seeds TestDemoMasks tries for each edit; $KLEINBILD_DEMO_EDITS has another number. The figures
-// of tools/demo/README.md are those of 100.
+// demoEdits is how many seeds TestDemoMasks tries for each edit; $KLEINBILD_DEMO_EDITS has another number.
+// tools/demo/README.md has the figures of up to 100.
 const demoEdits = 4
 
 // TestDemoMasks changes a part of pictures of the demo model by masks and margins: what the prompt names must be there
