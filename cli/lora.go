@@ -18,7 +18,11 @@ import (
 // loras adds the adapters of --lora, of the prompt and of the picture of --like to ask. Those of --lora or of a new
 // prompt replace those of --like.
 func (c *generateCommand) loras(ctx context.Context, b *batch, ask *inference.Ask) error {
-	inPrompt := c.Prompt != nil && inference.HasLoRATags(ask.Prompt) && c.Server == ""
+	inPrompt := c.Prompt != nil && inference.HasLoRATags(ask.Prompt)
+	if inPrompt && c.Server != "" {
+		b.notes = append(b.notes, "<lora:…> stays in the prompt as text: adapters do not go with --server")
+		inPrompt = false
+	}
 	like := b.like != nil && len(c.LoRA) == 0 && len(b.like.LoRAs) > 0
 	if len(c.LoRA) == 0 && !inPrompt && !like {
 		return nil
@@ -118,8 +122,8 @@ func (c *generateCommand) earlierLoRA(file picture.LoRAFile, names inference.LoR
 		}
 	}
 	if !ok {
-		return l, fmt.Errorf("%s: its LoRA %s was not found in the folders that kleinbild lora list shows, want the file with "+
-			"SHA-256 %s; give it with --lora", c.Like, file.Name, file.SHA256)
+		return l, fmt.Errorf("%s: its LoRA %s was not found in the folders that kleinbild lora list shows, want the file "+
+			"with SHA-256 %s; give it with --lora", c.Like, file.Name, file.SHA256)
 	}
 	l.Name, l.Strength, l.Digest = file.Name, file.Strength, file.SHA256
 	return l, nil

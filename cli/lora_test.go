@@ -63,8 +63,8 @@ func TestLoRAs(t *testing.T) {
 	dusk, other := adapters(t)
 	t.Chdir(t.TempDir())
 	mustMake(t, small(t, "-p", "a fox", "-s", "1", "-o", "plain.png")...)
-	got := mustMake(t, small(t, "-p", "a <lora:DUSK:0.8> fox <lora:nope:1>", "--lora", other+":-0.5", "--lora", "part", "-s",
-		"1", "-o", "made.png")...)
+	got := mustMake(t, small(t, "-p", "a <lora:DUSK:0.8> fox <lora:nope:1>", "--lora", other+":-0.5", "--lora", "part",
+		"-s", "1", "-o", "made.png")...)
 	for _, want := range []string{"LoRA style/dusk at 0.8: 28 of 28 layers", "LoRA split-qkv at -0.5: 10 of 10 layers",
 		"LoRA Part at 1: 8 of 11 layers", "<lora:nope:1> stays in the prompt as text"} {
 		if !strings.Contains(got.err, want) {

@@ -82,7 +82,8 @@ func (v values) loras() (list []loraAsked, err error) {
 // findLoRAs finds the files of the adapters that the field loras and the prompt of req name, and checks req again. A
 // prompt keeps the name of an adapter that is not there; the reply says so.
 func (s *Server) findLoRAs(ctx context.Context, req *apiRequest) error {
-	inPrompt := inference.HasLoRATags(req.ask.Prompt)
+	// Another Kleinbild, which asks for a model by its digest, means its prompts as they are: it records them itself.
+	inPrompt := inference.HasLoRATags(req.ask.Prompt) && req.digest == ""
 	if len(req.loras) == 0 && !inPrompt {
 		return nil
 	}

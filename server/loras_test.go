@@ -25,6 +25,12 @@ func (adapting) LoRA(_ context.Context, l inference.LoRA) (inference.LoRAInfo, e
 	return inference.LoRAInfo{Name: l.Name, Matched: 3, Total: 4}, nil
 }
 
+func (a adapting) Info() inference.Info {
+	i := a.fakeEngine.Info()
+	i.Digest = "0123"
+	return i
+}
+
 func TestLoRAs(t *testing.T) {
 	t.Setenv("XDG_DATA_HOME", t.TempDir())
 	t.Setenv("COMFYUI_PATH", t.TempDir())
@@ -100,6 +106,12 @@ func TestLoRAs(t *testing.T) {
 			t.Errorf("%s: strengths %v and prompt %q, want %v and %q", row.name, strengths, seen.Prompt(), row.strengths,
 				row.left)
 		}
+	}
+	// Another Kleinbild's prompt stays as it is.
+	before := engine.runs()
+	g = s.generateWith(t, text("prompt", "<lora:dusk>"), text("model_digest", engine.Info().Digest))
+	if g.status != http.StatusOK || engine.seen()[before].Prompt() != "<lora:dusk>" || g.header.Get(headerLoRAs) != "" {
+		t.Errorf("another Kleinbild's prompt: %d, adapters %q, %s", g.status, g.header.Get(headerLoRAs), g.body)
 	}
 	// An engine that takes no adapters refuses them.
 	plain := start(t, &fakeEngine{}, nil)

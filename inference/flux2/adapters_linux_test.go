@@ -24,7 +24,8 @@ func (f formula) Tensor(name string) (tensor.Tensor, error) {
 	if !ok {
 		return tensor.Tensor{}, fmt.Errorf("%s: %w", name, tensor.ErrMissing)
 	}
-	t := tensor.Tensor{Name: name, DType: tensor.BF16, Shape: shape, Scale: 1, Data: make([]byte, 2*tensor.Elements(shape))}
+	data := make([]byte, 2*tensor.Elements(shape))
+	t := tensor.Tensor{Name: name, DType: tensor.BF16, Shape: shape, Scale: 1, Data: data}
 	for i := range len(t.Data) / 2 {
 		v := tensor.F32ToBF16(float32(i%251-125) / 8000)
 		t.Data[2*i], t.Data[2*i+1] = byte(v), byte(v>>8)
@@ -48,7 +49,8 @@ func of4B(cfg Config) formula {
 		"single_transformer_blocks.0.attn.norm_q.weight":          {cfg.HeadDim},
 		"single_transformer_blocks.0.attn.norm_k.weight":          {cfg.HeadDim},
 	}
-	for _, name := range []string{"to_q", "to_k", "to_v", "to_out.0", "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out"} {
+	for _, name := range []string{"to_q", "to_k", "to_v", "to_out.0", "add_q_proj", "add_k_proj", "add_v_proj",
+		"to_add_out"} {
 		s["transformer_blocks.0.attn."+name+".weight"] = []int{d, d}
 	}
 	for _, name := range []string{"norm_q", "norm_k", "norm_added_q", "norm_added_k"} {
