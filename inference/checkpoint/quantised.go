@@ -103,7 +103,7 @@ func (q *quantised) read() error {
 			continue
 		}
 		delete(detailed, layer)
-		if q.layers[name], err = newLayer(q.Set, layer, markers[layer]); err != nil {
+		if q.layers[name], err = newLayer(q.Set, layer, markers[layer], len(markers) > 0); err != nil {
 			return err
 		}
 	}
@@ -117,8 +117,8 @@ func (q *quantised) read() error {
 	return nil
 }
 
-// newLayer returns how NAME.weight is quantised. m is nil if there is no marker.
-func newLayer(set *safetensors.Set, name string, m *marker) (*layer, error) {
+// newLayer returns how NAME.weight is quantised. m is nil if there is no marker; markers says whether the file has any.
+func newLayer(set *safetensors.Set, name string, m *marker, markers bool) (*layer, error) {
 	l := &layer{weight: name + ".weight"}
 	var err error
 	if l.stat, err = set.Stat(l.weight); err != nil {
@@ -139,7 +139,7 @@ func newLayer(set *safetensors.Set, name string, m *marker) (*layer, error) {
 		l.columns = name + preQuantScale
 	}
 	if m == nil {
-		return l, l.unmarked(set)
+		return l, l.unmarked(set, markers)
 	}
 	return l, l.marked(set, m)
 }
@@ -158,9 +158,14 @@ func qualified(set *safetensors.Set, name string) string {
 	return set.Files()[0].Path() + ": " + name
 }
 
-// unmarked completes l for a weight without a marker: the formats of the weight and of its scales decide.
-func (l *layer) unmarked(set *safetensors.Set) error {
+// unmarked completes l for a weight without a marker: the formats of the weight and of its scales decide. markers says
+// whether other weights of the file have markers.
+func (l *layer) unmarked(set *safetensors.Set, markers bool) error {
 	switch {
+	case l.second != "" && l.stat.DType == tensor.U8 && l.scale != "" && markers:
+		// The shapes of ComfyUI's and of NVIDIA ModelOpt's layout can be the same.
+		return fmt.Errorf("%s: nvfp4 without a marker in a file in which other layers have markers, want one, which tells "+
+			"the layout", l.stat.Name)
 	case l.second != "" && l.stat.DType == tensor.U8 && l.scale != "":
 		return l.modelOpt(set)
 	case l.second != "":
