@@ -12,8 +12,8 @@ import (
 	"kleinbild/inference"
 )
 
-// openModel opens the engine of another computer if one is used, otherwise the model that opts and the settings name. It
-// takes the place of the one that is open or being opened.
+// openModel opens the engine of another computer if one is used, otherwise the model that opts and the settings name.
+// It takes the place of the one that is open or being opened.
 func (s *session) openModel(opts inference.Options) {
 	if r, connect := s.cfg.Remote, s.cfg.Connect; s.cfg.UseRemote && connect != nil {
 		s.Model.OpenBy(func(ctx context.Context) (Engine, error) { return connect(ctx, r) })

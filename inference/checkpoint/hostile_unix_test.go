@@ -266,8 +266,8 @@ func TestWalkIsBounded(t *testing.T) {
 	}
 }
 
-// TestVocabularyCutShort truncates a text encoder's GGUF file between Open and the reading of its vocabulary, which must
-// give an error: a fault would end the program.
+// TestVocabularyCutShort truncates a text encoder's GGUF file between Open and the reading of its vocabulary, which
+// must give an error: a fault would end the program.
 func TestVocabularyCutShort(t *testing.T) {
 	folder, single := tiny(t)
 	encoder := mustOpen(t, folder).TextEncoder.Source

@@ -103,8 +103,8 @@ type Vocabulary struct {
 	Merges []string
 }
 
-// Vocabulary reads the vocabulary in the text encoder's file. It returns nil if the file has none of Qwen's kind, and an
-// *UnreadableError if the file was cut short after Open.
+// Vocabulary reads the vocabulary in the text encoder's file. It returns nil if the file has none of Qwen's kind, and
+// an *UnreadableError if the file was cut short after Open.
 func (c *Checkpoint) Vocabulary() (v *Vocabulary, err error) {
 	f, ok := c.TextEncoder.set.(*gguf.File)
 	if !ok {

@@ -98,8 +98,8 @@ var otherTrainings = []string{
 	"2507", "instruct", "thinking", "embedding", "rerank", "guard", "-base", "coder", "deepseek", "ace15", "ace-step",
 }
 
-// isOtherTraining reports whether a name is that of a language model with the shapes, but without the weights, of a text
-// encoder.
+// isOtherTraining reports whether a name is that of a language model with the shapes, but without the weights, of a
+// text encoder.
 func isOtherTraining(name string) bool {
 	name = strings.ReplaceAll(strings.ToLower(name), "_", "-")
 	return slices.ContainsFunc(otherTrainings, func(part string) bool { return strings.Contains(name, part) })

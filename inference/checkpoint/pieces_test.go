@@ -291,8 +291,8 @@ func TestModelsInPieces(t *testing.T) {
 	}
 }
 
-// TestOtherTrainings has language models with the shapes of the text encoder in the folders that are searched. The search
-// passes over them, says so, and takes the right one, though its path comes later.
+// TestOtherTrainings has language models with the shapes of the text encoder in the folders that are searched. The
+// search passes over them, says so, and takes the right one, though its path comes later.
 func TestOtherTrainings(t *testing.T) {
 	dir, env := home(t)
 	folder, single := tiny(t)

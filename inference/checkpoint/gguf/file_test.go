@@ -83,8 +83,8 @@ func TestFile(t *testing.T) {
 	}
 }
 
-// TestBudget reads a damaged file with a long header again and again, as a search does that meets many of them. Once the
-// budget is spent, no header is read.
+// TestBudget reads a damaged file with a long header again and again, as a search does that meets many of them. Once
+// the budget is spent, no header is read.
 func TestBudget(t *testing.T) {
 	list := make([]string, 100_000)
 	file := gguftest.Bytes([]gguftest.Pair{{Key: "a", Value: list}, {Key: "a", Value: list}}, nil)
