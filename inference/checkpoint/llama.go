@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 
 	"kleinbild/inference/checkpoint/gguf"
+	"kleinbild/inference/tensor"
 )
 
 // architectureKey is the key of the metadata that names what a GGUF file holds.
@@ -38,7 +40,11 @@ func llamaConfig(f *gguf.File, w *weights) ([]byte, error) {
 		return nil, nil
 	}
 	fail := func(key string, found, want any) error {
-		return fmt.Errorf("checkpoint: %s: metadata: %s is %.40s, want %v", f.Path(), key, fmt.Sprint(found), want)
+		text := fmt.Sprint(found)
+		if !tensor.Printable(text) {
+			text = strconv.Quote(text)
+		}
+		return fmt.Errorf("checkpoint: %s: metadata: %s is %.40s, want %v", f.Path(), key, text, want)
 	}
 	const name = "qwen3"
 	if architecture != name {

@@ -144,7 +144,7 @@ func parseMarker(text []byte) (*marker, error) {
 			m.format = formatInt8
 		}
 	}
-	if m.format == "" || len(m.format) > maxFormatName {
+	if m.format == "" || len(m.format) > maxFormatName || !tensor.Printable(m.format) {
 		return nil, fmt.Errorf("format is %.100q, want the name of a quantisation", m.format)
 	}
 	return m, nil

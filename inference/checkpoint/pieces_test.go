@@ -134,6 +134,7 @@ func TestGGUFRefuses(t *testing.T) {
 		want     string
 	}{
 		{"architecture", with("general.architecture", "qwen3moe"), "general.architecture is qwen3moe, want qwen3"},
+		{"architecture of two lines", with("general.architecture", "a\nb"), `general.architecture is "a\nb", want qwen3`},
 		{"width", with("qwen3.embedding_length", uint32(4096)), "embedding_length is 4096, want"},
 		{"scaling", with("qwen3.rope.scaling.type", "yarn"), "rope.scaling.type is yarn, want none"},
 		{"epsilon", with("qwen3.attention.layer_norm_rms_epsilon", float32(math.NaN())), "is NaN, want a number"},

@@ -180,6 +180,7 @@ func TestMarkersRefuse(t *testing.T) {
 		{"no JSON", "", []safetensors.Entry{f8, one, mark(`{`)}, "a.comfy_quant", "want the JSON of a quantisation"},
 		{"a list", "", []safetensors.Entry{f8, one, mark(`[]`)}, "a.comfy_quant", "want the JSON of a quantisation"},
 		{"no format", "", []safetensors.Entry{f8, one, mark(`{"params":{}}`)}, "a.comfy_quant", `format is ""`},
+		{"a format of two lines", "", []safetensors.Entry{f8, one, mark(`"a\nb"`)}, "a.comfy_quant", `format is "a\nb"`},
 		{"marker of numbers", "", []safetensors.Entry{f8, one, of("a.comfy_quant", tensor.F32, 4)}, "a.comfy_quant",
 			"F32 [4], want at most 65536 bytes of JSON"},
 		{"metadata", `{"layers":3}`, []safetensors.Entry{f8, one}, metadataKey, "cannot unmarshal"},

@@ -1,6 +1,11 @@
 package tensor
 
-import "errors"
+import (
+	"errors"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
 
 // Tensor is one weight of a checkpoint, dense and row-major. Data belongs to the checkpoint: it is read-only and valid
 // until the checkpoint is closed.
@@ -13,6 +18,12 @@ type Tensor struct {
 	Scale float32
 	// Quant holds the other scales of a quantised matrix, and is nil if there are none.
 	Quant *Quant
+}
+
+// Printable reports whether text from a stranger's file, such as the name of a tensor, consists of printable characters,
+// so that an error that prints it stays one line and changes no terminal.
+func Printable(text string) bool {
+	return utf8.ValidString(text) && !strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) })
 }
 
 // Elements returns the number of values of a tensor of the given shape: the product of its dimensions.

@@ -145,3 +145,14 @@ func TestDim(t *testing.T) {
 		t.Errorf("Dim of a missing dimension and a missing tensor: sum %d, want 0", d)
 	}
 }
+
+func TestPrintable(t *testing.T) {
+	for text, want := range map[string]bool{
+		"double_blocks.0.img_mlp.0.weight": true, "größe 漢字": true, "": true,
+		"a\nb": false, "a\x1b[31m": false, "a\u202eb": false, "a\xffb": false, "a\u00a0b": false,
+	} {
+		if Printable(text) != want {
+			t.Errorf("%q is printable: %t, want %t", text, !want, want)
+		}
+	}
+}

@@ -150,6 +150,9 @@ func (f *File) parseTensors(s *scanner, count int) error {
 		if err != nil {
 			return fmt.Errorf("tensor %d of %d: %w", i, count, err)
 		}
+		if !tensor.Printable(name) {
+			return fmt.Errorf("tensor %d of %d: the name %.200q, want printable characters", i, count, name)
+		}
 		if _, duplicate := f.entries[name]; duplicate {
 			return fmt.Errorf("%.200q: occurs twice", name)
 		}

@@ -151,6 +151,8 @@ func TestDamaged(t *testing.T) {
 		{"cut header", good[:100], "incomplete"},
 		{"tensor twice", bytes.Replace(good, []byte("\x01\x00\x00\x00\x00\x00\x00\x00n"),
 			[]byte("\x01\x00\x00\x00\x00\x00\x00\x00w"), 1), "occurs twice"},
+		{"a name of two lines", gguftest.Bytes(nil, []gguftest.Tensor{{Name: "a\nb", Data: make([]byte, 4)}}),
+			`the name "a\nb", want printable characters`},
 		{"alignment", gguftest.Bytes([]gguftest.Pair{{Key: "general.alignment", Value: uint32(24)}}, nil), "power of two"},
 	} {
 		t.Run(row.name, func(t *testing.T) {

@@ -102,6 +102,10 @@ func TestOpenRefuses(t *testing.T) {
 		{"deeply nested", encode(`{"a":`+strings.Repeat("[", 20000), 0), "header: byte"},
 
 		{"duplicate tensor", encode(strings.Replace(two("[0,4]", "[4,8]"), `"b"`, `"a"`, 1), 8), `"a": duplicate key`},
+		{"a name of two lines", encode(strings.Replace(two("[0,4]", "[4,8]"), `"b"`, `"b\nc"`, 1), 8),
+			`"b\nc": a name with characters that cannot be printed`},
+		{"a name that colours a terminal", encode(strings.Replace(two("[0,4]", "[4,8]"), `"b"`, `"\u001b[31m"`, 1), 8),
+			`"\x1b[31m": a name with characters that cannot be printed`},
 		{"duplicate tensor, escaped",
 			encode(strings.Replace(two("[0,4]", "[4,8]"), `"b"`, `"\u0061"`, 1), 8), `"a": duplicate key`},
 		{"duplicate key in a tensor", encode(`{"a":{"dtype":"F32","dtype":"F16","shape":[1],"data_offsets":[0,4]}}`, 4),
@@ -235,6 +239,7 @@ func TestOpenSet(t *testing.T) {
 			"names 1 tensors that its shards lack: b (in m-1.safetensors)"},
 		{"tensor twice", `{"weight_map":{"a":"m-1.safetensors","a":"m-2.safetensors"}}`, complete,
 			`"weight_map": "a": duplicate key`},
+		{"a name of two lines", `{"weight_map":{"a\nb":"x.safetensors"}}`, complete, `"a\nb": a name with characters`},
 		{"weight_map twice", `{"weight_map":{},"weight_map":{"a":"m-1.safetensors"}}`, complete,
 			`"weight_map": duplicate key`},
 		{"no weight_map", `{"metadata":{}}`, complete, "weight_map is missing or empty"},

@@ -52,6 +52,9 @@ func parseHeader(text []byte) (*header, error) {
 		if len(name) > maxNameBytes {
 			return fmt.Errorf("a name of %d bytes, want at most %d", len(name), maxNameBytes)
 		}
+		if !tensor.Printable(name) {
+			return errUnprintable
+		}
 		if _, duplicate := h.entries[name]; duplicate {
 			return errDuplicate
 		}

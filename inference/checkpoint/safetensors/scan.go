@@ -123,6 +123,9 @@ func (s *scanner) strings(limit int) (map[string]string, error) {
 
 var errDuplicate = errors.New("duplicate key")
 
+// errUnprintable is the error for a tensor's name. The scanner puts the name, quoted, before it.
+var errUnprintable = errors.New("a name with characters that cannot be printed")
+
 // string reads the string that comes next.
 func (s *scanner) string() (string, error) {
 	t := s.next()

@@ -121,6 +121,9 @@ func parseIndex(text []byte) (map[string]string, error) {
 		if len(name) > maxNameBytes {
 			return nil, fmt.Errorf("weight_map: a name of %d bytes, want at most %d", len(name), maxNameBytes)
 		}
+		if !tensor.Printable(name) {
+			return nil, fmt.Errorf("weight_map: %q: %w", name, errUnprintable)
+		}
 		if !PlainName(shard) || !strings.HasSuffix(shard, ".safetensors") {
 			return nil, fmt.Errorf("weight_map: %q: shard %.200q, want the plain name of a .safetensors file",
 				name, shard)
