@@ -20,8 +20,8 @@ type Tensor struct {
 	Quant *Quant
 }
 
-// Printable reports whether text from a stranger's file, such as the name of a tensor, consists of printable characters,
-// so that an error that prints it stays one line and changes no terminal.
+// Printable reports whether text from a stranger's file, such as the name of a tensor, consists of printable
+// characters, so that an error that prints it stays one line and changes no terminal.
 func Printable(text string) bool {
 	return utf8.ValidString(text) && !strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) })
 }

@@ -12,8 +12,8 @@ import (
 	"kleinbild/inference/tensor"
 )
 
-// TestReadsEndWithTheMapping converts weights that end where a mapped file ends: the page behind them cannot be read, so
-// that an access of one byte too many is a fault. Nothing else notices it, since memory usually goes on.
+// TestReadsEndWithTheMapping converts weights that end where a mapped file ends: the page behind them cannot be read,
+// so that an access of one byte too many is a fault. Nothing else notices it, since memory usually goes on.
 func TestReadsEndWithTheMapping(t *testing.T) {
 	const size = 1 << 20
 	m, err := unix.Mmap(-1, 0, size+unix.Getpagesize(), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
