@@ -109,7 +109,6 @@ func Open(ctx context.Context, spec string) (*Checkpoint, error) {
 }
 
 // openWhole opens the checkpoint and sets sizes, notices and digest.
-
 func openWhole(ctx context.Context, spec string) (*Checkpoint, error) {
 	if strings.TrimSpace(spec) == "" {
 		return nil, errors.New("checkpoint: no model given")

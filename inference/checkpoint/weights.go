@@ -204,7 +204,7 @@ func isBuffer(name string) bool {
 		strings.HasSuffix(name, ".logit_scale") // ComfyUI's checkpoints have one for every encoder
 }
 
-// foreignSuffixes are suffixes of tensors that only quantisations other than fp8 with one scale store.
+// foreignSuffixes are suffixes of tensors that only quantisations store that are not supported.
 var foreignSuffixes = []struct{ suffix, format string }{
 	{".weight_global_scale", "NVFP4"},
 	{".weight_packed", "packed 4-bit"},

@@ -108,6 +108,17 @@ func TestBudget(t *testing.T) {
 	}
 }
 
+// TestCutShort reads the header of a file that is shorter than its size was a moment ago. What is missing must not be
+// taken for zeros.
+func TestCutShort(t *testing.T) {
+	whole := sample()
+	cut := bytes.NewReader(whole[:60])
+	_, err := (&File{}).reader("x.gguf")(t.Context(), cut, int64(len(whole)))
+	if err == nil || !strings.Contains(err.Error(), "x.gguf: byte 0: found 60 bytes, want") {
+		t.Errorf("error %v, want one that bytes are missing", err)
+	}
+}
+
 // TestDamaged changes or cuts a good file. Each row must give an error with the given words.
 func TestDamaged(t *testing.T) {
 	good := sample()

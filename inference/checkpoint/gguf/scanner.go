@@ -45,8 +45,12 @@ func (s *scanner) next(n uint64) ([]byte, error) {
 		have := len(s.read)
 		more := min(max(firstRead, have), int(s.end)-have)
 		s.read = append(s.read, make([]byte, more)...)
-		if _, err := s.r.ReadAt(s.read[have:], int64(have)); err != nil && !errors.Is(err, io.EOF) {
-			return nil, fmt.Errorf("byte %d: %w", have, err)
+		n, err := s.r.ReadAt(s.read[have:], int64(have))
+		if errors.Is(err, io.EOF) {
+			err = errIncomplete // the file was cut short after its size was read
+		}
+		if n < more {
+			return nil, fmt.Errorf("byte %d: found %d bytes, want %d: %w", have, n, more, err)
 		}
 	}
 	return s.read[begin:s.at], nil
