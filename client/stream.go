@@ -2,6 +2,7 @@ package client
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"io"
 	"strings"
@@ -48,10 +49,8 @@ func (s *events) next() (event, error) {
 		case name == "event":
 			e.name, begun = strings.TrimPrefix(value, " "), true
 		case name == "data":
-			e.data, begun = line[len("data:"):], true
-			if len(e.data) > 0 && e.data[0] == ' ' {
-				e.data = e.data[1:]
-			}
+			_, data, _ := bytes.Cut(line, []byte(":")) // a line may have no colon
+			e.data, begun = bytes.TrimPrefix(data, []byte(" ")), true
 		}
 	}
 }
