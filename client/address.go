@@ -18,6 +18,9 @@ func ParseAddress(text string, insecure bool) (Address, error) {
 	const want = "want one such as https://studio.lan:7820"
 	text = strings.TrimSpace(text)
 	shown := clean(text, maxTextRunes)
+	if at := strings.LastIndexByte(shown, '@'); at >= 0 {
+		shown = "…" + shown[at:] // a password may be before it
+	}
 	given := strings.Contains(text, "://")
 	if !given {
 		text = "//" + text

@@ -410,6 +410,7 @@ func TestAddresses(t *testing.T) {
 		{"https://a:port", false, "", "is no address"},
 		{"https://a:70000", false, "", "has the port 70000"},
 		{"https://ada:word@a", false, "", "has a user name"},
+		{"https://ada:word@a:7 8", false, "", `"…@a:7 8" is no address`},
 		{"https://a/?q", false, "", "more than an address"},
 		{"https://a/#f", false, "", "more than an address"},
 		{"file:///etc/passwd", false, "", "is no address"},
