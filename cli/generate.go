@@ -174,7 +174,8 @@ func (b *batch) open(ctx context.Context) (inference.Generator, error) {
 	return e, nil
 }
 
-// checkRemote returns an error if a flag about the model on this computer is given together with --server.
+// checkRemote returns an error if a flag about the model on this computer is given together with --server, or if the
+// token and the prompt would come from the same place.
 func (c *generateCommand) checkRemote() error {
 	for _, flag := range []struct {
 		name  string
@@ -188,6 +189,9 @@ func (c *generateCommand) checkRemote() error {
 			return usagef("--server and %s exclude each other: the other computer has a model and a device of its own",
 				flag.name)
 		}
+	}
+	if c.TokenFile == standardInput && c.Prompt != nil && *c.Prompt == standardInput {
+		return usagef("--token-file - and --prompt - would both read standard input, want one of them there")
 	}
 	return nil
 }

@@ -117,8 +117,11 @@ func TestRemoteFlags(t *testing.T) {
 		{"a precision", []string{"--precision", "bf16"}, "--server and --precision"},
 		{"tokens", []string{"--max-sequence-length", "9"}, "--server and --max-sequence-length"},
 		{"noise", []string{"--noise", "x"}, "--server and --noise"},
+		{"adapters", []string{"--lora", "x"}, "--server and --lora exclude each other"},
+		{"standard input twice", []string{"-p", "-", "--token-file", "-"},
+			"--token-file - and --prompt - would both read standard input"},
 	} {
-		got := call("", append([]string{"generate", "-p", "x", "--server", "https://a.lan"}, row.args...)...)
+		got := call("word", append([]string{"generate", "-p", "x", "--server", "https://a.lan"}, row.args...)...)
 		if got.code != exitUsage || !strings.Contains(errorLine(t, got), row.want) {
 			t.Errorf("%s: %d %s", row.name, got.code, got.err)
 		}
@@ -129,10 +132,12 @@ func TestRemoteFlags(t *testing.T) {
 		{"https://", "is no address of a server"},
 		{"https://me:secret@studio.lan", "has a user name"},
 		{"https://studio.lan/?a=b", "has more than an address"},
+		{"https://me:secret@studio.lan:78 20", "is no address of a server"},
+		{"ftp://me:secret@studio.lan", "has a user name"},
 	} {
 		got := call("", "generate", "-p", "x", "--server", row.server)
 		if line := errorLine(t, got); got.code != exitUsage || !strings.Contains(line, row.want) ||
-			strings.Contains(line, "me:secret") {
+			strings.Contains(line, "secret@") {
 			t.Errorf("%s: %d %s", row.server, got.code, got.err)
 		}
 	}
