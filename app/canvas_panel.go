@@ -25,10 +25,12 @@ type canvasPanel struct {
 	percent    *ui.Button
 	fit        *ui.Button
 	compare    *ui.Button
+	edit       *ui.Button
 	copy       *ui.Button
 	save       *ui.Button
 	newer      *ui.Button // a picture is finished and waits to be looked at
 	tools      []*ui.Button
+	offered    []*ui.Button // the tools that make sense now; place hides those that find no room
 	emptyTitle *widget.Label
 	emptyHint  *widget.Label
 	emptyStart *ui.Button
@@ -44,6 +46,8 @@ type canvasHost interface {
 	pictureMenu(p studio.Picture, onCanvas bool) *fyne.Menu
 	copyPicture()
 	saveCopy()
+	saveFirst()             // says that the picture on show lies in no file yet
+	editShown()             // takes the picture on show on as image 1
 	step(by int)            // opens an entry of the history: the next older one with 1, the next newer one with -1
 	pictureShown(id uint64) // another picture is on show, with its ID in the history; 0 for one that is not there
 	canvasChanged()         // what is on show is another picture, or a preview
@@ -65,11 +69,13 @@ func newCanvasPanel(c common, start *startPage, host canvasHost) *canvasPanel {
 	p.percent = ui.NewButton("", func() { p.view.OneToOne(p.view.Middle()) })
 	p.fit = ui.NewButton("Fit", p.view.ZoomToFit)
 	p.compare = ui.NewButton("Before | After", p.toggleCompare)
+	p.edit = ui.NewButton("Edit this", host.editShown)
+	p.edit.Key = "E"
 	p.copy = ui.NewButton("Copy", host.copyPicture)
 	p.save = ui.NewButton("Save as…", host.saveCopy)
 	p.newer = ui.NewButton("", p.showNewest)
 	p.newer.Quiet, p.newer.Chosen = true, true
-	p.tools = []*ui.Button{p.newer, p.percent, p.fit, p.compare, p.copy, p.save}
+	p.tools = []*ui.Button{p.newer, p.percent, p.fit, p.compare, p.edit, p.copy, p.save}
 	p.emptyTitle, p.emptyHint = widget.NewLabel(""), widget.NewLabel("")
 	p.emptyTitle.Alignment, p.emptyHint.Alignment = fyne.TextAlignCenter, fyne.TextAlignCenter
 	p.emptyTitle.Wrapping, p.emptyHint.Wrapping = fyne.TextWrapWord, fyne.TextWrapWord
@@ -96,20 +102,7 @@ func (p *canvasPanel) place(size fyne.Size) {
 	ui.At(p.notice.Content, (size.Width-noticeWidth)/2, ui.Margin, noticeWidth, p.notice.Height(noticeWidth))
 	ui.At(p.view, 0, 0, size.Width, size.Height-toolsHeight)
 	p.start.content.Resize(size)
-	var width float32
-	for _, b := range p.tools {
-		if b.Visible() {
-			width += b.MinSize().Width + ui.Gap
-		}
-	}
-	x, y := (size.Width-width+ui.Gap)/2, size.Height-toolsHeight+4
-	for _, b := range p.tools {
-		if b.Visible() {
-			w := b.MinSize().Width
-			ui.At(b, x, y, w, 28)
-			x += w + ui.Gap
-		}
-	}
+	p.placeTools(size)
 	textWidth := min(size.Width-2*ui.Margin, 520)
 	left, middle := (size.Width-textWidth)/2, size.Height/2
 	p.emptyTitle.Resize(fyne.NewSize(textWidth, 0))
@@ -121,6 +114,32 @@ func (p *canvasPanel) place(size fyne.Size) {
 	ui.At(p.emptyHint, left, top+title-8, textWidth, hint)
 	w := p.emptyStart.MinSize().Width + 24
 	ui.At(p.emptyStart, (size.Width-w)/2, top+title+hint+4, w, 36)
+}
+
+// placeTools puts the tools below the picture. If there is no room for all of them, those that the menu, the keys and
+// the wheel replace go first.
+func (p *canvasPanel) placeTools(size fyne.Size) {
+	shown := slices.Clone(p.offered)
+	width := func() (sum float32) {
+		for _, b := range shown {
+			sum += b.MinSize().Width + ui.Gap
+		}
+		return sum - ui.Gap
+	}
+	for _, least := range []*ui.Button{p.copy, p.fit, p.percent, p.save} {
+		if i := slices.Index(shown, least); i >= 0 && width() > size.Width-2*ui.Margin {
+			shown = slices.Delete(shown, i, i+1)
+		}
+	}
+	x, y := (size.Width-width())/2, size.Height-toolsHeight+4
+	for _, b := range p.tools {
+		ui.Show(b, slices.Contains(shown, b))
+		if b.Visible() {
+			w := b.MinSize().Width
+			ui.At(b, x, y, w, 28)
+			x += w + ui.Gap
+		}
+	}
 }
 
 func (p *canvasPanel) layout() { p.content.Refresh() }
@@ -168,12 +187,18 @@ func (p *canvasPanel) refreshTools() {
 	default:
 		p.newer.SetText(fmt.Sprintf("%d new pictures: show", n), "")
 	}
-	ui.Show(p.newer, picture && len(p.unseen) > 0)
-	ui.Show(p.percent, picture)
-	ui.Show(p.fit, picture && !p.view.Fitted())
-	ui.Show(p.compare, finished && p.shown.Before != nil)
-	ui.Show(p.copy, finished)
-	ui.Show(p.save, finished)
+	p.offered = nil
+	for _, tool := range []struct {
+		button *ui.Button
+		now    bool
+	}{
+		{p.newer, picture && len(p.unseen) > 0}, {p.percent, picture}, {p.fit, picture && !p.view.Fitted()},
+		{p.compare, finished && p.shown.Before != nil}, {p.edit, finished}, {p.copy, finished}, {p.save, finished},
+	} {
+		if tool.now {
+			p.offered = append(p.offered, tool.button)
+		}
+	}
 	p.compare.SetChosen(p.comparing)
 	p.host.canvasChanged()
 	p.layout()
@@ -300,8 +325,7 @@ func (p *canvasPanel) dropCarried() {
 	switch {
 	case target == nil || p.shown == nil:
 	case p.shown.Path == "":
-		save := ui.Action{Text: "Save as…", Do: p.host.saveCopy}
-		p.notice.Say("This picture is not saved yet: save it first, then use it.", save)
+		p.host.saveFirst()
 	default:
 		p.host.useAsReference(target.number, p.shown.Path)
 	}

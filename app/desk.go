@@ -39,6 +39,37 @@ func (s *session) overwrite(text string, do func()) {
 	}
 }
 
+// editShown takes the picture on show on as image 1, to be edited.
+func (s *session) editShown() {
+	switch p := s.view.shown; {
+	case p == nil || s.view.previewing || s.start.content.Visible():
+		s.notice.Say("There is no finished picture on show to edit yet.")
+	case p.Path == "":
+		s.saveFirst()
+	default:
+		s.editPicture(p.Path)
+	}
+}
+
+// editPicture takes a picture that was made on as image 1. The prompt is selected, so that what is typed replaces it.
+func (s *session) editPicture(path string) {
+	before := s.Desk.Desk().Slots
+	changed := s.Desk.Change(func() {
+		s.Desk.Choose(func(d *studio.Desk) { d.EditPicture(path) })
+		s.advanced.edit.lay(s.Desk.Desk())
+	})
+	if changed && len(before) > 0 && !before[0].Same(s.Desk.Desk().Slots[0]) {
+		s.notice.Say("Image 1 was replaced.", s.undoAction())
+	}
+	s.prompt.replaceNext()
+}
+
+// saveFirst says that the picture on show lies in no file yet.
+func (s *session) saveFirst() {
+	save := ui.Action{Text: "Save as…", Do: s.saveCopy}
+	s.notice.Say("This picture is not saved yet: save it first, then use it.", save)
+}
+
 // openDesk brings back the desk and the queue of the last time, or the last prompt if no desk was kept.
 func (s *session) openDesk() {
 	desk, ok, err := s.Keeper.Open(s.cfg.DeskDir)

@@ -78,7 +78,7 @@ func TestUndoOfSlots(t *testing.T) {
 	b.shape.setCount(4)
 	b.Desk.Undo()
 	b.Desk.Undo()
-	if b.shape.count() != 1 || b.shape.aspect() != picture.DefaultAspectRatio {
+	if b.shape.count() != 1 || b.shape.aspect() != picture.Match {
 		t.Errorf("count %d, aspect %s", b.shape.count(), b.shape.aspect())
 	}
 	b.wantNames("two.png", "one.png")
@@ -273,7 +273,6 @@ func TestUndoOfMatch(t *testing.T) {
 	b := newBench(t, usual)
 	b.slots.add(0, []string{b.file("one.png", 64, 128, 1)})
 	b.settle()
-	b.shape.choose(picture.Match)
 	steps := b.Desk.Steps()
 	b.slots.clear(1)
 	if got := b.shape.aspect(); got != picture.DefaultAspectRatio || b.Desk.Steps() != steps+1 {

@@ -72,6 +72,7 @@ func (s *session) pictureMenu(p studio.Picture, onCanvas bool) *fyne.Menu {
 	}
 	if p.Path != "" {
 		items = append(items,
+			fyne.NewMenuItem("Edit this", func() { s.editPicture(p.Path) }),
 			fyne.NewMenuItem("Use as reference", func() { s.useAsReference(0, p.Path) }),
 			fyne.NewMenuItem("Show in folder", func() { s.reveal(p.Path) }))
 	}

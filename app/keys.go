@@ -44,8 +44,11 @@ func (s *session) addShortcuts() {
 		})
 	}
 	canvas.SetOnTypedKey(func(e *fyne.KeyEvent) {
-		if e.Name == fyne.KeyEscape {
+		switch {
+		case e.Name == fyne.KeyEscape:
 			s.escape()
+		case e.Name == fyne.KeyE && !s.blocked():
+			s.editShown()
 		}
 	})
 }

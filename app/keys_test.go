@@ -202,6 +202,7 @@ func TestEverythingByKeyboard(t *testing.T) {
 	b := newBench(t, usual)
 	b.slots.add(0, []string{b.file("one.png", 64, 64, 1)})
 	b.settle()
+	b.shape.choose(picture.Landscape)
 	b.engine.info.NativeSize = 128
 	b.make("to have a picture")
 	b.advanced.toggle()
@@ -225,7 +226,7 @@ func TestEverythingByKeyboard(t *testing.T) {
 		b.prompt.entry, b.prompt.generate, b.prompt.earlier, b.prompt.images[0],
 		b.shape.seedEntry, b.shape.dice, b.shape.lock,
 		b.advanced.fold, b.advanced.steps, b.advanced.device, b.advanced.theme, b.strip.search, b.strip.row.Cells[0],
-		b.view.view, b.view.percent, b.view.compare, b.view.copy, b.view.save,
+		b.view.view, b.view.percent, b.view.compare, b.view.edit, b.view.copy, b.view.save,
 	}
 	for _, c := range b.slots.slots {
 		want = append(want, c)

@@ -276,6 +276,12 @@ func (p *promptPanel) setText(text string) {
 	p.entry.toEnd()
 }
 
+// replaceNext gives the prompt the keyboard with all of its text selected: what is typed next replaces it.
+func (p *promptPanel) replaceNext() {
+	p.host.focus(p.entry)
+	p.entry.Entry.TypedShortcut(&fyne.ShortcutSelectAll{})
+}
+
 const earlierShown = 12
 
 func (p *promptPanel) showEarlier() {

@@ -22,6 +22,7 @@ type shapePanel struct {
 
 	title     *ui.Label
 	tiles     []*ui.Tile // one for each of picture.AspectRatios
+	own       *ownSize
 	seedTitle *ui.Label
 	onShow    *ui.Button // the seed of the picture on the canvas
 	seedEntry *ui.Field
@@ -64,6 +65,8 @@ func newShapePanel(c common, host shapeHost) *shapePanel {
 		p.tiles = append(p.tiles, t)
 		objects = append(objects, t)
 	}
+	p.own = newOwnSize(c)
+	objects = append(objects, p.own.field, p.own.note)
 	p.seedEntry = ui.NewField(c.keys)
 	p.seedEntry.OnChanged = func(text string) {
 		p.Desk.Type(func(d *studio.Desk) { d.Seed = text })
@@ -125,7 +128,7 @@ func (p *shapePanel) tileHeight() float32 {
 }
 
 func (p *shapePanel) height() float32 {
-	return 36 + 3*(p.tileHeight()+6) + 6 + 2*26 + ui.FieldHeight + ui.Gap + 38
+	return 36 + 3*(p.tileHeight()+6) + ui.FieldHeight + 12 + 2*26 + ui.FieldHeight + ui.Gap + 38
 }
 
 // tabStop is the tile that Tab goes to.
@@ -158,7 +161,11 @@ func (p *shapePanel) place(size fyne.Size) {
 	for i, t := range p.tiles {
 		ui.At(t, ui.Margin+float32(i%columns)*(w+between), 36+float32(i/columns)*(h+between), w, h)
 	}
-	y := 36 + 3*(h+between) + 6
+	y := 36 + 3*(h+between)
+	note := float32(int(width * 0.44))
+	ui.At(p.own.field, ui.Margin, y, width-note-ui.Gap, ui.FieldHeight)
+	ui.At(p.own.note, size.Width-ui.Margin-note, y, note, ui.FieldHeight)
+	y += ui.FieldHeight + 12
 	ui.At(p.seedTitle, ui.Margin, y, width, 20)
 	p.placeShown(size.Width, y)
 	y += 26
@@ -180,18 +187,18 @@ func (p *shapePanel) choose(a picture.AspectRatio) {
 	if a != picture.Match {
 		p.set.SetAspect(a)
 	}
-	p.Desk.Choose(func(d *studio.Desk) { d.Aspect = a })
+	p.Desk.Choose(func(d *studio.Desk) { d.PickAspect(a) })
 }
 
 // setSize chooses a size in pixels: the tile that has it, or none.
 func (p *shapePanel) setSize(size picture.Size) {
-	var aspect picture.AspectRatio
-	for i, a := range picture.AspectRatios() {
+	for i, a := range slices.Backward(picture.AspectRatios()) {
 		if p.tiles[i].Pixels == image.Pt(size.Width, size.Height) {
-			aspect = a
+			p.Desk.Choose(func(d *studio.Desk) { d.PickAspect(a) })
+			return
 		}
 	}
-	p.Desk.Choose(func(d *studio.Desk) { d.Aspect, d.Size = aspect, size })
+	p.Desk.Choose(func(d *studio.Desk) { d.PickSize(size) })
 }
 
 // refresh gives the tiles the sizes that apply now.
@@ -200,17 +207,18 @@ func (p *shapePanel) refresh() {
 	for i, a := range picture.AspectRatios() {
 		size, _ := a.SizeFor(p.native(), sizes...) // no size for Match without references
 		t := p.tiles[i]
-		t.Pixels, t.Chosen = image.Pt(size.Width, size.Height), a == p.aspect()
+		t.Pixels, t.Chosen, t.Ratio = image.Pt(size.Width, size.Height), a == p.aspect(), studio.Ratio(size)
+		if t.Missing = "no image 1"; len(p.Desk.Desk().Slots) > 0 {
+			t.Missing = "reading…"
+		}
 		t.Refresh()
 	}
 	title := "Size"
-	switch d := p.Desk.Desk(); {
-	case d.SizeOfImage1():
+	if p.Desk.Desk().SizeOfImage1() {
 		title = "Size · that of image 1"
-	case d.Aspect == "":
-		title = "Size · " + times(d.Size)
 	}
 	p.title.Set(title, ui.ColorDim)
+	p.own.refresh()
 }
 
 // showShown brings onShow, the seed of the picture on the canvas, up to date.

@@ -53,6 +53,20 @@ var scenes = []scene{
 		b.shape.setSeed(firstSeed)
 		b.view.toggleCompare()
 	}},
+	{"edit-this", []benchOption{withPlan}, func(b *bench) {
+		b.slots.add(0, []string{b.file("garden.png", 1200, 800, 3), b.file("evening.png", 1030, 1370, 1)})
+		b.until("two references", func() bool { return len(b.Desk.Desk().References()) == 2 })
+		b.engine.paint = houseOnHill
+		b.make("Put a red house on the hill of image 1, in the light of image 2")
+		b.slots.clear(2)
+		test.Tap(b.view.edit)
+		b.shape.setSeed(firstSeed)
+	}},
+	{"own-size", nil, func(b *bench) {
+		b.prompt.setText("A lighthouse in the fog")
+		b.win.Canvas().Focus(b.shape.own.field)
+		test.Type(b.shape.own.field, "1000 x 700")
+	}},
 	{"running", nil, func(b *bench) {
 		b.twoReferences()
 		b.shape.choose(picture.Portrait)
@@ -155,6 +169,10 @@ var pictures = []struct {
 	{"edit", fyne.NewSize(1440, 900), ui.ThemeLight, 1},
 	{"edit", fyne.NewSize(900, 600), ui.ThemeDark, 2},
 	{"edit", fyne.NewSize(3840, 2160), ui.ThemeDark, 1},
+	{"edit-this", fyne.NewSize(1440, 900), ui.ThemeLight, 1},
+	{"edit-this", fyne.NewSize(800, 600), ui.ThemeDark, 1},
+	{"own-size", fyne.NewSize(1440, 900), ui.ThemeDark, 1},
+	{"own-size", fyne.NewSize(800, 600), ui.ThemeLight, 1},
 	{"running", fyne.NewSize(1440, 900), ui.ThemeLight, 1},
 	{"running", fyne.NewSize(900, 600), ui.ThemeDark, 1},
 	{"mask", fyne.NewSize(1440, 900), ui.ThemeDark, 1},

@@ -32,7 +32,9 @@ func TestNextBatch(t *testing.T) {
 		{"a seed that draws one", false, func(d *Desk) { d.Seed = "-1" }, 0, 0, picture.Size{}, inference.FieldSeed},
 		{"an aspect ratio", false, func(d *Desk) { d.Aspect = picture.Square }, 0, 0, square, ""},
 		{"a size beyond the limits", false, func(d *Desk) { d.Size.Width = 3 }, 0, 0, picture.Size{}, inference.FieldSize},
-		{"a match with nothing", false, func(d *Desk) { d.Aspect = picture.Match }, 0, 0, landscape, ""},
+		{"a match with nothing", false, func(d *Desk) {
+			d.Aspect, d.Size = picture.Match, picture.Size{}
+		}, 0, 0, landscape, ""},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			engine := &painter{}

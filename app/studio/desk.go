@@ -20,7 +20,7 @@ type Desk struct {
 	Prompt   string              `json:"prompt"`
 	Slots    []Slot              `json:"slots,omitempty"`
 	Aspect   picture.AspectRatio `json:"aspect,omitempty"` // "" if Size is none of the table of aspect ratios
-	Size     picture.Size        `json:"size"`             // only used if Aspect is ""
+	Size     picture.Size        `json:"size"`             // used if Aspect is "", or to be used again after Match
 	Seed     string              `json:"seed"`
 	Locked   bool                `json:"locked,omitempty"` // the next batch leaves the seed, instead of drawing a new one
 	Count    int                 `json:"count"`

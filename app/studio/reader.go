@@ -63,7 +63,12 @@ func (r *Reader) Paste(file []byte) {
 		}
 		return inference.Reference{Reference: ref}, err
 	}
-	r.desk.Choose(func(d *Desk) { d.Slots = append(slices.Clone(d.Slots), slot) })
+	r.desk.Choose(func(d *Desk) {
+		if len(d.Slots) == 0 {
+			d.PickAspect(picture.Match)
+		}
+		d.Slots = append(slices.Clone(d.Slots), slot)
+	})
 }
 
 // follow reads what is on the desk and has not been read, and gives up what is not on it any more.

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"kleinbild/inference"
+	"kleinbild/inference/picture"
 )
 
 // The slots of a desk are numbered from 1 without gaps, as the model counts them, so that "image 2" in the prompt is
@@ -22,6 +23,9 @@ func (d Desk) FreeSlot() int {
 // replaced, 0 for none, and how many files found no slot.
 func (d *Desk) Fill(number int, paths []string) (replaced, left int) {
 	d.Slots = slices.Clone(d.Slots)
+	if len(d.Slots) == 0 && len(paths) > 0 {
+		d.PickAspect(picture.Match)
+	}
 	for i, path := range paths {
 		switch {
 		case i == 0 && number > 0 && number <= len(d.Slots):
@@ -33,6 +37,20 @@ func (d *Desk) Fill(number int, paths []string) (replaced, left int) {
 		}
 	}
 	return replaced, 0
+}
+
+// EditPicture puts the picture of a file into slot 1, in the place of what was there, as the picture to be edited: the
+// size follows it. The margins by which the picture before was to grow do not apply to it.
+func (d *Desk) EditPicture(path string) {
+	image1 := Slot{Path: path}
+	if len(d.Slots) == 0 {
+		d.Slots = []Slot{image1}
+	} else if !d.Slots[0].Same(image1) {
+		d.Slots = slices.Clone(d.Slots)
+		d.Slots[0] = image1
+	}
+	d.PickAspect(picture.Match)
+	d.Edit.Left, d.Edit.Top, d.Edit.Right, d.Edit.Bottom = "", "", "", ""
 }
 
 // Empty takes the picture out of a slot; those after it move up.

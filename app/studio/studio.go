@@ -5,7 +5,6 @@ import (
 	"strconv"
 
 	"kleinbild/inference"
-	"kleinbild/inference/picture"
 )
 
 // Studio is the state of one window. Each part says by its events what has changed; none of them knows who listens.
@@ -72,14 +71,6 @@ func (s *Studio) PicturesDir() string {
 		return dir
 	}
 	return s.picturesDir
-}
-
-// leaveMatch chooses the last aspect ratio in the place of Match if the desk has no picture to match any more. That is
-// no step of its own but belongs to the step that took the picture away: one undo brings back both.
-func (s *Studio) leaveMatch() {
-	if d := s.Desk.Desk(); d.Aspect == picture.Match && len(d.Slots) == 0 {
-		s.Desk.Amend(func() { s.Desk.Choose(func(d *Desk) { d.Aspect = s.Settings.Aspect() }) })
-	}
 }
 
 // RollSeed draws a seed.

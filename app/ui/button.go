@@ -13,11 +13,12 @@ import (
 type Button struct {
 	widget.BaseWidget
 	Text        string
-	Quiet       bool // no ground of its own, dim text
-	Small       bool // caption size
-	Accent      bool // the next thing to do
-	Chosen      bool // is what applies now
-	OverPicture bool // on a dark disc, to be seen on any picture
+	Quiet       bool   // no ground of its own, dim text
+	Small       bool   // caption size
+	Accent      bool   // the next thing to do
+	Chosen      bool   // is what applies now
+	OverPicture bool   // on a dark disc, to be seen on any picture
+	Key         string // the key that does the same, named beside the text; "" for none
 	// The Tab key stops once in a group of buttons. Passed says whether it passes over this button of the group. OnArrow
 	// moves the choice to the next button of the group (1) or to the one before (-1). Both are nil for a single button.
 	Passed  func() bool
@@ -115,6 +116,9 @@ func (b *Button) Disabled() bool { return b.disabled || b.Passed != nil && b.Pas
 func (b *Button) Enable()        { b.SetDisabled(false) }
 func (b *Button) Disable()       { b.SetDisabled(true) }
 
+// keyWidth is the room for the key beside the text.
+const keyWidth float32 = 14
+
 // MinSize leaves room for the text, so that a row of buttons can ask for it.
 func (b *Button) MinSize() fyne.Size {
 	height := float32(28)
@@ -128,6 +132,9 @@ func (b *Button) MinSize() fyne.Size {
 			side = 6
 		}
 		width = ceil(fyne.MeasureText(b.Text, theme.Size(b.textSize()), fyne.TextStyle{}).Width) + 2*side
+		if b.Key != "" {
+			width += keyWidth
+		}
 	}
 	return fyne.NewSize(max(width, height), height)
 }
@@ -135,7 +142,8 @@ func (b *Button) MinSize() fyne.Size {
 func (b *Button) CreateRenderer() fyne.WidgetRenderer {
 	r := &buttonRenderer{
 		button: b, ground: NewBox(ColorNone, Radius), veil: NewBox(ColorNone, Radius),
-		text: NewLabel("", ColorText, SizeText), sub: NewLabel("", ColorText, SizeCaption), icon: widget.NewIcon(nil),
+		text: NewLabel("", ColorText, SizeText), sub: NewLabel("", ColorText, SizeCaption),
+		key: NewLabel(b.Key, ColorDim, SizeCaption), icon: widget.NewIcon(nil),
 	}
 	r.text.Align, r.sub.Align = fyne.TextAlignCenter, fyne.TextAlignCenter
 	r.Refresh()
@@ -146,6 +154,7 @@ type buttonRenderer struct {
 	button       *Button
 	ground, veil *Box
 	text, sub    *Label
+	key          *Label
 	icon         *widget.Icon
 }
 
@@ -160,7 +169,12 @@ func (r *buttonRenderer) Layout(size fyne.Size) {
 	}
 	At(r.icon, (size.Width-side)/2, (size.Height-side)/2, side, side)
 	if r.button.sub == "" {
-		At(r.text, 2, 0, size.Width-4, size.Height)
+		width := size.Width
+		if r.button.Key != "" {
+			width -= keyWidth
+			At(r.key, width-4, 0, keyWidth, size.Height)
+		}
+		At(r.text, 2, 0, width-4, size.Height)
 		return
 	}
 	middle := size.Height / 2
@@ -172,7 +186,7 @@ func (r *buttonRenderer) MinSize() fyne.Size { return r.button.MinSize() }
 func (r *buttonRenderer) Destroy()           {}
 
 func (r *buttonRenderer) Objects() []fyne.CanvasObject {
-	return []fyne.CanvasObject{r.ground, r.veil, r.icon, r.text, r.sub}
+	return []fyne.CanvasObject{r.ground, r.veil, r.icon, r.text, r.sub, r.key}
 }
 
 func (r *buttonRenderer) Refresh() {
@@ -212,11 +226,17 @@ func (r *buttonRenderer) Refresh() {
 	r.text.size, r.text.Style.Bold = b.textSize(), b.Accent
 	r.text.Set(b.Text, ink)
 	r.sub.Set(b.sub, ink)
+	keyInk := ColorDim
+	if fill == ColorAccent {
+		keyInk = ink
+	}
+	r.key.Set(b.Key, keyInk)
 	if b.icon != nil {
 		r.icon.SetResource(Themed(b.icon, ink))
 	}
 	r.text.Refresh()
 	r.sub.Refresh()
+	r.key.Refresh()
 	r.Layout(b.Size())
 	canvas.Refresh(b)
 }

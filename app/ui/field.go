@@ -40,7 +40,9 @@ func (k *Keys) Undoes(e *widget.Entry, shortcut fyne.Shortcut) bool {
 // characters; the rest of the text is dropped.
 type Field struct {
 	widget.Entry
-	keys *Keys
+	Focused bool   // has the keyboard; the field sets it, others only read it
+	OnLeft  func() // the field loses the keyboard; may be nil
+	keys    *Keys
 }
 
 const (
@@ -55,6 +57,19 @@ func NewField(k *Keys) *Field {
 	f := &Field{keys: k}
 	f.ExtendBaseWidget(f)
 	return f
+}
+
+func (f *Field) FocusGained() {
+	f.Focused = true
+	f.Entry.FocusGained()
+}
+
+func (f *Field) FocusLost() {
+	f.Focused = false
+	f.Entry.FocusLost()
+	if f.OnLeft != nil {
+		f.OnLeft()
+	}
 }
 
 func (f *Field) TypedShortcut(shortcut fyne.Shortcut) {

@@ -20,8 +20,9 @@ const TileColumns = 3
 type Tile struct {
 	widget.BaseWidget
 	name    string
-	missing string      // what a tile without a size says instead of it
+	Missing string      // what a tile without a size says instead of it
 	Pixels  image.Point // the size; zero if the tile cannot be chosen
+	Ratio   string      // of the sides, such as 3:2; it stands beside the drawing
 	Chosen  bool
 	// OnTapped chooses the tile. OnArrow chooses the one that lies by places after it, before it if by is negative.
 	// IsTabStop says whether this is the tile of its group at which Tab stops.
@@ -34,7 +35,7 @@ type Tile struct {
 
 // NewTile returns a tile with a name; its owner sets what it does.
 func NewTile(name, missing string) *Tile {
-	t := &Tile{name: name, missing: missing}
+	t := &Tile{name: name, Missing: missing}
 	t.ExtendBaseWidget(t)
 	return t
 }
@@ -83,6 +84,7 @@ func (t *Tile) CreateRenderer() fyne.WidgetRenderer {
 	r := &tileRenderer{
 		tile: t, ground: NewBox(ColorRaised, Radius), veil: NewBox(ColorNone, Radius), shape: canvas.NewRectangle(nil),
 		name: NewLabel(t.name, ColorText, SizeCaption), pixels: NewLabel("", ColorDim, SizeCaption),
+		ratio: NewLabel("", ColorText, SizeCaption),
 	}
 	r.shape.CornerRadius, r.shape.StrokeWidth = 2, 1
 	r.name.Align, r.pixels.Align = fyne.TextAlignCenter, fyne.TextAlignCenter
@@ -95,6 +97,7 @@ type tileRenderer struct {
 	ground, veil *Box
 	shape        *canvas.Rectangle
 	name, pixels *Label
+	ratio        *Label
 }
 
 const shapeSide float32 = 40 // of the longest side of the widest size
@@ -103,7 +106,7 @@ func (r *tileRenderer) MinSize() fyne.Size { return fyne.NewSize(60, 64) }
 func (r *tileRenderer) Destroy()           {}
 
 func (r *tileRenderer) Objects() []fyne.CanvasObject {
-	return []fyne.CanvasObject{r.ground, r.veil, r.shape, r.name, r.pixels}
+	return []fyne.CanvasObject{r.ground, r.veil, r.shape, r.ratio, r.name, r.pixels}
 }
 
 func (r *tileRenderer) Layout(size fyne.Size) {
@@ -118,14 +121,20 @@ func (r *tileRenderer) Layout(size fyne.Size) {
 		ratio := float32(s.X) / float32(s.Y)
 		w, h = sqrt(area*ratio), sqrt(area/ratio)
 	}
-	if most := min(size.Width-16, shapeSide*1.2); w > most {
+	ratio, between := r.ratio.Natural().Width, float32(5)
+	if r.tile.Ratio == "" {
+		ratio, between = 0, 0
+	}
+	if most := min(size.Width-14-ratio-between, shapeSide*1.2); w > most {
 		w, h = most, h*most/w
 	}
 	if h > room {
 		w, h = w*room/h, room
 	}
 	w, h = float32(int(w)), float32(int(h))
-	At(r.shape, float32(int((size.Width-w)/2)), float32(int(8+(room-h)/2)), w, h)
+	x := float32(int((size.Width - w - between - ratio) / 2))
+	At(r.shape, x, float32(int(8+(room-h)/2)), w, h)
+	At(r.ratio, x+w+between, 8, ratio, float32(int(room)))
 	At(r.name, 2, size.Height-texts, size.Width-4, 16)
 	At(r.pixels, 2, size.Height-texts+16, size.Width-4, 15)
 	r.showPixels()
@@ -136,7 +145,7 @@ func (r *tileRenderer) showPixels() {
 	t := r.tile
 	r.pixels.Text = fmt.Sprintf("%d × %d", t.Pixels.X, t.Pixels.Y)
 	if !t.Enabled() {
-		r.pixels.Text = t.missing
+		r.pixels.Text = t.Missing
 	} else if r.pixels.Natural().Width > r.pixels.Size().Width {
 		r.pixels.Text = fmt.Sprintf("%d×%d", t.Pixels.X, t.Pixels.Y)
 	}
@@ -172,6 +181,8 @@ func (r *tileRenderer) Refresh() {
 	r.shape.Refresh()
 	r.name.Set(t.name, ink)
 	r.name.Refresh()
+	r.ratio.Set(t.Ratio, ink)
+	r.ratio.Refresh()
 	r.Layout(t.Size())
 	canvas.Refresh(t)
 }
