@@ -48,11 +48,12 @@ have() { # NAME
 }
 
 header() { # HEADER
-  program "${CC:-cc}" || return 1
+  # $CC may have arguments, or the compiler may be one, as in "ccache gcc".
+  # shellcheck disable=SC2086 # it is split like this by Go, too
   case $1 in
   X11/*) printf '#include <X11/Xlib.h>\n#include <%s>\n' "$1" ;;
   *) printf '#include <%s>\n' "$1" ;;
-  esac | "${CC:-cc}" -E - >/dev/null 2>&1
+  esac | ${CC:-cc} -E - >/dev/null 2>&1
 }
 
 screen='xvfb xauth xdotool imagemagick xclip'

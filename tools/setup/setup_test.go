@@ -141,6 +141,22 @@ func TestPartsMissing(t *testing.T) {
 	}
 }
 
+// TestCompilerOfTheUser checks that $CC is understood as Go does it: with arguments, or behind a program such as ccache.
+func TestCompilerOfTheUser(t *testing.T) {
+	m := newMachine(t, "make", "go", "pkg-config", "apt-get")
+	m.write(t, "bin/ccache", "#!/bin/sh\nexec \"$@\"\n")
+	m.write(t, "bin/gcc-14", "#!/bin/sh\n"+fakes["cc"]+"\n")
+	for cc, want := range map[string]string{
+		"gcc-14": "", "ccache gcc-14": "", "gcc-14 -m64": "", "gcc-99": "gcc libc6-dev", "ccache gcc-99": "gcc libc6-dev",
+	} {
+		m.env["CC"] = cc
+		got := m.run(t, "setup.sh", "--list", "window")
+		if got.code != 0 || !strings.HasPrefix(got.out, want) || want == "" && got.out != "\n" {
+			t.Errorf("CC=%q: exit code %d: %q %s, want %q", cc, got.code, got.out, got.err, want)
+		}
+	}
+}
+
 func TestSetupFails(t *testing.T) {
 	for _, row := range []struct {
 		name  string
