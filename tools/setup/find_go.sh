@@ -30,7 +30,7 @@ set_go() {
   go='' version='' state=none
   case ${GO:-tools/setup/go} in
   *tools/setup/go) consider_all ;;
-  *) consider "$GO" ;;
+  *) consider "$(command -v "$GO" || echo "$GO")" ;; # with its folder, which tools/setup/go needs
   esac
   case $state in
   old)

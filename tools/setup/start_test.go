@@ -111,6 +111,12 @@ func TestGoOutsidePath(t *testing.T) {
 	if got := m.run(t, "go", "version"); got.code != 1 || !strings.Contains(got.err, "Go 1.19.8 is older than 1.21") {
 		t.Errorf("$GO: exit code %d: %s, want only that one to be looked at", got.code, got.err)
 	}
+	m.env["GO"] = "go" // without its folder: that of $PATH, and not a file of that name in the working directory
+	m.env["PATH"] = filepath.Join(dir, "local/bin") + ":" + m.bin
+	m.write(t, "checkout/go", "#!/bin/sh\necho another program\n")
+	if got := m.run(t, "go", "version"); got.code != 0 || got.out != "go version go"+wanted(t)+" linux/amd64\n" {
+		t.Errorf("$GO without a folder: exit code %d: %s%s", got.code, got.out, got.err)
+	}
 }
 
 // TestRun checks what make run does with and without a screen, on a machine with nothing but apt-get.
