@@ -226,7 +226,7 @@ func TestEverythingByKeyboard(t *testing.T) {
 		b.prompt.entry, b.prompt.generate, b.prompt.earlier, b.prompt.images[0],
 		b.shape.seedEntry, b.shape.dice, b.shape.lock,
 		b.advanced.fold, b.advanced.steps, b.advanced.device, b.advanced.theme, b.strip.search, b.strip.row.Cells[0],
-		b.view.view, b.view.percent, b.view.compare, b.view.edit, b.view.copy, b.view.save,
+		b.slots.all, b.shape.own.field, b.view.view, b.view.percent, b.view.compare, b.view.edit, b.view.copy, b.view.save,
 	}
 	for _, c := range b.slots.slots {
 		want = append(want, c)

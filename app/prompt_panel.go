@@ -24,6 +24,7 @@ type promptPanel struct {
 	entry    *promptEntry
 	generate *ui.Button
 	progress *ui.ProgressLine
+	missing  *ui.Label // pictures that the prompt names and that are not there
 	workflow *ui.Label
 	tokens   *ui.Label
 	estimate *ui.Label
@@ -55,12 +56,14 @@ func newPromptPanel(c common, host promptHost) *promptPanel {
 	p.generate = ui.NewButton("Generate", host.pressGenerate)
 	p.generate.Accent = true
 	p.workflow = ui.NewLabel("", ui.ColorAccent, ui.SizeCaption)
+	p.missing = ui.NewLabel("", ui.ColorError, ui.SizeCaption)
 	p.tokens = ui.NewCaption("")
 	p.estimate = ui.NewCaption("")
 	p.cancel = ui.NewButton("Cancel", p.Maker.Cancel)
 	p.cancel.Small = true
 	p.earlier = ui.NewLink("earlier prompts", p.showEarlier)
-	objects := []fyne.CanvasObject{p.ground, p.progress, p.entry, p.generate, p.workflow, p.tokens, p.estimate, p.cancel}
+	objects := []fyne.CanvasObject{p.ground, p.progress, p.entry, p.generate, p.missing}
+	objects = append(objects, p.workflow, p.tokens, p.estimate, p.cancel)
 	for i := range p.images {
 		number := i + 1
 		p.images[i] = ui.NewLink(fmt.Sprintf("image %d", number), func() { p.insertImage(number) })
@@ -68,6 +71,7 @@ func newPromptPanel(c common, host promptHost) *promptPanel {
 	}
 	p.content = ui.Arranged(ui.NoSize, p.place, append(objects, p.earlier)...)
 	p.Desk.Laid.Subscribe(p.lay)
+	p.Desk.Renumbered.Subscribe(func() { p.lay(p.Desk.Desk()) })
 	p.Desk.Chosen.Subscribe(p.refresh)
 	p.Model.Changed.Subscribe(func() {
 		p.refresh()
@@ -116,6 +120,11 @@ func (p *promptPanel) place(size fyne.Size) {
 		place(p.cancel)
 	}
 	x := ui.Margin
+	if p.missing.Text != "" {
+		w := min(p.missing.Natural().Width, right-4-x)
+		ui.At(p.missing, x, y, w, 24)
+		x += w + 14
+	}
 	for _, l := range []*ui.Label{p.workflow, p.tokens, p.estimate} {
 		w := l.Natural().Width
 		if l.Text == "" || x+w > right-4 {
@@ -139,10 +148,25 @@ func workflowText(references int) string {
 	return fmt.Sprintf("Multi-reference · %d pictures", references)
 }
 
+// missingText says at which numbers there is no picture, "" if the list is empty.
+func missingText(numbers []int) string {
+	switch len(numbers) {
+	case 0:
+		return ""
+	case 1:
+		return fmt.Sprintf("image %d is empty", numbers[0])
+	case 2:
+		return fmt.Sprintf("image %d and image %d are empty", numbers[0], numbers[1])
+	}
+	return fmt.Sprintf("image %d and %d others are empty", numbers[0], len(numbers)-1)
+}
+
 // refresh brings the line and the button up to date.
 func (p *promptPanel) refresh() {
 	n := len(p.Desk.Desk().Slots)
 	p.workflow.Set(workflowText(n), ui.ColorAccent)
+	p.missing.Set(missingText(p.Desk.Desk().Missing()), ui.ColorError)
+	ui.Show(p.missing, p.missing.Text != "")
 	for i, b := range p.images {
 		ui.Show(b, i < n)
 	}
@@ -184,6 +208,9 @@ const typingPause = 150 * time.Millisecond
 
 func (p *promptPanel) changed() {
 	p.Desk.Type(func(d *studio.Desk) { d.Prompt = p.entry.Text })
+	if text := missingText(p.Desk.Desk().Missing()); text != p.missing.Text {
+		p.refresh()
+	}
 	if p.recalled > 0 && p.entry.Text != p.recallText() {
 		p.recalled = 0
 	}
@@ -221,7 +248,12 @@ func (p *promptPanel) countTokens() {
 // lay shows the prompt of a desk. If it is there already, the cursor stays.
 func (p *promptPanel) lay(d studio.Desk) {
 	if p.entry.Text != d.Prompt {
+		row, column, length := p.entry.CursorRow, p.entry.CursorColumn, len(p.entry.Text)
 		p.setText(d.Prompt)
+		if len(p.entry.Text) == length { // it was only renumbered
+			p.entry.CursorRow, p.entry.CursorColumn = row, column
+			p.entry.Refresh()
+		}
 		p.Desk.Type(func(d *studio.Desk) { d.Prompt = p.entry.Text }) // what of it was admitted
 	}
 }

@@ -45,9 +45,7 @@ func (c *slot) caption() string { return c.captions()[0] }
 // fits is shown.
 func (c *slot) captions() []string {
 	switch {
-	case c.reading():
-		return []string{c.source.Name()}
-	case c.empty():
+	case c.reading(), c.empty():
 		return []string{""}
 	}
 	p := c.source.Ref.Preparation(c.panel.native())
@@ -157,6 +155,7 @@ func (c *slot) CreateRenderer() fyne.WidgetRenderer {
 		slot: c, ground: ui.NewBox(ui.ColorNone, ui.Radius), edge: ui.NewBox(ui.ColorNone, ui.Radius), dashes: ui.NewDashes(),
 		badge: canvas.NewCircle(nil), number: ui.NewLabel(strconv.Itoa(c.number), ui.ColorText, ui.SizeCaption),
 		picture: canvas.NewImageFromImage(nil), caption: ui.NewCaption(""),
+		name:   ui.NewLabel("", ui.ColorText, ui.SizeCaption),
 		invite: ui.NewLabel("Drop a picture", ui.ColorDim, ui.SizeText),
 		browse: ui.NewCaption("or click to browse"),
 	}
@@ -178,13 +177,14 @@ type slotRenderer struct {
 	badge          *canvas.Circle
 	number         *ui.Label
 	picture        *canvas.Image
-	caption        *ui.Label
+	name           *ui.Label // of the file
+	caption        *ui.Label // what the model sees of it
 	invite, browse *ui.Label
 	clear          *ui.Button
 }
 
 const (
-	captionHeight float32 = 24
+	captionHeight float32 = 42 // of two lines
 	badgeSide     float32 = 22
 )
 
@@ -192,7 +192,7 @@ func (r *slotRenderer) MinSize() fyne.Size { return fyne.NewSize(96, 80) }
 func (r *slotRenderer) Destroy()           {}
 func (r *slotRenderer) Objects() []fyne.CanvasObject {
 	return []fyne.CanvasObject{
-		r.ground, r.picture, r.dashes, r.edge, r.badge, r.number, r.caption, r.invite, r.browse, r.clear,
+		r.ground, r.picture, r.dashes, r.edge, r.badge, r.number, r.name, r.caption, r.invite, r.browse, r.clear,
 	}
 }
 
@@ -204,7 +204,8 @@ func (r *slotRenderer) Layout(size fyne.Size) {
 	ui.At(r.number, 8, 8, badgeSide, badgeSide)
 	ui.At(r.clear, size.Width-30, 8, badgeSide, badgeSide)
 	ui.At(r.picture, 0, 0, size.Width, size.Height-captionHeight)
-	ui.At(r.caption, 10, size.Height-captionHeight, size.Width-20, captionHeight)
+	ui.At(r.name, 10, size.Height-captionHeight+4, size.Width-20, 17)
+	ui.At(r.caption, 10, size.Height-captionHeight+21, size.Width-20, 17)
 	r.setCaption()
 	middle := size.Height / 2
 	ui.At(r.invite, 4, middle-18, size.Width-8, 18)
@@ -268,7 +269,13 @@ func (r *slotRenderer) Refresh() {
 		r.picture.Refresh()
 	}
 	r.Layout(c.Size()) // at the screen's present scale
-	ui.Show(r.caption, !c.empty())
+	r.name.Set("", ui.ColorText)
+	if !c.empty() {
+		r.name.Set(c.source.Name(), ui.ColorText)
+	}
+	r.name.Refresh()
+	ui.Show(r.name, !c.empty())
+	ui.Show(r.caption, filled)
 	r.caption.Refresh()
 	r.number.Refresh()
 	r.invite.Refresh()

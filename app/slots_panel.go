@@ -24,7 +24,8 @@ type slotsPanel struct {
 	thumbs  map[*picture.Reference]*image.RGBA // of the pictures on the desk; nil while one is made
 	content *fyne.Container
 	title   *ui.Label
-	masked  struct { // the last thumbnail of image 1 with the mask over it
+	all     *ui.Button // removes all pictures
+	masked  struct {   // the last thumbnail of image 1 with the mask over it
 		of   *image.RGBA
 		look *image.Gray
 		img  *image.RGBA
@@ -48,7 +49,9 @@ func newSlotsPanel(c common, host slotsHost) *slotsPanel {
 	p := &slotsPanel{
 		common: c, host: host, title: ui.NewHeading("References"), thumbs: map[*picture.Reference]*image.RGBA{},
 	}
-	objects := []fyne.CanvasObject{p.title}
+	p.all = ui.NewLink("clear all", p.removeAll)
+	p.all.Hide()
+	objects := []fyne.CanvasObject{p.title, p.all}
 	for i := range p.slots {
 		p.slots[i] = newSlot(p, i+1)
 		objects = append(objects, p.slots[i])
@@ -76,6 +79,8 @@ func newSlotsPanel(c common, host slotsHost) *slotsPanel {
 
 func (p *slotsPanel) place(size fyne.Size) {
 	ui.At(p.title, ui.Margin, 10, size.Width-2*ui.Margin, 20)
+	all := p.all.MinSize().Width
+	ui.At(p.all, size.Width-ui.Margin+6-all, 8, all, 24)
 	const top = 36
 	n := float32(len(p.slots))
 	width := size.Width - 2*ui.Margin
@@ -93,6 +98,7 @@ func (p *slotsPanel) refresh() {
 			delete(p.thumbs, ref)
 		}
 	}
+	ui.Show(p.all, len(slots) > 0)
 	for i, c := range p.slots {
 		if c.taken = i < len(slots); c.taken {
 			c.source = slots[i]
@@ -163,8 +169,19 @@ func (p *slotsPanel) clear(number int) {
 	if number > p.count() {
 		return
 	}
-	p.Desk.Choose(func(d *studio.Desk) { d.Empty(number) })
+	p.Desk.EmptySlot(number)
 	p.notice.Say(fmt.Sprintf("Image %d was removed.", number), p.undoAction())
+}
+
+// removeAll empties all slots.
+func (p *slotsPanel) removeAll() {
+	n := p.count()
+	if n == 0 {
+		return
+	}
+	p.Desk.EmptySlots()
+	p.host.focus(p.slots[0]) // the button has gone
+	p.notice.Say(pictureCount(n)+" removed.", p.undoAction())
 }
 
 // move exchanges the pictures of two slots.
@@ -173,7 +190,7 @@ func (p *slotsPanel) move(from, to int) {
 	if from == to || to < 1 || from > p.count() {
 		return
 	}
-	p.Desk.Choose(func(d *studio.Desk) { d.Swap(from, to) })
+	p.Desk.SwapSlots(from, to)
 	if p.slots[from-1].focused {
 		p.host.focus(p.slots[to-1])
 	}

@@ -62,6 +62,15 @@ var scenes = []scene{
 		test.Tap(b.view.edit)
 		b.shape.setSeed(firstSeed)
 	}},
+	{"empty-number", []benchOption{withPlan}, func(b *bench) {
+		b.slots.add(0, []string{
+			b.file("garden in the morning.png", 1200, 800, 3), b.file("evening.png", 1030, 1370, 1),
+			b.file("night.png", 900, 600, 2),
+		})
+		b.until("three references", func() bool { return len(b.Desk.Desk().References()) == 3 })
+		b.prompt.setText("The hill of image 1 in the light of image 2, with the stars of image 3")
+		b.slots.clear(2)
+	}},
 	{"own-size", nil, func(b *bench) {
 		b.prompt.setText("A lighthouse in the fog")
 		b.win.Canvas().Focus(b.shape.own.field)
@@ -171,6 +180,8 @@ var pictures = []struct {
 	{"edit", fyne.NewSize(3840, 2160), ui.ThemeDark, 1},
 	{"edit-this", fyne.NewSize(1440, 900), ui.ThemeLight, 1},
 	{"edit-this", fyne.NewSize(800, 600), ui.ThemeDark, 1},
+	{"empty-number", fyne.NewSize(1440, 900), ui.ThemeDark, 1},
+	{"empty-number", fyne.NewSize(800, 600), ui.ThemeLight, 1},
 	{"own-size", fyne.NewSize(1440, 900), ui.ThemeDark, 1},
 	{"own-size", fyne.NewSize(800, 600), ui.ThemeLight, 1},
 	{"running", fyne.NewSize(1440, 900), ui.ThemeLight, 1},

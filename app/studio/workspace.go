@@ -4,9 +4,10 @@ package studio
 // here; a widget that shows something of it subscribes to Laid. A subscriber that changes the desk in answer to a
 // signal does so by Amend: a choice of its own would be one more step, which undo would make again.
 type Workspace struct {
-	Changed Signal      // the desk may have changed, by typing or by a choice
-	Chosen  Signal      // the same, but not told if it was changed by typing alone
-	Laid    Event[Desk] // the whole desk was replaced: every widget is to show its part of the new one
+	Changed    Signal      // the desk may have changed, by typing or by a choice
+	Chosen     Signal      // the same, but not told if it was changed by typing alone
+	Laid       Event[Desk] // the whole desk was replaced: every widget is to show its part of the new one
+	Renumbered Signal      // the pictures in the prompt have other numbers; told before Chosen
 
 	desk  Desk
 	past  UndoHistory
