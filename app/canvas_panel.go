@@ -26,6 +26,7 @@ type canvasPanel struct {
 	fit        *ui.Button
 	compare    *ui.Button
 	edit       *ui.Button
+	info       *ui.Button
 	copy       *ui.Button
 	save       *ui.Button
 	newer      *ui.Button // a picture is finished and waits to be looked at
@@ -46,6 +47,8 @@ type canvasHost interface {
 	pictureMenu(p studio.Picture, onCanvas bool) *fyne.Menu
 	copyPicture()
 	saveCopy()
+	toggleInfo()            // opens or closes what is said of the picture on show
+	infoOpen() bool         // says whether it is open
 	saveFirst()             // says that the picture on show lies in no file yet
 	editShown()             // takes the picture on show on as image 1
 	step(by int)            // opens an entry of the history: the next older one with 1, the next newer one with -1
@@ -71,11 +74,13 @@ func newCanvasPanel(c common, start *startPage, host canvasHost) *canvasPanel {
 	p.compare = ui.NewButton("Before | After", p.toggleCompare)
 	p.edit = ui.NewButton("Edit this", host.editShown)
 	p.edit.Key = "E"
+	p.info = ui.NewButton("Info", host.toggleInfo)
+	p.info.Key = "I"
 	p.copy = ui.NewButton("Copy", host.copyPicture)
 	p.save = ui.NewButton("Save as…", host.saveCopy)
 	p.newer = ui.NewButton("", p.showNewest)
 	p.newer.Quiet, p.newer.Chosen = true, true
-	p.tools = []*ui.Button{p.newer, p.percent, p.fit, p.compare, p.edit, p.copy, p.save}
+	p.tools = []*ui.Button{p.newer, p.percent, p.fit, p.compare, p.edit, p.info, p.copy, p.save}
 	p.emptyTitle, p.emptyHint = widget.NewLabel(""), widget.NewLabel("")
 	p.emptyTitle.Alignment, p.emptyHint.Alignment = fyne.TextAlignCenter, fyne.TextAlignCenter
 	p.emptyTitle.Wrapping, p.emptyHint.Wrapping = fyne.TextWrapWord, fyne.TextWrapWord
@@ -193,13 +198,15 @@ func (p *canvasPanel) refreshTools() {
 		now    bool
 	}{
 		{p.newer, picture && len(p.unseen) > 0}, {p.percent, picture}, {p.fit, picture && !p.view.Fitted()},
-		{p.compare, finished && p.shown.Before != nil}, {p.edit, finished}, {p.copy, finished}, {p.save, finished},
+		{p.compare, finished && p.shown.Before != nil}, {p.edit, finished}, {p.info, finished},
+		{p.copy, finished}, {p.save, finished},
 	} {
 		if tool.now {
 			p.offered = append(p.offered, tool.button)
 		}
 	}
 	p.compare.SetChosen(p.comparing)
+	p.info.SetChosen(p.host.infoOpen())
 	p.host.canvasChanged()
 	p.layout()
 }

@@ -13,6 +13,7 @@ type panels struct {
 	slots    *slotsPanel
 	prompt   *promptPanel
 	shape    *shapePanel
+	info     *infoPanel
 	advanced *advancedPanel
 	cost     *costPanel
 	queued   *queuePanel
@@ -28,6 +29,7 @@ func newPanels(c common, s *session) (p panels) {
 	p.slots = newSlotsPanel(c, s)
 	p.prompt = newPromptPanel(c, s)
 	p.shape = newShapePanel(c, s)
+	p.info = newInfoPanel(c, s)
 	p.advanced = newAdvancedPanel(c, s)
 	p.cost = newCostPanel(c, s)
 	p.queued = newQueuePanel(c, s)
@@ -61,7 +63,7 @@ func newFrame(size fyne.Size) *frame {
 // fill puts the panels into the frame, once all of them are there.
 func (f *frame) fill(p panels) {
 	f.panels = p
-	f.right = container.NewVScroll(container.New(ui.Stacked{}, p.shape.content, p.advanced.content))
+	f.right = container.NewVScroll(container.New(ui.Stacked{}, p.shape.content, p.info.content, p.advanced.content))
 	f.content.Objects = []fyne.CanvasObject{
 		f.left, p.slots.content, p.view.content, p.queued.content, p.prompt.content,
 		f.rightBg, f.right, p.cost.content, p.strip.content,
@@ -75,6 +77,14 @@ func (f *frame) fill(p panels) {
 
 // low says whether the window is too low for the history to stay open.
 func (f *frame) low() bool { return f.size.Height < 720 }
+
+// reveal scrolls the right column, if necessary, until a panel of it is in sight, or the panel's top if it is higher.
+func (f *frame) reveal(panel fyne.CanvasObject) {
+	top, bottom := panel.Position().Y, panel.Position().Y+panel.Size().Height
+	if hidden := bottom - f.right.Offset.Y - f.right.Size().Height; hidden > 0 {
+		f.right.ScrollToOffset(fyne.NewPos(0, min(f.right.Offset.Y+hidden, top)))
+	}
+}
 
 // rescaled lays everything out anew if the screen has another scale: places are whole pixels of it.
 func (f *frame) rescaled(scale float32) {
@@ -108,6 +118,7 @@ func (f *frame) place(size fyne.Size) {
 	ui.At(p.prompt.content, left, upper-prompt, middle, prompt)
 	cost := p.cost.height()
 	ui.At(f.rightBg, left+middle, 0, right, upper)
+	p.info.width = right
 	ui.At(f.right, left+middle, 0, right, upper-cost)
 	ui.At(p.cost.content, left+middle, upper-cost, right, cost)
 	ui.At(p.strip.content, 0, upper, size.Width, strip)

@@ -49,6 +49,8 @@ func (s *session) addShortcuts() {
 			s.escape()
 		case e.Name == fyne.KeyE && !s.blocked():
 			s.editShown()
+		case e.Name == fyne.KeyI && !s.blocked():
+			s.toggleInfo()
 		}
 	})
 }

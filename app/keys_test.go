@@ -206,6 +206,7 @@ func TestEverythingByKeyboard(t *testing.T) {
 	b.engine.info.NativeSize = 128
 	b.make("to have a picture")
 	b.advanced.toggle()
+	b.toggleInfo()
 	b.make("a second, so that there is one beside it")
 	reached := map[fyne.Focusable]bool{}
 	stops := map[string]int{}
@@ -226,10 +227,14 @@ func TestEverythingByKeyboard(t *testing.T) {
 		b.prompt.entry, b.prompt.generate, b.prompt.earlier, b.prompt.images[0],
 		b.shape.seedEntry, b.shape.dice, b.shape.lock,
 		b.advanced.fold, b.advanced.steps, b.advanced.device, b.advanced.theme, b.strip.search, b.strip.row.Cells[0],
-		b.slots.all, b.shape.own.field, b.view.view, b.view.percent, b.view.compare, b.view.edit, b.view.copy, b.view.save,
+		b.slots.all, b.shape.own.field, b.view.view,
+		b.view.percent, b.view.compare, b.view.edit, b.view.info, b.view.copy, b.view.save,
 	}
 	for _, c := range b.slots.slots {
 		want = append(want, c)
+	}
+	for _, k := range b.info.use {
+		want = append(want, k)
 	}
 	want = append(want, b.shape.tiles[1], b.shape.counts[0])
 	for _, w := range want {

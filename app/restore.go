@@ -25,6 +25,19 @@ func (s *session) restorePicture(p studio.Picture) {
 	})
 }
 
+// usePrompt puts the prompt of a picture on the desk, and nothing else of it.
+func (s *session) usePrompt(text string) {
+	s.overwrite("The picture's prompt is back.", func() { s.prompt.setText(text) })
+}
+
+// useSeed takes the seed of a picture for the next one, and locks it.
+func (s *session) useSeed(seed uint64) {
+	s.Desk.Change(func() {
+		s.shape.setSeed(strconv.FormatUint(seed, 10))
+		s.shape.setLocked(true)
+	})
+}
+
 // findMask returns the mask of a picture's edit, away from Fyne's goroutine: its file, if the history knows it or it
 // lies beside the picture, or else what the picture's own file holds of it. It returns the zero value if there is none.
 func (s *session) findMask(store *history.Store, meta picture.Metadata, path string) studio.Mask {

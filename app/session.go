@@ -125,6 +125,21 @@ func (s *session) low() bool { return s.frame.low() }
 // unfolded lays the right column out anew.
 func (s *session) unfolded() { s.frame.right.Refresh() }
 
+// infoOpened follows the user, who has opened or closed the panel about the picture on show.
+func (s *session) infoOpened() {
+	s.frame.right.Refresh()
+	if s.info.open {
+		s.frame.reveal(s.info.content)
+	}
+	s.view.refreshTools()
+}
+
+// toggleInfo opens or closes the panel about the picture on show.
+func (s *session) toggleInfo() { s.info.toggle() }
+
+// infoOpen says whether it is open.
+func (s *session) infoOpen() bool { return s.info.open }
+
 // insertImage puts "image 2" into the prompt.
 func (s *session) insertImage(number int) { s.prompt.insertImage(number) }
 
@@ -137,7 +152,14 @@ func (s *session) pictureShown(id uint64) {
 	s.strip.mark(id)
 }
 
-// canvasChanged brings the seed of what is on show up to date.
-func (s *session) canvasChanged() { s.shape.showShown() }
+// canvasChanged brings what is said of the picture on show up to date.
+func (s *session) canvasChanged() {
+	s.shape.showShown()
+	if shown := s.view.shown; s.view.previewing {
+		s.info.show(nil)
+	} else {
+		s.info.show(shown)
+	}
+}
 
 func (s *session) focus(o fyne.Focusable) { s.win.Canvas().Focus(o) }

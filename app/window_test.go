@@ -62,6 +62,17 @@ var scenes = []scene{
 		test.Tap(b.view.edit)
 		b.shape.setSeed(firstSeed)
 	}},
+	{"info", []benchOption{withPlan}, func(b *bench) {
+		b.slots.add(0, []string{b.file("garden.png", 1200, 800, 3), b.file("evening.png", 1030, 1370, 1)})
+		b.until("two references", func() bool { return len(b.Desk.Desk().References()) == 2 })
+		b.engine.paint = houseOnHill
+		b.make("Put a red house on the hill of image 1, in the light of image 2, and keep the sky as it is")
+		b.view.shown.Meta.LoRAs = []picture.LoRAFile{{Name: "watercolour.safetensors", Strength: 0.8}}
+		b.view.shown.Meta.Edit = &picture.Edit{Strength: 0.9, MatchColours: true, Mask: &picture.Mask{Alpha: true}}
+		b.prompt.setText("A draft that is not finished")
+		b.shape.setSeed(firstSeed)
+		b.toggleInfo()
+	}},
 	{"empty-number", []benchOption{withPlan}, func(b *bench) {
 		b.slots.add(0, []string{
 			b.file("garden in the morning.png", 1200, 800, 3), b.file("evening.png", 1030, 1370, 1),
@@ -180,6 +191,10 @@ var pictures = []struct {
 	{"edit", fyne.NewSize(3840, 2160), ui.ThemeDark, 1},
 	{"edit-this", fyne.NewSize(1440, 900), ui.ThemeLight, 1},
 	{"edit-this", fyne.NewSize(800, 600), ui.ThemeDark, 1},
+	{"info", fyne.NewSize(1440, 900), ui.ThemeDark, 1},
+	{"info", fyne.NewSize(1440, 900), ui.ThemeLight, 1},
+	{"info", fyne.NewSize(800, 600), ui.ThemeDark, 1},
+	{"info", fyne.NewSize(800, 600), ui.ThemeLight, 1},
 	{"empty-number", fyne.NewSize(1440, 900), ui.ThemeDark, 1},
 	{"empty-number", fyne.NewSize(800, 600), ui.ThemeLight, 1},
 	{"own-size", fyne.NewSize(1440, 900), ui.ThemeDark, 1},

@@ -89,12 +89,14 @@ func (Centred) Layout(objects []fyne.CanvasObject, size fyne.Size) {
 }
 
 // Stacked puts objects below each other, at the full width and their least height. Unlike Fyne's VBox it has them
-// begin at whole pixels of the screen, wherever a text of several lines ends.
+// begin at whole pixels of the screen, wherever a text of several lines ends. Hidden objects take no room.
 type Stacked struct{}
 
 func (Stacked) MinSize(objects []fyne.CanvasObject) (min fyne.Size) {
 	for _, o := range objects {
-		min.Height += o.MinSize().Height
+		if o.Visible() {
+			min.Height += o.MinSize().Height
+		}
 	}
 	return min
 }
@@ -102,6 +104,9 @@ func (Stacked) MinSize(objects []fyne.CanvasObject) (min fyne.Size) {
 func (Stacked) Layout(objects []fyne.CanvasObject, size fyne.Size) {
 	var y float32
 	for _, o := range objects {
+		if !o.Visible() {
+			continue
+		}
 		height := o.MinSize().Height
 		At(o, 0, y, size.Width, height)
 		y += height
