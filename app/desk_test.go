@@ -287,3 +287,18 @@ func TestUndoOfMatch(t *testing.T) {
 	b.Desk.Redo()
 	b.wantNames()
 }
+
+// TestRestoreKeepsSize restores a picture whose size is that of the image 1 which is on the desk, but goes with it.
+func TestRestoreKeepsSize(t *testing.T) {
+	b := newBench(t, usual)
+	own := picture.Size{Width: 64, Height: 128}
+	b.shape.setSize(own)
+	b.make("of an own size")
+	b.slots.add(0, []string{b.file("one.png", 64, 128, 1)})
+	b.settle()
+	b.restorePicture(*b.view.shown)
+	b.settle()
+	if got := b.size(); got != own || b.shape.aspect() != "" {
+		t.Errorf("restored: %v, aspect %q, want %v", got, b.shape.aspect(), own)
+	}
+}

@@ -190,10 +190,11 @@ func (p *shapePanel) choose(a picture.AspectRatio) {
 	p.Desk.Choose(func(d *studio.Desk) { d.PickAspect(a) })
 }
 
-// setSize chooses a size in pixels: the tile that has it, or none.
+// setSize chooses a size in pixels: the tile that has it, or none. It never chooses Match, which becomes another size
+// with another image 1.
 func (p *shapePanel) setSize(size picture.Size) {
-	for i, a := range slices.Backward(picture.AspectRatios()) {
-		if p.tiles[i].Pixels == image.Pt(size.Width, size.Height) {
+	for i, a := range picture.AspectRatios() {
+		if a != picture.Match && p.tiles[i].Pixels == image.Pt(size.Width, size.Height) {
 			p.Desk.Choose(func(d *studio.Desk) { d.PickAspect(a) })
 			return
 		}
