@@ -3,6 +3,7 @@ package app
 import (
 	"fmt"
 	"image"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -28,6 +29,7 @@ type infoPanel struct {
 	prompt  *ui.SentenceLabel
 	rows    []infoRow
 	images  [inference.MaxReferences]*canvas.Image // thumbnails of its references
+	thumbs  map[string]*image.RGBA                 // by digest, of the picture on show; nil while one is made
 	grounds [inference.MaxReferences]*ui.Box
 	numbers [inference.MaxReferences]*ui.Label
 	use     []*ui.Button
@@ -54,6 +56,7 @@ func newInfoPanel(c common, host infoHost) *infoPanel {
 	p := &infoPanel{
 		common: c, host: host, title: ui.NewHeading("Info"), line: ui.NewBox(ui.ColorLine, 0),
 		none: ui.NewCaption("No finished picture is on show."), prompt: ui.NewSentenceLabel(""),
+		thumbs: map[string]*image.RGBA{},
 	}
 	p.prompt.SizeName = ui.SizeCaption
 	for i := range p.images {
@@ -190,11 +193,16 @@ func (p *infoPanel) refresh() {
 		p.rows = append(p.rows, row)
 		p.content.Objects = append(p.content.Objects, row.name, row.value)
 	}
-	for i := range p.references() {
-		p.images[i].Image = nil
-		p.content.Objects = append(p.content.Objects, p.grounds[i], p.numbers[i], p.images[i])
-		p.readThumbnail(i)
+	for digest := range p.thumbs {
+		if !slices.ContainsFunc(p.references(), func(r picture.ReferenceFile) bool { return r.SHA256 == digest }) {
+			delete(p.thumbs, digest)
+		}
 	}
+	for i, r := range p.references() {
+		p.content.Objects = append(p.content.Objects, p.grounds[i], p.numbers[i], p.images[i])
+		p.readThumbnail(r)
+	}
+	p.showThumbnails()
 	for _, b := range p.use {
 		p.content.Objects = append(p.content.Objects, b)
 	}
@@ -214,15 +222,18 @@ func (p *infoPanel) references() []picture.ReferenceFile {
 	return list[:min(len(list), inference.MaxReferences)]
 }
 
-// readThumbnail shows reference i of the picture, if its file is still there and has not changed. Otherwise its number
-// stays.
-func (p *infoPanel) readThumbnail(i int) {
-	shown, store := p.shown, p.Keeper.Store()
-	r := p.references()[i]
+// readThumbnail has the thumbnail of a reference made, unless that was done, if its file is still there and has not
+// changed.
+func (p *infoPanel) readThumbnail(r picture.ReferenceFile) {
+	if _, asked := p.thumbs[r.SHA256]; asked {
+		return
+	}
 	slot, ok := p.host.whereIs(r)
+	store := p.Keeper.Store()
 	if !ok || store == nil && slot.Path == "" {
 		return
 	}
+	p.thumbs[r.SHA256] = nil
 	p.Loop.Background(func() func() {
 		ref, err := store.Read(p.Loop.Closing, slot)
 		var thumb *image.RGBA
@@ -230,12 +241,26 @@ func (p *infoPanel) readThumbnail(i int) {
 			thumb = history.Fit(ref.Image, 4*infoThumbWidth, 4*infoThumbHeight)
 		}
 		return func() {
-			if thumb != nil && p.shown == shown {
-				p.images[i].Image = thumb
-				p.images[i].Refresh()
+			if _, wanted := p.thumbs[r.SHA256]; wanted {
+				p.thumbs[r.SHA256] = thumb
+				p.showThumbnails()
 			}
 		}
 	})
+}
+
+// showThumbnails shows the thumbnails that are there. A reference without one shows its number.
+func (p *infoPanel) showThumbnails() {
+	for i, r := range p.references() {
+		var img image.Image
+		if thumb := p.thumbs[r.SHA256]; thumb != nil {
+			img = thumb
+		}
+		if p.images[i].Image != img {
+			p.images[i].Image = img
+			p.images[i].Refresh()
+		}
+	}
 }
 
 const infoRowHeight float32 = 20
