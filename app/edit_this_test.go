@@ -19,6 +19,7 @@ func TestEditThis(t *testing.T) {
 	b.editShown()
 	b.wantSaid("no finished picture")
 	b.make("a house")
+	b.advanced.toggle()
 	shown := b.view.shown.Path
 	item := func(menu *fyne.Menu) func() {
 		i := slices.IndexFunc(menu.Items, func(m *fyne.MenuItem) bool { return m.Label == "Edit this" })
@@ -33,6 +34,7 @@ func TestEditThis(t *testing.T) {
 		"the key":             func() { b.win.Canvas().Unfocus(); b.win.Canvas().OnTypedKey()(key) },
 		"the key on a slot":   func() { b.slots.slots[1].TypedKey(key) },
 		"the key on Generate": func() { b.prompt.generate.TypedKey(key) },
+		"the key on a list":   func() { b.advanced.theme.TypedKey(key) },
 		"the canvas' menu":    func() { item(b.pictureMenu(*b.view.shown, true))() },
 		"the history's menu":  func() { item(b.strip.menu(b.Album.Entries()[0].ID))() },
 	} {

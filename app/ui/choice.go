@@ -46,9 +46,12 @@ func (c *Choice) Set(value string) {
 }
 
 func (c *Choice) TypedKey(e *fyne.KeyEvent) {
-	if e.Name == fyne.KeyEscape {
+	switch e.Name {
+	case fyne.KeyEscape:
 		c.keys.Escape()
-		return
+	case fyne.KeySpace, fyne.KeyUp, fyne.KeyDown, fyne.KeyLeft, fyne.KeyRight: // those of widget.Select
+		c.Select.TypedKey(e)
+	default:
+		Forward(c, e)
 	}
-	c.Select.TypedKey(e)
 }
