@@ -72,7 +72,15 @@ func MaskFromAlphaOf(img image.Image, size picture.Size) (*Mask, error) {
 		return nil, emptyMask(b, size)
 	}
 	m := &Mask{gray: image.NewGray(image.Rect(0, 0, b.Dx(), b.Dy())), size: size}
+	original, ok := img.(*picture.Original)
 	for y := range b.Dy() {
+		if row := m.gray.Pix[y*m.gray.Stride:][:b.Dx()]; ok {
+			original.AlphaRow(y, row)
+			for x, alpha := range row {
+				row[x] = 255 - alpha
+			}
+			continue
+		}
 		for x := range b.Dx() {
 			_, _, _, alpha := img.At(b.Min.X+x, b.Min.Y+y).RGBA()
 			m.gray.Pix[y*m.gray.Stride+x] = 255 - uint8(alpha>>8)
@@ -136,6 +144,9 @@ func (m *Mask) Share(ctx context.Context) (float64, error) {
 
 // grayOf returns the levels of a mask's picture.
 func grayOf(img image.Image) *image.Gray {
+	if o, ok := img.(*picture.Original); ok {
+		img = o.Pixels // whose rows are read without a color.Color for each pixel
+	}
 	b := img.Bounds()
 	gray := image.NewGray(image.Rect(0, 0, b.Dx(), b.Dy()))
 	for y := range b.Dy() {

@@ -147,6 +147,33 @@ func TestMaskIsZeroOnlyWhereNothingIsCovered(t *testing.T) {
 	}
 }
 
+// TestMasksOfFilesAreReadByRows checks that a mask that was read from a file takes no memory for each of its pixels
+// beyond its levels, and has the same levels as a picture in memory.
+func TestMasksOfFilesAreReadByRows(t *testing.T) {
+	layer := image.NewNRGBA(image.Rect(0, 0, 64, 64))
+	for i := range layer.Pix {
+		layer.Pix[i] = uint8(i * i >> 3)
+	}
+	size := picture.Size{Width: 64, Height: 64}
+	for name, read := range map[string]func(image.Image, picture.Size) (*Mask, error){
+		"by levels": NewMask, "by alpha": MaskFromAlphaOf,
+	} {
+		o := original(t, layer)
+		want, err := read(layer, size)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var m *Mask
+		allocations := testing.AllocsPerRun(3, func() { m, err = read(o, size) })
+		if err != nil || m.SHA256() != want.SHA256() {
+			t.Errorf("%s: another mask, %v", name, err)
+		}
+		if allocations > 20 {
+			t.Errorf("%s: %v allocations for a mask of 64×64", name, allocations)
+		}
+	}
+}
+
 func TestMasksOfOtherKinds(t *testing.T) {
 	size := picture.Size{Width: 64, Height: 64}
 	layer := image.NewNRGBA(image.Rect(0, 0, 64, 64)) // white strokes on a transparent layer

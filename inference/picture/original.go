@@ -67,7 +67,7 @@ func DecodeOriginal(ctx context.Context, file []byte) (*Original, error) {
 	return decodeOriginalOf(ctx, file, checkReference)
 }
 
-// OpenMask is OpenOriginal for a picture that serves as a mask, which may have any sides from 1 pixel on.
+// OpenMask is OpenOriginal for a picture that serves as a mask, which may have any sides from 1 pixel to MaxMaskSide.
 func OpenMask(ctx context.Context, path string) (*Original, error) {
 	return openOriginal(ctx, path, checkMask)
 }
@@ -80,8 +80,11 @@ func DecodeMask(ctx context.Context, file []byte) (*Original, error) {
 // checkMask checks the size in the header of a mask.
 func checkMask(size Size, maxPixels int) error {
 	short, long := min(size.Width, size.Height), max(size.Width, size.Height)
-	if short > 0 && long > maxPixels/short {
+	switch {
+	case short > 0 && long > maxPixels/short:
 		return checkReference(size, maxPixels)
+	case long > MaxMaskSide:
+		return sizeErrorf("found %v pixels, want at most %d a side", size, MaxMaskSide)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package picture
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"image"
 	"image/color"
 	"image/draw"
@@ -270,6 +271,15 @@ func TestMasksMayBeSmall(t *testing.T) {
 	}
 	if _, err := DecodeOriginal(t.Context(), file); err == nil {
 		t.Error("an original of one pixel was accepted")
+	}
+	// Such a mask once took gigabytes and many minutes, from a file of 54 kB.
+	for _, size := range []Size{{MaxPixels, 1}, {1, MaxPixels}, {MaxMaskSide + 1, 2}} {
+		if err := checkMask(size, MaxPixels); !errors.Is(err, ErrSize) {
+			t.Errorf("a mask of %v: %v, want an error for its size", size, err)
+		}
+	}
+	if err := checkMask(Size{1, MaxMaskSide}, MaxPixels); err != nil {
+		t.Error(err)
 	}
 	if checkMask(Size{20_000, 20_000}, MaxPixels) == nil {
 		t.Error("a mask of 400 megapixels was accepted")
