@@ -154,7 +154,7 @@ func flagError(err error) error {
 		return err
 	}
 	want := e.Want
-	if e.Field == inference.FieldAspect {
+	if e.Field == inference.FieldAspect && e.Want == inference.FieldAspect.Want() {
 		want += ", or a ratio near one of theirs, such as 16:9"
 	}
 	return usageError{reworded{fmt.Sprintf("%s: found %s, want %s", flags[e.Field], e.Got, want), e}}

@@ -313,6 +313,10 @@ func TestBadEdits(t *testing.T) {
 		{"strength", []string{"-p", "x", "-i", "photo.png", "--strength", "0"}, "--strength: found 0, want"},
 		{"strength, negative", []string{"-p", "x", "-i", "photo.png", "--strength", "-1"}, "--strength: found -1, want"},
 		{"extension", []string{"-p", "x", "-i", "photo.png", "--extend", "-1,0,0,0"}, "--extend: found -1,0,0,0, want"},
+		{"an extension by nothing", []string{"-p", "x", "-i", "photo.png", "--extend", "0,0,0,0"},
+			`--extend: found "0,0,0,0", want`},
+		{"a shape", []string{"-p", "x", "-i", "photo.png", "--mask", "mask.png", "-a", "square"},
+			`--aspect: found "square", want none: an edit has the size of image 1`},
 		{"too large a canvas", []string{"-p", "x", "-i", "photo.png", "--extend", "8000,0,0,0"},
 			"--extend: found 8000,0,0,0"},
 		{"colours", []string{"-p", "x", "-i", "photo.png", "--match-colours", "yes"},
@@ -331,7 +335,8 @@ func TestBadEdits(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			got := call("", append([]string{"generate", "-m", "demo", "--steps", "1"}, row.args...)...)
 			line := errorLine(t, got)
-			if got.code == exitOK || !strings.Contains(line, row.want) || strings.Contains(line, "inference: ") {
+			if got.code == exitOK || !strings.Contains(line, row.want) || strings.Contains(line, "inference: ") ||
+				strings.Contains(line, "image 1, or a ratio") {
 				t.Errorf("%d %q, want %q", got.code, line, row.want)
 			}
 			if have := strings.Join(names(t), " "); have != "black.png mask.png photo.png text.png" {

@@ -73,6 +73,14 @@ type Extension struct {
 	Ratio float64
 }
 
+// named returns the extension as a person would write it: a ratio that has been divided out reads badly.
+func (x Extension) named() string {
+	if x.Ratio == 0 {
+		return x.String()
+	}
+	return strconv.FormatFloat(x.Ratio, 'g', 4, 64) + ":1"
+}
+
 // Mask says where a picture changes: 255 where it changes, 0 where it stays, values between where it changes partly.
 type Mask = edit.Mask
 
@@ -186,7 +194,7 @@ func (x Extension) String() string {
 	return strconv.FormatFloat(x.Ratio, 'g', -1, 64) + ":1"
 }
 
-// ParseExtension reads four margins, LEFT,TOP,RIGHT,BOTTOM in pixels, or the shape that the result should have: a ratio
+// ParseExtension reads four margins, LEFT,TOP,RIGHT,BOTTOM in pixels, of which one is not 0, or the shape that the result should have: a ratio
 // such as 16:9, or the name of an aspect ratio other than match. It does not compare the numbers with their limits;
 // Ask.Check does.
 func ParseExtension(text string) (Extension, error) {
@@ -198,6 +206,9 @@ func ParseExtension(text string) (Extension, error) {
 			if *margin, err = strconv.Atoi(strings.TrimSpace(parts[i])); err != nil {
 				return Extension{}, unreadable
 			}
+		}
+		if x == (Extension{}) { // it would be none at all
+			return x, unreadable
 		}
 		return x, nil
 	}

@@ -267,7 +267,7 @@ func TestParseExtension(t *testing.T) {
 	}
 	for _, text := range []string{
 		"", "1,2,3", "1,2,3,4,5", "a,b,c,d", "1.5,0,0,0", "16:0", "0:9", "-16:9", "match", "huge", "NaN:1",
-		"99999999999999999999,0,0,0"} {
+		"99999999999999999999,0,0,0", "0,0,0,0", "0, 0,0,00"} {
 		if got, err := ParseExtension(text); err == nil || !strings.HasPrefix(err.Error(), "extension: found ") {
 			t.Errorf("%q: %v, %v, want an error", text, got, err)
 		}

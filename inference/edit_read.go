@@ -67,13 +67,23 @@ func (c Checked) readMask(ctx context.Context) (Checked, error) {
 			margins = edit.MarginsFor(c.original.Size, ratio, 1)
 		}
 		if err := margins.Check(c.original.Size); err != nil {
-			got := fmt.Sprintf("%v for %v", c.edit.extend, c.original.Size)
-			return c, FieldError{FieldExtend, got, strings.TrimPrefix(err.Error(), "edit: ")}
+			return c, unfitExtension(c.edit.extend, c.original.Size, err)
 		}
 		c.margins = margins
 		c.original, c.mask, err = edit.Extend(ctx, c.original, margins)
 	}
 	return c, err
+}
+
+// unfitExtension returns the FieldError for an extension that a picture of the given size cannot have. err is that of
+// Margins.Check: what it gives, and what is wanted.
+func unfitExtension(x Extension, size picture.Size, err error) error {
+	got := fmt.Sprintf("%s for %v", x.named(), size)
+	if errors.Is(err, edit.ErrNothingToChange) {
+		return FieldError{FieldExtend, got + ", which has that shape", "a wider or a taller one"}
+	}
+	gives, want, _ := strings.Cut(strings.TrimPrefix(err.Error(), "edit: extend: "), ", want ")
+	return FieldError{FieldExtend, got + ", which gives " + gives, want}
 }
 
 // area returns the part of image 1 that the model works on, which has been read.

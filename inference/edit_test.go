@@ -7,7 +7,6 @@ import (
 	"image"
 	"image/color"
 	"slices"
-	"strings"
 	"testing"
 
 	"kleinbild/inference/picture"
@@ -280,15 +279,17 @@ func TestExtendPicture(t *testing.T) {
 		extend Extension
 		want   string
 	}{
-		{Extension{Ratio: 150.0 / 110}, "extension: found "},
-		{Extension{Margins: Margins{Right: 1000}}, "extension: found 0,0,1000,0 for 150x110, want "},
+		{Extension{Ratio: 150.0 / 110},
+			"extension: found 1.364:1 for 150x110, which has that shape, want a wider or a taller one"},
+		{Extension{Margins: Margins{Right: 1000}}, "extension: found 0,0,1000,0 for 150x110, which gives a picture of " +
+			"1150x110 pixels, 10.5:1, want at most 8:1"},
 	} {
 		c, err := Ask{References: []Source{source}, Edit: &Edit{Extend: row.extend}}.Check()
 		if err == nil {
 			_, err = c.Read(t.Context(), 1)
 		}
 		var field FieldError
-		if !errors.As(err, &field) || field.Field != FieldExtend || !strings.HasPrefix(err.Error(), row.want) {
+		if !errors.As(err, &field) || field.Field != FieldExtend || err.Error() != row.want {
 			t.Errorf("%v: %v, want a FieldError", row.extend, err)
 		}
 	}

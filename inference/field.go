@@ -88,7 +88,8 @@ func (f Field) Want() string {
 	case FieldMask:
 		return "a picture that is white where image 1 changes and black where it stays"
 	case FieldExtend:
-		return fmt.Sprintf("LEFT,TOP,RIGHT,BOTTOM in pixels, each from 0 to %d, or a shape such as 16:9", MaxExtension)
+		return fmt.Sprintf("LEFT,TOP,RIGHT,BOTTOM in pixels, each from 0 to %d and one above 0, or a shape such as 16:9",
+			MaxExtension)
 	case FieldStrength:
 		return "a number above 0 and at most 1"
 	case FieldFeather:

@@ -44,8 +44,9 @@ func Cases() []Case {
 		side     = "each side a multiple of 16 from 64 to 2048"
 
 		strength  = "a number above 0 and at most 1"
-		extension = "LEFT,TOP,RIGHT,BOTTOM in pixels, each from 0 to 8192, or a shape such as 16:9"
-		pixels    = "a whole number of pixels from 0 to "
+		extension = "LEFT,TOP,RIGHT,BOTTOM in pixels, each from 0 to 8192 and one above 0, " +
+			"or a shape such as 16:9"
+		pixels = "a whole number of pixels from 0 to "
 	)
 	bad := func(field inference.Field, got, want string) inference.FieldError {
 		return inference.FieldError{Field: field, Got: got, Want: want}
