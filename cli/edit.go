@@ -2,7 +2,11 @@ package cli
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
+	"io"
+	"os"
 	"path/filepath"
 	"strconv"
 
@@ -252,6 +256,26 @@ func (m *maskFile) File() picture.ReferenceFile {
 		path = m.path
 	}
 	return picture.ReferenceFile{Path: path, SHA256: m.digest}
+}
+
+// isEarlierMask says whether path is the file of the mask of the picture of --like. That names no folder, and may hold
+// the mask itself, so that nobody has searched for the file: its content tells.
+func (c *generateCommand) isEarlierMask(b *batch, path string) bool {
+	if c.Mask != "" || b.like == nil || b.like.Edit == nil || b.like.Edit.Mask == nil {
+		return false
+	}
+	want := b.like.Edit.Mask.File.SHA256
+	if info, err := os.Stat(path); want == "" || err != nil || !info.Mode().IsRegular() {
+		return false
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer file.Close()
+	digest := sha256.New()
+	_, err = io.Copy(digest, file)
+	return err == nil && hex.EncodeToString(digest.Sum(nil)) == want
 }
 
 // earlierMask is the mask of the picture of --like.

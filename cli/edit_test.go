@@ -219,6 +219,17 @@ func TestEditsRepeatWithTheMaskFile(t *testing.T) {
 	if !bytes.Equal(readFile(t, "made.jpg"), readFile(t, "again.jpg")) {
 		t.Error("another file than the one repeated")
 	}
+	// The mask was not named on this command line, and a PNG holds it, but its file is still one of the user's.
+	mustMake(t, "generate", "--like", "made.jpg", "-o", "made.png", "-m", "demo")
+	mask := readFile(t, "masks/mask.png")
+	for _, like := range []string{"made.jpg", "made.png"} {
+		refused := call("", "generate", "--like", like, "-o", "masks/mask.png", "-m", "demo")
+		line := errorLine(t, refused)
+		if refused.code != exitUsage || !strings.Contains(line, "is also the mask; it is not overwritten") ||
+			!bytes.Equal(mask, readFile(t, "masks/mask.png")) {
+			t.Errorf("onto the mask of %s: %d %s", like, refused.code, line)
+		}
+	}
 	if err := os.RemoveAll("masks"); err != nil {
 		t.Fatal(err)
 	}

@@ -352,7 +352,7 @@ func (c *generateCommand) checkOverwriting(b *batch) error {
 				return usagef("output %s is also a reference picture; it is not overwritten without --overwrite", output)
 			}
 		}
-		if exists == picture.Replace && c.Mask != "" && sameFile(c.Mask, output) {
+		if exists == picture.Replace && (c.Mask != "" && sameFile(c.Mask, output) || c.isEarlierMask(b, output)) {
 			return usagef("output %s is also the mask; it is not overwritten without --overwrite", output)
 		}
 	}
