@@ -199,6 +199,26 @@ func TestEditsRepeat(t *testing.T) {
 	}
 }
 
+// TestMaskOfAnotherShape checks that a mask is scaled to its picture, and that a note says so if that changes its shape.
+func TestMaskOfAnotherShape(t *testing.T) {
+	t.Chdir(t.TempDir())
+	writePicture(t, "photo.png", 96, 80)
+	for _, row := range []struct {
+		width, height int
+		want          string
+	}{
+		{80, 80, "note: --mask: found 80x80 for image 1 of 96x80: it is stretched to that shape\n"},
+		{48, 40, ""}, {29, 24, ""},
+	} {
+		writeMask(t, "mask.png", row.width, row.height, image.Rect(5, 5, 20, 20))
+		got := call("", "generate", "-m", "demo", "--steps", "1", "-p", "x", "-i", "photo.png", "--mask", "mask.png")
+		if got.code != exitOK || !strings.Contains(got.err, row.want) ||
+			strings.Contains(got.err, "stretched") != (row.want != "") {
+			t.Errorf("%d×%d: %d %s, want %q", row.width, row.height, got.code, got.err, row.want)
+		}
+	}
+}
+
 // TestEditsRepeatWithTheMaskFile checks that the mask of a JPEG, which does not hold it, is found by its digest, and
 // that --like asks for it if it is gone.
 func TestEditsRepeatWithTheMaskFile(t *testing.T) {

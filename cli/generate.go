@@ -140,6 +140,10 @@ func (c *generateCommand) Run(ctx context.Context, s Streams) error {
 	if e, ok := b.request.Editing(); ok {
 		fmt.Fprintf(s.Err, "note: %s\n", editNote(e))
 	}
+	if m := b.request.Mask(); m != nil && m.Stretched() {
+		fmt.Fprintf(s.Err, "note: --mask: found %v for image 1 of %v: it is stretched to that shape\n",
+			m.FileSize(), m.Size())
+	}
 	opened, memory := time.Since(start), ""
 	if e, ok := engine.(*inference.Engine); ok {
 		if p, err := e.Plan(b.request); err == nil {

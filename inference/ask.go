@@ -198,6 +198,9 @@ func (c Checked) Steps() int { return c.steps }
 // Guidance returns the guidance, 0 for the model's own.
 func (c Checked) Guidance() float64 { return c.guidance }
 
+// Mask returns the mask that Read has read, nil if there is none. It belongs to c.
+func (c Checked) Mask() *Mask { return c.mask }
+
 // LoRAs returns the adapters.
 func (c Checked) LoRAs() []LoRA { return slices.Clone(c.loras) }
 

@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 )
@@ -164,6 +165,18 @@ func sortedNames[T any](m map[string]T) []string {
 	}
 	slices.Sort(names)
 	return names
+}
+
+// warn sets the Warning headers of a reply to req. more are names of further fields that have no effect.
+func (req *apiRequest) warn(h http.Header, more ...string) {
+	h.Del("Warning")
+	if text := warning(slices.Concat(req.ignored, more)); text != "" {
+		h.Add("Warning", text)
+	}
+	if m := req.checked.Mask(); m != nil && m.Stretched() {
+		h.Add("Warning", fmt.Sprintf(`299 kleinbild "%s: found %v for a picture of %v: it is stretched to that shape"`,
+			fieldMask, m.FileSize(), m.Size()))
+	}
 }
 
 // warning returns the value of the Warning header that names the ignored fields, "" if there are none.

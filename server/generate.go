@@ -67,7 +67,7 @@ func (s *Server) generate(w *reply, r *http.Request) error {
 		return s.streamGenerate(w, r, req)
 	}
 	if req.previews {
-		w.Header().Set("Warning", warning(append(req.ignored, fieldPreviews)))
+		req.warn(w.Header(), fieldPreviews)
 	}
 	m, err := s.make(w, r, req, watcher{})
 	if err != nil {
@@ -101,9 +101,7 @@ func (s *Server) accept(
 	if err := s.findLoRAs(ctx, req); err != nil {
 		return nil, err
 	}
-	if text := warning(req.ignored); text != "" {
-		w.Header().Set("Warning", text)
-	}
+	req.warn(w.Header())
 	m, err := s.openModel(ctx)
 	if err != nil {
 		return nil, err
@@ -135,6 +133,7 @@ func (s *Server) accept(
 	if err := req.admitEdit(m.Engine.Info()); err != nil {
 		return nil, err
 	}
+	req.warn(w.Header())
 	kept = true
 	return req, nil
 }

@@ -77,7 +77,7 @@ func (s *Server) answerImages(w *reply, r *http.Request, images imagesRequest, k
 		return s.streamImages(w, r, images, kind)
 	}
 	if images.partials > 0 {
-		w.Header().Set("Warning", warning(append(images.ignored, fieldPartialImages)))
+		images.warn(w.Header(), fieldPartialImages)
 	}
 	var files [][]byte
 	list := imagesReply{Data: []imageItem{}, Background: background, OutputFormat: images.format.name}

@@ -103,8 +103,22 @@ func (m *Mask) Size() picture.Size { return m.size }
 // Bounds returns the smallest rectangle of the picture's pixels outside of which the mask is 0.
 func (m *Mask) Bounds() image.Rectangle { return m.bounds }
 
+// FileSize returns the size of the mask itself, before it is scaled.
+func (m *Mask) FileSize() picture.Size { return sizeOf(m.gray.Rect) }
+
 // Gray returns the mask in its own size. Callers must not change it.
 func (m *Mask) Gray() *image.Gray { return m.gray }
+
+// Stretched reports whether the mask's file has another shape than its picture, so that it is scaled by one factor
+// across and by another one down.
+func (m *Mask) Stretched() bool { return !SameShape(m.FileSize(), m.size) }
+
+// SameShape reports whether a picture of size a has the shape of one of size b, to the pixel of a by which a program that
+// scales pictures may round.
+func SameShape(a, b picture.Size) bool {
+	away := a.Width*b.Height - a.Height*b.Width // its width is as many pixels of 1/b.Height away from what it would be
+	return max(away, -away) <= max(b.Width, b.Height)
+}
 
 // Transparency reports whether the mask came from MaskFromAlpha.
 func (m *Mask) Transparency() bool { return m.transparency }

@@ -174,6 +174,30 @@ func TestMasksOfFilesAreReadByRows(t *testing.T) {
 	}
 }
 
+func TestMasksOfOtherShapes(t *testing.T) {
+	for _, row := range []struct {
+		mask, of picture.Size
+		want     bool
+	}{
+		{picture.Size{Width: 437, Height: 311}, picture.Size{Width: 437, Height: 311}, false},
+		{picture.Size{Width: 218, Height: 155}, picture.Size{Width: 437, Height: 311}, false},
+		{picture.Size{Width: 219, Height: 156}, picture.Size{Width: 437, Height: 311}, false},
+		{picture.Size{Width: 512, Height: 341}, picture.Size{Width: 6000, Height: 4000}, false},
+		{picture.Size{Width: 6000, Height: 4000}, picture.Size{Width: 600, Height: 400}, false},
+		{picture.Size{Width: 1, Height: 1}, picture.Size{Width: 437, Height: 311}, false}, // of no shape
+		{picture.Size{Width: 200, Height: 200}, picture.Size{Width: 437, Height: 311}, true},
+		{picture.Size{Width: 311, Height: 437}, picture.Size{Width: 437, Height: 311}, true},
+		{picture.Size{Width: 1024, Height: 768}, picture.Size{Width: 6000, Height: 4000}, true},
+		{picture.Size{Width: 1000, Height: 990}, picture.Size{Width: 1000, Height: 1000}, true},
+	} {
+		white := image.NewGray(image.Rect(0, 0, row.mask.Width, row.mask.Height))
+		white.Pix[0] = 255
+		if m, err := NewMask(white, row.of); err != nil || m.Stretched() != row.want {
+			t.Errorf("%v for %v: stretched is %v, want %v (%v)", row.mask, row.of, m.Stretched(), row.want, err)
+		}
+	}
+}
+
 func TestMasksOfOtherKinds(t *testing.T) {
 	size := picture.Size{Width: 64, Height: 64}
 	layer := image.NewNRGBA(image.Rect(0, 0, 64, 64)) // white strokes on a transparent layer
