@@ -152,6 +152,8 @@ func (r *editRows) refresh() (changed bool) {
 		r.name.Set("none", ui.ColorDim)
 	case e.Mask.Reading():
 		r.name.Set("reading…", ui.ColorDim)
+	case d.Stretches():
+		r.name.Set("stretched: "+e.Mask.Name(), ui.ColorText)
 	default:
 		r.name.Set(e.Mask.Name(), ui.ColorText)
 	}

@@ -60,6 +60,16 @@ func TestEditRows(t *testing.T) {
 		t.Errorf("after undo: %q", r.name.Text)
 	}
 	test.Tap(r.mask.change)
+	for name, shown := range map[string]string{"half.png": "half.png", "square.png": "stretched: square.png"} {
+		size := map[string]image.Point{"half.png": {48, 32}, "square.png": {64, 64}}[name]
+		r.loadMask(b.write(name, ellipse(size.X, size.Y, image.Rect(10, 10, 30, 20))))
+		b.until("the mask", func() bool { return !b.Desk.Desk().Reading() })
+		b.settle()
+		if r.name.Text != shown {
+			t.Errorf("mask of %v: %q, want %q", size, r.name.Text, shown)
+		}
+		test.Tap(r.mask.change)
+	}
 	r.fields[1].SetText("100")
 	want("a margin", "Mask, Strength, Extend by, Soft edge, Work on, Colours, Image 1, ")
 	if b.shape.refresh(); b.shape.title.Text != "Size · that of image 1" {

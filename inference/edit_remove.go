@@ -1,6 +1,12 @@
 package inference
 
-import "kleinbild/inference/edit"
+import (
+	"kleinbild/inference/edit"
+	"kleinbild/inference/picture"
+)
+
+// SameShape says whether a mask of one size has the shape of a picture of another, apart from rounding.
+func SameShape(mask, of picture.Size) bool { return edit.SameShape(mask, of) }
 
 // ErrNothingToChange is wrapped by the error of a MaskSource for a mask that is black everywhere. Checked.Read returns
 // a FieldError for it.

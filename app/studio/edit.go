@@ -109,6 +109,16 @@ func (d Desk) Edits() bool {
 		e.MatchColours == MatchOn)
 }
 
+// Stretches says whether the mask has another shape than image 1, so that it is stretched. It is false as long as one of
+// both has not been read.
+func (d Desk) Stretches() bool {
+	look := d.Edit.Mask.Look
+	if look == nil || len(d.Slots) == 0 || d.Slots[0].Ref == nil {
+		return false
+	}
+	return !inference.SameShape(picture.Size{Width: look.Rect.Dx(), Height: look.Rect.Dy()}, d.Slots[0].Ref.Original)
+}
+
 // SizeOfImage1 says whether the picture has the size of image 1, whatever size is chosen: it is laid into image 1, or
 // begins with it.
 func (d Desk) SizeOfImage1() bool {
