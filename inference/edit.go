@@ -66,7 +66,7 @@ func (r *run) finish(req Request, result *Result) error {
 			return err
 		}
 		result.Image = stitched
-		edited.Changed, err = req.mask.Share(r.ctx)
+		edited.Changed, err = req.mask.Share(r.ctx, edited.Area)
 		return err
 	case edited.MatchColours:
 		matched, err := edit.MatchTo(r.ctx, made, seen)

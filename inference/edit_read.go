@@ -86,9 +86,14 @@ func unfitExtension(x Extension, size picture.Size, err error) error {
 	return FieldError{FieldExtend, got + ", which gives " + gives, want}
 }
 
-// area returns the part of image 1 that the model works on, which has been read.
+// area returns the part of image 1 that the model works on, which has been read. A whole picture with a mask is cropped
+// as references are, so that latents equal the reference implementation's. Without one, and if the picture grows, a crop
+// would leave a border as it was around a picture that has changed, or one that nobody has painted.
 func (c Checked) area(info Info) edit.Area {
-	if c.mask == nil || c.edit.whole {
+	switch {
+	case c.mask == nil, c.edit.whole && c.margins != Margins{}:
+		return edit.StretchedArea(c.original.Size, info.NativeSize)
+	case c.edit.whole:
 		return edit.WholeArea(c.original.Size, info.NativeSize)
 	}
 	return edit.NewArea(c.original.Size, c.mask.Bounds(), c.edit.context, info.NativeSize)

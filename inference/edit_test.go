@@ -149,6 +149,7 @@ func TestEditKeepsTheRest(t *testing.T) {
 		{name: "one pixel", size: image.Pt(100, 100), mask: image.Rect(50, 50, 51, 51), edit: Edit{Feather: new(0)}},
 		{name: "everything", size: image.Pt(100, 130), mask: image.Rect(0, 0, 100, 130)},
 		{name: "the whole picture", size: image.Pt(103, 91), mask: image.Rect(10, 10, 50, 60), edit: Edit{Whole: true}},
+		{name: "more than has a result", size: image.Pt(103, 91), mask: image.Rect(0, 0, 103, 91), edit: Edit{Whole: true}},
 		{name: "no context", size: image.Pt(500, 300), mask: image.Rect(10, 10, 50, 60), edit: Edit{Context: new(0)}},
 		{name: "hidden", size: image.Pt(200, 200), mask: image.Rect(10, 10, 90, 90), edit: Edit{Hidden: true}},
 		{name: "less strength", size: image.Pt(200, 200), mask: image.Rect(10, 10, 90, 90), edit: Edit{Strength: new(0.6)}},
@@ -201,7 +202,9 @@ func TestEditKeepsTheRest(t *testing.T) {
 				t.Errorf("%d of %d pixels have changed", changed, pixels)
 			}
 			e := result.Edited
-			if share := float64(pixels) / float64(row.size.X*row.size.Y); e == nil || e.Changed != share ||
+			made := row.mask.Intersect(e.Area) // a whole picture is cropped to multiples of 16
+			share := float64(made.Dx()*made.Dy()) / float64(row.size.X*row.size.Y)
+			if e.Changed != share ||
 				!row.mask.In(e.Area) && !e.Whole || e.Work.Check() != nil && e.Work != req.Size() {
 				t.Errorf("%+v, want %v of the picture changed", e, share)
 			}
@@ -220,14 +223,17 @@ func TestExtendPicture(t *testing.T) {
 		name   string
 		extend Extension
 		want   Margins
+		whole  bool
 	}{
-		{"one side", Extension{Margins: Margins{Right: 37}}, Margins{Right: 37}},
+		{"one side", Extension{Margins: Margins{Right: 37}}, Margins{Right: 37}, false},
+		// Sides that are no multiples of 16 were cropped, and the rest of the new area stayed a smear of the edge.
+		{"the whole picture", Extension{Margins: Margins{Right: 27}}, Margins{Right: 27}, true},
 		{"all sides", Extension{Margins: Margins{Left: 16, Top: 9, Right: 30, Bottom: 64}},
-			Margins{Left: 16, Top: 9, Right: 30, Bottom: 64}},
-		{"square", Extension{Ratio: 1}, Margins{Top: 20, Bottom: 20}},
+			Margins{Left: 16, Top: 9, Right: 30, Bottom: 64}, false},
+		{"square", Extension{Ratio: 1}, Margins{Top: 20, Bottom: 20}, false},
 	} {
 		ask := Ask{Prompt: "a meadow", Seed: new(uint64(3)), Steps: new(2), References: []Source{source}, Preview: true,
-			Edit: &Edit{Extend: row.extend}}
+			Edit: &Edit{Extend: row.extend, Whole: row.whole}}
 		req := readAndResolve(t, e, ask)
 		var preview *image.RGBA
 		result, err := e.Generate(t.Context(), req, func(p Progress) {
@@ -258,6 +264,9 @@ func TestExtendPicture(t *testing.T) {
 					made++
 				}
 			}
+		}
+		if b := result.Image.Bounds(); row.whole && result.Edited.Area != b {
+			t.Errorf("%s: the model works on %v of %v", row.name, result.Edited.Area, b)
 		}
 		pixels := width*height - 150*110
 		if made < pixels/2 || result.Edited.Changed != float64(pixels)/float64(width*height) {
@@ -377,6 +386,9 @@ func TestMatchAndKeep(t *testing.T) {
 	for name, r := range map[string]*Result{"less strength": keptWeak, "an instruction": kept} {
 		if _, ok := r.Image.(*picture.Original); !ok || r.Image.Bounds() != image.Rect(0, 0, 301, 203) {
 			t.Errorf("%s: %T of %v, want a picture of the kind of image 1", name, r.Image, r.Image.Bounds())
+		}
+		if r.Edited.Area != r.Image.Bounds() {
+			t.Errorf("%s: the model works on %v, and a border of image 1 stays around it", name, r.Edited.Area)
 		}
 		if c := r.Edited.Changed; !(c >= 0 && c <= 1) || r.Metadata.Width != 301 {
 			t.Errorf("%s: %v of the picture changed, metadata of %d×%d", name, c, r.Metadata.Width, r.Metadata.Height)

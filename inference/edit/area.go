@@ -57,6 +57,15 @@ func Cut(ctx context.Context, o *picture.Original, a Area) (*image.RGBA, error) 
 	return cut, nil
 }
 
+// StretchedArea returns the area of a whole picture with a result for each of its pixels: that of WholeArea, with the
+// picture scaled to multiples of 16 instead of cropped. The scales of its axes differ a little.
+func StretchedArea(size picture.Size, native int) Area {
+	a := WholeArea(size, native)
+	a.Scaled = a.Size()
+	a.Crop = image.Rect(0, 0, a.Scaled.Width, a.Scaled.Height)
+	return a
+}
+
 // WholeArea returns the area of a whole picture: the size at which a reference of this size is seen by a model whose
 // native picture is native × native pixels (0 if that is unknown), cropped to multiples of 16 at the centre.
 func WholeArea(size picture.Size, native int) Area {

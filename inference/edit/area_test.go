@@ -98,6 +98,22 @@ func TestAreasThatAreExpected(t *testing.T) {
 	}
 }
 
+// TestStretchedAreaLeavesNoBorder checks that each pixel of a picture has a result, and that the axes' scales hardly
+// differ.
+func TestStretchedAreaLeavesNoBorder(t *testing.T) {
+	for _, size := range []picture.Size{
+		{Width: 103, Height: 91}, {Width: 1024, Height: 768}, {Width: 6000, Height: 4001}, {Width: 523, Height: 66},
+	} {
+		a := StretchedArea(size, 0)
+		across := float64(a.Scaled.Width) / float64(size.Width)
+		down := float64(a.Scaled.Height) / float64(size.Height)
+		if a.Rect() != a.Source || a.Source.Size() != image.Pt(size.Width, size.Height) ||
+			a.Size() != WholeArea(size, 0).Size() || max(across/down, down/across) > 1.08 {
+			t.Errorf("%v: %v at %v, scales %v and %v", size, a.Rect(), a.Size(), across, down)
+		}
+	}
+}
+
 func TestWholeAreaIsAReferences(t *testing.T) {
 	for _, row := range []struct {
 		size   picture.Size

@@ -41,7 +41,7 @@ func KeepUnchanged(
 	if kept, err = Stitch(ctx, o, a, nil, result, m, Options{}); err != nil {
 		return nil, 0, err
 	}
-	changed, err = m.Share(ctx)
+	changed, err = m.Share(ctx, a.Rect())
 	return kept, changed, err
 }
 

@@ -131,16 +131,18 @@ func (m *Mask) SHA256() string {
 	return hex.EncodeToString(digest.Sum(nil))
 }
 
-// Share returns the share of the picture's pixels whose mask is not 0, from 0 to 1. The error is the context's.
-func (m *Mask) Share(ctx context.Context) (float64, error) {
+// Share returns the share of the picture's pixels that lie in within and whose mask is not 0, from 0 to 1. The error is
+// the context's.
+func (m *Mask) Share(ctx context.Context, within image.Rectangle) (float64, error) {
 	scaled := m.over(image.Rect(0, 0, m.size.Width, m.size.Height), m.size)
-	counts := make([]int, m.bounds.Dy())
+	rect := m.bounds.Intersect(within)
+	counts := make([]int, rect.Dy())
 	err := picture.InBands(ctx, len(counts), func() func(first, count int) {
-		row := make([]float64, m.bounds.Dx())
+		row := make([]float64, rect.Dx())
 		reader := scaled.reader()
 		return func(first, count int) {
 			for i := first; i < first+count; i++ {
-				reader.row(m.bounds.Min.Y+i, m.bounds.Min.X, row)
+				reader.row(rect.Min.Y+i, rect.Min.X, row)
 				for _, v := range row {
 					if v > 0 {
 						counts[i]++

@@ -213,7 +213,7 @@ func TestMasksOfOtherKinds(t *testing.T) {
 		t.Errorf("white on transparent: %v, %v", m.Bounds(), err)
 	}
 	m, err = MaskFromAlphaOf(layer, size)
-	if share, _ := m.Share(t.Context()); err != nil || share != 1-1.0/(64*64) {
+	if share, _ := m.Share(t.Context(), m.Bounds()); err != nil || share != 1-1.0/(64*64) {
 		t.Errorf("transparent is changed: share %v, %v", share, err)
 	}
 	if _, err = MaskFromAlphaOf(image.NewGray(layer.Rect), size); !errors.Is(err, ErrNothingToChange) {
