@@ -62,17 +62,37 @@ func (c Checked) readMask(ctx context.Context) (Checked, error) {
 			err = fmt.Errorf("inference: the mask is for another picture, want one for %v", c.original.Size)
 		}
 	case c.edit.extend != (Extension{}):
-		margins := c.edit.extend.Margins
-		if ratio := c.edit.extend.Ratio; ratio != 0 {
-			margins = edit.MarginsFor(c.original.Size, ratio, 1)
-		}
-		if err := margins.Check(c.original.Size); err != nil {
-			return c, unfitExtension(c.edit.extend, c.original.Size, err)
+		margins, err := c.edit.extend.marginsFor(c.original.Size)
+		if err != nil {
+			return c, err
 		}
 		c.margins = margins
 		c.original, c.mask, err = edit.Extend(ctx, c.original, margins)
+		return c, err
 	}
 	return c, err
+}
+
+// marginsFor returns the margins that the extension adds to a picture of the given size. The error is a FieldError.
+func (x Extension) marginsFor(size picture.Size) (Margins, error) {
+	margins := x.Margins
+	if x.Ratio != 0 {
+		margins = edit.MarginsFor(size, x.Ratio, 1)
+	}
+	if err := margins.Check(size); err != nil {
+		return Margins{}, unfitExtension(x, size, err)
+	}
+	return margins, nil
+}
+
+// SizeFor returns the size of the picture that an edit with a mask, an extension or kept pixels makes of image 1 with
+// the given size. The error is a FieldError for an extension that does not fit.
+func (e Edit) SizeFor(image1 picture.Size) (picture.Size, error) {
+	if e.Extend == (Extension{}) {
+		return image1, nil
+	}
+	margins, err := e.Extend.marginsFor(image1)
+	return margins.Canvas(image1), err
 }
 
 // unfitExtension returns the FieldError for an extension that a picture of the given size cannot have. err is that of

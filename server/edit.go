@@ -232,9 +232,25 @@ func (src *source) OpenOriginal(ctx context.Context) (inference.Reference, *pict
 			return err
 		}
 		original, err = picture.DecodeOriginal(ctx, file)
+		if err == nil && src.admit != nil {
+			err = src.admit(original)
+		}
 		return err
 	})
 	return ref, original, err
+}
+
+// admitOriginal gives an edit the memory for image 1 with what is added to it, for a mask of its size and for the
+// pictures. Without that each place in the queue could hold a photo of 100 megapixels while it waits for its mask to be
+// decoded, and a small photo could grow to as much.
+func (req *apiRequest) admitOriginal(o *picture.Original) error {
+	size, err := req.ask.Edit.SizeFor(o.Size)
+	if err != nil {
+		size = o.Size // the engine refuses it
+	}
+	pixels := int64(size.Width) * int64(size.Height)
+	each := o.Bytes()/(int64(o.Size.Width)*int64(o.Size.Height)) + 1 + int64(req.pictureCount())*editedPixelBytes
+	return req.admission.hold(min(pixels*each, maxHeldBytes))
 }
 
 // admitEdit gives an edit the memory that it takes until the client has its pictures, now that image 1 and the mask

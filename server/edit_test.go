@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"kleinbild/inference"
+	"kleinbild/inference/picture"
 )
 
 // encodePNG returns the PNG file of img.
@@ -231,5 +232,69 @@ func TestEditsHoldTheirMemory(t *testing.T) {
 	}
 	if have := held(); have != 0 {
 		t.Errorf("%d bytes are held after the reply", have)
+	}
+}
+
+// TestLargeEdits checks that an edit that takes more than half of the memory for all clients is made if nobody else has
+// any, and that a photo that would grow beyond what is left is refused before it grows.
+func TestLargeEdits(t *testing.T) {
+	engine := &fakeEngine{gate: make(chan struct{})}
+	s := start(t, engine, nil)
+	// 8,192 more pixels on the right and below: 69 megapixels, for which 9 bytes each are held.
+	contentType, body := formOf(t, prompt(), file("image", "p.png", pngOf(t, 128, 128, 1)),
+		text("extend", "0,0,8192,8192"))
+	done := make(chan got)
+	go func() { done <- s.post(t, "/v1/generate", contentType, body) }()
+	var first got
+	for begun, ended := time.Now(), false; !ended && engine.runs() == 0; time.Sleep(time.Millisecond) {
+		select {
+		case first = <-done:
+			t.Fatalf("%d %s", first.status, first.body)
+		default:
+			ended = time.Since(begun) > time.Minute
+		}
+	}
+	if g := s.post(t, "/v1/generate", contentType, body); g.status != http.StatusTooManyRequests {
+		t.Errorf("a second one: %d %s, want %d", g.status, g.body, http.StatusTooManyRequests)
+	}
+	engine.gate <- struct{}{}
+	if first = <-done; first.status != http.StatusOK {
+		t.Errorf("%d %s", first.status, first.body)
+	}
+}
+
+// TestOriginalsAreAdmittedBeforeTheyGrow checks what is held for image 1 as soon as it is decoded.
+func TestOriginalsAreAdmittedBeforeTheyGrow(t *testing.T) {
+	for _, row := range []struct {
+		edit inference.Edit
+		want int64 // pixels
+	}{
+		{inference.Edit{Mask: inference.AlphaMask{}}, 100 * 80},
+		{inference.Edit{Extend: inference.Extension{Margins: inference.Margins{Left: 50, Bottom: 20}}}, 150 * 100},
+		{inference.Edit{Extend: inference.Extension{Ratio: 1}}, 100 * 100},
+		{inference.Edit{Extend: inference.Extension{Margins: inference.Margins{Left: 8000}}}, 100 * 80}, // refused later
+	} {
+		q := newQueue(4)
+		admission, err := q.admit("a", 5)
+		if err != nil {
+			t.Fatal(err)
+		}
+		original, err := picture.NewOriginal(image.NewNRGBA(image.Rect(0, 0, 100, 80)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req := &apiRequest{ask: inference.Ask{Edit: &row.edit}, n: 2, admission: admission}
+		if err := req.admitOriginal(original); err != nil || q.bytes.total != row.want*(4+1+2*editedPixelBytes) {
+			t.Errorf("%+v: %d bytes are held, %v, want those of %d pixels", row.edit, q.bytes.total, err, row.want)
+		}
+		q.mostBytes = q.bytes.total + 100
+		other, err := q.admit("b", 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.admission = other
+		if err := req.admitOriginal(original); err == nil || other.bytes != 100 {
+			t.Errorf("%+v: a second edit holds %d bytes, %v, want it refused", row.edit, other.bytes, err)
+		}
 	}
 }

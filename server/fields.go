@@ -82,6 +82,9 @@ type source struct {
 	// server and held, the lease of the request's body, are set before Open is called.
 	server *Server
 	held   *lease
+	// admit takes the memory for an edit of the picture while it is decoded, before the next picture's turn. It is nil if
+	// nothing is laid into the picture.
+	admit func(*picture.Original) error
 }
 
 // parse reads the fields of POST /v1/generate.

@@ -200,6 +200,9 @@ func (s *Server) prepare(ctx context.Context, req *apiRequest, held *lease) (err
 	for _, src := range req.sources {
 		src.server, src.held = s, held
 	}
+	if req.ask.Edit != nil && req.ask.Edit.NeedsOriginal() && len(req.sources) > 0 {
+		req.sources[0].admit = req.admitOriginal
+	}
 	if req.mask != nil {
 		req.mask.server, req.mask.held = s, held
 	}

@@ -120,10 +120,12 @@ func (a *admission) hold(bytes int64) error {
 	q := a.q
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if more := bytes - a.bytes; more > 0 && !q.bytes.fits(a.client, more, q.mostBytes) {
+	q.bytes.take(a.client, -a.bytes) // what it holds already is no reason against it
+	if bytes > a.bytes && !q.bytes.fits(a.client, bytes, q.mostBytes) {
+		q.bytes.take(a.client, a.bytes)
 		return q.full("too many pictures wait to be made or read")
 	}
-	q.bytes.take(a.client, bytes-a.bytes)
+	q.bytes.take(a.client, bytes)
 	a.bytes = bytes
 	return nil
 }
