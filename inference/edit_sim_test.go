@@ -35,9 +35,12 @@ func TestPlannedMemoryOfEdits(t *testing.T) {
 	checkPeak(t, "a mask and a reference", d, p)
 
 	// An edit that does not fit cannot be made smaller.
-	s := e.shapeOf(edit)
-	if text := e.fits(s, p.LeastBytes-1); !strings.Contains(text, "cannot be made smaller") {
-		t.Errorf("%q for an edit that does not fit", text)
+	for name, req := range map[string]Request{
+		"a mask": edit, "a strength that leaves out no step": requestOf(4, Edit{Strength: new(0.9)}),
+	} {
+		if text := e.fits(e.shapeOf(req), p.LeastBytes-1); !strings.Contains(text, "cannot be made smaller") {
+			t.Errorf("%s: %q for an edit that does not fit", name, text)
+		}
 	}
 
 	all, hidden := planOf(requestOf(2, Edit{Mask: mask})), planOf(requestOf(2, Edit{Mask: mask, Hidden: true}))

@@ -39,7 +39,7 @@ func (e *Engine) shapeOf(r Request) shape {
 	if edit := r.editing; edit != nil {
 		s.start, s.masked, s.hidden = edit.Start, r.mask != nil, edit.Hidden
 		s.fromSource = s.masked || s.start > 0
-		s.sized = s.fromSource || r.original != nil
+		s.sized = s.fromSource || r.original != nil || edit.Strength != 1
 	}
 	for i, ref := range r.references {
 		if i == 0 && r.original != nil {
