@@ -199,7 +199,8 @@ func TestEditsRepeat(t *testing.T) {
 	}
 }
 
-// TestMaskOfAnotherShape checks that a mask is scaled to its picture, and that a note says so if that changes its shape.
+// TestMaskOfAnotherShape checks that a mask is scaled to its picture, and that a note says so if that changes its
+// shape.
 func TestMaskOfAnotherShape(t *testing.T) {
 	t.Chdir(t.TempDir())
 	writePicture(t, "photo.png", 96, 80)

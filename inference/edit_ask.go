@@ -194,9 +194,9 @@ func (x Extension) String() string {
 	return strconv.FormatFloat(x.Ratio, 'g', -1, 64) + ":1"
 }
 
-// ParseExtension reads four margins, LEFT,TOP,RIGHT,BOTTOM in pixels, of which one is not 0, or the shape that the result should have: a ratio
-// such as 16:9, or the name of an aspect ratio other than match. It does not compare the numbers with their limits;
-// Ask.Check does.
+// ParseExtension reads four margins, LEFT,TOP,RIGHT,BOTTOM in pixels, of which one is not 0, or the shape that the
+// result should have: a ratio such as 16:9, or the name of an aspect ratio other than match. It does not compare the
+// numbers with their limits; Ask.Check does.
 func ParseExtension(text string) (Extension, error) {
 	unreadable := Unreadable(FieldExtend, text)
 	if parts := strings.Split(text, ","); len(parts) == 4 {

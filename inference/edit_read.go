@@ -107,8 +107,8 @@ func unfitExtension(x Extension, size picture.Size, err error) error {
 }
 
 // area returns the part of image 1 that the model works on, which has been read. A whole picture with a mask is cropped
-// as references are, so that latents equal the reference implementation's. Without one, and if the picture grows, a crop
-// would leave a border as it was around a picture that has changed, or one that nobody has painted.
+// as references are, so that latents equal the reference implementation's. Without one, and if the picture grows, a
+// crop would leave a border as it was around a picture that has changed, or one that nobody has painted.
 func (c Checked) area(info Info) edit.Area {
 	switch {
 	case c.mask == nil, c.edit.whole && c.margins != Margins{}:

@@ -109,8 +109,8 @@ func (d Desk) Edits() bool {
 		e.MatchColours == MatchOn)
 }
 
-// Stretches says whether the mask has another shape than image 1, so that it is stretched. It is false as long as one of
-// both has not been read.
+// Stretches says whether the mask has another shape than image 1, so that it is stretched. It is false as long as one
+// of both has not been read.
 func (d Desk) Stretches() bool {
 	look := d.Edit.Mask.Look
 	if look == nil || len(d.Slots) == 0 || d.Slots[0].Ref == nil {

@@ -113,8 +113,8 @@ func (m *Mask) Gray() *image.Gray { return m.gray }
 // across and by another one down.
 func (m *Mask) Stretched() bool { return !SameShape(m.FileSize(), m.size) }
 
-// SameShape reports whether a picture of size a has the shape of one of size b, to the pixel of a by which a program that
-// scales pictures may round.
+// SameShape reports whether a picture of size a has the shape of one of size b, to the pixel of a by which a program
+// that scales pictures may round.
 func SameShape(a, b picture.Size) bool {
 	away := a.Width*b.Height - a.Height*b.Width // its width is as many pixels of 1/b.Height away from what it would be
 	return max(away, -away) <= max(b.Width, b.Height)

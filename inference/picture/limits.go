@@ -15,9 +15,9 @@ const (
 	MaxArea      = 1024 * 1024 // pixels; larger pictures are scaled down to this area
 )
 
-// MaxMaskSide is the longest side of a mask. Scaling a mask to its picture takes memory for each row and column of both,
-// so that a mask of 1 × 100,000,000 pixels would take gigabytes. The longest picture that is edited has 28,566 pixels; no
-// JPEG is longer than this.
+// MaxMaskSide is the longest side of a mask. Scaling a mask to its picture takes memory for each row and column of
+// both, so that a mask of 1 × 100,000,000 pixels would take gigabytes. The longest picture that is edited has 28,566
+// pixels; no JPEG is longer than this.
 const MaxMaskSide = 65_535
 
 // The limits of decoding.
