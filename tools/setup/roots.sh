@@ -20,9 +20,11 @@ if [ "${1:-}" != --inside ]; then
   done
   work=$(mktemp -d)
   trap 'rm -rf --one-file-system "$work"' EXIT
-  # unshare ignores other signals while it waits. Its child, the first process of the namespace, dies with it.
+  # unshare ignores other signals while it waits. Its child, the first process of the namespace, dies with it, and it
+  # dies with this script, also if that is killed and runs no trap.
   trap 'kill -KILL "$!"; wait; exit 143' TERM INT HUP
-  unshare --mount --pid --fork --kill-child --mount-proc -- "$0" --inside "$work" "${@:-bookworm trixie}" &
+  setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child --mount-proc -- \
+    "$0" --inside "$work" "${@:-bookworm trixie}" &
   wait "$!"
   exit
 fi
@@ -166,6 +168,7 @@ follow() {
   cases=0 display='' online=(env) base=$keep/$release
   if [ ! -d "$base" ]; then
     begin "the root"
+    rm -rf --one-file-system "$base.new" # of a run that was ended
     make_root "$base.new"
     mv "$base.new" "$base"
     passed
