@@ -81,6 +81,7 @@ func (e *Engine) connectionError(err error, connected bool) *Error {
 		record    tls.RecordHeaderError
 		dns       *net.DNSError
 		network   net.Error
+		operation *net.OpError
 		permanent = func(format string, args ...any) {
 			failure.Text, failure.Retry, failure.again = fmt.Sprintf(format, args...), false, never
 		}
@@ -103,6 +104,8 @@ func (e *Engine) connectionError(err error, connected bool) *Error {
 		permanent(noKleinbild)
 	case connected:
 		failure.Text = "has cut the connection"
+	case errors.As(err, &operation) && operation.Op == "proxyconnect":
+		failure.Text = "cannot be reached: the proxy that this computer's environment names does not answer"
 	case errors.As(err, &dns) && dns.IsNotFound:
 		permanent("is no name of a computer that this one can find")
 	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, wsaRefused):

@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -131,5 +132,25 @@ func TestCertificates(t *testing.T) {
 		if _, err := open(t.Context(), opts, quick()); err == nil || !strings.Contains(err.Error(), row.want) {
 			t.Errorf("%s: %v, want %s", row.name, err, row.want)
 		}
+	}
+}
+
+// TestProxy checks that a proxy that does not answer is not taken for the server.
+func TestProxy(t *testing.T) {
+	gone := httptest.NewServer(nil)
+	gone.Close()
+	proxy, err := url.Parse(gone.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	address, err := ParseAddress("https://studio.lan", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &Engine{address: address, limits: quick(), transport: newTransport(address, nil, quick())}
+	e.transport.Proxy = http.ProxyURL(proxy)
+	err = e.ask(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "studio.lan cannot be reached: the proxy that") {
+		t.Errorf("%v, want the proxy to be named", err)
 	}
 }
