@@ -141,7 +141,7 @@ func TestPartsMissing(t *testing.T) {
 	}
 }
 
-// TestCompilerOfTheUser checks that $CC is understood as Go does it: with arguments, or behind a program such as ccache.
+// TestCompilerOfTheUser checks that $CC is understood as Go does it: with arguments, or behind a program like ccache.
 func TestCompilerOfTheUser(t *testing.T) {
 	m := newMachine(t, "make", "go", "pkg-config", "apt-get")
 	m.write(t, "bin/ccache", "#!/bin/sh\nexec \"$@\"\n")
