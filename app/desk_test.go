@@ -294,6 +294,7 @@ func TestRestoreKeepsSize(t *testing.T) {
 	own := picture.Size{Width: 64, Height: 128}
 	b.shape.setSize(own)
 	b.make("of an own size")
+	b.shape.choose(picture.Square)
 	b.slots.add(0, []string{b.file("one.png", 64, 128, 1)})
 	b.settle()
 	b.restorePicture(*b.view.shown)
