@@ -12,7 +12,7 @@ import (
 )
 
 // module is the prefix of the project's own imports.
-const module = "kleinbild/"
+const module = "github.com/kleinbild/kleinbild/"
 
 // arrows lists, for each room, which other rooms it may import; a room covers the folders below it that have no
 // row of their own. ARCHITECTURE.md draws the same picture.

@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"kleinbild/cli"
+	"github.com/kleinbild/kleinbild/cli"
 )
 
 // version is the text of VERSION, the one place where the project's version stands.

@@ -12,10 +12,10 @@ import (
 
 	"github.com/adrg/xdg"
 
-	"kleinbild/app"
-	"kleinbild/cli"
-	"kleinbild/inference"
-	"kleinbild/models"
+	"github.com/kleinbild/kleinbild/app"
+	"github.com/kleinbild/kleinbild/cli"
+	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/models"
 )
 
 // openWindow opens the window that the arguments describe, and returns true when the window is closed. ok says

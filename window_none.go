@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"os"
 
-	"kleinbild/cli"
+	"github.com/kleinbild/kleinbild/cli"
 )
 
 // openWindow prints that this program has no window, because Fyne needs cgo, and returns false.

@@ -10,8 +10,8 @@ import (
 
 	"fyne.io/fyne/v2"
 
-	"kleinbild/app/studio"
-	"kleinbild/inference"
+	"github.com/kleinbild/kleinbild/app/studio"
+	"github.com/kleinbild/kleinbild/inference"
 )
 
 // ID names the app to the system: its preferences, its desktop file.

@@ -6,9 +6,9 @@ import (
 	"strings"
 	"testing"
 
-	"kleinbild/app/studio"
-	"kleinbild/inference"
-	"kleinbild/inference/asktest"
+	"github.com/kleinbild/kleinbild/app/studio"
+	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/inference/asktest"
 )
 
 // TestBadAsks enters each value that no face may take, and wants the engine's error for it. Some cannot be entered

@@ -1,7 +1,7 @@
 package app
 
 import (
-	"kleinbild/app/studio"
+	"github.com/kleinbild/kleinbild/app/studio"
 )
 
 // bin moves a picture to the system's bin and forgets it; undo takes it back.

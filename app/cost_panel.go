@@ -5,9 +5,9 @@ import (
 
 	"fyne.io/fyne/v2"
 
-	"kleinbild/app/studio"
-	"kleinbild/app/ui"
-	"kleinbild/inference"
+	"github.com/kleinbild/kleinbild/app/studio"
+	"github.com/kleinbild/kleinbild/app/ui"
+	"github.com/kleinbild/kleinbild/inference"
 )
 
 // costPanel names the model and the device. If the engine can plan memory, it says how much the next picture will take.

@@ -8,8 +8,8 @@ import (
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/widget"
 
-	"kleinbild/app/studio"
-	"kleinbild/app/ui"
+	"github.com/kleinbild/kleinbild/app/studio"
+	"github.com/kleinbild/kleinbild/app/ui"
 )
 
 // undoText hands undo or redo to a text box. If the text does not change by that, the desk is undone or redone.

@@ -10,10 +10,10 @@ import (
 	"fyne.io/fyne/v2/test"
 	"github.com/adrg/xdg"
 
-	"kleinbild/app/shell"
-	"kleinbild/app/studio"
-	"kleinbild/app/ui"
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/app/shell"
+	"github.com/kleinbild/kleinbild/app/studio"
+	"github.com/kleinbild/kleinbild/app/ui"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // take takes what a notice of s offers.

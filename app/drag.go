@@ -5,7 +5,7 @@ import (
 
 	"fyne.io/fyne/v2"
 
-	"kleinbild/app/ui"
+	"github.com/kleinbild/kleinbild/app/ui"
 )
 
 // dragPicture shows a picture that is dragged inside the window.

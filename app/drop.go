@@ -12,11 +12,11 @@ import (
 
 	"fyne.io/fyne/v2"
 
-	"kleinbild/app/studio"
-	"kleinbild/app/ui"
-	"kleinbild/history"
-	"kleinbild/inference"
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/app/studio"
+	"github.com/kleinbild/kleinbild/app/ui"
+	"github.com/kleinbild/kleinbild/history"
+	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // drop takes files from a file manager. If they are dropped on a slot, they fill it and the slots after it; anywhere

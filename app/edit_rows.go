@@ -9,8 +9,8 @@ import (
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/widget"
 
-	"kleinbild/app/studio"
-	"kleinbild/app/ui"
+	"github.com/kleinbild/kleinbild/app/studio"
+	"github.com/kleinbild/kleinbild/app/ui"
 )
 
 // editRows are the rows of the advanced panel about an edit of image 1: which part of it changes, and how. A row is

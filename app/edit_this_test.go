@@ -7,8 +7,8 @@ import (
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/test"
 
-	"kleinbild/app/studio"
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/app/studio"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // TestEditThis takes the picture on show on as image 1: by the button, by the key and by the menus. What is typed next

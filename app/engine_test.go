@@ -8,10 +8,10 @@ import (
 	"strings"
 	"testing"
 
-	"kleinbild/history"
-	"kleinbild/inference"
-	"kleinbild/inference/checkpoint/synthetic"
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/history"
+	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/inference/checkpoint/synthetic"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // TestRealEngine drives the engine itself, with a tiny checkpoint: the picture is the one that the engine makes of the

@@ -13,8 +13,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"kleinbild/app/studio"
-	"kleinbild/history"
+	"github.com/kleinbild/kleinbild/app/studio"
+	"github.com/kleinbild/kleinbild/history"
 )
 
 // TestNothingCanBeWritten runs its second half in a process that may not make any file longer, as if the disk were

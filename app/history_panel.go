@@ -9,9 +9,9 @@ import (
 	"fyne.io/fyne/v2/container"
 	"fyne.io/fyne/v2/theme"
 
-	"kleinbild/app/studio"
-	"kleinbild/app/ui"
-	"kleinbild/history"
+	"github.com/kleinbild/kleinbild/app/studio"
+	"github.com/kleinbild/kleinbild/app/ui"
+	"github.com/kleinbild/kleinbild/history"
 )
 
 // historyPanel is one row of earlier pictures, newest first, with a search by prompt. In a low window it folds to a

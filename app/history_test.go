@@ -7,7 +7,7 @@ import (
 
 	"go.etcd.io/bbolt"
 
-	"kleinbild/history"
+	"github.com/kleinbild/kleinbild/history"
 )
 
 // TestHistoryHeldByAnotherProgram: the window starts and says so once. A picture that is made meanwhile stays on show

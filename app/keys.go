@@ -5,7 +5,7 @@ import (
 	"fyne.io/fyne/v2/driver/desktop"
 	"fyne.io/fyne/v2/widget"
 
-	"kleinbild/app/ui"
+	"github.com/kleinbild/kleinbild/app/ui"
 )
 
 // shortcuts are the keys that work wherever the focus is.

@@ -10,8 +10,8 @@ import (
 	"fyne.io/fyne/v2/driver/desktop"
 	"fyne.io/fyne/v2/test"
 
-	"kleinbild/app/ui"
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/app/ui"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 func ctrl(key fyne.KeyName) fyne.Shortcut {

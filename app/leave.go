@@ -4,7 +4,7 @@ import (
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/widget"
 
-	"kleinbild/app/ui"
+	"github.com/kleinbild/kleinbild/app/ui"
 )
 
 // showModal shows a modal in the place of the one that is open.

@@ -8,8 +8,8 @@ import (
 
 	"github.com/shirou/gopsutil/v4/mem"
 
-	"kleinbild/app/ui"
-	"kleinbild/inference"
+	"github.com/kleinbild/kleinbild/app/ui"
+	"github.com/kleinbild/kleinbild/inference"
 )
 
 // openModel opens the engine of another computer if one is used, otherwise the model that opts and the settings name.

@@ -1,9 +1,9 @@
 package app
 
 import (
-	"kleinbild/app/studio"
-	"kleinbild/app/ui"
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/app/studio"
+	"github.com/kleinbild/kleinbild/app/ui"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // ownSize is the field for a size that is none of the tiles. It takes any text: the nearest valid size is chosen while

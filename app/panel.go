@@ -1,8 +1,8 @@
 package app
 
 import (
-	"kleinbild/app/studio"
-	"kleinbild/app/ui"
+	"github.com/kleinbild/kleinbild/app/studio"
+	"github.com/kleinbild/kleinbild/app/ui"
 )
 
 // common is what every panel works with: the studio's state, the settings, the notices, and the keys that text boxes

@@ -9,10 +9,10 @@ import (
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/test"
 
-	"kleinbild/app/studio"
-	"kleinbild/app/ui"
-	"kleinbild/inference"
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/app/studio"
+	"github.com/kleinbild/kleinbild/app/ui"
+	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 var usual = fyne.NewSize(1280, 800)

@@ -5,7 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"kleinbild/app/shell"
+	"github.com/kleinbild/kleinbild/app/shell"
 )
 
 // paste takes files or a picture from the clipboard into the next free slot. If there is text instead, it calls text,

@@ -8,7 +8,7 @@ import (
 	"fyne.io/fyne/v2/driver"
 	"fyne.io/fyne/v2/storage"
 
-	"kleinbild/app/dialog"
+	"github.com/kleinbild/kleinbild/app/dialog"
 )
 
 // pictureExtensions are the files that references come in.

@@ -6,7 +6,7 @@ import (
 
 	"fyne.io/fyne/v2"
 
-	"kleinbild/app/studio"
+	"github.com/kleinbild/kleinbild/app/studio"
 )
 
 func dragged(pos fyne.Position, dx, dy float32) *fyne.DragEvent {

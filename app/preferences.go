@@ -8,7 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"kleinbild/atomicfile"
+	"github.com/kleinbild/kleinbild/atomicfile"
 )
 
 // fyneSettingsFile is where Fyne keeps the settings of all programs that use it.

@@ -10,9 +10,9 @@ import (
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/widget"
 
-	"kleinbild/app/studio"
-	"kleinbild/app/ui"
-	"kleinbild/inference"
+	"github.com/kleinbild/kleinbild/app/studio"
+	"github.com/kleinbild/kleinbild/app/ui"
+	"github.com/kleinbild/kleinbild/inference"
 )
 
 // promptPanel is the prompt with Generate beside it, and one quiet line under it. While a picture is made, the button

@@ -6,8 +6,8 @@ import (
 
 	"fyne.io/fyne/v2"
 
-	"kleinbild/app/ui"
-	"kleinbild/inference"
+	"github.com/kleinbild/kleinbild/app/ui"
+	"github.com/kleinbild/kleinbild/inference"
 )
 
 // maxPrompt bounds the text in the prompt's box, in the unit of space: most texts take one for each character. The

@@ -10,10 +10,10 @@ import (
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/test"
 
-	"kleinbild/app/studio"
-	"kleinbild/app/ui"
-	"kleinbild/history"
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/app/studio"
+	"github.com/kleinbild/kleinbild/app/ui"
+	"github.com/kleinbild/kleinbild/history"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // longest bounds how long the longest prompt may keep the window busy. It takes less than a second on an idle machine;

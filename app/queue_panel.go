@@ -6,8 +6,8 @@ import (
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/theme"
 
-	"kleinbild/app/studio"
-	"kleinbild/app/ui"
+	"github.com/kleinbild/kleinbild/app/studio"
+	"github.com/kleinbild/kleinbild/app/ui"
 )
 
 // queuePanel lists the batches that wait: the next one comes first. Each can be taken back to the desk, moved forward

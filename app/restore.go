@@ -6,10 +6,10 @@ import (
 	"strconv"
 	"strings"
 
-	"kleinbild/app/studio"
-	"kleinbild/history"
-	"kleinbild/inference"
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/app/studio"
+	"github.com/kleinbild/kleinbild/history"
+	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // restorePicture brings back the settings of a picture that was made.

@@ -8,9 +8,9 @@ import (
 	"fyne.io/fyne/v2"
 	fyneapp "fyne.io/fyne/v2/app"
 
-	"kleinbild/app/fynelog"
-	"kleinbild/app/shell"
-	"kleinbild/assets/look"
+	"github.com/kleinbild/kleinbild/app/fynelog"
+	"github.com/kleinbild/kleinbild/app/shell"
+	"github.com/kleinbild/kleinbild/assets/look"
 )
 
 // The reasons why Run may open no window.

@@ -9,11 +9,11 @@ import (
 	"slices"
 	"strings"
 
-	"kleinbild/app/shell"
-	"kleinbild/app/studio"
-	"kleinbild/app/ui"
-	"kleinbild/atomicfile"
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/app/shell"
+	"github.com/kleinbild/kleinbild/app/studio"
+	"github.com/kleinbild/kleinbild/app/ui"
+	"github.com/kleinbild/kleinbild/atomicfile"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // choosePicturesDir asks for the folder of results.

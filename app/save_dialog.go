@@ -9,7 +9,7 @@ import (
 	"fyne.io/fyne/v2/storage"
 	"fyne.io/fyne/v2/widget"
 
-	"kleinbild/app/ui"
+	"github.com/kleinbild/kleinbild/app/ui"
 )
 
 // saveDialog asks for a folder and a name if the system has no dialog for that. Fyne's own cannot be used: it opens

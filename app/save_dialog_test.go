@@ -10,7 +10,7 @@ import (
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/test"
 
-	"kleinbild/app/ui"
+	"github.com/kleinbild/kleinbild/app/ui"
 )
 
 // TestSaveAgain: if no file can be written at the place, the window says so and offers another name.

@@ -15,9 +15,9 @@ import (
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/test"
 
-	"kleinbild/app/ui"
-	"kleinbild/history"
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/app/ui"
+	"github.com/kleinbild/kleinbild/history"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 func TestResultsAreSaved(t *testing.T) {

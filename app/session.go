@@ -6,10 +6,10 @@ import (
 
 	"fyne.io/fyne/v2"
 
-	"kleinbild/app/shell"
-	"kleinbild/app/studio"
-	"kleinbild/app/ui"
-	"kleinbild/inference"
+	"github.com/kleinbild/kleinbild/app/shell"
+	"github.com/kleinbild/kleinbild/app/studio"
+	"github.com/kleinbild/kleinbild/app/ui"
+	"github.com/kleinbild/kleinbild/inference"
 )
 
 // session is one window: what the artist works with, and the panels that show it. All of it belongs to Fyne's

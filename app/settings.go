@@ -3,8 +3,8 @@ package app
 import (
 	"fyne.io/fyne/v2"
 
-	"kleinbild/app/studio"
-	"kleinbild/app/ui"
+	"github.com/kleinbild/kleinbild/app/studio"
+	"github.com/kleinbild/kleinbild/app/ui"
 )
 
 // settings are the user's lasting choices, in Fyne's preferences: those of the artist, and those about the window

@@ -9,10 +9,10 @@ import (
 
 	"fyne.io/fyne/v2"
 
-	"kleinbild/app/studio"
-	"kleinbild/app/ui"
-	"kleinbild/assets/look"
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/app/studio"
+	"github.com/kleinbild/kleinbild/app/ui"
+	"github.com/kleinbild/kleinbild/assets/look"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // shapePanel chooses the size, the seed and the number of pictures.

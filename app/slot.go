@@ -11,8 +11,8 @@ import (
 	"fyne.io/fyne/v2/theme"
 	"fyne.io/fyne/v2/widget"
 
-	"kleinbild/app/studio"
-	"kleinbild/app/ui"
+	"github.com/kleinbild/kleinbild/app/studio"
+	"github.com/kleinbild/kleinbild/app/ui"
 )
 
 // slot is one numbered reference: empty, being read, or holding a picture as the model will see it.

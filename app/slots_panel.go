@@ -9,11 +9,11 @@ import (
 
 	"fyne.io/fyne/v2"
 
-	"kleinbild/app/studio"
-	"kleinbild/app/ui"
-	"kleinbild/history"
-	"kleinbild/inference"
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/app/studio"
+	"github.com/kleinbild/kleinbild/app/ui"
+	"github.com/kleinbild/kleinbild/history"
+	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // slotsPanel shows the reference pictures in their numbered slots.

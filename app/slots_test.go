@@ -6,7 +6,7 @@ import (
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/test"
 
-	"kleinbild/app/ui"
+	"github.com/kleinbild/kleinbild/app/ui"
 )
 
 // TestSlotsAndPrompt: the prompt follows the slots, and names in vain are marked under it.

@@ -8,9 +8,9 @@ import (
 	"fyne.io/fyne/v2/canvas"
 	"fyne.io/fyne/v2/container"
 
-	"kleinbild/app/ui"
-	"kleinbild/assets/demo"
-	"kleinbild/inference"
+	"github.com/kleinbild/kleinbild/app/ui"
+	"github.com/kleinbild/kleinbild/assets/demo"
+	"github.com/kleinbild/kleinbild/inference"
 )
 
 // startPage takes the canvas's place while there is no model. It offers the models that were found on this machine, a

@@ -6,10 +6,10 @@ import (
 	"strings"
 	"time"
 
-	"kleinbild/app/ui"
-	"kleinbild/inference"
-	"kleinbild/inference/picture"
-	"kleinbild/plain"
+	"github.com/kleinbild/kleinbild/app/ui"
+	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/plain"
 )
 
 // explain says an error in one sentence for the user, without the names of packages.

@@ -11,7 +11,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"kleinbild/inference"
+	"github.com/kleinbild/kleinbild/inference"
 )
 
 // byteStrings makes kong keep the bytes of string arguments. Kong's own decoder goes through JSON, which puts U+FFFD in

@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"kleinbild/inference"
-	"kleinbild/inference/asktest"
+	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/inference/asktest"
 )
 
 // TestStandardInputIsRefused checks that bad text on standard input is an error, never a prompt.

@@ -10,9 +10,9 @@ import (
 	"strings"
 	"sync"
 
-	"kleinbild/history"
-	"kleinbild/inference"
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/history"
+	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // ask returns what the flags and the picture of --like ask for. It returns an error if a flag cannot be read at all. It

@@ -11,8 +11,8 @@ import (
 	"strings"
 	"time"
 
-	tokenizer "kleinbild/assets/tokenizer"
-	"kleinbild/inference/checkpoint/synthetic"
+	tokenizer "github.com/kleinbild/kleinbild/assets/tokenizer"
+	"github.com/kleinbild/kleinbild/inference/checkpoint/synthetic"
 )
 
 type benchCommand struct {

@@ -14,8 +14,8 @@ import (
 
 	"github.com/shirou/gopsutil/v4/load"
 
-	"kleinbild/inference"
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 type benchCPU struct {

@@ -11,8 +11,8 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"kleinbild/inference"
-	"kleinbild/plain"
+	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/plain"
 )
 
 // Exit codes.

@@ -18,8 +18,8 @@ import (
 
 	"github.com/adrg/xdg"
 
-	"kleinbild/inference/checkpoint/synthetic"
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference/checkpoint/synthetic"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // asProgram is an environment variable that makes the test binary behave as the program, for tests that need a process

@@ -9,9 +9,9 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"kleinbild/inference"
-	"kleinbild/inference/picture"
-	"kleinbild/models"
+	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/models"
 )
 
 type completionCommand struct {

@@ -10,9 +10,9 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"kleinbild/inference"
-	"kleinbild/inference/picture"
-	"kleinbild/models"
+	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/models"
 )
 
 // offersFiles says whether a shell offers files: bash does so if the script offers nothing and does not forbid it, zsh

@@ -12,9 +12,9 @@ import (
 
 	"github.com/shirou/gopsutil/v4/mem"
 
-	"kleinbild/inference"
-	"kleinbild/models"
-	"kleinbild/plain"
+	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/models"
+	"github.com/kleinbild/kleinbild/plain"
 )
 
 type doctorCommand struct{ modelFlags }

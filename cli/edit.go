@@ -10,8 +10,8 @@ import (
 	"path/filepath"
 	"strconv"
 
-	"kleinbild/inference"
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // editFlags are the flags that change a part of image 1. Numbers and words are read by the engine's parsers.

@@ -11,8 +11,8 @@ import (
 	"strings"
 	"testing"
 
-	"kleinbild/inference"
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // pattern fills img with colours of which no two neighbours are equal.

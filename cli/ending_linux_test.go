@@ -22,7 +22,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"kleinbild/history"
+	"github.com/kleinbild/kleinbild/history"
 )
 
 // endsIn is twice the time that a program may take from the signal to its end. Test machines are shared, so that it may

@@ -12,7 +12,7 @@ import (
 
 	"github.com/adrg/xdg"
 
-	"kleinbild/models"
+	"github.com/kleinbild/kleinbild/models"
 )
 
 // TestListDoctorAndWindowAgree puts a model into linked folders of ComfyUI and one into the hub's cache, beside folders

@@ -8,9 +8,9 @@ import (
 	"strings"
 	"time"
 
-	"kleinbild/history"
-	"kleinbild/inference"
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/history"
+	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // modelFlags are the flags that choose the model and the device.

@@ -3,7 +3,7 @@ package cli
 import (
 	"fmt"
 
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // Version is the version of the program, which main reads from the file VERSION.

@@ -14,7 +14,7 @@ import (
 
 	"github.com/adrg/xdg"
 
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 func TestLikeRepeats(t *testing.T) {

@@ -11,8 +11,8 @@ import (
 	"strconv"
 	"strings"
 
-	"kleinbild/inference"
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // loras adds the adapters of --lora, of the prompt and of the picture of --like to ask. Those of --lora or of a new

@@ -12,9 +12,9 @@ import (
 
 	"github.com/schollz/progressbar/v3"
 
-	"kleinbild/inference"
-	"kleinbild/inference/picture"
-	"kleinbild/models"
+	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/models"
 )
 
 type modelsCommand struct {

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"kleinbild/inference"
+	"github.com/kleinbild/kleinbild/inference"
 )
 
 // notesOf returns the lines of a log that are notes.

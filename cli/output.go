@@ -12,8 +12,8 @@ import (
 	"github.com/adrg/xdg"
 	"golang.org/x/term"
 
-	"kleinbild/inference"
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // standardOutput is the file name that means standard output.

@@ -14,7 +14,7 @@ import (
 
 	"github.com/adrg/xdg"
 
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // TestStandardOutput checks that -o - writes the picture and nothing else, and is refused on a terminal.

@@ -11,8 +11,8 @@ import (
 
 	"golang.org/x/term"
 
-	"kleinbild/inference"
-	"kleinbild/plain"
+	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/plain"
 )
 
 // File names, the metadata of pictures and models, and the answers of servers come from strangers. They may contain

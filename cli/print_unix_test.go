@@ -19,8 +19,8 @@ import (
 
 	"github.com/adrg/xdg"
 
-	"kleinbild/inference/picture"
-	"kleinbild/plain"
+	"github.com/kleinbild/kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/plain"
 )
 
 // hostile is text that sets the clipboard (OSC 52), makes a link (OSC 8) and a title, sets colours in C1, changes the

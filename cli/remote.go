@@ -12,9 +12,9 @@ import (
 	"github.com/adrg/xdg"
 	"github.com/alecthomas/kong"
 
-	"kleinbild/atomicfile"
-	"kleinbild/client"
-	"kleinbild/inference"
+	"github.com/kleinbild/kleinbild/atomicfile"
+	"github.com/kleinbild/kleinbild/client"
+	"github.com/kleinbild/kleinbild/inference"
 )
 
 // serverTokenVariable names the token of --server privately. It is not $KLEINBILD_TOKEN, which is the token of this

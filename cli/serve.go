@@ -12,8 +12,8 @@ import (
 	"syscall"
 	"time"
 
-	"kleinbild/inference"
-	"kleinbild/server"
+	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/server"
 )
 
 type serveCommand struct {

@@ -10,8 +10,8 @@ import (
 
 	"github.com/adrg/xdg"
 
-	"kleinbild/atomicfile"
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/atomicfile"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // settings are the user's settings that are kept in a file.

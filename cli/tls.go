@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"kleinbild/atomicfile"
+	"github.com/kleinbild/kleinbild/atomicfile"
 )
 
 const (

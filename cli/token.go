@@ -18,7 +18,7 @@ import (
 
 	"github.com/adrg/xdg"
 
-	"kleinbild/atomicfile"
+	"github.com/kleinbild/kleinbild/atomicfile"
 )
 
 const (

@@ -7,7 +7,7 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"kleinbild/inference"
+	"github.com/kleinbild/kleinbild/inference"
 )
 
 type benchTune struct {

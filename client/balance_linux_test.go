@@ -18,9 +18,9 @@ import (
 	"testing"
 	"time"
 
-	"kleinbild/inference"
-	"kleinbild/inference/checkpoint/synthetic"
-	"kleinbild/server"
+	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/inference/checkpoint/synthetic"
+	"github.com/kleinbild/kleinbild/server"
 )
 
 // asServer is the environment variable that makes the test binary a server, for tests that kill one. Its value is the

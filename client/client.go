@@ -15,8 +15,8 @@ import (
 	"net/http"
 	"sync"
 
-	"kleinbild/inference"
-	"kleinbild/server/api"
+	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/server/api"
 )
 
 // Options say which server to use, and how.

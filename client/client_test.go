@@ -15,10 +15,10 @@ import (
 	"testing"
 	"time"
 
-	"kleinbild/inference"
-	"kleinbild/inference/checkpoint/synthetic"
-	"kleinbild/inference/picture"
-	"kleinbild/server"
+	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/inference/checkpoint/synthetic"
+	"github.com/kleinbild/kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/server"
 )
 
 const token = "secret-of-the-tests"

@@ -12,9 +12,9 @@ import (
 	"strings"
 	"testing"
 
-	"kleinbild/inference"
-	"kleinbild/inference/picture"
-	"kleinbild/server/api"
+	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/server/api"
 )
 
 // photoFile is a source of an edit in memory.

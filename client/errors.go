@@ -11,7 +11,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"kleinbild/plain"
+	"github.com/kleinbild/kleinbild/plain"
 )
 
 // Error says in a sentence what is wrong with another computer, or with the way to it.

@@ -11,9 +11,9 @@ import (
 	"testing"
 	"time"
 
-	"kleinbild/inference"
-	"kleinbild/server"
-	"kleinbild/server/api"
+	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/server"
+	"github.com/kleinbild/kleinbild/server/api"
 )
 
 // TestCutConnection cuts the connection after so many bytes, at each stage of a request. The client must say that it

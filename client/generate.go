@@ -11,8 +11,8 @@ import (
 	"strings"
 	"time"
 
-	"kleinbild/inference"
-	"kleinbild/server/api"
+	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/server/api"
 )
 
 // Generate makes the picture that req asks for on the other computer. If ctx is cancelled, the connection is closed, by

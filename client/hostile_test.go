@@ -18,9 +18,9 @@ import (
 	"testing"
 	"time"
 
-	"kleinbild/inference"
-	"kleinbild/inference/picture"
-	"kleinbild/server/api"
+	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/server/api"
 )
 
 // description is a sound description of an engine.

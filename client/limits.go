@@ -3,7 +3,7 @@ package client
 import (
 	"time"
 
-	"kleinbild/inference"
+	"github.com/kleinbild/kleinbild/inference"
 )
 
 // This file holds every limit of the package with its reason. A server may be broken or hostile: it must neither fill

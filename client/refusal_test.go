@@ -10,9 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"kleinbild/inference"
-	"kleinbild/server"
-	"kleinbild/server/api"
+	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/server"
+	"github.com/kleinbild/kleinbild/server/api"
 )
 
 // front stands before a real server and answers requests for pictures in its place for as long as answer says so.

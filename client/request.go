@@ -11,9 +11,9 @@ import (
 	"strconv"
 	"strings"
 
-	"kleinbild/inference"
-	"kleinbild/inference/picture"
-	"kleinbild/server/api"
+	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/server/api"
 )
 
 // check returns an error if the server cannot do what req asks for.

@@ -14,9 +14,9 @@ import (
 	"slices"
 	"time"
 
-	"kleinbild/inference"
-	"kleinbild/inference/picture"
-	"kleinbild/server/api"
+	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/server/api"
 )
 
 // count returns a number that a server tells, within its limits.

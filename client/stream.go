@@ -7,7 +7,7 @@ import (
 	"io"
 	"strings"
 
-	"kleinbild/server/api"
+	"github.com/kleinbild/kleinbild/server/api"
 )
 
 // event is one server-sent event.

@@ -16,7 +16,7 @@ import (
 	"time"
 	"unicode"
 
-	"kleinbild/atomicfile"
+	"github.com/kleinbild/kleinbild/atomicfile"
 )
 
 // newTransport returns a transport that speaks HTTP/1.1 to one address: a request that is cancelled then closes its
@@ -121,7 +121,7 @@ func (e *Engine) do(ctx context.Context, c call) (*reply, error) {
 		request.Header.Set("Authorization", "Bearer "+e.token)
 	}
 	request.Header.Set("Accept", c.accept)
-	request.Header.Set("User-Agent", "kleinbild/"+e.version)
+	request.Header.Set("User-Agent", "github.com/kleinbild/kleinbild/"+e.version)
 	transport := e.transport
 	if c.fresh {
 		transport = e.fresh

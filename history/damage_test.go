@@ -13,7 +13,7 @@ import (
 
 	"go.etcd.io/bbolt"
 
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // storeWith makes a store with n+1 entries and n references, and returns the bytes of its file. The entries' picture

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // TestFullDisk fills the disk of the store: stored entries stay, and new ones wait in the space of the spare file until

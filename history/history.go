@@ -25,7 +25,7 @@ import (
 
 	"go.etcd.io/bbolt"
 
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // Entry is one picture.

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // TestPipesAsHistory uses a pipe as the store or as its lock file: operations must not wait for a writer.

@@ -15,8 +15,8 @@ import (
 
 	"go.etcd.io/bbolt"
 
-	"kleinbild/atomicfile"
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/atomicfile"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // referenceBucket has the paths of reference pictures. The metadata of a picture file, which the user may share, has

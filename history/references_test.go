@@ -15,7 +15,7 @@ import (
 
 	"go.etcd.io/bbolt"
 
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 func digest(text string) string {

@@ -13,8 +13,8 @@ import (
 
 	"github.com/nfnt/resize"
 
-	"kleinbild/atomicfile"
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/atomicfile"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // Thumbnails have at most this width and height, in pixels: the size of a cell of the window's strip at a scale of 2.

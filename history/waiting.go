@@ -16,7 +16,7 @@ import (
 
 	"go.etcd.io/bbolt"
 
-	"kleinbild/atomicfile"
+	"github.com/kleinbild/kleinbild/atomicfile"
 )
 
 // waiting is an entry that could not be written into the store. It is in a file in a folder beside the store until this

@@ -13,7 +13,7 @@ import (
 
 	"go.etcd.io/bbolt"
 
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // hold locks a store's file as another program would, until free is called.

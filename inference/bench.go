@@ -8,12 +8,12 @@ import (
 	"slices"
 	"time"
 
-	"kleinbild/inference/backend"
-	"kleinbild/inference/cpu"
-	"kleinbild/inference/cpu/openblas"
-	"kleinbild/inference/picture"
-	"kleinbild/inference/tensor"
-	"kleinbild/kernels"
+	"github.com/kleinbild/kleinbild/inference/backend"
+	"github.com/kleinbild/kleinbild/inference/cpu"
+	"github.com/kleinbild/kleinbild/inference/cpu/openblas"
+	"github.com/kleinbild/kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/kernels"
 )
 
 // PathRate is the rate of one operation on one path, in GFLOP/s on all threads. Peak is the rate of the path's multiply

@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"kleinbild/inference/cpu"
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference/cpu"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // TestBenchShapes checks that every operation of a run is measured on every path of this processor, and that the path

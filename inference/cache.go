@@ -3,7 +3,7 @@ package inference
 import (
 	"slices"
 
-	"kleinbild/inference/backend"
+	"github.com/kleinbild/kleinbild/inference/backend"
 )
 
 // A prompt's embeds take up to 16 MB in float32 (4B), a megapixel reference's latents 2 MB.

@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"kleinbild/inference/checkpoint/synthetic"
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference/checkpoint/synthetic"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // processorTime returns how much processor time this process has used so far, on all cores.

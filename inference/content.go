@@ -4,10 +4,10 @@ import (
 	"context"
 	"fmt"
 
-	"kleinbild/inference/checkpoint"
-	"kleinbild/inference/edit"
-	"kleinbild/inference/picture"
-	"kleinbild/inference/tokenizer"
+	"github.com/kleinbild/kleinbild/inference/checkpoint"
+	"github.com/kleinbild/kleinbild/inference/edit"
+	"github.com/kleinbild/kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference/tokenizer"
 )
 
 // content is what a run reads apart from sizes: texts, pixels and numbers. A rehearsal has a nil content, for which the

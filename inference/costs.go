@@ -3,7 +3,7 @@ package inference
 import (
 	"math"
 
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // Costs say how much arithmetic the parts of a run of one model take, in multiply-adds. With them the work of a request

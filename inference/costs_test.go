@@ -4,7 +4,7 @@ import (
 	"math"
 	"testing"
 
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // TestCosts compares the work that follows from an engine's description with the stages' own formulas.

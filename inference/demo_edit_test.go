@@ -11,8 +11,8 @@ import (
 	"strconv"
 	"testing"
 
-	"kleinbild/inference/checkpoint"
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference/checkpoint"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // demoEdits is how many seeds TestDemoMasks tries for each edit; $KLEINBILD_DEMO_EDITS has another number.

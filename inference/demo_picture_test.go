@@ -12,8 +12,8 @@ import (
 	"path/filepath"
 	"testing"
 
-	"kleinbild/inference/checkpoint"
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference/checkpoint"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // demoColours maps colours that a prompt may name to hues in degrees.

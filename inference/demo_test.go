@@ -12,9 +12,9 @@ import (
 
 	"github.com/adrg/xdg"
 
-	"kleinbild/assets/demo"
-	"kleinbild/inference/checkpoint"
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/assets/demo"
+	"github.com/kleinbild/kleinbild/inference/checkpoint"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // emptyHome hides the models that this machine may have.

@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"strings"
 
-	"kleinbild/inference/backend"
-	"kleinbild/inference/cpu"
-	"kleinbild/inference/cuda"
-	"kleinbild/inference/tensor"
-	"kleinbild/kernels/cu"
+	"github.com/kleinbild/kleinbild/inference/backend"
+	"github.com/kleinbild/kleinbild/inference/cpu"
+	"github.com/kleinbild/kleinbild/inference/cuda"
+	"github.com/kleinbild/kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/kernels/cu"
 )
 
 // Device says where to compute.

@@ -3,8 +3,8 @@ package inference
 import (
 	"image"
 
-	"kleinbild/inference/edit"
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference/edit"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // Editing is an Edit with all that follows from image 1 and from the model.

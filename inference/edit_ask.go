@@ -7,8 +7,8 @@ import (
 	"strconv"
 	"strings"
 
-	"kleinbild/inference/edit"
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference/edit"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // Edit says which part of image 1 changes, and how. Image 1 is the first reference of the Ask, which must have one. A

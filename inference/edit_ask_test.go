@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // writePNG writes a picture whose pixels at gives, and returns its path.

@@ -1,6 +1,6 @@
 package inference
 
-import "kleinbild/inference/picture"
+import "github.com/kleinbild/kleinbild/inference/picture"
 
 // NamedMask is a MaskSource that knows the file of its mask, for the metadata of the picture. A picture whose file
 // cannot hold the mask itself can be made again if that file is found.

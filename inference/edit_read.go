@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"strings"
 
-	"kleinbild/inference/edit"
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference/edit"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // openOriginal reads image 1 at its full resolution.

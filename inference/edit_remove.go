@@ -1,8 +1,8 @@
 package inference
 
 import (
-	"kleinbild/inference/edit"
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference/edit"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // SameShape says whether a mask of one size has the shape of a picture of another, apart from rounding.

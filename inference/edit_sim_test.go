@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"kleinbild/kernels/ptxsim"
+	"github.com/kleinbild/kleinbild/kernels/ptxsim"
 )
 
 // TestPlannedMemoryOfEdits compares how much memory the software device counts in an edit with its plan. Plans of other

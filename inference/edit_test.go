@@ -9,7 +9,7 @@ import (
 	"slices"
 	"testing"
 
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // memory is an OriginalSource in memory.

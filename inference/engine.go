@@ -13,17 +13,17 @@ import (
 	"slices"
 	"sync"
 
-	"kleinbild/inference/backend"
-	"kleinbild/inference/checkpoint"
-	"kleinbild/inference/cuda"
-	"kleinbild/inference/flux2"
-	"kleinbild/inference/lora"
-	"kleinbild/inference/picture"
-	"kleinbild/inference/qwen3"
-	"kleinbild/inference/scheduler"
-	"kleinbild/inference/tensor"
-	"kleinbild/inference/tokenizer"
-	"kleinbild/inference/vae"
+	"github.com/kleinbild/kleinbild/inference/backend"
+	"github.com/kleinbild/kleinbild/inference/checkpoint"
+	"github.com/kleinbild/kleinbild/inference/cuda"
+	"github.com/kleinbild/kleinbild/inference/flux2"
+	"github.com/kleinbild/kleinbild/inference/lora"
+	"github.com/kleinbild/kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference/qwen3"
+	"github.com/kleinbild/kleinbild/inference/scheduler"
+	"github.com/kleinbild/kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/tokenizer"
+	"github.com/kleinbild/kleinbild/inference/vae"
 )
 
 // Options say what to open and where to compute.

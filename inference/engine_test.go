@@ -13,7 +13,7 @@ import (
 	"strings"
 	"testing"
 
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // quick returns the Ask for a picture that takes a tenth of a second.

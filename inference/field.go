@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // Field is a part of an Ask, in the engine's own words. Each face has its own name for it: a flag, a member of a JSON

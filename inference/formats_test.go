@@ -12,13 +12,13 @@ import (
 	"strings"
 	"testing"
 
-	"kleinbild/inference/backend"
-	"kleinbild/inference/checkpoint"
-	"kleinbild/inference/checkpoint/safetensors"
-	"kleinbild/inference/flux2"
-	"kleinbild/inference/goldentest"
-	"kleinbild/inference/scheduler"
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/backend"
+	"github.com/kleinbild/kleinbild/inference/checkpoint"
+	"github.com/kleinbild/kleinbild/inference/checkpoint/safetensors"
+	"github.com/kleinbild/kleinbild/inference/flux2"
+	"github.com/kleinbild/kleinbild/inference/goldentest"
+	"github.com/kleinbild/kleinbild/inference/scheduler"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // formatCase is a golden of a quantised checkpoint. Paths are relative to the goldens' folder.

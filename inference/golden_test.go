@@ -16,14 +16,14 @@ import (
 	"sync"
 	"testing"
 
-	"kleinbild/inference/backend"
-	"kleinbild/inference/checkpoint/safetensors"
-	"kleinbild/inference/checkpoint/synthetic"
-	"kleinbild/inference/cpu"
-	"kleinbild/inference/flux2"
-	"kleinbild/inference/goldentest"
-	"kleinbild/inference/picture"
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/backend"
+	"github.com/kleinbild/kleinbild/inference/checkpoint/safetensors"
+	"github.com/kleinbild/kleinbild/inference/checkpoint/synthetic"
+	"github.com/kleinbild/kleinbild/inference/cpu"
+	"github.com/kleinbild/kleinbild/inference/flux2"
+	"github.com/kleinbild/kleinbild/inference/goldentest"
+	"github.com/kleinbild/kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // The goldens are outputs of the reference implementation, stage by stage, for tiny checkpoints. testdata has a few

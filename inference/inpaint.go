@@ -1,8 +1,8 @@
 package inference
 
 import (
-	"kleinbild/inference/backend"
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/backend"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // inpainting starts a run from the latents of image 1, and keeps what the mask does not cover at the run's noise level,

@@ -12,13 +12,13 @@ import (
 	"strings"
 	"testing"
 
-	"kleinbild/inference/backend"
-	"kleinbild/inference/checkpoint/safetensors"
-	"kleinbild/inference/flux2"
-	"kleinbild/inference/goldentest"
-	"kleinbild/inference/picture"
-	"kleinbild/inference/scheduler"
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/backend"
+	"github.com/kleinbild/kleinbild/inference/checkpoint/safetensors"
+	"github.com/kleinbild/kleinbild/inference/flux2"
+	"github.com/kleinbild/kleinbild/inference/goldentest"
+	"github.com/kleinbild/kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference/scheduler"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // The goldens of edits are outputs of Flux2KleinInpaintPipeline, and of the same loop with one part replaced. They work

@@ -6,10 +6,10 @@ import (
 	"sync"
 	"testing"
 
-	"kleinbild/inference/backend"
-	"kleinbild/inference/cuda"
-	"kleinbild/kernels/cu"
-	"kleinbild/kernels/ptxsim"
+	"github.com/kleinbild/kleinbild/inference/backend"
+	"github.com/kleinbild/kleinbild/inference/cuda"
+	"github.com/kleinbild/kleinbild/kernels/cu"
+	"github.com/kleinbild/kleinbild/kernels/ptxsim"
 )
 
 // TestPartsPassThroughLanesBesideComputing runs real stages on a device so small that parts of the text encoder, the

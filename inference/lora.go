@@ -10,11 +10,11 @@ import (
 	"strings"
 	"sync"
 
-	"kleinbild/inference/backend"
-	"kleinbild/inference/cpu"
-	"kleinbild/inference/flux2"
-	"kleinbild/inference/lora"
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/backend"
+	"github.com/kleinbild/kleinbild/inference/cpu"
+	"github.com/kleinbild/kleinbild/inference/flux2"
+	"github.com/kleinbild/kleinbild/inference/lora"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // LoRA is an adapter of a request: a LoRA, DoRA, LoHa, LoKr or whole differences.

@@ -11,12 +11,12 @@ import (
 	"strings"
 	"testing"
 
-	"kleinbild/inference/backend"
-	"kleinbild/inference/checkpoint/safetensors"
-	"kleinbild/inference/flux2"
-	"kleinbild/inference/goldentest"
-	"kleinbild/inference/scheduler"
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/backend"
+	"github.com/kleinbild/kleinbild/inference/checkpoint/safetensors"
+	"github.com/kleinbild/kleinbild/inference/flux2"
+	"github.com/kleinbild/kleinbild/inference/goldentest"
+	"github.com/kleinbild/kleinbild/inference/scheduler"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // loraGoldens returns the folders of goldens with cases of adapters, testdata first.

@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"kleinbild/inference/checkpoint"
+	"github.com/kleinbild/kleinbild/inference/checkpoint"
 )
 
 // LoRADir returns the folder in which adapters are looked for first.

@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	"kleinbild/inference/checkpoint/safetensors"
+	"github.com/kleinbild/kleinbild/inference/checkpoint/safetensors"
 )
 
 // ReadNoise reads the tensor called noise of a safetensors file, for Ask.Noise.

@@ -10,8 +10,8 @@ import (
 	"strings"
 	"testing"
 
-	"kleinbild/inference/checkpoint/safetensors"
-	"kleinbild/inference/checkpoint/synthetic"
+	"github.com/kleinbild/kleinbild/inference/checkpoint/safetensors"
+	"github.com/kleinbild/kleinbild/inference/checkpoint/synthetic"
 )
 
 // changedModel returns a copy of a tiny model to which change was applied.

@@ -8,11 +8,11 @@ import (
 	"slices"
 	"time"
 
-	"kleinbild/inference/backend"
-	"kleinbild/inference/flux2"
-	"kleinbild/inference/picture"
-	"kleinbild/inference/scheduler"
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/backend"
+	"github.com/kleinbild/kleinbild/inference/flux2"
+	"github.com/kleinbild/kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference/scheduler"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // Generate makes the picture that req asks for, after Flux2KleinPipeline of Diffusers: prompt → embeds, references →

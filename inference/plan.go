@@ -7,8 +7,8 @@ import (
 	"sort"
 	"sync"
 
-	"kleinbild/inference/backend"
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference/backend"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // Plan is the memory of the graphics card that a request takes, in bytes.

@@ -5,11 +5,11 @@ import (
 
 	"golang.org/x/image/draw"
 
-	"kleinbild/inference/backend"
-	"kleinbild/inference/edit"
-	"kleinbild/inference/flux2"
-	"kleinbild/inference/picture"
-	"kleinbild/inference/vae"
+	"github.com/kleinbild/kleinbild/inference/backend"
+	"github.com/kleinbild/kleinbild/inference/edit"
+	"github.com/kleinbild/kleinbild/inference/flux2"
+	"github.com/kleinbild/kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference/vae"
 )
 
 // previewTokens is the largest side of a preview in tokens: 12 tokens are 192 pixels. For any model that takes

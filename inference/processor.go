@@ -9,8 +9,8 @@ import (
 	"slices"
 	"sync"
 
-	"kleinbild/atomicfile"
-	"kleinbild/inference/cpu"
+	"github.com/kleinbild/kleinbild/atomicfile"
+	"github.com/kleinbild/kleinbild/inference/cpu"
 )
 
 // ProcessorRate is the rate of one path, a way to compute products, on one thread of this processor.

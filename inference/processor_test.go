@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"kleinbild/inference/cpu"
+	"github.com/kleinbild/kleinbild/inference/cpu"
 )
 
 // TestRatesAreKept checks that rates are measured once for a model of processor and its paths. Later runs must use

@@ -4,10 +4,10 @@ import (
 	"image"
 	"time"
 
-	"kleinbild/inference/flux2"
-	"kleinbild/inference/picture"
-	"kleinbild/inference/qwen3"
-	"kleinbild/inference/vae"
+	"github.com/kleinbild/kleinbild/inference/flux2"
+	"github.com/kleinbild/kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference/qwen3"
+	"github.com/kleinbild/kleinbild/inference/vae"
 )
 
 // Stage is a part of a run.

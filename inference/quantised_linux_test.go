@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"kleinbild/inference/checkpoint/safetensors"
-	"kleinbild/inference/checkpoint/synthetic"
+	"github.com/kleinbild/kleinbild/inference/checkpoint/safetensors"
+	"github.com/kleinbild/kleinbild/inference/checkpoint/synthetic"
 )
 
 // residentMemory returns the resident memory of this process in kB: that of mapped files, and all others.

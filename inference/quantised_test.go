@@ -7,12 +7,12 @@ import (
 	"strings"
 	"testing"
 
-	"kleinbild/inference/backend"
-	"kleinbild/inference/checkpoint"
-	"kleinbild/inference/checkpoint/gguf/gguftest"
-	"kleinbild/inference/checkpoint/safetensors"
-	"kleinbild/inference/picture"
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/backend"
+	"github.com/kleinbild/kleinbild/inference/checkpoint"
+	"github.com/kleinbild/kleinbild/inference/checkpoint/gguf/gguftest"
+	"github.com/kleinbild/kleinbild/inference/checkpoint/safetensors"
+	"github.com/kleinbild/kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // ggufTransformer writes the transformer of single files as GGUF. Matrices are written in Q8_0, or, if widened is set,

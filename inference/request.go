@@ -6,8 +6,8 @@ import (
 	"path"
 	"time"
 
-	"kleinbild/inference/edit"
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference/edit"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // Reference is a reference picture that has been read. Path is the path of its file, "" if there is none.

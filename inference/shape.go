@@ -1,9 +1,9 @@
 package inference
 
 import (
-	"kleinbild/inference/flux2"
-	"kleinbild/inference/picture"
-	"kleinbild/inference/vae"
+	"github.com/kleinbild/kleinbild/inference/flux2"
+	"github.com/kleinbild/kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference/vae"
 )
 
 // shape is the part of a request on which its cost depends: sizes and counts, without texts and pixels. Shapes can be

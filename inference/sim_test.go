@@ -7,11 +7,11 @@ import (
 	"strings"
 	"testing"
 
-	"kleinbild/inference/backend"
-	"kleinbild/inference/cuda"
-	"kleinbild/inference/picture"
-	"kleinbild/kernels/cu"
-	"kleinbild/kernels/ptxsim"
+	"github.com/kleinbild/kleinbild/inference/backend"
+	"github.com/kleinbild/kleinbild/inference/cuda"
+	"github.com/kleinbild/kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/kernels/cu"
+	"github.com/kleinbild/kleinbild/kernels/ptxsim"
 )
 
 // The following tests run the whole engine on the software device, which reports all errors of kernels. It is slow, so

@@ -10,12 +10,12 @@ import (
 
 	"github.com/adrg/xdg"
 
-	"kleinbild/inference/checkpoint"
-	"kleinbild/inference/checkpoint/synthetic"
-	"kleinbild/inference/cuda"
-	"kleinbild/inference/picture"
-	"kleinbild/kernels"
-	"kleinbild/kernels/tune"
+	"github.com/kleinbild/kleinbild/inference/checkpoint"
+	"github.com/kleinbild/kleinbild/inference/checkpoint/synthetic"
+	"github.com/kleinbild/kleinbild/inference/cuda"
+	"github.com/kleinbild/kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/kernels"
+	"github.com/kleinbild/kleinbild/kernels/tune"
 )
 
 // KernelTimes is what was measured for one shape of an operation.

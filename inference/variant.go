@@ -3,8 +3,8 @@ package inference
 import (
 	"fmt"
 
-	"kleinbild/inference/checkpoint"
-	"kleinbild/inference/flux2"
+	"github.com/kleinbild/kleinbild/inference/checkpoint"
+	"github.com/kleinbild/kleinbild/inference/flux2"
 )
 
 // Variant tells a step-distilled model from a base model.

@@ -3,7 +3,7 @@ package kernels
 import (
 	"fmt"
 
-	"kleinbild/kernels/cu"
+	"github.com/kleinbild/kleinbild/kernels/cu"
 )
 
 const (

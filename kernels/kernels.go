@@ -11,7 +11,7 @@ package kernels
 import (
 	"slices"
 
-	"kleinbild/kernels/cu"
+	"github.com/kleinbild/kleinbild/kernels/cu"
 )
 
 // Family names a file of kernels, which is compiled and loaded as one module: "gemm" for src/gemm.cu.

@@ -15,9 +15,9 @@ import (
 	"sync"
 	"testing"
 
-	"kleinbild/kernels/cu"
-	"kleinbild/kernels/cu/purego"
-	"kleinbild/kernels/ptxsim"
+	"github.com/kleinbild/kleinbild/kernels/cu"
+	"github.com/kleinbild/kleinbild/kernels/cu/purego"
+	"github.com/kleinbild/kleinbild/kernels/ptxsim"
 )
 
 // harness runs the shipped PTX on a device. By default that is the software device, which reports reads of memory that

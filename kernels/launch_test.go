@@ -4,8 +4,8 @@ import (
 	"strings"
 	"testing"
 
-	"kleinbild/kernels/cu"
-	"kleinbild/kernels/ptxsim"
+	"github.com/kleinbild/kleinbild/kernels/cu"
+	"github.com/kleinbild/kleinbild/kernels/ptxsim"
 )
 
 // absent is a device whose kernels do nothing.

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"slices"
 
-	"kleinbild/kernels/cu"
+	"github.com/kleinbild/kleinbild/kernels/cu"
 )
 
 // Operation is an operation of the GPU with all that measuring, testing and benchmarking need to know of it. Each

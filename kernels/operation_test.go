@@ -14,8 +14,8 @@ import (
 	"strings"
 	"testing"
 
-	"kleinbild/kernels/cu"
-	"kleinbild/kernels/ptxsim/ptx"
+	"github.com/kleinbild/kleinbild/kernels/cu"
+	"github.com/kleinbild/kleinbild/kernels/ptxsim/ptx"
 )
 
 // TestOperations launches every variant of every operation at its trial shapes through what the operation says of

@@ -2,7 +2,7 @@
 
 package kernels
 
-import "kleinbild/kernels/cu"
+import "github.com/kleinbild/kleinbild/kernels/cu"
 
 // attentionParams are the parameters of attention_64x64, attention_64_any, attention_128x64,
 // attention_128x128, attention_128_any, attention_256, attention_256_any, attention_512, attention_512_any.

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"sync"
 
-	"kleinbild/kernels/cu"
+	"github.com/kleinbild/kleinbild/kernels/cu"
 )
 
 //go:embed ptx/*.ptx

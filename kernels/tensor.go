@@ -1,6 +1,6 @@
 package kernels
 
-import "kleinbild/kernels/cu"
+import "github.com/kleinbild/kleinbild/kernels/cu"
 
 // tensorKey is what the descriptor of an operand depends on: the extents of its dimensions, the innermost first; the
 // distances between neighbours in the other dimensions, in values; and the extents of the boxes that are copied, each

@@ -10,7 +10,7 @@ import (
 	"fmt"
 	"strings"
 
-	"kleinbild/inference/checkpoint"
+	"github.com/kleinbild/kleinbild/inference/checkpoint"
 )
 
 // Model is an entry of the catalogue.

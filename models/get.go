@@ -16,8 +16,8 @@ import (
 	"github.com/shirou/gopsutil/v4/disk"
 	"golang.org/x/sync/errgroup"
 
-	"kleinbild/atomicfile"
-	"kleinbild/inference/checkpoint"
+	"github.com/kleinbild/kleinbild/atomicfile"
+	"github.com/kleinbild/kleinbild/inference/checkpoint"
 )
 
 // Options are the options of Get. The zero value uses the defaults.

@@ -17,8 +17,8 @@ import (
 	"testing"
 	"time"
 
-	"kleinbild/inference/checkpoint"
-	"kleinbild/inference/checkpoint/synthetic"
+	"github.com/kleinbild/kleinbild/inference/checkpoint"
+	"github.com/kleinbild/kleinbild/inference/checkpoint/synthetic"
 )
 
 const weights = "owner/small/weights/a.bin"

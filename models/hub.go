@@ -18,7 +18,7 @@ import (
 	"strings"
 	"time"
 
-	"kleinbild/inference/checkpoint"
+	"github.com/kleinbild/kleinbild/inference/checkpoint"
 )
 
 // DefaultBaseURL is the server that models are downloaded from if Options.BaseURL is empty.

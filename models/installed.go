@@ -11,8 +11,8 @@ import (
 	"slices"
 	"strings"
 
-	"kleinbild/atomicfile"
-	"kleinbild/inference/checkpoint"
+	"github.com/kleinbild/kleinbild/atomicfile"
+	"github.com/kleinbild/kleinbild/inference/checkpoint"
 )
 
 // Installed is a model on this machine.

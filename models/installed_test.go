@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"kleinbild/inference/checkpoint/synthetic"
+	"github.com/kleinbild/kleinbild/inference/checkpoint/synthetic"
 )
 
 func mustWrite(t *testing.T, path, text string) {

@@ -10,8 +10,8 @@ import (
 
 	"github.com/getkin/kin-openapi/openapi3"
 
-	"kleinbild/inference"
-	"kleinbild/inference/asktest"
+	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/inference/asktest"
 )
 
 // TestBadAsks checks that the API gives the engine's error for each value that no face accepts, on each path that has

@@ -13,7 +13,7 @@ import (
 	"sync"
 	"time"
 
-	"kleinbild/inference"
+	"github.com/kleinbild/kleinbild/inference"
 )
 
 // form is a multipart/form-data body.

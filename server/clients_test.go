@@ -10,9 +10,9 @@ import (
 	"strings"
 	"testing"
 
-	"kleinbild/inference"
-	"kleinbild/inference/checkpoint/synthetic"
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/inference/checkpoint/synthetic"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // tinyEngine returns a real engine for a checkpoint whose weights are computed by a formula.

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"kleinbild/tools/soak/clients"
+	"github.com/kleinbild/kleinbild/tools/soak/clients"
 )
 
 // slowPicture returns a picture that takes a decoder at least half a second. During the last scans it reads no input.

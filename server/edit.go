@@ -9,8 +9,8 @@ import (
 	"mime/multipart"
 	"strings"
 
-	"kleinbild/inference"
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // The fields of an edit of a part of image 1, on /v1/generate and /v1/images/edits.

@@ -4,8 +4,8 @@ import (
 	"net/http"
 	"slices"
 
-	"kleinbild/inference"
-	"kleinbild/server/api"
+	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/server/api"
 )
 
 // engine is GET /v1/engine: what another Kleinbild has to know to use this one like an engine of its own.

@@ -12,8 +12,8 @@ import (
 	"strings"
 	"testing"
 
-	"kleinbild/inference"
-	"kleinbild/server/api"
+	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/server/api"
 )
 
 func TestEngineIsDescribed(t *testing.T) {

@@ -12,8 +12,8 @@ import (
 	"strings"
 	"time"
 
-	"kleinbild/inference"
-	"kleinbild/server/api"
+	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/server/api"
 )
 
 const eventStream = "text/event-stream"

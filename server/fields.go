@@ -7,8 +7,8 @@ import (
 	"strconv"
 	"strings"
 
-	"kleinbild/inference"
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // The fields of POST /v1/generate.

@@ -11,7 +11,7 @@ import (
 	"github.com/HugoSmits86/nativewebp"
 	"golang.org/x/image/draw"
 
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // format says how a reply's pictures are encoded.

@@ -14,8 +14,8 @@ import (
 
 	"github.com/google/uuid"
 
-	"kleinbild/inference"
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // pictureHeaders are the headers of a reply that describe its picture.

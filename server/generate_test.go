@@ -9,8 +9,8 @@ import (
 	"strings"
 	"testing"
 
-	"kleinbild/inference"
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 func TestGenerateHeaders(t *testing.T) {

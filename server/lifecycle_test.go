@@ -15,9 +15,9 @@ import (
 	"testing"
 	"time"
 
-	"kleinbild/inference"
-	"kleinbild/inference/picture"
-	"kleinbild/server/api"
+	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/server/api"
 )
 
 // ask sends a request for a picture in the background.

@@ -9,7 +9,7 @@ import (
 	"net/http"
 	"strings"
 
-	"kleinbild/inference"
+	"github.com/kleinbild/kleinbild/inference"
 )
 
 // pathLoRAs lists the adapters that requests may name.

@@ -12,7 +12,7 @@ import (
 
 	"github.com/adrg/xdg"
 
-	"kleinbild/inference"
+	"github.com/kleinbild/kleinbild/inference"
 )
 
 // adapting is an engine that takes adapters: of each 3 of 4 layers fit, except for one that does not fit.

@@ -4,7 +4,7 @@ import (
 	"net/http"
 	"slices"
 
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // The fields that have an effect on OpenAI's paths and on no other path.

@@ -5,8 +5,8 @@ import (
 	"net/http"
 	"time"
 
-	"kleinbild/inference"
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // The prefixes of the names of OpenAI's events.

@@ -17,8 +17,8 @@ import (
 
 	_ "golang.org/x/image/webp"
 
-	"kleinbild/inference"
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // shapeOf lists the keys of a JSON object in order, with the keys of inner objects in brackets.

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // images decodes a reply in OpenAI's format.

@@ -12,7 +12,7 @@ import (
 	"syscall"
 	"time"
 
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // remote fetches reference pictures from public addresses. The IP address is checked when a connection is made, so that

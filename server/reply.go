@@ -16,9 +16,9 @@ import (
 	"strings"
 	"time"
 
-	"kleinbild/inference"
-	"kleinbild/plain"
-	"kleinbild/server/api"
+	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/plain"
+	"github.com/kleinbild/kleinbild/server/api"
 )
 
 // apiError is an error as the client sees it: {"detail": …} with a status.

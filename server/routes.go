@@ -6,7 +6,7 @@ import (
 	"runtime/debug"
 	"strings"
 
-	"kleinbild/server/api"
+	"github.com/kleinbild/kleinbild/server/api"
 )
 
 // handler answers a request, or returns the error that is then sent to the client.

@@ -24,8 +24,8 @@ import (
 
 	"golang.org/x/sync/semaphore"
 
-	"kleinbild/inference"
-	"kleinbild/server/api"
+	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/server/api"
 )
 
 // Engine makes the pictures: what the server needs of an inference.Generator.

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"kleinbild/tools/soak/clients"
+	"github.com/kleinbild/kleinbild/tools/soak/clients"
 )
 
 // TestSoak runs polite and rude clients for some seconds (make soak runs them against the program, for any time). Every

@@ -12,7 +12,7 @@ import (
 	"unicode/utf16"
 	"unicode/utf8"
 
-	"kleinbild/inference"
+	"github.com/kleinbild/kleinbild/inference"
 )
 
 // addURIs reads image_uris, a JSON array of data URIs and URLs. It decodes the base64 of data URIs while it arrives, so

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
-	"kleinbild/inference"
+	"github.com/kleinbild/kleinbild/inference"
 )
 
 // urisOf reads image_uris as the server does.

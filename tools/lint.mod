@@ -1,4 +1,4 @@
-module kleinbild/tools/lint
+module github.com/kleinbild/kleinbild/tools/lint
 
 go 1.26.8
 

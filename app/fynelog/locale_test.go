@@ -8,7 +8,7 @@ import (
 
 	_ "fyne.io/fyne/v2/lang"
 
-	_ "kleinbild/app/fynelog"
+	_ "github.com/kleinbild/kleinbild/app/fynelog"
 )
 
 // TestLocales starts programs in locales that Fyne does not know. Fyne logs an error about each while it is

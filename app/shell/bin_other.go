@@ -16,7 +16,7 @@ import (
 
 	"github.com/adrg/xdg"
 
-	"kleinbild/atomicfile"
+	"github.com/kleinbild/kleinbild/atomicfile"
 )
 
 // Bin moves the file at path to the user's bin, from which the desktop can restore it: it follows the Trash

@@ -6,7 +6,7 @@ import (
 	"image/color"
 	"testing"
 
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // testPicture has many colours and alphas, and an odd width, so that rows of 24-bit pixels need padding to 4 bytes. It

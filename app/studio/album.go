@@ -6,8 +6,8 @@ import (
 	"slices"
 	"time"
 
-	"kleinbild/history"
-	"kleinbild/inference"
+	"github.com/kleinbild/kleinbild/history"
+	"github.com/kleinbild/kleinbild/inference"
 )
 
 // Album is the history of this window: the entries of the store, without those on their way to the bin.

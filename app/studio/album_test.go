@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"kleinbild/history"
+	"github.com/kleinbild/kleinbild/history"
 )
 
 // TestBin throws a picture away, in a bin that gives it back and in one that does not.

@@ -4,8 +4,8 @@ import (
 	"strings"
 	"time"
 
-	"kleinbild/inference"
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // Ask returns what the desk asks for, without a seed. The error is an inference.FieldError about a text that cannot be

@@ -4,8 +4,8 @@ import (
 	"errors"
 	"testing"
 
-	"kleinbild/inference"
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // TestNextBatch: what is typed on the desk is asked for, or the error names the field.

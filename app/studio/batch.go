@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"strconv"
 
-	"kleinbild/inference"
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // MaxCount is the largest number of pictures in one batch.

@@ -9,8 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 
-	"kleinbild/inference"
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // Desk is what the next picture is made from, as the window shows it. Seed, Steps and Guidance are what is typed there,

@@ -4,7 +4,7 @@ import (
 	"reflect"
 	"testing"
 
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // TestSameSeesAllFields changes each field of a desk. A field that Same does not compare would be lost by undo, and one

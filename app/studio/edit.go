@@ -12,9 +12,9 @@ import (
 	"strconv"
 	"strings"
 
-	"kleinbild/history"
-	"kleinbild/inference"
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/history"
+	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // Edit is what the desk says of an edit of image 1: which part of it changes, and how. The zero value edits nothing.

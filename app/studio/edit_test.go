@@ -11,8 +11,8 @@ import (
 	"strings"
 	"testing"
 
-	"kleinbild/inference"
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // maskFile writes a mask that is white in white, and returns its path.

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // TestDeskSurvives closes a studio while a batch is being made and opens it again: desk and queue are as they were,

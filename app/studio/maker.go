@@ -8,9 +8,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"kleinbild/history"
-	"kleinbild/inference"
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/history"
+	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // Maker makes the batches of a queue, one after the other, with the model that is open. A picture is done when its

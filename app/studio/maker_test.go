@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"kleinbild/inference"
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // painter is an engine that makes grey pictures at once. hold, if it is not nil, keeps each one until something is

@@ -3,7 +3,7 @@ package studio
 import (
 	"context"
 
-	"kleinbild/inference"
+	"github.com/kleinbild/kleinbild/inference"
 )
 
 // Engine is what makes pictures.

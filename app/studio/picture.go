@@ -10,8 +10,8 @@ import (
 	"strings"
 	"unicode"
 
-	"kleinbild/inference"
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // Picture is a picture that was made.

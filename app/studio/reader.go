@@ -4,8 +4,8 @@ import (
 	"context"
 	"slices"
 
-	"kleinbild/inference"
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // Reader reads the pictures of the desk that have not been read. A picture that leaves the desk is not read any

@@ -3,8 +3,8 @@ package studio
 import (
 	"strconv"
 
-	"kleinbild/inference"
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // Preferences is where settings are stored; fyne.Preferences is one. What is stored there may be anything.

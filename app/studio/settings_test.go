@@ -3,8 +3,8 @@ package studio
 import (
 	"testing"
 
-	"kleinbild/inference"
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // memory holds preferences in memory.

@@ -6,7 +6,7 @@ import (
 	"regexp"
 	"strconv"
 
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // The size of the next picture follows image 1 (picture.Match) from the moment at which a first picture comes to the

@@ -3,7 +3,7 @@ package studio
 import (
 	"testing"
 
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // sizeOf says what size is chosen.

@@ -3,8 +3,8 @@ package studio
 import (
 	"slices"
 
-	"kleinbild/inference"
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // The slots of a desk are numbered from 1 without gaps, as the model counts them, so that "image 2" in the prompt is

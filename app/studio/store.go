@@ -16,9 +16,9 @@ import (
 
 	"github.com/gofrs/flock"
 
-	"kleinbild/atomicfile"
-	"kleinbild/inference"
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/atomicfile"
+	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // lockFlags open the lock without waiting where a pipe lies in its place.

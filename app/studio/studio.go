@@ -4,7 +4,7 @@ import (
 	"context"
 	"strconv"
 
-	"kleinbild/inference"
+	"github.com/kleinbild/kleinbild/inference"
 )
 
 // Studio is the state of one window. Each part says by its events what has changed; none of them knows who listens.

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 func ref(side int) *picture.Reference {

@@ -1,6 +1,6 @@
 package studio
 
-import "kleinbild/inference/picture"
+import "github.com/kleinbild/kleinbild/inference/picture"
 
 // Limits of an UndoHistory. A prepared reference takes at most 4 MB.
 const (

@@ -8,7 +8,7 @@ import (
 	"fyne.io/fyne/v2/theme"
 	"fyne.io/fyne/v2/widget"
 
-	"kleinbild/plain"
+	"github.com/kleinbild/kleinbild/plain"
 )
 
 // Label is one line of text in a colour of the theme. A text that does not fit into the width ends in an ellipsis.

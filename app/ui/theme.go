@@ -12,7 +12,7 @@ import (
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/theme"
 
-	"kleinbild/assets/look"
+	"github.com/kleinbild/kleinbild/assets/look"
 )
 
 // The roles of colours, under the names that Fyne's widgets ask for.

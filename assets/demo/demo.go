@@ -1,5 +1,5 @@
 // Package demo carries the demo model: a FLUX.2 [klein] of toy size in the real layout, trained to make simple
-// drawings. It holds bytes only; they are read by kleinbild/inference/checkpoint.
+// drawings. It holds bytes only; they are read by inference/checkpoint.
 package demo
 
 import "embed"

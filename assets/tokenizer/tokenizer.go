@@ -1,5 +1,5 @@
 // Package tokenizer carries the Qwen3 tokenizer for checkpoints that come without one. It holds bytes only; they are
-// read by kleinbild/inference/tokenizer.
+// read by inference/tokenizer.
 package tokenizer
 
 import _ "embed"

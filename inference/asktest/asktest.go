@@ -5,7 +5,7 @@ package asktest
 import (
 	"strings"
 
-	"kleinbild/inference"
+	"github.com/kleinbild/kleinbild/inference"
 )
 
 // Case is one bad value as a person types it. Fields that are "" are left out.

@@ -8,7 +8,7 @@ import (
 	"context"
 	"errors"
 
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // Backend computes on one device. A Backend must not be used by two goroutines at the same time, and it serves one run

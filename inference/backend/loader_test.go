@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // weights is a source of float32 ones.

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"slices"
 
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // Buffer is memory of a backend. Only that backend can read and write it.

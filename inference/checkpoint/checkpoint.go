@@ -24,7 +24,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // Layout is the form of a checkpoint on disk.

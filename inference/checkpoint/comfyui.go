@@ -12,7 +12,7 @@ import (
 
 	"github.com/adrg/xdg"
 
-	"kleinbild/inference/checkpoint/gguf"
+	"github.com/kleinbild/kleinbild/inference/checkpoint/gguf"
 )
 
 // ComfyUIVariable is the environment variable with the path of ComfyUI's folder, if it is in an unusual place.

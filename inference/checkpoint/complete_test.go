@@ -10,9 +10,9 @@ import (
 	"strings"
 	"testing"
 
-	"kleinbild/inference/checkpoint/safetensors"
-	"kleinbild/inference/checkpoint/synthetic"
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/checkpoint/safetensors"
+	"github.com/kleinbild/kleinbild/inference/checkpoint/synthetic"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // full9B returns a spec with the sizes of FLUX.2 [klein] 9B.

@@ -4,7 +4,7 @@ import (
 	"context"
 	"io/fs"
 
-	"kleinbild/assets/demo"
+	"github.com/kleinbild/kleinbild/assets/demo"
 )
 
 // Demo is the spec of the model that is embedded in the program: a small model of the real architecture that makes

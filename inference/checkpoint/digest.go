@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"hash"
 
-	"kleinbild/inference/checkpoint/mapped"
+	"github.com/kleinbild/kleinbild/inference/checkpoint/mapped"
 )
 
 // digest returns a digest that identifies a checkpoint without reading gigabytes: the SHA-256, in hex, of the configs,

@@ -11,7 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"kleinbild/inference/checkpoint/safetensors"
+	"github.com/kleinbild/kleinbild/inference/checkpoint/safetensors"
 )
 
 // pipelineClass is the only pipeline of Diffusers that this program implements.

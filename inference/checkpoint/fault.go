@@ -3,7 +3,7 @@ package checkpoint
 import (
 	"slices"
 
-	"kleinbild/inference/checkpoint/mapped"
+	"github.com/kleinbild/kleinbild/inference/checkpoint/mapped"
 )
 
 // UnreadableError is the error for a weight file that was changed after Open, or whose disk is gone.

@@ -13,7 +13,7 @@ import (
 
 	"github.com/adrg/xdg"
 
-	"kleinbild/inference/checkpoint/mapped"
+	"github.com/kleinbild/kleinbild/inference/checkpoint/mapped"
 )
 
 // ModelVariable is the environment variable with the spec of a model.

@@ -11,7 +11,7 @@ import (
 
 	"github.com/adrg/xdg"
 
-	"kleinbild/inference/checkpoint/synthetic"
+	"github.com/kleinbild/kleinbild/inference/checkpoint/synthetic"
 )
 
 // home gives the test an empty home folder, and returns it with an empty environment.

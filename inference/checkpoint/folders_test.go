@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"kleinbild/inference/checkpoint/synthetic"
+	"github.com/kleinbild/kleinbild/inference/checkpoint/synthetic"
 )
 
 // link makes a symbolic link. It skips the test on Windows, where links need a privilege.

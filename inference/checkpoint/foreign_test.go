@@ -3,8 +3,8 @@ package checkpoint
 import (
 	"testing"
 
-	"kleinbild/inference/checkpoint/safetensors"
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/checkpoint/safetensors"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // TestForeignFamilies checks that the error for a file of another family names the family, for any prefix of the

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // shownFormats is the number of formats that Formats returns at most.

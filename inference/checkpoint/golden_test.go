@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"kleinbild/inference/goldentest"
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/goldentest"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // golden returns the folder of the reference's checkpoints. It skips the test if there is none.

@@ -15,9 +15,9 @@ import (
 	"testing"
 	"time"
 
-	"kleinbild/inference/checkpoint/gguf/gguftest"
-	"kleinbild/inference/checkpoint/safetensors"
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/checkpoint/gguf/gguftest"
+	"github.com/kleinbild/kleinbild/inference/checkpoint/safetensors"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // within runs f and fails the test if f takes longer than limit.

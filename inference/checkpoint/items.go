@@ -8,7 +8,7 @@ import (
 	"regexp"
 	"slices"
 
-	"kleinbild/inference/checkpoint/gguf"
+	"github.com/kleinbild/kleinbild/inference/checkpoint/gguf"
 )
 
 // expandItems replaces, in the items of a spec, each folder by its weight files and each shard by its index. One item

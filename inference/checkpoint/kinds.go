@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"kleinbild/inference/checkpoint/gguf"
+	"github.com/kleinbild/kleinbild/inference/checkpoint/gguf"
 )
 
 // kind is one of the three networks.

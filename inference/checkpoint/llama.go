@@ -7,8 +7,8 @@ import (
 	"slices"
 	"strconv"
 
-	"kleinbild/inference/checkpoint/gguf"
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/checkpoint/gguf"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // architectureKey is the key of the metadata that names what a GGUF file holds.

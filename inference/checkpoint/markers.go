@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"strings"
 
-	"kleinbild/inference/checkpoint/safetensors"
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/checkpoint/safetensors"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // marker is what ComfyUI and Black Forest Labs' files say of a quantised layer.

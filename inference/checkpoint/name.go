@@ -1,6 +1,6 @@
 package checkpoint
 
-import "kleinbild/inference/checkpoint/safetensors"
+import "github.com/kleinbild/kleinbild/inference/checkpoint/safetensors"
 
 // PlainName reports whether name is a safe file name on every system (see safetensors.PlainName).
 func PlainName(name string) bool { return safetensors.PlainName(name) }

@@ -14,9 +14,9 @@ import (
 	"strings"
 	"testing"
 
-	"kleinbild/inference/checkpoint/safetensors"
-	"kleinbild/inference/checkpoint/synthetic"
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/checkpoint/safetensors"
+	"github.com/kleinbild/kleinbild/inference/checkpoint/synthetic"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // small returns the spec of a checkpoint of about 2 MB, since these tests write it often: two double blocks, one single

@@ -9,7 +9,7 @@ import (
 
 	"github.com/adrg/xdg"
 
-	"kleinbild/atomicfile"
+	"github.com/kleinbild/kleinbild/atomicfile"
 )
 
 // modelsInPieces returns the models whose networks lie in different places: a transformer in the Hugging Face cache or

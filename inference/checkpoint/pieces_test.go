@@ -9,9 +9,9 @@ import (
 	"strings"
 	"testing"
 
-	"kleinbild/inference/checkpoint/gguf/gguftest"
-	"kleinbild/inference/checkpoint/synthetic"
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/checkpoint/gguf/gguftest"
+	"github.com/kleinbild/kleinbild/inference/checkpoint/synthetic"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // ggufOf writes the weights of src as GGUF, in Q8_0 where a row allows it and in float32 otherwise, with the names that

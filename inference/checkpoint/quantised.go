@@ -5,9 +5,9 @@ import (
 	"slices"
 	"strings"
 
-	"kleinbild/inference/checkpoint/mapped"
-	"kleinbild/inference/checkpoint/safetensors"
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/checkpoint/mapped"
+	"github.com/kleinbild/kleinbild/inference/checkpoint/safetensors"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // quantised is a safetensors file whose quantised weights look like any other weights: with the shape of the matrix, a

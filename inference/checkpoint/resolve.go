@@ -11,7 +11,7 @@ import (
 
 	"github.com/adrg/xdg"
 
-	"kleinbild/atomicfile"
+	"github.com/kleinbild/kleinbild/atomicfile"
 )
 
 // hubPrefix is the prefix of the folders of models in the Hugging Face cache.

@@ -6,11 +6,11 @@ import (
 	"io"
 	"os"
 
-	"kleinbild/atomicfile"
-	"kleinbild/inference/checkpoint/gguf"
-	"kleinbild/inference/checkpoint/mapped"
-	"kleinbild/inference/checkpoint/safetensors"
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/atomicfile"
+	"github.com/kleinbild/kleinbild/inference/checkpoint/gguf"
+	"github.com/kleinbild/kleinbild/inference/checkpoint/mapped"
+	"github.com/kleinbild/kleinbild/inference/checkpoint/safetensors"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // store is an open weight file, or the shards of one: a *safetensors.Set behind quantised, or a *gguf.File.

@@ -13,7 +13,7 @@ import (
 	"sync"
 	"time"
 
-	"kleinbild/inference/checkpoint/mapped"
+	"github.com/kleinbild/kleinbild/inference/checkpoint/mapped"
 )
 
 // Summary describes a model that opens.

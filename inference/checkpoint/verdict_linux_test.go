@@ -14,7 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"kleinbild/inference/checkpoint/synthetic"
+	"github.com/kleinbild/kleinbild/inference/checkpoint/synthetic"
 )
 
 // opened returns the names of the files below dir that f opens.

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // weights is the tensor.Source of a component. It maps Diffusers names to tensors of the files, or to parts of them.

@@ -8,10 +8,10 @@ import (
 	"runtime/debug"
 	"sync/atomic"
 
-	"kleinbild/inference/backend"
-	"kleinbild/inference/cpu/matmul"
-	"kleinbild/inference/cpu/simd"
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/backend"
+	"github.com/kleinbild/kleinbild/inference/cpu/matmul"
+	"github.com/kleinbild/kleinbild/inference/cpu/simd"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // Backend implements backend.Backend. Operations are synchronous. If the context ends, the running operation stops

@@ -7,11 +7,11 @@ import (
 	"os"
 	"testing"
 
-	"kleinbild/inference/backend"
-	"kleinbild/inference/backend/backendtest"
-	"kleinbild/inference/cpu"
-	"kleinbild/inference/cpu/simd"
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/backend"
+	"github.com/kleinbild/kleinbild/inference/backend/backendtest"
+	"github.com/kleinbild/kleinbild/inference/cpu"
+	"github.com/kleinbild/kleinbild/inference/cpu/simd"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // TestConformance runs the conformance suite with float32 activations, and with bfloat16 ones for each path that the

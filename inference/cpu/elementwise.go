@@ -1,8 +1,8 @@
 package cpu
 
 import (
-	"kleinbild/inference/backend"
-	"kleinbild/inference/cpu/simd"
+	"github.com/kleinbild/kleinbild/inference/backend"
+	"github.com/kleinbild/kleinbild/inference/cpu/simd"
 )
 
 // AddScaled computes dst = x + s·y.

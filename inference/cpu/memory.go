@@ -6,9 +6,9 @@ import (
 	"sync"
 	"unsafe"
 
-	"kleinbild/inference/backend"
-	"kleinbild/inference/cpu/simd"
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/backend"
+	"github.com/kleinbild/kleinbild/inference/cpu/simd"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // buffer is the memory of a matrix. One of f32 and bf16 is set. A large buffer is a mapping of its own, which is

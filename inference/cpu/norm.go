@@ -4,8 +4,8 @@ import (
 	"math"
 	"runtime/debug"
 
-	"kleinbild/inference/backend"
-	"kleinbild/inference/cpu/simd"
+	"github.com/kleinbild/kleinbild/inference/backend"
+	"github.com/kleinbild/kleinbild/inference/cpu/simd"
 )
 
 // RMSNorm divides each row by its root mean square and multiplies it with the weight.

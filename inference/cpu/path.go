@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"kleinbild/inference/cpu/simd"
+	"github.com/kleinbild/kleinbild/inference/cpu/simd"
 )
 
 // A Path is an instruction set with which products are computed. A Rate is the speed of a path on one thread.

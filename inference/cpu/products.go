@@ -4,10 +4,10 @@ import (
 	"runtime/debug"
 	"unsafe"
 
-	"kleinbild/inference/backend"
-	"kleinbild/inference/cpu/matmul"
-	"kleinbild/inference/cpu/simd"
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/backend"
+	"github.com/kleinbild/kleinbild/inference/cpu/matmul"
+	"github.com/kleinbild/kleinbild/inference/cpu/simd"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // operand converts m to matmul's type.

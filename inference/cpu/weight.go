@@ -5,8 +5,8 @@ import (
 	"runtime/debug"
 	"sync"
 
-	"kleinbild/inference/backend"
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/backend"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // weight is a tensor in the checkpoint's mapping.

@@ -10,11 +10,11 @@ import (
 	"sync"
 	"testing"
 
-	"kleinbild/inference/backend"
-	"kleinbild/inference/backend/backendtest"
-	"kleinbild/inference/tensor"
-	"kleinbild/kernels/cu"
-	"kleinbild/kernels/ptxsim"
+	"github.com/kleinbild/kleinbild/inference/backend"
+	"github.com/kleinbild/kleinbild/inference/backend/backendtest"
+	"github.com/kleinbild/kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/kernels/cu"
+	"github.com/kleinbild/kleinbild/kernels/ptxsim"
 )
 
 // deviceName chooses what runs the tests that any device can run: go test ./inference/cuda -device cuda takes the GPU.

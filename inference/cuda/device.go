@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"sync/atomic"
 
-	"kleinbild/kernels"
-	"kleinbild/kernels/cu"
-	"kleinbild/kernels/ptxsim"
-	"kleinbild/kernels/tune"
+	"github.com/kleinbild/kleinbild/kernels"
+	"github.com/kleinbild/kleinbild/kernels/cu"
+	"github.com/kleinbild/kleinbild/kernels/ptxsim"
+	"github.com/kleinbild/kleinbild/kernels/tune"
 )
 
 // device is everything that belongs to one context and is lost with it after a fault.

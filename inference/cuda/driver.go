@@ -5,7 +5,7 @@ import (
 	"os"
 	"strings"
 
-	"kleinbild/kernels/cu"
+	"github.com/kleinbild/kleinbild/kernels/cu"
 )
 
 // DriverVariable is the environment variable that names the package through which NVIDIA's driver is reached. If it is

@@ -3,9 +3,9 @@
 package cuda
 
 import (
-	"kleinbild/kernels/cu"
-	"kleinbild/kernels/cu/gorgonia"
-	"kleinbild/kernels/cu/purego"
+	"github.com/kleinbild/kleinbild/kernels/cu"
+	"github.com/kleinbild/kleinbild/kernels/cu/gorgonia"
+	"github.com/kleinbild/kleinbild/kernels/cu/purego"
 )
 
 var drivers = []cu.Driver{gorgonia.Driver, purego.Driver}

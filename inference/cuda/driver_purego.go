@@ -3,8 +3,8 @@
 package cuda
 
 import (
-	"kleinbild/kernels/cu"
-	"kleinbild/kernels/cu/purego"
+	"github.com/kleinbild/kleinbild/kernels/cu"
+	"github.com/kleinbild/kleinbild/kernels/cu/purego"
 )
 
 var drivers = []cu.Driver{purego.Driver}

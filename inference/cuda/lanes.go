@@ -3,8 +3,8 @@ package cuda
 import (
 	"errors"
 
-	"kleinbild/inference/backend"
-	"kleinbild/kernels/cu"
+	"github.com/kleinbild/kleinbild/inference/backend"
+	"github.com/kleinbild/kleinbild/kernels/cu"
 )
 
 // lane is memory for parts that do not stay on the device: one after the other is copied into it.

@@ -4,10 +4,10 @@ import (
 	"fmt"
 	"testing"
 
-	"kleinbild/inference/backend"
-	"kleinbild/inference/tensor"
-	"kleinbild/kernels/cu"
-	"kleinbild/kernels/ptxsim"
+	"github.com/kleinbild/kleinbild/inference/backend"
+	"github.com/kleinbild/kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/kernels/cu"
+	"github.com/kleinbild/kleinbild/kernels/ptxsim"
 )
 
 // circle is a network whose parts, of partBytes each, are used one after the other in every step. The software device

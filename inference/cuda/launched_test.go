@@ -7,9 +7,9 @@ import (
 	"sync"
 	"testing"
 
-	"kleinbild/kernels"
-	"kleinbild/kernels/cu"
-	"kleinbild/kernels/ptxsim"
+	"github.com/kleinbild/kleinbild/kernels"
+	"github.com/kleinbild/kleinbild/kernels/cu"
+	"github.com/kleinbild/kleinbild/kernels/ptxsim"
 )
 
 // recorder is a software device that records the names of the kernels launched.

@@ -9,10 +9,10 @@ import (
 	"testing"
 	"time"
 
-	"kleinbild/inference/backend"
-	"kleinbild/inference/tensor"
-	"kleinbild/kernels/cu"
-	"kleinbild/kernels/ptxsim"
+	"github.com/kleinbild/kleinbild/inference/backend"
+	"github.com/kleinbild/kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/kernels/cu"
+	"github.com/kleinbild/kleinbild/kernels/ptxsim"
 )
 
 // oneThread is a software device that one thread owns, like a GPU's context: calls that neither compile nor wait are

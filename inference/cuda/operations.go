@@ -1,9 +1,9 @@
 package cuda
 
 import (
-	"kleinbild/inference/backend"
-	"kleinbild/kernels"
-	"kleinbild/kernels/cu"
+	"github.com/kleinbild/kleinbild/inference/backend"
+	"github.com/kleinbild/kleinbild/kernels"
+	"github.com/kleinbild/kleinbild/kernels/cu"
 )
 
 // Copy copies src into dst, converting between formats.

@@ -6,8 +6,8 @@ import (
 	"iter"
 	"slices"
 
-	"kleinbild/inference/backend"
-	"kleinbild/kernels/cu"
+	"github.com/kleinbild/kleinbild/inference/backend"
+	"github.com/kleinbild/kleinbild/kernels/cu"
 )
 
 // ensureOnDevice copies w's part of its network to the device unless it is there, and waits for the chunks up to w. It

@@ -3,7 +3,7 @@ package cuda
 import (
 	"fmt"
 
-	"kleinbild/inference/backend"
+	"github.com/kleinbild/kleinbild/inference/backend"
 )
 
 // Rehearsal returns a backend that computes nothing and needs no device: stages built and run on it find out what

@@ -1,6 +1,6 @@
 package cuda
 
-import "kleinbild/kernels/cu"
+import "github.com/kleinbild/kleinbild/kernels/cu"
 
 // replay is one key's recording, and its last operation.
 type replay struct {

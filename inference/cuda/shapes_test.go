@@ -6,10 +6,10 @@ import (
 	"math/rand/v2"
 	"testing"
 
-	"kleinbild/inference/backend"
-	"kleinbild/inference/tensor"
-	"kleinbild/kernels"
-	"kleinbild/kernels/ptxsim"
+	"github.com/kleinbild/kleinbild/inference/backend"
+	"github.com/kleinbild/kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/kernels"
+	"github.com/kleinbild/kleinbild/kernels/ptxsim"
 )
 
 // TestShapes computes operations at the shapes of FLUX.2 [klein] 4B and a picture of 1024×1024 on a GPU, at small ones

@@ -3,9 +3,9 @@ package cuda
 import (
 	"fmt"
 
-	"kleinbild/inference/backend"
-	"kleinbild/inference/tensor"
-	"kleinbild/kernels"
+	"github.com/kleinbild/kleinbild/inference/backend"
+	"github.com/kleinbild/kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/kernels"
 )
 
 // table is a weight of which an operation reads a few rows. It stays in the file's mapping, and the rows are copied to

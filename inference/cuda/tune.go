@@ -6,11 +6,11 @@ import (
 	"slices"
 	"sync"
 
-	"kleinbild/inference/backend"
-	"kleinbild/inference/tensor"
-	"kleinbild/kernels"
-	"kleinbild/kernels/cu"
-	"kleinbild/kernels/tune"
+	"github.com/kleinbild/kleinbild/inference/backend"
+	"github.com/kleinbild/kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/kernels"
+	"github.com/kleinbild/kleinbild/kernels/cu"
+	"github.com/kleinbild/kleinbild/kernels/tune"
 )
 
 // rehearsed is the shapes of the operations that rehearsals have issued. Rehearsals may go on beside a run.

@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"kleinbild/inference/backend"
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/backend"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // TestTune: what a rehearsal has issued is measured when memory is reserved, once, and kept for other processes.

@@ -9,8 +9,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"kleinbild/inference/tensor"
-	"kleinbild/kernels/cu"
+	"github.com/kleinbild/kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/kernels/cu"
 )
 
 // load is an upload of parts, one after another. It ends when there is none left.

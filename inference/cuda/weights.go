@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"math"
 
-	"kleinbild/inference/backend"
-	"kleinbild/inference/tensor"
-	"kleinbild/kernels"
-	"kleinbild/kernels/cu"
+	"github.com/kleinbild/kleinbild/inference/backend"
+	"github.com/kleinbild/kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/kernels"
+	"github.com/kleinbild/kleinbild/kernels/cu"
 )
 
 // part is a part of a network: weights that are copied to the device together, into one allocation, and removed

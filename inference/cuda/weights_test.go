@@ -5,8 +5,8 @@ import (
 	"math"
 	"testing"
 
-	"kleinbild/inference/tensor"
-	"kleinbild/kernels"
+	"github.com/kleinbild/kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/kernels"
 )
 
 // TestConvert converts pieces of every length and place, of every format, and compares them with the whole tensor.

@@ -5,7 +5,7 @@ import (
 	"image"
 	"math"
 
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // Area says which part of a picture the model works on, and at what size. The rectangle Source of the picture is scaled

@@ -4,7 +4,7 @@ import (
 	"image"
 	"math"
 
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // What NewArea aims at.

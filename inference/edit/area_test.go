@@ -7,7 +7,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // checkArea checks what holds for every area of NewArea.

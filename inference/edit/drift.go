@@ -7,7 +7,7 @@ import (
 	"math"
 	"slices"
 
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // The drift of colours between two pictures of one size is described by a grid of cells of 16×16 pixels: what has to be

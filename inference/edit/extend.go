@@ -6,7 +6,7 @@ import (
 	"image"
 	"math"
 
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // Margins are the pixels by which a picture grows at each edge.

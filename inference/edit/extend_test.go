@@ -6,7 +6,7 @@ import (
 	"math"
 	"testing"
 
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // TestExtendKeepsTheOldPixels extends pictures of all kinds and compares every old sample, then stitches a result into

@@ -5,7 +5,7 @@ import (
 	"image"
 	"math"
 
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // weights says how much of the result each pixel of a rectangle of the original takes.

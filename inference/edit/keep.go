@@ -8,7 +8,7 @@ import (
 	"math"
 	"slices"
 
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // KeepUnchanged returns the original with only that part of result which differs from it. result is the model's picture

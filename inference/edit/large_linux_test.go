@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"kleinbild/inference/picture"
-	"kleinbild/inference/picture/jpegrows/jpegtest"
+	"github.com/kleinbild/kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference/picture/jpegrows/jpegtest"
 )
 
 // largeFile names the photo that the measured process edits.

@@ -10,7 +10,7 @@ import (
 	"image"
 	"image/color"
 
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // ErrNothingToChange is wrapped by the error for a mask that is black everywhere.

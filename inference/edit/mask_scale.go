@@ -3,7 +3,7 @@ package edit
 import (
 	"image"
 
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // The scaling of masks by area mean. The rectangle that a target pixel covers has rational borders, so its overlaps

@@ -12,7 +12,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // goldenFolders returns the folder of masks in testdata, the shared one if it exists, and that of KLEINBILD_GOLDENS.

@@ -8,7 +8,7 @@ import (
 	"math"
 	"slices"
 
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // MatchTo returns result with its colours matched to reference: first as a whole, by a gain and an offset for each

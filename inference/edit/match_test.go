@@ -12,7 +12,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // redrawn returns img as an edit returns it: one object is painted over, everything has a tint and a slope, and the

@@ -6,7 +6,7 @@ import (
 	"image"
 	"math"
 
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // Chosen stands for a value that the package chooses, see Options.Feather and NewArea.

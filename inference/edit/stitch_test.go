@@ -11,7 +11,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // photo returns a smooth picture with texture, shapes and grain, that looks the same at any size.

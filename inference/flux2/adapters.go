@@ -5,8 +5,8 @@ import (
 	"maps"
 	"slices"
 
-	"kleinbild/inference/backend"
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/backend"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // Change is what an adapter does to the rows [From, To) of one weight W, [rows, Cols]: with strength s the weight is

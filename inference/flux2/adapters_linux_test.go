@@ -9,9 +9,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"kleinbild/inference/backend"
-	"kleinbild/inference/cpu"
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/backend"
+	"github.com/kleinbild/kleinbild/inference/cpu"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // formula is a source of weights of any size in bfloat16, whose values repeat.

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"math"
 
-	"kleinbild/inference/backend"
+	"github.com/kleinbild/kleinbild/inference/backend"
 )
 
 // stream holds the weights of one of the two streams of a double-stream block: the text's, or the image's, to which the

@@ -1,7 +1,7 @@
 package flux2
 
 import (
-	"kleinbild/inference/backend"
+	"github.com/kleinbild/kleinbild/inference/backend"
 )
 
 // linear is a weight of a product, or a range of its rows, which adapters may change.

@@ -8,8 +8,8 @@ import (
 	"path/filepath"
 	"testing"
 
-	"kleinbild/inference/checkpoint/safetensors"
-	"kleinbild/inference/goldentest"
+	"github.com/kleinbild/kleinbild/inference/checkpoint/safetensors"
+	"github.com/kleinbild/kleinbild/inference/goldentest"
 )
 
 // TestGoldenPositions compares the coordinates of the image's tokens and of all conditions with the reference's, in

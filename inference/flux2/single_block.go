@@ -3,7 +3,7 @@ package flux2
 import (
 	"fmt"
 
-	"kleinbild/inference/backend"
+	"github.com/kleinbild/kleinbild/inference/backend"
 )
 
 // singleStreamBlock is Flux2SingleTransformerBlock of Diffusers: attention and MLP read the same normalised joint

@@ -8,8 +8,8 @@ import (
 	"fmt"
 	"math"
 
-	"kleinbild/inference/backend"
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/backend"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // Transformer is the network, its weights loaded on a backend.

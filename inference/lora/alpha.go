@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // alphas are the alphas of a file.

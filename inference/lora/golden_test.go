@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"kleinbild/inference/goldentest"
+	"github.com/kleinbild/kleinbild/inference/goldentest"
 )
 
 // tinyShapes are the weights of the tiny model of the goldens, [rows, columns].

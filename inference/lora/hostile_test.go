@@ -10,8 +10,8 @@ import (
 	"strings"
 	"testing"
 
-	"kleinbild/inference/checkpoint/safetensors"
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/checkpoint/safetensors"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // entry is a tensor of a test's file: its shape, and the value of all its elements.

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // Kind is a kind of adapter, by its name.

@@ -23,8 +23,8 @@ import (
 	"runtime"
 	"slices"
 
-	"kleinbild/inference/checkpoint/safetensors"
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/checkpoint/safetensors"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // File is an open adapter file. Its methods may be called concurrently, except Close.

@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"kleinbild/inference/goldentest"
+	"github.com/kleinbild/kleinbild/inference/goldentest"
 )
 
 // goldenFolders returns a folder of testdata with a part of the golden files, and the same folder of all goldens.

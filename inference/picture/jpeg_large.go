@@ -8,7 +8,7 @@ import (
 	"io"
 	"sync"
 
-	"kleinbild/inference/picture/jpegrows"
+	"github.com/kleinbild/kleinbild/inference/picture/jpegrows"
 )
 
 // largeJPEG is a JPEG with more than wholeJPEGPixels, which is scaled down while it is decoded.

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"kleinbild/inference/picture/jpegrows/jpegtest"
+	"github.com/kleinbild/kleinbild/inference/picture/jpegrows/jpegtest"
 )
 
 const (

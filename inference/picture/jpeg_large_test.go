@@ -12,8 +12,8 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"kleinbild/inference/picture/jpegrows"
-	"kleinbild/inference/picture/jpegrows/jpegtest"
+	"github.com/kleinbild/kleinbild/inference/picture/jpegrows"
+	"github.com/kleinbild/kleinbild/inference/picture/jpegrows/jpegtest"
 )
 
 func anySize(Size) error { return nil }

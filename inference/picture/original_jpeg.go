@@ -4,7 +4,7 @@ import (
 	"context"
 	"image"
 
-	"kleinbild/inference/picture/jpegrows"
+	"github.com/kleinbild/kleinbild/inference/picture/jpegrows"
 )
 
 func (l *largeJPEG) isCMYK() bool { return l.Kind == jpegrows.CMYK }

@@ -9,7 +9,7 @@ import (
 	"syscall"
 	"testing"
 
-	"kleinbild/atomicfile"
+	"github.com/kleinbild/kleinbild/atomicfile"
 )
 
 // TestSave checks that a picture which cannot be written under its path is written beside it, or else into the first

@@ -11,7 +11,7 @@ import (
 	"slices"
 	"strings"
 
-	"kleinbild/atomicfile"
+	"github.com/kleinbild/kleinbild/atomicfile"
 )
 
 // OnExist says what to do if a file with the output's name exists.

@@ -14,7 +14,7 @@ import (
 	"sync"
 	"testing"
 
-	"kleinbild/atomicfile"
+	"github.com/kleinbild/kleinbild/atomicfile"
 )
 
 func names(t *testing.T, folder string) []string {

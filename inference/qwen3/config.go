@@ -4,8 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"kleinbild/inference/backend"
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/backend"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // Config holds the fields of a Qwen3 config.json that the encoder uses.

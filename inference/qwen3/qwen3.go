@@ -9,8 +9,8 @@ import (
 	"fmt"
 	"math"
 
-	"kleinbild/inference/backend"
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/backend"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // Encoder is the text encoder, its weights loaded on a backend.

@@ -3,7 +3,7 @@ package scheduler_test
 import (
 	"fmt"
 
-	"kleinbild/inference/scheduler"
+	"github.com/kleinbild/kleinbild/inference/scheduler"
 )
 
 // A seed gives the values that torch.randn gives on a CPU generator with the same seed.

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"kleinbild/inference/checkpoint/safetensors"
+	"github.com/kleinbild/kleinbild/inference/checkpoint/safetensors"
 )
 
 // TestNoiseEqualsReference compares with values of torch.randn. The tolerance is 4 units in the last place or 3e-7,

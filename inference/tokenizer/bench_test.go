@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	asset "kleinbild/assets/tokenizer"
+	asset "github.com/kleinbild/kleinbild/assets/tokenizer"
 )
 
 func BenchmarkOpen(b *testing.B) {

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"log"
 
-	"kleinbild/inference/tokenizer"
+	"github.com/kleinbild/kleinbild/inference/tokenizer"
 )
 
 // Token ids of a text, and the text of the ids.

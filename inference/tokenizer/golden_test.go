@@ -8,7 +8,7 @@ import (
 	"slices"
 	"testing"
 
-	"kleinbild/inference/goldentest"
+	"github.com/kleinbild/kleinbild/inference/goldentest"
 )
 
 // TestFlags compares ids with the reference for a small vocabulary whose added tokens have every flag. Its merges are

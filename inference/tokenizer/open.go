@@ -12,7 +12,7 @@ import (
 	"path/filepath"
 	"sync"
 
-	asset "kleinbild/assets/tokenizer"
+	asset "github.com/kleinbild/kleinbild/assets/tokenizer"
 )
 
 // Open reads a tokenizer. path is a folder, or a tokenizer.json.

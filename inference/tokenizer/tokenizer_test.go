@@ -15,7 +15,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	asset "kleinbild/assets/tokenizer"
+	asset "github.com/kleinbild/kleinbild/assets/tokenizer"
 )
 
 func embedded(t testing.TB) *Tokenizer {

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"math"
 
-	"kleinbild/inference/backend"
+	"github.com/kleinbild/kleinbild/inference/backend"
 )
 
 // normEps is the epsilon of all group normalisations. It is not part of the config: Diffusers' VAE passes 1e-6 to

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"slices"
 
-	"kleinbild/inference/backend"
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/backend"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // Config holds the fields of a config.json that the autoencoder uses.

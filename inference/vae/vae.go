@@ -10,8 +10,8 @@ import (
 	"fmt"
 	"math"
 
-	"kleinbild/inference/backend"
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/backend"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // VAE is the autoencoder, its weights loaded on a backend.

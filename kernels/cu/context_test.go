@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	. "kleinbild/kernels/cu"
+	. "github.com/kleinbild/kleinbild/kernels/cu"
 )
 
 func TestDevice(t *testing.T) { each(t, testDevice) }

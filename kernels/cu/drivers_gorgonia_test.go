@@ -5,8 +5,8 @@ package cu_test
 import (
 	"testing"
 
-	. "kleinbild/kernels/cu"
-	"kleinbild/kernels/cu/gorgonia"
+	. "github.com/kleinbild/kleinbild/kernels/cu"
+	"github.com/kleinbild/kleinbild/kernels/cu/gorgonia"
 )
 
 func init() { bindings = append(bindings, gorgonia.At) }

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	. "kleinbild/kernels/cu"
+	. "github.com/kleinbild/kleinbild/kernels/cu"
 )
 
 // TestNoDriver needs no fake: a library of this name exists nowhere.

@@ -3,7 +3,7 @@ package cu_test
 import (
 	"fmt"
 
-	"kleinbild/kernels/cu"
+	"github.com/kleinbild/kleinbild/kernels/cu"
 )
 
 // Parameters of the kernel

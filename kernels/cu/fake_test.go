@@ -12,9 +12,9 @@ import (
 
 	ebitengine "github.com/ebitengine/purego"
 
-	. "kleinbild/kernels/cu"
-	"kleinbild/kernels/cu/driver"
-	"kleinbild/kernels/cu/purego"
+	. "github.com/kleinbild/kleinbild/kernels/cu"
+	"github.com/kleinbild/kleinbild/kernels/cu/driver"
+	"github.com/kleinbild/kleinbild/kernels/cu/purego"
 )
 
 // bindings are the packages that reach the driver: each test runs with all of them.

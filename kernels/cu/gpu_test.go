@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	. "kleinbild/kernels/cu"
+	. "github.com/kleinbild/kleinbild/kernels/cu"
 )
 
 //go:embed testdata/fill.ptx

@@ -3,7 +3,7 @@ package cu_test
 import (
 	"testing"
 
-	. "kleinbild/kernels/cu"
+	. "github.com/kleinbild/kleinbild/kernels/cu"
 )
 
 // queueing is everything that a step of the model does, ready to be called again and again.

@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	. "kleinbild/kernels/cu"
+	. "github.com/kleinbild/kleinbild/kernels/cu"
 )
 
 // matrix is a valid description, as a product of bfloat16 matrices uses it.

@@ -3,7 +3,7 @@ package ptxsim
 import (
 	"math/bits"
 
-	"kleinbild/kernels/ptxsim/ptx"
+	"github.com/kleinbild/kleinbild/kernels/ptxsim/ptx"
 )
 
 // asyncOps are the asynchronous copies (cp.async) and the waits for them.

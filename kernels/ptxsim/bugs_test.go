@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"kleinbild/kernels/cu"
+	"github.com/kleinbild/kleinbild/kernels/cu"
 )
 
 // TestBugs runs each text of testdata/bugs twice. As it is, it must fault with the message and at the place that its

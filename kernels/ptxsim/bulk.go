@@ -4,8 +4,8 @@ import (
 	"math/bits"
 	"slices"
 
-	"kleinbild/kernels/cu"
-	"kleinbild/kernels/ptxsim/ptx"
+	"github.com/kleinbild/kleinbild/kernels/cu"
+	"github.com/kleinbild/kleinbild/kernels/ptxsim/ptx"
 )
 
 // bulkGroups are the bulk copies from shared to global memory that a warp has started.

@@ -5,7 +5,7 @@ import (
 	"math/bits"
 	"path"
 
-	"kleinbild/kernels/ptxsim/ptx"
+	"github.com/kleinbild/kleinbild/kernels/ptxsim/ptx"
 )
 
 // Checks says which checks to skip. The zero value skips none. Bounds, alignment and lifetime are always checked.

@@ -5,7 +5,7 @@ import (
 	"math/bits"
 	"slices"
 
-	"kleinbild/kernels/ptxsim/ptx"
+	"github.com/kleinbild/kleinbild/kernels/ptxsim/ptx"
 )
 
 // compareOps are comparisons and selections.

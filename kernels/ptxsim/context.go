@@ -7,8 +7,8 @@ import (
 	"sync"
 	"time"
 
-	"kleinbild/kernels/cu"
-	"kleinbild/kernels/ptxsim/ptx"
+	"github.com/kleinbild/kleinbild/kernels/cu"
+	"github.com/kleinbild/kleinbild/kernels/ptxsim/ptx"
 )
 
 // A Context is a software device. It implements cu.Context.

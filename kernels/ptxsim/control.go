@@ -3,7 +3,7 @@ package ptxsim
 import (
 	"math/bits"
 
-	"kleinbild/kernels/ptxsim/ptx"
+	"github.com/kleinbild/kleinbild/kernels/ptxsim/ptx"
 )
 
 // controlOps are branches, calls, returns and exits.

@@ -5,7 +5,7 @@ import (
 	"math/bits"
 	"strings"
 
-	"kleinbild/kernels/ptxsim/ptx"
+	"github.com/kleinbild/kleinbild/kernels/ptxsim/ptx"
 )
 
 // convertOps convert between types.

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"slices"
 
-	"kleinbild/kernels/ptxsim/ptx"
+	"github.com/kleinbild/kleinbild/kernels/ptxsim/ptx"
 )
 
 // A decoder converts one PTX instruction to an instr. It keeps the first error; after that its methods return harmless

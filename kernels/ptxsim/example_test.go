@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"log"
 
-	"kleinbild/kernels/cu"
-	"kleinbild/kernels/ptxsim"
+	"github.com/kleinbild/kleinbild/kernels/cu"
+	"github.com/kleinbild/kleinbild/kernels/ptxsim"
 )
 
 // addOne adds one to a 32-bit word for each thread.

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"kleinbild/kernels/cu"
+	"github.com/kleinbild/kleinbild/kernels/cu"
 )
 
 // FuzzLoad loads arbitrary texts, and arbitrary instructions in a valid text: LoadModule must return a module or an

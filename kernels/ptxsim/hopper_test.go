@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"testing"
 
-	"kleinbild/kernels/cu"
+	"github.com/kleinbild/kleinbild/kernels/cu"
 )
 
 // tile returns the tensor map of a row-major bfloat16 matrix that is copied in boxes of 64×64.

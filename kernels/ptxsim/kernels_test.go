@@ -9,7 +9,7 @@ import (
 	"testing"
 	"unsafe"
 
-	"kleinbild/kernels/cu"
+	"github.com/kleinbild/kleinbild/kernels/cu"
 )
 
 // rig is a context with one stream, for tests.

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"kleinbild/kernels/cu"
+	"github.com/kleinbild/kleinbild/kernels/cu"
 )
 
 // fragmentModule returns a module that loads sixteen registers %r0 … %r15 of each lane, runs code, and stores them.

@@ -5,7 +5,7 @@ import (
 	"math/bits"
 	"strings"
 
-	"kleinbild/kernels/ptxsim/ptx"
+	"github.com/kleinbild/kleinbild/kernels/ptxsim/ptx"
 )
 
 // A space is one of PTX's state spaces.

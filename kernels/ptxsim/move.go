@@ -1,7 +1,7 @@
 package ptxsim
 
 import (
-	"kleinbild/kernels/ptxsim/ptx"
+	"github.com/kleinbild/kleinbild/kernels/ptxsim/ptx"
 )
 
 // moveOps copy between registers and take addresses.

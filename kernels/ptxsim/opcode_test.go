@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"kleinbild/kernels/cu"
+	"github.com/kleinbild/kleinbild/kernels/cu"
 )
 
 // A sample has the sources %x0, %x1, %x2 of an instruction and its result. x is r, h or d for the same values in 32, 16

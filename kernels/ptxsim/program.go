@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"slices"
 
-	"kleinbild/kernels/ptxsim/ptx"
+	"github.com/kleinbild/kleinbild/kernels/ptxsim/ptx"
 )
 
 // exec runs one instruction for the lanes of active.

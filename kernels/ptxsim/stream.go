@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"kleinbild/kernels/cu"
+	"github.com/kleinbild/kleinbild/kernels/cu"
 )
 
 // A stream is a queue of work that runs when a caller waits for it.

@@ -3,7 +3,7 @@ package ptxsim
 import (
 	"encoding/binary"
 
-	"kleinbild/kernels/cu"
+	"github.com/kleinbild/kleinbild/kernels/cu"
 )
 
 // A tensorMap is a decoded tensor map. The 128 bytes of a tensor map have a format of this device: a magic number, the

@@ -3,7 +3,7 @@ package ptxsim
 import (
 	"math/bits"
 
-	"kleinbild/kernels/ptxsim/ptx"
+	"github.com/kleinbild/kleinbild/kernels/ptxsim/ptx"
 )
 
 // warpOps exchange data between the lanes of a warp. All but activemask wait for the lanes of their member mask.

@@ -3,8 +3,8 @@ package ptxsim
 import (
 	"strings"
 
-	"kleinbild/kernels/cu"
-	"kleinbild/kernels/ptxsim/ptx"
+	"github.com/kleinbild/kleinbild/kernels/cu"
+	"github.com/kleinbild/kleinbild/kernels/ptxsim/ptx"
 )
 
 // wgmmaOps are the asynchronous matrix operations of four warps. Each warp computes its 16 of the 64 rows when the

@@ -12,8 +12,8 @@ import (
 	"strings"
 	"unicode"
 
-	"kleinbild/atomicfile"
-	"kleinbild/kernels"
+	"github.com/kleinbild/kleinbild/atomicfile"
+	"github.com/kleinbild/kleinbild/kernels"
 )
 
 // choicesFile is the content of the file in which Tune keeps measurements. They are not used on another device, driver

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"time"
 
-	"kleinbild/kernels"
-	"kleinbild/kernels/cu"
+	"github.com/kleinbild/kleinbild/kernels"
+	"github.com/kleinbild/kleinbild/kernels/cu"
 )
 
 // stopwatch launches kernels between two events.

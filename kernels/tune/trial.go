@@ -7,8 +7,8 @@ import (
 	"math"
 	"math/rand/v2"
 
-	"kleinbild/kernels"
-	"kleinbild/kernels/cu"
+	"github.com/kleinbild/kleinbild/kernels"
+	"github.com/kleinbild/kleinbild/kernels/cu"
 )
 
 // trialTolerance is the relative RMS difference allowed: two results rounded to bfloat16 differ by 2.3e-3, the rounded

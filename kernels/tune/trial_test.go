@@ -6,9 +6,9 @@ import (
 	"strings"
 	"testing"
 
-	"kleinbild/kernels"
-	"kleinbild/kernels/cu"
-	"kleinbild/kernels/ptxsim"
+	"github.com/kleinbild/kleinbild/kernels"
+	"github.com/kleinbild/kleinbild/kernels/cu"
+	"github.com/kleinbild/kleinbild/kernels/ptxsim"
 )
 
 // picky is a software device that returns err for modules of sm_90a, if not nil, or does not run one of their kernels.

@@ -15,8 +15,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"kleinbild/kernels"
-	"kleinbild/kernels/cu"
+	"github.com/kleinbild/kleinbild/kernels"
+	"github.com/kleinbild/kleinbild/kernels/cu"
 )
 
 // Measurement is what Tune found for one shape.

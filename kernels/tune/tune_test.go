@@ -12,9 +12,9 @@ import (
 	"testing"
 	"time"
 
-	"kleinbild/kernels"
-	"kleinbild/kernels/cu"
-	"kleinbild/kernels/ptxsim"
+	"github.com/kleinbild/kleinbild/kernels"
+	"github.com/kleinbild/kleinbild/kernels/cu"
+	"github.com/kleinbild/kleinbild/kernels/ptxsim"
 )
 
 // small has a shape of every operation, and the kernels that compete for it on sm_80.

@@ -3,7 +3,7 @@
 package api
 
 import (
-	"kleinbild/inference"
+	"github.com/kleinbild/kleinbild/inference"
 )
 
 // Program is the value of Engine.Program, by which a client tells a Kleinbild from other servers.

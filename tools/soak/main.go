@@ -24,7 +24,7 @@ import (
 	"slices"
 	"time"
 
-	"kleinbild/tools/soak/clients"
+	"github.com/kleinbild/kleinbild/tools/soak/clients"
 )
 
 func main() {

@@ -12,7 +12,7 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // pictures compares the writing of a PNG with package image/png, and times the reading of JPEGs as references.

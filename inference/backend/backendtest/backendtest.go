@@ -9,8 +9,8 @@ import (
 	"math/rand/v2"
 	"testing"
 
-	"kleinbild/inference/backend"
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/backend"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // Run tests backends that open returns, a new one for each operation. The tolerances depend on the format of

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"kleinbild/inference/backend"
+	"github.com/kleinbild/kleinbild/inference/backend"
 )
 
 // TestSuiteIsComplete finds in the suite a call of every operation: of the methods whose first parameter is the

@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"math"
 
-	"kleinbild/inference/backend"
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/backend"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // sizes are ragged: most are no multiples of the width of a vector or a tile.

@@ -22,8 +22,8 @@ import (
 	"math/bits"
 	"slices"
 
-	"kleinbild/inference/checkpoint/mapped"
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/checkpoint/mapped"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // File is an open GGUF file. Goroutines may call its methods concurrently, except Close, Changed and Samples. Header

@@ -10,9 +10,9 @@ import (
 	"strings"
 	"testing"
 
-	"kleinbild/inference/checkpoint/gguf/gguftest"
-	"kleinbild/inference/checkpoint/mapped"
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/checkpoint/gguf/gguftest"
+	"github.com/kleinbild/kleinbild/inference/checkpoint/mapped"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // sample returns a small file with two tensors.

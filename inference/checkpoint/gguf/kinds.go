@@ -3,7 +3,7 @@ package gguf
 import (
 	"fmt"
 
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // kinds are the types of tensors by their numbers in ggml's include/ggml.h. A type without a format of package tensor

@@ -7,7 +7,7 @@ import (
 	"os"
 	"unsafe"
 
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // UnreadableError is the error for a mapped file that was changed after Open, or whose disk is gone.

@@ -16,7 +16,7 @@ import (
 
 	"github.com/edsrzf/mmap-go"
 
-	"kleinbild/atomicfile"
+	"github.com/kleinbild/kleinbild/atomicfile"
 )
 
 // File is a file that is mapped, or whose contents are in memory. Goroutines may call its methods concurrently, except

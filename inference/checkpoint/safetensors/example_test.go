@@ -9,8 +9,8 @@ import (
 	"os"
 	"path/filepath"
 
-	"kleinbild/inference/checkpoint/safetensors"
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/checkpoint/safetensors"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // Write a file with one tensor, whose values are made while they are written, and read it back.

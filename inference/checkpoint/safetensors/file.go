@@ -21,8 +21,8 @@ import (
 	"strings"
 	"unsafe"
 
-	"kleinbild/inference/checkpoint/mapped"
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/checkpoint/mapped"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // File is an open safetensors file, mapped or in memory. Goroutines may call its methods concurrently, except Close,

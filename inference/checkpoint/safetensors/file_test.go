@@ -12,7 +12,7 @@ import (
 	"testing"
 	"unsafe"
 
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // encode returns a file with the given header and as many bytes of data.

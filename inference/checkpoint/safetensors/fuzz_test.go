@@ -7,7 +7,7 @@ import (
 	"slices"
 	"testing"
 
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // FuzzHeader checks what readers rely on for every accepted header: tensors are inside the data, fill it, and have the

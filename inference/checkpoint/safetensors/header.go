@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"strings"
 
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 const metadataKey = "__metadata__"

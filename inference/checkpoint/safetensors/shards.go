@@ -9,9 +9,9 @@ import (
 	"slices"
 	"strings"
 
-	"kleinbild/atomicfile"
-	"kleinbild/inference/checkpoint/mapped"
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/atomicfile"
+	"github.com/kleinbild/kleinbild/inference/checkpoint/mapped"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // Set holds the weights of a model, which are in one or more files. It implements tensor.Source.

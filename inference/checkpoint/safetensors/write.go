@@ -13,7 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // chunkBytes is the size of the parts in which each of GOMAXPROCS workers fills and writes a tensor.

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // counting is a Fill for U32 tensors: each value is its index.

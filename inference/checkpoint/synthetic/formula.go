@@ -6,7 +6,7 @@ import (
 	"math"
 	"strings"
 
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 const golden64 = 0x9E3779B97F4A7C15 // 2^64 divided by the golden ratio: the step of splitmix64

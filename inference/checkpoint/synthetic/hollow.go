@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"slices"
 
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // hollowElements is the size up to which a hollow component has a weight's values.

@@ -10,8 +10,8 @@ import (
 	"strconv"
 	"strings"
 
-	"kleinbild/inference/checkpoint/safetensors"
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/checkpoint/safetensors"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // WriteSingleFiles writes the weights of s as single files with the original names to the new folder dir:

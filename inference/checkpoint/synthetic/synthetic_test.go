@@ -13,8 +13,8 @@ import (
 	"strings"
 	"testing"
 
-	"kleinbild/inference/goldentest"
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/goldentest"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // goldenDigests are the SHA-256 of the files with which the reference's outputs were made. Equal digests mean equal

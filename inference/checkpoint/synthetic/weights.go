@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"slices"
 
-	"kleinbild/inference/checkpoint/safetensors"
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/checkpoint/safetensors"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // weight is a tensor of a component. Its name is the Diffusers name.

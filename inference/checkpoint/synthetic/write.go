@@ -14,7 +14,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"kleinbild/inference/checkpoint/safetensors"
+	"github.com/kleinbild/kleinbild/inference/checkpoint/safetensors"
 )
 
 // Options are the options of Write. The zero value writes no tokenizer and reports no progress.

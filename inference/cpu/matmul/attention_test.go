@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"kleinbild/inference/cpu/simd"
+	"github.com/kleinbild/kleinbild/inference/cpu/simd"
 )
 
 // attend computes an attention in float64.

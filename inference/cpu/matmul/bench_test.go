@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"kleinbild/inference/cpu/simd"
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/cpu/simd"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // measure runs f and reports its rate, and the share of the peak of all cores, which is measured right after.

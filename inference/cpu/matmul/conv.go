@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"sync/atomic"
 
-	"kleinbild/inference/cpu/simd"
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/cpu/simd"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // Picture is the geometry of a convolution. The rows of the input matrix are the pixels in raster order.

@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 	"unsafe"
 
-	"kleinbild/inference/cpu/simd"
+	"github.com/kleinbild/kleinbild/inference/cpu/simd"
 )
 
 // packedBytes bounds the packed rows of A.

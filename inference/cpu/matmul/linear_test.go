@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"kleinbild/inference/cpu/simd"
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/cpu/simd"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // eachLevel runs a test with each level that this processor has, and with the Go model of AMX.

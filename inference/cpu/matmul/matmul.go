@@ -15,8 +15,8 @@ import (
 	"sync/atomic"
 	"unsafe"
 
-	"kleinbild/inference/cpu/simd"
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/cpu/simd"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // Matrix is a row-major view of a caller's memory. One of F32 and BF16 is not nil; value (i, j) is its element

@@ -3,8 +3,8 @@ package matmul
 import (
 	"unsafe"
 
-	"kleinbild/inference/cpu/simd"
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/cpu/simd"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // operand is the left or right side of a product: rows of values, with k as the index inside a row.

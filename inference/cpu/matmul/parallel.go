@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 	"unsafe"
 
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // For calls f(i) for each i < n on GOMAXPROCS goroutines, and returns when all calls have returned. A goroutine that is

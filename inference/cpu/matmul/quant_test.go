@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // quantisedWeight returns a random matrix in a quantised format with values of up to about 1.

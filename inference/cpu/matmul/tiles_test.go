@@ -10,8 +10,8 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"kleinbild/inference/cpu/simd"
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/cpu/simd"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // TestTilesUnderSignals checks that signals during a product of tiles, and goroutines that move between threads, do not

@@ -4,8 +4,8 @@ import (
 	"runtime"
 	"unsafe"
 
-	"kleinbild/inference/cpu/simd"
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/cpu/simd"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // vectorRows is the largest number of rows of A for which reading the weights takes longer than multiplying them, so

@@ -3,7 +3,7 @@ package simd
 import (
 	"math"
 
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // widenFunc converts blocks of a format.

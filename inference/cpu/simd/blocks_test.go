@@ -8,7 +8,7 @@ import (
 	"time"
 	"unsafe"
 
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // same reports whether two values are equal or both NaN.

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"unsafe"
 
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // eachLevel runs a test with each level that this processor has.

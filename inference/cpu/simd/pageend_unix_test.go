@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // TestReadsEndWithTheMapping converts weights that end where a mapped file ends: the page behind them cannot be read,

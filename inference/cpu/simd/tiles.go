@@ -4,7 +4,7 @@ import (
 	"math"
 	"unsafe"
 
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // UseTileModel is like Use for a kernel with Tiles in plain Go, which computes the same bits as TDPBF16PS. With it

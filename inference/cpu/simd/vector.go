@@ -3,7 +3,7 @@ package simd
 import (
 	"math"
 
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // vector holds the row operations of a level. The length of dst, or of a if there is no dst, is the number of elements.

@@ -5,7 +5,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
-	"kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 var lengths = []int{0, 1, 5, 6, 7, 8, 15, 16, 17, 31, 32, 33, 127, 129, 4097}

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"kleinbild/inference/picture/jpegrows/jpegtest"
+	"github.com/kleinbild/kleinbild/inference/picture/jpegrows/jpegtest"
 )
 
 // file420 returns a 4:2:0 file of the given size; set may change the other fields.

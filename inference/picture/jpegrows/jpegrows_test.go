@@ -10,7 +10,7 @@ import (
 	"slices"
 	"testing"
 
-	"kleinbild/inference/picture/jpegrows/jpegtest"
+	"github.com/kleinbild/kleinbild/inference/picture/jpegrows/jpegtest"
 )
 
 // decode decodes a whole file in bands of so many rows.

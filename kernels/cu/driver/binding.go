@@ -3,7 +3,7 @@ package driver
 import (
 	"unsafe"
 
-	"kleinbild/kernels/cu"
+	"github.com/kleinbild/kleinbild/kernels/cu"
 )
 
 // Binding reaches NVIDIA's driver library in its own way.

@@ -3,7 +3,7 @@ package driver
 import (
 	"fmt"
 
-	"kleinbild/kernels/cu"
+	"github.com/kleinbild/kleinbild/kernels/cu"
 )
 
 // NumDevices implements cu.Driver.

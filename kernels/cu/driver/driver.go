@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"sync"
 
-	"kleinbild/kernels/cu"
+	"github.com/kleinbild/kleinbild/kernels/cu"
 )
 
 // Driver implements cu.Driver with a binding.

@@ -3,7 +3,7 @@ package driver
 import (
 	"fmt"
 
-	"kleinbild/kernels/cu"
+	"github.com/kleinbild/kleinbild/kernels/cu"
 )
 
 // CU_STREAM_CAPTURE_MODE_RELAXED: while one goroutine records, others may allocate memory and query events on the same

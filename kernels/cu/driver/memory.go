@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"unsafe"
 
-	"kleinbild/kernels/cu"
+	"github.com/kleinbild/kleinbild/kernels/cu"
 )
 
 // MemGetInfo implements Context.

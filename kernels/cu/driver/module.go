@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"kleinbild/kernels/cu"
+	"github.com/kleinbild/kleinbild/kernels/cu"
 )
 
 type module struct {

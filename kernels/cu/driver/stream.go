@@ -7,7 +7,7 @@ import (
 	"time"
 	"unsafe"
 
-	"kleinbild/kernels/cu"
+	"github.com/kleinbild/kleinbild/kernels/cu"
 )
 
 type stream struct {

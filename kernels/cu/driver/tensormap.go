@@ -1,6 +1,6 @@
 package driver
 
-import "kleinbild/kernels/cu"
+import "github.com/kleinbild/kleinbild/kernels/cu"
 
 // TensorMapEncodeTiled implements Context.
 func (c *driverContext) TensorMapEncodeTiled(t cu.TensorMapTiled) (m cu.TensorMap, err error) {

@@ -29,8 +29,8 @@ import (
 
 	gorgonia "gorgonia.org/cu"
 
-	"kleinbild/kernels/cu"
-	"kleinbild/kernels/cu/driver"
+	"github.com/kleinbild/kleinbild/kernels/cu"
+	"github.com/kleinbild/kleinbild/kernels/cu/driver"
 )
 
 // This file has the calls of the driver that gorgonia.org/cu v0.9.6 lacks. They take the handles that the package has

@@ -12,8 +12,8 @@ import (
 
 	gorgonia "gorgonia.org/cu"
 
-	"kleinbild/kernels/cu"
-	"kleinbild/kernels/cu/driver"
+	"github.com/kleinbild/kleinbild/kernels/cu"
+	"github.com/kleinbild/kleinbild/kernels/cu/driver"
 )
 
 // Driver is the machine's driver.

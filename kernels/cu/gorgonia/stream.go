@@ -5,7 +5,7 @@ package gorgonia
 import (
 	gorgonia "gorgonia.org/cu"
 
-	"kleinbild/kernels/cu/driver"
+	"github.com/kleinbild/kleinbild/kernels/cu/driver"
 )
 
 // StreamCreate implements driver.Calls.

@@ -6,8 +6,8 @@ import (
 
 	"github.com/ebitengine/purego"
 
-	"kleinbild/kernels/cu"
-	"kleinbild/kernels/cu/driver"
+	"github.com/kleinbild/kleinbild/kernels/cu"
+	"github.com/kleinbild/kleinbild/kernels/cu/driver"
 )
 
 // Values of CUjit_option.

@@ -8,8 +8,8 @@ import (
 
 	"github.com/ebitengine/purego"
 
-	"kleinbild/kernels/cu"
-	"kleinbild/kernels/cu/driver"
+	"github.com/kleinbild/kleinbild/kernels/cu"
+	"github.com/kleinbild/kleinbild/kernels/cu/driver"
 )
 
 // Driver is the machine's driver.

@@ -3,7 +3,7 @@ package purego
 import (
 	"unsafe"
 
-	"kleinbild/kernels/cu/driver"
+	"github.com/kleinbild/kleinbild/kernels/cu/driver"
 )
 
 // StreamCreate implements driver.Calls.

@@ -3,8 +3,8 @@ package purego
 import (
 	"unsafe"
 
-	"kleinbild/kernels/cu"
-	"kleinbild/kernels/cu/driver"
+	"github.com/kleinbild/kleinbild/kernels/cu"
+	"github.com/kleinbild/kleinbild/kernels/cu/driver"
 )
 
 // tensorMapRequest is what cuTensorMapEncodeTiled reads and writes, in one object so that all of it stays where it

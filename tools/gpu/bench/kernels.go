@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"time"
 
-	"kleinbild/inference"
-	"kleinbild/inference/picture"
-	"kleinbild/kernels"
-	"kleinbild/kernels/cu"
-	"kleinbild/kernels/tune"
+	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/kernels"
+	"github.com/kleinbild/kleinbild/kernels/cu"
+	"github.com/kleinbild/kleinbild/kernels/tune"
 )
 
 // device is an open CUDA device. Its events time kernels with the device's own clock.

@@ -3,9 +3,9 @@ package main
 import (
 	"testing"
 
-	"kleinbild/inference"
-	"kleinbild/inference/picture"
-	"kleinbild/kernels"
+	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/kernels"
 )
 
 // TestEveryOperationIsTimed: the network of the benchmark uses an operation, or shapeOf has a shape for it.

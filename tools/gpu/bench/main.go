@@ -20,10 +20,10 @@ import (
 	"strings"
 	"time"
 
-	"kleinbild/inference"
-	"kleinbild/inference/cuda"
-	"kleinbild/inference/picture"
-	"kleinbild/kernels/cu"
+	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/inference/cuda"
+	"github.com/kleinbild/kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/kernels/cu"
 )
 
 func main() {

@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"time"
 
-	"kleinbild/inference/backend"
-	"kleinbild/inference/cuda"
-	"kleinbild/inference/tensor"
-	"kleinbild/kernels/cu"
+	"github.com/kleinbild/kleinbild/inference/backend"
+	"github.com/kleinbild/kleinbild/inference/cuda"
+	"github.com/kleinbild/kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/kernels/cu"
 )
 
 // upload compares the upload of weights from ordinary memory with a plain copy of page-locked memory.

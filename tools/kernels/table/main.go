@@ -161,7 +161,7 @@ func packedAs(ctype string) (packed, error) {
 func paramsText(groups []group) string {
 	var b bytes.Buffer
 	b.WriteString(generated)
-	b.WriteString("import \"kleinbild/kernels/cu\"\n")
+	b.WriteString("import \"github.com/kleinbild/kleinbild/kernels/cu\"\n")
 	for _, g := range groups {
 		name, params := goName(g.name), fieldName(g.name)+"Params"
 		fmt.Fprintf(&b, "\n// %s are the parameters of %s.\ntype %s struct {\n", params, wrapped(g.kernels), params)

@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"kleinbild/kernels/ptxsim/ptx"
+	"github.com/kleinbild/kleinbild/kernels/ptxsim/ptx"
 )
 
 // node is what is read of a node of clang's syntax tree.
