@@ -130,9 +130,10 @@ func (b bench) measured() ([]kernels.Shape, error) {
 }
 
 // shapeOf returns a shape for an operation that the network does not use: 4096×2048 values. Those whose time depends on
-// a depth, such as the width of a head, get 32. Those that need pixels get 4096 of them, or 4096 patches of four.
+// a depth, such as the width of a head, get 32, and those whose rows hold matrices get matrices of 32 rows. Those that
+// need pixels get 4096 of them, or 4096 patches of four.
 func shapeOf(o *kernels.Operation) (kernels.Shape, error) {
-	s := kernels.Shape{Operation: o.Name, Rows: 4096, Cols: 2048, Depth: 32}
+	s := kernels.Shape{Operation: o.Name, Rows: 4096, Cols: 2048, Depth: 32, Heads: 32}
 	for _, side := range []int{64, 128} {
 		s.Conv = kernels.ConvParams{Height: side, Width: side}
 		if s.Check() == nil {
