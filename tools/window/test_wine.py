@@ -298,7 +298,7 @@ def window(wine, gui, cli, out, display):
 
     w.until("the picture on the clipboard", lambda: b"a red house on a hill" in copied("image/png"))
     bitmap = copied("image/bmp")
-    expect(bitmap[:2] == b"BM" and len(bitmap) > 3 * 240 * 144,
+    expect(bitmap[:2] == b"BM" and len(bitmap) > 3 * 160 * 128,
            "the bitmap on the clipboard:", bitmap[:64], len(bitmap))
 
     second = WineWindow(display, wine, gui, out, KLEINBILD_MODEL="demo")
