@@ -116,10 +116,11 @@ deadcode: ## list functions that neither programs nor tests reach on Linux (need
 	CGO_ENABLED=1 $(LINTER) deadcode -test ./...
 
 # The tests of the engine in which goroutines share memory. All golden cases and the software device would take an hour
-# under the race detector. TestSoak is left out, because it has time limits and the detector slows it down.
+# under the race detector. TestSoak and TestLargeEdits are left out, because they have time limits and the detector
+# slows them down.
 RACE_ENGINE := 'Cancel(End|led)|OneCaller|Cache|Preview|Progress|Determin|ModelFile|Read(References|Ends)|TokensAndWork'
 race: ## test server, models, app/studio, kernels/cu, the engine under the race detector (needs a C compiler)
-	CGO_ENABLED=1 $(GO) test -race -timeout 15m -skip '^TestSoak$$' ./server ./models ./app/studio ./kernels/cu
+	CGO_ENABLED=1 $(GO) test -race -timeout 15m -skip '^(TestSoak|TestLargeEdits)$$' ./server ./models ./app/studio ./kernels/cu
 	CGO_ENABLED=1 $(GO) test -race -timeout 15m -run $(RACE_ENGINE) ./inference
 	CGO_ENABLED=1 $(GO) test -race -timeout 15m -run 'Cancel|Full|Killed|OneRun|Restarted' ./client
 
