@@ -128,19 +128,8 @@ func decodeOriginal(ctx context.Context, file []byte, check func(Size, int) erro
 	if err != nil {
 		return nil, err
 	}
-	held := int64(0)
-	defer func() { pixelsAtOnce.Release(held) }()
-	checkSize := func(header Size) error {
-		if err := check(header, MaxPixels); err != nil || held > 0 {
-			return err
-		}
-		pixels := originalWeight * int64(header.Width) * int64(header.Height)
-		if err := pixelsAtOnce.Acquire(ctx, pixels); err != nil {
-			return err
-		}
-		held = pixels
-		return nil
-	}
+	checkSize, release := admitted(ctx, originalWeight, func(header Size) error { return check(header, MaxPixels) })
+	defer release()
 	o, err := decodeAsStored(ctx, f, file, checkSize)
 	if err != nil {
 		return nil, err

@@ -132,6 +132,24 @@ func forDecoder(ctx context.Context, file []byte) io.Reader {
 // is about 15 bytes a pixel. It admits four pictures of 50 megapixels, or two of the largest; others wait.
 var pixelsAtOnce = semaphore.NewWeighted(2 * MaxPixels)
 
+// admitted returns a function that checks the size in a picture's header and then waits until pixelsAtOnce has room for
+// weight times its pixels. Only the first size takes room. The caller calls release when the picture is decoded.
+func admitted(ctx context.Context, weight int64, check func(Size) error) (checkSize func(Size) error, release func()) {
+	held := int64(0)
+	checkSize = func(header Size) error {
+		if err := check(header); err != nil || held > 0 {
+			return err
+		}
+		pixels := weight * int64(header.Width) * int64(header.Height)
+		if err := pixelsAtOnce.Acquire(ctx, pixels); err != nil {
+			return err
+		}
+		held = pixels
+		return nil
+	}
+	return checkSize, func() { pixelsAtOnce.Release(held) }
+}
+
 // prepare applies the orientation, composites transparency on white, converts to sRGB, and then scales and crops as the
 // image processor of Flux2KleinPipeline does. It returns when all its work has ended, also after a cancellation.
 func prepare(ctx context.Context, file []byte, maxPixels int) (*Reference, error) {
@@ -139,19 +157,8 @@ func prepare(ctx context.Context, file []byte, maxPixels int) (*Reference, error
 	if err != nil {
 		return nil, err
 	}
-	held := int64(0)
-	defer func() { pixelsAtOnce.Release(held) }()
-	checkSize := func(header Size) error {
-		if err := checkReference(header, maxPixels); err != nil || held > 0 {
-			return err
-		}
-		pixels := int64(header.Width) * int64(header.Height)
-		if err := pixelsAtOnce.Acquire(ctx, pixels); err != nil {
-			return err
-		}
-		held = pixels
-		return nil
-	}
+	checkSize, release := admitted(ctx, 1, func(header Size) error { return checkReference(header, maxPixels) })
+	defer release()
 	large, err := newLargeJPEG(f, file, wholeJPEGPixels, checkSize)
 	if err != nil {
 		return nil, err
