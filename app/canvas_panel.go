@@ -31,6 +31,8 @@ type canvasPanel struct {
 	save       *ui.Button
 	newer      *ui.Button // a picture is finished and waits to be looked at
 	tools      []*ui.Button
+	modes      []offeredMode
+	mode       canvasMode   // nil while a picture is just looked at
 	offered    []*ui.Button // the tools that make sense now; place hides those that find no room
 	emptyTitle *widget.Label
 	emptyHint  *widget.Label
@@ -105,7 +107,8 @@ func (p *canvasPanel) place(size fyne.Size) {
 	noticeWidth := min(size.Width-2*ui.Margin, 680)
 	// Notices lie over the picture, which stays where it is.
 	ui.At(p.notice.Content, (size.Width-noticeWidth)/2, ui.Margin, noticeWidth, p.notice.Height(noticeWidth))
-	ui.At(p.view, 0, 0, size.Width, size.Height-toolsHeight)
+	top := p.placeModes(size)
+	ui.At(p.view, 0, top, size.Width, size.Height-toolsHeight-top)
 	p.start.content.Resize(size)
 	p.placeTools(size)
 	textWidth := min(size.Width-2*ui.Margin, 520)
@@ -114,11 +117,11 @@ func (p *canvasPanel) place(size fyne.Size) {
 	title := p.emptyTitle.MinSize().Height
 	p.emptyHint.Resize(fyne.NewSize(textWidth, 0))
 	hint := p.emptyHint.MinSize().Height
-	top := middle - (title+hint+44)/2
-	ui.At(p.emptyTitle, left, top, textWidth, title)
-	ui.At(p.emptyHint, left, top+title-8, textWidth, hint)
+	y := middle - (title+hint+44)/2
+	ui.At(p.emptyTitle, left, y, textWidth, title)
+	ui.At(p.emptyHint, left, y+title-8, textWidth, hint)
 	w := p.emptyStart.MinSize().Width + 24
-	ui.At(p.emptyStart, (size.Width-w)/2, top+title+hint+4, w, 36)
+	ui.At(p.emptyStart, (size.Width-w)/2, y+title+hint+4, w, 36)
 }
 
 // placeTools puts the tools below the picture. If there is no room for all of them, those that the menu, the keys and
@@ -161,6 +164,9 @@ func (p *canvasPanel) refresh() {
 		p.start.look()
 	}
 	ui.Show(p.start.content, start)
+	if start && p.leaveMode() {
+		return // that has refreshed
+	}
 	picture := p.view.Picture() != nil && !start
 	ui.Show(p.view, picture)
 	empty := p.view.Picture() == nil && !start
@@ -181,7 +187,7 @@ func (p *canvasPanel) refresh() {
 func (p *canvasPanel) refreshTools() {
 	start := p.start.content.Visible()
 	picture := p.view.Picture() != nil && !start
-	finished := picture && p.shown != nil && !p.previewing
+	finished := picture && p.shown != nil && !p.previewing && !p.staged()
 	p.percent.SetText(fmt.Sprintf("%.0f %%", p.view.Pixels()*100), "")
 	p.fit.SetChosen(false)
 	switch n := len(p.unseen); {
@@ -203,6 +209,12 @@ func (p *canvasPanel) refreshTools() {
 	} {
 		if tool.now {
 			p.offered = append(p.offered, tool.button)
+		}
+	}
+	for _, m := range p.modes {
+		m.button.SetChosen(m.canvasMode == p.mode)
+		if p.offers(m.canvasMode) {
+			p.offered = append(p.offered, m.button)
 		}
 	}
 	p.compare.SetChosen(p.comparing)
@@ -229,7 +241,7 @@ func (p *canvasPanel) example() {
 // occupied says whether the user does something that a new picture must not interrupt: looks at an older picture while
 // others are made, looks closer, compares, drags, or reads the page of models.
 func (p *canvasPanel) occupied() bool {
-	if p.start.content.Visible() {
+	if p.start.content.Visible() || p.mode != nil {
 		return true
 	}
 	return p.shown != nil && !p.previewing && (p.away || p.view.Attended())
@@ -271,6 +283,7 @@ func (p *canvasPanel) seen(pic *studio.Picture) {
 
 // show puts a finished picture on the canvas.
 func (p *canvasPanel) show(pic *studio.Picture) {
+	p.leaveMode()
 	p.seen(pic)
 	p.shown = pic
 	p.previewing = false
@@ -279,9 +292,21 @@ func (p *canvasPanel) show(pic *studio.Picture) {
 	p.host.pictureShown(pic.ID)
 }
 
+// staged says whether the mode shows a picture of its own.
+func (p *canvasPanel) staged() bool {
+	if p.mode == nil {
+		return false
+	}
+	img, _ := p.mode.picture()
+	return img != nil
+}
+
 func (p *canvasPanel) draw() {
 	pic := p.shown
-	if pic == nil {
+	if p.staged() {
+		img, size := p.mode.picture()
+		p.view.Set(img, size, nil)
+	} else if pic == nil {
 		p.view.Set(nil, image.Point{}, nil)
 	} else {
 		before := pic.Before
@@ -295,6 +320,9 @@ func (p *canvasPanel) draw() {
 
 // showPreview shows what the picture that is being made will look like.
 func (p *canvasPanel) showPreview(img *image.RGBA, size picture.Size) {
+	if p.mode != nil {
+		return // the user is busy with it
+	}
 	p.previewing = true
 	p.view.Set(img, image.Pt(size.Width, size.Height), nil)
 	p.refresh()

@@ -51,6 +51,8 @@ func (s *session) addShortcuts() {
 			s.editShown()
 		case e.Name == fyne.KeyI && !s.blocked():
 			s.toggleInfo()
+		case !s.blocked():
+			s.view.modeKey(e.Name)
 		}
 	})
 }
@@ -68,8 +70,8 @@ func (s *session) shortcut(shortcut fyne.Shortcut) bool {
 	return ok
 }
 
-// escape takes back one thing, the first of these that there is: a menu or dialog, the page of models, the comparison,
-// the run under way, a Generate that waits, the notices.
+// escape takes back one thing, the first of these that there is: a menu or dialog, the page of models, the mode of the
+// canvas, the comparison, the run under way, a Generate that waits, the notices.
 func (s *session) escape() {
 	top := s.win.Canvas().Overlays().Top()
 	switch {
@@ -79,6 +81,7 @@ func (s *session) escape() {
 		top.Hide()
 	case s.start.canLeave():
 		s.start.leave()
+	case s.view.leaveMode():
 	case s.view.view.Comparing():
 		s.view.toggleCompare()
 	case s.Maker.Run() != nil:

@@ -52,6 +52,7 @@ func (s *session) generate() {
 		return
 	}
 	s.start.leave()
+	s.view.leaveMode() // to show what is being made
 	if s.Maker.Run() == nil {
 		s.view.away = false // what is made now is asked for
 	}

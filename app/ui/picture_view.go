@@ -18,6 +18,7 @@ type PictureView struct {
 	// Background runs work away from Fyne's goroutine, and then what the work returns on it.
 	Background func(work func() (done func()))
 	OnChanged  func()              // scale or place changed
+	OnPlaced   func()              // the same, and also while the view is resized or gets another picture
 	OnMenu     func(fyne.Position) // the picture was clicked on for its menu, at a place in the window
 	OnStep     func(by int)        // the user asks for the picture after (+1) or before (-1) this one
 	// OnCarry says whether a drag at a place in the window takes the picture along, out of the view, instead of panning
@@ -135,6 +136,19 @@ func (v *PictureView) Attended() bool {
 // Placed returns where the picture lies in the view, and how large it is drawn.
 func (v *PictureView) Placed() (fyne.Position, fyne.Size) { return v.after.Position(), v.after.Size() }
 
+// ToPicture returns the place in the picture, in its pixels, that lies at a place in the view. It may lie outside of the
+// picture. ToView is the way back.
+func (v *PictureView) ToPicture(pos fyne.Position) (x, y float32) {
+	s := v.CurrentScale()
+	return (pos.X - v.offset.X) / s, (pos.Y - v.offset.Y) / s
+}
+
+// ToView returns the place in the view of a place in the picture, in its pixels.
+func (v *PictureView) ToView(x, y float32) fyne.Position {
+	s := v.CurrentScale()
+	return fyne.NewPos(v.offset.X+x*s, v.offset.Y+y*s)
+}
+
 // Pixels returns how many pixels of the screen a pixel of the picture takes.
 func (v *PictureView) Pixels() float32 { return v.CurrentScale() * screenScale(v) }
 
@@ -201,6 +215,9 @@ func (v *PictureView) place() {
 		At(v.grip, x-14, middle-15, 28, 28)
 	}
 	canvas.Refresh(v)
+	if v.OnPlaced != nil {
+		v.OnPlaced()
+	}
 }
 
 // hold returns the offset that keeps a picture of the given length in sight: at least half of it if it is smaller than

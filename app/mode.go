@@ -1,0 +1,127 @@
+package app
+
+import (
+	"image"
+	"slices"
+
+	"fyne.io/fyne/v2"
+
+	"github.com/kleinbild/kleinbild/app/ui"
+)
+
+// canvasMode is what the canvas can be used for beside looking at a picture, such as painting a mask. One mode at a
+// time is entered, by its button below the picture or its key. Its tools and what it lays over the picture come and go
+// with it. Escape, the button, Generate and another picture leave it.
+type canvasMode interface {
+	name() (text, key string) // of its button among the tools below the picture
+	offered() bool            // says whether the mode makes sense now
+	enter() bool              // prepares the mode and says whether that was possible; if not, it has told why
+	leave()                   // ends what enter began
+	bar() fyne.CanvasObject   // the tools above the picture, nil for none
+	over() fyne.CanvasObject  // lies over the whole view and gets what the pointer does there; nil for nothing
+	// picture is what is on the canvas in this mode, and its size in pixels; nil for the picture on show.
+	picture() (*image.RGBA, image.Point)
+}
+
+// offeredMode is a mode with its button.
+type offeredMode struct {
+	canvasMode
+	button *ui.Button
+}
+
+// barHeight is what the tools of a mode take from the view's height.
+const barHeight float32 = 52
+
+// use gives the canvas its modes, in the order of their buttons.
+func (p *canvasPanel) use(modes ...canvasMode) {
+	for _, m := range modes {
+		text, key := m.name()
+		button := ui.NewButton(text, func() { p.toggleMode(m) })
+		button.Key = key
+		button.Hide()
+		p.modes = append(p.modes, offeredMode{m, button})
+		p.tools = append(p.tools, button)
+		above := []fyne.CanvasObject{button}
+		for _, o := range []fyne.CanvasObject{m.over(), m.bar()} {
+			if o != nil {
+				o.Hide()
+				above = append(above, o)
+			}
+		}
+		i := slices.Index(p.content.Objects, fyne.CanvasObject(p.view)) + 1
+		p.content.Objects = slices.Insert(p.content.Objects, i, above...)
+	}
+}
+
+// modeKey enters or leaves the mode with a key, and says whether there is one that makes sense now.
+func (p *canvasPanel) modeKey(key fyne.KeyName) bool {
+	for _, m := range p.modes {
+		if fyne.KeyName(m.button.Key) == key && p.offers(m.canvasMode) {
+			p.toggleMode(m.canvasMode)
+			return true
+		}
+	}
+	return false
+}
+
+// offers says whether a mode can be entered now, or left.
+func (p *canvasPanel) offers(m canvasMode) bool {
+	return m == p.mode || !p.start.content.Visible() && m.offered()
+}
+
+func (p *canvasPanel) toggleMode(m canvasMode) {
+	if p.mode == m {
+		p.leaveMode()
+		return
+	}
+	p.enterMode(m)
+}
+
+// enterMode leaves the mode that the canvas is in and enters another one.
+func (p *canvasPanel) enterMode(m canvasMode) {
+	p.leaveMode()
+	if m.enter() {
+		p.mode = m
+		p.draw()
+	}
+}
+
+// leaveMode goes back to looking at the picture on show. It says whether the canvas was in a mode.
+func (p *canvasPanel) leaveMode() bool {
+	m := p.mode
+	if m == nil {
+		return false
+	}
+	p.mode = nil
+	m.leave()
+	p.draw()
+	return true
+}
+
+// placeModes shows the tools of the mode that the canvas is in, and what it has over the picture, and returns how much
+// of the height the tools take.
+func (p *canvasPanel) placeModes(size fyne.Size) (top float32) {
+	for _, m := range p.modes {
+		now := m.canvasMode == p.mode
+		bar, over := m.bar(), m.over()
+		if bar != nil {
+			ui.Show(bar, now)
+		}
+		if over != nil {
+			ui.Show(over, now)
+		}
+		if !now {
+			continue
+		}
+		if bar != nil {
+			top = barHeight
+			least := bar.MinSize()
+			width := min(least.Width, size.Width-2*ui.Margin)
+			ui.At(bar, (size.Width-width)/2, (barHeight-least.Height)/2, width, least.Height)
+		}
+		if over != nil {
+			ui.At(over, 0, top, size.Width, size.Height-toolsHeight-top)
+		}
+	}
+	return top
+}
