@@ -207,13 +207,13 @@ func TestPasteTextElsewhere(t *testing.T) {
 	b.view.show(&studio.Picture{Image: landscape(64, 64, 1)})
 	ui.TakeFocus(b.view.view)
 	b.app.Clipboard().SetContent("a fox")
-	b.pasteText(&fyne.ShortcutPaste{Clipboard: b.app.Clipboard()})
+	b.pasteText()
 	b.settle()
 	if b.prompt.entry.Text != "a fox" || b.win.Canvas().Focused() != fyne.Focusable(b.prompt.entry) {
 		t.Errorf("prompt %q, focus %T", b.prompt.entry.Text, b.win.Canvas().Focused())
 	}
 	b.app.Clipboard().SetContent("")
-	b.pasteText(&fyne.ShortcutPaste{Clipboard: b.app.Clipboard()})
+	b.pasteText()
 	b.wantSaid("neither a picture nor text")
 }
 

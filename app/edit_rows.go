@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"fyne.io/fyne/v2"
-	"fyne.io/fyne/v2/widget"
 
 	"github.com/kleinbild/kleinbild/app/studio"
 	"github.com/kleinbild/kleinbild/app/ui"
@@ -32,7 +31,7 @@ type editRows struct {
 	source  *advancedRow
 
 	area, match, shown *ui.Choice
-	amount             *widget.Slider
+	amount             *ui.Slider
 	laying             bool // the slider moves because another desk is laid
 
 	pick func(chosen func(path string))
@@ -85,8 +84,7 @@ func newEditRows(c common, pick func(chosen func(path string))) *editRows {
 	r.shown = ui.NewChoice(c.keys, shownChoices, "shown", func(v string) {
 		c.Desk.Choose(func(d *studio.Desk) { d.Edit.Hidden = v == "hidden" })
 	})
-	r.amount = widget.NewSlider(0, 1)
-	r.amount.Step = 0.05
+	r.amount = ui.NewSlider(0, 1, 0.05)
 	r.amount.OnChangeEnded = func(v float64) {
 		if !r.laying {
 			c.Desk.Choose(func(d *studio.Desk) { d.Edit.Keep = v })

@@ -1,6 +1,9 @@
 package app
 
 import (
+	"slices"
+	"strings"
+
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/driver/desktop"
 	"fyne.io/fyne/v2/widget"
@@ -8,66 +11,193 @@ import (
 	"github.com/kleinbild/kleinbild/app/ui"
 )
 
-// shortcuts are the keys that work wherever the focus is.
-func (s *session) shortcuts() map[fyne.KeyName]func() {
-	return map[fyne.KeyName]func(){
-		fyne.KeyReturn: s.pressGenerate,
-		fyne.KeyEnter:  s.pressGenerate,
-		fyne.KeyS:      s.saveCopy,
-		fyne.KeyO:      s.slots.browse,
-		fyne.KeyL:      func() { s.win.Canvas().Focus(s.prompt.entry) },
-		fyne.KeyF:      s.strip.focusSearch,
-		fyne.KeyB:      s.view.toggleCompare,
+// binding is a row of keyTable: keys and what they do. The window registers the keys from it and lists them from it.
+type binding struct {
+	where string // what has to have the keyboard, and the heading in the list
+	does  string // what the user reads
+	// The keys, of one of two kinds: shortcuts work wherever the keyboard is, keys alone only outside of text boxes.
+	shortcuts []fyne.KeyboardShortcut
+	keys      []fyne.KeyName
+	do        func(*session) // nil if the widget that has the keyboard listens to the keys
+	always    bool           // the keys work in text boxes and while a dialog is open, too
+	mouse     string         // for the list: what a mouse does, in a row without keys
+}
+
+// The places where keys work.
+const (
+	anywhere    = "Anywhere"
+	outsideText = "Outside of text boxes"
+	onPicture   = "On the picture"
+	onSlots     = "On a reference"
+	inPrompt    = "In the prompt"
+	inGroups    = "In sizes, counts and thumbnails"
+)
+
+// ctrlKey is a key with Ctrl, or with Cmd where that is usual.
+func ctrlKey(name fyne.KeyName) *desktop.CustomShortcut {
+	return &desktop.CustomShortcut{KeyName: name, Modifier: fyne.KeyModifierShortcutDefault}
+}
+
+// keyTable returns all keys of the window. A key that is to be heard wherever the keyboard is needs a row here and
+// nothing else. A row without do only lists what a widget listens to; TestKeysOfWidgets presses those keys.
+func keyTable() []binding {
+	ctrl := func(names ...fyne.KeyName) (list []fyne.KeyboardShortcut) {
+		for _, n := range names {
+			list = append(list, ctrlKey(n))
+		}
+		return list
+	}
+	keys := func(names ...fyne.KeyName) []fyne.KeyName { return names }
+	return []binding{
+		{where: anywhere, does: "Make the picture, or put it into the queue", shortcuts: ctrl(fyne.KeyReturn, fyne.KeyEnter),
+			do: (*session).pressGenerate},
+		{where: anywhere, does: "Close menu, page, run or notice", keys: keys(fyne.KeyEscape),
+			do: (*session).escape, always: true},
+		{where: anywhere, does: "Undo", shortcuts: []fyne.KeyboardShortcut{&fyne.ShortcutUndo{}},
+			do: func(s *session) { s.Desk.Undo() }},
+		{where: anywhere, does: "Redo", shortcuts: []fyne.KeyboardShortcut{&fyne.ShortcutRedo{}, ui.CtrlShiftZ},
+			do: func(s *session) { s.Desk.Redo() }},
+		{where: anywhere, does: "Paste a picture, a file or text", shortcuts: []fyne.KeyboardShortcut{&fyne.ShortcutPaste{}},
+			do: func(s *session) { s.paste(s.pasteText) }},
+		{where: anywhere, does: "Copy the picture", shortcuts: []fyne.KeyboardShortcut{&fyne.ShortcutCopy{}},
+			do: (*session).copyPicture},
+		{where: anywhere, does: "Save the picture as…", shortcuts: ctrl(fyne.KeyS), do: (*session).saveCopy},
+		{where: anywhere, does: "Choose pictures as references", shortcuts: ctrl(fyne.KeyO),
+			do: func(s *session) { s.slots.browse() }},
+		{where: anywhere, does: "Before and after", shortcuts: ctrl(fyne.KeyB),
+			do: func(s *session) { s.view.toggleCompare() }},
+		{where: anywhere, does: "Search the history", shortcuts: ctrl(fyne.KeyF),
+			do: func(s *session) { s.strip.focusSearch() }},
+		{where: anywhere, does: "Go to the prompt", shortcuts: ctrl(fyne.KeyL),
+			do: func(s *session) { s.focus(s.prompt.entry) }},
+		{where: anywhere, does: "This list", keys: keys(fyne.KeyF1), do: (*session).toggleKeyList, always: true},
+		{where: anywhere, does: "Full screen", keys: keys(fyne.KeyF11), do: (*session).toggleFullScreen, always: true},
+
+		{where: outsideText, does: "Edit the picture on show", keys: keys(fyne.KeyE), do: (*session).editShown},
+		{where: outsideText, does: "How the picture was made", keys: keys(fyne.KeyI), do: (*session).toggleInfo},
+
+		{where: inPrompt, does: "Earlier prompts", shortcuts: ctrl(fyne.KeyUp, fyne.KeyDown)},
+
+		{where: onPicture, does: "Zoom, move, show pixel for pixel", mouse: "wheel, drag, double click"},
+		{where: onPicture, does: "Larger, smaller", keys: keys(fyne.KeyPlus, fyne.KeyMinus)},
+		{where: onPicture, does: "All of it", keys: keys(fyne.Key0)},
+		{where: onPicture, does: "Pixel for pixel", keys: keys(fyne.Key1)},
+		{where: onPicture, does: "Newer, older picture", keys: keys(fyne.KeyLeft, fyne.KeyRight)},
+		{where: onPicture, does: "Move the divider of before and after", keys: keys(fyne.KeyComma, fyne.KeyPeriod)},
+
+		{where: onSlots, does: "Choose a picture", keys: keys(fyne.KeyReturn)},
+		{where: onSlots, does: "Remove it", keys: keys(fyne.KeyDelete)},
+		{where: onSlots, does: "Move it up, down", keys: keys(fyne.KeyUp, fyne.KeyDown)},
+
+		{where: inGroups, does: "Move inside the group; Tab leaves it", keys: keys(fyne.KeyLeft, fyne.KeyRight)},
 	}
 }
 
+// modifierNames are the modifiers in the order in which people name them.
+var modifierNames = []struct {
+	modifier fyne.KeyModifier
+	name     string
+}{
+	{fyne.KeyModifierControl, "Ctrl"}, {fyne.KeyModifierSuper, "Cmd"}, {fyne.KeyModifierAlt, "Alt"},
+	{fyne.KeyModifierShift, "Shift"},
+}
+
+// keyNames are the keys that people call otherwise than Fyne.
+var keyNames = map[fyne.KeyName]string{
+	fyne.KeyReturn: "Enter", fyne.KeyEnter: "Enter", fyne.KeyEscape: "Esc", fyne.KeyMinus: "−", fyne.KeyUp: "↑",
+	fyne.KeyDown: "↓", fyne.KeyLeft: "←", fyne.KeyRight: "→", fyne.KeyPageUp: "Page ↑", fyne.KeyPageDown: "Page ↓",
+}
+
+// keyText names a key as people do: "Ctrl + Shift + Z".
+func keyText(key fyne.KeyName, modifier fyne.KeyModifier) string {
+	var parts []string
+	for _, m := range modifierNames {
+		if modifier&m.modifier != 0 {
+			parts = append(parts, m.name)
+		}
+	}
+	name := keyNames[key]
+	if name == "" {
+		name = string(key)
+	}
+	return strings.Join(append(parts, name), " + ")
+}
+
+// keysBetween lies between the keys of a row.
+const keysBetween = " / "
+
+// text names the keys of a row: "Ctrl + Y / Ctrl + Shift + Z".
+func (b binding) text() string {
+	if b.mouse != "" {
+		return b.mouse
+	}
+	var list []string
+	add := func(text string) {
+		if !slices.Contains(list, text) {
+			list = append(list, text)
+		}
+	}
+	for _, c := range b.shortcuts {
+		add(keyText(c.Key(), c.Mod()))
+	}
+	for _, k := range b.keys {
+		add(keyText(k, 0))
+	}
+	return strings.Join(list, keysBetween)
+}
+
+// addShortcuts has the window listen to the keys of keyTable.
 func (s *session) addShortcuts() {
 	canvas := s.win.Canvas()
-	for key := range s.shortcuts() {
-		shortcut := &desktop.CustomShortcut{KeyName: key, Modifier: fyne.KeyModifierShortcutDefault}
-		canvas.AddShortcut(shortcut, func(c fyne.Shortcut) { s.shortcut(c) })
-	}
-	for _, k := range []struct {
-		shortcut fyne.Shortcut
-		do       func(fyne.Shortcut)
-	}{
-		{&fyne.ShortcutPaste{}, func(c fyne.Shortcut) { s.paste(func() { s.pasteText(c) }) }},
-		{&fyne.ShortcutCopy{}, func(fyne.Shortcut) { s.copyPicture() }},
-		{&fyne.ShortcutUndo{}, func(fyne.Shortcut) { s.Desk.Undo() }},
-		{&fyne.ShortcutRedo{}, func(fyne.Shortcut) { s.Desk.Redo() }},
-		{ui.CtrlShiftZ, func(fyne.Shortcut) { s.Desk.Redo() }},
-	} {
-		canvas.AddShortcut(k.shortcut, func(c fyne.Shortcut) {
-			if !s.blocked() {
-				k.do(c)
+	for _, b := range keyTable() {
+		for _, c := range b.shortcuts {
+			if b.do != nil {
+				canvas.AddShortcut(c, func(fyne.Shortcut) { s.press(b) })
 			}
-		})
+		}
 	}
 	canvas.SetOnTypedKey(func(e *fyne.KeyEvent) {
-		switch {
-		case e.Name == fyne.KeyEscape:
-			s.escape()
-		case e.Name == fyne.KeyE && !s.blocked():
-			s.editShown()
-		case e.Name == fyne.KeyI && !s.blocked():
-			s.toggleInfo()
-		case !s.blocked():
-			s.view.modeKey(e.Name)
+		for _, b := range keyTable() {
+			if b.do != nil && slices.Contains(b.keys, e.Name) {
+				s.press(b)
+			}
 		}
 	})
 }
 
-// shortcut runs a shortcut of the window, and says whether it was one.
+// press does what a row of keyTable says.
+func (s *session) press(b binding) {
+	if b.always || !s.blocked() {
+		b.do(s)
+	}
+}
+
+// shortcut runs a shortcut of the window that a text box has no use for, and says whether it was one.
 func (s *session) shortcut(shortcut fyne.Shortcut) bool {
 	c, ok := shortcut.(*desktop.CustomShortcut)
-	if !ok || c.Modifier != fyne.KeyModifierShortcutDefault {
+	if !ok {
 		return false
 	}
-	do, ok := s.shortcuts()[c.KeyName]
-	if ok && !s.blocked() {
-		do()
+	for _, b := range keyTable() {
+		for _, k := range b.shortcuts {
+			if own, ok := k.(*desktop.CustomShortcut); ok && *own == *c && b.do != nil {
+				s.press(b)
+				return true
+			}
+		}
 	}
-	return ok
+	return false
+}
+
+// typed does what a key does that works in text boxes, too, and says whether it was one.
+func (s *session) typed(e *fyne.KeyEvent) bool {
+	for _, b := range keyTable() {
+		if b.always && slices.Contains(b.keys, e.Name) {
+			b.do(s)
+			return true
+		}
+	}
+	return false
 }
 
 // escape takes back one thing, the first of these that there is: a menu or dialog, the page of models, the mode of the
@@ -101,11 +231,11 @@ func (s *session) blocked() bool {
 }
 
 // pasteText pastes text into the prompt if the focus is elsewhere.
-func (s *session) pasteText(paste fyne.Shortcut) {
+func (s *session) pasteText() {
 	if s.app.Clipboard().Content() == "" {
 		s.notice.Say("There is neither a picture nor text to paste.")
 		return
 	}
-	s.win.Canvas().Focus(s.prompt.entry)
-	s.prompt.entry.TypedShortcut(paste)
+	s.focus(s.prompt.entry)
+	s.prompt.entry.TypedShortcut(&fyne.ShortcutPaste{Clipboard: s.app.Clipboard()})
 }

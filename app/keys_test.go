@@ -279,3 +279,140 @@ func TestEverythingByKeyboard(t *testing.T) {
 		t.Errorf("aspect %s, count %d, %d references", b.shape.aspect(), b.shape.count(), b.slots.count())
 	}
 }
+
+// TestKeysOfWidgets presses the keys that keyTable lists, but leaves to widgets: none of them may go on to the window.
+func TestKeysOfWidgets(t *testing.T) {
+	b := newBench(t, usual)
+	b.slots.add(0, []string{b.file("one.png", 64, 64, 1), b.file("two.png", 64, 64, 2)})
+	b.settle()
+	b.engine.info.NativeSize = 128
+	b.make("first")
+	b.make("second")
+	b.prompt.setText("typed")
+	widgets := map[string]fyne.Focusable{
+		inPrompt: b.prompt.entry, onPicture: b.view.view, onSlots: b.slots.slots[0], inGroups: b.shape.tiles[0],
+	}
+	for _, row := range keyTable() {
+		if row.do != nil {
+			continue
+		}
+		f := widgets[row.where]
+		if f == nil {
+			t.Errorf("%s: %s: nothing has the keyboard there", row.where, row.does)
+			continue
+		}
+		if (row.text() == "") != (len(row.keys)+len(row.shortcuts) == 0 && row.mouse == "") {
+			t.Errorf("%s: no key is named", row.does)
+		}
+		b.win.Canvas().Focus(f)
+		heard := b.win.Canvas().OnTypedKey()
+		b.win.Canvas().SetOnTypedKey(func(e *fyne.KeyEvent) { t.Errorf("%s: %s does nothing", row.where, e.Name) })
+		for _, key := range row.keys {
+			if f == fyne.Focusable(b.slots.slots[0]) && key == fyne.KeyReturn {
+				continue // opens the system's dialog
+			}
+			f.TypedKey(&fyne.KeyEvent{Name: key})
+			b.settle()
+		}
+		b.win.Canvas().SetOnTypedKey(heard)
+		for _, shortcut := range row.shortcuts {
+			before := b.prompt.entry.Text
+			b.prompt.entry.TypedShortcut(shortcut)
+			if b.prompt.entry.Text == before {
+				t.Errorf("%s: %s does nothing", row.where, row.text())
+			}
+		}
+	}
+}
+
+// TestKeyTable: no two rows of the window want the same key, and each row is in the list once.
+func TestKeyTable(t *testing.T) {
+	taken, places := map[string]string{}, map[string]bool{}
+	for i, row := range keyTable() {
+		if i > 0 && keyTable()[i-1].where != row.where && places[row.where] {
+			t.Errorf("%s: the rows of a heading lie apart", row.where)
+		}
+		places[row.where] = true
+		if row.do == nil {
+			continue
+		}
+		for _, key := range strings.Split(row.text(), keysBetween) {
+			if other := taken[key]; other != "" {
+				t.Errorf("%s: both “%s” and “%s”", key, other, row.does)
+			}
+			taken[key] = row.does
+		}
+	}
+	for key, does := range map[string]string{"Ctrl + Enter": "Make", "Ctrl + Shift + Z": "Redo", "F1": "This list"} {
+		if !strings.HasPrefix(taken[key], does) {
+			t.Errorf("%s: “%s”, want “%s…”", key, taken[key], does)
+		}
+	}
+}
+
+// TestKeyList opens and closes the list of keys, from a text box, too, and scrolls in it.
+func TestKeyList(t *testing.T) {
+	b := newBench(t, leastSize)
+	f1 := &fyne.KeyEvent{Name: fyne.KeyF1}
+	for range 2 {
+		b.prompt.entry.TypedKey(f1)
+		if !b.keyList.IsOpen() {
+			t.Fatal("F1 in the prompt opens no list")
+		}
+		text := b.win.Canvas().Focused()
+		text.TypedKey(&fyne.KeyEvent{Name: fyne.KeyDown})
+		text.TypedKey(&fyne.KeyEvent{Name: fyne.KeyE}) // is not to edit anything meanwhile
+		text.TypedKey(f1)
+		if b.keyList.IsOpen() {
+			t.Fatal("F1 does not close the list")
+		}
+	}
+	if b.said() != "" {
+		t.Errorf("the window says %q", b.said())
+	}
+	b.toggleKeyList()
+	b.win.Canvas().Focused().TypedKey(&fyne.KeyEvent{Name: fyne.KeyEscape})
+	if b.keyList.IsOpen() {
+		t.Error("Escape does not close the list")
+	}
+	b.ask("A question?", ui.Action{Text: "No"})
+	b.prompt.entry.TypedKey(f1)
+	if b.keyList.IsOpen() {
+		t.Error("the list lies over a question")
+	}
+}
+
+// TestKeysBesideSlider: a slider leaves the window its keys.
+func TestKeysBesideSlider(t *testing.T) {
+	b := newBench(t, usual)
+	b.advanced.toggle()
+	b.win.Canvas().Focus(b.advanced.edit.amount)
+	press := func(key fyne.KeyName) { b.advanced.edit.amount.TypedKey(&fyne.KeyEvent{Name: key}) }
+	press(fyne.KeyI)
+	if !b.info.open {
+		t.Error("I does not open Info")
+	}
+	press(fyne.KeyRight)
+	if v := b.advanced.edit.amount.Value; v != 0.05 {
+		t.Errorf("→ leads to %v", v)
+	}
+}
+
+// TestFullScreen: F11 takes the screen and gives it back; the size of the whole screen is not remembered.
+func TestFullScreen(t *testing.T) {
+	b := newBench(t, usual)
+	b.prompt.entry.TypedKey(&fyne.KeyEvent{Name: fyne.KeyF11})
+	if !b.win.FullScreen() {
+		t.Fatal("F11 does not take the screen")
+	}
+	b.win.Resize(fyne.NewSize(1920, 1080))
+	b.remember()
+	if size := b.set.windowSize(fyne.Size{}); size == fyne.NewSize(1920, 1080) {
+		t.Errorf("remembers %v", size)
+	}
+	b.escape() // is not Esc's
+	b.prompt.entry.TypedKey(&fyne.KeyEvent{Name: fyne.KeyF11})
+	if b.win.FullScreen() {
+		t.Error("F11 does not give the screen back")
+	}
+}

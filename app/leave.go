@@ -88,7 +88,9 @@ func (s *session) quit() {
 
 // remember stores what is not stored at each change. It runs when the window closes or the system ends the program.
 func (s *session) remember() {
-	s.set.setWindowSize(s.win.Canvas().Size())
+	if !s.win.FullScreen() {
+		s.set.setWindowSize(s.win.Canvas().Size())
+	}
 	s.set.SetPrompt(s.Desk.Desk().Prompt)
 	s.Album.Store().Settle()
 	s.Keeper.Last()

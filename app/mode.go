@@ -53,15 +53,14 @@ func (p *canvasPanel) use(modes ...canvasMode) {
 	}
 }
 
-// modeKey enters or leaves the mode with a key, and says whether there is one that makes sense now.
-func (p *canvasPanel) modeKey(key fyne.KeyName) bool {
+// modeKey enters or leaves the mode with a key, if there is one that makes sense now.
+func (p *canvasPanel) modeKey(key fyne.KeyName) {
 	for _, m := range p.modes {
 		if fyne.KeyName(m.button.Key) == key && p.offers(m.canvasMode) {
 			p.toggleMode(m.canvasMode)
-			return true
+			return
 		}
 	}
-	return false
 }
 
 // offers says whether a mode can be entered now, or left.

@@ -50,8 +50,7 @@ func (e *promptEntry) TypedShortcut(shortcut fyne.Shortcut) {
 }
 
 func (e *promptEntry) TypedKey(key *fyne.KeyEvent) {
-	if key.Name == fyne.KeyEscape {
-		e.panel.keys.Escape()
+	if e.panel.keys.Typed(key) {
 		return
 	}
 	if (key.Name == fyne.KeyReturn || key.Name == fyne.KeyEnter) && spaces(e.Text) >= maxPrompt {

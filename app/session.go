@@ -27,6 +27,7 @@ type session struct {
 	pressed   func() bool // ends the time in which a second press of Generate is ignored; false if it was over
 	waiting   bool        // Generate was pressed while pictures were being read
 	modal     *ui.Modal   // in front of the window, nil for none
+	keyList   *ui.Modal   // the page with all keys, nil for none
 	focusLost bool        // another window is in front
 	picking   bool        // a dialog of the system is open
 }
@@ -45,7 +46,7 @@ func newSession(a fyne.App, w fyne.Window, cfg Config, loop *studio.Loop) *sessi
 	s.Studio = studio.New(loop, s.studioConfig())
 
 	a.Settings().SetTheme(ui.NewTheme(s.set.theme()))
-	s.keys = &ui.Keys{Shortcut: s.shortcut, Escape: s.escape, Undo: s.undoText}
+	s.keys = &ui.Keys{Shortcut: s.shortcut, Typed: s.typed, Undo: s.undoText}
 	s.notice = notices{ui.NewNotices()}
 	s.frame = newFrame(s.set.windowSize(cfg.room))
 

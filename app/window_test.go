@@ -87,6 +87,7 @@ var scenes = []scene{
 		b.win.Canvas().Focus(b.shape.own.field)
 		test.Type(b.shape.own.field, "1000 x 700")
 	}},
+	{"keys", nil, func(b *bench) { b.toggleKeyList() }},
 	{"running", nil, func(b *bench) {
 		b.twoReferences()
 		b.shape.choose(picture.Portrait)
@@ -199,6 +200,8 @@ var pictures = []struct {
 	{"empty-number", fyne.NewSize(800, 600), ui.ThemeLight, 1},
 	{"own-size", fyne.NewSize(1440, 900), ui.ThemeDark, 1},
 	{"own-size", fyne.NewSize(800, 600), ui.ThemeLight, 1},
+	{"keys", fyne.NewSize(1440, 900), ui.ThemeDark, 1},
+	{"keys", fyne.NewSize(800, 600), ui.ThemeLight, 1},
 	{"running", fyne.NewSize(1440, 900), ui.ThemeLight, 1},
 	{"running", fyne.NewSize(900, 600), ui.ThemeDark, 1},
 	{"mask", fyne.NewSize(1440, 900), ui.ThemeDark, 1},

@@ -7,7 +7,7 @@ import (
 	"fyne.io/fyne/v2/widget"
 )
 
-// Choice is a list to choose from that lets Escape through to the window.
+// Choice is a list to choose from that lets the window's keys through.
 type Choice struct {
 	widget.Select
 	keys    *Keys
@@ -46,9 +46,10 @@ func (c *Choice) Set(value string) {
 }
 
 func (c *Choice) TypedKey(e *fyne.KeyEvent) {
+	if c.keys.Typed(e) {
+		return
+	}
 	switch e.Name {
-	case fyne.KeyEscape:
-		c.keys.Escape()
 	case fyne.KeySpace, fyne.KeyUp, fyne.KeyDown, fyne.KeyLeft, fyne.KeyRight: // those of widget.Select
 		c.Select.TypedKey(e)
 	default:

@@ -12,7 +12,7 @@ import (
 // Keys are the keys that a text box leaves to the window: an entry of Fyne's would swallow them.
 type Keys struct {
 	Shortcut func(fyne.Shortcut) bool           // runs a shortcut of the window; false if it is none
-	Escape   func()                             // what the Escape key does in the window
+	Typed    func(*fyne.KeyEvent) bool          // runs a key that types nothing, such as Escape; false if it is none
 	Undo     func(*widget.Entry, fyne.Shortcut) // undoes or redoes in the entry, or else in the window
 }
 
@@ -86,8 +86,7 @@ func (f *Field) TypedShortcut(shortcut fyne.Shortcut) {
 }
 
 func (f *Field) TypedKey(key *fyne.KeyEvent) {
-	if key.Name == fyne.KeyEscape {
-		f.keys.Escape()
+	if f.keys.Typed(key) {
 		return
 	}
 	f.Entry.TypedKey(key)
