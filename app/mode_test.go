@@ -63,8 +63,11 @@ func TestModes(t *testing.T) {
 		}
 	}
 	key := func(name fyne.KeyName) {
-		b.win.Canvas().Unfocus()
-		b.win.Canvas().OnTypedKey()(&fyne.KeyEvent{Name: name})
+		if name == fyne.KeyEscape {
+			b.win.Canvas().OnTypedKey()(&fyne.KeyEvent{Name: name})
+		} else {
+			b.view.modeKey(name) // the table of keys has no row for a mode that only tests have
+		}
 	}
 	want(false, 0, 0)
 	test.Tap(b.view.modes[0].button)
