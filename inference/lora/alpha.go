@@ -2,12 +2,17 @@ package lora
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"math"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/kleinbild/kleinbild/atomicfile"
 	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
@@ -15,11 +20,12 @@ import (
 type alphas struct {
 	// own has the alpha of a module that the file stores as a tensor, by the module's name.
 	own map[string]float64
-	// config is what the metadata say for all modules, or nil.
+	// config is what the metadata, or PEFT's file beside the adapter, say for all modules, or nil.
 	config *peftConfig
 }
 
-// peftConfig is a LoraConfig of PEFT, as Diffusers stores it in the metadata lora_adapter_metadata.
+// peftConfig is a LoraConfig of PEFT. Diffusers stores it in the metadata lora_adapter_metadata, PEFT itself in a file
+// beside the adapter.
 type peftConfig struct {
 	alpha    float64
 	patterns []alphaPattern // in the order of their names
@@ -35,6 +41,12 @@ type alphaPattern struct {
 
 // metadataConfig is the key of the safetensors metadata with PEFT's config.
 const metadataConfig = "lora_adapter_metadata"
+
+// PEFT's save_pretrained writes these two files into a folder. Only the second one has the alpha.
+const (
+	peftAdapter    = "adapter_model.safetensors"
+	peftConfigFile = "adapter_config.json"
+)
 
 func (f *File) readAlphas() (alphas, error) {
 	a := alphas{own: map[string]float64{}}
@@ -63,16 +75,36 @@ func (f *File) readAlphas() (alphas, error) {
 		}
 		a.own[m.name] = alpha
 	}
-	text := f.file.Metadata()[metadataConfig]
+	text, source := f.file.Metadata()[metadataConfig], "metadata "+metadataConfig
+	if text == "" && f.config != "" {
+		content, err := atomicfile.Read(f.config, maxConfigBytes)
+		if err != nil {
+			return a, f.errorf("the alpha of this file: %w", err)
+		}
+		text, source = string(content), f.config
+	}
 	if text == "" {
 		return a, nil
 	}
 	config, err := parseConfig(text)
 	if err != nil {
-		return a, f.errorf("metadata %s: %w", metadataConfig, err)
+		return a, f.errorf("%s: %w", source, err)
 	}
 	a.config = config
 	return a, nil
+}
+
+// configBeside returns the path of PEFT's config for the adapter at path, "" if there is none. A config that stands
+// beside a file with another name belongs to another adapter.
+func configBeside(path string) string {
+	if filepath.Base(path) != peftAdapter {
+		return ""
+	}
+	config := filepath.Join(filepath.Dir(path), peftConfigFile)
+	if _, err := os.Stat(config); errors.Is(err, fs.ErrNotExist) {
+		return ""
+	}
+	return config
 }
 
 func checkAlpha(alpha float64) error {

@@ -207,6 +207,57 @@ func TestMetadataConfig(t *testing.T) {
 	}
 }
 
+// TestConfigBeside reads the alpha of adapters that PEFT has saved: it lies in a file beside the adapter, which counts
+// for that adapter alone and as long as it is the same.
+func TestConfigBeside(t *testing.T) {
+	const config = `{"peft_type": "LORA", "r": 4, "lora_alpha": 12, "alpha_pattern": null, "use_rslora": false}`
+	open := func(name, config string, metadata map[string]string) (*File, error) {
+		path := write(t, pairOf("base_model.model.transformer_blocks.0.attn.to_q", 256, 256, 4), metadata)
+		moved := filepath.Join(filepath.Dir(path), name)
+		if err := os.Rename(path, moved); err != nil {
+			t.Fatal(err)
+		}
+		if config != "" {
+			if err := os.WriteFile(filepath.Join(filepath.Dir(path), peftConfigFile), []byte(config), 0o666); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return Open(t.Context(), moved)
+	}
+	for _, row := range []struct {
+		name, config string
+		metadata     map[string]string
+		want         float64
+	}{
+		{peftAdapter, config, nil, 3},
+		{peftAdapter, "", nil, 1},
+		{"another.safetensors", config, nil, 1},
+		{peftAdapter, config, map[string]string{metadataConfig: `{"lora_alpha": 8}`}, 2},
+	} {
+		f, err := open(row.name, row.config, row.metadata)
+		if err != nil {
+			t.Errorf("%+v: %v", row, err)
+			continue
+		}
+		defer f.Close()
+		if have := f.alphas.factor(f.modules[0], 4); have != row.want || !f.Current() {
+			t.Errorf("%+v: factor %v, current %v", row, have, f.Current())
+		}
+		beside := filepath.Join(filepath.Dir(f.Path()), peftConfigFile)
+		if err := os.WriteFile(beside, []byte(config+" "), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if f.Current() != (row.name != peftAdapter) {
+			t.Errorf("%+v: current %v after the config was written", row, f.Current())
+		}
+	}
+	for _, bad := range []string{`{"lora_alpha": "much"}`, `[`, strings.Repeat(" ", maxConfigBytes+1)} {
+		if _, err := open(peftAdapter, bad, nil); err == nil || !strings.Contains(err.Error(), peftConfigFile) {
+			t.Errorf("%.30q: %v, want an error that names the config", bad, err)
+		}
+	}
+}
+
 // TestCutFile opens each of many beginnings of a file.
 func TestCutFile(t *testing.T) {
 	path := write(t, pairOf("double_blocks.0.img_attn.proj", 256, 256, 4), nil)

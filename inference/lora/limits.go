@@ -14,6 +14,8 @@ const (
 	maxAlphaPatterns = 4096
 	// maxPatternBytes bounds such a pattern. Real ones are names of modules.
 	maxPatternBytes = 256
+	// maxConfigBytes bounds PEFT's config. One with a pattern for every module has 200 kB.
+	maxConfigBytes = 1 << 20
 	// maxTagBytes bounds the metadata with the training's captions. Large data sets have a megabyte.
 	maxTagBytes = 4 << 20
 	// maxTriggers and maxTriggerBytes bound the trigger words that are shown.

@@ -34,7 +34,9 @@ type File struct {
 	digest  string
 	modules []module // sorted by name
 	alphas  alphas
+	config  string      // the path of PEFT's config beside it, "" for none
 	info    os.FileInfo // when it was opened
+	about   os.FileInfo // the same of config, nil for none
 }
 
 // module is an adapter of one layer: the tensors whose names differ only in their ends.
@@ -52,8 +54,12 @@ func Open(ctx context.Context, path string) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &File{path: path, file: file}
-	if f.info, err = os.Stat(path); err == nil {
+	f := &File{path: path, file: file, config: configBeside(path)}
+	f.info, err = os.Stat(path)
+	if err == nil && f.config != "" {
+		f.about, err = os.Stat(f.config)
+	}
+	if err == nil {
 		err = f.read(ctx)
 	}
 	if err != nil {
@@ -152,10 +158,15 @@ func (f *File) Changed() error {
 	return nil
 }
 
-// Current says whether the file at the path is still the one that is open.
+// Current says whether the file at the path is still the one that is open, with the same config beside it.
 func (f *File) Current() bool {
-	now, err := os.Stat(f.path)
-	return err == nil && os.SameFile(f.info, now) && now.Size() == f.info.Size() && now.ModTime().Equal(f.info.ModTime())
+	return unchanged(f.path, f.info) && f.config == configBeside(f.path) && (f.config == "" || unchanged(f.config, f.about))
+}
+
+// unchanged says whether the file at path is still the one that info describes.
+func unchanged(path string, info os.FileInfo) bool {
+	now, err := os.Stat(path)
+	return err == nil && os.SameFile(info, now) && now.Size() == info.Size() && now.ModTime().Equal(info.ModTime())
 }
 
 // Close closes the file.
