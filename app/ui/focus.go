@@ -25,3 +25,10 @@ func Forward(o fyne.CanvasObject, e *fyne.KeyEvent) {
 		c.OnTypedKey()(e)
 	}
 }
+
+// ForwardShortcut hands a shortcut that a focused object has no use for to the window.
+func ForwardShortcut(o fyne.CanvasObject, shortcut fyne.Shortcut) {
+	if c, ok := fyne.CurrentApp().Driver().CanvasForObject(o).(fyne.Shortcutable); ok {
+		c.TypedShortcut(shortcut)
+	}
+}

@@ -29,7 +29,8 @@ type PictureView struct {
 	// size is the picture's, in pixels. What is drawn may have fewer, as a preview has or a copy shrunk to the screen's.
 	size   image.Point
 	full   *image.RGBA
-	before *image.RGBA // nil if nothing is compared
+	before *image.RGBA     // nil if nothing is compared
+	room   image.Rectangle // what is shown when the picture is fitted, in its pixels; empty for the picture
 
 	fit    bool
 	scale  float32 // points for a pixel of the picture, unless it is fitted
@@ -119,6 +120,15 @@ func (v *PictureView) Set(img *image.RGBA, size image.Point, before *image.RGBA)
 	v.sharpen()
 }
 
+// SetRoom has the view show a rectangle in pixels of the picture, which may be larger than the picture, where it is
+// fitted. The empty rectangle stands for the picture.
+func (v *PictureView) SetRoom(room image.Rectangle) {
+	if v.room != room {
+		v.room = room
+		v.rescaled()
+	}
+}
+
 // Picture returns what is on show, nil for nothing.
 func (v *PictureView) Picture() *image.RGBA { return v.full }
 
@@ -136,8 +146,8 @@ func (v *PictureView) Attended() bool {
 // Placed returns where the picture lies in the view, and how large it is drawn.
 func (v *PictureView) Placed() (fyne.Position, fyne.Size) { return v.after.Position(), v.after.Size() }
 
-// ToPicture returns the place in the picture, in its pixels, that lies at a place in the view. It may lie outside of the
-// picture. ToView is the way back.
+// ToPicture returns the place in the picture, in its pixels, that lies at a place in the view. It may lie outside of
+// the picture. ToView is the way back.
 func (v *PictureView) ToPicture(pos fyne.Position) (x, y float32) {
 	s := v.CurrentScale()
 	return (pos.X - v.offset.X) / s, (pos.Y - v.offset.Y) / s
@@ -166,9 +176,17 @@ func (v *PictureView) fitScale() float32 {
 		return 1
 	}
 	const border = 24
-	size := v.Size()
-	s := min((size.Width-2*border)/float32(v.size.X), (size.Height-2*border)/float32(v.size.Y))
+	size, room := v.Size(), v.fitted()
+	s := min((size.Width-2*border)/float32(room.Dx()), (size.Height-2*border)/float32(room.Dy()))
 	return max(s, minScale)
+}
+
+// fitted returns what is to be seen when the picture is fitted, in its pixels.
+func (v *PictureView) fitted() image.Rectangle {
+	if v.room.Empty() {
+		return image.Rectangle{Max: v.size}
+	}
+	return v.room
 }
 
 // zoomedIn says whether less than the whole picture is meant to be seen.
@@ -186,7 +204,9 @@ func (v *PictureView) place() {
 	s := v.CurrentScale()
 	w, h := float32(v.size.X)*s, float32(v.size.Y)*s
 	if v.fit {
-		v.offset = fyne.NewPos(float32(int((v.Size().Width-w)/2)), float32(int((v.Size().Height-h)/2)))
+		room := v.fitted() // its middle is the view's
+		x, y := float32(room.Min.X+room.Max.X)*s/2, float32(room.Min.Y+room.Max.Y)*s/2
+		v.offset = fyne.NewPos(float32(int(v.Size().Width/2-x)), float32(int(v.Size().Height/2-y)))
 	} else {
 		v.offset.X = hold(v.offset.X, w, v.Size().Width)
 		v.offset.Y = hold(v.offset.Y, h, v.Size().Height)

@@ -1,0 +1,169 @@
+package ui
+
+import (
+	"image"
+	"math"
+
+	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/driver/desktop"
+)
+
+// reach is how far from a handle or an edge the pointer takes hold of it.
+const reach float32 = 10
+
+// part returns what of the frame is at a place in the view; ok is false where a drag pans.
+func (f *Frame) part(pos fyne.Position) (part framePart, ok bool) {
+	if f.rect.Empty() || f.space {
+		return part, false
+	}
+	least, most := f.corners()
+	if pos.X < least.X-reach || pos.Y < least.Y-reach || pos.X > most.X+reach || pos.Y > most.Y+reach {
+		return part, false
+	}
+	part = framePart{edgeAt(pos.X, least.X, most.X), edgeAt(pos.Y, least.Y, most.Y)}
+	return part, part != framePart{} || f.Rules.movable(f.rect)
+}
+
+// edgeAt says whether a place is at the lower edge (-1), at the higher one (1), or between them (0). Between edges that
+// lie close together there is always something to take the frame by.
+func edgeAt(at, lo, hi float32) int {
+	inside := min(reach, (hi-lo)/4)
+	switch {
+	case at < lo+inside:
+		return -1
+	case at > hi-inside:
+		return 1
+	}
+	return 0
+}
+
+func (f *Frame) Dragged(e *fyne.DragEvent) {
+	if !f.dragged {
+		start := e.Position.Subtract(e.Dragged)
+		part, ok := f.part(start)
+		f.dragged, f.drag, f.panning, f.from = true, part, !ok, f.rect
+		f.startX, f.startY = f.view.ToPicture(start)
+		TakeFocus(f)
+	}
+	if f.panning {
+		f.view.Dragged(e)
+		return
+	}
+	x, y := f.view.ToPicture(e.Position)
+	f.move(f.from, f.drag, image.Pt(rounded(x-f.startX), rounded(y-f.startY)))
+}
+
+func rounded(v float32) int { return int(math.Round(float64(v))) }
+
+func (f *Frame) DragEnd() {
+	panned := f.panning
+	f.dragged, f.panning = false, false
+	switch {
+	case panned:
+		f.view.DragEnd()
+	case f.rect != f.from && f.OnSettled != nil:
+		f.OnSettled()
+	}
+}
+
+// move moves a part of the frame, which was from then, as far as the rules allow it. It says whether that changed the
+// frame.
+func (f *Frame) move(from image.Rectangle, part framePart, by image.Point) bool {
+	to := f.Rules.moved(from, part, by)
+	if to == f.rect {
+		return false
+	}
+	f.rect = to
+	f.Place()
+	if f.OnChanged != nil {
+		f.OnChanged()
+	}
+	return true
+}
+
+func (f *Frame) Tapped(*fyne.PointEvent)            { TakeFocus(f) }
+func (f *Frame) TappedSecondary(e *fyne.PointEvent) { f.view.TappedSecondary(e) }
+func (f *Frame) Scrolled(e *fyne.ScrollEvent)       { f.view.Scrolled(e) }
+func (f *Frame) MouseIn(e *desktop.MouseEvent)      { f.pointer = e.Position }
+func (f *Frame) MouseMoved(e *desktop.MouseEvent)   { f.pointer = e.Position }
+func (f *Frame) MouseOut()                          {}
+func (f *Frame) FocusGained()                       { f.focused = true; f.Place() }
+func (f *Frame) FocusLost()                         { f.focused, f.shift, f.space = false, false, false; f.Place() }
+func (f *Frame) TypedRune(rune)                     {}
+func (f *Frame) KeyDown(e *fyne.KeyEvent)           { f.held(e.Name, true) }
+func (f *Frame) KeyUp(e *fyne.KeyEvent)             { f.held(e.Name, false) }
+
+// Cursor says what a drag at the pointer's place does.
+func (f *Frame) Cursor() desktop.Cursor {
+	part, ok := f.part(f.pointer)
+	switch {
+	case !ok:
+		return f.view.Cursor()
+	case part.x != 0 && part.y != 0:
+		return desktop.CrosshairCursor // there is none for corners
+	case part.x != 0:
+		return desktop.HResizeCursor
+	case part.y != 0:
+		return desktop.VResizeCursor
+	}
+	return desktop.PointerCursor
+}
+
+func (f *Frame) held(key fyne.KeyName, down bool) {
+	switch key {
+	case desktop.KeyShiftLeft, desktop.KeyShiftRight:
+		f.shift = down
+	case fyne.KeySpace:
+		f.space = down
+	}
+}
+
+// arrows are the arrow keys: the direction of each.
+var arrows = map[fyne.KeyName]image.Point{
+	fyne.KeyLeft: {-1, 0}, fyne.KeyRight: {1, 0}, fyne.KeyUp: {0, -1}, fyne.KeyDown: {0, 1},
+}
+
+// TypedKey moves the frame by a step with the arrow keys, and by ten with Shift.
+func (f *Frame) TypedKey(e *fyne.KeyEvent) {
+	way, ok := arrows[e.Name]
+	switch {
+	case ok:
+		f.step(framePart{}, way, f.shift)
+	case e.Name == fyne.KeyPlus, e.Name == fyne.KeyEqual, e.Name == fyne.KeyMinus, e.Name == fyne.Key0,
+		e.Name == fyne.Key1:
+		f.view.TypedKey(e)
+	case e.Name == fyne.KeySpace:
+	default:
+		Forward(f, e)
+	}
+}
+
+// TypedShortcut makes the frame larger at the side of an arrow key with Ctrl, and smaller there with Alt. All other
+// shortcuts are the window's.
+func (f *Frame) TypedShortcut(shortcut fyne.Shortcut) {
+	if c, ok := shortcut.(*desktop.CustomShortcut); ok {
+		way, arrow := arrows[c.KeyName]
+		part := framePart{way.X, way.Y}
+		shift := c.Modifier&fyne.KeyModifierShift != 0
+		switch modifier := c.Modifier &^ fyne.KeyModifierShift; {
+		case arrow && modifier == fyne.KeyModifierShortcutDefault:
+			f.step(part, way, shift)
+			return
+		case arrow && modifier == fyne.KeyModifierAlt:
+			f.step(part, way.Mul(-1), shift)
+			return
+		}
+	}
+	ForwardShortcut(f, shortcut)
+}
+
+// step moves a part of the frame by a step, or by ten.
+func (f *Frame) step(part framePart, way image.Point, ten bool) {
+	steps := max(f.Rules.Step, 1)
+	if ten {
+		steps *= 10
+	}
+	if f.move(f.rect, part, way.Mul(steps)) && f.OnSettled != nil {
+		f.OnSettled()
+	}
+}

@@ -1,0 +1,212 @@
+package ui
+
+import (
+	"image"
+	"testing"
+
+	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/container"
+	"fyne.io/fyne/v2/driver/desktop"
+	"fyne.io/fyne/v2/test"
+)
+
+// framedView is a view of 900 × 600 with a picture of 600 × 400 pixels, at a scale of one, and a frame over it. changed
+// and settled count the frame's calls.
+type framedView struct {
+	*Frame
+	view             *PictureView
+	win              fyne.Window
+	changed, settled int
+}
+
+func newFramed(t *testing.T, rules FrameRules, rect image.Rectangle) *framedView {
+	a := test.NewTempApp(t)
+	a.Settings().SetTheme(NewTheme(ThemeDark))
+	v := NewPictureView()
+	f := &framedView{Frame: NewFrame(v), view: v, win: a.NewWindow("")}
+	v.OnPlaced = f.Place
+	f.Rules = rules
+	f.OnChanged = func() { f.changed++ }
+	f.OnSettled = func() { f.settled++ }
+	f.win.SetPadded(false)
+	f.win.SetContent(container.NewStack(v, f.Frame))
+	f.win.Resize(fyne.NewSize(900, 600))
+	v.Set(blank(600, 400), image.Pt(600, 400), nil)
+	v.OneToOne(v.Middle())
+	f.Set(rect)
+	return f
+}
+
+// pull drags from one place in the picture to another one, in several moves.
+func (f *framedView) pull(from, to image.Point) {
+	a, b := f.view.ToView(float32(from.X), float32(from.Y)), f.view.ToView(float32(to.X), float32(to.Y))
+	at := a
+	for i := range 4 {
+		next := fyne.NewPos(a.X+(b.X-a.X)*float32(i+1)/4, a.Y+(b.Y-a.Y)*float32(i+1)/4)
+		f.Dragged(&fyne.DragEvent{
+			PointEvent: fyne.PointEvent{Position: next}, Dragged: fyne.NewDelta(next.X-at.X, next.Y-at.Y),
+		})
+		at = next
+	}
+	f.DragEnd()
+}
+
+func TestDragFrame(t *testing.T) {
+	f := newFramed(t, FrameRules{Within: photo, Least: image.Pt(32, 32)}, image.Rect(100, 100, 300, 200))
+	for _, row := range []struct {
+		name     string
+		from, to image.Point
+		want     image.Rectangle
+	}{
+		{"inside moves", image.Pt(200, 150), image.Pt(240, 140), image.Rect(140, 90, 340, 190)},
+		{"left edge", image.Pt(140, 120), image.Pt(120, 60), image.Rect(120, 90, 340, 190)},
+		{"near the corner, outside of it", image.Pt(346, 196), image.Pt(366, 226), image.Rect(120, 90, 360, 220)},
+		{"lower edge, over the limit", image.Pt(200, 220), image.Pt(200, 900), image.Rect(120, 90, 360, 400)},
+	} {
+		settled, changed := f.settled, f.changed
+		f.pull(row.from, row.to)
+		if f.Rect() != row.want || f.settled != settled+1 || f.changed == changed {
+			t.Errorf("%s: %v, want %v; settled %d times", row.name, f.Rect(), row.want, f.settled-settled)
+		}
+	}
+	was, offset, settled := f.Rect(), f.view.offset, f.settled
+	f.pull(image.Pt(500, 50), image.Pt(480, 80))
+	if f.Rect() != was || f.settled != settled || f.view.offset != offset.AddXY(-20, 30) {
+		t.Errorf("a drag outside of the frame made it %v, and panned by %v", f.Rect(), f.view.offset.Subtract(offset))
+	}
+	offset = f.view.offset
+	f.KeyDown(&fyne.KeyEvent{Name: fyne.KeySpace})
+	f.pull(image.Pt(200, 200), image.Pt(210, 200))
+	f.KeyUp(&fyne.KeyEvent{Name: fyne.KeySpace})
+	if f.Rect() != was || f.view.offset != offset.AddXY(10, 0) {
+		t.Error("a drag while space is down does not pan")
+	}
+	// A frame with the picture's size cannot be moved: the picture is panned.
+	f.Set(photo)
+	offset = f.view.offset
+	f.pull(image.Pt(300, 200), image.Pt(330, 200))
+	if f.Rect() != photo || f.view.offset != offset.AddXY(30, 0) {
+		t.Error("a drag inside of a frame that has nowhere to go does not pan")
+	}
+}
+
+// TestFrameFollowsTheView: the frame lies where its pixels are, at every scale, and what the pointer does is meant in
+// pixels.
+func TestFrameFollowsTheView(t *testing.T) {
+	f := newFramed(t, FrameRules{Within: photo}, image.Rect(100, 100, 300, 200))
+	for _, scale := range []float32{0.5, 2, 7} {
+		f.view.Zoom(scale, f.view.ToView(100, 100))
+		r := test.WidgetRenderer(f.Frame).(*frameRenderer)
+		handle := r.handles[4] // the upper left one
+		want := f.view.ToView(100, 100)
+		got := handle.Position().AddXY(handleSide/2, handleSide/2)
+		if d := got.Subtract(want); d.X*d.X > 1 || d.Y*d.Y > 1 {
+			t.Errorf("at %v: the handle is at %v, want %v", scale, got, want)
+		}
+		for _, o := range append(r.lines[:], r.dims[:]...) {
+			if end := o.Position().Add(o.Size()); o.Visible() && (end.X > f.Size().Width || end.Y > f.Size().Height) {
+				t.Errorf("at %v: something is drawn to %v, outside of the view", scale, end)
+			}
+		}
+		f.Set(image.Rect(100, 100, 300, 200))
+		f.pull(image.Pt(100, 100), image.Pt(90, 110))
+		if want := image.Rect(90, 110, 300, 200); f.Rect() != want {
+			t.Errorf("at %v: %v, want %v", scale, f.Rect(), want)
+		}
+		f.Set(image.Rect(100, 100, 300, 200))
+	}
+	was := f.view.CurrentScale()
+	f.Scrolled(scrolled(f.view.Middle(), 10))
+	if f.view.CurrentScale() <= was {
+		t.Error("the wheel does not zoom")
+	}
+}
+
+func TestFrameKeys(t *testing.T) {
+	f := newFramed(t, FrameRules{Within: photo, Least: image.Pt(32, 32)}, image.Rect(100, 100, 300, 200))
+	forwarded := 0
+	f.win.Canvas().SetOnTypedKey(func(*fyne.KeyEvent) { forwarded++ })
+	undone := 0
+	f.win.Canvas().AddShortcut(&fyne.ShortcutUndo{}, func(fyne.Shortcut) { undone++ })
+	f.Tapped(nil)
+	if f.win.Canvas().Focused() != fyne.Focusable(f.Frame) {
+		t.Fatal("a click does not give the frame the keys")
+	}
+	key := func(name fyne.KeyName) func() { return func() { f.TypedKey(&fyne.KeyEvent{Name: name}) } }
+	with := func(modifier fyne.KeyModifier, name fyne.KeyName) func() {
+		return func() { f.TypedShortcut(&desktop.CustomShortcut{KeyName: name, Modifier: modifier}) }
+	}
+	shifted := func(do func()) func() {
+		return func() {
+			f.KeyDown(&fyne.KeyEvent{Name: desktop.KeyShiftLeft})
+			do()
+			f.KeyUp(&fyne.KeyEvent{Name: desktop.KeyShiftLeft})
+		}
+	}
+	const ctrl, alt, shift = fyne.KeyModifierShortcutDefault, fyne.KeyModifierAlt, fyne.KeyModifierShift
+	for _, row := range []struct {
+		name string
+		do   func()
+		want image.Rectangle
+	}{
+		{"right", key(fyne.KeyRight), image.Rect(101, 100, 301, 200)},
+		{"up", key(fyne.KeyUp), image.Rect(101, 99, 301, 199)},
+		{"ten to the left", shifted(key(fyne.KeyLeft)), image.Rect(91, 99, 291, 199)},
+		{"one down", key(fyne.KeyDown), image.Rect(91, 100, 291, 200)},
+		{"grow at the right", with(ctrl, fyne.KeyRight), image.Rect(91, 100, 292, 200)},
+		{"grow at the top by ten", with(ctrl|shift, fyne.KeyUp), image.Rect(91, 90, 292, 200)},
+		{"shrink at the left", with(alt, fyne.KeyLeft), image.Rect(92, 90, 292, 200)},
+		{"shrink at the bottom by ten", with(alt|shift, fyne.KeyDown), image.Rect(92, 90, 292, 190)},
+	} {
+		settled := f.settled
+		if row.do(); f.Rect() != row.want || f.settled != settled+1 {
+			t.Errorf("%s: %v, want %v", row.name, f.Rect(), row.want)
+		}
+	}
+	key(fyne.KeyEscape)()
+	f.TypedShortcut(&fyne.ShortcutUndo{})
+	if forwarded != 1 || undone != 1 {
+		t.Error("keys that are not the frame's do not reach the window")
+	}
+	scale := f.view.CurrentScale()
+	if key(fyne.KeyPlus)(); f.view.CurrentScale() <= scale {
+		t.Error("+ does not zoom")
+	}
+}
+
+func TestFrameCursor(t *testing.T) {
+	f := newFramed(t, FrameRules{Within: photo}, image.Rect(100, 100, 300, 200))
+	for _, row := range []struct {
+		at   image.Point
+		want desktop.Cursor
+	}{
+		{image.Pt(100, 150), desktop.HResizeCursor}, {image.Pt(200, 205), desktop.VResizeCursor},
+		{image.Pt(295, 105), desktop.CrosshairCursor}, {image.Pt(200, 150), desktop.PointerCursor},
+	} {
+		e := &desktop.MouseEvent{}
+		e.Position = f.view.ToView(float32(row.at.X), float32(row.at.Y))
+		f.MouseMoved(e)
+		if got := f.Cursor(); got != row.want {
+			t.Errorf("at %v: cursor %v, want %v", row.at, got, row.want)
+		}
+	}
+}
+
+// TestRoom: where a view is fitted, it shows what its owner has it show, and the picture again afterwards.
+func TestRoom(t *testing.T) {
+	v := newView(t)
+	fitted, at := v.CurrentScale(), v.offset
+	room := image.Rect(-1200, -400, 1800, 400)
+	v.SetRoom(room)
+	least, most := v.ToView(float32(room.Min.X), 0), v.ToView(float32(room.Max.X), 0)
+	if least.X < 0 || most.X > v.Size().Width || v.CurrentScale() >= fitted || !v.Fitted() {
+		t.Errorf("the room lies from %v to %v of %v", least.X, most.X, v.Size().Width)
+	}
+	if middle := (least.X + most.X) / 2; middle < v.Middle().X-1 || middle > v.Middle().X+1 {
+		t.Errorf("the room's middle is at %v, want %v", middle, v.Middle().X)
+	}
+	v.SetRoom(image.Rectangle{})
+	if v.CurrentScale() != fitted || v.offset != at {
+		t.Error("the picture is not where it was")
+	}
+}
