@@ -8,11 +8,11 @@ import (
 	"fyne.io/fyne/v2/canvas"
 	"fyne.io/fyne/v2/container"
 	"fyne.io/fyne/v2/widget"
-	"golang.org/x/image/draw"
 )
 
 // PictureView shows one picture: the wheel zooms at the pointer, dragging pans, a double click goes to 1:1 and back.
-// With a second picture it compares the two on either side of a divider.
+// With a second picture it compares the two: on either side of a divider, or one after the other. Views that are linked
+// zoom and pan together.
 type PictureView struct {
 	widget.BaseWidget
 	// Background runs work away from Fyne's goroutine, and then what the work returns on it.
@@ -25,19 +25,25 @@ type PictureView struct {
 	// it. OnDrop ends such a drag.
 	OnCarry func(fyne.Position) bool
 	OnDrop  func()
+	OnTap   func()          // the picture was clicked on; nil for nothing
+	OnHold  func(down bool) // the space bar was pressed or let go; nil for nothing
 
-	// size is the picture's, in pixels. What is drawn may have fewer, as a preview has or a copy shrunk to the screen's.
-	size   image.Point
-	full   *image.RGBA
-	before *image.RGBA     // nil if nothing is compared
-	room   image.Rectangle // what is shown when the picture is fitted, in its pixels; empty for the picture
+	// size is that of the frame that all places are in: the picture's, in pixels. What is drawn may have fewer, as a
+	// preview has or a copy shrunk to the screen's.
+	size              image.Point
+	full              *image.RGBA
+	before            *image.RGBA // nil if nothing is compared
+	fullAt, beforeAt  Area        // in the frame
+	turns, showBefore bool        // the two are shown one after the other; the one on show is before
+	peers             []*PictureView
+	room              image.Rectangle // what is shown when the picture is fitted, in its pixels; empty for the picture
 
 	fit    bool
 	scale  float32 // points for a pixel of the picture, unless it is fitted
 	offset fyne.Position
 	split  float32 // the divider, 0 … 1 of the picture's width
 
-	after, left *canvas.Image
+	after, left *layer
 	clip        *container.Clip
 	leftHolder  *fyne.Container
 	bands       *Box // beside a reference of another shape
@@ -46,12 +52,11 @@ type PictureView struct {
 	handle      *canvas.Circle
 	grip        *canvas.Text
 
-	moving     int // what a drag does
-	carrying   bool
-	from       viewState  // before the drag
-	moved      fyne.Delta // since then
-	asked      int        // counts the calls of sharpen and Set: a copy that was begun at a lower count is outdated
-	sharpening bool       // a copy is being made
+	moving   int // what a drag does
+	carrying bool
+	holding  bool       // the space bar is down
+	from     viewState  // before the drag
+	moved    fyne.Delta // since then
 }
 
 // viewState is where a view is.
@@ -78,15 +83,11 @@ const minScale, maxScale = 1.0 / 256, 16
 func NewPictureView() *PictureView {
 	v := &PictureView{fit: true, split: 0.5}
 	v.divider, v.grip = canvas.NewRectangle(color.White), canvas.NewText("‹ ›", gripInk)
-	v.after, v.left = canvas.NewImageFromImage(nil), canvas.NewImageFromImage(nil)
-	for _, img := range []*canvas.Image{v.after, v.left} {
-		img.ScaleMode = canvas.ImageScaleFastest
-		img.FillMode = canvas.ImageFillStretch
-	}
+	v.after, v.left = newLayer(), newLayer()
 	v.bands, v.ring = NewBox(ColorCanvas, 0), NewBox(ColorNone, 0)
 	v.ring.Stroke, v.ring.StrokeWidth = ColorAccent, 2
 	v.ring.Hide()
-	v.leftHolder = container.NewWithoutLayout(v.bands, v.left)
+	v.leftHolder = container.NewWithoutLayout(v.bands, v.left.Container)
 	v.clip = container.NewClip(v.leftHolder)
 	v.handle = canvas.NewCircle(color.White)
 	v.grip.Alignment, v.grip.TextSize = fyne.TextAlignCenter, 12
@@ -98,24 +99,34 @@ func NewPictureView() *PictureView {
 // img. A picture of the same size keeps zoom and place if the last one was looked at closer; otherwise it is fitted or
 // centred.
 func (v *PictureView) Set(img *image.RGBA, size image.Point, before *image.RGBA) {
+	all := Area{Width: float32(size.X), Height: float32(size.Y)}
+	after, left := Framed{img, all}, Framed{}
+	if before != nil {
+		left = Framed{before, all.Contain(before.Rect.Size())}
+	}
+	v.SetFramed(size, after, left)
+}
+
+// Framed is a picture in a frame, at its place there in the frame's pixels.
+type Framed struct {
+	Image *image.RGBA
+	At    Area
+}
+
+// SetFramed is Set for pictures that take a part of a frame of the given size in pixels each, such as a picture and
+// what it was before it was made larger.
+func (v *PictureView) SetFramed(size image.Point, after, before Framed) {
 	if size != v.size || v.scale == v.fitScale() {
 		v.fit = true
 	} else if !v.fit && !v.zoomedIn() {
 		w, h := float32(size.X)*v.scale, float32(size.Y)*v.scale
 		v.offset = fyne.NewPos((v.Size().Width-w)/2, (v.Size().Height-h)/2)
 	}
-	v.full, v.size, v.before = rgba(img), size, rgba(before)
-	v.asked++ // a copy that is being made is of the picture before
-	if v.full == nil {
-		v.after.Image, v.left.Image = nil, nil
-	} else {
-		v.after.Image = v.full
-		v.after.Refresh()
-	}
-	if v.before != nil {
-		v.left.Image = v.before
-		v.left.Refresh()
-	}
+	v.full, v.size, v.before = after.Image, size, before.Image
+	v.fullAt, v.beforeAt = after.At, before.At
+	v.after.background, v.left.background = v.Background, v.Background
+	v.after.set(v.full)
+	v.left.set(v.before)
 	v.place()
 	v.sharpen()
 }
@@ -128,6 +139,23 @@ func (v *PictureView) SetRoom(room image.Rectangle) {
 		v.rescaled()
 	}
 }
+
+// TakeTurns says whether two pictures are shown one after the other instead of on both sides of a divider.
+func (v *PictureView) TakeTurns(turns bool) {
+	v.turns, v.showBefore = turns, false
+	v.place()
+}
+
+// ShowBefore shows the picture before, of two that take turns, or the other one.
+func (v *PictureView) ShowBefore(before bool) {
+	if v.showBefore != before {
+		v.showBefore = before
+		v.place()
+	}
+}
+
+// ShowsBefore says whether of two pictures that take turns the one before is on show.
+func (v *PictureView) ShowsBefore() bool { return v.turns && v.showBefore }
 
 // Picture returns what is on show, nil for nothing.
 func (v *PictureView) Picture() *image.RGBA { return v.full }
@@ -143,8 +171,12 @@ func (v *PictureView) Attended() bool {
 	return v.zoomedIn() || v.Comparing() || v.moving != dragNothing
 }
 
-// Placed returns where the picture lies in the view, and how large it is drawn.
-func (v *PictureView) Placed() (fyne.Position, fyne.Size) { return v.after.Position(), v.after.Size() }
+// Placed returns where the picture's frame lies in the view, and how large it is drawn.
+func (v *PictureView) Placed() (fyne.Position, fyne.Size) {
+	s, screen := v.CurrentScale(), screenScale(v)
+	return fyne.NewPos(toPixel(v.offset.X, screen), toPixel(v.offset.Y, screen)),
+		fyne.NewSize(float32(v.size.X)*s, float32(v.size.Y)*s)
+}
 
 // ToPicture returns the place in the picture, in its pixels, that lies at a place in the view. It may lie outside of
 // the picture. ToView is the way back.
@@ -211,22 +243,23 @@ func (v *PictureView) place() {
 		v.offset.X = hold(v.offset.X, w, v.Size().Width)
 		v.offset.Y = hold(v.offset.Y, h, v.Size().Height)
 	}
-	mode := canvas.ImageScaleFastest
-	if !v.fit && v.Pixels() >= 3 {
-		mode = canvas.ImageScalePixels // at this scale the user looks at single pixels
-	}
-	v.after.ScaleMode, v.left.ScaleMode = mode, mode
-	At(v.after, v.offset.X, v.offset.Y, w, h)
+	pixels := !v.fit && v.Pixels() >= 3 // at this scale the user looks at single pixels
+	at := v.fullAt
+	v.after.place(v.offset.X+at.X*s, v.offset.Y+at.Y*s, at.Width*s, at.Height*s, pixels)
 	v.after.Show()
 	comparing := v.before != nil
-	for _, o := range []fyne.CanvasObject{v.clip, v.divider, v.handle, v.grip} {
-		Show(o, comparing)
+	Show(v.clip, comparing && (!v.turns || v.showBefore))
+	for _, o := range []fyne.CanvasObject{v.divider, v.handle, v.grip} {
+		Show(o, comparing && !v.turns)
 	}
 	if comparing {
 		x := v.offset.X + w*v.split
+		if v.turns {
+			x = v.offset.X + w
+		}
 		At(v.clip, v.offset.X, v.offset.Y, x-v.offset.X, h)
-		bx, by, bw, bh := contain(v.before.Rect, w, h)
-		At(v.left, bx, by, bw, bh)
+		at := v.beforeAt
+		v.left.place(at.X*s, at.Y*s, at.Width*s, at.Height*s, pixels)
 		At(v.bands, 0, 0, w, h)
 		top, bottom := max(v.offset.Y, 0), min(v.offset.Y+h, v.Size().Height)
 		At(v.divider, x-1, top, 2, bottom-top)
@@ -249,47 +282,37 @@ func hold(offset, length, room float32) float32 {
 	return Between(room/2-length, offset, room/2)
 }
 
-// contain returns the place in w × h at which all of a picture shows in its own proportions.
-func contain(r image.Rectangle, w, h float32) (x, y, width, height float32) {
-	s := min(w/float32(r.Dx()), h/float32(r.Dy()))
-	width, height = float32(r.Dx())*s, float32(r.Dy())*s
-	return (w - width) / 2, (h - height) / 2, width, height
+// Area is a place with a size, in the pixels of a frame.
+type Area struct{ X, Y, Width, Height float32 }
+
+// Contain returns the place in a at which all of a picture shows in its own proportions.
+func (a Area) Contain(size image.Point) Area {
+	s := min(a.Width/float32(size.X), a.Height/float32(size.Y))
+	w, h := float32(size.X)*s, float32(size.Y)*s
+	return Area{a.X + (a.Width-w)/2, a.Y + (a.Height-h)/2, w, h}
 }
 
-// sharpen replaces what is drawn by a copy shrunk to the screen's pixels: graphics cards skip pixels when they shrink.
-// One copy is made at a time: of all the scales that a turn of the wheel passes, the last one counts.
+// sharpen has what is drawn replaced by copies shrunk to the screen's pixels: graphics cards skip pixels when they
+// shrink.
 func (v *PictureView) sharpen() {
-	if v.full == nil || v.Background == nil {
-		return
-	}
-	v.asked++
-	if v.sharpening {
-		return
-	}
-	asked, full := v.asked, v.full
-	width := int(float32(v.size.X)*v.Pixels() + 0.5)
-	height := int(float32(v.size.Y)*v.Pixels() + 0.5)
-	if width >= full.Rect.Dx() || width < 1 || height < 1 {
-		if v.after.Image != full {
-			v.after.Image = full
-			v.after.Refresh()
+	scale := screenScale(v)
+	room := int(v.Size().Width * v.Size().Height * scale * scale)
+	for _, l := range []struct {
+		layer *layer
+		at    Area
+	}{{v.after, v.fullAt}, {v.left, v.beforeAt}} {
+		if l.layer.full == nil || l.at.Width <= 0 || l.at.Height <= 0 {
+			continue
 		}
-		return
+		natural := l.layer.full.Rect.Size()
+		kx, ky := float32(natural.X)/l.at.Width, float32(natural.Y)/l.at.Height // its pixels for one of the frame's
+		pixels := v.Pixels()
+		size := image.Pt(int(l.at.Width*pixels+0.5), int(l.at.Height*pixels+0.5))
+		left, top := v.ToPicture(fyne.Position{})
+		right, bottom := v.ToPicture(fyne.NewPos(v.Size().Width, v.Size().Height))
+		seen := image.Rect(int((left-l.at.X)*kx), int((top-l.at.Y)*ky), int((right-l.at.X)*kx)+1, int((bottom-l.at.Y)*ky)+1)
+		l.layer.sharpen(size, seen, room)
 	}
-	v.sharpening = true
-	v.Background(func() func() {
-		small := image.NewRGBA(image.Rect(0, 0, width, height))
-		draw.CatmullRom.Scale(small, small.Rect, full, full.Rect, draw.Src, nil)
-		return func() {
-			v.sharpening = false
-			if v.asked != asked {
-				v.sharpen()
-				return
-			}
-			v.after.Image = small
-			v.after.Refresh()
-		}
-	})
 }
 
 func (v *PictureView) Resize(size fyne.Size) {
@@ -308,18 +331,6 @@ func (v *PictureView) Resize(size fyne.Size) {
 func (v *PictureView) MinSize() fyne.Size { return fyne.NewSize(64, 64) }
 
 func (v *PictureView) CreateRenderer() fyne.WidgetRenderer {
-	all := container.NewWithoutLayout(v.after, v.clip, v.divider, v.handle, v.grip, v.ring)
+	all := container.NewWithoutLayout(v.after.Container, v.clip, v.divider, v.handle, v.grip, v.ring)
 	return widget.NewSimpleRenderer(container.NewClip(all))
-}
-
-// rgba returns img with its origin at 0, which Fyne draws fast.
-func rgba(img *image.RGBA) *image.RGBA {
-	if img == nil || img.Rect.Min == (image.Point{}) {
-		return img
-	}
-	dst := image.NewRGBA(image.Rect(0, 0, img.Rect.Dx(), img.Rect.Dy()))
-	for y := range dst.Rect.Dy() {
-		copy(dst.Pix[y*dst.Stride:], img.Pix[img.PixOffset(img.Rect.Min.X, img.Rect.Min.Y+y):][:4*dst.Rect.Dx()])
-	}
-	return dst
 }

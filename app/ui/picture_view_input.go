@@ -2,6 +2,7 @@ package ui
 
 import (
 	"math"
+	"slices"
 
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/driver/desktop"
@@ -36,6 +37,40 @@ func (v *PictureView) OneToOne(pos fyne.Position) { v.Zoom(1/screenScale(v), pos
 func (v *PictureView) rescaled() {
 	v.place()
 	v.sharpen()
+	v.lead()
+	if v.OnChanged != nil {
+		v.OnChanged()
+	}
+}
+
+// Link has views zoom and pan together: what one of them does, the others follow. Their pictures may differ in size.
+func Link(views ...*PictureView) {
+	for _, v := range views {
+		v.peers = slices.DeleteFunc(slices.Clone(views), func(p *PictureView) bool { return p == v })
+	}
+}
+
+// lead has the linked views follow this one.
+func (v *PictureView) lead() {
+	for _, p := range v.peers {
+		p.Follow(v)
+	}
+}
+
+// Follow shows the same part of the frame as another view does, at the same scale beside that of the whole frame.
+func (v *PictureView) Follow(o *PictureView) {
+	if v.size.X == 0 || o.size.X == 0 || v.size.Y == 0 || o.size.Y == 0 {
+		return
+	}
+	v.split = o.split
+	if v.fit = o.fit; !v.fit {
+		x, y := o.ToPicture(o.Middle())
+		x, y = x/float32(o.size.X)*float32(v.size.X), y/float32(o.size.Y)*float32(v.size.Y)
+		v.scale = o.scale / o.fitScale() * v.fitScale()
+		v.offset = v.Middle().SubtractXY(x*v.scale, y*v.scale)
+	}
+	v.place()
+	v.sharpen()
 	if v.OnChanged != nil {
 		v.OnChanged()
 	}
@@ -59,7 +94,7 @@ func (v *PictureView) Dragged(e *fyne.DragEvent) {
 		v.moving, v.moved, v.from = dragPan, fyne.Delta{}, viewState{v.fit, v.scale, v.offset}
 		from := e.Position.X - e.Dragged.DX
 		line := v.offset.X + float32(v.size.X)*v.CurrentScale()*v.split
-		if v.before != nil && from > line-18 && from < line+18 {
+		if v.before != nil && !v.turns && from > line-18 && from < line+18 {
 			v.moving = dragDivider
 		}
 	}
@@ -76,10 +111,7 @@ func (v *PictureView) Dragged(e *fyne.DragEvent) {
 		v.fit = false
 		v.offset = v.offset.Add(v.moved)
 	}
-	v.place()
-	if v.OnChanged != nil {
-		v.OnChanged()
-	}
+	v.rescaled()
 }
 
 func (v *PictureView) DragEnd() {
@@ -104,7 +136,12 @@ func (v *PictureView) DoubleTapped(e *fyne.PointEvent) {
 	v.OneToOne(e.Position)
 }
 
-func (v *PictureView) Tapped(*fyne.PointEvent) { TakeFocus(v) }
+func (v *PictureView) Tapped(*fyne.PointEvent) {
+	TakeFocus(v)
+	if v.OnTap != nil {
+		v.OnTap()
+	}
+}
 
 func (v *PictureView) TappedSecondary(e *fyne.PointEvent) {
 	if v.full != nil && v.OnMenu != nil {
@@ -120,9 +157,33 @@ func (v *PictureView) Cursor() desktop.Cursor {
 }
 
 func (v *PictureView) FocusGained()   { v.ring.Show() }
-func (v *PictureView) FocusLost()     { v.ring.Hide() }
 func (v *PictureView) TypedRune(rune) {}
 
+func (v *PictureView) FocusLost() {
+	v.ring.Hide()
+	v.holds(false)
+}
+
+func (v *PictureView) KeyDown(e *fyne.KeyEvent) {
+	if e.Name == fyne.KeySpace {
+		v.holds(true)
+	}
+}
+
+func (v *PictureView) KeyUp(e *fyne.KeyEvent) {
+	if e.Name == fyne.KeySpace {
+		v.holds(false)
+	}
+}
+
+func (v *PictureView) holds(down bool) {
+	if v.holding != down {
+		v.holding = down
+		if v.OnHold != nil {
+			v.OnHold(down)
+		}
+	}
+}
 func (v *PictureView) TypedKey(e *fyne.KeyEvent) {
 	const nudge = 0.02
 	switch e.Name {
