@@ -104,8 +104,8 @@ var modifierNames = []struct {
 
 // keyNames are the keys that people call otherwise than Fyne.
 var keyNames = map[fyne.KeyName]string{
-	fyne.KeyReturn: "Enter", fyne.KeyEnter: "Enter", fyne.KeyEscape: "Esc", fyne.KeyMinus: "−", fyne.KeyUp: "↑",
-	fyne.KeyDown: "↓", fyne.KeyLeft: "←", fyne.KeyRight: "→", fyne.KeyPageUp: "Page ↑", fyne.KeyPageDown: "Page ↓",
+	fyne.KeyReturn: "Enter", fyne.KeyEnter: "Enter", fyne.KeyEscape: "Esc", fyne.KeyMinus: "–",
+	fyne.KeyPageUp: "Page Up", fyne.KeyPageDown: "Page Down",
 }
 
 // keyText names a key as people do: "Ctrl + Shift + Z".
