@@ -113,7 +113,7 @@ func (s *session) writeCopy(p *studio.Picture, path string, again ui.Action) {
 	s.Loop.Background(func() func() {
 		img, err := p.Whole(s.Loop.Closing)
 		if err == nil {
-			err = picture.WriteCopy(path, img, p.Complete())
+			err = picture.WriteCopy(path, img, p.Complete(), picture.CopyOptions{})
 		}
 		return func() {
 			if err != nil {

@@ -12,7 +12,7 @@ var helpTexts = kong.Vars{
 	"aspect_help": "The shape of the picture: square, landscape (default), portrait, photo, photo_v, standard, " +
 		"standard_v, wide, a ratio such as 16:9 for the nearest of these shapes, or match for the size of image 1.",
 	"seed_help": "The same seed gives the same picture; -1 is random. Default: random.",
-	"output_help": "The file to write: .png, .jpg or .webp, or - for a PNG on standard output. " +
+	"output_help": "The file to write: .png, .jpg, .webp or .tif, or - for a PNG on standard output. " +
 		"Default: kleinbild-SEED.png, with a number added if that file exists.",
 	"like_help":  "Repeat a picture made by Kleinbild, except for what other flags change.",
 	"noise_help": "Start from the tensor called noise in a safetensors file instead of the seed's noise (for tests).",

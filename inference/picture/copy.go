@@ -2,6 +2,7 @@ package picture
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"image"
@@ -9,33 +10,44 @@ import (
 	"io"
 	"path/filepath"
 	"strings"
-
-	"github.com/HugoSmits86/nativewebp"
 )
 
 // JPEGQuality is the quality of written JPEG files. It keeps the grain; below 90 the chroma of saturated edges suffers.
 const JPEGQuality = 95
 
-// encoder writes a picture and its metadata in one format. Only JPEG uses quality, from 1 to 100.
+// lossless is the quality at which WebP loses nothing.
+const lossless = 100
+
+// encoder writes a picture in one format, with its metadata or, if meta is nil, without. JPEG and WebP use quality,
+// from 1 to 100.
 type encoder struct {
-	encode func(w io.Writer, img image.Image, meta Metadata, quality int) error
+	encode func(w io.Writer, img image.Image, meta *Metadata, quality int) error
 	// check returns an error if the format cannot hold m and reserveBytes more.
-	check func(m Metadata, reserveBytes int) error
+	check   func(m Metadata, reserveBytes int) error
+	quality int // if none is asked for
 }
 
 var (
 	pngEncoder = encoder{
-		func(w io.Writer, img image.Image, meta Metadata, _ int) error { return encode(w, img, meta) },
+		func(w io.Writer, img image.Image, meta *Metadata, _ int) error { return encode(w, img, meta) },
 		func(m Metadata, _ int) error { return m.Check() },
+		lossless,
 	}
 	jpegEncoder = encoder{encodeJPEG, func(m Metadata, reserveBytes int) error {
 		_, err := m.exif(maxExifBytes - reserveBytes)
 		return err
-	}}
-	webpEncoder = encoder{encodeWebP, pngEncoder.check}
+	}, JPEGQuality}
+	webpEncoder = encoder{encodeWebP, pngEncoder.check, lossless}
+	tiffEncoder = encoder{encodeTIFF, pngEncoder.check, lossless}
 	// encoders holds the formats that are written, by file extension.
-	encoders = map[string]encoder{".png": pngEncoder, ".jpg": jpegEncoder, ".jpeg": jpegEncoder, ".webp": webpEncoder}
+	encoders = map[string]encoder{
+		".png": pngEncoder, ".jpg": jpegEncoder, ".jpeg": jpegEncoder, ".webp": webpEncoder, ".tif": tiffEncoder,
+		".tiff": tiffEncoder,
+	}
 )
+
+// writtenFormats names the formats that are written, for errors.
+const writtenFormats = ".png, .jpg, .webp or .tif"
 
 // encoderFor returns the encoder for path's extension, or the PNG encoder if the extension is unknown.
 func encoderFor(path string) encoder {
@@ -45,34 +57,57 @@ func encoderFor(path string) encoder {
 	return pngEncoder
 }
 
-// Encode writes img with its metadata in the format of a file extension: ".png", ".jpg" or ".jpeg", or ".webp"
-// (lossless). quality, from 1 to 100, is used for JPEG only. CheckFits reports whether the format can hold the
+// Encode writes img with its metadata in the format of a file extension: ".png", ".jpg" or ".jpeg", ".webp" (lossless),
+// ".tif" or ".tiff". quality, from 1 to 100, is used for JPEG only. CheckFits reports whether the format can hold the
 // metadata.
 func Encode(w io.Writer, img image.Image, meta Metadata, extension string, quality int) error {
 	e, ok := encoders[extension]
 	if !ok {
-		return fmt.Errorf("picture: extension %q, want .png, .jpg or .webp", extension)
+		return fmt.Errorf("picture: extension %q, want %s", extension, writtenFormats)
 	}
-	if err := e.encode(w, img, meta, quality); err != nil {
+	if e.quality == lossless {
+		quality = lossless
+	}
+	if err := e.encode(w, img, &meta, quality); err != nil {
 		return fmt.Errorf("picture: %w", err)
 	}
 	return nil
 }
 
-// WriteCopy writes img with its metadata to path, in the format of its extension: .png, .jpg or .jpeg, or .webp
-// (lossless). An existing file is replaced. As with Write, the file never appears incomplete.
-func WriteCopy(path string, img image.Image, meta Metadata) error {
+// CopyOptions say how a copy is written.
+type CopyOptions struct {
+	Quality int  // of JPEG and WebP, 1 to 100; WebP of 100 is lossless. 0 is JPEGQuality, and lossless WebP
+	Bare    bool // without the prompt and the settings; the profile and the Exif data of a photo stay
+}
+
+// WriteCopy writes img with its metadata to path, in the format of its extension: .png, .jpg or .jpeg, .webp, .tif or
+// .tiff. PNG and TIFF have 16 bits a sample if img has them. An existing file is replaced. As with Write, the file
+// never appears incomplete.
+func WriteCopy(path string, img image.Image, meta Metadata, options CopyOptions) error {
 	extension := strings.ToLower(filepath.Ext(path))
-	if _, ok := encoders[extension]; !ok {
-		return fmt.Errorf("picture: output %s: extension %q, want .png, .jpg or .webp", path, extension)
+	e, ok := encoders[extension]
+	if !ok {
+		return fmt.Errorf("picture: output %s: extension %q, want %s", path, extension, writtenFormats)
 	}
-	_, err := Write(path, img, meta, Replace)
+	if options.Quality < 0 || options.Quality > 100 {
+		return fmt.Errorf("picture: output %s: quality %d, want 1 to 100", path, options.Quality)
+	}
+	if err := checkTarget(path, Replace); err != nil {
+		return err
+	}
+	said := &meta
+	if options.Bare {
+		said = nil
+	}
+	_, err := writeWhole(path, Replace, func(w io.Writer) error {
+		return e.encode(w, img, said, cmp.Or(options.Quality, e.quality))
+	})
 	return err
 }
 
 // encodeJPEG inserts the segment with the metadata after the start-of-image marker.
-func encodeJPEG(w io.Writer, img image.Image, meta Metadata, quality int) error {
-	block, err := meta.exifFor(img, maxExifBytes)
+func encodeJPEG(w io.Writer, img image.Image, meta *Metadata, quality int) error {
+	block, err := exifFor(meta, img, maxExifBytes)
 	if err != nil {
 		return err
 	}
@@ -88,60 +123,12 @@ func encodeJPEG(w io.Writer, img image.Image, meta Metadata, quality int) error 
 		return err
 	}
 	const startOfImage = 2
-	segment := binary.BigEndian.AppendUint16([]byte{0xff, 0xe1}, uint16(2+len(exifPrefix)+len(block)))
-	return writeParts(w, file.Bytes()[:startOfImage], segment, []byte(exifPrefix), block, profile,
-		file.Bytes()[startOfImage:])
-}
-
-// encodeWebP converts the simple file that the encoder writes into an extended one: a header that announces the
-// metadata, the chunk with the picture, and the chunk with the metadata.
-func encodeWebP(w io.Writer, img image.Image, meta Metadata, _ int) error {
-	block, err := meta.exifFor(img, maxCarriedExif+4*maxMetadataBytes)
-	if err != nil {
-		return err
+	var segment []byte
+	if block != nil {
+		segment = binary.BigEndian.AppendUint16([]byte{0xff, app1}, uint16(2+len(exifPrefix)+len(block)))
+		segment = append(append(segment, exifPrefix...), block...)
 	}
-	var profile []byte
-	if o, ok := img.(*Original); ok {
-		if !o.gray { // WebP has RGB only, for which a profile of gray is invalid
-			profile = o.profileToWrite()
-		}
-		img = o.forWebP()
-	}
-	var file bytes.Buffer
-	if err := nativewebp.Encode(&file, img, nil); err != nil {
-		return err
-	}
-	const riffHeader, chunkHeader = 12, 8
-	chunk := file.Bytes()[riffHeader:]
-	if len(chunk) < chunkHeader+5 || string(chunk[:4]) != "VP8L" {
-		return fmt.Errorf("WebP: the encoder wrote %q, want VP8L", chunk[:min(len(chunk), 4)])
-	}
-	const hasExif, hasAlpha, hasProfile, alphaIsUsed = 1 << 3, 1 << 4, 1 << 5, 1 << 28
-	flags := byte(hasExif)
-	if profile != nil {
-		flags |= hasProfile
-		profile = riffChunk("ICCP", profile)
-	}
-	if binary.LittleEndian.Uint32(chunk[chunkHeader+1:])&alphaIsUsed != 0 { // after the signature: 14 + 14 bits of size
-		flags |= hasAlpha
-	}
-	extended := append([]byte("VP8X"), 10, 0, 0, 0, flags, 0, 0, 0)
-	for _, side := range []int{img.Bounds().Dx() - 1, img.Bounds().Dy() - 1} { // 24 bits each
-		extended = append(extended, byte(side), byte(side>>8), byte(side>>16))
-	}
-	exif := riffChunk("EXIF", block)
-	size := 4 + len(extended) + len(profile) + len(chunk) + len(exif)
-	header := binary.LittleEndian.AppendUint32([]byte("RIFF"), uint32(size))
-	return writeParts(w, header, []byte("WEBP"), extended, profile, chunk, exif)
-}
-
-// riffChunk returns a chunk of a RIFF file, padded to an even length.
-func riffChunk(id string, content []byte) []byte {
-	chunk := append(binary.LittleEndian.AppendUint32([]byte(id), uint32(len(content))), content...)
-	if len(chunk)%2 != 0 {
-		chunk = append(chunk, 0)
-	}
-	return chunk
+	return writeParts(w, file.Bytes()[:startOfImage], segment, profile, file.Bytes()[startOfImage:])
 }
 
 func writeParts(w io.Writer, parts ...[]byte) error {

@@ -28,7 +28,7 @@ func TestWriteCopy(t *testing.T) {
 	meta := example().WithoutFolders()
 	meta.Prompt = "ein Füchschen, 狐 \U0001f98a <&>\n\"quoted\""
 	for _, name := range []string{"a.png", "b.JPG", "c.jpeg", "d.webp", "a.png"} { // the last one replaces the first
-		if err := WriteCopy(filepath.Join(dir, name), img, meta); err != nil {
+		if err := WriteCopy(filepath.Join(dir, name), img, meta, CopyOptions{}); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -47,7 +47,7 @@ func TestWriteCopy(t *testing.T) {
 		t.Errorf("JPEG: %v, off by %v levels", err, worst(img, lossy))
 	}
 	for _, name := range []string{"e.gif", "f", "no/such/folder.png"} {
-		if err := WriteCopy(filepath.Join(dir, name), img, meta); err == nil {
+		if err := WriteCopy(filepath.Join(dir, name), img, meta, CopyOptions{}); err == nil {
 			t.Errorf("%s was written", name)
 		}
 	}
@@ -112,7 +112,8 @@ func TestWebPWithAlpha(t *testing.T) {
 			img.Pix[i] = alpha
 		}
 		var file bytes.Buffer
-		if err := encodeWebP(&file, img, example(), JPEGQuality); err != nil {
+		meta := example()
+		if err := encodeWebP(&file, img, &meta, lossless); err != nil {
 			t.Fatal(err)
 		}
 		got, err := webp.Decode(bytes.NewReader(file.Bytes()))

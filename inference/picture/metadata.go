@@ -143,27 +143,30 @@ func (m Metadata) parameters() string {
 
 // EncodePNG writes img as a PNG file with meta in its text chunks. Equal arguments give equal bytes.
 func EncodePNG(w io.Writer, img image.Image, meta Metadata) error {
-	if err := encode(w, img, meta); err != nil {
+	if err := encode(w, img, &meta); err != nil {
 		return fmt.Errorf("picture: %w", err)
 	}
 	return nil
 }
 
-func encode(w io.Writer, img image.Image, meta Metadata) error {
-	chunks, err := meta.chunks()
-	if err != nil {
-		return err
+// encode writes img as a PNG file, with meta unless it is nil.
+func encode(w io.Writer, img image.Image, meta *Metadata) (err error) {
+	var chunks []byte
+	if meta != nil {
+		if chunks, err = meta.chunks(); err != nil {
+			return err
+		}
 	}
 	if o, ok := img.(*Original); ok {
-		chunks = append(o.pngDeclarations(), chunks...)
+		chunks = append(o.pngDeclarations(meta == nil), chunks...)
 	}
 	return writePNG(w, img, chunks)
 }
 
-// ReadMetadata returns the metadata that Kleinbild wrote into the PNG, JPEG or WebP file read from r. It finds the
-// metadata also where other programs move it when they save the picture again. It decodes no pixels and holds at most a
-// few megabytes. The values come from a stranger's file, so a caller that computes with them must check them like user
-// input.
+// ReadMetadata returns the metadata that Kleinbild wrote into the PNG, JPEG, WebP or TIFF file read from r. It finds
+// the metadata also where other programs move it when they save the picture again. It decodes no pixels and holds at
+// most a few megabytes. The values come from a stranger's file, so a caller that computes with them must check them
+// like user input.
 func ReadMetadata(r io.Reader) (Metadata, error) {
 	meta, err := readMetadata(r)
 	if err != nil {

@@ -52,8 +52,8 @@ var dialects = []struct {
 	{keywordDream, readDream},
 }
 
-// ReadOrigin is like ReadMetadata and also understands the metadata of other programs. It reads PNG, JPEG and WebP
-// files.
+// ReadOrigin is like ReadMetadata and also understands the metadata of other programs. It reads PNG, JPEG, WebP and
+// TIFF files.
 func ReadOrigin(r io.Reader) (Origin, error) {
 	origin, err := readOrigin(r)
 	if err != nil {
@@ -103,7 +103,7 @@ func readOrigin(r io.Reader) (Origin, error) {
 	return Origin{}, ErrNoMetadata
 }
 
-// readTexts returns the texts of a PNG, JPEG or WebP file.
+// readTexts returns the texts of a PNG, JPEG, WebP or TIFF file.
 func readTexts(r *bufio.Reader) ([]text, error) {
 	head, err := r.Peek(12)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -114,10 +114,12 @@ func readTexts(r *bufio.Reader) ([]text, error) {
 		return jpegTexts(r)
 	case hasMagic(head, "RIFF????WEBP"):
 		return webpTexts(r)
+	case hasMagic(head, "II*\x00"), hasMagic(head, "MM\x00*"):
+		return tiffTexts(r)
 	}
 	texts, err := pngTexts(r)
 	if err != nil && !hasMagic(head, pngSignature[:min(len(head), len(pngSignature))]) {
-		err = fmt.Errorf("%w, JPEG or WebP", err)
+		err = fmt.Errorf("%w, JPEG, WebP or TIFF", err)
 	}
 	return texts, err
 }

@@ -11,8 +11,9 @@ import (
 
 // What an Original adds to a file of each format: its declarations of colours and its Exif block.
 
-// pngDeclarations returns the chunks of a PNG file that declare the colours, and the Exif block, of an Original.
-func (o *Original) pngDeclarations() (chunks []byte) {
+// pngDeclarations returns the chunks of a PNG file that declare the colours, and the Exif block, of an Original. A bare
+// one has no settings in its Exif block.
+func (o *Original) pngDeclarations(bare bool) (chunks []byte) {
 	profile := o.carried.icc
 	if o.Format != "PNG" {
 		profile = o.profileToWrite() // also beside code points, which few programs read
@@ -30,8 +31,11 @@ func (o *Original) pngDeclarations() (chunks []byte) {
 			chunks = appendChunk(chunks, c.kind, c.data)
 		}
 	}
-	if o.carried.exif != nil {
-		chunks = appendChunk(chunks, "eXIf", o.carried.exif)
+	if exif := o.carried.exif; exif != nil {
+		if bare {
+			exif = withoutSettings(exif)
+		}
+		chunks = appendChunk(chunks, "eXIf", exif)
 	}
 	return chunks
 }
@@ -108,9 +112,16 @@ func (o *Original) Screen(ctx context.Context) (*image.RGBA, error) {
 }
 
 // exifFor returns the Exif block with m for a picture: the photo's own block with m added to it, if it fits into limit
-// bytes, or else m alone.
-func (m Metadata) exifFor(img image.Image, limit int) ([]byte, error) {
+// bytes, or else m alone. If m is nil, it returns the photo's own block without settings, or nil if there is none or if
+// it does not fit.
+func exifFor(m *Metadata, img image.Image, limit int) ([]byte, error) {
 	o, ok := img.(*Original)
+	if m == nil {
+		if !ok || o.carried.exif == nil || len(o.carried.exif) > limit {
+			return nil, nil
+		}
+		return withoutSettings(o.carried.exif), nil
+	}
 	if !ok || o.carried.exif == nil {
 		return m.exif(limit)
 	}
@@ -125,6 +136,43 @@ func (m Metadata) exifFor(img image.Image, limit int) ([]byte, error) {
 		}
 	}
 	return m.exif(limit)
+}
+
+// withoutSettings returns an Exif block without the texts that say how a picture was made: that of Kleinbild or another
+// program in which image 1 of an edit was made. The block keeps its length.
+func withoutSettings(block []byte) []byte {
+	block = slices.Clone(block)
+	e, ok := newExif(block)
+	if !ok {
+		return block
+	}
+	below := e.integer(e.entry(e.first(), tagExifDirectory))
+	for _, tag := range []uint16{tagDocumentName, tagImageDescription, tagMake, tagModel, tagSoftware, tagUserComment} {
+		entry := e.entry(e.first(), tag)
+		if tag == tagUserComment {
+			entry = e.entry(below, tag)
+		}
+		// A text that is read as settings, or that names the program, is overwritten.
+		var found textList
+		value := e.bytes(entry)
+		alone := exifEntry{tag, typeASCII, value}
+		if tag == tagUserComment {
+			found.addExif(layExif(nil, []exifEntry{{tag, typeUndefined, value}}))
+			found.texts = slices.DeleteFunc(found.texts, func(t text) bool { return !isParameters(t.value) })
+		} else {
+			found.addExif(layExif([]exifEntry{alone}, nil))
+		}
+		if len(found.texts) > 0 || tag == tagSoftware && bytes.HasPrefix(value, []byte(programName)) {
+			clear(value)
+		}
+	}
+	return block
+}
+
+// isParameters says whether a comment is a text about how a picture was made, and not one of a photographer's.
+func isParameters(comment string) bool {
+	_, err := readParameters(comment)
+	return err == nil
 }
 
 // mergeExif adds Kleinbild's fields to an Exif block. The directories are written again behind the block, and the

@@ -1,5 +1,5 @@
-// Package picture prepares reference pictures for the model, and writes the model's pictures as PNG, JPEG or WebP files
-// that contain everything needed to generate them again.
+// Package picture prepares reference pictures for the model, and writes the model's pictures as PNG, JPEG, WebP or TIFF
+// files that contain everything needed to generate them again.
 //
 // A reference is a PNG, JPEG, WebP, HEIC, AVIF, BMP, TIFF or GIF file, recognised by its content. The package turns it
 // into upright sRGB pixels whose sides are multiples of 16, and gives them to the VAE encoder as float32 rows in [−1,

@@ -46,10 +46,10 @@ func CheckWritable(path string, exists OnExist) error {
 }
 
 func checkTarget(path string, exists OnExist) error {
-	otherFormats := []string{".bmp", ".gif", ".tif", ".tiff", ".avif", ".heic", ".jxl"}
+	otherFormats := []string{".bmp", ".gif", ".avif", ".heic", ".jxl"}
 	if extension := filepath.Ext(path); slices.Contains(otherFormats, strings.ToLower(extension)) {
-		return fmt.Errorf("picture: output %s: extension %s, want .png, .jpg or .webp, the formats that are written",
-			path, extension)
+		return fmt.Errorf("picture: output %s: extension %s, want %s, the formats that are written",
+			path, extension, writtenFormats)
 	}
 	if path == "" || os.IsPathSeparator(path[len(path)-1]) {
 		return fmt.Errorf("picture: output %q: want the name of a file", path)
@@ -86,15 +86,16 @@ func checkTarget(path string, exists OnExist) error {
 	return nil
 }
 
-// Write writes img with its metadata to path: as JPEG or WebP (lossless) if the extension is .jpg, .jpeg or .webp, and
-// else as PNG. It returns the path that was written, which differs from path only if exists is Number. The file is
-// written under a temporary name in the same folder, flushed to the disk and then renamed, so that it never appears
-// incomplete. A killed program leaves at most the temporary file, which no later call uses.
+// Write writes img with its metadata to path: as JPEG, WebP (lossless) or TIFF if the extension is .jpg, .jpeg, .webp,
+// .tif or .tiff, and else as PNG. It returns the path that was written, which differs from path only if exists is
+// Number. The file is written under a temporary name in the same folder, flushed to the disk and then renamed, so that
+// it never appears incomplete. A killed program leaves at most the temporary file, which no later call uses.
 func Write(path string, img image.Image, meta Metadata, exists OnExist) (string, error) {
 	if err := checkTarget(path, exists); err != nil {
 		return "", err
 	}
-	return writeWhole(path, exists, func(w io.Writer) error { return encoderFor(path).encode(w, img, meta, JPEGQuality) })
+	e := encoderFor(path)
+	return writeWhole(path, exists, func(w io.Writer) error { return e.encode(w, img, &meta, e.quality) })
 }
 
 // CheckFits checks before a computation whether the format of path can hold meta. reserveBytes are reserved for fields
