@@ -8,6 +8,7 @@ import (
 	"hash/fnv"
 	"io"
 	"math/bits"
+	"slices"
 
 	bbolterrors "go.etcd.io/bbolt/errors"
 )
@@ -65,6 +66,9 @@ const (
 )
 
 var native = binary.NativeEndian
+
+// topBuckets are the names of the buckets that a store may have.
+var topBuckets = [][]byte{bucket, referenceBucket, folderBucket}
 
 // meta contains the fields of a meta page. root and freelist are page IDs; pages is the number of pages in use or free.
 type meta struct {
@@ -287,9 +291,9 @@ func checkOrder(list []element, low, high []byte) error {
 	return nil
 }
 
-// checkTopBucket checks one of the store's two buckets. They contain no buckets.
+// checkTopBucket checks one of the store's three buckets. They contain no buckets.
 func (f *boltFile) checkTopBucket(e element) error {
-	if !bytes.Equal(e.key, bucket) && !bytes.Equal(e.key, referenceBucket) {
+	if !slices.ContainsFunc(topBuckets, func(name []byte) bool { return bytes.Equal(e.key, name) }) {
 		return damagef("found a bucket %q", e.key)
 	}
 	if len(e.value) < bucketBytes {

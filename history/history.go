@@ -1,6 +1,7 @@
 // Package history stores entries for the pictures that were made. An entry contains a picture's path and how the
 // picture was made; the picture is a file of the user's. Store.List returns all entries, newest first, Thumbnails makes
-// small pictures, and Store.FindReference finds the reference pictures of an entry.
+// small pictures, and Store.FindReference finds the reference pictures of an entry. The user can star entries and file
+// them in folders (Store.Change, Store.PutFolder).
 //
 // The store is a bbolt file that several windows share. Each operation opens and locks the file, and closes it at its
 // end. After an operation has returned, its change is on the disk; after a crash within an operation, the file is as
@@ -36,6 +37,8 @@ type Entry struct {
 	Took    time.Duration `json:"took"`
 	Work    float64       `json:"work"` // the engine's estimate of the arithmetic, in multiply-adds
 	Picture picture.Metadata
+	Starred bool     `json:"starred,omitempty"` // by the user
+	Folders []uint64 `json:"folders,omitempty"` // that the user filed it in: see Folder
 }
 
 // MarshalJSON adds the field path_base64 if the path is not UTF-8, because encoding/json would write U+FFFD for its
@@ -285,27 +288,55 @@ func nextID(b *bbolt.Bucket) (id uint64, err error) {
 	return b.NextSequence()
 }
 
-// Restore stores a removed entry again, with its old ID. If the store cannot be written, the entry waits.
-func (s *Store) Restore(e Entry) {
-	e.ID = s.storeID(e.ID)
-	if e.ID >= waitingID {
+// Restore stores removed entries again, with their old IDs. If the store cannot be written, they wait.
+func (s *Store) Restore(removed ...Entry) {
+	var stored []Entry
+	for _, e := range removed {
+		if e.ID = s.storeID(e.ID); e.ID < waitingID {
+			stored = append(stored, e)
+			continue
+		}
 		s.postpone(e, 0)
 		s.Retry()
-		return
 	}
-	if s.update(func(b *bbolt.Bucket) error { return putEntry(b, e.ID, e) }) != nil {
-		s.postpone(e, e.ID)
+	put := func(b *bbolt.Bucket) error {
+		for _, e := range stored {
+			if err := putEntry(b, e.ID, e); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if len(stored) > 0 && s.update(put) != nil {
+		for _, e := range stored {
+			s.postpone(e, e.ID)
+		}
 	}
 }
 
-// Remove removes an entry, but not its picture. It returns nil if the entry does not exist, because another window may
-// have removed it.
-func (s *Store) Remove(id uint64) error {
-	if found, err := s.removeWaiting(id); found {
-		return err
+// Remove removes entries, but not their pictures. Entries that do not exist are no error, because another window may
+// have removed them.
+func (s *Store) Remove(ids ...uint64) error {
+	var errs []error
+	var stored []uint64
+	for _, id := range ids {
+		if found, err := s.removeWaiting(id); found {
+			errs = append(errs, err)
+		} else {
+			stored = append(stored, s.storeID(id))
+		}
 	}
-	id = s.storeID(id)
-	return s.update(func(b *bbolt.Bucket) error { return b.Delete(key(id)) })
+	if len(stored) > 0 {
+		errs = append(errs, s.update(func(b *bbolt.Bucket) error {
+			for _, id := range stored {
+				if err := b.Delete(key(id)); err != nil {
+					return err
+				}
+			}
+			return nil
+		}))
+	}
+	return errors.Join(errs...)
 }
 
 // storeID returns the ID in the store of an entry that had the given ID while it waited. It returns other IDs

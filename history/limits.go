@@ -11,6 +11,10 @@ const (
 	// maxUse is the latest time of use that is believed, in Unix seconds: the end of the year 9999.
 	maxUse = 253_402_300_799
 
+	// MaxFolderRunes is the length of a folder's name that menus have room for, and maxFolders bounds their number.
+	MaxFolderRunes = 60
+	maxFolders     = 500
+
 	// maxWaiting is more entries than a person makes while the file cannot be written, and maxWaitingBytes is more than
 	// the JSON of one entry with the longest prompt takes.
 	maxWaiting      = 10_000

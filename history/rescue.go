@@ -1,6 +1,7 @@
 package history
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/binary"
@@ -24,9 +25,10 @@ import (
 // storePerm are the permissions of new files, less the user's umask.
 const storePerm fs.FileMode = 0o644
 
-// contents is the content of a store: entries by ID, and values of the reference bucket by digest.
+// contents is the content of a store: entries and folders by ID, and values of the reference bucket by digest.
 type contents struct {
 	entries    map[uint64]Entry
+	folders    map[uint64]Folder
 	references map[string][]byte
 }
 
@@ -147,7 +149,36 @@ func (c contents) fill(tx *bbolt.Tx) error {
 			return err
 		}
 	}
-	return nil
+	return c.fillFolders(tx)
+}
+
+// fillFolders writes the folders of c. New folders will get IDs above those that entries have: of the folders that could
+// not be read, some may still have entries.
+func (c contents) fillFolders(tx *bbolt.Tx) error {
+	last := uint64(0)
+	for id := range c.folders {
+		last = max(last, id)
+	}
+	for _, e := range c.entries {
+		for _, id := range e.Folders {
+			if id < maxID {
+				last = max(last, id)
+			}
+		}
+	}
+	if last == 0 {
+		return nil
+	}
+	b, err := tx.CreateBucketIfNotExists(folderBucket)
+	if err != nil {
+		return err
+	}
+	for _, f := range c.folders {
+		if err := putFolder(b, f); err != nil {
+			return err
+		}
+	}
+	return b.SetSequence(last)
 }
 
 // salvager reads the entries of a damaged file.
@@ -162,7 +193,7 @@ type salvager struct {
 // may have removed such an entry, so salvage takes it only if its picture exists. salvage returns an error if the file
 // cannot be opened at present. If the path is not a regular file or the file is too large, it returns empty contents.
 func (s *Store) salvage() (contents, error) {
-	c := contents{entries: map[uint64]Entry{}, references: map[string][]byte{}}
+	c := contents{entries: map[uint64]Entry{}, folders: map[uint64]Folder{}, references: map[string][]byte{}}
 	file, info, err := atomicfile.Open(s.path)
 	if err != nil {
 		if info, e := os.Stat(s.path); e == nil && info.Mode().IsRegular() {
@@ -246,8 +277,9 @@ func (x *salvager) walkTree(id uint64, depth int) {
 	}
 }
 
-// collect stores the elements that are entries or references. live is true if they belong to the tree. top is true if
-// they may be buckets; a store has no buckets inside buckets, and following crafted ones could take exponential time.
+// collect stores the elements that are entries, folders or references. live is true if they belong to the tree. top is
+// true if they may be buckets; a store has no buckets inside buckets, and following crafted ones could take exponential
+// time.
 func (x *salvager) collect(list []element, live, top bool) {
 	for _, e := range list {
 		switch {
@@ -255,6 +287,8 @@ func (x *salvager) collect(list []element, live, top bool) {
 			if top && len(e.value) >= bucketBytes+pageHeaderBytes && native.Uint64(e.value) == 0 {
 				x.collect(parseReadable(e.value[bucketBytes:]), live, false)
 			}
+		case len(e.key) == 8 && bytes.HasPrefix(e.value, folderStart):
+			x.folder(binary.BigEndian.Uint64(e.key), e.value)
 		case len(e.key) == 8:
 			x.entry(binary.BigEndian.Uint64(e.key), e.value, live)
 		case len(e.key) == digestBytes && len(e.value) > 8 && filepath.IsAbs(string(e.value[8:])):
@@ -285,6 +319,19 @@ func (x *salvager) entry(id uint64, value []byte, live bool) {
 	}
 	e.ID = id
 	x.entries[id] = e
+}
+
+// folder stores a folder, unless one with its ID is known.
+func (x *salvager) folder(id uint64, value []byte) {
+	if _, known := x.folders[id]; known || id == 0 || id >= maxID || len(x.folders) >= maxFolders {
+		return
+	}
+	if x.budgetBytes -= int64(len(value)); x.budgetBytes < 0 {
+		return
+	}
+	if f := (Folder{ID: id}); json.Unmarshal(value, &f) == nil && checkFolderName(f.Name) == nil {
+		x.folders[id] = f
+	}
 }
 
 // parseReadable parses a page that may be damaged and returns the elements whose key and value are inside the page.
