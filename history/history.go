@@ -1,7 +1,7 @@
 // Package history stores entries for the pictures that were made. An entry contains a picture's path and how the
 // picture was made; the picture is a file of the user's. Store.List returns all entries, newest first, Thumbnails makes
 // small pictures, and Store.FindReference finds the reference pictures of an entry. The user can star entries and file
-// them in folders (Store.Change, Store.PutFolder).
+// them in folders (Store.Change, Store.PutFolder); Lineage says which pictures came of which.
 //
 // The store is a bbolt file that several windows share. Each operation opens and locks the file, and closes it at its
 // end. After an operation has returned, its change is on the disk; after a crash within an operation, the file is as
@@ -12,6 +12,7 @@ package history
 
 import (
 	"cmp"
+	"context"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -37,6 +38,7 @@ type Entry struct {
 	Took    time.Duration `json:"took"`
 	Work    float64       `json:"work"` // the engine's estimate of the arithmetic, in multiply-adds
 	Picture picture.Metadata
+	SHA256  string   `json:"sha256,omitempty"`  // of the picture's file, in hexadecimal; "" if an earlier version added it
 	Starred bool     `json:"starred,omitempty"` // by the user
 	Folders []uint64 `json:"folders,omitempty"` // that the user filed it in: see Folder
 }
@@ -258,9 +260,12 @@ func (s *Store) view(do func(*bbolt.Bucket) error) error {
 	})
 }
 
-// Add stores an entry and returns it with its ID. If the store cannot be written, the entry waits: List returns it, and
-// it gets another ID when it is written into the store.
+// Add stores an entry and returns it with its ID and the digest of its file, which Add reads if e has none. If the store
+// cannot be written, the entry waits: List returns it, and it gets another ID when it is written into the store.
 func (s *Store) Add(e Entry) Entry {
+	if e.SHA256 == "" {
+		e.SHA256, _ = fileDigest(context.Background(), e.Path) // without it the entry is known by its path
+	}
 	err := s.update(func(b *bbolt.Bucket) error {
 		id, err := nextID(b)
 		if err != nil {

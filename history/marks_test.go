@@ -194,7 +194,7 @@ func TestMarksAreRescued(t *testing.T) {
 	}
 }
 
-// TestEntriesOfEarlierVersions reads an entry as it was written before there were stars and folders.
+// TestEntriesOfEarlierVersions reads an entry as it was written before there were stars, folders and digests.
 func TestEntriesOfEarlierVersions(t *testing.T) {
 	s := mustOpen(t, filepath.Join(t.TempDir(), "history.db"))
 	const old = `{"path":"/pictures/fox.png","made":"2026-01-02T03:04:05Z","took":5,"work":7,"Picture":{"prompt":"a fox"}}`
@@ -202,7 +202,7 @@ func TestEntriesOfEarlierVersions(t *testing.T) {
 		t.Fatal(err)
 	}
 	e := mustList(t, s)[0]
-	if e.Starred || e.Folders != nil || e.Picture.Prompt != "a fox" {
+	if e.Starred || e.Folders != nil || e.SHA256 != "" || e.Picture.Prompt != "a fox" {
 		t.Errorf("entry %+v", e)
 	}
 	if err := s.Change([]uint64{1}, func(e *Entry) { e.Starred = true }); err != nil {

@@ -56,6 +56,12 @@ func (a *Album) Find(id uint64) (e history.Entry, ok bool) {
 	return a.entries[i], true
 }
 
+// Lineage returns the entries that the picture of e was made from, and those that were made from it: see
+// history.Lineage.
+func (a *Album) Lineage(e history.Entry) (madeFrom, ledTo []history.Entry) {
+	return history.Lineage(a.entries, e)
+}
+
 // IDNow returns the present ID of the entry that had the ID id and whose picture lies at path: an entry that waited
 // because the history's file could not be written gets another ID when it is written. ok is false if there is no such
 // entry.
