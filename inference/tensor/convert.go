@@ -33,6 +33,38 @@ func F16ToF32(h uint16) float32 {
 	return math.Float32frombits(sign | (exp+112)<<23 | frac<<13)
 }
 
+// F32ToF16 returns the bits of the IEEE half nearest to f; ties go to even. Magnitudes from 65520 on become infinite. A
+// NaN gives a quiet NaN.
+func F32ToF16(f float32) uint16 {
+	bits := math.Float32bits(f)
+	sign, magnitude := uint16(bits>>16&0x8000), bits&0x7fffffff
+	switch {
+	case magnitude > 0x7f800000:
+		return sign | 0x7e00
+	case magnitude >= 0x477ff000: // 65520, half-way between the largest half and 2^16
+		return sign | 0x7c00
+	case magnitude < 0x38800000: // below 2^-14: a multiple of 2^-24
+		return sign | uint16(math.RoundToEven(float64(math.Float32frombits(magnitude))*(1<<24)))
+	}
+	return sign | uint16((magnitude+0xfff+(magnitude>>13)&1)>>13-112<<10)
+}
+
+// F32ToF8E4M3 returns the bits of the float8_e4m3fn nearest to f; ties go to even. Magnitudes above 448 become 448, and
+// NaN stays NaN.
+func F32ToF8E4M3(f float32) byte {
+	bits := math.Float32bits(f)
+	sign, magnitude := byte(bits>>24&0x80), bits&0x7fffffff
+	switch {
+	case magnitude > 0x7f800000:
+		return sign | 0x7f
+	case magnitude >= 0x43e00000: // 448
+		return sign | 0x7e
+	case magnitude < 0x3c800000: // below 2^-6: a multiple of 2^-9
+		return sign | byte(math.RoundToEven(float64(math.Float32frombits(magnitude))*(1<<9)))
+	}
+	return sign | byte((magnitude+0x7ffff+(magnitude>>20)&1)>>20-120<<3)
+}
+
 // f8e4m3 holds the value of every bit pattern of torch.float8_e4m3fn: 4 exponent bits (bias 7) and 3 fraction bits.
 // The format has no infinities; 0x7f and 0xff are NaN.
 var f8e4m3 = func() (table [256]float32) {

@@ -100,6 +100,62 @@ func TestSmallFormats(t *testing.T) {
 	}
 }
 
+// TestNarrowing rounds values around every positive code of the small formats. The expected result is the nearest code;
+// of two equally near ones it is the even one.
+func TestNarrowing(t *testing.T) {
+	for _, row := range []struct {
+		name    string
+		largest int // the code of the largest number
+		over    int // the code of what is far above it
+		value   func(code int) float32
+		narrow  func(float32) int
+	}{
+		{
+			"F16", 0x7bff, 0x7c00, func(c int) float32 { return F16ToF32(uint16(c)) },
+			func(f float32) int { return int(F32ToF16(f)) },
+		},
+		{
+			"F8_E4M3", 0x7e, 0x7e, func(c int) float32 { return F8E4M3ToF32(byte(c)) },
+			func(f float32) int { return int(F32ToF8E4M3(f)) },
+		},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			sign := 1 << 7
+			if row.largest > 0xff {
+				sign = 1 << 15
+			}
+			check := func(x float32, want int) {
+				if got := row.narrow(x); got != want {
+					t.Fatalf("%v gives %#x, want %#x", x, got, want)
+				}
+				if got := row.narrow(-x); got != want|sign {
+					t.Fatalf("%v gives %#x, want %#x", -x, got, want|sign)
+				}
+			}
+			for code := range row.largest {
+				low, high := row.value(code), row.value(code+1)
+				middle := (low + high) / 2 // exact
+				check(low, code)
+				check(math.Nextafter32(middle, 0), code)
+				check(middle, code+code&1)
+				check(math.Nextafter32(middle, high), code+1)
+			}
+			check(row.value(row.largest), row.largest)
+			check(1e30, row.over)
+			check(float32(math.Inf(1)), row.over)
+			if v := row.value(row.narrow(float32(math.NaN()))); v == v {
+				t.Errorf("NaN gives %v", v)
+			}
+		})
+	}
+	if got := F32ToF16(65519.9); got != 0x7bff {
+		t.Errorf("65519.9 gives %#x, want the largest half", got)
+	}
+	if got := F32ToF16(65520); got != 0x7c00 {
+		t.Errorf("65520 gives %#x, want infinity", got)
+	}
+}
+
 // memory is a Source over a map of tensors.
 type memory map[string]Tensor
 

@@ -146,7 +146,7 @@ func quantise(weights []weight) []weight {
 				bf16 := make([]byte, 2*len(dst))
 				w.fill(bf16, first)
 				for i := range dst {
-					dst[i] = f32ToF8E4M3(tensor.BF16ToF32(binary.LittleEndian.Uint16(bf16[2*i:])) / scale)
+					dst[i] = tensor.F32ToF8E4M3(tensor.BF16ToF32(binary.LittleEndian.Uint16(bf16[2*i:])) / scale)
 				}
 			}},
 			scalar(layer+".weight_scale", scale),
@@ -172,31 +172,6 @@ func largest(w weight) (amax float64) {
 		}
 	}
 	return amax
-}
-
-// f32ToF8E4M3 returns the code of the float8_e4m3fn nearest to f; ties go to even. Magnitudes above 448 become 448.
-func f32ToF8E4M3(f float32) byte {
-	magnitude := float32(math.Abs(float64(f)))
-	const largest = 0x7e // the code of 448
-	// The codes of positive values have the order of the values, so a binary search finds the largest value ≤
-	// magnitude.
-	code := byte(0)
-	for bit := byte(0x40); bit != 0; bit >>= 1 {
-		if c := code | bit; c <= largest && tensor.F8E4M3ToF32(c) <= magnitude {
-			code = c
-		}
-	}
-	if code < largest {
-		// The middle of two neighbours is exact in float64.
-		middle := (float64(tensor.F8E4M3ToF32(code)) + float64(tensor.F8E4M3ToF32(code+1))) / 2
-		if m := float64(magnitude); m > middle || m == middle && code&1 == 1 {
-			code++
-		}
-	}
-	if math.Signbit(float64(f)) {
-		code |= 0x80
-	}
-	return code
 }
 
 // originalVAE returns the autoencoder's weights in float32 with the names of the latent-diffusion code, which numbers

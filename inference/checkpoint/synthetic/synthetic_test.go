@@ -14,7 +14,6 @@ import (
 	"testing"
 
 	"github.com/kleinbild/kleinbild/inference/goldentest"
-	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // goldenDigests are the SHA-256 of the files with which the reference's outputs were made. Equal digests mean equal
@@ -157,31 +156,6 @@ func TestProgressEndsAtTotal(t *testing.T) {
 	}})
 	if err != nil || total == 0 || last != total {
 		t.Errorf("progress ended at %d of %d: %v", last, total, err)
-	}
-}
-
-func TestF32ToF8E4M3(t *testing.T) {
-	for code := range 256 {
-		if v := tensor.F8E4M3ToF32(byte(code)); v == v && f32ToF8E4M3(v) != byte(code) {
-			t.Errorf("%v: %#x, want %#x", v, f32ToF8E4M3(v), code)
-		}
-	}
-	for _, row := range []struct {
-		name string
-		in   float32
-		want byte
-	}{
-		{"tie goes to the even code below", 17, 0x58}, // 16 is 0x58, 18 is 0x59
-		{"tie goes to the even code above", 19, 0x5a}, // 18 is 0x59, 20 is 0x5a
-		{"just past the tie", 17.000002, 0x59},
-		{"half of the smallest subnormal", 0x1p-10, 0x00},
-		{"more than half of the smallest subnormal", 0x1.8p-10, 0x01},
-		{"beyond the largest", 1e9, 0x7e},
-		{"negative", -1, 0xb8},
-	} {
-		if got := f32ToF8E4M3(row.in); got != row.want {
-			t.Errorf("%s: %v gives %#x, want %#x", row.name, row.in, got, row.want)
-		}
 	}
 }
 
