@@ -8,16 +8,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"runtime"
 	"slices"
-	"sync"
-	"sync/atomic"
 
+	"github.com/kleinbild/kleinbild/inference/checkpoint/chunked"
 	"github.com/kleinbild/kleinbild/inference/tensor"
 )
-
-// chunkBytes is the size of the parts in which each of GOMAXPROCS workers fills and writes a tensor.
-const chunkBytes = 1 << 20
 
 // Entry is a tensor to write. Write calls Fill for its values, part by part.
 type Entry struct {
@@ -51,57 +46,19 @@ func Write(
 		return fmt.Errorf("safetensors: write header: %w", err)
 	}
 
-	type chunk struct {
-		entry    Entry
-		from, to int64 // byte range of the tensor
-		at       int64 // byte offset in the file
-	}
-	var chunks []chunk
+	parts := make([]chunked.Part, len(entries))
 	at := int64(len(head))
-	for _, e := range entries {
-		for from := int64(0); from < e.SizeBytes(); from += chunkBytes {
-			chunks = append(chunks, chunk{e, from, min(from+chunkBytes, e.SizeBytes()), at + from})
-		}
+	for i, e := range entries {
+		parts[i] = chunked.Part{Name: e.Name, At: at, Bytes: e.SizeBytes(), Unit: e.DType.SizeBytes(), Fill: e.Fill}
 		at += e.SizeBytes()
 	}
-
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	var next atomic.Int64
-	var reporting sync.Mutex
-	work := func() error {
-		buffer := make([]byte, chunkBytes)
-		for ctx.Err() == nil {
-			i := next.Add(1) - 1
-			if i >= int64(len(chunks)) {
-				return nil
-			}
-			c := chunks[i]
-			dst := buffer[:c.to-c.from]
-			if err := c.entry.Fill(dst, int(c.from)/c.entry.DType.SizeBytes()); err != nil {
-				return fmt.Errorf("safetensors: write %s: %w", c.entry.Name, err)
-			}
-			if _, err := w.WriteAt(dst, c.at); err != nil {
-				return fmt.Errorf("safetensors: write %s: %w", c.entry.Name, err)
-			}
-			if progress != nil {
-				reporting.Lock()
-				progress(int64(len(dst)))
-				reporting.Unlock()
-			}
+	if err := chunked.Write(ctx, w, parts, progress); err != nil {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
 		}
-		return nil
+		return fmt.Errorf("safetensors: %w", err)
 	}
-	var workers sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), len(chunks)) {
-		workers.Go(func() {
-			if err := work(); err != nil {
-				cancel(err)
-			}
-		})
-	}
-	workers.Wait()
-	return context.Cause(ctx)
+	return nil
 }
 
 // encodeHeader returns the header's length and its JSON text, padded with spaces to a multiple of 8 bytes. Like the
