@@ -20,14 +20,17 @@ var arrows = map[string][]string{
 	".":          {"cli", "app", "client", "inference", "models"},
 	"atomicfile": {},
 	"app": {
-		"atomicfile", "history", "app/dialog", "app/fynelog", "app/shell", "app/studio", "app/ui", "inference",
-		"inference/picture", "assets/demo", "assets/look", "plain",
+		"atomicfile", "history", "app/dialog", "app/fynelog", "app/shell", "app/studio", "app/studio/paint", "app/ui",
+		"inference", "inference/picture", "assets/demo", "assets/look", "plain",
 	},
 	"app/ui":      {"assets/look", "plain"},
 	"app/dialog":  {},
 	"app/shell":   {"atomicfile"},
 	"app/fynelog": {},
-	"app/studio":  {"atomicfile", "history", "inference", "inference/picture"},
+	"app/studio":  {"app/studio/paint", "atomicfile", "history", "inference", "inference/picture"},
+
+	"app/studio/paint": {},
+
 	"cli": {
 		"atomicfile", "history", "inference", "inference/picture", "inference/checkpoint/synthetic", "server", "models",
 		"assets/tokenizer", "plain", "client",
