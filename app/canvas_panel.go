@@ -24,7 +24,6 @@ type canvasPanel struct {
 	view       *ui.PictureView
 	percent    *ui.Button
 	fit        *ui.Button
-	compare    *ui.Button
 	edit       *ui.Button
 	info       *ui.Button
 	copy       *ui.Button
@@ -37,7 +36,6 @@ type canvasPanel struct {
 	emptyTitle *widget.Label
 	emptyHint  *widget.Label
 	emptyStart *ui.Button
-	comparing  bool
 	previewing bool
 	away       bool              // the user opened an older picture while others are being made
 	unseen     []*studio.Picture // finished while the canvas was occupied, the newest last
@@ -73,7 +71,6 @@ func newCanvasPanel(c common, start *startPage, host canvasHost) *canvasPanel {
 	p.view.OnStep = host.step
 	p.percent = ui.NewButton("", func() { p.view.OneToOne(p.view.Middle()) })
 	p.fit = ui.NewButton("Fit", p.view.ZoomToFit)
-	p.compare = ui.NewButton("Before | After", p.toggleCompare)
 	p.edit = ui.NewButton("Edit this", host.editShown)
 	p.edit.Key = "E"
 	p.info = ui.NewButton("Info", host.toggleInfo)
@@ -82,7 +79,7 @@ func newCanvasPanel(c common, start *startPage, host canvasHost) *canvasPanel {
 	p.save = ui.NewButton("Save as…", host.saveCopy)
 	p.newer = ui.NewButton("", p.showNewest)
 	p.newer.Quiet, p.newer.Chosen = true, true
-	p.tools = []*ui.Button{p.newer, p.percent, p.fit, p.compare, p.edit, p.info, p.copy, p.save}
+	p.tools = []*ui.Button{p.newer, p.percent, p.fit, p.edit, p.info, p.copy, p.save}
 	p.emptyTitle, p.emptyHint = widget.NewLabel(""), widget.NewLabel("")
 	p.emptyTitle.Alignment, p.emptyHint.Alignment = fyne.TextAlignCenter, fyne.TextAlignCenter
 	p.emptyTitle.Wrapping, p.emptyHint.Wrapping = fyne.TextWrapWord, fyne.TextWrapWord
@@ -108,7 +105,8 @@ func (p *canvasPanel) place(size fyne.Size) {
 	// Notices lie over the picture, which stays where it is.
 	ui.At(p.notice.Content, (size.Width-noticeWidth)/2, ui.Margin, noticeWidth, p.notice.Height(noticeWidth))
 	top := p.placeModes(size)
-	ui.At(p.view, 0, top, size.Width, size.Height-toolsHeight-top)
+	left := p.placeSecond(size, top)
+	ui.At(p.view, left, top, size.Width-left, size.Height-toolsHeight-top)
 	p.start.content.Resize(size)
 	p.placeTools(size)
 	textWidth := min(size.Width-2*ui.Margin, 520)
@@ -128,26 +126,16 @@ func (p *canvasPanel) place(size fyne.Size) {
 // the wheel replace go first.
 func (p *canvasPanel) placeTools(size fyne.Size) {
 	shown := slices.Clone(p.offered)
-	width := func() (sum float32) {
-		for _, b := range shown {
-			sum += b.MinSize().Width + ui.Gap
-		}
-		return sum - ui.Gap
-	}
-	for _, least := range []*ui.Button{p.copy, p.fit, p.percent, p.save} {
+	width := func() float32 { return ui.RowSize(shown).Width }
+	for _, least := range []*ui.Button{p.copy, p.fit, p.percent, p.save, p.info} {
 		if i := slices.Index(shown, least); i >= 0 && width() > size.Width-2*ui.Margin {
 			shown = slices.Delete(shown, i, i+1)
 		}
 	}
-	x, y := (size.Width-width())/2, size.Height-toolsHeight+4
 	for _, b := range p.tools {
 		ui.Show(b, slices.Contains(shown, b))
-		if b.Visible() {
-			w := b.MinSize().Width
-			ui.At(b, x, y, w, 28)
-			x += w + ui.Gap
-		}
 	}
+	ui.PlaceRow(shown, (size.Width-width())/2, size.Height-toolsHeight+4)
 }
 
 func (p *canvasPanel) layout() { p.content.Refresh() }
@@ -168,7 +156,7 @@ func (p *canvasPanel) refresh() {
 		return // that has refreshed
 	}
 	picture := p.view.Picture() != nil && !start
-	ui.Show(p.view, picture)
+	ui.Show(p.view, picture && !p.covered())
 	empty := p.view.Picture() == nil && !start
 	p.emptyTitle.SetText("Describe a picture below, or drop one here to change it.")
 	hint := "Ctrl + Enter makes it. " +
@@ -204,8 +192,7 @@ func (p *canvasPanel) refreshTools() {
 		now    bool
 	}{
 		{p.newer, picture && len(p.unseen) > 0}, {p.percent, picture}, {p.fit, picture && !p.view.Fitted()},
-		{p.compare, finished && p.shown.Before != nil}, {p.edit, finished}, {p.info, finished},
-		{p.copy, finished}, {p.save, finished},
+		{p.edit, finished}, {p.info, finished}, {p.copy, finished}, {p.save, finished},
 	} {
 		if tool.now {
 			p.offered = append(p.offered, tool.button)
@@ -217,7 +204,6 @@ func (p *canvasPanel) refreshTools() {
 			p.offered = append(p.offered, m.button)
 		}
 	}
-	p.compare.SetChosen(p.comparing)
 	p.info.SetChosen(p.host.infoOpen())
 	p.host.canvasChanged()
 	p.layout()
@@ -283,7 +269,9 @@ func (p *canvasPanel) seen(pic *studio.Picture) {
 
 // show puts a finished picture on the canvas.
 func (p *canvasPanel) show(pic *studio.Picture) {
-	p.leaveMode()
+	if !p.follows(pic) {
+		p.leaveMode()
+	}
 	p.seen(pic)
 	p.shown = pic
 	p.previewing = false
@@ -303,17 +291,15 @@ func (p *canvasPanel) staged() bool {
 
 func (p *canvasPanel) draw() {
 	pic := p.shown
-	if p.staged() {
+	if m, ok := p.mode.(drawer); ok && pic != nil {
+		m.draw()
+	} else if p.staged() {
 		img, size := p.mode.picture()
 		p.view.Set(img, size, nil)
 	} else if pic == nil {
 		p.view.Set(nil, image.Point{}, nil)
 	} else {
-		before := pic.Before
-		if !p.comparing {
-			before = nil
-		}
-		p.view.Set(pic.Image, pic.Image.Rect.Size(), before)
+		p.view.Set(pic.Image, pic.Image.Rect.Size(), nil)
 	}
 	p.refresh()
 }
@@ -334,14 +320,6 @@ func (p *canvasPanel) dropPreview() {
 		p.previewing = false
 		p.draw()
 	}
-}
-
-func (p *canvasPanel) toggleCompare() {
-	if p.shown == nil || p.shown.Before == nil {
-		return
-	}
-	p.comparing = !p.comparing
-	p.draw()
 }
 
 // carry takes the picture along while a drag is over the slots.

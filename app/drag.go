@@ -17,6 +17,8 @@ func (s *session) dropPicture(path string) {
 	pos := s.drag.Pos
 	if target := s.droppedOn(); target != nil {
 		s.useAsReference(target.number, path)
+	} else if s.dropToCompare(path, pos) {
+		return
 	} else if ui.Within(s.view.view, pos) || ui.Within(s.view.emptyTitle, pos) {
 		s.useAsReference(0, path)
 	}

@@ -10,17 +10,18 @@ import (
 
 // panels are the parts of the window.
 type panels struct {
-	slots    *slotsPanel
-	prompt   *promptPanel
-	shape    *shapePanel
-	info     *infoPanel
-	advanced *advancedPanel
-	cost     *costPanel
-	queued   *queuePanel
-	start    *startPage // inside view
-	view     *canvasPanel
-	strip    *historyPanel
-	drag     *ui.DragLayer
+	slots      *slotsPanel
+	prompt     *promptPanel
+	shape      *shapePanel
+	info       *infoPanel
+	advanced   *advancedPanel
+	cost       *costPanel
+	queued     *queuePanel
+	start      *startPage // inside view
+	view       *canvasPanel
+	comparison *compareMode // of view
+	strip      *historyPanel
+	drag       *ui.DragLayer
 }
 
 // newPanels makes the panels. A panel knows what it shows and no other panel: what it asks of one goes through the
@@ -35,6 +36,8 @@ func newPanels(c common, s *session) (p panels) {
 	p.queued = newQueuePanel(c, s)
 	p.start = newStartPage(c, s.cfg, s)
 	p.view = newCanvasPanel(c, p.start, s)
+	p.comparison = newCompareMode(c, p.view, s)
+	p.view.use(p.comparison)
 	p.strip = newHistoryPanel(c, history.NewThumbnails(s.cfg.ThumbnailDir), s)
 	p.drag = ui.NewDragLayer(p.slots.target)
 	return p

@@ -56,7 +56,9 @@ func (s *session) removed(id uint64) {
 	s.view.refreshTools()
 	if s.onCanvas(id) {
 		s.view.shown = nil
-		s.view.draw()
+		if !s.view.leaveMode() {
+			s.view.draw()
+		}
 	}
 }
 
@@ -69,6 +71,9 @@ func (s *session) pictureMenu(p studio.Picture, onCanvas bool) *fyne.Menu {
 		items = append(items, fyne.NewMenuItem("Save as…", s.saveCopy), fyne.NewMenuItem("Copy picture", s.copyPicture))
 	} else {
 		items = append(items, fyne.NewMenuItem("Show", func() { s.strip.open(p.ID) }))
+		if e, ok := s.Album.Find(p.ID); ok && s.view.shown != nil && !s.view.previewing && !s.onCanvas(p.ID) {
+			items = append(items, fyne.NewMenuItem("Compare with this", func() { s.compareWith(e) }))
+		}
 	}
 	if p.Path != "" {
 		items = append(items,
@@ -104,11 +109,15 @@ func (s *session) readPhoto(path, digest string) (*image.RGBA, error) {
 	return studio.View(s.Loop.Closing, original)
 }
 
-// readBefore reads image 1 of a picture of the given size for comparison, away from Fyne's goroutine. It returns nil if
-// image 1 is gone or has changed. Image 1 of an edit is read at its full resolution, unless the edit made it larger.
-func (s *session) readBefore(ref picture.ReferenceFile, size image.Point, edited bool) *image.RGBA {
-	if edited {
-		if img, err := s.readPhoto(ref.Path, ref.SHA256); err == nil && img.Rect.Size() == size {
+// readBefore reads image 1 of a picture for comparison, away from Fyne's goroutine. It returns nil if there is none, or
+// if it is gone or has changed. Image 1 of an edit is read at its full resolution.
+func (s *session) readBefore(m picture.Metadata) *image.RGBA {
+	if len(m.References) == 0 || m.References[0].Path == "" {
+		return nil
+	}
+	ref := m.References[0]
+	if m.Edit != nil {
+		if img, err := s.readPhoto(ref.Path, ref.SHA256); err == nil {
 			return img
 		}
 	}
@@ -120,13 +129,16 @@ func (s *session) readBefore(ref picture.ReferenceFile, size image.Point, edited
 }
 
 // openEntry shows a picture of the history.
-func (s *session) openEntry(e history.Entry) {
+func (s *session) openEntry(e history.Entry) { s.openThen(e, func() {}) }
+
+// openThen shows a picture of the history, and does what is to be done once it is on show.
+func (s *session) openThen(e history.Entry, then func()) {
 	s.strip.mark(e.ID)
 	s.Loop.Background(func() func() {
 		img, err := s.readEntry(e)
 		var before *image.RGBA
-		if refs := e.Picture.References; err == nil && len(refs) > 0 && refs[0].Path != "" {
-			before = s.readBefore(refs[0], img.Rect.Size(), e.Picture.Edit != nil)
+		if err == nil {
+			before = s.readBefore(e.Picture)
 		}
 		return func() {
 			switch {
@@ -139,6 +151,7 @@ func (s *session) openEntry(e history.Entry) {
 			case s.strip.row.Marked == e.ID:
 				s.view.away = s.Maker.Run() != nil
 				s.view.show(&studio.Picture{Image: img, Meta: e.Picture, Path: e.Path, ID: e.ID, Before: before})
+				then()
 			}
 		}
 	})

@@ -64,8 +64,8 @@ func keyTable() []binding {
 		{where: anywhere, does: "Save the picture as…", shortcuts: ctrl(fyne.KeyS), do: (*session).saveCopy},
 		{where: anywhere, does: "Choose pictures as references", shortcuts: ctrl(fyne.KeyO),
 			do: func(s *session) { s.slots.browse() }},
-		{where: anywhere, does: "Before and after", shortcuts: ctrl(fyne.KeyB),
-			do: func(s *session) { s.view.toggleCompare() }},
+		{where: anywhere, does: "Compare with another picture", shortcuts: ctrl(fyne.KeyB),
+			do: func(s *session) { s.view.modeKey("C") }},
 		{where: anywhere, does: "Search the history", shortcuts: ctrl(fyne.KeyF),
 			do: func(s *session) { s.strip.focusSearch() }},
 		{where: anywhere, does: "Go to the prompt", shortcuts: ctrl(fyne.KeyL),
@@ -75,6 +75,12 @@ func keyTable() []binding {
 
 		{where: outsideText, does: "Edit the picture on show", keys: keys(fyne.KeyE), do: (*session).editShown},
 		{where: outsideText, does: "How the picture was made", keys: keys(fyne.KeyI), do: (*session).toggleInfo},
+		{where: outsideText, does: "Compare with another picture", keys: keys(fyne.KeyC),
+			do: func(s *session) { s.view.modeKey("C") }},
+		{where: outsideText, does: "Compare with a newer one", keys: keys(fyne.KeyPageUp),
+			do: func(s *session) { s.comparison.step(-1) }},
+		{where: outsideText, does: "Compare with an older one", keys: keys(fyne.KeyPageDown),
+			do: func(s *session) { s.comparison.step(1) }},
 
 		{where: inPrompt, does: "Earlier prompts", shortcuts: ctrl(fyne.KeyUp, fyne.KeyDown)},
 
@@ -83,7 +89,7 @@ func keyTable() []binding {
 		{where: onPicture, does: "All of it", keys: keys(fyne.Key0)},
 		{where: onPicture, does: "Pixel for pixel", keys: keys(fyne.Key1)},
 		{where: onPicture, does: "Newer, older picture", keys: keys(fyne.KeyLeft, fyne.KeyRight)},
-		{where: onPicture, does: "Move the divider of before and after", keys: keys(fyne.KeyComma, fyne.KeyPeriod)},
+		{where: onPicture, does: "Move the divider between two pictures", keys: keys(fyne.KeyComma, fyne.KeyPeriod)},
 
 		{where: onSlots, does: "Choose a picture", keys: keys(fyne.KeyReturn)},
 		{where: onSlots, does: "Remove it", keys: keys(fyne.KeyDelete)},
@@ -212,8 +218,6 @@ func (s *session) escape() {
 	case s.start.canLeave():
 		s.start.leave()
 	case s.view.leaveMode():
-	case s.view.view.Comparing():
-		s.view.toggleCompare()
 	case s.Maker.Run() != nil:
 		s.Maker.Cancel()
 	case s.waiting:

@@ -118,7 +118,6 @@ func TestEscapeByOrder(t *testing.T) {
 			b.until("a run", func() bool { return b.view.previewing })
 			b.strip.open(b.Album.Entries()[0].ID)
 			b.settle()
-			b.view.toggleCompare()
 			b.notice.Ask("Restore?", ui.Action{Text: "Restore"})
 			b.chooseModel()
 			b.view.showMenu(fyne.NewPos(300, 200))
@@ -140,14 +139,17 @@ func TestEscapeByOrder(t *testing.T) {
 			state := func() string {
 				s := ""
 				for _, on := range []bool{
-					b.win.Canvas().Overlays().Top() != nil, b.start.content.Visible(), b.view.comparing,
+					b.win.Canvas().Overlays().Top() != nil, b.start.content.Visible(), b.comparison.active(),
 					b.Maker.Run() != nil, b.notice.Visible(),
 				} {
 					s += map[bool]string{true: "1", false: "0"}[on]
 				}
 				return s
 			}
-			for _, want := range []string{"11111", "01111", "00111", "00011"} {
+			for _, want := range []string{"11011", "01011", "00111", "00011"} {
+				if want == "00111" { // the page leaves no comparison open
+					b.view.enterMode(b.comparison)
+				}
 				if got := state(); got != want {
 					t.Fatalf("menu, page, comparison, run, notice: %s, want %s", got, want)
 				}
@@ -228,7 +230,7 @@ func TestEverythingByKeyboard(t *testing.T) {
 		b.shape.seedEntry, b.shape.dice, b.shape.lock,
 		b.advanced.fold, b.advanced.steps, b.advanced.device, b.advanced.theme, b.strip.search, b.strip.row.Cells[0],
 		b.slots.all, b.shape.own.field, b.view.view,
-		b.view.percent, b.view.compare, b.view.edit, b.view.info, b.view.copy, b.view.save,
+		b.view.percent, b.view.modes[0].button, b.view.edit, b.view.info, b.view.copy, b.view.save,
 	}
 	for _, c := range b.slots.slots {
 		want = append(want, c)

@@ -6,6 +6,7 @@ import (
 
 	"fyne.io/fyne/v2"
 
+	"github.com/kleinbild/kleinbild/app/studio"
 	"github.com/kleinbild/kleinbild/app/ui"
 )
 
@@ -21,6 +22,35 @@ type canvasMode interface {
 	over() fyne.CanvasObject  // lies over the whole view and gets what the pointer does there; nil for nothing
 	// picture is what is on the canvas in this mode, and its size in pixels; nil for the picture on show.
 	picture() (*image.RGBA, image.Point)
+}
+
+// What a mode may do beside that.
+type (
+	// follower says whether the mode goes on with another picture on show.
+	follower interface {
+		follow(pic *studio.Picture) bool
+	}
+	// drawer draws the picture on show, and whatever belongs to it in the mode.
+	drawer interface{ draw() }
+	// cover takes the place of the view with what it lays over it.
+	cover interface{ covers() bool }
+	// doubled has a second view, on the left of the first; nil for none at present. All of them are among views.
+	doubled interface {
+		second() *ui.PictureView
+		views() []*ui.PictureView
+	}
+)
+
+// follows says whether the mode goes on with another picture on show.
+func (p *canvasPanel) follows(pic *studio.Picture) bool {
+	m, ok := p.mode.(follower)
+	return ok && m.follow(pic)
+}
+
+// covered says whether the mode has something in the view's place.
+func (p *canvasPanel) covered() bool {
+	m, ok := p.mode.(cover)
+	return ok && m.covers()
 }
 
 // offeredMode is a mode with its button.
@@ -42,6 +72,11 @@ func (p *canvasPanel) use(modes ...canvasMode) {
 		p.modes = append(p.modes, offeredMode{m, button})
 		p.tools = append(p.tools, button)
 		above := []fyne.CanvasObject{button}
+		if d, ok := m.(doubled); ok {
+			for _, v := range d.views() {
+				above = append(above, v)
+			}
+		}
 		for _, o := range []fyne.CanvasObject{m.over(), m.bar()} {
 			if o != nil {
 				o.Hide()
@@ -95,6 +130,25 @@ func (p *canvasPanel) leaveMode() bool {
 	m.leave()
 	p.draw()
 	return true
+}
+
+// placeSecond puts the second view of the mode that the canvas is in into the left half of the room, and hides all
+// others. It returns where the first view begins.
+func (p *canvasPanel) placeSecond(size fyne.Size, top float32) (left float32) {
+	for _, m := range p.modes {
+		d, ok := m.canvasMode.(doubled)
+		if !ok {
+			continue
+		}
+		for _, v := range d.views() {
+			now := m.canvasMode == p.mode && d.second() == v
+			if ui.Show(v, now); now {
+				left = float32(int(size.Width / 2))
+				ui.At(v, 0, top, left, size.Height-toolsHeight-top)
+			}
+		}
+	}
+	return left
 }
 
 // placeModes shows the tools of the mode that the canvas is in, and what it has over the picture, and returns how much

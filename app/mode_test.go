@@ -41,6 +41,7 @@ func TestModes(t *testing.T) {
 		drawing: canvas.NewRectangle(nil)}
 	other := &fakeMode{text: "Other", key: "Z"}
 	b.view.use(paint, other)
+	paintButton := b.view.modes[len(b.view.modes)-2].button
 	b.make("a house")
 	shown := b.view.view.Picture()
 	room := b.view.view.Size()
@@ -70,12 +71,12 @@ func TestModes(t *testing.T) {
 		}
 	}
 	want(false, 0, 0)
-	test.Tap(b.view.modes[0].button)
+	test.Tap(paintButton)
 	want(true, 1, 0)
 	if paint.drawing.Size() != b.view.view.Size() || paint.drawing.Position() != b.view.view.Position() {
 		t.Error("what is drawn does not lie on the view")
 	}
-	test.Tap(b.view.modes[0].button)
+	test.Tap(paintButton)
 	want(false, 1, 1)
 	key("Y")
 	want(true, 2, 1)
@@ -96,7 +97,7 @@ func TestModes(t *testing.T) {
 	shown = b.view.view.Picture()
 	want(false, 5, 5)
 	b.chooseModel() // the page of models takes the canvas
-	if b.view.modes[0].button.Visible() {
+	if paintButton.Visible() {
 		t.Error("a mode is offered on the page of models")
 	}
 	key("Y")

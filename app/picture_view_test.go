@@ -49,22 +49,6 @@ func TestDragToSlot(t *testing.T) {
 	}
 }
 
-func TestCompare(t *testing.T) {
-	b := newBench(t, usual)
-	b.view.show(&studio.Picture{Image: landscape(1200, 400, 1), Before: landscape(500, 500, 2)})
-	if b.view.view.Comparing() {
-		t.Error("compares though nobody asked")
-	}
-	b.shortcut(ctrl(fyne.KeyB))
-	if !b.view.view.Comparing() {
-		t.Error("does not compare")
-	}
-	b.view.show(&studio.Picture{Image: landscape(300, 300, 1)})
-	if b.view.view.Comparing() || b.view.compare.Visible() {
-		t.Error("compares with nothing")
-	}
-}
-
 func TestPictureMenu(t *testing.T) {
 	b := newBench(t, usual)
 	b.engine.info.NativeSize = 128

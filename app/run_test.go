@@ -332,7 +332,7 @@ func TestToolsFit(t *testing.T) {
 			t.Errorf("%q lies from %v to %v of %v", k.Text, x, x+k.Size().Width, b.view.content.Size().Width)
 		}
 	}
-	want := []string{"12 new: show", "Before | After", "Edit this", "Info", "Save as…"}
+	want := []string{"12 new: show", "Edit this", "Info", "Save as…", "Compare"}
 	if !slices.Equal(shown, want) {
 		t.Errorf("shown: %q, want %q", shown, want)
 	}
@@ -345,7 +345,7 @@ func TestCanvasIsOccupied(t *testing.T) {
 		do   func(b *bench)
 	}{
 		{"zoomed in", func(b *bench) { b.view.view.Zoom(b.view.view.CurrentScale()*2, b.view.view.Middle()) }},
-		{"comparing", func(b *bench) { b.view.toggleCompare() }},
+		{"comparing", func(b *bench) { b.view.enterMode(b.comparison) }},
 		{"dragging", func(b *bench) { b.view.view.Dragged(dragged(b.view.view.Middle(), 3, 3)) }},
 		{"page of models", func(b *bench) { b.chooseModel() }},
 	} {

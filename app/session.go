@@ -65,9 +65,13 @@ func newSession(a fyne.App, w fyne.Window, cfg Config, loop *studio.Loop) *sessi
 	w.SetOnDropped(s.drop)
 	w.SetCloseIntercept(s.leave)
 	a.Lifecycle().SetOnStopped(s.remember) // also where the system ends the program
-	a.Lifecycle().SetOnExitedForeground(func() { s.focusLost = true })
+	a.Lifecycle().SetOnExitedForeground(func() {
+		s.focusLost = true
+		s.comparison.rest()
+	})
 	a.Lifecycle().SetOnEnteredForeground(func() {
 		s.focusLost = false
+		s.comparison.takeTurn()
 		s.rescaled()
 	})
 	a.Lifecycle().SetOnStarted(s.rescaled)

@@ -51,7 +51,7 @@ var scenes = []scene{
 			b.make("Put the red house of image 2 on the hill of image 1, morning light, keep the sky as it is")
 		}
 		b.shape.setSeed(firstSeed)
-		b.view.toggleCompare()
+		b.view.enterMode(b.comparison)
 	}},
 	{"edit-this", []benchOption{withPlan}, func(b *bench) {
 		b.slots.add(0, []string{b.file("garden.png", 1200, 800, 3), b.file("evening.png", 1030, 1370, 1)})

@@ -44,6 +44,27 @@ func ceil(x float32) float32 {
 	return x
 }
 
+// RowSize returns the least size of objects beside each other, a Gap apart.
+func RowSize[T fyne.CanvasObject](row []T) (size fyne.Size) {
+	for i, o := range row {
+		least := o.MinSize()
+		if size.Width += least.Width; i > 0 {
+			size.Width += Gap
+		}
+		size.Height = max(size.Height, least.Height)
+	}
+	return size
+}
+
+// PlaceRow puts objects beside each other, a Gap apart, each of its least size.
+func PlaceRow[T fyne.CanvasObject](row []T, x, y float32) {
+	for _, o := range row {
+		least := o.MinSize()
+		At(o, x, y, least.Width, least.Height)
+		x += least.Width + Gap
+	}
+}
+
 // NoSize is the least size of something that takes what there is.
 func NoSize() fyne.Size { return fyne.Size{} }
 

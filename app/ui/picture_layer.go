@@ -190,12 +190,12 @@ func near(a, b int) bool { return max(a, b)-min(a, b) <= max(a, b)/100 }
 
 // sampleSize is the size of the coarse copy that is drawn before there is another one.
 func sampleSize(size image.Point) image.Point {
-	const side = 512
+	const side = 192
 	longest := max(size.X, size.Y)
 	return image.Pt(max(size.X*side/longest, 1), max(size.Y*side/longest, 1))
 }
 
-// sample returns every n-th pixel of a picture, which takes a millisecond or two.
+// sample returns every n-th pixel of a picture, which takes a millisecond.
 func sample(src *image.RGBA, size image.Point) *image.RGBA {
 	dst := image.NewRGBA(image.Rectangle{Max: size})
 	draw.NearestNeighbor.Scale(dst, dst.Rect, src, src.Rect, draw.Src, nil)

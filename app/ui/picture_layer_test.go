@@ -3,6 +3,7 @@ package ui
 import (
 	"image"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -68,24 +69,29 @@ func (l *layer) drawn() (pixels int) {
 	return pixels
 }
 
-// stall is how long a view may keep Fyne's goroutine busy. Another program can take the processor at any moment, so the
-// best of some tries counts.
+// stall is how long a view may keep Fyne's goroutine busy. Another program can take the processor at any moment, so of
+// each step the best of some tries counts.
 const stall = 16 * time.Millisecond
 
 // TestLargePicture looks closely at a photo of 24 megapixels beside another one, and moves it. The graphics card gets
 // what the screen shows of it, and Fyne's goroutine is never busy for long.
 func TestLargePicture(t *testing.T) {
 	photo, other := noisy(6000, 4000), noisy(6000, 4000)
-	best := time.Hour
-	for range 5 {
+	var best []time.Duration // of each step
+	for try := range 5 {
 		v := newView(t)
 		var todo works
 		v.Background = todo.add
-		longest := time.Duration(0)
+		step := 0
 		timed := func(do func()) {
 			start := time.Now()
 			do()
-			longest = max(longest, time.Since(start))
+			took := time.Since(start)
+			if try == 0 {
+				best = append(best, took)
+			}
+			best[step] = min(best[step], took)
+			step++
 		}
 		settle := func() {
 			for len(todo) > 0 {
@@ -133,12 +139,12 @@ func TestLargePicture(t *testing.T) {
 		if v.after.part.Visible() || v.left.part.Visible() {
 			t.Fatal("fitted again, a part still covers the whole")
 		}
-		if best = min(best, longest); best <= stall {
-			t.Logf("at most %v", best)
+		if slices.Max(best) <= stall {
+			t.Logf("at most %v", slices.Max(best))
 			return
 		}
 	}
-	t.Errorf("Fyne's goroutine was busy for %v, want at most %v", best, stall)
+	t.Errorf("Fyne's goroutine was busy for %v in its steps, want at most %v each", best, stall)
 }
 
 // wantExact fails if what is in sight at 1:1 is not the picture's pixels, at their places.

@@ -99,15 +99,11 @@ func NewPictureView() *PictureView {
 // img. A picture of the same size keeps zoom and place if the last one was looked at closer; otherwise it is fitted or
 // centred.
 func (v *PictureView) Set(img *image.RGBA, size image.Point, before *image.RGBA) {
-	all := Area{Width: float32(size.X), Height: float32(size.Y)}
-	after, left := Framed{img, all}, Framed{}
-	if before != nil {
-		left = Framed{before, all.Contain(before.Rect.Size())}
-	}
-	v.SetFramed(size, after, left)
+	v.SetFramed(size, Framed{img, Area{Width: float32(size.X), Height: float32(size.Y)}}, Framed{Image: before})
 }
 
-// Framed is a picture in a frame, at its place there in the frame's pixels.
+// Framed is a picture in a frame, at its place there in the frame's pixels. Without a place it is as large as there is
+// room for.
 type Framed struct {
 	Image *image.RGBA
 	At    Area
@@ -123,7 +119,7 @@ func (v *PictureView) SetFramed(size image.Point, after, before Framed) {
 		v.offset = fyne.NewPos((v.Size().Width-w)/2, (v.Size().Height-h)/2)
 	}
 	v.full, v.size, v.before = after.Image, size, before.Image
-	v.fullAt, v.beforeAt = after.At, before.At
+	v.fullAt, v.beforeAt = after.placeIn(size), before.placeIn(size)
 	v.after.background, v.left.background = v.Background, v.Background
 	v.after.set(v.full)
 	v.left.set(v.before)
@@ -140,10 +136,22 @@ func (v *PictureView) SetRoom(room image.Rectangle) {
 	}
 }
 
+// placeIn returns the place of the picture in a frame of the given size.
+func (f Framed) placeIn(frame image.Point) Area {
+	if f.Image == nil || f.At != (Area{}) {
+		return f.At
+	}
+	w, h := float32(f.Image.Rect.Dx()), float32(f.Image.Rect.Dy())
+	s := min(float32(frame.X)/w, float32(frame.Y)/h)
+	return Area{(float32(frame.X) - w*s) / 2, (float32(frame.Y) - h*s) / 2, w * s, h * s}
+}
+
 // TakeTurns says whether two pictures are shown one after the other instead of on both sides of a divider.
 func (v *PictureView) TakeTurns(turns bool) {
-	v.turns, v.showBefore = turns, false
-	v.place()
+	if v.turns != turns {
+		v.turns, v.showBefore = turns, false
+		v.place()
+	}
 }
 
 // ShowBefore shows the picture before, of two that take turns, or the other one.
@@ -284,13 +292,6 @@ func hold(offset, length, room float32) float32 {
 
 // Area is a place with a size, in the pixels of a frame.
 type Area struct{ X, Y, Width, Height float32 }
-
-// Contain returns the place in a at which all of a picture shows in its own proportions.
-func (a Area) Contain(size image.Point) Area {
-	s := min(a.Width/float32(size.X), a.Height/float32(size.Y))
-	w, h := float32(size.X)*s, float32(size.Y)*s
-	return Area{a.X + (a.Width-w)/2, a.Y + (a.Height-h)/2, w, h}
-}
 
 // sharpen has what is drawn replaced by copies shrunk to the screen's pixels: graphics cards skip pixels when they
 // shrink.
