@@ -38,7 +38,8 @@ func newPanels(c common, s *session) (p panels) {
 	p.view = newCanvasPanel(c, p.start, s)
 	p.comparison = newCompareMode(c, p.view, s)
 	p.view.use(p.comparison)
-	p.strip = newHistoryPanel(c, history.NewThumbnails(s.cfg.ThumbnailDir), s)
+	small := history.NewThumbnails(s.cfg.ThumbnailDir, history.ThumbnailWidth, history.ThumbnailHeight)
+	p.strip = newHistoryPanel(c, small, s)
 	p.drag = ui.NewDragLayer(p.slots.target)
 	return p
 }

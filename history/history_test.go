@@ -143,7 +143,7 @@ func TestThumbnails(t *testing.T) {
 	}
 	save()
 	cache := filepath.Join(dir, "cache")
-	thumbs := NewThumbnails(cache)
+	thumbs := NewThumbnails(cache, ThumbnailWidth, ThumbnailHeight)
 	small, err := thumbs.Get(path)
 	if err != nil || small.Rect != image.Rect(0, 0, ThumbnailWidth, ThumbnailWidth/2) {
 		t.Fatalf("%v, %v", small.Bounds(), err)
@@ -179,7 +179,7 @@ func TestThumbnails(t *testing.T) {
 	if again, err := thumbs.Get(path); err != nil || again.Rect != small.Rect {
 		t.Errorf("%v, %v: a folder in the thumbnail's place", again.Bounds(), err)
 	}
-	if _, err := NewThumbnails(filepath.Join(path, "no folder")).Get(path); err != nil {
+	if _, err := NewThumbnails(filepath.Join(path, "no folder"), ThumbnailWidth, ThumbnailHeight).Get(path); err != nil {
 		t.Errorf("without a cache: %v", err)
 	}
 	for _, bad := range []string{filepath.Join(dir, "gone.png"), dir, cached[:0]} {
@@ -191,4 +191,46 @@ func TestThumbnails(t *testing.T) {
 	if _, err := thumbs.Get(path); err == nil {
 		t.Error("a file that is not a picture: no error")
 	}
+}
+
+// TestThumbnailsOfPhotos: the results of edits have any size and 16 bits, and other pictures any shape.
+func TestThumbnailsOfPhotos(t *testing.T) {
+	dir := t.TempDir()
+	thumbs := NewThumbnails(filepath.Join(dir, "cache"), 300, 200)
+	for _, row := range []struct {
+		name       string
+		img        image.Image
+		want       image.Point
+		wantMiddle color.RGBA
+	}{
+		{"longer than 8192", image.NewGray(image.Rect(0, 0, 9000, 1200)), image.Pt(300, 40), color.RGBA{0, 0, 0, 255}},
+		{"16 bits", uniform16(400, 400, 0x8080), image.Pt(200, 200), color.RGBA{128, 128, 128, 255}},
+		{"smaller than a reference", image.NewGray(image.Rect(0, 0, 20, 10)), image.Pt(20, 10), color.RGBA{0, 0, 0, 255}},
+		{"narrower than a reference", image.NewGray(image.Rect(0, 0, 4000, 10)), image.Pt(300, 1), color.RGBA{0, 0, 0, 255}},
+	} {
+		path := filepath.Join(dir, row.name+".png")
+		var file bytes.Buffer
+		if err := png.Encode(&file, row.img); err != nil {
+			t.Fatal(err)
+		}
+		write(t, path, file.Bytes())
+		for _, from := range []string{"made", "cached"} {
+			got, err := thumbs.Get(path)
+			if err != nil || got.Rect.Size() != row.want {
+				t.Errorf("%s, %s: %v, %v, want %v", row.name, from, got.Bounds(), err, row.want)
+			} else if c := got.RGBAAt(row.want.X/2, row.want.Y/2); c != row.wantMiddle {
+				t.Errorf("%s, %s: the middle is %v, want %v", row.name, from, c, row.wantMiddle)
+			}
+		}
+	}
+}
+
+func uniform16(width, height int, level uint16) image.Image {
+	img := image.NewGray16(image.Rect(0, 0, width, height))
+	for y := range height {
+		for x := range width {
+			img.SetGray16(x, y, color.Gray16{Y: level})
+		}
+	}
+	return img
 }

@@ -21,8 +21,9 @@ const (
 	maxWaitingBytes = 4 << 20
 
 	// maxSide bounds the width and height of a picture that Read decodes, because another file may now be at an entry's
-	// path. This program's pictures have at most 2048 pixels a side.
+	// path. The pictures that it is for have at most 2048 pixels a side; photos that were edited are read by
+	// picture.OpenOriginal.
 	maxSide = 8192
-	// maxThumbnailBytes is more than an uncompressed thumbnail takes, at 4 bytes a pixel.
-	maxThumbnailBytes = 256 << 10
+	// maxThumbnailBytes bounds the file of a thumbnail, in bytes for each pixel: more than an uncompressed one takes.
+	maxThumbnailBytes = 5
 )

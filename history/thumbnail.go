@@ -2,8 +2,10 @@ package history
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"image"
 	"image/draw"
@@ -17,19 +19,25 @@ import (
 	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
-// Thumbnails have at most this width and height, in pixels: the size of a cell of the window's strip at a scale of 2.
+// The width and height that thumbnails have at most, in pixels: those of a cell of the window's strip, and of its
+// gallery, at a scale of 2.
 const (
 	ThumbnailWidth  = 224
 	ThumbnailHeight = 136
+	GalleryWidth    = 336
+	GalleryHeight   = 252
 )
 
 // Thumbnails makes small versions of pictures and caches them in a folder. The key is the picture's path, size and
 // modification time.
-type Thumbnails struct{ dir string }
+type Thumbnails struct {
+	dir           string
+	width, height int
+}
 
-// NewThumbnails returns a cache in the folder dir, which need not exist. If dir cannot be written, each Get makes the
-// thumbnail again.
-func NewThumbnails(dir string) *Thumbnails { return &Thumbnails{dir} }
+// NewThumbnails returns a cache of thumbnails of at most width × height pixels in the folder dir, which need not exist.
+// If dir cannot be written, each Get makes the thumbnail again.
+func NewThumbnails(dir string, width, height int) *Thumbnails { return &Thumbnails{dir, width, height} }
 
 // Get returns the thumbnail of the picture at path.
 func (t *Thumbnails) Get(path string) (*image.RGBA, error) {
@@ -39,16 +47,34 @@ func (t *Thumbnails) Get(path string) (*image.RGBA, error) {
 	}
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%d\x00%d", path, info.Size(), info.ModTime().UnixNano()))
 	cached := filepath.Join(t.dir, hex.EncodeToString(sum[:16])+".png")
-	if img, err := readPNG(cached, ThumbnailWidth, ThumbnailHeight, maxThumbnailBytes); err == nil {
+	if img, err := readPNG(cached, t.width, t.height, int64(t.width*t.height)*maxThumbnailBytes); err == nil {
 		return img, nil
 	}
-	img, err := Read(path)
+	small, err := t.read(path)
 	if err != nil {
 		return nil, err
 	}
-	small := Fit(img, ThumbnailWidth, ThumbnailHeight)
 	t.store(cached, small)
 	return small, nil
+}
+
+// read returns the picture at path, scaled down. Photos that were edited can have any size, bits and colours.
+func (t *Thumbnails) read(path string) (*image.RGBA, error) {
+	ctx := context.Background()
+	original, err := picture.OpenOriginal(ctx, path)
+	if errors.Is(err, picture.ErrSize) { // too small or too long for a reference
+		img, err := Read(path)
+		if err != nil {
+			return nil, err
+		}
+		return Fit(img, t.width, t.height), nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("thumbnail: %w", err)
+	}
+	b := original.Bounds()
+	w, h := fit(b.Dx(), b.Dy(), t.width, t.height)
+	return original.SRGB(ctx, b, picture.Size{Width: w, Height: h})
 }
 
 // Read returns the PNG picture at path. It refuses pictures with more than 8192 pixels a side.
@@ -92,17 +118,26 @@ func (t *Thumbnails) store(path string, img image.Image) {
 // Fit returns img scaled down to at most width × height, with its aspect ratio kept. A smaller img is copied.
 func Fit(img image.Image, width, height int) *image.RGBA {
 	b := img.Bounds()
-	if b.Dx() <= width && b.Dy() <= height {
+	w, h := fit(b.Dx(), b.Dy(), width, height)
+	if w == b.Dx() && h == b.Dy() {
 		return toRGBA(img)
-	}
-	w, h := width, max(b.Dy()*width/b.Dx(), 1)
-	if h > height {
-		w, h = max(b.Dx()*height/b.Dy(), 1), height
 	}
 	// Resize returns the type that it is given. It rounds its weights to 1/256, so that levels differ from the exact
 	// ones by up to 10 of 255: enough for a thumbnail. References, whose levels the model sees, are scaled by
 	// inference/picture.
 	return resize.Resize(uint(w), uint(h), toRGBA(img), resize.Lanczos3).(*image.RGBA)
+}
+
+// fit returns the largest size of the ratio w:h, at least 1 × 1, that is neither larger than w × h nor than
+// width × height.
+func fit(w, h, width, height int) (int, int) {
+	switch {
+	case w <= width && h <= height:
+		return w, h
+	case h*width <= height*w:
+		return width, max(h*width/w, 1)
+	}
+	return max(w*height/h, 1), height
 }
 
 // toRGBA returns a copy of img whose bounds begin at (0, 0).
