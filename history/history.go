@@ -40,6 +40,7 @@ type Entry struct {
 	Picture picture.Metadata
 	SHA256  string   `json:"sha256,omitempty"`  // of the picture's file, in hexadecimal; "" if an earlier version added it
 	Starred bool     `json:"starred,omitempty"` // by the user
+	Batch   uint64   `json:"batch,omitempty"`   // the same for all pictures that were asked for at once, 0 for one alone
 	Folders []uint64 `json:"folders,omitempty"` // that the user filed it in: see Folder
 }
 

@@ -56,6 +56,21 @@ func (a *Album) Find(id uint64) (e history.Entry, ok bool) {
 	return a.entries[i], true
 }
 
+// Batch returns the entries of the batch that a picture belongs to, in the order in which they were made. A picture that
+// was made alone, or by an earlier version, has none.
+func (a *Album) Batch(id uint64) (list []history.Entry) {
+	e, ok := a.Find(id)
+	if !ok || e.Batch == 0 {
+		return nil
+	}
+	for _, other := range slices.Backward(a.entries) {
+		if other.Batch == e.Batch {
+			list = append(list, other)
+		}
+	}
+	return list
+}
+
 // Lineage returns the entries that the picture of e was made from, and those that were made from it: see
 // history.Lineage.
 func (a *Album) Lineage(e history.Entry) (madeFrom, ledTo []history.Entry) {

@@ -1,6 +1,7 @@
 package studio
 
 import (
+	"math/rand/v2"
 	"strings"
 	"time"
 
@@ -76,6 +77,9 @@ func (s *Studio) NextBatch() (Batch, error) {
 	}
 	b.Seed, b.Steps, b.Guidance = seed, checked.Steps(), checked.Guidance()
 	b.Size, _ = checked.Size(info)
+	if b.Count > 1 {
+		b.Group = rand.Uint64()
+	}
 	return b, nil
 }
 

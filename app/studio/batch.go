@@ -22,6 +22,8 @@ type Batch struct {
 	Count    int          `json:"count"`
 	Steps    int          `json:"steps,omitempty"`    // 0 for the model's own
 	Guidance float64      `json:"guidance,omitempty"` // 0 for the model's own
+	// Group is what the entries of the batch's pictures have in common in the history; 0 if the batch is one picture.
+	Group uint64 `json:"group,omitempty"`
 }
 
 // Ask returns what the batch asks for, with the seed of its first picture. store reads the pictures of its desk that
