@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net/url"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/jezek/xgb"
@@ -34,8 +36,11 @@ type client struct {
 	window xproto.Window
 	events chan xgb.Event
 
-	clipboard, png, incremental, targets, property xproto.Atom
+	clipboard, incremental, targets, property xproto.Atom
 }
+
+// pngTarget is the name under which programs share PNG files.
+const pngTarget = "image/png"
 
 func newClient() (*client, error) {
 	if os.Getenv("DISPLAY") == "" {
@@ -68,14 +73,11 @@ func newClient() (*client, error) {
 // prepare looks up the atoms and makes the window.
 func (c *client) prepare() (err error) {
 	for name, atom := range map[string]*xproto.Atom{
-		"CLIPBOARD": &c.clipboard, "image/png": &c.png, "INCR": &c.incremental, "TARGETS": &c.targets,
-		"KLEINBILD": &c.property,
+		"CLIPBOARD": &c.clipboard, "INCR": &c.incremental, "TARGETS": &c.targets, "KLEINBILD": &c.property,
 	} {
-		reply, err := xproto.InternAtom(c.conn, false, uint16(len(name)), name).Reply()
-		if err != nil {
+		if *atom, err = c.atom(name); err != nil {
 			return err
 		}
-		*atom = reply.Atom
 	}
 	if c.window, err = xproto.NewWindowId(c.conn); err != nil {
 		return err
@@ -83,6 +85,15 @@ func (c *client) prepare() (err error) {
 	screen := xproto.Setup(c.conn).DefaultScreen(c.conn)
 	return xproto.CreateWindowChecked(c.conn, 0, c.window, screen.Root, 0, 0, 1, 1, 0, xproto.WindowClassInputOnly,
 		screen.RootVisual, xproto.CwEventMask, []uint32{xproto.EventMaskPropertyChange}).Check()
+}
+
+// atom returns the number that the server has for a name.
+func (c *client) atom(name string) (xproto.Atom, error) {
+	reply, err := xproto.InternAtom(c.conn, false, uint16(len(name)), name).Reply()
+	if err != nil {
+		return 0, err
+	}
+	return reply.Atom, nil
 }
 
 // close ends the connection. It also drains the events, so that the goroutine that sends them is not blocked and ends.
@@ -129,13 +140,20 @@ func PasteFiles() ([]string, error) { return nil, nil }
 
 // PastePicture returns the clipboard's picture as a PNG file. The error is ErrNoPicture if the clipboard holds no
 // picture, and ErrNoClipboard if there is no clipboard.
-func PastePicture() ([]byte, error) {
+func PastePicture() ([]byte, error) { return paste(pngTarget) }
+
+// paste returns what the clipboard holds under the name of a format.
+func paste(format string) ([]byte, error) {
 	c, err := newClient()
 	if err != nil {
 		return nil, err
 	}
 	defer c.close()
-	xproto.ConvertSelection(c.conn, c.window, c.clipboard, c.png, c.property, xproto.TimeCurrentTime)
+	target, err := c.atom(format)
+	if err != nil {
+		return nil, fmt.Errorf("clipboard: %w", err)
+	}
+	xproto.ConvertSelection(c.conn, c.window, c.clipboard, target, c.property, xproto.TimeCurrentTime)
 	var answer xproto.SelectionNotifyEvent
 	err = c.waitFor(func(e xgb.Event) (ok bool) {
 		answer, ok = e.(xproto.SelectionNotifyEvent)
@@ -177,10 +195,49 @@ func PastePicture() ([]byte, error) {
 
 // CopyPNG puts a PNG file on the clipboard, where it stays until something else is copied or this program ends. The
 // error is ErrNoClipboard if there is no clipboard.
-func CopyPNG(file []byte) error {
+func CopyPNG(file []byte) error { return offer(content{pngTarget, file}) }
+
+// CopyFiles puts files on the clipboard, as a file manager does: they can be pasted into folders, mails and other
+// programs. Paths are absolute. Otherwise it is like CopyPNG.
+func CopyFiles(paths ...string) error {
+	var list, names, gnome strings.Builder
+	gnome.WriteString("copy")
+	for _, path := range paths {
+		address := (&url.URL{Scheme: "file", Path: path}).String()
+		list.WriteString(address + "\r\n")
+		gnome.WriteString("\n" + address)
+		names.WriteString(path + "\n")
+	}
+	text := []byte(strings.TrimSuffix(names.String(), "\n"))
+	return offer(
+		content{"text/uri-list", []byte(list.String())},
+		content{"x-special/gnome-copied-files", []byte(gnome.String())}, // what file managers of GNOME ask for
+		content{"UTF8_STRING", text}, content{"text/plain;charset=utf-8", text},
+	)
+}
+
+// content is what the clipboard holds in a format.
+type content struct {
+	format string
+	data   []byte
+}
+
+// offer owns the clipboard with some contents, until something else is copied.
+func offer(contents ...content) error {
 	c, err := newClient()
 	if err != nil {
 		return err
+	}
+	offered := map[xproto.Atom][]byte{}
+	var order []xproto.Atom
+	for _, o := range contents {
+		atom, err := c.atom(o.format)
+		if err != nil {
+			c.close()
+			return fmt.Errorf("clipboard: %w", err)
+		}
+		offered[atom] = o.data
+		order = append(order, atom)
 	}
 	xproto.SetSelectionOwner(c.conn, c.window, c.clipboard, xproto.TimeCurrentTime)
 	owner, err := xproto.GetSelectionOwner(c.conn, c.clipboard).Reply()
@@ -188,36 +245,42 @@ func CopyPNG(file []byte) error {
 		c.close()
 		return errors.New("clipboard: another program holds it: try again")
 	}
-	go c.serve(file)
+	go c.serve(offered, order)
 	return nil
 }
 
-// transfer identifies a picture that is being sent to another program in portions: by that program's window and
-// property.
+// transfer identifies what is being sent to another program in portions: by that program's window and property.
 type transfer struct {
 	window   xproto.Window
 	property xproto.Atom
 }
 
-// serve answers the programs that paste, until another program owns the clipboard.
-func (c *client) serve(file []byte) {
+// portions is what is left to send of a transfer.
+type portions struct {
+	kind xproto.Atom
+	rest []byte
+}
+
+// serve answers the programs that paste, until another program owns the clipboard. order has the formats, the best
+// first.
+func (c *client) serve(offered map[xproto.Atom][]byte, order []xproto.Atom) {
 	defer c.close()
-	sent := map[transfer]int{} // bytes of file
+	sent := map[transfer]portions{}
 	for e := range c.events {
 		switch e := e.(type) {
 		case xproto.SelectionClearEvent:
 			return
 		case xproto.SelectionRequestEvent:
-			c.answer(e, file, sent)
+			c.answer(e, offered, order, sent)
 		case xproto.PropertyNotifyEvent:
 			t := transfer{e.Window, e.Atom}
-			at, ok := sent[t]
+			p, ok := sent[t]
 			if !ok || e.State != xproto.PropertyDelete {
 				continue
 			}
-			portion := file[at:min(at+portionBytes, len(file))]
-			c.writeProperty(t, c.png, 8, portion) // An empty portion ends the transfer.
-			if sent[t] = at + len(portion); len(portion) == 0 {
+			portion := p.rest[:min(portionBytes, len(p.rest))]
+			c.writeProperty(t, p.kind, 8, portion) // An empty portion ends the transfer.
+			if sent[t] = (portions{p.kind, p.rest[len(portion):]}); len(portion) == 0 {
 				delete(sent, t)
 			}
 		}
@@ -230,30 +293,34 @@ func (c *client) writeProperty(t transfer, kind xproto.Atom, format byte, data [
 	xproto.ChangeProperty(c.conn, xproto.PropModeReplace, t.window, t.property, kind, format, count, data)
 }
 
-// answer writes what another program asks for: the list of formats, the file, or the file's size, which begins a
-// transfer in portions. It then tells that program which property it wrote, or none.
-func (c *client) answer(e xproto.SelectionRequestEvent, file []byte, sent map[transfer]int) {
+// answer writes what another program asks for: the list of formats, the data, or their size, which begins a transfer in
+// portions. It then tells that program which property it wrote, or none.
+func (c *client) answer(
+	e xproto.SelectionRequestEvent, offered map[xproto.Atom][]byte, order []xproto.Atom, sent map[transfer]portions,
+) {
+	data, has := offered[e.Target]
 	t := transfer{e.Requestor, e.Property}
 	if t.property == xproto.AtomNone {
 		t.property = e.Target // Old clients name no property and expect this one.
 	}
 	switch {
 	case e.Target == c.targets:
-		atoms := make([]byte, 8)
-		xgb.Put32(atoms, uint32(c.targets))
-		xgb.Put32(atoms[4:], uint32(c.png))
+		atoms := make([]byte, 4*(1+len(order)))
+		for i, a := range append([]xproto.Atom{c.targets}, order...) {
+			xgb.Put32(atoms[4*i:], uint32(a))
+		}
 		c.writeProperty(t, xproto.AtomAtom, 32, atoms)
-	case e.Target != c.png:
+	case !has:
 		t.property = xproto.AtomNone // There is no such format.
-	case len(file) <= portionBytes:
-		c.writeProperty(t, c.png, 8, file)
+	case len(data) <= portionBytes:
+		c.writeProperty(t, e.Target, 8, data)
 	default:
 		// The event that the other program has deleted the property asks for the first portion.
 		events := []uint32{xproto.EventMaskPropertyChange}
 		xproto.ChangeWindowAttributes(c.conn, t.window, xproto.CwEventMask, events)
 		size := make([]byte, 4)
-		xgb.Put32(size, uint32(len(file)))
-		sent[t] = 0
+		xgb.Put32(size, uint32(len(data)))
+		sent[t] = portions{e.Target, data}
 		c.writeProperty(t, c.incremental, 32, size)
 	}
 	notify := xproto.SelectionNotifyEvent{

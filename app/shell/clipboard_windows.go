@@ -2,6 +2,7 @@ package shell
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"image"
 	"image/draw"
@@ -160,6 +161,31 @@ func CopyPNG(file []byte) error {
 			return err
 		}
 		return setData(cfDIBV5, dib) // Windows makes CF_DIB and CF_BITMAP of it.
+	})
+}
+
+// CopyFiles puts files on the clipboard, as the Explorer does: they can be pasted into folders, mails and other
+// programs. Paths are absolute.
+func CopyFiles(paths ...string) error {
+	// The structure DROPFILES: where the names begin, a point and a flag that are not used, and that they are UTF-16.
+	data := make([]byte, 20)
+	binary.LittleEndian.PutUint32(data, uint32(len(data)))
+	binary.LittleEndian.PutUint32(data[16:], 1)
+	for _, path := range paths {
+		name, err := windows.UTF16FromString(path)
+		if err != nil {
+			return fmt.Errorf("clipboard: %s: %w", path, err)
+		}
+		for _, unit := range name { // with a zero at the end
+			data = binary.LittleEndian.AppendUint16(data, unit)
+		}
+	}
+	data = append(data, 0, 0)
+	return withClipboard(func() error {
+		if ok, _, err := emptyClipboard.Call(); ok == 0 {
+			return fmt.Errorf("clipboard: %w", err)
+		}
+		return setData(cfHDrop, data)
 	})
 }
 

@@ -118,3 +118,14 @@ func TestPasteFiles(t *testing.T) {
 		t.Errorf("files but no picture: %v, want ErrNoPicture", err)
 	}
 }
+
+// TestCopyFiles pastes the files that were copied, as another program reads them.
+func TestCopyFiles(t *testing.T) {
+	want := []string{`C:\Users\Ada\a fox ä 狐.png`, `C:\b.jpg`}
+	if err := CopyFiles(want...); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := PasteFiles(); err != nil || !slices.Equal(got, want) {
+		t.Errorf("pasted %q, %v, want %q", got, err, want)
+	}
+}

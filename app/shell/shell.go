@@ -1,4 +1,4 @@
-// Package shell uses the desktop around the window: it copies and pastes pictures, moves files to the bin and back,
+// Package shell uses the desktop around the window: it copies and pastes pictures and files, moves files to the bin and back,
 // shows a file in the file manager, and keeps the window on the screen. Every call except KeepOnScreen may wait for
 // another program, so it must not run on the goroutine that draws.
 package shell

@@ -121,6 +121,33 @@ func TestClipboard(t *testing.T) {
 	}
 }
 
+// TestCopyFiles: a file manager, a mail program and a text box each find what they ask for.
+func TestCopyFiles(t *testing.T) {
+	startX(t)
+	if err := CopyFiles("/home/ada/a fox ä.png", "/tmp/b%.jpg"); err != nil {
+		t.Fatal(err)
+	}
+	for format, want := range map[string]string{
+		"text/uri-list":                "file:///home/ada/a%20fox%20%C3%A4.png\r\nfile:///tmp/b%25.jpg\r\n",
+		"x-special/gnome-copied-files": "copy\nfile:///home/ada/a%20fox%20%C3%A4.png\nfile:///tmp/b%25.jpg",
+		"UTF8_STRING":                  "/home/ada/a fox ä.png\n/tmp/b%.jpg",
+	} {
+		if got, err := paste(format); err != nil || string(got) != want {
+			t.Errorf("%s: %q, %v, want %q", format, got, err, want)
+		}
+	}
+	if _, err := PastePicture(); !errors.Is(err, ErrNoPicture) {
+		t.Errorf("a picture: %v, want ErrNoPicture", err)
+	}
+	// Another program, which asks for the list of formats first.
+	if out, err := exec.Command("xclip", "-selection", "clipboard", "-target", "TARGETS", "-out").Output(); err == nil {
+		want := "TARGETS\ntext/uri-list\nx-special/gnome-copied-files\nUTF8_STRING\ntext/plain;charset=utf-8\n"
+		if string(out) != want {
+			t.Errorf("formats %q, want %q", out, want)
+		}
+	}
+}
+
 func TestNoClipboard(t *testing.T) {
 	for _, display := range []string{"", ":98765"} {
 		t.Setenv("DISPLAY", display)
@@ -128,6 +155,9 @@ func TestNoClipboard(t *testing.T) {
 			t.Errorf("DISPLAY %q: %v", display, err)
 		}
 		if err := CopyPNG([]byte("x")); !errors.Is(err, ErrNoClipboard) {
+			t.Errorf("DISPLAY %q: %v", display, err)
+		}
+		if err := CopyFiles("/x"); !errors.Is(err, ErrNoClipboard) {
 			t.Errorf("DISPLAY %q: %v", display, err)
 		}
 	}
