@@ -1,4 +1,4 @@
-// Package gguf reads GGUF files, the format of ggml and llama.cpp: metadata, the descriptions of tensors, and their
+// Package gguf reads and writes GGUF files, the format of ggml and llama.cpp: metadata, the descriptions of tensors, and their
 // data. Files are memory-mapped: Open reads only the header, and a tensor's data is read from the disk when it is used.
 //
 // The reader returns an error for a file that is shorter than its header says, a count or size over the limits in
