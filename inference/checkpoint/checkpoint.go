@@ -108,6 +108,35 @@ func Open(ctx context.Context, spec string) (*Checkpoint, error) {
 		func(c *Checkpoint) { c.Close() })
 }
 
+// OpenParts is like Open, but needs no whole model: it also opens single files of which one has the transformer, or the
+// text encoder if textEncoder is true. The other components may be without a Source.
+func OpenParts(ctx context.Context, spec string, textEncoder bool) (*Checkpoint, error) {
+	return Interruptible(ctx, func() (*Checkpoint, error) {
+		c, err := openWhole(ctx, spec)
+		if err == nil {
+			return c, nil
+		}
+		parts, partsErr := openParts(ctx, itemsOf(spec))
+		if partsErr != nil {
+			return nil, err
+		}
+		if p := parts.component(wanted(textEncoder)); p.set == nil {
+			parts.Close()
+			return nil, err
+		}
+		parts.describe()
+		return parts, nil
+	}, func(c *Checkpoint) { c.Close() })
+}
+
+// wanted returns the kind of the component that a caller of OpenParts needs.
+func wanted(encoder bool) kind {
+	if encoder {
+		return textEncoder
+	}
+	return transformer
+}
+
 // openWhole opens the checkpoint and sets sizes, notices and digest.
 func openWhole(ctx context.Context, spec string) (*Checkpoint, error) {
 	if strings.TrimSpace(spec) == "" {
@@ -117,7 +146,20 @@ func openWhole(ctx context.Context, spec string) (*Checkpoint, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.describe()
+	if c.Digest, err = digest(ctx, c); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// describe sets files, sizes and notices.
+func (c *Checkpoint) describe() {
 	for _, p := range c.components() {
+		if p.set == nil {
+			continue
+		}
 		for _, f := range p.set.Files() {
 			p.Files = append(p.Files, f.Path())
 			p.SizeBytes += f.SizeBytes()
@@ -134,11 +176,6 @@ func openWhole(ctx context.Context, spec string) (*Checkpoint, error) {
 	for _, f := range c.files() {
 		c.SizeBytes += f.SizeBytes()
 	}
-	if c.Digest, err = digest(ctx, c); err != nil {
-		c.Close()
-		return nil, err
-	}
-	return c, nil
 }
 
 func open(ctx context.Context, spec string) (*Checkpoint, error) {

@@ -14,16 +14,28 @@ const Demo = "demo"
 // demoName is the demo model's name in pictures and replies.
 const demoName = "kleinbild-demo"
 
-// openDemo opens the demo model in the program's memory, without unpacking or copying it.
+// demoFolder returns the folder of the demo model in the program's memory.
+func demoFolder() folder {
+	return folder{files: demo.Configs, dir: demoName, weights: demo.Weights}
+}
+
+// openDemo opens the demo model, without unpacking or copying it.
 func openDemo(ctx context.Context) (*Checkpoint, error) {
-	f := folder{files: demo.Configs, dir: demoName, weights: demo.Weights}
+	f := demoFolder()
 	c, err := openDiffusers(ctx, f)
 	if err != nil {
 		return nil, err
 	}
-	if c.TokenizerFiles, err = fs.Sub(f.files, "tokenizer"); err != nil {
+	if err := c.useDemoTokenizer(f); err != nil {
 		c.Close()
 		return nil, err
 	}
 	return c, nil
+}
+
+// useDemoTokenizer sets the demo model's tokenizer.
+func (c *Checkpoint) useDemoTokenizer(f folder) (err error) {
+	c.Tokenizer = f.path("tokenizer")
+	c.TokenizerFiles, err = fs.Sub(f.files, "tokenizer")
+	return err
 }

@@ -8,8 +8,22 @@ import (
 	"strings"
 )
 
-// openFiles opens single files, whose kinds it recognises by their tensors. spec is the user's spec, for messages.
-func openFiles(ctx context.Context, spec string, items []string) (_ *Checkpoint, err error) {
+// openFiles opens single files, whose kinds it recognises by their tensors. It returns an error if they are no whole
+// model. spec is the user's spec, for messages.
+func openFiles(ctx context.Context, spec string, items []string) (*Checkpoint, error) {
+	c, err := openParts(ctx, items)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.checkParts(spec); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// openParts opens single files, which may be parts of a model only.
+func openParts(ctx context.Context, items []string) (_ *Checkpoint, err error) {
 	c := &Checkpoint{Layout: SingleFiles}
 	defer func() {
 		if err != nil {
@@ -39,12 +53,11 @@ func openFiles(ctx context.Context, spec string, items []string) (_ *Checkpoint,
 			return nil, err
 		}
 	}
-	if err := c.checkParts(spec); err != nil {
-		return nil, err
+	if c.Transformer.set != nil {
+		file := filepath.Base(c.Transformer.set.Files()[0].Path())
+		c.Name = strings.TrimSuffix(file, filepath.Ext(file))
+		c.Hint = hintOf(file)
 	}
-	file := filepath.Base(c.Transformer.set.Files()[0].Path())
-	c.Name = strings.TrimSuffix(file, filepath.Ext(file))
-	c.Hint = hintOf(file)
 	if c.Tokenizer == "" {
 		c.Tokenizer = tokenizerBeside(items)
 	}

@@ -12,8 +12,8 @@ import (
 )
 
 // expandItems replaces, in the items of a spec, each folder by its weight files and each shard by its index. One item
-// may be the folder of a whole Diffusers model, which it returns as model: the components that the other items do not
-// hold come from it.
+// may be the folder of a whole Diffusers model, or Demo. It returns that as model: the components that the other items
+// do not hold come from it.
 func expandItems(ctx context.Context, items []string) (expanded []string, model string, err error) {
 	add := func(path string) error {
 		path, err := indexOf(path)
@@ -23,6 +23,13 @@ func expandItems(ctx context.Context, items []string) (expanded []string, model 
 		return err
 	}
 	for _, item := range items {
+		if item == Demo && !exists(item) {
+			if model != "" {
+				return nil, "", fmt.Errorf("checkpoint: %s: is a second model beside %s", item, model)
+			}
+			model = item
+			continue
+		}
 		info, err := os.Stat(item)
 		if err != nil || !info.IsDir() {
 			if err := add(item); err != nil {
@@ -78,28 +85,27 @@ func indexOf(path string) (string, error) {
 	return index, nil
 }
 
-// addModel sets the components that c lacks from a Diffusers folder, and the tokenizer if c has none.
+// addModel sets the components that c lacks from a Diffusers folder, or from the demo model, and the tokenizer if c has
+// none.
 func (c *Checkpoint) addModel(ctx context.Context, dir string) error {
 	f := folder{files: os.DirFS(dir), dir: dir}
+	if dir == Demo {
+		f = demoFolder()
+	}
 	for _, part := range diffusersParts {
 		p := c.component(part.kind)
 		if p.set != nil {
 			continue
 		}
-		name, err := f.weightsName(part.folder, part.weightsName)
-		if err != nil {
-			return err
-		}
-		set, err := f.openSet(ctx, name)
-		if err != nil {
-			return err
-		}
-		p.set = set
-		if err := p.setWeights(set, f.path(name), partOf(part.kind)); err != nil {
+		if err := f.openComponent(ctx, p, part.folder, part.weightsName, part.kind); err != nil {
 			return err
 		}
 	}
-	if tokenizer := f.path("tokenizer"); c.Tokenizer == "" && holdsTokenizer(tokenizer) {
+	switch tokenizer := f.path("tokenizer"); {
+	case c.Tokenizer != "":
+	case dir == Demo:
+		return c.useDemoTokenizer(f)
+	case holdsTokenizer(tokenizer):
 		c.Tokenizer = tokenizer
 	}
 	return nil

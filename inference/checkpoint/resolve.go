@@ -41,7 +41,7 @@ func resolve(ctx context.Context, spec string, env func(string) string) (string,
 	items := itemsOf(spec)
 	for i, item := range items {
 		items[i] = ExpandHome(item)
-		if exists(items[i]) {
+		if exists(items[i]) || item == Demo {
 			continue
 		}
 		found, err := byName(ctx, item, env)

@@ -82,6 +82,9 @@ func InferConfig(src tensor.Source) (Config, error) {
 	c.HeadDim = max(shape(singleBlockName(0)+"attn.norm_q.weight", 0), shape(doubleBlockName(0)+"attn.norm_q.weight", 0))
 	if c.HeadDim > 0 {
 		c.Heads = hidden / c.HeadDim
+		for i := range c.AxesDims { // all models share the channels of a head equally among the axes
+			c.AxesDims[i] = c.HeadDim / axes
+		}
 	}
 	if hidden > 0 {
 		// The input of a single block's to_out has hidden columns of attention and MLPHidden columns of the MLP.

@@ -1,7 +1,5 @@
 package quantise
 
-import "github.com/kleinbild/kleinbild/inference/tensor"
-
 // The K formats have blocks of 256 values in sub-blocks, whose scales are quantised too; package tensor describes the
 // layouts.
 
@@ -130,19 +128,4 @@ func refineScale(x, w []float32, d float32, s int) (scale int) {
 		}
 	}
 	return scale
-}
-
-// Fallback returns the format for rows that are no multiple of a K format's block, as llama.cpp's quantiser chooses it:
-// one with blocks of 32 and at least as many bits. It returns F16 if the rows are no multiple of 32 either.
-func Fallback(dtype tensor.DType, row int) tensor.DType {
-	if row%dtype.BlockValues() == 0 {
-		return dtype
-	}
-	switch {
-	case row%32 != 0:
-		return tensor.F16
-	case dtype == tensor.Q4_K:
-		return tensor.Q5_0
-	}
-	return tensor.Q8_0
 }
