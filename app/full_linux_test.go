@@ -84,7 +84,7 @@ func TestNothingCanBeWrittenChild(t *testing.T) {
 	}
 	b.pastePicture([]byte(picture))
 	b.settle()
-	b.wantSaid("The pasted picture may not be there the next time")
+	b.wantSaid("What was pasted or painted may not be there the next time")
 	b.wantNames(".")
 	b.slots.clearAll()
 	b.generate()

@@ -72,7 +72,7 @@ func newSlotsPanel(c common, host slotsHost) *slotsPanel {
 		p.notice.Say(sentence(text))
 	})
 	p.Reader.NotKept.Subscribe(func(err error) {
-		p.notice.Say("The pasted picture may not be there the next time: " + explain(err))
+		p.notice.Say("What was pasted or painted may not be there the next time: " + explain(err))
 	})
 	return p
 }

@@ -1,18 +1,12 @@
 package studio
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"image"
-	"image/png"
-	"io/fs"
-	"path/filepath"
 	"strconv"
 	"strings"
 
-	"github.com/kleinbild/kleinbild/history"
 	"github.com/kleinbild/kleinbild/inference"
 	"github.com/kleinbild/kleinbild/inference/picture"
 )
@@ -40,41 +34,6 @@ const (
 	MatchOn  = "on"
 	MatchOff = "off"
 )
-
-// Mask is the mask on the desk: a picture that is white where image 1 changes. It belongs to the picture that was image
-// 1 when it was put on the desk, and leaves the desk with that one.
-type Mask struct {
-	Path   string `json:"path,omitempty"`   // "" for a mask that lies in no file of the user's
-	Digest string `json:"sha256,omitempty"` // of the file's bytes; "" before it was read
-	Alpha  bool   `json:"alpha,omitempty"`  // the transparency of image 1; it has no file
-	Of     Slot   `json:"of"`               // the picture that it belongs to
-	// Look is a small picture of the mask, nil before it was read. It is shared by all desks that have it, and is never
-	// changed.
-	Look *image.Gray `json:"-"`
-}
-
-// None says whether there is no mask.
-func (m Mask) None() bool { return m.Path == "" && m.Digest == "" && !m.Alpha }
-
-// Reading says whether the mask has not been read yet.
-func (m Mask) Reading() bool { return !m.None() && !m.Alpha && m.Look == nil }
-
-// Name returns the mask's name for people.
-func (m Mask) Name() string {
-	switch {
-	case m.Alpha:
-		return "transparency"
-	case m.Path == "":
-		return "its own mask"
-	}
-	return filepath.Base(m.Path)
-}
-
-// slot returns the file of the mask as that of a slot: it is stored and found as pasted pictures are.
-func (m Mask) slot() Slot { return Slot{Path: m.Path, Digest: m.Digest} }
-
-// same says whether two masks are the same one: their files, if not all of them have been read.
-func (m Mask) same(other Mask) bool { return m.Alpha == other.Alpha && m.slot().Same(other.slot()) }
 
 // sameTexts compares what is typed.
 func (e Edit) sameTexts(other Edit) bool { return e.texts() == other.texts() }
@@ -219,78 +178,6 @@ func EditOf(m *picture.Edit) (e Edit) {
 	return e
 }
 
-// maskSource is the mask of a desk as a source of an Ask.
-type maskSource struct {
-	store *Store
-	mask  Mask
-}
-
-// OpenMask reads the mask. If it has a digest, the file must still have it.
-func (m *maskSource) OpenMask(ctx context.Context, original *picture.Original) (*inference.Mask, error) {
-	levels, err := m.store.ReadMask(ctx, m.mask)
-	if err != nil {
-		return nil, err
-	}
-	m.mask.Digest = levels.FileSHA256
-	return inference.MaskImage{Image: levels}.OpenMask(ctx, original)
-}
-
-// File names the mask's file.
-func (m *maskSource) File() picture.ReferenceFile {
-	return picture.ReferenceFile{Path: m.mask.Path, SHA256: m.mask.Digest}
-}
-
-// ReadMask reads the file of a mask. If the mask has a digest, the file must still have it. A nil Store reads files,
-// but has no masks without one.
-func (s *Store) ReadMask(ctx context.Context, m Mask) (*picture.Original, error) {
-	gone := errors.New("the mask was not kept: load it again")
-	path := m.Path
-	if path == "" {
-		if s == nil {
-			return nil, gone
-		}
-		path = s.pasted(m.Digest)
-	}
-	levels, err := picture.OpenMask(ctx, path)
-	switch {
-	case m.Path == "" && errors.Is(err, fs.ErrNotExist):
-		return nil, gone
-	case err != nil:
-		return nil, err
-	case m.Digest != "" && levels.FileSHA256 != m.Digest:
-		return nil, fmt.Errorf("%s %w: load the right one", m.Path, ErrChanged)
-	}
-	return levels, nil
-}
-
-// KeepMask stores a mask that lies in no file of the user's, and returns it.
-func (s *Store) KeepMask(levels *image.Gray) (Mask, error) {
-	var file bytes.Buffer
-	encoder := png.Encoder{CompressionLevel: png.BestSpeed}
-	if err := encoder.Encode(&file, levels); err != nil {
-		return Mask{}, fmt.Errorf("studio: mask: %w", err)
-	}
-	digest, err := s.Keep(file.Bytes())
-	return Mask{Digest: digest}, err
-}
-
-// lookSide bounds the sides of Mask.Look in pixels: as large as the pictures in the slots.
-const lookSide = 520
-
-// look returns the small picture of a mask that was read, and an error if the mask changes nothing.
-func look(ctx context.Context, levels *picture.Original) (*image.Gray, error) {
-	mask, err := inference.MaskImage{Image: levels}.OpenMask(ctx, levels)
-	if err != nil {
-		return nil, err
-	}
-	small := history.Fit(mask.Gray(), lookSide, lookSide)
-	gray := image.NewGray(small.Rect)
-	for i := range gray.Pix {
-		gray.Pix[i] = small.Pix[4*i]
-	}
-	return gray, nil
-}
-
 // fullSize is image 1 of an edit, which the engine also reads at its full resolution.
 type fullSize struct {
 	store *Store
@@ -311,26 +198,20 @@ func (f fullSize) OpenOriginal(ctx context.Context) (inference.Reference, *pictu
 	if err != nil {
 		return ref, nil, err
 	}
-	path := f.slot.Path
-	if path == "" {
-		if f.store == nil {
-			return ref, nil, errors.New("the pasted picture was not kept: paste it again")
-		}
-		path = f.store.pasted(ref.FileSHA256)
-	}
-	original, err := picture.OpenOriginal(ctx, path)
-	if err == nil && original.FileSHA256 != ref.FileSHA256 {
-		err = fmt.Errorf("%s %w: drop the right one", path, ErrChanged)
-	}
+	original, err := f.store.ReadOriginal(ctx, Slot{Path: f.slot.Path, Digest: ref.FileSHA256})
 	return ref, original, err
 }
 
-// leaveMask takes the mask off the desk if image 1 is no longer the picture that it belongs to. That is no step of its
-// own but belongs to the step that took the picture away: one undo brings back both.
-func (s *Studio) leaveMask() {
-	d := s.Desk.Desk()
-	if d.Edit.Mask.None() || len(d.Slots) > 0 && d.Slots[0].Same(d.Edit.Mask.Of) {
-		return
+// ReadOriginal reads a slot's picture at its full resolution. If the slot has a digest, the file must still have it. A
+// nil Store reads files, but has no pasted pictures.
+func (s *Store) ReadOriginal(ctx context.Context, slot Slot) (*picture.Original, error) {
+	if slot.Path == "" && s == nil {
+		return nil, errors.New("the pasted picture was not kept: paste it again")
 	}
-	s.Desk.Amend(func() { s.Desk.Choose(func(d *Desk) { d.Edit.Mask = Mask{} }) })
+	path := s.File(slot)
+	original, err := picture.OpenOriginal(ctx, path)
+	if err == nil && slot.Digest != "" && original.FileSHA256 != slot.Digest {
+		err = fmt.Errorf("%s %w: drop the right one", path, ErrChanged)
+	}
+	return original, err
 }

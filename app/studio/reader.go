@@ -3,7 +3,9 @@ package studio
 import (
 	"context"
 	"slices"
+	"time"
 
+	"github.com/kleinbild/kleinbild/app/studio/paint"
 	"github.com/kleinbild/kleinbild/inference"
 	"github.com/kleinbild/kleinbild/inference/picture"
 )
@@ -24,8 +26,14 @@ type Reader struct {
 	stops  map[Slot]context.CancelFunc                                 // of the pictures that are being read
 	pasted map[Slot]func(context.Context) (inference.Reference, error) // read a pasted picture from memory
 
-	mask     Slot               // the file of the mask that is being read
+	mask     maskKey            // the mask that is being read, or kept
 	stopMask context.CancelFunc // nil if none is
+}
+
+// maskKey says which mask it is: its file, or what was painted.
+type maskKey struct {
+	file    Slot
+	painted *paint.Mask
 }
 
 // ReadPicture is a picture that has just been read, in the slot of a number.
@@ -135,10 +143,15 @@ func (r *Reader) finished(slot Slot, ref inference.Reference, err error) {
 	r.Read.tell(ReadPicture{number, ref.Reference})
 }
 
-// followMask reads the mask of the desk if it has not been read, and gives up one that is not on the desk any more.
+// paintPause is how long painting rests before what was painted is kept.
+const paintPause = 200 * time.Millisecond
+
+// followMask reads the mask of the desk if it has not been read, and keeps one that was painted. It gives up a mask
+// that is not on the desk any more.
 func (r *Reader) followMask() {
 	mask := r.desk.Desk().Edit.Mask
-	if r.stopMask != nil && (!mask.Reading() || mask.slot() != r.mask) {
+	key := maskKey{mask.slot(), mask.Painted}
+	if r.stopMask != nil && (!mask.Reading() || key != r.mask) {
 		r.stopMask()
 		r.stopMask = nil
 	}
@@ -146,14 +159,20 @@ func (r *Reader) followMask() {
 		return
 	}
 	ctx, stop := context.WithCancel(r.loop.Closing)
-	r.mask, r.stopMask = mask.slot(), stop
+	r.mask, r.stopMask = key, stop
 	store := r.store()
 	r.loop.Background(func() func() {
-		levels, err := store.ReadMask(ctx, mask)
-		read := mask
-		if err == nil {
-			read.Digest = levels.FileSHA256
-			read.Look, err = look(ctx, levels)
+		var read Mask
+		var err, notKept error
+		if mask.Painted == nil {
+			read, err = store.readMask(ctx, mask)
+		} else {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(paintPause):
+				read, notKept = store.keepPainted(mask)
+			}
 		}
 		return func() {
 			if ctx.Err() != nil {
@@ -162,6 +181,9 @@ func (r *Reader) followMask() {
 			stop()
 			r.stopMask = nil
 			r.maskRead(read, err)
+			if notKept != nil {
+				r.NotKept.tell(notKept)
+			}
 		}
 	})
 }

@@ -2,7 +2,7 @@ package studio
 
 import "github.com/kleinbild/kleinbild/inference/picture"
 
-// Limits of an UndoHistory. A prepared reference takes at most 4 MB.
+// Limits of an UndoHistory. A prepared reference takes at most 4 MB, a painted mask what differs from the one before.
 const (
 	MaxSteps        = 100
 	MaxPictureBytes = 256 << 20
@@ -31,8 +31,8 @@ func (s Step) Show(present Desk) Desk {
 	return d
 }
 
-// UndoHistory holds the steps that can be undone and redone. The number of steps and the memory of their pictures are
-// bounded; the oldest steps are dropped first.
+// UndoHistory holds the steps that can be undone and redone. The number of steps and the memory of their pictures
+// and painted masks are bounded; the oldest steps are dropped first.
 type UndoHistory struct{ undo, redo []Step }
 
 // Do records a step that is about to be done, or just was: its Desk is the one before. What was undone can't be redone
@@ -64,7 +64,7 @@ func turn(from, to *[]Step, present Desk) (Step, bool) {
 
 // trim drops the oldest steps that are beyond the limits.
 func (h *UndoHistory) trim() {
-	seen := map[*picture.Reference]bool{}
+	seen, painted := map[*picture.Reference]bool{}, map[any]bool{}
 	bytes, keep := 0, 0
 	for keep < len(h.undo) && keep < MaxSteps {
 		s := h.undo[len(h.undo)-1-keep]
@@ -75,6 +75,9 @@ func (h *UndoHistory) trim() {
 					bytes += len(slot.Ref.Image.Pix)
 				}
 			}
+		}
+		if m := s.Desk.Edit.Mask.Painted; m != nil {
+			bytes += m.Bytes(painted)
 		}
 		if bytes > MaxPictureBytes && keep > 0 {
 			break
