@@ -1,7 +1,7 @@
 // Package look holds what the window looks like: its colours and sizes, as JSON that Fyne reads, and the icon.
 package look
 
-import _ "embed"
+import "embed"
 
 // Theme is a theme for Fyne's theme.FromJSON. Beside Fyne's own names it has "canvas", the ground that pictures are
 // judged on, and "scrim" with "onScrim" for what lies over pictures.
@@ -18,3 +18,8 @@ var Icon []byte
 //
 //go:embed dice.svg
 var Dice []byte
+
+// Tools are the icons of the canvas' tools: SVG files, by their names.
+//
+//go:embed tools/*.svg
+var Tools embed.FS

@@ -11,6 +11,7 @@ import (
 	"crypto/subtle"
 	"fmt"
 	"image"
+	"math"
 
 	"golang.org/x/image/draw"
 )
@@ -280,4 +281,88 @@ func (m *Mask) Shrunk(size image.Point) *image.Gray {
 		}
 	}
 	return small
+}
+
+// Sample writes the levels of a part of the mask at another scale, row after row: step pixels of the mask, in either
+// direction, fall to a pixel of part. A level is the mean of up to 4 × 4 pixels. Outside of the mask it is 0.
+func (m *Mask) Sample(levels []uint8, part image.Rectangle, step float64) {
+	width, height := part.Dx(), part.Dy()
+	n := min(max(int(math.Ceil(step)), 1), 4)
+	columns, rows := m.places(part.Min.X, width, n, step, m.size.X), m.places(part.Min.Y, height, n, step, m.size.Y)
+	if like := m.uniform(columns, rows); like != nil {
+		for y := range height {
+			copyLevel(levels[y*width:][:width], like[0])
+		}
+		return
+	}
+	sums := make([]uint16, width)
+	half, whole := uint16(n*n/2), uint16(n*n)
+	for y := range height {
+		clear(sums)
+		for _, at := range rows[y*n:][:n] {
+			if at < 0 {
+				continue
+			}
+			tiles, row := m.tiles[at/TileSide*m.across:], at%TileSide*TileSide
+			for x := range sums {
+				for _, column := range columns[x*n:][:n] {
+					if column >= 0 {
+						sums[x] += uint16(tiles[column/TileSide][row+column%TileSide])
+					}
+				}
+			}
+		}
+		for x, sum := range sums {
+			levels[y*width+x] = uint8((sum + half) / whole)
+		}
+	}
+}
+
+// places returns n places in the mask for each of count pixels from first on; -1 stands for one outside of it.
+func (m *Mask) places(first, count, n int, step float64, side int) []int {
+	list := make([]int, count*n)
+	for i := range list {
+		at := int(math.Floor((float64(first) + (float64(i)+0.5)/float64(n)) * step))
+		if at < 0 || at >= side {
+			at = -1
+		}
+		list[i] = at
+	}
+	return list
+}
+
+// uniform returns the tile of one level that all places lie in, nil if there is none.
+func (m *Mask) uniform(columns, rows []int) *tile {
+	if len(columns) == 0 || len(rows) == 0 || min(columns[0], rows[0]) < 0 ||
+		min(columns[len(columns)-1], rows[len(rows)-1]) < 0 {
+		return nil
+	}
+	like := m.tiles[rows[0]/TileSide*m.across+columns[0]/TileSide]
+	if like != black && like != white {
+		return nil
+	}
+	for ty := rows[0] / TileSide; ty <= rows[len(rows)-1]/TileSide; ty++ {
+		for tx := columns[0] / TileSide; tx <= columns[len(columns)-1]/TileSide; tx++ {
+			if m.tiles[ty*m.across+tx] != like {
+				return nil
+			}
+		}
+	}
+	return like
+}
+
+func copyLevel(row []uint8, level uint8) {
+	for x := range row {
+		row[x] = level
+	}
+}
+
+// Mixed counts the tiles that joining other with the mask takes time for: those that are of one level in neither.
+func (m *Mask) Mixed(other *Mask) (n int) {
+	for i, t := range m.tiles {
+		if o := other.tiles[i]; t != black && t != white && o != black && o != white {
+			n++
+		}
+	}
+	return n
 }

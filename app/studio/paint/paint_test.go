@@ -351,8 +351,8 @@ func TestStrokeTime(t *testing.T) {
 		"soft": func(w *Work) { w.Line(Brush{MostSize, 0}, 3000, 2000, 3060, 2040) },
 		"rect": func(w *Work) { w.Rectangle(image.Rect(100, 100, 5900, 3900)) },
 	} {
-		best := time.Hour
-		for range 10 {
+		best := time.Hour // of many, because the machine may do other work
+		for try := 0; try < 100 && best > most; try++ {
 			w := New(base.size).Edit()
 			start := time.Now()
 			do(w)
@@ -371,12 +371,33 @@ func TestStrokeTime(t *testing.T) {
 	for name, do := range map[string]func(){
 		"add": func() { base.Add(stroke) }, "invert": func() { base.Invert() }, "bounds": func() { base.Bounds() },
 	} {
-		best := time.Hour
-		for range 5 {
-			start := time.Now()
-			do()
-			best = min(best, time.Since(start))
+		start := time.Now()
+		do()
+		t.Logf("%s: %v", name, time.Since(start))
+	}
+}
+
+// TestSample compares levels at other scales with means of the mask.
+func TestSample(t *testing.T) {
+	m := noise(image.Pt(700, 300), 9)
+	for _, step := range []float64{0.3, 1, 2, 3, 6.5} {
+		for _, part := range []image.Rectangle{image.Rect(0, 0, 40, 30), image.Rect(33, 20, 90, 61), image.Rect(-3, -2, 5, 9)} {
+			levels := make([]uint8, part.Dx()*part.Dy())
+			m.Sample(levels, part, step)
+			n := min(max(int(math.Ceil(step)), 1), 4)
+			for y := range part.Dy() {
+				for x := range part.Dx() {
+					sum := 0
+					for i := range n * n {
+						px := (float64(part.Min.X+x) + (float64(i%n)+0.5)/float64(n)) * step
+						py := (float64(part.Min.Y+y) + (float64(i/n)+0.5)/float64(n)) * step
+						sum += int(m.At(int(math.Floor(px)), int(math.Floor(py))))
+					}
+					if got, want := int(levels[y*part.Dx()+x]), (sum+n*n/2)/(n*n); got != want {
+						t.Fatalf("step %v, %v: %d, %d: %d, want %d", step, part, x, y, got, want)
+					}
+				}
+			}
 		}
-		t.Logf("%s: %v", name, best)
 	}
 }
