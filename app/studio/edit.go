@@ -2,8 +2,6 @@ package studio
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"strconv"
 	"strings"
 
@@ -57,6 +55,33 @@ func (e Edit) sameChoices(other Edit) bool {
 
 // Extends says whether a margin is typed.
 func (e Edit) Extends() bool { return strings.TrimSpace(e.Left+e.Top+e.Right+e.Bottom) != "" }
+
+// Margins returns the margins that are typed. A text that is no number of pixels counts as 0.
+func (e Edit) Margins() inference.Margins {
+	pixels := func(text string) int {
+		n, err := strconv.Atoi(strings.TrimSpace(text))
+		if err != nil || n < 0 || n > inference.MaxExtension {
+			return 0
+		}
+		return n
+	}
+	return inference.Margins{
+		Left: pixels(e.Left), Top: pixels(e.Top), Right: pixels(e.Right), Bottom: pixels(e.Bottom),
+	}
+}
+
+// SetMargins writes the margins that EditOf would write.
+func (e *Edit) SetMargins(m inference.Margins) {
+	e.Left, e.Top, e.Right, e.Bottom = pixelText(m.Left), pixelText(m.Top), pixelText(m.Right), pixelText(m.Bottom)
+}
+
+// pixelText returns what a person types for a number of pixels: nothing for 0.
+func pixelText(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.Itoa(n)
+}
 
 // Paints says whether only a part of image 1 changes.
 func (e Edit) Paints() bool { return !e.Mask.None() || e.Extends() }
@@ -153,16 +178,8 @@ func EditOf(m *picture.Edit) (e Edit) {
 	if m == nil {
 		return e
 	}
-	text := func(n int) string {
-		if n == 0 {
-			return ""
-		}
-		return strconv.Itoa(n)
-	}
-	e = Edit{
-		Left: text(m.Extend[0]), Top: text(m.Extend[1]), Right: text(m.Extend[2]), Bottom: text(m.Extend[3]),
-		Whole: m.Whole, Hidden: m.SourceHidden, Keep: m.KeepUnchanged, MatchColours: MatchOff,
-	}
+	e = Edit{Whole: m.Whole, Hidden: m.SourceHidden, Keep: m.KeepUnchanged, MatchColours: MatchOff}
+	e.SetMargins(inference.Margins{Left: m.Extend[0], Top: m.Extend[1], Right: m.Extend[2], Bottom: m.Extend[3]})
 	if m.Strength != 1 {
 		e.Strength = strconv.FormatFloat(m.Strength, 'g', -1, 64)
 	}
@@ -198,20 +215,8 @@ func (f fullSize) OpenOriginal(ctx context.Context) (inference.Reference, *pictu
 	if err != nil {
 		return ref, nil, err
 	}
-	original, err := f.store.ReadOriginal(ctx, Slot{Path: f.slot.Path, Digest: ref.FileSHA256})
+	slot := f.slot
+	slot.Digest = ref.FileSHA256
+	original, err := f.store.ReadOriginal(ctx, slot)
 	return ref, original, err
-}
-
-// ReadOriginal reads a slot's picture at its full resolution. If the slot has a digest, the file must still have it. A
-// nil Store reads files, but has no pasted pictures.
-func (s *Store) ReadOriginal(ctx context.Context, slot Slot) (*picture.Original, error) {
-	if slot.Path == "" && s == nil {
-		return nil, errors.New("the pasted picture was not kept: paste it again")
-	}
-	path := s.File(slot)
-	original, err := picture.OpenOriginal(ctx, path)
-	if err == nil && slot.Digest != "" && original.FileSHA256 != slot.Digest {
-		err = fmt.Errorf("%s %w: drop the right one", path, ErrChanged)
-	}
-	return original, err
 }

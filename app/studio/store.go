@@ -232,25 +232,57 @@ var ErrChanged = errors.New("has changed since it was used")
 // Read prepares a slot's picture. If the slot has a digest, the file must still have it. A nil Store reads files, but
 // has no pasted pictures.
 func (s *Store) Read(ctx context.Context, slot Slot) (inference.Reference, error) {
-	path := slot.Path
-	if path == "" {
-		if s == nil {
-			return inference.Reference{}, errors.New("the pasted picture was not kept: paste it again")
-		}
-		path = s.pasted(slot.Digest)
+	path, err := s.path(slot)
+	if err != nil {
+		return inference.Reference{}, err
 	}
 	ref, err := inference.OpenReference(ctx, path)
 	if err != nil {
-		if slot.Path == "" && errors.Is(err, fs.ErrNotExist) {
-			err = errors.New("the pasted picture was not kept: paste it again")
-		}
-		return ref, err
-	}
-	if slot.Digest != "" && ref.FileSHA256 != slot.Digest {
-		return ref, fmt.Errorf("%s %w: drop the right one", slot.Path, ErrChanged)
+		return ref, slot.unread(err)
 	}
 	ref.Path = slot.Path
-	return ref, nil
+	return ref, slot.unchanged(ref.FileSHA256)
+}
+
+// ReadOriginal reads a slot's picture at its full resolution. If the slot has a digest, the file must still have it. A
+// nil Store reads files, but has no pasted pictures.
+func (s *Store) ReadOriginal(ctx context.Context, slot Slot) (*picture.Original, error) {
+	path, err := s.path(slot)
+	if err != nil {
+		return nil, err
+	}
+	original, err := picture.OpenOriginal(ctx, path)
+	if err != nil {
+		return nil, slot.unread(err)
+	}
+	return original, slot.unchanged(original.FileSHA256)
+}
+
+// errNotKept is the error for a pasted picture that lies nowhere.
+var errNotKept = errors.New("the pasted picture was not kept: paste it again")
+
+// path is File, also for a nil Store.
+func (s *Store) path(slot Slot) (string, error) {
+	if slot.Path == "" && s == nil {
+		return "", errNotKept
+	}
+	return s.File(slot), nil
+}
+
+// unread returns the error of a picture that could not be read, in better words if it was pasted.
+func (s Slot) unread(err error) error {
+	if s.Path == "" && errors.Is(err, fs.ErrNotExist) {
+		return errNotKept
+	}
+	return err
+}
+
+// unchanged returns an error if the slot's file has another digest than the slot.
+func (s Slot) unchanged(digest string) error {
+	if s.Digest != "" && digest != s.Digest {
+		return fmt.Errorf("%s %w: drop the right one", s.Path, ErrChanged)
+	}
+	return nil
 }
 
 // load reads a document; ok is false if there is none. A damaged one is set aside, so that the next save does not
