@@ -52,11 +52,17 @@ func NewFrame(view *PictureView) *Frame {
 // Rect returns where the frame lies, in pixels of the picture.
 func (f *Frame) Rect() image.Rectangle { return f.rect }
 
+// Held says whether the pointer is moving or resizing the frame, or panning its view.
+func (f *Frame) Held() bool { return f.dragged }
+
 // Set puts the frame somewhere, whatever its rules are. It calls neither OnChanged nor OnSettled.
 func (f *Frame) Set(r image.Rectangle) {
 	f.rect = r
 	f.Place()
 }
+
+// Label returns the text above the frame.
+func (f *Frame) Label() string { return f.label }
 
 // SetLabel changes the text above the frame, "" for none.
 func (f *Frame) SetLabel(text string) {
@@ -73,6 +79,14 @@ func (f *Frame) Place() { f.Refresh() }
 func (f *Frame) corners() (least, most fyne.Position) {
 	return f.view.ToView(float32(f.rect.Min.X), float32(f.rect.Min.Y)),
 		f.view.ToView(float32(f.rect.Max.X), float32(f.rect.Max.Y))
+}
+
+// Hide hides the frame, which loses the keyboard.
+func (f *Frame) Hide() {
+	f.BaseWidget.Hide()
+	if c := fyne.CurrentApp().Driver().CanvasForObject(f); c != nil && f.focused {
+		c.Unfocus()
+	}
 }
 
 func (f *Frame) MinSize() fyne.Size { return fyne.NewSize(64, 64) }

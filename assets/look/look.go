@@ -23,3 +23,22 @@ var Dice []byte
 //
 //go:embed tools/*.svg
 var Tools embed.FS
+
+// The icons of where a picture lies in a larger one (PlaceStart, PlaceMiddle, PlaceEnd), of quarter turns and of the
+// two ways to mirror a picture, SVG files.
+var (
+	//go:embed place-start.svg
+	PlaceStart []byte
+	//go:embed place-middle.svg
+	PlaceMiddle []byte
+	//go:embed place-end.svg
+	PlaceEnd []byte
+	//go:embed turn-left.svg
+	TurnLeft []byte
+	//go:embed turn-right.svg
+	TurnRight []byte
+	//go:embed flip-across.svg
+	FlipAcross []byte
+	//go:embed flip-down.svg
+	FlipDown []byte
+)
