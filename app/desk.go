@@ -10,6 +10,7 @@ import (
 
 	"github.com/kleinbild/kleinbild/app/studio"
 	"github.com/kleinbild/kleinbild/app/ui"
+	"github.com/kleinbild/kleinbild/inference"
 )
 
 // undoText hands undo or redo to a text box. If the text does not change by that, the desk is undone or redone.
@@ -62,6 +63,14 @@ func (s *session) editPicture(path string) {
 		s.notice.Say("Image 1 was replaced.", s.undoAction())
 	}
 	s.prompt.replaceNext()
+}
+
+// extendImage1 changes by how much image 1 grows.
+func (s *session) extendImage1(m inference.Margins) {
+	s.Desk.Change(func() {
+		s.Desk.Choose(func(d *studio.Desk) { d.Edit.SetMargins(m) })
+		s.advanced.edit.lay(s.Desk.Desk())
+	})
 }
 
 // saveFirst says that the picture on show lies in no file yet.

@@ -37,7 +37,7 @@ func newPanels(c common, s *session) (p panels) {
 	p.start = newStartPage(c, s.cfg, s)
 	p.view = newCanvasPanel(c, p.start, s)
 	p.comparison = newCompareMode(c, p.view, s)
-	p.view.use(p.comparison)
+	p.view.use(newExtendMode(c, p.view.view, s), p.comparison)
 	small := history.NewThumbnails(s.cfg.ThumbnailDir, history.ThumbnailWidth, history.ThumbnailHeight)
 	p.strip = newHistoryPanel(c, small, s)
 	p.drag = ui.NewDragLayer(p.slots.target)

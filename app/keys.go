@@ -28,6 +28,7 @@ const (
 	anywhere    = "Anywhere"
 	outsideText = "Outside of text boxes"
 	onPicture   = "On the picture"
+	onFrame     = "On a frame over the picture"
 	onSlots     = "On a reference"
 	inPrompt    = "In the prompt"
 	inGroups    = "In sizes, counts and thumbnails"
@@ -44,6 +45,12 @@ func keyTable() []binding {
 	ctrl := func(names ...fyne.KeyName) (list []fyne.KeyboardShortcut) {
 		for _, n := range names {
 			list = append(list, ctrlKey(n))
+		}
+		return list
+	}
+	alt := func(names ...fyne.KeyName) (list []fyne.KeyboardShortcut) {
+		for _, n := range names {
+			list = append(list, &desktop.CustomShortcut{KeyName: n, Modifier: fyne.KeyModifierAlt})
 		}
 		return list
 	}
@@ -74,6 +81,8 @@ func keyTable() []binding {
 		{where: anywhere, does: "Full screen", keys: keys(fyne.KeyF11), do: (*session).toggleFullScreen, always: true},
 
 		{where: outsideText, does: "Edit the picture on show", keys: keys(fyne.KeyE), do: (*session).editShown},
+		{where: outsideText, does: "Make image 1 larger", keys: keys(fyne.KeyO),
+			do: func(s *session) { s.view.modeKey(fyne.KeyO) }},
 		{where: outsideText, does: "How the picture was made", keys: keys(fyne.KeyI), do: (*session).toggleInfo},
 		{where: outsideText, does: "Compare with another picture", keys: keys(fyne.KeyC),
 			do: func(s *session) { s.view.modeKey("C") }},
@@ -90,6 +99,12 @@ func keyTable() []binding {
 		{where: onPicture, does: "Pixel for pixel", keys: keys(fyne.Key1)},
 		{where: onPicture, does: "Newer, older picture", keys: keys(fyne.KeyLeft, fyne.KeyRight)},
 		{where: onPicture, does: "Move the divider between two pictures", keys: keys(fyne.KeyComma, fyne.KeyPeriod)},
+
+		{where: onFrame, does: "Move it; with Shift by ten",
+			keys: keys(fyne.KeyLeft, fyne.KeyRight, fyne.KeyUp, fyne.KeyDown)},
+		{where: onFrame, does: "Larger at that side", shortcuts: ctrl(fyne.KeyLeft, fyne.KeyRight)},
+		{where: onFrame, does: "Smaller at that side", shortcuts: alt(fyne.KeyLeft, fyne.KeyRight)},
+		{where: onFrame, does: "Pan", mouse: "drag outside of it, or with Space"},
 
 		{where: onSlots, does: "Choose a picture", keys: keys(fyne.KeyReturn)},
 		{where: onSlots, does: "Remove it", keys: keys(fyne.KeyDelete)},

@@ -293,6 +293,7 @@ func TestKeysOfWidgets(t *testing.T) {
 	b.prompt.setText("typed")
 	widgets := map[string]fyne.Focusable{
 		inPrompt: b.prompt.entry, onPicture: b.view.view, onSlots: b.slots.slots[0], inGroups: b.shape.tiles[0],
+		onFrame: b.extendMode().frame,
 	}
 	for _, row := range keyTable() {
 		if row.do != nil {
@@ -306,6 +307,9 @@ func TestKeysOfWidgets(t *testing.T) {
 		if (row.text() == "") != (len(row.keys)+len(row.shortcuts) == 0 && row.mouse == "") {
 			t.Errorf("%s: no key is named", row.does)
 		}
+		if row.where == onFrame && b.view.mode == nil {
+			b.view.toggleMode(b.extendMode())
+		}
 		b.win.Canvas().Focus(f)
 		heard := b.win.Canvas().OnTypedKey()
 		b.win.Canvas().SetOnTypedKey(func(e *fyne.KeyEvent) { t.Errorf("%s: %s does nothing", row.where, e.Name) })
@@ -318,9 +322,9 @@ func TestKeysOfWidgets(t *testing.T) {
 		}
 		b.win.Canvas().SetOnTypedKey(heard)
 		for _, shortcut := range row.shortcuts {
-			before := b.prompt.entry.Text
-			b.prompt.entry.TypedShortcut(shortcut)
-			if b.prompt.entry.Text == before {
+			text, frame := b.prompt.entry.Text, b.extendMode().frame.Rect()
+			f.(fyne.Shortcutable).TypedShortcut(shortcut)
+			if b.prompt.entry.Text == text && b.extendMode().frame.Rect() == frame {
 				t.Errorf("%s: %s does nothing", row.where, row.text())
 			}
 		}

@@ -148,6 +148,14 @@ func workflowText(references int) string {
 	return fmt.Sprintf("Multi-reference · %d pictures", references)
 }
 
+// actionText names what Generate does with a desk.
+func actionText(d studio.Desk) string {
+	if d.Edits() && d.Edit.Extends() {
+		return "Extend"
+	}
+	return "Generate"
+}
+
 // missingText says at which numbers there is no picture, "" if the list is empty.
 func missingText(numbers []int) string {
 	switch len(numbers) {
@@ -186,16 +194,17 @@ func (p *promptPanel) refreshButton() {
 	}
 	ui.Show(p.cancel, run != nil)
 	p.generate.Accent = run == nil
+	action := actionText(p.Desk.Desk())
 	switch {
 	case run != nil:
 		p.generate.SetText("Add to queue", runStatus(run))
 		p.progress.Set(float32(run.Fraction()))
 	case p.Model.Opening():
-		p.generate.SetText("Generate", "opening the model…")
+		p.generate.SetText(action, "opening the model…")
 	case p.host.waits():
-		p.generate.SetText("Generate", "reading pictures…")
+		p.generate.SetText(action, "reading pictures…")
 	default:
-		p.generate.SetText("Generate", "Ctrl + Enter")
+		p.generate.SetText(action, "Ctrl + Enter")
 	}
 	if run == nil {
 		p.progress.Set(0)

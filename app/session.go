@@ -157,6 +157,12 @@ func (s *session) pictureShown(id uint64) {
 	s.strip.mark(id)
 }
 
+// redraw draws the canvas anew.
+func (s *session) redraw() { s.view.draw() }
+
+// leaveMode leaves the mode that the canvas is in.
+func (s *session) leaveMode() { s.view.leaveMode() }
+
 // canvasChanged brings what is said of the picture on show up to date.
 func (s *session) canvasChanged() {
 	s.shape.showShown()

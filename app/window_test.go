@@ -117,6 +117,16 @@ var scenes = []scene{
 		b.advanced.edit.fields[0].SetText("0.8")
 		b.frame.right.ScrollToBottom()
 	}},
+	{"extend", []benchOption{withPlan}, func(b *bench) {
+		garden := landscape(1200, 800, 3)
+		paintHouse(garden, 700, 620, 300)
+		b.slots.add(0, []string{b.write("garden.png", garden)})
+		b.until("a reference", func() bool { return len(b.Desk.Desk().References()) == 1 })
+		b.prompt.setText("The garden goes on to the left, with a pond and a wooden bridge")
+		b.view.toggleMode(b.extendMode())
+		b.settle()
+		b.extendMode().to(image.Rect(-620, -24, 1260, 800))
+	}},
 	{"keep", nil, func(b *bench) {
 		b.slots.add(0, []string{b.file("garden.png", 1200, 800, 3)})
 		b.until("a reference", func() bool { return len(b.Desk.Desk().References()) == 1 })
@@ -206,6 +216,8 @@ var pictures = []struct {
 	{"running", fyne.NewSize(900, 600), ui.ThemeDark, 1},
 	{"mask", fyne.NewSize(1440, 900), ui.ThemeDark, 1},
 	{"mask", fyne.NewSize(800, 600), ui.ThemeLight, 1},
+	{"extend", fyne.NewSize(1440, 900), ui.ThemeDark, 1},
+	{"extend", fyne.NewSize(800, 600), ui.ThemeLight, 1},
 	{"keep", fyne.NewSize(800, 600), ui.ThemeDark, 1},
 }
 
