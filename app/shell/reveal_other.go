@@ -28,3 +28,11 @@ func Reveal(path string) error {
 	}
 	return nil
 }
+
+// Open opens the file at path in the program that the desktop has for its kind.
+func Open(path string) error {
+	if err := exec.Command("xdg-open", path).Run(); err != nil {
+		return fmt.Errorf("no program could be opened for %s: %w", path, err)
+	}
+	return nil
+}

@@ -1,6 +1,6 @@
-// Package shell uses the desktop around the window: it copies and pastes pictures and files, moves files to the bin and back,
-// shows a file in the file manager, and keeps the window on the screen. Every call except KeepOnScreen may wait for
-// another program, so it must not run on the goroutine that draws.
+// Package shell uses the desktop around the window: it copies and pastes pictures and files, moves files to the bin and
+// back, shows a file in the file manager, opens it in another program, and keeps the window on the screen. Every call
+// except KeepOnScreen may wait for another program, so it must not run on the goroutine that draws.
 package shell
 
 import (

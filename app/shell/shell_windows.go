@@ -83,3 +83,15 @@ func Reveal(path string) error {
 	go c.Wait() // releases the process handle
 	return nil
 }
+
+// Open opens the file at path in the program that Windows has for its kind.
+func Open(path string) error {
+	file, err := windows.UTF16PtrFromString(path)
+	if err == nil {
+		err = windows.ShellExecute(0, windows.StringToUTF16Ptr("open"), file, nil, nil, windows.SW_SHOWNORMAL)
+	}
+	if err != nil {
+		return fmt.Errorf("no program could be opened for %s: %w", path, err)
+	}
+	return nil
+}
