@@ -19,6 +19,7 @@ type Button struct {
 	Chosen      bool   // is what applies now
 	OverPicture bool   // on a dark disc, to be seen on any picture
 	Key         string // the key that does the same, named beside the text; "" for none
+	Drops       bool   // opens a menu: an arrow beside the text says so
 	// The Tab key stops once in a group of buttons. Passed says whether it passes over this button of the group. OnArrow
 	// moves the choice to the next button of the group (1) or to the one before (-1). Both are nil for a single button.
 	Passed  func() bool
@@ -132,7 +133,7 @@ func (b *Button) MinSize() fyne.Size {
 			side = 6
 		}
 		width = ceil(fyne.MeasureText(b.Text, theme.Size(b.textSize()), fyne.TextStyle{}).Width) + 2*side
-		if b.Key != "" {
+		if b.Key != "" || b.Drops {
 			width += keyWidth
 		}
 	}
@@ -173,6 +174,10 @@ func (r *buttonRenderer) Layout(size fyne.Size) {
 		if r.button.Key != "" {
 			width -= keyWidth
 			At(r.key, width-4, 0, keyWidth, size.Height)
+		}
+		if r.button.Drops {
+			width -= keyWidth
+			At(r.icon, width-5, (size.Height-keyWidth)/2, keyWidth, keyWidth)
 		}
 		At(r.text, 2, 0, width-4, size.Height)
 		return
@@ -231,6 +236,9 @@ func (r *buttonRenderer) Refresh() {
 		keyInk = ink
 	}
 	r.key.Set(b.Key, keyInk)
+	if b.Drops {
+		b.icon = theme.MenuDropDownIcon()
+	}
 	if b.icon != nil {
 		r.icon.SetResource(Themed(b.icon, ink))
 	}

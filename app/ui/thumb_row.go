@@ -1,9 +1,7 @@
 package ui
 
 import (
-	"errors"
 	"image"
-	"io/fs"
 	"slices"
 
 	"fyne.io/fyne/v2"
@@ -14,20 +12,11 @@ import (
 	"fyne.io/fyne/v2/widget"
 )
 
-// ThumbItem is one picture of a row.
-type ThumbItem struct {
-	ID   uint64
-	Path string
-}
-
 // ThumbRow is a row of thumbnails with its scroller. Only those in sight are there as objects, and only those are
 // read, so that thousands of items cost no more than a screenful.
 type ThumbRow struct {
 	widget.BaseWidget
-	// Load reads the thumbnail of a file, away from Fyne's goroutine. Background runs such work, and then what the work
-	// returns on Fyne's goroutine.
-	Load       func(path string) (*image.RGBA, error)
-	Background func(work func() (done func()))
+	*Thumbs
 	// OnOpen and OnBin are called when the user opens an item or throws it away. Menu returns an item's menu, nil for
 	// none.
 	OnOpen, OnBin func(id uint64)
@@ -40,11 +29,6 @@ type ThumbRow struct {
 	Marked uint64            // the item with a frame, 0 for none
 	Cells  []*Thumb          // the thumbnails in sight, and some spare
 	items  []ThumbItem
-	known  map[string]*image.RGBA // thumbnails by path; nil while they are read, or if they cannot be
-	gone   map[string]bool        // paths where no file is any more
-	order  []string               // the paths in known, oldest first
-	wait   []string               // to be read, the last one first
-	busy   int                    // readers at work
 }
 
 const (
@@ -55,12 +39,12 @@ const (
 	thumbHeight float32 = 68
 	thumbPitch          = thumbWidth + 8 // from one thumbnail to the next
 	knownThumbs         = 400            // that are kept in memory
-	readers             = 2              // goroutines that read at a time
 )
 
 // NewThumbRow returns an empty row; its owner sets what it does.
 func NewThumbRow() *ThumbRow {
-	r := &ThumbRow{known: map[string]*image.RGBA{}, gone: map[string]bool{}}
+	r := &ThumbRow{}
+	r.Thumbs = newThumbs(knownThumbs, r.drawFound)
 	r.ExtendBaseWidget(r)
 	r.Scroll = container.NewHScroll(r)
 	r.Scroll.OnScrolled = func(fyne.Position) { r.Refresh() }
@@ -121,6 +105,7 @@ func (r *ThumbRow) place() {
 	for len(r.Cells) < n {
 		r.Cells = append(r.Cells, newThumb(r))
 	}
+	r.want(items[min(first, len(items)):last])
 	y := (r.Size().Height - thumbHeight) / 2
 	for i, c := range r.Cells {
 		Show(c, i < n)
@@ -132,50 +117,8 @@ func (r *ThumbRow) place() {
 	}
 }
 
-// thumbnail returns the thumbnail of a path. If it is not known yet, thumbnail returns nil and has it read.
-func (r *ThumbRow) thumbnail(path string) *image.RGBA {
-	img, asked := r.known[path]
-	if !asked {
-		r.known[path] = nil
-		r.order = append(r.order, path)
-		if len(r.order) > knownThumbs {
-			delete(r.known, r.order[0])
-			r.order = r.order[1:]
-		}
-		r.wait = append(r.wait, path)
-		r.read()
-	}
-	return img
-}
-
-// read begins to read what was asked for last: what was scrolled past can wait.
-func (r *ThumbRow) read() {
-	for r.busy < readers && len(r.wait) > 0 {
-		path := r.wait[len(r.wait)-1]
-		r.wait = r.wait[:len(r.wait)-1]
-		if _, wanted := r.known[path]; !wanted {
-			continue
-		}
-		r.busy++
-		r.Background(func() func() {
-			img, err := r.Load(path)
-			return func() {
-				r.busy--
-				if _, wanted := r.known[path]; wanted {
-					r.Found(path, img, errors.Is(err, fs.ErrNotExist))
-				}
-				r.read()
-			}
-		})
-	}
-}
-
-// Found takes the thumbnail of a path, nil for none; gone says that there is no file.
-func (r *ThumbRow) Found(path string, img *image.RGBA, gone bool) {
-	r.known[path] = img
-	if delete(r.gone, path); gone {
-		r.gone[path] = true
-	}
+// drawFound draws the thumbnail of a path.
+func (r *ThumbRow) drawFound(path string) {
 	for _, c := range r.Cells {
 		if c.item.Path == path {
 			c.Refresh()
@@ -289,7 +232,7 @@ func (t *Thumb) DragEnd() {
 func (t *Thumb) CreateRenderer() fyne.WidgetRenderer {
 	r := &thumbRenderer{
 		thumb: t, ground: NewBox(ColorRaised, 4), edge: NewBox(ColorNone, 5), veil: NewBox(ColorNone, 4),
-		picture: canvas.NewImageFromImage(nil), gone: NewLabel("file is gone", ColorDim, SizeCaption),
+		picture: canvas.NewImageFromImage(nil), gone: NewLabel("file is gone", ColorDim, SizeCaption), star: newStarBadge(),
 	}
 	r.gone.Align = fyne.TextAlignCenter
 	r.edge.StrokeWidth = 2
@@ -303,13 +246,14 @@ type thumbRenderer struct {
 	ground, edge, veil *Box
 	picture            *canvas.Image
 	gone               *Label
+	star               *starBadge
 }
 
 func (r *thumbRenderer) MinSize() fyne.Size { return fyne.NewSize(thumbWidth, thumbHeight) }
 func (r *thumbRenderer) Destroy()           {}
 
 func (r *thumbRenderer) Objects() []fyne.CanvasObject {
-	return []fyne.CanvasObject{r.ground, r.picture, r.gone, r.veil, r.edge}
+	return []fyne.CanvasObject{r.ground, r.picture, r.gone, r.veil, r.star.Content, r.edge}
 }
 
 func (r *thumbRenderer) Layout(size fyne.Size) {
@@ -317,12 +261,13 @@ func (r *thumbRenderer) Layout(size fyne.Size) {
 	r.veil.Resize(size)
 	r.picture.Resize(size)
 	At(r.gone, 4, 0, size.Width-8, size.Height)
+	At(r.star.Content, size.Width-starSide-3, 3, starSide, starSide)
 	At(r.edge, -2, -2, size.Width+4, size.Height+4)
 }
 
 func (r *thumbRenderer) Refresh() {
 	t := r.thumb
-	if img := t.row.thumbnail(t.item.Path); img != nil {
+	if img := t.row.get(t.item.Path); img != nil {
 		if r.picture.Image != image.Image(img) {
 			r.picture.Image = img
 			r.picture.Refresh()
@@ -332,6 +277,7 @@ func (r *thumbRenderer) Refresh() {
 		Show(r.picture, false)
 	}
 	Show(r.gone, t.row.gone[t.item.Path])
+	r.star.set(t.item.Starred, false)
 	edge, veil := ColorNone, ColorNone
 	if t.marked {
 		edge = ColorAccent

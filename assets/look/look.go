@@ -42,3 +42,11 @@ var (
 	//go:embed flip-down.svg
 	FlipDown []byte
 )
+
+// Star and StarOutline are the icons of a picture with a star, and of one that could get one, SVG files.
+//
+//go:embed star.svg
+var Star []byte
+
+//go:embed star-outline.svg
+var StarOutline []byte
