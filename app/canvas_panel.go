@@ -46,7 +46,7 @@ type canvasPanel struct {
 type canvasHost interface {
 	pictureMenu(p studio.Picture, onCanvas bool) *fyne.Menu
 	copyPicture()
-	saveCopy()
+	showSavePanel()         // chooses how the picture is saved
 	toggleInfo()            // opens or closes what is said of the picture on show
 	infoOpen() bool         // says whether it is open
 	saveFirst()             // says that the picture on show lies in no file yet
@@ -76,7 +76,7 @@ func newCanvasPanel(c common, start *startPage, host canvasHost) *canvasPanel {
 	p.info = ui.NewButton("Info", host.toggleInfo)
 	p.info.Key = "I"
 	p.copy = ui.NewButton("Copy", host.copyPicture)
-	p.save = ui.NewButton("Save as…", host.saveCopy)
+	p.save = ui.NewButton("Save as…", host.showSavePanel)
 	p.newer = ui.NewButton("", p.showNewest)
 	p.newer.Quiet, p.newer.Chosen = true, true
 	p.tools = []*ui.Button{p.newer, p.percent, p.fit, p.edit, p.info, p.copy, p.save}

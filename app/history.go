@@ -68,7 +68,8 @@ func (s *session) onCanvas(id uint64) bool { return s.view.shown != nil && s.vie
 func (s *session) pictureMenu(p studio.Picture, onCanvas bool) *fyne.Menu {
 	var items []*fyne.MenuItem
 	if onCanvas {
-		items = append(items, fyne.NewMenuItem("Save as…", s.saveCopy), fyne.NewMenuItem("Copy picture", s.copyPicture))
+		items = append(items, fyne.NewMenuItem("Save as…", s.showSavePanel),
+			fyne.NewMenuItem("Copy picture", s.copyPicture))
 	} else {
 		items = append(items, fyne.NewMenuItem("Show", func() { s.strip.open(p.ID) }))
 		if e, ok := s.Album.Find(p.ID); ok && s.view.shown != nil && !s.view.previewing && !s.onCanvas(p.ID) {
@@ -79,6 +80,7 @@ func (s *session) pictureMenu(p studio.Picture, onCanvas bool) *fyne.Menu {
 		items = append(items,
 			fyne.NewMenuItem("Edit this", func() { s.editPicture(p.Path) }),
 			fyne.NewMenuItem("Use as reference", func() { s.useAsReference(0, p.Path) }),
+			fyne.NewMenuItem("Copy file", func() { s.copyFiles(p.Path) }),
 			fyne.NewMenuItem("Show in folder", func() { s.reveal(p.Path) }))
 	}
 	items = append(items, fyne.NewMenuItem("Restore its settings", func() { s.restorePicture(p) }))

@@ -54,6 +54,10 @@ func keyTable() []binding {
 		}
 		return list
 	}
+	ctrlShift := func(name fyne.KeyName) []fyne.KeyboardShortcut {
+		both := fyne.KeyModifierShortcutDefault | fyne.KeyModifierShift
+		return []fyne.KeyboardShortcut{&desktop.CustomShortcut{KeyName: name, Modifier: both}}
+	}
 	keys := func(names ...fyne.KeyName) []fyne.KeyName { return names }
 	return []binding{
 		{where: anywhere, does: "Make the picture, or put it into the queue", shortcuts: ctrl(fyne.KeyReturn, fyne.KeyEnter),
@@ -68,7 +72,10 @@ func keyTable() []binding {
 			do: func(s *session) { s.paste(s.pasteText) }},
 		{where: anywhere, does: "Copy the picture", shortcuts: []fyne.KeyboardShortcut{&fyne.ShortcutCopy{}},
 			do: (*session).copyPicture},
-		{where: anywhere, does: "Save the picture as…", shortcuts: ctrl(fyne.KeyS), do: (*session).saveCopy},
+		{where: anywhere, does: "Copy its file", shortcuts: ctrlShift(fyne.KeyC), do: (*session).copyFile},
+		{where: anywhere, does: "Save a copy as the last one", shortcuts: ctrl(fyne.KeyS), do: (*session).saveCopy},
+		{where: anywhere, does: "Save a copy: choose the format", shortcuts: ctrlShift(fyne.KeyS),
+			do: (*session).showSavePanel},
 		{where: anywhere, does: "Choose pictures as references", shortcuts: ctrl(fyne.KeyO),
 			do: func(s *session) { s.slots.browse() }},
 		{where: anywhere, does: "Compare with another picture", shortcuts: ctrl(fyne.KeyB),

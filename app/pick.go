@@ -2,6 +2,8 @@ package app
 
 import (
 	"errors"
+	"slices"
+	"strings"
 
 	"fyne.io/fyne/v2"
 	fynedialog "fyne.io/fyne/v2/dialog"
@@ -118,10 +120,20 @@ func (s *session) pickFolder(title, start string, chosen func(string)) {
 // pickSave asks for a file's name. asked says that the system has asked about replacing a file of exactly that name;
 // nothing was opened or written yet.
 func (s *session) pickSave(dir, name string, chosen func(path string, asked bool)) {
+	// The dialog opens with the first filter: that of the name.
+	first, _ := formatOf(name)
+	others := slices.DeleteFunc(slices.Clone(copyFormats), func(f copyFormat) bool { return f.name == first.name })
+	formats := append([]copyFormat{first}, others...)
 	s.pick(func(owner uintptr) ([]string, error) {
-		path, err := dialog.File().Title("Save a copy").
-			Filter("PNG", "png").Filter("JPEG", "jpg", "jpeg").Filter("WebP", "webp").
-			SetStartDir(dir).SetStartFile(name).Owner(owner).Save()
+		d := dialog.File().Title("Save a copy").SetStartDir(dir).SetStartFile(name).Owner(owner)
+		for _, f := range formats {
+			var extensions []string
+			for _, e := range f.extensions {
+				extensions = append(extensions, strings.TrimPrefix(e, "."))
+			}
+			d.Filter(f.name, extensions...)
+		}
+		path, err := d.Save()
 		return []string{path}, err
 	}, func() {
 		s.showSaveDialog(dir, name, func(path string) { chosen(path, false) })

@@ -6,13 +6,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/kleinbild/kleinbild/app/shell"
 	"github.com/kleinbild/kleinbild/app/studio"
 	"github.com/kleinbild/kleinbild/app/ui"
-	"github.com/kleinbild/kleinbild/atomicfile"
 	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
@@ -41,49 +39,25 @@ func (s *session) saveCopy() {
 		s.notice.Say("There is no picture to save yet.")
 		return
 	}
-	name := studio.FileName(p.Meta.Prompt, p.Meta.Seed)
+	name := strings.TrimSuffix(studio.FileName(p.Meta.Prompt, p.Meta.Seed), ".png")
 	if p.Path != "" { // the picture itself has that name
-		name = strings.TrimSuffix(name, ".png") + "-copy.png"
+		name += "-copy"
 	}
 	s.saveCopyAs(p, s.PicturesDir(), name)
 }
 
-// saveCopyAs proposes a folder and a name.
+// saveCopyAs proposes a folder and a name, in the format of the last copy.
 func (s *session) saveCopyAs(p *studio.Picture, dir, name string) {
-	s.pickSave(dir, name, func(path string, asked bool) { s.saveTo(p, path, asked) })
-}
-
-// copyFormats are the endings that picture.WriteCopy knows.
-var copyFormats = []string{".png", ".jpg", ".jpeg", ".webp"}
-
-// completeName returns a name with its ending: a name without one is saved as PNG. If the ending is not that of a
-// format that can be written, it returns a sentence for the user instead.
-func completeName(path string) (complete, refusal string) {
-	path = strings.TrimRight(path, ". ")
-	base := filepath.Base(path)
-	extension := filepath.Ext(base)
-	switch {
-	case path == "" || base == extension || base == string(filepath.Separator):
-		return "", "The copy needs a name."
-	case extension == "":
-		path += ".png"
-	case !slices.Contains(copyFormats, strings.ToLower(extension)):
-		return "", fmt.Sprintf("%s was not saved: a copy is a PNG, JPEG or WebP picture, "+
-			"and its name ends in .png, .jpg or .webp, not in %s.", base, extension)
-	}
-	if err := atomicfile.CheckName(path); err != nil {
-		return "", shorten(base, 60) + " was not saved: " + err.Error() + "."
-	}
-	return path, ""
+	s.pickSave(dir, name+s.set.copies().format().extensions[0], func(path string, asked bool) { s.saveTo(p, path, asked) })
 }
 
 // saveTo writes a copy to the file that was chosen. Its name is completed and checked first; a file of the final name
 // is replaced only if the user was asked about that very name. asked says that the dialog did so for path.
 func (s *session) saveTo(p *studio.Picture, path string, asked bool) {
-	complete, refusal := completeName(path)
+	complete, refusal := completeName(path, s.set.copies().format())
 	again := ui.Action{Text: "Choose another name…", Do: func() {
 		stem := strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
-		s.saveCopyAs(p, filepath.Dir(path), stem+".png")
+		s.saveCopyAs(p, filepath.Dir(path), stem)
 	}}
 	if refusal != "" {
 		s.notice.Say(refusal, again)
@@ -108,12 +82,17 @@ func (s *session) saveTo(p *studio.Picture, path string, asked bool) {
 	})
 }
 
-// writeCopy writes a copy completely or not at all, and replaces a file of that name. If that fails, it offers again.
+// writeCopy writes a copy completely or not at all, and replaces a file of that name. The name's ending chooses the
+// format, which the next copy has, too. If writing fails, it offers again.
 func (s *session) writeCopy(p *studio.Picture, path string, again ui.Action) {
+	format, _ := formatOf(path)
+	choices := s.set.copies()
+	choices.setFormat(format)
+	options, said := choices.options(format), choices.said(format)
 	s.Loop.Background(func() func() {
 		img, err := p.Whole(s.Loop.Closing)
 		if err == nil {
-			err = picture.WriteCopy(path, img, p.Complete(), picture.CopyOptions{})
+			err = picture.WriteCopy(path, img, p.Complete(), options)
 		}
 		return func() {
 			if err != nil {
@@ -123,7 +102,7 @@ func (s *session) writeCopy(p *studio.Picture, path string, again ui.Action) {
 			if p.Path == "" {
 				p.Path = path
 			}
-			s.notice.Say("Saved as "+path+".", ui.Action{Text: "Show in folder", Do: func() { s.reveal(path) }})
+			s.notice.Say("Saved as "+path+said+".", ui.Action{Text: "Show in folder", Do: func() { s.reveal(path) }})
 		}
 	})
 }
@@ -146,6 +125,45 @@ func (s *session) copyPicture() {
 				return
 			}
 			s.notice.Say("Copied.")
+		}
+	})
+}
+
+// copyFile puts the file of the picture on show on the clipboard.
+func (s *session) copyFile() {
+	switch p := s.view.shown; {
+	case p == nil:
+	case p.Path == "":
+		s.saveFirst()
+	default:
+		s.copyFiles(p.Path)
+	}
+}
+
+// copyFiles puts files on the clipboard, to be pasted into a folder or a mail.
+func (s *session) copyFiles(paths ...string) {
+	s.Loop.Background(func() func() {
+		var err error
+		for i, path := range paths {
+			if paths[i], err = filepath.Abs(path); err == nil {
+				_, err = os.Stat(path)
+			}
+			if err != nil {
+				break
+			}
+		}
+		if err == nil {
+			err = shell.CopyFiles(paths...)
+		}
+		return func() {
+			switch {
+			case err != nil:
+				s.notice.fail(err)
+			case len(paths) == 1:
+				s.notice.Say("The file is copied: paste it into a folder or a mail.")
+			default:
+				s.notice.Say(fmt.Sprintf("%d files are copied: paste them into a folder or a mail.", len(paths)))
+			}
 		}
 	})
 }

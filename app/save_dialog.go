@@ -33,7 +33,7 @@ func (s *session) showSaveDialog(dir, name string, chosen func(path string)) *sa
 	}
 	title := ui.NewLabel("Save a copy", ui.ColorText, "headingText")
 	change := ui.NewButton("Change folder…", d.changeFolder)
-	hint := ui.NewCaption("The name's ending chooses the format: .png, .jpg or .webp. Each keeps the settings.")
+	hint := ui.NewCaption("The name's ending chooses the format: .png, .jpg, .webp or .tif.")
 	body := ui.Arranged(ui.Fixed(0, 150), func(size fyne.Size) {
 		ui.At(title, 0, 0, size.Width, 28)
 		w := change.MinSize().Width

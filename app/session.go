@@ -28,6 +28,7 @@ type session struct {
 	waiting   bool        // Generate was pressed while pictures were being read
 	modal     *ui.Modal   // in front of the window, nil for none
 	keyList   *ui.Modal   // the page with all keys, nil for none
+	savePanel *savePanel  // the last one, nil for none
 	focusLost bool        // another window is in front
 	picking   bool        // a dialog of the system is open
 }

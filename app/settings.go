@@ -18,6 +18,7 @@ func newSettings(p fyne.Preferences) settings { return settings{studio.NewSettin
 
 func (s settings) theme() string         { return s.window.StringWithFallback("theme", ui.ThemeSystem) }
 func (s settings) setTheme(v string)     { s.window.SetString("theme", v) }
+func (s settings) copies() copyChoices   { return copyChoices{s.window} }
 func (s settings) historyOpen() bool     { return s.window.Bool("historyOpen") }
 func (s settings) setHistoryOpen(v bool) { s.window.SetBool("historyOpen", v) }
 func (s settings) setWindowSize(v fyne.Size) {

@@ -87,6 +87,13 @@ var scenes = []scene{
 		b.win.Canvas().Focus(b.shape.own.field)
 		test.Type(b.shape.own.field, "1000 x 700")
 	}},
+	{"save-as", []benchOption{withPlan}, func(b *bench) {
+		b.make("A lighthouse in the fog")
+		b.set.copies().setFormat(copyFormats[1])
+		test.Tap(b.view.save)
+		b.savePanel.quality.SetValue(88)
+		b.shape.setSeed(firstSeed)
+	}},
 	{"keys", nil, func(b *bench) { b.toggleKeyList() }},
 	{"running", nil, func(b *bench) {
 		b.twoReferences()
@@ -210,6 +217,8 @@ var pictures = []struct {
 	{"empty-number", fyne.NewSize(800, 600), ui.ThemeLight, 1},
 	{"own-size", fyne.NewSize(1440, 900), ui.ThemeDark, 1},
 	{"own-size", fyne.NewSize(800, 600), ui.ThemeLight, 1},
+	{"save-as", fyne.NewSize(1440, 900), ui.ThemeDark, 1},
+	{"save-as", fyne.NewSize(800, 600), ui.ThemeLight, 1},
 	{"keys", fyne.NewSize(1440, 900), ui.ThemeDark, 1},
 	{"keys", fyne.NewSize(800, 600), ui.ThemeLight, 1},
 	{"running", fyne.NewSize(1440, 900), ui.ThemeLight, 1},
