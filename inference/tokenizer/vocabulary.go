@@ -1,9 +1,13 @@
 package tokenizer
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // The types of tokens in llama.cpp's metadata (enum llama_token_type). Normal tokens have another number.
 const (
+	typeNormal      = 1
 	typeControl     = 3
 	typeUserDefined = 4
 	typeUnused      = 5
@@ -43,4 +47,30 @@ func FromVocabulary(name string, tokens []string, types []float64, merges []stri
 		return nil, fmt.Errorf("tokenizer: %s: %w", name, err)
 	}
 	return t, nil
+}
+
+// Vocabulary returns what FromVocabulary reads: the spelling and the type of each token, and the merges. There are as
+// many tokens as a text encoder's embedding has rows, which must be at least VocabSize; ids without a token are unused.
+// As in llama.cpp's files, added tokens of the form <|…|> are control tokens and the others a user's.
+func (t *Tokenizer) Vocabulary(rows int) (tokens []string, types []int32, merges []string) {
+	for id := range max(rows, len(t.tokens)) {
+		token, kind := "", int32(typeNormal)
+		if id < len(t.tokens) {
+			token = t.tokens[id]
+		}
+		content, added := t.contents[int32(id)]
+		switch {
+		case added && strings.HasPrefix(content, "<|"):
+			token, kind = content, typeControl
+		case added:
+			token, kind = content, typeUserDefined
+		case token == "":
+			token, kind = fmt.Sprintf("[PAD%d]", id), typeUnused
+		}
+		tokens, types = append(tokens, token), append(types, kind)
+	}
+	for _, m := range t.merges {
+		merges = append(merges, t.tokens[m.left]+" "+t.tokens[m.right])
+	}
+	return tokens, types, merges
 }

@@ -13,22 +13,18 @@ func TestFromVocabulary(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tokens, types := slices.Clone(want.tokens), make([]float64, len(want.tokens))
-	for i, token := range tokens {
-		types[i] = 1
-		if _, added := want.added[token]; added {
-			types[i] = typeControl
-			if strings.Contains(token, "think") {
-				types[i] = typeUserDefined
-			}
+	tokens, kinds, merges := want.Vocabulary(want.VocabSize() + 267)
+	if n := want.VocabSize() + 267; len(tokens) != n || len(kinds) != n {
+		t.Fatalf("%d tokens and %d types, want %d", len(tokens), len(kinds), n)
+	}
+	types := make([]float64, len(kinds))
+	for i, kind := range kinds {
+		types[i] = float64(kind)
+	}
+	for token, kind := range map[string]int32{"a": typeNormal, "<|im_end|>": typeControl, "<think>": typeUserDefined} {
+		if i := slices.Index(tokens, token); i < 0 || kinds[i] != kind {
+			t.Errorf("%s: id %d, want one of type %d", token, i, kind)
 		}
-	}
-	for i := range 267 {
-		tokens, types = append(tokens, "[PAD"+string(rune('a'+i%26))+"]"), append(types, typeUnused)
-	}
-	merges := make([]string, len(want.merges))
-	for i, m := range want.merges {
-		merges[i] = want.tokens[m.left] + " " + want.tokens[m.right]
 	}
 	have, err := FromVocabulary("x.gguf", tokens, types, merges)
 	if err != nil {
@@ -38,7 +34,7 @@ func TestFromVocabulary(t *testing.T) {
 		t.Errorf("%d ids, want %d: unused tokens do not count", have.VocabSize(), want.VocabSize())
 	}
 	for _, text := range []string{
-		"", "a red fox in the snow", "Füchse\n\n im  Schnee 123", "<think>x</think><|im_end|>", "[PADa]",
+		"", "a red fox in the snow", "Füchse\n\n im  Schnee 123", "<think>x</think><|im_end|>", "[PAD151700]",
 	} {
 		a, errA := have.Prompt(text, 64)
 		b, errB := want.Prompt(text, 64)

@@ -48,7 +48,7 @@ func Write(ctx context.Context, w io.WriterAt, parts []Part, progress func(writt
 		c := chunks[i]
 		n := int(c.to - c.from)
 		if len(*buffer) < n {
-			*buffer = make([]byte, n)
+			*buffer = make([]byte, max(n, chunkBytes))
 		}
 		dst := (*buffer)[:n]
 		if err := c.part.Fill(dst, int(c.from/int64(c.part.Unit))); err != nil {

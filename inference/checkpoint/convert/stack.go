@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync"
 
 	"github.com/kleinbild/kleinbild/inference/checkpoint"
 	"github.com/kleinbild/kleinbild/inference/checkpoint/quantise"
@@ -87,13 +88,17 @@ func (s *stack) rowValues() int { return s.shape[len(s.shape)-1] }
 // pieceValues is the number of values that are converted at once. It is a multiple of every block and group.
 const pieceValues = 4096
 
+// buffers holds buffers for pieces.
+var buffers = sync.Pool{New: func() any { return new([pieceValues]float32) }}
+
 // pieces calls store for all values of a chunk with count values from the one with index first on, piece by piece.
 // offset is the index of a piece's first value in the chunk. A page of the source that cannot be read is a
 // *tensor.Fault.
 func (s *stack) pieces(first, count int, limit float32, store func(values []float32, offset int) error) error {
 	var failed error
+	buffer, _ := buffers.Get().(*[pieceValues]float32)
+	defer buffers.Put(buffer)
 	fault := tensor.Guard(func() {
-		var buffer [pieceValues]float32
 		for offset := 0; offset < count && failed == nil; offset += pieceValues {
 			piece := buffer[:min(pieceValues, count-offset)]
 			if failed = s.values(piece, first+offset, limit); failed == nil {

@@ -115,14 +115,15 @@ func q5_0(dst []byte, src []float32, weighted bool) {
 	binary.LittleEndian.PutUint32(dst[2:], high)
 }
 
-// signed stores the codes q + half of values x ≈ q·d with −half ≤ q < half, and returns d. Plain codes are those of the
-// reference, which depend on the order of its operations: it adds half + 0.5 to the product before it rounds.
+// signed stores the codes q + half of values x ≈ q·d with −half ≤ q < half, and returns d. As in the reference, a plain
+// code is what remains of x/d + half + 0.5 without its fraction, where product and sum are rounded to float32 one after
+// the other.
 func signed(codes []byte, x []float32, half int, weighted bool) (d float32) {
 	if !weighted {
 		d = extreme(x) / float32(-half)
-		id := float64(inverse(d))
+		id := inverse(d)
 		for i, v := range x {
-			codes[i] = byte(min(int(float64(v)*id+float64(half)+0.5), 2*half-1))
+			codes[i] = byte(min(int(float32(v*id)+(float32(half)+0.5)), 2*half-1))
 		}
 		return d
 	}
