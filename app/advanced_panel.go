@@ -62,9 +62,11 @@ type advancedHost interface {
 
 func newAdvancedPanel(c common, host advancedHost) *advancedPanel {
 	p := &advancedPanel{common: c, host: host, line: ui.NewBox(ui.ColorLine, 0), arrow: widget.NewIcon(nil)}
-	p.fold = ui.NewButton("", p.toggle)
+	p.fold = ui.NewButton("", p.toggle).Says("Steps, edits of image 1, device, theme, model, folder")
 	p.fold.Quiet = true
 	p.steps, p.guidance = ui.NewField(c.keys), ui.NewField(c.keys)
+	p.steps.Tip.Tip = "How often the picture is refined; empty: as the model wants it"
+	p.guidance.Tip.Tip = "How closely a base model follows the prompt"
 	p.steps.OnChanged = func(text string) { p.Desk.Choose(func(d *studio.Desk) { d.Steps = text }) }
 	p.guidance.OnChanged = func(text string) { p.Desk.Choose(func(d *studio.Desk) { d.Guidance = text }) }
 	p.edit = newEditRows(c, host.pickMask)
@@ -80,10 +82,12 @@ func newAdvancedPanel(c common, host advancedHost) *advancedPanel {
 		p.set.SetDevice(inference.Device(v))
 		host.openModel(inference.Options{})
 	})
+	p.device.Tip.Tip = "What makes the pictures"
 	p.theme = ui.NewChoice(c.keys, themeChoices, c.set.theme(), func(v string) {
 		p.set.setTheme(v)
 		fyne.CurrentApp().Settings().SetTheme(ui.NewTheme(v))
 	})
+	p.theme.Tip.Tip = "Light or dark"
 	p.model, p.folder = ui.NewLabel("", ui.ColorText, ui.SizeCaption), ui.NewLabel("", ui.ColorText, ui.SizeCaption)
 	p.rows = []*advancedRow{
 		{name: ui.NewCaption("Steps"), control: p.steps},
@@ -93,8 +97,10 @@ func newAdvancedPanel(c common, host advancedHost) *advancedPanel {
 	p.rows = append(p.rows, []*advancedRow{
 		{name: ui.NewCaption("Compute on"), control: p.device},
 		{name: ui.NewCaption("Theme"), control: p.theme},
-		{name: ui.NewCaption("Model"), control: p.model, change: ui.NewLink("change…", host.chooseModel)},
-		{name: ui.NewCaption("Save in"), control: p.folder, change: ui.NewLink("change…", host.choosePicturesDir)},
+		{name: ui.NewCaption("Model"), control: p.model,
+			change: ui.NewLink("change…", host.chooseModel).Says("Choose another model, or download one")},
+		{name: ui.NewCaption("Save in"), control: p.folder,
+			change: ui.NewLink("change…", host.choosePicturesDir).Says("Choose where pictures are saved")},
 	}...)
 	p.content = ui.Arranged(func() fyne.Size { return fyne.NewSize(0, p.height()) }, p.place)
 	p.refresh()

@@ -70,14 +70,15 @@ func newCanvasPanel(c common, start *startPage, host canvasHost) *canvasPanel {
 	p.view.OnCarry, p.view.OnDrop = p.carry, p.dropCarried
 	p.view.OnStep = host.step
 	p.percent = ui.NewButton("", func() { p.view.OneToOne(p.view.Middle()) })
-	p.fit = ui.NewButton("Fit", p.view.ZoomToFit)
-	p.edit = ui.NewButton("Edit this", host.editShown)
+	p.percent.Says("Show each pixel as one of the screen (1)")
+	p.fit = ui.NewButton("Fit", p.view.ZoomToFit).Says("Show all of the picture (0)")
+	p.edit = ui.NewButton("Edit this", host.editShown).Says("Go on with this picture as image 1 (E)")
 	p.edit.Key = "E"
-	p.info = ui.NewButton("Info", host.toggleInfo)
+	p.info = ui.NewButton("Info", host.toggleInfo).Says("How this picture was made (I)")
 	p.info.Key = "I"
-	p.copy = ui.NewButton("Copy", host.copyPicture)
-	p.save = ui.NewButton("Save as…", host.showSavePanel)
-	p.newer = ui.NewButton("", p.showNewest)
+	p.copy = ui.NewButton("Copy", host.copyPicture).Says("Put the picture on the clipboard (Ctrl + C)")
+	p.save = ui.NewButton("Save as…", host.showSavePanel).Says("Save a copy: format and quality (Ctrl + Shift + S)")
+	p.newer = ui.NewButton("", p.showNewest).Says("Show the newest picture")
 	p.newer.Quiet, p.newer.Chosen = true, true
 	p.tools = []*ui.Button{p.newer, p.percent, p.fit, p.edit, p.info, p.copy, p.save}
 	p.emptyTitle, p.emptyHint = widget.NewLabel(""), widget.NewLabel("")

@@ -14,6 +14,7 @@ import (
 type costPanel struct {
 	common
 	host    costHost
+	ground  *ui.Box // over what scrolls below it
 	model   *ui.Label
 	bar     *ui.Box
 	filled  *ui.Box
@@ -30,11 +31,11 @@ type costHost interface {
 
 func newCostPanel(c common, host costHost) *costPanel {
 	p := &costPanel{
-		common: c, host: host,
+		common: c, host: host, ground: ui.NewBox(ui.ColorPanel, 0),
 		model: ui.NewCaption(""), memory: ui.NewCaption(""),
 		bar: ui.NewBox(ui.ColorLine, 2), filled: ui.NewBox(ui.ColorDim, 2),
 	}
-	p.content = ui.Arranged(ui.NoSize, p.place, p.model, p.bar, p.filled, p.memory)
+	p.content = ui.Arranged(ui.NoSize, p.place, p.ground, p.model, p.bar, p.filled, p.memory)
 	p.Desk.Chosen.Subscribe(p.refresh)
 	p.Model.Changed.Subscribe(p.refresh)
 	p.Maker.Ended.Subscribe(func(studio.Ended) { p.refresh() }) // a run changes how much memory is taken
@@ -49,6 +50,7 @@ func (p *costPanel) height() float32 {
 }
 
 func (p *costPanel) place(size fyne.Size) {
+	ui.At(p.ground, 0, 0, size.Width, size.Height)
 	width := size.Width - 2*ui.Margin
 	ui.At(p.model, ui.Margin, 6, width, 18)
 	ui.At(p.bar, ui.Margin, 28, width, 4)

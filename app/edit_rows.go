@@ -53,8 +53,9 @@ var (
 // newEditRows returns the rows. pick asks for the file of a mask.
 func newEditRows(c common, pick func(chosen func(path string))) *editRows {
 	r := &editRows{common: c, pick: pick, name: ui.NewLabel("", ui.ColorText, ui.SizeCaption)}
-	field := func(hint string, text func(e *studio.Edit) *string) *ui.Field {
+	field := func(hint, tip string, text func(e *studio.Edit) *string) *ui.Field {
 		f := ui.NewField(c.keys)
+		f.Tip.Tip = tip
 		f.SetPlaceHolder(hint)
 		f.OnChanged = func(now string) { c.Desk.Choose(func(d *studio.Desk) { *text(&d.Edit) = now }) }
 		r.fields = append(r.fields, editField{f, text})
@@ -65,16 +66,19 @@ func newEditRows(c common, pick func(chosen func(path string))) *editRows {
 	}
 	r.title = &advancedRow{name: ui.NewHeading("Edit image 1")}
 	r.mask = row("Mask", r.name)
-	r.mask.change = ui.NewLink("load…", r.changeMask)
-	strength := row("Strength", field("1", func(e *studio.Edit) *string { return &e.Strength }))
+	r.mask.change = ui.NewLink("load…", r.changeMask).Says("A picture that is white where image 1 changes")
+	strength := row("Strength", field("1", "1 paints anew; less keeps more of what was there",
+		func(e *studio.Edit) *string { return &e.Strength }))
 	r.across = row("Extend by", pair(
-		field("left", func(e *studio.Edit) *string { return &e.Left }),
-		field("right", func(e *studio.Edit) *string { return &e.Right })))
+		field("left", "Pixels that image 1 grows on the left", func(e *studio.Edit) *string { return &e.Left }),
+		field("right", "Pixels that image 1 grows on the right", func(e *studio.Edit) *string { return &e.Right })))
 	r.down = row("", pair(
-		field("above", func(e *studio.Edit) *string { return &e.Top }),
-		field("below", func(e *studio.Edit) *string { return &e.Bottom })))
-	r.feather = row("Soft edge", field("automatic", func(e *studio.Edit) *string { return &e.Feather }))
-	r.context = row("Context", field("automatic", func(e *studio.Edit) *string { return &e.Context }))
+		field("above", "Pixels that image 1 grows at the top", func(e *studio.Edit) *string { return &e.Top }),
+		field("below", "Pixels that image 1 grows at the bottom", func(e *studio.Edit) *string { return &e.Bottom })))
+	r.feather = row("Soft edge", field("automatic", "Pixels over which the edge of the mask fades",
+		func(e *studio.Edit) *string { return &e.Feather }))
+	r.context = row("Context", field("automatic", "Pixels around the mask that the model works on, too",
+		func(e *studio.Edit) *string { return &e.Context }))
 	r.area = ui.NewChoice(c.keys, areaChoices, "part", func(v string) {
 		c.Desk.Choose(func(d *studio.Desk) { d.Edit.Whole = v == "whole" })
 	})
@@ -90,6 +94,10 @@ func newEditRows(c common, pick func(chosen func(path string))) *editRows {
 			c.Desk.Choose(func(d *studio.Desk) { d.Edit.Keep = v })
 		}
 	}
+	r.area.Tip.Tip = "Around the mask alone, or on all of image 1"
+	r.match.Tip.Tip = "Whether the result takes the colours of image 1"
+	r.shown.Tip.Tip = "Whether the model looks at what was there"
+	r.amount.Tip.Tip = "Restores what hardly changed: left off, right strong"
 	r.work, r.colours = row("Work on", r.area), row("Colours", r.match)
 	r.keep, r.source = row("Keep rest", r.amount), row("Image 1", r.shown)
 	r.rows = []*advancedRow{

@@ -22,6 +22,7 @@ type panels struct {
 	comparison *compareMode // of view
 	strip      *historyPanel
 	drag       *ui.DragLayer
+	tips       *ui.Tips
 }
 
 // newPanels makes the panels. A panel knows what it shows and no other panel: what it asks of one goes through the
@@ -41,6 +42,7 @@ func newPanels(c common, s *session) (p panels) {
 	small := history.NewThumbnails(s.cfg.ThumbnailDir, history.ThumbnailWidth, history.ThumbnailHeight)
 	p.strip = newHistoryPanel(c, small, s)
 	p.drag = ui.NewDragLayer(p.slots.target)
+	p.tips = ui.NewTips(s.win.Canvas())
 	return p
 }
 
@@ -76,7 +78,7 @@ func (f *frame) fill(p panels) {
 		f.lines[i] = ui.NewBox(ui.ColorLine, 0)
 		f.content.Objects = append(f.content.Objects, f.lines[i])
 	}
-	f.content.Objects = append(f.content.Objects, p.drag.Content)
+	f.content.Objects = append(f.content.Objects, p.drag.Content, p.tips.Content)
 }
 
 // low says whether the window is too low for the history to stay open.
@@ -131,6 +133,7 @@ func (f *frame) place(size fyne.Size) {
 	ui.At(f.lines[2], 0, upper, size.Width, 1)
 	ui.At(f.lines[3], left, upper-prompt-queue, middle, 1)
 	p.drag.Content.Resize(size)
+	p.tips.Content.Resize(size)
 	if wasLow != f.low() {
 		f.right.Content.Refresh()
 		p.strip.content.Refresh()

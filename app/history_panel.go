@@ -50,10 +50,11 @@ func newHistoryPanel(c common, thumbnails *history.Thumbnails, host historyHost)
 		empty: ui.NewLabel("What you make appears here.", ui.ColorDim, ui.SizeText),
 	}
 	p.search = ui.NewField(c.keys)
+	p.search.Tip.Tip = "Words of the prompts (Ctrl + F)"
 	p.search.SetPlaceHolder("Search prompts")
 	p.search.Icon = theme.SearchIcon()
 	p.search.OnChanged = func(string) { p.filter() }
-	p.fold = ui.NewLink("Show history", p.toggle)
+	p.fold = ui.NewLink("Show history", p.toggle).Says("Open or close the row of earlier pictures")
 	p.row = ui.NewThumbRow()
 	p.row.Load, p.row.Background = thumbnails.Get, c.Loop.Background
 	p.row.OnOpen, p.row.OnBin, p.row.Menu = p.open, p.bin, p.menu

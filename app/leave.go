@@ -81,6 +81,7 @@ func (s *session) discard() {
 // quit closes the window. Batches that wait are kept, and what is left of the one being made, which is given up.
 func (s *session) quit() {
 	s.remember()
+	s.tips.Forget()
 	s.Loop.Close()
 	s.Maker.Cancel()
 	s.win.Close()

@@ -24,6 +24,7 @@ func newOwnSize(c common) *ownSize {
 	o.field.OnLeft = o.leave
 	o.field.OnSubmitted = func(string) { o.leave() }
 	o.field.SetPlaceHolder("W × H, or 3:2")
+	o.field.Tip.Tip = "Width × height in pixels, or a ratio of the sides"
 	o.field.OnChanged = func(string) { o.changed() }
 	return o
 }

@@ -53,20 +53,22 @@ func newPromptPanel(c common, host promptHost) *promptPanel {
 	p := &promptPanel{common: c, host: host, ground: ui.NewBox(ui.ColorPanel, 0), progress: ui.NewProgressLine()}
 	p.entry = newPromptEntry(p)
 	p.entry.OnChanged = func(string) { p.changed() }
-	p.generate = ui.NewButton("Generate", host.pressGenerate)
+	p.generate = ui.NewButton("Generate", host.pressGenerate).
+		Says("Make the picture, or put it into the queue (Ctrl + Enter)")
 	p.generate.Accent = true
 	p.workflow = ui.NewLabel("", ui.ColorAccent, ui.SizeCaption)
 	p.missing = ui.NewLabel("", ui.ColorError, ui.SizeCaption)
 	p.tokens = ui.NewCaption("")
 	p.estimate = ui.NewCaption("")
-	p.cancel = ui.NewButton("Cancel", p.Maker.Cancel)
+	p.cancel = ui.NewButton("Cancel", p.Maker.Cancel).Says("Give this picture up (Esc)")
 	p.cancel.Small = true
-	p.earlier = ui.NewLink("earlier prompts", p.showEarlier)
+	p.earlier = ui.NewLink("earlier prompts", p.showEarlier).Says("Prompts of before (Ctrl + ↑)")
 	objects := []fyne.CanvasObject{p.ground, p.progress, p.entry, p.generate, p.missing}
 	objects = append(objects, p.workflow, p.tokens, p.estimate, p.cancel)
 	for i := range p.images {
 		number := i + 1
-		p.images[i] = ui.NewLink(fmt.Sprintf("image %d", number), func() { p.insertImage(number) })
+		p.images[i] = ui.NewLink(fmt.Sprintf("image %d", number), func() { p.insertImage(number) }).
+			Says(fmt.Sprintf("Put the words “image %d” into the prompt", number))
 		objects = append(objects, p.images[i])
 	}
 	p.content = ui.Arranged(ui.NoSize, p.place, append(objects, p.earlier)...)

@@ -40,7 +40,7 @@ func newQueuePanel(c common, host queueHost) *queuePanel {
 		common: c, ground: ui.NewBox(ui.ColorPanel, 0), title: ui.NewHeading(""),
 		more: ui.NewCaption(""),
 	}
-	q.resume = ui.NewLink("go on", q.Maker.GoOn)
+	q.resume = ui.NewLink("go on", q.Maker.GoOn).Says("Make what waits")
 	q.content = ui.Arranged(ui.NoSize, q.place)
 	q.refresh()
 	q.Queue.Changed.Subscribe(func() {

@@ -30,8 +30,8 @@ func (b *bench) saveAs(steps int) (proposed string) {
 	return "x" + b.set.copies().format().extensions[0]
 }
 
-// TestSavePanel chooses each format in the panel and saves: the format, the quality and the tick stay for the next copy,
-// and for the next start.
+// TestSavePanel chooses each format in the panel and saves: the format, the quality and the tick stay for the next
+// copy, and for the next start.
 func TestSavePanel(t *testing.T) {
 	b := newBench(t, usual)
 	test.Tap(b.view.save)
@@ -83,7 +83,8 @@ func TestSavePanel(t *testing.T) {
 	}
 
 	again := b.open(b.app, b.cfg, usual).set.copies()
-	if f := again.format(); f.name != "JPEG" || again.quality(f) != 60 || !again.bare() || again.quality(copyFormats[2]) != 100 {
+	f := again.format()
+	if f.name != "JPEG" || again.quality(f) != 60 || !again.bare() || again.quality(copyFormats[2]) != 100 {
 		t.Errorf("the next start has %s of %d, bare %v", f.name, again.quality(f), again.bare())
 	}
 	// A name without an ending has that of the last copy; a name with one chooses.

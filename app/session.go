@@ -55,6 +55,7 @@ func newSession(a fyne.App, w fyne.Window, cfg Config, loop *studio.Loop) *sessi
 	s.frame.fill(s.panels)
 
 	s.notice.After = func(d time.Duration, do func()) func() bool { return loop.After(d, do) }
+	s.tips.After = s.notice.After
 	s.notice.Away = func() bool { return s.focusLost }
 	s.notice.OnResized = s.view.layout
 	s.subscribe()

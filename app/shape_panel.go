@@ -59,6 +59,7 @@ func newShapePanel(c common, host shapeHost) *shapePanel {
 			name = string(a)
 		}
 		t := ui.NewTile(name, "no image 1")
+		t.Tip.Tip = "Make pictures of this shape and size"
 		t.OnTapped = func() { p.choose(a) }
 		t.OnArrow = func(by int) { p.chooseBeside(t, by) }
 		t.IsTabStop = func() bool { return p.tabStop() == t }
@@ -68,6 +69,7 @@ func newShapePanel(c common, host shapeHost) *shapePanel {
 	p.own = newOwnSize(c)
 	objects = append(objects, p.own.field, p.own.note)
 	p.seedEntry = ui.NewField(c.keys)
+	p.seedEntry.Tip.Tip = "The same seed, prompt and size give the same picture again"
 	p.seedEntry.OnChanged = func(text string) {
 		p.Desk.Type(func(d *studio.Desk) { d.Seed = text })
 		if !p.setting {
@@ -75,13 +77,14 @@ func newShapePanel(c common, host shapeHost) *shapePanel {
 			p.setLocked(true) // a number that was typed is meant
 		}
 	}
-	p.dice = ui.NewIconButton(fyne.NewStaticResource("dice.svg", look.Dice), p.rollDice)
-	p.lock = ui.NewButton("Lock", p.toggleLock)
-	p.onShow = ui.NewLink("", p.takeShown)
+	p.dice = ui.NewIconButton(fyne.NewStaticResource("dice.svg", look.Dice), p.rollDice).Says("Draw another seed")
+	p.lock = ui.NewButton("Lock", p.toggleLock).Says("Keep the seed for the next pictures")
+	p.onShow = ui.NewLink("", p.takeShown).Says("Use the seed of the picture on show")
 	p.onShow.Hide()
 	objects = append(objects, p.seedTitle, p.onShow, p.seedEntry, p.dice, p.lock, p.number)
 	for n := 1; n <= studio.MaxCount; n++ {
-		b := ui.NewButton(strconv.Itoa(n), func() { p.setCount(n) })
+		b := ui.NewButton(strconv.Itoa(n), func() { p.setCount(n) }).
+			Says(pictureCount(n) + " at a time, each of another seed")
 		b.Passed = func() bool { return p.count() != n }
 		b.OnArrow = func(by int) {
 			p.setCount(min(max(n+by, 1), studio.MaxCount))

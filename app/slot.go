@@ -164,7 +164,7 @@ func (c *slot) CreateRenderer() fyne.WidgetRenderer {
 	r.picture.FillMode = canvas.ImageFillContain
 	r.picture.ScaleMode = canvas.ImageScaleFastest
 	r.picture.CornerRadius = ui.Radius
-	r.clear = ui.NewIconButton(theme.CancelIcon(), func() { c.panel.clear(c.number) })
+	r.clear = ui.NewIconButton(theme.CancelIcon(), func() { c.panel.clear(c.number) }).Says("Remove this picture (Delete)")
 	r.clear.OverPicture = true
 	r.Refresh()
 	return r

@@ -49,7 +49,7 @@ func newSlotsPanel(c common, host slotsHost) *slotsPanel {
 	p := &slotsPanel{
 		common: c, host: host, title: ui.NewHeading("References"), thumbs: map[*picture.Reference]*image.RGBA{},
 	}
-	p.all = ui.NewLink("clear all", p.removeAll)
+	p.all = ui.NewLink("clear all", p.removeAll).Says("Remove all references")
 	p.all.Hide()
 	objects := []fyne.CanvasObject{p.title, p.all}
 	for i := range p.slots {

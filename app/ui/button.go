@@ -12,6 +12,7 @@ import (
 // that can be clicked. Whoever changes a field of a button that is on show calls Refresh.
 type Button struct {
 	widget.BaseWidget
+	Tip
 	Text        string
 	Quiet       bool   // no ground of its own, dim text
 	Small       bool   // caption size
@@ -70,6 +71,12 @@ func (b *Button) SetChosen(chosen bool) {
 	}
 }
 
+// Says sets the button's tip and returns the button.
+func (b *Button) Says(tip string) *Button {
+	b.Tip.Tip = tip
+	return b
+}
+
 // SetDisabled says whether the button cannot be pressed.
 func (b *Button) SetDisabled(disabled bool) {
 	if b.disabled != disabled {
@@ -84,10 +91,10 @@ func (b *Button) activate() {
 	}
 }
 
-func (b *Button) Tapped(*fyne.PointEvent)        { b.activate() }
-func (b *Button) MouseIn(*desktop.MouseEvent)    { b.hovered = true; b.Refresh() }
+func (b *Button) Tapped(*fyne.PointEvent)        { b.leave(b); b.activate() }
+func (b *Button) MouseIn(*desktop.MouseEvent)    { b.hovered = true; b.enter(b); b.Refresh() }
 func (b *Button) MouseMoved(*desktop.MouseEvent) {}
-func (b *Button) MouseOut()                      { b.hovered = false; b.Refresh() }
+func (b *Button) MouseOut()                      { b.hovered = false; b.leave(b); b.Refresh() }
 func (b *Button) FocusGained()                   { b.Focused = true; b.Refresh() }
 func (b *Button) FocusLost()                     { b.Focused = false; b.Refresh() }
 func (b *Button) TypedRune(rune)                 {}

@@ -10,6 +10,7 @@ import (
 // Choice is a list to choose from that lets the window's keys through.
 type Choice struct {
 	widget.Select
+	Tip
 	keys    *Keys
 	choices [][2]string
 }

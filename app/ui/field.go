@@ -40,6 +40,7 @@ func (k *Keys) Undoes(e *widget.Entry, shortcut fyne.Shortcut) bool {
 // characters; the rest of the text is dropped.
 type Field struct {
 	widget.Entry
+	Tip
 	Focused bool   // has the keyboard; the field sets it, others only read it
 	OnLeft  func() // the field loses the keyboard; may be nil
 	keys    *Keys

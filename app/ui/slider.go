@@ -6,7 +6,10 @@ import (
 )
 
 // Slider is Fyne's slider, but leaves keys that it has no use for to the window.
-type Slider struct{ widget.Slider }
+type Slider struct {
+	widget.Slider
+	Tip
+}
 
 // NewSlider returns a horizontal slider from least to most that moves by step.
 func NewSlider(least, most, step float64) *Slider {

@@ -19,6 +19,7 @@ const TileColumns = 3
 // The Tab key stops once in the group; the arrow keys go from one tile to the next.
 type Tile struct {
 	widget.BaseWidget
+	Tip
 	name    string
 	Missing string      // what a tile without a size says instead of it
 	Pixels  image.Point // the size; zero if the tile cannot be chosen
@@ -51,9 +52,9 @@ func (t *Tile) Choose() {
 }
 
 func (t *Tile) Tapped(*fyne.PointEvent)        { t.Choose() }
-func (t *Tile) MouseIn(*desktop.MouseEvent)    { t.hovered = true; t.Refresh() }
+func (t *Tile) MouseIn(*desktop.MouseEvent)    { t.hovered = true; t.enter(t); t.Refresh() }
 func (t *Tile) MouseMoved(*desktop.MouseEvent) {}
-func (t *Tile) MouseOut()                      { t.hovered = false; t.Refresh() }
+func (t *Tile) MouseOut()                      { t.hovered = false; t.leave(t); t.Refresh() }
 func (t *Tile) FocusGained()                   { t.focused = true; t.Refresh() }
 func (t *Tile) FocusLost()                     { t.focused = false; t.Refresh() }
 func (t *Tile) TypedRune(rune)                 {}
