@@ -305,6 +305,8 @@ func values(v *kong.Value) (kind, words string) {
 		return "models", join(append(catalogueNames(), "demo")...)
 	case "name": // of the commands below models
 		return "models", join(catalogueNames()...)
+	case "to":
+		return "words", join(inference.ConvertKinds()...)
 	case "script":
 		return "files", ""
 	}

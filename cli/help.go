@@ -8,6 +8,11 @@ var helpTexts = kong.Vars{
 	"model_help": "The model: a folder; files or folders separated by commas; a name that models list shows; " +
 		"an id of the hub (OWNER/NAME) that is in its cache; or demo for the built-in demo model. " +
 		"Default: $KLEINBILD_MODEL, then the usual places.",
+	"convert_model_help": "What to convert, in BF16, F16 or F32: a model as in generate, or the file of the network alone. " +
+		"Default: the model that is used.",
+	"to_help": "The kind of the large matrices: Q8_0, Q6_K, Q4_K or Q4_0 (a GGUF file), fp8, or int8 (with ConvRot). " +
+		"Norms, embedders and the final layer stay as they are.",
+	"weighted_help":  "Search for the scales with the least weighted error. This is the default for Q6_K, Q4_K and Q4_0.",
 	"precision_help": "auto, float32 (exact) or bf16 (as models usually run). Default: auto.",
 	"aspect_help": "The shape of the picture: square, landscape (default), portrait, photo, photo_v, standard, " +
 		"standard_v, wide, a ratio such as 16:9 for the nearest of these shapes, or match for the size of image 1.",

@@ -23,6 +23,8 @@ type modelsCommand struct {
 	Verify modelsVerify `cmd:"" help:"Compare every file of a model with its digest."`
 	Path   modelsPath   `cmd:"" help:"Print the path of a model; without a name, of the model that is used."`
 	Rm     modelsRemove `cmd:"" help:"Delete a downloaded model, or an incomplete download."`
+
+	Convert modelsConvert `cmd:"" help:"Write a model's transformer or text encoder with quantised weights."`
 }
 
 // modelRow is what list --json prints for each model.
@@ -206,7 +208,7 @@ type modelsRemove struct {
 
 func (c modelsRemove) Run() error { return models.Remove("", c.Name) }
 
-// transfer shows the progress of a download or a verification: a bar if w is a terminal, otherwise a line every
+// transfer shows the progress of a download, a verification or a conversion: a bar if w is a terminal, otherwise a line every
 // lineEvery.
 type transfer struct {
 	w     io.Writer
@@ -243,11 +245,14 @@ func (t *transfer) update(p models.Progress) {
 		}
 		fmt.Fprintf(t.w, "trying again: %s\n", p.Problem)
 	}
+	t.show(text, float64(p.DoneBytes)/float64(max(p.TotalBytes, 1)))
+}
+
+// show shows a text, and fraction of the bar.
+func (t *transfer) show(text string, fraction float64) {
 	if t.bar != nil {
 		t.bar.Describe(text)
-		if p.TotalBytes > 0 {
-			_ = t.bar.Set(int(float64(p.DoneBytes) / float64(p.TotalBytes) * barUnits))
-		}
+		_ = t.bar.Set(int(fraction * barUnits))
 		return
 	}
 	if time.Since(t.last) >= lineEvery {

@@ -1,0 +1,61 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/kleinbild/kleinbild/inference"
+)
+
+type modelsConvert struct {
+	Model    string `short:"m" placeholder:"MODEL" help:"${convert_model_help}"`
+	To       string `required:"" placeholder:"KIND" help:"${to_help}"`
+	Part     string `default:"transformer" enum:"transformer,text-encoder" help:"transformer (default) or text-encoder."`
+	Plain    bool   `xor:"scales" help:"Compute scales by the plain formulas, which is faster and a little worse."`
+	Weighted bool   `xor:"scales" help:"${weighted_help}"`
+	File     string `arg:"" help:"The file to write, .gguf or .safetensors. It must not exist."`
+}
+
+func (c modelsConvert) Run(ctx context.Context, s Streams) error {
+	extension, err := inference.ConvertExtension(c.To)
+	switch {
+	case err != nil:
+		return usagef("--to: %w", err)
+	case !strings.HasSuffix(strings.ToLower(c.File), extension):
+		return usagef("%s: want a name that ends in %s, for --to %s", c.File, extension, c.To)
+	case (c.Plain || c.Weighted) && !inference.HasWeightedKind(c.To):
+		return usagef("--plain and --weighted: %s has one formula only", c.To)
+	}
+	model := c.Model
+	if model == "" {
+		if model, err = modelPath(ctx, ""); err != nil {
+			return err
+		}
+	}
+	display := newTransfer(s.Err, "convert")
+	start := time.Now()
+	err = inference.Convert(ctx, inference.ConvertOptions{
+		Model: model, Kind: c.To, TextEncoder: c.Part == "text-encoder", Plain: c.Plain, Path: c.File,
+	}, func(done, total int64) {
+		fraction := float64(done) / float64(total)
+		left := time.Duration(float64(time.Since(start)) * (1 - fraction) / max(fraction, 1e-9))
+		display.show(fmt.Sprintf("convert: %.0f %%, %v left", 100*fraction, left.Round(time.Second)), fraction)
+	})
+	display.finish()
+	switch {
+	case errors.Is(err, context.Canceled):
+		fmt.Fprintf(s.Err, "nothing was written to %s\n", c.File)
+		return err
+	case err != nil:
+		return err
+	}
+	if info, err := os.Stat(c.File); err == nil {
+		fmt.Fprintf(s.Err, "%.2f GB in %v; use it with: -m %s,%s\n", float64(info.Size())/1e9,
+			time.Since(start).Round(100*time.Millisecond), c.File, model)
+	}
+	return s.result(c.File)
+}
