@@ -1,6 +1,7 @@
 package app
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -172,6 +173,17 @@ func (b binding) text() string {
 		add(keyText(k, 0))
 	}
 	return strings.Join(list, keysBetween)
+}
+
+// keyTip returns what a key does outside of text boxes, as the tip of the button that does the same; "" if the table has
+// no such key.
+func keyTip(key fyne.KeyName) string {
+	for _, b := range keyTable() {
+		if b.where == outsideText && slices.Contains(b.keys, key) {
+			return fmt.Sprintf("%s (%s)", b.does, keyText(key, 0))
+		}
+	}
+	return ""
 }
 
 // addShortcuts has the window listen to the keys of keyTable.

@@ -68,6 +68,7 @@ func (p *canvasPanel) use(modes ...canvasMode) {
 		text, key := m.name()
 		button := ui.NewButton(text, func() { p.toggleMode(m) })
 		button.Key = key
+		button.Says(keyTip(fyne.KeyName(key)))
 		button.Hide()
 		p.modes = append(p.modes, offeredMode{m, button})
 		p.tools = append(p.tools, button)

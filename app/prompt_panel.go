@@ -62,7 +62,7 @@ func newPromptPanel(c common, host promptHost) *promptPanel {
 	p.estimate = ui.NewCaption("")
 	p.cancel = ui.NewButton("Cancel", p.Maker.Cancel).Says("Give this picture up (Esc)")
 	p.cancel.Small = true
-	p.earlier = ui.NewLink("earlier prompts", p.showEarlier).Says("Prompts of before (Ctrl + ↑)")
+	p.earlier = ui.NewLink("earlier prompts", p.showEarlier).Says("Prompts of before (Ctrl + Up)")
 	objects := []fyne.CanvasObject{p.ground, p.progress, p.entry, p.generate, p.missing}
 	objects = append(objects, p.workflow, p.tokens, p.estimate, p.cancel)
 	for i := range p.images {
