@@ -18,6 +18,7 @@ import (
 type benchCommand struct {
 	Checkpoint benchCheckpoint `cmd:"" help:"Write a synthetic checkpoint of the 4B model's size, 16 GB."`
 	CPU        benchCPU        `cmd:"" name:"cpu" help:"Measure the processor's paths at the shapes of the 4B model."`
+	Quality    benchQuality    `cmd:"" help:"Compare models with the first one: embeds, velocities, pictures."`
 	Tune       benchTune       `cmd:"" help:"${tune_help}"`
 }
 

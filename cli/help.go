@@ -10,6 +10,10 @@ var helpTexts = kong.Vars{
 		"Default: $KLEINBILD_MODEL, then the usual places.",
 	"convert_model_help": "What to convert, in BF16, F16 or F32: a model as in generate, or the file of the network alone. " +
 		"Default: the model that is used.",
+	"quality_model_help": "A model as in generate. Give at least two: all are compared with the first.",
+	"quality_prompt_help": "A prompt to compare with. May be given several times. " +
+		"Default: four prompts that the demo model can draw, too.",
+	"quality_size_help": "Size of the pictures. Default: the square that the first model was trained on.",
 	"to_help": "The kind of the large matrices: Q8_0, Q6_K, Q4_K or Q4_0 (a GGUF file), fp8, or int8 (with ConvRot). " +
 		"Norms, embedders and the final layer stay as they are.",
 	"weighted_help":  "Search for the scales with the least weighted error. This is the default for Q6_K, Q4_K and Q4_0.",

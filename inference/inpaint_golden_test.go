@@ -312,7 +312,7 @@ func TestInpaintGoldenPictures(t *testing.T) {
 				}
 				e := engine.open(t, c.model(t))
 				req := readAndResolve(t, e, c.edit())
-				r, err := e.compute(t.Context(), req, nil)
+				r, err := e.compute(t.Context(), req, nil, nil)
 				if err != nil {
 					t.Fatal(err)
 				}

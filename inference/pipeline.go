@@ -29,7 +29,7 @@ func (e *Engine) Generate(ctx context.Context, req Request, progress func(Progre
 	if req.model != e.info.Digest || req.steps == 0 {
 		return nil, errors.New("inference: the request was resolved for another model, want one for this model")
 	}
-	r, err := e.compute(ctx, req, progress)
+	r, err := e.compute(ctx, req, nil, progress)
 	if err != nil {
 		return nil, cancelled(ctx, err)
 	}
@@ -45,8 +45,8 @@ func (e *Engine) Generate(ctx context.Context, req Request, progress func(Progre
 	return result, nil
 }
 
-// compute runs the stages for req. The picture that the model has made is the run's.
-func (e *Engine) compute(ctx context.Context, req Request, progress func(Progress)) (*run, error) {
+// compute runs the stages for req. The picture that the model has made is the run's. probe may be nil.
+func (e *Engine) compute(ctx context.Context, req Request, probe *probe, progress func(Progress)) (*run, error) {
 	if progress == nil {
 		progress = func(Progress) {}
 	}
@@ -59,6 +59,7 @@ func (e *Engine) compute(ctx context.Context, req Request, progress func(Progres
 	s.loras, strengths = e.setOf(loras)
 	r := e.newRun(ctx, e.networks, &e.caches, s, progress)
 	defer r.s.Free()
+	r.probe = probe
 	if r.content, err = e.contentOf(ctx, req); err != nil {
 		return nil, err
 	}
@@ -119,6 +120,7 @@ type run struct {
 	s          *backend.Scope
 	track      tracker
 	made       *image.RGBA // the picture that the model has made, of shape.size
+	probe      *probe      // nil in most runs
 }
 
 func (e *Engine) newRun(ctx context.Context, n networks, c *caches, s shape, progress func(Progress)) *run {
@@ -135,6 +137,7 @@ func (r *run) picture() (*image.RGBA, error) {
 	if err != nil {
 		return nil, err
 	}
+	r.probe.prompt(r.b, embeds)
 	// The weights of a network leave memory before those of the next network come in.
 	r.content.releaseTextEncoder()
 	conditions, source, err := r.encodeReferences()
@@ -146,6 +149,9 @@ func (r *run) picture() (*image.RGBA, error) {
 		return nil, err
 	}
 	r.content.releaseTransformer()
+	if r.probe.seesEnough() {
+		return nil, nil
+	}
 	return r.decode(latents)
 }
 
@@ -267,6 +273,7 @@ func (r *run) denoise(
 
 	passes := steps * len(embeds)
 	for i := range steps {
+		r.probe.enter(b, latents, i)
 		for p := range embeds {
 			if err := r.ctx.Err(); err != nil {
 				return latents, err
@@ -283,6 +290,7 @@ func (r *run) denoise(
 		if len(embeds) > 1 {
 			b.Lerp(velocity, unguided, velocity, r.guidance())
 		}
+		r.probe.leave(b, velocity)
 		b.AddScaled(latents, latents, velocity, sigmas[i+1]-sigmas[i])
 		if inpaint != nil {
 			inpaint.blend(latents, sigmas[i+1])
