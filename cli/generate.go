@@ -187,7 +187,7 @@ func (c *generateCommand) checkRemote() error {
 	}{
 		{"--model", c.Model != ""}, {"--variant", c.Variant != ""}, {"--device", c.Device != string(inference.DeviceAuto)},
 		{"--precision", c.Precision != ""}, {"--max-sequence-length", c.MaxSequenceLength != nil},
-		{"--noise", c.Noise != ""}, {"--lora", len(c.LoRA) > 0},
+		{"--noise", c.Noise != ""},
 	} {
 		if c.Server != "" && flag.given {
 			return usagef("--server and %s exclude each other: the other computer has a model and a device of its own",

@@ -19,20 +19,20 @@ import (
 // prompt replace those of --like.
 func (c *generateCommand) loras(ctx context.Context, b *batch, ask *inference.Ask) error {
 	inPrompt := c.Prompt != nil && inference.HasLoRATags(ask.Prompt)
-	if inPrompt && c.Server != "" {
-		b.notes = append(b.notes, "<lora:…> stays in the prompt as text: adapters do not go with --server")
-		inPrompt = false
-	}
 	like := b.like != nil && len(c.LoRA) == 0 && len(b.like.LoRAs) > 0
 	if len(c.LoRA) == 0 && !inPrompt && !like {
 		return nil
 	}
-	names, err := inference.ListLoRAs(ctx)
+	names, err := b.loraNames(ctx)
 	if err != nil {
 		return err
 	}
+	find := loraFlag
+	if b.remote.Address != "" {
+		find = remoteLoRAFlag
+	}
 	for _, text := range c.LoRA {
-		l, err := loraFlag(text, names)
+		l, err := find(text, names)
 		if err != nil {
 			return err
 		}
@@ -44,8 +44,11 @@ func (c *generateCommand) loras(ctx context.Context, b *batch, ask *inference.As
 		ask.Prompt, found, left = inference.TakeLoRATags(ask.Prompt, names)
 		ask.LoRAs = append(ask.LoRAs, found...)
 		for _, tag := range left {
-			b.notes = append(b.notes, fmt.Sprintf("%s stays in the prompt as text: no such LoRA is in the folders that "+
-				"kleinbild lora list shows", tag))
+			where := "in the folders that kleinbild lora list shows"
+			if b.remote.Address != "" {
+				where = "on the other computer"
+			}
+			b.notes = append(b.notes, fmt.Sprintf("%s stays in the prompt as text: no such LoRA is %s", tag, where))
 		}
 	}
 	if like && len(ask.LoRAs) == 0 {
@@ -58,6 +61,34 @@ func (c *generateCommand) loras(ctx context.Context, b *batch, ask *inference.As
 		}
 	}
 	return nil
+}
+
+// loraNames returns the adapters that can be named: those of this computer, or of the one that makes the pictures.
+func (b *batch) loraNames(ctx context.Context) (inference.LoRANames, error) {
+	if b.remote.Address == "" {
+		return inference.ListLoRAs(ctx)
+	}
+	engine, err := OpenRemote(ctx, b.remote)
+	if err != nil {
+		return nil, err
+	}
+	defer engine.Close()
+	if e, ok := engine.(inference.Adapting); ok {
+		return e.LoRAs(ctx)
+	}
+	return nil, nil
+}
+
+// remoteLoRAFlag reads a value of --lora with --server: the name of an adapter of the other computer.
+func remoteLoRAFlag(text string, names inference.LoRANames) (inference.LoRA, error) {
+	name, strength := splitLoRA(text, false, func(string) bool { return false })
+	l, ok := names.Find(name)
+	if !ok {
+		return l, usagef("--lora %s: the other computer has no LoRA of that name, and takes no files from here: want one of "+
+			"the names that GET /v1/loras lists there", text)
+	}
+	l.Strength = strength
+	return l, nil
 }
 
 // loraFlag reads a value of --lora.
@@ -112,7 +143,7 @@ func (c *generateCommand) earlierLoRA(file picture.LoRAFile, names inference.LoR
 	for _, dir := range []string{filepath.Dir(c.Like), "."} {
 		base := filepath.Base(filepath.FromSlash(file.Name)) // a stranger's picture names no folder
 		for _, ext := range []string{".safetensors", ".sft"} {
-			if path := filepath.Join(dir, base+ext); !ok && isFile(path) {
+			if path := filepath.Join(dir, base+ext); !ok && c.Server == "" && isFile(path) {
 				absolute, err := filepath.Abs(path)
 				if err != nil {
 					return l, err
@@ -132,7 +163,7 @@ func (c *generateCommand) earlierLoRA(file picture.LoRAFile, names inference.LoR
 // tellLoRAs prints how each adapter fits the model. A file that does not fit is refused here, before anything is
 // computed.
 func (b *batch) tellLoRAs(ctx context.Context, w io.Writer, engine inference.Generator) error {
-	e, ok := engine.(*inference.Engine)
+	e, ok := engine.(inference.Adapting)
 	if !ok {
 		return nil
 	}

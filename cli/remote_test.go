@@ -117,7 +117,6 @@ func TestRemoteFlags(t *testing.T) {
 		{"a precision", []string{"--precision", "bf16"}, "--server and --precision"},
 		{"tokens", []string{"--max-sequence-length", "9"}, "--server and --max-sequence-length"},
 		{"noise", []string{"--noise", "x"}, "--server and --noise"},
-		{"adapters", []string{"--lora", "x"}, "--server and --lora exclude each other"},
 		{"standard input twice", []string{"-p", "-", "--token-file", "-"},
 			"--token-file - and --prompt - would both read standard input"},
 	} {

@@ -13,6 +13,7 @@ import (
 const (
 	maxHeaderBytes   = 64 << 10 // all headers of a reply; a Kleinbild's have 1 kB, a proxy adds its own
 	maxReplyBytes    = 64 << 10 // a JSON reply: the description of an engine has 2 kB
+	maxLoRABytes     = 1 << 20  // the names of a server's adapters, or what it says of one of them
 	maxDocumentBytes = 1 << 20  // the API's document, which has 60 kB; it is asked for only to explain a failure
 	maxEventBytes    = 1 << 20  // an event other than picture: a preview of maxPreviewSide takes 0.4 MB at most
 	maxNameBytes     = 64       // the name of an event
@@ -31,6 +32,7 @@ const (
 	maxPreviewSide = 320
 	maxTextRunes   = 200  // a name of a model or device
 	maxDetailRunes = 1000 // a sentence about what went wrong; it may hold a list of files
+	maxLoRANames   = 4096 // adapters; people have some hundred
 	maxNotices     = 8    // sentences about the model; there are two or three
 	maxStages      = 16   // stages of a run; there are four
 	maxCount       = 1e6  // a number of steps, tokens or pictures in a queue

@@ -30,12 +30,15 @@ func (e *Engine) check(req inference.Request) error {
 		return e.failf("takes no noise from a file, want a seed")
 	case editing && !slices.Contains(features, api.Edits):
 		return e.failf("cannot edit a part of a picture, want a newer version there, or an edit of the whole picture")
-	case len(req.LoRAs()) > 0:
-		return e.failf("takes no LoRAs from here, want a request without")
 	case references > 0 && (most == 0 || !slices.Contains(features, api.References)):
 		return e.failf("takes no reference pictures with the model that it has, want a prompt alone")
 	case references > most:
 		return e.failf("takes %d reference pictures at most, found %d", most, references)
+	}
+	for _, l := range req.LoRAs() {
+		if err := e.checkLoRA(l); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -62,6 +65,9 @@ func encode(req inference.Request, previews bool) (contentType string, body []by
 	field("steps", strconv.Itoa(req.Steps()))
 	field("guidance", strconv.FormatFloat(req.Guidance(), 'g', -1, 64))
 	field("size", sizeField(req))
+	if len(req.LoRAs()) > 0 {
+		field("loras", lorasField(req))
+	}
 	edit, editing := req.Editing()
 	if editing {
 		for name, value := range editFields(req, edit) {

@@ -184,6 +184,9 @@ func metadataOf(file []byte, req inference.Request) (picture.Metadata, error) {
 		MaxSequenceLength: int(within(float64(meta.MaxSequenceLength), 0, inference.MaxSequenceLength)),
 	}
 	own.Edit = req.EditMetadata()
+	if own.LoRAs, err = lorasOf(meta.LoRAs, req); err != nil {
+		return meta, err
+	}
 	for _, ref := range req.References() {
 		own.References = append(own.References, picture.ReferenceFile{Path: ref.Path, SHA256: ref.FileSHA256})
 	}

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -70,6 +71,7 @@ func checkToken(text string) error {
 // call is one request to the server.
 type call struct {
 	method, path string
+	query        url.Values // nil for none
 	contentType  string
 	body         []byte
 	accept       string
@@ -107,7 +109,11 @@ func (e *Engine) do(ctx context.Context, c call) (*reply, error) {
 	traced := httptrace.WithClientTrace(inner, &httptrace.ClientTrace{
 		GotConn: func(httptrace.GotConnInfo) { connected = true },
 	})
-	request, err := http.NewRequestWithContext(traced, c.method, e.address.path(c.path), nil)
+	address := e.address.path(c.path)
+	if c.query != nil {
+		address += "?" + c.query.Encode()
+	}
+	request, err := http.NewRequestWithContext(traced, c.method, address, nil)
 	if err != nil {
 		end(nil)
 		return nil, &Error{Host: e.address.Host(), Text: "has an address that cannot be used"}

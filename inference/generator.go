@@ -20,7 +20,16 @@ type Generator interface {
 	Close() error
 }
 
-var _ Generator = (*Engine)(nil)
+// Adapting is a Generator that takes adapters: an Engine, and that of another computer that takes them by their names.
+type Adapting interface {
+	Generator
+	// LoRAs returns the adapters that the engine has by name. Those of another computer have no paths.
+	LoRAs(ctx context.Context) (LoRANames, error)
+	// LoRA is Engine.LoRA.
+	LoRA(ctx context.Context, l LoRA) (LoRAInfo, error)
+}
+
+var _ Adapting = (*Engine)(nil)
 
 // Retryable says whether err comes from a fault that passes, such as a connection that was cut: the same request may
 // succeed later, without any change.

@@ -21,7 +21,7 @@ import (
 type LoRA struct {
 	// Name is what people call it. If it is empty, it is the name of the file without its extension.
 	Name string
-	// Path is the path of the file.
+	// Path is the path of the file. It is "" for an adapter of another computer, which has a name there.
 	Path string
 	// Strength multiplies what the adapter changes. It may be negative; at 0 the picture is that without the adapter.
 	Strength float64
@@ -69,8 +69,8 @@ func checkLoRAs(a Ask, c *Checked) error {
 			got := fmt.Sprintf("%s with strength %s", found(l.name()), strconv.FormatFloat(l.Strength, 'g', -1, 64))
 			return FieldError{FieldLoRAs, got, FieldLoRAs.Want()}
 		}
-		if l.Path == "" {
-			return FieldError{FieldLoRAs, found(l.Name) + " without a file", FieldLoRAs.Want()}
+		if l.name() == "" {
+			return FieldError{FieldLoRAs, "neither a file nor a name", FieldLoRAs.Want()}
 		}
 	}
 	c.loras = slices.Clone(a.LoRAs)
@@ -78,7 +78,7 @@ func checkLoRAs(a Ask, c *Checked) error {
 }
 
 func (l LoRA) name() string {
-	if l.Name != "" {
+	if l.Name != "" || l.Path == "" {
 		return l.Name
 	}
 	base := filepath.Base(l.Path)
@@ -121,6 +121,23 @@ func (e *Engine) LoRA(ctx context.Context, l LoRA) (LoRAInfo, error) {
 	return infoOf(l, opened), nil
 }
 
+// LoRAs returns the adapters in the folders for them.
+func (e *Engine) LoRAs(ctx context.Context) (LoRANames, error) { return ListLoRAs(ctx) }
+
+// InspectLoRA is LoRA for a look at many files: it reads the header only, and returns no digest.
+func (e *Engine) InspectLoRA(ctx context.Context, l LoRA) (LoRAInfo, error) {
+	f, err := lora.Inspect(ctx, l.Path)
+	if err != nil {
+		return LoRAInfo{}, err
+	}
+	defer f.Close()
+	m, err := f.Match(e.base)
+	if err != nil {
+		return LoRAInfo{Info: f.Info(), Name: l.name()}, err
+	}
+	return infoOf(l, openLoRA{f, m}), nil
+}
+
 func infoOf(l LoRA, o openLoRA) LoRAInfo {
 	return LoRAInfo{
 		Info: o.file.Info(), Name: l.name(), Matched: o.match.Matched, Total: o.match.Total,
@@ -151,6 +168,9 @@ func (e *Engine) openLoRA(ctx context.Context, l LoRA) (openLoRA, error) {
 	defer e.loras.mu.Unlock()
 	if e.loras.sets == nil {
 		return openLoRA{}, ErrClosed
+	}
+	if l.Path == "" {
+		return openLoRA{}, FieldError{FieldLoRAs, found(l.Name) + " without a file", FieldLoRAs.Want()}
 	}
 	o, err := e.loras.file(ctx, l.Path, e.base)
 	if err != nil {

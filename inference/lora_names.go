@@ -14,8 +14,11 @@ import (
 // LoRADir returns the folder in which adapters are looked for first.
 func LoRADir() string { return checkpoint.LoRADir() }
 
+// NamedLoRA is an adapter with its name and path.
+type NamedLoRA = checkpoint.NamedLoRA
+
 // LoRANames are the adapters in the folders for them.
-type LoRANames []checkpoint.NamedLoRA
+type LoRANames []NamedLoRA
 
 // ListLoRAs returns the adapters in LoRADir and in the folders of ComfyUI, Forge and SwarmUI. It opens none of them.
 func ListLoRAs(ctx context.Context) (LoRANames, error) { return checkpoint.LoRAs(ctx, os.Getenv) }

@@ -334,7 +334,7 @@ func TestLoRALimits(t *testing.T) {
 	}{
 		"NaN":         {[]LoRA{{Path: "a", Strength: math.NaN()}}, `"a" with strength NaN`},
 		"too strong":  {[]LoRA{{Path: "dir/b.safetensors", Strength: -10.5}}, `"b" with strength -10.5`},
-		"without":     {[]LoRA{{Name: "c", Strength: 1}}, `"c" without a file`},
+		"without":     {[]LoRA{{Strength: 1}}, "neither a file nor a name"},
 		"too many":    {slices.Repeat([]LoRA{{Path: "a", Strength: 1}}, 17), "17 LoRAs"},
 		"the largest": {slices.Repeat([]LoRA{{Path: "a", Strength: -10}}, 16), ""},
 	} {

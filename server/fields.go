@@ -9,6 +9,7 @@ import (
 
 	"github.com/kleinbild/kleinbild/inference"
 	"github.com/kleinbild/kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/server/api"
 )
 
 // The fields of POST /v1/generate.
@@ -64,7 +65,7 @@ type apiRequest struct {
 	pictures  string            // how the path calls the reference pictures
 	n         int               // how many pictures to make
 	ignored   []string          // names of fields that have no effect
-	loras     []loraAsked       // the field loras
+	loras     []api.LoRAAsked   // the field loras
 	admission *admission
 
 	format   format // of the finished pictures

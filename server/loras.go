@@ -10,71 +10,93 @@ import (
 	"strings"
 
 	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/server/api"
 )
 
 // pathLoRAs lists the adapters that requests may name.
-const pathLoRAs = "/v1/loras"
+const pathLoRAs = api.PathLoRAs
 
 // headerLoRAs says of each adapter how many of its layers were applied.
 const headerLoRAs = "X-LoRAs"
 
-// loraAsked is an adapter that a client asks for. Clients name adapters, never files.
-type loraAsked struct {
-	Name     string
-	Strength float64
+// adapting is an engine that takes adapters.
+type adapting interface {
+	LoRA(context.Context, inference.LoRA) (inference.LoRAInfo, error)
 }
 
-// loraList is the reply of GET /v1/loras.
-type loraList struct {
-	Object string     `json:"object"`
-	Data   []loraItem `json:"data"`
-}
-
-type loraItem struct {
-	Name string `json:"name"`
-}
-
-// listLoRAs is GET /v1/loras.
+// listLoRAs is GET /v1/loras: all adapters by name, or, with a name, a description of that one.
 func (s *Server) listLoRAs(w *reply, r *http.Request) error {
 	names, err := inference.ListLoRAs(r.Context())
 	if err != nil {
 		return err
 	}
-	list := loraList{Object: "list", Data: []loraItem{}}
+	list := api.LoRAList{Object: "list", Data: []api.LoRA{}}
+	if query := r.URL.Query(); query.Has(api.ParameterName) {
+		name := query.Get(api.ParameterName)
+		l, ok := names.Find(name)
+		if !ok {
+			return invalid(api.ParameterName, "%s is not here; GET %s lists the names", quote(printable(name)), pathLoRAs)
+		}
+		fit, err := s.fitOf(r.Context(), l)
+		if err != nil {
+			return err
+		}
+		list.Data = append(list.Data, api.LoRA{Name: l.Name, Fit: fit})
+		return w.json(http.StatusOK, list)
+	}
 	for _, n := range names {
-		list.Data = append(list.Data, loraItem{n.Name})
+		list.Data = append(list.Data, api.LoRA{Name: n.Name})
 	}
 	return w.json(http.StatusOK, list)
 }
 
+// fitOf describes an adapter and how it fits the model. One that does not fit is no error.
+func (s *Server) fitOf(ctx context.Context, l inference.LoRA) (*api.LoRAFit, error) {
+	ctx, leave := s.whileOpen(ctx)
+	defer leave()
+	m, err := s.openModel(ctx)
+	if err != nil {
+		return nil, err
+	}
+	e, ok := m.Engine.(adapting)
+	if !ok {
+		return &api.LoRAFit{Triggers: []string{}, Problem: "this model takes no LoRAs"}, nil
+	}
+	info, err := e.LoRA(ctx, l)
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	fit := api.LoRAFitOf(info)
+	if err != nil {
+		fit.Problem = loraProblem(l, err)
+	}
+	return fit, nil
+}
+
+// loraProblem says what is wrong with an adapter. Clients learn no paths.
+func loraProblem(l inference.LoRA, err error) string {
+	return printable(strings.ReplaceAll(err.Error(), l.Path, l.Name))
+}
+
 // loras reads the field of that name: a JSON array of objects with a name and, unless it is 1, a strength.
-func (v values) loras() (list []loraAsked, err error) {
+func (v values) loras() (list []api.LoRAAsked, err error) {
 	field, ok := v.given(fieldLoRAs)
 	if !ok {
 		return nil, nil
 	}
 	const want = `want a JSON array of {"name": NAME, "strength": NUMBER}`
-	var items []struct {
-		Name     string   `json:"name"`
-		Strength *float64 `json:"strength"`
-	}
 	decoder := json.NewDecoder(bytes.NewReader([]byte(field.text)))
 	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&items); err != nil || decoder.More() {
+	if err := decoder.Decode(&list); err != nil || decoder.More() {
 		return nil, invalid(field.name, "found %s, %s", quote(field.text), want)
 	}
-	if len(items) > inference.MaxLoRAs {
-		return nil, invalid(field.name, "found %d, want at most %d", len(items), inference.MaxLoRAs)
+	if len(list) > inference.MaxLoRAs {
+		return nil, invalid(field.name, "found %d, want at most %d", len(list), inference.MaxLoRAs)
 	}
-	for i, item := range items {
+	for i, item := range list {
 		if item.Name == "" {
 			return nil, invalid(field.name, "found no name in item %d, %s", i+1, want)
 		}
-		l := loraAsked{item.Name, 1}
-		if item.Strength != nil {
-			l.Strength = *item.Strength
-		}
-		list = append(list, l)
 	}
 	return list, nil
 }
@@ -96,7 +118,10 @@ func (s *Server) findLoRAs(ctx context.Context, req *apiRequest) error {
 		if !ok {
 			return invalid(fieldLoRAs, "%s is not here; GET %s lists the names", quote(printable(asked.Name)), pathLoRAs)
 		}
-		l.Strength = asked.Strength
+		if asked.Strength != nil {
+			l.Strength = *asked.Strength
+		}
+		l.Digest = asked.SHA256
 		req.ask.LoRAs = append(req.ask.LoRAs, l)
 	}
 	if inPrompt {
@@ -118,9 +143,7 @@ func (s *Server) findLoRAs(ctx context.Context, req *apiRequest) error {
 // setLoRAs refuses adapters that do not fit the model, before the request waits, and sets the header that says how many
 // layers of the others are applied.
 func setLoRAs(ctx context.Context, w *reply, req *apiRequest, m Model) error {
-	e, ok := m.Engine.(interface {
-		LoRA(context.Context, inference.LoRA) (inference.LoRAInfo, error)
-	})
+	e, ok := m.Engine.(adapting)
 	var infos []inference.LoRAInfo
 	for _, l := range req.checked.LoRAs() {
 		if !ok {
@@ -131,8 +154,7 @@ func setLoRAs(ctx context.Context, w *reply, req *apiRequest, m Model) error {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
-			// Clients learn no paths.
-			return invalid(fieldLoRAs, "%s", printable(strings.ReplaceAll(err.Error(), l.Path, l.Name)))
+			return invalid(fieldLoRAs, "%s", loraProblem(l, err))
 		}
 		infos = append(infos, info)
 	}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,19 +15,20 @@ import (
 	"github.com/adrg/xdg"
 
 	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/server/api"
 )
 
-// adapting is an engine that takes adapters: of each 3 of 4 layers fit, except for one that does not fit.
-type adapting struct{ *fakeEngine }
+// fakeAdapting is an engine that takes adapters: of each 3 of 4 layers fit, except for one that does not fit.
+type fakeAdapting struct{ *fakeEngine }
 
-func (adapting) LoRA(_ context.Context, l inference.LoRA) (inference.LoRAInfo, error) {
+func (fakeAdapting) LoRA(_ context.Context, l inference.LoRA) (inference.LoRAInfo, error) {
 	if l.Name == "bad" {
 		return inference.LoRAInfo{}, errors.New("lora: " + l.Path + ": found nothing")
 	}
 	return inference.LoRAInfo{Name: l.Name, Matched: 3, Total: 4}, nil
 }
 
-func (a adapting) Info() inference.Info {
+func (a fakeAdapting) Info() inference.Info {
 	i := a.fakeEngine.Info()
 	i.Digest = "0123"
 	return i
@@ -45,13 +48,23 @@ func TestLoRAs(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	engine := adapting{&fakeEngine{}}
+	engine := fakeAdapting{&fakeEngine{}}
 	s := start(t, engine, nil)
 	g := s.get(t, pathLoRAs)
-	var list loraList
+	var list api.LoRAList
 	if err := json.Unmarshal(g.body, &list); err != nil || len(list.Data) != 2 || list.Data[0].Name != "bad" ||
-		list.Data[1].Name != "style/dusk" || strings.Contains(string(g.body), "safetensors") {
+		list.Data[1].Name != "style/dusk" || list.Data[1].Fit != nil || strings.Contains(string(g.body), "safetensors") {
 		t.Errorf("the list: %v %s", err, g.body)
+	}
+	for name, want := range map[string]string{
+		"dusk": `200 {"name":"style/dusk","fit":{`, "style/dusk": `"matched":3,"total":4`,
+		"bad": `"problem":"lora: bad: found nothing"`, "nope": `422 {`, "": `422 {`, "../loras/bad": `422 {`,
+	} {
+		g := s.get(t, pathLoRAs+"?name="+url.QueryEscape(name))
+		if got := fmt.Sprint(g.status, " ", string(g.body)); !strings.Contains(strings.ReplaceAll(got,
+			`{"object":"list","data":[`, ""), want) || strings.Contains(got, xdg.DataHome) {
+			t.Errorf("one by name, %q: %s, want %s", name, got, want)
+		}
 	}
 	for _, row := range []struct {
 		name, loras, prompt string

@@ -16,8 +16,8 @@ func LoRADir() string { return filepath.Join(xdg.DataHome, "kleinbild", "loras")
 // NamedLoRA is an adapter's file in one of the folders for adapters.
 type NamedLoRA struct {
 	// Name is the path below the folder, with slashes and without the extension.
-	Name string
-	Path string
+	Name string `json:"name"`
+	Path string `json:"path"`
 }
 
 // LoRAs returns the adapters in LoRADir, and then those in the folders that ComfyUI, Forge and SwarmUI have for them,

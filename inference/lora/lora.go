@@ -31,7 +31,7 @@ import (
 type File struct {
 	path    string
 	file    *safetensors.File
-	digest  string
+	digest  string   // "" if it was not computed
 	modules []module // sorted by name
 	alphas  alphas
 	config  string      // the path of PEFT's config beside it, "" for none
@@ -50,6 +50,18 @@ type module struct {
 // Open opens the adapter in the file at path, reads its header and its alphas, and computes its digest. If ctx has
 // ended, Open returns its cause.
 func Open(ctx context.Context, path string) (*File, error) {
+	f, err := Inspect(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	if f.digest, err = digest(ctx, path); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// Inspect is Open without the digest, for which all of the file is read. It is for a look at many files.
+func Inspect(ctx context.Context, path string) (*File, error) {
 	file, err := safetensors.Open(ctx, path)
 	if err != nil {
 		return nil, err
@@ -60,7 +72,7 @@ func Open(ctx context.Context, path string) (*File, error) {
 		f.about, err = os.Stat(f.config)
 	}
 	if err == nil {
-		err = f.read(ctx)
+		err = f.read()
 	}
 	if err != nil {
 		return nil, errors.Join(err, file.Close())
@@ -68,7 +80,8 @@ func Open(ctx context.Context, path string) (*File, error) {
 	return f, nil
 }
 
-func (f *File) read(ctx context.Context) error {
+// read reads the header and the alphas.
+func (f *File) read() error {
 	if f.file.SizeBytes() > maxFileBytes {
 		return f.errorf("%d bytes, want at most %d", f.file.SizeBytes(), int64(maxFileBytes))
 	}
@@ -102,10 +115,7 @@ func (f *File) read(ctx context.Context) error {
 		f.modules = append(f.modules, m)
 	}
 	var err error
-	if f.alphas, err = f.readAlphas(); err != nil {
-		return err
-	}
-	f.digest, err = digest(ctx, f.path)
+	f.alphas, err = f.readAlphas()
 	return err
 }
 
