@@ -208,16 +208,20 @@ func (r earlierReference) Open(ctx context.Context) (inference.Reference, error)
 	if err != nil {
 		return inference.Reference{}, err
 	}
-	return file.Open(ctx)
+	ref, err := inference.OpenArranged(ctx, string(file), r.file.Arrangement)
+	if err == nil {
+		ref.Path, err = filepath.Abs(ref.Path)
+	}
+	return ref, err
 }
 
 // OpenOriginal finds the file and reads it also at its full resolution.
 func (r earlierReference) OpenOriginal(ctx context.Context) (inference.Reference, *picture.Original, error) {
-	file, err := r.found(ctx)
+	ref, err := r.Open(ctx)
 	if err != nil {
-		return inference.Reference{}, nil, err
+		return ref, nil, err
 	}
-	return file.OpenOriginal(ctx)
+	return ref.OpenOriginal(ctx)
 }
 
 func (r earlierReference) found(ctx context.Context) (referenceFile, error) {

@@ -49,7 +49,11 @@ func (c infoCommand) Run(s Streams) error {
 		{"text tokens", fmt.Sprint(m.MaxSequenceLength)},
 	}
 	for i, r := range m.References {
-		rows = append(rows, [2]string{fmt.Sprintf("image %d", i+1), fmt.Sprintf("%s (SHA-256 %s)", r.Path, r.SHA256)})
+		file := fmt.Sprintf("%s (SHA-256 %s)", r.Path, r.SHA256)
+		if text := r.Arrangement.String(); text != "" {
+			file += ", " + text
+		}
+		rows = append(rows, [2]string{fmt.Sprintf("image %d", i+1), file})
 	}
 	rows = append(rows, editRows(m.Edit)...)
 	for _, l := range m.LoRAs {

@@ -188,7 +188,7 @@ func metadataOf(file []byte, req inference.Request) (picture.Metadata, error) {
 		return meta, err
 	}
 	for _, ref := range req.References() {
-		own.References = append(own.References, picture.ReferenceFile{Path: ref.Path, SHA256: ref.FileSHA256})
+		own.References = append(own.References, ref.File())
 	}
 	return own, nil
 }

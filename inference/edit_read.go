@@ -38,7 +38,7 @@ func (r Reference) OpenOriginal(ctx context.Context) (Reference, *picture.Origin
 	if r.Path == "" {
 		return r, nil, errors.New("inference: image 1 has no file, want one of its full resolution")
 	}
-	original, err := picture.OpenOriginal(ctx, r.Path)
+	original, err := picture.OpenArrangedOriginal(ctx, r.Path, r.Arrangement)
 	if err == nil && original.FileSHA256 != r.FileSHA256 {
 		err = fmt.Errorf("inference: %s has changed since it was read, want it as it was", r.Path)
 	}

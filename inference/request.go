@@ -16,6 +16,11 @@ type Reference struct {
 	*picture.Reference
 }
 
+// File names the picture's file, for metadata.
+func (r Reference) File() picture.ReferenceFile {
+	return picture.ReferenceFile{Path: r.Path, SHA256: r.FileSHA256, Arrangement: r.Arrangement}
+}
+
 // Open returns r, which is read already.
 func (r Reference) Open(context.Context) (Reference, error) { return r, nil }
 
@@ -27,7 +32,12 @@ func asRead(source Source) (ref Reference, read bool) {
 
 // OpenReference reads and prepares the picture in a file.
 func OpenReference(ctx context.Context, path string) (Reference, error) {
-	r, err := picture.Open(ctx, path)
+	return OpenArranged(ctx, path, picture.Arrangement{})
+}
+
+// OpenArranged reads the picture in a file, arranges it, and prepares what comes of that.
+func OpenArranged(ctx context.Context, path string, a picture.Arrangement) (Reference, error) {
+	r, err := picture.OpenArranged(ctx, path, a)
 	return Reference{path, r}, err
 }
 
@@ -194,7 +204,7 @@ func (e *Engine) metadata(r Request, loras []appliedLoRA) picture.Metadata {
 		Precision: string(e.info.Precision), Device: e.info.Device, MaxSequenceLength: e.info.MaxSequenceLength,
 	}
 	for _, ref := range r.references {
-		m.References = append(m.References, picture.ReferenceFile{Path: ref.Path, SHA256: ref.FileSHA256})
+		m.References = append(m.References, ref.File())
 	}
 	for _, l := range loras {
 		m.LoRAs = append(m.LoRAs, picture.LoRAFile{Name: path.Base(l.name()), SHA256: l.file.Digest(), Strength: l.Strength})

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"image"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -53,6 +54,8 @@ const (
 	// editFormat is the format of a picture with an Edit. Versions that do not know edits would make another picture from
 	// it, so they must refuse it.
 	editFormat = 2
+	// arrangedFormat is the format of a picture with a reference that was arranged, for the same reason.
+	arrangedFormat = 3
 )
 
 // record is the JSON in a file. Its format number increases when a reader of the old format would misread the new one.
@@ -63,7 +66,11 @@ type record struct {
 
 // format returns the lowest format of m that its readers understand.
 func (m Metadata) format() int {
-	if m.Edit != nil {
+	arranged := func(r ReferenceFile) bool { return r.Arrangement != Arrangement{} }
+	switch {
+	case slices.ContainsFunc(m.References, arranged):
+		return arrangedFormat
+	case m.Edit != nil:
 		return editFormat
 	}
 	return metadataFormat

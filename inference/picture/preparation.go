@@ -9,7 +9,7 @@ import (
 // Preparation describes how a reference was changed for a model: its colours were converted, it was scaled down, and
 // its edges were cropped.
 type Preparation struct {
-	Original Size `json:"original"` // of the picture in the file, upright
+	Original Size `json:"original"` // of the picture in the file, upright and arranged
 	Size     Size `json:"size"`     // of the picture that the model sees
 	// The pixels that were cropped at each edge, in pixels of the scaled picture.
 	Left   int `json:"left"`
@@ -38,6 +38,11 @@ func (r *Reference) Preparation(native int) Preparation {
 	p.Left, p.Top = across/2, down/2
 	p.Right, p.Bottom = across-p.Left, down-p.Top
 	return p
+}
+
+// PreparationOf returns how a picture of that size is changed for a model, as Reference.Preparation does.
+func PreparationOf(original Size, native int) Preparation {
+	return (&Reference{Original: original, Size: original.fit(MaxArea).cropped()}).Preparation(native)
 }
 
 // Changed reports whether the model sees a picture that differs from the one in the file.

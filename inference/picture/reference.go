@@ -23,11 +23,13 @@ import (
 type Reference struct {
 	Image    *image.RGBA // opaque, origin (0, 0), no padding between rows
 	Size     Size        // of Image; both sides are multiples of 16
-	Original Size        // of the picture in the file, upright
+	Original Size        // of the picture in the file, upright and arranged
 	Format   string      // "PNG", "JPEG", …
 
 	Profile     string // the colour space that was converted to sRGB, such as "Display P3"; "" if nothing was converted
 	ProfileNote string // a sentence for people if the file's colours could not be converted; else ""
+
+	Arrangement Arrangement // of the picture in the file, before it was prepared
 
 	FileSHA256   string // of the file's bytes, in hexadecimal; it identifies the file in metadata
 	PixelsSHA256 string // of Size and Image, in hexadecimal; it is the key of caches

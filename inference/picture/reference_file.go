@@ -12,6 +12,8 @@ type ReferenceFile struct {
 	// from no file. Pictures written by earlier versions contain the whole path.
 	Path   string `json:"path"`
 	SHA256 string `json:"sha256"` // of the file's bytes, in hexadecimal
+	// Arrangement is what was done to the file's picture before it was prepared.
+	Arrangement Arrangement `json:"arrangement,omitzero"`
 }
 
 // MarshalJSON adds "path_base64" with the bytes of a path that is not UTF-8. In a JSON string the bad bytes of such a
@@ -56,7 +58,8 @@ func BaseName(path string) string { return path[strings.LastIndexAny(path, `/\`)
 func (m Metadata) WithoutFolders() Metadata {
 	var references []ReferenceFile
 	for _, r := range m.References {
-		references = append(references, ReferenceFile{Path: BaseName(r.Path), SHA256: r.SHA256})
+		r.Path = BaseName(r.Path)
+		references = append(references, r)
 	}
 	m.References, m.Edit = references, m.Edit.withoutFolders()
 	return m
