@@ -95,18 +95,18 @@ func (s *session) readEntry(e history.Entry) (*image.RGBA, error) {
 	if e.Picture.Edit == nil {
 		return history.Read(e.Path)
 	}
-	return s.readPhoto(e.Path, "")
+	return s.readPhoto(picture.ReferenceFile{Path: e.Path})
 }
 
-// readPhoto reads a picture that may have the size, the bits and the colours of a photo. If digest is not "", its file
+// readPhoto reads a picture that may have the size, the bits and the colours of a photo. If ref has a digest, its file
 // must have it.
-func (s *session) readPhoto(path, digest string) (*image.RGBA, error) {
-	original, err := picture.OpenOriginal(s.Loop.Closing, path)
+func (s *session) readPhoto(ref picture.ReferenceFile) (*image.RGBA, error) {
+	original, err := picture.OpenArrangedOriginal(s.Loop.Closing, ref.Path, ref.Arrangement)
 	if err != nil {
 		return nil, err
 	}
-	if digest != "" && original.FileSHA256 != digest {
-		return nil, fmt.Errorf("%s %w", path, studio.ErrChanged)
+	if ref.SHA256 != "" && original.FileSHA256 != ref.SHA256 {
+		return nil, fmt.Errorf("%s %w", ref.Path, studio.ErrChanged)
 	}
 	return studio.View(s.Loop.Closing, original)
 }
@@ -119,11 +119,11 @@ func (s *session) readBefore(m picture.Metadata) *image.RGBA {
 	}
 	ref := m.References[0]
 	if m.Edit != nil {
-		if img, err := s.readPhoto(ref.Path, ref.SHA256); err == nil {
+		if img, err := s.readPhoto(ref); err == nil {
 			return img
 		}
 	}
-	r, err := inference.OpenReference(s.Loop.Closing, ref.Path)
+	r, err := inference.OpenArranged(s.Loop.Closing, ref.Path, ref.Arrangement)
 	if err != nil || r.FileSHA256 != ref.SHA256 {
 		return nil
 	}

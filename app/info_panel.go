@@ -29,7 +29,7 @@ type infoPanel struct {
 	prompt  *ui.SentenceLabel
 	rows    []infoRow
 	images  [inference.MaxReferences]*canvas.Image // thumbnails of its references
-	thumbs  map[string]*image.RGBA                 // by digest, of the picture on show; nil while one is made
+	thumbs  map[picture.ReferenceFile]*image.RGBA  // of the picture on show; nil while one is made
 	grounds [inference.MaxReferences]*ui.Box
 	numbers [inference.MaxReferences]*ui.Label
 	use     []*ui.Button
@@ -56,7 +56,7 @@ func newInfoPanel(c common, host infoHost) *infoPanel {
 	p := &infoPanel{
 		common: c, host: host, title: ui.NewHeading("Info"), line: ui.NewBox(ui.ColorLine, 0),
 		none: ui.NewCaption("No finished picture is on show."), prompt: ui.NewSentenceLabel(""),
-		thumbs: map[string]*image.RGBA{},
+		thumbs: map[picture.ReferenceFile]*image.RGBA{},
 	}
 	p.prompt.SizeName = ui.SizeCaption
 	for i := range p.images {
@@ -193,9 +193,9 @@ func (p *infoPanel) refresh() {
 		p.rows = append(p.rows, row)
 		p.content.Objects = append(p.content.Objects, row.name, row.value)
 	}
-	for digest := range p.thumbs {
-		if !slices.ContainsFunc(p.references(), func(r picture.ReferenceFile) bool { return r.SHA256 == digest }) {
-			delete(p.thumbs, digest)
+	for r := range p.thumbs {
+		if !slices.Contains(p.references(), r) {
+			delete(p.thumbs, r)
 		}
 	}
 	for i, r := range p.references() {
@@ -225,7 +225,7 @@ func (p *infoPanel) references() []picture.ReferenceFile {
 // readThumbnail has the thumbnail of a reference made, unless that was done, if its file is still there and has not
 // changed.
 func (p *infoPanel) readThumbnail(r picture.ReferenceFile) {
-	if _, asked := p.thumbs[r.SHA256]; asked {
+	if _, asked := p.thumbs[r]; asked {
 		return
 	}
 	slot, ok := p.host.whereIs(r)
@@ -233,7 +233,7 @@ func (p *infoPanel) readThumbnail(r picture.ReferenceFile) {
 	if !ok || store == nil && slot.Path == "" {
 		return
 	}
-	p.thumbs[r.SHA256] = nil
+	p.thumbs[r] = nil
 	p.Loop.Background(func() func() {
 		ref, err := store.Read(p.Loop.Closing, slot)
 		var thumb *image.RGBA
@@ -241,8 +241,8 @@ func (p *infoPanel) readThumbnail(r picture.ReferenceFile) {
 			thumb = history.Fit(ref.Image, 4*infoThumbWidth, 4*infoThumbHeight)
 		}
 		return func() {
-			if _, wanted := p.thumbs[r.SHA256]; wanted {
-				p.thumbs[r.SHA256] = thumb
+			if _, wanted := p.thumbs[r]; wanted {
+				p.thumbs[r] = thumb
 				p.showThumbnails()
 			}
 		}
@@ -253,7 +253,7 @@ func (p *infoPanel) readThumbnail(r picture.ReferenceFile) {
 func (p *infoPanel) showThumbnails() {
 	for i, r := range p.references() {
 		var img image.Image
-		if thumb := p.thumbs[r.SHA256]; thumb != nil {
+		if thumb := p.thumbs[r]; thumb != nil {
 			img = thumb
 		}
 		if p.images[i].Image != img {

@@ -108,8 +108,8 @@ func (s *session) restore(meta picture.Metadata, mask studio.Mask) {
 // pasted.
 func (s *session) whereIs(r picture.ReferenceFile) (slot studio.Slot, ok bool) {
 	if filepath.IsAbs(r.Path) {
-		return studio.Slot{Path: r.Path, Digest: r.SHA256}, true
+		return studio.Slot{Path: r.Path, Digest: r.SHA256, Arrangement: r.Arrangement}, true
 	}
-	slot = studio.Slot{Digest: r.SHA256}
+	slot = studio.Slot{Digest: r.SHA256, Arrangement: r.Arrangement}
 	return slot, s.Keeper.Store() != nil && s.Keeper.Store().Has(slot)
 }

@@ -31,14 +31,16 @@ type Desk struct {
 
 // Slot is a reference picture on the desk. Its pixels are shared by all desks that have it, and are never changed.
 type Slot struct {
-	Path   string             `json:"path,omitempty"`   // "" for a picture that was pasted
-	Digest string             `json:"sha256,omitempty"` // SHA-256 of the file's bytes, hexadecimal; "" before it was read
-	Ref    *picture.Reference `json:"-"`                // nil before it was read
+	Path   string `json:"path,omitempty"`   // "" for a picture that was pasted
+	Digest string `json:"sha256,omitempty"` // SHA-256 of the file's bytes, hexadecimal; "" before it was read
+	// Arrangement is what is done to the file's picture before it is used. Whoever changes it takes Ref away.
+	Arrangement picture.Arrangement `json:"arrangement,omitzero"`
+	Ref         *picture.Reference  `json:"-"` // nil before it was read
 }
 
 // SlotOf returns the slot that holds a prepared reference.
 func SlotOf(r inference.Reference) Slot {
-	return Slot{Path: r.Path, Digest: r.FileSHA256, Ref: r.Reference}
+	return Slot{Path: r.Path, Digest: r.FileSHA256, Arrangement: r.Arrangement, Ref: r.Reference}
 }
 
 // Name returns the picture's name for people.
@@ -49,9 +51,14 @@ func (s Slot) Name() string {
 	return filepath.Base(s.Path)
 }
 
-// Same says whether two slots show the same picture: the same path, and the same digest if both digests are known.
-// Pasted pictures have no path, so their digests decide.
+// Same says whether two slots show the same picture, arranged alike: the same path, and the same digest if both digests
+// are known. Pasted pictures have no path, so their digests decide.
 func (s Slot) Same(other Slot) bool {
+	return s.Arrangement == other.Arrangement && s.SameFile(other)
+}
+
+// SameFile is Same without regard to how the picture is arranged.
+func (s Slot) SameFile(other Slot) bool {
 	known := s.Digest != "" && other.Digest != ""
 	if s.Path == "" || other.Path == "" || known {
 		return s.Path == other.Path && s.Digest == other.Digest

@@ -53,6 +53,14 @@ func (d *Desk) EditPicture(path string) {
 	d.Edit.Left, d.Edit.Top, d.Edit.Right, d.Edit.Bottom = "", "", "", ""
 }
 
+// Arrange changes how the picture of a slot is arranged. It has to be read again.
+func (d *Desk) Arrange(number int, a picture.Arrangement) {
+	if slot := d.Slots[number-1]; slot.Arrangement != a {
+		d.Slots = slices.Clone(d.Slots)
+		d.Slots[number-1] = Slot{Path: slot.Path, Digest: slot.Digest, Arrangement: a}
+	}
+}
+
 // Empty takes the picture out of a slot; those after it move up.
 func (d *Desk) Empty(number int) {
 	d.Slots = slices.Delete(slices.Clone(d.Slots), number-1, number)

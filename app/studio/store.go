@@ -236,7 +236,7 @@ func (s *Store) Read(ctx context.Context, slot Slot) (inference.Reference, error
 	if err != nil {
 		return inference.Reference{}, err
 	}
-	ref, err := inference.OpenReference(ctx, path)
+	ref, err := inference.OpenArranged(ctx, path, slot.Arrangement)
 	if err != nil {
 		return ref, slot.unread(err)
 	}
@@ -251,7 +251,7 @@ func (s *Store) ReadOriginal(ctx context.Context, slot Slot) (*picture.Original,
 	if err != nil {
 		return nil, err
 	}
-	original, err := picture.OpenOriginal(ctx, path)
+	original, err := picture.OpenArrangedOriginal(ctx, path, slot.Arrangement)
 	if err != nil {
 		return nil, slot.unread(err)
 	}
