@@ -20,6 +20,7 @@ type panels struct {
 	start      *startPage // inside view
 	view       *canvasPanel
 	comparison *compareMode // of view
+	crop       *cropMode    // of view
 	strip      *historyPanel
 	drag       *ui.DragLayer
 	tips       *ui.Tips
@@ -38,7 +39,8 @@ func newPanels(c common, s *session) (p panels) {
 	p.start = newStartPage(c, s.cfg, s)
 	p.view = newCanvasPanel(c, p.start, s)
 	p.comparison = newCompareMode(c, p.view, s)
-	p.view.use(newExtendMode(c, p.view.view, s), p.comparison)
+	p.crop = newCropMode(c, p.view.view, s)
+	p.view.use(newExtendMode(c, p.view.view, s), p.crop, p.comparison)
 	small := history.NewThumbnails(s.cfg.ThumbnailDir, history.ThumbnailWidth, history.ThumbnailHeight)
 	p.strip = newHistoryPanel(c, small, s)
 	p.drag = ui.NewDragLayer(p.slots.target)

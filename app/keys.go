@@ -91,6 +91,7 @@ func keyTable() []binding {
 		{where: outsideText, does: "Edit the picture on show", keys: keys(fyne.KeyE), do: (*session).editShown},
 		{where: outsideText, does: "Make image 1 larger", keys: keys(fyne.KeyO),
 			do: func(s *session) { s.view.modeKey(fyne.KeyO) }},
+		{where: outsideText, does: "Crop and turn a reference", keys: keys(fyne.KeyC), do: (*session).cropKey},
 		{where: outsideText, does: "How the picture was made", keys: keys(fyne.KeyI), do: (*session).toggleInfo},
 		{where: outsideText, does: "Compare with another picture", keys: keys(fyne.KeyC),
 			do: func(s *session) { s.view.modeKey("C") }},

@@ -53,6 +53,12 @@ func (r *ratioButtons) reset(upright bool) {
 	r.show()
 }
 
+// turn turns all ratios on their sides, as the picture was.
+func (r *ratioButtons) turn() {
+	r.upright = !r.upright
+	r.show()
+}
+
 func (r *ratioButtons) choose(i int) {
 	if i == r.chosen {
 		r.upright = !r.upright

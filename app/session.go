@@ -162,6 +162,22 @@ func (s *session) pictureShown(id uint64) {
 // redraw draws the canvas anew.
 func (s *session) redraw() { s.view.draw() }
 
+// cropSlot puts the picture of a slot on the canvas, to be cropped and turned.
+func (s *session) cropSlot(number int) {
+	s.leaveMode()
+	s.crop.number = number
+	s.view.toggleMode(s.crop)
+}
+
+// cropKey crops the picture of the slot that has the keyboard, or image 1, or ends that.
+func (s *session) cropKey() {
+	if c, ok := s.win.Canvas().Focused().(*slot); ok && !c.empty() {
+		s.cropSlot(c.number)
+		return
+	}
+	s.view.modeKey(fyne.KeyC)
+}
+
 // leaveMode leaves the mode that the canvas is in.
 func (s *session) leaveMode() { s.view.leaveMode() }
 

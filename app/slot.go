@@ -86,7 +86,15 @@ func (c *slot) TappedSecondary(e *fyne.PointEvent) {
 		fyne.NewMenuItem(fmt.Sprintf("Insert “image %d” into the prompt", c.number), func() {
 			host.insertImage(c.number)
 		}),
+		fyne.NewMenuItem("Crop and turn", func() { host.cropSlot(c.number) }),
 		fyne.NewMenuItem("Replace…", func() { c.panel.browseFor(c.number) }),
+	}
+	for other := 1; other <= c.panel.count(); other++ {
+		if other != c.number {
+			items = append(items, fyne.NewMenuItem(fmt.Sprintf("Swap with image %d", other), func() {
+				c.panel.move(c.number, other)
+			}))
+		}
 	}
 	if c.source.Path != "" {
 		path := c.source.Path
@@ -98,7 +106,7 @@ func (c *slot) TappedSecondary(e *fyne.PointEvent) {
 
 func (c *slot) DoubleTapped(*fyne.PointEvent) {
 	if c.source.Ref != nil {
-		c.panel.browseFor(c.number)
+		c.panel.host.cropSlot(c.number)
 	}
 }
 

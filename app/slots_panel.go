@@ -39,6 +39,7 @@ const slotThumbSide = 520
 type slotsHost interface {
 	pickPictures(chosen func(paths []string))
 	insertImage(number int) // puts "image 2" into the prompt
+	cropSlot(number int)    // crops and turns the picture of a slot on the canvas
 	reveal(path string)     // shows a file in the file manager
 	dragPicture(img *image.RGBA, pos fyne.Position)
 	droppedOn() *slot // ends a drag and returns the slot that it ended on, nil for none

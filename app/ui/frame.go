@@ -27,6 +27,7 @@ type Frame struct {
 
 	view  *PictureView
 	rect  image.Rectangle
+	seen  image.Rectangle // what Dims leaves as it is; empty for rect
 	label string
 
 	// While the pointer is down: what it moves, from where, and the frame as it was. panning moves the picture instead.
@@ -57,7 +58,7 @@ func (f *Frame) Held() bool { return f.dragged }
 
 // Set puts the frame somewhere, whatever its rules are. It calls neither OnChanged nor OnSettled.
 func (f *Frame) Set(r image.Rectangle) {
-	f.rect = r
+	f.rect, f.seen = r, image.Rectangle{}
 	f.Place()
 }
 
@@ -68,6 +69,14 @@ func (f *Frame) Label() string { return f.label }
 func (f *Frame) SetLabel(text string) {
 	if f.label != text {
 		f.label = text
+		f.Place()
+	}
+}
+
+// SetSeen has the frame also dim what lies inside of it and outside of r. It ends with the next Set.
+func (f *Frame) SetSeen(r image.Rectangle) {
+	if f.seen != r {
+		f.seen = r
 		f.Place()
 	}
 }
@@ -184,6 +193,11 @@ func (r *frameRenderer) place() {
 
 	r.placeGround(x0, y0, x1, y1, px0, py0, px1, py1)
 	sides := bands(px0, py0, px1, py1, x0, y0, x1, y1)
+	if !f.seen.Empty() {
+		min := f.view.ToView(float32(f.seen.Min.X), float32(f.seen.Min.Y))
+		max := f.view.ToView(float32(f.seen.Max.X), float32(f.seen.Max.Y))
+		sides = bands(px0, py0, px1, py1, min.X, min.Y, max.X, max.Y)
+	}
 	for i, dim := range r.dims {
 		r.put(dim, sides[i], f.Dims)
 	}
