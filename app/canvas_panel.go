@@ -10,6 +10,7 @@ import (
 
 	"github.com/kleinbild/kleinbild/app/studio"
 	"github.com/kleinbild/kleinbild/app/ui"
+	"github.com/kleinbild/kleinbild/history"
 	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
@@ -59,6 +60,7 @@ type canvasHost interface {
 	dragPicture(img *image.RGBA, pos fyne.Position)
 	droppedOn() *slot // ends a drag and returns the slot that it ended on, nil for none
 	useAsReference(number int, path string)
+	focus(o fyne.Focusable)
 }
 
 // newCanvasPanel returns the panel with the page of models, which takes its place while there is none.
@@ -106,8 +108,11 @@ func (p *canvasPanel) place(size fyne.Size) {
 	// Notices lie over the picture, which stays where it is.
 	ui.At(p.notice.Content, (size.Width-noticeWidth)/2, ui.Margin, noticeWidth, p.notice.Height(noticeWidth))
 	top := p.placeModes(size)
-	left := p.placeSecond(size, top)
-	ui.At(p.view, left, top, size.Width-left, size.Height-toolsHeight-top)
+	left, width := p.placeSecond(size, top), size.Width
+	if left > 0 {
+		width = left // both have the same size
+	}
+	ui.At(p.view, left, top, width, size.Height-toolsHeight-top)
 	p.start.content.Resize(size)
 	p.placeTools(size)
 	textWidth := min(size.Width-2*ui.Margin, 520)
@@ -128,7 +133,8 @@ func (p *canvasPanel) place(size fyne.Size) {
 func (p *canvasPanel) placeTools(size fyne.Size) {
 	shown := slices.Clone(p.offered)
 	width := func() float32 { return ui.RowSize(shown).Width }
-	for _, least := range []*ui.Button{p.copy, p.fit, p.percent, p.save, p.info} {
+	_, least := p.toolsOfMode()
+	for _, least := range append(least, p.copy, p.fit, p.percent, p.save, p.info) {
 		if i := slices.Index(shown, least); i >= 0 && width() > size.Width-2*ui.Margin {
 			shown = slices.Delete(shown, i, i+1)
 		}
@@ -204,6 +210,9 @@ func (p *canvasPanel) refreshTools() {
 		if p.offers(m.canvasMode) {
 			p.offered = append(p.offered, m.button)
 		}
+	}
+	if row, _ := p.toolsOfMode(); row != nil {
+		p.offered = row
 	}
 	p.info.SetChosen(p.host.infoOpen())
 	p.host.canvasChanged()
@@ -343,6 +352,11 @@ func (p *canvasPanel) dropCarried() {
 	default:
 		p.host.useAsReference(target.number, p.shown.Path)
 	}
+}
+
+// showMenuOf shows the menu of an entry, for an object that shows it.
+func (p *canvasPanel) showMenuOf(o fyne.CanvasObject, e history.Entry, pos fyne.Position) {
+	ui.ShowMenu(o, p.host.pictureMenu(studio.Picture{Meta: e.Picture, Path: e.Path, ID: e.ID}, false), pos)
 }
 
 func (p *canvasPanel) showMenu(pos fyne.Position) {

@@ -21,6 +21,12 @@ func (s *session) compareWith(e history.Entry) {
 	}
 }
 
+// compareBy compares the picture on show with one of the history in a given way.
+func (s *session) compareBy(way compareWay, e history.Entry) {
+	s.comparison.way = way
+	s.compareWith(e)
+}
+
 // compareTwo compares two pictures of the history, given by their IDs: a is on the left.
 func (s *session) compareTwo(a, b uint64) {
 	left, ok := s.Album.Find(a)

@@ -27,7 +27,7 @@ type compareMode struct {
 	reading uint64        // the ID of the entry that is to be A once it is read
 
 	playing bool        // the pictures take turns by themselves
-	stop    func() bool // ends the wait for the next turn; nil if nothing waits
+	cancel  func() bool // ends the wait for the next turn; nil if nothing waits
 
 	left   *ui.PictureView // A, side by side with the panel's own view
 	ways   []*ui.Button
@@ -64,7 +64,6 @@ func newCompareMode(c common, panel *canvasPanel, host compareHost) *compareMode
 	m.left.Background = c.Loop.Background
 	m.left.OnStep = m.step
 	m.left.OnMenu = m.showMenu
-	m.left.OnTap, m.left.OnHold = func() {}, func(bool) {}
 	m.left.Hide()
 	ui.Link(m.left, panel.view)
 	for i, text := range []string{"Side by side", "Divider", "Blink"} {
@@ -92,7 +91,7 @@ func newCompareMode(c common, panel *canvasPanel, host compareHost) *compareMode
 	return m
 }
 
-func (m *compareMode) name() (text, key string)            { return "Compare", "C" }
+func (m *compareMode) name() (text, key string)            { return "Compare", "B" }
 func (m *compareMode) bar() fyne.CanvasObject              { return m.tools }
 func (m *compareMode) over() fyne.CanvasObject             { return m.chips }
 func (m *compareMode) picture() (*image.RGBA, image.Point) { return nil, image.Point{} }
@@ -111,7 +110,6 @@ func (m *compareMode) enter() bool {
 		m.choose(m.panel.shown)
 	}
 	m.playing = true
-	m.host.focus(m.panel.view)
 	return true
 }
 
@@ -119,7 +117,7 @@ func (m *compareMode) enter() bool {
 // before it.
 func (m *compareMode) choose(shown *studio.Picture) {
 	if shown.Before != nil {
-		m.before, m.reading = true, 0
+		m.before, m.reading, m.image, m.entry = true, 0, nil, history.Entry{}
 	} else if i := m.neighbour(shown.ID, 1); i >= 0 {
 		m.compareWith(m.Album.Entries()[i])
 	}
@@ -129,9 +127,11 @@ func (m *compareMode) leave() {
 	m.rest()
 	m.before, m.reading, m.image, m.entry = false, 0, nil, history.Entry{}
 	m.panel.view.TakeTurns(false)
-	m.panel.view.OnTap, m.panel.view.OnHold = nil, nil
+	m.panel.view.OnHold = nil
 	m.left.SetFramed(image.Point{}, ui.Framed{}, ui.Framed{})
 }
+
+func (m *compareMode) stop() fyne.Focusable { return m.panel.view }
 
 func (m *compareMode) views() []*ui.PictureView { return []*ui.PictureView{m.left} }
 
@@ -167,7 +167,7 @@ func (m *compareMode) look(way compareWay) {
 
 // compareBefore takes image 1 of the picture on show as A.
 func (m *compareMode) compareBefore() {
-	m.before, m.reading, m.image = true, 0, nil
+	m.choose(m.panel.shown)
 	m.panel.draw()
 }
 
@@ -270,9 +270,8 @@ func (m *compareMode) draw() {
 		v.SetFramed(frame, right, left)
 		m.left.SetFramed(image.Point{}, ui.Framed{}, ui.Framed{})
 	}
-	v.OnTap, v.OnHold = nil, nil
+	v.OnHold = nil
 	if m.way == byTurns {
-		v.OnTap = func() { m.flip(!v.ShowsBefore()) }
 		v.OnHold = m.flip
 	}
 	for i, b := range m.ways {
@@ -299,25 +298,31 @@ func (m *compareMode) label(letter string, p *studio.Picture) string {
 	return fmt.Sprintf("%s · seed %d", letter, p.Meta.Seed)
 }
 
-// placeChips puts the names over their pictures: both if both are in sight.
+// placeChips puts the names into the corners of their pictures: both if both are in sight.
 func (m *compareMode) placeChips(size fyne.Size) {
 	turnsToA := m.panel.view.ShowsBefore()
 	ui.Show(m.names[0], m.way != byTurns || turnsToA)
 	ui.Show(m.names[1], m.way != byTurns || !turnsToA)
-	most := size.Width/2 - 2*ui.Margin
-	width := func(c *ui.Chip) float32 { return min(c.MinSize().Width, most) }
+	v := m.panel.view
+	pos, drawn := v.Placed()
+	room := v.Size()
+	left, top := max(pos.X, 0)+ui.Gap, max(pos.Y, 0)+ui.Gap
+	right := min(pos.X+drawn.Width, room.Width) - ui.Gap
 	for i, c := range m.names {
-		x := ui.Margin
-		if i == 1 && m.way == sideBySide {
-			x += size.Width / 2
-		} else if i == 1 && m.way == atDivider {
-			x = size.Width - ui.Margin - width(c)
+		x, most := left, right-left
+		switch {
+		case m.way == sideBySide && i == 1:
+			x += v.Position().X
+		case m.way == atDivider:
+			if most = (most - ui.Gap) / 2; i == 1 {
+				x = right - min(c.MinSize().Width, most)
+			}
 		}
-		ui.At(c, x, ui.Margin, width(c), c.MinSize().Height)
+		ui.At(c, x, top, min(c.MinSize().Width, max(most, 0)), c.MinSize().Height)
 	}
 }
 
-// flip shows A or B, of two that take turns, until the user asks for the other one.
+// flip shows A, of two that take turns, while the user holds the space bar or the pointer's button, and then B.
 func (m *compareMode) flip(toA bool) {
 	m.playing = false
 	m.rest()
@@ -331,8 +336,8 @@ func (m *compareMode) takeTurn() {
 	if !m.active() || m.way != byTurns || !m.playing || !m.panel.view.Comparing() || !m.host.seen() {
 		return
 	}
-	m.stop = m.Loop.After(turn, func() {
-		m.stop = nil
+	m.cancel = m.Loop.After(turn, func() {
+		m.cancel = nil
 		m.panel.view.ShowBefore(!m.panel.view.ShowsBefore())
 		m.chips.Refresh()
 		m.takeTurn()
@@ -341,9 +346,9 @@ func (m *compareMode) takeTurn() {
 
 // rest ends the wait for the next turn.
 func (m *compareMode) rest() {
-	if m.stop != nil {
-		m.stop()
-		m.stop = nil
+	if m.cancel != nil {
+		m.cancel()
+		m.cancel = nil
 	}
 }
 

@@ -42,6 +42,10 @@ func (s *session) overwrite(text string, do func()) {
 
 // editShown takes the picture on show on as image 1, to be edited.
 func (s *session) editShown() {
+	if e, ok := s.grid.entry(); ok {
+		s.editPicture(e.Path)
+		return
+	}
 	switch p := s.view.shown; {
 	case p == nil || s.view.previewing || s.start.content.Visible():
 		s.notice.Say("There is no finished picture on show to edit yet.")
@@ -54,6 +58,7 @@ func (s *session) editShown() {
 
 // editPicture takes a picture that was made on as image 1. The prompt is selected, so that what is typed replaces it.
 func (s *session) editPicture(path string) {
+	s.view.leaveMode() // to look at what is edited
 	before := s.Desk.Desk().Slots
 	changed := s.Desk.Change(func() {
 		s.Desk.Choose(func(d *studio.Desk) { d.EditPicture(path) })

@@ -21,6 +21,7 @@ type panels struct {
 	view       *canvasPanel
 	comparison *compareMode // of view
 	crop       *cropMode    // of view
+	grid       *gridMode    // of view
 	strip      *historyPanel
 	drag       *ui.DragLayer
 	tips       *ui.Tips
@@ -40,7 +41,8 @@ func newPanels(c common, s *session) (p panels) {
 	p.view = newCanvasPanel(c, p.start, s)
 	p.comparison = newCompareMode(c, p.view, s)
 	p.crop = newCropMode(c, p.view.view, s)
-	p.view.use(newExtendMode(c, p.view.view, s), p.crop, p.comparison)
+	p.grid = newGridMode(c, p.view, s)
+	p.view.use(newExtendMode(c, p.view.view, s), p.crop, p.grid, p.comparison)
 	small := history.NewThumbnails(s.cfg.ThumbnailDir, history.ThumbnailWidth, history.ThumbnailHeight)
 	p.strip = newHistoryPanel(c, small, s)
 	p.drag = ui.NewDragLayer(p.slots.target)

@@ -54,6 +54,9 @@ func (s *session) renumber() {
 func (s *session) removed(id uint64) {
 	s.view.seen(&studio.Picture{ID: id})
 	s.view.refreshTools()
+	if e, ok := s.grid.entry(); ok && e.ID != id {
+		return // the grid has chosen another one
+	}
 	if s.onCanvas(id) {
 		s.view.shown = nil
 		if !s.view.leaveMode() {

@@ -230,7 +230,7 @@ func TestEverythingByKeyboard(t *testing.T) {
 		b.shape.seedEntry, b.shape.dice, b.shape.lock,
 		b.advanced.fold, b.advanced.steps, b.advanced.device, b.advanced.theme, b.strip.search, b.strip.row.Cells[0],
 		b.slots.all, b.shape.own.field, b.view.view,
-		b.view.percent, b.view.modes[0].button, b.view.edit, b.view.info, b.view.copy, b.view.save,
+		b.view.percent, b.view.modes[1].button, b.view.edit, b.view.info, b.view.copy, b.view.save,
 	}
 	for _, c := range b.slots.slots {
 		want = append(want, c)

@@ -34,6 +34,13 @@ type (
 	drawer interface{ draw() }
 	// cover takes the place of the view with what it lays over it.
 	cover interface{ covers() bool }
+	// keyboard has a stop of Tab that the mode begins at.
+	keyboard interface{ stop() fyne.Focusable }
+	// toolbox has tools in the place of those below the picture; own is the mode's button. If there is no room for all,
+	// the first of least goes first.
+	toolbox interface {
+		tools(own *ui.Button) (row, least []*ui.Button)
+	}
 	// doubled has a second view, on the left of the first; nil for none at present. All of them are among views.
 	doubled interface {
 		second() *ui.PictureView
@@ -73,6 +80,16 @@ func (p *canvasPanel) use(modes ...canvasMode) {
 		p.modes = append(p.modes, offeredMode{m, button})
 		p.tools = append(p.tools, button)
 		above := []fyne.CanvasObject{button}
+		if t, ok := m.(toolbox); ok {
+			row, _ := t.tools(button)
+			for _, b := range row {
+				if !slices.Contains(p.tools, b) {
+					p.tools = append(p.tools, b)
+					b.Hide()
+					above = append(above, b)
+				}
+			}
+		}
 		if d, ok := m.(doubled); ok {
 			for _, v := range d.views() {
 				above = append(above, v)
@@ -99,6 +116,17 @@ func (p *canvasPanel) modeKey(key fyne.KeyName) {
 	}
 }
 
+// toolsOfMode returns the tools that the mode that the canvas is in has in the place of the usual ones, and which of
+// them go first if there is no room; none if it has no such tools.
+func (p *canvasPanel) toolsOfMode() (row, least []*ui.Button) {
+	for _, m := range p.modes {
+		if t, ok := m.canvasMode.(toolbox); ok && m.canvasMode == p.mode {
+			return t.tools(m.button)
+		}
+	}
+	return nil, nil
+}
+
 // offers says whether a mode can be entered now, or left.
 func (p *canvasPanel) offers(m canvasMode) bool {
 	return m == p.mode || !p.start.content.Visible() && m.offered()
@@ -115,9 +143,13 @@ func (p *canvasPanel) toggleMode(m canvasMode) {
 // enterMode leaves the mode that the canvas is in and enters another one.
 func (p *canvasPanel) enterMode(m canvasMode) {
 	p.leaveMode()
-	if m.enter() {
-		p.mode = m
-		p.draw()
+	if !m.enter() {
+		return
+	}
+	p.mode = m
+	p.draw()
+	if k, ok := m.(keyboard); ok {
+		p.host.focus(k.stop())
 	}
 }
 

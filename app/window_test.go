@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/driver/desktop"
 	"fyne.io/fyne/v2/test"
 
 	"github.com/kleinbild/kleinbild/app/studio"
@@ -72,6 +73,12 @@ var scenes = []scene{
 		b.prompt.setText("A draft that is not finished")
 		b.shape.setSeed(firstSeed)
 		b.toggleInfo()
+	}},
+	{"grid", []benchOption{withPlan}, fourTries},
+	{"compare", []benchOption{withPlan}, func(b *bench) {
+		fourTries(b)
+		test.Tap(b.grid.sides)
+		b.settle()
 	}},
 	{"empty-number", []benchOption{withPlan}, func(b *bench) {
 		b.slots.add(0, []string{
@@ -145,6 +152,36 @@ var scenes = []scene{
 	}},
 }
 
+// fourTries makes four pictures of one prompt and shows them in the grid: the third one is chosen and has a star.
+func fourTries(b *bench) {
+	b.slots.add(0, []string{b.file("garden.png", 1200, 800, 3), b.file("evening.png", 1200, 800, 1)})
+	b.until("two references", func() bool { return len(b.Desk.Desk().References()) == 2 })
+	b.engine.paint = houseInColours
+	b.shape.setCount(4)
+	b.make("Put a house on the hill of image 1, in the colours of image 2, blue shutters")
+	b.settle()
+	b.shape.setSeed(firstSeed)
+	b.view.enterMode(b.grid)
+	b.settle()
+	press(b.grid.cells[2].view)
+	b.settle()
+	b.grid.keepChosen()
+	b.settle()
+}
+
+// press presses the pointer on an object, and lets it go.
+func press(o desktop.Mouseable) {
+	o.MouseDown(&desktop.MouseEvent{Button: desktop.MouseButtonPrimary})
+	o.MouseUp(&desktop.MouseEvent{Button: desktop.MouseButtonPrimary})
+}
+
+// houseInColours is a landscape with a house; the seed chooses the hour.
+func houseInColours(w, h int, seed uint64) *image.RGBA {
+	img := landscape(w, h, seed)
+	paintHouse(img, w*45/100, h*78/100, h*24/100)
+	return img
+}
+
 // ellipse returns a mask that is white in an ellipse within r, with a soft edge.
 func ellipse(width, height int, r image.Rectangle) *image.RGBA {
 	img := image.NewRGBA(image.Rect(0, 0, width, height))
@@ -213,6 +250,10 @@ var pictures = []struct {
 	{"info", fyne.NewSize(1440, 900), ui.ThemeLight, 1},
 	{"info", fyne.NewSize(800, 600), ui.ThemeDark, 1},
 	{"info", fyne.NewSize(800, 600), ui.ThemeLight, 1},
+	{"grid", fyne.NewSize(1440, 900), ui.ThemeDark, 1},
+	{"grid", fyne.NewSize(800, 600), ui.ThemeLight, 1},
+	{"compare", fyne.NewSize(1440, 900), ui.ThemeLight, 1},
+	{"compare", fyne.NewSize(900, 600), ui.ThemeDark, 2},
 	{"empty-number", fyne.NewSize(1440, 900), ui.ThemeDark, 1},
 	{"empty-number", fyne.NewSize(800, 600), ui.ThemeLight, 1},
 	{"own-size", fyne.NewSize(1440, 900), ui.ThemeDark, 1},

@@ -59,13 +59,19 @@ func (a *Album) Find(id uint64) (e history.Entry, ok bool) {
 // Batch returns the entries of the batch that a picture belongs to, in the order in which they were made. A picture that
 // was made alone, or by an earlier version, has none.
 func (a *Album) Batch(id uint64) (list []history.Entry) {
-	e, ok := a.Find(id)
-	if !ok || e.Batch == 0 {
+	batch := uint64(0)
+	for i := range a.entries {
+		if a.entries[i].ID == id {
+			batch = a.entries[i].Batch
+			break
+		}
+	}
+	if batch == 0 {
 		return nil
 	}
-	for _, other := range slices.Backward(a.entries) {
-		if other.Batch == e.Batch {
-			list = append(list, other)
+	for i := len(a.entries) - 1; i >= 0; i-- {
+		if a.entries[i].Batch == batch {
+			list = append(list, a.entries[i])
 		}
 	}
 	return list

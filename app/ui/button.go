@@ -27,8 +27,8 @@ type Button struct {
 	OnArrow func(by int)
 	Focused bool // has the keyboard; the button sets it, others only read it
 
-	sub      string // a second, smaller line
-	icon     fyne.Resource
+	sub      string        // a second, smaller line
+	icon     fyne.Resource // beside the text, if there is one
 	tapped   func()
 	disabled bool
 	hovered  bool
@@ -53,6 +53,24 @@ func NewLink(text string, tapped func()) *Button {
 	b := &Button{Text: text, tapped: tapped, Quiet: true, Small: true}
 	b.ExtendBaseWidget(b)
 	return b
+}
+
+// NewMarkedButton returns a button with an icon before its word.
+func NewMarkedButton(icon fyne.Resource, text string, tapped func()) *Button {
+	b := NewButton(text, tapped)
+	b.icon = icon
+	return b
+}
+
+// marked says whether an icon stands before the word.
+func (b *Button) marked() bool { return b.icon != nil && b.Text != "" && !b.Drops }
+
+// SetIcon changes the icon.
+func (b *Button) SetIcon(icon fyne.Resource) {
+	if b.icon != icon {
+		b.icon = icon
+		b.Refresh()
+	}
 }
 
 // SetText changes the text and the smaller line below it, "" for none.
@@ -124,8 +142,8 @@ func (b *Button) Disabled() bool { return b.disabled || b.Passed != nil && b.Pas
 func (b *Button) Enable()        { b.SetDisabled(false) }
 func (b *Button) Disable()       { b.SetDisabled(true) }
 
-// keyWidth is the room for the key beside the text.
-const keyWidth float32 = 14
+// keyWidth is the room for the key beside the text, markWidth for an icon before it.
+const keyWidth, markWidth float32 = 14, 18
 
 // MinSize leaves room for the text, so that a row of buttons can ask for it.
 func (b *Button) MinSize() fyne.Size {
@@ -142,6 +160,9 @@ func (b *Button) MinSize() fyne.Size {
 		width = ceil(fyne.MeasureText(b.Text, theme.Size(b.textSize()), fyne.TextStyle{}).Width) + 2*side
 		if b.Key != "" || b.Drops {
 			width += keyWidth
+		}
+		if b.marked() {
+			width += markWidth
 		}
 	}
 	return fyne.NewSize(max(width, height), height)
@@ -175,18 +196,25 @@ func (r *buttonRenderer) Layout(size fyne.Size) {
 		r.ground.Refresh()
 		r.veil.Refresh()
 	}
-	At(r.icon, (size.Width-side)/2, (size.Height-side)/2, side, side)
+	if !r.button.marked() {
+		At(r.icon, (size.Width-side)/2, (size.Height-side)/2, side, side)
+	} else {
+		At(r.icon, 9, (size.Height-markWidth+2)/2, markWidth-2, markWidth-2)
+	}
 	if r.button.sub == "" {
-		width := size.Width
+		left, width := float32(0), size.Width
+		if r.button.marked() {
+			left, width = markWidth, width-markWidth
+		}
 		if r.button.Key != "" {
 			width -= keyWidth
-			At(r.key, width-4, 0, keyWidth, size.Height)
+			At(r.key, left+width-4, 0, keyWidth, size.Height)
 		}
 		if r.button.Drops {
 			width -= keyWidth
 			At(r.icon, width-5, (size.Height-keyWidth)/2, keyWidth, keyWidth)
 		}
-		At(r.text, 2, 0, width-4, size.Height)
+		At(r.text, left+2, 0, width-4, size.Height)
 		return
 	}
 	middle := size.Height / 2
@@ -214,6 +242,9 @@ func (r *buttonRenderer) Refresh() {
 	}
 	if b.OverPicture {
 		fill, ink = colorScrim, colorOnScrim
+		if b.Chosen {
+			ink = colorMarked
+		}
 		r.ground.radius, r.veil.radius = b.Size().Height/2, b.Size().Height/2
 	}
 	if b.disabled {

@@ -2,6 +2,7 @@ package ui
 
 import (
 	"image"
+	"math"
 
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/canvas"
@@ -187,6 +188,16 @@ func area(size image.Point) int { return size.X * size.Y }
 
 // near says whether two products of sizes are the same but for rounding.
 func near(a, b int) bool { return max(a, b)-min(a, b) <= max(a, b)/100 }
+
+// Reduced returns a picture scaled down to at most so many pixels, or the picture itself if it has no more.
+func Reduced(img *image.RGBA, most int) *image.RGBA {
+	size := img.Rect.Size()
+	if area(size) <= most {
+		return img
+	}
+	k := math.Sqrt(float64(most) / float64(area(size)))
+	return shrunk(img, img.Rect, image.Pt(max(int(float64(size.X)*k), 1), max(int(float64(size.Y)*k), 1)))
+}
 
 // sampleSize is the size of the coarse copy that is drawn before there is another one.
 func sampleSize(size image.Point) image.Point {

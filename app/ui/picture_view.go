@@ -25,8 +25,16 @@ type PictureView struct {
 	// it. OnDrop ends such a drag.
 	OnCarry func(fyne.Position) bool
 	OnDrop  func()
-	OnTap   func()          // the picture was clicked on; nil for nothing
-	OnHold  func(down bool) // the space bar was pressed or let go; nil for nothing
+	OnHold  func(down bool) // the space bar or the pointer is pressed on the picture, or let go; nil for nothing
+	// One of a group of views is chosen: OnPress says that the pointer was pressed on this one, OnRow that the user asks
+	// for one by rows further down, OnOpen that this one is meant, by Enter or a double click. Passed says whether Tab
+	// passes over it, as the group has one stop. All of them are nil for a view on its own.
+	OnPress func()
+	OnRow   func(by int)
+	OnOpen  func()
+	OnFocus func(focused bool) // shows who has the keyboard, instead of a ring in the view
+	Passed  func() bool
+	Border  float32 // around a picture that is fitted
 
 	// size is that of the frame that all places are in: the picture's, in pixels. What is drawn may have fewer, as a
 	// preview has or a copy shrunk to the screen's.
@@ -81,7 +89,7 @@ const minScale, maxScale = 1.0 / 256, 16
 
 // NewPictureView returns an empty view; its owner sets what it does.
 func NewPictureView() *PictureView {
-	v := &PictureView{fit: true, split: 0.5}
+	v := &PictureView{fit: true, split: 0.5, Border: 24}
 	v.divider, v.grip = canvas.NewRectangle(color.White), canvas.NewText("‹ ›", gripInk)
 	v.after, v.left = newLayer(), newLayer()
 	v.bands, v.ring = NewBox(ColorCanvas, 0), NewBox(ColorNone, 0)
@@ -215,9 +223,8 @@ func (v *PictureView) fitScale() float32 {
 	if v.size.X == 0 {
 		return 1
 	}
-	const border = 24
 	size, room := v.Size(), v.fitted()
-	s := min((size.Width-2*border)/float32(room.Dx()), (size.Height-2*border)/float32(room.Dy()))
+	s := min((size.Width-2*v.Border)/float32(room.Dx()), (size.Height-2*v.Border)/float32(room.Dy()))
 	return max(s, minScale)
 }
 
@@ -321,7 +328,6 @@ func (v *PictureView) Resize(size fyne.Size) {
 		return
 	}
 	v.BaseWidget.Resize(size)
-	v.ring.Resize(size)
 	v.place()
 	v.sharpen()
 	if v.OnChanged != nil {
@@ -332,6 +338,10 @@ func (v *PictureView) Resize(size fyne.Size) {
 func (v *PictureView) MinSize() fyne.Size { return fyne.NewSize(64, 64) }
 
 func (v *PictureView) CreateRenderer() fyne.WidgetRenderer {
-	all := container.NewWithoutLayout(v.after.Container, v.clip, v.divider, v.handle, v.grip, v.ring)
-	return widget.NewSimpleRenderer(container.NewClip(all))
+	// The ring lies outside of the clip, which would cut it.
+	shown := container.NewClip(container.NewWithoutLayout(v.after.Container, v.clip, v.divider, v.handle, v.grip))
+	return widget.NewSimpleRenderer(Arranged(NoSize, func(size fyne.Size) {
+		shown.Resize(size)
+		v.ring.Resize(size)
+	}, shown, v.ring))
 }

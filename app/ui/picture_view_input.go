@@ -63,7 +63,12 @@ func (v *PictureView) Follow(o *PictureView) {
 		return
 	}
 	v.split = o.split
-	if v.fit = o.fit; !v.fit {
+	v.fit = o.fit
+	switch {
+	case v.fit:
+	case v.size == o.size && v.Size() == o.Size():
+		v.scale, v.offset = o.scale, o.offset
+	default:
 		x, y := o.ToPicture(o.Middle())
 		x, y = x/float32(o.size.X)*float32(v.size.X), y/float32(o.size.Y)*float32(v.size.Y)
 		v.scale = o.scale / o.fitScale() * v.fitScale()
@@ -129,6 +134,10 @@ func (v *PictureView) setSplit(split float32) {
 
 func (v *PictureView) DoubleTapped(e *fyne.PointEvent) {
 	TakeFocus(v) // a double click comes without a single one before it
+	if v.OnOpen != nil {
+		v.OnOpen()
+		return
+	}
 	if v.Pixels() > 0.999 && v.Pixels() < 1.001 && !v.fit {
 		v.ZoomToFit()
 		return
@@ -136,12 +145,25 @@ func (v *PictureView) DoubleTapped(e *fyne.PointEvent) {
 	v.OneToOne(e.Position)
 }
 
-func (v *PictureView) Tapped(*fyne.PointEvent) {
-	TakeFocus(v)
-	if v.OnTap != nil {
-		v.OnTap()
+func (v *PictureView) Tapped(*fyne.PointEvent) { TakeFocus(v) }
+
+// MouseDown comes at once, while a click is told only when it can't be a double click any more.
+func (v *PictureView) MouseDown(e *desktop.MouseEvent) {
+	if e.Button != desktop.MouseButtonPrimary {
+		return
 	}
+	if v.OnPress != nil {
+		v.OnPress()
+	}
+	v.holds(true)
 }
+
+func (v *PictureView) MouseUp(*desktop.MouseEvent) { v.holds(false) }
+
+// Disabled keeps the views of a group but one out of the order of Tab.
+func (v *PictureView) Disabled() bool { return v.Passed != nil && v.Passed() }
+func (v *PictureView) Enable()        {}
+func (v *PictureView) Disable()       {}
 
 func (v *PictureView) TappedSecondary(e *fyne.PointEvent) {
 	if v.full != nil && v.OnMenu != nil {
@@ -156,12 +178,20 @@ func (v *PictureView) Cursor() desktop.Cursor {
 	return desktop.DefaultCursor
 }
 
-func (v *PictureView) FocusGained()   { v.ring.Show() }
+func (v *PictureView) FocusGained()   { v.focus(true) }
 func (v *PictureView) TypedRune(rune) {}
 
 func (v *PictureView) FocusLost() {
-	v.ring.Hide()
+	v.focus(false)
 	v.holds(false)
+}
+
+func (v *PictureView) focus(focused bool) {
+	if v.OnFocus != nil {
+		v.OnFocus(focused)
+		return
+	}
+	Show(v.ring, focused)
 }
 
 func (v *PictureView) KeyDown(e *fyne.KeyEvent) {
@@ -203,6 +233,22 @@ func (v *PictureView) TypedKey(e *fyne.KeyEvent) {
 		v.OnStep(-1)
 	case fyne.KeyRight:
 		v.OnStep(1)
+	case fyne.KeyUp, fyne.KeyDown, fyne.KeyReturn, fyne.KeyEnter:
+		v.typedInGroup(e)
+	default:
+		Forward(v, e)
+	}
+}
+
+// typedInGroup takes the keys that only mean something for one of several views.
+func (v *PictureView) typedInGroup(e *fyne.KeyEvent) {
+	switch {
+	case e.Name == fyne.KeyUp && v.OnRow != nil:
+		v.OnRow(-1)
+	case e.Name == fyne.KeyDown && v.OnRow != nil:
+		v.OnRow(1)
+	case (e.Name == fyne.KeyReturn || e.Name == fyne.KeyEnter) && v.OnOpen != nil:
+		v.OnOpen()
 	default:
 		Forward(v, e)
 	}

@@ -29,6 +29,7 @@ const (
 	ColorNone     fyne.ThemeColorName = ""        // draws nothing
 	colorScrim    fyne.ThemeColorName = "scrim"   // a ground over pictures
 	colorOnScrim  fyne.ThemeColorName = "onScrim" // on it
+	colorMarked   fyne.ThemeColorName = "marked"  // on it, for what is chosen
 )
 
 // The two sizes of text.

@@ -1,0 +1,94 @@
+package app
+
+import (
+	"fmt"
+	"image"
+
+	"fyne.io/fyne/v2"
+
+	"github.com/kleinbild/kleinbild/app/ui"
+	"github.com/kleinbild/kleinbild/assets/look"
+	"github.com/kleinbild/kleinbild/history"
+)
+
+// gridCell is one picture of the grid, with its number, its seed and its star.
+type gridCell struct {
+	entry history.Entry
+	image *image.RGBA // nil before it was read
+	asked bool        // it is being read, or was
+	view  *ui.PictureView
+	edge  *ui.Box // the frame of the chosen one
+	chip  *ui.Chip
+	star  *ui.Button
+}
+
+// The icons of a picture with a star, and of one that could get one.
+var (
+	starIcon        = fyne.NewStaticResource("star.svg", look.Star)
+	starOutlineIcon = fyne.NewStaticResource("star-outline.svg", look.StarOutline)
+)
+
+// newGridCell returns the cell at place i of a grid.
+func newGridCell(m *gridMode, i int) *gridCell {
+	c := &gridCell{view: ui.NewPictureView(), edge: ui.NewBox(ui.ColorNone, 8), chip: ui.NewChip("")}
+	c.focus(false)
+	v := c.view
+	v.Background, v.Border = m.Loop.Background, 0
+	v.OnPress = func() { m.pick(i); m.host.focus(v) }
+	v.OnFocus = c.focus
+	v.OnStep = func(by int) { m.pickBeside(i, by) }
+	v.OnRow = func(by int) { m.pickBeside(i, by*m.columns) }
+	v.OnOpen = func() { m.pick(i); m.panel.leaveMode() }
+	v.OnMenu = func(pos fyne.Position) { m.pick(i); m.panel.showMenuOf(c.view, c.entry, pos) }
+	v.Passed = func() bool { return m.chosen != i }
+	c.star = ui.NewIconButton(starOutlineIcon, func() { m.star(i, !c.entry.Starred) })
+	c.star.OverPicture = true
+	c.star.Passed = v.Passed // K does the same
+	return c
+}
+
+// focus shows whether the cell has the keyboard.
+func (c *gridCell) focus(focused bool) {
+	c.edge.StrokeWidth = 2
+	if focused {
+		c.edge.StrokeWidth = 4
+	}
+	c.edge.Refresh()
+}
+
+// show brings the cell up to date.
+func (c *gridCell) show(number int, chosen bool) {
+	c.chip.SetText(fmt.Sprintf("%d · seed %d", number, c.entry.Picture.Seed))
+	icon := starOutlineIcon
+	if c.entry.Starred {
+		icon = starIcon
+	}
+	c.star.SetIcon(icon)
+	c.star.SetChosen(c.entry.Starred)
+	edge := ui.ColorNone
+	if chosen {
+		edge = ui.ColorAccent
+	}
+	c.edge.Set(ui.ColorNone, edge)
+	size := image.Pt(c.entry.Picture.Width, c.entry.Picture.Height)
+	if c.image != nil && c.view.Picture() != c.image {
+		if size.X <= 0 || size.Y <= 0 {
+			size = c.image.Rect.Size()
+		}
+		c.view.Set(c.image, size, nil)
+	}
+}
+
+// place lays the cell out; x, y and size are those of its picture.
+func (c *gridCell) place(x, y float32, size fyne.Size) {
+	const gap = 5 // between the picture and the outer side of its frame
+	ui.At(c.edge, x-gap, y-gap, size.Width+2*gap, size.Height+2*gap)
+	ui.At(c.view, x, y, size.Width, size.Height)
+	const star = 26
+	ui.At(c.star, x+size.Width-star-6, y+6, star, star)
+	ui.At(c.chip, x+8, y+8, min(c.chip.MinSize().Width, size.Width-star-24), c.chip.MinSize().Height)
+}
+
+func (c *gridCell) objects() []fyne.CanvasObject {
+	return []fyne.CanvasObject{c.edge, c.view, c.chip, c.star}
+}

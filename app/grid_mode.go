@@ -1,0 +1,301 @@
+package app
+
+import (
+	"image"
+	"slices"
+
+	"fyne.io/fyne/v2"
+
+	"github.com/kleinbild/kleinbild/app/studio"
+	"github.com/kleinbild/kleinbild/app/ui"
+	"github.com/kleinbild/kleinbild/history"
+)
+
+// gridMode shows the pictures that were asked for at once beside each other, with one zoom. One of them is chosen: it is
+// the picture on show, so that all that is done with that is done with it.
+type gridMode struct {
+	common
+	host  gridHost
+	panel *canvasPanel
+
+	group   uint64 // of the batch, 0 while the canvas is not in this mode
+	chosen  int    // the place of the chosen picture
+	cells   []*gridCell
+	columns int
+	reading bool // a picture is being read
+	ground  *ui.Box
+	content *fyne.Container
+
+	fit, sides, blink, keep, rest *ui.Button
+}
+
+// gridHost is what the mode asks of the window.
+type gridHost interface {
+	readEntry(e history.Entry) (*image.RGBA, error) // away from Fyne's goroutine
+	openEntry(e history.Entry)                      // shows it on the canvas
+	compareBy(way compareWay, other history.Entry)  // compares the picture on show
+	star(starred bool, ids ...uint64)
+	bin(ids ...uint64) // moves pictures to the bin; undo takes all of them back
+	focus(o fyne.Focusable)
+}
+
+// cellPixels bounds what a cell keeps of a picture, in pixels: eight photos of 24 megapixels would take 800 MB. A
+// picture on its own is shown whole.
+const cellPixels = 4 << 20
+
+func newGridMode(c common, panel *canvasPanel, host gridHost) *gridMode {
+	m := &gridMode{common: c, host: host, panel: panel, ground: ui.NewBox(ui.ColorCanvas, 0)}
+	m.fit = ui.NewButton("Fit all", func() {
+		if len(m.cells) > 0 {
+			m.cells[0].view.ZoomToFit() // the others follow
+		}
+	})
+	m.sides = ui.NewButton("A | B", func() { m.compare(sideBySide) })
+	m.blink = ui.NewButton("Blink", func() { m.compare(byTurns) })
+	m.keep = ui.NewMarkedButton(starIcon, "Keep", m.keepChosen)
+	m.keep.Key = "K"
+	m.rest = ui.NewButton("Bin the rest", m.binRest)
+	m.content = ui.Arranged(ui.NoSize, m.place, m.ground)
+	c.Album.Changed.Subscribe(m.refresh)
+	return m
+}
+
+func (m *gridMode) name() (text, key string)            { return "Grid", "T" }
+func (m *gridMode) bar() fyne.CanvasObject              { return nil }
+func (m *gridMode) over() fyne.CanvasObject             { return m.content }
+func (m *gridMode) picture() (*image.RGBA, image.Point) { return nil, image.Point{} }
+func (m *gridMode) covers() bool                        { return true }
+func (m *gridMode) active() bool                        { return m.panel.mode == canvasMode(m) }
+
+// tools are those of the grid, in the place of those of a picture. The first of those in least go first if there is no
+// room for all.
+func (m *gridMode) tools(own *ui.Button) (row, least []*ui.Button) {
+	row = []*ui.Button{m.fit, own, m.sides, m.blink, m.keep, m.panel.edit, m.rest}
+	return row, []*ui.Button{m.fit, m.blink, m.sides}
+}
+
+// offered says whether the picture on show is one of several that were asked for at once.
+func (m *gridMode) offered() bool {
+	p := m.panel
+	return p.shown != nil && !p.previewing && len(m.Album.Batch(p.shown.ID)) > 1
+}
+
+func (m *gridMode) enter() bool {
+	e, ok := m.Album.Find(m.panel.shown.ID)
+	if !ok {
+		return false
+	}
+	m.group = e.Batch
+	m.fill(m.Album.Batch(e.ID))
+	m.choose(m.panel.shown.ID)
+	return true
+}
+
+func (m *gridMode) stop() fyne.Focusable { return m.cells[m.chosen].view }
+
+func (m *gridMode) leave() {
+	m.group, m.chosen = 0, 0
+	m.fill(nil)
+}
+
+// follow goes on with another picture of the batch on show: it is the chosen one.
+func (m *gridMode) follow(shown *studio.Picture) bool { return m.choose(shown.ID) }
+
+// choose chooses the picture with an ID, and says whether it is one of the grid's.
+func (m *gridMode) choose(id uint64) bool {
+	i := slices.IndexFunc(m.cells, func(c *gridCell) bool { return c.entry.ID == id })
+	if i >= 0 {
+		m.chosen = i
+		m.draw()
+	}
+	return i >= 0
+}
+
+// fill has a cell for each of the entries; those that are there already stay.
+func (m *gridMode) fill(list []history.Entry) {
+	old := m.cells
+	m.cells = nil
+	m.content.Objects = []fyne.CanvasObject{m.ground}
+	var views []*ui.PictureView
+	for i, e := range list {
+		c := newGridCell(m, i)
+		if was := slices.IndexFunc(old, func(c *gridCell) bool { return c.entry.ID == e.ID }); was >= 0 {
+			c.image, c.asked = old[was].image, old[was].image != nil
+		}
+		c.entry = e
+		m.cells = append(m.cells, c)
+		m.content.Objects = append(m.content.Objects, c.objects()...)
+		views = append(views, c.view)
+	}
+	ui.Link(views...)
+	m.read()
+}
+
+// draw brings all cells up to date.
+func (m *gridMode) draw() {
+	starred := false
+	for i, c := range m.cells {
+		c.show(i+1, i == m.chosen)
+		starred = starred || i == m.chosen && c.entry.Starred
+	}
+	m.keep.SetChosen(starred)
+	m.content.Refresh()
+}
+
+// refresh follows the history: pictures come while a batch is made, and go to the bin.
+func (m *gridMode) refresh() {
+	if !m.active() {
+		return
+	}
+	var list []history.Entry
+	for _, e := range slices.Backward(m.Album.Entries()) {
+		if e.Batch == m.group {
+			list = append(list, e)
+		}
+	}
+	if len(list) < 2 {
+		m.panel.leaveMode()
+		if shown := m.panel.shown; len(list) == 1 && (shown == nil || shown.ID != list[0].ID) {
+			m.host.openEntry(list[0])
+		}
+		return
+	}
+	same := len(list) == len(m.cells)
+	for i := 0; same && i < len(list); i++ {
+		same = list[i].ID == m.cells[i].entry.ID
+	}
+	if same {
+		for i, c := range m.cells {
+			c.entry = list[i]
+		}
+		m.draw()
+		return
+	}
+	id := m.cells[m.chosen].entry.ID
+	m.fill(list)
+	if !m.choose(id) {
+		m.pick(min(m.chosen, len(list)-1))
+	}
+}
+
+// read reads the pictures of the cells, one after the other.
+func (m *gridMode) read() {
+	i := slices.IndexFunc(m.cells, func(c *gridCell) bool { return !c.asked })
+	if m.reading || i < 0 {
+		return
+	}
+	c := m.cells[i]
+	c.asked, m.reading = true, true
+	e := c.entry
+	m.Loop.Background(func() func() {
+		img, err := m.host.readEntry(e)
+		if err == nil {
+			img = ui.Reduced(img, cellPixels)
+		}
+		return func() {
+			m.reading = false
+			for _, c := range m.cells { // others may have come or gone meanwhile
+				if c.entry.ID == e.ID && err == nil {
+					c.image, c.asked = img, true
+				}
+			}
+			if err != nil && m.active() {
+				m.notice.fail(err)
+			}
+			m.draw()
+			m.read()
+		}
+	})
+}
+
+// pick chooses the picture at place i, and shows it.
+func (m *gridMode) pick(i int) {
+	if i == m.chosen && m.panel.shown != nil && m.panel.shown.ID == m.cells[i].entry.ID {
+		return
+	}
+	m.chosen = i
+	m.draw()
+	m.host.openEntry(m.cells[i].entry)
+}
+
+// pickBeside chooses the picture that lies by places after i, and gives it the keyboard.
+func (m *gridMode) pickBeside(i, by int) {
+	if i += by; i >= 0 && i < len(m.cells) {
+		m.pick(i)
+		m.host.focus(m.cells[i].view)
+	}
+}
+
+// entry returns the chosen picture's entry; ok is false outside of the mode.
+func (m *gridMode) entry() (e history.Entry, ok bool) {
+	if !m.active() || len(m.cells) == 0 {
+		return e, false
+	}
+	return m.cells[m.chosen].entry, true
+}
+
+// compare compares the chosen picture with the one after it.
+func (m *gridMode) compare(way compareWay) {
+	if n := len(m.cells); n > 1 {
+		m.host.compareBy(way, m.cells[(m.chosen+1)%n].entry)
+	}
+}
+
+// star gives the picture at place i a star, or takes it.
+func (m *gridMode) star(i int, starred bool) {
+	m.pick(i)
+	m.host.star(starred, m.cells[i].entry.ID)
+}
+
+// keepChosen gives the chosen picture a star, or takes it.
+func (m *gridMode) keepChosen() {
+	if e, ok := m.entry(); ok {
+		m.star(m.chosen, !e.Starred)
+	}
+}
+
+// binRest moves all pictures but those with a star to the bin. If none has one, the chosen one stays.
+func (m *gridMode) binRest() {
+	starred := slices.ContainsFunc(m.cells, func(c *gridCell) bool { return c.entry.Starred })
+	var ids []uint64
+	for i, c := range m.cells {
+		if starred && !c.entry.Starred || !starred && i != m.chosen {
+			ids = append(ids, c.entry.ID)
+		}
+	}
+	if len(ids) > 0 {
+		m.host.bin(ids...)
+	}
+}
+
+// place lays the cells out in as many columns as make the pictures largest.
+func (m *gridMode) place(size fyne.Size) {
+	m.ground.Resize(size)
+	const gap float32 = 12
+	edge := ui.Between(ui.Margin, float32(int(size.Width/36)), 3*ui.Margin)
+	room := fyne.NewSize(size.Width-2*edge, size.Height-2*edge)
+	if m.columns = 1; len(m.cells) == 0 || room.Width <= 0 || room.Height <= 0 {
+		return
+	}
+	ratio := float32(1)
+	if p := m.cells[0].entry.Picture; p.Width > 0 && p.Height > 0 {
+		ratio = float32(p.Width) / float32(p.Height)
+	}
+	n := len(m.cells)
+	var cell fyne.Size
+	for columns := 1; columns <= n; columns++ {
+		rows := (n + columns - 1) / columns
+		w := (room.Width - gap*float32(columns-1)) / float32(columns)
+		h := (room.Height - gap*float32(rows-1)) / float32(rows)
+		w = min(w, h*ratio)
+		if w > cell.Width {
+			cell, m.columns = fyne.NewSize(float32(int(w)), float32(int(w/ratio))), columns
+		}
+	}
+	rows := (n + m.columns - 1) / m.columns
+	left := (size.Width - cell.Width*float32(m.columns) - gap*float32(m.columns-1)) / 2
+	top := (size.Height - cell.Height*float32(rows) - gap*float32(rows-1)) / 2
+	for i, c := range m.cells {
+		c.place(left+float32(i%m.columns)*(cell.Width+gap), top+float32(i/m.columns)*(cell.Height+gap), cell)
+	}
+}
