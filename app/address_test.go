@@ -87,7 +87,7 @@ func TestMixedDrops(t *testing.T) {
 		t.Fatal(err)
 	}
 	noName := storage.NewFileURI(filepath.Join(b.dir, "a\x00b.png"))
-	b.drop(middle(b.view.view), []fyne.URI{web, storage.NewFileURI(good), noName, storage.NewFileURI(b.dir)})
+	b.drop(middle(b.view.view), []fyne.URI{web, storage.NewFileURI(good), noName, storage.NewFileURI(t.TempDir())})
 	b.settle()
 	b.wantNames("good +%20.png")
 	b.wantSaid("address on the web")

@@ -42,11 +42,12 @@ func (s *session) drop(pos fyne.Position, uris []fyne.URI) {
 	s.receive(number, items)
 }
 
-// receive takes addresses or paths: it looks at the files away from Fyne's goroutine, and fills slots with them.
+// receive takes addresses or paths: it looks at the files away from Fyne's goroutine, and fills slots with them. If
+// there are more than free slots, or a folder, it offers to edit each of them.
 func (s *session) receive(number int, items []string) {
 	store := s.Album.Store()
 	s.Loop.Background(func() func() {
-		files, complaint := sift(items)
+		files, folders, complaint := sift(items, number == 0)
 		var made *picture.Metadata
 		var by string // who made it, and which of its settings mean nothing here
 		var mask studio.Mask
@@ -67,7 +68,9 @@ func (s *session) receive(number int, items []string) {
 			if complaint != "" {
 				s.notice.Say(complaint)
 			}
-			switch {
+			switch free := inference.MaxReferences - s.slots.count(); {
+			case number == 0 && len(files) > 1 && (folders || len(files) > free):
+				s.offerEach(files)
 			case made == nil || number > 0:
 				s.slots.add(number, files)
 				if made != nil {
@@ -117,17 +120,24 @@ func (s *session) locate(store *history.Store, references []picture.ReferenceFil
 var webAddress = regexp.MustCompile(`(^|/)https?:/`)
 
 // sift returns the items that are files of this computer, and says in a sentence or two what is wrong with the others.
-func sift(items []string) (files []string, complaint string) {
+// If open is true, a folder stands for the pictures in it; folders says whether there was one.
+func sift(items []string, open bool) (files []string, folders bool, complaint string) {
 	host, _ := os.Hostname() // without one, only localhost is this computer
 	refused := 0
 	for _, item := range items {
 		local, refusal := localFile(item, host, runtime.GOOS == "windows")
 		if refusal == "" {
-			refusal = noFile(local)
+			refusal = noFile(local, open)
 		}
 		if refusal == "" {
 			files = append(files, local)
 			continue
+		}
+		if open {
+			if inside := picturesIn(local); len(inside) > 0 {
+				files, folders = append(files, inside...), true
+				continue
+			}
 		}
 		if refused++; refused == 1 {
 			complaint = refusal
@@ -136,11 +146,11 @@ func sift(items []string) (files []string, complaint string) {
 	if refused > 1 {
 		complaint += fmt.Sprintf(" %d others could not be taken either.", refused-1)
 	}
-	return files, complaint
+	return files, folders, complaint
 }
 
-// noFile says what lies at a path instead of a file, "" for a file.
-func noFile(local string) string {
+// noFile says what lies at a path instead of a file, "" for a file. opened says whether a folder was looked into.
+func noFile(local string, opened bool) string {
 	info, err := os.Stat(local)
 	name := shorten(filepath.Base(local), 60)
 	switch {
@@ -150,8 +160,10 @@ func noFile(local string) string {
 		return name + " is not there."
 	case err != nil:
 		return explain(err)
+	case info.IsDir() && opened:
+		return name + " is a folder without pictures."
 	case info.IsDir():
-		return name + " is a folder: drop the pictures in it."
+		return name + " is a folder: drop it on the canvas to change each picture in it."
 	case !info.Mode().IsRegular():
 		return name + " is not a file."
 	}

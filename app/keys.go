@@ -32,6 +32,7 @@ const (
 	onFrame     = "On a frame over the picture"
 	onSlots     = "On a reference"
 	inPrompt    = "In the prompt"
+	inQueue     = "In the queue"
 	inGroups    = "In sizes, counts and thumbnails"
 )
 
@@ -122,6 +123,10 @@ func keyTable() []binding {
 		{where: onSlots, does: "Choose a picture", keys: keys(fyne.KeyReturn)},
 		{where: onSlots, does: "Remove it", keys: keys(fyne.KeyDelete)},
 		{where: onSlots, does: "Move it up, down", keys: keys(fyne.KeyUp, fyne.KeyDown)},
+
+		{where: inQueue, does: "Make it earlier, later", shortcuts: ctrl(fyne.KeyUp, fyne.KeyDown)},
+		{where: inQueue, does: "Take it back to the desk", keys: keys(fyne.KeyReturn)},
+		{where: inQueue, does: "Take it out", keys: keys(fyne.KeyDelete)},
 
 		{where: inGroups, does: "Move inside the group; Tab leaves it", keys: keys(fyne.KeyLeft, fyne.KeyRight)},
 	}

@@ -65,7 +65,7 @@ func itemsIn(text string) (items []string) {
 		items = append(items, line)
 	}
 	if !address {
-		if files, _ := sift(items); len(files) == 0 {
+		if files, _, _ := sift(items, true); len(files) == 0 {
 			return nil
 		}
 	}

@@ -4,44 +4,49 @@ import (
 	"fmt"
 
 	"fyne.io/fyne/v2"
-	"fyne.io/fyne/v2/theme"
 
 	"github.com/kleinbild/kleinbild/app/studio"
 	"github.com/kleinbild/kleinbild/app/ui"
 )
 
-// queuePanel lists the batches that wait: the next one comes first. Each can be taken back to the desk, moved forward
-// or removed. The panel is there only while something waits.
+// queuePanel lists the batches that wait: the next one comes first. Each can be taken back to the desk, moved or
+// removed, by the mouse and by the keyboard, for which the list is one stop. A long list scrolls. The panel is there
+// only while something waits.
 type queuePanel struct {
 	common
+	host    queueHost
 	ground  *ui.Box
 	title   *ui.Label
 	resume  *ui.Button
-	rows    []*queueRow
-	more    *ui.Label // how many are not on show
+	clear   *ui.Button
+	rows    [queueShown]*queueRow
+	bar     *ui.Box // shows which part of a long list is on show
+	first   int     // the batch in the first row
+	chosen  int     // the batch that has the keyboard when the list has it
 	content *fyne.Container
 }
 
-type queueRow struct {
-	text          *ui.Label
-	edit, up, del *ui.Button
-}
-
-// queueShown is the number of rows on show; the title counts the others.
+// queueShown is the number of rows on show.
 const queueShown = 4
 
 // queueHost is what the panel asks of the window.
 type queueHost interface {
 	resized() // lays the window out anew: the panel has another height
+	focus(o fyne.Focusable)
 }
 
 func newQueuePanel(c common, host queueHost) *queuePanel {
 	q := &queuePanel{
-		common: c, ground: ui.NewBox(ui.ColorPanel, 0), title: ui.NewHeading(""),
-		more: ui.NewCaption(""),
+		common: c, host: host, ground: ui.NewBox(ui.ColorPanel, 0), title: ui.NewHeading(""), bar: ui.NewBox(ui.ColorLine, 2),
 	}
 	q.resume = ui.NewLink("go on", q.Maker.GoOn).Says("Make what waits")
-	q.content = ui.Arranged(ui.NoSize, q.place)
+	q.clear = ui.NewLink("clear", q.removeAll).Says("Take all of it out of the queue")
+	objects := []fyne.CanvasObject{q.ground, q.title, q.resume, q.clear, q.bar}
+	for i := range q.rows {
+		q.rows[i] = newQueueRow(q, i)
+		objects = append(objects, q.rows[i].objects()...)
+	}
+	q.content = ui.Arranged(ui.NoSize, q.place, objects...)
 	q.refresh()
 	q.Queue.Changed.Subscribe(func() {
 		q.refresh()
@@ -84,6 +89,56 @@ func (q *queuePanel) remove(i int) {
 	q.notice.Say("Removed from the queue.", q.undoAction())
 }
 
+// removeAll takes all batches out of the queue.
+func (q *queuePanel) removeAll() {
+	batches := q.Queue.Batches()
+	var slots []studio.Slot
+	for _, b := range batches {
+		slots = append(slots, b.Desk.Slots...)
+	}
+	q.Desk.Do(studio.Step{
+		Slots: slots,
+		Undo:  func() { q.Queue.Insert(0, batches...); q.Maker.Next() },
+		Redo: func() {
+			for _, b := range batches {
+				q.Queue.Withdraw(b.ID)
+			}
+		},
+	}, q.Queue.Clear)
+	q.notice.Say("The queue is empty.", q.undoAction())
+}
+
+// move takes a batch to another place, and the keyboard with it.
+func (q *queuePanel) move(i, to int) {
+	if i == to || min(i, to) < 0 || max(i, to) >= q.waiting() {
+		return
+	}
+	q.chosen = to
+	q.Queue.Move(i, to)
+	q.reveal(to)
+}
+
+// choose gives a batch the keyboard.
+func (q *queuePanel) choose(i int) {
+	if i < 0 || i >= q.waiting() {
+		return
+	}
+	q.chosen = i
+	q.reveal(i)
+	q.host.focus(q.rows[q.chosen-q.first])
+}
+
+// reveal scrolls until a batch is on show.
+func (q *queuePanel) reveal(i int) {
+	q.scrollTo(min(max(q.first, i-queueShown+1), i))
+}
+
+// scrollTo shows a batch in the first row, or as near to it as the list's ends allow.
+func (q *queuePanel) scrollTo(first int) {
+	q.first = max(min(first, q.waiting()-queueShown), 0)
+	q.refresh()
+}
+
 // edit takes a batch back to the desk, in the place of what is on it.
 func (q *queuePanel) edit(i int) {
 	b := q.Queue.Batches()[i]
@@ -94,46 +149,39 @@ func (q *queuePanel) edit(i int) {
 	q.notice.Say("Back on the desk, out of the queue.", q.undoAction())
 }
 
+const queueRowHeight float32 = 28
+
 func (q *queuePanel) height() float32 {
 	if q.Queue.Empty() {
 		return 0
 	}
-	height := 36 + float32(len(q.rows))*28 + 4
-	if q.waiting() > len(q.rows) {
-		height += 20
-	}
-	return height
+	return 36 + float32(min(q.waiting(), queueShown))*queueRowHeight + 4
 }
 
 // waiting is the number of batches that wait.
 func (q *queuePanel) waiting() int { return len(q.Queue.Batches()) }
 
 func (q *queuePanel) refresh() {
-	q.rows = nil
+	q.first = max(min(q.first, q.waiting()-queueShown), 0)
+	q.chosen = max(min(q.chosen, q.waiting()-1), 0)
 	title := fmt.Sprintf("Next · %d waiting", q.waiting())
 	if q.Queue.Paused() {
 		title = fmt.Sprintf("Paused · %d waiting", q.waiting())
 	}
+	if q.waiting() > queueShown {
+		title += fmt.Sprintf(" · %d to %d below", q.first+1, q.first+queueShown)
+	}
 	q.title.Set(title, ui.ColorDim)
 	ui.Show(q.resume, q.Queue.Paused())
-	q.content.Objects = []fyne.CanvasObject{q.ground, q.title, q.resume}
-	for i, b := range q.Queue.Batches()[:min(q.waiting(), queueShown)] {
-		row := &queueRow{
-			text: ui.NewLabel(describe(b), ui.ColorText, ui.SizeText),
-			edit: ui.NewLink("edit", func() { q.edit(i) }),
-			up:   ui.NewIconButton(theme.MoveUpIcon(), func() { q.Queue.Forward(i) }),
-			del:  ui.NewIconButton(theme.CancelIcon(), func() { q.remove(i) }),
+	ui.Show(q.clear, q.waiting() > 1)
+	ui.Show(q.bar, q.waiting() > queueShown)
+	for i, row := range q.rows {
+		var b *studio.Batch
+		if at := q.first + i; at < q.waiting() {
+			b = &q.Queue.Batches()[at]
 		}
-		row.up.Quiet, row.del.Quiet = true, true
-		row.up.SetDisabled(i == 0)
-		q.rows = append(q.rows, row)
-		q.content.Objects = append(q.content.Objects, row.text, row.edit, row.up, row.del)
+		row.show(b)
 	}
-	q.more.Set("", ui.ColorDim)
-	if n := q.waiting() - len(q.rows); n > 0 {
-		q.more.Set(fmt.Sprintf("and %d more", n), ui.ColorDim)
-	}
-	q.content.Objects = append(q.content.Objects, q.more)
 	ui.Show(q.content, !q.Queue.Empty())
 	q.content.Refresh()
 }
@@ -145,7 +193,9 @@ func describe(b studio.Batch) string {
 		prompt = "(no prompt)"
 	}
 	what := times(b.Size)
-	if n := len(b.Desk.Slots); n == 1 {
+	if b.Each != 0 { // its file says more than its size, which is not known before the file is read
+		what = shorten(b.Desk.Slots[0].Name(), 40)
+	} else if n := len(b.Desk.Slots); n == 1 {
 		what += " · 1 reference"
 	} else if n > 1 {
 		what += fmt.Sprintf(" · %d references", n)
@@ -158,17 +208,23 @@ func describe(b studio.Batch) string {
 
 func (q *queuePanel) place(size fyne.Size) {
 	q.ground.Resize(size)
-	ui.At(q.title, ui.Margin, 8, size.Width-120, 20)
-	ui.At(q.resume, size.Width-ui.Margin-q.resume.MinSize().Width, 6, q.resume.MinSize().Width, 24)
-	ui.At(q.more, ui.Margin, 32+float32(len(q.rows))*28, size.Width-2*ui.Margin, 18)
-	for i, row := range q.rows {
-		y := 32 + float32(i)*28
-		x := size.Width - ui.Margin
-		for _, b := range []*ui.Button{row.del, row.up, row.edit} {
-			w := max(b.MinSize().Width, 26)
+	x := size.Width - ui.Margin + 6
+	for _, b := range []*ui.Button{q.clear, q.resume} {
+		if b.Visible() {
+			w := b.MinSize().Width
 			x -= w
-			ui.At(b, x, y+1, w, 26)
+			ui.At(b, x, 6, w, 24)
 		}
-		ui.At(row.text, ui.Margin, y, x-2*ui.Margin, 28)
+	}
+	ui.At(q.title, ui.Margin, 8, x-2*ui.Margin, 20)
+	const top = 32
+	for i, row := range q.rows {
+		row.place(ui.Margin-6, top+float32(i)*queueRowHeight, size.Width-2*ui.Margin+6)
+	}
+	if n := float32(q.waiting()); n > queueShown {
+		track := queueShown * queueRowHeight
+		height := max(track*queueShown/n, 12)
+		y := (track - height) * float32(q.first) / (n - queueShown)
+		ui.At(q.bar, size.Width-7, top+y, 3, height)
 	}
 }

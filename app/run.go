@@ -112,6 +112,13 @@ func (s *session) showEnded(e studio.Ended) {
 	}
 	s.view.dropPreview()
 	var save studio.SaveError
+	again := errors.As(e.Err, &save) || inference.Retryable(e.Err) // what is left waits in the queue
+	if e.Run.Batch.Each != 0 && !again {
+		if said := s.each.ended(e, cancelled, s.Queue.Batches()); said != "" {
+			s.notice.Ask(said)
+			return
+		}
+	}
 	switch {
 	case cancelled:
 		if e.Run.Done == 0 {
@@ -121,7 +128,7 @@ func (s *session) showEnded(e studio.Ended) {
 		s.notSaved(save)
 	case inference.Retryable(e.Err):
 		s.notice.Ask(explain(e.Err), ui.Action{Text: "Try again", Do: s.tryAgain})
-	case e.Err != nil:
+	case e.Err != nil && e.Run.Batch.Each == 0: // files that fail are named at the end
 		s.notice.fail(e.Err)
 	case s.focusLost && s.Queue.Empty():
 		s.app.SendNotification(fyne.NewNotification("Kleinbild", doneText(e.Run.Batch.Count, e.Run.Batch.Desk.Prompt)))

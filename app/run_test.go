@@ -2,6 +2,7 @@ package app
 
 import (
 	"errors"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -117,7 +118,7 @@ func TestQueue(t *testing.T) {
 	if len(b.Queue.Batches()) != 3 || !b.queued.content.Visible() {
 		t.Fatalf("%d batches wait", len(b.Queue.Batches()))
 	}
-	b.Queue.Forward(2)
+	b.Queue.Move(2, 1)
 	b.queued.remove(2)
 	b.queued.edit(0)
 	if b.prompt.entry.Text != "second" || len(b.Queue.Batches()) != 1 {
@@ -156,24 +157,92 @@ func TestQueuedForAnotherModel(t *testing.T) {
 	}
 }
 
-// TestLongQueue: the queue says how many batches wait below those that it shows.
+// TestLongQueue: the queue shows a part of what waits. It scrolls, and is moved, edited and cleared by the keyboard.
 func TestLongQueue(t *testing.T) {
 	b := newBench(t, usual)
 	b.engine.hold = make(chan struct{})
-	b.prompt.setText("a fox")
-	for range 5 {
+	for i := range 8 {
+		b.prompt.setText(fmt.Sprint("fox ", i))
 		b.generate()
 	}
-	if b.queued.more.Text != "" {
-		t.Errorf("four wait, it says %q", b.queued.more.Text)
+	waits := func(want string) {
+		t.Helper()
+		var got []string
+		for _, batch := range b.Queue.Batches() {
+			got = append(got, strings.TrimPrefix(batch.Desk.Prompt, "fox "))
+		}
+		if s := strings.Join(got, ""); s != want {
+			t.Errorf("%s wait, want %s", s, want)
+		}
 	}
-	b.generate()
-	b.generate()
-	if b.queued.more.Text != "and 2 more" {
-		t.Errorf("six wait, it says %q", b.queued.more.Text)
+	shows := func(first int) {
+		t.Helper()
+		for i, row := range b.queued.rows {
+			if want := describe(b.Queue.Batches()[first+i]); row.text.Text != want {
+				t.Errorf("row %d shows %q, want %q", i, row.text.Text, want)
+			}
+		}
 	}
-	if end := b.queued.more.Position().Y + b.queued.more.Size().Height; end > b.queued.content.Size().Height {
-		t.Errorf("the line ends at %v of %v", end, b.queued.content.Size().Height)
+	waits("1234567")
+	shows(0)
+	if !strings.Contains(b.queued.title.Text, "7 waiting · 1 to 4 below") {
+		t.Errorf("the title is %q", b.queued.title.Text)
+	}
+	down := &fyne.ScrollEvent{Scrolled: fyne.Delta{DY: -10}}
+	b.queued.rows[1].Scrolled(down)
+	shows(1)
+	for range 5 {
+		b.queued.rows[1].Scrolled(down)
+	}
+	shows(3)
+	b.queued.choose(0)
+	shows(0)
+	press := func(key fyne.KeyName) {
+		b.win.Canvas().Focused().TypedKey(&fyne.KeyEvent{Name: key})
+		b.settle()
+	}
+	for range 5 {
+		press(fyne.KeyDown)
+	}
+	shows(2)
+	move := func(key fyne.KeyName) { b.win.Canvas().Focused().(fyne.Shortcutable).TypedShortcut(ctrl(key)) }
+	move(fyne.KeyUp)
+	move(fyne.KeyUp)
+	waits("1236457")
+	move(fyne.KeyDown)
+	waits("1234657")
+	if row := b.win.Canvas().Focused().(*queueRow); row.batch() != 4 {
+		t.Errorf("the keyboard is at %d, want it at the batch that was moved", row.batch())
+	}
+	press(fyne.KeyDelete)
+	waits("123457")
+	b.tapUndo()
+	waits("1234657")
+	row := b.queued.rows[0]
+	from := row.batch()
+	row.Dragged(&fyne.DragEvent{PointEvent: fyne.PointEvent{AbsolutePosition: middle(b.queued.rows[2])}})
+	row.DragEnd()
+	if got := b.Queue.Batches()[from+2].Desk.Prompt; got != fmt.Sprint("fox ", from+1) {
+		t.Errorf("dragged two rows down: %q is there", got)
+	}
+	b.queued.choose(0)
+	b.win.Canvas().Focused().(fyne.Shortcutable).TypedShortcut(&fyne.ShortcutRedo{}) // is the window's
+	if n := len(b.Queue.Batches()); n != 6 {
+		t.Errorf("%d wait after redo, want 6", n)
+	}
+	b.Desk.Undo()
+	b.queued.choose(0)
+	press(fyne.KeyReturn)
+	if b.prompt.entry.Text != "fox 1" || len(b.Queue.Batches()) != 6 {
+		t.Errorf("edit: prompt %q, %d wait", b.prompt.entry.Text, len(b.Queue.Batches()))
+	}
+	test.Tap(b.queued.clear)
+	if !b.Queue.Empty() {
+		t.Error("clear left something")
+	}
+	b.tapUndo()
+	if len(b.Queue.Batches()) != 6 {
+		t.Errorf("%d wait after undo, want 6", len(b.Queue.Batches()))
 	}
 }
 

@@ -25,6 +25,7 @@ type session struct {
 
 	finishing bool        // the window closes once nothing waits any more
 	pressed   func() bool // ends the time in which a second press of Generate is ignored; false if it was over
+	each      eachRuns    // of one instruction over several files
 	waiting   bool        // Generate was pressed while pictures were being read
 	modal     *ui.Modal   // in front of the window, nil for none
 	keyList   *ui.Modal   // the page with all keys, nil for none
@@ -42,7 +43,7 @@ func New(a fyne.App, w fyne.Window, cfg Config) {
 // (theme, keys, notices) and the frame, which says how low the window is; the panels; and then what joins them. Only
 // when that is done may anything be told or shown.
 func newSession(a fyne.App, w fyne.Window, cfg Config, loop *studio.Loop) *session {
-	s := &session{app: a, win: w, cfg: cfg}
+	s := &session{app: a, win: w, cfg: cfg, each: eachRuns{}}
 	s.set = newSettings(a.Preferences())
 	s.Studio = studio.New(loop, s.studioConfig())
 

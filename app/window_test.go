@@ -94,6 +94,16 @@ var scenes = []scene{
 		b.win.Canvas().Focus(b.shape.own.field)
 		test.Type(b.shape.own.field, "1000 x 700")
 	}},
+	{"each", nil, func(b *bench) {
+		b.engine.hold = make(chan struct{})
+		_, paths := b.photos(9)
+		b.prompt.setText("Make it winter, with snow on the roofs")
+		b.editEach(paths)
+		b.until("a preview", func() bool { return b.view.previewing })
+		b.queued.choose(2)
+		b.offerEach(paths[:6])
+		b.shape.setSeed(firstSeed)
+	}},
 	{"save-as", []benchOption{withPlan}, func(b *bench) {
 		b.make("A lighthouse in the fog")
 		b.set.copies().setFormat(copyFormats[1])
@@ -258,6 +268,8 @@ var pictures = []struct {
 	{"empty-number", fyne.NewSize(800, 600), ui.ThemeLight, 1},
 	{"own-size", fyne.NewSize(1440, 900), ui.ThemeDark, 1},
 	{"own-size", fyne.NewSize(800, 600), ui.ThemeLight, 1},
+	{"each", fyne.NewSize(1440, 900), ui.ThemeLight, 1},
+	{"each", fyne.NewSize(800, 600), ui.ThemeDark, 1},
 	{"save-as", fyne.NewSize(1440, 900), ui.ThemeDark, 1},
 	{"save-as", fyne.NewSize(800, 600), ui.ThemeLight, 1},
 	{"keys", fyne.NewSize(1440, 900), ui.ThemeDark, 1},

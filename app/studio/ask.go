@@ -77,10 +77,16 @@ func (s *Studio) NextBatch() (Batch, error) {
 	}
 	b.Seed, b.Steps, b.Guidance = seed, checked.Steps(), checked.Guidance()
 	b.Size, _ = checked.Size(info)
-	if b.Count > 1 {
-		b.Group = rand.Uint64()
-	}
+	b.Group = newGroup(b.Count)
 	return b, nil
+}
+
+// newGroup returns a group that no other batch has, 0 for a batch of one picture.
+func newGroup(count int) uint64 {
+	if count < 2 {
+		return 0
+	}
+	return rand.Uint64()
 }
 
 // Request returns a request for the next picture with an arbitrary seed: it serves to find out what the picture costs.

@@ -3,6 +3,7 @@ package studio
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"strconv"
 
 	"github.com/kleinbild/kleinbild/inference"
@@ -24,6 +25,8 @@ type Batch struct {
 	Guidance float64      `json:"guidance,omitempty"` // 0 for the model's own
 	// Group is what the entries of the batch's pictures have in common in the history; 0 if the batch is one picture.
 	Group uint64 `json:"group,omitempty"`
+	// Each is what the batches have in common that NextEach made together; 0 for a batch that was asked for by itself.
+	Each uint64 `json:"each,omitempty"`
 }
 
 // Ask returns what the batch asks for, with the seed of its first picture. store reads the pictures of its desk that
@@ -70,6 +73,7 @@ func (b Batch) Edited() Desk {
 
 // Read checks a batch that comes from a file, and returns it with its pictures read, ready to be made. The file may
 // hold anything: values beyond the limits, and pictures or a mask that are gone or have changed, are errors.
+// The pictures of a batch that waits for a file stay unread, as they were.
 func (b Batch) Read(ctx context.Context, store *Store) (Batch, error) {
 	if b.Count < 1 || b.Count > MaxCount {
 		return b, fmt.Errorf("the number of pictures is %d, want 1 to %d", b.Count, MaxCount)
@@ -79,6 +83,14 @@ func (b Batch) Read(ctx context.Context, store *Store) (Batch, error) {
 		return b, err
 	}
 	checked, err := ask.Check()
+	if err == nil && b.unread() {
+		for _, slot := range b.Desk.Slots {
+			if path := store.File(slot); !store.Has(slot) {
+				return b, fmt.Errorf("studio: %s: %w", path, fs.ErrNotExist)
+			}
+		}
+		return b, nil
+	}
 	if err == nil {
 		checked, err = checked.Read(ctx, 1)
 	}

@@ -41,7 +41,7 @@ type Output struct {
 // Run is a batch that is being made. Its exported fields may be read on the loop's goroutine.
 type Run struct {
 	Batch    Batch
-	Request  inference.Request // for the first picture; of an edit, once image 1 and the mask have been read
+	Request  inference.Request // for the first picture; of an edit or an unread file, once that has been read
 	Done     int               // finished pictures
 	Progress inference.Progress
 
@@ -112,7 +112,8 @@ func (m *Maker) Next() {
 	r := &Run{Batch: b, maker: m, cancel: cancel}
 	m.run = r
 	checked, err := r.check()
-	if err == nil && !b.Desk.Edits() {
+	reads := b.Desk.Edits() || b.Desk.Reading()
+	if err == nil && !reads {
 		r.Request, err = checked.Resolve(engine.Info())
 	}
 	if err != nil {
@@ -123,7 +124,7 @@ func (m *Maker) Next() {
 	dir, spare, request := m.output.Dir(), m.output.SpareDirs(), r.Request
 	m.loop.Background(func() func() {
 		var err error
-		if b.Desk.Edits() {
+		if reads {
 			request, err = r.read(ctx, engine, checked)
 		}
 		if err == nil {
@@ -146,7 +147,8 @@ func (r *Run) check() (inference.Checked, error) {
 	return ask.Check()
 }
 
-// read reads image 1 of an edit at its full resolution, and the mask, away from the loop's goroutine.
+// read reads what was not read before: image 1 of an edit at its full resolution, the mask, and the file of a batch
+// that has waited for it. It runs away from the loop's goroutine.
 func (r *Run) read(ctx context.Context, engine Engine, checked inference.Checked) (inference.Request, error) {
 	checked, err := checked.Read(ctx, 1)
 	if err != nil {

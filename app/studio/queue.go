@@ -30,22 +30,25 @@ func (q *Queue) Pictures() (n int) {
 	return n
 }
 
-// Add puts a batch behind the others and lets the queue go on. In a paused queue the batch goes first: what the user
-// asks for now does not wait for the batches that were paused.
-func (q *Queue) Add(b Batch) {
-	q.lastID++
-	b.ID = q.lastID
+// Add puts batches behind the others and lets the queue go on. In a paused queue they go first: what the user asks for
+// now does not wait for the batches that were paused.
+func (q *Queue) Add(batches ...Batch) {
+	batches = slices.Clone(batches)
+	for i := range batches {
+		q.lastID++
+		batches[i].ID = q.lastID
+	}
 	at := len(q.batches)
 	if q.paused {
 		at = 0
 	}
 	q.paused = false
-	q.Insert(at, b)
+	q.Insert(at, batches...)
 }
 
-// Insert puts a batch that has an ID back to place i, or to the end of a shorter queue.
-func (q *Queue) Insert(i int, b Batch) {
-	q.batches = slices.Insert(slices.Clone(q.batches), min(i, len(q.batches)), b)
+// Insert puts batches that have IDs back to place i, or to the end of a shorter queue.
+func (q *Queue) Insert(i int, batches ...Batch) {
+	q.batches = slices.Insert(slices.Clone(q.batches), min(i, len(q.batches)), batches...)
 	q.Changed.tell()
 }
 
@@ -82,10 +85,10 @@ func (q *Queue) Withdraw(id uint64) {
 	q.Changed.tell()
 }
 
-// Forward swaps batch i, which is not the first, with the one before it.
-func (q *Queue) Forward(i int) {
-	q.batches = slices.Clone(q.batches)
-	q.batches[i-1], q.batches[i] = q.batches[i], q.batches[i-1]
+// Move takes batch i to place to; the batches between them make room.
+func (q *Queue) Move(i, to int) {
+	b := q.batches[i]
+	q.batches = slices.Insert(slices.Delete(slices.Clone(q.batches), i, i+1), to, b)
 	q.Changed.tell()
 }
 

@@ -26,7 +26,11 @@ func TestQueue(t *testing.T) {
 	}{
 		{"nothing", func(q *Queue) {}, "a b c", false},
 		{"add", func(q *Queue) { q.Add(batch("d")) }, "a b c d", false},
-		{"forward", func(q *Queue) { q.Forward(2) }, "a c b", false},
+		{"add two", func(q *Queue) { q.Add(batch("d"), batch("e")) }, "a b c d e", false},
+		{"add two to a paused one", func(q *Queue) { q.Pause(); q.Add(batch("d"), batch("e")) }, "d e a b c", false},
+		{"forward", func(q *Queue) { q.Move(2, 1) }, "a c b", false},
+		{"to the end", func(q *Queue) { q.Move(0, 2) }, "b c a", false},
+		{"to the front", func(q *Queue) { q.Move(2, 0) }, "c a b", false},
 		{"withdraw", func(q *Queue) { q.Withdraw(q.Batches()[1].ID) }, "a c", false},
 		{"withdraw what is gone", func(q *Queue) { q.Withdraw(99) }, "a b c", false},
 		{"put back", func(q *Queue) {

@@ -182,15 +182,15 @@ func (s *Store) pasted(digest string) string {
 
 // File returns where a slot's picture lies: its own path, or that of the kept copy of a pasted one.
 func (s *Store) File(slot Slot) string {
-	if slot.Path != "" {
+	if slot.Path != "" || s == nil {
 		return slot.Path
 	}
 	return s.pasted(slot.Digest)
 }
 
-// Has says whether a slot's picture lies where the slot says.
+// Has says whether a slot's picture lies where the slot says. A nil Store has no pasted pictures.
 func (s *Store) Has(slot Slot) bool {
-	if slot.Path == "" && slot.Digest == "" {
+	if slot.Path == "" && (slot.Digest == "" || s == nil) {
 		return false
 	}
 	info, err := os.Stat(s.File(slot))
