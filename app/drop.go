@@ -48,6 +48,7 @@ func (s *session) receive(number int, items []string) {
 	store := s.Album.Store()
 	s.Loop.Background(func() func() {
 		files, folders, complaint := sift(items, number == 0)
+		files, adapters := splitLoRAs(files)
 		var made *picture.Metadata
 		var by string // who made it, and which of its settings mean nothing here
 		var mask studio.Mask
@@ -68,9 +69,11 @@ func (s *session) receive(number int, items []string) {
 			if complaint != "" {
 				s.notice.Say(complaint)
 			}
+			s.addLoRAs(adapters)
 			switch free := inference.MaxReferences - s.slots.count(); {
 			case number == 0 && len(files) > 1 && (folders || len(files) > free):
 				s.offerEach(files)
+			case len(files) == 0:
 			case made == nil || number > 0:
 				s.slots.add(number, files)
 				if made != nil {

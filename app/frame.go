@@ -14,6 +14,7 @@ type panels struct {
 	prompt     *promptPanel
 	shape      *shapePanel
 	info       *infoPanel
+	lora       *loraPanel
 	advanced   *advancedPanel
 	cost       *costPanel
 	queued     *queuePanel
@@ -34,6 +35,7 @@ func newPanels(c common, s *session) (p panels) {
 	p.prompt = newPromptPanel(c, s)
 	p.shape = newShapePanel(c, s)
 	p.info = newInfoPanel(c, s)
+	p.lora = newLoRAPanel(c, s)
 	p.advanced = newAdvancedPanel(c, s)
 	p.cost = newCostPanel(c, s)
 	p.queued = newQueuePanel(c, s)
@@ -73,7 +75,8 @@ func newFrame(size fyne.Size) *frame {
 // fill puts the panels into the frame, once all of them are there.
 func (f *frame) fill(p panels) {
 	f.panels = p
-	f.right = container.NewVScroll(container.New(ui.Stacked{}, p.shape.content, p.info.content, p.advanced.content))
+	column := container.New(ui.Stacked{}, p.shape.content, p.info.content, p.lora.content, p.advanced.content)
+	f.right = container.NewVScroll(column)
 	f.content.Objects = []fyne.CanvasObject{
 		f.left, p.slots.content, p.view.content, p.queued.content, p.prompt.content,
 		f.rightBg, f.right, p.cost.content, p.strip.content,
@@ -128,7 +131,7 @@ func (f *frame) place(size fyne.Size) {
 	ui.At(p.prompt.content, left, upper-prompt, middle, prompt)
 	cost := p.cost.height()
 	ui.At(f.rightBg, left+middle, 0, right, upper)
-	p.info.width = right
+	p.info.width, p.lora.width = right, right
 	ui.At(f.right, left+middle, 0, right, upper-cost)
 	ui.At(p.cost.content, left+middle, upper-cost, right, cost)
 	ui.At(p.strip.content, 0, upper, size.Width, strip)

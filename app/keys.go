@@ -104,6 +104,7 @@ func keyTable() []binding {
 			do: func(s *session) { s.comparison.step(-1) }},
 		{where: outsideText, does: "Compare with an older one", keys: keys(fyne.KeyPageDown),
 			do: func(s *session) { s.comparison.step(1) }},
+		{where: outsideText, does: "LoRAs", keys: keys(fyne.KeyL), do: (*session).toggleLoRAs},
 
 		{where: inPrompt, does: "Earlier prompts", shortcuts: ctrl(fyne.KeyUp, fyne.KeyDown)},
 

@@ -25,6 +25,7 @@ type promptPanel struct {
 	generate *ui.Button
 	progress *ui.ProgressLine
 	missing  *ui.Label // pictures that the prompt names and that are not there
+	tags     *ui.Label // adapters that the prompt names
 	workflow *ui.Label
 	tokens   *ui.Label
 	estimate *ui.Label
@@ -58,13 +59,13 @@ func newPromptPanel(c common, host promptHost) *promptPanel {
 	p.generate.Accent = true
 	p.workflow = ui.NewLabel("", ui.ColorAccent, ui.SizeCaption)
 	p.missing = ui.NewLabel("", ui.ColorError, ui.SizeCaption)
-	p.tokens = ui.NewCaption("")
+	p.tokens, p.tags = ui.NewCaption(""), ui.NewCaption("")
 	p.estimate = ui.NewCaption("")
 	p.cancel = ui.NewButton("Cancel", p.Maker.Cancel).Says("Give this picture up (Esc)")
 	p.cancel.Small = true
 	p.earlier = ui.NewLink("earlier prompts", p.showEarlier).Says("Prompts of before (Ctrl + Up)")
 	objects := []fyne.CanvasObject{p.ground, p.progress, p.entry, p.generate, p.missing}
-	objects = append(objects, p.workflow, p.tokens, p.estimate, p.cancel)
+	objects = append(objects, p.tags, p.workflow, p.tokens, p.estimate, p.cancel)
 	for i := range p.images {
 		number := i + 1
 		p.images[i] = ui.NewLink(fmt.Sprintf("image %d", number), func() { p.insertImage(number) }).
@@ -82,6 +83,7 @@ func newPromptPanel(c common, host promptHost) *promptPanel {
 	p.Maker.Began.Subscribe(func(*studio.Run) { p.refresh() })
 	p.Maker.Progress.Subscribe(func(*image.RGBA) { p.refreshButton() })
 	p.Maker.Ended.Subscribe(func(studio.Ended) { p.refresh() })
+	p.LoRAs.Changed.Subscribe(p.refresh)
 	p.Album.Reloaded.Subscribe(p.refresh) // the estimate comes from there
 	return p
 }
@@ -127,7 +129,7 @@ func (p *promptPanel) place(size fyne.Size) {
 		ui.At(p.missing, x, y, w, 24)
 		x += w + 14
 	}
-	for _, l := range []*ui.Label{p.workflow, p.tokens, p.estimate} {
+	for _, l := range []*ui.Label{p.tags, p.workflow, p.tokens, p.estimate} {
 		w := l.Natural().Width
 		if l.Text == "" || x+w > right-4 {
 			l.Resize(fyne.NewSize(0, 24))
@@ -175,6 +177,7 @@ func missingText(numbers []int) string {
 func (p *promptPanel) refresh() {
 	n := len(p.Desk.Desk().Slots)
 	p.workflow.Set(workflowText(n), ui.ColorAccent)
+	p.tags.Set(p.tagsLine())
 	p.missing.Set(missingText(p.Desk.Desk().Missing()), ui.ColorError)
 	ui.Show(p.missing, p.missing.Text != "")
 	for i, b := range p.images {
@@ -219,7 +222,8 @@ const typingPause = 150 * time.Millisecond
 
 func (p *promptPanel) changed() {
 	p.Desk.Type(func(d *studio.Desk) { d.Prompt = p.entry.Text })
-	if text := missingText(p.Desk.Desk().Missing()); text != p.missing.Text {
+	tags, _ := p.tagsLine()
+	if missingText(p.Desk.Desk().Missing()) != p.missing.Text || tags != p.tags.Text {
 		p.refresh()
 	}
 	if p.recalled > 0 && p.entry.Text != p.recallText() {
@@ -235,12 +239,13 @@ func (p *promptPanel) changed() {
 // countTokens asks the model how much of its text the prompt takes.
 func (p *promptPanel) countTokens() {
 	engine, text := p.Model.Engine(), p.entry.Text
+	read := p.LoRAs.WithoutTags(text)
 	if engine == nil {
 		p.tokens.Set("", ui.ColorDim)
 		return
 	}
 	p.Loop.Background(func() func() {
-		count, limit, err := engine.CountTokens(text)
+		count, limit, err := engine.CountTokens(read)
 		return func() {
 			if err != nil || p.entry.Text != text {
 				return
@@ -269,12 +274,14 @@ func (p *promptPanel) lay(d studio.Desk) {
 	}
 }
 
-// insertImage puts "image 2" at the cursor, set off by spaces.
-func (p *promptPanel) insertImage(number int) {
+// insertImage puts "image 2" at the cursor.
+func (p *promptPanel) insertImage(number int) { p.insertWord(fmt.Sprintf("image %d", number)) }
+
+// insertWord puts a word at the cursor, set off by spaces.
+func (p *promptPanel) insertWord(word string) {
 	e := p.entry
 	text := []rune(e.Text)
 	at := min(e.CursorTextOffset(), len(text))
-	word := fmt.Sprintf("image %d", number)
 	if at > 0 && !strings.ContainsRune(" \n\t(\"", text[at-1]) {
 		word = " " + word
 	}

@@ -65,7 +65,7 @@ func (s *session) findMask(store *history.Store, meta picture.Metadata, path str
 	return mask
 }
 
-// restore brings back the settings of a picture: prompt, seed, size, numbers, references, and its edit with its mask.
+// restore brings back the settings of a picture: prompt, seed, size, numbers, references, adapters, and its edit with its mask.
 // The seed is that of the next picture only: it is not locked.
 func (s *session) restore(meta picture.Metadata, mask studio.Mask) {
 	var missing []string
@@ -95,7 +95,10 @@ func (s *session) restore(meta picture.Metadata, mask studio.Mask) {
 			edit.Mask.Of = slots[0]
 		}
 		// The pictures are read again: the files may have changed.
-		s.Desk.Choose(func(d *studio.Desk) { d.Slots, d.Edit = slots, edit })
+		s.Desk.Choose(func(d *studio.Desk) {
+			d.Slots, d.Edit = slots, edit
+			d.RestoreLoRAs(meta.LoRAs, s.LoRAs.Names())
+		})
 		s.advanced.edit.lay(s.Desk.Desk())
 	})
 	if len(missing) > 0 {

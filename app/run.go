@@ -46,6 +46,9 @@ func (s *session) generate() {
 		s.prompt.refresh()
 		return
 	}
+	if !s.lorasReady() {
+		return
+	}
 	b, err := s.NextBatch()
 	if err != nil {
 		s.notice.fail(err)

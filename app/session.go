@@ -28,6 +28,7 @@ type session struct {
 	each      eachRuns    // of one instruction over several files
 	waiting   bool        // Generate was pressed while pictures were being read
 	modal     *ui.Modal   // in front of the window, nil for none
+	loraList  *loraList   // the last list of adapters, nil for none
 	keyList   *ui.Modal   // the page with all keys, nil for none
 	savePanel *savePanel  // the last one, nil for none
 	focusLost bool        // another window is in front
@@ -114,6 +115,7 @@ func (s *session) subscribe() {
 	s.Album.News.Subscribe(s.historyNews)
 	s.Reader.Read.Subscribe(func(studio.ReadPicture) { s.slotRead(true) })
 	s.Reader.Failed.Subscribe(func(studio.UnreadPicture) { s.slotRead(false) })
+	s.LoRAs.Changed.Subscribe(s.lorasChanged)
 	s.Album.Reloaded.Subscribe(s.renumber)
 	s.Album.Removed.Subscribe(s.removed)
 	s.Keeper.Failed.Subscribe(func(err error) {

@@ -151,6 +151,20 @@ var scenes = []scene{
 		b.settle()
 		b.extendMode().to(image.Rect(-620, -24, 1260, 800))
 	}},
+	{"loras", []benchOption{withPlan, withLoRAs}, func(b *bench) {
+		b.slots.add(0, []string{b.file("garden.png", 1200, 800, 3)})
+		b.until("a reference", func() bool { return len(b.Desk.Desk().References()) == 1 })
+		b.prompt.setText("The hill of image 1 with a house <lora:ink:0.4>")
+		b.addLoRA("watercolour")
+		b.addLoRA("grain")
+		b.Desk.Choose(func(d *studio.Desk) {
+			d.SetLoRA(0, func(l *studio.LoRA) { l.Strength = 0.8 })
+			d.SetLoRA(1, func(l *studio.LoRA) { l.Off = true })
+		})
+		b.win.Canvas().Focus(b.prompt.entry)
+		b.frame.reveal(b.lora.content)
+	}},
+	{"lora-list", []benchOption{withLoRAs}, func(b *bench) { b.showLoRAList() }},
 	{"keep", nil, func(b *bench) {
 		b.slots.add(0, []string{b.file("garden.png", 1200, 800, 3)})
 		b.until("a reference", func() bool { return len(b.Desk.Desk().References()) == 1 })
@@ -280,6 +294,9 @@ var pictures = []struct {
 	{"mask", fyne.NewSize(800, 600), ui.ThemeLight, 1},
 	{"extend", fyne.NewSize(1440, 900), ui.ThemeDark, 1},
 	{"extend", fyne.NewSize(800, 600), ui.ThemeLight, 1},
+	{"loras", fyne.NewSize(1440, 900), ui.ThemeDark, 1},
+	{"loras", fyne.NewSize(800, 600), ui.ThemeLight, 1},
+	{"lora-list", fyne.NewSize(1440, 900), ui.ThemeLight, 1},
 	{"keep", fyne.NewSize(800, 600), ui.ThemeDark, 1},
 }
 

@@ -50,7 +50,8 @@ func TestLoRAs(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := remote.LoRA(t.Context(), l)
-	if err != nil || got.String() != want.String() || got.Digest != want.Digest || got.Kinds != want.Kinds || got.Name != l.Name {
+	if err != nil || got.String() != want.String() || got.Digest != want.Digest || got.Kinds != want.Kinds ||
+		got.Name != l.Name {
 		t.Errorf("described as %+v, %v, want %+v", got, err, want)
 	}
 	ask := small("a red fox")
@@ -73,7 +74,7 @@ func TestLoRAs(t *testing.T) {
 		lora inference.LoRA
 		want string
 	}{
-		"a file here":   {inference.LoRA{Path: path, Strength: 1}, "does not have the LoRA file dusk.safetensors, which is on"},
+		"a file here":   {inference.LoRA{Path: path, Strength: 1}, "does not have the LoRA file dusk.safetensors"},
 		"unknown":       {inference.LoRA{Name: "nope", Strength: 1}, `"nope" is not here`},
 		"another file":  {inference.LoRA{Name: "dusk", Strength: 1, Digest: "12"}, "want that with SHA-256 12"},
 		"does not fit":  {inference.LoRA{Name: "bad", Strength: 1}, "cannot use the LoRA bad: lora: bad: lora_te1"},

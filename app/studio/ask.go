@@ -13,7 +13,7 @@ import (
 // read. info describes the model that is open; it is the zero Info if none is. Guidance that was typed is only used for
 // a base model, because a distilled model takes none.
 func (d Desk) Ask(info inference.Info) (ask inference.Ask, err error) {
-	ask = inference.Ask{Prompt: d.Prompt, Preview: true}
+	ask = inference.Ask{Prompt: d.Prompt, Preview: true, LoRAs: d.askedLoRAs()}
 	for _, r := range d.References() {
 		ask.References = append(ask.References, r)
 	}
@@ -71,6 +71,8 @@ func (s *Studio) NextBatch() (Batch, error) {
 	if err != nil {
 		return b, err
 	}
+	takeTags(&ask, s.LoRAs.Names())
+	b.Tags = tagsOf(d.Prompt, s.LoRAs.Names())
 	checked, err := ask.Check()
 	if err != nil {
 		return b, err
@@ -98,6 +100,7 @@ func (s *Studio) Request() (inference.Request, error) {
 	if err != nil {
 		return inference.Request{}, err
 	}
+	takeTags(&ask, s.LoRAs.Names())
 	if ask.Edit != nil {
 		if ask.Edit.Mask != nil || ask.Edit.Extend != (inference.Extension{}) {
 			ask.Aspect = picture.Square

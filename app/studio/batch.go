@@ -27,13 +27,16 @@ type Batch struct {
 	Group uint64 `json:"group,omitempty"`
 	// Each is what the batches have in common that NextEach made together; 0 for a batch that was asked for by itself.
 	Each uint64 `json:"each,omitempty"`
+	// Tags are the adapters that the prompt named, as they were found then.
+	Tags inference.LoRANames `json:"tags,omitempty"`
 }
 
 // Ask returns what the batch asks for, with the seed of its first picture. store reads the pictures of its desk that
 // have not been read yet, and for an edit image 1 at its full resolution and the mask. It may be nil if they all lie in
 // files of the user's. The error is an inference.FieldError about a text of the edit that cannot be read.
 func (b Batch) Ask(store *Store) (ask inference.Ask, err error) {
-	ask = inference.Ask{Prompt: b.Desk.Prompt, Seed: &b.Seed, Preview: true}
+	ask = inference.Ask{Prompt: b.Desk.Prompt, Seed: &b.Seed, Preview: true, LoRAs: b.Desk.askedLoRAs()}
+	takeTags(&ask, b.Tags)
 	if ask.Edit, err = b.Desk.edit(store); err != nil {
 		return ask, err
 	}
@@ -97,7 +100,9 @@ func (b Batch) Read(ctx context.Context, store *Store) (Batch, error) {
 	if err != nil {
 		return b, err
 	}
-	b.Desk.Prompt = checked.Prompt()
+	if len(b.Tags) == 0 {
+		b.Desk.Prompt = checked.Prompt()
+	}
 	slots := make([]Slot, len(b.Desk.Slots))
 	for i, source := range checked.References() {
 		ref, err := source.Open(ctx) // returns what ask.Read has read

@@ -26,6 +26,7 @@ type Desk struct {
 	Count    int                 `json:"count"`
 	Steps    string              `json:"steps,omitempty"`
 	Guidance string              `json:"guidance,omitempty"`
+	LoRAs    []LoRA              `json:"loras,omitempty"`
 	Edit     Edit                `json:"edit,omitzero"` // of image 1; it has no effect on a desk without pictures
 }
 
@@ -115,9 +116,12 @@ func (d Desk) WithTexts(other Desk) Desk {
 	return d
 }
 
-// SameChoices compares what is chosen: references, size, number of pictures, and the mask with its options.
+// SameChoices compares what is chosen: references, size, number of pictures, adapters, and the mask with its options.
 func (d Desk) SameChoices(other Desk) bool {
 	if d.Aspect != other.Aspect || d.Aspect == "" && d.Size != other.Size {
+		return false
+	}
+	if !slices.EqualFunc(d.LoRAs, other.LoRAs, LoRA.Same) {
 		return false
 	}
 	if d.Count != other.Count || !d.Edit.sameChoices(other.Edit) || len(d.Slots) != len(other.Slots) {

@@ -26,6 +26,8 @@ func TestSameSeesAllFields(t *testing.T) {
 			changed.Edit.Mask = Mask{Path: "a.png"}
 		case "Slots":
 			changed.Slots = []Slot{{Path: "a.png"}}
+		case "LoRAs":
+			changed.LoRAs = []LoRA{{Name: "ink"}}
 		case "Size":
 			changed.Size = picture.Size{Width: 64, Height: 64}
 		default:

@@ -18,6 +18,7 @@ type Studio struct {
 	Maker    *Maker
 	Keeper   *Keeper
 	Reader   *Reader
+	LoRAs    *LoRAShelf
 
 	picturesDir string // if the settings name none
 }
@@ -56,6 +57,7 @@ func New(loop *Loop, cfg Config) *Studio {
 	s.Desk.Chosen.Subscribe(s.leaveMatch) // the first subscribers: the others see the desk that results
 	s.Desk.Chosen.Subscribe(s.leaveMask)
 	s.Keeper = NewKeeper(loop, s.Desk, s.Queue, s.Maker)
+	s.LoRAs = NewLoRAShelf(loop, s.Model, s.Desk)
 	s.Reader = NewReader(loop, s.Desk, s.Keeper.Store)
 	seed := s.Settings.LockedSeed()
 	s.Desk.desk = Desk{Aspect: s.Settings.Aspect(), Count: s.Settings.Count(), Seed: seed, Locked: seed != ""}

@@ -1,0 +1,271 @@
+package studio
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/kleinbild/kleinbild/inference"
+)
+
+// LoRAShelf knows which adapters there are, and how those on the desk fit the model that is open. It reads files in the
+// background.
+type LoRAShelf struct {
+	Changed Signal // other names, or an adapter of the desk was read
+
+	loop   *Loop
+	model  *OpenModel
+	desk   *Workspace
+	names  inference.LoRANames
+	fits   map[loraFile]LoRAFit
+	fitted Engine // that the fits are of
+}
+
+// loraFile identifies what is read of an adapter: a file, or a name on another computer.
+type loraFile struct{ name, path, digest string }
+
+// LoRAFit is how an adapter fits the model.
+type LoRAFit struct {
+	Info    inference.LoRAInfo
+	Err     error // in one line, why it cannot be used
+	Reading bool  // nothing is known yet
+}
+
+// inspector is an engine that can look into many files.
+type inspector interface {
+	InspectLoRA(ctx context.Context, l inference.LoRA) (inference.LoRAInfo, error)
+}
+
+var (
+	errNoLoRAFile  = errors.New("its file was not found in the folders for LoRAs: add it again, or switch it off")
+	errTakesNoLoRA = errors.New("the model that is open takes no LoRAs")
+)
+
+// NewLoRAShelf returns a shelf that follows a desk and a model.
+func NewLoRAShelf(loop *Loop, model *OpenModel, desk *Workspace) *LoRAShelf {
+	s := &LoRAShelf{loop: loop, model: model, desk: desk, fits: map[loraFile]LoRAFit{}}
+	desk.Chosen.Subscribe(s.read)
+	model.Changed.Subscribe(func() {
+		if s.fitted != model.Engine() {
+			s.fitted = model.Engine()
+			clear(s.fits)
+			s.Refresh()
+			s.read()
+		}
+	})
+	return s
+}
+
+// Names returns the adapters that can be named. The caller must not change them.
+func (s *LoRAShelf) Names() inference.LoRANames { return s.names }
+
+// Refresh looks again which adapters there are: in the folders of this computer, or on the one that makes the pictures.
+func (s *LoRAShelf) Refresh() {
+	engine, ctx := s.model.Engine(), s.loop.Closing
+	s.loop.Background(func() func() {
+		names, err := listLoRAs(ctx, engine)
+		return func() {
+			if err == nil && engine == s.model.Engine() {
+				s.names = names
+				s.Changed.tell()
+			}
+		}
+	})
+}
+
+func listLoRAs(ctx context.Context, engine Engine) (inference.LoRANames, error) {
+	if e, ok := engine.(inference.Adapting); ok {
+		return e.LoRAs(ctx)
+	}
+	if engine != nil {
+		return nil, nil
+	}
+	return inference.ListLoRAs(ctx)
+}
+
+func (l LoRA) file() loraFile { return loraFile{l.Name, l.Path, l.Digest} }
+
+// Fit says how an adapter of the desk fits the model.
+func (s *LoRAShelf) Fit(l LoRA) LoRAFit {
+	if f, ok := s.fits[l.file()]; ok {
+		return f
+	}
+	return LoRAFit{Reading: s.model.Engine() != nil || s.model.Opening()}
+}
+
+// Ready says whether the adapters of a desk that are on can be used. If it has to wait for one, wait is true. The error
+// names the first that cannot be used.
+func (s *LoRAShelf) Ready(d Desk) (wait bool, err error) {
+	for _, l := range d.activeLoRAs() {
+		switch f := s.Fit(l); {
+		case f.Err != nil:
+			return false, fmt.Errorf("the LoRA %s cannot be used: %w", l.Name, f.Err)
+		case f.Reading:
+			wait = true
+		}
+	}
+	return wait, nil
+}
+
+// read reads the adapters of the desk that are not known yet.
+func (s *LoRAShelf) read() {
+	engine := s.model.Engine()
+	if engine == nil {
+		return
+	}
+	for _, l := range s.desk.Desk().LoRAs {
+		key := l.file()
+		if _, known := s.fits[key]; known {
+			continue
+		}
+		s.fits[key] = LoRAFit{Reading: true}
+		ctx := s.loop.Closing
+		s.loop.Background(func() func() {
+			found, info, err := describe(ctx, engine, l)
+			return func() {
+				if engine == s.model.Engine() {
+					s.described(key, found, LoRAFit{Info: info, Err: err})
+				}
+			}
+		})
+	}
+}
+
+// described notes how the adapter of key fits. found is where it was found, with its digest.
+func (s *LoRAShelf) described(key loraFile, found LoRA, fit LoRAFit) {
+	s.fits[key], s.fits[found.file()] = fit, fit
+	if found.file() != key {
+		s.desk.Amend(func() {
+			for i, l := range s.desk.Desk().LoRAs {
+				if l.file() == key {
+					s.desk.Choose(func(d *Desk) {
+						d.SetLoRA(i, func(l *LoRA) { l.Name, l.Path, l.Digest = found.Name, found.Path, found.Digest })
+					})
+				}
+			}
+		})
+	}
+	s.Changed.tell()
+}
+
+// describe opens an adapter. If it is not where the desk says, but its digest is known, it is searched among all that
+// have names.
+func describe(ctx context.Context, engine Engine, l LoRA) (found LoRA, info inference.LoRAInfo, err error) {
+	e, ok := engine.(inference.Adapting)
+	if !ok {
+		return l, info, errTakesNoLoRA
+	}
+	remote := engine.Info().Remote != ""
+	if l.Path != "" || remote {
+		info, err = e.LoRA(ctx, l.Ask())
+	} else {
+		err = errNoLoRAFile
+	}
+	if err != nil && l.Digest != "" && !remote && ctx.Err() == nil {
+		if other, ok := findDigest(ctx, e, l.Digest); ok {
+			l.Name, l.Path = other.Name, other.Path
+			info, err = e.LoRA(ctx, l.Ask())
+		}
+	}
+	if err == nil {
+		l.Digest = strings.ToLower(info.Digest)
+	}
+	return l, info, aboutFile(err, l.Path)
+}
+
+// fileError is what is wrong with a file that people know already: its text has no path.
+type fileError struct {
+	error
+	text string
+}
+
+func (e fileError) Error() string { return e.text }
+func (e fileError) Unwrap() error { return e.error }
+
+// aboutFile returns err without the path and the names of packages before it.
+func aboutFile(err error, path string) error {
+	if err == nil {
+		return nil
+	}
+	text := err.Error()
+	for _, room := range []string{"inference: ", "lora: ", "safetensors: "} {
+		text = strings.TrimPrefix(text, room)
+	}
+	if path != "" {
+		text = strings.ReplaceAll(text, path+": ", "")
+	}
+	return fileError{err, text}
+}
+
+// findDigest searches an adapter by its digest. It reads whole files.
+func findDigest(ctx context.Context, e inference.Adapting, digest string) (found inference.NamedLoRA, ok bool) {
+	names, err := e.LoRAs(ctx)
+	if err != nil {
+		return found, false
+	}
+	for _, n := range names {
+		if ctx.Err() != nil {
+			return found, false
+		}
+		info, err := inference.DescribeLoRA(ctx, inference.LoRA{Path: n.Path})
+		if err == nil && strings.EqualFold(info.Digest, digest) {
+			return n, true
+		}
+	}
+	return found, false
+}
+
+// Look describes an adapter that is not on the desk, on any goroutine, without reading all of it. ok is false if the
+// engine cannot do that; the error says why the adapter cannot be used.
+func (s *LoRAShelf) Look() func(inference.NamedLoRA) (info inference.LoRAInfo, ok bool, err error) {
+	engine, ctx := s.model.Engine(), s.loop.Closing
+	return func(n inference.NamedLoRA) (info inference.LoRAInfo, ok bool, err error) {
+		e, ok := engine.(inspector)
+		if !ok || n.Path == "" {
+			return info, false, nil
+		}
+		info, err = e.InspectLoRA(ctx, inference.LoRA{Name: n.Name, Path: n.Path})
+		return info, true, aboutFile(err, n.Path)
+	}
+}
+
+// Open reads a file that is to come on the desk, in the background. done gets the adapter, or the error.
+func (s *LoRAShelf) Open(path string, done func(LoRA, error)) {
+	engine, ctx := s.model.Engine(), s.loop.Closing
+	s.loop.Background(func() func() {
+		l := LoRA{Path: path, Strength: 1}
+		info, err := inference.DescribeLoRA(ctx, l.Ask()) // says of a file that is no adapter what it is
+		if err == nil && engine != nil {
+			l.Name = info.Name
+			var fit inference.LoRAInfo
+			if _, fit, err = describe(ctx, engine, l); err == nil {
+				info = fit
+			}
+		}
+		err = aboutFile(err, path)
+		l.Name, l.Digest = info.Name, strings.ToLower(info.Digest)
+		return func() {
+			if err == nil && engine == s.model.Engine() && engine != nil {
+				s.fits[l.file()] = LoRAFit{Info: info}
+			}
+			done(l, err)
+		}
+	})
+}
+
+// Tags returns the adapters that a prompt names as <lora:NAME:STRENGTH>, and the tags that stay text because nothing has
+// their names.
+func (s *LoRAShelf) Tags(prompt string) (found []inference.LoRA, left []string) {
+	if !inference.HasLoRATags(prompt) {
+		return nil, nil
+	}
+	_, found, left = inference.TakeLoRATags(prompt, s.names)
+	return found, left
+}
+
+// WithoutTags returns a prompt without the adapters that it names.
+func (s *LoRAShelf) WithoutTags(prompt string) string {
+	rest, _, _ := inference.TakeLoRATags(prompt, s.names)
+	return rest
+}
