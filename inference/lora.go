@@ -96,6 +96,8 @@ type loras struct {
 	mu   sync.Mutex
 	open []openLoRA // the one that was used last at the end
 	sets map[string]*loraSet
+
+	costs loraCosts
 }
 
 // loraSet is a set of adapters that are applied together. There is one value for one list of files, so that shapes with
@@ -205,6 +207,7 @@ func (l *loras) file(ctx context.Context, path string, base lora.Base) (openLoRA
 		return openLoRA{}, err
 	}
 	o := openLoRA{f, match}
+	l.costs.note(path, match)
 	if l.open = append(l.open, o); len(l.open) > openLoRAs {
 		l.forget(l.open[0])
 		l.open = slices.Delete(l.open, 0, 1)

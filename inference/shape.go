@@ -93,8 +93,16 @@ func gridOf(s picture.Size) flux2.Grid {
 }
 
 // Work estimates the arithmetic of r in multiply-adds, as if the caches were empty. The times of runs of one engine are
-// in proportion to it. It may be called while a picture is being made.
-func (e *Engine) Work(r Request) float64 { return e.work(e.shapeOf(r), e.info.MaxSequenceLength) }
+// in proportion to it. Adapters count once LoRA or Generate has opened them. It may be called while a picture is being
+// made.
+func (e *Engine) Work(r Request) float64 {
+	s, text := e.shapeOf(r), e.info.MaxSequenceLength
+	pictures := gridOf(s.size).Tokens()
+	for _, ref := range s.conditions() {
+		pictures += gridOf(ref.size).Tokens()
+	}
+	return e.work(s, text) + e.loras.costs.work(r.loras, text, pictures, s.run()*s.prompts())
+}
 
 // work estimates the arithmetic of a request of shape s. textTokens is the number of text tokens.
 func (n networks) work(s shape, textTokens int) float64 { return n.costs().work(s, textTokens) }
