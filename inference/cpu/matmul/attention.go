@@ -147,7 +147,7 @@ func (a *attention) panel(state, queries, kPanels, vPanels, scores []float32, ke
 	}
 	top, sum, out := state[:nr], state[nr:2*nr], state[2*nr:]
 	depth := words(kn, dim)
-	kn.MulPanels(depth, ceilDiv(n, mr), kPanels, mr*depth, queries, scores, nr, false, simd.Ahead{})
+	kn.MulPanels(depth, ceilDiv(n, mr), kPanels, mr*depth, queries, scores, nr, false, nil)
 	if a.Causal {
 		for i := max(0, query-key+1); i < n; i++ {
 			for j := 0; j < min(nr, key+i-query); j++ {
@@ -171,7 +171,7 @@ func (a *attention) panel(state, queries, kPanels, vPanels, scores []float32, ke
 		weights = scores[len(scores)/2:]
 		kn.PanelPairs(weights, scores, steps)
 	}
-	kn.MulPanels(steps, ceilDiv(dim, mr), vPanels, mr*a.block, weights, out, nr, key > 0, simd.Ahead{})
+	kn.MulPanels(steps, ceilDiv(dim, mr), vPanels, mr*a.block, weights, out, nr, key > 0, nil)
 }
 
 // rescale updates the maxima with the scores of a block, and multiplies the sums and outputs so far by the factors that

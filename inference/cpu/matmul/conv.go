@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"sync/atomic"
 
-	"github.com/kleinbild/kleinbild/inference/cpu/simd"
 	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
@@ -119,8 +118,7 @@ func (p *product) packedB(a operand, w *dense, channels, taps int) {
 			}
 			for j := range panels {
 				b := packed[words(kn, k0)*ld+j*size*nr:]
-				next := simd.Ahead{Packed: b[steps*nr:]}
-				kn.MulPanels(steps, aPanels, block, size*mr, b, acc[j*aPanels*mr*nr:], nr, k0 > 0, next)
+				kn.MulPanels(steps, aPanels, block, size*mr, b, acc[j*aPanels*mr*nr:], nr, k0 > 0, b[steps*nr:])
 			}
 		}
 		p.finish(ws, acc, aPanels*mr*nr, row, rows, 0, p.n)

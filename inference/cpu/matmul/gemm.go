@@ -3,7 +3,6 @@ package matmul
 import (
 	"fmt"
 	"sync/atomic"
-	"unsafe"
 
 	"github.com/kleinbild/kleinbild/inference/cpu/simd"
 )
@@ -17,24 +16,20 @@ type blocks struct {
 	rows int
 	// panels is the number of panels of B in a strip.
 	panels int
-	// deep is the number of blocks of k of a strip that are packed at a time.
-	deep int
 	// chunk is the number of rows of A in a task, which keeps their sums in memory.
 	chunk int
 	// pixels is the number of pixels of a convolution in a task.
 	pixels int
 }
 
-// blocksOf returns the sizes for a kernel. Blocks of A and B take 111 + 147 kB with AVX2, for a second-level cache of
-// 512 KiB, and 111 + 295 kB with AVX-512, for one of 1 MiB or more. With tiles they take 256 + 256 KiB, and the sums
-// 512 KiB, of 2 MiB that two threads share. Tiles are so fast that reading A from the third-level cache limits them, so
-// their strips are wider and their blocks less deep. Packing two blocks of k at a time halves the visits to the pages
-// of the weights.
+// blocksOf returns the sizes for a kernel without Tiles. Blocks of A and B take 111 + 147 kB with AVX2, for a
+// second-level cache of 512 KiB, and 111 + 295 kB with AVX-512, for one of 1 MiB or more. Of the sizes for a kernel with
+// Tiles only pixels is used here; the others are in tiles.go.
 func blocksOf(k *simd.Kernel) blocks {
 	if k.Tiles {
-		return blocks{rows: 512, panels: 8, deep: 2, chunk: 512, pixels: 192}
+		return blocks{pixels: 192}
 	}
-	return blocks{rows: 72, panels: 6, deep: 1, chunk: 1536, pixels: 96}
+	return blocks{rows: 72, panels: 6, chunk: 1536, pixels: 96}
 }
 
 // product is a matrix product [m, k]·[k, n] and its epilogue.
@@ -57,7 +52,11 @@ func (p *product) use(ws *workspace) *workspace {
 // k after block, and multiplies a chunk of A by it. A weight is converted once, or more often if A has several chunks,
 // and no goroutine waits for another. A task keeps its sums in float32 until all blocks of k are done.
 func (p *product) packedA(a operand, b *dense) {
-	kn, mr := &p.kernel, p.kernel.MR
+	kn, mr := &p.kernel, p.kernel.MR // MR is NR if A is on the right
+	place := left
+	if kn.Tiles {
+		place = right
+	}
 	kBlocks := ceilDiv(p.k, depth(kn))
 	kWords := panelWords(kn, p.k) // enough for all blocks, since KC is a multiple of 8
 	limit := max(packedBytes/4/max(kWords, 1), mr)
@@ -75,10 +74,14 @@ func (p *product) packedA(a operand, b *dense) {
 			size := panelWords(kn, n) * mr
 			to := packed[words(kn, k0)*panels*mr:]
 			for j := i / kBlocks * group; j < min((i/kBlocks+1)*group, panels); j++ {
-				a.pack(&p.use(ws).packer, left, to[j*size:(j+1)*size], from+j*mr, k0, n)
+				a.pack(&p.use(ws).packer, place, to[j*size:(j+1)*size], from+j*mr, k0, n)
 			}
 		})
-		p.strips(packed, from, panels, b)
+		if kn.Tiles {
+			p.tiles(packed, from, panels, b)
+		} else {
+			p.strips(packed, from, panels, b)
+		}
 	}
 }
 
@@ -97,15 +100,11 @@ func (p *product) strips(packed []float32, from, panels int, b *dense) {
 	chunks = ceilDiv(panels, chunk)
 	forEach(p.stop, strips*chunks, func(i int, ws *workspace) {
 		p.use(ws)
-		// Tasks go chunk by chunk, so that a chunk of A stays in the last-level cache. With tiles they go strip by
-		// strip, so that B is read from memory once.
+		// Tasks go chunk by chunk, so that a chunk of A stays in the last-level cache.
 		strip, first := i%strips, i/strips*chunk
-		if kn.Tiles {
-			strip, first = i/chunks, i%chunks*chunk
-		}
 		t := task{
 			product: p, packed: packed, b: b, panels: panels, from: from, first: first, last: min(first+chunk, panels),
-			block: block, deep: size.deep, col: strip * cols, width: min(cols, p.n-strip*cols),
+			block: block, col: strip * cols, width: min(cols, p.n-strip*cols),
 		}
 		t.run(ws)
 	})
@@ -120,8 +119,6 @@ type task struct {
 	panels, from int
 	// first and last delimit the panels of this task; block is the number of panels that are multiplied at a time.
 	first, last, block int
-	// deep is the number of blocks of k of the strip that are packed at a time.
-	deep int
 	// col and width are the columns of the result that the strip of B makes.
 	col, width int
 }
@@ -132,34 +129,25 @@ func (t *task) run(ws *workspace) {
 	bPanels := ceilDiv(t.width, nr)
 	sums := (t.last - t.first) * mr * nr // the number of sums for a panel of B
 	acc := grow(&ws.acc, bPanels*sums)
-	strip := grow(&ws.b, bPanels*nr*panelWords(kn, t.deep*depth(kn)))
-	wide := 0         // words of a panel in strip
+	strip := grow(&ws.b, bPanels*nr*panelWords(kn, depth(kn)))
 	if t.first == 0 { // in the first task of each strip
 		t.b.populate(t.col, t.width)
 	}
 	for k0 := 0; k0 == 0 || k0 < t.k; k0 += depth(kn) {
 		n := min(depth(kn), t.k-k0)
 		size, steps := panelWords(kn, n), words(kn, n)
-		part := k0 / depth(kn) % t.deep
-		if part == 0 {
-			n := min(t.deep*depth(kn), t.k-k0)
-			wide = panelWords(kn, n)
-			for j := range bPanels {
-				t.b.pack(&ws.packer, right, strip[j*wide*nr:(j+1)*wide*nr], t.col+j*nr, k0, n)
-			}
+		for j := range bPanels {
+			t.b.pack(&ws.packer, right, strip[j*size*nr:(j+1)*size*nr], t.col+j*nr, k0, n)
 		}
 		ap := t.packed[words(kn, k0)*t.panels*mr:]
-		ahead := t.ahead(k0)
 		for at := t.first; at < t.last; at += t.block {
 			if stopped(t.stop) {
 				return
 			}
 			n := min(t.block, t.last-at)
 			for j := range bPanels {
-				b, c := strip[(j*wide+part*kn.KC)*nr:], acc[j*sums+(at-t.first)*mr*nr:]
-				kn.MulPanels(steps, n, ap[at*size*mr:], size*mr, b, c, nr, k0 > 0, ahead)
-				ahead.Packed = ahead.Packed[min(len(ahead.Packed), n*steps*4):]
-				ahead.Rows += uintptr(4 * n * ahead.Stride)
+				c := acc[j*sums+(at-t.first)*mr*nr:]
+				kn.MulPanels(steps, n, ap[at*size*mr:], size*mr, strip[j*size*nr:], c, nr, k0 > 0, nil)
 			}
 			if k0+depth(kn) >= t.k {
 				row := t.from + at*mr
@@ -167,24 +155,6 @@ func (t *task) run(ws *workspace) {
 			}
 		}
 	}
-}
-
-// ahead returns what is read after the block of k at k0: the packed panels of A in the next block, and the part of B's
-// rows that is packed next. After the last block these are the first panels of A again. The next rows of B are then not
-// known, and Rows is an address that is in the caches anyway.
-func (t *task) ahead(k0 int) simd.Ahead {
-	kn := &t.kernel
-	next := k0 + depth(kn)
-	if next >= t.k {
-		next = 0
-	}
-	size := panelWords(kn, min(depth(kn), t.k-next))
-	a := simd.Ahead{Packed: t.packed[words(kn, next)*t.panels*kn.MR+t.first*kn.MR*size:]}
-	a.Rows = uintptr(unsafe.Pointer(unsafe.SliceData(t.packed)))
-	if later := k0 + t.deep*depth(kn); later < t.k {
-		a.Rows, a.Stride = uintptr(t.b.at(t.col, later)), t.b.stride
-	}
-	return a
 }
 
 // finish applies the epilogue to rows×width sums, which are stored panel by panel of B. The sums of a panel have the

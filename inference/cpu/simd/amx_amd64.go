@@ -5,15 +5,16 @@ package simd
 // gemmAMX32x32 multiplies `panels` panels of 32 rows by one panel of 32 columns. Panels of a are
 // aPanel bytes apart, their results cPanel bytes apart, and rows of c ldc bytes apart. If add is not
 // 0, the results are added to c. A word is a pair of bfloat16, and a group has 16 words:
-// a[(group·32+i)·16+word], b[(group·16+word)·32+j]. In each group the function prefetches, to the
-// second-level cache, the next 256 bytes at ahead and the next 64 bytes of each of four rows that are
-// stride bytes apart; the next panel prefetches the next four rows. These addresses may be invalid.
+// a[(group·32+i)·16+word], b[(group·16+word)·32+j]. a is loaded past the first-level cache (T1), so
+// that b stays in it. In each group the function prefetches, to the second-level cache, the next 256
+// bytes at ahead: one line of each 128 bytes, because the processor also fetches the other one. The
+// address may be invalid.
 // The tiles are configured at the beginning and released at the end, because goroutines move between
 // threads. Go does not move one in between, since it does not preempt assembly. The kernel saves the
 // tiles if it preempts the thread or delivers a signal.
 //
 //go:noescape
-func gemmAMX32x32(groups int, panels int, a *float32, b *float32, c *float32, ldc int, aPanel int, cPanel int, add int, ahead *float32, rows uintptr, stride int)
+func gemmAMX32x32(groups int, panels int, a *float32, b *float32, c *float32, ldc int, aPanel int, cPanel int, add int, ahead *float32)
 
 // peakAMX executes n rounds of 4 independent products of tiles.
 func peakAMX(n int)
@@ -25,10 +26,10 @@ func peakAMX(n int)
 func packRowsAMX(dst *float32, src *byte, offs *int, groups int)
 
 // packPairsAMX transposes 16 rows of `groups` times 16 32-bit words, which are stride bytes apart. The
-// columns of 16 words are stored 128 bytes apart.
+// columns of 16 words are stored pitch bytes apart.
 //
 //go:noescape
-func packPairsAMX(dst *float32, src *byte, stride int, groups int)
+func packPairsAMX(dst *float32, pitch int, src *byte, stride int, groups int)
 
 // prefetchLines prefetches lines of 64 bytes at an address, which may be invalid; lines is not 0.
 func prefetchLines(at uintptr, lines int)

@@ -12,9 +12,9 @@ DATA tiles<>+48(SB)/8, $0x1010101010101010
 DATA tiles<>+56(SB)/8, $0x0000000000000000
 GLOBL tiles<>(SB), RODATA|NOPTR, $64
 
-// func gemmAMX32x32(groups int, panels int, a *float32, b *float32, c *float32, ldc int, aPanel int, cPanel int, add int, ahead *float32, rows uintptr, stride int)
+// func gemmAMX32x32(groups int, panels int, a *float32, b *float32, c *float32, ldc int, aPanel int, cPanel int, add int, ahead *float32)
 // Requires: MMX+
-TEXT ·gemmAMX32x32(SB), NOSPLIT, $0-96
+TEXT ·gemmAMX32x32(SB), NOSPLIT, $0-80
 	LEAQ tiles<>+0(SB), AX
 
 	// ldtilecfg (%rax)
@@ -27,16 +27,8 @@ TEXT ·gemmAMX32x32(SB), NOSPLIT, $0-96
 	MOVQ c+32(FP), DI
 	MOVQ ldc+40(FP), R8
 	MOVQ ahead+72(FP), R10
-	MOVQ rows+80(FP), R11
-	MOVQ stride+88(FP), R12
-	LEAQ (R12)(R12*2), R13
 	MOVQ $+64, BX
 	MOVQ $+128, R15
-
-panel:
-	MOVQ b+24(FP), DX
-	MOVQ groups+0(FP), CX
-	MOVQ SI, AX
 	MOVQ R8, R9
 	SHLQ $0x04, R9
 	ADDQ DI, R9
@@ -90,7 +82,7 @@ panel:
 	BYTE $0x00
 	BYTE $0x00
 	BYTE $0x00
-	JMP  loop
+	JMP  panel
 
 clear:
 	// tilezero %tmm0
@@ -121,11 +113,16 @@ clear:
 	BYTE $0x49
 	BYTE $0xd8
 
+panel:
+	MOVQ b+24(FP), DX
+	MOVQ groups+0(FP), CX
+	MOVQ SI, AX
+
 loop:
-	// tileloadd 0x0(%rax,%rbx,1),%tmm4
+	// tileloaddt1 0x0(%rax,%rbx,1),%tmm4
 	BYTE $0xc4
 	BYTE $0xe2
-	BYTE $0x7b
+	BYTE $0x79
 	BYTE $0x4b
 	BYTE $0xa4
 	BYTE $0x18
@@ -165,10 +162,10 @@ loop:
 	BYTE $0x5c
 	BYTE $0xc4
 
-	// tileloadd 0x400(%rax,%rbx,1),%tmm5
+	// tileloaddt1 0x400(%rax,%rbx,1),%tmm5
 	BYTE $0xc4
 	BYTE $0xe2
-	BYTE $0x7b
+	BYTE $0x79
 	BYTE $0x4b
 	BYTE $0xac
 	BYTE $0x18
@@ -183,48 +180,9 @@ loop:
 	BYTE       $0x42
 	BYTE       $0x5c
 	BYTE       $0xcc
-	PREFETCHT0 4096(AX)
-	PREFETCHT0 4160(AX)
-	PREFETCHT0 4224(AX)
-	PREFETCHT0 4288(AX)
-	PREFETCHT0 4352(AX)
-	PREFETCHT0 4416(AX)
-	PREFETCHT0 4480(AX)
-	PREFETCHT0 4544(AX)
-	PREFETCHT0 4608(AX)
-	PREFETCHT0 4672(AX)
-	PREFETCHT0 4736(AX)
-	PREFETCHT0 4800(AX)
-	PREFETCHT0 4864(AX)
-	PREFETCHT0 4928(AX)
-	PREFETCHT0 4992(AX)
-	PREFETCHT0 5056(AX)
-	PREFETCHT0 5120(AX)
-	PREFETCHT0 5184(AX)
-	PREFETCHT0 5248(AX)
-	PREFETCHT0 5312(AX)
-	PREFETCHT0 5376(AX)
-	PREFETCHT0 5440(AX)
-	PREFETCHT0 5504(AX)
-	PREFETCHT0 5568(AX)
-	PREFETCHT0 5632(AX)
-	PREFETCHT0 5696(AX)
-	PREFETCHT0 5760(AX)
-	PREFETCHT0 5824(AX)
-	PREFETCHT0 5888(AX)
-	PREFETCHT0 5952(AX)
-	PREFETCHT0 6016(AX)
-	PREFETCHT0 6080(AX)
 	PREFETCHT1 (R10)
-	PREFETCHT1 64(R10)
 	PREFETCHT1 128(R10)
-	PREFETCHT1 192(R10)
 	ADDQ       $+256, R10
-	PREFETCHT1 (R11)
-	PREFETCHT1 (R11)(R12*1)
-	PREFETCHT1 (R11)(R12*2)
-	PREFETCHT1 (R11)(R13*1)
-	ADDQ       $+64, R11
 
 	// tdpbf16ps %tmm6,%tmm5,%tmm2
 	BYTE $0xc4
@@ -243,7 +201,197 @@ loop:
 	ADDQ $+2048, DX
 	DECQ CX
 	JNZ  loop
+	DECQ panels+8(FP)
+	JZ   last
+	ADDQ aPanel+48(FP), SI
+	MOVQ DI, R13
+	ADDQ cPanel+56(FP), R13
+	MOVQ R8, AX
+	SHLQ $0x04, AX
+	ADDQ R13, AX
+	CMPQ add+64(FP), $+0
+	JEQ  clearNext
 
+	// tilestored %tmm0,0x0(%rdi,%r8,1)
+	BYTE $0xc4
+	BYTE $0xa2
+	BYTE $0x7a
+	BYTE $0x4b
+	BYTE $0x84
+	BYTE $0x07
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+
+	// tileloadd 0x0(%r13,%r8,1),%tmm0
+	BYTE $0xc4
+	BYTE $0x82
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0x84
+	BYTE $0x05
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+
+	// tilestored %tmm1,0x40(%rdi,%r8,1)
+	BYTE $0xc4
+	BYTE $0xa2
+	BYTE $0x7a
+	BYTE $0x4b
+	BYTE $0x8c
+	BYTE $0x07
+	BYTE $0x40
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+
+	// tileloadd 0x40(%r13,%r8,1),%tmm1
+	BYTE $0xc4
+	BYTE $0x82
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0x8c
+	BYTE $0x05
+	BYTE $0x40
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+
+	// tilestored %tmm2,0x0(%r9,%r8,1)
+	BYTE $0xc4
+	BYTE $0x82
+	BYTE $0x7a
+	BYTE $0x4b
+	BYTE $0x94
+	BYTE $0x01
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+
+	// tileloadd 0x0(%rax,%r8,1),%tmm2
+	BYTE $0xc4
+	BYTE $0xa2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0x94
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+
+	// tilestored %tmm3,0x40(%r9,%r8,1)
+	BYTE $0xc4
+	BYTE $0x82
+	BYTE $0x7a
+	BYTE $0x4b
+	BYTE $0x9c
+	BYTE $0x01
+	BYTE $0x40
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+
+	// tileloadd 0x40(%rax,%r8,1),%tmm3
+	BYTE $0xc4
+	BYTE $0xa2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0x9c
+	BYTE $0x00
+	BYTE $0x40
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	MOVQ R13, DI
+	MOVQ AX, R9
+	JMP  panel
+
+clearNext:
+	// tilestored %tmm0,0x0(%rdi,%r8,1)
+	BYTE $0xc4
+	BYTE $0xa2
+	BYTE $0x7a
+	BYTE $0x4b
+	BYTE $0x84
+	BYTE $0x07
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+
+	// tilezero %tmm0
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x49
+	BYTE $0xc0
+
+	// tilestored %tmm1,0x40(%rdi,%r8,1)
+	BYTE $0xc4
+	BYTE $0xa2
+	BYTE $0x7a
+	BYTE $0x4b
+	BYTE $0x8c
+	BYTE $0x07
+	BYTE $0x40
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+
+	// tilezero %tmm1
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x49
+	BYTE $0xc8
+
+	// tilestored %tmm2,0x0(%r9,%r8,1)
+	BYTE $0xc4
+	BYTE $0x82
+	BYTE $0x7a
+	BYTE $0x4b
+	BYTE $0x94
+	BYTE $0x01
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+
+	// tilezero %tmm2
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x49
+	BYTE $0xd0
+
+	// tilestored %tmm3,0x40(%r9,%r8,1)
+	BYTE $0xc4
+	BYTE $0x82
+	BYTE $0x7a
+	BYTE $0x4b
+	BYTE $0x9c
+	BYTE $0x01
+	BYTE $0x40
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+
+	// tilezero %tmm3
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x49
+	BYTE $0xd8
+	MOVQ R13, DI
+	MOVQ AX, R9
+	JMP  panel
+
+last:
 	// tilestored %tmm0,0x0(%rdi,%r8,1)
 	BYTE $0xc4
 	BYTE $0xa2
@@ -291,14 +439,6 @@ loop:
 	BYTE $0x00
 	BYTE $0x00
 	BYTE $0x00
-	ADDQ aPanel+48(FP), SI
-	ADDQ cPanel+56(FP), DI
-	MOVQ groups+0(FP), CX
-	SHLQ $0x06, CX
-	SUBQ CX, R11
-	LEAQ (R11)(R12*4), R11
-	DECQ panels+8(FP)
-	JNZ  panel
 
 	// tilerelease
 	BYTE $0xc4
@@ -527,13 +667,15 @@ loop:
 	VZEROUPPER
 	RET
 
-// func packPairsAMX(dst *float32, src *byte, stride int, groups int)
+// func packPairsAMX(dst *float32, pitch int, src *byte, stride int, groups int)
 // Requires: AVX, AVX512F
-TEXT ·packPairsAMX(SB), NOSPLIT, $0-32
+TEXT ·packPairsAMX(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), DI
-	MOVQ src+8(FP), SI
-	MOVQ stride+16(FP), DX
-	MOVQ groups+24(FP), CX
+	MOVQ src+16(FP), SI
+	MOVQ stride+24(FP), DX
+	MOVQ groups+32(FP), CX
+	MOVQ pitch+8(FP), AX
+	LEAQ (AX)(AX*2), BX
 	LEAQ (DX)(DX*2), R11
 	LEAQ (SI)(DX*4), R8
 	LEAQ (R8)(DX*4), R9
@@ -563,11 +705,12 @@ loop:
 	VUNPCKLPD    Z6, Z4, Z8
 	VMOVUPS      Z8, (DI)
 	VUNPCKHPD    Z6, Z4, Z9
-	VMOVUPS      Z9, 128(DI)
+	VMOVUPS      Z9, (DI)(AX*1)
 	VUNPCKLPD    Z7, Z5, Z10
-	VMOVUPS      Z10, 256(DI)
+	VMOVUPS      Z10, (DI)(AX*2)
 	VUNPCKHPD    Z7, Z5, Z11
-	VMOVUPS      Z11, 384(DI)
+	VMOVUPS      Z11, (DI)(BX*1)
+	LEAQ         (DI)(AX*4), DI
 	VMOVUPS      16(SI), X0
 	VINSERTF32X4 $0x01, 16(R8), Z0, Z0
 	VINSERTF32X4 $0x02, 16(R9), Z0, Z0
@@ -589,13 +732,14 @@ loop:
 	VUNPCKLPS    Z3, Z2, Z6
 	VUNPCKHPS    Z3, Z2, Z7
 	VUNPCKLPD    Z6, Z4, Z8
-	VMOVUPS      Z8, 512(DI)
+	VMOVUPS      Z8, (DI)
 	VUNPCKHPD    Z6, Z4, Z9
-	VMOVUPS      Z9, 640(DI)
+	VMOVUPS      Z9, (DI)(AX*1)
 	VUNPCKLPD    Z7, Z5, Z10
-	VMOVUPS      Z10, 768(DI)
+	VMOVUPS      Z10, (DI)(AX*2)
 	VUNPCKHPD    Z7, Z5, Z11
-	VMOVUPS      Z11, 896(DI)
+	VMOVUPS      Z11, (DI)(BX*1)
+	LEAQ         (DI)(AX*4), DI
 	VMOVUPS      32(SI), X0
 	VINSERTF32X4 $0x01, 32(R8), Z0, Z0
 	VINSERTF32X4 $0x02, 32(R9), Z0, Z0
@@ -617,13 +761,14 @@ loop:
 	VUNPCKLPS    Z3, Z2, Z6
 	VUNPCKHPS    Z3, Z2, Z7
 	VUNPCKLPD    Z6, Z4, Z8
-	VMOVUPS      Z8, 1024(DI)
+	VMOVUPS      Z8, (DI)
 	VUNPCKHPD    Z6, Z4, Z9
-	VMOVUPS      Z9, 1152(DI)
+	VMOVUPS      Z9, (DI)(AX*1)
 	VUNPCKLPD    Z7, Z5, Z10
-	VMOVUPS      Z10, 1280(DI)
+	VMOVUPS      Z10, (DI)(AX*2)
 	VUNPCKHPD    Z7, Z5, Z11
-	VMOVUPS      Z11, 1408(DI)
+	VMOVUPS      Z11, (DI)(BX*1)
+	LEAQ         (DI)(AX*4), DI
 	VMOVUPS      48(SI), X0
 	VINSERTF32X4 $0x01, 48(R8), Z0, Z0
 	VINSERTF32X4 $0x02, 48(R9), Z0, Z0
@@ -645,18 +790,18 @@ loop:
 	VUNPCKLPS    Z3, Z2, Z6
 	VUNPCKHPS    Z3, Z2, Z7
 	VUNPCKLPD    Z6, Z4, Z8
-	VMOVUPS      Z8, 1536(DI)
+	VMOVUPS      Z8, (DI)
 	VUNPCKHPD    Z6, Z4, Z9
-	VMOVUPS      Z9, 1664(DI)
+	VMOVUPS      Z9, (DI)(AX*1)
 	VUNPCKLPD    Z7, Z5, Z10
-	VMOVUPS      Z10, 1792(DI)
+	VMOVUPS      Z10, (DI)(AX*2)
 	VUNPCKHPD    Z7, Z5, Z11
-	VMOVUPS      Z11, 1920(DI)
+	VMOVUPS      Z11, (DI)(BX*1)
+	LEAQ         (DI)(AX*4), DI
 	ADDQ         $+64, SI
 	ADDQ         $+64, R8
 	ADDQ         $+64, R9
 	ADDQ         $+64, R10
-	ADDQ         $+2048, DI
 	DECQ         CX
 	JNZ          loop
 	VZEROUPPER

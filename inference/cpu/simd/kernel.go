@@ -24,13 +24,12 @@ type Kernel struct {
 	pack, packBF16 func(dst []float32, width int, src *byte, offs []int, words int)
 	panelPairs     func(dst, p *float32, pairs int)
 	packRows       func(dst *float32, src *byte, offs *int, groups int)
-	packPairs      func(dst *float32, src *byte, stride, groups int)
+	packPairs      func(dst *float32, pitch int, src *byte, stride, groups int)
 	prefetch       func(at uintptr, lines int)
 }
 
 // mulTilesFunc is the type of gemmAMX32x32.
-type mulTilesFunc func(groups, panels int, a, b, c *float32, ldc, aPanel, cPanel, add int,
-	ahead *float32, rows uintptr, stride int)
+type mulTilesFunc func(groups, panels int, a, b, c *float32, ldc, aPanel, cPanel, add int, ahead *float32)
 
 // TileWords is the number of words of k in a group of a kernel with Tiles.
 const TileWords = 16
@@ -57,7 +56,7 @@ func (k *Kernel) Mul(words int, a, b, c []float32, ldc int, add bool) {
 		return
 	}
 	if k.Tiles {
-		k.MulPanels(words, 1, a, 0, b, c, ldc, add, Ahead{})
+		k.MulPanels(words, 1, a, 0, b, c, ldc, add, nil)
 		return
 	}
 	_, _, _ = a[words*k.MR-1], b[words*k.NR-1], c[(k.MR-1)*ldc+k.NR-1]
@@ -68,19 +67,12 @@ func (k *Kernel) Mul(words int, a, b, c []float32, ldc int, add bool) {
 	k.mul(words, &a[0], &b[0], &c[0], 4*ldc, n)
 }
 
-// Ahead names memory that later calls read. A kernel with Tiles prefetches it to the second-level cache while it
-// multiplies: for each group of each panel the next 256 bytes of Packed, and 64 bytes of each of four rows, which are
-// Stride bytes apart and begin at address Rows. Each panel prefetches the next four rows. The addresses may be past the
-// end of the data.
-type Ahead struct {
-	Packed []float32
-	Rows   uintptr
-	Stride int
-}
-
 // MulPanels multiplies `panels` panels of A, which are aPanel values apart, by one panel of B, as Mul does. Panel i of
-// A makes rows [i·MR, (i+1)·MR) of c. With Tiles words must be a multiple of TileWords.
-func (k *Kernel) MulPanels(words, panels int, a []float32, aPanel int, b, c []float32, ldc int, add bool, next Ahead) {
+// A makes rows [i·MR, (i+1)·MR) of c. With Tiles words must be a multiple of TileWords, and the kernel prefetches what
+// later calls read to the second-level cache: the memory at ahead, 256 bytes for each group of each panel.
+func (k *Kernel) MulPanels(words, panels int, a []float32, aPanel int, b, c []float32, ldc int, add bool,
+	ahead []float32,
+) {
 	if panels == 0 {
 		return
 	}
@@ -98,8 +90,10 @@ func (k *Kernel) MulPanels(words, panels int, a []float32, aPanel int, b, c []fl
 	if add {
 		n = 1
 	}
-	k.mulTiles(words/TileWords, panels, &a[0], &b[0], &c[0], 4*ldc, 4*aPanel, 4*k.MR*ldc, n,
-		unsafe.SliceData(next.Packed), next.Rows, next.Stride)
+	if len(ahead) == 0 {
+		ahead = b // an address that is not mapped would cost a walk of the page tables each time
+	}
+	k.mulTiles(words/TileWords, panels, &a[0], &b[0], &c[0], 4*ldc, 4*aPanel, 4*k.MR*ldc, n, &ahead[0])
 }
 
 // Prefetch prefetches sizeBytes of memory at an address, which may be invalid. Without Tiles it does nothing: for
@@ -129,7 +123,16 @@ func (k *Kernel) PackPairs(dst []float32, src unsafe.Pointer, stride, groups int
 	}
 	_ = dst[groups*TileWords*k.NR-1]
 	for half := range 2 {
-		k.packPairs(&dst[16*half], (*byte)(unsafe.Add(src, 16*half*stride)), stride, groups)
+		k.packPairs(&dst[16*half], 4*k.NR, (*byte)(unsafe.Add(src, 16*half*stride)), stride, groups)
+	}
+}
+
+// TransposeTile transposes the MR×NR results of a kernel with Tiles, whose rows are NR values apart, into rows that are
+// pitch values apart.
+func (k *Kernel) TransposeTile(dst []float32, pitch int, c []float32) {
+	_, _ = dst[(k.NR-1)*pitch+k.MR-1], c[k.MR*k.NR-1]
+	for half := range 2 {
+		k.packPairs(&dst[16*half], 4*pitch, (*byte)(unsafe.Pointer(&c[16*half*k.NR])), 4*k.NR, k.NR/TileWords)
 	}
 }
 

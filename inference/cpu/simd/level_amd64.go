@@ -38,7 +38,7 @@ func setFor(l Level) *set {
 	}
 	if l >= AMX {
 		s.bf16 = Kernel{
-			MR: 32, NR: 32, KC: 128, Pairs: true, Tiles: true, mulTiles: gemmAMX32x32, pack: packAVX2,
+			MR: 32, NR: 32, KC: 256, Pairs: true, Tiles: true, mulTiles: gemmAMX32x32, pack: packAVX2,
 			panelPairs: panelPairsAVX512, packRows: packRowsAMX, packPairs: packPairsAMX, prefetch: prefetchLines,
 		}
 		s.peakBF16, s.peakBF16Flops = peakAMX, 4*16*16*32*2

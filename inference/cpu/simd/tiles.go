@@ -12,7 +12,7 @@ import (
 func UseTileModel() (restore func()) {
 	s := generic
 	s.bf16 = Kernel{
-		MR: 32, NR: 32, KC: 128, Pairs: true, Tiles: true, mulTiles: tilesGeneric, pack: packGeneric,
+		MR: 32, NR: 32, KC: 256, Pairs: true, Tiles: true, mulTiles: tilesGeneric, pack: packGeneric,
 		packRows: packRowsGeneric, packPairs: packPairsGeneric, panelPairs: panelPairsGeneric,
 	}
 	old := current.Swap(&s)
@@ -20,7 +20,7 @@ func UseTileModel() (restore func()) {
 }
 
 // tilesGeneric is gemmAMX32x32 in plain Go.
-func tilesGeneric(groups, panels int, a, b, c *float32, ldc, aPanel, cPanel, add int, _ *float32, _ uintptr, _ int) {
+func tilesGeneric(groups, panels int, a, b, c *float32, ldc, aPanel, cPanel, add int, _ *float32) {
 	const side, pair = 32, TileWords
 	bs := unsafe.Slice(b, groups*pair*side)
 	for p := range panels {
@@ -94,12 +94,12 @@ func packRowsGeneric(dst *float32, src *byte, offs *int, groups int) {
 	}
 }
 
-func packPairsGeneric(dst *float32, src *byte, stride, groups int) {
+func packPairsGeneric(dst *float32, pitch int, src *byte, stride, groups int) {
 	var offs [16]int
 	for r := range offs {
 		offs[r] = r * stride
 	}
-	packGeneric(unsafe.Slice(dst, (groups*TileWords-1)*32+16), 32, src, offs[:], groups*TileWords)
+	packGeneric(unsafe.Slice(dst, (groups*TileWords-1)*pitch/4+16), pitch/4, src, offs[:], groups*TileWords)
 }
 
 func panelPairsGeneric(dst, p *float32, pairs int) {

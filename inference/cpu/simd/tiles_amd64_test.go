@@ -47,8 +47,8 @@ func TestTileModel(t *testing.T) {
 			size := groups * TileWords * 32
 			a, b, c := fill(panels*size), fill(size), fill(panels*32*ldc)
 			want := append([]float32(nil), c...)
-			k.MulPanels(groups*TileWords, panels, a, size, b, c, ldc, true, Ahead{})
-			tilesGeneric(groups, panels, &a[0], &b[0], &want[0], 4*ldc, 4*size, 4*32*ldc, 1, nil, 0, 0)
+			k.MulPanels(groups*TileWords, panels, a, size, b, c, ldc, true, nil)
+			tilesGeneric(groups, panels, &a[0], &b[0], &want[0], 4*ldc, 4*size, 4*32*ldc, 1, nil)
 			for i, v := range c {
 				if x, y := math.Float32bits(v), math.Float32bits(want[i]); x != y && !(v != v && want[i] != want[i]) {
 					t.Fatalf("numbers %s, %d groups: value %d is %08x, the model says %08x", name, groups, i, x, y)
@@ -87,10 +87,14 @@ func TestTilePacking(t *testing.T) {
 	compare("rows")
 	for half := range 2 {
 		at := (*byte)(unsafe.Pointer(&src[16*half*stride]))
-		packPairsAMX(&got[16*half], at, stride, groups)
-		packPairsGeneric(&want[16*half], at, stride, groups)
+		packPairsAMX(&got[16*half], 128, at, stride, groups)
+		packPairsGeneric(&want[16*half], 128, at, stride, groups)
 	}
 	compare("pairs")
+	const pitch = 4 * 29
+	packPairsAMX(&got[0], pitch, &src[0], stride, groups)
+	packPairsGeneric(&want[0], pitch, &src[0], stride, groups)
+	compare("pairs with another pitch")
 }
 
 // TestTileEncodings disassembles the bytes of every tile instruction and compares the text with the comment that the

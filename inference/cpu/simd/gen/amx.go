@@ -48,6 +48,11 @@ func tileLoad(tile int, base, index reg.Register, disp int32) {
 	onTile("tileloadd", ppF2, 0x4b, tile, base, index, disp)
 }
 
+// tileStream is tileLoad with the hint that the memory shall not be kept in the first-level cache.
+func tileStream(tile int, base, index reg.Register, disp int32) {
+	onTile("tileloaddt1", pp66, 0x4b, tile, base, index, disp)
+}
+
 func tileStore(tile int, base, index reg.Register, disp int32) {
 	onTile("tilestored", ppF3, 0x4b, tile, base, index, disp)
 }
@@ -94,34 +99,28 @@ func amx() {
 	const acc, as, bs = 0, 4, 6 // the first tiles of the results, of A and of B
 
 	TEXT("gemmAMX32x32", NOSPLIT, "func(groups, panels int, a, b, c *float32, ldc, aPanel, cPanel, add int, "+
-		"ahead *float32, rows uintptr, stride int)")
+		"ahead *float32)")
 	doc("gemmAMX32x32 multiplies `panels` panels of 32 rows by one panel of 32 columns. Panels of a are\n" +
 		"aPanel bytes apart, their results cPanel bytes apart, and rows of c ldc bytes apart. If add is not\n" +
 		"0, the results are added to c. A word is a pair of bfloat16, and a group has 16 words:\n" +
-		"a[(group·32+i)·16+word], b[(group·16+word)·32+j]. In each group the function prefetches, to the\n" +
-		"second-level cache, the next 256 bytes at ahead and the next 64 bytes of each of four rows that are\n" +
-		"stride bytes apart; the next panel prefetches the next four rows. These addresses may be invalid.\n" +
+		"a[(group·32+i)·16+word], b[(group·16+word)·32+j]. a is loaded past the first-level cache (T1), so\n" +
+		"that b stays in it. In each group the function prefetches, to the second-level cache, the next 256\n" +
+		"bytes at ahead: one line of each 128 bytes, because the processor also fetches the other one. The\n" +
+		"address may be invalid.\n" +
 		"The tiles are configured at the beginning and released at the end, because goroutines move between\n" +
 		"threads. Go does not move one in between, since it does not preempt assembly. The kernel saves the\n" +
 		"tiles if it preempts the thread or delivers a signal.")
 	Pragma("noescape")
 	a, b, c, ldc := reg.RSI, reg.RDX, reg.RDI, reg.R8
 	groups, lower, rowA, rowB, next := reg.RCX, reg.R9, reg.RBX, reg.R15, reg.RAX
-	ahead, rows, stride, triple := reg.R10, reg.R11, reg.R12, reg.R13
+	ahead, nextC := reg.R10, reg.R13
 	configure()
 	Load(Param("a"), a)
 	Load(Param("c"), c)
 	Load(Param("ldc"), ldc)
 	Load(Param("ahead"), ahead)
-	Load(Param("rows"), rows)
-	Load(Param("stride"), stride)
-	LEAQ(operand.Mem{Base: stride, Index: stride, Scale: 2}, triple)
 	MOVQ(operand.I32(64), rowA)
 	MOVQ(operand.I32(128), rowB)
-	Label("panel")
-	Load(Param("b"), b)
-	Load(Param("groups"), groups)
-	MOVQ(a, next)
 	MOVQ(ldc, lower)
 	SHLQ(operand.U8(4), lower)
 	ADDQ(c, lower)
@@ -130,47 +129,62 @@ func amx() {
 	for t := range 4 {
 		tileLoad(acc+t, []reg.Register{c, lower}[t/2], ldc, int32(64*(t%2)))
 	}
-	JMP(operand.LabelRef("loop"))
+	JMP(operand.LabelRef("panel"))
 	Label("clear")
 	for t := range 4 {
 		tileZero(acc + t)
 	}
+	Label("panel")
+	Load(Param("b"), b)
+	Load(Param("groups"), groups)
+	MOVQ(a, next)
 	Label("loop")
-	tileLoad(as, next, rowA, 0)
+	tileStream(as, next, rowA, 0)
 	tileLoad(bs, b, rowB, 0)
 	tileLoad(bs+1, b, rowB, 64)
 	tdpbf16ps(acc, as, bs)
-	tileLoad(as+1, next, rowA, 1024)
+	tileStream(as+1, next, rowA, 1024)
 	tdpbf16ps(acc+1, as, bs+1)
-	for i := range 32 {
-		PREFETCHT0(operand.Mem{Base: next, Disp: 4096 + 64*i})
-	}
-	for i := range 4 {
-		PREFETCHT1(operand.Mem{Base: ahead, Disp: 64 * i})
-	}
+	PREFETCHT1(operand.Mem{Base: ahead})
+	PREFETCHT1(operand.Mem{Base: ahead, Disp: 128})
 	ADDQ(operand.I32(256), ahead)
-	PREFETCHT1(operand.Mem{Base: rows})
-	PREFETCHT1(operand.Mem{Base: rows, Index: stride, Scale: 1})
-	PREFETCHT1(operand.Mem{Base: rows, Index: stride, Scale: 2})
-	PREFETCHT1(operand.Mem{Base: rows, Index: triple, Scale: 1})
-	ADDQ(operand.I32(64), rows)
 	tdpbf16ps(acc+2, as+1, bs)
 	tdpbf16ps(acc+3, as+1, bs+1)
 	ADDQ(operand.I32(2048), next)
 	ADDQ(operand.I32(2048), b)
 	DECQ(groups)
 	JNZ(operand.LabelRef("loop"))
-	for t := range 4 {
-		tileStore(acc+t, []reg.Register{c, lower}[t/2], ldc, int32(64*(t%2)))
-	}
-	ADDQ(mustParam("aPanel"), a)
-	ADDQ(mustParam("cPanel"), c)
-	Load(Param("groups"), groups)
-	SHLQ(operand.U8(6), groups)
-	SUBQ(groups, rows)
-	LEAQ(operand.Mem{Base: rows, Index: stride, Scale: 4}, rows)
+	store := func(t int) { tileStore(acc+t, []reg.Register{c, lower}[t/2], ldc, int32(64*(t%2))) }
 	DECQ(mustParam("panels"))
-	JNZ(operand.LabelRef("panel"))
+	JZ(operand.LabelRef("last"))
+	ADDQ(mustParam("aPanel"), a)
+	MOVQ(c, nextC)
+	ADDQ(mustParam("cPanel"), nextC)
+	MOVQ(ldc, next)
+	SHLQ(operand.U8(4), next)
+	ADDQ(nextC, next)
+	CMPQ(mustParam("add"), operand.I8(0))
+	JEQ(operand.LabelRef("clearNext"))
+	// The next results are loaded while the last products of this panel run.
+	for t := range 4 {
+		store(t)
+		tileLoad(acc+t, []reg.Register{nextC, next}[t/2], ldc, int32(64*(t%2)))
+	}
+	MOVQ(nextC, c)
+	MOVQ(next, lower)
+	JMP(operand.LabelRef("panel"))
+	Label("clearNext")
+	for t := range 4 {
+		store(t)
+		tileZero(acc + t)
+	}
+	MOVQ(nextC, c)
+	MOVQ(next, lower)
+	JMP(operand.LabelRef("panel"))
+	Label("last")
+	for t := range 4 {
+		store(t)
+	}
 	tileRelease()
 	RET()
 
@@ -237,16 +251,18 @@ func packRows() {
 // packPairs writes the packing of B, which transposes four words of 16 rows at a time. The quarters of a vector hold
 // rows r, r+4, r+8 and r+12, so that 4×4 transpositions inside the quarters complete the transposition.
 func packPairs() {
-	TEXT("packPairsAMX", NOSPLIT, "func(dst *float32, src *byte, stride, groups int)")
+	TEXT("packPairsAMX", NOSPLIT, "func(dst *float32, pitch int, src *byte, stride, groups int)")
 	doc("packPairsAMX transposes 16 rows of `groups` times 16 32-bit words, which are stride bytes apart. The\n" +
-		"columns of 16 words are stored 128 bytes apart.")
+		"columns of 16 words are stored pitch bytes apart.")
 	Pragma("noescape")
 	dst := Load(Param("dst"), reg.RDI)
 	src := Load(Param("src"), reg.RSI)
 	stride := Load(Param("stride"), reg.RDX)
 	groups := Load(Param("groups"), reg.RCX)
+	pitch := Load(Param("pitch"), reg.RAX)
 	base := []reg.Register{src, reg.R8, reg.R9, reg.R10}
-	triple := reg.R11
+	triple, triplePitch := reg.R11, reg.RBX
+	LEAQ(operand.Mem{Base: reg.RAX, Index: reg.RAX, Scale: 2}, triplePitch)
 	LEAQ(operand.Mem{Base: stride, Index: stride, Scale: 2}, triple)
 	for i := 1; i < 4; i++ {
 		LEAQ(operand.Mem{Base: base[i-1], Index: stride, Scale: 4}, base[i])
@@ -283,13 +299,17 @@ func packPairs() {
 			} else {
 				VUNPCKHPD(hi, lo, zmm[8+k])
 			}
-			VMOVUPS(zmm[8+k], operand.Mem{Base: dst, Disp: 512*quad + 128*k})
+			VMOVUPS(zmm[8+k], []operand.Mem{
+				{Base: reg.RDI}, {Base: reg.RDI, Index: reg.RAX, Scale: 1}, {Base: reg.RDI, Index: reg.RAX, Scale: 2},
+				{Base: reg.RDI, Index: triplePitch, Scale: 1},
+			}[k])
 		}
+		LEAQ(operand.Mem{Base: reg.RDI, Index: reg.RAX, Scale: 4}, reg.RDI)
 	}
+	_, _ = dst, pitch
 	for _, p := range base {
 		ADDQ(operand.I8(64), p)
 	}
-	ADDQ(operand.I32(2048), dst)
 	DECQ(groups)
 	JNZ(operand.LabelRef("loop"))
 	VZEROUPPER()
