@@ -61,6 +61,7 @@ func Open(ctx context.Context, caller, path string, read Header) (*File, error) 
 	if err != nil {
 		return nil, fmt.Errorf("%s: %s: map %d bytes: %w", caller, path, info.Size(), err)
 	}
+	preferHuge(mapped)
 	return &File{path: path, header: header, mapped: mapped, info: info}, nil
 }
 

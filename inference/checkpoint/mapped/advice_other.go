@@ -2,4 +2,6 @@
 
 package mapped
 
+func preferHuge([]byte) {}
+
 func release([]byte) {}
