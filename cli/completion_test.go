@@ -73,7 +73,7 @@ func TestCompletion(t *testing.T) {
 				{"kleinbild gen", "generate", "models", false},
 				{"kleinbild generate --s", "--size --seed --steps", "--prompt", false},
 				{"kleinbild generate -p serve --l", "--like", "--listen", false},
-				{"kleinbild models ", "list get verify path rm", "generate", false},
+				{"kleinbild models ", "list get verify path rm convert", "generate", false},
 				{"kleinbild models get --b", "--base-url", "--json", false},
 				{"kleinbild models list --j", "--json", "--base-url", false},
 				{"kleinbild generate x.p", "", "generate", true},
@@ -94,6 +94,8 @@ func TestCompletion(t *testing.T) {
 				{"kleinbild generate -m mi", "mine-4b", "demo", false},
 				{"kleinbild models rm ", "mine-4b half-9b flux2-klein-4b", "two words a$(b) demo", false},
 				{"kleinbild models get f", "flux2-klein-9b", "mine-4b", false},
+				{"kleinbild models convert --to Q4", "Q4_K Q4_0", "Q8_0 demo", false},
+				{"kleinbild models convert --part ", "transformer text-encoder", "--to", false},
 				{"kleinbild completion ", "bash zsh fish", "generate", false},
 				{"kleinbild generate -i x", "", "generate", true},
 				{"kleinbild info x", "", "generate", true},
@@ -165,6 +167,7 @@ func TestCompletionValues(t *testing.T) {
 		"device":    func(word string) error { _, err := inference.ParseDevice(word); return err },
 		"precision": func(word string) error { _, err := inference.ParsePrecision(word); return err },
 		"variant":   func(word string) error { _, err := inference.ParseVariant(word); return err },
+		"to":        func(word string) error { _, err := inference.ConvertExtension(word); return err },
 		"name":      func(word string) error { _, err := models.Find(word); return err },
 	}
 	for name, accept := range accepted {

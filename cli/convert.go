@@ -15,7 +15,7 @@ type modelsConvert struct {
 	Model    string `short:"m" placeholder:"MODEL" help:"${convert_model_help}"`
 	To       string `required:"" placeholder:"KIND" help:"${to_help}"`
 	Part     string `default:"transformer" enum:"transformer,text-encoder" help:"transformer (default) or text-encoder."`
-	Plain    bool   `xor:"scales" help:"Compute scales by the plain formulas, which is faster and a little worse."`
+	Plain    bool   `xor:"scales" help:"Compute scales by the plain formulas. Default for Q4_0."`
 	Weighted bool   `xor:"scales" help:"${weighted_help}"`
 	File     string `arg:"" help:"The file to write, .gguf or .safetensors. It must not exist."`
 }
@@ -36,10 +36,17 @@ func (c modelsConvert) Run(ctx context.Context, s Streams) error {
 			return err
 		}
 	}
+	scales := inference.BetterScales
+	switch {
+	case c.Plain:
+		scales = inference.PlainScales
+	case c.Weighted:
+		scales = inference.WeightedScales
+	}
 	display := newTransfer(s.Err, "convert")
 	start := time.Now()
 	err = inference.Convert(ctx, inference.ConvertOptions{
-		Model: model, Kind: c.To, TextEncoder: c.Part == "text-encoder", Plain: c.Plain, Path: c.File,
+		Model: model, Kind: c.To, TextEncoder: c.Part == "text-encoder", Scales: scales, Path: c.File,
 	}, func(done, total int64) {
 		fraction := float64(done) / float64(total)
 		left := time.Duration(float64(time.Since(start)) * (1 - fraction) / max(fraction, 1e-9))
@@ -54,7 +61,7 @@ func (c modelsConvert) Run(ctx context.Context, s Streams) error {
 		return err
 	}
 	if info, err := os.Stat(c.File); err == nil {
-		fmt.Fprintf(s.Err, "%.2f GB in %v; use it with: -m %s,%s\n", float64(info.Size())/1e9,
+		fmt.Fprintf(s.Err, "%.1f MB in %v; use it with: -m %s,%s\n", float64(info.Size())/1e6,
 			time.Since(start).Round(100*time.Millisecond), c.File, model)
 	}
 	return s.result(c.File)

@@ -21,16 +21,26 @@ type ConvertOptions struct {
 	Kind string
 	// TextEncoder says to convert the text encoder instead of the transformer.
 	TextEncoder bool
-	// Plain says to compute scales by the plain formulas, for kinds that have better ones.
-	Plain bool
+	// Scales says how scales are found, for kinds that have several ways.
+	Scales Scales
 	// Path is the file to write, which must not exist.
 	Path string
 }
 
+// Scales is a way to find the scales of a kind (see package quantise).
+type Scales int
+
+const (
+	// BetterScales is the way of the kind that was measured to give the smaller errors.
+	BetterScales Scales = iota
+	PlainScales
+	WeightedScales
+)
+
 // ConvertKinds returns the names of the kinds that Convert writes.
 func ConvertKinds() []string { return convert.KindNames() }
 
-// HasWeightedKind reports whether a kind has functions that search for scales, so that Plain makes a difference.
+// HasWeightedKind reports whether a kind has functions that search for scales, so that Scales makes a difference.
 func HasWeightedKind(name string) bool {
 	kind, err := convert.ParseKind(name)
 	return err == nil && kind.HasWeighted()
@@ -69,7 +79,10 @@ func Convert(ctx context.Context, opts ConvertOptions, progress func(done, total
 	}
 	defer ckpt.Close()
 	component := ckpt.Transformer
-	job := convert.Job{Network: convert.Transformer, Kind: kind, Plain: opts.Plain}
+	job := convert.Job{
+		Network: convert.Transformer, Kind: kind,
+		Weighted: opts.Scales == WeightedScales || opts.Scales == BetterScales && kind.WeightedIsBetter,
+	}
 	if opts.TextEncoder {
 		component, job.Network = ckpt.TextEncoder, convert.TextEncoder
 	}

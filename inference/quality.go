@@ -36,7 +36,7 @@ type QualityOptions struct {
 
 // Quality tells how far a model is from another one. All errors are relative RMS: 0 for equal values.
 type Quality struct {
-	Model   string
+	Model   string // as in QualityOptions
 	Weights string // the formats of each network
 	// SizeBytes is the size of all files, and TransformerBytes and EncoderBytes those of two networks.
 	SizeBytes, TransformerBytes, EncoderBytes int64
@@ -134,6 +134,7 @@ func CompareModels(
 			if i == 0 {
 				first = runs
 			}
+			q.Model = model
 			report(q)
 			return nil
 		}()
@@ -165,7 +166,7 @@ func (e *Engine) qualityAsks(opts QualityOptions) (asks []Ask) {
 // first.
 func (e *Engine) quality(ctx context.Context, asks []Ask, first []traced, progress func(done int)) (Quality, []traced, error) {
 	q := Quality{
-		Model: e.info.Model, Weights: e.info.Weights, SizeBytes: e.info.SizeBytes,
+		Weights: e.info.Weights, SizeBytes: e.info.SizeBytes,
 		TransformerBytes: e.ckpt.Transformer.SizeBytes, EncoderBytes: e.ckpt.TextEncoder.SizeBytes,
 		LeastPSNR: math.Inf(1),
 	}

@@ -29,8 +29,8 @@ type Job struct {
 	Source  tensor.Source
 	Network Network
 	Kind    Kind
-	// Plain takes the plain functions of package quantise, where Weighted ones exist.
-	Plain bool
+	// Weighted takes the weighted functions of package quantise, where they exist.
+	Weighted bool
 	// Metadata is added to that of a GGUF file. A text encoder's tells its sizes and its vocabulary.
 	Metadata []gguf.Pair
 }
@@ -131,7 +131,7 @@ func (j Job) writeGGUF(ctx context.Context, file *atomicfile.File, stacks []*sta
 	for _, s := range stacks {
 		e := gguf.Entry{Name: s.name, Shape: s.shape, DType: j.Kind.dtypeOf(j.Network, s.name, s.shape, s.stored)}
 		if e.DType.BlockValues() > 1 {
-			e.Fill = s.blocks(e.DType, !j.Plain)
+			e.Fill = s.blocks(e.DType, j.Weighted)
 		} else {
 			e.Fill = s.wide(e.DType)
 		}

@@ -51,7 +51,7 @@ func TestRoundTrip(t *testing.T) {
 		for _, kind := range Kinds {
 			path := filepath.Join(t.TempDir(), "x"+kind.Extension())
 			last, all := int64(0), int64(0)
-			err := Write(t.Context(), path, Job{Source: source, Network: network, Kind: kind}, func(done, total int64) {
+			err := Write(t.Context(), path, Job{Source: source, Network: network, Kind: kind, Weighted: kind.WeightedIsBetter}, func(done, total int64) {
 				if done < last || done > total {
 					t.Errorf("progress went from %d to %d of %d", last, done, total)
 				}
@@ -159,7 +159,7 @@ func TestFormats(t *testing.T) {
 		}
 		file := key{row.network, row.kind}
 		if files[file] == nil {
-			files[file] = converted(t, source, row.network, row.kind, true)
+			files[file] = converted(t, source, row.network, row.kind)
 		}
 		x, err := files[file].Tensor(row.name)
 		if err != nil {
@@ -280,7 +280,7 @@ func TestPaths(t *testing.T) {
 	}
 	// A file that another program makes meanwhile stays, too.
 	late := filepath.Join(dir, "late.gguf")
-	err := Write(t.Context(), late, Job{Source: source, Kind: kind, Plain: true}, func(done, total int64) {
+	err := Write(t.Context(), late, Job{Source: source, Kind: kind}, func(done, total int64) {
 		if done == total {
 			if err := os.WriteFile(late, []byte("mine"), 0o600); err != nil {
 				t.Error(err)
@@ -307,7 +307,7 @@ func TestCancel(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		stopped, dir := errors.New("stopped"), t.TempDir()
 		calls := 0
-		err := Write(ctx, filepath.Join(dir, "x"+kind.Extension()), Job{Source: source, Kind: kind, Plain: true},
+		err := Write(ctx, filepath.Join(dir, "x"+kind.Extension()), Job{Source: source, Kind: kind},
 			func(_, _ int64) {
 				if calls++; calls == 3 {
 					cancel(stopped)
@@ -329,7 +329,7 @@ func TestMemory(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "x"+kind.Extension())
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		err := Write(t.Context(), path, Job{Source: source, Kind: kind, Plain: true}, nil)
+		err := Write(t.Context(), path, Job{Source: source, Kind: kind}, nil)
 		runtime.ReadMemStats(&after)
 		if err != nil {
 			t.Fatal(err)

@@ -46,7 +46,7 @@ func TestGoldenBytes(t *testing.T) {
 			defer golden.Close()
 			s := synthetic.TinyDistilled()
 			s.Seed, s.Transformer = 5, synthetic.NewTransformer(1, 1, 1, row.context)
-			have := converted(t, sourceOf(t, s, Transformer), Transformer, row.kind, true)
+			have := converted(t, sourceOf(t, s, Transformer), Transformer, row.kind)
 			compared := 0
 			for _, name := range have.Names() {
 				h, err := have.Tensor(name)
@@ -103,14 +103,14 @@ func sourceOf(t *testing.T, s synthetic.Spec, network Network) tensor.Source {
 }
 
 // converted writes a file of the given kind and opens it.
-func converted(t *testing.T, source tensor.Source, network Network, name string, plain bool) *checkpoint.Tensors {
+func converted(t *testing.T, source tensor.Source, network Network, name string) *checkpoint.Tensors {
 	t.Helper()
 	kind, err := ParseKind(name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "x"+kind.Extension())
-	if err := Write(t.Context(), path, Job{Source: source, Network: network, Kind: kind, Plain: plain}, nil); err != nil {
+	if err := Write(t.Context(), path, Job{Source: source, Network: network, Kind: kind}, nil); err != nil {
 		t.Fatal(err)
 	}
 	file, err := checkpoint.OpenTensors(t.Context(), path)

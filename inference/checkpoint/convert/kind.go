@@ -15,6 +15,9 @@ type Kind struct {
 	GGUF bool
 	// DType is the format of the values.
 	DType tensor.DType
+	// WeightedIsBetter says that the weighted functions gave the smaller errors of velocities with the demo model. Of Q4_0
+	// the plain one did (docs/quality.md).
+	WeightedIsBetter bool
 	// fileType is the number of the kind in GGUF's metadata (general.file_type).
 	fileType uint32
 }
@@ -24,8 +27,9 @@ var Kinds = []Kind{
 	{Name: "Q8_0", GGUF: true, DType: tensor.Q8_0, fileType: 7},
 	{Name: "int8", DType: tensor.I8},
 	{Name: "fp8", DType: tensor.F8E4M3},
-	{Name: "Q6_K", GGUF: true, DType: tensor.Q6_K, fileType: 18},
-	{Name: "Q4_K", GGUF: true, DType: tensor.Q4_K, fileType: 14}, // all of it Q4_K, which llama.cpp calls Q4_K_S
+	{Name: "Q6_K", GGUF: true, DType: tensor.Q6_K, WeightedIsBetter: true, fileType: 18},
+	// llama.cpp's name for 14 is Q4_K_S: all matrices are Q4_K.
+	{Name: "Q4_K", GGUF: true, DType: tensor.Q4_K, WeightedIsBetter: true, fileType: 14},
 	{Name: "Q4_0", GGUF: true, DType: tensor.Q4_0, fileType: 2},
 }
 
