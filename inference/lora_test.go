@@ -178,7 +178,7 @@ func (m merged) Tensor(name string) (tensor.Tensor, error) {
 			}
 		}
 	}
-	t.Data, t.DType, t.Scale = nil, tensor.F32, 1
+	t.Data, t.DType, t.Scale, t.Quant = nil, tensor.F32, 1, nil
 	for _, v := range sum {
 		t.Data = binary.LittleEndian.AppendUint32(t.Data, math.Float32bits(float32(v)))
 	}
