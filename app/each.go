@@ -15,7 +15,7 @@ import (
 // offerEach asks what to do with more files than the slots take: each of them can be edited by the prompt, or the first
 // ones become references.
 func (s *session) offerEach(files []string) {
-	text := pictureCount(len(files)) + ": each of them can be changed by the prompt, as its image 1."
+	text := pictureCount(len(files)) + ". The prompt can change each of them, one after the other."
 	if len(files) > studio.MaxEach {
 		text = fmt.Sprintf("%d pictures are too many for one instruction: the first %d can be changed by the prompt.",
 			len(files), studio.MaxEach)
@@ -80,8 +80,8 @@ type eachRun struct {
 // begin follows a group.
 func (r eachRuns) begin(batches []studio.Batch) { r[batches[0].Each] = &eachRun{} }
 
-// ended notes how a run of a group ended, and says at the end of the group, in a sentence, what failed. It returns "" if
-// there is nothing to say. left are the batches that still wait.
+// ended notes how a run of a group ended, and says at the end of the group, in a sentence, what failed. It returns ""
+// if there is nothing to say. left are the batches that still wait.
 func (r eachRuns) ended(e studio.Ended, cancelled bool, left []studio.Batch) string {
 	each := e.Run.Batch.Each
 	run := r[each]

@@ -38,7 +38,7 @@ func TestEach(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.dropAt(b.view.view, paths...)
-	b.wantSaid("5 pictures: each of them can be changed")
+	b.wantSaid("5 pictures. The prompt can change each of them")
 	b.wantNames()
 	b.take(b.session, "Edit all 5 with this prompt")
 	b.wantSaid("Describe first")

@@ -31,7 +31,8 @@ func newQueueRow(q *queuePanel, index int) *queueRow {
 	}
 	r.ExtendBaseWidget(r)
 	r.edit = ui.NewLink("edit", func() { q.edit(r.batch()) }).Says("Take it back to the desk (Enter)")
-	r.up = ui.NewIconButton(theme.MoveUpIcon(), func() { q.move(r.batch(), r.batch()-1) }).Says("Make it earlier (Ctrl + ↑)")
+	r.up = ui.NewIconButton(theme.MoveUpIcon(), func() { q.move(r.batch(), r.batch()-1) }).
+		Says("Make it earlier (Ctrl + ↑)")
 	r.down = ui.NewIconButton(theme.MoveDownIcon(), func() { q.move(r.batch(), r.batch()+1) }).
 		Says("Make it later (Ctrl + ↓)")
 	r.del = ui.NewIconButton(theme.CancelIcon(), func() { q.remove(r.batch()) }).Says("Take it out of the queue (Delete)")
@@ -86,11 +87,11 @@ func (r *queueRow) FocusGained() { r.focused = true; r.panel.chosen = r.batch();
 func (r *queueRow) FocusLost()   { r.focused = false; r.ring() }
 
 func (r *queueRow) ring() {
-	stroke := ui.ColorNone
 	if r.focused {
-		stroke = ui.ColorAccent
+		r.ground.Set(ui.ColorRaised, ui.ColorAccent)
+	} else {
+		r.ground.Set(ui.ColorNone, ui.ColorNone)
 	}
-	r.ground.Set(ui.ColorNone, stroke)
 }
 
 func (r *queueRow) TypedRune(rune) {}

@@ -56,7 +56,8 @@ func TestNextEach(t *testing.T) {
 	}
 }
 
-// TestUnreadBatchesStayUnread: batches that wait for files come back without reading them; a file that is gone is named.
+// TestUnreadBatchesStayUnread: batches that wait for files come back without reading them; a file that is gone is
+// named.
 func TestUnreadBatchesStayUnread(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "photo.jpg")
 	b := Batch{Desk: Desk{Prompt: "p", Aspect: picture.Match, Slots: []Slot{{Path: path}}}, Seed: 1, Count: 1, Each: 3}
