@@ -93,7 +93,10 @@ type catalogue struct{}
 
 func (catalogue) Downloads() (list []app.Download) {
 	for _, m := range models.Catalogue() {
-		d := app.Download{Name: m.Name, SizeBytes: m.SizeBytes, Licence: m.Licence.Name, About: m.Title}
+		d := app.Download{
+			Name: m.Name, Title: m.Plain, About: m.About, SizeBytes: m.SizeBytes, MemoryBytes: m.MemoryBytes,
+			Licence: fmt.Sprintf("%s (%s)", m.Licence.Plain, m.Licence.Name),
+		}
 		if m.Licence.Ask {
 			d.Agree = fmt.Sprintf("%s is for non-commercial use only. Its licence: %s", m.Name, m.Licence.URL)
 		}

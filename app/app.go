@@ -32,10 +32,12 @@ type Model struct {
 
 // Download is a model that can be fetched.
 type Download struct {
-	Name      string
-	SizeBytes int64
-	Licence   string
-	About     string // a few words
+	Name        string // what Get takes
+	Title       string // for people
+	About       string // a few words
+	SizeBytes   int64
+	MemoryBytes int64  // that a large picture takes, 0 if that is not known
+	Licence     string // what it allows, in a few words
 	// Agree is what the user has to agree to before the download, in one sentence; "" for nothing.
 	Agree string
 }
@@ -84,4 +86,6 @@ type Config struct {
 
 	// room is the largest content that the screen has room for; no size if that is unknown.
 	room fyne.Size
+	// memoryBytes is the memory of this computer, 0 if that is unknown.
+	memoryBytes int64
 }

@@ -209,6 +209,7 @@ func withoutModel(_ *bench, cfg *Config) {
 		return []Model{{Name: "flux-2-klein-4b", Spec: spec, SizeBytes: 15_800_000_000}}
 	}
 	cfg.Catalogue = &fakeCatalogue{}
+	cfg.memoryBytes = 23_600_000_000
 }
 
 // demoEngine is what opens where there is no model.
@@ -227,10 +228,14 @@ type fakeCatalogue struct {
 
 func (c *fakeCatalogue) Downloads() []Download {
 	return []Download{
-		{"FLUX.2 [klein] 4B", 15_800_000_000, "Apache-2.0", "The usual choice: four steps, 12 GB of graphics memory", ""},
 		{
-			"FLUX.2 [klein] 9B", 34_000_000_000, "non-commercial", "Finer, slower, for larger graphics cards",
-			"The 9B model may not be used commercially.",
+			Name: "4b", Title: "FLUX.2 [klein] 4B", About: "The usual choice: a picture in four steps.",
+			SizeBytes: 15_800_000_000, MemoryBytes: 8_500_000_000, Licence: "free for any use (Apache-2.0)",
+		},
+		{
+			Name: "9b", Title: "FLUX.2 [klein] 9B", About: "Finer pictures, slower, for large computers.",
+			SizeBytes: 34_000_000_000, Licence: "not for commercial use (FLUX Non-Commercial License)",
+			Agree: "The 9B model may not be used commercially.",
 		},
 	}
 }

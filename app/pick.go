@@ -70,7 +70,10 @@ func (s *session) pickPictures(chosen func([]string)) {
 }
 
 // openPictures asks for one picture in Fyne's own dialog.
-func (s *session) openPictures(chosen func(path string)) {
+func (s *session) openPictures(chosen func(path string)) { s.openFile(pictureExtensions, chosen) }
+
+// openFile asks for one file in Fyne's own dialog.
+func (s *session) openFile(kinds []string, chosen func(path string)) {
 	d := fynedialog.NewFileOpen(func(f fyne.URIReadCloser, err error) {
 		if err != nil {
 			s.notice.fail(err)
@@ -80,7 +83,7 @@ func (s *session) openPictures(chosen func(path string)) {
 		}
 	}, s.win)
 	var extensions []string
-	for _, e := range pictureExtensions {
+	for _, e := range kinds {
 		extensions = append(extensions, "."+e)
 	}
 	d.SetFilter(storage.NewExtensionFileFilter(extensions))
@@ -95,6 +98,17 @@ func (s *session) pickMask(chosen func(path string)) {
 			Filter("Pictures", pictureExtensions...).Owner(owner).Load()
 		return []string{path}, err
 	}, func() { s.openPictures(chosen) }, func(paths []string) { chosen(paths[0]) })
+}
+
+// modelExtensions are the files that a model comes in.
+var modelExtensions = []string{"safetensors", "gguf", "sft"}
+
+// pickModelFile asks for the file of a model.
+func (s *session) pickModelFile(chosen func(path string)) {
+	s.pick(func(owner uintptr) ([]string, error) {
+		path, err := dialog.File().Title("Choose a model's file").Filter("Models", modelExtensions...).Owner(owner).Load()
+		return []string{path}, err
+	}, func() { s.openFile(modelExtensions, chosen) }, func(paths []string) { chosen(paths[0]) })
 }
 
 func (s *session) pickFolder(title, start string, chosen func(string)) {

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/canvas"
@@ -21,6 +22,9 @@ type startPage struct {
 	host  startHost
 	asked bool // the page is to show although a model is open: the user wants another one
 	found []Model
+	all   bool // the downloads that are not recommended show, too
+
+	memoryBytes int64 // of this computer, 0 if that is not known
 
 	loading string // the download under way
 	cancel  context.CancelFunc
@@ -39,6 +43,7 @@ type startHost interface {
 	tryPrompt(text string) // puts a prompt into an empty box
 	startLeft()            // shows pictures again
 	pickFolder(title, start string, chosen func(dir string))
+	pickModelFile(chosen func(path string))
 	remote() (r Remote, use bool) // the other computer that is used, or was used last
 	chooseRemote()                // asks for another computer
 	retryRemote()                 // tries again to reach the other computer
@@ -46,7 +51,9 @@ type startHost interface {
 }
 
 func newStartPage(c common, cfg Config, host startHost) *startPage {
-	p := &startPage{common: c, cfg: cfg, host: host, bar: ui.NewProgressLine(), state: ui.NewCaption("")}
+	p := &startPage{
+		common: c, cfg: cfg, host: host, bar: ui.NewProgressLine(), state: ui.NewCaption(""), memoryBytes: cfg.memoryBytes,
+	}
 	p.column = container.New(ui.Stacked{})
 	scroll := container.NewVScroll(container.New(ui.Centred{}, p.column))
 	p.content = container.NewStack(ui.NewBox(ui.ColorCanvas, 0), scroll)
@@ -83,8 +90,8 @@ func (p *startPage) refresh() {
 	switch {
 	case onlyDemo:
 		title = "One thing is missing: a model"
-		text = "Kleinbild makes pictures with FLUX.2 [klein], which runs on this machine and nowhere else. " +
-			"It is a download of several gigabytes, or a folder that you have already."
+		text = "Kleinbild makes pictures with FLUX.2 [klein], which runs on this computer and nowhere else. " +
+			"It is a download of several gigabytes, or a file or folder that you have already."
 		if p.set.DemoTried() {
 			text += " Until then the demo model serves."
 		}
@@ -111,45 +118,21 @@ func (p *startPage) refresh() {
 	if useRemote {
 		rows = append(rows, p.remoteRows()...)
 	}
+	if found := p.foundRows(); len(found) > 0 { // what is there is quicker than any download
+		rows = append(rows, found...)
+		rows = append(rows, p.recommendedRows("To download")...)
+	} else {
+		rows = append(rows, p.recommendedRows("Recommended for this computer")...)
+	}
+	rows = append(rows, p.otherRows()...)
 	if onlyDemo {
 		rows = append(rows, spaced(ui.NewHeading("Nothing to download")))
 		rows = append(rows, p.demoRow())
 	}
-	if len(p.found) > 0 {
-		rows = append(rows, spaced(ui.NewHeading("On this machine")))
-		for _, m := range p.found {
-			b := ui.NewButton("Use", func() { p.use(m.Spec) })
-			if p.inUse(m) {
-				b = ui.NewButton("In use", p.leave)
-				b.Chosen = true
-			}
-			rows = append(rows, p.row(m.Name, m.Spec, gigabytes(m.SizeBytes)+" GB", b))
-		}
-	}
-	if p.cfg.Catalogue != nil {
-		rows = append(rows, spaced(ui.NewHeading("Download")))
-		for _, d := range p.cfg.Catalogue.Downloads() {
-			b := ui.NewButton("Download", func() { p.ask(d) })
-			switch {
-			case p.loading == d.Name:
-				b = ui.NewButton("Stop", p.cancel)
-			case p.loading != "":
-				b.SetDisabled(true)
-			default:
-				b.Accent = len(p.found) == 0 && d.Name == p.cfg.Catalogue.Downloads()[0].Name
-			}
-			rows = append(rows, p.row(d.Name, d.About, gigabytes(d.SizeBytes)+" GB · "+d.Licence, b))
-			if p.loading == d.Name {
-				rows = append(rows, ui.Arranged(ui.Fixed(0, 28), func(size fyne.Size) {
-					ui.At(p.bar, 0, 2, size.Width, 3)
-					ui.At(p.state, 0, 8, size.Width, 18)
-				}, p.bar, p.state))
-			}
-		}
-	}
-	rows = append(rows, spaced(ui.NewHeading("A folder of yours")))
-	choose := ui.NewButton("Choose…", p.chooseFolder)
-	rows = append(rows, p.row("A Diffusers folder", "with transformer, text_encoder and vae in it", "", choose))
+	rows = append(rows, spaced(ui.NewHeading("A model that you have")))
+	file := ui.NewButton("Choose a file…", p.chooseFile).Says("A .safetensors or .gguf file")
+	folder := ui.NewButton("Choose a folder…", p.chooseFolder).Says("A folder with transformer, text_encoder and vae")
+	rows = append(rows, p.row("One file or a folder", "as ComfyUI, Forge or Diffusers have it", "", file, folder))
 	if !useRemote {
 		rows = append(rows, p.remoteRows()...)
 	}
@@ -159,6 +142,22 @@ func (p *startPage) refresh() {
 	}
 	p.column.Objects = rows
 	p.content.Refresh()
+}
+
+// foundRows show the models that were found on this computer.
+func (p *startPage) foundRows() (rows []fyne.CanvasObject) {
+	for i, m := range p.found {
+		if i == 0 {
+			rows = append(rows, spaced(ui.NewHeading("On this computer")))
+		}
+		b := ui.NewButton("Use", func() { p.use(m.Spec) })
+		if p.inUse(m) {
+			b = ui.NewButton("In use", p.leave)
+			b.Chosen = true
+		}
+		rows = append(rows, p.row(m.Name, m.Spec, gigabytes(m.SizeBytes)+" GB", b))
+	}
+	return rows
 }
 
 // canLeave says whether there is a way back to pictures: whether a model is open or is being opened.
@@ -209,22 +208,31 @@ func spaced(l *ui.Label) fyne.CanvasObject {
 	return ui.Arranged(ui.Fixed(0, 36), func(size fyne.Size) { ui.At(l, 0, 12, size.Width, 20) }, l)
 }
 
-// row returns one choice: its name, a few words about it, its size, and the button that takes it.
-func (p *startPage) row(name, about, size string, b *ui.Button) fyne.CanvasObject {
+// row returns one choice: its name, a few words about it, its size, and the buttons that take it.
+func (p *startPage) row(name, about, size string, buttons ...*ui.Button) fyne.CanvasObject {
 	ground := ui.NewBox(ui.ColorPanel, ui.Radius)
 	title, sub := ui.NewLabel(name, ui.ColorText, ui.SizeText), ui.NewCaption(about)
 	amount := ui.NewCaption(size)
 	amount.Align = fyne.TextAlignTrailing
+	objects := []fyne.CanvasObject{ground, title, sub, amount}
+	for _, b := range buttons {
+		objects = append(objects, b)
+	}
 	return ui.Arranged(ui.Fixed(0, 60), func(size fyne.Size) {
 		ui.At(ground, 0, 0, size.Width, 54)
-		w := b.MinSize().Width + 8
-		ui.At(b, size.Width-w-ui.Margin, 12, w, 30)
+		right := size.Width - ui.Margin
+		for _, b := range slices.Backward(buttons) {
+			w := b.MinSize().Width + 8
+			right -= w
+			ui.At(b, right, 12, w, 30)
+			right -= ui.Gap
+		}
 		a := amount.Natural().Width
-		ui.At(amount, size.Width-w-2*ui.Margin-a, 12, a, 30)
-		room := size.Width - w - a - 4*ui.Margin
+		ui.At(amount, right-a-4, 12, a, 30)
+		room := right - a - 4 - 2*ui.Margin
 		ui.At(title, ui.Margin, 8, room, 20)
 		ui.At(sub, ui.Margin, 28, room, 18)
-	}, ground, title, sub, amount, b)
+	}, objects...)
 }
 
 // demoRow returns the choice of the demo model, with a picture that it makes and the prompt for it.
@@ -251,6 +259,8 @@ func (p *startPage) use(spec string) {
 	p.asked = false
 	p.host.useModel(spec)
 }
+
+func (p *startPage) chooseFile() { p.host.pickModelFile(p.use) }
 
 func (p *startPage) chooseFolder() {
 	p.host.pickFolder("Choose a model's folder", "", p.use)

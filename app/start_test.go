@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 
 	"fyne.io/fyne/v2"
@@ -199,4 +200,63 @@ func TestStartedWithFiles(t *testing.T) {
 	})
 	b.settle()
 	b.wantNames("one.png", "two.png")
+}
+
+// TestRecommendation: the page recommends the model that this computer has the memory for and that may be used for
+// everything, says what is not known, and folds the others.
+func TestRecommendation(t *testing.T) {
+	free := func(name string, memory int64) Download { return Download{Name: name, MemoryBytes: memory} }
+	bound := Download{Name: "bound", MemoryBytes: 1, Agree: "Not commercially."}
+	for _, row := range []struct {
+		name   string
+		list   []Download
+		memory int64
+		want   string
+	}{
+		{"the first fits", []Download{free("a", 8), free("b", 4)}, 16, "a"},
+		{"the first is too large", []Download{free("a", 32), free("b", 4)}, 16, "b"},
+		{"nothing fits", []Download{free("a", 32), free("b", 20)}, 16, "a"},
+		{"the memory is not known", []Download{bound, free("a", 32)}, 0, "a"},
+		{"what a model needs is not known", []Download{free("a", 32), free("b", 0)}, 16, "a"},
+		{"only one with a condition fits", []Download{free("a", 32), bound}, 16, "a"},
+	} {
+		if got := recommend(row.list, row.memory); got.Name != row.want {
+			t.Errorf("%s: %s, want %s", row.name, got.Name, row.want)
+		}
+	}
+
+	b := newBench(t, usual, withoutModel, func(_ *bench, cfg *Config) { cfg.FindModels = nil })
+	b.settle()
+	texts := func() (list []string) {
+		walk(b.start.content, fyne.Position{}, func(o fyne.CanvasObject, _ fyne.Position) {
+			switch o := o.(type) {
+			case *ui.Label:
+				list = append(list, o.Text)
+			case *ui.Button:
+				list = append(list, o.Text)
+			}
+		})
+		return list
+	}
+	all := strings.Join(texts(), "\n")
+	for _, want := range []string{
+		"Recommended for this computer", "FLUX.2 [klein] 4B", "needs 8.5 of 23.6 GB of memory", "time not measured here",
+		"free for any use (Apache-2.0)", "1 other model ›", "Choose a file…", "Choose a folder…",
+	} {
+		if !strings.Contains(all, want) {
+			t.Errorf("the page does not say %q:\n%s", want, all)
+		}
+	}
+	if strings.Contains(all, "9B") {
+		t.Error("the other model is not folded")
+	}
+	walk(b.start.content, fyne.Position{}, func(o fyne.CanvasObject, _ fyne.Position) {
+		if k, ok := o.(*ui.Button); ok && k.Text == "1 other model ›" {
+			k.Tapped(nil)
+		}
+	})
+	if all := strings.Join(texts(), "\n"); !strings.Contains(all, "FLUX.2 [klein] 9B") ||
+		!strings.Contains(all, "not for commercial use") {
+		t.Errorf("the other model is not shown:\n%s", all)
+	}
 }

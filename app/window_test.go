@@ -32,6 +32,10 @@ type scene struct {
 var scenes = []scene{
 	{"empty", nil, func(b *bench) {}},
 	{"first-start", []benchOption{withoutModel}, func(b *bench) {}},
+	{"recommended", []benchOption{withoutModel, func(_ *bench, cfg *Config) { cfg.FindModels = nil }}, func(b *bench) {
+		b.start.all = true
+		b.start.refresh()
+	}},
 	{"another-computer", []benchOption{newStudioComputer().offer}, func(b *bench) {
 		b.chooseModel()
 		d := b.showRemoteDialog()
@@ -260,6 +264,8 @@ var pictures = []struct {
 	{"empty", fyne.NewSize(1280, 800), ui.ThemeLight, 1},
 	{"first-start", fyne.NewSize(1440, 900), ui.ThemeDark, 1},
 	{"first-start", fyne.NewSize(900, 600), ui.ThemeLight, 1},
+	{"recommended", fyne.NewSize(1440, 900), ui.ThemeLight, 1},
+	{"recommended", fyne.NewSize(800, 600), ui.ThemeDark, 1},
 	{"another-computer", fyne.NewSize(1440, 900), ui.ThemeDark, 1},
 	{"another-computer", fyne.NewSize(900, 600), ui.ThemeLight, 1},
 	{"computer-in-use", fyne.NewSize(1280, 800), ui.ThemeLight, 1},

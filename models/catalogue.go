@@ -17,15 +17,20 @@ import (
 type Model struct {
 	Name      string // what people type, and the name of its folder
 	Title     string
+	Plain     string // a name for people who have not heard of models
+	About     string // what it is good for, in a few of their words
 	Licence   Licence
 	SizeBytes int64 // of the download, rounded
-	sources   []source
+	// MemoryBytes is what a large picture takes on a processor, measured; 0 if it was not measured.
+	MemoryBytes int64
+	sources     []source
 }
 
 // Licence is the licence of a model.
 type Licence struct {
-	Name string
-	URL  string
+	Name  string
+	Plain string // what it allows, in a few words
+	URL   string
 	// Ask is true if the user must agree to the licence before the download.
 	Ask bool
 }
@@ -41,9 +46,11 @@ type source struct {
 type pattern struct{ path, to string }
 
 var (
-	apache        = Licence{Name: "Apache-2.0", URL: "https://www.apache.org/licenses/LICENSE-2.0"}
+	apache = Licence{
+		Name: "Apache-2.0", Plain: "free for any use", URL: "https://www.apache.org/licenses/LICENSE-2.0",
+	}
 	nonCommercial = Licence{
-		Name: "FLUX Non-Commercial License", Ask: true,
+		Name: "FLUX Non-Commercial License", Plain: "not for commercial use", Ask: true,
 		URL: "https://huggingface.co/black-forest-labs/FLUX.2-klein-9B/blob/main/LICENSE.md",
 	}
 )
@@ -71,21 +78,42 @@ func fp8(repository, file string) []source {
 	}
 }
 
+// memory4B is what the 4B model took on a processor for a picture of 1344×768.
+const memory4B = 8_500_000_000
+
 // Catalogue returns the models that can be downloaded, the default one first.
 func Catalogue() []Model {
 	return []Model{
-		{checkpoint.DefaultName, "4B, distilled: 4 steps", apache, 16_000_000_000,
-			diffusers("black-forest-labs/FLUX.2-klein-4B")},
-		{"flux2-klein-4b-fp8", "4B, distilled, fp8 transformer", apache, 12_500_000_000,
-			fp8("black-forest-labs/FLUX.2-klein-4b-fp8", "flux-2-klein-4b-fp8.safetensors")},
-		{"flux2-klein-base-4b", "4B, base: 50 steps, for variety", apache, 16_000_000_000,
-			diffusers("black-forest-labs/FLUX.2-klein-base-4B")},
-		{"flux2-klein-base-4b-fp8", "4B, base, fp8 transformer", apache, 12_500_000_000,
-			fp8("black-forest-labs/FLUX.2-klein-base-4b-fp8", "flux-2-klein-base-4b-fp8.safetensors")},
-		{"flux2-klein-9b", "9B, distilled: 4 steps", nonCommercial, 35_000_000_000,
-			diffusers("black-forest-labs/FLUX.2-klein-9B")},
-		{"flux2-klein-base-9b", "9B, base: 50 steps, for variety", nonCommercial, 35_000_000_000,
-			diffusers("black-forest-labs/FLUX.2-klein-base-9B")},
+		{
+			Name: checkpoint.DefaultName, Title: "4B, distilled: 4 steps", Plain: "FLUX.2 [klein] 4B",
+			About: "The usual choice: a picture in four steps.", Licence: apache, SizeBytes: 16_000_000_000,
+			MemoryBytes: memory4B, sources: diffusers("black-forest-labs/FLUX.2-klein-4B"),
+		},
+		{
+			Name: "flux2-klein-4b-fp8", Title: "4B, distilled, fp8 transformer", Plain: "FLUX.2 [klein] 4B, smaller",
+			About: "The same, stored less precisely: a shorter download.", Licence: apache, SizeBytes: 12_500_000_000,
+			sources: fp8("black-forest-labs/FLUX.2-klein-4b-fp8", "flux-2-klein-4b-fp8.safetensors"),
+		},
+		{
+			Name: "flux2-klein-base-4b", Title: "4B, base: 50 steps, for variety", Plain: "FLUX.2 [klein] 4B, base",
+			About: "More variety in fifty steps: twelve times as slow.", Licence: apache, SizeBytes: 16_000_000_000,
+			MemoryBytes: memory4B, sources: diffusers("black-forest-labs/FLUX.2-klein-base-4B"),
+		},
+		{
+			Name: "flux2-klein-base-4b-fp8", Title: "4B, base, fp8 transformer", Plain: "FLUX.2 [klein] 4B, base, smaller",
+			About: "The same, stored less precisely: a shorter download.", Licence: apache, SizeBytes: 12_500_000_000,
+			sources: fp8("black-forest-labs/FLUX.2-klein-base-4b-fp8", "flux-2-klein-base-4b-fp8.safetensors"),
+		},
+		{
+			Name: "flux2-klein-9b", Title: "9B, distilled: 4 steps", Plain: "FLUX.2 [klein] 9B",
+			About: "Finer pictures, slower, for large computers.", Licence: nonCommercial, SizeBytes: 35_000_000_000,
+			sources: diffusers("black-forest-labs/FLUX.2-klein-9B"),
+		},
+		{
+			Name: "flux2-klein-base-9b", Title: "9B, base: 50 steps, for variety", Plain: "FLUX.2 [klein] 9B, base",
+			About: "More variety in fifty steps, for large computers.", Licence: nonCommercial, SizeBytes: 35_000_000_000,
+			sources: diffusers("black-forest-labs/FLUX.2-klein-base-9B"),
+		},
 	}
 }
 

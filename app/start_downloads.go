@@ -1,0 +1,130 @@
+package app
+
+import (
+	"fmt"
+
+	"fyne.io/fyne/v2"
+
+	"github.com/kleinbild/kleinbild/app/ui"
+)
+
+// recommend returns the download for a computer with so much memory (0 if that is not known): the first that may be
+// used for everything and whose memory is there, or else the first of all.
+func recommend(downloads []Download, memoryBytes int64) Download {
+	for _, d := range downloads {
+		if d.Agree == "" && (memoryBytes == 0 || d.MemoryBytes != 0 && d.MemoryBytes <= memoryBytes) {
+			return d
+		}
+	}
+	return downloads[0]
+}
+
+// needs says in words what a download asks of a computer with so much memory, and what is not known.
+func needs(d Download, memoryBytes int64) string {
+	text := gigabytes(d.SizeBytes) + " GB to download · "
+	switch {
+	case d.MemoryBytes == 0:
+		text += "memory not measured"
+	case memoryBytes == 0:
+		text += "needs " + gigabytes(d.MemoryBytes) + " GB of memory"
+	case d.MemoryBytes > memoryBytes:
+		text += fmt.Sprintf("needs %s GB of memory, there are only %s", gigabytes(d.MemoryBytes), gigabytes(memoryBytes))
+	default:
+		text += fmt.Sprintf("needs %s of %s GB of memory", gigabytes(d.MemoryBytes), gigabytes(memoryBytes))
+	}
+	return text
+}
+
+// downloads returns what can be fetched, and which of it is recommended; ok is false if there is nothing.
+func (p *startPage) downloads() (list []Download, best Download, ok bool) {
+	if p.cfg.Catalogue == nil {
+		return nil, best, false
+	}
+	list = p.cfg.Catalogue.Downloads()
+	if len(list) == 0 {
+		return nil, best, false
+	}
+	return list, recommend(list, p.memoryBytes), true
+}
+
+// recommendedRows show the download for this computer below a title, with what it asks and allows.
+func (p *startPage) recommendedRows(title string) []fyne.CanvasObject {
+	_, best, ok := p.downloads()
+	if !ok {
+		return nil
+	}
+	b := p.downloadButton(best)
+	b.Accent = len(p.found) == 0 && p.loading == ""
+	ground := ui.NewBox(ui.ColorPanel, ui.Radius)
+	name := ui.NewLabel(best.Title, ui.ColorText, ui.SizeText)
+	name.Style.Bold = true
+	about, asks := ui.NewCaption(best.About), ui.NewCaption(needs(best, p.memoryBytes))
+	allows := ui.NewCaption("Licence: " + best.Licence + " · time not measured here")
+	row := ui.Arranged(ui.Fixed(0, 96), func(size fyne.Size) {
+		ui.At(ground, 0, 0, size.Width, 90)
+		w := b.MinSize().Width + 8
+		ui.At(b, size.Width-w-ui.Margin, 12, w, 32)
+		room := size.Width - w - 3*ui.Margin
+		ui.At(name, ui.Margin, 8, room, 20)
+		ui.At(about, ui.Margin, 28, room, 18)
+		ui.At(asks, ui.Margin, 46, size.Width-2*ui.Margin, 18)
+		ui.At(allows, ui.Margin, 64, size.Width-2*ui.Margin, 18)
+	}, ground, name, about, asks, allows, b)
+	rows := []fyne.CanvasObject{spaced(ui.NewHeading(title)), row}
+	return append(rows, p.progressRow(best)...)
+}
+
+// otherRows show the other downloads, folded until the user unfolds them or one of them is under way.
+func (p *startPage) otherRows() (rows []fyne.CanvasObject) {
+	list, best, ok := p.downloads()
+	if !ok || len(list) == 1 {
+		return nil
+	}
+	text := fmt.Sprintf("%d other models ›", len(list)-1)
+	if len(list) == 2 {
+		text = "1 other model ›"
+	}
+	open := p.all || p.loading != "" && p.loading != best.Name
+	if open {
+		text = "Other models"
+	}
+	fold := ui.NewLink(text, func() {
+		p.all = !p.all
+		p.refresh()
+	}).Says("Show or hide the other models that can be downloaded")
+	rows = append(rows, ui.Arranged(ui.Fixed(0, 36), func(fyne.Size) {
+		ui.At(fold, -6, 10, fold.MinSize().Width, 24)
+	}, fold))
+	for _, d := range list {
+		if open && d.Name != best.Name {
+			rows = append(rows, p.row(d.Title, d.About, gigabytes(d.SizeBytes)+" GB", p.downloadButton(d)))
+			licence := ui.NewCaption("Licence: " + d.Licence)
+			rows = append(rows, ui.Arranged(ui.Fixed(0, 22), func(size fyne.Size) {
+				ui.At(licence, ui.Margin, -4, size.Width-2*ui.Margin, 18)
+			}, licence))
+			rows = append(rows, p.progressRow(d)...)
+		}
+	}
+	return rows
+}
+
+// downloadButton begins a download, or stops it.
+func (p *startPage) downloadButton(d Download) *ui.Button {
+	if p.loading == d.Name {
+		return ui.NewButton("Stop", p.cancel).Says("The download can go on later")
+	}
+	b := ui.NewButton("Download", func() { p.ask(d) }).Says(d.Title)
+	b.SetDisabled(p.loading != "")
+	return b
+}
+
+// progressRow shows how far the download is, if it is under way.
+func (p *startPage) progressRow(d Download) []fyne.CanvasObject {
+	if p.loading != d.Name {
+		return nil
+	}
+	return []fyne.CanvasObject{ui.Arranged(ui.Fixed(0, 28), func(size fyne.Size) {
+		ui.At(p.bar, 0, 2, size.Width, 3)
+		ui.At(p.state, 0, 8, size.Width, 18)
+	}, p.bar, p.state)}
+}
