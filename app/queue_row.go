@@ -67,19 +67,20 @@ func (r *queueRow) show(b *studio.Batch) {
 }
 
 func (r *queueRow) place(x, y, width float32) {
-	ui.At(r, x, y, width, queueRowHeight)
+	ui.At(r, x-3, y, width+6, queueRowHeight)
 	right := x + width
 	for _, b := range []*ui.Button{r.del, r.down, r.up, r.edit} {
 		w := max(b.MinSize().Width, 26)
 		right -= w
 		ui.At(b, right, y+1, w, 26)
 	}
-	ui.At(r.text, 6, 0, right-x-6-ui.Gap, queueRowHeight)
+	ui.At(r.text, 9, 0, right-x-6-ui.Gap, queueRowHeight)
 }
 
 func (r *queueRow) CreateRenderer() fyne.WidgetRenderer {
 	return widget.NewSimpleRenderer(ui.Arranged(ui.NoSize, func(size fyne.Size) {
-		r.ground.Resize(size)
+		const inset = 3 // Fyne clips what scrolls to its size, and the edge with it
+		ui.At(r.ground, inset, inset, size.Width-2*inset, size.Height-2*inset)
 	}, r.ground, r.text))
 }
 
