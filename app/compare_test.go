@@ -36,7 +36,8 @@ func TestCompare(t *testing.T) {
 	threePictures(b)
 	m, v := b.comparison, b.view.view
 	b.key(fyne.KeyB)
-	if !m.active() || !m.before || !v.Comparing() || m.names[0].Text() != "A · image 1" || m.names[1].Text() != "B · seed 13" {
+	if !m.active() || !m.before || !v.Comparing() || m.names[0].Text() != "A · image 1" ||
+		m.names[1].Text() != "B · seed 13" {
 		t.Fatalf("active %v, image 1 %v, comparing %v, %q, %q", m.active(), m.before, v.Comparing(), m.names[0].Text(),
 			m.names[1].Text())
 	}
@@ -113,7 +114,7 @@ func TestBlink(t *testing.T) {
 	m, v := b.comparison, b.view.view
 	test.Tap(m.ways[byTurns])
 	for i := range 4 {
-		if v.ShowsBefore() != (i%2 == 1) || m.names[0].Visible() != v.ShowsBefore() || m.names[1].Visible() == v.ShowsBefore() {
+		if a := v.ShowsBefore(); a != (i%2 == 1) || m.names[0].Visible() != a || m.names[1].Visible() == a {
 			t.Fatalf("turn %d: A on show %v, named %v, %v", i, v.ShowsBefore(), m.names[0].Visible(), m.names[1].Visible())
 		}
 		b.clock.pass(turn)
@@ -166,7 +167,8 @@ func TestCompareWithAny(t *testing.T) {
 		t.Helper()
 		b.settle()
 		if !m.active() || m.before || m.entry.ID != list[a].ID || m.image == nil || b.view.shown.ID != list[shown].ID {
-			t.Fatalf("active %v, A %d, B %d, want %d and %d", m.active(), m.entry.ID, b.view.shown.ID, list[a].ID, list[shown].ID)
+			t.Fatalf("active %v, A %d, B %d, want %d and %d", m.active(), m.entry.ID, b.view.shown.ID, list[a].ID,
+				list[shown].ID)
 		}
 	}
 	menu := func(i int) {

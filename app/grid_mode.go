@@ -11,8 +11,8 @@ import (
 	"github.com/kleinbild/kleinbild/history"
 )
 
-// gridMode shows the pictures that were asked for at once beside each other, with one zoom. One of them is chosen: it is
-// the picture on show, so that all that is done with that is done with it.
+// gridMode shows the pictures that were asked for at once beside each other, with one zoom. One of them is chosen: it
+// is the picture on show, so that all that is done with that is done with it.
 type gridMode struct {
 	common
 	host  gridHost

@@ -2,14 +2,11 @@ package app
 
 import (
 	"fmt"
-	"image"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"fyne.io/fyne/v2"
-	"fyne.io/fyne/v2/canvas"
 
 	"github.com/kleinbild/kleinbild/app/studio"
 	"github.com/kleinbild/kleinbild/app/ui"
@@ -28,10 +25,7 @@ type infoPanel struct {
 	shown   *studio.Picture // nil for none
 	prompt  *ui.SentenceLabel
 	rows    []infoRow
-	images  [inference.MaxReferences]*canvas.Image // thumbnails of its references
-	thumbs  map[picture.ReferenceFile]*image.RGBA  // of the picture on show; nil while one is made
-	grounds [inference.MaxReferences]*ui.Box
-	numbers [inference.MaxReferences]*ui.Label
+	lineage *lineage
 	use     []*ui.Button
 	none    *ui.Label
 	title   *ui.Label
@@ -44,7 +38,7 @@ type infoRow struct{ name, value *ui.Label }
 
 // infoHost is what the panel asks of the window.
 type infoHost interface {
-	whereIs(r picture.ReferenceFile) (slot studio.Slot, ok bool) // finds the file of a reference
+	lineageHost
 	usePrompt(text string)
 	useSeed(seed uint64)
 	restorePicture(p studio.Picture)
@@ -52,20 +46,13 @@ type infoHost interface {
 	infoOpened() // was opened or closed by the user: brings it into sight
 }
 
-func newInfoPanel(c common, host infoHost) *infoPanel {
+func newInfoPanel(c common, small *history.Thumbnails, host infoHost) *infoPanel {
 	p := &infoPanel{
 		common: c, host: host, title: ui.NewHeading("Info"), line: ui.NewBox(ui.ColorLine, 0),
 		none: ui.NewCaption("No finished picture is on show."), prompt: ui.NewSentenceLabel(""),
-		thumbs: map[picture.ReferenceFile]*image.RGBA{},
+		lineage: newLineage(c, small, host),
 	}
 	p.prompt.SizeName = ui.SizeCaption
-	for i := range p.images {
-		p.images[i] = canvas.NewImageFromImage(nil)
-		p.images[i].FillMode, p.images[i].ScaleMode = canvas.ImageFillContain, canvas.ImageScaleFastest
-		p.grounds[i] = ui.NewBox(ui.ColorRaised, 4)
-		p.numbers[i] = ui.NewCaption(strconv.Itoa(i + 1))
-		p.numbers[i].Align = fyne.TextAlignCenter
-	}
 	use := func(text string, do func()) {
 		b := ui.NewButton(text, do)
 		b.Small = true
@@ -172,6 +159,7 @@ func (p *infoPanel) refresh() {
 	p.content.Objects = []fyne.CanvasObject{p.line, p.title}
 	p.rows = nil
 	if p.shown == nil {
+		p.lineage.show(nil)
 		p.content.Objects = append(p.content.Objects, p.none)
 		p.content.Refresh()
 		p.host.unfolded()
@@ -193,16 +181,7 @@ func (p *infoPanel) refresh() {
 		p.rows = append(p.rows, row)
 		p.content.Objects = append(p.content.Objects, row.name, row.value)
 	}
-	for r := range p.thumbs {
-		if !slices.Contains(p.references(), r) {
-			delete(p.thumbs, r)
-		}
-	}
-	for i, r := range p.references() {
-		p.content.Objects = append(p.content.Objects, p.grounds[i], p.numbers[i], p.images[i])
-		p.readThumbnail(r)
-	}
-	p.showThumbnails()
+	p.content.Objects = append(p.content.Objects, p.lineage.show(p.shown)...)
 	for _, b := range p.use {
 		p.content.Objects = append(p.content.Objects, b)
 	}
@@ -213,63 +192,7 @@ func (p *infoPanel) refresh() {
 // maxInfoPrompt bounds how much of a prompt is shown, in characters: four to six lines.
 const maxInfoPrompt = 180
 
-// references returns the references of the picture on show.
-func (p *infoPanel) references() []picture.ReferenceFile {
-	if p.shown == nil {
-		return nil
-	}
-	list := p.shown.Meta.References
-	return list[:min(len(list), inference.MaxReferences)]
-}
-
-// readThumbnail has the thumbnail of a reference made, unless that was done, if its file is still there and has not
-// changed.
-func (p *infoPanel) readThumbnail(r picture.ReferenceFile) {
-	if _, asked := p.thumbs[r]; asked {
-		return
-	}
-	slot, ok := p.host.whereIs(r)
-	store := p.Keeper.Store()
-	if !ok || store == nil && slot.Path == "" {
-		return
-	}
-	p.thumbs[r] = nil
-	p.Loop.Background(func() func() {
-		ref, err := store.Read(p.Loop.Closing, slot)
-		var thumb *image.RGBA
-		if err == nil && ref.FileSHA256 == r.SHA256 {
-			thumb = history.Fit(ref.Image, 4*infoThumbWidth, 4*infoThumbHeight)
-		}
-		return func() {
-			if _, wanted := p.thumbs[r]; wanted {
-				p.thumbs[r] = thumb
-				p.showThumbnails()
-			}
-		}
-	})
-}
-
-// showThumbnails shows the thumbnails that are there. A reference without one shows its number.
-func (p *infoPanel) showThumbnails() {
-	for i, r := range p.references() {
-		var img image.Image
-		if thumb := p.thumbs[r]; thumb != nil {
-			img = thumb
-		}
-		if p.images[i].Image != img {
-			p.images[i].Image = img
-			p.images[i].Refresh()
-		}
-	}
-}
-
 const infoRowHeight float32 = 20
-
-// The size of a thumbnail: four find room in the narrowest column.
-const (
-	infoThumbWidth  = 46
-	infoThumbHeight = 34
-)
 
 func (p *infoPanel) height() float32 {
 	switch {
@@ -278,11 +201,7 @@ func (p *infoPanel) height() float32 {
 	case p.shown == nil:
 		return 64
 	}
-	height := 40 + p.promptHeight() + float32(len(p.rows))*infoRowHeight + 12 + 24 + 12
-	if len(p.references()) > 0 {
-		height += infoThumbHeight + 10
-	}
-	return height
+	return 40 + p.promptHeight() + float32(len(p.rows))*infoRowHeight + p.lineage.height() + 12 + 24 + 12
 }
 
 // infoInset is the room that a widget.Label has on all sides.
@@ -311,16 +230,8 @@ func (p *infoPanel) place(size fyne.Size) {
 		ui.At(row.value, ui.Margin+nameWidth, y, width-nameWidth, infoRowHeight)
 		y += infoRowHeight
 	}
-	if n := len(p.references()); n > 0 {
-		y += 10
-		for i := range n {
-			x := ui.Margin + float32(i)*(infoThumbWidth+6)
-			for _, o := range []fyne.CanvasObject{p.grounds[i], p.numbers[i], p.images[i]} {
-				ui.At(o, x, y, infoThumbWidth, infoThumbHeight)
-			}
-		}
-		y += infoThumbHeight
-	}
+	p.lineage.place(y, width)
+	y += p.lineage.height()
 	y += 12
 	const between = 6
 	extra := width - between*float32(len(p.use)-1) // room that is left, or is missing, shared equally

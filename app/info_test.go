@@ -50,8 +50,8 @@ func TestInfo(t *testing.T) {
 	b.settle()
 	made := b.view.shown
 	if b.info.shown != made || b.info.prompt.Text != "made of image 1" || len(b.info.rows) < 4 ||
-		b.info.images[0].Image == nil || b.info.images[1].Image == nil {
-		t.Fatalf("%d rows, prompt %q, images %v", len(b.info.rows), b.info.prompt.Text, b.info.images[0].Image)
+		b.info.lineage.from[0].Image == nil || b.info.lineage.from[1].Image == nil {
+		t.Fatalf("%d rows, prompt %q, images %v", len(b.info.rows), b.info.prompt.Text, b.info.lineage.from[0].Image)
 	}
 	if !b.view.info.Chosen {
 		t.Error("the button does not show that the block is open")

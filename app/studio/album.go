@@ -56,8 +56,8 @@ func (a *Album) Find(id uint64) (e history.Entry, ok bool) {
 	return a.entries[i], true
 }
 
-// Batch returns the entries of the batch that a picture belongs to, in the order in which they were made. A picture that
-// was made alone, or by an earlier version, has none.
+// Batch returns the entries of the batch that a picture belongs to, in the order in which they were made. A picture
+// that was made alone, or by an earlier version, has none.
 func (a *Album) Batch(id uint64) (list []history.Entry) {
 	batch := uint64(0)
 	for i := range a.entries {
