@@ -79,6 +79,21 @@ var scenes = []scene{
 		b.toggleInfo()
 	}},
 	{"grid", []benchOption{withPlan}, fourTries},
+	{"lineage", []benchOption{withPlan}, func(b *bench) {
+		fourTries(b)
+		b.shape.setCount(1)
+		first := b.view.shown.Path
+		for i := range 3 {
+			b.editPicture(first)
+			b.settle()
+			b.shape.setSeed(fmt.Sprint(i))
+			b.make("The same house in another season")
+		}
+		b.strip.open(b.Album.Entries()[4].ID)
+		b.settle()
+		b.toggleInfo()
+		b.shape.setSeed(firstSeed)
+	}},
 	{"compare", []benchOption{withPlan}, func(b *bench) {
 		fourTries(b)
 		test.Tap(b.grid.sides)
@@ -282,6 +297,7 @@ var pictures = []struct {
 	{"info", fyne.NewSize(800, 600), ui.ThemeLight, 1},
 	{"grid", fyne.NewSize(1440, 900), ui.ThemeDark, 1},
 	{"grid", fyne.NewSize(800, 600), ui.ThemeLight, 1},
+	{"lineage", fyne.NewSize(1440, 900), ui.ThemeDark, 1},
 	{"compare", fyne.NewSize(1440, 900), ui.ThemeLight, 1},
 	{"compare", fyne.NewSize(900, 600), ui.ThemeDark, 2},
 	{"empty-number", fyne.NewSize(1440, 900), ui.ThemeDark, 1},
