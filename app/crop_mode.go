@@ -12,8 +12,8 @@ import (
 	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
-// cropMode arranges the picture of a slot: the whole picture of its file lies on the canvas, turned and mirrored, with a
-// frame around the part that is used. The file stays as it is; each change is a step on the desk.
+// cropMode arranges the picture of a slot: the whole picture of its file lies on the canvas, turned and mirrored, with
+// a frame around the part that is used. The file stays as it is; each change is a step on the desk.
 type cropMode struct {
 	common
 	host  cropHost

@@ -85,7 +85,7 @@ func (f *frame) fill(p panels) {
 		f.lines[i] = ui.NewBox(ui.ColorLine, 0)
 		f.content.Objects = append(f.content.Objects, f.lines[i])
 	}
-	f.content.Objects = append(f.content.Objects, p.drag.Content, p.tips.Content)
+	f.content.Objects = append(f.content.Objects, p.prompt.mentions.content, p.drag.Content, p.tips.Content)
 }
 
 // low says whether the window is too low for the history to stay open.

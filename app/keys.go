@@ -107,6 +107,7 @@ func keyTable() []binding {
 		{where: outsideText, does: "LoRAs", keys: keys(fyne.KeyL), do: (*session).toggleLoRAs},
 
 		{where: inPrompt, does: "Earlier prompts", shortcuts: ctrl(fyne.KeyUp, fyne.KeyDown)},
+		{where: inPrompt, does: "Name a picture", mouse: "@"},
 
 		{where: onPicture, does: "Zoom, move, show pixel for pixel", mouse: "wheel, drag, double click"},
 		{where: onPicture, does: "Larger, smaller", keys: keys(fyne.KeyPlus, fyne.KeyMinus)},

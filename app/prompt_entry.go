@@ -25,6 +25,7 @@ func newPromptEntry(p *promptPanel) *promptEntry {
 // TypedShortcut offers the window its shortcuts first: an entry would swallow them.
 func (e *promptEntry) TypedShortcut(shortcut fyne.Shortcut) {
 	p := e.panel
+	p.mentions.close()
 	if p.keys.Undoes(&e.Entry, shortcut) {
 		return
 	}
@@ -50,7 +51,7 @@ func (e *promptEntry) TypedShortcut(shortcut fyne.Shortcut) {
 }
 
 func (e *promptEntry) TypedKey(key *fyne.KeyEvent) {
-	if e.panel.keys.Typed(key) {
+	if e.panel.mentions.key(key.Name) || e.panel.keys.Typed(key) {
 		return
 	}
 	if (key.Name == fyne.KeyReturn || key.Name == fyne.KeyEnter) && spaces(e.Text) >= maxPrompt {
@@ -59,8 +60,16 @@ func (e *promptEntry) TypedKey(key *fyne.KeyEvent) {
 	e.Entry.TypedKey(key)
 }
 
-// AcceptsTab leaves Tab to the window: everything is to be reached by keyboard.
-func (e *promptEntry) AcceptsTab() bool { return false }
+// AcceptsTab leaves Tab to the window, as everything is to be reached by keyboard, unless it takes a picture of the list.
+func (e *promptEntry) AcceptsTab() bool { return e.panel.mentions.isOpen() }
+
+// FocusLost closes the list of pictures, but not before a click on it had its effect.
+func (e *promptEntry) FocusLost() {
+	e.Entry.FocusLost()
+	if e.panel.mentions.isOpen() {
+		e.panel.Loop.After(doubleClick, e.panel.mentions.close)
+	}
+}
 
 // toEnd moves the cursor behind the text.
 func (e *promptEntry) toEnd() {

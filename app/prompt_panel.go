@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/driver/desktop"
 	"fyne.io/fyne/v2/widget"
 
 	"github.com/kleinbild/kleinbild/app/studio"
@@ -22,6 +23,7 @@ type promptPanel struct {
 	common
 	host     promptHost
 	entry    *promptEntry
+	mentions *mentionList // over the window
 	generate *ui.Button
 	progress *ui.ProgressLine
 	missing  *ui.Label // pictures that the prompt names and that are not there
@@ -48,11 +50,13 @@ type promptHost interface {
 	overwrite(said string, do func())
 	paste(text func()) // takes pictures from the clipboard; if it holds text instead, paste calls text
 	focus(o fyne.Focusable)
+	slotThumb(number int) *image.RGBA // the picture of a slot in small, nil while there is none
 }
 
 func newPromptPanel(c common, host promptHost) *promptPanel {
 	p := &promptPanel{common: c, host: host, ground: ui.NewBox(ui.ColorPanel, 0), progress: ui.NewProgressLine()}
 	p.entry = newPromptEntry(p)
+	p.mentions = newMentionList(c, p)
 	p.entry.OnChanged = func(string) { p.changed() }
 	p.generate = ui.NewButton("Generate", host.pressGenerate).
 		Says("Make the picture, or put it into the queue (Ctrl + Enter)")
@@ -272,6 +276,42 @@ func (p *promptPanel) lay(d studio.Desk) {
 		}
 		p.Desk.Type(func(d *studio.Desk) { d.Prompt = p.entry.Text }) // what of it was admitted
 	}
+}
+
+// offerPictures opens the list of pictures at the "@" that was just typed, unless that is a part of a word.
+func (p *promptPanel) offerPictures() {
+	e := p.entry
+	text := []rune(e.Text)
+	if at := e.CursorTextOffset() - 1; at < 0 || at >= len(text) || !p.mentions.begins(text[:at]) {
+		return
+	}
+	in := e.CursorPosition()
+	in.X, in.Y = min(in.X, e.Size().Width), min(in.Y, e.Size().Height)
+	p.mentions.open(fyne.CurrentApp().Driver().AbsolutePositionForObject(e).Add(in))
+}
+
+func (p *promptPanel) slotThumb(number int) *image.RGBA { return p.host.slotThumb(number) }
+
+// mention puts "image 2" in the place of the "@" before the cursor.
+func (p *promptPanel) mention(number int) {
+	text := []rune(p.entry.Text)
+	if at := p.entry.CursorTextOffset(); at > 0 && at <= len(text) && text[at-1] == '@' {
+		p.entry.Entry.TypedKey(&fyne.KeyEvent{Name: fyne.KeyBackspace})
+	}
+	p.insertImage(number)
+}
+
+// dropImage puts "image 2" at a place in the window, and says whether that lies in the prompt.
+func (p *promptPanel) dropImage(number int, pos fyne.Position) bool {
+	if !ui.Within(p.entry, pos) {
+		return false
+	}
+	e := &desktop.MouseEvent{Button: desktop.MouseButtonPrimary}
+	e.Position = pos.Subtract(fyne.CurrentApp().Driver().AbsolutePositionForObject(p.entry))
+	p.entry.MouseDown(e)
+	p.entry.MouseUp(e)
+	p.insertImage(number)
+	return true
 }
 
 // insertImage puts "image 2" at the cursor.

@@ -84,5 +84,11 @@ func (e *promptEntry) TypedRune(r rune) {
 		e.panel.notice.Say(promptLimit + ".")
 		return
 	}
+	if e.panel.mentions.typed(r) {
+		return
+	}
 	e.Entry.TypedRune(r)
+	if r == '@' {
+		e.panel.offerPictures()
+	}
 }

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"image"
 	"os"
 	"time"
 
@@ -149,6 +150,12 @@ func (s *session) toggleInfo() { s.info.toggle() }
 
 // infoOpen says whether it is open.
 func (s *session) infoOpen() bool { return s.info.open }
+
+// slotThumb returns the picture of a slot in small, nil while there is none.
+func (s *session) slotThumb(number int) *image.RGBA { return s.slots.slots[number-1].thumb }
+
+// dropInPrompt puts "image 2" into the prompt where the drag of a slot has ended there.
+func (s *session) dropInPrompt(number int) { s.prompt.dropImage(number, s.drag.Pos) }
 
 // insertImage puts "image 2" into the prompt.
 func (s *session) insertImage(number int) { s.prompt.insertImage(number) }

@@ -136,7 +136,7 @@ func (c *slot) TypedKey(e *fyne.KeyEvent) {
 	}
 }
 
-// Dragged moves the picture to another slot.
+// Dragged moves the picture to another slot, or its number into the prompt.
 func (c *slot) Dragged(e *fyne.DragEvent) {
 	if c.source.Ref == nil {
 		return
@@ -150,7 +150,10 @@ func (c *slot) DragEnd() {
 		return
 	}
 	c.dragging = false
-	if target := c.panel.host.droppedOn(); target != nil && target != c {
+	switch target := c.panel.host.droppedOn(); {
+	case target == nil:
+		c.panel.host.dropInPrompt(c.number)
+	case target != c:
 		c.panel.move(c.number, target.number)
 	}
 }

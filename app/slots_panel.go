@@ -38,9 +38,10 @@ const slotThumbSide = 520
 // slotsHost is what the panel asks of the window.
 type slotsHost interface {
 	pickPictures(chosen func(paths []string))
-	insertImage(number int) // puts "image 2" into the prompt
-	cropSlot(number int)    // crops and turns the picture of a slot on the canvas
-	reveal(path string)     // shows a file in the file manager
+	insertImage(number int)  // puts "image 2" into the prompt
+	dropInPrompt(number int) // does so where a drag has ended, if that is in the prompt
+	cropSlot(number int)     // crops and turns the picture of a slot on the canvas
+	reveal(path string)      // shows a file in the file manager
 	dragPicture(img *image.RGBA, pos fyne.Position)
 	droppedOn() *slot // ends a drag and returns the slot that it ended on, nil for none
 	focus(o fyne.Focusable)
