@@ -120,7 +120,7 @@ func keyTable() []binding {
 			keys: keys(fyne.KeyLeft, fyne.KeyRight, fyne.KeyUp, fyne.KeyDown)},
 		{where: onFrame, does: "Larger at that side", shortcuts: ctrl(fyne.KeyLeft, fyne.KeyRight)},
 		{where: onFrame, does: "Smaller at that side", shortcuts: alt(fyne.KeyLeft, fyne.KeyRight)},
-		{where: onFrame, does: "Pan", mouse: "drag outside of it, or with Space"},
+		{where: onFrame, does: "Pan; inside of it, too, with Space", mouse: "drag beside it"},
 
 		{where: onSlots, does: "Choose a picture", keys: keys(fyne.KeyReturn)},
 		{where: onSlots, does: "Remove it", keys: keys(fyne.KeyDelete)},

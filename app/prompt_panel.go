@@ -286,7 +286,7 @@ func (p *promptPanel) offerPictures() {
 		return
 	}
 	in := e.CursorPosition()
-	in.X, in.Y = min(in.X, e.Size().Width), min(in.Y, e.Size().Height)
+	in.X, in.Y = min(in.X, e.Size().Width-mentionWidth), min(in.Y, e.Size().Height)
 	p.mentions.open(fyne.CurrentApp().Driver().AbsolutePositionForObject(e).Add(in))
 }
 

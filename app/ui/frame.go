@@ -189,14 +189,16 @@ func (r *frameRenderer) place() {
 	x0, y0 := toPixel(least.X, scale), toPixel(least.Y, scale)
 	x1, y1 := toPixel(most.X, scale), toPixel(most.Y, scale)
 	origin, size := f.view.Placed()
-	px0, py0, px1, py1 := origin.X, origin.Y, origin.X+size.Width, origin.Y+size.Height
+	px0, py0 := toPixel(origin.X, scale), toPixel(origin.Y, scale)
+	px1, py1 := toPixel(origin.X+size.Width, scale), toPixel(origin.Y+size.Height, scale)
 
 	r.placeGround(x0, y0, x1, y1, px0, py0, px1, py1)
 	sides := bands(px0, py0, px1, py1, x0, y0, x1, y1)
 	if !f.seen.Empty() {
-		min := f.view.ToView(float32(f.seen.Min.X), float32(f.seen.Min.Y))
-		max := f.view.ToView(float32(f.seen.Max.X), float32(f.seen.Max.Y))
-		sides = bands(px0, py0, px1, py1, min.X, min.Y, max.X, max.Y)
+		from := f.view.ToView(float32(f.seen.Min.X), float32(f.seen.Min.Y))
+		to := f.view.ToView(float32(f.seen.Max.X), float32(f.seen.Max.Y))
+		sides = bands(px0, py0, px1, py1,
+			toPixel(from.X, scale), toPixel(from.Y, scale), toPixel(to.X, scale), toPixel(to.Y, scale))
 	}
 	for i, dim := range r.dims {
 		r.put(dim, sides[i], f.Dims)
