@@ -191,13 +191,7 @@ func (r *editRows) changeMask() {
 
 // loadMask puts a mask on the desk.
 func (r *editRows) loadMask(path string) {
-	r.Desk.Choose(func(d *studio.Desk) {
-		if len(d.Slots) > 0 { // it may be gone since the dialog was opened
-			of := d.Slots[0]
-			of.Ref = nil
-			d.Edit.Mask = studio.Mask{Path: path, Of: of}
-		}
-	})
+	r.Desk.Choose(func(d *studio.Desk) { d.LoadMask(path) })
 }
 
 // tint is the colour that lies over the part of image 1 that changes, and how strongly, in 256ths. Skin, leaves, sky

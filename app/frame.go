@@ -45,7 +45,7 @@ func newPanels(c common, s *session) (p panels) {
 	p.comparison = newCompareMode(c, p.view, s)
 	p.crop = newCropMode(c, p.view.view, s)
 	p.grid = newGridMode(c, p.view, s)
-	p.view.use(newExtendMode(c, p.view.view, s), p.crop, p.grid, p.comparison)
+	p.view.use(newMaskMode(c, p.view.view, s), newExtendMode(c, p.view.view, s), p.crop, p.grid, p.comparison)
 	p.strip = newHistoryPanel(c, small, s)
 	p.drag = ui.NewDragLayer(p.slots.target)
 	p.tips = ui.NewTips(s.win.Canvas())

@@ -30,6 +30,7 @@ const (
 	outsideText = "Outside of text boxes"
 	onPicture   = "On the picture"
 	onFrame     = "On a frame over the picture"
+	onMask      = "On the mask"
 	onSlots     = "On a reference"
 	inPrompt    = "In the prompt"
 	inQueue     = "In the queue"
@@ -105,6 +106,8 @@ func keyTable() []binding {
 		{where: outsideText, does: "Compare with an older one", keys: keys(fyne.KeyPageDown),
 			do: func(s *session) { s.comparison.step(1) }},
 		{where: outsideText, does: "LoRAs", keys: keys(fyne.KeyL), do: (*session).toggleLoRAs},
+		{where: outsideText, does: "Paint a mask on image 1", keys: keys(fyne.KeyM),
+			do: func(s *session) { s.view.modeKey(fyne.KeyM) }},
 
 		{where: inPrompt, does: "Earlier prompts", shortcuts: ctrl(fyne.KeyUp, fyne.KeyDown)},
 		{where: inPrompt, does: "Name a picture", mouse: "@"},
@@ -121,6 +124,17 @@ func keyTable() []binding {
 		{where: onFrame, does: "Larger at that side", shortcuts: ctrl(fyne.KeyLeft, fyne.KeyRight)},
 		{where: onFrame, does: "Smaller at that side", shortcuts: alt(fyne.KeyLeft, fyne.KeyRight)},
 		{where: onFrame, does: "Pan; inside of it, too, with Space", mouse: "drag beside it"},
+
+		{where: onMask, does: "Brush, eraser, lasso, rectangle, fill",
+			keys: keys(fyne.KeyB, fyne.KeyE, fyne.KeyL, fyne.KeyR, fyne.KeyF)},
+		{where: onMask, does: "From brush to eraser and back", keys: keys(fyne.KeyX)},
+		{where: onMask, does: "Smaller, larger brush", mouse: "[ / ], Ctrl + wheel"},
+		{where: onMask, does: "Softer, harder brush", mouse: "{ / }"},
+		{where: onMask, does: "Straight line from the last stroke", mouse: "Shift + click"},
+		{where: onMask, does: "Take away instead of adding", mouse: "Ctrl + drag"},
+		{where: onMask, does: "Move the picture", mouse: "Space + drag"},
+		{where: onMask, does: "Move the brush; paint, and stop", keys: keys(fyne.KeyUp, fyne.KeyDown, fyne.KeyReturn)},
+		{where: onMask, does: "Clear the mask", keys: keys(fyne.KeyDelete)},
 
 		{where: onSlots, does: "Choose a picture", keys: keys(fyne.KeyReturn)},
 		{where: onSlots, does: "Remove it", keys: keys(fyne.KeyDelete)},

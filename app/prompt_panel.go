@@ -31,6 +31,7 @@ type promptPanel struct {
 	workflow *ui.Label
 	tokens   *ui.Label
 	estimate *ui.Label
+	kept     *ui.Label // what of image 1 stays as it is
 	cancel   *ui.Button
 	images   [inference.MaxReferences]*ui.Button
 	earlier  *ui.Button
@@ -64,12 +65,12 @@ func newPromptPanel(c common, host promptHost) *promptPanel {
 	p.workflow = ui.NewLabel("", ui.ColorAccent, ui.SizeCaption)
 	p.missing = ui.NewLabel("", ui.ColorError, ui.SizeCaption)
 	p.tokens, p.tags = ui.NewCaption(""), ui.NewCaption("")
-	p.estimate = ui.NewCaption("")
+	p.estimate, p.kept = ui.NewCaption(""), ui.NewCaption("")
 	p.cancel = ui.NewButton("Cancel", p.Maker.Cancel).Says("Give this picture up (Esc)")
 	p.cancel.Small = true
 	p.earlier = ui.NewLink("earlier prompts", p.showEarlier).Says("Prompts of before (Ctrl + Up)")
 	objects := []fyne.CanvasObject{p.ground, p.progress, p.entry, p.generate, p.missing}
-	objects = append(objects, p.tags, p.workflow, p.tokens, p.estimate, p.cancel)
+	objects = append(objects, p.tags, p.workflow, p.tokens, p.estimate, p.kept, p.cancel)
 	for i := range p.images {
 		number := i + 1
 		p.images[i] = ui.NewLink(fmt.Sprintf("image %d", number), func() { p.insertImage(number) }).
@@ -133,7 +134,7 @@ func (p *promptPanel) place(size fyne.Size) {
 		ui.At(p.missing, x, y, w, 24)
 		x += w + 14
 	}
-	for _, l := range []*ui.Label{p.tags, p.workflow, p.tokens, p.estimate} {
+	for _, l := range []*ui.Label{p.tags, p.workflow, p.tokens, p.estimate, p.kept} {
 		w := l.Natural().Width
 		if l.Text == "" || x+w > right-4 {
 			l.Resize(fyne.NewSize(0, 24))
@@ -146,7 +147,11 @@ func (p *promptPanel) place(size fyne.Size) {
 }
 
 // workflowText names what the model will do.
-func workflowText(references int) string {
+func workflowText(d studio.Desk) string {
+	references := len(d.Slots)
+	if e := d.Edit; references > 0 && !e.Mask.None() {
+		return "Masked edit · " + pictureCount(references)
+	}
 	switch inference.WorkflowOf(references) {
 	case inference.TextToImage:
 		return "Text to image"
@@ -156,10 +161,21 @@ func workflowText(references int) string {
 	return fmt.Sprintf("Multi-reference · %d pictures", references)
 }
 
+// keptText says what of image 1 stays as it is, "" if nothing does.
+func keptText(d studio.Desk) string {
+	if len(d.Slots) == 0 || d.Edit.Mask.None() || d.Slots[0].Ref == nil {
+		return ""
+	}
+	return "everything outside the mask stays as it is, " + times(d.Slots[0].Ref.Original)
+}
+
 // actionText names what Generate does with a desk.
 func actionText(d studio.Desk) string {
 	if d.Edits() && d.Edit.Extends() {
 		return "Extend"
+	}
+	if len(d.Slots) > 0 && !d.Edit.Mask.None() {
+		return "Repaint"
 	}
 	return "Generate"
 }
@@ -180,8 +196,9 @@ func missingText(numbers []int) string {
 // refresh brings the line and the button up to date.
 func (p *promptPanel) refresh() {
 	n := len(p.Desk.Desk().Slots)
-	p.workflow.Set(workflowText(n), ui.ColorAccent)
+	p.workflow.Set(workflowText(p.Desk.Desk()), ui.ColorAccent)
 	p.tags.Set(p.tagsLine())
+	p.kept.Set(keptText(p.Desk.Desk()), ui.ColorDim)
 	p.missing.Set(missingText(p.Desk.Desk().Missing()), ui.ColorError)
 	ui.Show(p.missing, p.missing.Text != "")
 	for i, b := range p.images {

@@ -184,6 +184,20 @@ var scenes = []scene{
 		b.frame.reveal(b.lora.content)
 	}},
 	{"lora-list", []benchOption{withLoRAs}, func(b *bench) { b.showLoRAList() }},
+	{"paint", []benchOption{withPlan}, func(b *bench) {
+		house := landscape(3000, 2000, 3)
+		paintHouse(house, 1500, 1600, 700)
+		m := b.enterMask(b.write("farm.png", house))
+		b.slots.add(0, []string{b.file("evening.png", 1600, 1067, 1)})
+		b.until("two references", func() bool { return len(b.Desk.Desk().References()) == 2 })
+		b.prompt.setText("The same house in the colours of image 2, blue shutters")
+		p := &maskPointer{maskLayer: m.layer, b: b}
+		m.layer.setSize(420)
+		m.layer.setHardness(0.9)
+		p.stroke(1250, 1100, 1750, 1100, 1750, 1450, 1250, 1450, 1250, 1250, 1500, 1250)
+		b.until("the mask is kept", func() bool { return !b.Desk.Desk().Reading() })
+		m.layer.hover(m.view.ToView(1930, 960), true)
+	}},
 	{"keep", nil, func(b *bench) {
 		b.slots.add(0, []string{b.file("garden.png", 1200, 800, 3)})
 		b.until("a reference", func() bool { return len(b.Desk.Desk().References()) == 1 })
@@ -319,6 +333,9 @@ var pictures = []struct {
 	{"loras", fyne.NewSize(1440, 900), ui.ThemeDark, 1},
 	{"loras", fyne.NewSize(800, 600), ui.ThemeLight, 1},
 	{"lora-list", fyne.NewSize(1440, 900), ui.ThemeLight, 1},
+	{"paint", fyne.NewSize(1440, 900), ui.ThemeDark, 1},
+	{"paint", fyne.NewSize(1440, 900), ui.ThemeLight, 1},
+	{"paint", fyne.NewSize(800, 600), ui.ThemeDark, 2},
 	{"keep", fyne.NewSize(800, 600), ui.ThemeDark, 1},
 }
 

@@ -220,3 +220,16 @@ func (f fullSize) OpenOriginal(ctx context.Context) (inference.Reference, *pictu
 	original, err := f.store.ReadOriginal(ctx, slot)
 	return ref, original, err
 }
+
+// Settings returns what the edit says of the area that the model works on and of the feather. A text that cannot be
+// read counts as none.
+func (e Edit) Settings() (s inference.Edit) {
+	if text := number(e.Feather); text != "" {
+		s.Feather, _ = inference.ParseFeather(text)
+	}
+	if text := number(e.Context); text != "" && !e.Whole {
+		s.Context, _ = inference.ParseContext(text)
+	}
+	s.Whole = e.Whole
+	return s
+}

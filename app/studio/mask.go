@@ -181,3 +181,42 @@ func (s *Studio) leaveMask() {
 	}
 	s.Desk.Amend(func() { s.Desk.Choose(func(d *Desk) { d.Edit.Mask = Mask{} }) })
 }
+
+// Is says whether two masks are the same one, also if only one of them has been read.
+func (m Mask) Is(other Mask) bool { return m.None() == other.None() && m.same(other) }
+
+// WithPainted returns the mask with what was painted in its place, for image 1. A mask of nothing is none.
+func (m Mask) WithPainted(mask *paint.Mask, of Slot) Mask {
+	if mask.Empty() {
+		return Mask{}
+	}
+	of.Ref = nil
+	m.Painted, m.Kept, m.Alpha, m.Of = mask, false, false, of
+	return m
+}
+
+// LevelsOf reads a mask that was not painted: its file, or the transparency of image 1.
+func (s *Store) LevelsOf(ctx context.Context, m Mask, image1 Slot) (*image.Gray, error) {
+	original, err := s.ReadOriginal(ctx, image1)
+	if err != nil {
+		return nil, err
+	}
+	var source inference.MaskSource = inference.AlphaMask{}
+	if !m.Alpha {
+		source = &maskSource{s, m}
+	}
+	mask, err := source.OpenMask(ctx, original)
+	if err != nil {
+		return nil, err
+	}
+	return mask.Gray(), nil
+}
+
+// LoadMask puts the file of a mask on the desk, if there still is an image 1 for it.
+func (d *Desk) LoadMask(path string) {
+	if len(d.Slots) > 0 {
+		of := d.Slots[0]
+		of.Ref = nil
+		d.Edit.Mask = Mask{Path: path, Of: of}
+	}
+}

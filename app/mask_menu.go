@@ -1,0 +1,61 @@
+package app
+
+import (
+	"context"
+	"fmt"
+
+	"fyne.io/fyne/v2"
+
+	"github.com/kleinbild/kleinbild/app/studio"
+	"github.com/kleinbild/kleinbild/app/studio/paint"
+	"github.com/kleinbild/kleinbild/app/ui"
+)
+
+// growSteps are the distances in pixels by which the menu grows and shrinks a mask.
+var growSteps = []int{2, 8, 32}
+
+// menu is what can be done to the whole mask.
+func (m *maskMode) menu() *fyne.Menu {
+	steps := func(label string, do func(*paint.Mask, context.Context, int) (*paint.Mask, error)) *fyne.MenuItem {
+		item := fyne.NewMenuItem(label, nil)
+		item.ChildMenu = fyne.NewMenu("")
+		for _, n := range growSteps {
+			item.ChildMenu.Items = append(item.ChildMenu.Items, fyne.NewMenuItem(fmt.Sprintf("%d pixels", n), func() {
+				m.change(func(ctx context.Context, from *paint.Mask) (*paint.Mask, error) { return do(from, ctx, n) })
+			}))
+		}
+		return item
+	}
+	automatic := fyne.NewMenuItem("Feather chosen for the mask", func() { m.setFeather("") })
+	automatic.Checked = m.Desk.Desk().Edit.Feather == ""
+	save := fyne.NewMenuItem("Save the mask as…", func() { m.host.saveMask(m.mask) })
+	items := []*fyne.MenuItem{
+		fyne.NewMenuItem("Invert", m.invert), steps("Grow", (*paint.Mask).Grow), steps("Shrink", (*paint.Mask).Shrink),
+		fyne.NewMenuItem("Clear", m.clear), fyne.NewMenuItemSeparator(), automatic, fyne.NewMenuItemSeparator(),
+		fyne.NewMenuItem("Load a mask…", func() { m.host.pickMask(m.load) }), save,
+	}
+	empty := m.mask == nil || m.mask.Empty()
+	for _, item := range []*fyne.MenuItem{items[1], items[2], items[3], save} {
+		item.Disabled = empty
+	}
+	return fyne.NewMenu("", items...)
+}
+
+func (m *maskMode) invert() {
+	m.change(func(_ context.Context, from *paint.Mask) (*paint.Mask, error) { return from.Invert(), nil })
+}
+
+func (m *maskMode) clear() {
+	m.change(func(_ context.Context, from *paint.Mask) (*paint.Mask, error) { return from.Clear(), nil })
+}
+
+// load puts the mask of a file on the desk, to be painted on.
+func (m *maskMode) load(path string) {
+	m.Desk.Choose(func(d *studio.Desk) { d.LoadMask(path) })
+}
+
+// toggleFrame hides the frame of the work area, or shows it again.
+func (m *maskMode) toggleFrame() {
+	ui.Show(m.frame, !m.frame.Visible())
+	m.tools.refresh()
+}

@@ -1,0 +1,348 @@
+package app
+
+import (
+	"context"
+	"image"
+
+	"fyne.io/fyne/v2"
+
+	"github.com/kleinbild/kleinbild/app/studio"
+	"github.com/kleinbild/kleinbild/app/studio/paint"
+	"github.com/kleinbild/kleinbild/app/ui"
+	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/inference/picture"
+)
+
+// maskMode is the mode of the canvas in which the mask of image 1 is painted, over image 1 at its full resolution. The
+// mask on the desk is the one that counts: what is painted goes there, and what changes there, such as by undo, is
+// shown here.
+type maskMode struct {
+	common
+	host  maskHost
+	view  *ui.PictureView
+	layer *maskLayer
+	tools *maskBar
+	frame *ui.Frame
+
+	entered bool
+	of      studio.Slot // image 1
+	photo   *image.RGBA // image 1 as it is shown, nil before it was read
+	size    image.Point // of image 1, in pixels
+	mask    *paint.Mask // what is shown and painted on, nil before image 1 was read
+	blank   *paint.Mask // the mask of nothing
+	loaded  loadedMask  // the mask of a file, at the size of image 1
+	stop    context.CancelFunc
+	todo    []maskChange // what was asked for and is not done yet
+	busy    bool         // the first of todo is being done
+	edge    edgeJob
+}
+
+// loadedMask is what a mask on the desk that was not painted here looks like at the size of image 1.
+type loadedMask struct {
+	from studio.Mask
+	mask *paint.Mask
+}
+
+// maskChange makes another mask of one. The error is the context's.
+type maskChange func(ctx context.Context, from *paint.Mask) (*paint.Mask, error)
+
+// maskHost is what the mode asks of the window.
+type maskHost interface {
+	editShown()             // takes the picture on show on as image 1
+	finishedShown() bool    // says whether a finished picture is on show
+	leaveMode()             // goes back to looking at pictures
+	redraw()                // has the canvas show what the mode has to show
+	focus(o fyne.Focusable) // gives an object the keyboard
+	layEdit()               // has the rows about an edit show the desk
+	pickMask(chosen func(path string))
+	saveMask(mask *paint.Mask) // asks for a place and saves a mask there
+}
+
+func newMaskMode(c common, view *ui.PictureView, host maskHost) *maskMode {
+	m := &maskMode{common: c, host: host, view: view, frame: ui.NewFrame(view)}
+	m.layer = newMaskLayer(m)
+	m.tools = newMaskBar(m)
+	c.Desk.Changed.Subscribe(m.follow)
+	c.Model.Changed.Subscribe(func() { m.edge.ask(m) })
+	return m
+}
+
+func (m *maskMode) name() (text, key string) { return "Mask", "M" }
+func (m *maskMode) offered() bool            { return len(m.Desk.Desk().Slots) > 0 || m.host.finishedShown() }
+func (m *maskMode) bar() fyne.CanvasObject   { return m.tools.content }
+func (m *maskMode) over() fyne.CanvasObject  { return m.layer.content }
+
+func (m *maskMode) picture() (*image.RGBA, image.Point) {
+	if m.photo != nil {
+		return m.photo, m.size
+	}
+	if slots := m.Desk.Desk().Slots; len(slots) > 0 && slots[0].Ref != nil { // small, until it was read large
+		return slots[0].Ref.Image, image.Pt(slots[0].Ref.Original.Width, slots[0].Ref.Original.Height)
+	}
+	return nil, image.Point{}
+}
+
+// enter begins to read image 1. If there is none, the picture on show becomes image 1 first.
+func (m *maskMode) enter() bool {
+	if len(m.Desk.Desk().Slots) == 0 {
+		m.host.editShown()
+		if len(m.Desk.Desk().Slots) == 0 {
+			return false
+		}
+	}
+	m.entered = true
+	m.view.OnPlaced = m.placed
+	m.tools.refresh()
+	m.read()
+	m.Loop.Post(func() { // once it is on show
+		if m.entered {
+			m.host.focus(m.layer)
+		}
+	})
+	return true
+}
+
+func (m *maskMode) leave() {
+	m.entered = false
+	m.view.OnPlaced = nil
+	m.forget()
+	m.layer.forget()
+}
+
+// forget drops image 1 and what belongs to it.
+func (m *maskMode) forget() {
+	if m.stop != nil {
+		m.stop()
+		m.stop = nil
+	}
+	m.of, m.photo, m.mask, m.blank, m.loaded = studio.Slot{}, nil, nil, nil, loadedMask{}
+	m.todo = nil
+	m.layer.tiles.clear()
+	m.frame.Set(image.Rectangle{})
+}
+
+// read reads image 1 at its full resolution, and the mask if it lies in a file.
+func (m *maskMode) read() {
+	m.forget()
+	d := m.Desk.Desk()
+	m.of = d.Slots[0]
+	ctx, stop := context.WithCancel(m.Loop.Closing)
+	m.stop = stop
+	slot, store := m.of, m.Keeper.Store()
+	m.Loop.Background(func() func() {
+		original, err := store.ReadOriginal(ctx, slot)
+		var photo *image.RGBA
+		if err == nil {
+			photo, err = studio.View(ctx, original)
+		}
+		return func() {
+			switch {
+			case ctx.Err() != nil:
+			case err != nil:
+				m.notice.fail(err)
+				m.host.leaveMode()
+			default:
+				m.photo, m.size = photo, image.Pt(original.Size.Width, original.Size.Height)
+				m.blank = paint.New(m.size)
+				m.host.redraw()
+				m.follow()
+			}
+		}
+	})
+}
+
+// follow shows the mask and the feather that are on the desk.
+func (m *maskMode) follow() {
+	if !m.entered {
+		return
+	}
+	m.tools.refresh()
+	d := m.Desk.Desk()
+	switch {
+	case len(d.Slots) == 0:
+		m.host.leaveMode()
+	case !d.Slots[0].Same(m.of):
+		m.read()
+	case m.blank == nil:
+		return // it is being read
+	default:
+		if mask := m.onDesk(d.Edit.Mask); mask != nil {
+			m.show(mask)
+		}
+		m.edge.ask(m)
+	}
+}
+
+// onDesk returns a mask of the desk at the size of image 1. It returns nil for one that has to be read first, which it
+// has done.
+func (m *maskMode) onDesk(mask studio.Mask) *paint.Mask {
+	switch {
+	case mask.None():
+		return m.blank
+	case mask.Painted != nil && mask.Painted.Size() == m.size:
+		return mask.Painted
+	case m.loaded.mask != nil && m.loaded.from.Is(mask):
+		return m.loaded.mask
+	}
+	ctx, slot, store, size := m.Loop.Closing, m.of, m.Keeper.Store(), m.size
+	if m.loaded.from.Is(mask) {
+		return nil // it is being read
+	}
+	m.loaded = loadedMask{from: mask}
+	m.Loop.Background(func() func() {
+		levels, err := store.LevelsOf(ctx, mask, slot)
+		if err != nil {
+			return nil // the reader of the desk tells of it
+		}
+		painted := paint.FromGray(levels, size)
+		return func() {
+			if m.entered && m.loaded.from.Is(mask) && m.size == size {
+				m.loaded.mask = painted
+				m.follow()
+			}
+		}
+	})
+	return nil
+}
+
+// show shows another mask.
+func (m *maskMode) show(mask *paint.Mask) {
+	if m.mask != mask {
+		m.mask = mask
+		m.layer.tiles.show(mask)
+		m.tools.refresh()
+	}
+}
+
+// quickTiles is how many tiles of a mask can be changed on Fyne's goroutine: each takes about a tenth of a millisecond.
+const quickTiles = 48
+
+// apply adds what a stroke covers to the mask, or removes it.
+func (m *maskMode) apply(cover *paint.Mask, remove bool) {
+	if m.mask == nil {
+		return
+	}
+	join := func(_ context.Context, from *paint.Mask) (*paint.Mask, error) {
+		if remove {
+			return from.Remove(cover), nil
+		}
+		return from.Add(cover), nil
+	}
+	if !m.busy && m.mask.Mixed(cover) <= quickTiles {
+		joined, _ := join(m.Loop.Closing, m.mask)
+		m.put(joined)
+		return
+	}
+	m.change(join)
+}
+
+// change does something to the mask away from Fyne's goroutine, after all that was asked for before. If the mask
+// changes meanwhile, such as by undo, it is done again.
+func (m *maskMode) change(do maskChange) {
+	m.todo = append(m.todo, do)
+	m.next()
+}
+
+func (m *maskMode) next() {
+	if m.busy || len(m.todo) == 0 || m.mask == nil {
+		return
+	}
+	m.busy = true
+	do, from, ctx := m.todo[0], m.mask, m.Loop.Closing
+	m.Loop.Background(func() func() {
+		to, err := do(ctx, from)
+		return func() {
+			m.busy = false
+			if m.mask == from && len(m.todo) > 0 {
+				m.todo = m.todo[1:]
+				if err == nil {
+					m.put(to)
+				}
+			}
+			m.next()
+		}
+	})
+}
+
+// put lays a mask on the desk, which is a step. A mask of nothing is none.
+func (m *maskMode) put(mask *paint.Mask) {
+	m.show(mask)
+	m.Desk.Choose(func(d *studio.Desk) {
+		if len(d.Slots) == 0 {
+			return
+		}
+		d.Edit.Mask = d.Edit.Mask.WithPainted(mask, d.Slots[0])
+	})
+}
+
+// placed draws everything where the view has its picture now.
+func (m *maskMode) placed() {
+	m.layer.placed()
+	m.frame.Place()
+}
+
+// edgeJob finds out what the feather of a mask will look like, and which area the model will work on. One runs at a
+// time, for the last mask and settings.
+type edgeJob struct {
+	running bool
+	done    edgeOf
+	feather int // that is used, in pixels of image 1
+}
+
+// edgeOf is what an edge and an area follow from.
+type edgeOf struct {
+	mask             *paint.Mask
+	feather, context string
+	whole            bool
+	native           int
+}
+
+// edgePixels bounds the size at which a feather is shown.
+const edgePixels = 1_500_000
+
+// ask begins, if anything has changed since the last time.
+func (j *edgeJob) ask(m *maskMode) {
+	if !m.entered || m.mask == nil || j.running {
+		return
+	}
+	e := m.Desk.Desk().Edit
+	of := edgeOf{m.mask, e.Feather, e.Context, e.Whole, m.native()}
+	if of == j.done {
+		return
+	}
+	j.running = true
+	settings := e.Settings()
+	size := picture.Size{Width: m.size.X, Height: m.size.Y}
+	small := m.size
+	for small.X*small.Y > edgePixels {
+		small = image.Pt(max(small.X*9/10, 1), max(small.Y*9/10, 1))
+	}
+	ctx := m.Loop.Closing
+	m.Loop.Background(func() func() {
+		var soft *image.Gray
+		var area image.Rectangle
+		var work picture.Size
+		var feather int
+		bounds := of.mask.Bounds()
+		if !bounds.Empty() {
+			soft, feather, _ = inference.SoftEdge(ctx, of.mask.Shrunk(small), size, settings.Feather)
+			area, work = settings.WorkArea(size, bounds, of.native)
+		}
+		return func() {
+			j.running, j.done = false, of
+			if m.mask == of.mask {
+				j.feather = feather
+				m.layer.tiles.edge(of.mask, soft)
+				m.showArea(area, work)
+				m.tools.refresh()
+			}
+			j.ask(m)
+		}
+	})
+}
+
+// showArea frames the part of image 1 that the model works on.
+func (m *maskMode) showArea(area image.Rectangle, work picture.Size) {
+	m.frame.SetLabel("work area " + times(picture.Size{Width: area.Dx(), Height: area.Dy()}) + " → " + times(work))
+	m.frame.Set(area)
+}
