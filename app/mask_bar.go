@@ -135,9 +135,9 @@ func (a *maskAmount) width() float32 { return a.name.Natural().Width + maskSlide
 
 // place lays the bar out in a width and returns the width that it needs.
 func (b *maskBar) place(width float32) float32 {
-	const side, gap, group = 6, 4, 10
+	const side, gap, group = 6, 3, 10
 	used := func() (sum float32) {
-		sum = 2*side + float32(len(b.tools)+len(b.actions))*(maskToolSide+gap) - 2*gap + 4*group
+		sum = 2*side + float32(len(b.tools)+len(b.actions))*(maskToolSide+gap) - 2*gap + 3*group
 		for _, a := range b.amounts {
 			if a.shown {
 				sum += a.width()
@@ -168,6 +168,7 @@ func (b *maskBar) place(width float32) float32 {
 	}
 	buttons(b.tools)
 	line(b.lines[0])
+	between := x
 	for _, a := range b.amounts {
 		for _, o := range []fyne.CanvasObject{a.name, a.slider, a.number} {
 			ui.Show(o, a.shown)
@@ -181,7 +182,10 @@ func (b *maskBar) place(width float32) float32 {
 		ui.At(a.number, x+name+maskSlider-4, 0, maskNumber-4, maskBarHeight)
 		x += a.width()
 	}
-	line(b.lines[1])
+	ui.Show(b.lines[1], x > between) // beside the other line it would be one too many
+	if b.lines[1].Visible() {
+		line(b.lines[1])
+	}
 	buttons(b.actions)
 	return used()
 }

@@ -343,6 +343,6 @@ func (j *edgeJob) ask(m *maskMode) {
 
 // showArea frames the part of image 1 that the model works on.
 func (m *maskMode) showArea(area image.Rectangle, work picture.Size) {
-	m.frame.SetLabel("work area " + times(picture.Size{Width: area.Dx(), Height: area.Dy()}) + " → " + times(work))
+	m.frame.SetLabel("work area " + times(picture.Size{Width: area.Dx(), Height: area.Dy()}) + " › " + times(work))
 	m.frame.Set(area)
 }
