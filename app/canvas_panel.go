@@ -94,7 +94,7 @@ func newCanvasPanel(c common, start *startPage, host canvasHost) *canvasPanel {
 	for _, b := range p.tools {
 		objects = append(objects, b)
 	}
-	p.content = ui.Arranged(ui.NoSize, p.place, append(objects, start.content, c.notice.Content)...)
+	p.content = ui.Arranged(ui.NoSize, p.place, append(objects, start.content)...)
 	p.Desk.Chosen.Subscribe(p.refresh)
 	p.Model.Changed.Subscribe(p.refresh)
 	return p
@@ -104,9 +104,6 @@ const toolsHeight float32 = 44
 
 func (p *canvasPanel) place(size fyne.Size) {
 	p.ground.Resize(size)
-	noticeWidth := min(size.Width-2*ui.Margin, 680)
-	// Notices lie over the picture, which stays where it is.
-	ui.At(p.notice.Content, (size.Width-noticeWidth)/2, ui.Margin, noticeWidth, p.notice.Height(noticeWidth))
 	top := p.placeModes(size)
 	left, width := p.placeSecond(size, top), size.Width
 	if left > 0 {

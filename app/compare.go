@@ -34,6 +34,7 @@ func (s *session) compareTwo(a, b uint64) {
 	if !ok || !there || a == b {
 		return
 	}
+	s.leaveGallery()
 	if s.onCanvas(b) {
 		s.compareWith(left)
 		return

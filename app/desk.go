@@ -40,14 +40,19 @@ func (s *session) overwrite(text string, do func()) {
 	}
 }
 
-// editShown takes the picture on show on as image 1, to be edited.
+// editShown takes the picture on show on as image 1, to be edited, or the one that was chosen in the gallery.
 func (s *session) editShown() {
+	if e, ok := s.gallery.current(); ok && s.gallery.open {
+		s.openEntry(e)
+		s.editPicture(e.Path)
+		return
+	}
 	if e, ok := s.grid.entry(); ok {
 		s.editPicture(e.Path)
 		return
 	}
 	switch p := s.view.shown; {
-	case p == nil || s.view.previewing || s.start.content.Visible():
+	case p == nil || s.gallery.open || s.view.previewing || s.start.content.Visible():
 		s.notice.Say("There is no finished picture on show to edit yet.")
 	case p.Path == "":
 		s.saveFirst()

@@ -225,7 +225,7 @@ func TestBinIsUndone(t *testing.T) {
 			t.Errorf("at %d of the history, file: %v; want it there: %v; says %q", i, err, want, b.said())
 		}
 	}
-	b.strip.bin(e.ID)
+	b.bin(e.ID)
 	there(false)
 	if b.view.shown != nil {
 		t.Error("it is still on the canvas")
@@ -248,7 +248,7 @@ func TestBinThatGivesNothingBack(t *testing.T) {
 	b.make("binned")
 	e := b.Album.Entries()[0]
 	b.Album.Bin = studio.Bin{Throw: os.Remove}
-	b.strip.bin(e.ID)
+	b.bin(e.ID)
 	if _, err := os.Stat(e.Path); err != nil || len(b.Album.Entries()) != 0 {
 		t.Fatalf("%v, %d in the history", err, len(b.Album.Entries()))
 	}
@@ -256,7 +256,7 @@ func TestBinThatGivesNothingBack(t *testing.T) {
 	if len(b.Album.Entries()) != 1 {
 		t.Errorf("%d in the history", len(b.Album.Entries()))
 	}
-	b.strip.bin(e.ID)
+	b.bin(e.ID)
 	b.leave()
 	if _, err := os.Stat(e.Path); err == nil {
 		t.Error("the window closed, and the picture is still there")

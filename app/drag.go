@@ -11,16 +11,16 @@ import (
 // dragPicture shows a picture that is dragged inside the window.
 func (s *session) dragPicture(img *image.RGBA, pos fyne.Position) { s.drag.Follow(img, pos) }
 
-// dropPicture uses a picture that was dragged here as a reference: in the slot that it was dropped on, or in the next
-// free one if it was dropped on the canvas.
-func (s *session) dropPicture(path string) {
+// dropPictures uses pictures that were dragged here as references: in the slot that they were dropped on and free ones,
+// or in free ones if they were dropped on the canvas.
+func (s *session) dropPictures(paths ...string) {
 	pos := s.drag.Pos
 	if target := s.droppedOn(); target != nil {
-		s.useAsReference(target.number, path)
-	} else if s.dropToCompare(path, pos) {
+		s.slots.add(target.number, paths)
+	} else if s.gallery.open || len(paths) == 1 && s.dropToCompare(paths[0], pos) {
 		return
 	} else if ui.Within(s.view.view, pos) || ui.Within(s.view.emptyTitle, pos) {
-		s.useAsReference(0, path)
+		s.slots.add(0, paths)
 	}
 }
 

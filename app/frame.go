@@ -1,6 +1,8 @@
 package app
 
 import (
+	"path/filepath"
+
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/container"
 
@@ -20,9 +22,10 @@ type panels struct {
 	queued     *queuePanel
 	start      *startPage // inside view
 	view       *canvasPanel
-	comparison *compareMode // of view
-	crop       *cropMode    // of view
-	grid       *gridMode    // of view
+	comparison *compareMode  // of view
+	crop       *cropMode     // of view
+	grid       *gridMode     // of view
+	gallery    *galleryPanel // in the place of view
 	strip      *historyPanel
 	drag       *ui.DragLayer
 	tips       *ui.Tips
@@ -46,6 +49,8 @@ func newPanels(c common, s *session) (p panels) {
 	p.crop = newCropMode(c, p.view.view, s)
 	p.grid = newGridMode(c, p.view, s)
 	p.view.use(newMaskMode(c, p.view.view, s), newExtendMode(c, p.view.view, s), p.crop, p.grid, p.comparison)
+	large := filepath.Join(s.cfg.ThumbnailDir, "gallery")
+	p.gallery = newGalleryPanel(c, history.NewThumbnails(large, history.GalleryWidth, history.GalleryHeight), s)
 	p.strip = newHistoryPanel(c, small, s)
 	p.drag = ui.NewDragLayer(p.slots.target)
 	p.tips = ui.NewTips(s.win.Canvas())
@@ -58,6 +63,7 @@ type frame struct {
 	size    fyne.Size
 	scale   float32 // of the screen, when the panels were laid out
 	panels  panels
+	notices *ui.Notices
 	left    *ui.Box
 	rightBg *ui.Box
 	right   *container.Scroll // scrolls if Advanced is unfolded in a low window
@@ -65,9 +71,9 @@ type frame struct {
 	content *fyne.Container
 }
 
-// newFrame returns a frame without panels, for a window of a size.
-func newFrame(size fyne.Size) *frame {
-	f := &frame{left: ui.NewBox(ui.ColorPanel, 0), rightBg: ui.NewBox(ui.ColorPanel, 0), size: size}
+// newFrame returns a frame without panels, for a window of a size, with notices over its middle.
+func newFrame(size fyne.Size, notices *ui.Notices) *frame {
+	f := &frame{notices: notices, left: ui.NewBox(ui.ColorPanel, 0), rightBg: ui.NewBox(ui.ColorPanel, 0), size: size}
 	f.content = ui.Arranged(func() fyne.Size { return leastSize }, f.place)
 	return f
 }
@@ -78,7 +84,7 @@ func (f *frame) fill(p panels) {
 	column := container.New(ui.Stacked{}, p.shape.content, p.info.content, p.lora.content, p.advanced.content)
 	f.right = container.NewVScroll(column)
 	f.content.Objects = []fyne.CanvasObject{
-		f.left, p.slots.content, p.view.content, p.queued.content, p.prompt.content,
+		f.left, p.slots.content, p.view.content, p.gallery.content, f.notices.Content, p.queued.content, p.prompt.content,
 		f.rightBg, f.right, p.cost.content, p.strip.content,
 	}
 	for i := range f.lines {
@@ -107,6 +113,13 @@ func (f *frame) rescaled(scale float32) {
 	}
 }
 
+// placeNotices puts the notices over the canvas or the gallery, which stay where they are.
+func (f *frame) placeNotices() {
+	view := f.panels.view.content
+	width := min(view.Size().Width-2*ui.Margin, 680)
+	ui.At(f.notices.Content, view.Position().X+(view.Size().Width-width)/2, ui.Margin, width, f.notices.Height(width))
+}
+
 func (f *frame) place(size fyne.Size) {
 	if size.IsZero() {
 		return
@@ -127,6 +140,8 @@ func (f *frame) place(size fyne.Size) {
 	ui.At(f.left, 0, 0, left, upper)
 	ui.At(p.slots.content, 0, 0, left, upper)
 	ui.At(p.view.content, left, 0, middle, upper-prompt-queue)
+	ui.At(p.gallery.content, left, 0, middle, upper-prompt-queue)
+	f.placeNotices()
 	ui.At(p.queued.content, left, upper-prompt-queue, middle, queue)
 	ui.At(p.prompt.content, left, upper-prompt, middle, prompt)
 	cost := p.cost.height()

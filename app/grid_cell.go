@@ -41,7 +41,7 @@ func newGridCell(m *gridMode, i int) *gridCell {
 	v.OnOpen = func() { m.pick(i); m.panel.leaveMode() }
 	v.OnMenu = func(pos fyne.Position) { m.pick(i); m.panel.showMenuOf(c.view, c.entry, pos) }
 	v.Passed = func() bool { return m.chosen != i }
-	c.star = ui.NewIconButton(starOutlineIcon, func() { m.star(i, !c.entry.Starred) })
+	c.star = ui.NewIconButton(starOutlineIcon, func() { m.star(i) })
 	c.star.OverPicture = true
 	c.star.Passed = v.Passed // K does the same
 	return c

@@ -34,8 +34,8 @@ type gridHost interface {
 	readEntry(e history.Entry) (*image.RGBA, error) // away from Fyne's goroutine
 	openEntry(e history.Entry)                      // shows it on the canvas
 	compareBy(way compareWay, other history.Entry)  // compares the picture on show
-	star(starred bool, ids ...uint64)
-	bin(ids ...uint64) // moves pictures to the bin; undo takes all of them back
+	star(list []history.Entry)                      // gives pictures a star, or takes it away if all of them have one
+	bin(ids ...uint64)                              // moves pictures to the bin; undo takes all of them back
 	focus(o fyne.Focusable)
 }
 
@@ -53,7 +53,7 @@ func newGridMode(c common, panel *canvasPanel, host gridHost) *gridMode {
 	m.sides = ui.NewButton("A | B", func() { m.compare(sideBySide) })
 	m.blink = ui.NewButton("Blink", func() { m.compare(byTurns) })
 	m.keep = ui.NewMarkedButton(starIcon, "Keep", m.keepChosen)
-	m.keep.Key = "K"
+	m.keep.Key = "F"
 	m.rest = ui.NewButton("Bin the rest", m.binRest)
 	m.content = ui.Arranged(ui.NoSize, m.place, m.ground)
 	c.Album.Changed.Subscribe(m.refresh)
@@ -242,15 +242,15 @@ func (m *gridMode) compare(way compareWay) {
 }
 
 // star gives the picture at place i a star, or takes it.
-func (m *gridMode) star(i int, starred bool) {
+func (m *gridMode) star(i int) {
 	m.pick(i)
-	m.host.star(starred, m.cells[i].entry.ID)
+	m.host.star([]history.Entry{m.cells[i].entry})
 }
 
 // keepChosen gives the chosen picture a star, or takes it.
 func (m *gridMode) keepChosen() {
-	if e, ok := m.entry(); ok {
-		m.star(m.chosen, !e.Starred)
+	if _, ok := m.entry(); ok {
+		m.star(m.chosen)
 	}
 }
 

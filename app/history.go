@@ -6,8 +6,6 @@ import (
 	"image"
 	"io/fs"
 
-	"fyne.io/fyne/v2"
-
 	"github.com/kleinbild/kleinbild/app/studio"
 	"github.com/kleinbild/kleinbild/app/ui"
 	"github.com/kleinbild/kleinbild/history"
@@ -67,32 +65,6 @@ func (s *session) removed(id uint64) {
 
 func (s *session) onCanvas(id uint64) bool { return s.view.shown != nil && s.view.shown.ID == id }
 
-// pictureMenu returns the menu of a picture that was made; onCanvas says whether it is on show.
-func (s *session) pictureMenu(p studio.Picture, onCanvas bool) *fyne.Menu {
-	var items []*fyne.MenuItem
-	if onCanvas {
-		items = append(items, fyne.NewMenuItem("Save as…", s.showSavePanel),
-			fyne.NewMenuItem("Copy picture", s.copyPicture))
-	} else {
-		items = append(items, fyne.NewMenuItem("Show", func() { s.strip.open(p.ID) }))
-		if e, ok := s.Album.Find(p.ID); ok && s.view.shown != nil && !s.view.previewing && !s.onCanvas(p.ID) {
-			items = append(items, fyne.NewMenuItem("Compare with this", func() { s.compareWith(e) }))
-		}
-	}
-	if p.Path != "" {
-		items = append(items,
-			fyne.NewMenuItem("Edit this", func() { s.editPicture(p.Path) }),
-			fyne.NewMenuItem("Use as reference", func() { s.useAsReference(0, p.Path) }),
-			fyne.NewMenuItem("Copy file", func() { s.copyFiles(p.Path) }),
-			fyne.NewMenuItem("Show in folder", func() { s.reveal(p.Path) }))
-	}
-	items = append(items, fyne.NewMenuItem("Restore its settings", func() { s.restorePicture(p) }))
-	if p.ID != 0 {
-		items = append(items, fyne.NewMenuItemSeparator(), fyne.NewMenuItem("Move to bin", func() { s.strip.bin(p.ID) }))
-	}
-	return fyne.NewMenu("", items...)
-}
-
 // readEntry reads the picture of an entry, away from Fyne's goroutine.
 func (s *session) readEntry(e history.Entry) (*image.RGBA, error) {
 	if e.Picture.Edit == nil {
@@ -133,10 +105,16 @@ func (s *session) readBefore(m picture.Metadata) *image.RGBA {
 	return r.Image
 }
 
-// openEntry shows a picture of the history.
-func (s *session) openEntry(e history.Entry) { s.openThen(e, func() {}) }
+// openEntry shows a picture of the history, on the canvas.
+func (s *session) openEntry(e history.Entry) {
+	s.leaveGallery()
+	s.showEntry(e)
+}
 
-// openThen shows a picture of the history, and does what is to be done once it is on show.
+// showEntry puts a picture of the history on the canvas, which may be out of sight.
+func (s *session) showEntry(e history.Entry) { s.openThen(e, func() {}) }
+
+// openThen does that, and then what is to be done once the picture is on show.
 func (s *session) openThen(e history.Entry, then func()) {
 	s.strip.mark(e.ID)
 	s.Loop.Background(func() func() {
@@ -149,6 +127,7 @@ func (s *session) openThen(e history.Entry, then func()) {
 			switch {
 			case errors.Is(err, fs.ErrNotExist):
 				s.strip.row.Found(e.Path, nil, true)
+				s.gallery.grid.Found(e.Path, nil, true)
 				remove := ui.Action{Text: "Remove from the history", Do: func() { s.strip.forget(e.ID) }}
 				s.notice.Ask(fmt.Sprintf("%s is no longer there.", e.Path), remove)
 			case err != nil:

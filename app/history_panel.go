@@ -18,11 +18,11 @@ import (
 // button.
 type historyPanel struct {
 	common
-	host  historyHost
-	found []history.Entry // those that match the search
+	host historyHost
 
 	search  *ui.Field
 	count   *ui.Label
+	gallery *ui.Button
 	fold    *ui.Button
 	row     *ui.ThumbRow
 	scroll  *container.Scroll
@@ -37,9 +37,12 @@ type historyHost interface {
 	onCanvas(id uint64) bool   // says whether it is there
 	pictureMenu(p studio.Picture, onCanvas bool) *fyne.Menu
 	dragPicture(img *image.RGBA, pos fyne.Position) // shows a picture that is dragged inside the window
-	dropPicture(path string)                        // uses it as a reference, if it was dropped where that is meant
-	low() bool                                      // says whether the window is too low for the history to stay open
-	resized()                                       // lays the window out anew: the panel has another height
+	dropPictures(paths ...string)                   // uses it as a reference, if it was dropped where that is meant
+	bin(ids ...uint64)
+	toggleGallery()
+	galleryOpen() bool
+	low() bool // says whether the window is too low for the history to stay open
+	resized()  // lays the window out anew: the panel has another height
 	focus(o fyne.Focusable)
 }
 
@@ -53,14 +56,16 @@ func newHistoryPanel(c common, thumbnails *history.Thumbnails, host historyHost)
 	p.search.Tip.Tip = "Words of the prompts (Ctrl + F)"
 	p.search.SetPlaceHolder("Search prompts")
 	p.search.Icon = theme.SearchIcon()
-	p.search.OnChanged = func(string) { p.filter() }
+	p.search.OnChanged = p.Album.Search
+	p.gallery = ui.NewLink("Gallery", host.toggleGallery)
+	p.gallery.Key = "G"
 	p.fold = ui.NewLink("Show history", p.toggle).Says("Open or close the row of earlier pictures")
 	p.row = ui.NewThumbRow()
 	p.row.Load, p.row.Background = thumbnails.Get, c.Loop.Background
-	p.row.OnOpen, p.row.OnBin, p.row.Menu = p.open, p.bin, p.menu
-	p.row.OnDrag, p.row.OnDrop = host.dragPicture, host.dropPicture
+	p.row.OnOpen, p.row.OnBin, p.row.Menu = p.open, func(id uint64) { host.bin(id) }, p.menu
+	p.row.OnDrag, p.row.OnDrop = host.dragPicture, func(path string) { host.dropPictures(path) }
 	p.scroll = p.row.Scroll
-	p.content = ui.Arranged(ui.NoSize, p.place, p.ground, p.fold, p.search, p.count, p.scroll, p.empty)
+	p.content = ui.Arranged(ui.NoSize, p.place, p.ground, p.fold, p.search, p.count, p.gallery, p.scroll, p.empty)
 	p.Album.Changed.Subscribe(p.filter)
 	return p
 }
@@ -95,7 +100,7 @@ func (p *historyPanel) place(size fyne.Size) {
 	for _, o := range []fyne.CanvasObject{p.search, p.count, p.scroll} {
 		ui.Show(o, !folded)
 	}
-	ui.Show(p.empty, !folded && len(p.found) == 0)
+	ui.Show(p.empty, !folded && len(p.Album.Found()) == 0)
 	top := float32(0)
 	if low {
 		p.fold.SetText("Show history", "")
@@ -105,12 +110,15 @@ func (p *historyPanel) place(size fyne.Size) {
 		ui.At(p.fold, ui.Margin-6, 4, p.fold.MinSize().Width, 24)
 		top = 24
 	}
+	link := p.gallery.MinSize().Width
 	if folded {
+		ui.At(p.gallery, ui.Margin+p.fold.MinSize().Width, 4, link, 24)
 		return
 	}
 	middle := top + (size.Height-top)/2
 	ui.At(p.search, ui.Margin, middle-28, searchWidth, ui.FieldHeight)
-	ui.At(p.count, ui.Margin+4, middle+12, searchWidth, 16)
+	ui.At(p.count, ui.Margin+4, middle+12, searchWidth-link-4, 16)
+	ui.At(p.gallery, ui.Margin+searchWidth+6-link, middle+8, link, 24)
 	x := searchWidth + 2*ui.Margin - ui.ThumbEdge
 	ui.At(p.scroll, x, top, size.Width-x, size.Height-top)
 	ui.At(p.empty, x+ui.ThumbEdge, middle-28, size.Width-x-ui.Margin, ui.FieldHeight)
@@ -124,16 +132,13 @@ func (p *historyPanel) focusSearch() {
 }
 
 func (p *historyPanel) filter() {
-	p.found = nil
-	for _, e := range p.Album.Entries() {
-		if e.Matches(p.search.Text) {
-			p.found = append(p.found, e)
-		}
+	found, text := p.Album.Found(), ""
+	if query := p.Album.Query(); p.search.Text != query {
+		p.search.SetText(query) // it was searched for in the gallery
 	}
-	text := ""
 	switch {
 	case p.search.Text != "":
-		text = fmt.Sprintf("%d of %d", len(p.found), len(p.Album.Entries()))
+		text = fmt.Sprintf("%d of %d", len(found), len(p.Album.Entries()))
 	case len(p.Album.Entries()) > 0:
 		text = pictureCount(len(p.Album.Entries()))
 	}
@@ -142,16 +147,15 @@ func (p *historyPanel) filter() {
 	if len(p.Album.Entries()) > 0 {
 		p.empty.Set("No prompt has these words.", ui.ColorDim)
 	}
-	ui.Show(p.empty, len(p.found) == 0 && !p.folded())
-	items := make([]ui.ThumbItem, len(p.found))
-	for i, e := range p.found {
-		items[i] = ui.ThumbItem{ID: e.ID, Path: e.Path}
-	}
-	p.row.Set(items)
+	ui.Show(p.empty, len(found) == 0 && !p.folded())
+	p.row.Set(itemsOf(found))
 }
 
+// refreshGallery says whether the gallery is open.
+func (p *historyPanel) refreshGallery() { p.gallery.SetChosen(p.host.galleryOpen()) }
+
 func (p *historyPanel) index(id uint64) int {
-	return slices.IndexFunc(p.found, func(e history.Entry) bool { return e.ID == id })
+	return slices.IndexFunc(p.Album.Found(), func(e history.Entry) bool { return e.ID == id })
 }
 
 // mark frames the entry that is on the canvas; 0 frames none.
@@ -163,21 +167,21 @@ func (p *historyPanel) menu(id uint64) *fyne.Menu {
 	if i < 0 {
 		return nil
 	}
-	e := p.found[i]
+	e := p.Album.Found()[i]
 	return p.host.pictureMenu(studio.Picture{Meta: e.Picture, Path: e.Path, ID: e.ID}, false)
 }
 
 // open shows an entry on the canvas.
 func (p *historyPanel) open(id uint64) {
 	if i := p.index(id); i >= 0 {
-		p.host.openEntry(p.found[i])
+		p.host.openEntry(p.Album.Found()[i])
 	}
 }
 
 // step goes to the picture before (-1, newer) or after (1, older) the one on the canvas.
 func (p *historyPanel) step(by int) {
-	if i := p.index(p.row.Marked) + by; i >= 0 && i < len(p.found) {
-		p.host.openEntry(p.found[i])
+	if i := p.index(p.row.Marked) + by; i >= 0 && i < len(p.Album.Found()) {
+		p.host.openEntry(p.Album.Found()[i])
 	}
 }
 

@@ -69,6 +69,8 @@ func keyTable() []binding {
 			do: (*session).escape, always: true},
 		{where: anywhere, does: "Undo", shortcuts: []fyne.KeyboardShortcut{&fyne.ShortcutUndo{}},
 			do: func(s *session) { s.Desk.Undo() }},
+		{where: anywhere, does: "Choose all pictures of the gallery",
+			shortcuts: []fyne.KeyboardShortcut{&fyne.ShortcutSelectAll{}}, do: (*session).chooseAll},
 		{where: anywhere, does: "Redo", shortcuts: []fyne.KeyboardShortcut{&fyne.ShortcutRedo{}, ui.CtrlShiftZ},
 			do: func(s *session) { s.Desk.Redo() }},
 		{where: anywhere, does: "Paste a picture, a file or text", shortcuts: []fyne.KeyboardShortcut{&fyne.ShortcutPaste{}},
@@ -97,8 +99,8 @@ func keyTable() []binding {
 		{where: outsideText, does: "How the picture was made", keys: keys(fyne.KeyI), do: (*session).toggleInfo},
 		{where: outsideText, does: "The tries beside each other", keys: keys(fyne.KeyT),
 			do: func(s *session) { s.view.modeKey(fyne.KeyT) }},
-		{where: outsideText, does: "Keep the chosen one: a star", keys: keys(fyne.KeyK),
-			do: func(s *session) { s.grid.keepChosen() }},
+		{where: outsideText, does: "Give it a star, or take that away", keys: keys(fyne.KeyF), do: (*session).starInHand},
+		{where: outsideText, does: "The gallery of all pictures", keys: keys(fyne.KeyG), do: (*session).toggleGallery},
 		{where: outsideText, does: "Compare with another picture", keys: keys(fyne.KeyB),
 			do: func(s *session) { s.view.modeKey(fyne.KeyB) }},
 		{where: outsideText, does: "Compare with a newer one", keys: keys(fyne.KeyPageUp),
@@ -275,6 +277,11 @@ func (s *session) escape() {
 		s.modal.Close()
 	case top != nil:
 		top.Hide()
+	case s.gallery.naming.active():
+		s.gallery.naming.stop()
+		s.focus(s.gallery.grid)
+	case s.gallery.open:
+		s.leaveGallery()
 	case s.start.canLeave():
 		s.start.leave()
 	case s.view.leaveMode():

@@ -96,6 +96,7 @@ func (s *session) remember() {
 	s.Album.Store().Settle()
 	s.Keeper.Last()
 	// Last, because it may take long: the bin may ask the user, and another program may hold the history.
+	s.Album.WriteNow()
 	s.Album.ThrowNow()
 	s.Album.Store().Settle()
 }

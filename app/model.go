@@ -45,6 +45,7 @@ func (s *session) computeAnywhere() { s.advanced.device.SetSelected(deviceChoice
 
 // chooseModel goes to the page that offers models.
 func (s *session) chooseModel() {
+	s.leaveGallery()
 	s.start.asked = true
 	s.start.look()
 	s.view.refresh()

@@ -2,6 +2,7 @@ package app
 
 import (
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"fyne.io/fyne/v2"
@@ -54,19 +55,29 @@ func TestPictureMenu(t *testing.T) {
 	b.engine.info.NativeSize = 128
 	b.make("for the menu")
 	e := b.Album.Entries()[0]
-	do := func(name string) {
-		for _, item := range b.pictureMenu(studio.Picture{Meta: e.Picture, Path: e.Path, ID: e.ID}, true).Items {
-			if item.Label == name {
-				item.Action()
-				b.settle()
-				return
-			}
-		}
-		t.Errorf("the menu has no %q", name)
-	}
-	do("Use as reference")
+	menu := func() *fyne.Menu { return b.pictureMenu(studio.Picture{Meta: e.Picture, Path: e.Path, ID: e.ID}, true) }
+	do := func(name ...string) { b.pick(menu(), name...) }
+	do("Use as reference", "Image 1")
 	if len(b.names()) != 1 {
 		t.Error("not used as a reference")
+	}
+	do("Use as reference", "Image 1 instead of "+shorten(b.names()[0], 30))
+	do("Use as reference", "Image 2")
+	if len(b.names()) != 2 {
+		t.Errorf("references: %v", b.names())
+	}
+	b.prompt.setText("a draft")
+	do("Copy prompt")
+	if got := b.app.Clipboard().Content(); got != "for the menu" {
+		t.Errorf("copied %q", got)
+	}
+	do("Use seed")
+	if seed := b.Desk.Desk().Seed; seed != firstSeed || !b.Desk.Desk().Locked {
+		t.Errorf("seed %s, locked %v", seed, b.Desk.Desk().Locked)
+	}
+	do("Star")
+	if !b.Album.Entries()[0].Starred {
+		t.Error("it has no star")
 	}
 	b.prompt.setText("")
 	do("Restore its settings")
@@ -78,5 +89,24 @@ func TestPictureMenu(t *testing.T) {
 	do("Save as…")
 	if b.win.Canvas().Overlays().Top() == nil {
 		t.Error("no dialog")
+	}
+}
+
+// pick chooses an item of a menu, or of a menu in it.
+func (b *bench) pick(menu *fyne.Menu, names ...string) {
+	b.t.Helper()
+	i := slices.IndexFunc(menu.Items, func(m *fyne.MenuItem) bool { return m.Label == names[0] })
+	switch {
+	case i < 0:
+		var all []string
+		for _, m := range menu.Items {
+			all = append(all, m.Label)
+		}
+		b.t.Fatalf("the menu has no %q among %q", names[0], all)
+	case len(names) > 1:
+		b.pick(menu.Items[i].ChildMenu, names[1:]...)
+	default:
+		menu.Items[i].Action()
+		b.settle()
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/kleinbild/kleinbild/app/shell"
 	"github.com/kleinbild/kleinbild/app/studio"
 	"github.com/kleinbild/kleinbild/app/ui"
+	"github.com/kleinbild/kleinbild/history"
 	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
@@ -32,13 +33,17 @@ func (s *session) choosePicturesDir() {
 	})
 }
 
-// saveCopy asks for a place and writes the picture on show there.
+// saveCopy asks for a place and writes the picture in hand there.
 func (s *session) saveCopy() {
-	p := s.view.shown
-	if p == nil {
+	if p := s.inHand(); p != nil {
+		s.savePicture(p)
+	} else {
 		s.notice.Say("There is no picture to save yet.")
-		return
 	}
+}
+
+// savePicture asks for a place and writes a picture there.
+func (s *session) savePicture(p *studio.Picture) {
 	name := strings.TrimSuffix(studio.FileName(p.Meta.Prompt, p.Meta.Seed), ".png")
 	if p.Path != "" { // the picture itself has that name
 		name += "-copy"
@@ -107,15 +112,24 @@ func (s *session) writeCopy(p *studio.Picture, path string, again ui.Action) {
 	})
 }
 
-// copyPicture puts the picture on show on the clipboard.
+// copyPicture puts the picture in hand on the clipboard.
 func (s *session) copyPicture() {
-	if s.view.shown == nil {
-		return
+	if p := s.inHand(); p != nil {
+		s.copyPictureOf(*p)
 	}
-	img, meta := s.view.shown.Image, s.view.shown.Meta
+}
+
+// copyPictureOf puts a picture on the clipboard, as it is shown.
+func (s *session) copyPictureOf(p studio.Picture) {
 	s.Loop.Background(func() func() {
+		img, err := p.Image, error(nil)
+		if img == nil {
+			img, err = s.readEntry(history.Entry{Path: p.Path, Picture: p.Meta})
+		}
 		var file strings.Builder
-		err := picture.EncodePNG(&file, img, meta)
+		if err == nil {
+			err = picture.EncodePNG(&file, img, p.Meta)
+		}
 		if err == nil {
 			err = shell.CopyPNG([]byte(file.String()))
 		}

@@ -133,8 +133,8 @@ func TestHistoryAcrossRestartsAndWindows(t *testing.T) {
 	b.until("the second window sees it", func() bool { return len(other.Album.Entries()) == 2 })
 
 	other.strip.search.SetText("BOTH open")
-	if len(other.strip.found) != 1 || other.strip.count.Text != "1 of 2" {
-		t.Errorf("found %d, %q", len(other.strip.found), other.strip.count.Text)
+	if len(other.Album.Found()) != 1 || other.strip.count.Text != "1 of 2" {
+		t.Errorf("found %d, %q", len(other.Album.Found()), other.strip.count.Text)
 	}
 	other.strip.search.SetText("")
 	other.strip.step(1) // from none to the newest
@@ -174,7 +174,7 @@ func TestMoveToBin(t *testing.T) {
 	if err := os.Remove(e.Path); err != nil {
 		t.Fatal(err)
 	}
-	b.strip.bin(e.ID)
+	b.bin(e.ID)
 	b.until("a sentence", b.notice.Visible)
 	b.wantSaid("could not be moved")
 	if len(b.Album.Entries()) != 1 {

@@ -52,7 +52,7 @@ func newSession(a fyne.App, w fyne.Window, cfg Config, loop *studio.Loop) *sessi
 	a.Settings().SetTheme(ui.NewTheme(s.set.theme()))
 	s.keys = &ui.Keys{Shortcut: s.shortcut, Typed: s.typed, Undo: s.undoText}
 	s.notice = notices{ui.NewNotices()}
-	s.frame = newFrame(s.set.windowSize(cfg.room))
+	s.frame = newFrame(s.set.windowSize(cfg.room), s.notice.Notices)
 
 	s.panels = newPanels(s.common, s)
 	s.frame.fill(s.panels)
@@ -60,7 +60,7 @@ func newSession(a fyne.App, w fyne.Window, cfg Config, loop *studio.Loop) *sessi
 	s.notice.After = func(d time.Duration, do func()) func() bool { return loop.After(d, do) }
 	s.tips.After = s.notice.After
 	s.notice.Away = func() bool { return s.focusLost }
-	s.notice.OnResized = s.view.layout
+	s.notice.OnResized = s.frame.placeNotices
 	s.subscribe()
 	s.view.refresh()
 	w.SetTitle("Kleinbild")

@@ -81,11 +81,23 @@ func (e Entry) sane() Entry {
 	return e
 }
 
-// Matches reports whether the prompt contains every word of query. Case does not matter.
-func (e Entry) Matches(query string) bool {
-	prompt := strings.ToLower(e.Picture.Prompt)
-	for word := range strings.FieldsSeq(strings.ToLower(query)) {
-		if !strings.Contains(prompt, word) {
+// Search returns the entries of list whose prompts contain every word of query. Case does not matter.
+func Search(list []Entry, query string) (found []Entry) {
+	words := strings.Fields(strings.ToLower(query))
+	if len(words) == 0 {
+		return list
+	}
+	for i := range list {
+		if containsAll(strings.ToLower(list[i].Picture.Prompt), words) {
+			found = append(found, list[i])
+		}
+	}
+	return found
+}
+
+func containsAll(text string, words []string) bool {
+	for _, word := range words {
+		if !strings.Contains(text, word) {
 			return false
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"image/png"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -114,11 +115,13 @@ func write(t *testing.T, path string, data []byte) {
 	}
 }
 
-func TestMatches(t *testing.T) {
+func TestSearch(t *testing.T) {
 	e := entry("A red FOX in the Schnee")
 	for query, want := range map[string]bool{"": true, "fox": true, "schnee RED": true, "  fox  ": true, "blue": false,
 		"fox blue": false} {
-		if e.Matches(query) != want {
+		if found := Search([]Entry{e, entry("no other")}, query); slices.ContainsFunc(found, func(f Entry) bool {
+			return f.Path == e.Path
+		}) != want {
 			t.Errorf("%q: %v", query, !want)
 		}
 	}

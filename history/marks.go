@@ -8,7 +8,7 @@ import (
 )
 
 // Filed reports whether the user has filed the picture in a folder.
-func (e Entry) Filed(folder uint64) bool { return slices.Contains(e.Folders, folder) }
+func (e *Entry) Filed(folder uint64) bool { return slices.Contains(e.Folders, folder) }
 
 // File files the picture in a folder, or takes it out.
 func (e *Entry) File(folder uint64, in bool) {

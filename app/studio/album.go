@@ -1,8 +1,6 @@
 package studio
 
 import (
-	"cmp"
-	"errors"
 	"slices"
 	"time"
 
@@ -12,7 +10,7 @@ import (
 
 // Album is the history of this window: the entries of the store, without those on their way to the bin.
 type Album struct {
-	Changed  Signal              // Entries returns others now
+	Changed  Signal              // Entries, Found or Folders return others now
 	Reloaded Signal              // all entries were read anew, and may have other IDs (see IDNow); told before Changed
 	Removed  Event[uint64]       // the entry with this ID is gone; told after Changed
 	News     Event[history.News] // what has happened to the history's file
@@ -22,12 +20,10 @@ type Album struct {
 	store   *history.Store
 	entries []history.Entry   // newest first
 	binned  map[uint64]*waste // on their way to the bin
-}
-
-// Bin moves files to the system's bin.
-type Bin struct {
-	Throw    func(path string) error
-	TakeBack func(path string) error // nil for a bin that gives nothing back
+	folders []history.Folder  // ordered by their names
+	query   string
+	found   []history.Entry // those that match query
+	changes []change        // of the store; the first one is under way
 }
 
 // NewAlbum returns the album of a history's file, which Open reads.
@@ -49,11 +45,12 @@ func (a *Album) Entries() []history.Entry { return a.entries }
 
 // Find returns an entry by its ID.
 func (a *Album) Find(id uint64) (e history.Entry, ok bool) {
-	i := slices.IndexFunc(a.entries, func(e history.Entry) bool { return e.ID == id })
-	if i < 0 {
-		return e, false
+	for i := range a.entries {
+		if a.entries[i].ID == id {
+			return a.entries[i], true
+		}
 	}
-	return a.entries[i], true
+	return e, false
 }
 
 // Batch returns the entries of the batch that a picture belongs to, in the order in which they were made. A picture
@@ -162,18 +159,29 @@ func (a *Album) news(n history.News) {
 
 // Reload reads the store.
 func (a *Album) Reload() {
-	a.loop.Background(func() func() {
-		list := a.store.List()
+	a.queue(change{work: func() func() {
+		list, folders := a.store.List(), a.store.Folders()
 		return func() {
-			a.Show(slices.DeleteFunc(list, func(e history.Entry) bool { return a.binned[e.ID] != nil }))
+			list = slices.DeleteFunc(list, func(e history.Entry) bool { return a.binned[e.ID] != nil })
+			for _, c := range a.changes { // they are not in the store yet
+				c.mark(list)
+			}
+			a.folders = folders
+			a.Show(list)
 		}
-	})
+	}})
 }
 
 // Show replaces the entries by those of a list, newest first.
 func (a *Album) Show(list []history.Entry) {
 	a.entries = list
 	a.Reloaded.tell()
+	a.changed()
+}
+
+// changed tells that there are other entries.
+func (a *Album) changed() {
+	a.find()
 	a.Changed.tell()
 }
 
@@ -182,7 +190,7 @@ func (a *Album) Added(e history.Entry) {
 	if _, there := a.Find(e.ID); !there || e.ID == 0 {
 		a.entries = slices.Insert(slices.Clone(a.entries), 0, e)
 	}
-	a.Changed.tell()
+	a.changed()
 }
 
 // Forget removes an entry whose picture is gone from the store; failed is called if that fails.
@@ -194,135 +202,20 @@ func (a *Album) Forget(id uint64, failed func(error)) {
 				failed(err)
 				return
 			}
-			a.remove(id)
+			a.remove([]history.Entry{{ID: id}})
 		}
 	})
 }
 
-func (a *Album) remove(id uint64) {
-	a.entries = slices.DeleteFunc(slices.Clone(a.entries), func(e history.Entry) bool { return e.ID == id })
-	a.Changed.tell()
-	a.Removed.tell(id)
-}
-
-// binDelay is how long a picture waits before it goes to a bin that gives nothing back.
-const binDelay = 15 * time.Second
-
-// waste is a picture that waits on its way to the bin.
-type waste struct {
-	timer  *time.Timer
-	now    func() error // moves it
-	moving bool         // now runs: it is too late to take the picture back
-}
-
-// Throw moves an entry's picture to the bin and forgets the entry. done is called once the picture is away, or with the
-// error. A picture for a bin that gives nothing back is hidden at once and moved after a while: if that fails, late is
-// called, and the entry is there again.
-func (a *Album) Throw(e history.Entry, done, late func(error)) {
-	if a.Bin.TakeBack == nil {
-		a.throwLater(e, late)
-		done(nil)
-		return
+// remove takes entries out of the album.
+func (a *Album) remove(list []history.Entry) {
+	gone := map[uint64]bool{}
+	for _, e := range list {
+		gone[e.ID] = true
 	}
-	throw := a.throwing(e)
-	a.loop.Background(func() func() {
-		err := throw()
-		return func() {
-			if err == nil {
-				a.remove(e.ID)
-			}
-			done(err)
-		}
-	})
-}
-
-// throwing returns what moves an entry's picture to the bin and forgets the entry, on any goroutine.
-func (a *Album) throwing(e history.Entry) func() error {
-	bin, store := a.Bin, a.store
-	return func() error {
-		err := bin.Throw(e.Path)
-		if err == nil {
-			_ = store.Remove(e.ID) // the store tells an error; the entry says then that its file is gone
-		}
-		return err
+	a.entries = slices.DeleteFunc(slices.Clone(a.entries), func(e history.Entry) bool { return gone[e.ID] })
+	a.changed()
+	for _, e := range list {
+		a.Removed.tell(e.ID)
 	}
-}
-
-func (a *Album) throwLater(e history.Entry, failed func(error)) {
-	w := &waste{now: a.throwing(e)}
-	w.timer = time.AfterFunc(binDelay, func() {
-		a.loop.Post(func() {
-			if a.binned[e.ID] == w { // it was not taken back
-				a.move(e.ID, w, failed)
-			}
-		})
-	})
-	a.binned[e.ID] = w
-	a.remove(e.ID)
-}
-
-// move moves the picture of an entry that has waited long enough to the bin.
-func (a *Album) move(id uint64, w *waste, failed func(error)) {
-	w.moving = true
-	a.loop.Background(func() func() {
-		err := w.now()
-		return func() {
-			delete(a.binned, id)
-			if err != nil {
-				failed(err)
-			}
-			a.Reload()
-		}
-	})
-}
-
-// ThrowNow brings to the bin what is on its way there: the window closes. A picture that cannot be moved stays where it
-// is.
-func (a *Album) ThrowNow() {
-	for id, w := range a.binned {
-		w.timer.Stop()
-		_ = w.now()
-		delete(a.binned, id)
-	}
-}
-
-// errInBin is the error of TakeBack for a picture that has reached a bin that gives nothing back.
-var errInBin = errors.New("it is in the system's bin already: restore it there")
-
-// TakeBack takes a picture back from the bin, and its entry to its place in the history. done is called with the error.
-func (a *Album) TakeBack(e history.Entry, done func(error)) {
-	bin, store := a.Bin, a.store
-	switch w := a.binned[e.ID]; {
-	case w != nil && !w.moving:
-		w.timer.Stop()
-		delete(a.binned, e.ID)
-		a.insert(e)
-		done(nil)
-		return
-	case bin.TakeBack == nil:
-		done(errInBin)
-		return
-	}
-	a.loop.Background(func() func() {
-		err := bin.TakeBack(e.Path)
-		if err == nil {
-			store.Restore(e)
-		}
-		return func() {
-			if err == nil {
-				a.insert(e)
-			}
-			done(err)
-		}
-	})
-}
-
-// insert puts an entry back to its place.
-func (a *Album) insert(e history.Entry) {
-	newestFirst := func(other history.Entry, id uint64) int { return cmp.Compare(id, other.ID) }
-	i, there := slices.BinarySearchFunc(a.entries, e.ID, newestFirst)
-	if !there {
-		a.entries = slices.Insert(slices.Clone(a.entries), i, e)
-	}
-	a.Changed.tell()
 }

@@ -34,19 +34,23 @@ func TestBin(t *testing.T) {
 			r.Album.Removed.Subscribe(func(id uint64) { gone = id })
 			done := false
 			finished := func(err error) { done = err == nil }
-			r.Album.Throw(e, finished, finished)
+			throw := func(e history.Entry) {
+				away := func(gone []history.Entry, err error) { done = err == nil && len(gone) == 1 && gone[0].ID == e.ID }
+				r.Album.Throw([]history.Entry{e}, away, finished)
+			}
+			throw(e)
 			r.until("it is away", func() bool { return done })
 			_, found := r.Album.Find(e.ID)
 			if _, err := os.Stat(e.Path); found || gone != e.ID || (err == nil) == row.gives {
 				t.Errorf("in the album: %v, gone %d, file: %v", found, gone, err)
 			}
 			done = false
-			r.Album.TakeBack(e, finished)
+			r.Album.TakeBack([]history.Entry{e}, finished)
 			r.until("it is back", func() bool { return done })
 			if _, err := os.Stat(e.Path); err != nil || r.Album.Entries()[1].ID != e.ID {
 				t.Errorf("%v; entries %+v", err, r.Album.Entries())
 			}
-			r.Album.Throw(e, finished, finished)
+			throw(e)
 			r.until("it is away again", func() bool { return len(r.Album.Entries()) == 2 })
 			r.Album.ThrowNow()
 			if _, err := os.Stat(e.Path); err == nil {
@@ -56,15 +60,15 @@ func TestBin(t *testing.T) {
 				wantTooLate := func(e history.Entry) {
 					t.Helper()
 					var failed error
-					r.Album.TakeBack(e, func(err error) { failed = err })
+					r.Album.TakeBack([]history.Entry{e}, func(err error) { failed = err })
 					if !errors.Is(failed, errInBin) {
 						t.Errorf("%s is taken back: %v, want %v", e.Picture.Prompt, failed, errInBin)
 					}
 				}
 				wantTooLate(e)
 				last := r.Album.Entries()[1]
-				r.Album.Throw(last, finished, finished)
-				r.Album.move(last.ID, r.Album.binned[last.ID], finished)
+				throw(last)
+				r.Album.move(r.Album.binned[last.ID], finished)
 				wantTooLate(last)
 				r.until("it is moved", func() bool { return r.Album.binned[last.ID] == nil })
 				stored--

@@ -10,13 +10,14 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/kleinbild/kleinbild/history"
 	"github.com/kleinbild/kleinbild/inference"
 	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // Picture is a picture that was made.
 type Picture struct {
-	Image  *image.RGBA // as it is shown
+	Image  *image.RGBA // as it is shown; nil for a picture of the history that has not been read
 	Full   image.Image // as it was made, if that is another one than Image; nil for a picture of the history
 	Meta   picture.Metadata
 	Path   string      // "" while it lies nowhere but in memory
@@ -32,6 +33,8 @@ func (p *Picture) Whole(ctx context.Context) (image.Image, error) {
 		return p.Full, nil
 	case p.Meta.Edit != nil && p.Path != "":
 		return picture.OpenOriginal(ctx, p.Path)
+	case p.Image == nil:
+		return history.Read(p.Path)
 	}
 	return p.Image, nil
 }

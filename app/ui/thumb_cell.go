@@ -32,6 +32,9 @@ func (c *ThumbCell) show(item ThumbItem, state cellState) {
 	}
 }
 
+// Drawn says whether the cell's thumbnail has been read.
+func (c *ThumbCell) Drawn() bool { return c.grid.known[c.item.Path] != nil }
+
 // onStar says whether a place in the cell lies on its star, or where one would be.
 func onStar(pos fyne.Position, cell fyne.Size) bool {
 	return pos.X > cell.Width-starSide-10 && pos.Y < starSide+10
@@ -86,16 +89,17 @@ func (r *thumbCellRenderer) Refresh() {
 	Show(r.picture, img != nil)
 	Show(r.gone, c.grid.gone[c.item.Path])
 	r.star.set(c.item.Starred, c.state.hovered)
-	chosen, veil, edge := ColorNone, ColorNone, ColorNone
-	switch {
-	case c.state.chosen:
-		chosen, veil = ColorAccent, theme.ColorNameSelection
-	case c.state.hovered:
+	// What is chosen has another ground and an edge: its own colours stay as they are.
+	ground, chosen, veil, edge := ColorRaised, ColorNone, ColorNone, ColorNone
+	if c.state.chosen {
+		ground, chosen = theme.ColorNameSelection, ColorAccent
+	} else if c.state.hovered {
 		veil = theme.ColorNameHover
 	}
 	if c.state.cursor {
 		edge = ColorText
 	}
+	r.ground.Set(ground, ColorNone)
 	r.chosen.Set(ColorNone, chosen)
 	r.veil.Set(veil, ColorNone)
 	r.edge.Set(ColorNone, edge)

@@ -105,6 +105,10 @@ func (g *ThumbGrid) Set(items []ThumbItem, sections []ThumbSection) {
 // Chosen returns the IDs of the chosen items, in their order.
 func (g *ThumbGrid) Chosen() []uint64 { return g.list() }
 
+// ChosenCount returns the number of the chosen items, IsChosen whether one is among them.
+func (g *ThumbGrid) ChosenCount() int        { return len(g.chosen) }
+func (g *ThumbGrid) IsChosen(id uint64) bool { return g.chosen[id] }
+
 // Current returns the ID of the item that the keyboard is at, 0 for none.
 func (g *ThumbGrid) Current() uint64 {
 	if g.cursor < 0 || !g.chosen[g.ids[g.cursor]] {
@@ -213,6 +217,16 @@ func (g *ThumbGrid) drawFound(path string) {
 			c.Refresh()
 		}
 	}
+}
+
+// InSight returns the paths of the items in sight.
+func (g *ThumbGrid) InSight() (paths []string) {
+	for _, c := range g.Cells {
+		if c.Visible() {
+			paths = append(paths, c.item.Path)
+		}
+	}
+	return paths
 }
 
 func (g *ThumbGrid) CreateRenderer() fyne.WidgetRenderer { return &thumbGridRenderer{g} }
