@@ -120,6 +120,7 @@ func (p *galleryPanel) removeFolder(f history.Folder) {
 			Undo: func() { p.Album.PutFolder(f, func(_ history.Folder, err error) { failed(err) }) },
 			Redo: func() { p.Album.RemoveFolder(f.ID, failed) },
 		}, func() {})
-		p.notice.Say(fmt.Sprintf("The folder “%s” was removed; its pictures stay in the history.", f.Name), p.undoAction())
+		p.notice.Say(fmt.Sprintf("The folder “%s” was removed; its pictures stay in the history.", f.Name),
+			p.undoAction())
 	})
 }

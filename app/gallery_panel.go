@@ -54,7 +54,7 @@ type galleryHost interface {
 	star(list []history.Entry)
 	bin(ids ...uint64)
 	dragPicture(img *image.RGBA, pos fyne.Position) // shows a picture that is dragged inside the window
-	dropPictures(paths ...string)                   // uses pictures as references, if they were dropped where that is meant
+	dropPictures(paths ...string)                   // uses pictures as references, if dropped where that is meant
 	focus(o fyne.Focusable)
 }
 

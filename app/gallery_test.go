@@ -41,8 +41,9 @@ func withPictures(days []int, prompts ...string) benchOption {
 				w, h = h, w
 			}
 			store.Add(history.Entry{
-				Path: b.file(fmt.Sprintf("%s-%d.png", strings.ReplaceAll(prompt, " ", "-"), i), w, h, uint64(i)),
-				Made: time.Date(2024, 11, 28-days[i], 12, i, 0, 0, time.Local), Picture: picture.Metadata{Prompt: prompt, Seed: uint64(i)},
+				Path:    b.file(fmt.Sprintf("%s-%d.png", strings.ReplaceAll(prompt, " ", "-"), i), w, h, uint64(i)),
+				Made:    time.Date(2024, 11, 28-days[i], 12, i, 0, 0, time.Local),
+				Picture: picture.Metadata{Prompt: prompt, Seed: uint64(i)},
 			})
 		}
 	}
@@ -341,7 +342,7 @@ func TestGalleryActs(t *testing.T) {
 	b.win.Canvas().Focus(g)
 	b.press(fyne.KeyE)
 	b.wantGallery(false)
-	if b.view.shown == nil || b.view.shown.Meta.Prompt != "a red house" || b.Desk.Desk().Slots[0].Path != b.view.shown.Path {
+	if p := b.view.shown; p == nil || p.Meta.Prompt != "a red house" || b.Desk.Desk().Slots[0].Path != p.Path {
 		t.Errorf("edits %+v", b.Desk.Desk().Slots)
 	}
 	b.toggleGallery()
@@ -383,8 +384,9 @@ func TestGalleryOfThousands(t *testing.T) {
 			t.Fatal(err)
 		}
 		list[i] = history.Entry{
-			ID: uint64(n - i), Path: path, Made: time.Date(2024, 11, 28, 12, 0, 0, 0, time.Local).Add(-time.Duration(i) * time.Hour / 2),
-			Starred: i%7 == 0, Picture: picture.Metadata{Prompt: fmt.Sprint("A painting of a red house in the evening, number ", i)},
+			ID: uint64(n - i), Path: path, Starred: i%7 == 0,
+			Made:    time.Date(2024, 11, 28, 12, 0, 0, 0, time.Local).Add(-time.Duration(i) * time.Hour / 2),
+			Picture: picture.Metadata{Prompt: fmt.Sprint("A painting of a red house in the evening, number ", i)},
 		}
 		if i%5 == 0 {
 			list[i].Folders = []uint64{1}

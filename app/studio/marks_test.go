@@ -218,8 +218,8 @@ func TestSearchIsQuick(t *testing.T) {
 	list := make([]history.Entry, n)
 	for i := range list {
 		list[i].ID = uint64(n - i)
-		list[i].Picture.Prompt = fmt.Sprint("A Painting of a red House in the light of the Evening, with clouds over the hills "+
-			"and a river that winds through the valley to a distant sea, painted in oil, number ", i)
+		list[i].Picture.Prompt = fmt.Sprint("A Painting of a red House in the light of the Evening, with clouds over the "+
+			"hills and a river that winds through the valley to a distant sea, painted in oil, number ", i)
 	}
 	best := time.Hour // of five, because other tests run at the same time
 	for range 5 {
