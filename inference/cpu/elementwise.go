@@ -28,7 +28,9 @@ func (b *Backend) combine(op string, dst, x, y backend.Matrix, row func(out, p, 
 	mustMatch(op, dst, x)
 	mustMatch(op, dst, y)
 	b.parallel(dst.Rows, rowGrain(dst.Cols), func(from, to int) {
-		p, q, out := scratch(x), scratch(y), scratch(dst)
+		s := scratches.Get().(*scratch)
+		defer scratches.Put(s)
+		p, q, out := s.row(0, x), s.row(1, y), s.row(2, dst)
 		for i := from; i < to; i++ {
 			res := target(dst, i, out)
 			row(res, load(x, i, p), load(y, i, q))

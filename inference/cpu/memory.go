@@ -223,7 +223,9 @@ func (b *Backend) Copy(dst, src backend.Matrix) {
 // mapRows calls row for each row of src and stores its result in the same row of dst. dst may be src.
 func (b *Backend) mapRows(dst, src backend.Matrix, row func(i int, out, in []float32)) {
 	b.parallel(dst.Rows, rowGrain(src.Cols), func(from, to int) {
-		in, out := scratch(src), scratch(dst)
+		s := scratches.Get().(*scratch)
+		defer scratches.Put(s)
+		in, out := s.row(0, src), s.row(1, dst)
 		for i := from; i < to; i++ {
 			res := target(dst, i, out)
 			row(i, res, load(src, i, in))
@@ -232,12 +234,20 @@ func (b *Backend) mapRows(dst, src backend.Matrix, row func(i int, out, in []flo
 	})
 }
 
-// scratch returns the scratch row of load and target, or nil for a float32 matrix, which needs none.
-func scratch(m backend.Matrix) []float32 {
+// scratch holds the scratch rows of load and target, which later operations reuse.
+type scratch [3][]float32
+
+var scratches = sync.Pool{New: func() any { return new(scratch) }}
+
+// row returns scratch row i for the rows of m, or nil for a float32 matrix, which needs none.
+func (s *scratch) row(i int, m backend.Matrix) []float32 {
 	if m.DType == tensor.F32 {
 		return nil
 	}
-	return make([]float32, m.Cols)
+	if cap(s[i]) < m.Cols {
+		s[i] = make([]float32, m.Cols)
+	}
+	return s[i][:m.Cols]
 }
 
 // rowGrain returns the number of rows that a goroutine processes at a time: enough to outweigh the cost of a handover.

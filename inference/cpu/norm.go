@@ -128,7 +128,8 @@ func (b *Backend) GroupNorm(dst, x backend.Matrix, p backend.GroupNormParams) {
 // in float32 over a few rows, and these sums are added in float64.
 func groupSums(acc []float64, x backend.Matrix, width int) {
 	const shortRows = 16
-	wide, sum, squares := scratch(x), make([]float32, x.Cols), make([]float32, x.Cols)
+	var s scratch
+	wide, sum, squares := s.row(0, x), make([]float32, x.Cols), make([]float32, x.Cols)
 	for i := range x.Rows {
 		row := load(x, i, wide)
 		simd.Add(sum, sum, row)

@@ -66,7 +66,9 @@ func (b *Backend) Embedding(dst backend.Matrix, table backend.Weight, ids []int3
 	mustHave(dst.Rows == len(ids) && dst.Cols == t.Shape[1], "Embedding of %d ids from %v into [%d %d]",
 		len(ids), t.Shape, dst.Rows, dst.Cols)
 	b.parallel(dst.Rows, rowGrain(dst.Cols), func(from, to int) {
-		wide := scratch(dst)
+		s := scratches.Get().(*scratch)
+		defer scratches.Put(s)
+		wide := s.row(0, dst)
 		for i := from; i < to; i++ {
 			res := target(dst, i, wide)
 			t.Values(res, int(ids[i])*dst.Cols)
