@@ -66,8 +66,8 @@ func (c benchQuality) Run(ctx context.Context, s Streams) error {
 // writeQualityRow prints a row of a table, after its head if it is the first one.
 func writeQualityRow(s Streams, q inference.Quality, first bool) error {
 	if first {
-		fmt.Fprintln(s.Out, "| model | transformer, MB | text encoder, MB | embeds | velocity in each step | PSNR, dB | least |"+
-			" a picture, s |\n|---|---|---|---|---|---|---|---|")
+		fmt.Fprintln(s.Out, "| model | transformer, MB | text encoder, MB | embeds | velocity in each step |"+
+			" PSNR, dB | least | a picture, s |\n|---|---|---|---|---|---|---|---|")
 	}
 	_, err := fmt.Fprintf(s.Out, "| %s | %.1f | %.1f | %s | %s | %s | %s | %.2f |\n", q.Model,
 		float64(q.TransformerBytes)/1e6, float64(q.EncoderBytes)/1e6, percent(q.Embeds), percents(q.Velocities),

@@ -31,7 +31,8 @@ func TestConvertAndQuality(t *testing.T) {
 	if err := json.Unmarshal([]byte(lines[0]), &q); err != nil || q.PSNR != nil || len(q.Velocities) != 1 {
 		t.Errorf("%s: %v, want a model without distance from itself", lines[0], err)
 	}
-	if err := json.Unmarshal([]byte(lines[1]), &q); err != nil || q.PSNR == nil || *q.PSNR < 45 || q.Model != path+",demo" ||
+	if err := json.Unmarshal([]byte(lines[1]), &q); err != nil || q.PSNR == nil || *q.PSNR < 45 ||
+		q.Model != path+",demo" ||
 		!(q.Velocities[0] > 0.001 && q.Velocities[0] < 0.02) {
 		t.Errorf("%s: %v, want a small distance", lines[1], err)
 	}

@@ -15,8 +15,8 @@ import (
 	"github.com/kleinbild/kleinbild/inference/tokenizer"
 )
 
-// weightErrors are the relative RMS errors of normal values in each kind (see package quantise); that of fp8 is the mean
-// error of three bits of fraction.
+// weightErrors are the relative RMS errors of normal values in each kind (see package quantise); that of fp8 is the
+// mean error of three bits of fraction.
 var weightErrors = map[string]float64{
 	"Q8_0": 0.0054, "int8": 0.0075, "fp8": 0.026, "Q6_K": 0.0175, "Q4_K": 0.071, "Q4_0": 0.082,
 }
@@ -68,8 +68,8 @@ func TestConvertedPictures(t *testing.T) {
 	}
 }
 
-// TestConvertTextEncoder converts the demo model's text encoder to GGUF and to fp8, compares the embeds, and prompts with
-// the vocabulary in the GGUF file.
+// TestConvertTextEncoder converts the demo model's text encoder to GGUF and to fp8, compares the embeds, and prompts
+// with the vocabulary in the GGUF file.
 func TestConvertTextEncoder(t *testing.T) {
 	models := []string{checkpoint.Demo}
 	for _, name := range []string{"Q8_0.gguf", "fp8.safetensors"} {

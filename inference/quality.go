@@ -12,8 +12,8 @@ import (
 	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
-// QualityPrompts are the prompts by which models are compared unless others are given. The demo model can draw them, and
-// large models have colours, shapes, places and light to be wrong about.
+// QualityPrompts are the prompts by which models are compared unless others are given. The demo model can draw them,
+// and large models have colours, shapes, places and light to be wrong about.
 var QualityPrompts = []string{
 	"a red house under a yellow sun",
 	"a blue boat on the sea at night",
@@ -46,7 +46,8 @@ type Quality struct {
 	Embeds float64
 	// Velocities are the errors of the transformer's velocities in each step, with the latents of the other model's run.
 	Velocities []float64
-	// PSNR compares the pictures, in decibels: the mean over all prompts, and the least. It is infinite for equal pictures.
+	// PSNR compares the pictures, in decibels: the mean over all prompts, and the least. It is infinite for equal
+	// pictures.
 	PSNR, LeastPSNR float64
 }
 
@@ -164,7 +165,9 @@ func (e *Engine) qualityAsks(opts QualityOptions) (asks []Ask) {
 
 // quality makes the pictures of asks and compares them with first, the runs of another model; nil if this is the
 // first.
-func (e *Engine) quality(ctx context.Context, asks []Ask, first []traced, progress func(done int)) (Quality, []traced, error) {
+func (e *Engine) quality(
+	ctx context.Context, asks []Ask, first []traced, progress func(done int),
+) (Quality, []traced, error) {
 	q := Quality{
 		Weights: e.info.Weights, SizeBytes: e.info.SizeBytes,
 		TransformerBytes: e.ckpt.Transformer.SizeBytes, EncoderBytes: e.ckpt.TextEncoder.SizeBytes,

@@ -49,7 +49,7 @@ func TestOriginalTransformer(t *testing.T) {
 		{"unknown layer", []string{"pooler.weight"}, "pooler"},
 		{"unknown parameter", []string{"x_embedder.alpha"}, "x_embedder.alpha"},
 		{"unknown block", []string{"layers.0.attn.to_q.weight"}, "layers.0"},
-		{"missing part", []string{"transformer_blocks.0.attn.to_q.weight"}, "double_blocks.0.img_attn.qkv.weight: part 2 of 3"},
+		{"part", []string{"transformer_blocks.0.attn.to_q.weight"}, "double_blocks.0.img_attn.qkv.weight: part 2 of 3"},
 	} {
 		if _, err := OriginalTransformer(row.list); err == nil || !strings.Contains(err.Error(), row.want) {
 			t.Errorf("%s: error %v, want one with %q", row.name, err, row.want)

@@ -63,7 +63,8 @@ func TestWriteErrors(t *testing.T) {
 		return errors.New("no such value")
 	}
 	b := &buffer{bytes: make([]byte, part.Bytes)}
-	if err := Write(t.Context(), b, []Part{part}, nil); err == nil || !strings.Contains(err.Error(), "write w: no such value") {
+	err := Write(t.Context(), b, []Part{part}, nil)
+	if err == nil || !strings.Contains(err.Error(), "write w: no such value") {
 		t.Errorf("error %v, want that of Fill with the name of the part", err)
 	}
 	called := 0

@@ -1,6 +1,7 @@
-// Package convert writes a network of a checkpoint to a file with quantised weights: the transformer or the text encoder,
-// as GGUF for this program, ComfyUI-GGUF, stable-diffusion.cpp and llama.cpp, or as safetensors in ComfyUI's layouts of
-// fp8 and int8. The weights must be BF16, F16 or F32. It works in pieces on all cores, in the memory of a few megabytes.
+// Package convert writes a network of a checkpoint to a file with quantised weights: the transformer or the text
+// encoder, as GGUF for this program, ComfyUI-GGUF, stable-diffusion.cpp and llama.cpp, or as safetensors in ComfyUI's
+// layouts of fp8 and int8. The weights must be BF16, F16 or F32. It works in pieces on all cores, in the memory of a
+// few megabytes.
 package convert
 
 import (
@@ -53,8 +54,9 @@ func CheckPath(path string, kind Kind) error {
 	return nil
 }
 
-// Write writes the file at path, which must not exist. The file appears when it is complete; if Write fails or ctx ends,
-// nothing stays. progress may be nil; it is called with the work that is done and all work, in bytes, never concurrently.
+// Write writes the file at path, which must not exist. The file appears when it is complete; if Write fails or ctx
+// ends, nothing stays. progress may be nil; it is called with the work that is done and all work, in bytes, never
+// concurrently.
 func Write(ctx context.Context, path string, job Job, progress func(done, total int64)) (err error) {
 	if err := CheckPath(path, job.Kind); err != nil {
 		return err
@@ -116,7 +118,9 @@ func (j Job) stacks() ([]*stack, error) {
 }
 
 // writeGGUF writes a GGUF file.
-func (j Job) writeGGUF(ctx context.Context, file *atomicfile.File, stacks []*stack, report func(done, total int64)) error {
+func (j Job) writeGGUF(
+	ctx context.Context, file *atomicfile.File, stacks []*stack, report func(done, total int64),
+) error {
 	architecture := "flux" // city96's converter says so for FLUX.1 and FLUX.2 alike
 	if j.Network == TextEncoder {
 		architecture = "qwen3"
@@ -153,7 +157,9 @@ const leastScale = 1e-30
 
 // writeComfy writes a safetensors file in which each quantised weight NAME.weight has a scale, NAME.weight_scale, and a
 // marker, NAME.comfy_quant.
-func (j Job) writeComfy(ctx context.Context, file *atomicfile.File, stacks []*stack, report func(done, total int64)) error {
+func (j Job) writeComfy(
+	ctx context.Context, file *atomicfile.File, stacks []*stack, report func(done, total int64),
+) error {
 	p := counter{report: report}
 	var quantised []*stack
 	for _, s := range stacks {
@@ -250,10 +256,11 @@ func (s *scaling) fill(dst []byte, first int) error {
 
 // bytesEntry returns a tensor of bytes.
 func bytesEntry(name string, data []byte) safetensors.Entry {
-	return safetensors.Entry{Name: name, DType: tensor.U8, Shape: []int{len(data)}, Fill: func(dst []byte, first int) error {
+	fill := func(dst []byte, first int) error {
 		copy(dst, data[first:])
 		return nil
-	}}
+	}
+	return safetensors.Entry{Name: name, DType: tensor.U8, Shape: []int{len(data)}, Fill: fill}
 }
 
 // counter adds up progress.

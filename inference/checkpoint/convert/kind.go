@@ -74,10 +74,11 @@ var wideNames = []string{"img_in.", "txt_in.", "time_in.", "vector_in.", "guidan
 // smallTensor is the largest number of values that makers of GGUF files store as F32.
 const smallTensor = 1024
 
-// dtypeOf returns the format in which a file of this kind has a tensor of the given name and shape in the file, which the
-// source has in the format stored. GGUF files are mixed as the makers mix them: transformers like city96's converter for
-// ComfyUI, which keeps wideNames, and text encoders like llama.cpp's quantiser, which gives the table of a tied
-// embedding six bits. ComfyUI's kinds quantise only the matrices of blocks, as the files of Black Forest Labs do.
+// dtypeOf returns the format in which a file of this kind has a tensor of the given name and shape in the file, which
+// the source has in the format stored. GGUF files are mixed as the makers mix them: transformers like city96's
+// converter for ComfyUI, which keeps wideNames, and text encoders like llama.cpp's quantiser, which gives the table of
+// a tied embedding six bits. ComfyUI's kinds quantise only the matrices of blocks, as the files of Black Forest Labs
+// do.
 func (k Kind) dtypeOf(network Network, name string, shape []int, stored tensor.DType) tensor.DType {
 	matrix := len(shape) == 2 && strings.HasSuffix(name, ".weight")
 	if !k.GGUF {
@@ -111,8 +112,8 @@ func isInBlock(network Network, name string) bool {
 }
 
 // fallback returns dtype, or, if rows of the given length are no multiple of its blocks, the format that llama.cpp's
-// quantiser takes instead: one with blocks of 32 and at least as many bits. It returns F16 if that does not divide a row
-// either.
+// quantiser takes instead: one with blocks of 32 and at least as many bits. It returns F16 if that does not divide a
+// row either.
 func fallback(dtype tensor.DType, row int) tensor.DType {
 	switch {
 	case row%dtype.BlockValues() == 0:

@@ -22,8 +22,8 @@ const Largest = 65504
 // values of a block, and len(dst) its number of bytes.
 type Block func(dst []byte, src []float32)
 
-// Blocks returns the function for the blocks of a format, or nil if there is none. weighted is ignored if the format has
-// only a plain function (see HasWeighted).
+// Blocks returns the function for the blocks of a format, or nil if there is none. weighted is ignored if the format
+// has only a plain function (see HasWeighted).
 func Blocks(dtype tensor.DType, weighted bool) Block {
 	switch dtype {
 	case tensor.Q8_0:

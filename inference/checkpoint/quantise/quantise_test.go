@@ -52,7 +52,8 @@ func distance(y, x []float32) float64 {
 func TestRoundTrip(t *testing.T) {
 	x := normal(256*400, 1)
 	for dtype, step := range map[tensor.DType]float64{
-		tensor.Q8_0: 2.34 / 127, tensor.Q5_0: 2.34 / 16, tensor.Q4_0: 2.34 / 8, tensor.Q6_K: 2.07 / 32, tensor.Q4_K: 4.14 / 15,
+		tensor.Q8_0: 2.34 / 127, tensor.Q5_0: 2.34 / 16, tensor.Q4_0: 2.34 / 8,
+		tensor.Q6_K: 2.07 / 32, tensor.Q4_K: 4.14 / 15,
 	} {
 		want := step / math.Sqrt(12)
 		plain := distance(roundTrip(dtype, false, x), x)
@@ -102,8 +103,8 @@ func TestExtremes(t *testing.T) {
 	}
 }
 
-// TestWeightedError compares the error that the weighted functions minimise with that of the plain ones, block by block:
-// a search that includes the plain scale may lose to it only by the rounding of the scale.
+// TestWeightedError compares the error that the weighted functions minimise with that of the plain ones, block by
+// block: a search that includes the plain scale may lose to it only by the rounding of the scale.
 func TestWeightedError(t *testing.T) {
 	x := normal(256*200, 2)
 	for i := range x {
@@ -138,7 +139,8 @@ func TestWeightedError(t *testing.T) {
 		}
 		t.Logf("%v: %.3f of the plain error, %d blocks are worse", dtype, sums[1]/sums[0], worse)
 		if worse > 0 || !(sums[1] < 0.97*sums[0]) {
-			t.Errorf("%v: %.3f of the plain error, %d blocks worse, want less than 0.97, and none", dtype, sums[1]/sums[0], worse)
+			t.Errorf("%v: %.3f of the plain error, %d blocks worse, want less than 0.97, and none",
+				dtype, sums[1]/sums[0], worse)
 		}
 	}
 }

@@ -4,8 +4,8 @@ import "math"
 
 // This file finds scales. The error of a block is Σ w·(x − y)² for its values x, what is stored of them, y, and the
 // weights w of this file's weigh. For given codes q the best scale and minimum are the solution of a weighted linear
-// regression; for a given scale the best codes are the nearest ones. The search takes several scales near the plain one,
-// rounds to codes, solves for the best scale of those codes, and keeps the pair with the least error.
+// regression; for a given scale the best codes are the nearest ones. The search takes several scales near the plain
+// one, rounds to codes, solves for the best scale of those codes, and keeps the pair with the least error.
 
 // tries is the number of scales that are tried on either side of the plain one. One try moves the largest code by
 // tryStep.
