@@ -208,8 +208,8 @@ type modelsRemove struct {
 
 func (c modelsRemove) Run() error { return models.Remove("", c.Name) }
 
-// transfer shows the progress of a download, a verification or a conversion: a bar if w is a terminal, otherwise a line every
-// lineEvery.
+// transfer shows the progress of a download, a verification or a conversion: a bar if w is a terminal, otherwise a
+// line every lineEvery.
 type transfer struct {
 	w     io.Writer
 	title string

@@ -1,5 +1,6 @@
-// Package gguf reads and writes GGUF files, the format of ggml and llama.cpp: metadata, the descriptions of tensors, and their
-// data. Files are memory-mapped: Open reads only the header, and a tensor's data is read from the disk when it is used.
+// Package gguf reads and writes GGUF files, the format of ggml and llama.cpp: metadata, the descriptions of tensors,
+// and their data. Files are memory-mapped: Open reads only the header, and a tensor's data is read from the disk when
+// it is used.
 //
 // The reader returns an error for a file that is shorter than its header says, a count or size over the limits in
 // limits.go, a duplicate name, a row that does not consist of whole blocks, data that is not aligned or overlaps, and
