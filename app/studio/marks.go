@@ -108,8 +108,8 @@ func (a *Album) change(ids []uint64, do func(*history.Entry), failed func(error)
 	}
 	a.entries = slices.Clone(a.entries)
 	c.mark(a.entries)
-	a.queue(c)
 	a.changed()
+	a.queue(c) // after what the user sees: thousands of entries keep a processor busy
 }
 
 // queue does work after all that was asked for before, so that of two changes the later one stays.
