@@ -1,11 +1,13 @@
 package app
 
 import (
+	"fmt"
 	"image"
 	"image/color"
 	"image/png"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 	"time"
 
@@ -322,6 +324,12 @@ func TestMaskWithoutImage1(t *testing.T) {
 func TestMaskNeverStalls(t *testing.T) {
 	if testing.Short() {
 		t.Skip("reads 24 megapixels")
+	}
+	if text, err := os.ReadFile("/proc/loadavg"); err == nil {
+		var load float64
+		if _, err := fmt.Sscan(string(text), &load); err == nil && load > 2*float64(runtime.NumCPU()) {
+			t.Skipf("%v programs want the processor: times would say nothing", load)
+		}
 	}
 	const most = 16 * time.Millisecond
 	b := newBench(t, usual)
