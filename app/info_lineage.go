@@ -68,8 +68,8 @@ func (l *lineage) goOn(g, i, by int) {
 	}
 }
 
-// tabStop is the thumbnail of a group that Tab goes to: the one that an arrow went to last, or else the first that leads
-// somewhere.
+// tabStop is the thumbnail of a group that Tab goes to: the one that an arrow went to last, or else the first that
+// leads somewhere.
 func (l *lineage) tabStop(g int) *ui.ThumbButton {
 	group := l.groups()[g]
 	if b := group[l.stop[g]]; b.OnTapped != nil {
