@@ -41,7 +41,7 @@ TEST_WINDOWS := $(SETUP) windows && $(SCREEN) /usr/bin/python3 tools/window/test
 
 .PHONY: help build cli run windows windows-window test test-first test-gorgonia test-sim test-window test-windows \
   test-gtk test-browser test-api test-balance soak lint deadcode race fuzz bench generate kernels kernels-check \
-  gpu-kit gpu-pack test-gpu bench-gpu package package-windows-check package-check demo-model demo-check
+  gpu-kit gpu-pack test-gpu bench-gpu package package-windows-check package-check demo-model demo-lora demo-check
 
 help: ## print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -170,6 +170,9 @@ kernels-check: ## write the tables of kernels/SPEED.md (needs CUDA_TOOLS, see to
 
 demo-model: ## train the demo model, or go on with the training in DEMO_STATE (see tools/demo/README.md)
 	python3 tools/demo/train.py "$(DEMO_STATE)" assets/demo
+
+demo-lora: ## train the LoRA of the demo model: assets/demo/dusk.safetensors
+	python3 tools/demo/lora.py "$(DEMO_STATE)" assets/demo assets/demo/dusk.safetensors
 
 demo-check: cli ## measure assets/demo on held-out prompts with ./kleinbild-cli: DEMO_STATE/report
 	python3 tools/demo/evaluate.py tools/demo assets/demo ./kleinbild-cli "$(DEMO_STATE)/report"

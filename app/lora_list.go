@@ -70,10 +70,13 @@ func (s *session) showLoRAList() *loraList {
 // refresh shows the adapters whose names have the words of the search.
 func (d *loraList) refresh() {
 	words := strings.Fields(strings.ToLower(d.search.Text))
-	info, _ := d.s.Model.Info()
+	info, open := d.s.Model.Info()
 	d.shown, d.rows.Objects = nil, nil
 	more := 0
 	for _, n := range d.s.LoRAs.Names() {
+		if inference.IsEmbeddedLoRA(n) && open && !info.Demo {
+			continue // it fits the demo model only
+		}
 		name := strings.ToLower(n.Name)
 		if slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(name, w) }) {
 			continue

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -207,9 +208,9 @@ func (c loraList) Run(ctx context.Context, s Streams) error {
 		}
 		return writeJSON(s.Out, rows, "  ")
 	}
-	if len(names) == 0 {
-		fmt.Fprintf(s.Err, "note: no LoRA was found in %s, nor in the folders of ComfyUI, Forge and SwarmUI\n",
-			inference.LoRADir())
+	if !slices.ContainsFunc(names, func(n inference.NamedLoRA) bool { return !inference.IsEmbeddedLoRA(n) }) {
+		fmt.Fprintf(s.Err, "note: no LoRA was found in %s, nor in the folders of ComfyUI, Forge and SwarmUI: this one is "+
+			"part of the program\n", inference.LoRADir())
 	}
 	for _, n := range names {
 		if _, err := fmt.Fprintln(s.Out, n.Name); err != nil {

@@ -41,7 +41,7 @@ func adapters(t *testing.T) (dusk, other string) {
 
 func TestLoRANames(t *testing.T) {
 	adapters(t)
-	if got := mustMake(t, "lora", "list"); got.out != "style/dusk\nPart\n" {
+	if got := mustMake(t, "lora", "list"); got.out != "style/dusk\nPart\ndemo-dusk\n" {
 		t.Errorf("names:\n%s", got.out)
 	}
 	got := mustMake(t, "lora", "info", "Part", "-m", model(t, "distilled"))

@@ -38,7 +38,7 @@ func TestLoRAs(t *testing.T) {
 	remote := connect(t, serve(t, local, nil).URL)
 
 	names, err := remote.LoRAs(t.Context())
-	if err != nil || len(names) != 2 || names[1] != (inference.NamedLoRA{Name: "style/dusk"}) {
+	if err != nil || len(names) != 3 || names[1] != (inference.NamedLoRA{Name: "style/dusk"}) {
 		t.Fatalf("names %v, %v", names, err)
 	}
 	l, ok := names.Find("DUSK")

@@ -128,7 +128,7 @@ func (e *Engine) LoRAs(ctx context.Context) (LoRANames, error) { return ListLoRA
 
 // InspectLoRA is LoRA for a look at many files: it reads the header only, and returns no digest.
 func (e *Engine) InspectLoRA(ctx context.Context, l LoRA) (LoRAInfo, error) {
-	f, err := lora.Inspect(ctx, l.Path)
+	f, err := openLoRAFile(ctx, l.Path, lora.Inspect)
 	if err != nil {
 		return LoRAInfo{}, err
 	}
@@ -156,7 +156,7 @@ func infosOf(applied []appliedLoRA) (list []LoRAInfo) {
 
 // DescribeLoRA describes an adapter's file without a model: the layers in Info, and Matched and Total of 0.
 func DescribeLoRA(ctx context.Context, l LoRA) (LoRAInfo, error) {
-	f, err := lora.Open(ctx, l.Path)
+	f, err := openLoRAFile(ctx, l.Path, lora.Open)
 	if err != nil {
 		return LoRAInfo{}, err
 	}
@@ -197,7 +197,7 @@ func (l *loras) file(ctx context.Context, path string, base lora.Base) (openLoRA
 		}
 		l.forget(o)
 	}
-	f, err := lora.Open(ctx, path)
+	f, err := openLoRAFile(ctx, path, lora.Open)
 	if err != nil {
 		return openLoRA{}, err
 	}

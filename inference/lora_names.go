@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/kleinbild/kleinbild/inference/checkpoint"
+	"github.com/kleinbild/kleinbild/inference/lora"
 )
 
 // LoRADir returns the folder in which adapters are looked for first.
@@ -20,8 +21,25 @@ type NamedLoRA = checkpoint.NamedLoRA
 // LoRANames are the adapters in the folders for them.
 type LoRANames []NamedLoRA
 
-// ListLoRAs returns the adapters in LoRADir and in the folders of ComfyUI, Forge and SwarmUI. It opens none of them.
+// ListLoRAs returns the adapters in LoRADir and in the folders of ComfyUI, Forge and SwarmUI, and the demo model's own,
+// which is part of the program. It opens none of them.
 func ListLoRAs(ctx context.Context) (LoRANames, error) { return checkpoint.LoRAs(ctx, os.Getenv) }
+
+// IsEmbeddedLoRA says whether an adapter of ListLoRAs is the demo model's own.
+func IsEmbeddedLoRA(l NamedLoRA) bool {
+	_, ok := checkpoint.EmbeddedLoRA(l.Path)
+	return ok
+}
+
+// openLoRAFile opens the adapter with a path that ListLoRAs returns, or any other file, with open.
+func openLoRAFile(
+	ctx context.Context, path string, open func(context.Context, string) (*lora.File, error),
+) (*lora.File, error) {
+	if contents, ok := checkpoint.EmbeddedLoRA(path); ok {
+		return lora.FromBytes(path, contents)
+	}
+	return open(ctx, path)
+}
 
 // Find returns the adapter of the given name: its path below a folder without the extension, or only the last part of
 // it. Upper and lower case differ only if there are both. An extension may be there.

@@ -52,8 +52,8 @@ func TestLoRAs(t *testing.T) {
 	s := start(t, engine, nil)
 	g := s.get(t, pathLoRAs)
 	var list api.LoRAList
-	if err := json.Unmarshal(g.body, &list); err != nil || len(list.Data) != 2 || list.Data[0].Name != "bad" ||
-		list.Data[1].Name != "style/dusk" || list.Data[1].Fit != nil || strings.Contains(string(g.body), "safetensors") {
+	if err := json.Unmarshal(g.body, &list); err != nil || len(list.Data) != 3 || list.Data[0].Name != "bad" ||
+		list.Data[1].Name != "style/dusk" || list.Data[2].Name != "demo-dusk" || list.Data[1].Fit != nil || strings.Contains(string(g.body), "safetensors") {
 		t.Errorf("the list: %v %s", err, g.body)
 	}
 	for name, want := range map[string]string{

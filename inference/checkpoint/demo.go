@@ -39,3 +39,10 @@ func (c *Checkpoint) useDemoTokenizer(f folder) (err error) {
 	c.TokenizerFiles, err = fs.Sub(f.files, "tokenizer")
 	return err
 }
+
+// demoLoRA is an adapter for the demo model that is embedded in the program. Its path names no file.
+var demoLoRA = NamedLoRA{Name: "demo-dusk", Path: "demo:demo-dusk"}
+
+// EmbeddedLoRA returns the contents of the embedded adapter with a path that LoRAs returns; ok is false for the path of
+// a file.
+func EmbeddedLoRA(path string) (contents []byte, ok bool) { return demo.Dusk, path == demoLoRA.Path }

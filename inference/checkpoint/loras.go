@@ -21,8 +21,8 @@ type NamedLoRA struct {
 }
 
 // LoRAs returns the adapters in LoRADir, and then those in the folders that ComfyUI, Forge and SwarmUI have for them,
-// sorted by name within a folder. Of several with one name it returns the first. If ctx ends, LoRAs returns its cause
-// at once. No file is opened.
+// sorted by name within a folder. The embedded one is the last (see EmbeddedLoRA). Of several with one name it returns
+// the first. If ctx ends, LoRAs returns its cause at once. No file is opened.
 func LoRAs(ctx context.Context, env func(string) string) ([]NamedLoRA, error) {
 	return Interruptible(ctx, func() (list []NamedLoRA, err error) {
 		folders := []string{LoRADir()}
@@ -53,6 +53,9 @@ func LoRAs(ctx context.Context, env func(string) string) ([]NamedLoRA, error) {
 		}
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
+		}
+		if !seen[demoLoRA.Name] {
+			list = append(list, demoLoRA)
 		}
 		return list, nil
 	}, func([]NamedLoRA) {})

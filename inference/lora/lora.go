@@ -35,7 +35,7 @@ type File struct {
 	modules []module // sorted by name
 	alphas  alphas
 	config  string      // the path of PEFT's config beside it, "" for none
-	info    os.FileInfo // when it was opened
+	info    os.FileInfo // when it was opened, nil for a file in memory
 	about   os.FileInfo // the same of config, nil for none
 }
 
@@ -76,6 +76,21 @@ func Inspect(ctx context.Context, path string) (*File, error) {
 	}
 	if err != nil {
 		return nil, errors.Join(err, file.Close())
+	}
+	return f, nil
+}
+
+// FromBytes opens an adapter whose file is in memory, as Open. Errors call it path. The bytes must not be changed while
+// it is open.
+func FromBytes(path string, data []byte) (*File, error) {
+	file, err := safetensors.FromBytes(path, data)
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(data)
+	f := &File{path: path, file: file, digest: hex.EncodeToString(sum[:])}
+	if err := f.read(); err != nil {
+		return nil, err
 	}
 	return f, nil
 }
@@ -154,7 +169,7 @@ func (f *File) errorf(format string, args ...any) error {
 	return fmt.Errorf("lora: %s: %w", f.path, fmt.Errorf(format, args...))
 }
 
-// Path returns the path that Open was given.
+// Path returns the path that Open or FromBytes was given.
 func (f *File) Path() string { return f.path }
 
 // Digest returns the SHA-256 of the file, in hex.
@@ -170,6 +185,9 @@ func (f *File) Changed() error {
 
 // Current says whether the file at the path is still the one that is open, with the same config beside it.
 func (f *File) Current() bool {
+	if f.info == nil {
+		return true
+	}
 	return unchanged(f.path, f.info) && f.config == configBeside(f.path) && (f.config == "" || unchanged(f.config, f.about))
 }
 

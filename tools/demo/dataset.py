@@ -69,17 +69,25 @@ def embed(encoder, prompts, texts, rng):
     return rows, places, torch.tensor([len(i) for i in ids])
 
 
-def pictures(number, autoencoder):
+def pictures(number, autoencoder, counts=(SCENES, EDITS, COMPOSED), style=None):
+    """Returns a shard without the rows of its texts, of so many scenes, edits and compositions. With a style, which
+    turns a drawing into another picture, every target is in that style, and every other reference."""
+    scenes, edits, composed = counts
     rng = random.Random(1000 + number)
-    drawn = []  # (scene, index of its size)
+    drawn = []  # (scene, index of its size, whether it is in the style)
     items = []  # [number of references, target picture, four reference pictures or −1, first caption]
     texts = []  # captions
 
-    def add(scene, size):
-        drawn.append((scene, size))
+    def add(scene, size, styled=False):
+        drawn.append((scene, size, styled))
         return len(drawn) - 1
 
+    def restyle(picture):
+        return add(*drawn[picture][:2], True)
+
     def item(target, references, said):
+        if style:
+            target, references = restyle(target), [restyle(r) if rng.random() < 0.5 else r for r in references]
         items.append([len(references), target] + references + [-1] * (4 - len(references)) + [len(texts)])
         texts.extend(said)
 
@@ -90,32 +98,36 @@ def pictures(number, autoencoder):
         if not captions.held_out(scene):
             item(picture, [], [captions.describe(scene, rng) for _ in range(CAPTIONS)])
 
-    for _ in range(SCENES):
+    for _ in range(scenes):
         scene = captions.sample(rng)
         described(scene, add(scene, some_size())) if not captions.held_out(scene) else None
-    for _ in range(EDITS):
+    for _ in range(edits):
         before, after, said, _ = captions.edit(rng, shares=EDIT_SHARES)
         size = some_size()
         first, second = add(before, size), add(after, size)
         item(second, [first], said)
         described(before, first)
         described(after, second)
-    for _ in range(COMPOSED):
+    for _ in range(composed):
         references, scene, said, _ = captions.compose(rng)
         size = some_size()
         item(add(scene, size), [add(r, size if rng.random() < 0.5 else some_size()) for r in references], said)
+
+    def draw(scene, size, styled):
+        image = world.draw(scene, SIZES[size])
+        return style(image) if styled else image
 
     tokens = torch.zeros(len(drawn), MOST, 128, dtype=torch.bfloat16)
     for size in range(8):
         own = [i for i, p in enumerate(drawn) if p[1] == size]
         for at in range(0, len(own), 8):
-            z = vae.encode(autoencoder, vae.pixels([world.draw(drawn[i][0], SIZES[size]) for i in own[at : at + 8]]))
+            z = vae.encode(autoencoder, vae.pixels([draw(*drawn[i]) for i in own[at : at + 8]]))
             tokens[own[at : at + 8], : z.shape[1]] = z.to(torch.bfloat16)
     first = lambda scene: (scene.things[0].dx, scene.things[0].dy) if scene.things else (0.0, 0.0)
     return {
         "tokens": tokens, "size": torch.tensor([p[1] for p in drawn]),
-        "covered": torch.stack([covered(s, SIZES[k]) for s, k in drawn]),
-        "jitter": torch.tensor([first(s) for s, _ in drawn]), "items": torch.tensor(items), "texts": texts,
+        "covered": torch.stack([covered(s, SIZES[k]) for s, k, _ in drawn]),
+        "jitter": torch.tensor([first(s) for s, _, _ in drawn]), "items": torch.tensor(items), "texts": texts,
     }  # fmt: skip
 
 

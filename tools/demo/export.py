@@ -48,6 +48,12 @@ def assemble(state, out):
     print(f"step {saved['step']}: {out}, {sum(f.stat().st_size for f in files) / 2**20:.2f} MiB")
 
 
+def take_apart(folder, state):
+    """Copies autoencoder, text encoder and tokenizer from a folder to state."""
+    for part in ("vae", "text_encoder", "tokenizer"):
+        shutil.copytree(folder / part, state / part, dirs_exist_ok=True)
+
+
 def main():
     args = argparse.ArgumentParser()
     args.add_argument("state", type=pathlib.Path)
@@ -55,8 +61,7 @@ def main():
     args.add_argument("--from", dest="source", type=pathlib.Path)
     args = args.parse_args()
     if args.source:
-        for part in ("vae", "text_encoder", "tokenizer"):
-            shutil.copytree(args.source / part, args.state / part, dirs_exist_ok=True)
+        take_apart(args.source, args.state)
     if args.out:
         assemble(args.state, args.out)
 
