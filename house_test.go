@@ -77,7 +77,7 @@ var arrows = map[string][]string{
 	"inference/qwen3":                {"inference/backend", "inference/tensor"},
 	"inference/flux2":                {"inference/backend", "inference/tensor"},
 	"inference/vae":                  {"inference/backend", "inference/tensor"},
-	"inference/lora":                 {"inference/checkpoint/safetensors", "inference/tensor"},
+	"inference/lora":                 {"atomicfile", "inference/checkpoint/safetensors", "inference/tensor"},
 	"inference/cpu": {
 		"inference/backend", "inference/cpu/matmul", "inference/cpu/simd", "inference/tensor",
 	},
