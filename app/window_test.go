@@ -18,6 +18,7 @@ import (
 
 	"github.com/kleinbild/kleinbild/app/studio"
 	"github.com/kleinbild/kleinbild/app/ui"
+	"github.com/kleinbild/kleinbild/history"
 	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
@@ -108,6 +109,22 @@ var scenes = []scene{
 		b.prompt.setText("The hill of image 1 in the light of image 2, with the stars of image 3")
 		b.slots.clear(2)
 	}},
+	{"gallery", []benchOption{withPictures(
+		[]int{9, 9, 4, 4, 4, 4, 4, 1, 1, 1, 0, 0, 0, 0, 0, 0},
+		slices.Repeat([]string{"a hill in the light of another hour"}, 16)...,
+	)}, func(b *bench) {
+		fail := func(err error) { b.t.Error(err) }
+		e := b.Album.Entries()
+		b.Album.Star([]uint64{e[1].ID, e[3].ID, e[7].ID}, true, fail)
+		b.Album.PutFolder(history.Folder{Name: "Hills by hour"}, func(history.Folder, error) {})
+		b.settle()
+		b.openGallery()
+		b.gallery.grid.Choose(e[0].ID)
+		b.click(1, fyne.KeyModifierShortcutDefault)
+		b.gallery.grid.MouseMoved(&desktop.MouseEvent{PointEvent: fyne.PointEvent{
+			Position: b.gallery.grid.Cells[2].Position().AddXY(20, 40),
+		}})
+	}},
 	{"own-size", nil, func(b *bench) {
 		b.prompt.setText("A lighthouse in the fog")
 		b.win.Canvas().Focus(b.shape.own.field)
@@ -197,6 +214,29 @@ var scenes = []scene{
 		p.stroke(1250, 1100, 1750, 1100, 1750, 1450, 1250, 1450, 1250, 1250, 1500, 1250)
 		b.until("the mask is kept", func() bool { return !b.Desk.Desk().Reading() })
 		m.layer.hover(m.view.ToView(1930, 960), true)
+	}},
+	{"crop", []benchOption{withPlan}, func(b *bench) {
+		house := landscape(1030, 1370, 1)
+		paintHouse(house, 400, 1260, 360)
+		b.slots.add(0, []string{b.file("garden.png", 1200, 800, 3), b.write("house.png", house)})
+		b.until("two references", func() bool { return len(b.Desk.Desk().References()) == 2 })
+		b.prompt.setText("Put the red house of image 2 on the hill of image 1")
+		b.cropSlot(2)
+		b.settle()
+		pull(b.view.view, b.crop.frame, image.Pt(1030, 0), image.Pt(763, 600))
+		b.settle()
+	}},
+	{"at", []benchOption{withPlan}, func(b *bench) {
+		b.slots.add(0, []string{
+			b.file("garden in the morning.png", 1200, 800, 3), b.file("evening.png", 1030, 1370, 1),
+			b.file("night.png", 900, 600, 2),
+		})
+		b.until("three references", func() bool { return len(b.Desk.Desk().References()) == 3 })
+		b.settle()
+		b.prompt.setText("")
+		b.win.Canvas().Focus(b.prompt.entry)
+		test.Type(b.prompt.entry, "The hill of image 1 in the light of @")
+		b.prompt.entry.TypedKey(&fyne.KeyEvent{Name: fyne.KeyDown})
 	}},
 	{"keep", nil, func(b *bench) {
 		b.slots.add(0, []string{b.file("garden.png", 1200, 800, 3)})
@@ -316,6 +356,10 @@ var pictures = []struct {
 	{"compare", fyne.NewSize(900, 600), ui.ThemeDark, 2},
 	{"empty-number", fyne.NewSize(1440, 900), ui.ThemeDark, 1},
 	{"empty-number", fyne.NewSize(800, 600), ui.ThemeLight, 1},
+	{"gallery", fyne.NewSize(1440, 900), ui.ThemeDark, 1},
+	{"gallery", fyne.NewSize(1440, 900), ui.ThemeLight, 1},
+	{"gallery", fyne.NewSize(800, 600), ui.ThemeLight, 1},
+	{"gallery", fyne.NewSize(900, 600), ui.ThemeDark, 2},
 	{"own-size", fyne.NewSize(1440, 900), ui.ThemeDark, 1},
 	{"own-size", fyne.NewSize(800, 600), ui.ThemeLight, 1},
 	{"each", fyne.NewSize(1440, 900), ui.ThemeLight, 1},
@@ -336,6 +380,10 @@ var pictures = []struct {
 	{"paint", fyne.NewSize(1440, 900), ui.ThemeDark, 1},
 	{"paint", fyne.NewSize(1440, 900), ui.ThemeLight, 1},
 	{"paint", fyne.NewSize(800, 600), ui.ThemeDark, 2},
+	{"crop", fyne.NewSize(1440, 900), ui.ThemeLight, 1},
+	{"crop", fyne.NewSize(800, 600), ui.ThemeDark, 1},
+	{"at", fyne.NewSize(1440, 900), ui.ThemeDark, 1},
+	{"at", fyne.NewSize(800, 600), ui.ThemeLight, 1},
 	{"keep", fyne.NewSize(800, 600), ui.ThemeDark, 1},
 }
 

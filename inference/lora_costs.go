@@ -11,8 +11,8 @@ import (
 // picture with its references, and of both in single blocks.
 type loraCost struct{ text, picture, both float64 }
 
-// loraCosts are the costs of adapters by the paths of their files. They have a lock of their own: Work must not wait for
-// a file that is being read.
+// loraCosts are the costs of adapters by the paths of their files. They have a lock of their own, because Work must not
+// wait for a file that is being read.
 type loraCosts struct {
 	mu   sync.Mutex
 	cost map[string]loraCost
