@@ -36,7 +36,7 @@ func TestTileModel(t *testing.T) {
 	}
 	for name, kind := range kinds {
 		for _, groups := range []int{1, 3} {
-			const panels, ldc = 2, 32
+			const panels, ldc = 3, 32
 			fill := func(n int) []float32 {
 				s := make([]float32, n)
 				for i := range s {
@@ -46,12 +46,15 @@ func TestTileModel(t *testing.T) {
 			}
 			size := groups * TileWords * 32
 			a, b, c := fill(panels*size), fill(size), fill(panels*32*ldc)
-			want := append([]float32(nil), c...)
-			k.MulPanels(groups*TileWords, panels, a, size, b, c, ldc, true, nil)
-			tilesGeneric(groups, panels, &a[0], &b[0], &want[0], 4*ldc, 4*size, 4*32*ldc, 1, nil)
-			for i, v := range c {
-				if x, y := math.Float32bits(v), math.Float32bits(want[i]); x != y && !(v != v && want[i] != want[i]) {
-					t.Fatalf("numbers %s, %d groups: value %d is %08x, the model says %08x", name, groups, i, x, y)
+			for add := 1; add >= 0; add-- {
+				want := append([]float32(nil), c...)
+				k.MulPanels(groups*TileWords, panels, a, size, b, c, ldc, add > 0, nil)
+				tilesGeneric(groups, panels, &a[0], &b[0], &want[0], 4*ldc, 4*size, 4*32*ldc, add, nil)
+				for i, v := range c {
+					if x, y := math.Float32bits(v), math.Float32bits(want[i]); x != y && !(v != v && want[i] != want[i]) {
+						t.Fatalf("numbers %s, %d groups, add %d: value %d is %08x, the model says %08x",
+							name, groups, add, i, x, y)
+					}
 				}
 			}
 		}
