@@ -23,8 +23,8 @@ type blocks struct {
 }
 
 // blocksOf returns the sizes for a kernel without Tiles. Blocks of A and B take 111 + 147 kB with AVX2, for a
-// second-level cache of 512 KiB, and 111 + 295 kB with AVX-512, for one of 1 MiB or more. Of the sizes for a kernel with
-// Tiles only pixels is used here; the others are in tiles.go.
+// second-level cache of 512 KiB, and 111 + 295 kB with AVX-512, for one of 1 MiB or more. Of the sizes for a kernel
+// with Tiles only pixels is used here; the others are in tiles.go.
 func blocksOf(k *simd.Kernel) blocks {
 	if k.Tiles {
 		return blocks{pixels: 192}

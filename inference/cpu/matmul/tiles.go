@@ -1,9 +1,9 @@
 package matmul
 
 // Products of weights with tiles. The roles are exchanged: the weights B are on the left, where their rows need no
-// transposition, and A is on the right. The results are transposed. A panel of A stays in the first-level cache while it
-// meets all panels of a strip of B, which are read from the second-level cache past the first. The panels of A come from
-// the last-level cache and are prefetched. inference/cpu/SPEED.md has the measurements.
+// transposition, and A is on the right. The results are transposed. A panel of A stays in the first-level cache while
+// it meets all panels of a strip of B, which are read from the second-level cache past the first. The panels of A come
+// from the last-level cache and are prefetched. inference/cpu/SPEED.md has the measurements.
 const (
 	// tilePanels is the number of panels of B in a strip: 256 rows of the weights, or 256 KiB in a block of k.
 	tilePanels = 8
