@@ -60,6 +60,7 @@ type maskHost interface {
 
 func newMaskMode(c common, view *ui.PictureView, host maskHost) *maskMode {
 	m := &maskMode{common: c, host: host, view: view, frame: ui.NewFrame(view)}
+	m.frame.Fixed = true // it shows what the mask and the context lead to
 	m.layer = newMaskLayer(m)
 	m.tools = newMaskBar(m)
 	c.Desk.Changed.Subscribe(m.follow)

@@ -22,6 +22,8 @@ type Frame struct {
 	// Dims darkens what of the picture lies outside of the frame. Ground draws a neutral ground where the frame reaches
 	// beyond the picture.
 	Dims, Ground bool
+	// Fixed is for a frame that only shows something: it has no handles.
+	Fixed bool
 	OnChanged    func() // the user moves or resizes the frame
 	OnSettled    func() // the user has done so: the pointer was released, or a key pressed
 
@@ -216,7 +218,7 @@ func (r *frameRenderer) place() {
 	const room = 5 * handleSide // below it there are no handles between the corners
 	for i, h := range handles {
 		x, y := toPixel(middleOf(h.x, x0, x1)-handleSide/2, scale), toPixel(middleOf(h.y, y0, y1)-handleSide/2, scale)
-		shown := (h.x != 0 || x1-x0 >= room) && (h.y != 0 || y1-y0 >= room)
+		shown := !f.Fixed && (h.x != 0 || x1-x0 >= room) && (h.y != 0 || y1-y0 >= room)
 		r.put(r.edges[i], [4]float32{x - 1, y - 1, x + handleSide + 1, y + handleSide + 1}, shown)
 		r.put(r.handles[i], [4]float32{x, y, x + handleSide, y + handleSide}, shown)
 		r.handles[i].FillColor = fill
