@@ -109,12 +109,15 @@ func (p *costPanel) plan(planner Planner) {
 
 func (p *costPanel) show(memory string, color fyne.ThemeColorName, share float32) {
 	p.share = share
+	height := p.height()
 	p.memory.Set(memory, color)
 	for _, o := range []fyne.CanvasObject{p.bar, p.filled, p.memory} {
 		ui.Show(o, memory != "")
 	}
 	p.content.Refresh()
-	p.host.resized()
+	if p.height() != height {
+		p.host.resized()
+	}
 }
 
 // modelName returns a short name: the family of a published model, or else the checkpoint's own name.

@@ -1,6 +1,8 @@
 package ui
 
 import (
+	"image/color"
+
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/canvas"
 	"fyne.io/fyne/v2/driver/desktop"
@@ -185,6 +187,7 @@ type buttonRenderer struct {
 	text, sub    *Label
 	key          *Label
 	icon         *widget.Icon
+	drawn        drawnIcon // what icon shows
 }
 
 func (r *buttonRenderer) Layout(size fyne.Size) {
@@ -277,7 +280,9 @@ func (r *buttonRenderer) Refresh() {
 	if b.Drops {
 		b.icon = theme.MenuDropDownIcon()
 	}
-	if b.icon != nil {
+	// Drawing an icon takes a millisecond, and buttons are refreshed with every change of the desk.
+	if drawn := (drawnIcon{b.icon, theme.Color(ink)}); b.icon != nil && drawn != r.drawn {
+		r.drawn = drawn
 		r.icon.SetResource(Themed(b.icon, ink))
 	}
 	r.text.Refresh()
@@ -285,6 +290,12 @@ func (r *buttonRenderer) Refresh() {
 	r.key.Refresh()
 	r.Layout(b.Size())
 	canvas.Refresh(b)
+}
+
+// drawnIcon is an icon in a colour.
+type drawnIcon struct {
+	icon fyne.Resource
+	ink  color.Color
 }
 
 // Themed returns an icon in a colour of the theme.
