@@ -203,8 +203,8 @@ func (b binding) text() string {
 	return strings.Join(list, keysBetween)
 }
 
-// keyTip returns what a key does outside of text boxes, as the tip of the button that does the same; "" if the table has
-// no such key.
+// keyTip returns what a key does outside of text boxes, as the tip of the button that does the same; "" if the table
+// has no such key.
 func keyTip(key fyne.KeyName) string {
 	for _, b := range keyTable() {
 		if b.where == outsideText && slices.Contains(b.keys, key) {

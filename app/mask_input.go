@@ -131,7 +131,8 @@ func (l *maskLayer) walk(key fyne.KeyName) bool {
 		l.pointer = l.mode.view.Middle()
 	}
 	size := l.Size()
-	l.hover(fyne.NewPos(ui.Between(0, l.pointer.X+way.DX, size.Width), ui.Between(0, l.pointer.Y+way.DY, size.Height)), true)
+	x, y := ui.Between(0, l.pointer.X+way.DX, size.Width), ui.Between(0, l.pointer.Y+way.DY, size.Height)
+	l.hover(fyne.NewPos(x, y), true)
 	l.move(l.pointer)
 	return true
 }

@@ -315,8 +315,8 @@ func between(gray *image.Gray, x, y float64) float64 {
 	return (at(i, k)*(1-u)+at(right, k)*u)*(1-v) + (at(i, below)*(1-u)+at(right, below)*u)*v
 }
 
-// tintOf has the colour of each level, multiplied by its opacity. outline lies around what changes: the tint alone would
-// not be seen on a picture of its own colour.
+// tintOf has the colour of each level, multiplied by its opacity. outline lies around what changes: the tint alone
+// would not be seen on a picture of its own colour.
 var (
 	tintOf  = tints()
 	outline = [4]uint8{235, 235, 235, 235}

@@ -60,7 +60,8 @@ func (e *promptEntry) TypedKey(key *fyne.KeyEvent) {
 	e.Entry.TypedKey(key)
 }
 
-// AcceptsTab leaves Tab to the window, as everything is to be reached by keyboard, unless it takes a picture of the list.
+// AcceptsTab leaves Tab to the window, as everything is to be reached by keyboard, unless it takes a picture of the
+// list.
 func (e *promptEntry) AcceptsTab() bool { return e.panel.mentions.isOpen() }
 
 // FocusLost closes the list of pictures, but not before a click on it had its effect.

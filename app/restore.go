@@ -65,8 +65,8 @@ func (s *session) findMask(store *history.Store, meta picture.Metadata, path str
 	return mask
 }
 
-// restore brings back the settings of a picture: prompt, seed, size, numbers, references, adapters, and its edit with its mask.
-// The seed is that of the next picture only: it is not locked.
+// restore brings back the settings of a picture: prompt, seed, size, numbers, references, adapters, and its edit with
+// its mask. The seed is that of the next picture only: it is not locked.
 func (s *session) restore(meta picture.Metadata, mask studio.Mask) {
 	var missing []string
 	s.overwrite("The picture's settings are back.", func() {

@@ -17,9 +17,9 @@ import (
 // JSON. The bucket is created with the first folder.
 var folderBucket = []byte("folders")
 
-// Folder is an album: pictures are filed in it by its ID (Entry.Folders), and their files stay where they are. A picture
-// can be in several folders. An ID without a folder means nothing, so that a folder that was removed comes back with
-// its pictures if it is put back.
+// Folder is an album: pictures are filed in it by its ID (Entry.Folders), and their files stay where they are. A
+// picture can be in several folders. An ID without a folder means nothing, so that a folder that was removed comes back
+// with its pictures if it is put back.
 type Folder struct {
 	ID   uint64 `json:"-"`
 	Name string `json:"folder"`
@@ -70,9 +70,9 @@ func folders(b *bbolt.Bucket) (list []Folder, err error) {
 	return list, err
 }
 
-// PutFolder stores a folder and returns it with its ID: a new one if f.ID is 0, otherwise it renames the folder, or puts
-// a removed one back. Blanks around the name are dropped. The error is ErrFolderName or ErrFolderTaken about the name,
-// or that of the store.
+// PutFolder stores a folder and returns it with its ID: a new one if f.ID is 0, otherwise it renames the folder, or
+// puts a removed one back. Blanks around the name are dropped. The error is ErrFolderName or ErrFolderTaken about the
+// name, or that of the store.
 func (s *Store) PutFolder(f Folder) (Folder, error) {
 	f.Name = strings.Join(strings.Fields(strings.ToValidUTF8(f.Name, "")), " ")
 	if err := checkFolderName(f.Name); err != nil {

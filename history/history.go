@@ -273,8 +273,8 @@ func (s *Store) view(do func(*bbolt.Bucket) error) error {
 	})
 }
 
-// Add stores an entry and returns it with its ID and the digest of its file, which Add reads if e has none. If the store
-// cannot be written, the entry waits: List returns it, and it gets another ID when it is written into the store.
+// Add stores an entry and returns it with its ID and the digest of its file, which Add reads if e has none. If the
+// store cannot be written, the entry waits: List returns it, and it gets another ID when it is written into the store.
 func (s *Store) Add(e Entry) Entry {
 	if e.SHA256 == "" {
 		e.SHA256, _ = fileDigest(context.Background(), e.Path) // without it the entry is known by its path

@@ -21,9 +21,9 @@ func (e *Entry) File(folder uint64, in bool) {
 	}
 }
 
-// Change calls change for each of the entries with the given IDs, and stores what it makes of them, all of them or none.
-// It skips entries that do not exist, because another window may have removed them. change may be called more than once
-// for an entry. If the store cannot be written, it is the error, and nothing is changed.
+// Change calls change for each of the entries with the given IDs, and stores what it makes of them, all of them or
+// none. It skips entries that do not exist, because another window may have removed them. change may be called more
+// than once for an entry. If the store cannot be written, it is the error, and nothing is changed.
 func (s *Store) Change(ids []uint64, change func(*Entry)) error {
 	if slices.ContainsFunc(ids, func(id uint64) bool { return s.storeID(id) >= waitingID }) {
 		s.Retry() // an entry that waits gets its ID in the store

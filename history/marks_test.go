@@ -39,7 +39,8 @@ func TestFolders(t *testing.T) {
 	}
 	houses, birds := mustPut(t, s, Folder{Name: "  houses\tof  clay "}), mustPut(t, s, Folder{Name: "Birds"})
 	e := s.Add(entry("a red house"))
-	if err := s.Change([]uint64{e.ID, e.ID + 100}, func(e *Entry) { e.Starred = true; e.File(houses.ID, true) }); err != nil {
+	mark := func(e *Entry) { e.Starred = true; e.File(houses.ID, true) }
+	if err := s.Change([]uint64{e.ID, e.ID + 100}, mark); err != nil {
 		t.Fatal(err)
 	}
 	other := mustOpen(t, path) // another window

@@ -152,8 +152,8 @@ func (c contents) fill(tx *bbolt.Tx) error {
 	return c.fillFolders(tx)
 }
 
-// fillFolders writes the folders of c. New folders will get IDs above those that entries have: of the folders that could
-// not be read, some may still have entries.
+// fillFolders writes the folders of c. New folders will get IDs above those that entries have: of the folders that
+// could not be read, some may still have entries.
 func (c contents) fillFolders(tx *bbolt.Tx) error {
 	last := uint64(0)
 	for id := range c.folders {

@@ -53,7 +53,8 @@ func TestLoRAs(t *testing.T) {
 	g := s.get(t, pathLoRAs)
 	var list api.LoRAList
 	if err := json.Unmarshal(g.body, &list); err != nil || len(list.Data) != 3 || list.Data[0].Name != "bad" ||
-		list.Data[1].Name != "style/dusk" || list.Data[2].Name != "demo-dusk" || list.Data[1].Fit != nil || strings.Contains(string(g.body), "safetensors") {
+		list.Data[1].Name != "style/dusk" || list.Data[2].Name != "demo-dusk" || list.Data[1].Fit != nil ||
+		strings.Contains(string(g.body), "safetensors") {
 		t.Errorf("the list: %v %s", err, g.body)
 	}
 	for name, want := range map[string]string{

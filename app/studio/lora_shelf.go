@@ -254,8 +254,8 @@ func (s *LoRAShelf) Open(path string, done func(LoRA, error)) {
 	})
 }
 
-// Tags returns the adapters that a prompt names as <lora:NAME:STRENGTH>, and the tags that stay text because nothing has
-// their names.
+// Tags returns the adapters that a prompt names as <lora:NAME:STRENGTH>, and the tags that stay text because nothing
+// has their names.
 func (s *LoRAShelf) Tags(prompt string) (found []inference.LoRA, left []string) {
 	if !inference.HasLoRATags(prompt) {
 		return nil, nil

@@ -125,8 +125,8 @@ func (s *Store) KeepMask(levels *image.Gray) (Mask, error) {
 	return Mask{Digest: digest}, err
 }
 
-// keepPainted stores what was painted and returns the mask with Look. If it cannot be stored, the mask is there for this
-// start only, and the error says why. A nil Store keeps nothing.
+// keepPainted stores what was painted and returns the mask with Look. If it cannot be stored, the mask is there for
+// this start only, and the error says why. A nil Store keeps nothing.
 func (s *Store) keepPainted(m Mask) (Mask, error) {
 	size := m.Painted.Size()
 	small := size

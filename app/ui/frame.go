@@ -23,9 +23,9 @@ type Frame struct {
 	// beyond the picture.
 	Dims, Ground bool
 	// Fixed is for a frame that only shows something: it has no handles.
-	Fixed bool
-	OnChanged    func() // the user moves or resizes the frame
-	OnSettled    func() // the user has done so: the pointer was released, or a key pressed
+	Fixed     bool
+	OnChanged func() // the user moves or resizes the frame
+	OnSettled func() // the user has done so: the pointer was released, or a key pressed
 
 	view  *PictureView
 	rect  image.Rectangle

@@ -1,6 +1,6 @@
-// Package ui holds the window's widgets and its look: buttons, labels, tiles, a view of one picture, a row and a page of
-// thumbnails, notices. They know nothing of pictures to be made: what a widget needs of its owner is a field that the
-// owner sets.
+// Package ui holds the window's widgets and its look: buttons, labels, tiles, a view of one picture, a row and a page
+// of thumbnails, notices. They know nothing of pictures to be made: what a widget needs of its owner is a field that
+// the owner sets.
 //
 // Fyne's own widgets serve where they can. A label, a button and a column of its own exist because Fyne's place them
 // between the pixels of a scaled screen, where text is blurred, and because Fyne's buttons have one line of text.

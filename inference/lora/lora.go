@@ -188,7 +188,8 @@ func (f *File) Current() bool {
 	if f.info == nil {
 		return true
 	}
-	return unchanged(f.path, f.info) && f.config == configBeside(f.path) && (f.config == "" || unchanged(f.config, f.about))
+	return unchanged(f.path, f.info) && f.config == configBeside(f.path) &&
+		(f.config == "" || unchanged(f.config, f.about))
 }
 
 // unchanged says whether the file at path is still the one that info describes.

@@ -59,8 +59,8 @@ func (f LoRAFit) Info(name string) inference.LoRAInfo {
 	return i
 }
 
-// LoRAAsked is an item of the field loras of POST /v1/generate. Strength is 1 if it is not given, and SHA256 is compared
-// with the file's unless it is "".
+// LoRAAsked is an item of the field loras of POST /v1/generate. Strength is 1 if it is not given, and SHA256 is
+// compared with the file's unless it is "".
 type LoRAAsked struct {
 	Name     string   `json:"name"`
 	Strength *float64 `json:"strength"`
