@@ -45,6 +45,8 @@ type canvasPanel struct {
 
 // canvasHost is what the panel asks of the window.
 type canvasHost interface {
+	focusWithin(o fyne.CanvasObject) bool // says whether something in its area has the keyboard
+	unfocus()
 	pictureMenu(p studio.Picture, onCanvas bool) *fyne.Menu
 	copyPicture()
 	showSavePanel()         // chooses how the picture is saved

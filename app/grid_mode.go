@@ -210,6 +210,9 @@ func (m *gridMode) read() {
 
 // pick chooses the picture at place i, and shows it.
 func (m *gridMode) pick(i int) {
+	if i >= len(m.cells) { // a cell that is gone can still have the keyboard
+		return
+	}
 	if i == m.chosen && m.panel.shown != nil && m.panel.shown.ID == m.cells[i].entry.ID {
 		return
 	}

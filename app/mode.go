@@ -159,9 +159,14 @@ func (p *canvasPanel) leaveMode() bool {
 	if m == nil {
 		return false
 	}
+	keyboard := p.host.focusWithin(p.content)
 	p.mode = nil
 	m.leave()
 	p.draw()
+	if keyboard { // what had it is gone
+		p.host.unfocus()
+		p.host.focus(p.view)
+	}
 	return true
 }
 

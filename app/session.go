@@ -116,6 +116,7 @@ func (s *session) subscribe() {
 	s.Album.News.Subscribe(s.historyNews)
 	s.Reader.Read.Subscribe(func(studio.ReadPicture) { s.slotRead(true) })
 	s.Reader.Failed.Subscribe(func(studio.UnreadPicture) { s.slotRead(false) })
+	s.Reader.MaskRead.Subscribe(func(err error) { s.slotRead(err == nil) })
 	s.LoRAs.Changed.Subscribe(s.lorasChanged)
 	s.Album.Reloaded.Subscribe(s.renumber)
 	s.Album.Removed.Subscribe(s.removed)
@@ -202,3 +203,12 @@ func (s *session) canvasChanged() {
 }
 
 func (s *session) focus(o fyne.Focusable) { s.win.Canvas().Focus(o) }
+
+// focusWithin says whether something in the area of an object has the keyboard.
+func (s *session) focusWithin(o fyne.CanvasObject) bool {
+	f, ok := s.win.Canvas().Focused().(fyne.CanvasObject)
+	return ok && ui.Within(o, fyne.CurrentApp().Driver().AbsolutePositionForObject(f))
+}
+
+// unfocus takes the keyboard from whatever has it: keys are the window's then.
+func (s *session) unfocus() { s.win.Canvas().Unfocus() }
