@@ -245,7 +245,7 @@ func (e *Engine) setOf(applied []appliedLoRA) (set *loraSet, strengths []float64
 		return nil, nil
 	}
 	for _, m := range s.matches {
-		s.key += m.Digest() + " "
+		s.key += m.Key() + " "
 	}
 	e.loras.mu.Lock()
 	defer e.loras.mu.Unlock()

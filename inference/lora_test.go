@@ -324,6 +324,26 @@ func TestLoRAsChangeBetweenRuns(t *testing.T) {
 	if replaced := make(LoRA{Path: first, Strength: 1}); slices.Equal(replaced.Image.Pix, adapted.Image.Pix) {
 		t.Error("a file that was replaced gave the old picture")
 	}
+	// PEFT's config beside a file has its alpha, and is changed: neither of the two pictures has the other's factor.
+	saved := filepath.Join(t.TempDir(), "adapter_model.safetensors")
+	if err := os.Rename(writeLoRA(t, 3, func(f *loraFile, m string, rows, cols int) {
+		f.add(m+".lora_A.weight", 0, 0.05, 4, cols)
+		f.add(m+".lora_B.weight", 0, 0.2, rows, 4)
+	}), saved); err != nil {
+		t.Fatal(err)
+	}
+	withAlpha := func(alpha string, strength float64) []byte {
+		t.Helper()
+		beside := filepath.Join(filepath.Dir(saved), "adapter_config.json")
+		if err := os.WriteFile(beside, []byte(`{"lora_alpha": `+alpha+`}`), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		return make(LoRA{Path: saved, Strength: strength}).Image.Pix
+	}
+	weak, strong := withAlpha("4", 1), withAlpha("16.0", 1)
+	if slices.Equal(weak, strong) || !slices.Equal(strong, withAlpha("4.000", 4)) {
+		t.Error("a config that was changed: want the picture with its alpha, which is four times the factor")
+	}
 }
 
 // TestLoRALimits checks the limits of a request's adapters.

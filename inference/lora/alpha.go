@@ -1,6 +1,8 @@
 package lora
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -82,6 +84,8 @@ func (f *File) readAlphas() (alphas, error) {
 			return a, f.errorf("the alpha of this file: %w", err)
 		}
 		text, source = string(content), f.config
+		sum := sha256.Sum256(content)
+		f.beside = hex.EncodeToString(sum[:])
 	}
 	if text == "" {
 		return a, nil

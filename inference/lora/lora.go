@@ -35,6 +35,7 @@ type File struct {
 	modules []module // sorted by name
 	alphas  alphas
 	config  string      // the path of PEFT's config beside it, "" for none
+	beside  string      // the SHA-256 of config, in hex, "" if its alpha does not count
 	info    os.FileInfo // when it was opened, nil for a file in memory
 	about   os.FileInfo // the same of config, nil for none
 }

@@ -45,8 +45,9 @@ type run struct {
 	first, end int // of the module
 }
 
-// Digest returns the digest of the file.
-func (m *Match) Digest() string { return m.file.digest }
+// Key identifies what the changes are computed from: the digest of the file and, if PEFT's config beside it has their
+// alpha, that of the config.
+func (m *Match) Key() string { return m.file.digest + m.file.beside }
 
 // String returns the outcome for people, such as "280 of 280 layers".
 func (m *Match) String() string { return fmt.Sprintf("%d of %d layers", m.Matched, m.Total) }
