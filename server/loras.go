@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"path/filepath"
 	"strings"
 
 	"github.com/kleinbild/kleinbild/inference"
@@ -73,9 +74,10 @@ func (s *Server) fitOf(ctx context.Context, l inference.LoRA) (*api.LoRAFit, err
 	return fit, nil
 }
 
-// loraProblem says what is wrong with an adapter. Clients learn no paths.
+// loraProblem says what is wrong with an adapter. Clients learn no paths: of a file beside it they learn the name.
 func loraProblem(l inference.LoRA, err error) string {
-	return printable(strings.ReplaceAll(err.Error(), l.Path, l.Name))
+	folder := filepath.Dir(l.Path) + string(filepath.Separator)
+	return printable(strings.NewReplacer(l.Path, l.Name, folder, "").Replace(err.Error()))
 }
 
 // loras reads the field of that name: a JSON array of objects with a name and, unless it is 1, a strength.

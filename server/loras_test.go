@@ -18,10 +18,14 @@ import (
 	"github.com/kleinbild/kleinbild/server/api"
 )
 
-// fakeAdapting is an engine that takes adapters: of each 3 of 4 layers fit, except for one that does not fit.
+// fakeAdapting is an engine that takes adapters: of each 3 of 4 layers fit, except for one that does not fit, and those
+// in the folder peft, which are really opened.
 type fakeAdapting struct{ *fakeEngine }
 
-func (fakeAdapting) LoRA(_ context.Context, l inference.LoRA) (inference.LoRAInfo, error) {
+func (fakeAdapting) LoRA(ctx context.Context, l inference.LoRA) (inference.LoRAInfo, error) {
+	if strings.HasPrefix(l.Name, "peft/") {
+		return inference.DescribeLoRA(ctx, l)
+	}
 	if l.Name == "bad" {
 		return inference.LoRAInfo{}, errors.New("lora: " + l.Path + ": found nothing")
 	}
@@ -34,12 +38,57 @@ func (a fakeAdapting) Info() inference.Info {
 	return i
 }
 
-func TestLoRAs(t *testing.T) {
+// loraFolder makes a data folder, and returns the path of its folder for adapters, which is not there yet.
+func loraFolder(t *testing.T) string {
+	t.Helper()
 	t.Setenv("XDG_DATA_HOME", t.TempDir())
 	t.Setenv("COMFYUI_PATH", t.TempDir())
 	xdg.Reload()
 	t.Cleanup(xdg.Reload)
-	folder := filepath.Join(xdg.DataHome, "kleinbild", "loras")
+	return filepath.Join(xdg.DataHome, "kleinbild", "loras")
+}
+
+// TestLoRAConfigErrors checks that errors about PEFT's config beside an adapter name the config, and no folder.
+func TestLoRAConfigErrors(t *testing.T) {
+	peft := filepath.Join(loraFolder(t), "peft")
+	adapter, err := os.ReadFile(filepath.Join("..", "inference", "testdata", "golden", "lora", "files",
+		"split-qkv.safetensors"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, config := range map[string]string{"text": "[", "alpha": `{"lora_alpha": -1}`, "folder": ""} {
+		dir := filepath.Join(peft, name)
+		beside := filepath.Join(dir, "adapter_config.json")
+		err := os.MkdirAll(dir, 0o777)
+		if err == nil && config == "" {
+			err = os.Mkdir(beside, 0o777)
+		} else if err == nil {
+			err = os.WriteFile(beside, []byte(config), 0o666)
+		}
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, "adapter_model.safetensors"), adapter, 0o666)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := start(t, fakeAdapting{&fakeEngine{}}, nil)
+		lora := "peft/" + name + "/adapter_model"
+		described := s.get(t, pathLoRAs+"?name="+url.QueryEscape(lora))
+		asked := s.generateWith(t, prompt(), text("loras", `[{"name": "`+lora+`"}]`))
+		if described.status != http.StatusOK || asked.status != http.StatusUnprocessableEntity {
+			t.Errorf("%s: status %d of the description, %d of the picture", name, described.status, asked.status)
+		}
+		for _, body := range []string{string(described.body), string(asked.body)} {
+			if !strings.Contains(body, "lora: "+lora+": ") || !strings.Contains(body, " adapter_config.json: ") ||
+				strings.Contains(body, xdg.DataHome) || strings.Contains(body, "loras/peft") {
+				t.Errorf("%s: %s", name, body)
+			}
+		}
+	}
+}
+
+func TestLoRAs(t *testing.T) {
+	folder := loraFolder(t)
 	if err := os.MkdirAll(filepath.Join(folder, "style"), 0o777); err != nil {
 		t.Fatal(err)
 	}
