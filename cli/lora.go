@@ -28,9 +28,9 @@ func (c *generateCommand) loras(ctx context.Context, b *batch, ask *inference.As
 	if err != nil {
 		return err
 	}
-	find := loraFlag
+	find, findEarlier := loraFlag, c.earlierLoRA
 	if b.remote.Address != "" {
-		find = remoteLoRAFlag
+		find, findEarlier = remoteLoRAFlag, c.earlierRemoteLoRA
 	}
 	for _, text := range c.LoRA {
 		l, err := find(text, names)
@@ -54,7 +54,7 @@ func (c *generateCommand) loras(ctx context.Context, b *batch, ask *inference.As
 	}
 	if like && len(ask.LoRAs) == 0 {
 		for _, file := range b.like.LoRAs {
-			l, err := c.earlierLoRA(file, names)
+			l, err := findEarlier(file, names)
 			if err != nil {
 				return err
 			}
@@ -83,13 +83,22 @@ func (b *batch) loraNames(ctx context.Context) (inference.LoRANames, error) {
 // remoteLoRAFlag reads a value of --lora with --server: the name of an adapter of the other computer.
 func remoteLoRAFlag(text string, names inference.LoRANames) (inference.LoRA, error) {
 	name, strength := splitLoRA(text, false, func(string) bool { return false })
-	l, ok := names.Find(name)
+	l, ok := findRemote(name, names)
 	if !ok {
 		return l, usagef("--lora %s: the other computer has no LoRA of that name, and takes no files from here: want one of "+
 			"the names that GET /v1/loras lists there", text)
 	}
 	l.Strength = strength
 	return l, nil
+}
+
+// findRemote finds an adapter of the other computer. If there are no names at all, that computer may be one that takes
+// no adapters: its engine says so when it is asked for this one.
+func findRemote(name string, names inference.LoRANames) (inference.LoRA, bool) {
+	if len(names) == 0 {
+		return inference.LoRA{Name: name}, true
+	}
+	return names.Find(name)
 }
 
 // loraFlag reads a value of --lora.
@@ -137,6 +146,18 @@ func looksLikePath(text string) bool {
 	return filepath.IsAbs(text) || strings.HasPrefix(text, ".") || ext == ".safetensors" || ext == ".sft"
 }
 
+// earlierRemoteLoRA finds an adapter of the picture of --like by its name on the other computer, which compares its
+// digest.
+func (c *generateCommand) earlierRemoteLoRA(file picture.LoRAFile, names inference.LoRANames) (inference.LoRA, error) {
+	l, ok := findRemote(file.Name, names)
+	if !ok {
+		return l, fmt.Errorf("%s: the other computer has no LoRA %s, want the file with SHA-256 %s in its folders, or "+
+			"--lora with a name that it has", c.Like, file.Name, file.SHA256)
+	}
+	l.Strength, l.Digest = file.Strength, file.SHA256
+	return l, nil
+}
+
 // earlierLoRA finds an adapter of the picture of --like: by its name in the folders for adapters, or as a file beside
 // the picture or in the working directory. Its digest is compared when it is opened.
 func (c *generateCommand) earlierLoRA(file picture.LoRAFile, names inference.LoRANames) (inference.LoRA, error) {
@@ -144,7 +165,7 @@ func (c *generateCommand) earlierLoRA(file picture.LoRAFile, names inference.LoR
 	for _, dir := range []string{filepath.Dir(c.Like), "."} {
 		base := filepath.Base(filepath.FromSlash(file.Name)) // a stranger's picture names no folder
 		for _, ext := range []string{".safetensors", ".sft"} {
-			if path := filepath.Join(dir, base+ext); !ok && c.Server == "" && isFile(path) {
+			if path := filepath.Join(dir, base+ext); !ok && isFile(path) {
 				absolute, err := filepath.Abs(path)
 				if err != nil {
 					return l, err

@@ -5,12 +5,17 @@ import (
 	"encoding/json"
 	"fmt"
 	"image/png"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/adrg/xdg"
+
+	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/server/api"
 )
 
 // adapters makes a data folder with the adapter style/dusk, and returns its path and that of another adapter.
@@ -129,6 +134,53 @@ func TestLoRARefusals(t *testing.T) {
 	}
 	if got := call("", small(t, "-p", "x", "-m", other)...); !strings.Contains(errorLine(t, got), "as its LoRA") {
 		t.Errorf("an adapter as the model: %s", got.err)
+	}
+}
+
+// TestRemoteLoRAs asks other computers for adapters that they do not have: one that has two, and an older one that
+// takes none. No answer names this computer's folders.
+func TestRemoteLoRAs(t *testing.T) {
+	adapters(t)
+	t.Chdir(t.TempDir())
+	ownConfig(t)
+	mustMake(t, small(t, "-p", "a fox", "--lora", "dusk:0.8", "-s", "1", "-o", "made.png")...)
+	described := api.Engine{
+		Program: api.Program, Version: "9.9", Protocol: api.Protocol, Features: []api.Feature{api.References},
+		Model: api.Model{
+			Name: "m", Digest: "d", Variant: inference.Distilled, Steps: 4, Guidance: 1, NativeSize: 1024,
+			MaxSequenceLength: 512, TokenChannels: 128, MaxReferences: 4,
+		},
+	}
+	older := described
+	described.Features = append(described.Features, api.LoRAs)
+	for _, row := range []struct {
+		name   string
+		engine api.Engine
+		args   []string
+		want   string
+	}{
+		{"older", older, []string{"-p", "x", "--lora", "dusk"}, "takes no LoRAs from here, want a newer version there"},
+		{"older", older, []string{"--like", "made.png"}, "takes no LoRAs from here, want a newer version there"},
+		{"newer", described, []string{"-p", "x", "--lora", "dusk"}, "the other computer has no LoRA of that name"},
+		{"newer", described, []string{"--like", "made.png"}, "the other computer has no LoRA dusk, want the file"},
+	} {
+		reply := func(w http.ResponseWriter, value any) {
+			w.Header().Set("Content-Type", "application/json")
+			if err := json.NewEncoder(w).Encode(value); err != nil {
+				t.Error(err)
+			}
+		}
+		mux := http.NewServeMux()
+		mux.HandleFunc(api.PathEngine, func(w http.ResponseWriter, _ *http.Request) { reply(w, row.engine) })
+		mux.HandleFunc(api.PathLoRAs, func(w http.ResponseWriter, _ *http.Request) {
+			reply(w, api.LoRAList{Object: "list", Data: []api.LoRA{{Name: "dawn"}, {Name: "demo-dawn"}}})
+		})
+		other := httptest.NewServer(mux)
+		got := call("", append([]string{"generate", "--server", other.URL, "--token", "word", "-o", "x.png"}, row.args...)...)
+		other.Close()
+		if got.code == exitOK || !strings.Contains(got.err, row.want) || strings.Contains(got.err, "lora list") {
+			t.Errorf("%s, %q: exit code %d, %s; want %q", row.name, row.args, got.code, got.err, row.want)
+		}
 	}
 }
 
