@@ -54,7 +54,7 @@ func (c *generateCommand) loras(ctx context.Context, b *batch, ask *inference.As
 	}
 	if like && len(ask.LoRAs) == 0 {
 		for _, file := range b.like.LoRAs {
-			l, err := findEarlier(file, names)
+			l, err := findEarlier(ctx, file, names)
 			if err != nil {
 				return err
 			}
@@ -148,7 +148,9 @@ func looksLikePath(text string) bool {
 
 // earlierRemoteLoRA finds an adapter of the picture of --like by its name on the other computer, which compares its
 // digest.
-func (c *generateCommand) earlierRemoteLoRA(file picture.LoRAFile, names inference.LoRANames) (inference.LoRA, error) {
+func (c *generateCommand) earlierRemoteLoRA(
+	_ context.Context, file picture.LoRAFile, names inference.LoRANames,
+) (inference.LoRA, error) {
 	l, ok := findRemote(file.Name, names)
 	if !ok {
 		return l, fmt.Errorf("%s: the other computer has no LoRA %s, want the file with SHA-256 %s in its folders, or "+
@@ -159,24 +161,37 @@ func (c *generateCommand) earlierRemoteLoRA(file picture.LoRAFile, names inferen
 }
 
 // earlierLoRA finds an adapter of the picture of --like: by its name in the folders for adapters, or as a file beside
-// the picture or in the working directory. Its digest is compared when it is opened.
-func (c *generateCommand) earlierLoRA(file picture.LoRAFile, names inference.LoRANames) (inference.LoRA, error) {
-	l, ok := names.Find(file.Name)
+// the picture or in the working directory. Of several it takes the one with the digest, which is compared again when it
+// is opened.
+func (c *generateCommand) earlierLoRA(
+	ctx context.Context, file picture.LoRAFile, names inference.LoRANames,
+) (inference.LoRA, error) {
+	found := names.FindAll(file.Name)
+	base := filepath.Base(filepath.FromSlash(file.Name)) // a stranger's picture names no folder
 	for _, dir := range []string{filepath.Dir(c.Like), "."} {
-		base := filepath.Base(filepath.FromSlash(file.Name)) // a stranger's picture names no folder
 		for _, ext := range []string{".safetensors", ".sft"} {
-			if path := filepath.Join(dir, base+ext); !ok && isFile(path) {
-				absolute, err := filepath.Abs(path)
-				if err != nil {
-					return l, err
-				}
-				l, ok = inference.LoRA{Path: absolute}, true
+			path, err := filepath.Abs(filepath.Join(dir, base+ext))
+			if err != nil {
+				return inference.LoRA{}, err
+			}
+			if isFile(path) {
+				found = append(found, inference.LoRA{Path: path})
 			}
 		}
 	}
-	if !ok {
-		return l, fmt.Errorf("%s: its LoRA %s was not found in the folders that kleinbild lora list shows, want the file "+
-			"with SHA-256 %s; give it with --lora", c.Like, file.Name, file.SHA256)
+	if len(found) == 0 {
+		return inference.LoRA{}, fmt.Errorf("%s: its LoRA %s was not found in the folders that kleinbild lora list shows, "+
+			"want the file with SHA-256 %s; give it with --lora", c.Like, file.Name, file.SHA256)
+	}
+	l := found[0]
+	if len(found) > 1 {
+		for _, other := range found {
+			info, err := inference.DescribeLoRA(ctx, other)
+			if err == nil && strings.EqualFold(info.Digest, file.SHA256) {
+				l = other
+				break
+			}
+		}
 	}
 	l.Name, l.Strength, l.Digest = file.Name, file.Strength, file.SHA256
 	return l, nil

@@ -110,6 +110,29 @@ func TestLoRAs(t *testing.T) {
 	}
 }
 
+// TestEarlierLoRAOfPEFT repeats pictures with two adapters of one name, as PEFT gives to all.
+func TestEarlierLoRAOfPEFT(t *testing.T) {
+	dusk, other := adapters(t)
+	t.Chdir(t.TempDir())
+	for name, path := range map[string]string{"one": dusk, "two": other} {
+		dir := filepath.Join(filepath.Dir(dusk), name)
+		if err := os.Mkdir(dir, 0o777); err != nil {
+			t.Fatal(err)
+		}
+		writeFile(t, filepath.Join(dir, "adapter_model.safetensors"), string(readFile(t, path)))
+	}
+	for _, name := range []string{"one", "two"} {
+		mustMake(t, small(t, "-p", "a fox", "--lora", "style/"+name+"/adapter_model", "-s", "1", "-o", name+".png")...)
+		mustMake(t, "generate", "--like", name+".png", "-o", "again-"+name+".png", "-m", model(t, "distilled"))
+		if !bytes.Equal(readFile(t, name+".png"), readFile(t, "again-"+name+".png")) {
+			t.Errorf("%s: the repeated picture differs", name)
+		}
+	}
+	if bytes.Equal(readFile(t, "one.png"), readFile(t, "two.png")) {
+		t.Error("two adapters gave one picture")
+	}
+}
+
 func TestLoRARefusals(t *testing.T) {
 	_, other := adapters(t)
 	t.Chdir(t.TempDir())

@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -44,9 +45,19 @@ func openLoRAFile(
 // Find returns the adapter of the given name: its path below a folder without the extension, or only the last part of
 // it. Upper and lower case differ only if there are both. An extension may be there.
 func (l LoRANames) Find(name string) (LoRA, bool) {
+	list := l.FindAll(name)
+	if len(list) == 0 {
+		return LoRA{}, false
+	}
+	return list[0], true
+}
+
+// FindAll returns all adapters that a name may mean, that of Find first. Adapters that PEFT has saved have one name, in
+// folders of their own.
+func (l LoRANames) FindAll(name string) (list []LoRA) {
 	name = strings.TrimSuffix(strings.TrimSuffix(strings.ReplaceAll(name, `\`, "/"), ".safetensors"), ".sft")
 	if name == "" {
-		return LoRA{}, false
+		return nil
 	}
 	for _, same := range []func(a string) bool{
 		func(a string) bool { return a == name },
@@ -55,12 +66,12 @@ func (l LoRANames) Find(name string) (LoRA, bool) {
 		func(a string) bool { return strings.EqualFold(path.Base(a), name) },
 	} {
 		for _, n := range l {
-			if same(n.Name) {
-				return LoRA{Name: n.Name, Path: n.Path, Strength: 1}, true
+			if a := (LoRA{Name: n.Name, Path: n.Path, Strength: 1}); same(n.Name) && !slices.Contains(list, a) {
+				list = append(list, a)
 			}
 		}
 	}
-	return LoRA{}, false
+	return list
 }
 
 // The form of an adapter in a prompt is <lora:NAME> or <lora:NAME:STRENGTH>, as other programs have it.
