@@ -177,9 +177,10 @@ func isParameters(comment string) bool {
 
 // mergeExif adds Kleinbild's fields to an Exif block. The directories are written again behind the block, and the
 // values stay where they are, because makers' notes refer to the block by offsets. If the photo has a description of
-// its own, Kleinbild's goes to DocumentName, and a comment of the photo stays.
+// its own, Kleinbild's goes to DocumentName, and a comment of the photo stays. Settings of an earlier picture, from
+// which the photo was made, are overwritten: they are not the photo's own words.
 func mergeExif(photo, description, software, comment []byte) []byte {
-	e, _ := newExif(slices.Clone(photo))
+	e, _ := newExif(withoutSettings(photo))
 	root := e.entries(e.first())
 	below := e.entries(e.integer(e.entry(e.first(), tagExifDirectory)))
 	place := uint16(tagImageDescription)

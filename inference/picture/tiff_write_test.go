@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"io"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -144,6 +145,74 @@ func TestBareCopies(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestEditsOfEdits: an edit of an edit reads back with its own settings, and neither it nor a bare copy of it contains
+// those of the first edit, also if the photo has a caption.
+func TestEditsOfEdits(t *testing.T) {
+	photo, err := OpenOriginal(t.Context(), filepath.Join(originals, "adobe.jpg"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	captioned := photo.With(photo.Pixels)
+	captioned.carried.exif = layExif([]exifEntry{{tagImageDescription, typeASCII, []byte("my dog\x00")}}, nil)
+	first, second := example(), example()
+	first.Prompt, second.Prompt = "unmistakable", "a second fox"
+	secrets := []string{"unmistakable", "u\x00n\x00m\x00i"}
+	for _, from := range []string{".jpg", ".webp", ".tif"} {
+		for _, to := range []string{".jpg", ".webp", ".tif"} {
+			for _, o := range []*Original{photo, captioned} {
+				dir := t.TempDir()
+				edit, again := filepath.Join(dir, "edit"+from), filepath.Join(dir, "again"+to)
+				bare := filepath.Join(dir, "bare"+to)
+				write := func(path string, img *Original, meta Metadata, options CopyOptions) *Original {
+					if err := WriteCopy(path, img, meta, options); err != nil {
+						t.Fatal(err)
+					}
+					written, err := OpenOriginal(t.Context(), path)
+					if err != nil {
+						t.Fatal(err)
+					}
+					return written
+				}
+				edited := write(again, write(edit, o, first, CopyOptions{}), second, CopyOptions{})
+				write(bare, edited, second, CopyOptions{Bare: true})
+				if meta, err := ReadMetadataFile(again); err != nil || meta.Prompt != second.Prompt {
+					t.Errorf("%s of %s: prompt %q, %v", to, from, meta.Prompt, err)
+				}
+				for _, text := range exifTextsOf(t, again) {
+					if text.keyword == keywordParameters && !strings.Contains(text.value, second.Prompt) {
+						t.Errorf("%s of %s: other programs read %q", to, from, text.value)
+					}
+				}
+				for path, has := range map[string][]string{again: secrets, bare: append(secrets, second.Prompt)} {
+					for _, secret := range has {
+						if bytes.Contains(content(t, path), []byte(secret)) {
+							t.Errorf("%s of %s: has %q", filepath.Base(path), from, secret)
+						}
+					}
+					if o == captioned && !bytes.Contains(content(t, path), []byte("my dog")) {
+						t.Errorf("%s of %s: the caption is gone", filepath.Base(path), from)
+					}
+				}
+			}
+		}
+	}
+}
+
+// exifTextsOf returns the texts in the Exif block of a file.
+func exifTextsOf(t *testing.T, path string) []text {
+	file := content(t, path)
+	f, err := recognise(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := map[string]func(io.Reader) ([]text, error){"JPEG": jpegTexts, "WebP": webpTexts, "TIFF": tiffTexts}[f.name]
+	texts, err := read(bytes.NewReader(file))
+	if err != nil || len(texts) < 2 {
+		t.Errorf("%s: %d texts, %v, want Kleinbild's and that for other programs", path, len(texts), err)
+	}
+	return texts
 }
 
 // TestQualityOfCopies: a lower quality gives a smaller file, WebP of 100 loses nothing, PNG and TIFF never do.
