@@ -112,12 +112,15 @@ const (
 	maxForeignBytes = 256 << 10
 	// maxTextsBytes bounds all texts of a file together, including those that were decompressed and then refused.
 	maxTextsBytes = 2*maxGraphBytes + 2*maxForeignBytes
-	// maxExifChunk bounds the chunk EXIF of a WebP file: two ComfyUI graphs in UTF-8, or Kleinbild's text and the text for
-	// other programs.
-	maxExifChunk = maxTextsBytes
+	// maxExifChunk bounds the chunk EXIF of a WebP file, and the beginning of a TIFF file with its first directory: an
+	// Exif block that is written here, and the places of the strips. Two ComfyUI graphs in UTF-8 are smaller.
+	maxExifChunk = maxWrittenExif + 1<<20
 	// maxCarriedExif bounds the Exif block that goes from a photo to the edited picture. Cameras write up to some hundred
 	// kilobytes, of which most are the maker's notes.
 	maxCarriedExif = 4 << 20
+	// maxWrittenExif bounds the Exif block of a WebP or TIFF file that is written: that of a photo with Kleinbild's text
+	// and the text for other programs.
+	maxWrittenExif = maxCarriedExif + 4*maxMetadataBytes
 	// maxTexts bounds their number: a program writes one or two, and each is given to a parser.
 	maxTexts = 32
 )

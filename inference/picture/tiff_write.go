@@ -32,7 +32,7 @@ func encodeTIFF(w io.Writer, img image.Image, meta *Metadata, _ int) error {
 	if img.Bounds().Empty() {
 		return fmt.Errorf("TIFF: picture of %v, want at least one pixel", img.Bounds().Size())
 	}
-	block, err := exifFor(meta, img, maxCarriedExif+4*maxMetadataBytes)
+	block, err := exifFor(meta, img, maxWrittenExif)
 	if err != nil {
 		return err
 	}
@@ -87,13 +87,18 @@ func (p pixelRows) tiffHead(e exifReader, profile []byte, strips [][]byte) ([]by
 		e.putNumbers(root, f.tag, f.kind, f.values...)
 	}
 	if profile != nil {
-		e.put(root, exifEntry{tagProfile, typeUndefined, profile})
+		root[tagProfile] = e.rawEntry(tagProfile, typeUndefined, len(profile), nil) // its place is not known yet
 	}
 	sizes, offsets := make([]int, len(strips)), make([]int, len(strips))
 	e.putNumbers(root, tagStripByteCounts, typeLong, sizes...)
 	e.putNumbers(root, tagStripOffsets, typeLong, offsets...) // their places are not known yet
 	first := e.lay(root)
 	e.order.PutUint32(e.block[4:], first)
+	if profile != nil { // behind the directory, so that tiffTexts need not read it
+		e.order.PutUint32(e.entry(first, tagProfile)[8:], uint32(len(e.block)))
+		e.block = append(e.block, profile...)
+		e.even()
+	}
 	at := len(e.block)
 	for i, s := range strips {
 		sizes[i], offsets[i] = len(s), at

@@ -215,6 +215,33 @@ func exifTextsOf(t *testing.T, path string) []text {
 	return texts
 }
 
+// TestLargePartsHideNoSettings: the settings of a TIFF or WebP file are found if its profile and the photo's Exif block
+// are as large as may be.
+func TestLargePartsHideNoSettings(t *testing.T) {
+	photo, err := OpenOriginal(t.Context(), filepath.Join(originals, "adobe.jpg"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	large := photo.With(photo.Pixels)
+	large.carried.icc = append(bytes.Clone(photo.carried.icc), make([]byte, maxProfileBytes-len(photo.carried.icc))...)
+	large.carried.exif = layExif([]exifEntry{{0x013b, typeASCII, make([]byte, maxCarriedExif-1000)}}, nil)
+	for _, extension := range []string{".tif", ".webp"} {
+		var file bytes.Buffer
+		if err := Encode(&file, large, example(), extension, 95); err != nil {
+			t.Fatal(err)
+		}
+		if file.Len() < maxProfileBytes+maxCarriedExif-1000 {
+			t.Fatalf("%s: %d bytes, want those of the profile and of the Exif block", extension, file.Len())
+		}
+		if meta, err := ReadMetadata(bytes.NewReader(file.Bytes())); err != nil || meta.Prompt != example().Prompt {
+			t.Errorf("%s: prompt %q, %v", extension, meta.Prompt, err)
+		}
+		if extension == ".tif" && !bytes.Equal(tiffColours(file.Bytes()).icc, large.carried.icc) {
+			t.Error("the profile has changed")
+		}
+	}
+}
+
 // TestQualityOfCopies: a lower quality gives a smaller file, WebP of 100 loses nothing, PNG and TIFF never do.
 func TestQualityOfCopies(t *testing.T) {
 	dir := t.TempDir()

@@ -15,7 +15,7 @@ import (
 // profile, the chunks with the picture, and the chunk with the metadata. nativewebp writes lossless files; lossy ones
 // are written by libwebp, in WebAssembly.
 func encodeWebP(w io.Writer, img image.Image, meta *Metadata, quality int) error {
-	block, err := exifFor(meta, img, maxCarriedExif+4*maxMetadataBytes)
+	block, err := exifFor(meta, img, maxWrittenExif)
 	if err != nil {
 		return err
 	}
