@@ -191,8 +191,13 @@ func (k *Keeper) writing() func() error {
 
 // Last writes for the last time and gives the folder back. Nobody can be told any more if that fails.
 func (k *Keeper) Last() {
-	if k.store == nil {
+	if k.store == nil || k.done { // only this goroutine sets done
 		return
+	}
+	if mask := k.desk.Desk().Edit.Mask; mask.Painted != nil && !mask.Kept { // its digest is that of the mask before it
+		if kept, err := k.store.keepPainted(mask); err == nil {
+			k.desk.desk.Edit.Mask = kept // nobody is told: the window closes
+		}
 	}
 	_ = k.writing()()
 	k.mu.Lock()

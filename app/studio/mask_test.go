@@ -107,3 +107,22 @@ func TestPaintedUndoIsBounded(t *testing.T) {
 		t.Errorf("%d masks, want %d", n, MaxPictureBytes/(size.X*size.Y))
 	}
 }
+
+// TestPaintedIsKeptAtTheEnd paints and closes at once: the next start has the last stroke.
+func TestPaintedIsKeptAtTheEnd(t *testing.T) {
+	r := newRig(t, t.TempDir(), &painter{})
+	if _, _, err := r.Keeper.Open(filepath.Join(r.dir, "desk")); err != nil {
+		t.Fatal(err)
+	}
+	r.fill(0, r.files("photo.png")[0])
+	r.until("the photo is read", func() bool { return !r.Desk.Desk().Reading() })
+	mask := stroke(paint.New(image.Pt(64, 64)), image.Rect(3, 4, 9, 30))
+	r.Desk.Choose(func(d *Desk) { d.Edit.Mask = d.Edit.Mask.WithPainted(mask, d.Slots[0]) })
+	r.Keeper.Last()
+	again := newRig(t, r.dir, &painter{})
+	d, ok, err := again.Keeper.Open(filepath.Join(r.dir, "desk"))
+	if err != nil || !ok || d.Edit.Mask.Digest == "" {
+		t.Errorf("%+v, %v, %v", d.Edit.Mask, ok, err)
+	}
+	again.Keeper.Last()
+}
