@@ -30,6 +30,8 @@ func (s *Studio) NextEach(paths []string) ([]Batch, error) {
 	if err != nil {
 		return nil, err
 	}
+	names := s.LoRAs.Names()
+	takeTags(&ask, names)
 	checked, err := ask.Check()
 	if err != nil {
 		return nil, err
@@ -42,7 +44,7 @@ func (s *Studio) NextEach(paths []string) ([]Batch, error) {
 	for _, path := range paths {
 		b := Batch{
 			Desk: d, Seed: seed, Count: d.Count, Steps: checked.Steps(), Guidance: checked.Guidance(), Each: each,
-			Group: newGroup(d.Count),
+			Group: newGroup(d.Count), Tags: tagsOf(d.Prompt, names),
 		}
 		b.Desk.Slots = append([]Slot{{Path: path}}, others...)
 		batches = append(batches, b)
