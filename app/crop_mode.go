@@ -86,6 +86,9 @@ func (m *cropMode) offered() bool { return len(m.Desk.Desk().Slots) > 0 }
 
 func (m *cropMode) enter() bool {
 	slots := m.Desk.Desk().Slots
+	if len(slots) == 0 {
+		return false
+	}
 	m.number = min(max(m.number, 1), len(slots))
 	m.on, m.slot = true, slots[m.number-1]
 	m.frame.Rules.Ratio = 0
@@ -163,12 +166,11 @@ func (m *cropMode) follow() {
 	if !m.on || m.frame.Held() {
 		return
 	}
-	slots := m.Desk.Desk().Slots
-	if m.number > len(slots) || !slots[m.number-1].SameFile(m.slot) {
+	if !m.there() {
 		m.host.leaveMode()
 		return
 	}
-	m.slot = slots[m.number-1]
+	m.slot = m.Desk.Desk().Slots[m.number-1]
 	switch how := m.slot.Arrangement.Uncropped(); {
 	case m.shown == nil: // it is still being read, or turned
 		m.read()
@@ -177,6 +179,12 @@ func (m *cropMode) follow() {
 	default:
 		m.lay()
 	}
+}
+
+// there says whether the slot still has the picture that the mode shows.
+func (m *cropMode) there() bool {
+	slots := m.Desk.Desk().Slots
+	return m.number <= len(slots) && slots[m.number-1].SameFile(m.slot)
 }
 
 // all is the whole picture as it is shown.
@@ -204,6 +212,10 @@ func (m *cropMode) lay() {
 // arrange changes the arrangement on the desk, as a step.
 func (m *cropMode) arrange(a picture.Arrangement) {
 	if m.shown == nil {
+		return
+	}
+	if !m.there() { // the picture has gone while the frame was held, such as by undo
+		m.host.leaveMode()
 		return
 	}
 	if a.Turns%2 != m.slot.Arrangement.Turns%2 { // the ratio lies on its side, too

@@ -102,3 +102,43 @@ func TestRestoreArranged(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// TestCropOfAnother: a frame that is let go after its picture has gone crops no other picture.
+func TestCropOfAnother(t *testing.T) {
+	b := newBench(t, usual)
+	m := b.crop
+	if m.enter() {
+		t.Error("the mode begins without a picture")
+	}
+	b.slots.add(0, []string{b.file("one.png", 600, 400, 1)})
+	b.settle()
+	b.slots.add(0, []string{b.file("two.png", 600, 400, 2)})
+	b.settle()
+	for _, row := range []struct {
+		name  string
+		away  func()
+		slots int
+	}{
+		{"swapped", func() { b.slots.move(1, 2) }, 2},
+		{"gone", func() { b.slots.clear(2) }, 1},
+	} {
+		b.cropSlot(2)
+		b.settle()
+		from, to := b.view.view.ToView(600, 400), b.view.view.ToView(500, 300)
+		m.frame.Dragged(&fyne.DragEvent{
+			PointEvent: fyne.PointEvent{Position: to}, Dragged: fyne.NewDelta(to.X-from.X, to.Y-from.Y),
+		})
+		row.away()
+		m.frame.DragEnd()
+		b.settle()
+		slots := b.Desk.Desk().Slots
+		if len(slots) != row.slots || b.view.mode != nil {
+			t.Errorf("%s: %d pictures, mode %v", row.name, len(slots), b.view.mode)
+		}
+		for i, s := range slots {
+			if s.Arrangement != (picture.Arrangement{}) {
+				t.Errorf("%s: image %d is arranged as %+v", row.name, i+1, s.Arrangement)
+			}
+		}
+	}
+}

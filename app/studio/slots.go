@@ -53,8 +53,11 @@ func (d *Desk) EditPicture(path string) {
 	d.Edit.Left, d.Edit.Top, d.Edit.Right, d.Edit.Bottom = "", "", "", ""
 }
 
-// Arrange changes how the picture of a slot is arranged. It has to be read again.
+// Arrange changes how the picture of a slot is arranged, if there is one. It has to be read again.
 func (d *Desk) Arrange(number int, a picture.Arrangement) {
+	if number > len(d.Slots) {
+		return
+	}
 	if slot := d.Slots[number-1]; slot.Arrangement != a {
 		d.Slots = slices.Clone(d.Slots)
 		d.Slots[number-1] = Slot{Path: slot.Path, Digest: slot.Digest, Arrangement: a}
