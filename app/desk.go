@@ -77,10 +77,8 @@ func (s *session) editPicture(path string) {
 
 // extendImage1 changes by how much image 1 grows.
 func (s *session) extendImage1(m inference.Margins) {
-	s.Desk.Change(func() {
-		s.Desk.Choose(func(d *studio.Desk) { d.Edit.SetMargins(m) })
-		s.advanced.edit.lay(s.Desk.Desk())
-	})
+	s.Desk.Extend(m)
+	s.advanced.edit.lay(s.Desk.Desk())
 }
 
 // saveFirst says that the picture on show lies in no file yet.

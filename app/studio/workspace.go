@@ -1,5 +1,7 @@
 package studio
 
+import "github.com/kleinbild/kleinbild/inference"
+
 // Workspace is the desk that the artist works at, with its undo and redo. Whoever changes something of the desk does it
 // here; a widget that shows something of it subscribes to Laid. A subscriber that changes the desk in answer to a
 // signal does so by Amend: a choice of its own would be one more step, which undo would make again.
@@ -36,6 +38,27 @@ func (w *Workspace) Choose(do func(*Desk)) {
 	do(&w.desk)
 	if w.held == 0 && !w.desk.SameChoices(before) {
 		w.record(Step{Desk: before, TextsStay: true})
+	}
+	w.told()
+}
+
+// Extend changes by how much image 1 grows, as a step. Margins are texts, but undo takes back only them: it leaves what
+// was typed since.
+func (w *Workspace) Extend(m inference.Margins) {
+	before := w.desk
+	w.desk.Edit.SetMargins(m)
+	after := w.desk.Edit
+	grow := func(to Edit) func() {
+		return func() {
+			d := w.desk
+			d.Edit.Left, d.Edit.Top, d.Edit.Right, d.Edit.Bottom = to.Left, to.Top, to.Right, to.Bottom
+			w.Lay(d)
+		}
+	}
+	if w.held == 0 && !w.desk.Same(before) {
+		w.record(Step{
+			Desk: before, TextsStay: true, ChoicesStay: true, Undo: grow(before.Edit), Redo: grow(after),
+		})
 	}
 	w.told()
 }

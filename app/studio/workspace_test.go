@@ -1,6 +1,10 @@
 package studio
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/kleinbild/kleinbild/inference"
+)
 
 // TestWorkspace: a choice is a step; typing is none, but its text belongs to the next step; what is done in one call of
 // Do is undone as a whole.
@@ -52,5 +56,29 @@ func TestWorkspace(t *testing.T) {
 	w.Undo()
 	if d := w.Desk(); d.Count != 2 {
 		t.Errorf("amended, then undone: %+v", d)
+	}
+}
+
+// TestExtendLeavesTexts: undo and redo of larger margins leave what was typed since.
+func TestExtendLeavesTexts(t *testing.T) {
+	var w Workspace
+	w.Extend(inference.Margins{Left: 90})
+	w.Extend(inference.Margins{Left: 90, Top: 40})
+	w.Extend(inference.Margins{Left: 90, Top: 40}) // no others
+	if w.Steps() != 2 {
+		t.Errorf("%d steps, want 2", w.Steps())
+	}
+	w.Type(func(d *Desk) { d.Prompt, d.Seed = "typed since", "7" })
+	for _, row := range []struct {
+		turn func()
+		want inference.Margins
+	}{
+		{w.Undo, inference.Margins{Left: 90}}, {w.Undo, inference.Margins{}},
+		{w.Redo, inference.Margins{Left: 90}}, {w.Redo, inference.Margins{Left: 90, Top: 40}},
+	} {
+		row.turn()
+		if d := w.Desk(); d.Edit.Margins() != row.want || d.Prompt != "typed since" || d.Seed != "7" {
+			t.Errorf("%+v, prompt %q, seed %q; want %+v", d.Edit.Margins(), d.Prompt, d.Seed, row.want)
+		}
 	}
 }
