@@ -76,6 +76,7 @@ func TestExtend(t *testing.T) {
 	want("undone", image.Rect(-90, 0, 610, 440), [4]string{"90", "", "10", "40"}, "Extend")
 	b.Desk.Redo()
 	m.frame.TypedKey(&fyne.KeyEvent{Name: fyne.KeyRight})
+	m.frame.KeyUp(&fyne.KeyEvent{Name: fyne.KeyRight})
 	want("moved by a key", image.Rect(-49, 0, 651, 440), [4]string{"49", "", "51", "40"}, "Extend")
 	b.advanced.edit.fields[1].SetText("100")
 	want("typed", image.Rect(-100, 0, 651, 440), [4]string{"100", "", "51", "40"}, "Extend")

@@ -25,7 +25,7 @@ type Frame struct {
 	// Fixed is for a frame that only shows something: it has no handles.
 	Fixed     bool
 	OnChanged func() // the user moves or resizes the frame
-	OnSettled func() // the user has done so: the pointer was released, or a key pressed
+	OnSettled func() // the user has done so: the pointer was released, or the key
 
 	view  *PictureView
 	rect  image.Rectangle
@@ -41,6 +41,7 @@ type Frame struct {
 	from    image.Rectangle
 	pointer fyne.Position // where it was last
 	focused bool
+	stepped bool // an arrow key that is down has changed the frame
 	shift   bool // is down
 	space   bool // is down: the pointer pans, wherever it is
 }
@@ -55,12 +56,12 @@ func NewFrame(view *PictureView) *Frame {
 // Rect returns where the frame lies, in pixels of the picture.
 func (f *Frame) Rect() image.Rectangle { return f.rect }
 
-// Held says whether the pointer is moving or resizing the frame, or panning its view.
-func (f *Frame) Held() bool { return f.dragged }
+// Held says whether the pointer or a key is moving or resizing the frame, or the pointer panning its view.
+func (f *Frame) Held() bool { return f.dragged || f.stepped }
 
 // Set puts the frame somewhere, whatever its rules are. It calls neither OnChanged nor OnSettled.
 func (f *Frame) Set(r image.Rectangle) {
-	f.rect, f.seen = r, image.Rectangle{}
+	f.rect, f.seen, f.stepped = r, image.Rectangle{}, false
 	f.Place()
 }
 

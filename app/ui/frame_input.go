@@ -88,10 +88,15 @@ func (f *Frame) MouseIn(e *desktop.MouseEvent)      { f.pointer = e.Position }
 func (f *Frame) MouseMoved(e *desktop.MouseEvent)   { f.pointer = e.Position }
 func (f *Frame) MouseOut()                          {}
 func (f *Frame) FocusGained()                       { f.focused = true; f.Place() }
-func (f *Frame) FocusLost()                         { f.focused, f.shift, f.space = false, false, false; f.Place() }
 func (f *Frame) TypedRune(rune)                     {}
 func (f *Frame) KeyDown(e *fyne.KeyEvent)           { f.held(e.Name, true) }
-func (f *Frame) KeyUp(e *fyne.KeyEvent)             { f.held(e.Name, false) }
+func (f *Frame) KeyUp(e *fyne.KeyEvent)             { f.held(e.Name, false); f.settle() }
+
+func (f *Frame) FocusLost() {
+	f.focused, f.shift, f.space = false, false, false
+	f.Place()
+	f.settle()
+}
 
 // Cursor says what a drag at the pointer's place does.
 func (f *Frame) Cursor() desktop.Cursor {
@@ -134,6 +139,7 @@ func (f *Frame) TypedKey(e *fyne.KeyEvent) {
 		f.view.TypedKey(e)
 	case e.Name == fyne.KeySpace:
 	default:
+		f.settle()
 		Forward(f, e)
 	}
 }
@@ -154,16 +160,29 @@ func (f *Frame) TypedShortcut(shortcut fyne.Shortcut) {
 			return
 		}
 	}
+	f.settle()
 	ForwardShortcut(f, shortcut)
 }
 
-// step moves a part of the frame by a step, or by ten.
+// step moves a part of the frame by a step, or by ten. A key that is held down repeats it: it settles once the key is
+// let go.
 func (f *Frame) step(part framePart, way image.Point, ten bool) {
 	steps := max(f.Rules.Step, 1)
 	if ten {
 		steps *= 10
 	}
-	if f.move(f.rect, part, way.Mul(steps)) && f.OnSettled != nil {
+	if f.move(f.rect, part, way.Mul(steps)) {
+		f.stepped = true
+	}
+}
+
+// settle ends what the arrow keys have begun.
+func (f *Frame) settle() {
+	if !f.stepped {
+		return
+	}
+	f.stepped = false
+	if f.OnSettled != nil {
 		f.OnSettled()
 	}
 }

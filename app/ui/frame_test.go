@@ -132,9 +132,17 @@ func TestFrameKeys(t *testing.T) {
 	if f.win.Canvas().Focused() != fyne.Focusable(f.Frame) {
 		t.Fatal("a click does not give the frame the keys")
 	}
-	key := func(name fyne.KeyName) func() { return func() { f.TypedKey(&fyne.KeyEvent{Name: name}) } }
+	key := func(name fyne.KeyName) func() {
+		return func() {
+			f.TypedKey(&fyne.KeyEvent{Name: name})
+			f.KeyUp(&fyne.KeyEvent{Name: name})
+		}
+	}
 	with := func(modifier fyne.KeyModifier, name fyne.KeyName) func() {
-		return func() { f.TypedShortcut(&desktop.CustomShortcut{KeyName: name, Modifier: modifier}) }
+		return func() {
+			f.TypedShortcut(&desktop.CustomShortcut{KeyName: name, Modifier: modifier})
+			f.KeyUp(&fyne.KeyEvent{Name: name})
+		}
 	}
 	shifted := func(do func()) func() {
 		return func() {
@@ -171,6 +179,41 @@ func TestFrameKeys(t *testing.T) {
 	scale := f.view.CurrentScale()
 	if key(fyne.KeyPlus)(); f.view.CurrentScale() <= scale {
 		t.Error("+ does not zoom")
+	}
+}
+
+// TestFrameHeldKey: a key that repeats settles once, when it or its modifier is let go, or before anything else happens.
+func TestFrameHeldKey(t *testing.T) {
+	right := &fyne.KeyEvent{Name: fyne.KeyRight}
+	grow := &desktop.CustomShortcut{KeyName: fyne.KeyRight, Modifier: fyne.KeyModifierShortcutDefault}
+	for _, row := range []struct {
+		name string
+		hold func(f *framedView)
+		end  func(f *framedView)
+	}{
+		{"the key", func(f *framedView) { f.TypedKey(right) }, func(f *framedView) { f.KeyUp(right) }},
+		{"the modifier", func(f *framedView) { f.TypedShortcut(grow) }, func(f *framedView) {
+			f.KeyUp(&fyne.KeyEvent{Name: desktop.KeyControlLeft})
+		}},
+		{"the focus", func(f *framedView) { f.TypedKey(right) }, func(f *framedView) { f.win.Canvas().Unfocus() }},
+		{"another key", func(f *framedView) { f.TypedKey(right) }, func(f *framedView) {
+			f.TypedKey(&fyne.KeyEvent{Name: fyne.KeyEscape})
+		}},
+		{"undo", func(f *framedView) { f.TypedKey(right) }, func(f *framedView) { f.TypedShortcut(&fyne.ShortcutUndo{}) }},
+	} {
+		f := newFramed(t, FrameRules{Within: photo}, image.Rect(100, 100, 300, 200))
+		f.Tapped(nil)
+		for range 20 {
+			row.hold(f)
+		}
+		if f.changed != 20 || f.settled != 0 || !f.Held() {
+			t.Errorf("%s, held: changed %d times, settled %d times, held %v", row.name, f.changed, f.settled, f.Held())
+		}
+		row.end(f)
+		f.KeyUp(right)
+		if f.settled != 1 || f.Held() {
+			t.Errorf("%s, let go: settled %d times, held %v", row.name, f.settled, f.Held())
+		}
 	}
 }
 
