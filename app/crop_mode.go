@@ -222,7 +222,11 @@ func (m *cropMode) arrange(a picture.Arrangement) {
 		m.ratio.turn()
 		m.frame.Rules.Ratio = m.ratio.ratio()
 	}
+	masked := !m.Desk.Desk().Edit.Mask.None()
 	m.Desk.Choose(func(d *studio.Desk) { d.Arrange(m.number, a) })
+	if masked && m.Desk.Desk().Edit.Mask.None() {
+		m.notice.Say("The mask was removed: it does not fit image 1 any more.", m.undoAction())
+	}
 }
 
 // settled writes the frame to the desk.

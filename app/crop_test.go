@@ -142,3 +142,22 @@ func TestCropOfAnother(t *testing.T) {
 		}
 	}
 }
+
+// TestCropDropsTheMask: the window says that a mask goes with the arrangement that it belongs to, and brings both back.
+func TestCropDropsTheMask(t *testing.T) {
+	b := newBench(t, usual)
+	b.slots.add(0, []string{b.file("one.png", 600, 400, 1)})
+	b.settle()
+	b.Desk.Choose(func(d *studio.Desk) { d.Edit.Mask = studio.Mask{Alpha: true, Of: d.Slots[0]} })
+	b.cropSlot(1)
+	b.settle()
+	test.Tap(b.crop.turns[1])
+	b.wantSaid("The mask was removed")
+	if d := b.Desk.Desk(); !d.Edit.Mask.None() || d.Slots[0].Arrangement.Turns != 1 {
+		t.Errorf("turned: %+v", d)
+	}
+	b.crop.undoAction().Do()
+	if d := b.Desk.Desk(); d.Edit.Mask.None() || d.Slots[0].Arrangement.Turns != 0 {
+		t.Errorf("undone: %+v", d)
+	}
+}
