@@ -182,7 +182,7 @@ func TestFrameKeys(t *testing.T) {
 	}
 }
 
-// TestFrameHeldKey: a key that repeats settles once, when it or its modifier is let go, or before anything else happens.
+// TestFrameHeldKey: a key that repeats settles once, when it or its modifier is let go, or before another key.
 func TestFrameHeldKey(t *testing.T) {
 	right := &fyne.KeyEvent{Name: fyne.KeyRight}
 	grow := &desktop.CustomShortcut{KeyName: fyne.KeyRight, Modifier: fyne.KeyModifierShortcutDefault}
@@ -199,7 +199,9 @@ func TestFrameHeldKey(t *testing.T) {
 		{"another key", func(f *framedView) { f.TypedKey(right) }, func(f *framedView) {
 			f.TypedKey(&fyne.KeyEvent{Name: fyne.KeyEscape})
 		}},
-		{"undo", func(f *framedView) { f.TypedKey(right) }, func(f *framedView) { f.TypedShortcut(&fyne.ShortcutUndo{}) }},
+		{"undo", func(f *framedView) { f.TypedKey(right) }, func(f *framedView) {
+			f.TypedShortcut(&fyne.ShortcutUndo{})
+		}},
 	} {
 		f := newFramed(t, FrameRules{Within: photo}, image.Rect(100, 100, 300, 200))
 		f.Tapped(nil)
