@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -61,8 +62,22 @@ func (c modelsConvert) Run(ctx context.Context, s Streams) error {
 		return err
 	}
 	if info, err := os.Stat(c.File); err == nil {
-		fmt.Fprintf(s.Err, "%.1f MB in %v; use it with: -m %s,%s\n", float64(info.Size())/1e6,
-			time.Since(start).Round(100*time.Millisecond), c.File, model)
+		use := fmt.Sprintf("with: -m %s,%s", c.File, model)
+		if !standsBeside(model) {
+			use = "in place of the " + strings.ReplaceAll(c.Part, "-", " ")
+		}
+		fmt.Fprintf(s.Err, "%.1f MB in %v; use it %s\n", float64(info.Size())/1e6,
+			time.Since(start).Round(100*time.Millisecond), use)
 	}
 	return s.result(c.File)
+}
+
+// standsBeside reports whether a list of a file and model is a model, to which model gives the other networks: it must
+// be a name, demo or a Diffusers folder, not single files.
+func standsBeside(model string) bool {
+	if _, err := os.Stat(model); err == nil {
+		_, err = os.Stat(filepath.Join(model, "model_index.json"))
+		return err == nil
+	}
+	return !strings.Contains(model, ",")
 }

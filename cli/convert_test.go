@@ -43,6 +43,27 @@ func TestConvertAndQuality(t *testing.T) {
 	}
 }
 
+// TestStandsBeside: a converted file is used beside a whole model, not beside the file that it replaces.
+func TestStandsBeside(t *testing.T) {
+	dir := t.TempDir()
+	diffusers, file := filepath.Join(dir, "diffusers"), filepath.Join(dir, "x.safetensors")
+	if err := os.Mkdir(diffusers, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{filepath.Join(diffusers, "model_index.json"), file} {
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for model, want := range map[string]bool{
+		"demo": true, "flux2-klein-4b": true, diffusers: true, file: false, dir: false, file + "," + file: false,
+	} {
+		if standsBeside(model) != want {
+			t.Errorf("%s: %v, want %v", model, !want, want)
+		}
+	}
+}
+
 func TestConvertMistakes(t *testing.T) {
 	dir := t.TempDir()
 	there := filepath.Join(dir, "there.gguf")
