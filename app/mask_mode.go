@@ -107,7 +107,6 @@ func (m *maskMode) leave() {
 	m.entered = false
 	m.view.OnPlaced = nil
 	m.forget()
-	m.layer.forget()
 }
 
 // forget drops image 1 and what belongs to it.
@@ -118,6 +117,8 @@ func (m *maskMode) forget() {
 	}
 	m.of, m.photo, m.mask, m.blank, m.loaded = studio.Slot{}, nil, nil, nil, loadedMask{}
 	m.todo = nil
+	m.edge.done = edgeOf{} // what it led to is not shown any more
+	m.layer.forget()       // what is under way has the size of the image 1 before
 	m.layer.tiles.clear()
 	m.frame.Set(image.Rectangle{})
 }

@@ -13,6 +13,7 @@ import (
 	"fyne.io/fyne/v2/driver/desktop"
 	"fyne.io/fyne/v2/test"
 
+	"github.com/kleinbild/kleinbild/app/studio"
 	"github.com/kleinbild/kleinbild/app/studio/paint"
 )
 
@@ -461,5 +462,32 @@ func TestMaskTiles(t *testing.T) {
 	area := m.frame.Rect()
 	if want := m.mask.Bounds(); area.Empty() || !want.In(area) {
 		t.Errorf("the work area is %v, the mask %v", area, want)
+	}
+}
+
+// TestStrokeOutlivesImage1 exchanges image 1 under a stroke: the stroke ends with the picture it was on. The work area
+// is framed again when the mode is entered again.
+func TestStrokeOutlivesImage1(t *testing.T) {
+	b := newBench(t, usual)
+	m := b.enterMask(b.file("photo.png", 300, 200, 1))
+	p := &maskPointer{maskLayer: m.layer, b: b}
+	p.stroke(100, 100, 150, 120)
+	area := m.frame.Rect()
+	b.view.modeKey(fyne.KeyM)
+	b.settle()
+	b.view.modeKey(fyne.KeyM)
+	b.until("image 1 is read", func() bool { return m.mask != nil })
+	b.settle()
+	if area.Empty() || m.frame.Rect() != area {
+		t.Errorf("the work area is %v, want %v", m.frame.Rect(), area)
+	}
+	p.down(20, 20)
+	other := b.file("other.png", 900, 600, 1)
+	b.Desk.Choose(func(d *studio.Desk) { d.Fill(1, []string{other}) })
+	p.up()
+	b.until("the other one is read", func() bool { return m.mask != nil && m.size.X == 900 })
+	b.settle()
+	if m.layer.gesture != nil || !m.mask.Empty() {
+		t.Error("the stroke came to the other picture")
 	}
 }
