@@ -49,6 +49,18 @@ func (s *session) editEach(files []string) {
 		s.notice.Say("Describe first what is to change in each of the pictures.")
 		return
 	}
+	wait, err := s.LoRAs.Ready(s.Desk.Desk())
+	switch {
+	case err != nil:
+		s.offerEach(files)
+		s.notice.fail(err)
+		s.lora.unfold()
+		return
+	case wait:
+		s.offerEach(files)
+		s.notice.Say("A LoRA is still being read: try again in a moment.")
+		return
+	}
 	batches, err := s.NextEach(files)
 	if err != nil {
 		s.offerEach(files)
@@ -56,6 +68,7 @@ func (s *session) editEach(files []string) {
 		return
 	}
 	s.start.leave()
+	s.view.leaveMode() // to show what is being made
 	if s.Maker.Run() == nil {
 		s.view.away = false // what is made now is asked for
 	}
