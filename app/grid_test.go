@@ -186,3 +186,24 @@ func TestGridGoesOn(t *testing.T) {
 		t.Errorf("%d cells, chosen %d", len(m.cells), m.chosen)
 	}
 }
+
+// TestGridKeysAreForTheChosen: a key that comes before the chosen picture is read is for that picture all the same.
+func TestGridKeysAreForTheChosen(t *testing.T) {
+	b, m := newGrid(t)
+	b.win.Canvas().Focus(m.cells[3].view)
+	m.cells[3].view.TypedKey(&fyne.KeyEvent{Name: fyne.KeyLeft})
+	if b.view.shown.Meta.Seed != 8 {
+		t.Fatal("the picture is read already")
+	}
+	if p := b.inHand(); p == nil || p.ID != m.cells[2].entry.ID || p.Path != m.cells[2].entry.Path {
+		t.Errorf("in hand: %+v", p)
+	}
+	b.starInHand()
+	b.settle()
+	if m.cells[3].entry.Starred || !m.cells[2].entry.Starred {
+		t.Error("another picture has the star")
+	}
+	if b.inHand() != b.view.shown {
+		t.Error("the picture on show is not the one in hand")
+	}
+}
