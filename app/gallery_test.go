@@ -339,6 +339,14 @@ func TestGalleryActs(t *testing.T) {
 	if p := b.inHand(); p == nil || p.Meta.Prompt != "a red house" {
 		t.Errorf("in hand: %+v", p)
 	}
+	if b.view.shown != nil {
+		t.Fatal("a picture is on the canvas")
+	}
+	b.showSavePanel()
+	if b.savePanel == nil || b.win.Canvas().Overlays().Top() == nil {
+		t.Fatal("the format of the copy cannot be chosen")
+	}
+	b.escape()
 	b.win.Canvas().Focus(g)
 	b.press(fyne.KeyE)
 	b.wantGallery(false)

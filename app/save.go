@@ -143,9 +143,9 @@ func (s *session) copyPictureOf(p studio.Picture) {
 	})
 }
 
-// copyFile puts the file of the picture on show on the clipboard.
+// copyFile puts the file of the picture in hand on the clipboard.
 func (s *session) copyFile() {
-	switch p := s.view.shown; {
+	switch p := s.inHand(); {
 	case p == nil:
 	case p.Path == "":
 		s.saveFirst()

@@ -23,9 +23,9 @@ type savePanel struct {
 	save    *ui.Button
 }
 
-// showSavePanel opens the panel for the picture on show.
+// showSavePanel opens the panel for the picture in hand.
 func (s *session) showSavePanel() {
-	if s.view.shown == nil {
+	if s.inHand() == nil {
 		s.notice.Say("There is no picture to save yet.")
 		return
 	}
