@@ -182,6 +182,7 @@ func (m *compareMode) compareWith(e history.Entry) {
 			case err != nil:
 				m.reading = 0
 				m.notice.fail(err)
+				m.without()
 			default:
 				m.before, m.reading, m.entry, m.image = false, 0, e, img
 				if m.active() {
@@ -190,6 +191,17 @@ func (m *compareMode) compareWith(e history.Entry) {
 			}
 		}
 	})
+}
+
+// without goes on after A could not be read: with the A before, with image 1, or not at all.
+func (m *compareMode) without() {
+	switch {
+	case !m.active() || m.a() != nil:
+	case m.panel.shown.Before != nil:
+		m.compareBefore()
+	default:
+		m.panel.leaveMode()
+	}
 }
 
 // step takes the picture of the history as A that lies by places after A, or after B if A is image 1.

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"os"
 	"testing"
 
 	"fyne.io/fyne/v2"
@@ -197,5 +198,19 @@ func TestCompareWithAny(t *testing.T) {
 	b.settle()
 	if !m.active() || m.entry.ID == list[1].ID || m.a() == nil {
 		t.Errorf("A is gone: active %v, A %d", m.active(), m.entry.ID)
+	}
+}
+
+// TestCompareUnreadable: a picture that cannot be read is not waited for.
+func TestCompareUnreadable(t *testing.T) {
+	b := newBench(t, usual, fivePictures)
+	b.strip.open(b.Album.Entries()[0].ID)
+	b.settle()
+	if err := os.WriteFile(b.Album.Entries()[1].Path, []byte("no picture"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	b.key(fyne.KeyB)
+	if m := b.comparison; m.active() || m.reading != 0 {
+		t.Errorf("compares with %q", m.names[0].Text())
 	}
 }
