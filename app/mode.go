@@ -146,7 +146,7 @@ func (p *canvasPanel) enterMode(m canvasMode) {
 	if !m.enter() {
 		return
 	}
-	p.mode = m
+	p.mode, p.previewing = m, false
 	p.draw()
 	if k, ok := m.(keyboard); ok {
 		p.host.focus(k.stop())
