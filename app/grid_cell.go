@@ -43,7 +43,7 @@ func newGridCell(m *gridMode, i int) *gridCell {
 	v.Passed = func() bool { return m.chosen != i }
 	c.star = ui.NewIconButton(starOutlineIcon, func() { m.star(i) })
 	c.star.OverPicture = true
-	c.star.Passed = v.Passed // K does the same
+	c.star.Passed = v.Passed // F does the same
 	return c
 }
 

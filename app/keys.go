@@ -65,7 +65,7 @@ func keyTable() []binding {
 	return []binding{
 		{where: anywhere, does: "Make the picture, or put it into the queue", shortcuts: ctrl(fyne.KeyReturn, fyne.KeyEnter),
 			do: (*session).pressGenerate},
-		{where: anywhere, does: "Close menu, page, run or notice", keys: keys(fyne.KeyEscape),
+		{where: anywhere, does: "Close menu, gallery, page, mode, run, notice", keys: keys(fyne.KeyEscape),
 			do: (*session).escape, always: true},
 		{where: anywhere, does: "Undo", shortcuts: []fyne.KeyboardShortcut{&fyne.ShortcutUndo{}},
 			do: func(s *session) { s.Desk.Undo() }},
@@ -268,8 +268,8 @@ func (s *session) typed(e *fyne.KeyEvent) bool {
 	return false
 }
 
-// escape takes back one thing, the first of these that there is: a menu or dialog, the page of models, the mode of the
-// canvas, the comparison, the run under way, a Generate that waits, the notices.
+// escape takes back one thing, the first of these that there is: a menu or dialog, the name of a folder, the gallery,
+// the page of models, the mode of the canvas, the run under way, a Generate that waits, the notices.
 func (s *session) escape() {
 	top := s.win.Canvas().Overlays().Top()
 	switch {
