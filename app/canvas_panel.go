@@ -62,6 +62,7 @@ type canvasHost interface {
 	dragPicture(img *image.RGBA, pos fyne.Position)
 	droppedOn() *slot // ends a drag and returns the slot that it ended on, nil for none
 	useAsReference(number int, path string)
+	leaveGallery() // shows the canvas, if the gallery is in its place
 	focus(o fyne.Focusable)
 }
 

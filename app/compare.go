@@ -7,8 +7,8 @@ import (
 	"github.com/kleinbild/kleinbild/history"
 )
 
-// seen says whether anybody can see the window: it is in front.
-func (s *session) seen() bool { return !s.focusLost }
+// seen says whether anybody can see the canvas: the window is in front, and no gallery in the canvas's place.
+func (s *session) seen() bool { return !s.focusLost && !s.gallery.open }
 
 // compareWith compares the picture on show with one of the history.
 func (s *session) compareWith(e history.Entry) {

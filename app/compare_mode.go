@@ -55,7 +55,7 @@ const turn = 700 * time.Millisecond
 type compareHost interface {
 	readEntry(e history.Entry) (*image.RGBA, error) // away from Fyne's goroutine
 	pictureMenu(p studio.Picture, onCanvas bool) *fyne.Menu
-	seen() bool // says whether anybody can see the window
+	seen() bool // says whether anybody can see the canvas
 	focus(o fyne.Focusable)
 }
 
@@ -131,7 +131,7 @@ func (m *compareMode) leave() {
 	m.left.SetFramed(image.Point{}, ui.Framed{}, ui.Framed{})
 }
 
-func (m *compareMode) stop() fyne.Focusable { return m.panel.view }
+func (m *compareMode) first() fyne.Focusable { return m.panel.view }
 
 func (m *compareMode) views() []*ui.PictureView { return []*ui.PictureView{m.left} }
 

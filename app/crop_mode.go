@@ -94,10 +94,10 @@ func (m *cropMode) enter() bool {
 	m.frame.Rules.Ratio = 0
 	m.view.OnPlaced = m.frame.Place
 	m.read()
-	m.frame.Show() // what is hidden cannot have the keyboard
-	m.host.focus(m.frame)
 	return true
 }
+
+func (m *cropMode) first() fyne.Focusable { return m.frame }
 
 func (m *cropMode) leave() {
 	m.stop()

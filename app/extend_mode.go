@@ -93,10 +93,10 @@ func (m *extendMode) enter() bool {
 	m.frame.Rules.Ratio = 0
 	m.view.OnPlaced = m.frame.Place
 	m.lay(d)
-	m.frame.Show() // what is hidden cannot have the keyboard
-	m.host.focus(m.frame)
 	return true
 }
+
+func (m *extendMode) first() fyne.Focusable { return m.frame }
 
 func (m *extendMode) leave() {
 	m.on = false

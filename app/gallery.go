@@ -1,6 +1,8 @@
 package app
 
 import (
+	"fyne.io/fyne/v2"
+
 	"github.com/kleinbild/kleinbild/app/studio"
 	"github.com/kleinbild/kleinbild/app/ui"
 	"github.com/kleinbild/kleinbild/history"
@@ -22,6 +24,7 @@ func (s *session) openGallery() {
 	}
 	ui.Show(s.view.content, false)
 	s.gallery.show(id)
+	s.comparison.rest() // nobody sees it
 	s.strip.refreshGallery()
 }
 
@@ -34,9 +37,14 @@ func (s *session) leaveGallery() {
 	s.strip.refreshGallery()
 	ui.Show(s.view.content, true)
 	s.view.layout()
-	if s.view.view.Visible() {
+	s.comparison.takeTurn()
+	switch k, ok := s.view.mode.(keyboard); {
+	case s.win.Canvas().Focused() == fyne.Focusable(s.prompt.entry):
+	case ok:
+		s.focus(k.first())
+	case s.view.view.Visible():
 		s.focus(s.view.view)
-	} else {
+	default:
 		s.focus(s.prompt.entry)
 	}
 }
@@ -74,8 +82,7 @@ func (s *session) inHand() *studio.Picture {
 	return &studio.Picture{Meta: e.Picture, Path: e.Path, ID: e.ID}
 }
 
-// starInHand gives the picture on show a star, the one that is chosen in the grid, or those that are chosen in the
-// gallery, or takes the stars away.
+// starInHand gives the picture on show a star, or those that are chosen in the gallery, or takes the stars away.
 func (s *session) starInHand() {
 	if s.gallery.open {
 		if list := s.gallery.chosenEntries(); len(list) > 0 {
@@ -83,21 +90,18 @@ func (s *session) starInHand() {
 		}
 		return
 	}
-	chosen, inGrid := s.grid.entry()
-	if p := s.view.shown; !inGrid && p != nil && !s.view.previewing {
-		chosen.ID = p.ID
+	if p := s.view.shown; p != nil && !s.view.previewing {
+		if e, ok := s.Album.Find(p.ID); ok {
+			s.star([]history.Entry{e})
+			text := "This picture has a star now."
+			if e.Starred {
+				text = "The star is taken away."
+			}
+			s.notice.Say(text)
+			return
+		}
 	}
-	e, ok := s.Album.Find(chosen.ID)
-	if !ok {
-		s.notice.Say("There is no picture of the history on show to give a star to.")
-		return
-	}
-	s.star([]history.Entry{e})
-	text := "This picture has a star now."
-	if e.Starred {
-		text = "The star is taken away."
-	}
-	s.notice.Say(text)
+	s.notice.Say("There is no picture of the history on show to give a star to.")
 }
 
 func pathsOf(list []history.Entry) []string {

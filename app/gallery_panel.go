@@ -34,6 +34,7 @@ type galleryPanel struct {
 	empty   *ui.Label
 	chosen  *ui.Label
 	actions []*ui.Button // what can be done with the chosen pictures
+	export  *ui.Button
 	compare *ui.Button
 	ground  *ui.Box
 	bars    [2]*ui.Box // above and below the pictures
@@ -87,14 +88,14 @@ func newGalleryPanel(c common, thumbnails *history.Thumbnails, host galleryHost)
 			host.compareTwo(ids[0], ids[1])
 		}
 	})
+	p.export = ui.NewButton("Export…", func() { host.export(p.chosenEntries()) })
 	star := ui.NewButton("Star", p.grid.OnStar)
 	star.Key = "F"
 	var folder *ui.Button
 	folder = ui.NewButton("Folder", func() { p.dropMenu(folder, host.filingMenu(p.chosenEntries())) })
 	folder.Drops = true
 	p.actions = []*ui.Button{
-		ui.NewButton("Export…", func() { host.export(p.chosenEntries()) }),
-		ui.NewButton("Use as references", func() { host.useAsReferences(p.chosenEntries()) }),
+		p.export, ui.NewButton("Use as references", func() { host.useAsReferences(p.chosenEntries()) }),
 		p.compare, star, folder, ui.NewButton("Move to bin", p.grid.OnBin),
 	}
 	objects := []fyne.CanvasObject{p.ground, p.grid.Scroll, p.empty}

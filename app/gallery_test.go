@@ -364,10 +364,20 @@ func TestGalleryActs(t *testing.T) {
 func TestGalleryFollows(t *testing.T) {
 	b := newBench(t, usual, fivePictures)
 	b.engine.info.NativeSize = 128
+	b.engine.hold = make(chan struct{}, 1)
+	b.toggleGallery()
+	b.prompt.setText("a new one")
+	b.win.Canvas().Focus(b.prompt.entry)
+	b.generate()
+	b.wantGallery(false) // to show what is being made
+	if b.win.Canvas().Focused() != fyne.Focusable(b.prompt.entry) {
+		t.Errorf("Generate moves the keyboard to %T", b.win.Canvas().Focused())
+	}
 	b.toggleGallery()
 	b.settle()
 	b.click(1, 0)
-	b.make("a new one")
+	b.engine.hold <- struct{}{}
+	b.until("the end", func() bool { return b.Maker.Run() == nil })
 	b.settle()
 	b.wantGallery(true)
 	if len(b.gallery.shown) != 6 || b.gallery.shown[0].Picture.Prompt != "a new one" ||
@@ -469,4 +479,40 @@ func (b *bench) bestSteps(passes int, pass func(step func(do func()))) time.Dura
 	i := slices.Index(best, slices.Max(best))
 	b.t.Logf("step %d of %d took longest, %v", i+1, len(best), best[i])
 	return best[i]
+}
+
+// TestModeKeysInGallery: the key of a mode leaves the gallery, which would hide the mode, and the keyboard goes to what
+// the mode begins at.
+func TestModeKeysInGallery(t *testing.T) {
+	b := newBench(t, usual, fivePictures)
+	b.slots.add(0, []string{b.file("one.png", 128, 96, 1)})
+	b.settle()
+	inMode := func(key fyne.KeyName) {
+		t.Helper()
+		b.wantGallery(false)
+		stop := fyne.Focusable(nil)
+		switch m := b.view.mode.(type) {
+		case *maskMode:
+			stop = m.layer
+		case *extendMode:
+			stop = m.frame
+		case *cropMode:
+			stop = m.frame
+		}
+		if _, name := b.view.mode.name(); name != string(key) || stop == nil || b.win.Canvas().Focused() != stop {
+			t.Fatalf("%s: mode %T, the keyboard is at %T", key, b.view.mode, b.win.Canvas().Focused())
+		}
+	}
+	for _, key := range []fyne.KeyName{fyne.KeyM, fyne.KeyO, fyne.KeyC} {
+		b.toggleGallery()
+		b.key(key)
+		inMode(key)
+		b.toggleGallery()
+		b.toggleGallery()
+		inMode(key)
+		b.toggleGallery()
+		b.key(key) // the mode comes back, and is not left
+		inMode(key)
+		b.view.leaveMode()
+	}
 }

@@ -91,7 +91,7 @@ func (m *gridMode) enter() bool {
 	return true
 }
 
-func (m *gridMode) stop() fyne.Focusable { return m.cells[m.chosen].view }
+func (m *gridMode) first() fyne.Focusable { return m.cells[m.chosen].view }
 
 func (m *gridMode) leave() {
 	m.group, m.chosen = 0, 0

@@ -95,13 +95,10 @@ func (m *maskMode) enter() bool {
 	m.view.OnPlaced = m.placed
 	m.tools.refresh()
 	m.read()
-	m.Loop.Post(func() { // once it is on show
-		if m.entered {
-			m.host.focus(m.layer)
-		}
-	})
 	return true
 }
+
+func (m *maskMode) first() fyne.Focusable { return m.layer }
 
 func (m *maskMode) leave() {
 	m.entered = false

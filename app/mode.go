@@ -34,8 +34,8 @@ type (
 	drawer interface{ draw() }
 	// cover takes the place of the view with what it lays over it.
 	cover interface{ covers() bool }
-	// keyboard has a stop of Tab that the mode begins at.
-	keyboard interface{ stop() fyne.Focusable }
+	// keyboard has a stop of Tab that the mode begins at, once it is on show.
+	keyboard interface{ first() fyne.Focusable }
 	// toolbox has tools in the place of those below the picture; own is the mode's button. If there is no room for all,
 	// the first of least goes first.
 	toolbox interface {
@@ -106,11 +106,16 @@ func (p *canvasPanel) use(modes ...canvasMode) {
 	}
 }
 
-// modeKey enters or leaves the mode with a key, if there is one that makes sense now.
+// modeKey enters or leaves the mode with a key, if there is one that makes sense now. The mode that the gallery hides
+// comes back.
 func (p *canvasPanel) modeKey(key fyne.KeyName) {
 	for _, m := range p.modes {
 		if fyne.KeyName(m.button.Key) == key && p.offers(m.canvasMode) {
-			p.toggleMode(m.canvasMode)
+			hidden := !p.content.Visible()
+			p.host.leaveGallery()
+			if !hidden || m.canvasMode != p.mode {
+				p.toggleMode(m.canvasMode)
+			}
 			return
 		}
 	}
@@ -149,7 +154,7 @@ func (p *canvasPanel) enterMode(m canvasMode) {
 	p.mode, p.previewing = m, false
 	p.draw()
 	if k, ok := m.(keyboard); ok {
-		p.host.focus(k.stop())
+		p.host.focus(k.first())
 	}
 }
 

@@ -55,7 +55,8 @@ func (s *session) generate() {
 		return
 	}
 	s.start.leave()
-	s.view.leaveMode() // to show what is being made
+	s.leaveGallery() // to show what is being made
+	s.view.leaveMode()
 	if s.Maker.Run() == nil {
 		s.view.away = false // what is made now is asked for
 	}

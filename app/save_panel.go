@@ -34,7 +34,11 @@ func (s *session) showSavePanel() {
 		s.saveCopy()
 	})
 	s.savePanel = p
-	p.Show(s.win.Canvas(), s.view.save)
+	above := s.view.save
+	if s.gallery.open {
+		above = s.gallery.export
+	}
+	p.Show(s.win.Canvas(), above)
 	s.focus(p.save)
 }
 

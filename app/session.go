@@ -175,6 +175,7 @@ func (s *session) redraw() { s.view.draw() }
 
 // cropSlot puts the picture of a slot on the canvas, to be cropped and turned.
 func (s *session) cropSlot(number int) {
+	s.leaveGallery()
 	s.leaveMode()
 	s.crop.number = number
 	s.view.toggleMode(s.crop)
