@@ -189,11 +189,6 @@ func (r *editRows) changeMask() {
 	r.pick(r.loadMask)
 }
 
-// loadMask puts a mask on the desk.
-func (r *editRows) loadMask(path string) {
-	r.Desk.Choose(func(d *studio.Desk) { d.LoadMask(path) })
-}
-
 // tint is the colour that lies over the part of image 1 that changes, and how strongly, in 256ths. Skin, leaves, sky
 // and brick all differ from it.
 var (

@@ -6,7 +6,6 @@ import (
 
 	"fyne.io/fyne/v2"
 
-	"github.com/kleinbild/kleinbild/app/studio"
 	"github.com/kleinbild/kleinbild/app/studio/paint"
 	"github.com/kleinbild/kleinbild/app/ui"
 )
@@ -32,7 +31,7 @@ func (m *maskMode) menu() *fyne.Menu {
 	items := []*fyne.MenuItem{
 		fyne.NewMenuItem("Invert", m.invert), steps("Grow", (*paint.Mask).Grow), steps("Shrink", (*paint.Mask).Shrink),
 		fyne.NewMenuItem("Clear", m.clear), fyne.NewMenuItemSeparator(), automatic, fyne.NewMenuItemSeparator(),
-		fyne.NewMenuItem("Load a mask…", func() { m.host.pickMask(m.load) }), save,
+		fyne.NewMenuItem("Load a mask…", func() { m.host.pickMask(m.loadMask) }), save,
 	}
 	empty := m.mask == nil || m.mask.Empty()
 	for _, item := range []*fyne.MenuItem{items[1], items[2], items[3], save} {
@@ -47,11 +46,6 @@ func (m *maskMode) invert() {
 
 func (m *maskMode) clear() {
 	m.change(func(_ context.Context, from *paint.Mask) (*paint.Mask, error) { return from.Clear(), nil })
-}
-
-// load puts the mask of a file on the desk, to be painted on.
-func (m *maskMode) load(path string) {
-	m.Desk.Choose(func(d *studio.Desk) { d.LoadMask(path) })
 }
 
 // toggleFrame hides the frame of the work area, or shows it again.

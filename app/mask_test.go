@@ -281,7 +281,7 @@ func TestMaskWithoutImage1(t *testing.T) {
 		t.Error("the picture on show is not image 1")
 	}
 	file := b.write("loaded.png", ellipse(m.size.X/2, m.size.Y/2, image.Rect(4, 4, m.size.X/4, m.size.Y/4)))
-	m.load(file)
+	m.loadMask(file)
 	b.until("the mask is there", func() bool { return !m.mask.Empty() })
 	b.settle()
 	if m.mask.At(m.size.X/4, m.size.Y/4) < 128 || m.mask.At(m.size.X-9, 9) != 0 {

@@ -38,3 +38,8 @@ func (c common) undoAction() ui.Action {
 		c.Desk.Undo()
 	}}
 }
+
+// loadMask puts the mask of a file on the desk.
+func (c common) loadMask(path string) {
+	c.Desk.Choose(func(d *studio.Desk) { d.LoadMask(path) })
+}
