@@ -91,6 +91,14 @@ func (m *maskMode) enter() bool {
 			return false
 		}
 	}
+	if m.Desk.Desk().Edit.Margins() != (inference.Margins{}) {
+		m.notice.Say("Image 1 is made larger: that is done, or a part of it is painted anew.", ui.Action{
+			Text: "Remove the margins", Do: func() {
+				m.Desk.Choose(func(d *studio.Desk) { d.Edit.Left, d.Edit.Top, d.Edit.Right, d.Edit.Bottom = "", "", "", "" })
+			},
+		})
+		return false
+	}
 	m.entered = true
 	m.view.OnPlaced = m.placed
 	m.tools.refresh()

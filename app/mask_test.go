@@ -491,3 +491,18 @@ func TestStrokeOutlivesImage1(t *testing.T) {
 		t.Error("the stroke came to the other picture")
 	}
 }
+
+// TestNoMaskBesideMargins: a picture that is made larger has no mask.
+func TestNoMaskBesideMargins(t *testing.T) {
+	b := newBench(t, usual)
+	b.slots.add(0, []string{b.file("photo.png", 300, 200, 1)})
+	b.until("image 1", func() bool { return len(b.Desk.Desk().References()) == 1 })
+	b.Desk.Choose(func(d *studio.Desk) { d.Edit.Left = "64" })
+	if b.view.modeKey(fyne.KeyM); b.view.mode != nil {
+		t.Error("a mask can be painted beside margins")
+	}
+	b.Desk.Choose(func(d *studio.Desk) { d.Edit.Left = "" })
+	if b.view.modeKey(fyne.KeyM); b.view.mode == nil {
+		t.Error("no mask can be painted without margins")
+	}
+}
