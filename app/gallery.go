@@ -82,7 +82,8 @@ func (s *session) inHand() *studio.Picture {
 	return &studio.Picture{Meta: e.Picture, Path: e.Path, ID: e.ID}
 }
 
-// starInHand gives the picture on show a star, or those that are chosen in the gallery, or takes the stars away.
+// starInHand gives the picture on show a star, the one that is chosen in the grid, or those that are chosen in the
+// gallery, or takes the stars away.
 func (s *session) starInHand() {
 	if s.gallery.open {
 		if list := s.gallery.chosenEntries(); len(list) > 0 {
@@ -90,18 +91,21 @@ func (s *session) starInHand() {
 		}
 		return
 	}
-	if p := s.view.shown; p != nil && !s.view.previewing {
-		if e, ok := s.Album.Find(p.ID); ok {
-			s.star([]history.Entry{e})
-			text := "This picture has a star now."
-			if e.Starred {
-				text = "The star is taken away."
-			}
-			s.notice.Say(text)
-			return
-		}
+	chosen, inGrid := s.grid.entry()
+	if p := s.view.shown; !inGrid && p != nil && !s.view.previewing {
+		chosen.ID = p.ID
 	}
-	s.notice.Say("There is no picture of the history on show to give a star to.")
+	e, ok := s.Album.Find(chosen.ID)
+	if !ok {
+		s.notice.Say("There is no picture of the history on show to give a star to.")
+		return
+	}
+	s.star([]history.Entry{e})
+	text := "This picture has a star now."
+	if e.Starred {
+		text = "The star is taken away."
+	}
+	s.notice.Say(text)
 }
 
 func pathsOf(list []history.Entry) []string {

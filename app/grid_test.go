@@ -198,7 +198,11 @@ func TestGridKeysAreForTheChosen(t *testing.T) {
 	if p := b.inHand(); p == nil || p.ID != m.cells[2].entry.ID || p.Path != m.cells[2].entry.Path {
 		t.Errorf("in hand: %+v", p)
 	}
+	b.starInHand()
 	b.settle()
+	if m.cells[3].entry.Starred || !m.cells[2].entry.Starred {
+		t.Error("another picture has the star")
+	}
 	if b.inHand() != b.view.shown {
 		t.Error("the picture on show is not the one in hand")
 	}
