@@ -57,7 +57,7 @@ func newHistoryPanel(c common, thumbnails *history.Thumbnails, host historyHost)
 	p.search.SetPlaceHolder("Search prompts")
 	p.search.Icon = theme.SearchIcon()
 	p.search.OnChanged = p.Album.Search
-	p.gallery = ui.NewLink("Gallery", host.toggleGallery)
+	p.gallery = ui.NewLink("Gallery", host.toggleGallery).Says("All pictures as a page (G)")
 	p.gallery.Key = "G"
 	p.fold = ui.NewLink("Show history", p.toggle).Says("Open or close the row of earlier pictures")
 	p.row = ui.NewThumbRow()

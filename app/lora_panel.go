@@ -41,7 +41,7 @@ func newLoRAPanel(c common, host loraHost) *loraPanel {
 		common: c, host: host, line: ui.NewBox(ui.ColorLine, 0), arrow: widget.NewIcon(nil),
 		name: ui.NewLabel("LoRA", ui.ColorDim, ui.SizeText),
 	}
-	p.fold = ui.NewButton("", p.toggle)
+	p.fold = ui.NewButton("", p.toggle).Says("Adapters that change how the model draws (L)")
 	p.fold.Quiet = true
 	p.add, p.file = ui.NewButton("Add…", host.chooseLoRA), ui.NewButton("Choose a file…", host.pickLoRA)
 	p.add.Small, p.file.Small = true, true

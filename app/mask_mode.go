@@ -246,6 +246,9 @@ func (m *maskMode) apply(cover *paint.Mask, remove bool) {
 // change does something to the mask away from Fyne's goroutine, after all that was asked for before. If the mask
 // changes meanwhile, such as by undo, it is done again.
 func (m *maskMode) change(do maskChange) {
+	if m.mask == nil { // image 1 is still being read
+		return
+	}
 	m.todo = append(m.todo, do)
 	m.next()
 }

@@ -14,7 +14,7 @@ func TestPanelsKnowNoSession(t *testing.T) {
 	if err != nil || len(files) < 8 {
 		t.Fatalf("%d panels, %v", len(files), err)
 	}
-	for _, file := range append(files, "slot.go", "start_page.go", "prompt_entry.go", "prompt_text.go", "bin.go") {
+	for _, file := range append(files, "slot.go", "start_page.go", "prompt_entry.go", "prompt_text.go") {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)

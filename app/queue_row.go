@@ -32,9 +32,9 @@ func newQueueRow(q *queuePanel, index int) *queueRow {
 	r.ExtendBaseWidget(r)
 	r.edit = ui.NewLink("edit", func() { q.edit(r.batch()) }).Says("Take it back to the desk (Enter)")
 	r.up = ui.NewIconButton(theme.MoveUpIcon(), func() { q.move(r.batch(), r.batch()-1) }).
-		Says("Make it earlier (Ctrl + ↑)")
+		Says("Make it earlier (Ctrl + Up)")
 	r.down = ui.NewIconButton(theme.MoveDownIcon(), func() { q.move(r.batch(), r.batch()+1) }).
-		Says("Make it later (Ctrl + ↓)")
+		Says("Make it later (Ctrl + Down)")
 	r.del = ui.NewIconButton(theme.CancelIcon(), func() { q.remove(r.batch()) }).Says("Take it out of the queue (Delete)")
 	for _, b := range r.buttons() {
 		b.Quiet = true
@@ -114,7 +114,7 @@ func (r *queueRow) TypedKey(e *fyne.KeyEvent) {
 	}
 }
 
-// TypedShortcut moves the batch with Ctrl + ↑ and ↓, and leaves all else to the window.
+// TypedShortcut moves the batch with Ctrl + Up and Down, and leaves all else to the window.
 func (r *queueRow) TypedShortcut(shortcut fyne.Shortcut) {
 	c, ok := shortcut.(*desktop.CustomShortcut)
 	if ok && c.Modifier == fyne.KeyModifierShortcutDefault {

@@ -401,7 +401,7 @@ func TestToolsFit(t *testing.T) {
 			t.Errorf("%q lies from %v to %v of %v", k.Text, x, x+k.Size().Width, b.view.content.Size().Width)
 		}
 	}
-	want := []string{"12 new: show", "Edit this", "Info", "Save as…", "Compare"}
+	want := []string{"12 new: show", "Edit this", "Info", "Mask", "Compare"}
 	if !slices.Equal(shown, want) {
 		t.Errorf("shown: %q, want %q", shown, want)
 	}
