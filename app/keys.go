@@ -65,7 +65,7 @@ func keyTable() []binding {
 	return []binding{
 		{where: anywhere, does: "Make the picture, or put it into the queue", shortcuts: ctrl(fyne.KeyReturn, fyne.KeyEnter),
 			do: (*session).pressGenerate},
-		{where: anywhere, does: "Close menu, gallery, page, mode, run, notice", keys: keys(fyne.KeyEscape),
+		{where: anywhere, does: "Close or stop what is in front", keys: keys(fyne.KeyEscape),
 			do: (*session).escape, always: true},
 		{where: anywhere, does: "Undo", shortcuts: []fyne.KeyboardShortcut{&fyne.ShortcutUndo{}},
 			do: func(s *session) { s.Desk.Undo() }},
