@@ -93,6 +93,18 @@ class Window:
         xdo("click", button)
         time.sleep(0.3)
 
+    def stroke(self, *places):
+        """Draws a line through places with the pointer's button down."""
+        xdo("mousemove", "--window", self.id, *places[0])
+        time.sleep(0.1)
+        xdo("mousedown", 1)
+        for x, y in places[1:]:
+            time.sleep(0.1)
+            xdo("mousemove", "--window", self.id, x, y)
+        time.sleep(0.1)
+        xdo("mouseup", 1)
+        time.sleep(0.3)
+
     def key(self, *keys):
         xdo("key", "--window", self.id, *keys)
         time.sleep(0.3)
@@ -134,6 +146,7 @@ SAVE = (830, 477)  # the button of the dialog that saves a copy
 IN_SLOT1, IN_SLOT2, IN_SLOT3, IN_THUMB1, IN_NOTICE_EDGE = (60, 90), (100, 240), (60, 400), (250, 764), (460, 12)
 TOKEN_COUNT, BUTTON = (300, 682, 90, 18), (890, 600, 120, 70)
 CANVAS_EDGE = (205, 266)
+STROKE, BRUSH = ((560, 280), (600, 300), (650, 290), (690, 300)), (228, 36)
 PANEL, GROUND = (0x23, 0x24, 0x27), (0x15, 0x16, 0x17)
 
 
@@ -238,19 +251,33 @@ def main(binary, model, out):
     w.drop(*CANVAS, made()[0])
     w.shot("13-own-picture-dropped")
 
+    # A stroke of the pointer masks a part of image 1, which is painted anew.
+    def masked(w):
+        return w.at(*SLOT1)[2] > w.at(*SLOT1)[1] + 40  # the mask's colour over a red picture
+
+    w.click(*CANVAS)
+    w.key("m")
+    w.until("the brush of the mask", lambda: colourful(w.at(*BRUSH)))
+    w.stroke(*STROKE)
+    w.until("the mask in slot 1", lambda: masked(w))
+    w.shot("14-painted")
     w.click(*PROMPT)
     w.type("another")
     w.key("ctrl+Return")
     w.until("a second picture", lambda: len(made()) == 2, 120)
+    second = subprocess.run([binary, "info", str(made()[1])], capture_output=True, text=True).stdout
+    if "mask" not in second:
+        sys.exit(f"the picture that was painted anew says nothing of a mask: {second}")
     time.sleep(1)
     w.end(signal.SIGKILL)  # whatever the window showed as done must survive
 
     w = Window(display, binary, home, out, model)
     w.until("the history after the kill", lambda: not near(w.at(*IN_THUMB1), PANEL))
-    w.shot("14-restarted")
+    w.until("the mask after the kill", lambda: masked(w))
+    w.shot("15-restarted")
     w.click(*IN_THUMB1)
     w.until("an earlier picture on the canvas", lambda: not near(w.at(*CANVAS), GROUND))
-    w.shot("15-from-history")
+    w.shot("16-from-history")
 
     second = Window(display, binary, home, out, model)
     second.until("the history in a second window", lambda: not near(second.at(*IN_THUMB1), PANEL))
@@ -271,7 +298,7 @@ def main(binary, model, out):
     screen = display.screen()
     if w.opened.width > screen.width_in_pixels or w.opened.height > screen.height_in_pixels or w.opened.width < 1100:
         sys.exit(f"the window is larger than the screen: {w.opened.width} x {w.opened.height}")
-    w.shot("16-large-scale")
+    w.shot("17-large-scale")
     if not method.asked():
         sys.exit("the program does not look for the input method that XMODIFIERS names")
     method.end()
