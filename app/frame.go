@@ -25,6 +25,7 @@ type panels struct {
 	comparison *compareMode  // of view
 	crop       *cropMode     // of view
 	grid       *gridMode     // of view
+	mask       *maskMode     // of view
 	gallery    *galleryPanel // in the place of view
 	strip      *historyPanel
 	drag       *ui.DragLayer
@@ -48,7 +49,8 @@ func newPanels(c common, s *session) (p panels) {
 	p.comparison = newCompareMode(c, p.view, s)
 	p.crop = newCropMode(c, p.view.view, s)
 	p.grid = newGridMode(c, p.view, s)
-	p.view.use(newMaskMode(c, p.view.view, s), newExtendMode(c, p.view.view, s), p.crop, p.grid, p.comparison)
+	p.mask = newMaskMode(c, p.view.view, s)
+	p.view.use(p.mask, newExtendMode(c, p.view.view, s), p.crop, p.grid, p.comparison)
 	large := filepath.Join(s.cfg.ThumbnailDir, "gallery")
 	p.gallery = newGalleryPanel(c, history.NewThumbnails(large, history.GalleryWidth, history.GalleryHeight), s)
 	p.strip = newHistoryPanel(c, small, s)

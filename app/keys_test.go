@@ -298,7 +298,7 @@ func TestKeysOfWidgets(t *testing.T) {
 	b.queued.choose(1)
 	widgets := map[string]fyne.Focusable{
 		inPrompt: b.prompt.entry, onPicture: b.view.view, onSlots: b.slots.slots[0], inQueue: b.queued.rows[1],
-		inGroups: b.shape.tiles[0], onFrame: b.extendMode().frame, onMask: b.view.modes[0].canvasMode.(*maskMode).layer,
+		inGroups: b.shape.tiles[0], onFrame: b.extendMode().frame, onMask: b.mask.layer,
 	}
 	for _, row := range keyTable() {
 		if row.do != nil {

@@ -34,6 +34,8 @@ type maskMode struct {
 	stop    context.CancelFunc
 	todo    []maskChange // what was asked for and is not done yet
 	busy    bool         // the first of todo is being done
+	visit   int          // counts the calls of forget: what was begun before one is not for what is shown now
+	tails   int          // what was left undone when the mode was left, and is being done now
 	edge    edgeJob
 }
 
@@ -42,9 +44,6 @@ type loadedMask struct {
 	from studio.Mask
 	mask *paint.Mask
 }
-
-// maskChange makes another mask of one. The error is the context's.
-type maskChange func(ctx context.Context, from *paint.Mask) (*paint.Mask, error)
 
 // maskHost is what the mode asks of the window.
 type maskHost interface {
@@ -56,6 +55,7 @@ type maskHost interface {
 	layEdit()               // has the rows about an edit show the desk
 	pickMask(chosen func(path string))
 	saveMask(mask *paint.Mask) // asks for a place and saves a mask there
+	maskDone()                 // all that was asked of the mask is done
 }
 
 func newMaskMode(c common, view *ui.PictureView, host maskHost) *maskMode {
@@ -91,12 +91,7 @@ func (m *maskMode) enter() bool {
 			return false
 		}
 	}
-	if m.Desk.Desk().Edit.Margins() != (inference.Margins{}) {
-		m.notice.Say("Image 1 is made larger: that is done, or a part of it is painted anew.", ui.Action{
-			Text: "Remove the margins", Do: func() {
-				m.Desk.Choose(func(d *studio.Desk) { d.Edit.Left, d.Edit.Top, d.Edit.Right, d.Edit.Bottom = "", "", "", "" })
-			},
-		})
+	if m.hasMargins() {
 		return false
 	}
 	m.entered = true
@@ -109,6 +104,7 @@ func (m *maskMode) enter() bool {
 func (m *maskMode) first() fyne.Focusable { return m.layer }
 
 func (m *maskMode) leave() {
+	m.finish()
 	m.entered = false
 	m.view.OnPlaced = nil
 	m.forget()
@@ -121,7 +117,8 @@ func (m *maskMode) forget() {
 		m.stop = nil
 	}
 	m.of, m.photo, m.mask, m.blank, m.loaded = studio.Slot{}, nil, nil, nil, loadedMask{}
-	m.todo = nil
+	m.todo, m.busy = nil, false
+	m.visit++
 	m.edge.done = edgeOf{} // what it led to is not shown any more
 	m.layer.forget()       // what is under way has the size of the image 1 before
 	m.layer.tiles.clear()
@@ -219,70 +216,6 @@ func (m *maskMode) show(mask *paint.Mask) {
 		m.layer.tiles.show(mask)
 		m.tools.refresh()
 	}
-}
-
-// quickTiles is how many tiles of a mask can be changed on Fyne's goroutine: each takes about a tenth of a millisecond.
-const quickTiles = 48
-
-// apply adds what a stroke covers to the mask, or removes it.
-func (m *maskMode) apply(cover *paint.Mask, remove bool) {
-	if m.mask == nil {
-		return
-	}
-	join := func(_ context.Context, from *paint.Mask) (*paint.Mask, error) {
-		if remove {
-			return from.Remove(cover), nil
-		}
-		return from.Add(cover), nil
-	}
-	if !m.busy && m.mask.Mixed(cover) <= quickTiles {
-		joined, _ := join(m.Loop.Closing, m.mask)
-		m.put(joined)
-		return
-	}
-	m.change(join)
-}
-
-// change does something to the mask away from Fyne's goroutine, after all that was asked for before. If the mask
-// changes meanwhile, such as by undo, it is done again.
-func (m *maskMode) change(do maskChange) {
-	if m.mask == nil { // image 1 is still being read
-		return
-	}
-	m.todo = append(m.todo, do)
-	m.next()
-}
-
-func (m *maskMode) next() {
-	if m.busy || len(m.todo) == 0 || m.mask == nil {
-		return
-	}
-	m.busy = true
-	do, from, ctx := m.todo[0], m.mask, m.Loop.Closing
-	m.Loop.Background(func() func() {
-		to, err := do(ctx, from)
-		return func() {
-			m.busy = false
-			if m.mask == from && len(m.todo) > 0 {
-				m.todo = m.todo[1:]
-				if err == nil {
-					m.put(to)
-				}
-			}
-			m.next()
-		}
-	})
-}
-
-// put lays a mask on the desk, which is a step. A mask of nothing is none.
-func (m *maskMode) put(mask *paint.Mask) {
-	m.show(mask)
-	m.Desk.Choose(func(d *studio.Desk) {
-		if len(d.Slots) == 0 {
-			return
-		}
-		d.Edit.Mask = d.Edit.Mask.WithPainted(mask, d.Slots[0])
-	})
 }
 
 // placed draws everything where the view has its picture now.

@@ -20,7 +20,7 @@ import (
 )
 
 // maskMode returns the window's mode of the mask.
-func (b *bench) maskMode() *maskMode { return b.view.modes[0].canvasMode.(*maskMode) }
+func (b *bench) maskMode() *maskMode { return b.mask }
 
 // enterMask puts a picture into slot 1 and enters the mode of the mask by its key.
 func (b *bench) enterMask(path string) *maskMode {

@@ -65,3 +65,41 @@ func TestGenerateWaitsForMask(t *testing.T) {
 		t.Error("the picture was made without the mask")
 	}
 }
+
+// TestLeaveWhileMaskIsWorkedOn leaves the mode, or makes a picture, while a change of the mask is still being computed
+// and a stroke of the keyboard is under way: neither is lost, and the picture waits for them.
+func TestLeaveWhileMaskIsWorkedOn(t *testing.T) {
+	b := newBench(t, usual)
+	m := b.enterMask(b.file("photo.png", 900, 600, 1))
+	b.prompt.setText("a red sleeve")
+	p := &maskPointer{maskLayer: m.layer, b: b}
+	m.layer.setSize(40)
+	p.down(100, 100)
+	p.to(120, 100) // and not up: the stroke is under way
+	m.invert()
+	b.view.leaveMode()
+	if !m.working() {
+		t.Fatal("nothing is left to do when the mode is left")
+	}
+	b.generate()
+	if !b.waiting {
+		t.Fatal("the picture does not wait for the mask")
+	}
+	b.until("a picture", func() bool { return len(b.engine.made()) == 1 && b.Maker.Run() == nil })
+	painted := b.painted()
+	if painted == nil || painted.At(700, 400) != 255 || m.working() {
+		t.Fatalf("mask %v, working %v", painted, m.working())
+	}
+	if mask := b.engine.made()[0].Mask(); mask == nil || mask.Gray().GrayAt(700, 400).Y != 255 {
+		t.Error("the picture was made without what was asked for")
+	}
+	// What was asked for is not done to the mask of another picture.
+	m = b.enterMask(b.file("photo.png", 900, 600, 1))
+	m.invert()
+	b.view.leaveMode()
+	b.slots.clear(1)
+	b.settle()
+	if !b.Desk.Desk().Edit.Mask.None() || m.working() {
+		t.Error("a mask came without its picture")
+	}
+}

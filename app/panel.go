@@ -3,6 +3,7 @@ package app
 import (
 	"github.com/kleinbild/kleinbild/app/studio"
 	"github.com/kleinbild/kleinbild/app/ui"
+	"github.com/kleinbild/kleinbild/inference"
 )
 
 // common is what every panel works with: the studio's state, the settings, the notices, and the keys that text boxes
@@ -39,7 +40,23 @@ func (c common) undoAction() ui.Action {
 	}}
 }
 
-// loadMask puts the mask of a file on the desk.
+// loadMask puts the mask of a file on the desk, unless image 1 is made larger.
 func (c common) loadMask(path string) {
+	if c.hasMargins() {
+		return
+	}
 	c.Desk.Choose(func(d *studio.Desk) { d.LoadMask(path) })
+}
+
+// hasMargins says whether image 1 is made larger, and tells the user then why it gets no mask.
+func (c common) hasMargins() bool {
+	if c.Desk.Desk().Edit.Margins() == (inference.Margins{}) {
+		return false
+	}
+	c.notice.Say("Image 1 is made larger: that is done, or a part of it is painted anew.", ui.Action{
+		Text: "Remove the margins", Do: func() {
+			c.Desk.Choose(func(d *studio.Desk) { d.Edit.Left, d.Edit.Top, d.Edit.Right, d.Edit.Bottom = "", "", "", "" })
+		},
+	})
+	return true
 }

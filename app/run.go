@@ -41,7 +41,8 @@ func (s *session) generate() {
 		s.notice.Say("Describe the picture first: a few words are enough.")
 		return
 	}
-	if s.Desk.Desk().Reading() {
+	s.mask.layer.release() // a stroke under way counts
+	if s.Desk.Desk().Reading() || s.mask.working() {
 		s.waiting = true
 		s.prompt.refresh()
 		return
@@ -75,10 +76,13 @@ func (s *session) slotRead(ok bool) {
 	switch {
 	case !ok:
 		s.waiting = false
-	case s.waiting && !s.Desk.Desk().Reading():
+	case s.waiting && !s.Desk.Desk().Reading() && !s.mask.working():
 		s.generate()
 	}
 }
+
+// maskDone goes on with a Generate that waits for what was asked of the mask.
+func (s *session) maskDone() { s.slotRead(true) }
 
 // shownSeed is the seed of the picture on the canvas, which may be the preview of one that is being made.
 func (s *session) shownSeed() (seed uint64, ok bool) {
