@@ -85,7 +85,7 @@ test-window: build ## test the window on a virtual screen; screenshots are in SH
 
 test-gtk: ## test the file dialogs of a build with GTK=1 on a virtual screen (needs libgtk-3-dev)
 	@$(SETUP) window gtk screen
-	CGO_ENABLED=1 GSETTINGS_BACKEND=memory xvfb-run -a $(GO) test -count=1 -tags=nodynamic,gtk ./app/dialog
+	CGO_ENABLED=1 GSETTINGS_BACKEND=memory xvfb-run -a $(GO) test -count=1 -timeout 5m -tags=nodynamic,gtk ./app/dialog
 
 test-browser: cli ## test the API from a website, in Chromium with OpenAI's npm package (needs node, npm, network)
 	@tools/api/browser.sh ./kleinbild-cli

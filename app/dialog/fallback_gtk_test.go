@@ -34,36 +34,33 @@ func visible(title string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// keys waits for the dialog with GTK's title, types text into it and presses key until the dialog is gone. The caller
-// opens the dialog afterwards, and then waits for done.
-func keys(t *testing.T, title, text, key string) (done chan struct{}) {
-	done = make(chan struct{})
+// use does with the dialog of GTK's title what a user does: it types text and presses key until asked has an answer. It
+// types again if another window takes the dialog's place.
+func use[T any](t *testing.T, title, text, key string, asked <-chan T) (answer T) {
+	t.Helper()
 	xdotool := func(args ...string) { exec.Command("xdotool", args...).Run() }
-	go func() {
-		defer close(done)
-		end := time.Now().Add(20 * time.Second)
-		id := ""
-		for ; id == ""; id = visible(title) {
-			if time.Now().After(end) {
-				t.Errorf("no dialog %q appeared within 20 s", title)
-				return
-			}
-			time.Sleep(50 * time.Millisecond)
-		}
-		time.Sleep(time.Second) // The dialog reads its folder first.
-		xdotool("windowfocus", "--sync", id)
-		if text != "" {
-			xdotool("type", "--delay", "30", text)
-		}
-		for ; visible(title) == id; time.Sleep(500 * time.Millisecond) {
-			if time.Now().After(end) {
-				t.Errorf("the dialog %q did not go at %s within 20 s", title, key)
-				return
-			}
+	typed := "" // The window that has the text.
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); {
+		switch id := visible(title); id {
+		case "":
+		case typed:
 			xdotool("key", key) // A list of proposed names may take the first one.
+		default:
+			time.Sleep(time.Second) // The dialog reads its folder first.
+			xdotool("windowfocus", id)
+			if text != "" {
+				xdotool("type", "--delay", "30", text)
+			}
+			typed = id
 		}
-	}()
-	return done
+		select {
+		case answer = <-asked:
+			return answer
+		case <-time.After(500 * time.Millisecond):
+		}
+	}
+	t.Fatalf("the dialog %q did not answer %s within a minute; windows with this title: %q", title, key, visible(title))
+	return answer
 }
 
 // list returns path in a list, if there is one.
@@ -105,14 +102,23 @@ func TestGTK(t *testing.T) {
 		{"browse", "Open Folder", folder, "Return", browse, []string{folder}, nil},
 		{"browse, Escape", "Open Folder", "", "Escape", browse, nil, ErrCancelled},
 	} {
-		t.Run(row.name, func(t *testing.T) {
-			done := keys(t, row.title, row.text, row.key)
-			have, err := row.ask()
-			<-done
-			if !slices.Equal(have, row.want) || !errors.Is(err, row.err) {
-				t.Errorf("%q, %v; want %q, %v", have, err, row.want, row.err)
+		type answer struct {
+			paths []string
+			err   error
+		}
+		if !t.Run(row.name, func(t *testing.T) {
+			asked := make(chan answer, 1)
+			go func() {
+				paths, err := row.ask()
+				asked <- answer{paths, err}
+			}()
+			have := use(t, row.title, row.text, row.key, asked)
+			if !slices.Equal(have.paths, row.want) || !errors.Is(have.err, row.err) {
+				t.Errorf("%q, %v; want %q, %v", have.paths, have.err, row.want, row.err)
 			}
-		})
+		}) {
+			return // A dialog that is still open would keep the next one waiting.
+		}
 	}
 }
 
@@ -131,14 +137,8 @@ func TestGTKTurns(t *testing.T) {
 		}()
 	}
 	for _, name := range []string{"one", "two"} {
-		<-keys(t, "Save File", name, "Return")
-		select {
-		case have := <-answers:
-			if want := filepath.Join(dir, name+".png"); have != want {
-				t.Errorf("%q, want %q", have, want)
-			}
-		case <-time.After(20 * time.Second):
-			t.Fatalf("%s: no answer within 20 s", name)
+		if have, want := use(t, "Save File", name, "Return", answers), filepath.Join(dir, name+".png"); have != want {
+			t.Errorf("%q, want %q", have, want)
 		}
 	}
 }
