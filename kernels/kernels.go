@@ -87,6 +87,15 @@ func pick(group string, aligned bool) *kernel {
 	return rowKernels[group][1]
 }
 
+// named holds the kernels by name.
+var named = func() map[string]*kernel {
+	all := map[string]*kernel{}
+	for i := range compiled {
+		all[compiled[i].name] = &compiled[i]
+	}
+	return all
+}()
+
 // Queue launches kernels on one stream, in order. It is not safe for concurrent use.
 type Queue struct {
 	set    *Set

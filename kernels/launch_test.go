@@ -33,6 +33,7 @@ func TestRefusals(t *testing.T) {
 	m := func(rows, cols int) Matrix { return imagine(rows, cols, BF16) }
 	moved := func(m Matrix, by cu.DevicePtr) Matrix { m.Data += by; return m }
 	spaced := func(m Matrix, stride int) Matrix { m.Stride = stride; return m }
+	packed := func(f Format, rows, cols int) Packed { return Packed{Format: f, Data: 1 << 20, Rows: rows, Cols: cols} }
 	rope := RoPE{Cos: imagine(4, 8, F32), Sin: imagine(4, 8, F32)}
 	for _, c := range []struct {
 		name string
@@ -50,6 +51,20 @@ func TestRefusals(t *testing.T) {
 		{"affine row", q.Affine(m(4, 8), m(4, 8), m(1, 7), m(1, 8), false), "affine: scale BF16 [1 7], want [1 8]"},
 		{"silu mul", q.SiLUMul(m(4, 8), m(4, 8), m(4, 7)), "silu_mul: operand BF16 [4 7], want the shape of BF16 [4 8]"},
 		{"transpose rows", q.TransposeRows(m(4, 8), m(4, 8), 3), "want a divisor of the columns"},
+		{
+			"widen part of a block", q.Widen(m(4, 48), packed(Q4_0, 4, 48)),
+			"widen: q4_0 4×48 at 0x100000, want rows of whole blocks",
+		},
+		{"widen no format", q.Widen(m(4, 32), packed(0, 4, 32)), "widen: format(0) 4×32"},
+		{"widen into gaps", q.Widen(spaced(m(4, 32), 40), packed(Q8_0, 4, 32)), "want BF16 of that shape without gaps"},
+		{"widen with scales twice", q.Widen(m(4, 32), Packed{
+			Format: Q8_0, Data: 1 << 20, Rows: 4, Cols: 32, RowScales: 1 << 20,
+		}), "widen: q8_0 with scales beside its blocks"},
+		{"widen with narrow blocks", q.Widen(m(4, 32), Packed{
+			Format: E4M3, Data: 1 << 20, Rows: 4, Cols: 32,
+			Blocks: Blocks{Data: 1 << 20, Height: 1, Width: 4, Stride: 8, Rows: 4},
+		}), "want blocks of a multiple of 8 columns"},
+		{"rotate groups of 8", q.Rotate(m(4, 32), m(4, 32), 8), "rotate: groups of 8 columns of BF16 [4 32], want 4, 16, 64"},
 		{"patchify", q.Patchify(m(1, 12), m(6, 3), 3, 2), "want even sides"},
 		{"rms norm", q.RMSNorm(m(4, 8), m(4, 8), m(2, 8), 0), "rms_norm: weight BF16 [2 8], want [1 8]"},
 		{"layer norm", q.LayerNorm(m(4, 8), m(4, 8), m(1, 8), m(1, 4), 0), "layer_norm: shift BF16 [1 4], want [1 8]"},

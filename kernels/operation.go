@@ -134,12 +134,15 @@ type Shape struct {
 	// Operation is the Name of an Operation.
 	Operation string
 	// Rows and Cols are the result's. Depth is the number of values in a sum: a product's k, attention's keys, the
-	// channels that enter a convolution. For qk_norm_rope it is the width of a head, for group_norm the number of groups.
+	// channels that enter a convolution. For qk_norm_rope it is the width of a head, for group_norm the number of groups,
+	// for rotate the number of columns in a group.
 	Rows, Cols, Depth int
 	// Heads, KVHeads and Causal describe an attention, Conv a convolution or the picture of patchify.
 	Heads, KVHeads int        `json:",omitempty"`
 	Causal         bool       `json:",omitempty"`
 	Conv           ConvParams `json:",omitzero"`
+	// Format is that of the weight which widen reads.
+	Format Format `json:",omitempty"`
 }
 
 // String describes the shape in one cell of a table: "gemm 4608×3072×3072".
@@ -149,6 +152,8 @@ func (s Shape) String() string {
 		text += fmt.Sprintf("×%d", s.Depth)
 	}
 	switch {
+	case s.Format != 0:
+		return fmt.Sprintf("%s of %v", text, s.Format)
 	case s.Causal:
 		return fmt.Sprintf("%s, %d heads on %d, causal", text, s.Heads, s.KVHeads)
 	case s.Heads > 0:

@@ -83,7 +83,7 @@ func TestFits(t *testing.T) {
 			s := Shape{
 				Operation: o.Name, Rows: []int{1 + rng.IntN(9), pixels, pixels / 4, p.outputRows()}[rng.IntN(4)],
 				Cols: (1 + rng.IntN(70)) * (1 + rng.IntN(9)), Depth: rng.IntN(5) * (1 + rng.IntN(9)), Heads: rng.IntN(5),
-				KVHeads: rng.IntN(5), Causal: rng.IntN(2) == 0, Conv: p,
+				KVHeads: rng.IntN(5), Causal: rng.IntN(2) == 0, Conv: p, Format: Format(rng.IntN(len(formats) + 1)),
 			}
 			if s.Check() != nil {
 				continue

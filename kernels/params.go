@@ -680,3 +680,81 @@ func (q *Queue) launchQKNormRoPE(k *kernel, p qkNormRoPEParams, gridX, gridY int
 	a.Float32(p.eps)
 	return q.launch(k, gridX, gridY)
 }
+
+// widenParams are the parameters of widen_from_q4_0, widen_from_q4_1, widen_from_q5_0,
+// widen_from_q5_1, widen_from_q8_0, widen_from_q2_k, widen_from_q3_k, widen_from_q4_k, widen_from_q5_k,
+// widen_from_q6_k, widen_from_iq4_nl, widen_from_iq4_xs, widen_from_mxfp4, widen_from_nvfp4.
+type widenParams struct {
+	dst    cu.DevicePtr
+	src    cu.DevicePtr
+	chunks int
+	scale  float32
+}
+
+func (q *Queue) launchWiden(k *kernel, p widenParams, gridX, gridY int) error {
+	a := q.args.Reset()
+	a.Ptr(p.dst)
+	a.Ptr(p.src)
+	a.Int32(int32(p.chunks))
+	a.Float32(p.scale)
+	return q.launch(k, gridX, gridY)
+}
+
+// widenScaledParams are the parameters of widen_scaled_from_e4m3, widen_scaled_from_e5m2,
+// widen_scaled_from_int8, widen_scaled_from_e2m1, widen_scaled_from_e2m1_low.
+type widenScaledParams struct {
+	dst           cu.DevicePtr
+	src           cu.DevicePtr
+	chunks        int
+	cols          int
+	scale         float32
+	rowScales     cu.DevicePtr
+	blockScales   cu.DevicePtr
+	columnFactors cu.DevicePtr
+	format        int
+	height        int
+	width         int
+	stride        int
+	swizzled      int
+	first         int
+	total         int
+}
+
+func (q *Queue) launchWidenScaled(k *kernel, p widenScaledParams, gridX, gridY int) error {
+	a := q.args.Reset()
+	a.Ptr(p.dst)
+	a.Ptr(p.src)
+	a.Int32(int32(p.chunks))
+	a.Int32(int32(p.cols))
+	a.Float32(p.scale)
+	a.Ptr(p.rowScales)
+	a.Ptr(p.blockScales)
+	a.Ptr(p.columnFactors)
+	a.Int32(int32(p.format))
+	a.Int32(int32(p.height))
+	a.Int32(int32(p.width))
+	a.Int32(int32(p.stride))
+	a.Int32(int32(p.swizzled))
+	a.Int32(int32(p.first))
+	a.Int32(int32(p.total))
+	return q.launch(k, gridX, gridY)
+}
+
+// rotateParams are the parameters of rotate, rotate_any.
+type rotateParams struct {
+	dst   Matrix
+	x     Matrix
+	cols  int
+	group int
+	norm  float32
+}
+
+func (q *Queue) launchRotate(k *kernel, p rotateParams, gridX, gridY int) error {
+	a := q.args.Reset()
+	packMatrix(a, p.dst)
+	packMatrix(a, p.x)
+	a.Int32(int32(p.cols))
+	a.Int32(int32(p.group))
+	a.Float32(p.norm)
+	return q.launch(k, gridX, gridY)
+}

@@ -4,11 +4,56 @@ package kernels
 
 // What EXPORT names in the sources.
 const (
+	e2m1Bytes          = 1
+	e2m1LowBytes       = 1
+	e2m1LowValues      = 2
+	e2m1Values         = 2
+	e4m3Bytes          = 1
+	e4m3Values         = 1
+	e5m2Bytes          = 1
+	e5m2Values         = 1
 	groupNormChunk     = 256
 	groupNormColumns   = 2048
 	groupNormPartBytes = 16
 	headCols           = 128
+	int8Bytes          = 1
+	int8Values         = 1
+	iq4NlBytes         = 18
+	iq4NlValues        = 32
+	iq4XsBytes         = 136
+	iq4XsValues        = 256
+	mxfp4Bytes         = 17
+	mxfp4Values        = 32
+	nvfp4Bytes         = 36
+	nvfp4Values        = 64
 	patch              = 16
+	q2KBytes           = 84
+	q2KValues          = 256
+	q3KBytes           = 110
+	q3KValues          = 256
+	q40Bytes           = 18
+	q40Values          = 32
+	q41Bytes           = 20
+	q41Values          = 32
+	q4KBytes           = 144
+	q4KValues          = 256
+	q50Bytes           = 22
+	q50Values          = 32
+	q51Bytes           = 24
+	q51Values          = 32
+	q5KBytes           = 176
+	q5KValues          = 256
+	q6KBytes           = 210
+	q6KValues          = 256
+	q80Bytes           = 34
+	q80Values          = 32
+	rotatedColumns     = 2048
+	rotationLimit      = 256
+	scaleBf16          = 2
+	scaleE4m3          = 3
+	scaleE8m0          = 4
+	scaleF16           = 1
+	scaleF32           = 0
 )
 
 // compiled lists the kernels by family, those for all GPUs first, in the order of the sources.
@@ -89,4 +134,25 @@ var compiled = []kernel{
 	{name: "layer_norm_any", group: "layer_norm", family: "norm", target: SM80, takes: unaligned, threads: 256, blocks: 1},
 	{name: "qk_norm_rope", group: "qk_norm_rope", family: "norm", target: SM80, takes: strict, threads: 256, blocks: 1},
 	{name: "qk_norm_rope_any", group: "qk_norm_rope", family: "norm", target: SM80, takes: unaligned, threads: 256, blocks: 1},
+	{name: "widen_from_q4_0", group: "widen", family: "widen", target: SM80, takes: strict, threads: 256, blocks: 1},
+	{name: "widen_from_q4_1", group: "widen", family: "widen", target: SM80, takes: strict, threads: 256, blocks: 1},
+	{name: "widen_from_q5_0", group: "widen", family: "widen", target: SM80, takes: strict, threads: 256, blocks: 1},
+	{name: "widen_from_q5_1", group: "widen", family: "widen", target: SM80, takes: strict, threads: 256, blocks: 1},
+	{name: "widen_from_q8_0", group: "widen", family: "widen", target: SM80, takes: strict, threads: 256, blocks: 1},
+	{name: "widen_from_q2_k", group: "widen", family: "widen", target: SM80, takes: strict, threads: 256, blocks: 1},
+	{name: "widen_from_q3_k", group: "widen", family: "widen", target: SM80, takes: strict, threads: 256, blocks: 1},
+	{name: "widen_from_q4_k", group: "widen", family: "widen", target: SM80, takes: strict, threads: 256, blocks: 1},
+	{name: "widen_from_q5_k", group: "widen", family: "widen", target: SM80, takes: strict, threads: 256, blocks: 1},
+	{name: "widen_from_q6_k", group: "widen", family: "widen", target: SM80, takes: strict, threads: 256, blocks: 1},
+	{name: "widen_from_iq4_nl", group: "widen", family: "widen", target: SM80, takes: strict, threads: 256, blocks: 1},
+	{name: "widen_from_iq4_xs", group: "widen", family: "widen", target: SM80, takes: strict, threads: 256, blocks: 1},
+	{name: "widen_from_mxfp4", group: "widen", family: "widen", target: SM80, takes: strict, threads: 256, blocks: 1},
+	{name: "widen_from_nvfp4", group: "widen", family: "widen", target: SM80, takes: strict, threads: 256, blocks: 1},
+	{name: "widen_scaled_from_e4m3", group: "widen_scaled", family: "widen", target: SM80, takes: strict, threads: 256, blocks: 1},
+	{name: "widen_scaled_from_e5m2", group: "widen_scaled", family: "widen", target: SM80, takes: strict, threads: 256, blocks: 1},
+	{name: "widen_scaled_from_int8", group: "widen_scaled", family: "widen", target: SM80, takes: strict, threads: 256, blocks: 1},
+	{name: "widen_scaled_from_e2m1", group: "widen_scaled", family: "widen", target: SM80, takes: strict, threads: 256, blocks: 1},
+	{name: "widen_scaled_from_e2m1_low", group: "widen_scaled", family: "widen", target: SM80, takes: strict, threads: 256, blocks: 1},
+	{name: "rotate", group: "rotate", family: "widen", target: SM80, takes: strict, threads: 128, blocks: 1},
+	{name: "rotate_any", group: "rotate", family: "widen", target: SM80, takes: unaligned, threads: 128, blocks: 1},
 }

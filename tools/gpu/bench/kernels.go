@@ -118,26 +118,34 @@ func (b bench) measured() ([]kernels.Shape, error) {
 		if listed[o.Name] {
 			continue
 		}
-		s := o.Trials[0]
-		if b.device != "sim" {
-			if s, err = shapeOf(o); err != nil {
-				return nil, err
+		timed := map[kernels.Format]bool{} // an operation that reads formats of weights is timed with each of them
+		for _, s := range o.Trials {
+			if timed[s.Format] {
+				continue
 			}
+			timed[s.Format] = true
+			if b.device != "sim" {
+				if s, err = shapeOf(o, s.Format); err != nil {
+					return nil, err
+				}
+			}
+			shapes = append(shapes, s)
 		}
-		shapes = append(shapes, s)
 	}
 	return shapes, nil
 }
 
 // shapeOf returns a shape for an operation that the network does not use: 4096×2048 values. Those whose time depends on
-// a depth, such as the width of a head, get 32, and those whose rows hold matrices get matrices of 32 rows. Those that
-// need pixels get 4096 of them, or 4096 patches of four.
-func shapeOf(o *kernels.Operation) (kernels.Shape, error) {
-	s := kernels.Shape{Operation: o.Name, Rows: 4096, Cols: 2048, Depth: 32, Heads: 32}
+// a depth, such as the width of a head, get 32 or 256, and those whose rows hold matrices get matrices of 32 rows.
+// Those that need pixels get 4096 of them, or 4096 patches of four.
+func shapeOf(o *kernels.Operation, format kernels.Format) (kernels.Shape, error) {
+	s := kernels.Shape{Operation: o.Name, Rows: 4096, Cols: 2048, Heads: 32, Format: format}
 	for _, side := range []int{64, 128} {
-		s.Conv = kernels.ConvParams{Height: side, Width: side}
-		if s.Check() == nil {
-			return s, nil
+		for _, depth := range []int{32, 256} {
+			s.Depth, s.Conv = depth, kernels.ConvParams{Height: side, Width: side}
+			if s.Check() == nil {
+				return s, nil
+			}
 		}
 	}
 	return s, fmt.Errorf("%s: no shape to time: the network does not use it, and it does not compute %v", o.Name, s)

@@ -22,8 +22,10 @@ func TestEveryOperationIsTimed(t *testing.T) {
 		if used[o.Name] {
 			continue
 		}
-		if _, err := shapeOf(o); err != nil {
-			t.Error(err)
+		for _, trial := range o.Trials {
+			if _, err := shapeOf(o, trial.Format); err != nil {
+				t.Error(err)
+			}
 		}
 	}
 	if len(used) < 6 {

@@ -74,8 +74,8 @@ type kernel struct {
 // param is a parameter as the source declares it.
 type param struct{ name, ctype string }
 
-// suffix is what follows the group in a kernel's name: a tile's size, or what it takes.
-var suffix = regexp.MustCompile(`_(\d|any$|loose$).*`)
+// suffix is what follows the group in a kernel's name: a tile's size, what it takes, or the format that it reads.
+var suffix = regexp.MustCompile(`_(\d|any$|loose$|from_).*`)
 
 // group is the name that kernels with the same parameters share.
 func (k kernel) group() string { return suffix.ReplaceAllString(k.name, "") }
