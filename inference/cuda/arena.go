@@ -50,6 +50,11 @@ func (a *arena) alloc(bytes int64) (offset int64, ok bool) {
 	return 0, false
 }
 
+// vacant says whether all bytes of s are in a gap.
+func (a *arena) vacant(s span) bool {
+	return slices.ContainsFunc(a.gaps, func(g span) bool { return g.from <= s.from && s.to <= g.to })
+}
+
 // free makes a piece a gap again.
 func (a *arena) free(from, bytes int64) {
 	bytes = aligned(bytes)

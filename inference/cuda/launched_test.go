@@ -44,7 +44,7 @@ func (f recordedFunction) Launch(grid, block cu.Dim3, shared int, s cu.Stream, p
 }
 
 // groupSuffix is what follows the group in the name of a kernel.
-var groupSuffix = regexp.MustCompile(`_(\d|any$|loose$).*`)
+var groupSuffix = regexp.MustCompile(`_(\d|any$|loose$|from_).*`)
 
 // everyOperationLaunched fails if the suite, and so the backend, never launches a kernel of some operation: kernels
 // that only tests launch are not shipped.

@@ -2,6 +2,7 @@ package cuda
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math"
 
 	"github.com/kleinbild/kleinbild/inference/backend"
@@ -44,6 +45,9 @@ func (b *Backend) allocBuffer(bytes int64) *buffer {
 	}
 	from, ok := b.arena.alloc(bytes)
 	switch {
+	case !ok && b.capturing: // which Replay prevents
+		b.fail("memory", fmt.Errorf("no room for %d bytes while operations are recorded", bytes))
+		return buf
 	case !ok:
 		return b.allocOutside(bytes, "a matrix")
 	case b.rehearsal:
@@ -51,7 +55,7 @@ func (b *Backend) allocBuffer(bytes int64) *buffer {
 		return buf
 	}
 	buf.dev, buf.offset, buf.at = b.dev, from, b.dev.base+cu.DevicePtr(from)
-	if b.dev.undefine != nil {
+	if b.dev.undefine != nil && !b.capturing {
 		b.flush()
 		if err := b.dev.undefine(buf.at, aligned(bytes)); err != nil {
 			b.blame(err)
@@ -117,10 +121,13 @@ func (b *Backend) free(buf *buffer) {
 	}
 }
 
-// scratch calls f with working memory for the kernels of one operation.
+// scratch calls f with working memory for the kernels of one operation. Inside a replay the memory is remembered,
+// because the recording can only be played while the same memory is free.
 func (b *Backend) scratch(bytes int64, f func(at cu.DevicePtr)) {
-	mustHave(!b.recording, "an operation with working memory inside a replay")
 	buf := b.allocBuffer(bytes)
+	if b.recording {
+		b.borrowed.add(buf)
+	}
 	f(buf.at)
 	b.free(buf)
 }

@@ -2,6 +2,7 @@ package cuda
 
 import (
 	"github.com/kleinbild/kleinbild/inference/backend"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 	"github.com/kleinbild/kleinbild/kernels"
 	"github.com/kleinbild/kleinbild/kernels/cu"
 )
@@ -22,20 +23,35 @@ func (b *Backend) Linear(dst, x backend.Matrix, w backend.Weight, ep backend.Epi
 	}
 	operation := e.Operation()
 	b.rehearse(dst, kernels.Shape{Operation: operation, Depth: x.Cols})
-	b.issue("linear", kernels.Find(operation), func(q *kernels.Queue) error {
-		// Only now do the weights have addresses: they are on the device.
-		e := e
-		e.Bias, e.QKNormRoPE.Weight = row(ep.Bias), row(ep.QKNormRoPE.Weight)
-		return q.GEMM(view(dst), view(x), matrix(w), e, kernels.Auto)
-	}, w, ep.Bias, ep.QKNormRoPE.Weight)
+	b.product(x, []backend.Weight{w}, func(x kernels.Matrix, w func(int) kernels.Matrix, needed []backend.Weight) {
+		b.issue("linear", kernels.Find(operation), func(q *kernels.Queue) error {
+			// Only now do the weights have addresses: they are on the device.
+			e := e
+			e.Bias, e.QKNormRoPE.Weight = row(ep.Bias), row(ep.QKNormRoPE.Weight)
+			return q.GEMM(view(dst), x, w(0), e, kernels.Auto)
+		}, append(needed, ep.Bias, ep.QKNormRoPE.Weight)...)
+	})
 }
 
 // SwiGLU computes dst = silu(x·gateᵀ) ⊙ (x·upᵀ).
 func (b *Backend) SwiGLU(dst, x backend.Matrix, gate, up backend.Weight) {
+	if rotationOf(gate) != rotationOf(up) { // no single x fits both
+		b.Linear(dst, x, gate, backend.Epilogue{})
+		b.scratch(2*int64(dst.Rows)*int64(dst.Cols), func(at cu.DevicePtr) {
+			other := backend.Matrix{
+				Rows: dst.Rows, Cols: dst.Cols, Stride: dst.Cols, DType: tensor.BF16, Buffer: &buffer{at: at, offset: -1},
+			}
+			b.Linear(other, x, up, backend.Epilogue{})
+			b.SiLUMul(dst, dst, other)
+		})
+		return
+	}
 	b.rehearse(dst, kernels.Shape{Operation: kernels.OpSwiGLU.Name, Depth: x.Cols})
-	b.issue("swiglu", kernels.OpSwiGLU, func(q *kernels.Queue) error {
-		return q.SwiGLU(view(dst), view(x), matrix(gate), matrix(up), kernels.Auto)
-	}, gate, up)
+	b.product(x, []backend.Weight{gate, up}, func(x kernels.Matrix, w func(int) kernels.Matrix, needed []backend.Weight) {
+		b.issue("swiglu", kernels.OpSwiGLU, func(q *kernels.Queue) error {
+			return q.SwiGLU(view(dst), x, w(0), w(1), kernels.Auto)
+		}, needed...)
+	})
 }
 
 // SiLUMul computes dst = silu(x) ⊙ y.

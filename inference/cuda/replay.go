@@ -1,6 +1,10 @@
 package cuda
 
-import "github.com/kleinbild/kleinbild/kernels/cu"
+import (
+	"slices"
+
+	"github.com/kleinbild/kleinbild/kernels/cu"
+)
 
 // replay is one key's recording, and its last operation.
 type replay struct {
@@ -8,10 +12,35 @@ type replay struct {
 	last  string
 	// drops is the backend's count when f was called last. While it stays the same, all weights of f are where they were.
 	drops int64
+	// borrowed is the working memory of f's operations.
+	borrowed borrowed
+}
+
+// borrowed is working memory: pieces of the arena, each once. outside says that some was not in the arena, so that its
+// address changes.
+type borrowed struct {
+	pieces  []span
+	outside bool
+}
+
+func (m *borrowed) add(buf *buffer) {
+	s := span{buf.offset, buf.offset + aligned(buf.bytes)}
+	switch {
+	case buf.offset < 0:
+		m.outside = true
+	case !slices.Contains(m.pieces, s):
+		m.pieces = append(m.pieces, s)
+	}
+}
+
+// free says whether the memory can be had again.
+func (m borrowed) free(a *arena) bool {
+	return !m.outside && !slices.ContainsFunc(m.pieces, func(s span) bool { return !a.vacant(s) })
 }
 
 // Replay runs f as it is the first time, records it the second, and plays the recording from then on: by the second
-// time its weights are on the device and its kernels compiled. Where weights come and go, it runs f every time.
+// time its weights are on the device and its kernels compiled. Where weights come and go, or the working memory of its
+// operations is taken, it runs f.
 func (b *Backend) Replay(key any, f func()) {
 	if b.rehearsal {
 		b.guarded(f) // so that its shapes are rehearsed
@@ -21,19 +50,22 @@ func (b *Backend) Replay(key any, f func()) {
 		return
 	}
 	r := b.replays[key]
-	if r == nil || r.drops != b.drops {
+	if r == nil || r.drops != b.drops || !r.borrowed.free(&b.arena) {
 		if b.replays == nil {
 			b.replays = map[any]*replay{}
 		}
 		r.destroy(b)
-		b.replays[key] = &replay{drops: b.drops}
+		r = &replay{drops: b.drops}
+		b.replays[key] = r
 		b.guarded(f)
+		r.borrowed = b.borrowed
 		return
 	}
 	if r.graph == nil {
 		if r.graph = b.record(f); r.graph == nil {
 			return
 		}
+		r.borrowed = b.borrowed
 		r.last = "a replay that ends with " + b.last
 	}
 	b.flush()
@@ -45,7 +77,7 @@ func (b *Backend) Replay(key any, f func()) {
 
 // guarded calls f. f must not do anything that a recording could not repeat.
 func (b *Backend) guarded(f func()) {
-	b.recording = true
+	b.recording, b.borrowed = true, borrowed{}
 	defer func() { b.recording = false }()
 	f()
 }

@@ -172,11 +172,11 @@ func (u *uploader) settle() error {
 	return nil
 }
 
-// piece is a range of values of one weight and where in a buffer they go.
+// piece is a range of one weight and where in a buffer it goes.
 type piece struct {
-	w    *stored
-	to   []byte
-	from int // the first value
+	w  *stored
+	to []byte
+	at int64 // the first byte
 }
 
 // pieceBytes is the size of the pieces that a reader converts at a time.
@@ -202,9 +202,7 @@ func (n *part) fill(buf []byte, from int64) error {
 		}
 		start, end := max(w.offset, from), min(w.offset+w.bytes(), to)
 		for at := start; at < end; at += pieceBytes {
-			pieces = append(
-				pieces, piece{w, buf[at-from : min(at+pieceBytes, end)-from], int(at-w.offset) / w.dtype.SizeBytes()},
-			)
+			pieces = append(pieces, piece{w, buf[at-from : min(at+pieceBytes, end)-from], at - w.offset})
 		}
 	}
 	var next atomic.Int64
@@ -218,7 +216,7 @@ func (n *part) fill(buf []byte, from int64) error {
 						return
 					}
 					p := pieces[i]
-					p.w.convert(p.to, p.from, len(p.to)/p.w.dtype.SizeBytes())
+					p.w.write(p.to, p.at)
 				}
 			})
 		})

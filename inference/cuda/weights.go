@@ -72,19 +72,26 @@ func (p *part) fail(err error) {
 	}
 }
 
-// stored is a checkpoint's tensor as it is stored on the device: a matrix of bfloat16 with a row for each index of the
-// first dimension; for a convolution, with the values of a row in the order of kernels.Conv; or a vector, as exact as
-// in the file.
+// stored is a checkpoint's tensor as it is stored on the device: a quantised matrix in its own bytes; a matrix of
+// bfloat16 with a row for each index of the first dimension; for a convolution, with the values of a row in the order
+// of kernels.Conv; or a vector, as exact as in the file.
 type stored struct {
 	tensor.Tensor
 	part   *part
 	offset int64
+	// packed is not nil for a matrix in its own bytes. dtype is the format of all others.
+	packed *packed
 	dtype  kernels.DType
 	// taps is the number of a convolution's positions, 1 for all else.
 	taps int
 }
 
-func (s *stored) bytes() int64 { return int64(tensor.Elements(s.Shape)) * int64(s.dtype.SizeBytes()) }
+func (s *stored) bytes() int64 {
+	if s.packed != nil {
+		return s.packed.bytes
+	}
+	return int64(tensor.Elements(s.Shape)) * int64(s.dtype.SizeBytes())
+}
 
 // weight is rows [from, to) of the first dimension.
 type weight struct {
@@ -105,7 +112,7 @@ func (b *Backend) Weight(t tensor.Tensor) (backend.Weight, error) {
 	case len(t.Shape) == 0 || tensor.Elements(t.Shape) == 0:
 		return nil, fmt.Errorf("cuda: %s: shape %v, want one value at least", t.Name, t.Shape)
 	}
-	s := &stored{Tensor: t, taps: 1}
+	s := &stored{Tensor: t, taps: 1, packed: pack(t)}
 	if len(t.Shape) == 1 && t.DType != tensor.BF16 {
 		s.dtype = kernels.F32
 	}
@@ -137,12 +144,13 @@ func (w *weight) Slice(from, to int) backend.Weight {
 	return &weight{w.stored, w.from + from, w.from + to}
 }
 
-// matrix is w on the device, a row for each index of its first dimension.
+// matrix is w on the device, a row for each index of its first dimension. w must not be in its own bytes.
 func matrix(bw backend.Weight) kernels.Matrix {
 	if m, ok := bw.(backend.MatrixWeight); ok {
 		return view(m.Matrix)
 	}
 	w := bw.(*weight)
+	mustHave(w.packed == nil, "%s: %v %v, want a format that kernels multiply", w.Name, w.DType, w.stored.Shape)
 	cols := tensor.Elements(w.stored.Shape[1:])
 	at := w.part.at + cu.DevicePtr(w.offset+int64(w.from)*int64(cols)*int64(w.dtype.SizeBytes()))
 	return kernels.Matrix{Data: at, Rows: w.to - w.from, Cols: cols, Stride: cols, DType: w.dtype}
@@ -155,6 +163,16 @@ func row(bw backend.Weight) kernels.Matrix {
 	}
 	m := matrix(bw)
 	return kernels.Matrix{Data: m.Data, Rows: 1, Cols: m.Rows, Stride: m.Rows, DType: m.DType}
+}
+
+// write writes the bytes [at, at + len(to)) of s as they lie on the device.
+func (s *stored) write(to []byte, at int64) {
+	if s.packed != nil {
+		s.packed.write(to, at)
+		return
+	}
+	size := s.dtype.SizeBytes()
+	s.convert(to, int(at)/size, len(to)/size)
 }
 
 // convert writes the values [from, from + n) of s as they lie on the device. A quantised matrix is widened to bfloat16,

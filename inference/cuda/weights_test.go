@@ -3,6 +3,7 @@ package cuda
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/kleinbild/kleinbild/inference/tensor"
@@ -68,20 +69,25 @@ func TestConvert(t *testing.T) {
 	}
 }
 
-// TestConvertQuantised converts pieces of quantised matrices, of every place and many lengths, and compares them with
-// the whole tensor.
+// TestConvertQuantised converts pieces of matrices that no kernel widens, of every place and many lengths, and compares
+// them with the whole tensor.
 func TestConvertQuantised(t *testing.T) {
-	const rows, cols = 3, 256
+	const rows = 3
 	for _, row := range []struct {
 		name  string
+		cols  int
 		dtype tensor.DType
 		quant *tensor.Quant
 	}{
-		{"Q8_0", tensor.Q8_0, nil},
-		{"Q4_K", tensor.Q4_K, nil},
-		{"int8 by row", tensor.I8, &tensor.Quant{Rows: []float32{0.5, 1, 2}}},
-		{"rotated int8", tensor.I8, &tensor.Quant{Rows: []float32{0.5, 1, 2}, Rotation: 64}},
+		{"F16", 256, tensor.F16, nil},
+		{"Q8_0 with scales of rows", 256, tensor.Q8_0, &tensor.Quant{Rows: []float32{0.5, 1, 2}}},
+		{"int8 in rows of 60", 60, tensor.I8, &tensor.Quant{Rows: []float32{0.5, 1, 2}}},
+		{"int8 in blocks of 4", 64, tensor.I8, &tensor.Quant{Blocks: &tensor.BlockScales{
+			DType: tensor.F8E8M0, Data: slices.Repeat([]byte{126, 127, 128}, 16), Height: 1, Width: 4, Stride: 16, Rows: 3,
+		}}},
+		{"rotated in groups of 1024", 1024, tensor.I8, &tensor.Quant{Rows: []float32{0.5, 1, 2}, Rotation: 1024}},
 	} {
+		cols := row.cols
 		x := tensor.Tensor{
 			Name: "x", DType: row.dtype, Shape: []int{rows, cols}, Scale: 1, Quant: row.quant,
 			Data: make([]byte, row.dtype.Bytes(rows*cols)),
@@ -95,6 +101,10 @@ func TestConvertQuantised(t *testing.T) {
 			t.Fatal(err)
 		}
 		s, want := w.(*weight).stored, x.Float32s()
+		if s.packed != nil {
+			t.Errorf("%s: stays in its own bytes, want a format without a kernel", row.name)
+			continue
+		}
 		for from := 0; from < rows*cols; from += 13 {
 			for _, n := range []int{1, 31, 128, 300} {
 				n = min(n, rows*cols-from)

@@ -3,9 +3,11 @@ package backendtest
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/kleinbild/kleinbild/inference/backend"
 	"github.com/kleinbild/kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/inference/tensor/tensortest"
 )
 
 func testLinear(h *harness) {
@@ -73,6 +75,77 @@ func testMatrixWeight(h *harness) {
 		h.check(fmt.Sprint(s, ", sliced"), dst, product(x, flatten64(w[from:to]), to-from))
 		h.b.Free(kept)
 	}
+}
+
+// testQuantised multiplies by a weight of each quantised format, and of each kind of scales: by the whole weight and by
+// rows of it, as a gated residual too. Parts of a weight serve as the factors of SwiGLU, and so do a rotated weight and
+// one that is not.
+func testQuantised(h *harness) {
+	for _, t := range tensortest.Quantised(h.rng) {
+		n, k := t.Shape[0], t.Shape[1]
+		x := h.table(5, k)
+		w, values := h.quantised(t)
+		tolerance := h.tolerance()
+		if t.Quant != nil && t.Quant.Rotation > 0 {
+			tolerance *= 2 // both factors may be rounded after they were rotated
+		}
+		y := product(x, values, n)
+		dst := h.view(5, n)
+		h.b.Linear(dst.Matrix, h.upload(x).Matrix, w, backend.Epilogue{})
+		h.checkWithin(t.Name, dst, y, tolerance)
+
+		old, gate := h.table(5, n-2), h.table(1, n-2)[0]
+		dst = h.upload(old)
+		h.b.Linear(dst.Matrix, h.upload(x).Matrix, w.Slice(1, n-1), backend.Epilogue{Add: true, Gate: h.vector(gate)})
+		h.checkWithin(t.Name+", rows of it as a gated residual", dst, each(5, n-2, func(i, j int) float64 {
+			return old[i][j] + gate[j]*y[i][j+1]
+		}), tolerance)
+	}
+	made := tensortest.Quantised(h.rng)
+	find := func(name string) (backend.Weight, []float64, int) {
+		i := slices.IndexFunc(made, func(t tensor.Tensor) bool { return t.Name == name })
+		w, values := h.quantised(made[i])
+		return w, values, made[i].Shape[1]
+	}
+	both := func(name string, gate, up backend.Weight, gates, ups []float64, k int) {
+		x := h.table(5, k)
+		for _, row := range x {
+			for j := range row {
+				row[j] = h.round(float32(row[j] / 64)) // so that SiLU is not saturated
+			}
+		}
+		n := len(gates) / k
+		g, u := product(x, gates, n), product(x, ups, n)
+		dst := h.view(5, n)
+		h.b.SwiGLU(dst.Matrix, h.upload(x).Matrix, gate, up)
+		h.checkWithin("SwiGLU with "+name, dst,
+			each(5, n, func(i, j int) float64 { return silu(g[i][j]) * u[i][j] }), 4*h.tolerance())
+	}
+	for _, name := range []string{"Q4_K", "I8 rotated by 256"} {
+		w, values, k := find(name)
+		both("parts of "+name, w.Slice(0, 2), w.Slice(2, 4), values[:2*k], values[2*k:4*k], k)
+	}
+	rotated, values, k := find("I8 rotated by 256")
+	plain, others, _ := find("Q4_K")
+	both("a rotated weight and another", rotated.Slice(0, 2), plain.Slice(0, 2), values[:2*k], others[:2*k], k)
+	both("a weight and a rotated one", plain.Slice(0, 2), rotated.Slice(0, 2), others[:2*k], values[:2*k], k)
+}
+
+// quantised returns t as a weight, with the values that the backend computes with.
+func (h *harness) quantised(t tensor.Tensor) (backend.Weight, []float64) {
+	w, err := h.b.Weight(t)
+	if err != nil {
+		h.Fatal(err)
+	}
+	var values []float64
+	for _, v := range t.Float32s() {
+		if t.Quant != nil && t.Quant.Rotation > 0 {
+			values = append(values, float64(v)) // a rotated weight is rounded as it is
+		} else {
+			values = append(values, h.round(v))
+		}
+	}
+	return w, values
 }
 
 // flatten64 returns the values of m in row-major order.
