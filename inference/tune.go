@@ -120,6 +120,15 @@ func KernelShapes(device Device, size picture.Size, tiny bool) (shapes []kernels
 // openHollow opens a checkpoint that has the sizes of s, but no weights: it can rehearse runs, but make no pictures.
 // tokens holds the files of its tokenizer; if nil, it has the tokenizer that is part of the program.
 func openHollow(s synthetic.Spec, tokens fs.FS, opts Options) (*Engine, error) {
+	c, err := hollowCheckpoint(s, tokens)
+	if err != nil {
+		return nil, err
+	}
+	return newEngine(c, opts)
+}
+
+// hollowCheckpoint returns the checkpoint of openHollow.
+func hollowCheckpoint(s synthetic.Spec, tokens fs.FS) (*checkpoint.Checkpoint, error) {
 	c := &checkpoint.Checkpoint{
 		Name: "hollow", TokenizerFiles: tokens, Index: checkpoint.ModelIndex{IsDistilled: &s.Distilled},
 	}
@@ -137,7 +146,7 @@ func openHollow(s synthetic.Spec, tokens fs.FS, opts Options) (*Engine, error) {
 		}
 		*part.to = checkpoint.Component{Source: h, ConfigJSON: h.ConfigJSON, Files: []string{part.name}}
 	}
-	return newEngine(c, opts)
+	return c, nil
 }
 
 // tinySize and tinyText are the picture and the number of text tokens of hollowTiny.
