@@ -69,11 +69,11 @@ func Convert(ctx context.Context, opts ConvertOptions, progress func(done, total
 	if opts.Model == "" {
 		return errors.New("convert: no model given")
 	}
-	spec, _, err := checkpoint.Find(ctx, opts.Model, os.Getenv, "")
+	found, err := checkpoint.Find(ctx, opts.Model, os.Getenv, "")
 	if err != nil {
 		return err
 	}
-	ckpt, err := checkpoint.OpenParts(ctx, spec, opts.TextEncoder)
+	ckpt, err := checkpoint.OpenParts(ctx, found.Spec, opts.TextEncoder)
 	if err != nil {
 		return err
 	}

@@ -59,6 +59,8 @@ type Info struct {
 	SizeBytes int64
 	// Weights names the formats of each network's weights, for people.
 	Weights string
+	// Closeness says how far the pictures are from those of bf16 weights.
+	Closeness Closeness
 	// Steps and Guidance are the variant's defaults.
 	Steps    int
 	Guidance float64
@@ -125,10 +127,11 @@ func Open(ctx context.Context, opts Options) (*Engine, error) {
 }
 
 func open(ctx context.Context, opts Options) (*Engine, error) {
-	spec, missing, err := find(ctx, opts)
+	found, missing, err := find(ctx, opts)
 	if err != nil {
 		return nil, err
 	}
+	spec := found.Spec
 	ckpt, err := checkpoint.Open(ctx, spec)
 	if err != nil {
 		return nil, err
@@ -138,6 +141,9 @@ func open(ctx context.Context, opts Options) (*Engine, error) {
 		return nil, errors.Join(err, ckpt.Close())
 	}
 	e.info.Location, e.info.Missing = spec, missing
+	if found.TooLarge != "" {
+		e.info.Notices = append(e.info.Notices, found.TooLarge)
+	}
 	if spec == checkpoint.Demo {
 		e.info.Demo, e.info.Location = true, "part of the program"
 		e.info.Notices = append(e.info.Notices,
@@ -160,18 +166,24 @@ func nativeSizeNotice(native int) string {
 // FindModel returns the model that Open would open, in the form of Options.Model. If there is none, the error is a
 // *NoModelError, though Open would open the demo model.
 func FindModel(ctx context.Context, opts Options) (string, error) {
-	spec, _, err := checkpoint.Find(ctx, opts.Model, os.Getenv, opts.Setting)
-	return spec, err
+	found, err := choose(ctx, opts)
+	return found.Spec, err
 }
 
-// find returns what FindModel returns, or the demo model if there is no other. In that case missing says where a model
-// was searched for.
-func find(ctx context.Context, opts Options) (spec string, missing *NoModelError, err error) {
-	spec, err = FindModel(ctx, opts)
+// choose returns the model that Open would open, preferably one that fits into the device's memory.
+func choose(ctx context.Context, opts Options) (checkpoint.Choice, error) {
+	return checkpoint.Find(checkpoint.WithRoom(ctx, RoomOn(opts.Device)), opts.Model, os.Getenv, opts.Setting)
+}
+
+// find returns what choose returns, or the demo model if there is no other. In that case missing says where a model was
+// searched for.
+func find(ctx context.Context, opts Options) (found checkpoint.Choice, missing *NoModelError, err error) {
+	found, err = choose(ctx, opts)
 	if errors.As(err, &missing) {
-		return checkpoint.Demo, missing, nil
+		found.Spec = checkpoint.Demo
+		return found, missing, nil
 	}
-	return spec, nil, err
+	return found, nil, err
 }
 
 func newEngine(ckpt *checkpoint.Checkpoint, opts Options) (*Engine, error) {
@@ -195,6 +207,7 @@ func newEngine(ckpt *checkpoint.Checkpoint, opts Options) (*Engine, error) {
 	}
 	e.info.Weights = fmt.Sprintf("transformer %s; text encoder %s; VAE %s",
 		ckpt.Transformer.Formats(), ckpt.TextEncoder.Formats(), ckpt.VAE.Formats())
+	e.info.Closeness = ckpt.Closeness()
 	e.info.Steps, e.info.Guidance = variant.defaults()
 	if native := e.info.NativeSize; 0 < native && native < picture.NativeSide {
 		e.info.Notices = append(e.info.Notices, nativeSizeNotice(native))
@@ -347,11 +360,11 @@ func tokenizerOf(ctx context.Context, opts Options) (t *tokenizer.Tokenizer, max
 			return t, textTokens(opts.MaxSequenceLength), err
 		}
 	}
-	spec, _, err := find(ctx, opts)
+	found, _, err := find(ctx, opts)
 	if err != nil {
 		return nil, 0, err
 	}
-	ckpt, err := checkpoint.Open(ctx, spec)
+	ckpt, err := checkpoint.Open(ctx, found.Spec)
 	if err != nil {
 		return nil, 0, err
 	}

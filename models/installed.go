@@ -21,6 +21,13 @@ type Installed struct {
 	Path string // for the engine: a folder, or a list of files
 	Own  bool   // the model is in dir, so that Remove can remove it
 	Size int64  // of its weights, in bytes; 0 if it cannot be opened
+	// Weights names the formats of the transformer's and the text encoder's weights.
+	Weights string
+	// Quality says how far its pictures are from those of bf16 weights, Need how much memory it takes.
+	Quality checkpoint.Closeness
+	Need    checkpoint.Need
+	// Why says how its files were chosen, if there was a choice.
+	Why string
 }
 
 // Skipped is a broken model, a folder that cannot be read, or a link to a missing file.
@@ -50,7 +57,7 @@ func Look(ctx context.Context, dir string, env func(string) string) (list []Inst
 func look(ctx context.Context, dir string, env func(string) string) (list []Installed, skipped []Skipped, err error) {
 	dir = Options{Dir: dir}.complete().Dir
 	// Search comes first, because it limits how much it reads, and describe then uses the results that it has cached.
-	specs, tried, err := checkpoint.Search(ctx, env)
+	found, tried, err := checkpoint.Search(ctx, env)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -65,9 +72,11 @@ func look(ctx context.Context, dir string, env func(string) string) (list []Inst
 			skipped = append(skipped, place)
 		}
 	}
-	for _, path := range specs {
-		if !slices.ContainsFunc(list, func(i Installed) bool { return i.Path == path }) {
-			list = append(list, describe(ctx, path, false))
+	for _, f := range found {
+		if !slices.ContainsFunc(list, func(i Installed) bool { return i.Path == f.Spec }) {
+			i := describe(ctx, f.Spec, false)
+			i.Why = f.Why
+			list = append(list, i)
 		}
 	}
 	if ctx.Err() != nil {
@@ -83,7 +92,7 @@ func describe(ctx context.Context, path string, own bool) Installed {
 	if err != nil {
 		return i
 	}
-	i.Size = s.SizeBytes
+	i.Size, i.Weights, i.Quality, i.Need = s.SizeBytes, s.Weights, s.Closeness, s.Need
 	if !own {
 		i.Name = s.Name
 	}

@@ -108,11 +108,11 @@ func subfolders(dir, name string) (found []string) {
 
 // openInstallation opens the first model of t.
 func openInstallation(ctx context.Context, t installation) (*Checkpoint, error) {
-	specs, _, err := t.specs(ctx)
-	if len(specs) == 0 {
+	found, _, err := t.models(ctx)
+	if len(found) == 0 {
 		return nil, err
 	}
-	return open(ctx, specs[0])
+	return open(ctx, found[0].Spec)
 }
 
 // candidate is a weight file that can be opened.
@@ -123,8 +123,10 @@ type candidate struct {
 	// width is the width of the prompt embeds that the file's transformer reads or its text encoder makes.
 	width int
 	size  *size
-	// bytes is the size of the file, or of all shards.
-	bytes int64
+	// bytes is the size of the file, or of all shards. read and widened are what is read of the text encoder, as it is
+	// stored and in bf16. hidden is the transformer's width.
+	bytes, read, widened int64
+	hidden               int
 	// other says that the text encoder is not the one that the transformers were trained with, though its shapes fit.
 	other bool
 }
@@ -156,8 +158,13 @@ func inspectNow(ctx context.Context, path string) (candidate, error) {
 		switch k {
 		case transformer:
 			found.width, found.size = w.dim("context_embedder.weight", 1), sizeOf(w, k)
+			found.hidden = w.dim("x_embedder.weight", 0)
 		case textEncoder:
-			if width := 3 * w.dim("model.embed_tokens.weight", 1); found.width == 0 {
+			w.each(func(m matrix) {
+				found.read += m.bytes
+				found.widened += 2 * m.elements
+			})
+			if width := 3 * w.dim(embeddingName, 1); found.width == 0 {
 				found.width, found.size = width, sizeOf(w, k)
 			}
 			found.other = isOtherTraining(filepath.Base(path)) || hasOtherRope(w.set)
@@ -181,13 +188,83 @@ func hasOtherRope(set store) bool {
 const otherTraining = "has the shapes of the text encoder, but is a language model with another training; " +
 	"name it with the other files to use it"
 
-// specs returns the models of an installation as specs for Open, distilled ones before base ones: each transformer with
-// the largest text encoder and the first VAE that fit it. err says why no text encoder or VAE fits a transformer, or
-// why there is no transformer. skipped holds the folders and links that could not be read.
-func (t installation) specs(ctx context.Context) (specs []string, skipped []Place, err error) {
+// models returns the models of an installation, distilled ones before base ones: each transformer with a text encoder
+// (see encoderFor) and the first VAE. err says why no text encoder or VAE fits a transformer, or why there is no
+// transformer. skipped holds the folders and links that could not be read.
+func (t installation) models(ctx context.Context) (list []Found, skipped []Place, err error) {
+	found, broken, skipped, err := t.candidates(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(found[transformer]) == 0 {
+		return nil, skipped, t.noFile(transformer, nil, broken[transformer], skipped)
+	}
+	slices.SortStableFunc(found[transformer], func(a, b candidate) int { return isBase(a.path) - isBase(b.path) })
+	for _, tr := range found[transformer] {
+		files, why := []string{tr.path}, ""
+		for _, k := range []kind{textEncoder, vae} {
+			if tr.has(k) { // an all-in-one checkpoint
+				continue
+			}
+			file := ""
+			if k == textEncoder {
+				file, why = encoderFor(tr, found[k], roomOf(ctx))
+			} else if i := slices.IndexFunc(found[k], func(c candidate) bool { return len(c.kinds) == 1 }); i >= 0 {
+				file = found[k][i].path
+			}
+			if file == "" {
+				files = nil
+				if len(found[k]) > 0 {
+					err = fmt.Errorf("checkpoint: %s: embeds of width %d do not fit %s, want width %d; get %s",
+						found[k][0].path, found[k][0].width, tr.path, tr.width, usualFile(k, tr.size))
+				} else {
+					err = t.noFile(k, tr.size, broken[k], skipped)
+				}
+				break
+			}
+			files = append(files, file)
+		}
+		if files != nil {
+			list = append(list, Found{strings.Join(files, ","), why})
+		}
+	}
+	return list, skipped, err
+}
+
+// encoderFor returns the text encoder for a transformer, "" if there is none. Of several with its width the largest file
+// has lost least by quantisation: the largest that fits into the room is taken, or, if none does, the smallest. why says
+// so. On a graphics card all take the same memory, since they are widened.
+func encoderFor(tr candidate, encoders []candidate, room Room) (file, why string) {
+	encoders = slices.DeleteFunc(slices.Clone(encoders), func(c candidate) bool {
+		return len(c.kinds) > 1 || c.width != tr.width
+	})
+	if len(encoders) == 0 {
+		return "", ""
+	}
+	slices.SortStableFunc(encoders, func(a, b candidate) int { return cmp.Compare(b.bytes, a.bytes) })
+	i := slices.IndexFunc(encoders, func(c candidate) bool { return room.Fits(needOf(c.read, c.widened, tr.hidden)) })
+	name := func(i int) string { return filepath.Base(encoders[i].path) }
+	switch n := len(encoders); {
+	case n == 1:
+		return encoders[0].path, ""
+	case i < 0:
+		return encoders[n-1].path, fmt.Sprintf("%s is the smallest of %d text encoders for it: none fits into %v",
+			name(n-1), n, room)
+	case i == 0:
+		return encoders[0].path, fmt.Sprintf("%s is the largest of %d text encoders for it", name(0), n)
+	default:
+		return encoders[i].path, fmt.Sprintf("%s is the largest of %d text encoders for it that fits into %v",
+			name(i), n, room)
+	}
+}
+
+// candidates opens the weight files of an installation that may be of use. broken has an error for each kind of which a
+// file did not open.
+func (t installation) candidates(ctx context.Context) (
+	found map[kind][]candidate, broken map[kind]error, skipped []Place, err error,
+) {
 	skipped = t.skipped
-	found := map[kind][]candidate{}
-	broken := map[kind]error{}
+	found, broken = map[kind][]candidate{}, map[kind]error{}
 	for _, k := range []kind{transformer, vae, textEncoder} {
 		w, seen := walker{ctx: ctx, left: maxWalked}, map[string]bool{}
 		paths := t.files[k]
@@ -197,7 +274,7 @@ func (t installation) specs(ctx context.Context) (specs []string, skipped []Plac
 		}
 		for _, path := range paths {
 			if ctx.Err() != nil {
-				return nil, nil, context.Cause(ctx)
+				return nil, nil, nil, context.Cause(ctx)
 			}
 			path, err := indexOf(path)
 			if seen[path] && err == nil {
@@ -219,39 +296,7 @@ func (t installation) specs(ctx context.Context) (specs []string, skipped []Plac
 		}
 		skipped = append(skipped, w.skipped...)
 	}
-	if len(found[transformer]) == 0 {
-		return nil, skipped, t.noFile(transformer, nil, broken[transformer], skipped)
-	}
-	slices.SortStableFunc(found[transformer], func(a, b candidate) int { return isBase(a.path) - isBase(b.path) })
-	// Of several text encoders that fit, the largest file has lost least by quantisation. On a graphics card all take the
-	// same memory, since they are widened.
-	slices.SortStableFunc(found[textEncoder], func(a, b candidate) int { return cmp.Compare(b.bytes, a.bytes) })
-	for _, tr := range found[transformer] {
-		files := []string{tr.path}
-		for _, k := range []kind{textEncoder, vae} {
-			if tr.has(k) { // an all-in-one checkpoint
-				continue
-			}
-			i := slices.IndexFunc(found[k], func(c candidate) bool {
-				return len(c.kinds) == 1 && (k == vae || c.width == tr.width)
-			})
-			if i < 0 {
-				files = nil
-				if len(found[k]) > 0 {
-					err = fmt.Errorf("checkpoint: %s: embeds of width %d do not fit %s, want width %d; get %s",
-						found[k][0].path, found[k][0].width, tr.path, tr.width, usualFile(k, tr.size))
-				} else {
-					err = t.noFile(k, tr.size, broken[k], skipped)
-				}
-				break
-			}
-			files = append(files, found[k][i].path)
-		}
-		if files != nil {
-			specs = append(specs, strings.Join(files, ","))
-		}
-	}
-	return specs, skipped, err
+	return found, broken, skipped, nil
 }
 
 // noFile returns the error for an installation without a file of kind k. broken, unless nil, is the error of a file
@@ -309,19 +354,19 @@ func installationDirs(env func(string) string) []string {
 
 // modelsInInstallation returns the models of the installation at dir, and adds what could not be used to tried. If dir
 // has no installation, it adds nothing.
-func modelsInInstallation(ctx context.Context, dir string, tried *[]Place) []string {
+func modelsInInstallation(ctx context.Context, dir string, tried *[]Place) []Found {
 	t, ok, err := installationAt(dir)
 	if !ok && err == nil {
 		return nil
 	}
-	var specs []string
+	var found []Found
 	if err == nil {
 		var skipped []Place
-		specs, skipped, err = t.specs(ctx)
+		found, skipped, err = t.models(ctx)
 		*tried = append(*tried, skipped...)
 	}
 	if err != nil {
 		*tried = append(*tried, Place{dir, err.Error()})
 	}
-	return specs
+	return found
 }

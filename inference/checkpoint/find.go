@@ -74,30 +74,37 @@ func (e *NotFoundError) Search() string {
 // user's data folder (~/.local/share on Linux, %LOCALAPPDATA% on Windows).
 func ModelsDir() string { return filepath.Join(xdg.DataHome, "kleinbild", "models") }
 
-// Find returns the spec of the first model that it finds: explicit (the model that a user names), $KLEINBILD_MODEL, the
-// user's setting, the folders in ModelsDir, the Hugging Face cache, ComfyUI and similar programs, and models whose
-// networks lie in different ones of these places. The first three are
-// names or specs (see resolve); an empty one is skipped, and one that does not exist is an error, since another model
-// would be a surprise. In the other places models that do not open are skipped, and tried holds the reasons.
-//
-// The error is a *NotFoundError if there is no model. If ctx ends, Find returns its cause at once.
-func Find(
-	ctx context.Context, explicit string, env func(string) string, setting string,
-) (spec string, tried []Place, err error) {
-	type result struct {
-		spec  string
-		tried []Place
-	}
-	r, err := Interruptible(ctx, func() (r result, err error) {
-		r.spec, r.tried, err = findNow(ctx, explicit, env, setting)
-		return r, err
-	}, func(result) {})
-	return r.spec, r.tried, err
+// Found is a model in the usual places.
+type Found struct {
+	Spec string // for Open
+	// Why says how its files were chosen, for people; "" if there was no choice.
+	Why string
 }
 
-func findNow(
-	ctx context.Context, explicit string, env func(string) string, setting string,
-) (spec string, tried []Place, err error) {
+// Choice is what Find returns.
+type Choice struct {
+	Found
+	// TooLarge says that another model was passed over because of the memory, for people; "" if none was.
+	TooLarge string
+	// Tried are the places without a usable model that come before this one.
+	Tried []Place
+}
+
+// Find chooses a model: explicit (the model that a user names), $KLEINBILD_MODEL, the user's setting, or the first that
+// it finds among the folders in ModelsDir, the Hugging Face cache, ComfyUI and similar programs, and models whose
+// networks lie in different ones of these places. The first three are names or specs (see resolve); an empty one is
+// skipped, and one that does not exist is an error, since another model would be a surprise. In the other places models
+// that do not open are skipped.
+//
+// If ctx has a Room (see WithRoom) into which the first model does not fit, the first one that fits is taken, or, if
+// none does, the one with the least need. A base model takes no distilled model's place.
+//
+// The error is a *NotFoundError if there is no model. If ctx ends, Find returns its cause at once.
+func Find(ctx context.Context, explicit string, env func(string) string, setting string) (Choice, error) {
+	return Interruptible(ctx, func() (Choice, error) { return findNow(ctx, explicit, env, setting) }, func(Choice) {})
+}
+
+func findNow(ctx context.Context, explicit string, env func(string) string, setting string) (c Choice, err error) {
 	for _, named := range []struct{ by, spec string }{
 		{"model", explicit},
 		{"$" + ModelVariable, env(ModelVariable)},
@@ -106,78 +113,106 @@ func findNow(
 		if named.spec == "" {
 			continue
 		}
-		spec, err := resolve(ctx, named.spec, env)
-		if err != nil {
-			return "", nil, fmt.Errorf("%s: %w", named.by, err)
+		if c.Spec, err = resolve(ctx, named.spec, env); err != nil {
+			return Choice{}, fmt.Errorf("%s: %w", named.by, err)
 		}
-		return spec, nil, nil
+		return c, nil
 	}
-	for dir := range usualModels(ctx, env, &tried) {
-		return dir, tried, nil
+	room := roomOf(ctx)
+	var first, best Summary
+	for found := range usualModels(ctx, env, &c.Tried) {
+		if room.Bytes == 0 {
+			c.Found = found
+			return c, nil
+		}
+		s, err := judge(ctx, found.Spec) // the search has opened it, so that this takes no time
+		if err != nil {
+			continue
+		}
+		switch {
+		case c.Spec == "":
+			c.Found, first, best = found, s, s
+		case s.Base && !first.Base:
+			continue
+		case room.Fits(s.Need) || room.Of(s.Need) < room.Of(best.Need):
+			c.Found, best = found, s
+		}
+		if room.Fits(best.Need) {
+			break
+		}
 	}
-	if ctx.Err() != nil {
-		return "", nil, context.Cause(ctx)
+	switch {
+	case ctx.Err() != nil:
+		return Choice{}, context.Cause(ctx)
+	case c.Spec == "":
+		return Choice{}, &NotFoundError{c.Tried, DownloadCommand}
+	case first.Name != best.Name || first.Need != best.Need:
+		c.TooLarge = fmt.Sprintf("%s needs %s, more than %v: %s (%s) is taken, which needs %s",
+			first.Name, gigabytes(room.Of(first.Need)), room, best.Name, best.Closeness, gigabytes(room.Of(best.Need)))
 	}
-	return "", tried, &NotFoundError{tried, DownloadCommand}
+	return c, nil
 }
 
-// Search returns the specs of all models in the usual places, in the order of Find and without repetitions. tried holds
-// the places without a usable model. If ctx ends, Search returns its cause at once.
-func Search(ctx context.Context, env func(string) string) (specs []string, tried []Place, err error) {
+// gigabytes formats a number of bytes.
+func gigabytes(bytes int64) string { return fmt.Sprintf("%.1f GB", float64(bytes)/1e9) }
+
+// Search returns all models in the usual places, in the order of Find and without repetitions. tried holds the places
+// without a usable model. If ctx ends, Search returns its cause at once.
+func Search(ctx context.Context, env func(string) string) (found []Found, tried []Place, err error) {
 	type result struct {
-		specs []string
+		found []Found
 		tried []Place
 	}
 	r, err := Interruptible(ctx, func() (r result, err error) {
-		r.specs, r.tried, err = search(ctx, env)
+		r.found, r.tried, err = search(ctx, env)
 		return r, err
 	}, func(result) {})
-	return r.specs, r.tried, err
+	return r.found, r.tried, err
 }
 
-func search(ctx context.Context, env func(string) string) (specs []string, tried []Place, err error) {
-	for spec := range usualModels(ctx, env, &tried) {
-		if !slices.Contains(specs, spec) {
-			specs = append(specs, spec)
+func search(ctx context.Context, env func(string) string) (list []Found, tried []Place, err error) {
+	for found := range usualModels(ctx, env, &tried) {
+		if !slices.ContainsFunc(list, func(f Found) bool { return f.Spec == found.Spec }) {
+			list = append(list, found)
 		}
 	}
 	if ctx.Err() != nil {
 		return nil, nil, context.Cause(ctx)
 	}
-	return specs, tried, nil
+	return list, tried, nil
 }
 
-// usualModels yields the specs of the models in the usual places, and adds the places without a usable model to tried.
-// It ends if ctx ends.
-func usualModels(ctx context.Context, env func(string) string, tried *[]Place) iter.Seq[string] {
+// usualModels yields the models in the usual places, and adds the places without a usable model to tried. It ends if
+// ctx ends.
+func usualModels(ctx context.Context, env func(string) string, tried *[]Place) iter.Seq[Found] {
 	ctx = mapped.WithBudget(ctx, maxSearchBytes)
-	return func(yield func(string) bool) {
+	return func(yield func(Found) bool) {
 		for dir := range modelsInDir(ctx, ModelsDir(), tried) {
-			if !yield(dir) {
+			if !yield(Found{Spec: dir}) {
 				return
 			}
 		}
 		for _, hub := range hubs(env) {
 			for dir := range modelsInHub(ctx, hub, tried) {
-				if !yield(dir) {
+				if !yield(Found{Spec: dir}) {
 					return
 				}
 			}
 		}
-		var whole []string
+		var whole []Found
 		for _, comfyUI := range installationDirs(env) {
 			if ctx.Err() != nil {
 				return
 			}
-			for _, spec := range modelsInInstallation(ctx, comfyUI, tried) {
-				whole = append(whole, spec)
-				if !yield(spec) {
+			for _, found := range modelsInInstallation(ctx, comfyUI, tried) {
+				whole = append(whole, found)
+				if !yield(found) {
 					return
 				}
 			}
 		}
-		for _, spec := range modelsInPieces(ctx, env, whole, tried) {
-			if !yield(spec) {
+		for _, found := range modelsInPieces(ctx, env, whole, tried) {
+			if !yield(found) {
 				return
 			}
 		}

@@ -27,7 +27,21 @@ func home(t *testing.T) (dir string, env map[string]string) {
 }
 
 func find(explicit string, env map[string]string, setting string) (string, []Place, error) {
-	return Find(context.Background(), explicit, func(key string) string { return env[key] }, setting)
+	c, err := Find(context.Background(), explicit, func(key string) string { return env[key] }, setting)
+	var none *NotFoundError
+	if errors.As(err, &none) {
+		c.Tried = none.Tried
+	}
+	return c.Spec, c.Tried, err
+}
+
+// searchSpecs is Search without the reasons.
+func searchSpecs(ctx context.Context, env func(string) string) (specs []string, tried []Place, err error) {
+	found, tried, err := Search(ctx, env)
+	for _, f := range found {
+		specs = append(specs, f.Spec)
+	}
+	return specs, tried, err
 }
 
 // model writes a complete checkpoint to the joined path and returns the path.
@@ -77,7 +91,7 @@ func TestFindOrder(t *testing.T) {
 	expect("environment", "", other, inHome)
 	expect("explicit", inHFHome, other, inHFHome)
 	get := func(key string) string { return env[key] }
-	all, _, err := Search(t.Context(), get)
+	all, _, err := searchSpecs(t.Context(), get)
 	want := []string{
 		filepath.Join(dir, "data", "kleinbild", "models", DefaultName), other, filepath.Join(dir, "hub", hubSnapshot),
 		inHFHome, inHome,
@@ -146,7 +160,7 @@ func TestComfyUI(t *testing.T) {
 	}
 	mustWrite(t, base, string(data))
 	specs := modelsInInstallation(t.Context(), filepath.Join(dir, "models"), &[]Place{})
-	if err != nil || len(specs) != 2 || specs[0] != comfySpecOf(dir) || !strings.HasPrefix(specs[1], base+",") {
+	if err != nil || len(specs) != 2 || specs[0].Spec != comfySpecOf(dir) || !strings.HasPrefix(specs[1].Spec, base+",") {
 		t.Errorf("%q %v", specs, err)
 	}
 	// A text encoder of another width does not fit the transformer.

@@ -174,7 +174,7 @@ func TestUIFolders(t *testing.T) {
 			}
 			row.make(dir)
 			env[ComfyUIVariable] = dir
-			specs, tried, _ := Search(t.Context(), func(key string) string { return env[key] })
+			specs, tried, _ := searchSpecs(t.Context(), func(key string) string { return env[key] })
 			if len(specs) != 1 {
 				t.Fatalf("found %q, want one model; tried %v", specs, tried)
 			}
@@ -236,7 +236,7 @@ func TestUnreadableFolder(t *testing.T) {
 	// Nobody can read a link to itself.
 	endless := filepath.Join(dir, "models", "vae", "endless")
 	link(t, endless, endless)
-	specs, tried, _ := Search(t.Context(), func(key string) string { return env[key] })
+	specs, tried, _ := searchSpecs(t.Context(), func(key string) string { return env[key] })
 	unreadable := func(p Place) bool { return p.Where == endless && strings.HasPrefix(p.Reason, "cannot be read: ") }
 	if len(specs) != 1 || !slices.ContainsFunc(tried, unreadable) {
 		t.Errorf("%q %v", specs, tried)
@@ -248,7 +248,7 @@ func TestUnreadableFolder(t *testing.T) {
 	if err := os.Mkdir(locked, 0); err != nil {
 		t.Fatal(err)
 	}
-	specs, tried, _ = Search(t.Context(), func(key string) string { return env[key] })
+	specs, tried, _ = searchSpecs(t.Context(), func(key string) string { return env[key] })
 	if len(specs) != 1 || !slices.Contains(tried, Place{locked, "cannot be read: permission denied"}) {
 		t.Errorf("%q %v", specs, tried)
 	}

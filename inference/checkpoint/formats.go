@@ -19,20 +19,38 @@ func (c Component) Formats() string {
 	if !ok {
 		return ""
 	}
-	sizes, seen := map[string]int{}, map[string]bool{}
-	for _, r := range w.refs {
-		stat, err := w.set.Stat(r.name)
-		if err != nil || seen[r.name] {
-			continue
-		}
-		seen[r.name] = true
-		sizes[w.format(r.name, stat.DType)] += stat.DType.Bytes(tensor.Elements(stat.Shape))
-	}
+	sizes := map[string]int64{}
+	w.each(func(m matrix) { sizes[m.format] += m.bytes })
 	names := slices.SortedFunc(maps.Keys(sizes), func(a, b string) int {
 		return cmp.Or(cmp.Compare(sizes[b], sizes[a]), cmp.Compare(a, b))
 	})
 	return strings.Join(names[:min(len(names), shownFormats)], ", ")
 }
+
+// matrix is a stored tensor.
+type matrix struct {
+	format   string // its usual name
+	elements int64
+	bytes    int64 // without scales
+}
+
+// each calls do for the tensors of the weights that are read whole: neither for layers that are not computed, nor for
+// the text encoder's embedding table, of which a prompt needs few rows. It reads no data.
+func (w *weights) each(do func(matrix)) {
+	seen := map[string]bool{}
+	for name, r := range w.refs {
+		stat, err := w.set.Stat(r.name)
+		if err != nil || seen[r.name] || isUnreadLayer(name) || name == embeddingName {
+			continue
+		}
+		seen[r.name] = true
+		n := tensor.Elements(stat.Shape)
+		do(matrix{w.format(r.name, stat.DType), int64(n), int64(stat.DType.Bytes(n))})
+	}
+}
+
+// embeddingName is the name of the text encoder's embedding table.
+const embeddingName = "model.embed_tokens.weight"
 
 // format returns the usual name of a tensor's format.
 func (w *weights) format(name string, dtype tensor.DType) string {

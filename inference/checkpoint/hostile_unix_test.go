@@ -79,7 +79,7 @@ func TestPipesAndDevices(t *testing.T) {
 		pipe(t, dir, "extra_model_paths.yaml")
 		env[ComfyUIVariable] = dir
 		within(t, 20*time.Second, name+" is a pipe", func() {
-			specs, tried, err := Search(t.Context(), func(key string) string { return env[key] })
+			specs, tried, err := searchSpecs(t.Context(), func(key string) string { return env[key] })
 			if err != nil || !slices.Equal(specs, []string{good}) {
 				t.Errorf("%q %v, want %q; tried %v", specs, err, good, tried)
 			}
@@ -147,7 +147,7 @@ func TestInterruptible(t *testing.T) {
 		"Open":   func(ctx context.Context) error { _, err := Open(ctx, Demo); return err },
 		"Judge":  func(ctx context.Context) error { _, err := Judge(ctx, Demo); return err },
 		"Search": func(ctx context.Context) error { _, _, err := Search(ctx, os.Getenv); return err },
-		"Find":   func(ctx context.Context) error { _, _, err := Find(ctx, "", os.Getenv, ""); return err },
+		"Find":   func(ctx context.Context) error { _, err := Find(ctx, "", os.Getenv, ""); return err },
 	} {
 		if err := f(ctx); err == nil || err.Error() != "enough" {
 			t.Errorf("%s: %v, want the cause", what, err)
@@ -196,7 +196,7 @@ func TestManyHostileFiles(t *testing.T) {
 	}
 	read := func(limit time.Duration) {
 		within(t, limit, "search", func() {
-			specs, _, err := Search(t.Context(), func(key string) string { return env[key] })
+			specs, _, err := searchSpecs(t.Context(), func(key string) string { return env[key] })
 			if err != nil || len(specs) != 0 {
 				t.Errorf("%q %v", specs, err)
 			}

@@ -16,23 +16,23 @@ import (
 // in the folders of ComfyUI and similar programs, the VAE beside it or in another of these places, and a text encoder
 // there or among the models of LM Studio and Ollama. It leaves out the transformers of whole, which are models in one
 // place. It removes from tried what is part of a model, and adds what was passed over.
-func modelsInPieces(ctx context.Context, env func(string) string, whole []string, tried *[]Place) []string {
-	specs, skipped, _ := piecesOf(ctx, env).specs(ctx)
+func modelsInPieces(ctx context.Context, env func(string) string, whole []Found, tried *[]Place) []Found {
+	found, skipped, _ := piecesOf(ctx, env).models(ctx)
 	for _, p := range skipped {
 		if !slices.Contains(*tried, p) {
 			*tried = append(*tried, p)
 		}
 	}
-	transformerOf := func(spec string) string { return itemsOf(spec)[0] }
-	specs = slices.DeleteFunc(specs, func(spec string) bool {
-		return slices.ContainsFunc(whole, func(w string) bool { return transformerOf(w) == transformerOf(spec) })
+	transformerOf := func(f Found) string { return itemsOf(f.Spec)[0] }
+	found = slices.DeleteFunc(found, func(f Found) bool {
+		return slices.ContainsFunc(whole, func(w Found) bool { return transformerOf(w) == transformerOf(f) })
 	})
 	*tried = slices.DeleteFunc(*tried, func(p Place) bool {
-		return slices.ContainsFunc(specs, func(spec string) bool {
-			return strings.HasPrefix(spec, p.Where+string(filepath.Separator))
+		return slices.ContainsFunc(found, func(f Found) bool {
+			return strings.HasPrefix(f.Spec, p.Where+string(filepath.Separator))
 		})
 	})
-	return specs
+	return found
 }
 
 // piecesOf returns the places of modelsInPieces as one installation.

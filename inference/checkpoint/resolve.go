@@ -93,8 +93,8 @@ func byName(ctx context.Context, name string, env func(string) string) (spec str
 	}
 	exactly := func(a, b string) bool { return a == b }
 	for _, same := range []func(a, b string) bool{exactly, strings.EqualFold} {
-		if i := slices.IndexFunc(all, func(spec string) bool { return same(nameOf(spec), name) }); i >= 0 {
-			return all[i], nil
+		if i := slices.IndexFunc(all, func(f Found) bool { return same(nameOf(f.Spec), name) }); i >= 0 {
+			return all[i].Spec, nil
 		}
 	}
 	// A model that does not open is returned too: the error of Open says what is wrong with it.

@@ -92,7 +92,7 @@ func TestResolve(t *testing.T) {
 		t.Errorf("a model to download: %v", err)
 	}
 	// Find finds every model of Search by its name.
-	specs, _, err := Search(t.Context(), func(key string) string { return env[key] })
+	specs, _, err := searchSpecs(t.Context(), func(key string) string { return env[key] })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,6 +21,11 @@ type Summary struct {
 	// Name is the Name of its Checkpoint.
 	Name      string
 	SizeBytes int64
+	// Weights names the formats of the transformer and the text encoder, for people.
+	Weights   string
+	Closeness Closeness
+	Need      Need
+	Base      bool // it is a base model, or its name says so
 }
 
 // Judge opens the model that spec names (see Open) and closes it again. The error says why it does not open. The result
@@ -38,13 +43,13 @@ func judge(ctx context.Context, spec string) (Summary, error) {
 			}
 			return judge(ctx, snapshot)
 		}
-		// The files of an installation are deeper than a stamp covers, so the spec of its first model is judged.
+		// The files of an installation are deeper than a stamp covers, so its first model is judged.
 		if t, ok, err := installationAt(spec); ok && err == nil {
-			specs, _, err := t.specs(ctx)
-			if len(specs) == 0 {
+			found, _, err := t.models(ctx)
+			if len(found) == 0 {
 				return Summary{}, err
 			}
-			return judge(ctx, specs[0])
+			return judge(ctx, found[0].Spec)
 		}
 	}
 	return cached(ctx, "model "+spec, func() (stamp, bool) { return stampOf(spec) }, func() (s Summary, err error) {
@@ -52,7 +57,9 @@ func judge(ctx context.Context, spec string) (Summary, error) {
 		if err != nil {
 			return s, err
 		}
-		s.Name = c.Name
+		s.Name, s.Closeness, s.Need = c.Name, c.Closeness(), c.need()
+		s.Base = c.Hint != nil && c.Hint.Base || c.Index.IsDistilled != nil && !*c.Index.IsDistilled
+		s.Weights = c.Transformer.Formats() + "; " + c.TextEncoder.Formats()
 		for _, f := range c.files() {
 			s.SizeBytes += f.SizeBytes()
 		}

@@ -87,7 +87,7 @@ func TestSecondSearchReadsNothing(t *testing.T) {
 	age(t, home)
 	var before []string
 	search := func() (specs []string) {
-		specs, tried, err := Search(t.Context(), func(key string) string { return env[key] })
+		specs, tried, err := searchSpecs(t.Context(), func(key string) string { return env[key] })
 		if err != nil || len(tried) == 0 {
 			t.Fatal(tried, err)
 		}

@@ -226,14 +226,26 @@ func OpenSoftware() (cu.Context, error) { return ptxsim.Open(ptxsim.Device{}), n
 
 // Describe names the GPU that OpenGPU would take, its memory and what its driver knows, or says why there is none.
 func Describe() (string, error) {
-	d, err := Driver()
-	if err != nil {
-		return "", err
-	}
-	_, info, err := bestGPU(d)
+	info, err := gpu()
 	if err != nil {
 		return "", err
 	}
 	return fmt.Sprintf("%s (sm_%d%d), %.1f GB, driver for CUDA %d.%d", info.Name, info.Major, info.Minor,
 		float64(info.TotalBytes)/1e9, info.DriverVersion/1000, info.DriverVersion%1000/10), nil
+}
+
+// TotalBytes returns the memory of the GPU that OpenGPU would take.
+func TotalBytes() (int64, error) {
+	info, err := gpu()
+	return info.TotalBytes, err
+}
+
+// gpu describes the GPU that OpenGPU would take.
+func gpu() (info cu.DeviceInfo, err error) {
+	d, err := Driver()
+	if err != nil {
+		return info, err
+	}
+	_, info, err = bestGPU(d)
+	return info, err
 }
