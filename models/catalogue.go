@@ -21,9 +21,12 @@ type Model struct {
 	About     string // what it is good for, in a few of their words
 	Licence   Licence
 	SizeBytes int64 // of the download, rounded
-	// MemoryBytes is what a large picture takes on a processor, measured; 0 if it was not measured.
-	MemoryBytes int64
-	sources     []source
+	// Quality says how far its pictures are from those of the bf16 weights.
+	Quality checkpoint.Closeness
+	// Need is the memory for a picture of a megapixel. It is counted; if Measured is true, the processor's was measured.
+	Need     checkpoint.Need
+	Measured bool
+	sources  []source
 }
 
 // Licence is the licence of a model.
@@ -55,73 +58,23 @@ var (
 	}
 )
 
-// diffusers selects the files in the layout of Diffusers from a repository that also has single-file weights.
-func diffusers(repository string) []source {
-	return []source{{repository, []pattern{
-		{path: "model_index.json"}, {path: "scheduler/*.json"},
-		{path: "tokenizer/*"},
-		{path: "transformer/*.json"}, {path: "transformer/*.safetensors"},
-		{path: "text_encoder/*.json"}, {path: "text_encoder/*.safetensors"},
-		{path: "vae/*.json"}, {path: "vae/*.safetensors"},
-	}}}
-}
-
-// fp8 selects file, an fp8 transformer, from repository, and the text encoder and the VAE, each as a single file, from
-// Comfy-Org/flux2-klein-4B.
-func fp8(repository, file string) []source {
-	return []source{
-		{repository, []pattern{{path: file}}},
-		{"Comfy-Org/flux2-klein-4B", []pattern{
-			{"split_files/text_encoders/qwen_3_4b.safetensors", "qwen_3_4b.safetensors"},
-			{"split_files/vae/flux2-vae.safetensors", "flux2-vae.safetensors"},
-		}},
+// Catalogue returns the models that can be downloaded, the default one first. Of each published model, the files with
+// the highest quality come first.
+func Catalogue() (list []Model) {
+	for _, e := range editions {
+		list = append(list, e.whole())
+		for _, s := range storages {
+			list = append(list, e.stored(s))
+		}
 	}
+	return list
 }
 
-// memory4B is what the 4B model took on a processor for a picture of 1344×768.
-const memory4B = 8_500_000_000
-
-// Catalogue returns the models that can be downloaded, the default one first.
-func Catalogue() []Model {
-	return []Model{
-		{
-			Name: checkpoint.DefaultName, Title: "4B, distilled: 4 steps", Plain: "FLUX.2 [klein] 4B",
-			About: "The usual choice: a picture in four steps.", Licence: apache, SizeBytes: 16_000_000_000,
-			MemoryBytes: memory4B, sources: diffusers("black-forest-labs/FLUX.2-klein-4B"),
-		},
-		{
-			Name: "flux2-klein-4b-fp8", Title: "4B, distilled, fp8 transformer", Plain: "FLUX.2 [klein] 4B, smaller",
-			About: "The same, stored less precisely: a shorter download.", Licence: apache, SizeBytes: 12_500_000_000,
-			sources: fp8("black-forest-labs/FLUX.2-klein-4b-fp8", "flux-2-klein-4b-fp8.safetensors"),
-		},
-		{
-			Name: "flux2-klein-base-4b", Title: "4B, base: 50 steps, for variety", Plain: "FLUX.2 [klein] 4B, base",
-			About: "More variety in fifty steps: twelve times as slow.", Licence: apache, SizeBytes: 16_000_000_000,
-			MemoryBytes: memory4B, sources: diffusers("black-forest-labs/FLUX.2-klein-base-4B"),
-		},
-		{
-			Name: "flux2-klein-base-4b-fp8", Title: "4B, base, fp8 transformer", Plain: "FLUX.2 [klein] 4B, base, smaller",
-			About: "The same, stored less precisely: a shorter download.", Licence: apache, SizeBytes: 12_500_000_000,
-			sources: fp8("black-forest-labs/FLUX.2-klein-base-4b-fp8", "flux-2-klein-base-4b-fp8.safetensors"),
-		},
-		{
-			Name: "flux2-klein-9b", Title: "9B, distilled: 4 steps", Plain: "FLUX.2 [klein] 9B",
-			About: "Finer pictures, slower, for large computers.", Licence: nonCommercial, SizeBytes: 35_000_000_000,
-			sources: diffusers("black-forest-labs/FLUX.2-klein-9B"),
-		},
-		{
-			Name: "flux2-klein-base-9b", Title: "9B, base: 50 steps, for variety", Plain: "FLUX.2 [klein] 9B, base",
-			About: "More variety in fifty steps, for large computers.", Licence: nonCommercial, SizeBytes: 35_000_000_000,
-			sources: diffusers("black-forest-labs/FLUX.2-klein-base-9B"),
-		},
-	}
-}
-
-// Find returns the model of the catalogue with the given name. The error lists the names that exist.
+// Find returns the model of the catalogue with the given name, in capitals or not. The error lists the names that exist.
 func Find(name string) (Model, error) {
 	var names []string
 	for _, m := range Catalogue() {
-		if m.Name == name {
+		if strings.EqualFold(m.Name, name) {
 			return m, nil
 		}
 		names = append(names, m.Name)

@@ -25,6 +25,7 @@ type fakeHub struct {
 	commit string
 	// misbehave is nil, or answers requests for files instead of the hub.
 	misbehave misbehaviour
+	gated     string // a repository that wants a token
 
 	mu       sync.Mutex
 	files    map[string][]byte // by repository/path
@@ -76,6 +77,10 @@ func (h *fakeHub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.mu.Lock()
 	h.requests = append(h.requests, r)
 	h.mu.Unlock()
+	if h.gated != "" && strings.Contains(r.URL.Path, "/"+h.gated+"/") && r.Header.Get("Authorization") == "" {
+		w.WriteHeader(http.StatusUnauthorized)
+		return
+	}
 	if rest, ok := strings.CutPrefix(r.URL.Path, "/api/models/"); ok {
 		h.list(w, strings.TrimSuffix(rest, "/revision/main"))
 		return
