@@ -43,20 +43,25 @@ func (c doctorCommand) Run(ctx context.Context, s Streams) error {
 	if err != nil {
 		return err
 	}
+	opts, err := c.options()
+	if err != nil {
+		return err
+	}
+	room := inference.RoomOn(opts.Device)
 	rows = nil
 	for _, m := range here {
 		if m.Size > 0 { // the size is 0 if the model cannot be opened
-			rows = append(rows, [2]string{"found", fmt.Sprintf("%s (%s)", m.Name, m.Path)})
+			text := fmt.Sprintf("%s (%s): %s, %s", m.Name, m.Path, m.Quality, room.Words(m.Need))
+			if m.Why != "" {
+				text += "; " + m.Why
+			}
+			rows = append(rows, [2]string{"found", text})
 		}
 	}
 	for _, p := range skipped {
 		rows = append(rows, [2]string{"skipped", p.Where + " (" + p.Reason + ")"})
 	}
 	if err := printRows(s.Out, rows); err != nil {
-		return err
-	}
-	opts, err := c.options()
-	if err != nil {
 		return err
 	}
 	engine, err := inference.Open(ctx, opts)
@@ -77,6 +82,7 @@ func (c doctorCommand) Run(ctx context.Context, s Streams) error {
 		[2]string{"model", fmt.Sprintf("%s (%s, %s)", info.Model, info.Family, info.Variant)},
 		[2]string{"files", fmt.Sprintf("%s (%s, %.2f GB)", info.Location, info.Layout, float64(info.SizeBytes)/1e9)},
 		[2]string{"weights", info.Weights},
+		[2]string{"quality", string(info.Closeness)},
 		[2]string{"computes on", fmt.Sprintf("%s, %s", info.Device, info.Precision)})
 	if need, err := graphicsMemory(engine); !errors.Is(err, inference.ErrNoPlan) {
 		if err != nil {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,8 +35,15 @@ type modelRow struct {
 	Licence    string `json:"licence,omitempty"`
 	LicenceURL string `json:"licence_url,omitempty"`
 	SizeBytes  int64  `json:"size_bytes"`
-	Path       string `json:"path,omitempty"`        // the path on this machine, "" if the model is not here
-	PathBytes  []byte `json:"path_base64,omitempty"` // the path's bytes, if it is not UTF-8
+	// MemoryBytes is what a picture of a megapixel takes of the graphics card's memory, or of the computer's if there is no
+	// card. Fits says whether that is there.
+	MemoryBytes int64               `json:"memory_bytes"`
+	Fits        bool                `json:"fits"`
+	Quality     inference.Closeness `json:"quality"`
+	Weights     string              `json:"weights,omitempty"`     // the formats of the transformer and the text encoder
+	Why         string              `json:"why,omitempty"`         // how its files were chosen
+	Path        string              `json:"path,omitempty"`        // the path on this machine, "" if the model is not here
+	PathBytes   []byte              `json:"path_base64,omitempty"` // the path's bytes, if it is not UTF-8
 }
 
 type modelsList struct {
@@ -50,11 +58,13 @@ func (c modelsList) Run(ctx context.Context, s Streams) error {
 	for _, p := range skipped {
 		fmt.Fprintf(s.Err, "skipped: %s: %s\n", p.Where, p.Reason)
 	}
+	room := inference.RoomOn(inference.DeviceAuto)
 	var rows []modelRow
 	known := map[string]bool{}
 	for _, m := range models.Catalogue() {
 		row := modelRow{
 			Name: m.Name, Title: m.Title, Licence: m.Licence.Name, LicenceURL: m.Licence.URL, SizeBytes: m.SizeBytes,
+			MemoryBytes: room.Of(m.Need), Fits: room.Fits(m.Need), Quality: m.Quality,
 		}
 		for _, i := range here {
 			if i.Own && i.Name == m.Name {
@@ -66,7 +76,10 @@ func (c modelsList) Run(ctx context.Context, s Streams) error {
 	}
 	for _, i := range here {
 		if !known[i.Path] {
-			rows = append(rows, modelRow{Name: i.Name, SizeBytes: i.Size, Path: i.Path})
+			rows = append(rows, modelRow{
+				Name: i.Name, SizeBytes: i.Size, MemoryBytes: room.Of(i.Need), Fits: i.Size > 0 && room.Fits(i.Need),
+				Quality: i.Quality, Weights: i.Weights, Why: i.Why, Path: i.Path,
+			})
 		}
 	}
 	if c.JSON {
@@ -85,11 +98,20 @@ func (c modelsList) Run(ctx context.Context, s Streams) error {
 		if title == "" {
 			title = "found on this machine"
 		}
-		licence := r.Licence
-		if licence == "" {
-			licence = "-"
+		memory := fmt.Sprintf("needs %.1f GB", float64(r.MemoryBytes)/1e9)
+		if !r.Fits {
+			memory += " (too much)"
 		}
-		table = append(table, []string{r.Name, title, fmt.Sprintf("%.1f GB", float64(r.SizeBytes)/1e9), licence, where})
+		if r.Quality == "" { // it cannot be opened
+			memory = "-"
+		}
+		table = append(table, []string{
+			r.Name, title, fmt.Sprintf("%.1f GB", float64(r.SizeBytes)/1e9), memory, cmp.Or(string(r.Quality), "-"),
+			cmp.Or(r.Licence, "-"), where,
+		})
+	}
+	if room.Bytes > 0 {
+		fmt.Fprintf(s.Err, "what a model needs is compared with %v\n", room)
 	}
 	return printTable(s.Out, table)
 }
@@ -111,6 +133,7 @@ func (c modelsGet) Run(ctx context.Context, s Streams) error {
 	}
 	fmt.Fprintf(s.Err, "%s: %s, %.1f GB, licence: %s (%s)\n",
 		m.Name, m.Title, float64(m.SizeBytes)/1e9, m.Licence.Name, m.Licence.URL)
+	fmt.Fprintf(s.Err, "quality: %s; %s\n", m.Quality, inference.RoomOn(inference.DeviceAuto).Words(m.Need))
 	accepted := c.AcceptLicence
 	if m.Licence.Ask && !accepted {
 		accepted, err = confirm(s, "This model is for non-commercial use only. Do you agree to its licence? Type yes: ")
