@@ -82,7 +82,9 @@ func findModels(ctx context.Context) (found []app.Model) {
 	}
 	for _, m := range list {
 		if m.Size > 0 { // the size is 0 if the model cannot be opened
-			found = append(found, app.Model{Name: m.Name, Spec: m.Path, SizeBytes: m.Size})
+			found = append(found, app.Model{
+				Name: m.Name, Spec: m.Path, SizeBytes: m.Size, Quality: m.Quality, Need: m.Need, Why: m.Why,
+			})
 		}
 	}
 	return found
@@ -94,7 +96,8 @@ type catalogue struct{}
 func (catalogue) Downloads() (list []app.Download) {
 	for _, m := range models.Catalogue() {
 		d := app.Download{
-			Name: m.Name, Title: m.Plain, About: m.About, SizeBytes: m.SizeBytes, MemoryBytes: m.MemoryBytes,
+			Name: m.Name, Title: m.Plain, About: m.About, SizeBytes: m.SizeBytes, Quality: m.Quality,
+			Need: m.Need, Measured: m.Measured,
 			Licence: fmt.Sprintf("%s (%s)", m.Licence.Plain, m.Licence.Name),
 		}
 		if m.Licence.Ask {

@@ -28,16 +28,21 @@ type Model struct {
 	Name      string // for people
 	Spec      string // what Options.Model takes
 	SizeBytes int64
+	Quality   inference.Closeness
+	Need      inference.Need
+	Why       string // how its files were chosen, "" if there was no choice
 }
 
 // Download is a model that can be fetched.
 type Download struct {
-	Name        string // what Get takes
-	Title       string // for people
-	About       string // a few words
-	SizeBytes   int64
-	MemoryBytes int64  // that a large picture takes, 0 if that is not known
-	Licence     string // what it allows, in a few words
+	Name      string // what Get takes
+	Title     string // for people
+	About     string // a few words
+	SizeBytes int64
+	Quality   inference.Closeness
+	Need      inference.Need
+	Measured  bool   // its need of a processor's memory was measured, not counted
+	Licence   string // what it allows, in a few words
 	// Agree is what the user has to agree to before the download, in one sentence; "" for nothing.
 	Agree string
 }
@@ -86,6 +91,6 @@ type Config struct {
 
 	// room is the largest content that the screen has room for; no size if that is unknown.
 	room fyne.Size
-	// memoryBytes is the memory of this computer, 0 if that is unknown.
-	memoryBytes int64
+	// memoryOn returns the memory of a device; nil is as inference.RoomOn.
+	memoryOn func(inference.Device) inference.Room
 }

@@ -206,10 +206,13 @@ func withoutModel(_ *bench, cfg *Config) {
 	cfg.Open = func(context.Context, inference.Options) (Engine, error) { return demoEngine(), nil }
 	cfg.FindModels = func(context.Context) []Model {
 		const spec = "/home/ada/ComfyUI/models/diffusion_models/flux-2-klein-4b.safetensors"
-		return []Model{{Name: "flux-2-klein-4b", Spec: spec, SizeBytes: 15_800_000_000}}
+		return []Model{{
+			Name: "flux-2-klein-4b", Spec: spec, SizeBytes: 15_800_000_000, Quality: "as bf16",
+			Need: inference.Need{Processor: 8_500_000_000},
+		}}
 	}
 	cfg.Catalogue = &fakeCatalogue{}
-	cfg.memoryBytes = 23_600_000_000
+	cfg.memoryOn = func(inference.Device) inference.Room { return inference.Room{Bytes: 23_600_000_000} }
 }
 
 // demoEngine is what opens where there is no model.
@@ -230,12 +233,14 @@ func (c *fakeCatalogue) Downloads() []Download {
 	return []Download{
 		{
 			Name: "4b", Title: "FLUX.2 [klein] 4B", About: "The usual choice: a picture in four steps.",
-			SizeBytes: 15_800_000_000, MemoryBytes: 8_500_000_000, Licence: "free for any use (Apache-2.0)",
+			SizeBytes: 15_800_000_000, Quality: "as bf16", Need: inference.Need{Processor: 8_500_000_000}, Measured: true,
+			Licence: "free for any use (Apache-2.0)",
 		},
 		{
 			Name: "9b", Title: "FLUX.2 [klein] 9B", About: "Finer pictures, slower, for large computers.",
-			SizeBytes: 34_000_000_000, Licence: "not for commercial use (FLUX Non-Commercial License)",
-			Agree: "The 9B model may not be used commercially.",
+			SizeBytes: 34_000_000_000, Quality: "very close", Need: inference.Need{Processor: 11_000_000_000},
+			Licence: "not for commercial use (FLUX Non-Commercial License)",
+			Agree:   "The 9B model may not be used commercially.",
 		},
 	}
 }

@@ -7,7 +7,6 @@ import (
 
 	"fyne.io/fyne/v2"
 	fyneapp "fyne.io/fyne/v2/app"
-	"github.com/shirou/gopsutil/v4/mem"
 
 	"github.com/kleinbild/kleinbild/app/fynelog"
 	"github.com/kleinbild/kleinbild/app/shell"
@@ -40,9 +39,6 @@ func Run(cfg Config) error {
 	}
 	w.SetMaster()
 	cfg.room = primaryScreen(a.Settings().Scale()).makeRoom()
-	if memory, err := mem.VirtualMemory(); err == nil {
-		cfg.memoryBytes = int64(memory.Total)
-	}
 	New(a, w, cfg)
 	started := func() {}
 	if l, ok := a.Lifecycle().(interface{ OnStarted() func() }); ok && l.OnStarted() != nil {

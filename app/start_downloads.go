@@ -6,33 +6,34 @@ import (
 	"fyne.io/fyne/v2"
 
 	"github.com/kleinbild/kleinbild/app/ui"
+	"github.com/kleinbild/kleinbild/inference"
 )
 
-// recommend returns the download for a computer with so much memory (0 if that is not known): the first that may be
-// used for everything and whose memory is there, or else the first of all.
-func recommend(downloads []Download, memoryBytes int64) Download {
+// recommend returns the download for this memory: of those that may be used for everything, the first that fits, or
+// else the one that needs least; the first of all if there are none.
+func recommend(downloads []Download, room inference.Room) (best Download) {
+	best = downloads[0]
 	for _, d := range downloads {
-		if d.Agree == "" && (memoryBytes == 0 || d.MemoryBytes != 0 && d.MemoryBytes <= memoryBytes) {
+		if d.Agree != "" {
+			continue
+		}
+		if room.Fits(d.Need) {
 			return d
 		}
+		if best.Agree != "" || room.Of(d.Need) < room.Of(best.Need) {
+			best = d
+		}
 	}
-	return downloads[0]
+	return best
 }
 
-// needs says in words what a download asks of a computer with so much memory, and what is not known.
-func needs(d Download, memoryBytes int64) string {
-	text := gigabytes(d.SizeBytes) + " GB to download · "
-	switch {
-	case d.MemoryBytes == 0:
-		text += "memory not measured"
-	case memoryBytes == 0:
-		text += "needs " + gigabytes(d.MemoryBytes) + " GB of memory"
-	case d.MemoryBytes > memoryBytes:
-		text += fmt.Sprintf("needs %s GB of memory, there are only %s", gigabytes(d.MemoryBytes), gigabytes(memoryBytes))
-	default:
-		text += fmt.Sprintf("needs %s of %s GB of memory", gigabytes(d.MemoryBytes), gigabytes(memoryBytes))
+// asksOf says in words what a download asks of this memory, and how close its pictures are to those of bf16 weights.
+func asksOf(d Download, room inference.Room) string {
+	text := room.Words(d.Need)
+	if !d.Measured || room.Card {
+		text += " (counted)"
 	}
-	return text
+	return text + " · " + string(d.Quality)
 }
 
 // downloads returns what can be fetched, and which of it is recommended; ok is false if there is nothing.
@@ -44,7 +45,7 @@ func (p *startPage) downloads() (list []Download, best Download, ok bool) {
 	if len(list) == 0 {
 		return nil, best, false
 	}
-	return list, recommend(list, p.memoryBytes), true
+	return list, recommend(list, p.memory), true
 }
 
 // recommendedRows show the download for this computer below a title, with what it asks and allows.
@@ -58,7 +59,8 @@ func (p *startPage) recommendedRows(title string) []fyne.CanvasObject {
 	ground := ui.NewBox(ui.ColorPanel, ui.Radius)
 	name := ui.NewLabel(best.Title, ui.ColorText, ui.SizeText)
 	name.Style.Bold = true
-	about, asks := ui.NewCaption(best.About), ui.NewCaption(needs(best, p.memoryBytes))
+	about := ui.NewCaption(best.About)
+	asks := ui.NewCaption(gigabytes(best.SizeBytes) + " GB to download · " + asksOf(best, p.memory))
 	allows := ui.NewCaption("Licence: " + best.Licence + " · time not measured here")
 	row := ui.Arranged(ui.Fixed(0, 96), func(size fyne.Size) {
 		ui.At(ground, 0, 0, size.Width, 90)
@@ -98,10 +100,11 @@ func (p *startPage) otherRows() (rows []fyne.CanvasObject) {
 	for _, d := range list {
 		if open && d.Name != best.Name {
 			rows = append(rows, p.row(d.Title, d.About, gigabytes(d.SizeBytes)+" GB", p.downloadButton(d)))
-			licence := ui.NewCaption("Licence: " + d.Licence)
-			rows = append(rows, ui.Arranged(ui.Fixed(0, 22), func(size fyne.Size) {
-				ui.At(licence, ui.Margin, -4, size.Width-2*ui.Margin, 18)
-			}, licence))
+			asks, licence := ui.NewCaption(asksOf(d, p.memory)), ui.NewCaption("Licence: "+d.Licence)
+			rows = append(rows, ui.Arranged(ui.Fixed(0, 40), func(size fyne.Size) {
+				ui.At(asks, ui.Margin, -4, size.Width-2*ui.Margin, 18)
+				ui.At(licence, ui.Margin, 14, size.Width-2*ui.Margin, 18)
+			}, asks, licence))
 			rows = append(rows, p.progressRow(d)...)
 		}
 	}

@@ -24,7 +24,7 @@ type startPage struct {
 	found []Model
 	all   bool // the downloads that are not recommended show, too
 
-	memoryBytes int64 // of this computer, 0 if that is not known
+	memory inference.Room // that models should fit into
 
 	loading string // the download under way
 	cancel  context.CancelFunc
@@ -52,8 +52,12 @@ type startHost interface {
 
 func newStartPage(c common, cfg Config, host startHost) *startPage {
 	p := &startPage{
-		common: c, cfg: cfg, host: host, bar: ui.NewProgressLine(), state: ui.NewCaption(""), memoryBytes: cfg.memoryBytes,
+		common: c, cfg: cfg, host: host, bar: ui.NewProgressLine(), state: ui.NewCaption(""),
 	}
+	if p.cfg.memoryOn == nil {
+		p.cfg.memoryOn = inference.RoomOn
+	}
+	p.memory = p.cfg.memoryOn(inference.DeviceCPU)
 	p.column = container.New(ui.Stacked{})
 	scroll := container.NewVScroll(container.New(ui.Centred{}, p.column))
 	p.content = container.NewStack(ui.NewBox(ui.ColorCanvas, 0), scroll)
@@ -66,17 +70,18 @@ func newStartPage(c common, cfg Config, host startHost) *startPage {
 	return p
 }
 
-// look searches this machine for models and shows them.
+// look searches this machine for models, and a graphics card for its memory, and shows them.
 func (p *startPage) look() {
 	p.refresh()
-	find := p.cfg.FindModels
-	if find == nil {
-		return
-	}
+	find, memoryOn, device := p.cfg.FindModels, p.cfg.memoryOn, p.set.Device()
 	p.Loop.Background(func() func() {
-		found := find(p.Loop.Closing)
+		memory := memoryOn(device)
+		var found []Model
+		if find != nil {
+			found = find(p.Loop.Closing)
+		}
 		return func() {
-			p.found = found
+			p.found, p.memory = found, memory
 			p.refresh()
 		}
 	})
@@ -155,9 +160,22 @@ func (p *startPage) foundRows() (rows []fyne.CanvasObject) {
 			b = ui.NewButton("In use", p.leave)
 			b.Chosen = true
 		}
-		rows = append(rows, p.row(m.Name, m.Spec, gigabytes(m.SizeBytes)+" GB", b))
+		rows = append(rows, p.foundRow(m, b.Says(m.Why)))
 	}
 	return rows
+}
+
+// foundRow shows a model with what is to be expected of it.
+func (p *startPage) foundRow(m Model, b *ui.Button) fyne.CanvasObject {
+	const height = 78
+	ground := ui.NewBox(ui.ColorPanel, ui.Radius)
+	row := p.row(m.Name, p.memory.Words(m.Need)+" · "+string(m.Quality), gigabytes(m.SizeBytes)+" GB", b)
+	spec := ui.NewCaption(m.Spec)
+	return ui.Arranged(ui.Fixed(0, height), func(size fyne.Size) {
+		ui.At(ground, 0, 0, size.Width, height-6)
+		ui.At(row, 0, 0, size.Width, 60)
+		ui.At(spec, ui.Margin, 47, size.Width-2*ui.Margin, 18)
+	}, ground, row, spec)
 }
 
 // canLeave says whether there is a way back to pictures: whether a model is open or is being opened.

@@ -136,6 +136,44 @@ func TestOpeningIsLeft(t *testing.T) {
 	b.make("a red house")
 }
 
+// TestFoundModels: the page says of each model on this computer what it needs of the chosen device's memory, and how
+// close its pictures are to those of bf16 weights.
+func TestFoundModels(t *testing.T) {
+	b := newBench(t, usual, withoutModel, func(_ *bench, cfg *Config) {
+		cfg.FindModels = func(context.Context) []Model {
+			need := inference.Need{Processor: 3_400_000_000, Card: 9_600_000_000}
+			return []Model{{Name: "q4", Spec: "/m/q4,/m/qwen", SizeBytes: 5e9, Need: need, Quality: "visible differences",
+				Why: "qwen is the largest of 2 text encoders for it"}}
+		}
+		cfg.memoryOn = func(d inference.Device) inference.Room {
+			return inference.Room{Bytes: 8_600_000_000, Card: d != inference.DeviceCPU}
+		}
+	})
+	b.settle()
+	texts := map[string]bool{}
+	tip := ""
+	walk(b.start.content, fyne.Position{}, func(o fyne.CanvasObject, _ fyne.Position) {
+		switch o := o.(type) {
+		case *ui.Label:
+			texts[o.Text] = true
+		case *ui.Button:
+			if o.Text == "Use" {
+				tip = o.Tip.Tip
+			}
+		}
+	})
+	for _, want := range []string{
+		"q4", "/m/q4,/m/qwen", "needs 9.6 GB of the graphics card, there are only 8.6 · visible differences",
+	} {
+		if !texts[want] {
+			t.Errorf("the page does not say %q: %v", want, texts)
+		}
+	}
+	if tip != "qwen is the largest of 2 text encoders for it" {
+		t.Errorf("the tip is %q", tip)
+	}
+}
+
 // plannedEngine is an engine with a graphics card.
 type plannedEngine struct{ *fakeEngine }
 
@@ -205,8 +243,10 @@ func TestStartedWithFiles(t *testing.T) {
 // TestRecommendation: the page recommends the model that this computer has the memory for and that may be used for
 // everything, says what is not known, and folds the others.
 func TestRecommendation(t *testing.T) {
-	free := func(name string, memory int64) Download { return Download{Name: name, MemoryBytes: memory} }
-	bound := Download{Name: "bound", MemoryBytes: 1, Agree: "Not commercially."}
+	free := func(name string, memory int64) Download {
+		return Download{Name: name, Need: inference.Need{Processor: memory}}
+	}
+	bound := Download{Name: "bound", Need: inference.Need{Processor: 1}, Agree: "Not commercially."}
 	for _, row := range []struct {
 		name   string
 		list   []Download
@@ -215,12 +255,12 @@ func TestRecommendation(t *testing.T) {
 	}{
 		{"the first fits", []Download{free("a", 8), free("b", 4)}, 16, "a"},
 		{"the first is too large", []Download{free("a", 32), free("b", 4)}, 16, "b"},
-		{"nothing fits", []Download{free("a", 32), free("b", 20)}, 16, "a"},
+		{"nothing fits", []Download{free("a", 32), free("b", 20)}, 16, "b"},
 		{"the memory is not known", []Download{bound, free("a", 32)}, 0, "a"},
-		{"what a model needs is not known", []Download{free("a", 32), free("b", 0)}, 16, "a"},
-		{"only one with a condition fits", []Download{free("a", 32), bound}, 16, "a"},
+		{"only one with a condition fits", []Download{bound, free("a", 32)}, 16, "a"},
+		{"all have conditions", []Download{bound}, 16, "bound"},
 	} {
-		if got := recommend(row.list, row.memory); got.Name != row.want {
+		if got := recommend(row.list, inference.Room{Bytes: row.memory}); got.Name != row.want {
 			t.Errorf("%s: %s, want %s", row.name, got.Name, row.want)
 		}
 	}
@@ -240,8 +280,8 @@ func TestRecommendation(t *testing.T) {
 	}
 	all := strings.Join(texts(), "\n")
 	for _, want := range []string{
-		"Recommended for this computer", "FLUX.2 [klein] 4B", "needs 8.5 of 23.6 GB of memory", "time not measured here",
-		"free for any use (Apache-2.0)", "1 other model ›", "Choose a file…", "Choose a folder…",
+		"Recommended for this computer", "FLUX.2 [klein] 4B", "needs 8.5 of 23.6 GB of memory · as bf16",
+		"time not measured here", "free for any use (Apache-2.0)", "1 other model ›", "Choose a file…", "Choose a folder…",
 	} {
 		if !strings.Contains(all, want) {
 			t.Errorf("the page does not say %q:\n%s", want, all)
@@ -256,7 +296,8 @@ func TestRecommendation(t *testing.T) {
 		}
 	})
 	if all := strings.Join(texts(), "\n"); !strings.Contains(all, "FLUX.2 [klein] 9B") ||
-		!strings.Contains(all, "not for commercial use") {
+		!strings.Contains(all, "not for commercial use") ||
+		!strings.Contains(all, "needs 11.0 of 23.6 GB of memory (counted) · very close") {
 		t.Errorf("the other model is not shown:\n%s", all)
 	}
 }
