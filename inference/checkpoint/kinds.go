@@ -35,6 +35,8 @@ type part struct {
 	includes func(name string) bool
 	// unread, unless nil, reports whether a weight is not used by this program, so that its format does not matter.
 	unread func(name string) bool
+	// scaleOf, unless nil, returns the tensor that a tensor is the scale of, if it is one.
+	scaleOf func(name string) (of string, ok bool)
 }
 
 // signatures are tensors that every file of a kind and a naming has, after a prefix that depends on the program that
@@ -95,7 +97,7 @@ func recognise(set store, path string) ([]part, error) {
 			}
 			p := part{kind: m.kind, prefix: prefix, names: m.names(prefix, set)}
 			if m.kind == textEncoder {
-				p.unread = isUnreadLayer
+				p.unread, p.scaleOf = isUnreadLayer, llamaScales(prefix)
 			}
 			parts = append(parts, p)
 		}

@@ -289,16 +289,29 @@ func llamaEncoderNames(prefix string, _ store) naming {
 			return whole("model.embed_tokens.weight"), true
 		case name == "output_norm.weight":
 			return whole("model.norm.weight"), true
-		case name == "output.weight", name == "rope_freqs.weight":
+		case strings.HasPrefix(name, "output."), name == "rope_freqs.weight":
 			return nil, true // an encoder does not use them
 		}
 		layer, parameter := cutLast(name)
+		if parameter == "input_scale" {
+			return nil, true // of activations, which are not quantised
+		}
 		block, index, inner, isBlock := cutBlock(layer)
 		to, known := llamaLayers[inner]
 		if !isBlock || block != "blk" || !known || parameter != "weight" {
 			return nil, false
 		}
 		return whole("model.layers." + strconv.Itoa(index) + "." + to + ".weight"), true
+	}
+}
+
+// llamaScales returns a function that tells the scales of llama.cpp's converter: blk.0.attn_q.scale is a factor for all
+// values of blk.0.attn_q.weight. The converter writes them beside NVFP4 weights.
+func llamaScales(prefix string) func(name string) (weight string, ok bool) {
+	return func(name string) (string, bool) {
+		layer, parameter := cutLast(name)
+		block, _, inner, isBlock := cutBlock(strings.TrimPrefix(layer, prefix))
+		return layer + ".weight", isBlock && block == "blk" && llamaLayers[inner] != "" && parameter == "scale"
 	}
 }
 

@@ -14,6 +14,8 @@ type weights struct {
 	set  store
 	path string
 	refs map[string]ref
+	// scales are the tensors with a factor for all values of a tensor, by its name.
+	scales map[string]string
 	// unscaled is the number of float8 weights in a file without scales, and unmarked that of nvfp4 weights without
 	// markers.
 	unscaled, unmarked int
@@ -68,13 +70,22 @@ func newWeights(set store, path string, p part) (*weights, error) {
 		return nil, fmt.Errorf("checkpoint: %s: %s weights are not supported; get %s",
 			path, format, usualFile(p.kind, p.size(set, path)))
 	}
-	w := &weights{set: set, path: path, refs: map[string]ref{}}
+	w := &weights{set: set, path: path, refs: map[string]ref{}, scales: map[string]string{}}
 	q, isQuantised := set.(*quantised)
 	strict := isQuantised && q.mustBeScaled(owned)
 	var unknown []string
 	for _, name := range owned {
 		if isBuffer(name) {
 			continue
+		}
+		if p.scaleOf != nil {
+			if of, ok := p.scaleOf(name); ok {
+				if err := checkFactor(set, name, of); err != nil {
+					return nil, err
+				}
+				w.scales[of] = name
+				continue
+			}
 		}
 		targets, known := p.names(name)
 		if !known {
@@ -119,6 +130,21 @@ func newWeights(set store, path string, p part) (*weights, error) {
 			path, len(unknown), p.kind, first(unknown, 3))
 	}
 	return w, nil
+}
+
+// checkFactor returns an error unless the tensor called name holds one number, and the tensor called of is there.
+func checkFactor(set store, name, of string) error {
+	stat, err := set.Stat(name)
+	if err != nil {
+		return err
+	}
+	if n := tensor.Elements(stat.Shape); n != 1 {
+		return fmt.Errorf("%s: shape %v, want one scale", stat.Name, stat.Shape)
+	}
+	if _, err := set.Stat(of); err != nil {
+		return fmt.Errorf("%s: is a scale without its weight: %w", stat.Name, err)
+	}
+	return nil
 }
 
 // checkFormat returns an error for a tensor in blocks of values that is no matrix or vector: no program quantises the
@@ -184,6 +210,11 @@ func (w *weights) Tensor(name string) (tensor.Tensor, error) {
 	if err != nil {
 		return t, err
 	}
+	if scale := w.scales[r.name]; scale != "" {
+		if t.Scale, err = w.factor(scale); err != nil {
+			return t, err
+		}
+	}
 	switch {
 	case r.parts > 1:
 		rows := t.Shape[0] / r.parts
@@ -196,6 +227,19 @@ func (w *weights) Tensor(name string) (tensor.Tensor, error) {
 		t.Shape = t.Shape[:2]
 	}
 	return t, nil
+}
+
+// factor reads a scale, which must be a positive number.
+func (w *weights) factor(name string) (float32, error) {
+	t, err := w.set.Tensor(name)
+	if err != nil {
+		return 0, err
+	}
+	values, err := positive(t)
+	if err != nil {
+		return 0, err
+	}
+	return values[0], nil
 }
 
 // isBuffer reports whether a tensor is not a weight but a buffer that programs store beside the weights.
