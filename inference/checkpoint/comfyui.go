@@ -231,9 +231,9 @@ func (t installation) models(ctx context.Context) (list []Found, skipped []Place
 	return list, skipped, err
 }
 
-// encoderFor returns the text encoder for a transformer, "" if there is none. Of several with its width the largest file
-// has lost least by quantisation: the largest that fits into the room is taken, or, if none does, the smallest. why says
-// so. On a graphics card all take the same memory, since they are widened.
+// encoderFor returns the text encoder for a transformer, "" if there is none. Of several with its width the largest
+// file has lost least by quantisation: the largest that fits into the room is taken, or, if none does, the smallest.
+// why says so. On a graphics card all take the same memory, since they are widened.
 func encoderFor(tr candidate, encoders []candidate, room Room) (file, why string) {
 	encoders = slices.DeleteFunc(slices.Clone(encoders), func(c candidate) bool {
 		return len(c.kinds) > 1 || c.width != tr.width

@@ -13,9 +13,9 @@ type Need struct {
 	Card      int64 // weights are widened to bf16
 }
 
-// What a run holds beside the weights, in bytes for each value of the transformer's width, and cardFixed for the VAE and
-// the driver. The first was measured for the 4B model at 1344×768 (docs/speed.md), the others are planned for 1024×1024
-// (kernels/SPEED.md).
+// What a run holds beside the weights, in bytes for each value of the transformer's width, and cardFixed for the VAE
+// and the driver. The first was measured for the 4B model at 1344×768 (docs/speed.md), the others are planned for
+// 1024×1024 (kernels/SPEED.md).
 const (
 	processorWork = 750_000_000 / 3072
 	cardWork      = 1_170_000_000 / 3072

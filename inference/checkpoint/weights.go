@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/kleinbild/kleinbild/inference/checkpoint/mapped"
 	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
@@ -209,6 +210,9 @@ func (w *weights) Tensor(name string) (tensor.Tensor, error) {
 	t, err := w.set.Tensor(r.name)
 	if err != nil {
 		return t, err
+	}
+	if name == embeddingName {
+		mapped.PreferSmall(t.Data)
 	}
 	if scale := w.scales[r.name]; scale != "" {
 		if t.Scale, err = w.factor(scale); err != nil {

@@ -4,4 +4,7 @@ package mapped
 
 func preferHuge([]byte) {}
 
+// PreferSmall does nothing on this system.
+func PreferSmall([]byte) {}
+
 func release([]byte) {}
