@@ -35,8 +35,8 @@ type modelRow struct {
 	Licence    string `json:"licence,omitempty"`
 	LicenceURL string `json:"licence_url,omitempty"`
 	SizeBytes  int64  `json:"size_bytes"`
-	// MemoryBytes is what a picture of a megapixel takes of the graphics card's memory, or of the computer's if there is no
-	// card. Fits says whether that is there.
+	// MemoryBytes is what a picture of a megapixel takes of the graphics card's memory, or of the computer's if there is
+	// no card. Fits says whether that is there.
 	MemoryBytes int64               `json:"memory_bytes"`
 	Fits        bool                `json:"fits"`
 	Quality     inference.Closeness `json:"quality"`

@@ -165,6 +165,6 @@ func (e edition) stored(s storage) Model {
 	}
 }
 
-// encoderRead is how many hundredths of a text encoder's file are read: 27 of 36 layers, without the embedding table, of
-// which a prompt needs 512 rows.
+// encoderRead is how many hundredths of a text encoder's file are read: 27 of 36 layers, without the embedding table,
+// of which a prompt needs 512 rows.
 const encoderRead = 68
